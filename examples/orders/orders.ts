@@ -1,0 +1,23 @@
+import { defineOperation } from 'waybill'
+import { z } from 'zod'
+
+export const Order = z.object({
+  customer: z.string().min(1).max(200),
+  items: z
+    .array(z.object({ name: z.string().min(1).max(200), quantity: z.int().min(1).max(1000) }))
+    .min(1)
+    .max(100),
+})
+
+export const CompletedOrder = Order.extend({ completedAt: z.iso.datetime() })
+
+/** The contract, which the API, the job and the browser share. */
+export const orders = defineOperation({
+  name: 'orders',
+  input: Order,
+  output: CompletedOrder,
+  resultKey: 'order',
+  attempts: 3,
+  timeout: '15m',
+  retention: '7d',
+})

@@ -1,0 +1,7 @@
+/** `npm run build`: src to dist, one module and one declaration file for each source file. */
+import { rmSync } from 'node:fs'
+import { node, root } from './tools.ts'
+
+// A file left from an older build would be published, and would hide a broken export.
+rmSync(`${root}dist`, { recursive: true, force: true })
+process.exitCode = node('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json')

@@ -1,0 +1,145 @@
+import { readFileSync } from 'node:fs'
+import type { Import, SourceFile } from './source.ts'
+import { root } from './tools.ts'
+
+/** One rule about what a file of src may import, and why. */
+export interface ImportRule {
+  readonly rule: string
+  readonly reason: string
+  /** The files it is about, by their path in src. */
+  readonly of: RegExp
+  /** Whether this import breaks it. */
+  readonly breaks: (it: Import) => boolean
+}
+
+const { dependencies, peerDependencies } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as {
+  dependencies: Record<string, string>
+  peerDependencies: Record<string, string>
+}
+
+const DECLARED = new Set([...Object.keys(dependencies), ...Object.keys(peerDependencies)])
+const VENDORS = /^(fastify|pg|@azure\/.+|@kubernetes\/.+)$/
+const OUTSIDE_CLI = /^(?!cli\/)/
+
+/** Every rule, checked for every import: also those of types alone, unless the rule lets these through. */
+export const IMPORT_RULES: readonly ImportRule[] = [
+  {
+    rule: 'protocol imports nothing',
+    reason: 'it is what client and server share, so each thing it imports would weigh on the browser too',
+    of: /^protocol\.ts$/,
+    breaks: () => true,
+  },
+  {
+    rule: 'problem imports only protocol',
+    reason: 'it is a leaf: a table that the server, its stores and the state machine share',
+    of: /^problem\.ts$/,
+    breaks: ({ target }) => target !== 'protocol.ts',
+  },
+  {
+    rule: 'operation imports only protocol and problem',
+    reason: 'the state machine is pure: it is read and tested without a store, a clock or a server',
+    of: /^operation\.ts$/,
+    breaks: ({ target }) => target !== 'protocol.ts' && target !== 'problem.ts',
+  },
+  {
+    rule: 'client imports protocol alone',
+    reason: 'it runs in browsers as well as in Node, has no dependencies, and its size is a promise',
+    of: /^client\.ts$|^client\//,
+    breaks: ({ target }) => target !== 'protocol.ts' && !target.startsWith('client/'),
+  },
+  {
+    rule: 'an adapter never imports another adapter',
+    reason: 'each must be usable, testable and removable alone; what two of them share belongs above the contract',
+    of: /^(stores|launchers|dialects|runners)\//,
+    breaks: ({ file, target }) => adapter(target) !== undefined && adapter(target) !== adapter(file),
+  },
+  {
+    rule: 'nobody imports cli',
+    reason: 'the command composes the library; the library does not know of it',
+    of: OUTSIDE_CLI,
+    breaks: ({ target }) => target.startsWith('cli/'),
+  },
+  {
+    rule: 'src imports nothing outside src, such as console',
+    reason: 'the package ships src and its build alone: what lies beside src is a program built on it, or a tool',
+    of: /^/,
+    breaks: ({ target }) => target.startsWith('../') || target.startsWith('/'),
+  },
+  {
+    rule: 'only cli names the packages of vendors (fastify.ts may import the types of fastify)',
+    reason: 'users bring their own client; an adapter takes it through a small interface of what it needs',
+    of: OUTSIDE_CLI,
+    breaks: ({ file, target, typeOnly }) =>
+      VENDORS.test(packageName(target)) && !(file === 'fastify.ts' && target === 'fastify' && typeOnly),
+  },
+  {
+    rule: 'a package that is imported, even for its types, is a dependency or a peer dependency',
+    reason: 'declarations ship too, so the types of a development dependency are missing where the package is used',
+    of: /^/,
+    breaks: ({ target }) =>
+      isPackage(target) && !VENDORS.test(packageName(target)) && !DECLARED.has(packageName(target)),
+  },
+]
+
+/** The longest a file may be, in lines. */
+export const MAX_FILE_LINES = 500
+
+/** The longest a function may be, in lines, the functions inside it not counted. */
+export const MAX_FUNCTION_LINES = 80
+
+/** Every broken rule about imports and lengths, and every import cycle, as messages for people. */
+export function findBroken(sources: readonly SourceFile[]): string[] {
+  return [
+    ...sources.flatMap(source => source.imports.flatMap(brokenBy)),
+    ...findCycles(sources).map(describeCycle),
+    ...sources.flatMap(tooLong),
+  ]
+}
+
+function brokenBy(it: Import): string[] {
+  return IMPORT_RULES.filter(rule => rule.of.test(it.file) && rule.breaks(it)).map(
+    ({ rule, reason }) => `src/${it.file}:${it.line} imports '${it.specifier}'\n  rule: ${rule}\n  reason: ${reason}`,
+  )
+}
+
+/** `stores/sqlite` for `stores/sqlite.ts` and for `stores/sqlite/schema.ts`; undefined outside the adapters. */
+function adapter(path: string): string | undefined {
+  return /^(?:stores|launchers|dialects|runners)\/[^/.]+/.exec(path)?.[0]
+}
+
+function isPackage(target: string): boolean {
+  return /^[a-z@]/.test(target) && !target.startsWith('node:') && !/\.[a-z]+$/.test(target)
+}
+
+/** `@azure/cosmos` for `@azure/cosmos/rest`. */
+function packageName(target: string): string {
+  return /^(?:@[^/]+\/)?[^/]+/.exec(target)?.[0] ?? target
+}
+
+function tooLong({ file, lines, functions }: SourceFile): string[] {
+  const long = functions
+    .filter(it => it.lines > MAX_FUNCTION_LINES)
+    .map(it => `src/${file}:${it.line} ${it.name} has ${it.lines} lines; the most is ${MAX_FUNCTION_LINES}`)
+  if (lines > MAX_FILE_LINES) long.push(`src/${file} has ${lines} lines; the most is ${MAX_FILE_LINES}`)
+  return long
+}
+
+function describeCycle(files: readonly string[]): string {
+  const path = [...files, files[0]].map(file => `src/${file}`).join(' → ')
+  return `${path}\n  rule: no import cycles, imports of types included\n  reason: files in a cycle can only be read, tested and loaded together`
+}
+
+/** One cycle for each import that closes one: the files on the way, in order. */
+export function findCycles(sources: readonly SourceFile[]): string[][] {
+  const graph = new Map(sources.map(({ file, imports }) => [file, new Set(imports.map(it => it.target))]))
+  const cycles: string[][] = []
+  const done = new Set<string>()
+  const visit = (file: string, path: readonly string[]): void => {
+    if (path.includes(file)) cycles.push(path.slice(path.indexOf(file)))
+    if (done.has(file) || path.includes(file)) return
+    for (const target of graph.get(file) ?? []) visit(target, [...path, file])
+    done.add(file)
+  }
+  for (const file of graph.keys()) visit(file, [])
+  return cycles
+}

@@ -1,0 +1,75 @@
+/**
+ * Group commit: calls that arrive while a write is under way are written together by the next
+ * one. There is no timer; the write itself is the window, so a lone call waits for nothing.
+ */
+
+/** What became of one item of a batch. */
+export type Settled<Result> = { readonly value: Result } | { readonly error: unknown }
+
+interface Waiting<Item, Result> {
+  readonly item: Item
+  readonly resolve: (value: Result) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** Joins single calls into batches, one batch at a time. */
+export class Batcher<Item, Result> {
+  readonly #write: (items: readonly Item[]) => Promise<readonly Settled<Result>[]>
+  readonly #limit: number
+  #waiting: Waiting<Item, Result>[] = []
+  #busy = false
+  #idle: (() => void)[] = []
+
+  /**
+   * @param write writes a batch and answers item by item, in order; when it rejects, every item of the batch does
+   * @param limit the most items of one batch
+   */
+  constructor(write: (items: readonly Item[]) => Promise<readonly Settled<Result>[]>, limit = 500) {
+    this.#write = write
+    this.#limit = limit
+  }
+
+  /** Whether an item that satisfies the condition waits for the next batch. */
+  holds(condition: (item: Item) => boolean): boolean {
+    return this.#waiting.some(({ item }) => condition(item))
+  }
+
+  /** Puts an item into the next batch. */
+  add(item: Item): Promise<Result> {
+    return new Promise<Result>((resolve, reject) => {
+      this.#waiting.push({ item, resolve, reject })
+      if (this.#busy) return
+      this.#busy = true
+      // After this turn of the event loop, so that every request it reads joins the batch.
+      setImmediate(() => void this.#flush())
+    })
+  }
+
+  /** Resolves when nothing waits and nothing is being written. */
+  async drained(): Promise<void> {
+    if (this.#busy) await new Promise<void>(resolve => this.#idle.push(resolve))
+  }
+
+  async #flush(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.splice(0, this.#limit)
+      await this.#settle(batch)
+    }
+    this.#busy = false
+    for (const resolve of this.#idle.splice(0)) resolve()
+  }
+
+  async #settle(batch: readonly Waiting<Item, Result>[]): Promise<void> {
+    try {
+      const results = await this.#write(batch.map(({ item }) => item))
+      batch.forEach(({ resolve, reject }, index) => {
+        const result = results[index]
+        if (result === undefined) reject(new Error('The batch was written without an answer for this item.'))
+        else if ('value' in result) resolve(result.value)
+        else reject(result.error)
+      })
+    } catch (error) {
+      for (const { reject } of batch) reject(error)
+    }
+  }
+}

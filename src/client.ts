@@ -1,0 +1,86 @@
+/**
+ * A client of asynchronous HTTP APIs that is used like `fetch`:
+ *
+ *     const order = await fetchAndWait('/orders', { method: 'POST', headers, body })
+ *
+ * For browsers and Node 22 or later, without dependencies.
+ */
+export { OperationError, WaitError, type WaitErrorCode } from './client/errors.ts'
+
+import { Wait, type WaitOptions } from './client/wait.ts'
+
+export type { OnStatusPoll, PolledStatus, StatusPoll } from './client/status.ts'
+
+import type { OnStatusPoll } from './client/status.ts'
+
+/** What `fetch` takes, and how to wait. */
+export interface WaitInit extends RequestInit, WaitOptions {}
+
+/**
+ * Sends a request as `fetch` does and, where it is answered with 202, waits for the operation
+ * to end and resolves with its result. An answer other than 202 is the result itself.
+ *
+ * It follows the operation by the event stream where the server offers one, else by long polls,
+ * else by polls as far apart as `Retry-After` asks. It understands status URLs that end in a 303,
+ * Azure's `Operation-Location` monitors, and status URLs that answer 202 until they answer with
+ * the result. A poll that fails (network, 408, 425, 429, 5xx) is asked again with growing, random
+ * delays, twelve times in a row at most; that says nothing about the operation.
+ *
+ * The headers and cookies of `init` go along on polls of the request's own origin, and never to
+ * another one. Headers about the body, conditions, `Prefer` and `Idempotency-Key` stay with the
+ * request. It is sent once: a request that fails is not repeated.
+ *
+ * @param input the URL or Request
+ * @param init as for `fetch`; `signal` ends the wait, and see {@link WaitOptions}
+ * @param onStatusPoll is called, and awaited, for each status seen; what it throws ends the wait
+ * @returns the parsed body where its media type is JSON, undefined for 204 or an empty JSON body,
+ *   else the Response, its body unread
+ * @throws OperationError the operation failed or was canceled
+ * @throws WaitError there is no outcome to report; `code` says why
+ * @throws the reason of `init.signal`, at once when it aborts; what `fetch` throws for the request itself
+ */
+export function fetchAndWait<Result = unknown>(
+  input: RequestInfo | URL,
+  init?: WaitInit | null,
+  onStatusPoll?: OnStatusPoll,
+): Promise<Result>
+export function fetchAndWait<Result = unknown>(input: RequestInfo | URL, onStatusPoll?: OnStatusPoll): Promise<Result>
+export function fetchAndWait<Result>(
+  input: RequestInfo | URL,
+  init?: WaitInit | OnStatusPoll | null,
+  onStatusPoll?: OnStatusPoll,
+): Promise<Result> {
+  return start(input, init, onStatusPoll, wait => wait.submit()) as Promise<Result>
+}
+
+/**
+ * Waits for an operation that was started elsewhere: before the page was reloaded, or by another
+ * process. Everything else is as in {@link fetchAndWait}; of `init`, method and body are ignored.
+ *
+ * @param statusUrl what `onAccepted`, `WaitError.statusUrl` or a polled response's `url` said
+ */
+export function attach<Result = unknown>(
+  statusUrl: string | URL,
+  init?: WaitInit | null,
+  onStatusPoll?: OnStatusPoll,
+): Promise<Result>
+export function attach<Result = unknown>(statusUrl: string | URL, onStatusPoll?: OnStatusPoll): Promise<Result>
+export function attach<Result>(
+  statusUrl: string | URL,
+  init?: WaitInit | OnStatusPoll | null,
+  onStatusPoll?: OnStatusPoll,
+): Promise<Result> {
+  const bare = typeof init === 'function' ? init : { ...init, method: 'GET', body: null }
+  return start(statusUrl, bare, onStatusPoll, wait => wait.attach()) as Promise<Result>
+}
+
+/** Sorts out the two ways to call, and runs one wait within its signal and its time. */
+async function start(
+  input: RequestInfo | URL,
+  init: WaitInit | OnStatusPoll | null | undefined,
+  onStatusPoll: OnStatusPoll | undefined,
+  begin: (wait: Wait) => Promise<unknown>,
+): Promise<unknown> {
+  const wait = typeof init === 'function' ? new Wait(input, {}, init) : new Wait(input, init ?? {}, onStatusPoll)
+  return wait.within(begin)
+}

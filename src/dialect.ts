@@ -1,0 +1,25 @@
+/**
+ * The contract of a dialect: a way to speak 202 over HTTP that a family of clients expects.
+ * `dialects/` holds the implementations.
+ */
+import type { HttpResponse } from './message.ts'
+import type { Operation } from './operation.ts'
+import type { AnyOperationType } from './operation-type.ts'
+import type { StatusDocument } from './protocol.ts'
+
+/** What a dialect answers from. */
+export interface OperationView {
+  readonly operation: Operation
+  readonly type: AnyOperationType
+  readonly document: StatusDocument
+  /** The answer of the result URL. */
+  result(): Promise<HttpResponse>
+}
+
+/** Answers about one operation. */
+export interface Dialect {
+  /** A GET on the status URL. */
+  status(view: OperationView): Promise<HttpResponse>
+  /** A cancel that was done, or that the running handler is told of. */
+  canceled(view: OperationView): HttpResponse
+}

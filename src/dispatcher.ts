@@ -1,0 +1,157 @@
+/**
+ * The dispatcher: hands pending operations to a launcher, stops the executions of what was
+ * canceled, and notices executions that are gone while their operation is not finished.
+ */
+import { type Launcher, LaunchRefused } from './launcher.ts'
+import { Loop } from './loop.ts'
+import type { Operation } from './operation.ts'
+import type { AnyOperationType } from './operation-type.ts'
+import type { Hint, Holding, Store } from './store.ts'
+import type { Logger } from './worker.ts'
+
+/** Options of a {@link Dispatcher}. Durations in milliseconds. */
+export interface DispatcherOptions {
+  readonly store: Store
+  readonly launcher: Launcher
+  readonly types: readonly AnyOperationType[]
+  /** How long an execution may take from its start to its claim before another one is started. */
+  readonly holdMs: number
+  /** The longest time between two looks at the queue when no hint comes. */
+  readonly scanMs: number
+  /** The time between two looks at the executions. */
+  readonly reconcileMs: number
+  readonly logger: Logger
+}
+
+/** How many starts are under way at once. */
+const PARALLEL_STARTS = 8
+
+export class Dispatcher {
+  readonly #options: DispatcherOptions
+  readonly #names: ReadonlySet<string>
+  readonly #timeouts: ReadonlyMap<string, number>
+  readonly #dispatching: Loop
+  readonly #reconciling: Loop
+  #unwatch: () => void = () => {}
+  #unwatchEnds: () => void = () => {}
+  /** By the monotonic clock: before this the engine is asked for nothing. */
+  #pausedUntil = 0
+  #pauseTimer: NodeJS.Timeout | undefined
+  readonly #stopAsked = new Set<string>()
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options
+    this.#names = new Set(options.types.map(type => type.name))
+    this.#timeouts = new Map(options.types.map(type => [type.name, type.policy.timeout]))
+    const onError = (error: unknown, loop: string) =>
+      options.logger.warn({ err: error, loop }, `The dispatcher's ${loop} loop failed and goes on`)
+    this.#dispatching = new Loop({ name: 'dispatch', everyMs: options.scanMs, turn: () => this.#dispatch(), onError })
+    this.#reconciling = new Loop({
+      name: 'reconcile',
+      everyMs: options.reconcileMs,
+      turn: () => this.#reconcile(),
+      onError,
+    })
+  }
+
+  get loops(): readonly Loop[] {
+    return [this.#dispatching, this.#reconciling]
+  }
+
+  start(): void {
+    this.#unwatch = this.#options.store.watch(hint => this.#hinted(hint))
+    this.#unwatchEnds = this.#options.launcher.watchEnds?.(() => this.#ended()) ?? (() => {})
+    this.#dispatching.start()
+    this.#reconciling.start()
+  }
+
+  /** Starts nothing more. Executions go on: they need no dispatcher to finish. */
+  async stop(): Promise<void> {
+    this.#unwatch()
+    this.#unwatchEnds()
+    clearTimeout(this.#pauseTimer)
+    await Promise.all([this.#dispatching.stop(), this.#reconciling.stop()])
+    await this.#options.launcher.close?.()
+  }
+
+  #hinted(hint: Hint): void {
+    if (hint.kind === 'unknown' || (hint.kind === 'ready' && this.#names.has(hint.type))) this.#dispatching.wake()
+    if (hint.kind === 'changed') void this.#stopCanceled(hint.id).catch(() => this.#reconciling.wake())
+  }
+
+  async #dispatch(): Promise<void> {
+    if (performance.now() < this.#pausedUntil) return
+    const { store, holdMs } = this.#options
+    const operations = await store.launch({ types: [...this.#names], limit: PARALLEL_STARTS, holdMs })
+    await Promise.all(operations.map(operation => this.#launch(operation)))
+    if (operations.length > 0) this.#dispatching.wake()
+  }
+
+  async #launch(operation: Operation): Promise<void> {
+    const { store, launcher, logger } = this.#options
+    const { id, type, launches: launch } = operation
+    const timeoutMs = this.#timeouts.get(type) ?? 0
+    try {
+      const execution = await launcher.start({ operationId: id, type, timeoutMs })
+      logger.info({ operation: id, execution }, 'An execution was started')
+      if (execution !== undefined) await store.change(id, { kind: 'launched', launch, execution })
+    } catch (error) {
+      if (!(error instanceof LaunchRefused)) {
+        // The start may have been made: the operation stays held back until its execution claims it, or the time is up.
+        return logger.warn({ operation: id, err: error }, 'It is not known whether an execution was started')
+      }
+      this.#pause(error.retryAfterMs)
+      await store.change(id, { kind: 'launch-refused', launch, delayMs: error.retryAfterMs })
+    }
+  }
+
+  /** A refusal is about the engine and not the operation: nothing else is started either, until the time is up or a place is free. */
+  #pause(ms: number): void {
+    this.#pausedUntil = performance.now() + ms
+    clearTimeout(this.#pauseTimer)
+    this.#pauseTimer = setTimeout(() => this.#dispatching.wake(), ms).unref()
+  }
+
+  #ended(): void {
+    this.#pausedUntil = 0
+    this.#reconciling.wake()
+    this.#dispatching.wake()
+  }
+
+  async #stopCanceled(id: string): Promise<void> {
+    const operation = await this.#options.store.read(id)
+    if (operation?.execution === null || operation?.execution === undefined) return
+    if (!operation.cancelRequested || operation.status !== 'running' || !this.#names.has(operation.type)) return
+    await this.#stop(operation.execution)
+  }
+
+  async #stop(execution: string): Promise<void> {
+    if (this.#stopAsked.has(execution)) return
+    this.#stopAsked.add(execution)
+    await this.#options.launcher.stop(execution)
+  }
+
+  async #reconcile(): Promise<void> {
+    const holdings = (await this.#options.store.holdings()).filter(({ type }) => this.#names.has(type))
+    for (const holding of holdings) {
+      if (holding.execution !== null) await this.#check(holding, holding.execution)
+    }
+    const held = new Set(holdings.map(({ execution }) => execution))
+    for (const execution of this.#stopAsked) if (!held.has(execution)) this.#stopAsked.delete(execution)
+  }
+
+  async #check({ id, attempt, cancelRequested }: Holding, execution: string): Promise<void> {
+    const { store, launcher, logger } = this.#options
+    const state = await launcher.inspect(execution)
+    if (state.kind === 'alive') {
+      return cancelRequested ? await this.#stop(execution) : undefined
+    }
+    const changed = await store.change(id, { kind: 'abandon', attempt, reason: state.reason })
+    if (changed === undefined) return
+    logger.warn(
+      { operation: id, execution, reason: state.reason },
+      'An execution is gone and its operation is not finished',
+    )
+    this.#dispatching.wake()
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * The Fastify plugin: the HTTP resource of every operation type, under the prefix it is registered with.
+ *
+ * @example
+ * await app.register(waybill, { operations: [orders], store: sqliteStore({ path: './orders.db' }), worker: { handlers: './processor.ts' } })
+ */
+import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import { createRoutes, type Route } from './http.ts'
+import { type HttpResponse, problemResponse } from './message.ts'
+import { ProblemError, problem } from './problem.ts'
+import type { Problem } from './protocol.ts'
+import { createWaybill, type Waybill, type WaybillOptions } from './waybill.ts'
+
+/** What the plugin takes beside the composition. */
+export interface PluginOptions {
+  /**
+   * Who asks: the owner of what is submitted, and the only one who can read, list, wait for and cancel it.
+   * Throw to refuse the request. Default: everyone is the same, and knowing an operation's URL is enough.
+   */
+  readonly principal?: (request: FastifyRequest) => string | undefined | Promise<string | undefined>
+  /** The scheme, host and path under which clients reach the server, such as `https://api.example.com`. Default: URLs are relative. */
+  readonly publicUrl?: string
+}
+
+/** The composition, to be started and stopped with the server; or one that is made already, which the caller stops. */
+export type WaybillPluginOptions = PluginOptions & (WaybillOptions | { readonly waybill: Waybill })
+
+/** The plugin. It starts the composition when the server is ready, and stops it when the server closes. */
+export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, options) => {
+  const composed = 'waybill' in options ? options.waybill : createWaybill({ logger: app.log, ...options })
+  if (!('waybill' in options)) {
+    app.addHook('onReady', () => composed.start())
+    app.addHook('onClose', () => composed.stop())
+  }
+  readBodiesAsText(app)
+  app.setErrorHandler((error: FastifyError, _request, reply) => {
+    if (toProblem(error) === undefined) app.log.error({ err: error }, 'A request met an error')
+    return send(reply, problemResponse(toProblem(error) ?? problem('internal-error')))
+  })
+  const base = (options.publicUrl ?? '').replace(/\/+$/, '') + app.prefix
+  for (const route of createRoutes(composed, { base })) add(app, route, options.principal)
+}
+
+function add(app: FastifyInstance, route: Route, principal: PluginOptions['principal']): void {
+  app.route({
+    method: route.method,
+    url: route.path,
+    ...(route.bodyLimit === undefined ? {} : { bodyLimit: route.bodyLimit }),
+    handler: async (request, reply) => {
+      const owner = principal === undefined ? '' : ((await principal(request)) ?? '')
+      const answer = await route.handle({
+        headers: request.headers,
+        params: request.params as Record<string, string>,
+        query: queryOf(request),
+        body: request.body as string | undefined,
+        owner,
+        // Made only when asked for: most requests wait for nothing.
+        get signal() {
+          return request.signal
+        },
+      })
+      return send(reply, answer)
+    },
+  })
+}
+
+function queryOf(request: FastifyRequest): URLSearchParams {
+  const at = request.url.indexOf('?')
+  return new URLSearchParams(at < 0 ? '' : request.url.slice(at + 1))
+}
+
+function send(reply: FastifyReply, { status, headers, body }: HttpResponse): FastifyReply {
+  return reply.code(status).headers(headers).send(body)
+}
+
+/** The text is what is stored and fingerprinted; Fastify's parser would throw it away. */
+function readBodiesAsText(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(
+    /^application\/(?:[\w.+-]+\+)?json(?:;|$)/,
+    { parseAs: 'string' },
+    async (_: unknown, body: unknown) => body,
+  )
+}
+
+/** What Fastify itself refuses, in the words of this API. */
+function toProblem(error: FastifyError): Problem | undefined {
+  if (error instanceof ProblemError) return error.problem
+  switch (error.code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return problem('body-too-large')
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return problem('unsupported-media-type')
+  }
+  const status = error.statusCode ?? 500
+  if (status < 400 || status >= 500) return undefined
+  return { ...problem('invalid-request', error.message), status }
+}

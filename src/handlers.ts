@@ -1,0 +1,57 @@
+/** Where handlers come from: given as values, or as files whose default export they are. */
+import { isAbsolute, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { Handler } from './operation-type.ts'
+
+/** One handler or several. */
+export type Handlers = Handler | readonly Handler[]
+
+/**
+ * Indexes handlers by the name of their operation type.
+ *
+ * @throws {TypeError} when something is no handler, or two serve one type
+ */
+export function handlersByType(handlers: Handlers): ReadonlyMap<string, Handler> {
+  const byType = new Map<string, Handler>()
+  for (const handler of [handlers].flat()) {
+    if (!isHandler(handler)) {
+      throw new TypeError('A handler is made by handler(operationType, async (input, job) => output).')
+    }
+    if (byType.has(handler.type.name)) {
+      throw new TypeError(`Two handlers serve the operation type "${handler.type.name}"; each type takes one.`)
+    }
+    byType.set(handler.type.name, handler)
+  }
+  return byType
+}
+
+/**
+ * Loads handler files.
+ *
+ * @param files URLs, or paths that are taken from the working directory
+ * @throws when a file cannot be loaded, or its default export is no handler
+ */
+export async function loadHandlers(files: readonly string[]): Promise<ReadonlyMap<string, Handler>> {
+  const loaded: Handler[] = []
+  for (const file of files) {
+    const module = (await import(fileUrl(file))) as { default?: Handlers }
+    if (module.default === undefined) {
+      throw new TypeError(`The handler file ${file} has no default export: export default handler(…).`)
+    }
+    loaded.push(...[module.default].flat())
+  }
+  return handlersByType(loaded)
+}
+
+/** The URL of a file that is named by a URL or a path. */
+export function fileUrl(file: string | URL): string {
+  const text = String(file)
+  if (/^[a-z][a-z0-9+.-]+:/i.test(text) && !isAbsolute(text)) return text
+  return pathToFileURL(resolve(text)).href
+}
+
+function isHandler(value: unknown): value is Handler {
+  if (typeof value !== 'object' || value === null) return false
+  const { type, run } = value as Partial<Handler>
+  return typeof run === 'function' && typeof type?.name === 'string'
+}

@@ -1,0 +1,32 @@
+/**
+ * Asynchronous HTTP APIs: declare an operation, write its handler, and get the whole HTTP resource.
+ *
+ * ```ts
+ * export const orders = defineOperation({ name: 'orders', input: Order, output: CompletedOrder, resultKey: 'order' })
+ * export default handler(orders, async order => ({ ...order, completedAt: new Date().toISOString() }))
+ * await app.register(waybill, { operations: [orders], store, worker: { handlers: './processor.ts' } })
+ * ```
+ */
+export type { Duration } from './duration.ts'
+export type { Attempt, Operation } from './operation.ts'
+export {
+  type AnyOperationType,
+  type Backoff,
+  defineOperation,
+  type Handler,
+  type HandlerFunction,
+  handler,
+  type Job,
+  type JsonSchema,
+  type LogLevel,
+  type OperationInput,
+  type OperationOutput,
+  type OperationResult,
+  type OperationType,
+  type OperationTypeInit,
+  type Policy,
+  type Schema,
+  type StandardSchema,
+} from './operation-type.ts'
+export { PROBLEMS, type ProblemCode, ProblemError, type ProblemErrorOptions, type ProblemInit } from './problem.ts'
+export type { Problem, Progress, Status, StatusDocument } from './protocol.ts'

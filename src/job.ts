@@ -1,0 +1,66 @@
+/**
+ * The job side: what an execution does that a launcher started. It reads its operation's id from
+ * the environment, claims it, runs the handler and records the outcome.
+ *
+ * @example
+ * process.exitCode = await runOperation({ operations: [orders], store, handlers: new URL('./processor.ts', import.meta.url) })
+ */
+import type { AnyOperationType } from './operation-type.ts'
+import type { Store } from './store.ts'
+import { makeWorker, stderrLogger, type WorkerInit } from './waybill.ts'
+import type { Logger } from './worker.ts'
+
+/** Options of {@link runOperation}. */
+export interface RunOperationOptions extends Omit<WorkerInit, 'concurrency' | 'scan'> {
+  readonly operations: readonly AnyOperationType[]
+  /** Opened and closed by the call. */
+  readonly store: Store
+  /** Default: the environment variable `WAYBILL_OPERATION_ID`. */
+  readonly operationId?: string
+  /** How its engine names this execution. Default: `WAYBILL_EXECUTION`, or the name the engine puts into the environment. */
+  readonly execution?: string
+  /** Default: errors and warnings go to standard error as JSON lines. */
+  readonly logger?: Logger
+}
+
+/** Where engines tell an execution its own name; `{pid}` in it stands for the process id. */
+const EXECUTION_VARIABLES = ['WAYBILL_EXECUTION', 'CONTAINER_APP_JOB_EXECUTION_NAME', 'JOB_NAME'] as const
+
+/**
+ * Runs one operation to its end. On SIGTERM or SIGINT the handler is told to stop, and what is not
+ * done is handed back.
+ *
+ * @returns the exit code: 0 when an outcome of any kind was recorded, or there was nothing to claim
+ * @throws when no operation is named, or nothing could be recorded
+ */
+export async function runOperation(options: RunOperationOptions): Promise<number> {
+  const { operations: types, store, logger = stderrLogger } = options
+  const id = options.operationId ?? process.env.WAYBILL_OPERATION_ID
+  if (id === undefined || id === '') {
+    throw new Error('No operation is named: set WAYBILL_OPERATION_ID, or pass operationId.')
+  }
+  const execution = options.execution ?? executionName()
+  const worker = makeWorker({ ...options, concurrency: 1 }, { store, types, logger })
+  const stop = () => void worker.stop()
+  await store.open()
+  process.once('SIGTERM', stop)
+  process.once('SIGINT', stop)
+  try {
+    const claimed = await worker.runOnly(id, execution)
+    logger.info({ operation: id, execution, claimed }, claimed ? 'The operation was run' : 'There was nothing to claim')
+    await worker.stop()
+    return 0
+  } finally {
+    process.off('SIGTERM', stop)
+    process.off('SIGINT', stop)
+    await store.close()
+  }
+}
+
+function executionName(): string | null {
+  for (const variable of EXECUTION_VARIABLES) {
+    const name = process.env[variable]
+    if (name !== undefined && name !== '') return name.replace('{pid}', String(process.pid))
+  }
+  return null
+}

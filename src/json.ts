@@ -1,0 +1,58 @@
+/** JSON from strangers: read without surprises, and compared whatever the order of its keys. */
+import { createHash } from 'node:crypto'
+import secureJson from 'secure-json-parse'
+import { problemError } from './problem.ts'
+
+/** Deeper nesting is refused, so that no recursive reader of it can run out of stack. */
+export const MAX_JSON_DEPTH = 100
+
+/**
+ * Reads JSON text.
+ *
+ * @throws {ProblemError} `invalid-json` for what is no JSON, nested deeper than {@link MAX_JSON_DEPTH}, or has a key that poisons prototypes
+ */
+export function parseJson(text: string): unknown {
+  if (text.length > MAX_JSON_DEPTH && depthOf(text) > MAX_JSON_DEPTH) {
+    throw problemError('invalid-json', `It is nested deeper than ${MAX_JSON_DEPTH} levels.`)
+  }
+  try {
+    return secureJson.parse(text, { protoAction: 'error', constructorAction: 'error' })
+  } catch (error) {
+    throw problemError('invalid-json', undefined, { cause: error })
+  }
+}
+
+function depthOf(text: string): number {
+  let depth = 0
+  let deepest = 0
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === QUOTE) at = endOfString(text, at)
+    else if (code === BRACE || code === BRACKET) deepest = Math.max(deepest, ++depth)
+    else if (code === BRACE + 2 || code === BRACKET + 2) depth--
+  }
+  return deepest
+}
+
+const [QUOTE, BRACKET, BACKSLASH, BRACE] = [0x22, 0x5b, 0x5c, 0x7b]
+
+function endOfString(text: string, start: number): number {
+  for (let at = start + 1; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === BACKSLASH) at++
+    else if (code === QUOTE) return at
+  }
+  return text.length
+}
+
+/** A digest that equal JSON values share, whatever the order of their keys and the white space: base64url of SHA-256. */
+export function fingerprint(value: unknown): string {
+  return createHash('sha256').update(canonical(value)).digest('base64url')
+}
+
+function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonical(member)}`).join(',')}}`
+}

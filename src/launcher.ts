@@ -1,0 +1,53 @@
+/**
+ * The contract of a launcher: it starts one execution for an operation on another engine.
+ * `launchers/` holds the implementations.
+ *
+ * An execution claims its operation by the id it is given. A start may be made twice, late, or
+ * without its answer arriving: a surplus execution finds nothing to claim and exits 0.
+ */
+
+/** What an execution is told: it goes into its environment. */
+export interface LaunchRequest {
+  readonly operationId: string
+  readonly type: string
+  /** How long an attempt may take, in milliseconds; the engine may use it as a bound of its own. */
+  readonly timeoutMs: number
+}
+
+/** The engine would not start an execution now: nothing was started, and the operation is tried again later. */
+export class LaunchRefused extends Error {
+  override readonly name = 'LaunchRefused'
+  readonly retryAfterMs: number
+
+  /** @param retryAfterMs milliseconds after which a start may succeed */
+  constructor(message: string, retryAfterMs: number, options?: ErrorOptions) {
+    super(message, options)
+    this.retryAfterMs = retryAfterMs
+  }
+}
+
+/** What an engine says of an execution. */
+export type ExecutionState =
+  /** It is starting or running, or the engine does not say: nothing is to be done. */
+  | { readonly kind: 'alive' }
+  /** It has ended, or there is no such execution. */
+  | { readonly kind: 'gone'; readonly reason: string }
+
+/** Starts, stops and inspects executions. */
+export interface Launcher {
+  /**
+   * Starts an execution.
+   *
+   * @returns its name, as the engine gives it; undefined where the engine does not tell it yet
+   * @throws {LaunchRefused} when nothing was started; any other error leaves that open
+   */
+  start(request: LaunchRequest): Promise<string | undefined>
+  /** Asks an execution to stop. One that is gone is no error. */
+  stop(execution: string): Promise<void>
+  /** What has become of an execution. */
+  inspect(execution: string): Promise<ExecutionState>
+  /** Calls the listener when an execution has ended, where the engine says so by itself, until the returned function is called. */
+  watchEnds?(listener: () => void): () => void
+  /** Frees what the launcher holds; executions go on. */
+  close?(): Promise<void>
+}

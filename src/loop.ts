@@ -1,0 +1,101 @@
+/**
+ * A loop that cannot die: it turns when woken and at least once an interval, one turn at a time;
+ * a turn that fails is reported and tried again with backoff.
+ */
+
+/** Options of a {@link Loop}. */
+export interface LoopOptions {
+  readonly name: string
+  /** The longest time between two turns, in milliseconds. */
+  readonly everyMs: number
+  /** One turn. */
+  readonly turn: () => Promise<void>
+  /** Told of each turn that failed. */
+  readonly onError: (error: unknown, loop: string) => void
+}
+
+/** The longest wait after a failure, in milliseconds: what comes back is noticed within it. */
+const MAX_BACKOFF_MS = 5000
+
+export class Loop {
+  readonly #options: LoopOptions
+  #timer: NodeJS.Timeout | undefined
+  #turning: Promise<void> | undefined
+  #woken = false
+  #stopped = true
+  #failures = 0
+  #turnedAt = performance.now()
+
+  constructor(options: LoopOptions) {
+    this.#options = options
+  }
+
+  get name(): string {
+    return this.#options.name
+  }
+
+  /** Milliseconds since the last turn that succeeded, or since the start. */
+  get idleMs(): number {
+    return performance.now() - this.#turnedAt
+  }
+
+  /** Whether it has turned lately: within three intervals and the longest backoff. */
+  get healthy(): boolean {
+    return this.#stopped || this.idleMs < 3 * this.#options.everyMs + MAX_BACKOFF_MS
+  }
+
+  start(): void {
+    this.#stopped = false
+    this.#turnedAt = performance.now()
+    this.wake()
+  }
+
+  /** Turns now, before this call returns as far as the turn is synchronous; or once more after the turn under way. */
+  wake(): void {
+    if (this.#stopped) return
+    this.#woken = true
+    if (this.#turning === undefined && this.#failures === 0) this.#run()
+  }
+
+  /** Turns no more. Resolves when the turn under way has ended. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    clearTimeout(this.#timer)
+    await this.#turning
+  }
+
+  #run(): void {
+    clearTimeout(this.#timer)
+    this.#turning = this.#turnWhileWoken().finally(() => {
+      this.#turning = undefined
+      if (!this.#stopped) this.#sleep()
+    })
+  }
+
+  async #turnWhileWoken(): Promise<void> {
+    do {
+      this.#woken = false
+      await this.#turn()
+    } while (this.#woken && !this.#stopped && this.#failures === 0)
+  }
+
+  async #turn(): Promise<void> {
+    try {
+      await this.#options.turn()
+      this.#failures = 0
+      this.#turnedAt = performance.now()
+    } catch (error) {
+      this.#failures++
+      this.#options.onError(error, this.#options.name)
+    }
+  }
+
+  #sleep(): void {
+    const { everyMs } = this.#options
+    // Jittered, so that the loops of many processes do not turn at the same moment.
+    const backoff = Math.min(100 * 2 ** this.#failures, MAX_BACKOFF_MS) * (0.5 + Math.random() / 2)
+    const delay = this.#failures > 0 ? backoff : everyMs * (0.9 + Math.random() / 5)
+    this.#timer = setTimeout(() => this.#run(), delay)
+    this.#timer.unref()
+  }
+}

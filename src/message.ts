@@ -1,0 +1,49 @@
+/** HTTP messages as plain values, whatever server they come from and go to. */
+import type { Problem } from './protocol.ts'
+
+/** A request. Header names are lower-case. */
+export interface HttpRequest {
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
+  /** The parts of the path that the route names, decoded. */
+  readonly params: Readonly<Record<string, string>>
+  readonly query: URLSearchParams
+  /** The body as text; undefined where there is none. */
+  readonly body?: string | undefined
+  /** Who asks: what `principal` made of the request, or the empty string. */
+  readonly owner: string
+  /** Aborted when the client has gone away. */
+  readonly signal: AbortSignal
+}
+
+/** An answer. A body that is not text is sent piece by piece. */
+export interface HttpResponse {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string | AsyncIterable<string> | null
+}
+
+/** A header's value; of several, the first. */
+export function header(request: HttpRequest, name: string): string | undefined {
+  const value = request.headers[name.toLowerCase()]
+  return typeof value === 'object' ? value[0] : value
+}
+
+/** An answer with a JSON body. */
+export function json(status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): HttpResponse {
+  return jsonText(status, JSON.stringify(body), headers)
+}
+
+/** An answer whose JSON is at hand as text. */
+export function jsonText(status: number, body: string, headers: Readonly<Record<string, string>> = {}): HttpResponse {
+  return { status, headers: { 'Content-Type': 'application/json; charset=utf-8', ...headers }, body }
+}
+
+/** An answer with a problem (RFC 9457), under the problem's own status. */
+export function problemResponse(problem: Problem, headers: Readonly<Record<string, string>> = {}): HttpResponse {
+  const body = JSON.stringify(problem)
+  return {
+    status: problem.status,
+    headers: { 'Content-Type': 'application/problem+json; charset=utf-8', ...headers },
+    body,
+  }
+}

@@ -1,0 +1,303 @@
+/**
+ * An operation type declares a kind of work once: its name, schemas and policy. It holds no
+ * server code, so the API, the job and the browser import the same declaration.
+ *
+ * @example
+ * export const orders = defineOperation({ name: 'orders', input: Order, output: CompletedOrder, resultKey: 'order' })
+ * export default handler(orders, async (order, job) => ({ ...order, completedAt: new Date().toISOString() }))
+ */
+import type { Static } from 'typebox'
+import { type Duration, durationMs, LONGEST_MS, MINUTE, SECOND } from './duration.ts'
+import type { Progress } from './protocol.ts'
+
+/** The part of Standard Schema 1 that is used: Zod 4, Valibot and ArkType offer it. */
+export interface StandardSchema<Input = unknown, Output = Input> {
+  readonly '~standard': {
+    readonly version: 1
+    readonly vendor: string
+    readonly types?: { readonly input: Input; readonly output: Output } | undefined
+    readonly validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>
+  }
+}
+
+/** What a Standard Schema says of a value. */
+export type StandardResult<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | { readonly issues: readonly StandardIssue[] }
+
+/** One thing a Standard Schema finds wrong. */
+export interface StandardIssue {
+  readonly message: string
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined
+}
+
+/** A JSON Schema (2020-12), plain or made by TypeBox. */
+export type JsonSchema = Readonly<Record<string, unknown>>
+
+/** Anything that declares the shape of a value. */
+export type Schema = StandardSchema | JsonSchema
+
+/** The type a value of the schema has on the wire, before it is parsed. */
+export type InputOf<S> = S extends StandardSchema<infer Input, unknown> ? Input : StaticOf<S>
+
+/** The type a value of the schema has once it is parsed. */
+export type OutputOf<S> = S extends StandardSchema<unknown, infer Output> ? Output : StaticOf<S>
+
+type StaticOf<S> = unknown extends S ? unknown : S extends object ? Static<S> : unknown
+
+/** How long to wait before the next attempt: `initial · factor^n`, at most `max`, less a random part. */
+export interface Backoff {
+  /** Before the second attempt. Default 1 s. */
+  readonly initial: Duration
+  /** What each further wait is multiplied with, 1 or more. Default 2. */
+  readonly factor: number
+  /** The longest wait. Default 1 minute. */
+  readonly max: Duration
+  /** The part of the wait that is random, from 0 to 1. Default 0.5. */
+  readonly jitter: number
+}
+
+/** What is said of an operation type; everything but the name has a default. */
+export interface OperationTypeInit<Name extends string, Input, Output, Key extends string> {
+  /** The path segment and the name: lower-case letters, digits and `-`, a letter first, at most 64. */
+  readonly name: Name
+  /** What the client sends. Default: any JSON value. */
+  readonly input?: Input
+  /** What the handler returns. Default: any JSON value. */
+  readonly output?: Output
+  /** The member of the result document that holds the output. Default `result`. */
+  readonly resultKey?: Key
+  /** How often the handler may run and fail, 1 to 100. Default 3. */
+  readonly attempts?: number
+  /** How often a run may vanish with its worker (a crash, a lost lease) before the operation fails, 0 to 100. Default 10. */
+  readonly lostAttempts?: number
+  readonly backoff?: Partial<Backoff>
+  /** How long one attempt may run, up to 24 days. Default 15 minutes. */
+  readonly timeout?: Duration
+  /** How long the first attempt may take to begin before the operation fails. Default: for ever. */
+  readonly startDeadline?: Duration
+  /** How long the record and the result are kept after the end, up to 10 years. Default 7 days. */
+  readonly retention?: Duration
+  /** The largest request body in bytes, 1 to 100 MiB. Default 1 MiB. */
+  readonly bodyLimit?: number
+  /** How many attempts of this type one worker runs at once, 1 to 10,000. Default: as many as the worker runs in all. */
+  readonly concurrency?: number
+  /** Those with a higher priority are claimed first: a whole number from -100 to 100. Default 0. */
+  readonly priority?: number
+  /** Whether a request without `Idempotency-Key` is refused. Default false. */
+  readonly requireIdempotencyKey?: boolean
+}
+
+/** The policy of an operation type with every default filled in; durations in milliseconds. */
+export interface Policy {
+  readonly attempts: number
+  readonly lostAttempts: number
+  readonly backoff: { readonly initial: number; readonly factor: number; readonly max: number; readonly jitter: number }
+  readonly timeout: number
+  readonly startDeadline: number | undefined
+  readonly retention: number
+  readonly bodyLimit: number
+  readonly concurrency: number | undefined
+  readonly priority: number
+  readonly requireIdempotencyKey: boolean
+}
+
+/** A declared kind of operation; see {@link defineOperation}. */
+export interface OperationType<
+  Name extends string = string,
+  Input = unknown,
+  Output = unknown,
+  Key extends string = string,
+> {
+  readonly name: Name
+  readonly input: Input | undefined
+  readonly output: Output | undefined
+  readonly resultKey: Key
+  readonly policy: Policy
+}
+
+/** Any operation type, whatever its schemas. */
+export type AnyOperationType = OperationType<string, unknown, unknown, string>
+
+/** What the client of the operation type sends. */
+export type OperationInput<T> = T extends OperationType<string, infer Input, unknown, string> ? InputOf<Input> : never
+
+/** What the result of the operation type holds under its result key. */
+export type OperationOutput<T> =
+  T extends OperationType<string, unknown, infer Output, string> ? OutputOf<Output> : never
+
+/** The document at the result URL of a completed operation of the type. */
+export type OperationResult<T> =
+  T extends OperationType<string, unknown, infer Output, infer Key>
+    ? { readonly id: string; readonly status: 'completed' } & { readonly [K in Key]: OutputOf<Output> }
+    : never
+
+const OPTIONS = new Set([
+  'name',
+  'input',
+  'output',
+  'resultKey',
+  'attempts',
+  'lostAttempts',
+  'backoff',
+  'timeout',
+  'startDeadline',
+  'retention',
+  'bodyLimit',
+  'concurrency',
+  'priority',
+  'requireIdempotencyKey',
+])
+const DAY = 24 * 60 * MINUTE
+const MIB = 1024 * 1024
+
+/**
+ * Declares an operation type.
+ *
+ * @throws {TypeError} for an unknown option, or one of the wrong type or out of range; the message names it
+ */
+export function defineOperation<
+  const Name extends string,
+  const Input = unknown,
+  const Output = unknown,
+  const Key extends string = 'result',
+>(init: OperationTypeInit<Name, Input, Output, Key>): OperationType<Name, Input, Output, Key> {
+  const where = `defineOperation(${JSON.stringify(init.name)})`
+  for (const option of Object.keys(init)) {
+    if (!OPTIONS.has(option)) throw new TypeError(`${where}: there is no option "${option}".`)
+  }
+  if (!/^[a-z][a-z0-9-]{0,63}$/.test(init.name)) {
+    throw new TypeError(`${where}: a name is lower-case letters, digits and "-", a letter first, at most 64.`)
+  }
+  const resultKey = init.resultKey ?? ('result' as Key)
+  if (['id', 'status', 'error', '__proto__', ''].includes(resultKey)) {
+    throw new TypeError(`${where}: resultKey cannot be ${JSON.stringify(resultKey)}, which the result document needs.`)
+  }
+  for (const side of ['input', 'output'] as const) {
+    const schema: unknown = init[side]
+    if (schema !== undefined && !isSchemaLike(schema)) {
+      throw new TypeError(`${where}: ${side} must be a Standard Schema (such as Zod's) or a JSON Schema object.`)
+    }
+  }
+  return Object.freeze({
+    name: init.name,
+    input: init.input,
+    output: init.output,
+    resultKey,
+    policy: readPolicy(init, where),
+  })
+}
+
+function isSchemaLike(schema: unknown): boolean {
+  return (typeof schema === 'object' && schema !== null) || typeof schema === 'function'
+}
+
+function readPolicy(init: OperationTypeInit<string, unknown, unknown, string>, where: string): Policy {
+  const whole = (name: keyof typeof init, byDefault: number, min: number, max: number) =>
+    numberIn(where, name, init[name] ?? byDefault, { min, max, whole: true })
+  const duration = (name: string, value: Duration, max: number) => durationMs(`${where}: ${name}`, value, { max })
+  const { initial = SECOND, factor = 2, max = MINUTE, jitter = 0.5 } = init.backoff ?? {}
+  return Object.freeze({
+    attempts: whole('attempts', 3, 1, 100),
+    lostAttempts: whole('lostAttempts', 10, 0, 100),
+    backoff: Object.freeze({
+      initial: duration('backoff.initial', initial, DAY),
+      factor: numberIn(where, 'backoff.factor', factor, { min: 1, max: 100 }),
+      max: duration('backoff.max', max, 30 * DAY),
+      jitter: numberIn(where, 'backoff.jitter', jitter, { min: 0, max: 1 }),
+    }),
+    timeout: duration('timeout', init.timeout ?? 15 * MINUTE, 24 * DAY),
+    startDeadline:
+      init.startDeadline === undefined ? undefined : duration('startDeadline', init.startDeadline, LONGEST_MS),
+    retention: duration('retention', init.retention ?? 7 * DAY, LONGEST_MS),
+    bodyLimit: whole('bodyLimit', MIB, 1, 100 * MIB),
+    concurrency: init.concurrency === undefined ? undefined : whole('concurrency', 1, 1, 10_000),
+    priority: whole('priority', 0, -100, 100),
+    requireIdempotencyKey: readFlag(init.requireIdempotencyKey ?? false, where),
+  })
+}
+
+function readFlag(value: unknown, where: string): boolean {
+  if (typeof value !== 'boolean') throw new TypeError(`${where}: requireIdempotencyKey must be true or false.`)
+  return value
+}
+
+function numberIn(
+  where: string,
+  name: string,
+  value: unknown,
+  range: { min: number; max: number; whole?: boolean },
+): number {
+  const fits = typeof value === 'number' && value >= range.min && value <= range.max
+  if (fits && (!range.whole || Number.isInteger(value))) return value
+  const kind = range.whole ? 'a whole number' : 'a number'
+  throw new TypeError(`${where}: ${name} must be ${kind} from ${range.min} to ${range.max}, not ${String(value)}.`)
+}
+
+/**
+ * The time in milliseconds to wait before the next attempt, after `failed` of them have failed
+ * (1 or more). With a jitter of j it lies between (1 - j) and 1 times the exponential value.
+ */
+export function backoffMs(policy: Policy, failed: number, random: () => number = Math.random): number {
+  const { initial, factor, max, jitter } = policy.backoff
+  const full = Math.min(initial * factor ** (failed - 1), max)
+  return Math.round(full * (1 - jitter * random()))
+}
+
+/** Levels of a handler's log lines. */
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+/** What a handler knows of its run, and what it can do beside its work. */
+export interface Job {
+  /** The operation's id: a UUID. Hand it on as an idempotency key to what you call. */
+  readonly id: string
+  /** The number of this run, from 1. A higher number replaces every lower one. */
+  readonly attempt: number
+  /**
+   * Aborted when the run should stop: `reason.name` is `CanceledError`, `TimeoutError`,
+   * `LeaseLostError` or `ShutdownError`. A run that completes all the same is recorded as completed,
+   * unless its lease was lost; one that goes on for more than a grace time is ended where it can be.
+   */
+  readonly signal: AbortSignal
+  /** W3C trace context of the request that was accepted, where it sent one. */
+  readonly traceparent: string | undefined
+  /**
+   * Tells how far the work is. Written soon and not at once: of many calls in a moment the last one counts.
+   *
+   * @param fraction from 0 to 1; values outside are clamped, and one that is no number is refused with a TypeError
+   */
+  progress(fraction: number, message?: string): void
+  /** Keeps a line with the operation: at most 1,000 lines of at most 8 KiB; further ones are dropped. */
+  log(message: string, level?: LogLevel): void
+  /**
+   * Runs `work` once for the operation, not once for each attempt: its outcome is recorded, and later
+   * attempts get it back without running it. A crash between the end of `work` and the
+   * record runs it again, so `work` should be idempotent; the record cannot be lost once this has returned.
+   *
+   * @param name unique within the operation, 1 to 200 characters
+   * @returns the outcome as JSON keeps it
+   */
+  step<T>(name: string, work: () => T | Promise<T>): Promise<T>
+}
+
+/** The function that does the work of one attempt. What it returns is the result. */
+export type HandlerFunction<T> = (input: OutputOf<InputSchemaOf<T>>, job: Job) => Promise<ReturnOf<T>> | ReturnOf<T>
+
+type InputSchemaOf<T> = T extends OperationType<string, infer Input, unknown, string> ? Input : never
+type ReturnOf<T> = T extends OperationType<string, unknown, infer Output, string> ? InputOf<Output> : never
+
+/** A handler together with the operation type it serves; see {@link handler}. */
+export interface Handler {
+  readonly type: AnyOperationType
+  readonly run: (input: unknown, job: Job) => unknown
+}
+
+/**
+ * Pairs an operation type with the function that does its work. A handler file exports one
+ * as its default, or an array of them.
+ */
+export function handler<T extends AnyOperationType>(type: T, run: HandlerFunction<T>): Handler {
+  return Object.freeze({ type, run: run as Handler['run'] })
+}
+
+export type { Progress }

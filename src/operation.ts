@@ -1,0 +1,351 @@
+/**
+ * The durable record of one operation, and its state machine. All of it is pure: a store reads
+ * a record, asks a function below for the next one, and writes that under a condition that no
+ * one else has written in between.
+ *
+ * ```
+ *            claim                 finish completed
+ *  pending ─────────▶ running ──────────────────────▶ completed
+ *   │  ▲                │ │ └──── finish failed ────▶ failed
+ *   │  └────────────────┘ └────── finish canceled ──▶ canceled
+ *   │   retry, release, expiry
+ *   ├── cancel ─────────────────────────────────────▶ canceled
+ *   └── start deadline, launches used up ───────────▶ failed
+ * ```
+ */
+import { problem } from './problem.ts'
+import { isFinal, type Problem, type Progress, type Status } from './protocol.ts'
+
+/** How one attempt ended. */
+export const ATTEMPT_OUTCOMES = ['completed', 'failed', 'canceled', 'released', 'lost'] as const
+export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number]
+
+/** One attempt that has ended. Times are milliseconds since the epoch, by the store's clock. */
+export interface Attempt {
+  readonly number: number
+  /** Which worker process held the lease. */
+  readonly holder: string
+  /** What a launcher started for it, as its engine names it. */
+  readonly execution: string | null
+  readonly startedAt: number
+  readonly finishedAt: number
+  readonly outcome: AttemptOutcome
+  /** Why it failed, was lost or was canceled. */
+  readonly error: Problem | null
+}
+
+/** How many ended attempts a record keeps; of more, the oldest are dropped. */
+export const HISTORY_LIMIT = 50
+
+/** The record. Times are milliseconds since the epoch, by the store's clock; null means not yet, or not at all. */
+export interface Operation {
+  /** UUID version 7 (RFC 9562). */
+  readonly id: string
+  /** The operation type's name. */
+  readonly type: string
+  /** Who submitted it; the empty string where the composition knows no principals. */
+  readonly owner: string
+  readonly status: Status
+  /** 1 when accepted, and 1 more with each change: the ETag, and the id of an event. */
+  readonly version: number
+  readonly priority: number
+  readonly createdAt: number
+  readonly updatedAt: number
+  /** Pending: not to be claimed from the queue before this. Null: at once. */
+  readonly runAt: number | null
+  /** The first attempt must have begun by then. */
+  readonly startBy: number | null
+  /** When the first attempt began. */
+  readonly startedAt: number | null
+  readonly finishedAt: number | null
+  readonly expiresAt: number | null
+  /** Claims so far. The number of the attempt that runs or ran last: its fencing token. */
+  readonly attempt: number
+  /** Attempts that were handed back at shutdown: they do not count. */
+  readonly released: number
+  /** Attempts whose lease expired: they count against `maxLost` alone. */
+  readonly lost: number
+  readonly maxAttempts: number
+  readonly maxLost: number
+  /** How long the record is kept after the end, in milliseconds. */
+  readonly retention: number
+  /** Running: the worker process that holds the lease. */
+  readonly holder: string | null
+  readonly leaseUntil: number | null
+  /** When the attempt that runs or ran last began. */
+  readonly attemptStartedAt: number | null
+  /** Executions started since the last claim. */
+  readonly launches: number
+  /** The execution that was started last, as its engine names it. */
+  readonly execution: string | null
+  readonly cancelRequested: boolean
+  readonly progress: Progress | null
+  /** Why it failed or was canceled. */
+  readonly error: Problem | null
+  readonly history: readonly Attempt[]
+  readonly idempotencyKey: string | null
+  /** A digest of the body that came with the key. */
+  readonly fingerprint: string | null
+  readonly traceparent: string | null
+  /** Its input, result, steps and log are gone; the record stays a while to say so. */
+  readonly purged: boolean
+}
+
+/** What is asked of a store when an operation is accepted. */
+export interface Submission {
+  readonly id: string
+  readonly type: string
+  readonly owner: string
+  readonly priority: number
+  /** The input as JSON text. */
+  readonly input: string
+  readonly maxAttempts: number
+  readonly maxLost: number
+  readonly retention: number
+  /** Milliseconds from the acceptance within which the first attempt must begin. */
+  readonly startWithin: number | null
+  /** Milliseconds from the acceptance before which no attempt begins; 0 for at once. */
+  readonly delay: number
+  readonly idempotencyKey: string | null
+  readonly fingerprint: string | null
+  readonly traceparent: string | null
+}
+
+/** How an attempt reports its end. */
+export type Outcome =
+  | { readonly kind: 'completed' /** The result as JSON text. */; readonly output: string }
+  | { readonly kind: 'failed'; readonly problem: Problem }
+  /** Run again after `delayMs` while attempts are left, else failed with the problem. */
+  | { readonly kind: 'retry'; readonly problem: Problem; readonly delayMs: number }
+  | { readonly kind: 'canceled'; readonly problem: Problem }
+  /** Handed back at shutdown: the attempt does not count. */
+  | { readonly kind: 'released' }
+
+/** A change to one operation. `attempt` is the fence: a change by an attempt that no longer owns the operation is refused. */
+export type Change =
+  | { readonly kind: 'finish'; readonly attempt: number; readonly outcome: Outcome }
+  | { readonly kind: 'progress'; readonly attempt: number; readonly progress: Progress }
+  /** The client's cancel: done at once where it is pending, a request where it runs. */
+  | { readonly kind: 'cancel' }
+  /** An execution was started for the launch of this number. */
+  | { readonly kind: 'launched'; readonly launch: number; readonly execution: string }
+  /** The engine would not start an execution for the launch of this number: try later, as if it had not been tried. */
+  | { readonly kind: 'launch-refused'; readonly launch: number; readonly delayMs: number }
+  /** The process or execution that had the operation is known to be gone: do not wait for the lease. */
+  | { readonly kind: 'abandon'; readonly attempt: number; readonly reason: string }
+
+/** The record of an operation that has just been accepted. */
+export function accepted(submission: Submission, now: number): Operation {
+  const { input: _, delay, startWithin, ...kept } = submission
+  return {
+    ...kept,
+    status: 'pending',
+    version: 1,
+    createdAt: now,
+    updatedAt: now,
+    runAt: delay > 0 ? now + delay : null,
+    startBy: startWithin === null ? null : now + startWithin,
+    startedAt: null,
+    finishedAt: null,
+    expiresAt: null,
+    attempt: 0,
+    released: 0,
+    lost: 0,
+    holder: null,
+    leaseUntil: null,
+    attemptStartedAt: null,
+    launches: 0,
+    execution: null,
+    cancelRequested: false,
+    progress: null,
+    error: null,
+    history: [],
+    purged: false,
+  }
+}
+
+/** What a worker says when it claims. */
+export interface ClaimBy {
+  readonly holder: string
+  readonly leaseMs: number
+  /** The execution the worker is, where a launcher started it. */
+  readonly execution: string | null
+}
+
+/** The next attempt begins. Undefined where the operation is not pending. */
+export function claimed(operation: Operation, by: ClaimBy, now: number): Operation | undefined {
+  if (operation.status !== 'pending') return undefined
+  return next(operation, now, {
+    status: 'running',
+    attempt: operation.attempt + 1,
+    runAt: null,
+    startedAt: operation.startedAt ?? now,
+    attemptStartedAt: now,
+    holder: by.holder,
+    leaseUntil: now + by.leaseMs,
+    launches: 0,
+    execution: by.execution ?? operation.execution,
+    progress: null,
+  })
+}
+
+/** The lease is extended. Undefined where the attempt no longer holds it. The version stays: no client sees a lease. */
+export function renewed(operation: Operation, attempt: number, leaseMs: number, now: number): Operation | undefined {
+  return owns(operation, attempt) ? { ...operation, leaseUntil: now + leaseMs } : undefined
+}
+
+/** An execution is about to be started: until `holdMs` have passed no other one is. Undefined where it is not pending. */
+export function launching(operation: Operation, holdMs: number, now: number): Operation | undefined {
+  if (operation.status !== 'pending') return undefined
+  return { ...operation, runAt: now + holdMs, launches: operation.launches + 1, execution: null }
+}
+
+/** Applies a change. Undefined where it is refused, because the operation has finished or belongs to another attempt. */
+export function changed(operation: Operation, change: Change, now: number): Operation | undefined {
+  switch (change.kind) {
+    case 'finish':
+      return owns(operation, change.attempt) ? finished(operation, change.outcome, now) : undefined
+    case 'progress':
+      return owns(operation, change.attempt) ? next(operation, now, { progress: change.progress }) : undefined
+    case 'cancel':
+      return cancelAsked(operation, now)
+    case 'launched':
+      return awaitsLaunch(operation, change.launch) ? { ...operation, execution: change.execution } : undefined
+    case 'launch-refused':
+      return awaitsLaunch(operation, change.launch)
+        ? { ...operation, launches: operation.launches - 1, runAt: now + change.delayMs }
+        : undefined
+    case 'abandon':
+      return abandoned(operation, change, now)
+  }
+}
+
+/** The lease has run out, or the start deadline. Undefined where neither has. */
+export function expired(operation: Operation, now: number): Operation | undefined {
+  if (operation.status === 'running') {
+    return (operation.leaseUntil ?? 0) <= now ? lostLease(operation, 'Its lease ran out.', now) : undefined
+  }
+  if (operation.status !== 'pending' || operation.attempt > 0) return undefined
+  if (operation.startBy === null || operation.startBy > now) return undefined
+  return ended(operation, now, { status: 'failed', error: problem('start-deadline') })
+}
+
+/** Failed attempts that count: those that were neither handed back nor lost with their worker. */
+export function countedAttempts(operation: Operation): number {
+  return operation.attempt - operation.released - operation.lost
+}
+
+function owns(operation: Operation, attempt: number): boolean {
+  return operation.status === 'running' && operation.attempt === attempt
+}
+
+function awaitsLaunch(operation: Operation, launch: number): boolean {
+  return operation.status === 'pending' && operation.launches === launch
+}
+
+function finished(operation: Operation, outcome: Outcome, now: number): Operation {
+  switch (outcome.kind) {
+    case 'completed':
+      return ended(withAttempt(operation, 'completed', null, now), now, { status: 'completed' })
+    case 'failed':
+      return failed(operation, outcome.problem, now)
+    case 'canceled':
+      return ended(withAttempt(operation, 'canceled', outcome.problem, now), now, canceled(outcome.problem))
+    case 'released':
+      return released(operation, now)
+    case 'retry':
+      return retried(operation, outcome, now)
+  }
+}
+
+function failed(operation: Operation, error: Problem, now: number): Operation {
+  return ended(withAttempt(operation, 'failed', error, now), now, { status: 'failed', error })
+}
+
+function released(operation: Operation, now: number): Operation {
+  const back = withAttempt({ ...operation, released: operation.released + 1 }, 'released', null, now)
+  return waiting(back, 0, now)
+}
+
+function retried(operation: Operation, outcome: Outcome & { kind: 'retry' }, now: number): Operation {
+  const { problem: error, delayMs } = outcome
+  if (countedAttempts(operation) >= operation.maxAttempts && !operation.cancelRequested) {
+    return failed(operation, error, now)
+  }
+  return waiting(withAttempt(operation, 'failed', error, now), delayMs, now)
+}
+
+/** Back to pending, unless a cancel was waiting for the attempt to end. */
+function waiting(operation: Operation, delayMs: number, now: number): Operation {
+  if (operation.cancelRequested) return ended(operation, now, canceled(problem('operation-canceled')))
+  return next(operation, now, {
+    status: 'pending',
+    runAt: delayMs > 0 ? now + delayMs : null,
+    holder: null,
+    leaseUntil: null,
+    execution: null,
+    progress: null,
+  })
+}
+
+function lostLease(operation: Operation, reason: string, now: number): Operation {
+  const lost = operation.lost + 1
+  const error = problem('worker-lost', reason)
+  const after = withAttempt({ ...operation, lost }, 'lost', error, now)
+  if (lost > operation.maxLost && !operation.cancelRequested) return ended(after, now, { status: 'failed', error })
+  return waiting(after, lostDelay(lost), now)
+}
+
+/** The first loss is made good at once; a run that ends its workers is slowed down. */
+function lostDelay(lost: number): number {
+  return lost < 2 ? 0 : Math.min(500 * 2 ** (lost - 2), 5000)
+}
+
+function abandoned(operation: Operation, change: Change & { kind: 'abandon' }, now: number): Operation | undefined {
+  if (operation.attempt !== change.attempt) return undefined
+  if (operation.status === 'running') return lostLease(operation, change.reason, now)
+  if (operation.status !== 'pending' || operation.launches === 0) return undefined
+  if (operation.launches > operation.maxLost) {
+    return ended(operation, now, { status: 'failed', error: problem('launch-lost', change.reason) })
+  }
+  return { ...operation, runAt: now + lostDelay(operation.launches), execution: null }
+}
+
+function cancelAsked(operation: Operation, now: number): Operation | undefined {
+  if (isFinal(operation.status) || operation.cancelRequested) return undefined
+  if (operation.status === 'running') return next(operation, now, { cancelRequested: true })
+  const asked = { ...operation, cancelRequested: true }
+  return ended(asked, now, canceled(problem('operation-canceled')))
+}
+
+function canceled(error: Problem): Partial<Operation> {
+  return { status: 'canceled', error }
+}
+
+function withAttempt(operation: Operation, outcome: AttemptOutcome, error: Problem | null, now: number): Operation {
+  const attempt: Attempt = {
+    number: operation.attempt,
+    holder: operation.holder ?? '',
+    execution: operation.execution,
+    startedAt: operation.attemptStartedAt ?? now,
+    finishedAt: now,
+    outcome,
+    error,
+  }
+  return { ...operation, history: [...operation.history, attempt].slice(-HISTORY_LIMIT) }
+}
+
+function ended(operation: Operation, now: number, change: Partial<Operation>): Operation {
+  return next(operation, now, {
+    ...change,
+    finishedAt: now,
+    expiresAt: now + operation.retention,
+    runAt: null,
+    holder: null,
+    leaseUntil: null,
+  })
+}
+
+function next(operation: Operation, now: number, change: Partial<Operation>): Operation {
+  return { ...operation, ...change, version: operation.version + 1, updatedAt: Math.max(now, operation.updatedAt) }
+}

@@ -1,0 +1,266 @@
+/**
+ * The service: what can be done with operations, whoever asks and however. It knows no HTTP.
+ * Ownership is checked here and nowhere else: whoever is not the owner is told that there is no such operation.
+ */
+import { v7 as uuidv7 } from 'uuid'
+import { type Estimate, Estimator } from './estimate.ts'
+import { fingerprint } from './json.ts'
+import type { Attempt, Operation, Submission } from './operation.ts'
+import type { AnyOperationType } from './operation-type.ts'
+import { ProblemError, problemError } from './problem.ts'
+import { isFinal, type Links, type Status, type StatusDocument } from './protocol.ts'
+import type { LogLine, Store } from './store.ts'
+import { checkSchema, validate } from './validation.ts'
+
+/** What is submitted. */
+export interface SubmitRequest {
+  /** The parsed input. */
+  readonly input: unknown
+  /** The same as JSON text, where it is at hand; it saves writing it again. */
+  readonly text?: string
+  /** Who submits. Default: the empty string, for nobody in particular. */
+  readonly owner?: string
+  /** 1 to 255 characters. */
+  readonly idempotencyKey?: string | undefined
+  /** W3C trace context. */
+  readonly traceparent?: string | undefined
+  /** Milliseconds before which the work does not begin. Default 0. */
+  readonly delay?: number
+}
+
+/** The answer to a submission. */
+export interface Submitted {
+  readonly operation: Operation
+  /** The idempotency key was known: this is the operation that it made before. */
+  readonly replayed: boolean
+}
+
+/** Which operations to list. */
+export interface ListRequest {
+  readonly owner?: string
+  readonly status?: Status
+  /** 1 to 1,000. Default 50. */
+  readonly limit?: number
+  /** List what comes after the operation of this id. */
+  readonly after?: string
+}
+
+/** Options of {@link Operations}. */
+export interface OperationsOptions {
+  readonly store: Store
+  readonly types: readonly AnyOperationType[]
+  /** How long the store may take for an answer, in milliseconds, before the caller is told to come back. Default 10,000. */
+  readonly storeTimeoutMs?: number
+}
+
+/** Every method throws a {@link ProblemError} for what the caller can cure, and `unavailable` when the store cannot be reached. */
+export class Operations {
+  readonly #store: Store
+  readonly #types = new Map<string, AnyOperationType>()
+  readonly #estimator: Estimator
+  readonly #storeTimeoutMs: number
+
+  /** @throws {TypeError} when two types share a name, or a schema is none */
+  constructor(options: OperationsOptions) {
+    this.#store = options.store
+    this.#estimator = new Estimator(options.store)
+    this.#storeTimeoutMs = options.storeTimeoutMs ?? 10_000
+    for (const type of options.types) {
+      if (this.#types.has(type.name)) throw new TypeError(`Two operation types are named "${type.name}".`)
+      checkSchema(type.input)
+      checkSchema(type.output)
+      this.#types.set(type.name, type)
+    }
+  }
+
+  /** The operation types, by name. */
+  get types(): ReadonlyMap<string, AnyOperationType> {
+    return this.#types
+  }
+
+  /**
+   * Accepts an operation. When the promise resolves, it is durable and can be read by everyone.
+   *
+   * @throws {ProblemError} `invalid-input`, `idempotency-key-required`, `idempotency-key-reused`
+   */
+  async submit(type: AnyOperationType, request: SubmitRequest): Promise<Submitted> {
+    const key = request.idempotencyKey ?? null
+    if (key === null && type.policy.requireIdempotencyKey) throw problemError('idempotency-key-required')
+    const checked = await validate(type.input, request.input)
+    if (checked.errors !== undefined) {
+      throw problemError('invalid-input', undefined, { extensions: { errors: checked.errors } })
+    }
+    const submission = toSubmission(type, request, key)
+    const { kind, operation } = await this.#ask(this.#store.accept(submission))
+    if (kind === 'accepted') return { operation, replayed: false }
+    if (operation.fingerprint !== submission.fingerprint) throw problemError('idempotency-key-reused')
+    return { operation, replayed: true }
+  }
+
+  /**
+   * The operation, whatever its status.
+   *
+   * @param type of which it must be; without one, of any
+   * @throws {ProblemError} `not-found`, `operation-expired`
+   */
+  async find(id: string, owner: string, type?: AnyOperationType): Promise<Operation> {
+    // An id that cannot be one is not looked for: the answer is the same.
+    const operation = isId(id) ? await this.#ask(this.#store.read(id)) : undefined
+    const known = operation !== undefined && this.#types.has(operation.type)
+    if (!known || operation.owner !== owner || (type !== undefined && operation.type !== type.name)) {
+      throw problemError('not-found')
+    }
+    if (operation.purged) throw problemError('operation-expired')
+    return operation
+  }
+
+  /** The result of a completed operation as JSON text. */
+  async output(operation: Operation): Promise<string> {
+    const text = await this.#ask(this.#store.payload(operation.id, 'output'))
+    if (text === undefined) throw problemError('operation-expired')
+    return text
+  }
+
+  /**
+   * Cancels: at once where it is pending; where it runs, its handler is told to stop. Idempotent.
+   *
+   * @returns the operation as it is now, canceled or with `cancelRequested`
+   * @throws {ProblemError} `not-found`, `operation-expired`, `operation-finished` when it has completed or failed
+   */
+  async cancel(id: string, owner: string, type?: AnyOperationType): Promise<Operation> {
+    const before = await this.find(id, owner, type)
+    const changed = isFinal(before.status) ? undefined : await this.#ask(this.#store.change(id, { kind: 'cancel' }))
+    const operation = changed ?? (await this.find(id, owner, type))
+    if (operation.status === 'completed' || operation.status === 'failed') {
+      throw problemError('operation-finished', `Its status is "${operation.status}".`)
+    }
+    return operation
+  }
+
+  /** Operations of a type and an owner, newest first. */
+  async list(type: AnyOperationType, request: ListRequest = {}): Promise<readonly Operation[]> {
+    const { owner = '', limit = 50, ...rest } = request
+    return await this.#ask(this.#store.list({ type: type.name, owner, limit, ...rest }))
+  }
+
+  /** The attempts so far, the one that runs included. */
+  async attempts(id: string, owner: string): Promise<readonly (Attempt | RunningAttempt)[]> {
+    const operation = await this.find(id, owner)
+    if (operation.status !== 'running') return operation.history
+    return [...operation.history, runningAttempt(operation)]
+  }
+
+  /** What handlers have logged for the operation. */
+  async logs(id: string, owner: string, after = 0): Promise<readonly LogLine[]> {
+    await this.find(id, owner)
+    return await this.#ask(this.#store.logs(id, after))
+  }
+
+  /** What a client is told about the operation. */
+  async document(operation: Operation, links: Links): Promise<StatusDocument> {
+    const expected = isFinal(operation.status) ? undefined : await this.#ask(this.#estimator.of(operation))
+    return toDocument(operation, links, expected)
+  }
+
+  /** A store that does not answer, or fails, is the service's trouble and not the caller's. */
+  async #ask<T>(answer: Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error('The store did not answer in time.')), this.#storeTimeoutMs)
+    })
+    try {
+      return await Promise.race([answer, late])
+    } catch (error) {
+      if (error instanceof ProblemError) throw error
+      throw problemError('unavailable', undefined, { cause: error, retryAfterMs: 2000 })
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+/** An attempt that has not ended. */
+export type RunningAttempt = Pick<Attempt, 'number' | 'holder' | 'execution' | 'startedAt'> & {
+  readonly outcome: 'running'
+}
+
+function runningAttempt(operation: Operation): RunningAttempt {
+  return {
+    number: operation.attempt,
+    holder: operation.holder ?? '',
+    execution: operation.execution,
+    startedAt: operation.attemptStartedAt ?? operation.updatedAt,
+    outcome: 'running',
+  }
+}
+
+function toSubmission(type: AnyOperationType, request: SubmitRequest, key: string | null): Submission {
+  const { policy } = type
+  return {
+    id: newId(),
+    type: type.name,
+    owner: request.owner ?? '',
+    priority: policy.priority,
+    input: request.text ?? JSON.stringify(request.input ?? null),
+    maxAttempts: policy.attempts,
+    maxLost: policy.lostAttempts,
+    retention: policy.retention,
+    startWithin: policy.startDeadline ?? null,
+    delay: request.delay ?? 0,
+    idempotencyKey: key,
+    fingerprint: key === null ? null : fingerprint(request.input),
+    traceparent: request.traceparent ?? null,
+  }
+}
+
+/**
+ * A UUID version 7 (RFC 9562) whose 74 bits beside the time are all random: no counter, so
+ * that an id tells nothing about the ids made in the same millisecond.
+ */
+function newId(): string {
+  const random = crypto.getRandomValues(new Uint8Array(16))
+  const seq = new DataView(random.buffer).getUint32(0)
+  return uuidv7({ random, seq })
+}
+
+function isId(id: string): boolean {
+  return /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(id)
+}
+
+function toDocument(operation: Operation, links: Links, expected: Estimate | undefined): StatusDocument {
+  const time = (at: number | null | undefined) =>
+    at === null || at === undefined ? undefined : new Date(at).toISOString()
+  const document: { [Key in keyof StatusDocument]: StatusDocument[Key] | undefined } = {
+    id: operation.id,
+    operation: operation.type,
+    status: operation.status,
+    createdAt: time(operation.createdAt),
+    updatedAt: time(operation.updatedAt),
+    startedAt: time(operation.startedAt),
+    finishedAt: time(operation.finishedAt),
+    expiresAt: time(operation.expiresAt),
+    attempt: operation.attempt - operation.released,
+    maxAttempts: operation.maxAttempts,
+    progress: operation.progress ?? undefined,
+    queuePosition: expected?.queuePosition,
+    estimatedCompletionAt: time(expected?.completionAt),
+    retryAfter: expected === undefined ? 0 : Math.ceil(expected.retryAfterMs / 1000),
+    cancelRequested: operation.cancelRequested,
+    waitingFor: waitingFor(operation, expected),
+    error: operation.error ?? undefined,
+    links,
+  }
+  return document as StatusDocument
+}
+
+function waitingFor(operation: Operation, expected: Estimate | undefined): string | undefined {
+  if (operation.status !== 'pending') return undefined
+  if (operation.execution !== null) return 'Its execution has been started and has not begun the work yet.'
+  if (operation.launches > 0) return 'Its execution is being started.'
+  if (operation.runAt !== null) {
+    const why = operation.history.length > 0 ? 'The next attempt' : 'The work'
+    return `${why} is due at ${new Date(operation.runAt).toISOString()}.`
+  }
+  const ahead = (expected?.queuePosition ?? 1) - 1
+  return ahead === 0 ? 'It is next in the queue.' : `${ahead} operations are before it in the queue.`
+}

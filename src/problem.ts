@@ -1,0 +1,222 @@
+/**
+ * Every problem (RFC 9457) that Waybill itself reports: its code, its HTTP status, its title
+ * and what cures it. The docs' problem reference is held against this table by a test.
+ */
+import type { InputError, Problem } from './protocol.ts'
+
+/** One kind of problem. */
+export interface ProblemKind {
+  /** The HTTP status it is sent with. */
+  readonly status: number
+  readonly title: string
+  /** What the reader can do about it; the end of every `detail`. */
+  readonly cure: string
+}
+
+/** The kinds, by code. A code never changes its meaning. */
+export const PROBLEMS = {
+  'invalid-json': {
+    status: 400,
+    title: 'The body is not JSON',
+    cure: 'Send one JSON value in UTF-8, at most 100 levels deep, without the keys "__proto__" and "constructor.prototype".',
+  },
+  'invalid-input': {
+    status: 400,
+    title: 'The input does not match the schema',
+    cure: 'Mend what "errors" names and send the request again.',
+  },
+  'invalid-idempotency-key': {
+    status: 400,
+    title: 'The Idempotency-Key cannot be used',
+    cure: 'Send 1 to 255 printable ASCII characters, such as a UUID in double quotes.',
+  },
+  'idempotency-key-required': {
+    status: 400,
+    title: 'An Idempotency-Key is required',
+    cure: 'Send an Idempotency-Key header, such as a UUID in double quotes, and the same one when you repeat the request.',
+  },
+  'idempotency-key-reused': {
+    status: 422,
+    title: 'The Idempotency-Key was used with another body',
+    cure: 'Send a new key for a new request; send the old key only with the old body.',
+  },
+  'invalid-request': {
+    status: 400,
+    title: 'The request cannot be understood',
+    cure: 'Mend what "detail" names and send the request again.',
+  },
+  'body-too-large': {
+    status: 413,
+    title: 'The body is too large',
+    cure: 'Send a smaller body.',
+  },
+  'unsupported-media-type': {
+    status: 415,
+    title: 'The media type is not supported',
+    cure: 'Send the body as application/json.',
+  },
+  'not-found': {
+    status: 404,
+    title: 'There is no such operation',
+    cure: 'Check the URL; it is the Location of the 202 answer.',
+  },
+  'not-finished': {
+    status: 404,
+    title: 'The operation has not finished',
+    cure: 'Ask the status URL, and come back when it answers 303.',
+  },
+  'operation-expired': {
+    status: 410,
+    title: 'The operation is past its retention',
+    cure: 'Send the request again if its result is still needed.',
+  },
+  'operation-finished': {
+    status: 409,
+    title: 'The operation has already finished',
+    cure: 'Read its result; what is finished can no longer be canceled.',
+  },
+  'operation-canceled': {
+    status: 410,
+    title: 'The operation was canceled',
+    cure: 'Send the request again if its result is still needed.',
+  },
+  'operation-failed': {
+    status: 500,
+    title: 'The operation failed',
+    cure: 'Send the request again later, or tell whoever runs this API the id of the operation.',
+  },
+  'attempt-timeout': {
+    status: 504,
+    title: 'The work took too long',
+    cure: 'Send a smaller request, or ask whoever runs this API to raise the timeout.',
+  },
+  'start-deadline': {
+    status: 504,
+    title: 'The work did not start in time',
+    cure: 'Send the request again when the service is less busy.',
+  },
+  'worker-lost': {
+    status: 500,
+    title: 'The work was lost with its worker too often',
+    cure: 'Do not send the same request again before the cause is known: it may have ended its workers.',
+  },
+  'launch-lost': {
+    status: 500,
+    title: 'Executions were started and never did the work',
+    cure: 'Tell whoever runs this API: the job starts but does not claim its operation.',
+  },
+  'invalid-output': {
+    status: 500,
+    title: 'The result does not match the schema',
+    cure: 'Tell whoever runs this API: the handler and the declared output disagree.',
+  },
+  'input-outdated': {
+    status: 500,
+    title: 'The stored input no longer matches the schema',
+    cure: 'Send the request again in the form that the API takes now.',
+  },
+  'no-handler': {
+    status: 500,
+    title: 'No handler is registered for the operation type',
+    cure: 'Tell whoever runs this API: its workers lack the handler.',
+  },
+  'too-many-requests': {
+    status: 429,
+    title: 'Too many requests',
+    cure: 'Wait for the time in Retry-After.',
+  },
+  unavailable: {
+    status: 503,
+    title: 'The service cannot take the request now',
+    cure: 'Wait for the time in Retry-After and send the request again.',
+  },
+  'internal-error': {
+    status: 500,
+    title: 'The service met an error of its own',
+    cure: 'Send the request again; if it stays, tell whoever runs this API.',
+  },
+} as const satisfies Record<string, ProblemKind>
+
+/** The code of a problem that Waybill reports. */
+export type ProblemCode = keyof typeof PROBLEMS
+
+/** What `type` opens with; the code follows. */
+export const PROBLEM_TYPE_PREFIX = 'urn:problem-type:waybill:'
+
+/**
+ * Makes a problem of a kind from the table.
+ *
+ * @param code which kind
+ * @param detail what happened this time; the kind's cure is put after it
+ */
+export function problem(code: ProblemCode, detail?: string, extensions: Record<string, unknown> = {}): Problem {
+  const kind: ProblemKind = PROBLEMS[code]
+  return {
+    type: PROBLEM_TYPE_PREFIX + code,
+    title: kind.title,
+    status: kind.status,
+    detail: detail === undefined ? kind.cure : `${detail} ${kind.cure}`,
+    code,
+    ...extensions,
+  }
+}
+
+/** What a handler, or the composition, may say of a failure. */
+export interface ProblemInit {
+  /** The HTTP status the result URL answers with: 400 to 599. Default 500. */
+  readonly status?: number
+  /** Default `about:blank`, which means no more than the status says. */
+  readonly type?: string
+  /** Default: the status' usual phrase, or "The operation failed". */
+  readonly title?: string
+  readonly detail?: string
+  readonly code?: string
+  readonly errors?: readonly InputError[]
+  readonly [extension: string]: unknown
+}
+
+/** Options of {@link ProblemError}. */
+export interface ProblemErrorOptions {
+  /** The underlying error; it is logged, and never told to a client. */
+  readonly cause?: unknown
+  /** Milliseconds, 0 or more, after which the same thing may be tried again; without it the failure is final. */
+  readonly retryAfterMs?: number
+}
+
+/**
+ * An error that carries a problem. A handler throws it to fail its operation for good with the
+ * HTTP status of its choice, or, with `retryAfterMs`, to be run again after that time while
+ * attempts are left.
+ *
+ * @example
+ * throw new ProblemError({ status: 422, title: 'Out of stock', detail: 'No apples left.' })
+ */
+export class ProblemError extends Error {
+  override readonly name = 'ProblemError'
+  readonly problem: Problem
+  readonly retryAfterMs: number | undefined
+
+  /** @throws {RangeError} for a status outside 400 to 599, or a time to retry that is negative or not finite */
+  constructor(init: ProblemInit, options: ProblemErrorOptions = {}) {
+    const { status = 500, type = 'about:blank', title = 'The operation failed' } = init
+    super(init.detail ?? title, { cause: options.cause })
+    if (!Number.isInteger(status) || status < 400 || status > 599) {
+      throw new RangeError(`A problem's status must be a whole number from 400 to 599, not ${status}.`)
+    }
+    const retryAfterMs = options.retryAfterMs
+    if (retryAfterMs !== undefined && !(retryAfterMs >= 0 && retryAfterMs < Number.POSITIVE_INFINITY)) {
+      throw new RangeError(`retryAfterMs must be a number of milliseconds, 0 or more, not ${retryAfterMs}.`)
+    }
+    this.problem = { ...init, type, title, status }
+    this.retryAfterMs = retryAfterMs
+  }
+}
+
+/** An error of a kind from the table: {@link problem} as something to throw. */
+export function problemError(
+  code: ProblemCode,
+  detail?: string,
+  options: ProblemErrorOptions & { readonly extensions?: Record<string, unknown> } = {},
+): ProblemError {
+  return new ProblemError(problem(code, detail, options.extensions), options)
+}

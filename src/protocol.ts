@@ -1,0 +1,165 @@
+/**
+ * What client and server share about the wire: statuses, documents, header names, and how
+ * `Retry-After` (RFC 9110, 10.2.3) and `Prefer` (RFC 7240) are read and written.
+ *
+ * This file imports nothing, so it is safe in a browser.
+ */
+
+/** Every status an operation can have, in the order of its life. */
+export const STATUSES = ['pending', 'running', 'completed', 'failed', 'canceled'] as const
+
+/** `pending` → `running` → `completed` | `failed` | `canceled`; the last three never change. */
+export type Status = (typeof STATUSES)[number]
+
+/** The statuses that nothing changes, ever. */
+export const FINAL_STATUSES = ['completed', 'failed', 'canceled'] as const
+
+/** One of the three final statuses. */
+export type FinalStatus = (typeof FINAL_STATUSES)[number]
+
+/**
+ * Tells whether an operation has ended. A status this version does not know counts as not
+ * finished, so that an old client keeps waiting on a newer server.
+ */
+export function isFinal(status: string): status is FinalStatus {
+  return status === 'completed' || status === 'failed' || status === 'canceled'
+}
+
+/** One thing that is wrong with the input: a JSON Pointer (RFC 6901) to it, and what is wrong. */
+export interface InputError {
+  readonly pointer: string
+  readonly detail: string
+}
+
+/** A problem detail (RFC 9457). Members beyond the standard's are extensions; readers ignore those they do not know. */
+export interface Problem {
+  /** A URI that names the kind of problem. */
+  readonly type: string
+  /** The kind of problem in a few words; the same for every occurrence. */
+  readonly title: string
+  /** The HTTP status that the problem is, or will be, sent with. */
+  readonly status: number
+  /** What happened this time, and how to cure it. */
+  readonly detail?: string
+  /** The last part of `type`, for programs to switch on. */
+  readonly code?: string
+  /** What is wrong with the input, place by place. */
+  readonly errors?: readonly InputError[]
+  readonly [extension: string]: unknown
+}
+
+/** How far an attempt has come: a fraction from 0 to 1, and a short message for people. */
+export interface Progress {
+  readonly fraction: number
+  readonly message?: string
+}
+
+/** Where the resources of one operation are: URLs relative to the server, or absolute under its public base URL. */
+export interface Links {
+  readonly status: string
+  readonly result: string
+  readonly operation: string
+  readonly events: string
+}
+
+/**
+ * What a client is told about an operation. It never holds the input, nor anything of the
+ * server's inside. Times are RFC 3339 in UTC with milliseconds.
+ */
+export interface StatusDocument {
+  readonly id: string
+  /** The operation type's name. */
+  readonly operation: string
+  readonly status: Status
+  readonly createdAt: string
+  readonly updatedAt: string
+  /** When the first attempt began. */
+  readonly startedAt?: string
+  readonly finishedAt?: string
+  /** When the record and its result will be gone. */
+  readonly expiresAt?: string
+  /** The attempt that runs or ran last, from 1; 0 before the first. */
+  readonly attempt: number
+  readonly maxAttempts: number
+  readonly progress?: Progress
+  /** How many operations of this type are before it, itself included: 1 is next. */
+  readonly queuePosition?: number
+  readonly estimatedCompletionAt?: string
+  /** Seconds after which asking again is worth it; 0 when finished. */
+  readonly retryAfter: number
+  readonly cancelRequested: boolean
+  /** Why it has not started. */
+  readonly waitingFor?: string
+  /** Why it failed or was canceled. */
+  readonly error?: Problem
+  readonly links: Links
+}
+
+/** The header names of the wire contract, as they are written. */
+export const HEADERS = {
+  contentLocation: 'Content-Location',
+  etag: 'ETag',
+  expires: 'Expires',
+  idempotencyKey: 'Idempotency-Key',
+  idempotencyReplayed: 'Idempotency-Replayed',
+  ifNoneMatch: 'If-None-Match',
+  lastEventId: 'Last-Event-ID',
+  link: 'Link',
+  location: 'Location',
+  operationLocation: 'Operation-Location',
+  prefer: 'Prefer',
+  preferenceApplied: 'Preference-Applied',
+  retryAfter: 'Retry-After',
+  webhookUrl: 'Webhook-Url',
+} as const
+
+/** The longest delay that a timer can hold, in milliseconds: a larger one would fire at once. */
+export const MAX_TIMER_MS = 2_147_483_647
+
+/**
+ * Reads `Retry-After`: whole seconds, or an HTTP date that is taken relative to `now`.
+ *
+ * @param value the header's value, or nothing
+ * @param now the present, in milliseconds since the epoch
+ * @returns milliseconds from 0 to {@link MAX_TIMER_MS}; undefined where there is none or it cannot be read
+ */
+export function parseRetryAfter(value: string | null | undefined, now: number): number | undefined {
+  if (value === null || value === undefined) return undefined
+  const text = value.trim()
+  if (/^\d+$/.test(text)) return Math.min(Number(text) * 1000, MAX_TIMER_MS)
+  // Date.parse reads "-5" and "1.5" as dates; an HTTP date always opens with the day's name.
+  if (!/^[A-Z][a-z]+,? /.test(text)) return undefined
+  const at = Date.parse(text)
+  if (Number.isNaN(at)) return undefined
+  return Math.min(Math.max(at - now, 0), MAX_TIMER_MS)
+}
+
+/** Writes milliseconds as the whole seconds of a `Retry-After` header: rounded up, at least 1. */
+export function formatRetryAfter(ms: number): string {
+  return String(Math.max(1, Math.ceil(ms / 1000)))
+}
+
+/** The preferences of RFC 7240 that an asynchronous API can honour. */
+export interface Preferences {
+  /** How long the client would wait for an outcome, in seconds. */
+  readonly wait?: number
+  /** The client asks to be answered with 202 rather than to wait. */
+  readonly respondAsync: boolean
+}
+
+/**
+ * Reads a `Prefer` header. Preferences that are unknown or cannot be read are ignored, and of
+ * a repeated one the first counts, as RFC 7240 asks.
+ */
+export function parsePrefer(value: string | null | undefined): Preferences {
+  let wait: number | undefined
+  let respondAsync = false
+  for (const part of (value ?? '').split(',')) {
+    const [name = '', argument = ''] = (part.split(';', 1)[0] ?? '').split('=', 2).map(token => token.trim())
+    if (name.toLowerCase() === 'respond-async') respondAsync = true
+    if (name.toLowerCase() !== 'wait' || wait !== undefined) continue
+    const seconds = argument.replace(/^"(.*)"$/, '$1')
+    if (/^\d{1,9}$/.test(seconds)) wait = Number(seconds)
+  }
+  return wait === undefined ? { respondAsync } : { wait, respondAsync }
+}

@@ -1,0 +1,229 @@
+/**
+ * Runs handlers in child processes, one attempt in each at a time, so that work that computes
+ * blocks no one, and a crash costs one attempt, at once, with its reason.
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { setPriority } from 'node:os'
+import { StopError, type StopReason, type Task } from '../attempt.ts'
+import { fileUrl } from '../handlers.ts'
+import type { RunContext, RunEnd, Runner } from '../runner.ts'
+import { sibling } from '../sibling.ts'
+import type { FromChild, ToChild } from './children/messages.ts'
+
+/** Options of {@link childrenRunner}. */
+export interface ChildrenOptions {
+  /** The handler files: URLs, or paths from the working directory. */
+  readonly files: readonly (string | URL)[]
+  /** Arguments for Node itself, such as `--max-old-space-size=512`. Default: those of this process, except for its debugger's. */
+  readonly execArgv?: readonly string[]
+  /**
+   * How much the children give way to this process, from 0 (not at all) to 19. Default 10: on a
+   * machine whose every core computes, the API still answers.
+   */
+  readonly niceness?: number
+}
+
+/** A child that has had nothing to do for so long ends, as long as one is left. */
+const IDLE_MS = 60_000
+/** After so many attempts a child is replaced, which bounds what a leak can take. */
+const RECYCLE_AFTER = 10_000
+/** How much of a child's last words are kept to tell why it ended. */
+const STDERR_TAIL = 4096
+
+/** Makes a runner that starts children as they are needed: as many as attempts run at once. */
+export function childrenRunner(options: ChildrenOptions): Runner {
+  return new ChildrenRunner(options)
+}
+
+class ChildrenRunner implements Runner {
+  readonly #options: ChildrenOptions
+  readonly #all = new Set<Child>()
+  readonly #idle: Child[] = []
+
+  constructor(options: ChildrenOptions) {
+    this.#options = options
+  }
+
+  async start(): Promise<readonly string[]> {
+    const child = this.#spawn()
+    const types = await child.loaded
+    this.#rest(child)
+    return types
+  }
+
+  async run(task: Task, context: RunContext): Promise<RunEnd> {
+    const child = this.#idle.pop() ?? this.#spawn()
+    clearTimeout(child.idleTimer)
+    try {
+      await child.loaded
+    } catch (error) {
+      return { kind: 'unstarted', reason: error instanceof Error ? error.message : String(error) }
+    }
+    const end = await child.run(task, context)
+    if (child.alive && child.served < RECYCLE_AFTER) this.#rest(child)
+    else child.kill()
+    return end
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#all].map(child => child.end()))
+  }
+
+  #spawn(): Child {
+    const child = new Child(this.#options)
+    this.#all.add(child)
+    void child.exited.then(() => {
+      this.#all.delete(child)
+      const at = this.#idle.indexOf(child)
+      if (at >= 0) this.#idle.splice(at, 1)
+    })
+    return child
+  }
+
+  #rest(child: Child): void {
+    this.#idle.push(child)
+    child.idleTimer = setTimeout(() => {
+      if (this.#idle.length > 1) child.kill()
+    }, IDLE_MS).unref()
+  }
+}
+
+class Child {
+  readonly #process: ChildProcess
+  readonly loaded: Promise<readonly string[]>
+  /** Resolves to the reason when the process has ended. */
+  readonly exited: Promise<string>
+  alive = true
+  served = 0
+  idleTimer: NodeJS.Timeout | undefined
+  #stderr = ''
+  #onMessage: (message: FromChild) => void = () => {}
+
+  constructor(options: ChildrenOptions) {
+    this.#process = fork(sibling(import.meta.url, 'children/child'), [], {
+      execArgv: [...(options.execArgv ?? process.execArgv.filter(argument => !argument.startsWith('--inspect')))],
+      serialization: 'advanced',
+      stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
+    })
+    giveWay(this.#process, options.niceness ?? 10)
+    this.#process.stderr?.on('data', (data: Buffer) => {
+      process.stderr.write(data)
+      this.#stderr = (this.#stderr + data).slice(-STDERR_TAIL)
+    })
+    this.#process.on('message', (message: FromChild) => this.#onMessage(message))
+    this.exited = this.#watchExit()
+    this.loaded = this.#load(options.files.map(fileUrl))
+    this.loaded.catch(() => {})
+  }
+
+  run(task: Task, context: RunContext): Promise<RunEnd> {
+    this.served++
+    return new Promise(resolve => {
+      let ended: RunEnd['kind'] | undefined
+      let killer: NodeJS.Timeout | undefined
+      const settle = (end: RunEnd) => {
+        ended = end.kind
+        clearTimeout(killer)
+        context.signal.removeEventListener('abort', stop)
+        this.#onMessage = () => {}
+        resolve(end)
+      }
+      const stop = () => {
+        const reason: StopReason =
+          context.signal.reason instanceof StopError ? context.signal.reason.name : 'ShutdownError'
+        this.#send({ kind: 'stop', reason })
+        killer = setTimeout(() => {
+          this.kill()
+          settle({ kind: 'ended' })
+        }, context.graceMs)
+      }
+      this.#onMessage = message => {
+        if (message.kind === 'end') settle(message.outcome)
+        else void this.#serve(message, context)
+      }
+      void this.exited.then(reason => {
+        if (ended === undefined) settle({ kind: 'crashed', reason })
+      })
+      this.#send({ kind: 'run', task })
+      if (context.signal.aborted) stop()
+      else context.signal.addEventListener('abort', stop, { once: true })
+    })
+  }
+
+  kill(): void {
+    this.alive = false
+    this.#process.kill('SIGKILL')
+  }
+
+  /** Ends the process: at once, since whatever ran in it has been handed back. */
+  async end(): Promise<void> {
+    this.kill()
+    await this.exited
+  }
+
+  async #serve(message: FromChild, { host, onError }: RunContext): Promise<void> {
+    switch (message.kind) {
+      case 'progress':
+        return host.progress(message.progress)
+      case 'log':
+        return host.log(message.level, message.message)
+      case 'error':
+        return onError(new Error(message.stack))
+      case 'steps':
+        return this.#send({ kind: 'steps', steps: await host.steps() })
+      case 'step': {
+        const { name, value } = message
+        const recorded = host.recordStep(name, value).then(
+          (): ToChild => ({ kind: 'recorded', name }),
+          (error: unknown): ToChild => ({ kind: 'recorded', name, error: String(error) }),
+        )
+        return this.#send(await recorded)
+      }
+    }
+  }
+
+  #send(message: ToChild): void {
+    // A child that has just died cannot be told; its exit is what counts.
+    if (this.#process.connected) this.#process.send(message, () => {})
+  }
+
+  #load(files: readonly string[]): Promise<readonly string[]> {
+    return new Promise((resolve, reject) => {
+      this.#onMessage = message => {
+        if (message.kind === 'loaded') resolve(message.types)
+        if (message.kind !== 'unloadable') return
+        reject(new Error(`The handlers cannot be loaded: ${message.reason}`))
+        this.kill()
+      }
+      void this.exited.then(reason =>
+        reject(new Error(`The process for handlers ended while it loaded them: ${reason}`)),
+      )
+      this.#send({ kind: 'load', files })
+    })
+  }
+
+  #watchExit(): Promise<string> {
+    return new Promise(resolve => {
+      const gone = (reason: string) => {
+        this.alive = false
+        resolve(reason)
+      }
+      this.#process.once('error', error => gone(error.message))
+      this.#process.once('exit', (code, signal) => gone(this.#reason(code, signal)))
+    })
+  }
+
+  #reason(code: number | null, signal: NodeJS.Signals | null): string {
+    if (/heap out of memory/.test(this.#stderr)) return 'Its process ran out of memory.'
+    return signal === null ? `Its process ended with exit code ${code}.` : `Its process was ended by ${signal}.`
+  }
+}
+
+function giveWay(child: ChildProcess, niceness: number): void {
+  if (child.pid === undefined || niceness === 0) return
+  try {
+    setPriority(child.pid, niceness)
+  } catch {
+    // Some systems refuse it, or the child has already ended: it then competes as an equal.
+  }
+}

@@ -1,0 +1,33 @@
+/** Runs handlers on the worker's event loop: the least overhead, for handlers that wait more than they compute. */
+import { runAttempt } from '../attempt.ts'
+import { fileUrl, type Handlers, handlersByType, loadHandlers } from '../handlers.ts'
+import type { Handler } from '../operation-type.ts'
+import type { RunContext, RunEnd, Runner } from '../runner.ts'
+
+/** Makes a runner on the event loop of the caller, of handlers or of the files that export them. */
+export function inlineRunner(handlers: Handlers | readonly (string | URL)[]): Runner {
+  let byType: ReadonlyMap<string, Handler> = new Map()
+  return {
+    start: async () => {
+      byType = areFiles(handlers) ? await loadHandlers(handlers.map(fileUrl)) : handlersByType(handlers)
+      return [...byType.keys()]
+    },
+    run: async (task, context) =>
+      await Promise.race([runAttempt(byType.get(task.type), task, context), leftBehind(context)]),
+    close: async () => {},
+  }
+}
+
+function areFiles(handlers: Handlers | readonly (string | URL)[]): handlers is readonly (string | URL)[] {
+  const [first] = [handlers].flat()
+  return typeof first === 'string' || first instanceof URL
+}
+
+/** A handler that goes on after its grace time cannot be ended here; its lease is given up, so nothing it writes counts. */
+function leftBehind({ signal, graceMs }: RunContext): Promise<RunEnd> {
+  return new Promise(resolve => {
+    const end = () => void setTimeout(() => resolve({ kind: 'ended' }), graceMs).unref()
+    if (signal.aborted) end()
+    else signal.addEventListener('abort', end, { once: true })
+  })
+}

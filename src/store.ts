@@ -1,0 +1,174 @@
+/**
+ * The contract of a store: what keeps operations durably. `stores/` holds the implementations,
+ * and `testing.ts` the suite that each of them passes.
+ *
+ * Rules for every method:
+ * - What a promise has confirmed survives a crash of any process, and is seen by every reader.
+ * - All times are taken from the store's clock, inside the store.
+ * - A rejection means that the outcome is unknown: it may have been written. Every write can be
+ *   repeated without harm, since ids, versions and attempts decide it.
+ * - One failing write never fails another.
+ */
+import type { Change, ClaimBy, Operation, Submission } from './operation.ts'
+import type { Status } from './protocol.ts'
+
+/** The answer to a submission. */
+export type Acceptance =
+  | { readonly kind: 'accepted'; readonly operation: Operation }
+  /** The idempotency key is known: the operation it made, whatever its fingerprint is. */
+  | { readonly kind: 'known'; readonly operation: Operation }
+
+/** Which pending operations to claim: the ready ones of some types, or a single one by its id. */
+export interface ClaimRequest extends ClaimBy {
+  readonly from:
+    | { readonly types: readonly { readonly type: string; readonly limit: number }[]; readonly limit: number }
+    | { readonly id: string }
+}
+
+/** A claimed operation with its input as JSON text. */
+export interface Claim {
+  readonly operation: Operation
+  readonly input: string
+}
+
+/** The right of one attempt to write. */
+export interface Lease {
+  readonly id: string
+  readonly attempt: number
+}
+
+/** The answer to a renewal. */
+export type Renewal =
+  | { readonly kind: 'held'; readonly cancelRequested: boolean }
+  /** The attempt no longer owns the operation. */
+  | { readonly kind: 'lost' }
+
+/** Something kept beside the operation by one of its attempts. */
+export type Note =
+  | { readonly kind: 'step'; readonly name: string /** JSON text. */; readonly value: string }
+  | { readonly kind: 'log'; readonly level: string; readonly message: string }
+
+/** A line of an operation's log. `sequence` grows without gaps from 1. */
+export interface LogLine {
+  readonly sequence: number
+  readonly at: number
+  readonly attempt: number
+  readonly level: string
+  readonly message: string
+}
+
+/** How many log lines an operation keeps; further ones are dropped. */
+export const LOG_LIMIT = 1000
+
+/** Which operations to list: newest first. */
+export interface ListQuery {
+  readonly type: string
+  readonly owner: string
+  readonly status?: Status
+  /** 1 to 1,000. */
+  readonly limit: number
+  /** List what comes after this id. */
+  readonly after?: string
+}
+
+/** What estimates are made of. */
+export interface QueueView {
+  /** Ready operations in the order of their claim, at most {@link QUEUE_VIEW_LIMIT}. */
+  readonly ready: readonly string[]
+  /** How many are ready, counted to at most {@link QUEUE_COUNT_LIMIT}. */
+  readonly depth: number
+  /** How many run, counted to at most {@link QUEUE_COUNT_LIMIT}. */
+  readonly running: number
+  /** When the oldest ready one was accepted, in milliseconds since the epoch. */
+  readonly oldestAt: number | null
+  /** How long the last completed attempts ran, in milliseconds, newest first, at most 100. */
+  readonly durations: readonly number[]
+}
+
+export const QUEUE_VIEW_LIMIT = 1000
+export const QUEUE_COUNT_LIMIT = 10_000
+
+export const HOLDINGS_LIMIT = 10_000
+
+/** An unfinished operation that a process or an execution has. */
+export interface Holding {
+  readonly id: string
+  readonly type: string
+  readonly status: Status
+  readonly attempt: number
+  readonly holder: string | null
+  readonly execution: string | null
+  readonly cancelRequested: boolean
+}
+
+/** What a sweep did. */
+export interface Swept {
+  /** Operations whose lease or start deadline had run out. */
+  readonly expired: number
+  /** Operations whose payloads, or whose record, were deleted. */
+  readonly purged: number
+}
+
+/**
+ * Something may have changed. Hints may come early, late, doubled or never; a listener that
+ * ignores them all is only slower.
+ */
+export type Hint =
+  /** Operations of this type may be ready. */
+  | { readonly kind: 'ready'; readonly type: string }
+  /** This operation has changed. */
+  | { readonly kind: 'changed'; readonly id: string }
+  /** Another process has written; what, is not known. */
+  | { readonly kind: 'unknown' }
+
+/** Keeps operations durably. */
+export interface Store {
+  /** Prepares the store: connects, migrates, checks. Called once, before all else. */
+  open(): Promise<void>
+
+  /** Makes a submission durable. Of equal idempotency keys of one owner and type, one is accepted. */
+  accept(submission: Submission): Promise<Acceptance>
+
+  /** The operation, or undefined. */
+  read(id: string): Promise<Operation | undefined>
+
+  /** The input or the output as JSON text, or undefined where there is none. */
+  payload(id: string, kind: 'input' | 'output'): Promise<string | undefined>
+
+  /** Begins the next attempt of ready operations: by priority, then in the order of their ids. */
+  claim(request: ClaimRequest): Promise<Claim[]>
+
+  /** Extends leases, all in one statement; the answers stand in the order of the leases. */
+  renew(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]>
+
+  /** Applies a change. Undefined where there is no such operation, or it refused the change. */
+  change(id: string, change: Change): Promise<Operation | undefined>
+
+  /** Keeps a step or a log line, in order. False where the attempt no longer owns the operation. */
+  note(lease: Lease, note: Note): Promise<boolean>
+
+  /** Recorded steps: name to JSON text. */
+  steps(id: string): Promise<ReadonlyMap<string, string>>
+
+  /** Log lines after a sequence number, at most 1,000. */
+  logs(id: string, after: number): Promise<readonly LogLine[]>
+
+  list(query: ListQuery): Promise<readonly Operation[]>
+
+  queue(type: string): Promise<QueueView>
+
+  /** Takes ready operations to start executions for; each is held back for `holdMs`, so that no other dispatcher starts one too. */
+  launch(request: { types: readonly string[]; limit: number; holdMs: number }): Promise<readonly Operation[]>
+
+  /** Unfinished operations that a process or an execution has, at most {@link HOLDINGS_LIMIT}. */
+  holdings(): Promise<readonly Holding[]>
+
+  /** Ends what has run out and deletes what has passed its retention, at most `limit` operations of each. */
+  sweep(limit: number): Promise<Swept>
+
+  /** Calls the listener with each hint until the returned function is called. */
+  watch(listener: (hint: Hint) => void): () => void
+
+  /** Finishes the writes under way and frees everything. */
+  close(): Promise<void>
+}

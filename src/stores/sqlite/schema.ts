@@ -1,0 +1,134 @@
+/**
+ * The tables, and how a file comes to have them. Migrations only go forward; each runs in one
+ * transaction under SQLite's write lock, so that of several processes one migrates.
+ */
+import type { Database } from './database.ts'
+
+/** Marks a file as ours ("WAYB"), so that another program's database is never touched. */
+const APPLICATION_ID = 0x57415942
+
+interface Migration {
+  /** The oldest version of this program that can still work with the file afterwards. */
+  readonly readableBy: number
+  readonly sql: string
+}
+
+/** Migration n, from 1, leads from version n - 1 to version n. */
+const MIGRATIONS: readonly Migration[] = [
+  {
+    readableBy: 1,
+    sql: `
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+
+-- Narrow, and keyed by a time-ordered id: new rows are appended, and a claim or an end rewrites few bytes.
+-- status: 0 pending, 1 running, 2 completed, 3 failed, 4 canceled. Times are milliseconds since the epoch.
+CREATE TABLE operations (
+  id TEXT PRIMARY KEY,
+  type TEXT NOT NULL,
+  owner TEXT NOT NULL,
+  status INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  priority INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  run_at INTEGER,
+  start_by INTEGER,
+  started_at INTEGER,
+  finished_at INTEGER,
+  expires_at INTEGER,
+  attempt INTEGER NOT NULL,
+  released INTEGER NOT NULL,
+  lost INTEGER NOT NULL,
+  max_attempts INTEGER NOT NULL,
+  max_lost INTEGER NOT NULL,
+  retention INTEGER NOT NULL,
+  holder TEXT,
+  lease_until INTEGER,
+  attempt_started_at INTEGER,
+  launches INTEGER NOT NULL,
+  execution TEXT,
+  cancel_requested INTEGER NOT NULL,
+  progress TEXT,
+  error TEXT,
+  history TEXT,
+  idempotency_key TEXT,
+  fingerprint TEXT,
+  traceparent TEXT,
+  purged INTEGER NOT NULL DEFAULT 0,
+  purge_at INTEGER
+) WITHOUT ROWID;
+
+-- The claim's order. Operations that wait for a time are apart, so that any number of them costs a claim nothing.
+CREATE INDEX operations_ready ON operations (type, priority DESC, id) WHERE status = 0 AND run_at IS NULL;
+CREATE INDEX operations_delayed ON operations (type, run_at) WHERE status = 0 AND run_at IS NOT NULL;
+CREATE INDEX operations_start_by ON operations (start_by) WHERE status = 0 AND start_by IS NOT NULL;
+CREATE INDEX operations_leased ON operations (lease_until, type) WHERE status = 1;
+CREATE INDEX operations_launched ON operations (id) WHERE status = 0 AND execution IS NOT NULL;
+CREATE INDEX operations_purge ON operations (purge_at) WHERE purge_at IS NOT NULL;
+CREATE INDEX operations_listed ON operations (type, owner, id);
+CREATE UNIQUE INDEX operations_key ON operations (type, owner, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+-- kind: 0 input, 1 output. Apart, so that a status read and a claim do not carry them.
+CREATE TABLE payloads (id TEXT, kind INTEGER, body TEXT NOT NULL, PRIMARY KEY (id, kind)) WITHOUT ROWID;
+CREATE TABLE steps (id TEXT, name TEXT, value TEXT NOT NULL, PRIMARY KEY (id, name)) WITHOUT ROWID;
+CREATE TABLE logs (
+  id TEXT, sequence INTEGER, at INTEGER NOT NULL, attempt INTEGER NOT NULL, level TEXT NOT NULL, message TEXT NOT NULL,
+  PRIMARY KEY (id, sequence)
+) WITHOUT ROWID;
+-- How long completed attempts ran: a ring of 100 for each type, so that estimates never scan operations.
+CREATE TABLE durations (type TEXT, slot INTEGER, ms INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (type, slot)) WITHOUT ROWID;
+`,
+  },
+]
+
+/** The version of the schema that this program writes. */
+export const SCHEMA_VERSION: number = MIGRATIONS.length
+
+/**
+ * Brings a file to this program's schema. A file that a newer program has migrated is used as it is,
+ * where that program says that this one still can.
+ *
+ * @throws when the file is another program's, or needs a newer program
+ */
+export function migrate(database: Database): void {
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    const version = pragma(database, 'user_version')
+    checkOurs(database, version)
+    for (let at = version; at < MIGRATIONS.length; at++) apply(database, at + 1)
+    if (version > SCHEMA_VERSION) checkReadable(database, version)
+    database.exec('COMMIT')
+  } catch (error) {
+    database.exec('ROLLBACK')
+    throw error
+  }
+}
+
+function apply(database: Database, version: number): void {
+  const migration = MIGRATIONS[version - 1]
+  if (migration === undefined) throw new RangeError(`There is no migration to version ${version}.`)
+  database.exec(migration.sql)
+  database.prepare("INSERT OR REPLACE INTO meta (key, value) VALUES ('readable_by', ?)").run(migration.readableBy)
+  database.exec(`PRAGMA user_version = ${version}`)
+  database.exec(`PRAGMA application_id = ${APPLICATION_ID}`)
+}
+
+function checkOurs(database: Database, version: number): void {
+  if (pragma(database, 'application_id') === APPLICATION_ID) return
+  const { tables } = database.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() as { tables: number }
+  if (version === 0 && tables === 0) return
+  throw new Error('The SQLite file belongs to another program. Name a new file, or the one that Waybill made.')
+}
+
+function checkReadable(database: Database, version: number): void {
+  const row = database.prepare("SELECT value FROM meta WHERE key = 'readable_by'").get() as { value: number }
+  if (row.value <= SCHEMA_VERSION) return
+  throw new Error(
+    `The SQLite file has schema version ${version}, and this Waybill knows version ${SCHEMA_VERSION}. ` +
+      'Run the newer Waybill that migrated the file.',
+  )
+}
+
+function pragma(database: Database, name: string): number {
+  return Number(Object.values(database.prepare(`PRAGMA ${name}`).get() as Record<string, unknown>)[0])
+}

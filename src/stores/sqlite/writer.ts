@@ -1,0 +1,317 @@
+/**
+ * The one place that writes to the file: a batch of writes becomes one transaction, and so one
+ * sync to the disk. It is synchronous, and runs in a thread of its own or on the event loop.
+ */
+import type { Settled } from '../../batch.ts'
+import {
+  accepted,
+  type Change,
+  changed,
+  claimed,
+  expired,
+  launching,
+  type Operation,
+  renewed,
+  type Submission,
+} from '../../operation.ts'
+import {
+  type Acceptance,
+  type Claim,
+  type ClaimRequest,
+  type Lease,
+  LOG_LIMIT,
+  type Note,
+  type Renewal,
+  type Swept,
+} from '../../store.ts'
+import type { Database, Row, Statement } from './database.ts'
+import { INSERT, insertValues, toOperation, UPDATE, updateValues } from './rows.ts'
+
+/** One write. */
+export type Write =
+  | { readonly kind: 'accept'; readonly submission: Submission }
+  | { readonly kind: 'change'; readonly id: string; readonly change: Change }
+  | { readonly kind: 'note'; readonly lease: Lease; readonly note: Note }
+  | { readonly kind: 'renew'; readonly leases: readonly Lease[]; readonly leaseMs: number }
+  | { readonly kind: 'claim'; readonly request: ClaimRequest }
+  | { readonly kind: 'launch'; readonly types: readonly string[]; readonly limit: number; readonly holdMs: number }
+  | { readonly kind: 'sweep'; readonly limit: number }
+
+/** What each kind of write answers. */
+export interface WriteResults {
+  accept: Acceptance
+  change: Operation | undefined
+  note: boolean
+  renew: Renewal[]
+  claim: Claim[]
+  launch: Operation[]
+  sweep: Swept
+}
+
+/** The answer to any write. */
+export type WriteResult = WriteResults[keyof WriteResults]
+
+const DAY = 86_400_000
+const DURATION_SLOTS = 100
+/** Delayed operations that become ready in one claim, at most: more would hold the write lock for long. */
+const PROMOTE_LIMIT = 1000
+
+/** Executes batches of writes on a connection of its own. */
+export class Writer {
+  readonly #database: Database
+  readonly #sql: Statements
+
+  constructor(database: Database) {
+    this.#database = database
+    this.#sql = prepare(database)
+  }
+
+  /**
+   * Executes the writes in one transaction, claims last, so that they see what the batch makes ready.
+   * When one of them fails, all are undone and each is executed alone: the one that fails then fails alone.
+   *
+   * @param now milliseconds since the epoch: the store's clock
+   */
+  execute(writes: readonly Write[], now: number): Settled<WriteResult>[] {
+    try {
+      return this.#transaction(writes, now).map(value => ({ value }))
+    } catch (error) {
+      if (writes.length === 1) return [{ error }]
+      return writes.flatMap(write => this.execute([write], now))
+    }
+  }
+
+  #transaction(writes: readonly Write[], now: number): WriteResult[] {
+    // IMMEDIATE, because a transaction that reads first and then writes cannot wait for a lock: it fails at once.
+    this.#sql.begin.run()
+    try {
+      const results = new Array<WriteResult>(writes.length)
+      writes.forEach((write, index) => {
+        if (!takes(write)) results[index] = this.#execute(write, now)
+      })
+      writes.forEach((write, index) => {
+        if (takes(write)) results[index] = this.#execute(write, now)
+      })
+      this.#sql.commit.run()
+      return results
+    } catch (error) {
+      this.#rollback()
+      throw error
+    }
+  }
+
+  #rollback(): void {
+    try {
+      this.#database.exec('ROLLBACK')
+    } catch {
+      // SQLite has already undone the transaction itself, as it does when the disk is full.
+    }
+  }
+
+  #execute(write: Write, now: number): WriteResult {
+    switch (write.kind) {
+      case 'accept':
+        return this.#accept(write.submission, now)
+      case 'change':
+        return this.#change(write.id, write.change, now)
+      case 'note':
+        return this.#note(write.lease, write.note, now)
+      case 'renew':
+        return write.leases.map(lease => this.#renew(lease, write.leaseMs, now))
+      case 'claim':
+        return this.#claim(write.request, now)
+      case 'launch':
+        return this.#launch(write.types, write.limit, write.holdMs, now)
+      case 'sweep':
+        return { expired: this.#expire(write.limit, now), purged: this.#purge(write.limit, now) }
+    }
+  }
+
+  #accept(submission: Submission, now: number): Acceptance {
+    const operation = accepted(submission, now)
+    if (this.#sql.insert.run(...insertValues(operation)).changes === 0) return this.#known(submission)
+    this.#sql.putPayload.run(operation.id, 0, submission.input)
+    return { kind: 'accepted', operation }
+  }
+
+  #known(submission: Submission): Acceptance {
+    const { id, type, owner, idempotencyKey } = submission
+    const byKey = idempotencyKey === null ? undefined : this.#sql.byKey.get(type, owner, idempotencyKey)
+    if (byKey !== undefined) return { kind: 'known', operation: toOperation(byKey as Row) }
+    const operation = this.#read(id)
+    if (operation === undefined) throw new Error(`The operation ${id} was neither inserted nor found.`)
+    return { kind: 'accepted', operation }
+  }
+
+  #change(id: string, change: Change, now: number): Operation | undefined {
+    const operation = this.#read(id)
+    const after = operation && changed(operation, change, now)
+    if (after === undefined) return undefined
+    this.#save(after)
+    if (change.kind === 'finish' && change.outcome.kind === 'completed') {
+      this.#sql.putPayload.run(id, 1, change.outcome.output)
+      const ms = now - (after.attemptStartedAt ?? now)
+      this.#sql.putDuration.run(after.type, Math.floor(Math.random() * DURATION_SLOTS), ms, now)
+    }
+    return after
+  }
+
+  #note(lease: Lease, note: Note, now: number): boolean {
+    const operation = this.#read(lease.id)
+    if (operation?.status !== 'running' || operation.attempt !== lease.attempt) return false
+    if (note.kind === 'step') this.#sql.putStep.run(lease.id, note.name, note.value)
+    else this.#sql.putLog.run(lease.id, lease.id, now, lease.attempt, note.level, note.message, lease.id, LOG_LIMIT)
+    return true
+  }
+
+  #renew(lease: Lease, leaseMs: number, now: number): Renewal {
+    const operation = this.#read(lease.id)
+    const after = operation && renewed(operation, lease.attempt, leaseMs, now)
+    if (after === undefined) return { kind: 'lost' }
+    this.#sql.extend.run(after.leaseUntil, after.id)
+    return { kind: 'held', cancelRequested: after.cancelRequested }
+  }
+
+  #claim(request: ClaimRequest, now: number): Claim[] {
+    if ('id' in request.from) {
+      const operation = this.#read(request.from.id)
+      return operation === undefined ? [] : this.#claimEach([operation], request, now)
+    }
+    const claims: Claim[] = []
+    for (const { type, limit } of request.from.types) {
+      const room = Math.min(limit, request.from.limit - claims.length)
+      if (room > 0) claims.push(...this.#claimEach(this.#ready(type, room, now), request, now))
+    }
+    return claims
+  }
+
+  #claimEach(operations: readonly Operation[], request: ClaimRequest, now: number): Claim[] {
+    const claims: Claim[] = []
+    for (const operation of operations) {
+      const after = claimed(operation, request, now)
+      if (after === undefined) continue
+      this.#save(after)
+      const { body } = this.#sql.payload.get(after.id, 0) as { body: string }
+      claims.push({ operation: after, input: body })
+    }
+    return claims
+  }
+
+  #launch(types: readonly string[], limit: number, holdMs: number, now: number): Operation[] {
+    const launched: Operation[] = []
+    for (const type of types) {
+      for (const operation of this.#ready(type, limit - launched.length, now)) {
+        const after = launching(operation, holdMs, now)
+        if (after === undefined) continue
+        this.#save(after)
+        launched.push(after)
+      }
+    }
+    return launched
+  }
+
+  #ready(type: string, limit: number, now: number): Operation[] {
+    if (this.#sql.anyDue.get(type, now) !== undefined) this.#sql.promote.run(type, now, PROMOTE_LIMIT)
+    return this.#sql.ready.all(type, limit).map(row => toOperation(row as Row))
+  }
+
+  #expire(limit: number, now: number): number {
+    const rows = [...this.#sql.lapsed.all(now, limit), ...this.#sql.unstarted.all(now, limit)]
+    let count = 0
+    for (const row of rows) {
+      const after = expired(toOperation(row as Row), now)
+      if (after === undefined) continue
+      this.#save(after)
+      count++
+    }
+    return count
+  }
+
+  /** First the payloads go and a record stays to say so; the record goes after as long again, 1 to 30 days. */
+  #purge(limit: number, now: number): number {
+    const rows = this.#sql.purgeable.all(now, limit) as { id: string; purged: number; retention: number }[]
+    for (const { id, purged, retention } of rows) {
+      if (purged === 1) {
+        this.#sql.deleteOperation.run(id)
+        continue
+      }
+      for (const statement of this.#sql.deleteBeside) statement.run(id)
+      this.#sql.entomb.run(now + Math.min(Math.max(retention, DAY), 30 * DAY), id)
+    }
+    return rows.length
+  }
+
+  #read(id: string): Operation | undefined {
+    const row = this.#sql.read.get(id)
+    return row === undefined ? undefined : toOperation(row as Row)
+  }
+
+  #save(operation: Operation): void {
+    const { changes } = this.#sql.update.run(...updateValues(operation))
+    if (Number(changes) !== 1) throw new Error(`The finished operation ${operation.id} was about to be changed.`)
+  }
+}
+
+/** Claims and launches take what is ready; everything else may make something ready. */
+function takes(write: Write): boolean {
+  return write.kind === 'claim' || write.kind === 'launch'
+}
+
+type Statements = ReturnType<typeof prepare>
+
+function prepare(database: Database): {
+  [Name in
+    | 'begin'
+    | 'commit'
+    | 'insert'
+    | 'update'
+    | 'extend'
+    | 'read'
+    | 'byKey'
+    | 'payload'
+    | 'putPayload'
+    | 'putDuration'
+    | 'putStep'
+    | 'putLog'
+    | 'anyDue'
+    | 'promote'
+    | 'ready'
+    | 'lapsed'
+    | 'unstarted'
+    | 'purgeable'
+    | 'entomb'
+    | 'deleteOperation']: Statement
+} & { deleteBeside: Statement[] } {
+  const sql = (text: string) => database.prepare(text)
+  return {
+    begin: sql('BEGIN IMMEDIATE'),
+    commit: sql('COMMIT'),
+    insert: sql(INSERT),
+    update: sql(UPDATE),
+    extend: sql('UPDATE operations SET lease_until = ? WHERE id = ? AND status = 1'),
+    read: sql('SELECT * FROM operations WHERE id = ?'),
+    byKey: sql('SELECT * FROM operations WHERE type = ? AND owner = ? AND idempotency_key = ?'),
+    payload: sql('SELECT body FROM payloads WHERE id = ? AND kind = ?'),
+    putPayload: sql('INSERT OR REPLACE INTO payloads (id, kind, body) VALUES (?, ?, ?)'),
+    putDuration: sql('INSERT OR REPLACE INTO durations (type, slot, ms, at) VALUES (?, ?, ?, ?)'),
+    putStep: sql('INSERT INTO steps (id, name, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING'),
+    putLog: sql(`
+      INSERT INTO logs (id, sequence, at, attempt, level, message)
+      SELECT ?, 1 + coalesce((SELECT max(sequence) FROM logs WHERE id = ?), 0), ?, ?, ?, ?
+      WHERE coalesce((SELECT max(sequence) FROM logs WHERE id = ?), 0) < ?`),
+    anyDue: sql('SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at <= ? LIMIT 1'),
+    promote: sql(`
+      UPDATE operations SET run_at = NULL WHERE id IN (
+        SELECT id FROM operations WHERE type = ? AND status = 0 AND run_at <= ? ORDER BY run_at LIMIT ?)`),
+    ready: sql(`
+      SELECT * FROM operations WHERE type = ? AND status = 0 AND run_at IS NULL ORDER BY priority DESC, id LIMIT ?`),
+    lapsed: sql('SELECT * FROM operations WHERE status = 1 AND lease_until <= ? ORDER BY lease_until LIMIT ?'),
+    unstarted: sql(`
+      SELECT * FROM operations WHERE status = 0 AND start_by IS NOT NULL AND start_by <= ? AND attempt = 0 LIMIT ?`),
+    purgeable: sql(`
+      SELECT id, purged, retention FROM operations WHERE purge_at IS NOT NULL AND purge_at <= ? ORDER BY purge_at LIMIT ?`),
+    entomb: sql('UPDATE operations SET purged = 1, idempotency_key = NULL, purge_at = ? WHERE id = ?'),
+    deleteOperation: sql('DELETE FROM operations WHERE id = ?'),
+    deleteBeside: ['payloads', 'steps', 'logs'].map(table => sql(`DELETE FROM ${table} WHERE id = ?`)),
+  }
+}

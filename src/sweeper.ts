@@ -1,0 +1,76 @@
+/**
+ * The sweeper: ends what has run out, deletes what has passed its retention, and notices leases
+ * whose holder, a process of this machine, has died. Any number of processes may sweep.
+ */
+import { hostname } from 'node:os'
+import { Loop } from './loop.ts'
+import type { Store } from './store.ts'
+import type { Logger } from './worker.ts'
+
+/** Options of a {@link Sweeper}. */
+export interface SweeperOptions {
+  readonly store: Store
+  /** Milliseconds between two sweeps. */
+  readonly everyMs: number
+  readonly logger: Logger
+}
+
+/** How many operations one transaction sweeps, so that it holds no lock for long. */
+const BATCH = 200
+
+export class Sweeper {
+  readonly #options: SweeperOptions
+  readonly #loop: Loop
+
+  constructor(options: SweeperOptions) {
+    this.#options = options
+    this.#loop = new Loop({
+      name: 'sweep',
+      everyMs: options.everyMs,
+      turn: () => this.#turn(),
+      onError: (error, loop) => options.logger.warn({ err: error, loop }, 'The sweep failed and will be repeated'),
+    })
+  }
+
+  get loops(): readonly Loop[] {
+    return [this.#loop]
+  }
+
+  start(): void {
+    this.#loop.start()
+  }
+
+  async stop(): Promise<void> {
+    await this.#loop.stop()
+  }
+
+  async #turn(): Promise<void> {
+    await this.#abandonDead()
+    const { expired, purged } = await this.#options.store.sweep(BATCH)
+    if (expired > 0) this.#options.logger.warn({ expired }, 'Leases or start deadlines ran out')
+    if (expired >= BATCH || purged >= BATCH) this.#loop.wake()
+  }
+
+  /** A process that is gone renews nothing: to wait for its leases would only cost time. */
+  async #abandonDead(): Promise<void> {
+    const { store, logger } = this.#options
+    for (const { id, attempt, holder, status } of await store.holdings()) {
+      if (status !== 'running' || holder === null || !isDead(holder)) continue
+      const reason = `Its worker, process ${holder}, is gone.`
+      const changed = await store.change(id, { kind: 'abandon', attempt, reason })
+      if (changed !== undefined) logger.warn({ operation: id, attempt, holder }, 'An attempt was lost with its worker')
+    }
+  }
+}
+
+/** Whether a holder is certainly gone: it was a process of this machine, and there is none of that id now. */
+function isDead(holder: string): boolean {
+  const [host, pid] = holder.split('/')
+  if (host !== hostname() || pid === undefined) return false
+  try {
+    process.kill(Number(pid), 0)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH'
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * The composition: a store, the operation types, and who does the work, made into one thing to
+ * start, to use and to stop. It speaks no HTTP; `fastify.ts` and `http.ts` put it on the wire.
+ */
+import { availableParallelism } from 'node:os'
+import { Dispatcher } from './dispatcher.ts'
+import { type Duration, durationMs, SECOND } from './duration.ts'
+import type { Handlers } from './handlers.ts'
+import type { Launcher } from './launcher.ts'
+import type { Loop } from './loop.ts'
+import type { AnyOperationType, Handler } from './operation-type.ts'
+import { Operations } from './operations.ts'
+import type { Runner } from './runner.ts'
+import { childrenRunner } from './runners/children.ts'
+import { inlineRunner } from './runners/inline.ts'
+import type { Store } from './store.ts'
+import { Sweeper } from './sweeper.ts'
+import { type Logger, Worker } from './worker.ts'
+
+/** How a process runs handlers. */
+export interface WorkerInit {
+  /** Handlers as values (for `inline`), or the files whose default export they are: URLs, or paths from the working directory. */
+  readonly handlers: Handlers | string | URL | readonly (string | URL)[]
+  /** `children`: in processes of their own, which a crash or heavy computing stays in. `inline`: on this event loop. Default: `children` for files, `inline` for values. */
+  readonly run?: 'children' | 'inline'
+  /** How many attempts run at once, 1 to 10,000. Default: as many as the machine can run in parallel; 32 for `inline`. */
+  readonly concurrency?: number
+  /** How long a lease lasts without renewal, 3 s to 1 h; it is renewed at a third of that. Default 30 s. */
+  readonly lease?: Duration
+  /** How long a handler may go on after a cancel or a timeout before its process is killed. Default 5 s. */
+  readonly grace?: Duration
+  /** How long a shutdown waits for handlers before it hands their operations back. Default 20 s. */
+  readonly shutdown?: Duration
+  /** The longest time between two looks at the queue when no hint comes. Default 1 s. */
+  readonly scan?: Duration
+  /** `children`: arguments for Node itself, such as `--max-old-space-size=512`. Default: those of this process. */
+  readonly execArgv?: readonly string[]
+  /** `children`: how much they give way to this process, 0 to 19. Default 10. */
+  readonly niceness?: number
+}
+
+/** How a process hands operations to another engine. */
+export interface DispatcherInit {
+  readonly launcher: Launcher
+  /** How long an execution may take from its start to its claim before another one is started. Default 2 minutes. */
+  readonly hold?: Duration
+  /** The longest time between two looks at the queue when no hint comes. Default 1 s. */
+  readonly scan?: Duration
+  /** The time between two looks at the executions. Default 10 s. */
+  readonly reconcile?: Duration
+}
+
+/** Options of {@link createWaybill}. */
+export interface WaybillOptions {
+  readonly operations: readonly AnyOperationType[]
+  /** Opened by `start`, and closed by `stop`. */
+  readonly store: Store
+  /** Runs handlers in this process. Without it and without a dispatcher, others must do the work. */
+  readonly worker?: WorkerInit
+  /** Starts one execution for each operation on another engine. */
+  readonly dispatcher?: DispatcherInit
+  /** Default: errors and warnings go to standard error as JSON lines. */
+  readonly logger?: Logger
+  /** The time between two sweeps for what has run out. Default 5 s. */
+  readonly sweep?: Duration
+}
+
+/** What {@link createWaybill} makes. */
+export interface Waybill {
+  readonly operations: Operations
+  readonly store: Store
+  readonly logger: Logger
+  /** Opens the store and starts the work. Called once. */
+  start(): Promise<void>
+  /** Stops claiming, waits for handlers or hands their operations back, and closes the store. */
+  stop(): Promise<void>
+  /** The names of loops that have not turned lately; empty when all is well. */
+  stalled(): readonly string[]
+}
+
+/**
+ * Composes.
+ *
+ * @throws {TypeError} for options that cannot be right; the message names them
+ */
+export function createWaybill(options: WaybillOptions): Waybill {
+  const { store, operations: types } = options
+  const logger = options.logger ?? stderrLogger
+  const operations = new Operations({ store, types })
+  const worker = options.worker && makeWorker(options.worker, { store, types, logger })
+  const dispatcher = options.dispatcher && makeDispatcher(options.dispatcher, { store, types, logger })
+  const sweeper = new Sweeper({ store, logger, everyMs: durationMs('sweep', options.sweep ?? 5 * SECOND, { min: 50 }) })
+  const loops = (): readonly Loop[] => [worker, dispatcher, sweeper].flatMap(part => part?.loops ?? [])
+  return {
+    operations,
+    store,
+    logger,
+    start: async () => {
+      await store.open()
+      sweeper.start()
+      await worker?.start()
+      dispatcher?.start()
+    },
+    stop: async () => {
+      await Promise.all([dispatcher?.stop(), worker?.stop(), sweeper.stop()])
+      await store.close()
+    },
+    stalled: () => loops().flatMap(loop => (loop.healthy ? [] : [loop.name])),
+  }
+}
+
+interface Shared {
+  readonly store: Store
+  readonly types: readonly AnyOperationType[]
+  readonly logger: Logger
+}
+
+/** Makes a worker with every default filled in. */
+export function makeWorker(init: WorkerInit, { store, types, logger }: Shared): Worker {
+  const { runner, concurrency } = makeRunner(init)
+  return new Worker({
+    store,
+    types,
+    logger,
+    runner,
+    concurrency: init.concurrency === undefined ? concurrency : readConcurrency(init.concurrency),
+    leaseMs: durationMs('worker.lease', init.lease ?? 30 * SECOND, { min: 3 * SECOND, max: 3600 * SECOND }),
+    graceMs: durationMs('worker.grace', init.grace ?? 5 * SECOND),
+    shutdownMs: durationMs('worker.shutdown', init.shutdown ?? 20 * SECOND),
+    scanMs: durationMs('worker.scan', init.scan ?? SECOND, { min: 10 }),
+  })
+}
+
+function makeRunner(init: WorkerInit): { runner: Runner; concurrency: number } {
+  const given: readonly (Handler | string | URL)[] = [init.handlers].flat()
+  const files = given.filter(isFile)
+  const values = given.filter(handler => !isFile(handler)) as readonly Handler[]
+  if (files.length > 0 && values.length > 0) {
+    throw new TypeError('worker.handlers must be all files or all values.')
+  }
+  const run = init.run ?? (files.length > 0 ? 'children' : 'inline')
+  if (run === 'inline') return { runner: inlineRunner(files.length > 0 ? files : values), concurrency: 32 }
+  if (files.length === 0)
+    throw new TypeError('worker.handlers must name files: a child process cannot be given values.')
+  const { execArgv, niceness } = init
+  const options = { files, ...(execArgv && { execArgv }), ...(niceness !== undefined && { niceness }) }
+  return { runner: childrenRunner(options), concurrency: availableParallelism() }
+}
+
+function isFile(handler: Handler | string | URL): handler is string | URL {
+  return typeof handler === 'string' || handler instanceof URL
+}
+
+function readConcurrency(value: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= 10_000) return value
+  throw new TypeError(`worker.concurrency must be a whole number from 1 to 10000, not ${value}.`)
+}
+
+function makeDispatcher(init: DispatcherInit, { store, types, logger }: Shared): Dispatcher {
+  return new Dispatcher({
+    store,
+    types,
+    logger,
+    launcher: init.launcher,
+    holdMs: durationMs('dispatcher.hold', init.hold ?? 120 * SECOND, { min: SECOND }),
+    scanMs: durationMs('dispatcher.scan', init.scan ?? SECOND, { min: 10 }),
+    reconcileMs: durationMs('dispatcher.reconcile', init.reconcile ?? 10 * SECOND, { min: 50 }),
+  })
+}
+
+/** Writes warnings and errors to standard error, one JSON object a line. */
+export const stderrLogger: Logger = {
+  info: () => {},
+  warn: (fields, message) => writeLine('warn', fields, message),
+  error: (fields, message) => writeLine('error', fields, message),
+}
+
+function writeLine(level: string, fields: object, message: string): void {
+  const shown = Object.entries(fields).map(([key, value]) => [key, value instanceof Error ? value.stack : value])
+  const line = { level, time: new Date().toISOString(), message, ...Object.fromEntries(shown) }
+  process.stderr.write(`${JSON.stringify(line)}\n`)
+}

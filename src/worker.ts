@@ -1,0 +1,351 @@
+/**
+ * The worker: claims pending operations for its free slots, has their handlers run, holds and
+ * renews their leases, and records how each attempt ends.
+ */
+import { hostname } from 'node:os'
+import { type Host, StopError, type StopReason, stopped } from './attempt.ts'
+import { Loop } from './loop.ts'
+import { countedAttempts, type Operation, type Outcome } from './operation.ts'
+import { type AnyOperationType, backoffMs } from './operation-type.ts'
+import { problem } from './problem.ts'
+import type { Progress } from './protocol.ts'
+import type { RunEnd, Runner } from './runner.ts'
+import type { Claim, Hint, Lease, Store } from './store.ts'
+
+/** What a worker tells of what its operator should see. `error` is for faults, `warn` for what mends itself. */
+export interface Logger {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+/** Options of a {@link Worker}. Durations in milliseconds. */
+export interface WorkerOptions {
+  readonly store: Store
+  readonly types: readonly AnyOperationType[]
+  readonly runner: Runner
+  /** How many attempts run at once. */
+  readonly concurrency: number
+  readonly leaseMs: number
+  /** How long handlers may go on after they were told to stop for a cancel or a timeout. */
+  readonly graceMs: number
+  /** How long a shutdown waits for handlers before it hands their operations back. */
+  readonly shutdownMs: number
+  /** The longest time between two looks at the queue when no hint comes. */
+  readonly scanMs: number
+  readonly logger: Logger
+}
+
+/** The name of this process as the holder of leases: its machine, its process id, and what tells two workers in it apart. */
+export function holderName(): string {
+  return `${hostname()}/${process.pid}/${Math.random().toString(36).slice(2, 10)}`
+}
+
+interface Run {
+  readonly lease: Lease
+  readonly type: AnyOperationType
+  readonly controller: AbortController
+  /** By the monotonic clock: until then the lease is certainly ours. */
+  confirmedUntil: number
+  timeout: NodeJS.Timeout
+  progress: ProgressWriter
+}
+
+/** Progress is written at most so often; of what comes in between, the last counts. */
+const PROGRESS_EVERY_MS = 200
+
+export class Worker {
+  readonly #options: WorkerOptions
+  readonly #holder = holderName()
+  readonly #types = new Map<string, AnyOperationType>()
+  readonly #runs = new Map<string, Run>()
+  readonly #ends = new Set<Promise<void>>()
+  readonly #claiming: Loop
+  readonly #renewing: Loop
+  #unwatch: () => void = () => {}
+  #slotsTaken = 0
+  readonly #takenByType = new Map<string, number>()
+  #turn = 0
+
+  constructor(options: WorkerOptions) {
+    this.#options = options
+    const onError = (error: unknown, loop: string) =>
+      options.logger.warn({ err: error, loop }, `The worker's ${loop} loop failed and goes on`)
+    this.#claiming = new Loop({ name: 'claim', everyMs: options.scanMs, turn: () => this.#claim(), onError })
+    this.#renewing = new Loop({ name: 'renew', everyMs: options.leaseMs / 3, turn: () => this.#renew(), onError })
+  }
+
+  /** The loops, for health checks. */
+  get loops(): readonly Loop[] {
+    return [this.#claiming, this.#renewing]
+  }
+
+  /** How many attempts run now. */
+  get running(): number {
+    return this.#runs.size
+  }
+
+  /**
+   * Makes the handlers ready and begins to claim.
+   *
+   * @throws when the handlers cannot be loaded, or serve none of the types
+   */
+  async start(): Promise<void> {
+    const served = new Set(await this.#options.runner.start())
+    for (const type of this.#options.types) if (served.has(type.name)) this.#types.set(type.name, type)
+    if (this.#types.size === 0) {
+      const names = this.#options.types.map(type => type.name).join(', ')
+      throw new Error(`The worker has a handler for none of its operation types (${names}).`)
+    }
+    this.#unwatch = this.#options.store.watch(hint => this.#hinted(hint))
+    this.#claiming.start()
+    this.#renewing.start()
+  }
+
+  /**
+   * Claims no more, tells handlers to stop, waits for them up to `shutdownMs`, and hands back what
+   * is not done. Resolves when nothing of it runs any more.
+   */
+  async stop(): Promise<void> {
+    this.#unwatch()
+    await this.#claiming.stop()
+    for (const run of this.#runs.values()) run.controller.abort(new StopError('ShutdownError'))
+    await Promise.race([this.#allEnded(), sleepUnref(this.#options.shutdownMs)])
+    await Promise.all([...this.#runs.values()].map(run => this.#record(run, { kind: 'released' })))
+    await this.#renewing.stop()
+    await this.#options.runner.close()
+    await this.#allEnded()
+  }
+
+  /** Claims one operation by its id and runs it to its end. False where there is nothing to claim. */
+  async runOnly(id: string, execution: string | null): Promise<boolean> {
+    const served = new Set(await this.#options.runner.start())
+    for (const type of this.#options.types) if (served.has(type.name)) this.#types.set(type.name, type)
+    this.#unwatch = this.#options.store.watch(hint => this.#hinted(hint))
+    this.#renewing.start()
+    const [claim] = await this.#options.store.claim({ ...this.#claimBy, execution, from: { id } })
+    if (claim === undefined) return false
+    await this.#begin(claim)
+    return true
+  }
+
+  get #claimBy(): { holder: string; leaseMs: number; execution: null } {
+    return { holder: this.#holder, leaseMs: this.#options.leaseMs, execution: null }
+  }
+
+  #hinted(hint: Hint): void {
+    if (hint.kind === 'ready' && this.#types.has(hint.type)) this.#claiming.wake()
+    if (hint.kind === 'unknown') this.#claiming.wake()
+    if (hint.kind === 'unknown' || (hint.kind === 'changed' && this.#runs.has(hint.id))) {
+      void this.#lookForCancels(hint.kind === 'changed' ? hint.id : undefined)
+    }
+  }
+
+  async #claim(): Promise<void> {
+    const limit = this.#options.concurrency - this.#slotsTaken
+    const types = this.#room()
+    if (limit <= 0 || types.length === 0) return
+    const asked = performance.now()
+    const claims = await this.#options.store.claim({ ...this.#claimBy, from: { types, limit } })
+    for (const claim of claims) this.#follow(this.#begin(claim, asked))
+    if (claims.length > 0) this.#claiming.wake()
+  }
+
+  /** The types with room under their own concurrency, each time another one first, so that none starves. */
+  #room(): { type: string; limit: number }[] {
+    const all = [...this.#types.values()].map(({ name, policy }) => {
+      const most = policy.concurrency ?? this.#options.concurrency
+      return { type: name, limit: most - (this.#takenByType.get(name) ?? 0) }
+    })
+    const first = this.#turn++ % all.length
+    return [...all.slice(first), ...all.slice(0, first)].filter(({ limit }) => limit > 0)
+  }
+
+  #follow(end: Promise<void>): void {
+    this.#ends.add(end)
+    void end.finally(() => this.#ends.delete(end))
+  }
+
+  async #allEnded(): Promise<void> {
+    while (this.#ends.size > 0) await Promise.allSettled([...this.#ends])
+  }
+
+  async #begin({ operation, input }: Claim, asked = performance.now()): Promise<void> {
+    const type = this.#types.get(operation.type)
+    if (type === undefined) return await this.#refuse(operation)
+    const lease: Lease = { id: operation.id, attempt: operation.attempt }
+    const controller = new AbortController()
+    const run: Run = {
+      lease,
+      type,
+      controller,
+      confirmedUntil: asked + this.#options.leaseMs,
+      timeout: setTimeout(() => controller.abort(new StopError('TimeoutError')), type.policy.timeout),
+      progress: new ProgressWriter(progress =>
+        this.#options.store.change(lease.id, { kind: 'progress', attempt: lease.attempt, progress }),
+      ),
+    }
+    this.#runs.set(lease.id, run)
+    this.#take(type.name, 1)
+    const { id, attempt, traceparent } = operation
+    // The attempt that runs now counts among the counted ones, and has not failed yet.
+    const failedBefore = countedAttempts(operation) - 1
+    const end = await this.#options.runner.run(
+      { id, attempt, type: operation.type, failedBefore, input, traceparent },
+      {
+        host: this.#host(run),
+        signal: controller.signal,
+        graceMs: this.#options.graceMs,
+        onError: error => this.#tell(run, error),
+      },
+    )
+    clearTimeout(run.timeout)
+    run.progress.stop()
+    this.#take(type.name, -1)
+    // The slot is free before the outcome is durable, so that both are written by one transaction.
+    const recorded = this.#record(run, this.#outcome(run, end, failedBefore))
+    this.#claiming.wake()
+    await recorded
+  }
+
+  #take(type: string, slots: 1 | -1): void {
+    this.#slotsTaken += slots
+    this.#takenByType.set(type, (this.#takenByType.get(type) ?? 0) + slots)
+  }
+
+  async #refuse(operation: Operation): Promise<void> {
+    const outcome: Outcome = { kind: 'failed', problem: problem('no-handler', `It is named "${operation.type}".`) }
+    await this.#options.store.change(operation.id, { kind: 'finish', attempt: operation.attempt, outcome })
+  }
+
+  #outcome(run: Run, end: RunEnd, failedBefore: number): Outcome {
+    const delayMs = backoffMs(run.type.policy, failedBefore + 1)
+    switch (end.kind) {
+      case 'crashed':
+        return run.controller.signal.aborted
+          ? stopped(run.controller.signal.reason, delayMs)
+          : { kind: 'retry', problem: problem('worker-lost', end.reason), delayMs }
+      case 'ended':
+        return stopped(run.controller.signal.reason, delayMs)
+      case 'unstarted':
+        this.#options.logger.error({ operation: run.lease.id, reason: end.reason }, 'A handler could not be started')
+        return { kind: 'released' }
+      default:
+        return end
+    }
+  }
+
+  /** Records the outcome; while the store cannot be reached, tries again for as long as the lease is ours. */
+  async #record(run: Run, outcome: Outcome): Promise<void> {
+    const { id, attempt } = run.lease
+    if (this.#runs.get(id) !== run) return
+    for (let failures = 0; ; failures++) {
+      try {
+        const after = await this.#options.store.change(id, { kind: 'finish', attempt, outcome })
+        if (after === undefined)
+          this.#options.logger.warn(
+            { operation: id, attempt },
+            'An outcome came too late: the attempt had lost its lease',
+          )
+        break
+      } catch (error) {
+        this.#options.logger.warn({ operation: id, attempt, err: error }, 'An outcome could not be recorded yet')
+        if (performance.now() > run.confirmedUntil) break
+        await sleepUnref(Math.min(50 * 2 ** failures, 5000) * (0.5 + Math.random() / 2))
+      }
+    }
+    if (this.#runs.get(id) === run) this.#runs.delete(id)
+  }
+
+  async #renew(): Promise<void> {
+    const { leaseMs, store } = this.#options
+    const runs = [...this.#runs.values()]
+    if (runs.length === 0) return
+    const asked = performance.now()
+    try {
+      const renewals = await store.renew(
+        runs.map(({ lease }) => lease),
+        leaseMs,
+      )
+      renewals.forEach((renewal, index) => {
+        const run = runs[index]
+        if (run === undefined || this.#runs.get(run.lease.id) !== run) return
+        if (renewal.kind === 'held') run.confirmedUntil = asked + leaseMs
+        else this.#stop(run, 'LeaseLostError')
+        if (renewal.kind === 'held' && renewal.cancelRequested) this.#stop(run, 'CanceledError')
+      })
+    } finally {
+      // While the answer is unknown, the attempts go on up to the lease less a margin.
+      const limit = performance.now() + leaseMs / 10
+      for (const run of runs) if (run.confirmedUntil < limit) this.#stop(run, 'LeaseLostError')
+    }
+  }
+
+  async #lookForCancels(id: string | undefined): Promise<void> {
+    const runs = id === undefined ? [...this.#runs.values()] : [this.#runs.get(id)]
+    for (const run of runs) {
+      if (run === undefined || run.controller.signal.aborted) continue
+      const operation = await this.#options.store.read(run.lease.id).catch(() => undefined)
+      if (operation?.cancelRequested) this.#stop(run, 'CanceledError')
+    }
+  }
+
+  #stop(run: Run, reason: StopReason): void {
+    if (!run.controller.signal.aborted) run.controller.abort(new StopError(reason))
+  }
+
+  #host(run: Run): Host {
+    const { store } = this.#options
+    return {
+      progress: progress => run.progress.write(progress),
+      log: (level, message) => {
+        store.note(run.lease, { kind: 'log', level, message }).catch((error: unknown) => this.#tell(run, error))
+      },
+      steps: () => store.steps(run.lease.id),
+      recordStep: async (name, value) => {
+        if (!(await store.note(run.lease, { kind: 'step', name, value }))) throw new StopError('LeaseLostError')
+      },
+    }
+  }
+
+  #tell(run: Run, error: unknown): void {
+    const { id, attempt } = run.lease
+    this.#options.logger.error({ operation: id, attempt, err: error }, 'An attempt met an error')
+  }
+}
+
+/** Writes the latest progress, now and then. */
+class ProgressWriter {
+  readonly #write: (progress: Progress) => Promise<unknown>
+  #next: Progress | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(write: (progress: Progress) => Promise<unknown>) {
+    this.#write = write
+  }
+
+  write(progress: Progress): void {
+    this.#next = progress
+    if (this.#timer === undefined) this.#flush()
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => {}, 0).unref()
+    this.#next = undefined
+  }
+
+  #flush(): void {
+    const progress = this.#next
+    this.#next = undefined
+    this.#timer = undefined
+    if (progress === undefined) return
+    // A progress that is not written is only missed; the next one, or the outcome, says more.
+    this.#write(progress).catch(() => {})
+    this.#timer = setTimeout(() => this.#flush(), PROGRESS_EVERY_MS).unref()
+  }
+}
+
+function sleepUnref(ms: number): Promise<void> {
+  return new Promise(resolve => void setTimeout(resolve, ms).unref())
+}

@@ -1,0 +1,23 @@
+import { defineConfig } from 'vitest/config'
+
+// Under this condition package.json's exports name src instead of dist, so that tests and examples
+// that import `waybill` or `waybill/client` get the code as it is written, with no list kept here.
+const SOURCE = 'waybill-source'
+
+// Setting conditions replaces Vite's own for code that runs in Node, so they are said again.
+const CONDITIONS = [SOURCE, 'module', 'node', 'development|production']
+
+export default defineConfig({
+  resolve: { conditions: CONDITIONS },
+  ssr: { resolve: { conditions: CONDITIONS } },
+  test: {
+    include: ['test/**/*.test.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    // For the processes that tests start: they resolve `waybill` to src as well.
+    env: { NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --conditions=${SOURCE}`.trim() },
+    reporters: ['default', './scripts/reporter.ts'],
+  },
+})
