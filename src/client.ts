@@ -45,12 +45,12 @@ export function fetchAndWait<Result = unknown>(
   onStatusPoll?: OnStatusPoll,
 ): Promise<Result>
 export function fetchAndWait<Result = unknown>(input: RequestInfo | URL, onStatusPoll?: OnStatusPoll): Promise<Result>
-export function fetchAndWait<Result>(
+export async function fetchAndWait<Result>(
   input: RequestInfo | URL,
   init?: WaitInit | OnStatusPoll | null,
   onStatusPoll?: OnStatusPoll,
 ): Promise<Result> {
-  return start(input, init, onStatusPoll, wait => wait.submit()) as Promise<Result>
+  return new Wait(input, init, onStatusPoll).within(wait => wait.submit()) as Promise<Result>
 }
 
 /**
@@ -65,22 +65,11 @@ export function attach<Result = unknown>(
   onStatusPoll?: OnStatusPoll,
 ): Promise<Result>
 export function attach<Result = unknown>(statusUrl: string | URL, onStatusPoll?: OnStatusPoll): Promise<Result>
-export function attach<Result>(
+export async function attach<Result>(
   statusUrl: string | URL,
   init?: WaitInit | OnStatusPoll | null,
   onStatusPoll?: OnStatusPoll,
 ): Promise<Result> {
-  const bare = typeof init === 'function' ? init : { ...init, method: 'GET', body: null }
-  return start(statusUrl, bare, onStatusPoll, wait => wait.attach()) as Promise<Result>
-}
-
-/** Sorts out the two ways to call, and runs one wait within its signal and its time. */
-async function start(
-  input: RequestInfo | URL,
-  init: WaitInit | OnStatusPoll | null | undefined,
-  onStatusPoll: OnStatusPoll | undefined,
-  begin: (wait: Wait) => Promise<unknown>,
-): Promise<unknown> {
-  const wait = typeof init === 'function' ? new Wait(input, {}, init) : new Wait(input, init ?? {}, onStatusPoll)
-  return wait.within(begin)
+  const wait = new Wait(statusUrl, init, onStatusPoll, { method: 'GET', body: null })
+  return wait.within(() => wait.attach()) as Promise<Result>
 }

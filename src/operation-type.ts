@@ -86,6 +86,22 @@ export interface OperationTypeInit<Name extends string, Input, Output, Key exten
   readonly priority?: number
   /** Whether a request without `Idempotency-Key` is refused. Default false. */
   readonly requireIdempotencyKey?: boolean
+  /** Whether clients see what handlers log, in the event stream. Default false. */
+  readonly shareLogs?: boolean
+  /** Whether clients may name a `Webhook-Url` that the end is told to. Default false. */
+  readonly webhooks?: boolean
+  /** The most operations that may wait to begin, 1 to 10,000; past that, requests are refused with 503. Default: no limit. */
+  readonly backlogLimit?: number
+  /** The most unfinished operations of one principal, 1 to 10,000; past that, its requests are refused with 429. Default: no limit. */
+  readonly inFlightLimit?: number
+  /** How many requests one principal may make in a time, counted by each process; past that, they are refused with 429. Default: no limit. */
+  readonly rateLimit?: RateLimit
+}
+
+/** So many requests in so much time, at most 1,000,000 in at most a day. */
+export interface RateLimit {
+  readonly requests: number
+  readonly per: Duration
 }
 
 /** The policy of an operation type with every default filled in; durations in milliseconds. */
@@ -100,6 +116,11 @@ export interface Policy {
   readonly concurrency: number | undefined
   readonly priority: number
   readonly requireIdempotencyKey: boolean
+  readonly shareLogs: boolean
+  readonly webhooks: boolean
+  readonly backlogLimit: number | undefined
+  readonly inFlightLimit: number | undefined
+  readonly rateLimit: { readonly requests: number; readonly perMs: number } | undefined
 }
 
 /** A declared kind of operation; see {@link defineOperation}. */
@@ -147,6 +168,11 @@ const OPTIONS = new Set([
   'concurrency',
   'priority',
   'requireIdempotencyKey',
+  'shareLogs',
+  'webhooks',
+  'backlogLimit',
+  'inFlightLimit',
+  'rateLimit',
 ])
 const DAY = 24 * 60 * MINUTE
 const MIB = 1024 * 1024
@@ -195,6 +221,8 @@ function isSchemaLike(schema: unknown): boolean {
 function readPolicy(init: OperationTypeInit<string, unknown, unknown, string>, where: string): Policy {
   const whole = (name: keyof typeof init, byDefault: number, min: number, max: number) =>
     numberIn(where, name, init[name] ?? byDefault, { min, max, whole: true })
+  const limit = (name: keyof typeof init) => (init[name] === undefined ? undefined : whole(name, 1, 1, 10_000))
+  const flag = (name: keyof typeof init) => readFlag(where, name, init[name] ?? false)
   const duration = (name: string, value: Duration, max: number) => durationMs(`${where}: ${name}`, value, { max })
   const { initial = SECOND, factor = 2, max = MINUTE, jitter = 0.5 } = init.backoff ?? {}
   return Object.freeze({
@@ -211,15 +239,27 @@ function readPolicy(init: OperationTypeInit<string, unknown, unknown, string>, w
       init.startDeadline === undefined ? undefined : duration('startDeadline', init.startDeadline, LONGEST_MS),
     retention: duration('retention', init.retention ?? 7 * DAY, LONGEST_MS),
     bodyLimit: whole('bodyLimit', MIB, 1, 100 * MIB),
-    concurrency: init.concurrency === undefined ? undefined : whole('concurrency', 1, 1, 10_000),
+    concurrency: limit('concurrency'),
     priority: whole('priority', 0, -100, 100),
-    requireIdempotencyKey: readFlag(init.requireIdempotencyKey ?? false, where),
+    requireIdempotencyKey: flag('requireIdempotencyKey'),
+    shareLogs: flag('shareLogs'),
+    webhooks: flag('webhooks'),
+    backlogLimit: limit('backlogLimit'),
+    inFlightLimit: limit('inFlightLimit'),
+    rateLimit: init.rateLimit && readRateLimit(init.rateLimit, where),
   })
 }
 
-function readFlag(value: unknown, where: string): boolean {
-  if (typeof value !== 'boolean') throw new TypeError(`${where}: requireIdempotencyKey must be true or false.`)
+function readFlag(where: string, name: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') throw new TypeError(`${where}: ${name} must be true or false.`)
   return value
+}
+
+function readRateLimit({ requests, per }: RateLimit, where: string): Policy['rateLimit'] {
+  return Object.freeze({
+    requests: numberIn(where, 'rateLimit.requests', requests, { min: 1, max: 1_000_000, whole: true }),
+    perMs: durationMs(`${where}: rateLimit.per`, per, { min: 1, max: DAY }),
+  })
 }
 
 function numberIn(

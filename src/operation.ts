@@ -87,6 +87,10 @@ export interface Operation {
   /** A digest of the body that came with the key. */
   readonly fingerprint: string | null
   readonly traceparent: string | null
+  /** Where its end is to be told, as a webhook. */
+  readonly webhookUrl: string | null
+  /** It has ended and its webhook delivery has not been accepted yet. */
+  readonly webhookDue: boolean
   /** Its input, result, steps and log are gone; the record stays a while to say so. */
   readonly purged: boolean
 }
@@ -109,6 +113,7 @@ export interface Submission {
   readonly idempotencyKey: string | null
   readonly fingerprint: string | null
   readonly traceparent: string | null
+  readonly webhookUrl: string | null
 }
 
 /** How an attempt reports its end. */
@@ -133,6 +138,8 @@ export type Change =
   | { readonly kind: 'launch-refused'; readonly launch: number; readonly delayMs: number }
   /** The process or execution that had the operation is known to be gone: do not wait for the lease. */
   | { readonly kind: 'abandon'; readonly attempt: number; readonly reason: string }
+  /** Its webhook delivery has been accepted as an operation of its own. The one change that an ended operation takes. */
+  | { readonly kind: 'webhook-accepted' }
 
 /** The record of an operation that has just been accepted. */
 export function accepted(submission: Submission, now: number): Operation {
@@ -160,6 +167,7 @@ export function accepted(submission: Submission, now: number): Operation {
     progress: null,
     error: null,
     history: [],
+    webhookDue: false,
     purged: false,
   }
 }
@@ -217,6 +225,8 @@ export function changed(operation: Operation, change: Change, now: number): Oper
         : undefined
     case 'abandon':
       return abandoned(operation, change, now)
+    case 'webhook-accepted':
+      return operation.webhookDue ? { ...operation, webhookDue: false } : undefined
   }
 }
 
@@ -340,6 +350,7 @@ function ended(operation: Operation, now: number, change: Partial<Operation>): O
     ...change,
     finishedAt: now,
     expiresAt: now + operation.retention,
+    webhookDue: operation.webhookUrl !== null,
     runAt: null,
     holder: null,
     leaseUntil: null,

@@ -24,6 +24,8 @@ export interface SubmitRequest {
   readonly idempotencyKey?: string | undefined
   /** W3C trace context. */
   readonly traceparent?: string | undefined
+  /** Where the end is to be told. */
+  readonly webhookUrl?: string | undefined
   /** Milliseconds before which the work does not begin. Default 0. */
   readonly delay?: number
 }
@@ -210,6 +212,7 @@ function toSubmission(type: AnyOperationType, request: SubmitRequest, key: strin
     idempotencyKey: key,
     fingerprint: key === null ? null : fingerprint(request.input),
     traceparent: request.traceparent ?? null,
+    webhookUrl: request.webhookUrl ?? null,
   }
 }
 

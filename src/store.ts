@@ -163,6 +163,12 @@ export interface Store {
   /** Unfinished operations that a process or an execution has, at most {@link HOLDINGS_LIMIT}. */
   holdings(): Promise<readonly Holding[]>
 
+  /** How many operations of an owner and a type are not finished, counted to at most `limit`. */
+  unfinished(type: string, owner: string, limit: number): Promise<number>
+
+  /** Ended operations whose webhook delivery is due, at most `limit`. */
+  webhooksDue(limit: number): Promise<readonly Operation[]>
+
   /** Ends what has run out and deletes what has passed its retention, at most `limit` operations of each. */
   sweep(limit: number): Promise<Swept>
 

@@ -26,40 +26,28 @@ export interface WaitErrorDetails {
   readonly problem?: Problem | undefined
   /** Where the operation's status is, for `attach`; undefined where no operation was accepted. */
   readonly statusUrl?: string | undefined
+  /** What the network or the parser said. */
+  readonly cause?: unknown
 }
 
-/** A wait that ended without a result. `code` is for programs, `message` for people; `cause` is a network error. */
+/** A wait that ended without a result. `code` is for programs, `message` for people. */
 export class WaitError extends Error implements WaitErrorDetails {
-  override readonly name: string = 'WaitError'
-  readonly code: WaitErrorCode
+  declare readonly code: WaitErrorCode
   declare readonly response: Response | undefined
   declare readonly problem: Problem | undefined
   declare readonly statusUrl: string | undefined
 
-  constructor(code: WaitErrorCode, message: string, details: WaitErrorDetails, cause?: unknown) {
-    super(message, { cause })
-    Object.assign(this, details)
-    this.code = code
+  constructor(code: WaitErrorCode, message: string, details: WaitErrorDetails) {
+    super(message)
+    Object.assign(this, details, { code })
   }
 }
 
 /** An operation that ended `failed` or `canceled`, and why. */
 export class OperationError extends WaitError {
-  override readonly name: string = 'OperationError'
   declare readonly response: Response
   declare readonly problem: Problem
-  readonly status: 'failed' | 'canceled'
+  declare readonly status: 'failed' | 'canceled'
   /** The operation's id, where the server told it. */
-  readonly id: string | undefined
-
-  constructor(
-    status: 'failed' | 'canceled',
-    id: string | undefined,
-    details: WaitErrorDetails & { response: Response; problem: Problem },
-  ) {
-    const { title, detail = '' } = details.problem
-    super(`operation-${status}`, `Operation ${id} ${status}: ${title} ${detail}`, details)
-    this.status = status
-    this.id = id
-  }
+  declare readonly id: string | undefined
 }

@@ -31,27 +31,26 @@ export interface Answer {
   readonly value: unknown
   /** The members of the JSON value; none where it is not an object. */
   readonly body: PolledStatus
+  /** How the server's word for the status reads in ours; undefined where it is not final, or not known. */
+  readonly outcome: FinalStatus | undefined
 }
 
 /** Reads a response if its media type is JSON. */
 export async function readAnswer(response: Response): Promise<Answer> {
-  if (/^[^;]+[/+]json\b/i.test(response.headers.get('content-type') ?? '')) {
+  if (/[/+]json\b/i.test(`${response.headers.get('content-type')}`)) {
     return answerOf(await response.text(), response.url, response)
   }
-  return { response, copy: () => response, value: response.status === 204 ? undefined : response, body: {} }
+  const value = response.status === 204 ? undefined : response
+  return { response, copy: () => response, value, body: {}, outcome: undefined }
 }
 
 /** The answer that a JSON text from `url` makes. */
 export function answerOf(text: string, url: string, init: ResponseInit): Answer {
   const value: unknown = text ? JSON.parse(text) : undefined
+  const body: PolledStatus = Object(value)
+  const word = `${body.status}`.toLowerCase().replace('succeeded', 'completed').replace('cancelled', 'canceled')
   const copy = () => Object.defineProperty(new Response(text || null, init), 'url', { value: url })
-  return { response: copy(), copy, value, body: Object(value) }
-}
-
-/** How a server's word for a status reads in ours; undefined where it is not final, or not known. */
-export function outcomeOf({ status }: PolledStatus): FinalStatus | undefined {
-  const word = `${status}`.toLowerCase().replace('succeeded', 'completed').replace('cancelled', 'canceled')
-  return isFinal(word) ? word : undefined
+  return { response: copy(), copy, value, body, outcome: isFinal(word) ? word : undefined }
 }
 
 /** What an answer says is wrong: as a problem, as the `error` of an operation, or in Azure's code and message. */
@@ -60,7 +59,7 @@ export function problemOf({ response: { ok, status, statusText }, body }: Answer
   const said = typeof error === 'string' ? { title: error, message } : Object(error)
   return {
     type: 'about:blank',
-    title: said.code ?? (statusText || `HTTP ${status}`),
+    title: said.code ?? (statusText || `${status}`),
     detail: said.message,
     ...said,
     status: said.status > 0 ? said.status : ok ? 500 : status,

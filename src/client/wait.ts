@@ -1,16 +1,8 @@
-import { type Links, MAX_TIMER_MS, parseRetryAfter } from '../protocol.ts'
-import { OperationError, WaitError, type WaitErrorCode } from './errors.ts'
-import { readEvents, type StreamEvent } from './event-stream.ts'
-import {
-  type Answer,
-  answerOf,
-  type OnStatusPoll,
-  outcomeOf,
-  type PolledStatus,
-  problemOf,
-  readAnswer,
-} from './status.ts'
-import { discard, Transport } from './transport.ts'
+import { MAX_TIMER_MS, parseRetryAfter } from '../protocol.ts'
+import { OperationError, WaitError } from './errors.ts'
+import { readEvents } from './event-stream.ts'
+import { type Answer, answerOf, type OnStatusPoll, type PolledStatus, problemOf, readAnswer } from './status.ts'
+import { createTransport, type Transport } from './transport.ts'
 
 /** How to wait. */
 export interface WaitOptions {
@@ -22,13 +14,11 @@ export interface WaitOptions {
   readonly onAccepted?: ((statusUrl: string) => void) | undefined
 }
 
-/** The first delay between polls where the server names none; it doubles up to the longest. */
+/** The first delay where the server names none, between polls and after one that failed; it doubles up to the longest. */
 const FIRST_DELAY_MS = 500
-const LONGEST_DELAY_MS = 10_000
-/** The longest delay after a poll that failed. */
-const LONGEST_BACKOFF_MS = 30_000
+const LONGEST_DELAY_MS = 15_000
 /** Polls that fail in a row before the wait is given up: about three minutes. */
-const MAX_FAILURES = 12
+const MAX_FAILURES = 20
 /** A 500 that may be the operation's own is believed when it has been said this often. */
 const MAX_DOUBTS = 3
 /** Streams in a row that told nothing new before polls take over. */
@@ -67,16 +57,19 @@ export class Wait {
   #delay = 0
   #timer: ReturnType<typeof setTimeout> | undefined
 
-  /** @throws TypeError for what `Request` refuses, and for a `timeoutMs` that is not a number from 0 */
-  constructor(input: RequestInfo | URL, init: RequestInit & WaitOptions, onStatusPoll: OnStatusPoll | undefined) {
-    const { timeoutMs = 0, signal = input instanceof Request ? input.signal : null } = init
-    if (!(timeoutMs >= 0)) throw new TypeError(`timeoutMs: ${timeoutMs}`)
+  constructor(
+    input: RequestInfo | URL,
+    init?: (RequestInit & WaitOptions) | OnStatusPoll | null,
+    onStatusPoll?: OnStatusPoll,
+    overrides?: RequestInit,
+  ) {
     this.input = input
-    this.#init = init
-    this.#onStatusPoll = onStatusPoll
-    this.#request = new Request(input, init)
+    this.#onStatusPoll = typeof init === 'function' ? init : onStatusPoll
+    this.#init = { ...init, ...overrides }
+    const { signal = input instanceof Request ? input.signal : null } = this.#init
+    this.#request = new Request(input, this.#init)
     this.#signal = AbortSignal.any(signal ? [signal, this.#deadline.signal] : [this.#deadline.signal])
-    this.#transport = new Transport(this.#request, init, this.#signal)
+    this.#transport = createTransport(this.#request, this.#init, this.#signal)
   }
 
   /** Runs `work`, and rejects as soon as the signal aborts or the time is over, whatever the work is at. */
@@ -84,20 +77,21 @@ export class Wait {
     const { timeoutMs, cancelOnAbort } = this.#init
     const signal = this.#signal
     signal.throwIfAborted()
-    const { promise, reject } = Promise.withResolvers<never>()
-    const stop = () => {
-      clearTimeout(this.#timer)
-      if (cancelOnAbort) this.#cancel()
-      reject(signal.reason)
-    }
-    const expire = () => this.#deadline.abort(this.#error('timed-out', `No result within ${timeoutMs} ms`))
+    const expire = () =>
+      this.#deadline.abort(new WaitError('timed-out', `No result within ${timeoutMs} ms`, this.#details()))
     const timer = timeoutMs === undefined ? timeoutMs : setTimeout(expire, Math.min(timeoutMs, MAX_TIMER_MS))
-    signal.addEventListener('abort', stop)
+    const aborted = new Promise((_, reject) => {
+      signal.onabort = () => {
+        clearTimeout(this.#timer)
+        if (cancelOnAbort) this.#cancel()
+        reject(signal.reason)
+      }
+    })
     try {
-      return await Promise.race([promise, work(this)])
+      return await Promise.race([aborted, work(this)])
     } finally {
       clearTimeout(timer)
-      signal.removeEventListener('abort', stop)
+      signal.onabort = null
     }
   }
 
@@ -111,7 +105,7 @@ export class Wait {
     this.#accept(answer)
     if (this.#signal.aborted) this.#cancel()
     onAccepted?.(this.#statusUrl)
-    if (!this.#eventsUrl) this.#delay = retryAfterOf(answer) ?? 0
+    if (!this.#eventsUrl) this.#delay = retryAfterOf(response) ?? 0
     return this.attach(this.#statusUrl)
   }
 
@@ -124,11 +118,7 @@ export class Wait {
         this.#timer = setTimeout(resolve, Math.min(this.#delay, MAX_TIMER_MS))
       })
       this.#delay = 0
-      const done = await (this.#resultUrl
-        ? this.#collect()
-        : this.#eventsUrl
-          ? this.#listen(this.#eventsUrl)
-          : this.#poll())
+      const done = await (this.#eventsUrl && !this.#resultUrl ? this.#listen(this.#eventsUrl) : this.#poll())
       if (done) return done.value
     }
   }
@@ -136,108 +126,89 @@ export class Wait {
   /** Finds the status URL in a 202: `Location` where the server is ours, else the monitor beside it where there is one. */
   #accept(answer: Answer): void {
     const { url, headers } = answer.response
-    const ours = linkOf(answer, 'status')
     const location = headers.get('location')
+    const ours = answer.body.links?.status
     const found = ours ? location || ours : headers.get('operation-location') || location
-    if (!found) throw this.#error('no-location', `The 202 of ${url} names no Location (or not to this origin)`, answer)
-    this.#statusUrl = new URL(found, url).href
-    if (location) this.#expectedUrl = found === location ? undefined : new URL(location, url).href
-    this.#learn(answer)
+    if (!found) throw new WaitError('no-location', `The 202 of ${url} shows no Location`, this.#details(answer))
+    this.#statusUrl = resolve(found, url)
+    if (location && found !== location) this.#expectedUrl = resolve(location, url)
+    this.#learn(answer.body)
   }
 
+  /** Asks for the status, or for the result once that is known to be there. */
   async #poll(): Promise<Done> {
-    const url = this.#statusUrl
-    let answer = await this.#ask(url, this.#etag ? { 'if-none-match': this.#etag, prefer: 'wait=30' } : {})
-    if (answer?.response.status === 304) {
-      const headers = new Headers(answer.response.headers)
-      headers.set('content-type', 'application/json')
-      answer = answerOf(this.#text, url, { headers })
-    }
-    return answer && (this.#resultUrl ? this.#settle(answer) : this.#judge(answer))
-  }
-
-  async #judge(answer: Answer): Promise<Done> {
-    const { response, body } = answer
-    const { status, headers, ok, url } = response
-    const location = headers.get('location')
-    const outcome = outcomeOf(body)
-    const says202 = status === 202
-    this.#statusUrl = says202 && location ? new URL(location, url).href : url
-    if (status === 303 && location) this.#resultUrl = new URL(location, url).href
-    else if (ok && !outcome && (says202 || headers.has('retry-after') || (body.status && !this.#pendingIs202))) {
-      this.#pendingIs202 ||= says202
-      this.#etag = headers.get('etag') ?? ''
-      this.#text = JSON.stringify(body)
-      const delay = await this.#pending(answer)
-      // A server that holds polls has already let the time pass.
-      this.#delay = headers.get('preference-applied')?.includes('wait') ? 0 : delay
-    } else if (outcome && !this.#pendingIs202) return this.#conclude(answer)
-    else return this.#settle(answer)
+    const url = this.#resultUrl ?? this.#statusUrl
+    const answer = await this.#ask(
+      url,
+      this.#etag && !this.#resultUrl ? { 'if-none-match': this.#etag, prefer: 'wait=30' } : {},
+    )
+    if (!answer) return
+    const { response } = answer
+    if (!this.#resultUrl)
+      return this.#judge(
+        response.status === 304 ? this.#replay(this.#text, response.headers.get('retry-after')) : answer,
+      )
+    const pause = response.status === 404 ? retryAfterOf(response) : undefined
+    if (pause === undefined) return this.#settle(answer)
+    // Not there yet, says the server: ask for the status again.
+    this.#resultUrl = undefined
+    this.#delay = pause
     return
   }
 
-  /** Passes a pending status on. Returns how long it asks to be left alone, in milliseconds. */
-  async #pending(answer: Answer): Promise<number> {
-    const { retryAfter } = answer.body
-    const delay =
-      retryAfterOf(answer) ??
-      (retryAfter === undefined ? Math.min(FIRST_DELAY_MS * 2 ** this.#unpaced++, LONGEST_DELAY_MS) : retryAfter * 1000)
-    this.#learn(answer)
-    await this.#report(answer, delay)
-    return delay
+  async #judge(answer: Answer): Promise<Done> {
+    const { response, body, outcome } = answer
+    const { status, headers, ok, url } = response
+    const location = headers.get('location')
+    const says202 = status === 202
+    this.#statusUrl = says202 && location ? resolve(location, url) : url
+    if (status === 303 && location) this.#resultUrl = resolve(location, url)
+    else if (ok && !outcome && (says202 || headers.has('retry-after') || (body.status && !this.#pendingIs202))) {
+      this.#pendingIs202 ||= says202
+      this.#etag = headers.get('etag') ?? this.#etag
+      this.#text = JSON.stringify(body)
+      this.#delay = retryAfterOf(response) ?? growing(this.#unpaced++)
+      this.#learn(body)
+      await this.#report(answer)
+      // A server that holds polls has already let the time pass.
+      if (headers.get('preference-applied')?.includes('wait')) this.#delay = 0
+    } else return outcome && !this.#pendingIs202 ? this.#conclude(answer) : this.#settle(answer)
+    return
   }
 
   /** Ends the wait as a final status asks: with the operation's error, or by way of its result. */
   async #conclude(answer: Answer): Promise<Done> {
-    const { body } = answer
-    await this.#report(answer, 0)
-    if (outcomeOf(body) !== 'completed') throw this.#failure(answer)
-    const url = body.resourceLocation || linkOf(answer, 'result')
-    if (!url && this.#speaksAzure && 'result' in body) return { value: body.result }
-    this.#resultUrl = url ? new URL(`${url}`, this.#statusUrl).href : this.#expectedUrl
+    const { body, outcome } = answer
+    await this.#report(answer)
+    if (outcome !== 'completed') throw this.#failure(answer)
+    const url = body.resourceLocation || body.links?.result
+    if (!url && body.status === 'Succeeded' && 'result' in body) return { value: body.result }
+    this.#resultUrl = url ? resolve(url, this.#statusUrl) : this.#expectedUrl
     return this.#resultUrl ? undefined : answer
   }
 
   async #listen(url: string): Promise<Done> {
     const headers = { accept: 'text/event-stream', ...(this.#lastEventId && { 'last-event-id': this.#lastEventId }) }
     const response = await this.#transport.get(url, headers).catch(() => undefined)
-    this.#silentStreams++
-    this.#delay = backoff(this.#silentStreams)
-    if (response?.ok && response.body && /^text\/event-stream/.test(response.headers.get('content-type') ?? '')) {
-      for await (const event of readEvents(response.body)) {
-        const done = await this.#hear(event)
-        if (done || this.#resultUrl) return done
+    if (response?.ok && response.body && response.headers.get('content-type')?.startsWith('text/event-stream')) {
+      for await (const { event, data, id } of readEvents(response.body)) {
+        if (id !== this.#lastEventId) this.#silentStreams = 0
+        this.#lastEventId = id
+        const done = event === 'status' && (await this.#judge(this.#replay(data, JSON.parse(data).retryAfter)))
+        if (done || this.#resultUrl) return done || undefined
       }
     } else if (response) {
-      discard(response)
       this.#silentStreams = MAX_SILENT_STREAMS
-      this.#delay = retryAfterOf({ response }) ?? 0
     }
-    if (this.#silentStreams >= MAX_SILENT_STREAMS) this.#eventsUrl = undefined
+    this.#delay = jittered(this.#silentStreams++)
+    if (this.#silentStreams > MAX_SILENT_STREAMS) this.#eventsUrl = undefined
     return
   }
 
-  async #hear({ event, data, id }: StreamEvent): Promise<Done> {
-    if (id !== this.#lastEventId) this.#silentStreams = 0
-    this.#lastEventId = id
-    if (event !== 'status') return
-    const headers = new Headers({ 'content-type': 'application/json' })
-    const { body } = answerOf(data, '', {})
-    headers.set('retry-after', `${outcomeOf(body) ? 0 : (body.retryAfter ?? 0)}`)
-    const answer = answerOf(data, this.#statusUrl, { headers })
-    if (outcomeOf(body)) return this.#conclude(answer)
-    await this.#pending(answer)
-    return
-  }
-
-  async #collect(): Promise<Done> {
-    const answer = await this.#ask(`${this.#resultUrl}`, {})
-    const pause = answer?.response.status === 404 ? retryAfterOf(answer) : undefined
-    if (pause === undefined) return answer && this.#settle(answer)
-    // Not there yet, says the server: ask for the status again.
-    this.#resultUrl = undefined
-    this.#delay = pause
-    return
+  /** A status that was not the body of its own answer. */
+  #replay(text: string, retryAfter: unknown): Answer {
+    const headers = { 'content-type': 'application/json', 'retry-after': `${retryAfter}` }
+    return answerOf(text, this.#statusUrl, { headers })
   }
 
   /** Gets an answer that says something about the operation; undefined where it has to be asked for again. */
@@ -253,73 +224,74 @@ export class Wait {
           return
         }
         response = await this.#transport.follow(url)
-        if (leadsElsewhere(response, url)) this.#resultUrl = response.url
+        if (pathOf(response.url) !== pathOf(url)) this.#resultUrl = response.url
       }
       answer = await readAnswer(response)
+      if (!this.#isTransient(answer)) {
+        this.#failures = 0
+        return answer
+      }
     } catch (error) {
-      this.#signal.throwIfAborted()
       cause = error
     }
-    this.#failures++
-    if (answer && !this.#isTransient(answer)) {
-      this.#failures = 0
-      return answer
-    }
-    if (this.#failures === MAX_FAILURES)
-      throw this.#error('unreachable', `${url} failed ${MAX_FAILURES} times`, answer, cause)
-    const pause = answer && retryAfterOf(answer)
-    this.#delay = pause === undefined ? backoff(this.#failures) : pause * (1 + Math.random() / 4)
-    if (answer) discard(answer.response)
+    const pause = answer && retryAfterOf(answer.response)
+    this.#delay = pause === undefined ? jittered(this.#failures) : pause * (1 + Math.random() / 4)
+    if (++this.#failures === MAX_FAILURES)
+      throw new WaitError('unreachable', `${url} failed ${MAX_FAILURES} times`, { ...this.#details(answer), cause })
     return
   }
 
   /** Whether an answer says nothing about the operation, and another may. */
-  #isTransient({ response, body, value }: Answer): boolean {
+  #isTransient({ response, value, outcome }: Answer): boolean {
     const { status } = response
-    if (outcomeOf(body)) return false
-    if (status === 500 && this.#speaksForOperation && value !== response) return this.#failures < MAX_DOUBTS
-    return status >= 500 || status === 408 || status === 425 || status === 429
-  }
-
-  /** Whether a code that reports failure can be the operation's, rather than the poll's. */
-  get #speaksForOperation(): boolean {
-    return !!this.#resultUrl || this.#pendingIs202
+    if (status === 500 && (this.#resultUrl || this.#pendingIs202) && value !== response && this.#failures >= MAX_DOUBTS)
+      return false
+    return !outcome && (status >= 500 || [408, 425, 429].includes(status))
   }
 
   /** Takes an answer for the result, or throws what it says is wrong. */
   #settle(answer: Answer): { value: unknown } {
-    const { response, body } = answer
-    const { ok, status, url } = response
-    const outcome = outcomeOf(body) ?? 'completed'
-    if (outcome !== 'completed' && (!ok || 'error' in body)) throw this.#failure(answer)
-    if (ok) return answer
+    const {
+      response: { ok, status, url },
+      body,
+      outcome = 'completed',
+    } = answer
     const gone = this.#statusUrl && (status === 404 || status === 410)
-    if (this.#speaksForOperation && !gone && ![401, 403, 407].includes(status)) throw this.#failure(answer)
-    throw this.#error(gone ? 'gone' : 'refused', `${url} answered ${status}: ${problemOf(answer).title}`, answer)
+    const own = (this.#resultUrl || this.#pendingIs202) && !gone && ![401, 403, 407].includes(status)
+    if (outcome === 'completed' || (ok && !('error' in body))) {
+      if (ok) return answer
+      if (!own)
+        throw new WaitError(
+          gone ? 'gone' : 'refused',
+          `${url} answered ${status}: ${problemOf(answer).title}`,
+          this.#details(answer),
+        )
+    }
+    throw this.#failure(answer)
   }
 
   #failure(answer: Answer): OperationError {
-    const { response, body } = answer
-    const status = outcomeOf(body) === 'canceled' ? 'canceled' : 'failed'
-    return new OperationError(status, body.id, { response, problem: problemOf(answer), statusUrl: this.#statusUrl })
+    const { title, detail = '' } = problemOf(answer)
+    const { id } = answer.body
+    const status = answer.outcome === 'canceled' ? 'canceled' : 'failed'
+    const details = { ...this.#details(answer), status, id }
+    return new OperationError(`operation-${status}`, `Operation ${id} ${status}: ${title} ${detail}`, details)
   }
 
-  #error(code: WaitErrorCode, message: string, answer?: Answer, cause?: unknown): WaitError {
-    const problem = answer && problemOf(answer)
-    return new WaitError(code, message, { response: answer?.response, problem, statusUrl: this.#statusUrl }, cause)
+  #details(answer?: Answer) {
+    return { response: answer?.response, problem: answer && problemOf(answer), statusUrl: this.#statusUrl }
   }
 
-  async #report({ copy, body }: Answer, delay: number): Promise<void> {
+  async #report({ copy, body }: Answer): Promise<void> {
     const { status } = body
     this.#speaksAzure = /^[A-Z]/.test(`${status}`)
-    await this.#onStatusPoll?.({ response: copy(), retryAfter: delay / 1000, status, document: body })
+    await this.#onStatusPoll?.({ response: copy(), retryAfter: this.#delay / 1000, status, document: body })
   }
 
-  #learn(answer: Answer): void {
-    const events = linkOf(answer, 'events')
-    const result = linkOf(answer, 'result')
-    if (events && this.#silentStreams < MAX_SILENT_STREAMS) this.#eventsUrl = new URL(events, this.#statusUrl).href
-    if (result) this.#expectedUrl = new URL(result, this.#statusUrl).href
+  #learn({ links }: PolledStatus): void {
+    if (links?.events && this.#silentStreams <= MAX_SILENT_STREAMS)
+      this.#eventsUrl = resolve(links.events, this.#statusUrl)
+    if (links?.result) this.#expectedUrl = resolve(links.result, this.#statusUrl)
   }
 
   #cancel(): void {
@@ -330,23 +302,26 @@ export class Wait {
   }
 }
 
-/** `Retry-After` in milliseconds; a date counts from the server's own clock where it shows it. */
-function retryAfterOf({ response: { headers } }: Pick<Answer, 'response'>): number | undefined {
-  return parseRetryAfter(headers.get('retry-after'), Date.parse(headers.get('date') ?? '') || Date.now())
+function resolve(url: unknown, base: string): string {
+  return new URL(`${url}`, base).href
 }
 
-/** Grows from half a second, and is random, so that clients of a server that comes back do not come all at once. */
-function backoff(failures: number): number {
-  return Math.min(FIRST_DELAY_MS * 2 ** (failures - 1), LONGEST_BACKOFF_MS) * (0.5 + Math.random() / 2)
+/** What tells resources apart for a browser that was redirected: not the scheme, nor a slash at the end. */
+function pathOf(url: string): string {
+  return new URL(url).pathname.replace(/\/$/, '')
 }
 
-/** Whether a browser was redirected to another resource, rather than to the same one with a slash or with https. */
-function leadsElsewhere({ url, status, headers }: Response, from: string): boolean {
-  const path = (of: string) => new URL(of).pathname.replace(/\/$/, '')
-  return path(url) !== path(from) && status !== 202 && !headers.has('retry-after')
+/** `Retry-After` in milliseconds. */
+function retryAfterOf({ headers }: Response): number | undefined {
+  return parseRetryAfter(headers.get('retry-after'), Date.now())
 }
 
-function linkOf({ body: { links } }: Answer, name: keyof Links): string | undefined {
-  const link = links?.[name]
-  return typeof link === 'string' ? link : undefined
+/** The delay after `times` that it was used before. */
+function growing(times: number): number {
+  return Math.min(FIRST_DELAY_MS * 2 ** times, LONGEST_DELAY_MS)
+}
+
+/** A growing delay that is random by half, so that clients of a server that comes back do not come all at once. */
+function jittered(times: number): number {
+  return growing(times) * (0.5 + Math.random() / 2)
 }

@@ -176,6 +176,14 @@ class SqliteStore implements Store {
     })
   }
 
+  async unfinished(type: string, owner: string, limit: number): Promise<number> {
+    return (this.#open.unfinished.get(type, owner, limit) as { count: number }).count
+  }
+
+  async webhooksDue(limit: number): Promise<readonly Operation[]> {
+    return this.#open.webhooksDue.all(limit).map(row => toOperation(row as Row))
+  }
+
   sweep(limit: number): Promise<Swept> {
     return this.#add({ kind: 'sweep', limit })
   }
@@ -228,6 +236,7 @@ class SqliteStore implements Store {
     for (const write of writes) {
       if (write.kind === 'accept' && write.submission.delay === 0) ready.add(write.submission.type)
       if (write.kind === 'change') this.#hint({ kind: 'changed', id: write.id })
+      if (write.kind === 'note' && write.note.kind === 'log') this.#hint({ kind: 'changed', id: write.lease.id })
     }
     for (const type of ready) this.#hint({ kind: 'ready', type })
   }

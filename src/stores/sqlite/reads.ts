@@ -24,6 +24,9 @@ const READS = {
   anyReady: `
     SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at IS NULL
     UNION ALL SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at <= ? LIMIT 1`,
+  unfinished:
+    'SELECT count(*) AS count FROM (SELECT 1 FROM operations WHERE type = ? AND owner = ? AND status < 2 LIMIT ?)',
+  webhooksDue: 'SELECT * FROM operations WHERE webhook_due = 1 ORDER BY id LIMIT ?',
   holdings: `
     SELECT * FROM operations WHERE status = 1
     UNION ALL SELECT * FROM operations WHERE status = 0 AND execution IS NOT NULL LIMIT ?`,

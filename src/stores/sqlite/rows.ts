@@ -18,6 +18,7 @@ const FIXED = {
   idempotency_key: 'idempotencyKey',
   fingerprint: 'fingerprint',
   traceparent: 'traceparent',
+  webhook_url: 'webhookUrl',
 } as const satisfies Record<string, keyof Operation>
 
 /** The columns that a change may write, apart from the encoded ones. */
@@ -38,7 +39,7 @@ const PLAIN = {
   execution: 'execution',
 } as const satisfies Record<string, keyof Operation>
 
-const ENCODED = ['status', 'cancel_requested', 'progress', 'error', 'history', 'purge_at'] as const
+const ENCODED = ['status', 'cancel_requested', 'webhook_due', 'progress', 'error', 'history', 'purge_at'] as const
 
 const fixedFields = Object.values(FIXED)
 const plainFields = Object.values(PLAIN)
@@ -66,6 +67,7 @@ function changedValues(operation: Operation): SqlValue[] {
     ...plainFields.map(field => operation[field]),
     STATUSES.indexOf(operation.status),
     operation.cancelRequested ? 1 : 0,
+    operation.webhookDue ? 1 : 0,
     encode(operation.progress),
     encode(operation.error),
     operation.history.length === 0 ? null : JSON.stringify(operation.history),
@@ -115,6 +117,8 @@ export function toOperation(row: Row): Operation {
     idempotencyKey: row.idempotency_key as string | null,
     fingerprint: row.fingerprint as string | null,
     traceparent: row.traceparent as string | null,
+    webhookUrl: row.webhook_url as string | null,
+    webhookDue: row.webhook_due === 1,
     purged: row.purged === 1,
   }
 }

@@ -54,6 +54,8 @@ CREATE TABLE operations (
   idempotency_key TEXT,
   fingerprint TEXT,
   traceparent TEXT,
+  webhook_url TEXT,
+  webhook_due INTEGER NOT NULL,
   purged INTEGER NOT NULL DEFAULT 0,
   purge_at INTEGER
 ) WITHOUT ROWID;
@@ -64,6 +66,8 @@ CREATE INDEX operations_delayed ON operations (type, run_at) WHERE status = 0 AN
 CREATE INDEX operations_start_by ON operations (start_by) WHERE status = 0 AND start_by IS NOT NULL;
 CREATE INDEX operations_leased ON operations (lease_until, type) WHERE status = 1;
 CREATE INDEX operations_launched ON operations (id) WHERE status = 0 AND execution IS NOT NULL;
+CREATE INDEX operations_unfinished ON operations (type, owner) WHERE status < 2;
+CREATE INDEX operations_webhook_due ON operations (id) WHERE webhook_due = 1;
 CREATE INDEX operations_purge ON operations (purge_at) WHERE purge_at IS NOT NULL;
 CREATE INDEX operations_listed ON operations (type, owner, id);
 CREATE UNIQUE INDEX operations_key ON operations (type, owner, idempotency_key) WHERE idempotency_key IS NOT NULL;

@@ -24,7 +24,7 @@ import {
   type Renewal,
   type Swept,
 } from '../../store.ts'
-import type { Database, Row, Statement } from './database.ts'
+import type { Database, Row } from './database.ts'
 import { INSERT, insertValues, toOperation, UPDATE, updateValues } from './rows.ts'
 
 /** One write. */
@@ -147,7 +147,8 @@ export class Writer {
     const operation = this.#read(id)
     const after = operation && changed(operation, change, now)
     if (after === undefined) return undefined
-    this.#save(after)
+    if (change.kind === 'webhook-accepted') this.#sql.webhookAccepted.run(id)
+    else this.#save(after)
     if (change.kind === 'finish' && change.outcome.kind === 'completed') {
       this.#sql.putPayload.run(id, 1, change.outcome.output)
       const ms = now - (after.attemptStartedAt ?? now)
@@ -259,29 +260,7 @@ function takes(write: Write): boolean {
 
 type Statements = ReturnType<typeof prepare>
 
-function prepare(database: Database): {
-  [Name in
-    | 'begin'
-    | 'commit'
-    | 'insert'
-    | 'update'
-    | 'extend'
-    | 'read'
-    | 'byKey'
-    | 'payload'
-    | 'putPayload'
-    | 'putDuration'
-    | 'putStep'
-    | 'putLog'
-    | 'anyDue'
-    | 'promote'
-    | 'ready'
-    | 'lapsed'
-    | 'unstarted'
-    | 'purgeable'
-    | 'entomb'
-    | 'deleteOperation']: Statement
-} & { deleteBeside: Statement[] } {
+function prepare(database: Database) {
   const sql = (text: string) => database.prepare(text)
   return {
     begin: sql('BEGIN IMMEDIATE'),
@@ -311,6 +290,7 @@ function prepare(database: Database): {
     purgeable: sql(`
       SELECT id, purged, retention FROM operations WHERE purge_at IS NOT NULL AND purge_at <= ? ORDER BY purge_at LIMIT ?`),
     entomb: sql('UPDATE operations SET purged = 1, idempotency_key = NULL, purge_at = ? WHERE id = ?'),
+    webhookAccepted: sql('UPDATE operations SET webhook_due = 0 WHERE id = ?'),
     deleteOperation: sql('DELETE FROM operations WHERE id = ?'),
     deleteBeside: ['payloads', 'steps', 'logs'].map(table => sql(`DELETE FROM ${table} WHERE id = ?`)),
   }

@@ -1,0 +1,124 @@
+/** What scenarios measure with: servers, load, a folder for files, and how long a round takes. */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { Load, LoadResult } from './processes/load.ts'
+import { Connection, request } from './processes/connection.ts'
+import { Peer } from './processes/peer.ts'
+import type { ServerAnswer, ServerInit, ServerQuestion, Template } from './processes/server.ts'
+
+/** A server that was started. */
+export class Server {
+  readonly #peer: Peer<ServerQuestion, ServerAnswer>
+  readonly port: number
+
+  private constructor(peer: Peer<ServerQuestion, ServerAnswer>, port: number) {
+    this.#peer = peer
+    this.port = port
+  }
+
+  static async start(init: ServerInit): Promise<Server> {
+    const peer = new Peer<ServerQuestion, ServerAnswer>('./server.ts', init)
+    return new Server(peer, await peer.answer())
+  }
+
+  /** CPU time of all its threads so far, in microseconds. */
+  cpu(): Promise<number> {
+    return this.#peer.ask({ ask: 'cpu' })
+  }
+
+  /** Waits until so many operations have ended since it started; gives the milliseconds since then. */
+  ended(count: number): Promise<number> {
+    return this.#peer.ask({ ask: 'ended', count })
+  }
+
+  end(): Promise<void> {
+    return this.#peer.end()
+  }
+}
+
+/** Who sends how much. */
+export type LoadInit = Omit<Load, 'port' | 'connections' | 'mode'> & Partial<Pick<Load, 'connections' | 'mode'>>
+
+/** What came of a load, and what it cost the server: microseconds of CPU for each request. */
+export interface Measured extends LoadResult {
+  readonly cpu: number
+}
+
+export class Bench {
+  /** How long one measurement takes. */
+  readonly seconds: number
+  readonly quick: boolean
+  readonly #folder: string
+  readonly #ends: (() => Promise<void>)[] = []
+  #load: Peer<{ loads: readonly Load[] }, readonly LoadResult[]> | undefined
+
+  constructor({ quick }: { quick: boolean }) {
+    this.quick = quick
+    this.seconds = quick ? 0.5 : 2
+    const data = fileURLToPath(new URL('data/', import.meta.url))
+    mkdirSync(data, { recursive: true })
+    this.#folder = mkdtempSync(data)
+  }
+
+  /** A path for a new file, deleted in the end. */
+  file(name: string): string {
+    return `${this.#folder}/${name}`
+  }
+
+  /** Starts a server, which is ended with the scenario. */
+  async serve(init: ServerInit): Promise<Server> {
+    const server = await Server.start(init)
+    this.#ends.push(() => server.end())
+    return server
+  }
+
+  /** Starts a server whose only route answers as the other one answers a request. */
+  async serveBare(method: 'GET' | 'POST', template: Template): Promise<Server> {
+    return await this.serve({ kind: 'bare', method, template })
+  }
+
+  /** Loads a server. Default: 64 connections, each with one request at a time. */
+  async load(server: Server, init: LoadInit): Promise<Measured> {
+    const [measured] = await this.loads(server, [init])
+    if (measured === undefined) throw new Error('The load came to nothing.')
+    return measured
+  }
+
+  /** Loads of several kinds at once. */
+  async loads(server: Server, inits: readonly LoadInit[]): Promise<readonly Measured[]> {
+    const peer = await this.#loader()
+    const before = await server.cpu()
+    const results = await peer.ask({
+      loads: inits.map(init => ({ port: server.port, connections: 64, mode: 'each', ...init })),
+    })
+    const used = (await server.cpu()) - before
+    const requests = results.reduce((sum, { count }) => sum + count, 0)
+    return results.map(result => ({ ...result, cpu: used / requests }))
+  }
+
+  /** Ends the servers and the load of a scenario, and deletes its files. */
+  async end(): Promise<void> {
+    for (const end of this.#ends.splice(0)) await end()
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  async #loader(): Promise<Peer<{ loads: readonly Load[] }, readonly LoadResult[]>> {
+    if (this.#load !== undefined) return this.#load
+    const peer = new Peer<{ loads: readonly Load[] }, readonly LoadResult[]>('./load.ts')
+    this.#load = peer
+    this.#ends.push(() => peer.end())
+    await peer.answer()
+    return peer
+  }
+}
+
+/** A server's answer to one request, for a bare route to repeat. */
+export async function templateOf(server: Server, method: 'GET' | 'POST', path: string, body?: string): Promise<Template> {
+  const connection = await Connection.open(server.port)
+  const answer = await connection.send(request(method, path, body))
+  connection.close()
+  const lines = answer.head.split('\r\n').slice(1)
+  const headers = lines.map(line => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)] as const)
+  const own = headers.filter(([name]) => !/^(date|connection|keep-alive|content-length)$/i.test(name))
+  return { status: answer.status, headers: Object.fromEntries(own), body: answer.body }
+}

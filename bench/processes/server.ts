@@ -1,0 +1,84 @@
+/** A server in a process of its own: Waybill, or a bare Fastify route that answers with the same bytes. */
+import fastify, { type FastifyInstance } from 'fastify'
+import { handler } from 'waybill'
+import { type WaybillPluginOptions, waybill } from 'waybill/fastify'
+import { sqliteStore } from 'waybill/sqlite'
+import { crunches, ORDER_SCHEMA, orders } from '../orders.ts'
+import { argument, serve } from './peer.ts'
+
+/** What the bare route answers. */
+export interface Template {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+/** Which server to be. */
+export type ServerInit =
+  | { readonly kind: 'bare'; readonly method: 'GET' | 'POST'; readonly template: Template }
+  | { readonly kind: 'waybill'; readonly path: string; readonly work: 'none' | 'inline' | 'children' }
+
+/** What it is asked: its use of the CPU so far, or to wait until so many operations have ended since it started. */
+export type ServerQuestion = { readonly ask: 'cpu' } | { readonly ask: 'ended'; readonly count: number }
+
+/** Its port, CPU time in microseconds, or milliseconds since it was ready. */
+export type ServerAnswer = number
+
+/** Counts the operations that have ended. */
+class EndCounter {
+  #ended = 0
+  #awaited: { count: number; resolve: () => void } | undefined
+
+  add(): void {
+    this.#ended++
+    if (this.#awaited !== undefined && this.#ended >= this.#awaited.count) this.#awaited.resolve()
+  }
+
+  reached(count: number): Promise<void> {
+    return new Promise(resolve => {
+      this.#awaited = { count, resolve }
+      if (this.#ended >= count) resolve()
+    })
+  }
+}
+
+const init = argument<ServerInit>()
+const ends = new EndCounter()
+const app = fastify()
+if (init.kind === 'bare') addBare(app, init.method, init.template)
+else await app.register(waybill, options(init.path, init.work))
+
+const before = performance.now()
+await app.listen({ host: '127.0.0.1', port: 0 })
+const port = app.addresses()[0]?.port ?? 0
+
+process.on('disconnect', () => void app.close().then(() => process.exit(0)))
+serve<ServerQuestion, ServerAnswer>(port, async question => {
+  if (question.ask === 'cpu') {
+    const { user, system } = process.cpuUsage()
+    return user + system
+  }
+  await ends.reached(question.count)
+  return performance.now() - before
+})
+
+function addBare(server: FastifyInstance, method: 'GET' | 'POST', { status, headers, body }: Template): void {
+  server.route({
+    method,
+    url: method === 'POST' ? '/bare' : '/bare/:id',
+    ...(method === 'POST' && { schema: { body: ORDER_SCHEMA } }),
+    handler: async (_, reply) => reply.code(status).headers(headers).send(body),
+  })
+}
+
+function options(path: string, work: 'none' | 'inline' | 'children'): WaybillPluginOptions {
+  const store = sqliteStore({ path })
+  const base = { store, operations: [orders, crunches] }
+  if (work === 'none') return base
+  if (work === 'children') {
+    store.watch(hint => hint.kind === 'changed' && ends.add())
+    return { ...base, worker: { handlers: new URL('../crunch.ts', import.meta.url) } }
+  }
+  store.watch(hint => hint.kind === 'changed' && ends.add())
+  return { ...base, worker: { handlers: handler(orders, input => input) } }
+}
