@@ -1,8 +1,8 @@
 /** What scenarios measure with: servers, load, a folder for files, and how long a round takes. */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import type { Load, LoadResult } from './processes/load.ts'
 import { Connection, request } from './processes/connection.ts'
+import type { Load, LoadResult } from './processes/load.ts'
 import { Peer } from './processes/peer.ts'
 import type { ServerAnswer, ServerInit, ServerQuestion, Template } from './processes/server.ts'
 
@@ -18,7 +18,7 @@ export class Server {
 
   static async start(init: ServerInit): Promise<Server> {
     const peer = new Peer<ServerQuestion, ServerAnswer>('./server.ts', init)
-    return new Server(peer, await peer.answer())
+    return new Server(peer, await peer.ready())
   }
 
   /** CPU time of all its threads so far, in microseconds. */
@@ -107,13 +107,18 @@ export class Bench {
     const peer = new Peer<{ loads: readonly Load[] }, readonly LoadResult[]>('./load.ts')
     this.#load = peer
     this.#ends.push(() => peer.end())
-    await peer.answer()
+    await peer.ready()
     return peer
   }
 }
 
 /** A server's answer to one request, for a bare route to repeat. */
-export async function templateOf(server: Server, method: 'GET' | 'POST', path: string, body?: string): Promise<Template> {
+export async function templateOf(
+  server: Server,
+  method: 'GET' | 'POST',
+  path: string,
+  body?: string,
+): Promise<Template> {
   const connection = await Connection.open(server.port)
   const answer = await connection.send(request(method, path, body))
   connection.close()

@@ -53,6 +53,11 @@ export class StopError extends Error {
   }
 }
 
+/** The name of the reason that a signal was aborted with. */
+export function stopReason(signal: AbortSignal): StopReason {
+  return signal.reason instanceof StopError ? signal.reason.name : 'ShutdownError'
+}
+
 /** The most bytes of a log message that are kept. */
 const LOG_MESSAGE_LIMIT = 8192
 
@@ -91,7 +96,9 @@ function failure(
 ): Outcome {
   const delayMs = backoffMs(handler.type.policy, task.failedBefore + 1)
   if (context.signal.aborted) return stopped(context.signal.reason, delayMs)
-  context.onError(error)
+  // What a handler says of the request is no fault of the server's, and is told to the client in full.
+  const refusal = error instanceof ProblemError && error.problem.status < 500 && error.cause === undefined
+  if (!refusal) context.onError(error)
   if (!(error instanceof ProblemError)) return { kind: 'retry', problem: problem('operation-failed'), delayMs }
   const told: Problem = error.problem
   return error.retryAfterMs === undefined
@@ -131,6 +138,8 @@ function makeJob(task: Task, host: Host, signal: AbortSignal): Job {
       }
       const run = underWay.get(name) ?? runStep(name, work)
       underWay.set(name, run)
+      // Only an outcome is kept: a handler may try a step that has failed again.
+      run.catch(() => underWay.delete(name))
       return (await run) as T
     },
   }

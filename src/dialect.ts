@@ -14,6 +14,8 @@ export interface OperationView {
   readonly document: StatusDocument
   /** The answer of the result URL. */
   result(): Promise<HttpResponse>
+  /** The output as JSON text; only of one that is completed. */
+  output(): Promise<string>
 }
 
 /** Answers about one operation. */
@@ -21,5 +23,5 @@ export interface Dialect {
   /** A GET on the status URL. */
   status(view: OperationView): Promise<HttpResponse>
   /** A cancel that was done, or that the running handler is told of. */
-  canceled(view: OperationView): HttpResponse
+  canceled(view: OperationView): Promise<HttpResponse>
 }

@@ -38,6 +38,7 @@ export class Dispatcher {
   #pausedUntil = 0
   #pauseTimer: NodeJS.Timeout | undefined
   readonly #stopAsked = new Set<string>()
+  #turn = 0
 
   constructor(options: DispatcherOptions) {
     this.#options = options
@@ -82,14 +83,23 @@ export class Dispatcher {
   async #dispatch(): Promise<void> {
     if (performance.now() < this.#pausedUntil) return
     const { store, holdMs } = this.#options
-    const operations = await store.launch({ types: [...this.#names], limit: PARALLEL_STARTS, holdMs })
+    const operations = await store.launch({ types: this.#inTurn(), limit: PARALLEL_STARTS, holdMs })
     await Promise.all(operations.map(operation => this.#launch(operation)))
     if (operations.length > 0) this.#dispatching.wake()
+  }
+
+  /** The types, each time another one first, so that none starves. */
+  #inTurn(): string[] {
+    const names = [...this.#names]
+    const first = this.#turn++ % names.length
+    return [...names.slice(first), ...names.slice(0, first)]
   }
 
   async #launch(operation: Operation): Promise<void> {
     const { store, launcher, logger } = this.#options
     const { id, type, launches: launch } = operation
+    // Starts without an answer, and executions that hang before their claim, are not seen to end: they count all the same.
+    if (launch > operation.maxLost + 1) return await this.#giveUp(operation)
     const timeoutMs = this.#timeouts.get(type) ?? 0
     try {
       const execution = await launcher.start({ operationId: id, type, timeoutMs })
@@ -103,6 +113,12 @@ export class Dispatcher {
       this.#pause(error.retryAfterMs)
       await store.change(id, { kind: 'launch-refused', launch, delayMs: error.retryAfterMs })
     }
+  }
+
+  async #giveUp({ id, attempt, launches }: Operation): Promise<void> {
+    const reason = `${launches - 1} executions were started, and none has claimed it.`
+    await this.#options.store.change(id, { kind: 'abandon', attempt, reason })
+    this.#options.logger.error({ operation: id, reason }, 'No more executions are started for an operation')
   }
 
   /** A refusal is about the engine and not the operation: nothing else is started either, until the time is up or a place is free. */

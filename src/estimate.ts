@@ -80,10 +80,17 @@ export class Estimator {
   }
 
   async of(operation: Operation): Promise<Estimate> {
-    return estimate(operation, await this.#view(operation.type), Date.now())
+    return estimate(operation, await this.view(operation.type), Date.now())
   }
 
-  async #view(type: string): Promise<QueueView> {
+  /** In how many milliseconds the next operation of a type should end; at least a second. */
+  async nextEndMs(type: string): Promise<number> {
+    const { durations, running } = await this.view(type)
+    return clamp((median(durations) ?? 0) / Math.max(1, running))
+  }
+
+  /** The queue of a type as it was within the last {@link VIEW_MS}. */
+  async view(type: string): Promise<QueueView> {
     const known = this.#views.get(type)
     const now = performance.now()
     if (known !== undefined && now - known.readAt < VIEW_MS) return await known.view

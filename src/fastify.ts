@@ -4,15 +4,17 @@
  * @example
  * await app.register(waybill, { operations: [orders], store: sqliteStore({ path: './orders.db' }), worker: { handlers: './processor.ts' } })
  */
+import { Readable } from 'node:stream'
 import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import { createRoutes, type Route } from './http.ts'
+import { corsHeaders } from './http/cors.ts'
+import { type ApiOptions, createRoutes, type Route } from './http.ts'
 import { type HttpResponse, problemResponse } from './message.ts'
 import { ProblemError, problem } from './problem.ts'
 import type { Problem } from './protocol.ts'
 import { createWaybill, type Waybill, type WaybillOptions } from './waybill.ts'
 
 /** What the plugin takes beside the composition. */
-export interface PluginOptions {
+export interface PluginOptions extends Omit<ApiOptions, 'base'> {
   /**
    * Who asks: the owner of what is submitted, and the only one who can read, list, wait for and cancel it.
    * Throw to refuse the request. Default: everyone is the same, and knowing an operation's URL is enough.
@@ -22,7 +24,7 @@ export interface PluginOptions {
   readonly publicUrl?: string
 }
 
-/** The composition, to be started and stopped with the server; or one that is made already, which the caller stops. */
+/** The composition, to be started and stopped with the server; or one that is made already, which the caller starts and stops. */
 export type WaybillPluginOptions = PluginOptions & (WaybillOptions | { readonly waybill: Waybill })
 
 /** The plugin. It starts the composition when the server is ready, and stops it when the server closes. */
@@ -30,38 +32,51 @@ export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, opt
   const composed = 'waybill' in options ? options.waybill : createWaybill({ logger: app.log, ...options })
   if (!('waybill' in options)) {
     app.addHook('onReady', () => composed.start())
+    // Before the server waits for its requests to end: those that are held must be let go.
+    app.addHook('preClose', async () => composed.operations.drain())
     app.addHook('onClose', () => composed.stop())
   }
   readBodiesAsText(app)
-  app.setErrorHandler((error: FastifyError, _request, reply) => {
-    if (toProblem(error) === undefined) app.log.error({ err: error }, 'A request met an error')
-    return send(reply, problemResponse(toProblem(error) ?? problem('internal-error')))
+  const cors = corsHeaders(options.cors)
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const known = toProblem(error)
+    if (known === undefined) app.log.error({ err: error }, 'A request met an error')
+    return send(reply, problemResponse(known ?? problem('internal-error'), cors(request)))
   })
   const base = (options.publicUrl ?? '').replace(/\/+$/, '') + app.prefix
-  for (const route of createRoutes(composed, { base })) add(app, route, options.principal)
+  for (const route of createRoutes(composed, { ...options, base })) add(app, route, options.principal)
 }
 
 function add(app: FastifyInstance, route: Route, principal: PluginOptions['principal']): void {
   app.route({
     method: route.method,
     url: route.path,
-    ...(route.bodyLimit === undefined ? {} : { bodyLimit: route.bodyLimit }),
+    ...(route.bodyLimit > 0 && { bodyLimit: route.bodyLimit }),
     handler: async (request, reply) => {
-      const owner = principal === undefined ? '' : ((await principal(request)) ?? '')
+      const owner = principal === undefined || route.open ? '' : ((await principal(request)) ?? '')
       const answer = await route.handle({
         headers: request.headers,
         params: request.params as Record<string, string>,
-        query: queryOf(request),
+        // Made only when asked for: most requests need neither.
+        get query() {
+          return queryOf(request)
+        },
+        get signal() {
+          return signalOf(reply)
+        },
         body: request.body as string | undefined,
         owner,
-        // Made only when asked for: most requests wait for nothing.
-        get signal() {
-          return request.signal
-        },
       })
       return send(reply, answer)
     },
   })
+}
+
+/** Aborted when the answer is done or the client has gone. A request's own end says neither: it comes with the end of its body. */
+function signalOf(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController()
+  reply.raw.once('close', () => controller.abort())
+  return controller.signal
 }
 
 function queryOf(request: FastifyRequest): URLSearchParams {
@@ -70,17 +85,15 @@ function queryOf(request: FastifyRequest): URLSearchParams {
 }
 
 function send(reply: FastifyReply, { status, headers, body }: HttpResponse): FastifyReply {
-  return reply.code(status).headers(headers).send(body)
+  const payload = typeof body === 'string' || body === null ? body : Readable.from(body)
+  return reply.code(status).headers(headers).send(payload)
 }
 
 /** The text is what is stored and fingerprinted; Fastify's parser would throw it away. */
 function readBodiesAsText(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser(
-    /^application\/(?:[\w.+-]+\+)?json(?:;|$)/,
-    { parseAs: 'string' },
-    async (_: unknown, body: unknown) => body,
-  )
+  const json = /^application\/(?:[\w.+-]+\+)?json(?:\s*;|$)/i
+  app.addContentTypeParser(json, { parseAs: 'string' }, async (_: unknown, body: unknown) => body)
 }
 
 /** What Fastify itself refuses, in the words of this API. */

@@ -1,56 +1,153 @@
 /**
- * The HTTP resource of every operation type, whatever the server: routes that take a request as a
- * plain value and answer with one.
+ * The HTTP API of a composition, whatever the server: routes that take a request as a plain value
+ * and answer with one.
  */
-import type { Dialect, OperationView } from './dialect.ts'
+import type { Dialect } from './dialect.ts'
+import { accepted } from './dialects/accepted.ts'
 import { redirect } from './dialects/redirect.ts'
-import { parseJson } from './json.ts'
-import { type HttpRequest, type HttpResponse, header, json, jsonText, problemResponse } from './message.ts'
-import type { Operation } from './operation.ts'
-import type { AnyOperationType } from './operation-type.ts'
-import { ProblemError, problem, problemError } from './problem.ts'
-import { formatRetryAfter, HEADERS, isFinal, type Links } from './protocol.ts'
+import { type Duration, durationMs, SECOND } from './duration.ts'
+import { type CorsOptions, corsHeaders } from './http/cors.ts'
+import { list } from './http/listing.ts'
+import { Monitor } from './http/monitor.ts'
+import { Resource } from './http/resource.ts'
+import { type HttpRequest, type HttpResponse, json, problemResponse } from './message.ts'
+import { ProblemError, problem } from './problem.ts'
+import { formatRetryAfter, HEADERS } from './protocol.ts'
 import type { Waybill } from './waybill.ts'
+
+/** The methods that routes have. */
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS'
 
 /** One route. A path names its parts as `:id`. */
 export interface Route {
-  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly method: Method
   readonly path: string
-  /** The largest body it takes, in bytes; undefined where it takes none. */
-  readonly bodyLimit?: number
+  /** The largest body it takes, in bytes; 0 where it takes none. */
+  readonly bodyLimit: number
+  /** Whether it is for everyone: `principal` is not asked. */
+  readonly open: boolean
   /** Answers; never rejects. */
   readonly handle: (request: HttpRequest) => Promise<HttpResponse>
 }
 
-/** Options of {@link createRoutes}. */
-export interface RoutesOptions {
+/** The dialects that an API can speak at its status URLs. */
+const DIALECTS: Record<'redirect' | 'accepted', Dialect> = { redirect, accepted }
+
+/** How an API is put on the wire. */
+export interface ApiOptions {
   /** What stands before every URL that is told to a client: the mount prefix, or a public base URL with it. Default: nothing. */
   readonly base?: string
+  /**
+   * What status URLs answer. `redirect`: 200 until 303. `accepted`: 202 until the result; a client
+   * can also ask for it by `Prefer: respond-async`. Default `redirect`.
+   */
+  readonly dialect?: 'redirect' | 'accepted'
+  /** Whether `GET /{type}` lists the caller's operations. Turn it on where callers are told apart. Default false. */
+  readonly listing?: boolean
+  /** The longest time that a request is held for a change, up to 200 s. Default 60 s. */
+  readonly longestWait?: Duration
+  /** Which pages of other origins may use the API. Default: none. */
+  readonly cors?: CorsOptions
 }
 
-/** Makes the routes of every operation type of a composition. */
-export function createRoutes(waybill: Waybill, options: RoutesOptions = {}): readonly Route[] {
+const METHODS: readonly Method[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
+const RESERVED = new Set(['operations', 'healthz', 'readyz', 'metrics', 'docs'])
+
+/**
+ * Makes the routes of every operation type of a composition, and those around them.
+ *
+ * @throws {TypeError} for options that cannot be right, or an operation type whose name is a path of the API's own
+ */
+export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readonly Route[] {
   const base = (options.base ?? '').replace(/\/+$/, '')
-  return [...waybill.operations.types.values()].flatMap(type => routesOf(new Resource(waybill, type, base)))
+  const { operations } = waybill
+  const longestWaitMs = durationMs('longestWait', options.longestWait ?? 60 * SECOND, { max: 200 * SECOND })
+  const dialect = DIALECTS[options.dialect ?? 'redirect']
+  if (dialect === undefined) throw new TypeError(`dialect is "redirect" or "accepted", not "${options.dialect}".`)
+  const resources = new Map<string, Resource>()
+  for (const type of operations.types.values()) {
+    if (RESERVED.has(type.name))
+      throw new TypeError(`An operation type cannot be named "${type.name}": the API has that path.`)
+    resources.set(type.name, new Resource(type, { operations, base, dialect, longestWaitMs }))
+  }
+  const own = [...resources.values()].flatMap(resource => resourceRoutes(waybill, resource, { ...options, base }))
+  const routes = [...own, ...monitorRoutes(new Monitor(operations, resources)), ...healthRoutes(waybill)]
+  return withCors([...routes, ...otherMethods(routes)], waybill, options.cors)
 }
 
-function routesOf(resource: Resource): Route[] {
+function route(method: Method, path: string, handle: Route['handle'], more: Partial<Route> = {}): Route {
+  return { method, path, handle, bodyLimit: 0, open: false, ...more }
+}
+
+function resourceRoutes({ operations }: Waybill, resource: Resource, options: ApiOptions): Route[] {
   const { name, policy } = resource.type
-  const route = (method: Route['method'], path: string, handle: Route['handle']): Route => ({
-    method,
-    path,
-    handle: request => guarded(resource.waybill, handle, request),
-  })
+  const path = `${options.base}/${name}`
+  const listing = route('GET', `/${name}`, request => list({ operations, resource, path }, request))
   return [
-    { ...route('POST', `/${name}`, request => resource.submit(request)), bodyLimit: policy.bodyLimit },
+    route('POST', `/${name}`, request => resource.submit(request), { bodyLimit: policy.bodyLimit }),
+    ...(options.listing ? [listing] : []),
     route('GET', `/${name}/status/:id`, request => resource.status(request)),
     route('DELETE', `/${name}/status/:id`, request => resource.cancel(request)),
     route('GET', `/${name}/:id`, request => resource.result(request)),
   ]
 }
 
+function monitorRoutes(monitor: Monitor): Route[] {
+  return [
+    route('GET', '/operations/:id', request => monitor.status(request)),
+    // A path part may not hold a literal after its name in every router: the `:cancel` at the end is read by the handler.
+    route('POST', '/operations/:id', request => monitor.cancel(request)),
+  ]
+}
+
+function healthRoutes(waybill: Waybill): Route[] {
+  const health = async () => {
+    const stalled = waybill.stalled()
+    return stalled.length === 0 ? json(200, { status: 'ok' }) : json(503, { status: 'stalled', loops: stalled })
+  }
+  const readiness = async () => {
+    const ready = await waybill.operations.ready()
+    return ready ? json(200, { status: 'ready' }) : json(503, { status: 'unavailable' })
+  }
+  return [route('GET', '/healthz', health, { open: true }), route('GET', '/readyz', readiness, { open: true })]
+}
+
+/** The methods that a path does not have: 405 with those that it has (RFC 9110, 15.5.6). */
+function otherMethods(routes: readonly Route[]): Route[] {
+  return [...Map.groupBy(routes, ({ path }) => path)].flatMap(([path, known]) => {
+    const allowed = known.map(({ method }) => method)
+    const refuse = async () => problemResponse(problem('method-not-allowed'), { Allow: allowed.join(', ') })
+    return METHODS.filter(method => !allowed.includes(method)).map(method =>
+      route(method, path, refuse, { open: true }),
+    )
+  })
+}
+
+function withCors(routes: readonly Route[], waybill: Waybill, cors: CorsOptions | undefined): Route[] {
+  const headersFor = corsHeaders(cors)
+  const guarded = routes.map(one => ({
+    ...one,
+    handle: async (request: HttpRequest) => {
+      const answer = await guard(waybill, one.handle, request)
+      return cors === undefined
+        ? answer
+        : { ...answer, headers: { ...answer.headers, ...headersFor(request), Vary: varied(answer) } }
+    },
+  }))
+  if (cors === undefined) return guarded
+  const preflight = async (request: HttpRequest): Promise<HttpResponse> => {
+    return { status: 204, headers: { ...headersFor(request), Vary: 'Origin' }, body: null }
+  }
+  const paths = new Set(routes.map(({ path }) => path))
+  return [...guarded, ...[...paths].map(path => route('OPTIONS', path, preflight, { open: true }))]
+}
+
+function varied({ headers }: HttpResponse): string {
+  return headers.Vary === undefined ? 'Origin' : `${headers.Vary}, Origin`
+}
+
 /** Turns what was thrown into a problem; what is not one is a fault of ours, which the client is told nothing of. */
-async function guarded(waybill: Waybill, handle: Route['handle'], request: HttpRequest): Promise<HttpResponse> {
+async function guard(waybill: Waybill, handle: Route['handle'], request: HttpRequest): Promise<HttpResponse> {
   try {
     return await handle(request)
   } catch (error) {
@@ -61,145 +158,8 @@ async function guarded(waybill: Waybill, handle: Route['handle'], request: HttpR
     if (error.cause !== undefined && error.problem.status >= 500) {
       waybill.logger.error({ err: error.cause }, error.problem.title)
     }
-    const retryAfter =
-      error.retryAfterMs === undefined ? {} : { [HEADERS.retryAfter]: formatRetryAfter(error.retryAfterMs) }
+    const { retryAfterMs } = error
+    const retryAfter = retryAfterMs === undefined ? {} : { [HEADERS.retryAfter]: formatRetryAfter(retryAfterMs) }
     return problemResponse(error.problem, retryAfter)
   }
-}
-
-/** The resource of one operation type. */
-class Resource {
-  readonly waybill: Waybill
-  readonly type: AnyOperationType
-  readonly #base: string
-  readonly #dialect: Dialect = redirect
-
-  constructor(waybill: Waybill, type: AnyOperationType, base: string) {
-    this.waybill = waybill
-    this.type = type
-    this.#base = base
-  }
-
-  /** POST /orders */
-  async submit(request: HttpRequest): Promise<HttpResponse> {
-    const text = request.body ?? ''
-    const { operation, replayed } = await this.waybill.operations.submit(this.type, {
-      input: parseJson(text),
-      text,
-      owner: request.owner,
-      idempotencyKey: idempotencyKey(request),
-      traceparent: header(request, 'traceparent'),
-    })
-    const { document } = await this.#view(operation)
-    return json(202, document, {
-      [HEADERS.location]: document.links.status,
-      [HEADERS.operationLocation]: document.links.operation,
-      [HEADERS.retryAfter]: formatRetryAfter(document.retryAfter * 1000),
-      ...(replayed ? { [HEADERS.idempotencyReplayed]: 'true' } : {}),
-    })
-  }
-
-  /** GET /orders/status/{id} */
-  async status(request: HttpRequest): Promise<HttpResponse> {
-    const view = await this.#view(await this.#find(request))
-    const answer = await this.#dialect.status(view)
-    // Weak: the document also tells estimates, which change while the operation does not.
-    const etag = `W/"${view.operation.version}"`
-    if (isFinal(view.operation.status)) return answer
-    const headers = { ...answer.headers, [HEADERS.etag]: etag, 'Cache-Control': 'no-cache' }
-    return matches(header(request, HEADERS.ifNoneMatch), etag) ? notModified(headers) : { ...answer, headers }
-  }
-
-  /** GET /orders/{id} */
-  async result(request: HttpRequest): Promise<HttpResponse> {
-    const operation = await this.#find(request)
-    const answer = await this.#result(operation)
-    const etag = answer.headers[HEADERS.etag]
-    const known = etag !== undefined && matches(header(request, HEADERS.ifNoneMatch), etag)
-    return known ? notModified(answer.headers) : answer
-  }
-
-  /** DELETE /orders/status/{id} */
-  async cancel(request: HttpRequest): Promise<HttpResponse> {
-    const operation = await this.waybill.operations.cancel(request.params.id ?? '', request.owner, this.type)
-    return this.#dialect.canceled(await this.#view(operation))
-  }
-
-  #find(request: HttpRequest): Promise<Operation> {
-    return this.waybill.operations.find(request.params.id ?? '', request.owner, this.type)
-  }
-
-  async #view(operation: Operation): Promise<OperationView> {
-    return {
-      operation,
-      type: this.type,
-      document: await this.waybill.operations.document(operation, this.#links(operation.id)),
-      result: () => this.#result(operation),
-    }
-  }
-
-  async #result(operation: Operation): Promise<HttpResponse> {
-    const { id, status, error } = operation
-    if (!isFinal(status)) return await this.#unfinished(operation)
-    const headers = finalHeaders(operation)
-    if (status === 'completed') {
-      const output = await this.waybill.operations.output(operation)
-      // The output is JSON text already: to parse and write it again would only cost time.
-      const opening = JSON.stringify({ id, status }).slice(0, -1)
-      return jsonText(200, `${opening},${JSON.stringify(this.type.resultKey)}:${output}}`, headers)
-    }
-    return json(status === 'canceled' ? 410 : (error?.status ?? 500), { id, status, error }, headers)
-  }
-
-  async #unfinished(operation: Operation): Promise<HttpResponse> {
-    const { document } = await this.#view(operation)
-    const unfinished = problem('not-finished', undefined, { links: { status: document.links.status } })
-    return problemResponse(unfinished, {
-      [HEADERS.retryAfter]: formatRetryAfter(document.retryAfter * 1000),
-      [HEADERS.link]: `<${document.links.status}>; rel="monitor"`,
-    })
-  }
-
-  #links(id: string): Links {
-    const resource = `${this.#base}/${this.type.name}`
-    return {
-      status: `${resource}/status/${id}`,
-      result: `${resource}/${id}`,
-      operation: `${this.#base}/operations/${id}`,
-      events: `${resource}/status/${id}`,
-    }
-  }
-}
-
-function finalHeaders(operation: Operation): Record<string, string> {
-  return {
-    [HEADERS.etag]: `"${operation.version}"`,
-    [HEADERS.expires]: new Date(operation.expiresAt ?? operation.updatedAt).toUTCString(),
-    // What is finished never changes, but it is one caller's own.
-    'Cache-Control': 'private',
-  }
-}
-
-function notModified(headers: Readonly<Record<string, string>>): HttpResponse {
-  const { 'Content-Type': _, ...kept } = headers
-  return { status: 304, headers: kept, body: null }
-}
-
-/** If-None-Match by weak comparison (RFC 9110, 13.1.2). */
-function matches(value: string | undefined, etag: string): boolean {
-  if (value === undefined) return false
-  const opaque = (tag: string) => tag.trim().replace(/^W\//, '')
-  return value.split(',').some(tag => tag.trim() === '*' || opaque(tag) === opaque(etag))
-}
-
-/** The key is a structured-field string (RFC 9651) in double quotes; a bare token is taken too, as most clients send it. */
-function idempotencyKey(request: HttpRequest): string | undefined {
-  const value = header(request, HEADERS.idempotencyKey)?.trim()
-  if (value === undefined) return undefined
-  const quoted = /^"((?:[^"\\]|\\["\\])*)"$/.exec(value)
-  const key = quoted === null ? value : (quoted[1] ?? '').replaceAll(/\\(["\\])/g, '$1')
-  if (!/^[\x20-\x7e]{1,255}$/.test(key) || (quoted === null && value.includes('"'))) {
-    throw problemError('invalid-idempotency-key', `It is ${JSON.stringify(value.slice(0, 100))}.`)
-  }
-  return key
 }

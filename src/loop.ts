@@ -46,6 +46,7 @@ export class Loop {
 
   start(): void {
     this.#stopped = false
+    this.#failures = 0
     this.#turnedAt = performance.now()
     this.wake()
   }

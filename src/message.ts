@@ -23,7 +23,7 @@ export interface HttpResponse {
 }
 
 /** A header's value; of several, the first. */
-export function header(request: HttpRequest, name: string): string | undefined {
+export function header(request: Pick<HttpRequest, 'headers'>, name: string): string | undefined {
   const value = request.headers[name.toLowerCase()]
   return typeof value === 'object' ? value[0] : value
 }

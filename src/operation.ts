@@ -256,7 +256,7 @@ function awaitsLaunch(operation: Operation, launch: number): boolean {
 function finished(operation: Operation, outcome: Outcome, now: number): Operation {
   switch (outcome.kind) {
     case 'completed':
-      return ended(withAttempt(operation, 'completed', null, now), now, { status: 'completed' })
+      return ended(withAttempt(operation, 'completed', null, now), now, { status: 'completed', ...whole(operation) })
     case 'failed':
       return failed(operation, outcome.problem, now)
     case 'canceled':
@@ -266,6 +266,11 @@ function finished(operation: Operation, outcome: Outcome, now: number): Operatio
     case 'retry':
       return retried(operation, outcome, now)
   }
+}
+
+/** Whoever has seen a progress sees it reach its end. */
+function whole({ progress }: Operation): Partial<Operation> {
+  return progress === null ? {} : { progress: { ...progress, fraction: 1 } }
 }
 
 function failed(operation: Operation, error: Problem, now: number): Operation {

@@ -3,6 +3,8 @@
  * Ownership is checked here and nowhere else: whoever is not the owner is told that there is no such operation.
  */
 import { v7 as uuidv7 } from 'uuid'
+import { Admission } from './admission.ts'
+import { Changes } from './changes.ts'
 import { type Estimate, Estimator } from './estimate.ts'
 import { fingerprint } from './json.ts'
 import type { Attempt, Operation, Submission } from './operation.ts'
@@ -53,6 +55,8 @@ export interface OperationsOptions {
   readonly types: readonly AnyOperationType[]
   /** How long the store may take for an answer, in milliseconds, before the caller is told to come back. Default 10,000. */
   readonly storeTimeoutMs?: number
+  /** The most requests that wait for a change at once; past it, they are answered at once. Default 10,000. */
+  readonly waiters?: number
 }
 
 /** Every method throws a {@link ProblemError} for what the caller can cure, and `unavailable` when the store cannot be reached. */
@@ -60,12 +64,17 @@ export class Operations {
   readonly #store: Store
   readonly #types = new Map<string, AnyOperationType>()
   readonly #estimator: Estimator
+  readonly #admission: Admission
+  readonly #changes: Changes
+  #draining = false
   readonly #storeTimeoutMs: number
 
   /** @throws {TypeError} when two types share a name, or a schema is none */
   constructor(options: OperationsOptions) {
     this.#store = options.store
     this.#estimator = new Estimator(options.store)
+    this.#admission = new Admission(options.store, this.#estimator)
+    this.#changes = new Changes({ store: options.store, limit: options.waiters ?? 10_000 })
     this.#storeTimeoutMs = options.storeTimeoutMs ?? 10_000
     for (const type of options.types) {
       if (this.#types.has(type.name)) throw new TypeError(`Two operation types are named "${type.name}".`)
@@ -83,9 +92,11 @@ export class Operations {
   /**
    * Accepts an operation. When the promise resolves, it is durable and can be read by everyone.
    *
-   * @throws {ProblemError} `invalid-input`, `idempotency-key-required`, `idempotency-key-reused`
+   * @throws {ProblemError} `invalid-input`, `idempotency-key-required`, `idempotency-key-reused`; `too-many-requests`
+   * and `unavailable` with the time after which it is worth asking again
    */
   async submit(type: AnyOperationType, request: SubmitRequest): Promise<Submitted> {
+    if (this.#draining) throw problemError('unavailable', 'It is shutting down.', { retryAfterMs: 1000 })
     const key = request.idempotencyKey ?? null
     if (key === null && type.policy.requireIdempotencyKey) throw problemError('idempotency-key-required')
     const checked = await validate(type.input, request.input)
@@ -93,7 +104,8 @@ export class Operations {
       throw problemError('invalid-input', undefined, { extensions: { errors: checked.errors } })
     }
     const submission = toSubmission(type, request, key)
-    const { kind, operation } = await this.#ask(this.#store.accept(submission))
+    const written = await this.#ask(this.#admission.admit(type, submission.owner))
+    const { kind, operation } = await this.#ask(this.#store.accept(submission)).finally(written)
     if (kind === 'accepted') return { operation, replayed: false }
     if (operation.fingerprint !== submission.fingerprint) throw problemError('idempotency-key-reused')
     return { operation, replayed: true }
@@ -114,6 +126,41 @@ export class Operations {
     }
     if (operation.purged) throw problemError('operation-expired')
     return operation
+  }
+
+  /**
+   * Waits until an operation is as wanted, the time is up, or the signal is aborted; when too many wait already, not at all.
+   *
+   * @returns the operation as it is then, and whether it was waited for
+   */
+  async wait(
+    operation: Operation,
+    wanted: (operation: Operation) => boolean | Promise<boolean>,
+    { ms, signal }: { ms: number; signal: AbortSignal },
+  ): Promise<{ readonly operation: Operation; readonly waited: boolean }> {
+    if (this.#changes.full || this.#draining) return { operation, waited: false }
+    const after = await this.#changes.until(operation.id, wanted, { ms, signal })
+    return { operation: after ?? operation, waited: true }
+  }
+
+  /** Whether the store answers. */
+  async ready(): Promise<boolean> {
+    if (this.#draining) return false
+    return await this.#ask(this.#store.read('00000000-0000-7000-8000-000000000000')).then(
+      () => true,
+      () => false,
+    )
+  }
+
+  /** How many requests wait for a change now. */
+  get waiting(): number {
+    return this.#changes.waiting
+  }
+
+  /** Accepts nothing more, and answers everyone who waits. */
+  drain(): void {
+    this.#draining = true
+    this.#changes.close()
   }
 
   /** The result of a completed operation as JSON text. */
@@ -155,6 +202,11 @@ export class Operations {
   /** What handlers have logged for the operation. */
   async logs(id: string, owner: string, after = 0): Promise<readonly LogLine[]> {
     await this.find(id, owner)
+    return await this.logsOf(id, after)
+  }
+
+  /** The same, of an operation whose ownership the caller has checked. */
+  async logsOf(id: string, after: number): Promise<readonly LogLine[]> {
     return await this.#ask(this.#store.logs(id, after))
   }
 

@@ -45,6 +45,11 @@ export const PROBLEMS = {
     title: 'The request cannot be understood',
     cure: 'Mend what "detail" names and send the request again.',
   },
+  'method-not-allowed': {
+    status: 405,
+    title: 'The resource does not have this method',
+    cure: 'Use one of the methods in Allow.',
+  },
   'body-too-large': {
     status: 413,
     title: 'The body is too large',

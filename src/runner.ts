@@ -2,7 +2,7 @@
  * The contract of a runner: where a worker's handlers run. `runners/` holds the implementations:
  * on the worker's own event loop, or in child processes.
  */
-import type { Host, Task } from './attempt.ts'
+import type { Host, StopReason, Task } from './attempt.ts'
 import type { Outcome } from './operation.ts'
 
 /** What a runner is given for one attempt. */
@@ -10,8 +10,8 @@ export interface RunContext {
   readonly host: Host
   /** Aborted when the attempt should stop. */
   readonly signal: AbortSignal
-  /** How long after the abort the attempt may go on before it is ended by force, in milliseconds. */
-  readonly graceMs: number
+  /** How long after an abort for this reason the attempt may go on before it is ended by force, in milliseconds. */
+  readonly graceMs: (reason: StopReason) => number
   /** Told of errors of the handler that clients are not told. */
   readonly onError: (error: unknown) => void
 }

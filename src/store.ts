@@ -79,7 +79,7 @@ export interface QueueView {
   readonly depth: number
   /** How many run, counted to at most {@link QUEUE_COUNT_LIMIT}. */
   readonly running: number
-  /** When the oldest ready one was accepted, in milliseconds since the epoch. */
+  /** When the oldest of `ready` was accepted, in milliseconds since the epoch. */
   readonly oldestAt: number | null
   /** How long the last completed attempts ran, in milliseconds, newest first, at most 100. */
   readonly durations: readonly number[]
@@ -118,7 +118,7 @@ export type Hint =
   | { readonly kind: 'ready'; readonly type: string }
   /** This operation has changed. */
   | { readonly kind: 'changed'; readonly id: string }
-  /** Another process has written; what, is not known. */
+  /** Something was written, by another process or by a sweep; what, is not known. */
   | { readonly kind: 'unknown' }
 
 /** Keeps operations durably. */

@@ -91,20 +91,27 @@ export function createWaybill(options: WaybillOptions): Waybill {
   const dispatcher = options.dispatcher && makeDispatcher(options.dispatcher, { store, types, logger })
   const sweeper = new Sweeper({ store, logger, everyMs: durationMs('sweep', options.sweep ?? 5 * SECOND, { min: 50 }) })
   const loops = (): readonly Loop[] => [worker, dispatcher, sweeper].flatMap(part => part?.loops ?? [])
+  const stop = async () => {
+    operations.drain()
+    await Promise.all([dispatcher?.stop(), worker?.stop(), sweeper.stop()])
+    await store.close()
+  }
   return {
     operations,
     store,
     logger,
     start: async () => {
-      await store.open()
-      sweeper.start()
-      await worker?.start()
-      dispatcher?.start()
+      try {
+        await store.open()
+        sweeper.start()
+        await worker?.start()
+        dispatcher?.start()
+      } catch (error) {
+        await stop()
+        throw error
+      }
     },
-    stop: async () => {
-      await Promise.all([dispatcher?.stop(), worker?.stop(), sweeper.stop()])
-      await store.close()
-    },
+    stop,
     stalled: () => loops().flatMap(loop => (loop.healthy ? [] : [loop.name])),
   }
 }

@@ -47,6 +47,8 @@ interface Run {
   readonly controller: AbortController
   /** By the monotonic clock: until then the lease is certainly ours. */
   confirmedUntil: number
+  /** Stops the attempt while the lease is still ours, should no renewal be confirmed until then. */
+  guard: NodeJS.Timeout
   timeout: NodeJS.Timeout
   progress: ProgressWriter
 }
@@ -63,9 +65,13 @@ export class Worker {
   readonly #claiming: Loop
   readonly #renewing: Loop
   #unwatch: () => void = () => {}
+  #stopping = false
   #slotsTaken = 0
   readonly #takenByType = new Map<string, number>()
-  #turn = 0
+  #claimsMade = 0
+  /** How many runs in a row had no process to run in; the claims pause after each, so that a broken start is no hot loop. */
+  #unstarted = 0
+  #pausedUntil = 0
 
   constructor(options: WorkerOptions) {
     this.#options = options
@@ -91,8 +97,7 @@ export class Worker {
    * @throws when the handlers cannot be loaded, or serve none of the types
    */
   async start(): Promise<void> {
-    const served = new Set(await this.#options.runner.start())
-    for (const type of this.#options.types) if (served.has(type.name)) this.#types.set(type.name, type)
+    await this.#load()
     if (this.#types.size === 0) {
       const names = this.#options.types.map(type => type.name).join(', ')
       throw new Error(`The worker has a handler for none of its operation types (${names}).`)
@@ -107,6 +112,7 @@ export class Worker {
    * is not done. Resolves when nothing of it runs any more.
    */
   async stop(): Promise<void> {
+    this.#stopping = true
     this.#unwatch()
     await this.#claiming.stop()
     for (const run of this.#runs.values()) run.controller.abort(new StopError('ShutdownError'))
@@ -119,13 +125,25 @@ export class Worker {
 
   /** Claims one operation by its id and runs it to its end. False where there is nothing to claim. */
   async runOnly(id: string, execution: string | null): Promise<boolean> {
-    const served = new Set(await this.#options.runner.start())
-    for (const type of this.#options.types) if (served.has(type.name)) this.#types.set(type.name, type)
+    await this.#load()
+    if (this.#stopping) return false
     this.#unwatch = this.#options.store.watch(hint => this.#hinted(hint))
     this.#renewing.start()
+    const run = this.#claimOne(id, execution)
+    this.#follow(run)
+    return await run
+  }
+
+  async #load(): Promise<void> {
+    const served = new Set(await this.#options.runner.start())
+    for (const type of this.#options.types) if (served.has(type.name)) this.#types.set(type.name, type)
+  }
+
+  async #claimOne(id: string, execution: string | null): Promise<boolean> {
+    const asked = performance.now()
     const [claim] = await this.#options.store.claim({ ...this.#claimBy, execution, from: { id } })
     if (claim === undefined) return false
-    await this.#begin(claim)
+    await this.#begin(claim, asked)
     return true
   }
 
@@ -142,35 +160,41 @@ export class Worker {
   }
 
   async #claim(): Promise<void> {
+    const asked = performance.now()
     const limit = this.#options.concurrency - this.#slotsTaken
     const types = this.#room()
-    if (limit <= 0 || types.length === 0) return
-    const asked = performance.now()
+    if (limit <= 0 || types.length === 0 || asked < this.#pausedUntil) return
     const claims = await this.#options.store.claim({ ...this.#claimBy, from: { types, limit } })
     for (const claim of claims) this.#follow(this.#begin(claim, asked))
-    if (claims.length > 0) this.#claiming.wake()
+    if (claims.length === 0) return
+    this.#claimsMade++
+    this.#claiming.wake()
   }
 
-  /** The types with room under their own concurrency, each time another one first, so that none starves. */
+  /** The types with room under their own concurrency, after each claim another one first, so that none starves. */
   #room(): { type: string; limit: number }[] {
     const all = [...this.#types.values()].map(({ name, policy }) => {
       const most = policy.concurrency ?? this.#options.concurrency
       return { type: name, limit: most - (this.#takenByType.get(name) ?? 0) }
     })
-    const first = this.#turn++ % all.length
+    const first = this.#claimsMade % all.length
     return [...all.slice(first), ...all.slice(0, first)].filter(({ limit }) => limit > 0)
   }
 
-  #follow(end: Promise<void>): void {
+  #follow(run: Promise<unknown>): void {
+    const end: Promise<void> = run.then(
+      () => {},
+      () => {},
+    )
     this.#ends.add(end)
-    void end.finally(() => this.#ends.delete(end))
+    void end.then(() => this.#ends.delete(end))
   }
 
   async #allEnded(): Promise<void> {
     while (this.#ends.size > 0) await Promise.allSettled([...this.#ends])
   }
 
-  async #begin({ operation, input }: Claim, asked = performance.now()): Promise<void> {
+  async #begin({ operation, input }: Claim, asked: number): Promise<void> {
     const type = this.#types.get(operation.type)
     if (type === undefined) return await this.#refuse(operation)
     const lease: Lease = { id: operation.id, attempt: operation.attempt }
@@ -179,14 +203,18 @@ export class Worker {
       lease,
       type,
       controller,
-      confirmedUntil: asked + this.#options.leaseMs,
+      confirmedUntil: 0,
+      guard: setTimeout(() => {}, 0),
       timeout: setTimeout(() => controller.abort(new StopError('TimeoutError')), type.policy.timeout),
       progress: new ProgressWriter(progress =>
         this.#options.store.change(lease.id, { kind: 'progress', attempt: lease.attempt, progress }),
       ),
     }
+    this.#confirm(run, asked)
     this.#runs.set(lease.id, run)
     this.#take(type.name, 1)
+    // What was claimed while the shutdown began is handed back like the rest.
+    if (this.#stopping) this.#stop(run, 'ShutdownError')
     const { id, attempt, traceparent } = operation
     // The attempt that runs now counts among the counted ones, and has not failed yet.
     const failedBefore = countedAttempts(operation) - 1
@@ -195,17 +223,23 @@ export class Worker {
       {
         host: this.#host(run),
         signal: controller.signal,
-        graceMs: this.#options.graceMs,
+        graceMs: reason => (reason === 'ShutdownError' ? this.#options.shutdownMs : this.#options.graceMs),
         onError: error => this.#tell(run, error),
       },
     )
     clearTimeout(run.timeout)
     run.progress.stop()
     this.#take(type.name, -1)
+    this.#pauseIfUnstarted(end)
     // The slot is free before the outcome is durable, so that both are written by one transaction.
     const recorded = this.#record(run, this.#outcome(run, end, failedBefore))
     this.#claiming.wake()
     await recorded
+  }
+
+  #pauseIfUnstarted(end: RunEnd): void {
+    this.#unstarted = end.kind === 'unstarted' ? this.#unstarted + 1 : 0
+    if (this.#unstarted > 0) this.#pausedUntil = performance.now() + Math.min(100 * 2 ** this.#unstarted, 5000)
   }
 
   #take(type: string, slots: 1 | -1): void {
@@ -255,6 +289,17 @@ export class Worker {
       }
     }
     if (this.#runs.get(id) === run) this.#runs.delete(id)
+    clearTimeout(run.guard)
+  }
+
+  /** The lease was given, or renewed, by an answer to what was asked at that time. */
+  #confirm(run: Run, asked: number): void {
+    const { leaseMs } = this.#options
+    run.confirmedUntil = asked + leaseMs
+    clearTimeout(run.guard)
+    // A timer of its own: neither a backoff of the loop nor a store that never answers may make it late.
+    const left = run.confirmedUntil - leaseMs / 10 - performance.now()
+    run.guard = setTimeout(() => this.#stop(run, 'LeaseLostError'), Math.max(0, left)).unref()
   }
 
   async #renew(): Promise<void> {
@@ -262,23 +307,18 @@ export class Worker {
     const runs = [...this.#runs.values()]
     if (runs.length === 0) return
     const asked = performance.now()
-    try {
-      const renewals = await store.renew(
-        runs.map(({ lease }) => lease),
-        leaseMs,
-      )
-      renewals.forEach((renewal, index) => {
-        const run = runs[index]
-        if (run === undefined || this.#runs.get(run.lease.id) !== run) return
-        if (renewal.kind === 'held') run.confirmedUntil = asked + leaseMs
-        else this.#stop(run, 'LeaseLostError')
-        if (renewal.kind === 'held' && renewal.cancelRequested) this.#stop(run, 'CanceledError')
-      })
-    } finally {
-      // While the answer is unknown, the attempts go on up to the lease less a margin.
-      const limit = performance.now() + leaseMs / 10
-      for (const run of runs) if (run.confirmedUntil < limit) this.#stop(run, 'LeaseLostError')
-    }
+    const answer = store.renew(
+      runs.map(({ lease }) => lease),
+      leaseMs,
+    )
+    const renewals = await inTime(answer, leaseMs / 3)
+    renewals.forEach((renewal, index) => {
+      const run = runs[index]
+      if (run === undefined || this.#runs.get(run.lease.id) !== run) return
+      if (renewal.kind === 'held') this.#confirm(run, asked)
+      else this.#stop(run, 'LeaseLostError')
+      if (renewal.kind === 'held' && renewal.cancelRequested) this.#stop(run, 'CanceledError')
+    })
   }
 
   async #lookForCancels(id: string | undefined): Promise<void> {
@@ -348,4 +388,17 @@ class ProgressWriter {
 
 function sleepUnref(ms: number): Promise<void> {
   return new Promise(resolve => void setTimeout(resolve, ms).unref())
+}
+
+/** An answer that does not come is unknown, as one that fails is; what was asked is asked again. */
+async function inTime<T>(answer: Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('The store did not answer in time.')), ms).unref()
+  })
+  try {
+    return await Promise.race([answer, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }

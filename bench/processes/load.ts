@@ -1,6 +1,7 @@
 /** The load, in a process of its own: keep-alive connections that do as little as can be done with a response. */
-import { Connection, request } from './connection.ts'
+
 import { percentile } from '../statistics.ts'
+import { Connection, request } from './connection.ts'
 import { serve } from './peer.ts'
 
 /** Requests of one kind. */

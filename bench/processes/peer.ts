@@ -1,4 +1,4 @@
-/** A process of the benchmark and the one that started it: questions go one way, answers come back in order. */
+/** A process of the benchmark and the one that started it: one question at a time, and its answer. */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
@@ -6,32 +6,34 @@ import { fileURLToPath } from 'node:url'
 /** A process that was started. */
 export class Peer<Question extends object, Answer> {
   readonly #process: ChildProcess
+  #awaited = Promise.withResolvers<Answer>()
 
   constructor(script: string, argument: object = {}) {
     const { NODE_OPTIONS: _, ...env } = process.env
     const path = fileURLToPath(new URL(script, import.meta.url))
     this.#process = fork(path, [JSON.stringify(argument)], { execArgv: execArgv(path), env, serialization: 'advanced' })
-  }
-
-  /** Asks, and waits for the answer. One question at a time. */
-  async ask(question: Question): Promise<Answer> {
-    const answer = this.answer()
-    this.#process.send(question)
-    return await answer
-  }
-
-  /** The next answer; the first one comes unasked, when the process is ready. */
-  async answer(): Promise<Answer> {
-    const gone = once(this.#process, 'exit').then(() => {
-      throw new Error(`${this.#process.spawnfile} ${this.#process.spawnargs.slice(1).join(' ')} has ended.`)
+    this.#process.on('message', message => {
+      if (isFailure(message)) this.#awaited.reject(new Error(message.failure))
+      else this.#awaited.resolve(message as Answer)
     })
-    const [answer] = await Promise.race([once(this.#process, 'message'), gone])
-    if (isFailure(answer)) throw new Error(answer.failure)
-    return answer as Answer
+    this.#process.on('exit', code => this.#awaited.reject(new Error(`${script} has ended with code ${code}.`)))
+    this.#awaited.promise.catch(() => {})
   }
 
+  /** The first answer, which comes unasked when the process is ready. */
+  ready(): Promise<Answer> {
+    return this.#awaited.promise
+  }
+
+  async ask(question: Question): Promise<Answer> {
+    this.#awaited = Promise.withResolvers<Answer>()
+    this.#process.send(question)
+    return await this.#awaited.promise
+  }
+
+  /** Lets the process end, which it does when nobody can ask it any more. */
   async end(): Promise<void> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
+    if (!this.#process.connected) return
     const exited = once(this.#process, 'exit')
     this.#process.disconnect()
     await exited
@@ -44,7 +46,7 @@ function execArgv(path: string): string[] {
   return folder !== undefined && path.endsWith('server.ts') ? ['--cpu-prof', `--cpu-prof-dir=${folder}`] : []
 }
 
-/** Serves questions until the process that asks has gone. `ready` is the first answer. */
+/** Serves questions. `ready` is the first answer. */
 export function serve<Question, Answer>(ready: Answer, answer: (question: Question) => Promise<Answer>): void {
   process.on('message', (question: Question) => {
     answer(question).then(

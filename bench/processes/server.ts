@@ -1,4 +1,5 @@
 /** A server in a process of its own: Waybill, or a bare Fastify route that answers with the same bytes. */
+import type { AddressInfo } from 'node:net'
 import fastify, { type FastifyInstance } from 'fastify'
 import { handler } from 'waybill'
 import { type WaybillPluginOptions, waybill } from 'waybill/fastify'
@@ -23,6 +24,8 @@ export type ServerQuestion = { readonly ask: 'cpu' } | { readonly ask: 'ended'; 
 
 /** Its port, CPU time in microseconds, or milliseconds since it was ready. */
 export type ServerAnswer = number
+
+type Store = ReturnType<typeof sqliteStore>
 
 /** Counts the operations that have ended. */
 class EndCounter {
@@ -50,7 +53,7 @@ else await app.register(waybill, options(init.path, init.work))
 
 const before = performance.now()
 await app.listen({ host: '127.0.0.1', port: 0 })
-const port = app.addresses()[0]?.port ?? 0
+const { port } = app.server.address() as AddressInfo
 
 process.on('disconnect', () => void app.close().then(() => process.exit(0)))
 serve<ServerQuestion, ServerAnswer>(port, async question => {
@@ -72,13 +75,19 @@ function addBare(server: FastifyInstance, method: 'GET' | 'POST', { status, head
 }
 
 function options(path: string, work: 'none' | 'inline' | 'children'): WaybillPluginOptions {
-  const store = sqliteStore({ path })
-  const base = { store, operations: [orders, crunches] }
+  const base = { store: counted(sqliteStore({ path })), operations: [orders, crunches] }
   if (work === 'none') return base
-  if (work === 'children') {
-    store.watch(hint => hint.kind === 'changed' && ends.add())
-    return { ...base, worker: { handlers: new URL('../crunch.ts', import.meta.url) } }
+  const handlers = work === 'inline' ? handler(orders, input => input) : new URL('../crunch.ts', import.meta.url)
+  return { ...base, worker: { handlers } }
+}
+
+/** The store, each of whose durable outcomes is counted. */
+function counted(store: Store): Store {
+  const change = store.change.bind(store)
+  store.change = async (id, to) => {
+    const after = await change(id, to)
+    if (to.kind === 'finish') ends.add()
+    return after
   }
-  store.watch(hint => hint.kind === 'changed' && ends.add())
-  return { ...base, worker: { handlers: handler(orders, input => input) } }
+  return store
 }

@@ -1,19 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { handler } from 'waybill'
 import { orders } from './orders.ts'
+import { PROCESSING_MS } from './settings.ts'
 
-/** The work of one order: a wait of up to 30 seconds, or of ORDER_PROCESSING_MS milliseconds. */
+/** The work on one order. As in the article, it is only simulated: it waits for a while, and tells how far it is. */
 export default handler(orders, async (order, job) => {
-  const total = processingMs()
-  const stages = order.items.map(item => `packing ${item.quantity} × ${item.name}`)
-  for (const [index, stage] of stages.entries()) {
-    job.progress(index / stages.length, stage)
-    await sleep(total / stages.length, undefined, { signal: job.signal })
+  const total = PROCESSING_MS ?? Math.floor(Math.random() * 30_000)
+  const units = order.items.flatMap(({ name, quantity }) => Array.from(Array(Math.min(quantity, 10)), () => name))
+  if (total === 0) units.length = 0
+  for (const [index, name] of units.entries()) {
+    job.progress(index / units.length, `packing ${name}`)
+    await sleep(total / units.length, undefined, { signal: job.signal })
   }
   return { ...order, completedAt: new Date().toISOString() }
 })
-
-function processingMs(): number {
-  const set = process.env.ORDER_PROCESSING_MS
-  return set === undefined || set === '' ? Math.floor(Math.random() * 30_000) : Number(set)
-}

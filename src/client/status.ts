@@ -3,6 +3,8 @@ import { type FinalStatus, isFinal, type Problem, type StatusDocument } from '..
 /** A status document as some server sent it: of ours, or of one that knows only a few of its members. */
 export type PolledStatus = Partial<Omit<StatusDocument, 'status'>> & {
   readonly status?: string
+  /** Where the result is, in Azure's monitors. */
+  readonly resourceLocation?: string
   readonly [member: string]: unknown
 }
 
@@ -32,7 +34,7 @@ export interface Answer {
   /** The members of the JSON value; none where it is not an object. */
   readonly body: PolledStatus
   /** How the server's word for the status reads in ours; undefined where it is not final, or not known. */
-  readonly outcome: FinalStatus | undefined
+  readonly outcome?: FinalStatus | undefined
 }
 
 /** Reads a response if its media type is JSON. */
@@ -41,7 +43,7 @@ export async function readAnswer(response: Response): Promise<Answer> {
     return answerOf(await response.text(), response.url, response)
   }
   const value = response.status === 204 ? undefined : response
-  return { response, copy: () => response, value, body: {}, outcome: undefined }
+  return { response, copy: () => response, value, body: {} }
 }
 
 /** The answer that a JSON text from `url` makes. */

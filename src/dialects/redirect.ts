@@ -11,7 +11,7 @@ export const redirect: Dialect = {
     if (isFinal(document.status)) return json(303, document, { [HEADERS.location]: document.links.result })
     return json(200, document, { [HEADERS.retryAfter]: formatRetryAfter(document.retryAfter * 1000) })
   },
-  canceled: ({ document }) => {
+  canceled: async ({ document }) => {
     if (isFinal(document.status)) return json(200, document)
     return json(202, document, {
       [HEADERS.location]: document.links.status,

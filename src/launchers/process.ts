@@ -38,6 +38,7 @@ class ProcessLauncher implements Launcher {
   readonly #options: ProcessLauncherOptions
   readonly #limit: number
   readonly #running = new Map<string, ChildProcess>()
+  #starting = 0
   readonly #ended = new Map<string, string>()
   readonly #listeners = new Set<() => void>()
 
@@ -47,11 +48,12 @@ class ProcessLauncher implements Launcher {
   }
 
   async start(request: LaunchRequest): Promise<string> {
-    if (this.#running.size >= this.#limit) {
+    if (this.#running.size + this.#starting >= this.#limit) {
       throw new LaunchRefused(`${this.#limit} processes run already, which is the limit.`, 250)
     }
     const token = Math.random().toString(36).slice(2, 10)
-    const child = await this.#spawn(request.operationId, `process-{pid}-${token}`)
+    this.#starting++
+    const child = await this.#spawn(request.operationId, `process-{pid}-${token}`).finally(() => this.#starting--)
     const execution = `process-${child.pid}-${token}`
     this.#running.set(execution, child)
     child.once('exit', (code, signal) => this.#exited(execution, code, signal))

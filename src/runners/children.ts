@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { setPriority } from 'node:os'
-import { StopError, type StopReason, type Task } from '../attempt.ts'
+import { stopReason, type Task } from '../attempt.ts'
 import { fileUrl } from '../handlers.ts'
 import type { RunContext, RunEnd, Runner } from '../runner.ts'
 import { sibling } from '../sibling.ts'
@@ -98,6 +98,8 @@ class Child {
   idleTimer: NodeJS.Timeout | undefined
   #stderr = ''
   #onMessage: (message: FromChild) => void = () => {}
+  #onExit: (reason: string) => void = () => {}
+  #running: RunContext | undefined
 
   constructor(options: ChildrenOptions) {
     this.#process = fork(sibling(import.meta.url, 'children/child'), [], {
@@ -119,31 +121,30 @@ class Child {
   run(task: Task, context: RunContext): Promise<RunEnd> {
     this.served++
     return new Promise(resolve => {
-      let ended: RunEnd['kind'] | undefined
       let killer: NodeJS.Timeout | undefined
       const settle = (end: RunEnd) => {
-        ended = end.kind
         clearTimeout(killer)
         context.signal.removeEventListener('abort', stop)
         this.#onMessage = () => {}
+        this.#onExit = () => {}
+        this.#running = undefined
         resolve(end)
       }
       const stop = () => {
-        const reason: StopReason =
-          context.signal.reason instanceof StopError ? context.signal.reason.name : 'ShutdownError'
+        const reason = stopReason(context.signal)
         this.#send({ kind: 'stop', reason })
         killer = setTimeout(() => {
           this.kill()
           settle({ kind: 'ended' })
-        }, context.graceMs)
+        }, context.graceMs(reason))
       }
+      this.#running = context
       this.#onMessage = message => {
         if (message.kind === 'end') settle(message.outcome)
         else void this.#serve(message, context)
       }
-      void this.exited.then(reason => {
-        if (ended === undefined) settle({ kind: 'crashed', reason })
-      })
+      this.#onExit = reason => settle({ kind: 'crashed', reason })
+      if (!this.alive) return void this.exited.then(this.#onExit)
       this.#send({ kind: 'run', task })
       if (context.signal.aborted) stop()
       else context.signal.addEventListener('abort', stop, { once: true })
@@ -161,7 +162,12 @@ class Child {
     await this.exited
   }
 
-  async #serve(message: FromChild, { host, onError }: RunContext): Promise<void> {
+  async #serve(message: FromChild, context: RunContext): Promise<void> {
+    const { host, onError } = context
+    // An answer that comes after the run must not be taken for one to the next run.
+    const answer = (reply: ToChild) => {
+      if (this.#running === context) this.#send(reply)
+    }
     switch (message.kind) {
       case 'progress':
         return host.progress(message.progress)
@@ -170,14 +176,14 @@ class Child {
       case 'error':
         return onError(new Error(message.stack))
       case 'steps':
-        return this.#send({ kind: 'steps', steps: await host.steps() })
+        return answer({ kind: 'steps', steps: await host.steps() })
       case 'step': {
         const { name, value } = message
         const recorded = host.recordStep(name, value).then(
           (): ToChild => ({ kind: 'recorded', name }),
           (error: unknown): ToChild => ({ kind: 'recorded', name, error: String(error) }),
         )
-        return this.#send(await recorded)
+        return answer(await recorded)
       }
     }
   }
@@ -207,6 +213,7 @@ class Child {
       const gone = (reason: string) => {
         this.alive = false
         resolve(reason)
+        this.#onExit(reason)
       }
       this.#process.once('error', error => gone(error.message))
       this.#process.once('exit', (code, signal) => gone(this.#reason(code, signal)))

@@ -1,5 +1,5 @@
 /** Runs handlers on the worker's event loop: the least overhead, for handlers that wait more than they compute. */
-import { runAttempt } from '../attempt.ts'
+import { runAttempt, stopReason } from '../attempt.ts'
 import { fileUrl, type Handlers, handlersByType, loadHandlers } from '../handlers.ts'
 import type { Handler } from '../operation-type.ts'
 import type { RunContext, RunEnd, Runner } from '../runner.ts'
@@ -26,7 +26,7 @@ function areFiles(handlers: Handlers | readonly (string | URL)[]): handlers is r
 /** A handler that goes on after its grace time cannot be ended here; its lease is given up, so nothing it writes counts. */
 function leftBehind({ signal, graceMs }: RunContext): Promise<RunEnd> {
   return new Promise(resolve => {
-    const end = () => void setTimeout(() => resolve({ kind: 'ended' }), graceMs).unref()
+    const end = () => void setTimeout(() => resolve({ kind: 'ended' }), graceMs(stopReason(signal))).unref()
     if (signal.aborted) end()
     else signal.addEventListener('abort', end, { once: true })
   })

@@ -10,7 +10,7 @@
  */
 import { type FSWatcher, watch } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
-import { Batcher } from '../batch.ts'
+import { Batcher, type Settled } from '../batch.ts'
 import type { Change, Operation, Submission } from '../operation.ts'
 import { STATUSES } from '../protocol.ts'
 import type {
@@ -51,8 +51,10 @@ export interface SqliteStoreOptions {
   readonly clock?: () => number
 }
 
-/** Other processes' writes come as bursts of file events; one hint for each burst is enough. */
-const WATCH_DEBOUNCE_MS = 5
+/** Writes come as bursts of file events; one look for each burst is enough. */
+const FIRST_LOOK_MS = 5
+/** How long the last look waits for a commit whose sync is slow: after twice as long in all, it is not looked for. */
+const LAST_LOOK_MS = 1280
 
 /** Makes a store on a SQLite file; nothing is opened before {@link Store.open}. */
 export function sqliteStore(options: SqliteStoreOptions): Store {
@@ -69,7 +71,11 @@ class SqliteStore implements Store {
   #reader: Database | undefined
   #reads: Reads | undefined
   #watcher: FSWatcher | undefined
-  #burst: NodeJS.Timeout | undefined
+  #version: (() => unknown) | undefined
+  /** The version of the file that listeners have been told of. */
+  #seen: unknown
+  #look: NodeJS.Timeout | undefined
+  #lookDelay = 0
 
   constructor(options: SqliteStoreOptions) {
     this.#options = options
@@ -94,7 +100,7 @@ class SqliteStore implements Store {
     this.#writer = inline ? inlineWriter(await openWriter(this.#location)) : await ThreadWriter.open(this.#location)
     this.#reader = await openReader(this.#location)
     this.#reads = prepareReads(this.#reader)
-    this.#watchOthers()
+    this.#watchOthers(this.#reader)
   }
 
   accept(submission: Submission): Promise<Acceptance> {
@@ -152,14 +158,14 @@ class SqliteStore implements Store {
 
   async queue(type: string): Promise<QueueView> {
     const reads = this.#open
-    const ready = reads.readyIds.all(type, QUEUE_VIEW_LIMIT) as { id: string }[]
-    const count = (rows: unknown) => (rows as { count: number }).count
-    const oldest = reads.oldestReady.get(type) as { at: number } | undefined
+    const [most, now] = [QUEUE_VIEW_LIMIT, this.#clock()]
+    const ready = reads.ready.all(type, most, type, now, most, most) as { id: string; at: number }[]
+    const count = (row: unknown) => (row as { count: number }).count
     return {
       ready: ready.map(({ id }) => id),
-      depth: ready.length < QUEUE_VIEW_LIMIT ? ready.length : count(reads.countReady.get(type, QUEUE_COUNT_LIMIT)),
+      depth: ready.length < most ? ready.length : count(reads.countReady.get(type, type, now, QUEUE_COUNT_LIMIT)),
       running: count(reads.countRunning.get(type, QUEUE_COUNT_LIMIT)),
-      oldestAt: oldest?.at ?? null,
+      oldestAt: ready.length === 0 ? null : Math.min(...ready.map(({ at }) => at)),
       durations: (reads.durations.all(type) as { ms: number }[]).map(({ ms }) => ms),
     }
   }
@@ -195,10 +201,10 @@ class SqliteStore implements Store {
 
   async close(): Promise<void> {
     this.#watcher?.close()
-    clearTimeout(this.#burst)
+    clearTimeout(this.#look)
     await this.#batcher.drained()
     const [writer, reader] = [this.#writer, this.#reader]
-    this.#writer = this.#reader = this.#reads = undefined
+    this.#writer = this.#reader = this.#reads = this.#version = undefined
     reader?.close()
     await writer?.close()
     this.#listeners.clear()
@@ -220,7 +226,7 @@ class SqliteStore implements Store {
   async #write(writes: readonly Write[]): ReturnType<WriterClient['execute']> {
     if (this.#writer === undefined) throw new Error('The SQLite store is not open.')
     const settled = await this.#writer.execute(writes, this.#clock())
-    this.#hintOfBatch(writes)
+    this.#hintOfBatch(writes, settled)
     return settled
   }
 
@@ -231,13 +237,19 @@ class SqliteStore implements Store {
     return types.some(({ type }) => this.#open.anyReady.get(type, type, now) !== undefined)
   }
 
-  #hintOfBatch(writes: readonly Write[]): void {
+  #hintOfBatch(writes: readonly Write[], settled: readonly Settled<WriteResult>[]): void {
     const ready = new Set<string>()
-    for (const write of writes) {
-      if (write.kind === 'accept' && write.submission.delay === 0) ready.add(write.submission.type)
-      if (write.kind === 'change') this.#hint({ kind: 'changed', id: write.id })
+    writes.forEach((write, index) => {
+      const result = settled[index]
+      if (result === undefined || !('value' in result)) return
+      for (const operation of touched(write, result.value)) {
+        if (write.kind !== 'accept') this.#hint({ kind: 'changed', id: operation.id })
+        if (operation.status === 'pending' && operation.runAt === null) ready.add(operation.type)
+      }
       if (write.kind === 'note' && write.note.kind === 'log') this.#hint({ kind: 'changed', id: write.lease.id })
-    }
+      // A sweep does not tell what it has ended or made ready again.
+      if (write.kind === 'sweep' && (result.value as Swept).expired > 0) this.#hint({ kind: 'unknown' })
+    })
     for (const type of ready) this.#hint({ kind: 'ready', type })
   }
 
@@ -245,18 +257,55 @@ class SqliteStore implements Store {
     for (const listener of this.#listeners) listener(hint)
   }
 
-  #watchOthers(): void {
+  #watchOthers(reader: Database): void {
     const path = resolve(this.#location.path)
     const log = `${basename(path)}-wal`
+    this.#version = prepareVersion(reader)
+    this.#seen = this.#version()
     // The folder and not the file: SQLite deletes the log when the last connection closes, and makes another.
     this.#watcher = watch(dirname(path), { persistent: false }, (_, name) => {
-      if (name !== log || this.#burst !== undefined) return
-      this.#burst = setTimeout(() => {
-        this.#burst = undefined
-        this.#hint({ kind: 'unknown' })
-      }, WATCH_DEBOUNCE_MS)
+      if (name === log && this.#lookDelay !== FIRST_LOOK_MS) this.#lookSoon(FIRST_LOOK_MS)
     })
     // A watch that breaks costs time, not correctness: the slow scans go on.
     this.#watcher.on('error', () => {})
   }
+
+  /** The log is written before its sync, and a commit can be seen only after it: so look until there is something new. */
+  #lookSoon(delay: number): void {
+    clearTimeout(this.#look)
+    this.#lookDelay = delay
+    this.#look = setTimeout(() => {
+      this.#lookDelay = 0
+      const version = this.#version?.()
+      if (version !== this.#seen) {
+        this.#seen = version
+        this.#hint({ kind: 'unknown' })
+      } else if (delay < LAST_LOOK_MS) {
+        this.#lookSoon(2 * delay)
+      }
+    }, delay)
+    this.#look.unref()
+  }
+}
+
+/** The operations that a write has changed. */
+function touched(write: Write, result: WriteResult): readonly Operation[] {
+  switch (write.kind) {
+    case 'accept':
+      return [(result as Acceptance).operation]
+    case 'change':
+      return result === undefined ? [] : [result as Operation]
+    case 'claim':
+      return (result as Claim[]).map(({ operation }) => operation)
+    case 'launch':
+      return result as Operation[]
+    default:
+      return []
+  }
+}
+
+/** Reads a number that changes with each commit of another connection. */
+function prepareVersion(reader: Database): () => unknown {
+  const statement = reader.prepare('PRAGMA data_version')
+  return () => (statement.get() as { data_version: unknown }).data_version
 }

@@ -13,20 +13,27 @@ let controller = new AbortController()
 let giveSteps: (steps: ReadonlyMap<string, string>) => void = () => {}
 const recordings = new Map<string, PromiseWithResolvers<void>>()
 
-const host: Host = {
-  progress: progress => send({ kind: 'progress', progress }),
-  log: (level, message) => send({ kind: 'log', level, message }),
-  steps: () =>
-    new Promise(resolve => {
-      giveSteps = resolve
-      send({ kind: 'steps' })
-    }),
-  recordStep: (name, value) => {
-    const recording = Promise.withResolvers<void>()
-    recordings.set(name, recording)
-    send({ kind: 'step', name, value })
-    return recording.promise
-  },
+/** What one run tells the worker; nothing of it goes out once the run is over, when the worker would take it for the next run's. */
+function hostOf(isOver: () => boolean): Host {
+  const tell = (message: FromChild) => {
+    if (!isOver()) send(message)
+  }
+  return {
+    progress: progress => tell({ kind: 'progress', progress }),
+    log: (level, message) => tell({ kind: 'log', level, message }),
+    steps: () =>
+      new Promise(resolve => {
+        giveSteps = resolve
+        tell({ kind: 'steps' })
+      }),
+    recordStep: (name, value) => {
+      const recording = Promise.withResolvers<void>()
+      if (isOver()) recording.reject(new StopError('LeaseLostError'))
+      else recordings.set(name, recording)
+      tell({ kind: 'step', name, value })
+      return recording.promise
+    },
+  }
 }
 
 function send(message: FromChild): void {
@@ -45,11 +52,13 @@ async function load(files: readonly string[]): Promise<void> {
 async function run(task: Task): Promise<void> {
   controller = new AbortController()
   recordings.clear()
+  let over = false
   const outcome = await runAttempt(handlers.get(task.type), task, {
-    host,
+    host: hostOf(() => over),
     signal: controller.signal,
     onError: error => send({ kind: 'error', stack: stackOf(error) }),
   })
+  over = true
   send({ kind: 'end', outcome })
 }
 

@@ -35,18 +35,23 @@ export interface DatabaseLocation {
   readonly synchronous: 'FULL' | 'NORMAL'
 }
 
+/** Marks a file as ours ("WAYB"), so that another program's database is never touched. */
+export const APPLICATION_ID = 0x57415942
+
 /** How long a connection waits for another process' write, in milliseconds. */
 const BUSY_MS = 5000
 
 /**
  * Opens a connection for writing, and makes the file and its folder where they are missing.
  *
- * @throws when the driver or the file cannot be opened, or the file lies on a network share, whose locks SQLite cannot trust
+ * @throws when the driver or the file cannot be opened, the file is another program's, or it lies on a network share, whose locks SQLite cannot trust
  */
 export async function openWriter(location: DatabaseLocation): Promise<Database> {
   if (location.path !== ':memory:') prepareFolder(location.path)
   const database = await connect(location)
   database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
+  // Before the journal mode, which is kept in the file.
+  checkOursAlone(database)
   database.exec('PRAGMA journal_mode = WAL')
   database.exec(`PRAGMA synchronous = ${location.synchronous}`)
   database.exec('PRAGMA wal_autocheckpoint = 4000')
@@ -72,6 +77,34 @@ async function connect(location: DatabaseLocation): Promise<Database> {
   return Reflect.construct(Driver, [location.path]) as Database
 }
 
+/**
+ * Refuses a file that neither is ours nor is empty. To be called within a transaction.
+ *
+ * @throws when the file is another program's
+ */
+export function checkOurs(database: Database): void {
+  if (pragma(database, 'application_id') === APPLICATION_ID) return
+  const { tables } = database.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() as { tables: number }
+  if (tables === 0 && pragma(database, 'user_version') === 0) return
+  throw new Error('The SQLite file belongs to another program. Name a new file, or the one that Waybill made.')
+}
+
+function checkOursAlone(database: Database): void {
+  database.exec('BEGIN')
+  try {
+    checkOurs(database)
+    database.exec('COMMIT')
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+/** The value of a pragma that is a number. */
+export function pragma(database: Database, name: string): number {
+  return Number(Object.values(database.prepare(`PRAGMA ${name}`).get() as Record<string, unknown>)[0])
+}
+
 /** File system types, as statfs(2) numbers them, on which SQLite's locks are not to be trusted. */
 const NETWORK_FILE_SYSTEMS = new Map([
   [0x6969, 'NFS'],
@@ -80,10 +113,15 @@ const NETWORK_FILE_SYSTEMS = new Map([
   [0xfe534d42, 'SMB2'],
 ])
 
+/** The name of a network file system, by its type as statfs(2) numbers it; undefined of any other. */
+export function networkFileSystem(type: number): string | undefined {
+  return NETWORK_FILE_SYSTEMS.get(type)
+}
+
 function prepareFolder(path: string): void {
   const folder = dirname(resolve(path))
   mkdirSync(folder, { recursive: true })
-  const network = NETWORK_FILE_SYSTEMS.get(statfsSync(folder).type)
+  const network = networkFileSystem(statfsSync(folder).type)
   if (network === undefined) return
   throw new Error(
     `The SQLite file "${path}" lies on a network share (${network}), where its locks do not hold. ` +

@@ -12,15 +12,21 @@ const READS = {
   list: 'SELECT * FROM operations WHERE type = ? AND owner = ? AND id < ? ORDER BY id DESC LIMIT ?',
   listByStatus:
     'SELECT * FROM operations WHERE type = ? AND owner = ? AND id < ? AND status = ? ORDER BY id DESC LIMIT ?',
-  readyIds:
-    'SELECT id FROM operations WHERE type = ? AND status = 0 AND run_at IS NULL ORDER BY priority DESC, id LIMIT ?',
-  countReady:
-    'SELECT count(*) AS count FROM (SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at IS NULL LIMIT ?)',
+  // What is due has no place in the queue before a claim gives it one, so the two are read apart and merged.
+  ready: `
+    SELECT id, created_at AS at FROM (
+      SELECT * FROM (SELECT id, priority, created_at FROM operations
+        WHERE type = ? AND status = 0 AND run_at IS NULL ORDER BY priority DESC, id LIMIT ?)
+      UNION ALL
+      SELECT * FROM (SELECT id, priority, created_at FROM operations
+        WHERE type = ? AND status = 0 AND run_at <= ? ORDER BY run_at LIMIT ?))
+    ORDER BY priority DESC, id LIMIT ?`,
+  countReady: `
+    SELECT count(*) AS count FROM (
+      SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at IS NULL
+      UNION ALL SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at <= ? LIMIT ?)`,
   countRunning: 'SELECT count(*) AS count FROM (SELECT 1 FROM operations WHERE status = 1 AND type = ? LIMIT ?)',
-  oldestReady: `
-    SELECT created_at AS at FROM operations WHERE type = ? AND status = 0 AND run_at IS NULL
-    ORDER BY priority DESC, id LIMIT 1`,
-  durations: 'SELECT ms FROM durations WHERE type = ? ORDER BY at DESC',
+  durations: 'SELECT ms FROM durations WHERE type = ? ORDER BY slot DESC',
   anyReady: `
     SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at IS NULL
     UNION ALL SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at <= ? LIMIT 1`,

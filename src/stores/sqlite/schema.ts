@@ -2,10 +2,7 @@
  * The tables, and how a file comes to have them. Migrations only go forward; each runs in one
  * transaction under SQLite's write lock, so that of several processes one migrates.
  */
-import type { Database } from './database.ts'
-
-/** Marks a file as ours ("WAYB"), so that another program's database is never touched. */
-const APPLICATION_ID = 0x57415942
+import { APPLICATION_ID, checkOurs, type Database, pragma } from './database.ts'
 
 interface Migration {
   /** The oldest version of this program that can still work with the file afterwards. */
@@ -79,7 +76,7 @@ CREATE TABLE logs (
   id TEXT, sequence INTEGER, at INTEGER NOT NULL, attempt INTEGER NOT NULL, level TEXT NOT NULL, message TEXT NOT NULL,
   PRIMARY KEY (id, sequence)
 ) WITHOUT ROWID;
--- How long completed attempts ran: a ring of 100 for each type, so that estimates never scan operations.
+-- How long completed attempts ran: the last 100 of each type by their number, so that estimates never scan operations.
 CREATE TABLE durations (type TEXT, slot INTEGER, ms INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (type, slot)) WITHOUT ROWID;
 `,
   },
@@ -98,7 +95,7 @@ export function migrate(database: Database): void {
   database.exec('BEGIN IMMEDIATE')
   try {
     const version = pragma(database, 'user_version')
-    checkOurs(database, version)
+    checkOurs(database)
     for (let at = version; at < MIGRATIONS.length; at++) apply(database, at + 1)
     if (version > SCHEMA_VERSION) checkReadable(database, version)
     database.exec('COMMIT')
@@ -117,13 +114,6 @@ function apply(database: Database, version: number): void {
   database.exec(`PRAGMA application_id = ${APPLICATION_ID}`)
 }
 
-function checkOurs(database: Database, version: number): void {
-  if (pragma(database, 'application_id') === APPLICATION_ID) return
-  const { tables } = database.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() as { tables: number }
-  if (version === 0 && tables === 0) return
-  throw new Error('The SQLite file belongs to another program. Name a new file, or the one that Waybill made.')
-}
-
 function checkReadable(database: Database, version: number): void {
   const row = database.prepare("SELECT value FROM meta WHERE key = 'readable_by'").get() as { value: number }
   if (row.value <= SCHEMA_VERSION) return
@@ -131,8 +121,4 @@ function checkReadable(database: Database, version: number): void {
     `The SQLite file has schema version ${version}, and this Waybill knows version ${SCHEMA_VERSION}. ` +
       'Run the newer Waybill that migrated the file.',
   )
-}
-
-function pragma(database: Database, name: string): number {
-  return Number(Object.values(database.prepare(`PRAGMA ${name}`).get() as Record<string, unknown>)[0])
 }

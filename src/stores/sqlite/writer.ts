@@ -52,7 +52,8 @@ export interface WriteResults {
 export type WriteResult = WriteResults[keyof WriteResults]
 
 const DAY = 86_400_000
-const DURATION_SLOTS = 100
+/** How many durations of a type are kept. */
+const DURATIONS_KEPT = 100
 /** Delayed operations that become ready in one claim, at most: more would hold the write lock for long. */
 const PROMOTE_LIMIT = 1000
 
@@ -74,6 +75,13 @@ export class Writer {
    */
   execute(writes: readonly Write[], now: number): Settled<WriteResult>[] {
     try {
+      // IMMEDIATE, because a transaction that reads first and then writes cannot wait for a lock: it fails at once.
+      this.#sql.begin.run()
+    } catch (error) {
+      // Another process holds the lock for longer than we wait: to wait as long again for each write helps none of them.
+      return writes.map(() => ({ error }))
+    }
+    try {
       return this.#transaction(writes, now).map(value => ({ value }))
     } catch (error) {
       if (writes.length === 1) return [{ error }]
@@ -82,8 +90,6 @@ export class Writer {
   }
 
   #transaction(writes: readonly Write[], now: number): WriteResult[] {
-    // IMMEDIATE, because a transaction that reads first and then writes cannot wait for a lock: it fails at once.
-    this.#sql.begin.run()
     try {
       const results = new Array<WriteResult>(writes.length)
       writes.forEach((write, index) => {
@@ -152,7 +158,8 @@ export class Writer {
     if (change.kind === 'finish' && change.outcome.kind === 'completed') {
       this.#sql.putPayload.run(id, 1, change.outcome.output)
       const ms = now - (after.attemptStartedAt ?? now)
-      this.#sql.putDuration.run(after.type, Math.floor(Math.random() * DURATION_SLOTS), ms, now)
+      this.#sql.putDuration.run(after.type, ms, now, after.type)
+      this.#sql.dropDurations.run(after.type, after.type, DURATIONS_KEPT)
     }
     return after
   }
@@ -272,7 +279,11 @@ function prepare(database: Database) {
     byKey: sql('SELECT * FROM operations WHERE type = ? AND owner = ? AND idempotency_key = ?'),
     payload: sql('SELECT body FROM payloads WHERE id = ? AND kind = ?'),
     putPayload: sql('INSERT OR REPLACE INTO payloads (id, kind, body) VALUES (?, ?, ?)'),
-    putDuration: sql('INSERT OR REPLACE INTO durations (type, slot, ms, at) VALUES (?, ?, ?, ?)'),
+    putDuration: sql(`
+      INSERT INTO durations (type, slot, ms, at)
+      SELECT ?, 1 + coalesce(max(slot), 0), ?, ? FROM durations WHERE type = ?`),
+    dropDurations: sql(`
+      DELETE FROM durations WHERE type = ? AND slot <= (SELECT max(slot) FROM durations WHERE type = ?) - ?`),
     putStep: sql('INSERT INTO steps (id, name, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING'),
     putLog: sql(`
       INSERT INTO logs (id, sequence, at, attempt, level, message)

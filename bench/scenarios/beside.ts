@@ -1,0 +1,40 @@
+/** Waybill beside a bare Fastify route that answers with the same bytes, one after the other in each round. */
+import type { Bench, LoadInit, Server } from '../bench.ts'
+import { templateOf } from '../bench.ts'
+import type { Ratio, Sample } from '../scenario.ts'
+
+/** What is asked of Waybill; the bare route is asked with the same method and body. */
+export type Asked = Pick<LoadInit, 'method' | 'paths' | 'body' | 'expect'>
+
+/** The measures of one side. */
+export const WAYBILL = 'waybill: requests/s'
+export const BARE = 'bare: requests/s'
+
+/** Both sides of one round. */
+export async function prepareBeside(bench: Bench, server: Server, asked: Asked): Promise<() => Promise<Sample>> {
+  const { method, body, paths } = asked
+  const template = await templateOf(server, method, paths[0] ?? '/', body)
+  const bare = await bench.serveBare(method, template)
+  const barePaths = method === 'POST' ? ['/bare'] : paths.map(path => `/bare/${path.split('/').at(-1)}`)
+  const measure = async (side: 'bare' | 'waybill', of: Server, on: readonly string[]): Promise<Sample> => {
+    const measured = await bench.load(of, { ...asked, paths: on, seconds: bench.seconds })
+    return {
+      [`${side}: requests/s`]: measured.perSecond,
+      [`${side}: p50 ms`]: measured.p50,
+      [`${side}: p99 ms`]: measured.p99,
+      [`${side}: CPU µs/request`]: measured.cpu,
+    }
+  }
+  return async () => ({
+    ...(await measure('bare', bare, barePaths)),
+    ...(await measure('waybill', server, paths)),
+  })
+}
+
+/** Waybill's rate as a part of the bare route's. */
+export function besideRatios(atLeast?: number): readonly Ratio[] {
+  return [
+    { name: 'rate / bare', of: WAYBILL, to: BARE, ...(atLeast !== undefined && { atLeast }) },
+    { name: 'CPU / bare', of: 'waybill: CPU µs/request', to: 'bare: CPU µs/request' },
+  ]
+}

@@ -1,0 +1,11 @@
+/** Every scenario, in the order in which they run. Peers will stand beside them in packages of their own. */
+import type { Scenario } from '../scenario.ts'
+import { cpuBound } from './cpu-bound.ts'
+import { drain } from './drain.ts'
+import { limits } from './limits.ts'
+import { post } from './post.ts'
+import { completed, result } from './result.ts'
+import { roundTrip } from './round-trip.ts'
+import { status } from './status.ts'
+
+export const scenarios: readonly Scenario[] = [limits, post, status, completed, result, drain, roundTrip, cpuBound]

@@ -1,0 +1,43 @@
+import Fastify from 'fastify'
+import { waybill } from 'waybill/fastify'
+import { processLauncher } from 'waybill/process'
+import { orders } from './orders.ts'
+import { page } from './page.ts'
+import { CONCURRENCY, fail, HOST, PORT, RUN, STORE } from './settings.ts'
+import { openStore } from './store.ts'
+
+const handlers = new URL('./processor.ts', import.meta.url)
+const entry = new URL('./job.ts', import.meta.url)
+
+/** Who does the work is all that differs. */
+const work = {
+  children: { worker: { handlers, concurrency: CONCURRENCY } },
+  inline: { worker: { handlers, concurrency: CONCURRENCY, run: 'inline' } },
+  process: { dispatcher: { launcher: processLauncher({ entry, variable: 'ORDER_ID', limit: CONCURRENCY }) } },
+} as const
+
+const app = Fastify({ logger: { level: 'warn', stream: process.stderr } })
+await app.register(page)
+await app.register(waybill, { operations: [orders], store: openStore(), ...work[RUN] })
+
+let stoppedAt = Number.POSITIVE_INFINITY
+process.on('SIGINT', stop).on('SIGTERM', stop)
+const url = await app.listen({ host: HOST, port: PORT }).catch(explain)
+console.log(`Order at ${url} (work: ${RUN}, store: ${STORE}). Ctrl-C stops.`)
+
+/** The first signal hands back what is not done; a second one ends the process at once, and nothing is lost by it either. */
+function stop(): void {
+  const since = performance.now() - stoppedAt
+  // Under npm one Ctrl-C arrives twice: from the terminal, and passed on by npm.
+  if (since > 300) process.exit(1)
+  if (since >= 0) return
+  stoppedAt = performance.now()
+  app.close().then(() => process.exit(0), explain)
+}
+
+function explain(error: NodeJS.ErrnoException): never {
+  const cure = /^(EADDR|EACCES|ENOTFOUND|EAI)/.test(error.code ?? '')
+    ? `Set HOST and PORT to an address that is free, not ${HOST} and ${PORT}`
+    : `Check WAYBILL_STORE, which is ${STORE}`
+  return fail(`The API cannot run: ${error.message}. ${cure}.`)
+}

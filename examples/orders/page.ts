@@ -1,0 +1,42 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { stripTypeScriptTypes } from 'node:module'
+import { extname } from 'node:path'
+import type { FastifyPluginAsync } from 'fastify'
+
+const client = new URL(import.meta.resolve('waybill/client'))
+/** `.js`, or `.ts` where Waybill's own tests run its source. */
+const kind = extname(client.pathname)
+const modules = readdirSync(new URL('./client/', client)).filter(name => name.endsWith(kind) && !name.endsWith('.d.ts'))
+
+/** The page, and Waybill's client for it: a fixed list of files, so that nothing of a request is ever taken for a path. */
+const files = {
+  '/': new URL('./page/index.html', import.meta.url),
+  '/page.css': new URL('./page/page.css', import.meta.url),
+  '/page.js': new URL('./page/page.js', import.meta.url),
+  '/waybill/client.js': client,
+  [`/waybill/protocol${kind}`]: new URL(`./protocol${kind}`, client),
+  ...Object.fromEntries(modules.map(name => [`/waybill/client/${name}`, new URL(`./client/${name}`, client)])),
+}
+
+const HEADERS = {
+  'Content-Security-Policy':
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; " +
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+  'Cache-Control': 'no-cache',
+  'Referrer-Policy': 'no-referrer',
+  'X-Content-Type-Options': 'nosniff',
+}
+
+/** Serves the page at `/`. */
+export const page: FastifyPluginAsync = async app => {
+  for (const [path, file] of Object.entries(files)) {
+    const text = readFileSync(file, 'utf8')
+    const body = file.pathname.endsWith('.ts') ? stripTypeScriptTypes(text) : text
+    app.get(path, (_request, reply) => reply.headers(HEADERS).type(mediaType(file)).send(body))
+  }
+}
+
+function mediaType({ pathname }: URL): string {
+  const subtype = /\.(html|css)$/.exec(pathname)?.[1] ?? 'javascript'
+  return `text/${subtype}; charset=utf-8`
+}

@@ -1,0 +1,34 @@
+/** What the environment sets. A value that cannot be right ends the program with one line that says how to cure it. */
+const env = (name: string, byDefault: string) => process.env[name] || byDefault
+
+export const HOST = env('HOST', '127.0.0.1')
+export const PORT = whole('PORT', '3000', 0, 65_535)
+/** Where orders are kept. */
+export const STORE = env('WAYBILL_STORE', 'sqlite:./data/orders.db')
+/** Who does the work: child processes, the API's own event loop, or one process for each order, started by a launcher. */
+export const RUN = oneOf('WAYBILL_RUN', ['children', 'inline', 'process'] as const)
+/** How many orders are worked on at once. The simulated work only waits, so many fit on one core. */
+export const CONCURRENCY = whole('WAYBILL_CONCURRENCY', '16', 1, 1000)
+/** How long the work on an order takes, in milliseconds; undefined: a random time of up to 30 s. */
+export const PROCESSING_MS = process.env.ORDER_PROCESSING_MS
+  ? whole('ORDER_PROCESSING_MS', '', 0, 86_400_000)
+  : undefined
+
+/** Ends the program with a message for people. */
+export function fail(message: string): never {
+  console.error(message)
+  process.exit(1)
+}
+
+function whole(name: string, byDefault: string, min: number, max: number): number {
+  const text = env(name, byDefault)
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
+  if (value >= min && value <= max) return value
+  return fail(`${name}=${text} cannot be used: set ${name} to a whole number from ${min} to ${max}.`)
+}
+
+function oneOf<Value extends string>(name: string, values: readonly [Value, ...Value[]]): Value {
+  const text = env(name, values[0])
+  const value = values.find(it => it === text)
+  return value ?? fail(`${name}=${text} cannot be used: set ${name} to one of ${values.join(', ')}.`)
+}

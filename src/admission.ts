@@ -1,0 +1,100 @@
+/**
+ * Admission: whether a request may become an operation now, decided before anything is written.
+ * A limit that is not set costs nothing. Limits are held as nearly as one process can see: what
+ * others accept in the same moment is not counted yet.
+ */
+import type { Estimator } from './estimate.ts'
+import type { AnyOperationType } from './operation-type.ts'
+import { problemError } from './problem.ts'
+import type { Store } from './store.ts'
+
+interface Bucket {
+  tokens: number
+  /** By the monotonic clock. */
+  filledAt: number
+}
+
+/** Of more principals than this, those who asked longest ago are forgotten: their buckets are full again. */
+const MAX_BUCKETS = 10_000
+
+export class Admission {
+  readonly #store: Store
+  readonly #estimator: Estimator
+  readonly #buckets = new Map<string, Bucket>()
+  /** Accepted by this process and not yet in what the store was seen to hold. */
+  readonly #underWay = new Map<string, number>()
+
+  constructor(store: Store, estimator: Estimator) {
+    this.#store = store
+    this.#estimator = estimator
+  }
+
+  /**
+   * Lets one submission through.
+   *
+   * @returns what is to be called when the submission has been written, or has failed
+   * @throws {ProblemError} `too-many-requests` (429) or `unavailable` (503), with the time after which it is worth asking again
+   */
+  async admit(type: AnyOperationType, owner: string): Promise<() => void> {
+    const { rateLimit, inFlightLimit, backlogLimit } = type.policy
+    if (rateLimit !== undefined) this.#takeToken(`${type.name}/${owner}`, rateLimit)
+    const leaveInFlight = inFlightLimit === undefined ? undefined : this.#enter(`${type.name}/${owner}`)
+    const leaveBacklog = backlogLimit === undefined ? undefined : this.#enter(type.name)
+    const release = () => {
+      leaveInFlight?.()
+      leaveBacklog?.()
+    }
+    try {
+      if (inFlightLimit !== undefined) await this.#checkInFlight(type, owner, inFlightLimit)
+      if (backlogLimit !== undefined) await this.#checkBacklog(type, backlogLimit)
+    } catch (error) {
+      release()
+      throw error
+    }
+    return release
+  }
+
+  #takeToken(key: string, { requests, perMs }: { requests: number; perMs: number }): void {
+    const now = performance.now()
+    const bucket = this.#buckets.get(key) ?? { tokens: requests, filledAt: now }
+    bucket.tokens = Math.min(requests, bucket.tokens + ((now - bucket.filledAt) / perMs) * requests)
+    bucket.filledAt = now
+    // Put back at the end, so that the first one in the map is the one that asked longest ago.
+    this.#buckets.delete(key)
+    this.#buckets.set(key, bucket)
+    const oldest = this.#buckets.keys().next().value
+    if (this.#buckets.size > MAX_BUCKETS && oldest !== undefined) this.#buckets.delete(oldest)
+    if (bucket.tokens < 1) {
+      const retryAfterMs = ((1 - bucket.tokens) / requests) * perMs
+      throw problemError('too-many-requests', `At most ${requests} are taken in ${perMs / 1000} s.`, { retryAfterMs })
+    }
+    bucket.tokens--
+  }
+
+  async #checkInFlight(type: AnyOperationType, owner: string, limit: number): Promise<void> {
+    const others = (this.#underWay.get(`${type.name}/${owner}`) ?? 1) - 1
+    const unfinished = await this.#store.unfinished(type.name, owner, limit)
+    if (unfinished + others < limit) return
+    const retryAfterMs = await this.#estimator.nextEndMs(type.name)
+    throw problemError('too-many-requests', `${limit} operations of yours are not finished, which is the limit.`, {
+      retryAfterMs,
+    })
+  }
+
+  async #checkBacklog(type: AnyOperationType, limit: number): Promise<void> {
+    const others = (this.#underWay.get(type.name) ?? 1) - 1
+    const { depth } = await this.#estimator.view(type.name)
+    if (depth + others < limit) return
+    const retryAfterMs = await this.#estimator.nextEndMs(type.name)
+    throw problemError('unavailable', `${limit} operations wait already, which is the limit.`, { retryAfterMs })
+  }
+
+  #enter(key: string): () => void {
+    this.#underWay.set(key, (this.#underWay.get(key) ?? 0) + 1)
+    return () => {
+      const left = (this.#underWay.get(key) ?? 1) - 1
+      if (left === 0) this.#underWay.delete(key)
+      else this.#underWay.set(key, left)
+    }
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * Waiting for operations to change: any number of waiters in a process share one subscription to
+ * the store, hold no connection of it, and are woken by its hints; a slow re-read stands under them.
+ */
+import type { Operation } from './operation.ts'
+import type { Hint, Store } from './store.ts'
+
+/** Options of {@link Changes}. */
+export interface ChangesOptions {
+  readonly store: Store
+  /** The most waiters at once. */
+  readonly limit: number
+}
+
+interface Waiter {
+  readonly wake: () => void
+}
+
+/** When a hint does not say what has changed, what is waited for is read again: at most so often. */
+const REREAD_EVERY_MS = 50
+/** Hints may be lost: so often everything that is waited for is read all the same. */
+const BACKSTOP_MS = 5000
+/** How many are read before others get their turn of the event loop. */
+const REREAD_CHUNK = 200
+
+/** Subscriptions to single operations. */
+export class Changes {
+  readonly #options: ChangesOptions
+  readonly #waiters = new Map<string, Set<Waiter>>()
+  #closed = false
+  #count = 0
+  #unwatch: (() => void) | undefined
+  #backstop: NodeJS.Timeout | undefined
+  #reread: NodeJS.Timeout | undefined
+
+  constructor(options: ChangesOptions) {
+    this.#options = options
+  }
+
+  /** How many wait now. */
+  get waiting(): number {
+    return this.#count
+  }
+
+  /** Whether another one may wait. */
+  get full(): boolean {
+    return this.#count >= this.#options.limit
+  }
+
+  /**
+   * Waits until the operation is as wanted, the time is up or the signal is aborted, whichever is first.
+   * It subscribes before it reads, so no change falls in between.
+   *
+   * @param wanted told of the operation as it is now, and after each change
+   * @returns the operation as it was read last; undefined where there is none
+   */
+  async until(
+    id: string,
+    wanted: (operation: Operation) => boolean | Promise<boolean>,
+    { ms, signal }: { ms: number; signal: AbortSignal },
+  ): Promise<Operation | undefined> {
+    const subscription = this.#subscribe(id)
+    const end = endOf(ms, signal)
+    try {
+      for (;;) {
+        const changed = subscription.next()
+        const operation = await this.#options.store.read(id)
+        if (operation === undefined || (await wanted(operation))) return operation
+        if (end.reached() || this.#closed) return operation
+        await Promise.race([changed, end.promise])
+      }
+    } finally {
+      end.forget()
+      subscription.leave()
+    }
+  }
+
+  /** Ends every wait, so that a server that closes is not held up. */
+  close(): void {
+    this.#closed = true
+    for (const id of this.#waiters.keys()) this.#wake(id)
+  }
+
+  #subscribe(id: string): Subscription {
+    let wake = () => {}
+    const waiter: Waiter = { wake: () => wake() }
+    const waiters = this.#waiters.get(id) ?? new Set()
+    waiters.add(waiter)
+    this.#waiters.set(id, waiters)
+    this.#count++
+    this.#startWatching()
+    return {
+      next: () =>
+        new Promise<void>(resolve => {
+          wake = resolve
+        }),
+      leave: () => {
+        waiters.delete(waiter)
+        if (waiters.size === 0) this.#waiters.delete(id)
+        this.#count--
+        if (this.#count === 0) this.#stopWatching()
+      },
+    }
+  }
+
+  #startWatching(): void {
+    if (this.#unwatch !== undefined) return
+    this.#unwatch = this.#options.store.watch(hint => this.#hinted(hint))
+    this.#backstop = setInterval(() => this.#hinted({ kind: 'unknown' }), BACKSTOP_MS).unref()
+  }
+
+  #stopWatching(): void {
+    this.#unwatch?.()
+    this.#unwatch = undefined
+    clearInterval(this.#backstop)
+    clearTimeout(this.#reread)
+    this.#reread = undefined
+  }
+
+  #hinted(hint: Hint): void {
+    if (hint.kind === 'changed') this.#wake(hint.id)
+    if (hint.kind !== 'unknown' || this.#reread !== undefined) return
+    this.#reread = setTimeout(() => this.#wakeInChunks([...this.#waiters.keys()]), REREAD_EVERY_MS).unref()
+  }
+
+  #wake(id: string): void {
+    for (const { wake } of this.#waiters.get(id) ?? []) wake()
+  }
+
+  #wakeInChunks(ids: readonly string[]): void {
+    this.#reread = undefined
+    for (const id of ids.slice(0, REREAD_CHUNK)) this.#wake(id)
+    if (ids.length > REREAD_CHUNK) setImmediate(() => this.#wakeInChunks(ids.slice(REREAD_CHUNK)))
+  }
+}
+
+interface Subscription {
+  /** Resolves at the next change after the call. */
+  next(): Promise<void>
+  leave(): void
+}
+
+interface End {
+  readonly promise: Promise<void>
+  reached(): boolean
+  forget(): void
+}
+
+function endOf(ms: number, signal: AbortSignal): End {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  let reached = signal.aborted
+  const reach = () => {
+    reached = true
+    resolve()
+  }
+  const timer = setTimeout(reach, ms)
+  signal.addEventListener('abort', reach, { once: true })
+  return {
+    promise,
+    reached: () => reached,
+    forget: () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', reach)
+    },
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * The status monitor of the Azure REST guidelines: always 200, the outcome in the body. For
+ * pollers of the Azure SDKs, and for browsers that must not be redirected.
+ */
+import type { Dialect, OperationView } from '../dialect.ts'
+import { type HttpResponse, json } from '../message.ts'
+import type { Status } from '../protocol.ts'
+import { formatRetryAfter, HEADERS, isFinal } from '../protocol.ts'
+
+const STATUS_NAMES: Record<Status, string> = {
+  pending: 'NotStarted',
+  running: 'Running',
+  completed: 'Succeeded',
+  failed: 'Failed',
+  canceled: 'Canceled',
+}
+
+export const azure: Dialect = {
+  status: monitor,
+  canceled: monitor,
+}
+
+async function monitor(view: OperationView): Promise<HttpResponse> {
+  const { document, operation } = view
+  const { id, progress, error } = document
+  const completed = operation.status === 'completed'
+  const body = {
+    id,
+    status: STATUS_NAMES[operation.status],
+    createdDateTime: document.createdAt,
+    lastActionDateTime: document.updatedAt,
+    percentComplete: completed ? 100 : Math.round((progress?.fraction ?? 0) * 100),
+    ...(completed && { resourceLocation: document.links.result, result: JSON.parse(await view.output()) }),
+    ...(error && { error: { code: error.code ?? String(error.status), message: error.detail ?? error.title } }),
+  }
+  const retryAfter = { [HEADERS.retryAfter]: formatRetryAfter(document.retryAfter * 1000) }
+  return json(200, body, isFinal(operation.status) ? {} : retryAfter)
+}

@@ -1,0 +1,84 @@
+/**
+ * The event stream of one operation (WHATWG server-sent events): one `status` event for each
+ * version, and `log` events where the type shares its log. The id of an event is where to resume:
+ * the version, and the number of the last log line that was sent.
+ */
+import { type HttpRequest, type HttpResponse, header } from '../message.ts'
+import type { Operation } from '../operation.ts'
+import type { Operations } from '../operations.ts'
+import { HEADERS, isFinal, type StatusDocument } from '../protocol.ts'
+
+/** What a client has seen. */
+interface Position {
+  readonly version: number
+  readonly line: number
+}
+
+/** What a stream is made of. */
+export interface EventSource {
+  readonly operations: Operations
+  readonly operation: Operation
+  readonly shareLogs: boolean
+  readonly document: (operation: Operation) => Promise<StatusDocument>
+}
+
+/** A comment is sent at least so often, so that proxies see the stream live. */
+const HEARTBEAT_MS = 15_000
+/** A client that no place is left for is asked to come back after so many milliseconds. */
+const COME_BACK_MS = 5000
+
+/** Answers with the stream; with 204, which tells a browser not to connect again, when the client has seen everything. */
+export function eventStream(source: EventSource, request: HttpRequest): HttpResponse {
+  const seen = readPosition(header(request, HEADERS.lastEventId))
+  const headers = { 'Cache-Control': 'no-store', Vary: 'Accept' }
+  if (isFinal(source.operation.status) && seen.version >= source.operation.version) {
+    return { status: 204, headers, body: null }
+  }
+  return {
+    status: 200,
+    // Nginx would hold events back until its buffer is full.
+    headers: { ...headers, 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' },
+    body: events(source, seen, request.signal),
+  }
+}
+
+async function* events(source: EventSource, seen: Position, signal: AbortSignal): AsyncGenerator<string> {
+  let { operation } = source
+  let position = seen
+  for (;;) {
+    for (const line of await newLines(source, position.line)) {
+      position = { ...position, line: line.sequence }
+      yield write('log', position, { ...line, at: new Date(line.at).toISOString() })
+    }
+    if (operation.version > position.version) {
+      position = { ...position, version: operation.version }
+      yield write('status', position, await source.document(operation))
+    }
+    if (isFinal(operation.status) || signal.aborted) return
+    const next = await nextChange(source, operation, position, signal)
+    if (!next.waited) return yield `retry: ${COME_BACK_MS}\n\n`
+    if (next.operation.version === operation.version) yield ': waiting\n\n'
+    operation = next.operation
+  }
+}
+
+function nextChange({ operations, shareLogs }: EventSource, operation: Operation, seen: Position, signal: AbortSignal) {
+  const news = async (now: Operation) =>
+    now.version > seen.version || (shareLogs && (await operations.logsOf(now.id, seen.line)).length > 0)
+  return operations.wait(operation, news, { ms: HEARTBEAT_MS, signal })
+}
+
+async function newLines({ operations, operation, shareLogs }: EventSource, after: number) {
+  return shareLogs ? await operations.logsOf(operation.id, after) : []
+}
+
+function write(event: string, { version, line }: Position, data: unknown): string {
+  const id = line === 0 ? `${version}` : `${version}.${line}`
+  return `event: ${event}\nid: ${id}\ndata: ${JSON.stringify(data)}\n\n`
+}
+
+/** A position that cannot be read is none: everything is sent. */
+function readPosition(lastEventId: string | undefined): Position {
+  const match = /^(\d{1,15})(?:\.(\d{1,15}))?$/.exec(lastEventId ?? '')
+  return { version: Number(match?.[1] ?? 0), line: Number(match?.[2] ?? 0) }
+}

@@ -1,0 +1,198 @@
+/** The HTTP resource of one operation type: submit, status, result, cancel and list. */
+import type { Dialect, OperationView } from '../dialect.ts'
+import { accepted } from '../dialects/accepted.ts'
+import { parseJson } from '../json.ts'
+import { type HttpRequest, type HttpResponse, header, json, jsonText, problemResponse } from '../message.ts'
+import type { Operation } from '../operation.ts'
+import type { AnyOperationType } from '../operation-type.ts'
+import type { Operations } from '../operations.ts'
+import { problem } from '../problem.ts'
+import {
+  formatRetryAfter,
+  HEADERS,
+  isFinal,
+  type Links,
+  type Preferences,
+  parsePrefer,
+  type StatusDocument,
+} from '../protocol.ts'
+import { idempotencyKey, matches, unlessKnown, wantsEvents } from './conditions.ts'
+import { eventStream } from './events.ts'
+
+/** What every resource of an API shares. */
+export interface ResourceOptions {
+  readonly operations: Operations
+  /** What stands before every URL that is told to a client. */
+  readonly base: string
+  readonly dialect: Dialect
+  /** The longest time a request is held, in milliseconds. */
+  readonly longestWaitMs: number
+}
+
+export class Resource {
+  readonly type: AnyOperationType
+  readonly #options: ResourceOptions
+  readonly #operations: Operations
+
+  constructor(type: AnyOperationType, options: ResourceOptions) {
+    this.type = type
+    this.#options = options
+    this.#operations = options.operations
+  }
+
+  /** POST /orders */
+  async submit(request: HttpRequest): Promise<HttpResponse> {
+    const text = request.body ?? ''
+    const { operation, replayed } = await this.#operations.submit(this.type, {
+      input: parseJson(text),
+      text,
+      owner: request.owner,
+      idempotencyKey: idempotencyKey(request),
+      traceparent: header(request, 'traceparent'),
+    })
+    const preferences = preferencesOf(request)
+    const { now, applied } = await this.#hold(operation, request, preferences, ({ status }) => isFinal(status))
+    const view = await this.view(now)
+    const replay = replayed ? { [HEADERS.idempotencyReplayed]: 'true' } : {}
+    const answer = applied && isFinal(now.status) ? await located(view) : acceptedAnswer(view.document)
+    return withHeaders(answer, { ...replay, ...preferenceHeaders(preferences, applied) })
+  }
+
+  /** GET /orders/status/{id} */
+  async status(request: HttpRequest): Promise<HttpResponse> {
+    const operation = await this.#find(request)
+    if (wantsEvents(request)) return this.#events(operation, request)
+    const preferences = preferencesOf(request)
+    const known = header(request, HEADERS.ifNoneMatch)
+    const wanted = (now: Operation) => isFinal(now.status) || (known !== undefined && !matches(known, etagOf(now)))
+    const { now, applied } = await this.#hold(operation, request, preferences, wanted)
+    const dialect = preferences.respondAsync ? accepted : this.#options.dialect
+    const answer = await dialect.status(await this.view(now))
+    const more = { ...preferenceHeaders(preferences, applied), Vary: 'Prefer, Accept' }
+    if (isFinal(now.status)) return withHeaders(answer, more)
+    const headers = { [HEADERS.etag]: etagOf(now), 'Cache-Control': 'no-cache', ...more }
+    return unlessKnown(request, withHeaders(answer, headers))
+  }
+
+  /** GET /orders/{id} */
+  async result(request: HttpRequest): Promise<HttpResponse> {
+    return unlessKnown(request, await this.#result(await this.#find(request)))
+  }
+
+  /** DELETE /orders/status/{id} */
+  async cancel(request: HttpRequest): Promise<HttpResponse> {
+    const operation = await this.#operations.cancel(request.params.id ?? '', request.owner, this.type)
+    return await this.#options.dialect.canceled(await this.view(operation))
+  }
+
+  /** Everything a dialect answers from. */
+  async view(operation: Operation): Promise<OperationView> {
+    return {
+      operation,
+      type: this.type,
+      document: await this.document(operation),
+      result: () => this.#result(operation),
+      output: () => this.#operations.output(operation),
+    }
+  }
+
+  document(operation: Operation): Promise<StatusDocument> {
+    return this.#operations.document(operation, this.#links(operation.id))
+  }
+
+  #find(request: HttpRequest): Promise<Operation> {
+    return this.#operations.find(request.params.id ?? '', request.owner, this.type)
+  }
+
+  /** Holds the request for as long as the client prefers and the server allows, until the operation is as wanted. */
+  async #hold(
+    operation: Operation,
+    request: HttpRequest,
+    { wait }: Preferences,
+    wanted: (operation: Operation) => boolean,
+  ): Promise<{ now: Operation; applied: boolean }> {
+    if (wait === undefined) return { now: operation, applied: false }
+    const ms = Math.min(wait * 1000, this.#options.longestWaitMs)
+    const { operation: now, waited } = await this.#operations.wait(operation, wanted, { ms, signal: request.signal })
+    return { now, applied: waited }
+  }
+
+  #events(operation: Operation, request: HttpRequest): HttpResponse {
+    const { shareLogs } = this.type.policy
+    const document = (now: Operation) => this.document(now)
+    return eventStream({ operations: this.#operations, operation, shareLogs, document }, request)
+  }
+
+  async #result(operation: Operation): Promise<HttpResponse> {
+    const { id, status, error } = operation
+    if (!isFinal(status)) return this.#unfinished(await this.document(operation))
+    const headers = finalHeaders(operation)
+    if (status === 'completed') {
+      const output = await this.#operations.output(operation)
+      // The output is JSON text already: to parse and write it again would only cost time.
+      const opening = JSON.stringify({ id, status }).slice(0, -1)
+      return jsonText(200, `${opening},${JSON.stringify(this.type.resultKey)}:${output}}`, headers)
+    }
+    return json(status === 'canceled' ? 410 : (error?.status ?? 500), { id, status, error }, headers)
+  }
+
+  #unfinished(document: StatusDocument): HttpResponse {
+    const unfinished = problem('not-finished', undefined, { links: { status: document.links.status } })
+    return problemResponse(unfinished, {
+      [HEADERS.retryAfter]: formatRetryAfter(document.retryAfter * 1000),
+      [HEADERS.link]: `<${document.links.status}>; rel="monitor"`,
+    })
+  }
+
+  #links(id: string): Links {
+    const { base } = this.#options
+    const resource = `${base}/${this.type.name}`
+    const status = `${resource}/status/${id}`
+    return { status, result: `${resource}/${id}`, operation: `${base}/operations/${id}`, events: status }
+  }
+}
+
+function acceptedAnswer(document: StatusDocument): HttpResponse {
+  return json(202, document, {
+    [HEADERS.location]: document.links.status,
+    [HEADERS.operationLocation]: document.links.operation,
+    [HEADERS.retryAfter]: formatRetryAfter(document.retryAfter * 1000),
+  })
+}
+
+/** The result where the request went, and not at its own URL. */
+async function located(view: OperationView): Promise<HttpResponse> {
+  const { links } = view.document
+  return withHeaders(await view.result(), {
+    [HEADERS.contentLocation]: links.result,
+    [HEADERS.operationLocation]: links.operation,
+  })
+}
+
+/** Weak: the document also tells estimates, which change while the operation does not. */
+function etagOf(operation: Operation): string {
+  return `W/"${operation.version}"`
+}
+
+function finalHeaders(operation: Operation): Record<string, string> {
+  return {
+    [HEADERS.etag]: `"${operation.version}"`,
+    [HEADERS.expires]: new Date(operation.expiresAt ?? operation.updatedAt).toUTCString(),
+    // What is finished never changes, but it is one caller's own.
+    'Cache-Control': 'private',
+  }
+}
+
+function preferencesOf(request: HttpRequest): Preferences {
+  const value = request.headers.prefer
+  return parsePrefer(typeof value === 'object' ? value.join(',') : value)
+}
+
+function preferenceHeaders({ wait, respondAsync }: Preferences, waited: boolean): Record<string, string> {
+  const applied = [respondAsync ? 'respond-async' : '', waited ? `wait=${wait}` : ''].filter(text => text !== '')
+  return applied.length === 0 ? {} : { [HEADERS.preferenceApplied]: applied.join(', ') }
+}
+
+function withHeaders(answer: HttpResponse, headers: Readonly<Record<string, string>>): HttpResponse {
+  return { ...answer, headers: { ...answer.headers, ...headers } }
+}

@@ -1,0 +1,27 @@
+/**
+ * For those who write an adapter: the suite that every store passes, and a clock that only moves
+ * when it is told to. The suite runs in any test runner that has `describe` and `it`.
+ *
+ * @example
+ * import { describe, it } from 'node:test'
+ * import { storeConformance } from 'waybill/testing'
+ *
+ * storeConformance(
+ *   {
+ *     name: 'my store',
+ *     open: async clock => {
+ *       const store = myStore({ clock: clock.now })
+ *       await store.open()
+ *       return store
+ *     },
+ *   },
+ *   { describe, it },
+ * )
+ */
+export { type ManualClock, manualClock } from './testing/clock.ts'
+export {
+  type ConformanceSkip,
+  type StoreConformanceOptions,
+  storeConformance,
+  type TestFunctions,
+} from './testing/store.ts'

@@ -1,0 +1,145 @@
+/**
+ * Where a webhook may be sent. The URL comes from a stranger, and the server that sends may reach
+ * what strangers must not (its own host, its network, a cloud's metadata service), so the URL is
+ * checked when it is accepted, and it and every address of its host once more at each attempt.
+ */
+import { lookup } from 'node:dns/promises'
+import { isIP } from 'node:net'
+import ipaddr from 'ipaddr.js'
+import { problemError } from '../problem.ts'
+import { DeliveryError } from './failure.ts'
+
+/** An address of a host. */
+export interface Address {
+  readonly address: string
+  readonly family: 4 | 6
+}
+
+/** Finds every address of a host name. */
+export type Resolve = (host: string) => Promise<readonly Address[]>
+
+/** What is allowed. */
+export interface Rules {
+  /** Whether plain `http:` is taken too. */
+  readonly allowHttp: boolean
+  /** The ports that are taken; undefined for any. */
+  readonly ports: readonly number[] | undefined
+  readonly allowAddress: (address: string) => boolean
+}
+
+/** Longer URLs are refused. */
+const MAX_URL_LENGTH = 2048
+
+/**
+ * Tells whether an address is public unicast, which any host of the internet may be asked at. Not
+ * public is what IANA's special-purpose registries list (private, loopback, link-local with the
+ * clouds' metadata service, shared, documentation, benchmarking, multicast, reserved), what lies
+ * outside the IPv6 space that is in use (2000::/3), and the tunnels 6to4 and Teredo. An IPv4
+ * address within an IPv6 one, mapped (`::ffff:0:0/96`) or of NAT64 (`64:ff9b::/96`), is judged itself.
+ *
+ * @param address as text; what is no address is not public
+ */
+export function isPublicAddress(address: string): boolean {
+  const ip = parse(address)
+  if (ip === undefined) return false
+  if (ip instanceof ipaddr.IPv4) return ip.range() === 'unicast'
+  if (ip.range() === 'rfc6052' && ip.match(NAT64, 96)) return isPublicAddress(lastIPv4(ip))
+  return ip.range() === 'unicast' && ip.match(GLOBAL_UNICAST, 3)
+}
+
+const GLOBAL_UNICAST = ipaddr.IPv6.parse('2000::')
+const NAT64 = ipaddr.IPv6.parse('64:ff9b::')
+
+/** The address in its one canonical form: a mapped IPv4 address as itself. */
+function parse(address: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
+  if (isIP(address) === 0 || address.includes('%')) return undefined
+  if (isIP(address) === 4) return ipaddr.IPv4.parse(address)
+  // The URL parser writes every form in hexadecimal; ipaddr.js takes "::1.2.3.4" for "::ffff:1.2.3.4", which is another address.
+  const ip = ipaddr.IPv6.parse(new URL(`http://[${address}]`).hostname.slice(1, -1))
+  return ip.isIPv4MappedAddress() ? ip.toIPv4Address() : ip
+}
+
+function lastIPv4(ip: ipaddr.IPv6): string {
+  return ip.toByteArray().slice(-4).join('.')
+}
+
+/**
+ * Reads a webhook's URL and holds it against the rules, as far as that can be told without DNS.
+ *
+ * @throws {ProblemError} `invalid-webhook-url`; its detail says what is wrong with it
+ */
+export function readWebhookUrl(text: string, rules: Rules): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const wrong = url === undefined ? 'It is not an absolute URL.' : faultOf(url, rules)
+  if (url !== undefined && wrong === undefined) return url
+  throw problemError('invalid-webhook-url', wrong)
+}
+
+function faultOf(url: URL, rules: Rules): string | undefined {
+  const { allowHttp, ports, allowAddress } = rules
+  if (url.href.length > MAX_URL_LENGTH) return `It is longer than ${MAX_URL_LENGTH} characters.`
+  if (url.protocol !== 'https:' && !(allowHttp && url.protocol === 'http:')) return 'Its scheme is not https.'
+  if (url.username !== '' || url.password !== '') return 'It holds a user name or a password.'
+  if (ports !== undefined && !ports.includes(portOf(url))) return `Its port is none of ${ports.join(', ')}.`
+  const host = hostOf(url)
+  if (host.endsWith('.')) return 'Its host ends with a dot.'
+  const address = literalAddress(host)
+  if (address !== undefined && !isAllowed(address, allowAddress)) return 'Its host is not a public address.'
+  return undefined
+}
+
+function portOf(url: URL): number {
+  if (url.port !== '') return Number(url.port)
+  return url.protocol === 'https:' ? 443 : 80
+}
+
+/** The host of a URL; an IPv6 address without its brackets. */
+export function hostOf(url: URL): string {
+  return url.hostname.replace(/^\[(.*)\]$/, '$1')
+}
+
+/** The address that a host is without being looked up: `localhost` and what is under it is the loopback (RFC 6761, 6.3). */
+function literalAddress(host: string): string | undefined {
+  if (isIP(host) !== 0) return host
+  return /(^|\.)localhost$/.test(host) ? '127.0.0.1' : undefined
+}
+
+function isAllowed(address: string, allowAddress: Rules['allowAddress']): boolean {
+  const ip = parse(address)
+  return ip !== undefined && allowAddress(ip.toString())
+}
+
+/**
+ * Finds the addresses of a host, of which every one has to be allowed. Whoever connects takes one
+ * of these and does not ask again: a name that is resolved twice can have two answers (DNS rebinding).
+ *
+ * @throws {DeliveryError} `dns` where there is none, `address` where one of them is refused
+ */
+export async function allowedAddresses(
+  host: string,
+  { resolve, allowAddress }: { resolve: Resolve; allowAddress: Rules['allowAddress'] },
+): Promise<readonly Address[]> {
+  const addresses = await addressesOf(host, resolve)
+  if (addresses.length === 0) throw new DeliveryError('dns', 'The host has no address.')
+  // Which address it was is not told: it may be a name of the inner network that is tried out.
+  if (!addresses.every(({ address }) => isAllowed(address, allowAddress))) {
+    throw new DeliveryError('address', 'The host has an address that is not public.')
+  }
+  return addresses
+}
+
+async function addressesOf(host: string, resolve: Resolve): Promise<readonly Address[]> {
+  const family = isIP(host)
+  if (family === 4 || family === 6) return [{ address: host, family }]
+  try {
+    return await resolve(host)
+  } catch (error) {
+    throw new DeliveryError('dns', 'The host could not be resolved.', { cause: error })
+  }
+}
+
+/** Asks the system's resolver, which knows the hosts file too. */
+export const systemResolve: Resolve = async host => {
+  const found = await lookup(host, { all: true })
+  return found.map(({ address, family }) => ({ address, family: family === 6 ? 6 : 4 }))
+}

@@ -1,0 +1,67 @@
+/** What a webhook tells: a thin event (Standard Webhooks 1.0.0), which says that an operation has ended and how. */
+import type { Operation } from '../operation.ts'
+import type { Links, Problem } from '../protocol.ts'
+
+/** The body of a webhook. It never holds the input or the result: the receiver asks for these with its own credentials. */
+export interface WebhookEvent {
+  /** The operation type with `_` for `-`, and the status: `orders.completed`, `pdf_exports.failed`. */
+  readonly type: string
+  /** When the operation ended. */
+  readonly timestamp: string
+  readonly data: {
+    readonly id: string
+    /** The operation type's name. */
+    readonly operation: string
+    readonly status: 'completed' | 'failed' | 'canceled'
+    /** Where to ask; only where the composition gives `baseUrl`. */
+    readonly links?: Pick<Links, 'status' | 'result' | 'operation'>
+    /** Why it failed or was canceled. */
+    readonly error?: Problem
+  }
+}
+
+/** Standard Webhooks asks for less than 20 kB. */
+const MAX_BODY_BYTES = 20_000
+
+/** The id that all deliveries of an operation's event carry, over retries and redeliveries, for receivers to know it again. */
+export function eventId(operationId: string): string {
+  return `msg_${operationId}`
+}
+
+/**
+ * The event of an operation that has ended, as JSON text. Of an error that would make it larger
+ * than 20 kB only `type`, `title`, `status` and `code` are told, or nothing.
+ */
+export function eventBody(operation: Operation, baseUrl: string | undefined): string {
+  const { error } = operation
+  const tries = error === null ? [undefined] : [error, brief(error), undefined]
+  const bodies = tries.map(told => JSON.stringify(eventOf(operation, baseUrl, told)))
+  return bodies.find(body => Buffer.byteLength(body) < MAX_BODY_BYTES) ?? ''
+}
+
+function eventOf(operation: Operation, baseUrl: string | undefined, error: Problem | undefined): WebhookEvent {
+  const { id, type, status, finishedAt, updatedAt } = operation
+  return {
+    type: `${type.replaceAll('-', '_')}.${status}`,
+    timestamp: new Date(finishedAt ?? updatedAt).toISOString(),
+    data: {
+      id,
+      operation: type,
+      status: status as WebhookEvent['data']['status'],
+      ...(baseUrl !== undefined && { links: linksOf(operation, baseUrl) }),
+      ...(error !== undefined && { error }),
+    },
+  }
+}
+
+function linksOf({ id, type }: Operation, baseUrl: string): WebhookEvent['data']['links'] {
+  return {
+    status: `${baseUrl}/${type}/status/${id}`,
+    result: `${baseUrl}/${type}/${id}`,
+    operation: `${baseUrl}/operations/${id}`,
+  }
+}
+
+function brief({ type, title, status, code }: Problem): Problem {
+  return { type, title, status, ...(code !== undefined && { code }) }
+}

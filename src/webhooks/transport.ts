@@ -1,0 +1,63 @@
+/** One POST to a stranger's server: to an address that was checked, without redirects, and with little patience. */
+import http from 'node:http'
+import https from 'node:https'
+import type { LookupFunction } from 'node:net'
+import type { Address } from './addresses.ts'
+
+/** What to send, and where. */
+export interface Post {
+  readonly url: URL
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+  /** The checked addresses of the URL's host, one or more: no other one is connected to. */
+  readonly addresses: readonly Address[]
+  readonly signal: AbortSignal
+}
+
+/** What is taken note of in an answer. */
+export interface Answer {
+  readonly status: number
+  readonly retryAfter: string | undefined
+}
+
+/** So many bytes of an answer's body are read and thrown away, for its sender to end in order; then the connection is cut. */
+const ANSWER_BODY_LIMIT = 16 * 1024
+
+/**
+ * Sends a POST on a connection of its own, which no later request shares.
+ *
+ * @returns the answer, as soon as its header is there and its body has ended, is too long, or does not end before the abort
+ * @throws when there is no answer: what Node says of the connection
+ */
+export function post({ url, headers, body, addresses, signal }: Post): Promise<Answer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Answer>()
+  const { request } = url.protocol === 'https:' ? https : http
+  const sent = request(url, { method: 'POST', headers, agent: false, lookup: pinnedTo(addresses), signal })
+  let answer: Answer | undefined
+  sent.on('response', response => {
+    answer = { status: response.statusCode ?? 0, retryAfter: response.headers['retry-after'] }
+    let read = 0
+    response.on('data', (chunk: Buffer) => {
+      read += chunk.length
+      if (read > ANSWER_BODY_LIMIT) sent.destroy()
+    })
+    // What becomes of the body changes nothing of the status.
+    response.on('error', () => {})
+  })
+  let failure: unknown = new Error('The connection was closed.')
+  sent.on('error', error => {
+    failure = error
+  })
+  sent.on('close', () => (answer === undefined ? reject(failure) : resolve(answer)))
+  sent.end(body)
+  return promise
+}
+
+/** Answers a socket's question for the host's addresses with those that were checked. */
+function pinnedTo(addresses: readonly Address[]): LookupFunction {
+  return (_host, options, callback) => {
+    const [first] = addresses
+    if (options.all) callback(null, [...addresses])
+    else callback(null, first?.address ?? '', first?.family ?? 4)
+  }
+}

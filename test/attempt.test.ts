@@ -1,0 +1,252 @@
+import { expect } from 'vitest'
+import { defineOperation, handler, ProblemError } from 'waybill'
+import { z } from 'zod'
+import { cutStore, hasFinished, KeptLog, recordOf, resultOf, submit, test, until, when } from './support/waybill.ts'
+
+const tasks = defineOperation({ name: 'tasks', attempts: 3, backoff: { initial: 10, jitter: 0 } })
+
+test('a handler is given what was submitted, its id, its number and the trace', async ({ lab }) => {
+  const handlers = handler(tasks, (input, { id, attempt, traceparent }) => ({ input, id, attempt, traceparent }))
+  const waybill = await lab.waybill([tasks], { worker: { handlers } })
+  const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+  const id = await submit(waybill, tasks, { size: 3 }, { traceparent })
+  expect(await resultOf(waybill.store, id)).toEqual({ input: { size: 3 }, id, attempt: 1, traceparent })
+})
+
+test('a handler that throws is tried again with a growing wait, and fails with the last attempt', async ({ lab }) => {
+  const slow = defineOperation({ name: 'slow', attempts: 3, backoff: { initial: 100, factor: 3, jitter: 0 } })
+  const logger = new KeptLog()
+  const handlers = handler(slow, () => {
+    throw new Error('a secret of the server')
+  })
+  const waybill = await lab.waybill([slow], { logger, worker: { handlers, scan: 10 } })
+  const { status, error, history, startedAt } = await hasFinished(waybill.store, await submit(waybill, slow))
+  expect(status).toBe('failed')
+  expect(error).toMatchObject({ code: 'operation-failed', status: 500 })
+  expect(JSON.stringify([error, history])).not.toContain('secret')
+  expect(history.map(({ number, outcome }) => [number, outcome])).toEqual([
+    [1, 'failed'],
+    [2, 'failed'],
+    [3, 'failed'],
+  ])
+  const [first, second, third] = history
+  expect(startedAt).toBe(first?.startedAt)
+  expect((second?.startedAt ?? 0) - (first?.finishedAt ?? 0)).toBeGreaterThanOrEqual(100)
+  expect((third?.startedAt ?? 0) - (second?.finishedAt ?? 0)).toBeGreaterThanOrEqual(300)
+  expect(JSON.stringify(logger.lines.map(({ fields }) => String((fields as { err?: unknown }).err)))).toContain(
+    'secret',
+  )
+})
+
+test('a later attempt that succeeds completes the operation', async ({ lab }) => {
+  const handlers = handler(tasks, (_, job) => {
+    if (job.attempt < 3) throw new Error('not yet')
+    return job.attempt
+  })
+  const waybill = await lab.waybill([tasks], { worker: { handlers } })
+  const id = await submit(waybill, tasks)
+  expect(await resultOf(waybill.store, id)).toBe(3)
+  const { error, progress } = await recordOf(waybill.store, id)
+  expect({ error, progress }).toEqual({ error: null, progress: null })
+})
+
+test('a ProblemError fails the operation for good with its own problem', async ({ lab }) => {
+  const handlers = handler(tasks, () => {
+    throw new ProblemError({
+      status: 422,
+      title: 'Out of stock',
+      detail: 'No apples left.',
+      code: 'out-of-stock',
+      left: 0,
+    })
+  })
+  const waybill = await lab.waybill([tasks], { worker: { handlers } })
+  const { status, error, attempt } = await hasFinished(waybill.store, await submit(waybill, tasks))
+  expect({ status, attempt }).toEqual({ status: 'failed', attempt: 1 })
+  expect(error).toEqual({
+    type: 'about:blank',
+    status: 422,
+    title: 'Out of stock',
+    detail: 'No apples left.',
+    code: 'out-of-stock',
+    left: 0,
+  })
+})
+
+test('a ProblemError with retryAfterMs is tried again after that time, while attempts are left', async ({ lab }) => {
+  const handlers = handler(tasks, () => {
+    throw new ProblemError({ status: 503, title: 'The bank is closed' }, { retryAfterMs: 200 })
+  })
+  const waybill = await lab.waybill([tasks], { worker: { handlers, scan: 10 } })
+  const { status, error, history } = await hasFinished(waybill.store, await submit(waybill, tasks))
+  expect({ status, title: error?.title, attempts: history.length }).toEqual({
+    status: 'failed',
+    title: 'The bank is closed',
+    attempts: 3,
+  })
+  const [first, second] = history
+  expect((second?.startedAt ?? 0) - (first?.finishedAt ?? 0)).toBeGreaterThanOrEqual(200)
+})
+
+test('an output that does not match the schema fails with what is wrong', async ({ lab }) => {
+  const typed = defineOperation({ name: 'typed', output: z.object({ total: z.number() }) })
+  const handlers = handler(typed, () => ({ total: 'many' }) as unknown as { total: number })
+  const waybill = await lab.waybill([typed], { worker: { handlers } })
+  const { status, error, attempt } = await hasFinished(waybill.store, await submit(waybill, typed))
+  expect({ status, attempt, code: error?.code }).toEqual({ status: 'failed', attempt: 1, code: 'invalid-output' })
+  expect(error?.errors).toMatchObject([{ pointer: '/total' }])
+})
+
+test('a stored input that the schema no longer allows fails without the handler being called', async ({ lab }) => {
+  const before = defineOperation({ name: 'moving', input: z.object({ old: z.string() }) })
+  const after = defineOperation({ name: 'moving', input: z.object({ new: z.string() }) })
+  const store = await lab.store()
+  const id = await submit(lab.composition([before], { store }), before, { old: 'shape' })
+  let called = false
+  const handlers = handler(after, () => void (called = true))
+  await lab.waybill([after], { store, worker: { handlers } })
+  const { status, error } = await hasFinished(store, id)
+  expect({ status, code: error?.code, called }).toEqual({ status: 'failed', code: 'input-outdated', called: false })
+  expect(error?.errors).toMatchObject([{ pointer: '/new' }])
+})
+
+test('input and output are what the schemas make of them', async ({ lab }) => {
+  const input = z.object({ at: z.string().transform(text => text.toUpperCase()) })
+  const shaped = defineOperation({
+    name: 'shaped',
+    input,
+    output: z.object({ at: z.string(), note: z.string().default('none') }),
+  })
+  const waybill = await lab.waybill([shaped], { worker: { handlers: handler(shaped, value => ({ at: value.at })) } })
+  const id = await submit(waybill, shaped, { at: 'noon' })
+  expect(await resultOf(waybill.store, id)).toEqual({ at: 'NOON', note: 'none' })
+  expect(await waybill.store.payload(id, 'input')).toBe('{"at":"noon"}')
+})
+
+test('what JSON cannot say becomes null, and what it refuses is a failed attempt', async ({ lab }) => {
+  const handlers = handler(tasks, input => {
+    if (input === 'nothing') return undefined
+    return 10n
+  })
+  const waybill = await lab.waybill([tasks], { worker: { handlers } })
+  expect(await resultOf(waybill.store, await submit(waybill, tasks, 'nothing'))).toBe(null)
+  const { status, error } = await hasFinished(waybill.store, await submit(waybill, tasks, 'bigint'))
+  expect({ status, code: error?.code }).toEqual({ status: 'failed', code: 'operation-failed' })
+})
+
+test('of many progress calls in a moment few are written, and the last one counts', async ({ lab }) => {
+  const { store, calls } = cutStore(await lab.store())
+  const open = Promise.withResolvers<void>()
+  const handlers = handler(tasks, async (_, job) => {
+    for (let call = 0; call <= 500; call++) job.progress(call / 1000, `call ${call}`)
+    await open.promise
+  })
+  const waybill = await lab.waybill([tasks], { store, worker: { handlers } })
+  const id = await submit(waybill, tasks)
+  await when(store, id, ({ progress }) => progress?.message === 'call 500')
+  expect((await recordOf(store, id)).progress).toEqual({ fraction: 0.5, message: 'call 500' })
+  expect(calls.get('change')).toBeLessThanOrEqual(3)
+  open.resolve()
+  await hasFinished(store, id)
+})
+
+test('a progress is clamped to 0 to 1, and what is no number is refused', async ({ lab }) => {
+  const open = Promise.withResolvers<void>()
+  const handlers = handler(tasks, async (_, job) => {
+    expect(() => job.progress(Number.NaN)).toThrow(TypeError)
+    job.progress(7, 'x'.repeat(1000))
+    await open.promise
+  })
+  const waybill = await lab.waybill([tasks], { worker: { handlers } })
+  const id = await submit(waybill, tasks)
+  const { progress } = await when(waybill.store, id, operation => operation.progress !== null)
+  expect(progress).toEqual({ fraction: 1, message: 'x'.repeat(500) })
+  open.resolve()
+  expect((await hasFinished(waybill.store, id)).status).toBe('completed')
+})
+
+test('log lines are kept in order with their attempt and level, and bounded in number and length', async ({ lab }) => {
+  const handlers = handler(tasks, (_, job) => {
+    job.log('x'.repeat(10_000), 'warn')
+    for (let line = 2; line <= 1100; line++) job.log(`line ${line}`)
+  })
+  const waybill = await lab.waybill([tasks], { worker: { handlers } })
+  const id = await submit(waybill, tasks)
+  await hasFinished(waybill.store, id)
+  const lines = await waybill.operations.logs(id, '')
+  expect(lines).toHaveLength(1000)
+  expect(lines[0]).toMatchObject({ sequence: 1, attempt: 1, level: 'warn', message: 'x'.repeat(8192) })
+  expect(lines.at(-1)).toMatchObject({ sequence: 1000, level: 'info', message: 'line 1000' })
+})
+
+test('a step runs once for the operation, and later attempts get its outcome', async ({ lab }) => {
+  let charges = 0
+  const handlers = handler(tasks, async (_, job) => {
+    const charge = await job.step('charge', () => ({ number: ++charges, at: new Date(0) }))
+    if (job.attempt < 3) throw new Error('after the charge')
+    return charge
+  })
+  const waybill = await lab.waybill([tasks], { worker: { handlers } })
+  const result = await resultOf(waybill.store, await submit(waybill, tasks))
+  expect(result).toEqual({ number: 1, at: '1970-01-01T00:00:00.000Z' })
+  expect(charges).toBe(1)
+})
+
+test('equal steps at the same time run once, and other names apart from them', async ({ lab }) => {
+  const ran: string[] = []
+  const handlers = handler(tasks, async (_, job) => {
+    const step = (name: string) => job.step(name, () => ran.push(name))
+    return await Promise.all([step('a'), step('b'), step('a')])
+  })
+  const waybill = await lab.waybill([tasks], { worker: { handlers } })
+  expect(await resultOf(waybill.store, await submit(waybill, tasks))).toEqual([1, 2, 1])
+  expect(ran).toEqual(['a', 'b'])
+})
+
+test('a step that fails is not recorded, and the handler may try it again', async ({ lab }) => {
+  let tries = 0
+  const handlers = handler(tasks, async (_, job) => {
+    const work = () => {
+      if (++tries < 2) throw new Error('not yet')
+      return tries
+    }
+    await expect(job.step('shaky', work)).rejects.toThrow('not yet')
+    return await job.step('shaky', work)
+  })
+  const waybill = await lab.waybill([tasks], { worker: { handlers } })
+  expect(await resultOf(waybill.store, await submit(waybill, tasks))).toBe(2)
+})
+
+test('a step without a usable name is refused', async ({ lab }) => {
+  const handlers = handler(tasks, async (_, job) => {
+    for (const name of ['', 'x'.repeat(201)]) await expect(job.step(name, () => 1)).rejects.toThrow(TypeError)
+    return 'refused'
+  })
+  const waybill = await lab.waybill([tasks], { worker: { handlers } })
+  expect(await resultOf(waybill.store, await submit(waybill, tasks))).toBe('refused')
+})
+
+test('a step that cannot be recorded rejects, so that the handler does not go on', async ({ lab }) => {
+  const { store, cut } = cutStore(await lab.store())
+  let went = 0
+  const handlers = handler(tasks, async (_, job) => {
+    await job.step('charge', () => 1)
+    went++
+  })
+  const waybill = await lab.waybill([tasks], { store, worker: { handlers } })
+  cut.add('note')
+  const { status, attempt } = await hasFinished(store, await submit(waybill, tasks))
+  expect({ status, attempt, went }).toEqual({ status: 'failed', attempt: 3, went: 0 })
+})
+
+test('a log line that cannot be kept costs nothing but itself', async ({ lab }) => {
+  const { store, cut, calls } = cutStore(await lab.store())
+  cut.add('note')
+  const handlers = handler(tasks, (_, job) => {
+    job.log('lost')
+    return 'done'
+  })
+  const waybill = await lab.waybill([tasks], { store, worker: { handlers } })
+  expect(await resultOf(store, await submit(waybill, tasks))).toBe('done')
+  await until(() => calls.get('note') === 1)
+})

@@ -1,0 +1,49 @@
+/** One operation type whose input says what its handler does, attempt by attempt, so that one handler file serves every test. */
+import { defineOperation, type OperationTypeInit } from 'waybill'
+
+/** What one attempt does. */
+export type Act =
+  | { readonly do: 'return'; readonly value?: unknown }
+  /** Returns the id of its process. */
+  | { readonly do: 'pid' }
+  | { readonly do: 'throw'; readonly message: string }
+  /** Ends its process with an exit code. */
+  | { readonly do: 'exit'; readonly code: number }
+  /** Ends its process with a signal. */
+  | { readonly do: 'die'; readonly signal: 'SIGKILL' | 'SIGABRT' }
+  /** Takes all the memory there is. */
+  | { readonly do: 'fill' }
+  /** Computes for so many milliseconds without a pause, and returns. */
+  | { readonly do: 'spin'; readonly ms: number }
+  /** Waits to be told to stop, notes the reason's name in the log, and throws it. */
+  | { readonly do: 'wait' }
+  /** Waits to be told to stop, and returns after so many more milliseconds. */
+  | { readonly do: 'linger'; readonly ms: number }
+  /** Never ends, whatever it is told. */
+  | { readonly do: 'ignore' }
+  /** Records the step `count` by noting `ran` in the log, twice at the same time, and returns both outcomes. */
+  | { readonly do: 'step' }
+  /** Reports progress in many calls, and waits to be told to stop. */
+  | { readonly do: 'progress' }
+  /** Returns at once, and goes on writing to its job afterwards. */
+  | { readonly do: 'haunt' }
+
+/** The acts of the attempts, in order; the last one is repeated. */
+export interface Play {
+  readonly acts: readonly Act[]
+}
+
+/** A type named `plays`, which the handlers of `fixtures/handlers/plays.ts` serve, with a policy for the test. */
+export function plays(policy: Omit<OperationTypeInit<'plays', unknown, unknown, 'result'>, 'name'> = {}) {
+  return defineOperation({ name: 'plays', backoff: { initial: 20 }, ...policy })
+}
+
+/** The input for some acts. */
+export function play(...acts: Act[]): Play {
+  return { acts }
+}
+
+/** A handler file by its name. */
+export function handlerFile(name: string): URL {
+  return new URL(`../fixtures/handlers/${name}.ts`, import.meta.url)
+}
