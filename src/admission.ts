@@ -75,18 +75,19 @@ export class Admission {
     const others = (this.#underWay.get(`${type.name}/${owner}`) ?? 1) - 1
     const unfinished = await this.#store.unfinished(type.name, owner, limit)
     if (unfinished + others < limit) return
-    const retryAfterMs = await this.#estimator.nextEndMs(type.name)
+    const { nextEndMs } = await this.#estimator.model(type.name)
     throw problemError('too-many-requests', `${limit} operations of yours are not finished, which is the limit.`, {
-      retryAfterMs,
+      retryAfterMs: nextEndMs,
     })
   }
 
   async #checkBacklog(type: AnyOperationType, limit: number): Promise<void> {
     const others = (this.#underWay.get(type.name) ?? 1) - 1
-    const { depth } = await this.#estimator.view(type.name)
+    const { depth, nextEndMs } = await this.#estimator.model(type.name)
     if (depth + others < limit) return
-    const retryAfterMs = await this.#estimator.nextEndMs(type.name)
-    throw problemError('unavailable', `${limit} operations wait already, which is the limit.`, { retryAfterMs })
+    throw problemError('unavailable', `${limit} operations wait already, which is the limit.`, {
+      retryAfterMs: nextEndMs,
+    })
   }
 
   #enter(key: string): () => void {

@@ -1,6 +1,10 @@
 /**
  * When asking again is worth it: `Retry-After`, the position in the queue and the expected end,
  * from how long operations of the type took lately and from the queue before this one.
+ *
+ * A client is asked to come back when the operation has ended with a probability of
+ * {@link WORTH_ASKING}. Whatever the durations are like, it then asks about `1 / WORTH_ASKING` times in
+ * all, and more closely the nearer an end is.
  */
 import type { Operation } from './operation.ts'
 import type { QueueView, Store } from './store.ts'
@@ -15,57 +19,98 @@ export interface Estimate {
   readonly completionAt?: number
 }
 
+/** A client asks between five and six times on the average, and learns of the end within about a tenth of the duration. */
+const WORTH_ASKING = 1 / 7.5
 /** No client is asked to stay away for longer than this, so that a wrong estimate costs little. */
 const LONGEST_MS = 5 * 60_000
+/** A client that asks just before the end asks once more: what starting and recording take is put on top. */
+const OVERHEAD_MS = 50
 /** How long a view of the queue is used before it is read again. */
 const VIEW_MS = 500
 
-/**
- * Estimates from a view of the queue. Pure.
- *
- * @param now milliseconds since the epoch
- */
-export function estimate(operation: Operation, view: QueueView, now: number): Estimate {
-  return operation.status === 'running' ? ofRunning(operation, view, now) : ofPending(operation, view, now)
-}
+/** A view of the queue, prepared for many estimates. */
+export class QueueModel {
+  readonly #positions: ReadonlyMap<string, number>
+  readonly #depth: number
+  readonly #running: number
+  /** Ascending. */
+  readonly #durations: readonly number[]
+  readonly #mean: number
 
-function ofRunning(operation: Operation, view: QueueView, now: number): Estimate {
-  const elapsed = Math.max(0, now - (operation.attemptStartedAt ?? now))
-  const left = remainingMs(operation, view.durations, elapsed)
-  if (left === undefined) return { retryAfterMs: clamp(elapsed / 4) }
-  return { retryAfterMs: clamp(left), completionAt: now + Math.round(left) }
-}
-
-function ofPending(operation: Operation, view: QueueView, now: number): Estimate {
-  const notBefore = Math.max(0, (operation.runAt ?? now) - now)
-  const at = view.ready.indexOf(operation.id)
-  const ahead = at >= 0 ? at : operation.runAt === null ? view.depth : 0
-  const position = operation.runAt === null ? { queuePosition: ahead + 1 } : {}
-  const typical = median(view.durations)
-  if (typical === undefined) return { retryAfterMs: clamp(notBefore), ...position }
-  const slots = Math.max(1, view.running)
-  // Those before it leave the queue as slots become free: one of `slots` each `typical / slots`.
-  const wait = notBefore + (view.running === 0 && ahead === 0 ? 0 : ((ahead + 0.5) / slots) * typical)
-  return { retryAfterMs: clamp(wait + typical), completionAt: now + Math.round(wait + typical), ...position }
-}
-
-/** How long it will still run: by its own progress, else by those observed that took longer than it has so far. */
-function remainingMs(operation: Operation, durations: readonly number[], elapsed: number): number | undefined {
-  const fraction = operation.progress?.fraction ?? 0
-  if (fraction >= 0.05 && elapsed > 0) {
-    const reported = Math.max(0, operation.updatedAt - (operation.attemptStartedAt ?? operation.updatedAt))
-    return Math.max(0, reported / fraction - elapsed)
+  constructor(view: QueueView) {
+    this.#positions = new Map(view.ready.map((id, index) => [id, index + 1]))
+    this.#depth = view.depth
+    this.#running = view.running
+    this.#durations = view.durations.toSorted((a, b) => a - b)
+    this.#mean = mean(view.durations)
   }
-  const longer = median(durations.filter(ms => ms > elapsed))
-  if (longer !== undefined) return longer - elapsed
-  return durations.length === 0 ? undefined : elapsed / 4
+
+  /** How many are ready. */
+  get depth(): number {
+    return this.#depth
+  }
+
+  /** In how many milliseconds the next operation should end. */
+  get nextEndMs(): number {
+    return this.#mean / Math.max(1, this.#running)
+  }
+
+  /** @param now milliseconds since the epoch */
+  estimate(operation: Operation, now: number): Estimate {
+    return operation.status === 'running' ? this.#ofRunning(operation, now) : this.#ofPending(operation, now)
+  }
+
+  #ofRunning(operation: Operation, now: number): Estimate {
+    const elapsed = Math.max(0, now - (operation.attemptStartedAt ?? now))
+    const reported = reportedLeft(operation, elapsed)
+    if (reported !== undefined) return expecting(now, reported, reported)
+    const left = this.#durations.filter(ms => ms > elapsed).map(ms => ms - elapsed)
+    // Past all that was observed, or with nothing observed, it is taken to last as long again as a part of what it has.
+    if (left.length === 0) return { retryAfterMs: clamp(elapsed * WORTH_ASKING) }
+    return expecting(now, quantile(left, WORTH_ASKING), quantile(left, 0.5))
+  }
+
+  #ofPending(operation: Operation, now: number): Estimate {
+    const delayed = operation.runAt !== null
+    const ahead = delayed ? 0 : (this.#positions.get(operation.id) ?? this.#depth + 1) - 1
+    const position = delayed ? {} : { queuePosition: ahead + 1 }
+    const wait = delayed ? Math.max(0, (operation.runAt ?? now) - now) : this.#waitMs(ahead)
+    if (this.#durations.length === 0) return { retryAfterMs: clamp(wait), ...position }
+    const soonest = wait + quantile(this.#durations, WORTH_ASKING)
+    return { ...expecting(now, soonest, wait + quantile(this.#durations, 0.5)), ...position }
+  }
+
+  /** Slots become free one after the other; an idle one takes the next at once. */
+  #waitMs(ahead: number): number {
+    if (this.#running === 0 && ahead === 0) return 0
+    return ((ahead + 0.5) / Math.max(1, this.#running)) * this.#mean
+  }
 }
 
-function median(values: readonly number[]): number | undefined {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)]
+/** How long it will still run by its handler's own account. */
+function reportedLeft(operation: Operation, elapsed: number): number | undefined {
+  const fraction = operation.progress?.fraction ?? 0
+  if (fraction < 0.05) return undefined
+  const took = Math.max(0, operation.updatedAt - (operation.attemptStartedAt ?? operation.updatedAt))
+  const left = took / fraction - elapsed
+  return left > 0 ? left : undefined
 }
 
+function expecting(now: number, soonest: number, likely: number): Estimate {
+  return { retryAfterMs: clamp(soonest + OVERHEAD_MS), completionAt: now + Math.round(likely) }
+}
+
+/** The value that a part of the ascending values does not exceed; of too few to tell, as if they were exponential. */
+function quantile(ascending: readonly number[], part: number): number {
+  const rank = Math.floor(part * (ascending.length + 1))
+  return rank >= 1 ? (ascending[rank - 1] ?? 0) : -Math.log(1 - part) * mean(ascending)
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length)
+}
+
+/** A client is told whole seconds, so anything below one is one. */
 function clamp(ms: number): number {
   return Math.min(Math.max(Math.round(ms), 1000), LONGEST_MS)
 }
@@ -73,31 +118,25 @@ function clamp(ms: number): number {
 /** Reads views of the queue, each used for {@link VIEW_MS} by all who ask, so that polls cost the store next to nothing. */
 export class Estimator {
   readonly #store: Store
-  readonly #views = new Map<string, { view: Promise<QueueView>; readAt: number }>()
+  readonly #models = new Map<string, { model: Promise<QueueModel>; readAt: number }>()
 
   constructor(store: Store) {
     this.#store = store
   }
 
   async of(operation: Operation): Promise<Estimate> {
-    return estimate(operation, await this.view(operation.type), Date.now())
-  }
-
-  /** In how many milliseconds the next operation of a type should end; at least a second. */
-  async nextEndMs(type: string): Promise<number> {
-    const { durations, running } = await this.view(type)
-    return clamp((median(durations) ?? 0) / Math.max(1, running))
+    return (await this.model(operation.type)).estimate(operation, Date.now())
   }
 
   /** The queue of a type as it was within the last {@link VIEW_MS}. */
-  async view(type: string): Promise<QueueView> {
-    const known = this.#views.get(type)
+  model(type: string): Promise<QueueModel> {
+    const known = this.#models.get(type)
     const now = performance.now()
-    if (known !== undefined && now - known.readAt < VIEW_MS) return await known.view
-    const view = this.#store.queue(type)
-    this.#views.set(type, { view, readAt: now })
+    if (known !== undefined && now - known.readAt < VIEW_MS) return known.model
+    const model = this.#store.queue(type).then(view => new QueueModel(view))
+    this.#models.set(type, { model, readAt: now })
     // A view that could not be read must not be what the next half second is answered with.
-    view.catch(() => this.#views.delete(type))
-    return await view
+    model.catch(() => this.#models.delete(type))
+    return model
   }
 }

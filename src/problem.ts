@@ -125,6 +125,26 @@ export const PROBLEMS = {
     title: 'No handler is registered for the operation type',
     cure: 'Tell whoever runs this API: its workers lack the handler.',
   },
+  'invalid-webhook-url': {
+    status: 400,
+    title: 'The Webhook-Url cannot be used',
+    cure: 'Send an https URL whose host is public, without a user name and a password.',
+  },
+  'webhooks-not-allowed': {
+    status: 400,
+    title: 'The operation type takes no webhooks',
+    cure: 'Send the request without Webhook-Url, and ask the status URL or wait for its events.',
+  },
+  'no-webhook': {
+    status: 409,
+    title: 'The operation has no webhook',
+    cure: 'Name a Webhook-Url in the request that makes the operation.',
+  },
+  'webhook-not-delivered': {
+    status: 502,
+    title: 'The webhook was not delivered',
+    cure: 'Mend what stands before the receiver, and have the webhook sent again.',
+  },
   'too-many-requests': {
     status: 429,
     title: 'Too many requests',

@@ -15,6 +15,7 @@ import { childrenRunner } from './runners/children.ts'
 import { inlineRunner } from './runners/inline.ts'
 import type { Store } from './store.ts'
 import { Sweeper } from './sweeper.ts'
+import { Webhooks, type WebhooksInit } from './webhooks.ts'
 import { type Logger, Worker } from './worker.ts'
 
 /** How a process runs handlers. */
@@ -59,6 +60,8 @@ export interface WaybillOptions {
   readonly worker?: WorkerInit
   /** Starts one execution for each operation on another engine. */
   readonly dispatcher?: DispatcherInit
+  /** Takes the webhooks that clients ask for, and delivers them from this process. Without it, none is taken. */
+  readonly webhooks?: WebhooksInit
   /** Default: errors and warnings go to standard error as JSON lines. */
   readonly logger?: Logger
   /** The time between two sweeps for what has run out. Default 5 s. */
@@ -70,6 +73,8 @@ export interface Waybill {
   readonly operations: Operations
   readonly store: Store
   readonly logger: Logger
+  /** Checks URLs, tells what became of deliveries, and sends them anew; undefined without the option. */
+  readonly webhooks: Webhooks | undefined
   /** Opens the store and starts the work. Called once. */
   start(): Promise<void>
   /** Stops claiming, waits for handlers or hands their operations back, and closes the store. */
@@ -90,22 +95,25 @@ export function createWaybill(options: WaybillOptions): Waybill {
   const worker = options.worker && makeWorker(options.worker, { store, types, logger })
   const dispatcher = options.dispatcher && makeDispatcher(options.dispatcher, { store, types, logger })
   const sweeper = new Sweeper({ store, logger, everyMs: durationMs('sweep', options.sweep ?? 5 * SECOND, { min: 50 }) })
-  const loops = (): readonly Loop[] => [worker, dispatcher, sweeper].flatMap(part => part?.loops ?? [])
+  const webhooks = options.webhooks && new Webhooks(options.webhooks, { store, operations, logger })
+  const loops = (): readonly Loop[] => [worker, dispatcher, sweeper, webhooks].flatMap(part => part?.loops ?? [])
   const stop = async () => {
     operations.drain()
-    await Promise.all([dispatcher?.stop(), worker?.stop(), sweeper.stop()])
+    await Promise.all([dispatcher?.stop(), worker?.stop(), webhooks?.stop(), sweeper.stop()])
     await store.close()
   }
   return {
     operations,
     store,
     logger,
+    webhooks,
     start: async () => {
       try {
         await store.open()
         sweeper.start()
         await worker?.start()
         dispatcher?.start()
+        await webhooks?.start()
       } catch (error) {
         await stop()
         throw error

@@ -103,7 +103,9 @@ test('a stored input that the schema no longer allows fails without the handler 
   const store = await lab.store()
   const id = await submit(lab.composition([before], { store }), before, { old: 'shape' })
   let called = false
-  const handlers = handler(after, () => void (called = true))
+  const handlers = handler(after, () => {
+    called = true
+  })
   await lab.waybill([after], { store, worker: { handlers } })
   const { status, error } = await hasFinished(store, id)
   expect({ status, code: error?.code, called }).toEqual({ status: 'failed', code: 'input-outdated', called: false })

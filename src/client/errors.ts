@@ -2,21 +2,14 @@ import type { Problem } from '../protocol.ts'
 
 /**
  * Why a wait ended without a result.
- * - `operation-failed`, `operation-canceled`: an {@link OperationError}; the operation has ended.
+ * - `failed`, `canceled`: an {@link OperationError}; the operation has ended.
  * - `refused`: the request, or a poll, was answered with a status that asking again does not cure.
  * - `gone`: the status URL or the result URL answers 404 or 410.
- * - `no-location`: a 202 that does not say where its status is.
+ * - `no-location`: a 202 that does not say where its status is, or not to this origin.
  * - `timed-out`: `timeoutMs` passed; the operation goes on, and `attach` picks it up.
  * - `unreachable`: too many polls in a row failed; the operation may go on, and `attach` picks it up.
  */
-export type WaitErrorCode =
-  | 'operation-failed'
-  | 'operation-canceled'
-  | 'refused'
-  | 'gone'
-  | 'no-location'
-  | 'timed-out'
-  | 'unreachable'
+export type WaitErrorCode = 'failed' | 'canceled' | 'refused' | 'gone' | 'no-location' | 'timed-out' | 'unreachable'
 
 /** What is known where a wait ends without a result. */
 export interface WaitErrorDetails {
@@ -26,28 +19,32 @@ export interface WaitErrorDetails {
   readonly problem?: Problem | undefined
   /** Where the operation's status is, for `attach`; undefined where no operation was accepted. */
   readonly statusUrl?: string | undefined
+  /** The operation's id, where that answer told it. */
+  readonly id?: string | undefined
   /** What the network or the parser said. */
   readonly cause?: unknown
 }
 
 /** A wait that ended without a result. `code` is for programs, `message` for people. */
 export class WaitError extends Error implements WaitErrorDetails {
-  declare readonly code: WaitErrorCode
+  readonly code: WaitErrorCode
   declare readonly response: Response | undefined
   declare readonly problem: Problem | undefined
   declare readonly statusUrl: string | undefined
+  declare readonly id: string | undefined
 
   constructor(code: WaitErrorCode, message: string, details: WaitErrorDetails) {
     super(message)
-    Object.assign(this, details, { code })
+    Object.assign(this, details)
+    this.code = code
   }
 }
 
 /** An operation that ended `failed` or `canceled`, and why. */
 export class OperationError extends WaitError {
+  declare readonly code: 'failed' | 'canceled'
   declare readonly response: Response
   declare readonly problem: Problem
-  declare readonly status: 'failed' | 'canceled'
-  /** The operation's id, where the server told it. */
-  declare readonly id: string | undefined
+  /** The same as `code`. */
+  readonly status: 'failed' | 'canceled' = this.code
 }

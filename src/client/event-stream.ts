@@ -12,7 +12,8 @@ const SILENCE_MS = 45_000
  * Reads server-sent events (WHATWG HTML, 9.2.6). Ends where the stream ends, breaks, or falls
  * silent for 45 s: to the reader they are the same, it has to ask again.
  */
-export async function* readEvents(body: ReadableStream<BufferSource>): AsyncGenerator<StreamEvent> {
+export async function* readEvents({ body }: Response): AsyncGenerator<StreamEvent> {
+  if (!body) return
   const reader = body.pipeThrough(new TextDecoderStream()).getReader()
   const stop = () => reader.cancel().catch(() => {})
   let rest = ''

@@ -4,7 +4,7 @@ const ANSWER_MS = 60_000
 const MAX_REDIRECTS = 10
 
 /** Headers of the first request that say something about its body or its answer, not about its sender. */
-const OF_THE_REQUEST = /^(content-|if-|prefer|idempotency-|webhook-|range)/
+const OF_THE_REQUEST = /^(content|if|prefer|idem|webhook|range)/
 
 /** The requests that follow the first one. */
 export interface Transport {

@@ -1,4 +1,4 @@
-import { MAX_TIMER_MS, parseRetryAfter } from '../protocol.ts'
+import { isFinal, MAX_TIMER_MS, parseRetryAfter } from '../protocol.ts'
 import { OperationError, WaitError, type WaitErrorCode } from './errors.ts'
 import { readEvents } from './event-stream.ts'
 import { type Answer, answerOf, type OnStatusPoll, type PolledStatus, problemOf, readAnswer } from './status.ts'
@@ -21,6 +21,9 @@ const LONGEST_DELAY_MS = 15_000
 const MAX_FAILURES = 20
 /** A 500 that may be the operation's own is believed when it has been said this often. */
 const MAX_DOUBTS = 3
+/** What a browser makes of a redirect that it is not to follow. */
+const OPAQUE = 'opaqueredirect'
+const EVENT_STREAM = 'text/event-stream'
 /** Streams in a row that told nothing new before polls take over. */
 const MAX_SILENT_STREAMS = 3
 
@@ -46,6 +49,7 @@ export class Wait {
   /** A browser does not show redirects. */
   #isBlind = false
   #unpaced = 0
+  #delay = 0
 
   constructor(
     input: RequestInfo | URL,
@@ -102,55 +106,70 @@ export class Wait {
     this.#learn(answer.body)
     if (this.#signal.aborted) this.#cancel()
     onAccepted?.(this.#statusUrl)
-    return this.attach(this.#statusUrl, retryAfterOf(response))
+    if (!this.#eventsUrl) this.#delay = retryAfterOf(response) ?? 0
+    return this.attach(this.#statusUrl)
   }
 
-  /** Waits for the operation whose status URL is given, or was the input. Asks for it after `delay` milliseconds. */
-  async attach(statusUrl = this.#request.url, delay = 0): Promise<unknown> {
+  /** Waits for the operation whose status URL is given, or was the input. */
+  async attach(statusUrl = this.#request.url): Promise<unknown> {
     this.#statusUrl = statusUrl
-    let streams = true
-    let etag: string | null = null
+    for await (const answer of this.#statuses()) {
+      const done = await this.#judge(answer)
+      if (done) return done.value
+    }
+    return
+  }
+
+  /** What is heard of the status: by streams of events where there are any, else by polls. */
+  async *#statuses(): AsyncGenerator<Answer> {
+    let silentStreams = 0
+    let lastEventId = ''
+    let etag = ''
     let text = ''
     for (;;) {
-      if (this.#eventsUrl && streams) {
-        for await (const data of this.#events(this.#eventsUrl)) {
-          const next = await this.#judge(this.#replay(data, JSON.parse(data).retryAfter))
-          if (typeof next === 'object') return next.value
-          delay = next
-        }
-        streams = false
+      await this.#sleep(this.#delay)
+      if (this.#eventsUrl && silentStreams < MAX_SILENT_STREAMS) {
+        const resume = lastEventId && { 'last-event-id': lastEventId }
+        const response = await this.#transport.get(this.#eventsUrl, { accept: EVENT_STREAM, ...resume }).catch(() => {})
+        silentStreams++
+        if (response?.ok && response.headers.get('content-type')?.startsWith(EVENT_STREAM)) {
+          for await (const { event, data, id } of readEvents(response)) {
+            if (id !== lastEventId) silentStreams = 0
+            lastEventId = id
+            if (event === 'status') yield this.#replay(data, JSON.parse(data).retryAfter)
+          }
+        } else if (response) silentStreams = MAX_SILENT_STREAMS
+        this.#delay = (response && retryAfterOf(response)) ?? growing(silentStreams, Math.random())
+      } else {
+        const answer = await this.#ask(this.#statusUrl, etag ? { 'if-none-match': etag, prefer: 'wait=30' } : {})
+        const { status, headers } = answer.response
+        yield status === 304 ? this.#replay(text, headers.get('retry-after')) : answer
+        etag = headers.get('etag') ?? etag
+        if (status !== 304) text = JSON.stringify(answer.body)
+        // A server that holds polls has already let the time pass.
+        if (headers.get('preference-applied')?.includes('wait')) this.#delay = 0
       }
-      await this.#sleep(delay)
-      let answer = await this.#ask(this.#statusUrl, etag ? { 'if-none-match': etag, prefer: 'wait=30' } : {})
-      const { status, headers } = answer.response
-      if (status === 304) answer = this.#replay(text, headers.get('retry-after'))
-      const next = await this.#judge(answer)
-      if (typeof next === 'object') return next.value
-      etag = headers.get('etag') ?? etag
-      text = JSON.stringify(answer.body)
-      // A server that holds polls has already let the time pass.
-      delay = headers.get('preference-applied')?.includes('wait') ? 0 : next
     }
   }
 
-  /** The result that an answer leads to, or how many milliseconds it asks to be left alone where it is pending. */
-  async #judge(answer: Answer): Promise<{ value: unknown } | number> {
+  /** The result that an answer leads to; undefined where it is pending. */
+  async #judge(answer: Answer): Promise<{ value: unknown } | undefined> {
     const { response, body, outcome } = answer
     const { status, headers, ok, url } = response
     const location = headers.get('location')
-    if (response.type === 'opaqueredirect') return this.#collect(`${this.#resultUrl}`)
+    if (response.type === OPAQUE) return this.#collect(`${this.#resultUrl}`)
     if (status === 303 && location) return this.#collect(resolve(location, url))
     const elsewhere = this.#isBlind && pathOf(url) !== pathOf(this.#statusUrl)
     this.#statusUrl = status === 202 && location ? resolve(location, url) : url
     this.#pendingIs202 ||= status === 202
     const says = status === 202 || headers.has('retry-after') || (body.status && !this.#pendingIs202 && !elsewhere)
     if (ok && !outcome && says) {
-      const delay = retryAfterOf(response) ?? growing(this.#unpaced++)
-      await this.#report(answer, delay)
-      return delay
+      this.#delay = retryAfterOf(response) ?? growing(this.#unpaced++)
+      return this.#report(answer)
     }
     if (!outcome || this.#pendingIs202) return this.#settle(answer, this.#pendingIs202)
-    await this.#report(answer, 0)
+    this.#delay = 0
+    await this.#report(answer)
     if (outcome !== 'completed') return this.#settle(answer, true, true)
     if (this.#resultUrl) return this.#collect(this.#resultUrl)
     return body.status === 'Succeeded' && 'result' in body ? { value: body.result } : answer
@@ -160,23 +179,6 @@ export class Wait {
     return this.#settle(await this.#ask(url, {}, true), true)
   }
 
-  /** The data of the status events, over as many streams as it takes; ends where polls have to do. */
-  async *#events(url: string): AsyncGenerator<string> {
-    let lastEventId = ''
-    for (let silent = 0; silent < MAX_SILENT_STREAMS; silent++) {
-      if (silent) await this.#sleep(growing(silent, Math.random()))
-      const headers = { accept: 'text/event-stream', ...(lastEventId && { 'last-event-id': lastEventId }) }
-      const response = await this.#transport.get(url, headers).catch(() => undefined)
-      if (response?.ok && response.body && response.headers.get('content-type')?.startsWith('text/event-stream')) {
-        for await (const { event, data, id } of readEvents(response.body)) {
-          if (id !== lastEventId) silent = 0
-          lastEventId = id
-          if (event === 'status') yield data
-        }
-      } else if (response) return this.#sleep(retryAfterOf(response) ?? 0)
-    }
-  }
-
   /** Gets an answer that says something about the operation, as often as it takes. */
   async #ask(url: string, headers: Record<string, string>, isResult = false): Promise<Answer> {
     for (let failures = 0; ; failures++) {
@@ -184,9 +186,8 @@ export class Wait {
       let cause: unknown
       try {
         let response = await this.#transport.get(url, headers, isResult)
-        this.#isBlind ||= response.type === 'opaqueredirect'
-        if (response.type === 'opaqueredirect' && (isResult || !this.#resultUrl))
-          response = await this.#transport.follow(url)
+        this.#isBlind ||= response.type === OPAQUE
+        if (response.type === OPAQUE && (isResult || !this.#resultUrl)) response = await this.#transport.follow(url)
         answer = await readAnswer(response)
         if (isResult && answer.response.status === 404 && retryAfterOf(answer.response) !== undefined) failures--
         else if (!isTransient(answer, failures, isResult || this.#pendingIs202)) return answer
@@ -217,26 +218,25 @@ export class Wait {
     const ended = outcome !== 'completed' && (isStatus || !ok || 'error' in body)
     if (ok && !ended) return answer
     const gone = this.#statusUrl && (status === 404 || status === 410)
-    if (!ended && (!own || gone || [401, 403, 407].includes(status)))
-      throw this.#error(gone ? 'gone' : 'refused', answer)
-    throw this.#error(outcome === 'canceled' ? 'operation-canceled' : 'operation-failed', answer)
+    if (ended || (own && !gone && ![401, 403, 407].includes(status))) {
+      throw this.#error(outcome === 'canceled' ? outcome : 'failed', answer)
+    }
+    throw this.#error(gone ? 'gone' : 'refused', answer)
   }
 
   #error(code: WaitErrorCode, answer?: Answer, text?: string, cause?: unknown): WaitError {
     const problem = answer && problemOf(answer)
     const { response, body } = answer ?? {}
-    const said = text ?? `${response?.url} answered ${response?.status}, ${problem?.title} ${problem?.detail ?? ''}`
-    const details = { response, problem, statusUrl: this.#statusUrl || undefined, cause }
-    return code.startsWith('operation')
-      ? new OperationError(code, `${code}: ${said}`, { ...details, id: body?.id, status: code.slice(10) })
-      : new WaitError(code, `${code}: ${said}`, details)
+    const said = text ?? `${problem?.detail ?? problem?.title} (${response?.status} of ${response?.url})`
+    const details = { response, problem, statusUrl: this.#statusUrl || undefined, id: body?.id, cause }
+    return new (isFinal(code) ? OperationError : WaitError)(code, `${code}: ${said}`, details)
   }
 
-  async #report({ copy, body }: Answer, delay: number): Promise<void> {
+  async #report({ copy, body }: Answer): Promise<undefined> {
     const { status } = body
     this.#learn(body)
     this.#speaksAzure = /^[A-Z]/.test(`${status}`)
-    await this.#onStatusPoll?.({ response: copy(), retryAfter: delay / 1000, status, document: body })
+    await this.#onStatusPoll?.({ response: copy(), retryAfter: this.#delay / 1000, status, document: body })
   }
 
   #learn({ links, resourceLocation = links?.result }: PolledStatus): void {
@@ -251,10 +251,10 @@ export class Wait {
   }
 
   #cancel(): void {
-    if (!this.#statusUrl) return
-    const url = new URL(this.#statusUrl)
-    if (this.#speaksAzure) url.pathname += ':cancel'
-    this.#transport.cancel(url.href, this.#speaksAzure ? 'POST' : 'DELETE')
+    const url = this.#statusUrl
+    if (!url) return
+    if (this.#speaksAzure) this.#transport.cancel(url.replace(/\?|$/, ':cancel$&'), 'POST')
+    else this.#transport.cancel(url, 'DELETE')
   }
 }
 

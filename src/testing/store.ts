@@ -14,6 +14,7 @@ import { outcomeTests } from './store/outcome.ts'
 import { queueTests } from './store/queue.ts'
 import { sweepTests } from './store/sweep.ts'
 import { watchTests } from './store/watch.ts'
+import { webhookTests } from './store/webhook.ts'
 
 /** What the suite needs of a test runner; `node:test`, Vitest and Jest have it. */
 export interface TestFunctions {
@@ -54,6 +55,7 @@ const GROUPS: readonly StoreTests[] = [
   queueTests,
   launchTests,
   sweepTests,
+  webhookTests,
   watchTests,
   closeTests,
 ]

@@ -34,9 +34,10 @@ export function eventId(operationId: string): string {
  */
 export function eventBody(operation: Operation, baseUrl: string | undefined): string {
   const { error } = operation
-  const tries = error === null ? [undefined] : [error, brief(error), undefined]
-  const bodies = tries.map(told => JSON.stringify(eventOf(operation, baseUrl, told)))
-  return bodies.find(body => Buffer.byteLength(body) < MAX_BODY_BYTES) ?? ''
+  const write = (told: Problem | undefined) => JSON.stringify(eventOf(operation, baseUrl, told))
+  if (error === null) return write(undefined)
+  const fits = (body: string) => Buffer.byteLength(body) < MAX_BODY_BYTES
+  return [error, brief(error)].map(write).find(fits) ?? write(undefined)
 }
 
 function eventOf(operation: Operation, baseUrl: string | undefined, error: Problem | undefined): WebhookEvent {
@@ -54,7 +55,7 @@ function eventOf(operation: Operation, baseUrl: string | undefined, error: Probl
   }
 }
 
-function linksOf({ id, type }: Operation, baseUrl: string): WebhookEvent['data']['links'] {
+function linksOf({ id, type }: Operation, baseUrl: string): NonNullable<WebhookEvent['data']['links']> {
   return {
     status: `${baseUrl}/${type}/status/${id}`,
     result: `${baseUrl}/${type}/${id}`,

@@ -104,7 +104,12 @@ function showStatus(status, fraction) {
 function showEnd(status, result, error) {
   showStatus(status, 1)
   if (result) addLine(status, 'answered 303, to the result', statusUrl)
-  else addLine(status, error.response ? `answered ${error.response.status}` : 'no answer', error.response?.url ?? statusUrl)
+  else
+    addLine(
+      status,
+      error.response ? `answered ${error.response.status}` : 'no answer',
+      error.response?.url ?? statusUrl,
+    )
   $('track').hidden = !result
   $('cancel').hidden = true
   $('message').textContent = WORDS[status] ?? 'No more is known of it'

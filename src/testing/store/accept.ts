@@ -29,7 +29,7 @@ export const acceptTests: StoreTests = {
     },
 
     'keeps large and odd inputs to the letter': async test => {
-      const odd = JSON.stringify({ __proto__: null, 'a"\\': '\u0000\u2028😀é\ud800', zeros: [0, -0, 1e300, 1.5] })
+      const odd = JSON.stringify({ 'a"\\': '\u0000\u2028😀é\ud800', zeros: [0, -0, 1e300, 1.5] })
       for (const input of [odd, `  { "spaced" : 1 }\n`, JSON.stringify('ü'.repeat(600_000)), 'null', '""']) {
         const { id } = await test.submit({ input })
         assert.equal(await test.store.payload(id, 'input'), input)

@@ -99,6 +99,7 @@ export class StoreTest {
       idempotencyKey: null,
       fingerprint: null,
       traceparent: null,
+      webhookUrl: null,
       ...parts,
     }
   }

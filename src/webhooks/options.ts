@@ -1,0 +1,122 @@
+/** The options of webhooks, and how they are read. */
+import { type Duration, durationMs, MINUTE, SECOND } from '../duration.ts'
+import { isPublicAddress, type Resolve, type Rules, systemResolve } from './addresses.ts'
+import { checkSecrets, type Secrets } from './signing.ts'
+
+/** How a composition sends webhooks. */
+export interface WebhooksInit {
+  /** What deliveries are signed with. */
+  readonly secrets: Secrets
+  /** The waits before each further attempt, at most 99. Default: 5 s, 5 m, 30 m, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h. */
+  readonly retries?: readonly Duration[]
+  /** How long one attempt may take, from the look-up of the host to the answer, up to 1 minute. Default 15 s. */
+  readonly timeout?: Duration
+  /** How long a delivery and its history are kept after its end. Default 7 days. */
+  readonly retention?: Duration
+  /** How many deliveries this process sends at once, 1 to 10,000. Default 100. */
+  readonly concurrency?: number
+  /** Whether `http:` URLs are taken too. Default false. */
+  readonly allowHttp?: boolean
+  /** The ports that are taken. Default: any. */
+  readonly ports?: readonly number[]
+  /** Whether any address may be sent to, those of the inner network and of this host included: for tests. Default false. */
+  readonly allowPrivate?: boolean
+  /**
+   * Whether an address, IPv4 or IPv6 in its canonical form, may be sent to. Default {@link isPublicAddress}.
+   *
+   * @example
+   * allowAddress: address => isPublicAddress(address) || address.startsWith('10.20.')
+   */
+  readonly allowAddress?: (address: string) => boolean
+  /** Finds the addresses of a host, once for each attempt. Default: the system's resolver. */
+  readonly resolve?: Resolve
+  /** The public URL that the operations' paths stand under, without a slash at the end. With it, events hold links. */
+  readonly baseUrl?: string
+  /** The longest time between two looks for what is due when no hint comes. Default 1 s. */
+  readonly scan?: Duration
+  /** How long a shutdown waits for the attempts under way before they are cut off and handed back. Default 5 s. */
+  readonly shutdown?: Duration
+}
+
+/** The options with every default filled in; durations in milliseconds. */
+export interface WebhookOptions {
+  readonly secretsOf: (owner: string) => Promise<readonly string[]>
+  readonly rules: Rules
+  readonly resolve: Resolve
+  readonly retriesMs: readonly number[]
+  readonly timeoutMs: number
+  readonly retentionMs: number
+  readonly concurrency: number
+  readonly baseUrl: string | undefined
+  readonly scanMs: number
+  readonly shutdownMs: number
+}
+
+const RETRIES: readonly Duration[] = ['5s', '5m', '30m', '2h', '5h', '10h', '14h', '20h', '24h']
+
+const OPTIONS = new Set([
+  'secrets',
+  'retries',
+  'timeout',
+  'retention',
+  'concurrency',
+  'allowHttp',
+  'ports',
+  'allowPrivate',
+  'allowAddress',
+  'resolve',
+  'baseUrl',
+  'scan',
+  'shutdown',
+])
+
+/** @throws {TypeError} for an unknown option, or one that cannot be right; the message names it */
+export function readWebhookOptions(init: WebhooksInit): WebhookOptions {
+  for (const option of Object.keys(init)) {
+    if (!OPTIONS.has(option)) throw new TypeError(`webhooks: there is no option "${option}".`)
+  }
+  return {
+    secretsOf: readSecrets(init.secrets),
+    rules: readRules(init),
+    resolve: init.resolve ?? systemResolve,
+    retriesMs: readRetries(init.retries ?? RETRIES),
+    timeoutMs: durationMs('webhooks.timeout', init.timeout ?? 15 * SECOND, { min: 1, max: MINUTE }),
+    retentionMs: durationMs('webhooks.retention', init.retention ?? '7d'),
+    concurrency: whole('webhooks.concurrency', init.concurrency ?? 100, 10_000),
+    baseUrl: readBaseUrl(init.baseUrl),
+    scanMs: durationMs('webhooks.scan', init.scan ?? SECOND, { min: 10 }),
+    shutdownMs: durationMs('webhooks.shutdown', init.shutdown ?? 5 * SECOND),
+  }
+}
+
+/** Secrets that are at hand are checked at once, those of a function each time. */
+function readSecrets(secrets: Secrets): WebhookOptions['secretsOf'] {
+  if (typeof secrets === 'function') return async owner => checkSecrets(await secrets(owner))
+  const checked = [...checkSecrets(secrets)]
+  return async () => checked
+}
+
+function readRules({ allowHttp = false, ports, allowPrivate = false, allowAddress }: WebhooksInit): Rules {
+  if (allowPrivate && allowAddress !== undefined) {
+    throw new TypeError('webhooks takes allowPrivate or allowAddress, not both.')
+  }
+  ports?.forEach(port => {
+    whole('webhooks.ports', port, 65_535)
+  })
+  return { allowHttp, ports, allowAddress: allowPrivate ? () => true : (allowAddress ?? isPublicAddress) }
+}
+
+function readRetries(retries: readonly Duration[]): number[] {
+  if (retries.length > 99) throw new TypeError(`webhooks.retries has ${retries.length} waits; the most is 99.`)
+  return retries.map((wait, index) => durationMs(`webhooks.retries[${index}]`, wait, { max: 30 * 24 * 60 * MINUTE }))
+}
+
+function readBaseUrl(baseUrl: string | undefined): string | undefined {
+  if (baseUrl === undefined || (URL.canParse(baseUrl) && baseUrl.length <= 1000)) return baseUrl?.replace(/\/+$/, '')
+  throw new TypeError(`webhooks.baseUrl must be an absolute URL of at most 1000 characters, not ${baseUrl}.`)
+}
+
+function whole(name: string, value: number, max: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value
+  throw new TypeError(`${name} must be a whole number from 1 to ${max}, not ${value}.`)
+}

@@ -1,0 +1,92 @@
+/**
+ * The outbox: for each operation that has ended and has a webhook, accepts one delivery. Any number
+ * of processes may do this, and die in it: the delivery's id is made of the operation's, so what is
+ * accepted twice is one, and an operation is due until it is marked.
+ */
+import { Loop } from '../loop.ts'
+import type { Operation } from '../operation.ts'
+import type { AnyOperationType } from '../operation-type.ts'
+import type { Store } from '../store.ts'
+import type { Logger } from '../worker.ts'
+import { type DeliveryInput, deliverySubmission } from './delivery.ts'
+import { eventBody, eventId } from './event.ts'
+
+/** Options of an {@link Outbox}. */
+export interface OutboxOptions {
+  readonly store: Store
+  readonly type: AnyOperationType
+  readonly baseUrl: string | undefined
+  /** The longest time between two turns when no hint comes, in milliseconds. */
+  readonly scanMs: number
+  readonly logger: Logger
+}
+
+/** How many operations one turn takes. */
+const BATCH = 200
+/** Every change of every operation is hinted at: one look for all changes of so many milliseconds is enough. */
+const DEBOUNCE_MS = 20
+
+export class Outbox {
+  readonly #options: OutboxOptions
+  readonly #loop: Loop
+  #unwatch: () => void = () => {}
+  #debounce: NodeJS.Timeout | undefined
+
+  constructor(options: OutboxOptions) {
+    this.#options = options
+    this.#loop = new Loop({
+      name: 'webhooks',
+      everyMs: options.scanMs,
+      turn: () => this.#turn(),
+      onError: (error, loop) =>
+        options.logger.warn({ err: error, loop }, 'Webhooks could not be handed on and will be later'),
+    })
+  }
+
+  get loop(): Loop {
+    return this.#loop
+  }
+
+  start(): void {
+    this.#unwatch = this.#options.store.watch(hint => {
+      if (hint.kind !== 'ready') this.#wakeSoon()
+    })
+    this.#loop.start()
+  }
+
+  async stop(): Promise<void> {
+    this.#unwatch()
+    clearTimeout(this.#debounce)
+    await this.#loop.stop()
+  }
+
+  #wakeSoon(): void {
+    this.#debounce ??= setTimeout(() => {
+      this.#debounce = undefined
+      this.#loop.wake()
+    }, DEBOUNCE_MS).unref()
+  }
+
+  async #turn(): Promise<void> {
+    const due = await this.#options.store.webhooksDue(BATCH)
+    const settled = await Promise.allSettled(due.map(operation => this.#handOn(operation)))
+    for (const result of settled) if (result.status === 'rejected') throw result.reason
+    if (due.length === BATCH) this.#loop.wake()
+  }
+
+  async #handOn(operation: Operation): Promise<void> {
+    const { store, type, baseUrl } = this.#options
+    const input = deliveryInput(operation, baseUrl)
+    if (input !== undefined) {
+      await store.accept(deliverySubmission(type, input, { number: 0, traceparent: operation.traceparent }))
+    }
+    await store.change(operation.id, { kind: 'webhook-accepted' })
+  }
+}
+
+/** What is to be delivered of an operation; undefined where it names no URL. */
+export function deliveryInput(operation: Operation, baseUrl: string | undefined): DeliveryInput | undefined {
+  const { id, owner, webhookUrl } = operation
+  if (webhookUrl === null) return undefined
+  return { operation: id, owner, url: webhookUrl, event: eventId(id), body: eventBody(operation, baseUrl) }
+}

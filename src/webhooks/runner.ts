@@ -1,0 +1,147 @@
+/** Runs deliveries: each attempt of one checks the URL, signs, sends, and judges the answer. */
+import { stopped, stopReason, type Task } from '../attempt.ts'
+import type { Outcome } from '../operation.ts'
+import { ProblemError } from '../problem.ts'
+import { parseRetryAfter } from '../protocol.ts'
+import type { RunContext, RunEnd, Runner } from '../runner.ts'
+import type { Logger } from '../worker.ts'
+import { allowedAddresses, hostOf, readWebhookUrl } from './addresses.ts'
+import { DELIVERY_TYPE, type DeliveryInput, type DeliveryOutput } from './delivery.ts'
+import { DeliveryError, notDelivered } from './failure.ts'
+import type { WebhookOptions } from './options.ts'
+import { signedHeaders } from './signing.ts'
+import { type Answer, post } from './transport.ts'
+
+/** The longest wait that a receiver can ask for with Retry-After. */
+const MAX_RETRY_AFTER_MS = 86_400_000
+/** Waits are made longer by up to this part, so that what failed together does not come back together. */
+const JITTER = 0.2
+
+export class DeliveryRunner implements Runner {
+  readonly #options: WebhookOptions
+  readonly #logger: Logger
+  readonly #attempts = new Set<AbortController>()
+
+  constructor(options: WebhookOptions, logger: Logger) {
+    this.#options = options
+    this.#logger = logger
+  }
+
+  async start(): Promise<readonly string[]> {
+    return [DELIVERY_TYPE]
+  }
+
+  /** At a shutdown the attempt goes on until {@link close}: to cut it off would only deliver twice what is nearly delivered. */
+  async run(task: Task, context: RunContext): Promise<RunEnd> {
+    if (context.signal.aborted) return stopped(context.signal.reason, 0)
+    const controller = new AbortController()
+    const timer = setTimeout(
+      () => controller.abort(new DeliveryError('timeout', late(this.#options))),
+      this.#options.timeoutMs,
+    )
+    const stop = () => {
+      if (stopReason(context.signal) !== 'ShutdownError') controller.abort(context.signal.reason)
+    }
+    context.signal.addEventListener('abort', stop)
+    this.#attempts.add(controller)
+    try {
+      return await this.#attempt(task, context, controller.signal)
+    } finally {
+      this.#attempts.delete(controller)
+      context.signal.removeEventListener('abort', stop)
+      clearTimeout(timer)
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const controller of this.#attempts) controller.abort()
+  }
+
+  async #attempt(task: Task, context: RunContext, signal: AbortSignal): Promise<RunEnd> {
+    try {
+      const answer = await this.#send(JSON.parse(task.input) as DeliveryInput, signal)
+      return this.#judge(task, answer)
+    } catch (error) {
+      const cut = signal.aborted && !(signal.reason instanceof DeliveryError)
+      if (cut) return stopped(context.signal.reason, 0)
+      const failure = signal.aborted ? signal.reason : asDeliveryError(error)
+      if (failure.reason === 'internal') context.onError(error)
+      return this.#failed(task, failure)
+    }
+  }
+
+  async #send(delivery: DeliveryInput, signal: AbortSignal): Promise<Answer> {
+    const { rules, resolve, secretsOf } = this.#options
+    const url = readWebhookUrl(delivery.url, rules)
+    const prepared = Promise.all([
+      allowedAddresses(hostOf(url), { resolve, allowAddress: rules.allowAddress }),
+      secretsOf(delivery.owner),
+    ])
+    const [addresses, secrets] = await unlessAborted(prepared, signal)
+    const signed = signedHeaders({ id: delivery.event, body: delivery.body, at: new Date() }, secrets)
+    const headers = { 'Content-Type': 'application/json', 'User-Agent': 'Waybill-Webhooks', ...signed }
+    return await post({ url, headers, body: delivery.body, addresses, signal }).catch((error: unknown) => {
+      throw new DeliveryError('connection', `There was no answer (${codeOf(error)}).`, { cause: error })
+    })
+  }
+
+  #judge(task: Task, answer: Answer): Outcome {
+    const { status } = answer
+    if (status >= 200 && status < 300) {
+      const output: DeliveryOutput = { answerStatus: status }
+      return { kind: 'completed', output: JSON.stringify(output) }
+    }
+    return this.#failed(task, failureOf(status), answer)
+  }
+
+  #failed(task: Task, failure: DeliveryError, answer?: Answer): Outcome {
+    const problem = notDelivered(failure, answer?.status)
+    const final = failure.reason === 'gone' || failure.reason === 'url'
+    if (final || task.failedBefore >= this.#options.retriesMs.length) {
+      this.#logger.warn({ delivery: task.id, reason: failure.reason }, 'A webhook was not delivered and is given up')
+    }
+    return final ? { kind: 'failed', problem } : { kind: 'retry', problem, delayMs: this.#wait(task, answer) }
+  }
+
+  #wait({ failedBefore }: Task, answer: Answer | undefined): number {
+    const { retriesMs } = this.#options
+    const planned = retriesMs[failedBefore] ?? retriesMs.at(-1) ?? 0
+    const asked = parseRetryAfter(answer?.retryAfter, Date.now()) ?? 0
+    return Math.round(Math.max(planned, Math.min(asked, MAX_RETRY_AFTER_MS)) * (1 + JITTER * Math.random()))
+  }
+}
+
+function late({ timeoutMs }: WebhookOptions): string {
+  return `There was no answer within ${timeoutMs / 1000} s.`
+}
+
+function failureOf(status: number): DeliveryError {
+  if (status === 410) return new DeliveryError('gone', 'The receiver answered 410: it wants no more.')
+  if (status >= 300 && status < 400) {
+    return new DeliveryError('redirect', `The receiver answered ${status}; redirects are not followed.`)
+  }
+  return new DeliveryError('answer', `The receiver answered ${status}.`)
+}
+
+/** A URL that was refused is told; any other fault before there was a connection is ours. */
+function asDeliveryError(error: unknown): DeliveryError {
+  if (error instanceof DeliveryError) return error
+  if (error instanceof ProblemError) return new DeliveryError('url', 'Its URL is not allowed.', { cause: error })
+  return new DeliveryError('internal', 'The delivery could not be made.', { cause: error })
+}
+
+function codeOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return typeof code === 'string' ? code : 'the connection broke'
+}
+
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>()
+  const abort = () => aborted.reject(signal.reason)
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    return await Promise.race([work, aborted.promise])
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}

@@ -1,0 +1,244 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { describe, expect } from 'vitest'
+import { defineOperation, handler } from 'waybill'
+import { sqliteStore } from 'waybill/sqlite'
+import type { Waybill, WorkerInit } from '../src/waybill.ts'
+import { type Act, handlerFile, play, plays } from './support/handlers.ts'
+import {
+  hasFinished,
+  hasStatus,
+  KeptLog,
+  type Lab,
+  logOf,
+  recordOf,
+  resultOf,
+  submit,
+  test,
+  until,
+  when,
+} from './support/waybill.ts'
+
+const type = plays({ attempts: 2 })
+
+function worker(init: Partial<WorkerInit> = {}): { worker: WorkerInit } {
+  return { worker: { handlers: handlerFile('plays'), concurrency: 1, ...init } }
+}
+
+/** Submits acts to a worker with children. */
+async function perform(waybill: Waybill, ...acts: Act[]): Promise<string> {
+  return await submit(waybill, type, play(...acts))
+}
+
+describe('children', () => {
+  test('run handlers in a process of their own, and reuse it', async ({ lab }) => {
+    const waybill = await lab.waybill([type], worker())
+    const first = await resultOf(waybill.store, await perform(waybill, { do: 'pid' }))
+    const second = await resultOf(waybill.store, await perform(waybill, { do: 'pid' }))
+    expect(first).not.toBe(process.pid)
+    expect(second).toBe(first)
+  })
+
+  test('end with the composition', async ({ lab }) => {
+    const waybill = await lab.waybill([type], worker())
+    const pid = await resultOf(waybill.store, await perform(waybill, { do: 'pid' }))
+    await waybill.stop()
+    expect(isGone(Number(pid))).toBe(true)
+  })
+
+  test('a step runs once though two ask for it and the first attempt fails', async ({ lab }) => {
+    const waybill = await lab.waybill([type], worker())
+    const id = await perform(waybill, { do: 'step' })
+    expect(await resultOf(waybill.store, id)).toEqual([1, 1])
+    expect((await logOf(waybill.store, id)).filter(line => line === 'ran')).toHaveLength(1)
+  })
+
+  test('a step survives the crash of its process', async ({ lab }) => {
+    const crashing = plays({ attempts: 3 })
+    const waybill = await lab.waybill([crashing], worker({ handlers: handlerFile('steps') }))
+    const id = await submit(waybill, crashing)
+    expect(await resultOf(waybill.store, id)).toEqual({ attempt: 2, charged: 1 })
+    expect((await recordOf(waybill.store, id)).history.map(({ outcome }) => outcome)).toEqual(['failed', 'completed'])
+  })
+
+  test('progress comes through, coalesced', async ({ lab }) => {
+    const waybill = await lab.waybill([type], worker())
+    const id = await perform(waybill, { do: 'progress' })
+    const { progress, version } = await when(waybill.store, id, it => it.progress?.message === 'call 1000')
+    expect(progress).toEqual({ fraction: 0.5, message: 'call 1000' })
+    expect(version).toBeLessThan(10)
+    await waybill.operations.cancel(id, '')
+    await hasFinished(waybill.store, id)
+  })
+
+  test('what a handler does after its end never reaches the next operation', async ({ lab }) => {
+    const waybill = await lab.waybill([type], worker())
+    const ghost = await perform(waybill, { do: 'haunt' })
+    expect(await resultOf(waybill.store, ghost)).toBe('gone')
+    const next = await perform(waybill, { do: 'spin', ms: 50 }, { do: 'return' })
+    const waiting = await perform(waybill, { do: 'wait' })
+    await hasFinished(waybill.store, next)
+    await until(async () => (await logOf(waybill.store, waiting)).length > 0)
+    // The ghost writes once a millisecond; a log line of the same process that comes later is behind them all.
+    await waybill.operations.cancel(waiting, '')
+    await hasStatus(waybill.store, waiting, 'canceled')
+    for (const id of [next, waiting]) {
+      expect((await logOf(waybill.store, id)).filter(line => line.includes('ghost'))).toEqual([])
+      expect((await waybill.store.steps(id)).size).toBe(0)
+      expect((await recordOf(waybill.store, id)).progress?.message).toBeUndefined()
+    }
+  })
+})
+
+describe('a crash of a child', () => {
+  const crashes: { name: string; act: Act; reason: string; init?: Partial<WorkerInit> }[] = [
+    { name: 'with an exit code', act: { do: 'exit', code: 7 }, reason: 'Its process ended with exit code 7.' },
+    { name: 'by a signal', act: { do: 'die', signal: 'SIGKILL' }, reason: 'Its process was ended by SIGKILL.' },
+    {
+      name: 'out of memory',
+      act: { do: 'fill' },
+      reason: 'Its process ran out of memory.',
+      init: { execArgv: ['--max-old-space-size=32'] },
+    },
+  ]
+  for (const { name, act, reason, init } of crashes) {
+    test(`${name} costs one attempt at once, and the next one runs in a new child`, async ({ lab }) => {
+      const waybill = await lab.waybill([type], worker({ lease: '1h', ...init }))
+      const id = await perform(waybill, act, { do: 'return', value: 'recovered' })
+      expect(await resultOf(waybill.store, id)).toBe('recovered')
+      const { history, attempt, lost } = await recordOf(waybill.store, id)
+      expect({ attempt, lost }).toEqual({ attempt: 2, lost: 0 })
+      expect(history[0]).toMatchObject({ number: 1, outcome: 'failed', error: { code: 'worker-lost' } })
+      expect(history[0]?.error?.detail).toContain(reason)
+    })
+  }
+
+  test('in every attempt fails the operation as worker-lost', async ({ lab }) => {
+    const waybill = await lab.waybill([type], worker({ lease: '1h' }))
+    const id = await perform(waybill, { do: 'die', signal: 'SIGKILL' })
+    const { status, error, attempt } = await hasFinished(waybill.store, id)
+    expect({ status, attempt, code: error?.code }).toEqual({ status: 'failed', attempt: 2, code: 'worker-lost' })
+    expect(error?.detail).toContain('SIGKILL')
+  })
+})
+
+describe('a child that ignores', () => {
+  test('a cancel is killed after the grace time, and the next operation runs in a new child', async ({ lab }) => {
+    const waybill = await lab.waybill([type], worker({ grace: 200 }))
+    const id = await perform(waybill, { do: 'spin', ms: 60_000 })
+    const pid = await pidOf(waybill, id)
+    await waybill.operations.cancel(id, '')
+    const next = await perform(waybill, { do: 'pid' })
+    await hasStatus(waybill.store, id, 'canceled')
+    expect(await resultOf(waybill.store, next)).not.toBe(pid)
+    await until(() => isGone(pid))
+  })
+
+  test('a timeout is killed after the grace time, which costs one attempt', async ({ lab }) => {
+    const hasty = plays({ attempts: 2, timeout: 300 })
+    const waybill = await lab.waybill([hasty], worker({ grace: 100 }))
+    const id = await submit(waybill, hasty, play({ do: 'ignore' }, { do: 'return', value: 'in time' }))
+    expect(await resultOf(waybill.store, id)).toBe('in time')
+    expect((await recordOf(waybill.store, id)).history[0]).toMatchObject({ error: { code: 'attempt-timeout' } })
+  })
+})
+
+test('a handler in a child is told why it should stop', async ({ lab }) => {
+  const hasty = plays({ attempts: 1, timeout: 300 })
+  const waybill = await lab.waybill([hasty], worker({ concurrency: 2 }))
+  const late = await submit(waybill, hasty, play({ do: 'wait' }))
+  expect(await hasFinished(waybill.store, late)).toMatchObject({ status: 'failed', error: { code: 'attempt-timeout' } })
+  expect(await logOf(waybill.store, late)).toContain('TimeoutError')
+
+  const other = await lab.waybill([type], worker())
+  const canceled = await perform(other, { do: 'wait' })
+  await pidOf(other, canceled)
+  await other.operations.cancel(canceled, '')
+  await hasStatus(other.store, canceled, 'canceled')
+  expect(await logOf(other.store, canceled)).toContain('CanceledError')
+})
+
+describe('handlers that cannot be loaded', () => {
+  const cases: [name: string, file: string, reason: string][] = [
+    ['throw when they are loaded', 'unloadable', 'The handler file has no luck today.'],
+    ['have no default export', 'empty', 'has no default export'],
+    ['are missing', 'missing', 'Cannot find module'],
+  ]
+  for (const run of ['children', 'inline'] as const) {
+    for (const [name, file, reason] of cases) {
+      test(`fail the start with the reason when they ${name}, for ${run}`, async ({ lab }) => {
+        const waybill = lab.composition([type], worker({ handlers: handlerFile(file), run }))
+        await expect(waybill.start()).rejects.toThrow(run === 'inline' && file === 'missing' ? /missing/ : reason)
+        await expect(waybill.store.sweep(1)).rejects.toThrow()
+      })
+    }
+  }
+
+  test('values cannot be given to children', ({ lab }) => {
+    const apples = defineOperation({ name: 'apples' })
+    const handlers = handler(apples, () => {})
+    expect(() => lab.composition([apples], { worker: { handlers, run: 'children' } })).toThrow('must name files')
+  })
+
+  test('a child that cannot start hands its operation back, and the worker does not spin', async ({ lab }) => {
+    const logger = new KeptLog()
+    const waybill = await lab.waybill([type], { logger, ...worker({ handlers: handlerFile('once') }) })
+    process.env.TEST_UNLOADABLE = 'yes'
+    lab.onEnd(() => delete process.env.TEST_UNLOADABLE)
+    const crash = await perform(waybill, { do: 'exit', code: 1 })
+    await when(waybill.store, crash, ({ released }) => released >= 2)
+    const failures = () => logger.lines.filter(({ message }) => message === 'A handler could not be started').length
+    expect(failures()).toBeLessThan(10)
+    delete process.env.TEST_UNLOADABLE
+    const { status, attempt, released } = await hasFinished(waybill.store, crash)
+    expect({ status, counted: attempt - released }).toEqual({ status: 'failed', counted: 2 })
+  })
+})
+
+test('a handler that computes for several leases does not lose its own', async ({ lab }) => {
+  const waybill = await lab.waybill([type], worker({ lease: 3000 }))
+  const id = await perform(waybill, { do: 'spin', ms: 7000 })
+  expect(await resultOf(waybill.store, id)).toBe('spun')
+  expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0 })
+})
+
+test('when its parent is killed, a child ends by itself though it computes, and another worker takes over', async ({
+  lab,
+}) => {
+  const path = lab.file()
+  const parent = await startWorkerProcess(lab, path)
+  const waybill = await lab.waybill([type], { store: sqliteStore({ path }) })
+  const id = await perform(waybill, { do: 'spin', ms: 120_000 }, { do: 'return', value: 'taken over' })
+  const pid = await pidOf(waybill, id)
+  parent.kill('SIGKILL')
+  await lab.waybill([type], { store: sqliteStore({ path }), ...worker() })
+  expect(await resultOf(waybill.store, id)).toBe('taken over')
+  await until(() => isGone(pid))
+  const { history, lost } = await recordOf(waybill.store, id)
+  expect(lost).toBe(1)
+  expect(history[0]).toMatchObject({ outcome: 'lost', error: { code: 'worker-lost' } })
+  expect(history[0]?.error?.detail).toContain(`/${parent.pid}/`)
+})
+
+async function startWorkerProcess(lab: Lab, path: string): Promise<ChildProcess> {
+  const child = fork(new URL('./fixtures/worker-process.ts', import.meta.url), [path], { execArgv: [] })
+  lab.onEnd(() => child.kill('SIGKILL'))
+  await new Promise(resolve => child.once('message', resolve))
+  return child
+}
+
+/** The process that runs the operation, once its handler has been called. */
+async function pidOf(waybill: Waybill, id: string): Promise<number> {
+  await until(async () => (await logOf(waybill.store, id)).length > 0)
+  return Number((await logOf(waybill.store, id))[0]?.replace('pid ', ''))
+}
+
+/** Whether there is no such process, or only what is left of it until its parent asks. */
+function isGone(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return /^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  } catch {
+    return true
+  }
+}
