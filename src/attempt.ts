@@ -8,6 +8,7 @@ import type { Outcome } from './operation.ts'
 import { backoffMs, type Handler, type Job, type LogLevel } from './operation-type.ts'
 import { ProblemError, problem } from './problem.ts'
 import type { Problem, Progress } from './protocol.ts'
+import { fail, inSpan, traceparentOf } from './telemetry.ts'
 import { validate } from './validation.ts'
 
 /** What an attempt is to do. */
@@ -68,6 +69,23 @@ export async function runAttempt(
   context: { host: Host; signal: AbortSignal; onError: (error: unknown) => void },
 ): Promise<Outcome> {
   if (handler === undefined) return { kind: 'failed', problem: problem('no-handler', `It is named "${task.type}".`) }
+  const subject = { operation: task.type, id: task.id, attempt: task.attempt, parent: task.traceparent ?? undefined }
+  return await inSpan('attempt', subject, async span => {
+    const outcome = await runHandler(
+      handler,
+      { ...task, traceparent: traceparentOf(span) ?? task.traceparent },
+      context,
+    )
+    if ('problem' in outcome) fail(span, outcome.problem.detail ?? outcome.problem.title)
+    return outcome
+  })
+}
+
+async function runHandler(
+  handler: Handler,
+  task: Task,
+  context: { host: Host; signal: AbortSignal; onError: (error: unknown) => void },
+): Promise<Outcome> {
   try {
     const input = await validate(handler.type.input, parseJson(task.input))
     if (input.errors !== undefined) {
@@ -121,7 +139,8 @@ function makeJob(task: Task, host: Host, signal: AbortSignal): Job {
     recorded ??= host.steps()
     const before = (await recorded).get(name)
     if (before !== undefined) return JSON.parse(before)
-    const value = toJson(await work(), `The outcome of step "${name}"`)
+    const subject = { operation: task.type, id: task.id, attempt: task.attempt, detail: name }
+    const value = toJson(await inSpan('step', subject, async () => await work()), `The outcome of step "${name}"`)
     await host.recordStep(name, value)
     return JSON.parse(value)
   }

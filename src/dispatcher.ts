@@ -4,9 +4,11 @@
  */
 import { type Launcher, LaunchRefused } from './launcher.ts'
 import { Loop } from './loop.ts'
+import type { Metrics } from './metrics.ts'
 import type { Operation } from './operation.ts'
 import type { AnyOperationType } from './operation-type.ts'
 import type { Hint, Holding, Store } from './store.ts'
+import { inSpan } from './telemetry.ts'
 import type { Logger } from './worker.ts'
 
 /** Options of a {@link Dispatcher}. Durations in milliseconds. */
@@ -21,6 +23,7 @@ export interface DispatcherOptions {
   /** The time between two looks at the executions. */
   readonly reconcileMs: number
   readonly logger: Logger
+  readonly metrics?: Metrics
 }
 
 /** How many starts are under way at once. */
@@ -96,23 +99,31 @@ export class Dispatcher {
   }
 
   async #launch(operation: Operation): Promise<void> {
-    const { store, launcher, logger } = this.#options
+    const { store, logger, metrics } = this.#options
     const { id, type, launches: launch } = operation
     // Starts without an answer, and executions that hang before their claim, are not seen to end: they count all the same.
     if (launch > operation.maxLost + 1) return await this.#giveUp(operation)
-    const timeoutMs = this.#timeouts.get(type) ?? 0
     try {
-      const execution = await launcher.start({ operationId: id, type, timeoutMs })
+      const execution = await this.#start(operation)
+      metrics?.launched(type, 'started')
       logger.info({ operation: id, execution }, 'An execution was started')
       if (execution !== undefined) await store.change(id, { kind: 'launched', launch, execution })
     } catch (error) {
       if (!(error instanceof LaunchRefused)) {
         // The start may have been made: the operation stays held back until its execution claims it, or the time is up.
+        metrics?.launched(type, 'unknown')
         return logger.warn({ operation: id, err: error }, 'It is not known whether an execution was started')
       }
+      metrics?.launched(type, 'refused')
       this.#pause(error.retryAfterMs)
       await store.change(id, { kind: 'launch-refused', launch, delayMs: error.retryAfterMs })
     }
+  }
+
+  #start({ id, type, traceparent }: Operation): Promise<string | undefined> {
+    const subject = { operation: type, id, parent: traceparent ?? undefined }
+    const timeoutMs = this.#timeouts.get(type) ?? 0
+    return inSpan('dispatch', subject, () => this.#options.launcher.start({ operationId: id, type, timeoutMs }))
   }
 
   async #giveUp({ id, attempt, launches }: Operation): Promise<void> {

@@ -38,12 +38,16 @@ export class QueueModel {
   readonly #mean: number
 
   constructor(view: QueueView) {
+    this.oldestAt = view.oldestAt
     this.#positions = new Map(view.ready.map((id, index) => [id, index + 1]))
     this.#depth = view.depth
     this.#running = view.running
     this.#durations = view.durations.toSorted((a, b) => a - b)
     this.#mean = mean(view.durations)
   }
+
+  /** When the oldest ready one was accepted, in milliseconds since the epoch. */
+  readonly oldestAt: number | null
 
   /** How many are ready. */
   get depth(): number {

@@ -46,6 +46,8 @@ export interface ApiOptions {
   readonly listing?: boolean
   /** The longest time that a request is held for a change, up to 200 s. Default 60 s. */
   readonly longestWait?: Duration
+  /** Whether `GET /metrics` writes out the metrics in the Prometheus text format. Default true. */
+  readonly metrics?: boolean
   /** Which pages of other origins may use the API. Default: none. */
   readonly cors?: CorsOptions
 }
@@ -71,7 +73,9 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
     resources.set(type.name, new Resource(type, { operations, base, dialect, longestWaitMs }))
   }
   const own = [...resources.values()].flatMap(resource => resourceRoutes(waybill, resource, { ...options, base }))
-  const routes = [...own, ...monitorRoutes(new Monitor(operations, resources)), ...healthRoutes(waybill)]
+  const metrics = options.metrics === false ? [] : [metricsRoute(waybill)]
+  const around = [...monitorRoutes(new Monitor(operations, resources)), ...healthRoutes(waybill), ...metrics]
+  const routes = [...own, ...around]
   return withCors([...routes, ...otherMethods(routes)], waybill, options.cors)
 }
 
@@ -98,6 +102,14 @@ function monitorRoutes(monitor: Monitor): Route[] {
     // A path part may not hold a literal after its name in every router: the `:cancel` at the end is read by the handler.
     route('POST', '/operations/:id', request => monitor.cancel(request)),
   ]
+}
+
+function metricsRoute({ metrics }: Waybill): Route {
+  const handle = async (): Promise<HttpResponse> => {
+    const headers = { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' }
+    return { status: 200, headers, body: await metrics.text() }
+  }
+  return route('GET', '/metrics', handle, { open: true })
 }
 
 function healthRoutes(waybill: Waybill): Route[] {

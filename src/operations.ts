@@ -7,11 +7,13 @@ import { Admission } from './admission.ts'
 import { Changes } from './changes.ts'
 import { type Estimate, Estimator } from './estimate.ts'
 import { fingerprint } from './json.ts'
+import type { Metrics, QueueReading } from './metrics.ts'
 import type { Attempt, Operation, Submission } from './operation.ts'
 import type { AnyOperationType } from './operation-type.ts'
 import { ProblemError, problemError } from './problem.ts'
 import { isFinal, type Links, type Status, type StatusDocument } from './protocol.ts'
-import type { LogLine, Store } from './store.ts'
+import type { Acceptance, LogLine, Store } from './store.ts'
+import { inSpan, isTracing, traceparentOf } from './telemetry.ts'
 import { checkSchema, validate } from './validation.ts'
 
 /** What is submitted. */
@@ -55,6 +57,7 @@ export interface OperationsOptions {
   readonly types: readonly AnyOperationType[]
   /** How long the store may take for an answer, in milliseconds, before the caller is told to come back. Default 10,000. */
   readonly storeTimeoutMs?: number
+  readonly metrics?: Metrics
   /** The most requests that wait for a change at once; past it, they are answered at once. Default 10,000. */
   readonly waiters?: number
 }
@@ -66,6 +69,7 @@ export class Operations {
   readonly #estimator: Estimator
   readonly #admission: Admission
   readonly #changes: Changes
+  readonly #metrics: Metrics | undefined
   #draining = false
   readonly #storeTimeoutMs: number
 
@@ -73,6 +77,7 @@ export class Operations {
   constructor(options: OperationsOptions) {
     this.#store = options.store
     this.#estimator = new Estimator(options.store)
+    this.#metrics = options.metrics
     this.#admission = new Admission(options.store, this.#estimator)
     this.#changes = new Changes({ store: options.store, limit: options.waiters ?? 10_000 })
     this.#storeTimeoutMs = options.storeTimeoutMs ?? 10_000
@@ -105,10 +110,23 @@ export class Operations {
     }
     const submission = toSubmission(type, request, key)
     const written = await this.#ask(this.#admission.admit(type, submission.owner))
-    const { kind, operation } = await this.#ask(this.#store.accept(submission)).finally(written)
-    if (kind === 'accepted') return { operation, replayed: false }
+    const { kind, operation } = await this.#accept(submission).finally(written)
+    if (kind === 'accepted') {
+      this.#metrics?.accepted(type.name)
+      return { operation, replayed: false }
+    }
     if (operation.fingerprint !== submission.fingerprint) throw problemError('idempotency-key-reused')
     return { operation, replayed: true }
+  }
+
+  /** The span of the submit is what attempts will join; the client's own, where nothing is traced here. */
+  async #accept(submission: Submission): Promise<Acceptance> {
+    const { id, type, traceparent } = submission
+    const parent = isTracing() ? undefined : (traceparent ?? undefined)
+    return await inSpan('submit', { operation: type, id, parent }, async span => {
+      const joined = traceparentOf(span) ?? traceparent
+      return await this.#ask(this.#store.accept({ ...submission, traceparent: joined }))
+    })
   }
 
   /**
@@ -152,6 +170,16 @@ export class Operations {
     )
   }
 
+  /** The queues as they are now. */
+  async queues(): Promise<readonly QueueReading[]> {
+    return await Promise.all(
+      [...this.#types.keys()].map(async operation => {
+        const { depth, oldestAt } = await this.#estimator.model(operation)
+        return { operation, depth, ageSeconds: oldestAt === null ? 0 : Math.max(0, Date.now() - oldestAt) / 1000 }
+      }),
+    )
+  }
+
   /** How many requests wait for a change now. */
   get waiting(): number {
     return this.#changes.waiting
@@ -179,6 +207,7 @@ export class Operations {
   async cancel(id: string, owner: string, type?: AnyOperationType): Promise<Operation> {
     const before = await this.find(id, owner, type)
     const changed = isFinal(before.status) ? undefined : await this.#ask(this.#store.change(id, { kind: 'cancel' }))
+    if (changed?.status === 'canceled') this.#metrics?.finished(changed.type, 'canceled')
     const operation = changed ?? (await this.find(id, owner, type))
     if (operation.status === 'completed' || operation.status === 'failed') {
       throw problemError('operation-finished', `Its status is "${operation.status}".`)

@@ -4,6 +4,7 @@
  */
 import { hostname } from 'node:os'
 import { Loop } from './loop.ts'
+import type { Metrics } from './metrics.ts'
 import type { Store } from './store.ts'
 import type { Logger } from './worker.ts'
 
@@ -13,6 +14,7 @@ export interface SweeperOptions {
   /** Milliseconds between two sweeps. */
   readonly everyMs: number
   readonly logger: Logger
+  readonly metrics?: Metrics
 }
 
 /** How many operations one transaction sweeps, so that it holds no lock for long. */
@@ -47,18 +49,21 @@ export class Sweeper {
   async #turn(): Promise<void> {
     await this.#abandonDead()
     const { expired, purged } = await this.#options.store.sweep(BATCH)
+    this.#options.metrics?.lost(expired)
     if (expired > 0) this.#options.logger.warn({ expired }, 'Leases or start deadlines ran out')
     if (expired >= BATCH || purged >= BATCH) this.#loop.wake()
   }
 
   /** A process that is gone renews nothing: to wait for its leases would only cost time. */
   async #abandonDead(): Promise<void> {
-    const { store, logger } = this.#options
+    const { store, logger, metrics } = this.#options
     for (const { id, attempt, holder, status } of await store.holdings()) {
       if (status !== 'running' || holder === null || !isDead(holder)) continue
       const reason = `Its worker, process ${holder}, is gone.`
       const changed = await store.change(id, { kind: 'abandon', attempt, reason })
-      if (changed !== undefined) logger.warn({ operation: id, attempt, holder }, 'An attempt was lost with its worker')
+      if (changed === undefined) continue
+      metrics?.lost(1)
+      logger.warn({ operation: id, attempt, holder }, 'An attempt was lost with its worker')
     }
   }
 }

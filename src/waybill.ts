@@ -8,6 +8,7 @@ import { type Duration, durationMs, SECOND } from './duration.ts'
 import type { Handlers } from './handlers.ts'
 import type { Launcher } from './launcher.ts'
 import type { Loop } from './loop.ts'
+import { Metrics } from './metrics.ts'
 import type { AnyOperationType, Handler } from './operation-type.ts'
 import { Operations } from './operations.ts'
 import type { Runner } from './runner.ts'
@@ -73,6 +74,7 @@ export interface Waybill {
   readonly operations: Operations
   readonly store: Store
   readonly logger: Logger
+  readonly metrics: Metrics
   /** Checks URLs, tells what became of deliveries, and sends them anew; undefined without the option. */
   readonly webhooks: Webhooks | undefined
   /** Opens the store and starts the work. Called once. */
@@ -91,10 +93,13 @@ export interface Waybill {
 export function createWaybill(options: WaybillOptions): Waybill {
   const { store, operations: types } = options
   const logger = options.logger ?? stderrLogger
-  const operations = new Operations({ store, types })
-  const worker = options.worker && makeWorker(options.worker, { store, types, logger })
-  const dispatcher = options.dispatcher && makeDispatcher(options.dispatcher, { store, types, logger })
-  const sweeper = new Sweeper({ store, logger, everyMs: durationMs('sweep', options.sweep ?? 5 * SECOND, { min: 50 }) })
+  const metrics = new Metrics({ queues: () => operations.queues(), waiting: () => operations.waiting })
+  const operations = new Operations({ store, types, metrics })
+  const shared = { store, types, logger, metrics }
+  const worker = options.worker && makeWorker(options.worker, shared)
+  const dispatcher = options.dispatcher && makeDispatcher(options.dispatcher, shared)
+  const sweepMs = durationMs('sweep', options.sweep ?? 5 * SECOND, { min: 50 })
+  const sweeper = new Sweeper({ store, logger, metrics, everyMs: sweepMs })
   const webhooks = options.webhooks && new Webhooks(options.webhooks, { store, operations, logger })
   const loops = (): readonly Loop[] => [worker, dispatcher, sweeper, webhooks].flatMap(part => part?.loops ?? [])
   const stop = async () => {
@@ -106,6 +111,7 @@ export function createWaybill(options: WaybillOptions): Waybill {
     operations,
     store,
     logger,
+    metrics,
     webhooks,
     start: async () => {
       try {
@@ -128,15 +134,14 @@ interface Shared {
   readonly store: Store
   readonly types: readonly AnyOperationType[]
   readonly logger: Logger
+  readonly metrics?: Metrics
 }
 
 /** Makes a worker with every default filled in. */
-export function makeWorker(init: WorkerInit, { store, types, logger }: Shared): Worker {
+export function makeWorker(init: WorkerInit, shared: Shared): Worker {
   const { runner, concurrency } = makeRunner(init)
   return new Worker({
-    store,
-    types,
-    logger,
+    ...shared,
     runner,
     concurrency: init.concurrency === undefined ? concurrency : readConcurrency(init.concurrency),
     leaseMs: durationMs('worker.lease', init.lease ?? 30 * SECOND, { min: 3 * SECOND, max: 3600 * SECOND }),
@@ -171,11 +176,9 @@ function readConcurrency(value: number): number {
   throw new TypeError(`worker.concurrency must be a whole number from 1 to 10000, not ${value}.`)
 }
 
-function makeDispatcher(init: DispatcherInit, { store, types, logger }: Shared): Dispatcher {
+function makeDispatcher(init: DispatcherInit, shared: Shared): Dispatcher {
   return new Dispatcher({
-    store,
-    types,
-    logger,
+    ...shared,
     launcher: init.launcher,
     holdMs: durationMs('dispatcher.hold', init.hold ?? 120 * SECOND, { min: SECOND }),
     scanMs: durationMs('dispatcher.scan', init.scan ?? SECOND, { min: 10 }),

@@ -5,10 +5,11 @@
 import { hostname } from 'node:os'
 import { type Host, StopError, type StopReason, stopped } from './attempt.ts'
 import { Loop } from './loop.ts'
+import type { Metrics } from './metrics.ts'
 import { countedAttempts, type Operation, type Outcome } from './operation.ts'
 import { type AnyOperationType, backoffMs } from './operation-type.ts'
 import { problem } from './problem.ts'
-import type { Progress } from './protocol.ts'
+import { isFinal, type Progress } from './protocol.ts'
 import type { RunEnd, Runner } from './runner.ts'
 import type { Claim, Hint, Lease, Store } from './store.ts'
 
@@ -34,6 +35,7 @@ export interface WorkerOptions {
   /** The longest time between two looks at the queue when no hint comes. */
   readonly scanMs: number
   readonly logger: Logger
+  readonly metrics?: Metrics
 }
 
 /** The name of this process as the holder of leases: its machine, its process id, and what tells two workers in it apart. */
@@ -51,6 +53,8 @@ interface Run {
   guard: NodeJS.Timeout
   timeout: NodeJS.Timeout
   progress: ProgressWriter
+  /** The store has answered to the outcome, be it that it came too late. */
+  recorded: boolean
 }
 
 /** Progress is written at most so often; of what comes in between, the last counts. */
@@ -123,7 +127,11 @@ export class Worker {
     await this.#allEnded()
   }
 
-  /** Claims one operation by its id and runs it to its end. False where there is nothing to claim. */
+  /**
+   * Claims one operation by its id and runs it to its end. False where there is nothing to claim.
+   *
+   * @throws when the outcome could not be recorded while the lease lasted
+   */
   async runOnly(id: string, execution: string | null): Promise<boolean> {
     await this.#load()
     if (this.#stopping) return false
@@ -143,8 +151,8 @@ export class Worker {
     const asked = performance.now()
     const [claim] = await this.#options.store.claim({ ...this.#claimBy, execution, from: { id } })
     if (claim === undefined) return false
-    await this.#begin(claim, asked)
-    return true
+    if (await this.#begin(claim, asked)) return true
+    throw new Error(`The outcome of operation ${id} could not be recorded while its lease lasted.`)
   }
 
   get #claimBy(): { holder: string; leaseMs: number; execution: null } {
@@ -194,7 +202,8 @@ export class Worker {
     while (this.#ends.size > 0) await Promise.allSettled([...this.#ends])
   }
 
-  async #begin({ operation, input }: Claim, asked: number): Promise<void> {
+  /** Runs an attempt to its end. False when its outcome could not be recorded. */
+  async #begin({ operation, input }: Claim, asked: number): Promise<boolean> {
     const type = this.#types.get(operation.type)
     if (type === undefined) return await this.#refuse(operation)
     const lease: Lease = { id: operation.id, attempt: operation.attempt }
@@ -205,6 +214,7 @@ export class Worker {
       controller,
       confirmedUntil: 0,
       guard: setTimeout(() => {}, 0),
+      recorded: false,
       timeout: setTimeout(() => controller.abort(new StopError('TimeoutError')), type.policy.timeout),
       progress: new ProgressWriter(progress =>
         this.#options.store.change(lease.id, { kind: 'progress', attempt: lease.attempt, progress }),
@@ -235,6 +245,7 @@ export class Worker {
     const recorded = this.#record(run, this.#outcome(run, end, failedBefore))
     this.#claiming.wake()
     await recorded
+    return run.recorded
   }
 
   #pauseIfUnstarted(end: RunEnd): void {
@@ -247,9 +258,10 @@ export class Worker {
     this.#takenByType.set(type, (this.#takenByType.get(type) ?? 0) + slots)
   }
 
-  async #refuse(operation: Operation): Promise<void> {
+  async #refuse(operation: Operation): Promise<boolean> {
     const outcome: Outcome = { kind: 'failed', problem: problem('no-handler', `It is named "${operation.type}".`) }
     await this.#options.store.change(operation.id, { kind: 'finish', attempt: operation.attempt, outcome })
+    return true
   }
 
   #outcome(run: Run, end: RunEnd, failedBefore: number): Outcome {
@@ -276,6 +288,8 @@ export class Worker {
     for (let failures = 0; ; failures++) {
       try {
         const after = await this.#options.store.change(id, { kind: 'finish', attempt, outcome })
+        run.recorded = true
+        if (after !== undefined) this.#measure(after, outcome)
         if (after === undefined)
           this.#options.logger.warn(
             { operation: id, attempt },
@@ -300,6 +314,14 @@ export class Worker {
     // A timer of its own: neither a backoff of the loop nor a store that never answers may make it late.
     const left = run.confirmedUntil - leaseMs / 10 - performance.now()
     run.guard = setTimeout(() => this.#stop(run, 'LeaseLostError'), Math.max(0, left)).unref()
+  }
+
+  #measure(after: Operation, { kind }: Outcome): void {
+    const { metrics } = this.#options
+    const began = after.attemptStartedAt ?? after.updatedAt
+    metrics?.ran(after.type, kind, after.updatedAt - began)
+    if (after.attempt === 1) metrics?.waited(after.type, began - after.createdAt)
+    if (isFinal(after.status)) metrics?.finished(after.type, after.status)
   }
 
   async #renew(): Promise<void> {

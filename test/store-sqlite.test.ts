@@ -1,28 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { type SqliteStoreOptions, sqliteStore } from 'waybill/sqlite'
 import { type ManualClock, storeConformance } from 'waybill/testing'
 import type { Store } from '../src/store.ts'
+import { temporaryFolder } from './support/folder.ts'
 
-let folder = ''
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'waybill-sqlite-'))
-})
-afterAll(() => rmSync(folder, { recursive: true }))
-
-const files: string[] = []
-
-/** A fresh file for each test. */
-function nextFile(): string {
-  files.push(join(folder, `${files.length}.db`))
-  return lastFile()
-}
-
-function lastFile(): string {
-  return files.at(-1) ?? ''
-}
+const files = temporaryFolder()
 
 async function open(clock: ManualClock, options: SqliteStoreOptions): Promise<Store> {
   const store = sqliteStore({ ...options, clock: clock.now })
@@ -37,27 +19,18 @@ const VARIANTS: Record<string, Omit<SqliteStoreOptions, 'path'>> = {
   'SQLite on a file, writing inline': { writer: 'inline', synchronous: 'NORMAL' },
   'SQLite on a file, writing in a thread': { synchronous: 'NORMAL' },
   'SQLite by better-sqlite3': { driver: 'better-sqlite3', writer: 'inline', synchronous: 'NORMAL' },
-  'SQLite by better-sqlite3, writing in a thread': { driver: 'better-sqlite3', synchronous: 'NORMAL' },
 }
 
 for (const [name, options] of Object.entries(VARIANTS)) {
   storeConformance(
     {
       name,
-      open: clock => open(clock, { path: nextFile(), ...options }),
-      reopen: clock => open(clock, { path: lastFile(), ...options }),
+      open: clock => open(clock, { path: files.next(), ...options }),
+      reopen: clock => open(clock, { path: files.last(), ...options }),
     },
     { describe, it },
   )
 }
-
-storeConformance(
-  {
-    name: 'SQLite in memory by better-sqlite3',
-    open: clock => open(clock, { path: ':memory:', driver: 'better-sqlite3' }),
-  },
-  { describe, it },
-)
 
 describe('the suite itself', () => {
   it('refuses to skip a test that it does not have, so that no deviation outlives its test', () => {

@@ -81,7 +81,7 @@ describe('a shutdown', () => {
     const first = await submit(waybill, type, play({ do: 'linger', ms: 200 }))
     await until(async () => (await logOf(store, first)).length > 0)
     const stopped = waybill.stop()
-    const second = await submit(waybill, type, play({ do: 'return' }))
+    const second = await submit(lab.composition([type], { store }), type, play({ do: 'return' }))
     await stopped
     expect(await recordOf(store, second)).toMatchObject({ status: 'pending', attempt: 0 })
     expect(await recordOf(store, first)).toMatchObject({ status: 'completed' })

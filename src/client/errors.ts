@@ -46,5 +46,7 @@ export class OperationError extends WaitError {
   declare readonly response: Response
   declare readonly problem: Problem
   /** The same as `code`. */
-  readonly status: 'failed' | 'canceled' = this.code
+  get status(): 'failed' | 'canceled' {
+    return this.code
+  }
 }

@@ -1,5 +1,6 @@
 /** One event of a stream of server-sent events. */
 export interface StreamEvent {
+  /** Each field ends in a line feed, where there is one. */
   readonly event: string
   readonly data: string
   readonly id: string
@@ -36,7 +37,7 @@ function parseEvent(block: string): StreamEvent {
   const fields = { event: '', data: '', id: '' }
   // Not `^` and `.`: they take U+2028, which JSON may hold, for the end of a line.
   for (const [, name, text] of block.matchAll(/(?:^|[\r\n])(event|data|id): ?([^\r\n]*)/g)) {
-    fields[name as keyof StreamEvent] = name === 'data' ? `${fields.data}${text}\n` : `${text}`
+    fields[name as keyof StreamEvent] += `${text}\n`
   }
   return fields
 }

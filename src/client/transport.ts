@@ -4,7 +4,7 @@ const ANSWER_MS = 60_000
 const MAX_REDIRECTS = 10
 
 /** Headers of the first request that say something about its body or its answer, not about its sender. */
-const OF_THE_REQUEST = /^(content|if|prefer|idem|webhook|range)/
+const OF_THE_REQUEST = /^(content|if|prefer|idem|webhook)/
 
 /** The requests that follow the first one. */
 export interface Transport {
@@ -14,12 +14,13 @@ export interface Transport {
    */
   get(url: string, headers: Record<string, string>, all?: boolean): Promise<Response>
   /**
-   * Lets the browser go along redirects. Towards its own origin it can be told to stop at the
-   * border; towards another one, only the header that browsers themselves drop at a border is sent.
+   * Has the browser go where it does not show us: to the result, or to where the status has moved.
+   * Towards its own origin it can be told to stop at the border. Towards another one we go to the
+   * result ourselves if it is known; else only the header that browsers drop at a border is sent.
    */
-  follow(url: string): Promise<Response>
+  follow(url: string, result?: string): Promise<Response>
   /** Asks for a cancel, without waiting for the answer; survives the page that asks. */
-  cancel(url: string, method: string): void
+  cancel(url: string): void
 }
 
 /**
@@ -39,7 +40,6 @@ export function createTransport(first: Request, init: RequestInit, signal: Abort
         ...init,
         method: 'GET',
         body: null,
-        cache: 'no-store',
         redirect: 'manual',
         credentials: own ? first.credentials : 'omit',
         headers: { ...(own && mine), ...headers },
@@ -51,24 +51,26 @@ export function createTransport(first: Request, init: RequestInit, signal: Abort
     }
   }
 
+  async function get(url: string, headers: Record<string, string>, all?: boolean): Promise<Response> {
+    for (let redirects = 0; ; redirects++) {
+      const response = await send(url, headers, {})
+      const location = response.headers.get('location')
+      const follows = [301, 302, 307, 308, all && 303].includes(response.status)
+      if (!follows || !location || redirects === MAX_REDIRECTS) return response
+      url = new URL(location, url).href
+    }
+  }
+
   return {
-    async get(url, headers, all) {
-      for (let redirects = 0; ; redirects++) {
-        const response = await send(url, headers, {})
-        const location = response.headers.get('location')
-        const follows = [301, 302, 307, 308, all && 303].includes(response.status)
-        if (!follows || !location || redirects === MAX_REDIRECTS) return response
-        url = new URL(location, url).href
-      }
-    },
-    follow(url) {
+    get,
+    follow(url, result) {
       const { authorization } = lasting
-      return new URL(url).origin === location.origin
-        ? send(url, {}, { redirect: 'follow', mode: 'same-origin' })
-        : send(url, {}, { redirect: 'follow' }, authorization ? { authorization } : {})
+      if (new URL(url).origin === location.origin) return send(url, {}, { redirect: 'follow', mode: 'same-origin' })
+      if (result) return get(result, {})
+      return send(url, {}, { redirect: 'follow' }, authorization ? { authorization } : {})
     },
-    cancel(url, method) {
-      send(url, {}, { method, keepalive: true, signal: null }).catch(() => {})
+    cancel(url) {
+      send(url, {}, { method: 'DELETE', keepalive: true, signal: null }).catch(() => {})
     },
   }
 }

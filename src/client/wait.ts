@@ -21,8 +21,6 @@ const LONGEST_DELAY_MS = 15_000
 const MAX_FAILURES = 20
 /** A 500 that may be the operation's own is believed when it has been said this often. */
 const MAX_DOUBTS = 3
-/** What a browser makes of a redirect that it is not to follow. */
-const OPAQUE = 'opaqueredirect'
 const EVENT_STREAM = 'text/event-stream'
 /** Streams in a row that told nothing new before polls take over. */
 const MAX_SILENT_STREAMS = 3
@@ -45,7 +43,6 @@ export class Wait {
   #resultUrl: string | undefined
   /** The status URL answers 202 until the operation has ended: another code is then the operation's own. */
   #pendingIs202 = false
-  #speaksAzure = false
   /** A browser does not show redirects. */
   #isBlind = false
   #unpaced = 0
@@ -99,7 +96,7 @@ export class Wait {
     const location = headers.get('location')
     const ours = answer.body.links?.status
     // `Location` is the status where the server is ours, and may be the result where there is a monitor beside it.
-    const found = ours ? location || ours : headers.get('operation-location') || location
+    const found = (!ours && headers.get('operation-location')) || location || ours
     if (!found) throw this.#error('no-location', answer)
     this.#statusUrl = resolve(found, url)
     if (location && found !== location) this.#resultUrl = resolve(location, url)
@@ -131,15 +128,17 @@ export class Wait {
       if (this.#eventsUrl && silentStreams < MAX_SILENT_STREAMS) {
         const resume = lastEventId && { 'last-event-id': lastEventId }
         const response = await this.#transport.get(this.#eventsUrl, { accept: EVENT_STREAM, ...resume }).catch(() => {})
-        silentStreams++
         if (response?.ok && response.headers.get('content-type')?.startsWith(EVENT_STREAM)) {
           for await (const { event, data, id } of readEvents(response)) {
             if (id !== lastEventId) silentStreams = 0
             lastEventId = id
-            if (event === 'status') yield this.#replay(data, JSON.parse(data).retryAfter)
+            if (event === 'status\n') yield this.#replay(data, JSON.parse(data).retryAfter)
           }
-        } else if (response) silentStreams = MAX_SILENT_STREAMS
-        this.#delay = (response && retryAfterOf(response)) ?? growing(silentStreams, Math.random())
+          this.#delay = growing(silentStreams++)
+        } else {
+          silentStreams = response ? MAX_SILENT_STREAMS : silentStreams + 1
+          this.#delay = response ? (retryAfterOf(response) ?? 0) : growing(silentStreams)
+        }
       } else {
         const answer = await this.#ask(this.#statusUrl, etag ? { 'if-none-match': etag, prefer: 'wait=30' } : {})
         const { status, headers } = answer.response
@@ -155,24 +154,31 @@ export class Wait {
   /** The result that an answer leads to; undefined where it is pending. */
   async #judge(answer: Answer): Promise<{ value: unknown } | undefined> {
     const { response, body, outcome } = answer
-    const { status, headers, ok, url } = response
-    const location = headers.get('location')
-    if (response.type === OPAQUE) return this.#collect(`${this.#resultUrl}`)
+    const { status, url } = response
+    const location = response.headers.get('location')
+    const pause = retryAfterOf(response)
     if (status === 303 && location) return this.#collect(resolve(location, url))
-    const elsewhere = this.#isBlind && pathOf(url) !== pathOf(this.#statusUrl)
-    this.#statusUrl = status === 202 && location ? resolve(location, url) : url
-    this.#pendingIs202 ||= status === 202
-    const says = status === 202 || headers.has('retry-after') || (body.status && !this.#pendingIs202 && !elsewhere)
-    if (ok && !outcome && says) {
-      this.#delay = retryAfterOf(response) ?? growing(this.#unpaced++)
+    const isElsewhere = this.#isBlind && pathOf(url) !== pathOf(this.#statusUrl)
+    if (isElsewhere && pause === undefined) return this.#settle(answer, true)
+    if (!isElsewhere) this.#statusUrl = url
+    if (status === 202) {
+      this.#pendingIs202 = true
+      if (location) this.#statusUrl = resolve(location, url)
+    }
+    if (outcome && !this.#pendingIs202) {
+      this.#delay = 0
+      await this.#report(answer)
+      if (outcome === 'completed' && this.#resultUrl) return this.#collect(this.#resultUrl)
+      if (body.status === 'Succeeded' && 'result' in body) return { value: body.result }
+    } else if (
+      status === 202 ||
+      isElsewhere ||
+      (response.ok && (pause !== undefined || (body.status && !this.#pendingIs202))
+    ) {
+      this.#delay = pause ?? growing(this.#unpaced++)
       return this.#report(answer)
     }
-    if (!outcome || this.#pendingIs202) return this.#settle(answer, this.#pendingIs202)
-    this.#delay = 0
-    await this.#report(answer)
-    if (outcome !== 'completed') return this.#settle(answer, true, true)
-    if (this.#resultUrl) return this.#collect(this.#resultUrl)
-    return body.status === 'Succeeded' && 'result' in body ? { value: body.result } : answer
+    return this.#settle(answer, this.#pendingIs202)
   }
 
   async #collect(url: string): Promise<{ value: unknown }> {
@@ -186,17 +192,17 @@ export class Wait {
       let cause: unknown
       try {
         let response = await this.#transport.get(url, headers, isResult)
-        this.#isBlind ||= response.type === OPAQUE
-        if (response.type === OPAQUE && (isResult || !this.#resultUrl)) response = await this.#transport.follow(url)
+        if (response.type === 'opaqueredirect') {
+          this.#isBlind = true
+          response = await this.#transport.follow(url, isResult ? undefined : this.#resultUrl)
+        }
         answer = await readAnswer(response)
-        if (isResult && answer.response.status === 404 && retryAfterOf(answer.response) !== undefined) failures--
-        else if (!isTransient(answer, failures, isResult || this.#pendingIs202)) return answer
+        if (!isTransient(answer, failures, isResult || this.#pendingIs202)) return answer
       } catch (error) {
         cause = error
       }
       if (failures === MAX_FAILURES) throw this.#error('unreachable', answer, `${url} failed too often`, cause)
-      const pause = answer && retryAfterOf(answer.response)
-      await this.#sleep(pause === undefined ? growing(failures, Math.random()) : pause * (1 + Math.random() / 4))
+      await this.#sleep((answer && retryAfterOf(answer.response)) ?? growing(failures))
     }
   }
 
@@ -209,18 +215,16 @@ export class Wait {
 
   /**
    * Takes an answer for the result, or throws what it says is wrong.
-   * @param own whether a code that reports failure can be the operation's, rather than the poll's
-   * @param isStatus whether it is a status, which tells of a failure in its word for it alone
+   * @param own whether it speaks for the operation by its code; a status does by its word alone
    */
-  #settle(answer: Answer, own = false, isStatus = false): { value: unknown } {
+  #settle(answer: Answer, own = false): { value: unknown } {
     const { response, body, outcome = 'completed' } = answer
     const { ok, status } = response
-    const ended = outcome !== 'completed' && (isStatus || !ok || 'error' in body)
-    if (ok && !ended) return answer
     const gone = this.#statusUrl && (status === 404 || status === 410)
-    if (ended || (own && !gone && ![401, 403, 407].includes(status))) {
-      throw this.#error(outcome === 'canceled' ? outcome : 'failed', answer)
-    }
+    if (outcome !== 'completed' && (!ok || 'error' in body || (this.#statusUrl && !own)))
+      throw this.#error(outcome, answer)
+    if (ok) return answer
+    if (own && !gone && ![401, 403, 407].includes(status)) throw this.#error('failed', answer)
     throw this.#error(gone ? 'gone' : 'refused', answer)
   }
 
@@ -235,7 +239,6 @@ export class Wait {
   async #report({ copy, body }: Answer): Promise<undefined> {
     const { status } = body
     this.#learn(body)
-    this.#speaksAzure = /^[A-Z]/.test(`${status}`)
     await this.#onStatusPoll?.({ response: copy(), retryAfter: this.#delay / 1000, status, document: body })
   }
 
@@ -251,10 +254,7 @@ export class Wait {
   }
 
   #cancel(): void {
-    const url = this.#statusUrl
-    if (!url) return
-    if (this.#speaksAzure) this.#transport.cancel(url.replace(/\?|$/, ':cancel$&'), 'POST')
-    else this.#transport.cancel(url, 'DELETE')
+    if (this.#statusUrl) this.#transport.cancel(this.#statusUrl)
   }
 }
 
@@ -279,10 +279,7 @@ function isTransient({ response, value, outcome }: Answer, failures: number, own
   return status >= 500 || status === 408 || status === 425 || status === 429
 }
 
-/**
- * The delay after `times` that it was used before.
- * @param chance a random number from 0 to 1, so that clients of a server that comes back do not come all at once
- */
-function growing(times: number, chance = 1): number {
-  return (Math.min(FIRST_DELAY_MS * 2 ** times, LONGEST_DELAY_MS) * (1 + chance)) / 2
+/** The delay after `times` that it was used before; by half random, so that not all clients come at once. */
+function growing(times: number): number {
+  return Math.min(FIRST_DELAY_MS * 2 ** times, LONGEST_DELAY_MS) * (0.5 + Math.random() / 2)
 }

@@ -104,7 +104,9 @@ function firstUrl(child: ChildProcess, output: () => string): Promise<string> {
       if (url !== undefined) resolve(url)
     }
     child.stdout?.on('data', look)
-    child.once('exit', code => reject(new Error(`The program ended with ${code} before it took requests:\n${output()}`)))
+    child.once('exit', code =>
+      reject(new Error(`The program ended with ${code} before it took requests:\n${output()}`)),
+    )
   })
 }
 

@@ -1,0 +1,135 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { describe, expect } from 'vitest'
+import { handler } from 'waybill'
+import { runOperation } from 'waybill/job'
+import { sqliteStore } from 'waybill/sqlite'
+import type { Store } from '../src/store.ts'
+import { type Act, play, plays } from './support/handlers.ts'
+import { hasStatus, type Lab, logOf, recordOf, resultOf, SILENT, submit, test, until } from './support/waybill.ts'
+
+const type = plays({ attempts: 2 })
+
+interface Submitted {
+  readonly path: string
+  readonly store: Store
+  readonly id: string
+}
+
+async function submitted(lab: Lab, ...acts: Act[]): Promise<Submitted> {
+  const path = lab.file()
+  const store = await lab.store(path)
+  return { path, store, id: await submit(lab.composition([type], { store }), type, play(...acts)) }
+}
+
+/** Starts the job entry file. */
+function startJob(lab: Lab, path: string, env: Record<string, string | undefined>): ChildProcess {
+  const entry = fileURLToPath(new URL('./fixtures/job.ts', import.meta.url))
+  const child = spawn(process.execPath, [entry], {
+    env: { ...process.env, TEST_STORE: path, ...env },
+    stdio: ['ignore', 'inherit', 'pipe'],
+  })
+  lab.onEnd(() => child.kill('SIGKILL'))
+  return child
+}
+
+async function exitOf(child: ChildProcess): Promise<{ code: number | null; stderr: string }> {
+  let stderr = ''
+  child.stderr?.on('data', data => {
+    stderr += String(data)
+  })
+  const code = await new Promise<number | null>(resolve => child.once('close', resolve))
+  return { code, stderr }
+}
+
+describe('an execution', () => {
+  test('runs the operation it is named in its environment, and exits 0', async ({ lab }) => {
+    const { path, store, id } = await submitted(lab, { do: 'return', value: 42 })
+    const job = startJob(lab, path, { WAYBILL_OPERATION_ID: id, WAYBILL_EXECUTION: 'exec-{pid}-x' })
+    expect((await exitOf(job)).code).toBe(0)
+    expect(await resultOf(store, id)).toBe(42)
+    const { history } = await recordOf(store, id)
+    expect(history).toMatchObject([{ number: 1, outcome: 'completed', execution: `exec-${job.pid}-x` }])
+  })
+
+  test('exits 0 when the handler failed, since that is an outcome', async ({ lab }) => {
+    const { path, store, id } = await submitted(lab, { do: 'throw', message: 'no' })
+    expect((await exitOf(startJob(lab, path, { WAYBILL_OPERATION_ID: id }))).code).toBe(0)
+    expect(await recordOf(store, id)).toMatchObject({ status: 'pending', attempt: 1 })
+  })
+
+  test('gives the attempt back on SIGTERM, and exits 0', async ({ lab }) => {
+    const { path, store, id } = await submitted(lab, { do: 'wait' }, { do: 'return', value: 'later' })
+    const job = startJob(lab, path, { WAYBILL_OPERATION_ID: id })
+    const exit = exitOf(job)
+    await until(async () => (await logOf(store, id)).length > 0)
+    job.kill('SIGTERM')
+    expect((await exit).code).toBe(0)
+    expect(await recordOf(store, id)).toMatchObject({ status: 'pending', attempt: 1, released: 1, execution: null })
+    expect(await logOf(store, id)).toContain('ShutdownError')
+  })
+
+  test('may finish after SIGTERM within the shutdown time', async ({ lab }) => {
+    const { path, store, id } = await submitted(lab, { do: 'linger', ms: 200 })
+    const job = startJob(lab, path, { WAYBILL_OPERATION_ID: id, TEST_WORKER: '{"grace": 10}' })
+    const exit = exitOf(job)
+    await until(async () => (await logOf(store, id)).length > 0)
+    job.kill('SIGTERM')
+    expect((await exit).code).toBe(0)
+    expect(await resultOf(store, id)).toBe('lingered')
+  })
+
+  test('fails with a clear message when no operation is named', async ({ lab }) => {
+    const { code, stderr } = await exitOf(startJob(lab, lab.file(), { WAYBILL_OPERATION_ID: '' }))
+    expect(code).toBe(1)
+    expect(stderr).toContain('No operation is named: set WAYBILL_OPERATION_ID')
+  })
+})
+
+describe('runOperation', () => {
+  const handlers = handler(type, () => 'done')
+
+  test('claims nothing and gives 0 for what is unknown, running or finished', async ({ lab }) => {
+    const { path, store, id } = await submitted(lab, { do: 'return' })
+    const base = { operations: [type], handlers, logger: SILENT }
+    const run = (operationId: string) => runOperation({ ...base, store: sqliteStore({ path }), operationId })
+    expect(await run('00000000-0000-7000-8000-000000000000')).toBe(0)
+    await store.claim({ holder: 'another/1/x', leaseMs: 60_000, execution: null, from: { id } })
+    expect(await run(id)).toBe(0)
+    expect(await recordOf(store, id)).toMatchObject({ status: 'running', attempt: 1, holder: 'another/1/x' })
+    await store.change(id, { kind: 'finish', attempt: 1, outcome: { kind: 'completed', output: '1' } })
+    expect(await run(id)).toBe(0)
+    expect(await recordOf(store, id)).toMatchObject({ status: 'completed', attempt: 1 })
+  })
+
+  test('fails an operation that it has no handler for', async ({ lab }) => {
+    const { path, store, id } = await submitted(lab, { do: 'return' })
+    const other = handler({ ...type, name: 'others' }, () => 'done')
+    const options = { operations: [type], handlers: other, logger: SILENT, operationId: id }
+    expect(await runOperation({ ...options, store: sqliteStore({ path }) })).toBe(0)
+    const { status, error } = await recordOf(store, id)
+    expect({ status, code: error?.code }).toEqual({ status: 'failed', code: 'no-handler' })
+    expect(error?.detail).toContain('"plays"')
+  })
+
+  test('takes the execution name from its options before the environment', async ({ lab }) => {
+    const { path, store, id } = await submitted(lab, { do: 'return' })
+    const options = { operations: [type], handlers, logger: SILENT, operationId: id, execution: 'orders-job-1a2b3c' }
+    await runOperation({ ...options, store: sqliteStore({ path }) })
+    expect((await hasStatus(store, id, 'completed')).history[0]?.execution).toBe('orders-job-1a2b3c')
+  })
+
+  test('rejects when the outcome could not be recorded while the lease lasted', async ({ lab }) => {
+    const { path, id } = await submitted(lab, { do: 'return' })
+    const store = sqliteStore({ path })
+    const failing = new Proxy(store, {
+      get: (target, name: keyof Store) => {
+        if (name === 'change' || name === 'renew') return () => Promise.reject(new Error('The store is away.'))
+        const method = target[name] as (...given: unknown[]) => unknown
+        return method.bind(target)
+      },
+    })
+    const options = { operations: [type], handlers, logger: SILENT, operationId: id, lease: 3000 }
+    await expect(runOperation({ ...options, store: failing })).rejects.toThrow('could not be recorded')
+  })
+})

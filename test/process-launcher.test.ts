@@ -1,0 +1,95 @@
+import { writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { expect } from 'vitest'
+import { processLauncher } from 'waybill/process'
+import { LaunchRefused, type LaunchRequest } from '../src/launcher.ts'
+import type { ProcessLauncherOptions } from '../src/launchers/process.ts'
+import { type Lab, test, until } from './support/waybill.ts'
+
+const request: LaunchRequest = { operationId: 'an-id', type: 'plays', timeoutMs: 1000 }
+
+/** A launcher of a small program, which finds the path of a file of the test in `OUT`. */
+function launcherOf(lab: Lab, program: string, options: Omit<ProcessLauncherOptions, 'entry'> = {}) {
+  const out = lab.file()
+  const entry = join(dirname(out), 'program.mjs')
+  writeFileSync(entry, `import { existsSync, readFileSync, writeFileSync } from 'node:fs'\n${program}`)
+  const launcher = processLauncher({ entry, ...options, env: { OUT: out, ...options.env } })
+  return { launcher, out }
+}
+
+const WRITE_ENVIRONMENT = 'writeFileSync(process.env.OUT, JSON.stringify(process.env))'
+const RUN_FOR_EVER = 'setInterval(() => {}, 1000)'
+
+async function isGone(launcher: ReturnType<typeof processLauncher>, execution: string): Promise<boolean> {
+  return (await launcher.inspect(execution)).kind === 'gone'
+}
+
+test('a process is told the operation, its own name and what the composition adds', async ({ lab }) => {
+  const { launcher, out } = launcherOf(lab, WRITE_ENVIRONMENT, { variable: 'ORDER_ID', env: { EXTRA: 'yes' } })
+  const execution = (await launcher.start(request)) ?? ''
+  await until(() => isGone(launcher, execution))
+  const { readFileSync } = await import('node:fs')
+  const environment: unknown = JSON.parse(readFileSync(out, 'utf8'))
+  expect(environment).toMatchObject({ WAYBILL_OPERATION_ID: 'an-id', ORDER_ID: 'an-id', EXTRA: 'yes' })
+  const [, pid, token] = execution.split('-')
+  expect(environment).toMatchObject({ WAYBILL_EXECUTION: `process-{pid}-${token}` })
+  expect(Number(pid)).toBeGreaterThan(0)
+})
+
+test('an execution is alive until it has ended, and its end says how', async ({ lab }) => {
+  const { launcher } = launcherOf(lab, 'process.exit(3)')
+  const ends: number[] = []
+  const unwatch = launcher.watchEnds?.(() => ends.push(1))
+  const execution = (await launcher.start(request)) ?? ''
+  await until(() => ends.length === 1)
+  expect(await launcher.inspect(execution)).toEqual({ kind: 'gone', reason: 'Its process ended with exit code 3.' })
+  unwatch?.()
+  const other = (await launcher.start(request)) ?? ''
+  await until(() => isGone(launcher, other))
+  expect(ends).toEqual([1])
+})
+
+test('a stop ends the execution, and stopping one that is gone is no error', async ({ lab }) => {
+  const { launcher } = launcherOf(lab, RUN_FOR_EVER)
+  const execution = (await launcher.start(request)) ?? ''
+  expect(await launcher.inspect(execution)).toEqual({ kind: 'alive' })
+  await launcher.stop(execution)
+  await until(() => isGone(launcher, execution))
+  expect(await launcher.inspect(execution)).toEqual({ kind: 'gone', reason: 'Its process ended by SIGTERM.' })
+  await launcher.stop(execution)
+})
+
+test('no more processes than the limit run, however many starts come at once', async ({ lab }) => {
+  const { launcher } = launcherOf(lab, RUN_FOR_EVER, { limit: 2 })
+  const starts = await Promise.allSettled([1, 2, 3, 4].map(() => launcher.start(request)))
+  const started = starts.flatMap(start => (start.status === 'fulfilled' && start.value ? [start.value] : []))
+  const refused = starts.flatMap(start => (start.status === 'rejected' ? [start.reason as unknown] : []))
+  lab.onEnd(() => Promise.all(started.map(execution => launcher.stop(execution))))
+  expect(started).toHaveLength(2)
+  expect(refused).toHaveLength(2)
+  for (const refusal of refused) expect(refusal).toBeInstanceOf(LaunchRefused)
+  const [first = ''] = started
+  await launcher.stop(first)
+  await until(() => isGone(launcher, first))
+  const next = (await launcher.start(request)) ?? ''
+  started.push(next)
+  expect(await launcher.inspect(next)).toEqual({ kind: 'alive' })
+})
+
+test('a launcher that was made anew still knows the processes of the one before', async ({ lab }) => {
+  const { launcher } = launcherOf(lab, RUN_FOR_EVER)
+  const execution = (await launcher.start(request)) ?? ''
+  const after = processLauncher({ entry: 'unused.mjs' })
+  expect(await after.inspect(execution)).toEqual({ kind: 'alive' })
+  await after.stop(execution)
+  await until(() => isGone(launcher, execution))
+  await until(() => isGone(after, execution))
+})
+
+test('names that no process launcher gave are gone', async () => {
+  const launcher = processLauncher({ entry: 'unused.mjs' })
+  for (const name of ['', 'process', 'process-0-x', 'process--1-x', 'process-1e99-x', 'orders-job-abc12']) {
+    expect(await launcher.inspect(name)).toMatchObject({ kind: 'gone' })
+    await launcher.stop(name)
+  }
+})

@@ -1,0 +1,224 @@
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import type { Worker } from 'node:worker_threads'
+import { afterEach, describe, expect, it } from 'vitest'
+import { type SqliteStoreOptions, sqliteStore } from 'waybill/sqlite'
+import type { Store } from '../src/store.ts'
+import { networkFileSystem } from '../src/stores/sqlite/database.ts'
+import { SCHEMA_VERSION } from '../src/stores/sqlite/schema.ts'
+import { temporaryFolder } from './support/folder.ts'
+import { submissionOf } from './support/submission.ts'
+
+const files = temporaryFolder()
+const stores: Store[] = []
+
+afterEach(async () => {
+  for (const store of stores.splice(0)) await store.close()
+})
+
+async function open(options: SqliteStoreOptions): Promise<Store> {
+  const store = sqliteStore(options)
+  stores.push(store)
+  await store.open()
+  return store
+}
+
+/** A file with one accepted operation, changed by hand afterwards. */
+async function fileWith(sql: string): Promise<string> {
+  const path = files.next()
+  const store = sqliteStore({ path, writer: 'inline' })
+  await store.open()
+  await store.accept(submissionOf('a'))
+  await store.close()
+  withDatabase(path, sql)
+  return path
+}
+
+function withDatabase(path: string, sql: string): void {
+  const database = new DatabaseSync(path)
+  database.exec(sql)
+  database.close()
+}
+
+const WRITERS = ['inline', 'thread'] as const
+
+describe('opening a SQLite file', () => {
+  it('makes the file and its folders', async () => {
+    const path = `${files.next()}.d/deep/er/orders.db`
+    await open({ path })
+    expect(existsSync(path)).toBe(true)
+  })
+
+  it.each(WRITERS)('refuses the database of another program, and leaves it as it was (%s)', async writer => {
+    const path = files.next()
+    withDatabase(path, "CREATE TABLE notes (text); INSERT INTO notes VALUES ('mine')")
+    const before = readFileSync(path)
+    await expect(open({ path, writer })).rejects.toThrow('belongs to another program')
+    expect(readFileSync(path)).toEqual(before)
+    expect(existsSync(`${path}-wal`)).toBe(false)
+  })
+
+  it('refuses an empty database that another program has marked as its own', async () => {
+    const path = files.next()
+    withDatabase(path, 'PRAGMA user_version = 7')
+    await expect(open({ path })).rejects.toThrow('belongs to another program')
+  })
+
+  it.each(WRITERS)('refuses what is no database (%s)', async writer => {
+    const path = files.next()
+    writeFileSync(path, 'This is a letter and no database. '.repeat(100))
+    await expect(open({ path, writer })).rejects.toThrow('not a database')
+  })
+
+  it.each(WRITERS)('refuses a folder (%s)', async writer => {
+    const path = files.next()
+    mkdirSync(path)
+    await expect(open({ path, writer })).rejects.toThrow()
+  })
+
+  it('refuses a driver that is none, by its name', async () => {
+    await expect(open({ path: files.next(), driver: 'node:path' })).rejects.toThrow('"node:path"')
+    await expect(open({ path: files.next(), driver: 'no-such-driver' })).rejects.toThrow('no-such-driver')
+  })
+
+  it.each(WRITERS)('refuses the file of a newer Waybill that this one cannot work with (%s)', async writer => {
+    const next = SCHEMA_VERSION + 1
+    const path = await fileWith(
+      `PRAGMA user_version = ${next}; UPDATE meta SET value = ${next} WHERE key = 'readable_by'`,
+    )
+    await expect(open({ path, writer })).rejects.toThrow(`schema version ${next}`)
+  })
+
+  it('uses the file of a newer Waybill that says that this one can, and does not mind new columns', async () => {
+    const path = await fileWith(
+      `PRAGMA user_version = ${SCHEMA_VERSION + 1}; ALTER TABLE operations ADD COLUMN novelty TEXT`,
+    )
+    const store = await open({ path })
+    expect((await store.read('a'))?.status).toBe('pending')
+    await store.accept(submissionOf('b'))
+    expect((await store.change('a', { kind: 'cancel' }))?.status).toBe('canceled')
+  })
+
+  it('can be tried again when it has failed', async () => {
+    const path = files.next()
+    mkdirSync(path)
+    const store = sqliteStore({ path: `${path}/a.db` })
+    stores.push(store)
+    writeFileSync(`${path}/a.db`, 'no database'.repeat(100))
+    await expect(store.open()).rejects.toThrow()
+    writeFileSync(`${path}/a.db`, '')
+    await store.open()
+    expect((await store.accept(submissionOf('a'))).kind).toBe('accepted')
+  })
+
+  it('knows the network shares whose locks do not hold, and no others', () => {
+    const [nfs, cifs, ext4, tmpfs, overlay] = [0x6969, 0xff534d42, 0xef53, 0x01021994, 0x794c7630]
+    expect([nfs, cifs].map(networkFileSystem)).toEqual(['NFS', 'CIFS'])
+    expect([ext4, tmpfs, overlay].map(networkFileSystem)).toEqual([undefined, undefined, undefined])
+  })
+
+  it('says what to do when it is used before it is open', async () => {
+    const store = sqliteStore({ path: ':memory:' })
+    await expect(store.read('a')).rejects.toThrow('call open() first')
+    await expect(store.accept(submissionOf('a'))).rejects.toThrow('not open')
+  })
+
+  it('uses a connection of the caller, and closes it', async () => {
+    const database = new DatabaseSync(':memory:')
+    const store = await open({ path: ':memory:', database })
+    await store.accept(submissionOf('a'))
+    expect(database.prepare('SELECT count(*) AS count FROM operations').get()).toEqual({ count: 1 })
+    await store.close()
+    expect(() => database.exec('SELECT 1')).toThrow()
+  })
+
+  it('leaves one file behind, with everything in it', async () => {
+    const path = await fileWith('')
+    expect(existsSync(`${path}-wal`)).toBe(false)
+    const copy = files.next()
+    copyFileSync(path, copy)
+    expect((await (await open({ path: copy })).read('a'))?.id).toBe('a')
+  })
+})
+
+describe('a write that fails', () => {
+  // Not a number: no column takes it.
+  const broken = submissionOf('broken', { priority: Number.NaN })
+
+  it.each(WRITERS)('fails alone: the others of its batch are written (%s)', async writer => {
+    const store = await open({ path: files.next(), writer })
+    await store.accept(submissionOf('running'))
+    const settled = await Promise.allSettled([
+      store.accept(submissionOf('a')),
+      store.accept(broken),
+      store.change('running', { kind: 'cancel' }),
+      store.accept(submissionOf('b')),
+    ])
+    expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled'])
+    for (const id of ['a', 'b']) expect((await store.read(id))?.status).toBe('pending')
+    expect((await store.read('running'))?.status).toBe('canceled')
+    expect(await store.read('broken')).toBeUndefined()
+    expect(await store.payload('broken', 'input')).toBeUndefined()
+  })
+
+  it('is refused with its whole batch while another process keeps the file locked, and goes through afterwards', async () => {
+    const path = await fileWith('')
+    // A connection that does not wait for a lock.
+    const store = await open({ path, database: new DatabaseSync(path, { timeout: 0 }) })
+    const other = new DatabaseSync(path)
+    other.exec('BEGIN IMMEDIATE')
+    const settled = await Promise.allSettled([store.accept(submissionOf('b')), store.accept(submissionOf('c'))])
+    expect(settled.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+    expect((await store.read('a'))?.id).toBe('a')
+    other.exec('ROLLBACK')
+    other.close()
+    await store.accept(submissionOf('b'))
+    expect((await store.read('b'))?.id).toBe('b')
+    expect(await store.read('c')).toBeUndefined()
+  })
+
+  it('waits for a lock that is soon let go', async () => {
+    const path = await fileWith('')
+    const store = await open({ path })
+    const other = new DatabaseSync(path)
+    other.exec('BEGIN IMMEDIATE')
+    const write = store.accept(submissionOf('b'))
+    expect((await store.read('a'))?.id).toBe('a')
+    other.exec('COMMIT')
+    other.close()
+    expect((await write).kind).toBe('accepted')
+  })
+})
+
+describe("the writer's thread", () => {
+  it('is replaced when it has died: what it had is rejected, and the store goes on', async () => {
+    const threads: Worker[] = []
+    const note = (thread: Worker) => void threads.push(thread)
+    process.on('worker', note)
+    const store = await open({ path: files.next() })
+    process.off('worker', note)
+    await store.accept(submissionOf('a'))
+
+    const [thread] = threads
+    const writes = Array.from({ length: 50 }, (_, index) => store.accept(submissionOf(`b${index}`)))
+    await thread?.terminate()
+    const settled = await Promise.allSettled(writes)
+    expect((await store.accept(submissionOf('c'))).kind).toBe('accepted')
+    for (const [index, { status }] of settled.entries()) {
+      // Rejected means unknown; fulfilled means durable.
+      if (status === 'fulfilled') expect(await store.read(`b${index}`)).toBeDefined()
+    }
+    for (const id of ['a', 'c']) expect(await store.read(id)).toBeDefined()
+  })
+
+  it('is replaced when it died with nothing to do', async () => {
+    const threads: Worker[] = []
+    const note = (thread: Worker) => void threads.push(thread)
+    process.on('worker', note)
+    const store = await open({ path: files.next() })
+    process.off('worker', note)
+    await threads[0]?.terminate()
+    expect((await store.accept(submissionOf('a'))).kind).toBe('accepted')
+    await store.close()
+  })
+})
