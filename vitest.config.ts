@@ -4,8 +4,8 @@ import { defineConfig } from 'vitest/config'
 // that import `waybill` or `waybill/client` get the code as it is written, with no list kept here.
 const SOURCE = 'waybill-source'
 
-// Setting conditions replaces Vite's own for code that runs in Node, so they are said again.
-const CONDITIONS = [SOURCE, 'module', 'node', 'development|production']
+// Setting conditions replaces Vite's own, so they are said again; without 'module', which Node does not have either.
+const CONDITIONS = [SOURCE, 'node', 'development|production']
 
 export default defineConfig({
   resolve: { conditions: CONDITIONS },

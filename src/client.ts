@@ -70,6 +70,5 @@ export async function attach<Result>(
   init?: WaitInit | OnStatusPoll | null,
   onStatusPoll?: OnStatusPoll,
 ): Promise<Result> {
-  const wait = new Wait(statusUrl, init, onStatusPoll, { method: 'GET', body: null })
-  return wait.within(() => wait.attach()) as Promise<Result>
+  return new Wait(statusUrl, init, onStatusPoll).within(wait => wait.attach()) as Promise<Result>
 }

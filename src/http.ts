@@ -62,7 +62,7 @@ const RESERVED = new Set(['operations', 'healthz', 'readyz', 'metrics', 'docs'])
  */
 export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readonly Route[] {
   const base = (options.base ?? '').replace(/\/+$/, '')
-  const { operations } = waybill
+  const { operations, webhooks } = waybill
   const longestWaitMs = durationMs('longestWait', options.longestWait ?? 60 * SECOND, { max: 200 * SECOND })
   const dialect = DIALECTS[options.dialect ?? 'redirect']
   if (dialect === undefined) throw new TypeError(`dialect is "redirect" or "accepted", not "${options.dialect}".`)
@@ -70,7 +70,7 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
   for (const type of operations.types.values()) {
     if (RESERVED.has(type.name))
       throw new TypeError(`An operation type cannot be named "${type.name}": the API has that path.`)
-    resources.set(type.name, new Resource(type, { operations, base, dialect, longestWaitMs }))
+    resources.set(type.name, new Resource(type, { operations, webhooks, base, dialect, longestWaitMs }))
   }
   const own = [...resources.values()].flatMap(resource => resourceRoutes(waybill, resource, { ...options, base }))
   const metrics = options.metrics === false ? [] : [metricsRoute(waybill)]

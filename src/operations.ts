@@ -14,6 +14,7 @@ import { ProblemError, problemError } from './problem.ts'
 import { isFinal, type Links, type Status, type StatusDocument } from './protocol.ts'
 import type { Acceptance, LogLine, Store } from './store.ts'
 import { inSpan, isTracing, traceparentOf } from './telemetry.ts'
+import { TimeLimit } from './time-limit.ts'
 import { checkSchema, validate } from './validation.ts'
 
 /** What is submitted. */
@@ -71,7 +72,7 @@ export class Operations {
   readonly #changes: Changes
   readonly #metrics: Metrics | undefined
   #draining = false
-  readonly #storeTimeoutMs: number
+  readonly #timeLimit: TimeLimit
 
   /** @throws {TypeError} when two types share a name, or a schema is none */
   constructor(options: OperationsOptions) {
@@ -80,7 +81,7 @@ export class Operations {
     this.#metrics = options.metrics
     this.#admission = new Admission(options.store, this.#estimator)
     this.#changes = new Changes({ store: options.store, limit: options.waiters ?? 10_000 })
-    this.#storeTimeoutMs = options.storeTimeoutMs ?? 10_000
+    this.#timeLimit = new TimeLimit(options.storeTimeoutMs ?? 10_000, 'The store did not answer in time.')
     for (const type of options.types) {
       if (this.#types.has(type.name)) throw new TypeError(`Two operation types are named "${type.name}".`)
       checkSchema(type.input)
@@ -247,17 +248,11 @@ export class Operations {
 
   /** A store that does not answer, or fails, is the service's trouble and not the caller's. */
   async #ask<T>(answer: Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error('The store did not answer in time.')), this.#storeTimeoutMs)
-    })
     try {
-      return await Promise.race([answer, late])
+      return await this.#timeLimit.within(answer)
     } catch (error) {
       if (error instanceof ProblemError) throw error
       throw problemError('unavailable', undefined, { cause: error, retryAfterMs: 2000 })
-    } finally {
-      clearTimeout(timer)
     }
   }
 }
@@ -302,9 +297,22 @@ function toSubmission(type: AnyOperationType, request: SubmitRequest, key: strin
  * that an id tells nothing about the ids made in the same millisecond.
  */
 function newId(): string {
-  const random = crypto.getRandomValues(new Uint8Array(16))
-  const seq = new DataView(random.buffer).getUint32(0)
-  return uuidv7({ random, seq })
+  const random = randomBytes()
+  const [a = 0, b = 0, c = 0, d = 0] = random
+  return uuidv7({ random, seq: ((a << 24) | (b << 16) | (c << 8) | d) >>> 0 })
+}
+
+/** Drawn for many ids at once: each draw is a call of the system, which takes longer than all else about an id. */
+const pool = new Uint8Array(16 * 256)
+let drawn = pool.length
+
+function randomBytes(): Uint8Array {
+  if (drawn === pool.length) {
+    crypto.getRandomValues(pool)
+    drawn = 0
+  }
+  drawn += 16
+  return pool.subarray(drawn - 16, drawn)
 }
 
 function isId(id: string): boolean {

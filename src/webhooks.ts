@@ -3,7 +3,7 @@
  * 1.0.0). A delivery is itself a durable operation, retried over days, with its own history.
  *
  * @example
- * createWaybill({ operations, store, webhooks: { secrets: [process.env.WEBHOOK_SECRET] } })
+ * createWaybill({ operations, store, webhooks: { secrets: ['whsec_…'] } })
  */
 import type { Loop } from './loop.ts'
 import type { AnyOperationType } from './operation-type.ts'

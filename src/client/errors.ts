@@ -13,12 +13,13 @@ export type WaitErrorCode = 'failed' | 'canceled' | 'refused' | 'gone' | 'no-loc
 
 /** What is known where a wait ends without a result. */
 export interface WaitErrorDetails {
+  readonly code: WaitErrorCode
   /** The answer that ended the wait, where one did; its body can be read. */
   readonly response?: Response | undefined
   /** What that answer said is wrong, as a problem detail (RFC 9457) whatever its form was. */
   readonly problem?: Problem | undefined
-  /** Where the operation's status is, for `attach`; undefined where no operation was accepted. */
-  readonly statusUrl?: string | undefined
+  /** Where the operation's status is, for `attach`; empty where no operation was accepted. */
+  readonly statusUrl: string
   /** The operation's id, where that answer told it. */
   readonly id?: string | undefined
   /** What the network or the parser said. */
@@ -27,16 +28,15 @@ export interface WaitErrorDetails {
 
 /** A wait that ended without a result. `code` is for programs, `message` for people. */
 export class WaitError extends Error implements WaitErrorDetails {
-  readonly code: WaitErrorCode
+  declare readonly code: WaitErrorCode
   declare readonly response: Response | undefined
   declare readonly problem: Problem | undefined
-  declare readonly statusUrl: string | undefined
+  declare readonly statusUrl: string
   declare readonly id: string | undefined
 
-  constructor(code: WaitErrorCode, message: string, details: WaitErrorDetails) {
+  constructor(message: string, details: WaitErrorDetails) {
     super(message)
     Object.assign(this, details)
-    this.code = code
   }
 }
 

@@ -50,7 +50,7 @@ export async function readAnswer(response: Response): Promise<Answer> {
 export function answerOf(text: string, url: string, init: ResponseInit): Answer {
   const value: unknown = text ? JSON.parse(text) : undefined
   const body: PolledStatus = Object(value)
-  const word = `${body.status}`.toLowerCase().replace('succeeded', 'completed').replace('cancelled', 'canceled')
+  const word = `${body.status}`.toLowerCase().replace('succeed', 'complet').replace('cancell', 'cancel')
   const copy = () => Object.defineProperty(new Response(text || null, init), 'url', { value: url })
   return { response: copy(), copy, value, body, outcome: isFinal(word) ? word : undefined }
 }
@@ -64,6 +64,6 @@ export function problemOf({ response: { ok, status, statusText }, body }: Answer
     title: said.code ?? (statusText || `${status}`),
     detail: said.message,
     ...said,
-    status: said.status > 0 ? said.status : ok ? 500 : status,
+    status: Number(said.status) || (ok ? 500 : status),
   }
 }

@@ -51,14 +51,17 @@ export function createTransport(first: Request, init: RequestInit, signal: Abort
     }
   }
 
-  async function get(url: string, headers: Record<string, string>, all?: boolean): Promise<Response> {
-    for (let redirects = 0; ; redirects++) {
-      const response = await send(url, headers, {})
-      const location = response.headers.get('location')
-      const follows = [301, 302, 307, 308, all && 303].includes(response.status)
-      if (!follows || !location || redirects === MAX_REDIRECTS) return response
-      url = new URL(location, url).href
-    }
+  async function get(
+    url: string,
+    headers: Record<string, string>,
+    all?: boolean,
+    hops = MAX_REDIRECTS,
+  ): Promise<Response> {
+    const response = await send(url, headers, {})
+    const location = response.headers.get('location')
+    return location && hops && [301, 302, 307, 308, all && 303].includes(response.status)
+      ? get(resolve(location, url), headers, all, hops - 1)
+      : response
   }
 
   return {
@@ -73,4 +76,9 @@ export function createTransport(first: Request, init: RequestInit, signal: Abort
       send(url, {}, { method: 'DELETE', keepalive: true, signal: null }).catch(() => {})
     },
   }
+}
+
+/** An absolute URL, of one that may be relative to `base`. */
+export function resolve(url: string, base: string): string {
+  return new URL(url, base).href
 }

@@ -2,7 +2,7 @@ import { isFinal, MAX_TIMER_MS, parseRetryAfter } from '../protocol.ts'
 import { OperationError, WaitError, type WaitErrorCode } from './errors.ts'
 import { readEvents } from './event-stream.ts'
 import { type Answer, answerOf, type OnStatusPoll, type PolledStatus, problemOf, readAnswer } from './status.ts'
-import { createTransport, type Transport } from './transport.ts'
+import { createTransport, resolve, type Transport } from './transport.ts'
 
 /** How to wait. */
 export interface WaitOptions {
@@ -27,9 +27,7 @@ const MAX_SILENT_STREAMS = 3
 
 /** One wait for one operation. */
 export class Wait {
-  /** Held here: a Request that has been collected passes its abort on to nobody. */
-  readonly input: RequestInfo | URL
-  readonly #init: RequestInit & WaitOptions
+  readonly #init: RequestInit & WaitOptions & { readonly input: RequestInfo | URL }
   readonly #onStatusPoll: OnStatusPoll | undefined
   readonly #request: Request
   readonly #deadline = new AbortController()
@@ -52,33 +50,33 @@ export class Wait {
     input: RequestInfo | URL,
     init?: (RequestInit & WaitOptions) | OnStatusPoll | null,
     onStatusPoll?: OnStatusPoll,
-    overrides?: RequestInit,
   ) {
-    this.input = input
     this.#onStatusPoll = typeof init === 'function' ? init : onStatusPoll
-    this.#init = { ...init, ...overrides }
-    const { signal = input instanceof Request ? input.signal : null } = this.#init
+    // `input` is held because a Request that has been collected passes its abort on to nobody.
+    this.#init = { ...init, input }
     this.#request = new Request(input, this.#init)
-    this.#signal = AbortSignal.any([signal ?? this.#deadline.signal, this.#deadline.signal])
+    this.#signal = AbortSignal.any([this.#init.signal ?? this.#request.signal, this.#deadline.signal])
     this.#transport = createTransport(this.#request, this.#init, this.#signal)
   }
 
   /** Runs `work`, and rejects as soon as the signal aborts or the time is over, whatever the work is at. */
   async within(work: (wait: Wait) => Promise<unknown>): Promise<unknown> {
-    const { timeoutMs, cancelOnAbort } = this.#init
+    const { timeoutMs = MAX_TIMER_MS, cancelOnAbort } = this.#init
     const signal = this.#signal
     signal.throwIfAborted()
-    const expire = () => this.#deadline.abort(this.#error('timed-out', undefined, `no result within ${timeoutMs} ms`))
-    const timer = timeoutMs === undefined ? timeoutMs : setTimeout(expire, Math.min(timeoutMs, MAX_TIMER_MS))
-    const aborted = new Promise((_, reject) => {
-      signal.onabort = () => {
-        clearTimeout(this.#timer)
-        if (cancelOnAbort) this.#cancel()
-        reject(signal.reason)
-      }
-    })
+    const expire = () => this.#deadline.abort(this.#error('timed-out'))
+    const timer = setTimeout(expire, Math.min(timeoutMs, MAX_TIMER_MS))
     try {
-      return await Promise.race([aborted, work(this)])
+      return await Promise.race([
+        work(this),
+        new Promise((_, reject) => {
+          signal.onabort = () => {
+            clearTimeout(this.#timer)
+            if (cancelOnAbort) this.#cancel()
+            reject(signal.reason)
+          }
+        }),
+      ])
     } finally {
       clearTimeout(timer)
       signal.onabort = null
@@ -104,12 +102,12 @@ export class Wait {
     if (this.#signal.aborted) this.#cancel()
     onAccepted?.(this.#statusUrl)
     if (!this.#eventsUrl) this.#delay = retryAfterOf(response) ?? 0
-    return this.attach(this.#statusUrl)
+    return this.attach()
   }
 
   /** Waits for the operation whose status URL is given, or was the input. */
-  async attach(statusUrl = this.#request.url): Promise<unknown> {
-    this.#statusUrl = statusUrl
+  async attach(): Promise<unknown> {
+    this.#statusUrl ||= this.#request.url
     for await (const answer of this.#statuses()) {
       const done = await this.#judge(answer)
       if (done) return done.value
@@ -127,26 +125,28 @@ export class Wait {
       await this.#sleep(this.#delay)
       if (this.#eventsUrl && silentStreams < MAX_SILENT_STREAMS) {
         const resume = lastEventId && { 'last-event-id': lastEventId }
-        const response = await this.#transport.get(this.#eventsUrl, { accept: EVENT_STREAM, ...resume }).catch(() => {})
-        if (response?.ok && response.headers.get('content-type')?.startsWith(EVENT_STREAM)) {
+        const response = await this.#transport
+          .get(this.#eventsUrl, { accept: EVENT_STREAM, ...resume })
+          .catch(() => undefined)
+        const streams = response?.headers.get('content-type')?.includes(EVENT_STREAM)
+        if (response && streams) {
           for await (const { event, data, id } of readEvents(response)) {
             if (id !== lastEventId) silentStreams = 0
             lastEventId = id
             if (event === 'status\n') yield this.#replay(data, JSON.parse(data).retryAfter)
           }
-          this.#delay = growing(silentStreams++)
-        } else {
-          silentStreams = response ? MAX_SILENT_STREAMS : silentStreams + 1
-          this.#delay = response ? (retryAfterOf(response) ?? 0) : growing(silentStreams)
         }
+        this.#delay = retryAfterOf(response) ?? growing(silentStreams)
+        silentStreams += response && !streams ? MAX_SILENT_STREAMS : 1
       } else {
         const answer = await this.#ask(this.#statusUrl, etag ? { 'if-none-match': etag, prefer: 'wait=30' } : {})
         const { status, headers } = answer.response
-        yield status === 304 ? this.#replay(text, headers.get('retry-after')) : answer
-        etag = headers.get('etag') ?? etag
-        if (status !== 304) text = JSON.stringify(answer.body)
+        const seen = status === 304 ? this.#replay(text, headers.get('retry-after')) : answer
+        yield seen
+        etag = headers.get('etag') || etag
+        text = JSON.stringify(seen.body)
         // A server that holds polls has already let the time pass.
-        if (headers.get('preference-applied')?.includes('wait')) this.#delay = 0
+        if (headers.has('preference-applied')) this.#delay = 0
       }
     }
   }
@@ -173,7 +173,7 @@ export class Wait {
     } else if (
       status === 202 ||
       isElsewhere ||
-      (response.ok && (pause !== undefined || (body.status && !this.#pendingIs202))
+      (response.ok && (pause !== undefined || (body.status && !this.#pendingIs202)))
     ) {
       this.#delay = pause ?? growing(this.#unpaced++)
       return this.#report(answer)
@@ -197,12 +197,16 @@ export class Wait {
           response = await this.#transport.follow(url, isResult ? undefined : this.#resultUrl)
         }
         answer = await readAnswer(response)
-        if (!isTransient(answer, failures, isResult || this.#pendingIs202)) return answer
+        const { status } = answer.response
+        const isTransient = status >= 500 || status === 408 || status === 425 || status === 429
+        // Where a 500 can be the operation's own, it is believed when it stays.
+        const isOwn = (isResult || this.#pendingIs202) && status === 500 && answer.value !== response
+        if (!isTransient || answer.outcome || (isOwn && failures === MAX_DOUBTS)) return answer
       } catch (error) {
         cause = error
       }
-      if (failures === MAX_FAILURES) throw this.#error('unreachable', answer, `${url} failed too often`, cause)
-      await this.#sleep((answer && retryAfterOf(answer.response)) ?? growing(failures))
+      if (failures === MAX_FAILURES) throw this.#error('unreachable', answer, cause)
+      await this.#sleep(retryAfterOf(answer?.response) ?? growing(failures))
     }
   }
 
@@ -224,16 +228,16 @@ export class Wait {
     if (outcome !== 'completed' && (!ok || 'error' in body || (this.#statusUrl && !own)))
       throw this.#error(outcome, answer)
     if (ok) return answer
-    if (own && !gone && ![401, 403, 407].includes(status)) throw this.#error('failed', answer)
+    if (own && !gone && ![401, 403].includes(status)) throw this.#error('failed', answer)
     throw this.#error(gone ? 'gone' : 'refused', answer)
   }
 
-  #error(code: WaitErrorCode, answer?: Answer, text?: string, cause?: unknown): WaitError {
+  #error(code: WaitErrorCode, answer?: Answer, cause?: unknown): WaitError {
     const problem = answer && problemOf(answer)
-    const { response, body } = answer ?? {}
-    const said = text ?? `${problem?.detail ?? problem?.title} (${response?.status} of ${response?.url})`
-    const details = { response, problem, statusUrl: this.#statusUrl || undefined, id: body?.id, cause }
-    return new (isFinal(code) ? OperationError : WaitError)(code, `${code}: ${said}`, details)
+    const statusUrl = this.#statusUrl
+    const message = `${code}: ${statusUrl || this.#request.url} ${problem?.detail ?? problem?.title ?? ''}`
+    const details = { code, response: answer?.response, problem, statusUrl, id: answer?.body.id, cause }
+    return new (isFinal(code) ? OperationError : WaitError)(message, details)
   }
 
   async #report({ copy, body }: Answer): Promise<undefined> {
@@ -258,25 +262,14 @@ export class Wait {
   }
 }
 
-function resolve(url: string, base: string): string {
-  return new URL(url, base).href
-}
-
 /** What tells resources apart for a browser that was redirected: not the scheme, nor a slash at the end. */
 function pathOf(url: string): string {
   return new URL(url).pathname.replace(/\/$/, '')
 }
 
 /** `Retry-After` in milliseconds. */
-function retryAfterOf({ headers }: Response): number | undefined {
-  return parseRetryAfter(headers.get('retry-after'), Date.now())
-}
-
-/** Whether an answer says nothing about the operation, and another may. */
-function isTransient({ response, value, outcome }: Answer, failures: number, own: boolean): boolean {
-  const { status } = response
-  if (outcome || (status === 500 && own && value !== response && failures === MAX_DOUBTS)) return false
-  return status >= 500 || status === 408 || status === 425 || status === 429
+function retryAfterOf(response: Response | undefined): number | undefined {
+  return parseRetryAfter(response?.headers.get('retry-after'), Date.now())
 }
 
 /** The delay after `times` that it was used before; by half random, so that not all clients come at once. */

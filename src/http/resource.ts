@@ -16,12 +16,15 @@ import {
   parsePrefer,
   type StatusDocument,
 } from '../protocol.ts'
+import { admitWebhookUrl, type Webhooks } from '../webhooks.ts'
 import { idempotencyKey, matches, unlessKnown, wantsEvents } from './conditions.ts'
 import { eventStream } from './events.ts'
 
 /** What every resource of an API shares. */
 export interface ResourceOptions {
   readonly operations: Operations
+  /** Without them, no `Webhook-Url` is taken. */
+  readonly webhooks: Webhooks | undefined
   /** What stands before every URL that is told to a client. */
   readonly base: string
   readonly dialect: Dialect
@@ -49,6 +52,7 @@ export class Resource {
       owner: request.owner,
       idempotencyKey: idempotencyKey(request),
       traceparent: header(request, 'traceparent'),
+      webhookUrl: admitWebhookUrl(this.#options.webhooks, this.type, header(request, HEADERS.webhookUrl)),
     })
     const preferences = preferencesOf(request)
     const { now, applied } = await this.#hold(operation, request, preferences, ({ status }) => isFinal(status))

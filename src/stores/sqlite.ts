@@ -31,7 +31,6 @@ import type {
 import { HOLDINGS_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../store.ts'
 import { type Database, type DatabaseLocation, openReader, openWriter, type Row } from './sqlite/database.ts'
 import { prepareReads, type Reads } from './sqlite/reads.ts'
-import { toOperation } from './sqlite/rows.ts'
 import type { Write, WriteResult, WriteResults } from './sqlite/writer.ts'
 import { inlineWriter, ThreadWriter, type WriterClient } from './sqlite/writer-client.ts'
 
@@ -111,8 +110,7 @@ class SqliteStore implements Store {
   }
 
   async read(id: string): Promise<Operation | undefined> {
-    const row = this.#open.operation.get(id)
-    return row === undefined ? undefined : toOperation(row as Row)
+    return this.#open.operation.get(id)
   }
 
   async payload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
@@ -149,11 +147,9 @@ class SqliteStore implements Store {
   async list(query: ListQuery): Promise<readonly Operation[]> {
     const { type, owner, status, limit, after } = query
     const before = after ?? '\u{10ffff}'
-    const rows =
-      status === undefined
-        ? this.#open.list.all(type, owner, before, limit)
-        : this.#open.listByStatus.all(type, owner, before, STATUSES.indexOf(status), limit)
-    return rows.map(row => toOperation(row as Row))
+    return status === undefined
+      ? this.#open.list.all(type, owner, before, limit)
+      : this.#open.listByStatus.all(type, owner, before, STATUSES.indexOf(status), limit)
   }
 
   async queue(type: string): Promise<QueueView> {
@@ -176,10 +172,11 @@ class SqliteStore implements Store {
   }
 
   async holdings(): Promise<readonly Holding[]> {
-    return (this.#open.holdings.all(HOLDINGS_LIMIT) as Row[]).map(row => {
-      const { id, type, status, attempt, holder, execution, cancelRequested } = toOperation(row)
-      return { id, type, status, attempt, holder, execution, cancelRequested }
-    })
+    return this.#open.holdings
+      .all(HOLDINGS_LIMIT)
+      .map(({ id, type, status, attempt, holder, execution, cancelRequested }) => {
+        return { id, type, status, attempt, holder, execution, cancelRequested }
+      })
   }
 
   async unfinished(type: string, owner: string, limit: number): Promise<number> {
@@ -187,7 +184,7 @@ class SqliteStore implements Store {
   }
 
   async webhooksDue(limit: number): Promise<readonly Operation[]> {
-    return this.#open.webhooksDue.all(limit).map(row => toOperation(row as Row))
+    return this.#open.webhooksDue.all(limit)
   }
 
   sweep(limit: number): Promise<Swept> {

@@ -34,19 +34,22 @@ const MAX_URL_LENGTH = 2048
  * Tells whether an address is public unicast, which any host of the internet may be asked at. Not
  * public is what IANA's special-purpose registries list (private, loopback, link-local with the
  * clouds' metadata service, shared, documentation, benchmarking, multicast, reserved), what lies
- * outside the IPv6 space that is in use (2000::/3), and the tunnels 6to4 and Teredo. An IPv4
- * address within an IPv6 one, mapped (`::ffff:0:0/96`) or of NAT64 (`64:ff9b::/96`), is judged itself.
+ * outside the IPv6 space that is in use (2000::/3), the tunnels 6to4 and Teredo, and Azure's
+ * platform address 168.63.129.16. An IPv4 address within an IPv6 one, mapped (`::ffff:0:0/96`) or
+ * of NAT64 (`64:ff9b::/96`), is judged itself.
  *
  * @param address as text; what is no address is not public
  */
 export function isPublicAddress(address: string): boolean {
   const ip = parse(address)
   if (ip === undefined) return false
-  if (ip instanceof ipaddr.IPv4) return ip.range() === 'unicast'
+  if (ip instanceof ipaddr.IPv4) return ip.range() === 'unicast' && ip.toString() !== AZURE_PLATFORM
   if (ip.range() === 'rfc6052' && ip.match(NAT64, 96)) return isPublicAddress(lastIPv4(ip))
   return ip.range() === 'unicast' && ip.match(GLOBAL_UNICAST, 3)
 }
 
+/** Azure's hosts answer their own machines at this address, which lies in a public range: metadata, credentials, DNS. */
+const AZURE_PLATFORM = '168.63.129.16'
 const GLOBAL_UNICAST = ipaddr.IPv6.parse('2000::')
 const NAT64 = ipaddr.IPv6.parse('64:ff9b::')
 

@@ -18,6 +18,27 @@ export interface Statement {
   all(...parameters: SqlValue[]): unknown[]
 }
 
+/**
+ * The same statement with rows as arrays, which for rows of many columns take half the time of
+ * objects: node:sqlite and better-sqlite3 each have a switch of their own for it, and older ones have none.
+ */
+export function withArrays(statement: Statement): Statement {
+  const switches = statement as Statement & { setReturnArrays?(on: boolean): void; raw?(on: boolean): void }
+  if (switches.setReturnArrays !== undefined) switches.setReturnArrays(true)
+  else if (switches.raw !== undefined) switches.raw(true)
+  else return arraysOf(statement)
+  return statement
+}
+
+function arraysOf(statement: Statement): Statement {
+  const values = (row: unknown) => (row === undefined ? undefined : Object.values(row as object))
+  return {
+    run: (...parameters) => statement.run(...parameters),
+    get: (...parameters) => values(statement.get(...parameters)),
+    all: (...parameters) => statement.all(...parameters).map(values),
+  }
+}
+
 /** A connection. */
 export interface Database {
   exec(sql: string): unknown

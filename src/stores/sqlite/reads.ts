@@ -1,17 +1,24 @@
 /** The statements that only read, on a connection of the event loop. */
 import type { Database, Statement } from './database.ts'
+import { RECORDS, RecordQuery } from './rows.ts'
 
 /** Prepared reads. */
-export type Reads = Readonly<Record<keyof typeof READS, Statement>>
+export type Reads = Readonly<Record<keyof typeof READS, Statement> & Record<keyof typeof RECORD_READS, RecordQuery>>
+
+const RECORD_READS = {
+  operation: `${RECORDS} WHERE id = ?`,
+  list: `${RECORDS} WHERE type = ? AND owner = ? AND id < ? ORDER BY id DESC LIMIT ?`,
+  listByStatus: `${RECORDS} WHERE type = ? AND owner = ? AND id < ? AND status = ? ORDER BY id DESC LIMIT ?`,
+  webhooksDue: `${RECORDS} WHERE webhook_due = 1 ORDER BY id LIMIT ?`,
+  holdings: `
+    ${RECORDS} WHERE status = 1
+    UNION ALL ${RECORDS} WHERE status = 0 AND execution IS NOT NULL LIMIT ?`,
+} as const
 
 const READS = {
-  operation: 'SELECT * FROM operations WHERE id = ?',
   payload: 'SELECT body FROM payloads WHERE id = ? AND kind = ?',
   steps: 'SELECT name, value FROM steps WHERE id = ?',
   logs: 'SELECT sequence, at, attempt, level, message FROM logs WHERE id = ? AND sequence > ? ORDER BY sequence LIMIT 1000',
-  list: 'SELECT * FROM operations WHERE type = ? AND owner = ? AND id < ? ORDER BY id DESC LIMIT ?',
-  listByStatus:
-    'SELECT * FROM operations WHERE type = ? AND owner = ? AND id < ? AND status = ? ORDER BY id DESC LIMIT ?',
   // What is due has no place in the queue before a claim gives it one, so the two are read apart and merged.
   ready: `
     SELECT id, created_at AS at FROM (
@@ -32,14 +39,11 @@ const READS = {
     UNION ALL SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at <= ? LIMIT 1`,
   unfinished:
     'SELECT count(*) AS count FROM (SELECT 1 FROM operations WHERE type = ? AND owner = ? AND status < 2 LIMIT ?)',
-  webhooksDue: 'SELECT * FROM operations WHERE webhook_due = 1 ORDER BY id LIMIT ?',
-  holdings: `
-    SELECT * FROM operations WHERE status = 1
-    UNION ALL SELECT * FROM operations WHERE status = 0 AND execution IS NOT NULL LIMIT ?`,
 } as const
 
 /** Prepares every read on a connection. */
 export function prepareReads(database: Database): Reads {
-  const entries = Object.entries(READS).map(([name, sql]) => [name, database.prepare(sql)])
-  return Object.fromEntries(entries) as Reads
+  const plain = Object.entries(READS).map(([name, sql]) => [name, database.prepare(sql)])
+  const records = Object.entries(RECORD_READS).map(([name, sql]) => [name, new RecordQuery(database, sql)])
+  return Object.fromEntries([...plain, ...records]) as Reads
 }

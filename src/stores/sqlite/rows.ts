@@ -2,7 +2,7 @@
 import type { Attempt, Operation } from '../../operation.ts'
 import type { Problem, Progress } from '../../protocol.ts'
 import { STATUSES } from '../../protocol.ts'
-import type { Row, SqlValue } from './database.ts'
+import { type Database, type SqlValue, type Statement, withArrays } from './database.ts'
 
 /** The columns that are written once. */
 const FIXED = {
@@ -45,6 +45,7 @@ const fixedFields = Object.values(FIXED)
 const plainFields = Object.values(PLAIN)
 const fixedColumns = Object.keys(FIXED)
 const changedColumns = [...Object.keys(PLAIN), ...ENCODED]
+const columns = [...fixedColumns, ...changedColumns, 'purged']
 
 /** Inserts a record; a known id or idempotency key changes nothing. Parameters: {@link insertValues}. */
 export const INSERT: string =
@@ -83,42 +84,68 @@ function decode<T>(text: unknown): T | null {
   return typeof text === 'string' ? (JSON.parse(text) as T) : null
 }
 
-/** Reads a whole row of `operations`. */
-export function toOperation(row: Row): Operation {
+type Column = keyof typeof FIXED | keyof typeof PLAIN | (typeof ENCODED)[number] | 'purged'
+
+/** Where each column stands in a row. */
+const AT = Object.fromEntries(columns.map((column, index) => [column, index])) as Record<Column, number>
+
+/** Selects whole records: the opening of each statement of a {@link RecordQuery}. */
+export const RECORDS: string = `SELECT ${columns.join(', ')} FROM operations`
+
+/** A prepared statement that reads records. */
+export class RecordQuery {
+  readonly #statement: Statement
+
+  /** @param sql selects as {@link RECORDS} does */
+  constructor(database: Database, sql: string) {
+    this.#statement = withArrays(database.prepare(sql))
+  }
+
+  get(...parameters: SqlValue[]): Operation | undefined {
+    const row = this.#statement.get(...parameters)
+    return row === undefined ? undefined : toOperation(row as readonly unknown[])
+  }
+
+  all(...parameters: SqlValue[]): Operation[] {
+    return this.#statement.all(...parameters).map(row => toOperation(row as readonly unknown[]))
+  }
+}
+
+function toOperation(row: readonly unknown[]): Operation {
   return {
-    id: row.id as string,
-    type: row.type as string,
-    owner: row.owner as string,
-    status: STATUSES[row.status as number] ?? 'failed',
-    version: row.version as number,
-    priority: row.priority as number,
-    createdAt: row.created_at as number,
-    updatedAt: row.updated_at as number,
-    runAt: row.run_at as number | null,
-    startBy: row.start_by as number | null,
-    startedAt: row.started_at as number | null,
-    finishedAt: row.finished_at as number | null,
-    expiresAt: row.expires_at as number | null,
-    attempt: row.attempt as number,
-    released: row.released as number,
-    lost: row.lost as number,
-    maxAttempts: row.max_attempts as number,
-    maxLost: row.max_lost as number,
-    retention: row.retention as number,
-    holder: row.holder as string | null,
-    leaseUntil: row.lease_until as number | null,
-    attemptStartedAt: row.attempt_started_at as number | null,
-    launches: row.launches as number,
-    execution: row.execution as string | null,
-    cancelRequested: row.cancel_requested === 1,
-    progress: decode<Progress>(row.progress),
-    error: decode<Problem>(row.error),
-    history: decode<Attempt[]>(row.history) ?? [],
-    idempotencyKey: row.idempotency_key as string | null,
-    fingerprint: row.fingerprint as string | null,
-    traceparent: row.traceparent as string | null,
-    webhookUrl: row.webhook_url as string | null,
-    webhookDue: row.webhook_due === 1,
-    purged: row.purged === 1,
+    id: row[AT.id] as string,
+    type: row[AT.type] as string,
+    owner: row[AT.owner] as string,
+    status: STATUSES[row[AT.status] as number] ?? 'failed',
+    version: row[AT.version] as number,
+    priority: row[AT.priority] as number,
+    createdAt: row[AT.created_at] as number,
+    updatedAt: row[AT.updated_at] as number,
+    runAt: row[AT.run_at] as number | null,
+    startBy: row[AT.start_by] as number | null,
+    startedAt: row[AT.started_at] as number | null,
+    finishedAt: row[AT.finished_at] as number | null,
+    expiresAt: row[AT.expires_at] as number | null,
+    attempt: row[AT.attempt] as number,
+    released: row[AT.released] as number,
+    lost: row[AT.lost] as number,
+    maxAttempts: row[AT.max_attempts] as number,
+    maxLost: row[AT.max_lost] as number,
+    retention: row[AT.retention] as number,
+    holder: row[AT.holder] as string | null,
+    leaseUntil: row[AT.lease_until] as number | null,
+    attemptStartedAt: row[AT.attempt_started_at] as number | null,
+    launches: row[AT.launches] as number,
+    execution: row[AT.execution] as string | null,
+    cancelRequested: row[AT.cancel_requested] === 1,
+    progress: decode<Progress>(row[AT.progress]),
+    error: decode<Problem>(row[AT.error]),
+    history: decode<Attempt[]>(row[AT.history]) ?? [],
+    idempotencyKey: row[AT.idempotency_key] as string | null,
+    fingerprint: row[AT.fingerprint] as string | null,
+    traceparent: row[AT.traceparent] as string | null,
+    webhookUrl: row[AT.webhook_url] as string | null,
+    webhookDue: row[AT.webhook_due] === 1,
+    purged: row[AT.purged] === 1,
   }
 }

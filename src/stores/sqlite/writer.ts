@@ -24,8 +24,8 @@ import {
   type Renewal,
   type Swept,
 } from '../../store.ts'
-import type { Database, Row } from './database.ts'
-import { INSERT, insertValues, toOperation, UPDATE, updateValues } from './rows.ts'
+import type { Database } from './database.ts'
+import { INSERT, insertValues, RECORDS, RecordQuery, UPDATE, updateValues } from './rows.ts'
 
 /** One write. */
 export type Write =
@@ -143,14 +143,14 @@ export class Writer {
   #known(submission: Submission): Acceptance {
     const { id, type, owner, idempotencyKey } = submission
     const byKey = idempotencyKey === null ? undefined : this.#sql.byKey.get(type, owner, idempotencyKey)
-    if (byKey !== undefined) return { kind: 'known', operation: toOperation(byKey as Row) }
-    const operation = this.#read(id)
+    if (byKey !== undefined) return { kind: 'known', operation: byKey }
+    const operation = this.#sql.read.get(id)
     if (operation === undefined) throw new Error(`The operation ${id} was neither inserted nor found.`)
     return { kind: 'accepted', operation }
   }
 
   #change(id: string, change: Change, now: number): Operation | undefined {
-    const operation = this.#read(id)
+    const operation = this.#sql.read.get(id)
     const after = operation && changed(operation, change, now)
     if (after === undefined) return undefined
     if (change.kind === 'webhook-accepted') this.#sql.webhookAccepted.run(id)
@@ -165,7 +165,7 @@ export class Writer {
   }
 
   #note(lease: Lease, note: Note, now: number): boolean {
-    const operation = this.#read(lease.id)
+    const operation = this.#sql.read.get(lease.id)
     if (operation?.status !== 'running' || operation.attempt !== lease.attempt) return false
     if (note.kind === 'step') this.#sql.putStep.run(lease.id, note.name, note.value)
     else this.#sql.putLog.run(lease.id, lease.id, now, lease.attempt, note.level, note.message, lease.id, LOG_LIMIT)
@@ -173,7 +173,7 @@ export class Writer {
   }
 
   #renew(lease: Lease, leaseMs: number, now: number): Renewal {
-    const operation = this.#read(lease.id)
+    const operation = this.#sql.read.get(lease.id)
     const after = operation && renewed(operation, lease.attempt, leaseMs, now)
     if (after === undefined) return { kind: 'lost' }
     this.#sql.extend.run(after.leaseUntil, after.id)
@@ -182,7 +182,7 @@ export class Writer {
 
   #claim(request: ClaimRequest, now: number): Claim[] {
     if ('id' in request.from) {
-      const operation = this.#read(request.from.id)
+      const operation = this.#sql.read.get(request.from.id)
       return operation === undefined ? [] : this.#claimEach([operation], request, now)
     }
     const claims: Claim[] = []
@@ -220,14 +220,14 @@ export class Writer {
 
   #ready(type: string, limit: number, now: number): Operation[] {
     if (this.#sql.anyDue.get(type, now) !== undefined) this.#sql.promote.run(type, now, PROMOTE_LIMIT)
-    return this.#sql.ready.all(type, limit).map(row => toOperation(row as Row))
+    return this.#sql.ready.all(type, limit)
   }
 
   #expire(limit: number, now: number): number {
-    const rows = [...this.#sql.lapsed.all(now, limit), ...this.#sql.unstarted.all(now, limit)]
+    const operations = [...this.#sql.lapsed.all(now, limit), ...this.#sql.unstarted.all(now, limit)]
     let count = 0
-    for (const row of rows) {
-      const after = expired(toOperation(row as Row), now)
+    for (const operation of operations) {
+      const after = expired(operation, now)
       if (after === undefined) continue
       this.#save(after)
       count++
@@ -249,11 +249,6 @@ export class Writer {
     return rows.length
   }
 
-  #read(id: string): Operation | undefined {
-    const row = this.#sql.read.get(id)
-    return row === undefined ? undefined : toOperation(row as Row)
-  }
-
   #save(operation: Operation): void {
     const { changes } = this.#sql.update.run(...updateValues(operation))
     if (Number(changes) !== 1) throw new Error(`The finished operation ${operation.id} was about to be changed.`)
@@ -269,14 +264,15 @@ type Statements = ReturnType<typeof prepare>
 
 function prepare(database: Database) {
   const sql = (text: string) => database.prepare(text)
+  const records = (text: string) => new RecordQuery(database, `${RECORDS} ${text}`)
   return {
     begin: sql('BEGIN IMMEDIATE'),
     commit: sql('COMMIT'),
     insert: sql(INSERT),
     update: sql(UPDATE),
     extend: sql('UPDATE operations SET lease_until = ? WHERE id = ? AND status = 1'),
-    read: sql('SELECT * FROM operations WHERE id = ?'),
-    byKey: sql('SELECT * FROM operations WHERE type = ? AND owner = ? AND idempotency_key = ?'),
+    read: records('WHERE id = ?'),
+    byKey: records('WHERE type = ? AND owner = ? AND idempotency_key = ?'),
     payload: sql('SELECT body FROM payloads WHERE id = ? AND kind = ?'),
     putPayload: sql('INSERT OR REPLACE INTO payloads (id, kind, body) VALUES (?, ?, ?)'),
     putDuration: sql(`
@@ -293,11 +289,11 @@ function prepare(database: Database) {
     promote: sql(`
       UPDATE operations SET run_at = NULL WHERE id IN (
         SELECT id FROM operations WHERE type = ? AND status = 0 AND run_at <= ? ORDER BY run_at LIMIT ?)`),
-    ready: sql(`
-      SELECT * FROM operations WHERE type = ? AND status = 0 AND run_at IS NULL ORDER BY priority DESC, id LIMIT ?`),
-    lapsed: sql('SELECT * FROM operations WHERE status = 1 AND lease_until <= ? ORDER BY lease_until LIMIT ?'),
-    unstarted: sql(`
-      SELECT * FROM operations WHERE status = 0 AND start_by IS NOT NULL AND start_by <= ? AND attempt = 0 LIMIT ?`),
+    ready: records(`
+      WHERE type = ? AND status = 0 AND run_at IS NULL ORDER BY priority DESC, id LIMIT ?`),
+    lapsed: records('WHERE status = 1 AND lease_until <= ? ORDER BY lease_until LIMIT ?'),
+    unstarted: records(`
+      WHERE status = 0 AND start_by IS NOT NULL AND start_by <= ? AND attempt = 0 LIMIT ?`),
     purgeable: sql(`
       SELECT id, purged, retention FROM operations WHERE purge_at IS NOT NULL AND purge_at <= ? ORDER BY purge_at LIMIT ?`),
     entomb: sql('UPDATE operations SET purged = 1, idempotency_key = NULL, purge_at = ? WHERE id = ?'),

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { CLAIM_BY, idsOf, leaseOf, nextHint, OUTCOMES, type StoreTests, TYPE } from './context.ts'
+import { CLAIM_BY, hintThatFinds, idsOf, leaseOf, OUTCOMES, type StoreTests, TYPE } from './context.ts'
 
 export const closeTests: StoreTests = {
   name: 'close',
@@ -92,8 +92,13 @@ export const reopenTests: StoreTests = {
 
     'a write on one of them is hinted at by the other': async test => {
       const other = await test.another()
-      const hint = nextHint(other, () => true)
-      await test.submit()
+      const { id } = test.submission()
+      const hint = hintThatFinds(
+        other,
+        () => true,
+        async () => (await other.read(id)) !== undefined,
+      )
+      await test.submit({ id })
       await hint
     },
   },

@@ -184,13 +184,23 @@ export const OUTCOMES = {
   released: { kind: 'released' },
 } as const satisfies Record<string, Outcome>
 
-/** Resolves with the first hint that fits. To be called before what causes it. */
-export function nextHint(store: Store, fits: (hint: Hint) => boolean): Promise<Hint> {
-  return new Promise(resolve => {
+/**
+ * Resolves at a hint that fits and finds what it is waited for. To be called before what causes
+ * it. A hint may be about something earlier: then there is another one, or this waits for ever.
+ */
+export function hintThatFinds(
+  store: Store,
+  fits: (hint: Hint) => boolean,
+  found: () => Promise<boolean>,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
     const unwatch = store.watch(hint => {
       if (!fits(hint)) return
-      unwatch()
-      resolve(hint)
+      found().then(it => {
+        if (!it) return
+        unwatch()
+        resolve()
+      }, reject)
     })
   })
 }

@@ -1,0 +1,253 @@
+/** The schemas, headers and parameters of the wire contract, which every operation type shares. */
+import type { JsonSchema } from '../operation-type.ts'
+import { HEADERS, STATUSES } from '../protocol.ts'
+import { type Parameter, pascal, type Reference, type ResponseHeader, ref, schemaRef } from './model.ts'
+
+const text: JsonSchema = { type: 'string' }
+const count: JsonSchema = { type: 'integer', minimum: 0 }
+const uri: JsonSchema = { type: 'string', format: 'uri-reference' }
+const time: JsonSchema = { type: 'string', format: 'date-time' }
+const uuid: JsonSchema = { type: 'string', format: 'uuid' }
+
+function say(schema: JsonSchema, description: string): JsonSchema {
+  return { ...schema, description }
+}
+
+function object(description: string, properties: Record<string, JsonSchema>, optional: readonly string[] = []) {
+  const required = Object.keys(properties).filter(name => !optional.includes(name))
+  return { type: 'object', description, required, properties }
+}
+
+const STATUS_DOCUMENT = object(
+  'What a client is told about an operation.',
+  {
+    id: say(uuid, 'The id of the operation.'),
+    operation: say(text, 'The name of the operation type.'),
+    status: schemaRef('Status'),
+    createdAt: say(time, 'When the operation was accepted.'),
+    updatedAt: say(time, 'When it changed last.'),
+    startedAt: say(time, 'When the first attempt began.'),
+    finishedAt: say(time, 'When it ended.'),
+    expiresAt: say(time, 'When the record and its result will be gone.'),
+    attempt: say(count, 'The attempt that runs or ran last, from 1; 0 before the first.'),
+    maxAttempts: say(count, 'How many attempts it may have.'),
+    progress: schemaRef('Progress'),
+    queuePosition: say(count, 'How many operations of the type are before it, itself included: 1 is next.'),
+    estimatedCompletionAt: say(time, 'When it will have ended, as far as can be told.'),
+    retryAfter: say(count, 'Seconds after which asking again is worth it; 0 when it has ended.'),
+    cancelRequested: { type: 'boolean', description: 'Someone has asked for it to be canceled.' },
+    waitingFor: say(text, 'Why it has not started.'),
+    error: schemaRef('Problem'),
+    links: schemaRef('Links'),
+  },
+  [
+    'startedAt',
+    'finishedAt',
+    'expiresAt',
+    'progress',
+    'queuePosition',
+    'estimatedCompletionAt',
+    'waitingFor',
+    'error',
+  ],
+)
+
+const PROBLEM = {
+  ...object(
+    'A problem detail (RFC 9457). There may be more members than these.',
+    {
+      type: say(uri, 'A URI that names the kind of problem.'),
+      title: say(text, 'The kind of problem in a few words.'),
+      status: { type: 'integer', minimum: 400, maximum: 599, description: 'The HTTP status it is sent with.' },
+      detail: say(text, 'What happened this time, and how to cure it.'),
+      code: say(text, 'The last part of the type, for programs to switch on.'),
+      errors: { type: 'array', items: schemaRef('InputError'), description: 'What is wrong, place by place.' },
+    },
+    ['detail', 'code', 'errors'],
+  ),
+  additionalProperties: true,
+}
+
+const MONITOR = object(
+  'An operation as the Azure REST guidelines describe it.',
+  {
+    id: say(uuid, 'The id of the operation.'),
+    status: { type: 'string', enum: ['NotStarted', 'Running', 'Succeeded', 'Failed', 'Canceled'] },
+    createdDateTime: say(time, 'When the operation was accepted.'),
+    lastActionDateTime: say(time, 'When it changed last.'),
+    percentComplete: { type: 'integer', minimum: 0, maximum: 100, description: 'How far it is.' },
+    resourceLocation: say(uri, 'Where the result is; only when it has succeeded.'),
+    result: { description: 'The output; only when it has succeeded.' },
+    error: object('Why it failed or was canceled.', {
+      code: say(text, 'The code of the problem.'),
+      message: say(text, 'What happened.'),
+    }),
+  },
+  ['resourceLocation', 'result', 'error'],
+)
+
+/** An answer of `status` and something else is told by its status. */
+function ended(status: string, description: string) {
+  return object(description, {
+    id: say(uuid, 'The id of the operation.'),
+    status: { type: 'string', enum: [status] },
+    error: schemaRef('Problem'),
+  })
+}
+
+const WEBHOOK_EVENT = object('What a webhook tells (Standard Webhooks 1.0.0).', {
+  type: say(text, 'The operation type with "_" for "-", and the status: "orders.completed".'),
+  timestamp: say(time, 'When the operation ended.'),
+  data: object(
+    'The operation. It holds neither input nor result: these are asked for.',
+    {
+      id: say(uuid, 'The id of the operation.'),
+      operation: say(text, 'The name of the operation type.'),
+      status: { type: 'string', enum: ['completed', 'failed', 'canceled'] },
+      links: object('Where to ask.', { status: uri, result: uri, operation: uri }),
+      error: schemaRef('Problem'),
+    },
+    ['links', 'error'],
+  ),
+})
+
+/** The schemas by name. Those that nothing refers to are left out of the document. */
+export const SCHEMAS: Readonly<Record<string, JsonSchema>> = {
+  Status: {
+    type: 'string',
+    enum: STATUSES,
+    description: 'pending → running → completed, failed or canceled; the last three never change.',
+  },
+  StatusDocument: STATUS_DOCUMENT,
+  UnfinishedStatus: {
+    description: 'The status document of an operation that has not ended.',
+    allOf: [schemaRef('StatusDocument'), narrowed(['pending', 'running'])],
+  },
+  FinalStatus: {
+    description: 'The status document of an operation that has ended.',
+    allOf: [schemaRef('StatusDocument'), narrowed(['completed', 'failed', 'canceled'])],
+  },
+  Progress: object(
+    'How far the attempt has come.',
+    {
+      fraction: { type: 'number', minimum: 0, maximum: 1, description: 'From 0 to 1.' },
+      message: say(text, 'A few words for people.'),
+    },
+    ['message'],
+  ),
+  Links: object('Where the resources of the operation are.', {
+    status: say(uri, 'Its status.'),
+    result: say(uri, 'Its result.'),
+    operation: say(uri, 'Its status as Azure clients read it.'),
+    events: say(uri, 'Its events, for who accepts text/event-stream.'),
+  }),
+  Problem: PROBLEM,
+  InputError: object('One thing that is wrong with the input.', {
+    pointer: say(text, 'A JSON Pointer (RFC 6901) to it.'),
+    detail: say(text, 'What is wrong.'),
+  }),
+  Failure: ended('failed', 'What stands at the result URL of an operation that failed.'),
+  Cancellation: ended('canceled', 'What stands at the result URL of an operation that was canceled.'),
+  Monitor: MONITOR,
+  WebhookEvent: WEBHOOK_EVENT,
+  Health: object(
+    'How the service is.',
+    {
+      status: { type: 'string', enum: ['ok', 'ready', 'stalled', 'unavailable'] },
+      loops: { type: 'array', items: text, description: 'The loops that have not turned lately.' },
+    },
+    ['loops'],
+  ),
+}
+
+function narrowed(statuses: readonly string[]): JsonSchema {
+  return { type: 'object', properties: { status: { type: 'string', enum: statuses } } }
+}
+
+const RESPONSE_HEADERS = {
+  [HEADERS.location]: [uri, 'Where to go on: the status URL, or the result URL of one that has ended.'],
+  [HEADERS.operationLocation]: [uri, 'The status monitor for Azure clients.'],
+  [HEADERS.contentLocation]: [uri, 'The result URL, whose answer this is.'],
+  [HEADERS.retryAfter]: [{ type: 'integer', minimum: 1 }, 'Whole seconds after which asking again is worth it.'],
+  [HEADERS.etag]: [text, 'The version; send it back in If-None-Match.'],
+  [HEADERS.expires]: [text, 'When the record and its result will be gone, as an HTTP date.'],
+  [HEADERS.link]: [text, 'Related resources (RFC 8288): the next page, or the status of an unfinished operation.'],
+  [HEADERS.preferenceApplied]: [text, 'Which preferences were honored (RFC 7240).'],
+  [HEADERS.idempotencyReplayed]: [
+    { type: 'string', enum: ['true'] },
+    'The Idempotency-Key was known: this is the operation that it made before.',
+  ],
+  Vary: [text, 'The request headers that the answer depends on.'],
+  'Cache-Control': [text, 'Who may keep the answer.'],
+  'X-Progress': [say(text, 'Short ASCII text.'), 'How far it is, in words.'],
+  'X-Accel-Buffering': [text, '"no" on an event stream, so that proxies do not hold it back.'],
+  'Content-Security-Policy': [text, 'What the page may load: nothing.'],
+  'Referrer-Policy': [text, 'That links tell nothing of this page.'],
+  'X-Content-Type-Options': [text, 'That the media type is to be believed.'],
+} satisfies Record<string, readonly [JsonSchema, string]>
+
+/** A header that an answer carries: always, or with a `?` behind the name sometimes. */
+export type HeaderUse = keyof typeof RESPONSE_HEADERS | `${keyof typeof RESPONSE_HEADERS}?`
+
+/** The response headers as components, each as one that is always there and as one that may be. */
+export const HEADER_COMPONENTS: Readonly<Record<string, ResponseHeader>> = Object.fromEntries(
+  Object.entries(RESPONSE_HEADERS).flatMap(([name, [schema, description]]) => [
+    [componentName(name), { description, required: true, schema }],
+    [`Optional${componentName(name)}`, { description, schema }],
+  ]),
+)
+
+/** References to the headers of one answer. */
+export function headers(uses: readonly HeaderUse[]): Record<string, Reference> {
+  return Object.fromEntries(
+    uses.map(use => {
+      const name = use.replace('?', '')
+      return [name, ref('headers', `${use === name ? '' : 'Optional'}${componentName(name)}`)]
+    }),
+  )
+}
+
+function componentName(header: string): string {
+  return pascal({ name: header.toLowerCase() })
+}
+
+/** The parameters as components. */
+export const PARAMETERS = {
+  Id: {
+    name: 'id',
+    in: 'path',
+    required: true,
+    description: 'The id of the operation.',
+    schema: uuid,
+    example: '01936f5e-8c1a-7b3c-9d4e-5f60718293a4',
+  },
+  IfNoneMatch: {
+    name: HEADERS.ifNoneMatch,
+    in: 'header',
+    description: 'The ETag that the client has. With it, what has not changed is answered with 304 and no body.',
+    schema: text,
+  },
+  LastEventId: {
+    name: HEADERS.lastEventId,
+    in: 'header',
+    description: 'The id of the last event that the client has seen: the stream goes on after it.',
+    schema: text,
+  },
+  Traceparent: {
+    name: 'traceparent',
+    in: 'header',
+    description: 'W3C trace context. It is kept with the operation and continued in the handler.',
+    schema: text,
+  },
+  WebhookUrl: {
+    name: HEADERS.webhookUrl,
+    in: 'header',
+    description: 'An https URL that is told when the operation has ended.',
+    schema: { type: 'string', format: 'uri' },
+  },
+} satisfies Record<string, Parameter>
+
+/** References to parameters. */
+export function parameters(...names: readonly (keyof typeof PARAMETERS)[]): Reference[] {
+  return names.map(name => ref('parameters', name))
+}

@@ -1,0 +1,146 @@
+/** The parts of OpenAPI 3.1 that are written here, and what both the document and the page are made from. */
+import type { AnyOperationType, JsonSchema } from '../operation-type.ts'
+
+/** A reference to another part of the document. */
+export interface Reference {
+  readonly $ref: string
+}
+
+/** A value that a body can have. */
+export interface Example {
+  readonly summary: string
+  readonly description?: string
+  readonly value: unknown
+}
+
+/** One media type of a body. */
+export interface MediaType {
+  readonly schema: JsonSchema
+  readonly example?: unknown
+  readonly examples?: Readonly<Record<string, Example | Reference>>
+}
+
+/** A header of a response. */
+export interface ResponseHeader {
+  readonly description: string
+  /** Every answer of the kind carries it. */
+  readonly required?: boolean
+  readonly schema: JsonSchema
+}
+
+/** A header, a part of the path or of the query of a request. */
+export interface Parameter extends ResponseHeader {
+  readonly name: string
+  readonly in: 'path' | 'query' | 'header'
+  readonly example?: unknown
+}
+
+/** Where a response leads: another operation, and what of the response is its parameter. */
+export interface Link {
+  readonly operationId: string
+  readonly parameters: Readonly<Record<string, string>>
+  readonly description: string
+}
+
+/** One answer. */
+export interface ResponseObject {
+  readonly description: string
+  readonly headers?: Readonly<Record<string, Reference>>
+  readonly content?: Readonly<Record<string, MediaType>>
+  readonly links?: Readonly<Record<string, Link>>
+}
+
+/** The answers by status: `202`, or `4XX` for those of a class that are not named. */
+export type Responses = Readonly<Record<string, ResponseObject>>
+
+/** One method of one path. */
+export interface OperationObject {
+  readonly operationId: string
+  readonly tags: readonly string[]
+  readonly summary: string
+  readonly description: string
+  readonly parameters?: readonly (Parameter | Reference)[]
+  readonly requestBody?: {
+    readonly description: string
+    readonly required: boolean
+    readonly content: Readonly<Record<string, MediaType>>
+  }
+  readonly responses: Responses
+  readonly callbacks?: Readonly<Record<string, Readonly<Record<string, PathItem>>>>
+  /** Empty for what is for everyone. */
+  readonly security?: readonly Readonly<Record<string, readonly string[]>>[]
+}
+
+/** The methods that are described. */
+export type DescribedMethod = 'get' | 'post' | 'delete'
+
+/** The methods of a path. */
+export type PathItem = Readonly<Partial<Record<DescribedMethod, OperationObject>>>
+
+/** What the document refers to, by kind and name. */
+export interface Components {
+  readonly schemas: Readonly<Record<string, JsonSchema>>
+  readonly headers: Readonly<Record<string, ResponseHeader>>
+  readonly parameters: Readonly<Record<string, Parameter>>
+  readonly examples: Readonly<Record<string, Example>>
+  readonly securitySchemes?: Readonly<Record<string, SecurityScheme>>
+}
+
+/** How callers prove who they are: a Security Scheme Object of OpenAPI, such as `{ type: 'http', scheme: 'bearer' }`. */
+export type SecurityScheme = Readonly<{ type: string } & Record<string, unknown>>
+
+/** Whom to ask about an API. */
+export interface Contact {
+  readonly name?: string
+  readonly url?: string
+  readonly email?: string
+}
+
+/** A document of OpenAPI 3.1. */
+export interface OpenApiDocument {
+  readonly openapi: '3.1.0'
+  readonly info: {
+    readonly title: string
+    readonly version: string
+    readonly description: string
+    readonly contact: Contact
+  }
+  readonly servers: readonly { readonly url: string; readonly description: string }[]
+  readonly tags: readonly { readonly name: string; readonly description: string }[]
+  readonly paths: Readonly<Record<string, PathItem>>
+  readonly components: Components
+  readonly security?: readonly Readonly<Record<string, readonly string[]>>[]
+}
+
+/** What is known of an API when its operations are described. */
+export interface Described {
+  /** What stands before every URL that is told to a client. */
+  readonly base: string
+  readonly dialect: 'redirect' | 'accepted'
+  readonly listing: boolean
+  /** The longest time that a request is held, in seconds. */
+  readonly longestWait: number
+  /** The schemas of the operation types, by the names of their components. */
+  readonly schemas: Readonly<Record<string, JsonSchema>>
+}
+
+/** A reference to a component. */
+export function ref(kind: keyof Components, name: string): Reference {
+  return { $ref: `#/components/${kind}/${name}` }
+}
+
+/** A reference to a schema, where a schema is asked for. */
+export function schemaRef(name: string): JsonSchema {
+  return { $ref: `#/components/schemas/${name}` }
+}
+
+/**
+ * The name of an operation type in identifiers: `pdf-exports` is `PdfExports`. No two types share
+ * one: a `-` before anything but a letter is kept as `_`.
+ */
+export function pascal({ name }: Pick<AnyOperationType, 'name'>): string {
+  return name
+    .replace(/^[a-z]/, first => first.toUpperCase())
+    .replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
+    .replaceAll('-', '_')
+}

@@ -1,0 +1,129 @@
+/** The answers that carry a problem, made from the table of problems, and those of an operation that has ended without a result. */
+import type { JsonSchema } from '../operation-type.ts'
+import { PROBLEMS, type ProblemCode, type ProblemKind, problem } from '../problem.ts'
+import { type HeaderUse, headers } from './components.ts'
+import { type Example, type MediaType, type Reference, type ResponseObject, type Responses, ref, schemaRef } from './model.ts'
+
+/** The id in every example. */
+export const EXAMPLE_ID = '01936f5e-8c1a-7b3c-9d4e-5f60718293a4'
+
+/** What a failed operation that no handler had a word for says at its result URL. */
+const FAILURES = [
+  'operation-failed',
+  'attempt-timeout',
+  'start-deadline',
+  'worker-lost',
+  'launch-lost',
+  'invalid-output',
+  'input-outdated',
+  'no-handler',
+] as const satisfies readonly ProblemCode[]
+
+const CANCELLATION = 'operation-canceled'
+const ENDINGS: readonly ProblemCode[] = [...FAILURES, CANCELLATION]
+
+/** The problems that can answer any request for one operation. */
+export const READ_PROBLEMS: readonly ProblemCode[] = [
+  'not-found',
+  'operation-expired',
+  'unavailable',
+  'internal-error',
+]
+
+/** The examples of every problem as components, and those of operations that ended with one. */
+export const EXAMPLE_COMPONENTS: Readonly<Record<string, Example>> = Object.fromEntries([
+  ...Object.keys(PROBLEMS).map(code => [code, problemExample(code as ProblemCode)] as const),
+  ...ENDINGS.map(code => [endingName(code), endingExample(code)] as const),
+])
+
+/** What answers may say of trouble. */
+export interface Troubles {
+  readonly problems: readonly ProblemCode[]
+  /** Headers that come with a status beside `Retry-After` of 429 and 503. */
+  readonly headers?: Readonly<Record<number, readonly HeaderUse[]>>
+  /** The headers of an operation's end, where the answer can be that of a failed or canceled operation. */
+  readonly ending?: readonly HeaderUse[]
+}
+
+/** The answers with problems, by status. */
+export function troubleResponses({ problems, headers: more = {}, ending }: Troubles): Responses {
+  const codes = ending === undefined ? problems : [...problems, ...ENDINGS]
+  const byStatus = Map.groupBy(codes, code => PROBLEMS[code].status)
+  const responses = [...byStatus].map(([status, some]) => {
+    const own: readonly HeaderUse[] = more[status] ?? (status === 429 || status === 503 ? ['Retry-After'] : [])
+    return [status, troubleResponse(some, own, ending)] as const
+  })
+  return { ...Object.fromEntries(responses), ...(ending && otherEndings(ending)) }
+}
+
+function troubleResponse(
+  codes: readonly ProblemCode[],
+  own: readonly HeaderUse[],
+  ending: readonly HeaderUse[] | undefined,
+): ResponseObject {
+  const problems = codes.filter(code => !ENDINGS.includes(code))
+  const endings = codes.filter(code => ENDINGS.includes(code))
+  const titles = codes.map(code => PROBLEMS[code].title)
+  const uses = ending === undefined ? own : [...own.map(optional), ...ending.map(optional)]
+  return {
+    description: `${titles.join('; ')}${ending === undefined ? '' : '; or the operation failed with this status'}.`,
+    ...(uses.length > 0 && { headers: headers(uses) }),
+    content: {
+      ...(problems.length > 0 && { 'application/problem+json': problemMedia(problems) }),
+      ...(ending && { 'application/json': endingMedia(endings) }),
+    },
+  }
+}
+
+function optional(use: HeaderUse): HeaderUse {
+  return use.endsWith('?') ? use : (`${use}?` as HeaderUse)
+}
+
+/** A handler may fail its operation with any status. */
+function otherEndings(ending: readonly HeaderUse[]): Responses {
+  const response = (whose: string): ResponseObject => ({
+    description: `The operation failed with ${whose}, or the request was refused with it.`,
+    headers: headers(ending.map(optional)),
+    content: {
+      'application/json': { schema: schemaRef('Failure') },
+      'application/problem+json': { schema: schemaRef('Problem') },
+    },
+  })
+  return { '4XX': response('another status of the 4XX'), '5XX': response('another status of the 5XX') }
+}
+
+/** A body with one of some problems. */
+function problemMedia(codes: readonly ProblemCode[]): MediaType {
+  return { schema: schemaRef('Problem'), ...examples(codes) }
+}
+
+function endingMedia(codes: readonly ProblemCode[]): MediaType {
+  const schema: JsonSchema = codes.includes(CANCELLATION)
+    ? { oneOf: [schemaRef('Failure'), schemaRef('Cancellation')] }
+    : schemaRef('Failure')
+  return { schema, ...(codes.length > 0 && examples(codes.map(endingName))) }
+}
+
+function examples(names: readonly string[]): { examples: Record<string, Reference> } {
+  return { examples: Object.fromEntries(names.map(name => [name, ref('examples', name)])) }
+}
+
+function endingName(code: ProblemCode): string {
+  return `result.${code}`
+}
+
+function problemExample(code: ProblemCode): Example {
+  const { title, cure }: ProblemKind = PROBLEMS[code]
+  const errors = [{ pointer: '/place', detail: 'must be there' }]
+  return {
+    summary: title,
+    description: cure,
+    value: problem(code, undefined, code === 'invalid-input' ? { errors } : {}),
+  }
+}
+
+function endingExample(code: ProblemCode): Example {
+  const { summary, description, value: error } = problemExample(code) as Required<Example>
+  const status = code === CANCELLATION ? 'canceled' : 'failed'
+  return { summary, description, value: { id: EXAMPLE_ID, status, error } }
+}

@@ -1,0 +1,173 @@
+/**
+ * Users' schemas as components of the document. A schema moves there from a place of its own, so
+ * what it says of places must be said anew: `$ref` leads to the component, `$id` and `$anchor`, by
+ * which it found its own parts, are gone, and its definitions become components beside it.
+ */
+import type { JsonSchema, StandardSchema } from '../operation-type.ts'
+import { isStandardSchema } from '../validation.ts'
+
+/** What a schema is asked for: what is sent, or what comes out. */
+export type Side = 'input' | 'output'
+
+/** Standard JSON Schema 1: Zod 4.2, ArkType and Valibot's adapter offer it. */
+interface WithJsonSchema {
+  readonly jsonSchema?: Readonly<Record<Side, (options: { readonly target: string }) => JsonSchema>>
+}
+
+/** What is said of a value whose schema cannot be written as JSON Schema, or that has none. */
+const ANY: JsonSchema = { description: 'Any JSON value that the operation takes.' }
+
+/** A schema as JSON Schema 2020-12. One that cannot be written so allows everything. */
+export function jsonSchemaOf(schema: unknown, side: Side): JsonSchema {
+  if (schema === undefined) return ANY
+  try {
+    const found = isStandardSchema(schema) ? standardJsonSchema(schema, side) : schema
+    // Through JSON, as it will be sent: what is no JSON in it would be lost there too.
+    return found === undefined ? ANY : (JSON.parse(JSON.stringify(found)) as JsonSchema)
+  } catch {
+    // Zod throws for what JSON cannot express, such as the output of a transform.
+    return ANY
+  }
+}
+
+function standardJsonSchema(schema: StandardSchema, side: Side): JsonSchema | undefined {
+  const { jsonSchema } = schema['~standard'] as WithJsonSchema
+  return jsonSchema?.[side]({ target: 'draft-2020-12' })
+}
+
+/** Keywords that hold a schema, a list of them, or several by name. Whatever else there is holds no references. */
+const ONE = new Set([
+  'additionalItems',
+  'additionalProperties',
+  'contains',
+  'contentSchema',
+  'else',
+  'if',
+  'items',
+  'not',
+  'propertyNames',
+  'then',
+  'unevaluatedItems',
+  'unevaluatedProperties',
+])
+const LIST = new Set(['allOf', 'anyOf', 'items', 'oneOf', 'prefixItems'])
+const NAMED = new Set(['$defs', 'definitions', 'dependentSchemas', 'patternProperties', 'properties'])
+
+/** Where a subschema is. */
+interface Place {
+  /** A JSON Pointer from the root of the user's schema. */
+  readonly pointer: string
+  /** The pointer of the nearest schema around it with an `$id`, which its own references start from. */
+  readonly resource: string
+  /** That `$id`. */
+  readonly id: string
+}
+
+const ROOT: Place = { pointer: '', resource: '', id: '' }
+
+/**
+ * Makes a schema into components.
+ *
+ * @returns the schema under the name, and each of its definitions under `name.definition`
+ */
+export function toComponents(name: string, schema: JsonSchema): Record<string, JsonSchema> {
+  const homes = homesOf(name, schema)
+  const known = new Map<string, string>()
+  collect(schema, ROOT, known)
+  const toHome = (pointer: string) => {
+    const [, definition = '', rest = ''] = /^(\/(?:\$defs|definitions)\/[^/]*)(.*)$/.exec(pointer) ?? []
+    const home = homes.get(definition)
+    return `#/components/schemas/${home === undefined ? name + pointer : home + rest}`
+  }
+  const { $defs, definitions, ...root } = moved(schema, ROOT, { known, toHome }) as Record<string, unknown>
+  const parts = Object.entries({ $defs, definitions }).flatMap(([keyword, group]) =>
+    Object.entries(group ?? {}).map(([key, part]) => [homes.get(`/${keyword}/${escape(key)}`) ?? key, part] as const),
+  )
+  return { [name]: root, ...(Object.fromEntries(parts) as Record<string, JsonSchema>) }
+}
+
+/** The names that the definitions will have, by their pointers. */
+function homesOf(name: string, schema: JsonSchema): ReadonlyMap<string, string> {
+  const homes = new Map<string, string>()
+  const taken = new Set<string>()
+  for (const keyword of ['$defs', 'definitions']) {
+    for (const key of Object.keys(schema[keyword] ?? {})) {
+      let home = `${name}.${key.replaceAll(/[^\w.-]/g, '_')}`
+      while (taken.has(home)) home += '_'
+      taken.add(home)
+      homes.set(`/${keyword}/${escape(key)}`, home)
+    }
+  }
+  return homes
+}
+
+/** Notes the pointers of whatever can be referred to by its name. */
+function collect(schema: unknown, place: Place, known: Map<string, string>): void {
+  if (!isObject(schema)) return
+  const here = enter(schema, place)
+  if (typeof schema.$id === 'string') known.set(here.id, here.pointer)
+  if (typeof schema.$anchor === 'string') known.set(`${here.id}#${schema.$anchor}`, here.pointer)
+  mapChildren(schema, (child, path) => collect(child, { ...here, pointer: here.pointer + path }, known))
+}
+
+interface Move {
+  readonly known: ReadonlyMap<string, string>
+  readonly toHome: (pointer: string) => string
+}
+
+function moved(schema: unknown, place: Place, move: Move): unknown {
+  if (!isObject(schema)) return schema
+  const here = enter(schema, place)
+  const { $id, $anchor, $schema, $ref, ...rest } = schema
+  const inside = mapChildren(rest, (child, path) => moved(child, { ...here, pointer: here.pointer + path }, move))
+  return typeof $ref === 'string' ? { $ref: newReference($ref, here, move), ...inside } : inside
+}
+
+/** A reference to what is not in the schema stays as it is. */
+function newReference(reference: string, { resource, id }: Place, { known, toHome }: Move): string {
+  const [file = '', fragment = ''] = reference.split('#', 2)
+  const target = file === '' ? resource : known.get(absolute(file, id))
+  if (fragment === '' || fragment.startsWith('/')) {
+    return target === undefined ? reference : toHome(target + decodeURIComponent(fragment))
+  }
+  const named = known.get(`${file === '' ? id : absolute(file, id)}#${fragment}`)
+  return named === undefined ? reference : toHome(named)
+}
+
+function enter(schema: Readonly<Record<string, unknown>>, place: Place): Place {
+  if (typeof schema.$id !== 'string') return place
+  return { pointer: place.pointer, resource: place.pointer, id: absolute(schema.$id, place.id) }
+}
+
+function absolute(uri: string, base: string): string {
+  return URL.canParse(uri, base) ? new URL(uri, base).href : uri
+}
+
+function mapChildren(
+  schema: Readonly<Record<string, unknown>>,
+  change: (child: unknown, path: string) => unknown,
+): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(schema).map(([keyword, value]) => [keyword, mapKeyword(keyword, value, change)]),
+  )
+}
+
+function mapKeyword(keyword: string, value: unknown, change: (child: unknown, path: string) => unknown): unknown {
+  if (Array.isArray(value)) {
+    return LIST.has(keyword) ? value.map((child, index) => change(child, `/${keyword}/${index}`)) : value
+  }
+  if (ONE.has(keyword)) return change(value, `/${keyword}`)
+  if (!NAMED.has(keyword) || !isObject(value)) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([key, child]) => [key, change(child, `/${keyword}/${escape(key)}`)]),
+  )
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** RFC 6901, section 3. */
+function escape(key: string): string {
+  return key.replaceAll('~', '~0').replaceAll('/', '~1')
+}

@@ -1,0 +1,114 @@
+/** A server for tests of the HTTP API, and ways to talk to it that a well-behaved client does not have. */
+import { type AddressInfo, connect } from 'node:net'
+import fastify, { type FastifyInstance, type FastifyServerOptions, type LightMyRequestResponse } from 'fastify'
+import { expect } from 'vitest'
+import { sqliteStore } from 'waybill/sqlite'
+import { type PluginOptions, waybill as plugin } from '../../src/fastify.ts'
+import type { AnyOperationType } from '../../src/operation-type.ts'
+import type { Problem, StatusDocument } from '../../src/protocol.ts'
+import type { Store } from '../../src/store.ts'
+import type { WorkerInit } from '../../src/waybill.ts'
+import { type Lab, SILENT } from './waybill.ts'
+
+/** How a server is made. */
+export interface ServeOptions extends PluginOptions {
+  readonly store?: Store
+  readonly prefix?: string
+  readonly server?: FastifyServerOptions
+  readonly worker?: WorkerInit
+}
+
+/** A server that is ready. */
+export interface Served {
+  readonly app: FastifyInstance
+  readonly store: Store
+}
+
+/** Serves operation types; without a worker, what is submitted stays pending. */
+export async function serve(
+  lab: Lab,
+  operations: readonly AnyOperationType[],
+  options: ServeOptions = {},
+): Promise<Served> {
+  const { store = sqliteStore({ path: ':memory:' }), server, ...plugged } = options
+  const app: FastifyInstance = fastify(server ?? {})
+  lab.onEnd(() => app.close())
+  await app.register(plugin, { operations, store, logger: SILENT, sweep: 100, ...plugged })
+  await app.ready()
+  return { app, store }
+}
+
+/** Who asks, by the header `x-user`. */
+export const byHeader: NonNullable<PluginOptions['principal']> = request => String(request.headers['x-user'] ?? '')
+
+/** Posts JSON. */
+export async function post(
+  { app }: Served,
+  url: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+): Promise<LightMyRequestResponse> {
+  const payload = JSON.stringify(body)
+  return await app.inject({ method: 'POST', url, payload, headers: { 'content-type': 'application/json', ...headers } })
+}
+
+/** Posts, and gives the id of what was accepted. */
+export async function accepted(
+  served: Served,
+  url: string,
+  body: unknown = {},
+  headers: Record<string, string> = {},
+): Promise<string> {
+  const response = await post(served, url, body, headers)
+  expect(response.statusCode).toBe(202)
+  return documentOf(response).id
+}
+
+export function documentOf(response: LightMyRequestResponse): StatusDocument {
+  return response.json<StatusDocument>()
+}
+
+/** The problem of an answer, which must be one and say the status that it was sent with. */
+export function problemOf(response: LightMyRequestResponse): Problem {
+  expect(response.headers['content-type']).toMatch(/^application\/problem\+json/)
+  const problem = response.json<Problem>()
+  expect(problem).toMatchObject({ type: expect.any(String), title: expect.any(String), status: response.statusCode })
+  return problem
+}
+
+/** How many operations of a type and an owner there are, at most 1,000. */
+export async function countOf(store: Store, type: AnyOperationType, owner = ''): Promise<number> {
+  return (await store.list({ type: type.name, owner, limit: 1000 })).length
+}
+
+/** Listens on a free port. */
+export async function listen({ app }: Served): Promise<number> {
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  return (app.server.address() as AddressInfo).port
+}
+
+/**
+ * Sends bytes as they are, and gives all that the server answers until one of the two ends the connection.
+ *
+ * @param end whether the client has no more to send after them; else it keeps the connection open
+ */
+export function exchange(port: number, bytes: string | Buffer, { end }: { end: boolean }): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    let answer = ''
+    socket.setEncoding('latin1').on('data', (data: string) => {
+      answer += data
+    })
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      // A server that closes with unread bytes resets the connection: what it has said counts.
+      if (error.code === 'ECONNRESET' || error.code === 'EPIPE') resolve(answer)
+      else reject(error)
+    })
+    socket.on('end', () => {
+      socket.end()
+      resolve(answer)
+    })
+    if (end) socket.end(bytes)
+    else socket.write(bytes)
+  })
+}
