@@ -7,6 +7,7 @@ import { accepted } from './dialects/accepted.ts'
 import { redirect } from './dialects/redirect.ts'
 import { type Duration, durationMs, SECOND } from './duration.ts'
 import { type CorsOptions, corsHeaders } from './http/cors.ts'
+import { listDeliveries, redeliver } from './http/deliveries.ts'
 import { list } from './http/listing.ts'
 import { Monitor } from './http/monitor.ts'
 import { Resource } from './http/resource.ts'
@@ -74,8 +75,8 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
   }
   const own = [...resources.values()].flatMap(resource => resourceRoutes(waybill, resource, { ...options, base }))
   const metrics = options.metrics === false ? [] : [metricsRoute(waybill)]
-  const around = [...monitorRoutes(new Monitor(operations, resources)), ...healthRoutes(waybill), ...metrics]
-  const routes = [...own, ...around]
+  const monitor = [...monitorRoutes(new Monitor(operations, resources)), ...deliveryRoutes(waybill)]
+  const routes = [...own, ...monitor, ...healthRoutes(waybill), ...metrics]
   return withCors([...routes, ...otherMethods(routes)], waybill, options.cors)
 }
 
@@ -101,6 +102,14 @@ function monitorRoutes(monitor: Monitor): Route[] {
     route('GET', '/operations/:id', request => monitor.status(request)),
     // A path part may not hold a literal after its name in every router: the `:cancel` at the end is read by the handler.
     route('POST', '/operations/:id', request => monitor.cancel(request)),
+  ]
+}
+
+function deliveryRoutes({ webhooks }: Waybill): Route[] {
+  if (webhooks === undefined) return []
+  return [
+    route('GET', '/operations/:id/deliveries', request => listDeliveries(webhooks, request)),
+    route('POST', '/operations/:id/deliveries', request => redeliver(webhooks, request)),
   ]
 }
 

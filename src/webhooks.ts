@@ -60,6 +60,7 @@ export class Webhooks {
     this.#worker = new Worker({
       store,
       types: [type],
+      name: 'webhooks',
       logger,
       runner: new DeliveryRunner(this.#options, logger),
       concurrency,

@@ -36,6 +36,8 @@ export interface WorkerOptions {
   readonly scanMs: number
   readonly logger: Logger
   readonly metrics?: Metrics
+  /** What its loops are named after. Default `work`. */
+  readonly name?: string
 }
 
 /** The name of this process as the holder of leases: its machine, its process id, and what tells two workers in it apart. */
@@ -81,8 +83,14 @@ export class Worker {
     this.#options = options
     const onError = (error: unknown, loop: string) =>
       options.logger.warn({ err: error, loop }, `The worker's ${loop} loop failed and goes on`)
-    this.#claiming = new Loop({ name: 'claim', everyMs: options.scanMs, turn: () => this.#claim(), onError })
-    this.#renewing = new Loop({ name: 'renew', everyMs: options.leaseMs / 3, turn: () => this.#renew(), onError })
+    const name = options.name ?? 'work'
+    this.#claiming = new Loop({ name: `${name}.claim`, everyMs: options.scanMs, turn: () => this.#claim(), onError })
+    this.#renewing = new Loop({
+      name: `${name}.renew`,
+      everyMs: options.leaseMs / 3,
+      turn: () => this.#renew(),
+      onError,
+    })
   }
 
   /** The loops, for health checks. */

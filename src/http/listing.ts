@@ -5,8 +5,8 @@ import { problemError } from '../problem.ts'
 import { HEADERS, STATUSES, type Status } from '../protocol.ts'
 import type { Resource } from './resource.ts'
 
-const DEFAULT_LIMIT = 50
-const MAX_LIMIT = 200
+export const DEFAULT_LIMIT = 50
+export const MAX_LIMIT = 200
 
 /**
  * Answers with a page. A cursor names the last operation of the page before, so that a page stays

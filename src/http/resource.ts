@@ -2,20 +2,13 @@
 import type { Dialect, OperationView } from '../dialect.ts'
 import { accepted } from '../dialects/accepted.ts'
 import { parseJson } from '../json.ts'
+import { linksOf } from '../links.ts'
 import { type HttpRequest, type HttpResponse, header, json, jsonText, problemResponse } from '../message.ts'
 import type { Operation } from '../operation.ts'
 import type { AnyOperationType } from '../operation-type.ts'
 import type { Operations } from '../operations.ts'
 import { problem } from '../problem.ts'
-import {
-  formatRetryAfter,
-  HEADERS,
-  isFinal,
-  type Links,
-  type Preferences,
-  parsePrefer,
-  type StatusDocument,
-} from '../protocol.ts'
+import { formatRetryAfter, HEADERS, isFinal, type Preferences, parsePrefer, type StatusDocument } from '../protocol.ts'
 import { admitWebhookUrl, type Webhooks } from '../webhooks.ts'
 import { idempotencyKey, matches, unlessKnown, wantsEvents } from './conditions.ts'
 import { eventStream } from './events.ts'
@@ -101,7 +94,7 @@ export class Resource {
   }
 
   document(operation: Operation): Promise<StatusDocument> {
-    return this.#operations.document(operation, this.#links(operation.id))
+    return this.#operations.document(operation, linksOf(this.#options.base, this.type.name, operation.id))
   }
 
   #find(request: HttpRequest): Promise<Operation> {
@@ -146,13 +139,6 @@ export class Resource {
       [HEADERS.retryAfter]: formatRetryAfter(document.retryAfter * 1000),
       [HEADERS.link]: `<${document.links.status}>; rel="monitor"`,
     })
-  }
-
-  #links(id: string): Links {
-    const { base } = this.#options
-    const resource = `${base}/${this.type.name}`
-    const status = `${resource}/status/${id}`
-    return { status, result: `${resource}/${id}`, operation: `${base}/operations/${id}`, events: status }
   }
 }
 

@@ -40,16 +40,7 @@ const STATUS_DOCUMENT = object(
     error: schemaRef('Problem'),
     links: schemaRef('Links'),
   },
-  [
-    'startedAt',
-    'finishedAt',
-    'expiresAt',
-    'progress',
-    'queuePosition',
-    'estimatedCompletionAt',
-    'waitingFor',
-    'error',
-  ],
+  ['startedAt', 'finishedAt', 'expiresAt', 'progress', 'queuePosition', 'estimatedCompletionAt', 'waitingFor', 'error'],
 )
 
 const PROBLEM = {

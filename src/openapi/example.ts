@@ -139,7 +139,10 @@ function stringOf(said: Record<string, unknown>, name: string): string {
 function numberOf(said: Record<string, unknown>): number {
   const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf = 1 } = said as Record<string, number>
   const low = Math.max(minimum ?? Number.NEGATIVE_INFINITY, (exclusiveMinimum ?? Number.NEGATIVE_INFINITY) + multipleOf)
-  const high = Math.min(maximum ?? Number.POSITIVE_INFINITY, (exclusiveMaximum ?? Number.POSITIVE_INFINITY) - multipleOf)
+  const high = Math.min(
+    maximum ?? Number.POSITIVE_INFINITY,
+    (exclusiveMaximum ?? Number.POSITIVE_INFINITY) - multipleOf,
+  )
   const near = Math.min(Math.max(1, low), high)
   return Math.ceil(near / multipleOf) * multipleOf
 }

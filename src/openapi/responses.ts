@@ -2,7 +2,15 @@
 import type { JsonSchema } from '../operation-type.ts'
 import { PROBLEMS, type ProblemCode, type ProblemKind, problem } from '../problem.ts'
 import { type HeaderUse, headers } from './components.ts'
-import { type Example, type MediaType, type Reference, type ResponseObject, type Responses, ref, schemaRef } from './model.ts'
+import {
+  type Example,
+  type MediaType,
+  type Reference,
+  type ResponseObject,
+  type Responses,
+  ref,
+  schemaRef,
+} from './model.ts'
 
 /** The id in every example. */
 export const EXAMPLE_ID = '01936f5e-8c1a-7b3c-9d4e-5f60718293a4'
@@ -23,12 +31,7 @@ const CANCELLATION = 'operation-canceled'
 const ENDINGS: readonly ProblemCode[] = [...FAILURES, CANCELLATION]
 
 /** The problems that can answer any request for one operation. */
-export const READ_PROBLEMS: readonly ProblemCode[] = [
-  'not-found',
-  'operation-expired',
-  'unavailable',
-  'internal-error',
-]
+export const READ_PROBLEMS: readonly ProblemCode[] = ['not-found', 'operation-expired', 'unavailable', 'internal-error']
 
 /** The examples of every problem as components, and those of operations that ended with one. */
 export const EXAMPLE_COMPONENTS: Readonly<Record<string, Example>> = Object.fromEntries([

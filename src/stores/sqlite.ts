@@ -12,7 +12,7 @@ import { type FSWatcher, watch } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { Batcher, type Settled } from '../batch.ts'
 import type { Change, Operation, Submission } from '../operation.ts'
-import { STATUSES } from '../protocol.ts'
+import { isFinal, STATUSES } from '../protocol.ts'
 import type {
   Acceptance,
   Claim,
@@ -147,9 +147,10 @@ class SqliteStore implements Store {
   async list(query: ListQuery): Promise<readonly Operation[]> {
     const { type, owner, status, limit, after } = query
     const before = after ?? '\u{10ffff}'
-    return status === undefined
-      ? this.#open.list.all(type, owner, before, limit)
-      : this.#open.listByStatus.all(type, owner, before, STATUSES.indexOf(status), limit)
+    const reads = this.#open
+    if (status === undefined) return reads.list.all(type, owner, before, limit)
+    const byStatus = isFinal(status) ? reads.listByStatus : reads.listUnfinished
+    return byStatus.all(type, owner, before, STATUSES.indexOf(status), limit)
   }
 
   async queue(type: string): Promise<QueueView> {

@@ -1,4 +1,5 @@
 /** What a webhook tells: a thin event (Standard Webhooks 1.0.0), which says that an operation has ended and how. */
+import { linksOf } from '../links.ts'
 import type { Operation } from '../operation.ts'
 import type { Links, Problem } from '../protocol.ts'
 
@@ -14,7 +15,7 @@ export interface WebhookEvent {
     readonly operation: string
     readonly status: 'completed' | 'failed' | 'canceled'
     /** Where to ask; only where the composition gives `baseUrl`. */
-    readonly links?: Pick<Links, 'status' | 'result' | 'operation'>
+    readonly links?: Links
     /** Why it failed or was canceled. */
     readonly error?: Problem
   }
@@ -49,17 +50,9 @@ function eventOf(operation: Operation, baseUrl: string | undefined, error: Probl
       id,
       operation: type,
       status: status as WebhookEvent['data']['status'],
-      ...(baseUrl !== undefined && { links: linksOf(operation, baseUrl) }),
+      ...(baseUrl !== undefined && { links: linksOf(baseUrl, type, id) }),
       ...(error !== undefined && { error }),
     },
-  }
-}
-
-function linksOf({ id, type }: Operation, baseUrl: string): NonNullable<WebhookEvent['data']['links']> {
-  return {
-    status: `${baseUrl}/${type}/status/${id}`,
-    result: `${baseUrl}/${type}/${id}`,
-    operation: `${baseUrl}/operations/${id}`,
   }
 }
 

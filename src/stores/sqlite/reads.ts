@@ -5,10 +5,14 @@ import { RECORDS, RecordQuery } from './rows.ts'
 /** Prepared reads. */
 export type Reads = Readonly<Record<keyof typeof READS, Statement> & Record<keyof typeof RECORD_READS, RecordQuery>>
 
+// Left to itself, SQLite takes the index of lists where it knows the type, and reads what has finished too: hence INDEXED BY.
 const RECORD_READS = {
   operation: `${RECORDS} WHERE id = ?`,
   list: `${RECORDS} WHERE type = ? AND owner = ? AND id < ? ORDER BY id DESC LIMIT ?`,
   listByStatus: `${RECORDS} WHERE type = ? AND owner = ? AND id < ? AND status = ? ORDER BY id DESC LIMIT ?`,
+  listUnfinished: `
+    ${RECORDS} INDEXED BY operations_unfinished
+    WHERE type = ? AND owner = ? AND id < ? AND status = ? AND status < 2 ORDER BY id DESC LIMIT ?`,
   webhooksDue: `${RECORDS} WHERE webhook_due = 1 ORDER BY id LIMIT ?`,
   holdings: `
     ${RECORDS} WHERE status = 1
@@ -32,13 +36,16 @@ const READS = {
     SELECT count(*) AS count FROM (
       SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at IS NULL
       UNION ALL SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at <= ? LIMIT ?)`,
-  countRunning: 'SELECT count(*) AS count FROM (SELECT 1 FROM operations WHERE status = 1 AND type = ? LIMIT ?)',
+  countRunning: `
+    SELECT count(*) AS count FROM (
+      SELECT 1 FROM operations INDEXED BY operations_leased WHERE status = 1 AND type = ? LIMIT ?)`,
   durations: 'SELECT ms FROM durations WHERE type = ? ORDER BY slot DESC',
   anyReady: `
     SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at IS NULL
     UNION ALL SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at <= ? LIMIT 1`,
-  unfinished:
-    'SELECT count(*) AS count FROM (SELECT 1 FROM operations WHERE type = ? AND owner = ? AND status < 2 LIMIT ?)',
+  unfinished: `
+    SELECT count(*) AS count FROM (
+      SELECT 1 FROM operations INDEXED BY operations_unfinished WHERE type = ? AND owner = ? AND status < 2 LIMIT ?)`,
 } as const
 
 /** Prepares every read on a connection. */

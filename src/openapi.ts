@@ -1,0 +1,146 @@
+/**
+ * A description of the API in OpenAPI 3.1, made from the operation types: every answer with its
+ * headers and problems, links from an operation to its status, and webhooks as callbacks.
+ *
+ * @example
+ * writeFileSync('openapi.json', JSON.stringify(openApiDocument([orders], { title: 'Orders', version: '1.0.0' })))
+ */
+import { type Duration, durationMs, SECOND } from './duration.ts'
+import { MONITOR_PATHS, servicePaths, TAGS } from './openapi/around.ts'
+import { HEADER_COMPONENTS, PARAMETERS, SCHEMAS } from './openapi/components.ts'
+import {
+  type Components,
+  type Contact,
+  type Described,
+  type OpenApiDocument,
+  type OperationObject,
+  type PathItem,
+  type ResponseObject,
+  type SecurityScheme,
+  schemaRef,
+} from './openapi/model.ts'
+import { resourcePaths, schemasOf } from './openapi/resource.ts'
+import { EXAMPLE_COMPONENTS } from './openapi/responses.ts'
+import type { AnyOperationType } from './operation-type.ts'
+
+export type { Contact, OpenApiDocument, SecurityScheme } from './openapi/model.ts'
+
+/** What is said of an API as a whole. */
+export interface OpenApiInfo {
+  /** Default `Operations`. */
+  readonly title?: string
+  /** The version of the API, not of OpenAPI. Default `1.0.0`. */
+  readonly version?: string
+  /** What the API is for; CommonMark. Default: how its operations are used. */
+  readonly description?: string
+  /** Whom to ask. Default: the title as a name. */
+  readonly contact?: Contact
+  /** How callers prove who they are, by name: each one suffices. Default: not said. */
+  readonly security?: Readonly<Record<string, SecurityScheme>>
+}
+
+/** Options of {@link openApiDocument}: the same as those of the API that is described. */
+export interface OpenApiOptions extends OpenApiInfo {
+  /** What stands before every path: a mount prefix, or a public base URL with it. Default: nothing. */
+  readonly base?: string
+  readonly dialect?: 'redirect' | 'accepted'
+  readonly listing?: boolean
+  readonly longestWait?: Duration
+  readonly metrics?: boolean
+}
+
+const DESCRIPTION =
+  'A request is answered with 202 as soon as it is kept durably, and the work goes on after that. ' +
+  'The URL in Location tells how it is, and leads to its result.'
+
+/**
+ * Describes an API.
+ *
+ * @param types those it serves; their schemas are taken as JSON Schema where they offer it, and allow everything else
+ */
+export function openApiDocument(types: readonly AnyOperationType[], options: OpenApiOptions = {}): OpenApiDocument {
+  const { title = 'Operations', security = {}, metrics = true } = options
+  const schemas = Object.assign({}, ...types.map(schemasOf))
+  const api = { ...readOptions(options), schemas }
+  const around: Record<string, PathItem> = { ...MONITOR_PATHS, ...servicePaths({ metrics }) }
+  const paths: Record<string, PathItem> = Object.assign({}, ...types.map(type => resourcePaths(type, api)), around)
+  const secured = Object.keys(security).length > 0
+  const described = secured ? mapOperations(paths, withRefusals) : paths
+  return {
+    openapi: '3.1.0',
+    info: {
+      title,
+      version: options.version ?? '1.0.0',
+      description: options.description ?? DESCRIPTION,
+      contact: options.contact ?? { name: title },
+    },
+    servers: [{ url: api.base === '' ? '/' : api.base, description: 'Where this API is.' }],
+    tags: tagsOf(types),
+    paths: described,
+    components: { ...usedComponents(described, schemas), ...(secured && { securitySchemes: security }) },
+    ...(secured && { security: Object.keys(security).map(name => ({ [name]: [] })) }),
+  }
+}
+
+function readOptions(options: OpenApiOptions): Omit<Described, 'schemas'> {
+  const { base = '', dialect = 'redirect', listing = false, longestWait = 60 * SECOND } = options
+  return {
+    base: base.replace(/\/+$/, ''),
+    dialect,
+    listing,
+    longestWait: durationMs('longestWait', longestWait) / SECOND,
+  }
+}
+
+function tagsOf(types: readonly AnyOperationType[]): OpenApiDocument['tags'] {
+  const own = types.map(({ name }) => ({ name, description: `Operations of the type ${name}.` }))
+  return [...own, ...Object.entries(TAGS).map(([name, description]) => ({ name, description }))]
+}
+
+function mapOperations(
+  paths: Readonly<Record<string, PathItem>>,
+  change: (operation: OperationObject) => OperationObject,
+): Record<string, PathItem> {
+  const changed = (item: PathItem) =>
+    Object.fromEntries(Object.entries(item).map(([method, operation]) => [method, change(operation)]))
+  return Object.fromEntries(Object.entries(paths).map(([path, item]) => [path, changed(item)]))
+}
+
+/** Who is not known is refused by the composition, in words of its own. */
+function withRefusals(operation: OperationObject): OperationObject {
+  if (operation.security !== undefined) return operation
+  const refusal = (description: string): ResponseObject => {
+    return { description, content: { 'application/problem+json': { schema: schemaRef('Problem') } } }
+  }
+  const refusals = { 401: refusal('The request does not prove who asks.'), 403: refusal('Who asks may not do so.') }
+  return { ...operation, responses: { ...operation.responses, ...refusals } }
+}
+
+/** The components that are referred to, by the paths or by each other. */
+function usedComponents(paths: unknown, schemas: Components['schemas']): Components {
+  const all = {
+    schemas: { ...SCHEMAS, ...schemas },
+    headers: HEADER_COMPONENTS,
+    parameters: PARAMETERS,
+    examples: EXAMPLE_COMPONENTS,
+  }
+  const used = new Set<string>()
+  const visit = (part: unknown): void => {
+    for (const [, kind = '', name = ''] of JSON.stringify(part).matchAll(/"#\/components\/(\w+)\/([^"/]+)/g)) {
+      const key = `${kind}/${name}`
+      const found = (all as Readonly<Record<string, Readonly<Record<string, unknown>>>>)[kind]?.[name]
+      if (found === undefined || used.has(key)) continue
+      used.add(key)
+      visit(found)
+    }
+  }
+  visit(paths)
+  const pick = <T>(kind: string, group: Readonly<Record<string, T>>): Record<string, T> =>
+    Object.fromEntries(Object.entries(group).filter(([name]) => used.has(`${kind}/${name}`)))
+  return {
+    schemas: pick('schemas', all.schemas),
+    headers: pick('headers', all.headers),
+    parameters: pick('parameters', all.parameters),
+    examples: pick('examples', all.examples),
+  }
+}
