@@ -45,6 +45,8 @@ export interface OpenApiOptions extends OpenApiInfo {
   readonly base?: string
   readonly dialect?: 'redirect' | 'accepted'
   readonly listing?: boolean
+  /** Whether the composition sends webhooks, for the types that allow them. Default true. */
+  readonly webhooks?: boolean
   readonly longestWait?: Duration
   readonly metrics?: boolean
 }
@@ -83,11 +85,12 @@ export function openApiDocument(types: readonly AnyOperationType[], options: Ope
 }
 
 function readOptions(options: OpenApiOptions): Omit<Described, 'schemas'> {
-  const { base = '', dialect = 'redirect', listing = false, longestWait = 60 * SECOND } = options
+  const { base = '', dialect = 'redirect', longestWait = 60 * SECOND } = options
   return {
     base: base.replace(/\/+$/, ''),
     dialect,
-    listing,
+    listing: options.listing ?? false,
+    webhooks: options.webhooks ?? true,
     longestWait: durationMs('longestWait', longestWait) / SECOND,
   }
 }

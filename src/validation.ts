@@ -71,6 +71,6 @@ function toError(issue: StandardIssue): InputError {
 }
 
 /** RFC 6901, section 3. */
-function escapePointer(key: string): string {
+export function escapePointer(key: string): string {
   return key.replaceAll('~', '~0').replaceAll('/', '~1')
 }

@@ -17,6 +17,8 @@ export interface WaitOptions {
 /** The first delay where the server names none, between polls and after one that failed; it doubles up to the longest. */
 const FIRST_DELAY_MS = 500
 const LONGEST_DELAY_MS = 15_000
+/** Seconds until the next poll after a 304 that names none. */
+const UNCHANGED_S = 5
 /** Polls that fail in a row before the wait is given up: about three minutes. */
 const MAX_FAILURES = 20
 /** A 500 that may be the operation's own is believed when it has been said this often. */
@@ -99,7 +101,7 @@ export class Wait {
     this.#statusUrl = resolve(found, url)
     if (location && found !== location) this.#resultUrl = resolve(location, url)
     this.#learn(answer.body)
-    if (this.#signal.aborted) this.#cancel()
+    if (cancelOnAbort && this.#signal.aborted) this.#cancel()
     onAccepted?.(this.#statusUrl)
     if (!this.#eventsUrl) this.#delay = retryAfterOf(response) ?? 0
     return this.attach()
@@ -131,8 +133,10 @@ export class Wait {
         const streams = response?.headers.get('content-type')?.includes(EVENT_STREAM)
         if (response && streams) {
           for await (const { event, data, id } of readEvents(response)) {
-            if (id !== lastEventId) silentStreams = 0
-            lastEventId = id
+            if (id && id !== lastEventId) {
+              lastEventId = id
+              silentStreams = 0
+            }
             if (event === 'status\n') yield this.#replay(data, JSON.parse(data).retryAfter)
           }
         }
@@ -141,7 +145,7 @@ export class Wait {
       } else {
         const answer = await this.#ask(this.#statusUrl, etag ? { 'if-none-match': etag, prefer: 'wait=30' } : {})
         const { status, headers } = answer.response
-        const seen = status === 304 ? this.#replay(text, headers.get('retry-after')) : answer
+        const seen = status === 304 ? this.#replay(text, headers.get('retry-after') ?? UNCHANGED_S) : answer
         yield seen
         etag = headers.get('etag') || etag
         text = JSON.stringify(seen.body)

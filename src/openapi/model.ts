@@ -118,6 +118,8 @@ export interface Described {
   readonly base: string
   readonly dialect: 'redirect' | 'accepted'
   readonly listing: boolean
+  /** Whether the types that allow webhooks have them. */
+  readonly webhooks: boolean
   /** The longest time that a request is held, in seconds. */
   readonly longestWait: number
   /** The schemas of the operation types, by the names of their components. */

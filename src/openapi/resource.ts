@@ -47,7 +47,7 @@ export function schemasOf(type: AnyOperationType): Record<string, JsonSchema> {
 
 /** The paths of an operation type. */
 export function resourcePaths(type: AnyOperationType, api: Described): Record<string, PathItem> {
-  const context = { type, api, name: pascal(type) }
+  const context = { type, api, name: pascal(type), webhooks: type.policy.webhooks && api.webhooks }
   return {
     [`/${type.name}`]: { ...(api.listing && { get: list(context) }), post: submit(context) },
     [`/${type.name}/status/{id}`]: { get: status(context), delete: cancel(context) },
@@ -60,11 +60,11 @@ interface Context {
   readonly api: Described
   /** The type's name in identifiers. */
   readonly name: string
+  readonly webhooks: boolean
 }
 
 function submit(context: Context): OperationObject {
-  const { type, api, name } = context
-  const { webhooks } = type.policy
+  const { type, api, name, webhooks } = context
   const ending: readonly HeaderUse[] = [
     ...ENDED,
     'Content-Location',
@@ -89,7 +89,7 @@ function submit(context: Context): OperationObject {
     responses: {
       200: resultResponse(context, 'It has completed within the time of "Prefer: wait".', ending),
       202: accepted(context),
-      ...troubleResponses({ problems: submitProblems(type), ending }),
+      ...troubleResponses({ problems: submitProblems(context), ending }),
     },
     ...(webhooks && { callbacks: webhookCallback(type, name) }),
   }
@@ -101,7 +101,7 @@ function inputMedia({ name, api }: Context): MediaType {
   return { schema, ...(example !== undefined && { example }) }
 }
 
-function submitProblems({ policy }: AnyOperationType): readonly ProblemCode[] {
+function submitProblems({ type: { policy }, webhooks }: Context): readonly ProblemCode[] {
   const limited = policy.rateLimit !== undefined || policy.inFlightLimit !== undefined
   return [
     'invalid-json',
@@ -109,7 +109,7 @@ function submitProblems({ policy }: AnyOperationType): readonly ProblemCode[] {
     'invalid-idempotency-key',
     ...(policy.requireIdempotencyKey ? (['idempotency-key-required'] as const) : []),
     'webhooks-not-allowed',
-    ...(policy.webhooks ? (['invalid-webhook-url'] as const) : []),
+    ...(webhooks ? (['invalid-webhook-url'] as const) : []),
     'invalid-request',
     'body-too-large',
     'unsupported-media-type',

@@ -4,7 +4,7 @@
  * which it found its own parts, are gone, and its definitions become components beside it.
  */
 import type { JsonSchema, StandardSchema } from '../operation-type.ts'
-import { isStandardSchema } from '../validation.ts'
+import { escapePointer, isStandardSchema } from '../validation.ts'
 
 /** What a schema is asked for: what is sent, or what comes out. */
 export type Side = 'input' | 'output'
@@ -81,7 +81,9 @@ export function toComponents(name: string, schema: JsonSchema): Record<string, J
   }
   const { $defs, definitions, ...root } = moved(schema, ROOT, { known, toHome }) as Record<string, unknown>
   const parts = Object.entries({ $defs, definitions }).flatMap(([keyword, group]) =>
-    Object.entries(group ?? {}).map(([key, part]) => [homes.get(`/${keyword}/${escape(key)}`) ?? key, part] as const),
+    Object.entries(group ?? {}).map(
+      ([key, part]) => [homes.get(`/${keyword}/${escapePointer(key)}`) ?? key, part] as const,
+    ),
   )
   return { [name]: root, ...(Object.fromEntries(parts) as Record<string, JsonSchema>) }
 }
@@ -95,7 +97,7 @@ function homesOf(name: string, schema: JsonSchema): ReadonlyMap<string, string> 
       let home = `${name}.${key.replaceAll(/[^\w.-]/g, '_')}`
       while (taken.has(home)) home += '_'
       taken.add(home)
-      homes.set(`/${keyword}/${escape(key)}`, home)
+      homes.set(`/${keyword}/${escapePointer(key)}`, home)
     }
   }
   return homes
@@ -159,15 +161,10 @@ function mapKeyword(keyword: string, value: unknown, change: (child: unknown, pa
   if (ONE.has(keyword)) return change(value, `/${keyword}`)
   if (!NAMED.has(keyword) || !isObject(value)) return value
   return Object.fromEntries(
-    Object.entries(value).map(([key, child]) => [key, change(child, `/${keyword}/${escape(key)}`)]),
+    Object.entries(value).map(([key, child]) => [key, change(child, `/${keyword}/${escapePointer(key)}`)]),
   )
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-/** RFC 6901, section 3. */
-function escape(key: string): string {
-  return key.replaceAll('~', '~0').replaceAll('/', '~1')
 }

@@ -149,7 +149,7 @@ class SqliteStore implements Store {
     const before = after ?? '\u{10ffff}'
     const reads = this.#open
     if (status === undefined) return reads.list.all(type, owner, before, limit)
-    const byStatus = isFinal(status) ? reads.listByStatus : reads.listUnfinished
+    const byStatus = isFinal(status) ? reads.listEnded : reads.listUnfinished
     return byStatus.all(type, owner, before, STATUSES.indexOf(status), limit)
   }
 

@@ -5,11 +5,15 @@ import { RECORDS, RecordQuery } from './rows.ts'
 /** Prepared reads. */
 export type Reads = Readonly<Record<keyof typeof READS, Statement> & Record<keyof typeof RECORD_READS, RecordQuery>>
 
-// Left to itself, SQLite takes the index of lists where it knows the type, and reads what has finished too: hence INDEXED BY.
+// Left to itself, SQLite may take an index with which it reads far more than is asked for: hence INDEXED BY.
 const RECORD_READS = {
   operation: `${RECORDS} WHERE id = ?`,
-  list: `${RECORDS} WHERE type = ? AND owner = ? AND id < ? ORDER BY id DESC LIMIT ?`,
-  listByStatus: `${RECORDS} WHERE type = ? AND owner = ? AND id < ? AND status = ? ORDER BY id DESC LIMIT ?`,
+  list: `
+    ${RECORDS} INDEXED BY operations_listed
+    WHERE type = ? AND owner = ? AND id < ? ORDER BY id DESC LIMIT ?`,
+  listEnded: `
+    ${RECORDS} INDEXED BY operations_ended
+    WHERE type = ? AND owner = ? AND id < ? AND status = ? AND status >= 2 ORDER BY id DESC LIMIT ?`,
   listUnfinished: `
     ${RECORDS} INDEXED BY operations_unfinished
     WHERE type = ? AND owner = ? AND id < ? AND status = ? AND status < 2 ORDER BY id DESC LIMIT ?`,

@@ -64,6 +64,7 @@ CREATE INDEX operations_start_by ON operations (start_by) WHERE status = 0 AND s
 CREATE INDEX operations_leased ON operations (lease_until, type) WHERE status = 1;
 CREATE INDEX operations_launched ON operations (id) WHERE status = 0 AND execution IS NOT NULL;
 CREATE INDEX operations_unfinished ON operations (type, owner) WHERE status < 2;
+CREATE INDEX operations_ended ON operations (type, owner, status, id) WHERE status >= 2;
 CREATE INDEX operations_webhook_due ON operations (id) WHERE webhook_due = 1;
 CREATE INDEX operations_purge ON operations (purge_at) WHERE purge_at IS NOT NULL;
 CREATE INDEX operations_listed ON operations (type, owner, id);
