@@ -5,13 +5,12 @@
  *
  * For browsers and Node 22 or later, without dependencies.
  */
-export { OperationError, WaitError, type WaitErrorCode } from './client/errors.ts'
-
-import { Wait, type WaitOptions } from './client/wait.ts'
-
+export { OperationError, WaitError, type WaitErrorCode, type WaitErrorDetails } from './client/errors.ts'
 export type { OnStatusPoll, PolledStatus, StatusPoll } from './client/status.ts'
+export type { WaitOptions } from './client/wait.ts'
 
 import type { OnStatusPoll } from './client/status.ts'
+import { Wait, type WaitOptions } from './client/wait.ts'
 
 /** What `fetch` takes, and how to wait. */
 export interface WaitInit extends RequestInit, WaitOptions {}
@@ -23,8 +22,8 @@ export interface WaitInit extends RequestInit, WaitOptions {}
  * It follows the operation by the event stream where the server offers one, else by long polls,
  * else by polls as far apart as `Retry-After` asks. It understands status URLs that end in a 303,
  * Azure's `Operation-Location` monitors, and status URLs that answer 202 until they answer with
- * the result. A poll that fails (network, 408, 425, 429, 5xx) is asked again with growing, random
- * delays, twelve times in a row at most; that says nothing about the operation.
+ * the result. A poll that fails (network, 408, 425, 429, 5xx) is asked again after `Retry-After`,
+ * or after growing, random delays, twenty times in a row at most; it says nothing about the operation.
  *
  * The headers and cookies of `init` go along on polls of the request's own origin, and never to
  * another one. Headers about the body, conditions, `Prefer` and `Idempotency-Key` stay with the
@@ -32,7 +31,8 @@ export interface WaitInit extends RequestInit, WaitOptions {}
  *
  * @param input the URL or Request
  * @param init as for `fetch`; `signal` ends the wait, and see {@link WaitOptions}
- * @param onStatusPoll is called, and awaited, for each status seen; what it throws ends the wait
+ * @param onStatusPoll is called, and awaited, for each status seen, also the final one where a stream
+ *   or a monitor tells it (a 303 does not); what it throws ends the wait
  * @returns the parsed body where its media type is JSON, undefined for 204 or an empty JSON body,
  *   else the Response, its body unread
  * @throws OperationError the operation failed or was canceled
@@ -55,7 +55,7 @@ export async function fetchAndWait<Result>(
 
 /**
  * Waits for an operation that was started elsewhere: before the page was reloaded, or by another
- * process. Everything else is as in {@link fetchAndWait}; of `init`, method and body are ignored.
+ * process. Everything else is as in {@link fetchAndWait}; the method and the body of `init` are not sent.
  *
  * @param statusUrl what `onAccepted`, `WaitError.statusUrl` or a polled response's `url` said
  */

@@ -8,10 +8,12 @@ import { redirect } from './dialects/redirect.ts'
 import { type Duration, durationMs, SECOND } from './duration.ts'
 import { type CorsOptions, corsHeaders } from './http/cors.ts'
 import { listDeliveries, redeliver } from './http/deliveries.ts'
+import { Description } from './http/description.ts'
 import { list } from './http/listing.ts'
 import { Monitor } from './http/monitor.ts'
 import { Resource } from './http/resource.ts'
 import { type HttpRequest, type HttpResponse, json, problemResponse } from './message.ts'
+import type { OpenApiInfo } from './openapi.ts'
 import { ProblemError, problem } from './problem.ts'
 import { formatRetryAfter, HEADERS } from './protocol.ts'
 import type { Waybill } from './waybill.ts'
@@ -49,6 +51,8 @@ export interface ApiOptions {
   readonly longestWait?: Duration
   /** Whether `GET /metrics` writes out the metrics in the Prometheus text format. Default true. */
   readonly metrics?: boolean
+  /** What `GET /openapi.json` and `GET /docs` say of the API as a whole, such as its title; false: neither is there. */
+  readonly openapi?: OpenApiInfo | false
   /** Which pages of other origins may use the API. Default: none. */
   readonly cors?: CorsOptions
 }
@@ -76,7 +80,8 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
   const own = [...resources.values()].flatMap(resource => resourceRoutes(waybill, resource, { ...options, base }))
   const metrics = options.metrics === false ? [] : [metricsRoute(waybill)]
   const monitor = [...monitorRoutes(new Monitor(operations, resources)), ...deliveryRoutes(waybill)]
-  const routes = [...own, ...monitor, ...healthRoutes(waybill), ...metrics]
+  const description = descriptionRoutes(waybill, { ...options, base })
+  const routes = [...own, ...monitor, ...healthRoutes(waybill), ...metrics, ...description]
   return withCors([...routes, ...otherMethods(routes)], waybill, options.cors)
 }
 
@@ -110,6 +115,16 @@ function deliveryRoutes({ webhooks }: Waybill): Route[] {
   return [
     route('GET', '/operations/:id/deliveries', request => listDeliveries(webhooks, request)),
     route('POST', '/operations/:id/deliveries', request => redeliver(webhooks, request)),
+  ]
+}
+
+function descriptionRoutes({ operations, webhooks }: Waybill, { openapi = {}, ...options }: ApiOptions): Route[] {
+  if (openapi === false) return []
+  const about = { ...openapi, ...options, webhooks: webhooks !== undefined }
+  const description = new Description([...operations.types.values()], about)
+  return [
+    route('GET', '/openapi.json', request => description.json(request), { open: true }),
+    route('GET', '/docs', request => description.page(request), { open: true }),
   ]
 }
 

@@ -6,7 +6,7 @@
  * writeFileSync('openapi.json', JSON.stringify(openApiDocument([orders], { title: 'Orders', version: '1.0.0' })))
  */
 import { type Duration, durationMs, SECOND } from './duration.ts'
-import { MONITOR_PATHS, servicePaths, TAGS } from './openapi/around.ts'
+import { DELIVERY_PATHS, MONITOR_PATHS, servicePaths, TAGS } from './openapi/around.ts'
 import { HEADER_COMPONENTS, PARAMETERS, SCHEMAS } from './openapi/components.ts'
 import {
   type Components,
@@ -45,7 +45,7 @@ export interface OpenApiOptions extends OpenApiInfo {
   readonly base?: string
   readonly dialect?: 'redirect' | 'accepted'
   readonly listing?: boolean
-  /** Whether the composition sends webhooks, for the types that allow them. Default true. */
+  /** Whether the composition sends webhooks, for the types that allow them. Default: where one does. */
   readonly webhooks?: boolean
   readonly longestWait?: Duration
   readonly metrics?: boolean
@@ -63,8 +63,9 @@ const DESCRIPTION =
 export function openApiDocument(types: readonly AnyOperationType[], options: OpenApiOptions = {}): OpenApiDocument {
   const { title = 'Operations', security = {}, metrics = true } = options
   const schemas = Object.assign({}, ...types.map(schemasOf))
-  const api = { ...readOptions(options), schemas }
-  const around: Record<string, PathItem> = { ...MONITOR_PATHS, ...servicePaths({ metrics }) }
+  const { webhooks = types.some(({ policy }) => policy.webhooks) } = options
+  const api = { ...readOptions(options), webhooks, schemas }
+  const around = { ...MONITOR_PATHS, ...(webhooks && DELIVERY_PATHS), ...servicePaths({ metrics }) }
   const paths: Record<string, PathItem> = Object.assign({}, ...types.map(type => resourcePaths(type, api)), around)
   const secured = Object.keys(security).length > 0
   const described = secured ? mapOperations(paths, withRefusals) : paths
@@ -84,13 +85,12 @@ export function openApiDocument(types: readonly AnyOperationType[], options: Ope
   }
 }
 
-function readOptions(options: OpenApiOptions): Omit<Described, 'schemas'> {
+function readOptions(options: OpenApiOptions): Omit<Described, 'schemas' | 'webhooks'> {
   const { base = '', dialect = 'redirect', longestWait = 60 * SECOND } = options
   return {
     base: base.replace(/\/+$/, ''),
     dialect,
     listing: options.listing ?? false,
-    webhooks: options.webhooks ?? true,
     longestWait: durationMs('longestWait', longestWait) / SECOND,
   }
 }

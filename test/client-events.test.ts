@@ -121,7 +121,7 @@ describe('the event stream', () => {
     const { url, seen } = await script({
       'GET /status/1/events': [
         (_, response) => {
-          open(response, event(7, 'running'))
+          open(response, event(7, 'running'), ': still here\n\n')
           setTimeout(() => response.destroy(), 10)
         },
         stream(event(8, 'completed')),
@@ -158,7 +158,9 @@ describe('the event stream', () => {
 
   test('that breaks again and again without news gives way to polls', async () => {
     const { url, seen } = await script({
-      'GET /status/1/events': stream(': nothing\n\n'),
+      'GET /status/1/events': (_, response) => {
+        response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Retry-After': '0' }).end(': nothing\n\n')
+      },
       'GET /status/1': () => [303, { Location: '/orders/1' }],
     })
     expect(await fetchAndWait(`${url}/orders`, POST)).toMatchObject({ order: {} })

@@ -6,8 +6,8 @@ import { runInThisContext } from 'node:vm'
 import { rolldown } from 'rolldown'
 import { describe, expect, it, test } from 'vitest'
 import { fetchAndWait } from 'waybill/client'
-import { EXAMPLE, killGroup, runToEnd, startApp, temporaryFolder } from './support/app.ts'
-import { ORDER, orderRequest, placeOrder, storedOperation, until, untilAtWork, untilFinal } from './support/order.ts'
+import { EXAMPLE, runToEnd, startApp, temporaryFolder } from './support/app.ts'
+import { ORDER, orderRequest, placeOrder, storedOperation, untilAtWork, untilFinal } from './support/order.ts'
 
 const RUNS = ['children', 'inline', 'process'] as const
 const JOB = new URL('../examples/orders/job.ts', import.meta.url).pathname
@@ -129,8 +129,8 @@ describe('settings', () => {
     ['WAYBILL_STORE', 'orders.db', /^WAYBILL_STORE=orders\.db cannot be used: set it to sqlite:<file>\.$/],
     [
       'WAYBILL_STORE',
-      'sqlite:/proc/none/orders.db',
-      /^The API cannot run: .*\. Check WAYBILL_STORE, which is sqlite:\/proc/,
+      'sqlite:/dev/null/orders.db',
+      /^The API cannot run: .*\. Check WAYBILL_STORE, which is sqlite:\/dev\/null/,
     ],
     [
       'HOST',

@@ -4,7 +4,7 @@ const ANSWER_MS = 60_000
 const MAX_REDIRECTS = 10
 
 /** Headers of the first request that say something about its body or its answer, not about its sender. */
-const OF_THE_REQUEST = /^(content|if|prefer|idem|webhook)/
+const OF_THE_REQUEST = /^(content|if|prefer|idem)/
 
 /** The requests that follow the first one. */
 export interface Transport {
@@ -15,8 +15,9 @@ export interface Transport {
   get(url: string, headers: Record<string, string>, all?: boolean): Promise<Response>
   /**
    * Has the browser go where it does not show us: to the result, or to where the status has moved.
-   * Towards its own origin it can be told to stop at the border. Towards another one we go to the
-   * result ourselves if it is known; else only the header that browsers drop at a border is sent.
+   * First it is told to stay on its own origin, so that all headers can be sent. If it cannot, we
+   * go to the result ourselves where that is known; else it goes anywhere, with nothing but the
+   * header that browsers themselves drop at a border.
    */
   follow(url: string, result?: string): Promise<Response>
   /** Asks for a cancel, without waiting for the answer; survives the page that asks. */
@@ -68,9 +69,9 @@ export function createTransport(first: Request, init: RequestInit, signal: Abort
     get,
     follow(url, result) {
       const { authorization } = lasting
-      if (new URL(url).origin === location.origin) return send(url, {}, { redirect: 'follow', mode: 'same-origin' })
-      if (result) return get(result, {})
-      return send(url, {}, { redirect: 'follow' }, authorization ? { authorization } : {})
+      return send(url, {}, { redirect: 'follow', mode: 'same-origin' }).catch(() =>
+        result ? get(result, {}) : send(url, {}, { redirect: 'follow' }, authorization ? { authorization } : {}),
+      )
     },
     cancel(url) {
       send(url, {}, { method: 'DELETE', keepalive: true, signal: null }).catch(() => {})

@@ -6,9 +6,13 @@ import { createTransport, resolve, type Transport } from './transport.ts'
 
 /** How to wait. */
 export interface WaitOptions {
-  /** Also cancels the operation when `signal` or `timeoutMs` ends the wait. Default false: it goes on. */
+  /**
+   * Also cancels the operation, by DELETE of its status URL, when `signal` or `timeoutMs` ends the
+   * wait. The rejection does not wait for that. A request that is still under way then is not cut
+   * off, so that what it starts can be canceled. Default false: the operation goes on.
+   */
   readonly cancelOnAbort?: boolean | undefined
-  /** The longest that all of it may take, in milliseconds from 0. Default: no bound. */
+  /** The longest that all of it may take, in milliseconds from 0. Default, and most: 2^31 - 1, some 24.8 days. */
   readonly timeoutMs?: number | undefined
   /** Hears the status URL as soon as the operation is accepted: keep it to `attach` after a reload. */
   readonly onAccepted?: ((statusUrl: string) => void) | undefined
@@ -177,7 +181,7 @@ export class Wait {
     } else if (
       status === 202 ||
       isElsewhere ||
-      (response.ok && (pause !== undefined || (body.status && !this.#pendingIs202)))
+      (response.ok && (pause !== undefined || (typeof body.status === 'string' && !this.#pendingIs202)))
     ) {
       this.#delay = pause ?? growing(this.#unpaced++)
       return this.#report(answer)
@@ -239,7 +243,7 @@ export class Wait {
   #error(code: WaitErrorCode, answer?: Answer, cause?: unknown): WaitError {
     const problem = answer && problemOf(answer)
     const statusUrl = this.#statusUrl
-    const message = `${code}: ${statusUrl || this.#request.url} ${problem?.detail ?? problem?.title ?? ''}`
+    const message = `${code}: ${statusUrl || this.#request.url} ${problem?.title ?? ''} ${problem?.detail ?? ''}`
     const details = { code, response: answer?.response, problem, statusUrl, id: answer?.body.id, cause }
     return new (isFinal(code) ? OperationError : WaitError)(message, details)
   }

@@ -17,6 +17,12 @@ const MONITOR = {
   percentComplete: 40,
 }
 
+const DELIVERIES = {
+  type: 'object',
+  required: ['items'],
+  properties: { items: { type: 'array', items: schemaRef('Delivery') } },
+}
+
 /** `/operations/{id}` */
 export const MONITOR_PATHS: Readonly<Record<string, PathItem>> = {
   '/operations/{id}': {
@@ -42,6 +48,40 @@ export const MONITOR_PATHS: Readonly<Record<string, PathItem>> = {
       responses: {
         200: monitor('It is canceled, or will be told to stop.', { ...MONITOR, status: 'Canceled' }),
         ...troubleResponses({ problems: [...READ_PROBLEMS, 'operation-finished'] }),
+      },
+    },
+  },
+}
+
+/** `/operations/{id}/deliveries`, where the composition sends webhooks. */
+export const DELIVERY_PATHS: Readonly<Record<string, PathItem>> = {
+  '/operations/{id}/deliveries': {
+    get: {
+      operationId: 'listDeliveries',
+      tags: ['Operations'],
+      summary: 'Read what became of the webhook of an operation',
+      description: 'Oldest first. There are none before the operation has ended, or where it names no Webhook-Url.',
+      parameters: parameters('Id'),
+      responses: {
+        200: { description: 'The deliveries.', content: { 'application/json': { schema: DELIVERIES } } },
+        ...troubleResponses({ problems: READ_PROBLEMS }),
+      },
+    },
+    post: {
+      operationId: 'redeliver',
+      tags: ['Operations'],
+      summary: 'Send the webhook of an operation once more',
+      description: 'The same event to the same URL under the same webhook-id, as a new delivery.',
+      parameters: parameters('Id'),
+      responses: {
+        202: {
+          description: 'It will be sent at once.',
+          content: { 'application/json': { schema: schemaRef('Delivery') } },
+        },
+        ...troubleResponses({
+          problems: [...READ_PROBLEMS, 'not-finished', 'no-webhook', 'too-many-requests'],
+          headers: { 429: ['Retry-After?'] },
+        }),
       },
     },
   },

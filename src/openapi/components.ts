@@ -102,6 +102,35 @@ const WEBHOOK_EVENT = object('What a webhook tells (Standard Webhooks 1.0.0).', 
   ),
 })
 
+const ATTEMPT = object(
+  'One attempt to deliver a webhook.',
+  {
+    number: say(count, 'From 1.'),
+    startedAt: say(time, 'When it began.'),
+    finishedAt: say(time, 'When it ended.'),
+    outcome: say(text, 'How it ended.'),
+    answerStatus: { type: 'integer', description: "The HTTP status of the receiver's answer." },
+    error: schemaRef('Problem'),
+  },
+  ['answerStatus', 'error'],
+)
+
+const DELIVERY = object(
+  'One delivery of a webhook, with retries of its own.',
+  {
+    id: say(uuid, 'The id of the delivery.'),
+    number: say(count, '0 for the first; those that were asked for count on.'),
+    event: say(text, 'The webhook-id, which all deliveries of the operation share.'),
+    url: say({ type: 'string', format: 'uri' }, 'Where it is sent.'),
+    status: schemaRef('Status'),
+    createdAt: say(time, 'When it was made.'),
+    nextAttemptAt: say(time, 'When it is attempted next.'),
+    finishedAt: say(time, 'When it arrived, or was given up.'),
+    attempts: { type: 'array', items: ATTEMPT, description: 'The attempts that have ended, the oldest first.' },
+  },
+  ['nextAttemptAt', 'finishedAt'],
+)
+
 /** The schemas by name. Those that nothing refers to are left out of the document. */
 export const SCHEMAS: Readonly<Record<string, JsonSchema>> = {
   Status: {
@@ -141,6 +170,7 @@ export const SCHEMAS: Readonly<Record<string, JsonSchema>> = {
   Cancellation: ended('canceled', 'What stands at the result URL of an operation that was canceled.'),
   Monitor: MONITOR,
   WebhookEvent: WEBHOOK_EVENT,
+  Delivery: DELIVERY,
   Health: object(
     'How the service is.',
     {

@@ -42,9 +42,14 @@ const FORMATS: Readonly<Record<string, string>> = {
   uuid: '01936f5e-8c1a-7b3c-9d4e-5f60718293a4',
 }
 
+/** Where anything goes: an object at the root, and a text within. */
+function anything(name: string): unknown {
+  return name === '' ? {} : name
+}
+
 /** @param name of the member, which says best what a text in it could be */
 function sample(schema: unknown, name: string, sampler: Sampler): unknown {
-  if (typeof schema !== 'object' || schema === null) return schema === false ? undefined : name || 'text'
+  if (typeof schema !== 'object' || schema === null) return schema === false ? undefined : anything(name)
   const said = schema as Record<string, unknown>
   const given = givenBy(said)
   if (given !== undefined) return given
@@ -106,7 +111,7 @@ function ofType(said: Record<string, unknown>, name: string, sampler: Sampler): 
     case 'null':
       return null
     default:
-      return name || 'text'
+      return anything(name)
   }
 }
 

@@ -1,5 +1,6 @@
 /** What the paths of one operation type answer: submit, list, status, cancel and result. */
 import { DEFAULT_LIMIT, MAX_LIMIT } from '../http/listing.ts'
+import { linksOf } from '../links.ts'
 import type { AnyOperationType, JsonSchema } from '../operation-type.ts'
 import type { ProblemCode } from '../problem.ts'
 import { HEADERS, type StatusDocument } from '../protocol.ts'
@@ -379,7 +380,6 @@ const MOMENTS: Readonly<Record<Moment, Partial<StatusDocument>>> = {
 }
 
 function documentOf({ type, api: { base } }: Context, moment: Moment): StatusDocument {
-  const status = `${base}/${type.name}/status/${EXAMPLE_ID}`
   return {
     id: EXAMPLE_ID,
     operation: type.name,
@@ -390,12 +390,7 @@ function documentOf({ type, api: { base } }: Context, moment: Moment): StatusDoc
     maxAttempts: type.policy.attempts,
     retryAfter: 1,
     cancelRequested: false,
-    links: {
-      status,
-      result: `${base}/${type.name}/${EXAMPLE_ID}`,
-      operation: `${base}/operations/${EXAMPLE_ID}`,
-      events: status,
-    },
+    links: linksOf(base, type.name, EXAMPLE_ID),
     ...MOMENTS[moment],
   }
 }

@@ -66,10 +66,11 @@ function troubleResponse(
 ): ResponseObject {
   const problems = codes.filter(code => !ENDINGS.includes(code))
   const endings = codes.filter(code => ENDINGS.includes(code))
-  const titles = codes.map(code => PROBLEMS[code].title)
+  const titles = (problems.length > 0 ? problems : endings).map(code => PROBLEMS[code].title)
+  const canceled = endings.includes(CANCELLATION) ? 'was canceled, or ' : ''
   const uses = ending === undefined ? own : [...own.map(optional), ...ending.map(optional)]
   return {
-    description: `${titles.join('; ')}${ending === undefined ? '' : '; or the operation failed with this status'}.`,
+    description: `${titles.join('; ')}${ending === undefined ? '' : `; or the operation ${canceled}failed with this status`}.`,
     ...(uses.length > 0 && { headers: headers(uses) }),
     content: {
       ...(problems.length > 0 && { 'application/problem+json': problemMedia(problems) }),

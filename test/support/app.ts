@@ -44,16 +44,11 @@ export function temporaryFolder(): string {
 
 /** Starts a program on a free port as the head of a process group, and resolves when it takes requests. */
 export async function startApp(options: AppOptions): Promise<App> {
-  const { child, output, exited } = launch(options.entry ?? EXAMPLE, {
+  const { child, pid, output, exited } = launch(options.entry ?? EXAMPLE, {
     PORT: '0',
     ORDER_PROCESSING_MS: '0',
     WAYBILL_STORE: `sqlite:${options.file}`,
     ...options.env,
-  })
-  const pid = child.pid ?? 0
-  onTestFinished(async () => {
-    killGroup(pid)
-    await exited
   })
   const url = await firstUrl(child, output)
   return {
@@ -93,7 +88,12 @@ function launch(entry: string, env: Readonly<Record<string, string>>) {
   }
   // "exit" and not "close": processes that outlive it hold its pipes open.
   const exited = once(child, 'exit').then(([code, signal]): Exit => ({ code, signal }))
-  return { child, output: () => text, exited }
+  const pid = child.pid ?? 0
+  onTestFinished(async () => {
+    killGroup(pid)
+    await exited
+  })
+  return { child, pid, output: () => text, exited }
 }
 
 /** The URL in the first line that has one. */
@@ -111,7 +111,7 @@ function firstUrl(child: ChildProcess, output: () => string): Promise<string> {
 }
 
 /** Ends every process of a group; one that is gone already is no error. */
-export function killGroup(leader: number): void {
+function killGroup(leader: number): void {
   try {
     process.kill(-leader, 'SIGKILL')
   } catch (error) {

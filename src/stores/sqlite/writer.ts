@@ -143,7 +143,7 @@ export class Writer {
   #known(submission: Submission): Acceptance {
     const { id, type, owner, idempotencyKey } = submission
     const byKey = idempotencyKey === null ? undefined : this.#sql.byKey.get(type, owner, idempotencyKey)
-    if (byKey !== undefined) return { kind: 'known', operation: byKey }
+    if (byKey !== undefined && byKey.id !== id) return { kind: 'known', operation: byKey }
     const operation = this.#sql.read.get(id)
     if (operation === undefined) throw new Error(`The operation ${id} was neither inserted nor found.`)
     return { kind: 'accepted', operation }

@@ -70,7 +70,7 @@ export const acceptTests: StoreTests = {
       const submission = test.submission({ idempotencyKey: 'k' })
       const first = await test.store.accept(submission)
       const again = await test.store.accept(submission)
-      assert.deepEqual(again.operation, first.operation)
+      assert.deepEqual(again, first)
       assert.equal((await test.store.list(MINE)).length, 1)
     },
 

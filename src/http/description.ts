@@ -1,0 +1,43 @@
+/** `/openapi.json` and `/docs`: the description of the API, for programs and for people. */
+import { createHash } from 'node:crypto'
+import type { HttpRequest, HttpResponse } from '../message.ts'
+import { openApiPage, PAGE_HEADERS } from '../openapi/page.ts'
+import { type OpenApiOptions, openApiDocument } from '../openapi.ts'
+import type { AnyOperationType } from '../operation-type.ts'
+import { HEADERS } from '../protocol.ts'
+import { unlessKnown } from './conditions.ts'
+
+export class Description {
+  readonly #types: readonly AnyOperationType[]
+  readonly #options: OpenApiOptions
+  #json: HttpResponse | undefined
+  #page: HttpResponse | undefined
+
+  constructor(types: readonly AnyOperationType[], options: OpenApiOptions) {
+    this.#types = types
+    this.#options = options
+  }
+
+  /** GET /openapi.json */
+  async json(request: HttpRequest): Promise<HttpResponse> {
+    // Made when it is first asked for: most processes of a fleet never are.
+    this.#json ??= kept(JSON.stringify(this.#document()), { 'Content-Type': 'application/json; charset=utf-8' })
+    return unlessKnown(request, this.#json)
+  }
+
+  /** GET /docs */
+  async page(request: HttpRequest): Promise<HttpResponse> {
+    this.#page ??= kept(openApiPage(this.#document()), PAGE_HEADERS)
+    return unlessKnown(request, this.#page)
+  }
+
+  #document() {
+    return openApiDocument(this.#types, this.#options)
+  }
+}
+
+/** An answer that stays the same for as long as the program does. */
+function kept(body: string, headers: Readonly<Record<string, string>>): HttpResponse {
+  const digest = createHash('sha256').update(body).digest('base64url')
+  return { status: 200, headers: { ...headers, [HEADERS.etag]: `"${digest}"`, 'Cache-Control': 'no-cache' }, body }
+}
