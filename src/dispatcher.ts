@@ -42,6 +42,8 @@ export class Dispatcher {
   #pauseTimer: NodeJS.Timeout | undefined
   readonly #stopAsked = new Set<string>()
   #turn = 0
+  /** How many ends of executions the launcher has told of. */
+  #ends = 0
 
   constructor(options: DispatcherOptions) {
     this.#options = options
@@ -103,11 +105,14 @@ export class Dispatcher {
     const { id, type, launches: launch } = operation
     // Starts without an answer, and executions that hang before their claim, are not seen to end: they count all the same.
     if (launch > operation.maxLost + 1) return await this.#giveUp(operation)
+    const ends = this.#ends
     try {
       const execution = await this.#start(operation)
       metrics?.launched(type, 'started')
       logger.info({ operation: id, execution }, 'An execution was started')
       if (execution !== undefined) await store.change(id, { kind: 'launched', launch, execution })
+      // It may have been this one that ended, which no look could tell before its name was recorded.
+      if (this.#ends !== ends) this.#reconciling.wake()
     } catch (error) {
       if (!(error instanceof LaunchRefused)) {
         // The start may have been made: the operation stays held back until its execution claims it, or the time is up.
@@ -140,6 +145,7 @@ export class Dispatcher {
   }
 
   #ended(): void {
+    this.#ends++
     this.#pausedUntil = 0
     this.#reconciling.wake()
     this.#dispatching.wake()

@@ -8,9 +8,9 @@ import { Readable } from 'node:stream'
 import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { corsHeaders } from './http/cors.ts'
 import { type ApiOptions, createRoutes, type Route } from './http.ts'
-import { type HttpResponse, problemResponse } from './message.ts'
+import { readUtf8 } from './json.ts'
+import { errorResponse, type HttpResponse, problemResponse } from './message.ts'
 import { ProblemError, problem } from './problem.ts'
-import type { Problem } from './protocol.ts'
 import { createWaybill, type Waybill, type WaybillOptions } from './waybill.ts'
 
 /** What the plugin takes beside the composition. */
@@ -39,9 +39,10 @@ export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, opt
   readBodiesAsText(app)
   const cors = corsHeaders(options.cors)
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    const known = toProblem(error)
+    const known = toAnswer(error)
     if (known === undefined) app.log.error({ err: error }, 'A request met an error')
-    return send(reply, problemResponse(known ?? problem('internal-error'), cors(request)))
+    const answer = known ?? problemResponse(problem('internal-error'))
+    return send(reply, { ...answer, headers: { ...answer.headers, ...cors(request) } })
   })
   const base = (options.publicUrl ?? '').replace(/\/+$/, '') + app.prefix
   for (const route of createRoutes(composed, { ...options, base })) add(app, route, options.principal)
@@ -85,7 +86,9 @@ function queryOf(request: FastifyRequest): URLSearchParams {
 }
 
 function send(reply: FastifyReply, { status, headers, body }: HttpResponse): FastifyReply {
-  const payload = typeof body === 'string' || body === null ? body : Readable.from(body)
+  // Of null Fastify would say that it is JSON.
+  if (body === null) return reply.code(status).headers(headers).send()
+  const payload = typeof body === 'string' ? body : Readable.from(body)
   return reply.code(status).headers(headers).send(payload)
 }
 
@@ -93,19 +96,19 @@ function send(reply: FastifyReply, { status, headers, body }: HttpResponse): Fas
 function readBodiesAsText(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   const json = /^application\/(?:[\w.+-]+\+)?json(?:\s*;|$)/i
-  app.addContentTypeParser(json, { parseAs: 'string' }, async (_: unknown, body: unknown) => body)
+  app.addContentTypeParser(json, { parseAs: 'buffer' }, async (_: unknown, body: Buffer) => readUtf8(body))
 }
 
 /** What Fastify itself refuses, in the words of this API. */
-function toProblem(error: FastifyError): Problem | undefined {
-  if (error instanceof ProblemError) return error.problem
+function toAnswer(error: FastifyError): HttpResponse | undefined {
+  if (error instanceof ProblemError) return errorResponse(error)
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return problem('body-too-large')
+      return problemResponse(problem('body-too-large'))
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-      return problem('unsupported-media-type')
+      return problemResponse(problem('unsupported-media-type'))
   }
   const status = error.statusCode ?? 500
   if (status < 400 || status >= 500) return undefined
-  return { ...problem('invalid-request', error.message), status }
+  return problemResponse({ ...problem('invalid-request', error.message), status })
 }

@@ -7,7 +7,8 @@
  * new Hono().all('/api/*', c => answer(c.req.raw))
  */
 import { type ApiOptions, createRoutes } from './http.ts'
-import { type HttpResponse, problemResponse } from './message.ts'
+import { readUtf8 } from './json.ts'
+import { errorResponse, type HttpResponse, problemResponse } from './message.ts'
 import { ProblemError, problem } from './problem.ts'
 import { matchRoute } from './routing.ts'
 import type { Waybill } from './waybill.ts'
@@ -48,7 +49,7 @@ export function fetchHandler(
       })
       return toResponse(answer)
     } catch (error) {
-      if (error instanceof ProblemError) return toResponse(problemResponse(error.problem))
+      if (error instanceof ProblemError) return toResponse(errorResponse(error))
       waybill.logger.error({ err: error }, 'A request met an error')
       return toResponse(problemResponse(problem('internal-error')))
     }
@@ -67,7 +68,7 @@ async function readText(request: Request, limit: number): Promise<string> {
     if (length > limit) throw new ProblemError(problem('body-too-large'))
     pieces.push(piece)
   }
-  return Buffer.concat(pieces).toString('utf8')
+  return readUtf8(Buffer.concat(pieces))
 }
 
 function toResponse({ status, headers, body }: HttpResponse, left?: () => void): Response {

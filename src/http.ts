@@ -12,10 +12,9 @@ import { Description } from './http/description.ts'
 import { list } from './http/listing.ts'
 import { Monitor } from './http/monitor.ts'
 import { Resource } from './http/resource.ts'
-import { type HttpRequest, type HttpResponse, json, problemResponse } from './message.ts'
+import { errorResponse, type HttpRequest, type HttpResponse, json, problemResponse } from './message.ts'
 import type { OpenApiInfo } from './openapi.ts'
 import { ProblemError, problem } from './problem.ts'
-import { formatRetryAfter, HEADERS } from './protocol.ts'
 import type { Waybill } from './waybill.ts'
 
 /** The methods that routes have. */
@@ -194,8 +193,6 @@ async function guard(waybill: Waybill, handle: Route['handle'], request: HttpReq
     if (error.cause !== undefined && error.problem.status >= 500) {
       waybill.logger.error({ err: error.cause }, error.problem.title)
     }
-    const { retryAfterMs } = error
-    const retryAfter = retryAfterMs === undefined ? {} : { [HEADERS.retryAfter]: formatRetryAfter(retryAfterMs) }
-    return problemResponse(error.problem, retryAfter)
+    return errorResponse(error)
   }
 }

@@ -1,10 +1,21 @@
 /** JSON from strangers: read without surprises, and compared whatever the order of its keys. */
+import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import secureJson from 'secure-json-parse'
 import { problemError } from './problem.ts'
 
 /** Deeper nesting is refused, so that no recursive reader of it can run out of stack. */
 export const MAX_JSON_DEPTH = 100
+
+/**
+ * The text of a body.
+ *
+ * @throws {ProblemError} `invalid-json` for bytes that are no UTF-8: to replace them, as decoders do, would change the input
+ */
+export function readUtf8(bytes: Buffer): string {
+  if (!isUtf8(bytes)) throw problemError('invalid-json', 'It is not UTF-8.')
+  return bytes.toString('utf8')
+}
 
 /**
  * Reads JSON text.
@@ -52,7 +63,11 @@ export function fingerprint(value: unknown): string {
 
 function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
-  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null'
+  // A submit from within the process may hold what JSON has no form for, such as a Date.
+  if ('toJSON' in value && typeof value.toJSON === 'function') return canonical(value.toJSON())
+  const members = Object.entries(value)
+    .filter(([, member]) => member !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
   return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonical(member)}`).join(',')}}`
 }

@@ -1,5 +1,6 @@
 /** HTTP messages as plain values, whatever server they come from and go to. */
-import type { Problem } from './protocol.ts'
+import type { ProblemError } from './problem.ts'
+import { formatRetryAfter, HEADERS, type Problem } from './protocol.ts'
 
 /** A request. Header names are lower-case. */
 export interface HttpRequest {
@@ -46,4 +47,10 @@ export function problemResponse(problem: Problem, headers: Readonly<Record<strin
     headers: { 'Content-Type': 'application/problem+json; charset=utf-8', ...headers },
     body,
   }
+}
+
+/** The answer to what was thrown: its problem, and when it is worth trying again. */
+export function errorResponse({ problem, retryAfterMs }: ProblemError): HttpResponse {
+  const retryAfter = retryAfterMs === undefined ? {} : { [HEADERS.retryAfter]: formatRetryAfter(retryAfterMs) }
+  return problemResponse(problem, retryAfter)
 }

@@ -192,7 +192,7 @@ export function defineOperation<
   for (const option of Object.keys(init)) {
     if (!OPTIONS.has(option)) throw new TypeError(`${where}: there is no option "${option}".`)
   }
-  if (!/^[a-z][a-z0-9-]{0,63}$/.test(init.name)) {
+  if (typeof init.name !== 'string' || !/^[a-z][a-z0-9-]{0,63}$/.test(init.name)) {
     throw new TypeError(`${where}: a name is lower-case letters, digits and "-", a letter first, at most 64.`)
   }
   const resultKey = init.resultKey ?? ('result' as Key)
@@ -246,7 +246,7 @@ function readPolicy(init: OperationTypeInit<string, unknown, unknown, string>, w
     webhooks: flag('webhooks'),
     backlogLimit: limit('backlogLimit'),
     inFlightLimit: limit('inFlightLimit'),
-    rateLimit: init.rateLimit && readRateLimit(init.rateLimit, where),
+    rateLimit: init.rateLimit === undefined ? undefined : readRateLimit(init.rateLimit, where),
   })
 }
 

@@ -33,6 +33,11 @@ export interface SubmitRequest {
   readonly webhookUrl?: string | undefined
   /** Milliseconds before which the work does not begin. Default 0. */
   readonly delay?: number
+  /**
+   * A client of the store's database on which the caller has begun a transaction: the operation is accepted by its
+   * commit, together with what else it writes, and is gone with a rollback. Only where the store can join one.
+   */
+  readonly transaction?: unknown
 }
 
 /** The answer to a submission. */
@@ -111,7 +116,7 @@ export class Operations {
     }
     const submission = toSubmission(type, request, key)
     const written = await this.#ask(this.#admission.admit(type, submission.owner))
-    const { kind, operation } = await this.#accept(submission).finally(written)
+    const { kind, operation } = await this.#accept(submission, request.transaction).finally(written)
     if (kind === 'accepted') {
       this.#metrics?.accepted(type.name)
       return { operation, replayed: false }
@@ -121,13 +126,22 @@ export class Operations {
   }
 
   /** The span of the submit is what attempts will join; the client's own, where nothing is traced here. */
-  async #accept(submission: Submission): Promise<Acceptance> {
+  async #accept(submission: Submission, transaction: unknown): Promise<Acceptance> {
     const { id, type, traceparent } = submission
     const parent = isTracing() ? undefined : (traceparent ?? undefined)
     return await inSpan('submit', { operation: type, id, parent }, async span => {
       const joined = traceparentOf(span) ?? traceparent
-      return await this.#ask(this.#store.accept({ ...submission, traceparent: joined }))
+      const joining = { ...submission, traceparent: joined }
+      if (transaction !== undefined) return await this.#acceptWithin(joining, transaction)
+      return await this.#ask(this.#store.accept(joining))
     })
+  }
+
+  /** What goes wrong in the caller's own transaction is the caller's to know. */
+  async #acceptWithin(submission: Submission, transaction: unknown): Promise<Acceptance> {
+    const accepted = this.#store.acceptWithin?.(submission, transaction)
+    if (accepted !== undefined) return await this.#timeLimit.within(accepted)
+    throw new TypeError('"transaction" was given, and this store can join none: use a PostgreSQL store, or leave it out.')
   }
 
   /**

@@ -115,6 +115,11 @@ export const PROBLEMS = {
     title: 'The result does not match the schema',
     cure: 'Tell whoever runs this API: the handler and the declared output disagree.',
   },
+  'output-too-large': {
+    status: 500,
+    title: 'The result is too large to be kept',
+    cure: 'Tell whoever runs this API: a large result belongs in a storage of its own, and its address in the result.',
+  },
   'input-outdated': {
     status: 500,
     title: 'The stored input no longer matches the schema',

@@ -129,6 +129,12 @@ export interface Store {
   /** Makes a submission durable. Of equal idempotency keys of one owner and type, one is accepted. */
   accept(submission: Submission): Promise<Acceptance>
 
+  /**
+   * The same within a transaction that the caller has begun on a client of the store's own kind: it counts once
+   * that is committed, and only if it is. A store without it can join no transaction.
+   */
+  acceptWithin?(submission: Submission, transaction: unknown): Promise<Acceptance>
+
   /** The operation, or undefined. */
   read(id: string): Promise<Operation | undefined>
 

@@ -3,6 +3,7 @@
  * whose holder, a process of this machine, has died. Any number of processes may sweep.
  */
 import { hostname } from 'node:os'
+import { isAlive } from './alive.ts'
 import { Loop } from './loop.ts'
 import type { Metrics } from './metrics.ts'
 import type { Store } from './store.ts'
@@ -71,11 +72,5 @@ export class Sweeper {
 /** Whether a holder is certainly gone: it was a process of this machine, and there is none of that id now. */
 function isDead(holder: string): boolean {
   const [host, pid] = holder.split('/')
-  if (host !== hostname() || pid === undefined) return false
-  try {
-    process.kill(Number(pid), 0)
-    return false
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH'
-  }
+  return host === hostname() && pid !== undefined && !isAlive(Number(pid))
 }

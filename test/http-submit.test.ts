@@ -59,6 +59,10 @@ describe('an accepted request', () => {
     const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
     const id = await accepted(served, '/orders', order, { traceparent })
     expect((await recordOf(served.store, id)).traceparent).toBe(traceparent)
+    for (const bad of ['x'.repeat(8000), traceparent.toUpperCase(), traceparent.replace('4bf', '4b'), '']) {
+      const other = await accepted(served, '/orders', order, { traceparent: bad })
+      expect((await recordOf(served.store, other)).traceparent).toBe(null)
+    }
   })
 
   for (const type of ['application/json; charset=utf-8', 'APPLICATION/JSON', 'application/vnd.order+json']) {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { fingerprint, MAX_JSON_DEPTH, parseJson } from '../src/json.ts'
+import { fingerprint, MAX_JSON_DEPTH, parseJson, readUtf8 } from '../src/json.ts'
 import { ProblemError } from '../src/problem.ts'
 
 /** The problem that reading the text ends with. */
@@ -86,6 +86,23 @@ describe('parseJson', () => {
   })
 })
 
+describe('readUtf8', () => {
+  it('reads what is UTF-8 to the letter', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), text => {
+        expect(readUtf8(Buffer.from(text))).toBe(text)
+      }),
+    )
+  })
+
+  it.each([[0xff], [0xc3], [0x22, 0xc0, 0xaf, 0x22], [0xed, 0xa0, 0x80]])(
+    'refuses bytes that are not: %s',
+    (...bytes) => {
+      expect(() => readUtf8(Buffer.from(bytes))).toThrow('UTF-8')
+    },
+  )
+})
+
 describe('fingerprint', () => {
   const keys = fc.string().filter(key => key !== '__proto__')
   const value = fc.jsonValue({ maxDepth: 4 })
@@ -116,6 +133,14 @@ describe('fingerprint', () => {
     const more = [[1, 2], [2, 1], [12], ['1', '2'], 'a', 'A', 'é', 'e\u0301']
     const prints = [...values, ...more].map(fingerprint)
     expect(new Set(prints).size).toBe(prints.length)
+  })
+
+  it('takes what is no JSON value as JSON writes it', () => {
+    const at = new Date(0)
+    for (const it of [undefined, { a: undefined, b: at }, [undefined, at], { n: Number.NaN }, new Map([[1, 2]])]) {
+      expect(fingerprint(it)).toBe(fingerprint(JSON.parse(JSON.stringify(it) ?? 'null')))
+    }
+    expect(fingerprint({ at })).not.toBe(fingerprint({ at: new Date(1) }))
   })
 
   it('takes numbers by their value and not by how they are written', () => {

@@ -1,4 +1,5 @@
-import type { Problem } from '../protocol.ts'
+import { isFinal, type Problem } from '../protocol.ts'
+import { type Answer, problemOf } from './status.ts'
 
 /**
  * Why a wait ended without a result.
@@ -49,4 +50,24 @@ export class OperationError extends WaitError {
   get status(): 'failed' | 'canceled' {
     return this.code
   }
+}
+
+/** The error that an answer from `url` amounts to, or the lack of one. */
+export function waitError(
+  code: WaitErrorCode,
+  url: string,
+  statusUrl: string,
+  answer?: Answer,
+  cause?: unknown,
+): WaitError {
+  const problem = answer && problemOf(answer)
+  const message = `${code}: ${url} ${problem?.title ?? ''} ${problem?.detail ?? ''}`
+  return new (isFinal(code) ? OperationError : WaitError)(message, {
+    code,
+    response: answer?.response,
+    problem,
+    statusUrl,
+    id: answer?.body.id,
+    cause,
+  })
 }

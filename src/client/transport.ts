@@ -28,7 +28,11 @@ export interface Transport {
  * Sends the headers and cookies of the first request along to its own origin, and none of them to
  * another one, redirects included.
  */
-export function createTransport(first: Request, init: RequestInit, signal: AbortSignal): Transport {
+export function createTransport(
+  first: Request,
+  { fetch, ...init }: RequestInit & { readonly fetch: typeof globalThis.fetch },
+  signal: AbortSignal,
+): Transport {
   const { origin } = new URL(first.url)
   const lasting = Object.fromEntries([...first.headers].filter(([name]) => !OF_THE_REQUEST.test(name)))
 

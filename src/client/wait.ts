@@ -1,7 +1,7 @@
-import { isFinal, MAX_TIMER_MS, parseRetryAfter } from '../protocol.ts'
-import { OperationError, WaitError, type WaitErrorCode } from './errors.ts'
+import { MAX_TIMER_MS, parseRetryAfter } from '../protocol.ts'
+import { type WaitError, type WaitErrorCode, waitError } from './errors.ts'
 import { readEvents } from './event-stream.ts'
-import { type Answer, answerOf, type OnStatusPoll, type PolledStatus, problemOf, readAnswer } from './status.ts'
+import { type Answer, answerOf, type OnStatusPoll, type PolledStatus, readAnswer } from './status.ts'
 import { createTransport, resolve, type Transport } from './transport.ts'
 
 /** How to wait. */
@@ -16,6 +16,8 @@ export interface WaitOptions {
   readonly timeoutMs?: number | undefined
   /** Hears the status URL as soon as the operation is accepted: keep it to `attach` after a reload. */
   readonly onAccepted?: ((statusUrl: string) => void) | undefined
+  /** Sends every request. Default: the global `fetch`. */
+  readonly fetch?: typeof fetch
 }
 
 /** The first delay where the server names none, between polls and after one that failed; it doubles up to the longest. */
@@ -31,9 +33,11 @@ const EVENT_STREAM = 'text/event-stream'
 /** Streams in a row that told nothing new before polls take over. */
 const MAX_SILENT_STREAMS = 3
 
+type Init = RequestInit & WaitOptions
+
 /** One wait for one operation. */
 export class Wait {
-  readonly #init: RequestInit & WaitOptions & { readonly input: RequestInfo | URL }
+  readonly #init: Init & { readonly fetch: typeof fetch; readonly input: RequestInfo | URL }
   readonly #onStatusPoll: OnStatusPoll | undefined
   readonly #request: Request
   readonly #deadline = new AbortController()
@@ -52,14 +56,10 @@ export class Wait {
   #unpaced = 0
   #delay = 0
 
-  constructor(
-    input: RequestInfo | URL,
-    init?: (RequestInit & WaitOptions) | OnStatusPoll | null,
-    onStatusPoll?: OnStatusPoll,
-  ) {
+  constructor(input: RequestInfo | URL, init?: Init | OnStatusPoll | null, onStatusPoll?: OnStatusPoll) {
     this.#onStatusPoll = typeof init === 'function' ? init : onStatusPoll
     // `input` is held because a Request that has been collected passes its abort on to nobody.
-    this.#init = { ...init, input }
+    this.#init = { fetch, ...init, input }
     this.#request = new Request(input, this.#init)
     this.#signal = AbortSignal.any([this.#init.signal ?? this.#request.signal, this.#deadline.signal])
     this.#transport = createTransport(this.#request, this.#init, this.#signal)
@@ -78,7 +78,7 @@ export class Wait {
         new Promise((_, reject) => {
           signal.onabort = () => {
             clearTimeout(this.#timer)
-            if (cancelOnAbort) this.#cancel()
+            if (cancelOnAbort && this.#statusUrl) this.#transport.cancel(this.#statusUrl)
             reject(signal.reason)
           }
         }),
@@ -91,7 +91,7 @@ export class Wait {
 
   /** Sends the request, and waits if it is answered with 202. */
   async submit(): Promise<unknown> {
-    const { cancelOnAbort, onAccepted } = this.#init
+    const { cancelOnAbort, onAccepted, fetch } = this.#init
     // To cancel what it starts, a request that is under way has to learn its status URL first.
     const response = await fetch(this.#request, { signal: cancelOnAbort ? null : this.#signal })
     if (response.status !== 202) return this.#settle(await readAnswer(response)).value
@@ -105,7 +105,7 @@ export class Wait {
     this.#statusUrl = resolve(found, url)
     if (location && found !== location) this.#resultUrl = resolve(location, url)
     this.#learn(answer.body)
-    if (cancelOnAbort && this.#signal.aborted) this.#cancel()
+    if (cancelOnAbort && this.#signal.aborted) this.#transport.cancel(this.#statusUrl)
     onAccepted?.(this.#statusUrl)
     if (!this.#eventsUrl) this.#delay = retryAfterOf(response) ?? 0
     return this.attach()
@@ -206,10 +206,9 @@ export class Wait {
         }
         answer = await readAnswer(response)
         const { status } = answer.response
-        const isTransient = status >= 500 || status === 408 || status === 425 || status === 429
         // Where a 500 can be the operation's own, it is believed when it stays.
         const isOwn = (isResult || this.#pendingIs202) && status === 500 && answer.value !== response
-        if (!isTransient || answer.outcome || (isOwn && failures === MAX_DOUBTS)) return answer
+        if (!isTransient(answer) || (isOwn && failures === MAX_DOUBTS)) return answer
       } catch (error) {
         cause = error
       }
@@ -221,7 +220,7 @@ export class Wait {
   async #sleep(ms: number): Promise<void> {
     this.#signal.throwIfAborted()
     await new Promise(resolve => {
-      this.#timer = setTimeout(resolve, Math.min(ms, MAX_TIMER_MS))
+      this.#timer = setTimeout(resolve, ms)
     })
   }
 
@@ -241,17 +240,17 @@ export class Wait {
   }
 
   #error(code: WaitErrorCode, answer?: Answer, cause?: unknown): WaitError {
-    const problem = answer && problemOf(answer)
-    const statusUrl = this.#statusUrl
-    const message = `${code}: ${statusUrl || this.#request.url} ${problem?.title ?? ''} ${problem?.detail ?? ''}`
-    const details = { code, response: answer?.response, problem, statusUrl, id: answer?.body.id, cause }
-    return new (isFinal(code) ? OperationError : WaitError)(message, details)
+    return waitError(code, this.#statusUrl || this.#request.url, this.#statusUrl, answer, cause)
   }
 
   async #report({ copy, body }: Answer): Promise<undefined> {
-    const { status } = body
     this.#learn(body)
-    await this.#onStatusPoll?.({ response: copy(), retryAfter: this.#delay / 1000, status, document: body })
+    await this.#onStatusPoll?.({
+      response: copy(),
+      retryAfter: this.#delay / 1000,
+      status: body.status,
+      document: body,
+    })
   }
 
   #learn({ links, resourceLocation = links?.result }: PolledStatus): void {
@@ -261,12 +260,9 @@ export class Wait {
 
   /** A status that was not the body of its own answer. */
   #replay(text: string, retryAfter: unknown): Answer {
-    const headers = { 'content-type': 'application/json', 'retry-after': `${retryAfter}` }
-    return answerOf(text, this.#statusUrl, { headers })
-  }
-
-  #cancel(): void {
-    if (this.#statusUrl) this.#transport.cancel(this.#statusUrl)
+    return answerOf(text, this.#statusUrl, {
+      headers: { 'content-type': 'application/json', 'retry-after': `${retryAfter}` },
+    })
   }
 }
 
@@ -275,12 +271,17 @@ function pathOf(url: string): string {
   return new URL(url).pathname.replace(/\/$/, '')
 }
 
+/** Whether an answer says nothing about what it was asked for, and asking again may help. */
+export function isTransient({ response: { status }, outcome }: Answer): boolean {
+  return !outcome && (status >= 500 || status === 408 || status === 425 || status === 429)
+}
+
 /** `Retry-After` in milliseconds. */
-function retryAfterOf(response: Response | undefined): number | undefined {
+export function retryAfterOf(response: Response | undefined): number | undefined {
   return parseRetryAfter(response?.headers.get('retry-after'), Date.now())
 }
 
 /** The delay after `times` that it was used before; by half random, so that not all clients come at once. */
-function growing(times: number): number {
+export function growing(times: number): number {
   return Math.min(FIRST_DELAY_MS * 2 ** times, LONGEST_DELAY_MS) * (0.5 + Math.random() / 2)
 }

@@ -34,6 +34,13 @@ export function idempotencyKey(request: HttpRequest): string | undefined {
   return key
 }
 
+/** W3C trace context; one that cannot be read is as good as none. */
+export function traceparent(request: HttpRequest): string | undefined {
+  const value = header(request, 'traceparent')
+  const known = /^(?!ff)[0-9a-f]{2}-(?!0+-)[0-9a-f]{32}-(?!0+-)[0-9a-f]{16}-[0-9a-f]{2}$/.test(value ?? '')
+  return known ? value : undefined
+}
+
 /** Whether the client asks for server-sent events before anything else. */
 export function wantsEvents(request: HttpRequest): boolean {
   return /^\s*text\/event-stream\s*(?:[;,]|$)/i.test(header(request, 'accept') ?? '')

@@ -10,7 +10,7 @@ import type { Operations } from '../operations.ts'
 import { problem } from '../problem.ts'
 import { formatRetryAfter, HEADERS, isFinal, type Preferences, parsePrefer, type StatusDocument } from '../protocol.ts'
 import { admitWebhookUrl, type Webhooks } from '../webhooks.ts'
-import { idempotencyKey, matches, unlessKnown, wantsEvents } from './conditions.ts'
+import { idempotencyKey, matches, traceparent, unlessKnown, wantsEvents } from './conditions.ts'
 import { eventStream } from './events.ts'
 
 /** What every resource of an API shares. */
@@ -44,7 +44,7 @@ export class Resource {
       text,
       owner: request.owner,
       idempotencyKey: idempotencyKey(request),
-      traceparent: header(request, 'traceparent'),
+      traceparent: traceparent(request),
       webhookUrl: admitWebhookUrl(this.#options.webhooks, this.type, header(request, HEADERS.webhookUrl)),
     })
     const preferences = preferencesOf(request)

@@ -8,6 +8,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { availableParallelism, setPriority } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { isAlive } from '../alive.ts'
 import { type ExecutionState, type Launcher, LaunchRefused, type LaunchRequest } from '../launcher.ts'
 
 /** Options of {@link processLauncher}. */
@@ -63,13 +64,13 @@ class ProcessLauncher implements Launcher {
   async stop(execution: string): Promise<void> {
     const child = this.#running.get(execution)
     if (child !== undefined) child.kill('SIGTERM')
-    else if (isAlive(execution)) process.kill(pidOf(execution), 'SIGTERM')
+    else if (isAlive(pidOf(execution))) process.kill(pidOf(execution), 'SIGTERM')
   }
 
   async inspect(execution: string): Promise<ExecutionState> {
     const reason = this.#ended.get(execution)
     if (reason !== undefined) return { kind: 'gone', reason }
-    if (this.#running.has(execution) || isAlive(execution)) return { kind: 'alive' }
+    if (this.#running.has(execution) || isAlive(pidOf(execution))) return { kind: 'alive' }
     return { kind: 'gone', reason: `Its process, ${execution}, is gone.` }
   }
 
@@ -116,16 +117,4 @@ class ProcessLauncher implements Launcher {
 
 function pidOf(execution: string): number {
   return Number(execution.split('-')[1])
-}
-
-/** Whether the process lives that an earlier life of this program started. */
-function isAlive(execution: string): boolean {
-  const pid = pidOf(execution)
-  if (!Number.isInteger(pid) || pid <= 0) return false
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
 }

@@ -105,7 +105,7 @@ const WEBHOOK_EVENT = object('What a webhook tells (Standard Webhooks 1.0.0).', 
 const ATTEMPT = object(
   'One attempt to deliver a webhook.',
   {
-    number: say(count, 'From 1.'),
+    number: { type: 'integer', minimum: 1, description: 'Which one it is.' },
     startedAt: say(time, 'When it began.'),
     finishedAt: say(time, 'When it ended.'),
     outcome: say(text, 'How it ended.'),

@@ -23,6 +23,7 @@ const FAILURES = [
   'worker-lost',
   'launch-lost',
   'invalid-output',
+  'output-too-large',
   'input-outdated',
   'no-handler',
 ] as const satisfies readonly ProblemCode[]
@@ -66,17 +67,30 @@ function troubleResponse(
 ): ResponseObject {
   const problems = codes.filter(code => !ENDINGS.includes(code))
   const endings = codes.filter(code => ENDINGS.includes(code))
-  const titles = (problems.length > 0 ? problems : endings).map(code => PROBLEMS[code].title)
-  const canceled = endings.includes(CANCELLATION) ? 'was canceled, or ' : ''
   const uses = ending === undefined ? own : [...own.map(optional), ...ending.map(optional)]
   return {
-    description: `${titles.join('; ')}${ending === undefined ? '' : `; or the operation ${canceled}failed with this status`}.`,
+    description: describe(problems, endings, ending !== undefined),
     ...(uses.length > 0 && { headers: headers(uses) }),
     content: {
       ...(problems.length > 0 && { 'application/problem+json': problemMedia(problems) }),
       ...(ending && { 'application/json': endingMedia(endings) }),
     },
   }
+}
+
+/** When there are many reasons, their codes tell more than one long sentence. */
+function describe(problems: readonly ProblemCode[], endings: readonly ProblemCode[], canFail: boolean): string {
+  const titles = problems.length > 3 ? ['It is refused: the code says why'] : problems.map(code => PROBLEMS[code].title)
+  const reasons = [
+    ...titles,
+    ...(endings.includes(CANCELLATION) ? [PROBLEMS[CANCELLATION].title] : []),
+    ...(canFail ? ['The operation failed with this status'] : []),
+  ]
+  return `${reasons.map((reason, index) => (index === 0 ? reason : lowered(reason))).join('; or ')}.`
+}
+
+function lowered(sentence: string): string {
+  return sentence.slice(0, 1).toLowerCase() + sentence.slice(1)
 }
 
 function optional(use: HeaderUse): HeaderUse {

@@ -122,7 +122,15 @@ function moved(schema: unknown, place: Place, move: Move): unknown {
   const here = enter(schema, place)
   const { $id, $anchor, $schema, $ref, ...rest } = schema
   const inside = mapChildren(rest, (child, path) => moved(child, { ...here, pointer: here.pointer + path }, move))
-  return typeof $ref === 'string' ? { $ref: newReference($ref, here, move), ...inside } : inside
+  const said = withTuples(inside)
+  return typeof $ref === 'string' ? { $ref: newReference($ref, here, move), ...said } : said
+}
+
+/** The tuples of older drafts, which TypeBox writes too, as those of 2020-12. */
+function withTuples(schema: Record<string, unknown>): Record<string, unknown> {
+  if (!Array.isArray(schema.items)) return schema
+  const { items: prefixItems, additionalItems, ...rest } = schema
+  return { ...rest, prefixItems, ...(additionalItems !== undefined && { items: additionalItems }) }
 }
 
 /** A reference to what is not in the schema stays as it is. */

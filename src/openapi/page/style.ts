@@ -35,7 +35,7 @@ th { text-align: left; font-weight: 600; font-size: 0.8rem; color: var(--soft); 
 th, td { padding: 0.45rem 0.8rem 0.45rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 td:first-child { white-space: nowrap; }
 tr:target { background: var(--code); }
-.schema td:nth-child(2) { min-width: 7rem; max-width: 16rem; }
+.schema td:first-child code { font-weight: 600; } .schema td:nth-child(2) { min-width: 7rem; max-width: 16rem; }
 .depth-1 { padding-left: 1.3rem; } .depth-2 { padding-left: 2.6rem; } .depth-3 { padding-left: 3.9rem; }
 .depth-4 { padding-left: 5.2rem; } .depth-5, .depth-6, .depth-7 { padding-left: 6.5rem; }
 .optional { color: var(--soft); font-size: 0.8rem; }
@@ -69,7 +69,7 @@ footer { margin-top: 3rem; color: var(--soft); font-size: 0.9rem; }
   .flow { grid-template-columns: 1fr; gap: 1.5rem; } .flow li:not(:last-child)::after { content: "↓"; right: auto; left: 50%; top: auto; bottom: -1.45rem; transform: none; }
   table, tbody, tr, td { display: block; } thead { display: none; } .answers td:nth-child(3) { width: auto; }
   td { border: 0; padding-top: 0.1rem; padding-bottom: 0.1rem; } td:empty { display: none; } tr { border-bottom: 1px solid var(--line); padding: 0.45rem 0; }
-  .schema td:nth-child(2) { max-width: none; } .schema tr { display: flex; flex-wrap: wrap; align-items: baseline; } .schema td { flex: none; max-width: 100%; }
+  .schema td:nth-child(2) { min-width: 0; max-width: none; } .schema tr { display: flex; flex-wrap: wrap; align-items: baseline; } .schema td { flex: none; max-width: 100%; }
 }
 @media print { nav { display: none; } .layout { display: block; } }
 `

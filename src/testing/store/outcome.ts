@@ -53,16 +53,18 @@ export const outcomeTests: StoreTests = {
     },
 
     'released: pending at once, and the attempt is not counted': async test => {
-      const { id } = await test.submit({ maxAttempts: 1 })
+      const { id } = await test.submit({ maxAttempts: 2 })
       for (let time = 1; time <= 3; time++) {
         const back = await test.finish(await test.claimOne(id), OUTCOMES.released)
         assert.equal(back.status, 'pending')
         assert.equal(back.runAt, null)
         assert.equal(back.released, time)
       }
-      const completed = await test.finish(await test.claimOne(id), OUTCOMES.completed)
-      assert.equal(completed.status, 'completed')
-      assert.equal(completed.attempt, 4)
+      const failedOnce = await test.finish(await test.claimOne(id), { ...OUTCOMES.retry, delayMs: 0 })
+      assert.equal(failedOnce.status, 'pending')
+      const failed = await test.finish(await test.claimOne(id), OUTCOMES.retry)
+      assert.equal(failed.status, 'failed')
+      assert.equal(failed.attempt, 5)
     },
 
     'retry and released: canceled where a cancel was requested': async test => {

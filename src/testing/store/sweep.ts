@@ -81,6 +81,14 @@ export const sweepTests: StoreTests = {
       assert.deepEqual(await test.read(waiting.id), waiting)
     },
 
+    'operations that have begun do not use up the limit of those that have not': async test => {
+      for (let time = 0; time < 3; time++) await test.end(OUTCOMES.released, { startWithin: 10 })
+      const late = await test.submit({ startWithin: 10 })
+      test.clock.advance(10)
+      assert.deepEqual(await test.store.sweep(1), { expired: 1, purged: 0 })
+      assert.equal((await test.read(late.id)).status, 'failed')
+    },
+
     'after its retention what belongs to an operation is gone, and the record says so': async test => {
       const done = await ended(test, { retention: HOUR })
       test.clock.advance(HOUR - 1)

@@ -1,0 +1,326 @@
+/**
+ * The Cosmos DB store: one item for each operation, in one container with the partition key `/id`.
+ *
+ * Every change is one write of one item under a condition on its ETag; what needs several items is
+ * written so that only the last write counts. Statuses are read by point reads. See docs/cosmos.md.
+ *
+ * @example
+ * const client = new CosmosClient({ endpoint, aadCredentials: new DefaultAzureCredential() })
+ * const store = cosmosStore(client.database('orders').container('operations'))
+ */
+import type { Change, Operation, Submission } from '../operation.ts'
+import type {
+  Acceptance,
+  Claim,
+  ClaimRequest,
+  Hint,
+  Holding,
+  Lease,
+  ListQuery,
+  LogLine,
+  Note,
+  QueueView,
+  Renewal,
+  Store,
+  Swept,
+} from '../store.ts'
+import { HOLDINGS_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../store.ts'
+import { accept } from './cosmos/accept.ts'
+import { CosmosAccess, inParallel, tagged } from './cosmos/access.ts'
+import { CosmosCalls } from './cosmos/calls.ts'
+import { Claims } from './cosmos/claims.ts'
+import type { CosmosContainer } from './cosmos/container.ts'
+import { Feed } from './cosmos/feed.ts'
+import { BODY_LIMIT, type Body, fits, type LogPart, type OperationItem, scopeOf, type Tagged } from './cosmos/items.ts'
+import { type Mutation, Mutations } from './cosmos/mutations.ts'
+import { sweep } from './cosmos/sweeps.ts'
+import { changing, claiming, holdingBack, noting, renewing } from './cosmos/transitions.ts'
+
+export type { CosmosContainer } from './cosmos/container.ts'
+
+/** Options of {@link cosmosStore}. */
+export interface CosmosStoreOptions {
+  /** Milliseconds between two looks at the change feed, while somebody listens. Default 1,000. */
+  readonly feedMs?: number
+  /** How long one call of the service may take, its repetitions included, in milliseconds. Default 9,000. */
+  readonly timeoutMs?: number
+  /** Told of the request units that each answer of the service cost, and of what was called. */
+  readonly onCharge?: (charge: number, call: string) => void
+  /** The store's clock in milliseconds since the epoch. Default: the service's, told from its answers. */
+  readonly clock?: () => number
+}
+
+/** How many etags of own writes are kept, to know them again in the change feed. */
+const OWN_KEPT = 1000
+/** Sorts behind every id. */
+const BEHIND_ALL = '\u{10ffff}'
+
+/** Makes a store on a container; the container's client stays the caller's, to make and to dispose of. */
+export function cosmosStore(container: CosmosContainer, options: CosmosStoreOptions = {}): Store {
+  return new CosmosStore(container, options)
+}
+
+class CosmosStore implements Store {
+  readonly #container: CosmosContainer
+  readonly #access: CosmosAccess
+  readonly #mutations: Mutations
+  readonly #claims: Claims
+  readonly #feed: Feed
+  readonly #listeners = new Set<(hint: Hint) => void>()
+  readonly #underWay = new Set<Promise<unknown>>()
+  readonly #own = new Set<string>()
+  #state: 'new' | 'open' | 'closed' = 'new'
+
+  constructor(container: CosmosContainer, { feedMs = 1000, timeoutMs = 9000, onCharge, clock }: CosmosStoreOptions) {
+    this.#container = container
+    const calls = new CosmosCalls({ timeoutMs, ...(onCharge === undefined ? {} : { onCharge }) })
+    this.#access = new CosmosAccess(container, calls, clock)
+    this.#mutations = new Mutations(this.#access, (written, silent) => this.#written(written, silent))
+    this.#claims = new Claims(this.#access)
+    this.#feed = new Feed({
+      container,
+      everyMs: feedMs,
+      timeoutMs,
+      onCharge,
+      onItem: resource => this.#changedByOthers(resource),
+      onGap: () => this.#hint({ kind: 'unknown' }),
+    })
+  }
+
+  async open(): Promise<void> {
+    if (this.#state !== 'new') return
+    const { resource } = await this.#access.calls.item('container', options => this.#container.read(options))
+    checkContainer(this.#container.id, resource)
+    await this.#feed.open()
+    this.#state = 'open'
+  }
+
+  accept(submission: Submission): Promise<Acceptance> {
+    return this.#run(async () => {
+      const acceptance = await accept(this.#access, submission)
+      if (acceptance.kind === 'accepted') this.#hintReady(acceptance.operation)
+      return acceptance
+    })
+  }
+
+  read(id: string): Promise<Operation | undefined> {
+    return this.#run(async () => (await this.#operation(id))?.item.record)
+  }
+
+  payload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
+    return this.#run(async () => await this.#body((await this.#operation(id))?.item[kind]))
+  }
+
+  claim(request: ClaimRequest): Promise<Claim[]> {
+    const { from } = request
+    return this.#run(async () => {
+      const inputs = new Map<string, string>()
+      const begin = async (candidate: Tagged<OperationItem>) => {
+        // Before the claim: an attempt that has begun and cannot be handed out would be lost.
+        inputs.set(candidate.item.id, await this.#inputOf(candidate.item))
+        const claim = claiming(request, 'id' in from ? 'any' : 'due')
+        return await this.#mutations.apply(candidate.item.id, claim, candidate)
+      }
+      const items =
+        'id' in from ? await this.#claimOne(from.id, begin) : await this.#claims.take(from.types, from.limit, begin)
+      return items.map(({ record }) => ({ operation: record, input: inputs.get(record.id) ?? 'null' }))
+    })
+  }
+
+  renew(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]> {
+    return this.#run(() => inParallel(leases, lease => this.#mutations.apply(lease.id, renewing(lease, leaseMs))))
+  }
+
+  change(id: string, change: Change): Promise<Operation | undefined> {
+    return this.#mutate(id, changing(id, change))
+  }
+
+  async note(lease: Lease, note: Note): Promise<boolean> {
+    if (note.kind === 'step' && !fits(note.value)) {
+      throw new RangeError(
+        `The outcome of step "${note.name}" is too large: the store, Cosmos DB, takes ${BODY_LIMIT} bytes.`,
+      )
+    }
+    return await this.#mutate(lease.id, noting(lease, note))
+  }
+
+  steps(id: string): Promise<ReadonlyMap<string, string>> {
+    return this.#run(async () => {
+      const steps = (await this.#operation(id))?.item.steps ?? []
+      const values = await inParallel(steps, step => this.#access.body(step.item))
+      return new Map(steps.flatMap(({ name }, index) => (values[index] === undefined ? [] : [[name, values[index]]])))
+    })
+  }
+
+  logs(id: string, after: number): Promise<readonly LogLine[]> {
+    return this.#run(async () => {
+      const log = (await this.#operation(id))?.item.log
+      if (log === undefined) return []
+      const parts = log.parts.filter(({ first, count }) => first + count - 1 > after)
+      const moved = await inParallel(parts, part => this.#linesOf(part))
+      return [...moved.flat(), ...log.tail].filter(({ sequence }) => sequence > after)
+    })
+  }
+
+  list({ type, owner, status, limit, after }: ListQuery): Promise<readonly Operation[]> {
+    const parameters = { scope: scopeOf(type, owner), before: after ?? BEHIND_ALL }
+    return this.#run(() =>
+      status === undefined
+        ? this.#access.query<Operation>('list', parameters, limit)
+        : this.#access.query<Operation>('listByStatus', { ...parameters, status }, limit),
+    )
+  }
+
+  queue(type: string): Promise<QueueView> {
+    return this.#run(async () => {
+      const now = this.#access.now()
+      const [ready, running, durations] = await Promise.all([
+        this.#access.query<{ id: string; at: number }>('readyIds', { type, now }, QUEUE_VIEW_LIMIT),
+        this.#access.query('runningCount', { type }, QUEUE_COUNT_LIMIT),
+        this.#access.query<number>('durations', { type }, 100),
+      ])
+      const isLong = ready.length === QUEUE_VIEW_LIMIT
+      const all = isLong ? await this.#access.query('readyCount', { type, now }, QUEUE_COUNT_LIMIT) : ready
+      return {
+        ready: ready.map(({ id }) => id),
+        depth: all.length,
+        running: running.length,
+        oldestAt: ready.length === 0 ? null : Math.min(...ready.map(({ at }) => at)),
+        durations,
+      }
+    })
+  }
+
+  launch(request: { types: readonly string[]; limit: number; holdMs: number }): Promise<readonly Operation[]> {
+    const { limit, holdMs } = request
+    const types = request.types.map(type => ({ type, limit }))
+    return this.#run(async () => {
+      const items = await this.#claims.take(types, limit, candidate =>
+        this.#mutations.apply(candidate.item.id, holdingBack(holdMs), candidate),
+      )
+      return items.map(({ record }) => record)
+    })
+  }
+
+  holdings(): Promise<readonly Holding[]> {
+    return this.#run(() => this.#access.query<Holding>('holdings', {}, HOLDINGS_LIMIT))
+  }
+
+  unfinished(type: string, owner: string, limit: number): Promise<number> {
+    return this.#run(
+      async () => (await this.#access.query('unfinished', { scope: scopeOf(type, owner) }, limit)).length,
+    )
+  }
+
+  webhooksDue(limit: number): Promise<readonly Operation[]> {
+    return this.#run(() => this.#access.query<Operation>('webhooksDue', {}, limit))
+  }
+
+  sweep(limit: number): Promise<Swept> {
+    return this.#run(() => sweep(this.#access, this.#mutations, limit))
+  }
+
+  watch(listener: (hint: Hint) => void): () => void {
+    this.#listeners.add(listener)
+    if (this.#listeners.size === 1 && this.#state !== 'closed') this.#feed.start()
+    return () => {
+      if (this.#listeners.delete(listener) && this.#listeners.size === 0) void this.#feed.stop()
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#state = 'closed'
+    await this.#feed.stop()
+    await Promise.allSettled(this.#underWay)
+    this.#listeners.clear()
+  }
+
+  /** Everything runs in here, so that `close` knows of it. */
+  async #run<T>(act: () => Promise<T>): Promise<T> {
+    if (this.#state !== 'open')
+      throw new Error(`The Cosmos DB store is ${this.#state === 'new' ? 'not open: call open() first' : 'closed'}.`)
+    const running = act()
+    this.#underWay.add(running)
+    try {
+      return await running
+    } finally {
+      this.#underWay.delete(running)
+    }
+  }
+
+  #mutate<Result>(id: string, mutation: Mutation<Result>): Promise<Result> {
+    return this.#run(() => this.#mutations.apply(id, mutation))
+  }
+
+  async #operation(id: string): Promise<Tagged<OperationItem> | undefined> {
+    const found = await this.#access.operation(id)
+    return found?.item.kind === 'operation' ? found : undefined
+  }
+
+  async #claimOne(
+    id: string,
+    begin: (candidate: Tagged<OperationItem>) => Promise<OperationItem | undefined>,
+  ): Promise<OperationItem[]> {
+    const candidate = await this.#operation(id)
+    if (candidate?.item.record.status !== 'pending') return []
+    const begun = await begin(candidate)
+    return begun === undefined ? [] : [begun]
+  }
+
+  async #inputOf({ id, input }: OperationItem): Promise<string> {
+    const text = await this.#body(input)
+    if (text === undefined) throw new Error(`The input of the operation ${id} is missing.`)
+    return text
+  }
+
+  async #body(body: Body | null | undefined): Promise<string | undefined> {
+    if (body === null || body === undefined) return undefined
+    return 'text' in body ? body.text : await this.#access.body(body.item)
+  }
+
+  async #linesOf({ item }: LogPart): Promise<readonly LogLine[]> {
+    return JSON.parse((await this.#access.body(item)) ?? '[]') as LogLine[]
+  }
+
+  #written({ item: { record }, etag }: Tagged<OperationItem>, silent: boolean): void {
+    this.#own.add(etag)
+    const [oldest] = this.#own
+    if (this.#own.size > OWN_KEPT && oldest !== undefined) this.#own.delete(oldest)
+    if (silent) return
+    this.#hint({ kind: 'changed', id: record.id })
+    this.#hintReady(record)
+  }
+
+  #changedByOthers(resource: unknown): void {
+    const { item, etag } = tagged<OperationItem>(resource)
+    if (item.kind !== 'operation' || this.#own.delete(etag)) return
+    this.#hint({ kind: 'changed', id: item.id })
+    this.#hintReady(item.record)
+  }
+
+  #hintReady({ status, runAt, type }: Operation): void {
+    if (status === 'pending' && (runAt ?? 0) <= this.#access.now()) this.#hint({ kind: 'ready', type })
+  }
+
+  #hint(hint: Hint): void {
+    for (const listener of this.#listeners) listener(hint)
+  }
+}
+
+function checkContainer(
+  id: string,
+  definition: { partitionKey?: { paths: readonly string[] }; defaultTtl?: number } | undefined,
+): void {
+  const paths = definition?.partitionKey?.paths.join(', ') ?? 'unknown'
+  if (paths !== '/id') {
+    throw new Error(
+      `The container "${id}" has the partition key ${paths}. Waybill needs one with the partition key /id.`,
+    )
+  }
+  if (definition?.defaultTtl === undefined) {
+    process.emitWarning(
+      `The container "${id}" has no default TTL, so what outlives its retention goes only while some process sweeps. Set it to -1.`,
+      { code: 'WAYBILL_COSMOS_TTL' },
+    )
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * How a submission becomes durable, in a store that writes one item at a time.
+ *
+ * With an idempotency key: (1) the key's item is created, with an operation's id in it, and (2) the operation of that id.
+ * Who finds the key's item there makes the operation that it names, if nobody has yet. So of equal keys there is one
+ * id and of each id there is one operation, whoever crashes between the two; and what was acknowledged has both.
+ *
+ * With a large input: (1) the operation's item as `arriving`, which nobody sees, (2) the input's item, (3) the
+ * operation's item as an operation. What a crash leaves behind is named by the first, and a sweep takes it away.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { accepted, type Operation, type Submission } from '../../operation.ts'
+import { problemError } from '../../problem.ts'
+import type { Acceptance } from '../../store.ts'
+import type { CosmosAccess } from './access.ts'
+import { bodyFor, fits, freshItem, keyItemId, newMark, type OperationItem, type Tagged } from './items.ts'
+
+/** Each turn lost means that another submission has got on. */
+const MOST_TURNS = 20
+
+/** What there is after an attempt to make an operation. */
+interface Made {
+  readonly operation: Operation
+  readonly byUs: boolean
+}
+
+/** @throws {ProblemError} `body-too-large` */
+export async function accept(access: CosmosAccess, submission: Submission): Promise<Acceptance> {
+  if (!fits(submission.input)) throw problemError('body-too-large', 'The store, Cosmos DB, takes 2 MB of JSON text.')
+  const mark = newMark()
+  if (submission.idempotencyKey === null) {
+    const { operation } = await make(access, submission, mark)
+    return { kind: 'accepted', operation }
+  }
+  return await acceptByKey(access, submission, submission.idempotencyKey, mark)
+}
+
+async function acceptByKey(
+  access: CosmosAccess,
+  submission: Submission,
+  key: string,
+  mark: string,
+): Promise<Acceptance> {
+  const keyId = keyItemId(submission.type, submission.owner, key)
+  for (let turn = 0; turn < MOST_TURNS; turn++) {
+    const made = await makeReserved(access, keyId, submission, mark)
+    if (made?.operation.purged === false) return { kind: made.byUs ? 'accepted' : 'known', operation: made.operation }
+    if (made !== undefined) await release(access, keyId, made.operation.id)
+    await sleep(Math.random() * 5 * turn)
+  }
+  throw new Error(`The idempotency key of ${submission.id} was taken and released ${MOST_TURNS} times meanwhile.`)
+}
+
+/** The operation that a key stands for, made if it is not there. Undefined where the key has gone this moment. */
+async function makeReserved(
+  access: CosmosAccess,
+  keyId: string,
+  submission: Submission,
+  mark: string,
+): Promise<Made | undefined> {
+  const isNew = (await access.create({ id: keyId, kind: 'key', operation: submission.id })) !== undefined
+  if (isNew) return await make(access, submission, mark)
+  const id = (await access.key(keyId))?.item.operation
+  if (id === undefined) return undefined
+  const there = await access.operation(id)
+  if (there?.item.kind === 'operation') return found(there.item, mark)
+  return await make(access, { ...submission, id }, mark)
+}
+
+function found({ record, marks }: OperationItem, mark: string): Made {
+  return { operation: record, byUs: marks.includes(mark) }
+}
+
+/** Frees a key, unless it stands for another operation by now. */
+export async function release(access: CosmosAccess, keyId: string, operation: string): Promise<void> {
+  const key = await access.key(keyId)
+  if (key?.item.operation === operation) await access.delete(keyId, key.etag)
+}
+
+/** Makes the operation of the submission's id, unless there is one. */
+async function make(access: CosmosAccess, submission: Submission, mark: string): Promise<Made> {
+  const { body, besides } = bodyFor('input', submission.id, submission.input)
+  for (let turn = 0; turn < MOST_TURNS; turn++) {
+    const now = access.now()
+    const record = accepted(submission, now)
+    const item = freshItem(record, body, mark)
+    const first: OperationItem = besides.length === 0 ? item : { ...item, kind: 'arriving', by: { arriving: now } }
+    const placed = await place(access, first)
+    if ('operation' in placed) return found(placed.operation, mark)
+    if (placed.etag === undefined) continue
+    if (besides.length === 0) return { operation: record, byUs: true }
+    await access.createBesides(besides)
+    const written = await access.replace(item, placed.etag)
+    if (written.kind === 'written') return { operation: record, byUs: true }
+  }
+  throw new Error(`The operation ${submission.id} was neither made nor found.`)
+}
+
+/** Puts the item in its place; what has stayed `arriving` there gives way. Without a tag: somebody was faster. */
+async function place(
+  access: CosmosAccess,
+  item: OperationItem,
+): Promise<{ readonly etag: string | undefined } | { readonly operation: OperationItem }> {
+  const etag = await access.create(item)
+  if (etag !== undefined) return { etag }
+  const there: Tagged<OperationItem> | undefined = await access.operation(item.id)
+  if (there === undefined) return { etag: undefined }
+  if (there.item.kind === 'operation') return { operation: there.item }
+  const written = await access.replace(item, there.etag)
+  return { etag: written.kind === 'written' ? written.etag : undefined }
+}

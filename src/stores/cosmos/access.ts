@@ -1,0 +1,186 @@
+/** Reads and writes of single items, and queries: what the rest of the store is made of. */
+import { type CosmosCalls, statusOf } from './calls.ts'
+import type { CosmosContainer } from './container.ts'
+import type { BesideItem, KeyItem, OperationItem, Tagged } from './items.ts'
+import { type Parameters, QUERIES, type QueryName } from './queries.ts'
+
+/** What became of a conditional write. */
+export type Written = { readonly kind: 'written'; readonly etag: string } | { readonly kind: 'changed' | 'gone' }
+
+/** The most results of one page. */
+const PAGE = 1000
+/** A tag that no item ever has. */
+const NO_ETAG = '"waybill-none"'
+
+export class CosmosAccess {
+  readonly calls: CosmosCalls
+  readonly #container: CosmosContainer
+  readonly #clock: (() => number) | undefined
+
+  constructor(container: CosmosContainer, calls: CosmosCalls, clock?: () => number) {
+    this.#container = container
+    this.calls = calls
+    this.#clock = clock
+  }
+
+  /** The store's clock, in milliseconds since the epoch. */
+  now(): number {
+    return this.#clock === undefined ? this.calls.clock.now() : this.#clock()
+  }
+
+  async operation(id: string): Promise<Tagged<OperationItem> | undefined> {
+    return await this.#read<OperationItem>(id)
+  }
+
+  async key(id: string): Promise<Tagged<KeyItem> | undefined> {
+    return await this.#read<KeyItem>(id)
+  }
+
+  async body(id: string): Promise<string | undefined> {
+    return (await this.#read<BesideItem>(id))?.item.body
+  }
+
+  /** The new item's tag, or undefined where there is one of this id. */
+  async create(item: OperationItem | KeyItem | BesideItem): Promise<string | undefined> {
+    try {
+      const answer = await this.calls.item('create', options => this.#container.items.create(item, options))
+      return etagOf(answer.resource)
+    } catch (error) {
+      if (statusOf(error) === 409) return undefined
+      throw error
+    }
+  }
+
+  /** Creates items that nobody reads before they are named elsewhere; one that is there already was written by us. */
+  async createBesides(items: readonly BesideItem[]): Promise<void> {
+    await inParallel(items, item => this.create(item))
+  }
+
+  async replace(item: OperationItem | KeyItem, etag: string): Promise<Written> {
+    return await this.#write(async () => {
+      const answer = await this.calls.item('replace', options =>
+        this.#container.item(item.id, item.id).replace(item, { ...options, accessCondition: ifMatch(etag) }),
+      )
+      return etagOf(answer.resource)
+    })
+  }
+
+  async delete(id: string, etag?: string): Promise<Written> {
+    return await this.#write(async () => {
+      const condition = etag === undefined ? {} : { accessCondition: ifMatch(etag) }
+      await this.calls.item('delete', options => this.#container.item(id, id).delete({ ...options, ...condition }))
+      return ''
+    })
+  }
+
+  /** At most `limit` results. */
+  async query<Result>(name: QueryName, parameters: Parameters, limit: number): Promise<Result[]> {
+    const { text, ordered } = QUERIES[name]
+    const query = {
+      query: text,
+      parameters: Object.entries(parameters).map(([key, value]) => ({ name: `@${key}`, value })),
+    }
+    return await this.#pages(query, limit, ordered)
+  }
+
+  /** The ids of all items beside some operations, also of those that no operation names. */
+  async besidesOf(ids: readonly string[]): Promise<string[]> {
+    if (ids.length === 0) return []
+    const parameters = ids.map((value, index) => ({ name: `@id${index}`, value }))
+    const names = parameters.map(({ name }) => name).join(', ')
+    return await this.#pages(
+      { query: `SELECT VALUE c.id FROM c WHERE c.by.of IN (${names})`, parameters },
+      10_000,
+      false,
+    )
+  }
+
+  async #pages<Result>(
+    query: { query: string; parameters: { name: string; value: string | number }[] },
+    limit: number,
+    forceQueryPlan: boolean,
+  ): Promise<Result[]> {
+    return await this.calls.pages('query', async (options, charge) => {
+      const maxItemCount = Math.min(limit, PAGE)
+      const pages = this.#container.items.query(query, { ...options, maxItemCount, forceQueryPlan })
+      const found: unknown[] = []
+      while (found.length < limit && pages.hasMoreResults()) {
+        const { resources, requestCharge } = await pages.fetchNext()
+        charge(requestCharge)
+        found.push(...(resources ?? []))
+      }
+      return found.slice(0, limit) as Result[]
+    })
+  }
+
+  async #read<Item>(id: string): Promise<Tagged<Item> | undefined> {
+    const first = await this.#point(id)
+    if (first !== undefined || !(await this.#exists(id))) return first as Tagged<Item> | undefined
+    return (await this.#point(id)) as Tagged<Item> | undefined
+  }
+
+  async #point(id: string): Promise<Tagged<object> | undefined> {
+    const { resource } = await this.calls.item('read', options => this.#container.item(id, id).read(options))
+    return resource === undefined || resource === null ? undefined : tagged(resource)
+  }
+
+  /**
+   * A replica that lags may not have what another process has just written. A write under a condition that never holds
+   * goes where writes go: it changes nothing, says whether there is such an item, and lets the next read see it.
+   */
+  async #exists(id: string): Promise<boolean> {
+    const written = await this.#write(async () => {
+      await this.calls.item('probe', options =>
+        this.#container
+          .item(id, id)
+          .patch([{ op: 'set', path: '/probed', value: true }], { ...options, accessCondition: ifMatch(NO_ETAG) }),
+      )
+      return ''
+    })
+    return written.kind !== 'gone'
+  }
+
+  async #write(write: () => Promise<string>): Promise<Written> {
+    try {
+      return { kind: 'written', etag: await write() }
+    } catch (error) {
+      if (statusOf(error) === 412) return { kind: 'changed' }
+      if (statusOf(error) === 404) return { kind: 'gone' }
+      throw error
+    }
+  }
+}
+
+/** An item without what Cosmos DB adds to it, and its tag. */
+export function tagged<Item>(resource: unknown): Tagged<Item> {
+  const { _etag, _rid, _self, _attachments, _ts, _lsn, ...item } = resource as Record<string, unknown>
+  return { item: item as Item, etag: _etag as string }
+}
+
+function etagOf(resource: unknown): string {
+  return (resource as { _etag: string })._etag
+}
+
+function ifMatch(condition: string): { type: string; condition: string } {
+  return { type: 'IfMatch', condition }
+}
+
+/** How many calls one method of the store has under way at once. */
+const PARALLEL = 16
+
+/** The answers in the order of the inputs; a bounded number is under way at once. */
+export async function inParallel<Input, Output>(
+  inputs: readonly Input[],
+  act: (input: Input) => Promise<Output>,
+): Promise<Output[]> {
+  const outputs: Output[] = []
+  let next = 0
+  const work = async () => {
+    while (next < inputs.length) {
+      const at = next++
+      outputs[at] = await act(inputs[at] as Input)
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(PARALLEL, inputs.length) }, work))
+  return outputs
+}

@@ -1,0 +1,87 @@
+/**
+ * Taking ready operations from the queue, without locks: a query shows candidates in the order of the queue, and a
+ * conditional write of each decides. Whoever is alone takes the first ones. Whoever has lost some lately picks at
+ * random among more of them, so that many claimers do not fight for the same item.
+ */
+import { type CosmosAccess, inParallel, tagged } from './access.ts'
+import type { OperationItem, Tagged } from './items.ts'
+
+/** Makes one candidate ours; undefined where another was faster. */
+export type Begin = (candidate: Tagged<OperationItem>) => Promise<OperationItem | undefined>
+
+/** The most candidates of one query. */
+const MOST_CANDIDATES = 200
+/** After losses, the choice is among at most so many times the wanted number. */
+const WIDEST = 16
+
+export class Claims {
+  readonly #access: CosmosAccess
+  #spread = 1
+  #turn: Promise<void> = Promise.resolve()
+
+  constructor(access: CosmosAccess) {
+    this.#access = access
+  }
+
+  /** Takes from the queue of each type in turn. One call at a time, so that a process is never its own rival. */
+  async take(types: readonly { type: string; limit: number }[], limit: number, begin: Begin): Promise<OperationItem[]> {
+    const before = this.#turn
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#turn = promise
+    await before
+    try {
+      const taken: OperationItem[] = []
+      for (const { type, limit: most } of types) {
+        const room = Math.min(most, limit - taken.length)
+        if (room > 0) taken.push(...(await this.#takeOf(type, room, begin)))
+      }
+      return taken
+    } finally {
+      resolve()
+    }
+  }
+
+  async #takeOf(type: string, limit: number, begin: Begin): Promise<OperationItem[]> {
+    const taken: OperationItem[] = []
+    const seen = new Set<string>()
+    for (let more = true; more && taken.length < limit; ) {
+      const wanted = Math.min(Math.ceil((limit - taken.length) * this.#spread), MOST_CANDIDATES)
+      const found = await this.#candidates(type, wanted)
+      const pool = found.filter(({ item }) => !seen.has(item.id))
+      for (const { item } of pool) seen.add(item.id)
+      // What was seen before and is shown again comes from a replica that lags: there is nothing new to try.
+      more = found.length === wanted && pool.length > 0
+      while (pool.length > 0 && taken.length < limit) {
+        taken.push(...(await this.#tryEach(this.#choose(pool, limit - taken.length), begin)))
+      }
+    }
+    return taken
+  }
+
+  async #candidates(type: string, wanted: number): Promise<Tagged<OperationItem>[]> {
+    const found = await this.#access.query<unknown>('ready', { type, now: this.#access.now() }, wanted)
+    return found.map(resource => tagged<OperationItem>(resource))
+  }
+
+  async #tryEach(candidates: readonly Tagged<OperationItem>[], begin: Begin): Promise<OperationItem[]> {
+    const begun = (await inParallel(candidates, begin)).filter(item => item !== undefined)
+    const lost = candidates.length - begun.length
+    this.#spread = lost > 0 ? Math.min(this.#spread * 2, WIDEST) : Math.max(this.#spread / 2, 1)
+    return begun
+  }
+
+  /** Removes the chosen ones from the pool; they stay in the order of the queue. */
+  #choose(pool: Tagged<OperationItem>[], room: number): Tagged<OperationItem>[] {
+    let among = Math.min(pool.length, Math.ceil(room * this.#spread))
+    const chosen: Tagged<OperationItem>[] = []
+    for (let at = 0; at < among && chosen.length < room; ) {
+      // Each is taken with such a probability that every choice of so many is as likely.
+      if (Math.random() * (among - at) < room - chosen.length) {
+        chosen.push(...pool.splice(at, 1))
+        among--
+        room--
+      } else at++
+    }
+    return chosen
+  }
+}

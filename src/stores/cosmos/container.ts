@@ -1,0 +1,76 @@
+/**
+ * What the store needs of a `Container` of `@azure/cosmos`, so that the package is no dependency.
+ * A test holds these interfaces against the real ones.
+ */
+
+/** Headers of an answer, by their names in lower case. */
+export type CosmosHeaders = Readonly<Record<string, unknown>>
+
+export interface CosmosRequestOptions {
+  readonly abortSignal?: AbortSignal
+  /** Which writes a read must see. */
+  readonly sessionToken?: string
+  readonly accessCondition?: { type: string; condition: string }
+}
+
+export interface CosmosAnswer<Resource> {
+  /** Missing where the item is. */
+  readonly resource?: Resource | undefined
+  readonly headers: CosmosHeaders
+  readonly statusCode: number
+  readonly substatus?: number
+}
+
+export interface CosmosItem {
+  read(options?: CosmosRequestOptions): Promise<CosmosAnswer<unknown>>
+  replace(body: object, options?: CosmosRequestOptions): Promise<CosmosAnswer<unknown>>
+  delete(options?: CosmosRequestOptions): Promise<CosmosAnswer<unknown>>
+  patch(
+    body: { op: 'set'; path: string; value: unknown }[],
+    options?: CosmosRequestOptions,
+  ): Promise<CosmosAnswer<unknown>>
+}
+
+export interface CosmosQuery {
+  readonly query: string
+  readonly parameters: { name: string; value: string | number }[]
+}
+
+export interface CosmosQueryOptions extends CosmosRequestOptions {
+  readonly maxItemCount: number
+  /** Asks for the plan first, where it is known that one is needed. */
+  readonly forceQueryPlan?: boolean
+}
+
+export interface CosmosPages {
+  hasMoreResults(): boolean
+  fetchNext(): Promise<{ readonly resources?: unknown[]; readonly requestCharge: number }>
+}
+
+export interface CosmosChanges {
+  readNext(): Promise<{
+    readonly result?: unknown
+    readonly statusCode: number
+    readonly headers: CosmosHeaders
+  }>
+}
+
+export interface CosmosItems {
+  create(body: object, options?: CosmosRequestOptions): Promise<CosmosAnswer<unknown>>
+  query(query: CosmosQuery, options: CosmosQueryOptions): CosmosPages
+  /** Without a place to start from: from now on. */
+  getChangeFeedIterator(options: { readonly maxItemCount: number }): CosmosChanges
+}
+
+export interface CosmosContainerDefinition {
+  readonly partitionKey?: { readonly paths: readonly string[] }
+  readonly defaultTtl?: number
+}
+
+/** A container, as `client.database(…).container(…)` gives it. */
+export interface CosmosContainer {
+  readonly id: string
+  readonly items: CosmosItems
+  item(id: string, partitionKey: string): CosmosItem
+  read(options?: CosmosRequestOptions): Promise<CosmosAnswer<CosmosContainerDefinition>>
+}

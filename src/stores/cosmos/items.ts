@@ -1,0 +1,286 @@
+/**
+ * The items of the container. The partition key is the id, so each item is a partition of its own:
+ * a write touches one item, and whatever needs several is written so that only the last write counts.
+ *
+ * | id | what it is |
+ * |---|---|
+ * | the operation's id | the operation: its record, its small payloads, the tail of its log, the names of its other items |
+ * | `key:…` | an idempotency key: the id of the operation it made |
+ * | `input:…`, `output:…`, `step:…`, `log:…` | what is too large for the operation's item. Nobody reads it before that item names it |
+ */
+import { createHash, randomBytes } from 'node:crypto'
+import type { Operation } from '../../operation.ts'
+import { isFinal, type Status } from '../../protocol.ts'
+import type { LogLine } from '../../store.ts'
+
+/** What queries look for: all that has to be indexed. A property that does not apply is missing, and costs nothing. */
+export interface Index {
+  /** In order of the ids. */
+  readonly id?: string
+  readonly scope?: string
+  readonly status?: Status
+  /** Pending: the type, when it may be claimed, its place in the queue, and when it was accepted. */
+  readonly queue?: string
+  readonly due?: number
+  readonly place?: string
+  readonly at?: number
+  /** Running: the type. */
+  readonly running?: string
+  /** Not finished: the scope. */
+  readonly open?: string
+  /** A process or an execution has it. */
+  readonly held?: true
+  /** When its lease or its start deadline runs out. */
+  readonly deadline?: number
+  readonly webhook?: true
+  /** When its payloads, or its record, are to go. */
+  readonly purge?: number
+  /** Completed: the type, when it ended, and how long the last attempt ran. */
+  readonly done?: string
+  readonly doneAt?: number
+  readonly ms?: number
+  /** An operation that waits for its input to be written: since when. */
+  readonly arriving?: number
+  /** Of an item beside an operation: the operation's id. */
+  readonly of?: string
+}
+
+/** JSON text: here, or in an item of its own. */
+export type Body = { readonly text: string } | { readonly item: string }
+
+/** A part of the log in an item of its own. */
+export interface LogPart {
+  readonly item: string
+  /** The sequence number of its first line. */
+  readonly first: number
+  readonly count: number
+}
+
+export interface OperationItem {
+  readonly id: string
+  /** What is arriving is not yet an operation: nobody sees it. */
+  readonly kind: 'operation' | 'arriving'
+  readonly by: Index
+  readonly record: Operation
+  readonly input: Body | null
+  readonly output: Body | null
+  /** Each step's name, and the item that keeps its value. */
+  readonly steps: readonly { readonly name: string; readonly item: string }[]
+  readonly log: {
+    readonly count: number
+    readonly parts: readonly LogPart[]
+    readonly tail: readonly LogLine[]
+  }
+  /** When its payloads, or its record, are to go, in milliseconds since the epoch. */
+  readonly purgeAt: number | null
+  /** The marks of the last writes: by its mark a write whose answer was lost is found to have been made. */
+  readonly marks: readonly string[]
+  /** Seconds since the last write after which Cosmos DB deletes it. */
+  readonly ttl?: number
+}
+
+/** As it was read: with the tag that a write is conditional on. */
+export interface Tagged<Item> {
+  readonly item: Item
+  readonly etag: string
+}
+
+export interface KeyItem {
+  readonly id: string
+  readonly kind: 'key'
+  readonly operation: string
+}
+
+/** An item beside an operation. It is written once and never changed. */
+export interface BesideItem {
+  readonly id: string
+  readonly kind: 'beside'
+  readonly by: { readonly of: string }
+  readonly body: string
+}
+
+/** Payloads up to this size, in bytes, stay in the operation's item: reading and writing it should cost little. */
+const INLINE_BYTES = 4096
+/** The most bytes of a payload: Cosmos DB takes 2 MB for an item, and the rest of the item needs some. */
+export const BODY_LIMIT = 2_000_000
+/** The log's tail moves to an item of its own past one of these. */
+const TAIL_LINES = 20
+const TAIL_BYTES = 8192
+const PART_BYTES = 500_000
+const MARKS_KEPT = 5
+
+const SECOND = 1000
+const DAY = 24 * 3600 * SECOND
+/** Cosmos DB takes no more. */
+const LONGEST_TTL = 2 ** 31 - 1
+
+/** What tells one write from all others. */
+export function newMark(): string {
+  return randomBytes(9).toString('base64url')
+}
+
+function digest(...parts: readonly string[]): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('base64url')
+}
+
+/** The item of an idempotency key. Equal keys of one type and owner are one id: the second to create it is told of a conflict. */
+export function keyItemId(type: string, owner: string, key: string): string {
+  return `key:${digest(type, owner, key)}`
+}
+
+/** The item of a step. An attempt has one for each name, so what it recorded first stands; no other attempt can touch it. */
+export function stepItemId(id: string, attempt: number, name: string): string {
+  return `step:${id}:${attempt}:${digest(name)}`
+}
+
+export function scopeOf(type: string, owner: string): string {
+  return JSON.stringify([type, owner])
+}
+
+export function beside(id: string, of: string, body: string): BesideItem {
+  return { id, kind: 'beside', by: { of }, body }
+}
+
+/** A payload for an operation's item, and the item it needs beside it, if any. */
+export function bodyFor(kind: 'input' | 'output', id: string, text: string): { body: Body; besides: BesideItem[] } {
+  if (Buffer.byteLength(text) <= INLINE_BYTES) return { body: { text }, besides: [] }
+  const item = beside(`${kind}:${id}:${newMark()}`, id, text)
+  return { body: { item: item.id }, besides: [item] }
+}
+
+/** Whether a payload fits into an item; its quotes and backslashes are escaped there. */
+export function fits(text: string): boolean {
+  return text.length <= BODY_LIMIT && Buffer.byteLength(JSON.stringify(text)) <= BODY_LIMIT
+}
+
+/** The item of an operation that was just accepted. */
+export function freshItem(record: Operation, input: Body, mark: string): OperationItem {
+  return {
+    id: record.id,
+    kind: 'operation',
+    by: indexOf(record, null),
+    record,
+    input,
+    output: null,
+    steps: [],
+    log: { count: 0, parts: [], tail: [] },
+    purgeAt: null,
+    marks: [mark],
+  }
+}
+
+/** The item with another record, and all that follows from it. */
+export function withRecord(item: OperationItem, record: Operation, now: number): OperationItem {
+  const purgeAt = record.purged ? item.purgeAt : record.expiresAt
+  const { ttl: _, ...rest } = item
+  const next = { ...rest, record, purgeAt, by: indexOf(record, purgeAt, item.by.ms) }
+  const ttl = ttlOf(next, now)
+  return ttl === undefined ? next : { ...next, ttl }
+}
+
+/** The item once its retention has passed: nothing but the record, which says so for a while. */
+export function tombstone(item: OperationItem, now: number): OperationItem {
+  const record: Operation = { ...item.record, purged: true, idempotencyKey: null }
+  const bare = { ...item, input: null, output: null, steps: [], log: { count: 0, parts: [], tail: [] } }
+  return withRecord({ ...bare, purgeAt: now + recordKept(record) }, record, now)
+}
+
+/** How long the record outlives the rest: as long again as the retention, 1 to 30 days. */
+function recordKept({ retention }: Operation): number {
+  return Math.min(Math.max(retention, DAY), 30 * DAY)
+}
+
+/** Marks a write. */
+export function marked(item: OperationItem, mark: string): OperationItem {
+  return { ...item, marks: [...item.marks, mark].slice(-MARKS_KEPT) }
+}
+
+/** The operation's item with a longer log; `besides` are the items that what no longer fits has moved to. */
+export function settleLog(item: OperationItem): { item: OperationItem; besides: BesideItem[] } {
+  const { parts, tail, count } = item.log
+  const bytes = tail.reduce((sum, { message }) => sum + Buffer.byteLength(message), 0)
+  if (tail.length <= TAIL_LINES && bytes <= TAIL_BYTES) return { item, besides: [] }
+  const moved = chunks(tail).map(lines => {
+    const [{ sequence: first } = { sequence: 0 }] = lines
+    return { lines, part: { item: `log:${item.id}:${first}:${newMark()}`, first, count: lines.length } }
+  })
+  return {
+    item: { ...item, log: { count, parts: [...parts, ...moved.map(({ part }) => part)], tail: [] } },
+    besides: moved.map(({ lines, part }) => beside(part.item, item.id, JSON.stringify(lines))),
+  }
+}
+
+function chunks(lines: readonly LogLine[]): LogLine[][] {
+  const all: LogLine[][] = []
+  let bytes = Number.POSITIVE_INFINITY
+  for (const line of lines) {
+    const size = Buffer.byteLength(line.message)
+    if (bytes + size > PART_BYTES) {
+      all.push([])
+      bytes = 0
+    }
+    all.at(-1)?.push(line)
+    bytes += size
+  }
+  return all
+}
+
+/** The names of all items that an operation's item names. */
+export function namedBesides({ input, output, steps, log }: OperationItem): string[] {
+  const bodies = [input, output].flatMap(body => (body !== null && 'item' in body ? [body.item] : []))
+  return [...bodies, ...[...steps, ...log.parts].map(({ item }) => item)]
+}
+
+function indexOf(record: Operation, purgeAt: number | null, ms?: number): Index {
+  const { id, type, owner, status } = record
+  const scope = scopeOf(type, owner)
+  return {
+    id,
+    scope,
+    status,
+    ...(status === 'pending' ? pendingIndex(record) : {}),
+    ...(status === 'running' ? { running: type, held: true, ...deadline(record.leaseUntil) } : {}),
+    ...(isFinal(status) ? {} : { open: scope }),
+    ...(status === 'completed' ? { done: type, doneAt: record.finishedAt ?? 0, ms: ms ?? ranFor(record) } : {}),
+    ...(record.webhookDue ? { webhook: true } : {}),
+    ...(purgeAt === null ? {} : { purge: purgeAt }),
+  }
+}
+
+function pendingIndex(record: Operation): Index {
+  const { type, runAt, createdAt, execution, attempt, startBy } = record
+  return {
+    queue: type,
+    due: runAt ?? 0,
+    place: placeOf(record),
+    at: createdAt,
+    ...(execution === null ? {} : { held: true }),
+    ...(attempt === 0 ? deadline(startBy) : {}),
+  }
+}
+
+function deadline(at: number | null): Index {
+  return at === null ? {} : { deadline: at }
+}
+
+/** Sorts as a claim does: the higher priority first, then the smaller id. */
+function placeOf({ priority, id }: Operation): string {
+  return `${String(1e9 - priority).padStart(10, '0')}:${id}`
+}
+
+function ranFor({ finishedAt, attemptStartedAt }: Operation): number {
+  return (finishedAt ?? 0) - (attemptStartedAt ?? finishedAt ?? 0)
+}
+
+/**
+ * A sweep deletes in time. The container's TTL stands in where no sweep comes for a day, and only for
+ * what no other item belongs to: it deletes one item, and would leave those behind.
+ */
+function ttlOf(item: OperationItem, now: number): number | undefined {
+  const { record, purgeAt } = item
+  if (purgeAt === null) return undefined
+  const alone = record.purged || (record.idempotencyKey === null && namedBesides(item).length === 0)
+  if (!alone) return undefined
+  const kept = record.purged ? purgeAt - now : purgeAt - now + recordKept(record)
+  return Math.min(Math.ceil((kept + DAY) / SECOND), LONGEST_TTL)
+}

@@ -1,0 +1,172 @@
+/**
+ * Changes of an operation's item: read, apply a pure function, write under the condition that nobody
+ * has written in between, and begin anew where somebody has.
+ *
+ * Changes of one operation that this process makes at the same time are joined into one write, in the
+ * order of the calls, so that a process never conflicts with itself.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Batcher, type Settled } from '../../batch.ts'
+import type { CosmosAccess } from './access.ts'
+import { statusOf } from './calls.ts'
+import { type BesideItem, marked, newMark, type OperationItem, settleLog, type Tagged } from './items.ts'
+
+/** What a mutation makes of an item. Without an item, nothing changes. */
+export interface Mutated<Result> {
+  readonly item?: OperationItem
+  /** What has to be there before the item names it. */
+  readonly besides?: readonly BesideItem[]
+  /** Nobody who watches the operation needs to be told. */
+  readonly silent?: boolean
+  readonly result: Result
+}
+
+/** Pure: it may be applied several times, and the last one counts. `item` is undefined where there is no operation. */
+export type Mutation<Result> = (item: OperationItem | undefined, now: number) => Mutated<Result>
+
+export type OnChange = (written: Tagged<OperationItem>, silent: boolean) => void
+
+interface Waiting {
+  readonly mutation: Mutation<unknown>
+  /** The item as somebody has read it just now. */
+  readonly base: Tagged<OperationItem> | undefined
+}
+
+interface Applied {
+  readonly item: OperationItem | undefined
+  readonly changed: boolean
+  readonly besides: readonly BesideItem[]
+  readonly silent: boolean
+  readonly results: readonly Settled<unknown>[]
+  /** Whether some mutation left the item as it was: from what may be out of date, that proves nothing. */
+  readonly refused: boolean
+}
+
+/** Each conflict means that another process has got on, so many in a row mean that something is wrong. */
+const MOST_CONFLICTS = 30
+/** How many items of running operations are remembered. */
+const REMEMBERED = 2000
+
+export class Mutations {
+  readonly #access: CosmosAccess
+  readonly #onChange: OnChange
+  readonly #queues = new Map<string, { batcher: Batcher<Waiting, unknown>; users: number }>()
+  /** Running operations as this process wrote them last: their next change mostly needs no read. */
+  readonly #remembered = new Map<string, Tagged<OperationItem>>()
+
+  /** @param onChange told of each item that was written */
+  constructor(access: CosmosAccess, onChange: OnChange) {
+    this.#access = access
+    this.#onChange = onChange
+  }
+
+  /** Applies a mutation, and gives its result once it is durable. */
+  async apply<Result>(id: string, mutation: Mutation<Result>, base?: Tagged<OperationItem>): Promise<Result> {
+    const queue = this.#queues.get(id) ?? {
+      batcher: new Batcher<Waiting, unknown>(batch => this.#batch(id, batch)),
+      users: 0,
+    }
+    this.#queues.set(id, queue)
+    queue.users++
+    try {
+      return (await queue.batcher.add({ mutation, base })) as Result
+    } finally {
+      if (--queue.users === 0) this.#queues.delete(id)
+    }
+  }
+
+  async #batch(id: string, batch: readonly Waiting[]): Promise<readonly Settled<unknown>[]> {
+    try {
+      return await this.#write(id, batch)
+    } catch (error) {
+      // Too large, perhaps, or malformed: then one of them is at fault, and the others should not fail with it.
+      const status = statusOf(error)
+      if (batch.length === 1 || (status !== 400 && status !== 413)) throw error
+      const settled: Settled<unknown>[] = []
+      for (const one of batch) settled.push(await this.#write(id, [one]).then(first, failed))
+      return settled
+    }
+  }
+
+  async #write(id: string, batch: readonly Waiting[]): Promise<readonly Settled<unknown>[]> {
+    const created = new Set<string>()
+    const [{ base: known } = { base: undefined }] = batch
+    let base = (batch.length === 1 ? known : undefined) ?? this.#remembered.get(id)
+    let fresh = base === undefined
+    if (fresh) base = await this.#access.operation(id)
+    for (let conflicts = 0; conflicts < MOST_CONFLICTS; conflicts++) {
+      let applied = apply(base?.item, batch, this.#access.now())
+      if (applied.refused && !fresh) {
+        base = await this.#access.operation(id)
+        applied = apply(base?.item, batch, this.#access.now())
+      }
+      if (!applied.changed || applied.item === undefined || base === undefined) return applied.results
+      await this.#access.createBesides(applied.besides.filter(({ id }) => !created.has(id)))
+      for (const { id } of applied.besides) created.add(id)
+      const replaced = await this.#replace(applied.item, base.etag, applied.silent)
+      if (replaced.written) return applied.results
+      base = replaced.now
+      fresh = true
+      await sleep(Math.random() * Math.min(5 * 2 ** conflicts, 250))
+    }
+    throw new Error(`The operation ${id} was changed by others ${MOST_CONFLICTS} times while it was to be changed.`)
+  }
+
+  /** Where somebody else has written: the item as it is now. */
+  async #replace(
+    item: OperationItem,
+    etag: string,
+    silent: boolean,
+  ): Promise<{ written: true } | { written: false; now: Tagged<OperationItem> | undefined }> {
+    const mark = newMark()
+    const written = await this.#access.replace(marked(item, mark), etag)
+    if (written.kind === 'written') {
+      this.#remember({ item: marked(item, mark), etag: written.etag }, silent)
+      return { written: true }
+    }
+    this.#remembered.delete(item.id)
+    // The write may have been made, and its answer lost; the SDK repeats some of them itself, unseen.
+    const now = await this.#access.operation(item.id)
+    if (now === undefined || !now.item.marks.includes(mark)) return { written: false, now }
+    this.#remember(now, silent)
+    return { written: true }
+  }
+
+  #remember(written: Tagged<OperationItem>, silent: boolean): void {
+    const { item } = written
+    this.#remembered.delete(item.id)
+    if (item.record.status === 'running') {
+      const [oldest] = this.#remembered.keys()
+      if (this.#remembered.size >= REMEMBERED && oldest !== undefined) this.#remembered.delete(oldest)
+      this.#remembered.set(item.id, written)
+    }
+    this.#onChange(written, silent)
+  }
+}
+
+/** Applies mutations one after the other, each on what those before it made. */
+function apply(start: OperationItem | undefined, batch: readonly Waiting[], now: number): Applied {
+  let item = start?.kind === 'arriving' ? undefined : start
+  let refused = false
+  let silent = true
+  const besides: BesideItem[] = []
+  const results = batch.map(({ mutation }) => {
+    const after = mutation(item, now)
+    if (after.item === undefined) refused = true
+    else silent &&= after.silent === true
+    item = after.item ?? item
+    besides.push(...(after.besides ?? []))
+    return { value: after.result }
+  })
+  if (item === undefined || item === start) return { item, changed: false, besides: [], silent, results, refused }
+  const settled = settleLog(item)
+  return { item: settled.item, changed: true, besides: [...besides, ...settled.besides], silent, results, refused }
+}
+
+function first(results: readonly Settled<unknown>[]): Settled<unknown> {
+  return results[0] ?? { value: undefined }
+}
+
+function failed(error: unknown): Settled<unknown> {
+  return { error }
+}

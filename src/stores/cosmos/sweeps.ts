@@ -1,0 +1,65 @@
+/** Ends what has run out, and deletes what has passed its retention. Any number of processes may sweep. */
+import type { Swept } from '../../store.ts'
+import { release } from './accept.ts'
+import { type CosmosAccess, inParallel, tagged } from './access.ts'
+import { keyItemId, namedBesides, type OperationItem, type Tagged } from './items.ts'
+import type { Mutations } from './mutations.ts'
+import { entombing, expiring } from './transitions.ts'
+
+/** How long an operation's input may take to arrive, in milliseconds: what takes longer was left behind by a crash. */
+const ARRIVES_WITHIN_MS = 3_600_000
+/** How many operations one query asks the items of. */
+const TOGETHER = 50
+
+export async function sweep(access: CosmosAccess, mutations: Mutations, limit: number): Promise<Swept> {
+  const expired = await expire(access, mutations, limit)
+  const purged = await purge(access, mutations, limit)
+  await clearStranded(access, limit)
+  return { expired, purged }
+}
+
+async function expire(access: CosmosAccess, mutations: Mutations, limit: number): Promise<number> {
+  const ids = await access.query<string>('expired', { now: access.now() }, limit)
+  return count(await inParallel(ids, id => mutations.apply(id, expiring())))
+}
+
+/** First the payloads go and a record stays to say so; the record goes later. */
+async function purge(access: CosmosAccess, mutations: Mutations, limit: number): Promise<number> {
+  const found = await access.query<unknown>('purgeable', { now: access.now() }, limit)
+  const all = found.map(resource => tagged<OperationItem>(resource))
+  const fresh = all.filter(({ item }) => !item.record.purged)
+  await deleteBesides(access, fresh)
+  const entombed = await inParallel(fresh, async ({ item }) => {
+    const { id, type, owner, idempotencyKey } = item.record
+    // Before the record, which knows of it: a crash in between is made good by the next sweep.
+    if (idempotencyKey !== null) await release(access, keyItemId(type, owner, idempotencyKey), id)
+    return await mutations.apply(id, entombing())
+  })
+  const tombs = all.filter(({ item }) => item.record.purged)
+  return count(entombed) + count(await inParallel(tombs, tomb => deleteIfSame(access, tomb)))
+}
+
+async function clearStranded(access: CosmosAccess, limit: number): Promise<void> {
+  const found = await access.query<unknown>('stranded', { before: access.now() - ARRIVES_WITHIN_MS }, limit)
+  const all = found.map(resource => tagged<OperationItem>(resource))
+  const deleted = await inParallel(all, async item => ((await deleteIfSame(access, item)) ? [item] : []))
+  await deleteBesides(access, deleted.flat())
+}
+
+/** Deletes the items beside operations: those they name, and those that attempts wrote and could not have named any more. */
+async function deleteBesides(access: CosmosAccess, operations: readonly Tagged<OperationItem>[]): Promise<void> {
+  for (let at = 0; at < operations.length; at += TOGETHER) {
+    const some = operations.slice(at, at + TOGETHER)
+    const written = await access.besidesOf(some.map(({ item }) => item.id))
+    const ids = new Set([...written, ...some.flatMap(({ item }) => namedBesides(item))])
+    await inParallel([...ids], id => access.delete(id))
+  }
+}
+
+async function deleteIfSame(access: CosmosAccess, { item, etag }: Tagged<OperationItem>): Promise<boolean> {
+  return (await access.delete(item.id, etag)).kind === 'written'
+}
+
+function count(answers: readonly boolean[]): number {
+  return answers.filter(Boolean).length
+}

@@ -1,0 +1,110 @@
+/** The pure state machine as mutations of items. Each is fenced by what it finds in the item it is applied to. */
+import {
+  type Change,
+  type ClaimBy,
+  changed,
+  claimed,
+  expired,
+  launching,
+  type Operation,
+  renewed,
+} from '../../operation.ts'
+import { problem } from '../../problem.ts'
+import { type Lease, LOG_LIMIT, type Note, type Renewal } from '../../store.ts'
+import { beside, bodyFor, fits, type OperationItem, stepItemId, tombstone, withRecord } from './items.ts'
+import type { Mutated, Mutation } from './mutations.ts'
+
+/** A change by its kind. The result is undefined where it was refused. */
+export function changing(id: string, asked: Change): Mutation<Operation | undefined> {
+  const change = withinLimit(asked)
+  const output = change.kind === 'finish' && change.outcome.kind === 'completed' ? change.outcome.output : undefined
+  const stored = output === undefined ? undefined : bodyFor('output', id, output)
+  return (item, now) => {
+    const record = item && changed(item.record, change, now)
+    if (item === undefined || record === undefined) return { result: undefined }
+    const next = withRecord(stored === undefined ? item : { ...item, output: stored.body }, record, now)
+    return { item: next, besides: stored?.besides ?? [], result: record }
+  }
+}
+
+/** A result that cannot be kept ends the operation: no repetition would make it smaller. */
+function withinLimit(change: Change): Change {
+  if (change.kind !== 'finish' || change.outcome.kind !== 'completed' || fits(change.outcome.output)) return change
+  const detail = 'An item of Cosmos DB takes 2 MB.'
+  return { ...change, outcome: { kind: 'failed', problem: problem('output-too-large', detail) } }
+}
+
+/** The next attempt begins. */
+export function claiming(by: ClaimBy, only: 'due' | 'any'): Mutation<OperationItem | undefined> {
+  return (item, now) => take(item, now, only, record => claimed(record, by, now))
+}
+
+/** An execution is about to be started. */
+export function holdingBack(holdMs: number): Mutation<OperationItem | undefined> {
+  return (item, now) => take(item, now, 'due', record => launching(record, holdMs, now))
+}
+
+function take(
+  item: OperationItem | undefined,
+  now: number,
+  only: 'due' | 'any',
+  transition: (record: Operation) => Operation | undefined,
+): Mutated<OperationItem | undefined> {
+  if (item === undefined || (only === 'due' && (item.record.runAt ?? 0) > now)) return { result: undefined }
+  const record = transition(item.record)
+  if (record === undefined) return { result: undefined }
+  const next = withRecord(item, record, now)
+  return { item: next, result: next }
+}
+
+export function renewing({ attempt }: Lease, leaseMs: number): Mutation<Renewal> {
+  return (item, now) => {
+    const record = item && renewed(item.record, attempt, leaseMs, now)
+    if (item === undefined || record === undefined) return { result: { kind: 'lost' } }
+    const result = { kind: 'held', cancelRequested: record.cancelRequested } as const
+    return { item: withRecord(item, record, now), silent: true, result }
+  }
+}
+
+/** The result is false where the attempt no longer owns the operation. */
+export function noting({ id, attempt }: Lease, note: Note): Mutation<boolean> {
+  return (item, now) => {
+    const owns = item?.record.status === 'running' && item.record.attempt === attempt
+    if (item === undefined || !owns) return { result: false }
+    return note.kind === 'step' ? recordingStep(item, { id, attempt }, note) : logging(item, attempt, note, now)
+  }
+}
+
+/** The value first, in an item that only this attempt can write; it counts from when the operation's item names it. */
+function recordingStep(item: OperationItem, { id, attempt }: Lease, note: Note & { kind: 'step' }): Mutated<boolean> {
+  if (item.steps.some(({ name }) => name === note.name)) return { result: true }
+  const value = beside(stepItemId(id, attempt, note.name), id, note.value)
+  const steps = [...item.steps, { name: note.name, item: value.id }]
+  return { item: { ...item, steps }, besides: [value], silent: true, result: true }
+}
+
+function logging(item: OperationItem, attempt: number, note: Note & { kind: 'log' }, at: number): Mutated<boolean> {
+  const { count, parts, tail } = item.log
+  if (count >= LOG_LIMIT) return { result: true }
+  const line = { sequence: count + 1, at, attempt, level: note.level, message: note.message }
+  return { item: { ...item, log: { count: count + 1, parts, tail: [...tail, line] } }, result: true }
+}
+
+/** The result is whether its lease, or its start deadline, had run out. */
+export function expiring(): Mutation<boolean> {
+  return (item, now) => {
+    const record = item && expired(item.record, now)
+    if (item === undefined || record === undefined) return { result: false }
+    return { item: withRecord(item, record, now), result: true }
+  }
+}
+
+/** The result is whether its payloads went. */
+export function entombing(): Mutation<boolean> {
+  return (item, now) => {
+    if (item === undefined || item.record.purged || item.purgeAt === null || item.purgeAt > now) {
+      return { result: false }
+    }
+    return { item: tombstone(item, now), result: true }
+  }
+}

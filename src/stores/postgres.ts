@@ -1,0 +1,377 @@
+/**
+ * The PostgreSQL store: for any number of processes on any number of machines. PostgreSQL 14 and
+ * newer, also behind PgBouncer.
+ *
+ * Writes of one moment share a statement, and so a commit; reads of one moment share one too. Other
+ * processes are told by LISTEN and NOTIFY, apart from the writes; where that does not work, they look at intervals.
+ *
+ * @example
+ * const store = postgresStore(new Pool({ connectionString: process.env.DATABASE_URL }))
+ */
+import type { Change, Operation, Outcome, Submission } from '../operation.ts'
+import { STATUSES } from '../protocol.ts'
+import type {
+  Acceptance,
+  Claim,
+  ClaimRequest,
+  Hint,
+  Holding,
+  Lease,
+  ListQuery,
+  LogLine,
+  Note,
+  QueueView,
+  Renewal,
+  Store,
+  Swept,
+} from '../store.ts'
+import { Connections } from './postgres/connections.ts'
+import { channelOf, Hub } from './postgres/hub.ts'
+import { writeMessages } from './postgres/hints.ts'
+import { Lanes } from './postgres/lanes.ts'
+import type { PostgresPool, PostgresQueryable, Row } from './postgres/pool.ts'
+import { isId, toOperation } from './postgres/rows.ts'
+import { DEFAULT_SCHEMA, migrate, quoteSchema } from './postgres/schema.ts'
+import { inspectServer } from './postgres/server.ts'
+import { RECORD_WIDTH, type StatementName, type Statements, statementsFor } from './postgres/statements.ts'
+import { checkSubmission, checkText } from './postgres/text.ts'
+import { type ChangeItem, type NoteItem, Writer } from './postgres/writer.ts'
+
+export type {
+  PostgresClient,
+  PostgresNotification,
+  PostgresPool,
+  PostgresQuery,
+  PostgresQueryable,
+} from './postgres/pool.ts'
+export { type MigrationPlanOptions, migrationPlan } from './postgres/schema.ts'
+
+/** Options of {@link postgresStore}. */
+export interface PostgresStoreOptions {
+  /** The schema that holds the tables, 1 to 48 bytes. Default `waybill`. */
+  readonly schema?: string
+  /** Whether `open` migrates a database that an older version has made, or none. Default true; without it such a database is refused. */
+  readonly migrate?: boolean
+  /** How long a statement may take, in milliseconds; the wait for a connection may take as long again. Default 10,000. */
+  readonly timeoutMs?: number
+  /** Whether other processes are told, and heard, by notifications; that takes a connection. Default true, unless the pool has only one. Without it the store looks every `pollMs`. */
+  readonly notifications?: boolean
+  /** How often to look for changes while no notifications arrive, in milliseconds. Default 1,000. */
+  readonly pollMs?: number
+  /** How often to check that notifications still arrive, in milliseconds. Default 10,000. */
+  readonly checkMs?: number
+  /** Told what an operator should know and the store makes up for itself. Default: a warning of the process. */
+  readonly warn?: (message: string) => void
+  /** Stands in for the server's clock, in milliseconds since the epoch: for tests. */
+  readonly clock?: () => number
+}
+
+/**
+ * Makes a store on a `Pool` of the `pg` package; nothing is sent before {@link Store.open}. The pool stays the
+ * caller's, who ends it after the store is closed.
+ *
+ * @throws {TypeError} for options that cannot be right; the message names them
+ */
+export function postgresStore(pool: PostgresPool, options: PostgresStoreOptions = {}): Store {
+  return new PostgresStore(pool, withDefaults(pool, options))
+}
+
+type Options = Required<Omit<PostgresStoreOptions, 'clock'>> & { readonly clock: () => number | null }
+
+function withDefaults(pool: PostgresPool, options: PostgresStoreOptions): Options {
+  return {
+    schema: options.schema ?? DEFAULT_SCHEMA,
+    migrate: options.migrate ?? true,
+    timeoutMs: readMs('timeoutMs', options.timeoutMs ?? 10_000),
+    notifications: options.notifications ?? pool.options?.max !== 1,
+    pollMs: readMs('pollMs', options.pollMs ?? 1000),
+    checkMs: readMs('checkMs', options.checkMs ?? 10_000),
+    warn: options.warn ?? (message => process.emitWarning(message, 'WaybillWarning')),
+    clock: options.clock ?? (() => null),
+  }
+}
+
+function readMs(name: string, ms: number): number {
+  if (Number.isInteger(ms) && ms >= 1 && ms <= 3_600_000) return ms
+  throw new TypeError(`${name} must be a whole number of milliseconds from 1 to 3600000, not ${ms}.`)
+}
+
+class PostgresStore implements Store {
+  readonly #pool: PostgresPool
+  readonly #options: Options
+  readonly #connections: Connections
+  readonly #statements: Statements
+  readonly #writer: Writer
+  readonly #hub: Hub
+  readonly #reads = new Lanes<string, Operation | undefined>({ write: ids => this.#readAll(ids) })
+  readonly #accepts = new Lanes<Submission, Acceptance>({
+    write: submissions => this.#acceptAll(submissions),
+    size: ({ input }) => input.length,
+  })
+  readonly #changes = new Lanes<ChangeItem, Operation | undefined>({
+    write: items => this.#changeAll(items),
+    key: ({ id }) => id,
+    size: ({ change }) => (change.kind === 'finish' ? sizeOf(change.outcome) : 0),
+  })
+  readonly #notes = new Lanes<NoteItem, boolean>({
+    write: items => this.#noteAll(items),
+    key: ({ lease }) => lease.id,
+    size: ({ note }) => (note.kind === 'step' ? note.value.length : note.message.length),
+  })
+  #state: 'new' | 'open' | 'closed' = 'new'
+
+  constructor(pool: PostgresPool, options: Options) {
+    this.#pool = pool
+    this.#options = options
+    this.#statements = statementsFor(quoteSchema(options.schema))
+    const connections = new Connections(pool, options.timeoutMs)
+    this.#connections = connections
+    this.#writer = new Writer({ connections, statements: this.#statements, now: options.clock })
+    this.#hub = new Hub({ ...options, connections, notify: this.#statements.notify })
+  }
+
+  async open(): Promise<void> {
+    if (this.#state === 'open') return
+    // A connection that is lost while no one uses it is no reason to end the process.
+    this.#pool.on('error', ignore)
+    try {
+      const { session } = await inspectServer(this.#connections)
+      if (session) this.#connections.prepareStatements()
+      await migrate(this.#connections, this.#options.schema, this.#options.migrate)
+    } catch (error) {
+      this.#pool.off('error', ignore)
+      throw error
+    }
+    this.#state = 'open'
+    await this.#hub.start()
+  }
+
+  async accept(submission: Submission): Promise<Acceptance> {
+    this.#checkOpen()
+    checkSubmission(submission)
+    return await this.#accepts.add(submission)
+  }
+
+  async acceptWithin(submission: Submission, transaction: unknown): Promise<Acceptance> {
+    this.#checkOpen()
+    checkSubmission(submission)
+    const client = toQueryable(transaction)
+    const acceptance = await this.#writer.acceptWithin(submission, client)
+    if (acceptance.kind === 'accepted' && this.#options.notifications) {
+      // Within the transaction, so that it is sent by the commit, and never before.
+      const messages = writeMessages('', new Set([submission.type]), new Set())
+      const values = [channelOf(this.#options.schema), messages]
+      await client.query({ text: this.#statements.notify.text, values, rowMode: 'array' })
+    }
+    return acceptance
+  }
+
+  async read(id: string): Promise<Operation | undefined> {
+    this.#checkOpen()
+    return isId(id) ? await this.#reads.add(id) : undefined
+  }
+
+  async payload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
+    if (!isId(id)) return undefined
+    const [row] = await this.#run('payload', [id, kind === 'input' ? 0 : 1])
+    return row?.[0] as string | undefined
+  }
+
+  async claim({ from, holder, leaseMs, execution }: ClaimRequest): Promise<Claim[]> {
+    const now = this.#options.clock()
+    const rows =
+      'id' in from
+        ? await this.#claimOne(from.id, [holder, leaseMs, execution])
+        : await this.#take('claim', from.types, [from.limit, holder, leaseMs, execution], now)
+    const claims = rows.map(row => ({ operation: toOperation(row), input: row[RECORD_WIDTH] as string }))
+    for (const { operation } of claims) this.#hub.tell({ kind: 'changed', id: operation.id })
+    return claims
+  }
+
+  async renew(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]> {
+    const asked = leases.filter(({ id }) => isId(id))
+    const [ids, attempts] = [asked.map(({ id }) => id), asked.map(({ attempt }) => attempt)]
+    const rows = ids.length === 0 ? [] : await this.#run('renew', [this.#options.clock(), ids, attempts, leaseMs])
+    const held = new Map(rows.map(([id, attempt, cancelRequested]) => [`${id}/${attempt}`, cancelRequested === true]))
+    return leases.map(({ id, attempt }) => {
+      const cancelRequested = held.get(`${id}/${attempt}`)
+      return cancelRequested === undefined ? { kind: 'lost' } : { kind: 'held', cancelRequested }
+    })
+  }
+
+  async change(id: string, change: Change): Promise<Operation | undefined> {
+    this.#checkOpen()
+    return await this.#changes.add({ id, change })
+  }
+
+  async note(lease: Lease, note: Note): Promise<boolean> {
+    this.#checkOpen()
+    if (note.kind === 'step') {
+      checkText('name', note.name)
+      checkText('value', note.value)
+    }
+    return await this.#notes.add({ lease, note })
+  }
+
+  async steps(id: string): Promise<ReadonlyMap<string, string>> {
+    const rows = isId(id) ? await this.#run('steps', [id]) : []
+    return new Map(rows.map(([name, value]) => [name as string, value as string]))
+  }
+
+  async logs(id: string, after: number): Promise<readonly LogLine[]> {
+    const rows = isId(id) ? await this.#run('logs', [id, after]) : []
+    return rows.map(([sequence, at, attempt, level, message]) => {
+      return { sequence: Number(sequence), at: Number(at), attempt: Number(attempt), level, message } as LogLine
+    })
+  }
+
+  async list({ type, owner, status, limit, after = LAST_ID }: ListQuery): Promise<readonly Operation[]> {
+    if (!isId(after)) return []
+    const values = [type, owner, after, limit]
+    const rows =
+      status === undefined
+        ? await this.#run('list', values)
+        : await this.#run(LIST_OF[status], [...values, STATUSES.indexOf(status)])
+    return rows.map(toOperation)
+  }
+
+  async queue(type: string): Promise<QueueView> {
+    const [row = []] = await this.#run('queue', [this.#options.clock(), type])
+    const [ready, depth, running, oldestAt, durations] = row
+    return {
+      ready: ready as string[],
+      depth: Number(depth),
+      running: Number(running),
+      oldestAt: oldestAt === null ? null : Number(oldestAt),
+      durations: durations as number[],
+    }
+  }
+
+  async launch(request: { types: readonly string[]; limit: number; holdMs: number }): Promise<readonly Operation[]> {
+    const types = request.types.map(type => ({ type, limit: request.limit }))
+    const rows = await this.#take('launch', types, [request.limit, request.holdMs], this.#options.clock())
+    const operations = rows.map(toOperation)
+    for (const { id } of operations) this.#hub.tell({ kind: 'changed', id })
+    return operations
+  }
+
+  async holdings(): Promise<readonly Holding[]> {
+    const rows = await this.#run('holdings', [])
+    return rows.map(([id, type, status, attempt, holder, execution, cancelRequested]) => {
+      const base = { id, type, attempt: Number(attempt), holder, execution, cancelRequested } as Omit<Holding, 'status'>
+      return { ...base, status: STATUSES[Number(status)] ?? 'failed' }
+    })
+  }
+
+  async unfinished(type: string, owner: string, limit: number): Promise<number> {
+    const [row] = await this.#run('unfinished', [type, owner, limit])
+    return Number(row?.[0])
+  }
+
+  async webhooksDue(limit: number): Promise<readonly Operation[]> {
+    return (await this.#run('webhooksDue', [limit])).map(toOperation)
+  }
+
+  async sweep(limit: number): Promise<Swept> {
+    this.#checkOpen()
+    const operations = await this.#writer.expire(limit)
+    for (const operation of operations) this.#tellOf(operation)
+    return { expired: operations.length, purged: await this.#writer.purge(limit) }
+  }
+
+  watch(listener: (hint: Hint) => void): () => void {
+    return this.#hub.watch(listener)
+  }
+
+  async close(): Promise<void> {
+    if (this.#state !== 'open') return
+    this.#state = 'closed'
+    await Promise.all([this.#accepts, this.#changes, this.#notes, this.#reads].map(lanes => lanes.drained()))
+    await this.#hub.close()
+    this.#pool.off('error', ignore)
+  }
+
+  #checkOpen(): void {
+    if (this.#state === 'open') return
+    throw new Error(`The PostgreSQL store is ${this.#state === 'new' ? 'not open: call open() first' : 'closed'}.`)
+  }
+
+  async #run(name: StatementName, values: unknown[]): Promise<Row[]> {
+    this.#checkOpen()
+    return await this.#connections.run(this.#statements[name], values)
+  }
+
+  async #claimOne(id: string, by: unknown[]): Promise<Row[]> {
+    return isId(id) ? await this.#run('claimOne', [this.#options.clock(), id, ...by]) : []
+  }
+
+  async #take(
+    name: 'claim' | 'launch',
+    types: readonly { readonly type: string; readonly limit: number }[],
+    [limit, ...values]: readonly [number, ...unknown[]],
+    now: number | null,
+  ): Promise<Row[]> {
+    const asked = types.filter(type => type.limit > 0)
+    if (asked.length === 0 || limit <= 0) return []
+    const limits = asked.map(type => Math.min(type.limit, limit))
+    return await this.#run(name, [now, asked.map(({ type }) => type), limits, limit, ...values])
+  }
+
+  async #readAll(ids: readonly string[]): Promise<(Operation | undefined)[]> {
+    const rows = await this.#connections.run(this.#statements.read, [[...new Set(ids)]])
+    const operations = new Map(rows.map(row => [row[0], toOperation(row)]))
+    return ids.map(id => operations.get(id))
+  }
+
+  async #acceptAll(submissions: readonly Submission[]): Promise<Acceptance[]> {
+    const acceptances = await this.#writer.accept(submissions)
+    const ready = acceptances.filter(({ kind, operation }) => kind === 'accepted' && isReady(operation))
+    for (const type of new Set(ready.map(({ operation }) => operation.type))) this.#hub.tell({ kind: 'ready', type })
+    return acceptances
+  }
+
+  async #changeAll(items: readonly ChangeItem[]): Promise<(Operation | undefined)[]> {
+    const operations = await this.#writer.change(items)
+    for (const operation of operations) if (operation !== undefined) this.#tellOf(operation)
+    return operations
+  }
+
+  async #noteAll(items: readonly NoteItem[]): Promise<boolean[]> {
+    const kept = await this.#writer.note(items)
+    const logged = items.filter(({ note }, index) => note.kind === 'log' && kept[index])
+    for (const id of new Set(logged.map(({ lease }) => lease.id))) this.#hub.tell({ kind: 'changed', id })
+    return kept
+  }
+
+  #tellOf(operation: Operation): void {
+    this.#hub.tell({ kind: 'changed', id: operation.id })
+    if (isReady(operation)) this.#hub.tell({ kind: 'ready', type: operation.type })
+  }
+}
+
+/** After every id there is. */
+const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+
+const LIST_OF = {
+  pending: 'listUnfinished',
+  running: 'listUnfinished',
+  completed: 'listCompleted',
+  failed: 'listUnsuccessful',
+  canceled: 'listUnsuccessful',
+} as const
+
+function isReady({ status, runAt }: Operation): boolean {
+  return status === 'pending' && runAt === null
+}
+
+function sizeOf(outcome: Outcome): number {
+  return outcome.kind === 'completed' ? outcome.output.length : 0
+}
+
+function toQueryable(transaction: unknown): PostgresQueryable {
+  const client = transaction as Partial<PostgresQueryable> | null | undefined
+  if (typeof client?.query === 'function') return client as PostgresQueryable
+  throw new TypeError('"transaction" must be a client of the pg package, with your transaction begun on it.')
+}
+
+function ignore(): void {}

@@ -1,0 +1,80 @@
+/** Hints between this process and all others, and within it. */
+import type { Hint } from '../../store.ts'
+import type { Connections, Statement } from './connections.ts'
+import { Listener } from './listener.ts'
+import { Notifier } from './notifier.ts'
+
+/** Options of {@link Hub}. */
+export interface HubOptions {
+  readonly connections: Connections
+  readonly notify: Statement
+  readonly schema: string
+  /** Whether other processes are told and heard. */
+  readonly notifications: boolean
+  readonly warn: (message: string) => void
+  readonly timeoutMs: number
+  readonly pollMs: number
+  readonly checkMs: number
+}
+
+/** How long a notification that was sent may take to arrive, in milliseconds. */
+const PATIENCE_MS = 3000
+
+export class Hub {
+  readonly #options: HubOptions
+  readonly #listeners = new Set<(hint: Hint) => void>()
+  readonly #notifier: Notifier
+  readonly #listener: Listener
+
+  constructor(options: HubOptions) {
+    this.#options = options
+    const from = Math.random().toString(36).slice(2, 12)
+    const { connections, notify, warn, pollMs, checkMs } = options
+    const channel = channelOf(options.schema)
+    this.#notifier = new Notifier({ connections, notify, channel, from })
+    this.#listener = new Listener({
+      connections,
+      channel,
+      from,
+      send: payloads => this.#notifier.send(payloads),
+      heard: hint => this.#hint(hint),
+      warn,
+      checkMs,
+      patienceMs: Math.min(PATIENCE_MS, options.timeoutMs),
+      pollMs,
+    })
+  }
+
+  /** Resolves when notifications arrive, or it is known that they do not. */
+  async start(): Promise<void> {
+    if (this.#options.notifications) await this.#listener.start()
+    else this.#listener.poll()
+  }
+
+  watch(listener: (hint: Hint) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Tells everyone, here at once. */
+  tell(hint: Hint): void {
+    this.#hint(hint)
+    if (this.#options.notifications) this.#notifier.tell(hint)
+  }
+
+  /** Sends what is left to tell, and hears no more. */
+  async close(): Promise<void> {
+    await this.#listener.stop()
+    await this.#notifier.close()
+    this.#listeners.clear()
+  }
+
+  #hint(hint: Hint): void {
+    for (const listener of this.#listeners) listener(hint)
+  }
+}
+
+/** The channel of a schema: channels belong to a whole database. */
+export function channelOf(schema: string): string {
+  return `waybill/${schema}`
+}

@@ -1,0 +1,191 @@
+/**
+ * Hears what other processes tell, on a connection of its own. It asks itself again and again
+ * whether it still hears: a connection may be dead without either end knowing, and behind a
+ * pooler in transaction mode nothing is ever heard. While it does not hear, it says at intervals
+ * that something may have changed, so that everyone looks.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Hint } from '../../store.ts'
+import type { Connections } from './connections.ts'
+import { hintsOf, readMessage } from './hints.ts'
+import type { PostgresNotification } from './pool.ts'
+import { quoteName } from './schema.ts'
+
+/** Options of {@link Listener}. Durations in milliseconds. */
+export interface ListenerOptions {
+  readonly connections: Connections
+  readonly channel: string
+  /** Who this is: what it has told itself is not news. */
+  readonly from: string
+  /** Sends a payload to the channel, on another connection. */
+  readonly send: (payloads: readonly string[]) => Promise<void>
+  readonly heard: (hint: Hint) => void
+  /** Told once of each time that it does not hear for a reason that will not mend itself, and once when it hears again. */
+  readonly warn: (message: string) => void
+  /** How often it asks itself whether it hears. */
+  readonly checkMs: number
+  /** How long it takes for an answer. */
+  readonly patienceMs: number
+  /** How often it says that something may have changed while it does not hear. */
+  readonly pollMs: number
+}
+
+/** The longest wait after a connection was lost. */
+const MAX_BACKOFF_MS = 5000
+/** A server that lets nothing be heard is asked again after this. */
+const DEAF_RETRY_MS = 60_000
+
+/** Nothing came back on a connection that otherwise answers. */
+class Deaf extends Error {}
+
+export class Listener {
+  readonly #options: ListenerOptions
+  readonly #stop = new AbortController()
+  readonly #firstTried = Promise.withResolvers<void>()
+  #running: Promise<void> = Promise.resolve()
+  #poll: NodeJS.Timeout | undefined
+  #failures = 0
+  #toldDeaf = false
+  #hearing = false
+  #echoes = 0
+  #echoed: (echo: number) => void = () => {}
+
+  constructor(options: ListenerOptions) {
+    this.#options = options
+  }
+
+  /** Whether notifications arrive. */
+  get hearing(): boolean {
+    return this.#hearing
+  }
+
+  /** Does not listen, and only says at intervals that something may have changed. */
+  poll(): void {
+    this.#startPolling()
+  }
+
+  /** Resolves when it hears, or has found that it does not: it goes on trying then. */
+  async start(): Promise<void> {
+    this.#startPolling()
+    this.#running = this.#run()
+    await this.#firstTried.promise
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort()
+    await this.#running
+    clearInterval(this.#poll)
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      let wait = 0
+      try {
+        await this.#listen()
+      } catch (error) {
+        wait = this.#failed(error)
+      }
+      this.#firstTried.resolve()
+      if (wait > 0) await this.#sleep(wait)
+    }
+  }
+
+  /** How long to wait before the next try. */
+  #failed(error: unknown): number {
+    this.#startPolling()
+    if (error instanceof Deaf && !this.#stop.signal.aborted && this.#failures++ > 0) {
+      this.#tellDeaf()
+      return DEAF_RETRY_MS
+    }
+    return Math.min(50 * 2 ** this.#failures++, MAX_BACKOFF_MS) * (0.5 + Math.random() / 2)
+  }
+
+  #tellDeaf(): void {
+    if (this.#toldDeaf) return
+    this.#toldDeaf = true
+    this.#options.warn(
+      `Notifications of PostgreSQL do not arrive, as behind a pooler in transaction mode: ` +
+        `the store looks every ${this.#options.pollMs} ms instead. Everything works, a little later.`,
+    )
+  }
+
+  /** Listens until the connection is lost or the listener is stopped. */
+  async #listen(): Promise<void> {
+    const { connections, channel } = this.#options
+    const client = await connections.take()
+    const lost = Promise.withResolvers<never>()
+    lost.promise.catch(() => {})
+    const onLost = () => lost.reject(new Error('The connection that listens was lost.'))
+    const onNotification = (message: PostgresNotification) => this.#notified(message)
+    client.on('error', onLost)
+    client.on('end', onLost)
+    client.on('notification', onNotification)
+    try {
+      await this.#within(client.query({ text: `LISTEN ${quoteName(channel)}`, values: [], rowMode: 'array' }))
+      for (;;) {
+        await Promise.race([this.#check(), lost.promise])
+        this.#nowHearing()
+        this.#firstTried.resolve()
+        await Promise.race([this.#sleep(this.#options.checkMs), lost.promise])
+        if (this.#stop.signal.aborted) return
+      }
+    } finally {
+      this.#hearing = false
+      client.off('notification', onNotification)
+      // It may still listen, so no one else shall have it.
+      connections.giveBack(client, true)
+    }
+  }
+
+  /** Sends itself an echo on another connection, and waits for it on this one. */
+  async #check(): Promise<void> {
+    const echo = ++this.#echoes
+    const { from, send, connections } = this.#options
+    const began = performance.now()
+    const echoed = new Promise<void>(resolve => {
+      this.#echoed = heard => heard === echo && resolve()
+    })
+    await send([JSON.stringify({ from, echo })])
+    const heard = await Promise.race([echoed.then(() => true), this.#sleep(this.#options.patienceMs).then(() => false)])
+    if (heard || this.#stop.signal.aborted) return
+    // Another connection has answered, so the server is there: this one is dead, and others may be.
+    connections.suspect(began)
+    throw new Deaf('Nothing is heard.')
+  }
+
+  #nowHearing(): void {
+    this.#failures = 0
+    if (this.#hearing) return
+    this.#hearing = true
+    clearInterval(this.#poll)
+    if (this.#toldDeaf) this.#options.warn('Notifications of PostgreSQL arrive again.')
+    this.#toldDeaf = false
+    // Something may have been told before it could be heard.
+    this.#options.heard({ kind: 'unknown' })
+  }
+
+  #notified({ channel, payload }: PostgresNotification): void {
+    if (channel !== this.#options.channel) return
+    const message = readMessage(payload)
+    if (message.from !== this.#options.from) for (const hint of hintsOf(message)) this.#options.heard(hint)
+    else if (message.echo !== undefined) this.#echoed(message.echo)
+  }
+
+  #startPolling(): void {
+    clearInterval(this.#poll)
+    if (this.#stop.signal.aborted) return
+    this.#poll = setInterval(() => this.#options.heard({ kind: 'unknown' }), this.#options.pollMs).unref()
+  }
+
+  async #within<T>(promise: Promise<T>): Promise<T> {
+    const late = this.#sleep(this.#options.patienceMs).then(() => {
+      throw new Error('PostgreSQL did not answer in time.')
+    })
+    return await Promise.race([promise, late])
+  }
+
+  /** Ends early when the listener is stopped. */
+  async #sleep(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.#stop.signal, ref: false }).catch(() => {})
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * Tells other processes what has changed. Never within a write's transaction: commits that
+ * notify take their turns under one lock of the whole database. What comes within some milliseconds is told at once.
+ */
+import type { Hint } from '../../store.ts'
+import type { Connections, Statement } from './connections.ts'
+import { writeMessages } from './hints.ts'
+
+/** Options of {@link Notifier}. */
+export interface NotifierOptions {
+  readonly connections: Connections
+  readonly notify: Statement
+  readonly channel: string
+  /** Who this is. */
+  readonly from: string
+}
+
+/** Notifications are sent at most so often. */
+const EVERY_MS = 5
+
+export class Notifier {
+  readonly #options: NotifierOptions
+  #ready = new Set<string>()
+  #changed = new Set<string>()
+  #timer: NodeJS.Timeout | undefined
+  #sending: Promise<void> | undefined
+  #sentAt = 0
+
+  constructor(options: NotifierOptions) {
+    this.#options = options
+  }
+
+  tell(hint: Hint): void {
+    if (hint.kind === 'ready') this.#ready.add(hint.type)
+    if (hint.kind === 'changed') this.#changed.add(hint.id)
+    this.#schedule()
+  }
+
+  /** Sends a payload as it is. */
+  async send(payloads: readonly string[]): Promise<void> {
+    const { connections, notify, channel } = this.#options
+    await connections.run(notify, [channel, payloads])
+  }
+
+  /** Sends what is left. */
+  async close(): Promise<void> {
+    clearTimeout(this.#timer)
+    await this.#sending
+    await this.#flush()
+  }
+
+  #schedule(): void {
+    if (this.#timer !== undefined || this.#sending !== undefined) return
+    const wait = this.#sentAt + EVERY_MS - performance.now()
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined
+        this.#sending = this.#flush().finally(() => {
+          this.#sending = undefined
+          if (this.#ready.size + this.#changed.size > 0) this.#schedule()
+        })
+      },
+      Math.max(0, wait),
+    )
+  }
+
+  /** A notification that cannot be sent is dropped: a scan finds what it would have told. */
+  async #flush(): Promise<void> {
+    if (this.#ready.size + this.#changed.size === 0) return
+    const payloads = writeMessages(this.#options.from, this.#ready, this.#changed)
+    this.#ready = new Set()
+    this.#changed = new Set()
+    await this.send(payloads).catch(() => {})
+    this.#sentAt = performance.now()
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * What the store needs of the `pg` package, written here so that the package depends on no
+ * driver. A type test pins these to the real Pool and its clients.
+ */
+
+/** A row, its values in the order of the columns. */
+export type Row = readonly unknown[]
+
+/** One query; a name makes it a prepared statement of its connection. */
+export interface PostgresQuery {
+  readonly text: string
+  readonly values: unknown[]
+  readonly rowMode: 'array'
+  readonly name?: string | undefined
+}
+
+/** Whatever queries can be sent to: a pool's client, or one of the caller's with a transaction under way. */
+export interface PostgresQueryable {
+  query(query: PostgresQuery): Promise<{ readonly rows: Row[] }>
+}
+
+/** A notification that has arrived. */
+export interface PostgresNotification {
+  readonly channel: string
+  readonly payload?: string | undefined
+}
+
+/** A connection that was taken out of the pool. */
+export interface PostgresClient extends PostgresQueryable {
+  /** The server process as the connection was told of it: behind a pooler that shares servers it is none. */
+  readonly processID?: number | null
+  on(event: 'error', listener: (error: Error) => void): unknown
+  on(event: 'end', listener: () => void): unknown
+  on(event: 'notification', listener: (message: PostgresNotification) => void): unknown
+  off(event: 'error', listener: (error: Error) => void): unknown
+  off(event: 'end', listener: () => void): unknown
+  off(event: 'notification', listener: (message: PostgresNotification) => void): unknown
+  /** Gives the connection back; with true it is closed. */
+  release(destroy?: boolean): void
+}
+
+/** A `Pool` of the `pg` package. */
+export interface PostgresPool {
+  readonly options?: { readonly max?: number }
+  connect(): Promise<PostgresClient>
+  on(event: 'error', listener: (error: Error) => void): unknown
+  off(event: 'error', listener: (error: Error) => void): unknown
+}

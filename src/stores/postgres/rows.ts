@@ -1,0 +1,157 @@
+/** How a record becomes a row, and a row a record. */
+import type { Attempt, Operation } from '../../operation.ts'
+import { type Problem, type Progress, STATUSES } from '../../protocol.ts'
+import type { Row } from './pool.ts'
+
+/** The columns that are written once, in the order in which they are read. */
+const FIXED = [
+  'id',
+  'type',
+  'owner',
+  'priority',
+  'created_at',
+  'start_by',
+  'max_attempts',
+  'max_lost',
+  'retention',
+  'idempotency_key',
+  'fingerprint',
+  'traceparent',
+  'webhook_url',
+] as const
+
+/** The columns that a change may write, with their types. */
+const CHANGED = {
+  status: 'smallint',
+  version: 'integer',
+  updated_at: 'bigint',
+  run_at: 'bigint',
+  started_at: 'bigint',
+  finished_at: 'bigint',
+  expires_at: 'bigint',
+  attempt: 'integer',
+  released: 'integer',
+  lost: 'integer',
+  holder: 'text',
+  lease_until: 'bigint',
+  attempt_started_at: 'bigint',
+  launches: 'integer',
+  execution: 'text',
+  cancel_requested: 'boolean',
+  progress: 'text',
+  error: 'text',
+  history: 'text',
+  webhook_due: 'boolean',
+} as const
+
+/** Every column of a record, in order. */
+export const COLUMNS: readonly string[] = [...FIXED, ...Object.keys(CHANGED), 'purged']
+
+/** The columns of a change, each with its type, as a recordset is declared. */
+export const CHANGED_TYPES: string = Object.entries({ ...CHANGED, purge_at: 'bigint' })
+  .map(([column, type]) => `${column} ${type}`)
+  .join(', ')
+
+/** The columns of a change. */
+export const CHANGED_COLUMNS: readonly string[] = [...Object.keys(CHANGED), 'purge_at']
+
+/** Selects a record of the table or the alias. */
+export function recordOf(alias: string): string {
+  return COLUMNS.map(column => `${alias}.${column}`).join(', ')
+}
+
+/** What a change writes. */
+export function changedRow(operation: Operation): Record<(typeof CHANGED_COLUMNS)[number], unknown> {
+  return {
+    status: STATUSES.indexOf(operation.status),
+    version: operation.version,
+    updated_at: operation.updatedAt,
+    run_at: operation.runAt,
+    started_at: operation.startedAt,
+    finished_at: operation.finishedAt,
+    expires_at: operation.expiresAt,
+    attempt: operation.attempt,
+    released: operation.released,
+    lost: operation.lost,
+    holder: operation.holder,
+    lease_until: operation.leaseUntil,
+    attempt_started_at: operation.attemptStartedAt,
+    launches: operation.launches,
+    execution: operation.execution,
+    cancel_requested: operation.cancelRequested,
+    progress: encode(operation.progress),
+    error: encode(operation.error),
+    history: operation.history.length === 0 ? null : JSON.stringify(operation.history),
+    webhook_due: operation.webhookDue,
+    purge_at: operation.expiresAt,
+  }
+}
+
+/** Reads a record that {@link recordOf} has selected. What stands after it is left alone. */
+export function toOperation(row: Row): Operation {
+  const at = cursor(row)
+  return {
+    id: at.text(),
+    type: at.text(),
+    owner: at.text(),
+    priority: at.number(),
+    createdAt: at.number(),
+    startBy: at.numberOrNull(),
+    maxAttempts: at.number(),
+    maxLost: at.number(),
+    retention: at.number(),
+    idempotencyKey: at.textOrNull(),
+    fingerprint: at.textOrNull(),
+    traceparent: at.textOrNull(),
+    webhookUrl: at.textOrNull(),
+    status: STATUSES[at.number()] ?? 'failed',
+    version: at.number(),
+    updatedAt: at.number(),
+    runAt: at.numberOrNull(),
+    startedAt: at.numberOrNull(),
+    finishedAt: at.numberOrNull(),
+    expiresAt: at.numberOrNull(),
+    attempt: at.number(),
+    released: at.number(),
+    lost: at.number(),
+    holder: at.textOrNull(),
+    leaseUntil: at.numberOrNull(),
+    attemptStartedAt: at.numberOrNull(),
+    launches: at.number(),
+    execution: at.textOrNull(),
+    cancelRequested: at.boolean(),
+    progress: decode<Progress>(at.textOrNull()),
+    error: decode<Problem>(at.textOrNull()),
+    history: decode<Attempt[]>(at.textOrNull()) ?? [],
+    webhookDue: at.boolean(),
+    purged: at.boolean(),
+  }
+}
+
+/** Reads value after value. The driver gives 64-bit integers as text; whatever a process has set for that, they become numbers. */
+function cursor(row: Row) {
+  let next = 0
+  return {
+    text: () => row[next++] as string,
+    textOrNull: () => row[next++] as string | null,
+    number: () => Number(row[next++]),
+    numberOrNull: () => {
+      const value = row[next++]
+      return value === null ? null : Number(value)
+    },
+    boolean: () => row[next++] === true,
+  }
+}
+
+function encode(value: object | null): string | null {
+  return value === null ? null : JSON.stringify(value)
+}
+
+function decode<T>(text: string | null): T | null {
+  return text === null ? null : (JSON.parse(text) as T)
+}
+
+/** Whether it is an id as Waybill makes them: nothing else can be the key of a row. */
+export function isId(id: string): boolean {
+  return /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)
+}

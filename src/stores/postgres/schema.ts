@@ -1,0 +1,253 @@
+/**
+ * The tables, and how a database comes to have them. Migrations only go forward; each runs in one
+ * transaction under an advisory lock, so that of several processes one migrates. Programs of
+ * the version before go on working with the tables of this one.
+ */
+import { TimeLimit } from '../../time-limit.ts'
+import { type Connections, sqlState } from './connections.ts'
+import type { PostgresClient, Row } from './pool.ts'
+
+interface Migration {
+  /** The oldest version of the schema whose programs can still work with the tables afterwards. */
+  readonly readableBy: number
+  readonly sql: (schema: string) => string
+}
+
+/** Migration n, from 1, leads from version n - 1 to version n. */
+const MIGRATIONS: readonly Migration[] = [
+  {
+    readableBy: 1,
+    sql: schema => `
+CREATE TABLE ${schema}.migrations (
+  version integer PRIMARY KEY,
+  readable_by integer NOT NULL,
+  applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Narrow: a claim, a renewal or an end rewrites few bytes. Fixed widths come first, so that nothing is padded.
+-- status: 0 pending, 1 running, 2 completed, 3 failed, 4 canceled. Times are milliseconds since the epoch.
+-- Collation "C": byte order, the fastest there is, and the same after every upgrade of the operating system.
+CREATE TABLE ${schema}.operations (
+  id uuid PRIMARY KEY,
+  created_at bigint NOT NULL,
+  updated_at bigint NOT NULL,
+  run_at bigint,
+  start_by bigint,
+  started_at bigint,
+  finished_at bigint,
+  expires_at bigint,
+  purge_at bigint,
+  lease_until bigint,
+  attempt_started_at bigint,
+  retention bigint NOT NULL,
+  priority integer NOT NULL,
+  version integer NOT NULL DEFAULT 1,
+  attempt integer NOT NULL DEFAULT 0,
+  released integer NOT NULL DEFAULT 0,
+  lost integer NOT NULL DEFAULT 0,
+  launches integer NOT NULL DEFAULT 0,
+  max_attempts integer NOT NULL,
+  max_lost integer NOT NULL,
+  status smallint NOT NULL DEFAULT 0 CHECK (status BETWEEN 0 AND 4),
+  cancel_requested boolean NOT NULL DEFAULT false,
+  webhook_due boolean NOT NULL DEFAULT false,
+  purged boolean NOT NULL DEFAULT false,
+  type text COLLATE "C" NOT NULL,
+  owner text COLLATE "C" NOT NULL,
+  idempotency_key text COLLATE "C",
+  fingerprint text COLLATE "C",
+  traceparent text COLLATE "C",
+  webhook_url text COLLATE "C",
+  holder text COLLATE "C",
+  execution text COLLATE "C",
+  progress text COLLATE "C",
+  error text COLLATE "C",
+  history text COLLATE "C"
+) WITH (
+  fillfactor = 85,
+  autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_limit = 2000,
+  autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02
+);
+
+-- The claim's order. Operations that wait for a time are apart, so that any number of them costs a claim nothing.
+CREATE INDEX operations_ready ON ${schema}.operations (type, priority DESC, id) WHERE status = 0 AND run_at IS NULL;
+CREATE INDEX operations_delayed ON ${schema}.operations (type, run_at) WHERE status = 0 AND run_at IS NOT NULL;
+CREATE INDEX operations_start_by ON ${schema}.operations (start_by) WHERE status = 0 AND start_by IS NOT NULL;
+CREATE INDEX operations_launched ON ${schema}.operations (id) WHERE status = 0 AND execution IS NOT NULL;
+-- No index holds the end of a lease: then renewals and progress rewrite the row in its page, and no index at all.
+CREATE INDEX operations_running ON ${schema}.operations (type, id) WHERE status = 1;
+CREATE INDEX operations_unfinished ON ${schema}.operations (type, owner, id) WHERE status < 2;
+CREATE INDEX operations_unsuccessful ON ${schema}.operations (type, owner, status, id) WHERE status > 2;
+CREATE INDEX operations_webhook_due ON ${schema}.operations (id) WHERE webhook_due;
+CREATE INDEX operations_purge ON ${schema}.operations (purge_at) WHERE purge_at IS NOT NULL;
+CREATE INDEX operations_listed ON ${schema}.operations (type, owner, id);
+CREATE UNIQUE INDEX operations_key ON ${schema}.operations (type, owner, idempotency_key)
+  WHERE idempotency_key IS NOT NULL;
+
+-- kind: 0 input, 1 output. Apart, so that a change of the record does not carry them. Text, to the letter as it came.
+CREATE TABLE ${schema}.payloads (
+  id uuid,
+  kind smallint,
+  body text COLLATE "C" NOT NULL,
+  PRIMARY KEY (id, kind)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_limit = 2000);
+CREATE TABLE ${schema}.steps (
+  id uuid,
+  name text COLLATE "C",
+  value text COLLATE "C" NOT NULL,
+  PRIMARY KEY (id, name)
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
+CREATE TABLE ${schema}.logs (
+  id uuid,
+  sequence integer,
+  attempt integer NOT NULL,
+  at bigint NOT NULL,
+  level text COLLATE "C" NOT NULL,
+  message text COLLATE "C" NOT NULL,
+  PRIMARY KEY (id, sequence)
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
+-- How long completed attempts ran: about the last 100 of each type, so that estimates never scan operations.
+CREATE TABLE ${schema}.durations (
+  slot bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  ms bigint NOT NULL,
+  type text COLLATE "C" NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 500);
+CREATE INDEX durations_type ON ${schema}.durations (type, slot);
+`,
+  },
+]
+
+/** The version of the schema that this program writes. */
+export const SCHEMA_VERSION: number = MIGRATIONS.length
+
+/** The schema where none is named. */
+export const DEFAULT_SCHEMA = 'waybill'
+
+/** Names in PostgreSQL have 63 bytes; the rest is for what is added to this one. */
+const LONGEST_SCHEMA = 48
+
+/** How long a migration may take, in milliseconds. */
+const MIGRATION_MS = 600_000
+
+/**
+ * The name of a schema, quoted.
+ *
+ * @throws {TypeError} when it cannot be one
+ */
+export function quoteSchema(schema: string): string {
+  const bytes = Buffer.byteLength(schema)
+  if (bytes === 0 || bytes > LONGEST_SCHEMA || schema.includes('\0')) {
+    throw new TypeError(`schema must have 1 to ${LONGEST_SCHEMA} bytes and no NUL, not ${JSON.stringify(schema)}.`)
+  }
+  return quoteName(schema)
+}
+
+/** Quotes a name. */
+export function quoteName(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
+}
+
+function quoteText(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`
+}
+
+/** What {@link migrationPlan} is told. */
+export interface MigrationPlanOptions {
+  /** Default `waybill`. */
+  readonly schema?: string
+  /** The version that the database has; 0 for none. Default 0. */
+  readonly from?: number
+}
+
+/**
+ * The SQL that brings a database to the schema of this version, to be read, kept, or run by whoever
+ * has the rights. It is one transaction for each version, under the lock that stores take too.
+ *
+ * @returns the empty string where there is nothing to do
+ */
+export function migrationPlan({ schema = DEFAULT_SCHEMA, from = 0 }: MigrationPlanOptions = {}): string {
+  return MIGRATIONS.slice(from)
+    .map((_, index) => ['BEGIN;', LOCK(schema), ...stepTo(from + index + 1, schema), 'COMMIT;', ''].join('\n'))
+    .join('\n')
+}
+
+const LOCK = (schema: string) => `SELECT pg_advisory_xact_lock(hashtextextended(${quoteText(`waybill/${schema}`)}, 0));`
+
+function stepTo(version: number, schema: string): string[] {
+  const migration = MIGRATIONS[version - 1]
+  if (migration === undefined) throw new RangeError(`There is no migration to version ${version}.`)
+  const quoted = quoteSchema(schema)
+  const create = version === 1 ? [`CREATE SCHEMA IF NOT EXISTS ${quoted};`] : []
+  const note = `INSERT INTO ${quoted}.migrations (version, readable_by) VALUES (${version}, ${migration.readableBy});`
+  return [...create, migration.sql(quoted), note]
+}
+
+/**
+ * Brings a database to this program's schema. One that a newer program has migrated is used as it
+ * is, where that program says that this one still can.
+ *
+ * @throws when the database needs a newer program, or the user may not migrate it
+ */
+export async function migrate(connections: Connections, schema: string, allowed: boolean): Promise<void> {
+  const found = await connections.use(client => versionOf(client, schema))
+  if (found.version < SCHEMA_VERSION && !allowed) {
+    throw new Error(notMigrated(schema, found.version, 'this store was told not to migrate it'))
+  }
+  if (found.version < SCHEMA_VERSION) {
+    const limit = new TimeLimit(MIGRATION_MS, 'The migration of the PostgreSQL database did not end in time.')
+    await connections.use(client => migrateAll(client, schema, found.version), limit)
+  }
+  if (found.version > SCHEMA_VERSION) checkReadable(found)
+}
+
+interface Found {
+  readonly version: number
+  readonly readableBy: number
+}
+
+async function versionOf(client: PostgresClient, schema: string): Promise<Found> {
+  const table = `${quoteSchema(schema)}.migrations`
+  const [[exists] = []] = await rows(client, `SELECT to_regclass(${quoteText(table)}) IS NOT NULL`)
+  if (exists !== true) return { version: 0, readableBy: 0 }
+  const [latest] = await rows(client, `SELECT version, readable_by FROM ${table} ORDER BY version DESC LIMIT 1`)
+  return { version: Number(latest?.[0] ?? 0), readableBy: Number(latest?.[1] ?? 0) }
+}
+
+async function migrateAll(client: PostgresClient, schema: string, from: number): Promise<void> {
+  for (let to = from + 1; to <= SCHEMA_VERSION; to++) {
+    await rows(client, 'BEGIN')
+    try {
+      await rows(client, LOCK(schema))
+      // Whoever had the lock before may have migrated.
+      if ((await versionOf(client, schema)).version < to) await rows(client, stepTo(to, schema).join('\n'))
+      await rows(client, 'COMMIT')
+    } catch (error) {
+      await rows(client, 'ROLLBACK').catch(() => {})
+      if (sqlState(error) === '42501') {
+        throw new Error(notMigrated(schema, to - 1, 'this user may not migrate it'), { cause: error })
+      }
+      throw error
+    }
+  }
+}
+
+/** Without parameters several statements can be sent as one. */
+async function rows(client: PostgresClient, text: string): Promise<Row[]> {
+  return (await client.query({ text, values: [], rowMode: 'array' })).rows
+}
+
+function notMigrated(schema: string, version: number, why: string): string {
+  return (
+    `The schema "${schema}" of the PostgreSQL database has version ${version}, this Waybill needs version ` +
+    `${SCHEMA_VERSION}, and ${why}. Have a user who may create tables there run "waybill migrate", ` +
+    'or the SQL that "waybill migrate --plan" prints.'
+  )
+}
+
+function checkReadable({ version, readableBy }: Found): void {
+  if (readableBy <= SCHEMA_VERSION) return
+  throw new Error(
+    `The PostgreSQL database has schema version ${version}, and this Waybill knows version ${SCHEMA_VERSION}. ` +
+      'Run the newer Waybill that migrated it.',
+  )
+}

