@@ -6,7 +6,17 @@
  * For browsers and Node 22 or later, without dependencies.
  */
 export { OperationError, WaitError, type WaitErrorCode, type WaitErrorDetails } from './client/errors.ts'
+export type { OperationHandle, ResultOptions, SavedOperation } from './client/handle.ts'
+export type { CallOptions, ClientOptions } from './client/requests.ts'
 export type { OnStatusPoll, PolledStatus, StatusPoll } from './client/status.ts'
+export {
+  type Client,
+  type Contracts,
+  client,
+  type ListOptions,
+  type SubmitOptions,
+  type TypeClient,
+} from './client/typed.ts'
 export type { WaitOptions } from './client/wait.ts'
 
 import type { OnStatusPoll } from './client/status.ts'

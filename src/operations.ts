@@ -141,7 +141,9 @@ export class Operations {
   async #acceptWithin(submission: Submission, transaction: unknown): Promise<Acceptance> {
     const accepted = this.#store.acceptWithin?.(submission, transaction)
     if (accepted !== undefined) return await this.#timeLimit.within(accepted)
-    throw new TypeError('"transaction" was given, and this store can join none: use a PostgreSQL store, or leave it out.')
+    throw new TypeError(
+      '"transaction" was given, and this store can join none: use a PostgreSQL store, or leave it out.',
+    )
   }
 
   /**

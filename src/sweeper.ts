@@ -71,6 +71,6 @@ export class Sweeper {
 
 /** Whether a holder is certainly gone: it was a process of this machine, and there is none of that id now. */
 function isDead(holder: string): boolean {
-  const [host, pid] = holder.split('/')
-  return host === hostname() && pid !== undefined && !isAlive(Number(pid))
+  const [host, pid = ''] = holder.split('/')
+  return host === hostname() && /^\d+$/.test(pid) && !isAlive(Number(pid))
 }

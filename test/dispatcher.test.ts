@@ -29,7 +29,8 @@ async function dispatching(
   types: readonly AnyOperationType[] = [type],
 ): Promise<Waybill> {
   const store = sqliteStore({ path, synchronous: 'NORMAL' })
-  return await lab.waybill(types, { store, dispatcher: { scan: 50, reconcile: '1h', ...dispatcher } })
+  // Nothing is swept: what is noticed, the dispatcher has noticed.
+  return await lab.waybill(types, { store, sweep: '1h', dispatcher: { scan: 50, reconcile: '1h', ...dispatcher } })
 }
 
 /** A launcher made of what a test gives; what is not given answers that all is well. */

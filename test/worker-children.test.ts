@@ -135,7 +135,7 @@ describe('a child that ignores', () => {
   })
 
   test('a timeout is killed after the grace time, which costs one attempt', async ({ lab }) => {
-    const hasty = plays({ attempts: 2, timeout: 300 })
+    const hasty = plays({ attempts: 2, timeout: 2000 })
     const waybill = await lab.waybill([hasty], worker({ grace: 100 }))
     const id = await submit(waybill, hasty, play({ do: 'ignore' }, { do: 'return', value: 'in time' }))
     expect(await resultOf(waybill.store, id)).toBe('in time')
@@ -144,7 +144,7 @@ describe('a child that ignores', () => {
 })
 
 test('a handler in a child is told why it should stop', async ({ lab }) => {
-  const hasty = plays({ attempts: 1, timeout: 300 })
+  const hasty = plays({ attempts: 1, timeout: 1000 })
   const waybill = await lab.waybill([hasty], worker({ concurrency: 2 }))
   const late = await submit(waybill, hasty, play({ do: 'wait' }))
   expect(await hasFinished(waybill.store, late)).toMatchObject({ status: 'failed', error: { code: 'attempt-timeout' } })

@@ -13,7 +13,9 @@ const entry = new URL('./job.ts', import.meta.url)
 const work = {
   children: { worker: { handlers, concurrency: CONCURRENCY } },
   inline: { worker: { handlers, concurrency: CONCURRENCY, run: 'inline' } },
-  process: { dispatcher: { launcher: processLauncher({ entry, variable: 'ORDER_ID', limit: CONCURRENCY }) } },
+  process: {
+    dispatcher: { launcher: processLauncher({ entry, variable: 'ORDER_ID', limit: CONCURRENCY }), hold: '10s' },
+  },
 } as const
 
 const app = Fastify({ logger: { level: 'warn', stream: process.stderr } })

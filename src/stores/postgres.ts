@@ -26,8 +26,8 @@ import type {
   Swept,
 } from '../store.ts'
 import { Connections } from './postgres/connections.ts'
-import { channelOf, Hub } from './postgres/hub.ts'
 import { writeMessages } from './postgres/hints.ts'
+import { channelOf, Hub } from './postgres/hub.ts'
 import { Lanes } from './postgres/lanes.ts'
 import type { PostgresPool, PostgresQueryable, Row } from './postgres/pool.ts'
 import { isId, toOperation } from './postgres/rows.ts'

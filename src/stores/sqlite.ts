@@ -11,7 +11,7 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { Batcher, type Settled } from '../batch.ts'
-import type { Change, Operation, Submission } from '../operation.ts'
+import { accepted, type Change, type Operation, type Submission } from '../operation.ts'
 import { isFinal, STATUSES } from '../protocol.ts'
 import type {
   Acceptance,
@@ -102,11 +102,11 @@ class SqliteStore implements Store {
     this.#watchOthers(this.#reader)
   }
 
-  accept(submission: Submission): Promise<Acceptance> {
+  async accept(submission: Submission): Promise<Acceptance> {
     const acceptance = this.#add({ kind: 'accept', submission })
     // Before it is durable, so that a worker in this process claims it in the same transaction.
     if (submission.delay === 0) this.#hint({ kind: 'ready', type: submission.type })
-    return acceptance
+    return toAcceptance(submission, await acceptance)
   }
 
   async read(id: string): Promise<Operation | undefined> {
@@ -286,11 +286,15 @@ class SqliteStore implements Store {
   }
 }
 
+function toAcceptance(submission: Submission, result: WriteResults['accept']): Acceptance {
+  return typeof result === 'number' ? { kind: 'accepted', operation: accepted(submission, result) } : result
+}
+
 /** The operations that a write has changed. */
 function touched(write: Write, result: WriteResult): readonly Operation[] {
   switch (write.kind) {
     case 'accept':
-      return [(result as Acceptance).operation]
+      return [toAcceptance(write.submission, result as WriteResults['accept']).operation]
     case 'change':
       return result === undefined ? [] : [result as Operation]
     case 'claim':

@@ -101,7 +101,7 @@ export function testDatabase(): TestDatabase {
     pool: (config = {}) => {
       const pool = new Pool({ connectionString: theUrl(), max: 20, ...config })
       // The pool's end does not wait for its sockets, so they may still see the server stop.
-      pool.on('connect', client => client.on('error', () => {}))
+      pool.on('error', () => {})
       pools.push(pool)
       return pool
     },

@@ -17,8 +17,12 @@ interface Migration {
 const MIGRATIONS: readonly Migration[] = [
   {
     readableBy: 1,
-    sql: schema => `
-CREATE TABLE ${schema}.migrations (
+    sql: schema => `${operationsTable(schema)}\n${tablesBeside(schema)}`,
+  },
+]
+
+function operationsTable(schema: string): string {
+  return `CREATE TABLE ${schema}.migrations (
   version integer PRIMARY KEY,
   readable_by integer NOT NULL,
   applied_at timestamptz NOT NULL DEFAULT now()
@@ -83,8 +87,11 @@ CREATE INDEX operations_purge ON ${schema}.operations (purge_at) WHERE purge_at 
 CREATE INDEX operations_listed ON ${schema}.operations (type, owner, id);
 CREATE UNIQUE INDEX operations_key ON ${schema}.operations (type, owner, idempotency_key)
   WHERE idempotency_key IS NOT NULL;
+`
+}
 
--- kind: 0 input, 1 output. Apart, so that a change of the record does not carry them. Text, to the letter as it came.
+function tablesBeside(schema: string): string {
+  return `-- kind: 0 input, 1 output. Apart, so that a change of the record does not carry them. Text, to the letter as it came.
 CREATE TABLE ${schema}.payloads (
   id uuid,
   kind smallint,
@@ -112,10 +119,8 @@ CREATE TABLE ${schema}.durations (
   ms bigint NOT NULL,
   type text COLLATE "C" NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 500);
-CREATE INDEX durations_type ON ${schema}.durations (type, slot);
-`,
-  },
-]
+CREATE INDEX durations_type ON ${schema}.durations (type, slot);`
+}
 
 /** The version of the schema that this program writes. */
 export const SCHEMA_VERSION: number = MIGRATIONS.length

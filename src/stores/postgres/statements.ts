@@ -5,9 +5,10 @@
  *   tell how many rows a subquery gives, and would read all operations where it thinks of many.
  * - Whoever changes several rows locks them in the order of their ids, so that two never wait for each other.
  */
+
+import { HOLDINGS_LIMIT, LOG_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../../store.ts'
 import type { Statement } from './connections.ts'
 import { CHANGED_COLUMNS, CHANGED_TYPES, COLUMNS, recordOf } from './rows.ts'
-import { HOLDINGS_LIMIT, LOG_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../../store.ts'
 
 /** The statements, by name. */
 export type Statements = Readonly<Record<StatementName, Statement>>
@@ -70,7 +71,7 @@ function reads(schema: string, operations: string, records: string) {
     webhooksDue: `${records} WHERE o.webhook_due ORDER BY o.id LIMIT $1`,
     unfinished: `
       SELECT count(*) FROM (
-        SELECT 1 FROM ${operations} WHERE type = $1 AND owner = $2 AND status < 2 LIMIT $3) AS some`,
+        SELECT 1 FROM ${operations} WHERE type = $1 AND owner = $2 AND status < 2 LIMIT $3) AS counted`,
     holdings: `
       SELECT id, type, status, attempt, holder, execution, cancel_requested FROM (
         SELECT * FROM ${operations} WHERE status = 1
@@ -113,9 +114,9 @@ function queueReads(schema: string, operations: string) {
       SELECT
         ARRAY (SELECT id::text FROM view ORDER BY priority DESC, id),
         CASE WHEN (SELECT count(*) FROM view) < ${QUEUE_VIEW_LIMIT} THEN (SELECT count(*) FROM view)
-        ELSE (SELECT count(*) FROM (SELECT 1 ${ready} UNION ALL SELECT 1 ${due} LIMIT ${QUEUE_COUNT_LIMIT}) AS some) END,
+        ELSE (SELECT count(*) FROM (SELECT 1 ${ready} UNION ALL SELECT 1 ${due} LIMIT ${QUEUE_COUNT_LIMIT}) AS counted) END,
         (SELECT count(*) FROM (
-          SELECT 1 FROM ${operations} WHERE status = 1 AND type = $2 LIMIT ${QUEUE_COUNT_LIMIT}) AS some),
+          SELECT 1 FROM ${operations} WHERE status = 1 AND type = $2 LIMIT ${QUEUE_COUNT_LIMIT}) AS counted),
         (SELECT min(created_at) FROM view),
         ARRAY (SELECT ms::float8 FROM ${schema}.durations WHERE type = $2 ORDER BY slot DESC LIMIT ${DURATIONS_KEPT})`,
   } as const
@@ -144,7 +145,7 @@ function picked(operations: string): string {
           SELECT d.id FROM ${operations} d
           WHERE d.type = a.type AND d.status = 0 AND d.run_at <= (SELECT now FROM clock)
           ORDER BY d.run_at LIMIT ${DUE_LIMIT}))
-        AND o.status = 0 AND o.run_at <= (SELECT now FROM clock)
+        AND o.status = 0 AND o.run_at + 0 <= (SELECT now FROM clock)
         ${order} LIMIT a.most FOR UPDATE SKIP LOCKED) AS found),
     ranked AS (
       SELECT *, row_number() OVER (PARTITION BY place ${order}) AS rank
@@ -233,9 +234,9 @@ function writes(schema: string, operations: string) {
         SELECT place, id, type, owner, key FROM json_to_recordset($1::json)
         AS given (place integer, id uuid, type text, owner text, key text)) AS a
       CROSS JOIN LATERAL (
-        SELECT ${recordOf('k')}, true FROM ${operations} k
+        SELECT ${recordOf('k')} FROM ${operations} k
         WHERE k.type = a.type AND k.owner = a.owner AND k.idempotency_key = a.key
-        UNION ALL SELECT ${recordOf('i')}, false FROM ${operations} i WHERE i.id = a.id
+        UNION ALL SELECT ${recordOf('i')} FROM ${operations} i WHERE i.id = a.id
         LIMIT 1) AS o`,
     versions: `
       WITH ${CLOCK}

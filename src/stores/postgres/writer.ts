@@ -108,8 +108,9 @@ export class Writer {
     const answers = new Map<Submission, Acceptance>()
     for (const [place, ...row] of rows) {
       const submission = submissions[place as number]
-      const kind = row[RECORD_WIDTH] === true ? 'known' : 'accepted'
-      if (submission !== undefined) answers.set(submission, { kind, operation: toOperation(row) })
+      const operation = toOperation(row)
+      const kind = operation.id === submission?.id ? 'accepted' : 'known'
+      if (submission !== undefined) answers.set(submission, { kind, operation })
     }
     return answers
   }

@@ -39,7 +39,8 @@ export type Write =
 
 /** What each kind of write answers. */
 export interface WriteResults {
-  accept: Acceptance
+  /** When it was accepted: its record is then `accepted(submission, now)`, which is sooner made again than sent. */
+  accept: number | Acceptance
   change: Operation | undefined
   note: boolean
   renew: Renewal[]
@@ -133,11 +134,11 @@ export class Writer {
     }
   }
 
-  #accept(submission: Submission, now: number): Acceptance {
+  #accept(submission: Submission, now: number): number | Acceptance {
     const operation = accepted(submission, now)
     if (this.#sql.insert.run(...insertValues(operation)).changes === 0) return this.#known(submission)
     this.#sql.putPayload.run(operation.id, 0, submission.input)
-    return { kind: 'accepted', operation }
+    return now
   }
 
   #known(submission: Submission): Acceptance {

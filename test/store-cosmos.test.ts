@@ -1,0 +1,19 @@
+import { describe, it } from 'vitest'
+import { storeConformance } from 'waybill/testing'
+import { cosmosAccount } from './support/cosmos.ts'
+import type { Collection } from './support/cosmos-server.ts'
+
+const account = cosmosAccount()
+let last: Collection
+
+storeConformance(
+  {
+    name: 'Cosmos DB',
+    open: clock => {
+      last = account.container({ clock: clock.now })
+      return account.store(last, { clock: clock.now })
+    },
+    reopen: clock => account.store(last, { clock: clock.now }),
+  },
+  { describe, it },
+)

@@ -1,0 +1,131 @@
+/** Queries: the plan that the gateway gives the SDK, and the pages of results. */
+import type { Collection, Json, Partition, Stored } from './collection.ts'
+import { CosmosProblem } from './problem.ts'
+import { orderOf, parse, type Query } from './sql.ts'
+
+export interface QueryBody {
+  readonly query: string
+  readonly parameters?: readonly { readonly name: string; readonly value: unknown }[]
+}
+
+export interface PageRequest {
+  readonly collection: Collection
+  readonly body: QueryBody
+  readonly rangeId: string | undefined
+  readonly continuation: string | undefined
+  readonly size: number
+  /** Up to which number each partition was seen. */
+  readonly seen: ReadonlyMap<string, number>
+}
+
+export interface Page {
+  readonly results: readonly unknown[]
+  readonly continuation: string | undefined
+}
+
+/** Where a page ended: the partition, and the last result's place in it. */
+interface Place {
+  readonly partition: number
+  readonly value?: unknown
+  readonly order?: number
+}
+
+const FILTER = '{documentdb-formattableorderbyquery-filter}'
+
+/** What the SDK needs to run the query over partitions by itself. */
+export function planOf({ query }: QueryBody): Json {
+  const parsed = parse(query)
+  const { orderBy } = parsed
+  return {
+    partitionedQueryExecutionInfoVersion: 2,
+    queryInfo: {
+      distinctType: 'None',
+      top: null,
+      offset: null,
+      limit: null,
+      orderBy: orderBy === undefined ? [] : [orderBy.direction],
+      orderByExpressions: orderBy === undefined ? [] : [orderBy.text],
+      groupByExpressions: [],
+      groupByAliases: [],
+      aggregates: [],
+      groupByAliasToAggregateType: {},
+      rewrittenQuery: orderBy === undefined ? '' : rewritten(parsed, orderBy),
+      hasSelectValue: /SELECT\s+VALUE/i.test(query),
+      hasNonStreamingOrderBy: false,
+    },
+    queryRanges: [{ min: '', max: 'FF', isMinInclusive: true, isMaxInclusive: false }],
+  }
+}
+
+function rewritten({ from, where, payload }: Query, { text, direction }: NonNullable<Query['orderBy']>): string {
+  const filter = where === undefined ? FILTER : `(${where.text}) AND ${FILTER}`
+  const order = direction === 'Ascending' ? 'ASC' : 'DESC'
+  return `SELECT ${from}._rid, [{"item": ${text}}] AS orderByItems, ${payload} AS payload FROM ${from} WHERE ${filter} ORDER BY ${text} ${order}`
+}
+
+/**
+ * One page. Without a range it is what the gateway does itself: it goes from partition to partition, and may
+ * answer with an empty page and a continuation; it does not sort over partitions.
+ */
+export function pageOf(request: PageRequest): Page {
+  const { collection, body, rangeId, size } = request
+  const query = parse(body.query)
+  if (rangeId === undefined && query.orderBy !== undefined) {
+    throw new CosmosProblem(
+      400,
+      'The query needs a plan: it sorts over partitions.',
+      {},
+      { additionalErrorInfo: JSON.stringify(planOf(body)) },
+    )
+  }
+  const place = placeOf(request.continuation)
+  const at = rangeId === undefined ? place.partition : collection.partitions.findIndex(({ id }) => id === rangeId)
+  const partition = collection.partitions[at]
+  if (partition === undefined) throw new CosmosProblem(410, 'The range is gone.', { 'x-ms-substatus': '1002' })
+  const parameters = new Map((body.parameters ?? []).map(({ name, value }) => [name, value]))
+  const matches = sorted(
+    query,
+    visible(request, partition).filter(
+      ({ body }) => query.where === undefined || query.where.of(body, parameters) === true,
+    ),
+  )
+  const rest = matches.filter(stored => isAfter(query, stored, place))
+  const page = rest.slice(0, size)
+  const results = page.map(({ body }) => query.select(body, parameters)).filter(result => result !== undefined)
+  const last = page.at(-1)
+  if (rest.length > size && last !== undefined) {
+    const value = query.orderBy?.of(last.body, parameters)
+    return { results, continuation: toText({ partition: at, value, order: last.order }) }
+  }
+  const isLast = rangeId !== undefined || at === collection.partitions.length - 1
+  return { results, continuation: isLast ? undefined : toText({ partition: at + 1 }) }
+}
+
+function visible({ collection, seen }: PageRequest, partition: Partition): Stored[] {
+  const all = collection.all(partition).map(stored => collection.visible(stored, seen.get(partition.id) ?? 0))
+  return all.filter(stored => stored !== undefined)
+}
+
+function sorted({ orderBy }: Query, all: readonly Stored[]): Stored[] {
+  const none = new Map<string, unknown>()
+  return all.toSorted((a, b) => {
+    const order = orderBy === undefined ? 0 : orderOf(orderBy.of(a.body, none), orderBy.of(b.body, none))
+    return (orderBy?.direction === 'Descending' ? -order : order) || a.order - b.order
+  })
+}
+
+function isAfter({ orderBy }: Query, stored: Stored, { value, order }: Place): boolean {
+  if (order === undefined) return true
+  const compared = orderBy === undefined ? 0 : orderOf(orderBy.of(stored.body, new Map()), value)
+  const directed = orderBy?.direction === 'Descending' ? -compared : compared
+  return directed > 0 || (directed === 0 && stored.order > order)
+}
+
+function placeOf(continuation: string | undefined): Place {
+  if (continuation === undefined) return { partition: 0 }
+  return JSON.parse(Buffer.from(continuation, 'base64url').toString()) as Place
+}
+
+function toText(place: Place): string {
+  return Buffer.from(JSON.stringify(place)).toString('base64url')
+}
