@@ -18,6 +18,7 @@ export {
   type TypeClient,
 } from './client/typed.ts'
 export type { WaitOptions } from './client/wait.ts'
+export type { Problem, Status, StatusDocument } from './protocol.ts'
 
 import type { OnStatusPoll } from './client/status.ts'
 import { Wait, type WaitOptions } from './client/wait.ts'

@@ -9,6 +9,7 @@ import type { Operation } from './operation.ts'
 import type { AnyOperationType } from './operation-type.ts'
 import type { Hint, Holding, Store } from './store.ts'
 import { inSpan } from './telemetry.ts'
+import { TimeLimit } from './time-limit.ts'
 import type { Logger } from './worker.ts'
 
 /** Options of a {@link Dispatcher}. Durations in milliseconds. */
@@ -28,6 +29,16 @@ export interface DispatcherOptions {
 
 /** How many starts are under way at once. */
 const PARALLEL_STARTS = 8
+/** How many executions are looked at at once. */
+const PARALLEL_LOOKS = 8
+/** How long an engine may take for an answer, in milliseconds. */
+const ENGINE_TIMEOUT_MS = 60_000
+
+/** What became of a start. */
+type Start =
+  | { readonly kind: 'started'; readonly execution: string | undefined }
+  | { readonly kind: 'refused'; readonly retryAfterMs: number }
+  | { readonly kind: 'unknown' }
 
 export class Dispatcher {
   readonly #options: DispatcherOptions
@@ -35,6 +46,7 @@ export class Dispatcher {
   readonly #timeouts: ReadonlyMap<string, number>
   readonly #dispatching: Loop
   readonly #reconciling: Loop
+  readonly #limit = new TimeLimit(ENGINE_TIMEOUT_MS, 'The engine did not answer in time.')
   #unwatch: () => void = () => {}
   #unwatchEnds: () => void = () => {}
   /** By the monotonic clock: before this the engine is asked for nothing. */
@@ -101,34 +113,40 @@ export class Dispatcher {
   }
 
   async #launch(operation: Operation): Promise<void> {
-    const { store, logger, metrics } = this.#options
-    const { id, type, launches: launch } = operation
     // Starts without an answer, and executions that hang before their claim, are not seen to end: they count all the same.
-    if (launch > operation.maxLost + 1) return await this.#giveUp(operation)
+    if (operation.launches > operation.maxLost + 1) return await this.#giveUp(operation)
     const ends = this.#ends
+    const start = await this.#start(operation)
+    this.#options.metrics?.launched(operation.type, start.kind)
+    if (start.kind === 'started') await this.#started(operation, start.execution)
+    if (start.kind === 'refused') await this.#refused(operation, start.retryAfterMs)
+    // It may have been this one that ended, which no look could tell before its name was recorded.
+    if (this.#ends !== ends) this.#reconciling.wake()
+  }
+
+  async #start({ id, type, traceparent }: Operation): Promise<Start> {
+    const { launcher, logger } = this.#options
+    const subject = { operation: type, id, parent: traceparent ?? undefined }
+    const request = { operationId: id, type, timeoutMs: this.#timeouts.get(type) ?? 0 }
     try {
-      const execution = await this.#start(operation)
-      metrics?.launched(type, 'started')
-      logger.info({ operation: id, execution }, 'An execution was started')
-      if (execution !== undefined) await store.change(id, { kind: 'launched', launch, execution })
-      // It may have been this one that ended, which no look could tell before its name was recorded.
-      if (this.#ends !== ends) this.#reconciling.wake()
+      const execution = await inSpan('dispatch', subject, () => this.#limit.within(launcher.start(request)))
+      return { kind: 'started', execution }
     } catch (error) {
-      if (!(error instanceof LaunchRefused)) {
-        // The start may have been made: the operation stays held back until its execution claims it, or the time is up.
-        metrics?.launched(type, 'unknown')
-        return logger.warn({ operation: id, err: error }, 'It is not known whether an execution was started')
-      }
-      metrics?.launched(type, 'refused')
-      this.#pause(error.retryAfterMs)
-      await store.change(id, { kind: 'launch-refused', launch, delayMs: error.retryAfterMs })
+      if (error instanceof LaunchRefused) return { kind: 'refused', retryAfterMs: error.retryAfterMs }
+      // The start may have been made: the operation stays held back until its execution claims it, or the time is up.
+      logger.warn({ operation: id, err: error }, 'It is not known whether an execution was started')
+      return { kind: 'unknown' }
     }
   }
 
-  #start({ id, type, traceparent }: Operation): Promise<string | undefined> {
-    const subject = { operation: type, id, parent: traceparent ?? undefined }
-    const timeoutMs = this.#timeouts.get(type) ?? 0
-    return inSpan('dispatch', subject, () => this.#options.launcher.start({ operationId: id, type, timeoutMs }))
+  async #started({ id, launches: launch }: Operation, execution: string | undefined): Promise<void> {
+    this.#options.logger.info({ operation: id, execution }, 'An execution was started')
+    if (execution !== undefined) await this.#options.store.change(id, { kind: 'launched', launch, execution })
+  }
+
+  async #refused({ id, launches: launch }: Operation, retryAfterMs: number): Promise<void> {
+    this.#pause(retryAfterMs)
+    await this.#options.store.change(id, { kind: 'launch-refused', launch, delayMs: retryAfterMs })
   }
 
   async #giveUp({ id, attempt, launches }: Operation): Promise<void> {
@@ -161,21 +179,22 @@ export class Dispatcher {
   async #stop(execution: string): Promise<void> {
     if (this.#stopAsked.has(execution)) return
     this.#stopAsked.add(execution)
-    await this.#options.launcher.stop(execution)
+    await this.#limit.within(this.#options.launcher.stop(execution))
   }
 
   async #reconcile(): Promise<void> {
     const holdings = (await this.#options.store.holdings()).filter(({ type }) => this.#names.has(type))
-    for (const holding of holdings) {
-      if (holding.execution !== null) await this.#check(holding, holding.execution)
+    for (let at = 0; at < holdings.length; at += PARALLEL_LOOKS) {
+      await Promise.all(holdings.slice(at, at + PARALLEL_LOOKS).map(holding => this.#check(holding)))
     }
     const held = new Set(holdings.map(({ execution }) => execution))
     for (const execution of this.#stopAsked) if (!held.has(execution)) this.#stopAsked.delete(execution)
   }
 
-  async #check({ id, attempt, cancelRequested }: Holding, execution: string): Promise<void> {
+  async #check({ id, attempt, cancelRequested, execution }: Holding): Promise<void> {
+    if (execution === null) return
     const { store, launcher, logger } = this.#options
-    const state = await launcher.inspect(execution)
+    const state = await this.#limit.within(launcher.inspect(execution))
     if (state.kind === 'alive') {
       return cancelRequested ? await this.#stop(execution) : undefined
     }

@@ -76,7 +76,8 @@ function add(app: FastifyInstance, route: Route, principal: PluginOptions['princ
 /** Aborted when the answer is done or the client has gone. A request's own end says neither: it comes with the end of its body. */
 function signalOf(reply: FastifyReply): AbortSignal {
   const controller = new AbortController()
-  reply.raw.once('close', () => controller.abort())
+  if (reply.raw.destroyed) controller.abort()
+  else reply.raw.once('close', () => controller.abort())
   return controller.signal
 }
 

@@ -6,6 +6,7 @@
  * const answer = fetchHandler(waybill, { prefix: '/api' })
  * new Hono().all('/api/*', c => answer(c.req.raw))
  */
+import { corsHeaders } from './http/cors.ts'
 import { type ApiOptions, createRoutes } from './http.ts'
 import { readUtf8 } from './json.ts'
 import { errorResponse, type HttpResponse, problemResponse } from './message.ts'
@@ -28,13 +29,18 @@ export function fetchHandler(
   waybill: Waybill,
   options: FetchHandlerOptions = {},
 ): (request: Request) => Promise<Response> {
-  const { prefix = '', publicUrl = '', principal } = options
+  const { publicUrl = '', principal } = options
+  const prefix = (options.prefix ?? '').replace(/\/+$/, '')
+  const cors = corsHeaders(options.cors)
+  const refuse = (request: Request, { headers, ...answer }: HttpResponse) =>
+    toResponse({ ...answer, headers: { ...headers, ...cors({ headers: Object.fromEntries(request.headers) }) } })
   const routes = createRoutes(waybill, { ...options, base: publicUrl.replace(/\/+$/, '') + prefix })
   return async request => {
     const url = new URL(request.url)
     const found = matchRoute(routes, request.method, url.pathname, prefix)
-    if (found === undefined) return toResponse(problemResponse(problem('not-found')))
+    if (found === undefined) return refuse(request, problemResponse(problem('not-found')))
     const { route, params } = found
+    const { signal, leave } = departure(request)
     try {
       const body = route.bodyLimit === 0 ? undefined : await readText(request, route.bodyLimit)
       const owner = principal === undefined || route.open ? '' : ((await principal(request)) ?? '')
@@ -45,15 +51,24 @@ export function fetchHandler(
         query: url.searchParams,
         body,
         owner,
-        signal: request.signal,
+        signal,
       })
-      return toResponse(answer)
+      return toResponse(request.method === 'HEAD' ? { ...answer, body: null } : answer, leave)
     } catch (error) {
-      if (error instanceof ProblemError) return toResponse(errorResponse(error))
+      if (error instanceof ProblemError) return refuse(request, errorResponse(error))
       waybill.logger.error({ err: error }, 'A request met an error')
-      return toResponse(problemResponse(problem('internal-error')))
+      return refuse(request, problemResponse(problem('internal-error')))
     }
   }
+}
+
+/** A client's leaving: servers tell it by the signal of the request, or by no longer reading the answer. */
+function departure(request: Request): { readonly signal: AbortSignal; readonly leave: () => void } {
+  const controller = new AbortController()
+  const leave = () => controller.abort()
+  if (request.signal.aborted) leave()
+  else request.signal.addEventListener('abort', leave, { once: true })
+  return { signal: controller.signal, leave }
 }
 
 async function readText(request: Request, limit: number): Promise<string> {

@@ -7,6 +7,7 @@
  */
 import type { AnyOperationType } from './operation-type.ts'
 import type { Store } from './store.ts'
+import { timedStore } from './timed-store.ts'
 import { makeWorker, stderrLogger, type WorkerInit } from './waybill.ts'
 import type { Logger } from './worker.ts'
 
@@ -23,6 +24,9 @@ export interface RunOperationOptions extends Omit<WorkerInit, 'concurrency' | 's
   readonly logger?: Logger
 }
 
+/** How long the store may take for an answer. */
+const STORE_TIMEOUT_MS = 10_000
+
 /** Where engines tell an execution its own name; `{pid}` in it stands for the process id. */
 const EXECUTION_VARIABLES = ['WAYBILL_EXECUTION', 'CONTAINER_APP_JOB_EXECUTION_NAME', 'JOB_NAME'] as const
 
@@ -34,7 +38,8 @@ const EXECUTION_VARIABLES = ['WAYBILL_EXECUTION', 'CONTAINER_APP_JOB_EXECUTION_N
  * @throws when no operation is named, or nothing could be recorded
  */
 export async function runOperation(options: RunOperationOptions): Promise<number> {
-  const { operations: types, store, logger = stderrLogger } = options
+  const { operations: types, logger = stderrLogger } = options
+  const store = timedStore(options.store, STORE_TIMEOUT_MS)
   const id = options.operationId ?? process.env.WAYBILL_OPERATION_ID
   if (id === undefined || id === '') {
     throw new Error('No operation is named: set WAYBILL_OPERATION_ID, or pass operationId.')

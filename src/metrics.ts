@@ -101,22 +101,27 @@ export class Metrics {
 
   #readQueues({ queues, waiting }: Readings): void {
     const registers = [this.#registry]
-    const depth = new Gauge({
+    // Each gauge reads for itself, as they are collected in no order; while the store is away they tell nothing.
+    const read = async (gauge: Gauge, valueOf: (reading: QueueReading) => number) => {
+      gauge.reset()
+      for (const reading of await queues().catch(() => [])) gauge.set({ operation: reading.operation }, valueOf(reading))
+    }
+    new Gauge({
       name: 'waybill_queue_depth',
       help: 'Operations that are ready and wait, counted to 10,000',
       labelNames: ['operation'],
       registers,
+      async collect() {
+        await read(this, ({ depth }) => depth)
+      },
     })
-    const age = new Gauge({
+    new Gauge({
       name: 'waybill_queue_age_seconds',
       help: 'How long the oldest ready operation has waited',
       labelNames: ['operation'],
       registers,
-      collect: async () => {
-        for (const reading of await queues()) {
-          depth.set({ operation: reading.operation }, reading.depth)
-          age.set({ operation: reading.operation }, reading.ageSeconds)
-        }
+      async collect() {
+        await read(this, ({ ageSeconds }) => ageSeconds)
       },
     })
     new Gauge({
@@ -135,7 +140,7 @@ export class Metrics {
     }
     meter.addBatchObservableCallback(
       async result => {
-        for (const { operation, depth, ageSeconds } of await queues()) {
+        for (const { operation, depth, ageSeconds } of await queues().catch(() => [])) {
           result.observe(observed.depth, depth, { operation })
           result.observe(observed.age, ageSeconds, { operation })
         }

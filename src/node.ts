@@ -6,22 +6,35 @@
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { type FetchHandlerOptions, fetchHandler } from './fetch.ts'
+import { problemResponse } from './message.ts'
+import { problem } from './problem.ts'
 import type { Waybill } from './waybill.ts'
 
 /** Makes the listener. The composition is the caller's to start and to stop. */
 export function nodeListener(waybill: Waybill, options: FetchHandlerOptions = {}): RequestListener {
   const answer = fetchHandler(waybill, options)
-  return (request, response) => {
+  // A request that is collected passes its signal on no more: each is kept until its answer is done.
+  const kept = new Set<Request>()
+  return (message, response) => {
     const gone = new AbortController()
-    response.once('close', () => gone.abort())
-    answer(toRequest(request, gone.signal))
+    const request = toRequest(message, gone.signal)
+    if (request === undefined) return refuse(response)
+    kept.add(request)
+    response.once('close', () => {
+      kept.delete(request)
+      gone.abort()
+    })
+    answer(request)
       .then(found => write(found, request, response))
       .catch(error => response.destroy(error))
   }
 }
 
-function toRequest(message: IncomingMessage, signal: AbortSignal): Request {
+/** Undefined where the method or the target is one that no `Request` can have, such as TRACE. */
+
+function toRequest(message: IncomingMessage, signal: AbortSignal): Request | undefined {
   const headers = new Headers()
   for (const [name, value] of Object.entries(message.headers)) {
     for (const one of [value ?? []].flat()) headers.append(name, one)
@@ -30,12 +43,23 @@ function toRequest(message: IncomingMessage, signal: AbortSignal): Request {
   const body = method === 'GET' || method === 'HEAD' ? null : (Readable.toWeb(message) as ReadableStream<Uint8Array>)
   // `duplex` is asked for wherever a body is a stream, and is missing in the DOM's types.
   const init: RequestInit & { duplex: 'half' } = { method, headers, body, signal, duplex: 'half' }
-  // The host is of no account: URLs that are told to clients come from the configuration alone.
-  return new Request(new URL(message.url ?? '/', 'http://localhost'), init)
+  try {
+    // The host is of no account: URLs that are told to clients come from the configuration alone.
+    return new Request(new URL(message.url ?? '/', 'http://localhost'), init)
+  } catch {
+    return undefined
+  }
 }
 
-async function write(answer: Response, request: IncomingMessage, response: ServerResponse): Promise<void> {
+function refuse(response: ServerResponse): void {
+  const { status, headers, body } = problemResponse(problem('invalid-request', 'Its method or its target is not taken.'))
+  response.writeHead(status, headers).end(body)
+}
+
+async function write(answer: Response, request: Request, response: ServerResponse): Promise<void> {
+  // A body that nobody reads would hold up the connection, and the answer with it.
+  if (!request.bodyUsed) await request.body?.cancel()
   response.writeHead(answer.status, Object.fromEntries(answer.headers))
-  if (request.method !== 'HEAD') for await (const piece of answer.body ?? []) response.write(piece)
-  response.end()
+  if (answer.body === null) response.end()
+  else await pipeline(answer.body, response)
 }

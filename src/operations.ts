@@ -14,7 +14,6 @@ import { ProblemError, problemError } from './problem.ts'
 import { isFinal, type Links, type Status, type StatusDocument } from './protocol.ts'
 import type { Acceptance, LogLine, Store } from './store.ts'
 import { inSpan, isTracing, traceparentOf } from './telemetry.ts'
-import { TimeLimit } from './time-limit.ts'
 import { checkSchema, validate } from './validation.ts'
 
 /** What is submitted. */
@@ -61,8 +60,6 @@ export interface ListRequest {
 export interface OperationsOptions {
   readonly store: Store
   readonly types: readonly AnyOperationType[]
-  /** How long the store may take for an answer, in milliseconds, before the caller is told to come back. Default 10,000. */
-  readonly storeTimeoutMs?: number
   readonly metrics?: Metrics
   /** The most requests that wait for a change at once; past it, they are answered at once. Default 10,000. */
   readonly waiters?: number
@@ -77,7 +74,6 @@ export class Operations {
   readonly #changes: Changes
   readonly #metrics: Metrics | undefined
   #draining = false
-  readonly #timeLimit: TimeLimit
 
   /** @throws {TypeError} when two types share a name, or a schema is none */
   constructor(options: OperationsOptions) {
@@ -86,7 +82,6 @@ export class Operations {
     this.#metrics = options.metrics
     this.#admission = new Admission(options.store, this.#estimator)
     this.#changes = new Changes({ store: options.store, limit: options.waiters ?? 10_000 })
-    this.#timeLimit = new TimeLimit(options.storeTimeoutMs ?? 10_000, 'The store did not answer in time.')
     for (const type of options.types) {
       if (this.#types.has(type.name)) throw new TypeError(`Two operation types are named "${type.name}".`)
       checkSchema(type.input)
@@ -140,7 +135,7 @@ export class Operations {
   /** What goes wrong in the caller's own transaction is the caller's to know. */
   async #acceptWithin(submission: Submission, transaction: unknown): Promise<Acceptance> {
     const accepted = this.#store.acceptWithin?.(submission, transaction)
-    if (accepted !== undefined) return await this.#timeLimit.within(accepted)
+    if (accepted !== undefined) return await accepted
     throw new TypeError(
       '"transaction" was given, and this store can join none: use a PostgreSQL store, or leave it out.',
     )
@@ -258,14 +253,17 @@ export class Operations {
 
   /** What a client is told about the operation. */
   async document(operation: Operation, links: Links): Promise<StatusDocument> {
-    const expected = isFinal(operation.status) ? undefined : await this.#ask(this.#estimator.of(operation))
+    // An estimate that cannot be had is no reason to refuse what is known: an accepted operation must be answered with 202.
+    const expected = isFinal(operation.status)
+      ? undefined
+      : await this.#estimator.of(operation).catch((): Estimate => ({ retryAfterMs: 1000 }))
     return toDocument(operation, links, expected)
   }
 
   /** A store that does not answer, or fails, is the service's trouble and not the caller's. */
   async #ask<T>(answer: Promise<T>): Promise<T> {
     try {
-      return await this.#timeLimit.within(answer)
+      return await answer
     } catch (error) {
       if (error instanceof ProblemError) throw error
       throw problemError('unavailable', undefined, { cause: error, retryAfterMs: 2000 })

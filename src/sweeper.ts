@@ -2,9 +2,9 @@
  * The sweeper: ends what has run out, deletes what has passed its retention, and notices leases
  * whose holder, a process of this machine, has died. Any number of processes may sweep.
  */
-import { hostname } from 'node:os'
 import { isAlive } from './alive.ts'
 import { Loop } from './loop.ts'
+import { machineName } from './machine.ts'
 import type { Metrics } from './metrics.ts'
 import type { Store } from './store.ts'
 import type { Logger } from './worker.ts'
@@ -71,6 +71,6 @@ export class Sweeper {
 
 /** Whether a holder is certainly gone: it was a process of this machine, and there is none of that id now. */
 function isDead(holder: string): boolean {
-  const [host, pid = ''] = holder.split('/')
-  return host === hostname() && /^\d+$/.test(pid) && !isAlive(Number(pid))
+  const [machine, pid = ''] = holder.split('/')
+  return machine === machineName && /^\d+$/.test(pid) && !isAlive(Number(pid))
 }

@@ -16,6 +16,7 @@ import { childrenRunner } from './runners/children.ts'
 import { inlineRunner } from './runners/inline.ts'
 import type { Store } from './store.ts'
 import { Sweeper } from './sweeper.ts'
+import { timedStore } from './timed-store.ts'
 import { Webhooks, type WebhooksInit } from './webhooks.ts'
 import { type Logger, Worker } from './worker.ts'
 
@@ -65,6 +66,10 @@ export interface WaybillOptions {
   readonly webhooks?: WebhooksInit
   /** Default: errors and warnings go to standard error as JSON lines. */
   readonly logger?: Logger
+  /** How long the store may take for an answer. Default 10 s. */
+  readonly storeTimeout?: Duration
+  /** The most requests that wait for a change at once; past it, they are answered at once. Default 10,000. */
+  readonly waiters?: number
   /** The time between two sweeps for what has run out. Default 5 s. */
   readonly sweep?: Duration
 }
@@ -91,10 +96,11 @@ export interface Waybill {
  * @throws {TypeError} for options that cannot be right; the message names them
  */
 export function createWaybill(options: WaybillOptions): Waybill {
-  const { store, operations: types } = options
+  const { operations: types } = options
+  const store = timedStore(options.store, durationMs('storeTimeout', options.storeTimeout ?? 10 * SECOND, { min: 10 }))
   const logger = options.logger ?? stderrLogger
   const metrics = new Metrics({ queues: () => operations.queues(), waiting: () => operations.waiting })
-  const operations = new Operations({ store, types, metrics })
+  const operations = new Operations({ store, types, metrics, waiters: options.waiters ?? 10_000 })
   const shared = { store, types, logger, metrics }
   const worker = options.worker && makeWorker(options.worker, shared)
   const dispatcher = options.dispatcher && makeDispatcher(options.dispatcher, shared)

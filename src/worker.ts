@@ -2,16 +2,18 @@
  * The worker: claims pending operations for its free slots, has their handlers run, holds and
  * renews their leases, and records how each attempt ends.
  */
-import { hostname } from 'node:os'
 import { type Host, StopError, type StopReason, stopped } from './attempt.ts'
 import { Loop } from './loop.ts'
+import { machineName } from './machine.ts'
 import type { Metrics } from './metrics.ts'
 import { countedAttempts, type Operation, type Outcome } from './operation.ts'
 import { type AnyOperationType, backoffMs } from './operation-type.ts'
 import { problem } from './problem.ts'
-import { isFinal, type Progress } from './protocol.ts'
+import { ProgressWriter } from './progress.ts'
+import { isFinal } from './protocol.ts'
 import type { RunEnd, Runner } from './runner.ts'
 import type { Claim, Hint, Lease, Store } from './store.ts'
+import { TimeLimit } from './time-limit.ts'
 
 /** What a worker tells of what its operator should see. `error` is for faults, `warn` for what mends itself. */
 export interface Logger {
@@ -42,7 +44,7 @@ export interface WorkerOptions {
 
 /** The name of this process as the holder of leases: its machine, its process id, and what tells two workers in it apart. */
 export function holderName(): string {
-  return `${hostname()}/${process.pid}/${Math.random().toString(36).slice(2, 10)}`
+  return `${machineName}/${process.pid}/${Math.random().toString(36).slice(2, 10)}`
 }
 
 interface Run {
@@ -55,12 +57,14 @@ interface Run {
   guard: NodeJS.Timeout
   timeout: NodeJS.Timeout
   progress: ProgressWriter
+  /** The handler has ended, so there is nothing left to stop. */
+  ended: boolean
   /** The store has answered to the outcome, be it that it came too late. */
   recorded: boolean
 }
 
-/** Progress is written at most so often; of what comes in between, the last counts. */
-const PROGRESS_EVERY_MS = 200
+/** How long a shutdown goes on trying to hand back what is not done, should the store not answer. */
+const HAND_BACK_MS = 5000
 
 export class Worker {
   readonly #options: WorkerOptions
@@ -70,6 +74,7 @@ export class Worker {
   readonly #ends = new Set<Promise<void>>()
   readonly #claiming: Loop
   readonly #renewing: Loop
+  readonly #renewalLimit: TimeLimit
   #unwatch: () => void = () => {}
   #stopping = false
   #slotsTaken = 0
@@ -77,12 +82,16 @@ export class Worker {
   #claimsMade = 0
   /** How many runs in a row had no process to run in; the claims pause after each, so that a broken start is no hot loop. */
   #unstarted = 0
+  /** By the monotonic clock: until then outcomes are tried to be recorded. */
+  #recordUntil = Number.POSITIVE_INFINITY
   #pausedUntil = 0
 
   constructor(options: WorkerOptions) {
     this.#options = options
     const onError = (error: unknown, loop: string) =>
       options.logger.warn({ err: error, loop }, `The worker's ${loop} loop failed and goes on`)
+    // What does not answer is asked again, while the lease still lasts.
+    this.#renewalLimit = new TimeLimit(options.leaseMs / 3, 'The store did not answer to a renewal in time.')
     const name = options.name ?? 'work'
     this.#claiming = new Loop({ name: `${name}.claim`, everyMs: options.scanMs, turn: () => this.#claim(), onError })
     this.#renewing = new Loop({
@@ -129,10 +138,12 @@ export class Worker {
     await this.#claiming.stop()
     for (const run of this.#runs.values()) run.controller.abort(new StopError('ShutdownError'))
     await Promise.race([this.#allEnded(), sleepUnref(this.#options.shutdownMs)])
-    await Promise.all([...this.#runs.values()].map(run => this.#record(run, { kind: 'released' })))
+    this.#recordUntil = performance.now() + HAND_BACK_MS
+    const handedBack = [...this.#runs.values()].map(run => this.#record(run, { kind: 'released' }))
+    await Promise.race([Promise.all(handedBack), sleepUnref(HAND_BACK_MS)])
     await this.#renewing.stop()
     await this.#options.runner.close()
-    await this.#allEnded()
+    await Promise.race([this.#allEnded(), sleepUnref(HAND_BACK_MS)])
   }
 
   /**
@@ -222,6 +233,7 @@ export class Worker {
       controller,
       confirmedUntil: 0,
       guard: setTimeout(() => {}, 0),
+      ended: false,
       recorded: false,
       timeout: setTimeout(() => controller.abort(new StopError('TimeoutError')), type.policy.timeout),
       progress: new ProgressWriter(progress =>
@@ -245,6 +257,7 @@ export class Worker {
         onError: error => this.#tell(run, error),
       },
     )
+    run.ended = true
     clearTimeout(run.timeout)
     run.progress.stop()
     this.#take(type.name, -1)
@@ -306,7 +319,7 @@ export class Worker {
         break
       } catch (error) {
         this.#options.logger.warn({ operation: id, attempt, err: error }, 'An outcome could not be recorded yet')
-        if (performance.now() > run.confirmedUntil) break
+        if (performance.now() > Math.min(run.confirmedUntil, this.#recordUntil)) break
         await sleepUnref(Math.min(50 * 2 ** failures, 5000) * (0.5 + Math.random() / 2))
       }
     }
@@ -341,7 +354,7 @@ export class Worker {
       runs.map(({ lease }) => lease),
       leaseMs,
     )
-    const renewals = await inTime(answer, leaseMs / 3)
+    const renewals = await this.#renewalLimit.within(answer)
     renewals.forEach((renewal, index) => {
       const run = runs[index]
       if (run === undefined || this.#runs.get(run.lease.id) !== run) return
@@ -354,7 +367,7 @@ export class Worker {
   async #lookForCancels(id: string | undefined): Promise<void> {
     const runs = id === undefined ? [...this.#runs.values()] : [this.#runs.get(id)]
     for (const run of runs) {
-      if (run === undefined || run.controller.signal.aborted) continue
+      if (run === undefined || run.ended || run.controller.signal.aborted) continue
       const operation = await this.#options.store.read(run.lease.id).catch(() => undefined)
       if (operation?.cancelRequested) this.#stop(run, 'CanceledError')
     }
@@ -384,51 +397,6 @@ export class Worker {
   }
 }
 
-/** Writes the latest progress, now and then. */
-class ProgressWriter {
-  readonly #write: (progress: Progress) => Promise<unknown>
-  #next: Progress | undefined
-  #timer: NodeJS.Timeout | undefined
-
-  constructor(write: (progress: Progress) => Promise<unknown>) {
-    this.#write = write
-  }
-
-  write(progress: Progress): void {
-    this.#next = progress
-    if (this.#timer === undefined) this.#flush()
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => {}, 0).unref()
-    this.#next = undefined
-  }
-
-  #flush(): void {
-    const progress = this.#next
-    this.#next = undefined
-    this.#timer = undefined
-    if (progress === undefined) return
-    // A progress that is not written is only missed; the next one, or the outcome, says more.
-    this.#write(progress).catch(() => {})
-    this.#timer = setTimeout(() => this.#flush(), PROGRESS_EVERY_MS).unref()
-  }
-}
-
 function sleepUnref(ms: number): Promise<void> {
   return new Promise(resolve => void setTimeout(resolve, ms).unref())
-}
-
-/** An answer that does not come is unknown, as one that fails is; what was asked is asked again. */
-async function inTime<T>(answer: Promise<T>, ms: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('The store did not answer in time.')), ms).unref()
-  })
-  try {
-    return await Promise.race([answer, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

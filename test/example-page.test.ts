@@ -108,6 +108,7 @@ describe('the page', () => {
     await page.getByLabel('Quantity').last().fill('1001')
     await order(page)
     const refusal = page.getByRole('alert')
+    await refusal.waitFor()
     expect(await refusal.getByRole('listitem').allTextContents()).toEqual([
       expect.stringMatching(/^\/customer ./),
       expect.stringMatching(/^\/items\/1\/quantity ./),

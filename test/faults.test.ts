@@ -37,12 +37,12 @@ describe('everything is killed again and again', () => {
 
   // An execution costs the start of a process: there are fewer of them.
   it.each([
-    ['children', 60],
-    ['inline', 60],
-    ['process', 15],
+    ['children', 60, 900],
+    ['inline', 60, 900],
+    ['process', 10, 2500],
   ])(
     `WAYBILL_RUN=%s loses nothing and doubles nothing (seed ${seed})`,
-    async (run, ordersPerRound) => {
+    async (run, ordersPerRound, roundMs) => {
       console.log(`faults: WAYBILL_RUN=${run} WAYBILL_SEED=${seed}`)
       const file = temporaryFile()
       const env = { WAYBILL_RUN: run, WAYBILL_CONCURRENCY: '4', ORDER_PROCESSING_MS: '150' }
@@ -50,7 +50,7 @@ describe('everything is killed again and again', () => {
       for (let round = 0; round < ROUNDS; round++) {
         const app = await startApp({ file, env })
         const load = book.place(app, ordersPerRound, random)
-        await sleep(30 + random() * 900)
+        await sleep(30 + random() * roundMs)
         await app.killGroup()
         await load
       }

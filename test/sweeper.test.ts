@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
-import { hostname } from 'node:os'
 import { expect } from 'vitest'
 import { defineOperation, handler } from 'waybill'
+import { machineName } from '../src/machine.ts'
 import type { Store } from '../src/store.ts'
 import { cutStore, hasFinished, hasStatus, KeptLog, recordOf, submit, test, until, when } from './support/waybill.ts'
 
@@ -37,19 +37,19 @@ test('a dead worker process of this machine is noticed long before its lease end
   const waybill = await lab.waybill([tasks])
   const { pid } = spawnSync(process.execPath, ['--version'])
   const id = await submit(waybill, tasks)
-  await claimAs(waybill.store, id, `${hostname()}/${pid}/x`)
+  await claimAs(waybill.store, id, `${machineName}/${pid}/x`)
   const { history } = await hasStatus(waybill.store, id, 'pending')
-  expect(history[0]?.error?.detail).toContain(`process ${hostname()}/${pid}/x, is gone`)
+  expect(history[0]?.error?.detail).toContain(`process ${machineName}/${pid}/x, is gone`)
 })
 
 test('living workers, those of other machines and names of another kind are left to their leases', async ({ lab }) => {
   const waybill = await lab.waybill([tasks])
-  const holders = [`${hostname()}/${process.pid}/x`, 'elsewhere/999999/x', hostname(), `${hostname()}/x/y`, '']
+  const holders = [`${machineName}/${process.pid}/x`, 'elsewhere/999999/x', machineName, `${machineName}/x/y`, '']
   const ids = await Promise.all(holders.map(() => submit(waybill, tasks)))
   for (const [index, id] of ids.entries()) await claimAs(waybill.store, id, holders[index] ?? '')
   const dead = await submit(waybill, tasks)
   const { pid } = spawnSync(process.execPath, ['--version'])
-  await claimAs(waybill.store, dead, `${hostname()}/${pid}/x`)
+  await claimAs(waybill.store, dead, `${machineName}/${pid}/x`)
   await hasStatus(waybill.store, dead, 'pending')
   for (const id of ids) expect((await recordOf(waybill.store, id)).status).toBe('running')
 })

@@ -8,7 +8,7 @@ import { type Answer, problemOf } from './status.ts'
  * - `gone`: the status URL or the result URL answers 404 or 410.
  * - `no-location`: a 202 that does not say where its status is, or not to this origin.
  * - `timed-out`: `timeoutMs` passed; the operation goes on, and `attach` picks it up.
- * - `unreachable`: too many polls in a row failed; the operation may go on, and `attach` picks it up.
+ * - `unreachable`: too many requests in a row failed; the operation may go on, and `attach` picks it up.
  */
 export type WaitErrorCode = 'failed' | 'canceled' | 'refused' | 'gone' | 'no-location' | 'timed-out' | 'unreachable'
 

@@ -107,8 +107,9 @@ function createTypeClient<T>(api: Api, type: Contract): TypeClient<T> {
       return createHandle(api, type, url)
     },
     async *list({ status, pageSize, signal } = {}) {
-      const query = new URLSearchParams({ ...(status && { status }), ...(pageSize && { limit: `${pageSize}` }) })
-      let url: string | undefined = `${root}?${query}`
+      const first = new URL(root)
+      first.search = `${new URLSearchParams({ ...(status && { status }), ...(pageSize && { limit: `${pageSize}` }) })}`
+      let url: string | undefined = first.href
       while (url) {
         const answer = await request(api, url, { signal })
         if (!answer.response.ok) throw waitError('refused', url, '', answer)

@@ -16,7 +16,7 @@ export interface WaitOptions {
   readonly timeoutMs?: number | undefined
   /** Hears the status URL as soon as the operation is accepted: keep it to `attach` after a reload. */
   readonly onAccepted?: ((statusUrl: string) => void) | undefined
-  /** Sends every request. Default: the global `fetch`. */
+  /** Sends every request, the first as a Request. Default: the global `fetch`. */
   readonly fetch?: typeof fetch
 }
 

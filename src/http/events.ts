@@ -45,6 +45,8 @@ export function eventStream(source: EventSource, request: HttpRequest): HttpResp
 async function* events(source: EventSource, seen: Position, signal: AbortSignal): AsyncGenerator<string> {
   let { operation } = source
   let position = seen
+  // So that the client sees at once that it is connected, where nothing is to be told yet.
+  if (operation.version <= seen.version) yield ': waiting\n\n'
   for (;;) {
     for (const line of await newLines(source, position.line)) {
       position = { ...position, line: line.sequence }

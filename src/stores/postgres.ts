@@ -227,11 +227,8 @@ class PostgresStore implements Store {
 
   async list({ type, owner, status, limit, after = LAST_ID }: ListQuery): Promise<readonly Operation[]> {
     if (!isId(after)) return []
-    const values = [type, owner, after, limit]
-    const rows =
-      status === undefined
-        ? await this.#run('list', values)
-        : await this.#run(LIST_OF[status], [...values, STATUSES.indexOf(status)])
+    const statuses = STATUSES.flatMap((it, index) => (status === undefined || it === status ? [index] : []))
+    const rows = await this.#run('list', [type, owner, after, limit, statuses])
     return rows.map(toOperation)
   }
 
@@ -351,14 +348,6 @@ class PostgresStore implements Store {
 
 /** After every id there is. */
 const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
-
-const LIST_OF = {
-  pending: 'listUnfinished',
-  running: 'listUnfinished',
-  completed: 'listCompleted',
-  failed: 'listUnsuccessful',
-  canceled: 'listUnsuccessful',
-} as const
 
 function isReady({ status, runAt }: Operation): boolean {
   return status === 'pending' && runAt === null

@@ -32,9 +32,9 @@ export class Child<Command extends object, Report> {
     }
   }
 
-  /** Resolves when it has reported so often. */
-  async reported(count: number): Promise<void> {
-    while (this.reports.length < count) await this.#more()
+  /** Resolves when it has reported so often what fits. */
+  async reported(count: number, fits: (report: Report) => boolean): Promise<void> {
+    while (this.reports.filter(fits).length < count) await this.#more()
   }
 
   /** Ends it at once, as a crash would, and waits until all that it had said has arrived. */

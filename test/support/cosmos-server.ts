@@ -70,7 +70,7 @@ export class CosmosServer {
     const sent = await text(request).catch(() => undefined)
     if (sent === undefined) return
     const { kind, collectionId, id } = route(method, url, headers)
-    const fault = this.faults.next(kind, id)
+    const fault = this.faults.next(kind, id, sent)
     if (fault === 'hang') return
     if (fault === 'cut-before') return void request.socket.destroy()
     let answer: Answer

@@ -62,7 +62,8 @@ function onAccepted(url) {
 
 /** Called for each poll, as in the article; what else the status document says is there as well. */
 function onStatusPoll({ response, retryAfter, status, document: { progress, queuePosition, cancelRequested } }) {
-  addLine(status, retryAfter > 0 ? `retrying in ${seconds(retryAfter)}` : 'listening', response.url)
+  // The end is told by the wait itself, with the result.
+  if (retryAfter > 0) addLine(status, `retrying in ${seconds(retryAfter)}`, response.url)
   showStatus(status, progress?.fraction)
   const place = queuePosition > 1 ? `${WORDS.pending}: number ${queuePosition} in the queue` : WORDS[status]
   $('message').textContent = cancelRequested ? 'Canceling' : sentence(progress?.message ?? place ?? status)
@@ -103,13 +104,7 @@ function showStatus(status, fraction) {
 
 function showEnd(status, result, error) {
   showStatus(status, 1)
-  if (result) addLine(status, 'answered 303, to the result', statusUrl)
-  else
-    addLine(
-      status,
-      error.response ? `answered ${error.response.status}` : 'no answer',
-      error.response?.url ?? statusUrl,
-    )
+  addLine(status, 'ended', error?.response?.url ?? statusUrl)
   $('track').hidden = !result
   $('cancel').hidden = true
   $('message').textContent = WORDS[status] ?? 'No more is known of it'

@@ -13,10 +13,13 @@ import { accepted, type Operation, type Submission } from '../../operation.ts'
 import { problemError } from '../../problem.ts'
 import type { Acceptance } from '../../store.ts'
 import type { CosmosAccess } from './access.ts'
-import { bodyFor, fits, freshItem, keyItemId, newMark, type OperationItem, type Tagged } from './items.ts'
+import { bodyFor, fits, freshItem, keyItemId, type OperationItem, type Tagged } from './items.ts'
 
 /** Each turn lost means that another submission has got on. */
-const MOST_TURNS = 20
+const MOST_TURNS = 40
+/** An operation of the same id whose input somebody else is writing is waited for, so long and so often, in milliseconds. */
+const ARRIVES_SOON_MS = 2000
+const LOOK_AGAIN_MS = 100
 
 /** What there is after an attempt to make an operation. */
 interface Made {
@@ -27,23 +30,17 @@ interface Made {
 /** @throws {ProblemError} `body-too-large` */
 export async function accept(access: CosmosAccess, submission: Submission): Promise<Acceptance> {
   if (!fits(submission.input)) throw problemError('body-too-large', 'The store, Cosmos DB, takes 2 MB of JSON text.')
-  const mark = newMark()
   if (submission.idempotencyKey === null) {
-    const { operation } = await make(access, submission, mark)
+    const { operation } = await make(access, submission, submission.id)
     return { kind: 'accepted', operation }
   }
-  return await acceptByKey(access, submission, submission.idempotencyKey, mark)
+  return await acceptByKey(access, submission, submission.idempotencyKey)
 }
 
-async function acceptByKey(
-  access: CosmosAccess,
-  submission: Submission,
-  key: string,
-  mark: string,
-): Promise<Acceptance> {
+async function acceptByKey(access: CosmosAccess, submission: Submission, key: string): Promise<Acceptance> {
   const keyId = keyItemId(submission.type, submission.owner, key)
   for (let turn = 0; turn < MOST_TURNS; turn++) {
-    const made = await makeReserved(access, keyId, submission, mark)
+    const made = await makeReserved(access, keyId, submission)
     if (made?.operation.purged === false) return { kind: made.byUs ? 'accepted' : 'known', operation: made.operation }
     if (made !== undefined) await release(access, keyId, made.operation.id)
     await sleep(Math.random() * 5 * turn)
@@ -52,23 +49,18 @@ async function acceptByKey(
 }
 
 /** The operation that a key stands for, made if it is not there. Undefined where the key has gone this moment. */
-async function makeReserved(
-  access: CosmosAccess,
-  keyId: string,
-  submission: Submission,
-  mark: string,
-): Promise<Made | undefined> {
+async function makeReserved(access: CosmosAccess, keyId: string, submission: Submission): Promise<Made | undefined> {
   const isNew = (await access.create({ id: keyId, kind: 'key', operation: submission.id })) !== undefined
-  if (isNew) return await make(access, submission, mark)
+  if (isNew) return await make(access, submission, submission.id)
   const id = (await access.key(keyId))?.item.operation
   if (id === undefined) return undefined
   const there = await access.operation(id)
-  if (there?.item.kind === 'operation') return found(there.item, mark)
-  return await make(access, { ...submission, id }, mark)
+  if (there?.item.kind === 'operation') return found(there.item, submission.id)
+  return await make(access, { ...submission, id }, submission.id)
 }
 
-function found({ record, marks }: OperationItem, mark: string): Made {
-  return { operation: record, byUs: marks.includes(mark) }
+function found({ record, madeBy }: OperationItem, us: string): Made {
+  return { operation: record, byUs: madeBy === us }
 }
 
 /** Frees a key, unless it stands for another operation by now. */
@@ -77,16 +69,16 @@ export async function release(access: CosmosAccess, keyId: string, operation: st
   if (key?.item.operation === operation) await access.delete(keyId, key.etag)
 }
 
-/** Makes the operation of the submission's id, unless there is one. */
-async function make(access: CosmosAccess, submission: Submission, mark: string): Promise<Made> {
+/** Makes the operation of the submission's id, unless there is one. `us` tells whose doing it was, also to whoever repeats the submission. */
+async function make(access: CosmosAccess, submission: Submission, us: string): Promise<Made> {
   const { body, besides } = bodyFor('input', submission.id, submission.input)
   for (let turn = 0; turn < MOST_TURNS; turn++) {
     const now = access.now()
     const record = accepted(submission, now)
-    const item = freshItem(record, body, mark)
+    const item = freshItem(record, body, us)
     const first: OperationItem = besides.length === 0 ? item : { ...item, kind: 'arriving', by: { arriving: now } }
-    const placed = await place(access, first)
-    if ('operation' in placed) return found(placed.operation, mark)
+    const placed = await place(access, first, us)
+    if ('operation' in placed) return found(placed.operation, us)
     if (placed.etag === undefined) continue
     if (besides.length === 0) return { operation: record, byUs: true }
     await access.createBesides(besides)
@@ -100,12 +92,17 @@ async function make(access: CosmosAccess, submission: Submission, mark: string):
 async function place(
   access: CosmosAccess,
   item: OperationItem,
+  us: string,
 ): Promise<{ readonly etag: string | undefined } | { readonly operation: OperationItem }> {
   const etag = await access.create(item)
   if (etag !== undefined) return { etag }
   const there: Tagged<OperationItem> | undefined = await access.operation(item.id)
   if (there === undefined) return { etag: undefined }
   if (there.item.kind === 'operation') return { operation: there.item }
+  if (there.item.madeBy !== us && access.now() - (there.item.by.arriving ?? 0) < ARRIVES_SOON_MS) {
+    await sleep(LOOK_AGAIN_MS)
+    return { etag: undefined }
+  }
   const written = await access.replace(item, there.etag)
   return { etag: written.kind === 'written' ? written.etag : undefined }
 }

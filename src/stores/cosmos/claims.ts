@@ -29,33 +29,36 @@ export class Claims {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#turn = promise
     await before
+    const taken: OperationItem[] = []
     try {
-      const taken: OperationItem[] = []
       for (const { type, limit: most } of types) {
         const room = Math.min(most, limit - taken.length)
-        if (room > 0) taken.push(...(await this.#takeOf(type, room, begin)))
+        if (room > 0) await this.#takeOf(type, taken, taken.length + room, begin)
       }
+      return taken
+    } catch (error) {
+      // What has been taken is ours: to reject now would have it lie about until its lease runs out.
+      if (taken.length === 0) throw error
       return taken
     } finally {
       resolve()
     }
   }
 
-  async #takeOf(type: string, limit: number, begin: Begin): Promise<OperationItem[]> {
-    const taken: OperationItem[] = []
+  /** Adds to `taken` until there are so many. */
+  async #takeOf(type: string, taken: OperationItem[], until: number, begin: Begin): Promise<void> {
     const seen = new Set<string>()
-    for (let more = true; more && taken.length < limit; ) {
-      const wanted = Math.min(Math.ceil((limit - taken.length) * this.#spread), MOST_CANDIDATES)
+    for (let more = true; more && taken.length < until; ) {
+      const wanted = Math.min(Math.ceil((until - taken.length) * this.#spread), MOST_CANDIDATES)
       const found = await this.#candidates(type, wanted)
       const pool = found.filter(({ item }) => !seen.has(item.id))
       for (const { item } of pool) seen.add(item.id)
       // What was seen before and is shown again comes from a replica that lags: there is nothing new to try.
       more = found.length === wanted && pool.length > 0
-      while (pool.length > 0 && taken.length < limit) {
-        taken.push(...(await this.#tryEach(this.#choose(pool, limit - taken.length), begin)))
+      while (pool.length > 0 && taken.length < until) {
+        await this.#tryEach(this.#choose(pool, until - taken.length), taken, begin)
       }
     }
-    return taken
   }
 
   async #candidates(type: string, wanted: number): Promise<Tagged<OperationItem>[]> {
@@ -63,11 +66,17 @@ export class Claims {
     return found.map(resource => tagged<OperationItem>(resource))
   }
 
-  async #tryEach(candidates: readonly Tagged<OperationItem>[], begin: Begin): Promise<OperationItem[]> {
-    const begun = (await inParallel(candidates, begin)).filter(item => item !== undefined)
-    const lost = candidates.length - begun.length
-    this.#spread = lost > 0 ? Math.min(this.#spread * 2, WIDEST) : Math.max(this.#spread / 2, 1)
-    return begun
+  async #tryEach(candidates: readonly Tagged<OperationItem>[], taken: OperationItem[], begin: Begin): Promise<void> {
+    const tries = await inParallel(candidates, candidate =>
+      begin(candidate).then(
+        item => ({ item }),
+        (error: unknown) => ({ error }),
+      ),
+    )
+    const begun = tries.flatMap(it => ('item' in it && it.item !== undefined ? [it.item] : []))
+    this.#spread = begun.length < candidates.length ? Math.min(this.#spread * 2, WIDEST) : Math.max(this.#spread / 2, 1)
+    taken.push(...begun)
+    for (const it of tries) if ('error' in it) throw it.error
   }
 
   /** Removes the chosen ones from the pool; they stay in the order of the queue. */
@@ -79,7 +88,6 @@ export class Claims {
       if (Math.random() * (among - at) < room - chosen.length) {
         chosen.push(...pool.splice(at, 1))
         among--
-        room--
       } else at++
     }
     return chosen

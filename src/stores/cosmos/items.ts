@@ -62,6 +62,8 @@ export interface OperationItem {
   readonly kind: 'operation' | 'arriving'
   readonly by: Index
   readonly record: Operation
+  /** The id of the submission that made it: another than its own where an idempotency key had it made for an earlier one. */
+  readonly madeBy: string
   readonly input: Body | null
   readonly output: Body | null
   /** Each step's name, and the item that keeps its value. */
@@ -154,18 +156,19 @@ export function fits(text: string): boolean {
 }
 
 /** The item of an operation that was just accepted. */
-export function freshItem(record: Operation, input: Body, mark: string): OperationItem {
+export function freshItem(record: Operation, input: Body, madeBy: string): OperationItem {
   return {
     id: record.id,
     kind: 'operation',
     by: indexOf(record, null),
     record,
+    madeBy,
     input,
     output: null,
     steps: [],
     log: { count: 0, parts: [], tail: [] },
     purgeAt: null,
-    marks: [mark],
+    marks: [],
   }
 }
 

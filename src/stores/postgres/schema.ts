@@ -80,11 +80,10 @@ CREATE INDEX operations_start_by ON ${schema}.operations (start_by) WHERE status
 CREATE INDEX operations_launched ON ${schema}.operations (id) WHERE status = 0 AND execution IS NOT NULL;
 -- No index holds the end of a lease: then renewals and progress rewrite the row in its page, and no index at all.
 CREATE INDEX operations_running ON ${schema}.operations (type, id) WHERE status = 1;
-CREATE INDEX operations_unfinished ON ${schema}.operations (type, owner, id) WHERE status < 2;
-CREATE INDEX operations_unsuccessful ON ${schema}.operations (type, owner, status, id) WHERE status > 2;
 CREATE INDEX operations_webhook_due ON ${schema}.operations (id) WHERE webhook_due;
 CREATE INDEX operations_purge ON ${schema}.operations (purge_at) WHERE purge_at IS NOT NULL;
-CREATE INDEX operations_listed ON ${schema}.operations (type, owner, id);
+-- For lists of each status, and for those of all, which are merged of them: an index without the status would be one more to write.
+CREATE INDEX operations_listed ON ${schema}.operations (type, owner, status, id);
 CREATE UNIQUE INDEX operations_key ON ${schema}.operations (type, owner, idempotency_key)
   WHERE idempotency_key IS NOT NULL;
 `

@@ -50,7 +50,7 @@ function texts(schema: string) {
   const records = `SELECT ${recordOf('o')} FROM ${operations} o`
   return {
     ...reads(schema, operations, records),
-    ...lists(records),
+    ...lists(operations),
     ...queueReads(schema, operations),
     ...takes(schema, operations),
     ...writes(schema, operations),
@@ -81,21 +81,19 @@ function reads(schema: string, operations: string, records: string) {
 }
 
 /**
- * Lists compare whole rows rather than each column: so the order asked for is that of the index, and no plan
- * comes to mind that reads all operations by their ids, in search of an owner who has had none for long.
+ * The newest of each status, merged. Whole rows are compared rather than each column: so the order asked for is
+ * that of the index, and no plan comes to mind that reads all operations by their ids, in search of an owner who
+ * has had none for long.
  */
-function lists(records: string) {
-  const after = `(o.type, o.owner, o.id) < ($1, $2, $3::uuid) AND (o.type, o.owner) >= ($1, $2)`
-  const order = `ORDER BY o.type DESC, o.owner DESC, o.id DESC LIMIT $4`
+function lists(operations: string) {
   return {
-    list: `${records} WHERE ${after} ${order}`,
-    listUnfinished: `${records} WHERE ${after} AND o.status < 2 AND o.status = $5 ${order}`,
-    listCompleted: `${records} WHERE ${after} AND o.status = $5 ${order}`,
-    listUnsuccessful: `
-      ${records} WHERE o.status > 2
-      AND (o.type, o.owner, o.status, o.id) < ($1, $2, $5::smallint, $3::uuid)
-      AND (o.type, o.owner, o.status) >= ($1, $2, $5::smallint)
-      ORDER BY o.type DESC, o.owner DESC, o.status DESC, o.id DESC LIMIT $4`,
+    list: `
+      SELECT ${recordOf('o')} FROM unnest($5::smallint[]) AS asked (status) CROSS JOIN LATERAL (
+        SELECT * FROM ${operations} l
+        WHERE (l.type, l.owner, l.status, l.id) < ($1, $2, asked.status, $3::uuid)
+        AND (l.type, l.owner, l.status) >= ($1, $2, asked.status)
+        ORDER BY l.type DESC, l.owner DESC, l.status DESC, l.id DESC LIMIT $4) AS o
+      ORDER BY o.id DESC LIMIT $4`,
   } as const
 }
 
@@ -185,20 +183,23 @@ function takes(schema: string, operations: string) {
     renew: `
       WITH ${IMPATIENT_CLOCK},
       asked AS MATERIALIZED (SELECT id, attempt FROM unnest($2::uuid[], $3::int[]) AS given (id, attempt)),
-      ${locked(operations, '$2::uuid[]', 'AND o.status = 1')}
+      ${locked(operations, '$2::uuid[]')}
       UPDATE ${operations} o SET lease_until = (SELECT now FROM clock) + $4::bigint
       FROM asked a
-      WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = a.id AND o.attempt = a.attempt AND o.status = 1
+      WHERE o.id = ANY (ARRAY (SELECT id FROM locked WHERE status = 1)) AND o.id = a.id AND o.attempt = a.attempt
       RETURNING o.id, o.attempt, o.cancel_requested`,
   } as const
 }
 
-/** Locks rows in the order of their ids. The clock is asked first, since it limits the waiting. */
-function locked(operations: string, ids: string, where = ''): string {
+/**
+ * Locks rows in the order of their ids, and tells how they are then. The clock is asked first, since it limits
+ * the waiting. Of the status nothing is asked here: an index of all that runs would seem to answer that.
+ */
+function locked(operations: string, ids: string): string {
   return `
     locked AS MATERIALIZED (
       SELECT o.id, o.attempt, o.status FROM ${operations} o
-      WHERE o.id = ANY (${ids}) AND (SELECT now FROM clock) IS NOT NULL ${where}
+      WHERE o.id = ANY (${ids}) AND (SELECT now FROM clock) IS NOT NULL
       ORDER BY o.id FOR NO KEY UPDATE)`
 }
 
@@ -276,7 +277,7 @@ function notes(schema: string, operations: string) {
       given AS MATERIALIZED (
         SELECT * FROM json_to_recordset($2::json)
         AS given (place integer, id uuid, attempt integer, name text, value text, level text, message text)),
-      ${locked(operations, 'ARRAY (SELECT id FROM given)', 'AND o.status = 1')},
+      ${locked(operations, 'ARRAY (SELECT id FROM given)')},
       fitting AS MATERIALIZED (
         SELECT g.* FROM given g JOIN locked l ON l.id = g.id AND l.attempt = g.attempt AND l.status = 1),
       kept_steps AS (

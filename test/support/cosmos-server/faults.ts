@@ -17,6 +17,8 @@ export interface Fault {
   readonly on: readonly RequestKind[]
   /** Which items. */
   readonly id?: (id: string) => boolean
+  /** With what in them. */
+  readonly body?: (body: Record<string, unknown>) => boolean
   /** How many requests it befalls. */
   readonly times: number
   readonly how:
@@ -40,8 +42,14 @@ export class Faults {
   }
 
   /** What befalls this request, if anything. */
-  next(kind: RequestKind, id: string): Fault['how'] | undefined {
-    const hit = this.#all.find(({ fault, left }) => left > 0 && fault.on.includes(kind) && (fault.id?.(id) ?? true))
+  next(kind: RequestKind, id: string, sent: string): Fault['how'] | undefined {
+    const hit = this.#all.find(
+      ({ fault, left }) =>
+        left > 0 &&
+        fault.on.includes(kind) &&
+        (fault.id?.(id) ?? true) &&
+        (fault.body?.(JSON.parse(sent) as Record<string, unknown>) ?? true),
+    )
     if (hit === undefined) return undefined
     hit.left--
     return hit.fault.how

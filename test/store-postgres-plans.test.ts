@@ -1,0 +1,189 @@
+/**
+ * No statement that runs all the time may cost more as the tables grow: each is held against the
+ * indexes it is meant to use, and the pages it touches are counted, with a million finished
+ * operations, 100,000 delayed ones, and a tenant who has nearly all of what waits.
+ */
+import { escapeLiteral, type PoolClient } from 'pg'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { postgresStore } from 'waybill/postgres'
+import type { Statement } from '../src/stores/postgres/connections.ts'
+import { type StatementName, statementsFor } from '../src/stores/postgres/statements.ts'
+import { testDatabase } from './support/postgres.ts'
+
+const database = testDatabase()
+const FINISHED = 1_000_000
+const DELAYED = 100_000
+const WAITING = 20_000
+
+/** What a statement is run with, the indexes it uses, and how many pages it may touch at most. */
+interface Expectation {
+  readonly values: readonly unknown[]
+  readonly indexes: readonly string[]
+  readonly pages: number
+}
+
+const SOME_ID = '00000000-0000-7000-8000-000000000001'
+const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+const CLAIM = [null, ['orders', 'refunds'], [10, 10], 10, 'holder', 30_000, null]
+const PICKED = ['operations_ready', 'operations_delayed', 'operations_pkey']
+const SAVED = { id: SOME_ID, seen: '1', status: 2, version: 2, webhook_due: false, ms: 5, output: '1' }
+const NOTED = { place: 0, id: SOME_ID, attempt: 1, level: 'info', message: 'one' }
+const SUBMITTED = {
+  id: '00000000-0000-7000-8000-0000ffffffff',
+  type: 'orders',
+  owner: '',
+  priority: 0,
+  input: '1',
+  max_attempts: 1,
+  max_lost: 1,
+  retention: 1,
+  idempotency_key: 'k',
+}
+const KNOWN = { place: 0, id: SOME_ID, type: 'orders', owner: '', key: 'k' }
+
+const EXPECTED: Partial<Readonly<Record<StatementName, Expectation>>> = {
+  read: { values: [[SOME_ID, LAST_ID]], indexes: ['operations_pkey'], pages: 20 },
+  payload: { values: [SOME_ID, 1], indexes: ['payloads_pkey'], pages: 10 },
+  steps: { values: [SOME_ID], indexes: ['steps_pkey'], pages: 10 },
+  logs: { values: [SOME_ID, 0], indexes: ['logs_pkey'], pages: 10 },
+  webhooksDue: { values: [100], indexes: ['operations_webhook_due'], pages: 10 },
+  unfinished: { values: ['orders', 'quiet', 100], indexes: ['operations_listed'], pages: 50 },
+  holdings: { values: [], indexes: ['operations_launched', 'operations_running'], pages: 600 },
+  list: { values: ['orders', 'quiet', LAST_ID, 50, [0, 1, 2, 3, 4]], indexes: ['operations_listed'], pages: 250 },
+  queue: {
+    values: [null, 'refunds'],
+    indexes: ['durations_type', 'operations_delayed', 'operations_ready', 'operations_running'],
+    pages: 100,
+  },
+  claim: { values: CLAIM, indexes: [...PICKED, 'payloads_pkey'], pages: 1000 },
+  claimOne: {
+    values: [null, SOME_ID, 'holder', 30_000, null],
+    indexes: ['operations_pkey', 'payloads_pkey'],
+    pages: 50,
+  },
+  launch: { values: [null, ['orders', 'refunds'], [10, 10], 10, 1000], indexes: PICKED, pages: 1000 },
+  renew: { values: [null, [SOME_ID], [1], 30_000], indexes: ['operations_pkey'], pages: 50 },
+  accept: { values: [null, JSON.stringify([SUBMITTED])], indexes: [], pages: 100 },
+  known: { values: [JSON.stringify([KNOWN])], indexes: ['operations_key', 'operations_pkey'], pages: 20 },
+  versions: { values: [null, [SOME_ID]], indexes: ['operations_pkey'], pages: 20 },
+  save: { values: [null, JSON.stringify([SAVED])], indexes: ['operations_pkey', 'operations_webhook_due'], pages: 100 },
+  note: { values: [null, JSON.stringify([NOTED])], indexes: ['logs_pkey', 'operations_pkey'], pages: 100 },
+  lapsed: { values: [null, 200], indexes: ['operations_running', 'operations_start_by'], pages: 600 },
+  purge: {
+    values: [null, 200],
+    indexes: ['logs_pkey', 'operations_pkey', 'operations_purge', 'payloads_pkey', 'steps_pkey'],
+    pages: 100,
+  },
+}
+
+let client: PoolClient
+let statements: Readonly<Record<StatementName, Statement>>
+
+beforeAll(async () => {
+  const pool = database.pool()
+  const schema = database.nextSchema()
+  const store = postgresStore(pool, { schema })
+  await store.open()
+  await store.close()
+  statements = statementsFor(`"${schema}"`)
+  client = await pool.connect()
+  await fill(schema)
+}, 120_000)
+
+afterAll(() => client.release())
+
+async function fill(schema: string): Promise<void> {
+  await client.query(`SET search_path TO "${schema}"`)
+  const day = `(extract(epoch FROM now()) * 1000)::bigint + 86400000`
+  // An owner who has had nothing for long, and one who has nearly everything.
+  const owner = `CASE WHEN n <= 200 THEN 'quiet' ELSE 'noisy' END`
+  const insert = (columns: string, values: string, first: number, count: number) =>
+    client.query(`
+      INSERT INTO operations (id, type, owner, created_at, updated_at, retention, priority, max_attempts, max_lost, ${columns})
+      SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'orders', ${owner}, n, n, 1000, 0, 3, 2, ${values}
+      FROM generate_series(${first}, ${first + count - 1}) AS n`)
+  await insert('status, attempt, purge_at', `CASE WHEN n % 100 = 0 THEN 3 ELSE 2 END, 1, ${day}`, 1, FINISHED)
+  await insert('run_at', day, FINISHED + 1, DELAYED)
+  await insert('status', '0', FINISHED + DELAYED + 1, WAITING)
+  await insert('status, attempt, lease_until', `1, 1, ${day}`, FINISHED + DELAYED + WAITING + 1, 500)
+  await client.query('VACUUM ANALYZE operations')
+}
+
+describe.each(['force_custom_plan', 'force_generic_plan'])('every statement, planned with %s', mode => {
+  it.each(Object.entries(EXPECTED))('%s uses its indexes, and reads no more than it needs', async (name, expected) => {
+    const { plan, pages } = await explain(statements[name as StatementName].text, expected.values, mode)
+    expect(plan.filter(isWholeTable)).toEqual([])
+    expect(indexesOf(plan)).toEqual([...expected.indexes].sort())
+    expect(pages).toBeLessThan(expected.pages)
+  })
+})
+
+describe('the noisy tenant', () => {
+  it.each([[[0]], [[1]], [[2]], [[3]], [[4]], [[0, 1, 2, 3, 4]]])(
+    'is listed by status %s as others are',
+    async status => {
+      const values = ['orders', 'noisy', LAST_ID, 50, status]
+      const { plan, pages } = await explain(statements.list.text, values, 'force_custom_plan')
+      expect(indexesOf(plan)).toEqual(['operations_listed'])
+      expect(pages).toBeLessThan(400)
+    },
+  )
+
+  it('is counted no further than is asked', async () => {
+    const values = ['orders', 'noisy', 100]
+    const { pages } = await explain(statements.unfinished.text, values, 'force_custom_plan')
+    expect(pages).toBeLessThan(200)
+  })
+})
+
+it('leaves out no statement that touches operations, and holds the table of estimates apart', () => {
+  const others = Object.keys(statements).filter(name => !(name in EXPECTED))
+  // As `accept`; a table of some hundred rows; no table.
+  expect(others.sort()).toEqual(['acceptWithin', 'forgetDurations', 'notify'])
+})
+
+interface PlanNode {
+  readonly 'Node Type': string
+  readonly 'Relation Name'?: string
+  readonly 'Index Name'?: string
+  readonly 'Shared Hit Blocks': number
+  readonly 'Shared Read Blocks': number
+  readonly Plans?: readonly PlanNode[]
+}
+
+/** Runs a statement, and undoes what it has done. */
+async function explain(
+  text: string,
+  values: readonly unknown[],
+  mode: string,
+): Promise<{ plan: PlanNode[]; pages: number }> {
+  await client.query('BEGIN')
+  try {
+    await client.query(`SET LOCAL plan_cache_mode = ${mode}`)
+    await client.query(`PREPARE it AS ${text}`)
+    const given = values.length === 0 ? '' : `(${values.map(literal).join(', ')})`
+    const { rows } = await client.query(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE it${given}`)
+    const root = rows[0]['QUERY PLAN'][0].Plan as PlanNode
+    return { plan: flatten(root), pages: root['Shared Hit Blocks'] + root['Shared Read Blocks'] }
+  } finally {
+    await client.query('ROLLBACK')
+    await client.query('DEALLOCATE ALL')
+  }
+}
+
+function literal(value: unknown): string {
+  if (value === null) return 'NULL'
+  return escapeLiteral(Array.isArray(value) ? `{${value.join(',')}}` : String(value))
+}
+
+function flatten(node: PlanNode): PlanNode[] {
+  return [node, ...(node.Plans ?? []).flatMap(flatten)]
+}
+
+function isWholeTable(node: PlanNode): boolean {
+  return node['Node Type'] === 'Seq Scan' && node['Relation Name'] === 'operations'
+}
+
+function indexesOf(plan: readonly PlanNode[]): string[] {
+  return [...new Set(plan.flatMap(node => node['Index Name'] ?? []))].sort()
+}

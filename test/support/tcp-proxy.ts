@@ -1,0 +1,49 @@
+/** A proxy between a client and a server that can go silent, as a network does: nothing is closed, and nothing arrives any more. */
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+
+export class TcpProxy {
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+  #frozen = new WeakSet<Socket>()
+
+  private constructor(port: number) {
+    this.#server = createServer(client => {
+      const upstream = connect(port, '127.0.0.1')
+      this.#relay(client, upstream)
+      this.#relay(upstream, client)
+    })
+  }
+
+  /** @param port of the server */
+  static async start(port: number): Promise<TcpProxy> {
+    const proxy = new TcpProxy(port)
+    await new Promise<void>(resolve => proxy.#server.listen(0, '127.0.0.1', resolve))
+    return proxy
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  /** Every connection there is goes silent for ever, and neither end is told. New ones work. */
+  freeze(): void {
+    for (const socket of this.#sockets) this.#frozen.add(socket)
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy()
+    await new Promise(resolve => this.#server.close(resolve))
+  }
+
+  #relay(from: Socket, to: Socket): void {
+    this.#sockets.add(from)
+    from.on('data', chunk => {
+      if (!this.#frozen.has(from)) to.write(chunk)
+    })
+    from.on('error', () => {})
+    from.on('close', () => {
+      this.#sockets.delete(from)
+      if (!this.#frozen.has(from)) to.destroy()
+    })
+  }
+}
