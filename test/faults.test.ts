@@ -33,7 +33,6 @@ function at(app: App, url: string): string {
 describe('everything is killed again and again', () => {
   const ROUNDS = 5
   const seed = Number(process.env.WAYBILL_SEED ?? Math.floor(Math.random() * 2 ** 32))
-  const random = randomFrom(seed)
 
   // An execution costs the start of a process: there are fewer of them.
   it.each([
@@ -47,6 +46,7 @@ describe('everything is killed again and again', () => {
       const file = temporaryFile()
       const env = { WAYBILL_RUN: run, WAYBILL_CONCURRENCY: '4', ORDER_PROCESSING_MS: '150' }
       const book = new Book()
+      const random = randomFrom(seed)
       for (let round = 0; round < ROUNDS; round++) {
         const app = await startApp({ file, env })
         const load = book.place(app, ordersPerRound, random)

@@ -99,7 +99,7 @@ async function place(
   const there: Tagged<OperationItem> | undefined = await access.operation(item.id)
   if (there === undefined) return { etag: undefined }
   if (there.item.kind === 'operation') return { operation: there.item }
-  if (there.item.madeBy !== us && access.now() - (there.item.by.arriving ?? 0) < ARRIVES_SOON_MS) {
+  if (there.item.madeBy !== us && Math.abs(access.now() - (there.item.by.arriving ?? 0)) < ARRIVES_SOON_MS) {
     await sleep(LOOK_AGAIN_MS)
     return { etag: undefined }
   }

@@ -12,7 +12,9 @@ export type Begin = (candidate: Tagged<OperationItem>) => Promise<OperationItem 
 /** The most candidates of one query. */
 const MOST_CANDIDATES = 200
 /** After losses, the choice is among at most so many times the wanted number. */
-const WIDEST = 16
+const WIDEST = 32
+/** Claims without a loss make the choice narrower again, slowly: rivals that were there lately still are. */
+const NARROWING = 0.85
 
 export class Claims {
   readonly #access: CosmosAccess
@@ -74,7 +76,8 @@ export class Claims {
       ),
     )
     const begun = tries.flatMap(it => ('item' in it && it.item !== undefined ? [it.item] : []))
-    this.#spread = begun.length < candidates.length ? Math.min(this.#spread * 2, WIDEST) : Math.max(this.#spread / 2, 1)
+    const lost = begun.length < candidates.length
+    this.#spread = lost ? Math.min(this.#spread * 2, WIDEST) : Math.max(this.#spread * NARROWING, 1)
     taken.push(...begun)
     for (const it of tries) if ('error' in it) throw it.error
   }
