@@ -172,7 +172,10 @@ export class Dispatcher {
   async #stopCanceled(id: string): Promise<void> {
     const operation = await this.#options.store.read(id)
     if (operation?.execution === null || operation?.execution === undefined) return
-    if (!operation.cancelRequested || operation.status !== 'running' || !this.#names.has(operation.type)) return
+    const { status, launches, cancelRequested, type } = operation
+    // One that had not claimed yet would find nothing to do: it need not even come up.
+    const useless = status === 'canceled' && launches > 0
+    if (!cancelRequested || (status !== 'running' && !useless) || !this.#names.has(type)) return
     await this.#stop(operation.execution)
   }
 
@@ -198,7 +201,7 @@ export class Dispatcher {
     if (state.kind === 'alive') {
       return cancelRequested ? await this.#stop(execution) : undefined
     }
-    const changed = await store.change(id, { kind: 'abandon', attempt, reason: state.reason })
+    const changed = await store.change(id, { kind: 'abandon', attempt, execution, reason: state.reason })
     if (changed === undefined) return
     logger.warn(
       { operation: id, execution, reason: state.reason },

@@ -62,10 +62,10 @@ export async function runOperation(options: RunOperationOptions): Promise<number
   }
 }
 
-function executionName(): string | null {
+function executionName(): string | undefined {
   for (const variable of EXECUTION_VARIABLES) {
     const name = process.env[variable]
     if (name !== undefined && name !== '') return name.replace('{pid}', String(process.pid))
   }
-  return null
+  return undefined
 }

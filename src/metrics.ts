@@ -102,9 +102,9 @@ export class Metrics {
   #readQueues({ queues, waiting }: Readings): void {
     const registers = [this.#registry]
     // Each gauge reads for itself, as they are collected in no order; while the store is away they tell nothing.
-    const read = async (gauge: Gauge, valueOf: (reading: QueueReading) => number) => {
+    const read = async (gauge: Gauge, value: (reading: QueueReading) => number) => {
       gauge.reset()
-      for (const reading of await queues().catch(() => [])) gauge.set({ operation: reading.operation }, valueOf(reading))
+      for (const reading of await queues().catch(() => [])) gauge.set({ operation: reading.operation }, value(reading))
     }
     new Gauge({
       name: 'waybill_queue_depth',

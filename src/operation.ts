@@ -136,8 +136,11 @@ export type Change =
   | { readonly kind: 'launched'; readonly launch: number; readonly execution: string }
   /** The engine would not start an execution for the launch of this number: try later, as if it had not been tried. */
   | { readonly kind: 'launch-refused'; readonly launch: number; readonly delayMs: number }
-  /** The process or execution that had the operation is known to be gone: do not wait for the lease. */
-  | { readonly kind: 'abandon'; readonly attempt: number; readonly reason: string }
+  /**
+   * The process or execution that had the operation is known to be gone: do not wait for the lease.
+   * Of an execution its name: a late word of one says nothing about the next.
+   */
+  | { readonly kind: 'abandon'; readonly attempt: number; readonly execution?: string; readonly reason: string }
   /** Its webhook delivery has been accepted as an operation of its own. The one change that an ended operation takes. */
   | { readonly kind: 'webhook-accepted' }
 
@@ -176,13 +179,13 @@ export function accepted(submission: Submission, now: number): Operation {
 export interface ClaimBy {
   readonly holder: string
   readonly leaseMs: number
-  /** The execution the worker is, where a launcher started it. */
-  readonly execution: string | null
+  /** The execution that claims; null where it is none, and undefined where it does not know its name: what its launcher has recorded stays. */
+  readonly execution?: string | null
 }
 
-/** The next attempt begins. Undefined where the operation is not pending. */
+/** The next attempt begins. Undefined where the operation is not pending, or too late to start. */
 export function claimed(operation: Operation, by: ClaimBy, now: number): Operation | undefined {
-  if (operation.status !== 'pending') return undefined
+  if (operation.status !== 'pending' || startIsOver(operation, now)) return undefined
   return next(operation, now, {
     status: 'running',
     attempt: operation.attempt + 1,
@@ -192,7 +195,7 @@ export function claimed(operation: Operation, by: ClaimBy, now: number): Operati
     holder: by.holder,
     leaseUntil: now + by.leaseMs,
     launches: 0,
-    execution: by.execution ?? operation.execution,
+    execution: by.execution === undefined ? operation.execution : by.execution,
     progress: null,
   })
 }
@@ -235,9 +238,12 @@ export function expired(operation: Operation, now: number): Operation | undefine
   if (operation.status === 'running') {
     return (operation.leaseUntil ?? 0) <= now ? lostLease(operation, 'Its lease ran out.', now) : undefined
   }
-  if (operation.status !== 'pending' || operation.attempt > 0) return undefined
-  if (operation.startBy === null || operation.startBy > now) return undefined
+  if (operation.status !== 'pending' || !startIsOver(operation, now)) return undefined
   return ended(operation, now, { status: 'failed', error: problem('start-deadline') })
+}
+
+function startIsOver({ attempt, startBy }: Operation, now: number): boolean {
+  return attempt === 0 && startBy !== null && startBy <= now
 }
 
 /** Failed attempts that count: those that were neither handed back nor lost with their worker. */
@@ -318,6 +324,7 @@ function lostDelay(lost: number): number {
 
 function abandoned(operation: Operation, change: Change & { kind: 'abandon' }, now: number): Operation | undefined {
   if (operation.attempt !== change.attempt) return undefined
+  if (change.execution !== undefined && change.execution !== operation.execution) return undefined
   if (operation.status === 'running') return lostLease(operation, change.reason, now)
   if (operation.status !== 'pending' || operation.launches === 0) return undefined
   if (operation.launches > operation.maxLost) {

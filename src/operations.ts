@@ -110,14 +110,26 @@ export class Operations {
       throw problemError('invalid-input', undefined, { extensions: { errors: checked.errors } })
     }
     const submission = toSubmission(type, request, key)
-    const written = await this.#ask(this.#admission.admit(type, submission.owner))
+    const written = await this.#admit(type, submission)
+    if (typeof written !== 'function') return replayOf(written, submission)
     const { kind, operation } = await this.#accept(submission, request.transaction).finally(written)
     if (kind === 'accepted') {
       this.#metrics?.accepted(type.name)
       return { operation, replayed: false }
     }
-    if (operation.fingerprint !== submission.fingerprint) throw problemError('idempotency-key-reused')
-    return { operation, replayed: true }
+    return replayOf(operation, submission)
+  }
+
+  /** Lets it in, or finds what the same key has made before: what repeats an accepted request makes nothing, and no limit is about it. */
+  async #admit(type: AnyOperationType, submission: Submission): Promise<(() => void) | Operation> {
+    const { owner, idempotencyKey: key } = submission
+    try {
+      return await this.#ask(this.#admission.admit(type, owner))
+    } catch (error) {
+      const known = key === null ? undefined : await this.#ask(this.#store.byKey(type.name, owner, key))
+      if (known === undefined) throw error
+      return known
+    }
   }
 
   /** The span of the submit is what attempts will join; the client's own, where nothing is traced here. */
@@ -169,8 +181,9 @@ export class Operations {
     { ms, signal }: { ms: number; signal: AbortSignal },
   ): Promise<{ readonly operation: Operation; readonly waited: boolean }> {
     if (this.#changes.full || this.#draining) return { operation, waited: false }
-    const after = await this.#changes.until(operation.id, wanted, { ms, signal })
-    return { operation: after ?? operation, waited: true }
+    // While the store is away nothing can be waited for; what was accepted must be answered with 202 all the same.
+    const after = await this.#changes.until(operation.id, wanted, { ms, signal }).catch(() => undefined)
+    return { operation: after ?? operation, waited: after !== undefined }
   }
 
   /** Whether the store answers. */
@@ -269,6 +282,12 @@ export class Operations {
       throw problemError('unavailable', undefined, { cause: error, retryAfterMs: 2000 })
     }
   }
+}
+
+/** @throws {ProblemError} `idempotency-key-reused` when the key came with another body */
+function replayOf(operation: Operation, { fingerprint: body }: Submission): Submitted {
+  if (operation.fingerprint !== body) throw problemError('idempotency-key-reused')
+  return { operation, replayed: true }
 }
 
 /** An attempt that has not ended. */

@@ -138,13 +138,22 @@ export interface Store {
   /** The operation, or undefined. */
   read(id: string): Promise<Operation | undefined>
 
+  /** The operation that an idempotency key has made, or undefined. */
+  byKey(type: string, owner: string, key: string): Promise<Operation | undefined>
+
   /** The input or the output as JSON text, or undefined where there is none. */
   payload(id: string, kind: 'input' | 'output'): Promise<string | undefined>
 
-  /** Begins the next attempt of ready operations: by priority, then in the order of their ids. */
+  /**
+   * Begins the next attempt of ready operations: type by type in the order of the request, and within a type
+   * by priority, then in the order of their ids. A `runAt` that has passed is as good as none.
+   */
   claim(request: ClaimRequest): Promise<Claim[]>
 
-  /** Extends leases, all in one statement; the answers stand in the order of the leases. */
+  /**
+   * Extends leases, all in one statement; the answers stand in the order of the leases. A lease that has run out is
+   * still held as long as no sweep has ended it.
+   */
   renew(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]>
 
   /** Applies a change. Undefined where there is no such operation, or it refused the change. */

@@ -22,6 +22,7 @@ export function timedStore(store: Store, ms: number): Store {
       acceptWithin: (submission, transaction) => limit.within(acceptWithin.call(store, submission, transaction)),
     }),
     read: id => limit.within(store.read(id)),
+    byKey: (type, owner, key) => limit.within(store.byKey(type, owner, key)),
     payload: (id, kind) => limit.within(store.payload(id, kind)),
     claim: async request => {
       const claims = store.claim(request)

@@ -151,7 +151,7 @@ export class Worker {
    *
    * @throws when the outcome could not be recorded while the lease lasted
    */
-  async runOnly(id: string, execution: string | null): Promise<boolean> {
+  async runOnly(id: string, execution: string | undefined): Promise<boolean> {
     await this.#load()
     if (this.#stopping) return false
     this.#unwatch = this.#options.store.watch(hint => this.#hinted(hint))
@@ -166,16 +166,20 @@ export class Worker {
     for (const type of this.#options.types) if (served.has(type.name)) this.#types.set(type.name, type)
   }
 
-  async #claimOne(id: string, execution: string | null): Promise<boolean> {
+  async #claimOne(id: string, execution: string | undefined): Promise<boolean> {
     const asked = performance.now()
-    const [claim] = await this.#options.store.claim({ ...this.#claimBy, execution, from: { id } })
+    const [claim] = await this.#options.store.claim({
+      ...this.#claimBy,
+      ...(execution !== undefined && { execution }),
+      from: { id },
+    })
     if (claim === undefined) return false
     if (await this.#begin(claim, asked)) return true
     throw new Error(`The outcome of operation ${id} could not be recorded while its lease lasted.`)
   }
 
-  get #claimBy(): { holder: string; leaseMs: number; execution: null } {
-    return { holder: this.#holder, leaseMs: this.#options.leaseMs, execution: null }
+  get #claimBy(): { holder: string; leaseMs: number } {
+    return { holder: this.#holder, leaseMs: this.#options.leaseMs }
   }
 
   #hinted(hint: Hint): void {
@@ -191,7 +195,7 @@ export class Worker {
     const limit = this.#options.concurrency - this.#slotsTaken
     const types = this.#room()
     if (limit <= 0 || types.length === 0 || asked < this.#pausedUntil) return
-    const claims = await this.#options.store.claim({ ...this.#claimBy, from: { types, limit } })
+    const claims = await this.#options.store.claim({ ...this.#claimBy, execution: null, from: { types, limit } })
     for (const claim of claims) this.#follow(this.#begin(claim, asked))
     if (claims.length === 0) return
     this.#claimsMade++
@@ -311,6 +315,7 @@ export class Worker {
         const after = await this.#options.store.change(id, { kind: 'finish', attempt, outcome })
         run.recorded = true
         if (after !== undefined) this.#measure(after, outcome)
+        if (after?.status === 'pending') this.#wakeIn(outcome)
         if (after === undefined)
           this.#options.logger.warn(
             { operation: id, attempt },
@@ -335,6 +340,11 @@ export class Worker {
     // A timer of its own: neither a backoff of the loop nor a store that never answers may make it late.
     const left = run.confirmedUntil - leaseMs / 10 - performance.now()
     run.guard = setTimeout(() => this.#stop(run, 'LeaseLostError'), Math.max(0, left)).unref()
+  }
+
+  /** Nothing hints when a delay ends: without a timer the next attempt would wait for the scan. */
+  #wakeIn(outcome: Outcome): void {
+    if (outcome.kind === 'retry') setTimeout(() => this.#claiming.wake(), outcome.delayMs + 1).unref()
   }
 
   #measure(after: Operation, { kind }: Outcome): void {

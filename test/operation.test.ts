@@ -95,12 +95,20 @@ describe('claimed', () => {
     expect(second).toMatchObject({ attempt: 2, startedAt: NOW, attemptStartedAt: NOW + 10, progress: null })
   })
 
-  it('ends the count of launches, and keeps the execution that was started for it', () => {
+  it('ends the count of launches, and names the execution that claims', () => {
     const launched = must(
       changed(must(launching(pending(), 1000, NOW)), { kind: 'launched', launch: 1, execution: 'job-1' }, NOW),
     )
-    expect(claimed(launched, BY, NOW)).toMatchObject({ launches: 0, execution: 'job-1' })
-    expect(claimed(launched, { ...BY, execution: 'job-2' }, NOW)).toMatchObject({ execution: 'job-2' })
+    expect(claimed(launched, { ...BY, execution: 'job-2' }, NOW)).toMatchObject({ launches: 0, execution: 'job-2' })
+    const { execution: _, ...nameless } = BY
+    expect(claimed(launched, nameless, NOW)).toMatchObject({ launches: 0, execution: 'job-1' })
+    expect(claimed(launched, BY, NOW)).toMatchObject({ launches: 0, execution: null })
+  })
+
+  it('is refused once the start deadline has passed', () => {
+    const late = { ...pending(), startBy: NOW }
+    expect(claimed(late, BY, NOW)).toBeUndefined()
+    expect(claimed({ ...late, attempt: 1 }, BY, NOW)).toBeDefined()
   })
 
   it('is refused unless it is pending', () => {

@@ -22,7 +22,8 @@ export async function list(
   // One more than asked for tells whether there is a next page.
   const found = await operations.list(resource.type, { ...asked, owner: request.owner, limit: asked.limit + 1 })
   const page = found.slice(0, asked.limit)
-  const items = await Promise.all(page.map(operation => resource.document(operation)))
+  // What is past its retention is listed by the store while its record stays; to a client it is gone.
+  const items = await Promise.all(page.filter(({ purged }) => !purged).map(operation => resource.document(operation)))
   const last = page.at(-1)
   if (found.length <= asked.limit || last === undefined) return json(200, { items })
   const query = new URLSearchParams(request.query)

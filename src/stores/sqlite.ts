@@ -113,6 +113,10 @@ class SqliteStore implements Store {
     return this.#open.operation.get(id)
   }
 
+  async byKey(type: string, owner: string, key: string): Promise<Operation | undefined> {
+    return this.#open.byKey.get(type, owner, key)
+  }
+
   async payload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
     const row = this.#open.payload.get(id, kind === 'input' ? 0 : 1) as { body: string } | undefined
     return row?.body

@@ -49,16 +49,20 @@ export class Claims {
 
   /** Adds to `taken` until there are so many. */
   async #takeOf(type: string, taken: OperationItem[], until: number, begin: Begin): Promise<void> {
-    const seen = new Set<string>()
+    const tried = new Set<string>()
     for (let more = true; more && taken.length < until; ) {
       const wanted = Math.min(Math.ceil((until - taken.length) * this.#spread), MOST_CANDIDATES)
       const found = await this.#candidates(type, wanted)
-      const pool = found.filter(({ item }) => !seen.has(item.id))
-      for (const { item } of pool) seen.add(item.id)
-      // What was seen before and is shown again comes from a replica that lags: there is nothing new to try.
+      // What was tried before and is shown again comes from a replica that lags: there is nothing new in it.
+      const pool = found.filter(({ item }) => !tried.has(item.id))
       more = found.length === wanted && pool.length > 0
       while (pool.length > 0 && taken.length < until) {
-        await this.#tryEach(this.#choose(pool, until - taken.length), taken, begin)
+        const chosen = this.#choose(pool, until - taken.length)
+        for (const { item } of chosen) tried.add(item.id)
+        if ((await this.#tryEach(chosen, taken, begin)) > chosen.length / 2) continue
+        // Mostly lost: the rest of what the query showed is mostly gone too, and to look again costs less than to try it all.
+        more ||= pool.length > 0
+        break
       }
     }
   }
@@ -68,7 +72,8 @@ export class Claims {
     return found.map(resource => tagged<OperationItem>(resource))
   }
 
-  async #tryEach(candidates: readonly Tagged<OperationItem>[], taken: OperationItem[], begin: Begin): Promise<void> {
+  /** How many were won. */
+  async #tryEach(candidates: readonly Tagged<OperationItem>[], taken: OperationItem[], begin: Begin): Promise<number> {
     const tries = await inParallel(candidates, candidate =>
       begin(candidate).then(
         item => ({ item }),
@@ -76,10 +81,15 @@ export class Claims {
       ),
     )
     const begun = tries.flatMap(it => ('item' in it && it.item !== undefined ? [it.item] : []))
-    const lost = begun.length < candidates.length
-    this.#spread = lost ? Math.min(this.#spread * 2, WIDEST) : Math.max(this.#spread * NARROWING, 1)
     taken.push(...begun)
+    this.#adapt(begun.length, candidates.length)
     for (const it of tries) if ('error' in it) throw it.error
+    return begun.length
+  }
+
+  #adapt(won: number, tried: number): void {
+    const factor = won === tried ? NARROWING : won === 0 ? 4 : 2
+    this.#spread = Math.max(1, Math.min(this.#spread * factor, WIDEST))
   }
 
   /** Removes the chosen ones from the pool; they stay in the order of the queue. */

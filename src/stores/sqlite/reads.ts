@@ -8,6 +8,7 @@ export type Reads = Readonly<Record<keyof typeof READS, Statement> & Record<keyo
 // Left to itself, SQLite may take an index with which it reads far more than is asked for: hence INDEXED BY.
 const RECORD_READS = {
   operation: `${RECORDS} WHERE id = ?`,
+  byKey: `${RECORDS} WHERE type = ? AND owner = ? AND idempotency_key = ?`,
   list: `
     ${RECORDS} INDEXED BY operations_listed
     WHERE type = ? AND owner = ? AND id < ? ORDER BY id DESC LIMIT ?`,

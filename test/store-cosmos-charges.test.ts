@@ -1,0 +1,62 @@
+import { readFileSync } from 'node:fs'
+import { afterEach, expect, it } from 'vitest'
+import { manualClock } from 'waybill/testing'
+import type { Store } from '../src/store.ts'
+import { cosmosAccount } from './support/cosmos.ts'
+import { submissionOf } from './support/submission.ts'
+
+const account = cosmosAccount()
+
+afterEach(() => account.closeStores())
+
+const ID = '01941f29-7c00-7000-8000-000000000001'
+const LEASE = { id: ID, attempt: 1 }
+const CLAIM_BY = { holder: 'host/1/abcdefgh', leaseMs: 30_000, execution: null }
+const ONE = { types: [{ type: 'orders', limit: 1 }], limit: 1 }
+const ORDER = JSON.stringify({
+  items: Array.from({ length: 5 }, (_, n) => ({ sku: `sku-${n}`, quantity: n, note: 'x'.repeat(60) })),
+})
+
+/** What is measured, in this order, on one container of one partition. */
+const ACTS: Readonly<Record<string, (store: Store) => Promise<unknown>>> = {
+  accept: store => store.accept(submissionOf('01941f29-7c00-7000-8000-000000000000', { input: ORDER, priority: -1 })),
+  'accept, with an idempotency key': store => store.accept(submissionOf(ID, { input: ORDER, idempotencyKey: 'k' })),
+  'accept, with a key that is known': store => store.accept(submissionOf('x', { input: ORDER, idempotencyKey: 'k' })),
+  'poll (one status read)': store => store.read(ID),
+  'poll of an id that does not exist': store => store.read('01941f29-7c00-7000-8000-00000000ffff'),
+  'claim, one operation': store => store.claim({ ...CLAIM_BY, from: ONE }),
+  'renewal of a lease': store => store.renew([LEASE], 30_000),
+  progress: store => store.change(ID, { kind: 'progress', attempt: 1, progress: { fraction: 0.5, message: 'Half' } }),
+  'a step': store => store.note(LEASE, { kind: 'step', name: 'charge', value: '{"id":"ch_1"}' }),
+  'a log line': store => store.note(LEASE, { kind: 'log', level: 'info', message: 'Charged the card' }),
+  outcome: store => store.change(ID, { kind: 'finish', attempt: 1, outcome: { kind: 'completed', output: ORDER } }),
+  'result (one read)': store => store.payload(ID, 'output'),
+  'a look at the queue for Retry-After': store => store.queue('orders'),
+  'a claim that finds nothing': store =>
+    store.claim({ ...CLAIM_BY, from: { types: [{ type: 'none', limit: 1 }], limit: 1 } }),
+  'a sweep that finds nothing, with its look at the holders': async store => {
+    await store.holdings()
+    await store.sweep(200)
+  },
+}
+
+it('the table of request units in docs/cosmos.md says what this server charges', async () => {
+  const clock = manualClock()
+  let sum = 0
+  const container = account.container({ id: 'operations', clock: clock.now, partitions: 1 })
+  const store = await account.store(container, {
+    clock: clock.now,
+    feedMs: 60_000,
+    onCharge: charge => {
+      sum += charge
+    },
+  })
+  const rows: string[] = []
+  for (const [name, act] of Object.entries(ACTS)) {
+    sum = 0
+    await act(store)
+    rows.push(`| ${name} | ${sum.toFixed(1)} |`)
+  }
+  const page = readFileSync(new URL('../docs/cosmos.md', import.meta.url), 'utf8')
+  expect(page).toContain(rows.join('\n'))
+})
