@@ -43,6 +43,7 @@ const KNOWN = { place: 0, id: SOME_ID, type: 'orders', owner: '', key: 'k' }
 
 const EXPECTED: Partial<Readonly<Record<StatementName, Expectation>>> = {
   read: { values: [[SOME_ID, LAST_ID]], indexes: ['operations_pkey'], pages: 20 },
+  byKey: { values: ['orders', 'noisy', 'k'], indexes: ['operations_key'], pages: 10 },
   payload: { values: [SOME_ID, 1], indexes: ['payloads_pkey'], pages: 10 },
   steps: { values: [SOME_ID], indexes: ['steps_pkey'], pages: 10 },
   logs: { values: [SOME_ID, 0], indexes: ['logs_pkey'], pages: 10 },
@@ -128,6 +129,13 @@ describe('the noisy tenant', () => {
       expect(pages).toBeLessThan(400)
     },
   )
+
+  it('costs a claim some pages when all that it has delayed has become due at once', async () => {
+    const values = [Number.MAX_SAFE_INTEGER, ...CLAIM.slice(1)]
+    const { plan, pages } = await explain(statements.claim.text, values, 'force_custom_plan')
+    expect(plan.filter(isWholeTable)).toEqual([])
+    expect(pages).toBeLessThan(10_000)
+  })
 
   it('is counted no further than is asked', async () => {
     const values = ['orders', 'noisy', 100]

@@ -31,7 +31,16 @@ import { CosmosCalls } from './cosmos/calls.ts'
 import { Claims } from './cosmos/claims.ts'
 import type { CosmosContainer } from './cosmos/container.ts'
 import { Feed } from './cosmos/feed.ts'
-import { BODY_LIMIT, type Body, fits, keyItemId, type LogPart, type OperationItem, scopeOf, type Tagged } from './cosmos/items.ts'
+import {
+  BODY_LIMIT,
+  type Body,
+  fits,
+  keyItemId,
+  type LogPart,
+  type OperationItem,
+  scopeOf,
+  type Tagged,
+} from './cosmos/items.ts'
 import { type Mutation, Mutations } from './cosmos/mutations.ts'
 import { sweep } from './cosmos/sweeps.ts'
 import { changing, claiming, holdingBack, noting, renewing } from './cosmos/transitions.ts'
@@ -111,7 +120,7 @@ class CosmosStore implements Store {
     return this.#run(async () => {
       const id = (await this.#access.key(keyItemId(type, owner, key)))?.item.operation
       const record = id === undefined ? undefined : (await this.#operation(id))?.item.record
-      return record?.purged === false ? record : undefined
+      return record?.idempotencyKey === key ? record : undefined
     })
   }
 

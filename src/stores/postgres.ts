@@ -171,6 +171,11 @@ class PostgresStore implements Store {
     return isId(id) ? await this.#reads.add(id) : undefined
   }
 
+  async byKey(type: string, owner: string, key: string): Promise<Operation | undefined> {
+    const [row] = await this.#run('byKey', [type, owner, key])
+    return row && toOperation(row)
+  }
+
   async payload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
     if (!isId(id)) return undefined
     const [row] = await this.#run('payload', [id, kind === 'input' ? 0 : 1])

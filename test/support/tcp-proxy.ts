@@ -7,8 +7,8 @@ export class TcpProxy {
   #frozen = new WeakSet<Socket>()
 
   private constructor(port: number) {
-    this.#server = createServer(client => {
-      const upstream = connect(port, '127.0.0.1')
+    this.#server = createServer({ noDelay: true }, client => {
+      const upstream = connect({ port, host: '127.0.0.1', noDelay: true })
       this.#relay(client, upstream)
       this.#relay(upstream, client)
     })

@@ -27,7 +27,7 @@ export class TransactionPooler {
   readonly #waiting: (() => void)[] = []
 
   private constructor() {
-    this.#server = createServer(socket => this.#serve(socket))
+    this.#server = createServer({ noDelay: true }, socket => this.#serve(socket))
   }
 
   /** @param url of the server */
@@ -53,6 +53,7 @@ export class TransactionPooler {
     client.on('error', () => {})
     await client.connect()
     const socket = (client as unknown as { connection: { stream: Socket } }).connection.stream
+    socket.setNoDelay(true)
     socket.removeAllListeners('data')
     const backend: Backend = { socket, client: undefined }
     const read = messages((type, message) => {

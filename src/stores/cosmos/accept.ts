@@ -41,11 +41,19 @@ async function acceptByKey(access: CosmosAccess, submission: Submission, key: st
   const keyId = keyItemId(submission.type, submission.owner, key)
   for (let turn = 0; turn < MOST_TURNS; turn++) {
     const made = await makeReserved(access, keyId, submission)
-    if (made?.operation.purged === false) return { kind: made.byUs ? 'accepted' : 'known', operation: made.operation }
-    if (made !== undefined) await release(access, keyId, made.operation.id)
+    if (made?.operation.idempotencyKey === key) return answer(made)
+    if (made !== undefined) {
+      // The key is that of another time: its operation is purged, or was made without this key under the same id.
+      await release(access, keyId, made.operation.id)
+      if (made.operation.id === submission.id) return { kind: 'accepted', operation: made.operation }
+    }
     await sleep(Math.random() * 5 * turn)
   }
   throw new Error(`The idempotency key of ${submission.id} was taken and released ${MOST_TURNS} times meanwhile.`)
+}
+
+function answer({ byUs, operation }: Made): Acceptance {
+  return { kind: byUs ? 'accepted' : 'known', operation }
 }
 
 /** The operation that a key stands for, made if it is not there. Undefined where the key has gone this moment. */

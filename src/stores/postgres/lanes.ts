@@ -1,11 +1,13 @@
 /** Batches that are written two at a time, in halves when one row of them is refused, and never too large. */
 import { Batcher, type Settled } from '../../batch.ts'
-import { isOfOneRow } from './connections.ts'
+import { isOfOneRow, sqlState } from './connections.ts'
 
 /** Two writes under way keep the server at work while the one before is answered; more would only make batches smaller. */
 const LANES = 2
 /** The most that one statement carries, in characters. */
 const MOST_CHARACTERS = 4_000_000
+
+const LOCK_NOT_AVAILABLE = '55P03'
 
 /** Writes a batch; it is done whole or not at all. */
 export type WriteBatch<Item, Result> = (items: readonly Item[]) => Promise<readonly Result[]>
@@ -77,7 +79,13 @@ async function writeInHalves<Item, Result>(
     return (await write(items)).map(value => ({ value }))
   } catch (error) {
     if (items.length === 1 || !isOfOneRow(error)) return items.map(() => ({ error }))
-    const middle = items.length >> 1
-    return writeInParts([items.slice(0, middle), items.slice(middle)], write)
+    return await writeInParts(partsAfter(error, items), write)
   }
+}
+
+/** A lock that was waited for in vain would be waited for again in each smaller part: so each stands alone at once. */
+function partsAfter<Item>(error: unknown, items: readonly Item[]): (readonly Item[])[] {
+  if (sqlState(error) === LOCK_NOT_AVAILABLE) return items.map(item => [item])
+  const middle = items.length >> 1
+  return [items.slice(0, middle), items.slice(middle)]
 }

@@ -211,8 +211,10 @@ interface Found {
 
 async function versionOf(client: PostgresClient, schema: string): Promise<Found> {
   const table = `${quoteSchema(schema)}.migrations`
-  const [[exists] = []] = await rows(client, `SELECT to_regclass(${quoteText(table)}) IS NOT NULL`)
-  if (exists !== true) return { version: 0, readableBy: 0 }
+  // Not to_regclass(): within a transaction it may answer from before the lock was had.
+  const named = `schemaname = ${quoteText(schema)} AND tablename = 'migrations'`
+  const [exists] = await rows(client, `SELECT 1 FROM pg_catalog.pg_tables WHERE ${named}`)
+  if (exists === undefined) return { version: 0, readableBy: 0 }
   const [latest] = await rows(client, `SELECT version, readable_by FROM ${table} ORDER BY version DESC LIMIT 1`)
   return { version: Number(latest?.[0] ?? 0), readableBy: Number(latest?.[1] ?? 0) }
 }

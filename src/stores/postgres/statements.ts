@@ -21,7 +21,7 @@ const DUE_LIMIT = 1000
 const DURATIONS_KEPT = 100
 
 /** How long a write waits for a row, or a key, that another transaction holds; then it fails and is tried again. */
-const LOCK_WAIT = '2s'
+const LOCK_WAIT = '1s'
 
 const NOW = `coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)`
 /** The time, as one row of one column. */
@@ -63,6 +63,7 @@ function texts(schema: string) {
 function reads(schema: string, operations: string, records: string) {
   return {
     read: `${records} WHERE o.id = ANY ($1::uuid[])`,
+    byKey: `${records} WHERE o.type = $1 AND o.owner = $2 AND o.idempotency_key = $3`,
     payload: `SELECT body FROM ${schema}.payloads WHERE id = $1 AND kind = $2`,
     steps: `SELECT name, value FROM ${schema}.steps WHERE id = $1`,
     logs: `

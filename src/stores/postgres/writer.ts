@@ -117,7 +117,7 @@ export class Writer {
 
   /** Applies changes one after the other, and writes each record that results once. */
   async change(items: readonly ChangeItem[]): Promise<(Operation | undefined)[]> {
-    const results = new Array<Operation | undefined>(items.length)
+    const results: (Operation | undefined)[] = items.map(() => undefined)
     let left = items.map((item, index) => ({ ...item, index })).filter(({ id }) => isId(id))
     for (let round = 0; left.length > 0; round++) {
       if (round === MOST_ROUNDS) throw new Error('Other processes change the same operations all the time.')

@@ -1,0 +1,293 @@
+import type { Pool } from 'pg'
+import { afterEach, beforeAll, describe, expect, expectTypeOf, it } from 'vitest'
+import { migrationPlan, type PostgresPool, type PostgresStoreOptions, postgresStore } from 'waybill/postgres'
+import type { Store } from '../src/store.ts'
+import { SCHEMA_VERSION } from '../src/stores/postgres/schema.ts'
+import { numberedId } from '../src/testing/store/context.ts'
+import { testDatabase } from './support/postgres.ts'
+import { submissionOf } from './support/submission.ts'
+
+const database = testDatabase()
+const stores: Store[] = []
+let pool: Pool
+
+beforeAll(() => {
+  pool = database.pool()
+})
+
+afterEach(async () => {
+  for (const store of stores.splice(0)) await store.close()
+})
+
+async function open(options: PostgresStoreOptions = {}, on: PostgresPool = pool): Promise<Store> {
+  const store = postgresStore(on, { schema: database.nextSchema(), ...options })
+  stores.push(store)
+  await store.open()
+  return store
+}
+
+const ID = numberedId(1)
+
+async function accepts(store: Store, id = ID): Promise<void> {
+  expect((await store.accept(submissionOf(id))).kind).toBe('accepted')
+}
+
+describe('the pool', () => {
+  it('is that of the pg package, as far as the store needs it', () => {
+    expectTypeOf<Pool>().toExtend<PostgresPool>()
+  })
+
+  it('may have one connection only: the store then looks at intervals', async () => {
+    const single = database.pool({ max: 1 })
+    await accepts(await open({}, single))
+  })
+
+  it('stays open when the store is closed, and a lost idle connection ends no process', async () => {
+    const store = await open()
+    const own = database.pool()
+    const other = await open({}, own)
+    await accepts(other)
+    await pool.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'`,
+    )
+    await expect
+      .poll(() =>
+        accepts(store).then(
+          () => true,
+          () => false,
+        ),
+      )
+      .toBe(true)
+    await other.close()
+    await expect.poll(() => own.query('SELECT 1 AS one').then(({ rows }) => rows, String)).toEqual([{ one: 1 }])
+  })
+})
+
+describe('options', () => {
+  it.each([{ timeoutMs: 0 }, { pollMs: 1.5 }, { checkMs: Number.NaN }, { schema: '' }, { schema: 'x'.repeat(49) }])(
+    'refuses %j by its name',
+    options => {
+      const [name = ''] = Object.keys(options)
+      expect(() => postgresStore(pool, options)).toThrow(name)
+    },
+  )
+
+  it('takes any name of a schema', async () => {
+    const store = await open({ schema: `o'neil "the \\ 1st"; ü` })
+    await accepts(store)
+    expect((await store.read(ID))?.status).toBe('pending')
+  })
+
+  it('says what to do when it is used before it is open', async () => {
+    await expect(postgresStore(pool).read(ID)).rejects.toThrow('call open() first')
+  })
+
+  it('refuses a server that is too old', async () => {
+    const client = {
+      query: async () => ({ rows: [[130_011, 1, '13.11']] }),
+      on: () => {},
+      off: () => {},
+      release: () => {},
+    }
+    const old: PostgresPool = { connect: async () => client, on: () => {}, off: () => {} }
+    await expect(postgresStore(old).open()).rejects.toThrow('has version 13.11; Waybill needs 14 or newer')
+  })
+})
+
+describe('migrations', () => {
+  it('run once when many processes start at once', async () => {
+    const schema = database.nextSchema()
+    const pools = Array.from({ length: 6 }, () => database.pool({ max: 3 }))
+    const opened = await Promise.all(pools.map(on => open({ schema }, on)))
+    for (const [index, store] of opened.entries()) await accepts(store, numberedId(index + 1))
+    const { rows } = await pool.query(`SELECT version FROM ${schema}.migrations`)
+    expect(rows).toHaveLength(SCHEMA_VERSION)
+  })
+
+  it('can be run by hand: the plan makes what the store would have made', async () => {
+    const [byHand, byStore] = [database.nextSchema(), database.nextSchema()]
+    await pool.query(migrationPlan({ schema: byHand }))
+    await open({ schema: byStore })
+    expect(await describeSchema(byHand)).toEqual(await describeSchema(byStore))
+    await accepts(await open({ schema: byHand, migrate: false }))
+  })
+
+  it('have an empty plan when there is nothing to do', () => {
+    expect(migrationPlan({ from: SCHEMA_VERSION })).toBe('')
+  })
+
+  it('are not run where the store is told not to', async () => {
+    await expect(open({ migrate: false })).rejects.toThrow('told not to migrate it')
+  })
+
+  it('that fail leave nothing behind', async () => {
+    const schema = database.nextSchema()
+    await pool.query(`CREATE SCHEMA ${schema}; CREATE TABLE ${schema}.logs (mine text)`)
+    await expect(open({ schema })).rejects.toThrow('"logs" already exists')
+    const { rows } = await pool.query(`SELECT tablename FROM pg_tables WHERE schemaname = '${schema}'`)
+    expect(rows).toEqual([{ tablename: 'logs' }])
+  })
+
+  it('refuse a database of a newer Waybill that this one cannot work with', async () => {
+    const schema = await newerSchema(SCHEMA_VERSION + 1)
+    await expect(open({ schema })).rejects.toThrow(`schema version ${SCHEMA_VERSION + 1}`)
+  })
+
+  it('let this version work beside the next one, whose tables have more columns and indexes', async () => {
+    const schema = database.nextSchema()
+    const before = await open({ schema })
+    await accepts(before, numberedId(1))
+    await newerSchema(1, schema)
+    const after = await open({ schema })
+    await accepts(after, numberedId(2))
+    await accepts(before, numberedId(3))
+    const from = { types: [{ type: 'orders', limit: 9 }], limit: 9 }
+    expect(await before.claim({ holder: 'h', leaseMs: 1000, execution: null, from })).toHaveLength(3)
+  })
+
+  it('tell a user who may not run them what to do, and let the user work afterwards', async () => {
+    const schema = database.nextSchema()
+    const role = `${schema}_app`
+    await pool.query(`CREATE ROLE ${role} LOGIN PASSWORD 'app'`)
+    const url = new URL(database.url)
+    url.username = role
+    url.password = 'app'
+    const limited = database.pool({ connectionString: url.href })
+    const error = await open({ schema }, limited).catch((it: unknown) => it)
+    expect(String(error)).toMatch(/this user may not migrate it.*"waybill migrate --plan"/s)
+
+    await pool.query(migrationPlan({ schema }))
+    await pool.query(`GRANT USAGE ON SCHEMA ${schema} TO ${role}`)
+    await pool.query(`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${schema} TO ${role}`)
+    const store = await open({ schema }, limited)
+    await accepts(store)
+    const [claim] = await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from: { id: ID } })
+    expect(claim?.operation.attempt).toBe(1)
+    const outcome = { kind: 'completed', output: '1' } as const
+    expect((await store.change(ID, { kind: 'finish', attempt: 1, outcome }))?.status).toBe('completed')
+    expect(await store.sweep(10)).toEqual({ expired: 0, purged: 0 })
+  })
+})
+
+describe('a row that the server refuses', () => {
+  // Not a number: no column takes it.
+  const broken = (id: string) => submissionOf(id, { priority: Number.NaN })
+
+  it('fails alone: the others that were accepted with it are', async () => {
+    const store = await open()
+    const submissions = Array.from({ length: 60 }, (_, index) => {
+      const id = numberedId(index)
+      return index % 20 === 7 ? broken(id) : submissionOf(id)
+    })
+    const settled = await Promise.allSettled(submissions.map(it => store.accept(it)))
+    const failed = settled.flatMap(({ status }, index) => (status === 'rejected' ? [index] : []))
+    expect(failed).toEqual([7, 27, 47])
+    expect(await store.list({ type: 'orders', owner: '', limit: 100 })).toHaveLength(57)
+    expect(await store.payload(numberedId(7), 'input')).toBeUndefined()
+  })
+
+  it('fails alone: the others that were changed with it are', async () => {
+    const store = await open()
+    const ids = [1, 2, 3, 4].map(numberedId)
+    await Promise.all(ids.map(id => store.accept(submissionOf(id))))
+    for (const id of ids) await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from: { id } })
+    const finish = (id: string, output: string) =>
+      store.change(id, { kind: 'finish', attempt: 1, outcome: { kind: 'completed', output } })
+    const settled = await Promise.allSettled(ids.map((id, index) => finish(id, index === 2 ? '"\0"' : '1')))
+    expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled'])
+    expect((await store.read(ids[2] ?? ''))?.status).toBe('running')
+    expect((await store.read(ids[3] ?? ''))?.status).toBe('completed')
+  })
+
+  it('is refused before it is sent where it holds what no text can, and named', async () => {
+    const store = await open()
+    for (const [field, text] of [
+      ['input', '"\0"'],
+      ['owner', 'a\0'],
+      ['idempotencyKey', '\ud800'],
+    ] as const) {
+      await expect(store.accept(submissionOf(ID, { [field]: text }))).rejects.toThrow(`"${field}" holds a NUL`)
+    }
+    const note = { kind: 'step', name: '\0', value: '1' } as const
+    await expect(store.note({ id: ID, attempt: 1 }, note)).rejects.toThrow('"name"')
+  })
+
+  it('is mended where it is a line of a log', async () => {
+    const store = await open()
+    await accepts(store)
+    await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from: { id: ID } })
+    await store.note({ id: ID, attempt: 1 }, { kind: 'log', level: 'info', message: 'a\0b\ud800' })
+    expect((await store.logs(ID, 0)).map(({ message }) => message)).toEqual(['a\ufffdb\ufffd'])
+  })
+
+  it('is none where ids are odd: there is no such operation', async () => {
+    const store = await open()
+    for (const id of ['', 'a', ID.toUpperCase().replace('1', 'A'), `${ID}0`, "'; DROP TABLE operations"]) {
+      expect(await store.read(id)).toBeUndefined()
+      expect(await store.change(id, { kind: 'cancel' })).toBeUndefined()
+      expect(await store.renew([{ id, attempt: 1 }], 1000)).toEqual([{ kind: 'lost' }])
+      expect(await store.note({ id, attempt: 1 }, { kind: 'log', level: 'info', message: '' })).toBe(false)
+      expect(await store.list({ type: 'orders', owner: '', limit: 1, after: id })).toEqual([])
+    }
+  })
+})
+
+describe('a lock that someone else holds', () => {
+  it('holds up those who want the same, for a second, and no one else', async () => {
+    const store = await open()
+    const schema = database.lastSchema()
+    const client = await pool.connect()
+    await client.query('BEGIN')
+    const keyed = submissionOf(numberedId(1), { idempotencyKey: 'k' })
+    await store.acceptWithin?.(keyed, client)
+    const again = submissionOf(numberedId(2), { idempotencyKey: 'k' })
+    const others = Array.from({ length: 20 }, (_, index) => submissionOf(numberedId(10 + index)))
+    const began = performance.now()
+    const settled = await Promise.allSettled([again, ...others].map(it => store.accept(it)))
+    expect(performance.now() - began).toBeLessThan(5000)
+    expect(settled.map(({ status }) => status)).toEqual(['rejected', ...others.map(() => 'fulfilled')])
+    await client.query('COMMIT')
+    client.release()
+    expect(await store.accept(again)).toMatchObject({ kind: 'known', operation: { id: keyed.id } })
+    expect((await pool.query('SHOW lock_timeout')).rows).toEqual([{ lock_timeout: '0' }])
+    expect((await pool.query(`SELECT count(*)::int FROM ${schema}.operations`)).rows).toEqual([{ count: 21 }])
+  })
+
+  it('is not waited for by a claim of what is ready', async () => {
+    const store = await open()
+    const schema = database.lastSchema()
+    await accepts(store, numberedId(1))
+    await accepts(store, numberedId(2))
+    const client = await pool.connect()
+    await client.query('BEGIN')
+    await client.query(`SELECT 1 FROM ${schema}.operations WHERE id = '${numberedId(1)}' FOR UPDATE`)
+    const from = { types: [{ type: 'orders', limit: 9 }], limit: 9 }
+    const claims = await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from })
+    expect(claims.map(({ operation }) => operation.id)).toEqual([numberedId(2)])
+    await client.query('ROLLBACK')
+    client.release()
+  })
+})
+
+/** Makes a schema such as a later version would leave it, readable by a version. */
+async function newerSchema(readableBy: number, schema = database.nextSchema()): Promise<string> {
+  await open({ schema })
+  await pool.query(`
+    ALTER TABLE ${schema}.operations ADD COLUMN novelty text NOT NULL DEFAULT 'new';
+    CREATE INDEX ON ${schema}.operations (novelty);
+    INSERT INTO ${schema}.migrations (version, readable_by) VALUES (${SCHEMA_VERSION + 1}, ${readableBy})`)
+  return schema
+}
+
+async function describeSchema(schema: string): Promise<unknown> {
+  const columns = await pool.query(
+    `SELECT table_name, column_name, data_type, column_default, is_nullable, collation_name
+    FROM information_schema.columns WHERE table_schema = $1 ORDER BY table_name, ordinal_position`,
+    [schema],
+  )
+  const indexes = await pool.query(
+    `SELECT replace(indexdef, $1 || '.', '') AS index FROM pg_indexes WHERE schemaname = $1 ORDER BY 1`,
+    [schema],
+  )
+  return JSON.parse(JSON.stringify([columns.rows, indexes.rows]).replaceAll(schema, 'schema'))
+}

@@ -1,0 +1,85 @@
+/** An order desk for tests of the wire: what happens to an order is what its body wishes. */
+import fastify from 'fastify'
+import { defineOperation, handler, type Job, type OperationTypeInit, ProblemError } from 'waybill'
+import { waybill as plugin } from 'waybill/fastify'
+import { z } from 'zod'
+import type { PluginOptions } from '../../src/fastify.ts'
+import type { Handler } from '../../src/operation-type.ts'
+import type { Waybill, WaybillOptions } from '../../src/waybill.ts'
+import { byHeader, type Served } from './http.ts'
+import type { Lab } from './waybill.ts'
+
+/** Complete, fail with 422, fail with an error, or run until the desk lets go of it or it is canceled. */
+export const Order = z.object({ wish: z.enum(['complete', 'fail', 'crash', 'hold']) })
+
+export type Wish = z.infer<typeof Order>['wish']
+
+/** The type under a policy for the test. */
+export function ordersWith(policy: Omit<OperationTypeInit<'orders', typeof Order, undefined, 'order'>, 'name'> = {}) {
+  return defineOperation({ name: 'orders', input: Order, resultKey: 'order', attempts: 1, ...policy })
+}
+
+export const orders = ordersWith()
+
+/** Does the work, and has it wait where the test says so. */
+export class Desk {
+  #gate = Promise.withResolvers<void>()
+  readonly handlers: Handler
+
+  /** @param type a variant of {@link orders} */
+  constructor(type: typeof orders = orders) {
+    this.handlers = handler(type, (input, job) => this.#serve((input as z.infer<typeof Order>).wish, job))
+  }
+
+  /** Lets every order go that is held now. */
+  letGo(): void {
+    this.#gate.resolve()
+    this.#gate = Promise.withResolvers<void>()
+  }
+
+  async #serve(wish: Wish, job: Job): Promise<unknown> {
+    if (wish === 'fail') throw new ProblemError({ status: 422, title: 'Out of stock', code: 'out-of-stock' })
+    if (wish === 'crash') throw new Error('a secret of the server')
+    if (wish === 'hold') await this.#hold(job)
+    return { packed: true }
+  }
+
+  async #hold(job: Job): Promise<void> {
+    const { promise } = this.#gate
+    job.log('held')
+    job.progress(0.5, 'packing')
+    const canceled = new Promise<never>((_, reject) => {
+      job.signal.addEventListener('abort', () => reject(job.signal.reason), { once: true })
+    })
+    await Promise.race([promise, canceled])
+  }
+}
+
+/** An open desk: a composition, and its API. */
+export interface OpenDesk extends Served {
+  readonly desk: Desk
+  readonly waybill: Waybill
+}
+
+export interface OpenDeskOptions {
+  readonly type?: typeof orders
+  /** The API; who asks is what the header `x-user` says. */
+  readonly api?: Omit<PluginOptions, 'principal'> & { readonly prefix?: string }
+  /** The composition; `worker: false` leaves every order pending. */
+  readonly waybill?: Omit<Partial<WaybillOptions>, 'worker' | 'operations'> & { readonly worker?: false }
+}
+
+/** Opens a desk that takes requests by `inject`. */
+export async function openDesk(lab: Lab, options: OpenDeskOptions = {}): Promise<OpenDesk> {
+  const { type = orders } = options
+  const desk = new Desk(type)
+  const { worker, ...composed } = options.waybill ?? {}
+  const waybill = await lab.waybill([type], {
+    ...(worker !== false && { worker: { handlers: desk.handlers } }),
+    ...composed,
+  })
+  const app = fastify({ forceCloseConnections: true })
+  await app.register(plugin, { waybill, principal: byHeader, ...options.api })
+  lab.onEnd(() => app.close())
+  return { desk, waybill, app, store: waybill.store }
+}

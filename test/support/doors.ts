@@ -1,0 +1,113 @@
+/** The same API on each kind of server that it can be put on. */
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import fastify from 'fastify'
+import { Hono } from 'hono'
+import { waybill as plugin } from 'waybill/fastify'
+import { fetchHandler } from 'waybill/fetch'
+import { nodeListener } from 'waybill/node'
+import type { ApiOptions } from '../../src/http.ts'
+import type { Waybill } from '../../src/waybill.ts'
+import type { Lab } from './waybill.ts'
+
+/** An API that takes requests. */
+export interface Api {
+  /** Where it listens; of a server without a socket, any origin will do. */
+  readonly url: string
+  /** Asks for a path, and follows no redirect. */
+  ask(path: string, init?: RequestInit): Promise<Response>
+  /** The server that holds the connections, where there is one. */
+  readonly server?: Server
+}
+
+export type DoorOptions = Omit<ApiOptions, 'base'> & {
+  readonly prefix?: string
+  readonly publicUrl?: string
+  /** Who asks is what the header `x-user` says. */
+  readonly byHeader?: boolean
+}
+
+/** Puts an API on a server, and takes it off when the test has ended. */
+export type Door = (lab: Lab, waybill: Waybill, options?: DoorOptions) => Promise<Api>
+
+const viaFastify: Door = async (lab, waybill, { byHeader, ...options } = {}) => {
+  const app = fastify({ forceCloseConnections: true })
+  const principal = byHeader && { principal: (request: { headers: object }) => userOf(Object.entries(request.headers)) }
+  await app.register(plugin, { waybill, ...options, ...principal })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  lab.onEnd(() => app.close())
+  return over(app.server)
+}
+
+const viaNode: Door = async (lab, waybill, { byHeader, ...options } = {}) => {
+  const principal = byHeader && { principal: (request: Request) => userOf([...request.headers]) }
+  const server = createServer(nodeListener(waybill, { ...options, ...principal })).listen(0, '127.0.0.1')
+  lab.onEnd(() => {
+    server.closeAllConnections()
+    return new Promise(resolve => server.close(resolve))
+  })
+  await once(server, 'listening')
+  return over(server)
+}
+
+const viaHono: Door = async (_, waybill, { byHeader, ...options } = {}) => {
+  const principal = byHeader && { principal: (request: Request) => userOf([...request.headers]) }
+  const answer = fetchHandler(waybill, { ...options, ...principal })
+  const app = new Hono().all('*', c => answer(c.req.raw))
+  return { url: 'http://api.test', ask: async (path, init) => await app.request(path, init) }
+}
+
+export const DOORS: Readonly<Record<string, Door>> = {
+  Fastify: viaFastify,
+  'node:http': viaNode,
+  Hono: viaHono,
+}
+
+/** The one for tests that need a real socket and no particular server. */
+export const serveFastify = viaFastify
+
+function over(server: Server): Api {
+  const { port } = server.address() as AddressInfo
+  const url = `http://127.0.0.1:${port}`
+  return { url, server, ask: (path, init) => fetch(url + path, { redirect: 'manual', ...init }) }
+}
+
+function userOf(headers: readonly (readonly [string, unknown])[]): string {
+  return String(headers.find(([name]) => name === 'x-user')?.[1] ?? '')
+}
+
+/** Posts JSON. */
+export function postJson(body: unknown, headers: Record<string, string> = {}): RequestInit {
+  return { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }
+}
+
+/** Posts, and gives the id of what was accepted. */
+export async function idOf(answer: Promise<Response>): Promise<string> {
+  const response = await answer
+  const text = await response.text()
+  if (response.status !== 202) throw new Error(`It was answered with ${response.status}: ${text}`)
+  return (JSON.parse(text) as { id: string }).id
+}
+
+/** One server-sent event; a comment has no name. */
+export interface Sent {
+  readonly event: string
+  readonly id: string
+  readonly data: string
+}
+
+/** The events of a stream, one by one, comments left out. */
+export async function* eventsOf(response: Response): AsyncGenerator<Sent> {
+  let text = ''
+  for await (const piece of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+    const blocks = (text + piece).split('\n\n')
+    text = blocks.pop() ?? ''
+    yield* blocks.flatMap(toEvent)
+  }
+}
+
+function toEvent(block: string): Sent[] {
+  const fields = Object.fromEntries(block.split('\n').map(line => line.split(/: (.*)/s, 2)))
+  return fields.event === undefined ? [] : [{ event: fields.event, id: fields.id ?? '', data: fields.data ?? '' }]
+}
