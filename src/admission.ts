@@ -3,7 +3,7 @@
  * A limit that is not set costs nothing. Limits are held as nearly as one process can see: what
  * others accept in the same moment is not counted yet.
  */
-import type { Estimator } from './estimate.ts'
+import type { Estimator, QueueModel } from './estimate.ts'
 import type { AnyOperationType } from './operation-type.ts'
 import { problemError } from './problem.ts'
 import type { Store } from './store.ts'
@@ -14,6 +14,9 @@ interface Bucket {
   filledAt: number
 }
 
+/** A queue that was seen full is looked at again after so many milliseconds: it may have emptied. */
+const FULL_MS = 50
+
 /** Of more principals than this, those who asked longest ago are forgotten: their buckets are full again. */
 const MAX_BUCKETS = 10_000
 
@@ -21,8 +24,10 @@ export class Admission {
   readonly #store: Store
   readonly #estimator: Estimator
   readonly #buckets = new Map<string, Bucket>()
-  /** Accepted by this process and not yet in what the store was seen to hold. */
+  /** Let through by this process and not written yet. */
   readonly #underWay = new Map<string, number>()
+  /** By type: what was written since its queue was read. */
+  readonly #written = new Map<string, { readonly model: QueueModel; count: number }>()
 
   constructor(store: Store, estimator: Estimator) {
     this.#store = store
@@ -40,7 +45,7 @@ export class Admission {
     if (rateLimit !== undefined) this.#takeToken(`${type.name}/${owner}`, rateLimit)
     const leaveInFlight = inFlightLimit === undefined ? undefined : this.#enter(`${type.name}/${owner}`)
     const leaveBacklog = backlogLimit === undefined ? undefined : this.#enter(type.name)
-    const release = () => {
+    const leave = () => {
       leaveInFlight?.()
       leaveBacklog?.()
     }
@@ -48,10 +53,14 @@ export class Admission {
       if (inFlightLimit !== undefined) await this.#checkInFlight(type, owner, inFlightLimit)
       if (backlogLimit !== undefined) await this.#checkBacklog(type, backlogLimit)
     } catch (error) {
-      release()
+      leave()
       throw error
     }
-    return release
+    return () => {
+      leave()
+      const written = this.#written.get(type.name)
+      if (written !== undefined) written.count++
+    }
   }
 
   #takeToken(key: string, { requests, perMs }: { requests: number; perMs: number }): void {
@@ -83,11 +92,20 @@ export class Admission {
 
   async #checkBacklog(type: AnyOperationType, limit: number): Promise<void> {
     const others = (this.#underWay.get(type.name) ?? 1) - 1
-    const { depth, nextEndMs } = await this.#estimator.model(type.name)
-    if (depth + others < limit) return
+    const hasRoom = (model: QueueModel) => model.depth + others + this.#writtenSince(type.name, model) < limit
+    if (hasRoom(await this.#estimator.model(type.name))) return
+    const model = await this.#estimator.model(type.name, FULL_MS)
+    if (hasRoom(model)) return
     throw problemError('unavailable', `${limit} operations wait already, which is the limit.`, {
-      retryAfterMs: nextEndMs,
+      retryAfterMs: model.nextEndMs,
     })
+  }
+
+  #writtenSince(type: string, model: QueueModel): number {
+    const known = this.#written.get(type)
+    if (known?.model === model) return known.count
+    this.#written.set(type, { model, count: 0 })
+    return 0
   }
 
   #enter(key: string): () => void {

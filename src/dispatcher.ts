@@ -27,7 +27,7 @@ export interface DispatcherOptions {
   readonly metrics?: Metrics
 }
 
-/** How many starts are under way at once. */
+/** How many starts are under way at once, unless the launcher says. */
 const PARALLEL_STARTS = 8
 /** How many executions are looked at at once. */
 const PARALLEL_LOOKS = 8
@@ -53,6 +53,8 @@ export class Dispatcher {
   #pausedUntil = 0
   #pauseTimer: NodeJS.Timeout | undefined
   readonly #stopAsked = new Set<string>()
+  /** The starts under way. */
+  readonly #starts = new Set<Promise<void>>()
   #turn = 0
   /** How many ends of executions the launcher has told of. */
   #ends = 0
@@ -79,8 +81,18 @@ export class Dispatcher {
   start(): void {
     this.#unwatch = this.#options.store.watch(hint => this.#hinted(hint))
     this.#unwatchEnds = this.#options.launcher.watchEnds?.(() => this.#ended()) ?? (() => {})
+    void this.#open()
     this.#dispatching.start()
     this.#reconciling.start()
+  }
+
+  async #open(): Promise<void> {
+    const { launcher, logger } = this.#options
+    try {
+      await launcher.open?.()
+    } catch (error) {
+      logger.warn({ err: error }, 'The launcher could not prepare, and goes on without')
+    }
   }
 
   /** Starts nothing more. Executions go on: they need no dispatcher to finish. */
@@ -89,7 +101,9 @@ export class Dispatcher {
     this.#unwatchEnds()
     clearTimeout(this.#pauseTimer)
     await Promise.all([this.#dispatching.stop(), this.#reconciling.stop()])
+    // Closed before the starts under way have ended: some wait for their turn, and need not any more.
     await this.#options.launcher.close?.()
+    await Promise.all(this.#starts)
   }
 
   #hinted(hint: Hint): void {
@@ -99,10 +113,23 @@ export class Dispatcher {
 
   async #dispatch(): Promise<void> {
     if (performance.now() < this.#pausedUntil) return
-    const { store, holdMs } = this.#options
-    const operations = await store.launch({ types: this.#inTurn(), limit: PARALLEL_STARTS, holdMs })
-    await Promise.all(operations.map(operation => this.#launch(operation)))
-    if (operations.length > 0) this.#dispatching.wake()
+    const { store, launcher, holdMs } = this.#options
+    const limit = (launcher.parallelStarts ?? PARALLEL_STARTS) - this.#starts.size
+    if (limit <= 0) return
+    for (const operation of await store.launch({ types: this.#inTurn(), limit, holdMs })) this.#begin(operation)
+  }
+
+  /** One slow start keeps none of the others waiting. */
+  #begin(operation: Operation): void {
+    const start = this.#launch(operation)
+      .catch(error =>
+        this.#options.logger.warn({ operation: operation.id, err: error }, 'What became of a start was not recorded'),
+      )
+      .finally(() => {
+        this.#starts.delete(start)
+        this.#dispatching.wake()
+      })
+    this.#starts.add(start)
   }
 
   /** The types, each time another one first, so that none starves. */
@@ -124,15 +151,18 @@ export class Dispatcher {
     if (this.#ends !== ends) this.#reconciling.wake()
   }
 
-  async #start({ id, type, traceparent }: Operation): Promise<Start> {
+  async #start({ id, type, traceparent, attempt, launches: launch }: Operation): Promise<Start> {
     const { launcher, logger } = this.#options
     const subject = { operation: type, id, parent: traceparent ?? undefined }
-    const request = { operationId: id, type, timeoutMs: this.#timeouts.get(type) ?? 0 }
+    const request = { operationId: id, type, timeoutMs: this.#timeouts.get(type) ?? 0, attempt, launch }
     try {
       const execution = await inSpan('dispatch', subject, () => this.#limit.within(launcher.start(request)))
       return { kind: 'started', execution }
     } catch (error) {
-      if (error instanceof LaunchRefused) return { kind: 'refused', retryAfterMs: error.retryAfterMs }
+      if (error instanceof LaunchRefused) {
+        logger.info({ operation: id, reason: error.message }, 'No execution was started, and it is tried again later')
+        return { kind: 'refused', retryAfterMs: error.retryAfterMs }
+      }
       // The start may have been made: the operation stays held back until its execution claims it, or the time is up.
       logger.warn({ operation: id, err: error }, 'It is not known whether an execution was started')
       return { kind: 'unknown' }
@@ -157,9 +187,10 @@ export class Dispatcher {
 
   /** A refusal is about the engine and not the operation: nothing else is started either, until the time is up or a place is free. */
   #pause(ms: number): void {
-    this.#pausedUntil = performance.now() + ms
+    const now = performance.now()
+    this.#pausedUntil = Math.max(this.#pausedUntil, now + ms)
     clearTimeout(this.#pauseTimer)
-    this.#pauseTimer = setTimeout(() => this.#dispatching.wake(), ms).unref()
+    this.#pauseTimer = setTimeout(() => this.#dispatching.wake(), this.#pausedUntil - now).unref()
   }
 
   #ended(): void {
@@ -182,7 +213,12 @@ export class Dispatcher {
   async #stop(execution: string): Promise<void> {
     if (this.#stopAsked.has(execution)) return
     this.#stopAsked.add(execution)
-    await this.#limit.within(this.#options.launcher.stop(execution))
+    try {
+      await this.#limit.within(this.#options.launcher.stop(execution))
+    } catch (error) {
+      this.#stopAsked.delete(execution)
+      throw error
+    }
   }
 
   async #reconcile(): Promise<void> {

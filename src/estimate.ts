@@ -132,11 +132,11 @@ export class Estimator {
     return (await this.model(operation.type)).estimate(operation, Date.now())
   }
 
-  /** The queue of a type as it was within the last {@link VIEW_MS}. */
-  model(type: string): Promise<QueueModel> {
+  /** The queue of a type as it was within the last milliseconds, by default {@link VIEW_MS}. */
+  model(type: string, maxAgeMs = VIEW_MS): Promise<QueueModel> {
     const known = this.#models.get(type)
     const now = performance.now()
-    if (known !== undefined && now - known.readAt < VIEW_MS) return known.model
+    if (known !== undefined && now - known.readAt < maxAgeMs) return known.model
     const model = this.#store.queue(type).then(view => new QueueModel(view))
     this.#models.set(type, { model, readAt: now })
     // A view that could not be read must not be what the next half second is answered with.

@@ -12,9 +12,16 @@ export interface LaunchRequest {
   readonly type: string
   /** How long an attempt may take, in milliseconds; the engine may use it as a bound of its own. */
   readonly timeoutMs: number
+  /** How many attempts there have been. With the id, it tells the executions started since the last one from those before. */
+  readonly attempt: number
+  /** 1 for the first start since then. More, where an earlier one is lost, has not claimed in time, or may never have been made. */
+  readonly launch: number
 }
 
-/** The engine would not start an execution now: nothing was started, and the operation is tried again later. */
+/**
+ * The engine would not start an execution now: nothing was started, or a repetition of the same `launch` is harmless.
+ * The operation is tried again later, with the same `attempt` and `launch`.
+ */
 export class LaunchRefused extends Error {
   override readonly name = 'LaunchRefused'
   readonly retryAfterMs: number
@@ -35,6 +42,13 @@ export type ExecutionState =
 
 /** Starts, stops and inspects executions. */
 export interface Launcher {
+  /** How many starts it takes at once, where it is not the dispatcher's own number. */
+  readonly parallelStarts?: number
+  /**
+   * Prepares: reads and checks what it can. Called once, before all else, and not waited for: an engine that is away
+   * keeps nothing else from starting. What fails is reported.
+   */
+  open?(): Promise<void>
   /**
    * Starts an execution.
    *
@@ -48,6 +62,6 @@ export interface Launcher {
   inspect(execution: string): Promise<ExecutionState>
   /** Calls the listener when an execution has ended, where the engine says so by itself, until the returned function is called. */
   watchEnds?(listener: () => void): () => void
-  /** Frees what the launcher holds; executions go on. */
+  /** Ends waits and frees what the launcher holds; executions go on. */
   close?(): Promise<void>
 }

@@ -248,9 +248,7 @@ export class Operations {
 
   /** The attempts so far, the one that runs included. */
   async attempts(id: string, owner: string): Promise<readonly (Attempt | RunningAttempt)[]> {
-    const operation = await this.find(id, owner)
-    if (operation.status !== 'running') return operation.history
-    return [...operation.history, runningAttempt(operation)]
+    return attemptsOf(await this.find(id, owner))
   }
 
   /** What handlers have logged for the operation. */
@@ -293,6 +291,12 @@ function replayOf(operation: Operation, { fingerprint: body }: Submission): Subm
 /** An attempt that has not ended. */
 export type RunningAttempt = Pick<Attempt, 'number' | 'holder' | 'execution' | 'startedAt'> & {
   readonly outcome: 'running'
+}
+
+/** The attempts of an operation, the one that runs included. */
+export function attemptsOf(operation: Operation): readonly (Attempt | RunningAttempt)[] {
+  if (operation.status !== 'running') return operation.history
+  return [...operation.history, runningAttempt(operation)]
 }
 
 function runningAttempt(operation: Operation): RunningAttempt {

@@ -71,6 +71,43 @@ export interface ListQuery {
   readonly after?: string
 }
 
+/** Which operations an operator looks for: whoever owns them, newest first. */
+export interface BrowseQuery {
+  readonly type?: string
+  readonly owner?: string
+  readonly status?: Status
+  /** 1 to 1,000. */
+  readonly limit: number
+  /** Look at what comes after this id. */
+  readonly after?: string
+}
+
+/** What {@link Store.browse} has found, which may be nothing though there is more. */
+export interface Browsed {
+  readonly operations: readonly Operation[]
+  /** Where to go on, as `after`; undefined where everything has been looked at. */
+  readonly next?: string
+}
+
+/**
+ * How many operations one {@link Store.browse} looks at, at most: what an operator asks now and then is found
+ * by reading so many in the order of their ids, and not by indexes that each write would have to keep.
+ */
+export const BROWSE_LIMIT = 10_000
+
+/** Everything that a store keeps of one operation. */
+export interface Dump {
+  readonly operation: Operation
+  /** JSON text; null where there is none, or it is purged. */
+  readonly input: string | null
+  readonly output: string | null
+  /** Names and JSON texts, in any order. */
+  readonly steps: readonly (readonly [name: string, value: string])[]
+  readonly logs: readonly LogLine[]
+  /** When its payloads, or its record, are to go, in milliseconds since the epoch. */
+  readonly purgeAt: number | null
+}
+
 /** What estimates are made of. */
 export interface QueueView {
   /** Ready operations in the order of their claim, at most {@link QUEUE_VIEW_LIMIT}. */
@@ -186,6 +223,21 @@ export interface Store {
 
   /** Ends what has run out and deletes what has passed its retention, at most `limit` operations of each. */
   sweep(limit: number): Promise<Swept>
+
+  /** Looks through the operations of all owners, for whoever operates the service. */
+  browse(query: BrowseQuery): Promise<Browsed>
+
+  /**
+   * All that is kept of operations, in the order of their ids, tombstones included: at most `limit` (1 to 1,000) of
+   * them after an id. None: there are no more. Each is as it was at one moment.
+   */
+  dump(after: string | undefined, limit: number): Promise<readonly Dump[]>
+
+  /**
+   * Writes operations as they were dumped, over what is kept under their ids. The times in them stand as they are.
+   * Rejects where an idempotency key belongs to another operation here.
+   */
+  restore(dumps: readonly Dump[]): Promise<void>
 
   /** Calls the listener with each hint until the returned function is called. */
   watch(listener: (hint: Hint) => void): () => void

@@ -43,6 +43,9 @@ export function timedStore(store: Store, ms: number): Store {
     unfinished: (type, owner, most) => limit.within(store.unfinished(type, owner, most)),
     webhooksDue: most => limit.within(store.webhooksDue(most)),
     sweep: most => limit.within(store.sweep(most)),
+    browse: query => limit.within(store.browse(query)),
+    dump: (after, most) => limit.within(store.dump(after, most)),
+    restore: dumps => limit.within(store.restore(dumps)),
   }
 }
 

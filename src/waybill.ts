@@ -86,6 +86,8 @@ export interface Waybill {
   start(): Promise<void>
   /** Stops claiming, waits for handlers or hands their operations back, and closes the store. */
   stop(): Promise<void>
+  /** How many attempts run in this process now. */
+  running(): number
   /** The names of loops that have not turned lately; empty when all is well. */
   stalled(): readonly string[]
 }
@@ -132,6 +134,7 @@ export function createWaybill(options: WaybillOptions): Waybill {
       }
     },
     stop,
+    running: () => worker?.running ?? 0,
     stalled: () => loops().flatMap(loop => (loop.healthy ? [] : [loop.name])),
   }
 }

@@ -125,8 +125,8 @@ describe('runOperation', () => {
     const failing = new Proxy(store, {
       get: (target, name: keyof Store) => {
         if (name === 'change' || name === 'renew') return () => Promise.reject(new Error('The store is away.'))
-        const method = target[name] as (...given: unknown[]) => unknown
-        return method.bind(target)
+        const method = target[name] as ((...given: unknown[]) => unknown) | undefined
+        return method?.bind(target)
       },
     })
     const options = { operations: [type], handlers, logger: SILENT, operationId: id, lease: 3000 }

@@ -6,7 +6,7 @@ import { LaunchRefused, type LaunchRequest } from '../src/launcher.ts'
 import type { ProcessLauncherOptions } from '../src/launchers/process.ts'
 import { type Lab, test, until } from './support/waybill.ts'
 
-const request: LaunchRequest = { operationId: 'an-id', type: 'plays', timeoutMs: 1000 }
+const request: LaunchRequest = { operationId: 'an-id', type: 'plays', timeoutMs: 1000, attempt: 0, launch: 1 }
 
 /** A launcher of a small program, which finds the path of a file of the test in `OUT`. */
 function launcherOf(lab: Lab, program: string, options: Omit<ProcessLauncherOptions, 'entry'> = {}) {

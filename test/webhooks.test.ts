@@ -37,6 +37,7 @@ describe('a webhook', () => {
           status: `https://api.example.com/v1/parcel-runs/status/${id}`,
           result: `https://api.example.com/v1/parcel-runs/${id}`,
           operation: `https://api.example.com/v1/operations/${id}`,
+          events: `https://api.example.com/v1/parcel-runs/status/${id}`,
         },
       },
     })
@@ -180,7 +181,7 @@ describe('an end is not lost', () => {
       throw new Error('The process is gone.')
     }
     const crashing = new Proxy(store, {
-      get: (target, name: keyof Store) => (name === 'change' ? change : target[name].bind(target)),
+      get: (target, name: keyof Store) => (name === 'change' ? change : target[name]?.bind(target)),
     })
     await carrier(lab, {}, { store: crashing })
     await accepted.promise

@@ -11,8 +11,11 @@
 import type { Change, Operation, Submission } from '../operation.ts'
 import type {
   Acceptance,
+  Browsed,
+  BrowseQuery,
   Claim,
   ClaimRequest,
+  Dump,
   Hint,
   Holding,
   Lease,
@@ -30,12 +33,14 @@ import { CosmosAccess, inParallel, tagged } from './cosmos/access.ts'
 import { CosmosCalls } from './cosmos/calls.ts'
 import { Claims } from './cosmos/claims.ts'
 import type { CosmosContainer } from './cosmos/container.ts'
+import { browse, dump, restore } from './cosmos/copies.ts'
 import { Feed } from './cosmos/feed.ts'
 import {
   BODY_LIMIT,
   type Body,
   fits,
   keyItemId,
+  keyItemOf,
   type LogPart,
   type OperationItem,
   scopeOf,
@@ -118,9 +123,10 @@ class CosmosStore implements Store {
 
   byKey(type: string, owner: string, key: string): Promise<Operation | undefined> {
     return this.#run(async () => {
-      const id = (await this.#access.key(keyItemId(type, owner, key)))?.item.operation
+      const keyId = keyItemId(type, owner, key)
+      const id = (await this.#access.key(keyId))?.item.operation
       const record = id === undefined ? undefined : (await this.#operation(id))?.item.record
-      return record?.idempotencyKey === key ? record : undefined
+      return record !== undefined && keyItemOf(record) === keyId ? record : undefined
     })
   }
 
@@ -235,6 +241,21 @@ class CosmosStore implements Store {
 
   sweep(limit: number): Promise<Swept> {
     return this.#run(() => sweep(this.#access, this.#mutations, limit))
+  }
+
+  browse(query: BrowseQuery): Promise<Browsed> {
+    return this.#run(() => browse(this.#access, query))
+  }
+
+  dump(after: string | undefined, limit: number): Promise<readonly Dump[]> {
+    return this.#run(() => dump(this.#access, after, limit))
+  }
+
+  restore(dumps: readonly Dump[]): Promise<void> {
+    return this.#run(async () => {
+      await restore(this.#access, dumps)
+      this.#hint({ kind: 'unknown' })
+    })
   }
 
   watch(listener: (hint: Hint) => void): () => void {

@@ -12,8 +12,11 @@ import type { Change, Operation, Outcome, Submission } from '../operation.ts'
 import { STATUSES } from '../protocol.ts'
 import type {
   Acceptance,
+  Browsed,
+  BrowseQuery,
   Claim,
   ClaimRequest,
+  Dump,
   Hint,
   Holding,
   Lease,
@@ -26,6 +29,7 @@ import type {
   Swept,
 } from '../store.ts'
 import { Connections } from './postgres/connections.ts'
+import { Copies } from './postgres/copies.ts'
 import { writeMessages } from './postgres/hints.ts'
 import { channelOf, Hub } from './postgres/hub.ts'
 import { Lanes } from './postgres/lanes.ts'
@@ -44,7 +48,7 @@ export type {
   PostgresQuery,
   PostgresQueryable,
 } from './postgres/pool.ts'
-export { type MigrationPlanOptions, migrationPlan } from './postgres/schema.ts'
+export { type MigrationPlanOptions, migrationPlan, pendingMigrations } from './postgres/schema.ts'
 
 /** Options of {@link postgresStore}. */
 export interface PostgresStoreOptions {
@@ -102,6 +106,7 @@ class PostgresStore implements Store {
   readonly #connections: Connections
   readonly #statements: Statements
   readonly #writer: Writer
+  readonly #copies: Copies
   readonly #hub: Hub
   readonly #reads = new Lanes<string, Operation | undefined>({ write: ids => this.#readAll(ids) })
   readonly #accepts = new Lanes<Submission, Acceptance>({
@@ -127,6 +132,7 @@ class PostgresStore implements Store {
     const connections = new Connections(pool, options.timeoutMs)
     this.#connections = connections
     this.#writer = new Writer({ connections, statements: this.#statements, now: options.clock })
+    this.#copies = new Copies(connections, quoteSchema(options.schema))
     this.#hub = new Hub({ ...options, connections, notify: this.#statements.notify })
   }
 
@@ -279,6 +285,22 @@ class PostgresStore implements Store {
     const operations = await this.#writer.expire(limit)
     for (const operation of operations) this.#tellOf(operation)
     return { expired: operations.length, purged: await this.#writer.purge(limit) }
+  }
+
+  async browse(query: BrowseQuery): Promise<Browsed> {
+    this.#checkOpen()
+    return await this.#copies.browse(query)
+  }
+
+  async dump(after: string | undefined, limit: number): Promise<readonly Dump[]> {
+    this.#checkOpen()
+    return await this.#copies.dump(after, limit)
+  }
+
+  async restore(dumps: readonly Dump[]): Promise<void> {
+    this.#checkOpen()
+    await this.#copies.restore(dumps)
+    for (const { operation } of dumps) this.#tellOf(operation)
   }
 
   watch(listener: (hint: Hint) => void): () => void {

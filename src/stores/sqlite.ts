@@ -8,15 +8,18 @@
  * @example
  * const store = sqliteStore({ path: './data/orders.db' })
  */
-import { type FSWatcher, watch } from 'node:fs'
+import { existsSync, type FSWatcher, watch } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { Batcher, type Settled } from '../batch.ts'
 import { accepted, type Change, type Operation, type Submission } from '../operation.ts'
 import { isFinal, STATUSES } from '../protocol.ts'
 import type {
   Acceptance,
+  Browsed,
+  BrowseQuery,
   Claim,
   ClaimRequest,
+  Dump,
   Hint,
   Holding,
   Lease,
@@ -29,8 +32,18 @@ import type {
   Swept,
 } from '../store.ts'
 import { HOLDINGS_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../store.ts'
-import { type Database, type DatabaseLocation, openReader, openWriter, type Row } from './sqlite/database.ts'
+import { type Dumps, prepareDumps } from './sqlite/copy.ts'
+import {
+  checkOurs,
+  type Database,
+  type DatabaseLocation,
+  openReader,
+  openWriter,
+  pragma,
+  type Row,
+} from './sqlite/database.ts'
 import { prepareReads, type Reads } from './sqlite/reads.ts'
+import { migrationPlan } from './sqlite/schema.ts'
 import type { Write, WriteResult, WriteResults } from './sqlite/writer.ts'
 import { inlineWriter, ThreadWriter, type WriterClient } from './sqlite/writer-client.ts'
 
@@ -60,6 +73,23 @@ export function sqliteStore(options: SqliteStoreOptions): Store {
   return new SqliteStore(options)
 }
 
+/**
+ * The SQL that opening a file would run, to be read beforehand. The file is only looked at, and not made.
+ *
+ * @returns the empty string where there is nothing to do
+ * @throws when the file is another program's
+ */
+export async function pendingSqliteMigrations(path: string): Promise<string> {
+  if (path === ':memory:' || !existsSync(path)) return migrationPlan(0)
+  const database = await openReader({ path, driver: 'node:sqlite', synchronous: 'FULL' })
+  try {
+    checkOurs(database)
+    return migrationPlan(pragma(database, 'user_version'))
+  } finally {
+    database.close()
+  }
+}
+
 class SqliteStore implements Store {
   readonly #options: SqliteStoreOptions
   readonly #location: DatabaseLocation
@@ -69,6 +99,7 @@ class SqliteStore implements Store {
   #writer: WriterClient | undefined
   #reader: Database | undefined
   #reads: Reads | undefined
+  #dumps: Dumps | undefined
   #watcher: FSWatcher | undefined
   #version: (() => unknown) | undefined
   /** The version of the file that listeners have been told of. */
@@ -92,13 +123,13 @@ class SqliteStore implements Store {
     const shared = this.#options.database ?? (this.#inMemory ? await openWriter(this.#location) : undefined)
     if (shared !== undefined) {
       this.#writer = inlineWriter(shared)
-      this.#reads = prepareReads(shared)
+      this.#prepare(shared)
       return
     }
     const inline = this.#options.writer === 'inline'
     this.#writer = inline ? inlineWriter(await openWriter(this.#location)) : await ThreadWriter.open(this.#location)
     this.#reader = await openReader(this.#location)
-    this.#reads = prepareReads(this.#reader)
+    this.#prepare(this.#reader)
     this.#watchOthers(this.#reader)
   }
 
@@ -196,6 +227,18 @@ class SqliteStore implements Store {
     return this.#add({ kind: 'sweep', limit })
   }
 
+  async browse(query: BrowseQuery): Promise<Browsed> {
+    return this.#openDumps.browse(query)
+  }
+
+  async dump(after: string | undefined, limit: number): Promise<readonly Dump[]> {
+    return this.#openDumps.dump(after, limit)
+  }
+
+  async restore(dumps: readonly Dump[]): Promise<void> {
+    await this.#add({ kind: 'restore', dumps })
+  }
+
   watch(listener: (hint: Hint) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
@@ -206,7 +249,7 @@ class SqliteStore implements Store {
     clearTimeout(this.#look)
     await this.#batcher.drained()
     const [writer, reader] = [this.#writer, this.#reader]
-    this.#writer = this.#reader = this.#reads = this.#version = undefined
+    this.#writer = this.#reader = this.#reads = this.#dumps = this.#version = undefined
     reader?.close()
     await writer?.close()
     this.#listeners.clear()
@@ -216,9 +259,19 @@ class SqliteStore implements Store {
     return this.#location.path === ':memory:'
   }
 
+  #prepare(database: Database): void {
+    this.#reads = prepareReads(database)
+    this.#dumps = prepareDumps(database)
+  }
+
   get #open(): Reads {
     if (this.#reads === undefined) throw new Error('The SQLite store is not open: call open() first.')
     return this.#reads
+  }
+
+  get #openDumps(): Dumps {
+    if (this.#dumps === undefined) throw new Error('The SQLite store is not open: call open() first.')
+    return this.#dumps
   }
 
   #add<Kind extends keyof WriteResults>(write: Write & { kind: Kind }): Promise<WriteResults[Kind]> {
@@ -251,6 +304,7 @@ class SqliteStore implements Store {
       if (write.kind === 'note' && write.note.kind === 'log') this.#hint({ kind: 'changed', id: write.lease.id })
       // A sweep does not tell what it has ended or made ready again.
       if (write.kind === 'sweep' && (result.value as Swept).expired > 0) this.#hint({ kind: 'unknown' })
+      if (write.kind === 'restore') this.#hint({ kind: 'unknown' })
     })
     for (const type of ready) this.#hint({ kind: 'ready', type })
   }

@@ -6,6 +6,7 @@ import { changeTests } from './store/change.ts'
 import { claimTests } from './store/claim.ts'
 import { closeTests, reopenTests } from './store/close.ts'
 import { type StoreTest, type StoreTests, withStoreTest } from './store/context.ts'
+import { copyTests } from './store/copy.ts'
 import { launchTests } from './store/launch.ts'
 import { leaseTests } from './store/lease.ts'
 import { listTests } from './store/list.ts'
@@ -56,6 +57,7 @@ const GROUPS: readonly StoreTests[] = [
   launchTests,
   sweepTests,
   webhookTests,
+  copyTests,
   watchTests,
   closeTests,
 ]

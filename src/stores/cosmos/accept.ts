@@ -13,7 +13,7 @@ import { accepted, type Operation, type Submission } from '../../operation.ts'
 import { problemError } from '../../problem.ts'
 import type { Acceptance } from '../../store.ts'
 import type { CosmosAccess } from './access.ts'
-import { bodyFor, fits, freshItem, keyItemId, type OperationItem, type Tagged } from './items.ts'
+import { bodyFor, fits, freshItem, keyItemId, keyItemOf, type OperationItem, type Tagged } from './items.ts'
 
 /** Each turn lost means that another submission has got on. */
 const MOST_TURNS = 40
@@ -41,7 +41,7 @@ async function acceptByKey(access: CosmosAccess, submission: Submission, key: st
   const keyId = keyItemId(submission.type, submission.owner, key)
   for (let turn = 0; turn < MOST_TURNS; turn++) {
     const made = await makeReserved(access, keyId, submission)
-    if (made?.operation.idempotencyKey === key) return answer(made)
+    if (made !== undefined && keyItemOf(made.operation) === keyId) return answer(made)
     if (made !== undefined) {
       // The key is that of another time: its operation is purged, or was made without this key under the same id.
       await release(access, keyId, made.operation.id)

@@ -130,6 +130,11 @@ export function keyItemId(type: string, owner: string, key: string): string {
   return `key:${digest(type, owner, key)}`
 }
 
+/** The item of an operation's own key, if it has one. */
+export function keyItemOf({ type, owner, idempotencyKey }: Operation): string | undefined {
+  return idempotencyKey === null ? undefined : keyItemId(type, owner, idempotencyKey)
+}
+
 /** The item of a step. An attempt has one for each name, so what it recorded first stands; no other attempt can touch it. */
 export function stepItemId(id: string, attempt: number, name: string): string {
   return `step:${id}:${attempt}:${digest(name)}`

@@ -26,6 +26,11 @@ export const QUERIES = {
   durations: ordered('SELECT VALUE c.by.ms FROM c WHERE c.by.done = @type ORDER BY c.by.doneAt DESC'),
   list: ordered(`${MINE} ${NEWEST_FIRST}`),
   listByStatus: ordered(`${MINE} AND c.by.status = @status ${NEWEST_FIRST}`),
+  browse: ordered(`SELECT VALUE c.record FROM c WHERE c.by.id < @before ${NEWEST_FIRST}`),
+  browseByStatus: ordered(
+    `SELECT VALUE c.record FROM c WHERE c.by.id < @before AND c.by.status = @status ${NEWEST_FIRST}`,
+  ),
+  dump: ordered('SELECT * FROM c WHERE c.by.id > @after ORDER BY c.by.id ASC'),
   unfinished: plain('SELECT VALUE 1 FROM c WHERE c.by.open = @scope'),
   holdings: plain(`SELECT ${HOLDING_FIELDS} FROM c WHERE c.by.held = true`),
   webhooksDue: ordered('SELECT VALUE c.record FROM c WHERE c.by.webhook = true ORDER BY c.by.id ASC'),

@@ -2,7 +2,7 @@
 import type { Swept } from '../../store.ts'
 import { release } from './accept.ts'
 import { type CosmosAccess, inParallel, tagged } from './access.ts'
-import { keyItemId, namedBesides, type OperationItem, type Tagged } from './items.ts'
+import { keyItemOf, namedBesides, type OperationItem, type Tagged } from './items.ts'
 import type { Mutations } from './mutations.ts'
 import { entombing, expiring } from './transitions.ts'
 
@@ -30,9 +30,10 @@ async function purge(access: CosmosAccess, mutations: Mutations, limit: number):
   const fresh = all.filter(({ item }) => !item.record.purged)
   await deleteBesides(access, fresh)
   const entombed = await inParallel(fresh, async ({ item }) => {
-    const { id, type, owner, idempotencyKey } = item.record
+    const { id } = item
+    const key = keyItemOf(item.record)
     // Before the record, which knows of it: a crash in between is made good by the next sweep.
-    if (idempotencyKey !== null) await release(access, keyItemId(type, owner, idempotencyKey), id)
+    if (key !== undefined) await release(access, key, id)
     return await mutations.apply(id, entombing())
   })
   const tombs = all.filter(({ item }) => item.record.purged)

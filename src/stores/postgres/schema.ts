@@ -4,8 +4,8 @@
  * the version before go on working with the tables of this one.
  */
 import { TimeLimit } from '../../time-limit.ts'
-import { type Connections, sqlState } from './connections.ts'
-import type { PostgresClient, Row } from './pool.ts'
+import { Connections, sqlState } from './connections.ts'
+import type { PostgresClient, PostgresPool, Row } from './pool.ts'
 
 interface Migration {
   /** The oldest version of the schema whose programs can still work with the tables afterwards. */
@@ -130,6 +130,9 @@ export const DEFAULT_SCHEMA = 'waybill'
 /** Names in PostgreSQL have 63 bytes; the rest is for what is added to this one. */
 const LONGEST_SCHEMA = 48
 
+/** How long a look at the version may take, in milliseconds. */
+const PLAN_MS = 10_000
+
 /** How long a migration may take, in milliseconds. */
 const MIGRATION_MS = 600_000
 
@@ -173,6 +176,17 @@ export function migrationPlan({ schema = DEFAULT_SCHEMA, from = 0 }: MigrationPl
   return MIGRATIONS.slice(from)
     .map((_, index) => ['BEGIN;', LOCK(schema), ...stepTo(from + index + 1, schema), 'COMMIT;', ''].join('\n'))
     .join('\n')
+}
+
+/**
+ * The SQL that a database lacks, as {@link migrationPlan} writes it; the database is only looked at.
+ *
+ * @returns the empty string where there is nothing to do
+ */
+export async function pendingMigrations(pool: PostgresPool, schema: string = DEFAULT_SCHEMA): Promise<string> {
+  const connections = new Connections(pool, PLAN_MS)
+  const { version } = await connections.use(client => versionOf(client, schema))
+  return migrationPlan({ schema, from: version })
 }
 
 const LOCK = (schema: string) => `SELECT pg_advisory_xact_lock(hashtextextended(${quoteText(`waybill/${schema}`)}, 0));`

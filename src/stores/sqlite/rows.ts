@@ -55,6 +55,17 @@ export const INSERT: string =
 /** Writes what has changed, unless the operation has finished. Parameters: {@link updateValues}. */
 export const UPDATE: string = `UPDATE operations SET ${changedColumns.map(column => `${column} = ?`).join(', ')} WHERE id = ? AND status < 2`
 
+const restored = [...fixedColumns, ...changedColumns, 'purged']
+
+/** Writes a record as it is, over what there is under its id. Parameters: {@link restoreValues}. */
+export const RESTORE: string =
+  `INSERT INTO operations (${restored.join(', ')}) VALUES (${restored.map(() => '?').join(', ')}) ` +
+  `ON CONFLICT (id) DO UPDATE SET ${restored.map(column => `${column} = excluded.${column}`).join(', ')}`
+
+export function restoreValues(operation: Operation, purgeAt: number | null): SqlValue[] {
+  return [...insertValues(operation).slice(0, -1), purgeAt, operation.purged ? 1 : 0]
+}
+
 export function insertValues(operation: Operation): SqlValue[] {
   return [...fixedFields.map(field => operation[field]), ...changedValues(operation)]
 }

@@ -106,13 +106,30 @@ export function migrate(database: Database): void {
   }
 }
 
-function apply(database: Database, version: number): void {
+/**
+ * The SQL that brings a file of a version to this program's schema, one transaction for each version.
+ *
+ * @returns the empty string where there is nothing to do
+ */
+export function migrationPlan(from: number): string {
+  return MIGRATIONS.slice(from)
+    .map((_, index) => ['BEGIN IMMEDIATE;', ...stepTo(from + index + 1), 'COMMIT;', ''].join('\n'))
+    .join('\n')
+}
+
+function stepTo(version: number): string[] {
   const migration = MIGRATIONS[version - 1]
   if (migration === undefined) throw new RangeError(`There is no migration to version ${version}.`)
-  database.exec(migration.sql)
-  database.prepare("INSERT OR REPLACE INTO meta (key, value) VALUES ('readable_by', ?)").run(migration.readableBy)
-  database.exec(`PRAGMA user_version = ${version}`)
-  database.exec(`PRAGMA application_id = ${APPLICATION_ID}`)
+  return [
+    migration.sql,
+    `INSERT OR REPLACE INTO meta (key, value) VALUES ('readable_by', ${migration.readableBy});`,
+    `PRAGMA user_version = ${version};`,
+    `PRAGMA application_id = ${APPLICATION_ID};`,
+  ]
+}
+
+function apply(database: Database, version: number): void {
+  database.exec(stepTo(version).join('\n'))
 }
 
 function checkReadable(database: Database, version: number): void {

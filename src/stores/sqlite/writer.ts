@@ -18,12 +18,14 @@ import {
   type Acceptance,
   type Claim,
   type ClaimRequest,
+  type Dump,
   type Lease,
   LOG_LIMIT,
   type Note,
   type Renewal,
   type Swept,
 } from '../../store.ts'
+import { prepareRestore } from './copy.ts'
 import type { Database } from './database.ts'
 import { INSERT, insertValues, RECORDS, RecordQuery, UPDATE, updateValues } from './rows.ts'
 
@@ -36,6 +38,7 @@ export type Write =
   | { readonly kind: 'claim'; readonly request: ClaimRequest }
   | { readonly kind: 'launch'; readonly types: readonly string[]; readonly limit: number; readonly holdMs: number }
   | { readonly kind: 'sweep'; readonly limit: number }
+  | { readonly kind: 'restore'; readonly dumps: readonly Dump[] }
 
 /** What each kind of write answers. */
 export interface WriteResults {
@@ -47,6 +50,7 @@ export interface WriteResults {
   claim: Claim[]
   launch: Operation[]
   sweep: Swept
+  restore: undefined
 }
 
 /** The answer to any write. */
@@ -131,6 +135,8 @@ export class Writer {
         return this.#launch(write.types, write.limit, write.holdMs, now)
       case 'sweep':
         return { expired: this.#expire(write.limit, now), purged: this.#purge(write.limit, now) }
+      case 'restore':
+        return this.#restore(write.dumps)
     }
   }
 
@@ -250,6 +256,10 @@ export class Writer {
     return rows.length
   }
 
+  #restore(dumps: readonly Dump[]): undefined {
+    for (const dump of dumps) this.#sql.restore(dump)
+  }
+
   #save(operation: Operation): void {
     const { changes } = this.#sql.update.run(...updateValues(operation))
     if (Number(changes) !== 1) throw new Error(`The finished operation ${operation.id} was about to be changed.`)
@@ -300,6 +310,7 @@ function prepare(database: Database) {
     entomb: sql('UPDATE operations SET purged = 1, idempotency_key = NULL, purge_at = ? WHERE id = ?'),
     webhookAccepted: sql('UPDATE operations SET webhook_due = 0 WHERE id = ?'),
     deleteOperation: sql('DELETE FROM operations WHERE id = ?'),
+    restore: prepareRestore(database),
     deleteBeside: ['payloads', 'steps', 'logs'].map(table => sql(`DELETE FROM ${table} WHERE id = ?`)),
   }
 }

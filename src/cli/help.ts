@@ -1,0 +1,27 @@
+/** The help, made from the table of commands. */
+import type { Command } from './command.ts'
+import { columns } from './output.ts'
+
+const EXIT_CODES = 'Exit codes: 0 done, 1 failed, 2 called in a wrong way.'
+
+/** What `waybill help` prints. */
+export function overview(commands: readonly Command[]): string {
+  const lines = columns(
+    commands.map(({ name, operands, summary }) => [`  ${[name, operands].filter(Boolean).join(' ')}`, summary]),
+  )
+  return ['Usage: waybill <command>', '', ...lines, '', 'waybill help <command> lists the options.', EXIT_CODES].join(
+    '\n',
+  )
+}
+
+/** What `waybill help <command>` prints. */
+export function helpOf({ name, operands, summary, options }: Command): string {
+  const lines = columns(
+    Object.entries(options).map(([option, { value, help, multiple }]) => [
+      `  --${[option, value].filter(Boolean).join(' ')}`,
+      multiple ? `${help}; may be repeated` : help,
+    ]),
+  )
+  const usage = ['waybill', name, '[options]', operands].filter(Boolean).join(' ')
+  return [`Usage: ${usage}`, '', `${summary[0]?.toUpperCase()}${summary.slice(1)}.`, '', ...lines].join('\n')
+}

@@ -1,0 +1,92 @@
+/** `waybill ls`: the operations of everyone, newest first. */
+import type { Operation } from '../operation.ts'
+import { STATUSES } from '../protocol.ts'
+import type { BrowseQuery, Store } from '../store.ts'
+import { type Command, type Given, JSON_OPTION, STORE_OPTION } from './command.ts'
+import { withStore } from './open.ts'
+import { columns, plain, print, printJson, short, time } from './output.ts'
+
+/** How many pages are looked at for one listing: of a store that holds very many, the newest. */
+const MOST_PAGES = 100
+
+export const ls: Command = {
+  name: 'ls',
+  summary: 'lists the operations of all owners, the newest first',
+  options: {
+    ...STORE_OPTION,
+    type: { value: 'NAME', help: 'those of one operation type' },
+    status: { value: 'STATUS', help: `those with one status: ${STATUSES.join(', ')}` },
+    owner: { value: 'OWNER', help: 'those of one owner' },
+    limit: { value: 'N', help: '1 to 1000; default 50' },
+    after: { value: 'ID', help: 'those older than an operation' },
+    ...JSON_OPTION,
+  },
+  run: list,
+}
+
+async function list(given: Given): Promise<number> {
+  const [type, owner, after] = [given.text('type'), given.text('owner'), given.text('after')]
+  const status = given.oneOf('status', STATUSES)
+  const query: BrowseQuery = {
+    limit: given.whole('limit', { min: 1, max: 1000 }) ?? 50,
+    ...(type !== undefined && { type }),
+    ...(owner !== undefined && { owner }),
+    ...(status !== undefined && { status }),
+    ...(after !== undefined && { after }),
+  }
+  const { operations, next } = await withStore(given.storeUrl(), store => find(store, query))
+  if (next !== undefined && operations.length < query.limit) {
+    process.stderr.write(`There may be more: repeat it with --after ${next}.\n`)
+  }
+  if (given.has('json')) for (const operation of operations) printJson(operation)
+  else for (const line of columns([HEADINGS, ...operations.map(row)])) print(line)
+  return 0
+}
+
+/** Looks page by page until there are as many as wanted. */
+async function find(store: Store, query: BrowseQuery): Promise<{ operations: Operation[]; next: string | undefined }> {
+  if (query.status === 'running') return await findRunning(store, query)
+  const operations: Operation[] = []
+  let next = query.after
+  for (let page = 0; page < MOST_PAGES; page++) {
+    const limit = query.limit - operations.length
+    const found = await store.browse({ ...query, limit, ...(next !== undefined && { after: next }) })
+    operations.push(...found.operations)
+    next = found.next
+    if (next === undefined || operations.length === query.limit) break
+  }
+  return { operations, next }
+}
+
+/** What runs is few among many, and known by itself. */
+async function findRunning(store: Store, { type, owner, limit, after }: BrowseQuery) {
+  const ids = (await store.holdings())
+    .filter(it => it.status === 'running' && (type ?? it.type) === it.type && (after === undefined || it.id < after))
+    .map(({ id }) => id)
+  const operations: Operation[] = []
+  for (const id of ids.sort().reverse()) {
+    if (operations.length === limit) break
+    const operation = await store.read(id)
+    if (operation?.status === 'running' && (owner ?? operation.owner) === operation.owner) operations.push(operation)
+  }
+  return { operations, next: undefined }
+}
+
+const HEADINGS = ['ID', 'TYPE', 'OWNER', 'STATUS', 'ATTEMPT', 'CREATED', 'NOTE']
+
+function row(operation: Operation): string[] {
+  const { id, type, owner, status, attempt, released, maxAttempts, createdAt } = operation
+  const attempts = `${attempt - released}/${maxAttempts}`
+  return [id, type, plain(owner), status, attempts, time(createdAt), short(noteOf(operation), 60)]
+}
+
+/** What there is to say of it in some words. */
+function noteOf({ status, error, progress, runAt, cancelRequested, purged, holder }: Operation): string {
+  if (purged) return 'past its retention'
+  if (error !== null) return error.detail ?? error.title
+  if (cancelRequested) return 'asked to cancel'
+  if (status === 'pending' && runAt !== null) return `due at ${time(runAt)}`
+  if (progress === null) return status === 'running' ? (holder ?? '') : ''
+  const percent = progress.fraction === undefined ? '' : `${Math.round(progress.fraction * 100)} %`
+  return [percent, progress.message ?? ''].filter(Boolean).join(' ')
+}

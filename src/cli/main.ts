@@ -1,0 +1,61 @@
+#!/usr/bin/env node
+/** The `waybill` command: work, run, look, migrate, copy. `waybill help` lists what there is. */
+import { readFileSync } from 'node:fs'
+import { type Command, readArguments, UsageError } from './command.ts'
+import { copy } from './copy.ts'
+import { helpOf, overview } from './help.ts'
+import { ls } from './ls.ts'
+import { migrate } from './migrate.ts'
+import { print } from './output.ts'
+import { run } from './run.ts'
+import { show } from './show.ts'
+import { work } from './work.ts'
+
+/** Every command, in the order of the help. */
+const COMMANDS: readonly Command[] = [work, run, ls, show, migrate, copy]
+
+// Whoever reads only the beginning, as `head` does, has had enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+const code = await main(process.argv.slice(2))
+// What handler files have opened must not keep the process; what was written must have left it.
+process.stdout.write('', () => process.exit(code))
+
+async function main([name, ...args]: readonly string[]): Promise<number> {
+  if (name === '--version') return print(version())
+  if (name === undefined || name === 'help' || name === '--help' || name === '-h') return help(args[0])
+  const command = COMMANDS.find(it => it.name === name)
+  if (command === undefined) return fail(unknownCommand(name), 2)
+  if (args.includes('--help') || args.includes('-h')) return print(helpOf(command))
+  try {
+    return await command.run(readArguments(command, args))
+  } catch (error) {
+    return fail(`waybill ${name}: ${messageOf(error)}`, error instanceof UsageError ? 2 : 1)
+  }
+}
+
+function help(name: string | undefined): number {
+  const command = COMMANDS.find(it => it.name === name)
+  if (name !== undefined && command === undefined) return fail(unknownCommand(name), 2)
+  return print(command === undefined ? overview(COMMANDS) : helpOf(command))
+}
+
+function unknownCommand(name: string): string {
+  return `waybill: there is no command "${name}"; there are ${COMMANDS.map(it => it.name).join(', ')} and help.`
+}
+
+function fail(message: string, code: number): number {
+  process.stderr.write(`${message}\n`)
+  return code
+}
+
+/** Some errors have no message of their own, such as that of a connection that was tried in several ways. */
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  if (error.message !== '') return error.message
+  return error instanceof AggregateError ? error.errors.map(messageOf).join(' ') : error.name
+}
+
+function version(): string {
+  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(manifest) as { version: string }).version
+}

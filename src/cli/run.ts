@@ -1,0 +1,29 @@
+/** `waybill run`: what an execution does that a launcher has started. */
+import { runOperation } from '../job.ts'
+import { type Command, type Given, STORE_OPTION, UsageError } from './command.ts'
+import { HANDLER_OPTIONS, namedHandlers } from './handlers.ts'
+import { stopSignal } from './signals.ts'
+import { storeFromUrl } from './store.ts'
+
+export const run: Command = {
+  name: 'run',
+  operands: 'FILE...',
+  count: { max: Number.POSITIVE_INFINITY },
+  summary: 'runs one operation to its end, as an execution of a launcher does',
+  options: {
+    ...STORE_OPTION,
+    ...HANDLER_OPTIONS,
+    id: { value: 'ID', help: 'the operation; default: the environment variable WAYBILL_OPERATION_ID' },
+  },
+  run: runOne,
+}
+
+async function runOne(given: Given): Promise<number> {
+  const url = given.storeUrl()
+  const operationId = given.text('id') || process.env.WAYBILL_OPERATION_ID
+  if (!operationId) throw new UsageError('No operation is named: give --id ID, or set WAYBILL_OPERATION_ID.')
+  // It stops by itself; without this, the second of npm's two signals would end it before it has handed back.
+  stopSignal()
+  const { files, types, run } = await namedHandlers(given)
+  return await runOperation({ operations: types, store: await storeFromUrl(url), handlers: files, run, operationId })
+}

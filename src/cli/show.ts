@@ -1,0 +1,134 @@
+/** `waybill show`: one operation whole, with its attempts, its steps and the end of its log. */
+import type { Operation } from '../operation.ts'
+import { attemptsOf } from '../operations.ts'
+import type { LogLine, Store } from '../store.ts'
+import { type Command, type Given, JSON_OPTION, STORE_OPTION } from './command.ts'
+import { withStore } from './open.ts'
+import { columns, plain, print, printJson, short, span, time } from './output.ts'
+import { shownUrl } from './store.ts'
+
+const LOG_LINES = 20
+
+export const show: Command = {
+  name: 'show',
+  operands: 'ID',
+  count: { min: 1, max: 1 },
+  summary: 'shows one operation: its attempts and why they ended, its steps, the end of its log',
+  options: {
+    ...STORE_OPTION,
+    log: { value: 'N', help: `how many log lines, 0 to 1000; default ${LOG_LINES}` },
+    payloads: { help: 'also the input, the output and what steps have recorded, which may be confidential' },
+    ...JSON_OPTION,
+  },
+  run: showOne,
+}
+
+/** What is shown. */
+interface Shown {
+  readonly operation: Operation
+  readonly attempts: ReturnType<typeof attemptsOf>
+  /** The names of the steps. */
+  readonly steps: readonly string[]
+  readonly log: readonly LogLine[]
+  /** JSON texts. */
+  readonly payloads?: {
+    readonly input: string | undefined
+    readonly output: string | undefined
+    readonly steps: Readonly<Record<string, string>>
+  }
+}
+
+async function showOne(given: Given): Promise<number> {
+  const [id = ''] = given.operands
+  const lines = given.whole('log', { min: 0, max: 1000 }) ?? LOG_LINES
+  const url = given.storeUrl()
+  const shown = await withStore(url, store => look(store, id, { lines, payloads: given.has('payloads') }))
+  if (shown === undefined) throw new Error(`There is no operation ${id} in ${shownUrl(url)}.`)
+  if (given.has('json')) return printJson(shown)
+  for (const line of toLines(shown)) print(line)
+  return 0
+}
+
+async function look(
+  store: Store,
+  id: string,
+  { lines, payloads }: { lines: number; payloads: boolean },
+): Promise<Shown | undefined> {
+  const operation = await store.read(id)
+  if (operation === undefined) return undefined
+  const [steps, log] = [await store.steps(id), await store.logs(id, 0)]
+  const shown = {
+    operation,
+    attempts: attemptsOf(operation),
+    steps: [...steps.keys()],
+    log: log.slice(Math.max(0, log.length - lines)),
+  }
+  if (!payloads) return shown
+  const [input, output] = [await store.payload(id, 'input'), await store.payload(id, 'output')]
+  return { ...shown, payloads: { input, output, steps: Object.fromEntries(steps) } }
+}
+
+function toLines({ operation, attempts, steps, log, payloads }: Shown): string[] {
+  return [
+    ...columns(facts(operation).map(([name, value]) => [name, plain(value)])),
+    ...section('Attempts', columns(attempts.map(attemptRow))),
+    ...section('Steps', steps.map(plain)),
+    ...section(
+      'Log',
+      columns(log.map(({ at, attempt, level, message }) => [time(at), `#${attempt}`, level, plain(message)])),
+    ),
+    ...section('Input', textLines(payloads?.input)),
+    ...section('Output', textLines(payloads?.output)),
+    ...section(
+      'Step values',
+      Object.entries(payloads?.steps ?? {}).map(([name, value]) => plain(`${name}: ${value}`)),
+    ),
+  ]
+}
+
+function facts(operation: Operation): [name: string, value: string][] {
+  const { attempt, released, lost, maxAttempts, maxLost, error, progress, execution, holder } = operation
+  const counted = `${attempt - released - lost} of ${maxAttempts}, lost ${lost} of ${maxLost}, handed back ${released}`
+  const all: [string, string][] = [
+    ['id', operation.id],
+    ['type', operation.type],
+    ['owner', operation.owner],
+    ['status', operation.cancelRequested ? `${operation.status}, asked to cancel` : operation.status],
+    ['created', time(operation.createdAt)],
+    ['due', time(operation.runAt)],
+    ['started', time(operation.startedAt)],
+    ['finished', time(operation.finishedAt)],
+    ['expires', operation.purged ? 'past its retention' : time(operation.expiresAt)],
+    ['attempts', counted],
+    ['holder', holder ?? ''],
+    ['lease until', time(operation.leaseUntil)],
+    ['execution', execution ?? ''],
+    ['progress', progress === null ? '' : JSON.stringify(progress)],
+    ['error', error === null ? '' : `${error.code ?? error.title}: ${error.detail ?? error.title}`],
+    ['webhook', operation.webhookDue ? 'due' : ''],
+  ]
+  return all.filter(([, value]) => value !== '')
+}
+
+function attemptRow(attempt: Shown['attempts'][number]): string[] {
+  const { number, startedAt, outcome, holder, execution } = attempt
+  const ended = 'finishedAt' in attempt
+  const error = ended ? attempt.error : null
+  return [
+    `#${number}`,
+    time(startedAt),
+    ended ? span(attempt.finishedAt - startedAt) : '',
+    outcome,
+    execution ?? '-',
+    holder,
+    error === null ? '' : short(error.detail ?? error.title, 200),
+  ]
+}
+
+function section(title: string, lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : ['', title, ...lines.map(line => `  ${line}`)]
+}
+
+function textLines(text: string | undefined): string[] {
+  return text === undefined ? [] : [plain(text)]
+}

@@ -1,0 +1,24 @@
+/** How a command is stopped from outside. */
+
+/** Under npm one Ctrl-C arrives twice: from the terminal, and passed on by npm. */
+const SAME_SIGNAL_MS = 300
+
+/**
+ * Has the first SIGTERM or SIGINT stop the command. A second one ends the process at once, by which nothing is
+ * lost: what it was doing is noticed by its lease.
+ *
+ * @returns aborted by the first signal
+ */
+export function stopSignal(): AbortSignal {
+  const controller = new AbortController()
+  let first = Number.POSITIVE_INFINITY
+  const onSignal = () => {
+    const since = performance.now() - first
+    if (since > SAME_SIGNAL_MS) process.exit(1)
+    if (controller.signal.aborted) return
+    first = performance.now()
+    controller.abort()
+  }
+  process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
+  return controller.signal
+}

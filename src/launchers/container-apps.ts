@@ -1,0 +1,346 @@
+/**
+ * The Azure Container Apps launcher: one execution of a Container Apps Job for each operation, started through the
+ * management SDK, with the operation's id in its environment.
+ *
+ * @example
+ * const client = new ContainerAppsAPIClient(new DefaultAzureCredential(), subscriptionId)
+ * containerAppsJob({ client, resourceGroup: 'orders', job: 'orders-job', variable: 'ORDER_ID' })
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Duration, durationMs, MINUTE, SECOND } from '../duration.ts'
+import { type ExecutionState, type Launcher, LaunchRefused, type LaunchRequest } from '../launcher.ts'
+import { Loop } from '../loop.ts'
+import { TokenBucket, type TokenRate } from '../token-bucket.ts'
+import type { Answer, ContainerAppsClient, ExecutionTemplate } from './container-apps/client.ts'
+import { type Execution, Executions, findIn, type Listing, statusOf, VARIABLES } from './container-apps/executions.ts'
+import { StartFailed, sendStartsOnce } from './container-apps/start-once.ts'
+import { flawsOf, KeptJob, templateWith } from './container-apps/template.ts'
+
+export type { ContainerAppsClient } from './container-apps/client.ts'
+
+/** Options of {@link containerAppsJob}. */
+export interface ContainerAppsJobOptions {
+  /**
+   * A `ContainerAppsAPIClient` of `@azure/arm-appcontainers`. The launcher puts a step into its pipeline that keeps
+   * it from sending a start twice; everything else of it stays as it is.
+   */
+  readonly client: ContainerAppsClient
+  readonly resourceGroup: string
+  /** The name of the job resource. */
+  readonly job: string
+  /** The container that is told what to do. Default: the first. */
+  readonly container?: string
+  /** A further environment variable that holds the operation's id, beside `WAYBILL_OPERATION_ID`. */
+  readonly variable?: string
+  /** What else is put into the environment. Whoever may read executions can read it: no secrets. */
+  readonly env?: Readonly<Record<string, string>>
+  /** How fast executions are started and stopped. Default: 10 a second, 100 at once; a subscription has 10 and 200. */
+  readonly rate?: Partial<TokenRate>
+  /** How long the job's template is kept before it is read again. Default 1 minute. */
+  readonly keep?: Duration
+  /** How long a start without an answer is looked for among the executions before it is taken for not made. Default 10 s. */
+  readonly settle?: Duration
+  /** How long an execution may take to come up. One that is older than this and the operation's timeout is stopped. Default 15 minutes. */
+  readonly startup?: Duration
+  /** How long the engine may take for one answer. Default 20 s. */
+  readonly timeout?: Duration
+  /** The time between two looks for executions that are overdue. Default 1 minute. */
+  readonly watch?: Duration
+  /** Told what an operator should know. Default: a warning of the process. */
+  readonly warn?: (message: string) => void
+}
+
+/** How many starts are under way at once: the engine takes a second or more for each. */
+const PARALLEL_STARTS = 32
+/** A listing this old, in milliseconds, still answers what has become of an execution. */
+const FRESH_MS = 1000
+/** How long a start waits for its turn, in milliseconds, before it gives its place to others. */
+const LONGEST_TURN_MS = 5000
+/** When a start is tried again that was refused without saying when, in milliseconds. */
+const RETRY_MS = { busy: 5000, wrong: 30_000 } as const
+/** How long an execution may be unknown to the engine after its start, in milliseconds. */
+const APPEARS_WITHIN_MS = 60_000
+/** A part of the subscription's 25 reads a second. */
+const READS: TokenRate = { perSecond: 15, burst: 60 }
+const STARTS: TokenRate = { perSecond: 10, burst: 100 }
+
+/**
+ * Makes a launcher that starts executions of a Container Apps Job.
+ *
+ * @throws {TypeError} for options that cannot be right; the message names them
+ */
+export function containerAppsJob(options: ContainerAppsJobOptions): Launcher {
+  return new ContainerAppsJob(withDefaults(options))
+}
+
+type Settings = ReturnType<typeof withDefaults>
+
+function withDefaults(options: ContainerAppsJobOptions) {
+  const { client, container, variable, env = {} } = options
+  const { perSecond = STARTS.perSecond, burst = STARTS.burst } = options.rate ?? {}
+  if (!(perSecond > 0 && burst >= 1)) throw new TypeError('rate.perSecond must be above 0, and rate.burst at least 1.')
+  return {
+    client,
+    container,
+    variable,
+    env,
+    rate: { perSecond, burst },
+    resourceGroup: readName('resourceGroup', options.resourceGroup),
+    job: readName('job', options.job),
+    keepMs: durationMs('keep', options.keep ?? MINUTE),
+    settleMs: durationMs('settle', options.settle ?? 10 * SECOND, { max: 40 * SECOND }),
+    startupMs: durationMs('startup', options.startup ?? 15 * MINUTE),
+    timeoutMs: durationMs('timeout', options.timeout ?? 20 * SECOND, { min: 10 }),
+    watchMs: durationMs('watch', options.watch ?? MINUTE, { min: 10 }),
+    warn: options.warn ?? ((message: string) => process.emitWarning(message, 'WaybillWarning')),
+  }
+}
+
+function readName(option: string, value: unknown): string {
+  if (typeof value === 'string' && value !== '') return value
+  throw new TypeError(`${option} must be the name of a resource in Azure, not ${JSON.stringify(value)}.`)
+}
+
+/** What an operator should do about a refusal that does not go by itself. */
+const CURES: Readonly<Record<number, string>> = {
+  400: 'Check the job, and that env and container fit it.',
+  401: 'Check that the credential is for the tenant of the subscription.',
+  403: 'Give the identity the role Container Apps Jobs Operator on the job. A new assignment takes some minutes.',
+  404: 'Check subscription, resourceGroup and job.',
+}
+
+class ContainerAppsJob implements Launcher {
+  readonly parallelStarts = PARALLEL_STARTS
+  readonly #settings: Settings
+  readonly #job: KeptJob
+  readonly #executions: Executions
+  readonly #writes: TokenBucket
+  readonly #watching: Loop
+  readonly #closing = new AbortController()
+  readonly #warned = new Set<string>()
+  /** When an execution was started here, by its name and the monotonic clock. */
+  readonly #young = new Map<string, number>()
+  readonly #overdue = new Set<string>()
+
+  constructor(settings: Settings) {
+    this.#settings = settings
+    const { client, resourceGroup, job, timeoutMs } = settings
+    const { signal } = this.#closing
+    sendStartsOnce(client)
+    this.#writes = new TokenBucket(settings.rate)
+    const reads = new TokenBucket(READS)
+    this.#executions = new Executions({ client, resourceGroup, job, timeoutMs, reads, signal })
+    this.#job = new KeptJob(() => client.jobs.get(resourceGroup, job, this.#call), settings.keepMs)
+    this.#watching = new Loop({
+      name: 'container-apps',
+      everyMs: settings.watchMs,
+      turn: () => this.#stopOverdue(),
+      onError: error => this.#warnOnce(`The executions of "${job}" cannot be listed: ${error}`),
+    })
+  }
+
+  async open(): Promise<void> {
+    this.#watching.start()
+    try {
+      for (const flaw of flawsOf(await this.#job.get(), this.#settings.job)) this.#warnOnce(flaw)
+    } catch (error) {
+      this.#warnOfRefusal('The job cannot be read', error, statusOf(error))
+    }
+  }
+
+  async start(request: LaunchRequest): Promise<string | undefined> {
+    const found = request.launch > 1 ? await this.#findAlive(request) : undefined
+    if (found !== undefined) return found.name
+    const template = await this.#templateFor(request)
+    await this.#turn()
+    const sentAt = performance.now()
+    try {
+      const name = (await this.#send(template)) ?? (await this.#look(request, sentAt))?.name
+      if (name !== undefined) this.#started(name)
+      return name
+    } catch (error) {
+      const refusal = this.#refusalOf(error)
+      if (refusal !== undefined) throw refusal
+      return await this.#settle(request, sentAt, error)
+    }
+  }
+
+  async stop(execution: string): Promise<void> {
+    const { client, resourceGroup, job } = this.#settings
+    await this.#turn()
+    try {
+      await client.jobs.stopExecution(resourceGroup, job, execution, this.#call).submitted()
+    } catch (error) {
+      if (statusOf(error) === 404) return
+      // An execution that has ended cannot be stopped, and need not be.
+      const now = await this.#executions.get(execution)
+      if (now?.alive) throw error
+    }
+  }
+
+  async inspect(execution: string): Promise<ExecutionState> {
+    const listing = await this.#executions.list(performance.now() - FRESH_MS).catch(() => undefined)
+    const found = listing?.byName.get(execution) ?? (await this.#executions.get(execution))
+    if (found?.alive) return { kind: 'alive' }
+    if (found !== undefined) return { kind: 'gone', reason: found.account }
+    if (performance.now() - (this.#young.get(execution) ?? -APPEARS_WITHIN_MS) < APPEARS_WITHIN_MS) {
+      return { kind: 'alive' }
+    }
+    return { kind: 'gone', reason: `Its execution ${execution} is unknown to Azure Container Apps.` }
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort()
+    await this.#watching.stop()
+  }
+
+  get #call() {
+    return { requestOptions: { timeout: this.#settings.timeoutMs } }
+  }
+
+  /** Sends the start, and does not wait for what follows. */
+  async #send(template: ExecutionTemplate): Promise<string | undefined> {
+    const { client, resourceGroup, job } = this.#settings
+    let answer: Answer | undefined
+    const onResponse = (response: Answer) => {
+      answer = response
+    }
+    try {
+      await client.jobs.start(resourceGroup, job, { ...this.#call, template, onResponse }).submitted()
+    } catch (error) {
+      // The SDK fails over an answer without a body, too. It was started all the same.
+      if (answer === undefined || answer.status >= 300) throw error
+    }
+    // With 202 the SDK would tell the name when the whole start is done; it mostly stands in the answer already.
+    return nameIn(answer?.bodyAsText)
+  }
+
+  /** A refusal where nothing can have been started; undefined where it can. */
+  #refusalOf(error: unknown): LaunchRefused | undefined {
+    const { job } = this.#settings
+    const sent = error instanceof StartFailed
+    const status = sent ? error.status : (statusOf(error) ?? 0)
+    if (status === undefined || status === 408 || status >= 500) return undefined
+    const { busy, wrong } = RETRY_MS
+    const retryAfterMs =
+      (sent ? error.retryAfterMs : undefined) ?? (status >= 400 && status !== 409 && status !== 429 ? wrong : busy)
+    if (status === 429) this.#writes.pause(retryAfterMs)
+    if (status === 429 || status === 409) {
+      return new LaunchRefused(`Azure takes no start of "${job}" now (${status}).`, retryAfterMs, { cause: error })
+    }
+    this.#job.expire()
+    this.#warnOfRefusal('No execution can be started', error, status)
+    return new LaunchRefused(`No execution can be started: ${error}`, retryAfterMs, { cause: error })
+  }
+
+  /** A start without an answer, or with one that says nothing: what was made shows among the executions. */
+  async #settle(request: LaunchRequest, sentAt: number, error: unknown): Promise<string> {
+    const until = sentAt + this.#settings.settleMs
+    for (let pauseMs = 250; ; pauseMs = Math.min(pauseMs * 2, 4000)) {
+      const found = await this.#look(request, performance.now())
+      if (found !== undefined) {
+        this.#started(found.name)
+        return found.name
+      }
+      if (performance.now() >= until) break
+      await sleep(Math.max(1, Math.min(pauseMs, until - performance.now())), undefined, {
+        signal: this.#closing.signal,
+      })
+    }
+    const retryAfterMs = error instanceof StartFailed ? (error.retryAfterMs ?? 0) : 0
+    throw new LaunchRefused(`A start failed and left no execution: ${error}`, retryAfterMs, { cause: error })
+  }
+
+  async #look({ operationId, attempt }: LaunchRequest, since: number): Promise<Execution | undefined> {
+    const listing = await this.#executions.list(since).catch(() => undefined)
+    return listing && findIn(listing, operationId, attempt)
+  }
+
+  /** An earlier start may have been made without our knowing, or be slow to come up: another one would only cost. */
+  async #findAlive(request: LaunchRequest): Promise<Execution | undefined> {
+    const found = await this.#look(request, performance.now() - FRESH_MS)
+    return found?.alive ? found : undefined
+  }
+
+  async #templateFor({ operationId, attempt, timeoutMs }: LaunchRequest): Promise<ExecutionTemplate> {
+    const { job: name, env, variable, container } = this.#settings
+    try {
+      const job = await this.#job.get()
+      this.#checkTimeout(job.configuration?.replicaTimeout, timeoutMs)
+      const own = {
+        [VARIABLES.operationId]: operationId,
+        [VARIABLES.attempt]: String(attempt),
+        [VARIABLES.timeoutMs]: String(timeoutMs),
+      }
+      return templateWith(
+        job,
+        { ...env, ...(variable !== undefined && { [variable]: operationId }), ...own },
+        container,
+      )
+    } catch (error) {
+      const status = statusOf(error) ?? (error instanceof TypeError ? 400 : 0)
+      this.#warnOfRefusal(`The job "${name}" cannot be used`, error, status)
+      const retryMs = status >= 400 && status < 500 && status !== 429 ? RETRY_MS.wrong : RETRY_MS.busy
+      throw new LaunchRefused(`The job "${name}" cannot be used: ${error}`, retryMs, { cause: error })
+    }
+  }
+
+  #checkTimeout(replicaTimeout: number | undefined, timeoutMs: number): void {
+    if (replicaTimeout === undefined || replicaTimeout * 1000 >= timeoutMs) return
+    this.#warnOnce(
+      `The job "${this.#settings.job}" ends its replicas after ${replicaTimeout} s, sooner than an operation's timeout ` +
+        `of ${timeoutMs / 1000} s. Raise replicaTimeout above it.`,
+    )
+  }
+
+  async #turn(): Promise<void> {
+    const ms = await this.#writes.turn(LONGEST_TURN_MS, this.#closing.signal).catch(() => RETRY_MS.busy)
+    if (ms > 0) throw new LaunchRefused('Executions are started as fast as Azure takes it.', ms)
+  }
+
+  #started(name: string): void {
+    const now = performance.now()
+    this.#young.set(name, now)
+    for (const [old, at] of this.#young) {
+      if (now - at < APPEARS_WITHIN_MS) break
+      this.#young.delete(old)
+    }
+  }
+
+  async #stopOverdue(): Promise<void> {
+    const listing = await this.#executions.list(performance.now() - FRESH_MS)
+    const overdue = [...listing.byName.values()].filter(it => this.#isOverdue(it, listing))
+    for (const { name } of overdue) {
+      if (this.#overdue.has(name)) continue
+      await this.stop(name)
+      this.#overdue.add(name)
+    }
+    for (const name of this.#overdue) if (!listing.byName.get(name)?.alive) this.#overdue.delete(name)
+  }
+
+  #isOverdue({ alive, startedAt, timeoutMs }: Execution, { engineTime }: Listing): boolean {
+    if (!alive || startedAt === undefined || timeoutMs === undefined) return false
+    return engineTime - startedAt > this.#settings.startupMs + timeoutMs
+  }
+
+  #warnOfRefusal(what: string, error: unknown, status: number | undefined): void {
+    const cure = CURES[status ?? 0]
+    this.#warnOnce(`${what}: ${error}${cure === undefined ? '' : ` ${cure}`}`, `${what} ${status}`)
+  }
+
+  /** Once for each kind: what does not change would else be said every few seconds. */
+  #warnOnce(message: string, kind = message): void {
+    if (this.#warned.has(kind)) return
+    this.#warned.add(kind)
+    this.#settings.warn(message)
+  }
+}
+
+function nameIn(body: string | null | undefined): string | undefined {
+  try {
+    const { name } = JSON.parse(body ?? '') as { name?: unknown }
+    return typeof name === 'string' && name !== '' ? name : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * What the launcher needs of a `ContainerAppsAPIClient` of `@azure/arm-appcontainers` 4, written down here so
+ * that the package forces no SDK on anyone. A test pins it to the real client.
+ */
+
+/** The client. */
+export interface ContainerAppsClient {
+  readonly jobs: {
+    get(resourceGroup: string, job: string, options: CallOptions): Promise<Job>
+    start(resourceGroup: string, job: string, options: StartOptions): Submission
+    stopExecution(resourceGroup: string, job: string, execution: string, options: CallOptions): Submission
+  }
+  readonly jobsExecutions: {
+    list(
+      resourceGroup: string,
+      job: string,
+      options: CallOptions,
+    ): { byPage(): AsyncIterable<readonly ExecutionResource[]> }
+  }
+  jobExecution(resourceGroup: string, job: string, execution: string, options: CallOptions): Promise<ExecutionResource>
+  readonly pipeline: {
+    addPolicy(policy: Policy, options: { afterPhase: 'Sign' }): void
+    removePolicy(options: { name: string }): unknown
+  }
+}
+
+/** A long-running call: it has been sent when `submitted` resolves. The object is thenable, and awaiting it waits for more. */
+export interface Submission {
+  submitted(): Promise<void>
+}
+
+export interface CallOptions {
+  readonly requestOptions: { readonly timeout: number }
+  readonly onResponse?: (response: Answer) => void
+}
+
+export interface StartOptions extends CallOptions {
+  readonly template: ExecutionTemplate
+}
+
+/** An answer as it came over the wire. */
+export interface Answer {
+  readonly status: number
+  readonly headers: { get(name: string): string | undefined }
+  readonly bodyAsText?: string | null | undefined
+}
+
+/** A step of the client's pipeline. */
+export interface Policy {
+  readonly name: string
+  sendRequest<Q extends { readonly method: string; readonly url: string }, A extends Answer>(
+    request: Q,
+    next: (request: Q) => Promise<A>,
+  ): Promise<A>
+}
+
+/** A job resource. */
+export interface Job {
+  readonly template?: {
+    readonly containers?: readonly JobContainer[]
+    readonly initContainers?: readonly JobContainer[]
+    readonly volumes?: readonly object[]
+  }
+  readonly configuration?: {
+    readonly replicaTimeout?: number
+    readonly replicaRetryLimit?: number
+    readonly manualTriggerConfig?: { readonly parallelism?: number; readonly replicaCompletionCount?: number }
+  }
+}
+
+/** A container of a job resource: an execution's container, and what a start cannot carry. */
+export interface JobContainer extends ExecutionContainer {
+  readonly volumeMounts?: readonly object[]
+  readonly probes?: readonly object[]
+}
+
+/** What a start overrides: the whole template, or nothing of it. */
+export interface ExecutionTemplate {
+  containers?: ExecutionContainer[]
+  initContainers?: ExecutionContainer[]
+}
+
+export interface ExecutionContainer {
+  image?: string
+  name?: string
+  command?: string[]
+  args?: string[]
+  env?: EnvironmentVariable[]
+  resources?: { cpu?: number; memory?: string }
+}
+
+export interface EnvironmentVariable {
+  name?: string
+  value?: string
+  secretRef?: string
+}
+
+/** An execution of a job. */
+export interface ExecutionResource {
+  readonly name?: string
+  readonly status?: string
+  readonly startTime?: Date
+  readonly template?: ExecutionTemplate
+  readonly detailedStatus?: {
+    readonly replicas?: readonly {
+      readonly containers?: readonly {
+        readonly name?: string
+        readonly code?: number
+        readonly status?: string
+        readonly additionalInformation?: string
+      }[]
+    }[]
+  }
+  readonly reason?: string
+  readonly message?: string
+}

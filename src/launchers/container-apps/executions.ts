@@ -1,0 +1,165 @@
+/** What the engine says of a job's executions. One listing answers many questions: the subscription's reads are metered. */
+import type { TokenBucket } from '../../token-bucket.ts'
+import type { Answer, ContainerAppsClient, ExecutionResource } from './client.ts'
+
+/** What an execution is told of itself, in its environment: enough to find it, and to know when it is overdue. */
+export const VARIABLES = {
+  operationId: 'WAYBILL_OPERATION_ID',
+  attempt: 'WAYBILL_ATTEMPT',
+  timeoutMs: 'WAYBILL_TIMEOUT_MS',
+} as const
+
+/** How many pages of a listing are read. What lies beyond them is asked for by its name. */
+const MAX_PAGES = 10
+/** How long a listing may be under way for its turn among the reads, in milliseconds. */
+const LONGEST_TURN_MS = 30_000
+
+/** `Unknown` is not the end: the engine does not know. */
+const ALIVE: readonly string[] = ['Running', 'Processing', 'Unknown']
+
+/** An execution, as a listing or an answer of its own tells of it. */
+export interface Execution {
+  readonly name: string
+  readonly alive: boolean
+  /** How it ended, for people. */
+  readonly account: string
+  readonly startedAt: number | undefined
+  readonly operationId: string | undefined
+  readonly attempt: number | undefined
+  readonly timeoutMs: number | undefined
+}
+
+/** The executions at one moment. */
+export interface Listing {
+  /** When it was begun, by the monotonic clock. */
+  readonly begunAt: number
+  /** The engine's own time, in milliseconds since the epoch. */
+  readonly engineTime: number
+  readonly byName: ReadonlyMap<string, Execution>
+}
+
+/** Which job, and how it is asked. */
+export interface ExecutionsOptions {
+  readonly client: ContainerAppsClient
+  readonly resourceGroup: string
+  readonly job: string
+  readonly timeoutMs: number
+  readonly reads: TokenBucket
+  readonly signal: AbortSignal
+}
+
+export class Executions {
+  readonly #options: ExecutionsOptions
+  #last: Listing | undefined
+  #running: { readonly begunAt: number; readonly listing: Promise<Listing> } | undefined
+  #queued: Promise<Listing> | undefined
+
+  constructor(options: ExecutionsOptions) {
+    this.#options = options
+  }
+
+  /** A listing that was begun at the moment or later. Whoever asks while one is under way shares the next one. */
+  async list(since: number): Promise<Listing> {
+    if (this.#last !== undefined && this.#last.begunAt >= since) return this.#last
+    if (this.#running !== undefined && this.#running.begunAt >= since) return await this.#running.listing
+    this.#queued ??= this.#readAfter(this.#running?.listing)
+    return await this.#queued
+  }
+
+  /** One execution by its name, or undefined where the engine knows of none. */
+  async get(name: string): Promise<Execution | undefined> {
+    const { client, resourceGroup, job, timeoutMs } = this.#options
+    await this.#turn()
+    try {
+      return executionOf(
+        await client.jobExecution(resourceGroup, job, name, { requestOptions: { timeout: timeoutMs } }),
+      )
+    } catch (error) {
+      if (statusOf(error) === 404) return undefined
+      throw error
+    }
+  }
+
+  async #readAfter(running: Promise<Listing> | undefined): Promise<Listing> {
+    await running?.catch(() => {})
+    this.#queued = undefined
+    const begunAt = performance.now()
+    const listing = this.#read(begunAt)
+    this.#running = { begunAt, listing }
+    try {
+      this.#last = await listing
+      return this.#last
+    } finally {
+      if (this.#running?.listing === listing) this.#running = undefined
+    }
+  }
+
+  async #read(begunAt: number): Promise<Listing> {
+    const { client, resourceGroup, job, timeoutMs } = this.#options
+    const byName = new Map<string, Execution>()
+    let engineTime = Date.now()
+    const onResponse = ({ headers }: Answer) => {
+      engineTime = Date.parse(headers.get('date') ?? '') || engineTime
+    }
+    await this.#turn()
+    // Without a filter: the service refuses every one (azure-rest-api-specs#26257).
+    const pages = client.jobsExecutions.list(resourceGroup, job, { requestOptions: { timeout: timeoutMs }, onResponse })
+    let count = 0
+    for await (const page of pages.byPage()) {
+      for (const resource of page) byName.set(resource.name ?? '', executionOf(resource))
+      if (++count === MAX_PAGES) break
+      await this.#turn()
+    }
+    return { begunAt, engineTime, byName }
+  }
+
+  async #turn(): Promise<void> {
+    const ms = await this.#options.reads.turn(LONGEST_TURN_MS, this.#options.signal)
+    if (ms > 0) throw new Error(`The engine is not to be asked for another ${Math.ceil(ms)} ms.`)
+  }
+}
+
+/** The execution that was started for an operation after so many attempts: one that is alive, if there is any. */
+export function findIn({ byName }: Listing, operationId: string, attempt: number): Execution | undefined {
+  const found = [...byName.values()].filter(it => it.operationId === operationId && it.attempt === attempt)
+  return found.find(({ alive }) => alive) ?? found[0]
+}
+
+/** The HTTP status that the service answered with; undefined for errors of another kind, such as those of a credential. */
+export function statusOf(error: unknown): number | undefined {
+  const { name, statusCode } = (error ?? {}) as { name?: unknown; statusCode?: unknown }
+  return name === 'RestError' && typeof statusCode === 'number' ? statusCode : undefined
+}
+
+function executionOf(resource: ExecutionResource): Execution {
+  const { name = '', status = 'Unknown', startTime, template } = resource
+  const env = new Map(template?.containers?.flatMap(it => it.env ?? []).map(it => [it.name, it.value]))
+  return {
+    name,
+    alive: ALIVE.includes(status),
+    account: accountOf(resource),
+    startedAt: startTime?.getTime(),
+    operationId: env.get(VARIABLES.operationId),
+    attempt: readNumber(env.get(VARIABLES.attempt)),
+    timeoutMs: readNumber(env.get(VARIABLES.timeoutMs)),
+  }
+}
+
+function readNumber(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined
+}
+
+/** What an engine says is shown to people, and is cut to a length that they would read. */
+const LONGEST_ACCOUNT = 500
+
+function accountOf({ name, status = 'Unknown', reason, message, detailedStatus }: ExecutionResource): string {
+  const why = [reason, message].filter(Boolean).join(': ')
+  const containers = detailedStatus?.replicas?.flatMap(replica => replica.containers ?? []) ?? []
+  const exits = containers.flatMap(({ name: container, code, additionalInformation }) =>
+    code === undefined || code === 0
+      ? []
+      : [`exit code ${code} of ${container}${additionalInformation ? ` (${additionalInformation})` : ''}`],
+  )
+  const details = [...(why === '' ? [] : [why]), ...new Set(exits)].join('; ')
+  return `Its execution ${name} is ${status}${details && ` (${details})`}`.slice(0, LONGEST_ACCOUNT).concat('.')
+}

@@ -1,0 +1,78 @@
+/** What a failed call of the Kubernetes API means. */
+
+/** What went wrong, as far as it can be told. */
+export interface Fault {
+  /** The HTTP status; 0 where no answer came. */
+  readonly status: number
+  /** The machine's word in a `Status` object, such as `AlreadyExists`. */
+  readonly reason: string
+  readonly message: string
+  /** How long the server asks to wait, in milliseconds. */
+  readonly retryAfterMs: number | undefined
+  /** Whether the request cannot have reached the server. */
+  readonly unsent: boolean
+}
+
+/** Codes of the system and of undici for a connection that was never made. */
+const UNCONNECTED = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'UND_ERR_CONNECT_TIMEOUT',
+])
+
+/** Longer than this nobody waits, whatever a server says. */
+const LONGEST_RETRY_MS = 60_000
+
+/** Reads an `ApiException`, or whatever else a call was rejected with. */
+export function readFault(error: unknown): Fault {
+  const { code, body, headers } = partsOf(error)
+  const { reason, message } = readStatus(body)
+  return {
+    status: typeof code === 'number' ? code : 0,
+    reason: reason ?? '',
+    message: message ?? (error instanceof Error ? error.message : String(error)),
+    retryAfterMs: readRetryAfter(partsOf(headers)['retry-after']),
+    unsent: codesOf(error).some(it => UNCONNECTED.has(it)),
+  }
+}
+
+/** The `Status` object of an answer: as text, or parsed already. */
+function readStatus(body: unknown): { reason?: string; message?: string } {
+  const { reason, message } = partsOf(typeof body === 'string' ? parse(body) : body)
+  return {
+    ...(typeof reason === 'string' && { reason }),
+    ...(typeof message === 'string' && { message }),
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // A proxy before the server may have answered, in HTML.
+    return undefined
+  }
+}
+
+/** Kubernetes sends seconds; a date, which RFC 9110 allows too, would need a clock to compare with. */
+function readRetryAfter(value: unknown): number | undefined {
+  if (typeof value !== 'string' || !/^\d+$/.test(value)) return undefined
+  return Math.min(Number(value) * 1000, LONGEST_RETRY_MS)
+}
+
+/** The codes of an error and of what caused it; of a host with several addresses, there is one for each. */
+function codesOf(error: unknown): string[] {
+  const codes: string[] = []
+  for (let it: unknown = error, depth = 0; it instanceof Error && depth < 5; it = it.cause, depth++) {
+    const { code } = partsOf(it)
+    if (typeof code === 'string') codes.push(code)
+  }
+  return codes
+}
+
+function partsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {}
+}

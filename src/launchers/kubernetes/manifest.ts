@@ -1,0 +1,103 @@
+/** The Job of one launch: its name, its labels, and what the template becomes. */
+import type { LaunchRequest } from '../../launcher.ts'
+import type { KubernetesContainer, KubernetesJobBody, KubernetesJobTemplate } from './api.ts'
+
+/** On each Job and its pods: what is Waybill's. */
+export const MANAGED_BY = { name: 'app.kubernetes.io/managed-by', value: 'waybill' } as const
+/** On each Job and its pods: the operation's id. */
+export const OPERATION_LABEL = 'waybill/operation'
+/** On each Job and its pods: the operation type's name. */
+export const TYPE_LABEL = 'waybill/type'
+/** Selects the Jobs that a launcher has made. */
+export const SELECTOR: string = `${MANAGED_BY.name}=${MANAGED_BY.value}`
+
+/** The longest that a Job's name may be, which its pods bear as a label, and any label's value. */
+const LONGEST = 63
+
+/** What every Job of a launcher has in common. */
+export interface JobPlan {
+  readonly namespace: string
+  readonly template: KubernetesJobTemplate
+  /** The container that is told the operation. */
+  readonly container: string
+  readonly variable: string | undefined
+  /** How long a pod may take to start, in seconds. */
+  readonly startSeconds: number
+}
+
+/** The name of a launch's Job, always the same: the type for people, as far as there is room, the operation's id and the launch. */
+export function jobName({ type, operationId, attempt, launch }: LaunchRequest): string {
+  const rest = `${operationId}-${attempt}-${launch}`
+  return `${type.slice(0, LONGEST - rest.length - 1)}-${rest}`
+}
+
+/** The Job to create. */
+export function jobOf(plan: JobPlan, request: LaunchRequest): KubernetesJobBody {
+  const { namespace, template } = plan
+  const name = jobName(request)
+  const { metadata, spec } = template
+  const pod = spec?.template
+  const labels = labelsOf(request)
+  return {
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: {
+      name,
+      namespace,
+      labels: { ...metadata?.labels, ...labels },
+      ...(metadata?.annotations && { annotations: metadata.annotations }),
+    },
+    spec: {
+      ttlSecondsAfterFinished: 600,
+      podFailurePolicy: FAILURE_POLICY,
+      ...deadlineOf(plan, request),
+      ...spec,
+      backoffLimit: 0,
+      completions: 1,
+      parallelism: 1,
+      template: {
+        ...pod,
+        metadata: { ...pod?.metadata, labels: { ...pod?.metadata?.labels, ...labels } },
+        spec: {
+          ...pod?.spec,
+          restartPolicy: 'Never',
+          containers: (pod?.spec?.containers ?? []).map(it => told(it, plan, { name, request })),
+        },
+      },
+    },
+  }
+}
+
+/** Any exit code but 0 fails the Job as one pod alone would, and the Job's condition then tells the code. */
+const FAILURE_POLICY = {
+  rules: [{ action: 'FailJob', onExitCodes: { operator: 'NotIn', values: [0] } }],
+}
+
+/** An attempt ends itself at its timeout: this is for one that cannot. It counts from the Job's start, so the pod's way there is added. */
+function deadlineOf({ startSeconds }: JobPlan, { timeoutMs }: LaunchRequest): object {
+  return timeoutMs > 0 ? { activeDeadlineSeconds: Math.ceil(timeoutMs / 1000) + startSeconds + GRACE_SECONDS } : {}
+}
+
+/** For a handler to stop after its timeout and its outcome to be recorded. */
+const GRACE_SECONDS = 30
+
+function labelsOf({ operationId, type }: LaunchRequest): Record<string, string> {
+  const value = type.slice(0, LONGEST).replace(/-+$/, '')
+  return { [MANAGED_BY.name]: MANAGED_BY.value, [OPERATION_LABEL]: operationId, [TYPE_LABEL]: value }
+}
+
+/** The container with what it is told: our variables in place of any of their names. */
+function told(
+  container: KubernetesContainer,
+  plan: JobPlan,
+  { name, request }: { name: string; request: LaunchRequest },
+): KubernetesContainer {
+  if (container.name !== plan.container) return container
+  const ours = [
+    { name: 'WAYBILL_OPERATION_ID', value: request.operationId },
+    { name: 'WAYBILL_EXECUTION', value: name },
+    ...(plan.variable === undefined ? [] : [{ name: plan.variable, value: request.operationId }]),
+  ]
+  const names = new Set(ours.map(variable => variable.name))
+  return { ...container, env: [...(container.env ?? []).filter(it => !names.has(it.name)), ...ours] }
+}

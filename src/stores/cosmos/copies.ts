@@ -1,0 +1,128 @@
+/** What operators ask for: to look through all operations, and to move them whole from one store to another. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Operation } from '../../operation.ts'
+import type { Browsed, BrowseQuery, Dump, LogLine } from '../../store.ts'
+import { type CosmosAccess, inParallel, tagged } from './access.ts'
+import {
+  type BesideItem,
+  BODY_LIMIT,
+  type Body,
+  beside,
+  bodyFor,
+  fits,
+  freshItem,
+  keyItemId,
+  marked,
+  newMark,
+  type OperationItem,
+  settleLog,
+  withRecord,
+} from './items.ts'
+
+/** How many operations one call looks at: each that it reads costs request units. */
+const LOOK_AT = 1000
+/** Sorts behind every id. */
+const BEHIND_ALL = '\u{10ffff}'
+const DAY_SECONDS = 86_400
+/** Each conflict means that another process has written the same operation. */
+const MOST_TURNS = 20
+
+export async function browse(access: CosmosAccess, query: BrowseQuery): Promise<Browsed> {
+  const { type, owner, status, limit, after = BEHIND_ALL } = query
+  const fitsAll = type === undefined && owner === undefined
+  const most = fitsAll ? limit : LOOK_AT
+  const seen =
+    status === undefined
+      ? await access.query<Operation>('browse', { before: after }, most)
+      : await access.query<Operation>('browseByStatus', { before: after, status }, most)
+  const found = seen.filter(it => (type ?? it.type) === it.type && (owner ?? it.owner) === it.owner)
+  const operations = found.slice(0, limit)
+  const last = operations.length === limit ? operations.at(-1) : seen.length === most ? seen.at(-1) : undefined
+  return { operations, ...(last !== undefined && { next: last.id }) }
+}
+
+export async function dump(access: CosmosAccess, after = '', limit: number): Promise<Dump[]> {
+  const found = await access.query<unknown>('dump', { after }, limit)
+  return await inParallel(found, async resource => {
+    const { item } = tagged<OperationItem>(resource)
+    const steps = await inParallel(item.steps, async ({ name, item: id }) => [name, await access.body(id)] as const)
+    const parts = await inParallel(item.log.parts, part => access.body(part.item))
+    return {
+      operation: item.record,
+      input: await textOf(access, item.input),
+      output: await textOf(access, item.output),
+      steps: steps.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const])),
+      logs: [...parts.flatMap(part => JSON.parse(part ?? '[]') as LogLine[]), ...item.log.tail],
+      purgeAt: item.purgeAt,
+    }
+  })
+}
+
+async function textOf(access: CosmosAccess, body: Body | null): Promise<string | null> {
+  if (body === null) return null
+  return 'text' in body ? body.text : ((await access.body(body.item)) ?? null)
+}
+
+export async function restore(access: CosmosAccess, dumps: readonly Dump[]): Promise<void> {
+  await inParallel(dumps, one => restoreOne(access, one))
+}
+
+/** As everywhere: what an item names comes first, and the key before its operation. */
+async function restoreOne(access: CosmosAccess, dumped: Dump): Promise<void> {
+  const { item, besides } = toItem(dumped, access.now())
+  await access.createBesides(besides)
+  await takeKey(access, item.record)
+  for (let turn = 0; turn < MOST_TURNS; turn++) {
+    if ((await access.create(item)) !== undefined) return
+    const there = await access.operation(item.id)
+    if (there === undefined) continue
+    if ((await access.replace(item, there.etag)).kind === 'written') return
+    await sleep(Math.random() * 10 * turn)
+  }
+  throw new Error(`The operation ${item.id} was changed by others while it was to be restored.`)
+}
+
+/** @throws where the key belongs to another operation */
+async function takeKey(access: CosmosAccess, { id, type, owner, idempotencyKey }: Operation): Promise<void> {
+  if (idempotencyKey === null) return
+  const keyId = keyItemId(type, owner, idempotencyKey)
+  if ((await access.create({ id: keyId, kind: 'key', operation: id })) !== undefined) return
+  const key = await access.key(keyId)
+  if (key?.item.operation === id) return
+  throw new Error(`The idempotency key of the operation ${id} belongs to ${key?.item.operation ?? 'another one'}.`)
+}
+
+/** The item of an operation, and those beside it; these get names that none before had, since they are never changed. */
+function toItem(dumped: Dump, now: number): { item: OperationItem; besides: BesideItem[] } {
+  const { operation, purgeAt, logs } = dumped
+  const { id } = operation
+  const [input, output] = (['input', 'output'] as const).map(kind => toBody(kind, id, dumped[kind])) as [Made, Made]
+  const steps = dumped.steps.map(([name, value]) => ({ name, value: beside(`step:${id}:${newMark()}`, id, value) }))
+  const bare: OperationItem = {
+    ...freshItem(operation, { text: '' }, id),
+    input: input.body,
+    output: output.body,
+    steps: steps.map(({ name, value }) => ({ name, item: value.id })),
+    log: { count: logs.length, parts: [], tail: logs },
+    purgeAt,
+  }
+  const settled = settleLog(bare)
+  const besides = [...input.besides, ...output.besides, ...steps.map(({ value }) => value), ...settled.besides]
+  return { item: marked(lasting(withRecord(settled.item, operation, now)), newMark()), besides }
+}
+
+/** Whatever is due is left to the sweep: a TTL that has passed would be refused, and a short one would take away what was just written. */
+function lasting(item: OperationItem): OperationItem {
+  return item.ttl === undefined ? item : { ...item, ttl: Math.max(item.ttl, DAY_SECONDS) }
+}
+
+interface Made {
+  readonly body: Body | null
+  readonly besides: readonly BesideItem[]
+}
+
+function toBody(kind: 'input' | 'output', id: string, text: string | null): Made {
+  if (text === null) return { body: null, besides: [] }
+  if (fits(text)) return bodyFor(kind, id, text)
+  throw new RangeError(`The ${kind} of the operation ${id} is too large: Cosmos DB takes ${BODY_LIMIT} bytes.`)
+}

@@ -1,0 +1,197 @@
+/** What operators ask for: to look through all operations, and to move them whole from one store to another. */
+import type { Operation } from '../../operation.ts'
+import { STATUSES } from '../../protocol.ts'
+import { BROWSE_LIMIT, type Browsed, type BrowseQuery, type Dump, LOG_LIMIT, type LogLine } from '../../store.ts'
+import { type Connections, type Statement, send } from './connections.ts'
+import type { PostgresClient, Row } from './pool.ts'
+import { CHANGED_TYPES, COLUMNS, changedRow, isId, recordOf, toOperation } from './rows.ts'
+import { RECORD_WIDTH } from './statements.ts'
+import { checkText, storable } from './text.ts'
+
+/** Before every id there is, and after it. */
+const FIRST_ID = '00000000-0000-0000-0000-000000000000'
+const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+
+/** The statements for a schema, whose name is quoted. They run seldom, and are not prepared. */
+export function copyStatements(schema: string) {
+  const operations = `${schema}.operations`
+  const body = (kind: number) => `(SELECT p.body FROM ${schema}.payloads p WHERE p.id = o.id AND p.kind = ${kind})`
+  const statement = (text: string): Statement => ({ name: '', text })
+  return {
+    // A filter that the planner cannot use: so it reads the operations by their ids, from the one to the other.
+    browse: statement(`
+      WITH edge AS MATERIALIZED (
+        SELECT id FROM ${operations} WHERE id < $1::uuid ORDER BY id DESC LIMIT 1 OFFSET ${BROWSE_LIMIT - 1}),
+      found AS (
+        SELECT ${recordOf('o')} FROM ${operations} o
+        WHERE o.id < $1::uuid AND o.id >= coalesce((SELECT id FROM edge), '${FIRST_ID}')
+        AND coalesce(o.type = $2::text, true) AND coalesce(o.owner = $3::text, true)
+        AND coalesce(o.status = $4::smallint, true)
+        ORDER BY o.id DESC LIMIT $5)
+      SELECT found.*, edge.id FROM (SELECT 1) AS one LEFT JOIN found ON true LEFT JOIN edge ON true
+      ORDER BY found.id DESC`),
+    dump: statement(`
+      SELECT ${recordOf('o')}, ${body(0)}, ${body(1)}, o.purge_at,
+        (SELECT json_agg(json_build_array(s.name, s.value)) FROM ${schema}.steps s WHERE s.id = o.id),
+        (SELECT json_agg(json_build_object('sequence', l.sequence, 'at', l.at, 'attempt', l.attempt,
+          'level', l.level, 'message', l.message) ORDER BY l.sequence) FROM ${schema}.logs l WHERE l.id = o.id)
+      FROM ${operations} o WHERE o.id > $1::uuid ORDER BY o.id LIMIT $2`),
+    ...restores(schema, operations),
+  }
+}
+
+const FIXED_TYPES = `
+  id uuid, type text, owner text, priority integer, created_at bigint, start_by bigint, max_attempts integer,
+  max_lost integer, retention bigint, idempotency_key text, fingerprint text, traceparent text, webhook_url text`
+
+function restores(schema: string, operations: string) {
+  const columns = [...COLUMNS, 'purge_at']
+  const given = (types: string) => `json_to_recordset($1::json) AS given (${types})`
+  const insert = (table: string, names: string, types: string): Statement => ({
+    name: '',
+    text: `INSERT INTO ${schema}.${table} (${names}) SELECT ${names} FROM ${given(types)}`,
+  })
+  return {
+    records: {
+      name: '',
+      text: `
+        INSERT INTO ${operations} (${columns.join(', ')})
+        SELECT ${columns.join(', ')} FROM ${given(`${FIXED_TYPES}, ${CHANGED_TYPES}, purged boolean`)} ORDER BY id
+        ON CONFLICT (id) DO UPDATE SET ${columns.map(column => `${column} = excluded.${column}`).join(', ')}`,
+    },
+    clear: ['payloads', 'steps', 'logs'].map(table => ({
+      name: '',
+      text: `DELETE FROM ${schema}.${table} WHERE id = ANY ($1::uuid[])`,
+    })),
+    payloads: insert('payloads', 'id, kind, body', 'id uuid, kind smallint, body text'),
+    steps: insert('steps', 'id, name, value', 'id uuid, name text, value text'),
+    logs: insert(
+      'logs',
+      'id, sequence, at, attempt, level, message',
+      'id uuid, sequence integer, at bigint, attempt integer, level text, message text',
+    ),
+  }
+}
+
+export class Copies {
+  readonly #connections: Connections
+  readonly #statements: ReturnType<typeof copyStatements>
+
+  /** @param schema its name, quoted */
+  constructor(connections: Connections, schema: string) {
+    this.#connections = connections
+    this.#statements = copyStatements(schema)
+  }
+
+  async browse({ type, owner, status, limit, after = LAST_ID }: BrowseQuery): Promise<Browsed> {
+    if (!isId(after)) return { operations: [] }
+    const at = status === undefined ? null : STATUSES.indexOf(status)
+    const rows = await this.#run(this.#statements.browse, [after, type ?? null, owner ?? null, at, limit])
+    const operations = rows.filter(([id]) => id !== null).map(toOperation)
+    const next = operations.length === limit ? operations.at(-1)?.id : rows[0]?.[RECORD_WIDTH]
+    return { operations, ...(typeof next === 'string' && { next }) }
+  }
+
+  async dump(after: string = FIRST_ID, limit: number): Promise<Dump[]> {
+    const rows = isId(after) ? await this.#run(this.#statements.dump, [after, limit]) : []
+    return rows.map(toDump)
+  }
+
+  /** Writes all of them, or none. */
+  async restore(dumps: readonly Dump[]): Promise<void> {
+    if (dumps.length === 0) return
+    for (const dump of dumps) checkDump(dump)
+    const ids = dumps.map(({ operation }) => operation.id)
+    const { records, clear, payloads, steps, logs } = this.#statements
+    await this.#connections.use(async client => {
+      await send(client, BEGIN, [])
+      try {
+        await send(client, records, [JSON.stringify(dumps.map(recordRow))])
+        for (const statement of clear) await send(client, statement, [ids])
+        await insert(client, payloads, dumps.flatMap(payloadRows))
+        await insert(client, steps, dumps.flatMap(stepRows))
+        await insert(client, logs, dumps.flatMap(logRows))
+        await send(client, COMMIT, [])
+      } catch (error) {
+        await send(client, ROLLBACK, []).catch(() => {})
+        throw error
+      }
+    })
+  }
+
+  async #run(statement: Statement, values: unknown[]): Promise<Row[]> {
+    return await this.#connections.use(client => send(client, statement, values))
+  }
+}
+
+const [BEGIN, COMMIT, ROLLBACK] = ['BEGIN', 'COMMIT', 'ROLLBACK'].map(text => ({ name: '', text })) as [
+  Statement,
+  Statement,
+  Statement,
+]
+
+async function insert(client: PostgresClient, statement: Statement, rows: readonly object[]): Promise<void> {
+  if (rows.length > 0) await send(client, statement, [JSON.stringify(rows)])
+}
+
+function toDump(row: Row): Dump {
+  const [input, output, purgeAt, steps, logs] = row.slice(RECORD_WIDTH)
+  return {
+    operation: toOperation(row),
+    input: input as string | null,
+    output: output as string | null,
+    steps: fromJson<[string, string]>(steps),
+    logs: fromJson<LogLine>(logs),
+    purgeAt: purgeAt === null ? null : Number(purgeAt),
+  }
+}
+
+/** The driver reads JSON, unless a process has set it not to. */
+function fromJson<T>(value: unknown): T[] {
+  return (typeof value === 'string' ? JSON.parse(value) : (value ?? [])) as T[]
+}
+
+/** @throws {TypeError} it names what PostgreSQL cannot hold */
+function checkDump({ operation, input, output, steps }: Dump): void {
+  if (!isId(operation.id))
+    throw new TypeError(`"${operation.id}" is no id that PostgreSQL takes: a UUID in lower case.`)
+  const texts = { ...operation, input, output }
+  for (const [name, text] of Object.entries(texts)) if (typeof text === 'string') checkText(name, text)
+  for (const text of steps.flat()) checkText('steps', text)
+}
+
+function recordRow({ operation, purgeAt }: Dump) {
+  return { ...fixedRow(operation), ...changedRow(operation), purged: operation.purged, purge_at: purgeAt }
+}
+
+function fixedRow(operation: Operation) {
+  return {
+    id: operation.id,
+    type: operation.type,
+    owner: operation.owner,
+    priority: operation.priority,
+    created_at: operation.createdAt,
+    start_by: operation.startBy,
+    max_attempts: operation.maxAttempts,
+    max_lost: operation.maxLost,
+    retention: operation.retention,
+    idempotency_key: operation.idempotencyKey,
+    fingerprint: operation.fingerprint,
+    traceparent: operation.traceparent,
+    webhook_url: operation.webhookUrl,
+  }
+}
+
+function payloadRows({ operation: { id }, input, output }: Dump) {
+  return [input, output].flatMap((body, kind) => (body === null ? [] : [{ id, kind, body }]))
+}
+
+function stepRows({ operation: { id }, steps }: Dump) {
+  return steps.map(([name, value]) => ({ id, name, value }))
+}
+
+function logRows({ operation: { id }, logs }: Dump) {
+  return logs.slice(0, LOG_LIMIT).map(line => {
+    return { id, ...line, level: storable(line.level), message: storable(line.message) }
+  })
+}

@@ -1,0 +1,84 @@
+/** What operators ask for: to look through all operations, and to move them whole from one store to another. */
+import type { Operation } from '../../operation.ts'
+import { STATUSES } from '../../protocol.ts'
+import { BROWSE_LIMIT, type Browsed, type BrowseQuery, type Dump, type LogLine } from '../../store.ts'
+import type { Database, Row } from './database.ts'
+import { RECORDS, RESTORE, RecordQuery, restoreValues } from './rows.ts'
+
+/** The reads of operators. */
+export interface Dumps {
+  browse(query: BrowseQuery): Browsed
+  dump(after: string | undefined, limit: number): Dump[]
+}
+
+/** Sorts behind every id. */
+const BEHIND_ALL = '\u{10ffff}'
+
+// A filter that the planner cannot use: so it reads the operations by their ids, from the one to the other.
+const FILTER = 'coalesce(type = ?, 1) AND coalesce(owner = ?, 1) AND coalesce(status = ?, 1)'
+
+/** Prepares the reads of operators on a connection. */
+export function prepareDumps(database: Database): Dumps {
+  const edge = database.prepare(`
+    SELECT id FROM operations WHERE id < ? ORDER BY id DESC LIMIT 1 OFFSET ${BROWSE_LIMIT - 1}`)
+  const found = new RecordQuery(database, `${RECORDS} WHERE id < ? AND id >= ? AND ${FILTER} ORDER BY id DESC LIMIT ?`)
+  return {
+    browse: ({ type = null, owner = null, status, limit, after = BEHIND_ALL }) => {
+      const last = (edge.get(after) as { id: string } | undefined)?.id
+      const at = status === undefined ? null : STATUSES.indexOf(status)
+      const operations = found.all(after, last ?? '', type, owner, at, limit)
+      const next = operations.length === limit ? operations.at(-1)?.id : last
+      return { operations, ...(next !== undefined && { next }) }
+    },
+    dump: prepareDump(database),
+  }
+}
+
+function prepareDump(database: Database): Dumps['dump'] {
+  const records = new RecordQuery(database, `${RECORDS} WHERE id > ? ORDER BY id LIMIT ?`)
+  const purgeAt = database.prepare('SELECT purge_at AS at FROM operations WHERE id = ?')
+  const payloads = database.prepare('SELECT kind, body FROM payloads WHERE id = ?')
+  const steps = database.prepare('SELECT name, value FROM steps WHERE id = ?')
+  const logs = database.prepare('SELECT sequence, at, attempt, level, message FROM logs WHERE id = ? ORDER BY sequence')
+  const whole = (operation: Operation): Dump => {
+    const { id } = operation
+    const bodies = payloads.all(id) as { kind: number; body: string }[]
+    const body = (kind: number) => bodies.find(it => it.kind === kind)?.body ?? null
+    return {
+      operation,
+      input: body(0),
+      output: body(1),
+      steps: (steps.all(id) as { name: string; value: string }[]).map(({ name, value }) => [name, value]),
+      logs: (logs.all(id) as Row[]).map(row => ({ ...row }) as unknown as LogLine),
+      purgeAt: (purgeAt.get(id) as { at: number | null }).at,
+    }
+  }
+  const [begin, commit] = [database.prepare('BEGIN'), database.prepare('COMMIT')]
+  return (after = '', limit) => {
+    // One transaction, so that no other process changes an operation between two of its parts.
+    begin.run()
+    try {
+      return records.all(after, limit).map(whole)
+    } finally {
+      commit.run()
+    }
+  }
+}
+
+/** Prepares to write an operation whole, within a transaction. */
+export function prepareRestore(database: Database): (dump: Dump) => void {
+  const record = database.prepare(RESTORE)
+  const clear = ['payloads', 'steps', 'logs'].map(table => database.prepare(`DELETE FROM ${table} WHERE id = ?`))
+  const payload = database.prepare('INSERT INTO payloads (id, kind, body) VALUES (?, ?, ?)')
+  const step = database.prepare('INSERT INTO steps (id, name, value) VALUES (?, ?, ?)')
+  const log = database.prepare('INSERT INTO logs (id, sequence, at, attempt, level, message) VALUES (?, ?, ?, ?, ?, ?)')
+  return ({ operation, input, output, steps, logs, purgeAt }) => {
+    const { id } = operation
+    record.run(...restoreValues(operation, purgeAt))
+    for (const statement of clear) statement.run(id)
+    if (input !== null) payload.run(id, 0, input)
+    if (output !== null) payload.run(id, 1, output)
+    for (const [name, value] of steps) step.run(id, name, value)
+    for (const { sequence, at, attempt, level, message } of logs) log.run(id, sequence, at, attempt, level, message)
+  }
+}

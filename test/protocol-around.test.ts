@@ -1,0 +1,211 @@
+/** What docs/http.md says of lists, documents, dialects and what is around them, statement by statement. */
+import { expect } from 'vitest'
+import { type OpenDesk, openDesk, ordersWith, type Wish } from './support/desk.ts'
+import { accepted, documentOf, problemOf } from './support/http.ts'
+import { QUICK, startReceiver } from './support/receiver.ts'
+import { followsReference, textOf } from './support/reference.ts'
+import { hasFinished, hasStatus, until, when } from './support/waybill.ts'
+
+const SECONDS = /^[1-9]\d*$/
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
+
+async function order(served: OpenDesk, wish: Wish): Promise<string> {
+  const id = await accepted(served, '/orders', { wish })
+  if (wish === 'hold') await when(served.store, id, ({ progress }) => progress !== null)
+  else await hasFinished(served.store, id)
+  return id
+}
+
+function get({ app }: OpenDesk, url: string, headers: Record<string, string> = {}) {
+  return app.inject({ url, headers })
+}
+
+followsReference('GET /orders', {
+  'Only with `listing: true`': async lab => {
+    const closed = await openDesk(lab)
+    expect((await get(closed, '/orders')).statusCode).toBe(405)
+    const served = await openDesk(lab, { api: { listing: true }, waybill: { worker: false } })
+    const ids: string[] = []
+    for (let n = 0; n < 51; n++) ids.push(await accepted(served, '/orders', { wish: 'complete' }))
+    // Those of one millisecond stand in the order of their ids.
+    ids.sort().reverse()
+    const answer = await get(served, '/orders')
+    const { items, next } = answer.json<{ items: { id: string; status: string }[]; next: string }>()
+    expect(items.map(({ id }) => id)).toEqual(ids.slice(0, 50))
+    expect(answer.headers.link).toBe(`<${next}>; rel="next"`)
+    expect((await get(served, next)).json()).toEqual({ items: [expect.objectContaining({ id: ids[50] })] })
+    expect((await get(served, '/orders?limit=200&status=pending')).json<{ items: unknown[] }>().items).toHaveLength(51)
+    for (const bad of ['limit=0', 'limit=201', 'status=lost', 'cursor=x']) {
+      expect((await get(served, `/orders?${bad}`)).statusCode).toBe(400)
+    }
+  },
+})
+
+followsReference('The status document', {
+  '`id`, `operation`, `status`': async lab => {
+    const served = await openDesk(lab)
+    const listed = (textOf('The status document').split('\n\n')[0] ?? '').replaceAll(/\([^)]*\)/g, '')
+    const members = [...listed.matchAll(/`(\w+)(\?)?`/g)].map(([, name = '', optional]) => ({ name, optional }))
+    const fresh = documentOf(await served.app.inject({ method: 'POST', url: '/orders', payload: { wish: 'hold' } }))
+    const failed = await order(served, 'fail')
+    const ended = documentOf(await get(served, `/orders/status/${failed}`))
+    for (const document of [fresh, ended]) {
+      const names = members.filter(({ name, optional }) => !optional || name in document).map(({ name }) => name)
+      expect(Object.keys(document).sort()).toEqual(names.sort())
+    }
+    const times = [ended.createdAt, ended.updatedAt, ended.startedAt, ended.finishedAt, ended.expiresAt]
+    for (const time of times) expect(time).toMatch(TIME)
+    expect(ended).toMatchObject({ operation: 'orders', attempt: 1, maxAttempts: 1, error: { title: 'Out of stock' } })
+    expect(Object.keys(ended.links)).toEqual(['status', 'result', 'operation', 'events'])
+  },
+
+  '`status` is': async lab => {
+    const served = await openDesk(lab)
+    const seen = [await order(served, 'complete'), await order(served, 'fail')]
+    const running = await order(served, 'hold')
+    const read = async (id: string) => documentOf(await get(served, `/orders/status/${id}`)).status
+    expect(await Promise.all([...seen, running].map(read))).toEqual(['completed', 'failed', 'running'])
+    await served.app.inject({ method: 'DELETE', url: `/orders/status/${running}` })
+    await hasStatus(served.store, running, 'canceled')
+    // Whatever is tried, the final ones stay.
+    for (const id of [...seen, running]) {
+      const before = await get(served, `/orders/status/${id}`)
+      await served.app.inject({ method: 'DELETE', url: `/orders/status/${id}` })
+      await served.store.change(id, { kind: 'finish', attempt: 1, outcome: { kind: 'completed', output: '1' } })
+      expect((await get(served, `/orders/status/${id}`)).body).toBe(before.body)
+    }
+  },
+})
+
+/** What one dialect answers to an order in each of its states. */
+async function dialectOf(served: OpenDesk, url: (id: string) => string, headers: Record<string, string>) {
+  const ask = (id: string) => get(served, url(id), headers)
+  const running = await order(served, 'hold')
+  return {
+    running,
+    pending: await ask(running),
+    done: await ask(await order(served, 'complete')),
+    failed: await ask(await order(served, 'fail')),
+    crashed: await ask(await order(served, 'crash')),
+  }
+}
+
+followsReference('Dialects', {
+  '| `redirect` (default)': async lab => {
+    const served = await openDesk(lab)
+    const { pending, done, failed, running } = await dialectOf(served, id => `/orders/status/${id}`, {})
+    expect([pending, done, failed].map(({ statusCode }) => statusCode)).toEqual([200, 303, 303])
+    expect((await get(served, String(failed.headers.location))).statusCode).toBe(422)
+    const cancel = await served.app.inject({ method: 'DELETE', url: `/orders/status/${running}` })
+    expect([cancel.statusCode, documentOf(cancel).cancelRequested]).toEqual([202, true])
+  },
+
+  '| `accepted`': async lab => {
+    const byOption = await openDesk(lab, { api: { dialect: 'accepted' } })
+    const byPreference = await openDesk(lab)
+    for (const [served, headers] of [
+      [byOption, {}],
+      [byPreference, { prefer: 'respond-async' }],
+    ] as const) {
+      const url = (id: string) => `/orders/status/${id}`
+      const { pending, done, failed, crashed, running } = await dialectOf(served, url, headers)
+      const codes = [pending, done, failed, crashed].map(({ statusCode }) => statusCode)
+      expect(codes).toEqual([202, 200, 422, 500])
+      expect(pending.headers).toMatchObject({
+        location: url(running),
+        'retry-after': expect.stringMatching(SECONDS),
+        'x-progress': '50% packing',
+      })
+      expect(done.json()).toMatchObject({ status: 'completed', order: { packed: true } })
+      const cancel = await served.app.inject({ method: 'DELETE', url: url(running) })
+      expect(cancel.statusCode).toBe(202)
+    }
+  },
+
+  '| `azure`': async lab => {
+    const served = await openDesk(lab)
+    const { pending, done, failed, running } = await dialectOf(served, id => `/operations/${id}`, {})
+    expect([pending, done, failed].map(({ statusCode }) => statusCode)).toEqual([200, 200, 200])
+    expect(pending.json()).toMatchObject({ id: running, status: 'Running', percentComplete: 50 })
+    expect(pending.headers['retry-after']).toMatch(SECONDS)
+    const { id } = done.json<{ id: string }>()
+    expect(done.json()).toMatchObject({
+      status: 'Succeeded',
+      percentComplete: 100,
+      resourceLocation: `/orders/${id}`,
+      result: { packed: true },
+    })
+    expect(failed.json()).toMatchObject({ status: 'Failed', error: { code: 'out-of-stock', message: 'Out of stock' } })
+    const cancel = await served.app.inject({ method: 'POST', url: `/operations/${running}:cancel` })
+    expect(cancel.statusCode).toBe(200)
+    await hasStatus(served.store, running, 'canceled')
+    expect((await get(served, `/operations/${running}`)).json()).toMatchObject({ status: 'Canceled' })
+    const idle = await openDesk(lab, { waybill: { worker: false } })
+    const waiting = await accepted(idle, '/orders', { wish: 'complete' })
+    expect((await get(idle, `/operations/${waiting}`)).json()).toMatchObject({ status: 'NotStarted' })
+  },
+})
+
+followsReference('Around it', {
+  '| `GET /operations/{id}/deliveries`': async lab => {
+    const receiver = await startReceiver(lab)
+    const type = ordersWith({ webhooks: true })
+    const served = await openDesk(lab, { type, waybill: { webhooks: QUICK } })
+    const id = await accepted(served, '/orders', { wish: 'complete' }, { 'webhook-url': receiver.url })
+    const deliveries = () => get(served, `/operations/${id}/deliveries`)
+    const items = async () => (await deliveries()).json<{ items: { status: string }[] }>().items
+    await until(async () => (await items())[0]?.status === 'completed')
+    const again = await served.app.inject({ method: 'POST', url: `/operations/${id}/deliveries` })
+    expect(again.statusCode).toBe(202)
+    await until(async () => (await items()).length === 2 && receiver.got.length === 2)
+  },
+
+  '| `GET /openapi.json`': async lab => {
+    const served = await openDesk(lab)
+    expect((await get(served, '/openapi.json')).json()).toMatchObject({ openapi: expect.stringMatching(/^3\.1\./) })
+    const page = await get(served, '/docs')
+    expect([page.statusCode, page.headers['content-type']]).toEqual([200, expect.stringMatching(/^text\/html/)])
+  },
+
+  '| `GET /healthz`': async lab => {
+    const served = await openDesk(lab)
+    expect((await get(served, '/healthz')).statusCode).toBe(200)
+    served.waybill.stalled = () => ['work.claim']
+    const answer = await get(served, '/healthz')
+    expect([answer.statusCode, answer.json()]).toEqual([503, { status: 'stalled', loops: ['work.claim'] }])
+  },
+
+  '| `GET /readyz`': async lab => {
+    const served = await openDesk(lab)
+    expect((await get(served, '/readyz')).statusCode).toBe(200)
+    served.waybill.operations.drain()
+    expect((await get(served, '/readyz')).statusCode).toBe(503)
+    const away = await openDesk(lab)
+    await away.store.close()
+    expect((await get(away, '/readyz')).statusCode).toBe(503)
+  },
+
+  '| `GET /metrics`': async lab => {
+    const answer = await get(await openDesk(lab), '/metrics')
+    expect([answer.statusCode, answer.headers['content-type']]).toEqual([
+      200,
+      'text/plain; version=0.0.4; charset=utf-8',
+    ])
+    expect(answer.body).toMatch(/^# TYPE waybill_waiters gauge$/m)
+  },
+
+  'A method that a path does not have': async lab => {
+    const served = await openDesk(lab)
+    for (const [method, url, allow] of [
+      ['PUT', '/orders', 'POST'],
+      ['POST', '/orders/status/x', 'GET, DELETE'],
+      ['DELETE', '/orders/x', 'GET'],
+      ['PATCH', '/operations/x', 'GET, POST'],
+      ['POST', '/healthz', 'GET'],
+    ] as const) {
+      const answer = await served.app.inject({ method, url })
+      expect([url, answer.statusCode, answer.headers.allow]).toEqual([url, 405, allow])
+      expect(problemOf(answer).code).toBe('method-not-allowed')
+    }
+  },
+})
