@@ -1,0 +1,99 @@
+/** What the README shows is run as it stands, but for the port and the folder. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { PROBLEMS } from '../src/problem.ts'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const processes: ChildProcess[] = []
+let folder = ''
+let port = 0
+
+beforeAll(async () => {
+  // Below the repository, so that `waybill` and `zod` resolve as they do for a user who has installed them.
+  await mkdir(join(ROOT, 'data'), { recursive: true })
+  folder = await mkdtemp(join(ROOT, 'data', 'readme-'))
+  port = await freePort()
+  for (const [name, code] of await codeOf('README.md')) {
+    const moved = code.replaceAll('3000', String(port)).replaceAll('./greetings.db', join(folder, 'greetings.db'))
+    await writeFile(join(folder, name), moved)
+  }
+})
+
+afterAll(async () => {
+  for (const child of processes) await end(child)
+  await rm(folder, { recursive: true, force: true })
+})
+
+test('the first operation of the README works from the client to the handler and back', async () => {
+  const server = run('server.ts')
+  await listening(server)
+  const client = run('client.ts')
+  const [said, [code]] = await Promise.all([text(client), once(client, 'exit')])
+  expect(code).toBe(0)
+  expect(said).toContain("status: 'completed'")
+  expect(said).toContain("result: { text: 'Hello, Ada!' }")
+})
+
+test('the page of problems says what the table says', async () => {
+  const page = await readFile(join(ROOT, 'docs/problems.md'), 'utf8')
+  for (const [code, { status, title, cure }] of Object.entries(PROBLEMS)) {
+    expect(page).toContain(`| \`${code}\` | ${status} | ${title} | ${cure} |`)
+  }
+})
+
+test.each(['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md'])(
+  'every link of %s to a file leads to one',
+  async name => {
+    const page = await readFile(join(ROOT, name), 'utf8')
+    const targets = [...page.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, target = '']) => target)
+    for (const target of targets) await expect(stat(join(ROOT, target)), target).resolves.toBeDefined()
+  },
+)
+
+/** The code blocks of a page that name a file. */
+async function codeOf(page: string): Promise<[string, string][]> {
+  const markdown = await readFile(join(ROOT, page), 'utf8')
+  return [...markdown.matchAll(/```ts file=(\S+)\n(.*?)```/gs)].map(([, name = '', code = '']) => [name, code])
+}
+
+function run(file: string): ChildProcess {
+  const child = spawn(process.execPath, [file], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
+  processes.push(child)
+  return child
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exited = once(child, 'exit')
+  child.kill('SIGKILL')
+  await exited
+}
+
+async function text(child: ChildProcess): Promise<string> {
+  let said = ''
+  for await (const piece of child.stdout ?? []) said += piece
+  return said
+}
+
+async function listening(server: ChildProcess): Promise<void> {
+  for (;;) {
+    if (server.exitCode !== null) throw new Error(`The server ended with code ${server.exitCode}.`)
+    const answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined)
+    if (answer?.status === 200) return
+    await new Promise(resolve => setTimeout(resolve, 50))
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
