@@ -9,7 +9,7 @@ import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, F
 import { corsHeaders } from './http/cors.ts'
 import { type ApiOptions, createRoutes, type Route } from './http.ts'
 import { readUtf8 } from './json.ts'
-import { errorResponse, type HttpResponse, problemResponse } from './message.ts'
+import { errorResponse, type HttpRequest, type HttpResponse, problemResponse } from './message.ts'
 import { ProblemError, problem } from './problem.ts'
 import { createWaybill, type Waybill, type WaybillOptions } from './waybill.ts'
 
@@ -55,22 +55,40 @@ function add(app: FastifyInstance, route: Route, principal: PluginOptions['princ
     ...(route.bodyLimit > 0 && { bodyLimit: route.bodyLimit }),
     handler: async (request, reply) => {
       const owner = principal === undefined || route.open ? '' : ((await principal(request)) ?? '')
-      const answer = await route.handle({
-        headers: request.headers,
-        params: request.params as Record<string, string>,
-        // Made only when asked for: most requests need neither.
-        get query() {
-          return queryOf(request)
-        },
-        get signal() {
-          return signalOf(reply)
-        },
-        body: request.body as string | undefined,
-        owner,
-      })
-      return send(reply, answer)
+      return send(reply, await route.handle(new Received(request, reply, owner)))
     },
   })
+}
+
+/**
+ * A request as Fastify received it. A class, since each object of a literal with getters has a shape
+ * of its own, which keeps all that belongs to the request until the next full garbage collection.
+ */
+class Received implements HttpRequest {
+  readonly headers: HttpRequest['headers']
+  readonly params: HttpRequest['params']
+  readonly body: string | undefined
+  readonly owner: string
+  readonly #request: FastifyRequest
+  readonly #reply: FastifyReply
+
+  constructor(request: FastifyRequest, reply: FastifyReply, owner: string) {
+    this.headers = request.headers
+    this.params = request.params as Record<string, string>
+    this.body = request.body as string | undefined
+    this.owner = owner
+    this.#request = request
+    this.#reply = reply
+  }
+
+  // Made only when asked for: most requests need neither.
+  get query(): URLSearchParams {
+    return queryOf(this.#request)
+  }
+
+  get signal(): AbortSignal {
+    return signalOf(this.#reply)
+  }
 }
 
 /** Aborted when the answer is done or the client has gone. A request's own end says neither: it comes with the end of its body. */
@@ -87,8 +105,9 @@ function queryOf(request: FastifyRequest): URLSearchParams {
 }
 
 function send(reply: FastifyReply, { status, headers, body }: HttpResponse): FastifyReply {
-  // Of null Fastify would say that it is JSON.
-  if (body === null) return reply.code(status).headers(headers).send()
+  // Of null Fastify would say that it is JSON; a stream it would read to its end for a HEAD, which shows nothing of it.
+  const isShown = typeof body === 'string' || reply.request.method !== 'HEAD'
+  if (body === null || !isShown) return reply.code(status).headers(headers).send()
   const payload = typeof body === 'string' ? body : Readable.from(body)
   return reply.code(status).headers(headers).send(payload)
 }

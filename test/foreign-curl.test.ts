@@ -1,5 +1,7 @@
 /** Orders are completed, failed and canceled by curl alone. */
 import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { promisify } from 'node:util'
 import { expect } from 'vitest'
 import { problemError } from '../src/problem.ts'
 import { Desk, orders, type Wish } from './support/desk.ts'
@@ -97,4 +99,12 @@ test('curl --retry repeats what was refused for a while', async ({ lab }) => {
   }
   expect(await curl('-L', '--retry', '2', '-H', 'Prefer: wait=60', location)).toMatchObject({ code: 0, status: 200 })
   expect(asked).toBeGreaterThan(1)
+})
+
+test('the commands of docs/interop.md work, pasted one after the other', async ({ lab }) => {
+  const { api } = await open(lab)
+  const text = readFileSync(new URL('../docs/interop.md', import.meta.url), 'utf8')
+  const commands = (/```sh\n(.*?)```/s.exec(text)?.[1] ?? '').replaceAll('https://api.example.com', api.url)
+  const { stdout } = await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', commands])
+  expect(JSON.parse(stdout)).toMatchObject({ status: 'completed', order: { packed: true } })
 })

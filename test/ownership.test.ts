@@ -97,7 +97,7 @@ describe('while it runs', () => {
   })
 })
 
-test('when it has ended, the result and all else stay the owner’s alone', async ({ lab }) => {
+test("when it has ended, the result and all else stay the owner's alone", async ({ lab }) => {
   const { served, id } = await open(lab)
   served.desk.letGo()
   await hasFinished(served.store, id)

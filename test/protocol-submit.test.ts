@@ -1,5 +1,6 @@
 /** What docs/http.md says of POST, statement by statement. */
 import { expect } from 'vitest'
+import { sqliteStore } from 'waybill/sqlite'
 import { openDesk, ordersWith, type Wish } from './support/desk.ts'
 import { countOf, documentOf, post, problemOf, type Served } from './support/http.ts'
 import { followsReference, HEADINGS } from './support/reference.ts'
@@ -28,7 +29,6 @@ test('every section of docs/http.md is walked by a test', () => {
 followsReference('POST /orders', {
   '| 202 | accepted': async lab => {
     const file = lab.file()
-    const { sqliteStore } = await import('waybill/sqlite')
     const served = await openDesk(lab, { waybill: { worker: false, store: sqliteStore({ path: file }) } })
     const answer = await place(served, 'complete')
     const { id, status, retryAfter } = documentOf(answer)

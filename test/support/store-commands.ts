@@ -8,7 +8,7 @@ import { type ManualClock, manualClock } from 'waybill/testing'
 import type { Change, Operation, Outcome, Submission } from '../../src/operation.ts'
 import { problem } from '../../src/problem.ts'
 import { isFinal } from '../../src/protocol.ts'
-import type { Claim, ClaimRequest, Lease, Note, Store } from '../../src/store.ts'
+import type { Claim, ClaimRequest, Lease, Note, Store, Swept } from '../../src/store.ts'
 import { StoreModel } from './store-model.ts'
 import { submissionOf } from './submission.ts'
 
@@ -158,7 +158,7 @@ async function run(
   try {
     for (const it of commands) {
       if (it.do === 'advance') clock.advance(it.ms)
-      else if (it.do === 'sweep') expect(await store.sweep(1000)).toEqual(model.sweep())
+      else if (it.do === 'sweep') expect(inOrder(await store.sweep(1000))).toEqual(inOrder(model.sweep()))
       else if (ordered) await runAtOnce(it.writes.map(aim), { store, model, clock })
       else for (const write of it.writes) await runAtOnce([aim(write)], { store, model, clock })
       await assertSame(store, model, clock)
@@ -298,6 +298,10 @@ async function assertSameQueue(store: Store, model: StoreModel, type: string): P
 
 function isHeld({ status, execution }: Operation): boolean {
   return status === 'running' || (status === 'pending' && execution !== null)
+}
+
+function inOrder({ purged, ...swept }: Swept): Swept {
+  return { ...swept, purged: [...purged].sort() }
 }
 
 /** An answer as it is compared: a time to wait for that has passed is none, whether or not anyone has noticed. */

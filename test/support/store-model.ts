@@ -100,13 +100,13 @@ export class StoreModel {
   }
 
   sweep(): Swept {
-    const swept = { expired: 0, purged: 0 }
+    const swept = { expired: 0, purged: [] as string[] }
     for (const { id } of this.all()) {
       if (this.#apply(id, operation => expired(operation, this.#now())) !== undefined) swept.expired++
     }
     for (const [id, entry] of this.entries) {
       if (entry.purgeAt === undefined || entry.purgeAt > this.#now()) continue
-      swept.purged++
+      swept.purged.push(id)
       this.#purge(id, entry)
     }
     return swept

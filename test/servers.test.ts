@@ -1,0 +1,265 @@
+/** The API is the same on every server: statuses, headers, bodies, streams, and what is refused. */
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { connect } from 'node:net'
+import { describe, expect } from 'vitest'
+import { ProblemError } from 'waybill'
+import { fetchHandler } from 'waybill/fetch'
+import { nodeListener } from 'waybill/node'
+import type { Waybill } from '../src/waybill.ts'
+import { Desk, ordersWith } from './support/desk.ts'
+import { type Api, DOORS, type DoorOptions, eventsOf, idOf, postJson } from './support/doors.ts'
+import { exchange } from './support/http.ts'
+import { hasFinished, KeptLog, type Lab, test, until, when } from './support/waybill.ts'
+
+const NAMES = Object.keys(DOORS)
+/** What belongs to one connection, or says how the body is framed; and the time of day. */
+const HOP = new Set(['connection', 'keep-alive', 'transfer-encoding', 'content-length', 'date'])
+
+const type = ordersWith({ bodyLimit: 2000, requireIdempotencyKey: false })
+
+interface Seen {
+  readonly status: number
+  readonly headers: Record<string, string>
+  readonly body: string
+}
+
+/** The same composition behind each of the servers. */
+async function openAll(
+  lab: Lab,
+  options: DoorOptions = {},
+  waybillOptions: Partial<Parameters<Lab['waybill']>[1]> = {},
+) {
+  const desk = new Desk(type)
+  const waybill = await lab.waybill([type], { worker: { handlers: desk.handlers }, ...waybillOptions })
+  const apis: [name: string, api: Api][] = []
+  for (const [name, door] of Object.entries(DOORS)) apis.push([name, await door(lab, waybill, options)])
+  return { desk, waybill, apis }
+}
+
+function firstOf([first]: readonly [string, Api][]): Api {
+  if (first === undefined) throw new Error('There is no server.')
+  return first[1]
+}
+
+async function see(answer: Promise<Response>): Promise<Seen> {
+  const response = await answer
+  const headers = Object.fromEntries([...response.headers].filter(([name]) => !HOP.has(name)))
+  return { status: response.status, headers, body: await response.text() }
+}
+
+/** What all servers answer, which must be one and the same. */
+async function ask(apis: readonly [string, Api][], path: string, init?: RequestInit): Promise<Seen> {
+  const [first, ...others] = await Promise.all(apis.map(async ([name, api]) => [name, await see(api.ask(path, init))]))
+  const [, expected] = first ?? []
+  for (const [name, seen] of others) expect([name, seen]).toEqual([name, expected])
+  return expected as Seen
+}
+
+test('a dozen requests are answered in the same way', async ({ lab }) => {
+  const { desk, waybill, apis } = await openAll(lab, { listing: true, byHeader: true, cors: { origins: '*' } })
+  const api = firstOf(apis)
+  const ann = { 'x-user': 'ann', origin: 'https://app.example.com' }
+  const key = { ...ann, 'idempotency-key': '"one"' }
+  const held = await idOf(api.ask('/orders', postJson({ wish: 'hold' }, key)))
+  await when(waybill.store, held, ({ progress }) => progress !== null)
+  const failed = await idOf(api.ask('/orders', postJson({ wish: 'fail' }, ann)))
+  await hasFinished(waybill.store, failed)
+
+  const status = `/orders/status/${held}`
+  const asks: [expected: number, path: string, init?: RequestInit][] = [
+    [202, '/orders', postJson({ wish: 'hold' }, key)],
+    [422, '/orders', postJson({ wish: 'fail' }, key)],
+    [400, '/orders', postJson({ wish: 'more' }, ann)],
+    [400, '/orders', { ...postJson({}, ann), body: '{' }],
+    [415, '/orders', { method: 'POST', headers: { ...ann, 'content-type': 'text/plain' }, body: 'x' }],
+    [415, '/orders', { method: 'POST', headers: ann, body: new Uint8Array([1]) }],
+    [413, '/orders', postJson({ wish: 'hold', more: 'x'.repeat(3000) }, ann)],
+    [200, status, { headers: ann }],
+    [304, status, { headers: { ...ann, 'if-none-match': '*' } }],
+    [200, status, { headers: { ...ann, prefer: 'wait=0' } }],
+    [202, status, { headers: { ...ann, prefer: 'respond-async' } }],
+    [404, status, { headers: { 'x-user': 'eve' } }],
+    [404, `/orders/${held}`, { headers: ann }],
+    [303, `/orders/status/${failed}`, { headers: ann }],
+    [422, `/orders/${failed}`, { headers: ann }],
+    [409, `/orders/status/${failed}`, { method: 'DELETE', headers: ann }],
+    [200, `/operations/${held}`, { headers: ann }],
+    [404, '/operations/x:cancel', { method: 'POST', headers: ann }],
+    [200, '/orders?limit=1', { headers: ann }],
+    [400, '/orders?limit=x', { headers: ann }],
+    [405, '/orders', { ...postJson({}, ann), method: 'PUT' }],
+    [204, '/orders', { method: 'OPTIONS', headers: { ...ann, 'access-control-request-method': 'POST' } }],
+    [200, '/openapi.json', { headers: ann }],
+    [200, '/docs', {}],
+    [200, '/healthz', {}],
+    [200, '/readyz', {}],
+    [200, '/metrics', {}],
+  ]
+  for (const [expected, path, init] of asks) {
+    expect([path, init?.method, (await ask(apis, path, init)).status]).toEqual([path, init?.method, expected])
+  }
+  desk.letGo()
+  await hasFinished(waybill.store, held)
+  expect((await ask(apis, `/orders/${held}`, { headers: ann })).headers.etag).toMatch(/^"\d+"$/)
+})
+
+test('a prefix and a public URL are kept, with or without a slash at the end', async ({ lab }) => {
+  for (const [prefix, publicUrl, base] of [
+    ['/v1', undefined, '/v1'],
+    ['/v1', 'https://api.example.com/', 'https://api.example.com/v1'],
+  ] as const) {
+    const { apis } = await openAll(lab, { prefix, ...(publicUrl && { publicUrl }) })
+    const key = { 'idempotency-key': '"one"' }
+    await ask(apis.slice(0, 1), '/v1/orders', postJson({ wish: 'complete' }, key))
+    const { headers, status } = await ask(apis, '/v1/orders', postJson({ wish: 'complete' }, key))
+    expect([status, headers.location?.startsWith(`${base}/orders/status/`)]).toEqual([202, true])
+  }
+  const answer = fetchHandler(await lab.waybill([type]), { prefix: '/v1/' })
+  expect((await answer(new Request('http://x/v1/healthz'))).status).toBe(200)
+  expect((await answer(new Request('http://x/v12/healthz'))).status).toBe(404)
+  expect((await answer(new Request('http://x/healthz'))).status).toBe(404)
+})
+
+test('HEAD is GET without the body, and starts no stream', async ({ lab }) => {
+  const { waybill, apis } = await openAll(lab)
+  const id = await idOf(firstOf(apis).ask('/orders', postJson({ wish: 'hold' })))
+  await when(waybill.store, id, ({ progress }) => progress !== null)
+  for (const path of [`/orders/status/${id}`, `/orders/${id}`, `/operations/${id}`, '/healthz', '/openapi.json']) {
+    for (const [name, api] of apis) {
+      const [head, get] = [await see(api.ask(path, { method: 'HEAD' })), await see(api.ask(path))]
+      expect([name, path, head]).toEqual([name, path, { ...get, body: '' }])
+    }
+  }
+  for (const [name, api] of apis) {
+    const headers = { accept: 'text/event-stream' }
+    const head = await see(api.ask(`/orders/status/${id}`, { method: 'HEAD', headers }))
+    expect([name, head.status, head.headers['content-type']]).toEqual([name, 200, 'text/event-stream'])
+    expect(waybill.operations.waiting).toBe(0)
+  }
+})
+
+test('streams say the same, as it happens', async ({ lab }) => {
+  const { desk, waybill, apis } = await openAll(lab)
+  const id = await idOf(firstOf(apis).ask('/orders', postJson({ wish: 'hold' })))
+  await when(waybill.store, id, ({ progress }) => progress !== null)
+  const streams = apis.map(async ([, api]) => {
+    const response = await api.ask(`/orders/status/${id}`, { headers: { accept: 'text/event-stream' } })
+    const events: unknown[] = []
+    for await (const event of eventsOf(response)) events.push(event)
+    const { 'content-type': media, vary, ...rest } = Object.fromEntries(response.headers)
+    return { media, vary, cache: rest['cache-control'], events }
+  })
+  await until(() => waybill.operations.waiting === apis.length)
+  desk.letGo()
+  const [first, ...others] = await Promise.all(streams)
+  for (const other of others) expect(other).toEqual(first)
+  expect(first?.events).toHaveLength(2)
+})
+
+describe.each(NAMES)('over %s', name => {
+  async function open(lab: Lab, more: Partial<Parameters<Lab['waybill']>[1]> = {}): Promise<[Api, Waybill]> {
+    const { apis, waybill } = await openAll(lab, {}, more)
+    const api = apis.find(([found]) => found === name)?.[1]
+    if (api === undefined) throw new Error(`There is no ${name}.`)
+    return [api, waybill]
+  }
+
+  test('a body of just the limit is taken, one byte more is not, declared or not', async ({ lab }) => {
+    const [api, { store }] = await open(lab)
+    const of = (length: number) => `{"wish":"complete"${' '.repeat(length - 19)}}`
+    expect(of(2000)).toHaveLength(2000)
+    const chunked = (text: string) => {
+      const body = new Blob([text]).stream()
+      return { ...postJson(null), body, duplex: 'half' } as RequestInit
+    }
+    for (const body of [of(2000), of(2001)]) {
+      const code = body.length === 2000 ? 202 : 413
+      expect((await see(api.ask('/orders', { ...postJson(null), body }))).status).toBe(code)
+      expect((await see(api.ask('/orders', chunked(body)))).status).toBe(code)
+    }
+    expect(await store.list({ type: 'orders', owner: '', limit: 10 })).toHaveLength(2)
+  })
+
+  test('a fault of our own is 500, and is told to the log alone', async ({ lab }) => {
+    const logger = new KeptLog()
+    const [api, waybill] = await open(lab, { logger })
+    waybill.operations.find = () => Promise.reject(new Error('a secret of the server'))
+    const { status, body } = await see(api.ask('/orders/x'))
+    expect([status, JSON.parse(body)]).toEqual([500, expect.objectContaining({ code: 'internal-error' })])
+    expect(body).not.toContain('secret')
+    expect(logger.lines).toContainEqual(expect.objectContaining({ level: 'error', message: 'A request met an error' }))
+  })
+})
+
+describe('node:http', () => {
+  async function open(lab: Lab): Promise<Api> {
+    const { apis } = await openAll(lab)
+    return apis.find(([name]) => name === 'node:http')?.[1] as Api
+  }
+
+  const portOf = ({ url }: Api) => Number(new URL(url).port)
+
+  test('outlives targets and methods that no request can have', async ({ lab }) => {
+    const api = await open(lab)
+    for (const line of [
+      'GET //[ HTTP/1.1',
+      'GET http://[ HTTP/1.1',
+      'TRACE / HTTP/1.1',
+      'GET http://x:99999/ HTTP/1.1',
+    ]) {
+      const bytes = `${line}\r\nHost: x\r\nConnection: close\r\n\r\n`
+      expect([line, await exchange(portOf(api), bytes, { end: true })]).toEqual([
+        line,
+        expect.stringMatching(/^HTTP\/1\.1 400 [\s\S]*"invalid-request"/),
+      ])
+    }
+    expect((await api.ask('/healthz')).status).toBe(200)
+  })
+
+  test('answers before it has read a body that it does not want, and goes on with the connection', async ({ lab }) => {
+    const api = await open(lab)
+    const body = 'x'.repeat(3_000_000)
+    const requests: [string, string, number][] = [
+      ['POST /orders', 'text/plain', 415],
+      ['POST /orders', 'application/json', 413],
+      ['POST /nowhere', 'application/json', 404],
+      ['DELETE /orders/status/x', 'application/json', 404],
+      ['PUT /orders', 'application/json', 405],
+    ]
+    for (const [line, media, status] of requests) {
+      const head = `${line} HTTP/1.1\r\nHost: x\r\nContent-Type: ${media}\r\nContent-Length: ${body.length}\r\n\r\n`
+      const next = 'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+      const answers = await exchange(portOf(api), head + body + next, { end: true })
+      expect([line, answers.match(/(?<=HTTP\/1\.1 )\d+/g)]).toEqual([line, [String(status), '200']])
+    }
+  })
+
+  test('outlives clients that break off while they send', async ({ lab }) => {
+    const api = await open(lab)
+    const head = 'POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n'
+    const closed = Array.from({ length: 100 }, async (_, n) => {
+      const socket = connect(portOf(api), '127.0.0.1')
+      socket.on('error', () => {})
+      await once(socket, 'connect')
+      socket.write(head.slice(0, n) + (n % 2 === 0 ? '' : `${head.slice(n)}{`), () => socket.destroy())
+      await once(socket, 'close')
+    })
+    await Promise.all(closed)
+    expect((await api.ask('/healthz')).status).toBe(200)
+  })
+
+  test('asks who it is before anything else, and a refusal is the answer', async ({ lab }) => {
+    const principal = () => {
+      throw new ProblemError({ status: 401, title: 'Who are you?', code: 'unknown' })
+    }
+    const server = createServer(nodeListener(await lab.waybill([type]), { principal })).listen(0, '127.0.0.1')
+    lab.onEnd(() => server.closeAllConnections())
+    lab.onEnd(() => server.close())
+    await once(server, 'listening')
+    const { port } = server.address() as { port: number }
+    const { status, body } = await see(fetch(`http://127.0.0.1:${port}/orders/x`))
+    expect([status, JSON.parse(body)]).toEqual([401, expect.objectContaining({ code: 'unknown' })])
+    expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200)
+  })
+})

@@ -1,0 +1,61 @@
+/** Runs the `waybill` command as people do: as a process of its own. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { onTestFinished } from 'vitest'
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+
+/** What became of a command. */
+export interface Ended {
+  readonly code: number | null
+  /** What it wrote to standard output. */
+  readonly out: string
+  /** What it wrote to standard error. */
+  readonly err: string
+}
+
+/** A command that runs. */
+export interface RunningCommand {
+  readonly child: ChildProcess
+  /** Resolves when its output holds the text. */
+  writes(text: string): Promise<void>
+  readonly ended: Promise<Ended>
+}
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** Starts a command; it is ended with the test. */
+export function startWaybill(args: readonly string[], env: Environment = {}): RunningCommand {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    // Without what the tests themselves may be run with.
+    env: { ...process.env, WAYBILL_STORE: undefined, WAYBILL_OPERATION_ID: undefined, NODE_NO_WARNINGS: '1', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const text = { out: '', err: '' }
+  child.stdout.setEncoding('utf8').on('data', data => {
+    text.out += data
+  })
+  child.stderr.setEncoding('utf8').on('data', data => {
+    text.err += data
+  })
+  const ended = once(child, 'close').then(([code]): Ended => ({ code, ...text }))
+  onTestFinished(async () => {
+    child.kill('SIGKILL')
+    await ended
+  })
+  const writes = async (wanted: string) => {
+    while (!text.out.includes(wanted)) {
+      await Promise.race([
+        once(child.stdout, 'data'),
+        ended.then(({ err }) => Promise.reject(new Error(`It ended: ${err}`))),
+      ])
+    }
+  }
+  return { child, writes, ended }
+}
+
+/** Runs a command to its end. */
+export async function waybill(args: readonly string[], env: Environment = {}): Promise<Ended> {
+  return await startWaybill(args, env).ended
+}

@@ -1,0 +1,61 @@
+/** The Kubernetes API of the tests, and the real client for it. */
+import { BatchV1Api, KubeConfig, type V1JobTemplateSpec, Watch } from '@kubernetes/client-node'
+import { emulateKubernetes, type KubernetesEmulator, type KubernetesEmulatorOptions } from 'waybill/emulate/kubernetes'
+import { type KubernetesJobOptions, kubernetesJob } from 'waybill/kubernetes'
+import type { Launcher } from '../../src/launcher.ts'
+import type { Lab } from './waybill.ts'
+
+/** The image of {@link JOB_TEMPLATE}. */
+export const IMAGE = 'registry.test/job:1'
+
+/** A template as a user writes it. */
+export const JOB_TEMPLATE: V1JobTemplateSpec = {
+  metadata: { labels: { team: 'orders' } },
+  spec: { template: { spec: { containers: [{ name: 'job', image: IMAGE }] } } },
+}
+
+/** A cluster with one image: the job entry file of the tests, on a store. */
+export async function clusterOf(
+  lab: Lab,
+  path: string,
+  options: KubernetesEmulatorOptions = {},
+  worker: object = {},
+): Promise<KubernetesEmulator> {
+  const image = jobImage(path, worker)
+  const emulator = await emulateKubernetes({ secondMs: 100, images: { [IMAGE]: image }, ...options })
+  lab.onEnd(() => emulator.close())
+  return emulator
+}
+
+/** The job entry file of the tests, on a store, as an image. */
+export function jobImage(path: string, worker: object = {}) {
+  return {
+    entrypoint: [process.execPath, new URL('../fixtures/job.ts', import.meta.url).pathname],
+    env: {
+      NODE_OPTIONS: process.env.NODE_OPTIONS ?? '',
+      TEST_STORE: path,
+      TEST_WORKER: JSON.stringify({ niceness: 0, ...worker }),
+    },
+  }
+}
+
+/** An image that runs a line of a program. */
+export function programImage(program: string, env: Record<string, string> = {}) {
+  return { entrypoint: [process.execPath, '--input-type=module', '--eval', program], env }
+}
+
+/** The real client. */
+export function clientOf(
+  emulator: KubernetesEmulator,
+  token?: string,
+): { config: KubeConfig; api: BatchV1Api; watch: Watch } {
+  const config = new KubeConfig()
+  config.loadFromString(emulator.kubeconfig(token))
+  return { config, api: config.makeApiClient(BatchV1Api), watch: new Watch(config) }
+}
+
+/** A launcher on the real client. */
+export function launcherOn(emulator: KubernetesEmulator, options: Partial<KubernetesJobOptions> = {}): Launcher {
+  const { api } = clientOf(emulator)
+  return kubernetesJob({ api, namespace: 'default', template: JOB_TEMPLATE, warn: () => {}, ...options })
+}
