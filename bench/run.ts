@@ -5,9 +5,11 @@
  *   --quick        short rounds, three of them: to see that it works
  *   --rounds N     how often each scenario is measured; default 5
  *   --only NAME    one scenario; may be given again
+ *   --patience S   how many seconds each round waits for other programs to leave the machine alone; default 20
  */
 import { parseArgs } from 'node:util'
 import { Bench } from './bench.ts'
+import { quiet } from './quiet.ts'
 import { machine, type Outcome, outcome, save, table } from './report.ts'
 import type { Sample, Scenario } from './scenario.ts'
 import { scenarios } from './scenarios/index.ts'
@@ -17,10 +19,13 @@ const { values: options } = parseArgs({
     quick: { type: 'boolean', default: false },
     rounds: { type: 'string' },
     only: { type: 'string', multiple: true },
+    patience: { type: 'string', default: '20' },
   },
 })
 const { quick } = options
 const rounds = Number(options.rounds ?? (quick ? 3 : 5))
+const patience = Number(options.patience)
+if (!(patience >= 0)) throw new TypeError('--patience must be a number of seconds.')
 if (!Number.isInteger(rounds) || rounds < 1) throw new TypeError('--rounds must be a whole number from 1.')
 
 const facts = machine()
@@ -53,7 +58,10 @@ async function measure(scenario: Scenario): Promise<readonly Sample[]> {
     const round = await scenario.prepare(bench)
     await round()
     const samples: Sample[] = []
-    for (let at = 0; at < rounds; at++) samples.push(await round())
+    for (let at = 0; at < rounds; at++) {
+      const others = await quiet(patience)
+      samples.push({ ...(await round()), 'other programs before: cores': others })
+    }
     return samples
   } finally {
     await bench.end()

@@ -3,7 +3,9 @@
  * given its job, and what it returns or throws becomes an outcome. It runs wherever the handler
  * does: on the worker's event loop, or in a child process.
  */
+import { isReference } from './blob-store.ts'
 import { parseJson } from './json.ts'
+import { type Media, toMedia } from './media.ts'
 import type { Outcome } from './operation.ts'
 import { backoffMs, type Handler, type Job, type LogLevel } from './operation-type.ts'
 import { ProblemError, problem } from './problem.ts'
@@ -31,6 +33,8 @@ export interface Host {
   steps(): Promise<ReadonlyMap<string, string>>
   /** Resolves when the step is durable; rejects when the attempt has lost its lease. */
   recordStep(name: string, value: string): Promise<void>
+  /** Keeps a result that is no JSON, and gives the output to record for it. Missing where there is no blob store. */
+  keep?(media: Media): Promise<string>
 }
 
 /** Why an attempt is told to stop; the name of its signal's reason. */
@@ -92,7 +96,8 @@ async function runHandler(
       return { kind: 'failed', problem: problem('input-outdated', undefined, { errors: input.errors }) }
     }
     const output = await handler.run(input.value, makeJob(task, context.host, context.signal))
-    return await completed(handler, output)
+    const media = toMedia(output)
+    return media === undefined ? await completed(handler, output) : await kept(media, context.host)
   } catch (error) {
     return failure(handler, task, error, context)
   }
@@ -103,7 +108,14 @@ async function completed(handler: Handler, output: unknown): Promise<Outcome> {
   if (checked.errors !== undefined) {
     return { kind: 'failed', problem: problem('invalid-output', undefined, { errors: checked.errors }) }
   }
-  return { kind: 'completed', output: toJson(checked.value, 'The result') }
+  const json = toJson(checked.value, 'The result')
+  if (!isReference(json)) return { kind: 'completed', output: json }
+  return { kind: 'failed', problem: problem('invalid-output', 'Its first member has a name that is reserved.') }
+}
+
+async function kept(media: Media, host: Host): Promise<Outcome> {
+  if (host.keep === undefined) return { kind: 'failed', problem: problem('no-blob-store') }
+  return { kind: 'completed', output: await host.keep(media) }
 }
 
 function failure(

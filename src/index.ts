@@ -8,6 +8,7 @@
  * ```
  */
 export type { Duration } from './duration.ts'
+export { type Media, type MediaBody, type MediaOptions, media, type Pieces } from './media.ts'
 export type { Attempt, Operation } from './operation.ts'
 export {
   type AnyOperationType,

@@ -8,6 +8,7 @@
  */
 import type { Static } from 'typebox'
 import { type Duration, durationMs, LONGEST_MS, MINUTE, SECOND } from './duration.ts'
+import type { Media } from './media.ts'
 import type { Progress } from './protocol.ts'
 
 /** The part of Standard Schema 1 that is used: Zod 4, Valibot and ArkType offer it. */
@@ -320,11 +321,16 @@ export interface Job {
   step<T>(name: string, work: () => T | Promise<T>): Promise<T>
 }
 
-/** The function that does the work of one attempt. What it returns is the result. */
+/**
+ * The function that does the work of one attempt. What it returns is the result: the declared output, or, for
+ * what is large or no JSON, a Blob or what `media()` makes, which is kept by the blob store.
+ */
 export type HandlerFunction<T> = (input: OutputOf<InputSchemaOf<T>>, job: Job) => Promise<ReturnOf<T>> | ReturnOf<T>
 
 type InputSchemaOf<T> = T extends OperationType<string, infer Input, unknown, string> ? Input : never
-type ReturnOf<T> = T extends OperationType<string, unknown, infer Output, string> ? InputOf<Output> : never
+type ReturnOf<T> = T extends OperationType<string, unknown, infer Output, string>
+  ? InputOf<Output> | Media | Blob
+  : never
 
 /** A handler together with the operation type it serves; see {@link handler}. */
 export interface Handler {

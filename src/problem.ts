@@ -75,6 +75,11 @@ export const PROBLEMS = {
     title: 'The operation is past its retention',
     cure: 'Send the request again if its result is still needed.',
   },
+  'range-not-satisfiable': {
+    status: 416,
+    title: 'The range lies outside the result',
+    cure: 'Ask for a part within the length that Content-Range tells.',
+  },
   'operation-finished': {
     status: 409,
     title: 'The operation has already finished',
@@ -119,6 +124,11 @@ export const PROBLEMS = {
     status: 500,
     title: 'The result is too large to be kept',
     cure: 'Tell whoever runs this API: a large result belongs in a storage of its own, and its address in the result.',
+  },
+  'no-blob-store': {
+    status: 500,
+    title: 'The result is no JSON, and there is nowhere to keep it',
+    cure: 'Tell whoever runs this API: its composition lacks "blobs".',
   },
   'input-outdated': {
     status: 500,

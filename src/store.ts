@@ -142,8 +142,8 @@ export interface Holding {
 export interface Swept {
   /** Operations whose lease or start deadline had run out. */
   readonly expired: number
-  /** Operations whose payloads, or whose record, were deleted. */
-  readonly purged: number
+  /** The ids of operations whose payloads, or whose record, were deleted, in any order. */
+  readonly purged: readonly string[]
 }
 
 /**

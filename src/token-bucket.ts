@@ -50,6 +50,7 @@ export class TokenBucket {
    */
   async turn(longestMs: number, signal: AbortSignal): Promise<number> {
     for (;;) {
+      signal.throwIfAborted()
       const ms = this.take()
       if (ms === 0 || ms > longestMs) return ms
       await sleep(Math.ceil(ms), undefined, { signal })

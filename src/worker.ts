@@ -78,6 +78,7 @@ export class Worker {
   #unwatch: () => void = () => {}
   #stopping = false
   #slotsTaken = 0
+  #claimScheduled = false
   readonly #takenByType = new Map<string, number>()
   #claimsMade = 0
   /** How many runs in a row had no process to run in; the claims pause after each, so that a broken start is no hot loop. */
@@ -267,10 +268,19 @@ export class Worker {
     this.#take(type.name, -1)
     this.#pauseIfUnstarted(end)
     // The slot is free before the outcome is durable, so that both are written by one transaction.
-    const recorded = this.#record(run, this.#outcome(run, end, failedBefore))
-    this.#claiming.wake()
-    await recorded
+    this.#claimSoon()
+    await this.#record(run, this.#outcome(run, end, failedBefore))
     return run.recorded
+  }
+
+  /** After this turn of the event loop, so that one claim fills the slots of all attempts that have ended in it. */
+  #claimSoon(): void {
+    if (this.#claimScheduled) return
+    this.#claimScheduled = true
+    setImmediate(() => {
+      this.#claimScheduled = false
+      this.#claiming.wake()
+    })
   }
 
   #pauseIfUnstarted(end: RunEnd): void {

@@ -126,7 +126,11 @@ describe('settings', () => {
     ],
     ['WAYBILL_CONCURRENCY', '0', /^WAYBILL_CONCURRENCY=0 cannot be used: set WAYBILL_CONCURRENCY to a whole number/],
     ['ORDER_PROCESSING_MS', '-1', /^ORDER_PROCESSING_MS=-1 cannot be used: set ORDER_PROCESSING_MS to a whole number/],
-    ['WAYBILL_STORE', 'orders.db', /^WAYBILL_STORE=orders\.db cannot be used: set it to sqlite:<file>\.$/],
+    [
+      'WAYBILL_STORE',
+      'orders.db',
+      /^WAYBILL_STORE cannot be used: "orders\.db" names no store: write sqlite:<file>, postgres:/,
+    ],
     [
       'WAYBILL_STORE',
       'sqlite:/dev/null/orders.db',

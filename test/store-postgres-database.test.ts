@@ -165,7 +165,7 @@ describe('migrations', () => {
     expect(claim?.operation.attempt).toBe(1)
     const outcome = { kind: 'completed', output: '1' } as const
     expect((await store.change(ID, { kind: 'finish', attempt: 1, outcome }))?.status).toBe('completed')
-    expect(await store.sweep(10)).toEqual({ expired: 0, purged: 0 })
+    expect(await store.sweep(10)).toEqual({ expired: 0, purged: [] })
   })
 })
 

@@ -6,9 +6,9 @@ import type { Ratio, Sample } from '../scenario.ts'
 /** What is asked of Waybill; the bare route is asked with the same method and body. */
 export type Asked = Pick<LoadInit, 'method' | 'paths' | 'body' | 'expect'>
 
-/** The measures of one side. */
-export const WAYBILL = 'waybill: requests/s'
-export const BARE = 'bare: requests/s'
+const WAYBILL_CPU = 'waybill: CPU µs/request'
+const BARE_CPU = 'bare: CPU µs/request'
+const ADDED = 'added by waybill: CPU µs/request'
 
 /** Both sides of one round. */
 export async function prepareBeside(bench: Bench, server: Server, asked: Asked): Promise<() => Promise<Sample>> {
@@ -25,16 +25,21 @@ export async function prepareBeside(bench: Bench, server: Server, asked: Asked):
       [`${side}: CPU µs/request`]: measured.cpu,
     }
   }
-  return async () => ({
-    ...(await measure('bare', bare, barePaths)),
-    ...(await measure('waybill', server, paths)),
-  })
+  return async () => {
+    const sample = { ...(await measure('bare', bare, barePaths)), ...(await measure('waybill', server, paths)) }
+    return { ...sample, [ADDED]: (sample[WAYBILL_CPU] ?? 0) - (sample[BARE_CPU] ?? 0) }
+  }
 }
 
 /** Waybill's rate as a part of the bare route's. */
 export function besideRatios(atLeast?: number): readonly Ratio[] {
   return [
-    { name: 'rate / bare', of: WAYBILL, to: BARE, ...(atLeast !== undefined && { atLeast }) },
-    { name: 'CPU / bare', of: 'waybill: CPU µs/request', to: 'bare: CPU µs/request' },
+    {
+      name: 'rate / bare',
+      of: 'waybill: requests/s',
+      to: 'bare: requests/s',
+      ...(atLeast !== undefined && { atLeast }),
+    },
+    { name: 'CPU / bare', of: WAYBILL_CPU, to: BARE_CPU },
   ]
 }

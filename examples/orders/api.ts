@@ -1,6 +1,7 @@
 import Fastify from 'fastify'
 import { waybill } from 'waybill/fastify'
 import { processLauncher } from 'waybill/process'
+import { shownUrl } from 'waybill/store-url'
 import { orders } from './orders.ts'
 import { page } from './page.ts'
 import { CONCURRENCY, fail, HOST, PORT, RUN, STORE } from './settings.ts'
@@ -20,12 +21,12 @@ const work = {
 
 const app = Fastify({ logger: { level: 'warn', stream: process.stderr } })
 await app.register(page)
-await app.register(waybill, { operations: [orders], store: openStore(), ...work[RUN] })
+await app.register(waybill, { operations: [orders], store: await openStore(), ...work[RUN] })
 
 let stoppedAt = Number.POSITIVE_INFINITY
 process.on('SIGINT', stop).on('SIGTERM', stop)
 const url = await app.listen({ host: HOST, port: PORT }).catch(explain)
-console.log(`Order at ${url} (work: ${RUN}, store: ${STORE}). Ctrl-C stops.`)
+console.log(`Order at ${url} (work: ${RUN}, store: ${shownUrl(STORE)}). Ctrl-C stops.`)
 
 /** The first signal hands back what is not done; a second one ends the process at once, and nothing is lost by it either. */
 function stop(): void {
@@ -40,6 +41,6 @@ function stop(): void {
 function explain(error: NodeJS.ErrnoException): never {
   const cure = /^(EADDR|EACCES|ENOTFOUND|EAI)/.test(error.code ?? '')
     ? `Set HOST and PORT to an address that is free, not ${HOST} and ${PORT}`
-    : `Check WAYBILL_STORE, which is ${STORE}`
+    : `Check WAYBILL_STORE, which is ${shownUrl(STORE)}`
   return fail(`The API cannot run: ${error.message}. ${cure}.`)
 }

@@ -1,8 +1,7 @@
-import { sqliteStore } from 'waybill/sqlite'
+import { storeFromUrl } from 'waybill/store-url'
 import { fail, STORE } from './settings.ts'
 
-/** The store that WAYBILL_STORE names, for the API and the job. */
+/** The store that WAYBILL_STORE names, for the API and the job: `sqlite:<file>`, `postgres://…` or `cosmos:https://…`. */
 export function openStore() {
-  const [, path] = /^sqlite:(.+)$/.exec(STORE) ?? []
-  return path ? sqliteStore({ path }) : fail(`WAYBILL_STORE=${STORE} cannot be used: set it to sqlite:<file>.`)
+  return storeFromUrl(STORE).catch((error: Error) => fail(`WAYBILL_STORE cannot be used: ${error.message}`))
 }

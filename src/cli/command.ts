@@ -46,8 +46,7 @@ export function readArguments(command: Command, args: readonly string[]): Given 
   })
   for (const token of tokens) if (token.kind === 'option') checkOption(command, token)
   const { min = 0, max = 0 } = command.count ?? {}
-  if (positionals.length < min)
-    throw new UsageError(`Say ${command.operands}: waybill ${command.name} ${command.operands}.`)
+  if (positionals.length < min) throw new UsageError(`Say what: waybill ${command.name} ${command.operands}.`)
   const surplus = positionals[max]
   if (surplus !== undefined)
     throw new UsageError(`"${surplus}" is one argument too many: see "waybill help ${command.name}".`)

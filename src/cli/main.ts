@@ -1,8 +1,9 @@
 #!/usr/bin/env node
-/** The `waybill` command: work, run, look, migrate, copy. `waybill help` lists what there is. */
+/** The `waybill` command: work, run, look, migrate, copy, emulate. `waybill help` lists what there is. */
 import { readFileSync } from 'node:fs'
 import { type Command, readArguments, UsageError } from './command.ts'
 import { copy } from './copy.ts'
+import { emulate } from './emulate.ts'
 import { helpOf, overview } from './help.ts'
 import { ls } from './ls.ts'
 import { migrate } from './migrate.ts'
@@ -12,7 +13,7 @@ import { show } from './show.ts'
 import { work } from './work.ts'
 
 /** Every command, in the order of the help. */
-const COMMANDS: readonly Command[] = [work, run, ls, show, migrate, copy]
+const COMMANDS: readonly Command[] = [work, run, ls, show, migrate, copy, emulate]
 
 // Whoever reads only the beginning, as `head` does, has had enough.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
@@ -25,7 +26,9 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') return help(args[0])
   const command = COMMANDS.find(it => it.name === name)
   if (command === undefined) return fail(unknownCommand(name), 2)
-  if (args.includes('--help') || args.includes('-h')) return print(helpOf(command))
+  // What stands behind "--" is for the program named there.
+  const own = args.includes('--') ? args.slice(0, args.indexOf('--')) : args
+  if (own.includes('--help') || own.includes('-h')) return print(helpOf(command))
   try {
     return await command.run(readArguments(command, args))
   } catch (error) {

@@ -22,8 +22,10 @@ async function runOne(given: Given): Promise<number> {
   const url = given.storeUrl()
   const operationId = given.text('id') || process.env.WAYBILL_OPERATION_ID
   if (!operationId) throw new UsageError('No operation is named: give --id ID, or set WAYBILL_OPERATION_ID.')
-  // It stops by itself; without this, the second of npm's two signals would end it before it has handed back.
-  stopSignal()
+  // It stops by itself once it has a store, before which nothing is lost. This is for the second of npm's two signals.
+  stopSignal().addEventListener('abort', () => {
+    if (process.listenerCount('SIGTERM') === 1) process.exit(0)
+  })
   const { files, types, run } = await namedHandlers(given)
   return await runOperation({ operations: types, store: await storeFromUrl(url), handlers: files, run, operationId })
 }

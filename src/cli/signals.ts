@@ -22,3 +22,17 @@ export function stopSignal(): AbortSignal {
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
   return controller.signal
 }
+
+/** Resolves when the signal is aborted, and keeps the process alive until then. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    // Signals alone keep no process alive.
+    const alive = setInterval(() => {}, 2 ** 30)
+    const end = () => {
+      clearInterval(alive)
+      resolve()
+    }
+    if (signal.aborted) end()
+    else signal.addEventListener('abort', end, { once: true })
+  })
+}

@@ -13,7 +13,6 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import type { Store } from '../store.ts'
 import { cosmosStore } from '../stores/cosmos.ts'
 import { pendingMigrations, postgresStore } from '../stores/postgres.ts'
@@ -155,18 +154,18 @@ async function load<Module>(name: string, install: string): Promise<Module> {
   try {
     return (await import(name)) as Module
   } catch (error) {
-    if (!isMissing(error)) throw error
+    if (!isMissing(name, error)) throw error
   }
   try {
-    const path = createRequire(resolve('package.json')).resolve(name)
-    return (await import(pathToFileURL(path).href)) as Module
+    return createRequire(resolve('package.json'))(name) as Module
   } catch (error) {
-    if (!isMissing(error)) throw error
+    if (!isMissing(name, error)) throw error
     throw new Error(`The package ${name} is not installed, and this store needs it: npm install ${install}`)
   }
 }
 
-function isMissing(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException
-  return code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND'
+/** Whether it is that package which is missing, and not one that it needs itself. */
+function isMissing(name: string, error: unknown): boolean {
+  const { code, message } = error as NodeJS.ErrnoException
+  return (code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND') && message.includes(`'${name}'`)
 }

@@ -4,7 +4,7 @@ import { createWaybill, type Waybill } from '../waybill.ts'
 import { type Command, type Given, STORE_OPTION } from './command.ts'
 import { HANDLER_OPTIONS, namedHandlers } from './handlers.ts'
 import { print } from './output.ts'
-import { stopSignal } from './signals.ts'
+import { aborted, stopSignal } from './signals.ts'
 import { shownUrl, storeFromUrl } from './store.ts'
 
 /** How often it is looked whether anything is left. What is claimed is seen to run within that time. */
@@ -60,17 +60,4 @@ async function isIdle(waybill: Waybill): Promise<boolean> {
   if (waybill.running() > 0) return false
   const queues = await waybill.operations.queues()
   return queues.every(({ depth }) => depth === 0)
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    // Signals alone keep no process alive.
-    const alive = setInterval(() => {}, 2 ** 30)
-    const end = () => {
-      clearInterval(alive)
-      resolve()
-    }
-    if (signal.aborted) end()
-    else signal.addEventListener('abort', end, { once: true })
-  })
 }

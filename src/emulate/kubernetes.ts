@@ -98,6 +98,11 @@ export class KubernetesEmulator {
     return this.#server.requests
   }
 
+  /** How many watches are open. */
+  get watches(): number {
+    return this.#jobs.watchers
+  }
+
   /** A token for someone who may do all of these, and nothing else. */
   token(verbs: readonly string[] = EVERYTHING): string {
     const token = randomUUID()
@@ -110,7 +115,7 @@ export class KubernetesEmulator {
     return JSON.stringify({
       apiVersion: 'v1',
       kind: 'Config',
-      clusters: [{ name: 'emulated', cluster: { server: this.url } }],
+      clusters: [{ name: 'emulated', cluster: { server: this.url, 'insecure-skip-tls-verify': true } }],
       users: [{ name: 'user', user: { token } }],
       contexts: [{ name: 'emulated', context: { cluster: 'emulated', user: 'user', namespace: 'default' } }],
       'current-context': 'emulated',
@@ -135,7 +140,7 @@ export class KubernetesEmulator {
 
   /** The Jobs there are. */
   jobs(): Job[] {
-    return [...this.#controllers.values()].map(({ job }) => structuredClone(job))
+    return this.#jobs.all().map(job => structuredClone(job))
   }
 
   /** The process of a Job's pod; undefined where none runs. */
@@ -193,8 +198,10 @@ export class KubernetesEmulator {
     const job = admit(body, namespace)
     this.#checkQuota(job)
     this.#jobs.add(job)
-    const controller = new JobController(job, this.#jobs, this.#cluster)
-    this.#controllers.set(job.metadata.uid, controller)
+    const { uid } = job.metadata
+    const onGone = () => this.#controllers.delete(uid)
+    const controller = new JobController(job, { jobs: this.#jobs, cluster: this.#cluster, onGone })
+    this.#controllers.set(uid, controller)
     const created = structuredClone(job)
     controller.begin()
     return created

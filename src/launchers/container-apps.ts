@@ -38,7 +38,7 @@ export interface ContainerAppsJobOptions {
   readonly rate?: Partial<TokenRate>
   /** How long the job's template is kept before it is read again. Default 1 minute. */
   readonly keep?: Duration
-  /** How long a start without an answer is looked for among the executions before it is taken for not made. Default 10 s. */
+  /** Within which time a start shows among the executions, up to 40 s. What does not is taken for not made. Default 10 s. */
   readonly settle?: Duration
   /** How long an execution may take to come up. One that is older than this and the operation's timeout is stopped. Default 15 minutes. */
   readonly startup?: Duration
@@ -58,8 +58,6 @@ const FRESH_MS = 1000
 const LONGEST_TURN_MS = 5000
 /** When a start is tried again that was refused without saying when, in milliseconds. */
 const RETRY_MS = { busy: 5000, wrong: 30_000 } as const
-/** How long an execution may be unknown to the engine after its start, in milliseconds. */
-const APPEARS_WITHIN_MS = 60_000
 /** A part of the subscription's 25 reads a second. */
 const READS: TokenRate = { perSecond: 15, burst: 60 }
 const STARTS: TokenRate = { perSecond: 10, burst: 100 }
@@ -183,9 +181,8 @@ class ContainerAppsJob implements Launcher {
     const found = listing?.byName.get(execution) ?? (await this.#executions.get(execution))
     if (found?.alive) return { kind: 'alive' }
     if (found !== undefined) return { kind: 'gone', reason: found.account }
-    if (performance.now() - (this.#young.get(execution) ?? -APPEARS_WITHIN_MS) < APPEARS_WITHIN_MS) {
-      return { kind: 'alive' }
-    }
+    const startedAt = this.#young.get(execution)
+    if (startedAt !== undefined && performance.now() - startedAt < this.#settings.settleMs) return { kind: 'alive' }
     return { kind: 'gone', reason: `Its execution ${execution} is unknown to Azure Container Apps.` }
   }
 
@@ -237,18 +234,21 @@ class ContainerAppsJob implements Launcher {
   async #settle(request: LaunchRequest, sentAt: number, error: unknown): Promise<string> {
     const until = sentAt + this.#settings.settleMs
     for (let pauseMs = 250; ; pauseMs = Math.min(pauseMs * 2, 4000)) {
-      const found = await this.#look(request, performance.now())
+      const now = performance.now()
+      const listing = await this.#executions.list(now).catch(() => undefined)
+      const found = listing && findIn(listing, request.operationId, request.attempt)
       if (found !== undefined) {
         this.#started(found.name)
         return found.name
       }
-      if (performance.now() >= until) break
-      await sleep(Math.max(1, Math.min(pauseMs, until - performance.now())), undefined, {
-        signal: this.#closing.signal,
-      })
+      if (now >= until) {
+        // It shows nowhere, and would if it had been made; or that is not known, and only time will tell.
+        if (listing === undefined || listing.completeFrom > listing.engineTime - (now - sentAt) - SECOND) throw error
+        const ms = (error instanceof StartFailed ? error.retryAfterMs : undefined) ?? SECOND
+        throw new LaunchRefused(`A start failed and left no execution: ${error}`, ms, { cause: error })
+      }
+      await sleep(Math.max(1, Math.min(pauseMs, until - now)), undefined, { signal: this.#closing.signal })
     }
-    const retryAfterMs = error instanceof StartFailed ? (error.retryAfterMs ?? 0) : 0
-    throw new LaunchRefused(`A start failed and left no execution: ${error}`, retryAfterMs, { cause: error })
   }
 
   async #look({ operationId, attempt }: LaunchRequest, since: number): Promise<Execution | undefined> {
@@ -258,7 +258,7 @@ class ContainerAppsJob implements Launcher {
 
   /** An earlier start may have been made without our knowing, or be slow to come up: another one would only cost. */
   async #findAlive(request: LaunchRequest): Promise<Execution | undefined> {
-    const found = await this.#look(request, performance.now() - FRESH_MS)
+    const found = await this.#look(request, performance.now())
     return found?.alive ? found : undefined
   }
 
@@ -302,7 +302,7 @@ class ContainerAppsJob implements Launcher {
     const now = performance.now()
     this.#young.set(name, now)
     for (const [old, at] of this.#young) {
-      if (now - at < APPEARS_WITHIN_MS) break
+      if (now - at < this.#settings.settleMs) break
       this.#young.delete(old)
     }
   }

@@ -57,7 +57,7 @@ export interface KubernetesJobOptions<Template extends KubernetesJobTemplate = K
   readonly start?: Duration
   /** The client's `Watch`: ends are then noticed at once, and not only once in the dispatcher's period. */
   readonly watch?: KubernetesWatch
-  /** Told what an operator has to mend, such as a right that is missing. Default: a warning of the process. */
+  /** Told once why no Jobs are created, such as for a right that is missing. Default: a warning of the process. */
   readonly warn?: (message: string) => void
 }
 
@@ -113,6 +113,7 @@ class KubernetesLauncher implements Launcher {
     const name = jobName(request)
     try {
       await this.#limit.within(api.createNamespacedJob({ namespace, body: jobOf(this.#plan, request) }))
+      this.#warned.clear()
       return name
     } catch (error) {
       return await this.#afterFault(name, error)
@@ -163,30 +164,21 @@ class KubernetesLauncher implements Launcher {
   async #afterFault(name: string, error: unknown): Promise<string> {
     const fault = readFault(error)
     if (fault.reason === 'AlreadyExists') return name
-    const refusal = this.#refusal(fault)
-    if (refusal !== undefined) throw new LaunchRefused(refusal.message, refusal.retryAfterMs, { cause: error })
-    const exists = await this.#exists(name)
+    const certain = refusalDelay(fault)
+    const exists = certain === undefined ? await this.#exists(name) : false
     if (exists === true) return name
+    const retryAfterMs = fault.retryAfterMs ?? certain ?? (exists === undefined ? AWAY_MS : BUSY_MS)
     const told = exists === undefined ? 'It is not known whether the Job was created' : 'The Job was not created'
-    const retryAfterMs = fault.retryAfterMs ?? (exists === undefined ? AWAY_MS : BUSY_MS)
-    throw new LaunchRefused(`${told}: ${fault.message}`, retryAfterMs, { cause: error })
+    const message = `${told}: ${fault.message}`
+    if (fault.status !== 429) this.#warn(fault.status, message)
+    throw new LaunchRefused(message, retryAfterMs, { cause: error })
   }
 
-  /** What is certain to have created nothing. */
-  #refusal({ status, message, retryAfterMs, unsent }: Fault): { message: string; retryAfterMs: number } | undefined {
-    if (unsent) return { message: `The Kubernetes API cannot be reached: ${message}`, retryAfterMs: AWAY_MS }
-    if (status === 429) return { message, retryAfterMs: retryAfterMs ?? BUSY_MS }
-    if (status === 403 && /exceeded quota/.test(message)) return { message, retryAfterMs: QUOTA_MS }
-    if (status < 400 || status >= 500 || status === 408 || status === 409) return undefined
-    this.#warn(status, message)
-    return { message, retryAfterMs: MEND_MS }
-  }
-
-  /** Once for each status: else it would be said for every operation. */
+  /** Once for each status until all is well: else it would be said for every operation. */
   #warn(status: number, message: string): void {
     if (this.#warned.has(status)) return
     this.#warned.add(status)
-    const text = `Kubernetes creates no Jobs, and is asked again until it does: ${status} ${message}`
+    const text = `Kubernetes started no execution, and is asked again: ${message}`
     if (this.#options.warn) this.#options.warn(text)
     else process.emitWarning(text, 'WaybillWarning')
   }
@@ -212,6 +204,15 @@ class KubernetesLauncher implements Launcher {
     const seconds = Math.round(this.#startMs / 1000)
     return { kind: 'gone', reason: `Its pod had not started after ${seconds} s, and was given up.` }
   }
+}
+
+/** Until a start that is certain to have created nothing is tried again, in milliseconds; undefined where it is not certain. */
+function refusalDelay({ status, message, unsent }: Fault): number | undefined {
+  if (unsent) return AWAY_MS
+  if (status === 429) return BUSY_MS
+  if (status === 403 && /exceeded quota/.test(message)) return QUOTA_MS
+  if (status < 400 || status >= 500 || status === 408 || status === 409) return undefined
+  return MEND_MS
 }
 
 function planOf(options: KubernetesJobOptions, startMs: number): JobPlan {

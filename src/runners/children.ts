@@ -3,12 +3,15 @@
  * blocks no one, and a crash costs one attempt, at once, with its reason.
  */
 import { type ChildProcess, fork } from 'node:child_process'
+import { rm } from 'node:fs/promises'
 import { setPriority } from 'node:os'
 import { stopReason, type Task } from '../attempt.ts'
 import { fileUrl } from '../handlers.ts'
+import { media } from '../media.ts'
 import type { RunContext, RunEnd, Runner } from '../runner.ts'
 import { sibling } from '../sibling.ts'
 import type { FromChild, ToChild } from './children/messages.ts'
+import { makeSpool, removeSpool, removeStraySpools } from './children/spool.ts'
 
 /** Options of {@link childrenRunner}. */
 export interface ChildrenOptions {
@@ -45,6 +48,7 @@ class ChildrenRunner implements Runner {
   }
 
   async start(): Promise<readonly string[]> {
+    await removeStraySpools()
     const child = this.#spawn()
     const types = await child.loaded
     this.#rest(child)
@@ -56,6 +60,7 @@ class ChildrenRunner implements Runner {
     clearTimeout(child.idleTimer)
     try {
       await child.loaded
+      if (context.host.keep !== undefined) await child.makeSpool()
     } catch (error) {
       return { kind: 'unstarted', reason: error instanceof Error ? error.message : String(error) }
     }
@@ -97,6 +102,7 @@ class Child {
   served = 0
   idleTimer: NodeJS.Timeout | undefined
   #stderr = ''
+  #spool: string | undefined
   #onMessage: (message: FromChild) => void = () => {}
   #onExit: (reason: string) => void = () => {}
   #running: RunContext | undefined
@@ -145,7 +151,7 @@ class Child {
       }
       this.#onExit = reason => settle({ kind: 'crashed', reason })
       if (!this.alive) return void this.exited.then(this.#onExit)
-      this.#send({ kind: 'run', task })
+      this.#send({ kind: 'run', task, spool: this.#spool })
       if (context.signal.aborted) stop()
       else context.signal.addEventListener('abort', stop, { once: true })
     })
@@ -160,6 +166,19 @@ class Child {
   async end(): Promise<void> {
     this.kill()
     await this.exited
+    await this.#removeSpool()
+  }
+
+  /** Makes the folder for its results, once. */
+  async makeSpool(): Promise<void> {
+    if (this.#spool !== undefined) return
+    this.#spool = await makeSpool()
+    // What it was writing when it ended is of no use to anyone.
+    void this.exited.then(() => this.#removeSpool())
+  }
+
+  async #removeSpool(): Promise<void> {
+    if (this.#spool !== undefined) await removeSpool(this.#spool)
   }
 
   async #serve(message: FromChild, context: RunContext): Promise<void> {
@@ -185,6 +204,8 @@ class Child {
         )
         return answer(await recorded)
       }
+      case 'keep':
+        return answer(await keep(message, context))
     }
   }
 
@@ -223,6 +244,19 @@ class Child {
   #reason(code: number | null, signal: NodeJS.Signals | null): string {
     if (/heap out of memory/.test(this.#stderr)) return 'Its process ran out of memory.'
     return signal === null ? `Its process ended with exit code ${code}.` : `Its process was ended by ${signal}.`
+  }
+}
+
+/** Has a file of the child kept, and deletes it where it was made for that. */
+async function keep({ file, type, filename }: FromChild & { kind: 'keep' }, { host }: RunContext): Promise<ToChild> {
+  try {
+    const body = { path: file.path }
+    const output = await host.keep?.({ ...media(body, { type }), ...(filename !== undefined && { filename }) })
+    return output === undefined ? { kind: 'unkept', error: 'There is no blob store.' } : { kind: 'kept', output }
+  } catch (error) {
+    return { kind: 'unkept', error: String(error) }
+  } finally {
+    if (file.temporary) await rm(file.path, { force: true }).catch(() => {})
   }
 }
 

@@ -190,10 +190,10 @@ class PostgresStore implements Store {
 
   async claim({ from, holder, leaseMs, execution }: ClaimRequest): Promise<Claim[]> {
     const now = this.#options.clock()
+    // Who does not know the name of its execution leaves the one that is recorded.
+    const by = [holder, leaseMs, execution ?? null, execution === undefined]
     const rows =
-      'id' in from
-        ? await this.#claimOne(from.id, [holder, leaseMs, execution])
-        : await this.#take('claim', from.types, [from.limit, holder, leaseMs, execution], now)
+      'id' in from ? await this.#claimOne(from.id, by) : await this.#take('claim', from.types, [from.limit, ...by], now)
     const claims = rows.map(row => ({ operation: toOperation(row), input: row[RECORD_WIDTH] as string }))
     for (const { operation } of claims) this.#hub.tell({ kind: 'changed', id: operation.id })
     return claims
@@ -337,8 +337,8 @@ class PostgresStore implements Store {
   ): Promise<Row[]> {
     const asked = types.filter(type => type.limit > 0)
     if (asked.length === 0 || limit <= 0) return []
-    const limits = asked.map(type => Math.min(type.limit, limit))
-    return await this.#run(name, [now, asked.map(({ type }) => type), limits, limit, ...values])
+    const wanted = asked.map((it, place) => ({ type: it.type, most: Math.min(it.limit, limit), place }))
+    return await this.#run(name, [now, JSON.stringify(wanted), limit, ...values])
   }
 
   async #readAll(ids: readonly string[]): Promise<(Operation | undefined)[]> {

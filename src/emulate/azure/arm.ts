@@ -92,10 +92,20 @@ export class ArmServer {
     const { method = '', url = '', headers } = incoming
     const route = routeOf(method, url)
     const operationId = /"WAYBILL_OPERATION_ID","value":"([^"]*)"/.exec(body)?.[1]
-    const request: ArmRequest = { kind: route.kind, method, url, headers, body, operationId, status: 0 }
+    const request: ArmRequest = {
+      kind: route.kind,
+      at: performance.now(),
+      method,
+      url,
+      headers,
+      body,
+      operationId,
+      status: 0,
+    }
     this.requests.push(request)
     const { acts, answer: wanted }: Fault = this.faults?.(request) ?? {}
-    const answer = this.#answer(request, route, acts ?? (wanted === undefined ? 1 : 0))
+    const skipped = wanted !== undefined && (acts ?? 0) === 0
+    const answer = skipped ? { status: 0 } : this.#answer(request, route, acts ?? 1)
     if (wanted === 'cut') return void incoming.socket.destroy()
     if (wanted === 'silence') return
     const { status, headers: more, body: document } = wanted === undefined ? answer : refusal(wanted)
@@ -167,14 +177,13 @@ export class ArmServer {
     const made = Array.from({ length: Math.max(acts, 1) }, () => machine.start(job, template))
     const [execution] = made
     if (execution === undefined) throw new Error('It was not started.')
-    // Acknowledged, and never made.
     if (acts === 0) execution.vanish()
     const id = randomUUID()
     this.#starts.set(id, { execution, polls: 0 })
     const body = this.#baseOf(execution)
     if (startAnswer === '200') return { status: 200, body }
-    const location = this.#pollUrl('OperationResults', id)
-    const status = this.#pollUrl('OperationStatuses', id)
+    const location = this.#pollUrl('Results', id)
+    const status = this.#pollUrl('Statuses', id)
     return {
       status: 202,
       headers: { location, 'retry-after': '1', ...(startAnswer === '202-async' && { 'azure-asyncoperation': status }) },

@@ -6,6 +6,8 @@ export type ArmRequestKind = 'job' | 'start' | 'executions' | 'execution' | 'sto
 /** One request as it came. */
 export interface ArmRequest {
   readonly kind: ArmRequestKind
+  /** When it came, in milliseconds by the monotonic clock of this process. */
+  readonly at: number
   readonly method: string
   /** Path and query. */
   readonly url: string
@@ -19,7 +21,7 @@ export interface ArmRequest {
 
 /** How the server departs from what is right. */
 export interface Fault {
-  /** How often it acts. Default: not at all where `answer` is given, else once. */
+  /** How often it acts. Default: not at all where `answer` is given, else once. Not at all and no `answer`: it only says that it has. */
   readonly acts?: 0 | 1 | 2
   /** What it answers instead: a cut connection, nothing at all, or a status. */
   readonly answer?:

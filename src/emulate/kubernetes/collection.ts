@@ -27,6 +27,14 @@ export class JobCollection {
     return this.#version
   }
 
+  get watchers(): number {
+    return this.#watchers.size
+  }
+
+  all(): readonly Job[] {
+    return [...this.#jobs.values()]
+  }
+
   get(namespace: string, name: string): Job {
     const job = this.find(namespace, name)
     if (job === undefined) throw notFound(name)

@@ -29,27 +29,29 @@ const OVERDUE: End = {
 /** The first pause before a failed pod is replaced, in seconds. It doubles. */
 const BACKOFF_SECONDS = 10
 
-/** Looks after one Job, from its creation until its pod has ended. */
+/** What a controller works with. */
+export interface ControllerOptions {
+  readonly jobs: JobCollection
+  readonly cluster: Cluster & { /** Whether nothing is said of Jobs. */ readonly frozen: boolean }
+  /** Called when there is neither the Job nor a pod of it any more. */
+  readonly onGone: () => void
+}
+
+/** Looks after one Job, from its creation until it and its pod are gone. */
 export class JobController {
-  readonly #job: Job
-  readonly #jobs: JobCollection
-  readonly #cluster: Cluster & { readonly frozen: boolean }
+  readonly job: Job
+  readonly #options: ControllerOptions
   #pod: Pod | undefined
   #pods = 0
   #end: End | undefined
-  #deleting: (() => void) | undefined
-  readonly #timers = new Set<NodeJS.Timeout>()
+  #deleted = false
   /** What is to be said of it. */
   #unsaid: Partial<JobStatus> = {}
+  readonly #timers = new Set<NodeJS.Timeout>()
 
-  constructor(job: Job, jobs: JobCollection, cluster: Cluster & { readonly frozen: boolean }) {
-    this.#job = job
-    this.#jobs = jobs
-    this.#cluster = cluster
-  }
-
-  get job(): Job {
-    return this.#job
+  constructor(job: Job, options: ControllerOptions) {
+    this.job = job
+    this.#options = options
   }
 
   get pod(): Pod | undefined {
@@ -57,8 +59,11 @@ export class JobController {
   }
 
   begin(): void {
-    const { suspend, activeDeadlineSeconds } = this.#job.spec
-    if (suspend === true) return this.#write({ conditions: [condition('Suspended', 'JobSuspended', 'Job suspended')] })
+    const { suspend, activeDeadlineSeconds } = this.job.spec
+    if (suspend === true) {
+      this.#write({ conditions: [condition('Suspended', 'JobSuspended', 'Job suspended')] })
+      return
+    }
     this.#write({ startTime: now() })
     if (activeDeadlineSeconds !== undefined) this.#after(activeDeadlineSeconds, () => this.#finish(OVERDUE))
     this.#newPod()
@@ -76,31 +81,39 @@ export class JobController {
 
   /** Deletes the Job: at once and its pod after it, or the other way round. */
   delete(policy: 'Background' | 'Foreground' | 'Orphan'): void {
-    for (const timer of this.#timers) clearTimeout(timer)
-    if (policy !== 'Foreground' || this.#pod === undefined) this.#jobs.remove(this.#job)
-    if (policy === 'Orphan') return
-    if (policy === 'Foreground' && this.#deleting === undefined) {
-      this.#deleting = () => this.#jobs.remove(this.#job)
-      const { metadata } = this.#job
-      metadata.deletionTimestamp = now()
-      metadata.deletionGracePeriodSeconds = 0
-      metadata.finalizers = ['foregroundDeletion']
-      this.#jobs.modified(this.#job)
-    }
-    this.#pod?.terminate()
+    this.#deleted = true
+    this.#clear()
+    if (policy === 'Foreground' && this.#pod !== undefined) this.#markDeleted()
+    else this.#options.jobs.remove(this.job)
+    if (policy !== 'Orphan') this.#pod?.terminate()
+    this.#checkGone()
   }
 
   /** Ends all of it with the emulator. */
   close(): void {
-    for (const timer of this.#timers) clearTimeout(timer)
-    this.#deleting = () => {}
+    this.#deleted = true
+    this.#clear()
     this.#pod?.kill('SIGKILL')
   }
 
+  #markDeleted(): void {
+    const { metadata } = this.job
+    if (metadata.deletionTimestamp !== undefined) return
+    metadata.deletionTimestamp = now()
+    metadata.deletionGracePeriodSeconds = 0
+    metadata.finalizers = ['foregroundDeletion']
+    this.#options.jobs.modified(this.job)
+  }
+
+  #checkGone(): void {
+    const { name, namespace } = this.job.metadata
+    if (this.#pod === undefined && this.#options.jobs.find(namespace, name) !== this.job) this.#options.onGone()
+  }
+
   #newPod(): void {
-    const name = `${this.#job.metadata.name}-${Math.random().toString(36).slice(2, 7)}`
+    const name = `${this.job.metadata.name}-${Math.random().toString(36).slice(2, 7)}`
     const running = () => this.#write({ active: 1, ready: 1 })
-    const pod = new Pod(name, this.#job, this.#cluster, { running, ended: code => this.#ended(code) })
+    const pod = new Pod(name, this.job, this.#options.cluster, { running, ended: code => this.#ended(code) })
     this.#pod = pod
     this.#pods++
     this.#write({ active: 1, ready: 0, terminating: 0 })
@@ -108,19 +121,27 @@ export class JobController {
   }
 
   #ended(exitCode: number): void {
-    const { name } = this.#pod ?? { name: '' }
+    const name = this.#pod?.name ?? ''
     this.#pod = undefined
-    if (this.#deleting !== undefined) return this.#deleting()
-    const { failed = 0 } = { ...this.#job.status, ...this.#unsaid }
-    if (exitCode === 0 && this.#end === undefined) return this.#concluded(DONE, { succeeded: 1 })
-    const ended = { failed: failed + 1 }
-    if (this.#end !== undefined) return this.#concluded(this.#end, ended)
-    const rule = this.#job.spec.podFailurePolicy?.rules.findIndex(it => matches(it, exitCode)) ?? -1
-    const action = this.#job.spec.podFailurePolicy?.rules[rule]?.action
-    if (action === 'FailJob') return this.#concluded(this.#byRule(name, exitCode, rule), ended)
-    if (action === 'Ignore') return this.#replace({})
-    if (ended.failed > (this.#job.spec.backoffLimit ?? 6)) return this.#concluded(FAILED, ended)
-    this.#replace(ended)
+    if (this.#deleted) {
+      this.#options.jobs.remove(this.job)
+      this.#checkGone()
+      return
+    }
+    const { failed = 0 } = { ...this.job.status, ...this.#unsaid }
+    const status = exitCode === 0 && this.#end === undefined ? { succeeded: 1 } : { failed: failed + 1 }
+    const end = this.#end ?? this.#endBy(exitCode, name, failed + 1)
+    if (end === undefined) this.#replace(status)
+    else this.#concluded(end, status)
+  }
+
+  /** The end that the end of a pod is to its Job; undefined where another pod is made. */
+  #endBy(exitCode: number, pod: string, failed: number): End | undefined {
+    if (exitCode === 0) return DONE
+    const { podFailurePolicy, backoffLimit = 6 } = this.job.spec
+    const rule = podFailurePolicy?.rules.findIndex(it => matches(it, exitCode)) ?? -1
+    if (podFailurePolicy?.rules[rule]?.action === 'FailJob') return this.#byRule(pod, exitCode, rule)
+    return failed > backoffLimit ? FAILED : undefined
   }
 
   #replace(status: Partial<JobStatus>): void {
@@ -129,8 +150,8 @@ export class JobController {
   }
 
   #byRule(pod: string, exitCode: number, rule: number): End {
-    const container = this.#job.spec.template.spec.containers[0]?.name
-    const of = `Container ${container} for pod ${this.#job.metadata.namespace}/${pod}`
+    const container = this.job.spec.template.spec.containers[0]?.name
+    const of = `Container ${container} for pod ${this.job.metadata.namespace}/${pod}`
     const message = `${of} failed with exit code ${exitCode} matching FailJob rule at index ${rule}`
     return { type: 'Failed', reason: 'PodFailurePolicy', message }
   }
@@ -145,7 +166,7 @@ export class JobController {
   }
 
   #concluded(end: End, status: Partial<JobStatus>): void {
-    for (const timer of this.#timers) clearTimeout(timer)
+    this.#clear()
     this.#end = end
     const common = { ...status, active: 0, ready: 0, terminating: 0, uncountedTerminatedPods: {} }
     this.#write({ ...common, conditions: [target(end)] })
@@ -153,23 +174,28 @@ export class JobController {
       ...(end.type === 'Complete' && { completionTime: now() }),
       conditions: [target(end), condition(end.type, end.reason, end.message)],
     })
-    const { ttlSecondsAfterFinished: ttl } = this.#job.spec
-    if (ttl !== undefined) this.#after(ttl, () => this.#jobs.remove(this.#job))
+    const { ttlSecondsAfterFinished: ttl } = this.job.spec
+    if (ttl !== undefined) this.#after(ttl, () => this.delete('Background'))
   }
 
   #write(status: Partial<JobStatus>): void {
     Object.assign(this.#unsaid, status)
-    if (this.#cluster.frozen) return
-    this.#job.status = { ...this.#job.status, ...this.#unsaid }
+    if (this.#options.cluster.frozen) return
+    this.job.status = { ...this.job.status, ...this.#unsaid }
     this.#unsaid = {}
-    this.#jobs.modified(this.#job)
+    this.#options.jobs.modified(this.job)
+  }
+
+  #clear(): void {
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#timers.clear()
   }
 
   #after(seconds: number, act: () => void): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer)
       act()
-    }, seconds * this.#cluster.secondMs)
+    }, seconds * this.#options.cluster.secondMs)
     this.#timers.add(timer)
   }
 }

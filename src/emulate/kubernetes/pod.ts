@@ -73,7 +73,10 @@ export class Pod {
   /** Ends it as a kubelet does: SIGTERM to its first process, and SIGKILL when the grace period is over. */
   terminate(): void {
     if (this.#ended || this.#timer !== undefined) return
-    if (this.#process === undefined) return this.#end(137)
+    if (this.#process === undefined) {
+      this.#end(137)
+      return
+    }
     const grace = this.#job.spec.template.spec.terminationGracePeriodSeconds ?? 30
     this.#process.kill('SIGTERM')
     this.#timer = setTimeout(() => this.kill('SIGKILL'), grace * this.#cluster.secondMs)

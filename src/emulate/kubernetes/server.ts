@@ -93,11 +93,14 @@ export class ApiServer {
 
   #answer(request: JobsRequest, response: ServerResponse): void {
     const fault = this.faults.take(request.verb)
-    if (fault !== undefined && fault.when !== 'after') return fail(response, fault)
-    if (request.verb === 'watch') return this.#watch(request, response)
-    const { status, body } = this.#act(request)
-    if (fault !== undefined) return fail(response, fault)
-    send(response, status, body)
+    const before = fault !== undefined && fault.when !== 'after'
+    if (request.verb === 'watch' && !before) {
+      this.#watch(request, response)
+      return
+    }
+    const answer = before ? undefined : this.#act(request)
+    if (fault !== undefined) fail(response, fault)
+    else if (answer !== undefined) send(response, answer.status, answer.body)
   }
 
   #record({ verb, namespace, name, query, body }: JobsRequest, response: ServerResponse): void {

@@ -36,6 +36,8 @@ export interface Listing {
   /** The engine's own time, in milliseconds since the epoch. */
   readonly engineTime: number
   readonly byName: ReadonlyMap<string, Execution>
+  /** Every execution that was started after this is in it, by the engine's time. */
+  readonly completeFrom: number
 }
 
 /** Which job, and how it is asked. */
@@ -107,16 +109,23 @@ export class Executions {
     let count = 0
     for await (const page of pages.byPage()) {
       for (const resource of page) byName.set(resource.name ?? '', executionOf(resource))
-      if (++count === MAX_PAGES) break
+      if (++count > MAX_PAGES) return { begunAt, engineTime, byName, completeFrom: oldestOf(byName) }
       await this.#turn()
     }
-    return { begunAt, engineTime, byName }
+    return { begunAt, engineTime, byName, completeFrom: Number.NEGATIVE_INFINITY }
   }
 
   async #turn(): Promise<void> {
     const ms = await this.#options.reads.turn(LONGEST_TURN_MS, this.#options.signal)
     if (ms > 0) throw new Error(`The engine is not to be asked for another ${Math.ceil(ms)} ms.`)
   }
+}
+
+/** Up to where a listing that was not read to its end reaches: nowhere, unless it comes newest first, which is not documented. */
+function oldestOf(byName: ReadonlyMap<string, Execution>): number {
+  const starts = [...byName.values()].map(({ startedAt = Number.POSITIVE_INFINITY }) => startedAt)
+  const newestFirst = starts.every((start, index) => start <= (starts[index - 1] ?? Number.POSITIVE_INFINITY))
+  return newestFirst ? (starts.at(-1) ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY
 }
 
 /** The execution that was started for an operation after so many attempts: one that is alive, if there is any. */
@@ -153,7 +162,7 @@ function readNumber(text: string | undefined): number | undefined {
 const LONGEST_ACCOUNT = 500
 
 function accountOf({ name, status = 'Unknown', reason, message, detailedStatus }: ExecutionResource): string {
-  const why = [reason, message].filter(Boolean).join(': ')
+  const why = [reason, message?.replace(/\.$/, '')].filter(Boolean).join(': ')
   const containers = detailedStatus?.replicas?.flatMap(replica => replica.containers ?? []) ?? []
   const exits = containers.flatMap(({ name: container, code, additionalInformation }) =>
     code === undefined || code === 0

@@ -2,19 +2,22 @@
  * The process that runs handlers for a worker, one attempt at a time. It holds no lease and
  * opens no store: the worker does both, so a handler that blocks this process loses nothing.
  */
+import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { type Host, runAttempt, StopError, type Task } from '../../attempt.ts'
 import { loadHandlers } from '../../handlers.ts'
 import type { Handler } from '../../operation-type.ts'
 import type { FromChild, ToChild } from './messages.ts'
+import { spool } from './spool.ts'
 
 let handlers: ReadonlyMap<string, Handler> = new Map()
 let controller = new AbortController()
 let giveSteps: (steps: ReadonlyMap<string, string>) => void = () => {}
 const recordings = new Map<string, PromiseWithResolvers<void>>()
+let keeping = Promise.withResolvers<string>()
 
 /** What one run tells the worker; nothing of it goes out once the run is over, when the worker would take it for the next run's. */
-function hostOf(isOver: () => boolean): Host {
+function hostOf(isOver: () => boolean, file: string | undefined, { signal }: AbortController): Host {
   const tell = (message: FromChild) => {
     if (!isOver()) send(message)
   }
@@ -33,6 +36,13 @@ function hostOf(isOver: () => boolean): Host {
       tell({ kind: 'step', name, value })
       return recording.promise
     },
+    ...(file !== undefined && {
+      keep: async media => {
+        const { type, filename } = media
+        tell({ kind: 'keep', file: await spool(media, file, signal), type, filename })
+        return await keeping.promise
+      },
+    }),
   }
 }
 
@@ -49,12 +59,14 @@ async function load(files: readonly string[]): Promise<void> {
   }
 }
 
-async function run(task: Task): Promise<void> {
+async function run(task: Task, folder: string | undefined): Promise<void> {
   controller = new AbortController()
   recordings.clear()
+  keeping = Promise.withResolvers()
+  const file = folder && join(folder, `${task.id}-${task.attempt}`)
   let over = false
   const outcome = await runAttempt(handlers.get(task.type), task, {
-    host: hostOf(() => over),
+    host: hostOf(() => over, file, controller),
     signal: controller.signal,
     onError: error => send({ kind: 'error', stack: stackOf(error) }),
   })
@@ -71,11 +83,15 @@ process.on('message', (message: ToChild) => {
     case 'load':
       return void load(message.files)
     case 'run':
-      return void run(message.task)
+      return void run(message.task, message.spool)
     case 'stop':
       return controller.abort(new StopError(message.reason))
     case 'steps':
       return giveSteps(message.steps)
+    case 'kept':
+      return keeping.resolve(message.output)
+    case 'unkept':
+      return keeping.reject(new Error(message.error))
     case 'recorded': {
       const recording = recordings.get(message.name)
       if (message.error === undefined) return recording?.resolve()

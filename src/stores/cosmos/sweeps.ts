@@ -24,7 +24,7 @@ async function expire(access: CosmosAccess, mutations: Mutations, limit: number)
 }
 
 /** First the payloads go and a record stays to say so; the record goes later. */
-async function purge(access: CosmosAccess, mutations: Mutations, limit: number): Promise<number> {
+async function purge(access: CosmosAccess, mutations: Mutations, limit: number): Promise<string[]> {
   const found = await access.query<unknown>('purgeable', { now: access.now() }, limit)
   const all = found.map(resource => tagged<OperationItem>(resource))
   const fresh = all.filter(({ item }) => !item.record.purged)
@@ -34,10 +34,11 @@ async function purge(access: CosmosAccess, mutations: Mutations, limit: number):
     const key = keyItemOf(item.record)
     // Before the record, which knows of it: a crash in between is made good by the next sweep.
     if (key !== undefined) await release(access, key, id)
-    return await mutations.apply(id, entombing())
+    return (await mutations.apply(id, entombing())) ? [id] : []
   })
   const tombs = all.filter(({ item }) => item.record.purged)
-  return count(entombed) + count(await inParallel(tombs, tomb => deleteIfSame(access, tomb)))
+  const gone = await inParallel(tombs, async tomb => ((await deleteIfSame(access, tomb)) ? [tomb.item.id] : []))
+  return [...entombed, ...gone].flat()
 }
 
 async function clearStranded(access: CosmosAccess, limit: number): Promise<void> {

@@ -17,6 +17,8 @@ export type StatementName = keyof ReturnType<typeof texts>
 const DAY = 86_400_000
 /** Operations that have become due and are looked at in one claim, at most. */
 const DUE_LIMIT = 1000
+/** Ready operations that are looked at in one claim of a type, at most. */
+const FOUND_LIMIT = 2000
 /** How many durations of a type are shown, and kept. */
 const DURATIONS_KEPT = 100
 
@@ -122,35 +124,43 @@ function queueReads(schema: string, operations: string) {
 }
 
 /**
- * Finds ready operations and locks them, skipping what others have locked: those of each type in turn up to
- * its own limit, by priority and then by id; in all no more than `$4`. What has become due has no place in the
- * index of the ready ones, so it is looked up apart and merged.
+ * Finds ready operations and locks them one after the other, skipping what others have locked: those of each type
+ * in turn up to its own limit, by priority and then by id; in all no more than `$3`. What has become due has no
+ * place in the index of the ready ones, so it is looked up apart and merged.
+ *
+ * One plan fits all parameters, and its estimated cost does not grow with the queue: the planner takes a limit that
+ * it does not know for a tenth of all there is, so what it does know, {@link FOUND_LIMIT}, stands within; and it takes
+ * one in 200 for what an expression equals, so it reckons with few types. Otherwise it would plan each claim anew,
+ * which takes longer than to look at an empty queue, and compile it, which takes longer than anything.
  */
 function picked(operations: string): string {
   const order = 'ORDER BY priority DESC, id'
+  const lock = (found: string, condition: string) => `
+    SELECT found.id, found.priority, a.place, a.most FROM asked a CROSS JOIN LATERAL (
+      SELECT f.id, f.priority FROM (${found}) AS f CROSS JOIN LATERAL (
+        SELECT o.id FROM ${operations} o WHERE o.id = f.id AND o.status = 0 AND ${condition}
+        FOR UPDATE SKIP LOCKED) AS locked
+      ORDER BY f.priority DESC, f.id LIMIT a.most) AS found`
+  const waiting = `SELECT id, priority FROM ${operations} WHERE type = a.type AND status = 0`
   return `
     ${CLOCK},
     asked AS MATERIALIZED (
-      SELECT type, most, place FROM unnest($2::text[], $3::int[]) WITH ORDINALITY AS given (type, most, place)),
+      SELECT type, most, place FROM json_to_recordset($2::json) AS given (type text, most integer, place integer)
+      WHERE sign(most) = 1),
     ready AS MATERIALIZED (
-      SELECT found.id, found.priority, a.place, a.most FROM asked a CROSS JOIN LATERAL (
-        SELECT o.id, o.priority FROM ${operations} o
-        WHERE o.type = a.type AND o.status = 0 AND o.run_at IS NULL
-        ${order} LIMIT a.most FOR UPDATE SKIP LOCKED) AS found),
+      ${lock(`${waiting} AND run_at IS NULL ${order} LIMIT ${FOUND_LIMIT}`, 'o.run_at IS NULL')}),
     due AS MATERIALIZED (
-      SELECT found.id, found.priority, a.place, a.most FROM asked a CROSS JOIN LATERAL (
-        SELECT o.id, o.priority FROM ${operations} o
-        WHERE o.id = ANY (ARRAY (
-          SELECT d.id FROM ${operations} d
-          WHERE d.type = a.type AND d.status = 0 AND d.run_at <= (SELECT now FROM clock)
-          ORDER BY d.run_at LIMIT ${DUE_LIMIT}))
-        AND o.status = 0 AND o.run_at + 0 <= (SELECT now FROM clock)
-        ${order} LIMIT a.most FOR UPDATE SKIP LOCKED) AS found),
+      ${lock(
+        `SELECT * FROM (${waiting} AND run_at <= (SELECT now FROM clock) ORDER BY run_at LIMIT ${DUE_LIMIT}) AS d ${order}`,
+        'o.run_at <= (SELECT now FROM clock)',
+      )}),
     ranked AS (
       SELECT *, row_number() OVER (PARTITION BY place ${order}) AS rank
       FROM (SELECT * FROM ready UNION ALL SELECT * FROM due) AS both_kinds),
     picked AS MATERIALIZED (
-      SELECT id FROM ranked WHERE rank <= most ORDER BY place, priority DESC, id LIMIT $4)`
+      SELECT id FROM (
+        SELECT id, row_number() OVER (ORDER BY place, priority DESC, id) AS rank FROM ranked WHERE rank <= most) AS chosen
+      WHERE rank <= $3)`
 }
 
 function takes(schema: string, operations: string) {
@@ -158,28 +168,30 @@ function takes(schema: string, operations: string) {
     status = 1, attempt = o.attempt + 1, run_at = NULL, started_at = coalesce(o.started_at, (SELECT now FROM clock)),
     attempt_started_at = (SELECT now FROM clock), holder = $${holder}::text,
     lease_until = (SELECT now FROM clock) + $${holder + 1}::bigint,
-    launches = 0, execution = coalesce($${holder + 2}::text, o.execution), progress = NULL,
+    launches = 0, execution = CASE WHEN $${holder + 3}::boolean THEN o.execution ELSE $${holder + 2}::text END, progress = NULL,
     version = o.version + 1, updated_at = greatest((SELECT now FROM clock), o.updated_at)`
   const input = `(SELECT body FROM ${schema}.payloads p WHERE p.id = t.id AND p.kind = 0)`
-  const inOrder = `ORDER BY array_position($2::text[], t.type), t.priority DESC, t.id`
-  const taken = `WHERE o.id = ANY (ARRAY (SELECT id FROM picked)) AND o.status = 0 RETURNING ${recordOf('o')}`
+  const inOrder = `ORDER BY (SELECT min(a.place) FROM asked a WHERE a.type = t.type), t.priority DESC, t.id`
+  const taken = 'WHERE o.id = ANY (ARRAY (SELECT id FROM picked)) AND o.status = 0'
+  const inTime = 'AND (o.attempt > 0 OR o.start_by IS NULL OR o.start_by > (SELECT now FROM clock))'
   return {
     claim: `
       WITH ${picked(operations)},
-      taken AS (UPDATE ${operations} o SET ${begin(5)} ${taken})
+      taken AS (UPDATE ${operations} o SET ${begin(4)} ${taken} ${inTime} RETURNING ${recordOf('o')})
       SELECT ${recordOf('t')}, ${input} FROM taken t ${inOrder}`,
     // It waits where the row is locked, and does not skip it: whoever has it may be about to let it be claimed.
     claimOne: `
       WITH ${IMPATIENT_CLOCK},
       taken AS (
         UPDATE ${operations} o SET ${begin(3)}
-        WHERE o.id = $2 AND o.status = 0 AND (SELECT wait FROM clock) IS NOT NULL RETURNING ${recordOf('o')})
+        WHERE o.id = $2 AND o.status = 0 AND (SELECT wait FROM clock) IS NOT NULL ${inTime} RETURNING ${recordOf('o')})
       SELECT ${recordOf('t')}, ${input} FROM taken t`,
     launch: `
       WITH ${picked(operations)},
       taken AS (
         UPDATE ${operations} o
-        SET run_at = (SELECT now FROM clock) + $5::bigint, launches = o.launches + 1, execution = NULL ${taken})
+        SET run_at = (SELECT now FROM clock) + $4::bigint, launches = o.launches + 1, execution = NULL
+        ${taken} RETURNING ${recordOf('o')})
       SELECT ${recordOf('t')} FROM taken t ${inOrder}`,
     renew: `
       WITH ${IMPATIENT_CLOCK},
@@ -322,7 +334,7 @@ function sweeps(schema: string, operations: string) {
           purge_at = (SELECT now FROM clock) + least(greatest(o.retention, ${DAY}), ${30 * DAY})
         WHERE o.id = ANY (ARRAY (SELECT id FROM doomed WHERE NOT purged))),
       ${['payloads', 'steps', 'logs'].map(beside).join(',')}
-      SELECT count(*) FROM doomed`,
+      SELECT id FROM doomed`,
     // The table has about a hundred rows of each type, and those that came since the last sweep.
     forgetDurations: `
       DELETE FROM ${schema}.durations WHERE slot = ANY (ARRAY (

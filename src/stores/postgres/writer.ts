@@ -153,9 +153,9 @@ export class Writer {
 
   /** Deletes what has passed its retention. */
   async purge(limit: number): Promise<Swept['purged']> {
-    const [[count] = []] = await this.#connections.run(this.#statements.purge, [this.#now(), limit])
+    const rows = await this.#connections.run(this.#statements.purge, [this.#now(), limit])
     await this.#connections.run(this.#statements.forgetDurations, [])
-    return Number(count)
+    return rows.map(([id]) => id as string)
   }
 
   /** Keeps steps and log lines in order. */

@@ -243,7 +243,7 @@ export class Writer {
   }
 
   /** First the payloads go and a record stays to say so; the record goes after as long again, 1 to 30 days. */
-  #purge(limit: number, now: number): number {
+  #purge(limit: number, now: number): string[] {
     const rows = this.#sql.purgeable.all(now, limit) as { id: string; purged: number; retention: number }[]
     for (const { id, purged, retention } of rows) {
       if (purged === 1) {
@@ -253,7 +253,7 @@ export class Writer {
       for (const statement of this.#sql.deleteBeside) statement.run(id)
       this.#sql.entomb.run(now + Math.min(Math.max(retention, DAY), 30 * DAY), id)
     }
-    return rows.length
+    return rows.map(({ id }) => id)
   }
 
   #restore(dumps: readonly Dump[]): undefined {

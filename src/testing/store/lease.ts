@@ -47,7 +47,7 @@ export const leaseTests: StoreTests = {
       const operation = await test.run()
       test.clock.advance(LEASE_MS + 1)
       assert.deepEqual(await test.store.renew([leaseOf(operation)], LEASE_MS), [HELD])
-      assert.deepEqual(await test.store.sweep(10), { expired: 0, purged: 0 })
+      assert.deepEqual(await test.store.sweep(10), { expired: 0, purged: [] })
       test.clock.advance(LEASE_MS)
       await test.store.sweep(10)
       assert.deepEqual(await test.store.renew([leaseOf(operation)], LEASE_MS), [LOST])

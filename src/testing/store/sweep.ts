@@ -3,7 +3,7 @@ import { expired, type Operation } from '../../operation.ts'
 import type { ListQuery } from '../../store.ts'
 import { DAY, HOUR, idsOf, LEASE_MS, leaseOf, OUTCOMES, type StoreTest, type StoreTests, TYPE } from './context.ts'
 
-const NOTHING = { expired: 0, purged: 0 }
+const NOTHING = { expired: 0, purged: [] }
 const MINE: ListQuery = { type: TYPE, owner: '', limit: 1000 }
 
 export const sweepTests: StoreTests = {
@@ -23,7 +23,7 @@ export const sweepTests: StoreTests = {
     'a lease that has run out leads back to pending, counted as lost': async test => {
       const running = await test.run()
       test.clock.advance(LEASE_MS)
-      assert.deepEqual(await test.store.sweep(100), { expired: 1, purged: 0 })
+      assert.deepEqual(await test.store.sweep(100), { expired: 1, purged: [] })
       const operation = await test.read(running.id)
       assert.deepEqual(operation, expired(running, test.now))
       assert.equal(operation.status, 'pending')
@@ -85,7 +85,7 @@ export const sweepTests: StoreTests = {
       for (let time = 0; time < 3; time++) await test.end(OUTCOMES.released, { startWithin: 10 })
       const late = await test.submit({ startWithin: 10 })
       test.clock.advance(10)
-      assert.deepEqual(await test.store.sweep(1), { expired: 1, purged: 0 })
+      assert.deepEqual(await test.store.sweep(1), { expired: 1, purged: [] })
       assert.equal((await test.read(late.id)).status, 'failed')
     },
 
@@ -95,7 +95,7 @@ export const sweepTests: StoreTests = {
       assert.deepEqual(await test.store.sweep(100), NOTHING)
       assert.equal(await test.store.payload(done.id, 'output'), OUTCOMES.completed.output)
       test.clock.advance(1)
-      assert.deepEqual(await test.store.sweep(100), { expired: 0, purged: 1 })
+      assert.deepEqual(await test.store.sweep(100), { expired: 0, purged: [done.id] })
       const tombstone = await test.read(done.id)
       assert.equal(tombstone.purged, true)
       assert.equal(tombstone.status, 'completed')
@@ -112,7 +112,7 @@ export const sweepTests: StoreTests = {
       test.clock.advance(DAY - 1)
       assert.deepEqual(await test.store.sweep(100), NOTHING)
       test.clock.advance(1)
-      assert.deepEqual(await test.store.sweep(100), { expired: 0, purged: 1 })
+      assert.deepEqual(await test.store.sweep(100), { expired: 0, purged: [id] })
       assert.equal(await test.store.read(id), undefined)
       assert.deepEqual(await test.store.list(MINE), [])
       assert.deepEqual(await test.store.sweep(100), NOTHING)
@@ -140,17 +140,20 @@ export const sweepTests: StoreTests = {
     },
 
     'sweeps no more than its limit of each, and the rest the next time': async test => {
+      const done: string[] = []
       for (let time = 0; time < 5; time++) {
         await test.run()
-        await ended(test, { retention: LEASE_MS })
+        done.push((await ended(test, { retention: LEASE_MS })).id)
       }
       test.clock.advance(LEASE_MS)
       const swept = [await test.store.sweep(2), await test.store.sweep(2), await test.store.sweep(2)]
-      assert.deepEqual(swept, [
+      const counts = swept.map(({ expired, purged }) => ({ expired, purged: purged.length }))
+      assert.deepEqual(counts, [
         { expired: 2, purged: 2 },
         { expired: 2, purged: 2 },
         { expired: 1, purged: 1 },
       ])
+      assert.deepEqual(swept.flatMap(({ purged }) => purged).sort(), done.sort())
     },
 
     'of racing sweeps each operation is swept by one': async test => {

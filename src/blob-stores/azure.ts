@@ -1,0 +1,106 @@
+/**
+ * Blobs in a container of Azure Blob Storage. A blob is uploaded in blocks, which count when all of
+ * them are committed; blocks that never are, Azure deletes after a week.
+ *
+ * @example
+ * const service = new BlobServiceClient('https://account.blob.core.windows.net', new DefaultAzureCredential())
+ * createWaybill({ operations, store, blobs: azureBlobs(service.getContainerClient('results')) })
+ */
+import { Readable } from 'node:stream'
+import { type BlobStore, type ByteRange, checkBlobKey, checkBlobOperation, type Kept } from '../blob-store.ts'
+
+/** The part of a `ContainerClient` of `@azure/storage-blob` that is used; a type test pins it to the real one. */
+export interface BlobContainer {
+  getBlockBlobClient(name: string): BlockBlob
+  listBlobsFlat(options: { readonly prefix: string }): AsyncIterable<{ readonly name: string }>
+  exists(): Promise<boolean>
+}
+
+/** The part of a `BlockBlobClient` that is used. */
+export interface BlockBlob {
+  uploadStream(
+    stream: Readable,
+    bufferSize: number,
+    maxConcurrency: number,
+    options: { readonly blobHTTPHeaders: { readonly blobContentType: string } },
+  ): Promise<unknown>
+  exists(): Promise<boolean>
+  download(offset?: number, count?: number): Promise<{ readonly readableStreamBody?: NodeJS.ReadableStream | undefined }>
+  deleteIfExists(): Promise<unknown>
+}
+
+/** Bytes of a block; 50,000 of them make a blob. Two are under way at once, so this much is held for each upload, three times. */
+const BLOCK_BYTES = 4 * 1024 * 1024
+const BLOCKS_AT_ONCE = 2
+/** How many deletes are under way at once. */
+const DELETES_AT_ONCE = 16
+
+/** Makes a blob store of a container, which must be there; its client stays the caller's. */
+export function azureBlobs(container: BlobContainer): BlobStore {
+  return new AzureBlobs(container)
+}
+
+class AzureBlobs implements BlobStore {
+  readonly #container: BlobContainer
+
+  constructor(container: BlobContainer) {
+    this.#container = container
+  }
+
+  async open(): Promise<void> {
+    if (await this.#container.exists()) return
+    throw new Error('azureBlobs: there is no such container. Make it, or name another one.')
+  }
+
+  async put(key: string, body: AsyncIterable<Uint8Array>, mediaType: string): Promise<Kept> {
+    let length = 0
+    async function* counted() {
+      for await (const piece of body) {
+        length += piece.byteLength
+        yield piece
+      }
+    }
+    const stream = Readable.from(counted(), { objectMode: false })
+    try {
+      const blobHTTPHeaders = { blobContentType: mediaType }
+      await this.#blob(key).uploadStream(stream, BLOCK_BYTES, BLOCKS_AT_ONCE, { blobHTTPHeaders })
+      return { length }
+    } finally {
+      stream.destroy()
+    }
+  }
+
+  async get(key: string, range?: ByteRange): Promise<AsyncIterable<Uint8Array> | undefined> {
+    const blob = this.#blob(key)
+    return (await blob.exists()) ? read(blob, range) : undefined
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.#blob(key).deleteIfExists()
+  }
+
+  async deleteAll(operations: readonly string[]): Promise<void> {
+    const left = operations.map(checkBlobOperation)
+    const work = async () => {
+      for (let next = left.pop(); next !== undefined; next = left.pop()) await this.#deleteOf(next)
+    }
+    await Promise.all(Array.from({ length: Math.min(DELETES_AT_ONCE, left.length) }, work))
+  }
+
+  async #deleteOf(operation: string): Promise<void> {
+    for await (const { name } of this.#container.listBlobsFlat({ prefix: `${operation}/` })) {
+      await this.#container.getBlockBlobClient(name).deleteIfExists()
+    }
+  }
+
+  #blob(key: string): BlockBlob {
+    checkBlobKey(key)
+    return this.#container.getBlockBlobClient(key)
+  }
+}
+
+async function* read(blob: BlockBlob, range: ByteRange | undefined): AsyncGenerator<Uint8Array> {
+  const { start, end } = range ?? { start: 0 }
+  const { readableStreamBody: body } = await blob.download(start, end === undefined ? undefined : end - start + 1)
+  for await (const piece of body ?? []) yield typeof piece === 'string' ? Buffer.from(piece) : piece
+}

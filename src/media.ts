@@ -1,0 +1,69 @@
+/**
+ * What a handler returns for a result that is large, or no JSON: bytes with a media type. It is for
+ * handlers; nothing in here needs more than a browser has, so that the package's entry stays light.
+ */
+
+/** Marks a {@link Media}, also one that another copy of this package has made. */
+const MEDIA: unique symbol = Symbol.for('waybill.media')
+
+/** Bytes piece by piece; a piece of text counts as its UTF-8. */
+export type Pieces = AsyncIterable<Uint8Array | string>
+
+/** Where the bytes of a result come from: a stream, bytes, text, a Blob, or a file. */
+export type MediaBody = ReadableStream<Uint8Array> | Pieces | Uint8Array | string | Blob | { readonly path: string }
+
+/** What is said of the bytes. */
+export interface MediaOptions {
+  /** The media type, such as `application/pdf` or `text/csv; charset=utf-8`. */
+  readonly type: string
+  /** What browsers save it as. With it the result is offered as a download, and not shown. */
+  readonly filename?: string
+}
+
+/** A result that is kept as bytes; see {@link media}. */
+export interface Media extends MediaOptions {
+  readonly [MEDIA]: true
+  readonly body: MediaBody
+}
+
+/** The media type of what says none. */
+const ANY_BYTES = 'application/octet-stream'
+const TOKEN = "[\\w!#$%&'*+.^`|~-]+"
+const MEDIA_TYPE = new RegExp(`^${TOKEN}/${TOKEN}(?: *; *${TOKEN}=(?:${TOKEN}|"[ !#-\\[\\]-~]*"))*$`)
+
+/**
+ * Makes the result of a handler that is kept by the blob store of the composition, and served with its
+ * media type, length, `ETag` and ranges. A stream is read once, as fast as it can be kept: it is never held in memory
+ * as a whole. When the attempt is told to stop, so is the stream, and nothing is kept.
+ *
+ * @example
+ * return media(createReadStream('report.pdf'), { type: 'application/pdf', filename: 'report.pdf' })
+ * @throws {TypeError} for a media type or a file name that cannot be one
+ */
+export function media(body: MediaBody, { type, filename }: MediaOptions): Media {
+  if (typeof type !== 'string' || type.length > 255 || !MEDIA_TYPE.test(type)) {
+    throw new TypeError(`media: type must be a media type such as "application/pdf", not ${JSON.stringify(type)}.`)
+  }
+  if (filename !== undefined && (typeof filename !== 'string' || filename === '' || filename.length > 255)) {
+    throw new TypeError('media: filename must be a name of 1 to 255 characters.')
+  }
+  if (!isBody(body)) throw new TypeError('media: body must be a stream, bytes, text, a Blob, or { path } of a file.')
+  return Object.freeze({ [MEDIA]: true, body, type, ...(filename !== undefined && { filename }) })
+}
+
+/** What a handler has returned as {@link Media}, a Blob among it; undefined where it is JSON. */
+export function toMedia(output: unknown): Media | undefined {
+  if (output instanceof Blob) {
+    const type = MEDIA_TYPE.test(output.type) ? output.type : ANY_BYTES
+    const filename = 'name' in output && typeof output.name === 'string' ? output.name.slice(0, 255) : ''
+    return media(output, { type, ...(filename !== '' && { filename }) })
+  }
+  return typeof output === 'object' && output !== null && MEDIA in output ? (output as Media) : undefined
+}
+
+function isBody(body: unknown): body is MediaBody {
+  if (typeof body === 'string') return true
+  if (typeof body !== 'object' || body === null) return false
+  if (body instanceof Uint8Array || body instanceof Blob || body instanceof ReadableStream) return true
+  return Symbol.asyncIterator in body || ('path' in body && typeof body.path === 'string')
+}

@@ -1,0 +1,54 @@
+/**
+ * Where a child process puts the bytes of a result for the worker, which keeps them: in files of a
+ * private folder for each child, which goes with it. The folder's name tells whose it is, so that what
+ * a worker left behind that was killed goes when the next one starts.
+ */
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { isAlive } from '../../alive.ts'
+import { bytesOf, until } from '../../bytes.ts'
+import { machineName } from '../../machine.ts'
+import type { Media } from '../../media.ts'
+
+const PREFIX = `waybill-spool-${machineName}-`
+
+/** A file with the bytes of a result. */
+export interface Spooled {
+  readonly path: string
+  /** It was written for the worker, which deletes it. */
+  readonly temporary: boolean
+}
+
+/** Makes the folder of a child. Nobody else can read it (mode 0700). */
+export async function makeSpool(): Promise<string> {
+  return await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`))
+}
+
+export async function removeSpool(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true }).catch(() => {})
+}
+
+/** Removes the folders of workers of this machine that are gone. */
+export async function removeStraySpools(): Promise<void> {
+  const names = await readdir(tmpdir()).catch(() => [])
+  const strays = names.filter(name => name.startsWith(PREFIX) && !isAlive(Number.parseInt(name.slice(PREFIX.length), 10)))
+  await Promise.all(strays.map(name => removeSpool(join(tmpdir(), name))))
+}
+
+/** The file of a result: that which it names, or a new one of the folder, written until the signal is aborted. */
+export async function spool({ body }: Media, file: string, signal: AbortSignal): Promise<Spooled> {
+  if (isFile(body)) return { path: resolve(body.path), temporary: false }
+  try {
+    await writeFile(file, until(bytesOf(body), signal), { flag: 'wx', mode: 0o600 })
+    return { path: file, temporary: true }
+  } catch (error) {
+    await rm(file, { force: true })
+    throw error
+  }
+}
+
+function isFile(body: Media['body']): body is { readonly path: string } {
+  // A stream of a file has a path too.
+  return typeof body === 'object' && 'path' in body && !(Symbol.asyncIterator in body)
+}
