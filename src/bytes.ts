@@ -65,3 +65,14 @@ export async function begun(bytes: AsyncIterable<Uint8Array>): Promise<AsyncIter
   }
   return rest
 }
+
+/** The same bytes, which must be so many: a shorter answer than was announced would keep its reader waiting. */
+export async function* exactly(bytes: AsyncIterable<Uint8Array>, length: number): AsyncGenerator<Uint8Array> {
+  let left = length
+  for await (const piece of bytes) {
+    left -= piece.byteLength
+    if (left < 0) break
+    yield piece
+  }
+  if (left !== 0) throw new Error(`There should be ${length} bytes, and there are ${left < 0 ? 'more' : length - left}.`)
+}

@@ -14,8 +14,8 @@ export interface OperationView {
   readonly document: StatusDocument
   /** The answer of the result URL. */
   result(): Promise<HttpResponse>
-  /** The output as JSON text; only of one that is completed. */
-  output(): Promise<string>
+  /** The output as JSON text, undefined where it is no JSON; only of one that is completed. */
+  output(): Promise<string | undefined>
 }
 
 /** Answers about one operation. */

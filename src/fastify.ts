@@ -66,6 +66,7 @@ function add(app: FastifyInstance, route: Route, principal: PluginOptions['princ
  */
 class Received implements HttpRequest {
   readonly headers: HttpRequest['headers']
+  readonly method: string
   readonly params: HttpRequest['params']
   readonly body: string | undefined
   readonly owner: string
@@ -74,6 +75,7 @@ class Received implements HttpRequest {
 
   constructor(request: FastifyRequest, reply: FastifyReply, owner: string) {
     this.headers = request.headers
+    this.method = request.method
     this.params = request.params as Record<string, string>
     this.body = request.body as string | undefined
     this.owner = owner

@@ -47,6 +47,7 @@ export function fetchHandler(
       const headers = Object.fromEntries(request.headers)
       const answer = await route.handle({
         headers,
+        method: request.method,
         params,
         query: url.searchParams,
         body,
@@ -92,14 +93,14 @@ function toResponse({ status, headers, body }: HttpResponse, left?: () => void):
 }
 
 /** A stream that asks for the next piece when the last one was taken, and tells when its reader has left. */
-function toStream(pieces: AsyncIterable<string>, left: (() => void) | undefined): ReadableStream<Uint8Array> {
+function toStream(pieces: AsyncIterable<string | Uint8Array>, left: (() => void) | undefined): ReadableStream<Uint8Array> {
   const iterator = pieces[Symbol.asyncIterator]()
   const encoder = new TextEncoder()
   return new ReadableStream({
     pull: async controller => {
       const { value, done } = await iterator.next()
       if (done) controller.close()
-      else controller.enqueue(encoder.encode(value))
+      else controller.enqueue(typeof value === 'string' ? encoder.encode(value) : value)
     },
     cancel: async () => {
       left?.()

@@ -6,6 +6,7 @@ import type { Dialect } from './dialect.ts'
 import { accepted } from './dialects/accepted.ts'
 import { redirect } from './dialects/redirect.ts'
 import { type Duration, durationMs, SECOND } from './duration.ts'
+import { listAttempts } from './http/attempts.ts'
 import { type CorsOptions, corsHeaders } from './http/cors.ts'
 import { listDeliveries, redeliver } from './http/deliveries.ts'
 import { Description } from './http/description.ts'
@@ -46,6 +47,11 @@ export interface ApiOptions {
   readonly dialect?: 'redirect' | 'accepted'
   /** Whether `GET /{type}` lists the caller's operations. Turn it on where callers are told apart. Default false. */
   readonly listing?: boolean
+  /**
+   * Whether `GET /operations/{id}/attempts` tells the owner of an operation how each attempt went: its execution as the
+   * engine names it, its times, and why it ended, such as the exit code of its container. Default false.
+   */
+  readonly attempts?: boolean
   /** The longest time that a request is held for a change, up to 200 s. Default 60 s. */
   readonly longestWait?: Duration
   /** Whether `GET /metrics` writes out the metrics in the Prometheus text format. Default true. */
@@ -78,7 +84,8 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
   }
   const own = [...resources.values()].flatMap(resource => resourceRoutes(waybill, resource, { ...options, base }))
   const metrics = options.metrics === false ? [] : [metricsRoute(waybill)]
-  const monitor = [...monitorRoutes(new Monitor(operations, resources)), ...deliveryRoutes(waybill)]
+  const history = options.attempts ? [attemptsRoute(waybill)] : []
+  const monitor = [...monitorRoutes(new Monitor(operations, resources)), ...history, ...deliveryRoutes(waybill)]
   const description = descriptionRoutes(waybill, { ...options, base })
   const routes = [...own, ...monitor, ...healthRoutes(waybill), ...metrics, ...description]
   return withCors([...routes, ...otherMethods(routes)], waybill, options.cors)
@@ -107,6 +114,10 @@ function monitorRoutes(monitor: Monitor): Route[] {
     // A path part may not hold a literal after its name in every router: the `:cancel` at the end is read by the handler.
     route('POST', '/operations/:id', request => monitor.cancel(request)),
   ]
+}
+
+function attemptsRoute(waybill: Waybill): Route {
+  return route('GET', '/operations/:id/attempts', request => listAttempts(waybill, request))
 }
 
 function deliveryRoutes({ webhooks }: Waybill): Route[] {

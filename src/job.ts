@@ -5,6 +5,7 @@
  * @example
  * process.exitCode = await runOperation({ operations: [orders], store, handlers: new URL('./processor.ts', import.meta.url) })
  */
+import type { BlobStore } from './blob-store.ts'
 import type { AnyOperationType } from './operation-type.ts'
 import type { Store } from './store.ts'
 import { timedStore } from './timed-store.ts'
@@ -16,6 +17,8 @@ export interface RunOperationOptions extends Omit<WorkerInit, 'concurrency' | 's
   readonly operations: readonly AnyOperationType[]
   /** Opened and closed by the call. */
   readonly store: Store
+  /** Keeps results that are no JSON. Opened and closed by the call. Default: there can be none. */
+  readonly blobs?: BlobStore
   /** Default: the environment variable `WAYBILL_OPERATION_ID`. */
   readonly operationId?: string
   /** How its engine names this execution. Default: `WAYBILL_EXECUTION`, or the name the engine puts into the environment. */
@@ -45,9 +48,10 @@ export async function runOperation(options: RunOperationOptions): Promise<number
     throw new Error('No operation is named: set WAYBILL_OPERATION_ID, or pass operationId.')
   }
   const execution = options.execution ?? executionName()
-  const worker = makeWorker({ ...options, concurrency: 1 }, { store, types, logger })
+  const worker = makeWorker({ ...options, concurrency: 1 }, { store, types, blobs: options.blobs, logger })
   const stop = () => void worker.stop()
   await store.open()
+  await options.blobs?.open?.()
   process.once('SIGTERM', stop)
   process.once('SIGINT', stop)
   try {
@@ -58,7 +62,7 @@ export async function runOperation(options: RunOperationOptions): Promise<number
   } finally {
     process.off('SIGTERM', stop)
     process.off('SIGINT', stop)
-    await store.close()
+    await Promise.all([store.close(), options.blobs?.close?.()])
   }
 }
 

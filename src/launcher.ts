@@ -42,6 +42,8 @@ export type ExecutionState =
 
 /** Starts, stops and inspects executions. */
 export interface Launcher {
+  /** What it starts executions on, in a word for people, such as `kubernetes`. */
+  readonly engine?: string
   /** How many starts it takes at once, where it is not the dispatcher's own number. */
   readonly parallelStarts?: number
   /**

@@ -48,7 +48,7 @@ export function media(body: MediaBody, { type, filename }: MediaOptions): Media 
     throw new TypeError('media: filename must be a name of 1 to 255 characters.')
   }
   if (!isBody(body)) throw new TypeError('media: body must be a stream, bytes, text, a Blob, or { path } of a file.')
-  return Object.freeze({ [MEDIA]: true, body, type, ...(filename !== undefined && { filename }) })
+  return Object.freeze<Media>({ [MEDIA]: true, body, type, ...(filename !== undefined && { filename }) })
 }
 
 /** What a handler has returned as {@link Media}, a Blob among it; undefined where it is JSON. */

@@ -6,6 +6,8 @@ import { formatRetryAfter, HEADERS, type Problem } from './protocol.ts'
 export interface HttpRequest {
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
   /** The parts of the path that the route names, decoded. */
+  /** Default GET or whatever the route is for; HEAD where only the headers are wanted. */
+  readonly method?: string
   readonly params: Readonly<Record<string, string>>
   readonly query: URLSearchParams
   /** The body as text; undefined where there is none. */
@@ -16,11 +18,11 @@ export interface HttpRequest {
   readonly signal: AbortSignal
 }
 
-/** An answer. A body that is not text is sent piece by piece. */
+/** An answer. A body that is not text is sent piece by piece; who does not send it calls its iterator's `return`. */
 export interface HttpResponse {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
-  readonly body: string | AsyncIterable<string> | null
+  readonly body: string | AsyncIterable<string | Uint8Array> | null
 }
 
 /** A header's value; of several, the first. */

@@ -6,7 +6,7 @@
  * writeFileSync('openapi.json', JSON.stringify(openApiDocument([orders], { title: 'Orders', version: '1.0.0' })))
  */
 import { type Duration, durationMs, SECOND } from './duration.ts'
-import { DELIVERY_PATHS, MONITOR_PATHS, servicePaths, TAGS } from './openapi/around.ts'
+import { ATTEMPT_PATHS, DELIVERY_PATHS, MONITOR_PATHS, servicePaths, TAGS } from './openapi/around.ts'
 import { HEADER_COMPONENTS, PARAMETERS, SCHEMAS } from './openapi/components.ts'
 import {
   type Components,
@@ -45,6 +45,8 @@ export interface OpenApiOptions extends OpenApiInfo {
   readonly base?: string
   readonly dialect?: 'redirect' | 'accepted'
   readonly listing?: boolean
+  /** Whether `GET /operations/{id}/attempts` is there. */
+  readonly attempts?: boolean
   /** Whether the composition sends webhooks, for the types that allow them. Default: where one does. */
   readonly webhooks?: boolean
   readonly longestWait?: Duration
@@ -65,7 +67,12 @@ export function openApiDocument(types: readonly AnyOperationType[], options: Ope
   const schemas = Object.assign({}, ...types.map(schemasOf))
   const { webhooks = types.some(({ policy }) => policy.webhooks) } = options
   const api = { ...readOptions(options), webhooks, schemas }
-  const around = { ...MONITOR_PATHS, ...(webhooks && DELIVERY_PATHS), ...servicePaths({ metrics }) }
+  const around = {
+    ...MONITOR_PATHS,
+    ...(options.attempts && ATTEMPT_PATHS),
+    ...(webhooks && DELIVERY_PATHS),
+    ...servicePaths({ metrics }),
+  }
   const paths: Record<string, PathItem> = Object.assign({}, ...types.map(type => resourcePaths(type, api)), around)
   const secured = Object.keys(security).length > 0
   const described = secured ? mapOperations(paths, withRefusals) : paths

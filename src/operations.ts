@@ -4,6 +4,8 @@
  */
 import { v7 as uuidv7 } from 'uuid'
 import { Admission } from './admission.ts'
+import { type BlobReference, type BlobStore, type ByteRange, readReference } from './blob-store.ts'
+import { begun, exactly } from './bytes.ts'
 import { Changes } from './changes.ts'
 import { type Estimate, Estimator } from './estimate.ts'
 import { fingerprint } from './json.ts'
@@ -60,6 +62,8 @@ export interface ListRequest {
 export interface OperationsOptions {
   readonly store: Store
   readonly types: readonly AnyOperationType[]
+  /** Where results are that are no JSON. */
+  readonly blobs?: BlobStore | undefined
   readonly metrics?: Metrics
   /** The most requests that wait for a change at once; past it, they are answered at once. Default 10,000. */
   readonly waiters?: number
@@ -68,6 +72,7 @@ export interface OperationsOptions {
 /** Every method throws a {@link ProblemError} for what the caller can cure, and `unavailable` when the store cannot be reached. */
 export class Operations {
   readonly #store: Store
+  readonly #blobs: BlobStore | undefined
   readonly #types = new Map<string, AnyOperationType>()
   readonly #estimator: Estimator
   readonly #admission: Admission
@@ -78,6 +83,7 @@ export class Operations {
   /** @throws {TypeError} when two types share a name, or a schema is none */
   constructor(options: OperationsOptions) {
     this.#store = options.store
+    this.#blobs = options.blobs
     this.#estimator = new Estimator(options.store)
     this.#metrics = options.metrics
     this.#admission = new Admission(options.store, this.#estimator)
@@ -216,11 +222,23 @@ export class Operations {
     this.#changes.close()
   }
 
-  /** The result of a completed operation as JSON text. */
-  async output(operation: Operation): Promise<string> {
+  /** The result of a completed operation: JSON text, or a reference to what {@link content} gives. */
+  async output(operation: Operation): Promise<string | BlobReference> {
     const text = await this.#ask(this.#store.payload(operation.id, 'output'))
     if (text === undefined) throw problemError('operation-expired')
-    return text
+    return readReference(text, operation.id) ?? text
+  }
+
+  /**
+   * The bytes of a result that is no JSON, or a part of them. The caller reads them to their end, or calls `return`.
+   *
+   * @throws {ProblemError} `operation-expired` where they are deleted, `unavailable` where they cannot be read now
+   */
+  async content({ key, length }: BlobReference, range?: ByteRange): Promise<AsyncIterable<Uint8Array>> {
+    if (this.#blobs === undefined) throw problemError('no-blob-store')
+    const bytes = await this.#ask(this.#blobs.get(key, range))
+    if (bytes === undefined) throw problemError('operation-expired')
+    return await this.#ask(begun(exactly(bytes, range === undefined ? length : range.end - range.start + 1)))
   }
 
   /**

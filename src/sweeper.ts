@@ -3,15 +3,19 @@
  * whose holder, a process of this machine, has died. Any number of processes may sweep.
  */
 import { isAlive } from './alive.ts'
+import type { BlobStore } from './blob-store.ts'
 import { Loop } from './loop.ts'
 import { machineName } from './machine.ts'
 import type { Metrics } from './metrics.ts'
 import type { Store } from './store.ts'
+import { TimeLimit } from './time-limit.ts'
 import type { Logger } from './worker.ts'
 
 /** Options of a {@link Sweeper}. */
 export interface SweeperOptions {
   readonly store: Store
+  /** Where results are that go with their operations. */
+  readonly blobs?: BlobStore | undefined
   /** Milliseconds between two sweeps. */
   readonly everyMs: number
   readonly logger: Logger
@@ -20,10 +24,17 @@ export interface SweeperOptions {
 
 /** How many operations one transaction sweeps, so that it holds no lock for long. */
 const BATCH = 200
+/** How long the deletion of a batch's blobs may take, in milliseconds. */
+const DELETE_MS = 60_000
+/** How many operations are remembered whose blobs could not be deleted. */
+const MOST_UNDELETED = 10_000
 
 export class Sweeper {
   readonly #options: SweeperOptions
   readonly #loop: Loop
+  readonly #deleteLimit = new TimeLimit(DELETE_MS, 'The blob store did not delete in time.')
+  /** Operations that were swept and whose blobs may still be there. What a crash forgets of them, the sweep of their records names again. */
+  #undeleted: readonly string[] = []
 
   constructor(options: SweeperOptions) {
     this.#options = options
@@ -52,7 +63,21 @@ export class Sweeper {
     const { expired, purged } = await this.#options.store.sweep(BATCH)
     this.#options.metrics?.lost(expired)
     if (expired > 0) this.#options.logger.warn({ expired }, 'Leases or start deadlines ran out')
-    if (expired >= BATCH || purged >= BATCH) this.#loop.wake()
+    if (expired >= BATCH || purged.length >= BATCH) this.#loop.wake()
+    await this.#deleteBlobs(purged)
+  }
+
+  async #deleteBlobs(purged: readonly string[]): Promise<void> {
+    const { blobs, logger } = this.#options
+    if (blobs === undefined) return
+    this.#undeleted = [...this.#undeleted, ...purged].slice(-MOST_UNDELETED)
+    if (this.#undeleted.length === 0) return
+    try {
+      await this.#deleteLimit.within(blobs.deleteAll(this.#undeleted))
+      this.#undeleted = []
+    } catch (error) {
+      logger.warn({ err: error, operations: this.#undeleted.length }, 'Results could not be deleted yet')
+    }
   }
 
   /** A process that is gone renews nothing: to wait for its leases would only cost time. */

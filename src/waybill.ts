@@ -3,6 +3,7 @@
  * start, to use and to stop. It speaks no HTTP; `fastify.ts` and `http.ts` put it on the wire.
  */
 import { availableParallelism } from 'node:os'
+import type { BlobStore } from './blob-store.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { type Duration, durationMs, SECOND } from './duration.ts'
 import type { Handlers } from './handlers.ts'
@@ -58,6 +59,8 @@ export interface WaybillOptions {
   readonly operations: readonly AnyOperationType[]
   /** Opened by `start`, and closed by `stop`. */
   readonly store: Store
+  /** Keeps results that are no JSON, for as long as their operations. Opened and closed with the store. Default: there can be none. */
+  readonly blobs?: BlobStore
   /** Runs handlers in this process. Without it and without a dispatcher, others must do the work. */
   readonly worker?: WorkerInit
   /** Starts one execution for each operation on another engine. */
@@ -82,6 +85,10 @@ export interface Waybill {
   readonly metrics: Metrics
   /** Checks URLs, tells what became of deliveries, and sends them anew; undefined without the option. */
   readonly webhooks: Webhooks | undefined
+  /** Keeps results that are no JSON; undefined without the option. */
+  readonly blobs: BlobStore | undefined
+  /** What the launcher starts executions on; undefined without one. */
+  readonly engine: string | undefined
   /** Opens the store and starts the work. Called once. */
   start(): Promise<void>
   /** Stops claiming, waits for handlers or hands their operations back, and closes the store. */
@@ -98,22 +105,22 @@ export interface Waybill {
  * @throws {TypeError} for options that cannot be right; the message names them
  */
 export function createWaybill(options: WaybillOptions): Waybill {
-  const { operations: types } = options
+  const { operations: types, blobs } = options
   const store = timedStore(options.store, durationMs('storeTimeout', options.storeTimeout ?? 10 * SECOND, { min: 10 }))
   const logger = options.logger ?? stderrLogger
   const metrics = new Metrics({ queues: () => operations.queues(), waiting: () => operations.waiting })
-  const operations = new Operations({ store, types, metrics, waiters: options.waiters ?? 10_000 })
-  const shared = { store, types, logger, metrics }
+  const operations = new Operations({ store, types, blobs, metrics, waiters: options.waiters ?? 10_000 })
+  const shared = { store, types, blobs, logger, metrics }
   const worker = options.worker && makeWorker(options.worker, shared)
   const dispatcher = options.dispatcher && makeDispatcher(options.dispatcher, shared)
   const sweepMs = durationMs('sweep', options.sweep ?? 5 * SECOND, { min: 50 })
-  const sweeper = new Sweeper({ store, logger, metrics, everyMs: sweepMs })
+  const sweeper = new Sweeper({ store, blobs, logger, metrics, everyMs: sweepMs })
   const webhooks = options.webhooks && new Webhooks(options.webhooks, { store, operations, logger })
   const loops = (): readonly Loop[] => [worker, dispatcher, sweeper, webhooks].flatMap(part => part?.loops ?? [])
   const stop = async () => {
     operations.drain()
     await Promise.all([dispatcher?.stop(), worker?.stop(), webhooks?.stop(), sweeper.stop()])
-    await store.close()
+    await Promise.all([store.close(), blobs?.close?.()])
   }
   return {
     operations,
@@ -121,9 +128,12 @@ export function createWaybill(options: WaybillOptions): Waybill {
     logger,
     metrics,
     webhooks,
+    blobs,
+    engine: options.dispatcher?.launcher.engine,
     start: async () => {
       try {
         await store.open()
+        await blobs?.open?.()
         sweeper.start()
         await worker?.start()
         dispatcher?.start()
@@ -142,6 +152,7 @@ export function createWaybill(options: WaybillOptions): Waybill {
 interface Shared {
   readonly store: Store
   readonly types: readonly AnyOperationType[]
+  readonly blobs?: BlobStore | undefined
   readonly logger: Logger
   readonly metrics?: Metrics
 }

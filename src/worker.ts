@@ -3,8 +3,12 @@
  * renews their leases, and records how each attempt ends.
  */
 import { type Host, StopError, type StopReason, stopped } from './attempt.ts'
+import { BlobKeeper } from './blob-keeper.ts'
+import type { BlobStore } from './blob-store.ts'
+import { bytesOf } from './bytes.ts'
 import { Loop } from './loop.ts'
 import { machineName } from './machine.ts'
+import type { Media } from './media.ts'
 import type { Metrics } from './metrics.ts'
 import { countedAttempts, type Operation, type Outcome } from './operation.ts'
 import { type AnyOperationType, backoffMs } from './operation-type.ts'
@@ -27,6 +31,8 @@ export interface WorkerOptions {
   readonly store: Store
   readonly types: readonly AnyOperationType[]
   readonly runner: Runner
+  /** Where results are kept that are no JSON. Without it, an operation with such a result fails. */
+  readonly blobs?: BlobStore | undefined
   /** How many attempts run at once. */
   readonly concurrency: number
   readonly leaseMs: number
@@ -51,6 +57,8 @@ interface Run {
   readonly lease: Lease
   readonly type: AnyOperationType
   readonly controller: AbortController
+  /** Aborted when the run has ended, whatever it was still keeping. */
+  readonly over: AbortController
   /** By the monotonic clock: until then the lease is certainly ours. */
   confirmedUntil: number
   /** Stops the attempt while the lease is still ours, should no renewal be confirmed until then. */
@@ -75,6 +83,7 @@ export class Worker {
   readonly #claiming: Loop
   readonly #renewing: Loop
   readonly #renewalLimit: TimeLimit
+  readonly #keeper: BlobKeeper | undefined
   #unwatch: () => void = () => {}
   #stopping = false
   #slotsTaken = 0
@@ -89,6 +98,7 @@ export class Worker {
 
   constructor(options: WorkerOptions) {
     this.#options = options
+    this.#keeper = options.blobs && new BlobKeeper(options.blobs, options.store)
     const onError = (error: unknown, loop: string) =>
       options.logger.warn({ err: error, loop }, `The worker's ${loop} loop failed and goes on`)
     // What does not answer is asked again, while the lease still lasts.
@@ -236,6 +246,7 @@ export class Worker {
       lease,
       type,
       controller,
+      over: new AbortController(),
       confirmedUntil: 0,
       guard: setTimeout(() => {}, 0),
       ended: false,
@@ -263,6 +274,7 @@ export class Worker {
       },
     )
     run.ended = true
+    run.over.abort(new StopError('LeaseLostError'))
     clearTimeout(run.timeout)
     run.progress.stop()
     this.#take(type.name, -1)
@@ -324,6 +336,7 @@ export class Worker {
       try {
         const after = await this.#options.store.change(id, { kind: 'finish', attempt, outcome })
         run.recorded = true
+        this.#settle(run, outcome, after)
         if (after !== undefined) this.#measure(after, outcome)
         if (after?.status === 'pending') this.#wakeIn(outcome)
         if (after === undefined)
@@ -338,6 +351,7 @@ export class Worker {
         await sleepUnref(Math.min(50 * 2 ** failures, 5000) * (0.5 + Math.random() / 2))
       }
     }
+    this.#keeper?.forget(run.lease)
     if (this.#runs.get(id) === run) this.#runs.delete(id)
     clearTimeout(run.guard)
   }
@@ -399,7 +413,13 @@ export class Worker {
 
   #host(run: Run): Host {
     const { store } = this.#options
+    const keeper = this.#keeper
+    const signal = AbortSignal.any([run.controller.signal, run.over.signal])
     return {
+      ...(keeper && {
+        keep: ({ body, type, filename }: Media) =>
+          keeper.keep(run.lease, { bytes: bytesOf(body), type, ...(filename && { filename }) }, signal),
+      }),
       progress: progress => run.progress.write(progress),
       log: (level, message) => {
         store.note(run.lease, { kind: 'log', level, message }).catch((error: unknown) => this.#tell(run, error))
@@ -409,6 +429,15 @@ export class Worker {
         if (!(await store.note(run.lease, { kind: 'step', name, value }))) throw new StopError('LeaseLostError')
       },
     }
+  }
+
+  /** Nobody waits for it, but the shutdown. */
+  #settle({ lease }: Run, outcome: Outcome, after: Operation | undefined): void {
+    if (this.#keeper === undefined) return
+    const settled = this.#keeper.settle(lease, outcome, after).catch((error: unknown) => {
+      this.#options.logger.warn({ operation: lease.id, err: error }, 'What is left of a result goes with its operation')
+    })
+    this.#follow(settled)
   }
 
   #tell(run: Run, error: unknown): void {

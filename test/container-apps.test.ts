@@ -69,6 +69,7 @@ describe('a start', () => {
             { name: 'ORDER_ID', value: 'an-order' },
             { name: 'WAYBILL_OPERATION_ID', value: 'an-order' },
             { name: 'WAYBILL_ATTEMPT', value: '2' },
+            { name: 'WAYBILL_LAUNCH', value: '1' },
             { name: 'WAYBILL_TIMEOUT_MS', value: '60000' },
           ],
           resources: { cpu: 2, memory: '4Gi' },

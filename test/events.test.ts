@@ -30,7 +30,7 @@ async function streamOf({ waybill }: OpenDesk, id: string, more: { lastEventId?:
 
 function pieces({ body }: HttpResponse): AsyncIterator<string> {
   if (body === null || typeof body === 'string') throw new Error('It is no stream.')
-  return body[Symbol.asyncIterator]()
+  return (body as AsyncIterable<string>)[Symbol.asyncIterator]()
 }
 
 /** All events of a stream that ends. */
@@ -69,7 +69,7 @@ describe('a stream', () => {
     const told: string[] = []
     const ended = (async () => {
       if (body === null || typeof body === 'string') return
-      for await (const piece of body) told.push(piece)
+      for await (const piece of body) told.push(String(piece))
     })()
     for (const step of [
       claim,

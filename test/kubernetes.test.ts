@@ -13,21 +13,16 @@ import { hasFinished, type Lab, logOf, recordOf, resultOf, SILENT, submit, test,
 
 const type = plays({ attempts: 2, timeout: '1h' })
 
+interface Init extends Partial<Omit<DispatcherInit, 'launcher'>> {
+  readonly launcher?: Partial<KubernetesJobOptions>
+  readonly type?: AnyOperationType
+}
+
 /** A composition whose work Jobs do. Nothing is swept: what is noticed, the dispatcher has noticed. */
-async function onKubernetes(
-  lab: Lab,
-  emulator: KubernetesEmulator,
-  path: string,
-  {
-    launcher = {},
-    ...dispatcher
-  }: Partial<Omit<DispatcherInit, 'launcher'>> & {
-    launcher?: Partial<KubernetesJobOptions>
-  } = {},
-): Promise<Waybill> {
-  const store = sqliteStore({ path, synchronous: 'NORMAL' })
-  return await lab.waybill([type], {
-    store,
+async function onKubernetes(lab: Lab, emulator: KubernetesEmulator, path: string, init: Init = {}): Promise<Waybill> {
+  const { launcher = {}, type: served = type, ...dispatcher } = init
+  return await lab.waybill([served], {
+    store: sqliteStore({ path, synchronous: 'NORMAL' }),
     sweep: '1h',
     dispatcher: { scan: 50, reconcile: 100, ...dispatcher, launcher: launcherOn(emulator, launcher) },
   })
@@ -52,7 +47,8 @@ test('an order goes by POST, a Job and a process to 303 and its result', async (
   await until(async () => (await app.inject(url)).statusCode === 303)
   const done = await app.inject(url)
   const result = await app.inject(String(done.headers.location))
-  expect({ status: result.statusCode, result: result.json() }).toEqual({ status: 200, result: { result: 'packed' } })
+  expect(result.statusCode).toBe(200)
+  expect(result.json()).toMatchObject({ status: 'completed', result: 'packed' })
   const id = accepted.json<{ id: string }>().id
   await until(async () => {
     const job = await clientOf(emulator).api.readNamespacedJob({ namespace: 'default', name: `plays-${id}-0-1` })

@@ -68,7 +68,7 @@ async function run(
     ...more,
   })
   const app = Fastify({ forceCloseConnections: true })
-  await app.register(plugin, { waybill, listing: true, ...options })
+  await app.register(plugin, { waybill, listing: true, attempts: true, ...options })
   lab.onEnd(() => app.close())
   const { body } = await app.inject('/openapi.json')
   return { app, waybill, store, contract: new Contract(app, JSON.parse(body) as OpenApiDocument) }
@@ -93,7 +93,7 @@ describe('the document has every route, and no other', () => {
 
   test.for<[string, ApiOptions, boolean]>([
     ['by default', {}, false],
-    ['with everything', { listing: true, dialect: 'accepted', base: '/api' }, true],
+    ['with everything', { listing: true, attempts: true, dialect: 'accepted', base: '/api' }, true],
     ['without metrics', { metrics: false }, true],
   ])('%s', async ([, options, webhooks], { lab }) => {
     const { routes } = every(options, webhooks, lab)
@@ -138,6 +138,7 @@ test('an operation is described through its whole life', async ({ lab }) => {
   await contract.ask('GET', status, { headers: asked })
   await contract.ask('GET', `/tasks/${waiting}`)
   await contract.ask('GET', `/operations/${waiting}`)
+  await contract.ask('GET', `/operations/${waiting}/attempts`)
   await contract.ask('POST', `/operations/${waiting}/deliveries`)
   await contract.ask('DELETE', status)
   await hasStatus(store, waiting, 'canceled')
@@ -172,10 +173,12 @@ test('an operation is described through its whole life', async ({ lab }) => {
     await contract.ask('GET', `/tasks/status/${failed}`, { headers: { prefer: 'respond-async' } })
     await contract.ask('GET', `/tasks/${failed}`)
     await contract.ask('GET', `/operations/${failed}`)
+    await contract.ask('GET', `/operations/${failed}/attempts`)
   }
   expect([...contract.seen].sort()).toEqual(
     [
       'GET /operations/{id} 200 application/json',
+      'GET /operations/{id}/attempts 200 application/json',
       'GET /operations/{id}/deliveries 200 application/json',
       'GET /tasks 200 application/json',
       'GET /tasks 400 application/problem+json',
@@ -279,12 +282,13 @@ test('what is not there, or no longer, is described', async ({ lab }) => {
     await contract.ask('GET', `/${type}/${which}`)
     await contract.ask('GET', `/operations/${which}`)
     await contract.ask('POST', `/operations/${which}:cancel`)
+    await contract.ask('GET', `/operations/${which}/attempts`)
     await contract.ask('GET', `/operations/${which}/deliveries`)
     await contract.ask('POST', `/operations/${which}/deliveries`)
   }
   const statuses = [...contract.seen].map(seen => / (\d+)/.exec(seen)?.[1])
-  expect(statuses.filter(status => status === '404')).toHaveLength(7)
-  expect(statuses.filter(status => status === '410')).toHaveLength(7)
+  expect(statuses.filter(status => status === '404')).toHaveLength(8)
+  expect(statuses.filter(status => status === '410')).toHaveLength(8)
 })
 
 test('the dialect "accepted" is described', async ({ lab }) => {

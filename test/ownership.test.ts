@@ -31,6 +31,7 @@ const WAYS: Record<string, { method: Method; path: string; headers?: Record<stri
   },
   'the result': { method: 'GET', path: '/orders/ID', status: 404 },
   'the monitor': { method: 'GET', path: '/operations/ID', status: 200 },
+  'the attempts': { method: 'GET', path: '/operations/ID/attempts', status: 200 },
   'the deliveries': { method: 'GET', path: '/operations/ID/deliveries', status: 200 },
   'a redelivery': { method: 'POST', path: '/operations/ID/deliveries', status: 404 },
   'a cancel': { method: 'DELETE', path: '/orders/status/ID', status: 202 },
@@ -42,7 +43,7 @@ const STREAM = { method: 'GET', path: '/orders/status/ID', headers: { accept: 't
 async function open(lab: Lab): Promise<{ served: OpenDesk; id: string }> {
   const receiver = await startReceiver(lab)
   const type = ordersWith({ webhooks: true, shareLogs: true })
-  const served = await openDesk(lab, { type, api: { listing: true }, waybill: { webhooks: QUICK } })
+  const served = await openDesk(lab, { type, api: { listing: true, attempts: true }, waybill: { webhooks: QUICK } })
   const id = await accepted(served, '/orders', { wish: 'hold' }, { ...OWNER, 'webhook-url': receiver.url })
   await when(served.store, id, ({ progress }) => progress !== null)
   return { served, id }
@@ -60,7 +61,7 @@ function seen({ statusCode, headers, body }: LightMyRequestResponse): string {
 
 test('every route that names an operation is in the list of ways', async ({ lab }) => {
   const { served } = await open(lab)
-  const routes = createRoutes(served.waybill, { listing: true })
+  const routes = createRoutes(served.waybill, { listing: true, attempts: true })
   const none = { headers: {}, params: {}, query: new URLSearchParams(), owner: '', signal: AbortSignal.any([]) }
   const found: string[] = []
   for (const { path, method, handle } of routes.filter(route => route.path.includes(':id'))) {

@@ -9,6 +9,8 @@ import { hasFinished, hasStatus, until, when } from './support/waybill.ts'
 const SECONDS = /^[1-9]\d*$/
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 
+const alive = async () => ({ kind: 'alive' }) as const
+
 async function order(served: OpenDesk, wish: Wish): Promise<string> {
   const id = await accepted(served, '/orders', { wish })
   if (wish === 'hold') await when(served.store, id, ({ progress }) => progress !== null)
@@ -38,6 +40,37 @@ followsReference('GET /orders', {
     for (const bad of ['limit=0', 'limit=201', 'status=lost', 'cursor=x']) {
       expect((await get(served, `/orders?${bad}`)).statusCode).toBe(400)
     }
+  },
+})
+
+followsReference('GET /operations/{id}/attempts', {
+  'Only with `attempts: true`': async lab => {
+    const closed = await openDesk(lab)
+    const hidden = await order(closed, 'complete')
+    expect((await get(closed, `/operations/${hidden}/attempts`)).statusCode).toBe(404)
+    const served = await openDesk(lab, { api: { attempts: true } })
+    const told = async (wish: Wish) => {
+      const answer = await get(served, `/operations/${await order(served, wish)}/attempts`)
+      expect(answer.body).not.toContain('a secret of the server')
+      return answer.json<{ items: unknown[] }>().items
+    }
+    const time = expect.stringMatching(TIME)
+    const [completed] = await told('complete')
+    expect(completed).toEqual({ number: 1, startedAt: time, finishedAt: time, outcome: 'completed' })
+    expect(await told('hold')).toEqual([{ number: 1, startedAt: time, outcome: 'running' }])
+    expect(await told('fail')).toMatchObject([{ outcome: 'failed', error: { title: 'Out of stock' } }])
+    expect(await told('crash')).toMatchObject([{ outcome: 'failed', error: { status: 500 } }])
+
+    const launcher = { engine: 'kubernetes', start: async () => 'orders-1', stop: async () => {}, inspect: alive }
+    const started = await openDesk(lab, {
+      api: { attempts: true },
+      waybill: { worker: false, dispatcher: { launcher } },
+    })
+    const id = await accepted(started, '/orders', { wish: 'complete' })
+    await when(started.store, id, ({ execution }) => execution === 'orders-1')
+    await started.store.claim({ from: { id }, holder: 'here', leaseMs: 60_000, execution: 'orders-1' })
+    const { items } = (await get(started, `/operations/${id}/attempts`)).json<{ items: unknown[] }>()
+    expect(items).toMatchObject([{ execution: 'orders-1', engine: 'kubernetes', outcome: 'running' }])
   },
 })
 
@@ -158,6 +191,12 @@ followsReference('Around it', {
     const again = await served.app.inject({ method: 'POST', url: `/operations/${id}/deliveries` })
     expect(again.statusCode).toBe(202)
     await until(async () => (await items()).length === 2 && receiver.got.length === 2)
+  },
+
+  '| `GET /operations/{id}/attempts`': async lab => {
+    const served = await openDesk(lab, { api: { attempts: true } })
+    const { statusCode } = await get(served, `/operations/${await order(served, 'complete')}/attempts`)
+    expect(statusCode).toBe(200)
   },
 
   '| `GET /openapi.json`': async lab => {

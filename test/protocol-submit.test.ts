@@ -20,6 +20,7 @@ test('every section of docs/http.md is walked by a test', () => {
     'GET /orders/{id}',
     'DELETE /orders/status/{id}',
     'GET /orders',
+    'GET /operations/{id}/attempts',
     'The status document',
     'Dialects',
     'Around it',

@@ -17,11 +17,21 @@ const work = {
   process: {
     dispatcher: { launcher: processLauncher({ entry, variable: 'ORDER_ID', limit: CONCURRENCY }), hold: '10s' },
   },
+  // Their clients are large: nobody else loads them.
+  'container-apps': RUN === 'container-apps' ? await import('./container-apps.ts') : {},
+  kubernetes: RUN === 'kubernetes' ? await import('./kubernetes.ts') : {},
+  none: {},
 } as const
 
 const app = Fastify({ logger: { level: 'warn', stream: process.stderr } })
 await app.register(page)
-await app.register(waybill, { operations: [orders], store: await openStore(), ...work[RUN] })
+await app.register(waybill, {
+  operations: [orders],
+  store: await openStore(),
+  listing: true,
+  attempts: true,
+  ...work[RUN],
+})
 
 let stoppedAt = Number.POSITIVE_INFINITY
 process.on('SIGINT', stop).on('SIGTERM', stop)

@@ -8,9 +8,12 @@ const client = new URL(import.meta.resolve('waybill/client'))
 const kind = extname(client.pathname)
 const modules = readdirSync(new URL('./client/', client)).filter(name => name.endsWith(kind) && !name.endsWith('.d.ts'))
 
-/** The page, and Waybill's client for it: a fixed list of files, so that nothing of a request is ever taken for a path. */
+/** The pages, and Waybill's client for it: a fixed list of files, so that nothing of a request is ever taken for a path. */
 const files = {
   '/': new URL('./page/index.html', import.meta.url),
+  '/history': new URL('./page/history.html', import.meta.url),
+  '/history.css': new URL('./page/history.css', import.meta.url),
+  '/history.js': new URL('./page/history.js', import.meta.url),
   '/page.css': new URL('./page/page.css', import.meta.url),
   '/page.js': new URL('./page/page.js', import.meta.url),
   '/waybill/client.js': client,
@@ -27,7 +30,7 @@ const HEADERS = {
   'X-Content-Type-Options': 'nosniff',
 }
 
-/** Serves the page at `/`. */
+/** Serves the page at `/`, and the history of orders at `/history`. */
 export const page: FastifyPluginAsync = async app => {
   for (const [path, file] of Object.entries(files)) {
     const text = readFileSync(file, 'utf8')

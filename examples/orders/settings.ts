@@ -5,14 +5,29 @@ export const HOST = env('HOST', '127.0.0.1')
 export const PORT = whole('PORT', '3000', 0, 65_535)
 /** Where orders are kept. */
 export const STORE = env('WAYBILL_STORE', 'sqlite:./data/orders.db')
-/** Who does the work: child processes, the API's own event loop, or one process for each order, started by a launcher. */
-export const RUN = oneOf('WAYBILL_RUN', ['children', 'inline', 'process'] as const)
+/**
+ * Who does the work: child processes, the API's own event loop, one process, one Container Apps execution or one
+ * Kubernetes Job for each order, started by a launcher; or none of the API's, as where `waybill work` runs elsewhere.
+ */
+export const RUN = oneOf('WAYBILL_RUN', [
+  'children',
+  'inline',
+  'process',
+  'container-apps',
+  'kubernetes',
+  'none',
+] as const)
 /** How many orders are worked on at once. The simulated work only waits, so many fit on one core. */
 export const CONCURRENCY = whole('WAYBILL_CONCURRENCY', '16', 1, 1000)
 /** How long the work on an order takes, in milliseconds; undefined: a random time of up to 30 s. */
 export const PROCESSING_MS = process.env.ORDER_PROCESSING_MS
   ? whole('ORDER_PROCESSING_MS', '', 0, 86_400_000)
   : undefined
+
+/** What some ways to run need to know. */
+export function required(name: string): string {
+  return process.env[name] || fail(`Set ${name}, which WAYBILL_RUN=${RUN} needs.`)
+}
 
 /** Ends the program with a message for people. */
 export function fail(message: string): never {

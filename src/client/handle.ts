@@ -35,7 +35,8 @@ export interface OperationHandle<T> extends SavedOperation {
    * server. The end of a wait, by `signal` or `timeoutMs`, leaves the operation alone unless
    * `cancelOnAbort` is set.
    *
-   * @returns the output: what the result document holds under its result key
+   * @returns the output: what the result document holds under its result key; of a result that is no JSON,
+   *   the response, to be read as a stream, text, or a Blob
    * @throws OperationError it failed or was canceled
    * @throws WaitError there is no outcome to report; `code` says why
    */
@@ -93,6 +94,7 @@ export function createHandle<T>(
     // The answer is the result, or a redirect to it that a browser hides: then the stream tells the status.
     if (answer.response.ok || answer.outcome || answer.response.type === 'opaqueredirect') {
       const headers = { accept: 'text/event-stream' }
+      if (answer.value === answer.response) await answer.response.body?.cancel()
       const { response } = await request(api, url, { ...options, headers, statusUrl: url })
       for await (const { event, data } of readEvents(response)) {
         if (event === 'status\n') return JSON.parse(data)
@@ -133,7 +135,9 @@ export function createHandle<T>(
     status,
     events,
     async result(options = {}) {
-      const document = Object(await follow(options))
+      const value = await follow(options)
+      if (value instanceof Response) return value as OperationOutput<T>
+      const document = Object(value)
       if (!(resultKey in document)) throw waitError('refused', url, url)
       return document[resultKey]
     },

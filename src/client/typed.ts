@@ -91,8 +91,15 @@ function createTypeClient<T>(api: Api, type: Contract): TypeClient<T> {
       const { response, body, outcome } = answer
       const location = response.headers.get('location') ?? body.links?.status
       if (response.status === 202 && location) return createHandle(api, type, resolve(location, root))
+      const resultUrl = response.headers.get('content-location')
+      if (answer.value === response && response.ok && resultUrl) {
+        // It is no JSON, and can be read only once: whoever wants it asks for it.
+        await response.body?.cancel()
+        const result = resolve(resultUrl, root)
+        return createHandle(api, type, resolve(`status/${/[^/]*$/.exec(new URL(result).pathname)}`, result))
+      }
       if (outcome && body.id) {
-        const result = resolve(response.headers.get('content-location') ?? `${root}/${body.id}`, root)
+        const result = resolve(resultUrl ?? `${root}/${body.id}`, root)
         return createHandle(api, type, resolve(`status/${body.id}`, result), answer)
       }
       throw waitError(response.ok ? 'no-location' : 'refused', root, '', answer)

@@ -30,9 +30,15 @@ async function monitor(view: OperationView): Promise<HttpResponse> {
     createdDateTime: document.createdAt,
     lastActionDateTime: document.updatedAt,
     percentComplete: completed ? 100 : Math.round((progress?.fraction ?? 0) * 100),
-    ...(completed && { resourceLocation: document.links.result, result: JSON.parse(await view.output()) }),
+    ...(completed && { resourceLocation: document.links.result, ...(await resultOf(view)) }),
     ...(error && { error: { code: error.code ?? String(error.status), message: error.detail ?? error.title } }),
   }
   const retryAfter = { [HEADERS.retryAfter]: formatRetryAfter(document.retryAfter * 1000) }
   return json(200, body, isFinal(operation.status) ? {} : retryAfter)
+}
+
+/** What is no JSON stands at `resourceLocation` alone. */
+async function resultOf(view: OperationView): Promise<{ result?: unknown }> {
+  const output = await view.output()
+  return output === undefined ? {} : { result: JSON.parse(output) }
 }

@@ -11,7 +11,7 @@ export function matches(value: string | undefined, etag: string): boolean {
 }
 
 /** The answer, or 304 without its body where the client has it already. */
-export function unlessKnown(request: HttpRequest, answer: HttpResponse): HttpResponse {
+export function unlessKnown(request: Pick<HttpRequest, 'headers'>, answer: HttpResponse): HttpResponse {
   const etag = answer.headers[HEADERS.etag]
   if (etag === undefined || !matches(header(request, HEADERS.ifNoneMatch), etag)) return answer
   const { 'Content-Type': _, ...headers } = answer.headers

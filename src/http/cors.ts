@@ -18,12 +18,17 @@ const ALLOWED = [
   'Content-Type',
   HEADERS.idempotencyKey,
   HEADERS.ifNoneMatch,
+  'If-Range',
   HEADERS.lastEventId,
   HEADERS.prefer,
   HEADERS.webhookUrl,
+  'Range',
   'traceparent',
 ]
 const EXPOSED = [
+  'Accept-Ranges',
+  'Content-Disposition',
+  'Content-Range',
   HEADERS.contentLocation,
   HEADERS.etag,
   HEADERS.expires,

@@ -12,6 +12,7 @@ import { formatRetryAfter, HEADERS, isFinal, type Preferences, parsePrefer, type
 import { admitWebhookUrl, type Webhooks } from '../webhooks.ts'
 import { idempotencyKey, matches, traceparent, unlessKnown, wantsEvents } from './conditions.ts'
 import { eventStream } from './events.ts'
+import { type Asked, mediaResponse } from './media.ts'
 
 /** What every resource of an API shares. */
 export interface ResourceOptions {
@@ -64,7 +65,7 @@ export class Resource {
     const wanted = (now: Operation) => isFinal(now.status) || (known !== undefined && !matches(known, etagOf(now)))
     const { now, applied } = await this.#hold(operation, request, preferences, wanted)
     const dialect = preferences.respondAsync ? accepted : this.#options.dialect
-    const answer = await dialect.status(await this.view(now))
+    const answer = await dialect.status(await this.view(now, methodOf(request)))
     const more = { ...preferenceHeaders(preferences, applied), Vary: 'Prefer, Accept' }
     if (isFinal(now.status)) return withHeaders(answer, more)
     const headers = { [HEADERS.etag]: etagOf(now), 'Cache-Control': 'no-cache', ...more }
@@ -73,7 +74,7 @@ export class Resource {
 
   /** GET /orders/{id} */
   async result(request: HttpRequest): Promise<HttpResponse> {
-    return unlessKnown(request, await this.#result(await this.#find(request)))
+    return unlessKnown(request, await this.#result(await this.#find(request), request))
   }
 
   /** DELETE /orders/status/{id} */
@@ -82,14 +83,21 @@ export class Resource {
     return await this.#options.dialect.canceled(await this.view(operation))
   }
 
-  /** Everything a dialect answers from. */
-  async view(operation: Operation): Promise<OperationView> {
+  /**
+   * Everything a dialect answers from.
+   *
+   * @param asked what is asked of the result
+   */
+  async view(operation: Operation, asked?: Asked): Promise<OperationView> {
     return {
       operation,
       type: this.type,
       document: await this.document(operation),
-      result: () => this.#result(operation),
-      output: () => this.#operations.output(operation),
+      result: () => this.#result(operation, asked),
+      output: async () => {
+        const output = await this.#operations.output(operation)
+        return typeof output === 'string' ? output : undefined
+      },
     }
   }
 
@@ -120,12 +128,15 @@ export class Resource {
     return eventStream({ operations: this.#operations, operation, shareLogs, document }, request)
   }
 
-  async #result(operation: Operation): Promise<HttpResponse> {
+  async #result(operation: Operation, asked: Asked): Promise<HttpResponse> {
     const { id, status, error } = operation
     if (!isFinal(status)) return this.#unfinished(await this.document(operation))
     const headers = finalHeaders(operation)
     if (status === 'completed') {
       const output = await this.#operations.output(operation)
+      if (typeof output !== 'string') {
+        return await mediaResponse(output, asked, { headers, read: range => this.#operations.content(output, range) })
+      }
       // The output is JSON text already: to parse and write it again would only cost time.
       const opening = JSON.stringify({ id, status }).slice(0, -1)
       return jsonText(200, `${opening},${JSON.stringify(this.type.resultKey)}:${output}}`, headers)
@@ -140,6 +151,11 @@ export class Resource {
       [HEADERS.link]: `<${document.links.status}>; rel="monitor"`,
     })
   }
+}
+
+/** At a URL that is not the result's own, a range of it or a condition on it would be of something else. */
+function methodOf({ method }: HttpRequest): Asked {
+  return { headers: {}, ...(method !== undefined && { method }) }
 }
 
 function acceptedAnswer(document: StatusDocument): HttpResponse {

@@ -108,6 +108,7 @@ const CURES: Readonly<Record<number, string>> = {
 }
 
 class ContainerAppsJob implements Launcher {
+  readonly engine = 'container-apps'
   readonly parallelStarts = PARALLEL_STARTS
   readonly #settings: Settings
   readonly #job: KeptJob
@@ -116,6 +117,8 @@ class ContainerAppsJob implements Launcher {
   readonly #watching: Loop
   readonly #closing = new AbortController()
   readonly #warned = new Set<string>()
+  /** Refusals that were warned of and last: each is said once, and again when it comes back. */
+  readonly #refusals = new Set<string>()
   /** When an execution was started here, by its name and the monotonic clock. */
   readonly #young = new Map<string, number>()
   readonly #overdue = new Set<string>()
@@ -133,7 +136,7 @@ class ContainerAppsJob implements Launcher {
       name: 'container-apps',
       everyMs: settings.watchMs,
       turn: () => this.#stopOverdue(),
-      onError: error => this.#warnOnce(`The executions of "${job}" cannot be listed: ${error}`),
+      onError: error => this.#warnOfRefusal(`The executions of "${job}" cannot be listed`, error, statusOf(error)),
     })
   }
 
@@ -153,7 +156,7 @@ class ContainerAppsJob implements Launcher {
     await this.#turn()
     const sentAt = performance.now()
     try {
-      const name = (await this.#send(template)) ?? (await this.#look(request, sentAt))?.name
+      const name = (await this.#send(template)) ?? (await this.#lookFor(request, sentAt))
       if (name !== undefined) this.#started(name)
       return name
     } catch (error) {
@@ -236,7 +239,7 @@ class ContainerAppsJob implements Launcher {
     for (let pauseMs = 250; ; pauseMs = Math.min(pauseMs * 2, 4000)) {
       const now = performance.now()
       const listing = await this.#executions.list(now).catch(() => undefined)
-      const found = listing && findIn(listing, request.operationId, request.attempt)
+      const found = listing && madeIn(listing, request)
       if (found !== undefined) {
         this.#started(found.name)
         return found.name
@@ -251,18 +254,19 @@ class ContainerAppsJob implements Launcher {
     }
   }
 
-  async #look({ operationId, attempt }: LaunchRequest, since: number): Promise<Execution | undefined> {
-    const listing = await this.#executions.list(since).catch(() => undefined)
-    return listing && findIn(listing, operationId, attempt)
+  /** The name of what was started just now, where it shows already. */
+  async #lookFor(request: LaunchRequest, sentAt: number): Promise<string | undefined> {
+    const listing = await this.#executions.list(sentAt).catch(() => undefined)
+    return listing && madeIn(listing, request)?.name
   }
 
   /** An earlier start may have been made without our knowing, or be slow to come up: another one would only cost. */
   async #findAlive(request: LaunchRequest): Promise<Execution | undefined> {
-    const found = await this.#look(request, performance.now())
-    return found?.alive ? found : undefined
+    const listing = await this.#executions.list(performance.now()).catch(() => undefined)
+    return listing && findIn(listing, request).find(({ alive }) => alive)
   }
 
-  async #templateFor({ operationId, attempt, timeoutMs }: LaunchRequest): Promise<ExecutionTemplate> {
+  async #templateFor({ operationId, attempt, launch, timeoutMs }: LaunchRequest): Promise<ExecutionTemplate> {
     const { job: name, env, variable, container } = this.#settings
     try {
       const job = await this.#job.get()
@@ -270,6 +274,7 @@ class ContainerAppsJob implements Launcher {
       const own = {
         [VARIABLES.operationId]: operationId,
         [VARIABLES.attempt]: String(attempt),
+        [VARIABLES.launch]: String(launch),
         [VARIABLES.timeoutMs]: String(timeoutMs),
       }
       return templateWith(
@@ -300,6 +305,7 @@ class ContainerAppsJob implements Launcher {
 
   #started(name: string): void {
     const now = performance.now()
+    this.#refusals.clear()
     this.#young.set(name, now)
     for (const [old, at] of this.#young) {
       if (now - at < this.#settings.settleMs) break
@@ -324,16 +330,24 @@ class ContainerAppsJob implements Launcher {
   }
 
   #warnOfRefusal(what: string, error: unknown, status: number | undefined): void {
+    const kind = `${what} ${status}`
+    if (this.#refusals.has(kind)) return
+    this.#refusals.add(kind)
     const cure = CURES[status ?? 0]
-    this.#warnOnce(`${what}: ${error}${cure === undefined ? '' : ` ${cure}`}`, `${what} ${status}`)
+    this.#settings.warn(`${what}: ${error}${cure === undefined ? '' : ` ${cure}`}`)
   }
 
-  /** Once for each kind: what does not change would else be said every few seconds. */
-  #warnOnce(message: string, kind = message): void {
-    if (this.#warned.has(kind)) return
-    this.#warned.add(kind)
+  #warnOnce(message: string): void {
+    if (this.#warned.has(message)) return
+    this.#warned.add(message)
     this.#settings.warn(message)
   }
+}
+
+/** The execution of one launch: one that is alive, where it was made twice. */
+function madeIn(listing: Listing, request: LaunchRequest): Execution | undefined {
+  const made = findIn(listing, request).filter(({ launch }) => launch === request.launch)
+  return made.find(({ alive }) => alive) ?? made[0]
 }
 
 function nameIn(body: string | null | undefined): string | undefined {

@@ -87,6 +87,7 @@ export function kubernetesJob<Template extends KubernetesJobTemplate>(
 }
 
 class KubernetesLauncher implements Launcher {
+  readonly engine = 'kubernetes'
   readonly #options: KubernetesJobOptions
   readonly #plan: JobPlan
   readonly #startMs: number

@@ -36,6 +36,7 @@ export function processLauncher(options: ProcessLauncherOptions): Launcher {
 }
 
 class ProcessLauncher implements Launcher {
+  readonly engine = 'process'
   readonly #options: ProcessLauncherOptions
   readonly #limit: number
   readonly #running = new Map<string, ChildProcess>()

@@ -23,6 +23,12 @@ const DELIVERIES = {
   properties: { items: { type: 'array', items: schemaRef('Delivery') } },
 }
 
+const ATTEMPTS = {
+  type: 'object',
+  required: ['items'],
+  properties: { items: { type: 'array', items: schemaRef('Attempt') } },
+}
+
 /** `/operations/{id}` */
 export const MONITOR_PATHS: Readonly<Record<string, PathItem>> = {
   '/operations/{id}': {
@@ -48,6 +54,23 @@ export const MONITOR_PATHS: Readonly<Record<string, PathItem>> = {
       responses: {
         200: monitor('It is canceled, or will be told to stop.', { ...MONITOR, status: 'Canceled' }),
         ...troubleResponses({ problems: [...READ_PROBLEMS, 'operation-finished'] }),
+      },
+    },
+  },
+}
+
+/** `/operations/{id}/attempts`, where the API tells them. */
+export const ATTEMPT_PATHS: Readonly<Record<string, PathItem>> = {
+  '/operations/{id}/attempts': {
+    get: {
+      operationId: 'listAttempts',
+      tags: ['Operations'],
+      summary: 'Read how each attempt of an operation went',
+      description: 'Oldest first, the one that runs included; at most the last 50 that have ended.',
+      parameters: parameters('Id'),
+      responses: {
+        200: { description: 'The attempts.', content: { 'application/json': { schema: ATTEMPTS } } },
+        ...troubleResponses({ problems: READ_PROBLEMS }),
       },
     },
   },

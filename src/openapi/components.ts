@@ -1,4 +1,5 @@
 /** The schemas, headers and parameters of the wire contract, which every operation type shares. */
+import { ATTEMPT_OUTCOMES } from '../operation.ts'
 import type { JsonSchema } from '../operation-type.ts'
 import { HEADERS, STATUSES } from '../protocol.ts'
 import { type Parameter, pascal, type Reference, type ResponseHeader, ref, schemaRef } from './model.ts'
@@ -102,7 +103,7 @@ const WEBHOOK_EVENT = object('What a webhook tells (Standard Webhooks 1.0.0).', 
   ),
 })
 
-const ATTEMPT = object(
+const DELIVERY_ATTEMPT = object(
   'One attempt to deliver a webhook.',
   {
     number: { type: 'integer', minimum: 1, description: 'Which one it is.' },
@@ -126,9 +127,31 @@ const DELIVERY = object(
     createdAt: say(time, 'When it was made.'),
     nextAttemptAt: say(time, 'When it is attempted next.'),
     finishedAt: say(time, 'When it arrived, or was given up.'),
-    attempts: { type: 'array', items: ATTEMPT, description: 'The attempts that have ended, the oldest first.' },
+    attempts: {
+      type: 'array',
+      items: DELIVERY_ATTEMPT,
+      description: 'The attempts that have ended, the oldest first.',
+    },
   },
   ['nextAttemptAt', 'finishedAt'],
+)
+
+const ATTEMPT = object(
+  'One attempt at the work of an operation.',
+  {
+    number: { type: 'integer', minimum: 1, description: 'Which one it is; those that do not count are counted too.' },
+    execution: say(text, 'What was started for it, as its engine names it.'),
+    engine: say(text, 'What it was started on.'),
+    startedAt: say(time, 'When it began.'),
+    finishedAt: say(time, 'When it ended.'),
+    outcome: {
+      type: 'string',
+      enum: ['running', ...ATTEMPT_OUTCOMES],
+      description: 'How it ended: "released" is handed back at a shutdown, "lost" is gone without a word.',
+    },
+    error: schemaRef('Problem'),
+  },
+  ['execution', 'engine', 'finishedAt', 'error'],
 )
 
 /** The schemas by name. Those that nothing refers to are left out of the document. */
@@ -170,6 +193,7 @@ export const SCHEMAS: Readonly<Record<string, JsonSchema>> = {
   Cancellation: ended('canceled', 'What stands at the result URL of an operation that was canceled.'),
   Monitor: MONITOR,
   WebhookEvent: WEBHOOK_EVENT,
+  Attempt: ATTEMPT,
   Delivery: DELIVERY,
   Health: object(
     'How the service is.',

@@ -22,7 +22,16 @@ export const PAGE_HEADERS: Readonly<Record<string, string>> = {
 }
 
 /** Schemas that more than one operation type uses are shown once. */
-const SHARED = ['StatusDocument', 'Problem', 'Failure', 'Cancellation', 'Monitor', 'WebhookEvent', 'Delivery'] as const
+const SHARED = [
+  'StatusDocument',
+  'Problem',
+  'Failure',
+  'Cancellation',
+  'Monitor',
+  'WebhookEvent',
+  'Attempt',
+  'Delivery',
+] as const
 
 /** The names of schemas that a link to another one serves for. */
 const SAME: Readonly<Record<string, string>> = { UnfinishedStatus: 'StatusDocument', FinalStatus: 'StatusDocument' }

@@ -250,8 +250,8 @@ class Child {
 /** Has a file of the child kept, and deletes it where it was made for that. */
 async function keep({ file, type, filename }: FromChild & { kind: 'keep' }, { host }: RunContext): Promise<ToChild> {
   try {
-    const body = { path: file.path }
-    const output = await host.keep?.({ ...media(body, { type }), ...(filename !== undefined && { filename }) })
+    const said = { type, ...(filename !== undefined && { filename }) }
+    const output = await host.keep?.(media({ path: file.path }, said))
     return output === undefined ? { kind: 'unkept', error: 'There is no blob store.' } : { kind: 'kept', output }
   } catch (error) {
     return { kind: 'unkept', error: String(error) }

@@ -101,7 +101,6 @@ function readMs(name: string, ms: number): number {
 }
 
 class PostgresStore implements Store {
-  readonly #pool: PostgresPool
   readonly #options: Options
   readonly #connections: Connections
   readonly #statements: Statements
@@ -126,7 +125,6 @@ class PostgresStore implements Store {
   #state: 'new' | 'open' | 'closed' = 'new'
 
   constructor(pool: PostgresPool, options: Options) {
-    this.#pool = pool
     this.#options = options
     this.#statements = statementsFor(quoteSchema(options.schema))
     const connections = new Connections(pool, options.timeoutMs)
@@ -138,14 +136,13 @@ class PostgresStore implements Store {
 
   async open(): Promise<void> {
     if (this.#state === 'open') return
-    // A connection that is lost while no one uses it is no reason to end the process.
-    this.#pool.on('error', ignore)
+    this.#connections.guard()
     try {
       const { session } = await inspectServer(this.#connections)
       if (session) this.#connections.prepareStatements()
       await migrate(this.#connections, this.#options.schema, this.#options.migrate)
     } catch (error) {
-      this.#pool.off('error', ignore)
+      this.#connections.unguard()
       throw error
     }
     this.#state = 'open'
@@ -312,7 +309,7 @@ class PostgresStore implements Store {
     this.#state = 'closed'
     await Promise.all([this.#accepts, this.#changes, this.#notes, this.#reads].map(lanes => lanes.drained()))
     await this.#hub.close()
-    this.#pool.off('error', ignore)
+    this.#connections.unguard()
   }
 
   #checkOpen(): void {
@@ -389,5 +386,3 @@ function toQueryable(transaction: unknown): PostgresQueryable {
   if (typeof client?.query === 'function') return client as PostgresQueryable
   throw new TypeError('"transaction" must be a client of the pg package, with your transaction begun on it.')
 }
-
-function ignore(): void {}

@@ -79,7 +79,7 @@ export function testDatabase(): TestDatabase {
   let server: PostgresServer | undefined
   let url = process.env.WAYBILL_POSTGRES_URL
   let count = 0
-  const run = process.pid.toString(36)
+  const run = Date.now().toString(36)
   beforeAll(async () => {
     if (url !== undefined) return
     server = await PostgresServer.start()

@@ -6,6 +6,7 @@ import type { Answer, ContainerAppsClient, ExecutionResource } from './client.ts
 export const VARIABLES = {
   operationId: 'WAYBILL_OPERATION_ID',
   attempt: 'WAYBILL_ATTEMPT',
+  launch: 'WAYBILL_LAUNCH',
   timeoutMs: 'WAYBILL_TIMEOUT_MS',
 } as const
 
@@ -26,6 +27,7 @@ export interface Execution {
   readonly startedAt: number | undefined
   readonly operationId: string | undefined
   readonly attempt: number | undefined
+  readonly launch: number | undefined
   readonly timeoutMs: number | undefined
 }
 
@@ -109,7 +111,7 @@ export class Executions {
     let count = 0
     for await (const page of pages.byPage()) {
       for (const resource of page) byName.set(resource.name ?? '', executionOf(resource))
-      if (++count > MAX_PAGES) return { begunAt, engineTime, byName, completeFrom: oldestOf(byName) }
+      if (++count === MAX_PAGES) return { begunAt, engineTime, byName, completeFrom: oldestOf(byName) }
       await this.#turn()
     }
     return { begunAt, engineTime, byName, completeFrom: Number.NEGATIVE_INFINITY }
@@ -128,10 +130,12 @@ function oldestOf(byName: ReadonlyMap<string, Execution>): number {
   return newestFirst ? (starts.at(-1) ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY
 }
 
-/** The execution that was started for an operation after so many attempts: one that is alive, if there is any. */
-export function findIn({ byName }: Listing, operationId: string, attempt: number): Execution | undefined {
-  const found = [...byName.values()].filter(it => it.operationId === operationId && it.attempt === attempt)
-  return found.find(({ alive }) => alive) ?? found[0]
+/** The executions that were started for an operation since its last attempt. */
+export function findIn(
+  { byName }: Listing,
+  { operationId, attempt }: { readonly operationId: string; readonly attempt: number },
+): Execution[] {
+  return [...byName.values()].filter(it => it.operationId === operationId && it.attempt === attempt)
 }
 
 /** The HTTP status that the service answered with; undefined for errors of another kind, such as those of a credential. */
@@ -150,6 +154,7 @@ function executionOf(resource: ExecutionResource): Execution {
     startedAt: startTime?.getTime(),
     operationId: env.get(VARIABLES.operationId),
     attempt: readNumber(env.get(VARIABLES.attempt)),
+    launch: readNumber(env.get(VARIABLES.launch)),
     timeoutMs: readNumber(env.get(VARIABLES.timeoutMs)),
   }
 }

@@ -32,6 +32,18 @@ export class Connections {
     this.#limit = new TimeLimit(timeoutMs, `PostgreSQL did not answer within ${timeoutMs} ms.`)
   }
 
+  /** From now on a connection that is lost ends no process, whoever has it or no one. */
+  guard(): void {
+    this.#pool.on('error', ignore)
+    // At once: a server that stops may have said so before whoever waits for the connection is given it.
+    this.#pool.on('connect', guardClient)
+  }
+
+  unguard(): void {
+    this.#pool.off('error', ignore)
+    this.#pool.off('connect', guardClient)
+  }
+
   /** From now on statements are prepared, each once on each connection. */
   prepareStatements(): void {
     this.#prepares = true
@@ -66,7 +78,7 @@ export class Connections {
     }
   }
 
-  /** Takes a connection out of the pool; errors that it meets while it is idle end no process. */
+  /** Takes a connection out of the pool. */
   async take(): Promise<PostgresClient> {
     for (;;) {
       const client = await this.#connect()
@@ -103,6 +115,10 @@ export class Connections {
 }
 
 function ignore(): void {}
+
+function guardClient(client: PostgresClient): void {
+  client.on('error', ignore)
+}
 
 /** The code of an error that the server itself has answered with. */
 export function sqlState(error: unknown): string | undefined {

@@ -1,0 +1,43 @@
+/** One Kubernetes Job for each order, in the cluster that the process runs in or that KUBECONFIG names. */
+import { readFileSync } from 'node:fs'
+import { BatchV1Api, KubeConfig, loadYaml, type V1JobTemplateSpec, Watch } from '@kubernetes/client-node'
+import { kubernetesJob } from 'waybill/kubernetes'
+import { fail } from './settings.ts'
+
+const { ORDER_JOB_TEMPLATE: file, ORDER_JOB_IMAGE: image = 'orders', ORDER_JOB_NAMESPACE: namespace } = process.env
+
+const config = new KubeConfig()
+config.loadFromDefault()
+
+export const dispatcher = {
+  launcher: kubernetesJob({
+    api: config.makeApiClient(BatchV1Api),
+    watch: new Watch(config),
+    namespace: namespace || config.getContextObject(config.getCurrentContext())?.namespace || 'default',
+    template: template(),
+    variable: 'ORDER_ID',
+    // A cluster that has to add a node first takes minutes.
+    start: '8m',
+  }),
+  hold: '10m',
+} as const
+
+/** The Job in the file that ORDER_JOB_TEMPLATE names, of the image that ORDER_JOB_IMAGE names. */
+function template(): V1JobTemplateSpec {
+  const { metadata, spec } = file ? read(file) : { spec: undefined }
+  const pod = spec?.template
+  const [container = { name: 'job' }, ...others] = pod?.spec?.containers ?? []
+  const containers = [{ ...container, image }, ...others]
+  return {
+    ...(metadata && { metadata }),
+    spec: { ...spec, template: { ...pod, spec: { ...pod?.spec, containers } } },
+  }
+}
+
+function read(path: string): V1JobTemplateSpec {
+  try {
+    return loadYaml(readFileSync(path, 'utf8'))
+  } catch (error) {
+    return fail(`ORDER_JOB_TEMPLATE=${path} cannot be used: ${(error as Error).message}`)
+  }
+}

@@ -1,0 +1,96 @@
+// Whatever comes from people or from the server is written as text, never as HTML.
+const SHOWN = 20
+const EVERY_MS = 2000
+
+const $ = id => document.getElementById(id)
+/** What is shown of each order, and as of when, by its id. */
+const shown = new Map()
+
+void turn()
+
+/** Looks again and again, and not while nobody sees it. */
+async function turn() {
+  if (!document.hidden) await refresh()
+  setTimeout(turn, EVERY_MS)
+}
+
+async function refresh() {
+  try {
+    const { items } = await getJson(`/orders?limit=${SHOWN}`)
+    const cards = await Promise.all(items.map(cardOf))
+    keepOnly(items)
+    $('none').hidden = items.length > 0
+    $('trouble').hidden = true
+    // Only what is new is moved, so that nobody loses the place.
+    cards.forEach((card, index) => {
+      if ($('orders').children[index] !== card) $('orders').insertBefore(card, $('orders').children[index] ?? null)
+    })
+  } catch (error) {
+    $('trouble').textContent = `The history cannot be read: ${error.message}`
+    $('trouble').hidden = false
+  }
+}
+
+function keepOnly(items) {
+  const ids = new Set(items.map(({ id }) => id))
+  for (const [id, { card }] of shown) {
+    if (ids.has(id)) continue
+    card.remove()
+    shown.delete(id)
+  }
+}
+
+/** The card of an order. Its attempts are asked for when it has changed. */
+async function cardOf(order) {
+  const known = shown.get(order.id)
+  if (known?.updatedAt === order.updatedAt) return known.card
+  const { items } = await getJson(`${order.links.operation}/attempts`)
+  const card = known?.card ?? $('order').content.cloneNode(true).firstElementChild
+  fill(card, order, items)
+  shown.set(order.id, { card, updatedAt: order.updatedAt })
+  return card
+}
+
+function fill(card, { id, status, createdAt, startedAt, finishedAt, waitingFor }, attempts) {
+  card.dataset.status = status
+  card.querySelector('h2').textContent = id
+  card.querySelector('.badge').textContent = status
+  const parts = [
+    `Ordered ${time(createdAt)}`,
+    startedAt ? `waited ${span(createdAt, startedAt)}` : (waitingFor ?? ''),
+    finishedAt ? `ended after ${span(createdAt, finishedAt)}` : '',
+  ]
+  card.querySelector('.when').textContent = parts.filter(Boolean).join(' · ')
+  card.querySelector('.scroll').hidden = attempts.length === 0
+  card.querySelector('tbody').replaceChildren(...attempts.map(row))
+}
+
+function row({ number, execution, engine, startedAt, finishedAt, outcome, error }) {
+  const made = document.createElement('tr')
+  const ran = [engine, execution].filter(Boolean).join(' · ') || 'a worker'
+  const took = finishedAt ? span(startedAt, finishedAt) : ''
+  made.append(...[`#${number}`, ran, time(startedAt), took, outcome, error?.detail ?? error?.title ?? ''].map(cell))
+  return made
+}
+
+function cell(text) {
+  const made = document.createElement('td')
+  made.textContent = text
+  return made
+}
+
+async function getJson(url) {
+  const response = await fetch(url, { headers: { Accept: 'application/json' } })
+  const body = await response.json()
+  if (!response.ok) throw new Error(body.title ?? `it was answered ${response.status}`)
+  return body
+}
+
+function time(text) {
+  return new Date(text).toLocaleTimeString([], { hour12: false })
+}
+
+function span(from, to) {
+  const seconds = (Date.parse(to) - Date.parse(from)) / 1000
+  return seconds < 10 ? `${seconds.toFixed(1)} s` : `${Math.round(seconds)} s`
+}

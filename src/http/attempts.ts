@@ -1,0 +1,26 @@
+/** The attempts of one operation, for whoever looks into how it went. */
+import { type HttpRequest, type HttpResponse, json } from '../message.ts'
+import type { Attempt } from '../operation.ts'
+import type { Operations, RunningAttempt } from '../operations.ts'
+
+/** GET /operations/{id}/attempts: the last 50, the oldest first; never who held them, which is the name of a machine. */
+export async function listAttempts(
+  { operations, engine }: { operations: Operations; engine: string | undefined },
+  { params, owner }: HttpRequest,
+): Promise<HttpResponse> {
+  const attempts = await operations.attempts(params.id ?? '', owner)
+  return json(200, { items: attempts.map(attempt => toDocument(attempt, engine)) })
+}
+
+function toDocument(attempt: Attempt | RunningAttempt, engine: string | undefined) {
+  const { number, execution, startedAt, outcome } = attempt
+  return {
+    number,
+    execution: execution ?? undefined,
+    engine: execution === null ? undefined : engine,
+    startedAt: new Date(startedAt).toISOString(),
+    ...('finishedAt' in attempt && { finishedAt: new Date(attempt.finishedAt).toISOString() }),
+    outcome,
+    ...('error' in attempt && { error: attempt.error ?? undefined }),
+  }
+}
