@@ -74,5 +74,6 @@ export async function* exactly(bytes: AsyncIterable<Uint8Array>, length: number)
     if (left < 0) break
     yield piece
   }
-  if (left !== 0) throw new Error(`There should be ${length} bytes, and there are ${left < 0 ? 'more' : length - left}.`)
+  if (left !== 0)
+    throw new Error(`There should be ${length} bytes, and there are ${left < 0 ? 'more' : length - left}.`)
 }

@@ -109,6 +109,10 @@ function queryOf(request: FastifyRequest): URLSearchParams {
 function send(reply: FastifyReply, { status, headers, body }: HttpResponse): FastifyReply {
   // Of null Fastify would say that it is JSON; a stream it would read to its end for a HEAD, which shows nothing of it.
   const isShown = typeof body === 'string' || reply.request.method !== 'HEAD'
+  // Of nothing Fastify would say that a HEAD's answer has the length 0; of a stream it says nothing.
+  if (reply.request.method === 'HEAD' && 'Content-Length' in headers) {
+    return reply.code(status).headers(headers).send(Readable.from([]))
+  }
   if (body === null || !isShown) return reply.code(status).headers(headers).send()
   const payload = typeof body === 'string' ? body : Readable.from(body)
   return reply.code(status).headers(headers).send(payload)

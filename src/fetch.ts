@@ -93,7 +93,10 @@ function toResponse({ status, headers, body }: HttpResponse, left?: () => void):
 }
 
 /** A stream that asks for the next piece when the last one was taken, and tells when its reader has left. */
-function toStream(pieces: AsyncIterable<string | Uint8Array>, left: (() => void) | undefined): ReadableStream<Uint8Array> {
+function toStream(
+  pieces: AsyncIterable<string | Uint8Array>,
+  left: (() => void) | undefined,
+): ReadableStream<Uint8Array> {
   const iterator = pieces[Symbol.asyncIterator]()
   const encoder = new TextEncoder()
   return new ReadableStream({

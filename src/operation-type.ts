@@ -328,9 +328,8 @@ export interface Job {
 export type HandlerFunction<T> = (input: OutputOf<InputSchemaOf<T>>, job: Job) => Promise<ReturnOf<T>> | ReturnOf<T>
 
 type InputSchemaOf<T> = T extends OperationType<string, infer Input, unknown, string> ? Input : never
-type ReturnOf<T> = T extends OperationType<string, unknown, infer Output, string>
-  ? InputOf<Output> | Media | Blob
-  : never
+type ReturnOf<T> =
+  T extends OperationType<string, unknown, infer Output, string> ? InputOf<Output> | Media | Blob : never
 
 /** A handler together with the operation type it serves; see {@link handler}. */
 export interface Handler {

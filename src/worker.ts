@@ -274,7 +274,7 @@ export class Worker {
       },
     )
     run.ended = true
-    run.over.abort(new StopError('LeaseLostError'))
+    if (this.#keeper !== undefined) run.over.abort(new StopError('LeaseLostError'))
     clearTimeout(run.timeout)
     run.progress.stop()
     this.#take(type.name, -1)
@@ -414,11 +414,12 @@ export class Worker {
   #host(run: Run): Host {
     const { store } = this.#options
     const keeper = this.#keeper
-    const signal = AbortSignal.any([run.controller.signal, run.over.signal])
     return {
       ...(keeper && {
-        keep: ({ body, type, filename }: Media) =>
-          keeper.keep(run.lease, { bytes: bytesOf(body), type, ...(filename && { filename }) }, signal),
+        keep: ({ body, type, filename }: Media) => {
+          const signal = AbortSignal.any([run.controller.signal, run.over.signal])
+          return keeper.keep(run.lease, { bytes: bytesOf(body), type, ...(filename && { filename }) }, signal)
+        },
       }),
       progress: progress => run.progress.write(progress),
       log: (level, message) => {

@@ -15,10 +15,16 @@ const nextPath = () => join(folder, `${++count}`)
 
 const database = testDatabase()
 
-blobStoreConformance({ name: 'files of a folder', make: async () => folderBlobs({ path: nextPath() }) }, { describe, it })
+blobStoreConformance(
+  { name: 'files of a folder', make: async () => folderBlobs({ path: nextPath() }) },
+  { describe, it },
+)
 
 blobStoreConformance(
-  { name: 'tables of PostgreSQL', make: async () => postgresBlobs(database.pool({ max: 3 }), { schema: database.nextSchema() }) },
+  {
+    name: 'tables of PostgreSQL',
+    make: async () => postgresBlobs(database.pool({ max: 3 }), { schema: database.nextSchema() }),
+  },
   { describe, it },
 )
 

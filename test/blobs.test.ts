@@ -5,15 +5,26 @@ import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { defineOperation, handler, media } from 'waybill'
 import { folderBlobs } from 'waybill/blobs/folder'
-import { manualClock } from 'waybill/testing'
 import { sqliteStore } from 'waybill/sqlite'
-import { type BlobStore, type BlobReference, writeReference } from '../src/blob-store.ts'
+import { manualClock } from 'waybill/testing'
+import { type BlobReference, type BlobStore, writeReference } from '../src/blob-store.ts'
 import { machineName } from '../src/machine.ts'
 import type { Waybill, WorkerInit } from '../src/waybill.ts'
 import files from './fixtures/handlers/files.ts'
 import { type FileAct, files as filesType } from './support/files.ts'
 import { handlerFile } from './support/handlers.ts'
-import { cutStore, hasFinished, KeptLog, type Lab, logOf, recordOf, submit, test, until, when } from './support/waybill.ts'
+import {
+  cutStore,
+  hasFinished,
+  KeptLog,
+  type Lab,
+  logOf,
+  recordOf,
+  submit,
+  test,
+  until,
+  when,
+} from './support/waybill.ts'
 
 const RUNS = {
   inline: { handlers: files },
@@ -26,7 +37,12 @@ interface Shelf {
   readonly blobs: BlobStore
 }
 
-async function shelf(lab: Lab, worker: WorkerInit, options: Parameters<Lab['waybill']>[1] = {}, type = filesType()): Promise<Shelf> {
+async function shelf(
+  lab: Lab,
+  worker: WorkerInit,
+  options: Parameters<Lab['waybill']>[1] = {},
+  type = filesType(),
+): Promise<Shelf> {
   const path = join(lab.file(), '..', 'results')
   const blobs = options.blobs ?? folderBlobs({ path })
   const waybill = await lab.waybill([type], { worker, ...options, blobs })

@@ -25,7 +25,10 @@ export interface BlockBlob {
     options: { readonly blobHTTPHeaders: { readonly blobContentType: string } },
   ): Promise<unknown>
   exists(): Promise<boolean>
-  download(offset?: number, count?: number): Promise<{ readonly readableStreamBody?: NodeJS.ReadableStream | undefined }>
+  download(
+    offset?: number,
+    count?: number,
+  ): Promise<{ readonly readableStreamBody?: NodeJS.ReadableStream | undefined }>
   deleteIfExists(): Promise<unknown>
 }
 

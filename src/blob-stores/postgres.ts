@@ -152,7 +152,11 @@ class PostgresBlobs implements BlobStore {
   }
 
   /** A statement for each chunk: a client that reads slowly holds no connection meanwhile. */
-  async *#read(blob: readonly string[], { length, chunkBytes }: Manifest, range?: ByteRange): AsyncGenerator<Uint8Array> {
+  async *#read(
+    blob: readonly string[],
+    { length, chunkBytes }: Manifest,
+    range?: ByteRange,
+  ): AsyncGenerator<Uint8Array> {
     const { start, end } = range ?? { start: 0, end: length - 1 }
     for (let chunk = Math.floor(start / chunkBytes); chunk * chunkBytes <= end; chunk++) {
       const [row] = await this.#run(

@@ -117,7 +117,8 @@ const TESTS: Readonly<Record<string, Body>> = {
 
   'deletes all blobs of operations, and can do so again': async blobs => {
     const three = numberedId(3)
-    for (const key of [`${ONE}/1`, `${ONE}/2`, `${TWO}/1`, `${three}/1`]) await blobs.put(key, pieces(key), 'text/plain')
+    for (const key of [`${ONE}/1`, `${ONE}/2`, `${TWO}/1`, `${three}/1`])
+      await blobs.put(key, pieces(key), 'text/plain')
     await blobs.deleteAll([ONE, TWO, numberedId(4)])
     for (const key of [`${ONE}/1`, `${ONE}/2`, `${TWO}/1`]) assert.equal(await blobs.get(key), undefined)
     assert.equal(await text(blobs, `${three}/1`), `${three}/1`)
@@ -137,7 +138,22 @@ const TESTS: Readonly<Record<string, Body>> = {
   },
 
   'refuses keys that could name anything else': async blobs => {
-    const hostile = ['', '/', 'a', 'a/', '/a', '../a', 'a/..', './a', 'a/b/c', 'a\\b/c', 'a/b\0', 'a/b\n', 'ä/b', '%2e/b']
+    const hostile = [
+      '',
+      '/',
+      'a',
+      'a/',
+      '/a',
+      '../a',
+      'a/..',
+      './a',
+      'a/b/c',
+      'a\\b/c',
+      'a/b\0',
+      'a/b\n',
+      'ä/b',
+      '%2e/b',
+    ]
     for (const key of [...hostile, `${'a'.repeat(101)}/b`]) {
       await assert.rejects(async () => await blobs.put(key, pieces('x'), 'text/plain'), TypeError, JSON.stringify(key))
       await assert.rejects(async () => await blobs.get(key), TypeError)

@@ -4,11 +4,12 @@ import { defineOperation } from 'waybill'
 /** What the handler of `fixtures/handlers/files.ts` returns. */
 export type FileAct =
   | {
-      readonly as: 'blob' | 'file' | 'stream' | 'pieces' | 'node-stream' | 'bytes' | 'text'
+      readonly as: 'stream' | 'pieces' | 'node-stream' | 'bytes' | 'text'
       readonly text: string
       readonly type?: string
       readonly filename?: string
     }
+  | { readonly as: 'blob' | 'file'; readonly text: string; readonly type?: string; readonly filename?: string }
   | { readonly as: 'path'; readonly path: string; readonly type?: string }
   /** So many MiB, piece by piece. */
   | { readonly as: 'large'; readonly mib: number }

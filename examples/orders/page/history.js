@@ -69,8 +69,12 @@ function row({ number, execution, engine, startedAt, finishedAt, outcome, error 
   const made = document.createElement('tr')
   const ran = [engine, execution].filter(Boolean).join(' · ') || 'a worker'
   const took = finishedAt ? span(startedAt, finishedAt) : ''
-  made.append(...[`#${number}`, ran, time(startedAt), took, outcome, error?.detail ?? error?.title ?? ''].map(cell))
+  made.append(...[`#${number}`, ran, time(startedAt), took, outcome, why(error)].map(cell))
   return made
+}
+
+function why(error) {
+  return error ? [error.title.replace(/\.$/, ''), error.detail].filter(Boolean).join('. ') : ''
 }
 
 function cell(text) {

@@ -32,7 +32,9 @@ export async function removeSpool(folder: string): Promise<void> {
 /** Removes the folders of workers of this machine that are gone. */
 export async function removeStraySpools(): Promise<void> {
   const names = await readdir(tmpdir()).catch(() => [])
-  const strays = names.filter(name => name.startsWith(PREFIX) && !isAlive(Number.parseInt(name.slice(PREFIX.length), 10)))
+  const strays = names.filter(
+    name => name.startsWith(PREFIX) && !isAlive(Number.parseInt(name.slice(PREFIX.length), 10)),
+  )
   await Promise.all(strays.map(name => removeSpool(join(tmpdir(), name))))
 }
 
