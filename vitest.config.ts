@@ -12,6 +12,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: CONDITIONS } },
   test: {
     include: ['test/**/*.test.ts'],
+    // Azurite is a package of its own: npm run test:azurite.
+    exclude: ['**/node_modules/**', 'test/azurite/**'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,

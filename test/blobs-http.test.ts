@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect } from 'vitest'
 import { folderBlobs } from 'waybill/blobs/folder'
-import { client, fetchAndWait } from 'waybill/client'
+import { attach, client, fetchAndWait } from 'waybill/client'
 import type { BlobStore } from '../src/blob-store.ts'
 import type { Waybill } from '../src/waybill.ts'
 import handlers from './fixtures/handlers/files.ts'
@@ -252,7 +252,7 @@ describe('a client', () => {
   test('of the Azure dialect gets it too', async ({ lab }) => {
     const opened = await open(lab)
     const path = await resultOf(opened, PDF)
-    const response = (await fetchAndWait(opened.api.url + path.replace('/files/', '/operations/'))) as Response
+    const response = (await attach(opened.api.url + path.replace('/files/', '/operations/'))) as Response
     expect(await response.text()).toBe(TEXT)
   })
 

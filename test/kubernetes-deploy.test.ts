@@ -19,10 +19,11 @@ import { describe, expect, it } from 'vitest'
 import { emulateKubernetes } from 'waybill/emulate/kubernetes'
 import { postgresStore } from 'waybill/postgres'
 import { Operations } from '../src/operations.ts'
+import { DEFAULT_SCHEMA } from '../src/stores/postgres/schema.ts'
 import { EXAMPLE, startApp, temporaryFolder } from './support/app.ts'
 import { plays } from './support/handlers.ts'
 import { clientOf, launcherOn, programImage } from './support/kubernetes.ts'
-import { postgres } from './support/postgres.ts'
+import { testDatabase } from './support/postgres.ts'
 import { test, until } from './support/waybill.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -97,8 +98,8 @@ describe('each manifest', () => {
   )
 
   it('of KEDA makes Jobs that have no field that Jobs have not', () => {
-    const [found] = manifests.filter(({ raw }) => raw.kind === 'ScaledJob')
-    const { jobTargetRef } = (found?.raw as ScaledJob).spec
+    const found = manifests.find(({ raw }) => raw.kind === 'ScaledJob')?.raw as ScaledJob
+    const { jobTargetRef } = found.spec
     const asJob = dumpYaml({ apiVersion: 'batch/v1', kind: 'Job', spec: jobTargetRef })
     expect(readRaw(dumpYaml(loadYaml(asJob)))).toEqual(readRaw(asJob))
     expect(readRaw(asJob)).toMatchObject({ spec: jobTargetRef })
@@ -237,18 +238,21 @@ test('the example runs as it is deployed: an order becomes a Job of the template
 })
 
 describe('what KEDA is to scale on', () => {
-  const database = postgres()
+  const database = testDatabase()
 
   it('is how many operations could be claimed now', async () => {
     const pool = database.pool()
-    const store = postgresStore(pool)
+    const query = drain.spec.triggers[0]?.metadata.query ?? ''
+    expect(query).toContain(`FROM ${DEFAULT_SCHEMA}.operations`)
+    const schema = database.nextSchema()
+    const store = postgresStore(pool, { schema })
     await store.open()
     const type = plays()
     const operations = new Operations({ store, types: [type], waiters: 10 })
     for (const delay of [0, 0, 0, 3_600_000]) await operations.submit(type, { input: null, delay })
     const claim = { holder: 'a', leaseMs: 30_000, from: { types: [{ type: type.name, limit: 1 }], limit: 1 } }
     expect(await store.claim(claim)).toHaveLength(1)
-    const { rows } = await pool.query(drain.spec.triggers[0]?.metadata.query ?? '')
+    const { rows } = await pool.query(query.replaceAll('waybill.', `${schema}.`))
     expect(rows).toEqual([{ count: '2' }])
     await store.close()
   })

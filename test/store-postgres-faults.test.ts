@@ -112,7 +112,7 @@ describe('a server that is stopped and started', () => {
     const api = await lab.waybill([parcels], { store: newStore(lab, options) })
     const worker = { handlers, lease: '4s' } as const
     const working = await lab.waybill([parcels], { store: newStore(lab, options), worker })
-    const load = submitAll(api, 300)
+    const load = submitAll(api, 5000)
     for (let round = 0; round < 3; round++) {
       await sleep(200)
       await server.stop()
@@ -120,7 +120,7 @@ describe('a server that is stopped and started', () => {
       await server.start()
     }
     const ids = await load
-    expect(new Set(ids).size).toBe(300)
+    expect(new Set(ids).size).toBe(5000)
     for (const id of ids) await hasStatus(api.store, id, 'completed')
     expect(api.stalled()).toEqual([])
     expect(working.stalled()).toEqual([])
@@ -144,8 +144,8 @@ async function submitAll(waybill: Waybill, count: number): Promise<string[]> {
       }
     }
   }
-  for (let index = 0; index < count; index += 10) {
-    await Promise.all(Array.from({ length: 10 }, (_, offset) => one(index + offset)))
+  for (let index = 0; index < count; index += 50) {
+    await Promise.all(Array.from({ length: 50 }, (_, offset) => one(index + offset)))
     await sleep(20)
   }
   return ids

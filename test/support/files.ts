@@ -9,7 +9,8 @@ export type FileAct =
       readonly type?: string
       readonly filename?: string
     }
-  | { readonly as: 'blob' | 'file'; readonly text: string; readonly type?: string; readonly filename?: string }
+  | { readonly as: 'blob'; readonly text: string; readonly type?: string }
+  | { readonly as: 'file'; readonly text: string; readonly type?: string; readonly filename?: string }
   | { readonly as: 'path'; readonly path: string; readonly type?: string }
   /** So many MiB, piece by piece. */
   | { readonly as: 'large'; readonly mib: number }
