@@ -23,7 +23,6 @@ import {
 const LOOK_AT = 1000
 /** Sorts behind every id. */
 const BEHIND_ALL = '\u{10ffff}'
-const DAY_SECONDS = 86_400
 /** Each conflict means that another process has written the same operation. */
 const MOST_TURNS = 20
 
@@ -69,7 +68,7 @@ export async function restore(access: CosmosAccess, dumps: readonly Dump[]): Pro
 
 /** As everywhere: what an item names comes first, and the key before its operation. */
 async function restoreOne(access: CosmosAccess, dumped: Dump): Promise<void> {
-  const { item, besides } = toItem(dumped, access.now())
+  const { item, besides } = toItem(dumped, access.now(), access.blobs === undefined)
   await access.createBesides(besides)
   await takeKey(access, item.record)
   for (let turn = 0; turn < MOST_TURNS; turn++) {
@@ -93,10 +92,13 @@ async function takeKey(access: CosmosAccess, { id, type, owner, idempotencyKey }
 }
 
 /** The item of an operation, and those beside it; these get names that none before had, since they are never changed. */
-function toItem(dumped: Dump, now: number): { item: OperationItem; besides: BesideItem[] } {
+function toItem(dumped: Dump, now: number, limited: boolean): { item: OperationItem; besides: BesideItem[] } {
   const { operation, purgeAt, logs } = dumped
   const { id } = operation
-  const [input, output] = (['input', 'output'] as const).map(kind => toBody(kind, id, dumped[kind])) as [Made, Made]
+  const [input, output] = (['input', 'output'] as const).map(kind => toBody(kind, id, dumped[kind], limited)) as [
+    Made,
+    Made,
+  ]
   const steps = dumped.steps.map(([name, value]) => ({ name, value: beside(`step:${id}:${newMark()}`, id, value) }))
   const bare: OperationItem = {
     ...freshItem(operation, { text: '' }, id),
@@ -108,12 +110,7 @@ function toItem(dumped: Dump, now: number): { item: OperationItem; besides: Besi
   }
   const settled = settleLog(bare)
   const besides = [...input.besides, ...output.besides, ...steps.map(({ value }) => value), ...settled.besides]
-  return { item: marked(lasting(withRecord(settled.item, operation, now)), newMark()), besides }
-}
-
-/** Whatever is due is left to the sweep: a TTL that has passed would be refused, and a short one would take away what was just written. */
-function lasting(item: OperationItem): OperationItem {
-  return item.ttl === undefined ? item : { ...item, ttl: Math.max(item.ttl, DAY_SECONDS) }
+  return { item: marked(withRecord(settled.item, operation, now), newMark()), besides }
 }
 
 interface Made {
@@ -121,8 +118,8 @@ interface Made {
   readonly besides: readonly BesideItem[]
 }
 
-function toBody(kind: 'input' | 'output', id: string, text: string | null): Made {
+function toBody(kind: 'input' | 'output', id: string, text: string | null, limited: boolean): Made {
   if (text === null) return { body: null, besides: [] }
-  if (fits(text)) return bodyFor(kind, id, text)
+  if (!limited || fits(text)) return bodyFor(kind, id, text)
   throw new RangeError(`The ${kind} of the operation ${id} is too large: Cosmos DB takes ${BODY_LIMIT} bytes.`)
 }

@@ -9,6 +9,7 @@
  * | `input:…`, `output:…`, `step:…`, `log:…` | what is too large for the operation's item. Nobody reads it before that item names it |
  */
 import { createHash, randomBytes } from 'node:crypto'
+import { isReference } from '../../blob-store.ts'
 import type { Operation } from '../../operation.ts'
 import { isFinal, type Status } from '../../protocol.ts'
 import type { LogLine } from '../../store.ts'
@@ -151,12 +152,19 @@ export function beside(id: string, of: string, body: string): BesideItem {
 /** A payload for an operation's item, and the item it needs beside it, if any. */
 export function bodyFor(kind: 'input' | 'output', id: string, text: string): { body: Body; besides: BesideItem[] } {
   if (Buffer.byteLength(text) <= INLINE_BYTES) return { body: { text }, besides: [] }
-  const item = beside(`${kind}:${id}:${newMark()}`, id, text)
+  const item = beside(fits(text) ? `${kind}:${id}:${newMark()}` : `${id}/${kind}-${newMark()}`, id, text)
   return { body: { item: item.id }, besides: [item] }
 }
 
-/** Whether a payload fits into an item; its quotes and backslashes are escaped there. */
+/** Whether what stands beside an operation is too large for an item, and is kept by a blob store under its id as a key. */
+export function isBlob(besideId: string): boolean {
+  // No id of an item of Cosmos DB can hold one.
+  return besideId.includes('/')
+}
+
+/** Whether a payload fits into an item; its quotes and backslashes are escaped there, at most to six bytes each. */
 export function fits(text: string): boolean {
+  if (text.length * 6 < BODY_LIMIT) return true
   return text.length <= BODY_LIMIT && Buffer.byteLength(JSON.stringify(text)) <= BODY_LIMIT
 }
 
@@ -233,6 +241,11 @@ function chunks(lines: readonly LogLine[]): LogLine[][] {
   return all
 }
 
+/** Whether its result is kept by a blob store, which no TTL clears up. */
+function hasBlob({ output }: OperationItem): boolean {
+  return output !== null && 'text' in output && isReference(output.text)
+}
+
 /** The names of all items that an operation's item names. */
 export function namedBesides({ input, output, steps, log }: OperationItem): string[] {
   const bodies = [input, output].flatMap(body => (body !== null && 'item' in body ? [body.item] : []))
@@ -287,8 +300,9 @@ function ranFor({ finishedAt, attemptStartedAt }: Operation): number {
 function ttlOf(item: OperationItem, now: number): number | undefined {
   const { record, purgeAt } = item
   if (purgeAt === null) return undefined
-  const alone = record.purged || (record.idempotencyKey === null && namedBesides(item).length === 0)
+  const alone = record.purged || (record.idempotencyKey === null && namedBesides(item).length === 0 && !hasBlob(item))
   if (!alone) return undefined
   const kept = record.purged ? purgeAt - now : purgeAt - now + recordKept(record)
-  return Math.min(Math.ceil((kept + DAY) / SECOND), LONGEST_TTL)
+  // What is written after its time still has a day: the service refuses a time to live that has passed.
+  return Math.min(Math.ceil((Math.max(kept, 0) + DAY) / SECOND), LONGEST_TTL)
 }
