@@ -12,8 +12,11 @@ export interface ChangesOptions {
   readonly limit: number
 }
 
+/** A read that is under way. */
+type Reading = Promise<Operation | undefined>
+
 interface Waiter {
-  readonly wake: () => void
+  readonly wake: (reading: Reading) => void
 }
 
 /** When a hint does not say what has changed, what is waited for is read again: at most so often. */
@@ -64,7 +67,7 @@ export class Changes {
     try {
       for (;;) {
         const changed = subscription.next()
-        const operation = await this.#options.store.read(id)
+        const operation = await (subscription.latest() ?? this.#options.store.read(id))
         if (operation === undefined || (await wanted(operation))) return operation
         if (end.reached() || this.#closed) return operation
         await Promise.race([changed, end.promise])
@@ -82,8 +85,14 @@ export class Changes {
   }
 
   #subscribe(id: string): Subscription {
-    let wake = () => {}
-    const waiter: Waiter = { wake: () => wake() }
+    let woken = () => {}
+    let latest: Reading | undefined
+    const waiter: Waiter = {
+      wake: reading => {
+        latest = reading
+        woken()
+      },
+    }
     const waiters = this.#waiters.get(id) ?? new Set()
     waiters.add(waiter)
     this.#waiters.set(id, waiters)
@@ -92,8 +101,13 @@ export class Changes {
     return {
       next: () =>
         new Promise<void>(resolve => {
-          wake = resolve
+          woken = resolve
         }),
+      latest: () => {
+        const reading = latest
+        latest = undefined
+        return reading
+      },
       leave: () => {
         waiters.delete(waiter)
         if (waiters.size === 0) this.#waiters.delete(id)
@@ -123,8 +137,14 @@ export class Changes {
     this.#reread = setTimeout(() => this.#wakeInChunks([...this.#waiters.keys()]), REREAD_EVERY_MS).unref()
   }
 
+  /** However many wait for an operation, it is read once. */
   #wake(id: string): void {
-    for (const { wake } of this.#waiters.get(id) ?? []) wake()
+    const waiters = this.#waiters.get(id)
+    if (waiters === undefined) return
+    const reading = this.#options.store.read(id)
+    // Who is still there sees the failure; all of them may have left.
+    reading.catch(() => {})
+    for (const { wake } of waiters) wake(reading)
   }
 
   #wakeInChunks(ids: readonly string[]): void {
@@ -137,6 +157,8 @@ export class Changes {
 interface Subscription {
   /** Resolves at the next change after the call. */
   next(): Promise<void>
+  /** The read that was begun for the last change, once; undefined where nothing has changed. */
+  latest(): Reading | undefined
   leave(): void
 }
 

@@ -93,11 +93,14 @@ class Received implements HttpRequest {
   }
 }
 
+/** One reason for all: left to itself, each abort would make an error with its stack. */
+const GONE = new Error('The client has gone, or has its answer.')
+
 /** Aborted when the answer is done or the client has gone. A request's own end says neither: it comes with the end of its body. */
 function signalOf(reply: FastifyReply): AbortSignal {
   const controller = new AbortController()
-  if (reply.raw.destroyed) controller.abort()
-  else reply.raw.once('close', () => controller.abort())
+  if (reply.raw.destroyed) controller.abort(GONE)
+  else reply.raw.once('close', () => controller.abort(GONE))
   return controller.signal
 }
 
