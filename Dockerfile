@@ -16,7 +16,7 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN node -e ' \
   const { dependencies, devDependencies, ...rest } = require("./package.json"); \
-  const brought = ["fastify", "zod", "pg", "@kubernetes/client-node"].map(name => [name, devDependencies[name]]); \
+  const brought = ["fastify", "zod", "pg", "@kubernetes/client-node", "@azure/identity", "@azure/cosmos", "@azure/arm-appcontainers", "@azure/storage-queue"].map(name => [name, devDependencies[name]]); \
   delete rest.workspaces; \
   require("fs").writeFileSync("package.json", JSON.stringify({ ...rest, dependencies: { ...dependencies, ...Object.fromEntries(brought) } }))' \
   && npm install --ignore-scripts --no-audit --no-fund

@@ -52,7 +52,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     rule: 'an adapter never imports another adapter',
     reason: 'each must be usable, testable and removable alone; what two of them share belongs above the contract',
-    of: /^(stores|blob-stores|launchers|dialects|runners)\//,
+    of: /^(stores|blob-stores|launchers|wakeups|dialects|runners)\//,
     breaks: ({ file, target }) => adapter(target) !== undefined && adapter(target) !== adapter(file),
   },
   {
@@ -106,7 +106,7 @@ function brokenBy(it: Import): string[] {
 
 /** `stores/sqlite` for `stores/sqlite.ts` and for `stores/sqlite/schema.ts`; undefined outside the adapters. */
 function adapter(path: string): string | undefined {
-  return /^(?:stores|blob-stores|launchers|dialects|runners)\/[^/.]+/.exec(path)?.[0]
+  return /^(?:stores|blob-stores|launchers|wakeups|dialects|runners)\/[^/.]+/.exec(path)?.[0]
 }
 
 function isPackage(target: string): boolean {

@@ -21,7 +21,7 @@ export interface Kept {
 
 /** Keeps blobs durably. A key is `{operation}/{name}`, both of 1 to 100 letters, digits, `-` and `_`; see {@link checkBlobKey}. */
 export interface BlobStore {
-  /** Prepares it: connects, migrates, checks. Called before all else. */
+  /** Prepares it: connects, migrates, checks. Called before all else, and perhaps more than once. */
   open?(): Promise<void>
 
   /**

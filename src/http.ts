@@ -128,9 +128,12 @@ function deliveryRoutes({ webhooks }: Waybill): Route[] {
   ]
 }
 
-function descriptionRoutes({ operations, webhooks }: Waybill, { openapi = {}, ...options }: ApiOptions): Route[] {
+function descriptionRoutes(
+  { operations, webhooks, blobs }: Waybill,
+  { openapi = {}, ...options }: ApiOptions,
+): Route[] {
   if (openapi === false) return []
-  const about = { ...openapi, ...options, webhooks: webhooks !== undefined }
+  const about = { ...openapi, ...options, webhooks: webhooks !== undefined, blobs: blobs !== undefined }
   const description = new Description([...operations.types.values()], about)
   return [
     route('GET', '/openapi.json', request => description.json(request), { open: true }),

@@ -8,6 +8,7 @@
 import { type Duration, durationMs, SECOND } from './duration.ts'
 import { ATTEMPT_PATHS, DELIVERY_PATHS, MONITOR_PATHS, servicePaths, TAGS } from './openapi/around.ts'
 import { HEADER_COMPONENTS, PARAMETERS, SCHEMAS } from './openapi/components.ts'
+import { withMedia } from './openapi/media.ts'
 import {
   type Components,
   type Contact,
@@ -47,6 +48,8 @@ export interface OpenApiOptions extends OpenApiInfo {
   readonly listing?: boolean
   /** Whether `GET /operations/{id}/attempts` is there. */
   readonly attempts?: boolean
+  /** Whether the composition keeps results that are no JSON. Default false. */
+  readonly blobs?: boolean
   /** Whether the composition sends webhooks, for the types that allow them. Default: where one does. */
   readonly webhooks?: boolean
   readonly longestWait?: Duration
@@ -73,7 +76,8 @@ export function openApiDocument(types: readonly AnyOperationType[], options: Ope
     ...(webhooks && DELIVERY_PATHS),
     ...servicePaths({ metrics }),
   }
-  const paths: Record<string, PathItem> = Object.assign({}, ...types.map(type => resourcePaths(type, api)), around)
+  const own: Record<string, PathItem> = Object.assign({}, ...types.map(type => resourcePaths(type, api)))
+  const paths = { ...(options.blobs ? withMedia(own, types) : own), ...around }
   const secured = Object.keys(security).length > 0
   const described = secured ? mapOperations(paths, withRefusals) : paths
   return {

@@ -25,7 +25,7 @@ export interface SweeperOptions {
 /** How many operations one transaction sweeps, so that it holds no lock for long. */
 const BATCH = 200
 /** How long the deletion of a batch's blobs may take, in milliseconds. */
-const DELETE_MS = 60_000
+const DELETE_MS = 10_000
 /** How many operations are remembered whose blobs could not be deleted. */
 const MOST_UNDELETED = 10_000
 
@@ -73,8 +73,9 @@ export class Sweeper {
     this.#undeleted = [...this.#undeleted, ...purged].slice(-MOST_UNDELETED)
     if (this.#undeleted.length === 0) return
     try {
-      await this.#deleteLimit.within(blobs.deleteAll(this.#undeleted))
-      this.#undeleted = []
+      await this.#deleteLimit.within(blobs.deleteAll(this.#undeleted.slice(0, BATCH)))
+      this.#undeleted = this.#undeleted.slice(BATCH)
+      if (this.#undeleted.length > 0) this.#loop.wake()
     } catch (error) {
       logger.warn({ err: error, operations: this.#undeleted.length }, 'Results could not be deleted yet')
     }

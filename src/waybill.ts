@@ -18,6 +18,8 @@ import { inlineRunner } from './runners/inline.ts'
 import type { Store } from './store.ts'
 import { Sweeper } from './sweeper.ts'
 import { timedStore } from './timed-store.ts'
+import { Waker } from './waker.ts'
+import type { Wakeup } from './wakeup.ts'
 import { Webhooks, type WebhooksInit } from './webhooks.ts'
 import { type Logger, Worker } from './worker.ts'
 
@@ -54,6 +56,18 @@ export interface DispatcherInit {
   readonly reconcile?: Duration
 }
 
+/** How a process calls for executions that drain the backlog. */
+export interface WakeupInit {
+  /** Such as `storageQueue({ client })`. */
+  readonly by: Wakeup
+  /** How many ready operations are one execution's share, 1 to 10,000. Default 16. */
+  readonly share?: number
+  /** How many executions are called for at once, 1 to 1,000. Default 10. */
+  readonly max?: number
+  /** The longest time between two looks at the backlog. Default 5 s. */
+  readonly scan?: Duration
+}
+
 /** Options of {@link createWaybill}. */
 export interface WaybillOptions {
   readonly operations: readonly AnyOperationType[]
@@ -65,6 +79,8 @@ export interface WaybillOptions {
   readonly worker?: WorkerInit
   /** Starts one execution for each operation on another engine. */
   readonly dispatcher?: DispatcherInit
+  /** Calls for executions that drain the backlog, on another engine. */
+  readonly wakeup?: WakeupInit
   /** Takes the webhooks that clients ask for, and delivers them from this process. Without it, none is taken. */
   readonly webhooks?: WebhooksInit
   /** Default: errors and warnings go to standard error as JSON lines. */
@@ -113,13 +129,14 @@ export function createWaybill(options: WaybillOptions): Waybill {
   const shared = { store, types, blobs, logger, metrics }
   const worker = options.worker && makeWorker(options.worker, shared)
   const dispatcher = options.dispatcher && makeDispatcher(options.dispatcher, shared)
+  const waker = options.wakeup && makeWaker(options.wakeup, shared)
   const sweepMs = durationMs('sweep', options.sweep ?? 5 * SECOND, { min: 50 })
   const sweeper = new Sweeper({ store, blobs, logger, metrics, everyMs: sweepMs })
   const webhooks = options.webhooks && new Webhooks(options.webhooks, { store, operations, logger })
-  const loops = (): readonly Loop[] => [worker, dispatcher, sweeper, webhooks].flatMap(part => part?.loops ?? [])
+  const loops = (): readonly Loop[] => [worker, dispatcher, waker, sweeper, webhooks].flatMap(part => part?.loops ?? [])
   const stop = async () => {
     operations.drain()
-    await Promise.all([dispatcher?.stop(), worker?.stop(), webhooks?.stop(), sweeper.stop()])
+    await Promise.all([dispatcher?.stop(), waker?.stop(), worker?.stop(), webhooks?.stop(), sweeper.stop()])
     await Promise.all([store.close(), blobs?.close?.()])
   }
   return {
@@ -137,6 +154,7 @@ export function createWaybill(options: WaybillOptions): Waybill {
         sweeper.start()
         await worker?.start()
         dispatcher?.start()
+        waker?.start()
         await webhooks?.start()
       } catch (error) {
         await stop()
@@ -163,7 +181,7 @@ export function makeWorker(init: WorkerInit, shared: Shared): Worker {
   return new Worker({
     ...shared,
     runner,
-    concurrency: init.concurrency === undefined ? concurrency : readConcurrency(init.concurrency),
+    concurrency: readCount('worker.concurrency', init.concurrency ?? concurrency, 10_000),
     leaseMs: durationMs('worker.lease', init.lease ?? 30 * SECOND, { min: 3 * SECOND, max: 3600 * SECOND }),
     graceMs: durationMs('worker.grace', init.grace ?? 5 * SECOND),
     shutdownMs: durationMs('worker.shutdown', init.shutdown ?? 20 * SECOND),
@@ -191,9 +209,21 @@ function isFile(handler: Handler | string | URL): handler is string | URL {
   return typeof handler === 'string' || handler instanceof URL
 }
 
-function readConcurrency(value: number): number {
-  if (Number.isInteger(value) && value >= 1 && value <= 10_000) return value
-  throw new TypeError(`worker.concurrency must be a whole number from 1 to 10000, not ${value}.`)
+function readCount(option: string, value: number, max: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value
+  throw new TypeError(`${option} must be a whole number from 1 to ${max}, not ${value}.`)
+}
+
+function makeWaker(init: WakeupInit, { store, types, logger }: Shared): Waker {
+  return new Waker({
+    store,
+    types,
+    logger,
+    by: init.by,
+    share: readCount('wakeup.share', init.share ?? 16, 10_000),
+    max: readCount('wakeup.max', init.max ?? 10, 1000),
+    scanMs: durationMs('wakeup.scan', init.scan ?? 5 * SECOND, { min: 10 }),
+  })
 }
 
 function makeDispatcher(init: DispatcherInit, shared: Shared): Dispatcher {

@@ -11,6 +11,7 @@ import type { Waybill } from '../src/waybill.ts'
 import handlers from './fixtures/handlers/files.ts'
 import { type Api, DOORS, type DoorOptions, idOf, postJson, serveFastify } from './support/doors.ts'
 import { type FileAct, files as filesType } from './support/files.ts'
+import { followsReference } from './support/reference.ts'
 import { hasFinished, type Lab, test, until } from './support/waybill.ts'
 
 const curl = promisify(execFile)
@@ -200,6 +201,51 @@ describe.each(Object.entries(DOORS))('on %s', (_, door) => {
     const ask = async (user: string) => (await opened.api.ask(`/files/${id}`, { headers: { 'x-user': user } })).status
     expect([await ask('ann'), await ask('bob')]).toEqual([200, 404])
   })
+})
+
+/** Asks for the result as the reference says it, on Fastify. */
+async function answerTo(lab: Lab, headers: Record<string, string> = {}, method = 'GET') {
+  const opened = await open(lab)
+  return await opened.api.ask(await resultOf(opened, PDF), { method, headers })
+}
+
+followsReference('GET /orders/{id}, where the result is not JSON', {
+  'See [results.md]': async lab => expect(await (await answerTo(lab)).text()).toBe(TEXT),
+
+  '| 200 |': async lab => {
+    const { status, headers } = await answerTo(lab)
+    expect(status).toBe(200)
+    expect([...headers.keys()]).toEqual(
+      expect.arrayContaining([
+        'content-type',
+        'content-length',
+        'etag',
+        'accept-ranges',
+        'expires',
+        'content-disposition',
+      ]),
+    )
+  },
+
+  '| 206 |': async lab => {
+    const { status, headers } = await answerTo(lab, { range: 'bytes=0-1' })
+    expect([status, headers.get('content-range')]).toEqual([206, 'bytes 0-1/20'])
+  },
+
+  '| 304 |': async lab => {
+    const { status, headers } = await answerTo(lab, { 'if-none-match': '*' })
+    expect([status, headers.has('etag')]).toEqual([304, true])
+  },
+
+  '| 416 |': async lab => {
+    const { status, headers } = await answerTo(lab, { range: 'bytes=99-' })
+    expect([status, headers.get('content-range')]).toEqual([416, 'bytes */20'])
+  },
+
+  'Several ranges': async lab => {
+    expect((await answerTo(lab, { range: 'bytes=0-1,3-4' })).status).toBe(200)
+    expect((await answerTo(lab, {}, 'HEAD')).headers.get('content-length')).toBe('20')
+  },
 })
 
 test.for<[string, string]>([

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, test } from 'vitest'
 import { shownUrl, storeFromUrl } from 'waybill/store-url'
+import { entersByIdentity, identityConfig } from '../src/cli/azure-postgres.ts'
 import { temporaryFolder } from './support/app.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -34,13 +35,41 @@ describe('without the package of a store', () => {
   ])('%s is refused, and it is said what to install', (url, name, install) => {
     const folder = installedAlone()
     const { status, stderr } = ls(folder, url, folder)
-    const message = `The package ${name} is not installed, and this store needs it: npm install ${install}`
+    const message = `The package ${name} is not installed, and it is needed here: npm install ${install}`
     expect([status, stderr]).toEqual([1, `waybill ls: ${message}\n`])
   })
 
   it('takes that of the project in the working directory', () => {
     const { status, stderr } = ls(installedAlone(), 'postgres://user@127.0.0.1:1/orders', ROOT)
     expect([status, stderr]).toEqual([1, expect.stringContaining('ECONNREFUSED')])
+  })
+})
+
+describe("Azure's PostgreSQL", () => {
+  const target = new URL('postgres://id-api%2Dx@server.postgres.database.azure.com/orders?sslmode=verify-full')
+
+  it('is entered by an identity where there is no password', async () => {
+    const scopes: string[] = []
+    const getToken = async (scope: string) => {
+      scopes.push(scope)
+      return { token: `token ${scopes.length}` }
+    }
+    expect(entersByIdentity(target)).toBe(true)
+    const { password, ...config } = identityConfig(target, { getToken })
+    const [user, database] = ['id-api-x', 'orders']
+    expect(config).toEqual({ host: target.hostname, port: 5432, user, database, ssl: true })
+    // Each connection asks anew: a token does not live as long as a pool.
+    expect([await password(), await password()]).toEqual(['token 1', 'token 2'])
+    expect(new Set(scopes)).toEqual(new Set(['https://ossrdbms-aad.database.windows.net/.default']))
+  })
+
+  test.each([
+    'postgres://user:password@server.postgres.database.azure.com/orders',
+    'postgres://user@server.postgres.database.azure.com/orders?password=x',
+    'postgres://user@postgres.database.azure.com.example.org/orders',
+    'postgres://user@localhost/orders',
+  ])('%s is entered as it says', url => {
+    expect(entersByIdentity(new URL(url))).toBe(false)
   })
 })
 

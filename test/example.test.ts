@@ -122,7 +122,7 @@ describe('settings', () => {
     [
       'WAYBILL_RUN',
       'threads',
-      /^WAYBILL_RUN=threads cannot be used: set WAYBILL_RUN to one of children, inline, process\.$/,
+      /^WAYBILL_RUN=threads cannot be used: set WAYBILL_RUN to one of children, inline, process, container-apps, storage-queue, kubernetes, none\.$/,
     ],
     ['WAYBILL_CONCURRENCY', '0', /^WAYBILL_CONCURRENCY=0 cannot be used: set WAYBILL_CONCURRENCY to a whole number/],
     ['ORDER_PROCESSING_MS', '-1', /^ORDER_PROCESSING_MS=-1 cannot be used: set ORDER_PROCESSING_MS to a whole number/],

@@ -101,7 +101,6 @@ describe('each manifest', () => {
     const found = manifests.find(({ raw }) => raw.kind === 'ScaledJob')?.raw as ScaledJob
     const { jobTargetRef } = found.spec
     const asJob = dumpYaml({ apiVersion: 'batch/v1', kind: 'Job', spec: jobTargetRef })
-    expect(readRaw(dumpYaml(loadYaml(asJob)))).toEqual(readRaw(asJob))
     expect(readRaw(asJob)).toMatchObject({ spec: jobTargetRef })
   })
 

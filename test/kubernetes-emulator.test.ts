@@ -1,4 +1,5 @@
 /** The emulated API through the real client, held against what the documentation of Kubernetes says of the real one. */
+import { existsSync } from 'node:fs'
 import type { ApiException, V1Job, V1JobList } from '@kubernetes/client-node'
 import { describe, expect } from 'vitest'
 import { emulateKubernetes, type KubernetesEmulatorOptions } from 'waybill/emulate/kubernetes'
@@ -94,12 +95,23 @@ describe('a Job', () => {
 })
 
 describe('a deletion', () => {
-  const stubborn = "process.on('SIGTERM', () => {}); setInterval(() => {}, 1000)"
+  const stubborn = `import { writeFileSync } from 'node:fs'
+    process.on('SIGTERM', () => {})
+    setInterval(() => {}, 1000)
+    writeFileSync(process.env.READY, '')`
+
+  /** A Job whose process does not heed SIGTERM, once it does not. */
+  async function stubbornJob(lab: Lab) {
+    const { api, emulator } = await cluster(lab, { stubborn })
+    const ready = lab.file()
+    const env = [{ name: 'READY', value: ready }]
+    await api.createNamespacedJob({ namespace, body: jobOf('one', 'stubborn', {}, { env }) })
+    await until(() => existsSync(ready))
+    return { api, emulator }
+  }
 
   test('in the background takes the Job at once, and its process after the grace period', async ({ lab }) => {
-    const { api, emulator } = await cluster(lab, { stubborn })
-    await api.createNamespacedJob({ namespace, body: jobOf('one', 'stubborn') })
-    await until(() => emulator.jobs()[0]?.status.ready === 1)
+    const { api, emulator } = await stubbornJob(lab)
     const pid = emulator.pidOf('one') ?? 0
     await api.deleteNamespacedJob({ namespace, name: 'one' })
     expect(emulator.jobs()).toEqual([])
@@ -109,9 +121,7 @@ describe('a deletion', () => {
   })
 
   test('in the foreground takes the process first', async ({ lab }) => {
-    const { api, emulator } = await cluster(lab, { stubborn })
-    await api.createNamespacedJob({ namespace, body: jobOf('one', 'stubborn') })
-    await until(() => emulator.jobs()[0]?.status.ready === 1)
+    const { api, emulator } = await stubbornJob(lab)
     await api.deleteNamespacedJob({ namespace, name: 'one', propagationPolicy: 'Foreground' })
     const { metadata } = await api.readNamespacedJob({ namespace, name: 'one' })
     expect(metadata).toMatchObject({ finalizers: ['foregroundDeletion'], deletionTimestamp: expect.any(Date) })

@@ -1,7 +1,7 @@
 /** The launcher alone, through the real client: what it sends, and what it makes of each answer. */
 import type { BatchV1Api, V1JobTemplateSpec, Watch } from '@kubernetes/client-node'
 import { describe, expect, expectTypeOf, it } from 'vitest'
-import type { EmulatedJob } from 'waybill/emulate/kubernetes'
+import type { EmulatedImage, EmulatedJob } from 'waybill/emulate/kubernetes'
 import { kubernetesJob } from 'waybill/kubernetes'
 import { LaunchRefused, type LaunchRequest } from '../src/launcher.ts'
 import type { KubernetesJobsApi, KubernetesJobTemplate, KubernetesWatch } from '../src/launchers/kubernetes.ts'
@@ -14,7 +14,7 @@ const request: LaunchRequest = { operationId: ID, type: 'orders', timeoutMs: 60_
 const RUN_FOR_EVER = programImage('setInterval(() => {}, 1000)')
 
 /** A cluster with an image that runs a line of a program. */
-async function clusterWith(lab: Lab, image = RUN_FOR_EVER, options = {}) {
+async function clusterWith(lab: Lab, image: EmulatedImage = RUN_FOR_EVER, options = {}) {
   return await clusterOf(lab, '', { images: { [IMAGE]: image }, ...options })
 }
 
@@ -162,13 +162,13 @@ describe('a start', () => {
     expect(emulator.jobs()).toHaveLength(1)
   })
 
-  test('without a server is refused', async ({ lab }) => {
+  test('without a server is refused, and that is told', async ({ lab }) => {
     const emulator = await clusterWith(lab)
-    const launcher = launcherOn(emulator)
-    await emulator.close()
     const warnings: string[] = []
-    const { retryAfterMs } = await refusalOf(launcher.start(request))
-    expect({ retryAfterMs, warnings }).toEqual({ retryAfterMs: 2000, warnings: [] })
+    const launcher = launcherOn(emulator, { warn: message => warnings.push(message) })
+    await emulator.close()
+    expect(await refusalOf(launcher.start(request))).toMatchObject({ retryAfterMs: 2000 })
+    expect(warnings).toHaveLength(1)
   })
 
   test('that needs a person to mend something says so once, until it has been mended', async ({ lab }) => {
@@ -229,7 +229,7 @@ describe('an execution is', () => {
   })
 
   test('gone when its deadline has ended it, and not before its process has ended', async ({ lab }) => {
-    const stubborn = programImage("process.on('SIGTERM', () => {}); setInterval(() => {}, 1000)")
+    const stubborn = { entrypoint: ['/bin/sh', '-c', "trap '' TERM; while :; do sleep 0.05; done"] }
     const emulator = await clusterWith(lab, stubborn)
     const template = structuredClone(JOB_TEMPLATE)
     if (template.spec) template.spec.activeDeadlineSeconds = 10

@@ -55,6 +55,7 @@ describe('Spectral finds nothing', () => {
   test.each<[string, OpenApiOptions]>([
     ['by default', {}],
     ['with everything', EVERYTHING],
+    ['with results that are no JSON', { blobs: true }],
     ['in the accepted dialect', { dialect: 'accepted', listing: true, metrics: false }],
   ])('%s', async (_, options) => {
     expect(await lint(openApiDocument([orders, exportsType, oddities], options))).toEqual([])

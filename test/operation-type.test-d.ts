@@ -1,6 +1,13 @@
 /** Types flow from a declaration to its handler and its client, whichever library the schemas are of. Checked by the compiler alone. */
 import { Type } from 'typebox'
-import { defineOperation, handler, type OperationInput, type OperationOutput, type OperationResult } from 'waybill'
+import {
+  defineOperation,
+  handler,
+  media,
+  type OperationInput,
+  type OperationOutput,
+  type OperationResult,
+} from 'waybill'
 import { z } from 'zod'
 
 /** Fails to compile unless both types are the same. */
@@ -97,6 +104,15 @@ handler(bare, (it, job) => {
   same<Same<typeof job.signal, AbortSignal>>()
   return job.attempt
 })
+
+// In place of the declared output: a file, or a stream.
+handler(plain, () => new Blob(['x']))
+handler(plain, () => media('x', { type: 'text/plain' }))
+handler(plain, async it => (it.count > 1 ? media({ path: 'a.pdf' }, { type: 'application/pdf' }) : { total: it.count }))
+// @ts-expect-error A media type is needed.
+media('x', {})
+// @ts-expect-error What says nothing of itself is no result.
+handler(plain, () => Buffer.from('x'))
 
 // One schema alone.
 const half = defineOperation({ name: 'orders', input: z.string() })

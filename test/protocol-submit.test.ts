@@ -13,11 +13,12 @@ function place(served: Served, wish: Wish, headers: Record<string, string> = {})
 }
 
 test('every section of docs/http.md is walked by a test', () => {
-  // The first two here, the others in protocol-read.test.ts and protocol-around.test.ts.
+  // The first two here, the others in protocol-read.test.ts, blobs-http.test.ts and protocol-around.test.ts.
   expect(HEADINGS).toEqual([
     'POST /orders',
     'GET /orders/status/{id}',
     'GET /orders/{id}',
+    'GET /orders/{id}, where the result is not JSON',
     'DELETE /orders/status/{id}',
     'GET /orders',
     'GET /operations/{id}/attempts',

@@ -3,6 +3,7 @@
  * indexes it is meant to use, and the pages it touches are counted, with a million finished
  * operations, 100,000 delayed ones, and a tenant who has nearly all of what waits.
  */
+import { readFileSync } from 'node:fs'
 import { escapeLiteral, type PoolClient } from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { postgresStore } from 'waybill/postgres'
@@ -145,6 +146,16 @@ describe('the noisy tenant', () => {
     const { pages } = await explain(statements.unfinished.text, values, 'force_custom_plan')
     expect(pages).toBeLessThan(200)
   })
+})
+
+it('counts the backlog for KEDA, as docs/draining.md does, by the indexes of claims', async () => {
+  const docs = readFileSync(new URL('../docs/draining.md', import.meta.url), 'utf8')
+  const query = (/```sql\n([\s\S]*?)```/.exec(docs)?.[1] ?? '').replaceAll('waybill.operations', 'operations')
+  const { plan, pages } = await explain(query, [], 'force_custom_plan')
+  expect(indexesOf(plan)).toEqual(['operations_delayed', 'operations_ready'])
+  expect(plan.filter(isWholeTable)).toEqual([])
+  expect(pages).toBeLessThan(1100)
+  expect((await client.query(query)).rows).toEqual([{ count: '1000' }])
 })
 
 it('leaves out no statement that touches operations, and holds the table of estimates apart', () => {

@@ -19,6 +19,7 @@ const work = {
   },
   // Their clients are large: nobody else loads them.
   'container-apps': RUN === 'container-apps' ? await import('./container-apps.ts') : {},
+  'storage-queue': RUN === 'storage-queue' ? await import('./storage-queue.ts') : {},
   kubernetes: RUN === 'kubernetes' ? await import('./kubernetes.ts') : {},
   none: {},
 } as const

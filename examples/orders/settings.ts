@@ -14,6 +14,7 @@ export const RUN = oneOf('WAYBILL_RUN', [
   'inline',
   'process',
   'container-apps',
+  'storage-queue',
   'kubernetes',
   'none',
 ] as const)

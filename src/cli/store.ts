@@ -11,12 +11,13 @@
  * const store = await storeFromUrl(process.env.WAYBILL_STORE ?? 'sqlite:./orders.db')
  */
 import { existsSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
 import type { Store } from '../store.ts'
 import { cosmosStore } from '../stores/cosmos.ts'
 import { pendingMigrations, postgresStore } from '../stores/postgres.ts'
 import { pendingSqliteMigrations, sqliteStore } from '../stores/sqlite.ts'
+import { entersByIdentity, identityConfig } from './azure-postgres.ts'
+import { azureCredential, load } from './packages.ts'
 
 /** Options of {@link storeFromUrl}. */
 export interface StoreUrlOptions {
@@ -44,7 +45,8 @@ const FORMS =
  * Makes the store that a URL names, and the client it needs, which is closed with it. Nothing is sent before
  * {@link Store.open}.
  *
- * Cosmos DB is entered with `DefaultAzureCredential`: a managed identity in Azure, whoever is logged in elsewhere. Where
+ * Cosmos DB, and Azure's PostgreSQL where the URL has no password, are entered with `DefaultAzureCredential`: a managed
+ * identity in Azure, whoever is logged in elsewhere. Cosmos DB, where
  * `COSMOS_KEY` is set, as emulators want it, with that key.
  *
  * @throws {TypeError} when it is no such URL; the message says what it may be, and never holds a password
@@ -110,7 +112,10 @@ async function connectPostgres(url: string) {
   const { Pool } = await load<typeof import('pg')>('pg', 'pg')
   const schema = target.searchParams.get('schema') ?? undefined
   target.searchParams.delete('schema')
-  return { pool: new Pool({ connectionString: target.href, application_name: 'waybill', keepAlive: true }), schema }
+  const config = entersByIdentity(target)
+    ? identityConfig(target, await azureCredential('@azure/identity'))
+    : { connectionString: target.href }
+  return { pool: new Pool({ ...config, application_name: 'waybill', keepAlive: true }), schema }
 }
 
 async function openCosmos(url: string): Promise<Store> {
@@ -128,11 +133,6 @@ async function openCosmos(url: string): Promise<Store> {
   return closingWith(cosmosStore(client.database(database).container(container)), async () => client.dispose())
 }
 
-async function azureCredential(packages: string) {
-  const { DefaultAzureCredential } = await load<typeof import('@azure/identity')>('@azure/identity', packages)
-  return new DefaultAzureCredential()
-}
-
 /** The store, whose close also frees what was made for it. */
 function closingWith(store: Store, free: () => Promise<void>): Store {
   const close = store.close.bind(store)
@@ -144,28 +144,4 @@ function closingWith(store: Store, free: () => Promise<void>): Store {
       await freed
     },
   })
-}
-
-/**
- * A vendor's package: as this package finds it, or as the project in the working directory does, which is
- * whose dependency it is.
- */
-async function load<Module>(name: string, install: string): Promise<Module> {
-  try {
-    return (await import(name)) as Module
-  } catch (error) {
-    if (!isMissing(name, error)) throw error
-  }
-  try {
-    return createRequire(resolve('package.json'))(name) as Module
-  } catch (error) {
-    if (!isMissing(name, error)) throw error
-    throw new Error(`The package ${name} is not installed, and this store needs it: npm install ${install}`)
-  }
-}
-
-/** Whether it is that package which is missing, and not one that it needs itself. */
-function isMissing(name: string, error: unknown): boolean {
-  const { code, message } = error as NodeJS.ErrnoException
-  return (code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND') && message.includes(`'${name}'`)
 }

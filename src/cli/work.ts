@@ -4,6 +4,7 @@ import { createWaybill, type Waybill } from '../waybill.ts'
 import { type Command, type Given, STORE_OPTION } from './command.ts'
 import { HANDLER_OPTIONS, namedHandlers } from './handlers.ts'
 import { print } from './output.ts'
+import { answerQueue } from './queue.ts'
 import { aborted, stopSignal } from './signals.ts'
 import { shownUrl, storeFromUrl } from './store.ts'
 
@@ -21,6 +22,7 @@ export const work: Command = {
     ...HANDLER_OPTIONS,
     concurrency: { value: 'N', help: "how many run at once; default: the machine's parallelism, 32 for inline" },
     'until-idle': { help: 'ends with exit code 0 once nothing has been left to claim for a while' },
+    queue: { value: 'URL', help: 'with --until-idle, the Azure Storage queue it was woken by; default: WAYBILL_QUEUE' },
     idle: { value: 'TIME', help: 'that while, such as 30s; default 5s' },
   },
   run: runWork,
@@ -34,6 +36,7 @@ async function runWork(given: Given): Promise<number> {
   const { files, types, run } = await namedHandlers(given)
   const worker = { handlers: files, run, ...(concurrency !== undefined && { concurrency }) }
   const waybill = createWaybill({ operations: types, store: await storeFromUrl(url), worker })
+  const call = given.has('until-idle') ? await answerQueue(given.text('queue')) : undefined
   await waybill.start()
   print(`Works on ${types.map(({ name }) => name).join(', ')} of ${shownUrl(url)}. SIGTERM or Ctrl-C stops.`)
   try {
@@ -41,6 +44,7 @@ async function runWork(given: Given): Promise<number> {
   } finally {
     await waybill.stop()
   }
+  await (stop.aborted ? call?.release() : call?.done())
   return 0
 }
 

@@ -63,7 +63,7 @@ export function createHandle<T>(
   api: Api,
   { name, resultKey }: Contract,
   url: string,
-  ended?: Answer,
+  ended?: Answer | false,
 ): OperationHandle<T> {
   const id = /[^/]*$/.exec(new URL(url).pathname)?.[0] ?? ''
 
@@ -94,7 +94,7 @@ export function createHandle<T>(
     // The answer is the result, or a redirect to it that a browser hides: then the stream tells the status.
     if (answer.response.ok || answer.outcome || answer.response.type === 'opaqueredirect') {
       const headers = { accept: 'text/event-stream' }
-      if (answer.value === answer.response) await answer.response.body?.cancel()
+      await answer.response.body?.cancel()
       const { response } = await request(api, url, { ...options, headers, statusUrl: url })
       for await (const { event, data } of readEvents(response)) {
         if (event === 'status\n') return JSON.parse(data)
@@ -135,9 +135,9 @@ export function createHandle<T>(
     status,
     events,
     async result(options = {}) {
-      const value = await follow(options)
-      if (value instanceof Response) return value as OperationOutput<T>
-      const document = Object(value)
+      const document = Object(await follow(options))
+      // What stands in the way, such as a page to log in, offers no ranges.
+      if (document instanceof Response && document.headers.get('accept-ranges')) return document as OperationOutput<T>
       if (!(resultKey in document)) throw waitError('refused', url, url)
       return document[resultKey]
     },

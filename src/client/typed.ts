@@ -92,15 +92,12 @@ function createTypeClient<T>(api: Api, type: Contract): TypeClient<T> {
       const location = response.headers.get('location') ?? body.links?.status
       if (response.status === 202 && location) return createHandle(api, type, resolve(location, root))
       const resultUrl = response.headers.get('content-location')
-      if (answer.value === response && response.ok && resultUrl) {
-        // It is no JSON, and can be read only once: whoever wants it asks for it.
+      // What is no JSON can be read only once: whoever wants it asks for it.
+      const isMedia = response.ok && resultUrl && response === answer.value
+      if (isMedia || (outcome && body.id)) {
         await response.body?.cancel()
-        const result = resolve(resultUrl, root)
-        return createHandle(api, type, resolve(`status/${/[^/]*$/.exec(new URL(result).pathname)}`, result))
-      }
-      if (outcome && body.id) {
         const result = resolve(resultUrl ?? `${root}/${body.id}`, root)
-        return createHandle(api, type, resolve(`status/${body.id}`, result), answer)
+        return createHandle(api, type, result.replace(/[^/]*$/, 'status/$&'), !isMedia && answer)
       }
       throw waitError(response.ok ? 'no-location' : 'refused', root, '', answer)
     },

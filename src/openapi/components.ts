@@ -69,7 +69,7 @@ const MONITOR = object(
     lastActionDateTime: say(time, 'When it changed last.'),
     percentComplete: { type: 'integer', minimum: 0, maximum: 100, description: 'How far it is.' },
     resourceLocation: say(uri, 'Where the result is; only when it has succeeded.'),
-    result: { description: 'The output; only when it has succeeded.' },
+    result: { description: 'The output; only when it has succeeded and the output is JSON.' },
     error: object('Why it failed or was canceled.', {
       code: say(text, 'The code of the problem.'),
       message: say(text, 'What happened.'),
@@ -222,6 +222,9 @@ const RESPONSE_HEADERS = {
     { type: 'string', enum: ['true'] },
     'The Idempotency-Key was known: this is the operation that it made before.',
   ],
+  'Accept-Ranges': [text, '"bytes": a GET may ask for a part.'],
+  'Content-Disposition': [text, 'The name of the file (RFC 6266).'],
+  'Content-Range': [text, 'Which part it is, and how long the whole is.'],
   Vary: [text, 'The request headers that the answer depends on.'],
   'Cache-Control': [text, 'Who may keep the answer.'],
   'X-Progress': [say(text, 'Short ASCII text.'), 'How far it is, in words.'],
@@ -270,6 +273,19 @@ export const PARAMETERS = {
     name: HEADERS.ifNoneMatch,
     in: 'header',
     description: 'The ETag that the client has. With it, what has not changed is answered with 304 and no body.',
+    schema: text,
+  },
+  Range: {
+    name: 'Range',
+    in: 'header',
+    description: 'One range of bytes, of a result that is no JSON (RFC 9110, 14).',
+    schema: text,
+    example: 'bytes=0-1023',
+  },
+  IfRange: {
+    name: 'If-Range',
+    in: 'header',
+    description: 'The ETag of the parts that the client has: of another version it is sent the whole.',
     schema: text,
   },
   LastEventId: {

@@ -24,6 +24,7 @@ const FAILURES = [
   'launch-lost',
   'invalid-output',
   'output-too-large',
+  'no-blob-store',
   'input-outdated',
   'no-handler',
 ] as const satisfies readonly ProblemCode[]

@@ -8,6 +8,7 @@
  * const client = new CosmosClient({ endpoint, aadCredentials: new DefaultAzureCredential() })
  * const store = cosmosStore(client.database('orders').container('operations'))
  */
+import type { BlobStore } from '../blob-store.ts'
 import type { Change, Operation, Submission } from '../operation.ts'
 import type {
   Acceptance,
@@ -56,6 +57,11 @@ export type { CosmosContainer } from './cosmos/container.ts'
 export interface CosmosStoreOptions {
   /** Milliseconds between two looks at the change feed, while somebody listens. Default 1,000. */
   readonly feedMs?: number
+  /**
+   * Keeps inputs and outputs that are too large for an item, 2 MB. Give the same one to the composition, which
+   * deletes what a crash left behind. Default: such an input is refused, and such an output fails its operation.
+   */
+  readonly blobs?: BlobStore
   /** How long one call of the service may take, its repetitions included, in milliseconds. Default 9,000. */
   readonly timeoutMs?: number
   /** Told of the request units that each answer of the service cost, and of what was called. */
@@ -85,10 +91,11 @@ class CosmosStore implements Store {
   readonly #own = new Set<string>()
   #state: 'new' | 'open' | 'closed' = 'new'
 
-  constructor(container: CosmosContainer, { feedMs = 1000, timeoutMs = 9000, onCharge, clock }: CosmosStoreOptions) {
+  constructor(container: CosmosContainer, options: CosmosStoreOptions) {
+    const { feedMs = 1000, timeoutMs = 9000, onCharge, clock, blobs } = options
     this.#container = container
     const calls = new CosmosCalls({ timeoutMs, ...(onCharge === undefined ? {} : { onCharge }) })
-    this.#access = new CosmosAccess(container, calls, clock)
+    this.#access = new CosmosAccess(container, calls, { clock, blobs })
     this.#mutations = new Mutations(this.#access, (written, silent) => this.#written(written, silent))
     this.#claims = new Claims(this.#access)
     this.#feed = new Feed({
@@ -105,6 +112,7 @@ class CosmosStore implements Store {
     if (this.#state !== 'new') return
     const { resource } = await this.#access.calls.item('container', options => this.#container.read(options))
     checkContainer(this.#container.id, resource)
+    await this.#access.blobs?.open?.()
     await this.#feed.open()
     this.#state = 'open'
   }
@@ -155,7 +163,7 @@ class CosmosStore implements Store {
   }
 
   change(id: string, change: Change): Promise<Operation | undefined> {
-    return this.#mutate(id, changing(id, change))
+    return this.#mutate(id, changing(id, change, this.#access.blobs === undefined))
   }
 
   async note(lease: Lease, note: Note): Promise<boolean> {

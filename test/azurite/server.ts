@@ -27,7 +27,8 @@ export function azurite(): Azurite {
   beforeAll(async () => {
     const port = await freePort()
     const endpoint = `http://127.0.0.1:${port}/${ACCOUNT}`
-    server = await start(port, folder)
+    server = spawnServer(port, folder)
+    await listening(server)
     service = BlobServiceClient.fromConnectionString(
       `DefaultEndpointsProtocol=http;AccountName=${ACCOUNT};AccountKey=${KEY};BlobEndpoint=${endpoint};`,
     )
@@ -54,26 +55,28 @@ export function azurite(): Azurite {
   }
 }
 
-async function start(port: number, folder: string): Promise<ChildProcess> {
+function spawnServer(port: number, folder: string): ChildProcess {
   const script = new URL('node_modules/azurite/dist/src/blob/main.js', import.meta.url).pathname
-  const options = ['--blobHost', '127.0.0.1', '--blobPort', `${port}`, '--location', folder, '--silent']
+  const options = ['--blobHost', '127.0.0.1', '--blobPort', `${port}`, '--location', folder]
   // The emulator lags behind the versions of the service that the SDK names.
   const all = [...options, '--skipApiVersionCheck', '--disableTelemetry']
-  const server = spawn(process.execPath, [script, ...all], {
+  return spawn(process.execPath, [script, ...all], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env.PATH },
   })
-  await new Promise<void>((resolve, reject) => {
+}
+
+function listening(server: ChildProcess): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
     let said = ''
     const hear = (data: Buffer) => {
       said += data
-      if (said.includes('successfully listening')) resolve()
+      if (said.includes('successfully listens')) resolve()
     }
-    server.stdout.on('data', hear)
-    server.stderr.on('data', hear)
+    server.stdout?.on('data', hear)
+    server.stderr?.on('data', hear)
     server.once('exit', code => reject(new Error(`Azurite ended with ${code}: ${said}`)))
   })
-  return server
 }
 
 async function freePort(): Promise<number> {

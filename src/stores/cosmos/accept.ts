@@ -29,7 +29,8 @@ interface Made {
 
 /** @throws {ProblemError} `body-too-large` */
 export async function accept(access: CosmosAccess, submission: Submission): Promise<Acceptance> {
-  if (!fits(submission.input)) throw problemError('body-too-large', 'The store, Cosmos DB, takes 2 MB of JSON text.')
+  if (access.blobs === undefined && !fits(submission.input))
+    throw problemError('body-too-large', 'The store, Cosmos DB, takes 2 MB of JSON text.')
   if (submission.idempotencyKey === null) {
     const { operation } = await make(access, submission, submission.id)
     return { kind: 'accepted', operation }

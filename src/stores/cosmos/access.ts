@@ -1,7 +1,8 @@
 /** Reads and writes of single items, and queries: what the rest of the store is made of. */
+import type { BlobStore } from '../../blob-store.ts'
 import { type CosmosCalls, statusOf } from './calls.ts'
 import type { CosmosContainer } from './container.ts'
-import type { BesideItem, KeyItem, OperationItem, Tagged } from './items.ts'
+import { type BesideItem, isBlob, type KeyItem, type OperationItem, type Tagged } from './items.ts'
 import { type Parameters, QUERIES, type QueryName } from './queries.ts'
 
 /** What became of a conditional write. */
@@ -14,13 +15,20 @@ const NO_ETAG = '"waybill-none"'
 
 export class CosmosAccess {
   readonly calls: CosmosCalls
+  /** Keeps what is too large for an item. */
+  readonly blobs: BlobStore | undefined
   readonly #container: CosmosContainer
   readonly #clock: (() => number) | undefined
 
-  constructor(container: CosmosContainer, calls: CosmosCalls, clock?: () => number) {
+  constructor(
+    container: CosmosContainer,
+    calls: CosmosCalls,
+    { clock, blobs }: { readonly clock?: (() => number) | undefined; readonly blobs?: BlobStore | undefined } = {},
+  ) {
     this.#container = container
     this.calls = calls
     this.#clock = clock
+    this.blobs = blobs
   }
 
   /** The store's clock, in milliseconds since the epoch. */
@@ -37,7 +45,7 @@ export class CosmosAccess {
   }
 
   async body(id: string): Promise<string | undefined> {
-    return (await this.#read<BesideItem>(id))?.item.body
+    return isBlob(id) ? await this.#readBlob(id) : (await this.#read<BesideItem>(id))?.item.body
   }
 
   /** The new item's tag, or undefined where there is one of this id. */
@@ -53,7 +61,7 @@ export class CosmosAccess {
 
   /** Creates items that nobody reads before they are named elsewhere; one that is there already was written by us. */
   async createBesides(items: readonly BesideItem[]): Promise<void> {
-    await inParallel(items, item => this.create(item))
+    await inParallel<BesideItem, unknown>(items, item => (isBlob(item.id) ? this.#putBlob(item) : this.create(item)))
   }
 
   async replace(item: OperationItem | KeyItem, etag: string): Promise<Written> {
@@ -66,11 +74,37 @@ export class CosmosAccess {
   }
 
   async delete(id: string, etag?: string): Promise<Written> {
+    if (isBlob(id)) {
+      await this.#blobStore().delete(id)
+      return { kind: 'gone' }
+    }
     return await this.#write(async () => {
       const condition = etag === undefined ? {} : { accessCondition: ifMatch(etag) }
       await this.calls.item('delete', options => this.#container.item(id, id).delete({ ...options, ...condition }))
       return ''
     })
+  }
+
+  async #putBlob({ id, body }: BesideItem): Promise<void> {
+    async function* bytes() {
+      yield Buffer.from(body)
+    }
+    await this.#blobStore().put(id, bytes(), 'application/json')
+  }
+
+  async #readBlob(id: string): Promise<string | undefined> {
+    const found = await this.#blobStore().get(id)
+    if (found === undefined) return undefined
+    const pieces: Uint8Array[] = []
+    for await (const piece of found) pieces.push(piece)
+    return Buffer.concat(pieces).toString()
+  }
+
+  #blobStore(): BlobStore {
+    if (this.blobs !== undefined) return this.blobs
+    throw new Error(
+      'The Cosmos DB store holds what is too large for an item and was made without "blobs", which keeps it.',
+    )
   }
 
   /** At most `limit` results. */

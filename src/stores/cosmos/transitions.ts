@@ -14,9 +14,13 @@ import { type Lease, LOG_LIMIT, type Note, type Renewal } from '../../store.ts'
 import { beside, bodyFor, fits, type OperationItem, stepItemId, tombstone, withRecord } from './items.ts'
 import type { Mutated, Mutation } from './mutations.ts'
 
-/** A change by its kind. The result is undefined where it was refused. */
-export function changing(id: string, asked: Change): Mutation<Operation | undefined> {
-  const change = withinLimit(asked)
+/**
+ * A change by its kind. The result is undefined where it was refused.
+ *
+ * @param limited whether there is nowhere to keep what is too large for an item
+ */
+export function changing(id: string, asked: Change, limited: boolean): Mutation<Operation | undefined> {
+  const change = limited ? withinLimit(asked) : asked
   const output = change.kind === 'finish' && change.outcome.kind === 'completed' ? change.outcome.output : undefined
   const stored = output === undefined ? undefined : bodyFor('output', id, output)
   return (item, now) => {

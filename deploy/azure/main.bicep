@@ -1,0 +1,152 @@
+// The example on Azure: an API as a container app, its work in Container Apps Jobs, and a store. No keys anywhere.
+targetScope = 'subscription'
+
+@minLength(1)
+@maxLength(32)
+@description('Names the resource group, and through it everything else.')
+param environmentName string
+
+param location string
+
+@description('The image of API and jobs. Empty before the first one is built: a placeholder then stands in for it.')
+param image string = ''
+
+@allowed(['cosmos', 'postgres'])
+param store string = 'cosmos'
+
+@allowed(['job', 'drain'])
+@description('job: one execution for each operation. drain: executions that work off the backlog, woken through a queue.')
+param run string = 'job'
+
+@description('Who is told of trouble. Empty: alerts show in the portal alone.')
+param alertEmail string = ''
+
+var tags = { 'azd-env-name': environmentName }
+var token = toLower(uniqueString(subscription().id, environmentName, location))
+
+resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
+  name: 'rg-${environmentName}'
+  location: location
+  tags: tags
+}
+
+module identities 'modules/identities.bicep' = {
+  scope: group
+  name: 'identities'
+  params: { location: location, tags: tags, token: token }
+}
+
+module registry 'modules/registry.bicep' = {
+  scope: group
+  name: 'registry'
+  params: {
+    location: location
+    tags: tags
+    token: token
+    pullers: [identities.outputs.apiPrincipalId, identities.outputs.jobPrincipalId]
+  }
+}
+
+module environment 'modules/environment.bicep' = {
+  scope: group
+  name: 'environment'
+  params: { location: location, tags: tags, token: token }
+}
+
+module cosmos 'modules/cosmos.bicep' = if (store == 'cosmos') {
+  scope: group
+  name: 'cosmos'
+  params: {
+    location: location
+    tags: tags
+    token: token
+    contributors: [identities.outputs.apiPrincipalId, identities.outputs.jobPrincipalId]
+  }
+}
+
+module postgres 'modules/postgres.bicep' = if (store == 'postgres') {
+  scope: group
+  name: 'postgres'
+  params: {
+    location: location
+    tags: tags
+    token: token
+    apiName: identities.outputs.apiName
+    apiPrincipalId: identities.outputs.apiPrincipalId
+    jobName: identities.outputs.jobName
+    jobPrincipalId: identities.outputs.jobPrincipalId
+  }
+}
+
+module queue 'modules/queue.bicep' = {
+  scope: group
+  name: 'queue'
+  params: {
+    location: location
+    tags: tags
+    token: token
+    senderPrincipalId: identities.outputs.apiPrincipalId
+    receiverPrincipalId: identities.outputs.jobPrincipalId
+  }
+}
+
+var cosmosUrl = store == 'cosmos' ? cosmos!.outputs.url : ''
+var postgresServer = store == 'postgres' ? postgres!.outputs.server : ''
+// On PostgreSQL each identity is a user of its own name.
+var apiStore = store == 'cosmos' ? cosmosUrl : 'postgres://${identities.outputs.apiName}@${postgresServer}'
+var jobStore = store == 'cosmos' ? cosmosUrl : 'postgres://${identities.outputs.jobName}@${postgresServer}'
+
+module jobs 'modules/jobs.bicep' = {
+  scope: group
+  name: 'jobs'
+  params: {
+    location: location
+    tags: tags
+    token: token
+    image: image
+    environmentId: environment.outputs.id
+    registryServer: registry.outputs.server
+    identityId: identities.outputs.jobId
+    clientId: identities.outputs.jobClientId
+    store: jobStore
+    queueAccount: queue.outputs.account
+    queueName: queue.outputs.name
+    queueUrl: queue.outputs.url
+    operatorPrincipalId: identities.outputs.apiPrincipalId
+  }
+}
+
+module api 'modules/api.bicep' = {
+  scope: group
+  name: 'api'
+  params: {
+    location: location
+    tags: tags
+    token: token
+    image: image
+    environmentId: environment.outputs.id
+    registryServer: registry.outputs.server
+    identityId: identities.outputs.apiId
+    clientId: identities.outputs.apiClientId
+    store: apiStore
+    run: run
+    job: jobs.outputs.manualJob
+    queueUrl: queue.outputs.url
+  }
+}
+
+module alerts 'modules/alerts.bicep' = {
+  scope: group
+  name: 'alerts'
+  params: {
+    location: location
+    tags: tags
+    email: alertEmail
+    workspaceId: environment.outputs.workspaceId
+    apiId: api.outputs.id
+  }
+}
+
+output AZURE_RESOURCE_GROUP string = group.name
+output AZURE_CONTAINER_REGISTRY_ENDPOINT string = registry.outputs.server
+output SERVICE_API_URI string = api.outputs.url

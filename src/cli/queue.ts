@@ -1,0 +1,25 @@
+/** The Azure Storage queue by whose message this execution was woken. */
+import type { QueueClient } from '@azure/storage-queue'
+import { type AnsweredCall, answerCall } from '../wakeups/storage-queue.ts'
+import { UsageError } from './command.ts'
+import { azureCredential, load } from './packages.ts'
+
+const PACKAGES = '@azure/storage-queue @azure/identity'
+
+/** Takes a message of the queue that was named, or that `WAYBILL_QUEUE` names; without one there is none to take. */
+export async function answerQueue(named: string | undefined): Promise<AnsweredCall | undefined> {
+  const url = named || process.env.WAYBILL_QUEUE
+  if (!url) return undefined
+  return await answerCall({ client: await queueClient(url), warn: message => console.error(message) })
+}
+
+async function queueClient(url: string): Promise<QueueClient> {
+  const target = URL.parse(url)
+  if (target === null || !/^https?:$/.test(target.protocol)) {
+    throw new UsageError('The queue must be a URL such as https://<account>.queue.core.windows.net/<queue>.')
+  }
+  const { QueueClient } = await load<typeof import('@azure/storage-queue')>('@azure/storage-queue', PACKAGES)
+  // A signature in the URL is all that is needed; a token is sent over https alone.
+  const isOpen = target.protocol === 'http:' || target.searchParams.has('sig')
+  return isOpen ? new QueueClient(url) : new QueueClient(url, await azureCredential(PACKAGES))
+}
