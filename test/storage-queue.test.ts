@@ -90,10 +90,12 @@ describe('an execution', () => {
     await until(() => queue.living.length === 1)
     const { child, ended } = startWaybill(args)
     await until(async () => (await store.read(id))?.status === 'running')
+    const [held] = queue.living
     expect(queue.visible).toEqual([])
     child.kill('SIGTERM')
     expect(await ended).toMatchObject({ code: 0 })
-    expect(queue.visible).toHaveLength(1)
+    // The API may have called too, as soon as the work was handed back.
+    expect(queue.visible).toContain(held)
   })
 
   test('that dies leaves a message that calls again, some times and not for ever', async ({ lab }) => {

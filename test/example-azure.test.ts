@@ -1,0 +1,37 @@
+/** The example as it is deployed to Azure, on an Azure of this machine. */
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect } from 'vitest'
+import { emulateAzure } from 'waybill/emulate/azure'
+import { EXAMPLE, runToEnd, startApp } from './support/app.ts'
+import { JOB } from './support/azure.ts'
+import { placeOrder, untilFinal } from './support/order.ts'
+import { test } from './support/waybill.ts'
+
+const ORDERS = fileURLToPath(new URL('../examples/orders/job.ts', import.meta.url))
+
+test('each order is an execution of the job, which the history names', async ({ lab }) => {
+  const file = join(dirname(lab.file()), 'orders.db')
+  const env = { WAYBILL_STORE: `sqlite:${file}`, ORDER_PROCESSING_MS: '0' }
+  const azure = await emulateAzure({ jobs: [{ name: JOB, command: ['node', ORDERS], env }] })
+  lab.onEnd(() => azure.close())
+  const app = await startApp({
+    file,
+    env: { ...azure.environment, WAYBILL_RUN: 'container-apps', WAYBILL_JOB: JOB },
+  })
+  const { id } = await untilFinal(await placeOrder(app.url))
+  const { items } = (await (await fetch(`${app.url}/operations/${id}/attempts`)).json()) as { items: unknown[] }
+  const execution = azure.executions[0]?.name
+  expect(execution).toMatch(new RegExp(`^${JOB}-`))
+  expect(items).toMatchObject([{ number: 1, engine: 'container-apps', execution, outcome: 'completed' }])
+  expect(await app.stop()).toEqual({ code: 0, signal: null })
+})
+
+test.for([
+  ['container-apps', 'AZURE_SUBSCRIPTION_ID'],
+  ['storage-queue', 'WAYBILL_QUEUE'],
+] as const)('WAYBILL_RUN=%s says what it needs', async ([run, name], { lab }) => {
+  const env = { WAYBILL_RUN: run, WAYBILL_STORE: `sqlite:${lab.file()}`, PORT: '0', NODE_NO_WARNINGS: '1' }
+  const { code, text } = await runToEnd(EXAMPLE, env)
+  expect([code, text]).toEqual([1, `Set ${name}, which WAYBILL_RUN=${run} needs.\n`])
+})
