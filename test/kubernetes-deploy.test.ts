@@ -251,7 +251,8 @@ describe('what KEDA is to scale on', () => {
     for (const delay of [0, 0, 0, 3_600_000]) await operations.submit(type, { input: null, delay })
     const claim = { holder: 'a', leaseMs: 30_000, from: { types: [{ type: type.name, limit: 1 }], limit: 1 } }
     expect(await store.claim(claim)).toHaveLength(1)
-    const { rows } = await pool.query(query.replaceAll('waybill.', `${schema}.`))
+    const here = query.replaceAll('waybill.', `${schema}.`).replaceAll("'orders'", `'${type.name}'`)
+    const { rows } = await pool.query(here)
     expect(rows).toEqual([{ count: '2' }])
     await store.close()
   })
