@@ -14,7 +14,7 @@ const DAY = 86_400_000
 const EXPECTED: readonly { readonly text: RegExp; readonly indexes: readonly string[] }[] = [
   // claims, launches and keys
   {
-    text: / WHERE type = \? AND status = 0 AND run_at IS NULL ORDER BY priority DESC, id LIMIT \?$/,
+    text: / WHERE type = \? AND status = 0 AND run_at IS NULL AND \(start_by IS NULL/,
     indexes: ['operations_ready'],
   },
   {

@@ -58,9 +58,15 @@ export class StoreModel {
     const claims: Claim[] = []
     for (const { type, limit } of request.from.types) {
       const room = Math.min(limit, request.from.limit - claims.length)
-      claims.push(...this.#claimEach(this.ready(type).slice(0, Math.max(0, room)), request))
+      const startable = this.ready(type).filter(id => this.#canStart(id))
+      claims.push(...this.#claimEach(startable.slice(0, Math.max(0, room)), request))
     }
     return claims
+  }
+
+  #canStart(id: string): boolean {
+    const { attempt = 0, startBy = null } = this.entries.get(id)?.operation ?? {}
+    return attempt > 0 || startBy === null || startBy > this.#now()
   }
 
   renew(leases: readonly Lease[], leaseMs: number): Renewal[] {

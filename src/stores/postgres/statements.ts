@@ -134,15 +134,15 @@ function queueReads(schema: string, operations: string) {
  * one in 200 for what an expression equals, so it reckons with few types. Otherwise it would plan each claim anew,
  * which takes longer than to look at an empty queue, and compile it, which takes longer than anything.
  */
-function picked(operations: string): string {
+function picked(operations: string, timely = ''): string {
   const order = 'ORDER BY priority DESC, id'
   const lock = (found: string, condition: string) => `
     SELECT found.id, found.priority, a.place, a.most FROM asked a CROSS JOIN LATERAL (
       SELECT f.id, f.priority FROM (${found}) AS f CROSS JOIN LATERAL (
-        SELECT o.id FROM ${operations} o WHERE o.id = f.id AND o.status = 0 AND ${condition}
+        SELECT o.id FROM ${operations} o WHERE o.id = f.id AND o.status = 0 AND ${condition} ${timely}
         FOR UPDATE SKIP LOCKED) AS locked
       ORDER BY f.priority DESC, f.id LIMIT a.most) AS found`
-  const waiting = `SELECT id, priority FROM ${operations} WHERE type = a.type AND status = 0`
+  const waiting = `SELECT id, priority FROM ${operations} o WHERE type = a.type AND status = 0 ${timely}`
   return `
     ${CLOCK},
     asked AS MATERIALIZED (
@@ -177,7 +177,7 @@ function takes(schema: string, operations: string) {
   const inTime = 'AND (o.attempt > 0 OR o.start_by IS NULL OR o.start_by > (SELECT now FROM clock))'
   return {
     claim: `
-      WITH ${picked(operations)},
+      WITH ${picked(operations, inTime)},
       taken AS (UPDATE ${operations} o SET ${begin(4)} ${taken} ${inTime} RETURNING ${recordOf('o')})
       SELECT ${recordOf('t')}, ${input} FROM taken t ${inOrder}`,
     // It waits where the row is locked, and does not skip it: whoever has it may be about to let it be claimed.

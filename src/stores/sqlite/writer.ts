@@ -195,7 +195,7 @@ export class Writer {
     const claims: Claim[] = []
     for (const { type, limit } of request.from.types) {
       const room = Math.min(limit, request.from.limit - claims.length)
-      if (room > 0) claims.push(...this.#claimEach(this.#ready(type, room, now), request, now))
+      if (room > 0) claims.push(...this.#claimEach(this.#ready(type, room, now, now), request, now))
     }
     return claims
   }
@@ -215,7 +215,7 @@ export class Writer {
   #launch(types: readonly string[], limit: number, holdMs: number, now: number): Operation[] {
     const launched: Operation[] = []
     for (const type of types) {
-      for (const operation of this.#ready(type, limit - launched.length, now)) {
+      for (const operation of this.#ready(type, limit - launched.length, now, 0)) {
         const after = launching(operation, holdMs, now)
         if (after === undefined) continue
         this.#save(after)
@@ -225,9 +225,10 @@ export class Writer {
     return launched
   }
 
-  #ready(type: string, limit: number, now: number): Operation[] {
+  /** @param startAfter those whose start deadline is not after it are passed over: the sweep ends them */
+  #ready(type: string, limit: number, now: number, startAfter: number): Operation[] {
     if (this.#sql.anyDue.get(type, now) !== undefined) this.#sql.promote.run(type, now, PROMOTE_LIMIT)
-    return this.#sql.ready.all(type, limit)
+    return this.#sql.ready.all(type, startAfter, limit)
   }
 
   #expire(limit: number, now: number): number {
@@ -301,7 +302,8 @@ function prepare(database: Database) {
       UPDATE operations SET run_at = NULL WHERE id IN (
         SELECT id FROM operations WHERE type = ? AND status = 0 AND run_at <= ? ORDER BY run_at LIMIT ?)`),
     ready: records(`
-      WHERE type = ? AND status = 0 AND run_at IS NULL ORDER BY priority DESC, id LIMIT ?`),
+      WHERE type = ? AND status = 0 AND run_at IS NULL AND (start_by IS NULL OR start_by > ? OR attempt > 0)
+      ORDER BY priority DESC, id LIMIT ?`),
     lapsed: records('WHERE status = 1 AND lease_until <= ? ORDER BY lease_until LIMIT ?'),
     unstarted: records(`
       WHERE status = 0 AND start_by IS NOT NULL AND start_by <= ? AND attempt = 0 LIMIT ?`),

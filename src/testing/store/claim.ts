@@ -76,6 +76,13 @@ export const claimTests: StoreTests = {
       assert.deepEqual(idsOf(await test.claim(10)), idsOf([high, due, ready, low]))
     },
 
+    'passes over what is too late to start, and takes the next': async test => {
+      await test.submit({ startWithin: 1000 })
+      const next = await test.submit()
+      test.clock.advance(1000)
+      assert.deepEqual(idsOf(await test.claim(1)), [next.id])
+    },
+
     'begins the next attempt of an operation that came back': async test => {
       const first = await test.end(OUTCOMES.released)
       const [second] = await test.claim(1)
