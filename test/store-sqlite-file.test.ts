@@ -49,6 +49,10 @@ describe('opening a SQLite file', () => {
     expect(existsSync(path)).toBe(true)
   })
 
+  it.each(WRITERS)('fails where no folder can be made (%s)', async writer => {
+    await expect(open({ path: '/proc/none/orders.db', writer })).rejects.toThrow('/proc/none')
+  })
+
   it.each(WRITERS)('refuses the database of another program, and leaves it as it was (%s)', async writer => {
     const path = files.next()
     withDatabase(path, "CREATE TABLE notes (text); INSERT INTO notes VALUES ('mine')")

@@ -2,7 +2,7 @@
  * The SQLite driver: what is needed of it, and how a connection is opened. `node:sqlite` and
  * better-sqlite3 both have this shape, so neither is a dependency.
  */
-import { mkdirSync, statfsSync } from 'node:fs'
+import { existsSync, mkdirSync, statfsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 
 /** A value that SQLite stores. */
@@ -139,9 +139,21 @@ export function networkFileSystem(type: number): string | undefined {
   return NETWORK_FILE_SYSTEMS.get(type)
 }
 
+/** Not by `recursive`: under /proc, where no folder can be made, that never returns. */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return
+  makeFolder(dirname(folder))
+  try {
+    mkdirSync(folder)
+  } catch (error) {
+    // Another process may have made it meanwhile.
+    if (!existsSync(folder)) throw error
+  }
+}
+
 function prepareFolder(path: string): void {
   const folder = dirname(resolve(path))
-  mkdirSync(folder, { recursive: true })
+  makeFolder(folder)
   const network = networkFileSystem(statfsSync(folder).type)
   if (network === undefined) return
   throw new Error(
