@@ -40,7 +40,7 @@ describe('its certificate', () => {
     expect(parsed.checkHost('localhost')).toBe('localhost')
     expect(parsed.checkIP('127.0.0.1')).toBe('127.0.0.1')
     expect(parsed.checkHost('management.azure.com')).toBeUndefined()
-    expect([parsed.ca, parsed.verify(parsed.publicKey), parsed.subject]).toEqual([false, true, 'CN=localhost'])
+    expect([parsed.ca, parsed.verify(parsed.publicKey), parsed.subject]).toEqual([false, true, 'CN=Waybill emulator'])
     expect(Date.parse(parsed.validFrom)).toBe(now - 3_600_000)
     expect(Date.parse(parsed.validTo)).toBe(now + 90 * 86_400_000)
     expect(makeCertificate(now).cert).not.toBe(cert)

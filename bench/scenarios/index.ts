@@ -5,7 +5,18 @@ import { drain } from './drain.ts'
 import { limits } from './limits.ts'
 import { post } from './post.ts'
 import { completed, result } from './result.ts'
+import { retryAfter } from './retry-after.ts'
 import { roundTrip } from './round-trip.ts'
 import { status } from './status.ts'
 
-export const scenarios: readonly Scenario[] = [limits, post, status, completed, result, drain, roundTrip, cpuBound]
+export const scenarios: readonly Scenario[] = [
+  limits,
+  post,
+  status,
+  completed,
+  result,
+  drain,
+  roundTrip,
+  cpuBound,
+  retryAfter,
+]

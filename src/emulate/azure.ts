@@ -74,6 +74,8 @@ export interface EmulatedAzure {
   job(name: string): EmulatedJob
   /** A token for Azure Resource Manager, or another resource. */
   token(resource?: string): string
+  /** Whether a token was given for a resource and is still good: for other services that are played beside it. */
+  admits(token: string, resource: string): boolean
   /** Has requests fail; undefined: no more. */
   fail(faults: Faults | undefined): void
   /** Ends every execution and frees everything. */
@@ -154,6 +156,7 @@ export async function emulateAzure(options: EmulateAzureOptions): Promise<Emulat
       return job
     },
     token: (resource = 'https://management.azure.com') => identity.issue(resource),
+    admits: (token, resource) => identity.admits(token, resource),
     fail: faults => {
       server.faults = faults
     },

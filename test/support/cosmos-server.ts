@@ -34,6 +34,8 @@ export class CosmosServer {
   readonly answered: Answered[] = []
   /** Tokens of Microsoft Entra ID that are good. */
   readonly tokens = new Set<string>()
+  /** Whether a token of Microsoft Entra ID is good. */
+  admits: (token: string) => boolean = token => this.tokens.has(token)
   readonly #collections = new Map<string, Collection>()
   readonly #server: http.Server
   readonly #scheme: 'http' | 'https'
@@ -76,7 +78,7 @@ export class CosmosServer {
     let answer: Answer
     const collection = this.#collections.get(collectionId)
     try {
-      authorize({ method, path: url, headers }, this.tokens)
+      authorize({ method, path: url, headers }, this.admits)
       if (typeof fault === 'object') throw refusal(fault)
       answer = this.#answer(kind, collection, { id, headers, body: sent === '' ? undefined : JSON.parse(sent) })
     } catch (error) {

@@ -94,7 +94,7 @@ export class Execution {
     const [program = 'node', ...args] = this.#command
     const child = spawn(program === 'node' ? process.execPath : program, args, {
       cwd: this.job.cwd,
-      env: { ...process.env, ...this.#environment, ...this.#host.env },
+      env: { ...process.env, ...this.#host.env, ...this.#environment },
       stdio: ['ignore', this.#host.output, this.#host.output],
     })
     this.#process = child
