@@ -14,6 +14,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // Azurite is a package of its own: npm run test:azurite.
     exclude: ['**/node_modules/**', 'test/azurite/**'],
+    setupFiles: ['./test/support/seed.ts'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,

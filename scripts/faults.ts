@@ -5,8 +5,14 @@
 import { spawnSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 
-/** Whose faults are drawn by a seed, and whose commands fast-check draws by its own. */
-const FILES = ['test/faults.test.ts', 'test/store-model.test.ts', 'test/operation-properties.test.ts']
+/** Whose faults and commands are drawn by the seed. */
+const FILES = [
+  'test/faults.test.ts',
+  'test/store-model.test.ts',
+  'test/store-postgres-model.test.ts',
+  'test/store-cosmos-model.test.ts',
+  'test/operation-properties.test.ts',
+]
 
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' }, seed: { type: 'string' } } })
 const minutes = Number(values.minutes)
