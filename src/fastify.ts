@@ -9,7 +9,7 @@ import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, F
 import { corsHeaders } from './http/cors.ts'
 import { type ApiOptions, createRoutes, type Route } from './http.ts'
 import { readUtf8 } from './json.ts'
-import { errorResponse, type HttpRequest, type HttpResponse, problemResponse } from './message.ts'
+import { errorResponse, type HttpRequest, type HttpResponse, JSON_MEDIA_TYPE, problemResponse } from './message.ts'
 import { ProblemError, problem } from './problem.ts'
 import { createWaybill, type Waybill, type WaybillOptions } from './waybill.ts'
 
@@ -124,8 +124,7 @@ function send(reply: FastifyReply, { status, headers, body }: HttpResponse): Fas
 /** The text is what is stored and fingerprinted; Fastify's parser would throw it away. */
 function readBodiesAsText(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
-  const json = /^application\/(?:[\w.+-]+\+)?json(?:\s*;|$)/i
-  app.addContentTypeParser(json, { parseAs: 'buffer' }, async (_: unknown, body: Buffer) => readUtf8(body))
+  app.addContentTypeParser(JSON_MEDIA_TYPE, { parseAs: 'buffer' }, async (_: unknown, body: Buffer) => readUtf8(body))
 }
 
 /** What Fastify itself refuses, in the words of this API. */

@@ -9,7 +9,7 @@
 import { corsHeaders } from './http/cors.ts'
 import { type ApiOptions, createRoutes } from './http.ts'
 import { readUtf8 } from './json.ts'
-import { errorResponse, type HttpResponse, problemResponse } from './message.ts'
+import { errorResponse, type HttpResponse, JSON_MEDIA_TYPE, problemResponse } from './message.ts'
 import { ProblemError, problem } from './problem.ts'
 import { matchRoute } from './routing.ts'
 import type { Waybill } from './waybill.ts'
@@ -74,7 +74,7 @@ function departure(request: Request): { readonly signal: AbortSignal; readonly l
 
 async function readText(request: Request, limit: number): Promise<string> {
   const type = request.headers.get('content-type') ?? ''
-  if (!/^application\/(?:[\w.+-]+\+)?json(?:\s*;|$)/i.test(type)) {
+  if (!JSON_MEDIA_TYPE.test(type)) {
     throw new ProblemError(problem('unsupported-media-type'))
   }
   const pieces: Uint8Array[] = []

@@ -25,6 +25,9 @@ export interface HttpResponse {
   readonly body: string | AsyncIterable<string | Uint8Array> | null
 }
 
+/** The media types that a body of JSON may have. */
+export const JSON_MEDIA_TYPE: RegExp = /^application\/(?:[\w.+-]+\+)?json(?:\s*;|$)/i
+
 /** A header's value; of several, the first. */
 export function header(request: Pick<HttpRequest, 'headers'>, name: string): string | undefined {
   const value = request.headers[name.toLowerCase()]

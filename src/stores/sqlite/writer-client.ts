@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import type { Settled } from '../../batch.ts'
 import { sibling } from '../../sibling.ts'
-import { type Database, type DatabaseLocation, openWriter } from './database.ts'
+import type { Database, DatabaseLocation } from './database.ts'
 import { migrate } from './schema.ts'
 import { type Write, type WriteResult, Writer } from './writer.ts'
 
@@ -22,11 +22,6 @@ export function inlineWriter(database: Database): WriterClient {
       database.close()
     },
   }
-}
-
-/** Opens a connection and writes on the event loop. */
-export async function openInlineWriter(location: DatabaseLocation): Promise<WriterClient> {
-  return inlineWriter(await openWriter(location))
 }
 
 /**
