@@ -13,6 +13,7 @@ import { Metrics } from './metrics.ts'
 import type { AnyOperationType, Handler } from './operation-type.ts'
 import { Operations } from './operations.ts'
 import type { Runner } from './runner.ts'
+import { type Niceness, readNiceness } from './runners/children/give-way.ts'
 import { childrenRunner } from './runners/children.ts'
 import { inlineRunner } from './runners/inline.ts'
 import type { Store } from './store.ts'
@@ -41,8 +42,8 @@ export interface WorkerInit {
   readonly scan?: Duration
   /** `children`: arguments for Node itself, such as `--max-old-space-size=512`. Default: those of this process. */
   readonly execArgv?: readonly string[]
-  /** `children`: how much they give way to this process, 0 to 19. Default 10. */
-  readonly niceness?: number
+  /** `children`: how much they give way to what else runs, 0 (not at all) to 19, or `idle`: they take what is left. Default `idle`. */
+  readonly niceness?: Niceness
 }
 
 /** How a process hands operations to another engine. */
@@ -201,7 +202,11 @@ function makeRunner(init: WorkerInit): { runner: Runner; concurrency: number } {
   if (files.length === 0)
     throw new TypeError('worker.handlers must name files: a child process cannot be given values.')
   const { execArgv, niceness } = init
-  const options = { files, ...(execArgv && { execArgv }), ...(niceness !== undefined && { niceness }) }
+  const options = {
+    files,
+    ...(execArgv && { execArgv }),
+    ...(niceness !== undefined && { niceness: readNiceness(niceness) }),
+  }
   return { runner: childrenRunner(options), concurrency: availableParallelism() }
 }
 

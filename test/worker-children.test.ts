@@ -1,5 +1,6 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, fork, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { getPriority } from 'node:os'
 import { describe, expect } from 'vitest'
 import { defineOperation, handler } from 'waybill'
 import { sqliteStore } from 'waybill/sqlite'
@@ -44,6 +45,22 @@ describe('children', () => {
     const pid = await resultOf(waybill.store, await perform(waybill, { do: 'pid' }))
     await waybill.stop()
     expect(isGone(Number(pid))).toBe(true)
+  })
+
+  test('are interrupted by whatever else wants to run, where the system has a class for that', async ({ lab }) => {
+    const waybill = await lab.waybill([type], worker({ niceness: 'idle' }))
+    const pid = Number(await resultOf(waybill.store, await perform(waybill, { do: 'pid' })))
+    await until(() => getPriority(pid) === 10 && policyOf(pid) === policyAtMost())
+  })
+
+  test('give way as much as they are told, and by nothing else than that', async ({ lab }) => {
+    const waybill = await lab.waybill([type], worker({ niceness: 7 }))
+    const pid = Number(await resultOf(waybill.store, await perform(waybill, { do: 'pid' })))
+    expect(getPriority(pid)).toBe(7)
+    expect(policyOf(pid)).toBe(SCHED_OTHER)
+    expect(() => lab.composition([type], worker({ niceness: 20 }))).toThrow(
+      'worker.niceness must be a whole number from 0 to 19, or "idle", not 20.',
+    )
   })
 
   test('a step runs once though two ask for it and the first attempt fails', async ({ lab }) => {
@@ -243,4 +260,16 @@ function isGone(pid: number): boolean {
   } catch {
     return true
   }
+}
+
+const [SCHED_OTHER, SCHED_IDLE] = [0, 5]
+
+/** The scheduling policy of a process: field 41 of `proc_pid_stat(5)`, counted behind the name in parentheses. */
+function policyOf(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[38])
+}
+
+/** The idle class, where there is a command that sets it. */
+function policyAtMost(): number {
+  return spawnSync('chrt', ['-i', '0', 'true']).status === 0 ? SCHED_IDLE : SCHED_OTHER
 }

@@ -4,12 +4,12 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { rm } from 'node:fs/promises'
-import { setPriority } from 'node:os'
 import { stopReason, type Task } from '../attempt.ts'
 import { fileUrl } from '../handlers.ts'
 import { media } from '../media.ts'
 import type { RunContext, RunEnd, Runner } from '../runner.ts'
 import { sibling } from '../sibling.ts'
+import { giveWay, type Niceness } from './children/give-way.ts'
 import type { FromChild, ToChild } from './children/messages.ts'
 import { makeSpool, removeSpool, removeStraySpools } from './children/spool.ts'
 
@@ -20,10 +20,10 @@ export interface ChildrenOptions {
   /** Arguments for Node itself, such as `--max-old-space-size=512`. Default: those of this process, except for its debugger's. */
   readonly execArgv?: readonly string[]
   /**
-   * How much the children give way to this process, from 0 (not at all) to 19. Default 10: on a
-   * machine whose every core computes, the API still answers.
+   * How much the children give way to what else runs, from when they have loaded their handlers: `idle`, or 0 (not at
+   * all) to 19. Default `idle`: on a machine whose every core computes, the API answers as if none did.
    */
-  readonly niceness?: number
+  readonly niceness?: Niceness
 }
 
 /** A child that has had nothing to do for so long ends, as long as one is left. */
@@ -113,7 +113,6 @@ class Child {
       serialization: 'advanced',
       stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
     })
-    giveWay(this.#process, options.niceness ?? 10)
     this.#process.stderr?.on('data', (data: Buffer) => {
       process.stderr.write(data)
       this.#stderr = (this.#stderr + data).slice(-STDERR_TAIL)
@@ -121,7 +120,10 @@ class Child {
     this.#process.on('message', (message: FromChild) => this.#onMessage(message))
     this.exited = this.#watchExit()
     this.loaded = this.#load(options.files.map(fileUrl))
-    this.loaded.catch(() => {})
+    this.loaded.then(
+      () => giveWay(this.#process.pid, options.niceness ?? 'idle'),
+      () => {},
+    )
   }
 
   run(task: Task, context: RunContext): Promise<RunEnd> {
@@ -257,14 +259,5 @@ async function keep({ file, type, filename }: FromChild & { kind: 'keep' }, { ho
     return { kind: 'unkept', error: String(error) }
   } finally {
     if (file.temporary) await rm(file.path, { force: true }).catch(() => {})
-  }
-}
-
-function giveWay(child: ChildProcess, niceness: number): void {
-  if (child.pid === undefined || niceness === 0) return
-  try {
-    setPriority(child.pid, niceness)
-  } catch {
-    // Some systems refuse it, or the child has already ended: it then competes as an equal.
   }
 }
