@@ -5,6 +5,7 @@ import { Connection, request } from './processes/connection.ts'
 import type { Load, LoadResult } from './processes/load.ts'
 import { Peer } from './processes/peer.ts'
 import type { ServerAnswer, ServerInit, ServerQuestion, Template } from './processes/server.ts'
+import type { Told, WaitersInit, WaitersQuestion } from './processes/waiters.ts'
 
 /** A server that was started. */
 export class Server {
@@ -24,6 +25,11 @@ export class Server {
   /** CPU time of all its threads so far, in microseconds. */
   cpu(): Promise<number> {
     return this.#peer.ask({ ask: 'cpu' })
+  }
+
+  /** What its objects take after a garbage collection, in megabytes, buffers included. */
+  memory(): Promise<number> {
+    return this.#peer.ask({ ask: 'memory' })
   }
 
   /** Waits until so many operations have ended since it started; gives the milliseconds since then. */
@@ -68,12 +74,12 @@ export class Bench {
   /** Starts a server, which is ended with the scenario. */
   async serve(init: ServerInit): Promise<Server> {
     const server = await Server.start(init)
-    this.#ends.push(() => server.end())
+    this.onEnd(() => server.end())
     return server
   }
 
   /** Starts a server whose only route answers as the other one answers a request. */
-  async serveBare(method: 'GET' | 'POST', template: Template): Promise<Server> {
+  async serveBare(method: Load['method'], template: Template): Promise<Server> {
     return await this.serve({ kind: 'bare', method, template })
   }
 
@@ -96,6 +102,19 @@ export class Bench {
     return results.map(result => ({ ...result, cpu: used / requests }))
   }
 
+  /** Starts a process that has so many connections to a server, for long polls. */
+  async waiters(server: Server, count: number): Promise<Peer<WaitersQuestion, Told>> {
+    const peer = new Peer<WaitersQuestion, Told>('./waiters.ts', { port: server.port, count } satisfies WaitersInit)
+    this.onEnd(() => peer.end())
+    await peer.ready()
+    return peer
+  }
+
+  /** Does something when the scenario ends. */
+  onEnd(end: () => Promise<void>): void {
+    this.#ends.push(end)
+  }
+
   /** Ends the servers and the load of a scenario, and deletes its files. */
   async end(): Promise<void> {
     for (const end of this.#ends.splice(0)) await end()
@@ -106,7 +125,7 @@ export class Bench {
     if (this.#load !== undefined) return this.#load
     const peer = new Peer<{ loads: readonly Load[] }, readonly LoadResult[]>('./load.ts')
     this.#load = peer
-    this.#ends.push(() => peer.end())
+    this.onEnd(() => peer.end())
     await peer.ready()
     return peer
   }
@@ -115,7 +134,7 @@ export class Bench {
 /** A server's answer to one request, for a bare route to repeat. */
 export async function templateOf(
   server: Server,
-  method: 'GET' | 'POST',
+  method: Load['method'],
   path: string,
   body?: string,
 ): Promise<Template> {

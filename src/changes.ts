@@ -21,6 +21,8 @@ interface Waiter {
 
 /** When a hint does not say what has changed, what is waited for is read again: at most so often. */
 const REREAD_EVERY_MS = 50
+/** And at most for one part in so many of the time, however much is waited for. */
+const REREAD_SHARE = 10
 /** Hints may be lost: so often everything that is waited for is read all the same. */
 const BACKSTOP_MS = 5000
 /** How many are read before others get their turn of the event loop. */
@@ -35,6 +37,8 @@ export class Changes {
   #unwatch: (() => void) | undefined
   #backstop: NodeJS.Timeout | undefined
   #reread: NodeJS.Timeout | undefined
+  /** How long it took to read everything again, when it was done last. */
+  #rereadMs = 0
 
   constructor(options: ChangesOptions) {
     this.#options = options
@@ -134,7 +138,8 @@ export class Changes {
   #hinted(hint: Hint): void {
     if (hint.kind === 'changed') this.#wake(hint.id)
     if (hint.kind !== 'unknown' || this.#reread !== undefined) return
-    this.#reread = setTimeout(() => this.#wakeInChunks([...this.#waiters.keys()]), REREAD_EVERY_MS).unref()
+    const delay = Math.max(REREAD_EVERY_MS, REREAD_SHARE * this.#rereadMs)
+    this.#reread = setTimeout(() => this.#wakeInChunks([...this.#waiters.keys()], performance.now()), delay).unref()
   }
 
   /** However many wait for an operation, it is read once. */
@@ -147,10 +152,11 @@ export class Changes {
     for (const { wake } of waiters) wake(reading)
   }
 
-  #wakeInChunks(ids: readonly string[]): void {
+  #wakeInChunks(ids: readonly string[], began: number): void {
     this.#reread = undefined
     for (const id of ids.slice(0, REREAD_CHUNK)) this.#wake(id)
-    if (ids.length > REREAD_CHUNK) setImmediate(() => this.#wakeInChunks(ids.slice(REREAD_CHUNK)))
+    this.#rereadMs = performance.now() - began
+    if (ids.length > REREAD_CHUNK) setImmediate(() => this.#wakeInChunks(ids.slice(REREAD_CHUNK), began))
   }
 }
 

@@ -68,6 +68,23 @@ describe('two processes on one SQLite file', () => {
     await child.report(it => it.did === 'claim' && it.id === 'b')
   })
 
+  it('are not sent to read everything again by what they write themselves', async () => {
+    const path = files.next()
+    const [store, child] = [await openStore(path), await openChild(path)]
+    const hints: Hint[] = []
+    store.watch(hint => hints.push(hint))
+    for (let at = 0; at < 20; at++) {
+      await store.accept(submissionOf(`own-${at}`))
+      // Longer than a look waits for the end of a burst of file events.
+      await new Promise(resolve => setTimeout(resolve, 15))
+    }
+    expect(new Set(hints.map(({ kind }) => kind))).toEqual(new Set(['ready']))
+
+    child.tell({ do: 'accept', id: 'foreign' })
+    const woken = afterHints(store, async () => (await store.read('foreign')) !== undefined)
+    expect(await woken).toContainEqual({ kind: 'unknown' })
+  })
+
   it('go on waking each other after every one of them has closed the file once', async () => {
     const path = files.next()
     const first = await openStore(path)

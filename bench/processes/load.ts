@@ -14,7 +14,7 @@ export interface Load {
   /** How long, or how many. */
   readonly seconds?: number
   readonly count?: number
-  readonly method: 'GET' | 'POST'
+  readonly method: 'GET' | 'POST' | 'DELETE'
   /** Taken in turn. */
   readonly paths: readonly string[]
   readonly body?: string

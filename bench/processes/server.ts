@@ -1,10 +1,13 @@
 /** A server in a process of its own: Waybill, or a bare Fastify route that answers with the same bytes. */
 import type { AddressInfo } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fastify, { type FastifyInstance } from 'fastify'
 import { handler } from 'waybill'
 import { type WaybillPluginOptions, waybill } from 'waybill/fastify'
 import { sqliteStore } from 'waybill/sqlite'
 import { crunches, ORDER_SCHEMA, orders } from '../orders.ts'
+import type { Load } from './load.ts'
 import { argument, serve } from './peer.ts'
 
 /** What the bare route answers. */
@@ -16,13 +19,16 @@ export interface Template {
 
 /** Which server to be. */
 export type ServerInit =
-  | { readonly kind: 'bare'; readonly method: 'GET' | 'POST'; readonly template: Template }
+  | { readonly kind: 'bare'; readonly method: Load['method']; readonly template: Template }
   | { readonly kind: 'waybill'; readonly path: string; readonly work: 'none' | 'inline' | 'children' }
 
-/** What it is asked: its use of the CPU so far, or to wait until so many operations have ended since it started. */
-export type ServerQuestion = { readonly ask: 'cpu' } | { readonly ask: 'ended'; readonly count: number }
+/** What it is asked: its use of the CPU so far, of memory now, or to wait until so many operations have ended since it started. */
+export type ServerQuestion =
+  | { readonly ask: 'cpu' }
+  | { readonly ask: 'memory' }
+  | { readonly ask: 'ended'; readonly count: number }
 
-/** Its port, CPU time in microseconds, or milliseconds since it was ready. */
+/** Its port, CPU time in microseconds, megabytes, or milliseconds since it was ready. */
 export type ServerAnswer = number
 
 type Store = ReturnType<typeof sqliteStore>
@@ -61,11 +67,22 @@ serve<ServerQuestion, ServerAnswer>(port, async question => {
     const { user, system } = process.cpuUsage()
     return user + system
   }
+  if (question.ask === 'memory') return megabytes()
   await ends.reached(question.count)
   return performance.now() - before
 })
 
-function addBare(server: FastifyInstance, method: 'GET' | 'POST', { status, headers, body }: Template): void {
+/** Collected twice: what the first collection finalizes is freed by the second. */
+function megabytes(): number {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  collect()
+  collect()
+  const { heapUsed, external } = process.memoryUsage()
+  return (heapUsed + external) / 1e6
+}
+
+function addBare(server: FastifyInstance, method: Load['method'], { status, headers, body }: Template): void {
   server.route({
     method,
     url: method === 'POST' ? '/bare' : '/bare/:id',

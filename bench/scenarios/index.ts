@@ -8,6 +8,7 @@ import { completed, result } from './result.ts'
 import { retryAfter } from './retry-after.ts'
 import { roundTrip } from './round-trip.ts'
 import { status } from './status.ts'
+import { waiters } from './waiters.ts'
 
 export const scenarios: readonly Scenario[] = [
   limits,
@@ -17,6 +18,7 @@ export const scenarios: readonly Scenario[] = [
   result,
   drain,
   roundTrip,
+  waiters,
   cpuBound,
   retryAfter,
 ]

@@ -12,6 +12,7 @@ import { existsSync, type FSWatcher, watch } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { Batcher, type Settled } from '../batch.ts'
 import { accepted, type Change, type Operation, type Submission } from '../operation.ts'
+import { type Checks, checkOptions, FUNCTION, having, needed, oneOf, TEXT } from '../options.ts'
 import { isFinal, STATUSES } from '../protocol.ts'
 import type {
   Acceptance,
@@ -40,6 +41,7 @@ import {
   openReader,
   openWriter,
   pragma,
+  prepareVersion,
   type Row,
 } from './sqlite/database.ts'
 import { prepareReads, type Reads } from './sqlite/reads.ts'
@@ -63,13 +65,27 @@ export interface SqliteStoreOptions {
   readonly clock?: () => number
 }
 
+const OPTIONS: Checks<SqliteStoreOptions> = {
+  path: needed(TEXT),
+  database: having('an open connection', 'exec', 'prepare', 'close'),
+  driver: TEXT,
+  synchronous: oneOf('FULL', 'NORMAL'),
+  writer: oneOf('thread', 'inline'),
+  clock: FUNCTION,
+}
+
 /** Writes come as bursts of file events; one look for each burst is enough. */
 const FIRST_LOOK_MS = 5
 /** How long the last look waits for a commit whose sync is slow: after twice as long in all, it is not looked for. */
 const LAST_LOOK_MS = 1280
 
-/** Makes a store on a SQLite file; nothing is opened before {@link Store.open}. */
+/**
+ * Makes a store on a SQLite file; nothing is opened before {@link Store.open}.
+ *
+ * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ */
 export function sqliteStore(options: SqliteStoreOptions): Store {
+  checkOptions('sqliteStore()', options, OPTIONS)
   return new SqliteStore(options)
 }
 
@@ -101,9 +117,11 @@ class SqliteStore implements Store {
   #reads: Reads | undefined
   #dumps: Dumps | undefined
   #watcher: FSWatcher | undefined
-  #version: (() => unknown) | undefined
-  /** The version of the file that listeners have been told of. */
-  #seen: unknown
+  #version: (() => number) | undefined
+  /** The version of the file, as the reader has seen it last. */
+  #seen: number | undefined
+  /** The same without this store's own commits, as the writer has: listeners have been told of it. */
+  #told: number | undefined
   #look: NodeJS.Timeout | undefined
   #lookDelay = 0
 
@@ -130,7 +148,7 @@ class SqliteStore implements Store {
     this.#writer = inline ? inlineWriter(await openWriter(this.#location)) : await ThreadWriter.open(this.#location)
     this.#reader = await openReader(this.#location)
     this.#prepare(this.#reader)
-    this.#watchOthers(this.#reader)
+    await this.#watchOthers(this.#reader)
   }
 
   async accept(submission: Submission): Promise<Acceptance> {
@@ -313,11 +331,12 @@ class SqliteStore implements Store {
     for (const listener of this.#listeners) listener(hint)
   }
 
-  #watchOthers(reader: Database): void {
+  async #watchOthers(reader: Database): Promise<void> {
     const path = resolve(this.#location.path)
     const log = `${basename(path)}-wal`
     this.#version = prepareVersion(reader)
     this.#seen = this.#version()
+    this.#told = await this.#add({ kind: 'look' })
     // The folder and not the file: SQLite deletes the log when the last connection closes, and makes another.
     this.#watcher = watch(dirname(path), { persistent: false }, (_, name) => {
       if (name === log && this.#lookDelay !== FIRST_LOOK_MS) this.#lookSoon(FIRST_LOOK_MS)
@@ -335,12 +354,20 @@ class SqliteStore implements Store {
       const version = this.#version?.()
       if (version !== this.#seen) {
         this.#seen = version
-        this.#hint({ kind: 'unknown' })
+        void this.#tellOfOthers()
       } else if (delay < LAST_LOOK_MS) {
         this.#lookSoon(2 * delay)
       }
     }, delay)
     this.#look.unref()
+  }
+
+  /** What this store has written itself it has told already, name by name: all that waits would be read again for it. */
+  async #tellOfOthers(): Promise<void> {
+    const version = await this.#add({ kind: 'look' }).catch(() => undefined)
+    if (version !== undefined && version === this.#told) return
+    this.#told = version
+    this.#hint({ kind: 'unknown' })
   }
 }
 
@@ -362,10 +389,4 @@ function touched(write: Write, result: WriteResult): readonly Operation[] {
     default:
       return []
   }
-}
-
-/** Reads a number that changes with each commit of another connection. */
-function prepareVersion(reader: Database): () => unknown {
-  const statement = reader.prepare('PRAGMA data_version')
-  return () => (statement.get() as { data_version: unknown }).data_version
 }

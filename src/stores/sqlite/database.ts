@@ -161,3 +161,9 @@ function prepareFolder(path: string): void {
       'Put it on a local disk, or use a PostgreSQL or Cosmos DB store.',
   )
 }
+
+/** Gives a read of a number that is another one whenever another connection has committed, and says nothing else. */
+export function prepareVersion(database: Database): () => number {
+  const statement = database.prepare('PRAGMA data_version')
+  return () => (statement.get() as { data_version: number }).data_version
+}

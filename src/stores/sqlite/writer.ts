@@ -26,7 +26,7 @@ import {
   type Swept,
 } from '../../store.ts'
 import { prepareRestore } from './copy.ts'
-import type { Database } from './database.ts'
+import { type Database, prepareVersion } from './database.ts'
 import { INSERT, insertValues, RECORDS, RecordQuery, UPDATE, updateValues } from './rows.ts'
 
 /** One write. */
@@ -39,6 +39,8 @@ export type Write =
   | { readonly kind: 'launch'; readonly types: readonly string[]; readonly limit: number; readonly holdMs: number }
   | { readonly kind: 'sweep'; readonly limit: number }
   | { readonly kind: 'restore'; readonly dumps: readonly Dump[] }
+  /** Writes nothing: whether others have. */
+  | { readonly kind: 'look' }
 
 /** What each kind of write answers. */
 export interface WriteResults {
@@ -51,6 +53,8 @@ export interface WriteResults {
   launch: Operation[]
   sweep: Swept
   restore: undefined
+  /** Another number whenever another connection has committed. */
+  look: number
 }
 
 /** The answer to any write. */
@@ -66,10 +70,12 @@ const PROMOTE_LIMIT = 1000
 export class Writer {
   readonly #database: Database
   readonly #sql: Statements
+  readonly #version: () => number
 
   constructor(database: Database) {
     this.#database = database
     this.#sql = prepare(database)
+    this.#version = prepareVersion(database)
   }
 
   /**
@@ -79,6 +85,8 @@ export class Writer {
    * @param now milliseconds since the epoch: the store's clock
    */
   execute(writes: readonly Write[], now: number): Settled<WriteResult>[] {
+    // To look takes no lock: another process that writes for long does not keep this one from hearing of it.
+    if (writes.every(({ kind }) => kind === 'look')) return writes.map(() => ({ value: this.#version() }))
     try {
       // IMMEDIATE, because a transaction that reads first and then writes cannot wait for a lock: it fails at once.
       this.#sql.begin.run()
@@ -137,6 +145,8 @@ export class Writer {
         return { expired: this.#expire(write.limit, now), purged: this.#purge(write.limit, now) }
       case 'restore':
         return this.#restore(write.dumps)
+      case 'look':
+        return this.#version()
     }
   }
 
