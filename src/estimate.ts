@@ -7,13 +7,13 @@
  * all, and more closely the nearer an end is.
  */
 import type { Operation } from './operation.ts'
-import type { QueueView, Store } from './store.ts'
+import { QUEUE_COUNT_LIMIT, type QueueView, type Store } from './store.ts'
 
 /** What is expected of an unfinished operation. */
 export interface Estimate {
   /** Milliseconds after which asking again is worth it. */
   readonly retryAfterMs: number
-  /** 1 is next; only of one that waits in the queue. */
+  /** 1 is next; only of one that waits in the queue, and only where those before it were counted. */
   readonly queuePosition?: number
   /** Milliseconds since the epoch; only where something has been observed. */
   readonly completionAt?: number
@@ -36,8 +36,13 @@ export class QueueModel {
   /** Ascending. */
   readonly #durations: readonly number[]
   readonly #mean: number
+  readonly #readAt: number
+  /** Those that were accepted after the view was read, by the order in which they were asked for. */
+  readonly #newcomers = new Map<string, number>()
 
-  constructor(view: QueueView) {
+  /** @param readAt when the view was read, in milliseconds since the epoch */
+  constructor(view: QueueView, readAt: number) {
+    this.#readAt = readAt
     this.oldestAt = view.oldestAt
     this.#positions = new Map(view.ready.map((id, index) => [id, index + 1]))
     this.#depth = view.depth
@@ -76,12 +81,25 @@ export class QueueModel {
 
   #ofPending(operation: Operation, now: number): Estimate {
     const delayed = operation.runAt !== null
-    const ahead = delayed ? 0 : (this.#positions.get(operation.id) ?? this.#depth + 1) - 1
-    const position = delayed ? {} : { queuePosition: ahead + 1 }
-    const wait = delayed ? Math.max(0, (operation.runAt ?? now) - now) : this.#waitMs(ahead)
-    if (this.#durations.length === 0) return { retryAfterMs: clamp(wait), ...position }
+    const place = delayed ? 1 : this.#placeOf(operation)
+    const position = delayed || place > QUEUE_COUNT_LIMIT ? {} : { queuePosition: place }
+    const wait = delayed ? Math.max(0, (operation.runAt ?? now) - now) : this.#waitMs(place - 1)
+    if (this.#durations.length === 0) {
+      const waited = Math.max(0, now - operation.createdAt)
+      return { retryAfterMs: clamp(Math.max(wait, waited * WORTH_ASKING)), ...position }
+    }
     const soonest = wait + quantile(this.#durations, WORTH_ASKING)
     return { ...expecting(now, soonest, wait + quantile(this.#durations, 0.5)), ...position }
+  }
+
+  /** Its place in the queue, from 1. What the view does not show is behind all that it counts. */
+  #placeOf({ id, createdAt }: Operation): number {
+    const shown = this.#positions.get(id)
+    if (shown !== undefined) return shown
+    if (createdAt < this.#readAt) return this.#depth + 1
+    const place = this.#newcomers.get(id) ?? this.#newcomers.size + 1
+    this.#newcomers.set(id, place)
+    return this.#depth + place
   }
 
   /** Slots become free one after the other; an idle one takes the next at once. */
@@ -137,7 +155,8 @@ export class Estimator {
     const known = this.#models.get(type)
     const now = performance.now()
     if (known !== undefined && now - known.readAt < maxAgeMs) return known.model
-    const model = this.#store.queue(type).then(view => new QueueModel(view))
+    const readAt = Date.now()
+    const model = this.#store.queue(type).then(view => new QueueModel(view, readAt))
     this.#models.set(type, { model, readAt: now })
     // A view that could not be read must not be what the next half second is answered with.
     model.catch(() => this.#models.delete(type))

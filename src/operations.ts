@@ -408,6 +408,8 @@ function waitingFor(operation: Operation, expected: Estimate | undefined): strin
     const why = operation.history.length > 0 ? 'The next attempt' : 'The work'
     return `${why} is due at ${new Date(operation.runAt).toISOString()}.`
   }
-  const ahead = (expected?.queuePosition ?? 1) - 1
-  return ahead === 0 ? 'It is next in the queue.' : `${ahead} operations are before it in the queue.`
+  if (expected?.queuePosition === undefined) return 'It waits in the queue.'
+  const ahead = expected.queuePosition - 1
+  if (ahead === 0) return 'It is next in the queue.'
+  return ahead === 1 ? 'One operation is before it in the queue.' : `${ahead} operations are before it in the queue.`
 }

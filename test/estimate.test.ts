@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { sqliteStore } from 'waybill/sqlite'
 import { Estimator, QueueModel } from '../src/estimate.ts'
 import { accepted, changed, claimed, type Operation } from '../src/operation.ts'
-import type { QueueView, Store } from '../src/store.ts'
+import { QUEUE_COUNT_LIMIT, type QueueView, type Store } from '../src/store.ts'
 import { submissionOf } from './support/submission.ts'
 
 const NOW = 1_700_000_000_000
@@ -22,7 +22,7 @@ function running(progress?: { fraction: number; at: number }): Operation {
 
 /** Estimates for an operation, so many milliseconds after it was accepted. */
 function estimate(operation: Operation, view: Partial<QueueView> = {}, after = 0) {
-  return new QueueModel({ ...EMPTY, ...view }).estimate(operation, NOW + after)
+  return new QueueModel({ ...EMPTY, ...view }, NOW + 1).estimate(operation, NOW + after)
 }
 
 const alike = (ms: number) => Array.from({ length: 20 }, () => ms)
@@ -39,6 +39,21 @@ describe('an estimate of a pending operation', () => {
 
   it('takes an operation that the view does not show for the last one', () => {
     expect(estimate(pending(), { ready: ['x', 'y'], depth: 5000 }).queuePosition).toBe(5001)
+  })
+
+  it('gives each of those that came after the view a place of its own, and keeps it', () => {
+    const model = new QueueModel({ ...EMPTY, ready: ['x', 'y'], depth: 2 }, NOW)
+    const places = ['a', 'b', 'a', 'c', 'b'].map(id => model.estimate(pending(id), NOW).queuePosition)
+    expect(places).toEqual([3, 4, 3, 5, 4])
+  })
+
+  it('tells no place where those before it were not counted to the end', () => {
+    expect(estimate(pending(), { ready: ['x'], depth: QUEUE_COUNT_LIMIT })).not.toHaveProperty('queuePosition')
+  })
+
+  it('asks less often for what has waited for long, where nothing has been observed', () => {
+    const after = (ms: number) => estimate(pending(), { ready: ['a'], depth: 1 }, ms).retryAfterMs
+    expect([0, 15_000, 150_000].map(after)).toEqual([1000, 2000, 20_000])
   })
 
   it('expects it after the usual duration when it is next and nothing runs', () => {
@@ -113,7 +128,7 @@ describe('every estimate', () => {
     fc.assert(
       // The clock of this process may be behind that of the store.
       fc.property(operation, view, fc.integer({ min: -100_000, max: 10_000_000 }), (it, of, after) => {
-        const { retryAfterMs, queuePosition, completionAt } = new QueueModel(of).estimate(it, NOW + after)
+        const { retryAfterMs, queuePosition, completionAt } = new QueueModel(of, NOW + 1).estimate(it, NOW + after)
         expect(Number.isInteger(retryAfterMs)).toBe(true)
         expect(retryAfterMs).toBeGreaterThanOrEqual(1000)
         expect(retryAfterMs).toBeLessThanOrEqual(300_000)

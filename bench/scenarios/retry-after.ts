@@ -74,7 +74,10 @@ function life(draw: () => number, ahead: number): { end: number; obeying: Poll }
     const before = starts.filter(at => at > now).length - (now < start ? 1 : 0)
     const ready = Array.from({ length: Math.max(0, before) }, (_, index) => `before-${index}`)
     const running = ahead === 0 && now < start ? 0 : RUNNING
-    const model = new QueueModel({ ready: [...ready, 'it'], depth: ready.length + 1, running, oldestAt: 0, durations })
+    const model = new QueueModel(
+      { ready: [...ready, 'it'], depth: ready.length + 1, running, oldestAt: 0, durations },
+      now,
+    )
     const status = now < start ? 'pending' : 'running'
     const operation = { id: 'it', status, runAt: null, progress: null, attemptStartedAt: start } as Operation
     return Math.ceil(model.estimate(operation, now).retryAfterMs / 1000) * 1000

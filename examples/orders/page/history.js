@@ -40,18 +40,20 @@ function keepOnly(items) {
   }
 }
 
-/** The card of an order. Its attempts are asked for when it has changed. */
+/** The card of an order. Its attempts are asked for when it has changed; its place in the queue changes without that. */
 async function cardOf(order) {
   const known = shown.get(order.id)
-  if (known?.updatedAt === order.updatedAt) return known.card
-  const { items } = await getJson(`${order.links.operation}/attempts`)
   const card = known?.card ?? $('order').content.cloneNode(true).firstElementChild
-  fill(card, order, items)
+  tell(card, order)
+  if (known?.updatedAt === order.updatedAt) return card
+  const { items } = await getJson(`${order.links.operation}/attempts`)
+  card.querySelector('.scroll').hidden = items.length === 0
+  card.querySelector('tbody').replaceChildren(...items.map(row))
   shown.set(order.id, { card, updatedAt: order.updatedAt })
   return card
 }
 
-function fill(card, { id, status, createdAt, startedAt, finishedAt, waitingFor }, attempts) {
+function tell(card, { id, status, createdAt, startedAt, finishedAt, waitingFor }) {
   card.dataset.status = status
   card.querySelector('h2').textContent = id
   card.querySelector('.badge').textContent = status
@@ -61,8 +63,6 @@ function fill(card, { id, status, createdAt, startedAt, finishedAt, waitingFor }
     finishedAt ? `ended after ${span(createdAt, finishedAt)}` : '',
   ]
   card.querySelector('.when').textContent = parts.filter(Boolean).join(' · ')
-  card.querySelector('.scroll').hidden = attempts.length === 0
-  card.querySelector('tbody').replaceChildren(...attempts.map(row))
 }
 
 function row({ number, execution, engine, startedAt, finishedAt, outcome, error }) {
