@@ -1,10 +1,11 @@
 /**
- * What is deployed to Azure fits the code, as far as that can be seen without Azure and its compiler: names, roles,
- * probes, references between files.
+ * What is deployed to Azure fits the code, as far as that can be seen without Azure and its compiler: grammar, names,
+ * properties, roles, probes, references between files.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { loadYaml } from '@kubernetes/client-node'
 import { describe, expect, it, test } from 'vitest'
+import { readBicep } from './support/bicep.ts'
 
 const ROOT = new URL('../', import.meta.url)
 const DEPLOY = new URL('deploy/azure/', ROOT)
@@ -19,11 +20,6 @@ const files = new Map(
     read(name, DEPLOY),
   ]),
 )
-
-/** Without comments and what stands in strings. */
-function skeleton(text: string): string {
-  return text.replaceAll(/'(?:\\.|[^'\\\n])*'/g, "''").replaceAll(/\/\/.*$/gm, '')
-}
 
 function file(name: string): string {
   return files.get(name) ?? expect.fail(`There is no ${name}.`)
@@ -44,19 +40,13 @@ function readBy(...paths: string[]): Set<string> {
   return new Set([...named.map(([, name = '']) => name), 'AZURE_CLIENT_ID'])
 }
 
-describe.each([...files])('%s', (name, text) => {
-  it('has balanced brackets and strings', () => {
-    const open: string[] = []
-    for (const [bracket] of skeleton(text).matchAll(/[()[\]{}]/g)) {
-      const partner = { ')': '(', ']': '[', '}': '{' }[bracket]
-      if (partner === undefined) open.push(bracket)
-      else expect([name, open.pop()]).toEqual([name, partner])
-    }
-    expect(open).toEqual([])
-    expect(skeleton(text).replaceAll("''", '')).not.toContain("'")
+describe.each([...files])('%s', (_, text) => {
+  it('is Bicep by its grammar, and uses all that it declares and nothing else', () => {
+    const { errors, unknown, unused } = readBicep(text)
+    expect({ errors, unknown, unused }).toEqual({ errors: [], unknown: [], unused: [] })
   })
 
-  it('refers to what is there: modules, their parameters and outputs, and each parameter is used', () => {
+  it('refers to what is there: modules, their parameters and outputs', () => {
     const modules = [...text.matchAll(/^module (\w+) '([^']+)'[\s\S]*?^}/gm)]
     for (const [whole, symbol = '', path = ''] of modules) {
       const target = file(path)
@@ -68,9 +58,6 @@ describe.each([...files])('%s', (name, text) => {
         expect(target).toMatch(new RegExp(`^output ${output} `, 'm'))
       }
     }
-    for (const [, param] of text.matchAll(/^(?:param|var) (\w+)/gm)) {
-      expect([param, text.match(new RegExp(`\\b${param}\\b`, 'g'))?.length]).not.toEqual([param, 1])
-    }
   })
 
   it('holds no key, no password and no connection string', () => {
@@ -79,6 +66,33 @@ describe.each([...files])('%s', (name, text) => {
     )
   })
 })
+
+/** The paths of what is neither an object nor a list. */
+function leaves(value: unknown, path = ''): string[] {
+  if (typeof value !== 'object' || value === null) return [path]
+  return Object.entries(value).flatMap(([key, inner]) => leaves(inner, `${path}/${key}`))
+}
+
+type ToAndFro = Record<string, (value: unknown) => unknown>
+
+test.each([
+  ['containerApp', 'modules/api.bicep'],
+  ['job', 'modules/jobs.bicep'],
+  ['managedEnvironment', 'modules/environment.bicep'],
+])(
+  'all that is said of a %s in %s has a place in what the SDK of Container Apps reads and sends',
+  async (model, name) => {
+    const models = new URL('node_modules/@azure/arm-appcontainers/dist/esm/models/models.js', ROOT)
+    const { [`${model}Serializer`]: write, [`${model}Deserializer`]: read } = (await import(models.href)) as ToAndFro
+    const resources = readBicep(file(name)).resources.filter(({ type }) => type === `Microsoft.App/${model}s`)
+    expect(resources).not.toEqual([])
+    for (const { body } of resources) {
+      const kept = new Set(leaves(JSON.parse(JSON.stringify(write?.(read?.(body))))))
+      // The name stands in the URL.
+      expect(leaves(body).filter(path => !kept.has(path) && !/^\/(name|tags)$/.test(path))).toEqual([])
+    }
+  },
+)
 
 describe('azd', () => {
   const project = loadYaml<{
