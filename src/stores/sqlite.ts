@@ -12,7 +12,6 @@ import { existsSync, type FSWatcher, watch } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { Batcher, type Settled } from '../batch.ts'
 import { accepted, type Change, type Operation, type Submission } from '../operation.ts'
-import { type Checks, checkOptions, FUNCTION, having, needed, oneOf, TEXT } from '../options.ts'
 import { isFinal, STATUSES } from '../protocol.ts'
 import type {
   Acceptance,
@@ -65,27 +64,13 @@ export interface SqliteStoreOptions {
   readonly clock?: () => number
 }
 
-const OPTIONS: Checks<SqliteStoreOptions> = {
-  path: needed(TEXT),
-  database: having('an open connection', 'exec', 'prepare', 'close'),
-  driver: TEXT,
-  synchronous: oneOf('FULL', 'NORMAL'),
-  writer: oneOf('thread', 'inline'),
-  clock: FUNCTION,
-}
-
 /** Writes come as bursts of file events; one look for each burst is enough. */
 const FIRST_LOOK_MS = 5
 /** How long the last look waits for a commit whose sync is slow: after twice as long in all, it is not looked for. */
 const LAST_LOOK_MS = 1280
 
-/**
- * Makes a store on a SQLite file; nothing is opened before {@link Store.open}.
- *
- * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
- */
+/** Makes a store on a SQLite file; nothing is opened before {@link Store.open}. */
 export function sqliteStore(options: SqliteStoreOptions): Store {
-  checkOptions('sqliteStore()', options, OPTIONS)
   return new SqliteStore(options)
 }
 
