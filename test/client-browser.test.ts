@@ -1,7 +1,7 @@
 /** What only a browser does: it hides redirects, and asks other origins for leave. */
 import type { Browser } from 'playwright-core'
 import { rolldown } from 'rolldown'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Answerer, type ScriptedServer, startScriptedServer } from './support/article-server.ts'
 import { launchChromium } from './support/chromium.ts'
 
@@ -19,7 +19,6 @@ const PAGE = `<script type="module">
 
 let browser: Browser
 let code: string
-const servers: ScriptedServer[] = []
 
 beforeAll(async () => {
   browser = await launchChromium()
@@ -33,21 +32,15 @@ afterAll(async () => {
   await browser.close()
 })
 
-afterEach(async () => {
-  await Promise.all(servers.splice(0).map(server => server.close()))
-})
-
 /** A server that lets other origins in, and has a page of its own. */
 async function script(routes: Record<string, Answerer | readonly Answerer[]>): Promise<ScriptedServer> {
   const preflights = Object.keys(routes).map(route => [route.replace(/^\w+/, 'OPTIONS'), () => [204, CORS]] as const)
-  const server = await startScriptedServer({
+  return await startScriptedServer({
     ...Object.fromEntries(preflights),
     'GET /page': () => [200, { 'Content-Type': 'text/html' }, PAGE],
     'GET /client.js': () => [200, { 'Content-Type': 'text/javascript' }, code],
     ...routes,
   })
-  servers.push(server)
-  return server
 }
 
 function answer(status: number, headers: Record<string, string> = {}, body?: unknown): Answerer {

@@ -1,35 +1,14 @@
-import { afterEach, describe, expect, test } from 'vitest'
-import { fetchAndWait, WaitError } from '../src/client.ts'
+import { describe, expect, test } from 'vitest'
+import { fetchAndWait } from '../src/client.ts'
 import {
   type Answerer,
-  type RunningServer,
-  type ScriptedServer,
-  startScriptedServer,
+  accepted,
+  errorOf,
+  finished,
+  POST,
+  result,
+  startScriptedServer as script,
 } from './support/article-server.ts'
-
-const servers: RunningServer[] = []
-
-afterEach(async () => {
-  await Promise.all(servers.splice(0).map(server => server.close()))
-})
-
-async function script(routes: Parameters<typeof startScriptedServer>[0]): Promise<ScriptedServer> {
-  const server = await startScriptedServer(routes)
-  servers.push(server)
-  return server
-}
-
-const POST = { method: 'POST', body: '{}' }
-const result = () => [200, {}, { id: '1', status: 'completed', order: {} }] as const
-
-async function errorOf(wait: Promise<unknown>): Promise<WaitError> {
-  const error = await wait.then(
-    value => expect.fail(`resolved with ${JSON.stringify(value)}`),
-    (reason: unknown) => reason,
-  )
-  if (!(error instanceof WaitError)) throw error
-  return error
-}
 
 describe("Azure's monitors", () => {
   const at =
@@ -86,7 +65,7 @@ describe('status URLs that answer 202', () => {
 
   async function wait(...answers: Answerer[]) {
     const { url, seen } = await script({
-      'POST /orders': () => [202, { Location: '/status/1' }],
+      'POST /orders': accepted,
       'GET /status/1': [pending, ...answers],
     })
     return { value: fetchAndWait(`${url}/orders`, POST), seen }
@@ -143,7 +122,7 @@ describe('status URLs that answer 202', () => {
 
   test('may move', async () => {
     const { url } = await script({
-      'POST /orders': () => [202, { Location: '/status/1' }],
+      'POST /orders': accepted,
       'GET /status/1': () => [202, { Location: '/status/2', 'Retry-After': '0' }],
       'GET /status/2': result,
     })
@@ -154,7 +133,7 @@ describe('status URLs that answer 202', () => {
 describe('status URLs that answer 200', () => {
   async function wait(...answers: Answerer[]) {
     const { url } = await script({
-      'POST /orders': () => [202, { Location: '/status/1' }],
+      'POST /orders': accepted,
       'GET /status/1': answers,
       'GET /orders/1': result,
     })
@@ -165,7 +144,7 @@ describe('status URLs that answer 200', () => {
     const value = await wait(
       () => [200, { 'Retry-After': '0' }, { status: 'paused' }],
       () => [200, {}, { status: 'thinking' }],
-      () => [303, { Location: '/orders/1' }],
+      finished,
     )
     expect(value).toMatchObject({ status: 'completed' })
   })
@@ -174,7 +153,7 @@ describe('status URLs that answer 200', () => {
     const value = await wait(
       () => [200, { 'Retry-After': '0' }, { data: { attributes: { status: 'Pending' } } }],
       () => [200, { 'Retry-After': '0', 'Content-Type': 'text/plain' }, 'still at it'],
-      () => [303, { Location: '/orders/1' }],
+      finished,
     )
     expect(value).toMatchObject({ status: 'completed' })
   })

@@ -1,30 +1,25 @@
 import type { ServerResponse } from 'node:http'
-import { afterEach, describe, expect, test } from 'vitest'
-import { fetchAndWait, type StatusPoll, WaitError } from '../src/client.ts'
+import { describe, expect, test } from 'vitest'
+import { fetchAndWait, type StatusPoll } from '../src/client.ts'
 import {
   type Answerer,
-  type RunningServer,
+  accepted,
+  errorOf,
+  finished,
+  POST,
+  result,
   type ScriptedServer,
   startScriptedServer,
 } from './support/article-server.ts'
 
-const servers: RunningServer[] = []
-
-afterEach(async () => {
-  await Promise.all(servers.splice(0).map(server => server.close()))
-})
-
-async function script(routes: Parameters<typeof startScriptedServer>[0]): Promise<ScriptedServer> {
-  const server = await startScriptedServer({ 'POST /orders': accepted, 'GET /orders/1': result, ...routes })
-  servers.push(server)
-  return server
-}
-
-const POST = { method: 'POST', body: '{}' }
 const links = { status: '/status/1', result: '/orders/1', operation: '/operations/1', events: '/status/1/events' }
-const accepted = () =>
+const offered = () =>
   [202, { Location: '/status/1', 'Retry-After': '0' }, { id: '1', status: 'pending', links }] as const
-const result = () => [200, {}, { id: '1', status: 'completed', order: {} }] as const
+
+/** Of an operation that goes well and has a stream of events, but for these routes. */
+function script(routes: Parameters<typeof startScriptedServer>[0]): Promise<ScriptedServer> {
+  return startScriptedServer({ 'POST /orders': offered, 'GET /orders/1': result, ...routes })
+}
 
 function open(response: ServerResponse, ...chunks: string[]): void {
   response.writeHead(200, { 'Content-Type': 'text/event-stream' })
@@ -74,7 +69,7 @@ describe('the event stream', () => {
   test('is used after a poll that tells of it, and may be the status URL itself', async () => {
     const own = { ...links, events: '/status/1' }
     const { url, seen } = await script({
-      'POST /orders': () => [202, { Location: '/status/1' }],
+      'POST /orders': accepted,
       'GET /status/1': [
         () => [200, { 'Retry-After': '0' }, { status: 'pending', links: own }],
         stream(event(2, 'completed', { links: own })),
@@ -108,10 +103,7 @@ describe('the event stream', () => {
   test('that tells of a failure rejects with it', async () => {
     const error = { type: '/problems/paint', title: 'No paint', status: 422 }
     const { url, requests } = await script({ 'GET /status/1/events': stream(event(1, 'failed', { error })) })
-    const rejected = await fetchAndWait(`${url}/orders`, POST, poll => poll.response.json()).catch(
-      (reason: WaitError) => reason,
-    )
-    if (!(rejected instanceof WaitError)) throw rejected
+    const rejected = await errorOf(fetchAndWait(`${url}/orders`, POST, poll => poll.response.json()))
     expect(rejected).toMatchObject({ code: 'failed', problem: error, id: '1', statusUrl: `${url}/status/1` })
     expect(await rejected.response?.json()).toMatchObject({ status: 'failed' })
     expect(requests).toHaveLength(2)
@@ -137,10 +129,7 @@ describe('the event stream', () => {
   test('that is not there gives way to polls', async () => {
     const { url, seen } = await script({
       'GET /status/1/events': () => [406],
-      'GET /status/1': [
-        () => [200, { 'Retry-After': '0' }, { status: 'pending', links }],
-        () => [303, { Location: '/orders/1' }],
-      ],
+      'GET /status/1': [() => [200, { 'Retry-After': '0' }, { status: 'pending', links }], finished],
     })
     expect(await fetchAndWait(`${url}/orders`, POST)).toMatchObject({ order: {} })
     expect(seen('GET /status/1/events')).toHaveLength(1)
@@ -150,7 +139,7 @@ describe('the event stream', () => {
   test('that asks to come back later is obeyed', async () => {
     const { url, requests } = await script({
       'GET /status/1/events': () => [503, { 'Retry-After': '1' }],
-      'GET /status/1': () => [303, { Location: '/orders/1' }],
+      'GET /status/1': finished,
     })
     await fetchAndWait(`${url}/orders`, POST)
     expect(Number(requests[2]?.at) - Number(requests[1]?.at)).toBeGreaterThanOrEqual(990)
@@ -161,7 +150,7 @@ describe('the event stream', () => {
       'GET /status/1/events': (_, response) => {
         response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Retry-After': '0' }).end(': nothing\n\n')
       },
-      'GET /status/1': () => [303, { Location: '/orders/1' }],
+      'GET /status/1': finished,
     })
     expect(await fetchAndWait(`${url}/orders`, POST)).toMatchObject({ order: {} })
     expect(seen('GET /status/1/events').length).toBeLessThan(5)
@@ -213,12 +202,12 @@ describe('the long poll', () => {
 
   test('is asked for once the server has shown a tag, and a 304 repeats the status', async () => {
     const { url, seen } = await script({
-      'POST /orders': () => [202, { Location: '/status/1' }],
+      'POST /orders': accepted,
       'GET /status/1': [
         () => [200, tagged, body],
         () => [304, tagged],
         () => [200, { ...tagged, ETag: '"2"' }, { status: 'running' }],
-        () => [303, { Location: '/orders/1' }],
+        finished,
       ],
     })
     const documents: unknown[] = []
@@ -236,20 +225,16 @@ describe('the long poll', () => {
   test('is asked for again at once where the server honours it', async () => {
     const held = { 'Retry-After': '60', ETag: '"2"', 'Preference-Applied': 'wait=30' }
     const { url } = await script({
-      'POST /orders': () => [202, { Location: '/status/1' }],
-      'GET /status/1': [() => [200, tagged, body], () => [200, held, body], () => [303, { Location: '/orders/1' }]],
+      'POST /orders': accepted,
+      'GET /status/1': [() => [200, tagged, body], () => [200, held, body], finished],
     })
     expect(await fetchAndWait(`${url}/orders`, POST)).toMatchObject({ order: {} })
   })
 
   test('obeys Retry-After where the server does not honour it', async () => {
     const { url, seen } = await script({
-      'POST /orders': () => [202, { Location: '/status/1' }],
-      'GET /status/1': [
-        () => [200, tagged, body],
-        () => [304, { 'Retry-After': '1', ETag: '"1"' }],
-        () => [303, { Location: '/orders/1' }],
-      ],
+      'POST /orders': accepted,
+      'GET /status/1': [() => [200, tagged, body], () => [304, { 'Retry-After': '1', ETag: '"1"' }], finished],
     })
     await fetchAndWait(`${url}/orders`, POST)
     const [, second, third] = seen('GET /status/1').map(({ at }) => at)

@@ -1,32 +1,19 @@
-import { afterEach, describe, expect, test } from 'vitest'
-import { fetchAndWait, OperationError, WaitError } from '../src/client.ts'
-import { type RunningServer, type ScriptedServer, startScriptedServer } from './support/article-server.ts'
+import { describe, expect, test } from 'vitest'
+import { fetchAndWait, OperationError } from '../src/client.ts'
+import {
+  accepted,
+  errorOf,
+  finished,
+  POST,
+  pending,
+  result,
+  type ScriptedServer,
+  startScriptedServer,
+} from './support/article-server.ts'
 
-const servers: RunningServer[] = []
-
-afterEach(async () => {
-  await Promise.all(servers.splice(0).map(server => server.close()))
-})
-
-async function script(routes: Parameters<typeof startScriptedServer>[0]): Promise<ScriptedServer> {
-  const server = await startScriptedServer({ 'POST /orders': accepted, 'GET /orders/1': result, ...routes })
-  servers.push(server)
-  return server
-}
-
-const POST = { method: 'POST', body: '{}' }
-const accepted = () => [202, { Location: '/status/1' }] as const
-const pending = () => [200, { 'Retry-After': '0' }, { status: 'pending' }] as const
-const finished = () => [303, { Location: '/orders/1' }] as const
-const result = () => [200, {}, { id: '1', status: 'completed', order: {} }] as const
-
-async function errorOf(wait: Promise<unknown>): Promise<WaitError> {
-  const error = await wait.then(
-    value => expect.fail(`resolved with ${JSON.stringify(value)}`),
-    (reason: unknown) => reason,
-  )
-  if (!(error instanceof WaitError)) throw error
-  return error
+/** Of an operation that goes well, but for these routes. */
+function script(routes: Parameters<typeof startScriptedServer>[0]): Promise<ScriptedServer> {
+  return startScriptedServer({ 'POST /orders': accepted, 'GET /orders/1': result, ...routes })
 }
 
 describe('a poll that fails', () => {

@@ -1,46 +1,15 @@
-import { afterEach, describe, expect, expectTypeOf, test } from 'vitest'
-import { attach, fetchAndWait, OperationError, type StatusPoll, WaitError } from '../src/client.ts'
+import { describe, expect, expectTypeOf, test } from 'vitest'
+import { attach, fetchAndWait, OperationError, type StatusPoll } from '../src/client.ts'
 import {
-  type ArticleServerOptions,
-  type RunningServer,
-  type ScriptedServer,
-  startArticleServer,
-  startScriptedServer,
+  accepted,
+  startArticleServer as article,
+  errorOf,
+  finished,
+  POST,
+  pending,
+  result,
+  startScriptedServer as script,
 } from './support/article-server.ts'
-
-const servers: RunningServer[] = []
-
-afterEach(async () => {
-  await Promise.all(servers.splice(0).map(server => server.close()))
-})
-
-async function article(options: ArticleServerOptions): Promise<RunningServer> {
-  const server = await startArticleServer(options)
-  servers.push(server)
-  return server
-}
-
-async function script(routes: Parameters<typeof startScriptedServer>[0]): Promise<ScriptedServer> {
-  const server = await startScriptedServer(routes)
-  servers.push(server)
-  return server
-}
-
-const POST = { method: 'POST', body: '{}' }
-const accepted = () => [202, { Location: '/status/1' }] as const
-const pending = () => [200, { 'Retry-After': '0' }, { status: 'pending' }] as const
-const finished = () => [303, { Location: '/orders/1' }] as const
-const result = () => [200, {}, { id: '1', status: 'completed', order: {} }] as const
-
-/** What a wait was rejected with, which has to be one of our errors. */
-async function errorOf(wait: Promise<unknown>): Promise<WaitError> {
-  const error = await wait.then(
-    value => expect.fail(`resolved with ${JSON.stringify(value)}`),
-    (reason: unknown) => reason,
-  )
-  if (!(error instanceof WaitError)) throw error
-  return error
-}
 
 describe("the article's server", () => {
   test('gives the result, and each pending status to the callback', async () => {
@@ -149,7 +118,7 @@ describe('the request', () => {
   })
 
   test('that no server hears rejects as fetch does', async () => {
-    const { url, close } = await startScriptedServer({})
+    const { url, close } = await script({})
     await close()
     await expect(fetchAndWait(`${url}/orders`, POST)).rejects.toThrow(TypeError)
   })

@@ -188,15 +188,14 @@ describe('submit', () => {
     expect(await countOf(store, orders)).toBe(1)
   })
 
-  test('is repeated when the server asks to come back', async ({ lab }) => {
-    const { url, requests, close } = await startScriptedServer({
+  test('is repeated when the server asks to come back', async () => {
+    const { url, requests } = await startScriptedServer({
       'POST /orders': [
         () => [503, { 'Retry-After': '0' }],
         () => [429, { 'Retry-After': '0' }],
         () => [202, { Location: '/orders/status/1' }],
       ],
     })
-    lab.onEnd(close)
     const order = await client({ orders }, { baseUrl: url }).orders.submit({ customer: 'Ada' })
     expect(order.url).toBe(`${url}/orders/status/1`)
     expect(new Set(requests.map(({ headers, body }) => `${headers['idempotency-key']} ${body}`)).size).toBe(1)
@@ -205,18 +204,16 @@ describe('submit', () => {
   test.for([
     ['for longer than a minute', () => [429, { 'Retry-After': '61' }, { title: 'Slow down' }] as const, 1],
     ['again and again', () => [503, { 'Retry-After': '0' }, { title: 'Slow down' }] as const, 6],
-  ] as const)('gives up when it is to come back %s', async ([_, answer, times], { lab }) => {
-    const { url, requests, close } = await startScriptedServer({ 'POST /orders': answer })
-    lab.onEnd(close)
+  ] as const)('gives up when it is to come back %s', async ([_, answer, times]) => {
+    const { url, requests } = await startScriptedServer({ 'POST /orders': answer })
     const error = await errorOf(client({ orders }, { baseUrl: url }).orders.submit({ customer: 'Ada' }))
     expect(error).toMatchObject({ code: 'unreachable', problem: { title: 'Slow down' } })
     expect(error.response?.headers.get('Retry-After')).toBe(answer()[1]['Retry-After'])
     expect(requests).toHaveLength(times)
   })
 
-  test('stops when its signal aborts, also while it waits to repeat', async ({ lab }) => {
-    const { url, close } = await startScriptedServer({ 'POST /orders': () => [503, { 'Retry-After': '60' }] })
-    lab.onEnd(close)
+  test('stops when its signal aborts, also while it waits to repeat', async () => {
+    const { url } = await startScriptedServer({ 'POST /orders': () => [503, { 'Retry-After': '60' }] })
     const controller = new AbortController()
     const spy: typeof fetch = async (...given) => {
       const response = await fetch(...given)
@@ -228,11 +225,10 @@ describe('submit', () => {
     await expect(resource.submit({ customer: 'Ada' }, { signal: controller.signal })).rejects.toBe('enough')
   })
 
-  test('does not follow a redirect, nor take an answer that names no operation', async ({ lab }) => {
-    const { url, requests, close } = await startScriptedServer({
+  test('does not follow a redirect, nor take an answer that names no operation', async () => {
+    const { url, requests } = await startScriptedServer({
       'POST /orders': [() => [308, { Location: '/elsewhere' }], () => [200, {}, { status: 'odd' }]],
     })
-    lab.onEnd(close)
     const { orders: resource } = client({ orders }, { baseUrl: url })
     expect(await errorOf(resource.submit({ customer: 'Ada' }))).toMatchObject({ code: 'refused' })
     expect(await errorOf(resource.submit({ customer: 'Ada' }))).toMatchObject({ code: 'no-location' })
@@ -370,12 +366,11 @@ describe('result', () => {
     expect(await result).toEqual({ customer: 'Ada', attempt: 1 })
   })
 
-  test('that is not one of this API is refused', async ({ lab }) => {
-    const { url, close } = await startScriptedServer({
+  test('that is not one of this API is refused', async () => {
+    const { url } = await startScriptedServer({
       'GET /orders/status/1': () => [303, { Location: '/orders/1' }],
       'GET /orders/1': () => [200, { 'Content-Type': 'text/html' }, '<p>Log in</p>'],
     })
-    lab.onEnd(close)
     const order = client({ orders }, { baseUrl: url }).orders.attach('1')
     expect(await errorOf(order.result())).toMatchObject({ code: 'refused', statusUrl: order.url })
   })
@@ -533,7 +528,7 @@ describe('credentials', () => {
     expect(await errorOf(stranger.result())).toMatchObject({ code: 'gone' })
   })
 
-  test('go to no other origin', async ({ lab }) => {
+  test('go to no other origin', async () => {
     const other = await startScriptedServer({
       'GET /orders/status/1': () => [303, { Location: '/orders/1' }],
       'GET /orders/1': () => [200, {}, { id: '1', status: 'completed', order: 1 }],
@@ -544,8 +539,6 @@ describe('credentials', () => {
       'GET /orders/status/2': () => [307, { Location: `${other.url}/orders/status/1` }],
       'GET /orders': () => [200, {}, { items: [], next: `${other.url}/orders` }],
     })
-    lab.onEnd(other.close)
-    lab.onEnd(home.close)
     const headers = { Authorization: 'Bearer t', 'X-Api-Key': 'k' }
     const { orders: resource } = client({ orders }, { baseUrl: home.url, headers, credentials: 'include' })
     const foreign = resource.attach(`${other.url}/orders/status/1`)

@@ -1,11 +1,14 @@
 /**
  * The article's HTTP server, handler by handler, on a Map in place of Cosmos DB and a timer in
- * place of the job; and a server that a test scripts answer by answer.
+ * place of the job; and a server that a test scripts answer by answer, with the answers that many
+ * tests give. Both are closed when the test that starts them has finished.
  */
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import fastify from 'fastify'
+import { expect, onTestFinished } from 'vitest'
+import { WaitError } from '../../src/client.ts'
 
 /** How the article's server and its job behave. */
 export interface ArticleServerOptions {
@@ -84,6 +87,7 @@ export async function startArticleServer(options: ArticleServerOptions = {}): Pr
     for (const timer of timers) clearTimeout(timer)
     await app.close()
   }
+  onTestFinished(close)
   return { url, close }
 }
 
@@ -131,6 +135,7 @@ export async function startScriptedServer(
     server.closeAllConnections()
     await new Promise(resolve => server.close(resolve))
   }
+  onTestFinished(close)
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, close, requests, seen }
 }
 
@@ -146,4 +151,23 @@ function send(response: ServerResponse, status: number, headers: Record<string, 
   const json = body !== undefined && typeof body !== 'string'
   response.writeHead(status, json ? { 'Content-Type': 'application/json', ...headers } : headers)
   response.end(json ? JSON.stringify(body) : body)
+}
+
+/** What starts an operation. */
+export const POST = { method: 'POST', body: '{}' }
+
+/** The answers of an operation that goes well: to the POST, to polls, and to the request for the result. */
+export const accepted = () => [202, { Location: '/status/1' }] as const
+export const pending = () => [200, { 'Retry-After': '0' }, { status: 'pending' }] as const
+export const finished = () => [303, { Location: '/orders/1' }] as const
+export const result = () => [200, {}, { id: '1', status: 'completed', order: {} }] as const
+
+/** What a wait was rejected with, which has to be one of our errors. */
+export async function errorOf(wait: Promise<unknown>): Promise<WaitError> {
+  const error = await wait.then(
+    value => expect.fail(`resolved with ${JSON.stringify(value)}`),
+    (reason: unknown) => reason,
+  )
+  if (!(error instanceof WaitError)) throw error
+  return error
 }
