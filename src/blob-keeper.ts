@@ -3,7 +3,7 @@
  * outcomes are recorded, and clears up after those whose outcomes were not.
  */
 import { createHash } from 'node:crypto'
-import { attemptKey, type BlobStore, isReference, writeReference } from './blob-store.ts'
+import { attemptKey, type BlobStore, contentEtag, isReference, writeReference } from './blob-store.ts'
 import { until } from './bytes.ts'
 import type { Operation, Outcome } from './operation.ts'
 import { isFinal } from './protocol.ts'
@@ -44,7 +44,7 @@ export class BlobKeeper {
     const put = this.#blobs.put(key, hashed(), type)
     this.#puts.set(key, put)
     const { length } = await put
-    const etag = `"${hash.digest('base64url')}"`
+    const etag = contentEtag(hash)
     return writeReference({ key, type, length, etag, ...(filename !== undefined && { filename }) })
   }
 

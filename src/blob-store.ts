@@ -6,6 +6,7 @@
  * record holds a reference to it; what no record refers to was left behind by an attempt that lost
  * its lease, and goes with its operation.
  */
+import type { Hash } from 'node:crypto'
 
 /** A part of a blob in bytes, both ends included. */
 export interface ByteRange {
@@ -81,6 +82,11 @@ export function readReference(output: string, operation: string): BlobReference 
   const { 'waybill:blob': reference } = JSON.parse(output) as { 'waybill:blob': BlobReference }
   if (reference.key.startsWith(`${operation}/`)) return reference
   throw new Error(`The result of the operation ${operation} refers to the blob ${JSON.stringify(reference.key)}.`)
+}
+
+/** The `etag` of a reference, of the SHA-256 of the content. */
+export function contentEtag(hash: Hash): string {
+  return `"${hash.digest('base64url')}"`
 }
 
 /** The key of what one attempt returns: an attempt that lost its lease never writes over a newer one's. */

@@ -1,6 +1,7 @@
 /**
  * The dispatcher: hands pending operations to a launcher, stops the executions of what was
- * canceled, and notices executions that are gone while their operation is not finished.
+ * canceled, and notices executions that are gone while their operation is not finished. Those of
+ * another engine it leaves alone: its launcher knows nothing of them, which is not to say that they are gone.
  */
 import { type Launcher, LaunchRefused } from './launcher.ts'
 import { Loop } from './loop.ts'
@@ -170,8 +171,10 @@ export class Dispatcher {
   }
 
   async #started({ id, launches: launch }: Operation, execution: string | undefined): Promise<void> {
-    this.#options.logger.info({ operation: id, execution }, 'An execution was started')
-    if (execution !== undefined) await this.#options.store.change(id, { kind: 'launched', launch, execution })
+    const { store, logger, launcher } = this.#options
+    logger.info({ operation: id, execution }, 'An execution was started')
+    if (execution === undefined) return
+    await store.change(id, { kind: 'launched', launch, execution, engine: launcher.engine })
   }
 
   async #refused({ id, launches: launch }: Operation, retryAfterMs: number): Promise<void> {
@@ -202,12 +205,16 @@ export class Dispatcher {
 
   async #stopCanceled(id: string): Promise<void> {
     const operation = await this.#options.store.read(id)
-    if (operation?.execution === null || operation?.execution === undefined) return
-    const { status, launches, cancelRequested, type } = operation
+    if (operation === undefined || operation.execution === null || !this.#isOurs(operation)) return
+    const { status, launches, cancelRequested } = operation
     // One that had not claimed yet would find nothing to do: it need not even come up.
     const useless = status === 'canceled' && launches > 0
-    if (!cancelRequested || (status !== 'running' && !useless) || !this.#names.has(type)) return
-    await this.#stop(operation.execution)
+    if (cancelRequested && (status === 'running' || useless)) await this.#stop(operation.execution)
+  }
+
+  /** An execution of which nobody has said the engine was recorded by an older version, or has claimed by itself: it may be ours. */
+  #isOurs({ type, engine }: Pick<Holding, 'type' | 'engine'>): boolean {
+    return this.#names.has(type) && (engine === null || engine === this.#options.launcher.engine)
   }
 
   async #stop(execution: string): Promise<void> {
@@ -222,7 +229,7 @@ export class Dispatcher {
   }
 
   async #reconcile(): Promise<void> {
-    const holdings = (await this.#options.store.holdings()).filter(({ type }) => this.#names.has(type))
+    const holdings = (await this.#options.store.holdings()).filter(holding => this.#isOurs(holding))
     for (let at = 0; at < holdings.length; at += PARALLEL_LOOKS) {
       await Promise.all(holdings.slice(at, at + PARALLEL_LOOKS).map(holding => this.#check(holding)))
     }

@@ -6,20 +6,24 @@
  */
 import { Readable } from 'node:stream'
 import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import { corsHeaders } from './http/cors.ts'
-import { type ApiOptions, createRoutes, type Route } from './http.ts'
+import { corsAnswers } from './http/cors.ts'
+import { CALLER_OPTIONS, type CallerOptions, type Identify, identifying } from './http/principal.ts'
+import { API_OPTIONS, type ApiOptions, createRoutes, type Route } from './http.ts'
 import { readUtf8 } from './json.ts'
-import { errorResponse, type HttpRequest, type HttpResponse, JSON_MEDIA_TYPE, problemResponse } from './message.ts'
+import {
+  assertUncoded,
+  errorResponse,
+  type HttpRequest,
+  type HttpResponse,
+  JSON_MEDIA_TYPE,
+  problemResponse,
+} from './message.ts'
+import { type Checks, checkOptions, OBJECT, PREFIX, PUBLIC_URL, READ_LATER } from './options.ts'
 import { ProblemError, problem } from './problem.ts'
-import { createWaybill, type Waybill, type WaybillOptions } from './waybill.ts'
+import { createWaybill, WAYBILL_OPTIONS, type Waybill, type WaybillOptions } from './waybill.ts'
 
 /** What the plugin takes beside the composition. */
-export interface PluginOptions extends Omit<ApiOptions, 'base'> {
-  /**
-   * Who asks: the owner of what is submitted, and the only one who can read, list, wait for and cancel it.
-   * Throw to refuse the request. Default: everyone is the same, and knowing an operation's URL is enough.
-   */
-  readonly principal?: (request: FastifyRequest) => string | undefined | Promise<string | undefined>
+export interface PluginOptions extends Omit<ApiOptions, 'base' | 'authenticated'>, CallerOptions<FastifyRequest> {
   /** The scheme, host and path under which clients reach the server, such as `https://api.example.com`. Default: URLs are relative. */
   readonly publicUrl?: string
 }
@@ -27,34 +31,88 @@ export interface PluginOptions extends Omit<ApiOptions, 'base'> {
 /** The composition, to be started and stopped with the server; or one that is made already, which the caller starts and stops. */
 export type WaybillPluginOptions = PluginOptions & (WaybillOptions | { readonly waybill: Waybill })
 
+const { base: _, authenticated: __, ...API } = API_OPTIONS
+const PLUGIN_OPTIONS: Checks<PluginOptions> = { ...API, ...CALLER_OPTIONS, publicUrl: PUBLIC_URL }
+/** What Fastify's own `register` reads. */
+const REGISTER_OPTIONS = { prefix: PREFIX, logLevel: READ_LATER, logSerializers: READ_LATER }
+const COMPOSED: Checks<{ waybill: Waybill }> = { waybill: OBJECT }
+
 /** The plugin. It starts the composition when the server is ready, and stops it when the server closes. */
 export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, options) => {
-  const composed = 'waybill' in options ? options.waybill : createWaybill({ logger: app.log, ...options })
-  if (!('waybill' in options)) {
+  const made = 'waybill' in options
+  checkOptions('register(waybill)', options, {
+    ...(made ? COMPOSED : WAYBILL_OPTIONS),
+    ...PLUGIN_OPTIONS,
+    ...REGISTER_OPTIONS,
+  })
+  const composed = made
+    ? options.waybill
+    : createWaybill({ logger: app.log, ...among<WaybillOptions>(options, WAYBILL_OPTIONS) })
+  if (!made) {
     app.addHook('onReady', () => composed.start())
     // Before the server waits for its requests to end: those that are held must be let go.
     app.addHook('preClose', async () => composed.operations.drain())
     app.addHook('onClose', () => composed.stop())
   }
   readBodiesAsText(app)
-  const cors = corsHeaders(options.cors)
-  app.setErrorHandler((error: FastifyError, request, reply) => {
-    const known = toAnswer(error)
-    if (known === undefined) app.log.error({ err: error }, 'A request met an error')
-    const answer = known ?? problemResponse(problem('internal-error'))
-    return send(reply, { ...answer, headers: { ...answer.headers, ...cors(request) } })
-  })
+  const answered = corsAnswers(options.cors)
+  const refuse: Refuse = (request, reply, answer) => send(reply, answered(request, answer))
+  app.setErrorHandler((error: FastifyError, request, reply) => refuse(request, reply, toAnswer(error, app.log)))
   const base = (options.publicUrl ?? '').replace(/\/+$/, '') + app.prefix
-  for (const route of createRoutes(composed, { ...options, base })) add(app, route, options.principal)
+  const authenticated = options.principal === undefined ? {} : { authenticated: true }
+  const identify = identifying<FastifyRequest>(options, composed.logger)
+  const routes = createRoutes(composed, { ...among<ApiOptions>(options, API), ...authenticated, base })
+  const siblings = Map.groupBy(routes, ({ path }) => path)
+  for (const route of routes) {
+    const methods = route.method === '*' ? othersThan(siblings.get(route.path) ?? [], app) : [route.method]
+    add(app, { ...route, methods }, identify, refuse)
+  }
 }
 
-function add(app: FastifyInstance, route: Route, principal: PluginOptions['principal']): void {
+/**
+ * Answers with a problem what Fastify refuses before it looks for a route: a URL that is not well encoded, or a part of
+ * a path over `maxParamLength`. It is about the whole server, whose own to choose it is.
+ *
+ * @example
+ * const app = fastify({ frameworkErrors })
+ */
+export function frameworkErrors(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  send(reply, toAnswer(error, request.log))
+}
+
+/** Sends an answer that no route has made. */
+type Refuse = (request: FastifyRequest, reply: FastifyReply, answer: HttpResponse) => FastifyReply
+
+/** Those of some options that have a check among these. */
+function among<Options extends object>(options: Options, checks: object): Options {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => name in checks)) as Options
+}
+
+/** The methods that the server knows and a path does not have. */
+function othersThan(routes: readonly Route[], app: FastifyInstance): string[] {
+  const known = new Set<string>(routes.map(({ method }) => method))
+  if (known.has('GET')) known.add('HEAD')
+  return app.supportedMethods.filter(method => !known.has(method))
+}
+
+/** A route, and what `*` stands for in it. */
+type ServedRoute = Route & { readonly methods: string[] }
+
+function add(
+  app: FastifyInstance,
+  route: ServedRoute,
+  identify: Identify<FastifyRequest> | undefined,
+  refuse: Refuse,
+): void {
   app.route({
-    method: route.method,
+    method: route.methods,
     url: route.path,
+    // Also where the server does not do so by itself: the API says that HEAD is there.
+    exposeHeadRoute: route.method === 'GET',
     ...(route.bodyLimit > 0 && { bodyLimit: route.bodyLimit }),
     handler: async (request, reply) => {
-      const owner = principal === undefined || route.open ? '' : ((await principal(request)) ?? '')
+      const owner = identify === undefined || route.open ? '' : await identify(request)
+      if (typeof owner !== 'string') return refuse(request, reply, owner)
       return send(reply, await route.handle(new Received(request, reply, owner)))
     },
   })
@@ -124,11 +182,14 @@ function send(reply: FastifyReply, { status, headers, body }: HttpResponse): Fas
 /** The text is what is stored and fingerprinted; Fastify's parser would throw it away. */
 function readBodiesAsText(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser(JSON_MEDIA_TYPE, { parseAs: 'buffer' }, async (_: unknown, body: Buffer) => readUtf8(body))
+  app.addContentTypeParser(JSON_MEDIA_TYPE, { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
+    assertUncoded(request.headers['content-encoding'])
+    return readUtf8(body)
+  })
 }
 
-/** What Fastify itself refuses, in the words of this API. */
-function toAnswer(error: FastifyError): HttpResponse | undefined {
+/** What was thrown, or what Fastify itself refuses, in the words of this API. A fault of the server's is told to its log alone. */
+function toAnswer(error: FastifyError, log: FastifyInstance['log']): HttpResponse {
   if (error instanceof ProblemError) return errorResponse(error)
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
@@ -137,6 +198,7 @@ function toAnswer(error: FastifyError): HttpResponse | undefined {
       return problemResponse(problem('unsupported-media-type'))
   }
   const status = error.statusCode ?? 500
-  if (status < 400 || status >= 500) return undefined
-  return problemResponse({ ...problem('invalid-request', error.message), status })
+  if (status >= 400 && status < 500) return problemResponse({ ...problem('invalid-request', error.message), status })
+  log.error({ err: error }, 'A request met an error')
+  return problemResponse(problem('internal-error'))
 }

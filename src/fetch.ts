@@ -6,44 +6,56 @@
  * const answer = fetchHandler(waybill, { prefix: '/api' })
  * new Hono().all('/api/*', c => answer(c.req.raw))
  */
-import { corsHeaders } from './http/cors.ts'
-import { type ApiOptions, createRoutes } from './http.ts'
+import { corsAnswers } from './http/cors.ts'
+import { CALLER_OPTIONS, type CallerOptions, identifying } from './http/principal.ts'
+import { API_OPTIONS, type ApiOptions, createRoutes } from './http.ts'
 import { readUtf8 } from './json.ts'
-import { errorResponse, type HttpResponse, JSON_MEDIA_TYPE, problemResponse } from './message.ts'
-import { ProblemError, problem } from './problem.ts'
-import { matchRoute } from './routing.ts'
+import { assertUncoded, errorResponse, type HttpResponse, JSON_MEDIA_TYPE, problemResponse } from './message.ts'
+import { type Checks, checkOptions, PREFIX, PUBLIC_URL } from './options.ts'
+import { ProblemError, problem, problemError } from './problem.ts'
+import { createRouter } from './routing.ts'
 import type { Waybill } from './waybill.ts'
 
 /** Options of {@link fetchHandler}. */
-export interface FetchHandlerOptions extends Omit<ApiOptions, 'base'> {
+export interface FetchHandlerOptions extends Omit<ApiOptions, 'base' | 'authenticated'>, CallerOptions<Request> {
   /** The path under which the API is mounted, such as `/api`. Default: none. */
   readonly prefix?: string
-  /** The scheme and host under which clients reach the server. Default: URLs are relative. */
+  /** The scheme, the host and perhaps a path under which clients reach the server. Default: URLs are relative. */
   readonly publicUrl?: string
-  /** Who asks; see the Fastify plugin's. Throw a `ProblemError` to refuse the request. */
-  readonly principal?: (request: Request) => string | undefined | Promise<string | undefined>
 }
 
-/** Makes the function. The composition is the caller's to start and to stop. */
+const { base: _, authenticated: __, ...API } = API_OPTIONS
+const OPTIONS: Checks<FetchHandlerOptions> = { ...API, ...CALLER_OPTIONS, prefix: PREFIX, publicUrl: PUBLIC_URL }
+
+/**
+ * Makes the function. The composition is the caller's to start and to stop.
+ *
+ * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ */
 export function fetchHandler(
   waybill: Waybill,
   options: FetchHandlerOptions = {},
 ): (request: Request) => Promise<Response> {
-  const { publicUrl = '', principal } = options
-  const prefix = (options.prefix ?? '').replace(/\/+$/, '')
-  const cors = corsHeaders(options.cors)
-  const refuse = (request: Request, { headers, ...answer }: HttpResponse) =>
-    toResponse({ ...answer, headers: { ...headers, ...cors({ headers: Object.fromEntries(request.headers) }) } })
-  const routes = createRoutes(waybill, { ...options, base: publicUrl.replace(/\/+$/, '') + prefix })
+  checkOptions('fetchHandler()', options, OPTIONS)
+  const { publicUrl = '', prefix: mount = '', principal, challenge, ...api } = options
+  const prefix = mount.replace(/\/+$/, '')
+  const identify = identifying({ ...(principal && { principal }), ...(challenge && { challenge }) }, waybill.logger)
+  const answered = corsAnswers(options.cors)
+  const refuse = (request: Request, answer: HttpResponse) =>
+    toResponse(answered({ headers: Object.fromEntries(request.headers) }, answer))
+  const authenticated = principal === undefined ? {} : { authenticated: true }
+  const routes = createRoutes(waybill, { ...api, ...authenticated, base: publicUrl.replace(/\/+$/, '') + prefix })
+  const findRoute = createRouter(routes, prefix)
   return async request => {
     const url = new URL(request.url)
-    const found = matchRoute(routes, request.method, url.pathname, prefix)
+    const found = findRoute(request.method, url.pathname)
     if (found === undefined) return refuse(request, problemResponse(problem('not-found')))
     const { route, params } = found
     const { signal, leave } = departure(request)
     try {
       const body = route.bodyLimit === 0 ? undefined : await readText(request, route.bodyLimit)
-      const owner = principal === undefined || route.open ? '' : ((await principal(request)) ?? '')
+      const owner = identify === undefined || route.open ? '' : await identify(request)
+      if (typeof owner !== 'string') return refuse(request, owner)
       const headers = Object.fromEntries(request.headers)
       const answer = await route.handle({
         headers,
@@ -75,16 +87,30 @@ function departure(request: Request): { readonly signal: AbortSignal; readonly l
 async function readText(request: Request, limit: number): Promise<string> {
   const type = request.headers.get('content-type') ?? ''
   if (!JSON_MEDIA_TYPE.test(type)) {
-    throw new ProblemError(problem('unsupported-media-type'))
+    throw problemError('unsupported-media-type')
   }
+  assertUncoded(request.headers.get('content-encoding'))
+  const bytes = await readBytes(request, limit).catch(error => {
+    // Who leaves while it sends has made no error of ours; nobody reads the answer.
+    throw hasLeft(request, error) ? problemError('invalid-request', 'Its body did not come to its end.') : error
+  })
+  return readUtf8(bytes)
+}
+
+async function readBytes(request: Request, limit: number): Promise<Buffer> {
   const pieces: Uint8Array[] = []
   let length = 0
   for await (const piece of request.body ?? []) {
     length += piece.byteLength
-    if (length > limit) throw new ProblemError(problem('body-too-large'))
+    if (length > limit) throw problemError('body-too-large')
     pieces.push(piece)
   }
-  return readUtf8(Buffer.concat(pieces))
+  return Buffer.concat(pieces)
+}
+
+function hasLeft(request: Request, error: unknown): boolean {
+  if (request.signal.aborted) return true
+  return error instanceof Error && (error.name === 'AbortError' || ('code' in error && error.code === 'ECONNRESET'))
 }
 
 function toResponse({ status, headers, body }: HttpResponse, left?: () => void): Response {

@@ -7,19 +7,22 @@ import { accepted } from './dialects/accepted.ts'
 import { redirect } from './dialects/redirect.ts'
 import { type Duration, durationMs, SECOND } from './duration.ts'
 import { listAttempts } from './http/attempts.ts'
-import { type CorsOptions, corsHeaders } from './http/cors.ts'
+import { conditional } from './http/conditions.ts'
+import { type CorsOptions, corsAnswers } from './http/cors.ts'
 import { listDeliveries, redeliver } from './http/deliveries.ts'
 import { Description } from './http/description.ts'
 import { list } from './http/listing.ts'
-import { Monitor } from './http/monitor.ts'
+import { Monitor, namesCancel } from './http/monitor.ts'
 import { Resource } from './http/resource.ts'
 import { errorResponse, type HttpRequest, type HttpResponse, json, problemResponse } from './message.ts'
-import type { OpenApiInfo } from './openapi.ts'
+import { checkOpenApiInfo, type OpenApiInfo } from './openapi.ts'
+import type { Operations } from './operations.ts'
+import { type Checks, checkOptions, FLAG, OBJECT, oneOf, READ_LATER } from './options.ts'
 import { ProblemError, problem } from './problem.ts'
 import type { Waybill } from './waybill.ts'
 
-/** The methods that routes have. */
-export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS'
+/** The methods that routes have. `*` is every method that no other route of the same path has; HEAD goes with GET. */
+export type Method = 'GET' | 'POST' | 'DELETE' | 'OPTIONS' | '*'
 
 /** One route. A path names its parts as `:id`. */
 export interface Route {
@@ -40,6 +43,8 @@ const DIALECTS: Record<'redirect' | 'accepted', Dialect> = { redirect, accepted 
 export interface ApiOptions {
   /** What stands before every URL that is told to a client: the mount prefix, or a public base URL with it. Default: nothing. */
   readonly base?: string
+  /** Whether callers who do not say who they are may be refused: then the description has 401 and 403. Default: where `openapi` has `security`. */
+  readonly authenticated?: boolean
   /**
    * What status URLs answer. `redirect`: 200 until 303. `accepted`: 202 until the result; a client
    * can also ask for it by `Prefer: respond-async`. Default `redirect`.
@@ -49,7 +54,7 @@ export interface ApiOptions {
   readonly listing?: boolean
   /**
    * Whether `GET /operations/{id}/attempts` tells the owner of an operation how each attempt went: its execution as the
-   * engine names it, its times, and why it ended, such as the exit code of its container. Default false.
+   * engine names it, the engine, its times, and why it ended, such as the exit code of its container. Default false.
    */
   readonly attempts?: boolean
   /** The longest time that a request is held for a change, up to 200 s. Default 60 s. */
@@ -62,7 +67,25 @@ export interface ApiOptions {
   readonly cors?: CorsOptions
 }
 
-const METHODS: readonly Method[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
+/** What the options of an API must be. */
+export const API_OPTIONS: Checks<ApiOptions> = {
+  base: { must: 'a text', fits: base => typeof base === 'string' },
+  authenticated: FLAG,
+  dialect: oneOf('redirect', 'accepted'),
+  listing: FLAG,
+  attempts: FLAG,
+  longestWait: READ_LATER,
+  metrics: FLAG,
+  openapi: { must: 'false or an object', fits: openapi => openapi === false || OBJECT.fits(openapi) },
+  cors: OBJECT,
+}
+
+/** A route before it is put beside the others. */
+interface OwnRoute extends Route {
+  /** Whether it is for what a request names, where the path alone does not tell. Default: it is. */
+  readonly fits?: (request: HttpRequest) => boolean
+}
+
 const RESERVED = new Set(['operations', 'healthz', 'readyz', 'metrics', 'docs'])
 
 /**
@@ -71,11 +94,12 @@ const RESERVED = new Set(['operations', 'healthz', 'readyz', 'metrics', 'docs'])
  * @throws {TypeError} for options that cannot be right, or an operation type whose name is a path of the API's own
  */
 export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readonly Route[] {
+  checkOptions('createRoutes()', options, API_OPTIONS)
+  if (options.openapi) checkOpenApiInfo(options.openapi)
   const base = (options.base ?? '').replace(/\/+$/, '')
   const { operations, webhooks } = waybill
   const longestWaitMs = durationMs('longestWait', options.longestWait ?? 60 * SECOND, { max: 200 * SECOND })
   const dialect = DIALECTS[options.dialect ?? 'redirect']
-  if (dialect === undefined) throw new TypeError(`dialect is "redirect" or "accepted", not "${options.dialect}".`)
   const resources = new Map<string, Resource>()
   for (const type of operations.types.values()) {
     if (RESERVED.has(type.name))
@@ -84,14 +108,18 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
   }
   const own = [...resources.values()].flatMap(resource => resourceRoutes(waybill, resource, { ...options, base }))
   const metrics = options.metrics === false ? [] : [metricsRoute(waybill)]
-  const history = options.attempts ? [attemptsRoute(waybill)] : []
+  const history = options.attempts ? [attemptsRoute(operations)] : []
   const monitor = [...monitorRoutes(new Monitor(operations, resources)), ...history, ...deliveryRoutes(waybill)]
   const description = descriptionRoutes(waybill, { ...options, base })
   const routes = [...own, ...monitor, ...healthRoutes(waybill), ...metrics, ...description]
-  return withCors([...routes, ...otherMethods(routes)], waybill, options.cors)
+  const answered = corsAnswers(options.cors)
+  return withOtherMethods(routes).map(one => ({
+    ...one,
+    handle: async request => answered(request, await guard(waybill, one, request)),
+  }))
 }
 
-function route(method: Method, path: string, handle: Route['handle'], more: Partial<Route> = {}): Route {
+function route(method: Method, path: string, handle: Route['handle'], more: Partial<OwnRoute> = {}): OwnRoute {
   return { method, path, handle, bodyLimit: 0, open: false, ...more }
 }
 
@@ -108,16 +136,16 @@ function resourceRoutes({ operations }: Waybill, resource: Resource, options: Ap
   ]
 }
 
-function monitorRoutes(monitor: Monitor): Route[] {
+function monitorRoutes(monitor: Monitor): OwnRoute[] {
+  // A path part may not hold a literal after its name in every router: the `:cancel` at the end is read here.
   return [
-    route('GET', '/operations/:id', request => monitor.status(request)),
-    // A path part may not hold a literal after its name in every router: the `:cancel` at the end is read by the handler.
-    route('POST', '/operations/:id', request => monitor.cancel(request)),
+    route('GET', '/operations/:id', request => monitor.status(request), { fits: request => !namesCancel(request) }),
+    route('POST', '/operations/:id', request => monitor.cancel(request), { fits: namesCancel }),
   ]
 }
 
-function attemptsRoute(waybill: Waybill): Route {
-  return route('GET', '/operations/:id/attempts', request => listAttempts(waybill, request))
+function attemptsRoute(operations: Operations): Route {
+  return route('GET', '/operations/:id/attempts', request => listAttempts(operations, request))
 }
 
 function deliveryRoutes({ webhooks }: Waybill): Route[] {
@@ -130,14 +158,14 @@ function deliveryRoutes({ webhooks }: Waybill): Route[] {
 
 function descriptionRoutes(
   { operations, webhooks, blobs }: Waybill,
-  { openapi = {}, ...options }: ApiOptions,
+  { openapi = {}, cors: _, ...options }: ApiOptions,
 ): Route[] {
   if (openapi === false) return []
   const about = { ...openapi, ...options, webhooks: webhooks !== undefined, blobs: blobs !== undefined }
   const description = new Description([...operations.types.values()], about)
   return [
-    route('GET', '/openapi.json', request => description.json(request), { open: true }),
-    route('GET', '/docs', request => description.page(request), { open: true }),
+    route('GET', '/openapi.json', () => description.json(), { open: true }),
+    route('GET', '/docs', () => description.page(), { open: true }),
   ]
 }
 
@@ -161,44 +189,32 @@ function healthRoutes(waybill: Waybill): Route[] {
   return [route('GET', '/healthz', health, { open: true }), route('GET', '/readyz', readiness, { open: true })]
 }
 
-/** The methods that a path does not have: 405 with those that it has (RFC 9110, 15.5.6). */
-function otherMethods(routes: readonly Route[]): Route[] {
+/** The routes, and what else their paths are asked for: OPTIONS, and methods that they do not have. */
+function withOtherMethods(routes: readonly OwnRoute[]): Route[] {
   return [...Map.groupBy(routes, ({ path }) => path)].flatMap(([path, known]) => {
-    const allowed = known.map(({ method }) => method)
-    const refuse = async () => problemResponse(problem('method-not-allowed'), { Allow: allowed.join(', ') })
-    return METHODS.filter(method => !allowed.includes(method)).map(method =>
-      route(method, path, refuse, { open: true }),
+    const allow = (request: HttpRequest) => ({ Allow: allowed(known, request) })
+    const refuse = async (request: HttpRequest) => problemResponse(problem('method-not-allowed'), allow(request))
+    const options = async (request: HttpRequest) => ({ status: 204, headers: allow(request), body: null })
+    const own = known.map(({ fits, ...one }) =>
+      fits === undefined
+        ? one
+        : { ...one, handle: (request: HttpRequest) => (fits(request) ? one.handle(request) : refuse(request)) },
     )
+    return [...own, route('OPTIONS', path, options, { open: true }), route('*', path, refuse, { open: true })]
   })
 }
 
-function withCors(routes: readonly Route[], waybill: Waybill, cors: CorsOptions | undefined): Route[] {
-  const headersFor = corsHeaders(cors)
-  const guarded = routes.map(one => ({
-    ...one,
-    handle: async (request: HttpRequest) => {
-      const answer = await guard(waybill, one.handle, request)
-      return cors === undefined
-        ? answer
-        : { ...answer, headers: { ...answer.headers, ...headersFor(request), Vary: varied(answer) } }
-    },
-  }))
-  if (cors === undefined) return guarded
-  const preflight = async (request: HttpRequest): Promise<HttpResponse> => {
-    return { status: 204, headers: { ...headersFor(request), Vary: 'Origin' }, body: null }
-  }
-  const paths = new Set(routes.map(({ path }) => path))
-  return [...guarded, ...[...paths].map(path => route('OPTIONS', path, preflight, { open: true }))]
-}
-
-function varied({ headers }: HttpResponse): string {
-  return headers.Vary === undefined ? 'Origin' : `${headers.Vary}, Origin`
+/** The methods of what a request names (RFC 9110, 10.2.1). */
+function allowed(known: readonly OwnRoute[], request: HttpRequest): string {
+  const methods = known.filter(({ fits }) => fits?.(request) ?? true).map(({ method }) => method)
+  return [...methods, 'OPTIONS'].join(', ').replace('GET', 'GET, HEAD')
 }
 
 /** Turns what was thrown into a problem; what is not one is a fault of ours, which the client is told nothing of. */
-async function guard(waybill: Waybill, handle: Route['handle'], request: HttpRequest): Promise<HttpResponse> {
+async function guard(waybill: Waybill, { method, handle }: Route, request: HttpRequest): Promise<HttpResponse> {
   try {
-    return await handle(request)
+    const answer = await handle(request)
+    return method === 'GET' ? conditional(request, answer) : answer
   } catch (error) {
     if (!(error instanceof ProblemError)) {
       waybill.logger.error({ err: error }, 'A request met an error')

@@ -7,9 +7,20 @@
  */
 import type { BlobStore } from './blob-store.ts'
 import type { AnyOperationType } from './operation-type.ts'
+import {
+  BLOB_STORE,
+  type Checks,
+  checkOptions,
+  LOGGER,
+  needed,
+  OPERATION_TYPES,
+  READ_LATER,
+  STORE,
+  TEXT,
+} from './options.ts'
 import type { Store } from './store.ts'
 import { timedStore } from './timed-store.ts'
-import { makeWorker, stderrLogger, type WorkerInit } from './waybill.ts'
+import { makeWorker, stderrLogger, WORKER_OPTIONS, type WorkerInit } from './waybill.ts'
 import type { Logger } from './worker.ts'
 
 /** Options of {@link runOperation}. */
@@ -23,31 +34,53 @@ export interface RunOperationOptions extends Omit<WorkerInit, 'concurrency' | 's
   readonly operationId?: string
   /** How its engine names this execution. Default: `WAYBILL_EXECUTION`, or the name the engine puts into the environment. */
   readonly execution?: string
+  /**
+   * What it runs on, as the launcher says that started it: recorded with its name. Default: `WAYBILL_ENGINE`, or the
+   * engine that has put the name into the environment.
+   */
+  readonly engine?: string
   /** Default: errors and warnings go to standard error as JSON lines. */
   readonly logger?: Logger
+}
+
+const { concurrency: _, scan: __, ...WORKER } = WORKER_OPTIONS
+const OPTIONS: Checks<RunOperationOptions> = {
+  ...WORKER,
+  operations: needed(OPERATION_TYPES),
+  store: needed(STORE),
+  blobs: BLOB_STORE,
+  operationId: READ_LATER,
+  execution: TEXT,
+  engine: TEXT,
+  logger: LOGGER,
 }
 
 /** How long the store may take for an answer. */
 const STORE_TIMEOUT_MS = 10_000
 
-/** Where engines tell an execution its own name; `{pid}` in it stands for the process id. */
-const EXECUTION_VARIABLES = ['WAYBILL_EXECUTION', 'CONTAINER_APP_JOB_EXECUTION_NAME', 'JOB_NAME'] as const
+/** Where an execution is told its own name, in which `{pid}` stands for the process id, and the engine that it comes from, where no other sets that variable. */
+const NAMES = [
+  { variable: 'WAYBILL_EXECUTION', engine: null },
+  { variable: 'CONTAINER_APP_JOB_EXECUTION_NAME', engine: 'container-apps' },
+  { variable: 'JOB_NAME', engine: null },
+] as const
 
 /**
  * Runs one operation to its end. On SIGTERM or SIGINT the handler is told to stop, and what is not
  * done is handed back.
  *
  * @returns the exit code: 0 when an outcome of any kind was recorded, or there was nothing to claim
- * @throws when no operation is named, or nothing could be recorded
+ * @throws when an option cannot be right, no operation is named, or nothing could be recorded
  */
 export async function runOperation(options: RunOperationOptions): Promise<number> {
+  checkOptions('runOperation()', options, OPTIONS)
   const { operations: types, logger = stderrLogger } = options
   const store = timedStore(options.store, STORE_TIMEOUT_MS)
   const id = options.operationId ?? process.env.WAYBILL_OPERATION_ID
   if (id === undefined || id === '') {
     throw new Error('No operation is named: set WAYBILL_OPERATION_ID, or pass operationId.')
   }
-  const execution = options.execution ?? executionName()
+  const execution = ownExecution(options)
   const worker = makeWorker({ ...options, concurrency: 1 }, { store, types, blobs: options.blobs, logger })
   const stop = () => void worker.stop()
   await store.open()
@@ -56,7 +89,10 @@ export async function runOperation(options: RunOperationOptions): Promise<number
   process.once('SIGINT', stop)
   try {
     const claimed = await worker.runOnly(id, execution)
-    logger.info({ operation: id, execution, claimed }, claimed ? 'The operation was run' : 'There was nothing to claim')
+    logger.info(
+      { operation: id, ...execution, claimed },
+      claimed ? 'The operation was run' : 'There was nothing to claim',
+    )
     await worker.stop()
     return 0
   } finally {
@@ -66,10 +102,12 @@ export async function runOperation(options: RunOperationOptions): Promise<number
   }
 }
 
-function executionName(): string | undefined {
-  for (const variable of EXECUTION_VARIABLES) {
+function ownExecution({ execution, engine = process.env.WAYBILL_ENGINE }: RunOperationOptions) {
+  const told = engine || null
+  if (execution !== undefined) return { execution, engine: told }
+  for (const { variable, engine: implied } of NAMES) {
     const name = process.env[variable]
-    if (name !== undefined && name !== '') return name.replace('{pid}', String(process.pid))
+    if (name) return { execution: name.replace('{pid}', String(process.pid)), engine: told ?? implied }
   }
-  return undefined
+  return {}
 }

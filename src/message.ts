@@ -1,13 +1,13 @@
 /** HTTP messages as plain values, whatever server they come from and go to. */
-import type { ProblemError } from './problem.ts'
+import { type ProblemError, problemError } from './problem.ts'
 import { formatRetryAfter, HEADERS, type Problem } from './protocol.ts'
 
 /** A request. Header names are lower-case. */
 export interface HttpRequest {
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
-  /** The parts of the path that the route names, decoded. */
   /** Default GET or whatever the route is for; HEAD where only the headers are wanted. */
   readonly method?: string
+  /** The parts of the path that the route names, decoded. */
   readonly params: Readonly<Record<string, string>>
   readonly query: URLSearchParams
   /** The body as text; undefined where there is none. */
@@ -25,8 +25,20 @@ export interface HttpResponse {
   readonly body: string | AsyncIterable<string | Uint8Array> | null
 }
 
-/** The media types that a body of JSON may have. */
-export const JSON_MEDIA_TYPE: RegExp = /^application\/(?:[\w.+-]+\+)?json(?:\s*;|$)/i
+/** The media types that a body of JSON may have. A charset says nothing of JSON (RFC 8259, 11); one that is not UTF-8 is refused. */
+export const JSON_MEDIA_TYPE: RegExp =
+  /^application\/(?:[\w.+-]+\+)?json\s*(?:;(?!(?:.*;)?\s*charset\s*=(?!\s*"?(?:utf-?8|us-ascii)"?\s*(?:;|$)))|$)/i
+
+/**
+ * Lets a body pass that is sent as it is.
+ *
+ * @param coding the value of Content-Encoding
+ * @throws {ProblemError} `unsupported-content-coding`
+ */
+export function assertUncoded(coding: string | null | undefined): void {
+  if (coding === undefined || coding === null || /^[\s,]*(?:identity[\s,]*)*$/i.test(coding)) return
+  throw problemError('unsupported-content-coding', `It is ${JSON.stringify(coding.slice(0, 100))}.`)
+}
 
 /** A header's value; of several, the first. */
 export function header(request: Pick<HttpRequest, 'headers'>, name: string): string | undefined {
@@ -57,5 +69,7 @@ export function problemResponse(problem: Problem, headers: Readonly<Record<strin
 /** The answer to what was thrown: its problem, and when it is worth trying again. */
 export function errorResponse({ problem, retryAfterMs }: ProblemError): HttpResponse {
   const retryAfter = retryAfterMs === undefined ? {} : { [HEADERS.retryAfter]: formatRetryAfter(retryAfterMs) }
-  return problemResponse(problem, retryAfter)
+  // It tells a coding that is not taken from a media type that is not (RFC 9110, 12.5.3).
+  const codings = problem.code === 'unsupported-content-coding' ? { 'Accept-Encoding': 'identity' } : {}
+  return problemResponse(problem, { ...retryAfter, ...codings })
 }

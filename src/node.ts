@@ -8,47 +8,64 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { pipeline } from 'node:stream/promises'
 import { ReadableStream as WebStream } from 'node:stream/web'
 import { type FetchHandlerOptions, fetchHandler } from './fetch.ts'
+import { corsAnswers } from './http/cors.ts'
 import { problemResponse } from './message.ts'
 import { problem } from './problem.ts'
 import type { Waybill } from './waybill.ts'
 
+/** So many bytes of a body that nobody wants are read and thrown away at most. */
+const MOST_UNWANTED = 4 * 2 ** 20
+/** The methods whose body, if they have one, means nothing. */
+const BODYLESS = new Set(['GET', 'HEAD', 'TRACE'])
+
 /** Makes the listener. The composition is the caller's to start and to stop. */
 export function nodeListener(waybill: Waybill, options: FetchHandlerOptions = {}): RequestListener {
   const answer = fetchHandler(waybill, options)
+  const answered = corsAnswers(options.cors)
   // A request that is collected passes its signal on no more: each is kept until its answer is done.
   const kept = new Set<Request>()
   return (message, response) => {
     const gone = new AbortController()
     const request = toRequest(message, gone.signal)
-    if (request === undefined) return refuse(response)
+    if (request === undefined) {
+      const { headers } = answered(message, NOT_TAKEN)
+      return respond(
+        Promise.resolve(new Response(`${NOT_TAKEN.body}`, { status: NOT_TAKEN.status, headers })),
+        message,
+        response,
+      )
+    }
     kept.add(request)
     response.once('close', () => {
       kept.delete(request)
       gone.abort()
     })
-    answer(request)
-      .then(found => {
-        // What was not read of the body is thrown away, so that the connection can go on.
-        message.resume()
-        return write(found, response)
-      })
-      .catch(error => response.destroy(error))
+    respond(answer(request), message, response)
   }
 }
 
-/** Undefined where the method or the target is one that no `Request` can have, such as TRACE. */
+function respond(answer: Promise<Response>, message: IncomingMessage, response: ServerResponse): void {
+  answer
+    .then(found => (isBounded(message) ? write(found, response) : writeUnbounded(found, message, response)))
+    .catch(error => response.destroy(error))
+}
+
+/** Undefined where the target is one that no `Request` can have. */
 function toRequest(message: IncomingMessage, signal: AbortSignal): Request | undefined {
   const headers = new Headers()
   for (const [name, value] of Object.entries(message.headers)) {
     for (const one of [value ?? []].flat()) headers.append(name, one)
   }
   const { method = 'GET' } = message
-  const body = method === 'GET' || method === 'HEAD' ? null : bodyOf(message)
+  const body = BODYLESS.has(method) ? null : bodyOf(message)
   // `duplex` is asked for wherever a body is a stream, and is missing in the DOM's types.
-  const init: RequestInit & { duplex: 'half' } = { method, headers, body, signal, duplex: 'half' }
+  const init: RequestInit & { duplex: 'half' } = { headers, body, signal, duplex: 'half' }
   try {
     // The host is of no account: URLs that are told to clients come from the configuration alone.
-    return new Request(new URL(message.url ?? '/', 'http://localhost'), init)
+    const url = new URL(message.url ?? '/', 'http://localhost')
+    if (method !== 'TRACE') return new Request(url, { ...init, method })
+    // None can be made with it, and it is to be refused as every method is that a path does not have.
+    return Object.defineProperty(new Request(url, init), 'method', { value: method })
   } catch {
     return undefined
   }
@@ -59,15 +76,46 @@ function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array> {
   return WebStream.from(message.iterator({ destroyOnReturn: false })) as ReadableStream<Uint8Array>
 }
 
-function refuse(response: ServerResponse): void {
-  const { status, headers, body } = problemResponse(
-    problem('invalid-request', 'Its method or its target is not taken.'),
-  )
-  response.writeHead(status, headers).end(body)
+const NOT_TAKEN = problemResponse(problem('invalid-request', 'Its target is not taken.'))
+
+/** Throws away what has come of a body and was not read, and still comes, so that the connection can go on, if it is not too much. */
+function isBounded(message: IncomingMessage): boolean {
+  message.resume()
+  return message.complete || Number(message.headers['content-length']) <= MOST_UNWANTED
 }
 
 async function write(answer: Response, response: ServerResponse): Promise<void> {
   response.writeHead(answer.status, Object.fromEntries(answer.headers))
   if (answer.body === null) response.end()
   else await pipeline(answer.body, response)
+}
+
+/**
+ * Answers while a body comes that may have no end: the connection ends when so much of it has come as is thrown away at
+ * most. A refusal ends it earlier, when the client stops, but not at once: that would take the answer from a client
+ * that is still sending.
+ */
+async function writeUnbounded(answer: Response, message: IncomingMessage, response: ServerResponse): Promise<void> {
+  const discarded = discard(message)
+  if (answer.ok) {
+    void discarded.then(() => message.complete || response.destroy())
+    return await write(answer, response)
+  }
+  const body = Buffer.from(await answer.arrayBuffer())
+  const framing = { 'Content-Length': body.length, Connection: 'close' }
+  response.writeHead(answer.status, { ...Object.fromEntries(answer.headers), ...framing }).write(body)
+  await discarded
+  response.end()
+}
+
+/** Resolves when the message has ended, its client has gone, or {@link MOST_UNWANTED} of it have come. */
+function discard(message: IncomingMessage): Promise<void> {
+  return new Promise(resolve => {
+    let left = MOST_UNWANTED
+    message.on('data', (piece: Uint8Array) => {
+      left -= piece.byteLength
+      if (left < 0) resolve()
+    })
+    message.once('close', resolve)
+  })
 }

@@ -7,7 +7,7 @@
  */
 import { type Duration, durationMs, SECOND } from './duration.ts'
 import { ATTEMPT_PATHS, DELIVERY_PATHS, MONITOR_PATHS, servicePaths, TAGS } from './openapi/around.ts'
-import { HEADER_COMPONENTS, PARAMETERS, SCHEMAS } from './openapi/components.ts'
+import { HEADER_COMPONENTS, headers, PARAMETERS, SCHEMAS } from './openapi/components.ts'
 import { withMedia } from './openapi/media.ts'
 import {
   type Components,
@@ -23,6 +23,7 @@ import {
 import { resourcePaths, schemasOf } from './openapi/resource.ts'
 import { EXAMPLE_COMPONENTS } from './openapi/responses.ts'
 import type { AnyOperationType } from './operation-type.ts'
+import { type Checks, checkOptions, FLAG, OBJECT, oneOf, READ_LATER, TEXT } from './options.ts'
 
 export type { Contact, OpenApiDocument, SecurityScheme } from './openapi/model.ts'
 
@@ -54,6 +55,27 @@ export interface OpenApiOptions extends OpenApiInfo {
   readonly webhooks?: boolean
   readonly longestWait?: Duration
   readonly metrics?: boolean
+  /** Whether callers who do not say who they are may be refused, with 401 or 403. Default: where there is `security`. */
+  readonly authenticated?: boolean
+}
+
+const INFO: Checks<OpenApiInfo> = { title: TEXT, version: TEXT, description: TEXT, contact: OBJECT, security: OBJECT }
+const OPTIONS: Checks<OpenApiOptions> = {
+  ...INFO,
+  base: { must: 'a text', fits: base => typeof base === 'string' },
+  dialect: oneOf('redirect', 'accepted'),
+  listing: FLAG,
+  attempts: FLAG,
+  blobs: FLAG,
+  webhooks: FLAG,
+  longestWait: READ_LATER,
+  metrics: FLAG,
+  authenticated: FLAG,
+}
+
+/** @throws {TypeError} for an unknown member, or one that cannot be right; the message names it */
+export function checkOpenApiInfo(info: OpenApiInfo): void {
+  checkOptions('openapi', info, INFO)
 }
 
 const DESCRIPTION =
@@ -64,8 +86,10 @@ const DESCRIPTION =
  * Describes an API.
  *
  * @param types those it serves; their schemas are taken as JSON Schema where they offer it, and allow everything else
+ * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
  */
 export function openApiDocument(types: readonly AnyOperationType[], options: OpenApiOptions = {}): OpenApiDocument {
+  checkOptions('openApiDocument()', options, OPTIONS)
   const { title = 'Operations', security = {}, metrics = true } = options
   const schemas = Object.assign({}, ...types.map(schemasOf))
   const { webhooks = types.some(({ policy }) => policy.webhooks) } = options
@@ -79,7 +103,7 @@ export function openApiDocument(types: readonly AnyOperationType[], options: Ope
   const own: Record<string, PathItem> = Object.assign({}, ...types.map(type => resourcePaths(type, api)))
   const paths = { ...(options.blobs ? withMedia(own, types) : own), ...around }
   const secured = Object.keys(security).length > 0
-  const described = secured ? mapOperations(paths, withRefusals) : paths
+  const described = (options.authenticated ?? secured) ? mapOperations(paths, withRefusals) : paths
   return {
     openapi: '3.1.0',
     info: {
@@ -126,7 +150,10 @@ function withRefusals(operation: OperationObject): OperationObject {
   const refusal = (description: string): ResponseObject => {
     return { description, content: { 'application/problem+json': { schema: schemaRef('Problem') } } }
   }
-  const refusals = { 401: refusal('The request does not prove who asks.'), 403: refusal('Who asks may not do so.') }
+  const refusals = {
+    401: { ...refusal('The request does not prove who asks.'), headers: headers(['WWW-Authenticate']) },
+    403: refusal('Who asks may not do so.'),
+  }
   return { ...operation, responses: { ...operation.responses, ...refusals } }
 }
 

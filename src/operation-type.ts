@@ -9,6 +9,7 @@
 import type { Static } from 'typebox'
 import { type Duration, durationMs, LONGEST_MS, MINUTE, SECOND } from './duration.ts'
 import type { Media } from './media.ts'
+import { type Checks, checkOptions, OBJECT, READ_LATER } from './options.ts'
 import type { Progress } from './protocol.ts'
 
 /** The part of Standard Schema 1 that is used: Zod 4, Valibot and ArkType offer it. */
@@ -154,27 +155,29 @@ export type OperationResult<T> =
     ? { readonly id: string; readonly status: 'completed' } & { readonly [K in Key]: OutputOf<Output> }
     : never
 
-const OPTIONS = new Set([
-  'name',
-  'input',
-  'output',
-  'resultKey',
-  'attempts',
-  'lostAttempts',
-  'backoff',
-  'timeout',
-  'startDeadline',
-  'retention',
-  'bodyLimit',
-  'concurrency',
-  'priority',
-  'requireIdempotencyKey',
-  'shareLogs',
-  'webhooks',
-  'backlogLimit',
-  'inFlightLimit',
-  'rateLimit',
-])
+const OPTIONS: Checks<OperationTypeInit<string, unknown, unknown, string>> = {
+  name: READ_LATER,
+  input: READ_LATER,
+  output: READ_LATER,
+  resultKey: READ_LATER,
+  attempts: READ_LATER,
+  lostAttempts: READ_LATER,
+  backoff: OBJECT,
+  timeout: READ_LATER,
+  startDeadline: READ_LATER,
+  retention: READ_LATER,
+  bodyLimit: READ_LATER,
+  concurrency: READ_LATER,
+  priority: READ_LATER,
+  requireIdempotencyKey: READ_LATER,
+  shareLogs: READ_LATER,
+  webhooks: READ_LATER,
+  backlogLimit: READ_LATER,
+  inFlightLimit: READ_LATER,
+  rateLimit: OBJECT,
+}
+const BACKOFF: Checks<Backoff> = { initial: READ_LATER, factor: READ_LATER, max: READ_LATER, jitter: READ_LATER }
+const RATE_LIMIT: Checks<RateLimit> = { requests: READ_LATER, per: READ_LATER }
 const DAY = 24 * 60 * MINUTE
 const MIB = 1024 * 1024
 
@@ -189,14 +192,14 @@ export function defineOperation<
   const Output = unknown,
   const Key extends string = 'result',
 >(init: OperationTypeInit<Name, Input, Output, Key>): OperationType<Name, Input, Output, Key> {
-  const where = `defineOperation(${JSON.stringify(init.name)})`
-  for (const option of Object.keys(init)) {
-    if (!OPTIONS.has(option)) throw new TypeError(`${where}: there is no option "${option}".`)
-  }
+  const where = `defineOperation(${JSON.stringify(init?.name) ?? ''})`
+  checkOptions(where, init, OPTIONS)
   if (typeof init.name !== 'string' || !/^[a-z][a-z0-9-]{0,63}$/.test(init.name)) {
     throw new TypeError(`${where}: a name is lower-case letters, digits and "-", a letter first, at most 64.`)
   }
   const resultKey = init.resultKey ?? ('result' as Key)
+  if (typeof resultKey !== 'string')
+    throw new TypeError(`${where}: resultKey must be a text, not ${String(resultKey)}.`)
   if (['id', 'status', 'error', '__proto__', ''].includes(resultKey)) {
     throw new TypeError(`${where}: resultKey cannot be ${JSON.stringify(resultKey)}, which the result document needs.`)
   }
@@ -225,6 +228,7 @@ function readPolicy(init: OperationTypeInit<string, unknown, unknown, string>, w
   const limit = (name: keyof typeof init) => (init[name] === undefined ? undefined : whole(name, 1, 1, 10_000))
   const flag = (name: keyof typeof init) => readFlag(where, name, init[name] ?? false)
   const duration = (name: string, value: Duration, max: number) => durationMs(`${where}: ${name}`, value, { max })
+  if (init.backoff !== undefined) checkOptions(`${where}: backoff`, init.backoff, BACKOFF)
   const { initial = SECOND, factor = 2, max = MINUTE, jitter = 0.5 } = init.backoff ?? {}
   return Object.freeze({
     attempts: whole('attempts', 3, 1, 100),
@@ -256,7 +260,9 @@ function readFlag(where: string, name: string, value: unknown): boolean {
   return value
 }
 
-function readRateLimit({ requests, per }: RateLimit, where: string): Policy['rateLimit'] {
+function readRateLimit(limit: RateLimit, where: string): Policy['rateLimit'] {
+  checkOptions(`${where}: rateLimit`, limit, RATE_LIMIT)
+  const { requests, per } = limit
   return Object.freeze({
     requests: numberIn(where, 'rateLimit.requests', requests, { min: 1, max: 1_000_000, whole: true }),
     perMs: durationMs(`${where}: rateLimit.per`, per, { min: 1, max: DAY }),

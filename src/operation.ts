@@ -27,11 +27,25 @@ export interface Attempt {
   readonly holder: string
   /** What a launcher started for it, as its engine names it. */
   readonly execution: string | null
+  /** What the execution was started on, such as `kubernetes`; null where there was none, or nobody has said. */
+  readonly engine: string | null
   readonly startedAt: number
   readonly finishedAt: number
   readonly outcome: AttemptOutcome
   /** Why it failed, was lost or was canceled. */
   readonly error: Problem | null
+}
+
+/** An ended attempt as a store has kept it: one that an older version wrote names no engine. */
+export type KeptAttempt = Omit<Attempt, 'engine'> & Partial<Pick<Attempt, 'engine'>>
+
+/** The history that a store has kept, whatever the version that wrote it. */
+export function historyOf(kept: readonly KeptAttempt[]): readonly Attempt[] {
+  return kept.every(saysEngine) ? kept : kept.map(attempt => ({ ...attempt, engine: attempt.engine ?? null }))
+}
+
+function saysEngine(attempt: KeptAttempt): attempt is Attempt {
+  return attempt.engine !== undefined
 }
 
 /** How many ended attempts a record keeps; of more, the oldest are dropped. */
@@ -78,6 +92,8 @@ export interface Operation {
   readonly launches: number
   /** The execution that was started last, as its engine names it. */
   readonly execution: string | null
+  /** What that execution was started on, as its launcher says in `engine`; null where there is none, or nobody has said. */
+  readonly engine: string | null
   readonly cancelRequested: boolean
   readonly progress: Progress | null
   /** Why it failed or was canceled. */
@@ -93,6 +109,18 @@ export interface Operation {
   readonly webhookDue: boolean
   /** Its input, result, steps and log are gone; the record stays a while to say so. */
   readonly purged: boolean
+}
+
+/** A record as a store has kept it whole: that of an older version names no engine. */
+export type KeptOperation = Omit<Operation, 'engine' | 'history'> & {
+  readonly engine?: string | null
+  readonly history: readonly KeptAttempt[]
+}
+
+/** The record that a store has kept, whatever the version that wrote it: one that takes the execution out may leave its engine behind. */
+export function operationOf(kept: KeptOperation): Operation {
+  const engine = kept.execution === null ? null : (kept.engine ?? null)
+  return { ...kept, engine, history: historyOf(kept.history) }
 }
 
 /** What is asked of a store when an operation is accepted. */
@@ -133,7 +161,7 @@ export type Change =
   /** The client's cancel: done at once where it is pending, a request where it runs. */
   | { readonly kind: 'cancel' }
   /** An execution was started for the launch of this number. */
-  | { readonly kind: 'launched'; readonly launch: number; readonly execution: string }
+  | { readonly kind: 'launched'; readonly launch: number; readonly execution: string; readonly engine: string }
   /** The engine would not start an execution for the launch of this number: try later, as if it had not been tried. */
   | { readonly kind: 'launch-refused'; readonly launch: number; readonly delayMs: number }
   /**
@@ -166,6 +194,7 @@ export function accepted(submission: Submission, now: number): Operation {
     attemptStartedAt: null,
     launches: 0,
     execution: null,
+    engine: null,
     cancelRequested: false,
     progress: null,
     error: null,
@@ -181,6 +210,8 @@ export interface ClaimBy {
   readonly leaseMs: number
   /** The execution that claims; null where it is none, and undefined where it does not know its name: what its launcher has recorded stays. */
   readonly execution?: string | null
+  /** What it was started on. It says something only of an execution that is named, and what a launcher has recorded of that one stands. */
+  readonly engine?: string | null
 }
 
 /** The next attempt begins. Undefined where the operation is not pending, or too late to start. */
@@ -196,8 +227,15 @@ export function claimed(operation: Operation, by: ClaimBy, now: number): Operati
     leaseUntil: now + by.leaseMs,
     launches: 0,
     execution: by.execution === undefined ? operation.execution : by.execution,
+    engine: claimingEngine(operation, by),
     progress: null,
   })
+}
+
+function claimingEngine({ execution, engine }: Operation, by: ClaimBy): string | null {
+  if (by.execution === undefined) return engine
+  if (by.execution === null) return null
+  return (by.execution === execution ? engine : null) ?? by.engine ?? null
 }
 
 /** The lease is extended. Undefined where the attempt no longer holds it. The version stays: no client sees a lease. */
@@ -208,7 +246,7 @@ export function renewed(operation: Operation, attempt: number, leaseMs: number, 
 /** An execution is about to be started: until `holdMs` have passed no other one is. Undefined where it is not pending. */
 export function launching(operation: Operation, holdMs: number, now: number): Operation | undefined {
   if (operation.status !== 'pending') return undefined
-  return { ...operation, runAt: now + holdMs, launches: operation.launches + 1, execution: null }
+  return { ...operation, runAt: now + holdMs, launches: operation.launches + 1, execution: null, engine: null }
 }
 
 /** Applies a change. Undefined where it is refused, because the operation has finished or belongs to another attempt. */
@@ -221,7 +259,9 @@ export function changed(operation: Operation, change: Change, now: number): Oper
     case 'cancel':
       return cancelAsked(operation, now)
     case 'launched':
-      return awaitsLaunch(operation, change.launch) ? { ...operation, execution: change.execution } : undefined
+      return awaitsLaunch(operation, change.launch)
+        ? { ...operation, execution: change.execution, engine: change.engine }
+        : undefined
     case 'launch-refused':
       return awaitsLaunch(operation, change.launch)
         ? { ...operation, launches: operation.launches - 1, runAt: now + change.delayMs }
@@ -305,6 +345,7 @@ function waiting(operation: Operation, delayMs: number, now: number): Operation 
     holder: null,
     leaseUntil: null,
     execution: null,
+    engine: null,
     progress: null,
   })
 }
@@ -330,7 +371,7 @@ function abandoned(operation: Operation, change: Change & { kind: 'abandon' }, n
   if (operation.launches > operation.maxLost) {
     return ended(operation, now, { status: 'failed', error: problem('launch-lost', change.reason) })
   }
-  return { ...operation, runAt: now + lostDelay(operation.launches), execution: null }
+  return { ...operation, runAt: now + lostDelay(operation.launches), execution: null, engine: null }
 }
 
 function cancelAsked(operation: Operation, now: number): Operation | undefined {
@@ -349,6 +390,7 @@ function withAttempt(operation: Operation, outcome: AttemptOutcome, error: Probl
     number: operation.attempt,
     holder: operation.holder ?? '',
     execution: operation.execution,
+    engine: operation.engine,
     startedAt: operation.attemptStartedAt ?? now,
     finishedAt: now,
     outcome,

@@ -232,13 +232,26 @@ export class Operations {
   /**
    * The bytes of a result that is no JSON, or a part of them. The caller reads them to their end, or calls `return`.
    *
-   * @throws {ProblemError} `operation-expired` where they are deleted, `unavailable` where they cannot be read now
+   * @throws {ProblemError} `operation-expired` where they went with their operation, `result-lost` where they are gone
+   * without it, `unavailable` where they cannot be read now
    */
   async content({ key, length }: BlobReference, range?: ByteRange): Promise<AsyncIterable<Uint8Array>> {
     if (this.#blobs === undefined) throw problemError('no-blob-store')
     const bytes = await this.#ask(this.#blobs.get(key, range))
-    if (bytes === undefined) throw problemError('operation-expired')
+    if (bytes === undefined) throw await this.#missing(key)
     return await this.#ask(begun(exactly(bytes, range === undefined ? length : range.end - range.start + 1)))
+  }
+
+  /** The sweeper deletes a blob after its record; any other that is missing was deleted by someone else, or never was here. */
+  async #missing(key: string): Promise<ProblemError> {
+    const [id = ''] = key.split('/')
+    const operation = await this.#ask(this.#store.read(id))
+    if (operation === undefined || operation.purged) return problemError('operation-expired')
+    const cause = new Error(
+      `The blob "${key}", the result of the operation ${id}, is not in the blob store. Give the API and all workers ` +
+        'the same "blobs", such as one folder that each of them sees, or put the blob back from a backup.',
+    )
+    return problemError('result-lost', undefined, { cause })
   }
 
   /**
@@ -307,7 +320,7 @@ function replayOf(operation: Operation, { fingerprint: body }: Submission): Subm
 }
 
 /** An attempt that has not ended. */
-export type RunningAttempt = Pick<Attempt, 'number' | 'holder' | 'execution' | 'startedAt'> & {
+export type RunningAttempt = Pick<Attempt, 'number' | 'holder' | 'execution' | 'engine' | 'startedAt'> & {
   readonly outcome: 'running'
 }
 
@@ -322,6 +335,7 @@ function runningAttempt(operation: Operation): RunningAttempt {
     number: operation.attempt,
     holder: operation.holder ?? '',
     execution: operation.execution,
+    engine: operation.engine,
     startedAt: operation.attemptStartedAt ?? operation.updatedAt,
     outcome: 'running',
   }

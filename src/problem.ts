@@ -30,6 +30,16 @@ export const PROBLEMS = {
     title: 'The Idempotency-Key cannot be used',
     cure: 'Send 1 to 255 printable ASCII characters, such as a UUID in double quotes.',
   },
+  unauthenticated: {
+    status: 401,
+    title: 'It is not known who asks',
+    cure: 'Send the credentials that this API takes; WWW-Authenticate names their scheme.',
+  },
+  forbidden: {
+    status: 403,
+    title: 'Who asks may not do this',
+    cure: 'Ask whoever runs this API for the right to do it.',
+  },
   'idempotency-key-required': {
     status: 400,
     title: 'An Idempotency-Key is required',
@@ -58,7 +68,17 @@ export const PROBLEMS = {
   'unsupported-media-type': {
     status: 415,
     title: 'The media type is not supported',
-    cure: 'Send the body as application/json.',
+    cure: 'Send the body as application/json in UTF-8.',
+  },
+  'unsupported-content-coding': {
+    status: 415,
+    title: 'The content coding is not supported',
+    cure: 'Send the body as it is, without Content-Encoding.',
+  },
+  'precondition-failed': {
+    status: 412,
+    title: 'A condition of the request does not hold',
+    cure: 'Send it without If-Match and If-None-Match, or with the strong ETag that the same URL answers; the ETag of a status is weak, and If-Match never holds for it.',
   },
   'not-found': {
     status: 404,
@@ -124,6 +144,11 @@ export const PROBLEMS = {
     status: 500,
     title: 'The result is too large to be kept',
     cure: 'Tell whoever runs this API: a large result belongs in a storage of its own, and its address in the result.',
+  },
+  'result-lost': {
+    status: 500,
+    title: 'The result is no longer where it was kept',
+    cure: 'Tell whoever runs this API the id of the operation: its log says what is missing. Or send the request again.',
   },
   'no-blob-store': {
     status: 500,
@@ -203,7 +228,11 @@ export function problem(code: ProblemCode, detail?: string, extensions: Record<s
 
 /** What a handler, or the composition, may say of a failure. */
 export interface ProblemInit {
-  /** The HTTP status the result URL answers with: 400 to 599. Default 500. */
+  /**
+   * The HTTP status the result URL answers with: 400 to 599. Default 500. One that would speak of the exchange and not
+   * of the operation (401, 405, 407, 408, 412, 416, 417, 421, 425, 426, 511) is told in the problem alone: the
+   * result URL answers 422 for it, and 500 for 511.
+   */
   readonly status?: number
   /** Default `about:blank`, which means no more than the status says. */
   readonly type?: string
@@ -212,7 +241,24 @@ export interface ProblemInit {
   readonly detail?: string
   readonly code?: string
   readonly errors?: readonly InputError[]
+  /** Not here: what is said here is sent to the client. See {@link ProblemErrorOptions}. */
+  readonly retryAfterMs?: never
+  /** Not here, for the same reason. */
+  readonly cause?: never
   readonly [extension: string]: unknown
+}
+
+/**
+ * Statuses that come with headers a problem does not have (RFC 9110 demands them for 401, 405, 407 and 426), that
+ * clients answer by sending the request again (408, 417, 421, 425), that browsers report as a network error (407), or
+ * that are about the request's own headers or network (412, 416, 511).
+ */
+const OF_THE_EXCHANGE = new Set([401, 405, 407, 408, 412, 416, 417, 421, 425, 426, 511])
+
+/** The HTTP status that an operation which failed with this problem has at its result URL. */
+export function resultStatus({ status }: Pick<Problem, 'status'>): number {
+  if (!OF_THE_EXCHANGE.has(status)) return status
+  return status < 500 ? 422 : 500
 }
 
 /** Options of {@link ProblemError}. */
@@ -230,16 +276,26 @@ export interface ProblemErrorOptions {
  *
  * @example
  * throw new ProblemError({ status: 422, title: 'Out of stock', detail: 'No apples left.' })
+ * @example
+ * throw new ProblemError({ status: 503, title: 'The shop is closed' }, { retryAfterMs: 60_000 })
  */
 export class ProblemError extends Error {
   override readonly name = 'ProblemError'
   readonly problem: Problem
   readonly retryAfterMs: number | undefined
 
-  /** @throws {RangeError} for a status outside 400 to 599, or a time to retry that is negative or not finite */
+  /**
+   * @param init the problem as the client is sent it
+   * @param options what the client is not sent
+   * @throws {RangeError} for a status outside 400 to 599, or a time to retry that is negative or not finite
+   * @throws {TypeError} for `retryAfterMs` or `cause` among what is sent
+   */
   constructor(init: ProblemInit, options: ProblemErrorOptions = {}) {
     const { status = 500, type = 'about:blank', title = 'The operation failed' } = init
     super(init.detail ?? title, { cause: options.cause })
+    for (const name of ['retryAfterMs', 'cause'] as const) {
+      if (name in init) throw new TypeError(`${name} is no part of the problem: new ProblemError({ … }, { ${name} }).`)
+    }
     if (!Number.isInteger(status) || status < 400 || status > 599) {
       throw new RangeError(`A problem's status must be a whole number from 400 to 599, not ${status}.`)
     }

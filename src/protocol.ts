@@ -102,6 +102,7 @@ export const HEADERS = {
   expires: 'Expires',
   idempotencyKey: 'Idempotency-Key',
   idempotencyReplayed: 'Idempotency-Replayed',
+  ifMatch: 'If-Match',
   ifNoneMatch: 'If-None-Match',
   lastEventId: 'Last-Event-ID',
   link: 'Link',
@@ -148,18 +149,31 @@ export interface Preferences {
 }
 
 /**
+ * The elements of a header's list (RFC 9110, 5.6.1): a comma inside a quoted string ends none. A string that
+ * is not closed goes to the end.
+ */
+export function splitList(value: string): readonly string[] {
+  return value.match(/(?:"(?:[^"\\]|\\.?)*(?:"|$)|[^",])+/g) ?? []
+}
+
+/** A preference's name and value; what follows a semicolon are its parameters. */
+const PREFERENCE = /^\s*([^\s=;"]+)\s*(?:=\s*(?:("(?:[^"\\]|\\.)*"|[^\s;"]+)\s*)?)?(?:;|$)/
+/** What a number of seconds that is too large counts as (RFC 9111, 1.2.2). */
+const MAX_DELTA_SECONDS = 2 ** 31
+
+/**
  * Reads a `Prefer` header. Preferences that are unknown or cannot be read are ignored, and of
  * a repeated one the first counts, as RFC 7240 asks.
  */
 export function parsePrefer(value: string | null | undefined): Preferences {
   let wait: number | undefined
   let respondAsync = false
-  for (const part of (value ?? '').split(',')) {
-    const [name = '', argument = ''] = (part.split(';', 1)[0] ?? '').split('=', 2).map(token => token.trim())
+  for (const part of splitList(value ?? '')) {
+    const [, name = '', argument = ''] = PREFERENCE.exec(part) ?? []
     if (name.toLowerCase() === 'respond-async') respondAsync = true
     if (name.toLowerCase() !== 'wait' || wait !== undefined) continue
     const seconds = argument.replace(/^"(.*)"$/, '$1')
-    if (/^\d{1,9}$/.test(seconds)) wait = Number(seconds)
+    if (/^\d+$/.test(seconds)) wait = Math.min(Number(seconds), MAX_DELTA_SECONDS)
   }
   return wait === undefined ? { respondAsync } : { wait, respondAsync }
 }

@@ -7,25 +7,31 @@ export interface RouteMatch {
   readonly params: Readonly<Record<string, string>>
 }
 
-/** The route of a method and a path below a prefix. A path without a parameter goes before one with. HEAD is answered as GET. */
-export function matchRoute(
-  routes: readonly Route[],
-  method: string,
-  pathname: string,
-  prefix: string,
-): RouteMatch | undefined {
-  if (!pathname.startsWith(`${prefix}/`)) return undefined
-  const parts = pathname.slice(prefix.length + 1).split('/')
-  const wanted = method === 'HEAD' ? 'GET' : method
-  const found = routes
-    .filter(route => route.method === wanted)
-    .flatMap(route => matchPath(route, parts) ?? [])
-    .sort((a, b) => Object.keys(a.params).length - Object.keys(b.params).length)
-  return found[0]
+/** Finds the route of a method and a path. */
+export type Router = (method: string, pathname: string) => RouteMatch | undefined
+
+/**
+ * Makes the router of some routes below a prefix. A path without a parameter goes before one with, and then the route
+ * of the method before that of all the others. HEAD is answered as GET.
+ */
+export function createRouter(routes: readonly Route[], prefix: string): Router {
+  const known = routes.map(route => ({ route, names: route.path.slice(1).split('/') }))
+  return (method, pathname) => {
+    if (!pathname.startsWith(`${prefix}/`)) return undefined
+    const parts = pathname.slice(prefix.length + 1).split('/')
+    const wanted = method === 'HEAD' ? 'GET' : method
+    return known
+      .filter(({ route }) => route.method === wanted || route.method === '*')
+      .flatMap(({ route, names }) => matchPath(route, names, parts) ?? [])
+      .sort((a, b) => rank(a) - rank(b))[0]
+  }
 }
 
-function matchPath(route: Route, parts: readonly string[]): RouteMatch | undefined {
-  const names = route.path.slice(1).split('/')
+function rank({ route, params }: RouteMatch): number {
+  return 2 * Object.keys(params).length + (route.method === '*' ? 1 : 0)
+}
+
+function matchPath(route: Route, names: readonly string[], parts: readonly string[]): RouteMatch | undefined {
   if (names.length !== parts.length) return undefined
   const params: Record<string, string> = {}
   for (const [index, name] of names.entries()) {

@@ -106,7 +106,15 @@ export interface Dump {
   readonly logs: readonly LogLine[]
   /** When its payloads, or its record, are to go, in milliseconds since the epoch. */
   readonly purgeAt: number | null
+  /**
+   * Where the store should have some of it and does not find it, as when a blob was deleted behind its back; undefined
+   * where it is whole. {@link Store.restore} takes no notice.
+   */
+  readonly missing?: readonly DumpPart[]
 }
+
+/** What is kept beside an operation's record. */
+export type DumpPart = 'input' | 'output' | 'steps' | 'logs'
 
 /** What estimates are made of. */
 export interface QueueView {
@@ -135,6 +143,8 @@ export interface Holding {
   readonly attempt: number
   readonly holder: string | null
   readonly execution: string | null
+  /** What the execution was started on; null also where an older version has recorded it. */
+  readonly engine: string | null
   readonly cancelRequested: boolean
 }
 

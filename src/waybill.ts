@@ -6,12 +6,27 @@ import { availableParallelism } from 'node:os'
 import type { BlobStore } from './blob-store.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { type Duration, durationMs, SECOND } from './duration.ts'
-import type { Handlers } from './handlers.ts'
+import { type Handlers, handlersByType } from './handlers.ts'
 import type { Launcher } from './launcher.ts'
 import type { Loop } from './loop.ts'
 import { Metrics } from './metrics.ts'
 import type { AnyOperationType, Handler } from './operation-type.ts'
 import { Operations } from './operations.ts'
+import {
+  BLOB_STORE,
+  type Checks,
+  checkOptions,
+  having,
+  LOGGER,
+  needed,
+  OBJECT,
+  OPERATION_TYPES,
+  oneOf,
+  READ_LATER,
+  STORE,
+  TEXTS,
+  whole,
+} from './options.ts'
 import type { Runner } from './runner.ts'
 import { type Niceness, readNiceness } from './runners/children/give-way.ts'
 import { childrenRunner } from './runners/children.ts'
@@ -94,6 +109,50 @@ export interface WaybillOptions {
   readonly sweep?: Duration
 }
 
+const COUNT = whole(1, 10_000)
+
+/** What the options of a worker must be. */
+export const WORKER_OPTIONS: Checks<WorkerInit> = {
+  handlers: needed(READ_LATER),
+  run: oneOf('children', 'inline'),
+  concurrency: COUNT,
+  lease: READ_LATER,
+  grace: READ_LATER,
+  shutdown: READ_LATER,
+  scan: READ_LATER,
+  execArgv: TEXTS,
+  niceness: READ_LATER,
+}
+
+const DISPATCHER_OPTIONS: Checks<DispatcherInit> = {
+  launcher: needed(having('a launcher, such as processLauncher({ entry: "./job.ts" })', 'start', 'stop', 'inspect')),
+  hold: READ_LATER,
+  scan: READ_LATER,
+  reconcile: READ_LATER,
+}
+
+const WAKEUP_OPTIONS: Checks<WakeupInit> = {
+  by: needed(having('a wake-up, such as storageQueue({ client })', 'call')),
+  share: COUNT,
+  max: whole(1, 1000),
+  scan: READ_LATER,
+}
+
+/** What the options of a composition must be. */
+export const WAYBILL_OPTIONS: Checks<WaybillOptions> = {
+  operations: needed(OPERATION_TYPES),
+  store: needed(STORE),
+  blobs: BLOB_STORE,
+  worker: OBJECT,
+  dispatcher: OBJECT,
+  wakeup: OBJECT,
+  webhooks: OBJECT,
+  logger: LOGGER,
+  storeTimeout: READ_LATER,
+  waiters: whole(0, 1_000_000),
+  sweep: READ_LATER,
+}
+
 /** What {@link createWaybill} makes. */
 export interface Waybill {
   readonly operations: Operations
@@ -104,8 +163,6 @@ export interface Waybill {
   readonly webhooks: Webhooks | undefined
   /** Keeps results that are no JSON; undefined without the option. */
   readonly blobs: BlobStore | undefined
-  /** What the launcher starts executions on; undefined without one. */
-  readonly engine: string | undefined
   /** Opens the store and starts the work. Called once. */
   start(): Promise<void>
   /** Stops claiming, waits for handlers or hands their operations back, and closes the store. */
@@ -122,6 +179,7 @@ export interface Waybill {
  * @throws {TypeError} for options that cannot be right; the message names them
  */
 export function createWaybill(options: WaybillOptions): Waybill {
+  checkWaybillOptions(options)
   const { operations: types, blobs } = options
   const store = timedStore(options.store, durationMs('storeTimeout', options.storeTimeout ?? 10 * SECOND, { min: 10 }))
   const logger = options.logger ?? stderrLogger
@@ -147,7 +205,6 @@ export function createWaybill(options: WaybillOptions): Waybill {
     metrics,
     webhooks,
     blobs,
-    engine: options.dispatcher?.launcher.engine,
     start: async () => {
       try {
         await store.open()
@@ -168,6 +225,14 @@ export function createWaybill(options: WaybillOptions): Waybill {
   }
 }
 
+function checkWaybillOptions(options: WaybillOptions): void {
+  checkOptions('createWaybill()', options, WAYBILL_OPTIONS)
+  const { worker, dispatcher, wakeup } = options
+  if (worker !== undefined) checkOptions('worker', worker, WORKER_OPTIONS)
+  if (dispatcher !== undefined) checkOptions('dispatcher', dispatcher, DISPATCHER_OPTIONS)
+  if (wakeup !== undefined) checkOptions('wakeup', wakeup, WAKEUP_OPTIONS)
+}
+
 interface Shared {
   readonly store: Store
   readonly types: readonly AnyOperationType[]
@@ -182,7 +247,7 @@ export function makeWorker(init: WorkerInit, shared: Shared): Worker {
   return new Worker({
     ...shared,
     runner,
-    concurrency: readCount('worker.concurrency', init.concurrency ?? concurrency, 10_000),
+    concurrency: init.concurrency ?? concurrency,
     leaseMs: durationMs('worker.lease', init.lease ?? 30 * SECOND, { min: 3 * SECOND, max: 3600 * SECOND }),
     graceMs: durationMs('worker.grace', init.grace ?? 5 * SECOND),
     shutdownMs: durationMs('worker.shutdown', init.shutdown ?? 20 * SECOND),
@@ -197,6 +262,8 @@ function makeRunner(init: WorkerInit): { runner: Runner; concurrency: number } {
   if (files.length > 0 && values.length > 0) {
     throw new TypeError('worker.handlers must be all files or all values.')
   }
+  // Files are only read by the process that runs them: what they hold is seen when it starts.
+  if (files.length === 0) handlersByType(values)
   const run = init.run ?? (files.length > 0 ? 'children' : 'inline')
   if (run === 'inline') return { runner: inlineRunner(files.length > 0 ? files : values), concurrency: 32 }
   if (files.length === 0)
@@ -214,24 +281,24 @@ function isFile(handler: Handler | string | URL): handler is string | URL {
   return typeof handler === 'string' || handler instanceof URL
 }
 
-function readCount(option: string, value: number, max: number): number {
-  if (Number.isInteger(value) && value >= 1 && value <= max) return value
-  throw new TypeError(`${option} must be a whole number from 1 to ${max}, not ${value}.`)
-}
-
 function makeWaker(init: WakeupInit, { store, types, logger }: Shared): Waker {
   return new Waker({
     store,
     types,
     logger,
     by: init.by,
-    share: readCount('wakeup.share', init.share ?? 16, 10_000),
-    max: readCount('wakeup.max', init.max ?? 10, 1000),
+    share: init.share ?? 16,
+    max: init.max ?? 10,
     scanMs: durationMs('wakeup.scan', init.scan ?? 5 * SECOND, { min: 10 }),
   })
 }
 
 function makeDispatcher(init: DispatcherInit, shared: Shared): Dispatcher {
+  const { engine } = init.launcher
+  if (typeof engine !== 'string' || engine === '')
+    throw new TypeError(
+      `dispatcher.launcher must say in "engine" what it starts executions on, not ${JSON.stringify(engine)}.`,
+    )
   return new Dispatcher({
     ...shared,
     launcher: init.launcher,

@@ -10,7 +10,7 @@ import { Loop } from './loop.ts'
 import { machineName } from './machine.ts'
 import type { Media } from './media.ts'
 import type { Metrics } from './metrics.ts'
-import { countedAttempts, type Operation, type Outcome } from './operation.ts'
+import { type ClaimBy, countedAttempts, type Operation, type Outcome } from './operation.ts'
 import { type AnyOperationType, backoffMs } from './operation-type.ts'
 import { problem } from './problem.ts'
 import { ProgressWriter } from './progress.ts'
@@ -160,9 +160,10 @@ export class Worker {
   /**
    * Claims one operation by its id and runs it to its end. False where there is nothing to claim.
    *
+   * @param execution the execution that this process is, as far as it knows
    * @throws when the outcome could not be recorded while the lease lasted
    */
-  async runOnly(id: string, execution: string | undefined): Promise<boolean> {
+  async runOnly(id: string, execution: Pick<ClaimBy, 'execution' | 'engine'>): Promise<boolean> {
     await this.#load()
     if (this.#stopping) return false
     this.#unwatch = this.#options.store.watch(hint => this.#hinted(hint))
@@ -177,13 +178,9 @@ export class Worker {
     for (const type of this.#options.types) if (served.has(type.name)) this.#types.set(type.name, type)
   }
 
-  async #claimOne(id: string, execution: string | undefined): Promise<boolean> {
+  async #claimOne(id: string, execution: Pick<ClaimBy, 'execution' | 'engine'>): Promise<boolean> {
     const asked = performance.now()
-    const [claim] = await this.#options.store.claim({
-      ...this.#claimBy,
-      ...(execution !== undefined && { execution }),
-      from: { id },
-    })
+    const [claim] = await this.#options.store.claim({ ...this.#claimBy, ...execution, from: { id } })
     if (claim === undefined) return false
     if (await this.#begin(claim, asked)) return true
     throw new Error(`The outcome of operation ${id} could not be recorded while its lease lasted.`)

@@ -1,7 +1,7 @@
 import { describe, expect } from 'vitest'
 import { Admission } from '../src/admission.ts'
 import { Estimator } from '../src/estimate.ts'
-import { type OpenDesk, openDesk, ordersWith } from './support/desk.ts'
+import { ANYONE, type OpenDesk, openDesk, ordersWith } from './support/desk.ts'
 import { accepted, countOf, documentOf, post, problemOf } from './support/http.ts'
 import { cutStore, hasStatus, type Lab, test, until } from './support/waybill.ts'
 
@@ -55,7 +55,9 @@ describe('a limit of those in flight', () => {
     })
     await accepted(served, '/orders', { wish: 'complete' })
     const admission = new Admission(slow, new Estimator(slow))
-    await expect(admission.admit(ordersWith({ inFlightLimit: 1 }), '')).rejects.toMatchObject({ retryAfterMs: 15_000 })
+    await expect(admission.admit(ordersWith({ inFlightLimit: 1 }), ANYONE)).rejects.toMatchObject({
+      retryAfterMs: 15_000,
+    })
   })
 })
 
@@ -146,7 +148,7 @@ test('a submission that is invalid or fails gives its place back', async ({ lab 
   expect((await post(served, '/orders', { wish: 'hold' })).statusCode).toBe(503)
   cut.clear()
   await until(async () => (await post(served, '/orders', { wish: 'hold' })).statusCode === 202)
-  expect(await countOf(served.store, type)).toBe(1)
+  expect(await countOf(served.store, type, ANYONE)).toBe(1)
 })
 
 test('a repeated request is known by its key before a limit is asked for', async ({ lab }) => {

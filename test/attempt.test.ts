@@ -88,6 +88,16 @@ test('a ProblemError with retryAfterMs is tried again after that time, while att
   expect((second?.startedAt ?? 0) - (first?.finishedAt ?? 0)).toBeGreaterThanOrEqual(200)
 })
 
+test.for(['retryAfterMs', 'cause'] as const)('%s is no part of what a client is sent', name => {
+  const init = { status: 503, title: 'The bank is closed', [name]: 300 }
+  const right = `new ProblemError({ … }, { ${name} })`
+  expect(() => new ProblemError(init)).toThrow(new TypeError(`${name} is no part of the problem: ${right}.`))
+  // @ts-expect-error The compiler refuses it too.
+  expect(() => new ProblemError({ status: 503, retryAfterMs: 300 })).toThrow(TypeError)
+  // @ts-expect-error The same.
+  expect(() => new ProblemError({ status: 503, cause: new Error('a secret') })).toThrow(TypeError)
+})
+
 test('an output that does not match the schema fails with what is wrong', async ({ lab }) => {
   const typed = defineOperation({ name: 'typed', output: z.object({ total: z.number() }) })
   const handlers = handler(typed, () => ({ total: 'many' }) as unknown as { total: number })

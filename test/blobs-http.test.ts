@@ -7,12 +7,12 @@ import { describe, expect } from 'vitest'
 import { folderBlobs } from 'waybill/blobs/folder'
 import { attach, client, fetchAndWait } from 'waybill/client'
 import type { BlobStore } from '../src/blob-store.ts'
-import type { Waybill } from '../src/waybill.ts'
+import type { Waybill, WaybillOptions } from '../src/waybill.ts'
 import handlers from './fixtures/handlers/files.ts'
 import { type Api, DOORS, type DoorOptions, idOf, postJson, serveFastify } from './support/doors.ts'
 import { type FileAct, files as filesType } from './support/files.ts'
 import { followsReference } from './support/reference.ts'
-import { hasFinished, type Lab, test, until } from './support/waybill.ts'
+import { hasFinished, KeptLog, type Lab, test, until } from './support/waybill.ts'
 
 const curl = promisify(execFile)
 const TEXT = '0123456789abcdefghij'
@@ -24,9 +24,14 @@ interface Open {
   readonly blobs: BlobStore
 }
 
-async function open(lab: Lab, door = serveFastify, options: DoorOptions = {}): Promise<Open> {
+async function open(
+  lab: Lab,
+  door = serveFastify,
+  options: DoorOptions = {},
+  more: Partial<WaybillOptions> = {},
+): Promise<Open> {
   const blobs = folderBlobs({ path: join(lab.file(), '..', 'results') })
-  const waybill = await lab.waybill([filesType()], { worker: { handlers }, blobs })
+  const waybill = await lab.waybill([filesType()], { worker: { handlers }, blobs, ...more })
   return { api: await door(lab, waybill, options), waybill, blobs }
 }
 
@@ -79,6 +84,23 @@ describe.each(Object.entries(DOORS))('on %s', (_, door) => {
       expect(await answer.text()).toBe('')
     }
     expect((await opened.api.ask(path, { headers: { 'if-none-match': '"other"' } })).status).toBe(200)
+  })
+
+  test('what a condition forbids is not sent, nor a part of it', async ({ lab }) => {
+    const opened = await open(lab, door)
+    const path = await resultOf(opened, PDF)
+    const etag = (await opened.api.ask(path)).headers.get('etag') ?? ''
+    for (const [required, status] of [
+      ['"other"', 412],
+      [`W/${etag}`, 412],
+      [etag, 206],
+      ['*', 206],
+    ] as const) {
+      const answer = await opened.api.ask(path, { headers: { 'if-match': required, range: 'bytes=0-1' } })
+      expect([required, answer.status]).toEqual([required, status])
+      if (status === 412) expect(await answer.json()).toMatchObject({ code: 'precondition-failed' })
+      else expect(await answer.text()).toBe('01')
+    }
   })
 
   test.for<[string, string, string]>([
@@ -185,13 +207,48 @@ describe.each(Object.entries(DOORS))('on %s', (_, door) => {
     await until(() => openFiles() <= before + 2)
   })
 
-  test('what is deleted, or cannot be read, is said before anything is sent', async ({ lab }) => {
-    const opened = await open(lab, door)
+  test('bytes that are gone without their operation are a fault of the service: GET and HEAD say so, and the log why', async ({
+    lab,
+  }) => {
+    const logger = new KeptLog()
+    const opened = await open(lab, door, {}, { logger })
     const path = await resultOf(opened, PDF)
-    await opened.blobs.deleteAll([path.slice('/files/'.length)])
+    const id = path.slice('/files/'.length)
+    await opened.blobs.deleteAll([id])
     const gone = await opened.api.ask(path)
-    expect(gone.status).toBe(410)
-    expect(await gone.json()).toMatchObject({ code: 'operation-expired' })
+    expect(gone.status).toBe(500)
+    expect(gone.headers.get('content-type')).toMatch(/^application\/problem\+json/)
+    expect(await gone.json()).toMatchObject({ code: 'result-lost' })
+    expect((await opened.api.ask(path, { method: 'HEAD' })).status).toBe(500)
+    expect((await opened.api.ask(path, { headers: { range: 'bytes=0-1' } })).status).toBe(500)
+    expect(logger.lines).toHaveLength(3)
+    for (const { level, fields } of logger.lines) {
+      expect(level).toBe('error')
+      expect(fields).toHaveProperty(
+        'err.message',
+        expect.stringContaining(`"${id}/1", the result of the operation ${id}, is not in the blob store`),
+      )
+      expect(fields).toHaveProperty('err.message', expect.stringContaining('the same "blobs"'))
+    }
+  })
+
+  test('bytes that go with their operation, just when they are asked for, are past its retention', async ({ lab }) => {
+    const kept = folderBlobs({ path: join(lab.file(), '..', 'results') })
+    const blobs: BlobStore = {
+      put: (...blob) => kept.put(...blob),
+      get: async () => {
+        await waybill.store.sweep(10)
+        return undefined
+      },
+      delete: key => kept.delete(key),
+      deleteAll: operations => kept.deleteAll(operations),
+    }
+    const waybill = await lab.waybill([filesType({ retention: 0 })], { worker: { handlers }, blobs, sweep: '1h' })
+    const api = await door(lab, waybill)
+    const id = await idOf(api.ask('/files', postJson(PDF)))
+    await hasFinished(waybill.store, id)
+    const gone = await api.ask(`/files/${id}`)
+    expect([gone.status, await gone.json()]).toMatchObject([410, { code: 'operation-expired' }])
   })
 
   test('nobody else can read it', async ({ lab }) => {

@@ -1,3 +1,5 @@
+import { symlinkSync } from 'node:fs'
+import { basename, dirname, relative } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { postgresStore } from 'waybill/postgres'
@@ -134,6 +136,18 @@ describe('waybill copy', () => {
     const { code, err } = await copy(`sqlite:${path}`, to)
     expect([code, err]).toEqual([1, expect.stringMatching(/^waybill copy: 1 operations run in sqlite:.*--force\.\n$/)])
     expect((await copy(`sqlite:${path}`, to, '--force')).code).toBe(0)
+  })
+
+  test('refuses two names of one file', async ({ lab }) => {
+    const path = await filledFile(lab)
+    symlinkSync(path, `${path}.link`)
+    symlinkSync(dirname(path), `${path}.folder`)
+    const others = [relative('.', path), `${path}.link`, `${path}.folder/${basename(path)}`]
+    for (const other of others) {
+      const { code, out, err } = await copy(`sqlite:${path}`, `sqlite:${other}`)
+      expect([code, out]).toEqual([2, ''])
+      expect(err).toBe(`waybill copy: --from and --to both name sqlite:${path}: a copy needs two stores.\n`)
+    }
   })
 
   test('leaves alone what has gone on in the target, and exits 1', async ({ lab }) => {

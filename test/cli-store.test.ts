@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, test } from 'vitest'
-import { shownUrl, storeFromUrl } from 'waybill/store-url'
+import { blobsFromUrl, shownUrl, storeFromUrl } from 'waybill/store-url'
 import { entersByIdentity, identityConfig } from '../src/cli/azure-postgres.ts'
 import { temporaryFolder } from './support/app.ts'
 
@@ -23,8 +23,12 @@ function installedAlone(): string {
 }
 
 function ls(folder: string, url: string, cwd: string): { status: number | null; stderr: string } {
+  return run(folder, ['ls', '--store', url], cwd)
+}
+
+function run(folder: string, command: readonly string[], cwd: string): { status: number | null; stderr: string } {
   const main = join(folder, 'src/cli/main.ts')
-  const args = ['--preserve-symlinks', '--preserve-symlinks-main', main, 'ls', '--store', url]
+  const args = ['--preserve-symlinks', '--preserve-symlinks-main', main, ...command]
   return spawnSync(process.execPath, args, { cwd, encoding: 'utf8', env: { ...process.env, NODE_NO_WARNINGS: '1' } })
 }
 
@@ -37,6 +41,16 @@ describe('without the package of a store', () => {
     const { status, stderr } = ls(folder, url, folder)
     const message = `The package ${name} is not installed, and it is needed here: npm install ${install}`
     expect([status, stderr]).toEqual([1, `waybill ls: ${message}\n`])
+  })
+
+  test.each([
+    ['postgres://user@127.0.0.1:1/orders', 'pg', 'pg'],
+    ['azure:https://a.blob.core.windows.net/results', '@azure/storage-blob', '@azure/storage-blob @azure/identity'],
+  ])('the blobs of %s are refused, and it is said what to install', (url, name, install) => {
+    const folder = installedAlone()
+    const { status, stderr } = run(folder, ['show', 'x', '--store', 'sqlite:x.db', '--blobs', url], folder)
+    const message = `The package ${name} is not installed, and it is needed here: npm install ${install}`
+    expect([status, stderr]).toEqual([1, `waybill show: ${message}\n`])
   })
 
   it('takes that of the project in the working directory', () => {
@@ -79,6 +93,10 @@ describe('shownUrl', () => {
     ['postgres://user:p@ss:w@host/db?schema=x', 'postgres://user:***@host/db?schema=x'],
     ['postgres://host/db?user=u&password=secret&a=b', 'postgres://host/db?user=u&password=***&a=b'],
     ['cosmos:https://account.documents.azure.com/d/c', 'cosmos:https://account.documents.azure.com/d/c'],
+    [
+      'azure:https://a.blob.core.windows.net/c?sv=2&sig=s%3D&se=3',
+      'azure:https://a.blob.core.windows.net/c?sv=2&sig=***&se=3',
+    ],
   ])('of %s is %s', (url, shown) => {
     expect(shownUrl(url)).toBe(shown)
   })
@@ -98,5 +116,45 @@ describe('storeFromUrl', () => {
     const store = await storeFromUrl('postgres://user@127.0.0.1:1/orders?schema=x')
     await store.close()
     await store.close()
+  })
+})
+
+describe('blobsFromUrl', () => {
+  it('makes nothing before the blob store is opened', async () => {
+    const path = join(temporaryFolder(), 'folder/results')
+    const blobs = await blobsFromUrl(`folder:${path}`)
+    await expect(blobsFromUrl(`folder:${path}`, { existing: true })).rejects.toThrow('There is no folder')
+    await blobs.open?.()
+    await blobsFromUrl(`folder:${path}`, { existing: true })
+  })
+
+  it('frees the client of one that was never opened, once', async () => {
+    const blobs = await blobsFromUrl('postgres://user@127.0.0.1:1/orders?schema=x')
+    await blobs.close?.()
+    await blobs.close?.()
+  })
+
+  test.each([
+    'https://account.blob.core.windows.net/results',
+    'https://account.blob.core.windows.net/results?sv=1&sig=s',
+    'http://127.0.0.1:10000/devstoreaccount1/results',
+  ])('takes azure:%s', async url => {
+    expect(await blobsFromUrl(`azure:${url}`)).toHaveProperty('put')
+  })
+
+  test.each([
+    ['./data/results', '"./data/results"'],
+    ['folder:', '"folder:"'],
+    ['azure:results', '"azure:results"'],
+    ['azure:https://account.blob.core.windows.net', '"azure:https://account.blob.core.windows.net"'],
+    ['azure:https://account.blob.core.windows.net/a/b', '"azure:https://account.blob.core.windows.net/a/b"'],
+    ['azure:https://account.blob.core.windows.net/a/b?sig=s3cr3t', '"azure:…"'],
+    ['https://account.blob.core.windows.net/a?sig=s3cr3t', '"https:…"'],
+    ['postgres://u:s3cr3t@:x/y', '"postgres:…"'],
+    ['sqlite:./orders.db', '"sqlite:./orders.db"'],
+  ])('refuses %s, and says what it may be', async (url, shown) => {
+    const forms =
+      'folder:<path>, postgres://<user>@<host>/<database> or azure:https://<account>.blob.core.windows.net/<container>'
+    await expect(blobsFromUrl(url)).rejects.toThrow(new TypeError(`${shown} names no blob store: write ${forms}.`))
   })
 })

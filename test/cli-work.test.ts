@@ -1,8 +1,11 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { describe, expect } from 'vitest'
 import type { Store } from '../src/store.ts'
 import { startWaybill, waybill } from './support/cli.ts'
+import { files } from './support/files.ts'
 import { type Act, handlerFile, play, plays } from './support/handlers.ts'
 import { hasFinished, hasStatus, type Lab, recordOf, resultOf, submit, test, until } from './support/waybill.ts'
 
@@ -127,5 +130,19 @@ describe('waybill run', () => {
     child.kill('SIGINT')
     expect((await ended).code).toBe(0)
     expect(await recordOf(store, id)).toMatchObject({ status: 'pending', released: 1 })
+  })
+})
+
+describe('waybill work and run', () => {
+  test.for(['work', 'run'] as const)('%s: with blobs, what handlers return may be no JSON', async (name, { lab }) => {
+    const file = lab.file()
+    const store = await lab.store(file)
+    const path = join(file, '../results')
+    const id = await submit(lab.composition([files()], { store }), files(), { as: 'text', text: 'grüße' })
+    const args = [name, fileURLToPath(handlerFile('files')), '--store', `sqlite:${file}`, '--blobs', `folder:${path}`]
+    const more = name === 'run' ? ['--id', id] : ['--until-idle', '--idle', '0s']
+    expect(await waybill([...args, ...more])).toMatchObject({ code: 0, err: '' })
+    expect((await hasFinished(store, id)).status).toBe('completed')
+    expect(readdirSync(join(path, id))).toEqual(['1'])
   })
 })

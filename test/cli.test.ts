@@ -6,12 +6,12 @@ import { manualClock } from 'waybill/testing'
 import type { Operation, Outcome } from '../src/operation.ts'
 import { problem } from '../src/problem.ts'
 import type { Store } from '../src/store.ts'
-import { startWaybill, waybill } from './support/cli.ts'
+import { startWaybill, waybill, waybillInShell } from './support/cli.ts'
 import { submissionOf } from './support/submission.ts'
 import { type Lab, test } from './support/waybill.ts'
 
 const SECRET = 'the patient’s name'
-const by = { holder: 'host-a/1/x', leaseMs: 30_000, execution: 'orders-job-7f3' }
+const by = { holder: 'host-a/1/x', leaseMs: 30_000, execution: 'orders-job-7f3', engine: 'container-apps' }
 const idOf = (number: number) => `01941f29-7c00-7000-8000-00000000000${number}`
 
 /** A file with some operations of several owners: 1 completed, 2 lost and then failed, 3 running, 4 pending. */
@@ -78,6 +78,11 @@ describe('the command', () => {
     [['ls', '--json=yes'], /^waybill ls: --json takes no value: leave out "yes"\.$/],
     [['ls', '--limit', '0'], /^waybill ls: --limit must be a whole number from 1 to 1000, not "0"\.$/],
     [['ls', '--status', 'done'], /^waybill ls: --status must be one of pending, running, .*, not "done"\.$/],
+    [
+      ['ls', '--after', 'zzz'],
+      /^waybill ls: --after must be the id of an operation, as ls and show print it, not "zzz"\.$/,
+    ],
+    [['ls', '--after', idOf(1).toUpperCase()], /^waybill ls: --after must be the id of an operation/],
     [['ls', 'orders'], /^waybill ls: "orders" is one argument too many: see "waybill help ls"\.$/],
     [['ls'], /^waybill ls: No store is named: give --store sqlite:\.\/orders\.db, or set WAYBILL_STORE\.$/],
     [['show'], /^waybill show: Say what: waybill show ID\.$/],
@@ -104,9 +109,7 @@ describe('the command', () => {
       /^waybill copy: --from and --to both name sqlite:x: a copy needs two/,
     ],
   ] as const)('%j is refused with one line and exit code 2', async ([args, message]) => {
-    const { code, out, err } = await waybill(args)
-    expect([code, out, lines(err).length]).toEqual([2, '', 1])
-    expect(err.trimEnd()).toMatch(message)
+    expect(await refusalOf(args, 2)).toMatch(message)
   })
 
   test.for([
@@ -114,17 +117,73 @@ describe('the command', () => {
     ['sqlite:', /names no store/],
     ['postgres://u:s3cr3t@:x/y', /^waybill ls: "postgres:…" names no store/],
     ['cosmos:https://account.documents.azure.com/database', /names no store/],
+    ['cosmos:https://account.documents.azure.com/%zz/container', /names no store/],
     ['cosmos:database/container', /names no store/],
+  ] as const)('%s, which names no store, is refused with one line and exit code 2', async ([url, message]) => {
+    expect(await refusalOf(['ls', '--store', url], 2)).toMatch(message)
+    expect(await refusalOf(['migrate', '--plan', '--store', url], 2)).toContain('names no store')
+  })
+
+  test('a URL that names no blob store is refused in the same way', async () => {
+    const message = await refusalOf(['show', idOf(1), '--store', 'sqlite:x.db', '--blobs', 'folder:'], 2)
+    expect(message).toMatch(/^waybill show: "folder:" names no blob store: write folder:<path>,/)
+  })
+
+  test.for([
     ['sqlite:./no-such.db', /^waybill ls: There is no SQLite file .*no-such\.db: check the path after "sqlite:"\.$/],
+    ['sqlite:/etc/passwd', /"\/etc\/passwd" cannot be opened: .*not a database\. Name a new file, or the one that/],
+    [
+      'sqlite:/etc',
+      /^waybill ls: The SQLite file "\/etc" cannot be opened: .*\. That is a folder: name a file in it\.$/,
+    ],
     ['postgres://u:s3cr3t@127.0.0.1:1/x', /^waybill ls: .*ECONNREFUSED/],
   ] as const)('a store that cannot be had, %s, is told with one line and exit code 1', async ([url, message]) => {
-    const { code, out, err } = await waybill(['ls', '--store', url])
-    expect([code, out, lines(err).length]).toEqual([1, '', 1])
-    expect(err.trimEnd()).toMatch(message)
-    expect(err).not.toContain('s3cr3t')
+    expect(await refusalOf(['ls', '--store', url], 1)).toMatch(message)
     expect(existsSync('no-such.db')).toBe(false)
   })
+
+  const FULL = /^waybill \w+: The output could not be written: ENOSPC: no space left on device, write\.\n$/
+
+  test.for([['help'], ['ls'], ['ls', '--json'], ['show', idOf(1)], ['migrate', '--plan']])(
+    '%j exits with 1 and says so where its output cannot be written',
+    async (args, { lab }) => {
+      const { url } = await filled(lab)
+      const { code, err } = await waybillInShell(`export WAYBILL_STORE=${url}; exec "$@" > /dev/full`, args)
+      expect([code, err]).toEqual([1, expect.stringMatching(FULL)])
+    },
+  )
+
+  test('exits with 1 where only the beginning of its output can be written', async ({ lab }) => {
+    const [url, path] = [`sqlite:${lab.file()}`, `${lab.file()}.sql`]
+    const { code, err } = await waybillInShell(`ulimit -f 1; exec "$@" > ${path}`, [
+      'migrate',
+      '--plan',
+      '--store',
+      url,
+    ])
+    expect([code, err]).toEqual([1, expect.stringMatching(/^waybill migrate: The output could not be written: EFBIG/)])
+    expect(statSync(path).size).toBeGreaterThan(0)
+  })
+
+  test('takes no part in what becomes of an output that it has nothing for', async () => {
+    const { code, err } = await waybillInShell('"$@" > /dev/full', ['lst'])
+    expect([code, err]).toEqual([2, expect.stringMatching(/^waybill: there is no command "lst"/)])
+  })
+
+  test('is quiet where whoever reads it has had enough', async ({ lab }) => {
+    const { url } = await filled(lab)
+    const line = '{ "$@"; echo "code $?" >&2; } | exec true'
+    expect(await waybillInShell(line, ['ls', '--store', url])).toEqual({ code: 0, out: '', err: 'code 0\n' })
+  })
 })
+
+/** The one line with which a command is refused. */
+async function refusalOf(args: readonly string[], exitCode: number): Promise<string> {
+  const { code, out, err } = await waybill(args)
+  expect([code, out, lines(err).length]).toEqual([exitCode, '', 1])
+  expect(err).not.toContain('s3cr3t')
+  return err.trimEnd()
+}
 
 describe('waybill ls', () => {
   test('lists the operations of everyone, the newest first, and what there is to say of each', async ({ lab }) => {
@@ -132,10 +191,10 @@ describe('waybill ls', () => {
     const { code, out } = await waybill(['ls'], { WAYBILL_STORE: url })
     expect(code).toBe(0)
     const rows = lines(out).map(line => line.split(/ {2,}/))
-    expect(rows[0]).toEqual(['ID', 'TYPE', 'OWNER', 'STATUS', 'ATTEMPT', 'CREATED', 'NOTE'])
+    expect(rows[0]).toEqual(['ID', 'TYPE', 'OWNER', 'STATUS', 'ATTEMPT', 'CREATED', 'ENGINE', 'EXECUTION', 'NOTE'])
     expect(rows.slice(1).map(([id]) => id)).toEqual([4, 3, 2, 1].map(idOf))
-    expect(out).toMatch(/orders +failed +2\/3 +\S+Z +No apples left\./)
-    expect(out).toMatch(/orders +bob +running +1\/3 +\S+Z +50 % packing$/m)
+    expect(out).toMatch(/orders +failed +2\/3 +\S+Z +- +- +No apples left\./)
+    expect(out).toMatch(/orders +bob +running +1\/3 +\S+Z +container-apps +orders-job-7f3 +50 % packing$/m)
     expect(out).not.toContain(SECRET)
   })
 
@@ -176,13 +235,15 @@ describe('waybill ls', () => {
 })
 
 describe('waybill show', () => {
-  test('shows every attempt, with its execution, its holder and why it ended', async ({ lab }) => {
+  test('shows every attempt, with its engine, its execution, its holder and why it ended', async ({ lab }) => {
     const { url } = await filled(lab)
     const { code, out } = await waybill(['show', idOf(2), '--store', url])
     expect(code).toBe(0)
     expect(out).toMatch(/^status +failed$/m)
-    expect(out).toMatch(/#1 +\S+Z +0 ms +lost +orders-job-7f3 +host-a\/1\/x +Its process was ended by SIGKILL\./)
-    expect(out).toMatch(/#2 +\S+Z +0 ms +failed +- +host-a\/1\/x +No apples left\./)
+    expect(out).toMatch(
+      /#1 +\S+Z +0 ms +lost +container-apps +orders-job-7f3 +host-a\/1\/x +Its process was ended by SIGKILL\./,
+    )
+    expect(out).toMatch(/#2 +\S+Z +0 ms +failed +- +- +host-a\/1\/x +No apples left\./)
   })
 
   test('shows steps by their names, the end of the log, and neither input nor output', async ({ lab }) => {
@@ -192,6 +253,7 @@ describe('waybill show', () => {
     expect(out).toMatch(/Log\n {2}\S+Z {2}#1 {2}info {2}\[31mtwo\n {2}\S+Z {2}#1 {2}info {2}three\n$/)
     expect(out).not.toContain('\u001b')
     expect(out).not.toContain(SECRET)
+    expect(out).toMatch(/^engine +container-apps\nexecution +orders-job-7f3$/m)
     expect(out).toMatch(/#1 +\S+Z +1\.5 s +completed/)
   })
 
@@ -208,7 +270,14 @@ describe('waybill show', () => {
     expect(shown).toEqual({
       operation: operations.find(({ id }) => id === idOf(3)),
       attempts: [
-        { number: 1, holder: by.holder, execution: by.execution, outcome: 'running', startedAt: expect.any(Number) },
+        {
+          number: 1,
+          holder: by.holder,
+          execution: by.execution,
+          engine: by.engine,
+          outcome: 'running',
+          startedAt: expect.any(Number),
+        },
       ],
       steps: [],
       log: [],

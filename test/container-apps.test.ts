@@ -68,6 +68,7 @@ describe('a start', () => {
             { name: 'EXTRA', value: 'yes' },
             { name: 'ORDER_ID', value: 'an-order' },
             { name: 'WAYBILL_OPERATION_ID', value: 'an-order' },
+            { name: 'WAYBILL_ENGINE', value: 'container-apps' },
             { name: 'WAYBILL_ATTEMPT', value: '2' },
             { name: 'WAYBILL_LAUNCH', value: '1' },
             { name: 'WAYBILL_TIMEOUT_MS', value: '60000' },

@@ -34,6 +34,7 @@ describe.each(Object.keys(DOORS))('over %s', name => {
     for (const [path, init, status] of asks) {
       const answer = await api.ask(path, init)
       expect([path, answer.status]).toEqual([path, status])
+      expect([path, status, answer.headers.get('vary')]).toEqual([path, status, expect.stringMatching(/\bOrigin$/)])
       expect(corsOf(answer)).toEqual({
         'access-control-allow-origin': APP,
         'access-control-allow-credentials': 'true',
@@ -55,6 +56,7 @@ describe.each(Object.keys(DOORS))('over %s', name => {
       const sent = [
         HEADERS.prefer,
         HEADERS.idempotencyKey,
+        HEADERS.ifMatch,
         HEADERS.ifNoneMatch,
         HEADERS.lastEventId,
         HEADERS.webhookUrl,
@@ -92,6 +94,7 @@ test('every header of the contract that an answer carries can be read', () => {
   const exposed = corsHeaders({ origins: '*' })({ headers: { origin: APP } })['Access-Control-Expose-Headers']
   const sent: string[] = [
     HEADERS.idempotencyKey,
+    HEADERS.ifMatch,
     HEADERS.ifNoneMatch,
     HEADERS.lastEventId,
     HEADERS.prefer,

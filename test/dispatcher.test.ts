@@ -35,7 +35,7 @@ async function dispatching(
 
 /** A launcher made of what a test gives; what is not given answers that all is well. */
 function launcherOf(given: Partial<Launcher> & Pick<Launcher, 'start'>): Launcher {
-  return { stop: async () => {}, inspect: async () => ({ kind: 'alive' }), ...given }
+  return { engine: 'process', stop: async () => {}, inspect: async () => ({ kind: 'alive' }), ...given }
 }
 
 /** Starts the job entry file as an engine would, and gives its exit code. */

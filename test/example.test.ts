@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -13,6 +13,9 @@ const RUNS = ['children', 'inline', 'process'] as const
 const JOB = new URL('../examples/orders/job.ts', import.meta.url).pathname
 const CONTRACT = new URL('../examples/orders/orders.ts', import.meta.url).pathname
 const ARTICLE = new URL('./fixtures/article/fetch-and-wait.js', import.meta.url)
+
+/** YAML, and neither a cluster nor a Job. */
+const PACKAGE = new URL('../package.json', import.meta.url).pathname
 
 const RESULT = {
   id: expect.any(String),
@@ -64,6 +67,13 @@ describe.each(RUNS)('WAYBILL_RUN=%s', run => {
     const { history } = await storedOperation(file)
     expect(history.map(({ outcome }) => outcome)).toEqual(['released', 'completed'])
   })
+})
+
+test('SIGTERM to npm start ends the API, which leaves no process and no port behind', async () => {
+  const app = await startApp({ file: temporaryFile(), byNpm: true })
+  expect((await fetch(`${app.url}/readyz`)).status).toBe(200)
+  await app.stop('SIGTERM')
+  await expect(fetch(`${app.url}/readyz`)).rejects.toThrow('fetch failed')
 })
 
 describe.each(['children', 'inline'] as const)('WAYBILL_RUN=%s, stopped by SIGTERM', run => {
@@ -137,6 +147,16 @@ describe('settings', () => {
       /^The API cannot run: .*\. Check WAYBILL_STORE, which is sqlite:\/dev\/null/,
     ],
     [
+      'WAYBILL_STORE',
+      'sqlite:/etc/passwd',
+      /^The API cannot run: .*"\/etc\/passwd" cannot be opened: .*not a database/,
+    ],
+    [
+      'WAYBILL_STORE',
+      'postgres://u:s3cr3t@nowhere.invalid/x',
+      /^The API cannot run: .*\. Check WAYBILL_STORE, which is postgres:\/\/u:\*\*\*@nowhere\.invalid\/x\.$/,
+    ],
+    [
       'HOST',
       '192.0.2.1',
       /^The API cannot run: .*Set HOST and PORT to an address that is free, not 192\.0\.2\.1 and 0\.$/,
@@ -146,6 +166,36 @@ describe('settings', () => {
     const { code, text } = await runToEnd(EXAMPLE, env)
     expect(code).toBe(1)
     expect(withoutWarnings(text)).toMatch(message)
+    expect(withoutWarnings(text)).not.toContain('\n')
+  })
+
+  test.each([
+    ['kubernetes', { KUBECONFIG: '/nope' }, /^KUBECONFIG=\/nope cannot be used: ENOENT: .*\. Set KUBECONFIG to a file/],
+    ['kubernetes', { KUBECONFIG: PACKAGE }, /^KUBECONFIG=\/.* cannot be used: No active cluster! Set KUBECONFIG to/],
+    [
+      'kubernetes',
+      { ORDER_JOB_TEMPLATE: PACKAGE },
+      /^ORDER_JOB_TEMPLATE=\/.* cannot be used: It has no spec\.template\. Name a file with a Job in YAML\.$/,
+    ],
+    [
+      'kubernetes',
+      { ORDER_JOB_NAMESPACE: 'a b' },
+      /^The API cannot run: .*not "a b"\. Check what WAYBILL_RUN=kubernetes/,
+    ],
+    ['storage-queue', {}, /^Set WAYBILL_QUEUE, which WAYBILL_RUN=storage-queue needs\.$/],
+    ['storage-queue', { WAYBILL_QUEUE: 'orders' }, /^WAYBILL_QUEUE=orders cannot be used: .*\. Set it to https:/],
+    ['container-apps', {}, /^Set AZURE_SUBSCRIPTION_ID, which WAYBILL_RUN=container-apps needs\.$/],
+  ])('what WAYBILL_RUN=%s needs, and finds as %o, is refused with its cure', async (run, more, message) => {
+    const { code, text } = await runToEnd(EXAMPLE, {
+      PORT: '0',
+      WAYBILL_STORE: `sqlite:${temporaryFile()}`,
+      WAYBILL_RUN: run,
+      KUBECONFIG: kubeconfig(),
+      ...more,
+    })
+    expect(code).toBe(1)
+    expect(withoutWarnings(text)).toMatch(message)
+    expect(withoutWarnings(text)).not.toContain('\n')
   })
 
   it('names the port that is taken', async () => {
@@ -226,4 +276,17 @@ describe('clients', () => {
 /** Without what Node itself says of its features. */
 function withoutWarnings(text: string): string {
   return text.replace(/^\(.*\n/gm, '').trim()
+}
+
+/** A file that says how to reach a cluster, which nobody asks for anything. */
+function kubeconfig(): string {
+  const path = join(temporaryFolder(), 'config')
+  const named = {
+    name: 'x',
+    cluster: { server: 'https://127.0.0.1:1' },
+    user: {},
+    context: { cluster: 'x', user: 'x' },
+  }
+  writeFileSync(path, JSON.stringify({ clusters: [named], users: [named], contexts: [named], 'current-context': 'x' }))
+  return path
 }

@@ -290,7 +290,7 @@ test('paths that lead nowhere are 4xx for every method', async ({ lab }) => {
     '//',
     '/%',
   ]) {
-    for (const method of ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'HEAD'] as const) {
+    for (const method of ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'HEAD'] as const) {
       const response = await served.app.inject({ method, url })
       expect([method, url, Math.floor(response.statusCode / 100)]).toEqual([method, url, 4])
     }

@@ -45,11 +45,30 @@ async function exitOf(child: ChildProcess): Promise<{ code: number | null; stder
 describe('an execution', () => {
   test('runs the operation it is named in its environment, and exits 0', async ({ lab }) => {
     const { path, store, id } = await submitted(lab, { do: 'return', value: 42 })
-    const job = startJob(lab, path, { WAYBILL_OPERATION_ID: id, WAYBILL_EXECUTION: 'exec-{pid}-x' })
+    const job = startJob(lab, path, {
+      WAYBILL_OPERATION_ID: id,
+      WAYBILL_EXECUTION: 'exec-{pid}-x',
+      WAYBILL_ENGINE: 'jobs',
+    })
     expect((await exitOf(job)).code).toBe(0)
     expect(await resultOf(store, id)).toBe(42)
     const { history } = await recordOf(store, id)
-    expect(history).toMatchObject([{ number: 1, outcome: 'completed', execution: `exec-${job.pid}-x` }])
+    expect(history).toMatchObject([{ number: 1, outcome: 'completed', execution: `exec-${job.pid}-x`, engine: 'jobs' }])
+  })
+
+  test.for([
+    [{ WAYBILL_EXECUTION: 'own', WAYBILL_ENGINE: 'jobs' }, 'own', 'jobs'],
+    [{ WAYBILL_EXECUTION: 'own', CONTAINER_APP_JOB_EXECUTION_NAME: 'job-1' }, 'own', null],
+    [{ CONTAINER_APP_JOB_EXECUTION_NAME: 'job-1' }, 'job-1', 'container-apps'],
+    [{ CONTAINER_APP_JOB_EXECUTION_NAME: 'job-1', WAYBILL_ENGINE: 'container-apps-eu' }, 'job-1', 'container-apps-eu'],
+    // Which is not for Kubernetes alone to set.
+    [{ JOB_NAME: 'job-1', WAYBILL_ENGINE: '' }, 'job-1', null],
+    [{ WAYBILL_ENGINE: 'jobs' }, null, null],
+  ] as const)('that is told %j names itself %s, of %s', async ([env, execution, engine], { lab }) => {
+    const { path, store, id } = await submitted(lab, { do: 'return' })
+    const job = startJob(lab, path, { WAYBILL_OPERATION_ID: id, ...env })
+    expect((await exitOf(job)).code).toBe(0)
+    expect((await recordOf(store, id)).history).toMatchObject([{ execution, engine }])
   })
 
   test('exits 0 when the handler failed, since that is an outcome', async ({ lab }) => {
@@ -112,11 +131,12 @@ describe('runOperation', () => {
     expect(error?.detail).toContain('"plays"')
   })
 
-  test('takes the execution name from its options before the environment', async ({ lab }) => {
+  test('takes the execution and its engine from its options before the environment', async ({ lab }) => {
     const { path, store, id } = await submitted(lab, { do: 'return' })
-    const options = { operations: [type], handlers, logger: SILENT, operationId: id, execution: 'orders-job-1a2b3c' }
+    const execution = { execution: 'orders-job-1a2b3c', engine: 'jobs' }
+    const options = { operations: [type], handlers, logger: SILENT, operationId: id, ...execution }
     await runOperation({ ...options, store: sqliteStore({ path }) })
-    expect((await hasStatus(store, id, 'completed')).history[0]?.execution).toBe('orders-job-1a2b3c')
+    expect((await hasStatus(store, id, 'completed')).history).toMatchObject([execution])
   })
 
   test('rejects when the outcome could not be recorded while the lease lasted', async ({ lab }) => {

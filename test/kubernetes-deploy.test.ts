@@ -233,7 +233,7 @@ test('the example runs as it is deployed: an order becomes a Job of the template
   expect(made?.spec).toMatchObject({ backoffLimit: 0, activeDeadlineSeconds: 15 * 60 + 8 * 60 + 30 })
   const [container] = made?.spec.template.spec.containers ?? []
   const names = container?.env?.map(({ name }) => name)
-  expect(names).toEqual(['WAYBILL_STORE', 'WAYBILL_OPERATION_ID', 'WAYBILL_EXECUTION', 'ORDER_ID'])
+  expect(names).toEqual(['WAYBILL_STORE', 'WAYBILL_OPERATION_ID', 'WAYBILL_EXECUTION', 'WAYBILL_ENGINE', 'ORDER_ID'])
 })
 
 describe('what KEDA is to scale on', () => {

@@ -92,6 +92,7 @@ describe('a start', () => {
                   { name: 'KEPT', value: 'yes' },
                   { name: 'WAYBILL_OPERATION_ID', value: ID },
                   { name: 'WAYBILL_EXECUTION', value: NAME },
+                  { name: 'WAYBILL_ENGINE', value: 'kubernetes' },
                   { name: 'ORDER_ID', value: ID },
                 ],
               },
@@ -382,7 +383,7 @@ describe('watching', () => {
 })
 
 describe('options that cannot be right are refused at once:', () => {
-  const api = {} as KubernetesJobsApi
+  const api: Partial<KubernetesJobsApi> = { createNamespacedJob: () => Promise.reject(new Error('It was asked.')) }
   const pod = (parts: object): KubernetesJobTemplate => ({
     spec: { template: { spec: { containers: [{ name: 'job' }], ...parts } } },
   })
@@ -396,6 +397,8 @@ describe('options that cannot be right are refused at once:', () => {
     ['a readiness gate', { template: pod({ readinessGates: [{}] }) }, /no readiness probes or gates/],
     ['a duration', { start: '1' as '1s' }, /start must be milliseconds/],
   ])('%s', (_, options, message) => {
-    expect(() => kubernetesJob({ api, namespace: 'default', template: pod({}), ...options })).toThrow(message)
+    expect(() =>
+      kubernetesJob({ api: api as KubernetesJobsApi, namespace: 'default', template: pod({}), ...options }),
+    ).toThrow(message)
   })
 })

@@ -143,7 +143,7 @@ describe('a list is refused', () => {
     const answer = await served.app.inject('/orders')
     expect([answer.statusCode, answer.headers.allow, problemOf(answer).code]).toEqual([
       405,
-      'POST',
+      'POST, OPTIONS',
       'method-not-allowed',
     ])
     expect((await post(served, '/orders', { wish: 'complete' })).statusCode).toBe(202)

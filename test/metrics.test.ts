@@ -203,6 +203,7 @@ test('starts of executions are counted by their outcome', async ({ lab }) => {
     },
   ]
   const launcher = {
+    engine: 'jobs',
     start: async () => answers.shift()?.(),
     stop: async () => {},
     inspect: async () => ({ kind: 'alive' }) as const,

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import {
   accepted,
   type Change,
+  type ClaimBy,
   changed,
   claimed,
   countedAttempts,
@@ -20,7 +21,8 @@ import { submissionOf } from './support/submission.ts'
 
 /** What happens, and how many milliseconds after what happened before. */
 type Event = { readonly after: number } & (
-  | { readonly do: 'claim' | 'renew' | 'launch' | 'expire' }
+  | { readonly do: 'renew' | 'launch' | 'expire' }
+  | { readonly do: 'claim'; readonly execution: Pick<ClaimBy, 'execution' | 'engine'> }
   | { readonly do: 'change'; readonly change: Change }
 )
 
@@ -57,14 +59,25 @@ const change: fc.Arbitrary<Change> = fc.oneof(
   { arbitrary: fc.record({ kind: fc.constant('finish'), attempt: number, outcome }), weight: 6 },
   fc.record({ kind: fc.constant('progress'), attempt: number, progress: fc.constant({ fraction: 0.5 }) }),
   fc.constant({ kind: 'cancel' } as const),
-  fc.record({ kind: fc.constant('launched'), launch: number, execution: fc.constant('job-1') }),
+  fc.record({
+    kind: fc.constant('launched'),
+    launch: number,
+    execution: fc.constant('job-1'),
+    engine: fc.constant('jobs'),
+  }),
   fc.record({ kind: fc.constant('launch-refused'), launch: number, delayMs: fc.nat(100) }),
   fc.record({ kind: fc.constant('abandon'), attempt: number, reason: fc.constant('Gone.') }),
   fc.constant({ kind: 'webhook-accepted' } as const),
 )
+const execution = fc.constantFrom(
+  {},
+  { execution: null },
+  { execution: 'job-1' },
+  { execution: 'job-2', engine: 'own' },
+)
 const after = fc.oneof({ arbitrary: fc.nat(50), weight: 9 }, fc.constantFrom(-40, 1000, 40_000))
 const event: fc.Arbitrary<Event> = fc.oneof(
-  { arbitrary: fc.record({ do: fc.constant('claim'), after }), weight: 8 },
+  { arbitrary: fc.record({ do: fc.constant('claim'), after, execution }), weight: 8 },
   { arbitrary: fc.record({ do: fc.constant('change'), after, change }), weight: 10 },
   fc.record({ do: fc.constantFrom('renew', 'launch', 'expire'), after }),
 )
@@ -87,7 +100,7 @@ function live(operation: Operation, events: readonly Event[]): Step[] {
 function happen(operation: Operation, it: Event, now: number): Operation | undefined {
   switch (it.do) {
     case 'claim':
-      return claimed(operation, { holder: 'h', leaseMs: 30_000, execution: null }, now)
+      return claimed(operation, { holder: 'h', leaseMs: 30_000, ...it.execution }, now)
     case 'renew':
       return renewed(operation, operation.attempt, 30_000, now)
     case 'launch':
@@ -129,8 +142,9 @@ function visible(operation: Operation): unknown {
     leaseUntil: __,
     launches: ___,
     execution: ____,
-    runAt: _____,
-    webhookDue: ______,
+    engine: _____,
+    runAt: ______,
+    webhookDue: _______,
     ...rest
   } = operation
   return rest
@@ -178,6 +192,12 @@ describe('every operation', () => {
       expect(after.leaseUntil !== null).toBe(runs)
       expect(after.holder !== null).toBe(runs)
       if (runs) expect(after.runAt).toBeNull()
+    })
+  })
+
+  it('names an engine only beside the execution that was started on it, as does every attempt', () => {
+    always(({ after }) => {
+      for (const { execution: name, engine } of [after, ...after.history]) if (name === null) expect(engine).toBeNull()
     })
   })
 

@@ -3,13 +3,16 @@ import { describe, expect, it } from 'vitest'
 import {
   accepted,
   type Change,
+  type ClaimBy,
   changed,
   claimed,
   countedAttempts,
   expired,
+  type KeptAttempt,
   launching,
   type Operation,
   type Outcome,
+  operationOf,
   renewed,
   type Submission,
 } from '../src/operation.ts'
@@ -74,6 +77,15 @@ describe('accepted', () => {
   })
 })
 
+/** One whose first execution was started. */
+const launched = must(
+  changed(
+    must(launching(pending(), 1000, NOW)),
+    { kind: 'launched', launch: 1, execution: 'job-1', engine: 'jobs' },
+    NOW,
+  ),
+)
+
 describe('claimed', () => {
   it('runs the next attempt under a lease', () => {
     expect(difference(pending({ delay: 50 }), claimed(pending({ delay: 50 }), BY, NOW + 9))).toEqual({
@@ -96,13 +108,35 @@ describe('claimed', () => {
   })
 
   it('ends the count of launches, and names the execution that claims', () => {
-    const launched = must(
-      changed(must(launching(pending(), 1000, NOW)), { kind: 'launched', launch: 1, execution: 'job-1' }, NOW),
-    )
     expect(claimed(launched, { ...BY, execution: 'job-2' }, NOW)).toMatchObject({ launches: 0, execution: 'job-2' })
     const { execution: _, ...nameless } = BY
     expect(claimed(launched, nameless, NOW)).toMatchObject({ launches: 0, execution: 'job-1' })
     expect(claimed(launched, BY, NOW)).toMatchObject({ launches: 0, execution: null })
+  })
+
+  it('names the engine of the execution that claims: what its launcher has said of it stands', () => {
+    const engineOf = (by: Partial<ClaimBy>, of = launched) => claimed(of, { ...nameless, ...by }, NOW)?.engine
+    const { execution: _, ...nameless } = BY
+    expect(engineOf({})).toBe('jobs')
+    expect(engineOf({ execution: 'job-1' })).toBe('jobs')
+    expect(engineOf({ execution: 'job-1', engine: 'others' })).toBe('jobs')
+    expect(engineOf({ execution: 'job-2', engine: 'others' })).toBe('others')
+    expect(engineOf({ execution: 'job-2' })).toBeNull()
+    expect(engineOf({ execution: null, engine: 'others' })).toBeNull()
+    // Before the launcher's answer was recorded.
+    expect(engineOf({ execution: 'job-1', engine: 'jobs' }, must(launching(pending(), 1000, NOW)))).toBe('jobs')
+    expect(engineOf({ engine: 'jobs' }, must(launching(pending(), 1000, NOW)))).toBeNull()
+  })
+
+  it('keeps the engine with the attempt that ends, and says nothing of it any more', () => {
+    const back = finish(must(claimed(launched, { ...BY, execution: 'job-1' }, NOW)), RELEASED)
+    expect(back).toMatchObject({ execution: null, engine: null, history: [{ execution: 'job-1', engine: 'jobs' }] })
+    for (const operation of [
+      must(launching(launched, 1000, NOW)),
+      must(changed(launched, { kind: 'abandon', attempt: 0, reason: 'Gone.' }, NOW)),
+    ]) {
+      expect(operation).toMatchObject({ execution: null, engine: null })
+    }
   })
 
   it('is refused once the start deadline has passed', () => {
@@ -115,6 +149,24 @@ describe('claimed', () => {
     for (const operation of [running(), finish(running(), COMPLETED)]) {
       expect(claimed(operation, BY, NOW)).toBeUndefined()
     }
+  })
+})
+
+describe('what an older version has kept', () => {
+  it('names no engine, neither of the operation nor of its attempts', () => {
+    const attempt = { number: 1, holder: 'h', execution: 'job-1', startedAt: 1, finishedAt: 2, error: null }
+    const history: KeptAttempt[] = [
+      { ...attempt, outcome: 'lost' },
+      { ...attempt, outcome: 'lost', engine: 'jobs' },
+    ]
+    const { engine: _, ...old } = { ...running(), execution: 'job-2' }
+    const { engine, history: read } = operationOf({ ...old, history })
+    expect([engine, ...read.map(it => it.engine)]).toEqual([null, null, 'jobs'])
+    expect(operationOf({ ...old, history, engine: 'jobs' }).engine).toBe('jobs')
+  })
+
+  it('may have left the engine of an execution behind that it has taken out', () => {
+    expect(operationOf({ ...running(), execution: null, engine: 'jobs' }).engine).toBeNull()
   })
 })
 
@@ -147,6 +199,7 @@ describe('a finish', () => {
           number: 1,
           holder: BY.holder,
           execution: null,
+          engine: null,
           startedAt: NOW,
           finishedAt: NOW + 5,
           outcome: 'completed',
@@ -233,8 +286,9 @@ describe('a launch', () => {
   })
 
   it('is answered with its execution, or with a refusal that undoes it', () => {
-    expect(changed(launched, { kind: 'launched', launch: 1, execution: 'job' }, NOW)).toMatchObject({
+    expect(changed(launched, { kind: 'launched', launch: 1, execution: 'job', engine: 'jobs' }, NOW)).toMatchObject({
       execution: 'job',
+      engine: 'jobs',
     })
     expect(changed(launched, { kind: 'launch-refused', launch: 1, delayMs: 20 }, NOW)).toMatchObject({
       launches: 0,
@@ -245,7 +299,7 @@ describe('a launch', () => {
   it('is not answered by what belongs to another launch, or comes after the claim', () => {
     const second = must(launching(launched, 1000, NOW))
     for (const operation of [second, must(claimed(launched, BY, NOW)), pending()]) {
-      expect(changed(operation, { kind: 'launched', launch: 1, execution: 'job' }, NOW)).toBeUndefined()
+      expect(changed(operation, { kind: 'launched', launch: 1, execution: 'job', engine: 'jobs' }, NOW)).toBeUndefined()
       expect(changed(operation, { kind: 'launch-refused', launch: 1, delayMs: 1 }, NOW)).toBeUndefined()
     }
   })

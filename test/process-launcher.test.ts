@@ -32,7 +32,7 @@ test('a process is told the operation, its own name and what the composition add
   const environment: unknown = JSON.parse(readFileSync(out, 'utf8'))
   expect(environment).toMatchObject({ WAYBILL_OPERATION_ID: 'an-id', ORDER_ID: 'an-id', EXTRA: 'yes' })
   const [, pid, token] = execution.split('-')
-  expect(environment).toMatchObject({ WAYBILL_EXECUTION: `process-{pid}-${token}` })
+  expect(environment).toMatchObject({ WAYBILL_EXECUTION: `process-{pid}-${token}`, WAYBILL_ENGINE: 'process' })
   expect(Number(pid)).toBeGreaterThan(0)
 })
 

@@ -1,7 +1,11 @@
 /** What docs/http.md says of lists, documents, dialects and what is around them, statement by statement. */
+
+import fastify from 'fastify'
 import { expect } from 'vitest'
+import { frameworkErrors, waybill as plugin } from 'waybill/fastify'
 import { type OpenDesk, openDesk, ordersWith, type Wish } from './support/desk.ts'
-import { accepted, documentOf, problemOf } from './support/http.ts'
+import { serveNode } from './support/doors.ts'
+import { accepted, documentOf, problemOf, sendWithoutEnd } from './support/http.ts'
 import { QUICK, startReceiver } from './support/receiver.ts'
 import { followsReference, textOf } from './support/reference.ts'
 import { hasFinished, hasStatus, until, when } from './support/waybill.ts'
@@ -71,6 +75,14 @@ followsReference('GET /operations/{id}/attempts', {
     await started.store.claim({ from: { id }, holder: 'here', leaseMs: 60_000, execution: 'orders-1' })
     const { items } = (await get(started, `/operations/${id}/attempts`)).json<{ items: unknown[] }>()
     expect(items).toMatchObject([{ execution: 'orders-1', engine: 'kubernetes', outcome: 'running' }])
+
+    // Launched by another process, and on another engine than this API would.
+    const elsewhere = await openDesk(lab, { api: { attempts: true }, waybill: { worker: false } })
+    const other = await accepted(elsewhere, '/orders', { wish: 'complete' })
+    const by = { holder: 'there', leaseMs: 60_000, execution: 'orders-2', engine: 'container-apps' }
+    await elsewhere.store.claim({ from: { id: other }, ...by })
+    const runs = (await get(elsewhere, `/operations/${other}/attempts`)).json<{ items: unknown[] }>().items
+    expect(runs).toMatchObject([{ execution: 'orders-2', engine: 'container-apps', outcome: 'running' }])
   },
 })
 
@@ -236,15 +248,49 @@ followsReference('Around it', {
   'A method that a path does not have': async lab => {
     const served = await openDesk(lab)
     for (const [method, url, allow] of [
-      ['PUT', '/orders', 'POST'],
-      ['POST', '/orders/status/x', 'GET, DELETE'],
-      ['DELETE', '/orders/x', 'GET'],
-      ['PATCH', '/operations/x', 'GET, POST'],
-      ['POST', '/healthz', 'GET'],
+      ['PUT', '/orders', 'POST, OPTIONS'],
+      ['POST', '/orders/status/x', 'GET, HEAD, DELETE, OPTIONS'],
+      ['DELETE', '/orders/x', 'GET, HEAD, OPTIONS'],
+      ['PATCH', '/operations/x', 'GET, HEAD, OPTIONS'],
+      ['POST', '/operations/x', 'GET, HEAD, OPTIONS'],
+      ['GET', '/operations/x:cancel', 'POST, OPTIONS'],
+      ['POST', '/healthz', 'GET, HEAD, OPTIONS'],
     ] as const) {
       const answer = await served.app.inject({ method, url })
       expect([url, answer.statusCode, answer.headers.allow]).toEqual([url, 405, allow])
       expect(problemOf(answer).code).toBe('method-not-allowed')
+      const asked = await served.app.inject({ method: 'OPTIONS', url })
+      expect([url, asked.statusCode, asked.headers.allow]).toEqual([url, 204, allow])
+    }
+  },
+
+  'Fastify refuses some requests': async lab => {
+    const app = fastify({ frameworkErrors })
+    lab.onEnd(() => app.close())
+    app.addHttpMethod('PROPFIND')
+    await app.register(plugin, { waybill: await lab.waybill([ordersWith()]) })
+    for (const [method, url, status] of [
+      ['GET', '/orders/%ZZ', 400],
+      ['GET', `/orders/${'x'.repeat(101)}`, 414],
+      ['DELETE', `/orders/status/${'x'.repeat(101)}`, 414],
+      ['TRACE', '/orders', 405],
+      ['PROPFIND', '/orders', 405],
+    ] as const) {
+      const answer = await app.inject({ method: method as 'GET', url })
+      expect([url, answer.statusCode, problemOf(answer).status]).toEqual([url, status, status])
+    }
+  },
+
+  'Of a body that nobody wants': async lab => {
+    const api = await serveNode(lab, await lab.waybill([ordersWith({ bodyLimit: 1000 })]))
+    for (const line of ['POST /orders', 'PUT /orders', 'POST /nowhere', 'POST //[']) {
+      const { sent, answer } = await sendWithoutEnd(api, line)
+      expect([line, answer]).toEqual([
+        line,
+        expect.stringMatching(/^HTTP\/1\.1 4\d\d [\s\S]*Connection: close[\s\S]*"code"/),
+      ])
+      // The buffers of both sides of the connection hold some more.
+      expect(sent).toBeLessThan(2 ** 26)
     }
   },
 })

@@ -1,6 +1,7 @@
 /** What docs/http.md says of the status URL and of the result URL, statement by statement. */
 import { expect } from 'vitest'
 import type { StatusDocument } from 'waybill'
+import { ProblemError } from 'waybill'
 import { type OpenDesk, openDesk, ordersWith, type Wish } from './support/desk.ts'
 import { accepted, documentOf, problemOf } from './support/http.ts'
 import { followsReference } from './support/reference.ts'
@@ -91,7 +92,7 @@ followsReference('GET /orders/status/{id}', {
     const etag = String((await get(served, url)).headers.etag)
     // The server's cap comes before the client's N.
     const late = await get(served, url, { prefer: 'wait=3600' })
-    expect([late.statusCode, late.headers['preference-applied']]).toEqual([200, 'wait=3600'])
+    expect([late.statusCode, late.headers['preference-applied']]).toEqual([200, 'wait=0'])
     expect((await get(served, url, { prefer: 'wait=3600', 'if-none-match': etag })).statusCode).toBe(304)
 
     const patient = await openDesk(lab)
@@ -148,6 +149,24 @@ followsReference('GET /orders/{id}', {
     const other = await get(served, `/orders/${await order(served, 'crash')}`)
     expect([other.statusCode, other.json<{ status: string }>().status]).toEqual([500, 'failed'])
     expect(other.body).not.toContain('secret')
+  },
+
+  'A status that speaks of the exchange': async lab => {
+    for (const [status, answered] of [
+      ...[401, 405, 407, 408, 412, 416, 417, 421, 425, 426].map(own => [own, 422] as const),
+      [511, 500],
+      ...[400, 403, 404, 409, 410, 422, 429, 500, 503, 599].map(own => [own, own] as const),
+    ] as const) {
+      const served = await openDesk(lab, { waybill: { worker: false } })
+      const id = await accepted(served, '/orders', { wish: 'fail' })
+      await served.store.claim({ holder: 'h', leaseMs: 60_000, execution: null, from: { id } })
+      const { problem } = new ProblemError({ status, title: 'No' })
+      await served.store.change(id, { kind: 'finish', attempt: 1, outcome: { kind: 'failed', problem } })
+      const answer = await get(served, `/orders/${id}`)
+      expect([status, answer.statusCode]).toEqual([status, answered])
+      expect(answer.json()).toMatchObject({ status: 'failed', error: { status } })
+      expect((await get(served, `/orders/status/${id}`, { prefer: 'respond-async' })).statusCode).toBe(answered)
+    }
   },
 
   '| 410 |': async lab => {

@@ -1,7 +1,8 @@
 /** What docs/http.md says of POST, statement by statement. */
 import { expect } from 'vitest'
+import { ProblemError } from 'waybill'
 import { sqliteStore } from 'waybill/sqlite'
-import { openDesk, ordersWith, type Wish } from './support/desk.ts'
+import { ANYONE, openDesk, ordersWith, type Wish } from './support/desk.ts'
 import { countOf, documentOf, post, problemOf, type Served } from './support/http.ts'
 import { followsReference, HEADINGS } from './support/reference.ts'
 import { cutStore, hasStatus, test } from './support/waybill.ts'
@@ -13,13 +14,14 @@ function place(served: Served, wish: Wish, headers: Record<string, string> = {})
 }
 
 test('every section of docs/http.md is walked by a test', () => {
-  // The first two here, the others in protocol-read.test.ts, blobs-http.test.ts and protocol-around.test.ts.
+  // One here, the others in protocol-read.test.ts, blobs-http.test.ts, http-conditions.test.ts and protocol-around.test.ts.
   expect(HEADINGS).toEqual([
     'POST /orders',
     'GET /orders/status/{id}',
     'GET /orders/{id}',
     'GET /orders/{id}, where the result is not JSON',
     'DELETE /orders/status/{id}',
+    'Conditions',
     'GET /orders',
     'GET /operations/{id}/attempts',
     'The status document',
@@ -29,6 +31,27 @@ test('every section of docs/http.md is walked by a test', () => {
 })
 
 followsReference('POST /orders', {
+  'Where the option `principal`': async lab => {
+    const served = await openDesk(lab, {
+      api: {
+        listing: true,
+        principal: ({ headers }) => {
+          if (headers['x-user'] === 'eve') throw new ProblemError({ status: 403, title: 'Not you' })
+          if (headers['x-user'] === 'bob') throw new TypeError('the directory is away')
+          return headers['x-user'] as string | undefined
+        },
+      },
+    })
+    const { id } = documentOf(await place(served, 'complete', { 'x-user': 'ann' }))
+    const who = [undefined, 'eve', 'bob', 'ann']
+    for (const url of ['/orders', `/orders/status/${id}`, `/operations/${id}`]) {
+      const answers = who.map(user => served.app.inject({ url, headers: user === undefined ? {} : { 'x-user': user } }))
+      const [nobody, eve, bob, ann] = await Promise.all(answers)
+      expect([nobody, eve, bob, ann].map(answer => answer?.statusCode)).toEqual([401, 403, 500, 200])
+      expect(nobody?.headers['www-authenticate']).toBe('Bearer')
+    }
+  },
+
   '| 202 | accepted': async lab => {
     const file = lab.file()
     const served = await openDesk(lab, { waybill: { worker: false, store: sqliteStore({ path: file }) } })
@@ -71,7 +94,7 @@ followsReference('POST /orders', {
     const again = await place(served, 'complete', headers)
     expect([again.statusCode, again.headers.location]).toEqual([202, first.headers.location])
     expect(again.headers['idempotency-replayed']).toBe('true')
-    expect(await countOf(served.store, ordersWith())).toBe(1)
+    expect(await countOf(served.store, ordersWith(), ANYONE)).toBe(1)
     // One that waits is given the outcome of the first.
     const waited = await place(served, 'complete', { ...headers, prefer: 'wait=60' })
     expect([waited.statusCode, waited.headers['idempotency-replayed']]).toEqual([200, 'true'])

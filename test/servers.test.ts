@@ -1,11 +1,8 @@
 /** The API is the same on every server: statuses, headers, bodies, streams, and what is refused. */
 import { once } from 'node:events'
-import { createServer } from 'node:http'
 import { connect } from 'node:net'
 import { describe, expect } from 'vitest'
-import { ProblemError } from 'waybill'
 import { fetchHandler } from 'waybill/fetch'
-import { nodeListener } from 'waybill/node'
 import type { Waybill } from '../src/waybill.ts'
 import { Desk, ordersWith } from './support/desk.ts'
 import { type Api, DOORS, type DoorOptions, eventsOf, idOf, postJson } from './support/doors.ts'
@@ -86,6 +83,10 @@ test('a dozen requests are answered in the same way', async ({ lab }) => {
     [409, `/orders/status/${failed}`, { method: 'DELETE', headers: ann }],
     [200, `/operations/${held}`, { headers: ann }],
     [404, '/operations/x:cancel', { method: 'POST', headers: ann }],
+    [405, '/operations/x:cancel', { headers: ann }],
+    [405, '/operations/x', { method: 'POST', headers: ann }],
+    [204, '/operations/x', { method: 'OPTIONS', headers: ann }],
+    [412, status, { method: 'DELETE', headers: { ...ann, 'if-match': '"x"' } }],
     [200, '/orders?limit=1', { headers: ann }],
     [400, '/orders?limit=x', { headers: ann }],
     [405, '/orders', { ...postJson({}, ann), method: 'PUT' }],
@@ -200,12 +201,12 @@ describe('node:http', () => {
 
   const portOf = ({ url }: Api) => Number(new URL(url).port)
 
-  test('outlives targets and methods that no request can have', async ({ lab }) => {
+  test('outlives targets that no request can have', async ({ lab }) => {
     const api = await open(lab)
     for (const line of [
       'GET //[ HTTP/1.1',
       'GET http://[ HTTP/1.1',
-      'TRACE / HTTP/1.1',
+      'POST //[ HTTP/1.1',
       'GET http://x:99999/ HTTP/1.1',
     ]) {
       const bytes = `${line}\r\nHost: x\r\nConnection: close\r\n\r\n`
@@ -215,6 +216,24 @@ describe('node:http', () => {
       ])
     }
     expect((await api.ask('/healthz')).status).toBe(200)
+  })
+
+  test('refuses methods that no path has as those of a path are refused', async ({ lab }) => {
+    const api = await open(lab)
+    for (const [line, status] of [
+      ['TRACE /orders', 405],
+      ['PROPFIND /orders', 405],
+      ['TRACE /nowhere', 404],
+      ['PROPFIND /nowhere', 404],
+    ] as const) {
+      const bytes = `${line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`
+      const answer = await exchange(portOf(api), bytes, { end: true })
+      expect([line, answer]).toEqual([
+        line,
+        expect.stringMatching(new RegExp(`^HTTP/1\\.1 ${status} [^]*problem\\+json`)),
+      ])
+      if (status === 405) expect(answer).toMatch(/^allow: POST, OPTIONS\r$/m)
+    }
   })
 
   test('answers before it has read a body that it does not want, and goes on with the connection', async ({ lab }) => {
@@ -247,19 +266,5 @@ describe('node:http', () => {
     })
     await Promise.all(closed)
     expect((await api.ask('/healthz')).status).toBe(200)
-  })
-
-  test('asks who it is before anything else, and a refusal is the answer', async ({ lab }) => {
-    const principal = () => {
-      throw new ProblemError({ status: 401, title: 'Who are you?', code: 'unknown' })
-    }
-    const server = createServer(nodeListener(await lab.waybill([type]), { principal })).listen(0, '127.0.0.1')
-    lab.onEnd(() => server.closeAllConnections())
-    lab.onEnd(() => server.close())
-    await once(server, 'listening')
-    const { port } = server.address() as { port: number }
-    const { status, body } = await see(fetch(`http://127.0.0.1:${port}/orders/x`))
-    expect([status, JSON.parse(body)]).toEqual([401, expect.objectContaining({ code: 'unknown' })])
-    expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200)
   })
 })

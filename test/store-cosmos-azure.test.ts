@@ -223,6 +223,59 @@ describe('setting it up', () => {
   })
 })
 
+describe('an item that an older version wrote', () => {
+  /** Two operations, one that was launched and one that runs its second attempt, in items without any engine. */
+  async function older(): Promise<Store> {
+    const container = account.container()
+    const store = await account.store(container)
+    for (const id of ['a', 'b']) await store.accept(submissionOf(id))
+    await store.launch({ types: ['orders'], limit: 1, holdMs: HOUR })
+    await store.change('a', { kind: 'launched', launch: 1, execution: 'job-1', engine: 'jobs' })
+    for (const attempt of [1, 2]) {
+      await store.claim({ ...CLAIM_BY, execution: `job-${attempt + 1}`, engine: 'jobs', from: { id: 'b' } })
+      if (attempt === 1) await store.change('b', { kind: 'finish', attempt, outcome: { kind: 'released' } })
+    }
+    await store.close()
+    for (const id of ['a', 'b']) {
+      const { body } = container.find(container.partitionOf(id), id, id) ?? {}
+      const text = JSON.stringify(body).replaceAll(',"engine":"jobs"', '').replaceAll(',"engine":null', '')
+      expect(text).not.toContain('engine')
+      container.replace(id, id, JSON.parse(text), undefined)
+    }
+    return await account.store(container)
+  }
+
+  it('names no engine, however it is read', async () => {
+    const store = await older()
+    const a = await store.read('a')
+    const b = await store.read('b')
+    expect(a).toMatchObject({ execution: 'job-1', engine: null })
+    expect(b).toMatchObject({ execution: 'job-3', engine: null, history: [{ execution: 'job-2', engine: null }] })
+    expect(await store.list({ type: 'orders', owner: '', limit: 9 })).toEqual([b, a])
+    expect((await store.browse({ limit: 9 })).operations).toEqual([b, a])
+    expect((await store.dump(undefined, 9)).map(({ operation }) => operation)).toEqual([a, b])
+    const holdings = await store.holdings()
+    expect(holdings.map(({ id, engine }) => [id, engine]).sort()).toEqual([
+      ['a', null],
+      ['b', null],
+    ])
+  })
+
+  it('is changed as any other, and then names the engine', async () => {
+    const store = await older()
+    const [claim] = await store.claim({ ...CLAIM_BY, execution: 'job-1', engine: 'jobs', from: { id: 'a' } })
+    expect(claim?.operation).toMatchObject({ execution: 'job-1', engine: 'jobs' })
+    const outcome = { kind: 'completed', output: '1' } as const
+    expect(await store.change('b', { kind: 'finish', attempt: 2, outcome })).toMatchObject({
+      status: 'completed',
+      history: [
+        { number: 1, engine: null },
+        { number: 2, execution: 'job-3', engine: null },
+      ],
+    })
+  })
+})
+
 describe('the clock of the service', () => {
   /** Answers at these monotonic times, each asked 10 ms before, of a service whose clock is `offset` ahead. */
   function heard(offset: number, times: readonly number[]): { clock: ServerClock; error: () => number } {

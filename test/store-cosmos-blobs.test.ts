@@ -26,7 +26,7 @@ async function fresh() {
   const container = account.container({ clock: clock.now })
   const open = () => account.store(container, { clock: clock.now, blobs })
   const names = () => (existsSync(join(path, 'a')) ? readdirSync(join(path, 'a')).sort() : [])
-  return { clock, store: await open(), open, container, names }
+  return { clock, store: await open(), open, container, path, names }
 }
 
 async function complete(store: Store, output: string): Promise<void> {
@@ -56,6 +56,34 @@ it('a large input and a large output are kept, read, dumped, and deleted with th
   expect(await store.payload('a', 'input')).toBeUndefined()
 })
 
+it('a large outcome of a step is kept, read and dumped', async () => {
+  const { clock, store, open, container, names } = await fresh()
+  await store.accept(submissionOf('a'))
+  await store.claim({ ...CLAIM_BY, from: { id: 'a' } })
+  const [note, lease] = [{ kind: 'step', name: 'Ä 1', value: TOO_LARGE } as const, { id: 'a', attempt: 1 }]
+  expect([await store.note(lease, note), await store.note(lease, note)]).toEqual([true, true])
+  expect(names()).toEqual([expect.stringMatching(/^step-1-/)])
+  expect(await (await open()).steps('a')).toEqual(new Map([['Ä 1', TOO_LARGE]]))
+  expect((await store.dump(undefined, 10))[0]?.steps).toEqual([['Ä 1', TOO_LARGE]])
+  await store.change('a', { kind: 'finish', attempt: 1, outcome: { kind: 'completed', output: '1' } })
+  const bare = await account.store(container, { clock: clock.now })
+  await expect(bare.note(lease, note)).rejects.toThrow(RangeError)
+  clock.advance(DAY)
+  expect((await store.sweep(10)).purged).toEqual(['a'])
+  expect(names()).toEqual([])
+})
+
+it('a dump says what was deleted behind the back of the store', async () => {
+  const { store, path, names } = await fresh()
+  await store.accept(submissionOf('a', { input: TOO_LARGE }))
+  await store.claim({ ...CLAIM_BY, from: { id: 'a' } })
+  await store.note({ id: 'a', attempt: 1 }, { kind: 'step', name: 'charge', value: TOO_LARGE })
+  await store.change('a', { kind: 'finish', attempt: 1, outcome: { kind: 'completed', output: TOO_LARGE } })
+  for (const name of names()) rmSync(join(path, 'a', name))
+  const [dump] = await store.dump(undefined, 10)
+  expect(dump).toMatchObject({ input: null, output: null, steps: [], missing: ['input', 'output', 'steps'] })
+})
+
 it('what fits into an item stays there', async () => {
   const { store, names } = await fresh()
   await store.accept(submissionOf('a', { input: JSON.stringify('x'.repeat(500_000)) }))
@@ -77,4 +105,8 @@ it('a store without blobs says what it lacks', async () => {
   await store.accept(submissionOf('a', { input: TOO_LARGE }))
   const bare = await account.store(container, { clock: clock.now })
   await expect(bare.payload('a', 'input')).rejects.toThrow('made without "blobs"')
+  const dumps = await store.dump(undefined, 10)
+  await expect(bare.restore(dumps)).rejects.toThrow(/^The input of the operation a is too large/)
+  const withStep = dumps.map(it => ({ ...it, input: '1', steps: [['charge', TOO_LARGE]] as const }))
+  await expect(bare.restore(withStep)).rejects.toThrow(/^The outcome of step "charge" of the operation a is too/)
 })

@@ -145,6 +145,59 @@ describe('migrations', () => {
     expect(await before.claim({ holder: 'h', leaseMs: 1000, execution: null, from })).toHaveLength(3)
   })
 
+  it('bring a database of schema version 1 to this one, whose history names no engines', async () => {
+    const schema = await versionOne()
+    await pool.query(insertOne(schema))
+    const store = await open({ schema })
+    expect(await store.read(ID)).toMatchObject({
+      execution: 'job-2',
+      engine: null,
+      history: [{ number: 1, execution: 'job-1', engine: null }],
+    })
+    expect(await store.holdings()).toMatchObject([{ execution: 'job-2', engine: null }])
+    await store.claim({ holder: 'h', leaseMs: 1000, execution: 'job-2', engine: 'jobs', from: { id: ID } })
+    expect(await store.read(ID)).toMatchObject({ execution: 'job-2', engine: 'jobs' })
+  })
+
+  it('let a process of schema version 1 go on with the statements that it has prepared', async () => {
+    const schema = await versionOne()
+    const old = await pool.connect()
+    const run = (name: string, text: string) =>
+      old.query({ name, text: text.replaceAll('operations', `${schema}.operations`) })
+    const launch = 'UPDATE operations SET launches = launches + 1, execution = NULL WHERE status = 0 RETURNING id'
+    const holdings = `
+      SELECT id, execution FROM (SELECT * FROM operations WHERE status = 1
+        UNION ALL SELECT * FROM operations WHERE status = 0 AND execution IS NOT NULL) AS held LIMIT 10000`
+    const runAll = async () => [await run('launch', launch), await run('holdings', holdings)].map(({ rows }) => rows)
+    expect(await runAll()).toEqual([[], []])
+    const store = await open({ schema })
+    await pool.query(insertOne(schema))
+    await store.change(ID, { kind: 'launched', launch: 1, execution: 'job-3', engine: 'jobs' })
+    expect((await run('holdings', holdings)).rows).toEqual([{ id: ID, execution: 'job-3' }])
+    expect(await runAll()).toEqual([[{ id: ID }], []])
+    expect(await store.read(ID)).toMatchObject({ execution: null, engine: null })
+    const [claim] = await store.claim({ holder: 'h', leaseMs: 1000, from: { id: ID } })
+    expect(claim?.operation).toMatchObject({ execution: null, engine: null })
+    expect(await store.holdings()).toMatchObject([{ execution: null, engine: null }])
+    old.release()
+  })
+
+  it('that wait for a long transaction let everyone else go on meanwhile', async () => {
+    const schema = await versionOne()
+    const long = await pool.connect()
+    await long.query('BEGIN')
+    await long.query(`SELECT 1 FROM ${schema}.operations`)
+    const opening = open({ schema })
+    const waits = `SELECT 1 FROM pg_locks WHERE relation = '${schema}.operations'::regclass AND NOT granted`
+    await expect.poll(async () => (await pool.query(waits)).rowCount, { timeout: 5000 }).toBe(1)
+    // It comes after the migration, which waits: it has its turn though the transaction goes on.
+    expect((await pool.query(`SELECT 1 FROM ${schema}.operations`)).rowCount).toBe(0)
+    expect((await pool.query(`SELECT version FROM ${schema}.migrations`)).rows).toEqual([{ version: 1 }])
+    await long.query('COMMIT')
+    long.release()
+    await accepts(await opening)
+  })
+
   it('tell a user who may not run them what to do, and let the user work afterwards', async () => {
     const schema = database.nextSchema()
     const role = `${schema}_app`
@@ -268,6 +321,22 @@ describe('a lock that someone else holds', () => {
     client.release()
   })
 })
+
+/** Makes a schema of version 1, without operations. */
+async function versionOne(): Promise<string> {
+  const schema = database.nextSchema()
+  await pool.query(`${migrationPlan({ schema }).split('COMMIT;')[0]} COMMIT`)
+  return schema
+}
+
+/** As a program of schema version 1 writes an operation whose second execution was started. */
+function insertOne(schema: string): string {
+  return `
+    INSERT INTO ${schema}.operations (id, type, owner, created_at, updated_at, retention, priority, max_attempts, max_lost,
+      attempt, lost, launches, execution, history)
+    VALUES ('${ID}', 'orders', '', 1, 1, 1000, 0, 3, 2, 1, 1, 1, 'job-2', '[{"number":1,"execution":"job-1"}]');
+    INSERT INTO ${schema}.payloads (id, kind, body) VALUES ('${ID}', 0, '1')`
+}
 
 /** Makes a schema such as a later version would leave it, readable by a version. */
 async function newerSchema(readableBy: number, schema = database.nextSchema()): Promise<string> {

@@ -26,7 +26,7 @@ interface Expectation {
 const SOME_ID = '00000000-0000-7000-8000-000000000001'
 const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 const ASKED = JSON.stringify(['orders', 'refunds'].map((type, place) => ({ type, most: 10, place })))
-const CLAIM = [null, ASKED, 10, 'holder', 30_000, null, true]
+const CLAIM = [null, ASKED, 10, 'holder', 30_000, null, true, null]
 const PICKED = ['operations_ready', 'operations_delayed', 'operations_pkey']
 const SAVED = { id: SOME_ID, seen: '1', status: 2, version: 2, webhook_due: false, ms: 5, output: '1' }
 const NOTED = { place: 0, id: SOME_ID, attempt: 1, level: 'info', message: 'one' }
@@ -60,7 +60,7 @@ const EXPECTED: Partial<Readonly<Record<StatementName, Expectation>>> = {
   },
   claim: { values: CLAIM, indexes: [...PICKED, 'payloads_pkey'], pages: 1000 },
   claimOne: {
-    values: [null, SOME_ID, 'holder', 30_000, null, true],
+    values: [null, SOME_ID, 'holder', 30_000, 'job-1', false, 'jobs'],
     indexes: ['operations_pkey', 'payloads_pkey'],
     pages: 50,
   },

@@ -2,10 +2,10 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from
 import { DatabaseSync } from 'node:sqlite'
 import type { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from 'vitest'
-import { type SqliteStoreOptions, sqliteStore } from 'waybill/sqlite'
+import { pendingSqliteMigrations, type SqliteStoreOptions, sqliteStore } from 'waybill/sqlite'
 import type { Store } from '../src/store.ts'
 import { networkFileSystem } from '../src/stores/sqlite/database.ts'
-import { SCHEMA_VERSION } from '../src/stores/sqlite/schema.ts'
+import { migrationPlan, SCHEMA_VERSION } from '../src/stores/sqlite/schema.ts'
 import { temporaryFolder } from './support/folder.ts'
 import { submissionOf } from './support/submission.ts'
 
@@ -21,6 +21,13 @@ async function open(options: SqliteStoreOptions): Promise<Store> {
   stores.push(store)
   await store.open()
   return store
+}
+
+async function refusalOf(options: SqliteStoreOptions): Promise<Error> {
+  return await open(options).then(
+    () => expect.fail('It was opened.'),
+    (error: Error) => error,
+  )
 }
 
 /** A file with one accepted operation, changed by hand afterwards. */
@@ -40,6 +47,17 @@ function withDatabase(path: string, sql: string): void {
   database.close()
 }
 
+/** The SQL that makes an empty file of schema version 1. */
+function versionOne(): string {
+  return `${migrationPlan(0).split('COMMIT;')[0]} COMMIT`
+}
+
+/** As a program of schema version 1 writes an operation whose second execution was started. */
+const INSERT_ONE = `
+  INSERT INTO operations (id, type, owner, status, version, priority, created_at, updated_at, attempt, released, lost,
+    max_attempts, max_lost, retention, launches, execution, cancel_requested, webhook_due, history)
+  VALUES ('a', 'orders', '', 0, 3, 0, 1, 1, 1, 0, 1, 3, 2, 1000, 1, 'job-2', 0, 0, '[{"number":1,"execution":"job-1"}]')`
+
 const WRITERS = ['inline', 'thread'] as const
 
 describe('opening a SQLite file', () => {
@@ -50,14 +68,17 @@ describe('opening a SQLite file', () => {
   })
 
   it.each(WRITERS)('fails where no folder can be made (%s)', async writer => {
-    await expect(open({ path: '/proc/none/orders.db', writer })).rejects.toThrow('/proc/none')
+    const error = await refusalOf({ path: '/proc/none/orders.db', writer })
+    expect(error.message).toMatch(/^The SQLite file "\/proc\/none\/orders\.db" cannot be opened: .*, mkdir/)
+    expect(error.message).toContain('Name a file that this process may read and write')
+    expect(error.cause).toMatchObject({ code: expect.any(String), syscall: 'mkdir' })
   })
 
   it.each(WRITERS)('refuses the database of another program, and leaves it as it was (%s)', async writer => {
     const path = files.next()
     withDatabase(path, "CREATE TABLE notes (text); INSERT INTO notes VALUES ('mine')")
     const before = readFileSync(path)
-    await expect(open({ path, writer })).rejects.toThrow('belongs to another program')
+    await expect(open({ path, writer })).rejects.toThrow(`"${path}" belongs to another program`)
     expect(readFileSync(path)).toEqual(before)
     expect(existsSync(`${path}-wal`)).toBe(false)
   })
@@ -71,13 +92,38 @@ describe('opening a SQLite file', () => {
   it.each(WRITERS)('refuses what is no database (%s)', async writer => {
     const path = files.next()
     writeFileSync(path, 'This is a letter and no database. '.repeat(100))
-    await expect(open({ path, writer })).rejects.toThrow('not a database')
+    const error = await refusalOf({ path, writer })
+    const message = `The SQLite file "${path}" cannot be opened: file is not a database. Name a new file, or the one that Waybill made.`
+    expect(error.message).toBe(message)
+    expect(error.cause).toMatchObject({ message: 'file is not a database', errcode: 26 })
   })
 
   it.each(WRITERS)('refuses a folder (%s)', async writer => {
     const path = files.next()
     mkdirSync(path)
-    await expect(open({ path, writer })).rejects.toThrow()
+    const error = await refusalOf({ path, writer })
+    expect(error.message).toMatch(/^The SQLite file ".*" cannot be opened: .*\. That is a folder: name a file in it\.$/)
+    expect(error.message).toContain(`"${path}"`)
+    expect(error.cause).toBeInstanceOf(Error)
+  })
+
+  it('names the file that another process keeps locked, and the cure', async () => {
+    const path = await fileWith('')
+    const other = new DatabaseSync(path)
+    other.exec('BEGIN IMMEDIATE')
+    const database = new DatabaseSync(path, { timeout: 0 })
+    const { message } = await refusalOf({ path, database })
+    expect(message).toBe(
+      `The SQLite file "${path}" cannot be opened: database is locked. Another process keeps it locked: end that one, or try again when it has ended.`,
+    )
+    other.close()
+    database.close()
+  })
+
+  it('is looked into by a plan for its migration, which refuses what is no database', async () => {
+    const path = files.next()
+    writeFileSync(path, 'This is a letter and no database. '.repeat(100))
+    await expect(pendingSqliteMigrations(path)).rejects.toThrow(`"${path}" cannot be opened: file is not a database.`)
   })
 
   it('refuses a driver that is none, by its name', async () => {
@@ -90,7 +136,7 @@ describe('opening a SQLite file', () => {
     const path = await fileWith(
       `PRAGMA user_version = ${next}; UPDATE meta SET value = ${next} WHERE key = 'readable_by'`,
     )
-    await expect(open({ path, writer })).rejects.toThrow(`schema version ${next}`)
+    await expect(open({ path, writer })).rejects.toThrow(`"${path}" has schema version ${next}`)
   })
 
   it('uses the file of a newer Waybill that says that this one can, and does not mind new columns', async () => {
@@ -101,6 +147,37 @@ describe('opening a SQLite file', () => {
     expect((await store.read('a'))?.status).toBe('pending')
     await store.accept(submissionOf('b'))
     expect((await store.change('a', { kind: 'cancel' }))?.status).toBe('canceled')
+  })
+
+  it('brings a file of schema version 1 to this one, whose history names no engines', async () => {
+    const path = files.next()
+    withDatabase(path, `${versionOne()}; ${INSERT_ONE}; INSERT INTO payloads (id, kind, body) VALUES ('a', 0, '1')`)
+    const store = await open({ path })
+    const operation = await store.read('a')
+    expect(operation).toMatchObject({ execution: 'job-2', engine: null })
+    expect(operation?.history).toEqual([{ number: 1, execution: 'job-1', engine: null }])
+    expect(await store.holdings()).toMatchObject([{ execution: 'job-2', engine: null }])
+    await store.claim({ holder: 'h', leaseMs: 1000, execution: 'job-2', engine: 'jobs', from: { id: 'a' } })
+    expect(await store.read('a')).toMatchObject({ execution: 'job-2', engine: 'jobs' })
+  })
+
+  it('lets a process of schema version 1 go on with its statements, beside this one', async () => {
+    const path = files.next()
+    const old = new DatabaseSync(path)
+    old.exec(versionOne())
+    // Prepared before the file is migrated, as by a process that goes on.
+    const insert = old.prepare(INSERT_ONE)
+    const launch = old.prepare("UPDATE operations SET launches = launches + 1, execution = NULL WHERE id = 'a'")
+    const read = old.prepare('SELECT id, execution, history FROM operations')
+    const store = await open({ path })
+    insert.run()
+    old.exec("INSERT INTO payloads (id, kind, body) VALUES ('a', 0, '1')")
+    await store.claim({ holder: 'h', leaseMs: 1000, execution: 'job-3', engine: 'jobs', from: { id: 'a' } })
+    expect(read.get()).toMatchObject({ id: 'a', execution: 'job-3' })
+    launch.run()
+    expect(await store.read('a')).toMatchObject({ execution: null, engine: null })
+    expect(await store.holdings()).toMatchObject([{ execution: null, engine: null }])
+    old.close()
   })
 
   it('can be tried again when it has failed', async () => {

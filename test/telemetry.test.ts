@@ -178,6 +178,7 @@ describe('in another process', () => {
     const real = processLauncher({ entry, niceness: 0, env: { TEST_STORE: path } })
     let starts = 0
     const launcher = {
+      engine: real.engine,
       stop: (execution: string) => real.stop(execution),
       inspect: (execution: string) => real.inspect(execution),
       start: async (request: Parameters<typeof real.start>[0]) => {

@@ -1,14 +1,18 @@
 import Fastify from 'fastify'
-import { waybill } from 'waybill/fastify'
+import { frameworkErrors, waybill } from 'waybill/fastify'
 import { processLauncher } from 'waybill/process'
 import { shownUrl } from 'waybill/store-url'
 import { orders } from './orders.ts'
 import { page } from './page.ts'
-import { CONCURRENCY, fail, HOST, PORT, RUN, STORE } from './settings.ts'
+import { CONCURRENCY, fail, HOST, PORT, RUN, STORE, sentence } from './settings.ts'
 import { openStore } from './store.ts'
 
 const handlers = new URL('./processor.ts', import.meta.url)
 const entry = new URL('./job.ts', import.meta.url)
+
+const RUN_CURE = `Check what WAYBILL_RUN=${RUN} needs`
+const STORE_CURE = `Check WAYBILL_STORE, which is ${shownUrl(STORE)}`
+const ADDRESS_CURE = `Set HOST and PORT to an address that is free, not ${HOST} and ${PORT}`
 
 /** Who does the work is all that differs. */
 const work = {
@@ -18,13 +22,13 @@ const work = {
     dispatcher: { launcher: processLauncher({ entry, variable: 'ORDER_ID', limit: CONCURRENCY }), hold: '10s' },
   },
   // Their clients are large: nobody else loads them.
-  'container-apps': RUN === 'container-apps' ? await import('./container-apps.ts') : {},
-  'storage-queue': RUN === 'storage-queue' ? await import('./storage-queue.ts') : {},
-  kubernetes: RUN === 'kubernetes' ? await import('./kubernetes.ts') : {},
+  'container-apps': RUN === 'container-apps' ? await import('./container-apps.ts').catch(explain(RUN_CURE)) : {},
+  'storage-queue': RUN === 'storage-queue' ? await import('./storage-queue.ts').catch(explain(RUN_CURE)) : {},
+  kubernetes: RUN === 'kubernetes' ? await import('./kubernetes.ts').catch(explain(RUN_CURE)) : {},
   none: {},
 } as const
 
-const app = Fastify({ logger: { level: 'warn', stream: process.stderr } })
+const app = Fastify({ logger: { level: 'warn', stream: process.stderr }, frameworkErrors })
 await app.register(page)
 await app.register(waybill, {
   operations: [orders],
@@ -36,7 +40,8 @@ await app.register(waybill, {
 
 let stoppedAt = Number.POSITIVE_INFINITY
 process.on('SIGINT', stop).on('SIGTERM', stop)
-const url = await app.listen({ host: HOST, port: PORT }).catch(explain)
+await app.ready().then(undefined, explain(STORE_CURE))
+const url = await app.listen({ host: HOST, port: PORT }).catch(explain(ADDRESS_CURE))
 console.log(`Order at ${url} (work: ${RUN}, store: ${shownUrl(STORE)}). Ctrl-C stops.`)
 
 /** The first signal hands back what is not done; a second one ends the process at once, and nothing is lost by it either. */
@@ -46,12 +51,9 @@ function stop(): void {
   if (since > 300) process.exit(1)
   if (since >= 0) return
   stoppedAt = performance.now()
-  app.close().then(() => process.exit(0), explain)
+  app.close().then(() => process.exit(0), explain(STORE_CURE))
 }
 
-function explain(error: NodeJS.ErrnoException): never {
-  const cure = /^(EADDR|EACCES|ENOTFOUND|EAI)/.test(error.code ?? '')
-    ? `Set HOST and PORT to an address that is free, not ${HOST} and ${PORT}`
-    : `Check WAYBILL_STORE, which is ${shownUrl(STORE)}`
-  return fail(`The API cannot run: ${error.message}. ${cure}.`)
+function explain(cure: string): (error: Error) => never {
+  return error => fail(`The API cannot run: ${sentence(error)} ${cure}.`)
 }

@@ -2,16 +2,23 @@
 import { readFileSync } from 'node:fs'
 import { BatchV1Api, KubeConfig, loadYaml, type V1JobTemplateSpec, Watch } from '@kubernetes/client-node'
 import { kubernetesJob } from 'waybill/kubernetes'
-import { fail } from './settings.ts'
+import { usable } from './settings.ts'
 
 const { ORDER_JOB_TEMPLATE: file, ORDER_JOB_IMAGE: image = 'orders', ORDER_JOB_NAMESPACE: namespace } = process.env
 
-const config = new KubeConfig()
-config.loadFromDefault()
+const { config, api } = usable(
+  process.env.KUBECONFIG ? `KUBECONFIG=${process.env.KUBECONFIG}` : "The user's ~/.kube/config",
+  'Set KUBECONFIG to a file that says how to reach a cluster, and as whom',
+  () => {
+    const config = new KubeConfig()
+    config.loadFromDefault()
+    return { config, api: config.makeApiClient(BatchV1Api) }
+  },
+)
 
 export const dispatcher = {
   launcher: kubernetesJob({
-    api: config.makeApiClient(BatchV1Api),
+    api,
     watch: new Watch(config),
     namespace: namespace || config.getContextObject(config.getCurrentContext())?.namespace || 'default',
     template: template(),
@@ -35,9 +42,9 @@ function template(): V1JobTemplateSpec {
 }
 
 function read(path: string): V1JobTemplateSpec {
-  try {
-    return loadYaml(readFileSync(path, 'utf8'))
-  } catch (error) {
-    return fail(`ORDER_JOB_TEMPLATE=${path} cannot be used: ${(error as Error).message}`)
-  }
+  return usable(`ORDER_JOB_TEMPLATE=${path}`, 'Name a file with a Job in YAML', () => {
+    const job = loadYaml<V1JobTemplateSpec | undefined>(readFileSync(path, 'utf8'))
+    if (job?.spec?.template === undefined) throw new Error('It has no spec.template.')
+    return job
+  })
 }

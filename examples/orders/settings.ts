@@ -30,6 +30,26 @@ export function required(name: string): string {
   return process.env[name] || fail(`Set ${name}, which WAYBILL_RUN=${RUN} needs.`)
 }
 
+/**
+ * What is made of a setting; where that fails, so does the program.
+ *
+ * @param what is set, such as `WAYBILL_QUEUE=orders`
+ */
+export function usable<Made>(what: string, cure: string, make: () => Made): Made {
+  try {
+    return make()
+  } catch (error) {
+    return fail(`${what} cannot be used: ${sentence(error as Error)} ${cure}.`)
+  }
+}
+
+/** What an error says, on one line. That of a connection tried in several ways says nothing itself. */
+export function sentence(error: Error): string {
+  if (error.message === '' && error instanceof AggregateError) return error.errors.map(sentence).join(' ')
+  const [line = ''] = error.message.split('\n')
+  return /[.!?]$/.test(line) ? line : `${line}.`
+}
+
 /** Ends the program with a message for people. */
 export function fail(message: string): never {
   console.error(message)

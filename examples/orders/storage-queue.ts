@@ -1,9 +1,14 @@
 import { DefaultAzureCredential } from '@azure/identity'
 import { QueueClient } from '@azure/storage-queue'
 import { storageQueue } from 'waybill/storage-queue'
-import { required } from './settings.ts'
+import { required, usable } from './settings.ts'
+
+const url = required('WAYBILL_QUEUE')
+const client = usable(
+  `WAYBILL_QUEUE=${url}`,
+  'Set it to https://<account>.queue.core.windows.net/<queue>',
+  () => new QueueClient(url, new DefaultAzureCredential()),
+)
 
 /** Executions of `waybill work --until-idle`, which KEDA starts for the messages of a queue. */
-export const wakeup = {
-  by: storageQueue({ client: new QueueClient(required('WAYBILL_QUEUE'), new DefaultAzureCredential()) }),
-}
+export const wakeup = { by: storageQueue({ client }) }

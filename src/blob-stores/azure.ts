@@ -13,7 +13,6 @@ import { type BlobStore, type ByteRange, checkBlobKey, checkBlobOperation, type 
 export interface BlobContainer {
   getBlockBlobClient(name: string): BlockBlob
   listBlobsFlat(options: { readonly prefix: string }): AsyncIterable<{ readonly name: string }>
-  exists(): Promise<boolean>
 }
 
 /** The part of a `BlockBlobClient` that is used. */
@@ -35,6 +34,8 @@ export interface BlockBlob {
 /** Bytes of a block; 50,000 of them make a blob. Two are under way at once, so this much is held for each upload, three times. */
 const BLOCK_BYTES = 4 * 1024 * 1024
 const BLOCKS_AT_ONCE = 2
+/** What no operation is named. */
+const NO_BLOBS = '-/'
 /** How many deletes are under way at once. */
 const DELETES_AT_ONCE = 16
 
@@ -50,9 +51,14 @@ class AzureBlobs implements BlobStore {
     this.#container = container
   }
 
+  /** Looks by a list, which is needed anyway: a signature for the container's blobs allows no look at the container. */
   async open(): Promise<void> {
-    if (await this.#container.exists()) return
-    throw new Error('azureBlobs: there is no such container. Make it, or name another one.')
+    try {
+      for await (const _ of this.#container.listBlobsFlat({ prefix: NO_BLOBS })) return
+    } catch (error) {
+      if ((error as { statusCode?: unknown }).statusCode !== 404) throw error
+      throw new Error('azureBlobs: there is no such container. Make it, or name another one.', { cause: error })
+    }
   }
 
   async put(key: string, body: AsyncIterable<Uint8Array>, mediaType: string): Promise<Kept> {

@@ -10,6 +10,7 @@ import { constants, createReadStream } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { type BlobStore, type ByteRange, checkBlobKey, checkBlobOperation, type Kept } from '../blob-store.ts'
+import { type Checks, checkOptions, needed, TEXT } from '../options.ts'
 
 /** Options of {@link folderBlobs}. */
 export interface FolderBlobsOptions {
@@ -22,10 +23,16 @@ const PARTIAL = '.part'
 /** Another process may delete the operation's folder, once it is empty, between our making it and our writing to it. */
 const MOST_TRIES = 20
 
-/** Makes a blob store of a folder. */
-export function folderBlobs({ path }: FolderBlobsOptions): BlobStore {
-  if (typeof path !== 'string' || path === '') throw new TypeError('folderBlobs: path must name a folder.')
-  return new FolderBlobs(resolve(path))
+const OPTIONS: Checks<FolderBlobsOptions> = { path: needed(TEXT) }
+
+/**
+ * Makes a blob store of a folder.
+ *
+ * @throws {TypeError} for an unknown option, or a path that names nothing
+ */
+export function folderBlobs(options: FolderBlobsOptions): BlobStore {
+  checkOptions('folderBlobs()', options, OPTIONS)
+  return new FolderBlobs(resolve(options.path))
 }
 
 class FolderBlobs implements BlobStore {

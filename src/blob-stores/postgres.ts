@@ -8,6 +8,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { type BlobStore, type ByteRange, checkBlobKey, checkBlobOperation, type Kept } from '../blob-store.ts'
+import { type Checks, checkOptions, FLAG, TEXT, whole } from '../options.ts'
 import { TimeLimit } from '../time-limit.ts'
 
 /** A `Pool` of the `pg` package: the part that is used. */
@@ -40,12 +41,17 @@ export interface PostgresBlobsOptions {
   readonly timeoutMs?: number
 }
 
+const OPTIONS: Checks<PostgresBlobsOptions> = {
+  schema: TEXT,
+  migrate: FLAG,
+  chunkBytes: whole(1024, 16 * 1024 * 1024),
+  timeoutMs: whole(1, 3_600_000),
+}
+
 /** Makes a blob store of a database; the pool stays the caller's. @throws {TypeError} for options that cannot be right */
 export function postgresBlobs(pool: BlobPool, options: PostgresBlobsOptions = {}): BlobStore {
+  checkOptions('postgresBlobs()', options, OPTIONS)
   const { schema = 'waybill', migrate = true, chunkBytes = 256 * 1024, timeoutMs = 10_000 } = options
-  if (!Number.isInteger(chunkBytes) || chunkBytes < 1024 || chunkBytes > 16 * 1024 * 1024) {
-    throw new TypeError(`postgresBlobs: chunkBytes must be a whole number from 1024 to 16777216, not ${chunkBytes}.`)
-  }
   return new PostgresBlobs(pool, { schema, migrate, chunkBytes, timeoutMs })
 }
 

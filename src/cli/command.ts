@@ -69,6 +69,9 @@ function checkOption(
     throw new UsageError(`${rawName} takes no value: leave out "${value}".`)
 }
 
+/** A UUID in lower case: ids are compared as texts. */
+const ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
 type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>
 
 /** What was typed. */
@@ -109,6 +112,13 @@ export class Given {
     throw new UsageError(`--${name} must be one of ${values.join(', ')}, not "${text}".`)
   }
 
+  /** The id of an operation. */
+  id(name: string): string | undefined {
+    const text = this.text(name)
+    if (text === undefined || ID.test(text)) return text
+    throw new UsageError(`--${name} must be the id of an operation, as ls and show print it, not "${text}".`)
+  }
+
   /** Milliseconds. */
   duration(name: string): number | undefined {
     const text = this.text(name)
@@ -126,11 +136,21 @@ export class Given {
     if (url) return url
     throw new UsageError(`No store is named: give --${name} sqlite:./orders.db, or set WAYBILL_STORE.`)
   }
+
+  /** The URL of the blob store: of the option, or of `WAYBILL_BLOBS`; undefined where none is named. */
+  blobsUrl(): string | undefined {
+    return this.text('blobs') || process.env.WAYBILL_BLOBS || undefined
+  }
 }
 
 /** The option that nearly every command has. */
 export const STORE_OPTION = {
   store: { value: 'URL', help: 'the store; default: the environment variable WAYBILL_STORE' },
+} as const
+
+/** The option of commands that run handlers, or read what they made. */
+export const BLOBS_OPTION = {
+  blobs: { value: 'URL', help: 'what keeps large results, and files; default: the environment variable WAYBILL_BLOBS' },
 } as const
 
 export const JSON_OPTION = { json: { help: 'prints JSON, for other programs' } } as const

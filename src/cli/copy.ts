@@ -1,42 +1,79 @@
-/** `waybill copy`: moves everything from one store to another, and compares what has arrived. */
+/** `waybill copy`: moves everything from one store to another, blobs too, and compares what has arrived. */
+import { realpathSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
+import type { BlobStore } from '../blob-store.ts'
+import type { Store } from '../store.ts'
 import { type Command, type Given, UsageError } from './command.ts'
-import { type Comparison, compare, copyAll } from './copying.ts'
-import { withStore } from './open.ts'
+import { type Comparison, compare, copyAll, type Digest } from './copying.ts'
+import { BlobCopier } from './copying-blobs.ts'
+import { withBlobs, withStore } from './open.ts'
 import { print } from './output.ts'
 import { shownUrl } from './store.ts'
 
 export const copy: Command = {
   name: 'copy',
-  summary: 'copies every operation to another store, and compares the two',
+  summary: 'copies every operation to another store, with its blobs, and compares the two',
   options: {
     from: { value: 'URL', help: 'the store to copy from; stop what uses it first' },
     to: { value: 'URL', help: 'the store to copy to' },
+    'from-blobs': { value: 'URL', help: 'what keeps large results, and files, of the first' },
+    'to-blobs': { value: 'URL', help: 'what is to keep them of the second; the same URL leaves them where they are' },
     force: { help: 'copies although operations run: these run again from the copy' },
   },
   run: runCopy,
 }
 
+const CURE =
+  'say with --from-blobs URL where blobs are and with --to-blobs URL where they go; the same URL twice leaves them where they are.'
+
+/** The blob stores of the two stores; one and the same where everything stays where it is. */
+interface BlobPair {
+  readonly from: BlobStore
+  readonly to: BlobStore
+}
+
 async function runCopy(given: Given): Promise<number> {
   const [from, to] = [needed(given, 'from'), needed(given, 'to')]
-  if (from === to) throw new UsageError(`--from and --to both name ${shownUrl(from)}: a copy needs two stores.`)
-  return await withStore(from, async source => {
+  if (placeOf(from) === placeOf(to))
+    throw new UsageError(`--from and --to both name ${shownUrl(from)}: a copy needs two stores.`)
+  const copyBetween = async (source: Store, pair: BlobPair) => {
     const running = (await source.holdings()).length
     if (running > 0 && !given.has('force')) {
       throw new Error(
         `${running} operations run in ${shownUrl(from)}. Stop its APIs and workers, which hand back, or repeat with --force.`,
       )
     }
-    return await withStore(
-      to,
-      async target => {
-        const copied = await copyAll(source, target, progress)
-        print(`Copied ${copied.written} operations; ${copied.same} were there already, and the same.`)
-        if (copied.ahead > 0) print(`${copied.ahead} have gone on in the target, and were left as they are there.`)
-        return report(await compare(source, target))
-      },
-      false,
-    )
-  })
+    const options = { existing: false, blobs: pair.to }
+    return await withStore(to, target => copyAndCompare(source, target, pair), options)
+  }
+  return await withBlobPair(given, pair => withStore(from, source => copyBetween(source, pair), { blobs: pair.from }))
+}
+
+async function withBlobPair<T>(given: Given, work: (pair: BlobPair) => Promise<T>): Promise<T> {
+  const [fromUrl, toUrl] = [given.text('from-blobs') || undefined, given.text('to-blobs') || undefined]
+  const withTarget = async (from: BlobStore) => {
+    if (fromUrl !== undefined && toUrl !== undefined && placeOf(fromUrl) === placeOf(toUrl)) {
+      return await work({ from, to: from })
+    }
+    return await withBlobs(toUrl, to => work({ from, to }), { cure: CURE })
+  }
+  return await withBlobs(fromUrl, withTarget, { cure: CURE, existing: true })
+}
+
+/** The same of two URLs of one file or folder. That others name one place is found by what is there already. */
+function placeOf(url: string): string {
+  if (url.startsWith('sqlite:')) return realPath(resolve(url.slice('sqlite:'.length)))
+  return url.startsWith('folder:') ? resolve(url.slice('folder:'.length)) : url
+}
+
+/** Where symbolic links lead, also of what is not there yet. */
+function realPath(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    const folder = dirname(path)
+    return folder === path ? path : join(realPath(folder), basename(path))
+  }
 }
 
 function needed(given: Given, name: string): string {
@@ -45,18 +82,66 @@ function needed(given: Given, name: string): string {
   throw new UsageError(`Say where to copy from and to: waybill copy --from sqlite:./orders.db --to postgres://….`)
 }
 
-const PROGRESS_EVERY = 10_000
+/** Gives the exit code. */
+async function copyAndCompare(source: Store, target: Store, pair: BlobPair): Promise<number> {
+  await pair.from.open?.()
+  await pair.to.open?.()
+  let lacks = 0
+  const onLack = (message: string) => {
+    lacks++
+    process.stderr.write(`${message}\n`)
+  }
+  const blobs = new BlobCopier(pair.from, pair.to, onLack)
+  const { written, same, ahead } = await showingProgress(blobs, onEach =>
+    copyAll(source, target, { blobs, onEach, onLack }),
+  )
+  print(`Copied ${written} operations; ${same} were there already, and the same.`)
+  if (ahead > 0) print(`${ahead} have gone on in the target, and were left as they are there.`)
+  printBlobs(blobs)
+  const code = report(await compare(source, target, blobs.stays ? undefined : blobs))
+  if (lacks === 0) return code
+  print(`Parts or blobs that the source has lost, or holds damaged: ${lacks}, each named above.`)
+  return 1
+}
 
-function progress(count: number): void {
-  if (count % PROGRESS_EVERY === 0) process.stderr.write(`${count} operations\n`)
+function printBlobs({ stays, sent, there }: BlobCopier): void {
+  if (sent + there === 0) return
+  if (stays) print(`${there} blobs stay where they are.`)
+  else print(`Copied ${sent} blobs; ${there} were there already, and the same.`)
+}
+
+const PROGRESS_MS = 10_000
+
+/** Tells now and then how far the work has got. */
+async function showingProgress<T>(
+  blobs: BlobCopier,
+  work: (onEach: (count: number) => void) => Promise<T>,
+): Promise<T> {
+  let operations = 0
+  const tell = () => process.stderr.write(`${operations} operations, ${blobs.sent} blobs\n`)
+  const timer = setInterval(tell, PROGRESS_MS)
+  try {
+    return await work(count => {
+      operations = count
+    })
+  } finally {
+    clearInterval(timer)
+  }
 }
 
 /** Prints the comparison. Gives the exit code. */
 function report({ source, target, others, different }: Comparison): number {
-  print(`source: ${source.count} operations, sha256 ${source.digest}`)
-  print(`target: ${target.count} operations, sha256 ${target.digest}`)
+  printDigests(source, target, ({ count, digest }) => `${count} operations, sha256 ${digest}`)
+  if (source.blobs.count + target.blobs.count > 0) {
+    printDigests(source, target, ({ blobs }) => `${blobs.count} blobs, ${blobs.bytes} bytes, sha256 ${blobs.digest}`)
+  }
   if (others > 0) print(`The target has ${others} operations more, which the source does not have.`)
   if (different.length === 0) return print('They are the same.')
   print(`They differ. The first that do: ${different.join(', ')}.`)
   return 1
+}
+
+function printDigests(source: Digest, target: Digest, line: (digest: Digest) => string): void {
+  print(`source: ${line(source)}`)
+  print(`target: ${line(target)}`)
 }

@@ -2,29 +2,37 @@
  * How everything gets from one store to another: both are read side by side in the order of the ids, so that what
  * is there already is known, and a copy that was cut short goes on where it was when it is repeated.
  */
-import { createHash, type Hash } from 'node:crypto'
+import { createHash } from 'node:crypto'
+import type { BlobReference } from '../blob-store.ts'
 import { fingerprint } from '../json.ts'
+import { isFinal } from '../protocol.ts'
 import type { Dump, Store } from '../store.ts'
+import { type BlobContent, type BlobCopier, blobOf, nameOf } from './copying-blobs.ts'
 
 /** How many operations are read, and written, at once. */
 const PAGE = 50
+/** How many characters of payloads are written at once: a large payload makes a page of its own. */
+const PAGE_CHARACTERS = 8_000_000
 /** How many differences are named. */
 const MOST_NAMED = 10
 
-/** What {@link copyAll} has done. */
+/** What {@link copyAll} has done, in operations. */
 export interface Copied {
   readonly written: number
   /** They were in the target, and the same. */
   readonly same: number
   /** They have changed in the target since they were copied: a copy does not take that back. */
   readonly ahead: number
+  /** The source has lost a part of them: what the target has stays as it is, and what could not run is left out. */
+  readonly left: number
 }
 
-/** Operations of a store, counted and digested. */
+/** Operations of a store, and the blobs that their records refer to, counted and digested. */
 export interface Digest {
   readonly count: number
   /** Of all digests, in the order of the ids: SHA-256 as hexadecimal digits. */
   readonly digest: string
+  readonly blobs: { readonly count: number; readonly bytes: number; readonly digest: string }
 }
 
 /** What {@link compare} has found. */
@@ -34,48 +42,117 @@ export interface Comparison {
   readonly target: Digest
   /** How many more the target has. */
   readonly others: number
-  /** Ids that are missing in the target or differ there, some of them. */
+  /** Ids that are missing in the target or differ there, or whose blobs do, some of them. */
   readonly different: readonly string[]
 }
 
+/** How {@link copyAll} is done. */
+export interface CopyOptions {
+  readonly blobs: BlobCopier
+  /** Told of the count so far, for each operation of the source. */
+  readonly onEach: (count: number) => void
+  /** Told of each operation that the source has not kept whole. */
+  readonly onLack: (message: string) => void
+}
+
 /**
- * Writes to the target what it lacks.
- *
- * @param onEach told of the count so far, for each operation of the source
+ * Writes to the target what it lacks: the blobs before the records that refer to them, so that wherever it is cut short
+ * no record of the target is without its blob.
  */
-export async function copyAll(source: Store, target: Store, onEach: (count: number) => void): Promise<Copied> {
-  const counts = { written: 0, same: 0, ahead: 0 }
+export async function copyAll(source: Store, target: Store, options: CopyOptions): Promise<Copied> {
+  const { blobs, onEach, onLack } = options
+  const counts = { written: 0, same: 0, ahead: 0, left: 0 }
+  const page = new Page(target, blobs)
   let count = 0
-  let batch: Dump[] = []
-  const flush = async () => {
-    if (batch.length > 0) await target.restore(batch)
-    counts.written += batch.length
-    batch = []
-  }
   for await (const [ours, theirs] of sideBySide(source, target)) {
     if (ours === undefined) continue
-    if (theirs !== undefined && theirs.operation.version > ours.operation.version) counts.ahead++
-    else if (theirs !== undefined && digestOf(theirs) === digestOf(ours)) counts.same++
-    else batch.push(ours)
-    if (batch.length === PAGE) await flush()
     onEach(++count)
+    const fate = fateOf(ours, theirs)
+    counts[fate]++
+    if (ours.missing !== undefined) onLack(lackOf(ours, fate, theirs))
+    if (fate === 'written' || fate === 'same') await page.add(ours, fate)
   }
-  await flush()
+  await page.write()
   return counts
 }
 
-/** Reads both anew, and compares what the source has with what the target has of it. */
-export async function compare(source: Store, target: Store): Promise<Comparison> {
+function fateOf(ours: Dump, theirs: Dump | undefined): keyof Copied {
+  if (theirs !== undefined && theirs.operation.version > ours.operation.version) return 'ahead'
+  if (theirs !== undefined && digestOf(theirs) === digestOf(ours)) return 'same'
+  const isBetterThere = ours.missing !== undefined && theirs?.operation.version === ours.operation.version
+  return isBetterThere || !canRun(ours) ? 'left' : 'written'
+}
+
+/** Without its input it would run on nothing, and without a step it would do that again. */
+function canRun({ operation: { status }, missing = [] }: Dump): boolean {
+  return isFinal(status) || !(missing.includes('input') || missing.includes('steps'))
+}
+
+function lackOf({ operation: { id }, missing = [] }: Dump, fate: keyof Copied, theirs: Dump | undefined): string {
+  const lack = `The source has lost of the operation ${id}: ${missing.join(', ')}.`
+  if (fate === 'written') return lack
+  const why = theirs === undefined ? 'It is not copied, for it could not run.' : 'What the target has of it stays.'
+  return `${lack} ${why}`
+}
+
+/** Operations that are written together. */
+class Page {
+  readonly #target: Store
+  readonly #blobs: BlobCopier
+  #records: Dump[] = []
+  #references: BlobReference[] = []
+  #characters = 0
+
+  constructor(target: Store, blobs: BlobCopier) {
+    this.#target = target
+    this.#blobs = blobs
+  }
+
+  /** Also of an operation that is there already the blob may be missing, where an earlier copy did not find it. */
+  async add(dump: Dump, fate: 'written' | 'same'): Promise<void> {
+    const reference = blobOf(dump)
+    if (reference !== undefined) this.#references.push(reference)
+    if (fate === 'written') {
+      this.#records.push(dump)
+      this.#characters += charactersOf(dump)
+    }
+    const isFull = Math.max(this.#records.length, this.#references.length) >= PAGE
+    if (isFull || this.#characters >= PAGE_CHARACTERS) await this.write()
+  }
+
+  async write(): Promise<void> {
+    await this.#blobs.bring(this.#references)
+    if (this.#records.length > 0) await this.#target.restore(this.#records)
+    this.#records = []
+    this.#references = []
+    this.#characters = 0
+  }
+}
+
+function charactersOf({ input, output, steps }: Dump): number {
+  return [input, output, ...steps.flat()].reduce((sum, text) => sum + (text?.length ?? 0), 0)
+}
+
+/**
+ * Reads both anew, and compares what the source has with what the target has of it. Of blobs the target's content is
+ * compared with what the record says of it.
+ *
+ * @param blobs undefined where they are not to be compared
+ */
+export async function compare(source: Store, target: Store, blobs?: BlobCopier): Promise<Comparison> {
   const [sources, targets] = [new Digester(), new Digester()]
   const different: string[] = []
   let others = 0
-  for await (const [ours, theirs] of sideBySide(source, target)) {
-    if (ours === undefined) {
-      others++
-      continue
+  for await (const pairs of inPages(sideBySide(source, target))) {
+    const both = pairs.filter(pair => pair[0] !== undefined) as [Dump, Dump | undefined][]
+    others += pairs.length - both.length
+    const references = both.flatMap(([, theirs]) => (theirs && blobOf(theirs)) ?? [])
+    const found = await blobs?.inTarget(references)
+    for (const [ours, theirs] of both) {
+      const wanted = sources.add(ours, found && blobOf(ours))
+      const there = theirs && targets.add(theirs, found?.get(blobOf(theirs)?.key ?? ''))
+      if (there !== wanted && different.length < MOST_NAMED) different.push(ours.operation.id)
     }
-    const digests = [sources.add(ours), theirs && targets.add(theirs)]
-    if (digests[0] !== digests[1] && different.length < MOST_NAMED) different.push(ours.operation.id)
   }
   return { source: sources.sum(), target: targets.sum(), others, different }
 }
@@ -91,19 +168,39 @@ export function digestOf({ steps, logs, ...rest }: Dump): string {
 }
 
 class Digester {
-  readonly #hash: Hash = createHash('sha256')
-  #count = 0
+  readonly #operations = createHash('sha256')
+  readonly #blobs = createHash('sha256')
+  readonly #counts = { operations: 0, blobs: 0, bytes: 0 }
 
-  add(dump: Dump): string {
-    const digest = digestOf(dump)
-    this.#hash.update(`${dump.operation.id} ${digest}\n`)
-    this.#count++
-    return digest
+  /** Gives what is the same only for what is the same. */
+  add(dump: Dump, blob: BlobContent | undefined): string {
+    const line = `${dump.operation.id} ${digestOf(dump)}\n`
+    this.#operations.update(line)
+    this.#counts.operations++
+    if (blob === undefined) return line
+    const blobLine = `${nameOf(blob)}\n`
+    this.#blobs.update(blobLine)
+    this.#counts.blobs++
+    this.#counts.bytes += blob.length
+    return line + blobLine
   }
 
   sum(): Digest {
-    return { count: this.#count, digest: this.#hash.digest('hex') }
+    const { operations: count, blobs, bytes } = this.#counts
+    const digest = this.#operations.digest('hex')
+    return { count, digest, blobs: { count: blobs, bytes, digest: this.#blobs.digest('hex') } }
   }
+}
+
+async function* inPages<Item>(items: AsyncIterable<Item>): AsyncGenerator<Item[]> {
+  let page: Item[] = []
+  for await (const item of items) {
+    page.push(item)
+    if (page.length < PAGE) continue
+    yield page
+    page = []
+  }
+  if (page.length > 0) yield page
 }
 
 /** Every operation of either store, with what the other one has under its id. */

@@ -25,7 +25,7 @@ export const ls: Command = {
 }
 
 async function list(given: Given): Promise<number> {
-  const [type, owner, after] = [given.text('type'), given.text('owner'), given.text('after')]
+  const [type, owner, after] = [given.text('type'), given.text('owner'), given.id('after')]
   const status = given.oneOf('status', STATUSES)
   const query: BrowseQuery = {
     limit: given.whole('limit', { min: 1, max: 1000 }) ?? 50,
@@ -72,12 +72,13 @@ async function findRunning(store: Store, { type, owner, limit, after }: BrowseQu
   return { operations, next: undefined }
 }
 
-const HEADINGS = ['ID', 'TYPE', 'OWNER', 'STATUS', 'ATTEMPT', 'CREATED', 'NOTE']
+const HEADINGS = ['ID', 'TYPE', 'OWNER', 'STATUS', 'ATTEMPT', 'CREATED', 'ENGINE', 'EXECUTION', 'NOTE']
 
 function row(operation: Operation): string[] {
-  const { id, type, owner, status, attempt, released, maxAttempts, createdAt } = operation
+  const { id, type, owner, status, attempt, released, maxAttempts, createdAt, engine, execution } = operation
   const attempts = `${attempt - released}/${maxAttempts}`
-  return [id, type, plain(owner), status, attempts, time(createdAt), short(noteOf(operation), 60)]
+  const ran = [engine ?? '-', execution ?? '-'].map(plain)
+  return [id, type, plain(owner), status, attempts, time(createdAt), ...ran, short(noteOf(operation), 60)]
 }
 
 /** What there is to say of it in some words. */

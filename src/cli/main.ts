@@ -7,21 +7,31 @@ import { emulate } from './emulate.ts'
 import { helpOf, overview } from './help.ts'
 import { ls } from './ls.ts'
 import { migrate } from './migrate.ts'
-import { print } from './output.ts'
+import { print, unwritten, whenWritten } from './output.ts'
 import { run } from './run.ts'
 import { show } from './show.ts'
+import { UrlError } from './urls.ts'
 import { work } from './work.ts'
 
 /** Every command, in the order of the help. */
 const COMMANDS: readonly Command[] = [work, run, ls, show, migrate, copy, emulate]
 
-// Whoever reads only the beginning, as `head` does, has had enough.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
-const code = await main(process.argv.slice(2))
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(codeOf(error, 0)))
+const [name, ...rest] = process.argv.slice(2)
+const code = await main(name, rest)
 // What handler files have opened must not keep the process; what was written must have left it.
-process.stdout.write('', () => process.exit(code))
+whenWritten(error => process.exit(error ? codeOf(error, code) : code))
 
-async function main([name, ...args]: readonly string[]): Promise<number> {
+async function main(name: string | undefined, args: readonly string[]): Promise<number> {
+  try {
+    return await obey(name, args)
+  } catch (error) {
+    const isTyped = error instanceof UsageError || error instanceof UrlError
+    return fail(`waybill ${name ?? 'help'}: ${messageOf(error)}`, isTyped ? 2 : 1)
+  }
+}
+
+async function obey(name: string | undefined, args: readonly string[]): Promise<number> {
   if (name === '--version') return print(version())
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') return help(args[0])
   const command = COMMANDS.find(it => it.name === name)
@@ -29,11 +39,13 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
   // What stands behind "--" is for the program named there.
   const own = args.includes('--') ? args.slice(0, args.indexOf('--')) : args
   if (own.includes('--help') || own.includes('-h')) return print(helpOf(command))
-  try {
-    return await command.run(readArguments(command, args))
-  } catch (error) {
-    return fail(`waybill ${name}: ${messageOf(error)}`, error instanceof UsageError ? 2 : 1)
-  }
+  return await command.run(readArguments(command, args))
+}
+
+/** The exit code where the output has failed. */
+function codeOf(error: NodeJS.ErrnoException, code: number): number {
+  // Whoever reads only the beginning, as `head` does, has had enough.
+  return error.code === 'EPIPE' ? code : fail(`waybill: ${unwritten(error).message}`, 1)
 }
 
 function help(name: string | undefined): number {

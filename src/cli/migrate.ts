@@ -18,6 +18,6 @@ async function runMigrate(given: Given): Promise<number> {
   const url = given.storeUrl()
   const plan = await migrationPlanFor(url)
   if (given.has('plan')) return print(plan === '' ? '-- There is nothing to migrate.' : plan)
-  await withStore(url, async () => {}, false)
+  await withStore(url, async () => {}, { existing: false })
   return print(`${shownUrl(url)} ${plan === '' ? 'had the schema of this version already' : 'was migrated'}.`)
 }

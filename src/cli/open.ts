@@ -1,14 +1,53 @@
-/** How commands that only look, or move things, have a store. */
+/** How commands that only look, or move things, have a store and what keeps its blobs. */
+import { type BlobStore, checkBlobKey } from '../blob-store.ts'
 import type { Store } from '../store.ts'
-import { storeFromUrl } from './store.ts'
+import { type BlobsUrlOptions, blobsFromUrl } from './blobs.ts'
+import { type Given, UsageError } from './command.ts'
+import { type StoreUrlOptions, storeFromUrl } from './store.ts'
 
-/** Opens the store of a URL, which must be there, for as long as the work takes. */
-export async function withStore<T>(url: string, work: (store: Store) => Promise<T>, existing = true): Promise<T> {
-  const store = await storeFromUrl(url, { existing })
+/** Opens the store of a URL, which must be there unless the options say otherwise, for as long as the work takes. */
+export async function withStore<T>(
+  url: string,
+  work: (store: Store) => Promise<T>,
+  options: StoreUrlOptions = {},
+): Promise<T> {
+  const store = await storeFromUrl(url, { existing: true, ...options })
   try {
     await store.open()
     return await work(store)
   } finally {
     await store.close()
   }
+}
+
+/**
+ * Makes the blob store of a URL for as long as the work takes, which opens it.
+ *
+ * @param cure what to tell whoever names none and turns out to need one
+ */
+export async function withBlobs<T>(
+  url: string | undefined,
+  work: (blobs: BlobStore) => Promise<T>,
+  { cure, ...options }: BlobsUrlOptions & { readonly cure: string },
+): Promise<T> {
+  const blobs = url === undefined ? lackingBlobs(cure) : await blobsFromUrl(url, options)
+  try {
+    return await work(blobs)
+  } finally {
+    await blobs.close?.()
+  }
+}
+
+/** What the options of {@link BLOBS_OPTION} name, as an option of what is given blobs. */
+export async function namedBlobs(given: Given): Promise<{ readonly blobs?: BlobStore }> {
+  const url = given.blobsUrl()
+  return url === undefined ? {} : { blobs: await blobsFromUrl(url) }
+}
+
+/** Stands in where no blob store is named: an operation that needs one is refused, with the cure. */
+function lackingBlobs(cure: string): BlobStore {
+  const refuse = async (key: string) => {
+    throw new UsageError(`The operation ${checkBlobKey(key).operation} has a blob, ${key}: ${cure}`)
+  }
+  return { get: refuse, put: refuse, delete: refuse, deleteAll: async () => {} }
 }

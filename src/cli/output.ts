@@ -1,9 +1,46 @@
 /** What commands print: for people, as columns; for programs, as JSON. */
+import { fstatSync, writeFileSync } from 'node:fs'
 
-/** Prints text and a line's end. Gives the exit code 0. */
+/**
+ * Whether the output is a file or a device. When that takes only the first part of a write, as on a disk that is
+ * nearly full, Node's stream says nothing of it.
+ */
+const IS_FILE = isFile(1)
+
+function isFile(descriptor: number): boolean {
+  const found = fstatSync(descriptor)
+  return found.isFile() || (found.isCharacterDevice() && !process.stdout.isTTY)
+}
+
+/**
+ * Prints text and a line's end. Gives the exit code 0.
+ *
+ * @throws when the output is a file that has no room for it
+ */
 export function print(text: string): number {
-  process.stdout.write(`${text}\n`)
+  if (IS_FILE) writeWhole(`${text}\n`)
+  else process.stdout.write(`${text}\n`)
   return 0
+}
+
+function writeWhole(text: string): void {
+  try {
+    writeFileSync(1, text)
+  } catch (error) {
+    throw unwritten(error as Error)
+  }
+}
+
+/** What is said where the output cannot be written. */
+export function unwritten(cause: Error): Error {
+  return new Error(`The output could not be written: ${cause.message}.`, { cause })
+}
+
+/** Calls back when all that was printed has left the process, or could not. */
+export function whenWritten(call: (error?: Error | null) => void): void {
+  // Even of nothing a full device says that it has no room.
+  if (IS_FILE) call()
+  else process.stdout.write('', call)
 }
 
 /** Prints a value as one line of JSON. */

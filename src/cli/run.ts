@@ -1,7 +1,8 @@
 /** `waybill run`: what an execution does that a launcher has started. */
 import { runOperation } from '../job.ts'
-import { type Command, type Given, STORE_OPTION, UsageError } from './command.ts'
+import { BLOBS_OPTION, type Command, type Given, STORE_OPTION, UsageError } from './command.ts'
 import { HANDLER_OPTIONS, namedHandlers } from './handlers.ts'
+import { namedBlobs } from './open.ts'
 import { stopSignal } from './signals.ts'
 import { storeFromUrl } from './store.ts'
 
@@ -12,6 +13,7 @@ export const run: Command = {
   summary: 'runs one operation to its end, as an execution of a launcher does',
   options: {
     ...STORE_OPTION,
+    ...BLOBS_OPTION,
     ...HANDLER_OPTIONS,
     id: { value: 'ID', help: 'the operation; default: the environment variable WAYBILL_OPERATION_ID' },
   },
@@ -27,5 +29,7 @@ async function runOne(given: Given): Promise<number> {
     if (process.listenerCount('SIGTERM') === 1) process.exit(0)
   })
   const { files, types, run } = await namedHandlers(given)
-  return await runOperation({ operations: types, store: await storeFromUrl(url), handlers: files, run, operationId })
+  const blobs = await namedBlobs(given)
+  const store = await storeFromUrl(url, blobs)
+  return await runOperation({ operations: types, store, handlers: files, run, operationId, ...blobs })
 }

@@ -2,8 +2,8 @@
 import type { Operation } from '../operation.ts'
 import { attemptsOf } from '../operations.ts'
 import type { LogLine, Store } from '../store.ts'
-import { type Command, type Given, JSON_OPTION, STORE_OPTION } from './command.ts'
-import { withStore } from './open.ts'
+import { BLOBS_OPTION, type Command, type Given, JSON_OPTION, STORE_OPTION } from './command.ts'
+import { withBlobs, withStore } from './open.ts'
 import { columns, plain, print, printJson, short, span, time } from './output.ts'
 import { shownUrl } from './store.ts'
 
@@ -16,6 +16,7 @@ export const show: Command = {
   summary: 'shows one operation: its attempts and why they ended, its steps, the end of its log',
   options: {
     ...STORE_OPTION,
+    ...BLOBS_OPTION,
     log: { value: 'N', help: `how many log lines, 0 to 1000; default ${LOG_LINES}` },
     payloads: { help: 'also the input, the output and what steps have recorded, which may be confidential' },
     ...JSON_OPTION,
@@ -42,7 +43,9 @@ async function showOne(given: Given): Promise<number> {
   const [id = ''] = given.operands
   const lines = given.whole('log', { min: 0, max: 1000 }) ?? LOG_LINES
   const url = given.storeUrl()
-  const shown = await withStore(url, store => look(store, id, { lines, payloads: given.has('payloads') }))
+  const show = (store: Store) => look(store, id, { lines, payloads: given.has('payloads') })
+  const cure = 'say with --blobs URL where it is, or set WAYBILL_BLOBS.'
+  const shown = await withBlobs(given.blobsUrl(), blobs => withStore(url, show, { blobs }), { cure })
   if (shown === undefined) throw new Error(`There is no operation ${id} in ${shownUrl(url)}.`)
   if (given.has('json')) return printJson(shown)
   for (const line of toLines(shown)) print(line)
@@ -87,7 +90,7 @@ function toLines({ operation, attempts, steps, log, payloads }: Shown): string[]
 }
 
 function facts(operation: Operation): [name: string, value: string][] {
-  const { attempt, released, lost, maxAttempts, maxLost, error, progress, execution, holder } = operation
+  const { attempt, released, lost, maxAttempts, maxLost, error, progress, execution, engine, holder } = operation
   const counted = `${attempt - released - lost} of ${maxAttempts}, lost ${lost} of ${maxLost}, handed back ${released}`
   const all: [string, string][] = [
     ['id', operation.id],
@@ -102,6 +105,7 @@ function facts(operation: Operation): [name: string, value: string][] {
     ['attempts', counted],
     ['holder', holder ?? ''],
     ['lease until', time(operation.leaseUntil)],
+    ['engine', engine ?? ''],
     ['execution', execution ?? ''],
     ['progress', progress === null ? '' : JSON.stringify(progress)],
     ['error', error === null ? '' : `${error.code ?? error.title}: ${error.detail ?? error.title}`],
@@ -111,7 +115,7 @@ function facts(operation: Operation): [name: string, value: string][] {
 }
 
 function attemptRow(attempt: Shown['attempts'][number]): string[] {
-  const { number, startedAt, outcome, holder, execution } = attempt
+  const { number, startedAt, outcome, holder, execution, engine } = attempt
   const ended = 'finishedAt' in attempt
   const error = ended ? attempt.error : null
   return [
@@ -119,7 +123,8 @@ function attemptRow(attempt: Shown['attempts'][number]): string[] {
     time(startedAt),
     ended ? span(attempt.finishedAt - startedAt) : '',
     outcome,
-    execution ?? '-',
+    plain(engine ?? '-'),
+    plain(execution ?? '-'),
     holder,
     error === null ? '' : short(error.detail ?? error.title, 200),
   ]

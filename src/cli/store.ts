@@ -12,17 +12,26 @@
  */
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
+import type { BlobStore } from '../blob-store.ts'
 import type { Store } from '../store.ts'
 import { cosmosStore } from '../stores/cosmos.ts'
 import { pendingMigrations, postgresStore } from '../stores/postgres.ts'
 import { pendingSqliteMigrations, sqliteStore } from '../stores/sqlite.ts'
-import { entersByIdentity, identityConfig } from './azure-postgres.ts'
 import { azureCredential, load } from './packages.ts'
+import { closingWith, connectPostgres, shownUnread, UrlError } from './urls.ts'
+
+export { type BlobsUrlOptions, blobsFromUrl } from './blobs.ts'
+export { shownUrl } from './urls.ts'
 
 /** Options of {@link storeFromUrl}. */
 export interface StoreUrlOptions {
   /** Refuses a SQLite file that is not there, which would else be made. Default false. */
   readonly existing?: boolean
+  /**
+   * Keeps what is too large for an item of Cosmos DB; the other stores need none. The store opens it, and whoever made
+   * it closes it.
+   */
+  readonly blobs?: BlobStore | undefined
 }
 
 interface Kind {
@@ -35,7 +44,7 @@ interface Kind {
 const KINDS: readonly Kind[] = [
   { scheme: /^sqlite:/, store: openSqlite, plan: url => pendingSqliteMigrations(sqlitePath(url)) },
   { scheme: /^postgres(ql)?:\/\//, store: openPostgres, plan: planPostgres },
-  { scheme: /^cosmos:/, store: openCosmos, plan: async () => '' },
+  { scheme: /^cosmos:/, store: openCosmos, plan: planCosmos },
 ]
 
 const FORMS =
@@ -61,21 +70,14 @@ export async function migrationPlanFor(url: string): Promise<string> {
   return await kindOf(url).plan(url)
 }
 
-/** The URL for people and logs: without the password. */
-export function shownUrl(url: string): string {
-  return url.replace(/(:\/\/[^/:]*):[^/]*@/, '$1:***@').replace(/([?&]password=)[^&]*/i, '$1***')
-}
-
 function kindOf(url: string): Kind {
   const kind = KINDS.find(({ scheme }) => scheme.test(url))
   if (kind === undefined) throw wrongUrl(url)
   return kind
 }
 
-function wrongUrl(url: string): TypeError {
-  // What cannot be read may hold a password anywhere.
-  const shown = url.includes('@') ? url.replace(/:.*/s, ':…') : url
-  return new TypeError(`"${shown}" names no store: write ${FORMS}.`)
+function wrongUrl(url: string): UrlError {
+  return new UrlError(`"${shownUnread(url)}" names no store: write ${FORMS}.`)
 }
 
 async function openSqlite(url: string, { existing = false }: StoreUrlOptions): Promise<Store> {
@@ -93,55 +95,56 @@ function sqlitePath(url: string): string {
 }
 
 async function openPostgres(url: string): Promise<Store> {
-  const { pool, schema } = await connectPostgres(url)
-  return closingWith(postgresStore(pool, schema === undefined ? {} : { schema }), () => pool.end())
+  const { pool, options } = await connectPostgres(postgresUrl(url))
+  return closingWith(postgresStore(pool, options), () => pool.end())
 }
 
 async function planPostgres(url: string): Promise<string> {
-  const { pool, schema } = await connectPostgres(url)
+  const { pool, options } = await connectPostgres(postgresUrl(url))
   try {
-    return await pendingMigrations(pool, schema)
+    return await pendingMigrations(pool, options.schema)
   } finally {
     await pool.end()
   }
 }
 
-async function connectPostgres(url: string) {
+function postgresUrl(url: string): URL {
   const target = URL.parse(url)
   if (target === null) throw wrongUrl(url)
-  const { Pool } = await load<typeof import('pg')>('pg', 'pg')
-  const schema = target.searchParams.get('schema') ?? undefined
-  target.searchParams.delete('schema')
-  const config = entersByIdentity(target)
-    ? identityConfig(target, await azureCredential('@azure/identity'))
-    : { connectionString: target.href }
-  return { pool: new Pool({ ...config, application_name: 'waybill', keepAlive: true }), schema }
+  return target
 }
 
-async function openCosmos(url: string): Promise<Store> {
-  const target = URL.parse(url.slice('cosmos:'.length))
-  const [database, container, ...rest] = (target?.pathname ?? '').split('/').filter(Boolean).map(decodeURIComponent)
-  const isHttp = target?.protocol === 'https:' || target?.protocol === 'http:'
-  if (!isHttp || database === undefined || container === undefined || rest.length > 0) throw wrongUrl(url)
+async function openCosmos(url: string, { blobs }: StoreUrlOptions): Promise<Store> {
+  const { endpoint, database, container } = cosmosAddress(url)
   const packages = '@azure/cosmos @azure/identity'
   const { CosmosClient } = await load<typeof import('@azure/cosmos')>('@azure/cosmos', packages)
-  const endpoint = target.origin
   const key = process.env.COSMOS_KEY
   const client = key
     ? new CosmosClient({ endpoint, key })
     : new CosmosClient({ endpoint, aadCredentials: await azureCredential(packages) })
-  return closingWith(cosmosStore(client.database(database).container(container)), async () => client.dispose())
+  const store = cosmosStore(client.database(database).container(container), blobs === undefined ? {} : { blobs })
+  return closingWith(store, async () => client.dispose())
 }
 
-/** The store, whose close also frees what was made for it. */
-function closingWith(store: Store, free: () => Promise<void>): Store {
-  const close = store.close.bind(store)
-  let freed: Promise<void> | undefined
-  return Object.assign(store, {
-    close: async () => {
-      await close()
-      freed ??= free()
-      await freed
-    },
-  })
+/** There is no schema. */
+async function planCosmos(url: string): Promise<string> {
+  cosmosAddress(url)
+  return ''
+}
+
+function cosmosAddress(url: string): { endpoint: string; database: string; container: string } {
+  const target = URL.parse(url.slice('cosmos:'.length))
+  const [database, container, ...rest] = namesIn(target?.pathname ?? '')
+  const isHttp = target?.protocol === 'https:' || target?.protocol === 'http:'
+  if (!isHttp || database === undefined || container === undefined || rest.length > 0) throw wrongUrl(url)
+  return { endpoint: target.origin, database, container }
+}
+
+/** None where the path is encoded wrongly. */
+function namesIn(path: string): string[] {
+  try {
+    return path.split('/').filter(Boolean).map(decodeURIComponent)
+  } catch {
+    return []
+  }
 }

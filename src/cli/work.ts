@@ -1,8 +1,9 @@
 /** `waybill work`: a worker process without HTTP. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createWaybill, type Waybill } from '../waybill.ts'
-import { type Command, type Given, STORE_OPTION } from './command.ts'
+import { BLOBS_OPTION, type Command, type Given, STORE_OPTION } from './command.ts'
 import { HANDLER_OPTIONS, namedHandlers } from './handlers.ts'
+import { namedBlobs } from './open.ts'
 import { print } from './output.ts'
 import { answerQueue } from './queue.ts'
 import { aborted, stopSignal } from './signals.ts'
@@ -19,6 +20,7 @@ export const work: Command = {
   summary: 'claims operations and runs the handlers of the files',
   options: {
     ...STORE_OPTION,
+    ...BLOBS_OPTION,
     ...HANDLER_OPTIONS,
     concurrency: { value: 'N', help: "how many run at once; default: the machine's parallelism, 32 for inline" },
     'until-idle': { help: 'ends with exit code 0 once nothing has been left to claim for a while' },
@@ -35,7 +37,8 @@ async function runWork(given: Given): Promise<number> {
   const stop = stopSignal()
   const { files, types, run } = await namedHandlers(given)
   const worker = { handlers: files, run, ...(concurrency !== undefined && { concurrency }) }
-  const waybill = createWaybill({ operations: types, store: await storeFromUrl(url), worker })
+  const blobs = await namedBlobs(given)
+  const waybill = createWaybill({ operations: types, store: await storeFromUrl(url, blobs), worker, ...blobs })
   const call = given.has('until-idle') ? await answerQueue(given.text('queue')) : undefined
   await waybill.start()
   print(`Works on ${types.map(({ name }) => name).join(', ')} of ${shownUrl(url)}. SIGTERM or Ctrl-C stops.`)

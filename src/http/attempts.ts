@@ -4,20 +4,17 @@ import type { Attempt } from '../operation.ts'
 import type { Operations, RunningAttempt } from '../operations.ts'
 
 /** GET /operations/{id}/attempts: the last 50, the oldest first; never who held them, which is the name of a machine. */
-export async function listAttempts(
-  { operations, engine }: { operations: Operations; engine: string | undefined },
-  { params, owner }: HttpRequest,
-): Promise<HttpResponse> {
+export async function listAttempts(operations: Operations, { params, owner }: HttpRequest): Promise<HttpResponse> {
   const attempts = await operations.attempts(params.id ?? '', owner)
-  return json(200, { items: attempts.map(attempt => toDocument(attempt, engine)) })
+  return json(200, { items: attempts.map(toDocument) })
 }
 
-function toDocument(attempt: Attempt | RunningAttempt, engine: string | undefined) {
-  const { number, execution, startedAt, outcome } = attempt
+function toDocument(attempt: Attempt | RunningAttempt) {
+  const { number, execution, engine, startedAt, outcome } = attempt
   return {
     number,
     execution: execution ?? undefined,
-    engine: execution === null ? undefined : engine,
+    engine: engine ?? undefined,
     startedAt: new Date(startedAt).toISOString(),
     ...('finishedAt' in attempt && { finishedAt: new Date(attempt.finishedAt).toISOString() }),
     outcome,

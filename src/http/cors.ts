@@ -1,5 +1,6 @@
 /** Cross-origin requests (WHATWG Fetch): which pages of other origins may use the API, and see which headers. */
-import { type HttpRequest, header } from '../message.ts'
+import { type HttpRequest, type HttpResponse, header } from '../message.ts'
+import { type Checks, checkOptions, FLAG, needed, TEXTS } from '../options.ts'
 import { HEADERS } from '../protocol.ts'
 
 /** Which origins may use the API from a browser. */
@@ -12,11 +13,29 @@ export interface CorsOptions {
   readonly allowHeaders?: readonly string[]
 }
 
+const OPTIONS: Checks<CorsOptions> = {
+  origins: needed({
+    must: '"*", or a list of origins such as "https://app.example.com"',
+    fits: origins => origins === '*' || (Array.isArray(origins) && origins.every(isOrigin)),
+  }),
+  credentials: FLAG,
+  allowHeaders: TEXTS,
+}
+
+/** As browsers send it: what they never send would never match. `null` is what pages without an origin send. */
+function isOrigin(text: unknown): boolean {
+  if (text === 'null') return true
+  if (typeof text !== 'string' || !/^[a-z][a-z0-9+.-]*:\/\/[^/?#\s*]+$/.test(text) || !URL.canParse(text)) return false
+  const { origin } = new URL(text)
+  return origin === text || origin === 'null'
+}
+
 const ALLOWED = [
   'Accept',
   'Authorization',
   'Content-Type',
   HEADERS.idempotencyKey,
+  HEADERS.ifMatch,
   HEADERS.ifNoneMatch,
   'If-Range',
   HEADERS.lastEventId,
@@ -47,10 +66,11 @@ export type CorsHeaders = (request: Pick<HttpRequest, 'headers'>) => Record<stri
 /**
  * Prepares the headers of every answer. Without options there are none.
  *
- * @throws {TypeError} when cookies are to be sent by any origin, which no browser does
+ * @throws {TypeError} for an unknown option, or one that cannot be right, such as cookies of any origin, which no browser sends
  */
 export function corsHeaders(options: CorsOptions | undefined): CorsHeaders {
   if (options === undefined) return () => ({})
+  checkOptions('cors', options, OPTIONS)
   const { origins, credentials = false, allowHeaders = [] } = options
   if (origins === '*' && credentials) {
     throw new TypeError('cors: name the origins to allow credentials; browsers refuse them with "*".')
@@ -70,5 +90,18 @@ export function corsHeaders(options: CorsOptions | undefined): CorsHeaders {
     if (allowed === undefined || origin === undefined) return {}
     const asked = header(request, 'access-control-request-method') === undefined ? {} : preflight
     return { 'Access-Control-Allow-Origin': allowed, ...always, ...asked }
+  }
+}
+
+/** Puts the headers on an answer; without options there are none. {@link corsHeaders} says what it throws. */
+export function corsAnswers(
+  options: CorsOptions | undefined,
+): (request: Pick<HttpRequest, 'headers'>, answer: HttpResponse) => HttpResponse {
+  if (options === undefined) return (_, answer) => answer
+  const headersFor = corsHeaders(options)
+  return (request, answer) => {
+    // A cache must not give the answer for one origin to another.
+    const vary = answer.headers.Vary === undefined ? 'Origin' : `${answer.headers.Vary}, Origin`
+    return { ...answer, headers: { ...answer.headers, ...headersFor(request), Vary: vary } }
   }
 }

@@ -2,6 +2,7 @@
 import { type HttpRequest, type HttpResponse, json } from '../message.ts'
 import { isFinal } from '../protocol.ts'
 import type { Delivery, Webhooks } from '../webhooks.ts'
+import { assertConditions, isConditional } from './conditions.ts'
 
 /** GET /operations/{id}/deliveries */
 export async function listDeliveries(webhooks: Webhooks, { params, owner }: HttpRequest): Promise<HttpResponse> {
@@ -10,7 +11,12 @@ export async function listDeliveries(webhooks: Webhooks, { params, owner }: Http
 }
 
 /** POST /operations/{id}/deliveries */
-export async function redeliver(webhooks: Webhooks, { params, owner }: HttpRequest): Promise<HttpResponse> {
+export async function redeliver(webhooks: Webhooks, request: HttpRequest): Promise<HttpResponse> {
+  const { params, owner } = request
+  if (isConditional(request)) {
+    await webhooks.deliveries(params.id ?? '', owner)
+    assertConditions(request)
+  }
   return json(202, toDocument(await webhooks.redeliver(params.id ?? '', owner)))
 }
 

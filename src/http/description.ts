@@ -1,11 +1,10 @@
 /** `/openapi.json` and `/docs`: the description of the API, for programs and for people. */
 import { createHash } from 'node:crypto'
-import type { HttpRequest, HttpResponse } from '../message.ts'
+import type { HttpResponse } from '../message.ts'
 import { openApiPage, PAGE_HEADERS } from '../openapi/page.ts'
 import { type OpenApiOptions, openApiDocument } from '../openapi.ts'
 import type { AnyOperationType } from '../operation-type.ts'
 import { HEADERS } from '../protocol.ts'
-import { unlessKnown } from './conditions.ts'
 
 export class Description {
   readonly #types: readonly AnyOperationType[]
@@ -19,16 +18,16 @@ export class Description {
   }
 
   /** GET /openapi.json */
-  async json(request: HttpRequest): Promise<HttpResponse> {
+  async json(): Promise<HttpResponse> {
     // Made when it is first asked for: most processes of a fleet never are.
     this.#json ??= kept(JSON.stringify(this.#document()), { 'Content-Type': 'application/json; charset=utf-8' })
-    return unlessKnown(request, this.#json)
+    return this.#json
   }
 
   /** GET /docs */
-  async page(request: HttpRequest): Promise<HttpResponse> {
+  async page(): Promise<HttpResponse> {
     this.#page ??= kept(openApiPage(this.#document()), PAGE_HEADERS)
-    return unlessKnown(request, this.#page)
+    return this.#page
   }
 
   #document() {

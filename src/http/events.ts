@@ -1,6 +1,6 @@
 /**
  * The event stream of one operation (WHATWG server-sent events): one `status` event for each
- * version, and `log` events where the type shares its log. The id of an event is where to resume:
+ * version, and now and then in the queue, and `log` events where the type shares its log. The id of an event is where to resume:
  * the version, and the number of the last log line that was sent.
  */
 import { type HttpRequest, type HttpResponse, header } from '../message.ts'
@@ -22,16 +22,16 @@ export interface EventSource {
   readonly document: (operation: Operation) => Promise<StatusDocument>
 }
 
-/** A comment is sent at least so often, so that proxies see the stream live. */
+/** Something is sent at least so often, so that proxies see the stream live. */
 const HEARTBEAT_MS = 15_000
 /** A client that no place is left for is asked to come back after so many milliseconds. */
 const COME_BACK_MS = 5000
 
 /** Answers with the stream; with 204, which tells a browser not to connect again, when the client has seen everything. */
 export function eventStream(source: EventSource, request: HttpRequest): HttpResponse {
-  const seen = readPosition(header(request, HEADERS.lastEventId))
+  const seen = readPosition(header(request, HEADERS.lastEventId), source.operation)
   const headers = { 'Cache-Control': 'no-store', Vary: 'Accept' }
-  if (isFinal(source.operation.status) && seen.version >= source.operation.version) {
+  if (isFinal(source.operation.status) && seen.version === source.operation.version) {
     return { status: 204, headers, body: null }
   }
   return {
@@ -59,9 +59,15 @@ async function* events(source: EventSource, seen: Position, signal: AbortSignal)
     if (isFinal(operation.status) || signal.aborted) return
     const next = await nextChange(source, operation, position, signal)
     if (!next.waited) return yield `retry: ${COME_BACK_MS}\n\n`
-    if (next.operation.version === operation.version) yield ': waiting\n\n'
+    if (next.operation.version === operation.version) yield await sign(source, next.operation, position)
     operation = next.operation
   }
+}
+
+/** A sign of life. In the queue it tells the place anew, which changes while the operation does not. */
+async function sign(source: EventSource, operation: Operation, position: Position): Promise<string> {
+  if (operation.status !== 'pending') return ': waiting\n\n'
+  return write('status', position, await source.document(operation))
 }
 
 function nextChange({ operations, shareLogs }: EventSource, operation: Operation, seen: Position, signal: AbortSignal) {
@@ -79,8 +85,12 @@ function write(event: string, { version, line }: Position, data: unknown): strin
   return `event: ${event}\nid: ${id}\ndata: ${JSON.stringify(data)}\n\n`
 }
 
-/** A position that cannot be read is none: everything is sent. */
-function readPosition(lastEventId: string | undefined): Position {
+/**
+ * A position that cannot be read is none: everything is sent. So is one that the operation has not reached: its record
+ * is that of a backup, or the id is of something else, and whoever waited for what comes after it would never hear the end.
+ */
+function readPosition(lastEventId: string | undefined, { version: reached }: Operation): Position {
   const match = /^(\d{1,15})(?:\.(\d{1,15}))?$/.exec(lastEventId ?? '')
-  return { version: Number(match?.[1] ?? 0), line: Number(match?.[2] ?? 0) }
+  const version = Number(match?.[1] ?? 0)
+  return version > reached ? { version: 0, line: 0 } : { version, line: Number(match?.[2] ?? 0) }
 }

@@ -3,7 +3,7 @@ import type { BlobReference, ByteRange } from '../blob-store.ts'
 import { type HttpRequest, type HttpResponse, header, problemResponse } from '../message.ts'
 import { problem } from '../problem.ts'
 import { HEADERS } from '../protocol.ts'
-import { unlessKnown } from './conditions.ts'
+import { conditional } from './conditions.ts'
 
 /** Gives the bytes of a result, or of a part of it. */
 export type Read = (range?: ByteRange) => Promise<AsyncIterable<Uint8Array>>
@@ -26,9 +26,13 @@ export async function mediaResponse(
   const all = { ...headers, ...contentHeaders(reference), [HEADERS.etag]: etag }
   const whole: HttpResponse = { status: 200, headers: { ...all, 'Content-Length': `${length}` }, body: null }
   if (asked === undefined) return { ...whole, body: await read() }
-  const known = unlessKnown(asked, { ...whole, headers: all })
-  if (known.status === 304) return known
-  if (asked.method === 'HEAD') return whole
+  const decided = conditional(asked, { ...whole, headers: all })
+  if (decided.status !== 200) return decided
+  if (asked.method === 'HEAD') {
+    // Bytes that a GET could not send are not promised.
+    await (await read())[Symbol.asyncIterator]().return?.()
+    return whole
+  }
   const range = rangeOf(asked, reference)
   if (range === undefined) return { ...whole, body: await read() }
   if (range === 'outside') {

@@ -4,9 +4,15 @@ import type { HttpRequest, HttpResponse } from '../message.ts'
 import type { Operation } from '../operation.ts'
 import type { Operations } from '../operations.ts'
 import { problemError } from '../problem.ts'
-import type { Resource } from './resource.ts'
+import { assertConditions, isConditional } from './conditions.ts'
+import { isCancelable, type Resource } from './resource.ts'
 
 const CANCEL = ':cancel'
+
+/** Whether a path ends in `{id}:cancel`. */
+export function namesCancel({ params }: HttpRequest): boolean {
+  return (params.id ?? '').endsWith(CANCEL)
+}
 
 export class Monitor {
   readonly #operations: Operations
@@ -25,10 +31,14 @@ export class Monitor {
   }
 
   /** POST /operations/{id}:cancel */
-  async cancel({ params, owner }: HttpRequest): Promise<HttpResponse> {
-    const id = params.id ?? ''
-    if (!id.endsWith(CANCEL)) throw problemError('not-found')
-    const operation = await this.#operations.cancel(id.slice(0, -CANCEL.length), owner)
+  async cancel(request: HttpRequest): Promise<HttpResponse> {
+    const id = (request.params.id ?? '').slice(0, -CANCEL.length)
+    if (isConditional(request)) {
+      const before = await this.#operations.find(id, request.owner)
+      // What cannot be canceled is refused for that, whatever the conditions.
+      if (isCancelable(before)) assertConditions(request)
+    }
+    const operation = await this.#operations.cancel(id, request.owner)
     return await azure.canceled(await this.#view(operation))
   }
 

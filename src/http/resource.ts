@@ -7,10 +7,10 @@ import { type HttpRequest, type HttpResponse, header, json, jsonText, problemRes
 import type { Operation } from '../operation.ts'
 import type { AnyOperationType } from '../operation-type.ts'
 import type { Operations } from '../operations.ts'
-import { problem } from '../problem.ts'
+import { problem, resultStatus } from '../problem.ts'
 import { formatRetryAfter, HEADERS, isFinal, type Preferences, parsePrefer, type StatusDocument } from '../protocol.ts'
 import { admitWebhookUrl, type Webhooks } from '../webhooks.ts'
-import { idempotencyKey, matches, traceparent, unlessKnown, wantsEvents } from './conditions.ts'
+import { assertConditions, idempotencyKey, isConditional, matches, traceparent, wantsEvents } from './conditions.ts'
 import { eventStream } from './events.ts'
 import { type Asked, mediaResponse } from './media.ts'
 
@@ -39,6 +39,7 @@ export class Resource {
 
   /** POST /orders */
   async submit(request: HttpRequest): Promise<HttpResponse> {
+    assertConditions(request)
     const text = request.body ?? ''
     const { operation, replayed } = await this.#operations.submit(this.type, {
       input: parseJson(text),
@@ -52,7 +53,7 @@ export class Resource {
     const { now, applied } = await this.#hold(operation, request, preferences, ({ status }) => isFinal(status))
     const view = await this.view(now)
     const replay = replayed ? { [HEADERS.idempotencyReplayed]: 'true' } : {}
-    const answer = applied && isFinal(now.status) ? await located(view) : acceptedAnswer(view.document)
+    const answer = applied !== undefined && isFinal(now.status) ? await located(view) : acceptedAnswer(view.document)
     return withHeaders(answer, { ...replay, ...preferenceHeaders(preferences, applied) })
   }
 
@@ -65,20 +66,24 @@ export class Resource {
     const wanted = (now: Operation) => isFinal(now.status) || (known !== undefined && !matches(known, etagOf(now)))
     const { now, applied } = await this.#hold(operation, request, preferences, wanted)
     const dialect = preferences.respondAsync ? accepted : this.#options.dialect
-    const answer = await dialect.status(await this.view(now, methodOf(request)))
+    const answer = await dialect.status(await this.view(now, withoutRange(request)))
     const more = { ...preferenceHeaders(preferences, applied), Vary: 'Prefer, Accept' }
     if (isFinal(now.status)) return withHeaders(answer, more)
-    const headers = { [HEADERS.etag]: etagOf(now), 'Cache-Control': 'no-cache', ...more }
-    return unlessKnown(request, withHeaders(answer, headers))
+    return withHeaders(answer, { [HEADERS.etag]: etagOf(now), 'Cache-Control': 'no-cache', ...more })
   }
 
   /** GET /orders/{id} */
   async result(request: HttpRequest): Promise<HttpResponse> {
-    return unlessKnown(request, await this.#result(await this.#find(request), request))
+    return await this.#result(await this.#find(request), request)
   }
 
   /** DELETE /orders/status/{id} */
   async cancel(request: HttpRequest): Promise<HttpResponse> {
+    if (isConditional(request)) {
+      const before = await this.#find(request)
+      // What cannot be canceled is refused for that, whatever the conditions (RFC 9110, 13.2.1).
+      if (isCancelable(before)) assertConditions(request, etagOf(before))
+    }
     const operation = await this.#operations.cancel(request.params.id ?? '', request.owner, this.type)
     return await this.#options.dialect.canceled(await this.view(operation))
   }
@@ -109,17 +114,21 @@ export class Resource {
     return this.#operations.find(request.params.id ?? '', request.owner, this.type)
   }
 
-  /** Holds the request for as long as the client prefers and the server allows, until the operation is as wanted. */
+  /**
+   * Holds the request for as long as the client prefers and the server allows, until the operation is as wanted.
+   *
+   * @returns the operation as it is then, and the seconds that it was held for at most; undefined where it was not held
+   */
   async #hold(
     operation: Operation,
     request: HttpRequest,
     { wait }: Preferences,
     wanted: (operation: Operation) => boolean,
-  ): Promise<{ now: Operation; applied: boolean }> {
-    if (wait === undefined) return { now: operation, applied: false }
+  ): Promise<{ now: Operation; applied: number | undefined }> {
+    if (wait === undefined) return { now: operation, applied: undefined }
     const ms = Math.min(wait * 1000, this.#options.longestWaitMs)
     const { operation: now, waited } = await this.#operations.wait(operation, wanted, { ms, signal: request.signal })
-    return { now, applied: waited }
+    return { now, applied: waited ? Math.floor(ms / 1000) : undefined }
   }
 
   #events(operation: Operation, request: HttpRequest): HttpResponse {
@@ -141,7 +150,8 @@ export class Resource {
       const opening = JSON.stringify({ id, status }).slice(0, -1)
       return jsonText(200, `${opening},${JSON.stringify(this.type.resultKey)}:${output}}`, headers)
     }
-    return json(status === 'canceled' ? 410 : (error?.status ?? 500), { id, status, error }, headers)
+    const failure = error === null ? 500 : resultStatus(error)
+    return json(status === 'canceled' ? 410 : failure, { id, status, error }, headers)
   }
 
   #unfinished(document: StatusDocument): HttpResponse {
@@ -153,9 +163,18 @@ export class Resource {
   }
 }
 
-/** At a URL that is not the result's own, a range of it or a condition on it would be of something else. */
-function methodOf({ method }: HttpRequest): Asked {
-  return { headers: {}, ...(method !== undefined && { method }) }
+/** Whether a cancel does something, or has done so before. */
+export function isCancelable({ status }: Operation): boolean {
+  return status !== 'completed' && status !== 'failed'
+}
+
+/** At a URL that is not the result's own, a range of it would be of something else. */
+function withoutRange(request: HttpRequest): Asked {
+  const { method, headers } = request
+  const conditions = isConditional(request)
+    ? { 'if-match': headers['if-match'], 'if-none-match': headers['if-none-match'] }
+    : {}
+  return { headers: conditions, ...(method !== undefined && { method }) }
 }
 
 function acceptedAnswer(document: StatusDocument): HttpResponse {
@@ -194,8 +213,9 @@ function preferencesOf(request: HttpRequest): Preferences {
   return parsePrefer(typeof value === 'object' ? value.join(',') : value)
 }
 
-function preferenceHeaders({ wait, respondAsync }: Preferences, waited: boolean): Record<string, string> {
-  const applied = [respondAsync ? 'respond-async' : '', waited ? `wait=${wait}` : ''].filter(text => text !== '')
+function preferenceHeaders({ respondAsync }: Preferences, waited: number | undefined): Record<string, string> {
+  const wait = waited === undefined ? '' : `wait=${waited}`
+  const applied = [respondAsync ? 'respond-async' : '', wait].filter(text => text !== '')
   return applied.length === 0 ? {} : { [HEADERS.preferenceApplied]: applied.join(', ') }
 }
 

@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Duration, durationMs, MINUTE, SECOND } from '../duration.ts'
 import { type ExecutionState, type Launcher, LaunchRefused, type LaunchRequest } from '../launcher.ts'
 import { Loop } from '../loop.ts'
+import { type Checks, checkOptions, FUNCTION, NAMED_TEXTS, needed, OBJECT, READ_LATER, TEXT } from '../options.ts'
 import { TokenBucket, type TokenRate } from '../token-bucket.ts'
 import type { Answer, ContainerAppsClient, ExecutionTemplate } from './container-apps/client.ts'
 import { type Execution, Executions, findIn, type Listing, statusOf, VARIABLES } from './container-apps/executions.ts'
@@ -46,6 +47,8 @@ export interface ContainerAppsJobOptions {
   readonly timeout?: Duration
   /** The time between two looks for executions that are overdue. Default 1 minute. */
   readonly watch?: Duration
+  /** What it is called in the record. Default `container-apps`; another name where launchers of this kind that do not see each other's executions work on one store. */
+  readonly engine?: string
   /** Told what an operator should know. Default: a warning of the process. */
   readonly warn?: (message: string) => void
 }
@@ -62,6 +65,27 @@ const RETRY_MS = { busy: 5000, wrong: 30_000 } as const
 const READS: TokenRate = { perSecond: 15, burst: 60 }
 const STARTS: TokenRate = { perSecond: 10, burst: 100 }
 
+const OPTIONS: Checks<ContainerAppsJobOptions> = {
+  client: needed({
+    must: 'a ContainerAppsAPIClient',
+    fits: client => OBJECT.fits(client) && OBJECT.fits((client as { jobs?: unknown }).jobs),
+  }),
+  resourceGroup: READ_LATER,
+  job: READ_LATER,
+  container: TEXT,
+  variable: TEXT,
+  env: NAMED_TEXTS,
+  rate: OBJECT,
+  keep: READ_LATER,
+  settle: READ_LATER,
+  startup: READ_LATER,
+  timeout: READ_LATER,
+  watch: READ_LATER,
+  engine: TEXT,
+  warn: FUNCTION,
+}
+const RATE: Checks<TokenRate> = { perSecond: READ_LATER, burst: READ_LATER }
+
 /**
  * Makes a launcher that starts executions of a Container Apps Job.
  *
@@ -74,6 +98,8 @@ export function containerAppsJob(options: ContainerAppsJobOptions): Launcher {
 type Settings = ReturnType<typeof withDefaults>
 
 function withDefaults(options: ContainerAppsJobOptions) {
+  checkOptions('containerAppsJob()', options, OPTIONS)
+  checkOptions('containerAppsJob(): rate', options.rate ?? {}, RATE)
   const { client, container, variable, env = {} } = options
   const { perSecond = STARTS.perSecond, burst = STARTS.burst } = options.rate ?? {}
   if (!(perSecond > 0 && burst >= 1)) throw new TypeError('rate.perSecond must be above 0, and rate.burst at least 1.')
@@ -85,6 +111,7 @@ function withDefaults(options: ContainerAppsJobOptions) {
     rate: { perSecond, burst },
     resourceGroup: readName('resourceGroup', options.resourceGroup),
     job: readName('job', options.job),
+    engine: options.engine ?? 'container-apps',
     keepMs: durationMs('keep', options.keep ?? MINUTE),
     settleMs: durationMs('settle', options.settle ?? 10 * SECOND, { max: 40 * SECOND }),
     startupMs: durationMs('startup', options.startup ?? 15 * MINUTE),
@@ -108,7 +135,7 @@ const CURES: Readonly<Record<number, string>> = {
 }
 
 class ContainerAppsJob implements Launcher {
-  readonly engine = 'container-apps'
+  readonly engine: string
   readonly parallelStarts = PARALLEL_STARTS
   readonly #settings: Settings
   readonly #job: KeptJob
@@ -125,6 +152,7 @@ class ContainerAppsJob implements Launcher {
 
   constructor(settings: Settings) {
     this.#settings = settings
+    this.engine = settings.engine
     const { client, resourceGroup, job, timeoutMs } = settings
     const { signal } = this.#closing
     sendStartsOnce(client)
@@ -273,6 +301,7 @@ class ContainerAppsJob implements Launcher {
       this.#checkTimeout(job.configuration?.replicaTimeout, timeoutMs)
       const own = {
         [VARIABLES.operationId]: operationId,
+        [VARIABLES.engine]: this.engine,
         [VARIABLES.attempt]: String(attempt),
         [VARIABLES.launch]: String(launch),
         [VARIABLES.timeoutMs]: String(timeoutMs),

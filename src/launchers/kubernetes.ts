@@ -13,6 +13,7 @@
  */
 import { type Duration, durationMs, SECOND } from '../duration.ts'
 import { type ExecutionState, type Launcher, LaunchRefused, type LaunchRequest } from '../launcher.ts'
+import { type Checks, checkOptions, FUNCTION, having, needed, OBJECT, READ_LATER, TEXT } from '../options.ts'
 import { TimeLimit } from '../time-limit.ts'
 import type { KubernetesJobsApi, KubernetesJobTemplate, KubernetesWatch } from './kubernetes/api.ts'
 import { Ends } from './kubernetes/ends.ts'
@@ -46,7 +47,7 @@ export interface KubernetesJobOptions<Template extends KubernetesJobTemplate = K
    * `podFailurePolicy` by which a failed Job tells its exit code.
    */
   readonly template: Template
-  /** The container that is told its operation, by `WAYBILL_OPERATION_ID` and `WAYBILL_EXECUTION`. Default: the first. */
+  /** The container that is told its operation, by `WAYBILL_OPERATION_ID`, and who it is itself. Default: the first. */
   readonly container?: string
   /** A further environment variable that holds the operation's id. */
   readonly variable?: string
@@ -59,6 +60,8 @@ export interface KubernetesJobOptions<Template extends KubernetesJobTemplate = K
   readonly watch?: KubernetesWatch
   /** Told once why no Jobs are created, such as for a right that is missing. Default: a warning of the process. */
   readonly warn?: (message: string) => void
+  /** What it is called in the record. Default `kubernetes`; another name where launchers of this kind that do not see each other's executions work on one store. */
+  readonly engine?: string
 }
 
 /** How long the API may take for an answer. The dispatcher waits for longer than two of them. */
@@ -75,6 +78,18 @@ const MEND_MS = 30_000
 const ENVIRONMENT_NAME = /^[-._a-zA-Z][-._a-zA-Z0-9]*$/
 const JOB_NAME = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/
 
+const OPTIONS: Checks<KubernetesJobOptions> = {
+  api: needed(having("the client's BatchV1Api", 'createNamespacedJob')),
+  namespace: needed(TEXT),
+  template: needed(OBJECT),
+  container: TEXT,
+  variable: READ_LATER,
+  start: READ_LATER,
+  watch: having("the client's Watch", 'watch'),
+  warn: FUNCTION,
+  engine: TEXT,
+}
+
 /**
  * Makes a launcher that starts Kubernetes Jobs.
  *
@@ -83,11 +98,12 @@ const JOB_NAME = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/
 export function kubernetesJob<Template extends KubernetesJobTemplate>(
   options: KubernetesJobOptions<Template>,
 ): Launcher {
+  checkOptions('kubernetesJob()', options, OPTIONS)
   return new KubernetesLauncher(options)
 }
 
 class KubernetesLauncher implements Launcher {
-  readonly engine = 'kubernetes'
+  readonly engine: string
   readonly #options: KubernetesJobOptions
   readonly #plan: JobPlan
   readonly #startMs: number
@@ -101,6 +117,7 @@ class KubernetesLauncher implements Launcher {
     this.#options = options
     this.#startMs = durationMs('start', options.start ?? 90 * SECOND, { min: SECOND })
     this.#plan = planOf(options, this.#startMs)
+    this.engine = this.#plan.engine
     this.#states = new JobStates({ api, namespace, within: call => this.#limit.within(call) })
   }
 
@@ -217,7 +234,7 @@ function refusalDelay({ status, message, unsent }: Fault): number | undefined {
 }
 
 function planOf(options: KubernetesJobOptions, startMs: number): JobPlan {
-  const { namespace, template, variable } = options
+  const { namespace, template, variable, engine = 'kubernetes' } = options
   const pod = template.spec?.template.spec
   const container = options.container ?? pod?.containers[0]?.name
   const fail = (message: string): never => {
@@ -233,5 +250,6 @@ function planOf(options: KubernetesJobOptions, startMs: number): JobPlan {
   if (pod?.readinessGates?.length || pod?.containers.some(it => it.readinessProbe !== undefined)) {
     fail('template must have no readiness probes or gates: nothing sends requests to a job.')
   }
-  return { namespace, template, container: container ?? '', variable, startSeconds: Math.ceil(startMs / 1000) }
+  const startSeconds = Math.ceil(startMs / 1000)
+  return { engine, namespace, template, container: container ?? '', variable, startSeconds }
 }

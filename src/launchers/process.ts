@@ -10,6 +10,7 @@ import { availableParallelism, setPriority } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { isAlive } from '../alive.ts'
 import { type ExecutionState, type Launcher, LaunchRefused, type LaunchRequest } from '../launcher.ts'
+import { type Checks, checkOptions, NAMED_TEXTS, needed, TEXT, TEXTS, whole } from '../options.ts'
 
 /** Options of {@link processLauncher}. */
 export interface ProcessLauncherOptions {
@@ -25,18 +26,35 @@ export interface ProcessLauncherOptions {
   readonly execArgv?: readonly string[]
   /** How much the processes give way to this one, from 0 to 19. Default 10. */
   readonly niceness?: number
+  /** What it is called in the record. Default `process`; another name where launchers of this kind that do not see each other's executions work on one store. */
+  readonly engine?: string
 }
 
 /** How long the reason why a process ended is remembered, for whoever inspects it. */
 const REMEMBERED = 1000
 
-/** Makes a launcher that starts processes on this machine. */
+const OPTIONS: Checks<ProcessLauncherOptions> = {
+  entry: needed({ must: 'a path or a file: URL', fits: entry => TEXT.fits(entry) || entry instanceof URL }),
+  variable: TEXT,
+  env: NAMED_TEXTS,
+  limit: whole(1, 10_000),
+  execArgv: TEXTS,
+  niceness: whole(0, 19),
+  engine: TEXT,
+}
+
+/**
+ * Makes a launcher that starts processes on this machine.
+ *
+ * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ */
 export function processLauncher(options: ProcessLauncherOptions): Launcher {
+  checkOptions('processLauncher()', options, OPTIONS)
   return new ProcessLauncher(options)
 }
 
 class ProcessLauncher implements Launcher {
-  readonly engine = 'process'
+  readonly engine: string
   readonly #options: ProcessLauncherOptions
   readonly #limit: number
   readonly #running = new Map<string, ChildProcess>()
@@ -46,6 +64,7 @@ class ProcessLauncher implements Launcher {
 
   constructor(options: ProcessLauncherOptions) {
     this.#options = options
+    this.engine = options.engine ?? 'process'
     this.#limit = options.limit ?? Math.max(4, availableParallelism())
   }
 
@@ -89,6 +108,7 @@ class ProcessLauncher implements Launcher {
         ...env,
         WAYBILL_OPERATION_ID: operationId,
         WAYBILL_EXECUTION: execution,
+        WAYBILL_ENGINE: this.engine,
         ...(variable && { [variable]: operationId }),
       },
       stdio: ['ignore', 'inherit', 'inherit'],

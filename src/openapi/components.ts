@@ -141,7 +141,10 @@ const ATTEMPT = object(
   {
     number: { type: 'integer', minimum: 1, description: 'Which one it is; those that do not count are counted too.' },
     execution: say(text, 'What was started for it, as its engine names it.'),
-    engine: say(text, 'What it was started on.'),
+    engine: say(
+      text,
+      'What it was started on: "process", "container-apps", "kubernetes", or what another launcher says.',
+    ),
     startedAt: say(time, 'When it began.'),
     finishedAt: say(time, 'When it ended.'),
     outcome: {
@@ -222,10 +225,12 @@ const RESPONSE_HEADERS = {
     { type: 'string', enum: ['true'] },
     'The Idempotency-Key was known: this is the operation that it made before.',
   ],
+  'Accept-Encoding': [text, 'The content codings that a body may have: none.'],
   'Accept-Ranges': [text, '"bytes": a GET may ask for a part.'],
   'Content-Disposition': [text, 'The name of the file (RFC 6266).'],
   'Content-Range': [text, 'Which part it is, and how long the whole is.'],
   Vary: [text, 'The request headers that the answer depends on.'],
+  'WWW-Authenticate': [text, 'How a caller says who it is (RFC 9110, 11.6.1).'],
   'Cache-Control': [text, 'Who may keep the answer.'],
   'X-Progress': [say(text, 'Short ASCII text.'), 'How far it is, in words.'],
   'X-Accel-Buffering': [text, '"no" on an event stream, so that proxies do not hold it back.'],
@@ -268,6 +273,13 @@ export const PARAMETERS = {
     description: 'The id of the operation.',
     schema: uuid,
     example: '01936f5e-8c1a-7b3c-9d4e-5f60718293a4',
+  },
+  IfMatch: {
+    name: HEADERS.ifMatch,
+    in: 'header',
+    description:
+      'Strong ETags that the URL must answer one of, or *: else it is 412, and nothing is done. The ETag of a status is weak, so none holds for it.',
+    schema: text,
   },
   IfNoneMatch: {
     name: HEADERS.ifNoneMatch,

@@ -73,7 +73,7 @@ function submit(context: Context): OperationObject {
     'Preference-Applied',
     'Idempotency-Replayed?',
   ]
-  const own = parameters('Traceparent', ...(webhooks ? (['WebhookUrl'] as const) : []))
+  const own = parameters('IfMatch', 'Traceparent', ...(webhooks ? (['WebhookUrl'] as const) : []))
   return {
     operationId: `submit${name}`,
     tags: [type.name],
@@ -90,7 +90,7 @@ function submit(context: Context): OperationObject {
     responses: {
       200: resultResponse(context, 'It has completed within the time of "Prefer: wait".', ending),
       202: accepted(context),
-      ...troubleResponses({ problems: submitProblems(context), ending }),
+      ...troubleResponses({ problems: submitProblems(context), headers: { 415: ['Accept-Encoding?'] }, ending }),
     },
     ...(webhooks && { callbacks: webhookCallback(type, name) }),
   }
@@ -114,6 +114,8 @@ function submitProblems({ type: { policy }, webhooks }: Context): readonly Probl
     'invalid-request',
     'body-too-large',
     'unsupported-media-type',
+    'unsupported-content-coding',
+    'precondition-failed',
     'idempotency-key-reused',
     ...(limited ? (['too-many-requests'] as const) : []),
     'unavailable',
@@ -157,7 +159,7 @@ function status(context: Context): OperationObject {
         'the result; whoever follows it gets that at once. With "Accept: text/event-stream" it tells each change as it happens.'
       : 'Ask again after Retry-After while it is 202. When the operation has ended, the answer is that of the result URL. ' +
         'With "Accept: text/event-stream" it tells each change as it happens.',
-    parameters: [...parameters('Id', 'IfNoneMatch', 'LastEventId'), preferParameter(api, redirects)],
+    parameters: [...parameters('Id', 'IfMatch', 'IfNoneMatch', 'LastEventId'), preferParameter(api, redirects)],
     responses: {
       200: { ...currentStatus(context), links: linksFrom(context) },
       202: {
@@ -262,7 +264,7 @@ function cancel(context: Context): OperationObject {
     tags: [type.name],
     summary: `Cancel an operation of ${type.name}`,
     description: 'Idempotent. What has not begun is canceled at once; what runs is told to stop.',
-    parameters: parameters('Id'),
+    parameters: parameters('Id', 'IfMatch', 'IfNoneMatch'),
     responses: {
       ...(api.dialect === 'redirect' && { 200: done }),
       202: asked,
@@ -278,7 +280,7 @@ function result(context: Context): OperationObject {
     tags: [type.name],
     summary: `Read the result of an operation of ${type.name}`,
     description: 'A failed operation answers with the status of its problem, a canceled one with 410.',
-    parameters: parameters('Id', 'IfNoneMatch'),
+    parameters: parameters('Id', 'IfMatch', 'IfNoneMatch'),
     responses: {
       200: resultResponse(context, 'It has completed.', ENDED),
       304: { description: 'It is what the client has already.', headers: headers(ENDED) },
@@ -323,10 +325,17 @@ function list(context: Context): OperationObject {
     tags: [type.name],
     summary: `List your operations of ${type.name}`,
     description: 'Newest first. The link "next" leads to the next page.',
-    parameters: LIST_PARAMETERS,
-    responses: { ...found, ...troubleResponses({ problems: ['invalid-request', 'unavailable', 'internal-error'] }) },
+    parameters: [...LIST_PARAMETERS, ...parameters('IfMatch')],
+    responses: { ...found, ...troubleResponses({ problems: LIST_PROBLEMS }) },
   }
 }
+
+const LIST_PROBLEMS: readonly ProblemCode[] = [
+  'invalid-request',
+  'precondition-failed',
+  'unavailable',
+  'internal-error',
+]
 
 const LIST_PARAMETERS: readonly Parameter[] = [
   { name: 'status', in: 'query', description: 'Only those with this status.', schema: schemaRef('Status') },

@@ -1,6 +1,6 @@
 /** The answers that carry a problem, made from the table of problems, and those of an operation that has ended without a result. */
 import type { JsonSchema } from '../operation-type.ts'
-import { PROBLEMS, type ProblemCode, type ProblemKind, problem } from '../problem.ts'
+import { PROBLEMS, type ProblemCode, type ProblemKind, problem, resultStatus } from '../problem.ts'
 import { type HeaderUse, headers } from './components.ts'
 import {
   type Example,
@@ -33,7 +33,13 @@ const CANCELLATION = 'operation-canceled'
 const ENDINGS: readonly ProblemCode[] = [...FAILURES, CANCELLATION]
 
 /** The problems that can answer any request for one operation. */
-export const READ_PROBLEMS: readonly ProblemCode[] = ['not-found', 'operation-expired', 'unavailable', 'internal-error']
+export const READ_PROBLEMS: readonly ProblemCode[] = [
+  'not-found',
+  'operation-expired',
+  'precondition-failed',
+  'unavailable',
+  'internal-error',
+]
 
 /** The examples of every problem as components, and those of operations that ended with one. */
 export const EXAMPLE_COMPONENTS: Readonly<Record<string, Example>> = Object.fromEntries([
@@ -56,7 +62,7 @@ export function troubleResponses({ problems, headers: more = {}, ending }: Troub
   const byStatus = Map.groupBy(codes, code => PROBLEMS[code].status)
   const responses = [...byStatus].map(([status, some]) => {
     const own: readonly HeaderUse[] = more[status] ?? (status === 429 || status === 503 ? ['Retry-After'] : [])
-    return [status, troubleResponse(some, own, ending)] as const
+    return [status, troubleResponse(some, own, resultStatus({ status }) === status ? ending : undefined)] as const
   })
   return { ...Object.fromEntries(responses), ...(ending && otherEndings(ending)) }
 }
@@ -98,7 +104,7 @@ function optional(use: HeaderUse): HeaderUse {
   return use.endsWith('?') ? use : (`${use}?` as HeaderUse)
 }
 
-/** A handler may fail its operation with any status. */
+/** A handler may fail its operation with any status but those of the exchange itself, for which 422 or 500 stand. */
 function otherEndings(ending: readonly HeaderUse[]): Responses {
   const response = (whose: string): ResponseObject => ({
     description: `The operation failed with ${whose}, or the request was refused with it.`,

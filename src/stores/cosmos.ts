@@ -10,6 +10,7 @@
  */
 import type { BlobStore } from '../blob-store.ts'
 import type { Change, Operation, Submission } from '../operation.ts'
+import { BLOB_STORE, type Checks, checkOptions, FUNCTION, whole } from '../options.ts'
 import type {
   Acceptance,
   Browsed,
@@ -40,6 +41,7 @@ import {
   BODY_LIMIT,
   type Body,
   fits,
+  type KeptItem,
   keyItemId,
   keyItemOf,
   type LogPart,
@@ -58,8 +60,9 @@ export interface CosmosStoreOptions {
   /** Milliseconds between two looks at the change feed, while somebody listens. Default 1,000. */
   readonly feedMs?: number
   /**
-   * Keeps inputs and outputs that are too large for an item, 2 MB. Give the same one to the composition, which
-   * deletes what a crash left behind. Default: such an input is refused, and such an output fails its operation.
+   * Keeps inputs, outputs and outcomes of steps that are too large for an item, 2 MB. Give the same one to the
+   * composition, which deletes what a crash left behind. Default: such an input is refused, such an output fails its
+   * operation, and such a step its attempt.
    */
   readonly blobs?: BlobStore
   /** How long one call of the service may take, its repetitions included, in milliseconds. Default 9,000. */
@@ -70,13 +73,30 @@ export interface CosmosStoreOptions {
   readonly clock?: () => number
 }
 
+/** Its property is missing where an older version wrote the item. */
+type KeptHolding = Omit<Holding, 'engine'> & Partial<Pick<Holding, 'engine'>>
+
 /** How many etags of own writes are kept, to know them again in the change feed. */
 const OWN_KEPT = 1000
 /** Sorts behind every id. */
 const BEHIND_ALL = '\u{10ffff}'
 
-/** Makes a store on a container; the container's client stays the caller's, to make and to dispose of. */
+const MS = whole(1, 3_600_000)
+const OPTIONS: Checks<CosmosStoreOptions> = {
+  feedMs: MS,
+  blobs: BLOB_STORE,
+  timeoutMs: MS,
+  onCharge: FUNCTION,
+  clock: FUNCTION,
+}
+
+/**
+ * Makes a store on a container; the container's client stays the caller's, to make and to dispose of.
+ *
+ * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ */
 export function cosmosStore(container: CosmosContainer, options: CosmosStoreOptions = {}): Store {
+  checkOptions('cosmosStore()', options, OPTIONS)
   return new CosmosStore(container, options)
 }
 
@@ -167,7 +187,7 @@ class CosmosStore implements Store {
   }
 
   async note(lease: Lease, note: Note): Promise<boolean> {
-    if (note.kind === 'step' && !fits(note.value)) {
+    if (note.kind === 'step' && this.#access.blobs === undefined && !fits(note.value)) {
       throw new RangeError(
         `The outcome of step "${note.name}" is too large: the store, Cosmos DB, takes ${BODY_LIMIT} bytes.`,
       )
@@ -197,8 +217,8 @@ class CosmosStore implements Store {
     const parameters = { scope: scopeOf(type, owner), before: after ?? BEHIND_ALL }
     return this.#run(() =>
       status === undefined
-        ? this.#access.query<Operation>('list', parameters, limit)
-        : this.#access.query<Operation>('listByStatus', { ...parameters, status }, limit),
+        ? this.#access.records('list', parameters, limit)
+        : this.#access.records('listByStatus', { ...parameters, status }, limit),
     )
   }
 
@@ -234,7 +254,10 @@ class CosmosStore implements Store {
   }
 
   holdings(): Promise<readonly Holding[]> {
-    return this.#run(() => this.#access.query<Holding>('holdings', {}, HOLDINGS_LIMIT))
+    return this.#run(async () => {
+      const held = await this.#access.query<KeptHolding>('holdings', {}, HOLDINGS_LIMIT)
+      return held.map(it => ({ ...it, engine: it.execution === null ? null : (it.engine ?? null) }))
+    })
   }
 
   unfinished(type: string, owner: string, limit: number): Promise<number> {
@@ -244,7 +267,7 @@ class CosmosStore implements Store {
   }
 
   webhooksDue(limit: number): Promise<readonly Operation[]> {
-    return this.#run(() => this.#access.query<Operation>('webhooksDue', {}, limit))
+    return this.#run(() => this.#access.records('webhooksDue', {}, limit))
   }
 
   sweep(limit: number): Promise<Swept> {
@@ -338,13 +361,13 @@ class CosmosStore implements Store {
   }
 
   #changedByOthers(resource: unknown): void {
-    const { item, etag } = tagged<OperationItem>(resource)
+    const { item, etag } = tagged<KeptItem>(resource)
     if (item.kind !== 'operation' || this.#own.delete(etag)) return
     this.#hint({ kind: 'changed', id: item.id })
     this.#hintReady(item.record)
   }
 
-  #hintReady({ status, runAt, type }: Operation): void {
+  #hintReady({ status, runAt, type }: Pick<Operation, 'status' | 'runAt' | 'type'>): void {
     if (status === 'pending' && (runAt ?? 0) <= this.#access.now()) this.#hint({ kind: 'ready', type })
   }
 

@@ -9,6 +9,7 @@
  * const store = postgresStore(new Pool({ connectionString: process.env.DATABASE_URL }))
  */
 import type { Change, Operation, Outcome, Submission } from '../operation.ts'
+import { type Checks, checkOptions, FLAG, FUNCTION, READ_LATER, TEXT } from '../options.ts'
 import { STATUSES } from '../protocol.ts'
 import type {
   Acceptance,
@@ -70,6 +71,17 @@ export interface PostgresStoreOptions {
   readonly clock?: () => number
 }
 
+const OPTIONS: Checks<PostgresStoreOptions> = {
+  schema: TEXT,
+  migrate: FLAG,
+  timeoutMs: READ_LATER,
+  notifications: FLAG,
+  pollMs: READ_LATER,
+  checkMs: READ_LATER,
+  warn: FUNCTION,
+  clock: FUNCTION,
+}
+
 /**
  * Makes a store on a `Pool` of the `pg` package; nothing is sent before {@link Store.open}. The pool stays the
  * caller's, who ends it after the store is closed.
@@ -83,6 +95,7 @@ export function postgresStore(pool: PostgresPool, options: PostgresStoreOptions 
 type Options = Required<Omit<PostgresStoreOptions, 'clock'>> & { readonly clock: () => number | null }
 
 function withDefaults(pool: PostgresPool, options: PostgresStoreOptions): Options {
+  checkOptions('postgresStore()', options, OPTIONS)
   return {
     schema: options.schema ?? DEFAULT_SCHEMA,
     migrate: options.migrate ?? true,
@@ -185,10 +198,11 @@ class PostgresStore implements Store {
     return row?.[0] as string | undefined
   }
 
-  async claim({ from, holder, leaseMs, execution }: ClaimRequest): Promise<Claim[]> {
+  async claim({ from, holder, leaseMs, execution, engine }: ClaimRequest): Promise<Claim[]> {
     const now = this.#options.clock()
     // Who does not know the name of its execution leaves the one that is recorded.
-    const by = [holder, leaseMs, execution ?? null, execution === undefined]
+    const named = execution ?? null
+    const by = [holder, leaseMs, named, execution === undefined, named === null ? null : (engine ?? null)]
     const rows =
       'id' in from ? await this.#claimOne(from.id, by) : await this.#take('claim', from.types, [from.limit, ...by], now)
     const claims = rows.map(row => ({ operation: toOperation(row), input: row[RECORD_WIDTH] as string }))
@@ -262,9 +276,13 @@ class PostgresStore implements Store {
 
   async holdings(): Promise<readonly Holding[]> {
     const rows = await this.#run('holdings', [])
-    return rows.map(([id, type, status, attempt, holder, execution, cancelRequested]) => {
-      const base = { id, type, attempt: Number(attempt), holder, execution, cancelRequested } as Omit<Holding, 'status'>
-      return { ...base, status: STATUSES[Number(status)] ?? 'failed' }
+    return rows.map(([id, type, status, attempt, holder, execution, engine, cancelRequested]) => {
+      const held = { id, type, attempt: Number(attempt), holder, execution, cancelRequested } as Omit<Holding, 'status'>
+      return {
+        ...held,
+        engine: execution === null ? null : (engine as string | null),
+        status: STATUSES[Number(status)] ?? 'failed',
+      }
     })
   }
 

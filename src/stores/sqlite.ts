@@ -12,6 +12,7 @@ import { existsSync, type FSWatcher, watch } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { Batcher, type Settled } from '../batch.ts'
 import { accepted, type Change, type Operation, type Submission } from '../operation.ts'
+import { type Checks, checkOptions, FUNCTION, having, needed, oneOf, TEXT } from '../options.ts'
 import { isFinal, STATUSES } from '../protocol.ts'
 import type {
   Acceptance,
@@ -43,6 +44,7 @@ import {
   prepareVersion,
   type Row,
 } from './sqlite/database.ts'
+import { FileIdentity } from './sqlite/identity.ts'
 import { prepareReads, type Reads } from './sqlite/reads.ts'
 import { migrationPlan } from './sqlite/schema.ts'
 import type { Write, WriteResult, WriteResults } from './sqlite/writer.ts'
@@ -64,13 +66,27 @@ export interface SqliteStoreOptions {
   readonly clock?: () => number
 }
 
+const OPTIONS: Checks<SqliteStoreOptions> = {
+  path: needed(TEXT),
+  database: having('an open connection', 'exec', 'prepare', 'close'),
+  driver: TEXT,
+  synchronous: oneOf('FULL', 'NORMAL'),
+  writer: oneOf('thread', 'inline'),
+  clock: FUNCTION,
+}
+
 /** Writes come as bursts of file events; one look for each burst is enough. */
 const FIRST_LOOK_MS = 5
 /** How long the last look waits for a commit whose sync is slow: after twice as long in all, it is not looked for. */
 const LAST_LOOK_MS = 1280
 
-/** Makes a store on a SQLite file; nothing is opened before {@link Store.open}. */
+/**
+ * Makes a store on a SQLite file; nothing is opened before {@link Store.open}.
+ *
+ * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ */
 export function sqliteStore(options: SqliteStoreOptions): Store {
+  checkOptions('sqliteStore()', options, OPTIONS)
   return new SqliteStore(options)
 }
 
@@ -102,6 +118,7 @@ class SqliteStore implements Store {
   #reads: Reads | undefined
   #dumps: Dumps | undefined
   #watcher: FSWatcher | undefined
+  #file: FileIdentity | undefined
   #version: (() => number) | undefined
   /** The version of the file, as the reader has seen it last. */
   #seen: number | undefined
@@ -132,6 +149,7 @@ class SqliteStore implements Store {
     const inline = this.#options.writer === 'inline'
     this.#writer = inline ? inlineWriter(await openWriter(this.#location)) : await ThreadWriter.open(this.#location)
     this.#reader = await openReader(this.#location)
+    this.#file = new FileIdentity(this.#location.path)
     this.#prepare(this.#reader)
     await this.#watchOthers(this.#reader)
   }
@@ -213,8 +231,8 @@ class SqliteStore implements Store {
   async holdings(): Promise<readonly Holding[]> {
     return this.#open.holdings
       .all(HOLDINGS_LIMIT)
-      .map(({ id, type, status, attempt, holder, execution, cancelRequested }) => {
-        return { id, type, status, attempt, holder, execution, cancelRequested }
+      .map(({ id, type, status, attempt, holder, execution, engine, cancelRequested }) => {
+        return { id, type, status, attempt, holder, execution, engine, cancelRequested }
       })
   }
 
@@ -226,8 +244,10 @@ class SqliteStore implements Store {
     return this.#open.webhooksDue.all(limit)
   }
 
-  sweep(limit: number): Promise<Swept> {
-    return this.#add({ kind: 'sweep', limit })
+  async sweep(limit: number): Promise<Swept> {
+    // Where changes of the folder are not told, such as on some mounts of containers, a lost file is found here.
+    this.#file?.look()
+    return await this.#add({ kind: 'sweep', limit })
   }
 
   async browse(query: BrowseQuery): Promise<Browsed> {
@@ -252,7 +272,7 @@ class SqliteStore implements Store {
     clearTimeout(this.#look)
     await this.#batcher.drained()
     const [writer, reader] = [this.#writer, this.#reader]
-    this.#writer = this.#reader = this.#reads = this.#dumps = this.#version = undefined
+    this.#writer = this.#reader = this.#reads = this.#dumps = this.#version = this.#file = undefined
     reader?.close()
     await writer?.close()
     this.#listeners.clear()
@@ -268,11 +288,13 @@ class SqliteStore implements Store {
   }
 
   get #open(): Reads {
+    this.#file?.check()
     if (this.#reads === undefined) throw new Error('The SQLite store is not open: call open() first.')
     return this.#reads
   }
 
   get #openDumps(): Dumps {
+    this.#file?.check()
     if (this.#dumps === undefined) throw new Error('The SQLite store is not open: call open() first.')
     return this.#dumps
   }
@@ -283,6 +305,7 @@ class SqliteStore implements Store {
 
   async #write(writes: readonly Write[]): ReturnType<WriterClient['execute']> {
     if (this.#writer === undefined) throw new Error('The SQLite store is not open.')
+    this.#file?.check()
     const settled = await this.#writer.execute(writes, this.#clock())
     this.#hintOfBatch(writes, settled)
     return settled
@@ -323,7 +346,9 @@ class SqliteStore implements Store {
     this.#seen = this.#version()
     this.#told = await this.#add({ kind: 'look' })
     // The folder and not the file: SQLite deletes the log when the last connection closes, and makes another.
-    this.#watcher = watch(dirname(path), { persistent: false }, (_, name) => {
+    this.#watcher = watch(dirname(path), { persistent: false }, (event, name) => {
+      // Its name was taken or given: what SQLite itself does to the file is told as a change.
+      if (event === 'rename') this.#file?.look()
       if (name === log && this.#lookDelay !== FIRST_LOOK_MS) this.#lookSoon(FIRST_LOOK_MS)
     })
     // A watch that breaks costs time, not correctness: the slow scans go on.

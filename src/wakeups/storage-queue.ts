@@ -11,6 +11,7 @@
  * createWaybill({ operations: [orders], store, wakeup: { by: storageQueue({ client }) } })
  */
 import { type Duration, durationMs, MINUTE, SECOND } from '../duration.ts'
+import { type Checks, checkOptions, FUNCTION, having, needed, READ_LATER, whole } from '../options.ts'
 import type { Wakeup } from '../wakeup.ts'
 
 /** What is needed of a `QueueClient` of `@azure/storage-queue`. A test pins it to the real one. */
@@ -48,8 +49,18 @@ export interface StorageQueueOptions {
 const LOOK = 32
 const HOUR = 60 * MINUTE
 
-/** Makes a wake-up of a queue, which has to be there. The client needs the rights to send and to peek. */
+const QUEUE_OPTIONS: Checks<StorageQueueOptions> = {
+  client: needed(having('a QueueClient', 'sendMessage', 'peekMessages')),
+  keep: READ_LATER,
+}
+
+/**
+ * Makes a wake-up of a queue, which has to be there. The client needs the rights to send and to peek.
+ *
+ * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ */
 export function storageQueue(options: StorageQueueOptions): Wakeup {
+  checkOptions('storageQueue()', options, QUEUE_OPTIONS)
   const { client } = options
   const keepMs = durationMs('keep', options.keep ?? HOUR, { min: MINUTE, max: 7 * 24 * HOUR })
   return {
@@ -73,6 +84,13 @@ export interface AnswerOptions {
   readonly warn?: (message: string) => void
 }
 
+const ANSWER_OPTIONS: Checks<AnswerOptions> = {
+  client: needed(having('a QueueClient', 'receiveMessages', 'updateMessage', 'deleteMessage')),
+  visibility: READ_LATER,
+  attempts: whole(1, 1000),
+  warn: FUNCTION,
+}
+
 /** A call that an execution answers. */
 export interface AnsweredCall {
   /** The backlog is drained: the call is over. */
@@ -86,6 +104,7 @@ export interface AnsweredCall {
  * work: the store says what there is to do.
  */
 export async function answerCall(options: AnswerOptions): Promise<AnsweredCall> {
+  checkOptions('answerCall()', options, ANSWER_OPTIONS)
   const { client, attempts = 5, warn = () => {} } = options
   const visibilityMs = durationMs('visibility', options.visibility ?? MINUTE, { min: 30 * SECOND, max: HOUR })
   const visibilityTimeout = Math.ceil(visibilityMs / SECOND)

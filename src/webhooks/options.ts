@@ -1,5 +1,6 @@
 /** The options of webhooks, and how they are read. */
 import { type Duration, durationMs, MINUTE, SECOND } from '../duration.ts'
+import { type Checks, checkOptions, FLAG, FUNCTION, PUBLIC_URL, READ_LATER, whole } from '../options.ts'
 import { isPublicAddress, type Resolve, type Rules, systemResolve } from './addresses.ts'
 import { checkSecrets, type Secrets } from './signing.ts'
 
@@ -54,27 +55,26 @@ export interface WebhookOptions {
 
 const RETRIES: readonly Duration[] = ['5s', '5m', '30m', '2h', '5h', '10h', '14h', '20h', '24h']
 
-const OPTIONS = new Set([
-  'secrets',
-  'retries',
-  'timeout',
-  'retention',
-  'concurrency',
-  'allowHttp',
-  'ports',
-  'allowPrivate',
-  'allowAddress',
-  'resolve',
-  'baseUrl',
-  'scan',
-  'shutdown',
-])
+const PORT = whole(1, 65_535)
+const OPTIONS: Checks<WebhooksInit> = {
+  secrets: READ_LATER,
+  retries: { must: 'a list of durations', fits: Array.isArray },
+  timeout: READ_LATER,
+  retention: READ_LATER,
+  concurrency: whole(1, 10_000),
+  allowHttp: FLAG,
+  ports: { must: `a list, each ${PORT.must}`, fits: ports => Array.isArray(ports) && ports.every(PORT.fits) },
+  allowPrivate: FLAG,
+  allowAddress: FUNCTION,
+  resolve: FUNCTION,
+  baseUrl: { ...PUBLIC_URL, fits: url => PUBLIC_URL.fits(url) && (url as string).length <= 1000 },
+  scan: READ_LATER,
+  shutdown: READ_LATER,
+}
 
 /** @throws {TypeError} for an unknown option, or one that cannot be right; the message names it */
 export function readWebhookOptions(init: WebhooksInit): WebhookOptions {
-  for (const option of Object.keys(init)) {
-    if (!OPTIONS.has(option)) throw new TypeError(`webhooks: there is no option "${option}".`)
-  }
+  checkOptions('webhooks', init, OPTIONS)
   return {
     secretsOf: readSecrets(init.secrets),
     rules: readRules(init),
@@ -82,8 +82,8 @@ export function readWebhookOptions(init: WebhooksInit): WebhookOptions {
     retriesMs: readRetries(init.retries ?? RETRIES),
     timeoutMs: durationMs('webhooks.timeout', init.timeout ?? 15 * SECOND, { min: 1, max: MINUTE }),
     retentionMs: durationMs('webhooks.retention', init.retention ?? '7d'),
-    concurrency: whole('webhooks.concurrency', init.concurrency ?? 100, 10_000),
-    baseUrl: readBaseUrl(init.baseUrl),
+    concurrency: init.concurrency ?? 100,
+    baseUrl: init.baseUrl?.replace(/\/+$/, ''),
     scanMs: durationMs('webhooks.scan', init.scan ?? SECOND, { min: 10 }),
     shutdownMs: durationMs('webhooks.shutdown', init.shutdown ?? 5 * SECOND),
   }
@@ -100,23 +100,10 @@ function readRules({ allowHttp = false, ports, allowPrivate = false, allowAddres
   if (allowPrivate && allowAddress !== undefined) {
     throw new TypeError('webhooks takes allowPrivate or allowAddress, not both.')
   }
-  ports?.forEach(port => {
-    whole('webhooks.ports', port, 65_535)
-  })
   return { allowHttp, ports, allowAddress: allowPrivate ? () => true : (allowAddress ?? isPublicAddress) }
 }
 
 function readRetries(retries: readonly Duration[]): number[] {
   if (retries.length > 99) throw new TypeError(`webhooks.retries has ${retries.length} waits; the most is 99.`)
   return retries.map((wait, index) => durationMs(`webhooks.retries[${index}]`, wait, { max: 30 * 24 * 60 * MINUTE }))
-}
-
-function readBaseUrl(baseUrl: string | undefined): string | undefined {
-  if (baseUrl === undefined || (URL.canParse(baseUrl) && baseUrl.length <= 1000)) return baseUrl?.replace(/\/+$/, '')
-  throw new TypeError(`webhooks.baseUrl must be an absolute URL of at most 1000 characters, not ${baseUrl}.`)
-}
-
-function whole(name: string, value: number, max: number): number {
-  if (Number.isInteger(value) && value >= 1 && value <= max) return value
-  throw new TypeError(`${name} must be a whole number from 1 to ${max}, not ${value}.`)
 }

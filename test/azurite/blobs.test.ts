@@ -1,9 +1,10 @@
 // By their files: this folder is a package of its own, in which "waybill" is not the package above.
-import { BlobServiceClient, type ContainerClient } from '@azure/storage-blob'
+import { BlobServiceClient, type ContainerClient, ContainerSASPermissions } from '@azure/storage-blob'
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { azureBlobs, type BlobContainer } from '../../src/blob-stores/azure.ts'
 import { blobStoreConformance } from '../../src/testing.ts'
 import files from '../fixtures/handlers/files.ts'
+import { waybill as command } from '../support/cli.ts'
 import { DOORS, idOf, postJson } from '../support/doors.ts'
 import { type FileAct, files as filesType } from '../support/files.ts'
 import { handlerFile } from '../support/handlers.ts'
@@ -99,4 +100,40 @@ test('a container that cannot be reached costs attempts and no operation', async
   })
   const id = await submit(waybill, filesType(), { as: 'text', text: 'x' })
   expect(await hasFinished(waybill.store, id)).toMatchObject({ status: 'completed', attempt: 2 })
+})
+
+test('waybill copy moves results to a container and from one, by its URL', async ({ lab }) => {
+  const [file, back] = [lab.file(), lab.file()]
+  const [container, path] = [await azure.nextContainer(), `${back}-results`]
+  const [store, blobs] = [await lab.store(file), azureBlobs(container)]
+  const waybill = await lab.waybill([filesType()], { worker: { handlers: files }, store, blobs })
+  const id = await submit(waybill, filesType(), { as: 'large', mib: 9 })
+  await hasFinished(store, id)
+  const kept = `azure:${container.url}`
+  const copy = (...args: string[]) => command(['copy', ...args], azure.env)
+  const out = await copy(
+    '--from',
+    `sqlite:${file}`,
+    '--to',
+    `sqlite:${back}`,
+    '--from-blobs',
+    kept,
+    '--to-blobs',
+    `folder:${path}`,
+  )
+  expect(out).toMatchObject({ code: 0, err: '', out: expect.stringContaining('Copied 1 blobs; 0 were there already') })
+  const other = await azure.nextContainer()
+  const signed = await other.generateSasUrl({
+    permissions: ContainerSASPermissions.parse('rwcld'),
+    expiresOn: new Date(Date.now() + 600_000),
+  })
+  const target = ['--from', `sqlite:${back}`, '--to', `sqlite:${lab.file()}`, '--from-blobs', `folder:${path}`]
+  // The signature in the URL will do.
+  const again = await command(['copy', ...target, '--to-blobs', `azure:${signed}`])
+  expect(again).toMatchObject({ code: 0, err: '' })
+  expect(again.out).toContain(`target: 1 blobs, ${9 * 1024 * 1024} bytes`)
+  expect(await namesIn(other)).toEqual([`${id}/1`])
+  // By the key, and nothing is sent again.
+  const third = await copy(...target, '--to-blobs', `azure:${other.url}`)
+  expect(third).toMatchObject({ code: 0, out: expect.stringContaining('Copied 0 blobs; 1 were there already') })
 })

@@ -17,6 +17,8 @@ export interface Azurite {
   nextContainer(): Promise<ContainerClient>
   /** The same, not made. */
   missingContainer(): ContainerClient
+  /** What a program's environment needs to enter by. */
+  readonly env: { readonly AZURE_STORAGE_KEY: string }
 }
 
 export function azurite(): Azurite {
@@ -52,6 +54,7 @@ export function azurite(): Azurite {
       return made
     },
     missingContainer: container,
+    env: { AZURE_STORAGE_KEY: KEY },
   }
 }
 

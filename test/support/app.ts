@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
+import { npm } from '../../scripts/tools.ts'
 
 export const EXAMPLE = new URL('../../examples/orders/api.ts', import.meta.url).pathname
 
@@ -32,6 +33,8 @@ export interface AppOptions {
   /** The SQLite file. */
   readonly file: string
   readonly entry?: string
+  /** Whether it is the example by `npm start`, without the build before it. */
+  readonly byNpm?: boolean
   readonly env?: Readonly<Record<string, string>>
 }
 
@@ -44,7 +47,8 @@ export function temporaryFolder(): string {
 
 /** Starts a program on a free port as the head of a process group, and resolves when it takes requests. */
 export async function startApp(options: AppOptions): Promise<App> {
-  const { child, pid, output, exited } = launch(options.entry ?? EXAMPLE, {
+  const command = options.byNpm ? [...npm(), 'start', '--ignore-scripts'] : [process.execPath, options.entry ?? EXAMPLE]
+  const { child, pid, output, exited } = launch(command, {
     PORT: '0',
     ORDER_PROCESSING_MS: '0',
     WAYBILL_STORE: `sqlite:${options.file}`,
@@ -69,13 +73,13 @@ export async function startApp(options: AppOptions): Promise<App> {
 
 /** Runs a program that is expected to end by itself. */
 export async function runToEnd(entry: string, env: Readonly<Record<string, string>>): Promise<Exit & { text: string }> {
-  const { output, exited } = launch(entry, env)
+  const { output, exited } = launch([process.execPath, entry], env)
   const exit = await exited
   return { ...exit, text: output() }
 }
 
-function launch(entry: string, env: Readonly<Record<string, string>>) {
-  const child = spawn(process.execPath, [entry], {
+function launch([program = '', ...args]: readonly string[], env: Readonly<Record<string, string>>) {
+  const child = spawn(program, args, {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,

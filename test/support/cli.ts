@@ -6,6 +6,9 @@ import { onTestFinished } from 'vitest'
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
+/** What the tests themselves may be run with. */
+const UNSET = { WAYBILL_STORE: undefined, WAYBILL_BLOBS: undefined, WAYBILL_OPERATION_ID: undefined }
+
 /** What became of a command. */
 export interface Ended {
   readonly code: number | null
@@ -27,9 +30,12 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 /** Starts a command; it is ended with the test. */
 export function startWaybill(args: readonly string[], env: Environment = {}): RunningCommand {
-  const child = spawn(process.execPath, [MAIN, ...args], {
-    // Without what the tests themselves may be run with.
-    env: { ...process.env, WAYBILL_STORE: undefined, WAYBILL_OPERATION_ID: undefined, NODE_NO_WARNINGS: '1', ...env },
+  return start([process.execPath, MAIN, ...args], env)
+}
+
+function start([program = '', ...args]: readonly string[], env: Environment): RunningCommand {
+  const child = spawn(program, args, {
+    env: { ...process.env, ...UNSET, NODE_NO_WARNINGS: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const text = { out: '', err: '' }
@@ -58,4 +64,9 @@ export function startWaybill(args: readonly string[], env: Environment = {}): Ru
 /** Runs a command to its end. */
 export async function waybill(args: readonly string[], env: Environment = {}): Promise<Ended> {
   return await startWaybill(args, env).ended
+}
+
+/** Runs a line of the shell, in which `"$@"` is the command. */
+export async function waybillInShell(line: string, args: readonly string[]): Promise<Ended> {
+  return await start(['sh', '-c', line, 'sh', process.execPath, MAIN, ...args], {}).ended
 }

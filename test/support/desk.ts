@@ -55,6 +55,11 @@ export class Desk {
   }
 }
 
+/** Who asks without saying who it is. */
+export const ANYONE = 'anyone'
+
+const byHeaderOrAnyone: typeof byHeader = async request => (await byHeader(request)) || ANYONE
+
 /** An open desk: a composition, and its API. */
 export interface OpenDesk extends Served {
   readonly desk: Desk
@@ -63,8 +68,8 @@ export interface OpenDesk extends Served {
 
 export interface OpenDeskOptions {
   readonly type?: typeof orders
-  /** The API; who asks is what the header `x-user` says. */
-  readonly api?: Omit<PluginOptions, 'principal'> & { readonly prefix?: string }
+  /** The API; who asks is what the header `x-user` says, and {@link ANYONE} without it. */
+  readonly api?: PluginOptions & { readonly prefix?: string }
   /** The composition; `worker: false` leaves every order pending. */
   readonly waybill?: Omit<Partial<WaybillOptions>, 'worker' | 'operations'> & { readonly worker?: false }
 }
@@ -79,7 +84,7 @@ export async function openDesk(lab: Lab, options: OpenDeskOptions = {}): Promise
     ...composed,
   })
   const app = fastify({ forceCloseConnections: true })
-  await app.register(plugin, { waybill, principal: byHeader, ...options.api })
+  await app.register(plugin, { waybill, principal: byHeaderOrAnyone, ...options.api })
   lab.onEnd(() => app.close())
   return { desk, waybill, app, store: waybill.store }
 }

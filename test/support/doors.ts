@@ -7,6 +7,7 @@ import { Hono } from 'hono'
 import { waybill as plugin } from 'waybill/fastify'
 import { fetchHandler } from 'waybill/fetch'
 import { nodeListener } from 'waybill/node'
+import type { Principal } from '../../src/http/principal.ts'
 import type { ApiOptions } from '../../src/http.ts'
 import type { Waybill } from '../../src/waybill.ts'
 import type { Lab } from './waybill.ts'
@@ -21,27 +22,30 @@ export interface Api {
   readonly server?: Server
 }
 
-export type DoorOptions = Omit<ApiOptions, 'base'> & {
+export type DoorOptions = Omit<ApiOptions, 'base' | 'authenticated'> & {
   readonly prefix?: string
   readonly publicUrl?: string
+  readonly challenge?: string
   /** Who asks is what the header `x-user` says. */
   readonly byHeader?: boolean
+  /** Who asks is what this makes of the header `x-user`. */
+  readonly who?: (user: string | undefined) => Principal | Promise<Principal>
 }
 
 /** Puts an API on a server, and takes it off when the test has ended. */
 export type Door = (lab: Lab, waybill: Waybill, options?: DoorOptions) => Promise<Api>
 
-const viaFastify: Door = async (lab, waybill, { byHeader, ...options } = {}) => {
+const viaFastify: Door = async (lab, waybill, { byHeader, who = byHeader ? sayAsIs : undefined, ...options } = {}) => {
   const app = fastify({ forceCloseConnections: true })
-  const principal = byHeader && { principal: (request: { headers: object }) => userOf(Object.entries(request.headers)) }
+  const principal = who && { principal: (request: { headers: object }) => who(userOf(Object.entries(request.headers))) }
   await app.register(plugin, { waybill, ...options, ...principal })
   await app.listen({ port: 0, host: '127.0.0.1' })
   lab.onEnd(() => app.close())
   return over(app.server)
 }
 
-const viaNode: Door = async (lab, waybill, { byHeader, ...options } = {}) => {
-  const principal = byHeader && { principal: (request: Request) => userOf([...request.headers]) }
+const viaNode: Door = async (lab, waybill, { byHeader, who = byHeader ? sayAsIs : undefined, ...options } = {}) => {
+  const principal = who && { principal: (request: Request) => who(userOf([...request.headers])) }
   const server = createServer(nodeListener(waybill, { ...options, ...principal })).listen(0, '127.0.0.1')
   lab.onEnd(() => {
     server.closeAllConnections()
@@ -51,8 +55,8 @@ const viaNode: Door = async (lab, waybill, { byHeader, ...options } = {}) => {
   return over(server)
 }
 
-const viaHono: Door = async (_, waybill, { byHeader, ...options } = {}) => {
-  const principal = byHeader && { principal: (request: Request) => userOf([...request.headers]) }
+const viaHono: Door = async (_, waybill, { byHeader, who = byHeader ? sayAsIs : undefined, ...options } = {}) => {
+  const principal = who && { principal: (request: Request) => who(userOf([...request.headers])) }
   const answer = fetchHandler(waybill, { ...options, ...principal })
   const app = new Hono().all('*', c => answer(c.req.raw))
   return { url: 'http://api.test', ask: async (path, init) => await app.request(path, init) }
@@ -67,14 +71,21 @@ export const DOORS: Readonly<Record<string, Door>> = {
 /** The one for tests that need a real socket and no particular server. */
 export const serveFastify = viaFastify
 
+/** The one for tests of what \`node:http\` alone does. */
+export const serveNode = viaNode
+
 function over(server: Server): Api {
   const { port } = server.address() as AddressInfo
   const url = `http://127.0.0.1:${port}`
   return { url, server, ask: (path, init) => fetch(url + path, { redirect: 'manual', ...init }) }
 }
 
-function userOf(headers: readonly (readonly [string, unknown])[]): string {
-  return String(headers.find(([name]) => name === 'x-user')?.[1] ?? '')
+function userOf(headers: readonly (readonly [string, unknown])[]): string | undefined {
+  return headers.find(([name]) => name === 'x-user')?.[1] as string | undefined
+}
+
+function sayAsIs(user: string | undefined): Principal {
+  return user
 }
 
 /** Posts JSON. */

@@ -7,11 +7,11 @@ import { type PluginOptions, waybill as plugin } from '../../src/fastify.ts'
 import type { AnyOperationType } from '../../src/operation-type.ts'
 import type { Problem, StatusDocument } from '../../src/protocol.ts'
 import type { Store } from '../../src/store.ts'
-import type { WorkerInit } from '../../src/waybill.ts'
+import type { WaybillOptions, WorkerInit } from '../../src/waybill.ts'
 import { type Lab, SILENT } from './waybill.ts'
 
 /** How a server is made. */
-export interface ServeOptions extends PluginOptions {
+export interface ServeOptions extends PluginOptions, Pick<WaybillOptions, 'logger' | 'sweep'> {
   readonly store?: Store
   readonly prefix?: string
   readonly server?: FastifyServerOptions
@@ -38,7 +38,7 @@ export async function serve(
   return { app, store }
 }
 
-/** Who asks, by the header `x-user`. */
+/** Who asks, by the header `x-user`; nobody without it. */
 export const byHeader: NonNullable<PluginOptions['principal']> = request => String(request.headers['x-user'] ?? '')
 
 /** Posts JSON. */
@@ -111,4 +111,22 @@ export function exchange(port: number, bytes: string | Buffer, { end }: { end: b
     if (end) socket.end(bytes)
     else socket.write(bytes)
   })
+}
+
+/** Sends a body that never ends until the server ends the connection; tells what it has answered, and how many bytes it was sent. */
+export async function sendWithoutEnd({ url }: { readonly url: string }, line: string) {
+  const socket = connect({ port: Number(new URL(url).port), host: '127.0.0.1' })
+  let answer = ''
+  socket.setEncoding('latin1').on('data', (data: string) => {
+    answer += data
+  })
+  // A server that closes with unread bytes resets the connection.
+  socket.on('error', () => {})
+  const write = (text: string) => new Promise<boolean>(resolve => socket.write(text, error => resolve(!error)))
+  await write(`${line} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n`)
+  const chunk = `10000\r\n${' '.repeat(0x10000)}\r\n`
+  let sent = 0
+  while (sent < 2 ** 28 && (await write(chunk))) sent += chunk.length
+  socket.destroy()
+  return { sent, answer }
 }

@@ -5,7 +5,7 @@
 import fc from 'fast-check'
 import { expect } from 'vitest'
 import { type ManualClock, manualClock } from 'waybill/testing'
-import type { Change, Operation, Outcome, Submission } from '../../src/operation.ts'
+import type { Change, ClaimBy, Operation, Outcome, Submission } from '../../src/operation.ts'
 import { problem } from '../../src/problem.ts'
 import { isFinal } from '../../src/protocol.ts'
 import type { Claim, ClaimRequest, Lease, Note, Store, Swept } from '../../src/store.ts'
@@ -31,7 +31,7 @@ type Write =
 type Aimed =
   | { readonly do: 'accept'; readonly again: number | undefined; readonly parts: Partial<Submission> }
   | { readonly do: 'claim'; readonly types: readonly string[]; readonly each: number; readonly limit: number }
-  | { readonly do: 'claim one'; readonly at: number; readonly execution: string | null }
+  | { readonly do: 'claim one'; readonly at: number; readonly execution: Pick<ClaimBy, 'execution' | 'engine'> }
   | { readonly do: 'renew'; readonly leases: readonly { readonly at: number; readonly by: number }[] }
   | { readonly do: 'change'; readonly at: number; readonly by: number; readonly change: AimedChange }
   | { readonly do: 'note'; readonly at: number; readonly by: number; readonly note: Note }
@@ -79,12 +79,18 @@ const outcome: fc.Arbitrary<Outcome> = fc.oneof(
 
 const progress = fc.record({ fraction: fc.integer({ min: 0, max: 100 }).map(it => it / 100), message: fc.string() })
 const launch = fc.constantFrom(0, 1, 1, 2)
+/** What a claim knows of the execution that it is of. */
+const execution: fc.Arbitrary<Pick<ClaimBy, 'execution' | 'engine'>> = fc.constantFrom(
+  {},
+  { execution: null },
+  ...['job-1', 'job-2'].flatMap(name => [{ execution: name }, { execution: name, engine: 'others' }]),
+)
 
 const change: fc.Arbitrary<AimedChange> = fc.oneof(
   { arbitrary: fc.record({ kind: fc.constant('finish'), outcome }), weight: 4 },
   fc.record({ kind: fc.constant('progress'), progress }),
   fc.constant({ kind: 'cancel' } as const),
-  fc.record({ kind: fc.constant('launched'), launch, execution: fc.constant('job-1') }),
+  fc.record({ kind: fc.constant('launched'), launch, execution: fc.constant('job-1'), engine: fc.constant('jobs') }),
   fc.record({ kind: fc.constant('launch-refused'), launch, delayMs: fc.constant(SECOND) }),
   fc.constant({ kind: 'abandon', reason: 'It is gone.' } as const),
   fc.constant({ kind: 'webhook-accepted' } as const),
@@ -99,7 +105,7 @@ const write: fc.Arbitrary<Aimed> = fc.oneof(
   },
   { arbitrary: fc.record({ do: fc.constant('claim'), types, each: fc.nat(3), limit: fc.nat(4) }), weight: 3 },
   {
-    arbitrary: fc.record({ do: fc.constant('claim one'), at, execution: fc.constantFrom(null, 'job-1') }),
+    arbitrary: fc.record({ do: fc.constant('claim one'), at, execution }),
     weight: 2,
   },
   { arbitrary: fc.record({ do: fc.constant('change'), at, by, change }), weight: 8 },
@@ -189,7 +195,7 @@ function aimer(model: StoreModel): (write: Aimed) => Write {
         return { do: 'claim', request: { ...CLAIM_BY, execution: null, from } }
       }
       case 'claim one':
-        return { do: 'claim', request: { ...CLAIM_BY, execution: it.execution, from: { id: idOf(it.at) } } }
+        return { do: 'claim', request: { ...CLAIM_BY, ...it.execution, from: { id: idOf(it.at) } } }
       case 'renew':
         return { do: 'renew', leases: it.leases.map(leaseOf) }
       case 'change': {

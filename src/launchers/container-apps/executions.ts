@@ -5,6 +5,7 @@ import type { Answer, ContainerAppsClient, ExecutionResource } from './client.ts
 /** What an execution is told of itself, in its environment: enough to find it, and to know when it is overdue. */
 export const VARIABLES = {
   operationId: 'WAYBILL_OPERATION_ID',
+  engine: 'WAYBILL_ENGINE',
   attempt: 'WAYBILL_ATTEMPT',
   launch: 'WAYBILL_LAUNCH',
   timeoutMs: 'WAYBILL_TIMEOUT_MS',

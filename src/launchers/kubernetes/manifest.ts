@@ -16,6 +16,8 @@ const LONGEST = 63
 
 /** What every Job of a launcher has in common. */
 export interface JobPlan {
+  /** What the launcher is called in the record. */
+  readonly engine: string
   readonly namespace: string
   readonly template: KubernetesJobTemplate
   /** The container that is told the operation. */
@@ -96,6 +98,7 @@ function told(
   const ours = [
     { name: 'WAYBILL_OPERATION_ID', value: request.operationId },
     { name: 'WAYBILL_EXECUTION', value: name },
+    { name: 'WAYBILL_ENGINE', value: plan.engine },
     ...(plan.variable === undefined ? [] : [{ name: plan.variable, value: request.operationId }]),
   ]
   const names = new Set(ours.map(variable => variable.name))

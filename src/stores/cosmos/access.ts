@@ -1,8 +1,9 @@
 /** Reads and writes of single items, and queries: what the rest of the store is made of. */
 import type { BlobStore } from '../../blob-store.ts'
+import { type KeptOperation, type Operation, operationOf } from '../../operation.ts'
 import { type CosmosCalls, statusOf } from './calls.ts'
 import type { CosmosContainer } from './container.ts'
-import { type BesideItem, isBlob, type KeyItem, type OperationItem, type Tagged } from './items.ts'
+import { type BesideItem, isBlob, type KeptItem, type KeyItem, kept, type OperationItem, type Tagged } from './items.ts'
 import { type Parameters, QUERIES, type QueryName } from './queries.ts'
 
 /** What became of a conditional write. */
@@ -37,7 +38,8 @@ export class CosmosAccess {
   }
 
   async operation(id: string): Promise<Tagged<OperationItem> | undefined> {
-    return await this.#read<OperationItem>(id)
+    const found = await this.#read<KeptItem>(id)
+    return found && current(found)
   }
 
   async key(id: string): Promise<Tagged<KeyItem> | undefined> {
@@ -51,7 +53,7 @@ export class CosmosAccess {
   /** The new item's tag, or undefined where there is one of this id. */
   async create(item: OperationItem | KeyItem | BesideItem): Promise<string | undefined> {
     try {
-      const answer = await this.calls.item('create', options => this.#container.items.create(item, options))
+      const answer = await this.calls.item('create', options => this.#container.items.create(written(item), options))
       return etagOf(answer.resource)
     } catch (error) {
       if (statusOf(error) === 409) return undefined
@@ -67,7 +69,7 @@ export class CosmosAccess {
   async replace(item: OperationItem | KeyItem, etag: string): Promise<Written> {
     return await this.#write(async () => {
       const answer = await this.calls.item('replace', options =>
-        this.#container.item(item.id, item.id).replace(item, { ...options, accessCondition: ifMatch(etag) }),
+        this.#container.item(item.id, item.id).replace(written(item), { ...options, accessCondition: ifMatch(etag) }),
       )
       return etagOf(answer.resource)
     })
@@ -115,6 +117,16 @@ export class CosmosAccess {
       parameters: Object.entries(parameters).map(([key, value]) => ({ name: `@${key}`, value })),
     }
     return await this.#pages(query, limit, ordered)
+  }
+
+  /** The same, of a query that selects whole items of operations. */
+  async items(name: QueryName, parameters: Parameters, limit: number): Promise<Tagged<OperationItem>[]> {
+    return (await this.query(name, parameters, limit)).map(taggedOperation)
+  }
+
+  /** The same, of a query that selects the records of operations. */
+  async records(name: QueryName, parameters: Parameters, limit: number): Promise<Operation[]> {
+    return (await this.query<KeptOperation>(name, parameters, limit)).map(operationOf)
   }
 
   /** The ids of all items beside some operations, also of those that no operation names. */
@@ -183,6 +195,20 @@ export class CosmosAccess {
       throw error
     }
   }
+}
+
+function written<Item extends OperationItem | KeyItem | BesideItem>(item: Item) {
+  return 'record' in item ? kept(item) : item
+}
+
+/** The item of an operation, and its tag. */
+export function taggedOperation(resource: unknown): Tagged<OperationItem> {
+  return current(tagged<KeptItem>(resource))
+}
+
+/** As this version writes it. */
+function current({ item, etag }: Tagged<KeptItem>): Tagged<OperationItem> {
+  return { item: { ...item, record: operationOf(item.record) }, etag }
 }
 
 /** An item without what Cosmos DB adds to it, and its tag. */

@@ -3,7 +3,7 @@
  * conditional write of each decides. Whoever is alone takes the first ones. Whoever has lost some lately picks at
  * random among more of them, so that many claimers do not fight for the same item.
  */
-import { type CosmosAccess, inParallel, tagged } from './access.ts'
+import { type CosmosAccess, inParallel } from './access.ts'
 import type { OperationItem, Tagged } from './items.ts'
 
 /** Makes one candidate ours; undefined where another was faster. */
@@ -68,8 +68,7 @@ export class Claims {
   }
 
   async #candidates(type: string, wanted: number): Promise<Tagged<OperationItem>[]> {
-    const found = await this.#access.query<unknown>('ready', { type, now: this.#access.now() }, wanted)
-    return found.map(resource => tagged<OperationItem>(resource))
+    return await this.#access.items('ready', { type, now: this.#access.now() }, wanted)
   }
 
   /** How many were won. */

@@ -1,15 +1,15 @@
 /** What operators ask for: to look through all operations, and to move them whole from one store to another. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Operation } from '../../operation.ts'
-import type { Browsed, BrowseQuery, Dump, LogLine } from '../../store.ts'
-import { type CosmosAccess, inParallel, tagged } from './access.ts'
+import type { Browsed, BrowseQuery, Dump, DumpPart, LogLine } from '../../store.ts'
+import { type CosmosAccess, inParallel } from './access.ts'
 import {
   type BesideItem,
   BODY_LIMIT,
   type Body,
-  beside,
   bodyFor,
   fits,
+  freshBeside,
   freshItem,
   keyItemId,
   marked,
@@ -32,8 +32,8 @@ export async function browse(access: CosmosAccess, query: BrowseQuery): Promise<
   const most = fitsAll ? limit : LOOK_AT
   const seen =
     status === undefined
-      ? await access.query<Operation>('browse', { before: after }, most)
-      : await access.query<Operation>('browseByStatus', { before: after, status }, most)
+      ? await access.records('browse', { before: after }, most)
+      : await access.records('browseByStatus', { before: after, status }, most)
   const found = seen.filter(it => (type ?? it.type) === it.type && (owner ?? it.owner) === it.owner)
   const operations = found.slice(0, limit)
   const last = operations.length === limit ? operations.at(-1) : seen.length === most ? seen.at(-1) : undefined
@@ -41,18 +41,24 @@ export async function browse(access: CosmosAccess, query: BrowseQuery): Promise<
 }
 
 export async function dump(access: CosmosAccess, after = '', limit: number): Promise<Dump[]> {
-  const found = await access.query<unknown>('dump', { after }, limit)
-  return await inParallel(found, async resource => {
-    const { item } = tagged<OperationItem>(resource)
+  const found = await access.items('dump', { after }, limit)
+  return await inParallel(found, async ({ item }) => {
+    const [input, output] = [await textOf(access, item.input), await textOf(access, item.output)]
     const steps = await inParallel(item.steps, async ({ name, item: id }) => [name, await access.body(id)] as const)
     const parts = await inParallel(item.log.parts, part => access.body(part.item))
+    const missing: DumpPart[] = []
+    if (item.input !== null && input === null) missing.push('input')
+    if (item.output !== null && output === null) missing.push('output')
+    if (steps.some(([, value]) => value === undefined)) missing.push('steps')
+    if (parts.includes(undefined)) missing.push('logs')
     return {
       operation: item.record,
-      input: await textOf(access, item.input),
-      output: await textOf(access, item.output),
+      input,
+      output,
       steps: steps.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const])),
       logs: [...parts.flatMap(part => JSON.parse(part ?? '[]') as LogLine[]), ...item.log.tail],
       purgeAt: item.purgeAt,
+      ...(missing.length > 0 && { missing }),
     }
   })
 }
@@ -99,7 +105,10 @@ function toItem(dumped: Dump, now: number, limited: boolean): { item: OperationI
     Made,
     Made,
   ]
-  const steps = dumped.steps.map(([name, value]) => ({ name, value: beside(`step:${id}:${newMark()}`, id, value) }))
+  const steps = dumped.steps.map(([name, value]) => {
+    checkSize(`outcome of step "${name}"`, id, value, limited)
+    return { name, value: freshBeside('step', id, value) }
+  })
   const bare: OperationItem = {
     ...freshItem(operation, { text: '' }, id),
     input: input.body,
@@ -120,6 +129,14 @@ interface Made {
 
 function toBody(kind: 'input' | 'output', id: string, text: string | null, limited: boolean): Made {
   if (text === null) return { body: null, besides: [] }
-  if (!limited || fits(text)) return bodyFor(kind, id, text)
-  throw new RangeError(`The ${kind} of the operation ${id} is too large: Cosmos DB takes ${BODY_LIMIT} bytes.`)
+  checkSize(kind, id, text, limited)
+  return bodyFor(kind, id, text)
+}
+
+/** @throws {RangeError} for what is too large for an item, where there is nothing else to keep it */
+function checkSize(what: string, id: string, text: string, limited: boolean): void {
+  if (!limited || fits(text)) return
+  throw new RangeError(
+    `The ${what} of the operation ${id} is too large: Cosmos DB takes ${BODY_LIMIT} bytes, and the store was made without "blobs".`,
+  )
 }

@@ -10,7 +10,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { isReference } from '../../blob-store.ts'
-import type { Operation } from '../../operation.ts'
+import type { KeptOperation, Operation } from '../../operation.ts'
 import { isFinal, type Status } from '../../protocol.ts'
 import type { LogLine } from '../../store.ts'
 
@@ -82,6 +82,20 @@ export interface OperationItem {
   readonly ttl?: number
 }
 
+/** The item of an operation as it is kept, whatever the version that wrote it. */
+export type KeptItem = Omit<OperationItem, 'record'> & { readonly record: KeptOperation }
+
+/** The item as it is to be kept: an engine that there is none of is left out, and costs nothing. */
+export function kept(item: OperationItem): KeptItem {
+  const { record } = item
+  return { ...item, record: { ...withoutNull(record), history: record.history.map(withoutNull) } }
+}
+
+function withoutNull<It extends { readonly engine: string | null }>(it: It): Omit<It, 'engine'> & { engine?: string } {
+  const { engine, ...rest } = it
+  return engine === null ? rest : { ...rest, engine }
+}
+
 /** As it was read: with the tag that a write is conditional on. */
 export interface Tagged<Item> {
   readonly item: Item
@@ -136,23 +150,29 @@ export function keyItemOf({ type, owner, idempotencyKey }: Operation): string | 
   return idempotencyKey === null ? undefined : keyItemId(type, owner, idempotencyKey)
 }
 
-/** The item of a step. An attempt has one for each name, so what it recorded first stands; no other attempt can touch it. */
-export function stepItemId(id: string, attempt: number, name: string): string {
-  return `step:${id}:${attempt}:${digest(name)}`
+/** What keeps a step. An attempt has one for each name, so what it recorded first stands; no other attempt can touch it. */
+export function stepItem(id: string, attempt: number, { name, value }: { name: string; value: string }): BesideItem {
+  const own = digest(name)
+  return beside(fits(value) ? `step:${id}:${attempt}:${own}` : `${id}/step-${attempt}-${own}`, id, value)
 }
 
 export function scopeOf(type: string, owner: string): string {
   return JSON.stringify([type, owner])
 }
 
-export function beside(id: string, of: string, body: string): BesideItem {
+function beside(id: string, of: string, body: string): BesideItem {
   return { id, kind: 'beside', by: { of }, body }
+}
+
+/** An item beside an operation under a name that none had before; what is too large for an item is a blob. */
+export function freshBeside(kind: 'input' | 'output' | 'step', id: string, text: string): BesideItem {
+  return beside(fits(text) ? `${kind}:${id}:${newMark()}` : `${id}/${kind}-${newMark()}`, id, text)
 }
 
 /** A payload for an operation's item, and the item it needs beside it, if any. */
 export function bodyFor(kind: 'input' | 'output', id: string, text: string): { body: Body; besides: BesideItem[] } {
   if (Buffer.byteLength(text) <= INLINE_BYTES) return { body: { text }, besides: [] }
-  const item = beside(fits(text) ? `${kind}:${id}:${newMark()}` : `${id}/${kind}-${newMark()}`, id, text)
+  const item = freshBeside(kind, id, text)
   return { body: { item: item.id }, besides: [item] }
 }
 

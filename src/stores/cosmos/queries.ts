@@ -15,7 +15,7 @@ const READY = 'FROM c WHERE c.by.queue = @type AND c.by.due <= @now'
 const MINE = 'SELECT VALUE c.record FROM c WHERE c.by.scope = @scope AND c.by.id < @before'
 const NEWEST_FIRST = 'ORDER BY c.by.id DESC'
 
-const HOLDING = ['id', 'type', 'status', 'attempt', 'holder', 'execution', 'cancelRequested']
+const HOLDING = ['id', 'type', 'status', 'attempt', 'holder', 'execution', 'engine', 'cancelRequested']
 const HOLDING_FIELDS = HOLDING.map(field => `c.record.${field}`).join(', ')
 
 export const QUERIES = {

@@ -1,7 +1,7 @@
 /** Ends what has run out, and deletes what has passed its retention. Any number of processes may sweep. */
 import type { Swept } from '../../store.ts'
 import { release } from './accept.ts'
-import { type CosmosAccess, inParallel, tagged } from './access.ts'
+import { type CosmosAccess, inParallel } from './access.ts'
 import { keyItemOf, namedBesides, type OperationItem, type Tagged } from './items.ts'
 import type { Mutations } from './mutations.ts'
 import { entombing, expiring } from './transitions.ts'
@@ -25,8 +25,7 @@ async function expire(access: CosmosAccess, mutations: Mutations, limit: number)
 
 /** First the payloads go and a record stays to say so; the record goes later. */
 async function purge(access: CosmosAccess, mutations: Mutations, limit: number): Promise<string[]> {
-  const found = await access.query<unknown>('purgeable', { now: access.now() }, limit)
-  const all = found.map(resource => tagged<OperationItem>(resource))
+  const all = await access.items('purgeable', { now: access.now() }, limit)
   const fresh = all.filter(({ item }) => !item.record.purged)
   await deleteBesides(access, fresh)
   const entombed = await inParallel(fresh, async ({ item }) => {
@@ -42,8 +41,7 @@ async function purge(access: CosmosAccess, mutations: Mutations, limit: number):
 }
 
 async function clearStranded(access: CosmosAccess, limit: number): Promise<void> {
-  const found = await access.query<unknown>('stranded', { before: access.now() - ARRIVES_WITHIN_MS }, limit)
-  const all = found.map(resource => tagged<OperationItem>(resource))
+  const all = await access.items('stranded', { before: access.now() - ARRIVES_WITHIN_MS }, limit)
   const deleted = await inParallel(all, async item => ((await deleteIfSame(access, item)) ? [item] : []))
   await deleteBesides(access, deleted.flat())
 }

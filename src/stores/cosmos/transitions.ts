@@ -11,7 +11,7 @@ import {
 } from '../../operation.ts'
 import { problem } from '../../problem.ts'
 import { type Lease, LOG_LIMIT, type Note, type Renewal } from '../../store.ts'
-import { beside, bodyFor, fits, type OperationItem, stepItemId, tombstone, withRecord } from './items.ts'
+import { bodyFor, fits, type OperationItem, stepItem, tombstone, withRecord } from './items.ts'
 import type { Mutated, Mutation } from './mutations.ts'
 
 /**
@@ -82,7 +82,7 @@ export function noting({ id, attempt }: Lease, note: Note): Mutation<boolean> {
 /** The value first, in an item that only this attempt can write; it counts from when the operation's item names it. */
 function recordingStep(item: OperationItem, { id, attempt }: Lease, note: Note & { kind: 'step' }): Mutated<boolean> {
   if (item.steps.some(({ name }) => name === note.name)) return { result: true }
-  const value = beside(stepItemId(id, attempt, note.name), id, note.value)
+  const value = stepItem(id, attempt, note)
   const steps = [...item.steps, { name: note.name, item: value.id }]
   return { item: { ...item, steps }, besides: [value], silent: true, result: true }
 }

@@ -1,5 +1,5 @@
 /** How a record becomes a row, and a row a record. */
-import type { Attempt, Operation } from '../../operation.ts'
+import { historyOf, type KeptAttempt, type Operation } from '../../operation.ts'
 import { type Problem, type Progress, STATUSES } from '../../protocol.ts'
 import type { Row } from './pool.ts'
 
@@ -37,6 +37,7 @@ const CHANGED = {
   attempt_started_at: 'bigint',
   launches: 'integer',
   execution: 'text',
+  engine: 'text',
   cancel_requested: 'boolean',
   progress: 'text',
   error: 'text',
@@ -78,6 +79,7 @@ export function changedRow(operation: Operation): Record<(typeof CHANGED_COLUMNS
     attempt_started_at: operation.attemptStartedAt,
     launches: operation.launches,
     execution: operation.execution,
+    engine: operation.engine,
     cancel_requested: operation.cancelRequested,
     progress: encode(operation.progress),
     error: encode(operation.error),
@@ -89,6 +91,12 @@ export function changedRow(operation: Operation): Record<(typeof CHANGED_COLUMNS
 
 /** Reads a record that {@link recordOf} has selected. What stands after it is left alone. */
 export function toOperation(row: Row): Operation {
+  const operation = read(row)
+  // A process of schema version 1 that takes the execution out leaves its engine behind.
+  return operation.execution === null && operation.engine !== null ? { ...operation, engine: null } : operation
+}
+
+function read(row: Row): Operation {
   const at = cursor(row)
   return {
     id: at.text(),
@@ -119,10 +127,11 @@ export function toOperation(row: Row): Operation {
     attemptStartedAt: at.numberOrNull(),
     launches: at.number(),
     execution: at.textOrNull(),
+    engine: at.textOrNull(),
     cancelRequested: at.boolean(),
     progress: decode<Progress>(at.textOrNull()),
     error: decode<Problem>(at.textOrNull()),
-    history: decode<Attempt[]>(at.textOrNull()) ?? [],
+    history: historyOf(decode<KeptAttempt[]>(at.textOrNull()) ?? []),
     webhookDue: at.boolean(),
     purged: at.boolean(),
   }

@@ -3,9 +3,18 @@
  * transaction under an advisory lock, so that of several processes one migrates. Programs of
  * the version before go on working with the tables of this one.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { TimeLimit } from '../../time-limit.ts'
 import { Connections, sqlState } from './connections.ts'
 import type { PostgresClient, PostgresPool, Row } from './pool.ts'
+
+/** Whoever waits for the lock of a whole table holds up all who come after: so it waits a moment, and then they have theirs. */
+const LOCK_BRIEFLY = `SET LOCAL lock_timeout = '2s';`
+/** How long they have before it is tried again, in milliseconds. */
+const LOCK_PAUSE_MS = 1000
+/** How often it is tried. */
+const LOCK_TRIES = 100
+const LOCK_NOT_AVAILABLE = '55P03'
 
 interface Migration {
   /** The oldest version of the schema whose programs can still work with the tables afterwards. */
@@ -18,6 +27,11 @@ const MIGRATIONS: readonly Migration[] = [
   {
     readableBy: 1,
     sql: schema => `${operationsTable(schema)}\n${tablesBeside(schema)}`,
+  },
+  {
+    // Version 1 names the columns that it writes, so it leaves this one as it is: see toOperation.
+    readableBy: 1,
+    sql: schema => `${LOCK_BRIEFLY}\nALTER TABLE ${schema}.operations ADD COLUMN engine text COLLATE "C";`,
   },
 ]
 
@@ -234,19 +248,25 @@ async function versionOf(client: PostgresClient, schema: string): Promise<Found>
 }
 
 async function migrateAll(client: PostgresClient, schema: string, from: number): Promise<void> {
-  for (let to = from + 1; to <= SCHEMA_VERSION; to++) {
+  for (let to = from + 1; to <= SCHEMA_VERSION; to++) await migrateTo(client, schema, to)
+}
+
+async function migrateTo(client: PostgresClient, schema: string, to: number): Promise<void> {
+  for (let left = LOCK_TRIES - 1; ; left--) {
     await rows(client, 'BEGIN')
     try {
       await rows(client, LOCK(schema))
       // Whoever had the lock before may have migrated.
       if ((await versionOf(client, schema)).version < to) await rows(client, stepTo(to, schema).join('\n'))
       await rows(client, 'COMMIT')
+      return
     } catch (error) {
       await rows(client, 'ROLLBACK').catch(() => {})
       if (sqlState(error) === '42501') {
         throw new Error(notMigrated(schema, to - 1, 'this user may not migrate it'), { cause: error })
       }
-      throw error
+      if (sqlState(error) !== LOCK_NOT_AVAILABLE || left === 0) throw error
+      await sleep(LOCK_PAUSE_MS)
     }
   }
 }

@@ -22,6 +22,9 @@ const FOUND_LIMIT = 2000
 /** How many durations of a type are shown, and kept. */
 const DURATIONS_KEPT = 100
 
+/** The columns of a holding, in the order in which they are read. */
+const HOLDING = 'id, type, status, attempt, holder, execution, engine, cancel_requested'
+
 /** How long a write waits for a row, or a key, that another transaction holds; then it fails and is tried again. */
 const LOCK_WAIT = '1s'
 
@@ -76,9 +79,8 @@ function reads(schema: string, operations: string, records: string) {
       SELECT count(*) FROM (
         SELECT 1 FROM ${operations} WHERE type = $1 AND owner = $2 AND status < 2 LIMIT $3) AS counted`,
     holdings: `
-      SELECT id, type, status, attempt, holder, execution, cancel_requested FROM (
-        SELECT * FROM ${operations} WHERE status = 1
-        UNION ALL SELECT * FROM ${operations} WHERE status = 0 AND execution IS NOT NULL) AS held
+      SELECT ${HOLDING} FROM ${operations} WHERE status = 1
+      UNION ALL SELECT ${HOLDING} FROM ${operations} WHERE status = 0 AND execution IS NOT NULL
       LIMIT ${HOLDINGS_LIMIT}`,
   } as const
 }
@@ -101,6 +103,7 @@ function lists(operations: string) {
   } as const
 }
 
+/** Those that run are counted in an order that only their own index has: PostgreSQL 18 may else skip through the index of lists. */
 function queueReads(schema: string, operations: string) {
   const ready = `FROM ${operations} WHERE type = $2 AND status = 0 AND run_at IS NULL`
   const due = `FROM ${operations} WHERE type = $2 AND status = 0 AND run_at <= (SELECT now FROM clock)`
@@ -118,7 +121,7 @@ function queueReads(schema: string, operations: string) {
         CASE WHEN (SELECT count(*) FROM view) < ${QUEUE_VIEW_LIMIT} THEN (SELECT count(*) FROM view)
         ELSE (SELECT count(*) FROM (SELECT 1 ${ready} UNION ALL SELECT 1 ${due} LIMIT ${QUEUE_COUNT_LIMIT}) AS counted) END,
         (SELECT count(*) FROM (
-          SELECT 1 FROM ${operations} WHERE status = 1 AND type = $2 LIMIT ${QUEUE_COUNT_LIMIT}) AS counted),
+          SELECT 1 FROM ${operations} WHERE status = 1 AND type = $2 ORDER BY id LIMIT ${QUEUE_COUNT_LIMIT}) AS counted),
         (SELECT min(created_at) FROM view),
         ARRAY (SELECT ms::float8 FROM ${schema}.durations WHERE type = $2 ORDER BY slot DESC LIMIT ${DURATIONS_KEPT})`,
   } as const
@@ -169,7 +172,10 @@ function takes(schema: string, operations: string) {
     status = 1, attempt = o.attempt + 1, run_at = NULL, started_at = coalesce(o.started_at, (SELECT now FROM clock)),
     attempt_started_at = (SELECT now FROM clock), holder = $${holder}::text,
     lease_until = (SELECT now FROM clock) + $${holder + 1}::bigint,
-    launches = 0, execution = CASE WHEN $${holder + 3}::boolean THEN o.execution ELSE $${holder + 2}::text END, progress = NULL,
+    launches = 0, execution = CASE WHEN $${holder + 3}::boolean THEN o.execution ELSE $${holder + 2}::text END,
+    engine = coalesce(
+      CASE WHEN $${holder + 3}::boolean OR o.execution = $${holder + 2}::text THEN o.engine END, $${holder + 4}::text),
+    progress = NULL,
     version = o.version + 1, updated_at = greatest((SELECT now FROM clock), o.updated_at)`
   const input = `(SELECT body FROM ${schema}.payloads p WHERE p.id = t.id AND p.kind = 0)`
   const inOrder = `ORDER BY (SELECT min(a.place) FROM asked a WHERE a.type = t.type), t.priority DESC, t.id`
@@ -191,7 +197,8 @@ function takes(schema: string, operations: string) {
       WITH ${picked(operations)},
       taken AS (
         UPDATE ${operations} o
-        SET run_at = (SELECT now FROM clock) + $4::bigint, launches = o.launches + 1, execution = NULL
+        SET run_at = (SELECT now FROM clock) + $4::bigint, launches = o.launches + 1, execution = NULL,
+          engine = NULL
         ${taken} RETURNING ${recordOf('o')})
       SELECT ${recordOf('t')} FROM taken t ${inOrder}`,
     renew: `

@@ -2,7 +2,7 @@
  * The SQLite driver: what is needed of it, and how a connection is opened. `node:sqlite` and
  * better-sqlite3 both have this shape, so neither is a dependency.
  */
-import { existsSync, mkdirSync, statfsSync } from 'node:fs'
+import { existsSync, mkdirSync, statfsSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 
 /** A value that SQLite stores. */
@@ -65,38 +65,97 @@ const BUSY_MS = 5000
 /**
  * Opens a connection for writing, and makes the file and its folder where they are missing.
  *
- * @throws when the driver or the file cannot be opened, the file is another program's, or it lies on a network share, whose locks SQLite cannot trust
+ * @throws when the driver or the file cannot be opened, the file is another program's, or it lies on a network share,
+ * whose locks SQLite cannot trust; the message names the file and the cure, and the driver's error is its `cause`
  */
 export async function openWriter(location: DatabaseLocation): Promise<Database> {
-  if (location.path !== ':memory:') prepareFolder(location.path)
-  const database = await connect(location)
-  database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
-  // Before the journal mode, which is kept in the file.
-  checkOursAlone(database)
-  database.exec('PRAGMA journal_mode = WAL')
-  database.exec(`PRAGMA synchronous = ${location.synchronous}`)
-  database.exec('PRAGMA wal_autocheckpoint = 4000')
-  database.exec('PRAGMA cache_size = -32768')
-  return database
+  const connect = await connector(location)
+  return explained(location.path, () => {
+    if (location.path !== ':memory:') prepareFolder(location.path)
+    return prepared(connect(), database => {
+      database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
+      // Before the journal mode, which is kept in the file.
+      checkOursAlone(database)
+      database.exec('PRAGMA journal_mode = WAL')
+      database.exec(`PRAGMA synchronous = ${location.synchronous}`)
+      database.exec('PRAGMA wal_autocheckpoint = 4000')
+      database.exec('PRAGMA cache_size = -32768')
+    })
+  })
 }
 
-/** Opens a further connection to the same file, which only reads. */
+/**
+ * Opens a further connection to the same file, which only reads.
+ *
+ * @throws when the driver or the file cannot be opened; the message names the file and the cure
+ */
 export async function openReader(location: DatabaseLocation): Promise<Database> {
-  const database = await connect(location)
-  database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
-  database.exec('PRAGMA query_only = ON')
-  database.exec('PRAGMA cache_size = -32768')
-  return database
+  const connect = await connector(location)
+  return explained(location.path, () =>
+    prepared(connect(), database => {
+      database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
+      database.exec('PRAGMA query_only = ON')
+      database.exec('PRAGMA cache_size = -32768')
+      // The first look into the file, by which it is known to be a database.
+      pragma(database, 'schema_version')
+    }),
+  )
 }
 
-async function connect(location: DatabaseLocation): Promise<Database> {
-  const module: Record<string, unknown> = await import(location.driver)
+async function connector({ driver, path }: DatabaseLocation): Promise<() => Database> {
+  const module: Record<string, unknown> = await import(driver)
   const Driver = module.DatabaseSync ?? module.default
   if (typeof Driver !== 'function') {
-    throw new TypeError(`The SQLite driver "${location.driver}" exports neither DatabaseSync nor a default class.`)
+    throw new TypeError(`The SQLite driver "${driver}" exports neither DatabaseSync nor a default class.`)
   }
-  return Reflect.construct(Driver, [location.path]) as Database
+  return () => Reflect.construct(Driver, [path]) as Database
 }
+
+function prepared(database: Database, prepare: (database: Database) => void): Database {
+  try {
+    prepare(database)
+    return database
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+/** Has what the system or the driver refuses name the file and the cure. What Waybill itself refuses does so already. */
+export function explained<Result>(path: string, open: () => Result): Result {
+  try {
+    return open()
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error
+    const file = path === ':memory:' ? path : resolve(path)
+    const message = `The SQLite file "${file}" cannot be opened: ${error.message}. ${cureOf(error.message, file)}`
+    throw new Error(message, { cause: error })
+  }
+}
+
+function cureOf(message: string, file: string): string {
+  if (isFolder(file)) return 'That is a folder: name a file in it.'
+  return CURES.find(([refusal]) => refusal.test(message))?.[1] ?? 'Name another file, or put a backup in its place.'
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory()
+  } catch {
+    return false
+  }
+}
+
+/** By what SQLite says, which is the same with every driver, and by the codes of the system. */
+const CURES: readonly (readonly [refusal: RegExp, cure: string])[] = [
+  [/not a database/, 'Name a new file, or the one that Waybill made.'],
+  [/is locked/, 'Another process keeps it locked: end that one, or try again when it has ended.'],
+  [/disk is full|ENOSPC/, 'Make room on the disk.'],
+  [
+    /unable to open|readonly|^E(ACCES|PERM|ROFS|NOENT|NOTDIR)/,
+    'Name a file that this process may read and write, in a folder that it may write too.',
+  ],
+]
 
 /**
  * Refuses a file that neither is ours nor is empty. To be called within a transaction.
@@ -107,18 +166,21 @@ export function checkOurs(database: Database): void {
   if (pragma(database, 'application_id') === APPLICATION_ID) return
   const { tables } = database.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() as { tables: number }
   if (tables === 0 && pragma(database, 'user_version') === 0) return
-  throw new Error('The SQLite file belongs to another program. Name a new file, or the one that Waybill made.')
+  throw new Error(
+    `The SQLite file "${fileOf(database)}" belongs to another program. Name a new file, or the one that Waybill made.`,
+  )
 }
 
 function checkOursAlone(database: Database): void {
   database.exec('BEGIN')
-  try {
-    checkOurs(database)
-    database.exec('COMMIT')
-  } catch (error) {
-    database.close()
-    throw error
-  }
+  checkOurs(database)
+  database.exec('COMMIT')
+}
+
+/** The file of a connection, for messages. */
+export function fileOf(database: Database): string {
+  const { file } = database.prepare('PRAGMA database_list').get() as { file: string }
+  return file || ':memory:'
 }
 
 /** The value of a pragma that is a number. */

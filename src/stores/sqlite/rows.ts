@@ -1,5 +1,5 @@
 /** How a record becomes a row, and a row a record. */
-import type { Attempt, Operation } from '../../operation.ts'
+import { historyOf, type KeptAttempt, type Operation } from '../../operation.ts'
 import type { Problem, Progress } from '../../protocol.ts'
 import { STATUSES } from '../../protocol.ts'
 import { type Database, type SqlValue, type Statement, withArrays } from './database.ts'
@@ -37,9 +37,11 @@ const PLAIN = {
   attempt_started_at: 'attemptStartedAt',
   launches: 'launches',
   execution: 'execution',
+  engine: 'engine',
 } as const satisfies Record<string, keyof Operation>
 
-const ENCODED = ['status', 'cancel_requested', 'webhook_due', 'progress', 'error', 'history', 'purge_at'] as const
+const CODED = ['status', 'cancel_requested', 'webhook_due'] as const
+const ENCODED = [...CODED, 'progress', 'error', 'history', 'purge_at'] as const
 
 const fixedFields = Object.values(FIXED)
 const plainFields = Object.values(PLAIN)
@@ -47,10 +49,25 @@ const fixedColumns = Object.keys(FIXED)
 const changedColumns = [...Object.keys(PLAIN), ...ENCODED]
 const columns = [...fixedColumns, ...changedColumns, 'purged']
 
-/** Inserts a record; a known id or idempotency key changes nothing. Parameters: {@link insertValues}. */
+/** The columns that something has to happen for: of a record that was just accepted they are null. */
+const LATER: ReadonlySet<string> = new Set([
+  'started_at',
+  'finished_at',
+  'expires_at',
+  'holder',
+  'lease_until',
+  'attempt_started_at',
+  'execution',
+  'engine',
+])
+const freshPlain = Object.entries(PLAIN).filter(([column]) => !LATER.has(column))
+const freshFields = [...fixedFields, ...freshPlain.map(([, field]) => field)]
+const freshColumns = [...fixedColumns, ...freshPlain.map(([column]) => column), ...CODED]
+
+/** Inserts a record that was just accepted; a known id or idempotency key changes nothing. Parameters: {@link insertValues}. */
 export const INSERT: string =
-  `INSERT INTO operations (${[...fixedColumns, ...changedColumns].join(', ')}) ` +
-  `VALUES (${[...fixedColumns, ...changedColumns].map(() => '?').join(', ')}) ON CONFLICT DO NOTHING`
+  `INSERT INTO operations (${freshColumns.join(', ')}) ` +
+  `VALUES (${freshColumns.map(() => '?').join(', ')}) ON CONFLICT DO NOTHING`
 
 /** Writes what has changed, unless the operation has finished. Parameters: {@link updateValues}. */
 export const UPDATE: string = `UPDATE operations SET ${changedColumns.map(column => `${column} = ?`).join(', ')} WHERE id = ? AND status < 2`
@@ -63,11 +80,16 @@ export const RESTORE: string =
   `ON CONFLICT (id) DO UPDATE SET ${restored.map(column => `${column} = excluded.${column}`).join(', ')}`
 
 export function restoreValues(operation: Operation, purgeAt: number | null): SqlValue[] {
-  return [...insertValues(operation).slice(0, -1), purgeAt, operation.purged ? 1 : 0]
+  return [
+    ...fixedFields.map(field => operation[field]),
+    ...changedValues(operation).slice(0, -1),
+    purgeAt,
+    operation.purged ? 1 : 0,
+  ]
 }
 
 export function insertValues(operation: Operation): SqlValue[] {
-  return [...fixedFields.map(field => operation[field]), ...changedValues(operation)]
+  return [...freshFields.map(field => operation[field]), ...codes(operation)]
 }
 
 export function updateValues(operation: Operation): SqlValue[] {
@@ -77,14 +99,16 @@ export function updateValues(operation: Operation): SqlValue[] {
 function changedValues(operation: Operation): SqlValue[] {
   return [
     ...plainFields.map(field => operation[field]),
-    STATUSES.indexOf(operation.status),
-    operation.cancelRequested ? 1 : 0,
-    operation.webhookDue ? 1 : 0,
+    ...codes(operation),
     encode(operation.progress),
     encode(operation.error),
     operation.history.length === 0 ? null : JSON.stringify(operation.history),
     operation.expiresAt,
   ]
+}
+
+function codes({ status, cancelRequested, webhookDue }: Operation): SqlValue[] {
+  return [STATUSES.indexOf(status), cancelRequested ? 1 : 0, webhookDue ? 1 : 0]
 }
 
 function encode(value: object | null): string | null {
@@ -123,6 +147,7 @@ export class RecordQuery {
 }
 
 function toOperation(row: readonly unknown[]): Operation {
+  const execution = row[AT.execution] as string | null
   return {
     id: row[AT.id] as string,
     type: row[AT.type] as string,
@@ -147,11 +172,13 @@ function toOperation(row: readonly unknown[]): Operation {
     leaseUntil: row[AT.lease_until] as number | null,
     attemptStartedAt: row[AT.attempt_started_at] as number | null,
     launches: row[AT.launches] as number,
-    execution: row[AT.execution] as string | null,
+    execution,
+    // A process of schema version 1 that takes the execution out leaves its engine behind.
+    engine: execution === null ? null : (row[AT.engine] as string | null),
     cancelRequested: row[AT.cancel_requested] === 1,
     progress: decode<Progress>(row[AT.progress]),
     error: decode<Problem>(row[AT.error]),
-    history: decode<Attempt[]>(row[AT.history]) ?? [],
+    history: historyOf(decode<KeptAttempt[]>(row[AT.history]) ?? []),
     idempotencyKey: row[AT.idempotency_key] as string | null,
     fingerprint: row[AT.fingerprint] as string | null,
     traceparent: row[AT.traceparent] as string | null,

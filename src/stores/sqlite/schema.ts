@@ -2,7 +2,7 @@
  * The tables, and how a file comes to have them. Migrations only go forward; each runs in one
  * transaction under SQLite's write lock, so that of several processes one migrates.
  */
-import { APPLICATION_ID, checkOurs, type Database, pragma } from './database.ts'
+import { APPLICATION_ID, checkOurs, type Database, explained, fileOf, pragma } from './database.ts'
 
 interface Migration {
   /** The oldest version of this program that can still work with the file afterwards. */
@@ -81,6 +81,11 @@ CREATE TABLE logs (
 CREATE TABLE durations (type TEXT, slot INTEGER, ms INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (type, slot)) WITHOUT ROWID;
 `,
   },
+  {
+    // Version 1 names the columns that it writes, so it leaves this one as it is: see toOperation.
+    readableBy: 1,
+    sql: 'ALTER TABLE operations ADD COLUMN engine TEXT;',
+  },
 ]
 
 /** The version of the schema that this program writes. */
@@ -90,9 +95,13 @@ export const SCHEMA_VERSION: number = MIGRATIONS.length
  * Brings a file to this program's schema. A file that a newer program has migrated is used as it is,
  * where that program says that this one still can.
  *
- * @throws when the file is another program's, or needs a newer program
+ * @throws when the file is another program's, needs a newer program, or cannot be written
  */
 export function migrate(database: Database): void {
+  explained(fileOf(database), () => migrateAlone(database))
+}
+
+function migrateAlone(database: Database): void {
   database.exec('BEGIN IMMEDIATE')
   try {
     const version = pragma(database, 'user_version')
@@ -136,7 +145,7 @@ function checkReadable(database: Database, version: number): void {
   const row = database.prepare("SELECT value FROM meta WHERE key = 'readable_by'").get() as { value: number }
   if (row.value <= SCHEMA_VERSION) return
   throw new Error(
-    `The SQLite file has schema version ${version}, and this Waybill knows version ${SCHEMA_VERSION}. ` +
+    `The SQLite file "${fileOf(database)}" has schema version ${version}, and this Waybill knows version ${SCHEMA_VERSION}. ` +
       'Run the newer Waybill that migrated the file.',
   )
 }

@@ -11,7 +11,7 @@ const STATES: Readonly<Record<string, (test: StoreTest) => Promise<Operation>>> 
   'an operation whose execution is being started': launched,
   'an operation whose execution was started': async test => {
     const { id } = await launched(test)
-    return await test.change(id, { kind: 'launched', launch: 1, execution: 'job-1' })
+    return await test.change(id, { kind: 'launched', launch: 1, execution: 'job-1', engine: 'jobs' })
   },
   'an operation that was launched once too often': async test => {
     for (let launch = 1; launch <= 2; launch++) {
@@ -59,7 +59,7 @@ const CHANGES: readonly Change[] = [
   ),
   { kind: 'progress', attempt: 1, progress: { fraction: 1 } },
   { kind: 'cancel' },
-  ...[0, 1, 2, 3].map(launch => ({ kind: 'launched', launch, execution: 'job-9' }) as const),
+  ...[0, 1, 2, 3].map(launch => ({ kind: 'launched', launch, execution: 'job-9', engine: 'jobs' }) as const),
   ...[0, 1, 2, 3].map(launch => ({ kind: 'launch-refused', launch, delayMs: 2000 }) as const),
   { kind: 'webhook-accepted' },
   ...[0, 1, 2].map(attempt => ({ kind: 'abandon', attempt, reason: 'It is gone.' }) as const),

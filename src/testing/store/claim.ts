@@ -106,12 +106,19 @@ export const claimTests: StoreTests = {
       assert.deepEqual(await test.read(finished.id), finished)
     },
 
-    'records the holder and the execution that claimed': async test => {
+    'records the holder, and the execution that claimed with its engine': async test => {
       const { id } = await test.submit()
-      const operation = await test.claimOne(id, { holder: 'host/2/b', execution: 'job-7', leaseMs: 5000 })
+      const operation = await test.claimOne(id, {
+        holder: 'host/2/b',
+        execution: 'job-7',
+        engine: 'jobs',
+        leaseMs: 5000,
+      })
       assert.equal(operation.holder, 'host/2/b')
       assert.equal(operation.execution, 'job-7')
+      assert.equal(operation.engine, 'jobs')
       assert.equal(operation.leaseUntil, test.now + 5000)
+      assert.deepEqual(await test.read(id), operation)
     },
 
     'never gives one operation to two of many racing claimers': async test => {

@@ -122,8 +122,10 @@ async function inEveryState(test: StoreTest) {
   const done = await test.finish(noted, OUTCOMES.completed)
   const pending = await test.submit({ startWithin: 365 * DAY, traceparent: '00-1', fingerprint: 'f' })
   await test.submit({ delay: HOUR, priority: -3 })
-  const running = await test.run()
-  await test.change(running.id, { kind: 'progress', attempt: 1, progress: { fraction: 0.5, message: 'half' } })
+  const { id } = await test.submit({ maxAttempts: 2 })
+  await test.finish(await test.claimOne(id, { execution: 'job-1', engine: 'jobs' }), { ...OUTCOMES.retry, delayMs: 0 })
+  const running = await test.claimOne(id, { execution: 'job-2', engine: 'jobs' })
+  await test.change(running.id, { kind: 'progress', attempt: 2, progress: { fraction: 0.5, message: 'half' } })
   await test.end(OUTCOMES.retry, { idempotencyKey: 'l' })
   await test.end(OUTCOMES.failed)
   return { done, pending }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { idsOf, OUTCOMES, type StoreTest, type StoreTests, TYPE } from './context.ts'
+import { HOLDER, idsOf, LEASE_MS, OUTCOMES, type StoreTest, type StoreTests, TYPE } from './context.ts'
 
 const HOLD_MS = 60_000
 
@@ -42,22 +42,45 @@ export const launchTests: StoreTests = {
     'the execution claims its operation by id while it is held back': async test => {
       const { id } = await test.submit()
       await launch(test)
-      const running = await test.claimOne(id, { execution: 'job-1' })
+      const running = await test.claimOne(id, { execution: 'job-1', engine: 'jobs' })
       assert.equal(running.execution, 'job-1')
+      assert.equal(running.engine, 'jobs')
       assert.equal(running.launches, 0)
       assert.equal(running.runAt, null)
+    },
+
+    'of an execution that claims, the engine that its launcher has recorded stands': async test => {
+      const claims = [
+        [{}, 'job-1', 'jobs'],
+        [{ execution: 'job-1' }, 'job-1', 'jobs'],
+        [{ execution: 'job-1', engine: 'another' }, 'job-1', 'jobs'],
+        [{ execution: 'job-2', engine: 'another' }, 'job-2', 'another'],
+        [{ execution: 'job-2' }, 'job-2', null],
+        [{ execution: null, engine: 'another' }, null, null],
+      ] as const
+      for (const [by, execution, engine] of claims) {
+        const { id } = await test.submit()
+        await launch(test)
+        await test.change(id, { kind: 'launched', launch: 1, execution: 'job-1', engine: 'jobs' })
+        const [claim] = await test.store.claim({ holder: HOLDER, leaseMs: LEASE_MS, ...by, from: { id } })
+        assert.ok(claim)
+        assert.deepEqual([claim.operation.execution, claim.operation.engine], [execution, engine], JSON.stringify(by))
+        assert.deepEqual(await test.read(id), claim.operation)
+        await test.finish(claim.operation, OUTCOMES.completed)
+      }
     },
 
     'an execution that never claimed is started again when its time is up': async test => {
       const { id } = await test.submit()
       await launch(test)
-      await test.change(id, { kind: 'launched', launch: 1, execution: 'job-1' })
+      await test.change(id, { kind: 'launched', launch: 1, execution: 'job-1', engine: 'jobs' })
       test.clock.advance(HOLD_MS - 1)
       assert.deepEqual(await launch(test), [])
       test.clock.advance(1)
       const [again] = await launch(test)
       assert.equal(again?.launches, 2)
       assert.equal(again?.execution, null)
+      assert.equal(again?.engine, null)
       assert.equal(again?.runAt, test.now + HOLD_MS)
     },
 
@@ -77,7 +100,7 @@ export const launchTests: StoreTests = {
       await launch(test)
       test.clock.advance(HOLD_MS)
       const [second] = await launch(test)
-      const late = { kind: 'launched', launch: 1, execution: 'job-1' } as const
+      const late = { kind: 'launched', launch: 1, execution: 'job-1', engine: 'jobs' } as const
       assert.equal(await test.store.change(id, late), undefined)
       assert.deepEqual(await test.read(id), second)
       const running = await test.claimOne(id)
@@ -90,7 +113,7 @@ export const launchTests: StoreTests = {
       const codes: unknown[] = []
       for (let round = 1; round <= 3; round++) {
         await launch(test)
-        await test.change(id, { kind: 'launched', launch: round, execution: `job-${round}` })
+        await test.change(id, { kind: 'launched', launch: round, execution: `job-${round}`, engine: 'jobs' })
         const after = await test.change(id, { kind: 'abandon', attempt: 0, reason: 'It is gone.' })
         codes.push(after.error?.code ?? after.status)
         if (round === 1) assert.deepEqual((await test.store.queue(TYPE)).ready, [id])
@@ -106,13 +129,13 @@ export const launchTests: StoreTests = {
       assert.deepEqual(await test.store.holdings(), [])
       const { id } = await test.submit({ priority: 9 })
       await test.store.launch({ types: [TYPE], limit: 1, holdMs: HOLD_MS })
-      await test.change(id, { kind: 'launched', launch: 1, execution: 'job-1' })
+      await test.change(id, { kind: 'launched', launch: 1, execution: 'job-1', engine: 'jobs' })
       const running = await test.run()
       await test.change(running.id, { kind: 'cancel' })
       const holdings = (await test.store.holdings()).toSorted((a, b) => a.id.localeCompare(b.id))
       const base = { type: TYPE, cancelRequested: false }
       assert.deepEqual(holdings, [
-        { ...base, id, status: 'pending', attempt: 0, holder: null, execution: 'job-1' },
+        { ...base, id, status: 'pending', attempt: 0, holder: null, execution: 'job-1', engine: 'jobs' },
         {
           ...base,
           id: running.id,
@@ -120,6 +143,7 @@ export const launchTests: StoreTests = {
           attempt: 1,
           holder: running.holder,
           execution: null,
+          engine: null,
           cancelRequested: true,
         },
       ])
@@ -128,7 +152,7 @@ export const launchTests: StoreTests = {
     'holdings no longer show what has ended or was handed back': async test => {
       const { id } = await test.submit()
       await launch(test)
-      await test.change(id, { kind: 'launched', launch: 1, execution: 'job-1' })
+      await test.change(id, { kind: 'launched', launch: 1, execution: 'job-1', engine: 'jobs' })
       const running = await test.claimOne(id, { execution: 'job-1' })
       await test.finish(running, OUTCOMES.released)
       assert.deepEqual(await test.store.holdings(), [])

@@ -85,22 +85,23 @@ export const outcomeTests: StoreTests = {
       }
     },
 
-    'every attempt that ended is in the history, with its holder, execution, times and end': async test => {
+    'every attempt that ended is in the history, with its holder, execution, engine, times and end': async test => {
       const { id } = await test.submit()
-      const first = await test.claimOne(id, { execution: 'job-1' })
+      const first = await test.claimOne(id, { execution: 'job-1', engine: 'jobs' })
       test.clock.advance(100)
-      await test.finish(first, { ...OUTCOMES.retry, delayMs: 0 })
+      assert.equal((await test.finish(first, { ...OUTCOMES.retry, delayMs: 0 })).engine, null)
       test.clock.advance(10)
       const second = await test.claimOne(id)
       test.clock.advance(200)
       const { history } = await test.finish(second, OUTCOMES.completed)
       const start = first.startedAt ?? 0
-      const base = { holder: HOLDER, execution: null, error: null }
+      const base = { holder: HOLDER, execution: null, engine: null, error: null }
       assert.deepEqual(history, [
         {
           ...base,
           number: 1,
           execution: 'job-1',
+          engine: 'jobs',
           startedAt: start,
           finishedAt: start + 100,
           outcome: 'failed',

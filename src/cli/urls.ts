@@ -1,0 +1,46 @@
+/** What stores and blob stores that are named by URLs share. */
+import { entersByIdentity, identityConfig } from './azure-postgres.ts'
+import { azureCredential, load } from './packages.ts'
+
+/** A URL that names nothing of what it should: whoever wrote it can mend it. */
+export class UrlError extends TypeError {}
+
+/** The URL for people and logs: without the password, or the signature that opens a container. */
+export function shownUrl(url: string): string {
+  return url.replace(/(:\/\/[^/:]*):[^/]*@/, '$1:***@').replace(/([?&](?:password|sig)=)[^&]*/gi, '$1***')
+}
+
+/** The same of what is no URL that can be used: it may hold a secret anywhere. */
+export function shownUnread(url: string): string {
+  return /[@?]/.test(url) ? url.replace(/[:?].*/s, ':…') : url
+}
+
+/** A pool of the package `pg`, and what the URL says beside the address: the schema. */
+export async function connectPostgres(target: URL) {
+  const { Pool } = await load<typeof import('pg')>('pg', 'pg')
+  const schema = target.searchParams.get('schema')
+  target.searchParams.delete('schema')
+  const config = entersByIdentity(target)
+    ? identityConfig(target, await azureCredential('@azure/identity'))
+    : { connectionString: target.href }
+  const pool = new Pool({ ...config, application_name: 'waybill', keepAlive: true })
+  // A connection that is lost while nobody uses it would else end the process.
+  pool.on('error', () => {})
+  return { pool, options: schema === null ? {} : { schema } }
+}
+
+/** What can be closed, whose close also frees what was made for it, once. */
+export function closingWith<Closed extends { close?(): Promise<void> }>(
+  it: Closed,
+  free: () => Promise<void>,
+): Closed & { close(): Promise<void> } {
+  const close = it.close?.bind(it)
+  let freed: Promise<void> | undefined
+  return Object.assign(it, {
+    close: async () => {
+      await close?.()
+      freed ??= free()
+      await freed
+    },
+  })
+}

@@ -1,0 +1,79 @@
+/** Who asks: what the option `principal` makes of a request. What it makes nothing of is refused, and owned by nobody. */
+import { errorResponse, type HttpResponse } from '../message.ts'
+import { type Checks, FUNCTION, TEXT } from '../options.ts'
+import { ProblemError, problemError } from '../problem.ts'
+import type { Logger } from '../worker.ts'
+
+/** How callers are told apart. */
+export interface CallerOptions<Request> {
+  /**
+   * Who asks: the owner of what is submitted, and the only one who can read, list, wait for and cancel it. Where it gives
+   * nothing, the request is refused with 401; and where it throws: a `ProblemError` is the answer, an error whose
+   * `statusCode` or `status` is 401 or 403 is answered with that, the marks of a fault (an error of the language or of the
+   * system, or another status) with 500, and all else, such as what a verifier of tokens throws, with 401.
+   * Default: everyone is the same, and knowing an operation's URL is enough.
+   */
+  readonly principal?: (request: Request) => Principal | Promise<Principal>
+  /** What `WWW-Authenticate` says in answers with 401 (RFC 9110, 11.6.1): the scheme, and its parameters. Default `Bearer`. */
+  readonly challenge?: string
+}
+
+/** A text that names who asks, or nothing. */
+export type Principal = string | null | undefined
+
+export const CALLER_OPTIONS: Checks<CallerOptions<never>> = { principal: FUNCTION, challenge: TEXT }
+
+/** The name of who asks, or the answer that refuses the request. */
+export type Identify<Request> = (request: Request) => Promise<string | HttpResponse>
+
+/** Makes what asks `principal`; undefined where there is none, and everyone is the same. */
+export function identifying<Request>(
+  { principal, challenge = 'Bearer' }: CallerOptions<Request>,
+  logger: Logger,
+): Identify<Request> | undefined {
+  if (principal === undefined) return undefined
+  return async request => {
+    try {
+      const owner: unknown = await principal(request)
+      if (typeof owner === 'string' && owner !== '') return owner
+      if (owner) logger.warn({ type: typeof owner }, 'principal gave something that is no text: the request is refused')
+      return refusal(problemError('unauthenticated'), challenge)
+    } catch (error) {
+      return refusal(toProblem(error, logger), challenge)
+    }
+  }
+}
+
+function refusal(error: ProblemError, challenge: string): HttpResponse {
+  const answer = errorResponse(error)
+  // RFC 9110, 15.5.2: an answer with 401 must name a way to be known.
+  return answer.status === 401 ? { ...answer, headers: { ...answer.headers, 'WWW-Authenticate': challenge } } : answer
+}
+
+function toProblem(error: unknown, logger: Logger): ProblemError {
+  const said = error instanceof ProblemError ? error.problem.status : statusOf(error)
+  if (said >= 500 || (said === 0 && isFault(error))) {
+    logger.error({ err: error }, 'principal met an error')
+    return error instanceof ProblemError ? error : problemError('internal-error')
+  }
+  if (error instanceof ProblemError) return error
+  // Whoever has set up the verifier in a wrong way finds out here why nobody is let in.
+  logger.warn({ err: error }, 'principal refused a request')
+  return problemError(said === 403 ? 'forbidden' : 'unauthenticated')
+}
+
+/** The status that an error carries, as those of authentication plugins do: 500 for one that says nothing of the caller. */
+function statusOf(error: unknown): number {
+  const { statusCode, status = statusCode } = Object(error) as {
+    readonly statusCode?: unknown
+    readonly status?: unknown
+  }
+  if (typeof status !== 'number') return 0
+  return status === 401 || status === 403 ? status : 500
+}
+
+/** Whether an error tells of the program or the network and not of credentials: `fetch` throws a TypeError where a server is away. */
+function isFault(error: unknown): boolean {
+  const ofTheLanguage = [TypeError, ReferenceError, RangeError, AggregateError, DOMException]
+  return ofTheLanguage.some(kind => error instanceof kind) || 'syscall' in Object(error)
+}
