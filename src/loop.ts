@@ -17,6 +17,9 @@ export interface LoopOptions {
 /** The longest wait after a failure, in milliseconds: what comes back is noticed within it. */
 const MAX_BACKOFF_MS = 5000
 
+/** Every question to a store or an engine ends within this time: a turn that takes longer hangs. */
+const LONGEST_TURN_MS = 60_000
+
 export class Loop {
   readonly #options: LoopOptions
   #timer: NodeJS.Timeout | undefined
@@ -34,14 +37,17 @@ export class Loop {
     return this.#options.name
   }
 
-  /** Milliseconds since the last turn that succeeded, or since the start. */
+  /** Milliseconds since the last turn ended, or since the start. */
   get idleMs(): number {
     return performance.now() - this.#turnedAt
   }
 
-  /** Whether it has turned lately: within three intervals and the longest backoff. */
+  /**
+   * Whether it has turned lately: within three intervals, the longest backoff and the longest turn. A turn that fails is
+   * one as well: a store that is away is not mended by a new process, which could not even start without it.
+   */
   get healthy(): boolean {
-    return this.#stopped || this.idleMs < 3 * this.#options.everyMs + MAX_BACKOFF_MS
+    return this.#stopped || this.idleMs < 3 * this.#options.everyMs + MAX_BACKOFF_MS + LONGEST_TURN_MS
   }
 
   start(): void {
@@ -84,11 +90,11 @@ export class Loop {
     try {
       await this.#options.turn()
       this.#failures = 0
-      this.#turnedAt = performance.now()
     } catch (error) {
       this.#failures++
       this.#options.onError(error, this.#options.name)
     }
+    this.#turnedAt = performance.now()
   }
 
   #sleep(): void {

@@ -159,14 +159,24 @@ describe('a loop', () => {
     const it = loop(turn)
     expect(it.healthy).toBe(true)
     it.start()
-    await vi.advanceTimersByTimeAsync(3 * EVERY_MS)
+    await vi.advanceTimersByTimeAsync(3 * EVERY_MS + 60_000)
     expect(it.healthy).toBe(true)
     await vi.advanceTimersByTimeAsync(5000)
     expect(it.healthy).toBe(false)
-    expect(it.idleMs).toBe(3 * EVERY_MS + 5000)
+    expect(it.idleMs).toBe(3 * EVERY_MS + 65_000)
     await end()
     expect(it.healthy).toBe(true)
     expect(it.idleMs).toBe(0)
+    await it.stop()
+  })
+
+  it('is healthy while every turn fails, as when the store is away', async () => {
+    const it = loop(async () => {
+      throw new Error('The store is away.')
+    })
+    it.start()
+    await vi.advanceTimersByTimeAsync(600_000)
+    expect(it.healthy).toBe(true)
     await it.stop()
   })
 
