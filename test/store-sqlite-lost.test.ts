@@ -1,5 +1,5 @@
 /** A SQLite file that is deleted, moved or replaced under the processes that have it open. */
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { describe, expect } from 'vitest'
 import { defineOperation } from 'waybill'
@@ -47,6 +47,17 @@ describe.each(WRITERS)('a store whose writer is %s', writer => {
     const { path, store } = await open(lab, writer)
     rmSync(`${path}-wal`)
     await until(async () => (await refusalOf(store)) !== undefined)
+  })
+
+  test('does so where it was opened by a link to the file', async ({ lab }) => {
+    const { path } = await open(lab, writer)
+    const link = `${path}-link`
+    symlinkSync(path, link)
+    const linked = sqliteStore({ path: link, writer })
+    lab.onEnd(() => linked.close())
+    await linked.open()
+    rmSync(`${path}-wal`)
+    await until(async () => (await refusalOf(linked)) !== undefined)
   })
 
   test('goes on with all it had when its file is moved and comes back', async ({ lab }) => {

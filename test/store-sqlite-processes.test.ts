@@ -1,3 +1,4 @@
+import { symlinkSync } from 'node:fs'
 import { afterEach, describe, expect, it } from 'vitest'
 import { type SqliteStoreOptions, sqliteStore } from 'waybill/sqlite'
 import type { Hint, Store } from '../src/store.ts'
@@ -66,6 +67,16 @@ describe('two processes on one SQLite file', () => {
     child.tell({ do: 'serve' })
     await store.accept(submissionOf('b'))
     await child.report(it => it.did === 'claim' && it.id === 'b')
+  })
+
+  it('are woken where one has opened it by a link', async () => {
+    const path = files.next()
+    const child = await openChild(path)
+    symlinkSync(path, `${path}-link`)
+    const store = await openStore(`${path}-link`)
+    const woken = afterHints(store, async () => (await store.read('a')) !== undefined)
+    child.tell({ do: 'accept', id: 'a' })
+    expect(await woken).toContainEqual({ kind: 'unknown' })
   })
 
   it('are not sent to read everything again by what they write themselves', async () => {

@@ -9,7 +9,7 @@
  * const store = sqliteStore({ path: './data/orders.db' })
  */
 import { existsSync, type FSWatcher, watch } from 'node:fs'
-import { basename, dirname, resolve } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { Batcher, type Settled } from '../batch.ts'
 import { accepted, type Change, type Operation, type Submission } from '../operation.ts'
 import { type Checks, checkOptions, FUNCTION, having, needed, oneOf, TEXT } from '../options.ts'
@@ -43,6 +43,7 @@ import {
   pragma,
   prepareVersion,
   type Row,
+  realFile,
 } from './sqlite/database.ts'
 import { FileIdentity } from './sqlite/identity.ts'
 import { prepareReads, type Reads } from './sqlite/reads.ts'
@@ -340,7 +341,7 @@ class SqliteStore implements Store {
   }
 
   async #watchOthers(reader: Database): Promise<void> {
-    const path = resolve(this.#location.path)
+    const path = realFile(this.#location.path)
     const log = `${basename(path)}-wal`
     this.#version = prepareVersion(reader)
     this.#seen = this.#version()

@@ -2,7 +2,7 @@
  * The SQLite driver: what is needed of it, and how a connection is opened. `node:sqlite` and
  * better-sqlite3 both have this shape, so neither is a dependency.
  */
-import { existsSync, mkdirSync, statfsSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, realpathSync, statfsSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 
 /** A value that SQLite stores. */
@@ -228,4 +228,14 @@ function prepareFolder(path: string): void {
 export function prepareVersion(database: Database): () => number {
   const statement = database.prepare('PRAGMA data_version')
   return () => (statement.get() as { data_version: number }).data_version
+}
+
+/** The absolute path of a file that is there, as SQLite itself follows links: the log lies beside what a link leads to. */
+export function realFile(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    // Such as a `file:` URI, which SQLite alone reads.
+    return resolve(path)
+  }
 }

@@ -3,7 +3,7 @@
  * have lost their names: what it commits then is synced, and gone with the process.
  */
 import { statSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { realFile } from './database.ts'
 
 export class FileIdentity {
   readonly #path: string
@@ -13,7 +13,7 @@ export class FileIdentity {
   /** @param path of a database that is open */
   constructor(path: string) {
     this.#path = path
-    const file = resolve(path)
+    const file = realFile(path)
     // What cannot be found, such as a path that only SQLite reads, cannot be missed either.
     this.#known = [file, `${file}-wal`].flatMap(one => {
       const identity = identityOf(one)
