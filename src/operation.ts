@@ -299,6 +299,8 @@ function awaitsLaunch(operation: Operation, launch: number): boolean {
   return operation.status === 'pending' && operation.launches === launch
 }
 
+const CANCELED: Outcome = { kind: 'canceled', problem: problem('operation-canceled') }
+
 function finished(operation: Operation, outcome: Outcome, now: number): Operation {
   switch (outcome.kind) {
     case 'completed':
@@ -308,6 +310,8 @@ function finished(operation: Operation, outcome: Outcome, now: number): Operatio
     case 'canceled':
       return ended(withAttempt(operation, 'canceled', outcome.problem, now), now, canceled(outcome.problem))
     case 'released':
+      // An execution is stopped for a cancel, and obeys it by handing back what it has not finished.
+      if (operation.cancelRequested) return finished(operation, CANCELED, now)
       return released(operation, now)
     case 'retry':
       return retried(operation, outcome, now)

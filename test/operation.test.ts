@@ -245,6 +245,9 @@ describe('a finish', () => {
     for (const outcome of [RETRY, RELEASED]) {
       expect(finish(asked, outcome)).toMatchObject({ status: 'canceled', error: { code: 'operation-canceled' } })
     }
+    // An execution that is stopped for a cancel hands back: its attempt took place, and was canceled.
+    const stopped = finish(asked, RELEASED)
+    expect([stopped.history.at(-1)?.outcome, countedAttempts(stopped)]).toEqual(['canceled', 1])
     expect(finish(asked, COMPLETED).status).toBe('completed')
     expect(finish(asked, { kind: 'failed', problem: NO }).status).toBe('failed')
   })
