@@ -4,6 +4,7 @@
  * @example
  * await app.register(waybill, { operations: [orders], store: sqliteStore({ path: './orders.db' }), worker: { handlers: './processor.ts' } })
  */
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { corsAnswers } from './http/cors.ts'
@@ -63,10 +64,14 @@ export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, opt
   const identify = identifying<FastifyRequest>(options, composed.logger)
   const routes = createRoutes(composed, { ...among<ApiOptions>(options, API), ...authenticated, base })
   const siblings = Map.groupBy(routes, ({ path }) => path)
-  for (const route of routes) {
-    const methods = route.method === '*' ? othersThan(siblings.get(route.path) ?? [], app) : [route.method]
-    add(app, { ...route, methods }, identify, refuse)
-  }
+  // A scope of its own, since Fastify chooses by the scope how bodies are read.
+  await app.register(async bodyless => {
+    leaveBodies(bodyless)
+    for (const route of routes) {
+      const methods = route.method === '*' ? othersThan(siblings.get(route.path) ?? [], app) : [route.method]
+      add(route.bodyLimit === 0 ? bodyless : app, { ...route, methods }, identify, refuse)
+    }
+  })
 }
 
 /**
@@ -109,8 +114,9 @@ function add(
     url: route.path,
     // Also where the server does not do so by itself: the API says that HEAD is there.
     exposeHeadRoute: route.method === 'GET',
-    ...(route.bodyLimit > 0 && { bodyLimit: route.bodyLimit }),
+    ...(route.bodyLimit > 0 ? { bodyLimit: route.bodyLimit } : route.method !== 'GET' && { preParsing: nameUnread }),
     handler: async (request, reply) => {
+      if (route.bodyLimit === 0) bound(request.raw, reply.raw)
       const owner = identify === undefined || route.open ? '' : await identify(request)
       if (typeof owner !== 'string') return refuse(request, reply, owner)
       return send(reply, await route.handle(new Received(request, reply, owner)))
@@ -185,6 +191,37 @@ function readBodiesAsText(app: FastifyInstance): void {
   app.addContentTypeParser(JSON_MEDIA_TYPE, { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
     assertUncoded(request.headers['content-encoding'])
     return readUtf8(body)
+  })
+}
+
+/** The type of bodies that nobody reads. */
+const UNREAD = 'application/octet-stream'
+
+/** Where no body is taken, none is read, and it is of no account what it says of itself. */
+function leaveBodies(scope: FastifyInstance): void {
+  scope.removeAllContentTypeParsers()
+  scope.addContentTypeParser(UNREAD, async () => undefined)
+}
+
+/** Before it looks for a parser, Fastify refuses a type that is none, and a QUERY without a type. */
+async function nameUnread(request: FastifyRequest): Promise<void> {
+  request.headers['content-type'] = UNREAD
+}
+
+/** So many bytes of a body that nobody wants are read and thrown away at most. */
+const MOST_UNWANTED = 4 * 2 ** 20
+
+/** Ends the connection, after the answer, of a body that goes on and on. Node itself throws away one that is soon over. */
+function bound(message: IncomingMessage, response: ServerResponse): void {
+  const { 'content-length': length = '0', 'transfer-encoding': coding } = message.headers
+  if (coding === undefined && Number(length) <= MOST_UNWANTED) return
+  let left = MOST_UNWANTED
+  message.on('data', function count({ byteLength }: Uint8Array) {
+    left -= byteLength
+    if (left >= 0) return
+    message.off('data', count).pause()
+    if (response.writableFinished) message.destroy()
+    else response.once('finish', () => message.destroy())
   })
 }
 

@@ -20,7 +20,7 @@ test('each order is an execution of the job, which the history names', async ({ 
   lab.onEnd(() => azure.close())
   const app = await startApp({
     file,
-    env: { ...azure.environment, WAYBILL_RUN: 'container-apps', WAYBILL_JOB: JOB },
+    env: { ...azure.environment, WAYBILL_RUN: 'container-apps' },
   })
   const { id } = await untilFinal(await placeOrder(app.url))
   const { items } = (await (await fetch(`${app.url}/operations/${id}/attempts`)).json()) as { items: unknown[] }
@@ -51,7 +51,7 @@ test('an order goes from the API by an execution to Cosmos DB and back, and all 
   writeFileSync(authorities, trusted.join('\n'))
   const app = await startApp({
     file: '',
-    env: { ...azure.environment, ...store, WAYBILL_RUN: 'container-apps', WAYBILL_JOB: JOB },
+    env: { ...azure.environment, ...store, WAYBILL_RUN: 'container-apps' },
   })
   expect(await untilFinal(await placeOrder(app.url))).toMatchObject({ status: 'completed', attempt: 1 })
   expect(azure.executions).toHaveLength(1)

@@ -5,8 +5,8 @@ import { describe, expect } from 'vitest'
 import { fetchHandler } from 'waybill/fetch'
 import type { Waybill } from '../src/waybill.ts'
 import { Desk, ordersWith } from './support/desk.ts'
-import { type Api, DOORS, type DoorOptions, eventsOf, idOf, postJson } from './support/doors.ts'
-import { exchange } from './support/http.ts'
+import { type Api, DOORS, type DoorOptions, eventsOf, idOf, postJson, serveFastify } from './support/doors.ts'
+import { exchange, sendWithoutEnd } from './support/http.ts'
 import { hasFinished, KeptLog, type Lab, test, until, when } from './support/waybill.ts'
 
 const NAMES = Object.keys(DOORS)
@@ -105,6 +105,40 @@ test('a dozen requests are answered in the same way', async ({ lab }) => {
   expect((await ask(apis, `/orders/${held}`, { headers: ann })).headers.etag).toMatch(/^"\d+"$/)
 })
 
+test('where no body is taken, one that comes is of no account, whatever it says of itself', async ({ lab }) => {
+  const { apis, waybill } = await openAll(lab, { listing: true })
+  const form = { 'content-type': 'application/x-www-form-urlencoded' }
+  const plain = { headers: { 'content-type': 'text/plain' }, body: 'x' }
+  const coded = { headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' }, body: '{' }
+  const asks: [expected: number, path: string, init: RequestInit, allow?: string][] = [
+    [404, '/operations/x:cancel', { method: 'POST', headers: form, body: '' }],
+    [404, '/operations/x:cancel', { method: 'POST', headers: { 'content-type': 'x' } }],
+    [404, '/operations/x:cancel', { method: 'POST', body: new Uint8Array([1]) }],
+    [404, '/orders/status/x', { method: 'DELETE', ...plain }],
+    [404, '/orders/status/x', { method: 'DELETE', ...coded }],
+    [405, '/orders', { method: 'PUT', ...plain }, 'POST, GET, HEAD, OPTIONS'],
+    [405, '/orders', { method: 'QUERY' }, 'POST, GET, HEAD, OPTIONS'],
+    [204, '/orders', { method: 'OPTIONS', ...plain }, 'POST, GET, HEAD, OPTIONS'],
+    [415, '/orders', { method: 'POST', ...plain }],
+  ]
+  for (const [expected, path, init, allow] of asks) {
+    const { status, headers } = await ask(apis, path, init)
+    expect([path, init, status, headers.allow]).toEqual([path, init, expected, allow])
+  }
+  const id = await idOf(firstOf(apis).ask('/orders', postJson({ wish: 'hold' })))
+  await when(waybill.store, id, ({ progress }) => progress !== null)
+  for (const [name, api] of apis) {
+    const answer = await see(api.ask(`/operations/${id}:cancel`, { method: 'POST', headers: form, body: '' }))
+    expect([name, answer.status]).toEqual([name, expect.toBeOneOf([200, 202])])
+  }
+})
+
+test('If-None-Match: * is about an ETag: what has none is sent whole', async ({ lab }) => {
+  const { apis } = await openAll(lab, { listing: true })
+  const { status, headers } = await ask(apis, '/orders', { headers: { 'if-none-match': '*' } })
+  expect([status, headers.etag]).toEqual([200, undefined])
+})
+
 test('a prefix and a public URL are kept, with or without a slash at the end', async ({ lab }) => {
   for (const [prefix, publicUrl, base] of [
     ['/v1', undefined, '/v1'],
@@ -190,6 +224,36 @@ describe.each(NAMES)('over %s', name => {
     expect([status, JSON.parse(body)]).toEqual([500, expect.objectContaining({ code: 'internal-error' })])
     expect(body).not.toContain('secret')
     expect(logger.lines).toContainEqual(expect.objectContaining({ level: 'error', message: 'A request met an error' }))
+  })
+})
+
+describe('Fastify', () => {
+  test('goes on with the connection after a body that it does not read, declared or not', async ({ lab }) => {
+    const api = await serveFastify(lab, await lab.waybill([type]))
+    const body = 'x'.repeat(3_000_000)
+    for (const framed of [
+      `Content-Length: ${body.length}\r\n\r\n${body}`,
+      `Transfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`,
+    ]) {
+      const first = `DELETE /orders/status/x HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n${framed}`
+      const next = 'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+      const answers = await exchange(Number(new URL(api.url).port), first + next, { end: true })
+      expect(answers.match(/(?<=HTTP\/1\.1 )\d+/g)).toEqual(['404', '200'])
+    }
+  })
+
+  test('answers, and ends the connection of a body that goes on and on', async ({ lab }) => {
+    const api = await serveFastify(lab, await lab.waybill([type]))
+    for (const [line, status] of [
+      ['DELETE /orders/status/x', 404],
+      ['PUT /orders', 405],
+      ['GET /healthz', 200],
+    ] as const) {
+      const { sent, answer } = await sendWithoutEnd(api, line)
+      expect([line, answer]).toEqual([line, expect.stringMatching(new RegExp(`^HTTP/1\\.1 ${status} `))])
+      // The buffers of both sides of the connection hold some more.
+      expect(sent).toBeLessThan(2 ** 26)
+    }
   })
 })
 

@@ -60,7 +60,7 @@ export interface EmulatedAzure {
   readonly certificate: string
   /**
    * The environment of an application that talks to it: the managed identity, `NODE_EXTRA_CA_CERTS`,
-   * `AZURE_SUBSCRIPTION_ID`, `AZURE_RESOURCE_GROUP`, `AZURE_CONTAINER_APPS_JOB`, which is the first job, and
+   * `AZURE_SUBSCRIPTION_ID`, `AZURE_RESOURCE_GROUP`, `WAYBILL_JOB`, which is the first job, and
    * `AZURE_RESOURCE_MANAGER`, which is the endpoint.
    */
   readonly environment: Readonly<Record<string, string>>
@@ -135,7 +135,7 @@ export async function emulateAzure(options: EmulateAzureOptions): Promise<Emulat
     AZURE_TOKEN_CREDENTIALS: 'ManagedIdentityCredential',
     AZURE_SUBSCRIPTION_ID: subscription,
     AZURE_RESOURCE_GROUP: resourceGroup,
-    AZURE_CONTAINER_APPS_JOB: options.jobs[0]?.name ?? '',
+    WAYBILL_JOB: options.jobs[0]?.name ?? '',
     AZURE_RESOURCE_MANAGER: server.endpoint,
     NODE_EXTRA_CA_CERTS: certificateFile,
   }
