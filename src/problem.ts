@@ -127,7 +127,7 @@ export const PROBLEMS = {
   },
   'worker-lost': {
     status: 500,
-    title: 'The work was lost with its worker too often',
+    title: 'The work was lost with its worker',
     cure: 'Do not send the same request again before the cause is known: it may have ended its workers.',
   },
   'launch-lost': {

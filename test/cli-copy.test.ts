@@ -187,6 +187,28 @@ describe('waybill copy', () => {
   })
 })
 
+describe('a schema of PostgreSQL that has no store', () => {
+  test.for(['ls', 'show', 'copy', 'blobs'])('is refused by %s, and not made', async (name, { lab }) => {
+    const schema = database.nextSchema()
+    const url = `${database.url}?schema=${schema}`
+    const from = `sqlite:${await filledFile(lab)}`
+    const to = `sqlite:${lab.file()}`
+    const commands: Record<string, string[]> = {
+      ls: ['ls', '--store', url],
+      show: ['show', idOf(1), '--store', url],
+      copy: ['copy', '--from', url, '--to', to],
+      blobs: ['copy', '--from', from, '--to', to, '--from-blobs', url],
+    }
+    const { code, out, err } = await waybill(commands[name] ?? [])
+    expect([code, out]).toEqual([1, ''])
+    const what =
+      name === 'blobs' ? `The schema "${schema}" .* no tables` : `There is no Waybill store in the schema "${schema}"`
+    expect(err).toMatch(new RegExp(`^waybill \\w+: ${what} .*"\\?schema="`))
+    const { rows } = await database.pool().query('SELECT 1 FROM pg_namespace WHERE nspname = $1', [schema])
+    expect(rows).toEqual([])
+  })
+})
+
 describe('waybill migrate on PostgreSQL', () => {
   test('prints what a database lacks, and changes nothing before it is told to', async () => {
     const url = `${database.url}?schema=${database.nextSchema()}`

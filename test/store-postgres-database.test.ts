@@ -2,7 +2,8 @@ import type { Pool } from 'pg'
 import { afterEach, beforeAll, describe, expect, expectTypeOf, it } from 'vitest'
 import { migrationPlan, type PostgresPool, type PostgresStoreOptions, postgresStore } from 'waybill/postgres'
 import type { Store } from '../src/store.ts'
-import { SCHEMA_VERSION } from '../src/stores/postgres/schema.ts'
+import { quoteSchema, SCHEMA_VERSION } from '../src/stores/postgres/schema.ts'
+import { statementsFor } from '../src/stores/postgres/statements.ts'
 import { numberedId } from '../src/testing/store/context.ts'
 import { testDatabase } from './support/postgres.ts'
 import { submissionOf } from './support/submission.ts'
@@ -72,10 +73,17 @@ describe('options', () => {
     },
   )
 
-  it('takes any name of a schema', async () => {
-    const store = await open({ schema: `o'neil "the \\ 1st"; ü` })
+  it.each([`o'neil "the \\ 1st"; ü`, '"'.repeat(48), 'x'.repeat(48)])('takes the schema %s', async schema => {
+    const store = await open({ schema }, database.pool({ max: 2 }))
     await accepts(store)
     expect((await store.read(ID))?.status).toBe('pending')
+    expect(await store.sweep(10)).toEqual({ expired: 0, purged: [] })
+  })
+
+  it.each(['"', 'x'])('has names of statements that PostgreSQL does not cut off, for a schema of 48 %s', letter => {
+    const schema = quoteSchema(letter.repeat(48))
+    const names = Object.values(statementsFor(schema)).map(({ name }) => Buffer.byteLength(name))
+    expect(Math.max(...names)).toBeLessThanOrEqual(63)
   })
 
   it('says what to do when it is used before it is open', async () => {
@@ -117,7 +125,12 @@ describe('migrations', () => {
   })
 
   it('are not run where the store is told not to', async () => {
-    await expect(open({ migrate: false })).rejects.toThrow('told not to migrate it')
+    await expect(open({ migrate: false })).rejects.toThrow(/^There is no Waybill store in .*told not to migrate it/)
+    const { rows } = await pool.query(`SELECT 1 FROM pg_namespace WHERE nspname = '${database.lastSchema()}'`)
+    expect(rows).toEqual([])
+    const older = await versionOne()
+    await expect(open({ schema: older, migrate: false })).rejects.toThrow(/has version 1, .*told not to migrate it/)
+    expect((await pool.query(`SELECT version FROM ${older}.migrations`)).rows).toEqual([{ version: 1 }])
   })
 
   it('that fail leave nothing behind', async () => {

@@ -161,7 +161,7 @@ it('counts the backlog for KEDA, as docs/draining.md does, by the indexes of cla
 it('leaves out no statement that touches operations, and holds the table of estimates apart', () => {
   const others = Object.keys(statements).filter(name => !(name in EXPECTED))
   // As `accept`; a table of some hundred rows; no table.
-  expect(others.sort()).toEqual(['acceptWithin', 'forgetDurations', 'notify'])
+  expect(others.sort()).toEqual(['acceptWithin', 'dropDurations', 'notify'])
 })
 
 interface PlanNode {

@@ -99,11 +99,12 @@ class PostgresBlobs implements BlobStore {
     const [[exists] = []] = await this.#run('SELECT to_regclass($1) IS NOT NULL', [this.#chunks])
     if (exists === true) return
     const { schema, migrate } = this.#options
-    if (!migrate) {
-      throw new Error(`The schema "${schema}" of the PostgreSQL database has no tables for blobs: run blobMigration().`)
-    }
+    if (!migrate) throw new Error(noTables(schema, 'this blob store was told not to make them'))
     // Without parameters several statements can be sent as one, which is then one transaction.
-    await this.#run(blobMigration(schema))
+    await this.#run(blobMigration(schema)).catch(error => {
+      if (error?.code !== NOT_ALLOWED) throw error
+      throw new Error(noTables(schema, 'this user may not make them'), { cause: error })
+    })
   }
 
   async put(key: string, body: AsyncIterable<Uint8Array>, mediaType: string): Promise<Kept> {
@@ -214,6 +215,16 @@ class PostgresBlobs implements BlobStore {
       if (!broken) client.off('error', ignore)
     }
   }
+}
+
+/** insufficient_privilege. */
+const NOT_ALLOWED = '42501'
+
+function noTables(schema: string, why: string): string {
+  return (
+    `The schema "${schema}" of the PostgreSQL database has no tables for blobs, and ${why}. Check the name of the ` +
+    'schema, "?schema=" in a URL, or have a user who may create tables there run the SQL that blobMigration() gives.'
+  )
 }
 
 function ignore(): void {}

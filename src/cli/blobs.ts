@@ -10,7 +10,10 @@ import { closingWith, connectPostgres, shownUnread, UrlError } from './urls.ts'
 
 /** Options of {@link blobsFromUrl}. */
 export interface BlobsUrlOptions {
-  /** Refuses a folder that is not there, which would else be made. Default false. */
+  /**
+   * Refuses a folder that is not there and, when it is opened, a schema of PostgreSQL without the tables, which would
+   * else be made. Default false.
+   */
   readonly existing?: boolean
 }
 
@@ -38,7 +41,7 @@ export async function blobsFromUrl(url: string, { existing = false }: BlobsUrlOp
   if (/^folder:./.test(url)) return openFolder(url.slice('folder:'.length), existing)
   const target = URL.parse(url.replace(/^azure:/, ''))
   if (target !== null && /^azure:https?:/.test(url) && isContainer(target)) return await openAzure(target)
-  if (target !== null && /^postgres(ql)?:\/\//.test(url)) return await openPostgres(target)
+  if (target !== null && /^postgres(ql)?:\/\//.test(url)) return await openPostgres(target, existing)
   throw new UrlError(`"${shownUnread(url)}" names no blob store: write ${FORMS}.`)
 }
 
@@ -49,9 +52,9 @@ function openFolder(path: string, existing: boolean): BlobStore {
   return folderBlobs({ path })
 }
 
-async function openPostgres(target: URL): Promise<BlobStore> {
+async function openPostgres(target: URL, existing: boolean): Promise<BlobStore> {
   const { pool, options } = await connectPostgres(target)
-  return closingWith(postgresBlobs(pool, options), () => pool.end())
+  return closingWith(postgresBlobs(pool, { ...options, migrate: !existing }), () => pool.end())
 }
 
 /** One part is the container; where a host has several accounts, as an emulator has, the account comes before it. */

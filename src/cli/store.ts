@@ -25,7 +25,10 @@ export { shownUrl } from './urls.ts'
 
 /** Options of {@link storeFromUrl}. */
 export interface StoreUrlOptions {
-  /** Refuses a SQLite file that is not there, which would else be made. Default false. */
+  /**
+   * Refuses, before or at {@link Store.open}, a SQLite file that is not there, and a schema of PostgreSQL that has no
+   * store or one of an older version, which would else be made or migrated. Default false.
+   */
   readonly existing?: boolean
   /**
    * Keeps what is too large for an item of Cosmos DB; the other stores need none. The store opens it, and whoever made
@@ -94,9 +97,9 @@ function sqlitePath(url: string): string {
   return path
 }
 
-async function openPostgres(url: string): Promise<Store> {
+async function openPostgres(url: string, { existing = false }: StoreUrlOptions): Promise<Store> {
   const { pool, options } = await connectPostgres(postgresUrl(url))
-  return closingWith(postgresStore(pool, options), () => pool.end())
+  return closingWith(postgresStore(pool, { ...options, migrate: !existing }), () => pool.end())
 }
 
 async function planPostgres(url: string): Promise<string> {

@@ -222,6 +222,7 @@ function stepTo(version: number, schema: string): string[] {
  */
 export async function migrate(connections: Connections, schema: string, allowed: boolean): Promise<void> {
   const found = await connections.use(client => versionOf(client, schema))
+  if (found.version === 0 && !allowed) throw new Error(noStore(schema))
   if (found.version < SCHEMA_VERSION && !allowed) {
     throw new Error(notMigrated(schema, found.version, 'this store was told not to migrate it'))
   }
@@ -274,6 +275,13 @@ async function migrateTo(client: PostgresClient, schema: string, to: number): Pr
 /** Without parameters several statements can be sent as one. */
 async function rows(client: PostgresClient, text: string): Promise<Row[]> {
   return (await client.query({ text, values: [], rowMode: 'array' })).rows
+}
+
+function noStore(schema: string): string {
+  return (
+    `There is no Waybill store in the schema "${schema}" of the PostgreSQL database, and this store was told not to ` +
+    'migrate it: check the name of the schema, "?schema=" in a URL, or run "waybill migrate" to make one there.'
+  )
 }
 
 function notMigrated(schema: string, version: number, why: string): string {

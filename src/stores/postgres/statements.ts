@@ -45,9 +45,12 @@ export function statementsFor(schema: string): Statements {
   return Object.fromEntries(entries) as Statements
 }
 
-/** Prepared statements live as long as their connection, which stores of other schemas may share. */
+/**
+ * Prepared statements live as long as their connection, which stores of other schemas may share. PostgreSQL tells them
+ * apart by 63 bytes: up to 48 are the schema's, as long as its quotes are not doubled, and up to 14 the statement's.
+ */
 function nameOf(schema: string, name: string): string {
-  return `${schema.slice(1, -1)}/${name}`
+  return `${schema.slice(1, -1).replaceAll('""', '"')}/${name}`
 }
 
 function texts(schema: string) {
@@ -344,7 +347,7 @@ function sweeps(schema: string, operations: string) {
       ${['payloads', 'steps', 'logs'].map(beside).join(',')}
       SELECT id FROM doomed`,
     // The table has about a hundred rows of each type, and those that came since the last sweep.
-    forgetDurations: `
+    dropDurations: `
       DELETE FROM ${schema}.durations WHERE slot = ANY (ARRAY (
         SELECT slot FROM (
           SELECT slot, row_number() OVER (PARTITION BY type ORDER BY slot DESC) AS age FROM ${schema}.durations) AS aged

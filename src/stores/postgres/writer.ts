@@ -154,7 +154,7 @@ export class Writer {
   /** Deletes what has passed its retention. */
   async purge(limit: number): Promise<Swept['purged']> {
     const rows = await this.#connections.run(this.#statements.purge, [this.#now(), limit])
-    await this.#connections.run(this.#statements.forgetDurations, [])
+    await this.#connections.run(this.#statements.dropDurations, [])
     return rows.map(([id]) => id as string)
   }
 
