@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os'
 import type { BlobStore } from './blob-store.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { type Duration, durationMs, SECOND } from './duration.ts'
+import type { Niceness } from './give-way.ts'
 import { type Handlers, handlersByType } from './handlers.ts'
 import type { Launcher } from './launcher.ts'
 import type { Loop } from './loop.ts'
@@ -28,7 +29,6 @@ import {
   whole,
 } from './options.ts'
 import type { Runner } from './runner.ts'
-import { type Niceness, readNiceness } from './runners/children/give-way.ts'
 import { childrenRunner } from './runners/children.ts'
 import { inlineRunner } from './runners/inline.ts'
 import type { Store } from './store.ts'
@@ -121,7 +121,10 @@ export const WORKER_OPTIONS: Checks<WorkerInit> = {
   shutdown: READ_LATER,
   scan: READ_LATER,
   execArgv: TEXTS,
-  niceness: READ_LATER,
+  niceness: {
+    must: 'a whole number from 0 to 19, or "idle"',
+    fits: niceness => niceness === 'idle' || whole(0, 19).fits(niceness),
+  },
 }
 
 const DISPATCHER_OPTIONS: Checks<DispatcherInit> = {
@@ -272,7 +275,7 @@ function makeRunner(init: WorkerInit): { runner: Runner; concurrency: number } {
   const options = {
     files,
     ...(execArgv && { execArgv }),
-    ...(niceness !== undefined && { niceness: readNiceness(niceness) }),
+    ...(niceness !== undefined && { niceness }),
   }
   return { runner: childrenRunner(options), concurrency: availableParallelism() }
 }

@@ -6,9 +6,10 @@
  * processLauncher({ entry: new URL('./job.ts', import.meta.url), variable: 'ORDER_ID' })
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { availableParallelism, setPriority } from 'node:os'
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { isAlive } from '../alive.ts'
+import { giveWay } from '../give-way.ts'
 import { type ExecutionState, type Launcher, LaunchRefused, type LaunchRequest } from '../launcher.ts'
 import { type Checks, checkOptions, NAMED_TEXTS, needed, TEXT, TEXTS, whole } from '../options.ts'
 
@@ -116,11 +117,7 @@ class ProcessLauncher implements Launcher {
     return new Promise((resolve, reject) => {
       child.once('error', error => reject(new LaunchRefused(`The process was not started: ${error.message}`, 1000)))
       child.once('spawn', () => {
-        try {
-          if (child.pid !== undefined) setPriority(child.pid, niceness)
-        } catch {
-          // Some systems refuse it: the process then competes as an equal.
-        }
+        giveWay(child.pid, niceness)
         resolve(child)
       })
     })

@@ -5,11 +5,11 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { rm } from 'node:fs/promises'
 import { stopReason, type Task } from '../attempt.ts'
+import { giveWay, type Niceness } from '../give-way.ts'
 import { fileUrl } from '../handlers.ts'
 import { media } from '../media.ts'
 import type { RunContext, RunEnd, Runner } from '../runner.ts'
 import { sibling } from '../sibling.ts'
-import { giveWay, type Niceness } from './children/give-way.ts'
 import type { FromChild, ToChild } from './children/messages.ts'
 import { makeSpool, removeSpool, removeStraySpools } from './children/spool.ts'
 
