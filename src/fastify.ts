@@ -9,6 +9,7 @@ import { Readable } from 'node:stream'
 import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { corsAnswers } from './http/cors.ts'
 import { CALLER_OPTIONS, type CallerOptions, type Identify, identifying } from './http/principal.ts'
+import { discard, MOST_UNWANTED } from './http/unwanted.ts'
 import { API_OPTIONS, type ApiOptions, createRoutes, type Route } from './http.ts'
 import { readUtf8 } from './json.ts'
 import {
@@ -208,18 +209,13 @@ async function nameUnread(request: FastifyRequest): Promise<void> {
   request.headers['content-type'] = UNREAD
 }
 
-/** So many bytes of a body that nobody wants are read and thrown away at most. */
-const MOST_UNWANTED = 4 * 2 ** 20
-
 /** Ends the connection, after the answer, of a body that goes on and on. Node itself throws away one that is soon over. */
 function bound(message: IncomingMessage, response: ServerResponse): void {
   const { 'content-length': length = '0', 'transfer-encoding': coding } = message.headers
   if (coding === undefined && Number(length) <= MOST_UNWANTED) return
-  let left = MOST_UNWANTED
-  message.on('data', function count({ byteLength }: Uint8Array) {
-    left -= byteLength
-    if (left >= 0) return
-    message.off('data', count).pause()
+  void discard(message).then(() => {
+    if (message.complete) return
+    message.pause()
     if (response.writableFinished) message.destroy()
     else response.once('finish', () => message.destroy())
   })

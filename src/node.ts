@@ -9,12 +9,11 @@ import { pipeline } from 'node:stream/promises'
 import { ReadableStream as WebStream } from 'node:stream/web'
 import { type FetchHandlerOptions, fetchHandler } from './fetch.ts'
 import { corsAnswers } from './http/cors.ts'
+import { discard, MOST_UNWANTED } from './http/unwanted.ts'
 import { problemResponse } from './message.ts'
 import { problem } from './problem.ts'
 import type { Waybill } from './waybill.ts'
 
-/** So many bytes of a body that nobody wants are read and thrown away at most. */
-const MOST_UNWANTED = 4 * 2 ** 20
 /** The methods whose body, if they have one, means nothing. */
 const BODYLESS = new Set(['GET', 'HEAD', 'TRACE'])
 
@@ -106,16 +105,4 @@ async function writeUnbounded(answer: Response, message: IncomingMessage, respon
   response.writeHead(answer.status, { ...Object.fromEntries(answer.headers), ...framing }).write(body)
   await discarded
   response.end()
-}
-
-/** Resolves when the message has ended, its client has gone, or {@link MOST_UNWANTED} of it have come. */
-function discard(message: IncomingMessage): Promise<void> {
-  return new Promise(resolve => {
-    let left = MOST_UNWANTED
-    message.on('data', (piece: Uint8Array) => {
-      left -= piece.byteLength
-      if (left < 0) resolve()
-    })
-    message.once('close', resolve)
-  })
 }

@@ -97,17 +97,12 @@ describe('PostgreSQL', () => {
   it('tells a user who may not make the tables what to do, and lets the user work afterwards', async () => {
     const pool = database.pool()
     const schema = database.nextSchema()
-    const role = `${schema}_app`
-    await pool.query(`CREATE ROLE ${role} LOGIN PASSWORD 'app'`)
-    const url = new URL(database.url)
-    url.username = role
-    url.password = 'app'
-    const blobs = postgresBlobs(database.pool({ connectionString: url.href }), { schema })
+    const user = await database.user(schema)
+    const blobs = postgresBlobs(user.pool, { schema })
     await expect(blobs.open?.()).rejects.toThrow(/this user may not make them.*blobMigration\(\)/)
 
     await pool.query(blobMigration(schema))
-    await pool.query(`GRANT USAGE ON SCHEMA ${schema} TO ${role}`)
-    await pool.query(`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${schema} TO ${role}`)
+    await user.grant()
     await blobs.open?.()
     expect(await blobs.put('a/1', pieces('x'), 'text/plain')).toEqual({ length: 1 })
   })

@@ -213,18 +213,12 @@ describe('migrations', () => {
 
   it('tell a user who may not run them what to do, and let the user work afterwards', async () => {
     const schema = database.nextSchema()
-    const role = `${schema}_app`
-    await pool.query(`CREATE ROLE ${role} LOGIN PASSWORD 'app'`)
-    const url = new URL(database.url)
-    url.username = role
-    url.password = 'app'
-    const limited = database.pool({ connectionString: url.href })
+    const { pool: limited, grant } = await database.user(schema)
     const error = await open({ schema }, limited).catch((it: unknown) => it)
     expect(String(error)).toMatch(/this user may not migrate it.*"waybill migrate --plan"/s)
 
     await pool.query(migrationPlan({ schema }))
-    await pool.query(`GRANT USAGE ON SCHEMA ${schema} TO ${role}`)
-    await pool.query(`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${schema} TO ${role}`)
+    await grant()
     const store = await open({ schema }, limited)
     await accepts(store)
     const [claim] = await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from: { id: ID } })

@@ -67,6 +67,8 @@ export interface TestDatabase {
   readonly url: string
   /** A pool that is ended after the last test. */
   pool(config?: PoolConfig): Pool
+  /** A user who may make nothing, and what lets the user work with the tables of a schema. */
+  user(schema: string): Promise<{ readonly pool: Pool; readonly grant: () => Promise<void> }>
   /** A name of a schema that no test has used yet. */
   nextSchema(): string
   /** The name that was given last. */
@@ -94,16 +96,28 @@ export function testDatabase(): TestDatabase {
     return url
   }
   const schema = () => `test_${run}_${count}`
+  const makePool = (config: PoolConfig = {}) => {
+    const pool = new Pool({ connectionString: theUrl(), max: 20, ...config })
+    // The pool's end does not wait for its sockets, so they may still see the server stop.
+    pool.on('error', () => {})
+    pools.push(pool)
+    return pool
+  }
   return {
     get url() {
       return theUrl()
     },
-    pool: (config = {}) => {
-      const pool = new Pool({ connectionString: theUrl(), max: 20, ...config })
-      // The pool's end does not wait for its sockets, so they may still see the server stop.
-      pool.on('error', () => {})
-      pools.push(pool)
-      return pool
+    pool: makePool,
+    user: async of => {
+      const [owner, role, entrance] = [makePool(), `${of}_app`, new URL(theUrl())]
+      await owner.query(`CREATE ROLE ${role} LOGIN PASSWORD 'app'`)
+      entrance.username = role
+      entrance.password = 'app'
+      const grant = async () => {
+        await owner.query(`GRANT USAGE ON SCHEMA ${of} TO ${role}`)
+        await owner.query(`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${of} TO ${role}`)
+      }
+      return { pool: makePool({ connectionString: entrance.href }), grant }
     },
     nextSchema: () => {
       count++
