@@ -7,7 +7,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import { corsAnswers } from './http/cors.ts'
+import { type Complete, completing, withCacheControl, withPresent } from './http/answers.ts'
+import { closeWhenIdle } from './http/idle-connections.ts'
 import { CALLER_OPTIONS, type CallerOptions, type Identify, identifying } from './http/principal.ts'
 import { discard, MOST_UNWANTED } from './http/unwanted.ts'
 import { API_OPTIONS, type ApiOptions, createRoutes, type Route } from './http.ts'
@@ -50,15 +51,9 @@ export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, opt
   const composed = made
     ? options.waybill
     : createWaybill({ logger: app.log, ...among<WaybillOptions>(options, WAYBILL_OPTIONS) })
-  if (!made) {
-    app.addHook('onReady', () => composed.start())
-    // Before the server waits for its requests to end: those that are held must be let go.
-    app.addHook('preClose', async () => composed.operations.drain())
-    app.addHook('onClose', () => composed.stop())
-  }
+  if (!made) startAndStop(app, composed)
   readBodiesAsText(app)
-  const answered = corsAnswers(options.cors)
-  const refuse: Refuse = (request, reply, answer) => send(reply, answered(request, answer))
+  const refuse = refusing(completing(composed.operations, options.cors))
   app.setErrorHandler((error: FastifyError, request, reply) => refuse(request, reply, toAnswer(error, app.log)))
   const base = (options.publicUrl ?? '').replace(/\/+$/, '') + app.prefix
   const authenticated = options.principal === undefined ? {} : { authenticated: true }
@@ -75,6 +70,22 @@ export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, opt
   })
 }
 
+/** Starts a composition with the server, and stops it with the server. */
+function startAndStop(app: FastifyInstance, waybill: Waybill): void {
+  let closed = () => {}
+  app.addHook('onReady', () => waybill.start())
+  app.addHook('preClose', async () => {
+    // Not waited for: the server waits for its requests meanwhile, some of which wait for the work in turn. One that
+    // does not end must not keep handlers from being stopped. A failure is that of `stop`.
+    waybill.drain().catch(() => {})
+    closed = closeWhenIdle(app.server)
+  })
+  app.addHook('onClose', async () => {
+    closed()
+    await waybill.stop()
+  })
+}
+
 /**
  * Answers with a problem what Fastify refuses before it looks for a route: a URL that is not well encoded, or a part of
  * a path over `maxParamLength`. It is about the whole server, whose own to choose it is.
@@ -83,11 +94,15 @@ export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, opt
  * const app = fastify({ frameworkErrors })
  */
 export function frameworkErrors(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  send(reply, toAnswer(error, request.log))
+  send(reply, withCacheControl(toAnswer(error, request.log)))
 }
 
 /** Sends an answer that no route has made. */
 type Refuse = (request: FastifyRequest, reply: FastifyReply, answer: HttpResponse) => FastifyReply
+
+function refusing(complete: Complete): Refuse {
+  return (request, reply, answer) => send(reply, complete(request, answer))
+}
 
 /** Those of some options that have a check among these. */
 function among<Options extends object>(options: Options, checks: object): Options {
@@ -174,7 +189,8 @@ function queryOf(request: FastifyRequest): URLSearchParams {
   return new URLSearchParams(at < 0 ? '' : request.url.slice(at + 1))
 }
 
-function send(reply: FastifyReply, { status, headers, body }: HttpResponse): FastifyReply {
+function send(reply: FastifyReply, { status, headers: own, body }: HttpResponse): FastifyReply {
+  const headers = withPresent(own, name => reply.getHeader(name))
   // Of null Fastify would say that it is JSON; a stream it would read to its end for a HEAD, which shows nothing of it.
   const isShown = typeof body === 'string' || reply.request.method !== 'HEAD'
   // Of nothing Fastify would say that a HEAD's answer has the length 0; of a stream it says nothing.

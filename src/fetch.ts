@@ -6,7 +6,7 @@
  * const answer = fetchHandler(waybill, { prefix: '/api' })
  * new Hono().all('/api/*', c => answer(c.req.raw))
  */
-import { corsAnswers } from './http/cors.ts'
+import { completing } from './http/answers.ts'
 import { CALLER_OPTIONS, type CallerOptions, identifying } from './http/principal.ts'
 import { API_OPTIONS, type ApiOptions, createRoutes } from './http.ts'
 import { readUtf8 } from './json.ts'
@@ -40,9 +40,9 @@ export function fetchHandler(
   const { publicUrl = '', prefix: mount = '', principal, challenge, ...api } = options
   const prefix = mount.replace(/\/+$/, '')
   const identify = identifying({ ...(principal && { principal }), ...(challenge && { challenge }) }, waybill.logger)
-  const answered = corsAnswers(options.cors)
+  const complete = completing(waybill.operations, options.cors)
   const refuse = (request: Request, answer: HttpResponse) =>
-    toResponse(answered({ headers: Object.fromEntries(request.headers) }, answer))
+    toResponse(complete({ headers: Object.fromEntries(request.headers) }, answer))
   const authenticated = principal === undefined ? {} : { authenticated: true }
   const routes = createRoutes(waybill, { ...api, ...authenticated, base: publicUrl.replace(/\/+$/, '') + prefix })
   const findRoute = createRouter(routes, prefix)

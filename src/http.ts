@@ -6,9 +6,10 @@ import type { Dialect } from './dialect.ts'
 import { accepted } from './dialects/accepted.ts'
 import { redirect } from './dialects/redirect.ts'
 import { type Duration, durationMs, SECOND } from './duration.ts'
+import { completing } from './http/answers.ts'
 import { listAttempts } from './http/attempts.ts'
 import { conditional } from './http/conditions.ts'
-import { type CorsOptions, corsAnswers } from './http/cors.ts'
+import type { CorsOptions } from './http/cors.ts'
 import { listDeliveries, redeliver } from './http/deliveries.ts'
 import { Description } from './http/description.ts'
 import { list } from './http/listing.ts'
@@ -112,10 +113,10 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
   const monitor = [...monitorRoutes(new Monitor(operations, resources)), ...history, ...deliveryRoutes(waybill)]
   const description = descriptionRoutes(waybill, { ...options, base })
   const routes = [...own, ...monitor, ...healthRoutes(waybill), ...metrics, ...description]
-  const answered = corsAnswers(options.cors)
+  const complete = completing(operations, options.cors)
   return withOtherMethods(routes).map(one => ({
     ...one,
-    handle: async request => answered(request, await guard(waybill, one, request)),
+    handle: async request => complete(request, await guard(waybill, one, request)),
   }))
 }
 

@@ -4,11 +4,12 @@
  * @example
  * createServer(nodeListener(waybill)).listen(3000)
  */
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import { ReadableStream as WebStream } from 'node:stream/web'
 import { type FetchHandlerOptions, fetchHandler } from './fetch.ts'
-import { corsAnswers } from './http/cors.ts'
+import { completing, withPresent } from './http/answers.ts'
+import { closeWhenIdle } from './http/idle-connections.ts'
 import { discard, MOST_UNWANTED } from './http/unwanted.ts'
 import { problemResponse } from './message.ts'
 import { problem } from './problem.ts'
@@ -20,14 +21,14 @@ const BODYLESS = new Set(['GET', 'HEAD', 'TRACE'])
 /** Makes the listener. The composition is the caller's to start and to stop. */
 export function nodeListener(waybill: Waybill, options: FetchHandlerOptions = {}): RequestListener {
   const answer = fetchHandler(waybill, options)
-  const answered = corsAnswers(options.cors)
+  const complete = completing(waybill.operations, options.cors)
   // A request that is collected passes its signal on no more: each is kept until its answer is done.
   const kept = new Set<Request>()
   return (message, response) => {
     const gone = new AbortController()
     const request = toRequest(message, gone.signal)
     if (request === undefined) {
-      const { headers } = answered(message, NOT_TAKEN)
+      const { headers } = complete(message, NOT_TAKEN)
       return respond(
         Promise.resolve(new Response(`${NOT_TAKEN.body}`, { status: NOT_TAKEN.status, headers })),
         message,
@@ -41,6 +42,23 @@ export function nodeListener(waybill: Waybill, options: FetchHandlerOptions = {}
     })
     respond(answer(request), message, response)
   }
+}
+
+/**
+ * Stops a server and the composition behind it: no work is begun, handlers are stopped and hand back what they do not
+ * finish in time, while the requests under way are answered; then the store is closed. Resolves when nothing runs any
+ * more. What a second signal cuts short is not lost.
+ *
+ * @example
+ * process.once('SIGTERM', () => stopServer(server, waybill))
+ */
+export async function stopServer(server: Server, waybill: Waybill): Promise<void> {
+  const drained = waybill.drain()
+  drained.catch(() => {})
+  const closed = closeWhenIdle(server)
+  await new Promise<void>(resolve => server.close(() => resolve())).finally(closed)
+  await drained
+  await waybill.stop()
 }
 
 function respond(answer: Promise<Response>, message: IncomingMessage, response: ServerResponse): void {
@@ -84,9 +102,13 @@ function isBounded(message: IncomingMessage): boolean {
 }
 
 async function write(answer: Response, response: ServerResponse): Promise<void> {
-  response.writeHead(answer.status, Object.fromEntries(answer.headers))
+  response.writeHead(answer.status, headersOf(answer, response))
   if (answer.body === null) response.end()
   else await pipeline(answer.body, response)
+}
+
+function headersOf({ headers }: Response, response: ServerResponse): Record<string, string> {
+  return withPresent(Object.fromEntries(headers), name => response.getHeader(name))
 }
 
 /**
@@ -102,7 +124,7 @@ async function writeUnbounded(answer: Response, message: IncomingMessage, respon
   }
   const body = Buffer.from(await answer.arrayBuffer())
   const framing = { 'Content-Length': body.length, Connection: 'close' }
-  response.writeHead(answer.status, { ...Object.fromEntries(answer.headers), ...framing }).write(body)
+  response.writeHead(answer.status, { ...headersOf(answer, response), ...framing }).write(body)
   await discarded
   response.end()
 }

@@ -103,7 +103,8 @@ export function openApiDocument(types: readonly AnyOperationType[], options: Ope
   const own: Record<string, PathItem> = Object.assign({}, ...types.map(type => resourcePaths(type, api)))
   const paths = { ...(options.blobs ? withMedia(own, types) : own), ...around }
   const secured = Object.keys(security).length > 0
-  const described = (options.authenticated ?? secured) ? mapOperations(paths, withRefusals) : paths
+  const refused = (options.authenticated ?? secured) ? mapOperations(paths, withRefusals) : paths
+  const described = mapOperations(refused, withCacheControl)
   return {
     openapi: '3.1.0',
     info: {
@@ -155,6 +156,15 @@ function withRefusals(operation: OperationObject): OperationObject {
     403: refusal('Who asks may not do so.'),
   }
   return { ...operation, responses: { ...operation.responses, ...refusals } }
+}
+
+/** No answer is without it. */
+function withCacheControl(operation: OperationObject): OperationObject {
+  const cacheControl = headers(['Cache-Control'])
+  const responses = Object.entries(operation.responses).map(([status, response]) => {
+    return [status, { ...response, headers: { ...response.headers, ...cacheControl } }] as const
+  })
+  return { ...operation, responses: Object.fromEntries(responses) }
 }
 
 /** The components that are referred to, by the paths or by each other. */

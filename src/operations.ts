@@ -216,6 +216,11 @@ export class Operations {
     return this.#changes.waiting
   }
 
+  /** Whether a shutdown has begun. */
+  get draining(): boolean {
+    return this.#draining
+  }
+
   /** Accepts nothing more, and answers everyone who waits. */
   drain(): void {
     this.#draining = true

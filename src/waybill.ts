@@ -168,7 +168,12 @@ export interface Waybill {
   readonly blobs: BlobStore | undefined
   /** Opens the store and starts the work. Called once. */
   start(): Promise<void>
-  /** Stops claiming, waits for handlers or hands their operations back, and closes the store. */
+  /**
+   * Begins a shutdown: accepts and claims nothing more, stops handlers and hands back what they do not finish in time.
+   * The store stays open for requests that are under way. Resolves when no work runs any more.
+   */
+  drain(): Promise<void>
+  /** Drains, and closes the store. Called when no request is under way any more. */
   stop(): Promise<void>
   /** How many attempts run in this process now. */
   running(): number
@@ -196,9 +201,17 @@ export function createWaybill(options: WaybillOptions): Waybill {
   const sweeper = new Sweeper({ store, blobs, logger, metrics, everyMs: sweepMs })
   const webhooks = options.webhooks && new Webhooks(options.webhooks, { store, operations, logger })
   const loops = (): readonly Loop[] => [worker, dispatcher, waker, sweeper, webhooks].flatMap(part => part?.loops ?? [])
-  const stop = async () => {
+  const stopWork = async () => {
     operations.drain()
     await Promise.all([dispatcher?.stop(), waker?.stop(), worker?.stop(), webhooks?.stop(), sweeper.stop()])
+  }
+  let drained: Promise<void> | undefined
+  const drain = () => {
+    drained ??= stopWork()
+    return drained
+  }
+  const stop = async () => {
+    await drain()
     await Promise.all([store.close(), blobs?.close?.()])
   }
   return {
@@ -222,6 +235,7 @@ export function createWaybill(options: WaybillOptions): Waybill {
         throw error
       }
     },
+    drain,
     stop,
     running: () => worker?.running ?? 0,
     stalled: () => loops().flatMap(loop => (loop.healthy ? [] : [loop.name])),

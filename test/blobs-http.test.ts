@@ -56,7 +56,7 @@ describe.each(Object.entries(DOORS))('on %s', (_, door) => {
       'accept-ranges': 'bytes',
       etag: expect.stringMatching(/^"[\w-]{43}"$/),
       expires: expect.any(String),
-      'cache-control': 'private',
+      'cache-control': 'private, no-transform',
       'content-disposition': 'attachment; filename="report.pdf"',
       'x-content-type-options': 'nosniff',
       'content-security-policy': "sandbox; default-src 'none'",

@@ -186,7 +186,7 @@ describe('a stream', () => {
     const { headers } = await streamOf(served, id)
     expect(headers).toMatchObject({
       'Content-Type': 'text/event-stream',
-      'Cache-Control': 'no-store',
+      'Cache-Control': 'private, no-store, no-transform',
       'X-Accel-Buffering': 'no',
     })
   })

@@ -29,7 +29,7 @@ describe('the status of an operation that', () => {
     expect(response.headers).toMatchObject({
       'retry-after': expect.stringMatching(/^[1-9]\d*$/),
       etag: expect.stringMatching(/^W\/"\d+"$/),
-      'cache-control': 'no-cache',
+      'cache-control': 'private, no-cache',
     })
     expect(documentOf(response)).toMatchObject({ id, status: 'pending', operation: 'orders' })
     expect(response.body).not.toContain('secret')

@@ -30,7 +30,8 @@ const COME_BACK_MS = 5000
 /** Answers with the stream; with 204, which tells a browser not to connect again, when the client has seen everything. */
 export function eventStream(source: EventSource, request: HttpRequest): HttpResponse {
   const seen = readPosition(header(request, HEADERS.lastEventId), source.operation)
-  const headers = { 'Cache-Control': 'no-store', Vary: 'Accept' }
+  // What compresses an answer holds events back until its buffer is full.
+  const headers = { 'Cache-Control': 'private, no-store, no-transform', Vary: 'Accept' }
   if (isFinal(source.operation.status) && seen.version === source.operation.version) {
     return { status: 204, headers, body: null }
   }

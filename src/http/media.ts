@@ -47,6 +47,8 @@ function contentHeaders({ type, filename }: BlobReference): Record<string, strin
   return {
     'Content-Type': type,
     'Accept-Ranges': 'bytes',
+    // The strong ETag and the ranges are those of the bytes as they are kept: compressed, they would be others.
+    'Cache-Control': 'private, no-transform',
     // What a handler made of a client's input is shown by browsers under the API's origin: it may run no script there.
     'X-Content-Type-Options': 'nosniff',
     'Content-Security-Policy': "sandbox; default-src 'none'",

@@ -69,7 +69,7 @@ export class Resource {
     const answer = await dialect.status(await this.view(now, withoutRange(request)))
     const more = { ...preferenceHeaders(preferences, applied), Vary: 'Prefer, Accept' }
     if (isFinal(now.status)) return withHeaders(answer, more)
-    return withHeaders(answer, { [HEADERS.etag]: etagOf(now), 'Cache-Control': 'no-cache', ...more })
+    return withHeaders(answer, { [HEADERS.etag]: etagOf(now), 'Cache-Control': 'private, no-cache', ...more })
   }
 
   /** GET /orders/{id} */

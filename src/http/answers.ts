@@ -1,0 +1,59 @@
+/** What every answer carries, whichever route or server made it. */
+import type { HttpRequest, HttpResponse } from '../message.ts'
+import { type CorsOptions, corsAnswers } from './cors.ts'
+
+/** Adds to an answer what every answer carries. */
+export type Complete = (request: Pick<HttpRequest, 'headers'>, answer: HttpResponse) => HttpResponse
+
+/**
+ * A cache keeps what nothing forbids it to keep, such as a 404, and shares it with other callers. An answer that may be
+ * kept says so itself.
+ */
+const KEPT_BY_NOBODY = 'private, no-store'
+
+/** Completes answers: Cache-Control, the headers of CORS, and `Connection: close` during a shutdown. */
+export function completing(operations: { readonly draining: boolean }, cors: CorsOptions | undefined): Complete {
+  const withCors = corsAnswers(cors)
+  return (request, answer) => {
+    const complete = withCors(request, withCacheControl(answer))
+    // The client goes on over a new connection, which leads to a server that stays.
+    return operations.draining ? { ...complete, headers: { ...complete.headers, Connection: 'close' } } : complete
+  }
+}
+
+/** The answer with a Cache-Control, its own where it has one. */
+export function withCacheControl(answer: HttpResponse): HttpResponse {
+  return { ...answer, headers: { 'Cache-Control': KEPT_BY_NOBODY, ...answer.headers } }
+}
+
+/** The response headers that hold a list, to which several parts of a server add; of some, each member is named once. */
+const LISTS = {
+  Vary: 'once',
+  'Access-Control-Expose-Headers': 'once',
+  Link: 'each',
+  'WWW-Authenticate': 'each',
+} as const
+
+/**
+ * The headers of an answer, after what others have put in the same lists before.
+ *
+ * @param present gives what a header holds already, as `ServerResponse.getHeader` does
+ */
+export function withPresent(
+  headers: HttpResponse['headers'],
+  present: (name: string) => unknown,
+): HttpResponse['headers'] {
+  const lists = Object.entries(LISTS).flatMap(([name, members]) => {
+    const key = name in headers ? name : name.toLowerCase()
+    const [own, others] = [headers[key], present(name)]
+    if (own === undefined || others === undefined) return []
+    return [[key, members === 'each' ? `${others}, ${own}` : joined(`${others}`, own)]]
+  })
+  return lists.length === 0 ? headers : { ...headers, ...Object.fromEntries(lists) }
+}
+
+function joined(others: string, own: string): string {
+  const known = others.toLowerCase().split(/\s*,\s*/)
+  const added = own.split(/\s*,\s*/).filter(member => !known.includes(member.toLowerCase()))
+  return [others, ...added].join(', ')
+}
