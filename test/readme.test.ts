@@ -29,14 +29,19 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-test('the first operation of the README works from the client to the handler and back', async () => {
-  const server = run('server.ts')
+// node --watch posts messages of its own through the ports of processes and threads.
+test.each([
+  ['node', ['server.ts']],
+  ['node --watch', ['--watch', 'server.ts']],
+])('the first operation of the README works under %s, from the client to the handler and back', async (_, args) => {
+  const server = run(...args)
   await listening(server)
   const client = run('client.ts')
   const [said, [code]] = await Promise.all([text(client), once(client, 'exit')])
   expect(code).toBe(0)
   expect(said).toContain("status: 'completed'")
   expect(said).toContain("result: { text: 'Hello, Ada!' }")
+  await end(server)
 })
 
 test('the page of problems says what the table says', async () => {
@@ -61,8 +66,8 @@ async function codeOf(page: string): Promise<[string, string][]> {
   return [...markdown.matchAll(/```ts file=(\S+)\n(.*?)```/gs)].map(([, name = '', code = '']) => [name, code])
 }
 
-function run(file: string): ChildProcess {
-  const child = spawn(process.execPath, [file], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
+function run(...args: string[]): ChildProcess {
+  const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
   processes.push(child)
   return child
 }
@@ -70,7 +75,8 @@ function run(file: string): ChildProcess {
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const exited = once(child, 'exit')
-  child.kill('SIGKILL')
+  // Not SIGKILL: node --watch could not end the server that it has started.
+  child.kill('SIGTERM')
   await exited
 }
 

@@ -272,6 +272,35 @@ describe('a write that fails', () => {
 })
 
 describe("the writer's thread", () => {
+  it.each([null, 'ready', { 'watch:import': ['file:///a.js'] }, { kind: 'settled', settled: [{ value: 1 }] }])(
+    'and its store pass over %j, which others have posted',
+    async posted => {
+      const threads: Worker[] = []
+      const note = (thread: Worker) => void threads.push(thread)
+      process.on('worker', note)
+      const store = await open({ path: files.next() })
+      process.off('worker', note)
+      const accepted = store.accept(submissionOf('a'))
+      for (const thread of threads) {
+        thread.postMessage(posted)
+        thread.emit('message', posted)
+      }
+      setImmediate(() => threads[0]?.emit('message', posted))
+      expect(await accepted).toMatchObject({ kind: 'accepted', operation: { id: 'a' } })
+      expect((await store.accept(submissionOf('b'))).kind).toBe('accepted')
+    },
+  )
+
+  it('is sent what can be sent, when one write of a batch cannot', async () => {
+    const store = await open({ path: files.next() })
+    const uncloneable = { ...submissionOf('b'), input: (() => {}) as unknown as string }
+    const settled = await Promise.allSettled(
+      [submissionOf('a'), uncloneable, submissionOf('c')].map(submission => store.accept(submission)),
+    )
+    expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+    for (const id of ['a', 'c']) expect((await store.read(id))?.status).toBe('pending')
+  })
+
   it('is replaced when it has died: what it had is rejected, and the store goes on', async () => {
     const threads: Worker[] = []
     const note = (thread: Worker) => void threads.push(thread)

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads'
 import type { Settled } from '../../batch.ts'
 import { sibling } from '../../sibling.ts'
 import type { Database, DatabaseLocation } from './database.ts'
+import { disclose, enclose, type WriterReply } from './messages.ts'
 import { migrate } from './schema.ts'
 import { type Write, type WriteResult, Writer } from './writer.ts'
 
@@ -30,6 +31,7 @@ export function inlineWriter(database: Database): WriterClient {
  */
 export class ThreadWriter implements WriterClient {
   readonly #location: DatabaseLocation
+  #batches = 0
   #thread: Worker | undefined
 
   private constructor(location: DatabaseLocation) {
@@ -44,23 +46,38 @@ export class ThreadWriter implements WriterClient {
 
   async execute(writes: readonly Write[], now: number): Promise<readonly Settled<WriteResult>[]> {
     const thread = await this.#started()
-    const answer = nextMessage<readonly Settled<WriteResult>[]>(thread)
-    thread.postMessage({ writes, now })
-    return await answer
+    const number = ++this.#batches
+    const reply = replyOf(thread, reply => (isAnswerTo(number, reply) ? reply.settled : undefined))
+    try {
+      thread.postMessage(enclose({ kind: 'batch', number, writes, now }))
+    } catch (error) {
+      reply.forget()
+      return await this.#withoutUncloneable(writes, now, error)
+    }
+    return await reply.promise
   }
 
   async close(): Promise<void> {
     const thread = this.#thread
     if (thread === undefined) return
     const exited = new Promise(resolve => thread.once('exit', resolve))
-    thread.postMessage('close')
+    thread.postMessage(enclose({ kind: 'close' }))
     await exited
+  }
+
+  /** A write that cannot be sent, such as a problem that holds a function, fails alone. */
+  async #withoutUncloneable(writes: readonly Write[], now: number, cause: unknown): Promise<Settled<WriteResult>[]> {
+    const sendable = writes.map(isCloneable)
+    if (sendable.every(Boolean)) throw cause
+    const rest = writes.filter((_, index) => sendable[index])
+    const settled = rest.length === 0 ? [] : [...(await this.execute(rest, now))]
+    return sendable.map(sent => (sent ? (settled.shift() ?? { error: cause }) : { error: cause }))
   }
 
   async #started(): Promise<Worker> {
     if (this.#thread !== undefined) return this.#thread
     const thread = new Worker(sibling(import.meta.url, 'writer-thread'), { workerData: this.#location })
-    await nextMessage(thread)
+    await replyOf(thread, reply => (reply.kind === 'ready' ? true : undefined)).promise
     thread.on('error', () => {})
     thread.once('exit', () => {
       this.#thread = undefined
@@ -70,19 +87,36 @@ export class ThreadWriter implements WriterClient {
   }
 }
 
-function nextMessage<Message>(thread: Worker): Promise<Message> {
-  return new Promise((resolve, reject) => {
-    const settle = (act: () => void) => {
-      thread.off('message', onMessage)
-      thread.off('error', onError)
-      thread.off('exit', onExit)
-      act()
-    }
-    const onMessage = (message: Message) => settle(() => resolve(message))
-    const onError = (error: unknown) => settle(() => reject(error))
-    const onExit = () => settle(() => reject(new Error("The SQLite store's writer thread has ended.")))
-    thread.on('message', onMessage)
-    thread.on('error', onError)
-    thread.on('exit', onExit)
-  })
+function isAnswerTo(number: number, reply: WriterReply): reply is WriterReply & { kind: 'settled' } {
+  return reply.kind === 'settled' && reply.number === number
+}
+
+function isCloneable(write: Write): boolean {
+  try {
+    structuredClone(write)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Waits for one reply of the thread, and passes over everything else that comes through its port.
+ *
+ * @param pick what is waited for in a reply; undefined where the reply is another one
+ */
+function replyOf<Picked>(thread: Worker, pick: (reply: WriterReply) => Picked | undefined) {
+  const { promise, resolve, reject } = Promise.withResolvers<Picked>()
+  const onMessage = (posted: unknown) => {
+    const reply = disclose<WriterReply>(posted)
+    const picked = reply && pick(reply)
+    if (picked !== undefined) resolve(picked)
+  }
+  const onExit = () => reject(new Error("The SQLite store's writer thread has ended."))
+  const listeners = { message: onMessage, messageerror: reject, error: reject, exit: onExit }
+  for (const [event, listener] of Object.entries(listeners)) thread.on(event, listener)
+  const forget = () => {
+    for (const [event, listener] of Object.entries(listeners)) thread.off(event, listener)
+  }
+  return { promise: promise.finally(forget), forget }
 }

@@ -86,7 +86,7 @@ export class Writer {
    */
   execute(writes: readonly Write[], now: number): Settled<WriteResult>[] {
     // To look takes no lock: another process that writes for long does not keep this one from hearing of it.
-    if (writes.every(({ kind }) => kind === 'look')) return writes.map(() => ({ value: this.#version() }))
+    if (writes.every(({ kind }) => kind === 'look')) return this.#look(writes)
     try {
       // IMMEDIATE, because a transaction that reads first and then writes cannot wait for a lock: it fails at once.
       this.#sql.begin.run()
@@ -99,6 +99,15 @@ export class Writer {
     } catch (error) {
       if (writes.length === 1) return [{ error }]
       return writes.flatMap(write => this.execute([write], now))
+    }
+  }
+
+  #look(looks: readonly Write[]): Settled<WriteResult>[] {
+    try {
+      const value = this.#version()
+      return looks.map(() => ({ value }))
+    } catch (error) {
+      return looks.map(() => ({ error }))
     }
   }
 
