@@ -25,6 +25,8 @@ export type RunEnd =
   | { readonly kind: 'ended' }
   /** The handler was never called: its process could not be made ready. */
   | { readonly kind: 'unstarted'; readonly reason: string }
+  /** The process ended in mid-run for a cause outside this attempt, such as a timer that an earlier attempt left behind. */
+  | { readonly kind: 'lost'; readonly reason: string }
 
 /** Runs attempts. */
 export interface Runner {

@@ -10,7 +10,7 @@ import { Loop } from './loop.ts'
 import { machineName } from './machine.ts'
 import type { Media } from './media.ts'
 import type { Metrics } from './metrics.ts'
-import { type ClaimBy, countedAttempts, type Operation, type Outcome } from './operation.ts'
+import { type Change, type ClaimBy, countedAttempts, type Operation, type Outcome } from './operation.ts'
 import { type AnyOperationType, backoffMs } from './operation-type.ts'
 import { problem } from './problem.ts'
 import { ProgressWriter } from './progress.ts'
@@ -70,6 +70,9 @@ interface Run {
   /** The store has answered to the outcome, be it that it came too late. */
   recorded: boolean
 }
+
+/** What is recorded when a run has ended: the outcome of its attempt, or that the attempt was lost through no fault of its own. */
+type Ending = Outcome | (RunEnd & { kind: 'lost' })
 
 /** How long a shutdown goes on trying to hand back what is not done, should the store not answer. */
 const HAND_BACK_MS = 5000
@@ -278,7 +281,7 @@ export class Worker {
     this.#pauseIfUnstarted(end)
     // The slot is free before the outcome is durable, so that both are written by one transaction.
     this.#claimSoon()
-    await this.#record(run, this.#outcome(run, end, failedBefore))
+    await this.#record(run, this.#ending(run, end, failedBefore))
     return run.recorded
   }
 
@@ -308,13 +311,15 @@ export class Worker {
     return true
   }
 
-  #outcome(run: Run, end: RunEnd, failedBefore: number): Outcome {
+  #ending(run: Run, end: RunEnd, failedBefore: number): Ending {
     const delayMs = backoffMs(run.type.policy, failedBefore + 1)
     switch (end.kind) {
       case 'crashed':
         return run.controller.signal.aborted
           ? stopped(run.controller.signal.reason, delayMs)
           : { kind: 'retry', problem: problem('worker-lost', end.reason), delayMs }
+      case 'lost':
+        return run.controller.signal.aborted ? stopped(run.controller.signal.reason, delayMs) : end
       case 'ended':
         return stopped(run.controller.signal.reason, delayMs)
       case 'unstarted':
@@ -326,16 +331,16 @@ export class Worker {
   }
 
   /** Records the outcome; while the store cannot be reached, tries again for as long as the lease is ours. */
-  async #record(run: Run, outcome: Outcome): Promise<void> {
+  async #record(run: Run, ending: Ending): Promise<void> {
     const { id, attempt } = run.lease
     if (this.#runs.get(id) !== run) return
     for (let failures = 0; ; failures++) {
       try {
-        const after = await this.#options.store.change(id, { kind: 'finish', attempt, outcome })
+        const after = await this.#options.store.change(id, changeOf(ending, attempt))
         run.recorded = true
-        this.#settle(run, outcome, after)
-        if (after !== undefined) this.#measure(after, outcome)
-        if (after?.status === 'pending') this.#wakeIn(outcome)
+        this.#settle(run, ending, after)
+        if (after !== undefined) this.#measure(after, ending)
+        if (after?.status === 'pending') this.#wakeIn(ending)
         if (after === undefined)
           this.#options.logger.warn(
             { operation: id, attempt },
@@ -364,13 +369,14 @@ export class Worker {
   }
 
   /** Nothing hints when a delay ends: without a timer the next attempt would wait for the scan. */
-  #wakeIn(outcome: Outcome): void {
-    if (outcome.kind === 'retry') setTimeout(() => this.#claiming.wake(), outcome.delayMs + 1).unref()
+  #wakeIn(ending: Ending): void {
+    if (ending.kind === 'retry') setTimeout(() => this.#claiming.wake(), ending.delayMs + 1).unref()
   }
 
-  #measure(after: Operation, { kind }: Outcome): void {
+  #measure(after: Operation, { kind }: Ending): void {
     const { metrics } = this.#options
     const began = after.attemptStartedAt ?? after.updatedAt
+    if (kind === 'lost') metrics?.lost(1)
     metrics?.ran(after.type, kind, after.updatedAt - began)
     if (after.attempt === 1) metrics?.waited(after.type, began - after.createdAt)
     if (isFinal(after.status)) metrics?.finished(after.type, after.status)
@@ -430,8 +436,10 @@ export class Worker {
   }
 
   /** Nobody waits for it, but the shutdown. */
-  #settle({ lease }: Run, outcome: Outcome, after: Operation | undefined): void {
+  #settle({ lease }: Run, ending: Ending, after: Operation | undefined): void {
     if (this.#keeper === undefined) return
+    // A lost attempt has recorded no result either.
+    const outcome: Outcome = ending.kind === 'lost' ? { kind: 'released' } : ending
     const settled = this.#keeper.settle(lease, outcome, after).catch((error: unknown) => {
       this.#options.logger.warn({ operation: lease.id, err: error }, 'What is left of a result goes with its operation')
     })
@@ -442,6 +450,11 @@ export class Worker {
     const { id, attempt } = run.lease
     this.#options.logger.error({ operation: id, attempt, err: error }, 'An attempt met an error')
   }
+}
+
+function changeOf(ending: Ending, attempt: number): Change {
+  if (ending.kind === 'lost') return { kind: 'abandon', attempt, reason: ending.reason }
+  return { kind: 'finish', attempt, outcome: ending }
 }
 
 function sleepUnref(ms: number): Promise<void> {
