@@ -14,6 +14,7 @@ import type { Attempt, Operation, Submission } from './operation.ts'
 import type { AnyOperationType } from './operation-type.ts'
 import { ProblemError, problemError } from './problem.ts'
 import { isFinal, type Links, type Status, type StatusDocument } from './protocol.ts'
+import { Readiness } from './readiness.ts'
 import type { Acceptance, LogLine, Store } from './store.ts'
 import { inSpan, isTracing, traceparentOf } from './telemetry.ts'
 import { checkSchema, validate } from './validation.ts'
@@ -78,6 +79,7 @@ export class Operations {
   readonly #admission: Admission
   readonly #changes: Changes
   readonly #metrics: Metrics | undefined
+  readonly #readiness: Readiness
   #draining = false
 
   /** @throws {TypeError} when two types share a name, or a schema is none */
@@ -85,6 +87,7 @@ export class Operations {
     this.#store = options.store
     this.#blobs = options.blobs
     this.#estimator = new Estimator(options.store)
+    this.#readiness = new Readiness(options.store)
     this.#metrics = options.metrics
     this.#admission = new Admission(options.store, this.#estimator)
     this.#changes = new Changes({ store: options.store, limit: options.waiters ?? 10_000 })
@@ -192,13 +195,9 @@ export class Operations {
     return { operation: after ?? operation, waited: after !== undefined }
   }
 
-  /** Whether the store answers. */
+  /** Whether the store answers and takes writes, and no shutdown has begun. */
   async ready(): Promise<boolean> {
-    if (this.#draining) return false
-    return await this.#ask(this.#store.read('00000000-0000-7000-8000-000000000000')).then(
-      () => true,
-      () => false,
-    )
+    return !this.#draining && (await this.#readiness.ask())
   }
 
   /** The queues as they are now. */

@@ -173,6 +173,12 @@ export interface Store {
   /** Prepares the store: connects, migrates, checks. Called once, before all else. */
   open(): Promise<void>
 
+  /**
+   * Proves that a write would be made durable now, by a small one that changes no operation: rejects where the disk is
+   * full or the database takes no writes. Callers keep its frequency low. Without it, reads alone tell how the store is.
+   */
+  check?(): Promise<void>
+
   /** Makes a submission durable. Of equal idempotency keys of one owner and type, one is accepted. */
   accept(submission: Submission): Promise<Acceptance>
 

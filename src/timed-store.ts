@@ -12,11 +12,12 @@ import { TimeLimit } from './time-limit.ts'
  */
 export function timedStore(store: Store, ms: number): Store {
   const limit = new TimeLimit(ms, 'The store did not answer in time.')
-  const { acceptWithin } = store
+  const { acceptWithin, check } = store
   return {
     open: () => store.open(),
     close: () => store.close(),
     watch: listener => store.watch(listener),
+    ...(check && { check: () => limit.within(check.call(store)) }),
     accept: submission => limit.within(store.accept(submission)),
     ...(acceptWithin && {
       acceptWithin: (submission, transaction) => limit.within(acceptWithin.call(store, submission, transaction)),

@@ -155,6 +155,10 @@ class SqliteStore implements Store {
     await this.#watchOthers(this.#reader)
   }
 
+  async check(): Promise<void> {
+    await this.#add({ kind: 'check' })
+  }
+
   async accept(submission: Submission): Promise<Acceptance> {
     const acceptance = this.#add({ kind: 'accept', submission })
     // Before it is durable, so that a worker in this process claims it in the same transaction.

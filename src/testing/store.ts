@@ -3,6 +3,7 @@ import type { Store } from '../store.ts'
 import type { ManualClock } from './clock.ts'
 import { acceptTests } from './store/accept.ts'
 import { changeTests } from './store/change.ts'
+import { checkTests } from './store/check.ts'
 import { claimTests } from './store/claim.ts'
 import { closeTests, reopenTests } from './store/close.ts'
 import { type StoreTest, type StoreTests, withStoreTest } from './store/context.ts'
@@ -59,6 +60,7 @@ const GROUPS: readonly StoreTests[] = [
   webhookTests,
   copyTests,
   watchTests,
+  checkTests,
   closeTests,
 ]
 

@@ -177,7 +177,8 @@ export function cutStore(real: Store): CutStore {
   const calls = new Map<keyof Store, number>()
   const store = new Proxy(real, {
     get: (target, name: keyof Store) => {
-      const method = target[name] as (...given: unknown[]) => unknown
+      const method = target[name] as ((...given: unknown[]) => unknown) | undefined
+      if (method === undefined) return undefined
       return (...given: unknown[]) => {
         calls.set(name, (calls.get(name) ?? 0) + 1)
         if (cut.has(name)) return Promise.reject(new Error('The store is away.'))

@@ -39,6 +39,8 @@ export type Write =
   | { readonly kind: 'launch'; readonly types: readonly string[]; readonly limit: number; readonly holdMs: number }
   | { readonly kind: 'sweep'; readonly limit: number }
   | { readonly kind: 'restore'; readonly dumps: readonly Dump[] }
+  /** Changes no operation: whether a write would be kept. */
+  | { readonly kind: 'check' }
   /** Writes nothing: whether others have. */
   | { readonly kind: 'look' }
 
@@ -53,6 +55,7 @@ export interface WriteResults {
   launch: Operation[]
   sweep: Swept
   restore: undefined
+  check: undefined
   /** Another number whenever another connection has committed. */
   look: number
 }
@@ -154,6 +157,9 @@ export class Writer {
         return { expired: this.#expire(write.limit, now), purged: this.#purge(write.limit, now) }
       case 'restore':
         return this.#restore(write.dumps)
+      case 'check':
+        this.#sql.check.run(now)
+        return undefined
       case 'look':
         return this.#version()
     }
@@ -332,6 +338,7 @@ function prepare(database: Database) {
     webhookAccepted: sql('UPDATE operations SET webhook_due = 0 WHERE id = ?'),
     deleteOperation: sql('DELETE FROM operations WHERE id = ?'),
     restore: prepareRestore(database),
+    check: sql("INSERT OR REPLACE INTO meta (key, value) VALUES ('checked_at', ?)"),
     deleteBeside: ['payloads', 'steps', 'logs'].map(table => sql(`DELETE FROM ${table} WHERE id = ?`)),
   }
 }
