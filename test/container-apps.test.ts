@@ -175,6 +175,14 @@ describe('a start', () => {
     expect(countOf(azure, 'start')).toBe(3)
   })
 
+  test('whose answer is lost and whose execution is listed late is found once it is listed', async ({ lab }) => {
+    const azure = await azureOf(lab, NOTHING, { listDelay: 300 })
+    const { launcher } = launcherOf(lab, azure, { settle: '30s' })
+    failFirst(azure, 'start', { acts: 1, answer: 'cut' })
+    expect(await launcher.start(requestFor('an-order'))).toBe(azure.executions[0]?.name)
+    expect(azure.executions).toHaveLength(1)
+  })
+
   test('that cannot be looked for afterwards is left open', async ({ lab }) => {
     const azure = await azureOf(lab, NOTHING)
     const { launcher } = launcherOf(lab, azure)

@@ -125,6 +125,35 @@ describe('its Resource Manager', () => {
     },
   )
 
+  test('answers a stop before the execution has stopped, and leads the SDK to its end', async ({ lab }) => {
+    const azure = await azureOf(lab, FOR_EVER)
+    const client = clientOf(azure)
+    const { name } = await client.jobs.start('local', JOB)
+    for (const [statuses, polls] of [
+      [[202], 2],
+      [[202, 200], 0],
+    ] as const) {
+      const before = countOf(azure, 'poll')
+      await client.jobs.stopExecution('local', JOB, name ?? '')
+      await azure.executions[0]?.end
+      expect(azure.requests.filter(({ kind }) => kind === 'stop').map(({ status }) => status)).toEqual(statuses)
+      expect(countOf(azure, 'poll') - before).toBe(polls)
+    }
+  })
+
+  test('describes a job as the service does, with null for what is not set', async ({ lab }) => {
+    const azure = await azureOf(lab, FOR_EVER)
+    const job = `/subscriptions/${azure.subscription}/resourceGroups/local/providers/Microsoft.App/jobs/${JOB}`
+    const { text } = await ask(azure, `${job}?api-version=2026-07-01`, { authorization: `Bearer ${azure.token()}` })
+    expect(JSON.parse(text)).toMatchObject({
+      properties: {
+        provisioningState: 'Succeeded',
+        configuration: { secrets: null, scheduleTriggerConfig: null, registries: null, dapr: null },
+        template: { initContainers: null, volumes: null },
+      },
+    })
+  })
+
   test('has the SDK send a start again that has failed: what a launcher must keep it from', async ({ lab }) => {
     const azure = await azureOf(lab, FOR_EVER)
     failFirst(azure, 'start', { acts: 1, answer: { status: 503, headers: { 'retry-after-ms': '1' } } })

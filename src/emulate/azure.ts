@@ -36,6 +36,8 @@ export interface EmulateAzureOptions {
   readonly parallel?: number
   /** Milliseconds from a start until its process runs. On Azure it is some 30 seconds. Default 0. */
   readonly coldStart?: number
+  /** Milliseconds from a start until its execution is listed and found by its name: the service's listings are late. Default 0. */
+  readonly listDelay?: number
   /** Milliseconds from SIGTERM to SIGKILL when an execution is stopped. Default 30,000, as on Azure. */
   readonly grace?: number
   /** Where the output of executions goes. Default: `inherit`. */
@@ -106,6 +108,7 @@ export async function emulateAzure(options: EmulateAzureOptions): Promise<Emulat
     output: options.output ?? 'inherit',
     parallel: options.parallel ?? 16,
     coldStartMs: options.coldStart ?? 0,
+    listDelayMs: options.listDelay ?? 0,
   })
   const server = new ArmServer({
     subscription,

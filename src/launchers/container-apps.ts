@@ -14,8 +14,9 @@ import { type Checks, checkOptions, FUNCTION, NAMED_TEXTS, needed, OBJECT, READ_
 import { TokenBucket, type TokenRate } from '../token-bucket.ts'
 import type { Answer, ContainerAppsClient, ExecutionTemplate } from './container-apps/client.ts'
 import { type Execution, Executions, findIn, type Listing, statusOf, VARIABLES } from './container-apps/executions.ts'
+import { answerOf, readJob } from './container-apps/reader.ts'
 import { StartFailed, sendStartsOnce } from './container-apps/start-once.ts'
-import { flawsOf, KeptJob, templateWith } from './container-apps/template.ts'
+import { flawsOf, KeptJob, templateWith, UnusableJob } from './container-apps/template.ts'
 
 export type { ContainerAppsClient } from './container-apps/client.ts'
 
@@ -159,7 +160,10 @@ class ContainerAppsJob implements Launcher {
     this.#writes = new TokenBucket(settings.rate)
     const reads = new TokenBucket(READS)
     this.#executions = new Executions({ client, resourceGroup, job, timeoutMs, reads, signal })
-    this.#job = new KeptJob(() => client.jobs.get(resourceGroup, job, this.#call), settings.keepMs)
+    this.#job = new KeptJob(
+      async () => readJob(await answerOf(client.jobs.get(resourceGroup, job, this.#call))),
+      settings.keepMs,
+    )
     this.#watching = new Loop({
       name: 'container-apps',
       everyMs: settings.watchMs,
@@ -298,7 +302,7 @@ class ContainerAppsJob implements Launcher {
     const { job: name, env, variable, container } = this.#settings
     try {
       const job = await this.#job.get()
-      this.#checkTimeout(job.configuration?.replicaTimeout, timeoutMs)
+      this.#checkTimeout(job.replicaTimeout, timeoutMs)
       const own = {
         [VARIABLES.operationId]: operationId,
         [VARIABLES.engine]: this.engine,
@@ -312,9 +316,10 @@ class ContainerAppsJob implements Launcher {
         container,
       )
     } catch (error) {
-      const status = statusOf(error) ?? (error instanceof TypeError ? 400 : 0)
-      this.#warnOfRefusal(`The job "${name}" cannot be used`, error, status)
-      const retryMs = status >= 400 && status < 500 && status !== 429 ? RETRY_MS.wrong : RETRY_MS.busy
+      const status = statusOf(error) ?? 0
+      const wrong = error instanceof UnusableJob || (status >= 400 && status < 500 && status !== 429)
+      this.#warnOfRefusal(`The job "${name}" cannot be used`, error, error instanceof UnusableJob ? 400 : status)
+      const retryMs = wrong ? RETRY_MS.wrong : RETRY_MS.busy
       throw new LaunchRefused(`The job "${name}" cannot be used: ${error}`, retryMs, { cause: error })
     }
   }

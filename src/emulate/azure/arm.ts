@@ -48,8 +48,16 @@ interface Route {
   readonly execution: string
 }
 
+/** A start or stop that was answered with 202. */
+interface LongRunning {
+  /** What its result is answered with. */
+  readonly result: Answer
+  /** How often its result was requested. */
+  polls: number
+}
+
 const AUDIENCE = 'https://management.azure.com'
-/** How many polls find a long-running start under way. */
+/** How many polls find a long-running operation under way. */
 const POLLS = 1
 
 export class ArmServer {
@@ -60,8 +68,8 @@ export class ArmServer {
   readonly #server: https.Server
   readonly #reads: TokenBucket
   readonly #writes: TokenBucket
-  /** Long-running starts, by their id: the execution, and how often they were asked for. */
-  readonly #starts = new Map<string, { readonly execution: Execution; polls: number }>()
+  /** Long-running starts and stops, by their id. */
+  readonly #longRunning = new Map<string, LongRunning>()
 
   constructor(options: ArmOptions) {
     this.#options = options
@@ -168,8 +176,7 @@ export class ArmServer {
     if (execution === undefined) throw notFound(`jobs/${job.name}/executions/${name}`)
     if (kind === 'execution') return { status: 200, body: execution.resource(id) }
     if (kind !== 'stop') throw new ArmProblem(405, 'MethodNotAllowed', 'The request is not known here.')
-    if (acts > 0) execution.stop()
-    return { status: 200 }
+    return this.#stop(execution, acts)
   }
 
   #start(job: EmulatedJob, template: EmulatedTemplate, acts: number): Answer {
@@ -178,16 +185,33 @@ export class ArmServer {
     const [execution] = made
     if (execution === undefined) throw new Error('It was not started.')
     if (acts === 0) execution.vanish()
-    const id = randomUUID()
-    this.#starts.set(id, { execution, polls: 0 })
     const body = this.#baseOf(execution)
     if (startAnswer === '200') return { status: 200, body }
-    const location = this.#pollUrl('Results', id)
-    const status = this.#pollUrl('Statuses', id)
+    const headers = this.#goOn({ status: 200, body })
+    const { 'azure-asyncoperation': _, ...location } = headers
     return {
       status: 202,
-      headers: { location, 'retry-after': '1', ...(startAnswer === '202-async' && { 'azure-asyncoperation': status }) },
+      headers: startAnswer === '202-async' ? headers : location,
       ...(startAnswer === '202' && { body }),
+    }
+  }
+
+  /** The service stops an execution after it has answered. */
+  #stop(execution: Execution, acts: number): Answer {
+    if (execution.endedAt !== undefined) return { status: 200 }
+    if (acts > 0) execution.stop()
+    const { location = '', 'retry-after': pause = '' } = this.#goOn({ status: 200 })
+    return { status: 202, headers: { location, 'retry-after': pause } }
+  }
+
+  /** The headers of an answer with 202, which say where the result is to be found. */
+  #goOn(result: Answer): Record<string, string> {
+    const id = randomUUID()
+    this.#longRunning.set(id, { result, polls: 0 })
+    return {
+      location: this.#pollUrl('Results', id),
+      'azure-asyncoperation': this.#pollUrl('Statuses', id),
+      'retry-after': '1',
     }
   }
 
@@ -207,14 +231,10 @@ export class ArmServer {
 
   #poll(url: string): Answer {
     const [, kind, id = ''] = /jobOperation(Results|Statuses)\/([^/?]+)/.exec(url) ?? []
-    const start = this.#starts.get(id)
-    if (start === undefined) throw notFound(`operations/${id}`)
-    const done = start.polls++ >= POLLS
-    if (kind === 'Results') {
-      return done
-        ? { status: 200, body: this.#baseOf(start.execution) }
-        : { status: 202, headers: { 'retry-after': '1' } }
-    }
+    const operation = this.#longRunning.get(id)
+    if (operation === undefined) throw notFound(`operations/${id}`)
+    const done = operation.polls++ >= POLLS
+    if (kind === 'Results') return done ? operation.result : { status: 202, headers: { 'retry-after': '1' } }
     return { status: 200, headers: { 'retry-after': '1' }, body: { status: done ? 'Succeeded' : 'InProgress' } }
   }
 
@@ -229,13 +249,13 @@ export class ArmServer {
 
   #pollUrl(kind: string, id: string): string {
     const { subscription } = this.#options
-    const path = `/subscriptions/${subscription}/providers/Microsoft.App/locations/local/jobOperation${kind}/${id}`
+    const path = `/subscriptions/${subscription}/providers/Microsoft.App/locations/local/containerappsjobOperation${kind}/${id}`
     return `${this.endpoint}${path}?api-version=2026-07-01`
   }
 }
 
 const PATHS: readonly [ArmRequestKind, string, RegExp][] = [
-  ['poll', 'GET', /\/providers\/Microsoft\.App\/locations\/[^/]+\/jobOperation\w+\/[^/]+$/],
+  ['poll', 'GET', /\/providers\/Microsoft\.App\/locations\/[^/]+\/containerappsjobOperation\w+\/[^/]+$/],
   ['job', 'GET', /\/jobs\/([^/]+)$/],
   ['start', 'POST', /\/jobs\/([^/]+)\/start$/],
   ['executions', 'GET', /\/jobs\/([^/]+)\/executions$/],

@@ -1,7 +1,7 @@
 /** An execution of an emulated job: an operating-system process, and what the engine says of it. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
-import type { EmulatedJob, EmulatedTemplate } from './job.ts'
+import { describeTemplate, type EmulatedJob, type EmulatedTemplate } from './job.ts'
 
 export type ExecutionStatus = 'Processing' | 'Running' | 'Succeeded' | 'Failed' | 'Stopped'
 
@@ -157,26 +157,33 @@ export class Execution {
     this.#timers.push(setTimeout(act, ms).unref())
   }
 
-  /** As the service tells of it. */
+  /** As an answer describes it. */
   resource(jobId: string): object {
     return {
       id: `${jobId}/executions/${this.name}`,
       name: this.name,
       type: 'Microsoft.App/jobs/executions',
+      systemData: null,
       properties: {
         status: this.status,
         startTime: new Date(this.startedAt).toISOString(),
-        ...(this.endedAt !== undefined && { endTime: new Date(this.endedAt).toISOString() }),
-        template: this.template,
-        detailedStatus: { replicas: [{ name: `${this.name}-0`, containers: [this.#container] }] },
-        ...(this.reason !== undefined && { reason: this.reason, message: this.message }),
+        endTime: this.endedAt === undefined ? null : new Date(this.endedAt).toISOString(),
+        template: describeTemplate(this.template),
+        detailedStatus: this.status === 'Processing' ? null : { replicas: [this.#replica] },
+        reason: this.reason ?? null,
+        message: this.message ?? null,
       },
     }
   }
 
-  get #container(): object {
-    const name = this.template.containers[0]?.name
-    return { name, status: this.status, ...(this.endedAt !== undefined && { code: this.code ?? 0 }) }
+  get #replica(): object {
+    const container = {
+      name: this.template.containers[0]?.name,
+      status: this.status,
+      code: this.endedAt === undefined ? null : (this.code ?? 0),
+      additionalInformation: null,
+    }
+    return { name: `${this.name}-0`, containers: [container] }
   }
 }
 

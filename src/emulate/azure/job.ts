@@ -64,24 +64,34 @@ export class EmulatedJob {
     this.template = init.template ?? templateOf(init)
   }
 
-  /** As a GET of the resource tells of it. */
+  /** As a GET of the resource describes it: the service sends `null` for nearly everything that is not set. */
   resource(id: string): object {
+    const secrets = Object.keys(this.secrets).map(name => ({ name }))
     return {
       id,
       name: this.name,
       type: 'Microsoft.App/jobs',
       location: 'Local',
+      systemData: null,
       properties: {
         provisioningState: 'Succeeded',
+        environmentId: id.replace(/jobs\/[^/]+$/, 'managedEnvironments/local'),
+        workloadProfileName: 'Consumption',
         configuration: {
+          secrets: secrets.length > 0 ? secrets : null,
           triggerType: 'Manual',
           replicaTimeout: this.replicaTimeout,
           replicaRetryLimit: this.replicaRetryLimit,
           manualTriggerConfig: { parallelism: 1, replicaCompletionCount: 1 },
-          secrets: Object.keys(this.secrets).map(name => ({ name })),
+          scheduleTriggerConfig: null,
+          eventTriggerConfig: null,
+          registries: null,
+          dapr: null,
         },
-        template: this.template,
+        template: describeTemplate(this.template),
+        eventStreamEndpoint: null,
       },
+      identity: { type: 'None' },
     }
   }
 
@@ -97,9 +107,22 @@ export class EmulatedJob {
     if (Object.keys(sent).length === 0) return this.template
     const containers = readContainers(sent.containers)
     if (containers.length === 0) throw invalid('The template has no containers.')
-    const initContainers = sent.initContainers === undefined ? undefined : readContainers(sent.initContainers)
+    const initContainers = sent.initContainers ? readContainers(sent.initContainers) : undefined
     return { containers, ...(initContainers && { initContainers }) }
   }
+}
+
+/** A template as answers show it. */
+export function describeTemplate({ containers, initContainers, volumes }: EmulatedTemplate): object {
+  return {
+    containers: containers.map(describeContainer),
+    initContainers: initContainers?.map(describeContainer) ?? null,
+    volumes: volumes ?? null,
+  }
+}
+
+function describeContainer({ resources, ...rest }: EmulatedContainer): object {
+  return { ...rest, ...(resources && { resources: { ...resources, ephemeralStorage: '' } }) }
 }
 
 function templateOf({ name, env = {}, secrets = {} }: EmulatedJobInit): EmulatedTemplate {

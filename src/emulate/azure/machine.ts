@@ -7,6 +7,8 @@ export interface MachineOptions extends ExecutionHost {
   readonly parallel: number
   /** Milliseconds from a start until the process runs. */
   readonly coldStartMs: number
+  /** Milliseconds from a start until its execution is listed and found. */
+  readonly listDelayMs: number
 }
 
 export class Machine {
@@ -33,9 +35,10 @@ export class Machine {
     return execution
   }
 
-  /** The executions of a job that the engine tells of, newest first. */
+  /** The executions of a job that the engine shows, newest first. */
   of(job: EmulatedJob): Execution[] {
-    return this.executions.filter(it => it.job === job && !it.vanished).reverse()
+    const until = Date.now() - this.#options.listDelayMs
+    return this.executions.filter(it => it.job === job && !it.vanished && it.startedAt <= until).reverse()
   }
 
   /** Ends every process at once. */

@@ -3,21 +3,17 @@
  * that the package forces no SDK on anyone. A test pins it to the real client.
  */
 
-/** The client. */
+/** The client. What it returns is `unknown` here: `reader.ts` alone looks into it. */
 export interface ContainerAppsClient {
   readonly jobs: {
-    get(resourceGroup: string, job: string, options: CallOptions): Promise<Job>
+    get(resourceGroup: string, job: string, options: CallOptions): Promise<unknown>
     start(resourceGroup: string, job: string, options: StartOptions): Submission
     stopExecution(resourceGroup: string, job: string, execution: string, options: CallOptions): Submission
   }
   readonly jobsExecutions: {
-    list(
-      resourceGroup: string,
-      job: string,
-      options: CallOptions,
-    ): { byPage(): AsyncIterable<readonly ExecutionResource[]> }
+    list(resourceGroup: string, job: string, options: CallOptions): { byPage(): AsyncIterable<readonly unknown[]> }
   }
-  jobExecution(resourceGroup: string, job: string, execution: string, options: CallOptions): Promise<ExecutionResource>
+  jobExecution(resourceGroup: string, job: string, execution: string, options: CallOptions): Promise<unknown>
   readonly pipeline: {
     addPolicy(policy: Policy, options: { afterPhase: 'Sign' }): void
     removePolicy(options: { name: string }): unknown
@@ -54,26 +50,6 @@ export interface Policy {
   ): Promise<A>
 }
 
-/** A job resource. */
-export interface Job {
-  readonly template?: {
-    readonly containers?: readonly JobContainer[]
-    readonly initContainers?: readonly JobContainer[]
-    readonly volumes?: readonly object[]
-  }
-  readonly configuration?: {
-    readonly replicaTimeout?: number
-    readonly replicaRetryLimit?: number
-    readonly manualTriggerConfig?: { readonly parallelism?: number; readonly replicaCompletionCount?: number }
-  }
-}
-
-/** A container of a job resource: an execution's container, and what a start cannot carry. */
-export interface JobContainer extends ExecutionContainer {
-  readonly volumeMounts?: readonly object[]
-  readonly probes?: readonly object[]
-}
-
 /** What a start overrides: the whole template, or nothing of it. */
 export interface ExecutionTemplate {
   containers?: ExecutionContainer[]
@@ -93,24 +69,4 @@ export interface EnvironmentVariable {
   name?: string
   value?: string
   secretRef?: string
-}
-
-/** An execution of a job. */
-export interface ExecutionResource {
-  readonly name?: string
-  readonly status?: string
-  readonly startTime?: Date
-  readonly template?: ExecutionTemplate
-  readonly detailedStatus?: {
-    readonly replicas?: readonly {
-      readonly containers?: readonly {
-        readonly name?: string
-        readonly code?: number
-        readonly status?: string
-        readonly additionalInformation?: string
-      }[]
-    }[]
-  }
-  readonly reason?: string
-  readonly message?: string
 }

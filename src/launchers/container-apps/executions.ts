@@ -1,6 +1,7 @@
 /** What the engine says of a job's executions. One listing answers many questions: the subscription's reads are metered. */
 import type { TokenBucket } from '../../token-bucket.ts'
-import type { Answer, ContainerAppsClient, ExecutionResource } from './client.ts'
+import type { Answer, ContainerAppsClient } from './client.ts'
+import { answerOf, type ExecutionDescription, readExecution } from './reader.ts'
 
 /** What an execution is told of itself, in its environment: enough to find it, and to know when it is overdue. */
 export const VARIABLES = {
@@ -16,8 +17,8 @@ const MAX_PAGES = 10
 /** How long a listing may be under way for its turn among the reads, in milliseconds. */
 const LONGEST_TURN_MS = 30_000
 
-/** `Unknown` is not the end: the engine does not know. */
-const ALIVE: readonly string[] = ['Running', 'Processing', 'Unknown']
+/** Any other status, such as `Unknown`, or one that a later version of the service adds, does not say that it has ended. */
+const ENDED: readonly string[] = ['Succeeded', 'Failed', 'Stopped']
 
 /** An execution, as a listing or an answer of its own tells of it. */
 export interface Execution {
@@ -76,9 +77,8 @@ export class Executions {
     const { client, resourceGroup, job, timeoutMs } = this.#options
     await this.#turn()
     try {
-      return executionOf(
-        await client.jobExecution(resourceGroup, job, name, { requestOptions: { timeout: timeoutMs } }),
-      )
+      const options = { requestOptions: { timeout: timeoutMs } }
+      return executionOf(readExecution(await answerOf(client.jobExecution(resourceGroup, job, name, options))))
     } catch (error) {
       if (statusOf(error) === 404) return undefined
       throw error
@@ -89,7 +89,7 @@ export class Executions {
     await running?.catch(() => {})
     this.#queued = undefined
     const begunAt = performance.now()
-    const listing = this.#read(begunAt)
+    const listing = answerOf(this.#read(begunAt))
     this.#running = { begunAt, listing }
     try {
       this.#last = await listing
@@ -111,7 +111,7 @@ export class Executions {
     const pages = client.jobsExecutions.list(resourceGroup, job, { requestOptions: { timeout: timeoutMs }, onResponse })
     let count = 0
     for await (const page of pages.byPage()) {
-      for (const resource of page) byName.set(resource.name ?? '', executionOf(resource))
+      for (const it of page.map(readExecution)) byName.set(it.name, executionOf(it))
       if (++count === MAX_PAGES) return { begunAt, engineTime, byName, completeFrom: oldestOf(byName) }
       await this.#turn()
     }
@@ -145,14 +145,13 @@ export function statusOf(error: unknown): number | undefined {
   return name === 'RestError' && typeof statusCode === 'number' ? statusCode : undefined
 }
 
-function executionOf(resource: ExecutionResource): Execution {
-  const { name = '', status = 'Unknown', startTime, template } = resource
-  const env = new Map(template?.containers?.flatMap(it => it.env ?? []).map(it => [it.name, it.value]))
+function executionOf(described: ExecutionDescription): Execution {
+  const { name, status, startedAt, env } = described
   return {
     name,
-    alive: ALIVE.includes(status),
-    account: accountOf(resource),
-    startedAt: startTime?.getTime(),
+    alive: !ENDED.includes(status),
+    account: accountOf(described),
+    startedAt,
     operationId: env.get(VARIABLES.operationId),
     attempt: readNumber(env.get(VARIABLES.attempt)),
     launch: readNumber(env.get(VARIABLES.launch)),
@@ -167,13 +166,11 @@ function readNumber(text: string | undefined): number | undefined {
 /** What an engine says is shown to people, and is cut to a length that they would read. */
 const LONGEST_ACCOUNT = 500
 
-function accountOf({ name, status = 'Unknown', reason, message, detailedStatus }: ExecutionResource): string {
+function accountOf({ name, status, reason, message, failures }: ExecutionDescription): string {
   const why = [reason, message?.replace(/\.$/, '')].filter(Boolean).join(': ')
-  const containers = detailedStatus?.replicas?.flatMap(replica => replica.containers ?? []) ?? []
-  const exits = containers.flatMap(({ name: container, code, additionalInformation }) =>
-    code === undefined || code === 0
-      ? []
-      : [`exit code ${code} of ${container}${additionalInformation ? ` (${additionalInformation})` : ''}`],
+  const exits = failures.map(
+    ({ container, code, information }) =>
+      `exit code ${code} of ${container}${information === undefined ? '' : ` (${information})`}`,
   )
   const details = [...(why === '' ? [] : [why]), ...new Set(exits)].join('; ')
   return `Its execution ${name} is ${status}${details && ` (${details})`}`.slice(0, LONGEST_ACCOUNT).concat('.')

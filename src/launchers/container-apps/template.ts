@@ -2,23 +2,29 @@
  * The template of the executions. A start can replace the job's whole template or nothing of it, so the job's is
  * read, kept, and sent with each start, changed only in the environment of one container.
  */
-import type { EnvironmentVariable, ExecutionContainer, ExecutionTemplate, Job, JobContainer } from './client.ts'
+import type { EnvironmentVariable, ExecutionTemplate } from './client.ts'
+import type { JobDescription } from './reader.ts'
+
+/** The job cannot be started as it is: the message says what about it. */
+export class UnusableJob extends Error {
+  override readonly name = 'UnusableJob'
+}
 
 /** A job resource that is read when it is needed and kept for a while. */
 export class KeptJob {
-  readonly #read: () => Promise<Job>
+  readonly #read: () => Promise<JobDescription>
   readonly #keepMs: number
-  #job: Job | undefined
+  #job: JobDescription | undefined
   #until = 0
-  #reading: Promise<Job> | undefined
+  #reading: Promise<JobDescription> | undefined
 
-  constructor(read: () => Promise<Job>, keepMs: number) {
+  constructor(read: () => Promise<JobDescription>, keepMs: number) {
     this.#read = read
     this.#keepMs = keepMs
   }
 
   /** The job, as it was at most `keepMs` ago; an older one where it cannot be read just now. */
-  async get(): Promise<Job> {
+  async get(): Promise<JobDescription> {
     if (this.#job !== undefined && performance.now() < this.#until) return this.#job
     this.#reading ??= this.#refresh().finally(() => {
       this.#reading = undefined
@@ -36,7 +42,7 @@ export class KeptJob {
     this.#until = 0
   }
 
-  async #refresh(): Promise<Job> {
+  async #refresh(): Promise<JobDescription> {
     const job = await this.#read()
     this.#job = job
     this.#until = performance.now() + this.#keepMs
@@ -47,25 +53,25 @@ export class KeptJob {
 /**
  * The job's template with variables added to the environment of one container, the first unless it is named.
  *
- * @throws {TypeError} where there is no such container
+ * @throws {UnusableJob} where there is no such container
  */
 export function templateWith(
-  job: Job,
+  { containers, initContainers }: JobDescription,
   variables: Readonly<Record<string, string>>,
   containerName: string | undefined,
 ): ExecutionTemplate {
-  const { containers = [], initContainers = [] } = job.template ?? {}
-  const told = containerName === undefined ? containers[0] : containers.find(({ name }) => name === containerName)
-  if (told === undefined) {
-    const names = containers.map(({ name }) => `"${name}"`).join(', ')
-    throw new TypeError(`The job has no container "${containerName ?? ''}". It has: ${names || 'none'}.`)
+  const changed =
+    containerName === undefined ? containers[0] : containers.find(({ carried }) => carried.name === containerName)
+  if (changed === undefined) {
+    const names = containers.map(({ carried }) => `"${carried.name}"`).join(', ')
+    throw new UnusableJob(`The job has no container "${containerName ?? ''}". It has: ${names || 'none'}.`)
   }
   return {
     containers: containers.map(container => {
-      const kept = carried(container)
-      return container === told ? { ...kept, env: merge(kept.env ?? [], variables) } : kept
+      const { carried } = container
+      return container === changed ? { ...carried, env: merge(carried.env ?? [], variables) } : carried
     }),
-    ...(initContainers.length > 0 && { initContainers: initContainers.map(carried) }),
+    ...(initContainers.length > 0 && { initContainers: initContainers.map(({ carried }) => carried) }),
   }
 }
 
@@ -78,22 +84,9 @@ function merge(
   return [...kept, ...Object.entries(variables).map(([name, value]) => ({ name, value }))]
 }
 
-/** What a start can carry of a container. */
-function carried({ image, name, command, args, env, resources }: JobContainer): ExecutionContainer {
-  return {
-    ...(image !== undefined && { image }),
-    ...(name !== undefined && { name }),
-    ...(command && { command }),
-    ...(args && { args }),
-    ...(env && { env }),
-    ...(resources && { resources }),
-  }
-}
-
 /** What of the job is lost in executions, or cannot work with them, as messages for an operator. */
-export function flawsOf(job: Job, name: string): string[] {
-  const { manualTriggerConfig: { parallelism = 1, replicaCompletionCount = 1 } = {}, replicaRetryLimit = 0 } =
-    job.configuration ?? {}
+export function flawsOf(job: JobDescription, name: string): string[] {
+  const { replicas, replicaRetryLimit } = job
   const lost = lostParts(job)
   return [
     ...(lost.length > 0
@@ -102,9 +95,9 @@ export function flawsOf(job: Job, name: string): string[] {
             'environment of their own. Have the job do without.',
         ]
       : []),
-    ...(parallelism > 1 || replicaCompletionCount > 1
+    ...(replicas > 1
       ? [
-          `The job "${name}" runs ${Math.max(parallelism, replicaCompletionCount)} replicas for each execution. ` +
+          `The job "${name}" runs ${replicas} replicas for each execution. ` +
             'One does the work, and the others find nothing to claim: set parallelism and replicaCompletionCount to 1.',
         ]
       : []),
@@ -117,11 +110,11 @@ export function flawsOf(job: Job, name: string): string[] {
   ]
 }
 
-function lostParts({ template: { containers = [], initContainers = [], volumes = [] } = {} }: Job): string[] {
+function lostParts({ containers, initContainers, hasVolumes }: JobDescription): string[] {
   const all = [...containers, ...initContainers]
   return [
-    ...(volumes.length > 0 ? ['volumes'] : []),
-    ...(all.some(({ volumeMounts = [] }) => volumeMounts.length > 0) ? ['volume mounts'] : []),
-    ...(all.some(({ probes = [] }) => probes.length > 0) ? ['probes'] : []),
+    ...(hasVolumes ? ['volumes'] : []),
+    ...(all.some(({ hasVolumeMounts }) => hasVolumeMounts) ? ['volume mounts'] : []),
+    ...(all.some(({ hasProbes }) => hasProbes) ? ['probes'] : []),
   ]
 }
