@@ -3,44 +3,87 @@
  *
  * @example
  * createServer(nodeListener(waybill)).listen(3000)
+ * @example
+ * express().use('/api', nodeListener(waybill)).listen(3000)
  */
-import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
-import { ReadableStream as WebStream } from 'node:stream/web'
-import { type FetchHandlerOptions, fetchHandler } from './fetch.ts'
 import { completing, withPresent } from './http/answers.ts'
+import { FETCH_OPTIONS, type FetchHandlerOptions, type FetchServer, fetchServer } from './http/fetch-server.ts'
 import { closeWhenIdle } from './http/idle-connections.ts'
+import { targetOf, toRequest } from './http/node-request.ts'
 import { discard, MOST_UNWANTED } from './http/unwanted.ts'
-import { problemResponse } from './message.ts'
+import { type HttpResponse, problemResponse } from './message.ts'
+import { checkOptions } from './options.ts'
 import { problem } from './problem.ts'
 import type { Waybill } from './waybill.ts'
 
-/** The methods whose body, if they have one, means nothing. */
-const BODYLESS = new Set(['GET', 'HEAD', 'TRACE'])
+/** What a framework calls where a request is not the listener's. */
+export type Next = (error?: unknown) => void
 
-/** Makes the listener. The composition is the caller's to start and to stop. */
-export function nodeListener(waybill: Waybill, options: FetchHandlerOptions = {}): RequestListener {
-  const answer = fetchHandler(waybill, options)
+/** A listener for `node:http`, and a middleware for Express and its like: with `next`, only the API's paths are answered. */
+export type NodeListener = (message: IncomingMessage, response: ServerResponse, next?: Next) => void
+
+/** Mount paths that hold a parameter are many: of those that were used first, the servers are made again. */
+const MAX_MOUNTS = 100
+
+/**
+ * Makes the listener. The composition is the caller's to start and to stop.
+ *
+ * Below a mount path of a framework, such as `app.use('/api', nodeListener(waybill))`, URLs that clients are told hold
+ * that path; `prefix` may be left out, or name the whole path. A body that the framework has parsed is taken from
+ * `request.body`.
+ *
+ * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ */
+export function nodeListener(waybill: Waybill, options: FetchHandlerOptions = {}): NodeListener {
+  checkOptions('nodeListener()', options, FETCH_OPTIONS)
+  const serverFor = mounting(waybill, options)
   const complete = completing(waybill.operations, options.cors)
+  const refuse = (message: IncomingMessage, answer: HttpResponse) => {
+    const { status, headers, body } = complete(message, answer)
+    return Promise.resolve(new Response(`${body}`, { status, headers }))
+  }
   // A request that is collected passes its signal on no more: each is kept until its answer is done.
   const kept = new Set<Request>()
-  return (message, response) => {
+  return (message, response, next) => {
+    const target = targetOf(message)
+    const server = target && serverFor(target.mount)
+    const found = server?.find(message.method ?? 'GET', target?.path ?? '')
+    if (found === undefined && next !== undefined) return next()
+    if (target === undefined || server === undefined) return respond(refuse(message, NOT_TAKEN), message, response)
     const gone = new AbortController()
-    const request = toRequest(message, gone.signal)
-    if (request === undefined) {
-      const { headers } = complete(message, NOT_TAKEN)
-      return respond(
-        Promise.resolve(new Response(`${NOT_TAKEN.body}`, { status: NOT_TAKEN.status, headers })),
-        message,
-        response,
-      )
+    try {
+      const request = toRequest(message, target, gone.signal)
+      kept.add(request)
+      response.once('close', () => {
+        kept.delete(request)
+        gone.abort()
+      })
+      respond(server.answer(request, found), message, response)
+    } catch (error) {
+      waybill.logger.error({ err: error }, 'A request met an error')
+      respond(refuse(message, problemResponse(problem('internal-error'))), message, response)
     }
-    kept.add(request)
-    response.once('close', () => {
-      kept.delete(request)
-      gone.abort()
-    })
-    respond(answer(request), message, response)
+  }
+}
+
+/** Gives the server for a mount path: the URLs that it tells hold the path. */
+function mounting(waybill: Waybill, options: FetchHandlerOptions): (mount: string) => FetchServer {
+  const prefix = (options.prefix ?? '').replace(/\/+$/, '')
+  const make = (mount: string) => {
+    const isWhole = prefix === mount || prefix.startsWith(`${mount}/`)
+    return fetchServer(waybill, { ...options, prefix: isWhole ? prefix : mount + prefix })
+  }
+  const servers = new Map([['', make('')]])
+  return mount => {
+    const known = servers.get(mount)
+    if (known !== undefined) return known
+    const [first] = servers.keys()
+    if (servers.size >= MAX_MOUNTS && first !== undefined) servers.delete(first)
+    const server = make(mount)
+    servers.set(mount, server)
+    return server
   }
 }
 
@@ -67,33 +110,9 @@ function respond(answer: Promise<Response>, message: IncomingMessage, response: 
     .catch(error => response.destroy(error))
 }
 
-/** Undefined where the target is one that no `Request` can have. */
-function toRequest(message: IncomingMessage, signal: AbortSignal): Request | undefined {
-  const headers = new Headers()
-  for (const [name, value] of Object.entries(message.headers)) {
-    for (const one of [value ?? []].flat()) headers.append(name, one)
-  }
-  const { method = 'GET' } = message
-  const body = BODYLESS.has(method) ? null : bodyOf(message)
-  // `duplex` is asked for wherever a body is a stream, and is missing in the DOM's types.
-  const init: RequestInit & { duplex: 'half' } = { headers, body, signal, duplex: 'half' }
-  try {
-    // The host is of no account: URLs that are told to clients come from the configuration alone.
-    const url = new URL(message.url ?? '/', 'http://localhost')
-    if (method !== 'TRACE') return new Request(url, { ...init, method })
-    // None can be made with it, and it is to be refused as every method is that a path does not have.
-    return Object.defineProperty(new Request(url, init), 'method', { value: method })
-  } catch {
-    return undefined
-  }
-}
-
-/** Not by `Readable.toWeb`: what comes after its reader has left makes that throw where nobody can catch it. */
-function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array> {
-  return WebStream.from(message.iterator({ destroyOnReturn: false })) as ReadableStream<Uint8Array>
-}
-
-const NOT_TAKEN = problemResponse(problem('invalid-request', 'Its target is not taken.'))
+const NOT_TAKEN = problemResponse(
+  problem('invalid-request', 'Its target must begin with one "/", and hold no dot segment and no "\\".'),
+)
 
 /** Throws away what has come of a body and was not read, and still comes, so that the connection can go on, if it is not too much. */
 function isBounded(message: IncomingMessage): boolean {

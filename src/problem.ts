@@ -80,6 +80,11 @@ export const PROBLEMS = {
     title: 'A condition of the request does not hold',
     cure: 'Send it without If-Match and If-None-Match, or with the strong ETag that the same URL answers; the ETag of a status is weak, and If-Match never holds for it.',
   },
+  'no-such-route': {
+    status: 404,
+    title: 'No such route',
+    cure: 'Check the path: /openapi.json lists the routes of this API, below the path where it is mounted.',
+  },
   'not-found': {
     status: 404,
     title: 'There is no such operation',

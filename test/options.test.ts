@@ -92,7 +92,7 @@ const NAMES: Partial<Record<Door, string>> = {
   dispatcher: 'dispatcher',
   wakeup: 'wakeup',
   webhooks: 'webhooks',
-  nodeListener: 'fetchHandler()',
+  nodeListener: 'nodeListener()',
   plugin: 'register(waybill)',
 }
 

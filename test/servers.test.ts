@@ -272,6 +272,18 @@ describe('node:http', () => {
       'GET http://[ HTTP/1.1',
       'POST //[ HTTP/1.1',
       'GET http://x:99999/ HTTP/1.1',
+      // A proxy that lets some paths pass alone must find here the paths that it has seen.
+      'GET //x/metrics HTTP/1.1',
+      'GET /\\x/metrics HTTP/1.1',
+      'GET /x\\..\\metrics HTTP/1.1',
+      'GET /x/../metrics HTTP/1.1',
+      'GET /./metrics HTTP/1.1',
+      'GET /x/%2e%2E/metrics HTTP/1.1',
+      'GET /x/.%2e/metrics HTTP/1.1',
+      'GET /metrics#x HTTP/1.1',
+      'GET /metrics/.. HTTP/1.1',
+      'GET http://x/metrics HTTP/1.1',
+      'OPTIONS * HTTP/1.1',
     ]) {
       const bytes = `${line}\r\nHost: x\r\nConnection: close\r\n\r\n`
       expect([line, await exchange(portOf(api), bytes, { end: true })]).toEqual([
@@ -280,6 +292,7 @@ describe('node:http', () => {
       ])
     }
     expect((await api.ask('/healthz')).status).toBe(200)
+    expect((await api.ask('/orders/...?x=/../y')).status).toBe(404)
   })
 
   test('refuses methods that no path has as those of a path are refused', async ({ lab }) => {

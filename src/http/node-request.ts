@@ -1,0 +1,94 @@
+/** A request of `node:http`, also one that a framework such as Express has handled before, as a `Request` of Fetch. */
+import type { IncomingMessage } from 'node:http'
+import { ReadableStream as WebStream } from 'node:stream/web'
+
+/** What frameworks add to a message. */
+export interface FrameworkMessage extends IncomingMessage {
+  /** The target as it came, where `url` is what is left of it below a mount path. */
+  readonly originalUrl?: string
+  /** Express: the mount path. */
+  readonly baseUrl?: string
+  /** What a parser has made of the body. */
+  readonly body?: unknown
+  /** The bytes of the body, where the framework keeps them. */
+  readonly rawBody?: unknown
+}
+
+/** Where a request goes. */
+export interface Target {
+  /** The path below which the listener is mounted; empty for none. */
+  readonly mount: string
+  /** The whole path, as it came. */
+  readonly path: string
+  /** The same with the query, and a host that is of no account: URLs that clients are told come from the configuration alone. */
+  readonly url: URL
+}
+
+/** The methods whose body, if they have one, means nothing. */
+const BODYLESS = new Set(['GET', 'HEAD', 'TRACE'])
+
+/**
+ * Reads the target as it is. To normalize it would serve under one path what a proxy before the server has let pass
+ * under another.
+ *
+ * @returns undefined for a target that does not begin with one `/`, or has a `\`, a dot segment, or a character that
+ * none may have
+ */
+export function targetOf(message: FrameworkMessage): Target | undefined {
+  const mount = mountOf(message)
+  const url = mount + (message.url ?? '/')
+  const [path = ''] = url.split('?', 1)
+  const isPlain = /^\/(?!\/)[^\\#\s]*$/.test(path) && !/\/(?:\.|%2e){1,2}(?:\/|$)/i.test(path)
+  const parsed = isPlain ? URL.parse(url, 'http://localhost') : null
+  return parsed === null ? undefined : { mount, path, url: parsed }
+}
+
+function mountOf({ originalUrl, baseUrl, url = '/' }: FrameworkMessage): string {
+  if (baseUrl !== undefined) return baseUrl
+  return originalUrl?.endsWith(url) ? originalUrl.slice(0, -url.length) : ''
+}
+
+/**
+ * Makes the request.
+ *
+ * @param signal aborted when the client has gone
+ * @throws {TypeError} where the body was read before, and nothing keeps it
+ */
+export function toRequest(message: FrameworkMessage, { url }: Target, signal: AbortSignal): Request {
+  const { method = 'GET' } = message
+  const headers = new Headers()
+  for (const [name, value] of Object.entries(message.headers)) {
+    for (const one of [value ?? []].flat()) headers.append(name, one)
+  }
+  const body = BODYLESS.has(method) ? null : bodyOf(message, headers)
+  // `duplex` is asked for wherever a body is a stream, and is missing in the DOM's types.
+  const init: RequestInit & { duplex: 'half' } = { headers, body, signal, duplex: 'half' }
+  if (method !== 'TRACE') return new Request(url, { ...init, method })
+  // None can be made with it, and it is to be refused as every method is that a path does not have.
+  return Object.defineProperty(new Request(url, init), 'method', { value: method })
+}
+
+function bodyOf(
+  message: FrameworkMessage,
+  headers: Headers,
+): ReadableStream<Uint8Array> | string | Uint8Array<ArrayBuffer> {
+  if (!message.readableDidRead) return streamOf(message)
+  // Of the bytes that a parser has read these are no longer true.
+  headers.delete('content-encoding')
+  headers.delete('content-length')
+  const { rawBody, body = rawBody } = message
+  const kept = rawBody instanceof Uint8Array ? rawBody : body
+  if (kept === undefined) {
+    throw new TypeError(
+      'The body of the request was read before Waybill, and is not in request.body: ' +
+        'put the listener before what reads it, or have it kept there, as express.json() does.',
+    )
+  }
+  if (kept instanceof Uint8Array) return new Uint8Array(kept)
+  return typeof kept === 'string' ? kept : JSON.stringify(kept)
+}
+
+/** Not by `Readable.toWeb`: what comes after its reader has left makes that throw where nobody can catch it. */
+function streamOf(message: IncomingMessage): ReadableStream<Uint8Array> {
+  return WebStream.from(message.iterator({ destroyOnReturn: false })) as ReadableStream<Uint8Array>
+}
