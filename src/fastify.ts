@@ -6,10 +6,18 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
-import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type {
+  FastifyError,
+  FastifyInstance,
+  FastifyPluginAsync,
+  FastifyReply,
+  FastifyRequest,
+  FastifySchema,
+} from 'fastify'
 import { type Complete, completing, withCacheControl, withPresent } from './http/answers.ts'
 import { closeWhenIdle } from './http/idle-connections.ts'
 import { CALLER_OPTIONS, type CallerOptions, type Identify, identifying } from './http/principal.ts'
+import { statusProblem } from './http/status-problem.ts'
 import { discard, MOST_UNWANTED } from './http/unwanted.ts'
 import { API_OPTIONS, type ApiOptions, createRoutes, type Route } from './http.ts'
 import { readUtf8 } from './json.ts'
@@ -54,10 +62,11 @@ export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, opt
   if (!made) startAndStop(app, composed)
   readBodiesAsText(app)
   const refuse = refusing(completing(composed.operations, options.cors))
-  app.setErrorHandler((error: FastifyError, request, reply) => refuse(request, reply, toAnswer(error, app.log)))
+  app.setErrorHandler((error: FastifyError, request, reply) => refuse(request, reply, toAnswer(error, reply, app.log)))
   const base = (options.publicUrl ?? '').replace(/\/+$/, '') + app.prefix
   const authenticated = options.principal === undefined ? {} : { authenticated: true }
   const identify = identifying<FastifyRequest>(options, composed.logger)
+  if (!app.hasRequestDecorator(OWNER)) app.decorateRequest(OWNER, '')
   const routes = createRoutes(composed, { ...among<ApiOptions>(options, API), ...authenticated, base })
   const siblings = Map.groupBy(routes, ({ path }) => path)
   // A scope of its own, since Fastify chooses by the scope how bodies are read.
@@ -94,7 +103,7 @@ function startAndStop(app: FastifyInstance, waybill: Waybill): void {
  * const app = fastify({ frameworkErrors })
  */
 export function frameworkErrors(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  send(reply, withCacheControl(toAnswer(error, request.log)))
+  send(reply, withCacheControl(toAnswer(error, reply, request.log)))
 }
 
 /** Sends an answer that no route has made. */
@@ -131,13 +140,41 @@ function add(
     // Also where the server does not do so by itself: the API says that HEAD is there.
     exposeHeadRoute: route.method === 'GET',
     ...(route.bodyLimit > 0 ? { bodyLimit: route.bodyLimit } : route.method !== 'GET' && { preParsing: nameUnread }),
+    ...(identify !== undefined && !route.open && { onRequest: identifyFirst(identify, refuse) }),
+    ...((route.method === '*' || route.method === 'OPTIONS') && { schema: hidden() }),
     handler: async (request, reply) => {
       if (route.bodyLimit === 0) bound(request.raw, reply.raw)
-      const owner = identify === undefined || route.open ? '' : await identify(request)
-      if (typeof owner !== 'string') return refuse(request, reply, owner)
-      return send(reply, await route.handle(new Received(request, reply, owner)))
+      return send(reply, await route.handle(new Received(request, reply, (request as OwnedRequest)[OWNER])))
     },
   })
+}
+
+/** What @fastify/swagger leaves out of the document of an application: refusals would hide its own routes. */
+function hidden(): FastifySchema {
+  // Made each time: Fastify writes into it.
+  const schema: FastifySchema & { readonly hide: true } = { hide: true }
+  return schema
+}
+
+/** The owner of what a request is about. */
+const OWNER = Symbol('waybill.owner')
+
+interface OwnedRequest extends FastifyRequest {
+  [OWNER]: string
+}
+
+/** Asks who the caller is before the body is read: the body of a caller who is refused is not kept in memory. */
+function identifyFirst(identify: Identify<FastifyRequest>, refuse: Refuse) {
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
+    const owner = await identify(request)
+    if (typeof owner !== 'string') {
+      bound(request.raw, reply.raw)
+      return refuse(request, reply, owner)
+    }
+    const owned = request as OwnedRequest
+    owned[OWNER] = owner
+    return undefined
+  }
 }
 
 /**
@@ -238,7 +275,7 @@ function bound(message: IncomingMessage, response: ServerResponse): void {
 }
 
 /** What was thrown, or what Fastify itself refuses, in the words of this API. A fault of the server's is told to its log alone. */
-function toAnswer(error: FastifyError, log: FastifyInstance['log']): HttpResponse {
+function toAnswer(error: FastifyError & ErrorStatus, reply: FastifyReply, log: FastifyInstance['log']): HttpResponse {
   if (error instanceof ProblemError) return errorResponse(error)
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
@@ -246,8 +283,29 @@ function toAnswer(error: FastifyError, log: FastifyInstance['log']): HttpRespons
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return problemResponse(problem('unsupported-media-type'))
   }
-  const status = error.statusCode ?? 500
-  if (status >= 400 && status < 500) return problemResponse({ ...problem('invalid-request', error.message), status })
-  log.error({ err: error }, 'A request met an error')
-  return problemResponse(problem('internal-error'))
+  const status = errorStatus(error, reply)
+  if (status >= 500) log.error({ err: error }, 'A request met an error')
+  const isOwn = status < 500 && /^FST_/.test(error.code ?? '')
+  const answer = problemResponse(
+    isOwn ? { ...problem('invalid-request', error.message), status } : statusProblem(status, error.message),
+  )
+  return { ...answer, headers: { ...expected(status, reply), ...error.headers, ...answer.headers } }
+}
+
+/** What errors of hooks and plugins say of the answer, as Fastify itself reads them. */
+interface ErrorStatus {
+  readonly status?: number
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** That of the error, or else the one that a hook has set before. */
+function errorStatus({ statusCode, status }: FastifyError & ErrorStatus, reply: FastifyReply): number {
+  const code = statusCode ?? status ?? reply.statusCode
+  return Number.isInteger(code) && code >= 400 && code <= 599 ? code : 500
+}
+
+/** The header that a status comes with, where no hook has set it. */
+function expected(status: number, reply: FastifyReply): Record<string, string> {
+  if ((status === 429 || status === 503) && !reply.hasHeader('Retry-After')) return { 'Retry-After': '1' }
+  return status === 401 && !reply.hasHeader('WWW-Authenticate') ? { 'WWW-Authenticate': 'Bearer' } : {}
 }

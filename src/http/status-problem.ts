@@ -1,0 +1,30 @@
+/** The problem of an HTTP status that a hook or another plugin has chosen. */
+import { STATUS_CODES } from 'node:http'
+import { type ProblemCode, problem } from '../problem.ts'
+import type { Problem } from '../protocol.ts'
+
+/** The statuses that one kind of problem stands for, whatever the reason. */
+const KINDS: Readonly<Partial<Record<number, ProblemCode>>> = {
+  400: 'invalid-request',
+  401: 'unauthenticated',
+  403: 'forbidden',
+  413: 'body-too-large',
+  415: 'unsupported-media-type',
+  429: 'too-many-requests',
+  500: 'internal-error',
+  503: 'unavailable',
+}
+
+/**
+ * Makes the problem. One without a kind says no more than its status (RFC 9457, 4.2.1).
+ *
+ * @param status 400 to 599
+ * @param message what the error says; a client reads it below 500 alone, since a fault of the server's may name secrets
+ */
+export function statusProblem(status: number, message: string): Problem {
+  const code = KINDS[status]
+  const detail = status < 500 && message !== '' ? message : undefined
+  if (code !== undefined) return problem(code, detail)
+  const title = STATUS_CODES[status] ?? 'The request was refused'
+  return { type: 'about:blank', title, status, ...(detail !== undefined && { detail }) }
+}
