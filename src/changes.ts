@@ -136,7 +136,7 @@ export class Changes {
   }
 
   #hinted(hint: Hint): void {
-    if (hint.kind === 'changed') this.#wake(hint.id)
+    if ('id' in hint) this.#wake(hint.id)
     if (hint.kind !== 'unknown' || this.#reread !== undefined) return
     const delay = Math.max(REREAD_EVERY_MS, REREAD_SHARE * this.#rereadMs)
     this.#reread = setTimeout(() => this.#wakeInChunks([...this.#waiters.keys()], performance.now()), delay).unref()

@@ -109,7 +109,7 @@ export class Dispatcher {
 
   #hinted(hint: Hint): void {
     if (hint.kind === 'unknown' || (hint.kind === 'ready' && this.#names.has(hint.type))) this.#dispatching.wake()
-    if (hint.kind === 'changed') void this.#stopCanceled(hint.id).catch(() => this.#reconciling.wake())
+    if (hint.kind === 'cancel') void this.#stopCanceled(hint.id).catch(() => this.#reconciling.wake())
   }
 
   async #dispatch(): Promise<void> {

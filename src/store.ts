@@ -10,7 +10,7 @@
  * - One failing write never fails another.
  */
 import type { Change, ClaimBy, Operation, Submission } from './operation.ts'
-import type { Status } from './protocol.ts'
+import { isFinal, type Status } from './protocol.ts'
 
 /** The answer to a submission. */
 export type Acceptance =
@@ -157,16 +157,35 @@ export interface Swept {
 }
 
 /**
- * Something may have changed. Hints may come early, late, doubled or never; a listener that
- * ignores them all is only slower.
+ * What may have changed. Hints may come early, late, doubled or never; a listener that ignores them all is only slower.
+ * A hint says as much as the store knows, so that a listener reads only records that concern it.
  */
 export type Hint =
   /** Operations of this type may be ready. */
   | { readonly kind: 'ready'; readonly type: string }
-  /** This operation has changed. */
+  /** This operation has changed, and none of the other kinds says it: it was claimed, has progressed, has a new log line. */
   | { readonly kind: 'changed'; readonly id: string }
-  /** Something was written, by another process or by a sweep; what, is not known. */
+  /** This operation runs, or has an execution, and is to be canceled. */
+  | { readonly kind: 'cancel'; readonly id: string }
+  /** This operation has ended. */
+  | { readonly kind: 'ended'; readonly id: string }
+  /** Something was written, for example by another process or by a sweep; the store does not know what. */
   | { readonly kind: 'unknown' }
+
+/** What a store hints of an operation that it has changed, beside that it may be ready. */
+export function changeHints({
+  id,
+  status,
+  cancelRequested,
+  launches,
+  execution,
+}: Pick<Operation, 'id' | 'status' | 'cancelRequested' | 'launches' | 'execution'>): Hint[] {
+  const hints: Hint[] = []
+  const isLaunched = launches > 0 && execution !== null
+  if (cancelRequested && (status === 'running' || isLaunched)) hints.push({ kind: 'cancel', id })
+  if (isFinal(status)) hints.push({ kind: 'ended', id })
+  return hints.length > 0 ? hints : [{ kind: 'changed', id }]
+}
 
 /** Keeps operations durably. */
 export interface Store {

@@ -12,6 +12,7 @@ import type { Media } from './media.ts'
 import type { Metrics } from './metrics.ts'
 import { type Change, type ClaimBy, countedAttempts, type Operation, type Outcome } from './operation.ts'
 import { type AnyOperationType, backoffMs } from './operation-type.ts'
+import { PacedTask } from './paced-task.ts'
 import { problem } from './problem.ts'
 import { ProgressWriter } from './progress.ts'
 import { isFinal } from './protocol.ts'
@@ -74,6 +75,9 @@ interface Run {
 /** What is recorded when a run has ended: the outcome of its attempt, or that the attempt was lost through no fault of its own. */
 type Ending = Outcome | (RunEnd & { kind: 'lost' })
 
+/** How often the worker looks for cancel requests of all its attempts at most, and for which share of the time. */
+const LOOK_AT_ALL = { everyMs: 100, share: 0.02 }
+
 /** How long a shutdown goes on trying to hand back what is not done, should the store not answer. */
 const HAND_BACK_MS = 5000
 
@@ -87,6 +91,8 @@ export class Worker {
   readonly #renewing: Loop
   readonly #renewalLimit: TimeLimit
   readonly #keeper: BlobKeeper | undefined
+  /** Hints that do not say what changed may be frequent, and renewals find cancel requests in any case. */
+  readonly #lookAtAll = new PacedTask(() => this.#lookForCancels([...this.#runs.values()]), LOOK_AT_ALL)
   #unwatch: () => void = () => {}
   #stopping = false
   #slotsTaken = 0
@@ -149,6 +155,7 @@ export class Worker {
   async stop(): Promise<void> {
     this.#stopping = true
     this.#unwatch()
+    this.#lookAtAll.stop()
     await this.#claiming.stop()
     for (const run of this.#runs.values()) run.controller.abort(new StopError('ShutdownError'))
     await Promise.race([this.#allEnded(), sleepUnref(this.#options.shutdownMs)])
@@ -195,10 +202,10 @@ export class Worker {
 
   #hinted(hint: Hint): void {
     if (hint.kind === 'ready' && this.#types.has(hint.type)) this.#claiming.wake()
-    if (hint.kind === 'unknown') this.#claiming.wake()
-    if (hint.kind === 'unknown' || (hint.kind === 'changed' && this.#runs.has(hint.id))) {
-      void this.#lookForCancels(hint.kind === 'changed' ? hint.id : undefined)
-    }
+    if (hint.kind === 'cancel') void this.#lookForCancels([this.#runs.get(hint.id)])
+    if (hint.kind !== 'unknown') return
+    this.#claiming.wake()
+    this.#lookAtAll.request()
   }
 
   async #claim(): Promise<void> {
@@ -401,8 +408,7 @@ export class Worker {
     })
   }
 
-  async #lookForCancels(id: string | undefined): Promise<void> {
-    const runs = id === undefined ? [...this.#runs.values()] : [this.#runs.get(id)]
+  async #lookForCancels(runs: readonly (Run | undefined)[]): Promise<void> {
     for (const run of runs) {
       if (run === undefined || run.ended || run.controller.signal.aborted) continue
       const operation = await this.#options.store.read(run.lease.id).catch(() => undefined)

@@ -11,7 +11,19 @@ import type { ProcessLauncherOptions } from '../src/launchers/process.ts'
 import type { AnyOperationType } from '../src/operation-type.ts'
 import type { DispatcherInit, Waybill } from '../src/waybill.ts'
 import { play, plays } from './support/handlers.ts'
-import { hasFinished, hasStatus, type Lab, logOf, recordOf, resultOf, submit, test, until } from './support/waybill.ts'
+import {
+  cutStore,
+  hasFinished,
+  hasStatus,
+  type Lab,
+  logOf,
+  recordOf,
+  resultOf,
+  submit,
+  test,
+  until,
+  when,
+} from './support/waybill.ts'
 
 const type = plays({ attempts: 2 })
 const entry = new URL('./fixtures/job.ts', import.meta.url)
@@ -152,6 +164,31 @@ describe('with the process launcher', () => {
       attempt: 0,
       launches: 2,
     })
+  })
+})
+
+describe('between a start and its end', () => {
+  test('reads no record for a change that is not a cancel', async ({ lab }) => {
+    const { store, calls } = cutStore(sqliteStore({ path: ':memory:' }))
+    const stopped = Promise.withResolvers<string>()
+    const launcher = launcherOf({
+      start: async () => 'job-1',
+      stop: async execution => stopped.resolve(execution),
+    })
+    const dispatcher = { launcher, scan: '1h', reconcile: '1h' } as const
+    const waybill = await lab.waybill([type], { store, sweep: '1h', dispatcher })
+    const id = await submit(waybill, type, play({ do: 'wait' }))
+    await when(store, id, operation => operation.execution !== null)
+    await store.claim({ from: { id }, holder: 'job-1', leaseMs: 60_000, execution: 'job-1', engine: 'process' })
+    calls.clear()
+    for (let count = 1; count <= 20; count++) {
+      await store.change(id, { kind: 'progress', attempt: 1, progress: { fraction: count / 20 } })
+    }
+    await store.note({ id, attempt: 1 }, { kind: 'log', level: 'info', message: 'one' })
+    expect(calls.get('read') ?? 0).toBe(0)
+    await store.change(id, { kind: 'cancel' })
+    expect(await stopped.promise).toBe('job-1')
+    expect(calls.get('read')).toBe(1)
   })
 })
 

@@ -1,6 +1,7 @@
 import { describe, expect } from 'vitest'
 import { defineOperation, handler } from 'waybill'
 import { sqliteStore } from 'waybill/sqlite'
+import type { Hint, Store } from '../src/store.ts'
 import {
   cutStore,
   hasFinished,
@@ -280,6 +281,26 @@ describe('cancel and timeout', () => {
     await hasStatus(worker.store, id, 'running')
     await api.operations.cancel(id, '')
     await hasStatus(api.store, id, 'canceled')
+  })
+
+  test('many hints that say nothing in particular make it read its attempts a few times', async ({ lab }) => {
+    const { store, calls } = cutStore(sqliteStore({ path: ':memory:' }))
+    const listeners: ((hint: Hint) => void)[] = []
+    const hinting = Object.create(store, {
+      watch: {
+        value: (listener: (hint: Hint) => void) => {
+          listeners.push(listener)
+          return store.watch(listener)
+        },
+      },
+    }) as Store
+    const handlers = handler(apples, async (_, job) => await untilStopped(job.signal))
+    const waybill = await lab.waybill([apples], { store: hinting, worker: { handlers, concurrency: 5, lease: '1h' } })
+    for (let count = 0; count < 5; count++) await hasStatus(store, await submit(waybill, apples), 'running')
+    calls.clear()
+    for (let count = 0; count < 1000; count++) for (const listener of listeners) listener({ kind: 'unknown' })
+    await until(() => (calls.get('read') ?? 0) >= 10)
+    expect(calls.get('read')).toBeLessThan(100)
   })
 
   test('a handler that completes after a cancel has completed', async ({ lab }) => {

@@ -9,6 +9,7 @@
  * const store = cosmosStore(client.database('orders').container('operations'))
  */
 import type { BlobStore } from '../blob-store.ts'
+import { HintListeners } from '../hint-listeners.ts'
 import type { Change, Operation, Submission } from '../operation.ts'
 import { BLOB_STORE, type Checks, checkOptions, FUNCTION, whole } from '../options.ts'
 import type {
@@ -29,7 +30,7 @@ import type {
   Store,
   Swept,
 } from '../store.ts'
-import { HOLDINGS_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../store.ts'
+import { changeHints, HOLDINGS_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../store.ts'
 import { accept } from './cosmos/accept.ts'
 import { CosmosAccess, inParallel, tagged } from './cosmos/access.ts'
 import { CosmosCalls } from './cosmos/calls.ts'
@@ -106,7 +107,7 @@ class CosmosStore implements Store {
   readonly #mutations: Mutations
   readonly #claims: Claims
   readonly #feed: Feed
-  readonly #listeners = new Set<(hint: Hint) => void>()
+  readonly #listeners = new HintListeners()
   readonly #underWay = new Set<Promise<unknown>>()
   readonly #own = new Set<string>()
   #state: 'new' | 'open' | 'closed' = 'new'
@@ -290,10 +291,12 @@ class CosmosStore implements Store {
   }
 
   watch(listener: (hint: Hint) => void): () => void {
-    this.#listeners.add(listener)
-    if (this.#listeners.size === 1 && this.#state !== 'closed') this.#feed.start()
+    const isFirst = this.#listeners.isEmpty
+    const remove = this.#listeners.add(listener)
+    if (isFirst && this.#state !== 'closed') this.#feed.start()
     return () => {
-      if (this.#listeners.delete(listener) && this.#listeners.size === 0) void this.#feed.stop()
+      remove()
+      if (this.#listeners.isEmpty) void this.#feed.stop()
     }
   }
 
@@ -356,14 +359,14 @@ class CosmosStore implements Store {
     const [oldest] = this.#own
     if (this.#own.size > OWN_KEPT && oldest !== undefined) this.#own.delete(oldest)
     if (silent) return
-    this.#hint({ kind: 'changed', id: record.id })
+    for (const hint of changeHints(record)) this.#hint(hint)
     this.#hintReady(record)
   }
 
   #changedByOthers(resource: unknown): void {
     const { item, etag } = tagged<KeptItem>(resource)
     if (item.kind !== 'operation' || this.#own.delete(etag)) return
-    this.#hint({ kind: 'changed', id: item.id })
+    for (const hint of changeHints(item.record)) this.#hint(hint)
     this.#hintReady(item.record)
   }
 
@@ -372,7 +375,7 @@ class CosmosStore implements Store {
   }
 
   #hint(hint: Hint): void {
-    for (const listener of this.#listeners) listener(hint)
+    this.#listeners.send(hint)
   }
 }
 

@@ -29,9 +29,10 @@ import type {
   Store,
   Swept,
 } from '../store.ts'
+import { changeHints } from '../store.ts'
 import { Connections } from './postgres/connections.ts'
 import { Copies } from './postgres/copies.ts'
-import { writeMessages } from './postgres/hints.ts'
+import { Hints } from './postgres/hints.ts'
 import { channelOf, Hub } from './postgres/hub.ts'
 import { Lanes } from './postgres/lanes.ts'
 import type { PostgresPool, PostgresQueryable, Row } from './postgres/pool.ts'
@@ -175,8 +176,9 @@ class PostgresStore implements Store {
     const acceptance = await this.#writer.acceptWithin(submission, client)
     if (acceptance.kind === 'accepted' && this.#options.notifications) {
       // Within the transaction, so that it is sent by the commit, and never before.
-      const messages = writeMessages('', new Set([submission.type]), new Set())
-      const values = [channelOf(this.#options.schema), messages]
+      const hints = new Hints()
+      hints.add({ kind: 'ready', type: submission.type })
+      const values = [channelOf(this.#options.schema), hints.write('')]
       await client.query({ text: this.#statements.notify.text, values, rowMode: 'array' })
     }
     return acceptance
@@ -383,7 +385,7 @@ class PostgresStore implements Store {
   }
 
   #tellOf(operation: Operation): void {
-    this.#hub.tell({ kind: 'changed', id: operation.id })
+    for (const hint of changeHints(operation)) this.#hub.tell(hint)
     if (isReady(operation)) this.#hub.tell({ kind: 'ready', type: operation.type })
   }
 }

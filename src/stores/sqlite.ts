@@ -11,6 +11,7 @@
 import { existsSync, type FSWatcher, watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { Batcher, type Settled } from '../batch.ts'
+import { HintListeners } from '../hint-listeners.ts'
 import { accepted, type Change, type Operation, type Submission } from '../operation.ts'
 import { type Checks, checkOptions, FUNCTION, having, needed, oneOf, TEXT } from '../options.ts'
 import { isFinal, STATUSES } from '../protocol.ts'
@@ -32,7 +33,7 @@ import type {
   Store,
   Swept,
 } from '../store.ts'
-import { HOLDINGS_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../store.ts'
+import { changeHints, HOLDINGS_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../store.ts'
 import { type Dumps, prepareDumps } from './sqlite/copy.ts'
 import {
   checkOurs,
@@ -112,7 +113,7 @@ class SqliteStore implements Store {
   readonly #options: SqliteStoreOptions
   readonly #location: DatabaseLocation
   readonly #clock: () => number
-  readonly #listeners = new Set<(hint: Hint) => void>()
+  readonly #listeners = new HintListeners()
   readonly #batcher: Batcher<Write, WriteResult>
   #writer: WriterClient | undefined
   #reader: Database | undefined
@@ -268,8 +269,7 @@ class SqliteStore implements Store {
   }
 
   watch(listener: (hint: Hint) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#listeners.add(listener)
   }
 
   async close(): Promise<void> {
@@ -329,7 +329,7 @@ class SqliteStore implements Store {
       const result = settled[index]
       if (result === undefined || !('value' in result)) return
       for (const operation of touched(write, result.value)) {
-        if (write.kind !== 'accept') this.#hint({ kind: 'changed', id: operation.id })
+        if (write.kind !== 'accept') for (const hint of changeHints(operation)) this.#hint(hint)
         if (operation.status === 'pending' && operation.runAt === null) ready.add(operation.type)
       }
       if (write.kind === 'note' && write.note.kind === 'log') this.#hint({ kind: 'changed', id: write.lease.id })
@@ -341,7 +341,7 @@ class SqliteStore implements Store {
   }
 
   #hint(hint: Hint): void {
-    for (const listener of this.#listeners) listener(hint)
+    this.#listeners.send(hint)
   }
 
   async #watchOthers(reader: Database): Promise<void> {

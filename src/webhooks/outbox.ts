@@ -49,7 +49,7 @@ export class Outbox {
 
   start(): void {
     this.#unwatch = this.#options.store.watch(hint => {
-      if (hint.kind !== 'ready') this.#wakeSoon()
+      if (hint.kind === 'ended' || hint.kind === 'unknown') this.#wakeSoon()
     })
     this.#loop.start()
   }

@@ -1,50 +1,119 @@
 /** What notifications say: hints for other processes, written short, since PostgreSQL takes less than 8,000 bytes in each. */
 import type { Hint } from '../../store.ts'
+import { isId } from './rows.ts'
 
-/** A notification's content. Whoever does not understand one takes it for a hint of nothing in particular. */
-export interface Message {
-  /** Who sends. */
+/** The kinds of hints that name something: a type or an operation. */
+const KINDS = ['ready', 'changed', 'cancel', 'ended'] as const
+type Kind = (typeof KINDS)[number]
+
+/** A notification's content. */
+export interface Message extends Readonly<Partial<Record<Kind, readonly string[]>>> {
+  /** The sender. */
   readonly from: string
-  /** Types of which operations may be ready. */
-  readonly ready?: readonly string[]
-  /** Ids of operations that have changed. */
-  readonly changed?: readonly string[]
-  /** Too much has changed to be told. */
+  /** Something changed, and the message does not say what. */
   readonly much?: true
-  /** A listener asks whether it hears itself. */
+  /** A listener checks whether its own notifications arrive. */
   readonly echo?: number
 }
 
 /** Bytes of a payload, at most; PostgreSQL takes up to 7,999. */
 const MOST_BYTES = 7900
-/** More ids than this at once are not told one by one. */
-export const MOST_IDS = 10_000
+/** With more ids than this, the message says only that something changed. */
+const MOST_IDS = 10_000
+
+/** What a message that cannot be read stands for. */
+const UNREADABLE: Message = { from: '', much: true }
+
+const MEMBERS: Readonly<Record<keyof Message, (value: unknown) => boolean>> = {
+  from: isString,
+  ready: value => isListOf(value, isString),
+  changed: value => isListOf(value, isOperationId),
+  cancel: value => isListOf(value, isOperationId),
+  ended: value => isListOf(value, isOperationId),
+  much: value => value === true,
+  echo: Number.isSafeInteger,
+}
 
 /** The hints in a message. */
-export function hintsOf({ ready = [], changed = [], much }: Message): Hint[] {
-  if (much === true) return [{ kind: 'unknown' }]
-  return [
-    ...ready.map(type => ({ kind: 'ready', type }) as const),
-    ...changed.map(id => ({ kind: 'changed', id }) as const),
-  ]
+export function hintsOf(message: Message): Hint[] {
+  if (message.much === true) return [{ kind: 'unknown' }]
+  return KINDS.flatMap(kind => (message[kind] ?? []).map(name => toHint(kind, name)))
 }
 
-/** Reads a message. One that cannot be read, be it of a newer program, says that something has changed. */
+function toHint(kind: Kind, name: string): Hint {
+  return kind === 'ready' ? { kind, type: name } : { kind, id: name }
+}
+
+/**
+ * Reads a message. Every role that can connect to the database may send one, so each member is checked: a message
+ * that is not exactly as {@link Hints} writes it says only that something changed. Never throws.
+ */
 export function readMessage(payload: string | undefined): Message {
+  const content = parse(payload ?? '')
+  return isMessage(content) ? content : UNREADABLE
+}
+
+function parse(payload: string): unknown {
   try {
-    const message = JSON.parse(payload ?? '') as Message
-    if (typeof message.from === 'string') return message
-  } catch {}
-  return { from: '', much: true }
+    return JSON.parse(payload)
+  } catch {
+    return undefined
+  }
 }
 
-/** Writes hints as payloads that are short enough. */
-export function writeMessages(from: string, ready: ReadonlySet<string>, changed: ReadonlySet<string>): string[] {
-  if (changed.size > MOST_IDS) return [JSON.stringify({ from, much: true })]
-  return [...inParts(from, 'ready', ready), ...inParts(from, 'changed', changed)]
+function isMessage(content: unknown): content is Message {
+  if (typeof content !== 'object' || content === null || !Object.hasOwn(content, 'from')) return false
+  return Object.entries(content).every(([name, value]) => isMember(name) && MEMBERS[name](value))
 }
 
-function inParts(from: string, kind: 'ready' | 'changed', values: ReadonlySet<string>): string[] {
+function isMember(name: string): name is keyof Message {
+  return Object.hasOwn(MEMBERS, name)
+}
+
+function isString(value: unknown): boolean {
+  return typeof value === 'string'
+}
+
+function isOperationId(value: unknown): boolean {
+  return typeof value === 'string' && isId(value)
+}
+
+function isListOf(value: unknown, isItem: (item: unknown) => boolean): boolean {
+  return Array.isArray(value) && value.every(isItem)
+}
+
+/** Hints that wait to be sent, each once. */
+export class Hints {
+  readonly #names: Readonly<Record<Kind, Set<string>>> = {
+    ready: new Set(),
+    changed: new Set(),
+    cancel: new Set(),
+    ended: new Set(),
+  }
+  #unknown = false
+
+  get isEmpty(): boolean {
+    return !this.#unknown && KINDS.every(kind => this.#names[kind].size === 0)
+  }
+
+  add(hint: Hint): void {
+    if (hint.kind === 'unknown') this.#unknown = true
+    else if (hint.kind === 'ready') this.#names.ready.add(hint.type)
+    else this.#names[hint.kind].add(hint.id)
+    // Its reader reads the operation once, for the hint that says more.
+    if (hint.kind === 'ended' || hint.kind === 'cancel') this.#names.changed.delete(hint.id)
+  }
+
+  /** Writes the hints as payloads that are short enough. */
+  write(from: string): string[] {
+    const { changed, cancel, ended } = this.#names
+    if (this.#unknown || changed.size + cancel.size + ended.size > MOST_IDS)
+      return [JSON.stringify({ from, much: true })]
+    return KINDS.flatMap(kind => inParts(from, kind, this.#names[kind]))
+  }
+}
+
+function inParts(from: string, kind: Kind, values: ReadonlySet<string>): string[] {
   const parts: string[] = []
   let part: string[] = []
   let room = MOST_BYTES

@@ -1,4 +1,5 @@
 /** Hints between this process and all others, and within it. */
+import { HintListeners } from '../../hint-listeners.ts'
 import type { Hint } from '../../store.ts'
 import type { Connections, Statement } from './connections.ts'
 import { Listener } from './listener.ts'
@@ -22,7 +23,7 @@ const PATIENCE_MS = 3000
 
 export class Hub {
   readonly #options: HubOptions
-  readonly #listeners = new Set<(hint: Hint) => void>()
+  readonly #listeners = new HintListeners()
   readonly #notifier: Notifier
   readonly #listener: Listener
 
@@ -37,7 +38,7 @@ export class Hub {
       channel,
       from,
       send: payloads => this.#notifier.send(payloads),
-      heard: hint => this.#hint(hint),
+      heard: hint => this.#listeners.send(hint),
       warn,
       checkMs,
       patienceMs: Math.min(PATIENCE_MS, options.timeoutMs),
@@ -52,13 +53,12 @@ export class Hub {
   }
 
   watch(listener: (hint: Hint) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#listeners.add(listener)
   }
 
   /** Tells everyone, here at once. */
   tell(hint: Hint): void {
-    this.#hint(hint)
+    this.#listeners.send(hint)
     if (this.#options.notifications) this.#notifier.tell(hint)
   }
 
@@ -67,10 +67,6 @@ export class Hub {
     await this.#listener.stop()
     await this.#notifier.close()
     this.#listeners.clear()
-  }
-
-  #hint(hint: Hint): void {
-    for (const listener of this.#listeners) listener(hint)
   }
 }
 

@@ -5,6 +5,7 @@
  * that something may have changed, so that everyone looks.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { PacedTask } from '../../paced-task.ts'
 import type { Hint } from '../../store.ts'
 import type { Connections } from './connections.ts'
 import { hintsOf, readMessage } from './hints.ts'
@@ -35,6 +36,9 @@ const MAX_BACKOFF_MS = 5000
 /** A server that lets nothing be heard is asked again after this. */
 const DEAF_RETRY_MS = 60_000
 
+/** Notifications that do not say what changed count as one within this time. */
+const UNKNOWN_EVERY_MS = 100
+
 /** Nothing came back on a connection that otherwise answers. */
 class Deaf extends Error {}
 
@@ -49,6 +53,8 @@ export class Listener {
   #hearing = false
   #echoes = 0
   #echoed: (echo: number) => void = () => {}
+  /** At such a hint everyone looks at everything, and any role may send it in any number. */
+  readonly #unknown = new PacedTask(() => this.#options.heard({ kind: 'unknown' }), { everyMs: UNKNOWN_EVERY_MS })
 
   constructor(options: ListenerOptions) {
     this.#options = options
@@ -73,6 +79,7 @@ export class Listener {
 
   async stop(): Promise<void> {
     this.#stop.abort()
+    this.#unknown.stop()
     await this.#running
     clearInterval(this.#poll)
   }
@@ -167,8 +174,11 @@ export class Listener {
   #notified({ channel, payload }: PostgresNotification): void {
     if (channel !== this.#options.channel) return
     const message = readMessage(payload)
-    if (message.from !== this.#options.from) for (const hint of hintsOf(message)) this.#options.heard(hint)
-    else if (message.echo !== undefined) this.#echoed(message.echo)
+    if (message.from === this.#options.from) {
+      if (message.echo !== undefined) this.#echoed(message.echo)
+      return
+    }
+    for (const hint of hintsOf(message)) hint.kind === 'unknown' ? this.#unknown.request() : this.#options.heard(hint)
   }
 
   #startPolling(): void {

@@ -4,7 +4,7 @@
  */
 import type { Hint } from '../../store.ts'
 import type { Connections, Statement } from './connections.ts'
-import { writeMessages } from './hints.ts'
+import { Hints } from './hints.ts'
 
 /** Options of {@link Notifier}. */
 export interface NotifierOptions {
@@ -20,8 +20,7 @@ const EVERY_MS = 5
 
 export class Notifier {
   readonly #options: NotifierOptions
-  #ready = new Set<string>()
-  #changed = new Set<string>()
+  #hints = new Hints()
   #timer: NodeJS.Timeout | undefined
   #sending: Promise<void> | undefined
   #sentAt = 0
@@ -31,8 +30,7 @@ export class Notifier {
   }
 
   tell(hint: Hint): void {
-    if (hint.kind === 'ready') this.#ready.add(hint.type)
-    if (hint.kind === 'changed') this.#changed.add(hint.id)
+    this.#hints.add(hint)
     this.#schedule()
   }
 
@@ -57,7 +55,7 @@ export class Notifier {
         this.#timer = undefined
         this.#sending = this.#flush().finally(() => {
           this.#sending = undefined
-          if (this.#ready.size + this.#changed.size > 0) this.#schedule()
+          if (!this.#hints.isEmpty) this.#schedule()
         })
       },
       Math.max(0, wait),
@@ -66,10 +64,9 @@ export class Notifier {
 
   /** A notification that cannot be sent is dropped: a scan finds what it would have told. */
   async #flush(): Promise<void> {
-    if (this.#ready.size + this.#changed.size === 0) return
-    const payloads = writeMessages(this.#options.from, this.#ready, this.#changed)
-    this.#ready = new Set()
-    this.#changed = new Set()
+    if (this.#hints.isEmpty) return
+    const payloads = this.#hints.write(this.#options.from)
+    this.#hints = new Hints()
     await this.send(payloads).catch(() => {})
     this.#sentAt = performance.now()
   }

@@ -13,25 +13,45 @@ export const watchTests: StoreTests = {
       await hint
     },
 
-    'hints that an operation has changed: begun, progressed, asked to cancel, ended': async test => {
+    'hints how an operation has changed: begun, progressed, asked to cancel, ended': async test => {
       let operation = await test.submit()
       const { id } = operation
       const acts = [
-        () => test.claimOne(id),
-        () => test.change(id, { kind: 'progress', attempt: 1, progress: { fraction: 0.5 } }),
-        () => test.change(id, { kind: 'cancel' }),
-        () => test.change(id, { kind: 'finish', attempt: 1, outcome: OUTCOMES.canceled }),
-      ]
-      for (const act of acts) {
-        const hint = changed(test, operation)
+        ['changed', () => test.claimOne(id)],
+        ['changed', () => test.change(id, { kind: 'progress', attempt: 1, progress: { fraction: 0.5 } })],
+        ['cancel', () => test.change(id, { kind: 'cancel' })],
+        ['ended', () => test.change(id, { kind: 'finish', attempt: 1, outcome: OUTCOMES.canceled })],
+      ] as const
+      for (const [kind, act] of acts) {
+        const hint = changed(test, operation, kind)
         operation = await act()
         await hint
       }
     },
 
+    'hints that an operation was canceled before it began': async test => {
+      const operation = await test.submit()
+      const hint = changed(test, operation, 'ended')
+      await test.change(operation.id, { kind: 'cancel' })
+      await hint
+    },
+
+    'hints that an operation with an execution was canceled, for its engine and for its waiters': async test => {
+      const { id } = await test.submit()
+      await test.store.launch({ types: [TYPE], limit: 1, holdMs: 1000 })
+      const launched = await test.change(id, { kind: 'launched', launch: 1, execution: 'job-1', engine: 'jobs' })
+      const hints = [changed(test, launched, 'cancel'), changed(test, launched, 'ended')]
+      await test.change(id, { kind: 'cancel' })
+      await Promise.all(hints)
+    },
+
     'hints that an operation has a new log line': async test => {
       const { id } = await test.run()
-      const hint = hintThatFinds(test.store, about(id), async () => (await test.store.logs(id, 0)).length > 0)
+      const hint = hintThatFinds(
+        test.store,
+        about(id, 'changed'),
+        async () => (await test.store.logs(id, 0)).length > 0,
+      )
       await test.store.note({ id, attempt: 1 }, { kind: 'log', level: 'info', message: 'one' })
       await hint
     },
@@ -53,9 +73,17 @@ export const watchTests: StoreTests = {
     'hints that a sweep has made something ready or ended it': async test => {
       const [again, last] = [await test.run(), await test.run({ maxLost: 0 })]
       test.clock.advance(LEASE_MS)
-      const hints = [ready(test, again.id), changed(test, last)]
+      const hints = [ready(test, again.id), changed(test, last, 'ended')]
       await test.store.sweep(10)
       await Promise.all(hints)
+    },
+
+    'fails no write, and keeps no hint from others, when a listener throws': async test => {
+      const unwatch = test.store.watch(() => {
+        throw new Error('A listener of the test throws.')
+      })
+      await changeOne(test)
+      unwatch()
     },
 
     'tells every listener, until it has enough': async test => {
@@ -77,18 +105,20 @@ export const watchTests: StoreTests = {
 async function changeOne(test: StoreTest): Promise<void> {
   const operation = await test.run()
   // Listeners are told in the order in which they came, so this one comes last.
-  const hint = changed(test, operation)
+  const hint = changed(test, operation, 'ended')
   await test.finish(operation, OUTCOMES.completed)
   await hint
 }
 
-function about(id: string): (hint: Hint) => boolean {
-  return hint => hint.kind === 'unknown' || (hint.kind === 'changed' && hint.id === id)
+type ChangeKind = 'changed' | 'cancel' | 'ended'
+
+function about(id: string, kind: ChangeKind): (hint: Hint) => boolean {
+  return hint => hint.kind === 'unknown' || (hint.kind === kind && hint.id === id)
 }
 
-/** A hint at which the operation is seen to be later than this. */
-function changed(test: StoreTest, { id, version }: Operation): Promise<void> {
-  return hintThatFinds(test.store, about(id), async () => (await test.read(id)).version > version)
+/** A hint of the kind, or of any change, at which the operation is seen to be later than this. */
+function changed(test: StoreTest, { id, version }: Operation, kind: ChangeKind): Promise<void> {
+  return hintThatFinds(test.store, about(id, kind), async () => (await test.read(id)).version > version)
 }
 
 /** A hint at which the operation can be claimed. */
