@@ -5,7 +5,7 @@ import { expect } from 'vitest'
 import { frameworkErrors, waybill as plugin } from 'waybill/fastify'
 import { type OpenDesk, openDesk, ordersWith, type Wish } from './support/desk.ts'
 import { serveNode } from './support/doors.ts'
-import { accepted, documentOf, problemOf, sendWithoutEnd } from './support/http.ts'
+import { accepted, documentOf, exchange, problemOf, sendWithoutEnd } from './support/http.ts'
 import { QUICK, startReceiver } from './support/receiver.ts'
 import { followsReference, textOf } from './support/reference.ts'
 import { hasFinished, hasStatus, until, when } from './support/waybill.ts'
@@ -262,6 +262,51 @@ followsReference('Around it', {
       const asked = await served.app.inject({ method: 'OPTIONS', url })
       expect([url, asked.statusCode, asked.headers.allow]).toEqual([url, 204, allow])
     }
+  },
+
+  'Every answer has a ': async lab => {
+    const desk = await openDesk(lab)
+    const id = await accepted(desk, '/orders', { wish: 'complete' })
+    await hasFinished(desk.store, id)
+    const held = await accepted(desk, '/orders', { wish: 'hold' })
+    const cacheControlOf = async (url: string, headers = {}) =>
+      (await desk.app.inject({ url, headers })).headers['cache-control']
+    expect(await cacheControlOf('/orders/x')).toBe('private, no-store')
+    expect(await cacheControlOf(`/orders/status/${held}`)).toBe('private, no-cache')
+    expect(await cacheControlOf(`/orders/${id}`)).toBe('private')
+    const events = await cacheControlOf(`/orders/status/${id}`, { accept: 'text/event-stream' })
+    expect(events).toBe('private, no-store, no-transform')
+  },
+
+  'During a shutdown': async lab => {
+    const desk = await openDesk(lab)
+    await desk.waybill.drain()
+    expect((await get(desk, '/orders/x')).headers.connection).toBe('close')
+  },
+
+  'A hook or plugin of Fastify': async lab => {
+    const app = fastify()
+    lab.onEnd(() => app.close())
+    app.addHook('onRequest', async ({ url }, reply) => {
+      reply.header('Retry-After', '9')
+      throw Object.assign(new Error('No.'), { statusCode: url === '/orders/a' ? 503 : 409 })
+    })
+    await app.register(plugin, { waybill: await lab.waybill([ordersWith()]) })
+    const [known, other] = [await app.inject('/orders/a'), await app.inject('/orders/b')]
+    expect([problemOf(known).code, known.headers['retry-after']]).toEqual(['unavailable', '9'])
+    expect(problemOf(other)).toEqual({ type: 'about:blank', title: 'Conflict', status: 409, detail: 'No.' })
+  },
+
+  '`nodeListener` takes targets as they are': async lab => {
+    const api = await serveNode(lab, await lab.waybill([ordersWith()]))
+    const port = Number(new URL(api.url).port)
+    for (const target of ['//healthz', '/./healthz', '/x\\..\\healthz', '/healthz#', 'http://x/healthz']) {
+      const answer = await exchange(port, `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`, {
+        end: true,
+      })
+      expect([target, answer]).toEqual([target, expect.stringMatching(/^HTTP\/1\.1 400 /)])
+    }
+    expect((await (await api.ask('/nowhere')).json()).code).toBe('no-such-route')
   },
 
   'Fastify refuses some requests': async lab => {
