@@ -1,17 +1,23 @@
 /**
- * One run of a handler: the stored input is held against the schema once more, the handler is
- * given its job, and what it returns or throws becomes an outcome. It runs wherever the handler
- * does: on the worker's event loop, or in a child process.
+ * One run of a handler: the stored input is validated once more, the handler is given its job, and
+ * what it returns or throws becomes an outcome, which is plain data within bounds that any store can
+ * write. It runs where the handler does: on the worker's event loop, or in a child process.
  */
 import { isReference } from './blob-store.ts'
 import { parseJson } from './json.ts'
 import { type Media, toMedia } from './media.ts'
 import type { Outcome } from './operation.ts'
 import { backoffMs, type Handler, type Job, type LogLevel } from './operation-type.ts'
-import { ProblemError, problem } from './problem.ts'
-import type { Problem, Progress } from './protocol.ts'
+import { ProblemError, plainProblem, problem, problemError, readRetryAfterMs } from './problem.ts'
+import type { Progress } from './protocol.ts'
 import { fail, inSpan, traceparentOf } from './telemetry.ts'
+import { markInstances } from './util/brand.ts'
+import { readMember } from './util/plain-json.ts'
 import { validate } from './validation.ts'
+import { describeError } from './worker/attempt-error.ts'
+import { AttemptLog } from './worker/attempt-log.ts'
+import { ProgressWriter } from './worker/progress-writer.ts'
+import { Steps } from './worker/steps.ts'
 
 /** What an attempt is to do. */
 export interface Task {
@@ -50,6 +56,10 @@ const STOP_MESSAGES: Record<StopReason, string> = {
 
 /** The reason that an attempt's signal is aborted with. */
 export class StopError extends Error {
+  static {
+    markInstances(StopError, 'waybill.StopError')
+  }
+
   override readonly name: StopReason
 
   constructor(name: StopReason) {
@@ -63,43 +73,53 @@ export function stopReason(signal: AbortSignal): StopReason {
   return signal.reason instanceof StopError ? signal.reason.name : 'ShutdownError'
 }
 
-/** The most bytes of a log message that are kept. */
-const LOG_MESSAGE_LIMIT = 8192
+/** The most bytes of a result that is JSON, and of what one step returns. */
+export const MAX_JSON_BYTES: number = 32 * 1024 * 1024
 
-/** Runs a handler for a task and never rejects. `onError` is told of errors that a client is not told the whole of. */
-export async function runAttempt(
-  handler: Handler | undefined,
-  task: Task,
-  context: { host: Host; signal: AbortSignal; onError: (error: unknown) => void },
-): Promise<Outcome> {
-  if (handler === undefined) return { kind: 'failed', problem: problem('no-handler', `It is named "${task.type}".`) }
-  const subject = { operation: task.type, id: task.id, attempt: task.attempt, parent: task.traceparent ?? undefined }
-  return await inSpan('attempt', subject, async span => {
-    const outcome = await runHandler(
-      handler,
-      { ...task, traceparent: traceparentOf(span) ?? task.traceparent },
-      context,
-    )
-    if ('problem' in outcome) fail(span, outcome.problem.detail ?? outcome.problem.title)
-    return outcome
-  })
+/** What a run needs beside its task. */
+interface Context {
+  readonly host: Host
+  /** Aborted when the run should stop. */
+  readonly signal: AbortSignal
 }
 
-async function runHandler(
-  handler: Handler,
-  task: Task,
-  context: { host: Host; signal: AbortSignal; onError: (error: unknown) => void },
-): Promise<Outcome> {
+/** Runs a handler for a task. Never rejects: whatever is thrown becomes the outcome. */
+export async function runAttempt(handler: Handler | undefined, task: Task, context: Context): Promise<Outcome> {
+  if (handler === undefined) return { kind: 'failed', problem: problem('no-handler', `It is named "${task.type}".`) }
+  const subject = { operation: task.type, id: task.id, attempt: task.attempt, parent: task.traceparent ?? undefined }
+  let outcome: Outcome | undefined
+  try {
+    await inSpan('attempt', subject, async span => {
+      const traceparent = traceparentOf(span) ?? task.traceparent
+      outcome = withinBounds(await runHandler(handler, { ...task, traceparent }, context))
+      if ('problem' in outcome) fail(span, outcome.problem.detail ?? outcome.problem.title)
+    })
+  } catch (error) {
+    // What the user's tracing throws afterwards changes nothing.
+    outcome ??= failure(handler, task, error, context.signal)
+  }
+  return outcome ?? { kind: 'released' }
+}
+
+/** What a schema says is wrong can be as long as the value. */
+function withinBounds(outcome: Outcome): Outcome {
+  return 'problem' in outcome ? { ...outcome, problem: plainProblem(outcome.problem) } : outcome
+}
+
+async function runHandler(handler: Handler, task: Task, { host, signal }: Context): Promise<Outcome> {
+  const notes = new Notes(handler, task, { host, signal })
   try {
     const input = await validate(handler.type.input, parseJson(task.input))
     if (input.errors !== undefined) {
       return { kind: 'failed', problem: problem('input-outdated', undefined, { errors: input.errors }) }
     }
-    const output = await handler.run(input.value, makeJob(task, context.host, context.signal))
+    const output = await handler.run(input.value, makeJob(task, { host, signal, notes }))
     const media = toMedia(output)
-    return media === undefined ? await completed(handler, output) : await kept(media, context.host)
+    return media === undefined ? await completed(handler, output) : await kept(media, host)
   } catch (error) {
-    return failure(handler, task, error, context)
+    return failure(handler, task, error, signal)
+  } finally {
+    notes.end()
   }
 }
 
@@ -118,22 +138,25 @@ async function kept(media: Media, host: Host): Promise<Outcome> {
   return { kind: 'completed', output: await host.keep(media) }
 }
 
-function failure(
-  handler: Handler,
-  task: Task,
-  error: unknown,
-  context: { signal: AbortSignal; onError: (error: unknown) => void },
-): Outcome {
+function failure(handler: Handler, task: Task, thrown: unknown, signal: AbortSignal): Outcome {
   const delayMs = backoffMs(handler.type.policy, task.failedBefore + 1)
-  if (context.signal.aborted) return stopped(context.signal.reason, delayMs)
-  // What a handler says of the request is no fault of the server's, and is told to the client in full.
-  const refusal = error instanceof ProblemError && error.problem.status < 500 && error.cause === undefined
-  if (!refusal) context.onError(error)
-  if (!(error instanceof ProblemError)) return { kind: 'retry', problem: problem('operation-failed'), delayMs }
-  const told: Problem = error.problem
-  return error.retryAfterMs === undefined
-    ? { kind: 'failed', problem: told }
-    : { kind: 'retry', problem: told, delayMs: error.retryAfterMs }
+  if (signal.aborted) {
+    const outcome = stopped(signal.reason, delayMs)
+    return outcome.kind === 'retry' && !(thrown instanceof StopError)
+      ? { ...outcome, error: describeError(thrown) }
+      : outcome
+  }
+  if (!(thrown instanceof ProblemError)) {
+    return { kind: 'retry', problem: problem('operation-failed'), delayMs, error: describeError(thrown) }
+  }
+  const told = plainProblem(Object(readMember(thrown, 'problem')))
+  // What a handler says of the request is no fault of the server's, and the client is told it in full.
+  const isRefusal = told.status < 500 && readMember(thrown, 'cause') === undefined
+  const error = isRefusal ? {} : { error: describeError(thrown) }
+  const retryAfterMs = readRetryAfterMs(readMember(thrown, 'retryAfterMs'))
+  return retryAfterMs === undefined
+    ? { kind: 'failed', problem: told, ...error }
+    : { kind: 'retry', problem: told, delayMs: retryAfterMs, ...error }
 }
 
 /** The outcome of an attempt that was told to stop and did; after a timeout, the next one may begin in `delayMs`. */
@@ -144,35 +167,45 @@ export function stopped(reason: unknown, delayMs: number): Outcome {
   return { kind: 'released' }
 }
 
-function makeJob(task: Task, host: Host, signal: AbortSignal): Job {
-  let recorded: Promise<ReadonlyMap<string, string>> | undefined
-  const underWay = new Map<string, Promise<unknown>>()
-  const runStep = async (name: string, work: () => unknown): Promise<unknown> => {
-    recorded ??= host.steps()
-    const before = (await recorded).get(name)
-    if (before !== undefined) return JSON.parse(before)
-    const subject = { operation: task.type, id: task.id, attempt: task.attempt, detail: name }
-    const value = toJson(await inSpan('step', subject, async () => await work()), `The outcome of step "${name}"`)
-    await host.recordStep(name, value)
-    return JSON.parse(value)
+/** What an attempt says on its way. All of it is bounded here, where the handler runs, and goes out before its outcome. */
+class Notes {
+  readonly progress: ProgressWriter
+  readonly log: AttemptLog
+  readonly #signal: AbortSignal
+  readonly #onAbort = () => this.log.flush()
+
+  constructor({ type }: Handler, { attempt }: Task, { host, signal }: Context) {
+    this.progress = new ProgressWriter(progress => host.progress(progress))
+    this.log = new AttemptLog({ attempt, of: type.policy.attempts }, (level, message) => host.log(level, message))
+    this.#signal = signal
+    // Its process may be ended before it returns.
+    signal.addEventListener('abort', this.#onAbort)
   }
+
+  end(): void {
+    this.#signal.removeEventListener('abort', this.#onAbort)
+    this.progress.flush()
+    this.log.flush()
+  }
+}
+
+function makeJob(task: Task, { host, signal, notes }: Context & { notes: Notes }): Job {
+  const steps = new Steps({
+    recorded: () => host.steps(),
+    record: (name, value) => host.recordStep(name, value),
+    run: async (name, work) => {
+      const subject = { operation: task.type, id: task.id, attempt: task.attempt, detail: name }
+      return toJson(await inSpan('step', subject, async () => await work()), `The outcome of step "${name}"`)
+    },
+  })
   return {
     id: task.id,
     attempt: task.attempt,
     signal,
     traceparent: task.traceparent ?? undefined,
-    progress: (fraction, message) => host.progress(readProgress(fraction, message)),
-    log: (message, level = 'info') => host.log(level, String(message).slice(0, LOG_MESSAGE_LIMIT)),
-    step: async <T>(name: string, work: () => T | Promise<T>): Promise<T> => {
-      if (typeof name !== 'string' || name.length < 1 || name.length > 200) {
-        throw new TypeError('A step needs a name of 1 to 200 characters.')
-      }
-      const run = underWay.get(name) ?? runStep(name, work)
-      underWay.set(name, run)
-      // Only an outcome is kept: a handler may try a step that has failed again.
-      run.catch(() => underWay.delete(name))
-      return (await run) as T
-    },
+    progress: (fraction, message) => notes.progress.write(readProgress(fraction, message)),
+    log: (message, level = 'info') => notes.log.add(message, level),
+    step: async <T>(name: string, work: () => T | Promise<T>): Promise<T> => (await steps.step(name, work)) as T,
   }
 }
 
@@ -181,15 +214,31 @@ function readProgress(fraction: number, message: string | undefined): Progress {
     throw new TypeError(`A progress is a number from 0 to 1, not ${String(fraction)}.`)
   }
   const clamped = Math.min(Math.max(fraction, 0), 1)
-  return message === undefined ? { fraction: clamped } : { fraction: clamped, message: message.slice(0, 500) }
+  return message === undefined ? { fraction: clamped } : { fraction: clamped, message: String(message).slice(0, 500) }
 }
 
-/** JSON text of a value; what JSON cannot say becomes null, as it does inside arrays. */
+/**
+ * JSON text of a value; what JSON cannot say becomes null, as it does inside arrays.
+ *
+ * @throws {ProblemError} for what is no JSON or too large: it is the same the next time, so the failure is final
+ */
 function toJson(value: unknown, what: string): string {
+  const json = stringify(value, what)
+  // A character takes at most three bytes.
+  if (json.length * 3 > MAX_JSON_BYTES && Buffer.byteLength(json) > MAX_JSON_BYTES) throw tooLarge(what)
+  return json
+}
+
+function stringify(value: unknown, what: string): string {
   try {
     return JSON.stringify(value) ?? 'null'
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new TypeError(`${what} cannot be written as JSON: ${reason}`)
+  } catch (cause) {
+    // The longest string that there can be.
+    if (cause instanceof RangeError && cause.message === 'Invalid string length') throw tooLarge(what)
+    throw problemError('invalid-output', `${what} cannot be written as JSON.`, { cause })
   }
+}
+
+function tooLarge(what: string): ProblemError {
+  return problemError('output-too-large', `${what} takes more than ${MAX_JSON_BYTES / 1024 / 1024} MiB as JSON.`)
 }

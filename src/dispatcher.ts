@@ -11,7 +11,7 @@ import type { AnyOperationType } from './operation-type.ts'
 import type { Hint, Holding, Store } from './store.ts'
 import { inSpan } from './telemetry.ts'
 import { TimeLimit } from './time-limit.ts'
-import type { Logger } from './worker.ts'
+import type { Logger } from './util/logger.ts'
 
 /** Options of a {@link Dispatcher}. Durations in milliseconds. */
 export interface DispatcherOptions {

@@ -20,8 +20,8 @@ import {
 } from './options.ts'
 import type { Store } from './store.ts'
 import { timedStore } from './timed-store.ts'
-import { makeWorker, stderrLogger, WORKER_OPTIONS, type WorkerInit } from './waybill.ts'
-import type { Logger } from './worker.ts'
+import { guardLogger, type Logger, stderrLogger } from './util/logger.ts'
+import { makeWorker, WORKER_OPTIONS, type WorkerInit } from './waybill.ts'
 
 /** Options of {@link runOperation}. */
 export interface RunOperationOptions extends Omit<WorkerInit, 'concurrency' | 'scan'> {
@@ -74,7 +74,8 @@ const NAMES = [
  */
 export async function runOperation(options: RunOperationOptions): Promise<number> {
   checkOptions('runOperation()', options, OPTIONS)
-  const { operations: types, logger = stderrLogger } = options
+  const { operations: types } = options
+  const logger = guardLogger(options.logger ?? stderrLogger)
   const store = timedStore(options.store, STORE_TIMEOUT_MS)
   const id = options.operationId ?? process.env.WAYBILL_OPERATION_ID
   if (id === undefined || id === '') {
@@ -82,7 +83,9 @@ export async function runOperation(options: RunOperationOptions): Promise<number
   }
   const execution = ownExecution(options)
   const worker = makeWorker({ ...options, concurrency: 1 }, { store, types, blobs: options.blobs, logger })
-  const stop = () => void worker.stop()
+  const stop = () => {
+    worker.stop().catch((error: unknown) => logger.error({ operation: id, err: error }, 'The stop failed'))
+  }
   await store.open()
   await options.blobs?.open?.()
   process.once('SIGTERM', stop)

@@ -314,15 +314,20 @@ export interface Job {
    * @param fraction from 0 to 1; values outside are clamped, and one that is no number is refused with a TypeError
    */
   progress(fraction: number, message?: string): void
-  /** Keeps a line with the operation: at most 1,000 lines of at most 8 KiB; further ones are dropped. */
+  /**
+   * Keeps a line of at most 8 KiB with the operation, which has at most 1,000 lines: half of them for the first attempt,
+   * half of the rest for the next one, and what is left for the last one. Each keeps its first and its last lines.
+   */
   log(message: string, level?: LogLevel): void
   /**
    * Runs `work` once for the operation, not once for each attempt: its outcome is recorded, and later
    * attempts get it back without running it. A crash between the end of `work` and the
    * record runs it again, so `work` should be idempotent; the record cannot be lost once this has returned.
    *
-   * @param name unique within the operation, 1 to 200 characters
-   * @returns the outcome as JSON keeps it
+   * @param name 1 to 200 characters. A name that is used again in one attempt is a further step: `charge`, `charge#2`,
+   * in the order of the calls, which must be the same in each attempt. A step that fails gives its name back.
+   * @returns the outcome as JSON keeps it, at most 32 MiB
+   * @throws {ProblemError} `invalid-output` for an outcome that JSON cannot say, `output-too-large`
    */
   step<T>(name: string, work: () => T | Promise<T>): Promise<T>
 }

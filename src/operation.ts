@@ -13,7 +13,7 @@
  *   └── start deadline, launches used up ───────────▶ failed
  * ```
  */
-import { problem } from './problem.ts'
+import { briefProblem, problem } from './problem.ts'
 import { isFinal, type Problem, type Progress, type Status } from './protocol.ts'
 
 /** How one attempt ended. */
@@ -32,8 +32,22 @@ export interface Attempt {
   readonly startedAt: number
   readonly finishedAt: number
   readonly outcome: AttemptOutcome
-  /** Why it failed, was lost or was canceled. */
+  /** Why it failed, was lost or was canceled, in brief: without the problem's extensions. */
   readonly error: Problem | null
+}
+
+/**
+ * What a handler threw, for those who operate the service: at most 8 KiB as JSON. It is kept beside the operation, and
+ * no answer to a client holds it.
+ */
+export interface AttemptError {
+  /** Such as `TypeError`. */
+  readonly name: string
+  readonly message: string
+  /** Such as `ECONNREFUSED`. */
+  readonly code?: string
+  readonly stack?: string
+  readonly cause?: AttemptError
 }
 
 /** An ended attempt as a store has kept it: one that an older version wrote names no engine. */
@@ -147,9 +161,9 @@ export interface Submission {
 /** How an attempt reports its end. */
 export type Outcome =
   | { readonly kind: 'completed' /** The result as JSON text. */; readonly output: string }
-  | { readonly kind: 'failed'; readonly problem: Problem }
+  | { readonly kind: 'failed'; readonly problem: Problem; readonly error?: AttemptError }
   /** Run again after `delayMs` while attempts are left, else failed with the problem. */
-  | { readonly kind: 'retry'; readonly problem: Problem; readonly delayMs: number }
+  | { readonly kind: 'retry'; readonly problem: Problem; readonly delayMs: number; readonly error?: AttemptError }
   | { readonly kind: 'canceled'; readonly problem: Problem }
   /** Handed back at shutdown: the attempt does not count. */
   | { readonly kind: 'released' }
@@ -398,7 +412,7 @@ function withAttempt(operation: Operation, outcome: AttemptOutcome, error: Probl
     startedAt: operation.attemptStartedAt ?? now,
     finishedAt: now,
     outcome,
-    error,
+    error: error && briefProblem(error),
   }
   return { ...operation, history: [...operation.history, attempt].slice(-HISTORY_LIMIT) }
 }

@@ -3,6 +3,8 @@
  * and what cures it. The docs' problem reference is held against this table by a test.
  */
 import type { InputError, Problem } from './protocol.ts'
+import { markInstances } from './util/brand.ts'
+import { cutToJsonBytes, type Json, jsonBytes, readMember, toPlainJson } from './util/plain-json.ts'
 
 /** One kind of problem. */
 export interface ProblemKind {
@@ -270,8 +272,84 @@ export function resultStatus({ status }: Pick<Problem, 'status'>): number {
 export interface ProblemErrorOptions {
   /** The underlying error; it is logged, and never told to a client. */
   readonly cause?: unknown
-  /** Milliseconds, 0 or more, after which the same thing may be tried again; without it the failure is final. */
+  /**
+   * Milliseconds, 0 or more, after which the same thing may be tried again; without it the failure is final. Rounded
+   * up to a whole number, and at most {@link LONGEST_RETRY_AFTER_MS}, 30 days.
+   */
   readonly retryAfterMs?: number
+}
+
+/** The most bytes of a problem as JSON. */
+export const MAX_PROBLEM_BYTES: number = 16 * 1024
+
+/** The longest time before another attempt that a handler can ask for: 30 days, in milliseconds. */
+export const LONGEST_RETRY_AFTER_MS: number = 30 * 24 * 3_600_000
+
+const DEFAULT_TYPE = 'about:blank'
+const DEFAULT_TITLE = 'The operation failed'
+/** How many bytes of each standard member are kept, which leaves extensions at least a third of the whole. */
+const MEMBER_BYTES = { type: 1024, title: 1024, detail: 8192, code: 256 } as const
+/** The most characters of a problem's detail in the history of its operation. */
+const BRIEF_DETAIL = 500
+
+/**
+ * A problem of whatever a handler made: plain JSON within {@link MAX_PROBLEM_BYTES}. Standard members become strings
+ * and are cut where they are too long; extensions are left out from the first one that does not fit.
+ */
+export function plainProblem(init: object): Problem {
+  const status = readMember(init, 'status')
+  const [detail, code] = [plainText(init, 'detail'), plainText(init, 'code')]
+  const standard = {
+    type: plainText(init, 'type') ?? DEFAULT_TYPE,
+    title: plainText(init, 'title') ?? DEFAULT_TITLE,
+    status: isErrorStatus(status) ? status : 500,
+    ...(detail !== undefined && { detail }),
+    ...(code !== undefined && { code }),
+  }
+  return { ...standard, ...extensionsOf(init, MAX_PROBLEM_BYTES - jsonBytes(standard)) }
+}
+
+/** The problem as the history of an operation keeps it: without extensions, and short. */
+export function briefProblem({ type, title, status, detail, code }: Problem): Problem {
+  return {
+    type,
+    title,
+    status,
+    ...(detail !== undefined && { detail: detail.slice(0, BRIEF_DETAIL) }),
+    ...(code !== undefined && { code }),
+  }
+}
+
+function plainText(init: object, name: keyof typeof MEMBER_BYTES): string | undefined {
+  const bytes = MEMBER_BYTES[name]
+  const value = toPlainJson(readMember(init, name), bytes)
+  if (value === undefined || value === null) return undefined
+  return cutToJsonBytes(typeof value === 'string' ? value : JSON.stringify(value), bytes)
+}
+
+const STANDARD: readonly string[] = ['type', 'title', 'status', 'detail', 'code', '__proto__']
+
+function extensionsOf(init: object, room: number): Record<string, Json> {
+  const members = toPlainJson(init, MAX_PROBLEM_BYTES)
+  const extensions: Record<string, Json> = {}
+  let left = room
+  for (const [name, value] of Object.entries(members ?? {})) {
+    if (STANDARD.includes(name)) continue
+    left -= jsonBytes({ [name]: value })
+    if (left < 0) break
+    extensions[name] = value
+  }
+  return extensions
+}
+
+function isErrorStatus(status: unknown): status is number {
+  return typeof status === 'number' && Number.isInteger(status) && status >= 400 && status <= 599
+}
+
+/** Whole milliseconds within the bounds; undefined for what is no time. */
+export function readRetryAfterMs(ms: unknown): number | undefined {
+  if (typeof ms !== 'number' || !(ms >= 0)) return undefined
+  return Math.min(Math.ceil(ms), LONGEST_RETRY_AFTER_MS)
 }
 
 /**
@@ -285,31 +363,38 @@ export interface ProblemErrorOptions {
  * throw new ProblemError({ status: 503, title: 'The shop is closed' }, { retryAfterMs: 60_000 })
  */
 export class ProblemError extends Error {
+  static {
+    markInstances(ProblemError, 'waybill.ProblemError')
+  }
+
   override readonly name = 'ProblemError'
+  /** Plain JSON of what was given, at most {@link MAX_PROBLEM_BYTES} of it. */
   readonly problem: Problem
   readonly retryAfterMs: number | undefined
 
   /**
-   * @param init the problem as the client is sent it
+   * @param init the problem as the client is sent it. What JSON cannot say is replaced or left out: big integers become
+   * strings. Of more than 16 KiB the end is left out.
    * @param options what the client is not sent
    * @throws {RangeError} for a status outside 400 to 599, or a time to retry that is negative or not finite
    * @throws {TypeError} for `retryAfterMs` or `cause` among what is sent
    */
   constructor(init: ProblemInit, options: ProblemErrorOptions = {}) {
-    const { status = 500, type = 'about:blank', title = 'The operation failed' } = init
-    super(init.detail ?? title, { cause: options.cause })
+    const problem = plainProblem(init)
+    super(problem.detail ?? problem.title, { cause: options.cause })
     for (const name of ['retryAfterMs', 'cause'] as const) {
       if (name in init) throw new TypeError(`${name} is no part of the problem: new ProblemError({ … }, { ${name} }).`)
     }
-    if (!Number.isInteger(status) || status < 400 || status > 599) {
-      throw new RangeError(`A problem's status must be a whole number from 400 to 599, not ${status}.`)
+    const { status = 500 } = init
+    if (!isErrorStatus(status)) {
+      throw new RangeError(`A problem's status must be a whole number from 400 to 599, not ${String(status)}.`)
     }
-    const retryAfterMs = options.retryAfterMs
+    const { retryAfterMs } = options
     if (retryAfterMs !== undefined && !(retryAfterMs >= 0 && retryAfterMs < Number.POSITIVE_INFINITY)) {
-      throw new RangeError(`retryAfterMs must be a number of milliseconds, 0 or more, not ${retryAfterMs}.`)
+      throw new RangeError(`retryAfterMs must be a number of milliseconds, 0 or more, not ${String(retryAfterMs)}.`)
     }
-    this.problem = { ...init, type, title, status }
-    this.retryAfterMs = retryAfterMs
+    this.problem = problem
+    this.retryAfterMs = readRetryAfterMs(retryAfterMs)
   }
 }
 

@@ -9,7 +9,7 @@ import { machineName } from './machine.ts'
 import type { Metrics } from './metrics.ts'
 import type { Store } from './store.ts'
 import { TimeLimit } from './time-limit.ts'
-import type { Logger } from './worker.ts'
+import type { Logger } from './util/logger.ts'
 
 /** Options of a {@link Sweeper}. */
 export interface SweeperOptions {

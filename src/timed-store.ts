@@ -1,52 +1,74 @@
 /**
- * A store whose answers are waited for so long and no longer: what hangs, such as a connection
- * whose other end is gone, must not hang a loop, a shutdown or a request with it.
+ * A store whose calls have a time limit and never throw in the caller's face: what hangs, such as a
+ * connection whose other end is gone, must not hang a loop, a shutdown or a request with it.
  */
 import type { Claim, Store } from './store.ts'
 import { TimeLimit } from './time-limit.ts'
 
+/** The methods without a limit: what they do takes its own time, or is no call to anywhere. */
+type Unlimited = 'open' | 'close' | 'watch'
+type Optional = 'acceptWithin' | 'check'
+type Limited = Exclude<keyof Store, Unlimited | Optional>
+
+/** All that have one. The compiler asks for a method that is added. */
+const LIMITED: Readonly<Record<Limited, true>> = {
+  accept: true,
+  read: true,
+  byKey: true,
+  payload: true,
+  claim: true,
+  renew: true,
+  change: true,
+  note: true,
+  steps: true,
+  logs: true,
+  list: true,
+  queue: true,
+  launch: true,
+  holdings: true,
+  unfinished: true,
+  webhooksDue: true,
+  sweep: true,
+  browse: true,
+  dump: true,
+  restore: true,
+}
+
 /**
- * Puts a limit of time on every call of a store but `open` and `close`.
+ * Puts a limit of time on every call of a store but `open` and `close`. A method that throws rejects.
  *
  * @param ms milliseconds; a call that takes longer rejects, and what it did is not known
  */
 export function timedStore(store: Store, ms: number): Store {
   const limit = new TimeLimit(ms, 'The store did not answer in time.')
-  const { acceptWithin, check } = store
+  const limited = (name: Limited | Optional) => {
+    const method = store[name] as (...given: unknown[]) => Promise<unknown>
+    return (...given: unknown[]) => limit.within(called(() => method.apply(store, given)))
+  }
+  const names = Object.keys(LIMITED) as Limited[]
+  const timed = Object.fromEntries(names.map(name => [name, limited(name)])) as unknown as Pick<Store, Limited>
   return {
-    open: () => store.open(),
-    close: () => store.close(),
+    ...timed,
+    ...(store.acceptWithin && { acceptWithin: limited('acceptWithin') as NonNullable<Store['acceptWithin']> }),
+    ...(store.check && { check: limited('check') as NonNullable<Store['check']> }),
+    open: () => called(() => store.open()),
+    close: () => called(() => store.close()),
     watch: listener => store.watch(listener),
-    ...(check && { check: () => limit.within(check.call(store)) }),
-    accept: submission => limit.within(store.accept(submission)),
-    ...(acceptWithin && {
-      acceptWithin: (submission, transaction) => limit.within(acceptWithin.call(store, submission, transaction)),
-    }),
-    read: id => limit.within(store.read(id)),
-    byKey: (type, owner, key) => limit.within(store.byKey(type, owner, key)),
-    payload: (id, kind) => limit.within(store.payload(id, kind)),
     claim: async request => {
-      const claims = store.claim(request)
+      const claims = called(() => store.claim(request))
       return await limit.within(claims).catch(error => {
         void handBack(store, claims)
         throw error
       })
     },
-    renew: (leases, leaseMs) => limit.within(store.renew(leases, leaseMs)),
-    change: (id, change) => limit.within(store.change(id, change)),
-    note: (lease, note) => limit.within(store.note(lease, note)),
-    steps: id => limit.within(store.steps(id)),
-    logs: (id, after) => limit.within(store.logs(id, after)),
-    list: query => limit.within(store.list(query)),
-    queue: type => limit.within(store.queue(type)),
-    launch: request => limit.within(store.launch(request)),
-    holdings: () => limit.within(store.holdings()),
-    unfinished: (type, owner, most) => limit.within(store.unfinished(type, owner, most)),
-    webhooksDue: most => limit.within(store.webhooksDue(most)),
-    sweep: most => limit.within(store.sweep(most)),
-    browse: query => limit.within(store.browse(query)),
-    dump: (after, most) => limit.within(store.dump(after, most)),
-    restore: dumps => limit.within(store.restore(dumps)),
+  }
+}
+
+function called<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return call()
+  } catch (error) {
+    return Promise.reject(error)
   }
 }
 
@@ -55,6 +77,6 @@ async function handBack(store: Store, late: Promise<Claim[]>): Promise<void> {
   const claims = await late.catch(() => [])
   for (const { operation } of claims) {
     const released = { kind: 'finish', attempt: operation.attempt, outcome: { kind: 'released' } } as const
-    await store.change(operation.id, released).catch(() => {})
+    await called(() => store.change(operation.id, released)).catch(() => {})
   }
 }

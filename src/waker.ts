@@ -8,8 +8,8 @@ import { Loop } from './loop.ts'
 import type { AnyOperationType } from './operation-type.ts'
 import type { Hint, Store } from './store.ts'
 import { TimeLimit } from './time-limit.ts'
+import type { Logger } from './util/logger.ts'
 import type { Wakeup } from './wakeup.ts'
-import type { Logger } from './worker.ts'
 
 /** Options of a {@link Waker}. Durations in milliseconds. */
 export interface WakerOptions {

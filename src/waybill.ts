@@ -34,10 +34,11 @@ import { inlineRunner } from './runners/inline.ts'
 import type { Store } from './store.ts'
 import { Sweeper } from './sweeper.ts'
 import { timedStore } from './timed-store.ts'
+import { guardLogger, type Logger, stderrLogger } from './util/logger.ts'
 import { Waker } from './waker.ts'
 import type { Wakeup } from './wakeup.ts'
 import { Webhooks, type WebhooksInit } from './webhooks.ts'
-import { type Logger, Worker } from './worker.ts'
+import { Worker } from './worker.ts'
 
 /** How a process runs handlers. */
 export interface WorkerInit {
@@ -177,7 +178,7 @@ export interface Waybill {
   stop(): Promise<void>
   /** How many attempts run in this process now. */
   running(): number
-  /** The names of loops that have not turned lately; empty when all is well. */
+  /** The names of loops that have not turned lately, and `work.record` while the store refuses outcomes; empty when all is well. */
   stalled(): readonly string[]
 }
 
@@ -190,7 +191,7 @@ export function createWaybill(options: WaybillOptions): Waybill {
   checkWaybillOptions(options)
   const { operations: types, blobs } = options
   const store = timedStore(options.store, durationMs('storeTimeout', options.storeTimeout ?? 10 * SECOND, { min: 10 }))
-  const logger = options.logger ?? stderrLogger
+  const logger = guardLogger(options.logger ?? stderrLogger)
   const metrics = new Metrics({ queues: () => operations.queues(), waiting: () => operations.waiting })
   const operations = new Operations({ store, types, blobs, metrics, waiters: options.waiters ?? 10_000 })
   const shared = { store, types, blobs, logger, metrics }
@@ -238,7 +239,7 @@ export function createWaybill(options: WaybillOptions): Waybill {
     drain,
     stop,
     running: () => worker?.running ?? 0,
-    stalled: () => loops().flatMap(loop => (loop.healthy ? [] : [loop.name])),
+    stalled: () => [...loops().flatMap(loop => (loop.healthy ? [] : [loop.name])), ...(worker?.stuck ?? [])],
   }
 }
 
@@ -323,17 +324,4 @@ function makeDispatcher(init: DispatcherInit, shared: Shared): Dispatcher {
     scanMs: durationMs('dispatcher.scan', init.scan ?? SECOND, { min: 10 }),
     reconcileMs: durationMs('dispatcher.reconcile', init.reconcile ?? 10 * SECOND, { min: 50 }),
   })
-}
-
-/** Writes warnings and errors to standard error, one JSON object a line. */
-export const stderrLogger: Logger = {
-  info: () => {},
-  warn: (fields, message) => writeLine('warn', fields, message),
-  error: (fields, message) => writeLine('error', fields, message),
-}
-
-function writeLine(level: string, fields: object, message: string): void {
-  const shown = Object.entries(fields).map(([key, value]) => [key, value instanceof Error ? value.stack : value])
-  const line = { level, time: new Date().toISOString(), message, ...Object.fromEntries(shown) }
-  process.stderr.write(`${JSON.stringify(line)}\n`)
 }

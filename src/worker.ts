@@ -2,30 +2,23 @@
  * The worker: claims pending operations for its free slots, has their handlers run, holds and
  * renews their leases, and records how each attempt ends.
  */
-import { type Host, StopError, type StopReason, stopped } from './attempt.ts'
+import type { Task } from './attempt.ts'
 import { BlobKeeper } from './blob-keeper.ts'
 import type { BlobStore } from './blob-store.ts'
-import { bytesOf } from './bytes.ts'
 import { Loop } from './loop.ts'
 import { machineName } from './machine.ts'
-import type { Media } from './media.ts'
 import type { Metrics } from './metrics.ts'
-import { type Change, type ClaimBy, countedAttempts, type Operation, type Outcome } from './operation.ts'
-import { type AnyOperationType, backoffMs } from './operation-type.ts'
+import { type Attempt, type Change, type ClaimBy, countedAttempts, type Operation, type Outcome } from './operation.ts'
+import type { AnyOperationType } from './operation-type.ts'
 import { PacedTask } from './paced-task.ts'
 import { problem } from './problem.ts'
-import { ProgressWriter } from './progress.ts'
 import { isFinal } from './protocol.ts'
 import type { RunEnd, Runner } from './runner.ts'
-import type { Claim, Hint, Lease, Store } from './store.ts'
+import type { Claim, Hint, Store } from './store.ts'
 import { TimeLimit } from './time-limit.ts'
-
-/** What a worker tells of what its operator should see. `error` is for faults, `warn` for what mends itself. */
-export interface Logger {
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-  error(fields: object, message: string): void
-}
+import { guardLogger, type Logger } from './util/logger.ts'
+import { logEnd } from './worker/attempt-ends.ts'
+import { type AttemptSettings, type Recorded, RunningAttempt } from './worker/running-attempt.ts'
 
 /** Options of a {@link Worker}. Durations in milliseconds. */
 export interface WorkerOptions {
@@ -54,38 +47,21 @@ export function holderName(): string {
   return `${machineName}/${process.pid}/${Math.random().toString(36).slice(2, 10)}`
 }
 
-interface Run {
-  readonly lease: Lease
-  readonly type: AnyOperationType
-  readonly controller: AbortController
-  /** Aborted when the run has ended, whatever it was still keeping. */
-  readonly over: AbortController
-  /** By the monotonic clock: until then the lease is certainly ours. */
-  confirmedUntil: number
-  /** Stops the attempt while the lease is still ours, should no renewal be confirmed until then. */
-  guard: NodeJS.Timeout
-  timeout: NodeJS.Timeout
-  progress: ProgressWriter
-  /** The handler has ended, so there is nothing left to stop. */
-  ended: boolean
-  /** The store has answered to the outcome, be it that it came too late. */
-  recorded: boolean
-}
-
-/** What is recorded when a run has ended: the outcome of its attempt, or that the attempt was lost through no fault of its own. */
-type Ending = Outcome | (RunEnd & { kind: 'lost' })
-
 /** How often the worker looks for cancel requests of all its attempts at most, and for which share of the time. */
 const LOOK_AT_ALL = { everyMs: 100, share: 0.02 }
 
 /** How long a shutdown goes on trying to hand back what is not done, should the store not answer. */
 const HAND_BACK_MS = 5000
+/** A longer timer fires at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 export class Worker {
   readonly #options: WorkerOptions
   readonly #holder = holderName()
   readonly #types = new Map<string, AnyOperationType>()
-  readonly #runs = new Map<string, Run>()
+  readonly #logger: Logger
+  readonly #attempt: AttemptSettings
+  readonly #runs = new Map<string, RunningAttempt>()
   readonly #ends = new Set<Promise<void>>()
   readonly #claiming: Loop
   readonly #renewing: Loop
@@ -101,15 +77,15 @@ export class Worker {
   #claimsMade = 0
   /** How many runs in a row had no process to run in; the claims pause after each, so that a broken start is no hot loop. */
   #unstarted = 0
-  /** By the monotonic clock: until then outcomes are tried to be recorded. */
-  #recordUntil = Number.POSITIVE_INFINITY
   #pausedUntil = 0
 
   constructor(options: WorkerOptions) {
     this.#options = options
+    this.#logger = guardLogger(options.logger)
     this.#keeper = options.blobs && new BlobKeeper(options.blobs, options.store)
+    this.#attempt = { ...options, logger: this.#logger, keeper: this.#keeper }
     const onError = (error: unknown, loop: string) =>
-      options.logger.warn({ err: error, loop }, `The worker's ${loop} loop failed and goes on`)
+      this.#logger.warn({ err: error, loop }, `The worker's ${loop} loop failed and goes on`)
     // What does not answer is asked again, while the lease still lasts.
     this.#renewalLimit = new TimeLimit(options.leaseMs / 3, 'The store did not answer to a renewal in time.')
     const name = options.name ?? 'work'
@@ -130,6 +106,12 @@ export class Worker {
   /** How many attempts run now. */
   get running(): number {
     return this.#runs.size
+  }
+
+  /** What its operator should know of beside the loops: outcomes that the store refuses. */
+  get stuck(): readonly string[] {
+    const isStuck = [...this.#runs.values()].some(run => run.isStuck)
+    return isStuck ? [`${this.#options.name ?? 'work'}.record`] : []
   }
 
   /**
@@ -157,10 +139,13 @@ export class Worker {
     this.#unwatch()
     this.#lookAtAll.stop()
     await this.#claiming.stop()
-    for (const run of this.#runs.values()) run.controller.abort(new StopError('ShutdownError'))
+    for (const run of this.#runs.values()) run.stop('ShutdownError')
     await Promise.race([this.#allEnded(), sleepUnref(this.#options.shutdownMs)])
-    this.#recordUntil = performance.now() + HAND_BACK_MS
-    const handedBack = [...this.#runs.values()].map(run => this.#record(run, { kind: 'released' }))
+    const until = performance.now() + HAND_BACK_MS
+    const handedBack = [...this.#runs.values()].map(run => {
+      run.recordUntil(until)
+      return this.#record(run, { kind: 'finish', attempt: run.lease.attempt, outcome: { kind: 'released' } })
+    })
     await Promise.race([Promise.all(handedBack), sleepUnref(HAND_BACK_MS)])
     await this.#renewing.stop()
     await this.#options.runner.close()
@@ -245,51 +230,30 @@ export class Worker {
 
   /** Runs an attempt to its end. False when its outcome could not be recorded. */
   async #begin({ operation, input }: Claim, asked: number): Promise<boolean> {
+    const { id, attempt, traceparent } = operation
     const type = this.#types.get(operation.type)
     if (type === undefined) return await this.#refuse(operation)
-    const lease: Lease = { id: operation.id, attempt: operation.attempt }
-    const controller = new AbortController()
-    const run: Run = {
-      lease,
-      type,
-      controller,
-      over: new AbortController(),
-      confirmedUntil: 0,
-      guard: setTimeout(() => {}, 0),
-      ended: false,
-      recorded: false,
-      timeout: setTimeout(() => controller.abort(new StopError('TimeoutError')), type.policy.timeout),
-      progress: new ProgressWriter(progress =>
-        this.#options.store.change(lease.id, { kind: 'progress', attempt: lease.attempt, progress }),
-      ),
-    }
-    this.#confirm(run, asked)
-    this.#runs.set(lease.id, run)
-    this.#take(type.name, 1)
+    const run = new RunningAttempt({ id, attempt }, type, asked, this.#attempt)
+    this.#runs.set(id, run)
     // What was claimed while the shutdown began is handed back like the rest.
-    if (this.#stopping) this.#stop(run, 'ShutdownError')
-    const { id, attempt, traceparent } = operation
+    if (this.#stopping) run.stop('ShutdownError')
     // The attempt that runs now counts among the counted ones, and has not failed yet.
     const failedBefore = countedAttempts(operation) - 1
-    const end = await this.#options.runner.run(
-      { id, attempt, type: operation.type, failedBefore, input, traceparent },
-      {
-        host: this.#host(run),
-        signal: controller.signal,
-        graceMs: reason => (reason === 'ShutdownError' ? this.#options.shutdownMs : this.#options.graceMs),
-        onError: error => this.#tell(run, error),
-      },
-    )
-    run.ended = true
-    if (this.#keeper !== undefined) run.over.abort(new StopError('LeaseLostError'))
-    clearTimeout(run.timeout)
-    run.progress.stop()
-    this.#take(type.name, -1)
-    this.#pauseIfUnstarted(end)
-    // The slot is free before the outcome is durable, so that both are written by one transaction.
-    this.#claimSoon()
-    await this.#record(run, this.#ending(run, end, failedBefore))
-    return run.recorded
+    const end = await this.#inSlot(run, { id, attempt, type: operation.type, failedBefore, input, traceparent })
+    return await this.#record(run, run.changeOf(end, failedBefore))
+  }
+
+  async #inSlot(run: RunningAttempt, task: Task): Promise<RunEnd> {
+    this.#take(run.type.name, 1)
+    try {
+      const end = await run.run(this.#options.runner, task)
+      this.#pauseIfUnstarted(run, end)
+      return end
+    } finally {
+      this.#take(run.type.name, -1)
+      // The slot is free before the outcome is durable, so that both are written by one transaction.
+      this.#claimSoon()
+    }
   }
 
   /** After this turn of the event loop, so that one claim fills the slots of all attempts that have ended in it. */
@@ -302,9 +266,11 @@ export class Worker {
     })
   }
 
-  #pauseIfUnstarted(end: RunEnd): void {
+  #pauseIfUnstarted(run: RunningAttempt, end: RunEnd): void {
     this.#unstarted = end.kind === 'unstarted' ? this.#unstarted + 1 : 0
-    if (this.#unstarted > 0) this.#pausedUntil = performance.now() + Math.min(100 * 2 ** this.#unstarted, 5000)
+    if (end.kind !== 'unstarted') return
+    this.#pausedUntil = performance.now() + Math.min(100 * 2 ** this.#unstarted, 5000)
+    this.#logger.error({ operation: run.lease.id, reason: end.reason }, 'A handler could not be started')
   }
 
   #take(type: string, slots: 1 | -1): void {
@@ -318,75 +284,51 @@ export class Worker {
     return true
   }
 
-  #ending(run: Run, end: RunEnd, failedBefore: number): Ending {
-    const delayMs = backoffMs(run.type.policy, failedBefore + 1)
-    switch (end.kind) {
-      case 'crashed':
-        return run.controller.signal.aborted
-          ? stopped(run.controller.signal.reason, delayMs)
-          : { kind: 'retry', problem: problem('worker-lost', end.reason), delayMs }
-      case 'lost':
-        return run.controller.signal.aborted ? stopped(run.controller.signal.reason, delayMs) : end
-      case 'ended':
-        return stopped(run.controller.signal.reason, delayMs)
-      case 'unstarted':
-        this.#options.logger.error({ operation: run.lease.id, reason: end.reason }, 'A handler could not be started')
-        return { kind: 'released' }
-      default:
-        return end
-    }
-  }
-
-  /** Records the outcome; while the store cannot be reached, tries again for as long as the lease is ours. */
-  async #record(run: Run, ending: Ending): Promise<void> {
-    const { id, attempt } = run.lease
-    if (this.#runs.get(id) !== run) return
-    for (let failures = 0; ; failures++) {
-      try {
-        const after = await this.#options.store.change(id, changeOf(ending, attempt))
-        run.recorded = true
-        this.#settle(run, ending, after)
-        if (after !== undefined) this.#measure(after, ending)
-        if (after?.status === 'pending') this.#wakeIn(ending)
-        if (after === undefined)
-          this.#options.logger.warn(
-            { operation: id, attempt },
-            'An outcome came too late: the attempt had lost its lease',
-          )
-        break
-      } catch (error) {
-        this.#options.logger.warn({ operation: id, attempt, err: error }, 'An outcome could not be recorded yet')
-        if (performance.now() > Math.min(run.confirmedUntil, this.#recordUntil)) break
-        await sleepUnref(Math.min(50 * 2 ** failures, 5000) * (0.5 + Math.random() / 2))
-      }
-    }
-    this.#keeper?.forget(run.lease)
+  /** Records the end of an attempt. False when it could not be recorded. */
+  async #record(run: RunningAttempt, change: Change): Promise<boolean> {
+    const { id } = run.lease
+    const wasRecording = run.isRecording
+    const recorded = await run.record(change)
     if (this.#runs.get(id) === run) this.#runs.delete(id)
-    clearTimeout(run.guard)
+    if (!wasRecording) this.#ended(run, change, recorded)
+    return recorded.kind !== 'unrecorded'
   }
 
-  /** The lease was given, or renewed, by an answer to what was asked at that time. */
-  #confirm(run: Run, asked: number): void {
-    const { leaseMs } = this.#options
-    run.confirmedUntil = asked + leaseMs
-    clearTimeout(run.guard)
-    // A timer of its own: neither a backoff of the loop nor a store that never answers may make it late.
-    const left = run.confirmedUntil - leaseMs / 10 - performance.now()
-    run.guard = setTimeout(() => this.#stop(run, 'LeaseLostError'), Math.max(0, left)).unref()
+  /** Everything that follows once the end of an attempt is in its record, or never will be. */
+  #ended(run: RunningAttempt, asked: Change, recorded: Recorded): void {
+    if (recorded.kind === 'unrecorded') {
+      this.#keeper?.forget(run.lease)
+      this.#logger.error({ operation: run.lease.id, attempt: run.lease.attempt }, 'An outcome could not be recorded')
+      return
+    }
+    const change = recorded.kind === 'recorded' ? recorded.change : asked
+    const outcome: Outcome = change.kind === 'finish' ? change.outcome : { kind: 'released' }
+    this.#settle(run, outcome, recorded.kind === 'recorded' ? recorded.operation : undefined)
+    const ended = logEnd(this.#logger, run, outcome, recorded)
+    if (recorded.kind !== 'recorded') return
+    this.#measure(recorded.operation, ended, outcome)
+    if (recorded.operation.status === 'pending') this.#wakeIn(outcome)
   }
 
   /** Nothing hints when a delay ends: without a timer the next attempt would wait for the scan. */
-  #wakeIn(ending: Ending): void {
-    if (ending.kind === 'retry') setTimeout(() => this.#claiming.wake(), ending.delayMs + 1).unref()
+  #wakeIn(outcome: Outcome): void {
+    if (outcome.kind !== 'retry') return
+    // Longer than this, the scan does it: a timer that is longer than it can be fires at once.
+    const ms = Math.min(outcome.delayMs + 1, LONGEST_TIMER_MS)
+    setTimeout(() => this.#claiming.wake(), ms).unref()
   }
 
-  #measure(after: Operation, { kind }: Ending): void {
+  #measure(after: Operation, attempt: Attempt | undefined, { kind }: Outcome): void {
     const { metrics } = this.#options
-    const began = after.attemptStartedAt ?? after.updatedAt
-    if (kind === 'lost') metrics?.lost(1)
-    metrics?.ran(after.type, kind, after.updatedAt - began)
-    if (after.attempt === 1) metrics?.waited(after.type, began - after.createdAt)
-    if (isFinal(after.status)) metrics?.finished(after.type, after.status)
+    if (metrics === undefined || attempt === undefined) return
+    try {
+      if (attempt.outcome === 'lost') metrics.lost(1)
+      metrics.ran(after.type, attempt.outcome === 'lost' ? 'lost' : kind, attempt.finishedAt - attempt.startedAt)
+      if (attempt.number === 1) metrics.waited(after.type, attempt.startedAt - after.createdAt)
+      if (isFinal(after.status)) metrics.finished(after.type, after.status)
+    } catch (error) {
+      this.#logger.warn({ operation: after.id, err: error }, 'An attempt could not be counted in the metrics')
+    }
   }
 
   async #renew(): Promise<void> {
@@ -402,65 +344,37 @@ export class Worker {
     renewals.forEach((renewal, index) => {
       const run = runs[index]
       if (run === undefined || this.#runs.get(run.lease.id) !== run) return
-      if (renewal.kind === 'held') this.#confirm(run, asked)
-      else this.#stop(run, 'LeaseLostError')
-      if (renewal.kind === 'held' && renewal.cancelRequested) this.#stop(run, 'CanceledError')
+      if (renewal.kind === 'held') run.confirm(asked)
+      else run.stop('LeaseLostError')
+      if (renewal.kind === 'held' && renewal.cancelRequested) run.stop('CanceledError')
     })
   }
 
-  async #lookForCancels(runs: readonly (Run | undefined)[]): Promise<void> {
+  async #lookForCancels(runs: readonly (RunningAttempt | undefined)[]): Promise<void> {
     for (const run of runs) {
-      if (run === undefined || run.ended || run.controller.signal.aborted) continue
-      const operation = await this.#options.store.read(run.lease.id).catch(() => undefined)
-      if (operation?.cancelRequested) this.#stop(run, 'CanceledError')
+      if (!run?.canStop) continue
+      const operation = await this.#read(run.lease.id)
+      if (operation?.cancelRequested) run.stop('CanceledError')
     }
   }
 
-  #stop(run: Run, reason: StopReason): void {
-    if (!run.controller.signal.aborted) run.controller.abort(new StopError(reason))
-  }
-
-  #host(run: Run): Host {
-    const { store } = this.#options
-    const keeper = this.#keeper
-    return {
-      ...(keeper && {
-        keep: ({ body, type, filename }: Media) => {
-          const signal = AbortSignal.any([run.controller.signal, run.over.signal])
-          return keeper.keep(run.lease, { bytes: bytesOf(body), type, ...(filename && { filename }) }, signal)
-        },
-      }),
-      progress: progress => run.progress.write(progress),
-      log: (level, message) => {
-        store.note(run.lease, { kind: 'log', level, message }).catch((error: unknown) => this.#tell(run, error))
-      },
-      steps: () => store.steps(run.lease.id),
-      recordStep: async (name, value) => {
-        if (!(await store.note(run.lease, { kind: 'step', name, value }))) throw new StopError('LeaseLostError')
-      },
+  /** What cannot be read now comes with the next renewal. */
+  async #read(id: string): Promise<Operation | undefined> {
+    try {
+      return await this.#options.store.read(id)
+    } catch {
+      return undefined
     }
   }
 
   /** Nobody waits for it, but the shutdown. */
-  #settle({ lease }: Run, ending: Ending, after: Operation | undefined): void {
+  #settle({ lease }: RunningAttempt, outcome: Outcome, after: Operation | undefined): void {
     if (this.#keeper === undefined) return
-    // A lost attempt has recorded no result either.
-    const outcome: Outcome = ending.kind === 'lost' ? { kind: 'released' } : ending
     const settled = this.#keeper.settle(lease, outcome, after).catch((error: unknown) => {
-      this.#options.logger.warn({ operation: lease.id, err: error }, 'What is left of a result goes with its operation')
+      this.#logger.warn({ operation: lease.id, err: error }, 'What is left of a result goes with its operation')
     })
     this.#follow(settled)
   }
-
-  #tell(run: Run, error: unknown): void {
-    const { id, attempt } = run.lease
-    this.#options.logger.error({ operation: id, attempt, err: error }, 'An attempt met an error')
-  }
-}
-
-function changeOf(ending: Ending, attempt: number): Change {
-  if (ending.kind === 'lost') return { kind: 'abandon', attempt, reason: ending.reason }
-  return { kind: 'finish', attempt, outcome: ending }
 }
 
 function sleepUnref(ms: number): Promise<void> {

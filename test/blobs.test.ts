@@ -232,7 +232,7 @@ describe('an outcome', () => {
     let lost = 0
     const store = new Proxy(real, {
       get: (target, name: keyof typeof real) => {
-        if (name !== 'change') return (target[name] as () => unknown).bind(target)
+        if (name !== 'change') return (target[name] as (() => unknown) | undefined)?.bind(target)
         return async (...given: Parameters<typeof real.change>) => {
           const answer = await real.change(...given)
           if (given[1].kind === 'finish' && lost++ === 0) throw new Error('The answer is lost.')
@@ -244,9 +244,15 @@ describe('an outcome', () => {
     const waybill = await lab.waybill([pdfs], { worker, blobs: folderBlobs({ path }), store, logger })
     const id = await submit(waybill, pdfs)
     await hasFinished(real, id)
-    await until(() => logger.lines.some(({ message }) => message.startsWith('An outcome came too late')))
+    await until(() => logger.lines.some(({ message }) => message === 'An operation completed'))
     await waybill.stop()
     expect(readdirSync(join(path, id))).toEqual(['1'])
+    expect(logger.lines.map(({ message }) => message)).not.toContain(
+      'An outcome came too late: the attempt had lost its lease',
+    )
+    expect(await waybill.metrics.text()).toContain(
+      'waybill_operations_finished_total{operation="pdfs",outcome="completed"} 1',
+    )
   })
 
   test('waits for a blob store that is away, attempt by attempt', async ({ lab }) => {

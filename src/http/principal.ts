@@ -2,7 +2,7 @@
 import { errorResponse, type HttpResponse } from '../message.ts'
 import { type Checks, FUNCTION, TEXT } from '../options.ts'
 import { ProblemError, problemError } from '../problem.ts'
-import type { Logger } from '../worker.ts'
+import type { Logger } from '../util/logger.ts'
 
 /** How callers are told apart. */
 export interface CallerOptions<Request> {

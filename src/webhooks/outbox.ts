@@ -7,7 +7,7 @@ import { Loop } from '../loop.ts'
 import type { Operation } from '../operation.ts'
 import type { AnyOperationType } from '../operation-type.ts'
 import type { Store } from '../store.ts'
-import type { Logger } from '../worker.ts'
+import type { Logger } from '../util/logger.ts'
 import { type DeliveryInput, deliverySubmission } from './delivery.ts'
 import { eventBody, eventId } from './event.ts'
 

@@ -8,8 +8,8 @@ import type { Operation } from '../../src/operation.ts'
 import type { AnyOperationType } from '../../src/operation-type.ts'
 import { isFinal, type Status } from '../../src/protocol.ts'
 import type { Store } from '../../src/store.ts'
+import type { Logger } from '../../src/util/logger.ts'
 import { createWaybill, type Waybill, type WaybillOptions, type WorkerInit } from '../../src/waybill.ts'
-import type { Logger } from '../../src/worker.ts'
 
 /** No condition takes so long on any machine; a wait that exceeds it has failed. */
 const PATIENCE_MS = 40_000

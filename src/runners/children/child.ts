@@ -68,7 +68,6 @@ async function run(task: Task, folder: string | undefined): Promise<void> {
   const outcome = await runAttempt(handlers.get(task.type), task, {
     host: hostOf(() => over, file, controller),
     signal: controller.signal,
-    onError: error => send({ kind: 'error', stack: stackOf(error) }),
   })
   over = true
   send({ kind: 'end', outcome })

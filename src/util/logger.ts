@@ -1,0 +1,51 @@
+/** What Waybill logs to. */
+import { readMember, toPlainJson } from './plain-json.ts'
+
+/**
+ * What operators read: `error` for faults, `warn` for what Waybill makes up for itself, `info` for the rest. Loggers
+ * of Fastify and pino fit.
+ */
+export interface Logger {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+/** About the most characters of one field. */
+const FIELD_ROOM = 16 * 1024
+
+const guarded = new WeakSet<Logger>()
+
+/** The same logger, which now throws at nobody: what it cannot write goes to standard error. */
+export function guardLogger(logger: Logger): Logger {
+  if (guarded.has(logger)) return logger
+  const guard = (level: keyof Logger) => (fields: object, message: string) => {
+    const fallBack = () => writeLine(level, fields, message)
+    try {
+      const written: unknown = logger[level](fields, message)
+      if (isPromise(written)) written.then(undefined, fallBack)
+    } catch {
+      fallBack()
+    }
+  }
+  const guarding: Logger = { info: guard('info'), warn: guard('warn'), error: guard('error') }
+  guarded.add(guarding)
+  return guarding
+}
+
+/** Writes warnings and errors to standard error, one JSON object a line. */
+export const stderrLogger: Logger = guardLogger({
+  info: () => {},
+  warn: (fields, message) => writeLine('warn', fields, message),
+  error: (fields, message) => writeLine('error', fields, message),
+})
+
+function writeLine(level: string, fields: object, message: string): void {
+  const shown = Object.keys(fields).map(name => [name, toPlainJson(readMember(fields, name), FIELD_ROOM)])
+  const line = { level, time: new Date().toISOString(), message, ...Object.fromEntries(shown) }
+  process.stderr.write(`${JSON.stringify(line)}\n`)
+}
+
+function isPromise(value: unknown): value is Promise<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}

@@ -1,0 +1,36 @@
+/** An attempt's progress on its way out: the first at once, then the latest, now and then. */
+import type { Progress } from '../protocol.ts'
+
+/** Progress goes out at most so often; of what comes in between, the last counts. */
+const PROGRESS_EVERY_MS = 200
+
+export class ProgressWriter {
+  readonly #write: (progress: Progress) => void
+  #next: Progress | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(write: (progress: Progress) => void) {
+    this.#write = write
+  }
+
+  write(progress: Progress): void {
+    this.#next = progress
+    if (this.#timer === undefined) this.#writeNext()
+  }
+
+  /** Writes what is held back: called when the attempt ends. */
+  flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (this.#next !== undefined) this.#write(this.#next)
+    this.#next = undefined
+  }
+
+  #writeNext(): void {
+    this.flush()
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      if (this.#next !== undefined) this.#writeNext()
+    }, PROGRESS_EVERY_MS).unref()
+  }
+}

@@ -1,0 +1,300 @@
+/**
+ * One attempt that runs: its signal, its timeout, its lease, what it writes on its way, and the
+ * recording of its end. Whatever fails, it comes to an end.
+ */
+import { type Host, StopError, type StopReason, stopped, stopReason, type Task } from '../attempt.ts'
+import type { BlobKeeper } from '../blob-keeper.ts'
+import { bytesOf } from '../bytes.ts'
+import type { Change, Operation, Outcome } from '../operation.ts'
+import { type AnyOperationType, backoffMs } from '../operation-type.ts'
+import { problem } from '../problem.ts'
+import type { RunEnd, Runner } from '../runner.ts'
+import type { Lease, Store } from '../store.ts'
+import type { Logger } from '../util/logger.ts'
+import { describeError } from './attempt-error.ts'
+
+/** What all attempts of a worker share. Durations in milliseconds. */
+export interface AttemptSettings {
+  readonly store: Store
+  /** Keeps results that are not JSON; undefined where there can be none. */
+  readonly keeper: BlobKeeper | undefined
+  readonly logger: Logger
+  readonly leaseMs: number
+  readonly graceMs: number
+  readonly shutdownMs: number
+}
+
+/** What became of the end of an attempt. */
+export type Recorded =
+  /** It is in the record: the operation then, and the change that counts. */
+  | { readonly kind: 'recorded'; readonly operation: Operation; readonly change: Change }
+  /** The attempt had lost its lease before. */
+  | { readonly kind: 'late' }
+  /** The store could not be reached while the lease lasted, or refused everything. */
+  | { readonly kind: 'unrecorded' }
+
+/** How often a store may refuse an outcome, while it answers to renewals, before a plain failure takes its place. */
+const MAX_REFUSALS = 8
+/** From so many refusals on, the attempt counts as stuck. */
+const STUCK_AFTER = 3
+/** The longest wait between two tries to record an outcome, in milliseconds. */
+const MAX_BACKOFF_MS = 5000
+/** How long the outcome waits for the last log lines, in milliseconds. */
+const NOTES_MS = 2000
+
+export class RunningAttempt {
+  readonly lease: Lease
+  readonly type: AnyOperationType
+  readonly #settings: AttemptSettings
+  readonly #controller = new AbortController()
+  /** Aborted when the handler has returned: what it still keeps is of no use. */
+  readonly #over = new AbortController()
+  /** Log lines and steps on their way. */
+  readonly #notes = new Set<Promise<unknown>>()
+  /** By the monotonic clock: until then the lease is certainly ours. */
+  #confirmedUntil = 0
+  /** Stops the attempt while the lease is still ours, should no renewal be confirmed until then. */
+  #guard: NodeJS.Timeout | undefined
+  #recording: Promise<Recorded> | undefined
+  /** By the monotonic clock: until then its outcome is tried to be recorded. */
+  #recordUntil = Number.POSITIVE_INFINITY
+  #refusals = 0
+
+  /** @param asked when the lease was asked for, by the monotonic clock */
+  constructor(lease: Lease, type: AnyOperationType, asked: number, settings: AttemptSettings) {
+    this.lease = lease
+    this.type = type
+    this.#settings = settings
+    this.confirm(asked)
+  }
+
+  /** Whether there is a handler to stop. */
+  get canStop(): boolean {
+    return !this.#over.signal.aborted && !this.#controller.signal.aborted
+  }
+
+  /** Whether the store refuses its outcome, though it answers otherwise. */
+  get isStuck(): boolean {
+    return this.#refusals >= STUCK_AFTER
+  }
+
+  /** Whether its end is being recorded, or was. */
+  get isRecording(): boolean {
+    return this.#recording !== undefined
+  }
+
+  /** The lease was given, or renewed, by an answer to what was asked at that time. */
+  confirm(asked: number): void {
+    const { leaseMs } = this.#settings
+    this.#confirmedUntil = asked + leaseMs
+    clearTimeout(this.#guard)
+    // A timer of its own: neither a backoff of the loop nor a store that never answers may make it late.
+    const left = this.#confirmedUntil - leaseMs / 10 - performance.now()
+    this.#guard = setTimeout(() => this.stop('LeaseLostError'), Math.max(0, left)).unref()
+  }
+
+  /** Tells the handler to stop. The first reason stands. */
+  stop(reason: StopReason): void {
+    if (!this.#controller.signal.aborted) this.#controller.abort(new StopError(reason))
+  }
+
+  /** Has the runner run it. Never rejects, and ends within the timeout, the grace time and a lease, whatever the runner does. */
+  async run(runner: Runner, task: Task): Promise<RunEnd> {
+    const { signal } = this.#controller
+    const timeout = setTimeout(() => this.stop('TimeoutError'), this.type.policy.timeout)
+    const overdue = this.#overdue()
+    try {
+      const { graceMs, shutdownMs } = this.#settings
+      const context = {
+        host: this.#host(),
+        signal,
+        graceMs: (reason: StopReason) => (reason === 'ShutdownError' ? shutdownMs : graceMs),
+        onError: (error: unknown) => this.#warn(error, 'A runner reports an error'),
+      }
+      return await Promise.race([runner.run(task, context), overdue.reached])
+    } catch (error) {
+      this.#settings.logger.error({ ...this.#fields, err: error }, 'A runner failed to run an attempt')
+      return { kind: 'retry', problem: problem('internal-error'), delayMs: 0, error: describeError(error) }
+    } finally {
+      clearTimeout(timeout)
+      overdue.clear()
+      this.#over.abort(new StopError('LeaseLostError'))
+    }
+  }
+
+  /** The change that a run's end amounts to. */
+  changeOf(end: RunEnd, failedBefore: number): Change {
+    const { attempt } = this.lease
+    if (end.kind === 'lost' && !this.#controller.signal.aborted) return { kind: 'abandon', attempt, reason: end.reason }
+    return { kind: 'finish', attempt, outcome: this.#outcomeOf(end, failedBefore) }
+  }
+
+  /**
+   * Records its end, once: of several calls the first one counts. While the store cannot be reached it tries again for
+   * as long as the lease is ours. Never rejects.
+   */
+  async record(change: Change): Promise<Recorded> {
+    this.#recording ??= this.#record(change).finally(() => clearTimeout(this.#guard))
+    return await this.#recording
+  }
+
+  /** Gives up recording at a time, by the monotonic clock. */
+  recordUntil(time: number): void {
+    this.#recordUntil = time
+  }
+
+  get #fields(): { operation: string; type: string; attempt: number } {
+    return { operation: this.lease.id, type: this.type.name, attempt: this.lease.attempt }
+  }
+
+  #outcomeOf(end: RunEnd, failedBefore: number): Outcome {
+    const { aborted, reason } = this.#controller.signal
+    const delayMs = backoffMs(this.type.policy, failedBefore + 1)
+    switch (end.kind) {
+      case 'crashed':
+        if (!aborted) return { kind: 'retry', problem: problem('worker-lost', end.reason), delayMs }
+        return stopped(reason, delayMs)
+      case 'ended':
+      case 'lost':
+        return stopped(reason, delayMs)
+      case 'unstarted':
+        return { kind: 'released' }
+      default:
+        return end
+    }
+  }
+
+  /** A runner that does not end what it was told to stop would hold its slot and its lease for ever. */
+  #overdue(): { reached: Promise<RunEnd>; clear: () => void } {
+    const { signal } = this.#controller
+    const { promise, resolve } = Promise.withResolvers<RunEnd>()
+    let timer: NodeJS.Timeout | undefined
+    const begin = () => {
+      const { graceMs, shutdownMs, leaseMs } = this.#settings
+      const ms = (stopReason(signal) === 'ShutdownError' ? shutdownMs : graceMs) + leaseMs
+      timer = setTimeout(() => resolve({ kind: 'ended' }), ms)
+    }
+    if (signal.aborted) begin()
+    else signal.addEventListener('abort', begin, { once: true })
+    const clear = () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', begin)
+    }
+    return { reached: promise, clear }
+  }
+
+  async #record(first: Change): Promise<Recorded> {
+    await this.#settleNotes()
+    let change = first
+    for (let failures = 0; ; failures++) {
+      try {
+        return await this.#write(change)
+      } catch (error) {
+        this.#warn(error, 'An outcome could not be recorded yet')
+        if (performance.now() > Math.min(this.#confirmedUntil, this.#recordUntil)) return { kind: 'unrecorded' }
+        if ((await this.#storeAnswers()) && ++this.#refusals % MAX_REFUSALS === 0) {
+          // The store answers, and refuses even a plain failure: the lease runs out, and the sweeper takes over.
+          if (change !== first) return { kind: 'unrecorded' }
+          change = this.#replacement(error)
+          failures = 0
+        }
+      }
+      await sleepUnref(Math.min(50 * 2 ** failures, MAX_BACKOFF_MS) * (0.5 + Math.random() / 2))
+    }
+  }
+
+  async #write(change: Change): Promise<Recorded> {
+    const { store } = this.#settings
+    const { id, attempt } = this.lease
+    const operation = await store.change(id, change)
+    if (operation !== undefined) return { kind: 'recorded', operation, change }
+    // An outcome whose first answer was lost is refused when it is sent again: the record has it.
+    const found = await store.read(id)
+    const ended = found?.history.find(({ number }) => number === attempt)
+    if (found === undefined || ended === undefined) return { kind: 'late' }
+    const isOurs = ended.outcome !== 'lost' || change.kind === 'abandon'
+    return isOurs ? { kind: 'recorded', operation: found, change } : { kind: 'late' }
+  }
+
+  /** Whether the store can write at all: if so, it is the outcome that it refuses. */
+  async #storeAnswers(): Promise<boolean> {
+    const asked = performance.now()
+    try {
+      const [renewal] = await this.#settings.store.renew([this.lease], this.#settings.leaseMs)
+      if (renewal?.kind === 'held') this.confirm(asked)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  /** What any store can write. */
+  #replacement(error: unknown): Change {
+    this.#settings.logger.error(
+      { ...this.#fields, err: error },
+      'The store refuses an outcome; a failure takes its place',
+    )
+    const detail = 'Its outcome could not be stored.'
+    const outcome: Outcome = {
+      kind: 'failed',
+      problem: problem('internal-error', detail),
+      error: describeError(error),
+    }
+    return { kind: 'finish', attempt: this.lease.attempt, outcome }
+  }
+
+  /** What a handler logged last would be refused once its outcome is recorded. */
+  async #settleNotes(): Promise<void> {
+    if (this.#notes.size > 0) await Promise.race([Promise.allSettled(this.#notes), sleepUnref(NOTES_MS)])
+  }
+
+  #host(): Host {
+    const { store, keeper } = this.#settings
+    const { id, attempt } = this.lease
+    return {
+      ...(keeper && {
+        keep: async ({ body, type, filename }) => {
+          const signal = AbortSignal.any([this.#controller.signal, this.#over.signal])
+          return await keeper.keep(this.lease, { bytes: bytesOf(body), type, ...(filename && { filename }) }, signal)
+        },
+      }),
+      progress: progress => {
+        // A progress that is not written is only missed; the next one, or the outcome, says more.
+        const change = { kind: 'progress', attempt, progress } as const
+        void settled(async () => await store.change(id, change))
+      },
+      log: (level, message) => {
+        const line = { kind: 'log', level, message } as const
+        const written = settled(
+          async () => await store.note(this.lease, line),
+          error => {
+            this.#warn(error, 'A log line of an attempt could not be kept')
+          },
+        )
+        this.#notes.add(written)
+        void written.then(() => this.#notes.delete(written))
+      },
+      steps: async () => await store.steps(id),
+      recordStep: async (name, value) => {
+        if (!(await store.note(this.lease, { kind: 'step', name, value }))) throw new StopError('LeaseLostError')
+      },
+    }
+  }
+
+  #warn(error: unknown, message: string): void {
+    this.#settings.logger.warn({ ...this.#fields, err: error }, message)
+  }
+}
+
+/** Resolves when the work has ended, also where it fails. */
+async function settled(work: () => Promise<unknown>, onError: (error: unknown) => void = () => {}): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    onError(error)
+  }
+}
+
+function sleepUnref(ms: number): Promise<void> {
+  return new Promise(resolve => void setTimeout(resolve, ms).unref())
+}
