@@ -31,6 +31,7 @@ import {
 } from './message.ts'
 import { type Checks, checkOptions, OBJECT, PREFIX, PUBLIC_URL, READ_LATER } from './options.ts'
 import { ProblemError, problem } from './problem.ts'
+import type { StartOptions } from './startup.ts'
 import { createWaybill, WAYBILL_OPTIONS, type Waybill, type WaybillOptions } from './waybill.ts'
 
 /** What the plugin takes beside the composition. */
@@ -82,7 +83,7 @@ export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, opt
 /** Starts a composition with the server, and stops it with the server. */
 function startAndStop(app: FastifyInstance, waybill: Waybill): void {
   let closed = () => {}
-  app.addHook('onReady', () => waybill.start())
+  app.addHook('onReady', () => waybill.start(startOptions(app)))
   app.addHook('preClose', async () => {
     // Not waited for: the server waits for its requests meanwhile, some of which wait for the work in turn. One that
     // does not end must not keep handlers from being stopped. A failure is that of `stop`.
@@ -93,6 +94,13 @@ function startAndStop(app: FastifyInstance, waybill: Waybill): void {
     closed()
     await waybill.stop()
   })
+}
+
+/** Fastify gives a hook up after its `pluginTimeout`, with an error that names nothing: ours comes before it. */
+function startOptions({ initialConfig: { pluginTimeout = 10_000 } }: FastifyInstance): StartOptions {
+  if (pluginTimeout === 0) return {}
+  const timeoutMs = Math.max(1, pluginTimeout - Math.min(1000, pluginTimeout / 10))
+  return { timeoutMs, cure: 'Where it needs longer, give Fastify more time: fastify({ pluginTimeout: 60_000 }).' }
 }
 
 /**

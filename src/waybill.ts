@@ -31,6 +31,7 @@ import {
 import type { Runner } from './runner.ts'
 import { childrenRunner } from './runners/children.ts'
 import { inlineRunner } from './runners/inline.ts'
+import { runSteps, type StartOptions, type StartStep, StartTimeoutError } from './startup.ts'
 import type { Store } from './store.ts'
 import { Sweeper } from './sweeper.ts'
 import { timedStore } from './timed-store.ts'
@@ -167,8 +168,8 @@ export interface Waybill {
   readonly webhooks: Webhooks | undefined
   /** Keeps results that are no JSON; undefined without the option. */
   readonly blobs: BlobStore | undefined
-  /** Opens the store and starts the work. Called once. */
-  start(): Promise<void>
+  /** Opens the store and starts the work. Called once; after a failure all is stopped. */
+  start(options?: StartOptions): Promise<void>
   /**
    * Begins a shutdown: accepts and claims nothing more, stops handlers and hands back what they do not finish in time.
    * The store stays open for requests that are under way. Resolves when no work runs any more.
@@ -222,17 +223,26 @@ export function createWaybill(options: WaybillOptions): Waybill {
     metrics,
     webhooks,
     blobs,
-    start: async () => {
-      try {
-        await store.open()
-        await blobs?.open?.()
-        sweeper.start()
-        await worker?.start()
+    start: async (within = {}) => {
+      const begin = () => {
         dispatcher?.start()
         waker?.start()
-        await webhooks?.start()
+        return webhooks?.start()
+      }
+      const steps: readonly StartStep[] = [
+        { awaits: 'the store to open', run: () => store.open() },
+        { awaits: 'the blob store to open', run: () => blobs?.open?.() },
+        { awaits: 'the sweeper', run: () => sweeper.start() },
+        { awaits: 'the handlers to load', run: () => worker?.start() },
+        { awaits: 'the dispatcher and the webhooks', run: begin },
+      ]
+      try {
+        await runSteps(steps, () => drained !== undefined, within)
       } catch (error) {
-        await stop()
+        const stopped = stop()
+        // What has hung once may hang the stop too.
+        if (error instanceof StartTimeoutError) stopped.catch(() => {})
+        else await stopped
         throw error
       }
     },

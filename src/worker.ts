@@ -121,6 +121,7 @@ export class Worker {
    */
   async start(): Promise<void> {
     await this.#load()
+    if (this.#stopping) return
     if (this.#types.size === 0) {
       const names = this.#options.types.map(type => type.name).join(', ')
       throw new Error(`The worker has a handler for none of its operation types (${names}).`)

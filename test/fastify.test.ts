@@ -5,7 +5,7 @@ import { waybill as plugin } from 'waybill/fastify'
 import { sqliteStore } from 'waybill/sqlite'
 import { handlerFile } from './support/handlers.ts'
 import { accepted, countOf, documentOf, listen, post, problemOf, serve } from './support/http.ts'
-import { hasStatus, SILENT, test, until } from './support/waybill.ts'
+import { cutStore, hasStatus, SILENT, test, until } from './support/waybill.ts'
 
 const orders = defineOperation({ name: 'orders', resultKey: 'order' })
 const returns = defineOperation({ name: 'returns' })
@@ -105,6 +105,43 @@ test('the server does not start when the handlers cannot be loaded', async ({ la
     worker: { handlers: handlerFile('unloadable') },
   })
   await expect(app.listen({ port: 0 })).rejects.toThrow('no luck today')
+})
+
+test.for([
+  ['store', 'the store to open'],
+  ['handlers', 'the handlers to load'],
+] as const)('a start whose %s hangs is given up before Fastify does, and named', async ([what, awaited]) => {
+  const { store, hung } = cutStore(sqliteStore({ path: ':memory:' }))
+  const app = fastify({ pluginTimeout: 3000 })
+  const never = new URL('./fixtures/handlers/never.ts', import.meta.url)
+  if (what === 'store') hung.add('open')
+  await app.register(plugin, {
+    operations: [orders],
+    store,
+    logger: SILENT,
+    worker: { handlers: never, run: 'inline' },
+  })
+  await expect(app.ready()).rejects.toThrow(
+    `Waybill waited 2.7 s for ${awaited}, in vain. ` +
+      'Where it needs longer, give Fastify more time: fastify({ pluginTimeout: 60_000 }).',
+  )
+})
+
+test('a start that is stopped ends, and claims nothing', async ({ lab }) => {
+  const { store, calls } = cutStore(sqliteStore({ path: ':memory:' }))
+  const loaded = Promise.withResolvers<void>()
+  const opened = store.open
+  store.open = async () => {
+    await loaded.promise
+    await opened()
+  }
+  const waybill = lab.composition([orders], { store, worker: { handlers: handler(orders, () => {}) } })
+  const started = waybill.start()
+  const drained = waybill.drain()
+  loaded.resolve()
+  await expect(started).rejects.toThrow('Waybill was stopped while it started: it waited for the store to open.')
+  await drained
+  expect(calls.get('claim')).toBe(undefined)
 })
 
 test('options that cannot be right are refused with their name', async ({ lab }) => {
