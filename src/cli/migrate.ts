@@ -1,14 +1,19 @@
 /** `waybill migrate`: brings the store to the schema of this version. */
-import { type Command, type Given, STORE_OPTION } from './command.ts'
+import { type Command, type Given, STORE_OPTION, UsageError } from './command.ts'
 import { withStore } from './open.ts'
 import { print } from './output.ts'
-import { migrationPlanFor, shownUrl } from './store.ts'
+import { hasRoles, migrationPlanFor, shownUrl } from './store.ts'
 
 export const migrate: Command = {
   name: 'migrate',
   summary: 'brings the store to the schema of this version',
   options: {
     ...STORE_OPTION,
+    'grant-to': {
+      value: 'ROLE',
+      multiple: true,
+      help: 'a role of PostgreSQL that may work with the tables; several times for several',
+    },
     plan: { help: 'prints the SQL, and changes nothing' },
   },
   run: runMigrate,
@@ -16,8 +21,15 @@ export const migrate: Command = {
 
 async function runMigrate(given: Given): Promise<number> {
   const url = given.storeUrl()
-  const plan = await migrationPlanFor(url)
-  if (given.has('plan')) return print(plan === '' ? '-- There is nothing to migrate.' : plan)
-  await withStore(url, async () => {}, { existing: false })
-  return print(`${shownUrl(url)} ${plan === '' ? 'had the schema of this version already' : 'was migrated'}.`)
+  const grantTo = given.texts('grant-to')
+  if (grantTo.length > 0 && !hasRoles(url))
+    throw new UsageError('--grant-to is for PostgreSQL: no other store has roles.')
+  if (given.has('plan')) {
+    const plan = await migrationPlanFor(url, grantTo)
+    return print(plan === '' ? '-- There is nothing to migrate.' : plan)
+  }
+  const pending = await migrationPlanFor(url)
+  await withStore(url, async () => {}, { existing: false, grantTo })
+  print(`${shownUrl(url)} ${pending === '' ? 'had the schema of this version already' : 'was migrated'}.`)
+  return grantTo.length === 0 ? 0 : print(`Its tables may be used by ${grantTo.join(', ')}.`)
 }

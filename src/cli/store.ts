@@ -4,7 +4,7 @@
  * | URL | store |
  * |---|---|
  * | `sqlite:./orders.db` | a SQLite file, from the working directory |
- * | `postgres://user@host/database?schema=waybill` | PostgreSQL, by the package `pg` |
+ * | `postgres://user@host/database?schema=waybill&grantTo=role` | PostgreSQL, by the package `pg` |
  * | `cosmos:https://account.documents.azure.com/database/container` | Cosmos DB, by `@azure/cosmos` and `@azure/identity` |
  *
  * @example
@@ -15,7 +15,8 @@ import { resolve } from 'node:path'
 import type { BlobStore } from '../blob-store.ts'
 import type { Store } from '../store.ts'
 import { cosmosStore } from '../stores/cosmos.ts'
-import { pendingMigrations, postgresStore } from '../stores/postgres.ts'
+import { DEFAULT_SCHEMA } from '../stores/postgres/schema.ts'
+import { grantPlan, pendingMigrations, postgresStore } from '../stores/postgres.ts'
 import { pendingSqliteMigrations, sqliteStore } from '../stores/sqlite.ts'
 import { azureCredential, load } from './packages.ts'
 import { closingWith, connectPostgres, shownUnread, UrlError } from './urls.ts'
@@ -30,6 +31,8 @@ export interface StoreUrlOptions {
    * store or one of an older version, which would else be made or migrated. Default false.
    */
   readonly existing?: boolean
+  /** Roles of PostgreSQL that may work with the tables, beside those that the URL names as `grantTo`. Default: none. */
+  readonly grantTo?: readonly string[]
   /**
    * Keeps what is too large for an item of Cosmos DB; the other stores need none. The store opens it, and whoever made
    * it closes it.
@@ -41,7 +44,7 @@ interface Kind {
   readonly scheme: RegExp
   readonly store: (url: string, options: StoreUrlOptions) => Promise<Store>
   /** The SQL that opening the store would run. */
-  readonly plan: (url: string) => Promise<string>
+  readonly plan: (url: string, grantTo: readonly string[]) => Promise<string>
 }
 
 const KINDS: readonly Kind[] = [
@@ -69,8 +72,13 @@ export async function storeFromUrl(url: string, options: StoreUrlOptions = {}): 
 }
 
 /** The SQL that opening the store would run; empty where there is nothing to do. The store is only looked at. */
-export async function migrationPlanFor(url: string): Promise<string> {
-  return await kindOf(url).plan(url)
+export async function migrationPlanFor(url: string, grantTo: readonly string[] = []): Promise<string> {
+  return await kindOf(url).plan(url, grantTo)
+}
+
+/** Whether a URL is of PostgreSQL, whose users need grants. */
+export function hasRoles(url: string): boolean {
+  return kindOf(url).store === openPostgres
 }
 
 function kindOf(url: string): Kind {
@@ -97,15 +105,18 @@ function sqlitePath(url: string): string {
   return path
 }
 
-async function openPostgres(url: string, { existing = false }: StoreUrlOptions): Promise<Store> {
-  const { pool, options } = await connectPostgres(postgresUrl(url))
-  return closingWith(postgresStore(pool, { ...options, migrate: !existing }), () => pool.end())
+async function openPostgres(url: string, { existing = false, grantTo = [] }: StoreUrlOptions): Promise<Store> {
+  const { pool, options, grantTo: named } = await connectPostgres(postgresUrl(url))
+  // What only looks grants nothing.
+  const roles = existing ? [] : [...named, ...grantTo]
+  return closingWith(postgresStore(pool, { ...options, migrate: !existing, grantTo: roles }), () => pool.end())
 }
 
-async function planPostgres(url: string): Promise<string> {
-  const { pool, options } = await connectPostgres(postgresUrl(url))
+async function planPostgres(url: string, grantTo: readonly string[]): Promise<string> {
+  const { pool, options, grantTo: named } = await connectPostgres(postgresUrl(url))
   try {
-    return await pendingMigrations(pool, options.schema)
+    const migrations = await pendingMigrations(pool, options.schema)
+    return `${migrations}${grantPlan(options.schema ?? DEFAULT_SCHEMA, [...named, ...grantTo])}`
   } finally {
     await pool.end()
   }

@@ -15,18 +15,19 @@ export function shownUnread(url: string): string {
   return /[@?]/.test(url) ? url.replace(/[:?].*/s, ':…') : url
 }
 
-/** A pool of the package `pg`, and what the URL says beside the address: the schema. */
+/** A pool of the package `pg`, and what the URL says beside the address: the schema, and the roles to grant it to. */
 export async function connectPostgres(target: URL) {
   const { Pool } = await load<typeof import('pg')>('pg', 'pg')
   const schema = target.searchParams.get('schema')
-  target.searchParams.delete('schema')
+  const grantTo = target.searchParams.getAll('grantTo')
+  for (const own of ['schema', 'grantTo']) target.searchParams.delete(own)
   const config = entersByIdentity(target)
     ? identityConfig(target, await azureCredential('@azure/identity'))
     : { connectionString: target.href }
   const pool = new Pool({ ...config, application_name: 'waybill', keepAlive: true })
   // A connection that is lost while nobody uses it would else end the process.
   pool.on('error', () => {})
-  return { pool, options: schema === null ? {} : { schema } }
+  return { pool, options: schema === null ? {} : { schema }, grantTo }
 }
 
 /** What can be closed, whose close also frees what was made for it, once. */

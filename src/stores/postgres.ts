@@ -9,7 +9,7 @@
  * const store = postgresStore(new Pool({ connectionString: process.env.DATABASE_URL }))
  */
 import type { Change, Operation, Outcome, Submission } from '../operation.ts'
-import { type Checks, checkOptions, FLAG, FUNCTION, READ_LATER, TEXT } from '../options.ts'
+import { type Checks, checkOptions, FLAG, FUNCTION, READ_LATER, TEXT, TEXTS } from '../options.ts'
 import { STATUSES } from '../protocol.ts'
 import type {
   Acceptance,
@@ -32,6 +32,7 @@ import type {
 import { changeHints } from '../store.ts'
 import { Connections } from './postgres/connections.ts'
 import { Copies } from './postgres/copies.ts'
+import { checkRoles, grantTo, withGrantCure } from './postgres/grants.ts'
 import { Hints } from './postgres/hints.ts'
 import { channelOf, Hub } from './postgres/hub.ts'
 import { Lanes } from './postgres/lanes.ts'
@@ -43,6 +44,7 @@ import { RECORD_WIDTH, type StatementName, type Statements, statementsFor } from
 import { checkSubmission, checkText } from './postgres/text.ts'
 import { type ChangeItem, type NoteItem, Writer } from './postgres/writer.ts'
 
+export { grantPlan } from './postgres/grants.ts'
 export type {
   PostgresClient,
   PostgresNotification,
@@ -58,6 +60,11 @@ export interface PostgresStoreOptions {
   readonly schema?: string
   /** Whether `open` migrates a database that an older version has made, or none. Default true; without it such a database is refused. */
   readonly migrate?: boolean
+  /**
+   * Roles that may work with the tables, beside the user who makes them: PostgreSQL lets nobody else. `open` grants
+   * what they lack, also on tables of later migrations by this user. Default: none.
+   */
+  readonly grantTo?: readonly string[]
   /** How long a statement may take, in milliseconds; the wait for a connection may take as long again. Default 10,000. */
   readonly timeoutMs?: number
   /** Whether other processes are told, and heard, by notifications; that takes a connection. Default true, unless the pool has only one. Without it the store looks every `pollMs`. */
@@ -75,6 +82,7 @@ export interface PostgresStoreOptions {
 const OPTIONS: Checks<PostgresStoreOptions> = {
   schema: TEXT,
   migrate: FLAG,
+  grantTo: TEXTS,
   timeoutMs: READ_LATER,
   notifications: FLAG,
   pollMs: READ_LATER,
@@ -100,6 +108,7 @@ function withDefaults(pool: PostgresPool, options: PostgresStoreOptions): Option
   return {
     schema: options.schema ?? DEFAULT_SCHEMA,
     migrate: options.migrate ?? true,
+    grantTo: checkRoles('grantTo', options.grantTo ?? []),
     timeoutMs: readMs('timeoutMs', options.timeoutMs ?? 10_000),
     notifications: options.notifications ?? pool.options?.max !== 1,
     pollMs: readMs('pollMs', options.pollMs ?? 1000),
@@ -155,9 +164,10 @@ class PostgresStore implements Store {
       const { session } = await inspectServer(this.#connections)
       if (session) this.#connections.prepareStatements()
       await migrate(this.#connections, this.#options.schema, this.#options.migrate)
+      await grantTo(this.#connections, this.#options.schema, this.#options.grantTo)
     } catch (error) {
       this.#connections.unguard()
-      throw error
+      throw withGrantCure(error, this.#options.schema)
     }
     this.#state = 'open'
     await this.#hub.start()
