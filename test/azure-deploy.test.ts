@@ -121,6 +121,25 @@ describe('azd', () => {
     expect(Object.keys(parameters)).toEqual(taken)
     expect(parameters.image?.value).toMatch(/^\$\{SERVICE_API_IMAGE_NAME=\}$/)
   })
+
+  it('sets an API that runs back to the placeholder by no provision, also from a machine that never deployed', () => {
+    const { parameters } = JSON.parse(read('main.parameters.json', DEPLOY)) as {
+      parameters: Record<string, { value: string }>
+    }
+    expect(parameters.apiExists?.value).toMatch(/^\$\{SERVICE_API_RESOURCE_EXISTS=false\}$/)
+    const main = file('main.bicep')
+    expect(main).toContain('var usedImage = empty(image) ? current.outputs.image : image')
+    expect(main.match(/^ +image: .*/gm)?.map(line => line.trim())).toEqual(['image: usedImage', 'image: usedImage'])
+    expect(main).toMatch(/^output SERVICE_API_IMAGE_NAME string = usedImage$/m)
+    const image = file('modules/image.bicep')
+    expect(image).toMatch(/existing = if \(exists\) \{\n {2}name: 'api-\$\{token\}'/)
+    expect(file('modules/api.bicep')).toMatch(/name: 'api-\$\{token\}'/)
+    // What stands in for an image is none: the next deployment may put it there again.
+    const [, prefix = ''] = /placeholders = '([^']+)'/.exec(image) ?? []
+    for (const name of ['modules/api.bicep', 'modules/jobs.bicep']) {
+      expect(/'(mcr\.microsoft\.com[^']+)'/.exec(file(name))?.[1]).toMatch(new RegExp(`^${prefix}`))
+    }
+  })
 })
 
 describe('the API', () => {
@@ -209,6 +228,38 @@ test('each identity has the least roles, on one resource each', () => {
   )
   expect(scopes.sort()).toEqual(['manual', 'queue', 'registry'])
   expect(file('modules/cosmos.bicep')).toMatch(/scope: '\$\{account\.id\}\/dbs\/\$\{database\.name\}'/)
+})
+
+/** What a resource of a file waits for, by its symbol. */
+function waitsFor(name: string, symbol: string): string | undefined {
+  const [body = ''] = new RegExp(`^resource ${symbol} [\\s\\S]*?^}`, 'm').exec(file(name)) ?? []
+  return /dependsOn: \[(\w+)\]/.exec(body)?.[1]
+}
+
+describe('PostgreSQL', () => {
+  it('has its administrators one after the other, and then the database that they make a schema in', () => {
+    const name = 'modules/postgres.bicep'
+    expect(['azure', 'api', 'job', 'database'].map(symbol => waitsFor(name, symbol))).toEqual([
+      undefined,
+      'azure',
+      'api',
+      'job',
+    ])
+    expect(file(name)).toMatch(/^output server string = .*\$\{database\.name\}/m)
+  })
+
+  it('has the identity that makes the tables grant them to the other', () => {
+    const main = file('main.bicep')
+    expect(main).toMatch(/@\$\{postgresServer\}&grantTo=\$\{identities\.outputs\.jobName\}/)
+    expect(main).toMatch(/var apiStore = store == 'cosmos' \? cosmosUrl : apiPostgresUrl/)
+    // The URL already has a query to add to.
+    expect(file('modules/postgres.bicep')).toMatch(/^output server string = '[^']*\?sslmode=verify-full'/m)
+  })
+})
+
+test('Cosmos DB is given its roles one at a time, after the container', () => {
+  expect(file('modules/cosmos.bicep')).toMatch(/^@batchSize\(1\)\nresource roles /m)
+  expect(waitsFor('modules/cosmos.bicep', 'roles')).toBe('container')
 })
 
 test('the container is as the store wants it', () => {

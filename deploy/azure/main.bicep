@@ -8,8 +8,11 @@ param environmentName string
 
 param location string
 
-@description('The image of API and jobs. Empty before the first one is built: a placeholder then stands in for it.')
+@description('The image of API and jobs. Empty: the one that the API runs now, or a placeholder before the first one is built.')
 param image string = ''
+
+@description('Whether there is an API already. azd looks for it by its tag.')
+param apiExists bool = false
 
 @allowed(['cosmos', 'postgres'])
 param store string = 'cosmos'
@@ -35,6 +38,15 @@ module identities 'modules/identities.bicep' = {
   name: 'identities'
   params: { location: location, tags: tags, token: token }
 }
+
+module current 'modules/image.bicep' = {
+  scope: group
+  name: 'image'
+  params: { token: token, exists: apiExists }
+}
+
+// Never a placeholder over an app that runs.
+var usedImage = empty(image) ? current.outputs.image : image
 
 module registry 'modules/registry.bicep' = {
   scope: group
@@ -92,8 +104,9 @@ module queue 'modules/queue.bicep' = {
 
 var cosmosUrl = store == 'cosmos' ? cosmos!.outputs.url : ''
 var postgresServer = store == 'postgres' ? postgres!.outputs.server : ''
-// On PostgreSQL each identity is a user of its own name.
-var apiStore = store == 'cosmos' ? cosmosUrl : 'postgres://${identities.outputs.apiName}@${postgresServer}'
+// On PostgreSQL each identity is a user of its own name. The API starts first, makes the tables and grants them to the jobs.
+var apiPostgresUrl = 'postgres://${identities.outputs.apiName}@${postgresServer}&grantTo=${identities.outputs.jobName}'
+var apiStore = store == 'cosmos' ? cosmosUrl : apiPostgresUrl
 var jobStore = store == 'cosmos' ? cosmosUrl : 'postgres://${identities.outputs.jobName}@${postgresServer}'
 
 module jobs 'modules/jobs.bicep' = {
@@ -103,7 +116,7 @@ module jobs 'modules/jobs.bicep' = {
     location: location
     tags: tags
     token: token
-    image: image
+    image: usedImage
     environmentId: environment.outputs.id
     registryServer: registry.outputs.server
     identityId: identities.outputs.jobId
@@ -123,7 +136,7 @@ module api 'modules/api.bicep' = {
     location: location
     tags: tags
     token: token
-    image: image
+    image: usedImage
     environmentId: environment.outputs.id
     registryServer: registry.outputs.server
     identityId: identities.outputs.apiId
@@ -149,4 +162,6 @@ module alerts 'modules/alerts.bicep' = {
 
 output AZURE_RESOURCE_GROUP string = group.name
 output AZURE_CONTAINER_REGISTRY_ENDPOINT string = registry.outputs.server
+// azd keeps it in its environment, and gives it to the next provision.
+output SERVICE_API_IMAGE_NAME string = usedImage
 output SERVICE_API_URI string = api.outputs.url

@@ -49,6 +49,8 @@ resource container 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/container
   }
 }
 
+// One after the other: the account refuses two changes of its roles at a time (412).
+@batchSize(1)
 resource roles 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2024-05-15' = [for contributor in contributors: {
   parent: account
   name: guid(database.id, contributor, dataContributor)
@@ -57,6 +59,8 @@ resource roles 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2024-05
     roleDefinitionId: '${account.id}/sqlRoleDefinitions/${dataContributor}'
     scope: '${account.id}/dbs/${database.name}'
   }
+  // The account takes no role while it makes a container.
+  dependsOn: [container]
 }]
 
 // Of the container, so that what uses it waits for it.

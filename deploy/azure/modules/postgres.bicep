@@ -23,18 +23,11 @@ resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2024-08-01' = {
   }
 }
 
-resource database 'Microsoft.DBforPostgreSQL/flexibleServers/databases@2024-08-01' = {
-  parent: server
-  name: databaseName
-  properties: { charset: 'UTF8', collation: 'en_US.utf8' }
-}
-
 // What runs in Azure, as container apps without a network of their own do.
 resource azure 'Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2024-08-01' = {
   parent: server
   name: 'azure'
   properties: { startIpAddress: '0.0.0.0', endIpAddress: '0.0.0.0' }
-  dependsOn: [database]
 }
 
 // A template can make no user of less rights. docs/azure.md says how to take them away again.
@@ -51,6 +44,14 @@ resource job 'Microsoft.DBforPostgreSQL/flexibleServers/administrators@2024-08-0
   name: jobPrincipalId
   properties: { principalName: jobName, principalType: 'ServicePrincipal', tenantId: tenant().tenantId }
   dependsOn: [api]
+}
+
+// After the administrators: a database that is there before them does not let them make a schema in it.
+resource database 'Microsoft.DBforPostgreSQL/flexibleServers/databases@2024-08-01' = {
+  parent: server
+  name: databaseName
+  properties: { charset: 'UTF8', collation: 'en_US.utf8' }
+  dependsOn: [job]
 }
 
 output server string = '${server.properties.fullyQualifiedDomainName}/${database.name}?sslmode=verify-full'
