@@ -555,7 +555,7 @@ describe('credentials', () => {
   })
 })
 
-test('attach refuses what is not about its type, and client a base URL that is not absolute', () => {
+test('attach refuses what is not about its type, and client a base URL that is none', () => {
   const api = client({ orders, invoices }, { baseUrl: 'https://api.example.com/v1' })
   const order = api.orders.attach('1')
   expect(order.url).toBe('https://api.example.com/v1/orders/status/1')
@@ -564,7 +564,16 @@ test('attach refuses what is not about its type, and client a base URL that is n
     expect(() => api.orders.attach(wrong)).toThrow(TypeError)
   }
   expect(() => api.invoices.attach(JSON.parse(JSON.stringify(order)))).toThrow('invoices')
-  expect(() => client({ orders })).toThrow('baseUrl')
+  expect(() => client({ orders }, { baseUrl: 'https://[' })).toThrow('baseUrl is not a URL: "https://[".')
+})
+
+test('a client with a relative base URL can be made where there is no page, and complains when it is used', async () => {
+  for (const api of [client({ orders }), client({ orders }, { baseUrl: '/api' })]) {
+    const refused = /^baseUrl must be absolute outside a page, not "\/(api)?"\.$/
+    await expect(api.orders.submit({ customer: 'Ada' })).rejects.toThrow(refused)
+    await expect(api.orders.list().next()).rejects.toThrow(refused)
+    expect(() => api.orders.attach('1')).toThrow(refused)
+  }
 })
 
 test('a client that has the types alone works as well', async ({ lab }) => {

@@ -6,7 +6,7 @@ import { growing, isTransient, retryAfterOf } from './wait.ts'
 /** How a typed client reaches its API. */
 export interface ClientOptions {
   /**
-   * Where the API is mounted, such as `https://api.example.com/v1`; in a page it may be relative to it.
+   * Where the API is mounted, such as `https://api.example.com/v1`; in a page it may be relative to it; elsewhere a relative one is refused by the first request.
    * Default: the root of the page's origin.
    */
   readonly baseUrl?: string | URL | undefined
@@ -31,7 +31,11 @@ export interface CallOptions {
 
 /** The API as the client reaches it. */
 export interface Api {
-  /** Absolute; ends in a slash. */
+  /**
+   * Absolute; ends in a slash.
+   *
+   * @throws {TypeError} where it is relative, and there is no page
+   */
   readonly base: string
   /** Sends one request to an absolute URL, with the credentials if it is of the API's own origin. */
   readonly fetch: typeof fetch
@@ -52,7 +56,7 @@ const MAX_REPEATS = 5
 /** A longer `Retry-After` than this, in milliseconds, is left to the caller. */
 const LONGEST_PAUSE_MS = 60_000
 
-/** @throws {TypeError} when the base URL is not absolute where there is no page */
+/** @throws {TypeError} when the base URL is none, whatever page it is relative to */
 export function createApi({
   baseUrl = '/',
   headers,
@@ -60,15 +64,20 @@ export function createApi({
   fetch = globalThis.fetch,
   signal,
 }: ClientOptions): Api {
-  // Not everywhere is there a page.
-  const page = (globalThis as { readonly location?: { readonly href: string } }).location?.href
-  if (!URL.canParse(baseUrl, page)) throw new TypeError(`baseUrl must be absolute here, not "${baseUrl}".`)
-  const { href, origin } = new URL(`${baseUrl}`.replace(/\/*$/, '/'), page)
+  if (!URL.canParse(baseUrl, 'http://page')) throw new TypeError(`baseUrl is not a URL: "${baseUrl}".`)
+  // Not before it is needed: a module of a page is loaded by servers too, which render or build the page.
+  const base = () => {
+    const page = (globalThis as { readonly location?: { readonly href: string } }).location?.href
+    if (!URL.canParse(baseUrl, page)) throw new TypeError(`baseUrl must be absolute outside a page, not "${baseUrl}".`)
+    return new URL(`${baseUrl}`.replace(/\/*$/, '/'), page)
+  }
   return {
-    base: href,
+    get base() {
+      return base().href
+    },
     signal,
     fetch: async (input, init) => {
-      const own = new URL(`${input}`).origin === origin
+      const own = new URL(`${input}`).origin === base().origin
       const all = new Headers(own ? await (typeof headers === 'function' ? headers() : headers) : {})
       // Where it may be led to another origin unseen: the one header that is dropped at the border.
       if (init?.redirect === 'follow' && init.mode !== 'same-origin') {

@@ -65,7 +65,8 @@ export interface TypeClient<T> {
  *
  * @param types by the names that the client is to give them. Where the contract is not to be bundled, its
  *   types are enough: `client<typeof contract>({ orders: { name: 'orders', resultKey: 'order' } })`
- * @throws {TypeError} when `baseUrl` is not absolute where there is no page
+ * @throws {TypeError} when `baseUrl` is no URL. One that is relative to a page may be given where there is none, as where a
+ *   server renders the page: requests, and `attach`, are refused there.
  */
 export function client<T extends Contracts>(
   types: T | { readonly [Name in keyof T]: Pick<T[Name], 'name' | 'resultKey'> },
@@ -77,9 +78,10 @@ export function client<T extends Contracts>(
 }
 
 function createTypeClient<T>(api: Api, type: Contract): TypeClient<T> {
-  const root = api.base + type.name
+  const rootOf = () => api.base + type.name
   return {
     async submit(input, { idempotencyKey = randomKey(), wait, webhookUrl, signal } = {}) {
+      const root = rootOf()
       const headers = {
         'content-type': 'application/json',
         // A structured-field string (RFC 9651) is escaped as JSON is.
@@ -102,6 +104,7 @@ function createTypeClient<T>(api: Api, type: Contract): TypeClient<T> {
       throw waitError(response.ok ? 'no-location' : 'refused', root, '', answer)
     },
     attach(target) {
+      const root = rootOf()
       const known = typeof target === 'string' || target instanceof URL ? `${target}` : urlOf(target)
       const url = resolve(known.includes('/') ? known : `${root}/status/${encodeURIComponent(known)}`, root)
       // Also what the page's address brought in must not lead to another resource of the API.
@@ -111,7 +114,7 @@ function createTypeClient<T>(api: Api, type: Contract): TypeClient<T> {
       return createHandle(api, type, url)
     },
     async *list({ status, pageSize, signal } = {}) {
-      const first = new URL(root)
+      const first = new URL(rootOf())
       first.search = `${new URLSearchParams({ ...(status && { status }), ...(pageSize && { limit: `${pageSize}` }) })}`
       let url: string | undefined = first.href
       while (url) {
