@@ -6,15 +6,18 @@
 /** What became of one item of a batch. */
 export type Settled<Result> = { readonly value: Result } | { readonly error: unknown }
 
+/** Writes a batch, and answers item by item. An answer that is a promise comes later: the next batch does not wait for it. */
+export type WriteItems<Item, Result> = (items: readonly Item[]) => Promise<readonly Settled<Result | Promise<Result>>[]>
+
 interface Waiting<Item, Result> {
   readonly item: Item
-  readonly resolve: (value: Result) => void
+  readonly resolve: (value: Result | Promise<Result>) => void
   readonly reject: (error: unknown) => void
 }
 
 /** Joins single calls into batches, one batch at a time. */
 export class Batcher<Item, Result> {
-  readonly #write: (items: readonly Item[]) => Promise<readonly Settled<Result>[]>
+  readonly #write: WriteItems<Item, Result>
   readonly #limit: number
   #waiting: Waiting<Item, Result>[] = []
   #busy = false
@@ -24,7 +27,7 @@ export class Batcher<Item, Result> {
    * @param write writes a batch and answers item by item, in order; when it rejects, every item of the batch does
    * @param limit the most items of one batch
    */
-  constructor(write: (items: readonly Item[]) => Promise<readonly Settled<Result>[]>, limit = 500) {
+  constructor(write: WriteItems<Item, Result>, limit = 500) {
     this.#write = write
     this.#limit = limit
   }

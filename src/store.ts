@@ -8,6 +8,7 @@
  * - A rejection means that the outcome is unknown: it may have been written. Every write can be
  *   repeated without harm, since ids, versions and attempts decide it.
  * - One failing write never fails another.
+ * - A record, or an idempotency key, that someone else holds delays no other by more than one round trip.
  */
 import type { Change, ClaimBy, Operation, Submission } from './operation.ts'
 import { isFinal, type Status } from './protocol.ts'
@@ -42,6 +43,8 @@ export type Renewal =
   | { readonly kind: 'held'; readonly cancelRequested: boolean }
   /** The attempt no longer owns the operation. */
   | { readonly kind: 'lost' }
+  /** Another transaction holds the record. Nothing was written: the lease ends when it would have, and can be renewed until then. */
+  | { readonly kind: 'busy' }
 
 /** Something kept beside the operation by one of its attempts. */
 export type Note =
@@ -224,7 +227,7 @@ export interface Store {
 
   /**
    * Extends leases, all in one statement; the answers stand in the order of the leases. A lease that has run out is
-   * still held as long as no sweep has ended it.
+   * still held as long as no sweep has ended it. A record that another transaction holds does not delay the others.
    */
   renew(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]>
 

@@ -20,6 +20,7 @@
  */
 export { type BlobStoreConformanceOptions, blobStoreConformance } from './testing/blob-store.ts'
 export { type ManualClock, manualClock } from './testing/clock.ts'
+export type { StoreHolds } from './testing/store/context.ts'
 export {
   type ConformanceSkip,
   type StoreConformanceOptions,

@@ -346,7 +346,7 @@ export class Worker {
       const run = runs[index]
       if (run === undefined || this.#runs.get(run.lease.id) !== run) return
       if (renewal.kind === 'held') run.confirm(asked)
-      else run.stop('LeaseLostError')
+      if (renewal.kind === 'lost') run.stop('LeaseLostError')
       if (renewal.kind === 'held' && renewal.cancelRequested) run.stop('CanceledError')
     })
   }

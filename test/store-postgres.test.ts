@@ -3,7 +3,7 @@ import { beforeAll, describe, it } from 'vitest'
 import { postgresStore } from 'waybill/postgres'
 import { type ManualClock, storeConformance } from 'waybill/testing'
 import type { Store } from '../src/store.ts'
-import { testDatabase } from './support/postgres.ts'
+import { holdRecord, testDatabase } from './support/postgres.ts'
 
 const database = testDatabase()
 let pool: Pool
@@ -22,6 +22,7 @@ storeConformance(
     name: 'PostgreSQL',
     open: clock => open(clock, database.nextSchema()),
     reopen: clock => open(clock, database.lastSchema()),
+    hold: { record: id => holdRecord(database, id) },
   },
   { describe, it },
 )

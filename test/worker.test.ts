@@ -1,4 +1,4 @@
-import { describe, expect } from 'vitest'
+import { describe, expect, vi } from 'vitest'
 import { defineOperation, handler } from 'waybill'
 import { sqliteStore } from 'waybill/sqlite'
 import type { Hint, Store } from '../src/store.ts'
@@ -233,6 +233,25 @@ describe.concurrent('leases', () => {
     cut.clear()
     expect(await resultOf(store, id)).toBe('unharmed')
     expect((await recordOf(store, id)).attempt).toBe(1)
+  })
+
+  test('a renewal that is busy neither stops the handler nor counts as one', async ({ lab }) => {
+    const real = await lab.store()
+    const renew = vi.spyOn(real, 'renew').mockImplementation(async leases => leases.map(() => ({ kind: 'busy' })))
+    const signals: AbortSignal[] = []
+    const handlers = handler(apples, async (_, job) => {
+      signals.push(job.signal)
+      await untilStopped(job.signal)
+    })
+    const waybill = await lab.waybill([apples], { store: real, worker: { handlers, lease } })
+    const id = await submit(waybill, apples)
+    await hasStatus(real, id, 'running')
+    renew.mockClear()
+    await until(() => renew.mock.calls.length > 0)
+    expect(signals[0]?.aborted).toBe(false)
+    await until(() => signals[0]?.aborted)
+    expect(signals[0]?.reason).toMatchObject({ name: 'LeaseLostError' })
+    renew.mockRestore()
   })
 
   test('an outcome is recorded once the store is back', async ({ lab }) => {

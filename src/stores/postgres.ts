@@ -30,6 +30,7 @@ import type {
   Swept,
 } from '../store.ts'
 import { changeHints } from '../store.ts'
+import { BUSY } from './postgres/busy-lane.ts'
 import { Connections } from './postgres/connections.ts'
 import { Copies } from './postgres/copies.ts'
 import { checkRoles, grantTo, withGrantCure } from './postgres/grants.ts'
@@ -130,9 +131,10 @@ class PostgresStore implements Store {
   readonly #writer: Writer
   readonly #copies: Copies
   readonly #hub: Hub
-  readonly #reads = new Lanes<string, Operation | undefined>({ write: ids => this.#readAll(ids) })
+  readonly #reads = new Lanes<string, Operation | undefined>({ write: ids => this.#readAll(ids), key: id => id })
   readonly #accepts = new Lanes<Submission, Acceptance>({
     write: submissions => this.#acceptAll(submissions),
+    key: keyOf,
     size: ({ input }) => input.length,
   })
   readonly #changes = new Lanes<ChangeItem, Operation | undefined>({
@@ -223,14 +225,12 @@ class PostgresStore implements Store {
   }
 
   async renew(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]> {
-    const asked = leases.filter(({ id }) => isId(id))
-    const [ids, attempts] = [asked.map(({ id }) => id), asked.map(({ attempt }) => attempt)]
-    const rows = ids.length === 0 ? [] : await this.#run('renew', [this.#options.clock(), ids, attempts, leaseMs])
-    const held = new Map(rows.map(([id, attempt, cancelRequested]) => [`${id}/${attempt}`, cancelRequested === true]))
-    return leases.map(({ id, attempt }) => {
-      const cancelRequested = held.get(`${id}/${attempt}`)
-      return cancelRequested === undefined ? { kind: 'lost' } : { kind: 'held', cancelRequested }
-    })
+    const renewals = await this.#renewAll(leases, leaseMs)
+    const busy = leases.filter((_, index) => renewals[index]?.kind === 'busy')
+    if (busy.length === 0) return renewals
+    // Most rows are held for the length of a statement.
+    const again = (await this.#renewAll(busy, leaseMs)).values()
+    return renewals.map(renewal => (renewal.kind === 'busy' ? (again.next().value ?? renewal) : renewal))
   }
 
   async change(id: string, change: Change): Promise<Operation | undefined> {
@@ -352,6 +352,19 @@ class PostgresStore implements Store {
     return await this.#connections.run(this.#statements[name], values)
   }
 
+  async #renewAll(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]> {
+    const asked = leases.filter(({ id }) => isId(id))
+    const [ids, attempts] = [asked.map(({ id }) => id), asked.map(({ attempt }) => attempt)]
+    const rows = ids.length === 0 ? [] : await this.#run('renew', [this.#options.clock(), ids, attempts, leaseMs])
+    const answers = new Map(
+      rows.map(([id, attempt, cancelRequested, held]): [string, Renewal] => [
+        `${id}/${attempt}`,
+        held === true ? { kind: 'held', cancelRequested: cancelRequested === true } : { kind: 'busy' },
+      ]),
+    )
+    return leases.map(({ id, attempt }) => answers.get(`${id}/${attempt}`) ?? { kind: 'lost' })
+  }
+
   async #claimOne(id: string, by: unknown[]): Promise<Row[]> {
     return isId(id) ? await this.#run('claimOne', [this.#options.clock(), id, ...by]) : []
   }
@@ -381,15 +394,15 @@ class PostgresStore implements Store {
     return acceptances
   }
 
-  async #changeAll(items: readonly ChangeItem[]): Promise<(Operation | undefined)[]> {
-    const operations = await this.#writer.change(items)
-    for (const operation of operations) if (operation !== undefined) this.#tellOf(operation)
-    return operations
+  async #changeAll(items: readonly ChangeItem[]): Promise<(Operation | typeof BUSY | undefined)[]> {
+    const answers = await this.#writer.change(items)
+    for (const answer of answers) if (answer !== undefined && answer !== BUSY) this.#tellOf(answer)
+    return answers
   }
 
-  async #noteAll(items: readonly NoteItem[]): Promise<boolean[]> {
+  async #noteAll(items: readonly NoteItem[]): Promise<(boolean | typeof BUSY)[]> {
     const kept = await this.#writer.note(items)
-    const logged = items.filter(({ note }, index) => note.kind === 'log' && kept[index])
+    const logged = items.filter(({ note }, index) => note.kind === 'log' && kept[index] === true)
     for (const id of new Set(logged.map(({ lease }) => lease.id))) this.#hub.tell({ kind: 'changed', id })
     return kept
   }
@@ -405,6 +418,11 @@ const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 
 function isReady({ status, runAt }: Operation): boolean {
   return status === 'pending' && runAt === null
+}
+
+/** Submissions of one idempotency key are written in one lane, so that they never wait for each other. */
+function keyOf({ id, type, owner, idempotencyKey }: Submission): string {
+  return idempotencyKey === null ? id : `${type}\0${owner}\0${idempotencyKey}`
 }
 
 function sizeOf(outcome: Outcome): number {

@@ -6,8 +6,9 @@ import { changeTests } from './store/change.ts'
 import { checkTests } from './store/check.ts'
 import { claimTests } from './store/claim.ts'
 import { closeTests, reopenTests } from './store/close.ts'
-import { type StoreTest, type StoreTests, withStoreTest } from './store/context.ts'
+import { type StoreHolds, type StoreTest, type StoreTests, withStoreTest } from './store/context.ts'
 import { copyTests } from './store/copy.ts'
+import { holdTests } from './store/hold.ts'
 import { launchTests } from './store/launch.ts'
 import { leaseTests } from './store/lease.ts'
 import { listTests } from './store/list.ts'
@@ -42,6 +43,8 @@ export interface StoreConformanceOptions {
    * Without it, what can only be seen from two of them is left out.
    */
   readonly reopen?: (clock: ManualClock) => Promise<Store>
+  /** Holds records as a stranger would. Without it, what others then may lose is left out. */
+  readonly hold?: StoreHolds
   /** Deviations; each test must be one of the suite. */
   readonly skip?: readonly ConformanceSkip[]
 }
@@ -71,7 +74,7 @@ const GROUPS: readonly StoreTests[] = [
  * @throws {TypeError} when a deviation names no test of the suite
  */
 export function storeConformance(options: StoreConformanceOptions, { describe, it }: TestFunctions): void {
-  const groups = options.reopen === undefined ? GROUPS : [...GROUPS, reopenTests]
+  const groups = [...GROUPS, ...(options.reopen ? [reopenTests] : []), ...(options.hold ? [holdTests] : [])]
   const skipped = skippedNames(options.skip ?? [], groups)
   describe(`${options.name} keeps the contract of a store`, () => {
     for (const group of groups) {

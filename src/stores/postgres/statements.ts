@@ -205,26 +205,35 @@ function takes(schema: string, operations: string) {
         ${taken} RETURNING ${recordOf('o')})
       SELECT ${recordOf('t')} FROM taken t ${inOrder}`,
     renew: `
-      WITH ${IMPATIENT_CLOCK},
+      WITH ${CLOCK},
       asked AS MATERIALIZED (SELECT id, attempt FROM unnest($2::uuid[], $3::int[]) AS given (id, attempt)),
-      ${locked(operations, '$2::uuid[]')}
-      UPDATE ${operations} o SET lease_until = (SELECT now FROM clock) + $4::bigint
-      FROM asked a
-      WHERE o.id = ANY (ARRAY (SELECT id FROM locked WHERE status = 1)) AND o.id = a.id AND o.attempt = a.attempt
-      RETURNING o.id, o.attempt, o.cancel_requested`,
+      ${locked(operations, '$2::uuid[]')},
+      renewed AS (
+        UPDATE ${operations} o SET lease_until = (SELECT now FROM clock) + $4::bigint
+        FROM asked a
+        WHERE o.id = ANY (ARRAY (SELECT id FROM locked WHERE status = 1)) AND o.id = a.id AND o.attempt = a.attempt
+        RETURNING o.id, o.attempt, o.cancel_requested)
+      SELECT id, attempt, cancel_requested, true FROM renewed
+      UNION ALL SELECT o.id, o.attempt, false, false ${skipped(operations, 'asked')}`,
   } as const
 }
 
 /**
- * Locks rows in the order of their ids, and tells how they are then. The clock is asked first, since it limits
- * the waiting. Of the status nothing is asked here: an index of all that runs would seem to answer that.
+ * Locks rows in the order of their ids, and tells how they are then. Rows that others hold are skipped: one of them
+ * would hold up the whole batch. Of the status nothing is asked here: an index of all that runs would seem to answer that.
  */
 function locked(operations: string, ids: string): string {
   return `
     locked AS MATERIALIZED (
-      SELECT o.id, o.attempt, o.status FROM ${operations} o
-      WHERE o.id = ANY (${ids}) AND (SELECT now FROM clock) IS NOT NULL
-      ORDER BY o.id FOR NO KEY UPDATE)`
+      SELECT o.id, o.attempt, o.status FROM ${operations} o WHERE o.id = ANY (${ids})
+      ORDER BY o.id FOR NO KEY UPDATE SKIP LOCKED)`
+}
+
+/** The rows that run, as far as one can see, and were skipped. What is not seen to run has lost its attempt for good. */
+function skipped(operations: string, asked: string): string {
+  return `
+    FROM ${operations} o
+    WHERE o.id = ANY (ARRAY (SELECT id FROM ${asked} EXCEPT SELECT id FROM locked)) AND o.status + 0 = 1`
 }
 
 function writes(schema: string, operations: string) {
@@ -316,7 +325,9 @@ function notes(schema: string, operations: string) {
         INSERT INTO ${schema}.logs (id, sequence, attempt, at, level, message)
         SELECT id, sequence, attempt, (SELECT now FROM clock), level, message FROM numbered
         WHERE sequence <= ${LOG_LIMIT})
-      SELECT place FROM fitting`,
+      SELECT place, true FROM fitting
+      UNION ALL SELECT g.place, false FROM given g JOIN (
+        SELECT o.id, o.attempt ${skipped(operations, 'given')}) AS s ON s.id = g.id AND s.attempt = g.attempt`,
   } as const
 }
 

@@ -1,6 +1,7 @@
 /** The writes that are joined into batches: each batch is one statement, and stands whole or not at all. */
 import { accepted, type Change, changed, expired, type Operation, type Submission } from '../../operation.ts'
 import type { Acceptance, Lease, Note, Swept } from '../../store.ts'
+import { BUSY } from './busy-lane.ts'
 import { type Connections, type Statement, send } from './connections.ts'
 import type { PostgresQueryable, Row } from './pool.ts'
 import { changedRow, isId, toOperation } from './rows.ts'
@@ -40,7 +41,7 @@ interface Saving extends Seen {
   readonly ms?: number
 }
 
-/** How often a batch is made anew because others wrote in between, before it is given up. */
+/** How often submissions are inserted or looked up before they are given up. */
 const MOST_ROUNDS = 100
 /** More durations are not shown, so of a batch no more are kept. */
 const MOST_DURATIONS = 100
@@ -115,27 +116,24 @@ export class Writer {
     return answers
   }
 
-  /** Applies changes one after the other, and writes each record that results once. */
-  async change(items: readonly ChangeItem[]): Promise<(Operation | undefined)[]> {
-    const results: (Operation | undefined)[] = items.map(() => undefined)
-    let left = items.map((item, index) => ({ ...item, index })).filter(({ id }) => isId(id))
-    for (let round = 0; left.length > 0; round++) {
-      if (round === MOST_ROUNDS) throw new Error('Other processes change the same operations all the time.')
-      const ids = [...new Set(left.map(({ id }) => id))]
-      const rows = await this.#connections.run(this.#statements.versions, [this.#now(), ids])
-      const records = new Map(rows.map(row => [row[0] as string, toSeen(row)]))
-      const now = Number(rows[0]?.[RECORD_WIDTH + 1])
-      const saving = new Map<string, Saving>()
-      for (const { id, change, index } of left) {
-        const before = saving.get(id) ?? records.get(id)
-        const after = before && applied(before, change, now)
-        results[index] = after?.operation
-        if (after !== undefined) saving.set(id, after)
-      }
-      const saved = await this.#save([...saving.values()])
-      left = left.filter(({ id }) => saving.has(id) && !saved.has(id))
-    }
-    return results
+  /**
+   * Applies changes one after the other, and writes each record that results once. A record that someone else holds,
+   * or has changed in between, is left as it is: its changes are answered as busy.
+   */
+  async change(items: readonly ChangeItem[]): Promise<(Operation | typeof BUSY | undefined)[]> {
+    const ids = [...new Set(items.map(({ id }) => id).filter(isId))]
+    const rows = ids.length === 0 ? [] : await this.#connections.run(this.#statements.versions, [this.#now(), ids])
+    const records = new Map(rows.map(row => [row[0] as string, toSeen(row)]))
+    const now = Number(rows[0]?.[RECORD_WIDTH + 1])
+    const saving = new Map<string, Saving>()
+    const results = items.map(({ id, change }) => {
+      const before = saving.get(id) ?? records.get(id)
+      const after = before && applied(before, change, now)
+      if (after !== undefined) saving.set(id, after)
+      return after?.operation
+    })
+    const saved = await this.#save([...saving.values()])
+    return items.map(({ id }, index) => (saving.has(id) && !saved.has(id) ? BUSY : results[index]))
   }
 
   /** Ends what has run out. */
@@ -159,12 +157,14 @@ export class Writer {
   }
 
   /** Keeps steps and log lines in order. */
-  async note(items: readonly NoteItem[]): Promise<boolean[]> {
+  async note(items: readonly NoteItem[]): Promise<(boolean | typeof BUSY)[]> {
     const given = items.map(({ lease, note }, place) => ({ place, ...lease, ...noteRow(note) }))
     const known = given.filter(({ id }) => isId(id))
     const rows = await this.#connections.run(this.#statements.note, [this.#now(), JSON.stringify(known)])
-    const kept = new Set(rows.map(([place]) => place))
-    return items.map((_, place) => kept.has(place))
+    const answers = new Map(
+      rows.map(([place, kept]): [unknown, true | typeof BUSY] => [place, kept === true ? true : BUSY]),
+    )
+    return items.map((_, place) => answers.get(place) ?? false)
   }
 
   /** Writes records over the rows they were made from. Answers with the ids of those whose rows were still the same. */

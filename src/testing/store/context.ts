@@ -15,6 +15,13 @@ export interface StoreTests {
 export interface StoreMaker {
   readonly open: (clock: ManualClock) => Promise<Store>
   readonly reopen?: (clock: ManualClock) => Promise<Store>
+  readonly hold?: StoreHolds
+}
+
+/** How a stranger, such as someone at a database's prompt, holds what a store's writes need. */
+export interface StoreHolds {
+  /** Holds the record of an operation, in the store that was opened last, until the returned function is called. */
+  readonly record: (id: string) => Promise<() => Promise<void>>
 }
 
 /** The type of the operations that tests submit unless they say another. */
@@ -59,6 +66,11 @@ export class StoreTest {
 
   get now(): number {
     return this.clock.now()
+  }
+
+  get hold(): StoreHolds {
+    if (this.#maker.hold === undefined) throw new Error('Nothing of the store can be held.')
+    return this.#maker.hold
   }
 
   /** One more store on the same data. */

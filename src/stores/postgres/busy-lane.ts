@@ -1,0 +1,128 @@
+/**
+ * Writes that a batch has skipped because another transaction holds their rows. They are tried again together, and
+ * skipped again as long as the rows are held, so neither the batches nor each other waits for them.
+ */
+import type { Settled } from '../../batch.ts'
+
+/** The answer for an item that was skipped: nothing of it is written. */
+export const BUSY: unique symbol = Symbol('busy')
+
+/** How long an item is tried, in milliseconds. */
+const PATIENCE_MS = 1000
+/** On a slow machine the time may be over before there was a chance. */
+const LEAST_TRIES = 5
+/** The longest pause between two tries, in milliseconds. */
+const LONGEST_PAUSE_MS = 50
+/** The most items of one try. */
+const MOST_ITEMS = 500
+
+/** Options of {@link BusyLane}. */
+export interface BusyLaneOptions<Item, Result> {
+  readonly write: (items: readonly Item[]) => Promise<readonly Settled<Result | typeof BUSY>[]>
+  readonly key: (item: Item) => string
+}
+
+interface Waiting<Item, Result> {
+  readonly item: Item
+  /** By the monotonic clock. */
+  readonly until: number
+  tries: number
+  readonly resolve: (value: Result) => void
+  readonly reject: (error: unknown) => void
+}
+
+export class BusyLane<Item, Result> {
+  readonly #options: BusyLaneOptions<Item, Result>
+  /** Those of one key in the order in which they came. */
+  readonly #waiting = new Map<string, Waiting<Item, Result>[]>()
+  #running: Promise<void> | undefined
+  #pauseMs = 0
+
+  constructor(options: BusyLaneOptions<Item, Result>) {
+    this.#options = options
+  }
+
+  /** Whether an item of the same key waits here. What comes after it must wait here too, or it would overtake. */
+  holds(item: Item): boolean {
+    return this.#waiting.size > 0 && this.#waiting.has(this.#options.key(item))
+  }
+
+  /** Resolves with the result; rejects when the row was held all the time. */
+  add(item: Item): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      const waiting = { item, until: performance.now() + PATIENCE_MS, tries: 0, resolve, reject }
+      const key = this.#options.key(item)
+      const before = this.#waiting.get(key)
+      if (before === undefined) {
+        this.#waiting.set(key, [waiting])
+        // Most rows are held for the length of a statement.
+        this.#pauseMs = 0
+      } else before.push(waiting)
+      this.#running ??= this.#run()
+    })
+  }
+
+  /** Resolves when nothing waits. */
+  async drained(): Promise<void> {
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    while (this.#waiting.size > 0) {
+      await new Promise(resolve => setTimeout(resolve, this.#pauseMs))
+      this.#pauseMs = Math.min(2 * this.#pauseMs + 1, LONGEST_PAUSE_MS)
+      await this.#try()
+    }
+    this.#running = undefined
+  }
+
+  async #try(): Promise<void> {
+    const tried = [...this.#waiting.values()].flat().slice(0, MOST_ITEMS)
+    const answers = await this.#options.write(tried.map(({ item }) => item))
+    for (const [index, waiting] of tried.entries()) this.#settle(waiting, answers[index])
+  }
+
+  #settle(waiting: Waiting<Item, Result>, answer: Settled<Result | typeof BUSY> | undefined): void {
+    waiting.tries++
+    if (isBusy(answer) && !isOver(waiting)) {
+      this.#putBack(waiting)
+      return
+    }
+    this.#remove(waiting)
+    if (answer === undefined) waiting.reject(new Error('The batch was written without an answer for this item.'))
+    else if ('error' in answer) waiting.reject(answer.error)
+    else if (answer.value === BUSY) waiting.reject(heldError())
+    else waiting.resolve(answer.value)
+  }
+
+  /** Behind the other keys, so that each has its turn however many there are. */
+  #putBack({ item }: Waiting<Item, Result>): void {
+    const key = this.#options.key(item)
+    const group = this.#waiting.get(key)
+    if (group === undefined) return
+    this.#waiting.delete(key)
+    this.#waiting.set(key, group)
+  }
+
+  #remove(waiting: Waiting<Item, Result>): void {
+    const key = this.#options.key(waiting.item)
+    const left = this.#waiting.get(key)?.filter(it => it !== waiting) ?? []
+    if (left.length > 0) this.#waiting.set(key, left)
+    else this.#waiting.delete(key)
+  }
+}
+
+function isBusy(answer: Settled<unknown> | undefined): boolean {
+  return answer !== undefined && 'value' in answer && answer.value === BUSY
+}
+
+function isOver({ until, tries }: Waiting<unknown, never>): boolean {
+  return performance.now() >= until && tries >= LEAST_TRIES
+}
+
+function heldError(): Error {
+  return new Error(
+    `Another transaction has held the row for ${PATIENCE_MS} ms, and nothing was written. ` +
+      'Look for a transaction that stays open in pg_stat_activity ("idle in transaction").',
+  )
+}
