@@ -32,7 +32,7 @@ export interface Attempt {
   readonly startedAt: number
   readonly finishedAt: number
   readonly outcome: AttemptOutcome
-  /** Why it failed, was lost or was canceled, in brief: without the problem's extensions. */
+  /** Why it failed, was lost or was canceled; of a problem of more than 1 KiB the beginning. */
   readonly error: Problem | null
 }
 

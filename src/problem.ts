@@ -289,8 +289,8 @@ const DEFAULT_TYPE = 'about:blank'
 const DEFAULT_TITLE = 'The operation failed'
 /** How many bytes of each standard member are kept, which leaves extensions at least a third of the whole. */
 const MEMBER_BYTES = { type: 1024, title: 1024, detail: 8192, code: 256 } as const
-/** The most characters of a problem's detail in the history of its operation. */
-const BRIEF_DETAIL = 500
+/** The most bytes of a problem in the history of its operation, and the most characters of the detail of one that had more. */
+const [BRIEF_BYTES, BRIEF_DETAIL] = [1024, 500]
 
 /**
  * A problem of whatever a handler made: plain JSON within {@link MAX_PROBLEM_BYTES}. Standard members become strings
@@ -309,8 +309,10 @@ export function plainProblem(init: object): Problem {
   return { ...standard, ...extensionsOf(init, MAX_PROBLEM_BYTES - jsonBytes(standard)) }
 }
 
-/** The problem as the history of an operation keeps it: without extensions, and short. */
-export function briefProblem({ type, title, status, detail, code }: Problem): Problem {
+/** The problem as the history of an operation keeps it: one of more than 1 KiB without extensions, and its detail cut. */
+export function briefProblem(problem: Problem): Problem {
+  if (JSON.stringify(problem).length <= BRIEF_BYTES) return problem
+  const { type, title, status, detail, code } = problem
   return {
     type,
     title,

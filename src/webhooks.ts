@@ -63,6 +63,8 @@ export class Webhooks {
       types: [type],
       name: 'webhooks',
       logger,
+      // The runner says what an operator should know of a delivery: that a receiver fails is not a fault of this service.
+      logEnds: false,
       runner: new DeliveryRunner(this.#options, logger),
       concurrency,
       leaseMs: LEASE_MS,

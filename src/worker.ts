@@ -40,6 +40,8 @@ export interface WorkerOptions {
   readonly metrics?: Metrics
   /** What its loops are named after. Default `work`. */
   readonly name?: string
+  /** Whether it logs how each attempt ends. Default true. */
+  readonly logEnds?: boolean
 }
 
 /** The name of this process as the holder of leases: its machine, its process id, and what tells two workers in it apart. */
@@ -54,6 +56,7 @@ const LOOK_AT_ALL = { everyMs: 100, share: 0.02 }
 const HAND_BACK_MS = 5000
 /** A longer timer fires at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
+const NO_LOG: Logger = { info: () => {}, warn: () => {}, error: () => {} }
 
 export class Worker {
   readonly #options: WorkerOptions
@@ -305,7 +308,7 @@ export class Worker {
     const change = recorded.kind === 'recorded' ? recorded.change : asked
     const outcome: Outcome = change.kind === 'finish' ? change.outcome : { kind: 'released' }
     this.#settle(run, outcome, recorded.kind === 'recorded' ? recorded.operation : undefined)
-    const ended = logEnd(this.#logger, run, outcome, recorded)
+    const ended = logEnd(this.#options.logEnds === false ? NO_LOG : this.#logger, run, outcome, recorded)
     if (recorded.kind !== 'recorded') return
     this.#measure(recorded.operation, ended, outcome)
     if (recorded.operation.status === 'pending') this.#wakeIn(outcome)

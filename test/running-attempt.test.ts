@@ -2,6 +2,7 @@ import { describe, expect, vi } from 'vitest'
 import { defineOperation, handler, ProblemError } from 'waybill'
 import type { Outcome } from '../src/operation.ts'
 import type { AnyOperationType } from '../src/operation-type.ts'
+import { briefProblem } from '../src/problem.ts'
 import type { Problem } from '../src/protocol.ts'
 import type { Runner } from '../src/runner.ts'
 import type { Store } from '../src/store.ts'
@@ -107,6 +108,8 @@ describe('a problem of any shape ends the operation', () => {
     const { error, history } = await hasFinished(waybill.store, await submit(waybill, tasks))
     expect(error).toMatchObject({ detail: 'x'.repeat(5000), more: 'y'.repeat(5000) })
     expect(history[0]?.error).toEqual({ type: 'about:blank', status: 409, title: 'Long', detail: 'x'.repeat(500) })
+    const short = new ProblemError({ status: 409, title: 'Short', more: 'y' }).problem
+    expect(briefProblem(short)).toBe(short)
   })
 
   test.for([0.5, 2 ** 53, 30 * 86_400_000 + 1])(

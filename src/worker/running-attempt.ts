@@ -104,12 +104,12 @@ export class RunningAttempt {
     const timeout = setTimeout(() => this.stop('TimeoutError'), this.type.policy.timeout)
     const overdue = this.#overdue()
     try {
-      const { graceMs, shutdownMs } = this.#settings
+      const { graceMs, shutdownMs, logger } = this.#settings
       const context = {
         host: this.#host(),
         signal,
         graceMs: (reason: StopReason) => (reason === 'ShutdownError' ? shutdownMs : graceMs),
-        onError: (error: unknown) => this.#warn(error, 'A runner reports an error'),
+        onError: (error: unknown) => logger.error({ ...this.#fields, err: error }, 'An attempt met an error'),
       }
       return await Promise.race([runner.run(task, context), overdue.reached])
     } catch (error) {
