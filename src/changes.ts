@@ -19,11 +19,11 @@ interface Waiter {
   readonly wake: (reading: Reading) => void
 }
 
-/** When a hint does not say what has changed, what is waited for is read again: at most so often. */
-const REREAD_EVERY_MS = 50
-/** And at most for one part in so many of the time, however much is waited for. */
+/** After a hint that does not name what has changed, all that is waited for is read again: at once, and then not within this time. */
+const REREAD_EVERY_MS = 5
+/** Nor within ten times what the last such reads took, however much is waited for. */
 const REREAD_SHARE = 10
-/** Hints may be lost: so often everything that is waited for is read all the same. */
+/** Hints may be lost: everything that is waited for is read again after this time all the same. */
 const BACKSTOP_MS = 5000
 /** How many are read before others get their turn of the event loop. */
 const REREAD_CHUNK = 200
@@ -37,8 +37,11 @@ export class Changes {
   #unwatch: (() => void) | undefined
   #backstop: NodeJS.Timeout | undefined
   #reread: NodeJS.Timeout | undefined
-  /** How long it took to read everything again, when it was done last. */
-  #rereadMs = 0
+  #isRereading = false
+  /** A hint came while what is waited for was read again: it may have been read before the change. */
+  #isStale = false
+  /** When the next such reads may begin, by the monotonic clock. */
+  #rereadAfter = 0
 
   constructor(options: ChangesOptions) {
     this.#options = options
@@ -85,7 +88,7 @@ export class Changes {
   /** Ends every wait, so that a server that closes is not held up. */
   close(): void {
     this.#closed = true
-    for (const id of this.#waiters.keys()) this.#wake(id)
+    for (const id of this.#waiters.keys()) void this.#wake(id)
   }
 
   #subscribe(id: string): Subscription {
@@ -133,30 +136,52 @@ export class Changes {
     clearInterval(this.#backstop)
     clearTimeout(this.#reread)
     this.#reread = undefined
+    this.#isStale = false
   }
 
   #hinted(hint: Hint): void {
-    if ('id' in hint) this.#wake(hint.id)
-    if (hint.kind !== 'unknown' || this.#reread !== undefined) return
-    const delay = Math.max(REREAD_EVERY_MS, REREAD_SHARE * this.#rereadMs)
-    this.#reread = setTimeout(() => this.#wakeInChunks([...this.#waiters.keys()], performance.now()), delay).unref()
+    if ('id' in hint) void this.#wake(hint.id)
+    if (hint.kind !== 'unknown') return
+    this.#isStale = true
+    this.#rereadSoon()
+  }
+
+  #rereadSoon(): void {
+    if (!this.#isStale || this.#isRereading || this.#reread !== undefined) return
+    const delay = Math.max(0, this.#rereadAfter - performance.now())
+    this.#reread = setTimeout(() => void this.#rereadAll(), delay).unref()
+  }
+
+  /** Never rejects: who waits for an operation sees what its read came to. */
+  async #rereadAll(): Promise<void> {
+    this.#reread = undefined
+    this.#isStale = false
+    this.#isRereading = true
+    const began = performance.now()
+    await this.#wakeInChunks([...this.#waiters.keys()])
+    const ended = performance.now()
+    this.#rereadAfter = ended + Math.max(REREAD_EVERY_MS, REREAD_SHARE * (ended - began))
+    this.#isRereading = false
+    if (this.#count > 0) this.#rereadSoon()
   }
 
   /** However many wait for an operation, it is read once. */
-  #wake(id: string): void {
+  #wake(id: string): Reading | undefined {
     const waiters = this.#waiters.get(id)
-    if (waiters === undefined) return
+    if (waiters === undefined) return undefined
     const reading = this.#options.store.read(id)
     // Who is still there sees the failure; all of them may have left.
     reading.catch(() => {})
     for (const { wake } of waiters) wake(reading)
+    return reading
   }
 
-  #wakeInChunks(ids: readonly string[], began: number): void {
-    this.#reread = undefined
-    for (const id of ids.slice(0, REREAD_CHUNK)) this.#wake(id)
-    this.#rereadMs = performance.now() - began
-    if (ids.length > REREAD_CHUNK) setImmediate(() => this.#wakeInChunks(ids.slice(REREAD_CHUNK), began))
+  /** Others get their turn of the event loop after each chunk. */
+  async #wakeInChunks(ids: readonly string[]): Promise<void> {
+    for (let at = 0; at < ids.length; at += REREAD_CHUNK) {
+      await Promise.allSettled(ids.slice(at, at + REREAD_CHUNK).map(async id => await this.#wake(id)))
+      await new Promise(resolve => setImmediate(resolve))
+    }
   }
 }
 

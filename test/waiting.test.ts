@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { afterEach, describe, expect, vi } from 'vitest'
 import { sqliteStore } from 'waybill/sqlite'
 import { Changes } from '../src/changes.ts'
-import type { Store } from '../src/store.ts'
+import type { Hint, Store } from '../src/store.ts'
 import { ANYONE, openDesk, orders } from './support/desk.ts'
 import { type Api, DOORS, idOf, postJson, serveFastify } from './support/doors.ts'
 import { accepted, documentOf, post } from './support/http.ts'
@@ -227,6 +227,67 @@ describe('no change is missed', () => {
     const found = await changes.until(operation.id, ({ status }) => status === 'canceled', { ms: NEVER, ...nobody })
     expect(found?.status).toBe('canceled')
     expect(await changes.until('none', () => false, { ms: NEVER, ...nobody })).toBeUndefined()
+  })
+})
+
+describe('a wait whose hints', () => {
+  /** A store with hints of the test's own, and an operation in it that is canceled without any. */
+  async function hintless(lab: Lab) {
+    const store = await lab.store()
+    const { operation } = await store.accept(submissionOf(crypto.randomUUID()))
+    const listeners = new Set<(hint: Hint) => void>()
+    const watch = (listener: (hint: Hint) => void) => {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    }
+    const read = vi.fn((id: string) => store.read(id))
+    const without = new Proxy(store, {
+      get: (target, name) => {
+        const own = { watch, read }[name as 'watch']
+        return own ?? Reflect.get(target, name).bind(target)
+      },
+    })
+    const tell = () => {
+      for (const listener of listeners) listener({ kind: 'unknown' })
+    }
+    return { store, without, read, id: operation.id, tell }
+  }
+
+  test('are all lost ends with the slow look that stands under them, of 5 seconds', async ({ lab }) => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    const { store, without, id } = await hintless(lab)
+    const changes = new Changes({ store: without, limit: 1 })
+    const waited = changes.until(id, ({ status }) => status === 'canceled', { ms: NEVER, ...nobody })
+    await turn()
+    await store.change(id, { kind: 'cancel' })
+    vi.advanceTimersByTime(5000)
+    expect(await waited).toMatchObject({ status: 'canceled' })
+    changes.close()
+  })
+
+  test('name nothing reads again at the first of them, and once for all that come within the next moment', async ({
+    lab,
+  }) => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'performance'] })
+    const { store, without, read, id, tell } = await hintless(lab)
+    const changes = new Changes({ store: without, limit: 1 })
+    const waited = changes.until(id, ({ status }) => status === 'canceled', { ms: NEVER, ...nobody })
+    await turn()
+    read.mockClear()
+    tell()
+    vi.advanceTimersByTime(1)
+    expect(read).toHaveBeenCalledTimes(1)
+    // It came while the others were read again, so what was read may be older than it.
+    tell()
+    for (let n = 0; n < 3; n++) await turn()
+    await store.change(id, { kind: 'cancel' })
+    for (let n = 0; n < 10; n++) tell()
+    vi.advanceTimersByTime(1)
+    expect(read).toHaveBeenCalledTimes(1)
+    vi.advanceTimersByTime(10)
+    expect(read).toHaveBeenCalledTimes(2)
+    expect(await waited).toMatchObject({ status: 'canceled' })
+    changes.close()
   })
 })
 
