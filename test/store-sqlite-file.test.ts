@@ -4,7 +4,7 @@ import type { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from 'vitest'
 import { pendingSqliteMigrations, type SqliteStoreOptions, sqliteStore } from 'waybill/sqlite'
 import type { Store } from '../src/store.ts'
-import { networkFileSystem } from '../src/stores/sqlite/database.ts'
+import { type Database, hasWalResetBug, networkFileSystem, openWriter, pragma } from '../src/stores/sqlite/database.ts'
 import { migrationPlan, SCHEMA_VERSION } from '../src/stores/sqlite/schema.ts'
 import { temporaryFolder } from './support/folder.ts'
 import { submissionOf } from './support/submission.ts'
@@ -50,6 +50,19 @@ function withDatabase(path: string, sql: string): void {
 /** The SQL that makes an empty file of schema version 1. */
 function versionOne(): string {
   return `${migrationPlan(0).split('COMMIT;')[0]} COMMIT`
+}
+
+/** What the connection that a store itself writes with has for its pragma `synchronous`. */
+async function synchronousOf(options: Partial<SqliteStoreOptions>): Promise<number> {
+  const driver = new URL('./fixtures/noting-driver.ts', import.meta.url).href
+  const path = files.next()
+  const store = await open({ path, driver, ...options })
+  await store.accept(submissionOf('a'))
+  return Number(readFileSync(`${path}.synchronous`, 'utf8'))
+}
+
+function journalOf(database: Database): unknown {
+  return (database.prepare('PRAGMA journal_mode').get() as { journal_mode: string }).journal_mode
 }
 
 /** As a program of schema version 1 writes an operation whose second execution was started. */
@@ -197,6 +210,40 @@ describe('opening a SQLite file', () => {
     expect([nfs, cifs].map(networkFileSystem)).toEqual(['NFS', 'CIFS'])
     expect([ext4, tmpfs, overlay].map(networkFileSystem)).toEqual([undefined, undefined, undefined])
   })
+
+  it.each(WRITERS)('waits its turn beside a process that writes at the first moment of the file (%s)', async writer => {
+    const driver = new URL('./fixtures/crowded-driver.ts', import.meta.url).href
+    const store = await open({ path: files.next(), driver, writer })
+    expect((await store.accept(submissionOf('a'))).kind).toBe('accepted')
+  })
+
+  it('warns where its SQLite can corrupt a file that several connections write', async () => {
+    const driver = new URL('./fixtures/old-driver.ts', import.meta.url).href
+    const warnings: string[] = []
+    await open({ path: files.next(), driver, writer: 'inline', warn: message => warnings.push(message) })
+    expect(warnings).toEqual([expect.stringMatching(/^SQLite 3\.46\.1 has a bug .* 3\.51\.3 or later/)])
+    await open({ path: files.next(), warn: message => warnings.push(message) })
+    expect(warnings).toHaveLength(1)
+  })
+
+  it('knows the versions that have the WAL-reset bug', () => {
+    const affected = ['3.7.0', '3.44.5', '3.46.1', '3.50.6', '3.51.2']
+    const fixed = ['3.44.6', '3.50.7', '3.51.3', '3.52.0', '3.53.4', '4.0.0']
+    expect(affected.map(hasWalResetBug)).toEqual(affected.map(() => true))
+    expect(fixed.map(hasWalResetBug)).toEqual(fixed.map(() => false))
+  })
+
+  it.each(WRITERS)(
+    'syncs each commit to the disk, unless told that a crash of the process is enough (%s)',
+    async writer => {
+      const database = await openWriter({ path: files.next(), driver: 'node:sqlite', synchronous: 'FULL' })
+      expect([pragma(database, 'synchronous'), journalOf(database)]).toEqual([2, 'wal'])
+      database.close()
+      expect(await synchronousOf({ writer })).toBe(2)
+      expect(await synchronousOf({ writer, synchronous: 'FULL' })).toBe(2)
+      expect(await synchronousOf({ writer, synchronous: 'NORMAL' })).toBe(1)
+    },
+  )
 
   it('says what to do when it is used before it is open', async () => {
     const store = sqliteStore({ path: ':memory:' })

@@ -49,6 +49,28 @@ describe.each(WRITERS)('a store whose writer is %s', writer => {
     await until(async () => (await refusalOf(store)) !== undefined)
   })
 
+  test('does so when its shared memory alone is deleted, without which a later process shares no lock with it', async ({
+    lab,
+  }) => {
+    const { path, store } = await open(lab, writer)
+    rmSync(`${path}-shm`)
+    await until(async () => (await refusalOf(store)) !== undefined)
+    expect(await refusalOf(store)).toContain('-shm is not what was opened')
+  })
+
+  test('is not joined by another once its shared memory was deleted: neither loses what it has confirmed', async ({
+    lab,
+  }) => {
+    const { path, store } = await open(lab, writer)
+    rmSync(`${path}-shm`)
+    const late = sqliteStore({ path, writer })
+    lab.onEnd(() => late.close())
+    await expect(late.open()).rejects.toThrow(`"${path}" is open in another process, and its -shm file was deleted`)
+    await store.close()
+    await late.open()
+    expect((await late.read(ID))?.status).toBe('pending')
+  })
+
   test('does so where it was opened by a link to the file', async ({ lab }) => {
     const { path } = await open(lab, writer)
     const link = `${path}-link`

@@ -8,8 +8,8 @@
  * @example
  * const store = sqliteStore({ path: './data/orders.db' })
  */
-import { existsSync, type FSWatcher, watch } from 'node:fs'
-import { basename, dirname } from 'node:path'
+
+import { existsSync } from 'node:fs'
 import { Batcher, type Settled } from '../batch.ts'
 import { HintListeners } from '../hint-listeners.ts'
 import { accepted, type Change, type Operation, type Submission } from '../operation.ts'
@@ -34,17 +34,20 @@ import type {
   Swept,
 } from '../store.ts'
 import { changeHints, HOLDINGS_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../store.ts'
+import { CommitWatcher } from './sqlite/commit-watcher.ts'
 import { type Dumps, prepareDumps } from './sqlite/copy.ts'
 import {
   checkOurs,
   type Database,
   type DatabaseLocation,
+  hasWalResetBug,
   openReader,
   openWriter,
   pragma,
   prepareVersion,
   type Row,
   realFile,
+  sqliteVersion,
 } from './sqlite/database.ts'
 import { FileIdentity } from './sqlite/identity.ts'
 import { prepareReads, type Reads } from './sqlite/reads.ts'
@@ -66,6 +69,8 @@ export interface SqliteStoreOptions {
   readonly writer?: 'thread' | 'inline'
   /** The store's clock in milliseconds since the epoch. Default `Date.now`. */
   readonly clock?: () => number
+  /** Called with what an operator should know while the store works on. Default: a warning of the process. */
+  readonly warn?: (message: string) => void
 }
 
 const OPTIONS: Checks<SqliteStoreOptions> = {
@@ -75,12 +80,8 @@ const OPTIONS: Checks<SqliteStoreOptions> = {
   synchronous: oneOf('FULL', 'NORMAL'),
   writer: oneOf('thread', 'inline'),
   clock: FUNCTION,
+  warn: FUNCTION,
 }
-
-/** Writes come as bursts of file events; one look for each burst is enough. */
-const FIRST_LOOK_MS = 5
-/** How long the last look waits for a commit whose sync is slow: after twice as long in all, it is not looked for. */
-const LAST_LOOK_MS = 1280
 
 /**
  * Makes a store on a SQLite file; nothing is opened before {@link Store.open}.
@@ -113,25 +114,22 @@ class SqliteStore implements Store {
   readonly #options: SqliteStoreOptions
   readonly #location: DatabaseLocation
   readonly #clock: () => number
+  readonly #warn: (message: string) => void
   readonly #listeners = new HintListeners()
   readonly #batcher: Batcher<Write, WriteResult>
   #writer: WriterClient | undefined
   #reader: Database | undefined
   #reads: Reads | undefined
   #dumps: Dumps | undefined
-  #watcher: FSWatcher | undefined
+  #watcher: CommitWatcher | undefined
   #file: FileIdentity | undefined
-  #version: (() => number) | undefined
-  /** The version of the file, as the reader has seen it last. */
-  #seen: number | undefined
-  /** The same without this store's own commits, as the writer has: listeners have been told of it. */
+  /** The version of the file without this store's own commits, as the writer sees it: listeners know of it. */
   #told: number | undefined
-  #look: NodeJS.Timeout | undefined
-  #lookDelay = 0
 
   constructor(options: SqliteStoreOptions) {
     this.#options = options
     this.#clock = options.clock ?? Date.now
+    this.#warn = options.warn ?? (message => process.emitWarning(message, 'WaybillWarning'))
     this.#location = {
       path: options.path,
       driver: options.driver ?? 'node:sqlite',
@@ -144,13 +142,16 @@ class SqliteStore implements Store {
     if (this.#writer !== undefined) return
     const shared = this.#options.database ?? (this.#inMemory ? await openWriter(this.#location) : undefined)
     if (shared !== undefined) {
-      this.#writer = inlineWriter(shared)
+      this.#writer = inlineWriter(shared, { patient: false })
       this.#prepare(shared)
       return
     }
     const inline = this.#options.writer === 'inline'
-    this.#writer = inline ? inlineWriter(await openWriter(this.#location)) : await ThreadWriter.open(this.#location)
+    this.#writer = inline
+      ? inlineWriter(await openWriter(this.#location), { patient: true })
+      : await ThreadWriter.open(this.#location)
     this.#reader = await openReader(this.#location)
+    this.#warnOfVersion(this.#reader)
     this.#file = new FileIdentity(this.#location.path)
     this.#prepare(this.#reader)
     await this.#watchOthers(this.#reader)
@@ -274,10 +275,9 @@ class SqliteStore implements Store {
 
   async close(): Promise<void> {
     this.#watcher?.close()
-    clearTimeout(this.#look)
     await this.#batcher.drained()
     const [writer, reader] = [this.#writer, this.#reader]
-    this.#writer = this.#reader = this.#reads = this.#dumps = this.#version = this.#file = undefined
+    this.#writer = this.#reader = this.#reads = this.#dumps = this.#file = this.#watcher = undefined
     reader?.close()
     await writer?.close()
     this.#listeners.clear()
@@ -344,37 +344,24 @@ class SqliteStore implements Store {
     this.#listeners.send(hint)
   }
 
-  async #watchOthers(reader: Database): Promise<void> {
-    const path = realFile(this.#location.path)
-    const log = `${basename(path)}-wal`
-    this.#version = prepareVersion(reader)
-    this.#seen = this.#version()
-    this.#told = await this.#add({ kind: 'look' })
-    // The folder and not the file: SQLite deletes the log when the last connection closes, and makes another.
-    this.#watcher = watch(dirname(path), { persistent: false }, (event, name) => {
-      // Its name was taken or given: what SQLite itself does to the file is told as a change.
-      if (event === 'rename') this.#file?.look()
-      if (name === log && this.#lookDelay !== FIRST_LOOK_MS) this.#lookSoon(FIRST_LOOK_MS)
-    })
-    // A watch that breaks costs time, not correctness: the slow scans go on.
-    this.#watcher.on('error', () => {})
+  #warnOfVersion(database: Database): void {
+    const version = sqliteVersion(database)
+    if (!hasWalResetBug(version)) return
+    this.#warn(
+      `SQLite ${version} has a bug that can corrupt a file which several connections write at the same time (WAL-reset). ` +
+        'Use a Node whose process.versions.sqlite is 3.51.3 or later, or a driver with such a version.',
+    )
   }
 
-  /** The log is written before its sync, and a commit can be seen only after it: so look until there is something new. */
-  #lookSoon(delay: number): void {
-    clearTimeout(this.#look)
-    this.#lookDelay = delay
-    this.#look = setTimeout(() => {
-      this.#lookDelay = 0
-      const version = this.#version?.()
-      if (version !== this.#seen) {
-        this.#seen = version
-        void this.#tellOfOthers()
-      } else if (delay < LAST_LOOK_MS) {
-        this.#lookSoon(2 * delay)
-      }
-    }, delay)
-    this.#look.unref()
+  async #watchOthers(reader: Database): Promise<void> {
+    this.#told = await this.#add({ kind: 'look' })
+    this.#watcher = new CommitWatcher({
+      path: realFile(this.#location.path),
+      version: prepareVersion(reader),
+      onCommit: () => void this.#tellOfOthers(),
+      onRename: () => this.#file?.look(),
+      warn: this.#warn,
+    })
   }
 
   /** What this store has written itself it has told already, name by name: all that waits would be read again for it. */

@@ -4,6 +4,7 @@
  */
 import { existsSync, mkdirSync, realpathSync, statfsSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
+import { BUSY_MS, isLocked, waitForTurn } from './turns.ts'
 
 /** A value that SQLite stores. */
 export type SqlValue = string | number | null
@@ -59,9 +60,6 @@ export interface DatabaseLocation {
 /** Marks a file as ours ("WAYB"), so that another program's database is never touched. */
 export const APPLICATION_ID = 0x57415942
 
-/** How long a connection waits for another process' write, in milliseconds. */
-const BUSY_MS = 5000
-
 /**
  * Opens a connection for writing, and makes the file and its folder where they are missing.
  *
@@ -72,11 +70,13 @@ export async function openWriter(location: DatabaseLocation): Promise<Database> 
   const connect = await connector(location)
   return explained(location.path, () => {
     if (location.path !== ':memory:') prepareFolder(location.path)
+    checkSharedMemory(location.path, connect)
     return prepared(connect(), database => {
       database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
       // Before the journal mode, which is kept in the file.
-      checkOursAlone(database)
-      database.exec('PRAGMA journal_mode = WAL')
+      waitForTurn(() => checkOursAlone(database))
+      // Of processes that open a fresh file at once, SQLite refuses all but one here, without any waiting.
+      waitForTurn(() => database.exec('PRAGMA journal_mode = WAL'))
       database.exec(`PRAGMA synchronous = ${location.synchronous}`)
       database.exec('PRAGMA wal_autocheckpoint = 4000')
       database.exec('PRAGMA cache_size = -32768')
@@ -91,15 +91,48 @@ export async function openWriter(location: DatabaseLocation): Promise<Database> 
  */
 export async function openReader(location: DatabaseLocation): Promise<Database> {
   const connect = await connector(location)
-  return explained(location.path, () =>
-    prepared(connect(), database => {
+  return explained(location.path, () => {
+    checkSharedMemory(location.path, connect)
+    return prepared(connect(), database => {
       database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
       database.exec('PRAGMA query_only = ON')
       database.exec('PRAGMA cache_size = -32768')
       // The first look into the file, by which it is known to be a database.
-      pragma(database, 'schema_version')
-    }),
-  )
+      waitForTurn(() => pragma(database, 'schema_version'))
+    })
+  })
+}
+
+/**
+ * Refuses a file that another process has open whose shared memory, in which the locks are, has lost its name: this
+ * process would make another one, and each would write over what the other has committed.
+ */
+function checkSharedMemory(path: string, connect: () => Database): void {
+  if (path === ':memory:') return
+  const file = realFile(path)
+  // Another process may be about to open the file too, and makes its shared memory then.
+  const isShared = () => existsSync(`${file}-shm`) || !existsSync(file)
+  try {
+    waitForTurn(() => isShared() || lockAlone(connect()))
+  } catch (cause) {
+    if (!isLocked(cause)) throw cause
+    throw new Error(
+      `The SQLite file "${path}" is open in another process, and its -shm file was deleted: what either of them ` +
+        'commits would be lost to the other. End every process that has the file open, and start again.',
+      { cause },
+    )
+  }
+}
+
+/** @throws when any other connection has the file open: in this mode a connection takes the whole file, and uses no shared memory */
+function lockAlone(database: Database): true {
+  try {
+    database.exec('PRAGMA locking_mode = EXCLUSIVE')
+    pragma(database, 'schema_version')
+    return true
+  } finally {
+    database.close()
+  }
 }
 
 async function connector({ driver, path }: DatabaseLocation): Promise<() => Database> {
@@ -238,4 +271,27 @@ export function realFile(path: string): string {
     // Such as a `file:` URI, which SQLite alone reads.
     return resolve(path)
   }
+}
+
+/**
+ * Whether a version of SQLite has the WAL-reset bug, by which connections that write or checkpoint one file at the same
+ * time may corrupt it: https://sqlite.org/wal.html#walresetbug.
+ */
+export function hasWalResetBug(version: string): boolean {
+  const [major = 0, minor = 0, patch = 0] = version.split('.').map(Number)
+  if (major !== 3) return major < 3
+  const fixedIn = WAL_RESET_FIXES.get(minor)
+  return fixedIn === undefined ? minor < 52 : patch < fixedIn
+}
+
+/** The first patch of each minor version that has the fix. Of the others, 3.52 and later have it. */
+const WAL_RESET_FIXES: ReadonlyMap<number, number> = new Map([
+  [44, 6],
+  [50, 7],
+  [51, 3],
+])
+
+/** The version of SQLite itself, such as `3.51.3`. */
+export function sqliteVersion(database: Database): string {
+  return (database.prepare('SELECT sqlite_version() AS version').get() as { version: string }).version
 }

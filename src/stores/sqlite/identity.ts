@@ -1,6 +1,7 @@
 /**
- * Whether a file and its write-ahead log are still those that were opened. A connection goes on with files that
- * have lost their names: what it commits then is synced, and gone with the process.
+ * Whether a file, its write-ahead log and its shared memory are still those that were opened. A connection goes on
+ * with files that have lost their names: what it commits then is synced, and gone with the process. Without the name
+ * of the shared memory, in which the locks are, a process that opens the file later shares no lock with it.
  */
 import { statSync } from 'node:fs'
 import { realFile } from './database.ts'
@@ -15,7 +16,7 @@ export class FileIdentity {
     this.#path = path
     const file = realFile(path)
     // What cannot be found, such as a path that only SQLite reads, cannot be missed either.
-    this.#known = [file, `${file}-wal`].flatMap(one => {
+    this.#known = [file, `${file}-wal`, `${file}-shm`].flatMap(one => {
       const identity = identityOf(one)
       return identity === undefined ? [] : [[one, identity] as const]
     })

@@ -13,10 +13,14 @@ export interface WriterClient {
   close(): Promise<void>
 }
 
-/** A writer on the event loop: for a database in memory, or a connection the caller has opened. */
-export function inlineWriter(database: Database): WriterClient {
+/**
+ * A writer on the event loop.
+ *
+ * @param patient as {@link Writer} takes it: not for a connection that the caller has opened, whose waiting is the caller's
+ */
+export function inlineWriter(database: Database, { patient }: { readonly patient: boolean }): WriterClient {
   migrate(database)
-  const writer = new Writer(database)
+  const writer = new Writer(database, { patient })
   return {
     execute: async (writes, now) => writer.execute(writes, now),
     close: async () => {

@@ -8,7 +8,7 @@ import { Writer } from './writer.ts'
 async function serve(port: MessagePort, location: DatabaseLocation): Promise<void> {
   const database = await openWriter(location)
   migrate(database)
-  const writer = new Writer(database)
+  const writer = new Writer(database, { patient: true })
   port.on('message', posted => {
     const request = disclose<WriterRequest>(posted)
     if (request?.kind === 'batch') {

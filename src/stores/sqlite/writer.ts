@@ -28,6 +28,7 @@ import {
 import { prepareRestore } from './copy.ts'
 import { type Database, prepareVersion } from './database.ts'
 import { INSERT, insertValues, RECORDS, RecordQuery, UPDATE, updateValues } from './rows.ts'
+import { waitForTurn } from './turns.ts'
 
 /** One write. */
 export type Write =
@@ -75,9 +76,16 @@ export class Writer {
   readonly #sql: Statements
   readonly #version: () => number
 
-  constructor(database: Database) {
+  readonly #begin: () => void
+
+  /** @param patient waits for other processes' locks itself: `database` is a connection of the store's own */
+  constructor(database: Database, { patient }: { readonly patient: boolean }) {
     this.#database = database
     this.#sql = prepare(database)
+    // IMMEDIATE, because a transaction that reads first and then writes cannot wait for a lock: it fails at once.
+    const begin = () => void this.#sql.begin.run()
+    this.#begin = patient ? () => waitForTurn(begin) : begin
+    if (patient) database.exec('PRAGMA busy_timeout = 0')
     this.#version = prepareVersion(database)
   }
 
@@ -91,8 +99,7 @@ export class Writer {
     // To look takes no lock: another process that writes for long does not keep this one from hearing of it.
     if (writes.every(({ kind }) => kind === 'look')) return this.#look(writes)
     try {
-      // IMMEDIATE, because a transaction that reads first and then writes cannot wait for a lock: it fails at once.
-      this.#sql.begin.run()
+      this.#begin()
     } catch (error) {
       // Another process holds the lock for longer than we wait: to wait as long again for each write helps none of them.
       return writes.map(() => ({ error }))
