@@ -2,6 +2,7 @@
  * Waiting for operations to change: any number of waiters in a process share one subscription to
  * the store, hold no connection of it, and are woken by its hints; a slow re-read stands under them.
  */
+import { timerMs } from './duration.ts'
 import type { Operation } from './operation.ts'
 import type { Hint, Store } from './store.ts'
 
@@ -206,7 +207,7 @@ function endOf(ms: number, signal: AbortSignal): End {
     reached = true
     resolve()
   }
-  const timer = setTimeout(reach, ms)
+  const timer = setTimeout(reach, timerMs(ms))
   signal.addEventListener('abort', reach, { once: true })
   return {
     promise,

@@ -3,6 +3,7 @@
  * canceled, and notices executions that are gone while their operation is not finished. Those of
  * another engine it leaves alone: its launcher knows nothing of them, which is not to say that they are gone.
  */
+import { timerMs } from './duration.ts'
 import { type Launcher, LaunchRefused } from './launcher.ts'
 import { Loop } from './loop.ts'
 import type { Metrics } from './metrics.ts'
@@ -193,7 +194,7 @@ export class Dispatcher {
     const now = performance.now()
     this.#pausedUntil = Math.max(this.#pausedUntil, now + ms)
     clearTimeout(this.#pauseTimer)
-    this.#pauseTimer = setTimeout(() => this.#dispatching.wake(), this.#pausedUntil - now).unref()
+    this.#pauseTimer = setTimeout(() => this.#dispatching.wake(), timerMs(this.#pausedUntil - now)).unref()
   }
 
   #ended(): void {

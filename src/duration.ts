@@ -9,17 +9,29 @@ type Unit = keyof typeof UNITS
 export const SECOND: number = UNITS.s
 export const MINUTE: number = UNITS.m
 
-/** Ten years: the longest duration that is taken anywhere. */
+/** Ten years: the longest duration that is kept anywhere as data. */
 export const LONGEST_MS: number = 3650 * UNITS.d
+
+/**
+ * The longest duration that may become a timer, in milliseconds: 20 days. A timer of 2^31 ms (24.8 days) or more fires
+ * at once, and a loop adds up to a tenth to its interval.
+ */
+export const LONGEST_TIMER_MS: number = 20 * UNITS.d
+
+/** What a timer is set to that is computed from what others ask for: milliseconds, at most {@link LONGEST_TIMER_MS}. */
+export function timerMs(ms: number): number {
+  return Math.min(Math.max(ms, 0), LONGEST_TIMER_MS)
+}
 
 /**
  * Reads a duration into milliseconds.
  *
  * @param name what the duration is for; the error names it
- * @throws {TypeError} when it cannot be read, or lies outside `min` (default 0) to `max` (default ten years)
+ * @param range `min` is 0 by default. `max` is {@link LONGEST_TIMER_MS}, unless the duration never becomes a timer
+ * @throws {TypeError} when it cannot be read, or lies outside its range
  */
 export function durationMs(name: string, value: unknown, range: { min?: number; max?: number } = {}): number {
-  const { min = 0, max = LONGEST_MS } = range
+  const { min = 0, max = LONGEST_TIMER_MS } = range
   const ms = typeof value === 'number' ? value : parse(value)
   if (ms >= min && ms <= max) return Math.round(ms)
   const bounds = `from ${min} ms to ${max} ms`

@@ -7,7 +7,7 @@
  * export default handler(orders, async (order, job) => ({ ...order, completedAt: new Date().toISOString() }))
  */
 import type { Static } from 'typebox'
-import { type Duration, durationMs, LONGEST_MS, MINUTE, SECOND } from './duration.ts'
+import { type Duration, durationMs, LONGEST_MS, LONGEST_TIMER_MS, MINUTE, SECOND } from './duration.ts'
 import type { Media } from './media.ts'
 import { type Checks, checkOptions, OBJECT, READ_LATER } from './options.ts'
 import type { Progress } from './protocol.ts'
@@ -74,7 +74,7 @@ export interface OperationTypeInit<Name extends string, Input, Output, Key exten
   /** How often a run may vanish with its worker (a crash, a lost lease) before the operation fails, 0 to 100. Default 10. */
   readonly lostAttempts?: number
   readonly backoff?: Partial<Backoff>
-  /** How long one attempt may run, up to 24 days. Default 15 minutes. */
+  /** How long one attempt may run, up to 20 days. Default 15 minutes. */
   readonly timeout?: Duration
   /** How long the first attempt may take to begin before the operation fails. Default: for ever. */
   readonly startDeadline?: Duration
@@ -239,7 +239,7 @@ function readPolicy(init: OperationTypeInit<string, unknown, unknown, string>, w
       max: duration('backoff.max', max, 30 * DAY),
       jitter: numberIn(where, 'backoff.jitter', jitter, { min: 0, max: 1 }),
     }),
-    timeout: duration('timeout', init.timeout ?? 15 * MINUTE, 24 * DAY),
+    timeout: duration('timeout', init.timeout ?? 15 * MINUTE, LONGEST_TIMER_MS),
     startDeadline:
       init.startDeadline === undefined ? undefined : duration('startDeadline', init.startDeadline, LONGEST_MS),
     retention: duration('retention', init.retention ?? 7 * DAY, LONGEST_MS),

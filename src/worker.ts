@@ -5,6 +5,7 @@
 import type { Task } from './attempt.ts'
 import { BlobKeeper } from './blob-keeper.ts'
 import type { BlobStore } from './blob-store.ts'
+import { timerMs } from './duration.ts'
 import { Loop } from './loop.ts'
 import { machineName } from './machine.ts'
 import type { Metrics } from './metrics.ts'
@@ -54,8 +55,6 @@ const LOOK_AT_ALL = { everyMs: 100, share: 0.02 }
 
 /** How long a shutdown goes on trying to hand back what is not done, should the store not answer. */
 const HAND_BACK_MS = 5000
-/** A longer timer fires at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1
 const NO_LOG: Logger = { info: () => {}, warn: () => {}, error: () => {} }
 
 export class Worker {
@@ -317,9 +316,7 @@ export class Worker {
   /** Nothing hints when a delay ends: without a timer the next attempt would wait for the scan. */
   #wakeIn(outcome: Outcome): void {
     if (outcome.kind !== 'retry') return
-    // Longer than this, the scan does it: a timer that is longer than it can be fires at once.
-    const ms = Math.min(outcome.delayMs + 1, LONGEST_TIMER_MS)
-    setTimeout(() => this.#claiming.wake(), ms).unref()
+    setTimeout(() => this.#claiming.wake(), timerMs(outcome.delayMs + 1)).unref()
   }
 
   #measure(after: Operation, attempt: Attempt | undefined, { kind }: Outcome): void {

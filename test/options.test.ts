@@ -186,6 +186,35 @@ test.each<[Door, Anything, named: string]>([
   expect(await refusalOf(door, options)).toContain(named)
 })
 
+/** Each duration that becomes a timer: one of 30 days would fire at once, again and again. */
+test.each<[Door, string, string?]>([
+  ['defineOperation', 'timeout'],
+  ['createWaybill', 'sweep'],
+  ['createWaybill', 'storeTimeout'],
+  ['worker', 'lease', 'worker.'],
+  ['worker', 'grace', 'worker.'],
+  ['worker', 'shutdown', 'worker.'],
+  ['worker', 'scan', 'worker.'],
+  ['wakeup', 'scan', 'wakeup.'],
+  ['webhooks', 'timeout', 'webhooks.'],
+  ['webhooks', 'scan', 'webhooks.'],
+  ['webhooks', 'shutdown', 'webhooks.'],
+  ['containerAppsJob', 'watch'],
+  ['containerAppsJob', 'settle'],
+  ['containerAppsJob', 'timeout'],
+  ['kubernetesJob', 'start'],
+  ['answerCall', 'visibility'],
+  ['dispatcher', 'scan', 'dispatcher.'],
+  ['dispatcher', 'reconcile', 'dispatcher.'],
+  ...SERVERS.map((server): [Door, string] => [server, 'longestWait']),
+])('%s refuses a %s that is longer than any timer', async (door, option, where = '') => {
+  const message = await refusalOf(door, { [option]: '30d' })
+  expect(message).toContain(`${where}${option} must be milliseconds, or a`)
+  const longest = Number(/to (\d+) ms/.exec(message ?? '')?.[1])
+  // A loop adds up to a tenth to its interval.
+  expect(longest * 1.1).toBeLessThan(2 ** 31)
+})
+
 test.each<[Door, Anything]>([
   ['sqliteStore', { synchronous: 'NORMAL', writer: 'inline', driver: 'better-sqlite3', clock: Date.now }],
   ['createWaybill', { waiters: 0, webhooks: undefined }],

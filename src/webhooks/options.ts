@@ -1,5 +1,5 @@
 /** The options of webhooks, and how they are read. */
-import { type Duration, durationMs, MINUTE, SECOND } from '../duration.ts'
+import { type Duration, durationMs, LONGEST_MS, MINUTE, SECOND } from '../duration.ts'
 import { type Checks, checkOptions, FLAG, FUNCTION, PUBLIC_URL, READ_LATER, whole } from '../options.ts'
 import { isPublicAddress, type Resolve, type Rules, systemResolve } from './addresses.ts'
 import { checkSecrets, type Secrets } from './signing.ts'
@@ -81,7 +81,7 @@ export function readWebhookOptions(init: WebhooksInit): WebhookOptions {
     resolve: init.resolve ?? systemResolve,
     retriesMs: readRetries(init.retries ?? RETRIES),
     timeoutMs: durationMs('webhooks.timeout', init.timeout ?? 15 * SECOND, { min: 1, max: MINUTE }),
-    retentionMs: durationMs('webhooks.retention', init.retention ?? '7d'),
+    retentionMs: durationMs('webhooks.retention', init.retention ?? '7d', { max: LONGEST_MS }),
     concurrency: init.concurrency ?? 100,
     baseUrl: init.baseUrl?.replace(/\/+$/, ''),
     scanMs: durationMs('webhooks.scan', init.scan ?? SECOND, { min: 10 }),
