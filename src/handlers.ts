@@ -34,13 +34,23 @@ export function handlersByType(handlers: Handlers): ReadonlyMap<string, Handler>
 export async function loadHandlers(files: readonly string[]): Promise<ReadonlyMap<string, Handler>> {
   const loaded: Handler[] = []
   for (const file of files) {
-    const module = (await import(fileUrl(file))) as { default?: Handlers }
-    if (module.default === undefined) {
+    const exported = defaultExport((await import(fileUrl(file))) as Module)
+    if (exported === undefined) {
       throw new TypeError(`The handler file ${file} has no default export: export default handler(…).`)
     }
-    loaded.push(...[module.default].flat())
+    loaded.push(...[exported].flat())
   }
   return handlersByType(loaded)
+}
+
+interface Module {
+  readonly default?: Handlers | { readonly __esModule?: unknown; readonly default?: Handlers }
+}
+
+/** Compilers to CommonJS write `export default` as the member `default` of what the file exports, and mark it with `__esModule`. */
+function defaultExport({ default: exported }: Module): Handlers | undefined {
+  const isCompiled = typeof exported === 'object' && '__esModule' in exported && exported.__esModule === true
+  return (isCompiled ? exported.default : exported) as Handlers | undefined
 }
 
 /** The URL of a file that is named by a URL or a path. */

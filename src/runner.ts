@@ -33,10 +33,13 @@ export interface Runner {
   /**
    * Makes ready to run.
    *
+   * @param onRoom called when there may be {@link room} again that there was not, for a cause other than the end of a run
    * @returns the names of the operation types that it has handlers for
    * @throws when the handlers cannot be loaded
    */
-  start(): Promise<readonly string[]>
+  start(onRoom?: () => void): Promise<readonly string[]>
+  /** How many more runs it can take now. Missing: as many as the worker wants. */
+  room?(): number
   /** Runs one attempt; never rejects. */
   run(task: Task, context: RunContext): Promise<RunEnd>
   /** Ends what still runs, and frees everything. */

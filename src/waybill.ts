@@ -29,7 +29,7 @@ import {
   whole,
 } from './options.ts'
 import type { Runner } from './runner.ts'
-import { childrenRunner } from './runners/children.ts'
+import { childProcessRunner } from './runners/child-process.ts'
 import { inlineRunner } from './runners/inline.ts'
 import { runSteps, type StartOptions, type StartStep, StartTimeoutError } from './startup.ts'
 import type { Store } from './store.ts'
@@ -57,10 +57,14 @@ export interface WorkerInit {
   readonly shutdown?: Duration
   /** The longest time between two looks at the queue when no hint comes. Default 1 s. */
   readonly scan?: Duration
-  /** `children`: arguments for Node itself, such as `--max-old-space-size=512`. Default: those of this process. */
+  /** `children`: arguments for Node itself, such as `--max-old-space-size=512`. Default: those of this process that suit a child. */
   readonly execArgv?: readonly string[]
   /** `children`: how much they give way to what else runs, 0 (not at all) to 19, or `idle`: they take what is left. Default `idle`. */
   readonly niceness?: Niceness
+  /** `children`: how many attempts a child runs before it is replaced, 1 to 1,000,000; 1: a fresh child for each attempt. Default 10,000. */
+  readonly recycle?: number
+  /** `children`: how long a child may take to load the handlers, 100 ms to 1 h. Default 1 minute. */
+  readonly startTimeout?: Duration
 }
 
 /** How a process hands operations to another engine. */
@@ -127,6 +131,8 @@ export const WORKER_OPTIONS: Checks<WorkerInit> = {
     must: 'a whole number from 0 to 19, or "idle"',
     fits: niceness => niceness === 'idle' || whole(0, 19).fits(niceness),
   },
+  recycle: whole(1, 1_000_000),
+  startTimeout: READ_LATER,
 }
 
 const DISPATCHER_OPTIONS: Checks<DispatcherInit> = {
@@ -271,11 +277,11 @@ interface Shared {
 
 /** Makes a worker with every default filled in. */
 export function makeWorker(init: WorkerInit, shared: Shared): Worker {
-  const { runner, concurrency } = makeRunner(init)
+  const { runner, concurrency } = makeRunner(init, shared.logger)
   return new Worker({
     ...shared,
     runner,
-    concurrency: init.concurrency ?? concurrency,
+    concurrency,
     leaseMs: durationMs('worker.lease', init.lease ?? 30 * SECOND, { min: 3 * SECOND, max: 3600 * SECOND }),
     graceMs: durationMs('worker.grace', init.grace ?? 5 * SECOND),
     shutdownMs: durationMs('worker.shutdown', init.shutdown ?? 20 * SECOND),
@@ -283,7 +289,7 @@ export function makeWorker(init: WorkerInit, shared: Shared): Worker {
   })
 }
 
-function makeRunner(init: WorkerInit): { runner: Runner; concurrency: number } {
+function makeRunner(init: WorkerInit, logger: Logger): { runner: Runner; concurrency: number } {
   const given: readonly (Handler | string | URL)[] = [init.handlers].flat()
   const files = given.filter(isFile)
   const values = given.filter(handler => !isFile(handler)) as readonly Handler[]
@@ -293,16 +299,18 @@ function makeRunner(init: WorkerInit): { runner: Runner; concurrency: number } {
   // Files are only read by the process that runs them: what they hold is seen when it starts.
   if (files.length === 0) handlersByType(values)
   const run = init.run ?? (files.length > 0 ? 'children' : 'inline')
-  if (run === 'inline') return { runner: inlineRunner(files.length > 0 ? files : values), concurrency: 32 }
+  if (run === 'inline') {
+    return { runner: inlineRunner(files.length > 0 ? files : values), concurrency: init.concurrency ?? 32 }
+  }
   if (files.length === 0)
     throw new TypeError('worker.handlers must name files: a child process cannot be given values.')
-  const { execArgv, niceness } = init
-  const options = {
-    files,
-    ...(execArgv && { execArgv }),
-    ...(niceness !== undefined && { niceness }),
-  }
-  return { runner: childrenRunner(options), concurrency: availableParallelism() }
+  const { execArgv, niceness, recycle, concurrency = availableParallelism() } = init
+  const startTimeoutMs = durationMs('worker.startTimeout', init.startTimeout ?? 60 * SECOND, {
+    min: 100,
+    max: 3600 * SECOND,
+  })
+  const options = { files, concurrency, logger, execArgv, niceness, recycle, startTimeoutMs }
+  return { runner: childProcessRunner(options), concurrency }
 }
 
 function isFile(handler: Handler | string | URL): handler is string | URL {

@@ -77,9 +77,6 @@ export class Worker {
   #claimScheduled = false
   readonly #takenByType = new Map<string, number>()
   #claimsMade = 0
-  /** How many runs in a row had no process to run in; the claims pause after each, so that a broken start is no hot loop. */
-  #unstarted = 0
-  #pausedUntil = 0
 
   constructor(options: WorkerOptions) {
     this.#options = options
@@ -172,7 +169,7 @@ export class Worker {
   }
 
   async #load(): Promise<void> {
-    const served = new Set(await this.#options.runner.start())
+    const served = new Set(await this.#options.runner.start(() => this.#claiming.wake()))
     for (const type of this.#options.types) if (served.has(type.name)) this.#types.set(type.name, type)
   }
 
@@ -198,9 +195,10 @@ export class Worker {
 
   async #claim(): Promise<void> {
     const asked = performance.now()
-    const limit = this.#options.concurrency - this.#slotsTaken
+    const { concurrency, runner } = this.#options
+    const limit = Math.min(concurrency - this.#slotsTaken, runner.room?.() ?? concurrency)
     const types = this.#room()
-    if (limit <= 0 || types.length === 0 || asked < this.#pausedUntil) return
+    if (limit <= 0 || types.length === 0) return
     const claims = await this.#options.store.claim({ ...this.#claimBy, execution: null, from: { types, limit } })
     for (const claim of claims) this.#follow(this.#begin(claim, asked))
     if (claims.length === 0) return
@@ -250,7 +248,12 @@ export class Worker {
     this.#take(run.type.name, 1)
     try {
       const end = await run.run(this.#options.runner, task)
-      this.#pauseIfUnstarted(run, end)
+      if (end.kind === 'unstarted') {
+        this.#logger.warn(
+          { operation: task.id, reason: end.reason },
+          'A handler was not started; its operation is handed back',
+        )
+      }
       return end
     } finally {
       this.#take(run.type.name, -1)
@@ -267,13 +270,6 @@ export class Worker {
       this.#claimScheduled = false
       this.#claiming.wake()
     })
-  }
-
-  #pauseIfUnstarted(run: RunningAttempt, end: RunEnd): void {
-    this.#unstarted = end.kind === 'unstarted' ? this.#unstarted + 1 : 0
-    if (end.kind !== 'unstarted') return
-    this.#pausedUntil = performance.now() + Math.min(100 * 2 ** this.#unstarted, 5000)
-    this.#logger.error({ operation: run.lease.id, reason: end.reason }, 'A handler could not be started')
   }
 
   #take(type: string, slots: 1 | -1): void {

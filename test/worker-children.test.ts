@@ -2,14 +2,13 @@ import { type ChildProcess, fork, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { getPriority } from 'node:os'
 import { describe, expect } from 'vitest'
-import { defineOperation, handler } from 'waybill'
 import { sqliteStore } from 'waybill/sqlite'
 import type { Waybill, WorkerInit } from '../src/waybill.ts'
+import { isGone, pidOf, worker } from './support/children.ts'
 import { type Act, handlerFile, play, plays } from './support/handlers.ts'
 import {
   hasFinished,
   hasStatus,
-  KeptLog,
   type Lab,
   logOf,
   recordOf,
@@ -21,10 +20,6 @@ import {
 } from './support/waybill.ts'
 
 const type = plays({ attempts: 2 })
-
-function worker(init: Partial<WorkerInit> = {}): { worker: WorkerInit } {
-  return { worker: { handlers: handlerFile('plays'), concurrency: 1, ...init } }
-}
 
 /** Submits acts to a worker with children. */
 async function perform(waybill: Waybill, ...acts: Act[]): Promise<string> {
@@ -175,45 +170,6 @@ test('a handler in a child is told why it should stop', async ({ lab }) => {
   expect(await logOf(other.store, canceled)).toContain('CanceledError')
 })
 
-describe('handlers that cannot be loaded', () => {
-  const cases: [name: string, file: string, reason: string][] = [
-    ['throw when they are loaded', 'unloadable', 'The handler file has no luck today.'],
-    ['have no default export', 'empty', 'has no default export'],
-    ['are missing', 'missing', 'Cannot find module'],
-  ]
-  for (const run of ['children', 'inline'] as const) {
-    for (const [name, file, reason] of cases) {
-      test(`fail the start with the reason when they ${name}, for ${run}`, async ({ lab }) => {
-        const waybill = lab.composition([type], worker({ handlers: handlerFile(file), run }))
-        await expect(waybill.start()).rejects.toThrow(run === 'inline' && file === 'missing' ? /missing/ : reason)
-        await expect(waybill.store.sweep(1)).rejects.toThrow()
-      })
-    }
-  }
-
-  test('values cannot be given to children', ({ lab }) => {
-    const apples = defineOperation({ name: 'apples' })
-    const handlers = handler(apples, () => {})
-    expect(() => lab.composition([apples], { worker: { handlers, run: 'children' } })).toThrow('must name files')
-  })
-
-  test('a child that cannot start hands its operation back, and the worker does not spin', async ({ lab }) => {
-    const logger = new KeptLog()
-    const waybill = await lab.waybill([type], { logger, ...worker({ handlers: handlerFile('once') }) })
-    process.env.TEST_UNLOADABLE = 'yes'
-    lab.onEnd(() => delete process.env.TEST_UNLOADABLE)
-    const crash = await perform(waybill, { do: 'exit', code: 1 })
-    const { history: attempts } = await when(waybill.store, crash, ({ released }) => released >= 3)
-    expect(logger.lines.map(({ message }) => message)).toContain('A handler could not be started')
-    const [third, fourth] = attempts.slice(2)
-    // The pauses are 200 ms, 400 ms and so on.
-    expect((fourth?.startedAt ?? 0) - (third?.finishedAt ?? 0)).toBeGreaterThanOrEqual(300)
-    delete process.env.TEST_UNLOADABLE
-    const { status, attempt, released } = await hasFinished(waybill.store, crash)
-    expect({ status, counted: attempt - released }).toEqual({ status: 'failed', counted: 2 })
-  })
-})
-
 test('a handler that computes for several leases does not lose its own', async ({ lab }) => {
   const waybill = await lab.waybill([type], worker({ lease: 3000 }))
   const id = await perform(waybill, { do: 'spin', ms: 7000 })
@@ -244,22 +200,6 @@ async function startWorkerProcess(lab: Lab, path: string): Promise<ChildProcess>
   lab.onEnd(() => child.kill('SIGKILL'))
   await new Promise(resolve => child.once('message', resolve))
   return child
-}
-
-/** The process that runs the operation, once its handler has been called. */
-async function pidOf(waybill: Waybill, id: string): Promise<number> {
-  await until(async () => (await logOf(waybill.store, id)).length > 0)
-  return Number((await logOf(waybill.store, id))[0]?.replace('pid ', ''))
-}
-
-/** Whether there is no such process, or only what is left of it until its parent asks. */
-function isGone(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return /^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
-  } catch {
-    return true
-  }
 }
 
 const [SCHED_OTHER, SCHED_IDLE] = [0, 5]

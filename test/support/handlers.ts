@@ -27,6 +27,21 @@ export type Act =
   | { readonly do: 'progress' }
   /** Returns at once, and goes on writing to its job afterwards. */
   | { readonly do: 'haunt' }
+  /** Starts a program, notes `started` and its process id in the log, and never ends. */
+  | { readonly do: 'start-program' }
+  /** Returns, and leaves code behind that ends the process when a later attempt in it has the act `trip`. */
+  | { readonly do: 'leave'; readonly what: Ending }
+  /** Sets off what an earlier attempt in its process has left behind, and never ends. */
+  | { readonly do: 'trip' }
+  /** Ends its process from a timer of its own. */
+  | { readonly do: 'end-later'; readonly what: Ending }
+  /** Sends messages over the channel of its process by itself, and returns. */
+  | { readonly do: 'send'; readonly messages: readonly unknown[] }
+  /** Writes to standard error, each piece after the last one has been taken, and returns. */
+  | { readonly do: 'flood'; readonly mib: number }
+
+/** How code ends its process. */
+export type Ending = 'throw' | 'reject' | 'exit'
 
 /** The acts of the attempts, in order; the last one is repeated. */
 export interface Play {

@@ -20,9 +20,20 @@ export interface Spooled {
   readonly temporary: boolean
 }
 
-/** Makes the folder of a child. Nobody else can read it (mode 0700). */
+/**
+ * Makes the folder of a child. Nobody else can read it (mode 0700).
+ *
+ * @throws when the system's folder for temporary files is full, missing or read-only
+ */
 export async function makeSpool(): Promise<string> {
-  return await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`))
+  try {
+    return await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`))
+  } catch (cause) {
+    throw new Error(
+      `The folder for results cannot be made in ${tmpdir()}. Set TMPDIR to a folder with room that this process may write to.`,
+      { cause },
+    )
+  }
 }
 
 export async function removeSpool(folder: string): Promise<void> {
@@ -38,14 +49,19 @@ export async function removeStraySpools(): Promise<void> {
   await Promise.all(strays.map(name => removeSpool(join(tmpdir(), name))))
 }
 
-/** The file of a result: that which it names, or a new one of the folder, written until the signal is aborted. */
-export async function spool({ body }: Media, file: string, signal: AbortSignal): Promise<Spooled> {
+/**
+ * The file of a result: the one that it names, or a new one, written until the signal is aborted.
+ *
+ * @param newPath called where a new file is needed
+ */
+export async function spool({ body }: Media, newPath: () => Promise<string>, signal: AbortSignal): Promise<Spooled> {
   if (isFile(body)) return { path: resolve(body.path), temporary: false }
+  const path = await newPath()
   try {
-    await writeFile(file, until(bytesOf(body), signal), { flag: 'wx', mode: 0o600 })
-    return { path: file, temporary: true }
+    await writeFile(path, until(bytesOf(body), signal), { flag: 'wx', mode: 0o600 })
+    return { path, temporary: true }
   } catch (error) {
-    await rm(file, { force: true })
+    await rm(path, { force: true })
     throw error
   }
 }

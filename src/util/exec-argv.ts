@@ -1,0 +1,46 @@
+/** The arguments for Node itself that a process hands on to those it starts. */
+
+/** What says which program runs, or how it is watched, tested or debugged: it belongs to this process alone. */
+const OWN =
+  /^(-e|--eval|-p|-pe|--print|-i|--interactive|-c|--check|--run|--input-type|--(watch|test|inspect|debug-port|build-snapshot|experimental-test|experimental-sea)\b.*)(=|$)/
+const EVAL = /^(-e|--eval|-pe)$/
+const PRINT = /^(-p|--print)$/
+const PRELOAD = /^(-r|--require|--import)(?:=(.*))?$/
+/** A file of the program's own, where packages such as `tsx` have bare names. */
+const FILE = /^(\.|\/|[a-z]:[\\/]|(file|data):)/i
+
+/**
+ * The arguments that suit another program. Code that is given on the command line (`--eval`) stays out, as do
+ * `--watch`, `--test` and `--inspect`. Preloads (`--import`, `--require`) are handed on, so that a tracing SDK is loaded
+ * there too; but files among them are not where this process has no script, since they may be its program.
+ *
+ * @param execArgv default: that of this process
+ * @param script the path of the script that this process runs; undefined where it has none
+ */
+export function inheritedExecArgv(
+  execArgv: readonly string[] = process.execArgv,
+  script: string | undefined = process.argv[1],
+): string[] {
+  const hasScript =
+    script !== undefined && script !== '-' && !execArgv.some(argument => EVAL.test(argument) || PRINT.test(argument))
+  return pairs(execArgv)
+    .filter(([flag = '', value]) => !OWN.test(flag) && (hasScript || !isFilePreload(flag, value)))
+    .flat()
+}
+
+/** Each flag with its value, where that is an argument of its own. */
+function pairs(execArgv: readonly string[]): string[][] {
+  const found: string[][] = []
+  for (const argument of execArgv) {
+    const last = found.at(-1)
+    const isValue = last?.length === 1 && (!argument.startsWith('-') || EVAL.test(last[0] ?? ''))
+    if (isValue) last?.push(argument)
+    else found.push([argument])
+  }
+  return found
+}
+
+function isFilePreload(flag: string, value: string | undefined): boolean {
+  const preload = PRELOAD.exec(flag)
+  return preload !== null && FILE.test(preload[2] ?? value ?? '')
+}
