@@ -66,7 +66,7 @@ export interface PostgresStoreOptions {
    * what they lack, also on tables of later migrations by this user. Default: none.
    */
   readonly grantTo?: readonly string[]
-  /** How long a statement may take, in milliseconds; the wait for a connection may take as long again. Default 10,000. */
+  /** How long a call may take, in milliseconds, the wait for a connection included; then the server is asked to end it. Default 10,000. */
   readonly timeoutMs?: number
   /** Whether other processes are told, and heard, by notifications; that takes a connection. Default true, unless the pool has only one. Without it the store looks every `pollMs`. */
   readonly notifications?: boolean
@@ -131,32 +131,40 @@ class PostgresStore implements Store {
   readonly #writer: Writer
   readonly #copies: Copies
   readonly #hub: Hub
-  readonly #reads = new Lanes<string, Operation | undefined>({ write: ids => this.#readAll(ids), key: id => id })
-  readonly #accepts = new Lanes<Submission, Acceptance>({
-    write: submissions => this.#acceptAll(submissions),
-    key: keyOf,
-    size: ({ input }) => input.length,
-  })
-  readonly #changes = new Lanes<ChangeItem, Operation | undefined>({
-    write: items => this.#changeAll(items),
-    key: ({ id }) => id,
-    size: ({ change }) => (change.kind === 'finish' ? sizeOf(change.outcome) : 0),
-  })
-  readonly #notes = new Lanes<NoteItem, boolean>({
-    write: items => this.#noteAll(items),
-    key: ({ lease }) => lease.id,
-    size: ({ note }) => (note.kind === 'step' ? note.value.length : note.message.length),
-  })
+  readonly #reads: Lanes<string, Operation | undefined>
+  readonly #accepts: Lanes<Submission, Acceptance>
+  readonly #changes: Lanes<ChangeItem, Operation | undefined>
+  readonly #notes: Lanes<NoteItem, boolean>
   #state: 'new' | 'open' | 'closed' = 'new'
 
   constructor(pool: PostgresPool, options: Options) {
     this.#options = options
     this.#statements = statementsFor(quoteSchema(options.schema))
     const connections = new Connections(pool, options.timeoutMs)
+    const { limitMs } = connections
     this.#connections = connections
     this.#writer = new Writer({ connections, statements: this.#statements, now: options.clock })
     this.#copies = new Copies(connections, quoteSchema(options.schema))
     this.#hub = new Hub({ ...options, connections, notify: this.#statements.notify })
+    this.#reads = new Lanes({ limitMs, write: (ids, until) => this.#readAll(ids, until), key: id => id })
+    this.#accepts = new Lanes({
+      limitMs,
+      write: (submissions, until) => this.#acceptAll(submissions, until),
+      key: keyOf,
+      size: ({ input }) => input.length,
+    })
+    this.#changes = new Lanes({
+      limitMs,
+      write: (items, until) => this.#changeAll(items, until),
+      key: ({ id }) => id,
+      size: ({ change }) => (change.kind === 'finish' ? sizeOf(change.outcome) : 0),
+    })
+    this.#notes = new Lanes({
+      limitMs,
+      write: (items, until) => this.#noteAll(items, until),
+      key: ({ lease }) => lease.id,
+      size: ({ note }) => (note.kind === 'step' ? note.value.length : note.message.length),
+    })
   }
 
   async open(): Promise<void> {
@@ -381,27 +389,27 @@ class PostgresStore implements Store {
     return await this.#run(name, [now, JSON.stringify(wanted), limit, ...values])
   }
 
-  async #readAll(ids: readonly string[]): Promise<(Operation | undefined)[]> {
-    const rows = await this.#connections.run(this.#statements.read, [[...new Set(ids)]])
+  async #readAll(ids: readonly string[], until: number): Promise<(Operation | undefined)[]> {
+    const rows = await this.#connections.run(this.#statements.read, [[...new Set(ids)]], until)
     const operations = new Map(rows.map(row => [row[0], toOperation(row)]))
     return ids.map(id => operations.get(id))
   }
 
-  async #acceptAll(submissions: readonly Submission[]): Promise<Acceptance[]> {
-    const acceptances = await this.#writer.accept(submissions)
+  async #acceptAll(submissions: readonly Submission[], until: number): Promise<Acceptance[]> {
+    const acceptances = await this.#writer.accept(submissions, until)
     const ready = acceptances.filter(({ kind, operation }) => kind === 'accepted' && isReady(operation))
     for (const type of new Set(ready.map(({ operation }) => operation.type))) this.#hub.tell({ kind: 'ready', type })
     return acceptances
   }
 
-  async #changeAll(items: readonly ChangeItem[]): Promise<(Operation | typeof BUSY | undefined)[]> {
-    const answers = await this.#writer.change(items)
+  async #changeAll(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {
+    const answers = await this.#writer.change(items, until)
     for (const answer of answers) if (answer !== undefined && answer !== BUSY) this.#tellOf(answer)
     return answers
   }
 
-  async #noteAll(items: readonly NoteItem[]): Promise<(boolean | typeof BUSY)[]> {
-    const kept = await this.#writer.note(items)
+  async #noteAll(items: readonly NoteItem[], until: number): Promise<(boolean | typeof BUSY)[]> {
+    const kept = await this.#writer.note(items, until)
     const logged = items.filter(({ note }, index) => note.kind === 'log' && kept[index] === true)
     for (const id of new Set(logged.map(({ lease }) => lease.id))) this.#hub.tell({ kind: 'changed', id })
     return kept

@@ -20,6 +20,8 @@ const MOST_ITEMS = 500
 export interface BusyLaneOptions<Item, Result> {
   readonly write: (items: readonly Item[]) => Promise<readonly Settled<Result | typeof BUSY>[]>
   readonly key: (item: Item) => string
+  /** When an item must be given up at the latest, by the monotonic clock. */
+  readonly until: (item: Item) => number
 }
 
 interface Waiting<Item, Result> {
@@ -50,7 +52,8 @@ export class BusyLane<Item, Result> {
   /** Resolves with the result; rejects when the row was held all the time. */
   add(item: Item): Promise<Result> {
     return new Promise((resolve, reject) => {
-      const waiting = { item, until: performance.now() + PATIENCE_MS, tries: 0, resolve, reject }
+      const until = Math.min(performance.now() + PATIENCE_MS, this.#options.until(item))
+      const waiting = { item, until, tries: 0, resolve, reject }
       const key = this.#options.key(item)
       const before = this.#waiting.get(key)
       if (before === undefined) {
@@ -122,7 +125,7 @@ function isOver({ until, tries }: Waiting<unknown, never>): boolean {
 
 function heldError(): Error {
   return new Error(
-    `Another transaction has held the row for ${PATIENCE_MS} ms, and nothing was written. ` +
+    'Another transaction holds the row, and nothing was written. ' +
       'Look for a transaction that stays open in pg_stat_activity ("idle in transaction").',
   )
 }

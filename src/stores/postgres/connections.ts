@@ -2,7 +2,8 @@
  * The one way to the server: each statement takes a connection out of the pool, has a limit of
  * time, and gives the connection back, or away where it can no longer be trusted.
  */
-import { TimeLimit } from '../../time-limit.ts'
+import { cancelStatement } from './cancel.ts'
+import { before, LateError } from './deadline.ts'
 import type { PostgresClient, PostgresPool, PostgresQueryable, Row } from './pool.ts'
 
 /** A statement's text, and the name it is prepared under. */
@@ -17,10 +18,15 @@ export async function send(to: PostgresQueryable, { text }: Statement, values: u
   return rows
 }
 
+/** The part of the time for a call that is kept for asking the server to end a statement, and for its answer to that. */
+const CANCEL_PART = 0.1
+
 /** Connections of a pool. */
 export class Connections {
   readonly #pool: PostgresPool
-  readonly #limit: TimeLimit
+  /** How long what is asked for may take, in milliseconds, until the server is asked to end it. */
+  readonly limitMs: number
+  readonly #cancelMs: number
   /** When a connection last answered, by the monotonic clock. */
   readonly #answered = new WeakMap<PostgresClient, number>()
   /** Connections that have been silent since before this are not used again. */
@@ -29,7 +35,8 @@ export class Connections {
 
   constructor(pool: PostgresPool, timeoutMs: number) {
     this.#pool = pool
-    this.#limit = new TimeLimit(timeoutMs, `PostgreSQL did not answer within ${timeoutMs} ms.`)
+    this.#cancelMs = timeoutMs * CANCEL_PART
+    this.limitMs = timeoutMs - this.#cancelMs
   }
 
   /** From now on a connection that is lost ends no process, whoever has it or no one. */
@@ -49,28 +56,35 @@ export class Connections {
     this.#prepares = true
   }
 
+  /** Until when what is asked for now is to be done, by the monotonic clock. */
+  deadline(): number {
+    return performance.now() + this.limitMs
+  }
+
   /** Runs one statement in a transaction of its own. */
-  async run({ name, text }: Statement, values: unknown[]): Promise<Row[]> {
+  async run({ name, text }: Statement, values: unknown[], until?: number): Promise<Row[]> {
     return await this.use(async client => {
       const { rows } = await client.query({ text, values, rowMode: 'array', name: this.#prepares ? name : undefined })
       return rows
-    })
+    }, until)
   }
 
   /**
    * Has a connection for as long as the work takes.
    *
-   * @param limit of time for the work; default that of a statement
+   * @param until when the work is to be done; default {@link deadline}. Then the server is asked to end it
    */
-  async use<T>(work: (client: PostgresClient) => Promise<T>, limit: TimeLimit = this.#limit): Promise<T> {
-    const client = await this.take()
+  async use<T>(work: (client: PostgresClient) => Promise<T>, until: number = this.deadline()): Promise<T> {
+    const client = await this.take(until)
     const began = performance.now()
+    const working = work(client)
     try {
-      const result = await limit.within(work(client))
+      const result = await before(until, working)
       this.#answered.set(client, performance.now())
       this.giveBack(client)
       return result
     } catch (error) {
+      if (error instanceof LateError) return await this.#end(client, working, began)
       const answered = sqlState(error) !== undefined
       if (!answered) this.suspect(began)
       this.giveBack(client, !answered)
@@ -78,10 +92,23 @@ export class Connections {
     }
   }
 
+  /** Nothing is done in the server that nobody waits for any more. Its last answer counts, whichever it is. */
+  async #end<T>(client: PostgresClient, working: Promise<T>, began: number): Promise<T> {
+    cancelStatement(client)
+    try {
+      return await before(performance.now() + this.#cancelMs, working)
+    } catch (error) {
+      if (sqlState(error) === undefined) this.suspect(began)
+      throw new Error('PostgreSQL did not answer in time.', { cause: error })
+    } finally {
+      this.giveBack(client, true)
+    }
+  }
+
   /** Takes a connection out of the pool. */
-  async take(): Promise<PostgresClient> {
+  async take(until: number = this.deadline()): Promise<PostgresClient> {
     for (;;) {
-      const client = await this.#connect()
+      const client = await this.#connect(until)
       client.on('error', ignore)
       if ((this.#answered.get(client) ?? Number.POSITIVE_INFINITY) >= this.#suspectBefore) return client
       this.giveBack(client, true)
@@ -99,10 +126,10 @@ export class Connections {
     this.#suspectBefore = Math.max(this.#suspectBefore, since)
   }
 
-  async #connect(): Promise<PostgresClient> {
+  async #connect(until: number): Promise<PostgresClient> {
     const connecting = this.#pool.connect()
     try {
-      return await this.#limit.within(connecting)
+      return await before(until, connecting)
     } catch (error) {
       // What comes too late is given back unused: nothing is done that no one waits for any more.
       connecting.then(

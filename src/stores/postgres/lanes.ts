@@ -10,36 +10,63 @@ const MOST_CHARACTERS = 4_000_000
 
 const LOCK_NOT_AVAILABLE = '55P03'
 
-/** Writes a batch; it is done whole or not at all, but for items whose rows others hold: those are skipped. */
-export type WriteBatch<Item, Result> = (items: readonly Item[]) => Promise<readonly (Result | typeof BUSY)[]>
+/**
+ * Writes a batch; it is done whole or not at all, but for items whose rows others hold: those are skipped.
+ *
+ * @param until when it is to be done, by the monotonic clock
+ */
+export type WriteBatch<Item, Result> = (
+  items: readonly Item[],
+  until: number,
+) => Promise<readonly (Result | typeof BUSY)[]>
 
 /** Options of {@link Lanes}. */
 export interface LanesOptions<Item, Result> {
   readonly write: WriteBatch<Item, Result>
+  /** How long an item may take, in milliseconds; half of it may pass before its batch is written. What waits longer is not written. */
+  readonly limitMs: number
   /** Items of one key are written in the order in which they came. */
   readonly key: (item: Item) => string
   /** About how many characters an item carries beside its fixed parts. */
   readonly size?: (item: Item) => number
 }
 
+/** An item, and when its caller waits for it no more, by the monotonic clock. */
+interface Timed<Item> {
+  readonly item: Item
+  readonly until: number
+}
+
 /** Joins single calls into batches. */
 export class Lanes<Item, Result> {
-  readonly #lanes: readonly Batcher<Item, Result>[]
-  readonly #busy: BusyLane<Item, Result>
-  readonly #key: (item: Item) => string
-  readonly #write: (items: readonly Item[]) => Promise<Settled<Result | typeof BUSY>[]>
+  readonly #options: LanesOptions<Item, Result>
+  readonly #lanes: readonly Batcher<Timed<Item>, Result>[]
+  readonly #busy: BusyLane<Timed<Item>, Result>
+  readonly #write: (items: readonly Timed<Item>[]) => Promise<Settled<Result | typeof BUSY>[]>
 
-  constructor({ write, key, size = () => 0 }: LanesOptions<Item, Result>) {
-    this.#key = key
-    this.#write = items => writeInParts(inChunks(items, size), write)
-    this.#busy = new BusyLane({ write: this.#write, key })
-    this.#lanes = Array.from({ length: LANES }, () => new Batcher<Item, Result>(items => this.#writeFree(items)))
+  constructor(options: LanesOptions<Item, Result>) {
+    this.#options = options
+    const { write, key, size = () => 0, limitMs } = options
+    const writeTimed = (items: readonly Timed<Item>[]) =>
+      write(
+        items.map(({ item }) => item),
+        Math.min(...items.map(({ until }) => until)),
+      )
+    this.#write = items =>
+      writeInParts(
+        inChunks(items, ({ item }) => size(item)),
+        writeTimed,
+      )
+    const until = (item: Timed<Item>) => item.until - limitMs / 2
+    this.#busy = new BusyLane({ write: this.#write, key: ({ item }) => key(item), until })
+    this.#lanes = Array.from({ length: LANES }, () => new Batcher(items => this.#writeFree(items)))
   }
 
   add(item: Item): Promise<Result> {
-    const lane = this.#lanes[hashOf(this.#key(item)) % LANES] ?? this.#lanes[0]
+    const { key, limitMs } = this.#options
+    const lane = this.#lanes[hashOf(key(item)) % LANES] ?? this.#lanes[0]
     if (lane === undefined) throw new RangeError('There is no lane.')
-    return lane.add(item)
+    return lane.add({ item, until: performance.now() + limitMs })
   }
 
   /** Resolves when nothing waits and nothing is being written. */
@@ -49,20 +76,25 @@ export class Lanes<Item, Result> {
   }
 
   /** Writes what no one holds. The rest is answered later, and the batch does not wait for it. */
-  async #writeFree(items: readonly Item[]): Promise<Settled<Result | Promise<Result>>[]> {
-    const held = items.map(item => this.#busy.holds(item))
-    const settled = (await this.#write(items.filter((_, index) => !held[index]))).values()
-    return items.map((item, index) => this.#answer(item, held[index] ? SKIPPED : settled.next().value))
+  async #writeFree(items: readonly Timed<Item>[]): Promise<Settled<Result | Promise<Result>>[]> {
+    const before = items.map(item => this.#answerUnwritten(item))
+    const settled = (await this.#write(items.filter((_, index) => before[index] === undefined))).values()
+    return items.map((item, index) => this.#answer(item, before[index] ?? settled.next().value))
   }
 
-  #answer(item: Item, answer: Settled<Result | typeof BUSY> = NO_ANSWER): Settled<Result | Promise<Result>> {
+  #answerUnwritten(item: Timed<Item>): Settled<typeof BUSY> | undefined {
+    if (performance.now() > item.until - this.#options.limitMs / 2) return { error: new Error(NOT_WRITTEN) }
+    return this.#busy.holds(item) ? { value: BUSY } : undefined
+  }
+
+  #answer(item: Timed<Item>, answer: Settled<Result | typeof BUSY> = NO_ANSWER): Settled<Result | Promise<Result>> {
     if ('error' in answer) return answer
     const { value } = answer
     return { value: value === BUSY ? this.#busy.add(item) : value }
   }
 }
 
-const SKIPPED = { value: BUSY } as const
+const NOT_WRITTEN = 'PostgreSQL is so slow that this was not sent in time. Nothing was written.'
 const NO_ANSWER = { error: new Error('The batch was written without an answer for this item.') }
 
 /** Keys may share their ends, so all of each counts. */
@@ -87,9 +119,11 @@ function inChunks<Item>(items: readonly Item[], size: (item: Item) => number): I
   return chunks
 }
 
+type WriteWhole<Item, Result> = (items: readonly Item[]) => Promise<readonly (Result | typeof BUSY)[]>
+
 async function writeInParts<Item, Result>(
   chunks: readonly (readonly Item[])[],
-  write: WriteBatch<Item, Result>,
+  write: WriteWhole<Item, Result>,
 ): Promise<Settled<Result | typeof BUSY>[]> {
   const settled: Settled<Result | typeof BUSY>[] = []
   for (const chunk of chunks) settled.push(...(await writeInHalves(chunk, write)))
@@ -99,7 +133,7 @@ async function writeInParts<Item, Result>(
 /** When one row is refused, the others go through without it: halves are tried until it stands alone. */
 async function writeInHalves<Item, Result>(
   items: readonly Item[],
-  write: WriteBatch<Item, Result>,
+  write: WriteWhole<Item, Result>,
 ): Promise<Settled<Result | typeof BUSY>[]> {
   try {
     return (await write(items)).map(value => ({ value }))

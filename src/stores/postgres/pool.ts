@@ -29,6 +29,10 @@ export interface PostgresNotification {
 export interface PostgresClient extends PostgresQueryable {
   /** The server process as the connection was told of it: behind a pooler that shares servers it is none. */
   readonly processID?: number | null
+  /** What a request to end a statement is made of, and where it goes. Without them none is sent. */
+  readonly secretKey?: unknown
+  readonly host?: string
+  readonly port?: number
   on(event: 'error', listener: (error: Error) => void): unknown
   on(event: 'end', listener: () => void): unknown
   on(event: 'notification', listener: (message: PostgresNotification) => void): unknown

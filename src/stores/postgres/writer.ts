@@ -58,8 +58,8 @@ export class Writer {
   }
 
   /** Accepts submissions; of those with one key, one. */
-  async accept(submissions: readonly Submission[]): Promise<Acceptance[]> {
-    const run = (statement: Statement, values: unknown[]) => this.#connections.run(statement, values)
+  async accept(submissions: readonly Submission[], until: number): Promise<Acceptance[]> {
+    const run = (statement: Statement, values: unknown[]) => this.#connections.run(statement, values, until)
     return await this.#accept(submissions, this.#statements.accept, run)
   }
 
@@ -120,9 +120,10 @@ export class Writer {
    * Applies changes one after the other, and writes each record that results once. A record that someone else holds,
    * or has changed in between, is left as it is: its changes are answered as busy.
    */
-  async change(items: readonly ChangeItem[]): Promise<(Operation | typeof BUSY | undefined)[]> {
+  async change(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {
     const ids = [...new Set(items.map(({ id }) => id).filter(isId))]
-    const rows = ids.length === 0 ? [] : await this.#connections.run(this.#statements.versions, [this.#now(), ids])
+    const rows =
+      ids.length === 0 ? [] : await this.#connections.run(this.#statements.versions, [this.#now(), ids], until)
     const records = new Map(rows.map(row => [row[0] as string, toSeen(row)]))
     const now = Number(rows[0]?.[RECORD_WIDTH + 1])
     const saving = new Map<string, Saving>()
@@ -132,7 +133,7 @@ export class Writer {
       if (after !== undefined) saving.set(id, after)
       return after?.operation
     })
-    const saved = await this.#save([...saving.values()])
+    const saved = await this.#save([...saving.values()], until)
     return items.map(({ id }, index) => (saving.has(id) && !saved.has(id) ? BUSY : results[index]))
   }
 
@@ -157,10 +158,10 @@ export class Writer {
   }
 
   /** Keeps steps and log lines in order. */
-  async note(items: readonly NoteItem[]): Promise<(boolean | typeof BUSY)[]> {
+  async note(items: readonly NoteItem[], until: number): Promise<(boolean | typeof BUSY)[]> {
     const given = items.map(({ lease, note }, place) => ({ place, ...lease, ...noteRow(note) }))
     const known = given.filter(({ id }) => isId(id))
-    const rows = await this.#connections.run(this.#statements.note, [this.#now(), JSON.stringify(known)])
+    const rows = await this.#connections.run(this.#statements.note, [this.#now(), JSON.stringify(known)], until)
     const answers = new Map(
       rows.map(([place, kept]): [unknown, true | typeof BUSY] => [place, kept === true ? true : BUSY]),
     )
@@ -168,13 +169,13 @@ export class Writer {
   }
 
   /** Writes records over the rows they were made from. Answers with the ids of those whose rows were still the same. */
-  async #save(saving: readonly Saving[]): Promise<ReadonlySet<string>> {
+  async #save(saving: readonly Saving[], until?: number): Promise<ReadonlySet<string>> {
     if (saving.length === 0) return new Set()
     const given = saving.map(({ operation, version, output, ms }, index) => {
       const kept = index >= saving.length - MOST_DURATIONS ? ms : undefined
       return { id: operation.id, seen: version, output, ms: kept, ...changedRow(operation) }
     })
-    const rows = await this.#connections.run(this.#statements.save, [this.#now(), JSON.stringify(given)])
+    const rows = await this.#connections.run(this.#statements.save, [this.#now(), JSON.stringify(given)], until)
     return new Set(rows.map(([id]) => id as string))
   }
 }
