@@ -17,7 +17,12 @@ export interface Estimate {
   readonly queuePosition?: number
   /** Milliseconds since the epoch; only where something has been observed. */
   readonly completionAt?: number
+  /** Milliseconds for which operations of the type have been ready without a worker claiming one. */
+  readonly unclaimedMs: number
 }
+
+/** What is expected of an operation itself. */
+type Expected = Omit<Estimate, 'unclaimedMs'>
 
 /** A client asks between five and six times on the average, and learns of the end within about a tenth of the duration. */
 const WORTH_ASKING = 1 / 7.5
@@ -40,9 +45,13 @@ export class QueueModel {
   /** Those that were accepted after the view was read, by the order in which they were asked for. */
   readonly #newcomers = new Map<string, number>()
 
-  /** @param readAt when the view was read, in milliseconds since the epoch */
-  constructor(view: QueueView, readAt: number) {
+  /**
+   * @param readAt when the view was read, in milliseconds since the epoch
+   * @param unclaimedMs for how long nothing of the queue has been claimed
+   */
+  constructor(view: QueueView, readAt: number, unclaimedMs = 0) {
     this.#readAt = readAt
+    this.unclaimedMs = unclaimedMs
     this.oldestAt = view.oldestAt
     this.#positions = new Map(view.ready.map((id, index) => [id, index + 1]))
     this.#depth = view.depth
@@ -53,6 +62,9 @@ export class QueueModel {
 
   /** When the oldest ready one was accepted, in milliseconds since the epoch. */
   readonly oldestAt: number | null
+
+  /** Milliseconds for which operations have been ready without a worker claiming one. */
+  readonly unclaimedMs: number
 
   /** How many are ready. */
   get depth(): number {
@@ -66,10 +78,11 @@ export class QueueModel {
 
   /** @param now milliseconds since the epoch */
   estimate(operation: Operation, now: number): Estimate {
-    return operation.status === 'running' ? this.#ofRunning(operation, now) : this.#ofPending(operation, now)
+    const expected = operation.status === 'running' ? this.#ofRunning(operation, now) : this.#ofPending(operation, now)
+    return { ...expected, unclaimedMs: this.unclaimedMs }
   }
 
-  #ofRunning(operation: Operation, now: number): Estimate {
+  #ofRunning(operation: Operation, now: number): Expected {
     const elapsed = Math.max(0, now - (operation.attemptStartedAt ?? now))
     const reported = reportedLeft(operation, elapsed)
     if (reported !== undefined) return expecting(now, reported, reported)
@@ -79,7 +92,7 @@ export class QueueModel {
     return expecting(now, quantile(left, WORTH_ASKING), quantile(left, 0.5))
   }
 
-  #ofPending(operation: Operation, now: number): Estimate {
+  #ofPending(operation: Operation, now: number): Expected {
     const delayed = operation.runAt !== null
     const place = delayed ? 1 : this.#placeOf(operation)
     const position = delayed || place > QUEUE_COUNT_LIMIT ? {} : { queuePosition: place }
@@ -118,7 +131,7 @@ function reportedLeft(operation: Operation, elapsed: number): number | undefined
   return left > 0 ? left : undefined
 }
 
-function expecting(now: number, soonest: number, likely: number): Estimate {
+function expecting(now: number, soonest: number, likely: number): Expected {
   return { retryAfterMs: clamp(soonest + OVERHEAD_MS), completionAt: now + Math.round(likely) }
 }
 
@@ -141,6 +154,8 @@ function clamp(ms: number): number {
 export class Estimator {
   readonly #store: Store
   readonly #models = new Map<string, { model: Promise<QueueModel>; readAt: number }>()
+  /** By type: an operation that was ready while none ran, and since when, by the monotonic clock. */
+  readonly #unclaimed = new Map<string, { readonly id: string; readonly since: number }>()
 
   constructor(store: Store) {
     this.#store = store
@@ -156,10 +171,23 @@ export class Estimator {
     const now = performance.now()
     if (known !== undefined && now - known.readAt < maxAgeMs) return known.model
     const readAt = Date.now()
-    const model = this.#store.queue(type).then(view => new QueueModel(view, readAt))
+    const model = this.#store.queue(type).then(view => new QueueModel(view, readAt, this.#unclaimedMs(type, view)))
     this.#models.set(type, { model, readAt: now })
     // A view that could not be read must not be what the next half second is answered with.
     model.catch(() => this.#models.delete(type))
     return model
+  }
+
+  /** What was seen ready before and is ready now, with nothing running, was not claimed meanwhile. */
+  #unclaimedMs(type: string, { ready, running }: QueueView): number {
+    const [first] = ready
+    if (first === undefined || running > 0) {
+      this.#unclaimed.delete(type)
+      return 0
+    }
+    const known = this.#unclaimed.get(type)
+    if (known !== undefined && ready.includes(known.id)) return performance.now() - known.since
+    this.#unclaimed.set(type, { id: first, since: performance.now() })
+    return 0
   }
 }

@@ -62,7 +62,7 @@ export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, opt
     : createWaybill({ logger: app.log, ...among<WaybillOptions>(options, WAYBILL_OPTIONS) })
   if (!made) startAndStop(app, composed)
   readBodiesAsText(app)
-  const refuse = refusing(completing(composed.operations, options.cors))
+  const refuse = refusing(completing(composed, options.cors))
   app.setErrorHandler((error: FastifyError, request, reply) => refuse(request, reply, toAnswer(error, reply, app.log)))
   const base = (options.publicUrl ?? '').replace(/\/+$/, '') + app.prefix
   const authenticated = options.principal === undefined ? {} : { authenticated: true }

@@ -113,7 +113,7 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
   const monitor = [...monitorRoutes(new Monitor(operations, resources)), ...history, ...deliveryRoutes(waybill)]
   const description = descriptionRoutes(waybill, { ...options, base })
   const routes = [...own, ...monitor, ...healthRoutes(waybill), ...metrics, ...description]
-  const complete = completing(operations, options.cors)
+  const complete = completing(waybill, options.cors)
   return withOtherMethods(routes).map(one => ({
     ...one,
     handle: async request => complete(request, await guard(waybill, one, request)),

@@ -23,6 +23,8 @@ export interface HttpResponse {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: string | AsyncIterable<string | Uint8Array> | null
+  /** Where the request was refused: with which problem. */
+  readonly problem?: Problem
 }
 
 /** The media types that a body of JSON may have. A charset says nothing of JSON (RFC 8259, 11); one that is not UTF-8 is refused. */
@@ -63,6 +65,7 @@ export function problemResponse(problem: Problem, headers: Readonly<Record<strin
     status: problem.status,
     headers: { 'Content-Type': 'application/problem+json; charset=utf-8', ...headers },
     body,
+    problem,
   }
 }
 

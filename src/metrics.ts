@@ -4,6 +4,8 @@
  */
 import { metrics as api, type Counter as OtelCounter, type Histogram as OtelHistogram } from '@opentelemetry/api'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { ProblemCode } from './problem.ts'
+import { packageVersion } from './util/version.ts'
 
 /** A queue as it is when metrics are collected. */
 export interface QueueReading {
@@ -11,13 +13,44 @@ export interface QueueReading {
   readonly depth: number
   /** How long the oldest ready operation has waited, in seconds. */
   readonly ageSeconds: number
+  /** For how many seconds operations have been ready and no worker has claimed one, as far as this process has seen. */
+  readonly unclaimedSeconds: number
 }
 
 /** What is read, and not counted, each time metrics are collected. */
 export interface Readings {
   readonly queues: () => Promise<readonly QueueReading[]>
   readonly waiting: () => number
+  /** How many attempts run in this process, by operation type. */
+  readonly running: () => ReadonlyMap<string, number>
 }
+
+/** Why a request may be refused. */
+const REFUSALS: readonly ProblemCode[] = [
+  'invalid-json',
+  'invalid-input',
+  'invalid-request',
+  'invalid-idempotency-key',
+  'idempotency-key-required',
+  'idempotency-key-reused',
+  'body-too-large',
+  'unsupported-media-type',
+  'unauthenticated',
+  'forbidden',
+  'no-such-route',
+  'not-found',
+  'method-not-allowed',
+  'operation-finished',
+  'precondition-failed',
+  'too-many-requests',
+  'unavailable',
+  'internal-error',
+]
+/** How a start of an execution may end. */
+const LAUNCH_OUTCOMES = ['started', 'refused', 'unknown'] as const
+/** How an attempt may end, as metrics name it: `failed` is final, `retry` is not. */
+const ATTEMPT_OUTCOMES = ['completed', 'failed', 'retry', 'canceled', 'released', 'lost'] as const
+const FINAL_OUTCOMES = ['completed', 'failed', 'canceled'] as const
 
 /** Seconds: from a cached answer to an hour of work. */
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600]
@@ -29,10 +62,16 @@ export class Metrics {
   readonly #finished: Count
   readonly #lost: Count
   readonly #launches: Count
+  readonly #retries: Count
+  readonly #refusals: Count
   readonly #wait: Measure
   readonly #run: Measure
 
-  constructor(readings: Readings) {
+  /**
+   * @param types the names of the operation types: their series are there from the start, at zero
+   * @param launches whether executions are started
+   */
+  constructor(readings: Readings, types: readonly string[] = [], launches = false) {
     const shared = { registry: this.#registry }
     this.#accepted = new Count({
       ...shared,
@@ -53,6 +92,18 @@ export class Metrics {
       help: 'Starts of executions that were asked for, by outcome',
       labels: ['operation', 'outcome'],
     })
+    this.#retries = new Count({
+      ...shared,
+      name: 'attempts_retried',
+      help: 'Attempts that failed and will be followed by another one',
+      labels: ['operation'],
+    })
+    this.#refusals = new Count({
+      ...shared,
+      name: 'requests_refused',
+      help: 'Requests that were answered with a problem, by its code',
+      labels: ['reason'],
+    })
     this.#wait = new Measure({
       ...shared,
       name: 'operation_wait',
@@ -66,6 +117,19 @@ export class Metrics {
       labels: ['operation', 'outcome'],
     })
     this.#readQueues(readings)
+    this.#readProcess(readings)
+    for (const operation of types) this.#startAtZero(operation)
+    if (launches) this.#startLaunchesAtZero(types)
+    for (const reason of REFUSALS) this.#refusals.start({ reason })
+  }
+
+  /** A series that begins with its first event hides that event from `rate()` and `increase()`. */
+  #startAtZero(operation: string): void {
+    this.#accepted.start({ operation })
+    this.#retries.start({ operation })
+    this.#wait.start({ operation })
+    for (const outcome of FINAL_OUTCOMES) this.#finished.start({ operation, outcome })
+    for (const outcome of ATTEMPT_OUTCOMES) this.#run.start({ operation, outcome })
   }
 
   accepted(operation: string): void {
@@ -80,7 +144,21 @@ export class Metrics {
     if (attempts > 0) this.#lost.add({}, attempts)
   }
 
-  launched(operation: string, outcome: 'started' | 'refused' | 'unknown'): void {
+  #startLaunchesAtZero(types: readonly string[]): void {
+    for (const operation of types) for (const outcome of LAUNCH_OUTCOMES) this.#launches.start({ operation, outcome })
+  }
+
+  /** An attempt failed, and there will be another one. */
+  retried(operation: string): void {
+    this.#retries.add({ operation })
+  }
+
+  /** @param reason the code of the problem, or its status where the code is none of Waybill's */
+  refused(reason: string): void {
+    this.#refusals.add({ reason })
+  }
+
+  launched(operation: string, outcome: (typeof LAUNCH_OUTCOMES)[number]): void {
     this.#launches.add({ operation, outcome })
   }
 
@@ -125,6 +203,15 @@ export class Metrics {
       },
     })
     new Gauge({
+      name: 'waybill_queue_unclaimed_seconds',
+      help: 'How long operations have been ready without a worker claiming one',
+      labelNames: ['operation'],
+      registers,
+      async collect() {
+        await read(this, ({ unclaimedSeconds }) => unclaimedSeconds)
+      },
+    })
+    new Gauge({
       name: 'waybill_waiters',
       help: 'Requests held for a change',
       registers,
@@ -137,16 +224,43 @@ export class Metrics {
     const observed = {
       depth: meter.createObservableGauge('waybill.queue.depth'),
       age: meter.createObservableGauge('waybill.queue.age', { unit: 's' }),
+      unclaimed: meter.createObservableGauge('waybill.queue.unclaimed', { unit: 's' }),
     }
     meter.addBatchObservableCallback(
       async result => {
-        for (const { operation, depth, ageSeconds } of await queues().catch(() => [])) {
+        for (const { operation, depth, ageSeconds, unclaimedSeconds } of await queues().catch(() => [])) {
           result.observe(observed.depth, depth, { operation })
           result.observe(observed.age, ageSeconds, { operation })
+          result.observe(observed.unclaimed, unclaimedSeconds, { operation })
         }
       },
-      [observed.depth, observed.age],
+      [observed.depth, observed.age, observed.unclaimed],
     )
+  }
+
+  #readProcess({ running }: Readings): void {
+    const registers = [this.#registry]
+    new Gauge({
+      name: 'waybill_attempts_running',
+      help: 'Attempts that run in this process',
+      labelNames: ['operation'],
+      registers,
+      collect() {
+        for (const [operation, count] of running()) this.set({ operation }, count)
+      },
+    })
+    const build = { version: packageVersion(), node: process.versions.node }
+    new Gauge({
+      name: 'waybill_build_info',
+      help: 'The version of Waybill and of Node; the value is 1',
+      labelNames: ['version', 'node'],
+      registers,
+    }).set(build, 1)
+    const meter = api.getMeter('waybill')
+    meter.createObservableGauge('waybill.attempts.running').addCallback(result => {
+      for (const [operation, count] of running()) result.observe(count, { operation })
+    })
+    meter.createObservableGauge('waybill.build.info').addCallback(result => result.observe(1, build))
   }
 }
 
@@ -174,6 +288,11 @@ class Count {
     this.#otel = api.getMeter('waybill').createCounter(`waybill.${name.replaceAll('_', '.')}`, { description: help })
   }
 
+  /** Makes the series, at zero. */
+  start(labels: Labels): void {
+    this.#prometheus.inc(labels, 0)
+  }
+
   add(labels: Labels, value = 1): void {
     this.#prometheus.inc(labels, value)
     this.#otel.add(value, labels)
@@ -195,6 +314,11 @@ class Measure {
     this.#otel = api
       .getMeter('waybill')
       .createHistogram(`waybill.${name.replaceAll('_', '.')}`, { description: help, unit: 's' })
+  }
+
+  /** Makes the series, without a value. */
+  start(labels: Labels): void {
+    this.#prometheus.zero(labels)
   }
 
   record(labels: Labels, seconds: number): void {

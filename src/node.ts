@@ -39,7 +39,7 @@ const MAX_MOUNTS = 100
 export function nodeListener(waybill: Waybill, options: FetchHandlerOptions = {}): NodeListener {
   checkOptions('nodeListener()', options, FETCH_OPTIONS)
   const serverFor = mounting(waybill, options)
-  const complete = completing(waybill.operations, options.cors)
+  const complete = completing(waybill, options.cors)
   const refuse = (message: IncomingMessage, answer: HttpResponse) => {
     const { status, headers, body } = complete(message, answer)
     return Promise.resolve(new Response(`${body}`, { status, headers }))

@@ -204,8 +204,9 @@ export class Operations {
   async queues(): Promise<readonly QueueReading[]> {
     return await Promise.all(
       [...this.#types.keys()].map(async operation => {
-        const { depth, oldestAt } = await this.#estimator.model(operation)
-        return { operation, depth, ageSeconds: oldestAt === null ? 0 : Math.max(0, Date.now() - oldestAt) / 1000 }
+        const { depth, oldestAt, unclaimedMs } = await this.#estimator.model(operation)
+        const ageSeconds = oldestAt === null ? 0 : Math.max(0, Date.now() - oldestAt) / 1000
+        return { operation, depth, ageSeconds, unclaimedSeconds: unclaimedMs / 1000 }
       }),
     )
   }
@@ -302,7 +303,7 @@ export class Operations {
     // An estimate that cannot be had is no reason to refuse what is known: an accepted operation must be answered with 202.
     const expected = isFinal(operation.status)
       ? undefined
-      : await this.#estimator.of(operation).catch((): Estimate => ({ retryAfterMs: 1000 }))
+      : await this.#estimator.of(operation).catch((): Estimate => ({ retryAfterMs: 1000, unclaimedMs: 0 }))
     return toDocument(operation, links, expected)
   }
 
@@ -418,6 +419,9 @@ function toDocument(operation: Operation, links: Links, expected: Estimate | und
   return document as StatusDocument
 }
 
+/** Workers look at the queue every second: after this long without a claim, in milliseconds, it is likely that there is none. */
+const UNCLAIMED_MS = 30_000
+
 function waitingFor(operation: Operation, expected: Estimate | undefined): string | undefined {
   if (operation.status !== 'pending') return undefined
   if (operation.execution !== null) return 'Its execution has been started and has not begun the work yet.'
@@ -425,6 +429,9 @@ function waitingFor(operation: Operation, expected: Estimate | undefined): strin
   if (operation.runAt !== null) {
     const why = operation.history.length > 0 ? 'The next attempt' : 'The work'
     return `${why} is due at ${new Date(operation.runAt).toISOString()}.`
+  }
+  if (expected !== undefined && expected.unclaimedMs >= UNCLAIMED_MS) {
+    return `No worker has claimed an operation of this type for ${Math.floor(expected.unclaimedMs / 1000)} s.`
   }
   if (expected?.queuePosition === undefined) return 'It waits in the queue.'
   const ahead = expected.queuePosition - 1

@@ -199,7 +199,15 @@ export function createWaybill(options: WaybillOptions): Waybill {
   const { operations: types, blobs } = options
   const store = timedStore(options.store, durationMs('storeTimeout', options.storeTimeout ?? 10 * SECOND, { min: 10 }))
   const logger = guardLogger(options.logger ?? stderrLogger)
-  const metrics = new Metrics({ queues: () => operations.queues(), waiting: () => operations.waiting })
+  const metrics = new Metrics(
+    {
+      queues: () => operations.queues(),
+      waiting: () => operations.waiting,
+      running: () => worker?.runningByType ?? new Map(),
+    },
+    types.map(({ name }) => name),
+    options.dispatcher !== undefined,
+  )
   const operations = new Operations({ store, types, blobs, metrics, waiters: options.waiters ?? 10_000 })
   const shared = { store, types, blobs, logger, metrics }
   const worker = options.worker && makeWorker(options.worker, shared)

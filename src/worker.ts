@@ -113,6 +113,11 @@ export class Worker {
     return isStuck ? [`${this.#options.name ?? 'work'}.record`] : []
   }
 
+  /** The same by operation type. */
+  get runningByType(): ReadonlyMap<string, number> {
+    return this.#takenByType
+  }
+
   /**
    * Makes the handlers ready and begins to claim.
    *
@@ -170,7 +175,11 @@ export class Worker {
 
   async #load(): Promise<void> {
     const served = new Set(await this.#options.runner.start(() => this.#claiming.wake()))
-    for (const type of this.#options.types) if (served.has(type.name)) this.#types.set(type.name, type)
+    for (const type of this.#options.types) {
+      if (!served.has(type.name)) continue
+      this.#types.set(type.name, type)
+      this.#takenByType.set(type.name, 0)
+    }
   }
 
   async #claimOne(id: string, execution: Pick<ClaimBy, 'execution' | 'engine'>): Promise<boolean> {
@@ -320,7 +329,9 @@ export class Worker {
     if (metrics === undefined || attempt === undefined) return
     try {
       if (attempt.outcome === 'lost') metrics.lost(1)
-      metrics.ran(after.type, attempt.outcome === 'lost' ? 'lost' : kind, attempt.finishedAt - attempt.startedAt)
+      const isRetried = kind === 'retry' && !isFinal(after.status)
+      if (isRetried) metrics.retried(after.type)
+      metrics.ran(after.type, isRetried ? 'retry' : attempt.outcome, attempt.finishedAt - attempt.startedAt)
       if (attempt.number === 1) metrics.waited(after.type, attempt.startedAt - after.createdAt)
       if (isFinal(after.status)) metrics.finished(after.type, after.status)
     } catch (error) {

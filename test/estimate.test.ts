@@ -29,7 +29,11 @@ const alike = (ms: number) => Array.from({ length: 20 }, () => ms)
 
 describe('an estimate of a pending operation', () => {
   it('promises nothing where nothing has been observed', () => {
-    expect(estimate(pending(), { ready: ['a'], depth: 1 })).toEqual({ retryAfterMs: 1000, queuePosition: 1 })
+    expect(estimate(pending(), { ready: ['a'], depth: 1 })).toEqual({
+      retryAfterMs: 1000,
+      queuePosition: 1,
+      unclaimedMs: 0,
+    })
   })
 
   it('tells its place in the queue', () => {

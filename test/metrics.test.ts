@@ -1,4 +1,6 @@
 /** Metrics, as Prometheus reads them and as the SDK of OpenTelemetry collects them. */
+
+import { readFile } from 'node:fs/promises'
 import { metrics as api } from '@opentelemetry/api'
 import {
   AggregationTemporality,
@@ -6,13 +8,14 @@ import {
   MeterProvider,
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics'
-import { afterEach, beforeEach, describe, expect } from 'vitest'
+import { afterEach, beforeEach, describe, expect, vi } from 'vitest'
 import { sqliteStore } from 'waybill/sqlite'
 import { LaunchRefused } from '../src/launcher.ts'
 import { Metrics } from '../src/metrics.ts'
-import { type OpenDesk, openDesk } from './support/desk.ts'
+import { waybill as waybillCommand } from './support/cli.ts'
+import { type OpenDesk, openDesk, ordersWith } from './support/desk.ts'
 import { plays } from './support/handlers.ts'
-import { accepted } from './support/http.ts'
+import { accepted, post } from './support/http.ts'
 import { cutStore, hasFinished, hasStatus, submit, test, until } from './support/waybill.ts'
 
 let exporter: InMemoryMetricExporter
@@ -156,8 +159,8 @@ test('the first scrape tells how deep each queue is, how old, and who waits', as
 
 test('a scrape reads each gauge as it is then', async () => {
   let depth = 3
-  const queues = async () => [{ operation: 'orders', depth, ageSeconds: 1.5 }]
-  const metrics = new Metrics({ queues, waiting: () => 4 })
+  const queues = async () => [{ operation: 'orders', depth, ageSeconds: 1.5, unclaimedSeconds: 0 }]
+  const metrics = new Metrics({ queues, waiting: () => 4, running: () => new Map() })
   const read = async () => {
     const samples = parse(await metrics.text())
     return ['waybill_queue_depth', 'waybill_queue_age_seconds', 'waybill_waiters'].map(
@@ -227,5 +230,110 @@ test('two compositions in one process count for themselves', async ({ lab }) => 
   const [here, there] = [await openDesk(lab, { waybill: { worker: false } }), await openDesk(lab)]
   await accepted(here, '/orders', { wish: 'hold' })
   expect((await scrape(here))('waybill_operations_accepted_total')).toBe(1)
-  expect((await scrape(there))('waybill_operations_accepted_total')).toBeUndefined()
+  expect((await scrape(there))('waybill_operations_accepted_total')).toBe(0)
+})
+
+test('every series is there before its first event, at zero', async ({ lab }) => {
+  const value = await scrape(await openDesk(lab))
+  const operation = 'orders'
+  expect(value('waybill_operations_accepted_total', { operation })).toBe(0)
+  expect(value('waybill_attempts_retried_total', { operation })).toBe(0)
+  expect(value('waybill_attempts_running', { operation })).toBe(0)
+  expect(value('waybill_operation_wait_seconds_count', { operation })).toBe(0)
+  for (const outcome of ['completed', 'failed', 'canceled']) {
+    expect([outcome, value('waybill_operations_finished_total', { operation, outcome })]).toEqual([outcome, 0])
+  }
+  for (const outcome of ['completed', 'failed', 'retry', 'canceled', 'released', 'lost']) {
+    expect([outcome, value('waybill_attempt_run_seconds_count', { operation, outcome })]).toEqual([outcome, 0])
+    expect([outcome, value('waybill_attempt_run_seconds_bucket', { operation, outcome, le: '+Inf' })]).toEqual([
+      outcome,
+      0,
+    ])
+  }
+  for (const reason of ['invalid-input', 'too-many-requests', 'unavailable', 'unauthenticated']) {
+    expect([reason, value('waybill_requests_refused_total', { reason })]).toEqual([reason, 0])
+  }
+})
+
+test('what fails for good counts as failed, what fails before as a retry', async ({ lab }) => {
+  const type = ordersWith({ attempts: 3, backoff: { initial: 1, max: 1 } })
+  const served = await openDesk(lab, { type })
+  await hasFinished(served.store, await accepted(served, '/orders', { wish: 'crash' }))
+  const count = async (outcome: string) =>
+    (await scrape(served))('waybill_attempt_run_seconds_count', { operation: 'orders', outcome })
+  await until(async () => (await count('failed')) === 1)
+  expect(await count('retry')).toBe(2)
+  expect((await scrape(served))('waybill_attempts_retried_total', { operation: 'orders' })).toBe(2)
+  expect((await scrape(served))('waybill_operations_finished_total', { outcome: 'failed' })).toBe(1)
+})
+
+test('a gauge tells how many attempts run', async ({ lab }) => {
+  const served = await openDesk(lab)
+  const ids = [await accepted(served, '/orders', { wish: 'hold' }), await accepted(served, '/orders', { wish: 'hold' })]
+  for (const id of ids) await hasStatus(served.store, id, 'running')
+  const running = async () => (await scrape(served))('waybill_attempts_running', { operation: 'orders' })
+  await until(async () => (await running()) === 2)
+  expect(await collected('waybill.attempts.running')).toEqual({ '{"operation":"orders"}': 2 })
+  served.desk.letGo()
+  for (const id of ids) await hasFinished(served.store, id)
+  await until(async () => (await running()) === 0)
+})
+
+test('refusals count by their reason, whichever part of the server refuses', async ({ lab }) => {
+  const served = await openDesk(lab, {
+    type: ordersWith({ rateLimit: { requests: 1, per: '1h' }, bodyLimit: 100 }),
+    api: { principal: ({ headers }) => (headers['x-stranger'] ? undefined : 'ann') },
+    waybill: { worker: false },
+  })
+  const { app } = served
+  await accepted(served, '/orders', { wish: 'hold' })
+  await post(served, '/orders', { wish: 'hold' })
+  await post(served, '/orders', { wish: 'none' })
+  await post(served, '/orders', 'x'.repeat(200))
+  await post(served, '/orders', {}, { 'x-stranger': '1' })
+  await app.inject({ method: 'POST', url: '/orders', headers: { 'content-type': 'application/json' }, payload: '{' })
+  await app.inject({ method: 'PUT', url: '/orders' })
+  await app.inject('/orders/x')
+  const value = await scrape(served)
+  for (const reason of [
+    'too-many-requests',
+    'invalid-input',
+    'body-too-large',
+    'unauthenticated',
+    'invalid-json',
+    'method-not-allowed',
+    'not-found',
+  ]) {
+    expect([reason, value('waybill_requests_refused_total', { reason })]).toEqual([reason, 1])
+  }
+})
+
+test('the build tells its version', async ({ lab }) => {
+  const { version } = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8'))
+  const value = await scrape(await openDesk(lab))
+  expect(value('waybill_build_info', { version, node: process.versions.node })).toBe(1)
+})
+
+test('where no worker claims, the status, a gauge and the command line say so', async ({ lab }) => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  lab.onEnd(() => vi.useRealTimers())
+  const file = lab.file()
+  const served = await openDesk(lab, { waybill: { worker: false, store: sqliteStore({ path: file }) } })
+  const id = await accepted(served, '/orders', { wish: 'complete' })
+  const waitingFor = async () => (await served.app.inject(`/orders/status/${id}`)).json().waitingFor
+  const unclaimed = async () => (await scrape(served))('waybill_queue_unclaimed_seconds', { operation: 'orders' })
+  vi.advanceTimersByTime(1000)
+  expect(await waitingFor()).toBe('It is next in the queue.')
+  vi.advanceTimersByTime(45_000)
+  expect(await waitingFor()).toBe('No worker has claimed an operation of this type for 46 s.')
+  expect(await unclaimed()).toBe(46)
+  expect((await waybillCommand(['ls', '--store', `sqlite:${file}`])).out).toMatch(
+    /ready since \S+; none of its type runs/,
+  )
+
+  await served.store.claim({ holder: 'h', leaseMs: 60_000, execution: null, from: { id } })
+  const next = await accepted(served, '/orders', { wish: 'complete' })
+  vi.advanceTimersByTime(45_000)
+  expect(await unclaimed()).toBe(0)
+  expect((await served.app.inject(`/orders/status/${next}`)).json().waitingFor).toBe('It is next in the queue.')
 })

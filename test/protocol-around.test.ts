@@ -104,6 +104,18 @@ followsReference('The status document', {
     expect(Object.keys(ended.links)).toEqual(['status', 'result', 'operation', 'events'])
   },
 
+  '`waitingFor` says in words': async lab => {
+    const served = await openDesk(lab, { waybill: { worker: false } })
+    const ids = [
+      await accepted(served, '/orders', { wish: 'hold' }),
+      await accepted(served, '/orders', { wish: 'hold' }),
+    ]
+    const said = await Promise.all(
+      ids.map(async id => documentOf(await get(served, `/orders/status/${id}`)).waitingFor),
+    )
+    expect(said).toEqual(['It is next in the queue.', 'One operation is before it in the queue.'])
+  },
+
   '`status` is': async lab => {
     const served = await openDesk(lab)
     const seen = [await order(served, 'complete'), await order(served, 'fail')]

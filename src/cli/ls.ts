@@ -34,12 +34,15 @@ async function list(given: Given): Promise<number> {
     ...(status !== undefined && { status }),
     ...(after !== undefined && { after }),
   }
-  const { operations, next } = await withStore(given.storeUrl(), store => find(store, query))
+  const { operations, next, unserved } = await withStore(given.storeUrl(), async store => {
+    const found = await find(store, query)
+    return { ...found, unserved: await unservedTypes(store, found.operations) }
+  })
   if (next !== undefined && operations.length < query.limit) {
     process.stderr.write(`There may be more: repeat it with --after ${next}.\n`)
   }
   if (given.has('json')) for (const operation of operations) printJson(operation)
-  else for (const line of columns([HEADINGS, ...operations.map(row)])) print(line)
+  else for (const line of columns([HEADINGS, ...operations.map(one => row(one, unserved))])) print(line)
   return 0
 }
 
@@ -72,21 +75,34 @@ async function findRunning(store: Store, { type, owner, limit, after }: BrowseQu
   return { operations, next: undefined }
 }
 
+/** The types of which operations are ready, and none runs anywhere. */
+async function unservedTypes(store: Store, operations: readonly Operation[]): Promise<ReadonlySet<string>> {
+  const waiting = new Set(operations.filter(isReady).map(({ type }) => type))
+  const queues = await Promise.all([...waiting].map(async type => ({ type, ...(await store.queue(type)) })))
+  return new Set(queues.filter(({ running }) => running === 0).map(({ type }) => type))
+}
+
+function isReady({ status, runAt, execution, launches }: Operation): boolean {
+  return status === 'pending' && runAt === null && execution === null && launches === 0
+}
+
 const HEADINGS = ['ID', 'TYPE', 'OWNER', 'STATUS', 'ATTEMPT', 'CREATED', 'ENGINE', 'EXECUTION', 'NOTE']
 
-function row(operation: Operation): string[] {
+function row(operation: Operation, unserved: ReadonlySet<string>): string[] {
   const { id, type, owner, status, attempt, released, maxAttempts, createdAt, engine, execution } = operation
   const attempts = `${attempt - released}/${maxAttempts}`
   const ran = [engine ?? '-', execution ?? '-'].map(plain)
-  return [id, type, plain(owner), status, attempts, time(createdAt), ...ran, short(noteOf(operation), 60)]
+  return [id, type, plain(owner), status, attempts, time(createdAt), ...ran, short(noteOf(operation, unserved), 60)]
 }
 
 /** What there is to say of it in some words. */
-function noteOf({ status, error, progress, runAt, cancelRequested, purged, holder }: Operation): string {
+function noteOf(operation: Operation, unserved: ReadonlySet<string>): string {
+  const { type, status, error, progress, runAt, cancelRequested, purged, holder } = operation
   if (purged) return 'past its retention'
   if (error !== null) return error.detail ?? error.title
   if (cancelRequested) return 'asked to cancel'
   if (status === 'pending' && runAt !== null) return `due at ${time(runAt)}`
+  if (isReady(operation) && unserved.has(type)) return `ready since ${time(operation.updatedAt)}; none of its type runs`
   if (progress === null) return status === 'running' ? (holder ?? '') : ''
   const percent = progress.fraction === undefined ? '' : `${Math.round(progress.fraction * 100)} %`
   return [percent, progress.message ?? ''].filter(Boolean).join(' ')

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The `waybill` command: work, run, look, migrate, copy, emulate. `waybill help` lists what there is. */
-import { readFileSync } from 'node:fs'
+import { packageVersion } from '../util/version.ts'
 import { type Command, readArguments, UsageError } from './command.ts'
 import { copy } from './copy.ts'
 import { emulate } from './emulate.ts'
@@ -32,7 +32,7 @@ async function main(name: string | undefined, args: readonly string[]): Promise<
 }
 
 async function obey(name: string | undefined, args: readonly string[]): Promise<number> {
-  if (name === '--version') return print(version())
+  if (name === '--version') return print(packageVersion())
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') return help(args[0])
   const command = COMMANDS.find(it => it.name === name)
   if (command === undefined) return fail(unknownCommand(name), 2)
@@ -68,9 +68,4 @@ function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   if (error.message !== '') return error.message
   return error instanceof AggregateError ? error.errors.map(messageOf).join(' ') : error.name
-}
-
-function version(): string {
-  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(manifest) as { version: string }).version
 }

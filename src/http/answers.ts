@@ -1,5 +1,8 @@
 /** What every answer carries, whichever route or server made it. */
 import type { HttpRequest, HttpResponse } from '../message.ts'
+import { PROBLEMS } from '../problem.ts'
+import type { Problem } from '../protocol.ts'
+import type { Waybill } from '../waybill.ts'
 import { type CorsOptions, corsAnswers } from './cors.ts'
 
 /** Adds to an answer what every answer carries. */
@@ -11,14 +14,20 @@ export type Complete = (request: Pick<HttpRequest, 'headers'>, answer: HttpRespo
  */
 const KEPT_BY_NOBODY = 'private, no-store'
 
-/** Completes answers: Cache-Control, the headers of CORS, and `Connection: close` during a shutdown. */
-export function completing(operations: { readonly draining: boolean }, cors: CorsOptions | undefined): Complete {
+/** Completes answers, and counts refusals: Cache-Control, the headers of CORS, and `Connection: close` during a shutdown. */
+export function completing({ operations, metrics }: Waybill, cors: CorsOptions | undefined): Complete {
   const withCors = corsAnswers(cors)
   return (request, answer) => {
+    if (answer.problem !== undefined) metrics.refused(reasonOf(answer.problem))
     const complete = withCors(request, withCacheControl(answer))
     // The client goes on over a new connection, which leads to a server that stays.
     return operations.draining ? { ...complete, headers: { ...complete.headers, Connection: 'close' } } : complete
   }
+}
+
+/** Codes that are none of Waybill's may be many: they count by their status. */
+function reasonOf({ code, status }: Problem): string {
+  return code !== undefined && Object.hasOwn(PROBLEMS, code) ? code : `${status}`
 }
 
 /** The answer with a Cache-Control, its own where it has one. */

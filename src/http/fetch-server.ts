@@ -44,7 +44,7 @@ export function fetchServer(waybill: Waybill, options: FetchHandlerOptions): Fet
   const { publicUrl = '', prefix: mount = '', principal, challenge, ...api } = options
   const prefix = mount.replace(/\/+$/, '')
   const identify = identifying({ ...(principal && { principal }), ...(challenge && { challenge }) }, waybill.logger)
-  const complete = completing(waybill.operations, options.cors)
+  const complete = completing(waybill, options.cors)
   const refuse = (request: Request, answer: HttpResponse) =>
     toResponse(complete({ headers: Object.fromEntries(request.headers) }, answer))
   const authenticated = principal === undefined ? {} : { authenticated: true }
