@@ -4,12 +4,13 @@
  * operations, 100,000 delayed ones, and a tenant who has nearly all of what waits.
  */
 import { readFileSync } from 'node:fs'
-import { escapeLiteral, type PoolClient } from 'pg'
+import type { PoolClient } from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { postgresStore } from 'waybill/postgres'
 import type { Statement } from '../src/stores/postgres/connections.ts'
 import { type StatementName, statementsFor } from '../src/stores/postgres/statements.ts'
 import { testDatabase } from './support/postgres.ts'
+import { explain, indexesOf, isWholeTable } from './support/postgres-plans.ts'
 
 const database = testDatabase()
 const FINISHED = 1_000_000
@@ -114,7 +115,7 @@ async function fill(schema: string): Promise<void> {
 
 describe.each(['force_custom_plan', 'force_generic_plan'])('every statement, planned with %s', mode => {
   it.each(Object.entries(EXPECTED))('%s uses its indexes, and reads no more than it needs', async (name, expected) => {
-    const { plan, pages } = await explain(statements[name as StatementName].text, expected.values, mode)
+    const { plan, pages } = await explain(client, statements[name as StatementName].text, expected.values, mode)
     expect(plan.filter(isWholeTable)).toEqual([])
     expect(indexesOf(plan)).toEqual([...expected.indexes].sort())
     expect(pages).toBeLessThan(expected.pages)
@@ -128,7 +129,7 @@ describe('the noisy tenant', () => {
     'is listed by status %s as others are',
     async status => {
       const values = ['orders', 'noisy', LAST_ID, 50, status]
-      const { plan, pages } = await explain(statements.list.text, values, 'force_custom_plan')
+      const { plan, pages } = await explain(client, statements.list.text, values, 'force_custom_plan')
       expect(indexesOf(plan)).toEqual(['operations_listed'])
       expect(pages).toBeLessThan(400)
     },
@@ -136,14 +137,14 @@ describe('the noisy tenant', () => {
 
   it('costs a claim some pages when all that it has delayed has become due at once', async () => {
     const values = [Number.MAX_SAFE_INTEGER, ...CLAIM.slice(1)]
-    const { plan, pages } = await explain(statements.claim.text, values, 'force_custom_plan')
+    const { plan, pages } = await explain(client, statements.claim.text, values, 'force_custom_plan')
     expect(plan.filter(isWholeTable)).toEqual([])
     expect(pages).toBeLessThan(10_000)
   })
 
   it('is counted no further than is asked', async () => {
     const values = ['orders', 'noisy', 100]
-    const { pages } = await explain(statements.unfinished.text, values, 'force_custom_plan')
+    const { pages } = await explain(client, statements.unfinished.text, values, 'force_custom_plan')
     expect(pages).toBeLessThan(200)
   })
 })
@@ -151,7 +152,7 @@ describe('the noisy tenant', () => {
 it('counts the backlog for KEDA, as docs/draining.md does, by the indexes of claims', async () => {
   const docs = readFileSync(new URL('../docs/draining.md', import.meta.url), 'utf8')
   const query = (/```sql\n([\s\S]*?)```/.exec(docs)?.[1] ?? '').replaceAll('waybill.operations', 'operations')
-  const { plan, pages } = await explain(query, [], 'force_custom_plan')
+  const { plan, pages } = await explain(client, query, [], 'force_custom_plan')
   expect(indexesOf(plan)).toEqual(['operations_delayed', 'operations_ready'])
   expect(plan.filter(isWholeTable)).toEqual([])
   expect(pages).toBeLessThan(1100)
@@ -163,50 +164,3 @@ it('leaves out no statement that touches operations, and holds the table of esti
   // As `accept`; a table of some hundred rows; no table.
   expect(others.sort()).toEqual(['acceptWithin', 'dropDurations', 'notify'])
 })
-
-interface PlanNode {
-  readonly 'Node Type': string
-  readonly 'Relation Name'?: string
-  readonly 'Index Name'?: string
-  readonly 'Total Cost': number
-  readonly 'Shared Hit Blocks': number
-  readonly 'Shared Read Blocks': number
-  readonly Plans?: readonly PlanNode[]
-}
-
-/** Runs a statement, and undoes what it has done. */
-async function explain(
-  text: string,
-  values: readonly unknown[],
-  mode: string,
-): Promise<{ plan: PlanNode[]; pages: number }> {
-  await client.query('BEGIN')
-  try {
-    await client.query(`SET LOCAL plan_cache_mode = ${mode}`)
-    await client.query(`PREPARE it AS ${text}`)
-    const given = values.length === 0 ? '' : `(${values.map(literal).join(', ')})`
-    const { rows } = await client.query(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE it${given}`)
-    const root = rows[0]['QUERY PLAN'][0].Plan as PlanNode
-    return { plan: flatten(root), pages: root['Shared Hit Blocks'] + root['Shared Read Blocks'] }
-  } finally {
-    await client.query('ROLLBACK')
-    await client.query('DEALLOCATE ALL')
-  }
-}
-
-function literal(value: unknown): string {
-  if (value === null) return 'NULL'
-  return escapeLiteral(Array.isArray(value) ? `{${value.join(',')}}` : String(value))
-}
-
-function flatten(node: PlanNode): PlanNode[] {
-  return [node, ...(node.Plans ?? []).flatMap(flatten)]
-}
-
-function isWholeTable(node: PlanNode): boolean {
-  return node['Node Type'] === 'Seq Scan' && node['Relation Name'] === 'operations'
-}
-
-function indexesOf(plan: readonly PlanNode[]): string[] {
-  return [...new Set(plan.flatMap(node => node['Index Name'] ?? []))].sort()
-}

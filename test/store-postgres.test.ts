@@ -3,26 +3,28 @@ import { beforeAll, describe, it } from 'vitest'
 import { postgresStore } from 'waybill/postgres'
 import { type ManualClock, storeConformance } from 'waybill/testing'
 import type { Store } from '../src/store.ts'
-import { holdRecord, testDatabase } from './support/postgres.ts'
+import { holdRecord, TESTED, testDatabase } from './support/postgres.ts'
 
-const database = testDatabase()
-let pool: Pool
-beforeAll(() => {
-  pool = database.pool()
+describe.each(TESTED)('version %s', version => {
+  const database = testDatabase(version)
+  let pool: Pool
+  beforeAll(() => {
+    pool = database.pool()
+  })
+
+  async function open(clock: ManualClock, schema: string): Promise<Store> {
+    const store = postgresStore(pool, { schema, clock: clock.now })
+    await store.open()
+    return store
+  }
+
+  storeConformance(
+    {
+      name: 'PostgreSQL',
+      open: clock => open(clock, database.nextSchema()),
+      reopen: clock => open(clock, database.lastSchema()),
+      hold: { record: id => holdRecord(database, id) },
+    },
+    { describe, it },
+  )
 })
-
-async function open(clock: ManualClock, schema: string): Promise<Store> {
-  const store = postgresStore(pool, { schema, clock: clock.now })
-  await store.open()
-  return store
-}
-
-storeConformance(
-  {
-    name: 'PostgreSQL',
-    open: clock => open(clock, database.nextSchema()),
-    reopen: clock => open(clock, database.lastSchema()),
-    hold: { record: id => holdRecord(database, id) },
-  },
-  { describe, it },
-)

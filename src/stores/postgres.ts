@@ -31,7 +31,7 @@ import type {
 } from '../store.ts'
 import { changeHints } from '../store.ts'
 import { BUSY } from './postgres/busy-lane.ts'
-import { Connections } from './postgres/connections.ts'
+import { Connections, send } from './postgres/connections.ts'
 import { Copies } from './postgres/copies.ts'
 import { checkRoles, grantTo, withGrantCure } from './postgres/grants.ts'
 import { Hints } from './postgres/hints.ts'
@@ -42,6 +42,7 @@ import { isId, toOperation } from './postgres/rows.ts'
 import { DEFAULT_SCHEMA, migrate, quoteSchema } from './postgres/schema.ts'
 import { inspectServer } from './postgres/server.ts'
 import { RECORD_WIDTH, type StatementName, type Statements, statementsFor } from './postgres/statements.ts'
+import { MEASURE_TEXT, measuredTables, TableGrowth } from './postgres/table-growth.ts'
 import { checkSubmission, checkText } from './postgres/text.ts'
 import { type ChangeItem, type NoteItem, Writer } from './postgres/writer.ts'
 
@@ -172,7 +173,7 @@ class PostgresStore implements Store {
     this.#connections.guard()
     try {
       const { session } = await inspectServer(this.#connections)
-      if (session) this.#connections.prepareStatements()
+      if (session) this.#connections.prepareStatements(new TableGrowth(() => this.#measure()))
       await migrate(this.#connections, this.#options.schema, this.#options.migrate)
       await grantTo(this.#connections, this.#options.schema, this.#options.grantTo)
     } catch (error) {
@@ -181,6 +182,12 @@ class PostgresStore implements Store {
     }
     this.#state = 'open'
     await this.#hub.start()
+  }
+
+  async #measure(): Promise<number> {
+    const values = [measuredTables(quoteSchema(this.#options.schema))]
+    const rows = await this.#connections.use(client => send(client, { name: '', text: MEASURE_TEXT }, values))
+    return Number(rows[0]?.[0])
   }
 
   async accept(submission: Submission): Promise<Acceptance> {

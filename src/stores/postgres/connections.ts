@@ -5,6 +5,7 @@
 import { cancelStatement } from './cancel.ts'
 import { before, LateError } from './deadline.ts'
 import type { PostgresClient, PostgresPool, PostgresQueryable, Row } from './pool.ts'
+import type { TableGrowth } from './table-growth.ts'
 
 /** A statement's text, and the name it is prepared under. */
 export interface Statement {
@@ -31,7 +32,8 @@ export class Connections {
   readonly #answered = new WeakMap<PostgresClient, number>()
   /** Connections that have been silent since before this are not used again. */
   #suspectBefore = 0
-  #prepares = false
+  /** Where statements are prepared. */
+  #growth: TableGrowth | undefined
 
   constructor(pool: PostgresPool, timeoutMs: number) {
     this.#pool = pool
@@ -51,9 +53,9 @@ export class Connections {
     this.#pool.off('connect', guardClient)
   }
 
-  /** From now on statements are prepared, each once on each connection. */
-  prepareStatements(): void {
-    this.#prepares = true
+  /** From now on statements are prepared, each once on each connection; their plans follow the growth of the tables. */
+  prepareStatements(growth: TableGrowth): void {
+    this.#growth = growth
   }
 
   /** Until when what is asked for now is to be done, by the monotonic clock. */
@@ -63,8 +65,11 @@ export class Connections {
 
   /** Runs one statement in a transaction of its own. */
   async run({ name, text }: Statement, values: unknown[], until?: number): Promise<Row[]> {
+    const growth = this.#growth
+    growth?.look()
     return await this.use(async client => {
-      const { rows } = await client.query({ text, values, rowMode: 'array', name: this.#prepares ? name : undefined })
+      await growth?.refresh(client)
+      const { rows } = await client.query({ text, values, rowMode: 'array', name: growth && name })
       return rows
     }, until)
   }

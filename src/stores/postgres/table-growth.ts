@@ -1,0 +1,65 @@
+/**
+ * Prepared statements keep their plans, also those made while the tables were small. A plan that reads a whole table
+ * would stay until PostgreSQL analyzes that table, up to minutes after a burst. So the sizes of the tables are measured
+ * while statements run, and each connection discards its plans once a table has grown fourfold.
+ */
+import type { PostgresClient } from './pool.ts'
+
+/** The shortest time between two measurements, in milliseconds. */
+const EVERY_MS = 1000
+
+/** The tables whose growth changes a plan. Those beside them have a row for each type, or one for each version. */
+const TABLES = ['operations', 'payloads', 'steps', 'logs']
+
+/**
+ * How often the tables of `$1` have grown fourfold since they were empty, in all. A plan that was made for a table of
+ * 1,024 pages fits every larger one, so it counts no further.
+ */
+export const MEASURE_TEXT = `
+  SELECT sum(least(6, ceil(log(4, 1 + pg_relation_size(name::regclass) / current_setting('block_size')::int))))::int
+  FROM unnest($1::text[]) AS name`
+
+/** The tables to measure, for `$1` of {@link MEASURE_TEXT}. */
+export function measuredTables(schema: string): string[] {
+  return TABLES.map(table => `${schema}.${table}`)
+}
+
+export class TableGrowth {
+  readonly #measure: () => Promise<number>
+  readonly #seenBy = new WeakMap<PostgresClient, number>()
+  #size = 0
+  #measuring = false
+  #measuredAt = Number.NEGATIVE_INFINITY
+
+  /** @param measure gives {@link MEASURE_TEXT} */
+  constructor(measure: () => Promise<number>) {
+    this.#measure = measure
+  }
+
+  /** Measures in the background, unless it was done a moment ago. */
+  look(): void {
+    if (this.#measuring || performance.now() - this.#measuredAt < EVERY_MS) return
+    this.#measuring = true
+    void this.#look()
+  }
+
+  /** Discards the plans of a connection that were made for smaller tables. */
+  async refresh(client: PostgresClient): Promise<void> {
+    const seen = this.#seenBy.get(client)
+    if (seen === this.#size) return
+    this.#seenBy.set(client, this.#size)
+    // A connection that is new to the store has no plans of it.
+    if (seen !== undefined) await client.query({ text: 'DISCARD PLANS', values: [], rowMode: 'array' })
+  }
+
+  async #look(): Promise<void> {
+    try {
+      // Plans for tables that were larger once do as well.
+      this.#size = Math.max(this.#size, await this.#measure())
+    } catch {
+      // The next statement measures again.
+    }
+    this.#measuring = false
+    this.#measuredAt = performance.now()
+  }
+}
