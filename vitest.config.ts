@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
@@ -17,7 +18,8 @@ export default defineConfig({
     exclude: ['**/node_modules/**', 'test/azurite/**'],
     setupFiles: ['./test/support/seed.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    // Twice the cores: many tests wait for processes, timers and sockets, and leave their core to others meanwhile.
+    maxWorkers: 2 * availableParallelism(),
     testTimeout: 60_000,
     hookTimeout: 60_000,
     // For the processes that tests start: they resolve `waybill` to src as well, and compile each file of it once for all.

@@ -28,7 +28,9 @@ function newSchema(): string {
 
 /** A store on a pool of its own, as another process would have it. */
 function newStore(lab: Lab, options: PostgresStoreOptions, port = server.port): Store {
-  const pool = new Pool({ connectionString: server.url.replace(/:\d+\//, `:${port}/`), max: 10 })
+  // A connection that is being made over a line that has gone silent would hold up the end of the pool for ever.
+  const connectionString = server.url.replace(/:\d+\//, `:${port}/`)
+  const pool = new Pool({ connectionString, max: 10, connectionTimeoutMillis: 5000 })
   pool.on('error', () => {})
   lab.onEnd(() => pool.end())
   return postgresStore(pool, options)
