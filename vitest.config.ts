@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { memoryFolder } from './scripts/memory-folder.ts'
 
 // Under this condition package.json's exports name src instead of dist, so that tests and examples
 // that import `waybill` or `waybill/client` get the code as it is written, with no list kept here.
@@ -8,6 +9,12 @@ const SOURCE = 'waybill-source'
 
 // Setting conditions replaces Vite's own, so they are said again; without 'module', which Node does not have either.
 const CONDITIONS = [SOURCE, 'node', 'development|production']
+
+// Hundreds of processes and threads start in a run: what one of them has compiled, the others take from here.
+process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('node_modules/.cache/waybill-tests', import.meta.url))
+
+// A sync of a disk takes longer than all else of a store's test. A process that is killed loses nothing that is in memory.
+process.env.TMPDIR ??= memoryFolder()
 
 export default defineConfig({
   resolve: { conditions: CONDITIONS },
@@ -22,11 +29,8 @@ export default defineConfig({
     maxWorkers: 2 * availableParallelism(),
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // For the processes that tests start: they resolve `waybill` to src as well, and compile each file of it once for all.
-    env: {
-      NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --conditions=${SOURCE}`.trim(),
-      NODE_COMPILE_CACHE: fileURLToPath(new URL('node_modules/.cache/waybill-tests', import.meta.url)),
-    },
+    // For the processes that tests start: they resolve `waybill` to src as well.
+    env: { NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --conditions=${SOURCE}`.trim() },
     reporters: ['default', './scripts/reporter.ts'],
   },
 })
