@@ -3,6 +3,7 @@
  * canceled, and notices executions that are gone while their operation is not finished. Those of
  * another engine it leaves alone: its launcher knows nothing of them, which is not to say that they are gone.
  */
+import { StartRefusals } from './dispatcher/start-refusals.ts'
 import { timerMs } from './duration.ts'
 import { type Launcher, LaunchRefused } from './launcher.ts'
 import { Loop } from './loop.ts'
@@ -25,6 +26,8 @@ export interface DispatcherOptions {
   readonly scanMs: number
   /** The time between two looks at the executions. */
   readonly reconcileMs: number
+  /** How many executions of the launcher's engine there may be at once, over all processes. Default: any number. */
+  readonly maxExecutions?: number | undefined
   readonly logger: Logger
   readonly metrics?: Metrics
 }
@@ -39,8 +42,8 @@ const ENGINE_TIMEOUT_MS = 60_000
 /** What became of a start. */
 type Start =
   | { readonly kind: 'started'; readonly execution: string | undefined }
-  | { readonly kind: 'refused'; readonly retryAfterMs: number }
-  | { readonly kind: 'unknown' }
+  | { readonly kind: 'refused'; readonly refusal: LaunchRefused }
+  | { readonly kind: 'unknown'; readonly message: string }
 
 export class Dispatcher {
   readonly #options: DispatcherOptions
@@ -60,9 +63,15 @@ export class Dispatcher {
   #turn = 0
   /** How many ends of executions the launcher has told of. */
   #ends = 0
+  /** Whether there were as many executions as there may be when it last looked. */
+  #full = false
+  readonly #refusals: StartRefusals
+  /** Where the next look at the executions begins. */
+  #nextLook = 0
 
   constructor(options: DispatcherOptions) {
     this.#options = options
+    this.#refusals = new StartRefusals(options)
     this.#names = new Set(options.types.map(type => type.name))
     this.#timeouts = new Map(options.types.map(type => [type.name, type.policy.timeout]))
     const onError = (error: unknown, loop: string) =>
@@ -74,6 +83,11 @@ export class Dispatcher {
       turn: () => this.#reconcile(),
       onError,
     })
+  }
+
+  /** Whether the engine has refused every start for a while. */
+  get isBlocked(): boolean {
+    return this.#refusals.lasting
   }
 
   get loops(): readonly Loop[] {
@@ -103,22 +117,43 @@ export class Dispatcher {
     this.#unwatchEnds()
     clearTimeout(this.#pauseTimer)
     await Promise.all([this.#dispatching.stop(), this.#reconciling.stop()])
-    // Closed before the starts under way have ended: some wait for their turn, and need not any more.
-    await this.#options.launcher.close?.()
-    await Promise.all(this.#starts)
+    try {
+      // Closed before the starts under way have ended: some wait for their turn, and need not any more.
+      await this.#options.launcher.close?.()
+    } finally {
+      await Promise.all(this.#starts)
+    }
   }
 
   #hinted(hint: Hint): void {
     if (hint.kind === 'unknown' || (hint.kind === 'ready' && this.#names.has(hint.type))) this.#dispatching.wake()
+    if (hint.kind === 'ended' && this.#full) this.#dispatching.wake()
     if (hint.kind === 'cancel') void this.#stopCanceled(hint.id).catch(() => this.#reconciling.wake())
   }
 
   async #dispatch(): Promise<void> {
+    this.#refusals.check()
     if (performance.now() < this.#pausedUntil) return
     const { store, launcher, holdMs } = this.#options
-    const limit = (launcher.parallelStarts ?? PARALLEL_STARTS) - this.#starts.size
+    const parallel = (launcher.parallelStarts ?? PARALLEL_STARTS) - this.#starts.size
+    if (parallel <= 0) return
+    const limit = Math.min(parallel, await this.#room())
     if (limit <= 0) return
     for (const operation of await store.launch({ types: this.#inTurn(), limit, holdMs })) this.#begin(operation)
+  }
+
+  /**
+   * How many more executions there may be. Processes that look at the same moment may each start their share, so for
+   * a moment there may be more: by at most what each has under way.
+   */
+  async #room(): Promise<number> {
+    const { store, maxExecutions } = this.#options
+    if (maxExecutions === undefined) return Number.POSITIVE_INFINITY
+    const holdings = await store.holdings()
+    const executions = holdings.filter(holding => holding.execution !== null && this.#isOurs(holding)).length
+    const room = maxExecutions - executions - this.#starts.size
+    this.#full = room <= 0
+    return room
   }
 
   /** One slow start keeps none of the others waiting. */
@@ -148,7 +183,8 @@ export class Dispatcher {
     const start = await this.#start(operation)
     this.#options.metrics?.launched(operation.type, start.kind)
     if (start.kind === 'started') await this.#started(operation, start.execution)
-    if (start.kind === 'refused') await this.#refused(operation, start.retryAfterMs)
+    if (start.kind === 'refused') await this.#refused(operation, start.refusal)
+    if (start.kind === 'unknown') this.#refusals.refused({ reason: 'unavailable', message: start.message })
     // It may have been this one that ended, which no look could tell before its name was recorded.
     if (this.#ends !== ends) this.#reconciling.wake()
   }
@@ -163,24 +199,27 @@ export class Dispatcher {
     } catch (error) {
       if (error instanceof LaunchRefused) {
         logger.info({ operation: id, reason: error.message }, 'No execution was started, and it is tried again later')
-        return { kind: 'refused', retryAfterMs: error.retryAfterMs }
+        return { kind: 'refused', refusal: error }
       }
       // The start may have been made: the operation stays held back until its execution claims it, or the time is up.
       logger.warn({ operation: id, err: error }, 'It is not known whether an execution was started')
-      return { kind: 'unknown' }
+      return { kind: 'unknown', message: String(error) }
     }
   }
 
   async #started({ id, launches: launch }: Operation, execution: string | undefined): Promise<void> {
     const { store, logger, launcher } = this.#options
+    this.#refusals.started()
     logger.info({ operation: id, execution }, 'An execution was started')
     if (execution === undefined) return
     await store.change(id, { kind: 'launched', launch, execution, engine: launcher.engine })
   }
 
-  async #refused({ id, launches: launch }: Operation, retryAfterMs: number): Promise<void> {
-    this.#pause(retryAfterMs)
-    await this.#options.store.change(id, { kind: 'launch-refused', launch, delayMs: retryAfterMs })
+  async #refused({ id, type, launches: launch }: Operation, refusal: LaunchRefused): Promise<void> {
+    this.#refusals.refused(refusal)
+    this.#options.metrics?.launchRefused(type, refusal.reason)
+    this.#pause(refusal.retryAfterMs)
+    await this.#options.store.change(id, { kind: 'launch-refused', launch, delayMs: refusal.retryAfterMs })
   }
 
   async #giveUp({ id, attempt, launches }: Operation): Promise<void> {
@@ -231,11 +270,24 @@ export class Dispatcher {
 
   async #reconcile(): Promise<void> {
     const holdings = (await this.#options.store.holdings()).filter(holding => this.#isOurs(holding))
-    for (let at = 0; at < holdings.length; at += PARALLEL_LOOKS) {
-      await Promise.all(holdings.slice(at, at + PARALLEL_LOOKS).map(holding => this.#check(holding)))
+    // Each time from another one on: where looks are slow or hang, all have their turn.
+    const first = holdings.length === 0 ? 0 : this.#nextLook++ % holdings.length
+    const inTurn = [...holdings.slice(first), ...holdings.slice(0, first)]
+    for (let at = 0; at < inTurn.length; at += PARALLEL_LOOKS) {
+      await Promise.all(inTurn.slice(at, at + PARALLEL_LOOKS).map(holding => this.#look(holding)))
     }
     const held = new Set(holdings.map(({ execution }) => execution))
     for (const execution of this.#stopAsked) if (!held.has(execution)) this.#stopAsked.delete(execution)
+  }
+
+  /** One execution that cannot be looked at keeps none of the others from it. */
+  async #look(holding: Holding): Promise<void> {
+    try {
+      await this.#check(holding)
+    } catch (error) {
+      const { id: operation, execution } = holding
+      this.#options.logger.warn({ operation, execution, err: error }, 'It is not known what became of an execution')
+    }
   }
 
   async #check({ id, attempt, cancelRequested, execution }: Holding): Promise<void> {

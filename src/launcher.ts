@@ -19,17 +19,33 @@ export interface LaunchRequest {
 }
 
 /**
+ * Why a start was refused:
+ * - `limit`: a limit that someone has set; nothing is wrong, however long it lasts
+ * - `throttled`: too many requests at a time
+ * - `quota`: the engine has no room for another execution
+ * - `unavailable`: the engine does not answer, or is out of order
+ * - `unusable`: someone must change something, such as a role or the job
+ */
+export type RefusalReason = 'limit' | 'throttled' | 'quota' | 'unavailable' | 'unusable'
+
+/**
  * The engine would not start an execution now: nothing was started, or a repetition of the same `launch` is harmless.
  * The operation is tried again later, with the same `attempt` and `launch`.
  */
 export class LaunchRefused extends Error {
   override readonly name = 'LaunchRefused'
   readonly retryAfterMs: number
+  readonly reason: RefusalReason
 
-  /** @param retryAfterMs milliseconds after which a start may succeed */
-  constructor(message: string, retryAfterMs: number, options?: ErrorOptions) {
+  /**
+   * @param message for an operator: what is wrong, and the cure
+   * @param retryAfterMs milliseconds after which a start may succeed
+   * @param options `reason` is `unavailable` unless it is given
+   */
+  constructor(message: string, retryAfterMs: number, options: ErrorOptions & { readonly reason?: RefusalReason } = {}) {
     super(message, options)
     this.retryAfterMs = retryAfterMs
+    this.reason = options.reason ?? 'unavailable'
   }
 }
 

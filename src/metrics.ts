@@ -63,6 +63,7 @@ export class Metrics {
   readonly #lost: Count
   readonly #launches: Count
   readonly #retries: Count
+  readonly #launchRefusals: Count
   readonly #refusals: Count
   readonly #wait: Measure
   readonly #run: Measure
@@ -91,6 +92,12 @@ export class Metrics {
       name: 'launches',
       help: 'Starts of executions that were asked for, by outcome',
       labels: ['operation', 'outcome'],
+    })
+    this.#launchRefusals = new Count({
+      ...shared,
+      name: 'launch_refusals',
+      help: 'Starts of executions that the engine refused, by reason',
+      labels: ['operation', 'reason'],
     })
     this.#retries = new Count({
       ...shared,
@@ -160,6 +167,10 @@ export class Metrics {
 
   launched(operation: string, outcome: (typeof LAUNCH_OUTCOMES)[number]): void {
     this.#launches.add({ operation, outcome })
+  }
+
+  launchRefused(operation: string, reason: string): void {
+    this.#launchRefusals.add({ operation, reason })
   }
 
   /** How long an operation waited for its first attempt, in milliseconds. */

@@ -68,6 +68,8 @@ export interface OperationsOptions {
   readonly metrics?: Metrics
   /** The most requests that wait for a change at once; past it, they are answered at once. Default 10,000. */
   readonly waiters?: number
+  /** Whether no execution can be started at present, where executions do the work. */
+  readonly startsBlocked?: () => boolean
 }
 
 /** Every method throws a {@link ProblemError} for what the caller can cure, and `unavailable` when the store cannot be reached. */
@@ -80,12 +82,14 @@ export class Operations {
   readonly #changes: Changes
   readonly #metrics: Metrics | undefined
   readonly #readiness: Readiness
+  readonly #startsBlocked: () => boolean
   #draining = false
 
   /** @throws {TypeError} when two types share a name, or a schema is none */
   constructor(options: OperationsOptions) {
     this.#store = options.store
     this.#blobs = options.blobs
+    this.#startsBlocked = options.startsBlocked ?? (() => false)
     this.#estimator = new Estimator(options.store)
     this.#readiness = new Readiness(options.store)
     this.#metrics = options.metrics
@@ -304,7 +308,7 @@ export class Operations {
     const expected = isFinal(operation.status)
       ? undefined
       : await this.#estimator.of(operation).catch((): Estimate => ({ retryAfterMs: 1000, unclaimedMs: 0 }))
-    return toDocument(operation, links, expected)
+    return toDocument(operation, links, waitingFor(operation, expected, this.#startsBlocked()), expected)
   }
 
   /** A store that does not answer, or fails, is the service's trouble and not the caller's. */
@@ -393,7 +397,12 @@ function isId(id: string): boolean {
   return /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(id)
 }
 
-function toDocument(operation: Operation, links: Links, expected: Estimate | undefined): StatusDocument {
+function toDocument(
+  operation: Operation,
+  links: Links,
+  reason: string | undefined,
+  expected: Estimate | undefined,
+): StatusDocument {
   const time = (at: number | null | undefined) =>
     at === null || at === undefined ? undefined : new Date(at).toISOString()
   const document: { [Key in keyof StatusDocument]: StatusDocument[Key] | undefined } = {
@@ -412,7 +421,7 @@ function toDocument(operation: Operation, links: Links, expected: Estimate | und
     estimatedCompletionAt: time(expected?.completionAt),
     retryAfter: expected === undefined ? 0 : Math.ceil(expected.retryAfterMs / 1000),
     cancelRequested: operation.cancelRequested,
-    waitingFor: waitingFor(operation, expected),
+    waitingFor: reason,
     error: operation.error ?? undefined,
     links,
   }
@@ -422,9 +431,10 @@ function toDocument(operation: Operation, links: Links, expected: Estimate | und
 /** Workers look at the queue every second: after this long without a claim, in milliseconds, it is likely that there is none. */
 const UNCLAIMED_MS = 30_000
 
-function waitingFor(operation: Operation, expected: Estimate | undefined): string | undefined {
+function waitingFor(operation: Operation, expected: Estimate | undefined, isBlocked: boolean): string | undefined {
   if (operation.status !== 'pending') return undefined
   if (operation.execution !== null) return 'Its execution has been started and has not begun the work yet.'
+  if (isBlocked) return 'No execution can be started at present. It is tried again until one can.'
   if (operation.launches > 0) return 'Its execution is being started.'
   if (operation.runAt !== null) {
     const why = operation.history.length > 0 ? 'The next attempt' : 'The work'

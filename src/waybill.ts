@@ -76,6 +76,11 @@ export interface DispatcherInit {
   readonly scan?: Duration
   /** The time between two looks at the executions. Default 10 s. */
   readonly reconcile?: Duration
+  /**
+   * How many executions of the launcher's engine there may be at once, over all processes that use the store, from 1 to
+   * 10,000. More operations wait in the queue. Default: any number.
+   */
+  readonly maxExecutions?: number
 }
 
 /** How a process calls for executions that drain the backlog. */
@@ -140,6 +145,7 @@ const DISPATCHER_OPTIONS: Checks<DispatcherInit> = {
   hold: READ_LATER,
   scan: READ_LATER,
   reconcile: READ_LATER,
+  maxExecutions: whole(1, 10_000),
 }
 
 const WAKEUP_OPTIONS: Checks<WakeupInit> = {
@@ -208,7 +214,14 @@ export function createWaybill(options: WaybillOptions): Waybill {
     types.map(({ name }) => name),
     options.dispatcher !== undefined,
   )
-  const operations = new Operations({ store, types, blobs, metrics, waiters: options.waiters ?? 10_000 })
+  const operations = new Operations({
+    store,
+    types,
+    blobs,
+    metrics,
+    waiters: options.waiters ?? 10_000,
+    startsBlocked: () => dispatcher?.isBlocked ?? false,
+  })
   const shared = { store, types, blobs, logger, metrics }
   const worker = options.worker && makeWorker(options.worker, shared)
   const dispatcher = options.dispatcher && makeDispatcher(options.dispatcher, shared)
@@ -349,5 +362,6 @@ function makeDispatcher(init: DispatcherInit, shared: Shared): Dispatcher {
     holdMs: durationMs('dispatcher.hold', init.hold ?? 120 * SECOND, { min: SECOND }),
     scanMs: durationMs('dispatcher.scan', init.scan ?? SECOND, { min: 10 }),
     reconcileMs: durationMs('dispatcher.reconcile', init.reconcile ?? 10 * SECOND, { min: 50 }),
+    maxExecutions: init.maxExecutions,
   })
 }

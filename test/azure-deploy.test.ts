@@ -203,6 +203,13 @@ describe('the jobs', () => {
   })
 })
 
+test('what alerts look for in the log is what the code writes', () => {
+  const queries = [...file('modules/alerts.bicep').matchAll(/query: '(.*)'$/gm)].map(([, query = '']) => query)
+  expect(queries).toHaveLength(2)
+  expect(queries.join()).toContain('Executions cannot be started')
+  expect(read('src/dispatcher/start-refusals.ts')).toContain('`Executions cannot be started: ')
+})
+
 test('each identity has the least roles, on one resource each', () => {
   const roles: Record<string, string[]> = {
     // AcrPull

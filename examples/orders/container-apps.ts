@@ -15,4 +15,6 @@ export const dispatcher = {
     job: required('WAYBILL_JOB'),
     variable: 'ORDER_ID',
   }),
+  // Of 0.5 vCPU each: well within what a region gives a new subscription.
+  maxExecutions: 100,
 }

@@ -8,7 +8,13 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Duration, durationMs, MINUTE, SECOND } from '../duration.ts'
-import { type ExecutionState, type Launcher, LaunchRefused, type LaunchRequest } from '../launcher.ts'
+import {
+  type ExecutionState,
+  type Launcher,
+  LaunchRefused,
+  type LaunchRequest,
+  type RefusalReason,
+} from '../launcher.ts'
 import { Loop } from '../loop.ts'
 import { type Checks, checkOptions, FUNCTION, NAMED_TEXTS, needed, OBJECT, READ_LATER, TEXT } from '../options.ts'
 import { TokenBucket, type TokenRate } from '../token-bucket.ts'
@@ -61,7 +67,14 @@ const FRESH_MS = 1000
 /** How long a start waits for its turn, in milliseconds, before it gives its place to others. */
 const LONGEST_TURN_MS = 5000
 /** When a start is tried again that was refused without saying when, in milliseconds. */
-const RETRY_MS = { busy: 5000, wrong: 30_000 } as const
+const RETRY_MS: Readonly<Record<RefusalReason, number>> = {
+  limit: 5000,
+  throttled: 5000,
+  unavailable: 5000,
+  unusable: 30_000,
+  // Room comes with the end of an execution, and each further start would be refused until then.
+  quota: 30_000,
+}
 /** A part of the subscription's 25 reads a second. */
 const READS: TokenRate = { perSecond: 15, burst: 60 }
 const STARTS: TokenRate = { perSecond: 10, burst: 100 }
@@ -253,16 +266,16 @@ class ContainerAppsJob implements Launcher {
     const sent = error instanceof StartFailed
     const status = sent ? error.status : (statusOf(error) ?? 0)
     if (status === undefined || status === 408 || status >= 500) return undefined
-    const { busy, wrong } = RETRY_MS
-    const retryAfterMs =
-      (sent ? error.retryAfterMs : undefined) ?? (status >= 400 && status !== 409 && status !== 429 ? wrong : busy)
-    if (status === 429) this.#writes.pause(retryAfterMs)
-    if (status === 429 || status === 409) {
-      return new LaunchRefused(`Azure takes no start of "${job}" now (${status}).`, retryAfterMs, { cause: error })
+    const reason = reasonOf(status, error)
+    const retryAfterMs = (sent ? error.retryAfterMs : undefined) ?? RETRY_MS[reason]
+    if (status === 429 && reason === 'throttled') this.#writes.pause(retryAfterMs)
+    if (reason === 'throttled' || reason === 'quota') {
+      const what = reason === 'quota' ? 'has no room for another execution' : 'takes no start'
+      return new LaunchRefused(`Azure ${what} of "${job}" now (${status}).`, retryAfterMs, { cause: error, reason })
     }
     this.#job.expire()
-    this.#warnOfRefusal('No execution can be started', error, status)
-    return new LaunchRefused(`No execution can be started: ${error}`, retryAfterMs, { cause: error })
+    const message = this.#warnOfRefusal('No execution can be started', error, status)
+    return new LaunchRefused(message, retryAfterMs, { cause: error, reason })
   }
 
   /** A start without an answer, or with one that says nothing: what was made shows among the executions. */
@@ -317,10 +330,10 @@ class ContainerAppsJob implements Launcher {
       )
     } catch (error) {
       const status = statusOf(error) ?? 0
-      const wrong = error instanceof UnusableJob || (status >= 400 && status < 500 && status !== 429)
-      this.#warnOfRefusal(`The job "${name}" cannot be used`, error, error instanceof UnusableJob ? 400 : status)
-      const retryMs = wrong ? RETRY_MS.wrong : RETRY_MS.busy
-      throw new LaunchRefused(`The job "${name}" cannot be used: ${error}`, retryMs, { cause: error })
+      const reason = error instanceof UnusableJob ? 'unusable' : reasonOf(status, error)
+      const shown = error instanceof UnusableJob ? 400 : status
+      const message = this.#warnOfRefusal(`The job "${name}" cannot be used`, error, shown)
+      throw new LaunchRefused(message, RETRY_MS[reason], { cause: error, reason })
     }
   }
 
@@ -333,8 +346,8 @@ class ContainerAppsJob implements Launcher {
   }
 
   async #turn(): Promise<void> {
-    const ms = await this.#writes.turn(LONGEST_TURN_MS, this.#closing.signal).catch(() => RETRY_MS.busy)
-    if (ms > 0) throw new LaunchRefused('Executions are started as fast as Azure takes it.', ms)
+    const ms = await this.#writes.turn(LONGEST_TURN_MS, this.#closing.signal).catch(() => RETRY_MS.throttled)
+    if (ms > 0) throw new LaunchRefused('Executions are started as fast as Azure takes it.', ms, { reason: 'limit' })
   }
 
   #started(name: string): void {
@@ -363,12 +376,14 @@ class ContainerAppsJob implements Launcher {
     return engineTime - startedAt > this.#settings.startupMs + timeoutMs
   }
 
-  #warnOfRefusal(what: string, error: unknown, status: number | undefined): void {
-    const kind = `${what} ${status}`
-    if (this.#refusals.has(kind)) return
-    this.#refusals.add(kind)
+  /** Gives the warning, which is only shown where the last one of its kind was not about the same. */
+  #warnOfRefusal(what: string, error: unknown, status: number | undefined): string {
     const cure = CURES[status ?? 0]
-    this.#settings.warn(`${what}: ${error}${cure === undefined ? '' : ` ${cure}`}`)
+    const message = `${what}: ${error}${cure === undefined ? '' : ` ${cure}`}`
+    const kind = `${what} ${status}`
+    if (!this.#refusals.has(kind)) this.#settings.warn(message)
+    this.#refusals.add(kind)
+    return message
   }
 
   #warnOnce(message: string): void {
@@ -376,6 +391,16 @@ class ContainerAppsJob implements Launcher {
     this.#warned.add(message)
     this.#settings.warn(message)
   }
+}
+
+/** Codes and texts that Azure refuses for want of room with, whatever the status. */
+const QUOTA = /quota|MaxNumberOf|LimitExceeded|CapacityHeavyUsage|maximum allowed/i
+
+function reasonOf(status: number, error: unknown): RefusalReason {
+  if (status >= 400 && status !== 401 && status < 500 && QUOTA.test(String(error))) return 'quota'
+  if (status === 429 || status === 409) return 'throttled'
+  // Below: the credential gave no token, or nothing was sent.
+  return status >= 400 && status < 500 ? 'unusable' : 'unavailable'
 }
 
 /** The execution of one launch: one that is alive, where it was made twice. */

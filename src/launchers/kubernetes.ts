@@ -12,7 +12,13 @@
  * })
  */
 import { type Duration, durationMs, SECOND } from '../duration.ts'
-import { type ExecutionState, type Launcher, LaunchRefused, type LaunchRequest } from '../launcher.ts'
+import {
+  type ExecutionState,
+  type Launcher,
+  LaunchRefused,
+  type LaunchRequest,
+  type RefusalReason,
+} from '../launcher.ts'
 import { type Checks, checkOptions, FUNCTION, having, needed, OBJECT, READ_LATER, TEXT } from '../options.ts'
 import { TimeLimit } from '../time-limit.ts'
 import type { KubernetesJobsApi, KubernetesJobTemplate, KubernetesWatch } from './kubernetes/api.ts'
@@ -189,7 +195,7 @@ class KubernetesLauncher implements Launcher {
     const told = exists === undefined ? 'It is not known whether the Job was created' : 'The Job was not created'
     const message = `${told}: ${fault.message}`
     if (fault.status !== 429) this.#warn(fault.status, message)
-    throw new LaunchRefused(message, retryAfterMs, { cause: error })
+    throw new LaunchRefused(message, retryAfterMs, { cause: error, reason: reasonOf(fault) })
   }
 
   /** Once for each status until all is well: else it would be said for every operation. */
@@ -231,6 +237,13 @@ function refusalDelay({ status, message, unsent }: Fault): number | undefined {
   if (status === 403 && /exceeded quota/.test(message)) return QUOTA_MS
   if (status < 400 || status >= 500 || status === 408 || status === 409) return undefined
   return MEND_MS
+}
+
+function reasonOf({ status, message }: Fault): RefusalReason {
+  if (status === 429) return 'throttled'
+  if (status === 403 && /exceeded quota/.test(message)) return 'quota'
+  const isFinal = status >= 400 && status < 500 && status !== 408 && status !== 409
+  return isFinal ? 'unusable' : 'unavailable'
 }
 
 function planOf(options: KubernetesJobOptions, startMs: number): JobPlan {

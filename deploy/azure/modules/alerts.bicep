@@ -1,4 +1,4 @@
-// What somebody should look at: answers of 5xx, and errors that API or executions have logged.
+// What somebody should look at: answers of 5xx, executions that cannot be started, and errors that API or executions have logged.
 param location string
 param tags object
 param email string
@@ -63,6 +63,33 @@ resource errors 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
       allOf: [
         {
           query: 'ContainerAppConsoleLogs | where Log has \'"level":50\' or Log has \'"level":"error"\''
+          timeAggregation: 'Count'
+          operator: 'GreaterThan'
+          threshold: 0
+        }
+      ]
+    }
+    actions: { actionGroups: empty(email) ? [] : [people.id] }
+  }
+}
+
+resource starts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
+  name: 'no-executions'
+  location: location
+  tags: tags
+  properties: {
+    displayName: 'Executions cannot be started'
+    description: 'The API accepts orders, and nothing works on them. The log line says why. It is written again each hour while it lasts.'
+    severity: 1
+    enabled: true
+    scopes: [workspaceId]
+    evaluationFrequency: 'PT5M'
+    windowSize: 'PT5M'
+    skipQueryValidation: true
+    criteria: {
+      allOf: [
+        {
+          query: 'ContainerAppConsoleLogs | where Log has \'Executions cannot be started\''
           timeAggregation: 'Count'
           operator: 'GreaterThan'
           threshold: 0
