@@ -21,6 +21,7 @@ import {
 import type { Store } from './store.ts'
 import { timedStore } from './timed-store.ts'
 import { guardLogger, type Logger, stderrLogger } from './util/logger.ts'
+import { fillProcessName } from './util/process-start.ts'
 import { makeWorker, WORKER_OPTIONS, type WorkerInit } from './waybill.ts'
 
 /** Options of {@link runOperation}. */
@@ -58,7 +59,7 @@ const OPTIONS: Checks<RunOperationOptions> = {
 /** How long the store may take for an answer. */
 const STORE_TIMEOUT_MS = 10_000
 
-/** Where an execution is told its own name, in which `{pid}` stands for the process id, and the engine that it comes from, where no other sets that variable. */
+/** Where an execution is told its own name, in which `{pid}` and `{start}` stand for the process id and its start, and the engine that it comes from, where no other sets that variable. */
 const NAMES = [
   { variable: 'WAYBILL_EXECUTION', engine: null },
   { variable: 'CONTAINER_APP_JOB_EXECUTION_NAME', engine: 'container-apps' },
@@ -110,7 +111,7 @@ function ownExecution({ execution, engine = process.env.WAYBILL_ENGINE }: RunOpe
   if (execution !== undefined) return { execution, engine: told }
   for (const { variable, engine: implied } of NAMES) {
     const name = process.env[variable]
-    if (name) return { execution: name.replace('{pid}', String(process.pid)), engine: told ?? implied }
+    if (name) return { execution: fillProcessName(name, process.pid), engine: told ?? implied }
   }
   return {}
 }

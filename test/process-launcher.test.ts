@@ -1,9 +1,12 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect } from 'vitest'
 import { processLauncher } from 'waybill/process'
 import { LaunchRefused, type LaunchRequest } from '../src/launcher.ts'
 import type { ProcessLauncherOptions } from '../src/launchers/process.ts'
+import { processStart } from '../src/util/process-start.ts'
 import { type Lab, test, until } from './support/waybill.ts'
 
 const request: LaunchRequest = { operationId: 'an-id', type: 'plays', timeoutMs: 1000, attempt: 0, launch: 1 }
@@ -31,8 +34,10 @@ test('a process is told the operation, its own name and what the composition add
   const { readFileSync } = await import('node:fs')
   const environment: unknown = JSON.parse(readFileSync(out, 'utf8'))
   expect(environment).toMatchObject({ WAYBILL_OPERATION_ID: 'an-id', ORDER_ID: 'an-id', EXTRA: 'yes' })
-  const [, pid, token] = execution.split('-')
-  expect(environment).toMatchObject({ WAYBILL_EXECUTION: `process-{pid}-${token}`, WAYBILL_ENGINE: 'process' })
+  const [, pid, start, ...rest] = execution.split('-')
+  const name = `process-{pid}-{start}-${rest.join('-')}`
+  expect(environment).toMatchObject({ WAYBILL_EXECUTION: name, WAYBILL_ENGINE: 'process' })
+  expect(Number(start)).toBeGreaterThan(0)
   expect(Number(pid)).toBeGreaterThan(0)
 })
 
@@ -88,8 +93,66 @@ test('a launcher that was made anew still knows the processes of the one before'
 
 test('names that no process launcher gave are gone', async () => {
   const launcher = processLauncher({ entry: 'unused.mjs' })
-  for (const name of ['', 'process', 'process-0-x', 'process--1-x', 'process-1e99-x', 'orders-job-abc12']) {
+  for (const name of ['', 'process', 'process-0-x', `process-${process.pid}-x`, 'process-1e99-x', 'orders-job-abc12']) {
     expect(await launcher.inspect(name)).toMatchObject({ kind: 'gone' })
     await launcher.stop(name)
   }
+})
+
+/** A name of an execution as this machine's launcher gives it, with parts of it replaced. */
+async function renamed(lab: Lab, replace: (parts: string[]) => string[]): Promise<string> {
+  const { launcher } = launcherOf(lab, 'process.exit(0)')
+  const execution = (await launcher.start(request)) ?? ''
+  await until(() => isGone(launcher, execution))
+  return replace(execution.split('-')).join('-')
+}
+
+/** A process that is none of ours, and whether it was sent a signal. */
+function stranger(lab: Lab): ChildProcess {
+  const child = spawn(process.execPath, ['-e', RUN_FOR_EVER], { stdio: 'ignore' })
+  lab.onEnd(() => child.kill('SIGKILL'))
+  return child
+}
+
+test('a process id that another program has by now is gone, and is sent no signal', async ({ lab }) => {
+  const other = stranger(lab)
+  // Long before the other program's.
+  const name = await renamed(lab, ([kind = '', , , ...rest]) => [kind, String(other.pid), '1', ...rest])
+  const launcher = processLauncher({ entry: 'unused.mjs' })
+  expect(await launcher.inspect(name)).toMatchObject({ kind: 'gone' })
+  await launcher.stop(name)
+  // A signal of ours comes after one that a stop would have sent.
+  const ended = once(other, 'exit')
+  other.kill('SIGUSR2')
+  expect(await ended).toEqual([null, 'SIGUSR2'])
+})
+
+test('of a process of another machine nothing is known, and it is sent no signal', async ({ lab }) => {
+  const other = stranger(lab)
+  const start = processStart(other.pid ?? 0) ?? ''
+  const name = await renamed(lab, ([kind = '', , , token = '']) => [kind, String(other.pid), start, token, '00000000'])
+  const launcher = processLauncher({ entry: 'unused.mjs' })
+  expect(await launcher.inspect(name)).toEqual({ kind: 'alive' })
+  await launcher.stop(name)
+  const ended = once(other, 'exit')
+  other.kill('SIGUSR2')
+  expect(await ended).toEqual([null, 'SIGUSR2'])
+})
+
+test('the start of a process is its own, as often as it is read, and that of none is unknown', ({ lab }) => {
+  const other = stranger(lab)
+  expect(processStart(process.pid)).toBe(processStart(process.pid))
+  expect(processStart(other.pid ?? 0)).toMatch(/^\w+$/)
+  for (const pid of [0, -1, 1.5, 2 ** 40]) expect(processStart(pid)).toBeUndefined()
+})
+
+test('a process that cannot be spawned is refused, whether that is thrown or comes as an event, and frees its place', async ({
+  lab,
+}) => {
+  const { launcher } = launcherOf(lab, 'process.exit(0)', { limit: 1 })
+  // More than any system takes: spawn() throws.
+  const huge = processLauncher({ entry: 'unused.mjs', limit: 1, env: { HUGE: 'x'.repeat(8 * 1024 * 1024) } })
+  for (const _ of [1, 2]) await expect(huge.start(request)).rejects.toThrow(/^The process was not started: .*E2BIG/)
+  const execution = (await launcher.start(request)) ?? ''
+  await until(() => isGone(launcher, execution))
 })

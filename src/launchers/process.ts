@@ -8,10 +8,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { isAlive } from '../alive.ts'
 import { giveWay } from '../give-way.ts'
 import { type ExecutionState, type Launcher, LaunchRefused, type LaunchRequest } from '../launcher.ts'
 import { type Checks, checkOptions, NAMED_TEXTS, needed, TEXT, TEXTS, whole } from '../options.ts'
+import { fillProcessName } from '../util/process-start.ts'
+import { isElsewhere, isRunning, nameTemplate, parseName } from './process/execution-name.ts'
 
 /** Options of {@link processLauncher}. */
 export interface ProcessLauncherOptions {
@@ -71,27 +72,39 @@ class ProcessLauncher implements Launcher {
 
   async start(request: LaunchRequest): Promise<string> {
     if (this.#running.size + this.#starting >= this.#limit) {
-      throw new LaunchRefused(`${this.#limit} processes run already, which is the limit.`, 250)
+      const message = `${this.#limit} processes run already, which is the limit.`
+      throw new LaunchRefused(message, 250, { reason: 'limit' })
     }
-    const token = Math.random().toString(36).slice(2, 10)
+    const template = nameTemplate(Math.random().toString(36).slice(2, 10))
     this.#starting++
-    const child = await this.#spawn(request.operationId, `process-{pid}-${token}`).finally(() => this.#starting--)
-    const execution = `process-${child.pid}-${token}`
-    this.#running.set(execution, child)
-    child.once('exit', (code, signal) => this.#exited(execution, code, signal))
-    return execution
+    try {
+      const child = await this.#spawn(request.operationId, template)
+      const execution = fillProcessName(template, child.pid ?? 0)
+      this.#running.set(execution, child)
+      child.once('exit', (code, signal) => this.#exited(execution, code, signal))
+      return execution
+    } finally {
+      this.#starting--
+    }
   }
 
   async stop(execution: string): Promise<void> {
     const child = this.#running.get(execution)
-    if (child !== undefined) child.kill('SIGTERM')
-    else if (isAlive(pidOf(execution))) process.kill(pidOf(execution), 'SIGTERM')
+    if (child !== undefined) {
+      child.kill('SIGTERM')
+      return
+    }
+    const named = parseName(execution)
+    if (named !== undefined && !isElsewhere(named) && isRunning(named)) process.kill(named.pid, 'SIGTERM')
   }
 
   async inspect(execution: string): Promise<ExecutionState> {
     const reason = this.#ended.get(execution)
     if (reason !== undefined) return { kind: 'gone', reason }
-    if (this.#running.has(execution) || isAlive(pidOf(execution))) return { kind: 'alive' }
+    if (this.#running.has(execution)) return { kind: 'alive' }
+    const named = parseName(execution)
+    // Of another machine's process nothing is known here: its lease tells.
+    if (named !== undefined && (isElsewhere(named) || isRunning(named))) return { kind: 'alive' }
     return { kind: 'gone', reason: `Its process, ${execution}, is gone.` }
   }
 
@@ -100,27 +113,36 @@ class ProcessLauncher implements Launcher {
     return () => this.#listeners.delete(listener)
   }
 
-  #spawn(operationId: string, execution: string): Promise<ChildProcess> {
-    const { entry, env, variable, niceness = 10 } = this.#options
+  async #spawn(operationId: string, execution: string): Promise<ChildProcess> {
+    const { niceness = 10 } = this.#options
+    const child = this.#tryToSpawn(operationId, execution)
+    await new Promise<void>((resolve, reject) => {
+      child.once('error', error => reject(notStarted(error)))
+      child.once('spawn', resolve)
+    })
+    giveWay(child.pid, niceness)
+    return child
+  }
+
+  /** Some errors of the system are thrown, and others come as an event. */
+  #tryToSpawn(operationId: string, execution: string): ChildProcess {
+    const { entry, env, variable, execArgv = process.execArgv } = this.#options
     const file = entry instanceof URL || entry.startsWith('file:') ? fileURLToPath(entry) : entry
-    const child = spawn(process.execPath, [...(this.#options.execArgv ?? process.execArgv), file], {
-      env: {
-        ...process.env,
-        ...env,
-        WAYBILL_OPERATION_ID: operationId,
-        WAYBILL_EXECUTION: execution,
-        WAYBILL_ENGINE: this.engine,
-        ...(variable && { [variable]: operationId }),
-      },
-      stdio: ['ignore', 'inherit', 'inherit'],
-    })
-    return new Promise((resolve, reject) => {
-      child.once('error', error => reject(new LaunchRefused(`The process was not started: ${error.message}`, 1000)))
-      child.once('spawn', () => {
-        giveWay(child.pid, niceness)
-        resolve(child)
+    try {
+      return spawn(process.execPath, [...execArgv, file], {
+        env: {
+          ...process.env,
+          ...env,
+          WAYBILL_OPERATION_ID: operationId,
+          WAYBILL_EXECUTION: execution,
+          WAYBILL_ENGINE: this.engine,
+          ...(variable && { [variable]: operationId }),
+        },
+        stdio: ['ignore', 'inherit', 'inherit'],
       })
-    })
+    } catch (error) {
+      throw notStarted(error)
+    }
   }
 
   #exited(execution: string, code: number | null, signal: NodeJS.Signals | null): void {
@@ -133,6 +155,7 @@ class ProcessLauncher implements Launcher {
   }
 }
 
-function pidOf(execution: string): number {
-  return Number(execution.split('-')[1])
+function notStarted(cause: unknown): LaunchRefused {
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new LaunchRefused(`The process was not started: ${why}`, 1000, { cause })
 }
