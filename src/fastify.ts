@@ -7,6 +7,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type {
+  FastifyBaseLogger,
   FastifyError,
   FastifyInstance,
   FastifyPluginAsync,
@@ -32,6 +33,7 @@ import {
 import { type Checks, checkOptions, OBJECT, PREFIX, PUBLIC_URL, READ_LATER } from './options.ts'
 import { ProblemError, problem } from './problem.ts'
 import type { StartOptions } from './startup.ts'
+import type { Logger } from './util/logger.ts'
 import { createWaybill, WAYBILL_OPTIONS, type Waybill, type WaybillOptions } from './waybill.ts'
 
 /** What the plugin takes beside the composition. */
@@ -59,11 +61,13 @@ export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, opt
   })
   const composed = made
     ? options.waybill
-    : createWaybill({ logger: app.log, ...among<WaybillOptions>(options, WAYBILL_OPTIONS) })
+    : createWaybill({ ...loggerOf(app), ...among<WaybillOptions>(options, WAYBILL_OPTIONS) })
   if (!made) startAndStop(app, composed)
   readBodiesAsText(app)
   const refuse = refusing(completing(composed, options.cors))
-  app.setErrorHandler((error: FastifyError, request, reply) => refuse(request, reply, toAnswer(error, reply, app.log)))
+  app.setErrorHandler((error: FastifyError, request, reply) =>
+    refuse(request, reply, toAnswer(error, reply, composed.logger)),
+  )
   const base = (options.publicUrl ?? '').replace(/\/+$/, '') + app.prefix
   const authenticated = options.principal === undefined ? {} : { authenticated: true }
   const identify = identifying<FastifyRequest>(options, composed.logger)
@@ -78,6 +82,13 @@ export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, opt
       add(route.bodyLimit === 0 ? bodyless : app, { ...route, methods }, identify, refuse)
     }
   })
+}
+
+/** Fastify's own logger; none where Fastify was made without one, so that warnings and errors go to standard error. */
+function loggerOf({ log }: FastifyInstance): { readonly logger?: Logger } {
+  // Its stand-in for no logger is one function under every name, and has no level.
+  const isStandIn = (log as Partial<FastifyBaseLogger>).level === undefined && log.info === log.error
+  return isStandIn ? {} : { logger: log }
 }
 
 /** Starts a composition with the server, and stops it with the server. */
@@ -283,7 +294,7 @@ function bound(message: IncomingMessage, response: ServerResponse): void {
 }
 
 /** What was thrown, or what Fastify itself refuses, in the words of this API. A fault of the server's is told to its log alone. */
-function toAnswer(error: FastifyError & ErrorStatus, reply: FastifyReply, log: FastifyInstance['log']): HttpResponse {
+function toAnswer(error: FastifyError & ErrorStatus, reply: FastifyReply, log: Pick<Logger, 'error'>): HttpResponse {
   if (error instanceof ProblemError) return errorResponse(error)
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':

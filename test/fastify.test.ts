@@ -1,5 +1,6 @@
-import fastify from 'fastify'
-import { expect } from 'vitest'
+import { Writable } from 'node:stream'
+import fastify, { type FastifyServerOptions } from 'fastify'
+import { describe, expect, vi } from 'vitest'
 import { defineOperation, handler } from 'waybill'
 import { waybill as plugin } from 'waybill/fastify'
 import { sqliteStore } from 'waybill/sqlite'
@@ -105,6 +106,36 @@ test('the server does not start when the handlers cannot be loaded', async ({ la
     worker: { handlers: handlerFile('unloadable') },
   })
   await expect(app.listen({ port: 0 })).rejects.toThrow('no luck today')
+})
+
+describe('without a logger of its own', () => {
+  async function written(logger: FastifyServerOptions['logger']): Promise<string> {
+    const lines: string[] = []
+    const stderr = vi.spyOn(process.stderr, 'write').mockImplementation(text => lines.push(`${text}`) > 0)
+    const app = fastify({ logger: logger ?? false })
+    try {
+      await app.register(plugin, { operations: [orders], store: sqliteStore({ path: ':memory:' }) })
+      app.addHook('onRequest', async () => {
+        throw new Error('a fault')
+      })
+      await app.register(plugin, { prefix: '/b', operations: [orders], store: sqliteStore({ path: ':memory:' }) })
+      expect((await app.inject('/b/orders/x')).statusCode).toBe(500)
+    } finally {
+      await app.close()
+      stderr.mockRestore()
+    }
+    return lines.join('')
+  }
+
+  test('Fastify leaves errors to standard error', async () => {
+    expect(await written(false)).toMatch(/"level":"error".*"message":"A request met an error".*a fault/)
+  })
+
+  test('but not where it has one, silent or not', async () => {
+    const sink = new Writable({ write: (_chunk, _encoding, done) => done() })
+    expect(await written({ level: 'warn', stream: sink })).toBe('')
+    expect(await written({ level: 'silent' })).toBe('')
+  })
 })
 
 test.for([

@@ -6,7 +6,9 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { sqliteStore } from 'waybill/sqlite'
 import { PROBLEMS } from '../src/problem.ts'
+import type { StatusDocument } from '../src/protocol.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const processes: ChildProcess[] = []
@@ -42,6 +44,34 @@ test.each([
   expect(said).toContain("status: 'completed'")
   expect(said).toContain("result: { text: 'Hello, Ada!' }")
   await end(server)
+})
+
+/** In place of the handler's work. */
+const UNTIL_STOPPED = `
+  const text = await new Promise<string>((_, reject) => {
+    job.signal.addEventListener('abort', () => reject(job.signal.reason))
+  })`
+
+test('the server of the README tells where it is, and hands work back at SIGTERM', async () => {
+  const read = (name: string) => readFile(join(folder, name), 'utf8')
+  await writeFile(join(folder, 'slow-server.ts'), (await read('server.ts')).replaceAll('./greetings.ts', './slow.ts'))
+  await writeFile(join(folder, 'slow.ts'), (await read('greetings.ts')).replace(/ {2}const text = .*/, UNTIL_STOPPED))
+  const server = run('slow-server.ts')
+  const said = text(server)
+  await listening(server)
+  const submit = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"name":"slow"}' }
+  const { links } = (await (await fetch(`http://127.0.0.1:${port}/greetings`, submit)).json()) as StatusDocument
+  const status = `http://127.0.0.1:${port}${links.status}`
+  for (let now = 'pending'; now !== 'running'; ) now = ((await (await fetch(status)).json()) as StatusDocument).status
+  const exited = once(server, 'exit')
+  server.kill('SIGTERM')
+  expect(await exited).toEqual([0, null])
+  expect(await said).toMatch(/^POST http:\/\/\S+:\d+\/greetings, described at http:\/\/\S+\/docs$/m)
+  const store = sqliteStore({ path: join(folder, 'greetings.db') })
+  await store.open()
+  const operation = await store.read(links.status.split('/').at(-1) ?? '')
+  await store.close()
+  expect(operation).toMatchObject({ status: 'pending', attempt: 1, released: 1 })
 })
 
 test('the page of problems says what the table says', async () => {

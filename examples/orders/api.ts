@@ -28,7 +28,8 @@ const work = {
   none: {},
 } as const
 
-const app = Fastify({ logger: { level: 'warn', stream: process.stderr }, frameworkErrors })
+const logger = { level: 'warn', stream: process.stderr }
+const app = Fastify({ logger, frameworkErrors, requestTimeout: 30_000 })
 await app.register(page)
 await app.register(waybill, {
   operations: [orders],
@@ -42,7 +43,7 @@ let stoppedAt = Number.POSITIVE_INFINITY
 process.on('SIGINT', stop).on('SIGTERM', stop)
 await app.ready().then(undefined, explain(STORE_CURE))
 const url = await app.listen({ host: HOST, port: PORT }).catch(explain(ADDRESS_CURE))
-console.log(`Order at ${url} (work: ${RUN}, store: ${shownUrl(STORE)}). Ctrl-C stops.`)
+console.log(`Order at ${url} (work: ${RUN}, store: ${shownUrl(STORE)}), described at ${url}/docs. Ctrl-C stops.`)
 
 /** The first signal hands back what is not done; a second one ends the process at once, and nothing is lost by it either. */
 function stop(): void {
