@@ -168,6 +168,9 @@ export type Outcome =
   /** Handed back at shutdown: the attempt does not count. */
   | { readonly kind: 'released' }
 
+/** How an attempt ends that was claimed without an input: a store that has lost it hands the others out all the same. */
+export const INPUT_LOST: Outcome = { kind: 'failed', problem: problem('input-lost') }
+
 /** A change to one operation. `attempt` is the fence: a change by an attempt that no longer owns the operation is refused. */
 export type Change =
   | { readonly kind: 'finish'; readonly attempt: number; readonly outcome: Outcome }

@@ -142,6 +142,11 @@ export const PROBLEMS = {
     title: 'Executions were started and never did the work',
     cure: 'Tell whoever runs this API: the job starts but does not claim its operation.',
   },
+  'input-lost': {
+    status: 500,
+    title: 'The input of the operation was lost',
+    cure: 'Send the request again, and report the id of the operation: the input is missing from its store.',
+  },
   'invalid-output': {
     status: 500,
     title: 'The result does not match the schema',

@@ -13,6 +13,10 @@ storeConformance(
       last = account.container({ clock: clock.now })
       return account.store(last, { clock: clock.now })
     },
+    loseInput: async id => {
+      const item = last.find(last.partitionOf(id), id, id)
+      last.replace(id, id, { ...item?.body, input: null }, undefined)
+    },
     reopen: clock => account.store(last, { clock: clock.now }),
   },
   { describe, it },

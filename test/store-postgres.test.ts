@@ -23,6 +23,9 @@ describe.each(TESTED)('version %s', version => {
       name: 'PostgreSQL',
       open: clock => open(clock, database.nextSchema()),
       reopen: clock => open(clock, database.lastSchema()),
+      loseInput: async id => {
+        await pool.query(`DELETE FROM ${database.lastSchema()}.payloads WHERE id = $1 AND kind = 0`, [id])
+      },
       hold: { record: id => holdRecord(database, id) },
     },
     { describe, it },

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { type SqliteStoreOptions, sqliteStore } from 'waybill/sqlite'
 import { type ManualClock, storeConformance } from 'waybill/testing'
 import type { Store } from '../src/store.ts'
+import { openWriter } from '../src/stores/sqlite/database.ts'
 import { temporaryFolder } from './support/folder.ts'
 
 const files = temporaryFolder()
@@ -27,6 +28,17 @@ for (const [name, options] of Object.entries(VARIANTS)) {
       name,
       open: clock => open(clock, { path: files.next(), ...options }),
       reopen: clock => open(clock, { path: files.last(), ...options }),
+      loseInput: async id => {
+        // By the same driver: two copies of SQLite in one process undo each other's locks.
+        const database = await openWriter({
+          path: files.last(),
+          driver: 'node:sqlite',
+          synchronous: 'FULL',
+          ...options,
+        })
+        database.prepare('DELETE FROM payloads WHERE id = ? AND kind = 0').run(id)
+        database.close()
+      },
     },
     { describe, it },
   )

@@ -22,6 +22,7 @@ const FAILURES = [
   'start-deadline',
   'worker-lost',
   'launch-lost',
+  'input-lost',
   'invalid-output',
   'output-too-large',
   'no-blob-store',

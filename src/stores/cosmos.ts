@@ -10,7 +10,7 @@
  */
 import type { BlobStore } from '../blob-store.ts'
 import { HintListeners } from '../hint-listeners.ts'
-import type { Change, Operation, Submission } from '../operation.ts'
+import { type Change, INPUT_LOST, type Operation, type Submission } from '../operation.ts'
 import { BLOB_STORE, type Checks, checkOptions, FUNCTION, whole } from '../options.ts'
 import type {
   Acceptance,
@@ -79,6 +79,8 @@ type KeptHolding = Omit<Holding, 'engine'> & Partial<Pick<Holding, 'engine'>>
 
 /** How many etags of own writes are kept, to know them again in the change feed. */
 const OWN_KEPT = 1000
+/** How long an accepted operation's input may be missing from what a replica shows, in milliseconds. */
+const LATEST_INPUT_MS = 60_000
 /** Sorts behind every id. */
 const BEHIND_ALL = '\u{10ffff}'
 
@@ -169,14 +171,30 @@ class CosmosStore implements Store {
       const inputs = new Map<string, string>()
       const begin = async (candidate: Tagged<OperationItem>) => {
         // Before the claim: an attempt that has begun and cannot be handed out would be lost.
-        inputs.set(candidate.item.id, await this.#inputOf(candidate.item))
+        const input = await this.#body(candidate.item.input)
+        if (input !== undefined) inputs.set(candidate.item.id, input)
+        else if (this.#mayArrive(candidate.item)) return undefined
         const claim = claiming(request, 'id' in from ? 'any' : 'due')
         return await this.#mutations.apply(candidate.item.id, claim, candidate)
       }
       const items =
         'id' in from ? await this.#claimOne(from.id, begin) : await this.#claims.take(from.types, from.limit, begin)
-      return items.map(({ record }) => ({ operation: record, input: inputs.get(record.id) ?? 'null' }))
+      const claims = await inParallel(items, item => this.#handOut(item, inputs.get(item.id)))
+      return claims.flat()
     })
+  }
+
+  /** An operation whose input is not there ends, and takes nothing from the others. */
+  async #handOut({ id, record }: OperationItem, input: string | undefined): Promise<Claim[]> {
+    if (input !== undefined) return [{ operation: record, input }]
+    const end: Change = { kind: 'finish', attempt: record.attempt, outcome: INPUT_LOST }
+    await this.#mutations.apply(id, changing(id, end, false))
+    return []
+  }
+
+  /** What a replica does not show yet is not lost. */
+  #mayArrive({ record }: OperationItem): boolean {
+    return this.#access.now() - record.createdAt < LATEST_INPUT_MS
   }
 
   renew(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]> {
@@ -337,12 +355,6 @@ class CosmosStore implements Store {
     if (candidate?.item.record.status !== 'pending') return []
     const begun = await begin(candidate)
     return begun === undefined ? [] : [begun]
-  }
-
-  async #inputOf({ id, input }: OperationItem): Promise<string> {
-    const text = await this.#body(input)
-    if (text === undefined) throw new Error(`The input of the operation ${id} is missing.`)
-    return text
   }
 
   async #body(body: Body | null | undefined): Promise<string | undefined> {

@@ -8,7 +8,7 @@
  * @example
  * const store = postgresStore(new Pool({ connectionString: process.env.DATABASE_URL }))
  */
-import type { Change, Operation, Outcome, Submission } from '../operation.ts'
+import { type Change, INPUT_LOST, type Operation, type Outcome, type Submission } from '../operation.ts'
 import { type Checks, checkOptions, FLAG, FUNCTION, READ_LATER, TEXT, TEXTS } from '../options.ts'
 import { STATUSES } from '../protocol.ts'
 import type {
@@ -234,9 +234,20 @@ class PostgresStore implements Store {
     const by = [holder, leaseMs, named, execution === undefined, named === null ? null : (engine ?? null)]
     const rows =
       'id' in from ? await this.#claimOne(from.id, by) : await this.#take('claim', from.types, [from.limit, ...by], now)
-    const claims = rows.map(row => ({ operation: toOperation(row), input: row[RECORD_WIDTH] as string }))
+    const claimed = rows.map(row => ({ operation: toOperation(row), input: row[RECORD_WIDTH] as string | null }))
+    const claims = await this.#withInput(claimed)
     for (const { operation } of claims) this.#hub.tell({ kind: 'changed', id: operation.id })
     return claims
+  }
+
+  /** An operation whose input is not there ends, and takes nothing from the others. */
+  async #withInput(claimed: readonly { operation: Operation; input: string | null }[]): Promise<Claim[]> {
+    const lost = claimed.filter(({ input }) => input === null)
+    // One that cannot be ended now is claimed again when its lease has run out.
+    await Promise.allSettled(
+      lost.map(({ operation: { id, attempt } }) => this.change(id, { kind: 'finish', attempt, outcome: INPUT_LOST })),
+    )
+    return claimed.flatMap(({ operation, input }) => (input === null ? [] : [{ operation, input }]))
   }
 
   async renew(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]> {

@@ -12,6 +12,7 @@ import { holdTests } from './store/hold.ts'
 import { launchTests } from './store/launch.ts'
 import { leaseTests } from './store/lease.ts'
 import { listTests } from './store/list.ts'
+import { lostInputTests } from './store/lost-input.ts'
 import { noteTests } from './store/note.ts'
 import { outcomeTests } from './store/outcome.ts'
 import { queueTests } from './store/queue.ts'
@@ -45,6 +46,8 @@ export interface StoreConformanceOptions {
   readonly reopen?: (clock: ManualClock) => Promise<Store>
   /** Holds records as a stranger would. Without it, what others then may lose is left out. */
   readonly hold?: StoreHolds
+  /** Removes the input of an operation from the store that was opened last, as a damaged disk would. Without it, that is left out. */
+  readonly loseInput?: (id: string) => Promise<void>
   /** Deviations; each test must be one of the suite. */
   readonly skip?: readonly ConformanceSkip[]
 }
@@ -74,7 +77,12 @@ const GROUPS: readonly StoreTests[] = [
  * @throws {TypeError} when a deviation names no test of the suite
  */
 export function storeConformance(options: StoreConformanceOptions, { describe, it }: TestFunctions): void {
-  const groups = [...GROUPS, ...(options.reopen ? [reopenTests] : []), ...(options.hold ? [holdTests] : [])]
+  const groups = [
+    ...GROUPS,
+    ...(options.reopen ? [reopenTests] : []),
+    ...(options.hold ? [holdTests] : []),
+    ...(options.loseInput ? [lostInputTests] : []),
+  ]
   const skipped = skippedNames(options.skip ?? [], groups)
   describe(`${options.name} keeps the contract of a store`, () => {
     for (const group of groups) {

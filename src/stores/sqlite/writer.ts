@@ -9,6 +9,7 @@ import {
   changed,
   claimed,
   expired,
+  INPUT_LOST,
   launching,
   type Operation,
   renewed,
@@ -237,11 +238,20 @@ export class Writer {
     for (const operation of operations) {
       const after = claimed(operation, request, now)
       if (after === undefined) continue
-      this.#save(after)
-      const { body } = this.#sql.payload.get(after.id, 0) as { body: string }
-      claims.push({ operation: after, input: body })
+      const input = this.#sql.payload.get(after.id, 0) as { body: string } | undefined
+      if (input === undefined) this.#endWithoutInput(after, now)
+      else {
+        this.#save(after)
+        claims.push({ operation: after, input: input.body })
+      }
     }
     return claims
+  }
+
+  #endWithoutInput(operation: Operation, now: number): void {
+    const { attempt } = operation
+    const ended = changed(operation, { kind: 'finish', attempt, outcome: INPUT_LOST }, now)
+    if (ended !== undefined) this.#save(ended)
   }
 
   #launch(types: readonly string[], limit: number, holdMs: number, now: number): Operation[] {

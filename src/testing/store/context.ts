@@ -16,6 +16,7 @@ export interface StoreMaker {
   readonly open: (clock: ManualClock) => Promise<Store>
   readonly reopen?: (clock: ManualClock) => Promise<Store>
   readonly hold?: StoreHolds
+  readonly loseInput?: (id: string) => Promise<void>
 }
 
 /** How a stranger, such as someone at a database's prompt, holds what a store's writes need. */
@@ -71,6 +72,12 @@ export class StoreTest {
   get hold(): StoreHolds {
     if (this.#maker.hold === undefined) throw new Error('Nothing of the store can be held.')
     return this.#maker.hold
+  }
+
+  /** Removes the input of an operation. */
+  async loseInput(id: string): Promise<void> {
+    if (this.#maker.loseInput === undefined) throw new Error('No input of the store can be removed.')
+    await this.#maker.loseInput(id)
   }
 
   /** One more store on the same data. */
