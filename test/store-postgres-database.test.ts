@@ -327,7 +327,49 @@ describe('a lock that someone else holds', () => {
     await client.query('ROLLBACK')
     client.release()
   })
+
+  it.each(['ready', 'due'])(
+    'on the whole head of the queue leaves the rest to claims and launches (%s)',
+    async kind => {
+      const store = await open()
+      const schema = database.lastSchema()
+      await fillQueue(schema, 2010, kind === 'due' ? '1' : 'NULL')
+      const client = await pool.connect()
+      await client.query('BEGIN')
+      await client.query(`SELECT 1 FROM ${schema}.operations ORDER BY id LIMIT 2000 FOR UPDATE`)
+      const from = { types: [{ type: 'orders', limit: 6 }], limit: 6 }
+      const claims = await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from })
+      expect(claims.map(({ operation }) => operation.id)).toEqual([0, 1, 2, 3, 4, 5].map(at => numberedId(2001 + at)))
+      expect(await store.launch({ types: ['orders'], limit: 10, holdMs: 1000 })).toHaveLength(4)
+      expect(await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from })).toEqual([])
+      await client.query('ROLLBACK')
+      client.release()
+      expect(await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from })).toHaveLength(6)
+    },
+  )
 })
+
+it('40 workers that claim at once for 200 slots each all have work while there is some', async () => {
+  const store = await open({ timeoutMs: 60_000 }, database.pool({ max: 41 }))
+  await fillQueue(database.lastSchema(), 30_000, 'NULL')
+  const from = { types: [{ type: 'orders', limit: 200 }], limit: 200 }
+  const claims = Array.from({ length: 40 }, (_, index) =>
+    store.claim({ holder: `h${index}`, leaseMs: 600_000, execution: null, from }),
+  )
+  const taken = await Promise.all(claims)
+  expect(taken.filter(it => it.length === 0)).toEqual([])
+  const ids = taken.flat().map(({ operation }) => operation.id)
+  expect(new Set(ids).size).toBe(ids.length)
+})
+
+/** Ready or delayed operations, whose ids are numbered from 1. */
+async function fillQueue(schema: string, count: number, runAt: string): Promise<void> {
+  await pool.query(`
+    INSERT INTO ${schema}.operations
+      (id, type, owner, created_at, updated_at, retention, priority, max_attempts, max_lost, run_at)
+    SELECT ('01941f29-7c00-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'orders', '', 1, 1, 1000, 0, 3, 2, ${runAt}
+    FROM generate_series(1, ${count}) AS n`)
+}
 
 /** Makes a schema of version 1, without operations. */
 async function versionOne(): Promise<string> {

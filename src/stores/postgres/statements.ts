@@ -141,13 +141,17 @@ function queueReads(schema: string, operations: string) {
  * in turn up to its own limit, by priority and then by id; in all no more than `$3`. What has become due has no
  * place in the index of the ready ones, so it is looked up apart and merged.
  *
+ * `outcome` says whether all that was found is locked by others: then it is worth to look again, or behind those. The
+ * statements that look behind are apart, since the planner reckons with a part of all there is for an unknown offset.
+ *
  * One plan fits all parameters, and its estimated cost does not grow with the queue: the planner takes a limit that
  * it does not know for a tenth of all there is, so what it does know, {@link FOUND_LIMIT}, stands within; and it takes
  * one in 200 for what an expression equals, so it reckons with few types. Otherwise it would plan each claim anew,
  * which takes longer than to look at an empty queue, and compile it, which takes longer than anything.
  */
-function picked(operations: string, timely = ''): string {
+function picked(operations: string, { timely = '', skipped }: Picking): string {
   const order = 'ORDER BY priority DESC, id'
+  const from = (limit: number) => (skipped === undefined ? '' : `OFFSET ${skipped}::integer * ${limit}`)
   const lock = (found: string, condition: string) => `
     SELECT found.id, found.priority, a.place, a.most FROM asked a CROSS JOIN LATERAL (
       SELECT f.id, f.priority FROM (${found}) AS f CROSS JOIN LATERAL (
@@ -155,16 +159,17 @@ function picked(operations: string, timely = ''): string {
         FOR UPDATE SKIP LOCKED) AS locked
       ORDER BY f.priority DESC, f.id LIMIT a.most) AS found`
   const waiting = `SELECT id, priority FROM ${operations} o WHERE type = a.type AND status = 0 ${timely}`
+  const isDue = 'run_at <= (SELECT now FROM clock)'
   return `
     ${CLOCK},
     asked AS MATERIALIZED (
       SELECT type, most, place FROM json_to_recordset($2::json) AS given (type text, most integer, place integer)
       WHERE sign(most) = 1),
     ready AS MATERIALIZED (
-      ${lock(`${waiting} AND run_at IS NULL ${order} LIMIT ${FOUND_LIMIT}`, 'o.run_at IS NULL')}),
+      ${lock(`${waiting} AND run_at IS NULL ${order} LIMIT ${FOUND_LIMIT} ${from(FOUND_LIMIT)}`, 'o.run_at IS NULL')}),
     due AS MATERIALIZED (
       ${lock(
-        `SELECT * FROM (${waiting} AND run_at <= (SELECT now FROM clock) ORDER BY run_at LIMIT ${DUE_LIMIT}) AS d ${order}`,
+        `SELECT * FROM (${waiting} AND ${isDue} ORDER BY run_at LIMIT ${DUE_LIMIT} ${from(DUE_LIMIT)}) AS d ${order}`,
         'o.run_at <= (SELECT now FROM clock)',
       )}),
     ranked AS (
@@ -173,7 +178,21 @@ function picked(operations: string, timely = ''): string {
     picked AS MATERIALIZED (
       SELECT id FROM (
         SELECT id, row_number() OVER (ORDER BY place, priority DESC, id) AS rank FROM ranked WHERE rank <= most) AS chosen
-      WHERE rank <= $3)`
+      WHERE rank <= $3),
+    outcome AS MATERIALIZED (
+      SELECT CASE WHEN EXISTS (SELECT 1 FROM picked) THEN false ELSE EXISTS (
+        SELECT 1 FROM asked a WHERE coalesce(
+        (SELECT id FROM (${waiting} AND run_at IS NULL ${order} LIMIT 1 ${from(FOUND_LIMIT)}) AS r),
+        (SELECT id FROM (${waiting} AND ${isDue} ORDER BY run_at LIMIT 1 ${from(DUE_LIMIT)}) AS d)) IS NOT NULL)
+        END AS all_held)`
+}
+
+/** What {@link picked} leaves out. */
+interface Picking {
+  /** A condition on the time. */
+  readonly timely?: string
+  /** The parameter that says how often a full look at the queue, from its head on, is passed over. */
+  readonly skipped?: string | undefined
 }
 
 function takes(schema: string, operations: string) {
@@ -187,14 +206,25 @@ function takes(schema: string, operations: string) {
     progress = NULL,
     version = o.version + 1, updated_at = greatest((SELECT now FROM clock), o.updated_at)`
   const input = `(SELECT body FROM ${schema}.payloads p WHERE p.id = t.id AND p.kind = 0)`
-  const inOrder = `ORDER BY (SELECT min(a.place) FROM asked a WHERE a.type = t.type), t.priority DESC, t.id`
+  // One row always: without a record where none was taken.
+  const fromTaken = `FROM outcome LEFT JOIN taken t ON true
+      ORDER BY (SELECT min(a.place) FROM asked a WHERE a.type = t.type), t.priority DESC, t.id`
   const taken = `WHERE o.id = ANY (ARRAY (SELECT id FROM picked)) AND ${PENDING}`
   const inTime = 'AND (o.attempt > 0 OR o.start_by IS NULL OR o.start_by > (SELECT now FROM clock))'
+  const claim = (skipped?: string) => `
+    WITH ${picked(operations, { timely: inTime, skipped })},
+    taken AS (UPDATE ${operations} o SET ${begin(4)} ${taken} ${inTime} RETURNING ${recordOf('o')})
+    SELECT ${recordOf('t')}, ${input}, outcome.all_held ${fromTaken}`
+  const launch = (skipped?: string) => `
+    WITH ${picked(operations, { skipped })},
+    taken AS (
+      UPDATE ${operations} o
+      SET run_at = (SELECT now FROM clock) + $4::bigint, launches = o.launches + 1, execution = NULL, engine = NULL
+      ${taken} RETURNING ${recordOf('o')})
+    SELECT ${recordOf('t')}, outcome.all_held ${fromTaken}`
   return {
-    claim: `
-      WITH ${picked(operations, inTime)},
-      taken AS (UPDATE ${operations} o SET ${begin(4)} ${taken} ${inTime} RETURNING ${recordOf('o')})
-      SELECT ${recordOf('t')}, ${input} FROM taken t ${inOrder}`,
+    claim: claim(),
+    claimBehind: claim('$9'),
     // It waits where the row is locked, and does not skip it: whoever has it may be about to let it be claimed.
     claimOne: `
       WITH ${IMPATIENT_CLOCK},
@@ -202,14 +232,8 @@ function takes(schema: string, operations: string) {
         UPDATE ${operations} o SET ${begin(3)}
         WHERE o.id = $2 AND ${PENDING} AND (SELECT wait FROM clock) IS NOT NULL ${inTime} RETURNING ${recordOf('o')})
       SELECT ${recordOf('t')}, ${input} FROM taken t`,
-    launch: `
-      WITH ${picked(operations)},
-      taken AS (
-        UPDATE ${operations} o
-        SET run_at = (SELECT now FROM clock) + $4::bigint, launches = o.launches + 1, execution = NULL,
-          engine = NULL
-        ${taken} RETURNING ${recordOf('o')})
-      SELECT ${recordOf('t')} FROM taken t ${inOrder}`,
+    launch: launch(),
+    launchBehind: launch('$5'),
     renew: `
       WITH ${CLOCK},
       asked AS MATERIALIZED (SELECT id, attempt FROM unnest($2::uuid[], $3::int[]) AS given (id, attempt)),
