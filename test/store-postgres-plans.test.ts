@@ -164,5 +164,5 @@ it('counts the backlog for KEDA, as docs/draining.md does, by the indexes of cla
 it('leaves out no statement that touches operations, and holds the table of estimates apart', () => {
   const others = Object.keys(statements).filter(name => !(name in EXPECTED))
   // As `accept`; a table of some hundred rows; no table.
-  expect(others.sort()).toEqual(['acceptWithin', 'dropDurations', 'notify'])
+  expect(others.sort()).toEqual(['acceptWithin', 'check', 'dropDurations', 'notify'])
 })

@@ -190,6 +190,10 @@ class PostgresStore implements Store {
     return Number(rows[0]?.[0])
   }
 
+  async check(): Promise<void> {
+    await this.#run('check', [])
+  }
+
   async accept(submission: Submission): Promise<Acceptance> {
     this.#checkOpen()
     checkSubmission(submission)

@@ -3,7 +3,8 @@
  * With `WAYBILL_POSTGRES_URL` in the environment a server that runs already is used, to try another version,
  * except by tests that name the version they need.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -26,10 +27,13 @@ const EMBEDDED = { 15: EmbeddedPostgres15, 18: EmbeddedPostgres } as const
 export class PostgresServer {
   readonly #embedded: Pick<EmbeddedPostgres, 'initialise' | 'start' | 'stop'>
   readonly #folder: string
+  readonly #version: Version
+  #logged: (message: string) => unknown = () => {}
   readonly port: number
 
   private constructor(folder: string, port: number, version: Version) {
     this.#folder = folder
+    this.#version = version
     this.port = port
     this.#embedded = new EMBEDDED[version]({
       databaseDir: folder,
@@ -41,7 +45,7 @@ export class PostgresServer {
       initdbFlags: ['--no-sync', '--encoding=UTF8', '--locale=C'],
       // Nothing here survives the test, so nothing need be synced.
       postgresFlags: ['fsync=off', 'max_connections=200', 'unix_socket_directories='].flatMap(flag => ['-c', flag]),
-      onLog: () => {},
+      onLog: message => this.#logged(String(message)),
       onError: () => {},
     })
   }
@@ -54,13 +58,32 @@ export class PostgresServer {
     return server
   }
 
+  /** Makes a standby that follows this server, which is stopped and started for it. Both have to be removed. */
+  async standby(): Promise<PostgresServer> {
+    const folder = mkdtempSync(join(tmpdir(), 'waybill-postgres-'))
+    await this.stop()
+    // With the owner, since the server does not run as root.
+    execFileSync('cp', ['-a', `${this.#folder}/.`, folder])
+    writeFileSync(join(folder, 'standby.signal'), '')
+    const primary = `host=127.0.0.1 port=${this.port} user=postgres password=postgres`
+    appendFileSync(join(folder, 'postgresql.auto.conf'), `primary_conninfo = '${primary}'\n`)
+    await this.start()
+    const standby = new PostgresServer(folder, await freePort(), this.#version)
+    await standby.start()
+    return standby
+  }
+
   /** The URL of its one database. */
   get url(): string {
     return `postgres://postgres:postgres@127.0.0.1:${this.port}/postgres`
   }
 
   async start(): Promise<void> {
-    await this.#embedded.start()
+    // A standby is never said to be ready for more.
+    const reads = new Promise<void>(resolve => {
+      this.#logged = message => message.includes('ready to accept read-only connections') && resolve()
+    })
+    await Promise.race([this.#embedded.start(), reads])
   }
 
   /** Stops it; its data stay. */

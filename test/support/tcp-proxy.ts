@@ -5,10 +5,12 @@ export class TcpProxy {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
   #frozen = new WeakSet<Socket>()
+  #target: number
 
   private constructor(port: number) {
+    this.#target = port
     this.#server = createServer({ noDelay: true }, client => {
-      const upstream = connect({ port, host: '127.0.0.1', noDelay: true })
+      const upstream = connect({ port: this.#target, host: '127.0.0.1', noDelay: true })
       this.#relay(client, upstream)
       this.#relay(upstream, client)
     })
@@ -28,6 +30,16 @@ export class TcpProxy {
   /** Every connection there is goes silent for ever, and neither end is told. New ones work. */
   freeze(): void {
     for (const socket of this.#sockets) this.#frozen.add(socket)
+  }
+
+  /** From now on new connections lead to the server on this port; the others stay where they are. */
+  route(port: number): void {
+    this.#target = port
+  }
+
+  /** Closes every connection there is. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy()
   }
 
   async stop(): Promise<void> {

@@ -22,6 +22,11 @@ export async function send(to: PostgresQueryable, { text }: Statement, values: u
 /** The part of the time for a call that is kept for asking the server to end a statement, and for its answer to that. */
 const CANCEL_PART = 0.1
 
+/** Whether a connection leads to a standby, and whether it may not write for that or another reason. */
+const ROLE_TEXT = `SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'`
+
+const STANDBY = 'The PostgreSQL server is a standby, which may lag and takes no writes: connect to the primary.'
+
 /** Connections of a pool. */
 export class Connections {
   readonly #pool: PostgresPool
@@ -32,6 +37,10 @@ export class Connections {
   readonly #answered = new WeakMap<PostgresClient, number>()
   /** Connections that have been silent since before this are not used again. */
   #suspectBefore = 0
+  /** When a connection was last seen to lead to a primary, by the monotonic clock. */
+  readonly #seenPrimary = new WeakMap<PostgresClient, number>()
+  /** Connections that were not seen to lead to a primary since then are looked at before they are used again. */
+  #doubtBefore = 0
   /** Where statements are prepared. */
   #growth: TableGrowth | undefined
 
@@ -90,9 +99,11 @@ export class Connections {
       return result
     } catch (error) {
       if (error instanceof LateError) return await this.#end(client, working, began)
-      const answered = sqlState(error) !== undefined
-      if (!answered) this.suspect(began)
-      this.giveBack(client, !answered)
+      const state = sqlState(error)
+      if (state === undefined) this.suspect(began)
+      const isDoubtful = state === undefined || isOfServer(state)
+      if (isDoubtful) this.#doubtBefore = performance.now()
+      this.giveBack(client, isDoubtful)
       throw error
     }
   }
@@ -115,8 +126,33 @@ export class Connections {
     for (;;) {
       const client = await this.#connect(until)
       client.on('error', ignore)
-      if ((this.#answered.get(client) ?? Number.POSITIVE_INFINITY) >= this.#suspectBefore) return client
+      const isSilent = (this.#answered.get(client) ?? Number.POSITIVE_INFINITY) < this.#suspectBefore
+      if (!isSilent && (await this.#leadsToPrimary(client, until))) return client
       this.giveBack(client, true)
+    }
+  }
+
+  /**
+   * Whether a connection leads to a primary; asked of each new one, and of all others once writes have failed. One that
+   * was used before may lead to a server that is no primary any more: it is replaced, and the address decides.
+   *
+   * @throws where a new connection leads to a standby
+   */
+  async #leadsToPrimary(client: PostgresClient, until: number): Promise<boolean> {
+    const seen = this.#seenPrimary.get(client)
+    if (seen !== undefined && seen >= this.#doubtBefore) return true
+    const began = performance.now()
+    try {
+      const { rows } = await before(until, client.query({ text: ROLE_TEXT, values: [], rowMode: 'array' }))
+      const [isStandby, isReadOnly] = rows[0] ?? []
+      if (seen !== undefined && (isStandby === true || isReadOnly === true)) return false
+      if (isStandby === true) throw new Error(STANDBY)
+      this.#seenPrimary.set(client, began)
+      return true
+    } catch (error) {
+      if (seen !== undefined && !(error instanceof LateError)) return false
+      this.giveBack(client, true)
+      throw error
     }
   }
 
@@ -156,6 +192,14 @@ function guardClient(client: PostgresClient): void {
 export function sqlState(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('severity' in error) || !('code' in error)) return undefined
   return typeof error.code === 'string' ? error.code : undefined
+}
+
+/**
+ * Whether an error is about the server or the way to it, and not about a statement: a connection was lost (class 08), a
+ * transaction may not write (25006), the server shuts down, has crashed or is starting (57P01 to 57P03).
+ */
+function isOfServer(state: string): boolean {
+  return state.startsWith('08') || state === '25006' || /^57P0[123]$/.test(state)
 }
 
 /** Classes of errors that one row of many can be the cause of: its data, a constraint, a lock, its size. */
