@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { giveWay } from '../give-way.ts'
 import { type ExecutionState, type Launcher, LaunchRefused, type LaunchRequest } from '../launcher.ts'
 import { type Checks, checkOptions, NAMED_TEXTS, needed, TEXT, TEXTS, whole } from '../options.ts'
+import { inheritedExecArgv } from '../util/exec-argv.ts'
 import { fillProcessName } from '../util/process-start.ts'
 import { isElsewhere, isRunning, nameTemplate, parseName } from './process/execution-name.ts'
 
@@ -126,7 +127,7 @@ class ProcessLauncher implements Launcher {
 
   /** Some errors of the system are thrown, and others come as an event. */
   #tryToSpawn(operationId: string, execution: string): ChildProcess {
-    const { entry, env, variable, execArgv = process.execArgv } = this.#options
+    const { entry, env, variable, execArgv = inheritedExecArgv() } = this.#options
     const file = entry instanceof URL || entry.startsWith('file:') ? fileURLToPath(entry) : entry
     try {
       return spawn(process.execPath, [...execArgv, file], {

@@ -28,6 +28,11 @@ export function inheritedExecArgv(
     .flat()
 }
 
+/** The arguments that suit a thread of the package: only what silences warnings. A preload would run again in the thread. */
+export function threadExecArgv(execArgv: readonly string[] = process.execArgv): string[] {
+  return execArgv.filter(argument => /^--(no-warnings$|disable-warning=)/.test(argument))
+}
+
 /** Each flag with its value, where that is an argument of its own. */
 function pairs(execArgv: readonly string[]): string[][] {
   const found: string[][] = []

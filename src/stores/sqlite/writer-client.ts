@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import type { Settled } from '../../batch.ts'
 import { sibling } from '../../sibling.ts'
+import { threadExecArgv } from '../../util/exec-argv.ts'
 import type { Database, DatabaseLocation } from './database.ts'
 import { disclose, enclose, type WriterReply } from './messages.ts'
 import { migrate } from './schema.ts'
@@ -80,7 +81,10 @@ export class ThreadWriter implements WriterClient {
 
   async #started(): Promise<Worker> {
     if (this.#thread !== undefined) return this.#thread
-    const thread = new Worker(sibling(import.meta.url, 'writer-thread'), { workerData: this.#location })
+    const thread = new Worker(sibling(import.meta.url, 'writer-thread'), {
+      workerData: this.#location,
+      execArgv: threadExecArgv(),
+    })
     await replyOf(thread, reply => (reply.kind === 'ready' ? true : undefined)).promise
     thread.on('error', () => {})
     thread.once('exit', () => {
