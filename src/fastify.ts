@@ -32,6 +32,7 @@ import {
 } from './message.ts'
 import { type Checks, checkOptions, OBJECT, PREFIX, PUBLIC_URL, READ_LATER } from './options.ts'
 import { ProblemError, problem } from './problem.ts'
+import type { Problem } from './protocol.ts'
 import type { StartOptions } from './startup.ts'
 import type { Logger } from './util/logger.ts'
 import { createWaybill, WAYBILL_OPTIONS, type Waybill, type WaybillOptions } from './waybill.ts'
@@ -294,7 +295,11 @@ function bound(message: IncomingMessage, response: ServerResponse): void {
 }
 
 /** What was thrown, or what Fastify itself refuses, in the words of this API. A fault of the server's is told to its log alone. */
-function toAnswer(error: FastifyError & ErrorStatus, reply: FastifyReply, log: Pick<Logger, 'error'>): HttpResponse {
+function toAnswer(
+  error: FastifyError & ErrorStatus,
+  reply: FastifyReply,
+  log: Pick<Logger, 'warn' | 'error'>,
+): HttpResponse {
   if (error instanceof ProblemError) return errorResponse(error)
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
@@ -303,12 +308,18 @@ function toAnswer(error: FastifyError & ErrorStatus, reply: FastifyReply, log: P
       return problemResponse(problem('unsupported-media-type'))
   }
   const status = errorStatus(error, reply)
-  if (status >= 500) log.error({ err: error }, 'A request met an error')
-  const isOwn = status < 500 && /^FST_/.test(error.code ?? '')
-  const answer = problemResponse(
-    isOwn ? { ...problem('invalid-request', error.message), status } : statusProblem(status, error.message),
-  )
+  // 503 sheds load: it is what a plugin has decided, and no fault.
+  if (status === 503) log.warn({ err: error }, 'A request was refused')
+  else if (status >= 500) log.error({ err: error }, 'A request met an error')
+  const answer = problemResponse(refusalOf(error, status))
   return { ...answer, headers: { ...expected(status, reply), ...error.headers, ...answer.headers } }
+}
+
+/** Fastify's own refusals, such as that of a path that is too long, are about the request, whatever their status. */
+function refusalOf({ code, message }: FastifyError, status: number): Problem {
+  const known = statusProblem(status, message)
+  const isOwn = known.code === undefined && status < 500 && /^FST_/.test(code ?? '')
+  return isOwn ? { ...problem('invalid-request', message), status } : known
 }
 
 /** What errors of hooks and plugins say of the answer, as Fastify itself reads them. */

@@ -66,6 +66,11 @@ describe('the status of a hook is kept', () => {
     ])
   })
 
+  test('also of a plugin whose codes look like those of Fastify', async ({ lab }) => {
+    const app = await appWith(lab, hookThatThrows({ statusCode: 429, code: 'FST_ERR_RATE_LIMIT' }))
+    expect(problemOf(await app.inject(POST)).code).toBe('too-many-requests')
+  })
+
   test('with the headers of the error', async ({ lab }) => {
     const app = await appWith(lab, hookThatThrows({ statusCode: 429, headers: { 'retry-after': '30' } }))
     const answer = await app.inject(POST)
