@@ -6,6 +6,9 @@
  * process.exitCode = await runOperation({ operations: [orders], store, handlers: new URL('./processor.ts', import.meta.url) })
  */
 import type { BlobStore } from './blob-store.ts'
+import { type Duration, durationMs, MINUTE } from './duration.ts'
+import { openPatiently } from './job/open-patiently.ts'
+import type { ClaimBy } from './operation.ts'
 import type { AnyOperationType } from './operation-type.ts'
 import {
   BLOB_STORE,
@@ -23,6 +26,7 @@ import { timedStore } from './timed-store.ts'
 import { guardLogger, type Logger, stderrLogger } from './util/logger.ts'
 import { fillProcessName } from './util/process-start.ts'
 import { makeWorker, WORKER_OPTIONS, type WorkerInit } from './waybill.ts'
+import type { Worker } from './worker.ts'
 
 /** Options of {@link runOperation}. */
 export interface RunOperationOptions extends Omit<WorkerInit, 'concurrency' | 'scan'> {
@@ -40,6 +44,11 @@ export interface RunOperationOptions extends Omit<WorkerInit, 'concurrency' | 's
    * engine that has put the name into the environment.
    */
   readonly engine?: string
+  /**
+   * How long the store, and what it needs, may take to be there: a network, a token, a free connection. From 0 to an
+   * hour. Default 1 minute.
+   */
+  readonly startup?: Duration
   /** Default: errors and warnings go to standard error as JSON lines. */
   readonly logger?: Logger
 }
@@ -53,6 +62,7 @@ const OPTIONS: Checks<RunOperationOptions> = {
   operationId: READ_LATER,
   execution: TEXT,
   engine: TEXT,
+  startup: READ_LATER,
   logger: LOGGER,
 }
 
@@ -70,39 +80,59 @@ const NAMES = [
  * Runs one operation to its end. On SIGTERM or SIGINT the handler is told to stop, and what is not
  * done is handed back.
  *
- * @returns the exit code: 0 when an outcome of any kind was recorded, or there was nothing to claim
- * @throws when an option cannot be right, no operation is named, or nothing could be recorded
+ * @returns the exit code: 0 when an outcome of any kind was recorded, or there was nothing to claim; 1 when no operation
+ * is named, the store could not be opened or nothing could be recorded, which is then an error in the log
+ * @throws {TypeError} when an option cannot be right
  */
 export async function runOperation(options: RunOperationOptions): Promise<number> {
   checkOptions('runOperation()', options, OPTIONS)
-  const { operations: types } = options
+  const startupMs = durationMs('startup', options.startup ?? MINUTE, { max: 60 * MINUTE })
   const logger = guardLogger(options.logger ?? stderrLogger)
-  const store = timedStore(options.store, STORE_TIMEOUT_MS)
   const id = options.operationId ?? process.env.WAYBILL_OPERATION_ID
-  if (id === undefined || id === '') {
-    throw new Error('No operation is named: set WAYBILL_OPERATION_ID, or pass operationId.')
-  }
   const execution = ownExecution(options)
-  const worker = makeWorker({ ...options, concurrency: 1 }, { store, types, blobs: options.blobs, logger })
-  const stop = () => {
-    worker.stop().catch((error: unknown) => logger.error({ operation: id, err: error }, 'The stop failed'))
-  }
-  await store.open()
-  await options.blobs?.open?.()
-  process.once('SIGTERM', stop)
-  process.once('SIGINT', stop)
+  const store = timedStore(options.store, STORE_TIMEOUT_MS)
+  const worker = makeWorker(
+    { ...options, concurrency: 1 },
+    { store, types: options.operations, blobs: options.blobs, logger },
+  )
   try {
-    const claimed = await worker.runOnly(id, execution)
+    if (id === undefined || id === '') {
+      throw new Error('No operation is named: set WAYBILL_OPERATION_ID, or pass operationId.')
+    }
+    await openPatiently(() => store.open(), { startupMs, logger })
+    await options.blobs?.open?.()
+    const claimed = await untilDone(worker, id, execution, logger)
     logger.info(
       { operation: id, ...execution, claimed },
       claimed ? 'The operation was run' : 'There was nothing to claim',
     )
-    await worker.stop()
     return 0
+  } catch (error) {
+    // In the log, as one line: an error that is thrown ends the process with a stack that no log query finds.
+    const why = error instanceof Error ? error.message : String(error)
+    logger.error({ operation: id, ...execution, err: error }, `The execution ended without an outcome: ${why}`)
+    return 1
+  } finally {
+    await Promise.allSettled([store.close(), options.blobs?.close?.()])
+  }
+}
+
+type OwnExecution = Pick<ClaimBy, 'execution' | 'engine'>
+
+/** Runs the operation, and hands it back on a signal. */
+async function untilDone(worker: Worker, id: string, execution: OwnExecution, logger: Logger): Promise<boolean> {
+  const stop = () => {
+    worker.stop().catch((error: unknown) => logger.error({ operation: id, err: error }, 'The stop failed'))
+  }
+  process.once('SIGTERM', stop)
+  process.once('SIGINT', stop)
+  try {
+    const claimed = await worker.runOnly(id, execution)
+    await worker.stop()
+    return claimed
   } finally {
     process.off('SIGTERM', stop)
     process.off('SIGINT', stop)
-    await Promise.all([store.close(), options.blobs?.close?.()])
   }
 }
 

@@ -4,9 +4,21 @@ import { describe, expect } from 'vitest'
 import { handler } from 'waybill'
 import { runOperation } from 'waybill/job'
 import { sqliteStore } from 'waybill/sqlite'
+import { NoTokenError } from '../src/cli/azure-credential.ts'
 import type { Store } from '../src/store.ts'
 import { type Act, play, plays } from './support/handlers.ts'
-import { hasStatus, type Lab, logOf, recordOf, resultOf, SILENT, submit, test, until } from './support/waybill.ts'
+import {
+  hasStatus,
+  KeptLog,
+  type Lab,
+  logOf,
+  recordOf,
+  resultOf,
+  SILENT,
+  submit,
+  test,
+  until,
+} from './support/waybill.ts'
 
 const type = plays({ attempts: 2 })
 
@@ -101,7 +113,24 @@ describe('an execution', () => {
   test('fails with a clear message when no operation is named', async ({ lab }) => {
     const { code, stderr } = await exitOf(startJob(lab, lab.file(), { WAYBILL_OPERATION_ID: '' }))
     expect(code).toBe(1)
-    expect(stderr).toContain('No operation is named: set WAYBILL_OPERATION_ID')
+    const lines = stderr.trim().split('\n')
+    expect(lines).toHaveLength(1)
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+      level: 'error',
+      message: expect.stringContaining('No operation is named: set WAYBILL_OPERATION_ID'),
+    })
+  })
+
+  test('says in one line of JSON why it could not open its store', async ({ lab }) => {
+    const { code, stderr } = await exitOf(startJob(lab, '/dev/null/orders.db', { WAYBILL_OPERATION_ID: 'an-id' }))
+    expect(code).toBe(1)
+    const lines = stderr.trim().split('\n')
+    expect(lines).toHaveLength(1)
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+      level: 'error',
+      operation: 'an-id',
+      message: expect.stringMatching(/^The execution ended without an outcome: .*\/dev\/null/),
+    })
   })
 })
 
@@ -139,7 +168,7 @@ describe('runOperation', () => {
     expect((await hasStatus(store, id, 'completed')).history).toMatchObject([execution])
   })
 
-  test('rejects when the outcome could not be recorded while the lease lasted', async ({ lab }) => {
+  test('gives 1, and logs it, when the outcome could not be recorded while the lease lasted', async ({ lab }) => {
     const { path, id } = await submitted(lab, { do: 'return' })
     const store = sqliteStore({ path })
     const failing = new Proxy(store, {
@@ -149,7 +178,57 @@ describe('runOperation', () => {
         return method?.bind(target)
       },
     })
-    const options = { operations: [type], handlers, logger: SILENT, operationId: id, lease: 3000 }
-    await expect(runOperation({ ...options, store: failing })).rejects.toThrow('could not be recorded')
+    const logger = new KeptLog()
+    const options = { operations: [type], handlers, logger, operationId: id, lease: 3000 }
+    expect(await runOperation({ ...options, store: failing })).toBe(1)
+    expect(logger.lines.at(-1)).toMatchObject({
+      level: 'error',
+      message: expect.stringContaining('could not be recorded'),
+    })
+  })
+
+  /** A store that cannot be opened at first, or never. */
+  function reluctant(path: string, error: Error, times: number): Store {
+    const store = sqliteStore({ path })
+    let left = times
+    const open = async () => (left-- > 0 ? Promise.reject(error) : store.open())
+    return Object.assign(Object.create(store) as Store, { open, ...bound(store) })
+  }
+
+  /** The methods of a store that a job calls, which cannot be called on another object. */
+  function bound(store: Store) {
+    const names = ['claim', 'renew', 'change', 'note', 'steps', 'logs', 'payload', 'read', 'watch', 'close'] as const
+    return Object.fromEntries(names.map(name => [name, (store[name] as () => unknown).bind(store)]))
+  }
+
+  test.for([
+    Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' }),
+    Object.assign(new Error('sorry, too many clients already'), { code: '53300', severity: 'FATAL' }),
+    new Error('PostgreSQL did not answer within 10000 ms.'),
+    new Error('It cannot be reached.', {
+      cause: new AggregateError([Object.assign(new Error(), { code: 'ETIMEDOUT' })]),
+    }),
+    new NoTokenError('The credential gave no token for Cosmos DB.'),
+  ])('waits for a store that is not there yet: %s', async (error, { lab }) => {
+    const { path, store, id } = await submitted(lab, { do: 'return' })
+    const logger = new KeptLog()
+    const options = { operations: [type], handlers, logger, operationId: id }
+    expect(await runOperation({ ...options, store: reluctant(path, error, 2) })).toBe(0)
+    expect(await hasStatus(store, id, 'completed')).toMatchObject({ attempt: 1 })
+    expect(logger.lines.filter(({ level }) => level === 'warn')).toHaveLength(2)
+  })
+
+  test('waits no longer than its startup, and not for what does not go by itself', async ({ lab }) => {
+    const { path, id } = await submitted(lab, { do: 'return' })
+    const logger = new KeptLog()
+    const options = { operations: [type], handlers, logger, operationId: id }
+    const away = new NoTokenError('The credential gave no token for Cosmos DB: It is away.')
+    expect(await runOperation({ ...options, startup: 0, store: reluctant(path, away, 1) })).toBe(1)
+    const wrong = new Error('The container has another partition key.')
+    expect(await runOperation({ ...options, store: reluctant(path, wrong, 1) })).toBe(1)
+    expect(logger.lines.map(({ level, message }) => `${level}: ${message}`)).toEqual([
+      `error: The execution ended without an outcome: ${away.message}`,
+      `error: The execution ended without an outcome: ${wrong.message}`,
+    ])
   })
 })

@@ -1,11 +1,12 @@
 /** The packages of vendors, which are the user's to install. */
 import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
+import { SharedCredential } from './azure-credential.ts'
 
 /** A managed identity in Azure, whoever is logged in elsewhere. */
 export async function azureCredential(packages: string) {
   const { DefaultAzureCredential } = await load<typeof import('@azure/identity')>('@azure/identity', packages)
-  return new DefaultAzureCredential()
+  return new SharedCredential(new DefaultAzureCredential())
 }
 
 /**

@@ -18,6 +18,7 @@ import { cosmosStore } from '../stores/cosmos.ts'
 import { DEFAULT_SCHEMA } from '../stores/postgres/schema.ts'
 import { grantPlan, pendingMigrations, postgresStore } from '../stores/postgres.ts'
 import { pendingSqliteMigrations, sqliteStore } from '../stores/sqlite.ts'
+import { explainedBy } from './azure-credential.ts'
 import { azureCredential, load } from './packages.ts'
 import { closingWith, connectPostgres, shownUnread, UrlError } from './urls.ts'
 
@@ -106,10 +107,11 @@ function sqlitePath(url: string): string {
 }
 
 async function openPostgres(url: string, { existing = false, grantTo = [] }: StoreUrlOptions): Promise<Store> {
-  const { pool, options, grantTo: named } = await connectPostgres(postgresUrl(url))
+  const { pool, options, grantTo: named, credential } = await connectPostgres(postgresUrl(url))
   // What only looks grants nothing.
   const roles = existing ? [] : [...named, ...grantTo]
-  return closingWith(postgresStore(pool, { ...options, migrate: !existing, grantTo: roles }), () => pool.end())
+  const store = postgresStore(pool, { ...options, migrate: !existing, grantTo: roles })
+  return closingWith(explainedBy(store, credential, 'PostgreSQL'), () => pool.end())
 }
 
 async function planPostgres(url: string, grantTo: readonly string[]): Promise<string> {
@@ -133,11 +135,12 @@ async function openCosmos(url: string, { blobs }: StoreUrlOptions): Promise<Stor
   const packages = '@azure/cosmos @azure/identity'
   const { CosmosClient } = await load<typeof import('@azure/cosmos')>('@azure/cosmos', packages)
   const key = process.env.COSMOS_KEY
-  const client = key
-    ? new CosmosClient({ endpoint, key })
-    : new CosmosClient({ endpoint, aadCredentials: await azureCredential(packages) })
+  const credential = key ? undefined : await azureCredential(packages)
+  const client = credential
+    ? new CosmosClient({ endpoint, aadCredentials: credential })
+    : new CosmosClient({ endpoint, key: key ?? '' })
   const store = cosmosStore(client.database(database).container(container), blobs === undefined ? {} : { blobs })
-  return closingWith(store, async () => client.dispose())
+  return closingWith(explainedBy(store, credential, 'Cosmos DB'), async () => client.dispose())
 }
 
 /** There is no schema. */

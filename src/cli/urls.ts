@@ -21,13 +21,12 @@ export async function connectPostgres(target: URL) {
   const schema = target.searchParams.get('schema')
   const grantTo = target.searchParams.getAll('grantTo')
   for (const own of ['schema', 'grantTo']) target.searchParams.delete(own)
-  const config = entersByIdentity(target)
-    ? identityConfig(target, await azureCredential('@azure/identity'))
-    : { connectionString: target.href }
+  const credential = entersByIdentity(target) ? await azureCredential('@azure/identity') : undefined
+  const config = credential ? identityConfig(target, credential) : { connectionString: target.href }
   const pool = new Pool({ ...config, application_name: 'waybill', keepAlive: true })
   // A connection that is lost while nobody uses it would else end the process.
   pool.on('error', () => {})
-  return { pool, options: schema === null ? {} : { schema }, grantTo }
+  return { pool, options: schema === null ? {} : { schema }, grantTo, credential }
 }
 
 /** What can be closed, whose close also frees what was made for it, once. */
