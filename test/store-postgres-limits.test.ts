@@ -1,7 +1,8 @@
 /** What a process has given up is not done in the server either, however long that was kept from it. */
-import { Client, type Pool } from 'pg'
+import { Client, type Pool, type PoolClient } from 'pg'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { postgresStore } from 'waybill/postgres'
+import { type PostgresClient, type PostgresPool, postgresStore } from 'waybill/postgres'
+import { type ManualClock, manualClock } from 'waybill/testing'
 import type { Store } from '../src/store.ts'
 import { numberedId } from '../src/testing/store/context.ts'
 import { testDatabase } from './support/postgres.ts'
@@ -67,3 +68,67 @@ describe('while the table is locked by someone else', () => {
     expect(await count(`${table} WHERE status = 1`)).toBe(0)
   })
 })
+
+describe('a claim whose answer never came', () => {
+  const many = { ...CLAIM, from: { types: [{ type: 'orders', limit: 2 }], limit: 2 } }
+
+  /** A store whose next claim is done in the server, and whose answer is lost with its connection. */
+  async function losing(lost: { next: boolean }): Promise<{ clock: ManualClock; claimTwo: () => Promise<unknown[]> }> {
+    const clock = manualClock()
+    store = postgresStore(losesAnswers(database.pool(), lost), { schema: database.nextSchema(), clock: clock.now })
+    await store.open()
+    for (const at of [1, 2, 3, 4]) await store.accept(submissionOf(numberedId(at)))
+    const claimTwo = async () => {
+      const claims = await store.claim(many)
+      return claims.map(({ operation: { id, attempt, released } }) => ({ id, attempt, released }))
+    }
+    return { clock, claimTwo }
+  }
+
+  it('is given back by the next claim, and what was answered before is kept', async () => {
+    const lost = { next: false }
+    const { clock, claimTwo } = await losing(lost)
+    expect(await claimTwo()).toHaveLength(2)
+    clock.advance(10)
+    lost.next = true
+    await expect(claimTwo()).rejects.toThrow('Connection terminated')
+    expect((await store.read(numberedId(3)))?.status).toBe('running')
+    clock.advance(10)
+    expect(await claimTwo()).toEqual([3, 4].map(at => ({ id: numberedId(at), attempt: 2, released: 1 })))
+    for (const at of [1, 2]) expect(await store.read(numberedId(at))).toMatchObject({ status: 'running', attempt: 1 })
+  })
+
+  it('is given back when the store is closed', async () => {
+    const lost = { next: true }
+    const { claimTwo } = await losing(lost)
+    await expect(claimTwo()).rejects.toThrow('Connection terminated')
+    await store.close()
+    const rows = await pool.query(
+      `SELECT status, attempt, released FROM ${database.lastSchema()}.operations WHERE attempt > 0`,
+    )
+    expect(rows.rows).toEqual([1, 2].map(() => ({ status: 0, attempt: 1, released: 1 })))
+  })
+})
+
+/** A pool on which one claim, once it is asked for, is done in the server and has no answer. */
+function losesAnswers(real: Pool, lost: { next: boolean }): PostgresPool {
+  const wrap = (client: PoolClient) =>
+    overriding<PostgresClient>(client, {
+      query: async query => {
+        const answer = await client.query<unknown[]>(query)
+        if (!lost.next || !query.text.includes('lease_until =')) return answer
+        lost.next = false
+        throw new Error('Connection terminated unexpectedly')
+      },
+    })
+  return overriding<PostgresPool>(real, { connect: async () => wrap(await real.connect()) })
+}
+
+function overriding<T extends object>(real: T, own: Partial<T>): T {
+  return new Proxy(real, {
+    get: (target, name) => {
+      const value: unknown = Reflect.get(name in own ? own : target, name)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+}

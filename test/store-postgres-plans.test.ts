@@ -52,6 +52,7 @@ const EXPECTED: Partial<Readonly<Record<StatementName, Expectation>>> = {
   logs: { values: [SOME_ID, 0], indexes: ['logs_pkey'], pages: 10 },
   webhooksDue: { values: [100], indexes: ['operations_webhook_due'], pages: 10 },
   unfinished: { values: ['orders', 'quiet', 100], indexes: ['operations_listed'], pages: 50 },
+  heldBy: { values: ['holder', 0], indexes: ['operations_running'], pages: 600 },
   holdings: { values: [], indexes: ['operations_launched', 'operations_running'], pages: 600 },
   list: { values: ['orders', 'quiet', LAST_ID, 50, [0, 1, 2, 3, 4]], indexes: ['operations_listed'], pages: 250 },
   queue: {

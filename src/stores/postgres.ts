@@ -37,6 +37,7 @@ import { checkRoles, grantTo, withGrantCure } from './postgres/grants.ts'
 import { Hints } from './postgres/hints.ts'
 import { channelOf, Hub } from './postgres/hub.ts'
 import { Lanes } from './postgres/lanes.ts'
+import { LostClaims } from './postgres/lost-claims.ts'
 import type { PostgresPool, PostgresQueryable, Row } from './postgres/pool.ts'
 import { isId, toOperation } from './postgres/rows.ts'
 import { DEFAULT_SCHEMA, migrate, quoteSchema } from './postgres/schema.ts'
@@ -136,6 +137,7 @@ class PostgresStore implements Store {
   readonly #accepts: Lanes<Submission, Acceptance>
   readonly #changes: Lanes<ChangeItem, Operation | undefined>
   readonly #notes: Lanes<NoteItem, boolean>
+  readonly #lostClaims: LostClaims
   #state: 'new' | 'open' | 'closed' = 'new'
 
   constructor(pool: PostgresPool, options: Options) {
@@ -147,6 +149,10 @@ class PostgresStore implements Store {
     this.#writer = new Writer({ connections, statements: this.#statements, now: options.clock })
     this.#copies = new Copies(connections, quoteSchema(options.schema))
     this.#hub = new Hub({ ...options, connections, notify: this.#statements.notify })
+    this.#lostClaims = new LostClaims({
+      find: (holder, after) => this.#heldBy(holder, after),
+      release: ({ id, attempt }) => this.change(id, { kind: 'finish', attempt, outcome: { kind: 'released' } }),
+    })
     this.#reads = new Lanes({ limitMs, write: (ids, until) => this.#readAll(ids, until), key: id => id })
     this.#accepts = new Lanes({
       limitMs,
@@ -231,7 +237,11 @@ class PostgresStore implements Store {
     return row?.[0] as string | undefined
   }
 
-  async claim({ from, holder, leaseMs, execution, engine }: ClaimRequest): Promise<Claim[]> {
+  async claim(request: ClaimRequest): Promise<Claim[]> {
+    return await this.#lostClaims.claim(request.holder, () => this.#claim(request))
+  }
+
+  async #claim({ from, holder, leaseMs, execution, engine }: ClaimRequest): Promise<Claim[]> {
     const now = this.#options.clock()
     // Who does not know the name of its execution leaves the one that is recorded.
     const named = execution ?? null
@@ -366,6 +376,8 @@ class PostgresStore implements Store {
 
   async close(): Promise<void> {
     if (this.#state !== 'open') return
+    // Where that fails too, the leases end.
+    await this.#lostClaims.releaseAll().catch(() => {})
     this.#state = 'closed'
     await Promise.all([this.#accepts, this.#changes, this.#notes, this.#reads].map(lanes => lanes.drained()))
     await this.#hub.close()
@@ -380,6 +392,11 @@ class PostgresStore implements Store {
   async #run(name: StatementName, values: unknown[]): Promise<Row[]> {
     this.#checkOpen()
     return await this.#connections.run(this.#statements[name], values)
+  }
+
+  async #heldBy(holder: string, after: number): Promise<Lease[]> {
+    const rows = await this.#run('heldBy', [holder, after])
+    return rows.map(([id, attempt]) => ({ id: id as string, attempt: Number(attempt) }))
   }
 
   async #renewAll(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]> {

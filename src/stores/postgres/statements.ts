@@ -89,6 +89,9 @@ function reads(schema: string, operations: string, records: string) {
     unfinished: `
       SELECT count(*) FROM (
         SELECT 1 FROM ${operations} WHERE type = $1 AND owner = $2 AND status < 2 ORDER BY status, id LIMIT $3) AS counted`,
+    heldBy: `
+      SELECT id, attempt FROM ${operations} WHERE status = 1 AND holder = $1 AND attempt_started_at > $2::bigint
+      ORDER BY type, id LIMIT ${HOLDINGS_LIMIT}`,
     holdings: `
       SELECT ${HOLDING} FROM ${operations} WHERE status = 1
       UNION ALL SELECT ${HOLDING} FROM ${operations} WHERE status = 0 AND execution IS NOT NULL
