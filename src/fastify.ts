@@ -15,7 +15,7 @@ import type {
   FastifyRequest,
   FastifySchema,
 } from 'fastify'
-import { type Complete, completing, withCacheControl, withPresent } from './http/answers.ts'
+import { type Complete, completing, forVersion, withCacheControl, withPresent } from './http/answers.ts'
 import { closeWhenIdle } from './http/idle-connections.ts'
 import { CALLER_OPTIONS, type CallerOptions, type Identify, identifying } from './http/principal.ts'
 import { statusProblem } from './http/status-problem.ts'
@@ -247,7 +247,8 @@ function queryOf(request: FastifyRequest): URLSearchParams {
 }
 
 function send(reply: FastifyReply, { status, headers: own, body }: HttpResponse): FastifyReply {
-  const headers = withPresent(own, name => reply.getHeader(name))
+  const present = withPresent(own, name => reply.getHeader(name))
+  const headers = forVersion(present, reply.request.raw.httpVersionMajor)
   // Of null Fastify would say that it is JSON; a stream it would read to its end for a HEAD, which shows nothing of it.
   const isShown = typeof body === 'string' || reply.request.method !== 'HEAD'
   // Of nothing Fastify would say that a HEAD's answer has the length 0; of a stream it says nothing.

@@ -8,7 +8,7 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
-import { completing, withPresent } from './http/answers.ts'
+import { completing, forVersion, withPresent } from './http/answers.ts'
 import { FETCH_OPTIONS, type FetchHandlerOptions, type FetchServer, fetchServer } from './http/fetch-server.ts'
 import { closeWhenIdle } from './http/idle-connections.ts'
 import { targetOf, toRequest } from './http/node-request.ts'
@@ -126,8 +126,9 @@ async function write(answer: Response, response: ServerResponse): Promise<void> 
   else await pipeline(answer.body, response)
 }
 
-function headersOf({ headers }: Response, response: ServerResponse): Record<string, string> {
-  return withPresent(Object.fromEntries(headers), name => response.getHeader(name))
+function headersOf({ headers }: Response, response: ServerResponse): HttpResponse['headers'] {
+  const present = withPresent(Object.fromEntries(headers), name => response.getHeader(name))
+  return forVersion(present, response.req.httpVersionMajor)
 }
 
 /**

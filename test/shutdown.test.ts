@@ -1,6 +1,7 @@
 /** A server that closes: its work stops beside the requests that are still under way. */
 import { once } from 'node:events'
 import { Agent, createServer, get, type IncomingMessage, type RequestListener } from 'node:http'
+import { connect as connect2, createServer as createServer2 } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import fastify from 'fastify'
 import { describe, expect } from 'vitest'
@@ -125,3 +126,35 @@ test.for(Object.entries(DOORS))(
     }
   },
 )
+
+test('over HTTP/2 answers are the same, and have no Connection', async ({ lab }) => {
+  const waybill = await lab.waybill([slow])
+  const id = await submit(waybill, slow)
+  const app = fastify({ http2: true })
+  await app.register(plugin, { waybill })
+  const server = createServer2(nodeListener(waybill) as never).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  lab.onEnd(() => Promise.all([app.close(), new Promise(resolve => server.close(resolve))]))
+  const warnings: Error[] = []
+  const onWarning = (warning: Error) => warnings.push(warning)
+  process.on('warning', onWarning)
+  lab.onEnd(() => process.off('warning', onWarning))
+  const urls = [
+    await app.listen({ port: 0, host: '127.0.0.1' }),
+    `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+  ]
+  await waybill.drain()
+  for (const url of urls) {
+    const session = connect2(url)
+    const stream = session.request({ ':path': `/slow/status/${id}` }).resume()
+    const [headers] = await once(stream, 'response')
+    expect([headers[':status'], headers.connection, headers['cache-control']]).toEqual([
+      200,
+      undefined,
+      'private, no-cache',
+    ])
+    session.close()
+    await once(session, 'close')
+  }
+  expect(warnings).toEqual([])
+})

@@ -36,29 +36,39 @@ export function withCacheControl(answer: HttpResponse): HttpResponse {
 }
 
 /** The response headers that hold a list, to which several parts of a server add; of some, each member is named once. */
-const LISTS = {
-  Vary: 'once',
-  'Access-Control-Expose-Headers': 'once',
-  Link: 'each',
-  'WWW-Authenticate': 'each',
-} as const
+const LISTS = [
+  ['Vary', 'vary', 'once'],
+  ['Access-Control-Expose-Headers', 'access-control-expose-headers', 'once'],
+  ['Link', 'link', 'each'],
+  ['WWW-Authenticate', 'www-authenticate', 'each'],
+] as const
 
 /**
  * The headers of an answer, after what others have put in the same lists before.
  *
+ * @param headers by the names that this API writes, or all in lower case
  * @param present gives what a header holds already, as `ServerResponse.getHeader` does
  */
 export function withPresent(
   headers: HttpResponse['headers'],
   present: (name: string) => unknown,
 ): HttpResponse['headers'] {
-  const lists = Object.entries(LISTS).flatMap(([name, members]) => {
-    const key = name in headers ? name : name.toLowerCase()
-    const [own, others] = [headers[key], present(name)]
-    if (own === undefined || others === undefined) return []
-    return [[key, members === 'each' ? `${others}, ${own}` : joined(`${others}`, own)]]
-  })
-  return lists.length === 0 ? headers : { ...headers, ...Object.fromEntries(lists) }
+  let complete = headers
+  for (const [name, lower, members] of LISTS) {
+    const key = name in headers ? name : lower
+    const own = headers[key]
+    const others = own === undefined ? undefined : present(name)
+    if (own === undefined || others === undefined) continue
+    const all = members === 'each' ? `${others}, ${own}` : joined(`${others}`, own)
+    complete = { ...complete, [key]: all }
+  }
+  return complete
+}
+
+/** HTTP/2 has no `Connection`: Node would drop it with a warning. */
+export function forVersion(headers: HttpResponse['headers'], httpVersionMajor: number): HttpResponse['headers'] {
+  if (httpVersionMajor < 2) return headers
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'connection'))
 }
 
 function joined(others: string, own: string): string {

@@ -58,6 +58,8 @@ export function toRequest(message: FrameworkMessage, { url }: Target, signal: Ab
   const { method = 'GET' } = message
   const headers = new Headers()
   for (const [name, value] of Object.entries(message.headers)) {
+    // HTTP/2 has the method and the path among the headers.
+    if (name.startsWith(':')) continue
     for (const one of [value ?? []].flat()) headers.append(name, one)
   }
   const body = BODYLESS.has(method) ? null : bodyOf(message, headers)

@@ -11,6 +11,7 @@ export interface CallerOptions<Request> {
    * nothing, the request is refused with 401; and where it throws: a `ProblemError` is the answer, an error whose
    * `statusCode` or `status` is 401 or 403 is answered with that, the marks of a fault (an error of the language or of the
    * system, or another status) with 500, and all else, such as what a verifier of tokens throws, with 401.
+   * It is called before the body of the request is read.
    * Default: everyone is the same, and knowing an operation's URL is enough.
    */
   readonly principal?: (request: Request) => Principal | Promise<Principal>
