@@ -156,6 +156,16 @@ export interface Submission {
   readonly fingerprint: string | null
   readonly traceparent: string | null
   readonly webhookUrl: string | null
+  /** Default: none. */
+  readonly limits?: SubmissionLimits | undefined
+}
+
+/** What must not be exceeded for a submission to be accepted, each 1 to 10,000. A limit that is left out does not exist. */
+export interface SubmissionLimits {
+  /** The most unfinished operations of its type and owner. */
+  readonly inFlight?: number | undefined
+  /** The most ready operations of its type, of all owners. */
+  readonly backlog?: number | undefined
 }
 
 /** How an attempt reports its end. */

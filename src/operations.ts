@@ -3,7 +3,7 @@
  * Ownership is checked here and nowhere else: whoever is not the owner is told that there is no such operation.
  */
 import { v7 as uuidv7 } from 'uuid'
-import { Admission } from './admission.ts'
+import { Admission, limitsOf } from './admission.ts'
 import { type BlobReference, type BlobStore, type ByteRange, readReference } from './blob-store.ts'
 import { begun, exactly } from './bytes.ts'
 import { Changes } from './changes.ts'
@@ -93,7 +93,7 @@ export class Operations {
     this.#estimator = new Estimator(options.store)
     this.#readiness = new Readiness(options.store)
     this.#metrics = options.metrics
-    this.#admission = new Admission(options.store, this.#estimator)
+    this.#admission = new Admission(this.#estimator)
     this.#changes = new Changes({ store: options.store, limit: options.waiters ?? 10_000 })
     for (const type of options.types) {
       if (this.#types.has(type.name)) throw new TypeError(`Two operation types are named "${type.name}".`)
@@ -123,26 +123,23 @@ export class Operations {
       throw problemError('invalid-input', undefined, { extensions: { errors: checked.errors } })
     }
     const submission = toSubmission(type, request, key)
-    const written = await this.#admit(type, submission)
-    if (typeof written !== 'function') return replayOf(written, submission)
-    const { kind, operation } = await this.#accept(submission, request.transaction).finally(written)
-    if (kind === 'accepted') {
-      this.#metrics?.accepted(type.name)
-      return { operation, replayed: false }
+    const acceptance = await this.#accept(submission, request.transaction)
+    if (acceptance.kind === 'refused') {
+      throw await this.#admission.refusal(type, acceptance.limit, request.transaction === undefined)
     }
-    return replayOf(operation, submission)
+    if (acceptance.kind === 'known') return replayOf(acceptance.operation, submission)
+    this.#metrics?.accepted(type.name)
+    return { operation: acceptance.operation, replayed: false }
   }
 
-  /** Lets it in, or finds what the same key has made before: what repeats an accepted request makes nothing, and no limit is about it. */
-  async #admit(type: AnyOperationType, submission: Submission): Promise<(() => void) | Operation> {
-    const { owner, idempotencyKey: key } = submission
-    try {
-      return await this.#ask(this.#admission.admit(type, owner))
-    } catch (error) {
-      const known = key === null ? undefined : await this.#ask(this.#store.byKey(type.name, owner, key))
-      if (known === undefined) throw error
-      return known
-    }
+  /**
+   * Counts a request to submit against the caller's rate limit. Called before the request is read, so that it counts
+   * whatever becomes of it; a repetition with a known idempotency key counts like any other.
+   *
+   * @throws {ProblemError} `too-many-requests` with the time after which the next request is taken
+   */
+  countRequest(type: AnyOperationType, owner: string): void {
+    this.#admission.countRequest(type, owner)
   }
 
   /** The span of the submit is what attempts will join; the client's own, where nothing is traced here. */
@@ -367,6 +364,7 @@ function toSubmission(type: AnyOperationType, request: SubmitRequest, key: strin
     fingerprint: key === null ? null : fingerprint(request.input),
     traceparent: request.traceparent ?? null,
     webhookUrl: request.webhookUrl ?? null,
+    limits: limitsOf(policy),
   }
 }
 

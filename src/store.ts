@@ -10,7 +10,7 @@
  * - One failing write never fails another.
  * - A record, or an idempotency key, that someone else holds delays no other by more than one round trip.
  */
-import type { Change, ClaimBy, Operation, Submission } from './operation.ts'
+import type { Change, ClaimBy, Operation, Submission, SubmissionLimits } from './operation.ts'
 import { isFinal, type Status } from './protocol.ts'
 
 /** The answer to a submission. */
@@ -18,6 +18,18 @@ export type Acceptance =
   | { readonly kind: 'accepted'; readonly operation: Operation }
   /** The idempotency key is known: the operation it made, whatever its fingerprint is. */
   | { readonly kind: 'known'; readonly operation: Operation }
+  /** Nothing was written: its key is not known, and one more operation would exceed this limit. */
+  | { readonly kind: 'refused'; readonly limit: keyof SubmissionLimits }
+
+/**
+ * The operation of a submission that has no limits, or kept them.
+ *
+ * @throws {Error} when it was refused
+ */
+export function acceptedOperation(acceptance: Acceptance): Operation {
+  if (acceptance.kind !== 'refused') return acceptance.operation
+  throw new Error(`The submission exceeds a limit: ${acceptance.limit}.`)
+}
 
 /** Which pending operations to claim: the ready ones of some types, or a single one by its id. */
 export interface ClaimRequest extends ClaimBy {
@@ -201,12 +213,20 @@ export interface Store {
    */
   check?(): Promise<void>
 
-  /** Makes a submission durable. Of equal idempotency keys of one owner and type, one is accepted. */
+  /**
+   * Makes a submission durable. Of equal idempotency keys of one owner and type, one is accepted.
+   *
+   * The store checks the limits of a submission where it writes it. A known key, or a known id, comes before every
+   * limit, and takes no place of another submission. Submissions through one store never exceed a limit; the
+   * documentation of a store says how exact it is when several processes submit at once. Without limits nothing is
+   * counted.
+   */
   accept(submission: Submission): Promise<Acceptance>
 
   /**
    * The same within a transaction that the caller has begun on a client of the store's own kind: it counts once
-   * that is committed, and only if it is. A store without it can join no transaction.
+   * that is committed, and only if it is. A store without it can join no transaction. It uses that client alone. What
+   * other transactions have not committed yet is not counted toward the limits.
    */
   acceptWithin?(submission: Submission, transaction: unknown): Promise<Acceptance>
 

@@ -1,6 +1,9 @@
 import { describe, expect } from 'vitest'
 import { Admission } from '../src/admission.ts'
 import { Estimator } from '../src/estimate.ts'
+import type { RateLimit } from '../src/operation-type.ts'
+import type { ProblemError } from '../src/problem.ts'
+import type { Store } from '../src/store.ts'
 import { ANYONE, type OpenDesk, openDesk, ordersWith } from './support/desk.ts'
 import { accepted, countOf, documentOf, post, problemOf } from './support/http.ts'
 import { cutStore, hasStatus, type Lab, test, until } from './support/waybill.ts'
@@ -49,15 +52,20 @@ describe('a limit of those in flight', () => {
       await served.store.change(id, { kind: 'finish', attempt: 1, outcome: { kind: 'completed', output: '1' } })
     }
     const view = { ...(await served.store.queue('orders')), durations: [30_000, 30_000, 30_000], running: 2 }
-    const { store } = cutStore(served.store)
-    const slow = new Proxy(store, {
-      get: (target, name: keyof typeof store) => (name === 'queue' ? async () => view : target[name]),
+    const slow = new Proxy(served.store, {
+      get: (target, name: keyof Store) => (name === 'queue' ? async () => view : target[name]),
     })
-    await accepted(served, '/orders', { wish: 'complete' })
-    const admission = new Admission(slow, new Estimator(slow))
-    await expect(admission.admit(ordersWith({ inFlightLimit: 1 }), ANYONE)).rejects.toMatchObject({
-      retryAfterMs: 15_000,
-    })
+    const refusal = new Admission(new Estimator(slow)).refusal(ordersWith({ inFlightLimit: 1 }), 'inFlight', true)
+    expect((await refusal).retryAfterMs).toBe(15_000)
+  })
+
+  test('is not reached by equal requests at once: they are one operation', async ({ lab }) => {
+    const served = await open(lab, { inFlightLimit: 1 }, false)
+    const headers = { 'idempotency-key': '"one"' }
+    const answers = await Promise.all([1, 2, 3].map(() => post(served, '/orders', { wish: 'hold' }, headers)))
+    expect(answers.map(({ statusCode }) => statusCode)).toEqual([202, 202, 202])
+    expect(new Set(answers.map(answer => documentOf(answer).id)).size).toBe(1)
+    expect((await post(served, '/orders', { wish: 'hold' })).statusCode).toBe(429)
   })
 })
 
@@ -93,6 +101,19 @@ describe('a limit of the backlog', () => {
   })
 })
 
+test('a client that repeats one key takes no place of the backlog from others', async ({ lab }) => {
+  const served = await open(lab, { backlogLimit: 5 }, false)
+  const headers = { 'x-user': 'ann', 'idempotency-key': '"one"' }
+  for (let n = 0; n < 3; n++) await accepted(served, '/orders', { wish: 'hold' })
+  await accepted(served, '/orders', { wish: 'hold' }, headers)
+  const [other, ...repeats] = await Promise.all([
+    post(served, '/orders', { wish: 'hold' }, { 'x-user': 'bob' }),
+    ...Array.from({ length: ALL }, () => post(served, '/orders', { wish: 'hold' }, headers)),
+  ])
+  expect(other?.statusCode).toBe(202)
+  expect(new Set(repeats.map(({ statusCode }) => statusCode))).toEqual(new Set([202]))
+})
+
 describe('a limit of the rate', () => {
   test('holds for requests at once, for each caller and each type, and its Retry-After is enough', async ({ lab }) => {
     const served = await open(lab, { rateLimit: { requests: 2, per: '2s' } }, false)
@@ -110,34 +131,51 @@ describe('a limit of the rate', () => {
     expect(await atOnce(served, 1, { 'x-user': 'ann' })).toHaveLength(1)
   })
 
-  test('says how long a token takes', async ({ lab }) => {
-    const store = await lab.store()
-    const admission = new Admission(store, new Estimator(store))
-    const type = ordersWith({ rateLimit: { requests: 10, per: '10m' } })
-    for (let n = 0; n < 10; n++) (await admission.admit(type, 'ann'))()
-    const refused = await admission.admit(type, 'ann').catch((error: { retryAfterMs: number }) => error)
-    const { retryAfterMs } = refused as { retryAfterMs: number }
-    expect(retryAfterMs).toBeLessThanOrEqual(60_000)
-    expect(retryAfterMs).toBeGreaterThan(50_000)
+  test('counts every request, whatever becomes of it', async ({ lab }) => {
+    const served = await open(lab, { rateLimit: { requests: 4, per: '1h' } }, false)
+    const headers = { 'idempotency-key': '"one"', 'content-type': 'application/json' }
+    const send = (payload: string) => served.app.inject({ method: 'POST', url: '/orders', payload, headers })
+    const statuses: number[] = []
+    for (const body of ['{}', '{"wish":', '{"wish":"hold"}', '{"wish":"hold"}', '{"wish":"hold"}']) {
+      statuses.push((await send(body)).statusCode)
+    }
+    // The last but one repeats an accepted request: it counts too, and is answered as long as the limit allows.
+    expect(statuses).toEqual([400, 400, 202, 202, 429])
+    expect(await countOf(served.store, ordersWith(), ANYONE)).toBe(1)
   })
 
-  test('remembers 10,000 callers, and forgets who asked longest ago', async ({ lab }) => {
-    const store = await lab.store()
-    const admission = new Admission(store, new Estimator(store))
-    const type = ordersWith({ rateLimit: { requests: 1, per: '1d' } })
-    const asks = (owner: string) =>
-      admission.admit(type, owner).then(
-        () => 'taken',
-        () => 'refused',
-      )
-    expect([await asks('first'), await asks('second')]).toEqual(['taken', 'taken'])
-    for (let n = 0; n < 9_998; n++) await asks(`caller ${n}`)
-    // Asking keeps it in mind; the other one is the oldest now, and makes room for a new one.
-    expect(await asks('first')).toBe('refused')
-    expect(await asks('new')).toBe('taken')
-    expect([await asks('first'), await asks('second')]).toEqual(['refused', 'taken'])
+  test('says how long a token takes', async ({ lab }) => {
+    const counts = countsOf(await lab.store(), { requests: 10, per: '10m' })
+    for (let n = 0; n < 10; n++) expect(counts('ann')).toBe(0)
+    expect(counts('ann')).toBeLessThanOrEqual(60_000)
+    expect(counts('ann')).toBeGreaterThan(50_000)
+  })
+
+  test('remembers 10,000 callers, and forgets those that asked longest ago', async ({ lab }) => {
+    const counts = countsOf(await lab.store(), { requests: 1, per: '1d' })
+    const asks = (owner: string) => (counts(owner) === 0 ? 'taken' : 'refused')
+    expect([asks('first'), asks('second')]).toEqual(['taken', 'taken'])
+    for (let n = 0; n < 9_998; n++) asks(`caller ${n}`)
+    // A request keeps its caller in mind; the other one is the oldest now, and makes room for a new one.
+    expect(asks('first')).toBe('refused')
+    expect(asks('new')).toBe('taken')
+    expect([asks('first'), asks('second')]).toEqual(['refused', 'taken'])
   })
 })
+
+/** Counts requests of owners: 0 where one is taken, else the milliseconds after which the next one is. */
+function countsOf(store: Store, rateLimit: RateLimit): (owner: string) => number {
+  const admission = new Admission(new Estimator(store))
+  const type = ordersWith({ rateLimit })
+  return owner => {
+    try {
+      admission.countRequest(type, owner)
+      return 0
+    } catch (error) {
+      return (error as ProblemError).retryAfterMs ?? 0
+    }
+  }
+}
 
 test('a submission that is invalid or fails gives its place back', async ({ lab }) => {
   const { store, cut } = cutStore(await lab.store())

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { sqliteStore } from 'waybill/sqlite'
 import { Estimator, QueueModel } from '../src/estimate.ts'
 import { accepted, changed, claimed, type Operation } from '../src/operation.ts'
-import { QUEUE_COUNT_LIMIT, type QueueView, type Store } from '../src/store.ts'
+import { acceptedOperation, QUEUE_COUNT_LIMIT, type QueueView, type Store } from '../src/store.ts'
 import { submissionOf } from './support/submission.ts'
 
 const NOW = 1_700_000_000_000
@@ -168,7 +168,7 @@ describe('an estimator', () => {
   it('reads a queue once for all who ask in a moment, and each type by itself', async () => {
     const { store, reads } = await counting()
     const estimator = new Estimator(store)
-    const { operation } = await store.accept(submissionOf('a'))
+    const operation = acceptedOperation(await store.accept(submissionOf('a')))
     const other = { ...operation, type: 'refunds' }
     await Promise.all([operation, operation, operation, other].map(it => estimator.of(it)))
     expect(reads()).toBe(2)
@@ -178,7 +178,7 @@ describe('an estimator', () => {
   it('does not answer with a failure that is over', async () => {
     const { store, fail } = await counting()
     const estimator = new Estimator(store)
-    const { operation } = await store.accept(submissionOf('a'))
+    const operation = acceptedOperation(await store.accept(submissionOf('a')))
     fail(true)
     await expect(estimator.of(operation)).rejects.toThrow('The store is away.')
     fail(false)

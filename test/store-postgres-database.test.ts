@@ -409,3 +409,36 @@ async function describeSchema(schema: string): Promise<unknown> {
   )
   return JSON.parse(JSON.stringify([columns.rows, indexes.rows]).replaceAll(schema, 'schema'))
 }
+
+describe('limits', () => {
+  it('are exact when several processes submit at once', async () => {
+    const schema = database.nextSchema()
+    const stores = [await open({ schema }), await open({ schema }), await open({ schema })]
+    const limits = { inFlight: 20, backlog: 30 }
+    const answers = await Promise.all(
+      Array.from({ length: 30 }, (_, index) => index).flatMap(index =>
+        stores.flatMap((store, place) =>
+          ['ann', 'bob'].map((owner, half) =>
+            store.accept(submissionOf(numberedId(1000 * place + 2 * index + half), { owner, limits })),
+          ),
+        ),
+      ),
+    )
+    expect(answers.filter(({ kind }) => kind === 'accepted')).toHaveLength(30)
+    for (const owner of ['ann', 'bob']) {
+      expect(await stores[0]?.unfinished('orders', owner, 100)).toBeLessThanOrEqual(20)
+    }
+  })
+
+  it.each(['on', 'off'])('keep inputs and keys to the letter, with standard_conforming_strings %s', async value => {
+    const own = database.pool({ options: `-c standard_conforming_strings=${value} -c escape_string_warning=off` })
+    const store = await open({}, own)
+    const text = `it's \\ "$1" $2 \\' 😀 %`
+    const parts = { input: JSON.stringify(text), owner: text, idempotencyKey: text, limits: { inFlight: 1 } }
+    expect(await store.accept(submissionOf(ID, parts))).toMatchObject({ kind: 'accepted' })
+    expect(await store.payload(ID, 'input')).toBe(parts.input)
+    expect(await store.byKey('orders', text, text)).toMatchObject({ id: ID, owner: text })
+    const again = submissionOf(numberedId(2), { ...parts, idempotencyKey: null })
+    expect(await store.accept(again)).toEqual({ kind: 'refused', limit: 'inFlight' })
+  })
+})

@@ -4,7 +4,7 @@ import { v7 as uuidv7 } from 'uuid'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { postgresStore } from 'waybill/postgres'
 import type { Submission } from '../src/operation.ts'
-import type { Store } from '../src/store.ts'
+import { acceptedOperation, type Store } from '../src/store.ts'
 import { PostgresServer } from './support/postgres.ts'
 import { submissionOf } from './support/submission.ts'
 import { TcpProxy } from './support/tcp-proxy.ts'
@@ -54,7 +54,7 @@ async function open(notifications: boolean): Promise<Store> {
 /** How many of 40 concurrent writes and as many reads fail. */
 async function failures(store: Store): Promise<number> {
   const calls = Array.from({ length: 40 }, async () => {
-    const { operation } = await store.accept(newSubmission())
+    const operation = acceptedOperation(await store.accept(newSubmission()))
     await store.read(operation.id)
   })
   const settled = await Promise.allSettled(calls)
@@ -80,7 +80,7 @@ describe.each([true, false])('a switch to a standby and back, with notifications
   it('fails no call once the address leads to the primary again, and reads nothing that is old', async () => {
     const store = await open(notifications)
     expect(await failures(store)).toBe(0)
-    const { operation } = await store.accept(newSubmission())
+    const operation = acceptedOperation(await store.accept(newSubmission()))
     await caughtUp()
 
     proxy.route(standby.port)
@@ -99,7 +99,7 @@ describe.each([true, false])('a switch to a standby and back, with notifications
 describe('a primary that is set to read only', () => {
   it('serves reads, is known to take no writes, and takes them again afterwards', async () => {
     const store = await open(true)
-    const { operation } = await store.accept(newSubmission())
+    const operation = acceptedOperation(await store.accept(newSubmission()))
     await setReadOnly('on')
     await expect.poll(() => succeeds(store.accept(newSubmission())), { timeout: 30_000 }).toBe(false)
     expect(await store.read(operation.id)).toMatchObject({ id: operation.id })

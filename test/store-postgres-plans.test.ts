@@ -71,6 +71,11 @@ const EXPECTED: Partial<Readonly<Record<StatementName, Expectation>>> = {
   launchBehind: { values: [null, ASKED, 10, 1000, 1], indexes: PICKED, pages: 20_000 },
   renew: { values: [null, [SOME_ID], [1], 30_000], indexes: ['operations_pkey'], pages: 50 },
   accept: { values: [null, JSON.stringify([SUBMITTED])], indexes: [], pages: 100 },
+  acceptLimited: {
+    values: [null, JSON.stringify([{ ...SUBMITTED, place: 0, in_flight_limit: 100, backlog_limit: 100 }])],
+    indexes: ['operations_delayed', 'operations_key', 'operations_listed', 'operations_pkey', 'operations_ready'],
+    pages: 200,
+  },
   known: { values: [JSON.stringify([KNOWN])], indexes: ['operations_key', 'operations_pkey'], pages: 20 },
   versions: { values: [null, [SOME_ID]], indexes: ['operations_pkey'], pages: 20 },
   save: { values: [null, JSON.stringify([SAVED])], indexes: ['operations_pkey', 'operations_webhook_due'], pages: 100 },
@@ -164,6 +169,6 @@ it('counts the backlog for KEDA, as docs/draining.md does, by the indexes of cla
 
 it('leaves out no statement that touches operations, and holds the table of estimates apart', () => {
   const others = Object.keys(statements).filter(name => !(name in EXPECTED))
-  // As `accept`; a table of some hundred rows; no table.
-  expect(others.sort()).toEqual(['acceptWithin', 'check', 'dropDurations', 'notify'])
+  // As `accept` and `acceptLimited`; a table of some hundred rows; no table.
+  expect(others.sort()).toEqual(['acceptWithin', 'check', 'dropDurations', 'limitedWithin', 'lockScopes', 'notify'])
 })

@@ -29,8 +29,12 @@ async function composed(lab: Lab) {
   return { store, operations }
 }
 
-async function inTransaction<T>(work: (client: PoolClient) => Promise<T>, end: 'COMMIT' | 'ROLLBACK'): Promise<T> {
-  const client = await pool.connect()
+async function inTransaction<T>(
+  work: (client: PoolClient) => Promise<T>,
+  end: 'COMMIT' | 'ROLLBACK',
+  from: Pool = pool,
+): Promise<T> {
+  const client = await from.connect()
   try {
     await client.query('BEGIN')
     const result = await work(client)
@@ -57,6 +61,30 @@ describe('a submit within a transaction of the caller', () => {
     }, 'COMMIT')
     expect(await resultOf(store, id)).toBe('packed')
     expect((await pool.query('SELECT id FROM carts')).rows).toEqual([{ id: 1 }])
+  })
+
+  test('uses the client of the transaction alone, whatever limits there are, and counts what is committed', async ({
+    lab,
+  }) => {
+    // Whatever waits for a connection while the transaction has the only one fails in the end.
+    const only = database.pool({ max: 1 })
+    const store = postgresStore(only, { schema: database.nextSchema(), pollMs: 3_600_000 })
+    const limited = defineOperation({ name: 'carts', inFlightLimit: 2, backlogLimit: 3 })
+    const { operations } = await lab.waybill([limited], { store })
+    const submit = (client: PoolClient, idempotencyKey?: string) =>
+      operations.submit(limited, { input: null, transaction: client, idempotencyKey })
+    const submitTwice = async (client: PoolClient) => {
+      await submit(client)
+      const { operation } = await submit(client, 'k')
+      // A known key comes before the limits, also a key of this very transaction.
+      expect((await submit(client, 'k')).operation.id).toBe(operation.id)
+      await expect(submit(client)).rejects.toMatchObject({ problem: { code: 'too-many-requests' } })
+    }
+    await inTransaction(submitTwice, 'COMMIT', only)
+    await expect(inTransaction(client => submit(client), 'ROLLBACK', only)).rejects.toMatchObject({
+      problem: { code: 'too-many-requests' },
+    })
+    expect(await idsIn(store)).toHaveLength(2)
   })
 
   test('is gone with a rollback, its key too', async ({ lab }) => {

@@ -118,6 +118,19 @@ describe('two processes on one SQLite file', () => {
   })
 })
 
+it('holds limits exactly when several writers submit at once', async () => {
+  const path = files.next()
+  const stores = await Promise.all(Array.from({ length: 3 }, () => openStore(path)))
+  const limits = { inFlight: 20, backlog: 30 }
+  const submissions = (store: Store, place: number) =>
+    Array.from({ length: 60 }, (_, index) =>
+      store.accept(submissionOf(`${place}-${index}`, { owner: index % 2 === 0 ? 'ann' : 'bob', limits })),
+    )
+  const answers = await Promise.all(stores.flatMap(submissions))
+  expect(answers.filter(({ kind }) => kind === 'accepted')).toHaveLength(30)
+  for (const owner of ['ann', 'bob']) expect(await stores[0]?.unfinished('orders', owner, 100)).toBeLessThanOrEqual(20)
+})
+
 describe('a process that is killed while it writes', () => {
   it.each([1, 10, 35, 100])('has lost nothing that it had confirmed, killed after %i completions', async count => {
     const path = files.next()

@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { afterEach, describe, expect, vi } from 'vitest'
 import { sqliteStore } from 'waybill/sqlite'
 import { Changes } from '../src/changes.ts'
-import type { Hint, Store } from '../src/store.ts'
+import { acceptedOperation, type Hint, type Store } from '../src/store.ts'
 import { ANYONE, openDesk, orders } from './support/desk.ts'
 import { type Api, DOORS, idOf, postJson, serveFastify } from './support/doors.ts'
 import { accepted, documentOf, post } from './support/http.ts'
@@ -192,7 +192,7 @@ describe('no change is missed', () => {
     vi.useFakeTimers({ toFake: ['setInterval'] })
     const changes = new Changes({ store, limit: 10 })
     for (let round = 0; round < rounds; round++) {
-      const { operation } = await store.accept(submissionOf(crypto.randomUUID()))
+      const operation = acceptedOperation(await store.accept(submissionOf(crypto.randomUUID())))
       const waited = changes.until(operation.id, ({ status }) => status === 'canceled', { ms: NEVER, ...nobody })
       // The change falls into another moment of the subscription each time.
       for (let n = 0; n < round % 7; n++) await Promise.resolve()
@@ -221,7 +221,7 @@ describe('no change is missed', () => {
 
   test('before the subscription', async ({ lab }) => {
     const store = await lab.store()
-    const { operation } = await store.accept(submissionOf(crypto.randomUUID()))
+    const operation = acceptedOperation(await store.accept(submissionOf(crypto.randomUUID())))
     await store.change(operation.id, { kind: 'cancel' })
     const changes = new Changes({ store, limit: 1 })
     const found = await changes.until(operation.id, ({ status }) => status === 'canceled', { ms: NEVER, ...nobody })
@@ -234,7 +234,7 @@ describe('a wait whose hints', () => {
   /** A store with hints of the test's own, and an operation in it that is canceled without any. */
   async function hintless(lab: Lab) {
     const store = await lab.store()
-    const { operation } = await store.accept(submissionOf(crypto.randomUUID()))
+    const operation = acceptedOperation(await store.accept(submissionOf(crypto.randomUUID())))
     const listeners = new Set<(hint: Hint) => void>()
     const watch = (listener: (hint: Hint) => void) => {
       listeners.add(listener)

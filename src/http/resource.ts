@@ -39,6 +39,7 @@ export class Resource {
 
   /** POST /orders */
   async submit(request: HttpRequest): Promise<HttpResponse> {
+    this.#operations.countRequest(this.type, request.owner)
     assertConditions(request)
     const text = request.body ?? ''
     const { operation, replayed } = await this.#operations.submit(this.type, {

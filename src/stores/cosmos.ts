@@ -50,6 +50,7 @@ import {
   scopeOf,
   type Tagged,
 } from './cosmos/items.ts'
+import { Limits } from './cosmos/limits.ts'
 import { type Mutation, Mutations } from './cosmos/mutations.ts'
 import { sweep } from './cosmos/sweeps.ts'
 import { changing, claiming, holdingBack, noting, renewing } from './cosmos/transitions.ts'
@@ -108,6 +109,7 @@ class CosmosStore implements Store {
   readonly #access: CosmosAccess
   readonly #mutations: Mutations
   readonly #claims: Claims
+  readonly #limits: Limits
   readonly #feed: Feed
   readonly #listeners = new HintListeners()
   readonly #underWay = new Set<Promise<unknown>>()
@@ -121,6 +123,16 @@ class CosmosStore implements Store {
     this.#access = new CosmosAccess(container, calls, { clock, blobs })
     this.#mutations = new Mutations(this.#access, (written, silent) => this.#written(written, silent))
     this.#claims = new Claims(this.#access)
+    this.#limits = new Limits({
+      countUnfinished: (type, owner, limit) => this.#countUnfinished(type, owner, limit),
+      countReady: async (type, limit) => {
+        return (await this.#access.query('readyCount', { type, now: this.#access.now() }, limit)).length
+      },
+      find: async ({ id, type, owner, idempotencyKey: key }) => {
+        return key === null ? (await this.#operation(id))?.item.record : await this.#findByKey(type, owner, key)
+      },
+      accept: submission => accept(this.#access, submission),
+    })
     this.#feed = new Feed({
       container,
       everyMs: feedMs,
@@ -142,7 +154,9 @@ class CosmosStore implements Store {
 
   accept(submission: Submission): Promise<Acceptance> {
     return this.#run(async () => {
-      const acceptance = await accept(this.#access, submission)
+      const acceptance = await (submission.limits === undefined
+        ? accept(this.#access, submission)
+        : this.#limits.accept(submission))
       if (acceptance.kind === 'accepted') this.#hintReady(acceptance.operation)
       return acceptance
     })
@@ -153,12 +167,7 @@ class CosmosStore implements Store {
   }
 
   byKey(type: string, owner: string, key: string): Promise<Operation | undefined> {
-    return this.#run(async () => {
-      const keyId = keyItemId(type, owner, key)
-      const id = (await this.#access.key(keyId))?.item.operation
-      const record = id === undefined ? undefined : (await this.#operation(id))?.item.record
-      return record !== undefined && keyItemOf(record) === keyId ? record : undefined
-    })
+    return this.#run(() => this.#findByKey(type, owner, key))
   }
 
   payload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
@@ -280,9 +289,7 @@ class CosmosStore implements Store {
   }
 
   unfinished(type: string, owner: string, limit: number): Promise<number> {
-    return this.#run(
-      async () => (await this.#access.query('unfinished', { scope: scopeOf(type, owner) }, limit)).length,
-    )
+    return this.#run(() => this.#countUnfinished(type, owner, limit))
   }
 
   webhooksDue(limit: number): Promise<readonly Operation[]> {
@@ -340,6 +347,17 @@ class CosmosStore implements Store {
 
   #mutate<Result>(id: string, mutation: Mutation<Result>): Promise<Result> {
     return this.#run(() => this.#mutations.apply(id, mutation))
+  }
+
+  async #findByKey(type: string, owner: string, key: string): Promise<Operation | undefined> {
+    const keyId = keyItemId(type, owner, key)
+    const id = (await this.#access.key(keyId))?.item.operation
+    const record = id === undefined ? undefined : (await this.#operation(id))?.item.record
+    return record !== undefined && keyItemOf(record) === keyId ? record : undefined
+  }
+
+  async #countUnfinished(type: string, owner: string, limit: number): Promise<number> {
+    return (await this.#access.query('unfinished', { scope: scopeOf(type, owner) }, limit)).length
   }
 
   async #operation(id: string): Promise<Tagged<OperationItem> | undefined> {

@@ -441,8 +441,8 @@ class PostgresStore implements Store {
 
   async #acceptAll(submissions: readonly Submission[], until: number): Promise<Acceptance[]> {
     const acceptances = await this.#writer.accept(submissions, until)
-    const ready = acceptances.filter(({ kind, operation }) => kind === 'accepted' && isReady(operation))
-    for (const type of new Set(ready.map(({ operation }) => operation.type))) this.#hub.tell({ kind: 'ready', type })
+    const made = acceptances.flatMap(answer => (answer.kind === 'accepted' ? [answer.operation] : []))
+    for (const type of new Set(made.filter(isReady).map(({ type }) => type))) this.#hub.tell({ kind: 'ready', type })
     return acceptances
   }
 

@@ -377,11 +377,15 @@ function toAcceptance(submission: Submission, result: WriteResults['accept']): A
   return typeof result === 'number' ? { kind: 'accepted', operation: accepted(submission, result) } : result
 }
 
+function acceptedBy(acceptance: Acceptance): readonly Operation[] {
+  return acceptance.kind === 'accepted' ? [acceptance.operation] : []
+}
+
 /** The operations that a write has changed. */
 function touched(write: Write, result: WriteResult): readonly Operation[] {
   switch (write.kind) {
     case 'accept':
-      return [toAcceptance(write.submission, result as WriteResults['accept']).operation]
+      return acceptedBy(toAcceptance(write.submission, result as WriteResults['accept']))
     case 'change':
       return result === undefined ? [] : [result as Operation]
     case 'claim':

@@ -4,7 +4,7 @@ import type { AnyOperationType } from '../operation-type.ts'
 import type { Operations } from '../operations.ts'
 import { ProblemError, problemError } from '../problem.ts'
 import { isFinal, type Status } from '../protocol.ts'
-import type { Store } from '../store.ts'
+import { acceptedOperation, type Store } from '../store.ts'
 import {
   DELIVERY_TYPE,
   type DeliveryInput,
@@ -80,10 +80,10 @@ export class History {
     const input = last?.input ?? (await this.#firstInput(id, owner))
     const traceparent = last?.record.traceparent ?? null
     const { store, type } = this.#options
-    const { operation } = await store.accept(deliverySubmission(type, input, { number, traceparent }))
+    const acceptance = await store.accept(deliverySubmission(type, input, { number, traceparent }))
     const superseded = known.filter(({ record }) => !isFinal(record.status))
     await Promise.all(superseded.map(({ record }) => store.change(record.id, { kind: 'cancel' })))
-    return await this.#describe({ number, record: operation, input })
+    return await this.#describe({ number, record: acceptedOperation(acceptance), input })
   }
 
   /** The deliveries that there are of an operation, oldest first: those of them that are the owner's. */

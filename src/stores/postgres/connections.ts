@@ -6,6 +6,7 @@ import { cancelStatement } from './cancel.ts'
 import { before, LateError } from './deadline.ts'
 import type { PostgresClient, PostgresPool, PostgresQueryable, Row } from './pool.ts'
 import type { TableGrowth } from './table-growth.ts'
+import { inlined } from './text.ts'
 
 /** A statement's text, and the name it is prepared under. */
 export interface Statement {
@@ -81,6 +82,19 @@ export class Connections {
       const { rows } = await client.query({ text, values, rowMode: 'array', name: growth && name })
       return rows
     }, until)
+  }
+
+  /**
+   * Runs statements in one transaction and one round trip, without preparing them: each sees what was committed before
+   * it began. Their parameters become literals.
+   *
+   * @returns the rows of the last one
+   */
+  async runTogether(calls: readonly (readonly [Statement, unknown[]])[], until?: number): Promise<Row[]> {
+    const text = calls.map(([statement, values]) => inlined(statement.text, values)).join(';\n')
+    const results: unknown = await this.use(client => client.query({ text, values: [], rowMode: 'array' }), until)
+    const last = Array.isArray(results) ? results.at(-1) : results
+    return (last as { rows: Row[] }).rows
   }
 
   /**

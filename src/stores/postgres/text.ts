@@ -24,6 +24,21 @@ export function checkText(name: string, text: string): void {
   )
 }
 
+/**
+ * A statement with its parameters as literals.
+ *
+ * @param text which has `$` and a number only where it means a parameter
+ */
+export function inlined(text: string, values: readonly unknown[]): string {
+  return text.replaceAll(/\$(\d+)/g, (_, number) => literal(values[Number(number) - 1]))
+}
+
+/** An escape string: what it means does not depend on `standard_conforming_strings`. */
+function literal(value: unknown): string {
+  if (value === null || value === undefined) return 'NULL'
+  return `E'${String(value).replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
+}
+
 /** The same text, with what PostgreSQL cannot hold replaced by U+FFFD. */
 export function storable(text: string): string {
   return text.toWellFormed().replaceAll('\0', '\ufffd')

@@ -1,8 +1,16 @@
 /** The writes that are joined into batches: each batch is one statement, and stands whole or not at all. */
-import { accepted, type Change, changed, expired, type Operation, type Submission } from '../../operation.ts'
+import {
+  accepted,
+  type Change,
+  changed,
+  expired,
+  type Operation,
+  type Submission,
+  type SubmissionLimits,
+} from '../../operation.ts'
 import type { Acceptance, Lease, Note, Swept } from '../../store.ts'
 import { BUSY } from './busy-lane.ts'
-import { type Connections, type Statement, send } from './connections.ts'
+import { type Connections, send } from './connections.ts'
 import type { PostgresQueryable, Row } from './pool.ts'
 import { changedRow, isId, toOperation } from './rows.ts'
 import { RECORD_WIDTH, type Statements } from './statements.ts'
@@ -26,6 +34,15 @@ export interface WriterOptions {
   readonly statements: Statements
   /** Stands in for the server's clock; null for that one. */
   readonly now: () => number | null
+}
+
+type Limit = keyof SubmissionLimits
+
+/** How an acceptance reaches the server. */
+interface AcceptCalls {
+  /** Answers with id and time of what was accepted, and with id, null and the limit of what would exceed one. */
+  readonly insert: (submissions: readonly Submission[]) => Promise<Row[]>
+  readonly known: (asked: readonly object[]) => Promise<Row[]>
 }
 
 /** A record as it was read, and the version of its row. */
@@ -59,61 +76,69 @@ export class Writer {
 
   /** Accepts submissions; of those with one key, one. */
   async accept(submissions: readonly Submission[], until: number): Promise<Acceptance[]> {
-    const run = (statement: Statement, values: unknown[]) => this.#connections.run(statement, values, until)
-    return await this.#accept(submissions, this.#statements.accept, run)
+    const { accept, known } = this.#statements
+    return await this.#accept(submissions, {
+      insert: batch =>
+        batch.some(isLimited)
+          ? this.#insertLimited(batch, until)
+          : this.#connections.run(accept, [this.#now(), JSON.stringify(batch.map(acceptRow))], until),
+      known: asked => this.#connections.run(known, [JSON.stringify(asked)], until),
+    })
   }
 
-  /** Accepts one submission in a transaction of the caller. */
+  /**
+   * Accepts one submission in a transaction of the caller, on its client alone. It takes no lock of a limit, which would
+   * last as long as that transaction and hold up every other submission.
+   */
   async acceptWithin(submission: Submission, transaction: PostgresQueryable): Promise<Acceptance> {
-    const run = (statement: Statement, values: unknown[]) => send(transaction, statement, values)
-    const [acceptance] = await this.#accept([submission], this.#statements.acceptWithin, run)
+    const { acceptWithin, limitedWithin, known } = this.#statements
+    const insert = isLimited(submission) ? limitedWithin : acceptWithin
+    const [acceptance] = await this.#accept([submission], {
+      insert: batch => send(transaction, insert, [this.#now(), JSON.stringify(batch.map(limitedRow))]),
+      known: asked => send(transaction, known, [JSON.stringify(asked)]),
+    })
     if (acceptance === undefined) throw new Error(`The submission ${submission.id} had no answer.`)
     return acceptance
   }
 
-  async #accept(
-    submissions: readonly Submission[],
-    statement: Statement,
-    run: (statement: Statement, values: unknown[]) => Promise<Row[]>,
-  ): Promise<Acceptance[]> {
+  /** Under the locks of its limits, so that of several processes one counts and writes at a time. */
+  async #insertLimited(batch: readonly Submission[], until: number): Promise<Row[]> {
+    const { acceptLimited, lockScopes } = this.#statements
+    const scopes = [...new Set(batch.flatMap(submission => this.#scopesOf(submission)))]
+    return await this.#connections.runTogether(
+      [
+        [lockScopes, [JSON.stringify(scopes)]],
+        [acceptLimited, [this.#now(), JSON.stringify(batch.map(limitedRow))]],
+      ],
+      until,
+    )
+  }
+
+  /** Names of locks: other schemas of the database have their own. */
+  #scopesOf({ type, owner, limits }: Submission): string[] {
+    const prefix = this.#statements.accept.name
+    const scopes: string[] = []
+    if (limits?.inFlight !== undefined) scopes.push(JSON.stringify([prefix, type, owner]))
+    if (limits?.backlog !== undefined) scopes.push(JSON.stringify([prefix, type]))
+    return scopes
+  }
+
+  async #accept(submissions: readonly Submission[], { insert, known }: AcceptCalls): Promise<Acceptance[]> {
     const answers = new Map<Submission, Acceptance>()
     let left = submissions
     // What was in the way may be purged before it is read: then the way is free.
     for (let round = 0; left.length > 0; round++) {
       if (round === MOST_ROUNDS) throw new Error('Submissions were neither inserted nor found.')
-      const inserted = await run(statement, [this.#now(), JSON.stringify(left.map(acceptRow))])
-      const times = new Map(inserted.map(([id, at]) => [id as string, Number(at)]))
-      for (const submission of left) {
-        const at = times.get(submission.id)
-        if (at === undefined) continue
-        answers.set(submission, { kind: 'accepted', operation: accepted(submission, at) })
-        // Of equal ids the first one stands.
-        times.delete(submission.id)
-      }
+      const inserted = await insert(left)
+      for (const [submission, acceptance] of insertedAmong(left, inserted)) answers.set(submission, acceptance)
       left = left.filter(submission => !answers.has(submission))
       if (left.length === 0) break
-      for (const [submission, acceptance] of await this.#known(left, run)) answers.set(submission, acceptance)
+      for (const [submission, acceptance] of await knownAmong(left, known)) answers.set(submission, acceptance)
+      left = left.filter(submission => !answers.has(submission))
+      for (const [submission, acceptance] of refusedAmong(left, inserted)) answers.set(submission, acceptance)
       left = left.filter(submission => !answers.has(submission))
     }
     return submissions.map(submission => answers.get(submission) as Acceptance)
-  }
-
-  async #known(
-    submissions: readonly Submission[],
-    run: (statement: Statement, values: unknown[]) => Promise<Row[]>,
-  ): Promise<Map<Submission, Acceptance>> {
-    const asked = submissions.map(({ id, type, owner, idempotencyKey }, place) => {
-      return { place, id, type, owner, key: idempotencyKey }
-    })
-    const rows = await run(this.#statements.known, [JSON.stringify(asked)])
-    const answers = new Map<Submission, Acceptance>()
-    for (const [place, ...row] of rows) {
-      const submission = submissions[place as number]
-      const operation = toOperation(row)
-      const kind = operation.id === submission?.id ? 'accepted' : 'known'
-      if (submission !== undefined) answers.set(submission, { kind, operation })
-    }
-    return answers
   }
 
   /**
@@ -180,6 +205,57 @@ export class Writer {
   }
 }
 
+function insertedAmong(submissions: readonly Submission[], rows: readonly Row[]): Map<Submission, Acceptance> {
+  const times = new Map(rows.map(([id, at]) => [id as string, at]))
+  const answers = new Map<Submission, Acceptance>()
+  for (const submission of submissions) {
+    const at = times.get(submission.id) ?? null
+    if (at === null) continue
+    answers.set(submission, { kind: 'accepted', operation: accepted(submission, Number(at)) })
+    // Of equal ids the first one stands.
+    times.delete(submission.id)
+  }
+  return answers
+}
+
+/** Of equal keys the first one was counted: its refusal is that of all. */
+function refusedAmong(submissions: readonly Submission[], rows: readonly Row[]): Map<Submission, Acceptance> {
+  const byId = new Map(rows.flatMap(([id, at, limit]) => (at === null ? [[id as string, limit as Limit]] : [])))
+  const byKey = new Map(submissions.map(submission => [keyOf(submission), byId.get(submission.id)] as const).reverse())
+  return new Map(
+    submissions.flatMap(submission => {
+      const limit = byKey.get(keyOf(submission))
+      return limit === undefined ? [] : [[submission, { kind: 'refused', limit }]]
+    }),
+  )
+}
+
+function keyOf({ id, type, owner, idempotencyKey }: Submission): string {
+  return idempotencyKey === null ? id : JSON.stringify([type, owner, idempotencyKey])
+}
+
+async function knownAmong(
+  submissions: readonly Submission[],
+  known: AcceptCalls['known'],
+): Promise<Map<Submission, Acceptance>> {
+  const rows = await known(
+    submissions.map(({ id, type, owner, idempotencyKey }, place) => ({ place, id, type, owner, key: idempotencyKey })),
+  )
+  const answers = new Map<Submission, Acceptance>()
+  for (const [place, ...row] of rows) {
+    const submission = submissions[place as number]
+    const operation = toOperation(row)
+    const kind = operation.id === submission?.id ? 'accepted' : 'known'
+    if (submission !== undefined) answers.set(submission, { kind, operation })
+  }
+  return answers
+}
+
+/** Whether anything is to be counted for it. */
+export function isLimited({ limits }: Submission): boolean {
+  return limits?.inFlight !== undefined || limits?.backlog !== undefined
+}
+
 function toSeen(row: Row): Seen {
   return { operation: toOperation(row), version: row[RECORD_WIDTH] as string }
 }
@@ -208,6 +284,11 @@ function acceptRow(submission: Submission) {
     traceparent: submission.traceparent,
     webhook_url: submission.webhookUrl,
   }
+}
+
+function limitedRow(submission: Submission, place: number) {
+  const { limits } = submission
+  return { ...acceptRow(submission), place, in_flight_limit: limits?.inFlight, backlog_limit: limits?.backlog }
 }
 
 function noteRow(note: Note) {

@@ -28,6 +28,7 @@ import {
 } from '../../store.ts'
 import { prepareRestore } from './copy.ts'
 import { type Database, prepareVersion } from './database.ts'
+import { Limits } from './limits.ts'
 import { INSERT, insertValues, RECORDS, RecordQuery, UPDATE, updateValues } from './rows.ts'
 import { waitForTurn } from './turns.ts'
 
@@ -76,7 +77,7 @@ export class Writer {
   readonly #database: Database
   readonly #sql: Statements
   readonly #version: () => number
-
+  readonly #limits: Limits
   readonly #begin: () => void
 
   /** @param patient waits for other processes' locks itself: `database` is a connection of the store's own */
@@ -87,6 +88,7 @@ export class Writer {
     const begin = () => void this.#sql.begin.run()
     this.#begin = patient ? () => waitForTurn(begin) : begin
     if (patient) database.exec('PRAGMA busy_timeout = 0')
+    this.#limits = new Limits(database)
     this.#version = prepareVersion(database)
   }
 
@@ -124,6 +126,7 @@ export class Writer {
 
   #transaction(writes: readonly Write[], now: number): WriteResult[] {
     try {
+      this.#limits.forget()
       const results = new Array<WriteResult>(writes.length)
       writes.forEach((write, index) => {
         if (!takes(write)) results[index] = this.#execute(write, now)
@@ -148,6 +151,7 @@ export class Writer {
   }
 
   #execute(write: Write, now: number): WriteResult {
+    if (write.kind !== 'accept') this.#limits.forget()
     switch (write.kind) {
       case 'accept':
         return this.#accept(write.submission, now)
@@ -174,19 +178,24 @@ export class Writer {
   }
 
   #accept(submission: Submission, now: number): number | Acceptance {
+    const limit = this.#limits.reached(submission, now)
+    if (limit !== undefined) return this.#known(submission) ?? { kind: 'refused', limit }
     const operation = accepted(submission, now)
-    if (this.#sql.insert.run(...insertValues(operation)).changes === 0) return this.#known(submission)
+    if (this.#sql.insert.run(...insertValues(operation)).changes === 0) {
+      const known = this.#known(submission)
+      if (known === undefined) throw new Error(`The operation ${operation.id} was neither inserted nor found.`)
+      return known
+    }
     this.#sql.putPayload.run(operation.id, 0, submission.input)
+    this.#limits.add(operation)
     return now
   }
 
-  #known(submission: Submission): Acceptance {
-    const { id, type, owner, idempotencyKey } = submission
+  #known({ id, type, owner, idempotencyKey }: Submission): Acceptance | undefined {
     const byKey = idempotencyKey === null ? undefined : this.#sql.byKey.get(type, owner, idempotencyKey)
     if (byKey !== undefined && byKey.id !== id) return { kind: 'known', operation: byKey }
     const operation = this.#sql.read.get(id)
-    if (operation === undefined) throw new Error(`The operation ${id} was neither inserted nor found.`)
-    return { kind: 'accepted', operation }
+    return operation && { kind: 'accepted', operation }
   }
 
   #change(id: string, change: Change, now: number): Operation | undefined {

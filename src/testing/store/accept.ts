@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { accepted } from '../../operation.ts'
-import type { ListQuery } from '../../store.ts'
+import { acceptedOperation, type ListQuery } from '../../store.ts'
 import { idsOf, numberedId, OUTCOMES, type StoreTests, TYPE } from './context.ts'
 
 const MINE: ListQuery = { type: TYPE, owner: '', limit: 1000 }
@@ -84,7 +84,7 @@ export const acceptTests: StoreTests = {
         Array.from({ length: 100 }, () => test.store.accept(test.submission({ idempotencyKey: 'k' }))),
       )
       assert.equal(answers.filter(({ kind }) => kind === 'accepted').length, 1)
-      assert.equal(new Set(answers.map(({ operation }) => operation.id)).size, 1)
+      assert.equal(new Set(answers.map(answer => acceptedOperation(answer).id)).size, 1)
       assert.equal((await test.store.list(MINE)).length, 1)
     },
 
@@ -105,6 +105,75 @@ export const acceptTests: StoreTests = {
         const { kind } = await test.store.accept(test.submission({ ...scope, idempotencyKey: 'k' }))
         assert.equal(kind, 'accepted')
       }
+    },
+
+    'refuses what exceeds a limit of its owner, and writes nothing of it': async test => {
+      const limits = { inFlight: 2 }
+      const [first] = await test.submitMany(2, { owner: 'ann', limits })
+      const refused = test.submission({ owner: 'ann', limits, idempotencyKey: 'k' })
+      assert.deepEqual(await test.store.accept(refused), { kind: 'refused', limit: 'inFlight' })
+      assert.equal(await test.store.read(refused.id), undefined)
+      assert.equal(await test.store.byKey(TYPE, 'ann', 'k'), undefined)
+      // Another owner, another type and a submission without limits have places of their own.
+      await test.submit({ owner: 'bob', limits })
+      await test.submit({ owner: 'ann', type: 'refunds', limits })
+      await test.submit({ owner: 'ann' })
+      assert.ok(first)
+      await test.finish(await test.claimOne(first.id), OUTCOMES.completed)
+      assert.equal((await test.store.accept(refused)).kind, 'refused')
+      await test.submit({ owner: 'ann', limits: { inFlight: 3 }, idempotencyKey: 'k' })
+    },
+
+    'refuses what exceeds a limit of the backlog, which is what is ready': async test => {
+      const limits = { backlog: 2 }
+      await test.submit({ delay: 1000 })
+      const [first] = await test.submitMany(2, { limits })
+      const refused = test.submission({ owner: 'ann', limits })
+      assert.deepEqual(await test.store.accept(refused), { kind: 'refused', limit: 'backlog' })
+      assert.equal(await test.store.read(refused.id), undefined)
+      await test.submit({ type: 'refunds', limits })
+      assert.ok(first)
+      await test.claimOne(first.id)
+      assert.equal((await test.store.accept(refused)).kind, 'accepted')
+      await test.claimOne(refused.id)
+      // What was delayed counts from when it is due.
+      test.clock.advance(1000)
+      assert.equal((await test.store.accept(test.submission({ limits }))).kind, 'refused')
+    },
+
+    'keeps limits for submissions at once, also where one exceeds the other': async test => {
+      const submissions = ['ann', 'bob', 'eve'].flatMap(owner =>
+        Array.from({ length: 30 }, () => test.submission({ owner, limits: { inFlight: 4, backlog: 10 } })),
+      )
+      const answers = await Promise.all(submissions.map(submission => test.store.accept(submission)))
+      const kept = await Promise.all(['ann', 'bob', 'eve'].map(owner => test.store.list({ ...MINE, owner })))
+      assert.deepEqual(kept.map(({ length }) => length).sort(), [2, 4, 4])
+      assert.equal(answers.filter(({ kind }) => kind === 'accepted').length, 10)
+    },
+
+    'answers equal submits with one operation though a limit is reached, however they race': async test => {
+      const limits = { inFlight: 1, backlog: 1 }
+      const submissions = Array.from({ length: 20 }, () => test.submission({ limits, idempotencyKey: 'k' }))
+      const answers = await Promise.all(submissions.map(submission => test.store.accept(submission)))
+      assert.equal(answers.filter(({ kind }) => kind === 'accepted').length, 1)
+      assert.equal(answers.filter(({ kind }) => kind === 'known').length, 19)
+      const made = submissions[answers.findIndex(({ kind }) => kind === 'accepted')]
+      assert.ok(made)
+      // A submission that is repeated by its id, as after an answer that was lost, is accepted as before.
+      assert.equal((await test.store.accept(made)).kind, 'accepted')
+      assert.equal((await test.store.accept(test.submission({ limits, idempotencyKey: 'k' }))).kind, 'known')
+      assert.equal((await test.store.accept(test.submission({ limits, idempotencyKey: 'l' }))).kind, 'refused')
+    },
+
+    'leaves the places of others to them where one key is repeated': async test => {
+      const limits = { backlog: 5 }
+      await test.submitMany(3)
+      await test.submit({ owner: 'ann', idempotencyKey: 'k' })
+      const repeats = Array.from({ length: 20 }, () => test.submission({ owner: 'ann', limits, idempotencyKey: 'k' }))
+      const others = test.submission({ owner: 'bob', limits, idempotencyKey: 'k' })
+      const answers = await Promise.all([...repeats, others].map(submission => test.store.accept(submission)))
+      assert.deepEqual(new Set(answers.slice(0, -1).map(({ kind }) => kind)), new Set(['known']))
+      assert.equal(answers.at(-1)?.kind, 'accepted')
     },
 
     'never joins operations without a key': async test => {

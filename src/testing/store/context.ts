@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import type { Change, Operation, Outcome, Submission } from '../../operation.ts'
 import { problem } from '../../problem.ts'
-import type { Claim, ClaimRequest, Hint, Lease, Store } from '../../store.ts'
+import { acceptedOperation, type Claim, type ClaimRequest, type Hint, type Lease, type Store } from '../../store.ts'
 import { type ManualClock, manualClock } from '../clock.ts'
 
 /** Tests of one theme, by their names. */
@@ -125,9 +125,9 @@ export class StoreTest {
 
   /** Accepts an operation: it is pending. */
   async submit(parts: Partial<Submission> = {}): Promise<Operation> {
-    const { kind, operation } = await this.store.accept(this.submission(parts))
-    assert.equal(kind, 'accepted')
-    return operation
+    const acceptance = await this.store.accept(this.submission(parts))
+    assert.equal(acceptance.kind, 'accepted')
+    return acceptedOperation(acceptance)
   }
 
   /** Accepts several, in the order of their ids. */

@@ -1,0 +1,148 @@
+/**
+ * Submissions with limits. The service has no transaction over items of several operations, so their number is read
+ * before they are written: those of one moment are counted once, together, and no others are counted until they are
+ * written. So one process never exceeds a limit; several do by what the others write in that time.
+ */
+import { Batcher, type Settled } from '../../batch.ts'
+import type { Operation, Submission, SubmissionLimits } from '../../operation.ts'
+import type { Acceptance } from '../../store.ts'
+import { inParallel } from './access.ts'
+
+/** What limits need of a store. */
+export interface LimitsOptions {
+  /** Counts to at most `limit`. */
+  readonly countUnfinished: (type: string, owner: string, limit: number) => Promise<number>
+  readonly countReady: (type: string, limit: number) => Promise<number>
+  /** By its key; without one, by its id. */
+  readonly find: (submission: Submission) => Promise<Operation | undefined>
+  readonly accept: (submission: Submission) => Promise<Acceptance>
+}
+
+/** How many places are left, by scope and limit. */
+type Places = Map<string, number>
+
+export class Limits {
+  readonly #options: LimitsOptions
+  readonly #batcher: Batcher<Submission, Acceptance>
+
+  constructor(options: LimitsOptions) {
+    this.#options = options
+    this.#batcher = new Batcher(submissions => this.#acceptAll(submissions))
+  }
+
+  accept(submission: Submission): Promise<Acceptance> {
+    return this.#batcher.add(submission)
+  }
+
+  async #acceptAll(submissions: readonly Submission[]): Promise<Settled<Acceptance>[]> {
+    const firsts = firstOfEach(submissions)
+    const places = await this.#places([...firsts.values()])
+    const answers = allFit(firsts, places) ? new Map<string, Settled<Acceptance>>() : await this.#knownAmong(firsts)
+    const admitted = [...firsts].filter(([key, submission]) => {
+      if (answers.has(key)) return false
+      const limit = take(places, submission)
+      if (limit !== undefined) answers.set(key, { value: { kind: 'refused', limit } })
+      return limit === undefined
+    })
+    await inParallel(admitted, async ([key, submission]) => {
+      answers.set(key, await settled(this.#options.accept(submission)))
+    })
+    return submissions.map(submission => {
+      const key = keyOf(submission)
+      return answerOf(submission, firsts.get(key), answers.get(key))
+    })
+  }
+
+  /** What is known takes no place, and is not refused. */
+  async #knownAmong(firsts: ReadonlyMap<string, Submission>): Promise<Map<string, Settled<Acceptance>>> {
+    const answers = new Map<string, Settled<Acceptance>>()
+    await inParallel([...firsts], async ([key, submission]) => {
+      const found = await settled(this.#options.find(submission))
+      if ('error' in found) answers.set(key, found)
+      else if (found.value !== undefined) answers.set(key, { value: repeated(submission, found.value) })
+    })
+    return answers
+  }
+
+  async #places(submissions: readonly Submission[]): Promise<Places> {
+    const { countUnfinished, countReady } = this.#options
+    const counts = new Map<string, () => Promise<number>>()
+    for (const { type, owner, limits: { inFlight, backlog } = {} } of submissions) {
+      if (inFlight !== undefined) {
+        counts.set(
+          flightOf(type, owner, inFlight),
+          async () => inFlight - (await countUnfinished(type, owner, inFlight)),
+        )
+      }
+      if (backlog !== undefined) {
+        counts.set(backlogOf(type, backlog), async () => backlog - (await countReady(type, backlog)))
+      }
+    }
+    return new Map(await inParallel([...counts], async ([scope, count]) => [scope, await count()] as const))
+  }
+}
+
+/** Far from the limits no key has to be looked up beforehand. */
+function allFit(submissions: ReadonlyMap<string, Submission>, places: Places): boolean {
+  const free = new Map(places)
+  return [...submissions.values()].every(submission => take(free, submission) === undefined)
+}
+
+/** Takes the places of one submission, or names the limit that has none left. */
+function take(places: Places, { type, owner, delay, limits }: Submission): keyof SubmissionLimits | undefined {
+  const flight = flightOf(type, owner, limits?.inFlight)
+  const backlog = backlogOf(type, limits?.backlog)
+  const [inFlight = Number.POSITIVE_INFINITY, ready = Number.POSITIVE_INFINITY] = [
+    places.get(flight),
+    places.get(backlog),
+  ]
+  if (inFlight <= 0) return 'inFlight'
+  if (ready <= 0) return 'backlog'
+  places.set(flight, inFlight - 1)
+  if (delay === 0) places.set(backlog, ready - 1)
+  return undefined
+}
+
+/** Of equal keys the first one takes a place, and the others have its answer. */
+function firstOfEach(submissions: readonly Submission[]): Map<string, Submission> {
+  const firsts = new Map<string, Submission>()
+  for (const submission of submissions) {
+    const key = keyOf(submission)
+    if (!firsts.has(key)) firsts.set(key, submission)
+  }
+  return firsts
+}
+
+function answerOf(
+  submission: Submission,
+  first: Submission | undefined,
+  answer: Settled<Acceptance> | undefined,
+): Settled<Acceptance> {
+  if (answer === undefined) return { error: new Error(`The submission ${submission.id} had no answer.`) }
+  if (submission === first || 'error' in answer || answer.value.kind === 'refused') return answer
+  return { value: repeated(submission, answer.value.operation) }
+}
+
+function repeated({ id }: Submission, operation: Operation): Acceptance {
+  return { kind: operation.id === id ? 'accepted' : 'known', operation }
+}
+
+async function settled<T>(work: Promise<T>): Promise<Settled<T>> {
+  try {
+    return { value: await work }
+  } catch (error) {
+    return { error }
+  }
+}
+
+function keyOf({ id, type, owner, idempotencyKey }: Submission): string {
+  return idempotencyKey === null ? id : JSON.stringify([type, owner, idempotencyKey])
+}
+
+function flightOf(type: string, owner: string, limit: number | undefined): string {
+  return JSON.stringify([type, owner, limit])
+}
+
+function backlogOf(type: string, limit: number | undefined): string {
+  return JSON.stringify([type, limit])
+}

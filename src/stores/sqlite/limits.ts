@@ -1,0 +1,65 @@
+/** The limits of submissions, counted within the transaction that writes them. */
+import type { Operation, Submission, SubmissionLimits } from '../../operation.ts'
+import type { Database, Statement } from './database.ts'
+
+interface Counted {
+  readonly limit: number
+  /** At most the limit when it was read; more by what the transaction has accepted since. */
+  count: number
+}
+
+export class Limits {
+  readonly #unfinished: Statement
+  readonly #ready: Statement
+  /** By scope, so that a batch of submissions counts once. */
+  readonly #counted = new Map<string, Counted>()
+
+  constructor(database: Database) {
+    this.#unfinished = database.prepare(`
+      SELECT count(*) AS count FROM (
+        SELECT 1 FROM operations INDEXED BY operations_unfinished WHERE type = ? AND owner = ? AND status < 2 LIMIT ?)`)
+    this.#ready = database.prepare(`
+      SELECT count(*) AS count FROM (
+        SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at IS NULL
+        UNION ALL SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at <= ? LIMIT ?)`)
+  }
+
+  /** To be called when anything else than {@link add} may have changed what was counted. */
+  forget(): void {
+    this.#counted.clear()
+  }
+
+  /** The limit that one more operation would exceed. */
+  reached({ type, owner, limits }: Submission, now: number): keyof SubmissionLimits | undefined {
+    if (limits === undefined) return undefined
+    const { inFlight, backlog } = limits
+    if (this.#isReached(flightOf(type, owner), inFlight, most => this.#unfinished.get(type, owner, most))) {
+      return 'inFlight'
+    }
+    return this.#isReached(type, backlog, most => this.#ready.get(type, type, now, most)) ? 'backlog' : undefined
+  }
+
+  /** Counts an operation that was accepted. */
+  add({ type, owner, runAt }: Operation): void {
+    if (this.#counted.size === 0) return
+    const scopes = runAt === null ? [flightOf(type, owner), type] : [flightOf(type, owner)]
+    for (const scope of scopes) {
+      const counted = this.#counted.get(scope)
+      if (counted !== undefined) counted.count++
+    }
+  }
+
+  #isReached(scope: string, limit: number | undefined, read: (most: number) => unknown): boolean {
+    if (limit === undefined) return false
+    let counted = this.#counted.get(scope)
+    if (counted?.limit !== limit) {
+      counted = { limit, count: (read(limit) as { count: number }).count }
+      this.#counted.set(scope, counted)
+    }
+    return counted.count >= limit
+  }
+}
+
+function flightOf(type: string, owner: string): string {
+  return `${type}/${owner}`
+}
