@@ -201,6 +201,26 @@ describe('a child process', () => {
   })
 })
 
+describe('a child process that has no room for what it hands over', () => {
+  test('fails such results with what to do about it, returns all others, and is not replaced', async ({ lab }) => {
+    const logger = new KeptLog()
+    const type = filesType({ attempts: 100 })
+    const kept = await shelf(lab, RUNS.children, { logger }, type)
+    const restore = () => void delete process.env.TMPDIR
+    process.env.TMPDIR = '/no/such/folder'
+    lab.onEnd(restore)
+    const id = await submit(kept.waybill, type, { as: 'text', text: 'x' })
+    const { history } = await when(kept.waybill.store, id, ({ attempt }) => attempt > 2)
+    expect(history[0]).toMatchObject({ outcome: 'failed', error: { code: 'operation-failed' } })
+    expect(JSON.stringify(logger.lines)).toContain('Set TMPDIR to a folder with room')
+    const json = await submit(kept.waybill, type, { as: 'json', value: 1 })
+    expect(await hasFinished(kept.waybill.store, json)).toMatchObject({ status: 'completed', attempt: 1 })
+    restore()
+    expect(await textOf(kept, await referenceOf(kept, id))).toBe('x')
+    expect(logger.lines.filter(({ message }) => message.includes('process for handlers'))).toEqual([])
+  })
+})
+
 describe('an outcome', () => {
   const pdfs = defineOperation({ name: 'pdfs', backoff: { initial: 20 } })
   const worker = { handlers: handler(pdfs, () => media('x', { type: 'application/pdf' })) }
