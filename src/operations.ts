@@ -9,6 +9,7 @@ import { begun, exactly } from './bytes.ts'
 import { Changes } from './changes.ts'
 import { type Estimate, Estimator } from './estimate.ts'
 import { fingerprint } from './json.ts'
+import { compileJsonSchema } from './json-schema.ts'
 import type { Metrics, QueueReading } from './metrics.ts'
 import type { Attempt, Operation, Submission } from './operation.ts'
 import type { AnyOperationType } from './operation-type.ts'
@@ -97,8 +98,8 @@ export class Operations {
     this.#changes = new Changes({ store: options.store, limit: options.waiters ?? 10_000 })
     for (const type of options.types) {
       if (this.#types.has(type.name)) throw new TypeError(`Two operation types are named "${type.name}".`)
-      checkSchema(type.input)
-      checkSchema(type.output)
+      checkSchema(type.input, compileJsonSchema)
+      checkSchema(type.output, compileJsonSchema)
       this.#types.set(type.name, type)
     }
   }

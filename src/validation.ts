@@ -1,5 +1,8 @@
-/** Holds values against schemas: a Standard Schema by its own means, a JSON Schema by TypeBox's compiled validator. */
-import { Compile } from 'typebox/schema'
+/**
+ * Validates values: by a Standard Schema's own means, and by TypeBox for a JSON Schema. TypeBox is loaded when the
+ * first JSON Schema is needed: a child process that has none starts in less than half of the time.
+ */
+import type { compileJsonSchema } from './json-schema.ts'
 import type { JsonSchema, StandardIssue, StandardSchema } from './operation-type.ts'
 import type { InputError } from './protocol.ts'
 
@@ -10,7 +13,7 @@ export type Validated =
 
 type Validator = (value: unknown) => Validated | Promise<Validated>
 
-/** Of more errors the first ones are told. */
+/** The most errors that are reported of one value. */
 const MAX_ERRORS = 50
 
 const validators = new WeakMap<object, Validator>()
@@ -18,7 +21,8 @@ const validators = new WeakMap<object, Validator>()
 /** Checks a value against a schema; without a schema, every value is right. */
 export async function validate(schema: unknown, value: unknown): Promise<Validated> {
   if (schema === undefined) return { value }
-  return await validatorOf(schema as object)(value)
+  const known = validators.get(schema as object)
+  return await (known ?? (await validatorOf(schema as object)))(value)
 }
 
 /**
@@ -26,8 +30,8 @@ export async function validate(schema: unknown, value: unknown): Promise<Validat
  *
  * @throws {TypeError} when it is no schema
  */
-export function checkSchema(schema: unknown): void {
-  if (schema !== undefined) validatorOf(schema as object)
+export function checkSchema(schema: unknown, compile: typeof compileJsonSchema): void {
+  if (schema !== undefined && !isStandardSchema(schema)) addJsonSchema(schema as JsonSchema, compile)
 }
 
 /** Whether the schema offers Standard Schema 1. */
@@ -36,10 +40,22 @@ export function isStandardSchema(schema: unknown): schema is StandardSchema {
   return has && '~standard' in (schema as object)
 }
 
-function validatorOf(schema: object): Validator {
-  const known = validators.get(schema)
-  if (known !== undefined) return known
-  const validator = isStandardSchema(schema) ? standardValidator(schema) : jsonValidator(schema as JsonSchema)
+async function validatorOf(schema: object): Promise<Validator> {
+  if (!isStandardSchema(schema)) {
+    const { compileJsonSchema } = await import('./json-schema.ts')
+    return addJsonSchema(schema as JsonSchema, compileJsonSchema)
+  }
+  const validator = standardValidator(schema)
+  validators.set(schema, validator)
+  return validator
+}
+
+function addJsonSchema(schema: JsonSchema, compile: typeof compileJsonSchema): Validator {
+  const errorsOf = compile(schema, MAX_ERRORS)
+  const validator = (value: unknown): Validated => {
+    const errors = errorsOf(value)
+    return errors === undefined ? { value } : { errors }
+  }
   validators.set(schema, validator)
   return validator
 }
@@ -49,19 +65,6 @@ function standardValidator(schema: StandardSchema): Validator {
     const result = await schema['~standard'].validate(value)
     if (result.issues === undefined) return { value: result.value }
     return { errors: result.issues.slice(0, MAX_ERRORS).map(toError) }
-  }
-}
-
-function jsonValidator(schema: JsonSchema): Validator {
-  const compiled = Compile(schema)
-  return value => {
-    if (compiled.Check(value)) return { value }
-    const [, errors] = compiled.Errors(value)
-    return {
-      errors: errors
-        .slice(0, MAX_ERRORS)
-        .map(({ instancePath, message }) => ({ pointer: instancePath, detail: message })),
-    }
   }
 }
 
