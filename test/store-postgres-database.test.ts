@@ -368,7 +368,8 @@ async function fillQueue(schema: string, count: number, runAt: string): Promise<
     INSERT INTO ${schema}.operations
       (id, type, owner, created_at, updated_at, retention, priority, max_attempts, max_lost, run_at)
     SELECT ('01941f29-7c00-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'orders', '', 1, 1, 1000, 0, 3, 2, ${runAt}
-    FROM generate_series(1, ${count}) AS n`)
+    FROM generate_series(1, ${count}) AS n;
+    INSERT INTO ${schema}.payloads (id, kind, body) SELECT id, 0, '1' FROM ${schema}.operations`)
 }
 
 /** Makes a schema of version 1, without operations. */
