@@ -25,11 +25,11 @@ import type { Store } from './store.ts'
 import { timedStore } from './timed-store.ts'
 import { guardLogger, type Logger, stderrLogger } from './util/logger.ts'
 import { fillProcessName } from './util/process-start.ts'
-import { makeWorker, WORKER_OPTIONS, type WorkerInit } from './waybill.ts'
+import { makeWorker, WORKER_OPTIONS, type WorkerInit } from './worker/make-worker.ts'
 import type { Worker } from './worker.ts'
 
 /** Options of {@link runOperation}. */
-export interface RunOperationOptions extends Omit<WorkerInit, 'concurrency' | 'scan'> {
+export interface RunOperationOptions extends Omit<WorkerInit, 'concurrency' | 'scan' | 'recycle'> {
   readonly operations: readonly AnyOperationType[]
   /** Opened and closed by the call. */
   readonly store: Store
@@ -53,7 +53,7 @@ export interface RunOperationOptions extends Omit<WorkerInit, 'concurrency' | 's
   readonly logger?: Logger
 }
 
-const { concurrency: _, scan: __, ...WORKER } = WORKER_OPTIONS
+const { concurrency: _, scan: __, recycle: ___, ...WORKER } = WORKER_OPTIONS
 const OPTIONS: Checks<RunOperationOptions> = {
   ...WORKER,
   operations: needed(OPERATION_TYPES),

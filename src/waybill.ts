@@ -2,16 +2,13 @@
  * The composition: a store, the operation types, and who does the work, made into one thing to
  * start, to use and to stop. It speaks no HTTP; `fastify.ts` and `http.ts` put it on the wire.
  */
-import { availableParallelism } from 'node:os'
 import type { BlobStore } from './blob-store.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { type Duration, durationMs, SECOND } from './duration.ts'
-import type { Niceness } from './give-way.ts'
-import { type Handlers, handlersByType } from './handlers.ts'
 import type { Launcher } from './launcher.ts'
 import type { Loop } from './loop.ts'
 import { Metrics } from './metrics.ts'
-import type { AnyOperationType, Handler } from './operation-type.ts'
+import type { AnyOperationType } from './operation-type.ts'
 import { Operations } from './operations.ts'
 import {
   BLOB_STORE,
@@ -22,15 +19,10 @@ import {
   needed,
   OBJECT,
   OPERATION_TYPES,
-  oneOf,
   READ_LATER,
   STORE,
-  TEXTS,
   whole,
 } from './options.ts'
-import type { Runner } from './runner.ts'
-import { childProcessRunner } from './runners/child-process.ts'
-import { inlineRunner } from './runners/inline.ts'
 import { runSteps, type StartOptions, type StartStep, StartTimeoutError } from './startup.ts'
 import type { Store } from './store.ts'
 import { Sweeper } from './sweeper.ts'
@@ -39,33 +31,9 @@ import { guardLogger, type Logger, stderrLogger } from './util/logger.ts'
 import { Waker } from './waker.ts'
 import type { Wakeup } from './wakeup.ts'
 import { Webhooks, type WebhooksInit } from './webhooks.ts'
-import { Worker } from './worker.ts'
+import { makeWorker, WORKER_OPTIONS, type WorkerInit } from './worker/make-worker.ts'
 
-/** How a process runs handlers. */
-export interface WorkerInit {
-  /** Handlers as values (for `inline`), or the files whose default export they are: URLs, or paths from the working directory. */
-  readonly handlers: Handlers | string | URL | readonly (string | URL)[]
-  /** `children`: in processes of their own, which a crash or heavy computing stays in. `inline`: on this event loop. Default: `children` for files, `inline` for values. */
-  readonly run?: 'children' | 'inline'
-  /** How many attempts run at once, 1 to 10,000. Default: as many as the machine can run in parallel; 32 for `inline`. */
-  readonly concurrency?: number
-  /** How long a lease lasts without renewal, 3 s to 1 h; it is renewed at a third of that. Default 30 s. */
-  readonly lease?: Duration
-  /** How long a handler may go on after a cancel or a timeout before its process is killed. Default 5 s. */
-  readonly grace?: Duration
-  /** How long a shutdown waits for handlers before it hands their operations back. Default 20 s. */
-  readonly shutdown?: Duration
-  /** The longest time between two looks at the queue when no hint comes. Default 1 s. */
-  readonly scan?: Duration
-  /** `children`: arguments for Node itself, such as `--max-old-space-size=512`. Default: those of this process that suit a child. */
-  readonly execArgv?: readonly string[]
-  /** `children`: how much they give way to what else runs, 0 (not at all) to 19, or `idle`: they take what is left. Default `idle`. */
-  readonly niceness?: Niceness
-  /** `children`: how many attempts a child runs before it is replaced, 1 to 1,000,000; 1: a fresh child for each attempt. Default 10,000. */
-  readonly recycle?: number
-  /** `children`: how long a child may take to load the handlers, 100 ms to 1 h. Default 1 minute. */
-  readonly startTimeout?: Duration
-}
+export type { WorkerInit }
 
 /** How a process hands operations to another engine. */
 export interface DispatcherInit {
@@ -121,24 +89,6 @@ export interface WaybillOptions {
 }
 
 const COUNT = whole(1, 10_000)
-
-/** What the options of a worker must be. */
-export const WORKER_OPTIONS: Checks<WorkerInit> = {
-  handlers: needed(READ_LATER),
-  run: oneOf('children', 'inline'),
-  concurrency: COUNT,
-  lease: READ_LATER,
-  grace: READ_LATER,
-  shutdown: READ_LATER,
-  scan: READ_LATER,
-  execArgv: TEXTS,
-  niceness: {
-    must: 'a whole number from 0 to 19, or "idle"',
-    fits: niceness => niceness === 'idle' || whole(0, 19).fits(niceness),
-  },
-  recycle: whole(1, 1_000_000),
-  startTimeout: READ_LATER,
-}
 
 const DISPATCHER_OPTIONS: Checks<DispatcherInit> = {
   launcher: needed(having('a launcher, such as processLauncher({ entry: "./job.ts" })', 'start', 'stop', 'inspect')),
@@ -294,48 +244,6 @@ interface Shared {
   readonly blobs?: BlobStore | undefined
   readonly logger: Logger
   readonly metrics?: Metrics
-}
-
-/** Makes a worker with every default filled in. */
-export function makeWorker(init: WorkerInit, shared: Shared): Worker {
-  const { runner, concurrency } = makeRunner(init, shared.logger)
-  return new Worker({
-    ...shared,
-    runner,
-    concurrency,
-    leaseMs: durationMs('worker.lease', init.lease ?? 30 * SECOND, { min: 3 * SECOND, max: 3600 * SECOND }),
-    graceMs: durationMs('worker.grace', init.grace ?? 5 * SECOND),
-    shutdownMs: durationMs('worker.shutdown', init.shutdown ?? 20 * SECOND),
-    scanMs: durationMs('worker.scan', init.scan ?? SECOND, { min: 10 }),
-  })
-}
-
-function makeRunner(init: WorkerInit, logger: Logger): { runner: Runner; concurrency: number } {
-  const given: readonly (Handler | string | URL)[] = [init.handlers].flat()
-  const files = given.filter(isFile)
-  const values = given.filter(handler => !isFile(handler)) as readonly Handler[]
-  if (files.length > 0 && values.length > 0) {
-    throw new TypeError('worker.handlers must be all files or all values.')
-  }
-  // Files are only read by the process that runs them: what they hold is seen when it starts.
-  if (files.length === 0) handlersByType(values)
-  const run = init.run ?? (files.length > 0 ? 'children' : 'inline')
-  if (run === 'inline') {
-    return { runner: inlineRunner(files.length > 0 ? files : values), concurrency: init.concurrency ?? 32 }
-  }
-  if (files.length === 0)
-    throw new TypeError('worker.handlers must name files: a child process cannot be given values.')
-  const { execArgv, niceness, recycle, concurrency = availableParallelism() } = init
-  const startTimeoutMs = durationMs('worker.startTimeout', init.startTimeout ?? 60 * SECOND, {
-    min: 100,
-    max: 3600 * SECOND,
-  })
-  const options = { files, concurrency, logger, execArgv, niceness, recycle, startTimeoutMs }
-  return { runner: childProcessRunner(options), concurrency }
-}
-
-function isFile(handler: Handler | string | URL): handler is string | URL {
-  return typeof handler === 'string' || handler instanceof URL
 }
 
 function makeWaker(init: WakeupInit, { store, types, logger }: Shared): Waker {

@@ -32,3 +32,7 @@ function nameOf(url: string): string[] {
 test('a child process loads the packages that it needs to run a handler, and no others', () => {
   expect(loadedBy('runners/child-process/main.ts')).toEqual(['@opentelemetry/api', 'secure-json-parse'])
 })
+
+test('the job of an execution loads the packages that it needs to run a handler, and no others', () => {
+  expect(loadedBy('job.ts')).toEqual(['@opentelemetry/api', 'secure-json-parse'])
+})

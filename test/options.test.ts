@@ -21,7 +21,8 @@ import { sqliteStore } from 'waybill/sqlite'
 import { answerCall, storageQueue } from 'waybill/storage-queue'
 import { CALLER_OPTIONS } from '../src/http/principal.ts'
 import { API_OPTIONS } from '../src/http.ts'
-import { WAYBILL_OPTIONS, WORKER_OPTIONS } from '../src/waybill.ts'
+import { WAYBILL_OPTIONS } from '../src/waybill.ts'
+import { WORKER_OPTIONS } from '../src/worker/make-worker.ts'
 
 const orders = defineOperation({ name: 'orders' })
 const pack = handler(orders, () => 'packed')
