@@ -300,13 +300,27 @@ export function changed(operation: Operation, change: Change, now: number): Oper
   }
 }
 
-/** The lease has run out, or the start deadline. Undefined where neither has. */
-export function expired(operation: Operation, now: number): Operation | undefined {
+/**
+ * The lease has run out, or the start deadline. Undefined where neither has.
+ *
+ * @param aheadMs how far the clock was set forward since leases were written: none of them ends by that
+ */
+export function expired(operation: Operation, now: number, aheadMs: number = 0): Operation | undefined {
   if (operation.status === 'running') {
-    return (operation.leaseUntil ?? 0) <= now ? lostLease(operation, 'Its lease ran out.', now) : undefined
+    return (operation.leaseUntil ?? 0) <= now - aheadMs ? lostLease(operation, 'Its lease ran out.', now) : undefined
   }
   if (operation.status !== 'pending' || !startIsOver(operation, now)) return undefined
   return ended(operation, now, { status: 'failed', error: problem('start-deadline') })
+}
+
+/** A record is this much newer than the clock only where that was set back, in milliseconds. */
+export const SET_BACK_MS = 2000
+
+/** The clock was set back after the due time was written: the delay begins once more. Undefined where it was not. */
+export function rescheduled(operation: Operation, now: number): Operation | undefined {
+  const { status, runAt, updatedAt } = operation
+  if (status !== 'pending' || runAt === null || updatedAt <= now + SET_BACK_MS) return undefined
+  return { ...operation, runAt: now + Math.max(0, runAt - updatedAt), updatedAt: now }
 }
 
 function startIsOver({ attempt, startBy }: Operation, now: number): boolean {

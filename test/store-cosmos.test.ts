@@ -11,13 +11,13 @@ storeConformance(
     name: 'Cosmos DB',
     open: clock => {
       last = account.container({ clock: clock.now })
-      return account.store(last, { clock: clock.now })
+      return account.store(last, { clock: clock.now, monotonicClock: clock.monotonic })
     },
     loseInput: async id => {
       const item = last.find(last.partitionOf(id), id, id)
       last.replace(id, id, { ...item?.body, input: null }, undefined)
     },
-    reopen: clock => account.store(last, { clock: clock.now }),
+    reopen: clock => account.store(last, { clock: clock.now, monotonicClock: clock.monotonic }),
   },
   { describe, it },
 )

@@ -13,7 +13,7 @@ describe.each(TESTED)('version %s', version => {
   })
 
   async function open(clock: ManualClock, schema: string): Promise<Store> {
-    const store = postgresStore(pool, { schema, clock: clock.now })
+    const store = postgresStore(pool, { schema, clock: clock.now, monotonicClock: clock.monotonic })
     await store.open()
     return store
   }

@@ -8,7 +8,7 @@ import { temporaryFolder } from './support/folder.ts'
 const files = temporaryFolder()
 
 async function open(clock: ManualClock, options: SqliteStoreOptions): Promise<Store> {
-  const store = sqliteStore({ ...options, clock: clock.now })
+  const store = sqliteStore({ ...options, clock: clock.now, monotonicClock: clock.monotonic })
   await store.open()
   return store
 }

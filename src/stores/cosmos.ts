@@ -9,6 +9,7 @@
  * const store = cosmosStore(client.database('orders').container('operations'))
  */
 import type { BlobStore } from '../blob-store.ts'
+import { ClockSteps } from '../clock-steps.ts'
 import { HintListeners } from '../hint-listeners.ts'
 import { type Change, INPUT_LOST, type Operation, type Submission } from '../operation.ts'
 import { BLOB_STORE, type Checks, checkOptions, FUNCTION, whole } from '../options.ts'
@@ -73,6 +74,8 @@ export interface CosmosStoreOptions {
   readonly onCharge?: (charge: number, call: string) => void
   /** The store's clock in milliseconds since the epoch. Default: the service's, told from its answers. */
   readonly clock?: () => number
+  /** Milliseconds that no step of the clock changes. Default `performance.now`, or `clock` where that is given: then no step is seen. */
+  readonly monotonicClock?: () => number
 }
 
 /** Its property is missing where an older version wrote the item. */
@@ -92,6 +95,7 @@ const OPTIONS: Checks<CosmosStoreOptions> = {
   timeoutMs: MS,
   onCharge: FUNCTION,
   clock: FUNCTION,
+  monotonicClock: FUNCTION,
 }
 
 /**
@@ -110,6 +114,7 @@ class CosmosStore implements Store {
   readonly #mutations: Mutations
   readonly #claims: Claims
   readonly #limits: Limits
+  readonly #steps: ClockSteps
   readonly #feed: Feed
   readonly #listeners = new HintListeners()
   readonly #underWay = new Set<Promise<unknown>>()
@@ -117,6 +122,7 @@ class CosmosStore implements Store {
   #state: 'new' | 'open' | 'closed' = 'new'
 
   constructor(container: CosmosContainer, options: CosmosStoreOptions) {
+    this.#steps = new ClockSteps(options.monotonicClock ?? options.clock)
     const { feedMs = 1000, timeoutMs = 9000, onCharge, clock, blobs } = options
     this.#container = container
     const calls = new CosmosCalls({ timeoutMs, ...(onCharge === undefined ? {} : { onCharge }) })
@@ -176,6 +182,7 @@ class CosmosStore implements Store {
 
   claim(request: ClaimRequest): Promise<Claim[]> {
     const { from } = request
+    this.#steps.noteLease(request.leaseMs)
     return this.#run(async () => {
       const inputs = new Map<string, string>()
       const begin = async (candidate: Tagged<OperationItem>) => {
@@ -297,7 +304,7 @@ class CosmosStore implements Store {
   }
 
   sweep(limit: number): Promise<Swept> {
-    return this.#run(() => sweep(this.#access, this.#mutations, limit))
+    return this.#run(() => sweep(this.#access, this.#mutations, limit, this.#steps.look(this.#access.now())))
   }
 
   browse(query: BrowseQuery): Promise<Browsed> {

@@ -8,7 +8,9 @@
  * @example
  * const store = postgresStore(new Pool({ connectionString: process.env.DATABASE_URL }))
  */
-import { type Change, INPUT_LOST, type Operation, type Outcome, type Submission } from '../operation.ts'
+
+import { ClockSteps } from '../clock-steps.ts'
+import type { Change, Operation, Outcome, Submission } from '../operation.ts'
 import { type Checks, checkOptions, FLAG, FUNCTION, READ_LATER, TEXT, TEXTS } from '../options.ts'
 import { STATUSES } from '../protocol.ts'
 import type {
@@ -38,6 +40,7 @@ import { Hints } from './postgres/hints.ts'
 import { channelOf, Hub } from './postgres/hub.ts'
 import { Lanes } from './postgres/lanes.ts'
 import { LostClaims } from './postgres/lost-claims.ts'
+import { endWithoutInput } from './postgres/lost-inputs.ts'
 import type { PostgresPool, PostgresQueryable, Row } from './postgres/pool.ts'
 import { isId, toOperation } from './postgres/rows.ts'
 import { DEFAULT_SCHEMA, migrate, quoteSchema } from './postgres/schema.ts'
@@ -80,6 +83,8 @@ export interface PostgresStoreOptions {
   readonly warn?: (message: string) => void
   /** Stands in for the server's clock, in milliseconds since the epoch: for tests. */
   readonly clock?: () => number
+  /** Milliseconds that no step of the clock changes. Default `performance.now`, or `clock` where that is given: then no step is seen. */
+  readonly monotonicClock?: () => number
 }
 
 const OPTIONS: Checks<PostgresStoreOptions> = {
@@ -92,6 +97,7 @@ const OPTIONS: Checks<PostgresStoreOptions> = {
   checkMs: READ_LATER,
   warn: FUNCTION,
   clock: FUNCTION,
+  monotonicClock: FUNCTION,
 }
 
 /**
@@ -104,7 +110,10 @@ export function postgresStore(pool: PostgresPool, options: PostgresStoreOptions 
   return new PostgresStore(pool, withDefaults(pool, options))
 }
 
-type Options = Required<Omit<PostgresStoreOptions, 'clock'>> & { readonly clock: () => number | null }
+type Options = Required<Omit<PostgresStoreOptions, 'clock' | 'monotonicClock'>> & {
+  readonly clock: () => number | null
+  readonly steps: ClockSteps
+}
 
 function withDefaults(pool: PostgresPool, options: PostgresStoreOptions): Options {
   checkOptions('postgresStore()', options, OPTIONS)
@@ -118,6 +127,7 @@ function withDefaults(pool: PostgresPool, options: PostgresStoreOptions): Option
     checkMs: readMs('checkMs', options.checkMs ?? 10_000),
     warn: options.warn ?? (message => process.emitWarning(message, 'WaybillWarning')),
     clock: options.clock ?? (() => null),
+    steps: new ClockSteps(options.monotonicClock ?? options.clock),
   }
 }
 
@@ -146,7 +156,7 @@ class PostgresStore implements Store {
     const connections = new Connections(pool, options.timeoutMs)
     const { limitMs } = connections
     this.#connections = connections
-    this.#writer = new Writer({ connections, statements: this.#statements, now: options.clock })
+    this.#writer = new Writer({ connections, statements: this.#statements, now: options.clock, steps: options.steps })
     this.#copies = new Copies(connections, quoteSchema(options.schema))
     this.#hub = new Hub({ ...options, connections, notify: this.#statements.notify })
     this.#lostClaims = new LostClaims({
@@ -238,6 +248,7 @@ class PostgresStore implements Store {
   }
 
   async claim(request: ClaimRequest): Promise<Claim[]> {
+    this.#options.steps.noteLease(request.leaseMs)
     return await this.#lostClaims.claim(request.holder, () => this.#claim(request))
   }
 
@@ -249,19 +260,9 @@ class PostgresStore implements Store {
     const rows =
       'id' in from ? await this.#claimOne(from.id, by) : await this.#take('claim', from.types, [from.limit, ...by], now)
     const claimed = rows.map(row => ({ operation: toOperation(row), input: row[RECORD_WIDTH] as string | null }))
-    const claims = await this.#withInput(claimed)
+    const claims = await endWithoutInput(claimed, (id, change) => this.change(id, change))
     for (const { operation } of claims) this.#hub.tell({ kind: 'changed', id: operation.id })
     return claims
-  }
-
-  /** An operation whose input is not there ends, and takes nothing from the others. */
-  async #withInput(claimed: readonly { operation: Operation; input: string | null }[]): Promise<Claim[]> {
-    const lost = claimed.filter(({ input }) => input === null)
-    // One that cannot be ended now is claimed again when its lease has run out.
-    await Promise.allSettled(
-      lost.map(({ operation: { id, attempt } }) => this.change(id, { kind: 'finish', attempt, outcome: INPUT_LOST })),
-    )
-    return claimed.flatMap(({ operation, input }) => (input === null ? [] : [{ operation, input }]))
   }
 
   async renew(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]> {

@@ -11,6 +11,7 @@
 
 import { existsSync } from 'node:fs'
 import { Batcher, type Settled } from '../batch.ts'
+import { ClockSteps } from '../clock-steps.ts'
 import { HintListeners } from '../hint-listeners.ts'
 import { accepted, type Change, type Operation, type Submission } from '../operation.ts'
 import { type Checks, checkOptions, FUNCTION, having, needed, oneOf, TEXT } from '../options.ts'
@@ -69,6 +70,8 @@ export interface SqliteStoreOptions {
   readonly writer?: 'thread' | 'inline'
   /** The store's clock in milliseconds since the epoch. Default `Date.now`. */
   readonly clock?: () => number
+  /** Milliseconds that no step of the clock changes. Default `performance.now`, or `clock` where that is given: then no step is seen. */
+  readonly monotonicClock?: () => number
   /** Called with what an operator should know while the store works on. Default: a warning of the process. */
   readonly warn?: (message: string) => void
 }
@@ -80,6 +83,7 @@ const OPTIONS: Checks<SqliteStoreOptions> = {
   synchronous: oneOf('FULL', 'NORMAL'),
   writer: oneOf('thread', 'inline'),
   clock: FUNCTION,
+  monotonicClock: FUNCTION,
   warn: FUNCTION,
 }
 
@@ -114,6 +118,7 @@ class SqliteStore implements Store {
   readonly #options: SqliteStoreOptions
   readonly #location: DatabaseLocation
   readonly #clock: () => number
+  readonly #steps: ClockSteps
   readonly #warn: (message: string) => void
   readonly #listeners = new HintListeners()
   readonly #batcher: Batcher<Write, WriteResult>
@@ -129,6 +134,7 @@ class SqliteStore implements Store {
   constructor(options: SqliteStoreOptions) {
     this.#options = options
     this.#clock = options.clock ?? Date.now
+    this.#steps = new ClockSteps(options.monotonicClock ?? options.clock)
     this.#warn = options.warn ?? (message => process.emitWarning(message, 'WaybillWarning'))
     this.#location = {
       path: options.path,
@@ -182,6 +188,7 @@ class SqliteStore implements Store {
   }
 
   async claim(request: ClaimRequest): Promise<Claim[]> {
+    this.#steps.noteLease(request.leaseMs)
     if ('types' in request.from && !this.#anyReady(request.from.types)) return []
     return await this.#add({ kind: 'claim', request })
   }
@@ -254,7 +261,7 @@ class SqliteStore implements Store {
   async sweep(limit: number): Promise<Swept> {
     // Where changes of the folder are not told, such as on some mounts of containers, a lost file is found here.
     this.#file?.look()
-    return await this.#add({ kind: 'sweep', limit })
+    return await this.#add({ kind: 'sweep', limit, ...this.#steps.look(this.#clock()) })
   }
 
   async browse(query: BrowseQuery): Promise<Browsed> {

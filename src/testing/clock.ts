@@ -2,8 +2,12 @@
 export interface ManualClock {
   /** The present in milliseconds since the epoch. It can be handed on as a function of its own. */
   readonly now: () => number
-  /** Moves the clock forward by so many milliseconds. */
+  /** The monotonic clock beside it, in milliseconds. It can be handed on as a function of its own. */
+  readonly monotonic: () => number
+  /** Moves both clocks forward by so many milliseconds. */
   advance(ms: number): void
+  /** Sets the clock forward, or back where `ms` is negative, as an administrator does: the monotonic one stays. */
+  step(ms: number): void
   /** Moves the clock forward to a time in milliseconds since the epoch; one that has passed changes nothing. */
   advanceTo(time: number): void
 }
@@ -15,13 +19,18 @@ export interface ManualClock {
  */
 export function manualClock(start: number = Date.UTC(2025, 0, 1)): ManualClock {
   let time = start
+  let passed = 0
+  const advance = (ms: number) => {
+    time += ms
+    passed += ms
+  }
   return {
     now: () => time,
-    advance: ms => {
+    monotonic: () => passed,
+    advance,
+    step: ms => {
       time += ms
     },
-    advanceTo: to => {
-      time = Math.max(time, to)
-    },
+    advanceTo: to => advance(Math.max(0, to - time)),
   }
 }

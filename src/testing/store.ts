@@ -5,6 +5,7 @@ import { acceptTests } from './store/accept.ts'
 import { changeTests } from './store/change.ts'
 import { checkTests } from './store/check.ts'
 import { claimTests } from './store/claim.ts'
+import { clockTests } from './store/clock.ts'
 import { closeTests, reopenTests } from './store/close.ts'
 import { type StoreHolds, type StoreTest, type StoreTests, withStoreTest } from './store/context.ts'
 import { copyTests } from './store/copy.ts'
@@ -63,6 +64,7 @@ const GROUPS: readonly StoreTests[] = [
   queueTests,
   launchTests,
   sweepTests,
+  clockTests,
   webhookTests,
   copyTests,
   watchTests,

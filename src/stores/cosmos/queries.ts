@@ -35,6 +35,7 @@ export const QUERIES = {
   holdings: plain(`SELECT ${HOLDING_FIELDS} FROM c WHERE c.by.held = true`),
   webhooksDue: ordered('SELECT VALUE c.record FROM c WHERE c.by.webhook = true ORDER BY c.by.id ASC'),
   expired: ordered('SELECT VALUE c.id FROM c WHERE c.by.deadline <= @now ORDER BY c.by.deadline ASC'),
+  waiting: ordered('SELECT VALUE c.id FROM c WHERE c.by.due > @now ORDER BY c.by.due ASC'),
   purgeable: ordered('SELECT * FROM c WHERE c.by.purge <= @now ORDER BY c.by.purge ASC'),
   stranded: ordered('SELECT * FROM c WHERE c.by.arriving <= @before ORDER BY c.by.arriving ASC'),
 } as const satisfies Record<string, Query>

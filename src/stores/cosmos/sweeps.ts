@@ -1,26 +1,41 @@
 /** Ends what has run out, and deletes what has passed its retention. Any number of processes may sweep. */
+import type { ClockLook } from '../../clock-steps.ts'
 import type { Swept } from '../../store.ts'
 import { release } from './accept.ts'
 import { type CosmosAccess, inParallel } from './access.ts'
 import { keyItemOf, namedBesides, type OperationItem, type Tagged } from './items.ts'
 import type { Mutations } from './mutations.ts'
-import { entombing, expiring } from './transitions.ts'
+import { entombing, expiring, rescheduling } from './transitions.ts'
 
 /** How long an operation's input may take to arrive, in milliseconds: what takes longer was left behind by a crash. */
 const ARRIVES_WITHIN_MS = 3_600_000
 /** How many operations one query asks the items of. */
 const TOGETHER = 50
+/** How many waiting operations, those due first, are looked at after the clock was set back. */
+const MOST_RESCHEDULED = 1000
 
-export async function sweep(access: CosmosAccess, mutations: Mutations, limit: number): Promise<Swept> {
-  const expired = await expire(access, mutations, limit)
+export async function sweep(
+  access: CosmosAccess,
+  mutations: Mutations,
+  limit: number,
+  { aheadMs, mayBeBack }: ClockLook,
+): Promise<Swept> {
+  if (mayBeBack) await reschedule(access, mutations)
+  const expired = await expire(access, mutations, limit, aheadMs)
   const purged = await purge(access, mutations, limit)
   await clearStranded(access, limit)
   return { expired, purged }
 }
 
-async function expire(access: CosmosAccess, mutations: Mutations, limit: number): Promise<number> {
+/** Due times that were written by a clock which has been set back since. */
+async function reschedule(access: CosmosAccess, mutations: Mutations): Promise<void> {
+  const ids = await access.query<string>('waiting', { now: access.now() }, MOST_RESCHEDULED)
+  await inParallel(ids, id => mutations.apply(id, rescheduling()))
+}
+
+async function expire(access: CosmosAccess, mutations: Mutations, limit: number, aheadMs: number): Promise<number> {
   const ids = await access.query<string>('expired', { now: access.now() }, limit)
-  return count(await inParallel(ids, id => mutations.apply(id, expiring())))
+  return count(await inParallel(ids, id => mutations.apply(id, expiring(aheadMs))))
 }
 
 /** First the payloads go and a record stays to say so; the record goes later. */

@@ -8,6 +8,7 @@ import {
   launching,
   type Operation,
   renewed,
+  rescheduled,
 } from '../../operation.ts'
 import { problem } from '../../problem.ts'
 import { type Lease, LOG_LIMIT, type Note, type Renewal } from '../../store.ts'
@@ -95,9 +96,18 @@ function logging(item: OperationItem, attempt: number, note: Note & { kind: 'log
 }
 
 /** The result is whether its lease, or its start deadline, had run out. */
-export function expiring(): Mutation<boolean> {
+export function expiring(aheadMs: number): Mutation<boolean> {
+  return recording((record, now) => expired(record, now, aheadMs))
+}
+
+export function rescheduling(): Mutation<boolean> {
+  return recording(rescheduled)
+}
+
+/** The result is whether there was anything to write. */
+function recording(next: (record: Operation, now: number) => Operation | undefined): Mutation<boolean> {
   return (item, now) => {
-    const record = item && expired(item.record, now)
+    const record = item && next(item.record, now)
     if (item === undefined || record === undefined) return { result: false }
     return { item: withRecord(item, record, now), result: true }
   }

@@ -6,6 +6,7 @@
  * - Whoever changes several rows locks them in the order of their ids, so that two never wait for each other.
  */
 
+import { SET_BACK_MS } from '../../operation.ts'
 import { HOLDINGS_LIMIT, LOG_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../../store.ts'
 import type { Statement } from './connections.ts'
 import { CHANGED_COLUMNS, CHANGED_TYPES, COLUMNS, recordOf } from './rows.ts'
@@ -438,9 +439,18 @@ function sweeps(schema: string, operations: string) {
     ${table}_gone AS (
       DELETE FROM ${schema}.${table} WHERE id = ANY (ARRAY (SELECT id FROM doomed WHERE NOT purged)))`
   return {
+    time: `WITH ${CLOCK} SELECT now FROM clock`,
+    // As the state machine's rescheduled().
+    reschedule: `
+      WITH ${CLOCK}
+      UPDATE ${operations} o SET run_at = (SELECT now FROM clock) + greatest(0, o.run_at - o.updated_at),
+        updated_at = (SELECT now FROM clock)
+      WHERE o.id = ANY (ARRAY (
+        SELECT id FROM ${operations} WHERE status = 0 AND run_at IS NOT NULL
+        AND updated_at > (SELECT now FROM clock) + ${SET_BACK_MS} LIMIT ${DUE_LIMIT} FOR UPDATE SKIP LOCKED))`,
     lapsed: `
       WITH ${CLOCK}
-      (${record} WHERE o.status = 1 AND o.lease_until <= (SELECT now FROM clock) ORDER BY o.lease_until LIMIT $2)
+      (${record} WHERE o.status = 1 AND o.lease_until <= (SELECT now FROM clock) - $3::bigint ORDER BY o.lease_until LIMIT $2)
       UNION ALL
       (${record} WHERE o.status = 0 AND o.start_by <= (SELECT now FROM clock) AND o.attempt = 0
       ORDER BY o.start_by LIMIT $2)`,

@@ -1,4 +1,5 @@
 /** The writes that are joined into batches: each batch is one statement, and stands whole or not at all. */
+import type { ClockSteps } from '../../clock-steps.ts'
 import {
   accepted,
   type Change,
@@ -34,6 +35,7 @@ export interface WriterOptions {
   readonly statements: Statements
   /** Stands in for the server's clock; null for that one. */
   readonly now: () => number | null
+  readonly steps: ClockSteps
 }
 
 type Limit = keyof SubmissionLimits
@@ -67,11 +69,13 @@ export class Writer {
   readonly #connections: Connections
   readonly #statements: Statements
   readonly #now: () => number | null
+  readonly #steps: ClockSteps
 
-  constructor({ connections, statements, now }: WriterOptions) {
+  constructor({ connections, statements, now, steps }: WriterOptions) {
     this.#connections = connections
     this.#statements = statements
     this.#now = now
+    this.#steps = steps
   }
 
   /** Accepts submissions; of those with one key, one. */
@@ -164,15 +168,23 @@ export class Writer {
 
   /** Ends what has run out. */
   async expire(limit: number): Promise<Operation[]> {
-    const rows = await this.#connections.run(this.#statements.lapsed, [this.#now(), limit])
+    const { aheadMs, mayBeBack } = this.#steps.look(await this.#time())
+    if (mayBeBack) await this.#connections.run(this.#statements.reschedule, [this.#now()])
+    const rows = await this.#connections.run(this.#statements.lapsed, [this.#now(), limit, aheadMs])
     const now = Number(rows[0]?.[RECORD_WIDTH + 1])
     const saving = rows.map(toSeen).flatMap(({ operation, version }) => {
-      const after = expired(operation, now)
+      const after = expired(operation, now, aheadMs)
       return after === undefined ? [] : [{ operation: after, version }]
     })
     // What others have changed in between is looked at again by the next sweep.
     const saved = await this.#save(saving)
     return saving.map(({ operation }) => operation).filter(({ id }) => saved.has(id))
+  }
+
+  /** The store's clock. */
+  async #time(): Promise<number> {
+    const [row = []] = await this.#connections.run(this.#statements.time, [this.#now()])
+    return Number(row[0])
   }
 
   /** Deletes what has passed its retention. */

@@ -3,6 +3,7 @@
  * sync to the disk. It is synchronous, and runs in a thread of its own or on the event loop.
  */
 import type { Settled } from '../../batch.ts'
+import type { ClockLook } from '../../clock-steps.ts'
 import {
   accepted,
   type Change,
@@ -13,6 +14,8 @@ import {
   launching,
   type Operation,
   renewed,
+  rescheduled,
+  SET_BACK_MS,
   type Submission,
 } from '../../operation.ts'
 import {
@@ -40,7 +43,7 @@ export type Write =
   | { readonly kind: 'renew'; readonly leases: readonly Lease[]; readonly leaseMs: number }
   | { readonly kind: 'claim'; readonly request: ClaimRequest }
   | { readonly kind: 'launch'; readonly types: readonly string[]; readonly limit: number; readonly holdMs: number }
-  | { readonly kind: 'sweep'; readonly limit: number }
+  | ({ readonly kind: 'sweep'; readonly limit: number } & ClockLook)
   | { readonly kind: 'restore'; readonly dumps: readonly Dump[] }
   /** Changes no operation: whether a write would be kept. */
   | { readonly kind: 'check' }
@@ -166,7 +169,8 @@ export class Writer {
       case 'launch':
         return this.#launch(write.types, write.limit, write.holdMs, now)
       case 'sweep':
-        return { expired: this.#expire(write.limit, now), purged: this.#purge(write.limit, now) }
+        if (write.mayBeBack) this.#reschedule(now)
+        return { expired: this.#expire(write.limit, now, write.aheadMs), purged: this.#purge(write.limit, now) }
       case 'restore':
         return this.#restore(write.dumps)
       case 'check':
@@ -282,11 +286,19 @@ export class Writer {
     return this.#sql.ready.all(type, startAfter, limit)
   }
 
-  #expire(limit: number, now: number): number {
-    const operations = [...this.#sql.lapsed.all(now, limit), ...this.#sql.unstarted.all(now, limit)]
+  /** Due times that were written by a clock which has been set back since. */
+  #reschedule(now: number): void {
+    for (const operation of this.#sql.ahead.all(now + SET_BACK_MS, PROMOTE_LIMIT)) {
+      const after = rescheduled(operation, now)
+      if (after !== undefined) this.#save(after)
+    }
+  }
+
+  #expire(limit: number, now: number, aheadMs: number): number {
+    const operations = [...this.#sql.lapsed.all(now - aheadMs, limit), ...this.#sql.unstarted.all(now, limit)]
     let count = 0
     for (const operation of operations) {
-      const after = expired(operation, now)
+      const after = expired(operation, now, aheadMs)
       if (after === undefined) continue
       this.#save(after)
       count++
@@ -356,6 +368,8 @@ function prepare(database: Database) {
       WHERE type = ? AND status = 0 AND run_at IS NULL AND (start_by IS NULL OR start_by > ? OR attempt > 0)
       ORDER BY priority DESC, id LIMIT ?`),
     lapsed: records('WHERE status = 1 AND lease_until <= ? ORDER BY lease_until LIMIT ?'),
+    ahead: records(`
+      INDEXED BY operations_delayed WHERE status = 0 AND run_at IS NOT NULL AND updated_at > ? LIMIT ?`),
     unstarted: records(`
       WHERE status = 0 AND start_by IS NOT NULL AND start_by <= ? AND attempt = 0 LIMIT ?`),
     purgeable: sql(`
