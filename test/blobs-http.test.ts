@@ -221,9 +221,9 @@ describe.each(Object.entries(DOORS))('on %s', (_, door) => {
     expect(await gone.json()).toMatchObject({ code: 'result-lost' })
     expect((await opened.api.ask(path, { method: 'HEAD' })).status).toBe(500)
     expect((await opened.api.ask(path, { headers: { range: 'bytes=0-1' } })).status).toBe(500)
-    expect(logger.lines).toHaveLength(3)
-    for (const { level, fields } of logger.lines) {
-      expect(level).toBe('error')
+    const errors = logger.lines.filter(({ level }) => level === 'error')
+    expect(errors).toHaveLength(3)
+    for (const { fields } of errors) {
       expect(fields).toHaveProperty(
         'err.message',
         expect.stringContaining(`"${id}/1", the result of the operation ${id}, is not in the blob store`),
