@@ -1,5 +1,5 @@
 /**
- * For those who write an adapter: the suites that every store, and every blob store, passes, and a clock that only moves
+ * For those who write an adapter: the suites that every store, every blob store and every launcher passes, and a clock that only moves
  * when it is told to. The suite runs in any test runner that has `describe` and `it`.
  *
  * @example
@@ -20,6 +20,7 @@
  */
 export { type BlobStoreConformanceOptions, blobStoreConformance } from './testing/blob-store.ts'
 export { type ManualClock, manualClock } from './testing/clock.ts'
+export { type LauncherConformanceOptions, type LauncherUnderTest, launcherConformance } from './testing/launcher.ts'
 export type { StoreHolds } from './testing/store/context.ts'
 export {
   type ConformanceSkip,
