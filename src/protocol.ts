@@ -118,7 +118,7 @@ export const HEADERS = {
 export const MAX_TIMER_MS = 2_147_483_647
 
 /**
- * Reads `Retry-After`: whole seconds, or an HTTP date that is taken relative to `now`.
+ * Reads `Retry-After`: whole seconds, or an HTTP date that is taken relative to `now`, see {@link timeOf}.
  *
  * @param value the header's value, or nothing
  * @param now the present, in milliseconds since the epoch
@@ -128,11 +128,26 @@ export function parseRetryAfter(value: string | null | undefined, now: number): 
   if (value === null || value === undefined) return undefined
   const text = value.trim()
   if (/^\d+$/.test(text)) return Math.min(Number(text) * 1000, MAX_TIMER_MS)
+  const at = parseHttpDate(text)
+  return at === undefined ? undefined : Math.min(Math.max(at - now, 0), MAX_TIMER_MS)
+}
+
+/**
+ * The present by the clock of who has sent an answer: a date in it is read relative to that, since two hosts' clocks
+ * may be far apart.
+ *
+ * @param date the answer's `Date` header
+ * @param now the own clock, in milliseconds since the epoch; taken where the answer has no date
+ */
+export function timeOf(date: string | null | undefined, now: number): number {
+  return (date === null || date === undefined ? undefined : parseHttpDate(date.trim())) ?? now
+}
+
+function parseHttpDate(text: string): number | undefined {
   // Date.parse reads "-5" and "1.5" as dates; an HTTP date always opens with the day's name.
   if (!/^[A-Z][a-z]+,? /.test(text)) return undefined
   const at = Date.parse(text)
-  if (Number.isNaN(at)) return undefined
-  return Math.min(Math.max(at - now, 0), MAX_TIMER_MS)
+  return Number.isNaN(at) ? undefined : at
 }
 
 /** Writes milliseconds as the whole seconds of a `Retry-After` header: rounded up, at least 1. */

@@ -19,11 +19,12 @@ import { Outbox } from './webhooks/outbox.ts'
 import { DeliveryRunner } from './webhooks/runner.ts'
 import { Worker } from './worker.ts'
 
-export { type Address, isPublicAddress, type Resolve } from './webhooks/addresses.ts'
+export { type Address, isPublicAddress, type Lookup, type Resolve } from './webhooks/addresses.ts'
 export type { WebhookEvent } from './webhooks/event.ts'
 export { FAILURE_REASONS, type FailureReason } from './webhooks/failure.ts'
 export type { Delivery, DeliveryAttempt } from './webhooks/history.ts'
 export type { WebhooksInit } from './webhooks/options.ts'
+export { type HostResolverOptions, hostResolver } from './webhooks/resolver.ts'
 export type { Secrets } from './webhooks/signing.ts'
 
 /** What {@link Webhooks} need of the composition. */

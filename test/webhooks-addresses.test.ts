@@ -169,10 +169,14 @@ describe('a URL at the door', () => {
 
 describe('the addresses of a host', () => {
   const found = (...addresses: string[]) =>
-    allowedAddresses('hooks.example', {
-      allowAddress: isPublicAddress,
-      resolve: async () => addresses.map(address => ({ address, family: address.includes(':') ? 6 : 4 })),
-    })
+    allowedAddresses(
+      'hooks.example',
+      {
+        allowAddress: isPublicAddress,
+        resolve: async () => addresses.map(address => ({ address, family: address.includes(':') ? 6 : 4 })),
+      },
+      { owner: '', signal: new AbortController().signal },
+    )
 
   test('are taken when every one is public', async () => {
     expect(await found('1.1.1.1', '2606:4700:4700::1111')).toHaveLength(2)
@@ -185,8 +189,11 @@ describe('the addresses of a host', () => {
     await expect(found('not an address')).rejects.toMatchObject({ reason: 'address' })
   })
 
-  test('have to be there', async () => {
-    await expect(found()).rejects.toMatchObject({ reason: 'dns' })
+  test('have to be there, and that they are not looks like one that is not public', async () => {
+    const refusal = (...addresses: string[]) =>
+      found(...addresses).catch(({ reason, message }) => ({ reason, message }))
+    expect(await refusal()).toEqual(await refusal('10.0.0.1'))
+    expect(await refusal()).toMatchObject({ reason: 'address' })
   })
 })
 

@@ -4,7 +4,7 @@ import type { Address } from 'waybill/webhooks'
 import { deliveryId } from '../src/webhooks/delivery.ts'
 import { admitWebhookUrl } from '../src/webhooks.ts'
 import { carrier, parcels, SELF_SIGNED, send, startReceiver, statuses, verified } from './support/receiver.ts'
-import { hasStatus, test } from './support/waybill.ts'
+import { hasStatus, test, until } from './support/waybill.ts'
 
 const firstDelivery = (id: string) => deliveryId(id, 0)
 
@@ -81,14 +81,14 @@ describe('the address', () => {
     expect(receiver.got).toEqual([])
   })
 
-  test('is found by the resolver of the system where none is given', async ({ lab }) => {
+  test('is found in the hosts file where no resolver is given', async ({ lab }) => {
     const receiver = await startReceiver(lab, { host: '127.0.0.1' })
     const waybill = await carrier(lab)
     const id = await send(waybill, `http://localhost:${receiver.port}/hooks`)
     await hasStatus(waybill.store, firstDelivery(id), 'completed')
     const lost = await send(waybill, `http://no-such-host.invalid:${receiver.port}/hooks`)
     const { error } = await hasStatus(waybill.store, firstDelivery(lost), 'failed')
-    expect(error).toMatchObject({ reason: 'dns' })
+    expect(error).toMatchObject({ reason: 'address' })
   })
 })
 
@@ -129,6 +129,38 @@ describe('a receiver', () => {
     const id = await send(waybill, receiver.url)
     await hasStatus(waybill.store, firstDelivery(id), 'completed')
     await closed.promise
+  })
+
+  test('whose answer drips is judged by its status, and holds no slot', async ({ lab }) => {
+    const closed = Promise.withResolvers<void>()
+    const receiver = await startReceiver(lab, {
+      answer: (_, response) => {
+        response.writeHead(200)
+        const drip = setInterval(() => response.write('.'), 50)
+        response.on('close', () => {
+          clearInterval(drip)
+          closed.resolve()
+        })
+      },
+    })
+    // Longer than the test may take.
+    const waybill = await carrier(lab, { timeout: '1m', concurrency: 1 })
+    const ids = [await send(waybill, receiver.url), await send(waybill, receiver.url)]
+    for (const id of ids) await hasStatus(waybill.store, firstDelivery(id), 'completed')
+    await closed.promise
+  })
+
+  test('whose clock is ahead is not asked again later for that', async ({ lab }) => {
+    const ahead = Date.now() + 3_600_000
+    const dates = { Date: new Date(ahead).toUTCString(), 'Retry-After': new Date(ahead + 60_000).toUTCString() }
+    const receiver = await startReceiver(lab, { answer: (_, response) => void response.writeHead(503, dates).end() })
+    const waybill = await carrier(lab)
+    const id = firstDelivery(await send(waybill, receiver.url))
+    await until(async () => ((await waybill.store.read(id))?.history.length ?? 0) > 0)
+    const { runAt, history } = (await waybill.store.read(id)) ?? {}
+    const wait = (runAt ?? 0) - (history?.[0]?.finishedAt ?? 0)
+    // A fifth more at random.
+    expect([wait >= 60_000, wait <= 72_000]).toEqual([true, true])
   })
 
   test('whose answer stops half-way is judged by its status, too', async ({ lab }) => {

@@ -3,7 +3,6 @@
  * what strangers must not (its own host, its network, a cloud's metadata service), so the URL is
  * checked when it is accepted, and it and every address of its host once more at each attempt.
  */
-import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import { problemError } from '../problem.ts'
@@ -15,8 +14,16 @@ export interface Address {
   readonly family: 4 | 6
 }
 
-/** Finds every address of a host name. */
-export type Resolve = (host: string) => Promise<readonly Address[]>
+/** What a look-up is for. */
+export interface Lookup {
+  /** The owner of the operation whose webhook names the host. */
+  readonly owner: string
+  /** Aborted when nobody waits for the answer any more. */
+  readonly signal: AbortSignal
+}
+
+/** Finds every address of a host name. Names are strangers': a look-up must not hold up other work of the process. */
+export type Resolve = (host: string, lookup: Lookup) => Promise<readonly Address[]>
 
 /** What is allowed. */
 export interface Rules {
@@ -116,33 +123,27 @@ function isAllowed(address: string, allowAddress: Rules['allowAddress']): boolea
  * Finds the addresses of a host, of which every one has to be allowed. Whoever connects takes one
  * of these and does not ask again: a name that is resolved twice can have two answers (DNS rebinding).
  *
- * @throws {DeliveryError} `dns` where there is none, `address` where one of them is refused
+ * @throws {DeliveryError} `address` where there is none, or one of them is refused. Both look the same to the owner:
+ * the difference would say which names the inner network has
  */
 export async function allowedAddresses(
   host: string,
   { resolve, allowAddress }: { resolve: Resolve; allowAddress: Rules['allowAddress'] },
+  lookup: Lookup,
 ): Promise<readonly Address[]> {
-  const addresses = await addressesOf(host, resolve)
-  if (addresses.length === 0) throw new DeliveryError('dns', 'The host has no address.')
-  // Which address it was is not told: it may be a name of the inner network that is tried out.
-  if (!addresses.every(({ address }) => isAllowed(address, allowAddress))) {
-    throw new DeliveryError('address', 'The host has an address that is not public.')
-  }
-  return addresses
+  const addresses = await addressesOf(host, resolve, lookup)
+  if (addresses.length > 0 && addresses.every(({ address }) => isAllowed(address, allowAddress))) return addresses
+  throw new DeliveryError('address', NO_PUBLIC_ADDRESS)
 }
 
-async function addressesOf(host: string, resolve: Resolve): Promise<readonly Address[]> {
+const NO_PUBLIC_ADDRESS = 'The host has no address, or one that is not public.'
+
+async function addressesOf(host: string, resolve: Resolve, lookup: Lookup): Promise<readonly Address[]> {
   const family = isIP(host)
   if (family === 4 || family === 6) return [{ address: host, family }]
   try {
-    return await resolve(host)
+    return await resolve(host, lookup)
   } catch (error) {
-    throw new DeliveryError('dns', 'The host could not be resolved.', { cause: error })
+    throw new DeliveryError('address', NO_PUBLIC_ADDRESS, { cause: error })
   }
-}
-
-/** Asks the system's resolver, which knows the hosts file too. */
-export const systemResolve: Resolve = async host => {
-  const found = await lookup(host, { all: true })
-  return found.map(({ address, family }) => ({ address, family: family === 6 ? 6 : 4 }))
 }

@@ -3,14 +3,13 @@ import { problem } from '../problem.ts'
 import type { Problem } from '../protocol.ts'
 
 /**
- * `url`: the rules do not allow it (any more). `dns`: its host has no address. `address`: one of its
- * addresses is refused. `connection`: no connection, or it broke. `timeout`: no answer in time.
+ * `url`: the rules do not allow it (any more). `address`: its host has no address, or one that is
+ * refused. `connection`: no connection, or it broke. `timeout`: no answer in time.
  * `answer`: an answer that is not 2xx; `redirect` and `gone` are the answers 3xx and 410.
  * `internal`: the fault is ours.
  */
 export const FAILURE_REASONS = [
   'url',
-  'dns',
   'address',
   'connection',
   'timeout',

@@ -1,7 +1,8 @@
 /** The options of webhooks, and how they are read. */
 import { type Duration, durationMs, LONGEST_MS, MINUTE, SECOND } from '../duration.ts'
 import { type Checks, checkOptions, FLAG, FUNCTION, PUBLIC_URL, READ_LATER, whole } from '../options.ts'
-import { isPublicAddress, type Resolve, type Rules, systemResolve } from './addresses.ts'
+import { isPublicAddress, type Resolve, type Rules } from './addresses.ts'
+import { hostResolver } from './resolver.ts'
 import { checkSecrets, type Secrets } from './signing.ts'
 
 /** How a composition sends webhooks. */
@@ -29,7 +30,7 @@ export interface WebhooksInit {
    * allowAddress: address => isPublicAddress(address) || address.startsWith('10.20.')
    */
   readonly allowAddress?: (address: string) => boolean
-  /** Finds the addresses of a host, once for each attempt. Default: the system's resolver. */
+  /** Finds the addresses of a host, once for each attempt. Default: the hosts file and DNS, see {@link hostResolver}. */
   readonly resolve?: Resolve
   /** The public URL that the operations' paths stand under, without a slash at the end. With it, events hold links. */
   readonly baseUrl?: string
@@ -78,7 +79,7 @@ export function readWebhookOptions(init: WebhooksInit): WebhookOptions {
   return {
     secretsOf: readSecrets(init.secrets),
     rules: readRules(init),
-    resolve: init.resolve ?? systemResolve,
+    resolve: init.resolve ?? hostResolver(),
     retriesMs: readRetries(init.retries ?? RETRIES),
     timeoutMs: durationMs('webhooks.timeout', init.timeout ?? 15 * SECOND, { min: 1, max: MINUTE }),
     retentionMs: durationMs('webhooks.retention', init.retention ?? '7d', { max: LONGEST_MS }),

@@ -2,7 +2,7 @@
 import { stopped, stopReason, type Task } from '../attempt.ts'
 import type { Outcome } from '../operation.ts'
 import { ProblemError } from '../problem.ts'
-import { parseRetryAfter } from '../protocol.ts'
+import { parseRetryAfter, timeOf } from '../protocol.ts'
 import type { RunContext, RunEnd, Runner } from '../runner.ts'
 import type { Logger } from '../util/logger.ts'
 import { allowedAddresses, hostOf, readWebhookUrl } from './addresses.ts'
@@ -74,7 +74,7 @@ export class DeliveryRunner implements Runner {
     const { rules, resolve, secretsOf } = this.#options
     const url = readWebhookUrl(delivery.url, rules)
     const prepared = Promise.all([
-      allowedAddresses(hostOf(url), { resolve, allowAddress: rules.allowAddress }),
+      allowedAddresses(hostOf(url), { resolve, allowAddress: rules.allowAddress }, { owner: delivery.owner, signal }),
       secretsOf(delivery.owner),
     ])
     const [addresses, secrets] = await unlessAborted(prepared, signal)
@@ -106,7 +106,7 @@ export class DeliveryRunner implements Runner {
   #wait({ failedBefore }: Task, answer: Answer | undefined): number {
     const { retriesMs } = this.#options
     const planned = retriesMs[failedBefore] ?? retriesMs.at(-1) ?? 0
-    const asked = parseRetryAfter(answer?.retryAfter, Date.now()) ?? 0
+    const asked = parseRetryAfter(answer?.retryAfter, timeOf(answer?.date, Date.now())) ?? 0
     return Math.round(Math.max(planned, Math.min(asked, MAX_RETRY_AFTER_MS)) * (1 + JITTER * Math.random()))
   }
 }

@@ -18,15 +18,20 @@ export interface Post {
 export interface Answer {
   readonly status: number
   readonly retryAfter: string | undefined
+  /** When the receiver sent it, by its own clock. */
+  readonly date: string | undefined
 }
 
 /** So many bytes of an answer's body are read and thrown away, for its sender to end in order; then the connection is cut. */
 const ANSWER_BODY_LIMIT = 16 * 1024
 
+/** How long the body may take, in milliseconds: the status is all that is needed, and a slot is not held for the rest. */
+const ANSWER_BODY_MS = 1000
+
 /**
  * Sends a POST on a connection of its own, which no later request shares.
  *
- * @returns the answer, as soon as its header is there and its body has ended, is too long, or does not end before the abort
+ * @returns the answer, as soon as its header is there and its body has ended, is too long, or has taken a second
  * @throws when there is no answer: what Node says of the connection
  */
 export function post({ url, headers, body, addresses, signal }: Post): Promise<Answer> {
@@ -35,7 +40,9 @@ export function post({ url, headers, body, addresses, signal }: Post): Promise<A
   const sent = request(url, { method: 'POST', headers, agent: false, lookup: pinnedTo(addresses), signal })
   let answer: Answer | undefined
   sent.on('response', response => {
-    answer = { status: response.statusCode ?? 0, retryAfter: response.headers['retry-after'] }
+    const { date, 'retry-after': retryAfter } = response.headers
+    answer = { status: response.statusCode ?? 0, retryAfter, date }
+    setTimeout(() => sent.destroy(), ANSWER_BODY_MS).unref()
     let read = 0
     response.on('data', (chunk: Buffer) => {
       read += chunk.length

@@ -3,7 +3,7 @@
  * that was made and badly answered is then made again. Its options switch that off for the whole client alone;
  * a step of its pipeline, inside of its retries, can for one call.
  */
-import { parseRetryAfter } from '../../protocol.ts'
+import { parseRetryAfter, timeOf } from '../../protocol.ts'
 import type { Answer, ContainerAppsClient, Policy } from './client.ts'
 
 /** A start was sent, and not answered with success. Being no `RestError`, it passes the SDK's retries. */
@@ -20,6 +20,10 @@ export class StartFailed extends Error {
     this.retryAfterMs = options.retryAfterMs
   }
 }
+
+/** The least and the most wait after a refused start, in milliseconds. */
+const LEAST_RETRY_MS = 1000
+const MOST_RETRY_MS = 600_000
 
 const START = /\/providers\/Microsoft\.App\/jobs\/[^/?]+\/start(\?|$)/i
 
@@ -49,7 +53,13 @@ export function sendStartsOnce({ pipeline }: ContainerAppsClient): void {
 function retryAfterOf({ headers }: Answer): number | undefined {
   for (const name of ['retry-after-ms', 'x-ms-retry-after-ms']) {
     const value = headers.get(name)
-    if (value !== undefined && /^\d{1,9}$/.test(value)) return Number(value)
+    if (value !== undefined && /^\d{1,9}$/.test(value)) return bounded(Number(value))
   }
-  return parseRetryAfter(headers.get('retry-after'), Date.now())
+  const ms = parseRetryAfter(headers.get('retry-after'), timeOf(headers.get('date'), Date.now()))
+  return ms === undefined ? undefined : bounded(ms)
+}
+
+/** An answer that asks for no wait, or for one of days, is not taken at its word. */
+function bounded(ms: number): number {
+  return Math.min(Math.max(ms, LEAST_RETRY_MS), MOST_RETRY_MS)
 }

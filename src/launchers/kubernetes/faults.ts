@@ -60,7 +60,7 @@ function parse(text: string): unknown {
 /** Kubernetes sends seconds; a date, which RFC 9110 allows too, would need a clock to compare with. */
 function readRetryAfter(value: unknown): number | undefined {
   if (typeof value !== 'string' || !/^\d+$/.test(value)) return undefined
-  return Math.min(Number(value) * 1000, LONGEST_RETRY_MS)
+  return Math.min(Math.max(Number(value), 1) * 1000, LONGEST_RETRY_MS)
 }
 
 /** The codes of an error and of what caused it; of a host with several addresses, there is one for each. */
