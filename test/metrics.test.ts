@@ -281,7 +281,7 @@ test('a gauge tells how many attempts run', async ({ lab }) => {
 
 test('refusals count by their reason, whichever part of the server refuses', async ({ lab }) => {
   const served = await openDesk(lab, {
-    type: ordersWith({ rateLimit: { requests: 1, per: '1h' }, bodyLimit: 100 }),
+    type: ordersWith({ inFlightLimit: 1, bodyLimit: 100 }),
     api: { principal: ({ headers }) => (headers['x-stranger'] ? undefined : 'ann') },
     waybill: { worker: false },
   })
@@ -306,6 +306,14 @@ test('refusals count by their reason, whichever part of the server refuses', asy
   ]) {
     expect([reason, value('waybill_requests_refused_total', { reason })]).toEqual([reason, 1])
   }
+})
+
+test('the page on observability has every metric, and no other', async ({ lab }) => {
+  const page = await readFile(new URL('../docs/observability.md', import.meta.url), 'utf8')
+  const described = new Set(page.match(/\bwaybill_\w+/g))
+  const text = await (await openDesk(lab)).app.inject('/metrics').then(({ body }) => body)
+  const announced = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name)
+  expect([...described].sort()).toEqual(announced.sort())
 })
 
 test('the build tells its version', async ({ lab }) => {
