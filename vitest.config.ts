@@ -22,7 +22,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     // Azurite is a package of its own: npm run test:azurite.
-    exclude: ['**/node_modules/**', 'test/azurite/**'],
+    // PgBouncer does not come from npm: npm run test:pgbouncer.
+    exclude: ['**/node_modules/**', 'test/azurite/**', 'test/pgbouncer/**'],
     setupFiles: ['./test/support/seed.ts'],
     pool: 'forks',
     // Twice the cores: many tests wait for processes, timers and sockets, and leave their core to others meanwhile.

@@ -102,7 +102,8 @@ describe('a notification from outside', () => {
 
   it('carries each kind of hint', async () => {
     await notify([JSON.stringify({ from: 'a', ready: ['t'], changed: [ID], cancel: [ID], ended: [ID] })])
-    expect(hints).toEqual([
+    // One of the flood before may still come.
+    expect(hints.filter(({ kind }) => kind !== 'unknown')).toEqual([
       { kind: 'ready', type: 't' },
       { kind: 'changed', id: ID },
       { kind: 'cancel', id: ID },

@@ -187,8 +187,9 @@ class PostgresStore implements Store {
   async open(): Promise<void> {
     if (this.#state === 'open') return
     this.#connections.guard()
+    let session: boolean
     try {
-      const { session } = await inspectServer(this.#connections)
+      session = (await inspectServer(this.#connections)).session
       if (session) this.#connections.prepareStatements(new TableGrowth(() => this.#measure()))
       await migrate(this.#connections, this.#options.schema, this.#options.migrate)
       await grantTo(this.#connections, this.#options.schema, this.#options.grantTo)
@@ -197,7 +198,7 @@ class PostgresStore implements Store {
       throw withGrantCure(error, this.#options.schema)
     }
     this.#state = 'open'
-    await this.#hub.start()
+    await this.#hub.start(session)
   }
 
   async #measure(): Promise<number> {

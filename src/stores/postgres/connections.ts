@@ -63,6 +63,11 @@ export class Connections {
     this.#pool.off('connect', guardClient)
   }
 
+  /** The most connections at once. */
+  get max(): number {
+    return this.#pool.options?.max ?? Number.POSITIVE_INFINITY
+  }
+
   /** From now on statements are prepared, each once on each connection; their plans follow the growth of the tables. */
   prepareStatements(growth: TableGrowth): void {
     this.#growth = growth
@@ -79,8 +84,15 @@ export class Connections {
     growth?.look()
     return await this.use(async client => {
       await growth?.refresh(client)
-      const { rows } = await client.query({ text, values, rowMode: 'array', name: growth && name })
-      return rows
+      const query = { text, values, rowMode: 'array' } as const
+      if (growth === undefined) return (await client.query(query)).rows
+      try {
+        return (await client.query({ ...query, name })).rows
+      } catch (error) {
+        if (!isUnprepared(error)) throw error
+        this.#growth = undefined
+        return (await client.query(query)).rows
+      }
     }, until)
   }
 
@@ -214,6 +226,15 @@ export function sqlState(error: unknown): string | undefined {
  */
 function isOfServer(state: string): boolean {
   return state.startsWith('08') || state === '25006' || /^57P0[123]$/.test(state)
+}
+
+/**
+ * Whether a statement was not run because the session has other prepared statements than this connection has made, as
+ * behind a pooler, or after a `DEALLOCATE ALL` of the program.
+ */
+function isUnprepared(error: unknown): boolean {
+  const state = sqlState(error)
+  return state === '26000' || state === '42P05'
 }
 
 /** Classes of errors that one row of many can be the cause of: its data, a constraint, a lock, its size. */

@@ -46,10 +46,14 @@ export class Hub {
     })
   }
 
-  /** Resolves when notifications arrive, or it is known that they do not. */
-  async start(): Promise<void> {
-    if (this.#options.notifications) await this.#listener.start()
-    else this.#listener.poll()
+  /**
+   * Resolves when notifications arrive, or it is known that they do not.
+   *
+   * @param session whether connections keep their sessions; without that nothing can be listened to
+   */
+  async start(session: boolean): Promise<void> {
+    if (this.#options.notifications && session) await this.#listener.start()
+    else this.#listener.poll({ warn: this.#options.notifications })
   }
 
   watch(listener: (hint: Hint) => void): () => void {

@@ -8,8 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { PacedTask } from '../../paced-task.ts'
 import type { Hint } from '../../store.ts'
 import type { Connections } from './connections.ts'
+import { before } from './deadline.ts'
 import { hintsOf, readMessage } from './hints.ts'
-import type { PostgresNotification } from './pool.ts'
+import type { PostgresClient, PostgresNotification } from './pool.ts'
 import { quoteName } from './schema.ts'
 
 /** Options of {@link Listener}. Durations in milliseconds. */
@@ -39,6 +40,9 @@ const DEAF_RETRY_MS = 60_000
 /** Notifications that do not say what changed count as one within this time. */
 const UNKNOWN_EVERY_MS = 100
 
+/** A connection that does not answer is closed after this. */
+const UNLISTEN_MS = 1000
+
 /** Nothing came back on a connection that otherwise answers. */
 class Deaf extends Error {}
 
@@ -65,8 +69,12 @@ export class Listener {
     return this.#hearing
   }
 
-  /** Does not listen, and only says at intervals that something may have changed. */
-  poll(): void {
+  /**
+   * Does not listen, and only says at intervals that something may have changed. A `LISTEN` behind a pooler that shares
+   * its server connections would stay there, and have the server send to clients that never asked for it.
+   */
+  poll({ warn }: { warn: boolean }): void {
+    if (warn) this.#tellDeaf()
     this.#startPolling()
   }
 
@@ -134,7 +142,7 @@ export class Listener {
         this.#nowHearing()
         this.#firstTried.resolve()
         await Promise.race([this.#sleep(this.#options.checkMs), lost.promise])
-        if (this.#stop.signal.aborted) return
+        if (this.#stop.signal.aborted) return await this.#unlisten(client)
       }
     } finally {
       this.#hearing = false
@@ -142,6 +150,12 @@ export class Listener {
       // It may still listen, so no one else shall have it.
       connections.giveBack(client, true)
     }
+  }
+
+  /** A pooler in session mode may give the server connection to another client as it is. */
+  async #unlisten(client: PostgresClient): Promise<void> {
+    const unlisten = client.query({ text: 'UNLISTEN *', values: [], rowMode: 'array' })
+    await before(performance.now() + UNLISTEN_MS, unlisten).catch(() => {})
   }
 
   /** Sends itself an echo on another connection, and waits for it on this one. */

@@ -1,5 +1,6 @@
 /** What kind of server, and what kind of connection to it, a pool leads to. */
 import type { Connections } from './connections.ts'
+import type { PostgresClient } from './pool.ts'
 
 /** The oldest PostgreSQL that this is tested with. */
 const OLDEST = 14
@@ -17,13 +18,43 @@ export interface ServerFacts {
  */
 export async function inspectServer(connections: Connections): Promise<ServerFacts> {
   const text = `SELECT current_setting('server_version_num')::int, pg_backend_pid(), current_setting('server_version')`
-  return await connections.use(async client => {
+  const isDirect = await connections.use(async client => {
     const { rows } = await client.query({ text, values: [], rowMode: 'array' })
     const [number, pid, version] = rows[0] ?? []
     if (Number(number) < OLDEST * 10_000) {
       throw new Error(`The PostgreSQL server has version ${version}; Waybill needs ${OLDEST} or newer.`)
     }
-    // A pooler makes up a process of its own for each client; what has no such number is not trusted either.
-    return { session: client.processID === Number(pid) }
+    // A pooler makes up a process of its own for each client.
+    return client.processID === Number(pid)
   })
+  return { session: isDirect || (await keepsSessions(connections)) }
+}
+
+/** A pooler gives a server process to another client as soon as a transaction ends, but for luck: so it is tried a few times. */
+const ROUNDS = 3
+
+async function keepsSessions(connections: Connections): Promise<boolean> {
+  if (connections.max < 2) return false
+  return await connections.use(first =>
+    connections.use(async second => {
+      for (let round = 0; round < ROUNDS; round++) if (await shareServers(first, second)) return false
+      return true
+    }),
+  )
+}
+
+/** Whether the second connection is given the server process that the first one had, or the first one another one meanwhile. */
+async function shareServers(first: PostgresClient, second: PostgresClient): Promise<boolean> {
+  const pid = await pidOf(first)
+  await second.query({ text: 'BEGIN', values: [], rowMode: 'array' })
+  try {
+    return (await pidOf(second)) === pid || (await pidOf(first)) !== pid
+  } finally {
+    await second.query({ text: 'COMMIT', values: [], rowMode: 'array' })
+  }
+}
+
+async function pidOf(client: PostgresClient): Promise<unknown> {
+  const { rows } = await client.query({ text: 'SELECT pg_backend_pid()', values: [], rowMode: 'array' })
+  return rows[0]?.[0]
 }
