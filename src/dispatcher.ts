@@ -96,10 +96,21 @@ export class Dispatcher {
 
   start(): void {
     this.#unwatch = this.#options.store.watch(hint => this.#hinted(hint))
-    this.#unwatchEnds = this.#options.launcher.watchEnds?.(() => this.#ended()) ?? (() => {})
+    this.#unwatchEnds = this.#watchEnds()
     void this.#open()
     this.#dispatching.start()
     this.#reconciling.start()
+  }
+
+  /** Ends that the launcher reports are hints: without them the looks at intervals find out. */
+  #watchEnds(): () => void {
+    const { launcher, logger } = this.#options
+    try {
+      return launcher.watchEnds?.(() => this.#ended()) ?? (() => {})
+    } catch (error) {
+      logger.warn({ err: error }, 'The launcher cannot watch executions, and they are looked at every now and then')
+      return () => {}
+    }
   }
 
   async #open(): Promise<void> {
@@ -114,15 +125,17 @@ export class Dispatcher {
   /** Starts nothing more. Executions go on: they need no dispatcher to finish. */
   async stop(): Promise<void> {
     this.#unwatch()
-    this.#unwatchEnds()
     clearTimeout(this.#pauseTimer)
     await Promise.all([this.#dispatching.stop(), this.#reconciling.stop()])
+    const { launcher, logger } = this.#options
     try {
       // Closed before the starts under way have ended: some wait for their turn, and need not any more.
-      await this.#options.launcher.close?.()
-    } finally {
-      await Promise.all(this.#starts)
+      this.#unwatchEnds()
+      await launcher.close?.()
+    } catch (error) {
+      logger.warn({ err: error }, 'The launcher could not be closed')
     }
+    await Promise.all(this.#starts)
   }
 
   #hinted(hint: Hint): void {

@@ -208,3 +208,33 @@ test('an execution that cannot be looked at keeps none of the others from it', a
   const failed = lines().filter(({ message }) => message === 'It is not known what became of an execution')
   expect(new Set(failed.map(({ execution }) => execution))).toEqual(new Set(['execution-3']))
 })
+
+test('a launcher that throws at every call ends no process, no loop and no stop', async ({ lab }) => {
+  const calls = new Set<string>()
+  const failing = (name: string) => () => {
+    calls.add(name)
+    throw new TypeError(`${name} is out of order.`)
+  }
+  const launcher: Launcher = {
+    engine: 'test',
+    open: failing('open'),
+    start: failing('start'),
+    stop: failing('stop'),
+    inspect: failing('inspect'),
+    watchEnds: failing('watchEnds'),
+    close: failing('close'),
+  }
+  const { waybill, lines } = await dispatching(lab, { launcher, reconcile: 50 })
+  const id = await submit(waybill, type, play())
+  await until(() => calls.has('start'))
+  await until(async () => (await recordOf(waybill.store, id)).launches === 1)
+  // As if an execution had come up all the same.
+  await waybill.store.change(id, { kind: 'launched', launch: 1, execution: 'an-execution', engine: 'test' })
+  await until(() => calls.has('inspect'))
+  await waybill.operations.cancel(id, '')
+  await until(() => calls.has('stop'))
+  expect(waybill.stalled()).toEqual([])
+  await waybill.stop()
+  expect([...calls].sort()).toEqual(['close', 'inspect', 'open', 'start', 'stop', 'watchEnds'])
+  expect(lines().filter(({ level }) => level === 'warn').length).toBeGreaterThanOrEqual(4)
+})
