@@ -2,6 +2,7 @@
  * The sweeper: ends what has run out, deletes what has passed its retention, and notices leases
  * whose holder, a process of this machine, has died. Any number of processes may sweep.
  */
+import { setImmediate as turn } from 'node:timers/promises'
 import { isAlive } from './alive.ts'
 import type { BlobStore } from './blob-store.ts'
 import { Loop } from './loop.ts'
@@ -26,6 +27,8 @@ export interface SweeperOptions {
 const BATCH = 200
 /** How long the deletion of a batch's blobs may take, in milliseconds. */
 const DELETE_MS = 10_000
+/** How many processes are asked for in one turn of the event loop: each takes about 50 microseconds. */
+const ASKED_AT_ONCE = 100
 /** How many operations are remembered whose blobs could not be deleted. */
 const MOST_UNDELETED = 10_000
 
@@ -84,8 +87,10 @@ export class Sweeper {
   /** A process that is gone renews nothing: to wait for its leases would only cost time. */
   async #abandonDead(): Promise<void> {
     const { store, logger, metrics } = this.#options
-    for (const { id, attempt, holder, status } of await store.holdings()) {
-      if (status !== 'running' || holder === null || !isDead(holder)) continue
+    const holdings = await store.holdings()
+    const dead = await deadOf(new Set(holdings.map(({ holder }) => holder)))
+    for (const { id, attempt, holder, status } of holdings) {
+      if (status !== 'running' || !dead.has(holder)) continue
       const reason = `Its worker, process ${holder}, is gone.`
       const changed = await store.change(id, { kind: 'abandon', attempt, reason })
       if (changed === undefined) continue
@@ -93,6 +98,17 @@ export class Sweeper {
       logger.warn({ operation: id, attempt, holder }, 'An attempt was lost with its worker')
     }
   }
+}
+
+/** Those that are certainly gone. Each is asked for once, however much it holds, and others get their turn of the event loop in between. */
+async function deadOf(holders: ReadonlySet<string | null>): Promise<ReadonlySet<string | null>> {
+  const dead = new Set<string | null>()
+  let asked = 0
+  for (const holder of holders) {
+    if (holder !== null && isDead(holder)) dead.add(holder)
+    if (++asked % ASKED_AT_ONCE === 0) await turn()
+  }
+  return dead
 }
 
 /** Whether a holder is certainly gone: it was a process of this machine, and there is none of that id now. */

@@ -30,10 +30,9 @@ const EXPECTED: readonly { readonly text: RegExp; readonly indexes: readonly str
   // lists
   { text: / AND id < \? ORDER BY id DESC LIMIT \?$/, indexes: ['operations_listed'] },
   { text: / AND id < \? AND status = \? AND status >= 2 ORDER BY id DESC LIMIT \?$/, indexes: ['operations_ended'] },
-  {
-    text: / AND id < \? AND status = \? AND status < 2 ORDER BY id DESC LIMIT \?$/,
-    indexes: ['operations_unfinished'],
-  },
+  { text: / AND id < \? AND status = 0 AND status < 2 ORDER BY id DESC LIMIT \?$/, indexes: ['operations_unfinished'] },
+  // Not by what is unfinished: any number of pending operations may stand before those that run.
+  { text: / AND id < \? AND status = 1 ORDER BY id DESC LIMIT \?$/, indexes: ['operations_leased'] },
   // the queue
   {
     text: / ORDER BY run_at LIMIT \?\)\) ORDER BY priority DESC, id LIMIT \?$/,

@@ -1,8 +1,10 @@
 import { spawnSync } from 'node:child_process'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import { defineOperation, handler } from 'waybill'
 import { machineName } from '../src/machine.ts'
 import type { Store } from '../src/store.ts'
+import { Sweeper } from '../src/sweeper.ts'
+import { submissionOf } from './support/submission.ts'
 import { cutStore, hasFinished, hasStatus, KeptLog, recordOf, submit, test, until, when } from './support/waybill.ts'
 
 const tasks = defineOperation({ name: 'tasks' })
@@ -40,6 +42,31 @@ test('a dead worker process of this machine is noticed long before its lease end
   await claimAs(waybill.store, id, `${machineName}/${pid}/x`)
   const { history } = await hasStatus(waybill.store, id, 'pending')
   expect(history[0]?.error?.detail).toContain(`process ${machineName}/${pid}/x, is gone`)
+})
+
+test('a process is asked for once in a sweep, however many operations it holds', async ({ lab }) => {
+  const store = await lab.store()
+  const types = [{ type: 'tasks', limit: 300 }]
+  await Promise.all(
+    Array.from({ length: 300 }, () => store.accept({ ...submissionOf(crypto.randomUUID()), type: 'tasks' })),
+  )
+  const holder = `${machineName}/${process.pid}/x`
+  const claims = await store.claim({ holder, leaseMs: 3_600_000, execution: null, from: { types, limit: 300 } })
+  expect(claims).toHaveLength(300)
+  const { promise: swept, resolve } = Promise.withResolvers<void>()
+  const counting = new Proxy(store, {
+    get: (target, name) => {
+      if (name === 'sweep') resolve()
+      return Reflect.get(target, name).bind(target)
+    },
+  })
+  const asked = vi.spyOn(process, 'kill')
+  const sweeper = new Sweeper({ store: counting, everyMs: 3_600_000, logger: new KeptLog() })
+  sweeper.start()
+  await swept
+  await sweeper.stop()
+  expect(asked.mock.calls.filter(([pid, signal]) => pid === process.pid && signal === 0)).toHaveLength(1)
+  asked.mockRestore()
 })
 
 test('living workers, those of other machines and names of another kind are left to their leases', async ({ lab }) => {

@@ -15,7 +15,7 @@ import { ClockSteps } from '../clock-steps.ts'
 import { HintListeners } from '../hint-listeners.ts'
 import { accepted, type Change, type Operation, type Submission } from '../operation.ts'
 import { type Checks, checkOptions, FUNCTION, having, needed, oneOf, TEXT } from '../options.ts'
-import { isFinal, STATUSES } from '../protocol.ts'
+import { STATUSES } from '../protocol.ts'
 import type {
   Acceptance,
   Browsed,
@@ -52,6 +52,7 @@ import {
 } from './sqlite/database.ts'
 import { FileIdentity } from './sqlite/identity.ts'
 import { prepareReads, type Reads } from './sqlite/reads.ts'
+import { toHolding } from './sqlite/rows.ts'
 import { migrationPlan } from './sqlite/schema.ts'
 import type { Write, WriteResult, WriteResults } from './sqlite/writer.ts'
 import { inlineWriter, ThreadWriter, type WriterClient } from './sqlite/writer-client.ts'
@@ -219,8 +220,9 @@ class SqliteStore implements Store {
     const before = after ?? '\u{10ffff}'
     const reads = this.#open
     if (status === undefined) return reads.list.all(type, owner, before, limit)
-    const byStatus = isFinal(status) ? reads.listEnded : reads.listUnfinished
-    return byStatus.all(type, owner, before, STATUSES.indexOf(status), limit)
+    if (status === 'running') return reads.listRunning.all(type, owner, before, limit)
+    if (status === 'pending') return reads.listPending.all(type, owner, before, limit)
+    return reads.listEnded.all(type, owner, before, STATUSES.indexOf(status), limit)
   }
 
   async queue(type: string): Promise<QueueView> {
@@ -243,11 +245,7 @@ class SqliteStore implements Store {
   }
 
   async holdings(): Promise<readonly Holding[]> {
-    return this.#open.holdings
-      .all(HOLDINGS_LIMIT)
-      .map(({ id, type, status, attempt, holder, execution, engine, cancelRequested }) => {
-        return { id, type, status, attempt, holder, execution, engine, cancelRequested }
-      })
+    return (this.#open.holdings.all(HOLDINGS_LIMIT) as Row[]).map(toHolding)
   }
 
   async unfinished(type: string, owner: string, limit: number): Promise<number> {

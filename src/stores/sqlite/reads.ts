@@ -15,16 +15,22 @@ const RECORD_READS = {
   listEnded: `
     ${RECORDS} INDEXED BY operations_ended
     WHERE type = ? AND owner = ? AND id < ? AND status = ? AND status >= 2 ORDER BY id DESC LIMIT ?`,
-  listUnfinished: `
+  listPending: `
     ${RECORDS} INDEXED BY operations_unfinished
-    WHERE type = ? AND owner = ? AND id < ? AND status = ? AND status < 2 ORDER BY id DESC LIMIT ?`,
+    WHERE type = ? AND owner = ? AND id < ? AND status = 0 AND status < 2 ORDER BY id DESC LIMIT ?`,
+  // By the leases, which are as many as there are slots: any number of operations may be pending beside them.
+  listRunning: `
+    ${RECORDS} INDEXED BY operations_leased
+    WHERE type = ? AND owner = ? AND id < ? AND status = 1 ORDER BY id DESC LIMIT ?`,
   webhooksDue: `${RECORDS} WHERE webhook_due = 1 ORDER BY id LIMIT ?`,
-  holdings: `
-    ${RECORDS} WHERE status = 1
-    UNION ALL ${RECORDS} WHERE status = 0 AND execution IS NOT NULL LIMIT ?`,
 } as const
 
+const HOLDINGS = 'SELECT id, type, status, attempt, holder, execution, engine, cancel_requested FROM operations'
+
 const READS = {
+  holdings: `
+    ${HOLDINGS} WHERE status = 1
+    UNION ALL ${HOLDINGS} WHERE status = 0 AND execution IS NOT NULL LIMIT ?`,
   payload: 'SELECT body FROM payloads WHERE id = ? AND kind = ?',
   steps: 'SELECT name, value FROM steps WHERE id = ?',
   logs: 'SELECT sequence, at, attempt, level, message FROM logs WHERE id = ? AND sequence > ? ORDER BY sequence LIMIT 1000',

@@ -1,8 +1,9 @@
 /** How a record becomes a row, and a row a record. */
 import { historyOf, type KeptAttempt, type Operation } from '../../operation.ts'
-import type { Problem, Progress } from '../../protocol.ts'
+import type { Problem, Progress, Status } from '../../protocol.ts'
 import { STATUSES } from '../../protocol.ts'
-import { type Database, type SqlValue, type Statement, withArrays } from './database.ts'
+import type { Holding } from '../../store.ts'
+import { type Database, type Row, type SqlValue, type Statement, withArrays } from './database.ts'
 
 /** The columns that are written once. */
 const FIXED = {
@@ -127,6 +128,23 @@ const AT = Object.fromEntries(columns.map((column, index) => [column, index])) a
 /** Selects whole records: the opening of each statement of a {@link RecordQuery}. */
 export const RECORDS: string = `SELECT ${columns.join(', ')} FROM operations`
 
+/** What is held, of a row with its columns. */
+export function toHolding({ cancel_requested: cancelRequested, ...row }: Row): Holding {
+  const { id, type, status, attempt, holder, execution, engine } = row as unknown as HoldingRow
+  return {
+    id,
+    type,
+    status: statusOf(status),
+    attempt,
+    holder,
+    execution,
+    engine: engineOf(execution, engine),
+    cancelRequested: cancelRequested === 1,
+  }
+}
+
+type HoldingRow = Omit<Holding, 'status' | 'cancelRequested'> & { readonly status: number }
+
 /** A prepared statement that reads records. */
 export class RecordQuery {
   readonly #statement: Statement
@@ -152,7 +170,7 @@ function toOperation(row: readonly unknown[]): Operation {
     id: row[AT.id] as string,
     type: row[AT.type] as string,
     owner: row[AT.owner] as string,
-    status: STATUSES[row[AT.status] as number] ?? 'failed',
+    status: statusOf(row[AT.status] as number),
     version: row[AT.version] as number,
     priority: row[AT.priority] as number,
     createdAt: row[AT.created_at] as number,
@@ -173,8 +191,7 @@ function toOperation(row: readonly unknown[]): Operation {
     attemptStartedAt: row[AT.attempt_started_at] as number | null,
     launches: row[AT.launches] as number,
     execution,
-    // A process of schema version 1 that takes the execution out leaves its engine behind.
-    engine: execution === null ? null : (row[AT.engine] as string | null),
+    engine: engineOf(execution, row[AT.engine] as string | null),
     cancelRequested: row[AT.cancel_requested] === 1,
     progress: decode<Progress>(row[AT.progress]),
     error: decode<Problem>(row[AT.error]),
@@ -186,4 +203,13 @@ function toOperation(row: readonly unknown[]): Operation {
     webhookDue: row[AT.webhook_due] === 1,
     purged: row[AT.purged] === 1,
   }
+}
+
+function statusOf(code: number): Status {
+  return STATUSES[code] ?? 'failed'
+}
+
+/** A process of schema version 1 that takes the execution out leaves its engine behind. */
+function engineOf(execution: string | null, engine: string | null): string | null {
+  return execution === null ? null : engine
 }
