@@ -10,7 +10,7 @@
  * - One failing write never fails another.
  * - A record, or an idempotency key, that someone else holds delays no other by more than one round trip.
  */
-import type { Change, ClaimBy, Operation, Submission, SubmissionLimits } from './operation.ts'
+import type { AttemptError, Change, ClaimBy, Operation, Submission, SubmissionLimits } from './operation.ts'
 import { isFinal, type Status } from './protocol.ts'
 
 /** The answer to a submission. */
@@ -72,6 +72,12 @@ export interface LogLine {
   readonly message: string
 }
 
+/** What a handler threw in an attempt. */
+export interface KeptError {
+  readonly attempt: number
+  readonly error: AttemptError
+}
+
 /** How many log lines an operation keeps; further ones are dropped. */
 export const LOG_LIMIT = 1000
 
@@ -119,6 +125,8 @@ export interface Dump {
   /** Names and JSON texts, in any order. */
   readonly steps: readonly (readonly [name: string, value: string])[]
   readonly logs: readonly LogLine[]
+  /** What attempts threw, in the order of the attempts. */
+  readonly errors: readonly KeptError[]
   /** When its payloads, or its record, are to go, in milliseconds since the epoch. */
   readonly purgeAt: number | null
   /**
@@ -129,7 +137,7 @@ export interface Dump {
 }
 
 /** What is kept beside an operation's record. */
-export type DumpPart = 'input' | 'output' | 'steps' | 'logs'
+export type DumpPart = 'input' | 'output' | 'steps' | 'logs' | 'errors'
 
 /** What estimates are made of. */
 export interface QueueView {
@@ -262,6 +270,12 @@ export interface Store {
 
   /** Log lines after a sequence number, at most 1,000. */
   logs(id: string, after: number): Promise<readonly LogLine[]>
+
+  /**
+   * What attempts threw, in the order of the attempts: the `error` of each outcome that was recorded with one. It goes
+   * with the payloads. For those who operate the service: no answer to a client may hold it, and no other method reads it.
+   */
+  errors(id: string): Promise<readonly KeptError[]>
 
   list(query: ListQuery): Promise<readonly Operation[]>
 

@@ -22,6 +22,7 @@ const LIMITED: Readonly<Record<Limited, true>> = {
   note: true,
   steps: true,
   logs: true,
+  errors: true,
   list: true,
   queue: true,
   launch: true,

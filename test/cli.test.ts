@@ -6,6 +6,7 @@ import { manualClock } from 'waybill/testing'
 import type { Operation, Outcome } from '../src/operation.ts'
 import { problem } from '../src/problem.ts'
 import type { Store } from '../src/store.ts'
+import { describeError } from '../src/worker/attempt-error.ts'
 import { startWaybill, waybill, waybillInShell } from './support/cli.ts'
 import { submissionOf } from './support/submission.ts'
 import { type Lab, test } from './support/waybill.ts'
@@ -281,10 +282,31 @@ describe('waybill show', () => {
       ],
       steps: [],
       log: [],
+      errors: [],
     })
     const { payloads } = JSON.parse((await waybill(['show', idOf(1), '--json', '--payloads', '--store', url])).out)
     const text = JSON.stringify(SECRET)
     expect(payloads).toEqual({ input: text, output: text, steps: { charge: text } })
+  })
+
+  test('shows what attempts threw, with stack and cause, and ls in short; no record holds it', async ({ lab }) => {
+    const path = lab.file()
+    const store = sqliteStore({ path, synchronous: 'NORMAL' })
+    await store.open()
+    await begun(store, 1)
+    const thrown = new TypeError('boom \u001b[31m', {
+      cause: Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }),
+    })
+    const outcome = { kind: 'failed', problem: problem('operation-failed'), error: describeError(thrown) } as const
+    await finish(store, 1, 1, outcome)
+    expect(JSON.stringify(await store.read(idOf(1)))).not.toContain('boom')
+    await store.close()
+    const { out } = await waybill(['show', idOf(1), '--store', `sqlite:${path}`])
+    expect(out).toMatch(/#1 .* failed .* TypeError: boom +\[31m$/m)
+    expect(out).toMatch(/^Errors\n {2}#1 {2}TypeError: boom +\[31m\n {10}at .*cli\.test\.ts/m)
+    expect(out).toMatch(/^ {6}caused by Error: refused$/m)
+    expect(out).toContain('code: ECONNREFUSED')
+    expect((await waybill(['ls', '--store', `sqlite:${path}`])).out).toMatch(/failed .* TypeError: boom +\[31m$/m)
   })
 
   test('says that an operation is not there', async ({ lab }) => {

@@ -34,15 +34,18 @@ async function list(given: Given): Promise<number> {
     ...(status !== undefined && { status }),
     ...(after !== undefined && { after }),
   }
-  const { operations, next, unserved } = await withStore(given.storeUrl(), async store => {
+  const isForPrograms = given.has('json')
+  const { operations, next, unserved, thrown } = await withStore(given.storeUrl(), async store => {
     const found = await find(store, query)
-    return { ...found, unserved: await unservedTypes(store, found.operations) }
+    if (isForPrograms) return { ...found, unserved: new Set<string>(), thrown: new Map<string, string>() }
+    const { operations } = found
+    return { ...found, unserved: await unservedTypes(store, operations), thrown: await thrownBy(store, operations) }
   })
   if (next !== undefined && operations.length < query.limit) {
     process.stderr.write(`There may be more: repeat it with --after ${next}.\n`)
   }
-  if (given.has('json')) for (const operation of operations) printJson(operation)
-  else for (const line of columns([HEADINGS, ...operations.map(one => row(one, unserved))])) print(line)
+  if (isForPrograms) for (const operation of operations) printJson(operation)
+  else for (const line of columns([HEADINGS, ...operations.map(one => row(one, unserved, thrown))])) print(line)
   return 0
 }
 
@@ -86,13 +89,25 @@ function isReady({ status, runAt, execution, launches }: Operation): boolean {
   return status === 'pending' && runAt === null && execution === null && launches === 0
 }
 
+/** What the last attempt threw of those that failed without a reason that a client may know. */
+async function thrownBy(store: Store, operations: readonly Operation[]): Promise<ReadonlyMap<string, string>> {
+  const thrown = new Map<string, string>()
+  for (const { id, error } of operations) {
+    if (error?.code !== 'operation-failed') continue
+    const last = (await store.errors(id)).at(-1)?.error
+    if (last !== undefined) thrown.set(id, `${last.name}: ${last.message}`)
+  }
+  return thrown
+}
+
 const HEADINGS = ['ID', 'TYPE', 'OWNER', 'STATUS', 'ATTEMPT', 'CREATED', 'ENGINE', 'EXECUTION', 'NOTE']
 
-function row(operation: Operation, unserved: ReadonlySet<string>): string[] {
+function row(operation: Operation, unserved: ReadonlySet<string>, thrown: ReadonlyMap<string, string>): string[] {
   const { id, type, owner, status, attempt, released, maxAttempts, createdAt, engine, execution } = operation
   const attempts = `${attempt - released}/${maxAttempts}`
   const ran = [engine ?? '-', execution ?? '-'].map(plain)
-  return [id, type, plain(owner), status, attempts, time(createdAt), ...ran, short(noteOf(operation, unserved), 60)]
+  const note = thrown.get(id) ?? noteOf(operation, unserved)
+  return [id, type, plain(owner), status, attempts, time(createdAt), ...ran, short(note, 60)]
 }
 
 /** What there is to say of it in some words. */

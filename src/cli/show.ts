@@ -1,7 +1,7 @@
 /** `waybill show`: one operation whole, with its attempts, its steps and the end of its log. */
-import type { Operation } from '../operation.ts'
+import type { AttemptError, Operation } from '../operation.ts'
 import { attemptsOf } from '../operations.ts'
-import type { LogLine, Store } from '../store.ts'
+import type { KeptError, LogLine, Store } from '../store.ts'
 import { BLOBS_OPTION, type Command, type Given, JSON_OPTION, STORE_OPTION } from './command.ts'
 import { withBlobs, withStore } from './open.ts'
 import { columns, plain, print, printJson, short, span, time } from './output.ts'
@@ -13,7 +13,7 @@ export const show: Command = {
   name: 'show',
   operands: 'ID',
   count: { min: 1, max: 1 },
-  summary: 'shows one operation: its attempts and why they ended, its steps, the end of its log',
+  summary: 'shows one operation: its attempts and why they ended, what they threw, its steps, the end of its log',
   options: {
     ...STORE_OPTION,
     ...BLOBS_OPTION,
@@ -31,6 +31,8 @@ interface Shown {
   /** The names of the steps. */
   readonly steps: readonly string[]
   readonly log: readonly LogLine[]
+  /** What attempts threw. */
+  readonly errors: readonly KeptError[]
   /** JSON texts. */
   readonly payloads?: {
     readonly input: string | undefined
@@ -59,22 +61,24 @@ async function look(
 ): Promise<Shown | undefined> {
   const operation = await store.read(id)
   if (operation === undefined) return undefined
-  const [steps, log] = [await store.steps(id), await store.logs(id, 0)]
+  const [steps, log, errors] = [await store.steps(id), await store.logs(id, 0), await store.errors(id)]
   const shown = {
     operation,
     attempts: attemptsOf(operation),
     steps: [...steps.keys()],
     log: log.slice(Math.max(0, log.length - lines)),
+    errors,
   }
   if (!payloads) return shown
   const [input, output] = [await store.payload(id, 'input'), await store.payload(id, 'output')]
   return { ...shown, payloads: { input, output, steps: Object.fromEntries(steps) } }
 }
 
-function toLines({ operation, attempts, steps, log, payloads }: Shown): string[] {
+function toLines({ operation, attempts, errors, steps, log, payloads }: Shown): string[] {
   return [
     ...columns(facts(operation).map(([name, value]) => [name, plain(value)])),
-    ...section('Attempts', columns(attempts.map(attemptRow))),
+    ...section('Attempts', columns(attempts.map(attempt => attemptRow(attempt, errors)))),
+    ...section('Errors', errors.flatMap(errorLines)),
     ...section('Steps', steps.map(plain)),
     ...section(
       'Log',
@@ -114,10 +118,13 @@ function facts(operation: Operation): [name: string, value: string][] {
   return all.filter(([, value]) => value !== '')
 }
 
-function attemptRow(attempt: Shown['attempts'][number]): string[] {
+function attemptRow(attempt: Shown['attempts'][number], errors: readonly KeptError[]): string[] {
   const { number, startedAt, outcome, holder, execution, engine } = attempt
   const ended = 'finishedAt' in attempt
   const error = ended ? attempt.error : null
+  // The problem is worded for clients, who are not told more.
+  const thrown = errors.find(it => it.attempt === number)?.error
+  const reason = thrown === undefined ? (error?.detail ?? error?.title ?? '') : `${thrown.name}: ${thrown.message}`
   return [
     `#${number}`,
     time(startedAt),
@@ -126,8 +133,21 @@ function attemptRow(attempt: Shown['attempts'][number]): string[] {
     plain(engine ?? '-'),
     plain(execution ?? '-'),
     holder,
-    error === null ? '' : short(error.detail ?? error.title, 200),
+    short(reason, 200),
   ]
+}
+
+function errorLines({ attempt, error }: KeptError): string[] {
+  return linesOf(error).map((line, index) => (index === 0 ? `#${attempt}  ${line}` : `    ${line}`))
+}
+
+/** The stack as Node prints it, or the message where there is none; then the cause. */
+function linesOf({ name, message, code, stack, cause }: AttemptError): string[] {
+  const text = stack?.includes(message) ? stack : [`${name}: ${message}`, stack ?? ''].join('\n')
+  const lines = text.split('\n').flatMap(line => (plain(line) === '' ? [] : [`${/^ */.exec(line)?.[0]}${plain(line)}`]))
+  if (code !== undefined && !text.includes(code)) lines.push(`  code: ${plain(code)}`)
+  if (cause === undefined) return lines
+  return [...lines, ...linesOf(cause).map((line, index) => (index === 0 ? `caused by ${line}` : line))]
 }
 
 function section(title: string, lines: readonly string[]): string[] {

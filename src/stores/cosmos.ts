@@ -22,6 +22,7 @@ import type {
   Dump,
   Hint,
   Holding,
+  KeptError,
   Lease,
   ListQuery,
   LogLine,
@@ -37,7 +38,7 @@ import { CosmosAccess, inParallel, tagged } from './cosmos/access.ts'
 import { CosmosCalls } from './cosmos/calls.ts'
 import { Claims } from './cosmos/claims.ts'
 import type { CosmosContainer } from './cosmos/container.ts'
-import { browse, dump, restore } from './cosmos/copies.ts'
+import { browse, dump, errorsOf, restore } from './cosmos/copies.ts'
 import { Feed } from './cosmos/feed.ts'
 import {
   BODY_LIMIT,
@@ -246,6 +247,10 @@ class CosmosStore implements Store {
       const moved = await inParallel(parts, part => this.#linesOf(part))
       return [...moved.flat(), ...log.tail].filter(({ sequence }) => sequence > after)
     })
+  }
+
+  errors(id: string): Promise<readonly KeptError[]> {
+    return this.#run(async () => await errorsOf(this.#access, (await this.#operation(id))?.item.errors))
   }
 
   list({ type, owner, status, limit, after }: ListQuery): Promise<readonly Operation[]> {

@@ -8,7 +8,6 @@
  * @example
  * const store = postgresStore(new Pool({ connectionString: process.env.DATABASE_URL }))
  */
-
 import { ClockSteps } from '../clock-steps.ts'
 import type { Change, Operation, Outcome, Submission } from '../operation.ts'
 import { type Checks, checkOptions, FLAG, FUNCTION, READ_LATER, TEXT, TEXTS } from '../options.ts'
@@ -22,6 +21,7 @@ import type {
   Dump,
   Hint,
   Holding,
+  KeptError,
   Lease,
   ListQuery,
   LogLine,
@@ -42,7 +42,7 @@ import { Lanes } from './postgres/lanes.ts'
 import { LostClaims } from './postgres/lost-claims.ts'
 import { endWithoutInput } from './postgres/lost-inputs.ts'
 import type { PostgresPool, PostgresQueryable, Row } from './postgres/pool.ts'
-import { isId, toOperation } from './postgres/rows.ts'
+import { isId, toKeptError, toOperation } from './postgres/rows.ts'
 import { DEFAULT_SCHEMA, migrate, quoteSchema } from './postgres/schema.ts'
 import { inspectServer } from './postgres/server.ts'
 import { RECORD_WIDTH, type StatementName, type Statements, statementsFor } from './postgres/statements.ts'
@@ -299,6 +299,10 @@ class PostgresStore implements Store {
     return rows.map(([sequence, at, attempt, level, message]) => {
       return { sequence: Number(sequence), at: Number(at), attempt: Number(attempt), level, message } as LogLine
     })
+  }
+
+  async errors(id: string): Promise<readonly KeptError[]> {
+    return isId(id) ? (await this.#run('errors', [id])).map(toKeptError) : []
   }
 
   async list({ type, owner, status, limit, after = LAST_ID }: ListQuery): Promise<readonly Operation[]> {

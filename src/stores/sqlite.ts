@@ -25,6 +25,7 @@ import type {
   Dump,
   Hint,
   Holding,
+  KeptError,
   Lease,
   ListQuery,
   LogLine,
@@ -51,6 +52,7 @@ import {
   sqliteVersion,
 } from './sqlite/database.ts'
 import { FileIdentity } from './sqlite/identity.ts'
+import { type PayloadRow, toErrors } from './sqlite/payloads.ts'
 import { prepareReads, type Reads } from './sqlite/reads.ts'
 import { toHolding } from './sqlite/rows.ts'
 import { migrationPlan } from './sqlite/schema.ts'
@@ -213,6 +215,10 @@ class SqliteStore implements Store {
 
   async logs(id: string, after: number): Promise<readonly LogLine[]> {
     return (this.#open.logs.all(id, after) as Row[]).map(row => ({ ...row }) as unknown as LogLine)
+  }
+
+  async errors(id: string): Promise<readonly KeptError[]> {
+    return toErrors(this.#open.errors.all(id) as PayloadRow[])
   }
 
   async list(query: ListQuery): Promise<readonly Operation[]> {

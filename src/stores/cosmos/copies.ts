@@ -1,13 +1,14 @@
 /** What operators ask for: to look through all operations, and to move them whole from one store to another. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Operation } from '../../operation.ts'
-import type { Browsed, BrowseQuery, Dump, DumpPart, LogLine } from '../../store.ts'
+import type { AttemptError, Operation } from '../../operation.ts'
+import type { Browsed, BrowseQuery, Dump, DumpPart, KeptError, LogLine } from '../../store.ts'
 import { type CosmosAccess, inParallel } from './access.ts'
 import {
   type BesideItem,
   BODY_LIMIT,
   type Body,
   bodyFor,
+  type ErrorPart,
   fits,
   freshBeside,
   freshItem,
@@ -46,20 +47,32 @@ export async function dump(access: CosmosAccess, after = '', limit: number): Pro
     const [input, output] = [await textOf(access, item.input), await textOf(access, item.output)]
     const steps = await inParallel(item.steps, async ({ name, item: id }) => [name, await access.body(id)] as const)
     const parts = await inParallel(item.log.parts, part => access.body(part.item))
+    const errors = await errorsOf(access, item.errors)
     const missing: DumpPart[] = []
     if (item.input !== null && input === null) missing.push('input')
     if (item.output !== null && output === null) missing.push('output')
     if (steps.some(([, value]) => value === undefined)) missing.push('steps')
     if (parts.includes(undefined)) missing.push('logs')
+    if (errors.length < (item.errors?.length ?? 0)) missing.push('errors')
     return {
       operation: item.record,
       input,
       output,
       steps: steps.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const])),
       logs: [...parts.flatMap(part => JSON.parse(part ?? '[]') as LogLine[]), ...item.log.tail],
+      errors,
       purgeAt: item.purgeAt,
       ...(missing.length > 0 && { missing }),
     }
+  })
+}
+
+/** What attempts threw, as far as the items that keep it are there. */
+export async function errorsOf(access: CosmosAccess, parts: readonly ErrorPart[] = []): Promise<KeptError[]> {
+  const bodies = await inParallel(parts, part => access.body(part.item))
+  return parts.flatMap(({ attempt }, index) => {
+    const body = bodies[index]
+    return body === undefined ? [] : [{ attempt, error: JSON.parse(body) as AttemptError }]
   })
 }
 
@@ -109,16 +122,25 @@ function toItem(dumped: Dump, now: number, limited: boolean): { item: OperationI
     checkSize(`outcome of step "${name}"`, id, value, limited)
     return { name, value: freshBeside('step', id, value) }
   })
+  const errors = dumped.errors.map(({ attempt, error }) => {
+    return { attempt, value: freshBeside('error', id, JSON.stringify(error)) }
+  })
   const bare: OperationItem = {
     ...freshItem(operation, { text: '' }, id),
     input: input.body,
     output: output.body,
     steps: steps.map(({ name, value }) => ({ name, item: value.id })),
+    errors: errors.map(({ attempt, value }) => ({ attempt, item: value.id })),
     log: { count: logs.length, parts: [], tail: logs },
     purgeAt,
   }
   const settled = settleLog(bare)
-  const besides = [...input.besides, ...output.besides, ...steps.map(({ value }) => value), ...settled.besides]
+  const besides = [
+    ...input.besides,
+    ...output.besides,
+    ...[...steps, ...errors].map(({ value }) => value),
+    ...settled.besides,
+  ]
   return { item: marked(withRecord(settled.item, operation, now), newMark()), besides }
 }
 

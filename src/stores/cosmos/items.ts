@@ -6,11 +6,11 @@
  * |---|---|
  * | the operation's id | the operation: its record, its small payloads, the tail of its log, the names of its other items |
  * | `key:…` | an idempotency key: the id of the operation it made |
- * | `input:…`, `output:…`, `step:…`, `log:…` | what is too large for the operation's item. Nobody reads it before that item names it |
+ * | `input:…`, `output:…`, `step:…`, `error:…`, `log:…` | what is too large for the operation's item. Nobody reads it before that item names it |
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { isReference } from '../../blob-store.ts'
-import type { KeptOperation, Operation } from '../../operation.ts'
+import type { AttemptError, KeptOperation, Operation } from '../../operation.ts'
 import { isFinal, type Status } from '../../protocol.ts'
 import type { LogLine } from '../../store.ts'
 
@@ -57,6 +57,12 @@ export interface LogPart {
   readonly count: number
 }
 
+/** What an attempt threw, in an item of its own. */
+export interface ErrorPart {
+  readonly attempt: number
+  readonly item: string
+}
+
 export interface OperationItem {
   readonly id: string
   /** What is arriving is not yet an operation: nobody sees it. */
@@ -69,6 +75,8 @@ export interface OperationItem {
   readonly output: Body | null
   /** Each step's name, and the item that keeps its value. */
   readonly steps: readonly { readonly name: string; readonly item: string }[]
+  /** What attempts threw, in the order of the attempts, in items of their own. */
+  readonly errors?: readonly ErrorPart[]
   readonly log: {
     readonly count: number
     readonly parts: readonly LogPart[]
@@ -156,6 +164,11 @@ export function stepItem(id: string, attempt: number, { name, value }: { name: s
   return beside(fits(value) ? `step:${id}:${attempt}:${own}` : `${id}/step-${attempt}-${own}`, id, value)
 }
 
+/** What keeps what an attempt threw: an attempt has one end, and no other attempt can touch it. */
+export function errorItem(id: string, attempt: number, error: AttemptError): BesideItem {
+  return beside(`error:${id}:${attempt}`, id, JSON.stringify(error))
+}
+
 export function scopeOf(type: string, owner: string): string {
   return JSON.stringify([type, owner])
 }
@@ -165,7 +178,7 @@ function beside(id: string, of: string, body: string): BesideItem {
 }
 
 /** An item beside an operation under a name that none had before; what is too large for an item is a blob. */
-export function freshBeside(kind: 'input' | 'output' | 'step', id: string, text: string): BesideItem {
+export function freshBeside(kind: 'input' | 'output' | 'step' | 'error', id: string, text: string): BesideItem {
   return beside(fits(text) ? `${kind}:${id}:${newMark()}` : `${id}/${kind}-${newMark()}`, id, text)
 }
 
@@ -217,7 +230,7 @@ export function withRecord(item: OperationItem, record: Operation, now: number):
 /** The item once its retention has passed: nothing but the record, which says so for a while. */
 export function tombstone(item: OperationItem, now: number): OperationItem {
   const record: Operation = { ...item.record, purged: true, idempotencyKey: null }
-  const bare = { ...item, input: null, output: null, steps: [], log: { count: 0, parts: [], tail: [] } }
+  const bare = { ...item, input: null, output: null, steps: [], errors: [], log: { count: 0, parts: [], tail: [] } }
   return withRecord({ ...bare, purgeAt: now + recordKept(record) }, record, now)
 }
 
@@ -267,9 +280,9 @@ function hasBlob({ output }: OperationItem): boolean {
 }
 
 /** The names of all items that an operation's item names. */
-export function namedBesides({ input, output, steps, log }: OperationItem): string[] {
+export function namedBesides({ input, output, steps, errors = [], log }: OperationItem): string[] {
   const bodies = [input, output].flatMap(body => (body !== null && 'item' in body ? [body.item] : []))
-  return [...bodies, ...[...steps, ...log.parts].map(({ item }) => item)]
+  return [...bodies, ...[...steps, ...errors, ...log.parts].map(({ item }) => item)]
 }
 
 function indexOf(record: Operation, purgeAt: number | null, ms?: number): Index {

@@ -12,7 +12,7 @@ import {
 } from '../../operation.ts'
 import { problem } from '../../problem.ts'
 import { type Lease, LOG_LIMIT, type Note, type Renewal } from '../../store.ts'
-import { bodyFor, fits, type OperationItem, stepItem, tombstone, withRecord } from './items.ts'
+import { bodyFor, errorItem, fits, type OperationItem, stepItem, tombstone, withRecord } from './items.ts'
 import type { Mutated, Mutation } from './mutations.ts'
 
 /**
@@ -24,11 +24,20 @@ export function changing(id: string, asked: Change, limited: boolean): Mutation<
   const change = limited ? withinLimit(asked) : asked
   const output = change.kind === 'finish' && change.outcome.kind === 'completed' ? change.outcome.output : undefined
   const stored = output === undefined ? undefined : bodyFor('output', id, output)
+  const thrown =
+    change.kind === 'finish' && 'error' in change.outcome && change.outcome.error !== undefined
+      ? errorItem(id, change.attempt, change.outcome.error)
+      : undefined
   return (item, now) => {
     const record = item && changed(item.record, change, now)
     if (item === undefined || record === undefined) return { result: undefined }
-    const next = withRecord(stored === undefined ? item : { ...item, output: stored.body }, record, now)
-    return { item: next, besides: stored?.besides ?? [], result: record }
+    const ended = {
+      ...item,
+      ...(stored && { output: stored.body }),
+      ...(thrown && { errors: [...(item.errors ?? []), { attempt: record.attempt, item: thrown.id }] }),
+    }
+    const besides = [...(stored?.besides ?? []), ...(thrown ? [thrown] : [])]
+    return { item: withRecord(ended, record, now), besides, result: record }
   }
 }
 

@@ -1,7 +1,15 @@
 /** What operators ask for: to look through all operations, and to move them whole from one store to another. */
 import type { Operation } from '../../operation.ts'
 import { STATUSES } from '../../protocol.ts'
-import { BROWSE_LIMIT, type Browsed, type BrowseQuery, type Dump, LOG_LIMIT, type LogLine } from '../../store.ts'
+import {
+  BROWSE_LIMIT,
+  type Browsed,
+  type BrowseQuery,
+  type Dump,
+  type KeptError,
+  LOG_LIMIT,
+  type LogLine,
+} from '../../store.ts'
 import { type Connections, type Statement, send } from './connections.ts'
 import type { PostgresClient, Row } from './pool.ts'
 import { CHANGED_TYPES, COLUMNS, changedRow, isId, recordOf, toOperation } from './rows.ts'
@@ -34,7 +42,9 @@ export function copyStatements(schema: string) {
       SELECT ${recordOf('o')}, ${body(0)}, ${body(1)}, o.purge_at,
         (SELECT json_agg(json_build_array(s.name, s.value)) FROM ${schema}.steps s WHERE s.id = o.id),
         (SELECT json_agg(json_build_object('sequence', l.sequence, 'at', l.at, 'attempt', l.attempt,
-          'level', l.level, 'message', l.message) ORDER BY l.sequence) FROM ${schema}.logs l WHERE l.id = o.id)
+          'level', l.level, 'message', l.message) ORDER BY l.sequence) FROM ${schema}.logs l WHERE l.id = o.id),
+        (SELECT json_agg(json_build_object('attempt', p.kind - 1, 'error', p.body::json) ORDER BY p.kind)
+          FROM ${schema}.payloads p WHERE p.id = o.id AND p.kind > 1)
       FROM ${operations} o WHERE o.id > $1::uuid ORDER BY o.id LIMIT $2`),
     ...restores(schema, operations),
   }
@@ -135,13 +145,14 @@ async function insert(client: PostgresClient, statement: Statement, rows: readon
 }
 
 function toDump(row: Row): Dump {
-  const [input, output, purgeAt, steps, logs] = row.slice(RECORD_WIDTH)
+  const [input, output, purgeAt, steps, logs, errors] = row.slice(RECORD_WIDTH)
   return {
     operation: toOperation(row),
     input: input as string | null,
     output: output as string | null,
     steps: fromJson<[string, string]>(steps),
     logs: fromJson<LogLine>(logs),
+    errors: fromJson<KeptError>(errors),
     purgeAt: purgeAt === null ? null : Number(purgeAt),
   }
 }
@@ -182,8 +193,10 @@ function fixedRow(operation: Operation) {
   }
 }
 
-function payloadRows({ operation: { id }, input, output }: Dump) {
-  return [input, output].flatMap((body, kind) => (body === null ? [] : [{ id, kind, body }]))
+function payloadRows({ operation: { id }, input, output, errors }: Dump) {
+  const bodies = [input, output].flatMap((body, kind) => (body === null ? [] : [{ id, kind, body }]))
+  const thrown = errors.map(({ attempt, error }) => ({ id, kind: 1 + attempt, body: JSON.stringify(error) }))
+  return [...bodies, ...thrown]
 }
 
 function stepRows({ operation: { id }, steps }: Dump) {

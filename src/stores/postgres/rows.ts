@@ -1,6 +1,7 @@
 /** How a record becomes a row, and a row a record. */
-import { historyOf, type KeptAttempt, type Operation } from '../../operation.ts'
+import { type AttemptError, historyOf, type KeptAttempt, type Operation } from '../../operation.ts'
 import { type Problem, type Progress, STATUSES } from '../../protocol.ts'
+import type { KeptError } from '../../store.ts'
 import type { Row } from './pool.ts'
 
 /** The columns that are written once, in the order in which they are read. */
@@ -158,6 +159,11 @@ function encode(value: object | null): string | null {
 
 function decode<T>(text: string | null): T | null {
   return text === null ? null : (JSON.parse(text) as T)
+}
+
+/** Reads what an attempt threw, behind the number of the attempt. */
+export function toKeptError([attempt, error]: Row): KeptError {
+  return { attempt: Number(attempt), error: JSON.parse(error as string) as AttemptError }
 }
 
 /** Whether it is an id as Waybill makes them: nothing else can be the key of a row. */

@@ -103,7 +103,7 @@ CREATE UNIQUE INDEX operations_key ON ${schema}.operations (type, owner, idempot
 }
 
 function tablesBeside(schema: string): string {
-  return `-- kind: 0 input, 1 output. Apart, so that a change of the record does not carry them. Text, to the letter as it came.
+  return `-- kind: 0 input, 1 output, 1 + n what the attempt n threw. Apart, so that a change of the record does not carry them. Text, to the letter as it came.
 CREATE TABLE ${schema}.payloads (
   id uuid,
   kind smallint,

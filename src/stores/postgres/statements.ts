@@ -82,6 +82,7 @@ function reads(schema: string, operations: string, records: string) {
     read: `${records} WHERE o.id = ANY ($1::uuid[])`,
     byKey: `${records} WHERE o.type = $1 AND o.owner = $2 AND o.idempotency_key = $3`,
     payload: `SELECT body FROM ${schema}.payloads WHERE id = $1 AND kind = $2`,
+    errors: `SELECT kind - 1, body FROM ${schema}.payloads WHERE id = $1 AND kind > 1 ORDER BY kind`,
     steps: `SELECT name, value FROM ${schema}.steps WHERE id = $1`,
     logs: `
       SELECT sequence, at, attempt, level, message FROM ${schema}.logs
@@ -338,7 +339,7 @@ function writes(schema: string, operations: string) {
       WITH ${IMPATIENT_CLOCK},
       given AS MATERIALIZED (
         SELECT * FROM json_to_recordset($2::json)
-        AS given (id uuid, seen xid, output text, ms bigint, ${CHANGED_TYPES})),
+        AS given (id uuid, seen xid, output text, thrown text, ms bigint, ${CHANGED_TYPES})),
       ${locked(operations, 'ARRAY (SELECT id FROM given)')},
       saved AS (
         UPDATE ${operations} o SET ${set} FROM given v
@@ -352,6 +353,10 @@ function writes(schema: string, operations: string) {
       outputs AS (
         INSERT INTO ${schema}.payloads (id, kind, body)
         SELECT v.id, 1, v.output FROM given v JOIN saved s ON s.id = v.id WHERE v.output IS NOT NULL
+        ON CONFLICT (id, kind) DO UPDATE SET body = excluded.body),
+      thrown AS (
+        INSERT INTO ${schema}.payloads (id, kind, body)
+        SELECT v.id, 1 + v.attempt, v.thrown FROM given v JOIN saved s ON s.id = v.id WHERE v.thrown IS NOT NULL
         ON CONFLICT (id, kind) DO UPDATE SET body = excluded.body),
       measured AS (
         INSERT INTO ${schema}.durations (type, ms)

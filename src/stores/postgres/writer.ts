@@ -56,6 +56,8 @@ interface Seen {
 /** A record to write over the row it was made from. */
 interface Saving extends Seen {
   readonly output?: string
+  /** JSON text of what the attempt threw. */
+  readonly thrown?: string
   /** How long the attempt ran that completed it, in milliseconds. */
   readonly ms?: number
 }
@@ -64,6 +66,8 @@ interface Saving extends Seen {
 const MOST_ROUNDS = 100
 /** More durations are not shown, so of a batch no more are kept. */
 const MOST_DURATIONS = 100
+/** Of attempts after this one no error is kept: the kind of a payload is a small integer. */
+const LAST_ERROR = 32_000
 
 export class Writer {
   readonly #connections: Connections
@@ -208,9 +212,9 @@ export class Writer {
   /** Writes records over the rows they were made from. Answers with the ids of those whose rows were still the same. */
   async #save(saving: readonly Saving[], until?: number): Promise<ReadonlySet<string>> {
     if (saving.length === 0) return new Set()
-    const given = saving.map(({ operation, version, output, ms }, index) => {
+    const given = saving.map(({ operation, version, output, thrown, ms }, index) => {
       const kept = index >= saving.length - MOST_DURATIONS ? ms : undefined
-      return { id: operation.id, seen: version, output, ms: kept, ...changedRow(operation) }
+      return { id: operation.id, seen: version, output, thrown, ms: kept, ...changedRow(operation) }
     })
     const rows = await this.#connections.run(this.#statements.save, [this.#now(), JSON.stringify(given)], until)
     return new Set(rows.map(([id]) => id as string))
@@ -275,7 +279,11 @@ function toSeen(row: Row): Seen {
 function applied(before: Saving, change: Change, now: number): Saving | undefined {
   const operation = changed(before.operation, change, now)
   if (operation === undefined) return undefined
-  if (change.kind !== 'finish' || change.outcome.kind !== 'completed') return { ...before, operation }
+  if (change.kind !== 'finish') return { ...before, operation }
+  if ('error' in change.outcome && change.outcome.error !== undefined && change.attempt <= LAST_ERROR) {
+    return { ...before, operation, thrown: JSON.stringify(change.outcome.error) }
+  }
+  if (change.outcome.kind !== 'completed') return { ...before, operation }
   return { ...before, operation, output: change.outcome.output, ms: now - (operation.attemptStartedAt ?? now) }
 }
 

@@ -3,6 +3,7 @@ import type { Operation } from '../../operation.ts'
 import { STATUSES } from '../../protocol.ts'
 import { BROWSE_LIMIT, type Browsed, type BrowseQuery, type Dump, type LogLine } from '../../store.ts'
 import type { Database, Row } from './database.ts'
+import { errorKind, type PayloadRow, toErrors } from './payloads.ts'
 import { RECORDS, RESTORE, RecordQuery, restoreValues } from './rows.ts'
 
 /** The reads of operators. */
@@ -37,12 +38,12 @@ export function prepareDumps(database: Database): Dumps {
 function prepareDump(database: Database): Dumps['dump'] {
   const records = new RecordQuery(database, `${RECORDS} WHERE id > ? ORDER BY id LIMIT ?`)
   const purgeAt = database.prepare('SELECT purge_at AS at FROM operations WHERE id = ?')
-  const payloads = database.prepare('SELECT kind, body FROM payloads WHERE id = ?')
+  const payloads = database.prepare('SELECT kind, body FROM payloads WHERE id = ? ORDER BY kind')
   const steps = database.prepare('SELECT name, value FROM steps WHERE id = ?')
   const logs = database.prepare('SELECT sequence, at, attempt, level, message FROM logs WHERE id = ? ORDER BY sequence')
   const whole = (operation: Operation): Dump => {
     const { id } = operation
-    const bodies = payloads.all(id) as { kind: number; body: string }[]
+    const bodies = payloads.all(id) as PayloadRow[]
     const body = (kind: number) => bodies.find(it => it.kind === kind)?.body ?? null
     return {
       operation,
@@ -50,6 +51,7 @@ function prepareDump(database: Database): Dumps['dump'] {
       output: body(1),
       steps: (steps.all(id) as { name: string; value: string }[]).map(({ name, value }) => [name, value]),
       logs: (logs.all(id) as Row[]).map(row => ({ ...row }) as unknown as LogLine),
+      errors: toErrors(bodies),
       purgeAt: (purgeAt.get(id) as { at: number | null }).at,
     }
   }
@@ -72,12 +74,13 @@ export function prepareRestore(database: Database): (dump: Dump) => void {
   const payload = database.prepare('INSERT INTO payloads (id, kind, body) VALUES (?, ?, ?)')
   const step = database.prepare('INSERT INTO steps (id, name, value) VALUES (?, ?, ?)')
   const log = database.prepare('INSERT INTO logs (id, sequence, at, attempt, level, message) VALUES (?, ?, ?, ?, ?, ?)')
-  return ({ operation, input, output, steps, logs, purgeAt }) => {
+  return ({ operation, input, output, steps, logs, errors, purgeAt }) => {
     const { id } = operation
     record.run(...restoreValues(operation, purgeAt))
     for (const statement of clear) statement.run(id)
     if (input !== null) payload.run(id, 0, input)
     if (output !== null) payload.run(id, 1, output)
+    for (const { attempt, error } of errors) payload.run(id, errorKind(attempt), JSON.stringify(error))
     for (const [name, value] of steps) step.run(id, name, value)
     for (const { sequence, at, attempt, level, message } of logs) log.run(id, sequence, at, attempt, level, message)
   }

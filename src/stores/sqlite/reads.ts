@@ -32,6 +32,7 @@ const READS = {
     ${HOLDINGS} WHERE status = 1
     UNION ALL ${HOLDINGS} WHERE status = 0 AND execution IS NOT NULL LIMIT ?`,
   payload: 'SELECT body FROM payloads WHERE id = ? AND kind = ?',
+  errors: 'SELECT kind, body FROM payloads WHERE id = ? AND kind > 1 ORDER BY kind',
   steps: 'SELECT name, value FROM steps WHERE id = ?',
   logs: 'SELECT sequence, at, attempt, level, message FROM logs WHERE id = ? AND sequence > ? ORDER BY sequence LIMIT 1000',
   // What is due has no place in the queue before a claim gives it one, so the two are read apart and merged.

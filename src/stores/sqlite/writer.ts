@@ -32,6 +32,7 @@ import {
 import { prepareRestore } from './copy.ts'
 import { type Database, prepareVersion } from './database.ts'
 import { Limits } from './limits.ts'
+import { errorKind } from './payloads.ts'
 import { INSERT, insertValues, RECORDS, RecordQuery, UPDATE, updateValues } from './rows.ts'
 import { waitForTurn } from './turns.ts'
 
@@ -208,6 +209,9 @@ export class Writer {
     if (after === undefined) return undefined
     if (change.kind === 'webhook-accepted') this.#sql.webhookAccepted.run(id)
     else this.#save(after)
+    if (change.kind === 'finish' && 'error' in change.outcome && change.outcome.error !== undefined) {
+      this.#sql.putPayload.run(id, errorKind(after.attempt), JSON.stringify(change.outcome.error))
+    }
     if (change.kind === 'finish' && change.outcome.kind === 'completed') {
       this.#sql.putPayload.run(id, 1, change.outcome.output)
       const ms = now - (after.attemptStartedAt ?? now)

@@ -1,6 +1,6 @@
 /** What the tests of a store share: a fresh store on a manual clock, and short ways to bring operations into a state. */
 import assert from 'node:assert/strict'
-import type { Change, Operation, Outcome, Submission } from '../../operation.ts'
+import type { AttemptError, Change, Operation, Outcome, Submission } from '../../operation.ts'
 import { problem } from '../../problem.ts'
 import { acceptedOperation, type Claim, type ClaimRequest, type Hint, type Lease, type Store } from '../../store.ts'
 import { type ManualClock, manualClock } from '../clock.ts'
@@ -34,6 +34,15 @@ export const DAY = 24 * HOUR
 
 /** A problem such as a handler reports. */
 export const OUT_OF_STOCK = problem('operation-failed', 'No “äpples” left.', { remaining: 0, places: ['a', 'b'] })
+
+/** What a handler threw, in a text that no column may change. */
+export const THROWN: AttemptError = {
+  name: 'TypeError',
+  message: 'boom “ü” \u0000 \ud800',
+  code: 'EBOOM',
+  stack: 'TypeError: boom\n    at pack (orders.ts:1:2)',
+  cause: { name: 'Error', message: 'the cause' },
+}
 
 /** Runs a test on a store of its own, and closes it. */
 export async function withStoreTest(maker: StoreMaker, body: (test: StoreTest) => Promise<void>): Promise<void> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Operation } from '../../operation.ts'
 import type { Dump } from '../../store.ts'
-import { DAY, HOUR, idsOf, LEASE_MS, leaseOf, OUTCOMES, type StoreTest, type StoreTests } from './context.ts'
+import { DAY, HOUR, idsOf, LEASE_MS, leaseOf, OUTCOMES, type StoreTest, type StoreTests, THROWN } from './context.ts'
 
 const webhookUrl = 'https://hooks.example/ü?a=1'
 
@@ -25,6 +25,7 @@ export const copyTests: StoreTests = {
             ['charge', '{"a":"ü"}'],
           ],
           logs: await test.store.logs(operation.id, 0),
+          errors: [],
           purgeAt: operation.expiresAt,
         },
       ])
@@ -123,11 +124,15 @@ async function inEveryState(test: StoreTest) {
   const pending = await test.submit({ startWithin: 365 * DAY, traceparent: '00-1', fingerprint: 'f' })
   await test.submit({ delay: HOUR, priority: -3 })
   const { id } = await test.submit({ maxAttempts: 2 })
-  await test.finish(await test.claimOne(id, { execution: 'job-1', engine: 'jobs' }), { ...OUTCOMES.retry, delayMs: 0 })
+  await test.finish(await test.claimOne(id, { execution: 'job-1', engine: 'jobs' }), {
+    ...OUTCOMES.retry,
+    delayMs: 0,
+    error: THROWN,
+  })
   const running = await test.claimOne(id, { execution: 'job-2', engine: 'jobs' })
   await test.change(running.id, { kind: 'progress', attempt: 2, progress: { fraction: 0.5, message: 'half' } })
   await test.end(OUTCOMES.retry, { idempotencyKey: 'l' })
-  await test.end(OUTCOMES.failed)
+  await test.end({ ...OUTCOMES.failed, error: THROWN })
   return { done, pending }
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type Change, HISTORY_LIMIT, type Operation } from '../../operation.ts'
 import { problem } from '../../problem.ts'
 import { isFinal } from '../../protocol.ts'
-import { DAY, HOLDER, OUT_OF_STOCK, OUTCOMES, type StoreTest, type StoreTests } from './context.ts'
+import { DAY, HOLDER, OUT_OF_STOCK, OUTCOMES, type StoreTest, type StoreTests, THROWN } from './context.ts'
 
 export const outcomeTests: StoreTests = {
   name: 'outcomes',
@@ -25,6 +25,37 @@ export const outcomeTests: StoreTests = {
       assert.equal(operation.status, 'failed')
       assert.deepEqual((await test.read(operation.id)).error, OUT_OF_STOCK)
       assert.equal(await test.store.payload(operation.id, 'output'), undefined)
+    },
+
+    'what attempts threw is kept beside the record, which does not have it': async test => {
+      const running = await test.run()
+      const first = await test.finish(running, { ...OUTCOMES.retry, delayMs: 0, error: THROWN })
+      const second = await test.finish(await test.claimOne(running.id), { ...OUTCOMES.retry, delayMs: 0 })
+      assert.equal(second.attempt, 2)
+      const third = { name: 'Error', message: 'the third' }
+      const failed = await test.finish(await test.claimOne(running.id), { ...OUTCOMES.failed, error: third })
+      assert.equal(failed.status, 'failed')
+      assert.deepEqual(await test.store.errors(running.id), [
+        { attempt: 1, error: THROWN },
+        { attempt: 3, error: third },
+      ])
+      assert.doesNotMatch(JSON.stringify([first, failed, await test.read(running.id)]), /boom|third/)
+    },
+
+    'what an attempt threw that had lost its lease is not kept': async test => {
+      const running = await test.run()
+      await test.change(running.id, { kind: 'abandon', attempt: 1, reason: 'It is gone.' })
+      const outcome = { ...OUTCOMES.failed, error: THROWN }
+      assert.equal(await test.store.change(running.id, { kind: 'finish', attempt: 1, outcome }), undefined)
+      assert.deepEqual(await test.store.errors(running.id), [])
+    },
+
+    'what attempts threw goes with the payloads': async test => {
+      const { id } = await test.end({ ...OUTCOMES.failed, error: THROWN }, { retention: DAY })
+      assert.equal((await test.store.errors(id)).length, 1)
+      test.clock.advance(DAY)
+      await test.store.sweep(100)
+      assert.deepEqual(await test.store.errors(id), [])
     },
 
     'canceled: final, with the reason': async test => {
