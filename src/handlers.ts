@@ -2,6 +2,7 @@
 import { isAbsolute, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Handler } from './operation-type.ts'
+import { TimeLimit } from './time-limit.ts'
 
 /** One handler or several. */
 export type Handlers = Handler | readonly Handler[]
@@ -29,9 +30,26 @@ export function handlersByType(handlers: Handlers): ReadonlyMap<string, Handler>
  * Loads handler files.
  *
  * @param files URLs, or paths that are taken from the working directory
+ * @param timeoutMs how long they may take, in milliseconds; default: without a limit
  * @throws when a file cannot be loaded, or its default export is no handler
  */
-export async function loadHandlers(files: readonly string[]): Promise<ReadonlyMap<string, Handler>> {
+export async function loadHandlers(
+  files: readonly string[],
+  timeoutMs?: number,
+): Promise<ReadonlyMap<string, Handler>> {
+  const loading = load(files)
+  return timeoutMs === undefined
+    ? await loading
+    : await new TimeLimit(timeoutMs, lateHandlers(files, timeoutMs)).within(loading)
+}
+
+/** What is wrong with handler files that have not loaded in time. */
+export function lateHandlers(files: readonly string[], timeoutMs: number): string {
+  const cure = 'If they need longer, set worker.startTimeout.'
+  return `The handlers did not load within ${timeoutMs / 1000} s (${files.join(', ')}). ${cure}`
+}
+
+async function load(files: readonly string[]): Promise<ReadonlyMap<string, Handler>> {
   const loaded: Handler[] = []
   for (const file of files) {
     const exported = defaultExport((await import(fileUrl(file))) as Module)

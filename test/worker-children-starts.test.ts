@@ -65,13 +65,17 @@ describe('handlers that cannot be loaded', () => {
     expect(() => lab.composition([apples], { worker: { handlers, run: 'children' } })).toThrow('must name files')
   })
 
-  test('fail the start with the time limit when they hang', async ({ lab }) => {
-    const file = lab.file()
-    setVariable(lab, 'TEST_HANGING', file)
-    const waybill = lab.composition([type], worker({ handlers: handlerFile('hanging'), startTimeout: 3000 }))
-    await expect(waybill.start()).rejects.toThrow(/did not load within 3 s .*hanging\.ts.*worker\.startTimeout/)
-    if (existsSync(file)) await until(() => isGone(Number(readFileSync(file, 'utf8'))))
-  })
+  for (const run of ['children', 'inline'] as const) {
+    test(`fail the start with the time limit when they hang, for ${run}`, async ({ lab }) => {
+      const file = lab.file()
+      setVariable(lab, 'TEST_HANGING', file)
+      // A module is loaded once in each process: with a query it is another one.
+      const handlers = new URL(`?for=${run}`, handlerFile('hanging'))
+      const waybill = lab.composition([type], worker({ handlers, run, startTimeout: 3000 }))
+      await expect(waybill.start()).rejects.toThrow(/did not load within 3 s .*hanging\.ts.*worker\.startTimeout/)
+      if (run === 'children' && existsSync(file)) await until(() => isGone(Number(readFileSync(file, 'utf8'))))
+    })
+  }
 })
 
 describe('a worker whose next children cannot start', () => {

@@ -4,12 +4,16 @@ import { fileUrl, type Handlers, handlersByType, loadHandlers } from '../handler
 import type { Handler } from '../operation-type.ts'
 import type { RunContext, RunEnd, Runner } from '../runner.ts'
 
-/** Makes a runner on the event loop of the caller, of handlers or of the files that export them. */
-export function inlineRunner(handlers: Handlers | readonly (string | URL)[]): Runner {
+/**
+ * Makes a runner on the event loop of the caller, of handlers or of the files that export them.
+ *
+ * @param startTimeoutMs how long files may take to load, in milliseconds
+ */
+export function inlineRunner(handlers: Handlers | readonly (string | URL)[], startTimeoutMs: number): Runner {
   let byType: ReadonlyMap<string, Handler> = new Map()
   return {
     start: async () => {
-      byType = areFiles(handlers) ? await loadHandlers(handlers.map(fileUrl)) : handlersByType(handlers)
+      byType = areFiles(handlers) ? await loadHandlers(handlers.map(fileUrl), startTimeoutMs) : handlersByType(handlers)
       return [...byType.keys()]
     },
     run: async (task, context) =>

@@ -36,7 +36,7 @@ export interface WorkerInit {
   readonly niceness?: Niceness
   /** `children`: how many attempts a child runs before it is replaced, 1 to 1,000,000; 1: a fresh child for each attempt. Default 10,000. */
   readonly recycle?: number
-  /** `children`: how long a child may take to load the handlers, 100 ms to 1 h. Default 1 minute. */
+  /** How long handler files may take to load, 100 ms to 1 h. Default 1 minute. */
   readonly startTimeout?: Duration
 }
 
@@ -91,16 +91,15 @@ function makeRunner(init: WorkerInit, logger: Logger): { runner: Runner; concurr
   // Files are only read by the process that runs them: what they hold is seen when it starts.
   if (files.length === 0) handlersByType(values)
   const run = init.run ?? (files.length > 0 ? 'children' : 'inline')
+  const limits = { min: 100, max: 3600 * SECOND }
+  const startTimeoutMs = durationMs('worker.startTimeout', init.startTimeout ?? 60 * SECOND, limits)
   if (run === 'inline') {
-    return { runner: inlineRunner(files.length > 0 ? files : values), concurrency: init.concurrency ?? 32 }
+    const runner = inlineRunner(files.length > 0 ? files : values, startTimeoutMs)
+    return { runner, concurrency: init.concurrency ?? 32 }
   }
   if (files.length === 0)
     throw new TypeError('worker.handlers must name files: a child process cannot be given values.')
   const { execArgv, niceness, recycle, concurrency = availableParallelism() } = init
-  const startTimeoutMs = durationMs('worker.startTimeout', init.startTimeout ?? 60 * SECOND, {
-    min: 100,
-    max: 3600 * SECOND,
-  })
   const options = { files, concurrency, logger, execArgv, niceness, recycle, startTimeoutMs }
   return { runner: childProcessRunner(options), concurrency }
 }

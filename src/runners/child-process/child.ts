@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import type { Task } from '../../attempt.ts'
 import { giveWay, type Niceness } from '../../give-way.ts'
+import { lateHandlers } from '../../handlers.ts'
 import type { RunContext } from '../../runner.ts'
 import { sibling } from '../../sibling.ts'
 import { inheritedExecArgv } from '../../util/exec-argv.ts'
@@ -160,10 +161,7 @@ export class Child {
 
   #startedLate(): void {
     const { files, startTimeoutMs } = this.#settings
-    this.#startFailed(
-      `The handlers did not load within ${startTimeoutMs / 1000} s (${files.join(', ')}). ` +
-        'If they need longer, set worker.startTimeout.',
-    )
+    this.#startFailed(lateHandlers(files, startTimeoutMs))
   }
 
   #startFailed(reason: string): void {
