@@ -30,9 +30,8 @@ const MAX_MOUNTS = 100
 /**
  * Makes the listener. The composition is the caller's to start and to stop.
  *
- * Below a mount path of a framework, such as `app.use('/api', nodeListener(waybill))`, URLs that clients are told hold
- * that path; `prefix` may be left out, or name the whole path. A body that the framework has parsed is taken from
- * `request.body`.
+ * Below a mount path of a framework, such as `app.use('/api', nodeListener(waybill))`, links in answers begin with that
+ * path; `prefix` may be left out, or be the whole path. A body that the framework has parsed is read from `request.body`.
  *
  * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
  */
@@ -68,7 +67,7 @@ export function nodeListener(waybill: Waybill, options: FetchHandlerOptions = {}
   }
 }
 
-/** Gives the server for a mount path: the URLs that it tells hold the path. */
+/** Gives the server for a mount path, whose links begin with the path. */
 function mounting(waybill: Waybill, options: FetchHandlerOptions): (mount: string) => FetchServer {
   const prefix = (options.prefix ?? '').replace(/\/+$/, '')
   const make = (mount: string) => {

@@ -37,7 +37,7 @@ const MOUNTS: [mount: string, prefix: string | undefined, path: string][] = [
   ['/shops/:shop', undefined, '/shops/7'],
 ]
 
-test.for(MOUNTS)('mounted on %s with the prefix %s, it tells URLs below %s', async ([mount, prefix, path], { lab }) => {
+test.for(MOUNTS)('mounted on %s with the prefix %s, links begin with %s', async ([mount, prefix, path], { lab }) => {
   const { waybill } = await open(lab)
   const app = express().use(mount, nodeListener(waybill, { listing: true, ...(prefix && { prefix }) }))
   const url = await serve(lab, app)

@@ -2,6 +2,7 @@
 import fastify, { type FastifyInstance } from 'fastify'
 import { describe, expect } from 'vitest'
 import { waybill as plugin } from 'waybill/fastify'
+import { PROBLEMS, type ProblemCode } from '../src/problem.ts'
 import { ordersWith } from './support/desk.ts'
 import { DOORS, postJson } from './support/doors.ts'
 import { problemOf, sendWithoutEnd } from './support/http.ts'
@@ -24,18 +25,21 @@ const hookThatThrows = (error: object) => (app: FastifyInstance) =>
   })
 
 describe('the status of a hook is kept', () => {
-  const cases: [status: number, code: string | undefined, title: string][] = [
-    [400, 'invalid-request', 'The request cannot be understood'],
-    [401, 'unauthenticated', 'It is not known who asks'],
+  const kinds: [status: number, code: ProblemCode][] = [
+    [400, 'invalid-request'],
+    [401, 'unauthenticated'],
+    [403, 'forbidden'],
+    [429, 'too-many-requests'],
+    [500, 'internal-error'],
+    [503, 'unavailable'],
+  ]
+  const cases: [status: number, code: ProblemCode | undefined, title: string][] = [
+    ...kinds.map(([status, code]): [number, ProblemCode, string] => [status, code, PROBLEMS[code].title]),
     [402, undefined, 'Payment Required'],
-    [403, 'forbidden', 'Who asks may not do this'],
     [404, undefined, 'Not Found'],
     [409, undefined, 'Conflict'],
-    [429, 'too-many-requests', 'Too many requests'],
     [451, undefined, 'Unavailable For Legal Reasons'],
-    [500, 'internal-error', 'The service met an error of its own'],
     [502, undefined, 'Bad Gateway'],
-    [503, 'unavailable', 'The service cannot take the request now'],
     [504, undefined, 'Gateway Timeout'],
   ]
   for (const name of ['statusCode', 'status']) {

@@ -14,7 +14,7 @@ import { hasStatus, type Lab, recordOf, SILENT, submit, test, until } from './su
 
 const slow = defineOperation({ name: 'slow' })
 
-/** Runs until it is told to stop. */
+/** Runs until its signal is aborted. */
 function untilStopped() {
   const begun: string[] = []
   const handlers = handler(slow, async (_, job) => {

@@ -20,7 +20,7 @@ export interface Target {
   readonly mount: string
   /** The whole path, as it came. */
   readonly path: string
-  /** The same with the query, and a host that is of no account: URLs that clients are told come from the configuration alone. */
+  /** The same with the query. Its host means nothing: links in answers come from the configuration alone. */
   readonly url: URL
 }
 
