@@ -175,8 +175,8 @@ export type Outcome =
   /** Run again after `delayMs` while attempts are left, else failed with the problem. */
   | { readonly kind: 'retry'; readonly problem: Problem; readonly delayMs: number; readonly error?: AttemptError }
   | { readonly kind: 'canceled'; readonly problem: Problem }
-  /** Handed back at shutdown: the attempt does not count. */
-  | { readonly kind: 'released' }
+  /** Handed back, as at a shutdown: the attempt does not count. The next one begins after `delayMs`, by default at once. */
+  | { readonly kind: 'released'; readonly delayMs?: number }
 
 /** How an attempt ends that was claimed without an input: a store that has lost it hands the others out all the same. */
 export const INPUT_LOST: Outcome = { kind: 'failed', problem: problem('input-lost') }
@@ -353,7 +353,7 @@ function finished(operation: Operation, outcome: Outcome, now: number): Operatio
     case 'released':
       // An execution is stopped for a cancel, and obeys it by handing back what it has not finished.
       if (operation.cancelRequested) return finished(operation, CANCELED, now)
-      return released(operation, now)
+      return released(operation, outcome.delayMs ?? 0, now)
     case 'retry':
       return retried(operation, outcome, now)
   }
@@ -368,9 +368,9 @@ function failed(operation: Operation, error: Problem, now: number): Operation {
   return ended(withAttempt(operation, 'failed', error, now), now, { status: 'failed', error })
 }
 
-function released(operation: Operation, now: number): Operation {
+function released(operation: Operation, delayMs: number, now: number): Operation {
   const back = withAttempt({ ...operation, released: operation.released + 1 }, 'released', null, now)
-  return waiting(back, 0, now)
+  return waiting(back, delayMs, now)
 }
 
 function retried(operation: Operation, outcome: Outcome & { kind: 'retry' }, now: number): Operation {

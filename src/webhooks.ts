@@ -13,6 +13,7 @@ import type { Store } from './store.ts'
 import type { Logger } from './util/logger.ts'
 import { readWebhookUrl } from './webhooks/addresses.ts'
 import { DELIVERY_TYPE, deliveryType } from './webhooks/delivery.ts'
+import { FairQueue } from './webhooks/fair-queue.ts'
 import { type Delivery, History, orUnavailable } from './webhooks/history.ts'
 import { readWebhookOptions, type WebhookOptions, type WebhooksInit } from './webhooks/options.ts'
 import { Outbox } from './webhooks/outbox.ts'
@@ -38,6 +39,12 @@ export interface WebhooksContext {
 const LEASE_MS = 30_000
 /** What an attempt may take beside the sending before the worker stops it. */
 const MARGIN_MS = 10_000
+/** How long a delivery may wait for its turn after it was claimed. */
+const TURN_MS = 3_600_000
+/** For each one that is sent, so many are claimed: of what is claimed the queue chooses fairly. */
+const CLAIMED_PER_SLOT = 10
+/** More are not claimed at once by default. */
+const MOST_CLAIMED = 10_000
 
 export class Webhooks {
   readonly #options: WebhookOptions
@@ -54,11 +61,12 @@ export class Webhooks {
     const { baseUrl, retriesMs, retentionMs, timeoutMs, scanMs, concurrency, shutdownMs } = this.#options
     const type = deliveryType({
       attempts: retriesMs.length + 1,
-      timeout: timeoutMs + MARGIN_MS,
+      timeout: TURN_MS + timeoutMs + MARGIN_MS,
       retention: retentionMs,
     })
     this.#outbox = new Outbox({ store, type, baseUrl, scanMs, logger })
     this.#history = new History({ store, operations, type, baseUrl })
+    const claimed = Math.min(concurrency * CLAIMED_PER_SLOT, MOST_CLAIMED)
     this.#worker = new Worker({
       store,
       types: [type],
@@ -66,8 +74,8 @@ export class Webhooks {
       logger,
       // The runner says what an operator should know of a delivery: that a receiver fails is not a fault of this service.
       logEnds: false,
-      runner: new DeliveryRunner(this.#options, logger),
-      concurrency,
+      runner: new DeliveryRunner(this.#options, logger, new FairQueue({ slots: concurrency, room: claimed })),
+      concurrency: claimed,
       leaseMs: LEASE_MS,
       graceMs: 1000,
       shutdownMs,

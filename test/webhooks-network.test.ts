@@ -189,6 +189,24 @@ describe('a receiver', () => {
   })
 })
 
+describe('a receiver that never answers', () => {
+  test.for([40, 200])('with %i deliveries keeps those of others waiting for nothing', async (count, { lab }) => {
+    const arrived: string[] = []
+    const slow = await startReceiver(lab, { answer: n => void arrived.push(`slow ${n}`) })
+    const quick = await startReceiver(lab)
+    // Longer than the test may take: what the slow one has been sent ends by the shutdown.
+    const waybill = await carrier(lab, { timeout: '1m', concurrency: 8 })
+    await Promise.all(Array.from({ length: count }, () => send(waybill, slow.url, 'ok', 'ann')))
+    await until(() => arrived.length >= 2)
+    for (const owner of ['ann', 'bob', '']) {
+      await hasStatus(waybill.store, firstDelivery(await send(waybill, quick.url, 'ok', owner)), 'completed')
+    }
+    expect(quick.got).toHaveLength(3)
+    // A quarter of the slots, for one host.
+    expect(arrived).toHaveLength(2)
+  })
+})
+
 describe('TLS', () => {
   test('needs a certificate that is vouched for', async ({ lab }) => {
     const receiver = await startReceiver(lab, { tls: SELF_SIGNED })

@@ -8,6 +8,7 @@ import type { Logger } from '../util/logger.ts'
 import { allowedAddresses, hostOf, readWebhookUrl } from './addresses.ts'
 import { DELIVERY_TYPE, type DeliveryInput, type DeliveryOutput } from './delivery.ts'
 import { DeliveryError, notDelivered } from './failure.ts'
+import type { FairQueue } from './fair-queue.ts'
 import type { WebhookOptions } from './options.ts'
 import { signedHeaders } from './signing.ts'
 import { type Answer, post } from './transport.ts'
@@ -16,13 +17,17 @@ import { type Answer, post } from './transport.ts'
 const MAX_RETRY_AFTER_MS = 86_400_000
 /** Waits are made longer by up to this part, so that what failed together does not come back together. */
 const JITTER = 0.2
+/** What finds the queue full of others like it comes back after so long, or up to twice as long, in milliseconds. */
+const LATER_MS = 60_000
 
 export class DeliveryRunner implements Runner {
   readonly #options: WebhookOptions
   readonly #logger: Logger
+  readonly #queue: FairQueue
   readonly #attempts = new Set<AbortController>()
 
-  constructor(options: WebhookOptions, logger: Logger) {
+  constructor(options: WebhookOptions, logger: Logger, queue: FairQueue) {
+    this.#queue = queue
     this.#options = options
     this.#logger = logger
   }
@@ -31,9 +36,25 @@ export class DeliveryRunner implements Runner {
     return [DELIVERY_TYPE]
   }
 
-  /** At a shutdown the attempt goes on until {@link close}: to cut it off would only deliver twice what is nearly delivered. */
   async run(task: Task, context: RunContext): Promise<RunEnd> {
     if (context.signal.aborted) return stopped(context.signal.reason, 0)
+    const delivery = JSON.parse(task.input) as DeliveryInput
+    const to = { owner: delivery.owner, host: hostNamed(delivery.url) }
+    if (this.#queue.isFull(to)) return { kind: 'released', delayMs: LATER_MS * (1 + Math.random()) }
+    let end: RunEnd | undefined
+    try {
+      await this.#queue.inTurn(to, context.signal, async () => {
+        end = await this.#inTime(task, delivery, context)
+        return !isUnanswered(end)
+      })
+    } catch (error) {
+      if (!context.signal.aborted) throw error
+    }
+    return end ?? stopped(context.signal.reason, 0)
+  }
+
+  /** At a shutdown the attempt goes on until {@link close}: to cut it off would only deliver twice what is nearly delivered. */
+  async #inTime(task: Task, delivery: DeliveryInput, context: RunContext): Promise<RunEnd> {
     const controller = new AbortController()
     const timer = setTimeout(
       () => controller.abort(new DeliveryError('timeout', late(this.#options))),
@@ -45,7 +66,7 @@ export class DeliveryRunner implements Runner {
     context.signal.addEventListener('abort', stop)
     this.#attempts.add(controller)
     try {
-      return await this.#attempt(task, context, controller.signal)
+      return await this.#attempt(task, delivery, context, controller.signal)
     } finally {
       this.#attempts.delete(controller)
       context.signal.removeEventListener('abort', stop)
@@ -57,9 +78,9 @@ export class DeliveryRunner implements Runner {
     for (const controller of this.#attempts) controller.abort()
   }
 
-  async #attempt(task: Task, context: RunContext, signal: AbortSignal): Promise<RunEnd> {
+  async #attempt(task: Task, delivery: DeliveryInput, context: RunContext, signal: AbortSignal): Promise<RunEnd> {
     try {
-      const answer = await this.#send(JSON.parse(task.input) as DeliveryInput, signal)
+      const answer = await this.#send(delivery, signal)
       return this.#judge(task, answer)
     } catch (error) {
       const cut = signal.aborted && !(signal.reason instanceof DeliveryError)
@@ -109,6 +130,18 @@ export class DeliveryRunner implements Runner {
     const asked = parseRetryAfter(answer?.retryAfter, timeOf(answer?.date, Date.now())) ?? 0
     return Math.round(Math.max(planned, Math.min(asked, MAX_RETRY_AFTER_MS)) * (1 + JITTER * Math.random()))
   }
+}
+
+/** The host that a URL names; of one that is not allowed any more, whatever it says. */
+function hostNamed(url: string): string {
+  return URL.canParse(url) ? new URL(url).host : url
+}
+
+/** Whether the host is to blame, and gave no sign of life. */
+function isUnanswered(end: RunEnd): boolean {
+  if (end.kind !== 'retry') return false
+  const { reason } = end.problem
+  return reason === 'timeout' || reason === 'connection' || reason === 'address'
 }
 
 function late({ timeoutMs }: WebhookOptions): string {

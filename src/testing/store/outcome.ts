@@ -98,6 +98,16 @@ export const outcomeTests: StoreTests = {
       assert.equal(failed.attempt, 5)
     },
 
+    'released with a delay: pending until it has passed, and the attempt is not counted': async test => {
+      const { id } = await test.submit({ maxAttempts: 1 })
+      const back = await test.finish(await test.claimOne(id), { kind: 'released', delayMs: 5000 })
+      assert.equal(back.status, 'pending')
+      assert.equal(back.runAt, test.now + 5000)
+      assert.deepEqual(await test.claim(1), [])
+      test.clock.advance(5000)
+      assert.equal((await test.claim(1))[0]?.operation.id, id)
+    },
+
     'retry and released: canceled where a cancel was requested': async test => {
       for (const outcome of [OUTCOMES.retry, OUTCOMES.released]) {
         const running = await test.run()
