@@ -1,7 +1,7 @@
-import type { Pool } from 'pg'
+import { Pool } from 'pg'
 import { afterEach, beforeAll, describe, expect, expectTypeOf, it } from 'vitest'
 import { migrationPlan, type PostgresPool, type PostgresStoreOptions, postgresStore } from 'waybill/postgres'
-import type { Store } from '../src/store.ts'
+import { acceptedOperation, type Store } from '../src/store.ts'
 import { quoteSchema, SCHEMA_VERSION } from '../src/stores/postgres/schema.ts'
 import { statementsFor } from '../src/stores/postgres/statements.ts'
 import { numberedId } from '../src/testing/store/context.ts'
@@ -348,6 +348,36 @@ describe('a lock that someone else holds', () => {
     },
   )
 })
+
+it('two processes that accept the same keys in opposite orders never wait for each other in a circle', async () => {
+  const schema = database.nextSchema()
+  // Found before the wait for a lock is given up.
+  const config = { connectionString: database.url, options: '-c deadlock_timeout=50ms' }
+  const pools = [new Pool(config), new Pool(config)]
+  const both: Store[] = []
+  for (const own of pools) both.push(await open({ schema, notifications: false }, own))
+  const before = await deadlocks()
+  for (let round = 0; round < 10; round++) {
+    const keys = Array.from({ length: 300 }, (_, index) => `${round} ${index}`)
+    const accept = (store: Store | undefined, key: string, at: number) =>
+      store?.accept(submissionOf(numberedId(at), { idempotencyKey: key }))
+    const base = round * 1000
+    const answers = await Promise.all([
+      ...keys.map((key, index) => accept(both[0], key, base + index)),
+      ...keys.toReversed().map((key, index) => accept(both[1], key, base + 500 + index)),
+    ])
+    expect(new Set(answers.map(answer => answer && acceptedOperation(answer).id)).size).toBe(300)
+  }
+  for (const store of both) await store.close()
+  // A server process reports what it has counted when it ends, at the latest.
+  for (const own of pools) await own.end()
+  expect(await deadlocks()).toBe(before)
+})
+
+async function deadlocks(): Promise<number> {
+  const { rows } = await pool.query('SELECT deadlocks::int FROM pg_stat_database WHERE datname = current_database()')
+  return rows[0].deadlocks
+}
 
 it('40 workers that claim at once for 200 slots each all have work while there is some', async () => {
   const store = await open({ timeoutMs: 60_000 }, database.pool({ max: 41 }))

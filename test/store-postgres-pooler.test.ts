@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type PostgresStoreOptions, postgresStore } from 'waybill/postgres'
 import { storeConformance } from 'waybill/testing'
 import type { Hint, Store } from '../src/store.ts'
-import { holdRecord, testDatabase } from './support/postgres.ts'
+import { holdsOf, testDatabase } from './support/postgres.ts'
 import { TransactionPooler } from './support/transaction-pooler.ts'
 
 const database = testDatabase()
@@ -35,7 +35,7 @@ storeConformance(
     name: 'PostgreSQL behind a pooler in transaction mode',
     open: clock => open({ schema: database.nextSchema(), clock: clock.now, ...POLLING }),
     reopen: clock => open({ schema: database.lastSchema(), clock: clock.now, ...POLLING }),
-    hold: { record: id => holdRecord(database, id) },
+    hold: holdsOf(database),
   },
   { describe, it },
 )

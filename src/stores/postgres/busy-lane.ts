@@ -125,7 +125,7 @@ function isOver({ until, tries }: Waiting<unknown, never>): boolean {
 
 function heldError(): Error {
   return new Error(
-    'Another transaction holds the row, and nothing was written. ' +
+    'Another transaction holds the row or the idempotency key, and nothing was written. ' +
       'Look for a transaction that stays open in pg_stat_activity ("idle in transaction").',
   )
 }

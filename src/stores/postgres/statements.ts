@@ -8,8 +8,10 @@
 
 import { SET_BACK_MS } from '../../operation.ts'
 import { HOLDINGS_LIMIT, LOG_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../../store.ts'
+import { accepts } from './accept-statements.ts'
 import type { Statement } from './connections.ts'
 import { CHANGED_COLUMNS, CHANGED_TYPES, COLUMNS, recordOf } from './rows.ts'
+import { CLOCK, IMPATIENT_CLOCK } from './statement-clock.ts'
 
 /** The statements, by name. */
 export type Statements = Readonly<Record<StatementName, Statement>>
@@ -31,16 +33,6 @@ const HOLDING = 'id, type, status, attempt, holder, execution, engine, cancel_re
  * while statistics are old, the planner takes the index of all that waits for nearly empty, and reads it for each row.
  */
 const PENDING = 'o.status + 0 = 0'
-
-/** How long a write waits for a row, or a key, that another transaction holds; then it fails and is tried again. */
-const LOCK_WAIT = '1s'
-
-const NOW = `coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)`
-/** The time, as one row of one column. */
-const CLOCK = `clock AS MATERIALIZED (SELECT ${NOW} AS now)`
-/** The same, and a limit on waiting for locks that ends with the statement's own transaction. */
-const IMPATIENT_CLOCK = `
-  clock AS MATERIALIZED (SELECT ${NOW} AS now, set_config('lock_timeout', '${LOCK_WAIT}', true) AS wait)`
 
 /**
  * Writes the statements for a schema.
@@ -68,6 +60,7 @@ function texts(schema: string) {
     ...lists(operations),
     ...queueReads(schema, operations),
     ...takes(schema, operations),
+    ...accepts(schema, operations),
     ...writes(schema, operations),
     ...notes(schema, operations),
     ...sweeps(schema, operations),
@@ -275,61 +268,7 @@ function skipped(operations: string, asked: string): string {
 
 function writes(schema: string, operations: string) {
   const set = CHANGED_COLUMNS.map(column => `${column} = v.${column}`).join(', ')
-  const given = `
-    id uuid, type text, owner text, priority integer, input text, max_attempts integer, max_lost integer,
-    retention bigint, start_within bigint, delay bigint, idempotency_key text, fingerprint text, traceparent text,
-    webhook_url text`
-  const accept = (clock: string) => `
-    WITH ${clock},
-    given AS MATERIALIZED (SELECT * FROM json_to_recordset($2::json) AS given (${given})),
-    ${insertFrom('given')}
-    SELECT id, created_at FROM accepted`
-  const acceptLimited = (clock: string) => `
-    WITH ${clock},
-    given AS MATERIALIZED (
-      SELECT * FROM json_to_recordset($2::json)
-      AS given (${given}, place integer, in_flight_limit integer, backlog_limit integer)),
-    ${withinLimits(operations)},
-    ${insertFrom('admitted')}
-    SELECT id, created_at, NULL FROM accepted
-    UNION ALL SELECT id, NULL, 'inFlight' FROM ranked WHERE NOT fits
-    UNION ALL SELECT id, NULL, 'backlog' FROM queued WHERE NOT fits`
-  const insertFrom = (source: string) => `
-    accepted AS (
-      INSERT INTO ${operations} (
-        id, type, owner, priority, max_attempts, max_lost, retention, idempotency_key, fingerprint, traceparent,
-        webhook_url, created_at, updated_at, run_at, start_by)
-      SELECT g.id, g.type, g.owner, g.priority, g.max_attempts, g.max_lost, g.retention, g.idempotency_key,
-        g.fingerprint, g.traceparent, g.webhook_url, c.now, c.now,
-        CASE WHEN g.delay > 0 THEN c.now + g.delay END, c.now + g.start_within
-      FROM clock c CROSS JOIN ${source} g
-      ON CONFLICT DO NOTHING RETURNING id, created_at),
-    inputs AS (
-      INSERT INTO ${schema}.payloads (id, kind, body)
-      SELECT g.id, 0, g.input FROM ${source} g WHERE g.id = ANY (ARRAY (SELECT id FROM accepted)))`
   return {
-    accept: accept(IMPATIENT_CLOCK),
-    // In the caller's transaction a limit on waiting would outlast the statement.
-    acceptWithin: accept(CLOCK),
-    // For submissions with limits, and others of their batch.
-    acceptLimited: acceptLimited(IMPATIENT_CLOCK),
-    limitedWithin: acceptLimited(CLOCK),
-    // Before the statement that counts, in the same transaction: a statement sees nothing that was committed after its
-    // begin. The locks are taken in one order, so that two never wait for each other.
-    lockScopes: `
-      SELECT pg_advisory_xact_lock(scope) FROM (
-        SELECT DISTINCT hashtextextended(name, 0) AS scope FROM json_array_elements_text($1::json) AS name
-        ORDER BY scope) AS scopes WHERE set_config('lock_timeout', '${LOCK_WAIT}', true) IS NOT NULL`,
-    // Whose keys, or else whose ids, are known: asked after the insert, in a snapshot that sees what was in its way.
-    known: `
-      SELECT a.place, o.* FROM (
-        SELECT place, id, type, owner, key FROM json_to_recordset($1::json)
-        AS given (place integer, id uuid, type text, owner text, key text)) AS a
-      CROSS JOIN LATERAL (
-        SELECT ${recordOf('k')} FROM ${operations} k
-        WHERE k.type = a.type AND k.owner = a.owner AND k.idempotency_key = a.key
-        UNION ALL SELECT ${recordOf('i')} FROM ${operations} i WHERE i.id = a.id
-        LIMIT 1) AS o`,
     versions: `
       WITH ${CLOCK}
       SELECT ${recordOf('o')}, o.xmin::text, (SELECT now FROM clock) FROM ${operations} o
@@ -363,51 +302,6 @@ function writes(schema: string, operations: string) {
         SELECT s.type, v.ms FROM given v JOIN saved s ON s.id = v.id WHERE v.ms IS NOT NULL)
       SELECT id FROM saved UNION ALL SELECT id FROM told`,
   } as const
-}
-
-/**
- * Finds which of the given submissions keep their limits, in the order of their places. Those whose key or id is known
- * take no place, and of equal keys the first one alone does. The first limit is held before the second is counted, so
- * that what the one refuses takes no place of the other. Each count ends at its limit.
- */
-function withinLimits(operations: string): string {
-  return `
-    distinct_ones AS MATERIALIZED (
-      SELECT DISTINCT ON (type, owner, idempotency_key, CASE WHEN idempotency_key IS NULL THEN id END) *
-      FROM given
-      ORDER BY type, owner, idempotency_key, CASE WHEN idempotency_key IS NULL THEN id END, place),
-    fresh AS MATERIALIZED (
-      SELECT g.* FROM distinct_ones g
-      WHERE (SELECT o.id FROM ${operations} o WHERE o.id = g.id) IS NULL
-      AND (SELECT o.id FROM ${operations} o
-        WHERE o.type = g.type AND o.owner = g.owner AND o.idempotency_key = g.idempotency_key) IS NULL),
-    unfinished AS MATERIALIZED (
-      SELECT s.*, (SELECT count(*) FROM (
-        SELECT 1 FROM ${operations} o WHERE o.type = s.type AND o.owner = s.owner AND o.status < 2
-        LIMIT s.most) AS counted) AS count
-      FROM (SELECT type, owner, max(in_flight_limit) AS most FROM fresh GROUP BY type, owner) AS s
-      WHERE s.most IS NOT NULL),
-    ranked AS MATERIALIZED (
-      SELECT f.*, coalesce(u.count + row_number() OVER (PARTITION BY f.type, f.owner ORDER BY f.place)
-        <= f.in_flight_limit, true) AS fits
-      FROM fresh f LEFT JOIN unfinished u ON u.type = f.type AND u.owner = f.owner),
-    ready AS MATERIALIZED (
-      SELECT s.*, (SELECT count(*) FROM (
-        SELECT 1 FROM ${operations} o WHERE o.type = s.type AND o.status = 0 AND o.run_at IS NULL
-        UNION ALL
-        SELECT 1 FROM ${operations} o
-        WHERE o.type = s.type AND o.status = 0 AND o.run_at <= (SELECT now FROM clock)
-        LIMIT s.most) AS counted) AS count
-      FROM (SELECT type, max(backlog_limit) AS most FROM ranked WHERE fits GROUP BY type) AS s
-      WHERE s.most IS NOT NULL),
-    queued AS MATERIALIZED (
-      SELECT f.id, coalesce(r.count + 1 + sum(CASE WHEN f.delay > 0 THEN 0 ELSE 1 END) OVER (
-        PARTITION BY f.type ORDER BY f.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
-        <= f.backlog_limit, r.count < f.backlog_limit, true) AS fits
-      FROM ranked f LEFT JOIN ready r ON r.type = f.type
-      WHERE f.fits),
-    admitted AS MATERIALIZED (
-      SELECT g.* FROM fresh g WHERE g.id = ANY (ARRAY (SELECT id FROM queued WHERE fits)))`
 }
 
 function notes(schema: string, operations: string) {

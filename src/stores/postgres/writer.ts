@@ -42,7 +42,7 @@ type Limit = keyof SubmissionLimits
 
 /** How an acceptance reaches the server. */
 interface AcceptCalls {
-  /** Answers with id and time of what was accepted, and with id, null and the limit of what would exceed one. */
+  /** Answers with id and time of what was accepted, and else with id, null, and `busy` or the limit that would be exceeded. */
   readonly insert: (submissions: readonly Submission[]) => Promise<Row[]>
   readonly known: (asked: readonly object[]) => Promise<Row[]>
 }
@@ -82,8 +82,8 @@ export class Writer {
     this.#steps = steps
   }
 
-  /** Accepts submissions; of those with one key, one. */
-  async accept(submissions: readonly Submission[], until: number): Promise<Acceptance[]> {
+  /** Accepts submissions; of those with one key, one. Where a transaction of a caller holds the key, the answer is busy. */
+  async accept(submissions: readonly Submission[], until: number): Promise<(Acceptance | typeof BUSY)[]> {
     const { accept, known } = this.#statements
     return await this.#accept(submissions, {
       insert: batch =>
@@ -105,7 +105,9 @@ export class Writer {
       insert: batch => send(transaction, insert, [this.#now(), JSON.stringify(batch.map(limitedRow))]),
       known: asked => send(transaction, known, [JSON.stringify(asked)]),
     })
-    if (acceptance === undefined) throw new Error(`The submission ${submission.id} had no answer.`)
+    if (acceptance === undefined || acceptance === BUSY) {
+      throw new Error(`The submission ${submission.id} had no answer.`)
+    }
     return acceptance
   }
 
@@ -131,8 +133,11 @@ export class Writer {
     return scopes
   }
 
-  async #accept(submissions: readonly Submission[], { insert, known }: AcceptCalls): Promise<Acceptance[]> {
-    const answers = new Map<Submission, Acceptance>()
+  async #accept(
+    submissions: readonly Submission[],
+    { insert, known }: AcceptCalls,
+  ): Promise<(Acceptance | typeof BUSY)[]> {
+    const answers = new Map<Submission, Acceptance | typeof BUSY>()
     let left = submissions
     // What was in the way may be purged before it is read: then the way is free.
     for (let round = 0; left.length > 0; round++) {
@@ -144,9 +149,10 @@ export class Writer {
       for (const [submission, acceptance] of await knownAmong(left, known)) answers.set(submission, acceptance)
       left = left.filter(submission => !answers.has(submission))
       for (const [submission, acceptance] of refusedAmong(left, inserted)) answers.set(submission, acceptance)
+      for (const submission of busyAmong(left, inserted)) answers.set(submission, BUSY)
       left = left.filter(submission => !answers.has(submission))
     }
-    return submissions.map(submission => answers.get(submission) as Acceptance)
+    return submissions.map(submission => answers.get(submission) as Acceptance | typeof BUSY)
   }
 
   /**
@@ -236,7 +242,8 @@ function insertedAmong(submissions: readonly Submission[], rows: readonly Row[])
 
 /** Of equal keys the first one was counted: its refusal is that of all. */
 function refusedAmong(submissions: readonly Submission[], rows: readonly Row[]): Map<Submission, Acceptance> {
-  const byId = new Map(rows.flatMap(([id, at, limit]) => (at === null ? [[id as string, limit as Limit]] : [])))
+  const refused = rows.filter(([, at, why]) => at === null && why !== 'busy')
+  const byId = new Map(refused.map(([id, , limit]) => [id as string, limit as Limit]))
   const byKey = new Map(submissions.map(submission => [keyOf(submission), byId.get(submission.id)] as const).reverse())
   return new Map(
     submissions.flatMap(submission => {
@@ -244,6 +251,11 @@ function refusedAmong(submissions: readonly Submission[], rows: readonly Row[]):
       return limit === undefined ? [] : [[submission, { kind: 'refused', limit }]]
     }),
   )
+}
+
+function busyAmong(submissions: readonly Submission[], rows: readonly Row[]): Submission[] {
+  const busy = new Set(rows.flatMap(([id, , why]) => (why === 'busy' ? [id] : [])))
+  return submissions.filter(({ id }) => busy.has(id))
 }
 
 function keyOf({ id, type, owner, idempotencyKey }: Submission): string {

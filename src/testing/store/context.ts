@@ -23,7 +23,11 @@ export interface StoreMaker {
 export interface StoreHolds {
   /** Holds the record of an operation, in the store that was opened last, until the returned function is called. */
   readonly record: (id: string) => Promise<() => Promise<void>>
+  /** Begins a transaction that `acceptWithin` takes. */
+  readonly begin: () => Promise<{ readonly transaction: unknown; readonly end: (by: TransactionEnd) => Promise<void> }>
 }
+
+export type TransactionEnd = 'COMMIT' | 'ROLLBACK'
 
 /** The type of the operations that tests submit unless they say another. */
 export const TYPE = 'orders'

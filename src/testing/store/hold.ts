@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import type { Operation } from '../../operation.ts'
-import type { Store } from '../../store.ts'
-import { idsOf, LEASE_MS, leaseOf, OUTCOMES, type StoreTest, type StoreTests } from './context.ts'
+import type { Operation, Submission } from '../../operation.ts'
+import { type Acceptance, acceptedOperation, type Store } from '../../store.ts'
+import { idsOf, LEASE_MS, leaseOf, OUTCOMES, type StoreTest, type StoreTests, type TransactionEnd } from './context.ts'
 
 const HELD = { kind: 'held', cancelRequested: false }
 
@@ -83,7 +83,60 @@ export const holdTests: StoreTests = {
       await release()
       assert.deepEqual(idsOf(await test.claim(10)), [held?.id])
     },
+
+    'a key that an open transaction holds delays its own submissions alone, and is known once that commits':
+      async test => {
+        for (const limits of [undefined, { inFlight: 1000, backlog: 1000 }]) {
+          const { first, again } = await submitBesideTransaction(test, limits, 'COMMIT')
+          assert.equal((await again).kind, 'known')
+          assert.equal(acceptedOperation(await again).id, first)
+        }
+      },
+
+    'a key that an open transaction holds is free once that is rolled back': async test => {
+      for (const limits of [undefined, { inFlight: 1000, backlog: 1000 }]) {
+        const { again } = await submitBesideTransaction(test, limits, 'ROLLBACK')
+        assert.equal((await again).kind, 'accepted')
+      }
+    },
+
+    'a key that is known stays known while an open transaction holds it': async test => {
+      const known = await test.submit({ idempotencyKey: 'known' })
+      const { transaction, end } = await test.hold.begin()
+      const equal = () => test.submission({ idempotencyKey: 'known' })
+      const answers = [await acceptWithin(test, equal(), transaction), await test.store.accept(equal())]
+      await end('ROLLBACK')
+      for (const answer of answers) assert.deepEqual(answer, { kind: 'known', operation: known })
+    },
   },
+}
+
+/** Others, with keys and without, are accepted while one waits for the transaction that holds its key. */
+async function submitBesideTransaction(
+  test: StoreTest,
+  limits: Submission['limits'],
+  by: TransactionEnd,
+): Promise<{ readonly first: string; readonly again: Promise<Acceptance> }> {
+  const held = test.submission({ idempotencyKey: `held ${test.nextId()}`, limits })
+  const { transaction, end } = await test.hold.begin()
+  assert.equal((await acceptWithin(test, held, transaction)).kind, 'accepted')
+  let settled = false
+  const again = test.store.accept({ ...held, id: test.nextId() }).finally(() => {
+    settled = true
+  })
+  const others = Array.from({ length: 20 }, (_, index) => {
+    return test.submission({ idempotencyKey: index % 2 === 0 ? `free ${test.nextId()}` : null, limits })
+  })
+  const answers = await Promise.all(others.map(it => test.store.accept(it)))
+  assert.ok(answers.every(({ kind }) => kind === 'accepted'))
+  assert.equal(settled, false)
+  await end(by)
+  return { first: held.id, again }
+}
+
+async function acceptWithin({ store }: StoreTest, submission: Submission, transaction: unknown): Promise<Acceptance> {
+  assert.ok(store.acceptWithin, 'The store can join a transaction.')
+  return await store.acceptWithin(submission, transaction)
 }
 
 async function runMany(test: StoreTest, count: number): Promise<[Operation, ...Operation[]]> {

@@ -1,0 +1,134 @@
+/** The statements that accept submissions. */
+import { recordOf } from './rows.ts'
+import { CLOCK, IMPATIENT_CLOCK, LOCK_WAIT } from './statement-clock.ts'
+
+/** @param schema its name, quoted */
+export function accepts(schema: string, operations: string) {
+  const given = `
+    id uuid, type text, owner text, priority integer, input text, max_attempts integer, max_lost integer,
+    retention bigint, start_within bigint, delay bigint, idempotency_key text, fingerprint text, traceparent text,
+    webhook_url text`
+  const accept = (clock: string, free: string) => `
+    WITH ${clock},
+    given AS MATERIALIZED (SELECT g.*, ${free} AS free FROM json_to_recordset($2::json) AS g (${given})),
+    free AS (SELECT * FROM given WHERE free),
+    ${insertFrom('free')}
+    SELECT id, created_at, NULL FROM accepted
+    UNION ALL SELECT id, NULL, 'busy' FROM given WHERE NOT free`
+  const acceptLimited = (clock: string, free: string) => `
+    WITH ${clock},
+    given AS MATERIALIZED (
+      SELECT g.*, ${free} AS free FROM json_to_recordset($2::json)
+      AS g (${given}, place integer, in_flight_limit integer, backlog_limit integer)),
+    ${withinLimits(operations)},
+    ${insertFrom('admitted')}
+    SELECT id, created_at, NULL FROM accepted
+    UNION ALL SELECT id, NULL, 'busy' FROM given WHERE NOT free
+    UNION ALL SELECT id, NULL, 'inFlight' FROM ranked WHERE NOT fits
+    UNION ALL SELECT id, NULL, 'backlog' FROM queued WHERE NOT fits`
+  // In the order of the keys: two processes that insert the same ones wait for each other in one direction only.
+  const insertFrom = (source: string) => `
+    accepted AS (
+      INSERT INTO ${operations} (
+        id, type, owner, priority, max_attempts, max_lost, retention, idempotency_key, fingerprint, traceparent,
+        webhook_url, created_at, updated_at, run_at, start_by)
+      SELECT g.id, g.type, g.owner, g.priority, g.max_attempts, g.max_lost, g.retention, g.idempotency_key,
+        g.fingerprint, g.traceparent, g.webhook_url, c.now, c.now,
+        CASE WHEN g.delay > 0 THEN c.now + g.delay END, c.now + g.start_within
+      FROM clock c CROSS JOIN ${source} g
+      ORDER BY g.type COLLATE "C", g.owner COLLATE "C", g.idempotency_key COLLATE "C", g.id
+      ON CONFLICT DO NOTHING RETURNING id, created_at),
+    inputs AS (
+      INSERT INTO ${schema}.payloads (id, kind, body)
+      SELECT g.id, 0, g.input FROM ${source} g WHERE g.id = ANY (ARRAY (SELECT id FROM accepted)))`
+  return {
+    accept: accept(IMPATIENT_CLOCK, keyIsFree(schema)),
+    // In the caller's transaction a limit on waiting would outlast the statement.
+    acceptWithin: accept(CLOCK, keyIsTaken(schema)),
+    // For submissions with limits, and others of their batch.
+    acceptLimited: acceptLimited(IMPATIENT_CLOCK, keyIsFree(schema)),
+    limitedWithin: acceptLimited(CLOCK, keyIsTaken(schema)),
+    // Before the statement that counts, in the same transaction: a statement sees nothing that was committed after its
+    // begin. The locks are taken in one order, so that two never wait for each other.
+    lockScopes: `
+      SELECT pg_advisory_xact_lock(scope) FROM (
+        SELECT DISTINCT hashtextextended(name, 0) AS scope FROM json_array_elements_text($1::json) AS name
+        ORDER BY scope) AS scopes WHERE set_config('lock_timeout', '${LOCK_WAIT}', true) IS NOT NULL`,
+    // Whose keys, or else whose ids, are known: asked after the insert, in a snapshot that sees what was in its way.
+    known: `
+      SELECT a.place, o.* FROM (
+        SELECT place, id, type, owner, key FROM json_to_recordset($1::json)
+        AS given (place integer, id uuid, type text, owner text, key text)) AS a
+      CROSS JOIN LATERAL (
+        SELECT ${recordOf('k')} FROM ${operations} k
+        WHERE k.type = a.type AND k.owner = a.owner AND k.idempotency_key = a.key
+        UNION ALL SELECT ${recordOf('i')} FROM ${operations} i WHERE i.id = a.id
+        LIMIT 1) AS o`,
+  } as const
+}
+
+/**
+ * Whether no open transaction of a caller has submitted under the key of `g`. A batch asks, since its insert would wait
+ * for that transaction. It keeps nothing: a lock of each key until the commit would fill the server's table of locks.
+ */
+function keyIsFree(schema: string): string {
+  const key = keyLock(schema)
+  return `CASE WHEN g.idempotency_key IS NULL THEN true
+        WHEN pg_try_advisory_lock_shared(${key}) THEN pg_advisory_unlock_shared(${key}) ELSE false END`
+}
+
+/** Marks the key of `g` until the caller's transaction ends, after whoever has marked it before. */
+function keyIsTaken(schema: string): string {
+  return `CASE WHEN g.idempotency_key IS NULL THEN true ELSE pg_advisory_xact_lock(${keyLock(schema)}) IS NOT NULL END`
+}
+
+/** Two keys of one number would only wait for each other. */
+function keyLock(schema: string): string {
+  const scope = `'${schema.replaceAll("'", "''")}'`
+  return `hashtextextended(concat_ws(chr(1), 'key', ${scope}, g.type, g.owner, g.idempotency_key), 0)`
+}
+
+/**
+ * Finds which of the given submissions keep their limits, in the order of their places. Those whose key or id is known
+ * take no place, and of equal keys the first one alone does. The first limit is held before the second is counted, so
+ * that what the one refuses takes no place of the other. Each count ends at its limit.
+ */
+function withinLimits(operations: string): string {
+  return `
+    distinct_ones AS MATERIALIZED (
+      SELECT DISTINCT ON (type, owner, idempotency_key, CASE WHEN idempotency_key IS NULL THEN id END) *
+      FROM given WHERE free
+      ORDER BY type, owner, idempotency_key, CASE WHEN idempotency_key IS NULL THEN id END, place),
+    fresh AS MATERIALIZED (
+      SELECT g.* FROM distinct_ones g
+      WHERE (SELECT o.id FROM ${operations} o WHERE o.id = g.id) IS NULL
+      AND (SELECT o.id FROM ${operations} o
+        WHERE o.type = g.type AND o.owner = g.owner AND o.idempotency_key = g.idempotency_key) IS NULL),
+    unfinished AS MATERIALIZED (
+      SELECT s.*, (SELECT count(*) FROM (
+        SELECT 1 FROM ${operations} o WHERE o.type = s.type AND o.owner = s.owner AND o.status < 2
+        LIMIT s.most) AS counted) AS count
+      FROM (SELECT type, owner, max(in_flight_limit) AS most FROM fresh GROUP BY type, owner) AS s
+      WHERE s.most IS NOT NULL),
+    ranked AS MATERIALIZED (
+      SELECT f.*, coalesce(u.count + row_number() OVER (PARTITION BY f.type, f.owner ORDER BY f.place)
+        <= f.in_flight_limit, true) AS fits
+      FROM fresh f LEFT JOIN unfinished u ON u.type = f.type AND u.owner = f.owner),
+    ready AS MATERIALIZED (
+      SELECT s.*, (SELECT count(*) FROM (
+        SELECT 1 FROM ${operations} o WHERE o.type = s.type AND o.status = 0 AND o.run_at IS NULL
+        UNION ALL
+        SELECT 1 FROM ${operations} o
+        WHERE o.type = s.type AND o.status = 0 AND o.run_at <= (SELECT now FROM clock)
+        LIMIT s.most) AS counted) AS count
+      FROM (SELECT type, max(backlog_limit) AS most FROM ranked WHERE fits GROUP BY type) AS s
+      WHERE s.most IS NOT NULL),
+    queued AS MATERIALIZED (
+      SELECT f.id, coalesce(r.count + 1 + sum(CASE WHEN f.delay > 0 THEN 0 ELSE 1 END) OVER (
+        PARTITION BY f.type ORDER BY f.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+        <= f.backlog_limit, r.count < f.backlog_limit, true) AS fits
+      FROM ranked f LEFT JOIN ready r ON r.type = f.type
+      WHERE f.fits),
+    admitted AS MATERIALIZED (
+      SELECT g.* FROM fresh g WHERE g.id = ANY (ARRAY (SELECT id FROM queued WHERE fits)))`
+}

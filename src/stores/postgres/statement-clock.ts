@@ -1,0 +1,11 @@
+/** The time within a statement, and a limit on its waiting for locks. `$1` is the time of a clock that stands in, or null. */
+
+/** How long a write waits for a row, or a key, that another transaction holds; then it fails and is tried again. */
+export const LOCK_WAIT = '1s'
+
+const NOW = `coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)`
+/** The time, as one row of one column. */
+export const CLOCK = `clock AS MATERIALIZED (SELECT ${NOW} AS now)`
+/** The same, and a limit on waiting for locks that ends with the statement's own transaction. */
+export const IMPATIENT_CLOCK = `
+  clock AS MATERIALIZED (SELECT ${NOW} AS now, set_config('lock_timeout', '${LOCK_WAIT}', true) AS wait)`
