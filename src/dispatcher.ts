@@ -66,6 +66,7 @@ export class Dispatcher {
   /** Whether there were as many executions as there may be when it last looked. */
   #full = false
   readonly #refusals: StartRefusals
+  #executions: ReadonlyMap<string, number> = new Map()
   /** Where the next look at the executions begins. */
   #nextLook = 0
 
@@ -88,6 +89,11 @@ export class Dispatcher {
   /** Whether the engine has refused every start for a while. */
   get isBlocked(): boolean {
     return this.#refusals.lasting
+  }
+
+  /** How many executions its engine had at the last look, over all processes, for each operation type. */
+  get executionsByType(): ReadonlyMap<string, number> {
+    return this.#executions
   }
 
   get loops(): readonly Loop[] {
@@ -283,6 +289,7 @@ export class Dispatcher {
 
   async #reconcile(): Promise<void> {
     const holdings = (await this.#options.store.holdings()).filter(holding => this.#isOurs(holding))
+    this.#executions = this.#count(holdings)
     // Each time from another one on: where looks are slow or hang, all have their turn.
     const first = holdings.length === 0 ? 0 : this.#nextLook++ % holdings.length
     const inTurn = [...holdings.slice(first), ...holdings.slice(0, first)]
@@ -291,6 +298,13 @@ export class Dispatcher {
     }
     const held = new Set(holdings.map(({ execution }) => execution))
     for (const execution of this.#stopAsked) if (!held.has(execution)) this.#stopAsked.delete(execution)
+  }
+
+  /** Of each type that it dispatches, zero included. */
+  #count(holdings: readonly Holding[]): ReadonlyMap<string, number> {
+    const counts = new Map([...this.#names].map(name => [name, 0]))
+    for (const { type, execution } of holdings) if (execution !== null) counts.set(type, (counts.get(type) ?? 0) + 1)
+    return counts
   }
 
   /** One execution that cannot be looked at keeps none of the others from it. */

@@ -26,7 +26,10 @@ export interface LaunchRequest {
  * - `unavailable`: the engine does not answer, or is out of order
  * - `unusable`: someone must change something, such as a role or the job
  */
-export type RefusalReason = 'limit' | 'throttled' | 'quota' | 'unavailable' | 'unusable'
+export type RefusalReason = (typeof REFUSAL_REASONS)[number]
+
+/** Every {@link RefusalReason}. */
+export const REFUSAL_REASONS = ['limit', 'throttled', 'quota', 'unavailable', 'unusable'] as const
 
 /**
  * The engine would not start an execution now: nothing was started, or a repetition of the same `launch` is harmless.

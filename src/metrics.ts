@@ -4,6 +4,7 @@
  */
 import { metrics as api, type Counter as OtelCounter, type Histogram as OtelHistogram } from '@opentelemetry/api'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { REFUSAL_REASONS, type RefusalReason } from './launcher.ts'
 import type { ProblemCode } from './problem.ts'
 import { packageVersion } from './util/version.ts'
 
@@ -23,6 +24,8 @@ export interface Readings {
   readonly waiting: () => number
   /** How many attempts run in this process, by operation type. */
   readonly running: () => ReadonlyMap<string, number>
+  /** How many executions of the dispatcher's engine there are, over all processes, by operation type. */
+  readonly executions: () => ReadonlyMap<string, number>
 }
 
 /** Why a request may be refused. */
@@ -152,7 +155,10 @@ export class Metrics {
   }
 
   #startLaunchesAtZero(types: readonly string[]): void {
-    for (const operation of types) for (const outcome of LAUNCH_OUTCOMES) this.#launches.start({ operation, outcome })
+    for (const operation of types) {
+      for (const outcome of LAUNCH_OUTCOMES) this.#launches.start({ operation, outcome })
+      for (const reason of REFUSAL_REASONS) this.#launchRefusals.start({ operation, reason })
+    }
   }
 
   /** An attempt failed, and there will be another one. */
@@ -169,7 +175,7 @@ export class Metrics {
     this.#launches.add({ operation, outcome })
   }
 
-  launchRefused(operation: string, reason: string): void {
+  launchRefused(operation: string, reason: RefusalReason): void {
     this.#launchRefusals.add({ operation, reason })
   }
 
@@ -249,8 +255,17 @@ export class Metrics {
     )
   }
 
-  #readProcess({ running }: Readings): void {
+  #readProcess({ running, executions }: Readings): void {
     const registers = [this.#registry]
+    new Gauge({
+      name: 'waybill_executions',
+      help: 'Executions of the engine of this dispatcher, over all processes, when it last looked',
+      labelNames: ['operation'],
+      registers,
+      collect() {
+        for (const [operation, count] of executions()) this.set({ operation }, count)
+      },
+    })
     new Gauge({
       name: 'waybill_attempts_running',
       help: 'Attempts that run in this process',
@@ -270,6 +285,9 @@ export class Metrics {
     const meter = api.getMeter('waybill')
     meter.createObservableGauge('waybill.attempts.running').addCallback(result => {
       for (const [operation, count] of running()) result.observe(count, { operation })
+    })
+    meter.createObservableGauge('waybill.executions').addCallback(result => {
+      for (const [operation, count] of executions()) result.observe(count, { operation })
     })
     meter.createObservableGauge('waybill.build.info').addCallback(result => result.observe(1, build))
   }

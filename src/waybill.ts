@@ -160,6 +160,7 @@ export function createWaybill(options: WaybillOptions): Waybill {
       queues: () => operations.queues(),
       waiting: () => operations.waiting,
       running: () => worker?.runningByType ?? new Map(),
+      executions: () => dispatcher?.executionsByType ?? new Map(),
     },
     types.map(({ name }) => name),
     options.dispatcher !== undefined,

@@ -205,6 +205,7 @@ test('an execution that cannot be looked at keeps none of the others from it', a
   const { waybill, lines } = await dispatching(lab, { launcher, reconcile: 50 })
   for (let i = 0; i < 24; i++) await submit(waybill, type, play())
   await until(() => looked.size === 24)
+  expect(await waybill.metrics.text()).toContain(`waybill_executions{operation="${type.name}"} 24`)
   const failed = lines().filter(({ message }) => message === 'It is not known what became of an execution')
   expect(new Set(failed.map(({ execution }) => execution))).toEqual(new Set(['execution-3']))
 })

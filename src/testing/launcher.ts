@@ -1,7 +1,7 @@
 /** Registers the conformance suite of launchers with a test runner. */
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ExecutionState, type Launcher, LaunchRefused, type LaunchRequest } from '../launcher.ts'
+import { type ExecutionState, type Launcher, LaunchRefused, type LaunchRequest, REFUSAL_REASONS } from '../launcher.ts'
 import { numberedId } from './store/context.ts'
 import type { TestFunctions } from './store.ts'
 
@@ -36,7 +36,6 @@ export interface LauncherConformanceOptions {
 const PATIENCE_MS = 40_000
 const PAUSE_MS = 20
 
-const REASONS: readonly string[] = ['limit', 'throttled', 'quota', 'unavailable', 'unusable']
 /** Names that no engine gives, some of which are paths or programs if they are taken at their word. */
 const UNKNOWN_NAMES = ['unknown', 'orders-job-0000000', '../jobs', 'a/b?c=d#e', 'process-1-1-x-00', '', ' ', '-1', 'ü']
 
@@ -100,7 +99,7 @@ const TESTS: Readonly<Record<string, Body>> = {
       const refusal = await test.launcher.start(request).catch((error: unknown) => error)
       assert.ok(refusal instanceof LaunchRefused, `It was not refused: ${refusal}`)
       assert.ok(refusal.retryAfterMs > 0 && Number.isFinite(refusal.retryAfterMs), 'It must say when to try again.')
-      assert.ok(REASONS.includes(refusal.reason), `There is no reason "${refusal.reason}".`)
+      assert.ok(REFUSAL_REASONS.includes(refusal.reason), `There is no reason "${refusal.reason}".`)
       assert.doesNotMatch(refusal.message, /TypeError|undefined|\[object/)
       assert.equal(await test.countStarted(request.operationId), 0)
       test.accept()
