@@ -4,7 +4,7 @@ import { describe, expect } from 'vitest'
 import { sqliteStore } from 'waybill/sqlite'
 import type { Waybill } from '../src/waybill.ts'
 import { isGone, pidOf, programOf, worker } from './support/children.ts'
-import { type Act, type Ending, play, plays } from './support/handlers.ts'
+import { type Act, type Ending, handlerFile, play, plays } from './support/handlers.ts'
 import { hasFinished, hasStatus, type Lab, recordOf, resultOf, submit, test, until, when } from './support/waybill.ts'
 
 const type = plays({ attempts: 2 })
@@ -67,14 +67,51 @@ describe('what a handler has started ends with its child', () => {
   })
 })
 
-describe('code that an earlier attempt has left behind', () => {
-  const once = plays({ attempts: 1 })
+const single = plays({ attempts: 1 })
 
+describe('a run that a child has not begun', () => {
+  /** A child that takes what it is sent, and does nothing about it. */
+  async function frozen(waybill: Waybill): Promise<number> {
+    const pid = Number(await resultOf(waybill.store, await submit(waybill, single, play({ do: 'pid' }))))
+    process.kill(pid, 'SIGSTOP')
+    return pid
+  }
+
+  test('goes to another child when that one dies, and costs nothing', async ({ lab }) => {
+    const waybill = await lab.waybill([single], worker())
+    const pid = await frozen(waybill)
+    const id = await submit(waybill, single, play({ do: 'pid' }))
+    await hasStatus(waybill.store, id, 'running')
+    process.kill(pid, 'SIGKILL')
+    expect(await resultOf(waybill.store, id)).not.toBe(pid)
+    expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0, released: 0 })
+  })
+
+  test('is lost when a second one dies as well, since it may be what ends them', async ({ lab }) => {
+    const waybill = await lab.waybill([single], worker({ handlers: handlerFile('deaf') }))
+    const id = await submit(waybill, single, play({ do: 'return', value: 'never' }))
+    const { history, released } = await when(waybill.store, id, ({ lost }) => lost >= 2)
+    expect(released).toBe(0)
+    expect(history.slice(0, 2)).toMatchObject([{ outcome: 'lost' }, { outcome: 'lost' }])
+  })
+
+  test('is handed back when its time is over, and its child is ended', async ({ lab }) => {
+    const hasty = plays({ attempts: 1, timeout: 2000 })
+    const waybill = await lab.waybill([hasty], worker({ grace: 100 }))
+    const pid = await frozen(waybill)
+    const id = await submit(waybill, hasty, play({ do: 'pid' }))
+    expect(await resultOf(waybill.store, id)).not.toBe(pid)
+    expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 2, lost: 0, released: 1 })
+    await until(() => isGone(pid))
+  })
+})
+
+describe('code that an earlier attempt has left behind', () => {
   for (const what of ['throw', 'reject', 'exit'] satisfies Ending[]) {
     test(`and that ends the process (${what}) loses the attempt that runs, and fails none`, async ({ lab }) => {
-      const waybill = await lab.waybill([once], worker())
-      const first = await resultOf(waybill.store, await submit(waybill, once, play({ do: 'leave', what })))
-      const id = await submit(waybill, once, play({ do: 'trip' }, { do: 'pid' }))
+      const waybill = await lab.waybill([single], worker())
+      const first = await resultOf(waybill.store, await submit(waybill, single, play({ do: 'leave', what })))
+      const id = await submit(waybill, single, play({ do: 'trip' }, { do: 'pid' }))
       expect(await resultOf(waybill.store, id)).not.toBe(first)
       const { attempt, lost, history } = await recordOf(waybill.store, id)
       expect({ attempt, lost }).toEqual({ attempt: 2, lost: 1 })
@@ -83,20 +120,20 @@ describe('code that an earlier attempt has left behind', () => {
     })
 
     test(`is not what an attempt does itself later on (${what}): that fails it`, async ({ lab }) => {
-      const waybill = await lab.waybill([once], worker())
-      const id = await submit(waybill, once, play({ do: 'end-later', what }))
+      const waybill = await lab.waybill([single], worker())
+      const id = await submit(waybill, single, play({ do: 'end-later', what }))
       const { status, error, lost } = await hasFinished(waybill.store, id)
       expect({ status, code: error?.code, lost }).toEqual({ status: 'failed', code: 'worker-lost', lost: 0 })
     })
   }
 
   test('is gone where each attempt has a fresh child', async ({ lab }) => {
-    const waybill = await lab.waybill([once], worker({ recycle: 1 }))
-    const first = await resultOf(waybill.store, await submit(waybill, once, play({ do: 'leave', what: 'throw' })))
-    const second = await resultOf(waybill.store, await submit(waybill, once, play({ do: 'pid' })))
+    const waybill = await lab.waybill([single], worker({ recycle: 1 }))
+    const first = await resultOf(waybill.store, await submit(waybill, single, play({ do: 'leave', what: 'throw' })))
+    const second = await resultOf(waybill.store, await submit(waybill, single, play({ do: 'pid' })))
     expect(second).not.toBe(first)
     await until(() => isGone(Number(first)))
-    expect(() => lab.composition([once], worker({ recycle: 0 }))).toThrow('worker.recycle must be a whole number')
+    expect(() => lab.composition([single], worker({ recycle: 0 }))).toThrow('worker.recycle must be a whole number')
   })
 })
 
