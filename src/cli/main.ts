@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-/** The `waybill` command: work, run, look, migrate, copy, emulate. `waybill help` lists what there is. */
+/** The `waybill` command: work, run, look, migrate, copy, back up, emulate. `waybill help` lists what there is. */
 import { packageVersion } from '../util/version.ts'
+import { backup, restore } from './backup.ts'
 import { type Command, readArguments, UsageError } from './command.ts'
 import { copy } from './copy.ts'
 import { emulate } from './emulate.ts'
@@ -14,7 +15,7 @@ import { UrlError } from './urls.ts'
 import { work } from './work.ts'
 
 /** Every command, in the order of the help. */
-const COMMANDS: readonly Command[] = [work, run, ls, show, migrate, copy, emulate]
+const COMMANDS: readonly Command[] = [work, run, ls, show, migrate, copy, backup, restore, emulate]
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(codeOf(error, 0)))
 const [name, ...rest] = process.argv.slice(2)

@@ -100,7 +100,8 @@ async function openSqlite(url: string, { existing = false }: StoreUrlOptions): P
   return sqliteStore({ path })
 }
 
-function sqlitePath(url: string): string {
+/** The file that a URL of SQLite names. */
+export function sqlitePath(url: string): string {
   const path = url.slice('sqlite:'.length)
   if (path === '') throw wrongUrl(url)
   return path

@@ -125,7 +125,7 @@ function checkSharedMemory(path: string, connect: () => Database): void {
 }
 
 /** @throws when any other connection has the file open: in this mode a connection takes the whole file, and uses no shared memory */
-function lockAlone(database: Database): true {
+export function lockAlone(database: Database): true {
   try {
     database.exec('PRAGMA locking_mode = EXCLUSIVE')
     pragma(database, 'schema_version')
@@ -133,6 +133,15 @@ function lockAlone(database: Database): true {
   } finally {
     database.close()
   }
+}
+
+/**
+ * Opens a connection and looks at nothing.
+ *
+ * @throws when the driver or the file cannot be opened
+ */
+export async function openConnection(location: DatabaseLocation): Promise<Database> {
+  return (await connector(location))()
 }
 
 async function connector({ driver, path }: DatabaseLocation): Promise<() => Database> {

@@ -44,7 +44,7 @@ function identityOf(path: string): string | undefined {
 function describe(path: string, missing: string): string {
   return (
     `The SQLite file "${path}" was deleted, moved or replaced while it was open (${missing} is not what was opened), ` +
-    'so nothing more is read or written: it would be lost. Put the file back with its -wal file, or a backup in its ' +
-    'place, and start the process again.'
+    'so nothing more is read or written: it would be lost. End every process that has it open; put the file ' +
+    'back with its -wal file, or a backup with waybill restore; and start the process again.'
   )
 }

@@ -1,0 +1,42 @@
+/** `waybill backup` and `waybill restore`: copies of a SQLite file, made while it is in use and put back in its place. */
+import { backUp, restore as putBack } from '../stores/sqlite/backup.ts'
+import { type Command, type Given, STORE_OPTION, UsageError } from './command.ts'
+import { print } from './output.ts'
+import { sqlitePath } from './store.ts'
+
+export const backup: Command = {
+  name: 'backup',
+  summary: 'copies a SQLite file while it is in use',
+  options: { ...STORE_OPTION, to: { value: 'FILE', help: 'the new file' } },
+  run: async given => {
+    const [path, target] = [fileOf(given), fileNamed(given, 'to')]
+    await backUp(path, target)
+    return print(`${path} was copied to ${target}. Where results are kept in a blob store, copy that after it.`)
+  },
+}
+
+export const restore: Command = {
+  name: 'restore',
+  summary: 'puts a backup in the place of a SQLite file; stop what uses it first',
+  options: { ...STORE_OPTION, from: { value: 'FILE', help: 'what waybill backup has made' } },
+  run: async given => {
+    const [path, copy] = [fileOf(given), fileNamed(given, 'from')]
+    const before = await putBack(copy, path)
+    if (before !== undefined) print(`What was there is kept as ${before}.`)
+    return print(`${path} is as it was in ${copy}: operations that have ended since run again.`)
+  },
+}
+
+function fileOf(given: Given): string {
+  const url = given.storeUrl()
+  if (url.startsWith('sqlite:')) return sqlitePath(url)
+  throw new UsageError(
+    'It is for SQLite files, such as --store sqlite:./orders.db; other databases have tools of their own.',
+  )
+}
+
+function fileNamed(given: Given, name: string): string {
+  const file = given.text(name)
+  if (file) return file
+  throw new UsageError(`Name the file: --${name} ./orders-backup.db`)
+}
