@@ -1,0 +1,122 @@
+/** Each call that the life of a handler makes of its store, or of its blob store, fails once in each way. */
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { folderBlobs } from 'waybill/blobs/folder'
+import { attemptKey, type BlobStore } from '../src/blob-store.ts'
+import type { Change } from '../src/operation.ts'
+import type { Note, Store } from '../src/store.ts'
+import type { Waybill } from '../src/waybill.ts'
+import { diligent } from './fixtures/handlers/diligent.ts'
+import { hasFinished, Lab, submit, test, until } from './support/waybill.ts'
+
+const FAULTS = ['fails before it writes', 'fails after it has written', 'never answers', 'throws'] as const
+type Fault = (typeof FAULTS)[number]
+
+type Given = readonly unknown[]
+
+/** Makes one call fail, once. */
+class Faults {
+  #armed: { method: string; fits: (given: Given) => boolean; fault: Fault } | undefined
+
+  get isArmed(): boolean {
+    return this.#armed !== undefined
+  }
+
+  arm(method: string, fault: Fault, fits: (given: Given) => boolean = () => true): void {
+    this.#armed = { method, fits, fault }
+  }
+
+  /** The same, with the faults. */
+  of<Part extends object>(real: Part): Part {
+    return new Proxy(real, {
+      get: (target, name) => {
+        const method = Reflect.get(target, name) as ((...given: Given) => unknown) | undefined
+        if (typeof method !== 'function') return method
+        return (...given: Given) => {
+          const call = () => method.apply(target, [...given])
+          const armed = this.#armed
+          if (armed?.method !== name || !armed.fits(given)) return call()
+          this.#armed = undefined
+          return misbehave(armed.fault, call)
+        }
+      },
+    })
+  }
+}
+
+function misbehave(fault: Fault, call: () => unknown): unknown {
+  if (fault === 'throws') throw new Error('It throws.')
+  if (fault === 'never answers') return new Promise(() => {})
+  if (fault === 'fails before it writes') return Promise.reject(new Error('It is away.'))
+  return Promise.resolve(call()).then(() => {
+    throw new Error('Its answer is lost.')
+  })
+}
+
+const changes = (kind: Change['kind']) => (given: Given) => (given[1] as Change).kind === kind
+const notes = (kind: Note['kind']) => (given: Given) => (given[1] as Note).kind === kind
+/** Renewals and sweeps come at their own pace: the handler takes longer than that, in milliseconds. */
+const [PAST_RENEWAL, PAST_SWEEP] = [1300, 250]
+
+const CALLS: Record<string, { method: keyof Store | keyof BlobStore; ms?: number; fits?: (given: Given) => boolean }> =
+  {
+    'a claim': { method: 'claim' },
+    'a renewal': { method: 'renew', ms: PAST_RENEWAL },
+    'a sweep': { method: 'sweep', ms: PAST_SWEEP },
+    'a look at what is held': { method: 'holdings', ms: PAST_SWEEP },
+    'a read of steps': { method: 'steps' },
+    'the record of a step': { method: 'note', fits: notes('step') },
+    'a log line': { method: 'note', fits: notes('log') },
+    'a progress': { method: 'change', fits: changes('progress') },
+    'an outcome': { method: 'change', fits: changes('finish') },
+    'the put of a result': { method: 'put' },
+  }
+
+describe.each(['inline', 'children'] as const)('with handlers in %s', run => {
+  const lab = new Lab()
+  const faults = new Faults()
+  const unhandled: unknown[] = []
+  const onUnhandled = (reason: unknown) => void unhandled.push(reason)
+  let waybill: Waybill
+  let blobs: BlobStore
+
+  beforeAll(async () => {
+    process.on('unhandledRejection', onUnhandled)
+    blobs = folderBlobs({ path: join(lab.file(), '..', 'results') })
+    waybill = await lab.waybill([diligent], {
+      store: faults.of(await lab.store()),
+      blobs: faults.of(blobs),
+      storeTimeout: 200,
+      worker: {
+        handlers: new URL('./fixtures/handlers/diligent.ts', import.meta.url),
+        run,
+        lease: '3s',
+        concurrency: 2,
+      },
+    })
+  })
+  afterAll(async () => {
+    await lab.free()
+    process.off('unhandledRejection', onUnhandled)
+  })
+
+  for (const [name, { method, ms = 0, fits }] of Object.entries(CALLS)) {
+    test.for(FAULTS)(`${name} %s, and the operation completes`, async fault => {
+      faults.arm(method, fault, fits)
+      const id = await submit(waybill, diligent, ms)
+      await until(() => !faults.isArmed)
+      const { status, attempt } = await hasFinished(waybill.store, id)
+      expect(status).toBe('completed')
+      expect([...(await waybill.store.steps(id))]).toEqual([['charge', JSON.stringify(id)]])
+      expect(await contentOf(blobs, attemptKey(id, attempt))).toBe(`charged ${id}`)
+      await until(() => waybill.running() === 0)
+      expect(unhandled).toEqual([])
+    })
+  }
+})
+
+async function contentOf(blobs: BlobStore, key: string): Promise<string> {
+  const pieces: Uint8Array[] = []
+  for await (const piece of (await blobs.get(key)) ?? []) pieces.push(piece)
+  return Buffer.concat(pieces).toString()
+}
