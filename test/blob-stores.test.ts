@@ -85,6 +85,18 @@ describe('PostgreSQL', () => {
     await store.close()
   })
 
+  it('compares texts as bytes, whatever the database does: no upgrade of collations can break an index', async () => {
+    const pool = database.pool()
+    const schema = database.nextSchema()
+    await pool.query(blobMigration(schema))
+    const { rows } = await pool.query(
+      `SELECT table_name, column_name FROM information_schema.columns
+      WHERE table_schema = $1 AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'`,
+      [schema],
+    )
+    expect(rows).toEqual([])
+  })
+
   it('makes no tables where it must not, and says what is missing', async () => {
     const pool = database.pool()
     const schema = database.nextSchema()

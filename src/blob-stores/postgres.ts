@@ -66,10 +66,11 @@ export function blobMigration(schema = 'waybill'): string {
     SELECT pg_advisory_xact_lock(hashtextextended('waybill/blobs/' || ${text(schema)}, 0));
     CREATE SCHEMA IF NOT EXISTS ${at};
     CREATE TABLE IF NOT EXISTS ${at}.blobs (
-      operation text NOT NULL, name text NOT NULL, upload uuid NOT NULL, media_type text NOT NULL,
+      operation text COLLATE "C" NOT NULL, name text COLLATE "C" NOT NULL, upload uuid NOT NULL,
+      media_type text COLLATE "C" NOT NULL,
       length bigint NOT NULL, chunk_bytes integer NOT NULL, PRIMARY KEY (operation, name));
     CREATE TABLE IF NOT EXISTS ${at}.blob_chunks (
-      operation text NOT NULL, name text NOT NULL, upload uuid NOT NULL, chunk integer NOT NULL,
+      operation text COLLATE "C" NOT NULL, name text COLLATE "C" NOT NULL, upload uuid NOT NULL, chunk integer NOT NULL,
       body bytea NOT NULL, PRIMARY KEY (operation, name, upload, chunk));
     ALTER TABLE ${at}.blob_chunks ALTER COLUMN body SET STORAGE EXTERNAL;`
 }
