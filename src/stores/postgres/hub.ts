@@ -3,6 +3,7 @@ import { HintListeners } from '../../hint-listeners.ts'
 import type { Hint } from '../../store.ts'
 import type { Connections, Statement } from './connections.ts'
 import { Listener } from './listener.ts'
+import { NotificationPace } from './notification-pace.ts'
 import { Notifier } from './notifier.ts'
 
 /** Options of {@link Hub}. */
@@ -32,13 +33,15 @@ export class Hub {
     const from = Math.random().toString(36).slice(2, 12)
     const { connections, notify, warn, pollMs, checkMs } = options
     const channel = channelOf(options.schema)
-    this.#notifier = new Notifier({ connections, notify, channel, from })
+    const pace = new NotificationPace()
+    this.#notifier = new Notifier({ connections, notify, channel, from, pace })
     this.#listener = new Listener({
       connections,
       channel,
       from,
       send: payloads => this.#notifier.send(payloads),
       heard: hint => this.#listeners.send(hint),
+      arrived: sender => pace.arrived(sender),
       warn,
       checkMs,
       patienceMs: Math.min(PATIENCE_MS, options.timeoutMs),

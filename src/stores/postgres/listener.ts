@@ -22,6 +22,8 @@ export interface ListenerOptions {
   /** Sends a payload to the channel, on another connection. */
   readonly send: (payloads: readonly string[]) => Promise<void>
   readonly heard: (hint: Hint) => void
+  /** Called for each notification, with its sender. */
+  readonly arrived: (from: string) => void
   /** Told once of each time that it does not hear for a reason that will not mend itself, and once when it hears again. */
   readonly warn: (message: string) => void
   /** How often it asks itself whether it hears. */
@@ -188,6 +190,7 @@ export class Listener {
   #notified({ channel, payload }: PostgresNotification): void {
     if (channel !== this.#options.channel) return
     const message = readMessage(payload)
+    this.#options.arrived(message.from)
     if (message.from === this.#options.from) {
       if (message.echo !== undefined) this.#echoed(message.echo)
       return

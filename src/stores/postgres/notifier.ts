@@ -5,6 +5,7 @@
 import type { Hint } from '../../store.ts'
 import type { Connections, Statement } from './connections.ts'
 import { Hints } from './hints.ts'
+import type { NotificationPace } from './notification-pace.ts'
 
 /** Options of {@link Notifier}. */
 export interface NotifierOptions {
@@ -13,10 +14,8 @@ export interface NotifierOptions {
   readonly channel: string
   /** Who this is. */
   readonly from: string
+  readonly pace: NotificationPace
 }
-
-/** Notifications are sent at most so often. */
-const EVERY_MS = 5
 
 export class Notifier {
   readonly #options: NotifierOptions
@@ -49,7 +48,7 @@ export class Notifier {
 
   #schedule(): void {
     if (this.#timer !== undefined || this.#sending !== undefined) return
-    const wait = this.#sentAt + EVERY_MS - performance.now()
+    const wait = this.#sentAt + this.#options.pace.pauseMs() - performance.now()
     this.#timer = setTimeout(
       () => {
         this.#timer = undefined

@@ -1,0 +1,45 @@
+/**
+ * How often a process notifies. Each notification wakes every process that listens, so the cost for the server grows
+ * with the notifications and with the processes; the pause between two of one process grows with that cost.
+ */
+
+/** The shortest pause, in milliseconds: what comes within it is sent together. */
+const SHORTEST_MS = 5
+/** The longest pause, in milliseconds: how much later others may hear of a change under load. */
+const LONGEST_MS = 100
+/** Wake-ups a second, of all processes together, up to which the pause stays the shortest. */
+const EASY_WAKEUPS = 2000
+/** Over how long the load is measured, in milliseconds. */
+const WINDOW_MS = 1000
+/** The most senders to tell apart: any role may invent more. */
+const MOST_SENDERS = 1000
+
+export class NotificationPace {
+  readonly #senders = new Set<string>()
+  #count = 0
+  #since = 0
+  #pauseMs = SHORTEST_MS
+
+  /** Counts a notification that has arrived, also one of this process. */
+  arrived(from: string, now: number = performance.now()): void {
+    this.#roll(now)
+    this.#count++
+    if (this.#senders.size < MOST_SENDERS) this.#senders.add(from)
+  }
+
+  /** Milliseconds from one notification of this process to the next. */
+  pauseMs(now: number = performance.now()): number {
+    this.#roll(now)
+    return this.#pauseMs
+  }
+
+  #roll(now: number): void {
+    const passed = now - this.#since
+    if (passed < WINDOW_MS) return
+    const wakeups = (this.#count * this.#senders.size * 1000) / passed
+    this.#pauseMs = Math.min(LONGEST_MS, SHORTEST_MS * Math.max(1, wakeups / EASY_WAKEUPS))
+    this.#since = now
+    this.#count = 0
+    this.#senders.clear()
+  }
+}
