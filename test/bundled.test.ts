@@ -1,12 +1,12 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { rolldown } from 'rolldown'
 import { expect, test } from 'vitest'
 
-/** A program that a bundler has packed together with Waybill. */
-async function bundle(path: string): Promise<string> {
+/** Packs a program together with Waybill, as a bundler does, into a folder. */
+async function bundle(path: string, folder: string): Promise<void> {
   const source = (name: string) => JSON.stringify(new URL(`../src/${name}.ts`, import.meta.url).pathname)
   const code = `
     import { defineOperation } from ${source('index')}
@@ -25,9 +25,8 @@ async function bundle(path: string): Promise<string> {
     load: (id: string) => (id === 'entry' ? code : null),
   }
   const bundle = await rolldown({ input: 'entry', platform: 'node', plugins: [entry] })
-  const { output } = await bundle.generate({ format: 'esm' })
+  await bundle.write({ dir: folder, format: 'esm', entryFileNames: 'server.mjs', chunkFileNames: '[name].mjs' })
   await bundle.close()
-  return output[0].code
 }
 
 test.each([
@@ -36,7 +35,7 @@ test.each([
 ])('a bundle without the file of %s says so, and what to do', async (_, path, file) => {
   const folder = mkdtempSync(join(tmpdir(), 'waybill-test-'))
   try {
-    writeFileSync(join(folder, 'server.mjs'), await bundle(path))
+    await bundle(path, folder)
     const { status, stderr } = spawnSync(process.execPath, ['server.mjs'], { cwd: folder, encoding: 'utf8' })
     expect(status).toBe(1)
     expect(stderr).toMatch(file)
