@@ -73,6 +73,14 @@ export const INSERT: string =
 /** Writes what has changed, unless the operation has finished. Parameters: {@link updateValues}. */
 export const UPDATE: string = `UPDATE operations SET ${changedColumns.map(column => `${column} = ?`).join(', ')} WHERE id = ? AND status < 2`
 
+/** Writes the progress of a running attempt, and touches no index. Parameters: {@link progressValues}. */
+export const PROGRESS: string =
+  'UPDATE operations SET progress = ?, version = ?, updated_at = ? WHERE id = ? AND status = 1'
+
+export function progressValues({ id, progress, version, updatedAt }: Operation): SqlValue[] {
+  return [encode(progress), version, updatedAt, id]
+}
+
 const restored = [...fixedColumns, ...changedColumns, 'purged']
 
 /** Writes a record as it is, over what there is under its id. Parameters: {@link restoreValues}. */

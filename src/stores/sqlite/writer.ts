@@ -13,7 +13,6 @@ import {
   INPUT_LOST,
   launching,
   type Operation,
-  renewed,
   rescheduled,
   SET_BACK_MS,
   type Submission,
@@ -33,7 +32,7 @@ import { prepareRestore } from './copy.ts'
 import { type Database, prepareVersion } from './database.ts'
 import { Limits } from './limits.ts'
 import { errorKind } from './payloads.ts'
-import { INSERT, insertValues, RECORDS, RecordQuery, UPDATE, updateValues } from './rows.ts'
+import { INSERT, insertValues, PROGRESS, progressValues, RECORDS, RecordQuery, UPDATE, updateValues } from './rows.ts'
 import { waitForTurn } from './turns.ts'
 
 /** One write. */
@@ -208,6 +207,7 @@ export class Writer {
     const after = operation && changed(operation, change, now)
     if (after === undefined) return undefined
     if (change.kind === 'webhook-accepted') this.#sql.webhookAccepted.run(id)
+    else if (change.kind === 'progress') this.#sql.progress.run(...progressValues(after))
     else this.#save(after)
     if (change.kind === 'finish' && 'error' in change.outcome && change.outcome.error !== undefined) {
       this.#sql.putPayload.run(id, errorKind(after.attempt), JSON.stringify(change.outcome.error))
@@ -222,19 +222,15 @@ export class Writer {
   }
 
   #note(lease: Lease, note: Note, now: number): boolean {
-    const operation = this.#sql.read.get(lease.id)
-    if (operation?.status !== 'running' || operation.attempt !== lease.attempt) return false
+    if (this.#sql.owns.get(lease.id, lease.attempt) === undefined) return false
     if (note.kind === 'step') this.#sql.putStep.run(lease.id, note.name, note.value)
     else this.#sql.putLog.run(lease.id, lease.id, now, lease.attempt, note.level, note.message, lease.id, LOG_LIMIT)
     return true
   }
 
   #renew(lease: Lease, leaseMs: number, now: number): Renewal {
-    const operation = this.#sql.read.get(lease.id)
-    const after = operation && renewed(operation, lease.attempt, leaseMs, now)
-    if (after === undefined) return { kind: 'lost' }
-    this.#sql.extend.run(after.leaseUntil, after.id)
-    return { kind: 'held', cancelRequested: after.cancelRequested }
+    const held = this.#sql.extend.get(now + leaseMs, lease.id, lease.attempt) as { canceled: number } | undefined
+    return held === undefined ? { kind: 'lost' } : { kind: 'held', cancelRequested: held.canceled === 1 }
   }
 
   #claim(request: ClaimRequest, now: number): Claim[] {
@@ -349,7 +345,12 @@ function prepare(database: Database) {
     commit: sql('COMMIT'),
     insert: sql(INSERT),
     update: sql(UPDATE),
-    extend: sql('UPDATE operations SET lease_until = ? WHERE id = ? AND status = 1'),
+    // These come often, and so neither read whole records nor write what is indexed without need.
+    extend: sql(`
+      UPDATE operations SET lease_until = ? WHERE id = ? AND status = 1 AND attempt = ?
+      RETURNING cancel_requested AS canceled`),
+    owns: sql('SELECT 1 FROM operations WHERE id = ? AND status = 1 AND attempt = ?'),
+    progress: sql(PROGRESS),
     read: records('WHERE id = ?'),
     byKey: records('WHERE type = ? AND owner = ? AND idempotency_key = ?'),
     payload: sql('SELECT body FROM payloads WHERE id = ? AND kind = ?'),
