@@ -58,6 +58,23 @@ export function historyOf(kept: readonly KeptAttempt[]): readonly Attempt[] {
   return kept.every(saysEngine) ? kept : kept.map(attempt => ({ ...attempt, engine: attempt.engine ?? null }))
 }
 
+/**
+ * The operation with the history that a store has kept as text, which is only parsed when it is asked for: it may be
+ * long, and a status, a list or a wait does not look at it.
+ */
+export function withHistory(operation: Omit<Operation, 'history'>, text: string | null): Operation {
+  if (text === null) return Object.assign(operation, { history: [] })
+  let history: readonly Attempt[] | undefined
+  return Object.defineProperty(operation, 'history', {
+    enumerable: true,
+    configurable: true,
+    get: () => {
+      history ??= historyOf(JSON.parse(text) as KeptAttempt[])
+      return history
+    },
+  }) as Operation
+}
+
 function saysEngine(attempt: KeptAttempt): attempt is Attempt {
   return attempt.engine !== undefined
 }

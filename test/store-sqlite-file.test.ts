@@ -379,3 +379,12 @@ describe("the writer's thread", () => {
     await store.close()
   })
 })
+
+it('a status and a list do not read the history, which may be long', async () => {
+  const path = await fileWith("UPDATE operations SET history = 'no JSON at all'")
+  const store = await open({ path, writer: 'inline' })
+  expect(await store.read('a').then(operation => operation?.status)).toBe('pending')
+  const { type, owner } = submissionOf('a')
+  expect(await store.list({ type, owner, limit: 10 }).then(found => found.map(({ id }) => id))).toEqual(['a'])
+  expect(await store.read('a').then(operation => () => operation?.history)).toThrow(SyntaxError)
+})

@@ -1,5 +1,5 @@
 /** How a record becomes a row, and a row a record. */
-import { type AttemptError, historyOf, type KeptAttempt, type Operation } from '../../operation.ts'
+import { type AttemptError, type Operation, withHistory } from '../../operation.ts'
 import { type Problem, type Progress, STATUSES } from '../../protocol.ts'
 import type { KeptError } from '../../store.ts'
 import type { Row } from './pool.ts'
@@ -48,6 +48,8 @@ const CHANGED = {
 
 /** Every column of a record, in order. */
 export const COLUMNS: readonly string[] = [...FIXED, ...Object.keys(CHANGED), 'purged']
+
+const HISTORY_AT = COLUMNS.indexOf('history')
 
 /** The columns of a change, each with its type, as a recordset is declared. */
 export const CHANGED_TYPES: string = Object.entries({ ...CHANGED, purge_at: 'bigint' })
@@ -99,7 +101,7 @@ export function toOperation(row: Row): Operation {
 
 function read(row: Row): Operation {
   const at = cursor(row)
-  return {
+  const operation = {
     id: at.text(),
     type: at.text(),
     owner: at.text(),
@@ -132,10 +134,11 @@ function read(row: Row): Operation {
     cancelRequested: at.boolean(),
     progress: decode<Progress>(at.textOrNull()),
     error: decode<Problem>(at.textOrNull()),
-    history: historyOf(decode<KeptAttempt[]>(at.textOrNull()) ?? []),
+    ...at.skip(),
     webhookDue: at.boolean(),
     purged: at.boolean(),
   }
+  return withHistory(operation, row[HISTORY_AT] as string | null)
 }
 
 /** Reads value after value. The driver gives 64-bit integers as text; whatever a process has set for that, they become numbers. */
@@ -150,6 +153,11 @@ function cursor(row: Row) {
       return value === null ? null : Number(value)
     },
     boolean: () => row[next++] === true,
+    /** Leaves a value to be read later. */
+    skip: () => {
+      next++
+      return {}
+    },
   }
 }
 

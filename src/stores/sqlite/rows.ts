@@ -1,5 +1,5 @@
 /** How a record becomes a row, and a row a record. */
-import { historyOf, type KeptAttempt, type Operation } from '../../operation.ts'
+import { type Operation, withHistory } from '../../operation.ts'
 import type { Problem, Progress, Status } from '../../protocol.ts'
 import { STATUSES } from '../../protocol.ts'
 import type { Holding } from '../../store.ts'
@@ -174,7 +174,7 @@ export class RecordQuery {
 
 function toOperation(row: readonly unknown[]): Operation {
   const execution = row[AT.execution] as string | null
-  return {
+  const operation = {
     id: row[AT.id] as string,
     type: row[AT.type] as string,
     owner: row[AT.owner] as string,
@@ -203,7 +203,6 @@ function toOperation(row: readonly unknown[]): Operation {
     cancelRequested: row[AT.cancel_requested] === 1,
     progress: decode<Progress>(row[AT.progress]),
     error: decode<Problem>(row[AT.error]),
-    history: historyOf(decode<KeptAttempt[]>(row[AT.history]) ?? []),
     idempotencyKey: row[AT.idempotency_key] as string | null,
     fingerprint: row[AT.fingerprint] as string | null,
     traceparent: row[AT.traceparent] as string | null,
@@ -211,6 +210,7 @@ function toOperation(row: readonly unknown[]): Operation {
     webhookDue: row[AT.webhook_due] === 1,
     purged: row[AT.purged] === 1,
   }
+  return withHistory(operation, row[AT.history] as string | null)
 }
 
 function statusOf(code: number): Status {
