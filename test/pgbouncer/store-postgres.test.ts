@@ -42,8 +42,8 @@ describe.each(['session', 'transaction'] as const)('behind PgBouncer in %s mode'
   storeConformance(
     {
       name: `PostgreSQL behind PgBouncer in ${mode} mode`,
-      open: clock => open({ schema: `test_${++schemas}`, clock: clock.now }),
-      reopen: clock => open({ schema: `test_${schemas}`, clock: clock.now }),
+      open: clock => open({ schema: `test_${++schemas}`, clock: clock.now, monotonicClock: clock.monotonic }),
+      reopen: clock => open({ schema: `test_${schemas}`, clock: clock.now, monotonicClock: clock.monotonic }),
     },
     { describe, it },
   )
