@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Pool } from 'pg'
+import { Client, Pool } from 'pg'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { defineOperation, handler, ProblemError } from 'waybill'
 import { type PostgresStoreOptions, postgresStore } from 'waybill/postgres'
@@ -8,7 +8,7 @@ import type { Hint, Store } from '../src/store.ts'
 import type { Waybill } from '../src/waybill.ts'
 import { PostgresServer } from './support/postgres.ts'
 import { TcpProxy } from './support/tcp-proxy.ts'
-import { hasStatus, type Lab, submit, test } from './support/waybill.ts'
+import { hasStatus, type Lab, recordOf, submit, test, when } from './support/waybill.ts'
 
 let server: PostgresServer
 let schemas = 0
@@ -104,6 +104,36 @@ describe('a connection that goes silent', () => {
       proxy.freeze()
       for (const id of await load) await hasStatus(outside, id, 'completed')
     }
+  })
+})
+
+describe('a record that someone at a prompt holds', () => {
+  test('costs no other attempt its lease', async ({ lab }) => {
+    const schema = newSchema()
+    const open = Promise.withResolvers<void>()
+    let stopped = 0
+    const holding = handler(parcels, async (_, job) => {
+      job.signal.addEventListener('abort', () => stopped++)
+      await open.promise
+    })
+    const store = newStore(lab, { schema })
+    const worker = { handlers: holding, lease: '9s', concurrency: 30 } as const
+    const waybill = await lab.waybill([parcels], { store, worker })
+    const ids = await Promise.all(Array.from({ length: 30 }, () => submit(waybill, parcels)))
+    for (const id of ids) await hasStatus(store, id, 'running')
+    const stranger = new Client({ connectionString: server.url })
+    await stranger.connect()
+    lab.onEnd(() => stranger.end())
+    await stranger.query('BEGIN')
+    await stranger.query(`SELECT 1 FROM ${schema}.operations WHERE id = $1 FOR UPDATE`, [ids[0]])
+    const others = await Promise.all(ids.slice(1).map(id => recordOf(store, id)))
+    for (const { id, leaseUntil } of others) {
+      await when(store, id, operation => (operation.leaseUntil ?? 0) > (leaseUntil ?? 0))
+    }
+    await stranger.query('ROLLBACK')
+    open.resolve()
+    for (const id of ids) expect((await hasStatus(store, id, 'completed')).attempt).toBe(1)
+    expect(stopped).toBe(0)
   })
 })
 
