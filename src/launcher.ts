@@ -5,6 +5,7 @@
  * An execution claims its operation by the id it is given. A start may be made twice, late, or
  * without its answer arriving: a surplus execution finds nothing to claim and exits 0.
  */
+import { markInstances } from './util/brand.ts'
 
 /** What an execution is told: it goes into its environment. */
 export interface LaunchRequest {
@@ -36,6 +37,10 @@ export const REFUSAL_REASONS = ['limit', 'throttled', 'quota', 'unavailable', 'u
  * The operation is tried again later, with the same `attempt` and `launch`.
  */
 export class LaunchRefused extends Error {
+  static {
+    markInstances(LaunchRefused, 'waybill.LaunchRefused')
+  }
+
   override readonly name = 'LaunchRefused'
   readonly retryAfterMs: number
   readonly reason: RefusalReason

@@ -1,5 +1,7 @@
 import { describe, expect, vi } from 'vitest'
 import { defineOperation, handler, ProblemError } from 'waybill'
+import { StopError } from '../src/attempt.ts'
+import { LaunchRefused } from '../src/launcher.ts'
 import type { Outcome } from '../src/operation.ts'
 import type { AnyOperationType } from '../src/operation-type.ts'
 import { briefProblem } from '../src/problem.ts'
@@ -140,6 +142,14 @@ describe('a problem of any shape ends the operation', () => {
     expect(new ProblemError({}) instanceof OwnError).toBe(false)
     expect(new OwnError({}) instanceof OwnError).toBe(true)
   })
+})
+
+test('errors of another copy of the package are known as what they are', async () => {
+  vi.resetModules()
+  const copies = [await import('../src/launcher.ts'), await import('../src/attempt.ts')] as const
+  expect(new copies[0].LaunchRefused('busy', 1)).toBeInstanceOf(LaunchRefused)
+  expect(new copies[1].StopError('TimeoutError')).toBeInstanceOf(StopError)
+  expect(new Error('another')).not.toBeInstanceOf(LaunchRefused)
 })
 
 describe('a result that cannot be written', () => {
