@@ -82,6 +82,8 @@ export class Writer {
   readonly #version: () => number
   readonly #limits: Limits
   readonly #begin: () => void
+  /** How long the attempts ran that the transaction under way has completed, by type. */
+  readonly #durations = new Map<string, number[]>()
 
   /** @param patient waits for other processes' locks itself: `database` is a connection of the store's own */
   constructor(database: Database, { patient }: { readonly patient: boolean }) {
@@ -130,6 +132,7 @@ export class Writer {
   #transaction(writes: readonly Write[], now: number): WriteResult[] {
     try {
       this.#limits.forget()
+      this.#durations.clear()
       const results = new Array<WriteResult>(writes.length)
       writes.forEach((write, index) => {
         if (!takes(write)) results[index] = this.#execute(write, now)
@@ -137,6 +140,7 @@ export class Writer {
       writes.forEach((write, index) => {
         if (takes(write)) results[index] = this.#execute(write, now)
       })
+      this.#saveDurations(now)
       this.#sql.commit.run()
       return results
     } catch (error) {
@@ -214,11 +218,23 @@ export class Writer {
     }
     if (change.kind === 'finish' && change.outcome.kind === 'completed') {
       this.#sql.putPayload.run(id, 1, change.outcome.output)
-      const ms = now - (after.attemptStartedAt ?? now)
-      this.#sql.putDuration.run(after.type, ms, now, after.type)
-      this.#sql.dropDurations.run(after.type, after.type, DURATIONS_KEPT)
+      this.#noteDuration(after.type, now - (after.attemptStartedAt ?? now))
     }
     return after
+  }
+
+  #noteDuration(type: string, ms: number): void {
+    const durations = this.#durations.get(type) ?? []
+    durations.push(ms)
+    this.#durations.set(type, durations)
+  }
+
+  /** Once for each transaction, and of each type no more than are kept. */
+  #saveDurations(now: number): void {
+    for (const [type, durations] of this.#durations) {
+      for (const ms of durations.slice(-DURATIONS_KEPT)) this.#sql.putDuration.run(type, ms, now, type)
+      this.#sql.dropDurations.run(type, type, DURATIONS_KEPT)
+    }
   }
 
   #note(lease: Lease, note: Note, now: number): boolean {
