@@ -49,6 +49,7 @@ const EXPECTED: Partial<Readonly<Record<StatementName, Expectation>>> = {
   byKey: { values: ['orders', 'noisy', 'k'], indexes: ['operations_key'], pages: 10 },
   payload: { values: [SOME_ID, 1], indexes: ['payloads_pkey'], pages: 10 },
   steps: { values: [SOME_ID], indexes: ['steps_pkey'], pages: 10 },
+  errors: { values: [SOME_ID], indexes: ['payloads_pkey'], pages: 10 },
   logs: { values: [SOME_ID, 0], indexes: ['logs_pkey'], pages: 10 },
   webhooksDue: { values: [100], indexes: ['operations_webhook_due'], pages: 10 },
   unfinished: { values: ['orders', 'quiet', 100], indexes: ['operations_listed'], pages: 50 },
