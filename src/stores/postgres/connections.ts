@@ -242,6 +242,8 @@ const OF_ONE_ROW = ['21', '22', '23', '40', '54', '55', 'P0']
 
 /** Whether the same statement with fewer rows may succeed. */
 export function isOfOneRow(error: unknown): boolean {
+  // What JSON cannot say, or no string can hold, never reached the server.
+  if (error instanceof TypeError || error instanceof RangeError) return true
   const state = sqlState(error)
   return state !== undefined && OF_ONE_ROW.includes(state.slice(0, 2))
 }

@@ -50,6 +50,18 @@ export const outcomeTests: StoreTests = {
       assert.deepEqual(await test.store.errors(running.id), [])
     },
 
+    'an outcome that cannot be written fails alone, and another one ends the operation': async test => {
+      const [bad, ...others] = await Promise.all(Array.from({ length: 5 }, () => test.run()))
+      assert.ok(bad)
+      const unwritable = { ...OUTCOMES.failed, problem: { ...OUT_OF_STOCK, amount: 10n } }
+      const refused = assert.rejects(test.finish(bad, unwritable))
+      const ended = await Promise.all(others.map(other => test.finish(other, OUTCOMES.completed)))
+      await refused
+      assert.deepEqual([...new Set(ended.map(({ status }) => status))], ['completed'])
+      assert.equal((await test.read(bad.id)).status, 'running')
+      assert.equal((await test.finish(bad, OUTCOMES.failed)).status, 'failed')
+    },
+
     'what attempts threw goes with the payloads': async test => {
       const { id } = await test.end({ ...OUTCOMES.failed, error: THROWN }, { retention: DAY })
       assert.equal((await test.store.errors(id)).length, 1)
