@@ -69,6 +69,8 @@ interface Expectation {
 const STATEMENTS: Readonly<Partial<Record<StatementName, Expectation>>> = {
   claim: { values: [null, ASKED, CLAIMED, 'holder', 30_000, null, true, null], pages: 30 * CLAIMED, rows: 2000 },
   launch: { values: [null, ASKED, CLAIMED, 1000], pages: 30 * CLAIMED, rows: 2000 },
+  claimBehind: { values: [null, ASKED, CLAIMED, 'holder', 30_000, null, true, null, 1], pages: 4000, rows: 5000 },
+  launchBehind: { values: [null, ASKED, CLAIMED, 1000, 1], pages: 4000, rows: 5000 },
   claimOne: { values: [null, idOf(FIRST), 'holder', 30_000, 'job-1', false, 'jobs'], pages: 100, rows: 10 },
   renew: { values: [null, IDS, IDS.map(() => 1), 30_000], pages: 10 * CLAIMED },
   read: { values: [IDS], pages: 5 * CLAIMED },
