@@ -461,6 +461,31 @@ describe('limits', () => {
     }
   })
 
+  it('count nothing while another process, which has counted, has not written yet', async () => {
+    const schema = database.nextSchema()
+    const [one, other] = [await open({ schema }), await open({ schema })]
+    const submission = (number: number) => submissionOf(numberedId(number), { limits: { inFlight: 1 } })
+    // A transaction that is undone in the end keeps the first one between its count and its insert.
+    const client = await pool.connect()
+    await client.query('BEGIN')
+    await client.query(`INSERT INTO ${schema}.payloads (id, kind, body) VALUES ($1, 0, '1')`, [numberedId(1)])
+    const waiting = async () => {
+      const { rows } = await pool.query(
+        `SELECT count(*)::int AS count FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+      )
+      return rows[0].count as number
+    }
+    const first = one.accept(submission(1))
+    await expect.poll(waiting, { interval: 5 }).toBe(1)
+    const second = other.accept(submission(2))
+    await Promise.race([second, expect.poll(waiting, { interval: 5 }).toBe(2)]).catch(() => {})
+    await client.query('ROLLBACK')
+    client.release()
+    // On a slow machine one of them may have waited too long, and is told to come back.
+    await Promise.allSettled([first, second])
+    expect(await one.list({ type: 'orders', owner: '', limit: 10 })).toHaveLength(1)
+  })
+
   it.each(['on', 'off'])('keep inputs and keys to the letter, with standard_conforming_strings %s', async value => {
     const own = database.pool({ options: `-c standard_conforming_strings=${value} -c escape_string_warning=off` })
     const store = await open({}, own)
