@@ -7,8 +7,10 @@ import type { Waybill, WorkerInit } from '../src/waybill.ts'
 import { isGone, pidOf, worker } from './support/children.ts'
 import { type Act, handlerFile, play, plays } from './support/handlers.ts'
 import {
+  cutStore,
   hasFinished,
   hasStatus,
+  KeptLog,
   type Lab,
   logOf,
   recordOf,
@@ -81,6 +83,25 @@ describe('children', () => {
     expect(version).toBeLessThan(10)
     await waybill.operations.cancel(id, '')
     await hasFinished(waybill.store, id)
+  })
+
+  test('what is said in a loop is limited in the child, and its error comes with the outcome', async ({ lab }) => {
+    const once = plays({ attempts: 1 })
+    const { store, calls } = cutStore(await lab.store())
+    const logger = new KeptLog()
+    const waybill = await lab.waybill([once], { store, logger, ...worker() })
+    const id = await submit(waybill, once, play({ do: 'chatter' }))
+    const operation = await hasFinished(store, id)
+    expect(operation.progress?.message).toBe('turn 200000')
+    expect((await logOf(store, id)).at(-1)).toBe('line 200000')
+    expect(calls.get('note')).toBe(500)
+    expect(JSON.stringify(operation)).not.toContain('secret')
+    const error = { name: 'TypeError', message: 'a secret of the server', cause: { message: 'the cause' } }
+    expect(await store.errors(id)).toMatchObject([
+      { attempt: 1, error: { ...error, stack: expect.stringContaining('plays') } },
+    ])
+    await until(() => logger.lines.length > 0)
+    expect(logger.lines).toMatchObject([{ level: 'error', message: 'An operation failed', fields: { err: error } }])
   })
 
   test('what a handler does after its end never reaches the next operation', async ({ lab }) => {

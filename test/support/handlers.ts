@@ -25,6 +25,7 @@ export type Act =
   | { readonly do: 'step' }
   /** Reports progress in many calls, and waits to be told to stop. */
   | { readonly do: 'progress' }
+  | { readonly do: 'chatter' }
   /** Returns at once, and goes on writing to its job afterwards. */
   | { readonly do: 'haunt' }
   /** Starts a program, notes `started` and its process id in the log, and never ends. */
