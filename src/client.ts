@@ -35,6 +35,8 @@ export interface WaitInit extends RequestInit, WaitOptions {}
  * Azure's `Operation-Location` monitors, and status URLs that answer 202 until they answer with
  * the result. A poll that fails (network, 408, 425, 429, 5xx) is asked again after `Retry-After`,
  * or after growing, random delays, twenty times in a row at most; it says nothing about the operation.
+ * A long poll that fails is no such failure: the next one is held shorter, at last not at all. At most two
+ * streams and long polls are open for each origin, over all waits.
  *
  * The headers and cookies of `init` go along on polls of the request's own origin, and never to
  * another one. Headers about the body, conditions, `Prefer` and `Idempotency-Key` stay with the

@@ -125,11 +125,9 @@ export const MAX_TIMER_MS = 2_147_483_647
  * @returns milliseconds from 0 to {@link MAX_TIMER_MS}; undefined where there is none or it cannot be read
  */
 export function parseRetryAfter(value: string | null | undefined, now: number): number | undefined {
-  if (value === null || value === undefined) return undefined
-  const text = value.trim()
-  if (/^\d+$/.test(text)) return Math.min(Number(text) * 1000, MAX_TIMER_MS)
-  const at = parseHttpDate(text)
-  return at === undefined ? undefined : Math.min(Math.max(at - now, 0), MAX_TIMER_MS)
+  const text = `${value}`.trim()
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : parseHttpDate(text) - now
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), MAX_TIMER_MS)
 }
 
 /**
@@ -140,14 +138,12 @@ export function parseRetryAfter(value: string | null | undefined, now: number): 
  * @param now the own clock, in milliseconds since the epoch; taken where the answer has no date
  */
 export function timeOf(date: string | null | undefined, now: number): number {
-  return (date === null || date === undefined ? undefined : parseHttpDate(date.trim())) ?? now
+  return parseHttpDate(`${date}`.trim()) || now
 }
 
-function parseHttpDate(text: string): number | undefined {
-  // Date.parse reads "-5" and "1.5" as dates; an HTTP date always opens with the day's name.
-  if (!/^[A-Z][a-z]+,? /.test(text)) return undefined
-  const at = Date.parse(text)
-  return Number.isNaN(at) ? undefined : at
+/** NaN where it is not one. Date.parse reads "-5" and "1.5" as dates; an HTTP date always opens with the day's name. */
+function parseHttpDate(text: string): number {
+  return /^[A-Z][a-z]+,? /.test(text) ? Date.parse(text) : Number.NaN
 }
 
 /** Writes milliseconds as the whole seconds of a `Retry-After` header: rounded up, at least 1. */

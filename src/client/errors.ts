@@ -27,6 +27,9 @@ export interface WaitErrorDetails {
   readonly cause?: unknown
 }
 
+/** On the errors of every copy of this package in a program: `instanceof` looks for it. */
+const MARK: unique symbol = Symbol.for('waybill.WaitError') as never
+
 /** A wait that ended without a result. `code` is for programs, `message` for people. */
 export class WaitError extends Error implements WaitErrorDetails {
   declare readonly code: WaitErrorCode
@@ -35,14 +38,27 @@ export class WaitError extends Error implements WaitErrorDetails {
   declare readonly statusUrl: string
   declare readonly id: string | undefined
 
+  /** Also an error of another copy of this package is one. */
+  static override [Symbol.hasInstance](error: unknown): boolean {
+    return MARK in Object(error)
+  }
+
   constructor(message: string, details: WaitErrorDetails) {
     super(message)
     Object.assign(this, details)
+  }
+
+  get [MARK](): true {
+    return true
   }
 }
 
 /** An operation that ended `failed` or `canceled`, and why. */
 export class OperationError extends WaitError {
+  static override [Symbol.hasInstance](error: unknown): boolean {
+    return MARK in Object(error) && isFinal((error as WaitError).code)
+  }
+
   declare readonly code: 'failed' | 'canceled'
   declare readonly response: Response
   declare readonly problem: Problem

@@ -3,7 +3,7 @@ import { isFinal, type StatusDocument } from '../protocol.ts'
 import { OperationError, waitError } from './errors.ts'
 import { readEvents } from './event-stream.ts'
 import { type Api, anyOf, type CallOptions, request } from './requests.ts'
-import { type Answer, answerOf } from './status.ts'
+import type { Answer } from './status.ts'
 import { resolve } from './transport.ts'
 import { Wait, type WaitOptions } from './wait.ts'
 
@@ -19,7 +19,7 @@ export interface SavedOperation {
 }
 
 /** How to wait for a result. */
-export interface ResultOptions extends CallOptions, Pick<WaitOptions, 'timeoutMs' | 'cancelOnAbort'> {
+export interface ResultOptions extends CallOptions, Pick<WaitOptions, 'timeoutMs' | 'cancelOnAbort' | 'onTrouble'> {
   /** Hears each status document that arrives, and is awaited; what it throws ends the wait. The last one may not be among them. */
   readonly onStatus?: ((status: StatusDocument) => unknown) | undefined
 }
@@ -67,25 +67,14 @@ export function createHandle<T>(
 ): OperationHandle<T> {
   const id = /[^/]*$/.exec(new URL(url).pathname)?.[0] ?? ''
 
-  /** The answers that a wait need not ask for: that the operation was accepted, and where things are. */
-  function known(): Response[] {
-    const headers = { location: url, 'content-type': 'application/json' }
-    const result = resolve(`../${id}`, url)
-    const links = ended ? {} : { events: url, result }
-    const accepted = answerOf(JSON.stringify({ links }), url, { status: 202, headers }).copy()
-    const seeOther = answerOf('', url, { status: 303, headers: { location: result } }).copy()
-    return ended ? [accepted, seeOther, ended.copy()] : [accepted]
-  }
-
-  async function follow({ onStatus, signal: given, cancelOnAbort, timeoutMs }: ResultOptions): Promise<unknown> {
-    const signal = anyOf(api.signal, given)
+  async function follow({ onStatus, cancelOnAbort, ...options }: ResultOptions): Promise<unknown> {
+    const signal = anyOf(api.signal, options.signal)
     if (cancelOnAbort && signal.aborted) api.fetch(url, { method: 'DELETE', keepalive: true }).catch(() => {})
-    const answers = known()
-    const fetch: Api['fetch'] = async (input, init) => answers.shift() ?? api.fetch(input, init)
-    const wait = new Wait(url, { fetch, signal, cancelOnAbort, timeoutMs }, ({ document }) =>
+    const wait = new Wait(url, { ...options, fetch: api.fetch, signal, cancelOnAbort }, ({ document }) =>
       isStatusDocument(document) ? onStatus?.(document) : undefined,
     )
-    return wait.within(() => wait.submit())
+    const result = resolve(`../${id}`, url)
+    return wait.within(() => (ended ? wait.end(ended) : wait.attach({ events: url, result })))
   }
 
   async function status(options: CallOptions = {}): Promise<StatusDocument> {

@@ -1,7 +1,7 @@
 import { waitError } from './errors.ts'
+import { growing, isTransient, retryAfterOf } from './retry.ts'
 import { type Answer, readAnswer } from './status.ts'
 import { createTransport } from './transport.ts'
-import { growing, isTransient, retryAfterOf } from './wait.ts'
 
 /** How a typed client reaches its API. */
 export interface ClientOptions {
@@ -17,7 +17,7 @@ export interface ClientOptions {
   readonly headers?: RequestInit['headers'] | (() => RequestInit['headers'] | Promise<RequestInit['headers']>)
   /** Whether cookies go along to the API's own origin, as in `fetch`. Default `same-origin`. */
   readonly credentials?: RequestCredentials | undefined
-  /** Sends every request. Default: the global `fetch`. */
+  /** Sends every request; called with a URL and an init. Default: the global `fetch`. */
   readonly fetch?: typeof fetch | undefined
   /** Ends everything that the client is at when it aborts. */
   readonly signal?: AbortSignal | undefined
@@ -104,7 +104,8 @@ export function anyOf(...signals: (AbortSignal | undefined)[]): AbortSignal {
  * @throws {WaitError} `unreachable`
  */
 export async function request(api: Api, url: string, options: Repeatable = {}): Promise<Answer> {
-  const { signal: given, statusUrl = '', headers = {}, ...init } = options
+  const { signal: given, statusUrl = '', headers: asked, ...init } = options
+  const headers = { ...asked }
   const signal = anyOf(api.signal, given)
   const send = () =>
     init.method
@@ -120,6 +121,8 @@ export async function request(api: Api, url: string, options: Repeatable = {}): 
       signal.throwIfAborted()
       cause = error
     }
+    // A gateway may end requests that the server holds.
+    delete headers.prefer
     const pause = retryAfterOf(answer?.response) ?? growing(failures)
     if (failures === MAX_REPEATS || pause > LONGEST_PAUSE_MS) {
       throw waitError('unreachable', url, statusUrl, answer, cause)

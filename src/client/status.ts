@@ -1,7 +1,8 @@
-import { type FinalStatus, isFinal, type Problem, type StatusDocument } from '../protocol.ts'
+import { type FinalStatus, isFinal, type Links, type Problem, type StatusDocument } from '../protocol.ts'
 
 /** A status document as some server sent it: of ours, or of one that knows only a few of its members. */
-export type PolledStatus = Partial<Omit<StatusDocument, 'status'>> & {
+export type PolledStatus = Partial<Omit<StatusDocument, 'status' | 'links'>> & {
+  readonly links?: Partial<Links> | undefined
   readonly status?: string
   /** Where the result is, in Azure's monitors. */
   readonly resourceLocation?: string
@@ -31,6 +32,8 @@ export interface Answer {
   readonly copy: () => Response
   /** What it amounts to as a result: the JSON value, undefined for an empty one and for 204, else the response. */
   readonly value: unknown
+  /** The JSON text; empty where there is none. */
+  readonly text: string
   /** The members of the JSON value; none where it is not an object. */
   readonly body: PolledStatus
   /** How the server's word for the status reads in ours; undefined where it is not final, or not known. */
@@ -43,7 +46,7 @@ export async function readAnswer(response: Response): Promise<Answer> {
     return answerOf(await response.text(), response.url, response)
   }
   const value = response.status === 204 ? undefined : response
-  return { response, copy: () => response, value, body: {} }
+  return { response, copy: () => response, value, text: '', body: {} }
 }
 
 /** The answer that a JSON text from `url` makes. */
@@ -52,7 +55,7 @@ export function answerOf(text: string, url: string, init: ResponseInit): Answer 
   const body: PolledStatus = Object(value)
   const word = `${body.status}`.toLowerCase().replace('succeed', 'complet').replace('cancell', 'cancel')
   const copy = () => Object.defineProperty(new Response(text || null, init), 'url', { value: url })
-  return { response: copy(), copy, value, body, outcome: isFinal(word) ? word : undefined }
+  return { response: copy(), copy, value, text, body, outcome: isFinal(word) ? word : undefined }
 }
 
 /** What an answer says is wrong: as a problem, as the `error` of an operation, or in Azure's code and message. */

@@ -8,6 +8,8 @@ const OF_THE_REQUEST = /^(content|if|prefer|idem)/
 
 /** The requests that follow the first one. */
 export interface Transport {
+  /** Sends one request with an init, which wins, and follows nothing. */
+  send(url: string, headers: Record<string, string>, init: RequestInit): Promise<Response>
   /**
    * Gets a URL, along redirects. A 303 is an answer of its own unless `all` are to be followed. A
    * browser does not show redirects: there it returns an opaque one, that `follow` goes along.
@@ -70,6 +72,7 @@ export function createTransport(
   }
 
   return {
+    send,
     get,
     follow(url, result) {
       const { authorization } = lasting

@@ -1,6 +1,7 @@
-import { MAX_TIMER_MS, parseRetryAfter } from '../protocol.ts'
+import { MAX_TIMER_MS } from '../protocol.ts'
 import { type WaitError, type WaitErrorCode, waitError } from './errors.ts'
 import { readEvents } from './event-stream.ts'
+import { floor, growing, isTransient, retryAfterOf } from './retry.ts'
 import { type Answer, answerOf, type OnStatusPoll, type PolledStatus, readAnswer } from './status.ts'
 import { createTransport, resolve, type Transport } from './transport.ts'
 
@@ -16,24 +17,43 @@ export interface WaitOptions {
   readonly timeoutMs?: number | undefined
   /** Hears the status URL as soon as the operation is accepted: keep it to `attach` after a reload. */
   readonly onAccepted?: ((statusUrl: string) => void) | undefined
-  /** Sends every request, the first as a Request. Default: the global `fetch`. */
+  /**
+   * Called when a request for the status or the result fails and will be repeated, with an error whose code is
+   * `unreachable`; and with undefined once the server answers again. The operation is not affected.
+   */
+  readonly onTrouble?: ((trouble: WaitError | undefined) => void) | undefined
+  /** Sends every request; called with a URL and an init. Default: the global `fetch`. */
   readonly fetch?: typeof fetch
 }
 
-/** The first delay where the server names none, between polls and after one that failed; it doubles up to the longest. */
-const FIRST_DELAY_MS = 500
-const LONGEST_DELAY_MS = 15_000
-/** Seconds until the next poll after a 304 that names none. */
-const UNCHANGED_S = 5
-/** Polls that fail in a row before the wait is given up: about three minutes. */
+/**
+ * Tens of seconds that a poll may be held. A gateway may end requests sooner: after one that failed the next is held
+ * for 10 s, then none.
+ */
+const HOLD_TENS = 3
+/**
+ * Streams and held polls of all waits to one origin. A page over HTTP/1.1 has six connections to an origin, and needs
+ * some for its other requests.
+ */
+const MAX_HELD = 2
+/** The waits that have the server hold a request, and at which origin. */
+const holders = new Map<Wait, string>()
+/** Polls without a hold that fail in a row before the wait is given up: about three minutes. */
 const MAX_FAILURES = 20
+/** A status that is new lowers the floor between polls: to 62 to 125 ms. */
+const FRESH = -2
+/** A status that was heard four times is asked for by polls, since streams of it are cut. */
+const STALE = 1
 /** A 500 that may be the operation's own is believed when it has been said this often. */
 const MAX_DOUBTS = 3
 const EVENT_STREAM = 'text/event-stream'
-/** Streams in a row that told nothing new before polls take over. */
-const MAX_SILENT_STREAMS = 3
 
 type Init = RequestInit & WaitOptions
+
+/** A result, which may be undefined. */
+interface Result {
+  readonly value: unknown
+}
 
 /** One wait for one operation. */
 export class Wait {
@@ -46,21 +66,27 @@ export class Wait {
   #timer: ReturnType<typeof setTimeout> | undefined
 
   #statusUrl = ''
-  /** Where events are, and where the result will be, as far as anyone told. */
+  /** Where events are, empty where they are of no use, and where the result will be. */
   #eventsUrl: string | undefined
   #resultUrl: string | undefined
   /** The status URL answers 202 until the operation has ended: another code is then the operation's own. */
   #pendingIs202 = false
   /** A browser does not show redirects. */
   #isBlind = false
-  #unpaced = 0
+  #trouble: WaitError | undefined
   #delay = 0
+  /** How often in a row an answer brought nothing new, from FRESH. */
+  #stale = Number.NEGATIVE_INFINITY
+  #etag = ''
+  #last: Answer | undefined
+  #tens = HOLD_TENS
 
   constructor(input: RequestInfo | URL, init?: Init | OnStatusPoll | null, onStatusPoll?: OnStatusPoll) {
     this.#onStatusPoll = typeof init === 'function' ? init : onStatusPoll
     // `input` is held because a Request that has been collected passes its abort on to nobody.
     this.#init = { fetch, ...init, input }
-    this.#request = new Request(input, this.#init)
+    // Without the body: it can be read only once, and is sent by `submit`.
+    this.#request = new Request(input, { ...this.#init, body: null })
     this.#signal = AbortSignal.any([this.#init.signal ?? this.#request.signal, this.#deadline.signal])
     this.#transport = createTransport(this.#request, this.#init, this.#signal)
   }
@@ -85,15 +111,15 @@ export class Wait {
       ])
     } finally {
       clearTimeout(timer)
+      holders.delete(this)
       signal.onabort = null
     }
   }
 
   /** Sends the request, and waits if it is answered with 202. */
   async submit(): Promise<unknown> {
-    const { cancelOnAbort, onAccepted, fetch } = this.#init
-    // To cancel what it starts, a request that is under way has to learn its status URL first.
-    const response = await fetch(this.#request, { signal: cancelOnAbort ? null : this.#signal })
+    const { cancelOnAbort, onAccepted } = this.#init
+    const response = await this.#send()
     if (response.status !== 202) return this.#settle(await readAnswer(response)).value
     const answer = await readAnswer(response).catch(() => answerOf('', response.url, response))
     const { url, headers } = response
@@ -104,64 +130,90 @@ export class Wait {
     if (!found) throw this.#error('no-location', answer)
     this.#statusUrl = resolve(found, url)
     if (location && found !== location) this.#resultUrl = resolve(location, url)
-    this.#learn(answer.body)
     if (cancelOnAbort && this.#signal.aborted) this.#transport.cancel(this.#statusUrl)
     onAccepted?.(this.#statusUrl)
-    if (!this.#eventsUrl) this.#delay = retryAfterOf(response) ?? 0
-    return this.attach()
+    if (!answer.body.links?.events) this.#delay = retryAfterOf(response) ?? 0
+    return this.attach(answer.body.links)
   }
 
-  /** Waits for the operation whose status URL is given, or was the input. */
-  async attach(): Promise<unknown> {
+  /** The result that an operation has ended with. */
+  async end(answer: Answer): Promise<unknown> {
+    this.#statusUrl = this.#request.url
+    return this.#settle(await readAnswer(answer.copy()), true).value
+  }
+
+  async #send(): Promise<Response> {
+    const { body, cancelOnAbort } = this.#init
+    const { url, method, headers, redirect } = this.#request
+    const own = await this.#request.blob()
+    return this.#transport.send(
+      url,
+      {},
+      {
+        ...{ method, headers, redirect },
+        body: body ?? (own.size ? own : null),
+        // To cancel what it starts, a request that is under way has to learn its status URL first.
+        signal: cancelOnAbort ? null : this.#signal,
+      },
+    )
+  }
+
+  /**
+   * Waits for the operation whose status URL is given, or was the input.
+   *
+   * @param links what is known of it without asking
+   */
+  async attach(links?: PolledStatus['links']): Promise<unknown> {
     this.#statusUrl ||= this.#request.url
-    for await (const answer of this.#statuses()) {
-      const done = await this.#judge(answer)
+    this.#learn({ links })
+    for (;;) {
+      await this.#sleep(Math.max(this.#delay, floor(this.#stale)))
+      const url = this.#stale < STALE && this.#eventsUrl
+      const done = await (url && this.#claim(url) ? this.#stream(url) : this.#poll())
       if (done) return done.value
     }
+  }
+
+  /** Reads a stream of events to its end. One that tells no status gives way to polls. */
+  async #stream(url: string): Promise<Result | undefined> {
+    const response = await this.#transport.get(url, { accept: EVENT_STREAM }).catch(() => undefined)
+    this.#eventsUrl = ''
+    if (response?.headers.get('content-type')?.includes(EVENT_STREAM)) {
+      for await (const { event, data } of readEvents(response)) {
+        if (event !== 'status\n') continue
+        this.#setTrouble()
+        this.#eventsUrl = url
+        const headers = { 'content-type': 'application/json', 'retry-after': JSON.parse(data).retryAfter }
+        const done = await this.#judge(answerOf(data, this.#statusUrl, { headers }))
+        if (done) return done
+      }
+    }
+    holders.delete(this)
+    this.#delay = retryAfterOf(response) ?? growing(this.#stale - FRESH)
     return
   }
 
-  /** What is heard of the status: by streams of events where there are any, else by polls. */
-  async *#statuses(): AsyncGenerator<Answer> {
-    let silentStreams = 0
-    let lastEventId = ''
-    let etag = ''
-    let text = ''
-    for (;;) {
-      await this.#sleep(this.#delay)
-      if (this.#eventsUrl && silentStreams < MAX_SILENT_STREAMS) {
-        const resume = lastEventId && { 'last-event-id': lastEventId }
-        const response = await this.#transport
-          .get(this.#eventsUrl, { accept: EVENT_STREAM, ...resume })
-          .catch(() => undefined)
-        const streams = response?.headers.get('content-type')?.includes(EVENT_STREAM)
-        if (response && streams) {
-          for await (const { event, data, id } of readEvents(response)) {
-            if (id && id !== lastEventId) {
-              lastEventId = id
-              silentStreams = 0
-            }
-            if (event === 'status\n') yield this.#replay(data, JSON.parse(data).retryAfter)
-          }
-        }
-        this.#delay = retryAfterOf(response) ?? growing(silentStreams)
-        silentStreams += response && !streams ? MAX_SILENT_STREAMS : 1
-      } else {
-        const answer = await this.#ask(this.#statusUrl, etag ? { 'if-none-match': etag, prefer: 'wait=30' } : {})
-        const { status, headers } = answer.response
-        const seen = status === 304 ? this.#replay(text, headers.get('retry-after') ?? UNCHANGED_S) : answer
-        yield seen
-        etag = headers.get('etag') || etag
-        text = JSON.stringify(seen.body)
-        // A server that holds polls has already let the time pass.
-        if (headers.has('preference-applied')) this.#delay = 0
-      }
-    }
+  async #poll(): Promise<Result | undefined> {
+    const answer = await this.#ask(this.#statusUrl)
+    const { headers } = answer.response
+    this.#etag = headers.get('etag') || this.#etag
+    const done = await this.#judge(answer)
+    // A server that holds polls has already let the time pass.
+    if (headers.has('preference-applied')) this.#delay = 0
+    return done
+  }
+
+  /** Whether the server may hold one more request for `url`; it then counts until it is taken out of the holders. */
+  #claim(url: string): boolean {
+    const { origin } = new URL(url)
+    const free = [...holders.values()].filter(other => other === origin).length < MAX_HELD
+    if (free) holders.set(this, origin)
+    return free
   }
 
   /** The result that an answer leads to; undefined where it is pending. */
-  async #judge(answer: Answer): Promise<{ value: unknown } | undefined> {
-    const { response, body, outcome } = answer
+  async #judge(answer: Answer): Promise<Result | undefined> {
+    const { response, body, text, outcome } = answer
     const { status, url } = response
     const location = response.headers.get('location')
     const pause = retryAfterOf(response)
@@ -180,41 +232,74 @@ export class Wait {
       if (body.status === 'Succeeded' && 'result' in body) return { value: body.result }
     } else if (
       status === 202 ||
+      status === 304 ||
       isElsewhere ||
       (response.ok && (pause !== undefined || (typeof body.status === 'string' && !this.#pendingIs202)))
     ) {
-      this.#delay = pause ?? growing(this.#unpaced++)
-      return this.#report(answer)
+      const last = this.#last
+      if (status !== 304) this.#last = answer
+      this.#stale = text === last?.text || status === 304 ? this.#stale + 1 : FRESH
+      this.#delay = pause ?? growing(this.#stale - FRESH)
+      return this.#report(this.#last ?? answer)
     }
     return this.#settle(answer, this.#pendingIs202)
   }
 
-  async #collect(url: string): Promise<{ value: unknown }> {
-    return this.#settle(await this.#ask(url, {}, true), true)
+  async #collect(url: string): Promise<Result> {
+    return this.#settle(await this.#ask(url, true), true)
   }
 
   /** Gets an answer that says something about the operation, as often as it takes. */
-  async #ask(url: string, headers: Record<string, string>, isResult = false): Promise<Answer> {
-    for (let failures = 0; ; failures++) {
-      let answer: Answer | undefined
+  async #ask(url: string, isResult = false): Promise<Answer> {
+    let answer: Answer | undefined
+    for (let failures = 0; ; ) {
+      const etag = !isResult && this.#etag
+      const tens = etag && this.#tens && this.#claim(url) ? this.#tens : 0
+      const headers = { ...(etag && { 'if-none-match': etag }), ...(tens && { prefer: `wait=${tens}0` }) }
       let cause: unknown
+      answer = undefined
       try {
-        let response = await this.#transport.get(url, headers, isResult)
-        if (response.type === 'opaqueredirect') {
-          this.#isBlind = true
-          response = await this.#transport.follow(url, isResult ? undefined : this.#resultUrl)
-        }
-        answer = await readAnswer(response)
-        const { status } = answer.response
+        answer = await this.#get(url, headers, isResult)
         // Where a 500 can be the operation's own, it is believed when it stays.
-        const isOwn = (isResult || this.#pendingIs202) && status === 500 && answer.value !== response
-        if (!isTransient(answer) || (isOwn && failures === MAX_DOUBTS)) return answer
+        const { response, value } = answer
+        const isOwn = (isResult || this.#pendingIs202) && response.status === 500 && value !== response
+        if (!isTransient(answer) || (isOwn && failures === MAX_DOUBTS)) break
       } catch (error) {
         cause = error
+      } finally {
+        holders.delete(this)
       }
-      if (failures === MAX_FAILURES) throw this.#error('unreachable', answer, cause)
-      await this.#sleep(retryAfterOf(answer?.response) ?? growing(failures))
+      this.#signal.throwIfAborted()
+      if (tens) this.#tens >>= 1
+      else {
+        const error = this.#error('unreachable', answer, cause)
+        if (failures++ === MAX_FAILURES) throw error
+        this.#setTrouble(error)
+      }
+      await this.#sleep(Math.max(retryAfterOf(answer?.response) ?? growing(failures), floor(failures)))
     }
+    this.#setTrouble()
+    return answer
+  }
+
+  async #get(url: string, headers: Record<string, string>, isResult: boolean): Promise<Answer> {
+    let response = await this.#transport.get(url, headers, isResult)
+    if (response.type === 'opaqueredirect') {
+      this.#isBlind = true
+      response = await this.#transport.follow(url, isResult ? undefined : this.#resultUrl)
+    }
+    return readAnswer(response)
+  }
+
+  /** Tells of trouble, or that it is over: the server may then stream and hold polls as before. */
+  #setTrouble(error?: WaitError): void {
+    if (error === this.#trouble) return
+    this.#trouble = error
+    if (!error) {
+      this.#tens = HOLD_TENS
+      this.#eventsUrl ||= undefined
+    }
+    this.#init.onTrouble?.(error)
   }
 
   async #sleep(ms: number): Promise<void> {
@@ -228,7 +313,7 @@ export class Wait {
    * Takes an answer for the result, or throws what it says is wrong.
    * @param own whether it speaks for the operation by its code; a status does by its word alone
    */
-  #settle(answer: Answer, own = false): { value: unknown } {
+  #settle(answer: Answer, own = false): Result {
     const { response, body, outcome = 'completed' } = answer
     const { ok, status } = response
     const gone = this.#statusUrl && (status === 404 || status === 410)
@@ -254,34 +339,12 @@ export class Wait {
   }
 
   #learn({ links, resourceLocation = links?.result }: PolledStatus): void {
-    if (links?.events) this.#eventsUrl = resolve(links.events, this.#statusUrl)
+    if (links?.events) this.#eventsUrl ??= resolve(links.events, this.#statusUrl)
     if (resourceLocation) this.#resultUrl = resolve(resourceLocation, this.#statusUrl)
-  }
-
-  /** A status that was not the body of its own answer. */
-  #replay(text: string, retryAfter: unknown): Answer {
-    return answerOf(text, this.#statusUrl, {
-      headers: { 'content-type': 'application/json', 'retry-after': `${retryAfter}` },
-    })
   }
 }
 
 /** What tells resources apart for a browser that was redirected: not the scheme, nor a slash at the end. */
 function pathOf(url: string): string {
   return new URL(url).pathname.replace(/\/$/, '')
-}
-
-/** Whether an answer says nothing about what it was asked for, and asking again may help. */
-export function isTransient({ response: { status }, outcome }: Answer): boolean {
-  return !outcome && (status >= 500 || status === 408 || status === 425 || status === 429)
-}
-
-/** `Retry-After` in milliseconds. */
-export function retryAfterOf(response: Response | undefined): number | undefined {
-  return parseRetryAfter(response?.headers.get('retry-after'), Date.now())
-}
-
-/** The delay after `times` that it was used before; by half random, so that not all clients come at once. */
-export function growing(times: number): number {
-  return Math.min(FIRST_DELAY_MS * 2 ** times, LONGEST_DELAY_MS) * (0.5 + Math.random() / 2)
 }
