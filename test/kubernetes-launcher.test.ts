@@ -11,6 +11,8 @@ import { type Lab, test, until } from './support/waybill.ts'
 const ID = '01920000-0000-7000-8000-000000000000'
 const NAME = `orders-${ID}-0-1`
 const request: LaunchRequest = { operationId: ID, type: 'orders', timeoutMs: 60_000, attempt: 0, launch: 1 }
+/** The client's Watch fails after this long a silence. */
+const IDLE_LIMIT_SECONDS = 30
 const RUN_FOR_EVER = programImage('setInterval(() => {}, 1000)')
 
 /** A cluster with an image that runs a line of a program. */
@@ -368,6 +370,33 @@ describe('watching', () => {
     await until(() => emulator.pidOf(NAME) !== undefined)
     emulator.kill(NAME)
     await until(() => ends() === 3)
+  })
+
+  test('ends before the client takes silence for a failure, and goes on from there', async ({ lab }) => {
+    // 25 s last a little longer than a second here.
+    const emulator = await clusterWith(lab, RUN_FOR_EVER, { secondMs: 50 })
+    const { api, watch } = clientOf(emulator)
+    const errors: unknown[] = []
+    const seen: KubernetesWatch = {
+      watch: (path, query, onEvent, onEnd) =>
+        watch.watch(path, query, onEvent, error => {
+          errors.push(error)
+          onEnd(error)
+        }),
+    }
+    const launcher = launcherOn(emulator, { api, watch: seen })
+    let ends = 0
+    lab.onEnd(launcher.watchEnds?.(() => ends++) ?? (() => {}))
+    await until(() => errors.length === 3)
+    await launcher.start(request)
+    await until(() => emulator.pidOf(NAME) !== undefined)
+    emulator.kill(NAME)
+    await until(() => ends === 2)
+    expect(errors.slice(0, 3)).toEqual([null, null, null])
+    const watches = emulator.requests.filter(({ verb }) => verb === 'watch')
+    const seconds = watches.map(({ query }) => Number(new URLSearchParams(query).get('timeoutSeconds')))
+    expect(Math.max(...seconds)).toBeLessThan(IDLE_LIMIT_SECONDS)
+    expect(emulator.requests.filter(({ verb }) => verb === 'list')).toHaveLength(1)
   })
 
   test('ends with its listener', async ({ lab }) => {

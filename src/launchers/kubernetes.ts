@@ -24,16 +24,12 @@ import { TimeLimit } from '../time-limit.ts'
 import type { KubernetesJobsApi, KubernetesJobTemplate, KubernetesWatch } from './kubernetes/api.ts'
 import { Ends } from './kubernetes/ends.ts'
 import { type Fault, readFault } from './kubernetes/faults.ts'
-import { type JobPlan, jobName, jobOf } from './kubernetes/manifest.ts'
+import { type JobPlan, jobName, jobOf, withoutNulls } from './kubernetes/manifest.ts'
 import { JobStates } from './kubernetes/states.ts'
 
 export type {
-  KubernetesCondition,
   KubernetesContainer,
-  KubernetesJob,
   KubernetesJobBody,
-  KubernetesJobList,
-  KubernetesJobStatus,
   KubernetesJobsApi,
   KubernetesJobTemplate,
   KubernetesWatch,
@@ -247,9 +243,10 @@ function reasonOf({ status, message }: Fault): RefusalReason {
 }
 
 function planOf(options: KubernetesJobOptions, startMs: number): JobPlan {
-  const { namespace, template, variable, engine = 'kubernetes' } = options
+  const { namespace, variable, engine = 'kubernetes' } = options
+  const template = withoutNulls(options.template)
   const pod = template.spec?.template.spec
-  const container = options.container ?? pod?.containers[0]?.name
+  const container = options.container ?? pod?.containers?.[0]?.name
   const fail = (message: string): never => {
     throw new TypeError(`kubernetesJob: ${message}`)
   }

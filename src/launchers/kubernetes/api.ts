@@ -3,36 +3,6 @@
  * A type test pins each part to `@kubernetes/client-node`.
  */
 
-/** What is read of a Job: part of `V1Job`. */
-export interface KubernetesJob {
-  readonly metadata?: { readonly name?: string; readonly deletionTimestamp?: Date }
-  readonly spec?: { readonly suspend?: boolean }
-  readonly status?: KubernetesJobStatus
-}
-
-/** Part of `V1JobStatus`. */
-export interface KubernetesJobStatus {
-  /** Pods that run and have passed their readiness probes; not set before the Job controller has looked. */
-  readonly ready?: number
-  readonly succeeded?: number
-  readonly failed?: number
-  readonly conditions?: readonly KubernetesCondition[]
-}
-
-/** Part of `V1JobCondition`. */
-export interface KubernetesCondition {
-  readonly type: string
-  readonly status: string
-  readonly reason?: string
-  readonly message?: string
-}
-
-/** A page of a listing: part of `V1JobList`. */
-export interface KubernetesJobList {
-  readonly items: readonly KubernetesJob[]
-  readonly metadata?: { readonly _continue?: string; readonly resourceVersion?: string }
-}
-
 /** A Job to create. */
 export interface KubernetesJobBody {
   readonly apiVersion?: string
@@ -41,17 +11,17 @@ export interface KubernetesJobBody {
   readonly spec?: object
 }
 
-/** The methods of `BatchV1Api` that are used. */
+/** The methods of `BatchV1Api` that are used. What they answer, `reader.ts` reads. */
 export interface KubernetesJobsApi {
   createNamespacedJob(request: { namespace: string; body: KubernetesJobBody }): Promise<unknown>
-  readNamespacedJob(request: { namespace: string; name: string }): Promise<KubernetesJob>
+  readNamespacedJob(request: { namespace: string; name: string }): Promise<unknown>
   listNamespacedJob(request: {
     namespace: string
     labelSelector?: string
     fieldSelector?: string
     limit?: number
     _continue?: string
-  }): Promise<KubernetesJobList>
+  }): Promise<unknown>
   deleteNamespacedJob(request: { namespace: string; name: string; propagationPolicy?: string }): Promise<unknown>
 }
 

@@ -1,7 +1,8 @@
 /** Watches Jobs, to tell at once what a listing would tell at the end of a period. It is a hint: it may miss any of them. */
-import type { KubernetesJob, KubernetesJobsApi, KubernetesWatch } from './api.ts'
+import type { KubernetesJobsApi, KubernetesWatch } from './api.ts'
 import { readFault } from './faults.ts'
 import { SELECTOR } from './manifest.ts'
+import { readJob, readPage } from './reader.ts'
 import { stateOf } from './states.ts'
 
 /** How one watches. */
@@ -13,8 +14,13 @@ export interface EndsOptions {
   readonly onEnd: () => void
 }
 
-/** How long the server keeps a watch open, in seconds. */
-const WATCH_SECONDS = 300
+/**
+ * How long the server keeps a watch open, in seconds. The client ends a watch as failed that is silent for 30 s, and on
+ * a quiet cluster a server says something only once a minute.
+ */
+const WATCH_SECONDS = 25
+/** A watch that ends in order, and has lasted this long, is no failure. */
+const SHORTEST_WATCH_MS = 1000
 const SHORTEST_PAUSE_MS = 250
 const LONGEST_PAUSE_MS = 5000
 
@@ -25,6 +31,7 @@ export class Ends {
   #watching: { abort(): void } | undefined
   #timer: NodeJS.Timeout | undefined
   #failures = 0
+  #begunAt = 0
   #stopped = false
 
   constructor(options: EndsOptions) {
@@ -47,6 +54,7 @@ export class Ends {
     }
     try {
       this.#version ??= await this.#now()
+      this.#begunAt = performance.now()
       const query = {
         labelSelector: SELECTOR,
         resourceVersion: this.#version,
@@ -64,9 +72,9 @@ export class Ends {
   /** What happened until now is not watched: a listing tells it. */
   async #now(): Promise<string | undefined> {
     const { api, namespace, onEnd } = this.#options
-    const { metadata } = await api.listNamespacedJob({ namespace, labelSelector: SELECTOR, limit: 1 })
+    const { resourceVersion } = readPage(await api.listNamespacedJob({ namespace, labelSelector: SELECTOR, limit: 1 }))
     if (!this.#stopped) onEnd()
-    return metadata?.resourceVersion
+    return resourceVersion
   }
 
   #seen(type: string, object: unknown): void {
@@ -74,8 +82,8 @@ export class Ends {
     // Mostly 410: the version is older than what the server remembers. The watch then ends by itself.
     if (type === 'ERROR') this.#version = undefined
     if (type === 'ERROR') return
-    const job = object as KubernetesJob & { readonly metadata?: { readonly resourceVersion?: string } }
-    this.#version = job.metadata?.resourceVersion ?? this.#version
+    const job = readJob(object)
+    this.#version = job.resourceVersion ?? this.#version
     this.#failures = 0
     if (type === 'BOOKMARK') return
     const state = stateOf(job)
@@ -87,7 +95,9 @@ export class Ends {
     if (this.#stopped) return
     const { statusCode } = (error ?? {}) as { statusCode?: unknown }
     if (statusCode === 410 || readFault(error).status === 410) this.#version = undefined
-    const pause = Math.min(SHORTEST_PAUSE_MS * 2 ** this.#failures++, LONGEST_PAUSE_MS)
+    const isOrderly = !error && performance.now() - this.#begunAt >= SHORTEST_WATCH_MS
+    if (isOrderly) this.#failures = 0
+    const pause = isOrderly ? 0 : Math.min(SHORTEST_PAUSE_MS * 2 ** this.#failures++, LONGEST_PAUSE_MS)
     this.#timer = setTimeout(() => void this.#watch(), pause * (0.5 + Math.random() / 2)).unref()
   }
 }

@@ -27,6 +27,14 @@ export interface JobPlan {
   readonly startSeconds: number
 }
 
+/** A template in which what is null is absent, as Kubernetes itself takes it. Templates that come from YAML have nulls. */
+export function withoutNulls<Value>(value: Value): Value {
+  if (Array.isArray(value)) return value.filter(it => it !== null).map(it => withoutNulls(it)) as Value
+  if (typeof value !== 'object' || value === null || value instanceof Date) return value
+  const present = Object.entries(value).filter(([, it]) => it !== null)
+  return Object.fromEntries(present.map(([name, it]) => [name, withoutNulls(it)])) as Value
+}
+
 /** The name of a launch's Job, always the same: the type for people, as far as there is room, the operation's id and the launch. */
 export function jobName({ type, operationId, attempt, launch }: LaunchRequest): string {
   const rest = `${operationId}-${attempt}-${launch}`

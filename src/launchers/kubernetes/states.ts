@@ -1,7 +1,8 @@
 /** What Jobs say of their executions, seen through one listing for all that are looked at in one moment. */
-import type { KubernetesCondition, KubernetesJob, KubernetesJobList, KubernetesJobsApi } from './api.ts'
+import type { KubernetesJobsApi } from './api.ts'
 import { readFault } from './faults.ts'
 import { SELECTOR } from './manifest.ts'
+import { type JobCondition, type JobDescription, type JobPage, readJob, readPage } from './reader.ts'
 
 /** What a Job says. */
 export type JobState =
@@ -19,22 +20,21 @@ const PAGE_SIZE = 500
 /** How often a listing is begun anew because its pages have expired. */
 const LISTINGS = 3
 
-/** Reads a Job. */
-export function stateOf({ metadata, spec, status }: KubernetesJob): JobState {
-  const is = (type: string) => status?.conditions?.find(it => it.type === type && it.status === 'True')
-  const failed = is('Failed')
-  if (failed !== undefined) return { kind: 'ended', failed: true, reason: `Its Job failed: ${describe(failed)}` }
-  if (is('Complete') !== undefined) return { kind: 'ended', failed: false, reason: 'Its Job is complete.' }
+/** What a description of a Job means. */
+export function stateOf(job: JobDescription): JobState {
+  const has = (type: string) => job.conditions.some(it => it.type === type)
+  const failure = job.conditions.find(it => it.type === 'Failed')
+  if (failure !== undefined) return { kind: 'ended', failed: true, reason: `Its Job failed: ${describe(failure)}` }
+  if (has('Complete')) return { kind: 'ended', failed: false, reason: 'Its Job is complete.' }
   // Deleted, past its deadline or done: its pod may still be handing back its work.
-  const ending = is('FailureTarget') ?? is('SuccessCriteriaMet') ?? metadata?.deletionTimestamp
-  if (ending !== undefined || spec?.suspend === true) return { kind: 'unsaid' }
-  if ((status?.ready ?? 0) > 0) return { kind: 'started' }
-  const ended = (status?.succeeded ?? 0) + (status?.failed ?? 0) > 0
-  return status?.ready === 0 && !ended ? { kind: 'starting', sinceMs: 0 } : { kind: 'unsaid' }
+  const isEnding = has('FailureTarget') || has('SuccessCriteriaMet') || job.isBeingDeleted
+  if (isEnding || job.isSuspended) return { kind: 'unsaid' }
+  if ((job.ready ?? 0) > 0) return { kind: 'started' }
+  return job.ready === 0 && job.succeeded + job.failed === 0 ? { kind: 'starting', sinceMs: 0 } : { kind: 'unsaid' }
 }
 
-function describe({ reason, message }: KubernetesCondition): string {
-  if (message === undefined || message === '') return `${reason ?? 'no reason is given'}.`
+function describe({ reason, message }: JobCondition): string {
+  if (message === undefined) return `${reason ?? 'no reason is given'}.`
   const text = reason === undefined ? message : `${reason}, ${message}`
   return /[.!]$/.test(text) ? text : `${text}.`
 }
@@ -89,7 +89,7 @@ export class JobStates {
     const since = new Map<string, number>()
     const states = new Map<string, JobState>()
     for (const job of await this.#pages()) {
-      const name = job.metadata?.name ?? ''
+      const { name } = job
       const state = stateOf(job)
       if (state.kind === 'started') since.set(name, Number.POSITIVE_INFINITY)
       if (state.kind === 'starting') since.set(name, this.#since.get(name) ?? now)
@@ -99,7 +99,7 @@ export class JobStates {
     return states
   }
 
-  async #pages(): Promise<readonly KubernetesJob[]> {
+  async #pages(): Promise<readonly JobDescription[]> {
     for (let left = LISTINGS; ; left--) {
       try {
         return await this.#allPages()
@@ -109,25 +109,25 @@ export class JobStates {
     }
   }
 
-  async #allPages(): Promise<readonly KubernetesJob[]> {
-    const jobs: KubernetesJob[] = []
-    for (let page: KubernetesJobList | undefined; ; ) {
-      page = await this.#page(page?.metadata?._continue)
-      jobs.push(...page.items)
-      if (!page.metadata?._continue) return jobs
+  async #allPages(): Promise<readonly JobDescription[]> {
+    const jobs: JobDescription[] = []
+    for (let page: JobPage | undefined; ; ) {
+      page = await this.#page(page?.next)
+      jobs.push(...page.jobs)
+      if (page.next === undefined) return jobs
     }
   }
 
-  #page(from: string | undefined): Promise<KubernetesJobList> {
+  async #page(from: string | undefined): Promise<JobPage> {
     const { api, namespace, within } = this.#options
     const request = { namespace, labelSelector: SELECTOR, fieldSelector: 'status.successful=0', limit: PAGE_SIZE }
-    return within(api.listNamespacedJob(from ? { ...request, _continue: from } : request))
+    return readPage(await within(api.listNamespacedJob(from ? { ...request, _continue: from } : request)))
   }
 
   async #read(name: string): Promise<JobState | undefined> {
     const { api, namespace, within } = this.#options
     try {
-      return stateOf(await within(api.readNamespacedJob({ namespace, name })))
+      return stateOf(readJob(await within(api.readNamespacedJob({ namespace, name }))))
     } catch (error) {
       if (readFault(error).status === 404) return undefined
       throw error

@@ -1,0 +1,80 @@
+/**
+ * The one reader of what Kubernetes answers. A server may send `null` for any optional property, and for a list that
+ * is empty; the client passes it on, though its types say `undefined`. Here null, absent and ill-typed are the same.
+ */
+
+/** What is known of a Job. */
+export interface JobDescription {
+  readonly name: string
+  readonly resourceVersion: string | undefined
+  readonly isBeingDeleted: boolean
+  readonly isSuspended: boolean
+  /** Pods that run and have passed their readiness probes; undefined before the Job controller has looked. */
+  readonly ready: number | undefined
+  readonly succeeded: number
+  readonly failed: number
+  /** The conditions that hold. */
+  readonly conditions: readonly JobCondition[]
+}
+
+export interface JobCondition {
+  readonly type: string
+  readonly reason: string | undefined
+  readonly message: string | undefined
+}
+
+/** A page of a listing. */
+export interface JobPage {
+  readonly jobs: readonly JobDescription[]
+  /** Where the next page begins; undefined at the last one. */
+  readonly next: string | undefined
+  readonly resourceVersion: string | undefined
+}
+
+export function readJob(job: unknown): JobDescription {
+  const { metadata, spec, status } = fieldsOf(job)
+  const { name, resourceVersion, deletionTimestamp } = fieldsOf(metadata)
+  const { ready, succeeded, failed, conditions } = fieldsOf(status)
+  return {
+    name: stringOf(name) ?? '',
+    resourceVersion: stringOf(resourceVersion),
+    // A date from the client, and a string in the event of a watch.
+    isBeingDeleted: (deletionTimestamp ?? undefined) !== undefined,
+    isSuspended: fieldsOf(spec).suspend === true,
+    ready: numberOf(ready),
+    succeeded: numberOf(succeeded) ?? 0,
+    failed: numberOf(failed) ?? 0,
+    conditions: itemsOf(conditions)
+      .filter(it => it.status === 'True')
+      .map(readCondition),
+  }
+}
+
+export function readPage(list: unknown): JobPage {
+  const { items, metadata } = fieldsOf(list)
+  const { _continue: next, resourceVersion } = fieldsOf(metadata)
+  return { jobs: itemsOf(items).map(readJob), next: stringOf(next), resourceVersion: stringOf(resourceVersion) }
+}
+
+function readCondition({ type, reason, message }: Fields): JobCondition {
+  return { type: stringOf(type) ?? '', reason: stringOf(reason), message: stringOf(message) }
+}
+
+type Fields = Readonly<Record<string, unknown>>
+
+function fieldsOf(value: unknown): Fields {
+  return typeof value === 'object' && value !== null ? (value as Fields) : {}
+}
+
+function itemsOf(value: unknown): Fields[] {
+  return Array.isArray(value) ? value.map(fieldsOf) : []
+}
+
+/** Undefined for an empty one too: Go leaves out a string that is empty, or sends it. */
+function stringOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+function numberOf(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isFinite(value) ? value : undefined
+}
