@@ -1,8 +1,12 @@
 /** The emulated API through the real client, held against what the documentation of Kubernetes says of the real one. */
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
+import { request } from 'node:https'
+import { text } from 'node:stream/consumers'
 import type { ApiException, V1Job, V1JobList } from '@kubernetes/client-node'
 import { describe, expect } from 'vitest'
-import { emulateKubernetes, type KubernetesEmulatorOptions } from 'waybill/emulate/kubernetes'
+import { emulateKubernetes, type KubernetesEmulator, type KubernetesEmulatorOptions } from 'waybill/emulate/kubernetes'
 import { clientOf, programImage } from './support/kubernetes.ts'
 import { type Lab, test, until } from './support/waybill.ts'
 
@@ -163,7 +167,7 @@ describe('a refusal', () => {
     const { emulator } = await cluster(lab)
     const url = `${emulator.url}/apis/batch/v1/namespaces/default/jobs`
     const headers = { authorization: `Bearer ${emulator.token()}`, 'content-type': 'application/json' }
-    const ask = async (init: RequestInit, path = url) => (await fetch(path, { headers, ...init })).status
+    const ask = async (init: RawRequest, path = url) => (await rawRequest(emulator, path, { headers, ...init })).status
     expect(await ask({ method: 'POST', body: '{' })).toBe(400)
     expect(await ask({ method: 'POST', body: 'null' })).toBe(422)
     expect(await ask({ method: 'POST', body: '[]' })).toBe(422)
@@ -173,7 +177,54 @@ describe('a refusal', () => {
     expect(await ask({}, `${emulator.url}/api/v1/pods`)).toBe(404)
     expect(await ask({}, `${emulator.url}/version`)).toBe(200)
   })
+
+  test('of a client without a token, or with an unknown one, is a Status object of 401', async ({ lab }) => {
+    const { emulator } = await cluster(lab)
+    for (const headers of [{}, { authorization: 'Bearer unknown' }, { authorization: 'Basic dTpw' }]) {
+      for (const path of ['/version', '/apis/batch/v1/namespaces/default/jobs']) {
+        const { status, body } = await rawRequest(emulator, `${emulator.url}${path}`, { headers })
+        expect(status).toBe(401)
+        const unauthorized = { status: 'Failure', reason: 'Unauthorized', message: 'Unauthorized', code: 401 }
+        expect(JSON.parse(body)).toEqual({ kind: 'Status', apiVersion: 'v1', metadata: {}, ...unauthorized })
+      }
+    }
+  })
+
+  test('meets a client whose certificate was not given out, and none that was', async ({ lab }) => {
+    const { emulator } = await cluster(lab)
+    const { emulator: other } = await cluster(lab)
+    const may = clientOf(emulator, emulator.clientCertificate(['list'])).api
+    expect((await may.listNamespacedJob({ namespace })).items).toEqual([])
+    expect((await refusal(may.readNamespacedJob({ namespace, name: 'one' }))).code).toBe(403)
+    const stranger = clientOf(emulator, other.clientCertificate()).api
+    expect((await refusal(stranger.listNamespacedJob({ namespace }))).code).toBe(401)
+  })
 })
+
+test('the kubeconfig alone makes a client trust the server, and no client does without it', async ({ lab }) => {
+  const { emulator, api } = await cluster(lab)
+  expect(emulator.url).toMatch(/^https:/)
+  expect(emulator.kubeconfig()).not.toContain('insecure')
+  expect((await api.listNamespacedJob({ namespace })).items).toEqual([])
+  await expect(fetch(`${emulator.url}/version`)).rejects.toThrow('fetch failed')
+})
+
+interface RawRequest {
+  readonly method?: string
+  readonly headers?: Record<string, string>
+  readonly body?: string
+}
+
+/** A request that no client would send. */
+async function rawRequest(
+  emulator: KubernetesEmulator,
+  url: string,
+  { body, ...init }: RawRequest,
+): Promise<{ status: number | undefined; body: string }> {
+  const sent = request(url, { ca: emulator.certificate, agent: false, ...init }).end(body)
+  const [response] = (await once(sent, 'response')) as [IncomingMessage]
+  return { status: response.statusCode, body: await text(response) }
+}
 
 describe('a list', () => {
   test('selects by labels and fields', async ({ lab }) => {
@@ -245,8 +296,17 @@ describe('a watch', () => {
     const query = { labelSelector: 'app=b', allowWatchBookmarks: 'true', timeoutSeconds: '3' }
     const { types, ended } = await watched(lab, given, query)
     await until(ended)
-    expect(types().slice(0, 2)).toEqual(['ADDED', 'BOOKMARK'])
-    expect(types().filter(type => type !== 'BOOKMARK')).toEqual(['ADDED'])
+    expect(types()).toEqual(['ADDED', 'BOOKMARK'])
+  })
+
+  test('is silent on a quiet cluster but for one bookmark a minute', async ({ lab }) => {
+    const given = await cluster(lab, {}, { secondMs: 5 })
+    const query = { resourceVersion: '1', allowWatchBookmarks: 'true', timeoutSeconds: '150' }
+    const { types, ended } = await watched(lab, given, query)
+    await until(ended)
+    expect(new Set(types())).toEqual(new Set(['BOOKMARK']))
+    // One after each minute, and one before the end.
+    expect(types().length).toBeLessThanOrEqual(3)
   })
 
   test('of what is forgotten is told so, and ends', async ({ lab }) => {

@@ -11,8 +11,9 @@
  * const config = new KubeConfig()
  * config.loadFromString(kubernetes.kubeconfig())
  */
-import { randomUUID } from 'node:crypto'
+import { randomUUID, X509Certificate } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
+import { type Certificate, makeClientCertificate } from './certificate.ts'
 import { admit } from './kubernetes/admission.ts'
 import { type Change, JobCollection } from './kubernetes/collection.ts'
 import { JobController } from './kubernetes/controller.ts'
@@ -22,6 +23,7 @@ import type { Cluster, Image } from './kubernetes/pod.ts'
 import { fieldSelector, labelSelector } from './kubernetes/selectors.ts'
 import { ApiServer, type JobsRequest, type RecordedRequest } from './kubernetes/server.ts'
 
+export type { Certificate as EmulatedCertificate } from './certificate.ts'
 export type { KubernetesFault, Verb } from './kubernetes/faults.ts'
 export type { Job as EmulatedJob, JobStatus as EmulatedJobStatus } from './kubernetes/objects.ts'
 export type { Image as EmulatedImage } from './kubernetes/pod.ts'
@@ -110,13 +112,35 @@ export class KubernetesEmulator {
     return token
   }
 
-  /** A kubeconfig (JSON is YAML), for kubectl and for the client's `loadFromString`. */
-  kubeconfig(token: string = this.token()): string {
+  /** The server's certificate in PEM, made for this run. */
+  get certificate(): string {
+    return this.#server.certificate.cert
+  }
+
+  /** A certificate, with its key, for someone who may do all of these, and nothing else. */
+  clientCertificate(verbs: readonly string[] = EVERYTHING): Certificate {
+    const certificate = makeClientCertificate(randomUUID())
+    this.#server.users.set(new X509Certificate(certificate.cert).fingerprint256, new Set(verbs))
+    return certificate
+  }
+
+  /**
+   * A kubeconfig (JSON is YAML), for kubectl and for the client's `loadFromString`. It has all that a client needs to
+   * trust the server.
+   *
+   * @param credential a token or a client certificate. Default: a token with every right
+   */
+  kubeconfig(credential: string | Certificate = this.token()): string {
+    const user =
+      typeof credential === 'string'
+        ? { token: credential }
+        : { 'client-certificate-data': base64(credential.cert), 'client-key-data': base64(credential.key) }
+    const cluster = { server: this.url, 'certificate-authority-data': base64(this.certificate) }
     return JSON.stringify({
       apiVersion: 'v1',
       kind: 'Config',
-      clusters: [{ name: 'emulated', cluster: { server: this.url, 'insecure-skip-tls-verify': true } }],
-      users: [{ name: 'user', user: { token } }],
+      clusters: [{ name: 'emulated', cluster }],
+      users: [{ name: 'user', user }],
       contexts: [{ name: 'emulated', context: { cluster: 'emulated', user: 'user', namespace: 'default' } }],
       'current-context': 'emulated',
     })
@@ -266,22 +290,28 @@ export class KubernetesEmulator {
     }
   }
 
-  /** A bookmark each second and at the end, which comes when the client wanted it. */
+  /** Bookmarks come once a minute, and once more 2 s before the end, which comes when the client wanted it. */
   #untilClosed(response: ServerResponse, query: URLSearchParams, unwatch: () => void, mark: () => void): void {
-    const bookmarks = setInterval(mark, this.#cluster.secondMs)
-    const end = () => {
-      mark()
-      response.end()
-    }
-    const seconds = readNumber(query, 'timeoutSeconds') || 1800
-    const timer = setTimeout(end, seconds * this.#cluster.secondMs)
+    const seconds = readNumber(query, 'timeoutSeconds') || WATCH_SECONDS
+    const { secondMs } = this.#cluster
+    const bookmarks = setInterval(mark, BOOKMARK_SECONDS * secondMs)
+    const last =
+      seconds > LAST_BOOKMARK_SECONDS ? setTimeout(mark, (seconds - LAST_BOOKMARK_SECONDS) * secondMs) : undefined
+    const timer = setTimeout(() => response.end(), seconds * secondMs)
     response.once('close', () => {
       clearInterval(bookmarks)
+      clearTimeout(last)
       clearTimeout(timer)
       unwatch()
     })
   }
 }
+
+/** How long a watch lasts that does not say. */
+const WATCH_SECONDS = 1800
+const BOOKMARK_SECONDS = 60
+/** How long before a watch's end the last bookmark comes. */
+const LAST_BOOKMARK_SECONDS = 2
 
 const ALL = { limit: 0, from: '' }
 
@@ -289,6 +319,10 @@ function fits(query: URLSearchParams): (job: Job) => boolean {
   const labels = labelSelector(query.get('labelSelector') ?? '')
   const fields = fieldSelector(query.get('fieldSelector') ?? '')
   return job => labels(job.metadata.labels ?? {}) && fields(job)
+}
+
+function base64(text: string): string {
+  return Buffer.from(text).toString('base64')
 }
 
 function readNumber(query: URLSearchParams, name: string): number {

@@ -47,10 +47,10 @@ export function programImage(program: string, env: Record<string, string> = {}) 
 /** The real client. */
 export function clientOf(
   emulator: KubernetesEmulator,
-  token?: string,
+  credential?: Parameters<KubernetesEmulator['kubeconfig']>[0],
 ): { config: KubeConfig; api: BatchV1Api; watch: Watch } {
   const config = new KubeConfig()
-  config.loadFromString(emulator.kubeconfig(token))
+  config.loadFromString(emulator.kubeconfig(credential))
   return { config, api: config.makeApiClient(BatchV1Api), watch: new Watch(config) }
 }
 

@@ -1,6 +1,9 @@
 /** The HTTP side of the API: who asks, for what, and how it is answered. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import { type Certificate, makeCertificate } from '../certificate.ts'
 import { DISCOVERY } from './discovery.ts'
 import { Faults, type KubernetesFault, type Verb } from './faults.ts'
 import { ApiError } from './objects.ts'
@@ -36,8 +39,9 @@ const MAX_BODY = 3 * 1024 * 1024
 export class ApiServer {
   readonly faults = new Faults()
   readonly requests: RecordedRequest[] = []
-  /** Tokens and what each may do. */
+  /** Tokens, fingerprints of client certificates, and what each may do. */
   readonly users = new Map<string, ReadonlySet<string>>()
+  readonly certificate: Certificate = makeCertificate()
   readonly #server: Server
   readonly #act: Act
   readonly #watch: Stream
@@ -45,13 +49,15 @@ export class ApiServer {
   constructor(act: Act, watch: Stream) {
     this.#act = act
     this.#watch = watch
-    this.#server = createServer((request, response) => {
+    // A client need not have a certificate, and who signed it does not matter: it is one of those that were given out.
+    const tls = { ...this.certificate, requestCert: true, rejectUnauthorized: false }
+    this.#server = createServer(tls, (request, response) => {
       this.#handle(request, response).catch(error => refuse(response, error))
     })
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+    return `https://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
   /** Listens on a port of this machine alone: whoever has a token can run programs. */
@@ -84,9 +90,10 @@ export class ApiServer {
     this.#answer(asked, response)
   }
 
-  #authenticate({ headers }: IncomingMessage): ReadonlySet<string> {
-    const [, token = ''] = /^Bearer (.+)$/.exec(headers.authorization ?? '') ?? []
-    const verbs = this.users.get(token)
+  /** By its certificate, else by its token, as the real server does. */
+  #authenticate({ headers, socket }: IncomingMessage): ReadonlySet<string> {
+    const [, token = ''] = /^Bearer (.+)$/i.exec(headers.authorization ?? '') ?? []
+    const verbs = this.users.get(fingerprintOf(socket) ?? '') ?? this.users.get(token)
     if (verbs === undefined) throw new ApiError(401, 'Unauthorized', 'Unauthorized')
     return verbs
   }
@@ -107,6 +114,10 @@ export class ApiServer {
     const status = response.headersSent ? response.statusCode : 0
     this.requests.push({ verb, namespace, name, query: query.toString(), body, status })
   }
+}
+
+function fingerprintOf(socket: unknown): string | undefined {
+  return socket instanceof TLSSocket ? socket.getPeerX509Certificate()?.fingerprint256 : undefined
 }
 
 function understand(method: string, url: URL, body: unknown): JobsRequest {
