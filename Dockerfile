@@ -1,5 +1,5 @@
-# One image for both roles: `node examples/orders/api.ts` serves, `node examples/orders/job.ts` works on one order, and
-# `node dist/cli/main.js work --until-idle` drains a backlog.
+# One image for every role: `node examples/orders/api.ts` serves, `node examples/orders/job.ts` works on one order, and
+# `node dist/cli/main.js work` works on many, with `--until-idle` until none is left.
 FROM node:24-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
@@ -8,7 +8,8 @@ RUN npm ci --ignore-scripts --workspaces=false
 COPY tsconfig.json tsconfig.build.json ./
 COPY scripts scripts
 COPY src src
-RUN npm run build
+# Source maps and declarations are for developers.
+RUN npm run build && find dist \( -name '*.map' -o -name '*.d.ts' \) -delete
 
 # What runs needs: the dependencies, and of the development dependencies those that the example brings to Waybill.
 FROM node:24-slim AS packages
@@ -20,8 +21,13 @@ RUN node -e ' \
   delete rest.workspaces; \
   require("fs").writeFileSync("package.json", JSON.stringify({ ...rest, dependencies: { ...dependencies, ...Object.fromEntries(brought) } }))' \
   && npm install --ignore-scripts --no-audit --no-fund
+# Node loads no TypeScript from node_modules, no source map unless it is asked to, and nothing that is built for browsers.
+RUN find node_modules -type f \( -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' \) -delete \
+  && find node_modules/@azure node_modules/@typespec -type d \( -path '*/dist/browser' -o -path '*/dist/react-native' \) -prune -exec rm -r {} +
 
 FROM node:24-slim
+# An init as the first process: it passes signals on, and collects what a handler's programs leave behind.
+RUN apt-get update && apt-get install -y --no-install-recommends tini && rm -rf /var/lib/apt/lists/*
 ENV NODE_ENV=production HOST=0.0.0.0
 WORKDIR /app
 COPY --from=packages /app/node_modules node_modules
@@ -31,5 +37,6 @@ COPY examples examples
 # By number, so that Kubernetes can see that it is not root. The files are root's, and cannot be changed.
 USER 1000:1000
 EXPOSE 3000
-# node itself is the first process, so SIGTERM reaches it.
+# Another role replaces CMD (in Kubernetes and Container Apps `args`) and leaves the init in place.
+ENTRYPOINT ["tini", "--"]
 CMD ["node", "examples/orders/api.ts"]

@@ -23,7 +23,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // Azurite is a package of its own: npm run test:azurite.
     // PgBouncer does not come from npm: npm run test:pgbouncer.
-    exclude: ['**/node_modules/**', 'test/azurite/**', 'test/pgbouncer/**'],
+    // The image needs Debian packages and root: npm run test:image.
+    exclude: ['**/node_modules/**', 'test/azurite/**', 'test/pgbouncer/**', 'test/image/**'],
     setupFiles: ['./test/support/seed.ts'],
     pool: 'forks',
     // Twice the cores: many tests wait for processes, timers and sockets, and leave their core to others meanwhile.

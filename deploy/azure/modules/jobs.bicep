@@ -41,7 +41,8 @@ resource manual 'Microsoft.App/jobs@2025-01-01' = {
         {
           name: 'job'
           image: shownImage
-          command: ['node', 'examples/orders/job.ts']
+          // Arguments, and no command, which would replace the image's init.
+          args: ['node', 'examples/orders/job.ts']
           resources: resources
           env: [
             { name: 'WAYBILL_STORE', value: store }
@@ -90,8 +91,7 @@ resource event 'Microsoft.App/jobs@2025-01-01' = {
         {
           name: 'drain'
           image: shownImage
-          command: ['node', 'dist/cli/main.js', 'work', '--until-idle']
-          args: ['--run', 'inline', '--concurrency', '16', 'examples/orders/processor.ts']
+          args: ['node', 'dist/cli/main.js', 'work', '--until-idle', '--run', 'inline', '--concurrency', '16', 'examples/orders/processor.ts']
           resources: resources
           env: [
             { name: 'WAYBILL_STORE', value: store }

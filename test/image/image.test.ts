@@ -1,0 +1,98 @@
+/** The image as it is built from the Dockerfile: what is in it, and what it does in a container without any right. */
+import { chownSync, mkdtempSync, readdirSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
+import { Container, type ContainerOptions, IMAGE } from './container.ts'
+
+/** The most that /app may have, in bytes. */
+const MAX_APP_BYTES = 90 * 2 ** 20
+
+const ORDER = { customer: 'Ada', items: [{ name: 'tea', quantity: 1 }] }
+
+let data: string
+
+beforeEach(() => {
+  data = mkdtempSync(join(tmpdir(), 'data-'))
+  chownSync(data, 1000, 1000)
+})
+
+function start(options: ContainerOptions = {}): Container {
+  const env = { WAYBILL_STORE: 'sqlite:/data/orders.db', ORDER_PROCESSING_MS: '0', ...options.env }
+  const container = new Container({ data, ...options, env })
+  onTestFinished(() => container.remove())
+  return container
+}
+
+async function startApi(): Promise<{ container: Container; url: string }> {
+  const container = start({ env: { HOST: '127.0.0.1', PORT: '0', WAYBILL_RUN: 'none' } })
+  const [, url = ''] = await container.written(/Order at (http:\S+)/)
+  return { container, url }
+}
+
+/** Orders, and gives the status URL. */
+async function order(url: string): Promise<URL> {
+  const headers = { 'content-type': 'application/json' }
+  const response = await fetch(`${url}/orders`, { method: 'POST', headers, body: JSON.stringify(ORDER) })
+  expect(response.status).toBe(202)
+  return new URL(response.headers.get('location') ?? '', url)
+}
+
+describe('a container of the image', () => {
+  it('serves, works on one order, drains the others, and ends on SIGTERM', async () => {
+    const { container, url } = await startApi()
+    expect((await fetch(`${url}/readyz`)).status).toBe(200)
+    const [first, ...others] = [await order(url), await order(url), await order(url)]
+    const id = first?.pathname.split('/').at(-1) ?? ''
+    const job = start({ args: ['node', 'examples/orders/job.ts'], env: { WAYBILL_OPERATION_ID: id } })
+    expect([await job.ended(), job.output]).toEqual([0, ''])
+    expect(await (await fetch(first ?? '')).json()).toMatchObject({ status: 'completed', order: ORDER })
+    const work = ['node', 'dist/cli/main.js', 'work', '--until-idle', '--run', 'inline', 'examples/orders/processor.ts']
+    const drain = start({ args: work })
+    expect(await drain.ended()).toBe(0)
+    for (const it of others) expect(await (await fetch(it)).json()).toMatchObject({ status: 'completed' })
+    container.signal('SIGTERM')
+    expect(await container.ended()).toBe(0)
+  })
+
+  it('is not root, has no rights, and can change no file but those in /tmp and /data', async () => {
+    const program = `
+      const fs = require('fs')
+      const status = fs.readFileSync('/proc/self/status', 'utf8')
+      const field = name => new RegExp(name + ':\\\\s*(\\\\S+)').exec(status)[1]
+      const tryWrite = path => { try { fs.writeFileSync(path, ''); return 'written' } catch (error) { return error.code } }
+      const fields = ['Uid', 'CapEff', 'CapBnd', 'NoNewPrivs', 'Seccomp'].map(field)
+      console.log(JSON.stringify([...fields, tryWrite('/app/new'), tryWrite('/tmp/new'), tryWrite('/data/new')]))`
+    const container = start({ args: ['node', '-e', program] })
+    expect([await container.ended(), container.output]).toEqual([0, expect.any(String)])
+    const none = '0000000000000000'
+    expect(JSON.parse(container.output)).toEqual(['1000', none, none, '1', '2', 'EROFS', 'written', 'written'])
+  })
+
+  it('collects the programs that its process leaves behind', async () => {
+    const program = `
+      const { execFileSync } = require('child_process')
+      const pid = execFileSync('sh', ['-c', 'sleep 0.1 >/dev/null & echo $!'], { encoding: 'utf8' }).trim()
+      const look = () => require('fs').existsSync('/proc/' + pid) ? setTimeout(look, 20) : console.log('collected')
+      look()`
+    const container = start({ args: ['node', '-e', program] })
+    await container.written(/collected/)
+    expect(await container.ended()).toBe(0)
+  })
+})
+
+describe('the image', () => {
+  const files = readdirSync(join(IMAGE.root, 'app'), { recursive: true, encoding: 'utf8' })
+
+  it('has no file that production does not need', () => {
+    expect(files.length).toBeGreaterThan(1000)
+    const examples = files.filter(file => file.startsWith('examples/'))
+    expect(examples).toContain('examples/orders/api.ts')
+    expect(files.filter(file => /\.map$|\.[cm]?ts$/.test(file) && !examples.includes(file))).toEqual([])
+  })
+
+  it('has at most 90 MiB of its own', () => {
+    const bytes = files.reduce((sum, file) => sum + statSync(join(IMAGE.root, 'app', file)).size, 0)
+    expect(bytes).toBeLessThan(MAX_APP_BYTES)
+  })
+})
