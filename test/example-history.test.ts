@@ -2,6 +2,8 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
+import { problem } from '../src/problem.ts'
+import { sqliteStore } from '../src/stores/sqlite.ts'
 import { type App, startApp, temporaryFolder } from './support/app.ts'
 import { launchChromium } from './support/chromium.ts'
 import { orderRequest, placeOrder, untilFinal } from './support/order.ts'
@@ -16,11 +18,17 @@ beforeAll(async () => {
 })
 afterAll(() => browser.close())
 
-async function openHistory(run: string, processingMs: string): Promise<{ page: Page; app: App; complaints: string[] }> {
-  const app = await startApp({
-    file: join(temporaryFolder(), 'orders.db'),
-    env: { ORDER_PROCESSING_MS: processingMs, WAYBILL_RUN: run },
-  })
+interface History {
+  readonly page: Page
+  readonly app: App
+  /** The SQLite file of the orders. */
+  readonly file: string
+  readonly complaints: string[]
+}
+
+async function openHistory(run: string, processingMs: string, env?: Record<string, string>): Promise<History> {
+  const file = join(temporaryFolder(), 'orders.db')
+  const app = await startApp({ file, env: { ORDER_PROCESSING_MS: processingMs, WAYBILL_RUN: run, ...env } })
   const context = await browser.newContext({ viewport: { width: 1200, height: 800 } })
   onTestFinished(() => context.close())
   const page = await context.newPage()
@@ -30,7 +38,7 @@ async function openHistory(run: string, processingMs: string): Promise<{ page: P
     if (message.type() === 'error') complaints.push(message.text())
   })
   await page.goto(`${app.url}/history`)
-  return { page, app, complaints }
+  return { page, app, file, complaints }
 }
 
 /** The cells of an order's attempts, row by row. */
@@ -62,7 +70,7 @@ it('shows the orders as they come, with the execution of each attempt', async ()
     expect(await attempts(page, order)).toEqual([
       [
         '#1',
-        expect.stringMatching(/^process · process-\d+-\w+$/),
+        expect.stringMatching(/^process · process-\d+-\w+-\w+-\w{8}$/),
         expect.stringMatching(/^\d\d:\d\d:\d\d$/),
         expect.stringMatching(/^\d+(\.\d)? s$/),
         'completed',
@@ -98,6 +106,64 @@ it('shows why attempts ended, what runs, and hostile text as text', async () => 
     await page.screenshot({ path: join(SCREENSHOTS, 'history-narrow.png') })
   }
   expect(complaints).toEqual([])
+})
+
+const PROBLEM = problem('operation-failed')
+const THROWN = {
+  name: 'TypeError',
+  message: HOSTILE,
+  stack: `TypeError: ${HOSTILE}\n    at pack (processor.ts:7:3)`,
+  cause: { name: 'Error', message: 'connect ECONNREFUSED', code: 'ECONNREFUSED' },
+}
+
+/** Another worker on the same file, whose handler throws once. */
+async function failOnce(file: string): Promise<void> {
+  const store = sqliteStore({ path: file })
+  await store.open()
+  try {
+    const from = { types: [{ type: 'orders', limit: 1 }], limit: 1 }
+    const [claim] = await store.claim({ from, holder: 'other/1', execution: null, engine: null, leaseMs: 60_000 })
+    const { id = '', attempt = 0 } = claim?.operation ?? {}
+    const outcome = { kind: 'failed', problem: PROBLEM, error: THROWN } as const
+    expect(await store.change(id, { kind: 'finish', attempt, outcome })).toMatchObject({ status: 'failed' })
+  } finally {
+    await store.close()
+  }
+}
+
+it('shows the operator what the handler threw, which no answer to a client holds', async () => {
+  const { page, app, file, complaints } = await openHistory('none', '0')
+  const order = await placeOrder(app.url)
+  await failOnce(file)
+  await untilBadges(page, ['failed'])
+
+  const cell = page.getByRole('row', { name: '#1' }).getByRole('cell').last()
+  const summary = cell.locator('summary')
+  expect(await summary.textContent()).toBe(`TypeError: ${HOSTILE}`)
+  await summary.click()
+  const shown = (await cell.locator('pre').textContent()) ?? ''
+  expect(shown.split('\n')).toEqual([
+    `TypeError: ${HOSTILE}`,
+    '    at pack (processor.ts:7:3)',
+    'caused by Error: connect ECONNREFUSED',
+    'code: ECONNREFUSED',
+  ])
+  expect(await page.locator('main img').count()).toBe(0)
+  for (const url of [order, `${order}/attempts`, `${order}/result`, `${app.url}/orders`]) {
+    expect(await (await fetch(url)).text()).not.toMatch(/TypeError|ECONNREFUSED/)
+  }
+  expect(complaints).toEqual([])
+})
+
+it('shows what the handler threw to no other machine', async () => {
+  const { page, app, file, complaints } = await openHistory('none', '0', { HOST: '0.0.0.0' })
+  const order = await placeOrder(app.url)
+  await failOnce(file)
+  await untilBadges(page, ['failed'])
+  await page.getByRole('cell', { name: PROBLEM.title }).waitFor()
+  expect(await page.locator('details').count()).toBe(0)
+  expect((await fetch(`${app.url}/history/${order.split('/').at(-1)}/errors`)).status).toBe(404)
+  expect(complaints.filter(text => !text.includes('404'))).toEqual([])
 })
 
 it('says that the API is away, and goes on when it answers again', async () => {

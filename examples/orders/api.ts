@@ -4,7 +4,7 @@ import { processLauncher } from 'waybill/process'
 import { shownUrl } from 'waybill/store-url'
 import { orders } from './orders.ts'
 import { page } from './page.ts'
-import { CONCURRENCY, fail, HOST, PORT, RUN, STORE, sentence } from './settings.ts'
+import { CONCURRENCY, fail, HOST, IS_LOCAL, PORT, RUN, STORE, sentence } from './settings.ts'
 import { openStore } from './store.ts'
 
 const handlers = new URL('./processor.ts', import.meta.url)
@@ -29,11 +29,13 @@ const work = {
 } as const
 
 const logger = { level: 'warn', stream: process.stderr }
+const store = await openStore()
 const app = Fastify({ logger, frameworkErrors, requestTimeout: 30_000 })
-await app.register(page)
+// What a handler threw is for the operator: the page shows it where only this machine reaches it.
+await app.register(page, { errors: IS_LOCAL ? id => store.errors(id) : undefined })
 await app.register(waybill, {
   operations: [orders],
-  store: await openStore(),
+  store,
   listing: true,
   attempts: true,
   ...work[RUN],

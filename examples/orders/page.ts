@@ -21,6 +21,8 @@ const files = {
   ...Object.fromEntries(modules.map(name => [`/waybill/client/${name}`, new URL(`./client/${name}`, client)])),
 }
 
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
 const HEADERS = {
   'Content-Security-Policy':
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; " +
@@ -30,13 +32,33 @@ const HEADERS = {
   'X-Content-Type-Options': 'nosniff',
 }
 
+/** What an order's attempts have thrown. */
+interface ThrownError {
+  readonly attempt: number
+  readonly error: unknown
+}
+
+/** Options of {@link page}. */
+interface PageOptions {
+  /**
+   * Reads what the handler threw in each attempt at an order: for those who operate the service, stacks and all. Left
+   * out where others may see the page: the history then shows what clients are told.
+   */
+  readonly errors?: ((id: string) => Promise<readonly ThrownError[]>) | undefined
+}
+
 /** Serves the page at `/`, and the history of orders at `/history`. */
-export const page: FastifyPluginAsync = async app => {
+export const page: FastifyPluginAsync<PageOptions> = async (app, { errors }) => {
   for (const [path, file] of Object.entries(files)) {
     const text = readFileSync(file, 'utf8')
     const body = file.pathname.endsWith('.ts') ? stripTypeScriptTypes(text) : text
     app.get(path, (_request, reply) => reply.headers(HEADERS).type(mediaType(file)).send(body))
   }
+  app.get<{ Params: { id: string } }>('/history/:id/errors', async (request, reply) => {
+    reply.headers({ ...HEADERS, 'Cache-Control': 'no-store' })
+    const items = UUID.test(request.params.id) ? await errors?.(request.params.id) : undefined
+    return items === undefined ? reply.code(404).send({ title: 'There are no errors to show' }) : { items }
+  })
 }
 
 function mediaType({ pathname }: URL): string {

@@ -2,6 +2,8 @@
 const env = (name: string, byDefault: string) => process.env[name] || byDefault
 
 export const HOST = env('HOST', '127.0.0.1')
+/** Whether only this machine reaches the API. */
+export const IS_LOCAL = ['127.0.0.1', '::1', 'localhost'].includes(HOST)
 export const PORT = whole('PORT', '3000', 0, 65_535)
 /** Where orders are kept. */
 export const STORE = env('WAYBILL_STORE', 'sqlite:./data/orders.db')

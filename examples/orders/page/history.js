@@ -47,8 +47,9 @@ async function cardOf(order) {
   tell(card, order)
   if (known?.updatedAt === order.updatedAt) return card
   const { items } = await getJson(`${order.links.operation}/attempts`)
+  const errors = items.some(({ error }) => error) ? await errorsOf(order) : new Map()
   card.querySelector('.scroll').hidden = items.length === 0
-  card.querySelector('tbody').replaceChildren(...items.map(row))
+  card.querySelector('tbody').replaceChildren(...items.map(item => row(item, errors.get(item.number))))
   shown.set(order.id, { card, updatedAt: order.updatedAt })
   return card
 }
@@ -65,12 +66,37 @@ function tell(card, { id, status, createdAt, startedAt, finishedAt, waitingFor }
   card.querySelector('.when').textContent = parts.filter(Boolean).join(' · ')
 }
 
-function row({ number, execution, engine, startedAt, finishedAt, outcome, error }) {
+/** What the handler threw in each attempt: only the operator's own machine is shown it. */
+async function errorsOf({ id }) {
+  const response = await fetch(`/history/${id}/errors`)
+  if (response.status === 404) return new Map()
+  const { items } = await jsonOf(response)
+  return new Map(items.map(({ attempt, error }) => [attempt, error]))
+}
+
+function row({ number, execution, engine, startedAt, finishedAt, outcome, error }, thrown) {
   const made = document.createElement('tr')
   const ran = [engine, execution].filter(Boolean).join(' · ') || 'a worker'
   const took = finishedAt ? span(startedAt, finishedAt) : ''
   made.append(...[`#${number}`, ran, time(startedAt), took, outcome, why(error)].map(cell))
+  if (thrown) made.lastElementChild.append(thrownError(thrown))
   return made
+}
+
+function thrownError(error) {
+  const made = $('thrown').content.cloneNode(true)
+  made.querySelector('summary').textContent = `${error.name}: ${error.message}`
+  made.querySelector('pre').textContent = stackOf(error)
+  return made
+}
+
+function stackOf({ name, message, code, stack, cause }) {
+  const parts = [
+    stack ?? `${name}: ${message}`,
+    code ? `code: ${code}` : '',
+    cause ? `caused by ${stackOf(cause)}` : '',
+  ]
+  return parts.filter(Boolean).join('\n')
 }
 
 function why(error) {
@@ -84,7 +110,10 @@ function cell(text) {
 }
 
 async function getJson(url) {
-  const response = await fetch(url, { headers: { Accept: 'application/json' } })
+  return await jsonOf(await fetch(url, { headers: { Accept: 'application/json' } }))
+}
+
+async function jsonOf(response) {
   const body = await response.json()
   if (!response.ok) throw new Error(body.title ?? `it was answered ${response.status}`)
   return body
