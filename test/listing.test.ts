@@ -1,5 +1,7 @@
 import { describe, expect } from 'vitest'
 import type { StatusDocument } from 'waybill'
+import { PAGE_BYTES } from '../src/http/listing.ts'
+import { problem } from '../src/problem.ts'
 import { type OpenDesk, openDesk } from './support/desk.ts'
 import { accepted, post, problemOf } from './support/http.ts'
 import { hasStatus, type Lab, test, until } from './support/waybill.ts'
@@ -80,6 +82,28 @@ describe('pages', () => {
     await hasStatus(served.store, id, 'failed')
     const { items } = await page(served, '/orders')
     expect(items).toEqual([(await served.app.inject(`/orders/status/${id}`)).json()])
+  })
+
+  test('end early where their documents are large', async ({ lab }) => {
+    const served = await open(lab)
+    const ids = await place(served, 120)
+    const large = problem('operation-failed', 'x'.repeat(8000), { more: 'x'.repeat(7000) })
+    for (let left = ids.length; left > 0; ) {
+      const from = { types: [{ type: 'orders', limit: 50 }], limit: 50 }
+      const claims = await served.store.claim({ from, holder: 'test', leaseMs: 60_000 })
+      const outcome = { kind: 'failed', problem: large } as const
+      for (const { operation } of claims) {
+        await served.store.change(operation.id, { kind: 'finish', attempt: operation.attempt, outcome })
+      }
+      left -= claims.length
+    }
+    const answer = await served.app.inject('/orders?limit=200')
+    expect(answer.body.length).toBeGreaterThan(PAGE_BYTES)
+    expect(answer.body.length).toBeLessThan(PAGE_BYTES + 20_000)
+    const pages = await walk(served, '/orders?limit=200')
+    expect(pages.length).toBeGreaterThan(2)
+    expect(pages.flat()).toEqual(ids)
+    expect(await walk(served, '/orders?limit=200&status=failed')).toEqual(pages)
   })
 
   test("are the caller's own", async ({ lab }) => {

@@ -1,5 +1,6 @@
 /** GET /orders: the caller's own operations, newest first, page by page. */
-import { type HttpRequest, type HttpResponse, json } from '../message.ts'
+import { type HttpRequest, type HttpResponse, jsonText } from '../message.ts'
+import type { Operation } from '../operation.ts'
 import type { ListRequest, Operations } from '../operations.ts'
 import { problemError } from '../problem.ts'
 import { HEADERS, STATUSES, type Status } from '../protocol.ts'
@@ -8,31 +9,68 @@ import type { Resource } from './resource.ts'
 export const DEFAULT_LIMIT = 50
 export const MAX_LIMIT = 200
 
-/**
- * Answers with a page. A cursor names the last operation of the page before, so that a page stays
- * right while operations come and go.
- *
- * @param path the URL of the list as it is told to clients
- */
-export async function list(
-  { operations, resource, path }: { operations: Operations; resource: Resource; path: string },
-  request: HttpRequest,
-): Promise<HttpResponse> {
-  const asked = readQuery(request.query)
-  // One more than asked for tells whether there is a next page.
-  const found = await operations.list(resource.type, { ...asked, owner: request.owner, limit: asked.limit + 1 })
-  const page = found.slice(0, asked.limit)
-  // What is past its retention is listed by the store while its record stays; to a client it is gone.
-  const items = await Promise.all(page.filter(({ purged }) => !purged).map(operation => resource.document(operation)))
-  const last = page.at(-1)
-  if (found.length <= asked.limit || last === undefined) return json(200, { items })
-  const query = new URLSearchParams(request.query)
-  query.set('cursor', Buffer.from(last.id.replaceAll('-', ''), 'hex').toString('base64url'))
-  const next = `${path}?${query}`
-  return json(200, { items, next }, { [HEADERS.link]: `<${next}>; rel="next"` })
+/** Bytes of JSON after which a page ends: a document holds a problem that a handler made, and is up to about 20 KiB. */
+export const PAGE_BYTES: number = 512 * 1024
+
+/** How many records are read at once: most pages in one read, and little in vain where a page ends early. */
+const READ_AT_ONCE = DEFAULT_LIMIT + 1
+
+/** Where a list comes from. */
+interface Listing {
+  readonly operations: Operations
+  readonly resource: Resource
+  /** The URL of the list as it is told to clients. */
+  readonly path: string
 }
 
-function readQuery(query: URLSearchParams): ListRequest & { limit: number } {
+/**
+ * Answers with a page, which ends at the limit that is asked for, or earlier once it has {@link PAGE_BYTES}. A cursor
+ * names the last operation of the page before, so that a page stays right while operations come and go.
+ */
+export async function list(listing: Listing, request: HttpRequest): Promise<HttpResponse> {
+  const { items, last } = await readPage(listing, { ...readQuery(request.query), owner: request.owner })
+  // Each document is JSON already, which its size was taken from.
+  const text = `"items":[${items.join(',')}]`
+  if (last === undefined) return jsonText(200, `{${text}}`)
+  const query = new URLSearchParams(request.query)
+  query.set('cursor', Buffer.from(last.replaceAll('-', ''), 'hex').toString('base64url'))
+  const next = `${listing.path}?${query}`
+  return jsonText(200, `{${text},"next":${JSON.stringify(next)}}`, { [HEADERS.link]: `<${next}>; rel="next"` })
+}
+
+type PageRequest = ListRequest & { readonly limit: number }
+
+/** @returns documents as JSON text, and the id of the last operation of the page where another page follows */
+async function readPage(listing: Listing, asked: PageRequest): Promise<{ items: readonly string[]; last?: string }> {
+  const items: string[] = []
+  let [seen, bytes, last] = [0, 0, '']
+  for await (const operation of newestFirst(listing, asked)) {
+    if (seen === asked.limit || bytes >= PAGE_BYTES) return { items, last }
+    seen++
+    last = operation.id
+    // What is past its retention is listed by the store while its record stays; to a client it is gone.
+    if (operation.purged) continue
+    const item = JSON.stringify(await listing.resource.document(operation))
+    items.push(item)
+    bytes += Buffer.byteLength(item)
+  }
+  return { items }
+}
+
+/** One more than asked for, where there is one: it tells that another page follows. */
+async function* newestFirst({ operations, resource }: Listing, asked: PageRequest): AsyncIterable<Operation> {
+  let { after } = asked
+  for (let left = asked.limit + 1; left > 0; ) {
+    const limit = Math.min(left, READ_AT_ONCE)
+    const found = await operations.list(resource.type, { ...asked, limit, ...(after !== undefined && { after }) })
+    yield* found
+    if (found.length < limit) return
+    left -= limit
+    after = found.at(-1)?.id
+  }
+}
+
+function readQuery(query: URLSearchParams): PageRequest {
   const status = query.get('status')
   if (status !== null && !isStatus(status)) {
     throw problemError(
