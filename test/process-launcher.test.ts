@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { expect } from 'vitest'
 import { processLauncher } from 'waybill/process'
 import { LaunchRefused, type LaunchRequest } from '../src/launcher.ts'
@@ -31,7 +32,6 @@ test('a process is told the operation, its own name and what the composition add
   const { launcher, out } = launcherOf(lab, WRITE_ENVIRONMENT, { variable: 'ORDER_ID', env: { EXTRA: 'yes' } })
   const execution = (await launcher.start(request)) ?? ''
   await until(() => isGone(launcher, execution))
-  const { readFileSync } = await import('node:fs')
   const environment: unknown = JSON.parse(readFileSync(out, 'utf8'))
   expect(environment).toMatchObject({ WAYBILL_OPERATION_ID: 'an-id', ORDER_ID: 'an-id', EXTRA: 'yes' })
   const [, pid, start, ...rest] = execution.split('-')
@@ -97,6 +97,41 @@ test('names that no process launcher gave are gone', async () => {
     expect(await launcher.inspect(name)).toMatchObject({ kind: 'gone' })
     await launcher.stop(name)
   }
+})
+
+const WAYBILL_PROCESS = new URL('../src/launchers/process.ts', import.meta.url).href
+const REQUEST = JSON.stringify(request)
+const COUNT_AND_START = `
+  import { appendFileSync } from 'node:fs'
+  import { processLauncher } from '${WAYBILL_PROCESS}'
+  appendFileSync(process.env.OUT, 'started ')
+  try {
+    const entry = process.env.ENTRY ?? import.meta.url
+    await processLauncher({ entry: new URL(entry) }).start(${REQUEST})
+  } catch (error) {
+    appendFileSync(process.env.OUT, error.name + ': ' + error.message)
+  }`
+
+test('a program is refused as its own entry, by whatever name', async ({ lab }) => {
+  const { launcher, out } = launcherOf(lab, COUNT_AND_START)
+  const execution = (await launcher.start(request)) ?? ''
+  await until(() => isGone(launcher, execution))
+  const expected = /^started TypeError: file:\S+program.mjs is the program that starts processes\. Let the entry/
+  expect(readFileSync(out, 'utf8')).toMatch(expected)
+  const [, program = ''] = process.argv
+  for (const entry of [program, relative('', program), pathToFileURL(program)]) {
+    expect(() => processLauncher({ entry })).toThrow(/is the program that starts processes/)
+  }
+})
+
+test('a process that a launcher has started starts no more of them', async ({ lab }) => {
+  const other = join(dirname(lab.file()), 'other.mjs')
+  const env = { ENTRY: pathToFileURL(other).href }
+  const { launcher, out } = launcherOf(lab, COUNT_AND_START, { env })
+  writeFileSync(other, `import { appendFileSync } from 'node:fs'\nappendFileSync(process.env.OUT, 'another ')`)
+  const execution = (await launcher.start(request)) ?? ''
+  await until(() => isGone(launcher, execution))
+  expect(readFileSync(out, 'utf8')).toMatch(/^started LaunchRefused: This process runs a handler/)
 })
 
 /** A name of an execution as this machine's launcher gives it, with parts of it replaced. */

@@ -6,12 +6,15 @@
  * processLauncher({ entry: new URL('./job.ts', import.meta.url), variable: 'ORDER_ID' })
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { realpathSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { giveWay } from '../give-way.ts'
 import { type ExecutionState, type Launcher, LaunchRefused, type LaunchRequest } from '../launcher.ts'
 import { type Checks, checkOptions, NAMED_TEXTS, needed, TEXT, TEXTS, whole } from '../options.ts'
 import { inheritedExecArgv } from '../util/exec-argv.ts'
+import { isStartedAs, originMark } from '../util/process-origin.ts'
 import { fillProcessName } from '../util/process-start.ts'
 import { isElsewhere, isRunning, nameTemplate, parseName } from './process/execution-name.ts'
 
@@ -46,13 +49,21 @@ const OPTIONS: Checks<ProcessLauncherOptions> = {
   engine: TEXT,
 }
 
+/** A program that is its own entry would start itself without an end. */
+const OTHER_ENTRY =
+  'Let the entry of processLauncher() name a file that calls runOperation() and loads no such program.'
+
 /**
  * Makes a launcher that starts processes on this machine.
  *
- * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ * @throws {TypeError} for an unknown option, or one that cannot be right, such as an `entry` that is the program of this
+ * process; the message names it
  */
 export function processLauncher(options: ProcessLauncherOptions): Launcher {
   checkOptions('processLauncher()', options, OPTIONS)
+  if (isOwnProgram(entryFile(options.entry))) {
+    throw new TypeError(`${String(options.entry)} is the program that starts processes. ${OTHER_ENTRY}`)
+  }
   return new ProcessLauncher(options)
 }
 
@@ -72,6 +83,7 @@ class ProcessLauncher implements Launcher {
   }
 
   async start(request: LaunchRequest): Promise<string> {
+    refuseInStarted()
     if (this.#running.size + this.#starting >= this.#limit) {
       const message = `${this.#limit} processes run already, which is the limit.`
       throw new LaunchRefused(message, 250, { reason: 'limit' })
@@ -128,15 +140,15 @@ class ProcessLauncher implements Launcher {
   /** Some errors of the system are thrown, and others come as an event. */
   #tryToSpawn(operationId: string, execution: string): ChildProcess {
     const { entry, env, variable, execArgv = inheritedExecArgv() } = this.#options
-    const file = entry instanceof URL || entry.startsWith('file:') ? fileURLToPath(entry) : entry
     try {
-      return spawn(process.execPath, [...execArgv, file], {
+      return spawn(process.execPath, [...execArgv, entryFile(entry)], {
         env: {
           ...process.env,
           ...env,
           WAYBILL_OPERATION_ID: operationId,
           WAYBILL_EXECUTION: execution,
           WAYBILL_ENGINE: this.engine,
+          ...originMark('execution'),
           ...(variable && { [variable]: operationId }),
         },
         stdio: ['ignore', 'inherit', 'inherit'],
@@ -154,6 +166,31 @@ class ProcessLauncher implements Launcher {
     if (this.#ended.size > REMEMBERED && oldest !== undefined) this.#ended.delete(oldest)
     for (const listener of this.#listeners) listener()
   }
+}
+
+function entryFile(entry: string | URL): string {
+  return entry instanceof URL || entry.startsWith('file:') ? fileURLToPath(entry) : entry
+}
+
+/** Links are followed, as Node does for the program that it runs. */
+function isOwnProgram(file: string): boolean {
+  const program = process.argv[1]
+  return program !== undefined && realPath(file) === realPath(program)
+}
+
+function realPath(file: string): string {
+  try {
+    return realpathSync(file)
+  } catch {
+    return resolve(file)
+  }
+}
+
+/** What a launcher, or a worker, has started must start no more of its kind. */
+function refuseInStarted(): void {
+  if (!isStartedAs('execution') && !isStartedAs('child')) return
+  const message = `This process runs a handler, and the program that starts processes runs in it again. ${OTHER_ENTRY}`
+  throw new LaunchRefused(message, 60_000, { reason: 'unusable' })
 }
 
 function notStarted(cause: unknown): LaunchRefused {

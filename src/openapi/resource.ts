@@ -324,7 +324,8 @@ function list(context: Context): OperationObject {
     operationId: `list${name}`,
     tags: [type.name],
     summary: `List your operations of ${type.name}`,
-    description: 'Newest first. A page may hold fewer than "limit" where documents are large: only the absence of the link "next" ends the list.',
+    description:
+      'Newest first. A page may hold fewer than "limit" where documents are large: only the absence of the link "next" ends the list.',
     parameters: [...LIST_PARAMETERS, ...parameters('IfMatch')],
     responses: { ...found, ...troubleResponses({ problems: LIST_PROBLEMS }) },
   }

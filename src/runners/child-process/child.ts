@@ -6,7 +6,7 @@ import { lateHandlers } from '../../handlers.ts'
 import type { RunContext } from '../../runner.ts'
 import { sibling } from '../../sibling.ts'
 import { inheritedExecArgv } from '../../util/exec-argv.ts'
-import { PARENT_VARIABLE } from './environment.ts'
+import { originMark } from '../../util/process-origin.ts'
 import { enclose, type FromChild, readFromChild, type ToChild } from './messages.ts'
 import { ChildRun, type ChildRunEnd, type ProcessEnd } from './run.ts'
 import { makeSpool, removeSpool } from './spool.ts'
@@ -59,7 +59,7 @@ export class Child {
     this.exited = this.#exit.promise
     this.#process = fork(sibling(import.meta.url, 'main'), [], {
       execArgv: [...(settings.execArgv ?? inheritedExecArgv())],
-      env: { ...process.env, [PARENT_VARIABLE]: String(process.pid) },
+      env: { ...process.env, ...originMark('child') },
       serialization: 'advanced',
       stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
       detached: GROUPS,

@@ -1,7 +1,5 @@
 /** What a child process knows of its place. */
-
-/** The environment variable with the process id of the worker whose child a process is. */
-export const PARENT_VARIABLE = 'WAYBILL_CHILD_OF'
+import { isStartedAs } from '../../util/process-origin.ts'
 
 /** The exit code of a child that something outside of the running attempt has ended. */
 export const LEFT_BEHIND_EXIT_CODE = 86
@@ -12,8 +10,7 @@ export const LEFT_BEHIND_EXIT_CODE = 86
  * @throws when this process runs handlers itself
  */
 export function refuseInChild(): void {
-  // What a handler starts inherits the variable, and has another parent.
-  if (process.env[PARENT_VARIABLE] !== String(process.ppid)) return
+  if (!isStartedAs('child')) return
   throw new Error(
     'This process runs handlers for a Waybill worker, and the program that starts workers runs in it again. ' +
       'Let worker.handlers name a file that only exports handlers, and load that program neither there nor by --import.',

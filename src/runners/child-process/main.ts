@@ -9,9 +9,10 @@ import { loadHandlers } from '../../handlers.ts'
 import type { Outcome } from '../../operation.ts'
 import type { Handler } from '../../operation-type.ts'
 import { problem } from '../../problem.ts'
+import { markedParent } from '../../util/process-origin.ts'
 import { describeError } from '../../worker/attempt-error.ts'
 import { ChildHost } from './child-host.ts'
-import { LEFT_BEHIND_EXIT_CODE, PARENT_VARIABLE } from './environment.ts'
+import { LEFT_BEHIND_EXIT_CODE } from './environment.ts'
 import { enclose, type FromChild, readToChild, type ToChild } from './messages.ts'
 
 /** Before handlers are loaded, which may replace it. */
@@ -106,7 +107,7 @@ function killGroup(): void {
 
 /** A handler that blocks this event loop cannot see that the worker has died; a thread can. */
 const WATCH_PARENT = `
-  const parent = ${Number(process.env[PARENT_VARIABLE] ?? process.ppid)}
+  const parent = ${markedParent('child') ?? process.ppid}
   setInterval(() => {
     if (process.ppid === parent) return
     try { process.kill(-process.pid, 'SIGKILL') } catch { process.kill(process.pid, 'SIGKILL') }
