@@ -1,11 +1,12 @@
 /**
  * Checks the package as it would be published: packed, unpacked nowhere near src. publint and
- * attw read the tarball; the client's sizes are measured on its built file. Needs `npm run build` before.
+ * attw read the tarball; every link of its pages leads to a file in it; the client's sizes are measured on its built
+ * file. Needs `npm run build` before.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, posix } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
@@ -23,7 +24,8 @@ async function main(): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'waybill-pack-'))
   try {
     const tarball = pack(folder)
-    const failed = [await checkExports(tarball), checkTypes(tarball), await checkSizes()].filter(passed => !passed)
+    const checks = [await checkExports(tarball), checkTypes(tarball), checkLinks(tarball), await checkSizes()]
+    const failed = checks.filter(passed => !passed)
     return failed.length === 0 ? 0 : 1
   } finally {
     rmSync(folder, { recursive: true })
@@ -54,6 +56,33 @@ function checkTypes(tarball: string): boolean {
   if (status !== 0) console.error(stdout, stderr)
   console.log(`attw: ${status === 0 ? 'types resolve for every entry point' : 'found problems'}`)
   return status === 0
+}
+
+/** A link that leads out of the package is dead where the package is installed or its README is shown. */
+function checkLinks(tarball: string): boolean {
+  const files = new Set(tar('-tzf', tarball).trim().split('\n'))
+  const pages = [...files].filter(file => /^package\/(docs\/.*|[^/]*)\.md$/.test(file))
+  const dead = pages.flatMap(page => {
+    const text = tar('-xzOf', tarball, page)
+    const targets = [...text.matchAll(/\]\((?!\w+:|#)([^)#\s]+)/g)].map(([, target = '']) => target)
+    return targets
+      .filter(target => !isPacked(files, posix.join(posix.dirname(page), target)))
+      .map(to => `${page}: ${to}`)
+  })
+  for (const link of dead) console.error(`The package does not hold what this links to: ${link}`)
+  console.log(`links: ${pages.length} pages, ${dead.length} dead links`)
+  return dead.length === 0 && pages.length > 0
+}
+
+/** Whether a file, or a folder with files, is in the package. */
+function isPacked(files: ReadonlySet<string>, path: string): boolean {
+  return files.has(path) || [...files].some(file => file.startsWith(`${path.replace(/\/$/, '')}/`))
+}
+
+function tar(...args: string[]): string {
+  const { status, stdout, stderr } = spawnSync('tar', args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`tar failed: ${stderr}`)
+  return stdout
 }
 
 async function checkSizes(): Promise<boolean> {

@@ -1,4 +1,5 @@
 /** Where handlers come from: given as values, or as files whose default export they are. */
+import { existsSync } from 'node:fs'
 import { isAbsolute, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Handler } from './operation-type.ts'
@@ -71,11 +72,18 @@ function defaultExport({ default: exported }: Module): Handlers | undefined {
   return (isCompiled ? exported.default : exported) as Handlers | undefined
 }
 
-/** The URL of a file that is named by a URL or a path. */
+/**
+ * The URL of a file that is named by a URL or a path. A program that names its `.ts` files finds what they were
+ * compiled to once it is compiled itself: in place of a `.ts` that is missing, the `.js` or `.mjs` beside it.
+ */
 export function fileUrl(file: string | URL): string {
   const text = String(file)
-  if (/^[a-z][a-z0-9+.-]+:/i.test(text) && !isAbsolute(text)) return text
-  return pathToFileURL(resolve(text)).href
+  const isUrl = /^[a-z][a-z0-9+.-]+:/i.test(text) && !isAbsolute(text)
+  const url = isUrl ? text : pathToFileURL(resolve(text)).href
+  const [, base, kind = ''] = /^(file:[^?#]*\.)([cm]?)ts$/.exec(url) ?? []
+  if (base === undefined || existsSync(new URL(url))) return url
+  const compiled = [`${base}${kind}js`, `${base}mjs`].find(candidate => existsSync(new URL(candidate)))
+  return compiled ?? url
 }
 
 function isHandler(value: unknown): value is Handler {

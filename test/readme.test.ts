@@ -1,10 +1,12 @@
 /** What the README shows is run as it stands, but for the port and the folder. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { rolldown } from 'rolldown'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { sqliteStore } from 'waybill/sqlite'
 import { PROBLEMS } from '../src/problem.ts'
@@ -20,7 +22,7 @@ beforeAll(async () => {
   await mkdir(join(ROOT, 'data'), { recursive: true })
   folder = await mkdtemp(join(ROOT, 'data', 'readme-'))
   port = await freePort()
-  for (const [name, code] of await codeOf('README.md')) {
+  for (const [name, code] of [...(await codeOf('README.md')), ...(await codeOf('docs/typescript.md'))]) {
     const moved = code.replaceAll('3000', String(port)).replaceAll('./greetings.db', join(folder, 'greetings.db'))
     await writeFile(join(folder, name), moved)
   }
@@ -46,6 +48,29 @@ test.each([
   await end(server)
 })
 
+test('the samples compile, and run compiled, by the configurations of the page on TypeScript', async () => {
+  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
+  const compile = (...args: string[]) => promisify(execFile)(process.execPath, [tsc, ...args], { cwd: folder })
+  await compile()
+  await compile('-p', 'tsconfig.build.json')
+  const server = run('dist/server.js')
+  await listening(server)
+  const client = run('dist/client.js')
+  const [said, [code]] = await Promise.all([text(client), once(client, 'exit')])
+  expect(code).toBe(0)
+  expect(said).toContain("result: { text: 'Hello, Ada!' }")
+  await end(server)
+})
+
+test('a browser that imports the contract of the README does not load the handler', async () => {
+  const bundle = await rolldown({ input: join(folder, 'greetings.ts'), platform: 'browser', external: ['zod'] })
+  const { output } = await bundle.generate({ format: 'esm' })
+  await bundle.close()
+  const modules = output.flatMap(chunk => (chunk.type === 'chunk' ? chunk.moduleIds : []))
+  expect(modules.some(id => id.endsWith('greetings.ts'))).toBe(true)
+  expect(modules.filter(id => id.endsWith('greet.ts'))).toEqual([])
+})
+
 /** In place of the handler's work. */
 const UNTIL_STOPPED = `
   const text = await new Promise<string>((_, reject) => {
@@ -54,8 +79,8 @@ const UNTIL_STOPPED = `
 
 test('the server of the README tells where it is, and hands work back at SIGTERM', async () => {
   const read = (name: string) => readFile(join(folder, name), 'utf8')
-  await writeFile(join(folder, 'slow-server.ts'), (await read('server.ts')).replaceAll('./greetings.ts', './slow.ts'))
-  await writeFile(join(folder, 'slow.ts'), (await read('greetings.ts')).replace(/ {2}const text = .*/, UNTIL_STOPPED))
+  await writeFile(join(folder, 'slow-server.ts'), (await read('server.ts')).replaceAll('./greet.ts', './slow.ts'))
+  await writeFile(join(folder, 'slow.ts'), (await read('greet.ts')).replace(/ {2}const text = .*/, UNTIL_STOPPED))
   const server = run('slow-server.ts')
   const said = text(server)
   await listening(server)
@@ -93,7 +118,7 @@ test.each(['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md'])(
 /** The code blocks of a page that name a file. */
 async function codeOf(page: string): Promise<[string, string][]> {
   const markdown = await readFile(join(ROOT, page), 'utf8')
-  return [...markdown.matchAll(/```ts file=(\S+)\n(.*?)```/gs)].map(([, name = '', code = '']) => [name, code])
+  return [...markdown.matchAll(/```(?:ts|json) file=(\S+)\n(.*?)```/gs)].map(([, name = '', code = '']) => [name, code])
 }
 
 function run(...args: string[]): ChildProcess {
