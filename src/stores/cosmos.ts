@@ -36,6 +36,7 @@ import { changeHints, HOLDINGS_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from
 import { accept } from './cosmos/accept.ts'
 import { CosmosAccess, inParallel, tagged } from './cosmos/access.ts'
 import { CosmosCalls } from './cosmos/calls.ts'
+import { checkAccount, checkContainer } from './cosmos/checks.ts'
 import { Claims } from './cosmos/claims.ts'
 import type { CosmosContainer } from './cosmos/container.ts'
 import { browse, dump, errorsOf, restore } from './cosmos/copies.ts'
@@ -154,6 +155,8 @@ class CosmosStore implements Store {
     if (this.#state !== 'new') return
     const { resource } = await this.#access.calls.item('container', options => this.#container.read(options))
     checkContainer(this.#container.id, resource)
+    const account = await this.#access.calls.item('account', () => this.#container.database.client.getDatabaseAccount())
+    checkAccount(account.resource)
     await this.#access.blobs?.open?.()
     await this.#feed.open()
     this.#state = 'open'
@@ -418,23 +421,5 @@ class CosmosStore implements Store {
 
   #hint(hint: Hint): void {
     this.#listeners.send(hint)
-  }
-}
-
-function checkContainer(
-  id: string,
-  definition: { partitionKey?: { paths: readonly string[] }; defaultTtl?: number } | undefined,
-): void {
-  const paths = definition?.partitionKey?.paths.join(', ') ?? 'unknown'
-  if (paths !== '/id') {
-    throw new Error(
-      `The container "${id}" has the partition key ${paths}. Waybill needs one with the partition key /id.`,
-    )
-  }
-  if (definition?.defaultTtl === undefined) {
-    process.emitWarning(
-      `The container "${id}" has no default TTL, so what outlives its retention goes only while some process sweeps. Set it to -1.`,
-      { code: 'WAYBILL_COSMOS_TTL' },
-    )
   }
 }

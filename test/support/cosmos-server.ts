@@ -36,6 +36,8 @@ export class CosmosServer {
   readonly tokens = new Set<string>()
   /** Whether a token of Microsoft Entra ID is good. */
   admits: (token: string) => boolean = token => this.tokens.has(token)
+  consistency: 'Strong' | 'BoundedStaleness' | 'Session' | 'ConsistentPrefix' | 'Eventual' = 'Strong'
+  multipleWriteLocations = false
   readonly #collections = new Map<string, Collection>()
   readonly #server: http.Server
   readonly #scheme: 'http' | 'https'
@@ -114,8 +116,8 @@ export class CosmosServer {
       _rid: 'here',
       writableLocations: locations,
       readableLocations: locations,
-      enableMultipleWriteLocations: false,
-      userConsistencyPolicy: { defaultConsistencyLevel: 'Session' },
+      enableMultipleWriteLocations: this.multipleWriteLocations,
+      userConsistencyPolicy: { defaultConsistencyLevel: this.consistency },
     }
   }
 }
@@ -140,7 +142,9 @@ function route(
 }
 
 function rangesOf(collection: Collection): object {
-  const ranges = collection.partitions.map(({ id, minInclusive, maxExclusive }) => ({ id, minInclusive, maxExclusive }))
+  const ranges = collection.partitions.map(({ id, parents, minInclusive, maxExclusive }) => {
+    return { id, parents, minInclusive, maxExclusive }
+  })
   return { _rid: collection.rid, PartitionKeyRanges: ranges, _count: ranges.length }
 }
 

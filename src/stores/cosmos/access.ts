@@ -1,7 +1,7 @@
 /** Reads and writes of single items, and queries: what the rest of the store is made of. */
 import type { BlobStore } from '../../blob-store.ts'
 import { type KeptOperation, type Operation, operationOf } from '../../operation.ts'
-import { type CosmosCalls, statusOf } from './calls.ts'
+import { type CallOptions, type CosmosCalls, type Page, statusOf } from './calls.ts'
 import type { CosmosContainer } from './container.ts'
 import { type BesideItem, isBlob, type KeptItem, type KeyItem, kept, type OperationItem, type Tagged } from './items.ts'
 import { type Parameters, QUERIES, type QueryName } from './queries.ts'
@@ -20,6 +20,8 @@ export class CosmosAccess {
   readonly blobs: BlobStore | undefined
   readonly #container: CosmosContainer
   readonly #clock: (() => number) | undefined
+  /** The SDK's list of partitions while it is read again. */
+  #learning: Promise<void> | undefined
 
   constructor(
     container: CosmosContainer,
@@ -28,6 +30,7 @@ export class CosmosAccess {
   ) {
     this.#container = container
     this.calls = calls
+    calls.onNewPartition = () => this.#learnPartitions()
     this.#clock = clock
     this.blobs = blobs
   }
@@ -39,6 +42,12 @@ export class CosmosAccess {
 
   async operation(id: string): Promise<Tagged<OperationItem> | undefined> {
     const found = await this.#read<KeptItem>(id)
+    return found && current(found)
+  }
+
+  /** The operation with all writes that were acknowledged before, by whichever process: a refusal is decided on no older state. */
+  async latestOperation(id: string): Promise<Tagged<OperationItem> | undefined> {
+    const found = await this.#latest<KeptItem>(id)
     return found && current(found)
   }
 
@@ -146,23 +155,45 @@ export class CosmosAccess {
     limit: number,
     forceQueryPlan: boolean,
   ): Promise<Result[]> {
-    return await this.calls.pages('query', async (options, charge) => {
+    const run = async (options: CallOptions, check: (page: Page) => void) => {
+      await this.#learning
       const maxItemCount = Math.min(limit, PAGE)
       const pages = this.#container.items.query(query, { ...options, maxItemCount, forceQueryPlan })
       const found: unknown[] = []
       while (found.length < limit && pages.hasMoreResults()) {
-        const { resources, requestCharge } = await pages.fetchNext()
-        charge(requestCharge)
-        found.push(...(resources ?? []))
+        const page = await pages.fetchNext()
+        check(page)
+        found.push(...(page.resources ?? []))
       }
       return found.slice(0, limit) as Result[]
-    })
+    }
+    return await this.calls.pages('query', run, () => this.#learnPartitions())
+  }
+
+  /**
+   * Has the SDK read its list of partitions again. With the list from before a split it sends a sorted query to a
+   * partition that is gone without end (4.10); the change feed is the one call that makes it read the list.
+   */
+  #learnPartitions(): void {
+    this.#learning ??= this.calls
+      .item('changes', () => this.#container.items.getChangeFeedIterator({ maxItemCount: 1 }).readNext())
+      // A query that still fails has it tried again.
+      .then(
+        () => {},
+        () => {},
+      )
+      .finally(() => {
+        this.#learning = undefined
+      })
   }
 
   async #read<Item>(id: string): Promise<Tagged<Item> | undefined> {
-    const first = await this.#point(id)
-    if (first !== undefined || !(await this.#exists(id))) return first as Tagged<Item> | undefined
-    return (await this.#point(id)) as Tagged<Item> | undefined
+    return ((await this.#point(id)) as Tagged<Item> | undefined) ?? (await this.#latest<Item>(id))
+  }
+
+  /** With all writes that were acknowledged before, by whichever process. */
+  async #latest<Item>(id: string): Promise<Tagged<Item> | undefined> {
+    return (await this.#exists(id)) ? ((await this.#point(id)) as Tagged<Item> | undefined) : undefined
   }
 
   async #point(id: string): Promise<Tagged<object> | undefined> {

@@ -7,7 +7,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ServerClock } from './clock.ts'
-import type { CosmosAnswer, CosmosHeaders } from './container.ts'
+import type { CosmosAnswer, CosmosDiagnostics, CosmosHeaders } from './container.ts'
+import { Session, type Tokens } from './session.ts'
 
 /** What a call must hand on to the SDK. */
 export interface CallOptions {
@@ -31,9 +32,20 @@ const LONGEST_WAIT_MS = 1000
 const PATIENCE: ReadonlySet<unknown> = new Set([408, 410, 429, 449, 500, 503])
 /** With 404: the replica has not yet seen what the session has. */
 const READ_SESSION_NOT_AVAILABLE = 1002
+const SESSION_TOKEN = 'x-ms-session-token'
+
+type Call<T> = (options: CallOptions, seen: Tokens) => Promise<T>
+
+/** What a page says beside its results. */
+export interface Page {
+  readonly requestCharge: number
+  readonly diagnostics?: CosmosDiagnostics
+}
 
 export class CosmosCalls {
   readonly clock = new ServerClock()
+  /** Called when an answer names a partition that was not known. */
+  onNewPartition: () => void = () => {}
   readonly #options: CallsOptions
   readonly #session = new Session()
 
@@ -46,12 +58,13 @@ export class CosmosCalls {
     name: string,
     call: (options: CallOptions) => Promise<CosmosAnswer<Resource>>,
   ): Promise<CosmosAnswer<Resource>> {
-    return await this.#patiently(name, async options => {
+    return await this.#patiently(name, async (options, seen) => {
       const asked = performance.now()
       try {
         const answer = await call(options)
         this.#heard(name, answer.headers, asked)
-        if (answer.substatus === READ_SESSION_NOT_AVAILABLE) throw new StaleReplica()
+        // Only reads reach replicas that lag; a write that was made must not be repeated.
+        if (name === 'read' && isStale(answer, seen)) throw new StaleReplica()
         return answer
       } catch (error) {
         if (hasHeaders(error)) this.#heard(name, error.headers, asked)
@@ -60,15 +73,27 @@ export class CosmosCalls {
     })
   }
 
-  /** Calls for pages; `charge` is to be told what each cost. */
+  /** Calls for pages; `check` is called with each of them, `onLate` where the service did not answer in time. */
   async pages<T>(
     name: string,
-    call: (options: CallOptions, charge: (units: number) => void) => Promise<T>,
+    call: (options: CallOptions, check: (page: Page) => void) => Promise<T>,
+    onLate: () => void,
   ): Promise<T> {
-    return await this.#patiently(name, options => call(options, units => this.#options.onCharge?.(units, name)))
+    const check = ({ requestCharge, diagnostics }: Page) => {
+      this.#options.onCharge?.(requestCharge, name)
+      if (hasDroppedToken(diagnostics)) throw new StaleReplica()
+    }
+    return await this.#patiently(name, async options => {
+      try {
+        return await call(options, check)
+      } catch (error) {
+        if (options.abortSignal.aborted) onLate()
+        throw error
+      }
+    })
   }
 
-  async #patiently<T>(name: string, call: (options: CallOptions) => Promise<T>): Promise<T> {
+  async #patiently<T>(name: string, call: Call<T>): Promise<T> {
     const until = performance.now() + this.#options.timeoutMs
     for (let tries = 0; ; tries++) {
       try {
@@ -81,7 +106,9 @@ export class CosmosCalls {
     }
   }
 
-  async #once<T>(name: string, call: (options: CallOptions) => Promise<T>): Promise<T> {
+  async #once<T>(name: string, call: Call<T>): Promise<T> {
+    const { header, tokens } = this.#session
+    const session = header === '' ? {} : { sessionToken: header }
     const controller = new AbortController()
     const { promise: late, reject } = Promise.withResolvers<never>()
     const timer = setTimeout(() => {
@@ -90,7 +117,7 @@ export class CosmosCalls {
     }, this.#options.timeoutMs * TRY_PART)
     try {
       // The SDK sleeps between its own repetitions without an ear for the signal: hence the race.
-      return await Promise.race([call({ abortSignal: controller.signal, ...this.#session.options }), late])
+      return await Promise.race([call({ abortSignal: controller.signal, ...session }, tokens), late])
     } finally {
       clearTimeout(timer)
     }
@@ -98,38 +125,33 @@ export class CosmosCalls {
 
   #heard(name: string, headers: CosmosHeaders, asked: number): void {
     this.clock.heard(headers.date, asked)
-    this.#session.heard(headers['x-ms-session-token'])
+    if (this.#session.heard(headers[SESSION_TOKEN])) this.onNewPartition()
     const charge = Number(headers['x-ms-request-charge'])
     if (charge > 0) this.#options.onCharge?.(charge, name)
   }
 }
 
-/**
- * What this process has seen of each partition. The SDK sends session tokens only where its client was made with
- * the consistency "Session"; here they are sent always, which a stronger account ignores.
- */
-class Session {
-  readonly #tokens = new Map<string, { token: string; sequence: number }>()
+class StaleReplica extends Error {
+  readonly code = 503
 
-  get options(): { sessionToken?: string } {
-    if (this.#tokens.size === 0) return {}
-    return { sessionToken: [...this.#tokens].map(([range, { token }]) => `${range}:${token}`).join(',') }
-  }
-
-  /** @param header `range:version#sequence#…`, of one partition or of several */
-  heard(header: unknown): void {
-    if (typeof header !== 'string') return
-    for (const part of header.split(',')) {
-      const [range, token] = part.split(':')
-      const sequence = Number(token?.split('#')[1])
-      if (range === undefined || token === undefined || Number.isNaN(sequence)) continue
-      if (sequence > (this.#tokens.get(range)?.sequence ?? -1)) this.#tokens.set(range, { token, sequence })
-    }
+  constructor() {
+    super('The replicas of Cosmos DB that were read have not yet received what this process has seen.')
   }
 }
 
-class StaleReplica extends Error {
-  readonly code = 503
+/** Whether a read was answered by a replica that lags behind what was asked for. */
+function isStale({ substatus, headers, diagnostics }: CosmosAnswer<unknown>, seen: Tokens): boolean {
+  if (substatus === READ_SESSION_NOT_AVAILABLE || hasDroppedToken(diagnostics)) return true
+  return Session.isOlder(headers[SESSION_TOKEN], seen)
+}
+
+/**
+ * Whether the SDK has repeated the request without its session token, as it does after a 404 with the substatus 1002.
+ * It repeats no other 404.
+ */
+function hasDroppedToken(diagnostics: CosmosDiagnostics | undefined): boolean {
+  const attempts = diagnostics?.clientSideRequestStatistics.retryDiagnostics.failedAttempts ?? []
+  return attempts.some(({ statusCode }) => statusCode === 404)
 }
 
 class LateAnswer extends Error {

@@ -13,12 +13,20 @@ export interface CosmosRequestOptions {
   readonly accessCondition?: { type: string; condition: string }
 }
 
+/** What the SDK says of the requests behind one answer. */
+export interface CosmosDiagnostics {
+  readonly clientSideRequestStatistics: {
+    readonly retryDiagnostics: { readonly failedAttempts: readonly { readonly statusCode: number }[] }
+  }
+}
+
 export interface CosmosAnswer<Resource> {
   /** Missing where the item is. */
   readonly resource?: Resource | undefined
   readonly headers: CosmosHeaders
   readonly statusCode: number
   readonly substatus?: number
+  readonly diagnostics?: CosmosDiagnostics
 }
 
 export interface CosmosItem {
@@ -44,7 +52,11 @@ export interface CosmosQueryOptions extends CosmosRequestOptions {
 
 export interface CosmosPages {
   hasMoreResults(): boolean
-  fetchNext(): Promise<{ readonly resources?: unknown[]; readonly requestCharge: number }>
+  fetchNext(): Promise<{
+    readonly resources?: unknown[]
+    readonly requestCharge: number
+    readonly diagnostics?: CosmosDiagnostics
+  }>
 }
 
 export interface CosmosChanges {
@@ -67,10 +79,19 @@ export interface CosmosContainerDefinition {
   readonly defaultTtl?: number
 }
 
+/** What all containers of the account share. */
+export interface CosmosAccountDefinition {
+  readonly consistencyPolicy: string
+  readonly enableMultipleWritableLocations: boolean
+}
+
 /** A container, as `client.database(…).container(…)` gives it. */
 export interface CosmosContainer {
   readonly id: string
   readonly items: CosmosItems
+  readonly database: {
+    readonly client: { getDatabaseAccount(): Promise<CosmosAnswer<CosmosAccountDefinition>> }
+  }
   item(id: string, partitionKey: string): CosmosItem
   read(options?: CosmosRequestOptions): Promise<CosmosAnswer<CosmosContainerDefinition>>
 }

@@ -92,12 +92,13 @@ export class Mutations {
     const created = new Set<string>()
     const [{ base: known } = { base: undefined }] = batch
     let base = (batch.length === 1 ? known : undefined) ?? this.#remembered.get(id)
-    let fresh = base === undefined
-    if (fresh) base = await this.#access.operation(id)
+    base ??= await this.#access.operation(id)
+    let latest = base === undefined
     for (let conflicts = 0; conflicts < MOST_CONFLICTS; conflicts++) {
       let applied = apply(base?.item, batch, this.#access.now())
-      if (applied.refused && !fresh) {
-        base = await this.#access.operation(id)
+      if (applied.refused && !latest) {
+        base = await this.#access.latestOperation(id)
+        latest = true
         applied = apply(base?.item, batch, this.#access.now())
       }
       if (!applied.changed || applied.item === undefined || base === undefined) return applied.results
@@ -106,7 +107,8 @@ export class Mutations {
       const replaced = await this.#replace(applied.item, base.etag, applied.silent)
       if (replaced.written) return applied.results
       base = replaced.now
-      fresh = true
+      // The service decided on the latest state, and its answer lets no older one be read.
+      latest = true
       await sleep(Math.random() * Math.min(5 * 2 ** conflicts, 250))
     }
     throw new Error(`The operation ${id} was changed by others ${MOST_CONFLICTS} times while it was to be changed.`)

@@ -12,12 +12,16 @@ export interface Stored {
   /** The number of its last write in its partition. */
   readonly lsn: number
   readonly order: number
-  /** As a replica that lags still has it. */
+  /** As replicas that lag still have it. */
   readonly before: Stored | undefined
+  /** A document that was deleted: kept for replicas that lag. */
+  readonly deleted?: true
 }
 
 export interface Partition {
   readonly id: string
+  /** The partitions it came from, by splits. */
+  readonly parents: readonly string[]
   readonly minInclusive: string
   readonly maxExclusive: string
   lsn: number
@@ -34,18 +38,27 @@ export interface CollectionOptions {
   readonly clock?: () => number
 }
 
+/** Replicas that receive nothing. */
+interface Lag {
+  readonly stale: number
+  readonly of: number
+  /** By partition: the last write that they have. */
+  readonly at: ReadonlyMap<string, number>
+  /** By partition: how many there were. */
+  readonly reads: Map<string, number>
+}
+
 const MOST_BYTES = 2 * 1024 * 1024
 const MOST_TTL = 2 ** 31 - 1
 
 export class Collection {
   readonly id: string
   readonly rid: string
-  readonly partitions: readonly Partition[]
   readonly partitionKey: string
   readonly defaultTtl: number | undefined
-  /** Reads that do not say what they have seen get what a lagging replica has. */
-  lags = false
   readonly #clock: () => number
+  #partitions: readonly Partition[]
+  #lag: Lag | undefined
   #order = 0
 
   constructor(options: CollectionOptions) {
@@ -56,22 +69,60 @@ export class Collection {
     this.partitionKey = partitionKey
     this.defaultTtl = 'defaultTtl' in options ? options.defaultTtl : -1
     this.#clock = clock
-    const bound = (index: number) =>
-      index === 0
-        ? ''
-        : index === partitions
-          ? 'FF'
-          : Math.floor((index * 255) / partitions)
-              .toString(16)
-              .toUpperCase()
-              .padStart(2, '0')
-    this.partitions = Array.from({ length: partitions }, (_, index) => ({
+    const bound = (index: number) => (index === partitions ? 'FF' : hex(Math.floor((index * 255) / partitions)))
+    this.#partitions = Array.from({ length: partitions }, (_, index) => ({
       id: String(index),
-      minInclusive: bound(index),
+      parents: [],
+      minInclusive: index === 0 ? '' : bound(index),
       maxExclusive: bound(index + 1),
       lsn: 0,
       documents: new Map(),
     }))
+  }
+
+  get partitions(): readonly Partition[] {
+    return this.#partitions
+  }
+
+  /** From now on some replicas of each partition receive nothing: of each `of` reads, `stale` in a row reach one of those. */
+  lag({ stale, of } = { stale: 2, of: 3 }): void {
+    this.#lag = { stale, of, reads: new Map(), at: new Map(this.#partitions.map(({ id, lsn }) => [id, lsn])) }
+  }
+
+  /** The number of the last write that the replica has which the next read reaches. */
+  replica({ id, lsn, parents }: Partition): number {
+    const lag = this.#lag
+    if (lag === undefined) return lsn
+    const read = lag.reads.get(id) ?? 0
+    lag.reads.set(id, read + 1)
+    if (read % lag.of >= lag.stale) return lsn
+    return lag.at.get(id) ?? Math.max(...parents.map(parent => lag.at.get(parent) ?? 0))
+  }
+
+  /** Two partitions take the place of one, and go on with its numbers. */
+  split(id: string): void {
+    const old = this.#partitions.find(it => it.id === id)
+    if (old === undefined) throw new Error(`There is no partition ${id}.`)
+    const last = Math.max(...this.#partitions.map(it => Number(it.id)))
+    const middle = hex((Number.parseInt(old.minInclusive || '00', 16) + Number.parseInt(old.maxExclusive, 16)) >> 1)
+    const halves = [
+      { minInclusive: old.minInclusive, maxExclusive: middle },
+      { minInclusive: middle, maxExclusive: old.maxExclusive },
+    ]
+    const children = halves.map((range, index) => {
+      return {
+        id: String(last + 1 + index),
+        parents: [...old.parents, id],
+        ...range,
+        lsn: old.lsn,
+        documents: new Map(),
+      }
+    })
+    this.#partitions = this.#partitions.flatMap(it => (it === old ? children : [it]))
+    for (const [name, stored] of old.documents) {
+      const [key] = JSON.parse(name) as [unknown, string]
+      this.partitionOf(key).documents.set(name, stored)
+    }
   }
 
   get definition(): Json {
@@ -83,25 +134,23 @@ export class Collection {
   /** The partition of a partition key's value. */
   partitionOf(key: unknown): Partition {
     const [byte = 0] = createHash('sha256').update(JSON.stringify(key)).digest()
-    return this.partitions[byte % this.partitions.length] as Partition
+    const at = hex(Math.min(byte, 254))
+    return this.#partitions.find(it => it.minInclusive <= at && at < it.maxExclusive) as Partition
   }
 
-  /** The document as it is now, or undefined. */
-  find(partition: Partition, key: unknown, id: string): Stored | undefined {
-    const name = nameOf(key, id)
-    const stored = partition.documents.get(name)
-    if (stored === undefined || !this.#isExpired(stored)) return stored
-    partition.documents.delete(name)
-    return undefined
+  /** The document as it is now, or as a replica shows it that has received the writes up to a number. */
+  find(partition: Partition, key: unknown, id: string, upTo = partition.lsn): Stored | undefined {
+    return this.#shown(partition.documents.get(nameOf(key, id)), upTo)
   }
 
-  /** As a reader sees it who has seen the partition up to that number. */
-  visible(stored: Stored | undefined, seen: number): Stored | undefined {
-    return this.lags && stored !== undefined && stored.lsn > seen ? stored.before : stored
+  all(partition: Partition, upTo = partition.lsn): Stored[] {
+    return [...partition.documents.values()].flatMap(stored => this.#shown(stored, upTo) ?? [])
   }
 
-  all(partition: Partition): Stored[] {
-    return [...partition.documents.values()].filter(stored => !this.#isExpired(stored))
+  #shown(newest: Stored | undefined, upTo: number): Stored | undefined {
+    let stored = newest
+    while (stored !== undefined && stored.lsn > upTo) stored = stored.before
+    return stored === undefined || stored.deleted === true || this.#isExpired(stored) ? undefined : stored
   }
 
   create(key: unknown, body: Json): Stored {
@@ -123,8 +172,9 @@ export class Collection {
   delete(key: unknown, id: string, ifMatch: string | undefined): Stored {
     const old = this.#expect(key, id, ifMatch)
     const partition = this.partitionOf(key)
-    partition.lsn++
-    partition.documents.delete(nameOf(key, id))
+    const lsn = ++partition.lsn
+    if (this.#lag === undefined) partition.documents.delete(nameOf(key, id))
+    else partition.documents.set(nameOf(key, id), { ...old, lsn, before: old, deleted: true })
     return old
   }
 
@@ -142,11 +192,10 @@ export class Collection {
     const lsn = ++partition.lsn
     const writtenAt = this.#clock()
     const seconds = Math.floor(writtenAt / 1000)
-    const hex = (value: number) => value.toString(16).padStart(8, '0')
-    const etag = `"${hex(lsn)}-0000-0${partition.id}00-0000-${hex(seconds)}0000"`
+    const etag = `"${hex(lsn, 8)}-0000-0${partition.id}00-0000-${hex(seconds, 8)}0000"`
     const order = old?.order ?? ++this.#order
     const system = { _rid: `${this.rid}${order}`, _self: '', _etag: etag, _attachments: 'attachments/', _ts: seconds }
-    const before = old === undefined ? undefined : { ...old, before: undefined }
+    const before = this.#lag === undefined ? undefined : old
     const stored: Stored = { body: { ...body, ...system }, etag, writtenAt, lsn, order, before }
     partition.documents.set(nameOf(key, body.id as string), stored)
     return stored
@@ -179,4 +228,9 @@ export class Collection {
 
 function nameOf(key: unknown, id: string): string {
   return JSON.stringify([key, id])
+}
+
+/** Upper case, as the bounds of partitions are. */
+function hex(value: number, digits = 2): string {
+  return value.toString(16).toUpperCase().padStart(digits, '0')
 }

@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { createCharge, feedCharge, queryCharge, readCharge, replaceCharge } from './charges.ts'
 import type { Collection, Json, Partition, Stored } from './collection.ts'
 import type { RequestKind } from './faults.ts'
-import { CosmosProblem } from './problem.ts'
+import { CosmosProblem, rangeGone } from './problem.ts'
 import { pageOf, planOf, type QueryBody } from './query.ts'
 
 export interface Ask {
@@ -33,15 +33,15 @@ export const ACTS: Record<
   read: ({ collection, headers, id }) => {
     const key = keyOf(headers)
     const partition = collection.partitionOf(key)
-    const stored = collection.visible(collection.find(partition, key, id), seenBy(headers).get(partition.id) ?? 0)
-    if (stored === undefined) throw new CosmosProblem(404, 'Entity with the specified id does not exist in the system.')
-    const session = {
-      etag: stored.etag,
-      'x-ms-session-token': tokenOf(partition, collection.lags ? stored.lsn : partition.lsn),
+    const upTo = replicaFor({ collection, headers }, partition)
+    const session = { 'x-ms-session-token': tokenOf(partition, upTo) }
+    const stored = collection.find(partition, key, id, upTo)
+    if (stored === undefined) {
+      throw new CosmosProblem(404, 'Entity with the specified id does not exist in the system.', session)
     }
     const charge = readCharge(stored.body)
     if (headers['if-none-match'] === stored.etag) return { status: 304, headers: session, charge }
-    return { status: 200, body: stored.body, headers: session, charge }
+    return { status: 200, body: stored.body, headers: { etag: stored.etag, ...session }, charge }
   },
 
   replace: ({ collection, headers, id, body }) => {
@@ -71,7 +71,7 @@ export const ACTS: Record<
       rangeId: header(headers, 'x-ms-documentdb-partitionkeyrangeid'),
       continuation: header(headers, 'x-ms-continuation'),
       size: Number(headers['x-ms-max-item-count'] ?? 100),
-      seen: seenBy(headers),
+      upTo: partition => replicaFor({ collection, headers }, partition),
     })
     const more = continuation === undefined ? {} : { 'x-ms-continuation': continuation }
     const found = { _rid: collection.rid, Documents: results, _count: results.length }
@@ -85,7 +85,7 @@ export const ACTS: Record<
 function changesOf({ collection, headers }: Ask): Answer {
   if (headers['a-im'] === undefined) throw new CosmosProblem(400, 'Only the change feed can be read.')
   const partition = collection.partitions.find(({ id }) => id === headers['x-ms-documentdb-partitionkeyrangeid'])
-  if (partition === undefined) throw new CosmosProblem(410, 'The range is gone.', { 'x-ms-substatus': '1002' })
+  if (partition === undefined) throw rangeGone()
   const from = headers['if-none-match']
   const after = from === '*' ? partition.lsn : Number((from ?? '"0"').replaceAll('"', ''))
   const size = Number(headers['x-ms-max-item-count'] ?? 100)
@@ -124,9 +124,25 @@ function tokenOf(partition: Partition, lsn: number): string {
   return `${partition.id}:-1#${lsn}`
 }
 
-function seenBy(headers: IncomingHttpHeaders): Map<string, number> {
+/**
+ * Up to which write the replica has received its partition that this read reaches.
+ *
+ * @throws {CosmosProblem} 404 with 1002: the request has seen more than it
+ */
+function replicaFor({ collection, headers }: Pick<Ask, 'collection' | 'headers'>, partition: Partition): number {
+  const upTo = collection.replica(partition)
+  if (seenOf(headers, partition) <= upTo) return upTo
+  throw new CosmosProblem(404, 'The read session is not available for the input session token.', {
+    'x-ms-substatus': '1002',
+    'x-ms-session-token': tokenOf(partition, upTo),
+  })
+}
+
+/** What a request has seen of a partition, also under the names that it had before a split. */
+function seenOf(headers: IncomingHttpHeaders, { id, parents }: Partition): number {
   const parts = (header(headers, 'x-ms-session-token') ?? '').split(',').filter(Boolean)
-  return new Map(parts.map(part => [part.split(':')[0] ?? '', Number(part.split('#')[1])]))
+  const seen = new Map(parts.map(part => [part.split(':')[0] ?? '', Number(part.split('#')[1])]))
+  return Math.max(0, ...[id, ...parents].map(range => seen.get(range) ?? 0))
 }
 
 function keyOf(headers: IncomingHttpHeaders): unknown {

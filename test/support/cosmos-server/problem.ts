@@ -16,3 +16,8 @@ export class CosmosProblem extends Error {
     this.extra = extra
   }
 }
+
+/** The partition was split: the SDK asks for the ranges again. */
+export function rangeGone(): CosmosProblem {
+  return new CosmosProblem(410, 'The partition key range is gone.', { 'x-ms-substatus': '1002' })
+}

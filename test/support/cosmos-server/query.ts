@@ -1,6 +1,6 @@
 /** Queries: the plan that the gateway gives the SDK, and the pages of results. */
 import type { Collection, Json, Partition, Stored } from './collection.ts'
-import { CosmosProblem } from './problem.ts'
+import { CosmosProblem, rangeGone } from './problem.ts'
 import { orderOf, parse, type Query } from './sql.ts'
 
 export interface QueryBody {
@@ -14,8 +14,8 @@ export interface PageRequest {
   readonly rangeId: string | undefined
   readonly continuation: string | undefined
   readonly size: number
-  /** Up to which number each partition was seen. */
-  readonly seen: ReadonlyMap<string, number>
+  /** Up to which write the replica has received a partition that answers. */
+  readonly upTo: (partition: Partition) => number
 }
 
 export interface Page {
@@ -23,9 +23,9 @@ export interface Page {
   readonly continuation: string | undefined
 }
 
-/** Where a page ended: the partition, and the last result's place in it. */
+/** Where a page ended: the partition, undefined for the first, and the last result's place in it. */
 interface Place {
-  readonly partition: number
+  readonly partition?: string
   readonly value?: unknown
   readonly order?: number
 }
@@ -79,15 +79,17 @@ export function pageOf(request: PageRequest): Page {
     )
   }
   const place = placeOf(request.continuation)
-  const at = rangeId === undefined ? place.partition : collection.partitions.findIndex(({ id }) => id === rangeId)
-  const partition = collection.partitions[at]
-  if (partition === undefined) throw new CosmosProblem(410, 'The range is gone.', { 'x-ms-substatus': '1002' })
+  const { partitions } = collection
+  const wanted = rangeId ?? place.partition
+  const at = wanted === undefined ? 0 : partitions.findIndex(({ id }) => id === wanted)
+  const partition = partitions[at]
+  if (partition === undefined) throw rangeGone()
   const parameters = new Map((body.parameters ?? []).map(({ name, value }) => [name, value]))
   const matches = sorted(
     query,
-    visible(request, partition).filter(
-      ({ body }) => query.where === undefined || query.where.of(body, parameters) === true,
-    ),
+    collection
+      .all(partition, request.upTo(partition))
+      .filter(({ body }) => query.where === undefined || query.where.of(body, parameters) === true),
   )
   const rest = matches.filter(stored => isAfter(query, stored, place))
   const page = rest.slice(0, size)
@@ -95,15 +97,10 @@ export function pageOf(request: PageRequest): Page {
   const last = page.at(-1)
   if (rest.length > size && last !== undefined) {
     const value = query.orderBy?.of(last.body, parameters)
-    return { results, continuation: toText({ partition: at, value, order: last.order }) }
+    return { results, continuation: toText({ partition: partition.id, value, order: last.order }) }
   }
-  const isLast = rangeId !== undefined || at === collection.partitions.length - 1
-  return { results, continuation: isLast ? undefined : toText({ partition: at + 1 }) }
-}
-
-function visible({ collection, seen }: PageRequest, partition: Partition): Stored[] {
-  const all = collection.all(partition).map(stored => collection.visible(stored, seen.get(partition.id) ?? 0))
-  return all.filter(stored => stored !== undefined)
+  const next = rangeId === undefined ? partitions[at + 1] : undefined
+  return { results, continuation: next && toText({ partition: next.id }) }
 }
 
 function sorted({ orderBy }: Query, all: readonly Stored[]): Stored[] {
@@ -122,7 +119,7 @@ function isAfter({ orderBy }: Query, stored: Stored, { value, order }: Place): b
 }
 
 function placeOf(continuation: string | undefined): Place {
-  if (continuation === undefined) return { partition: 0 }
+  if (continuation === undefined) return {}
   return JSON.parse(Buffer.from(continuation, 'base64url').toString()) as Place
 }
 

@@ -1,0 +1,68 @@
+/**
+ * What this process has seen of each partition, as session tokens. The SDK sends them only where its client was made
+ * with the consistency "Session"; the store sends them always, and a stronger account ignores them.
+ */
+
+/** `version#sequence#…`: what one partition's replica has received. */
+interface Token {
+  readonly text: string
+  /** Rises when the replicas of the partition change, such as in a failover. */
+  readonly version: number
+  readonly sequence: number
+}
+
+/** By the partition's id. */
+export type Tokens = ReadonlyMap<string, Token>
+
+export class Session {
+  #tokens: Tokens = new Map()
+  #header = ''
+
+  /** Never changed: what is heard later is in another map. */
+  get tokens(): Tokens {
+    return this.#tokens
+  }
+
+  /** All tokens as one header; empty where none is known. A partition that was split finds its own by its parent's. */
+  get header(): string {
+    return this.#header
+  }
+
+  /**
+   * @param header `partition:token`, of one partition or of several, separated by commas
+   * @returns whether it names a partition that no answer named before, as after a split
+   */
+  heard(header: unknown): boolean {
+    const known = this.#tokens
+    const newer = parse(header).filter(([partition, token]) => isAhead(token, known.get(partition)))
+    if (newer.length === 0) return false
+    this.#tokens = new Map([...this.#tokens, ...newer])
+    this.#header = [...this.#tokens].map(([partition, { text }]) => `${partition}:${text}`).join(',')
+    return known.size > 0 && newer.some(([partition]) => !known.has(partition))
+  }
+
+  /** Whether an answer comes from a replica that has not received all of `seen`. */
+  static isOlder(header: unknown, seen: Tokens): boolean {
+    return parse(header).some(([partition, { version, sequence }]) => {
+      const wanted = seen.get(partition)
+      // Sequences of different versions cannot be compared: there the service decides, by 404 and 1002.
+      return wanted !== undefined && version === wanted.version && sequence < wanted.sequence
+    })
+  }
+}
+
+function isAhead({ version, sequence }: Token, known: Token | undefined): boolean {
+  if (known === undefined || version > known.version) return true
+  return version === known.version && sequence > known.sequence
+}
+
+function parse(header: unknown): [string, Token][] {
+  if (typeof header !== 'string') return []
+  return header.split(',').flatMap(part => {
+    const [partition, text] = part.split(':')
+    const [version, sequence] = (text ?? '').split('#').map(Number)
+    if (partition === undefined || text === undefined || version === undefined || sequence === undefined) return []
+    if (Number.isNaN(version) || Number.isNaN(sequence)) return []
+    return [[partition, { text, version, sequence }] as [string, Token]]
+  })
+}
