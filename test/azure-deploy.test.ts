@@ -77,6 +77,7 @@ type ToAndFro = Record<string, (value: unknown) => unknown>
 
 test.each([
   ['containerApp', 'modules/api.bicep'],
+  ['containerApp', 'modules/worker.bicep'],
   ['job', 'modules/jobs.bicep'],
   ['managedEnvironment', 'modules/environment.bicep'],
 ])(
@@ -129,14 +130,14 @@ describe('azd', () => {
     expect(parameters.apiExists?.value).toMatch(/^\$\{SERVICE_API_RESOURCE_EXISTS=false\}$/)
     const main = file('main.bicep')
     expect(main).toContain('var usedImage = empty(image) ? current.outputs.image : image')
-    expect(main.match(/^ +image: .*/gm)?.map(line => line.trim())).toEqual(['image: usedImage', 'image: usedImage'])
+    expect(main.match(/^ +image: .*/gm)?.map(line => line.trim())).toEqual([1, 2, 3].map(() => 'image: usedImage'))
     expect(main).toMatch(/^output SERVICE_API_IMAGE_NAME string = usedImage$/m)
     const image = file('modules/image.bicep')
     expect(image).toMatch(/existing = if \(exists\) \{\n {2}name: 'api-\$\{token\}'/)
     expect(file('modules/api.bicep')).toMatch(/name: 'api-\$\{token\}'/)
     // What stands in for an image is none: the next deployment may put it there again.
     const [, prefix = ''] = /placeholders = '([^']+)'/.exec(image) ?? []
-    for (const name of ['modules/api.bicep', 'modules/jobs.bicep']) {
+    for (const name of ['modules/api.bicep', 'modules/jobs.bicep', 'modules/worker.bicep']) {
       expect(/'(mcr\.microsoft\.com[^']+)'/.exec(file(name))?.[1]).toMatch(new RegExp(`^${prefix}`))
     }
   })
@@ -171,6 +172,34 @@ describe('the API', () => {
   })
 })
 
+/** The programs of the image that a file names are there. */
+function expectPrograms(text: string): void {
+  const programs = [...text.matchAll(/'((?:examples|dist)\/[\w/.-]+)'/g)].map(([, program = '']) => program)
+  expect(programs).not.toEqual([])
+  const missing = programs.filter(program => !existsSync(new URL(program.replace(/^dist(.*)\.js$/, 'src$1.ts'), ROOT)))
+  expect(missing).toEqual([])
+}
+
+describe('the worker', () => {
+  const text = file('modules/worker.bicep')
+
+  it('is the default, and where the work is done otherwise has no replica', () => {
+    expect(file('main.bicep')).toContain("param run string = 'worker'")
+    expect(read('main.parameters.json', DEPLOY)).toContain('WAYBILL_DEPLOY_RUN=worker')
+    expect(file('main.bicep')).toContain("enabled: run == 'worker'")
+    expect(text).toContain('minReplicas: runs ? 1 : 0')
+    const modes = environmentOf('modules/api.bicep', 'api').get('WAYBILL_RUN')
+    expect(modes).toBe("run == 'job' ? 'container-apps' : run == 'drain' ? 'storage-queue' : 'none'")
+  })
+
+  it('runs a program that is in the image, without an end, with what it reads', () => {
+    expectPrograms(text)
+    expect([...environmentOf('modules/worker.bicep', 'worker').keys()]).toEqual(['WAYBILL_STORE', 'AZURE_CLIENT_ID'])
+    expect(text).not.toContain('--until-idle')
+    expect(text).not.toMatch(/ingress: \{/)
+  })
+})
+
 describe('the jobs', () => {
   const text = file('modules/jobs.bicep')
 
@@ -181,12 +210,7 @@ describe('the jobs', () => {
   })
 
   it('run programs that are in the image, with what these read', () => {
-    for (const [, program = ''] of text.matchAll(/'((?:examples|dist)\/[\w/.-]+)'/g)) {
-      expect([program, existsSync(new URL(program.replace(/^dist(.*)\.js$/, 'src$1.ts'), ROOT))]).toEqual([
-        program,
-        true,
-      ])
-    }
+    expectPrograms(text)
     const job = environmentOf('modules/jobs.bicep', 'job')
     expect([...job.keys()]).toEqual(['WAYBILL_STORE', 'AZURE_CLIENT_ID'])
     const drain = environmentOf('modules/jobs.bicep', 'drain')
@@ -194,6 +218,8 @@ describe('the jobs', () => {
     expect(read('src/cli/queue.ts')).toContain('process.env.WAYBILL_QUEUE')
     // The handler's own settings are read in the drain too.
     expect(text).toMatch(/'work', '--until-idle', '--run', 'inline'/)
+    // A command would replace the image's init.
+    for (const name of ['modules/jobs.bicep', 'modules/worker.bicep']) expect(file(name)).not.toMatch(/\bcommand:/)
   })
 
   it('live longer than an attempt may take', () => {

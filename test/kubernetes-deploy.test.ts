@@ -29,7 +29,7 @@ import { test, until } from './support/waybill.ts'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const FOLDER = join(ROOT, 'deploy/kubernetes')
 /** Kinds that the client has no models of. */
-const FOREIGN = ['Kustomization', 'ScaledJob', 'TriggerAuthentication']
+const FOREIGN = ['Kustomization', 'Component', 'ScaledJob', 'TriggerAuthentication']
 
 interface Manifest {
   readonly file: string
@@ -73,12 +73,14 @@ const job = manifest<V1Job>('Job', undefined, 'jobs')
 const role = manifest<V1Role>('Role', 'orders-jobs')
 const drain = manifest<ScaledJob>('ScaledJob', 'orders-drain')
 const drainPod = drain.spec.jobTargetRef.template
+const worker = manifest<V1Deployment>('Deployment', 'orders-worker')
 
 /** Each pod of the deployment, by what it is. */
 const pods: readonly [string, V1PodTemplateSpec | undefined][] = [
   ['the API', deployment.spec?.template],
   ['a Job', job.spec?.template],
   ['a drain', drainPod],
+  ['a worker', worker.spec?.template],
 ]
 
 function environmentOf(...deployments: readonly V1Deployment[]): Record<string, string> {
@@ -105,7 +107,7 @@ describe('each manifest', () => {
   })
 
   it('is named by its kustomization, and each that is named is there', () => {
-    for (const folder of ['base', 'jobs', 'drain']) {
+    for (const folder of ['base', 'worker', 'jobs', 'drain', 'network-policies']) {
       const named = readFileSync(join(FOLDER, folder, 'kustomization.yaml'), 'utf8').match(/[\w-]+\.yaml/g) ?? []
       const there = readdirSync(join(FOLDER, folder)).filter(file => file !== 'kustomization.yaml')
       expect(named.toSorted()).toEqual(there.toSorted())
@@ -117,7 +119,7 @@ describe('in the manifests', () => {
   it('each selector finds the pods of the API', () => {
     const labels = deployment.spec?.template.metadata?.labels
     const budget = manifest<V1PodDisruptionBudget>('PodDisruptionBudget', 'orders-api')
-    const policies = ['orders-api', 'orders-kubernetes'].map(name => manifest<V1NetworkPolicy>('NetworkPolicy', name))
+    const policies = ['orders-api', 'orders-outside'].map(name => manifest<V1NetworkPolicy>('NetworkPolicy', name))
     const selectors = [
       deployment.spec?.selector.matchLabels,
       manifest<V1Service>('Service', 'orders-api').spec?.selector,
@@ -125,7 +127,10 @@ describe('in the manifests', () => {
       ...policies.map(policy => policy.spec?.podSelector?.matchLabels),
     ]
     for (const selector of selectors) expect(labels).toMatchObject(selector ?? { none: '' })
-    for (const pod of [job.spec?.template, drainPod]) expect(pod?.metadata?.labels).not.toMatchObject(labels ?? {})
+    const others = pods.map(([, pod]) => pod?.metadata?.labels).filter(it => it !== labels)
+    expect(others).toHaveLength(3)
+    for (const it of others) expect(it).not.toMatchObject(labels ?? {})
+    expect(worker.spec?.template.metadata?.labels).toMatchObject(worker.spec?.selector.matchLabels ?? { none: '' })
   })
 
   it('each service account is there, and only the API that starts Jobs has a token', () => {
@@ -157,8 +162,33 @@ describe('in the manifests', () => {
     expect(pod?.spec?.terminationGracePeriodSeconds).toBeGreaterThanOrEqual(30)
   })
 
+  it.each(pods)('%s has a folder for temporary files, since nothing else can be written', (_, pod) => {
+    expect(pod?.spec?.volumes).toEqual([{ name: 'tmp', emptyDir: {} }])
+    for (const { volumeMounts } of pod?.spec?.containers ?? []) {
+      expect(volumeMounts).toEqual([{ name: 'tmp', mountPath: '/tmp' }])
+    }
+  })
+
+  it('network policies are no part of an overlay, and name no address of one kind of cluster', () => {
+    const overlays = manifests.filter(({ file }) => !file.startsWith('network-policies'))
+    expect(overlays.filter(({ raw }) => raw.kind === 'NetworkPolicy')).toEqual([])
+    const policies = manifests.filter(({ raw }) => raw.kind === 'NetworkPolicy').map(({ text }) => text)
+    expect(policies.length).toBeGreaterThan(4)
+    for (const policy of policies) expect(policy).not.toMatch(/^\s*-? ?(?:namespaceSelector|ipBlock|from|to):/m)
+  })
+
+  it('each port that a policy opens stands in the documentation', () => {
+    const docs = readFileSync(join(ROOT, 'docs/kubernetes.md'), 'utf8')
+    const [, table = ''] = /### What must be open\n([\s\S]*?)\n##/.exec(docs) ?? []
+    const opened = manifests
+      .filter(({ file }) => file.startsWith('network-policies'))
+      .flatMap(({ text }) => [...text.matchAll(/port: (\d+)/g)].map(([, port = '']) => port))
+    expect(new Set(opened).size).toBeGreaterThan(8)
+    for (const port of opened) expect(table).toMatch(new RegExp(`\\b${port}\\b`))
+  })
+
   it('each program that is run is in the image, and none is run in place of its init', () => {
-    const commands = [job.spec?.template, drainPod].flatMap(pod => pod?.spec?.containers[0] ?? [])
+    const commands = pods.flatMap(([, pod]) => pod?.spec?.containers[0] ?? [])
     const words = commands.flatMap(({ args = [] }) => args)
     expect(commands.map(({ command }) => command)).toEqual(commands.map(() => undefined))
     for (const file of words.filter(word => word.startsWith('examples/')))

@@ -1,4 +1,4 @@
-// The example on Azure: an API as a container app, its work in Container Apps Jobs, and a store. No keys anywhere.
+// The example on Azure: an API as a container app, its work in workers or Container Apps Jobs, and a store. No keys anywhere.
 targetScope = 'subscription'
 
 @minLength(1)
@@ -17,9 +17,9 @@ param apiExists bool = false
 @allowed(['cosmos', 'postgres'])
 param store string = 'cosmos'
 
-@allowed(['job', 'drain'])
-@description('job: one execution for each operation. drain: executions that work off the backlog, woken through a queue.')
-param run string = 'job'
+@allowed(['worker', 'job', 'drain'])
+@description('worker: processes that always run. job: one execution for each operation. drain: executions that work off the backlog, woken through a queue.')
+param run string = 'worker'
 
 @description('Who is told of trouble. Empty: alerts show in the portal alone.')
 param alertEmail string = ''
@@ -126,6 +126,23 @@ module jobs 'modules/jobs.bicep' = {
     queueName: queue.outputs.name
     queueUrl: queue.outputs.url
     operatorPrincipalId: identities.outputs.apiPrincipalId
+  }
+}
+
+module worker 'modules/worker.bicep' = {
+  scope: group
+  name: 'worker'
+  params: {
+    location: location
+    tags: tags
+    token: token
+    image: usedImage
+    environmentId: environment.outputs.id
+    registryServer: registry.outputs.server
+    identityId: identities.outputs.jobId
+    clientId: identities.outputs.jobClientId
+    store: jobStore
+    enabled: run == 'worker'
   }
 }
 

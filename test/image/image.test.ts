@@ -39,7 +39,7 @@ async function order(url: string): Promise<URL> {
 }
 
 describe('a container of the image', () => {
-  it('serves, works on one order, drains the others, and ends on SIGTERM', async () => {
+  it('serves, works on one order, drains the others, works on, and ends on SIGTERM', async () => {
     const { container, url } = await startApi()
     expect((await fetch(`${url}/readyz`)).status).toBe(200)
     const [first, ...others] = [await order(url), await order(url), await order(url)]
@@ -51,8 +51,15 @@ describe('a container of the image', () => {
     const drain = start({ args: work })
     expect(await drain.ended()).toBe(0)
     for (const it of others) expect(await (await fetch(it)).json()).toMatchObject({ status: 'completed' })
-    container.signal('SIGTERM')
-    expect(await container.ended()).toBe(0)
+    const worker = start({ args: work.filter(word => word !== '--until-idle') })
+    const last = await order(url)
+    // Held until it is done.
+    const headers = { prefer: 'wait=60' }
+    expect(await (await fetch(last, { headers })).json()).toMatchObject({ status: 'completed' })
+    for (const it of [worker, container]) {
+      it.signal('SIGTERM')
+      expect(await it.ended()).toBe(0)
+    }
   })
 
   it('is not root, has no rights, and can change no file but those in /tmp and /data', async () => {

@@ -40,7 +40,7 @@ resource api 'Microsoft.App/containerApps@2025-01-01' = {
             { name: 'HOST', value: '0.0.0.0' }
             { name: 'PORT', value: string(port) }
             { name: 'WAYBILL_STORE', value: store }
-            { name: 'WAYBILL_RUN', value: run == 'job' ? 'container-apps' : 'storage-queue' }
+            { name: 'WAYBILL_RUN', value: run == 'job' ? 'container-apps' : run == 'drain' ? 'storage-queue' : 'none' }
             { name: 'WAYBILL_JOB', value: job }
             { name: 'WAYBILL_QUEUE', value: queueUrl }
             { name: 'AZURE_SUBSCRIPTION_ID', value: subscription().subscriptionId }
