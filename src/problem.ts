@@ -340,6 +340,8 @@ function extensionsOf(init: object, room: number): Record<string, Json> {
   const members = toPlainJson(init, MAX_PROBLEM_BYTES)
   const extensions: Record<string, Json> = {}
   let left = room
+  // What cannot be read as a whole is a note, a string, and has no members.
+  if (typeof members !== 'object') return extensions
   for (const [name, value] of Object.entries(members ?? {})) {
     if (STANDARD.includes(name)) continue
     left -= jsonBytes({ [name]: value })

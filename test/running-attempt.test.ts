@@ -102,6 +102,14 @@ describe('a problem of any shape ends the operation', () => {
     expect(problem).not.toHaveProperty('part99')
   })
 
+  test('that cannot be read as a whole has its standard members alone', async ({ lab }) => {
+    const toJSON = () => {
+      throw new Error('no')
+    }
+    const problem = await failureOf(lab, () => new ProblemError({ status: 422, title: 'Odd', toJSON }))
+    expect(problem).toEqual({ type: 'about:blank', title: 'Odd', status: 422 })
+  })
+
   test('is brief in the history, which every change of the record carries', async ({ lab }) => {
     const handlers = handler(tasks, () => {
       throw new ProblemError({ status: 409, title: 'Long', detail: 'x'.repeat(5000), more: 'y'.repeat(5000) })
