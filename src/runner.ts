@@ -3,7 +3,7 @@
  * on the worker's own event loop, or in child processes.
  */
 import type { Host, StopReason, Task } from './attempt.ts'
-import type { Outcome } from './operation.ts'
+import type { AttemptError, Outcome } from './operation.ts'
 
 /** What a runner is given for one attempt. */
 export interface RunContext {
@@ -19,8 +19,8 @@ export interface RunContext {
 /** How a run ended: an outcome of the handler, or what became of the process it ran in. */
 export type RunEnd =
   | Outcome
-  /** The process ended in mid-run: an exit code, a signal, no more memory. */
-  | { readonly kind: 'crashed'; readonly reason: string }
+  /** The process ended in mid-run: an exit code, a signal, no more memory. `error`: what nothing in it caught. */
+  | { readonly kind: 'crashed'; readonly reason: string; readonly error?: AttemptError }
   /** The attempt was told to stop, did not within the grace time, and was ended or left behind. */
   | { readonly kind: 'ended' }
   /** The handler was never called: its process could not be made ready. */

@@ -124,6 +124,8 @@ describe('code that an earlier attempt has left behind', () => {
       const id = await submit(waybill, single, play({ do: 'end-later', what }))
       const { status, error, lost } = await hasFinished(waybill.store, id)
       expect({ status, code: error?.code, lost }).toEqual({ status: 'failed', code: 'worker-lost', lost: 0 })
+      const uncaught = { message: expect.stringContaining('outside'), stack: expect.stringContaining('plays') }
+      expect(await waybill.store.errors(id)).toMatchObject(what === 'exit' ? [] : [{ attempt: 1, error: uncaught }])
     })
   }
 

@@ -152,8 +152,13 @@ export class RunningAttempt {
     const delayMs = backoffMs(this.type.policy, failedBefore + 1)
     switch (end.kind) {
       case 'crashed':
-        if (!aborted) return { kind: 'retry', problem: problem('worker-lost', end.reason), delayMs }
-        return stopped(reason, delayMs)
+        if (aborted) return stopped(reason, delayMs)
+        return {
+          kind: 'retry',
+          problem: problem('worker-lost', end.reason),
+          delayMs,
+          ...(end.error && { error: end.error }),
+        }
       case 'ended':
       case 'lost':
         return stopped(reason, delayMs)

@@ -86,6 +86,13 @@ process.on('message', received => {
   if (message !== undefined) take(message.run, message.content)
 })
 
+// Beside the process that ends, its attempt would only have an exit code to show.
+process.on('uncaughtExceptionMonitor', error => {
+  const number = running?.number
+  if (number !== undefined && origin.getStore() === number)
+    send(number, { kind: 'uncaught', error: describeError(error) })
+})
+
 // An end that the running attempt has not caused must not count as its failure.
 process.on('exit', () => {
   if (running !== undefined && origin.getStore() !== running.number) process.exitCode = LEFT_BEHIND_EXIT_CODE

@@ -34,6 +34,8 @@ export type FromChild =
   /** The run has arrived, and its handler is called next. */
   | { readonly kind: 'begun' }
   | { readonly kind: 'end'; readonly outcome: Outcome }
+  /** What nothing caught. The process ends next, unless a handler has arranged otherwise. */
+  | { readonly kind: 'uncaught'; readonly error: AttemptError }
   | { readonly kind: 'progress'; readonly progress: Progress }
   | { readonly kind: 'log'; readonly level: LogLevel; readonly message: string }
   | { readonly kind: 'question'; readonly number: number; readonly question: Question }
@@ -85,6 +87,7 @@ const FROM_CHILD: Record<FromChild['kind'], (content: Fields) => boolean> = {
   unloadable: ({ reason }) => isString(reason),
   begun: () => true,
   end: ({ outcome }) => isObject(outcome) && isOutcome(outcome),
+  uncaught: ({ error }) => isObject(error) && isString(error.name) && isString(error.message),
   progress: ({ progress }) => isObject(progress) && typeof progress.fraction === 'number' && isText(progress.message),
   log: ({ level, message }) => isString(level) && Object.hasOwn(LEVELS, level) && isString(message),
   question: ({ number, question }) => Number.isSafeInteger(number) && isObject(question) && isQuestion(question),

@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises'
 import { type Host, stopReason, type Task } from '../../attempt.ts'
 import { media } from '../../media.ts'
+import type { AttemptError } from '../../operation.ts'
 import type { RunContext, RunEnd } from '../../runner.ts'
 import { describeError } from '../../worker/attempt-error.ts'
 import { LEFT_BEHIND_EXIT_CODE } from './environment.ts'
@@ -39,6 +40,7 @@ export class ChildRun {
   readonly #onAbort = (): void => this.#guard(() => this.#stop())
   #begun = false
   #over = false
+  #uncaught: AttemptError | undefined
   #killer: NodeJS.Timeout | undefined
 
   constructor(context: RunContext, port: RunPort) {
@@ -68,6 +70,9 @@ export class ChildRun {
       case 'end':
         this.#finish(content.outcome)
         break
+      case 'uncaught':
+        this.#uncaught = content.error
+        break
       case 'progress':
         this.#guard(host => host.progress(content.progress))
         break
@@ -83,7 +88,7 @@ export class ChildRun {
   processEnded({ code, reason }: ProcessEnd): void {
     if (!this.#begun) this.#finish({ kind: 'unbegun', reason })
     else if (code === LEFT_BEHIND_EXIT_CODE) this.#finish({ kind: 'lost', reason: LEFT_BEHIND })
-    else this.#finish({ kind: 'crashed', reason })
+    else this.#finish({ kind: 'crashed', reason, ...(this.#uncaught && { error: this.#uncaught }) })
   }
 
   #finish(end: ChildRunEnd): void {
