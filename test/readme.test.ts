@@ -1,7 +1,7 @@
 /** What the README shows is run as it stands, but for the port and the folder. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -39,6 +39,7 @@ test.each([
   ['node --watch', ['--watch', 'server.ts']],
 ])('the first operation of the README works under %s, from the client to the handler and back', async (_, args) => {
   const server = run(...args)
+  const log = text(server)
   await listening(server)
   const client = run('client.ts')
   const [said, [code]] = await Promise.all([text(client), once(client, 'exit')])
@@ -46,6 +47,18 @@ test.each([
   expect(said).toContain("status: 'completed'")
   expect(said).toContain("result: { text: 'Hello, Ada!' }")
   await end(server)
+  // Nothing that Node sends for itself is taken for a message of the handler's.
+  expect(await log).not.toContain('ignored')
+})
+
+test('node --watch starts the server of the README again when its handler changes, which only children load', async () => {
+  const watched = run('--watch', 'server.ts')
+  await listening(watched)
+  // The watch of a file begins a moment after it was loaded.
+  const change = setInterval(() => void appendFile(join(folder, 'greet.ts'), '\n'), 200)
+  for await (const piece of watched.stdout ?? []) if (String(piece).includes('Restarting')) break
+  clearInterval(change)
+  await end(watched)
 })
 
 test('the samples compile, and run compiled, by the configurations of the page on TypeScript', async () => {

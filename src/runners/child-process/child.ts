@@ -7,7 +7,7 @@ import type { RunContext } from '../../runner.ts'
 import { sibling } from '../../sibling.ts'
 import { inheritedExecArgv } from '../../util/exec-argv.ts'
 import { originMark } from '../../util/process-origin.ts'
-import { enclose, type FromChild, readFromChild, type ToChild } from './messages.ts'
+import { enclose, type FromChild, isWatchReport, readFromChild, type ToChild } from './messages.ts'
 import { ChildRun, type ChildRunEnd, type ProcessEnd } from './run.ts'
 import { makeSpool, removeSpool } from './spool.ts'
 import { relayStderr } from './stderr.ts'
@@ -30,6 +30,8 @@ export interface ChildSettings {
 const STDERR_TAIL = 4096
 /** How long to wait, after a process has ended, for what it had sent before; something else may hold its pipes open. */
 const DRAIN_MS = 1000
+/** Under `node --watch` this process tells, as Node does in each process, which files it has loaded: those of its children count as well. */
+const IS_WATCHED = process.env.WATCH_REPORT_DEPENDENCIES !== undefined
 /** A group of processes, by which all that a handler has started can be killed; Windows has none. */
 const GROUPS = process.platform !== 'win32'
 
@@ -138,10 +140,15 @@ export class Child {
 
   #take(received: unknown): void {
     const message = readFromChild(received)
-    if (message === undefined) this.#ignore()
+    if (message === undefined) this.#takeStrange(received)
     else if (message.run === 0) this.#takeLoad(message.content)
     // What comes late is of a run that is over.
     else if (message.run === this.served) this.#run?.take(message.content)
+  }
+
+  #takeStrange(received: unknown): void {
+    if (IS_WATCHED && isWatchReport(received)) process.send?.(received, undefined, undefined, () => {})
+    else this.#ignore()
   }
 
   #ignore(): void {

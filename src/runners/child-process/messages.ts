@@ -58,6 +58,11 @@ export function readFromChild(received: unknown): Envelope<FromChild> | undefine
   return isEnvelope(received) && isFromChild(received.content) ? (received as Envelope<FromChild>) : undefined
 }
 
+/** What Node itself sends of each file that it loads, in the processes of a program under `node --watch`. */
+export function isWatchReport(received: unknown): boolean {
+  return isObject(received) && (Array.isArray(received['watch:import']) || Array.isArray(received['watch:require']))
+}
+
 /** What the worker has sent; undefined where it is not a message of Waybill's. */
 export function readToChild(received: unknown): Envelope<ToChild> | undefined {
   if (!isEnvelope(received) || !isObject(received.content)) return undefined
