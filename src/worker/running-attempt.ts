@@ -2,6 +2,7 @@
  * One attempt that runs: its signal, its timeout, its lease, what it writes on its way, and the
  * recording of its end. Whatever fails, it comes to an end.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Host, StopError, type StopReason, stopped, stopReason, type Task } from '../attempt.ts'
 import type { BlobKeeper } from '../blob-keeper.ts'
 import { bytesOf } from '../bytes.ts'
@@ -37,7 +38,9 @@ export type Recorded =
 const MAX_REFUSALS = 8
 /** From so many refusals on, the attempt counts as stuck. */
 const STUCK_AFTER = 3
-/** The longest wait between two tries to record an outcome, in milliseconds. */
+/** How often a store that answers to renewals may refuse a step before its attempt is told. */
+const MAX_STEP_REFUSALS = 3
+/** The longest wait between two tries to record an outcome or a step, in milliseconds. */
 const MAX_BACKOFF_MS = 5000
 /** How long the outcome waits for the last log lines, in milliseconds. */
 const NOTES_MS = 2000
@@ -204,7 +207,7 @@ export class RunningAttempt {
           failures = 0
         }
       }
-      await sleepUnref(Math.min(50 * 2 ** failures, MAX_BACKOFF_MS) * (0.5 + Math.random() / 2))
+      await sleepUnref(backoff(failures))
     }
   }
 
@@ -279,10 +282,32 @@ export class RunningAttempt {
         this.#notes.add(written)
         void written.then(() => this.#notes.delete(written))
       },
-      steps: async () => await store.steps(id),
+      steps: async () => await this.#insist(async () => await store.steps(id)),
       recordStep: async (name, value) => {
-        if (!(await store.note(this.lease, { kind: 'step', name, value }))) throw new StopError('LeaseLostError')
+        const step = { kind: 'step', name, value } as const
+        if (!(await this.#insist(async () => await store.note(this.lease, step)))) throw new StopError('LeaseLostError')
       },
+    }
+  }
+
+  /**
+   * Repeats a call while the store cannot be reached: work that is done but not recorded would be done once more by the
+   * next attempt.
+   *
+   * @throws once the attempt is told to stop, as it is when its lease runs out; and what a store refuses that answers otherwise
+   */
+  async #insist<Answer>(call: () => Promise<Answer>): Promise<Answer> {
+    const signal = AbortSignal.any([this.#controller.signal, this.#over.signal])
+    for (let [failures, refusals] = [0, 0]; ; failures++) {
+      try {
+        return await call()
+      } catch (error) {
+        this.#warn(error, 'The steps of an attempt could not be read or recorded yet')
+        if (signal.aborted || ((await this.#storeAnswers()) && ++refusals === MAX_STEP_REFUSALS)) throw error
+      }
+      await sleep(backoff(failures), undefined, { ref: false, signal }).catch(() => {
+        throw signal.reason
+      })
     }
   }
 
@@ -298,6 +323,11 @@ async function settled(work: () => Promise<unknown>, onError: (error: unknown) =
   } catch (error) {
     onError(error)
   }
+}
+
+/** Milliseconds to the next try. */
+function backoff(failures: number): number {
+  return Math.min(50 * 2 ** failures, MAX_BACKOFF_MS) * (0.5 + Math.random() / 2)
 }
 
 function sleepUnref(ms: number): Promise<void> {
