@@ -10,7 +10,7 @@ export interface ClockLook {
    * by the clock less these: its holder has not had its time.
    */
   readonly aheadMs: number
-  /** Whether due times may have been written by a clock that has been set back since: at the first look, and after a step back. */
+  /** Whether due times may have been written by a clock that has been set back since: from the first look, and from a step back, until {@link ClockSteps.noteRescheduled}. */
   readonly mayBeBack: boolean
 }
 
@@ -25,6 +25,8 @@ export class ClockSteps {
   #seen: { readonly now: number; readonly at: number } | undefined
   #renewedWithinMs = RENEWED_WITHIN_MS
   #aheadMs = 0
+  /** At first too: the clock may have been set back while no process ran. */
+  #mayBeBack = true
   #aheadUntil = 0
 
   /** @param monotonic milliseconds; default `performance.now` */
@@ -37,18 +39,24 @@ export class ClockSteps {
     this.#renewedWithinMs = Math.max(this.#renewedWithinMs, leaseMs)
   }
 
+  /** Every due time that an older clock wrote is in order again: until then each look says that there may be some. */
+  noteRescheduled(): void {
+    this.#mayBeBack = false
+  }
+
   /** @param now the store's clock, in milliseconds since the epoch */
   look(now: number): ClockLook {
     const [at, seen] = [this.#monotonic(), this.#seen]
     this.#seen = { now, at }
     if (at >= this.#aheadUntil) this.#aheadMs = 0
-    if (seen === undefined) return { aheadMs: 0, mayBeBack: true }
+    if (seen === undefined) return { aheadMs: 0, mayBeBack: this.#mayBeBack }
     const step = now - seen.now - (at - seen.at)
     const isStep = Math.abs(step) > TOLERANCE_MS + TOLERANCE_SHARE * (at - seen.at)
     if (isStep) {
       this.#aheadMs = Math.max(0, this.#aheadMs + step)
       this.#aheadUntil = at + this.#renewedWithinMs
     }
-    return { aheadMs: this.#aheadMs, mayBeBack: isStep && step < 0 }
+    if (isStep && step < 0) this.#mayBeBack = true
+    return { aheadMs: this.#aheadMs, mayBeBack: this.#mayBeBack }
   }
 }

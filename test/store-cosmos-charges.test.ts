@@ -51,6 +51,8 @@ it('the table of request units in docs/cosmos.md says what this server charges',
       sum += charge
     },
   })
+  // The first sweep also looks for due times of a clock that was set back.
+  await store.sweep(200)
   const rows: string[] = []
   for (const [name, act] of Object.entries(ACTS)) {
     sum = 0

@@ -55,7 +55,7 @@ import {
 } from './cosmos/items.ts'
 import { Limits } from './cosmos/limits.ts'
 import { type Mutation, Mutations } from './cosmos/mutations.ts'
-import { sweep } from './cosmos/sweeps.ts'
+import { reschedule, sweep } from './cosmos/sweeps.ts'
 import { changing, claiming, holdingBack, noting, renewing } from './cosmos/transitions.ts'
 
 export type { CosmosContainer } from './cosmos/container.ts'
@@ -312,7 +312,14 @@ class CosmosStore implements Store {
   }
 
   sweep(limit: number): Promise<Swept> {
-    return this.#run(() => sweep(this.#access, this.#mutations, limit, this.#steps.look(this.#access.now())))
+    return this.#run(async () => {
+      const { aheadMs, mayBeBack } = this.#steps.look(this.#access.now())
+      if (mayBeBack) {
+        await reschedule(this.#access, this.#mutations)
+        this.#steps.noteRescheduled()
+      }
+      return await sweep(this.#access, this.#mutations, limit, aheadMs)
+    })
   }
 
   browse(query: BrowseQuery): Promise<Browsed> {

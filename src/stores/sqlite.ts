@@ -56,7 +56,7 @@ import { type PayloadRow, toErrors } from './sqlite/payloads.ts'
 import { prepareReads, type Reads } from './sqlite/reads.ts'
 import { toHolding } from './sqlite/rows.ts'
 import { migrationPlan } from './sqlite/schema.ts'
-import type { Write, WriteResult, WriteResults } from './sqlite/writer.ts'
+import { type ClaimResult, PROMOTE_LIMIT, type Write, type WriteResult, type WriteResults } from './sqlite/writer.ts'
 import { inlineWriter, ThreadWriter, type WriterClient } from './sqlite/writer-client.ts'
 
 /** Options of {@link sqliteStore}. */
@@ -193,7 +193,7 @@ class SqliteStore implements Store {
   async claim(request: ClaimRequest): Promise<Claim[]> {
     this.#steps.noteLease(request.leaseMs)
     if ('types' in request.from && !this.#anyReady(request.from.types)) return []
-    return await this.#add({ kind: 'claim', request })
+    return [...(await this.#add({ kind: 'claim', request })).claims]
   }
 
   renew(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]> {
@@ -265,7 +265,15 @@ class SqliteStore implements Store {
   async sweep(limit: number): Promise<Swept> {
     // Where changes of the folder are not told, such as on some mounts of containers, a lost file is found here.
     this.#file?.look()
-    return await this.#add({ kind: 'sweep', limit, ...this.#steps.look(this.#clock()) })
+    const { aheadMs, mayBeBack } = this.#steps.look(this.#clock())
+    if (mayBeBack) await this.#reschedule()
+    return await this.#add({ kind: 'sweep', limit, aheadMs })
+  }
+
+  /** Batch by batch, so that other writes come in between. */
+  async #reschedule(): Promise<void> {
+    while ((await this.#add({ kind: 'reschedule' })) === PROMOTE_LIMIT);
+    this.#steps.noteRescheduled()
   }
 
   async browse(query: BrowseQuery): Promise<Browsed> {
@@ -392,6 +400,10 @@ function acceptedBy(acceptance: Acceptance): readonly Operation[] {
   return acceptance.kind === 'accepted' ? [acceptance.operation] : []
 }
 
+function operationsOf({ claims, ended }: ClaimResult): readonly Operation[] {
+  return [...claims.map(({ operation }) => operation), ...ended]
+}
+
 /** The operations that a write has changed. */
 function touched(write: Write, result: WriteResult): readonly Operation[] {
   switch (write.kind) {
@@ -400,7 +412,7 @@ function touched(write: Write, result: WriteResult): readonly Operation[] {
     case 'change':
       return result === undefined ? [] : [result as Operation]
     case 'claim':
-      return (result as Claim[]).map(({ operation }) => operation)
+      return operationsOf(result as ClaimResult)
     case 'launch':
       return result as Operation[]
     default:

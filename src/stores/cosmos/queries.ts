@@ -1,6 +1,6 @@
 /**
  * Every query of the store, with one exception (`besidesOf`), whose length varies. They look at `c.by` alone, so that nothing
- * else has to be indexed, and sort by one property, so that no composite index is needed.
+ * else has to be indexed (`ahead`, which is rare, also reads what that finds), and sort by one property, so that no composite index is needed.
  */
 
 export type Parameters = Readonly<Record<string, string | number>>
@@ -35,7 +35,9 @@ export const QUERIES = {
   holdings: plain(`SELECT ${HOLDING_FIELDS} FROM c WHERE c.by.held = true`),
   webhooksDue: ordered('SELECT VALUE c.record FROM c WHERE c.by.webhook = true ORDER BY c.by.id ASC'),
   expired: ordered('SELECT VALUE c.id FROM c WHERE c.by.deadline <= @now ORDER BY c.by.deadline ASC'),
-  waiting: ordered('SELECT VALUE c.id FROM c WHERE c.by.due > @now ORDER BY c.by.due ASC'),
+  ahead: ordered(
+    'SELECT VALUE c.id FROM c WHERE c.by.due > @now AND c.record.updatedAt > @ahead ORDER BY c.by.due ASC',
+  ),
   purgeable: ordered('SELECT * FROM c WHERE c.by.purge <= @now ORDER BY c.by.purge ASC'),
   stranded: ordered('SELECT * FROM c WHERE c.by.arriving <= @before ORDER BY c.by.arriving ASC'),
 } as const satisfies Record<string, Query>

@@ -1,5 +1,5 @@
 /** Ends what has run out, and deletes what has passed its retention. Any number of processes may sweep. */
-import type { ClockLook } from '../../clock-steps.ts'
+import { SET_BACK_MS } from '../../operation.ts'
 import type { Swept } from '../../store.ts'
 import { release } from './accept.ts'
 import { type CosmosAccess, inParallel } from './access.ts'
@@ -11,26 +11,30 @@ import { entombing, expiring, rescheduling } from './transitions.ts'
 const ARRIVES_WITHIN_MS = 3_600_000
 /** How many operations one query asks the items of. */
 const TOGETHER = 50
-/** How many waiting operations, those due first, are looked at after the clock was set back. */
-const MOST_RESCHEDULED = 1000
+/** How many waiting operations are found at once, those due first, after the clock was set back. */
+const RESCHEDULED_AT_ONCE = 1000
 
 export async function sweep(
   access: CosmosAccess,
   mutations: Mutations,
   limit: number,
-  { aheadMs, mayBeBack }: ClockLook,
+  aheadMs: number,
 ): Promise<Swept> {
-  if (mayBeBack) await reschedule(access, mutations)
   const expired = await expire(access, mutations, limit, aheadMs)
   const purged = await purge(access, mutations, limit)
   await clearStranded(access, limit)
   return { expired, purged }
 }
 
-/** Due times that were written by a clock which has been set back since. */
-async function reschedule(access: CosmosAccess, mutations: Mutations): Promise<void> {
-  const ids = await access.query<string>('waiting', { now: access.now() }, MOST_RESCHEDULED)
-  await inParallel(ids, id => mutations.apply(id, rescheduling()))
+/** Due times that were written by a clock which has been set back since. What it repeats finds none of what it has changed. */
+export async function reschedule(access: CosmosAccess, mutations: Mutations): Promise<void> {
+  let found = RESCHEDULED_AT_ONCE
+  while (found === RESCHEDULED_AT_ONCE) {
+    const now = access.now()
+    const ids = await access.query<string>('ahead', { now, ahead: now + SET_BACK_MS }, RESCHEDULED_AT_ONCE)
+    await inParallel(ids, id => mutations.apply(id, rescheduling()))
+    found = ids.length
+  }
 }
 
 async function expire(access: CosmosAccess, mutations: Mutations, limit: number, aheadMs: number): Promise<number> {

@@ -341,12 +341,15 @@ function sweeps(schema: string, operations: string) {
     time: `WITH ${CLOCK} SELECT now FROM clock`,
     // As the state machine's rescheduled().
     reschedule: `
-      WITH ${CLOCK}
-      UPDATE ${operations} o SET run_at = (SELECT now FROM clock) + greatest(0, o.run_at - o.updated_at),
-        updated_at = (SELECT now FROM clock)
-      WHERE o.id = ANY (ARRAY (
-        SELECT id FROM ${operations} WHERE status = 0 AND run_at IS NOT NULL
-        AND updated_at > (SELECT now FROM clock) + ${SET_BACK_MS} LIMIT ${DUE_LIMIT} FOR UPDATE SKIP LOCKED))`,
+      WITH ${CLOCK},
+      rescheduled AS (
+        UPDATE ${operations} o SET run_at = (SELECT now FROM clock) + greatest(0, o.run_at - o.updated_at),
+          updated_at = (SELECT now FROM clock)
+        WHERE o.id = ANY (ARRAY (
+          SELECT id FROM ${operations} WHERE status = 0 AND run_at IS NOT NULL
+          AND updated_at > (SELECT now FROM clock) + ${SET_BACK_MS} LIMIT ${DUE_LIMIT} FOR UPDATE SKIP LOCKED))
+        RETURNING 1)
+      SELECT count(*) = ${DUE_LIMIT} FROM rescheduled`,
     lapsed: `
       WITH ${CLOCK}
       (${record} WHERE o.status = 1 AND o.lease_until <= (SELECT now FROM clock) - $3::bigint ORDER BY o.lease_until LIMIT $2)

@@ -179,7 +179,7 @@ export class Writer {
   /** Ends what has run out. */
   async expire(limit: number): Promise<Operation[]> {
     const { aheadMs, mayBeBack } = this.#steps.look(await this.#time())
-    if (mayBeBack) await this.#connections.run(this.#statements.reschedule, [this.#now()])
+    if (mayBeBack) await this.#reschedule()
     const rows = await this.#connections.run(this.#statements.lapsed, [this.#now(), limit, aheadMs])
     const now = Number(rows[0]?.[RECORD_WIDTH + 1])
     const saving = rows.map(toSeen).flatMap(({ operation, version }) => {
@@ -189,6 +189,16 @@ export class Writer {
     // What others have changed in between is looked at again by the next sweep.
     const saved = await this.#save(saving)
     return saving.map(({ operation }) => operation).filter(({ id }) => saved.has(id))
+  }
+
+  /** Due times that were written by a clock which has been set back since, batch by batch. */
+  async #reschedule(): Promise<void> {
+    let more: unknown = true
+    while (more === true) {
+      const [row] = await this.#connections.run(this.#statements.reschedule, [this.#now()])
+      more = row?.[0]
+    }
+    this.#steps.noteRescheduled()
   }
 
   /** The store's clock. */

@@ -3,7 +3,6 @@
  * sync to the disk. It is synchronous, and runs in a thread of its own or on the event loop.
  */
 import type { Settled } from '../../batch.ts'
-import type { ClockLook } from '../../clock-steps.ts'
 import {
   accepted,
   type Change,
@@ -43,12 +42,20 @@ export type Write =
   | { readonly kind: 'renew'; readonly leases: readonly Lease[]; readonly leaseMs: number }
   | { readonly kind: 'claim'; readonly request: ClaimRequest }
   | { readonly kind: 'launch'; readonly types: readonly string[]; readonly limit: number; readonly holdMs: number }
-  | ({ readonly kind: 'sweep'; readonly limit: number } & ClockLook)
+  | { readonly kind: 'sweep'; readonly limit: number; readonly aheadMs: number }
+  | { readonly kind: 'reschedule' }
   | { readonly kind: 'restore'; readonly dumps: readonly Dump[] }
   /** Changes no operation: whether a write would be kept. */
   | { readonly kind: 'check' }
   /** Writes nothing: whether others have. */
   | { readonly kind: 'look' }
+
+/** What a claim did. */
+export interface ClaimResult {
+  readonly claims: readonly Claim[]
+  /** What could not be claimed, and has ended instead. */
+  readonly ended: readonly Operation[]
+}
 
 /** What each kind of write answers. */
 export interface WriteResults {
@@ -57,9 +64,11 @@ export interface WriteResults {
   change: Operation | undefined
   note: boolean
   renew: Renewal[]
-  claim: Claim[]
+  claim: ClaimResult
   launch: Operation[]
   sweep: Swept
+  /** How many were rescheduled: fewer than {@link PROMOTE_LIMIT} where none is left. */
+  reschedule: number
   restore: undefined
   check: undefined
   /** Another number whenever another connection has committed. */
@@ -73,7 +82,7 @@ const DAY = 86_400_000
 /** How many durations of a type are kept. */
 const DURATIONS_KEPT = 100
 /** Delayed operations that become ready in one claim, at most: more would hold the write lock for long. */
-const PROMOTE_LIMIT = 1000
+export const PROMOTE_LIMIT = 1000
 
 /** Executes batches of writes on a connection of its own. */
 export class Writer {
@@ -173,8 +182,9 @@ export class Writer {
       case 'launch':
         return this.#launch(write.types, write.limit, write.holdMs, now)
       case 'sweep':
-        if (write.mayBeBack) this.#reschedule(now)
         return { expired: this.#expire(write.limit, now, write.aheadMs), purged: this.#purge(write.limit, now) }
+      case 'reschedule':
+        return this.#reschedule(now)
       case 'restore':
         return this.#restore(write.dumps)
       case 'check':
@@ -249,38 +259,44 @@ export class Writer {
     return held === undefined ? { kind: 'lost' } : { kind: 'held', cancelRequested: held.canceled === 1 }
   }
 
-  #claim(request: ClaimRequest, now: number): Claim[] {
+  #claim(request: ClaimRequest, now: number): ClaimResult {
+    const result = { claims: [] as Claim[], ended: [] as Operation[] }
     if ('id' in request.from) {
       const operation = this.#sql.read.get(request.from.id)
-      return operation === undefined ? [] : this.#claimEach([operation], request, now)
+      if (operation !== undefined) this.#claimEach([operation], request, now, result)
+      return result
     }
-    const claims: Claim[] = []
     for (const { type, limit } of request.from.types) {
-      const room = Math.min(limit, request.from.limit - claims.length)
-      if (room > 0) claims.push(...this.#claimEach(this.#ready(type, room, now, now), request, now))
+      const room = Math.min(limit, request.from.limit - result.claims.length)
+      if (room > 0) this.#claimEach(this.#ready(type, room, now, now), request, now, result)
     }
-    return claims
+    return result
   }
 
-  #claimEach(operations: readonly Operation[], request: ClaimRequest, now: number): Claim[] {
-    const claims: Claim[] = []
+  #claimEach(
+    operations: readonly Operation[],
+    request: ClaimRequest,
+    now: number,
+    { claims, ended }: { claims: Claim[]; ended: Operation[] },
+  ): void {
     for (const operation of operations) {
       const after = claimed(operation, request, now)
       if (after === undefined) continue
       const input = this.#sql.payload.get(after.id, 0) as { body: string } | undefined
-      if (input === undefined) this.#endWithoutInput(after, now)
+      if (input === undefined) ended.push(...this.#endWithoutInput(after, now))
       else {
         this.#save(after)
         claims.push({ operation: after, input: input.body })
       }
     }
-    return claims
   }
 
-  #endWithoutInput(operation: Operation, now: number): void {
+  #endWithoutInput(operation: Operation, now: number): Operation[] {
     const { attempt } = operation
     const ended = changed(operation, { kind: 'finish', attempt, outcome: INPUT_LOST }, now)
-    if (ended !== undefined) this.#save(ended)
+    if (ended === undefined) return []
+    this.#save(ended)
+    return [ended]
   }
 
   #launch(types: readonly string[], limit: number, holdMs: number, now: number): Operation[] {
@@ -303,11 +319,13 @@ export class Writer {
   }
 
   /** Due times that were written by a clock which has been set back since. */
-  #reschedule(now: number): void {
-    for (const operation of this.#sql.ahead.all(now + SET_BACK_MS, PROMOTE_LIMIT)) {
+  #reschedule(now: number): number {
+    const operations = this.#sql.ahead.all(now + SET_BACK_MS, PROMOTE_LIMIT)
+    for (const operation of operations) {
       const after = rescheduled(operation, now)
       if (after !== undefined) this.#save(after)
     }
+    return operations.length
   }
 
   #expire(limit: number, now: number, aheadMs: number): number {

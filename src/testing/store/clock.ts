@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict'
+import type { Operation } from '../../operation.ts'
 import { HOUR, idsOf, LEASE_MS, leaseOf, OUTCOMES, type StoreTest, type StoreTests } from './context.ts'
+
+/** Stores reschedule a thousand at once. */
+const MORE_THAN_A_BATCH = 1010
 
 export const clockTests: StoreTests = {
   name: 'a clock that is set',
@@ -37,6 +41,19 @@ export const clockTests: StoreTests = {
       assert.deepEqual(await test.claim(10), [])
       test.clock.advance(500)
       assert.deepEqual(idsOf(await test.claim(10)), [id])
+    },
+
+    'back keeps none of any number of retries waiting': async test => {
+      const operations: Operation[] = []
+      while (operations.length < MORE_THAN_A_BATCH) operations.push(...(await test.submitMany(101, { delay: 500 })))
+      test.clock.step(-HOUR)
+      await test.store.sweep(10)
+      test.clock.advance(500)
+      const claimed = new Set<string>()
+      for (let found = await test.claim(1000); found.length > 0; found = await test.claim(1000)) {
+        for (const { operation } of found) claimed.add(operation.id)
+      }
+      assert.deepEqual([...claimed].sort(), idsOf(operations).sort())
     },
 
     'back while no process ran is noticed by the first sweep, and a long delay stays as long': async test => {

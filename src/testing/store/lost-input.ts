@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { CLAIM_BY, HOUR, idsOf, type StoreTest, type StoreTests } from './context.ts'
+import type { Hint } from '../../store.ts'
+import { CLAIM_BY, HOUR, hintThatFinds, idsOf, type StoreTest, type StoreTests } from './context.ts'
 
 /** For stores whose inputs a test can remove: an operation without one ends, and everything else goes on. */
 export const lostInputTests: StoreTests = {
@@ -10,7 +11,9 @@ export const lostInputTests: StoreTests = {
       const [first, second, third] = idsOf(operations)
       await test.loseInput(second ?? '')
       test.clock.advance(HOUR)
+      const hint = ended(test, second ?? '')
       assert.deepEqual(idsOf(await test.claim(10)), [first, third])
+      await hint
       await assertEnded(test, second ?? '')
       assert.deepEqual(await test.claim(10), [])
     },
@@ -19,10 +22,18 @@ export const lostInputTests: StoreTests = {
       const { id } = await test.submit()
       await test.loseInput(id)
       test.clock.advance(HOUR)
+      const hint = ended(test, id)
       assert.deepEqual(await test.store.claim({ ...CLAIM_BY, from: { id } }), [])
+      await hint
       await assertEnded(test, id)
     },
   },
+}
+
+/** A hint that the operation has ended, at which it is seen to have failed. */
+function ended({ store }: StoreTest, id: string): Promise<void> {
+  const fits = (hint: Hint) => hint.kind === 'unknown' || (hint.kind === 'ended' && hint.id === id)
+  return hintThatFinds(store, fits, async () => (await store.read(id))?.status === 'failed')
 }
 
 async function assertEnded(test: StoreTest, id: string): Promise<void> {
