@@ -15,9 +15,14 @@ beforeAll(async () => {
 afterAll(() => browser.close())
 
 /** The page of an API of its own. Errors of the page, such as what its Content-Security-Policy refuses, end the test. */
-async function openPage(processingMs: string): Promise<{ page: Page; app: App; complaints: string[] }> {
+async function openPage(processingMs: string): Promise<{
+  page: Page
+  app: App & { file: string }
+  complaints: string[]
+}> {
+  const file = join(temporaryFolder(), 'orders.db')
   const app = await startApp({
-    file: join(temporaryFolder(), 'orders.db'),
+    file,
     env: { ORDER_PROCESSING_MS: processingMs, WAYBILL_RUN: 'inline' },
   })
   const context = await browser.newContext()
@@ -31,7 +36,7 @@ async function openPage(processingMs: string): Promise<{ page: Page; app: App; c
   })
   page.on('dialog', dialog => void dialog.dismiss().then(() => complaints.push(dialog.message())))
   await page.goto(app.url)
-  return { page, app, complaints }
+  return { page, app: { ...app, file }, complaints }
 }
 
 async function order(page: Page): Promise<void> {
@@ -135,6 +140,22 @@ describe('the page', () => {
     expect(await result(page)).toMatchObject({ id, status: 'completed' })
     expect(complaints).toEqual([])
   })
+})
+
+test('the page says that the server does not answer, and goes on once it does', async () => {
+  const { page, app } = await openPage('60000')
+  await order(page)
+  await page.locator('#slip[data-status="running"]').waitFor()
+  const trouble = page.getByText('The server does not answer.')
+  expect(await trouble.isVisible()).toBe(false)
+  await app.killGroup()
+  await trouble.waitFor()
+  const { port } = new URL(app.url)
+  await startApp({ file: app.file, env: { PORT: port, ORDER_PROCESSING_MS: '60000', WAYBILL_RUN: 'inline' } })
+  await trouble.waitFor({ state: 'hidden' })
+  await page.getByRole('button', { name: 'Cancel the order' }).click()
+  await page.locator('#failure:visible').waitFor()
+  expect(await page.getByRole('list', { name: 'What was asked and answered' }).textContent()).toContain('no answer')
 })
 
 test('the page may load nothing from elsewhere, and nothing but its own files is served', async () => {

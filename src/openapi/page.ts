@@ -148,7 +148,7 @@ function problemSection({ components }: OpenApiDocument): Html {
   return section(
     'Problems',
     html`<p>Every refusal is a problem detail (RFC 9457). Switch on its <code>code</code>.</p>
-<div class="wide"><table><thead><tr><th scope="col">Code</th><th scope="col">Status</th><th scope="col">What it means</th><th scope="col">What cures it</th></tr></thead>
+<div class="wide" role="group" aria-label="Table" tabindex="0"><table><thead><tr><th scope="col">Code</th><th scope="col">Status</th><th scope="col">What it means</th><th scope="col">What cures it</th></tr></thead>
 <tbody>${rows}</tbody></table></div>`,
   )
 }
@@ -189,6 +189,6 @@ function headerSection({ paths, components }: OpenApiDocument): Html {
   return section(
     'Headers',
     html`<p>Of answers; a ? behind a name means: not always.</p>
-<div class="wide"><table><thead><tr><th scope="col">Header</th><th scope="col">Meaning</th></tr></thead><tbody>${rows}</tbody></table></div>`,
+<div class="wide" role="group" aria-label="Table" tabindex="0"><table><thead><tr><th scope="col">Header</th><th scope="col">Meaning</th></tr></thead><tbody>${rows}</tbody></table></div>`,
   )
 }

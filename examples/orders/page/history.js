@@ -57,6 +57,8 @@ async function cardOf(order) {
 function tell(card, { id, status, createdAt, startedAt, finishedAt, waitingFor }) {
   card.dataset.status = status
   card.querySelector('h2').textContent = id
+  // It scrolls where the page is narrow, so the keyboard must reach it.
+  Object.assign(card.querySelector('.scroll'), { role: 'group', ariaLabel: `Attempts at ${id}`, tabIndex: 0 })
   card.querySelector('.badge').textContent = status
   const parts = [
     `Ordered ${time(createdAt)}`,

@@ -14,6 +14,8 @@ const WORDS = {
 /** Where the order's status is; kept, so that a reload picks it up. */
 let statusUrl = sessionStorage.getItem(KEPT)
 
+// It scrolls, so the keyboard must reach it.
+$('timeline').tabIndex = 0
 addItem('Apple', 5)
 addItem('Banana', 3)
 $('add').addEventListener('click', () => addItem('', 1).querySelector('input').focus())
@@ -28,7 +30,7 @@ function placeOrder() {
   const headers = { 'Content-Type': 'application/json' }
   return fetchAndWait(
     '/orders',
-    { method: 'POST', headers, body: JSON.stringify(readForm()), onAccepted },
+    { method: 'POST', headers, body: JSON.stringify(readForm()), onAccepted, onTrouble },
     onStatusPoll,
   )
 }
@@ -36,7 +38,7 @@ function placeOrder() {
 function pickUp() {
   begin(statusUrl)
   addLine('picked up', 'after the page was loaded again', statusUrl)
-  return attach(statusUrl, onStatusPoll)
+  return attach(statusUrl, { onTrouble }, onStatusPoll)
 }
 
 /** Waits for an order, however it began, and shows how it ended. */
@@ -67,6 +69,12 @@ function onStatusPoll({ response, retryAfter, status, document: { progress, queu
   showStatus(status, progress?.fraction)
   const place = queuePosition > 1 ? `${WORDS.pending}: number ${queuePosition} in the queue` : WORDS[status]
   $('message').textContent = cancelRequested ? 'Canceling' : sentence(progress?.message ?? place ?? status)
+}
+
+/** Called for each request that fails and is sent again, and without an error once the server answers. */
+function onTrouble(error) {
+  if (error && $('trouble').hidden) addLine('no answer', 'trying again', statusUrl)
+  $('trouble').hidden = !error
 }
 
 async function cancel() {
@@ -104,6 +112,7 @@ function showStatus(status, fraction) {
 
 function showEnd(status, result, error) {
   showStatus(status, 1)
+  $('trouble').hidden = true
   addLine(status, 'ended', error?.response?.url ?? statusUrl)
   $('track').hidden = !result
   $('cancel').hidden = true
@@ -119,18 +128,28 @@ function showEnd(status, result, error) {
 
 /** What is wrong with the order, in one place and beside each field that is meant. */
 function showRefusal(problem) {
-  for (const input of $('form').querySelectorAll('[aria-invalid]')) input.removeAttribute('aria-invalid')
+  for (const input of $('form').querySelectorAll('[aria-invalid]')) {
+    input.removeAttribute('aria-invalid')
+    input.removeAttribute('aria-describedby')
+  }
   showProblem($('refusal'), problem)
-  const fields = (problem?.errors ?? []).map(({ pointer }) => fieldAt(pointer)).filter(Boolean)
-  for (const input of fields) input.setAttribute('aria-invalid', 'true')
-  fields[0]?.focus()
+  for (const [index, { pointer }] of (problem?.errors ?? []).entries()) describe(fieldAt(pointer), `refusal-${index}`)
+  $('form').querySelector('[aria-invalid]')?.focus()
+}
+
+/** Ties a field to what is wrong with it. */
+function describe(input, id) {
+  if (!input) return
+  const others = input.getAttribute('aria-describedby')
+  input.setAttribute('aria-invalid', 'true')
+  input.setAttribute('aria-describedby', others ? `${others} ${id}` : id)
 }
 
 function showProblem(place, problem) {
   place.hidden = !problem
   if (!problem) return
-  const list = (problem.errors ?? []).map(({ pointer, detail }) =>
-    element('li', {}, element('code', {}, pointer), ` ${detail}`),
+  const list = (problem.errors ?? []).map(({ pointer, detail }, index) =>
+    element('li', { id: `${place.id}-${index}` }, element('code', {}, pointer), ` ${detail}`),
   )
   place.replaceChildren(
     element('strong', {}, problem.title),

@@ -44,7 +44,7 @@ function parameterTable(parameters: readonly (Parameter | Reference)[], context:
     }) => html`<tr><td><code>${name}</code>${required !== true && html` <span class="optional">optional</span>`}</td>
 <td>${place}</td><td>${description}</td></tr>`,
   )
-  return html`<div class="wide"><table><thead><tr><th scope="col">Request</th><th scope="col">In</th><th scope="col">Meaning</th></tr></thead>
+  return html`<div class="wide" role="group" aria-label="Table" tabindex="0"><table><thead><tr><th scope="col">Request</th><th scope="col">In</th><th scope="col">Meaning</th></tr></thead>
 <tbody>${rows}</tbody></table></div>`
 }
 
@@ -61,7 +61,7 @@ function responseTable({ responses }: OperationObject, context: PageContext): Ht
     ([status, response]) => html`<tr><td><span class="status s${status.slice(0, 1)}">${status}</span></td>
 <td>${response.description}${bodies(response, context)}</td><td>${headerList(response)}</td></tr>`,
   )
-  return html`<div class="wide"><table class="answers"><thead><tr><th scope="col">Answer</th><th scope="col">When, and with which body</th><th scope="col">Headers</th></tr></thead>
+  return html`<div class="wide" role="group" aria-label="Table" tabindex="0"><table class="answers"><thead><tr><th scope="col">Answer</th><th scope="col">When, and with which body</th><th scope="col">Headers</th></tr></thead>
 <tbody>${rows}</tbody></table></div>`
 }
 

@@ -32,7 +32,7 @@ export function schemaTable(schema: unknown, context: SchemaContext): Html {
   const said = described(follow(schema, context).schema)
   if (rows.length === 0) return html`<p><code>${typeOf(schema, context)}</code>${said}</p>`
   const body = rows.map(row => rowOf(row, context))
-  return html`<div class="wide"><table class="schema">
+  return html`<div class="wide" role="group" aria-label="Table" tabindex="0"><table class="schema">
 <thead><tr><th scope="col">Member</th><th scope="col">Type</th><th scope="col">Meaning</th></tr></thead>
 <tbody>${body}</tbody></table></div>`
 }

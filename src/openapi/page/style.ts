@@ -26,7 +26,7 @@ h2 { font-size: 1.5rem; margin: 3.2rem 0 0.8rem; padding-top: 1.4rem; border-top
 h3 { font-size: 1.1rem; margin: 2rem 0 0.5rem; } h4 { font-size: 0.9rem; margin: 1.1rem 0 0.3rem; color: var(--soft); }
 p { margin: 0.5rem 0; max-width: 46rem; }
 pre { margin: 0.3rem 0; padding: 0.8rem 1rem; background: var(--panel); border: 1px solid var(--line); border-radius: 8px;
-  overflow-x: auto; line-height: 1.5; tab-size: 2; }
+  white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.5; tab-size: 2; }
 figure { margin: 0.6rem 0; } figcaption { font-size: 0.9rem; color: var(--soft); }
 .steps { padding-left: 1.5rem; } .steps li::marker { color: var(--soft); font-size: 0.9rem; }
 .wide { overflow-x: auto; margin: 0.5rem 0 1rem; }
@@ -67,6 +67,7 @@ footer { margin-top: 3rem; color: var(--soft); font-size: 0.9rem; }
   nav ul { display: flex; flex-wrap: wrap; border: 0; margin: 0.3rem 0; } nav li a { padding: 0.1rem 0.9rem 0.1rem 0; }
   main { border: 0; padding: 0.6rem 1.1rem 3rem; } h1 { font-size: 1.6rem; }
   .flow { grid-template-columns: 1fr; gap: 1.5rem; } .flow li:not(:last-child)::after { content: "↓"; right: auto; left: 50%; top: auto; bottom: -1.45rem; transform: none; }
+  td:first-child { white-space: normal; overflow-wrap: anywhere; }
   table, tbody, tr, td { display: block; } thead { display: none; } .answers td:nth-child(3) { width: auto; }
   td { border: 0; padding-top: 0.1rem; padding-bottom: 0.1rem; } td:empty { display: none; } tr { border-bottom: 1px solid var(--line); padding: 0.45rem 0; }
   .schema td:nth-child(2) { min-width: 0; max-width: none; } .schema tr { display: flex; flex-wrap: wrap; align-items: baseline; } .schema td { flex: none; max-width: 100%; }
