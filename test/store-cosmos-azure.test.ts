@@ -26,8 +26,8 @@ afterEach(async () => {
   for (const free of frees.splice(0).reverse()) await free()
 })
 
-function documentsOf({ partitions }: Collection): string[] {
-  return partitions.flatMap(({ documents }) => [...documents.values()].map(({ body }) => body.id as string))
+function documentsOf(container: Collection): string[] {
+  return container.partitions.flatMap(partition => container.all(partition).map(({ body }) => body.id as string))
 }
 
 async function complete(store: Store, id: string, output = '1'): Promise<void> {
@@ -64,6 +64,50 @@ describe('retention by the TTL of the container', () => {
     clock.advance(3 * DAY)
     expect(await store.read('keyed')).toBeUndefined()
     expect(await store.read('large')).toBeUndefined()
+  })
+
+  it('takes an idempotency key away whose operation was never made', async () => {
+    const clock = manualClock()
+    const container = account.container({ clock: clock.now })
+    const store = await account.store(container, { clock: clock.now, timeoutMs: 150 })
+    const isOperation = ({ kind }: Record<string, unknown>) => kind === 'operation'
+    account.server.faults.add({ on: ['create'], body: isOperation, times: 1000, how: { status: 503 } })
+    await expect(store.accept(submissionOf('a', { idempotencyKey: 'k', retention: DAY }))).rejects.toThrow()
+    account.server.faults.clear()
+    expect(documentsOf(container)).toHaveLength(1)
+    clock.advance(33 * DAY)
+    expect(documentsOf(container)).toEqual([])
+  })
+
+  it('never takes the key of an operation that is not purged, however long that takes', async () => {
+    const clock = manualClock()
+    const container = account.container({ clock: clock.now })
+    const store = await account.store(container, { clock: clock.now })
+    const keyed = (id: string) => submissionOf(id, { idempotencyKey: 'k', retention: DAY })
+    await store.accept(keyed('a'))
+    for (let day = 0; day < 100; day++) {
+      clock.advance(DAY)
+      await store.sweep(10)
+    }
+    await complete(store, 'a')
+    clock.advance(DAY - HOUR)
+    expect(await store.accept(keyed('b'))).toMatchObject({ kind: 'known', operation: { id: 'a' } })
+  })
+
+  it('gives the whole time to a key whose operation is made late', async () => {
+    const clock = manualClock()
+    const container = account.container({ clock: clock.now })
+    const store = await account.store(container, { clock: clock.now, timeoutMs: 150 })
+    const keyed = (id: string) => submissionOf(id, { idempotencyKey: 'k', retention: DAY })
+    const isOperation = ({ kind }: Record<string, unknown>) => kind === 'operation'
+    account.server.faults.add({ on: ['create'], body: isOperation, times: 1000, how: { status: 503 } })
+    await expect(store.accept(keyed('a'))).rejects.toThrow()
+    account.server.faults.clear()
+    clock.advance(31 * DAY)
+    const patient = await account.store(container, { clock: clock.now })
+    expect(await patient.accept(keyed('b'))).toMatchObject({ kind: 'accepted', operation: { id: 'a' } })
+    clock.advance(14 * DAY)
+    expect(await patient.accept(keyed('c'))).toMatchObject({ kind: 'known', operation: { id: 'a' } })
   })
 
   it('that the container does not have is warned of', async () => {
@@ -103,6 +147,65 @@ describe('the change feed', () => {
     const gap = hinted(store, hint => hint.kind === 'unknown')
     account.server.faults.add({ on: ['feed'], times: 1, how: { status: 400 } })
     await gap
+  })
+
+  it('is read on at once by a process that is behind, which says that something may be missing', async () => {
+    const container = account.container({ partitions: 1 })
+    // The interval is so long that only turns which follow at once can read all of it.
+    const store = await account.store(container, { feedMs: 600_000 })
+    const body = { kind: 'operation', record: { type: 'orders', status: 'completed' } }
+    for (let index = 0; index < 9000; index++) container.create(`${index}`, { ...body, id: `${index}` })
+    const counts = { ended: 0, unknown: 0 }
+    await new Promise<void>(resolve => {
+      const unwatch = store.watch(({ kind }) => {
+        if (kind === 'unknown') counts.unknown++
+        if (kind !== 'ended' || ++counts.ended < 9000) return
+        unwatch()
+        resolve()
+      })
+    })
+    expect(counts).toEqual({ ended: 9000, unknown: 2 })
+  })
+
+  describe('of a process in which nothing happens', () => {
+    const HOUR_MS = 3_600_000
+
+    async function quiet() {
+      const container = account.container({ partitions: 1 })
+      const clock = manualClock()
+      const [idle, other] = [
+        await account.store(container, { feedMs: 1, monotonicClock: clock.monotonic }),
+        await account.store(container),
+      ]
+      const hints: Hint[] = []
+      const { promise: hinted, resolve } = Promise.withResolvers<void>()
+      const unwatch = idle.watch(hint => {
+        hints.push(hint)
+        resolve()
+      })
+      frees.push(unwatch)
+      clock.advance(HOUR_MS)
+      const reads = () => account.server.answered.filter(({ kind }) => kind === 'feed').length
+      return { idle, other, clock, hinted, reads }
+    }
+
+    it('is read each half minute', async () => {
+      const { other, clock, hinted, reads } = await quiet()
+      const before = reads()
+      await new Promise(resolve => setTimeout(resolve, 100))
+      // Some dozens, if it were read each millisecond.
+      expect(reads() - before).toBeLessThanOrEqual(1)
+      await other.accept(submissionOf('a'))
+      clock.advance(30_000)
+      await hinted
+    })
+
+    it('is read at once when the process does something', async () => {
+      const { idle, other, hinted } = await quiet()
+      await other.accept(submissionOf('a'))
+      await idle.read('a')
+      await hinted
+    })
   })
 
   it('costs nothing while nobody listens', async () => {

@@ -34,6 +34,7 @@ const ACTS: Readonly<Record<string, (store: Store) => Promise<unknown>>> = {
   'a look at the queue for Retry-After': store => store.queue('orders'),
   'a claim that finds nothing': store =>
     store.claim({ ...CLAIM_BY, from: { types: [{ type: 'none', limit: 1 }], limit: 1 } }),
+  'the first sweep of a process, and one each hour, that finds nothing': store => store.sweep(200),
   'a sweep that finds nothing, with its look at the holders': async store => {
     await store.holdings()
     await store.sweep(200)

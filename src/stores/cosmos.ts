@@ -53,6 +53,7 @@ import {
   scopeOf,
   type Tagged,
 } from './cosmos/items.ts'
+import { LongKeys } from './cosmos/keys.ts'
 import { Limits } from './cosmos/limits.ts'
 import { type Mutation, Mutations } from './cosmos/mutations.ts'
 import { reschedule, sweep } from './cosmos/sweeps.ts'
@@ -62,7 +63,10 @@ export type { CosmosContainer } from './cosmos/container.ts'
 
 /** Options of {@link cosmosStore}. */
 export interface CosmosStoreOptions {
-  /** Milliseconds between two looks at the change feed, while somebody listens. Default 1,000. */
+  /**
+   * Milliseconds between two looks at the change feed, while something listens. Default 1,000. While nothing happens
+   * they grow to a tenth of the time since something did, up to 30 seconds.
+   */
   readonly feedMs?: number
   /**
    * Keeps inputs, outputs and outcomes of steps that are too large for an item, 2 MB. Give the same one to the
@@ -116,6 +120,7 @@ class CosmosStore implements Store {
   readonly #mutations: Mutations
   readonly #claims: Claims
   readonly #limits: Limits
+  readonly #longKeys: LongKeys
   readonly #steps: ClockSteps
   readonly #feed: Feed
   readonly #listeners = new HintListeners()
@@ -131,6 +136,7 @@ class CosmosStore implements Store {
     this.#access = new CosmosAccess(container, calls, { clock, blobs })
     this.#mutations = new Mutations(this.#access, (written, silent) => this.#written(written, silent))
     this.#claims = new Claims(this.#access)
+    this.#longKeys = new LongKeys(this.#access)
     this.#limits = new Limits({
       countUnfinished: (type, owner, limit) => this.#countUnfinished(type, owner, limit),
       countReady: async (type, limit) => {
@@ -145,6 +151,7 @@ class CosmosStore implements Store {
       container,
       everyMs: feedMs,
       timeoutMs,
+      monotonic: options.monotonicClock ?? (() => performance.now()),
       onCharge,
       onItem: resource => this.#changedByOthers(resource),
       onGap: () => this.#hint({ kind: 'unknown' }),
@@ -163,6 +170,7 @@ class CosmosStore implements Store {
   }
 
   accept(submission: Submission): Promise<Acceptance> {
+    this.#feed.touch()
     return this.#run(async () => {
       const acceptance = await (submission.limits === undefined
         ? accept(this.#access, submission)
@@ -173,6 +181,7 @@ class CosmosStore implements Store {
   }
 
   read(id: string): Promise<Operation | undefined> {
+    this.#feed.touch()
     return this.#run(async () => (await this.#operation(id))?.item.record)
   }
 
@@ -318,7 +327,9 @@ class CosmosStore implements Store {
         await reschedule(this.#access, this.#mutations)
         this.#steps.noteRescheduled()
       }
-      return await sweep(this.#access, this.#mutations, limit, aheadMs)
+      const swept = await sweep(this.#access, this.#mutations, limit, aheadMs)
+      await this.#longKeys.renew()
+      return swept
     })
   }
 
@@ -407,6 +418,7 @@ class CosmosStore implements Store {
   }
 
   #written({ item: { record }, etag }: Tagged<OperationItem>, silent: boolean): void {
+    this.#feed.touch()
     this.#own.add(etag)
     const [oldest] = this.#own
     if (this.#own.size > OWN_KEPT && oldest !== undefined) this.#own.delete(oldest)

@@ -13,7 +13,17 @@ import { accepted, type Operation, type Submission } from '../../operation.ts'
 import { problemError } from '../../problem.ts'
 import type { Acceptance } from '../../store.ts'
 import type { CosmosAccess } from './access.ts'
-import { bodyFor, fits, freshItem, keyItemId, keyItemOf, type OperationItem, type Tagged } from './items.ts'
+import {
+  bodyFor,
+  fits,
+  freshItem,
+  isAged,
+  keyItem,
+  keyItemId,
+  keyItemOf,
+  type OperationItem,
+  type Tagged,
+} from './items.ts'
 
 /** Each turn lost means that another submission has got on. */
 const MOST_TURNS = 40
@@ -59,12 +69,18 @@ function answer({ byUs, operation }: Made): Acceptance {
 
 /** The operation that a key stands for, made if it is not there. Undefined where the key has gone this moment. */
 async function makeReserved(access: CosmosAccess, keyId: string, submission: Submission): Promise<Made | undefined> {
-  const isNew = (await access.create({ id: keyId, kind: 'key', operation: submission.id })) !== undefined
-  if (isNew) return await make(access, submission, submission.id)
-  const id = (await access.key(keyId))?.item.operation
-  if (id === undefined) return undefined
+  const ours = keyItem(keyId, submission.id, submission.retention, access.now())
+  if ((await access.create(ours)) !== undefined) return await make(access, submission, submission.id)
+  const key = await access.key(keyId)
+  if (key === undefined) return undefined
+  const id = key.item.operation
   const there = await access.operation(id)
   if (there?.item.kind === 'operation') return found(there.item, submission.id)
+  // Its TTL has run since it was written; the operation that is made now needs all of it.
+  if (isAged(key.item, access.now())) {
+    const written = await access.replace({ ...ours, operation: id }, key.etag)
+    if (written.kind !== 'written') return undefined
+  }
   return await make(access, { ...submission, id }, submission.id)
 }
 

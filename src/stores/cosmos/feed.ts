@@ -1,6 +1,6 @@
 /**
  * Hints of what other processes write, from the container's change feed, read at intervals while somebody
- * listens. It is a hint and no more: where the feed breaks off, it begins anew from the present.
+ * listens. It is a hint and no more: where the feed breaks off, it begins again from the present.
  */
 import { Loop } from '../../loop.ts'
 import type { CosmosChanges, CosmosContainer } from './container.ts'
@@ -9,6 +9,8 @@ export interface FeedOptions {
   readonly container: CosmosContainer
   readonly everyMs: number
   readonly timeoutMs: number
+  /** Milliseconds that no step of the clock changes. */
+  readonly monotonic: () => number
   readonly onCharge: ((charge: number, call: string) => void) | undefined
   /** Told of each item that has changed, as it is now. */
   readonly onItem: (resource: unknown) => void
@@ -17,19 +19,26 @@ export interface FeedOptions {
 }
 
 const PAGE = 200
-/** What one turn reads at most; the rest is read by the next. */
+/** A turn that has read this many pages is behind: it says that something may be missing, and reads on. */
 const MOST_PAGES = 20
-/** A feed that was not read for so many intervals is not caught up with: it is begun anew. */
+/** While nothing happens, the time between two looks grows with the time since something did, up to this. */
+const IDLE_PART = 0.1
+const LONGEST_PAUSE_MS = 30_000
+/** After a break of this many intervals, and the time of one call, the feed is not caught up with: it begins again. */
 const STALE_AFTER = 3
 
 export class Feed {
   readonly #options: FeedOptions
   readonly #loop: Loop
   #changes: CosmosChanges | undefined
-  #readAt = 0
+  #turnedAt = 0
+  /** By the monotonic clock: when the feed was read last, and when something happened last, here or there. */
+  #readAt: number
+  #activeAt: number
 
   constructor(options: FeedOptions) {
     this.#options = options
+    this.#readAt = this.#activeAt = options.monotonic()
     this.#loop = new Loop({
       name: 'change feed',
       everyMs: options.everyMs,
@@ -46,6 +55,7 @@ export class Feed {
   }
 
   start(): void {
+    this.#activeAt = this.#options.monotonic()
     this.#loop.start()
   }
 
@@ -53,17 +63,40 @@ export class Feed {
     await this.#loop.stop()
   }
 
+  /** Something has happened in this process: what others do about it is worth looking for. */
+  touch(): void {
+    const wasQuiet = this.#pause() > this.#options.everyMs
+    this.#activeAt = this.#options.monotonic()
+    if (wasQuiet) this.#loop.wake()
+  }
+
+  #pause(): number {
+    const idle = this.#options.monotonic() - this.#activeAt
+    return Math.max(this.#options.everyMs, Math.min(idle * IDLE_PART, LONGEST_PAUSE_MS))
+  }
+
   async #turn(): Promise<void> {
-    const stale = performance.now() - this.#readAt > STALE_AFTER * this.#options.everyMs + this.#options.timeoutMs
+    const { everyMs, timeoutMs, monotonic, onGap } = this.#options
+    const stale = performance.now() - this.#turnedAt > STALE_AFTER * everyMs + timeoutMs
+    this.#turnedAt = performance.now()
     if (this.#changes === undefined || stale) {
       await this.open()
-      this.#options.onGap()
-    }
+      onGap()
+    } else if (this.#pause() > everyMs && monotonic() - this.#readAt < this.#pause()) return
+    if (await this.#readOn()) return
+    onGap()
+    this.#loop.wake()
+  }
+
+  /** Whether all there was has been read. */
+  async #readOn(): Promise<boolean> {
     for (let page = 0; page < MOST_PAGES && this.#changes !== undefined; page++) {
       const found = await this.#next(this.#changes)
-      if (found.length === 0) return
+      if (found.length === 0) return true
+      this.#activeAt = this.#options.monotonic()
       for (const resource of found) this.#options.onItem(resource)
     }
+    return this.#changes === undefined
   }
 
   async #next(changes: CosmosChanges): Promise<readonly unknown[]> {
@@ -75,7 +108,8 @@ export class Feed {
     try {
       const { result, headers } = await Promise.race([changes.readNext(), late])
       this.#options.onCharge?.(Number(headers['x-ms-request-charge'] ?? 0), 'changes')
-      this.#readAt = performance.now()
+      this.#readAt = this.#options.monotonic()
+      this.#turnedAt = performance.now()
       return Array.isArray(result) ? result : []
     } catch (error) {
       // It may still be reading: it is left to itself, and not asked again.

@@ -40,6 +40,8 @@ export interface Index {
   readonly done?: string
   readonly doneAt?: number
   readonly ms?: number
+  /** Not finished, with an idempotency key: when the key's item is written again, since its TTL runs. */
+  readonly keyed?: number
   /** An operation that waits for its input to be written: since when. */
   readonly arriving?: number
   /** Of an item beside an operation: the operation's id. */
@@ -114,6 +116,10 @@ export interface KeyItem {
   readonly id: string
   readonly kind: 'key'
   readonly operation: string
+  /** When it was written, in milliseconds since the epoch. Missing where an older version wrote it. */
+  readonly at?: number
+  /** Seconds: a crash before its operation is made leaves nothing behind for ever. */
+  readonly ttl?: number
 }
 
 /** An item beside an operation. It is written once and never changed. */
@@ -136,6 +142,8 @@ const MARKS_KEPT = 5
 
 const SECOND = 1000
 const DAY = 24 * 3600 * SECOND
+/** An operation that is unfinished this long after its retention would have passed has its key's item written again. */
+const KEY_SLACK = 15 * DAY
 /** Cosmos DB takes no more. */
 const LONGEST_TTL = 2 ** 31 - 1
 
@@ -151,6 +159,17 @@ function digest(...parts: readonly string[]): string {
 /** The item of an idempotency key. Equal keys of one type and owner are one id: the second to create it is told of a conflict. */
 export function keyItemId(type: string, owner: string, key: string): string {
   return `key:${digest(type, owner, key)}`
+}
+
+/** What is kept of an idempotency key: until well after its operation is purged, as long as that ends in time. */
+export function keyItem(id: string, operation: string, retention: number, now: number): KeyItem {
+  const ttl = Math.min(Math.ceil((2 * retention + 2 * KEY_SLACK) / SECOND), LONGEST_TTL)
+  return { id, kind: 'key', operation, at: now, ttl }
+}
+
+/** Whether a key's item is so old that it has to be written again before an operation is made for it. */
+export function isAged({ at = 0 }: KeyItem, now: number): boolean {
+  return now - at > DAY
 }
 
 /** The item of an operation's own key, if it has one. */
@@ -294,7 +313,7 @@ function indexOf(record: Operation, purgeAt: number | null, ms?: number): Index 
     status,
     ...(status === 'pending' ? pendingIndex(record) : {}),
     ...(status === 'running' ? { running: type, held: true, ...deadline(record.leaseUntil) } : {}),
-    ...(isFinal(status) ? {} : { open: scope }),
+    ...(isFinal(status) ? {} : { open: scope, ...keyedIndex(record) }),
     ...(status === 'completed' ? { done: type, doneAt: record.finishedAt ?? 0, ms: ms ?? ranFor(record) } : {}),
     ...(record.webhookDue ? { webhook: true } : {}),
     ...(purgeAt === null ? {} : { purge: purgeAt }),
@@ -311,6 +330,10 @@ function pendingIndex(record: Operation): Index {
     ...(execution === null ? {} : { held: true }),
     ...(attempt === 0 ? deadline(startBy) : {}),
   }
+}
+
+function keyedIndex({ idempotencyKey, createdAt, retention }: Operation): Index {
+  return idempotencyKey === null ? {} : { keyed: createdAt + retention + KEY_SLACK }
 }
 
 function deadline(at: number | null): Index {

@@ -38,6 +38,7 @@ export const QUERIES = {
   ahead: ordered(
     'SELECT VALUE c.id FROM c WHERE c.by.due > @now AND c.record.updatedAt > @ahead ORDER BY c.by.due ASC',
   ),
+  keyed: ordered('SELECT VALUE c.record FROM c WHERE c.by.keyed <= @now ORDER BY c.by.keyed ASC'),
   purgeable: ordered('SELECT * FROM c WHERE c.by.purge <= @now ORDER BY c.by.purge ASC'),
   stranded: ordered('SELECT * FROM c WHERE c.by.arriving <= @before ORDER BY c.by.arriving ASC'),
 } as const satisfies Record<string, Query>
