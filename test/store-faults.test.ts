@@ -1,13 +1,12 @@
 /** Each call that the life of a handler makes of its store, or of its blob store, fails once in each way. */
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { afterAll, beforeAll, expect } from 'vitest'
 import { folderBlobs } from 'waybill/blobs/folder'
 import { attemptKey, type BlobStore } from '../src/blob-store.ts'
 import type { Change } from '../src/operation.ts'
 import type { Note, Store } from '../src/store.ts'
-import type { Waybill } from '../src/waybill.ts'
 import { diligent } from './fixtures/handlers/diligent.ts'
-import { hasFinished, Lab, submit, test, until } from './support/waybill.ts'
+import { hasFinished, submit, test, until } from './support/waybill.ts'
 
 const FAULTS = ['fails before it writes', 'fails after it has written', 'never answers', 'throws'] as const
 type Fault = (typeof FAULTS)[number]
@@ -72,50 +71,41 @@ const CALLS: Record<string, { method: keyof Store | keyof BlobStore; ms?: number
     'the put of a result': { method: 'put' },
   }
 
-describe.each(['inline', 'children'] as const)('with handlers in %s', run => {
-  const lab = new Lab()
-  const faults = new Faults()
-  const unhandled: unknown[] = []
-  const onUnhandled = (reason: unknown) => void unhandled.push(reason)
-  let waybill: Waybill
-  let blobs: BlobStore
+const unhandled: unknown[] = []
+const onUnhandled = (reason: unknown) => void unhandled.push(reason)
 
-  beforeAll(async () => {
-    process.on('unhandledRejection', onUnhandled)
-    blobs = folderBlobs({ path: join(lab.file(), '..', 'results') })
-    waybill = await lab.waybill([diligent], {
-      store: faults.of(await lab.store()),
-      blobs: faults.of(blobs),
-      storeTimeout: 200,
-      worker: {
-        handlers: new URL('./fixtures/handlers/diligent.ts', import.meta.url),
-        run,
-        lease: '3s',
-        concurrency: 2,
-      },
-    })
-  })
-  afterAll(async () => {
-    await lab.free()
-    process.off('unhandledRejection', onUnhandled)
-  })
+beforeAll(() => void process.on('unhandledRejection', onUnhandled))
+afterAll(() => void process.off('unhandledRejection', onUnhandled))
 
-  for (const [name, { method, ms = 0, fits }] of Object.entries(CALLS)) {
-    test.for(FAULTS)(`${name} %s, and the operation completes`, async fault => {
-      faults.arm(method, fault, fits)
-      const id = await submit(waybill, diligent, ms)
-      await until(() => !faults.isArmed)
-      const { status, attempt, history } = await hasFinished(waybill.store, id)
-      expect(status).toBe('completed')
-      // A result that was not kept has to be made once more.
-      if (method !== 'put') expect(history.map(({ outcome }) => outcome)).not.toContain('failed')
-      expect([...(await waybill.store.steps(id))]).toEqual([['charge', JSON.stringify(id)]])
-      expect(await contentOf(blobs, attemptKey(id, attempt))).toBe(`charged ${id}`)
-      await until(() => waybill.running() === 0)
-      expect(unhandled).toEqual([])
+// Side by side: nearly all of the time is waiting for renewals, sweeps and time limits.
+for (const run of ['inline', 'children'] as const) {
+  for (const fault of FAULTS) {
+    test.concurrent(`a call that ${fault} with handlers in ${run}, and every operation completes`, async ({ lab }) => {
+      const faults = new Faults()
+      const blobs = folderBlobs({ path: join(lab.file(), '..', 'results') })
+      const handlers = new URL('./fixtures/handlers/diligent.ts', import.meta.url)
+      const waybill = await lab.waybill([diligent], {
+        store: faults.of(await lab.store()),
+        blobs: faults.of(blobs),
+        storeTimeout: 200,
+        worker: { handlers, run, lease: '3s', concurrency: 2 },
+      })
+      for (const [name, { method, ms = 0, fits }] of Object.entries(CALLS)) {
+        faults.arm(method, fault, fits)
+        const id = await submit(waybill, diligent, ms)
+        await until(() => !faults.isArmed)
+        const { status, attempt, history } = await hasFinished(waybill.store, id)
+        expect(status, name).toBe('completed')
+        // A result that was not kept has to be made once more.
+        if (method !== 'put') expect(history.map(({ outcome }) => outcome), name).not.toContain('failed')
+        expect([...(await waybill.store.steps(id))], name).toEqual([['charge', JSON.stringify(id)]])
+        expect(await contentOf(blobs, attemptKey(id, attempt)), name).toBe(`charged ${id}`)
+        await until(() => waybill.running() === 0)
+        expect(unhandled, name).toEqual([])
+      }
     })
   }
-})
+}
 
 async function contentOf(blobs: BlobStore, key: string): Promise<string> {
   const pieces: Uint8Array[] = []
