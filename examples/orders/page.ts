@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { stripTypeScriptTypes } from 'node:module'
 import { extname } from 'node:path'
 import type { FastifyPluginAsync } from 'fastify'
@@ -50,15 +51,23 @@ interface PageOptions {
 /** Serves the page at `/`, and the history of orders at `/history`. */
 export const page: FastifyPluginAsync<PageOptions> = async (app, { errors }) => {
   for (const [path, file] of Object.entries(files)) {
-    const text = readFileSync(file, 'utf8')
-    const body = file.pathname.endsWith('.ts') ? stripTypeScriptTypes(text) : text
-    app.get(path, (_request, reply) => reply.headers(HEADERS).type(mediaType(file)).send(body))
+    app.get(path, async (_request, reply) =>
+      reply
+        .headers(HEADERS)
+        .type(mediaType(file))
+        .send(await read(file)),
+    )
   }
   app.get<{ Params: { id: string } }>('/history/:id/errors', async (request, reply) => {
     reply.headers({ ...HEADERS, 'Cache-Control': 'no-store' })
     const items = UUID.test(request.params.id) ? await errors?.(request.params.id) : undefined
     return items === undefined ? reply.code(404).send({ title: 'There are no errors to show' }) : { items }
   })
+}
+
+async function read(file: URL): Promise<string> {
+  const text = await readFile(file, 'utf8')
+  return file.pathname.endsWith('.ts') ? stripTypeScriptTypes(text) : text
 }
 
 function mediaType({ pathname }: URL): string {
