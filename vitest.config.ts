@@ -27,10 +27,14 @@ export default defineConfig({
     exclude: ['**/node_modules/**', 'test/azurite/**', 'test/pgbouncer/**', 'test/image/**'],
     setupFiles: ['./test/support/seed.ts'],
     pool: 'forks',
+    // A process runs many files: the start of one and its imports would take a third of the time of a quick file.
+    isolate: false,
     // Twice the cores: many tests wait for processes, timers and sockets, and leave their core to others meanwhile.
     maxWorkers: 2 * availableParallelism(),
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // Only to end what hangs: no test may need a fast machine.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    expect: { poll: { timeout: 240_000 } },
     // For the processes that tests start: they resolve `waybill` to src as well.
     env: { NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --conditions=${SOURCE}`.trim() },
     reporters: ['default', './scripts/reporter.ts'],

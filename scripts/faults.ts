@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 /** Whose faults and commands are drawn by the seed. */
 const FILES = [
   'test/faults.test.ts',
+  'test/container-apps-orders.test.ts',
   'test/store-model.test.ts',
   'test/store-postgres-model.test.ts',
   'test/store-cosmos-model.test.ts',
@@ -28,7 +29,7 @@ while (performance.now() < end) {
   console.log(`faults: round ${rounds + 1}, seed ${seed}`)
   const { status } = spawnSync(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...FILES], {
     stdio: 'inherit',
-    env: { ...process.env, WAYBILL_SEED: seed },
+    env: { ...process.env, WAYBILL_SEED: seed, WAYBILL_ORDERS: '500' },
   })
   if (status !== 0) {
     console.error(`faults: a promise was broken in round ${rounds + 1}. Repeat it by --seed ${seed}.`)

@@ -1,4 +1,4 @@
-/** Five hundred orders at once, and an Azure Resource Manager that throttles, loses answers and acts twice. */
+/** Many orders at once, and an Azure Resource Manager that throttles, loses answers and acts twice. */
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -12,7 +12,8 @@ import { tiny } from './fixtures/azure/tiny.ts'
 import { azureOf, countOf, launcherOf } from './support/azure.ts'
 import { submit, test } from './support/waybill.ts'
 
-const ORDERS = 500
+/** Each is the start of a process: `npm run faults` takes five hundred. */
+const ORDERS = Number(process.env.WAYBILL_ORDERS ?? 150)
 
 /** Of ten starts, one is made and loses its answer, one is made twice, and every other round one is neither made nor answered. */
 function faultOf(start: number): Fault | undefined {
@@ -50,7 +51,7 @@ async function bundled(folder: string): Promise<URL> {
   return pathToFileURL(file)
 }
 
-test('all are completed, each by one attempt', { timeout: 300_000 }, async ({ lab }) => {
+test('all are completed, each by one attempt', async ({ lab }) => {
   const folder = mkdtempSync(join(tmpdir(), 'waybill-orders-'))
   lab.onEnd(() => rmSync(folder, { recursive: true }))
   const path = lab.file()
@@ -58,7 +59,7 @@ test('all are completed, each by one attempt', { timeout: 300_000 }, async ({ la
     env: { TEST_STORE: path, TEST_FOLDER: folder },
     parallel: 3,
     pageSize: 200,
-    throttle: { reads: { perSecond: 25, burst: 250 }, writes: { perSecond: 25, burst: 40 } },
+    throttle: { reads: { perSecond: 25, burst: 250 }, writes: { perSecond: 15, burst: 20 } },
   })
   let starts = 0
   azure.fail(({ kind }) => (kind === 'start' ? faultOf(starts++) : undefined))

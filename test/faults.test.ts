@@ -39,30 +39,26 @@ describe('everything is killed again and again', () => {
     ['children', 60, 900],
     ['inline', 60, 900],
     ['process', 10, 2500],
-  ])(
-    `WAYBILL_RUN=%s loses nothing and doubles nothing (seed ${seed})`,
-    async (run, ordersPerRound, roundMs) => {
-      console.log(`faults: WAYBILL_RUN=${run} WAYBILL_SEED=${seed}`)
-      const file = temporaryFile()
-      const env = { WAYBILL_RUN: run, WAYBILL_CONCURRENCY: '4', ORDER_PROCESSING_MS: '150' }
-      const book = new Book()
-      const random = randomFrom(seed)
-      for (let round = 0; round < ROUNDS; round++) {
-        const app = await startApp({ file, env })
-        const load = book.place(app, ordersPerRound, random)
-        await sleep(30 + random() * roundMs)
-        await app.killGroup()
-        await load
-      }
-      const app = await startApp({ file, env: { ...env, ORDER_PROCESSING_MS: '0' } })
-      // A client whose POST had no answer sends it again, with its key.
-      await book.placeAgain(app)
-      for (const path of book.accepted) await untilFinal(new URL(path, app.url).href)
-      await app.stop()
-      await book.check(file)
-    },
-    180_000,
-  )
+  ])(`WAYBILL_RUN=%s loses nothing and doubles nothing (seed ${seed})`, async (run, ordersPerRound, roundMs) => {
+    console.log(`faults: WAYBILL_RUN=${run} WAYBILL_SEED=${seed}`)
+    const file = temporaryFile()
+    const env = { WAYBILL_RUN: run, WAYBILL_CONCURRENCY: '4', ORDER_PROCESSING_MS: '150' }
+    const book = new Book()
+    const random = randomFrom(seed)
+    for (let round = 0; round < ROUNDS; round++) {
+      const app = await startApp({ file, env })
+      const load = book.place(app, ordersPerRound, random)
+      await sleep(30 + random() * roundMs)
+      await app.killGroup()
+      await load
+    }
+    const app = await startApp({ file, env: { ...env, ORDER_PROCESSING_MS: '0' } })
+    // A client whose POST had no answer sends it again, with its key.
+    await book.placeAgain(app)
+    for (const path of book.accepted) await untilFinal(new URL(path, app.url).href)
+    await app.stop()
+    await book.check(file)
+  })
 })
 
 describe('a single process is killed', () => {

@@ -162,7 +162,7 @@ test('a webhook is not sent again where a condition does not hold', async ({ lab
   const deliveries = async () => (await ask(served, `GET ${path}`)).json<{ items: { status: string }[] }>().items
   await hasFinished(served.store, id)
   await expect
-    .poll(async () => (await deliveries()).map(({ status }) => status), { timeout: 20_000 })
+    .poll(async () => (await deliveries()).map(({ status }) => status), { timeout: 240_000 })
     .toEqual(['completed'])
   expect(await statusOf(served, `POST ${path}`, { 'if-match': '"x"' })).toBe(412)
   expect(await deliveries()).toHaveLength(1)

@@ -97,7 +97,11 @@ for (const run of ['inline', 'children'] as const) {
         const { status, attempt, history } = await hasFinished(waybill.store, id)
         expect(status, name).toBe('completed')
         // A result that was not kept has to be made once more.
-        if (method !== 'put') expect(history.map(({ outcome }) => outcome), name).not.toContain('failed')
+        if (method !== 'put')
+          expect(
+            history.map(({ outcome }) => outcome),
+            name,
+          ).not.toContain('failed')
         expect([...(await waybill.store.steps(id))], name).toEqual([['charge', JSON.stringify(id)]])
         expect(await contentOf(blobs, attemptKey(id, attempt)), name).toBe(`charged ${id}`)
         await until(() => waybill.running() === 0)

@@ -90,7 +90,7 @@ describe('a notification from outside', () => {
       return hints
     }
     // Each look waits until the pace of the one before is over.
-    await expect.poll(heard, { timeout: 20_000, interval: 250 }).toEqual([{ kind: 'unknown' }, LAST])
+    await expect.poll(heard, { timeout: 240_000, interval: 250 }).toEqual([{ kind: 'unknown' }, LAST])
   })
 
   it('wakes nobody more often than its pace allows, however many come', async () => {

@@ -153,7 +153,7 @@ describe.each(VERSIONS)('on PostgreSQL %i', version => {
         await store.read(idOf(FIRST))
         return mostRows(await read())
       }
-      await expect.poll(used, { timeout: 30_000 }).toBeLessThan(10 * CLAIMED)
+      await expect.poll(used, { timeout: 240_000 }).toBeLessThan(10 * CLAIMED)
       await store.close()
       admin.release()
     })
