@@ -42,12 +42,14 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     breaks: ({ target }) => target !== 'protocol.ts' && target !== 'problem.ts',
   },
   {
-    rule: 'client imports protocol alone (and the types of operation-type)',
+    rule: 'client imports protocol alone (and the types of operation-type and web-types)',
     reason:
       'it runs in browsers as well as in Node, has no dependencies, and its size is a promise; types weigh nothing',
     of: /^client\.ts$|^client\//,
     breaks: ({ target, typeOnly }) =>
-      target !== 'protocol.ts' && !target.startsWith('client/') && !(target === 'operation-type.ts' && typeOnly),
+      target !== 'protocol.ts' &&
+      !target.startsWith('client/') &&
+      !(['operation-type.ts', 'web-types.ts'].includes(target) && typeOnly),
   },
   {
     rule: 'an adapter never imports another adapter',

@@ -22,9 +22,10 @@ export type { Problem, Status, StatusDocument } from './protocol.ts'
 
 import type { OnStatusPoll } from './client/status.ts'
 import { Wait, type WaitOptions } from './client/wait.ts'
+import type { WebRequestInit, WebRequestInput, WebURL } from './web-types.ts'
 
 /** What `fetch` takes, and how to wait. */
-export interface WaitInit extends RequestInit, WaitOptions {}
+export interface WaitInit extends WebRequestInit, WaitOptions {}
 
 /**
  * Sends a request as `fetch` does and, where it is answered with 202, waits for the operation
@@ -53,13 +54,13 @@ export interface WaitInit extends RequestInit, WaitOptions {}
  * @throws the reason of `init.signal`, at once when it aborts; what `fetch` throws for the request itself
  */
 export function fetchAndWait<Result = unknown>(
-  input: RequestInfo | URL,
+  input: WebRequestInput,
   init?: WaitInit | null,
   onStatusPoll?: OnStatusPoll,
 ): Promise<Result>
-export function fetchAndWait<Result = unknown>(input: RequestInfo | URL, onStatusPoll?: OnStatusPoll): Promise<Result>
+export function fetchAndWait<Result = unknown>(input: WebRequestInput, onStatusPoll?: OnStatusPoll): Promise<Result>
 export async function fetchAndWait<Result>(
-  input: RequestInfo | URL,
+  input: WebRequestInput,
   init?: WaitInit | OnStatusPoll | null,
   onStatusPoll?: OnStatusPoll,
 ): Promise<Result> {
@@ -73,13 +74,13 @@ export async function fetchAndWait<Result>(
  * @param statusUrl what `onAccepted`, `WaitError.statusUrl` or a polled response's `url` said
  */
 export function attach<Result = unknown>(
-  statusUrl: string | URL,
+  statusUrl: string | WebURL,
   init?: WaitInit | null,
   onStatusPoll?: OnStatusPoll,
 ): Promise<Result>
-export function attach<Result = unknown>(statusUrl: string | URL, onStatusPoll?: OnStatusPoll): Promise<Result>
+export function attach<Result = unknown>(statusUrl: string | WebURL, onStatusPoll?: OnStatusPoll): Promise<Result>
 export async function attach<Result>(
-  statusUrl: string | URL,
+  statusUrl: string | WebURL,
   init?: WaitInit | OnStatusPoll | null,
   onStatusPoll?: OnStatusPoll,
 ): Promise<Result> {

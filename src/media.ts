@@ -3,6 +3,8 @@
  * handlers; nothing in here needs more than a browser has, so that the package's entry stays light.
  */
 
+import type { WebBlob, WebStream } from './web-types.ts'
+
 /** Marks a {@link Media}, also one that another copy of this package has made. */
 const MEDIA: unique symbol = Symbol.for('waybill.media')
 
@@ -10,7 +12,7 @@ const MEDIA: unique symbol = Symbol.for('waybill.media')
 export type Pieces = AsyncIterable<Uint8Array | string>
 
 /** Where the bytes of a result come from: a stream, bytes, text, a Blob, or a file. */
-export type MediaBody = ReadableStream<Uint8Array> | Pieces | Uint8Array | string | Blob | { readonly path: string }
+export type MediaBody = WebStream | Pieces | Uint8Array | string | WebBlob | { readonly path: string }
 
 /** What is said of the bytes. */
 export interface MediaOptions {

@@ -11,6 +11,7 @@ import { type Duration, durationMs, LONGEST_MS, LONGEST_TIMER_MS, MINUTE, SECOND
 import type { Media } from './media.ts'
 import { type Checks, checkOptions, OBJECT, READ_LATER } from './options.ts'
 import type { Progress } from './protocol.ts'
+import type { WebAbortSignal, WebBlob } from './web-types.ts'
 
 /** The part of Standard Schema 1 that is used: Zod 4, Valibot and ArkType offer it. */
 export interface StandardSchema<Input = unknown, Output = Input> {
@@ -305,7 +306,7 @@ export interface Job {
    * `LeaseLostError` or `ShutdownError`. A run that completes all the same is recorded as completed,
    * unless its lease was lost; one that goes on for more than a grace time is ended where it can be.
    */
-  readonly signal: AbortSignal
+  readonly signal: WebAbortSignal
   /** W3C trace context of the request that was accepted, where it sent one. */
   readonly traceparent: string | undefined
   /**
@@ -340,7 +341,7 @@ export type HandlerFunction<T> = (input: OutputOf<InputSchemaOf<T>>, job: Job) =
 
 type InputSchemaOf<T> = T extends OperationType<string, infer Input, unknown, string> ? Input : never
 type ReturnOf<T> =
-  T extends OperationType<string, unknown, infer Output, string> ? InputOf<Output> | Media | Blob : never
+  T extends OperationType<string, unknown, infer Output, string> ? InputOf<Output> | Media | WebBlob : never
 
 /** A handler together with the operation type it serves; see {@link handler}. */
 export interface Handler {

@@ -1,4 +1,5 @@
 import { isFinal, type Problem } from '../protocol.ts'
+import type { WebResponse } from '../web-types.ts'
 import { type Answer, problemOf } from './status.ts'
 
 /**
@@ -16,7 +17,7 @@ export type WaitErrorCode = 'failed' | 'canceled' | 'refused' | 'gone' | 'no-loc
 export interface WaitErrorDetails {
   readonly code: WaitErrorCode
   /** The answer that ended the wait, where one did; its body can be read. */
-  readonly response?: Response | undefined
+  readonly response?: WebResponse | undefined
   /** What that answer said is wrong, as a problem detail (RFC 9457) whatever its form was. */
   readonly problem?: Problem | undefined
   /** Where the operation's status is, for `attach`; empty where no operation was accepted. */
@@ -33,7 +34,7 @@ const MARK: unique symbol = Symbol.for('waybill.WaitError') as never
 /** A wait that ended without a result. `code` is for programs, `message` for people. */
 export class WaitError extends Error implements WaitErrorDetails {
   declare readonly code: WaitErrorCode
-  declare readonly response: Response | undefined
+  declare readonly response: WebResponse | undefined
   declare readonly problem: Problem | undefined
   declare readonly statusUrl: string
   declare readonly id: string | undefined
@@ -60,7 +61,7 @@ export class OperationError extends WaitError {
   }
 
   declare readonly code: 'failed' | 'canceled'
-  declare readonly response: Response
+  declare readonly response: WebResponse
   declare readonly problem: Problem
   /** The same as `code`. */
   get status(): 'failed' | 'canceled' {

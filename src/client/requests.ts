@@ -1,3 +1,4 @@
+import type { WebAbortSignal, WebFetch, WebRequestInit, WebURL } from '../web-types.ts'
 import { waitError } from './errors.ts'
 import { growing, isTransient, retryAfterOf } from './retry.ts'
 import { type Answer, readAnswer } from './status.ts'
@@ -9,24 +10,24 @@ export interface ClientOptions {
    * Where the API is mounted, such as `https://api.example.com/v1`; in a page it may be relative to it; elsewhere a relative one is refused by the first request.
    * Default: the root of the page's origin.
    */
-  readonly baseUrl?: string | URL | undefined
+  readonly baseUrl?: string | WebURL | undefined
   /**
    * Headers of every request to the API's own origin, or what gives them, asked before each request, so
    * that a wait can outlast a token. No other origin gets any. If it fails, so has the request.
    */
-  readonly headers?: RequestInit['headers'] | (() => RequestInit['headers'] | Promise<RequestInit['headers']>)
+  readonly headers?: WebRequestInit['headers'] | (() => WebRequestInit['headers'] | Promise<WebRequestInit['headers']>)
   /** Whether cookies go along to the API's own origin, as in `fetch`. Default `same-origin`. */
-  readonly credentials?: RequestCredentials | undefined
+  readonly credentials?: WebRequestInit['credentials'] | undefined
   /** Sends every request; called with a URL and an init. Default: the global `fetch`. */
-  readonly fetch?: typeof fetch | undefined
+  readonly fetch?: WebFetch | undefined
   /** Ends everything that the client is at when it aborts. */
-  readonly signal?: AbortSignal | undefined
+  readonly signal?: WebAbortSignal | undefined
 }
 
 /** What can be said of any call. */
 export interface CallOptions {
   /** Ends the call when it aborts: it rejects with the signal's reason. */
-  readonly signal?: AbortSignal | undefined
+  readonly signal?: WebAbortSignal | undefined
 }
 
 /** The API as the client reaches it. */
@@ -38,8 +39,8 @@ export interface Api {
    */
   readonly base: string
   /** Sends one request to an absolute URL, with the credentials if it is of the API's own origin. */
-  readonly fetch: typeof fetch
-  readonly signal: AbortSignal | undefined
+  readonly fetch: WebFetch
+  readonly signal: WebAbortSignal | undefined
 }
 
 /** A request that may be repeated. */
@@ -92,7 +93,7 @@ export function createApi({
 }
 
 /** A signal that aborts when one of those given does. */
-export function anyOf(...signals: (AbortSignal | undefined)[]): AbortSignal {
+export function anyOf(...signals: (WebAbortSignal | undefined)[]): WebAbortSignal {
   return AbortSignal.any(signals.filter(signal => signal !== undefined))
 }
 
@@ -131,7 +132,7 @@ export async function request(api: Api, url: string, options: Repeatable = {}): 
   }
 }
 
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
+function sleep(ms: number, signal: WebAbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted()
     const timer = setTimeout(resolve, ms)

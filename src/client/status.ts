@@ -1,4 +1,5 @@
 import { type FinalStatus, isFinal, type Links, type Problem, type StatusDocument } from '../protocol.ts'
+import type { WebResponse } from '../web-types.ts'
 
 /** A status document as some server sent it: of ours, or of one that knows only a few of its members. */
 export type PolledStatus = Partial<Omit<StatusDocument, 'status' | 'links'>> & {
@@ -12,7 +13,7 @@ export type PolledStatus = Partial<Omit<StatusDocument, 'status' | 'links'>> & {
 /** What is passed on each time the status was seen. */
 export interface StatusPoll {
   /** The answer; its body can be read, and its `url` is the status URL. An event of the stream comes as one too. */
-  readonly response: Response
+  readonly response: WebResponse
   /** Seconds until the status is asked for again, where nothing is heard before; 0 when the operation has ended. */
   readonly retryAfter: number
   /** The status as the server names it; undefined where the answer names none. */
@@ -27,9 +28,9 @@ export type OnStatusPoll = (poll: StatusPoll) => unknown
 /** A response, read if its body is JSON, and unread if it is not. */
 export interface Answer {
   /** Its body can be read, once. */
-  readonly response: Response
+  readonly response: WebResponse
   /** The response once more, where its body has been read; else the same. */
-  readonly copy: () => Response
+  readonly copy: () => WebResponse
   /** What it amounts to as a result: the JSON value, undefined for an empty one and for 204, else the response. */
   readonly value: unknown
   /** The JSON text; empty where there is none. */
@@ -41,7 +42,7 @@ export interface Answer {
 }
 
 /** Reads a response if its media type is JSON. */
-export async function readAnswer(response: Response): Promise<Answer> {
+export async function readAnswer(response: WebResponse): Promise<Answer> {
   if (/[/+]json\b/i.test(`${response.headers.get('content-type')}`)) {
     return answerOf(await response.text(), response.url, response)
   }
@@ -50,7 +51,7 @@ export async function readAnswer(response: Response): Promise<Answer> {
 }
 
 /** The answer that a JSON text from `url` makes. */
-export function answerOf(text: string, url: string, init: ResponseInit): Answer {
+export function answerOf(text: string, url: string, init: object): Answer {
   const value: unknown = text ? JSON.parse(text) : undefined
   const body: PolledStatus = Object(value)
   const word = `${body.status}`.toLowerCase().replace('succeed', 'complet').replace('cancell', 'cancel')

@@ -7,6 +7,7 @@
  */
 import type { AnyOperationType, OperationInput } from '../operation-type.ts'
 import type { Status, StatusDocument } from '../protocol.ts'
+import type { WebURL } from '../web-types.ts'
 import { waitError } from './errors.ts'
 import { type Contract, createHandle, type OperationHandle, type SavedOperation } from './handle.ts'
 import { type Api, type CallOptions, type ClientOptions, createApi, request } from './requests.ts'
@@ -55,7 +56,7 @@ export interface TypeClient<T> {
    * @param target what a handle's JSON holds, a status document, an id, or a status URL
    * @throws {TypeError} it is not about an operation of this type
    */
-  attach(target: string | URL | SavedOperation | StatusDocument): OperationHandle<T>
+  attach(target: string | WebURL | SavedOperation | StatusDocument): OperationHandle<T>
   /** The caller's own operations, newest first, page after page, where the API lists them. */
   list(options?: ListOptions): AsyncGenerator<StatusDocument, void, undefined>
 }

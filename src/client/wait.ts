@@ -1,4 +1,5 @@
 import { MAX_TIMER_MS } from '../protocol.ts'
+import type { WebFetch, WebRequestInit, WebRequestInput } from '../web-types.ts'
 import { type WaitError, type WaitErrorCode, waitError } from './errors.ts'
 import { readEvents } from './event-stream.ts'
 import { floor, growing, isTransient, retryAfterOf } from './retry.ts'
@@ -23,7 +24,7 @@ export interface WaitOptions {
    */
   readonly onTrouble?: ((trouble: WaitError | undefined) => void) | undefined
   /** Sends every request; called with a URL and an init. Default: the global `fetch`. */
-  readonly fetch?: typeof fetch
+  readonly fetch?: WebFetch
 }
 
 /**
@@ -48,7 +49,7 @@ const STALE = 1
 const MAX_DOUBTS = 3
 const EVENT_STREAM = 'text/event-stream'
 
-type Init = RequestInit & WaitOptions
+type Init = WebRequestInit & WaitOptions
 
 /** A result, which may be undefined. */
 interface Result {
@@ -57,7 +58,7 @@ interface Result {
 
 /** One wait for one operation. */
 export class Wait {
-  readonly #init: Init & { readonly fetch: typeof fetch; readonly input: RequestInfo | URL }
+  readonly #init: Init & { readonly fetch: WebFetch; readonly input: WebRequestInput }
   readonly #onStatusPoll: OnStatusPoll | undefined
   readonly #request: Request
   readonly #deadline = new AbortController()
@@ -81,7 +82,7 @@ export class Wait {
   #last: Answer | undefined
   #tens = HOLD_TENS
 
-  constructor(input: RequestInfo | URL, init?: Init | OnStatusPoll | null, onStatusPoll?: OnStatusPoll) {
+  constructor(input: WebRequestInput, init?: Init | OnStatusPoll | null, onStatusPoll?: OnStatusPoll) {
     this.#onStatusPoll = typeof init === 'function' ? init : onStatusPoll
     // `input` is held because a Request that has been collected passes its abort on to nobody.
     this.#init = { fetch, ...init, input }

@@ -1,0 +1,63 @@
+/**
+ * The types of the web platform that declarations name. A program may have them from the DOM library, from
+ * `@types/node`, or not at all: then a name of our own stands for what is used of it, and nothing is missing.
+ *
+ * Types alone: this file is nothing when it runs.
+ */
+
+/** The instances of a global class, or what stands for them. */
+type Instance<Name extends string, Fallback> =
+  typeof globalThis extends Record<Name, { readonly prototype: infer T }> ? T : Fallback
+
+/** `URL`. */
+export type WebURL = Instance<'URL', { readonly href: string; toString(): string }>
+
+/** `AbortSignal`. */
+export type WebAbortSignal = Instance<
+  'AbortSignal',
+  { readonly aborted: boolean; readonly reason: unknown; throwIfAborted(): void }
+>
+
+/** `Blob`. */
+export type WebBlob = Instance<
+  'Blob',
+  { readonly size: number; readonly type: string; arrayBuffer(): Promise<ArrayBuffer>; text(): Promise<string> }
+>
+
+/** `ReadableStream`. */
+export type WebStream = Instance<'ReadableStream', AsyncIterable<Uint8Array>>
+
+/** `Response`. */
+export type WebResponse = Instance<
+  'Response',
+  {
+    readonly ok: boolean
+    readonly status: number
+    readonly statusText: string
+    readonly url: string
+    readonly headers: { get(name: string): string | null; has(name: string): boolean }
+    readonly body: unknown
+    json(): Promise<unknown>
+    text(): Promise<string>
+    arrayBuffer(): Promise<ArrayBuffer>
+  }
+>
+
+/** `fetch`. */
+export type WebFetch = typeof globalThis extends { fetch: infer Fetch extends (...args: never[]) => unknown }
+  ? Fetch
+  : (input: string, init?: FallbackInit) => Promise<WebResponse>
+
+/** What `fetch` takes first. */
+export type WebRequestInput = Parameters<WebFetch>[0]
+
+/** `RequestInit`: what `fetch` takes second. */
+export type WebRequestInit = NonNullable<Parameters<WebFetch>[1]>
+
+interface FallbackInit {
+  readonly method?: string
+  readonly headers?: Readonly<Record<string, string>> | Iterable<readonly [string, string]>
+  readonly body?: unknown
+  readonly credentials?: 'include' | 'omit' | 'same-origin'
+  readonly signal?: WebAbortSignal | null
+}
