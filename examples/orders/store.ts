@@ -1,7 +1,7 @@
-import { storeFromUrl } from 'waybill/store-url'
+import { type StoreUrlOptions, storeFromUrl } from 'waybill/store-url'
 import { fail, STORE } from './settings.ts'
 
 /** The store that WAYBILL_STORE names, for the API and the job: `sqlite:<file>`, `postgres://…` or `cosmos:https://…`. */
-export function openStore() {
-  return storeFromUrl(STORE).catch((error: Error) => fail(`WAYBILL_STORE cannot be used: ${error.message}`))
+export function openStore(options: StoreUrlOptions = {}) {
+  return storeFromUrl(STORE, options).catch((error: Error) => fail(`WAYBILL_STORE cannot be used: ${error.message}`))
 }

@@ -30,6 +30,6 @@ async function runOne(given: Given): Promise<number> {
   })
   const { files, types, run } = await namedHandlers(given)
   const blobs = await namedBlobs(given)
-  const store = await storeFromUrl(url, blobs)
+  const store = await storeFromUrl(url, { ...blobs, forExecution: true })
   return await runOperation({ operations: types, store, handlers: files, run, operationId, ...blobs })
 }

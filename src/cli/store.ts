@@ -35,6 +35,11 @@ export interface StoreUrlOptions {
   /** Roles of PostgreSQL that may work with the tables, beside those that the URL names as `grantTo`. Default: none. */
   readonly grantTo?: readonly string[]
   /**
+   * For an execution, which works on one operation: at most two connections to PostgreSQL, of which one is given back
+   * when it is idle, and none that listens. Executions may be many, and connections are few. Default false.
+   */
+  readonly forExecution?: boolean
+  /**
    * Keeps what is too large for an item of Cosmos DB; the other stores need none. The store opens it, and whoever made
    * it closes it.
    */
@@ -107,11 +112,21 @@ export function sqlitePath(url: string): string {
   return path
 }
 
-async function openPostgres(url: string, { existing = false, grantTo = [] }: StoreUrlOptions): Promise<Store> {
-  const { pool, options, grantTo: named, credential } = await connectPostgres(postgresUrl(url))
+/** The pool of an execution. The first connection stays: another might not be had for the outcome. */
+const EXECUTION_POOL = { max: 2, min: 1, idleTimeoutMillis: 1000 }
+
+async function openPostgres(url: string, given: StoreUrlOptions): Promise<Store> {
+  const { existing = false, forExecution = false, grantTo = [] } = given
+  const {
+    pool,
+    options,
+    grantTo: named,
+    credential,
+  } = await connectPostgres(postgresUrl(url), forExecution ? EXECUTION_POOL : {})
+  const notifications = forExecution ? { notifications: 'send' as const } : {}
   // What only looks grants nothing.
   const roles = existing ? [] : [...named, ...grantTo]
-  const store = postgresStore(pool, { ...options, migrate: !existing, grantTo: roles })
+  const store = postgresStore(pool, { ...options, ...notifications, migrate: !existing, grantTo: roles })
   return closingWith(explainedBy(store, credential, 'PostgreSQL'), () => pool.end())
 }
 

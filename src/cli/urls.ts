@@ -15,15 +15,22 @@ export function shownUnread(url: string): string {
   return /[@?]/.test(url) ? url.replace(/[:?].*/s, ':…') : url
 }
 
+/** How many connections a pool has: at most, and those that stay when they are idle for so many milliseconds. */
+export interface PoolSize {
+  readonly max?: number
+  readonly min?: number
+  readonly idleTimeoutMillis?: number
+}
+
 /** A pool of the package `pg`, and what the URL says beside the address: the schema, and the roles to grant it to. */
-export async function connectPostgres(target: URL) {
+export async function connectPostgres(target: URL, size: PoolSize = {}) {
   const { Pool } = await load<typeof import('pg')>('pg', 'pg')
   const schema = target.searchParams.get('schema')
   const grantTo = target.searchParams.getAll('grantTo')
   for (const own of ['schema', 'grantTo']) target.searchParams.delete(own)
   const credential = entersByIdentity(target) ? await azureCredential('@azure/identity') : undefined
   const config = credential ? identityConfig(target, credential) : { connectionString: target.href }
-  const pool = new Pool({ ...config, application_name: 'waybill', keepAlive: true })
+  const pool = new Pool({ ...config, ...size, application_name: 'waybill', keepAlive: true })
   // A connection that is lost while nobody uses it would else end the process.
   pool.on('error', () => {})
   return { pool, options: schema === null ? {} : { schema }, grantTo, credential }

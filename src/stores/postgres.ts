@@ -73,8 +73,8 @@ export interface PostgresStoreOptions {
   readonly grantTo?: readonly string[]
   /** How long a call may take, in milliseconds, the wait for a connection included; then the server is asked to end it. Default 10,000. */
   readonly timeoutMs?: number
-  /** Whether other processes are told, and heard, by notifications; that takes a connection. Default true, unless the pool has only one. Without it the store looks every `pollMs`. */
-  readonly notifications?: boolean
+  /** Whether other processes are told, and heard, by notifications; to hear takes a connection, and `send` only tells. Default true, unless the pool has only one. What does not hear looks every `pollMs`. */
+  readonly notifications?: boolean | 'send'
   /** How often to look for changes while no notifications arrive, in milliseconds. Default 1,000. */
   readonly pollMs?: number
   /** How often to check that notifications still arrive, in milliseconds. Default 10,000. */
@@ -92,7 +92,7 @@ const OPTIONS: Checks<PostgresStoreOptions> = {
   migrate: FLAG,
   grantTo: TEXTS,
   timeoutMs: READ_LATER,
-  notifications: FLAG,
+  notifications: { must: 'true, false or send', fits: value => typeof value === 'boolean' || value === 'send' },
   pollMs: READ_LATER,
   checkMs: READ_LATER,
   warn: FUNCTION,
@@ -222,7 +222,7 @@ class PostgresStore implements Store {
     checkSubmission(submission)
     const client = toQueryable(transaction)
     const acceptance = await this.#writer.acceptWithin(submission, client)
-    if (acceptance.kind === 'accepted' && this.#options.notifications) {
+    if (acceptance.kind === 'accepted' && this.#options.notifications !== false) {
       // Within the transaction, so that it is sent by the commit, and never before.
       const hints = new Hints()
       hints.add({ kind: 'ready', type: submission.type })

@@ -32,7 +32,7 @@ export class PostgresServer {
   #logged: (message: string) => unknown = () => {}
   readonly port: number
 
-  private constructor(folder: string, port: number, version: Version) {
+  private constructor(folder: string, port: number, version: Version, maxConnections = 200) {
     this.#folder = folder
     this.#version = version
     this.port = port
@@ -45,15 +45,19 @@ export class PostgresServer {
       persistent: true,
       initdbFlags: ['--no-sync', '--encoding=UTF8', '--locale=C'],
       // Nothing here survives the test, so nothing need be synced.
-      postgresFlags: ['fsync=off', 'max_connections=200', 'unix_socket_directories='].flatMap(flag => ['-c', flag]),
+      postgresFlags: ['fsync=off', `max_connections=${maxConnections}`, 'unix_socket_directories='].flatMap(flag => [
+        '-c',
+        flag,
+      ]),
       onLog: message => this.#logged(String(message)),
       onError: () => {},
     })
   }
 
   /** Makes a server and starts it. */
-  static async start(version: Version = 18): Promise<PostgresServer> {
-    const server = new PostgresServer(mkdtempSync(join(tmpdir(), 'waybill-postgres-')), await freePort(), version)
+  static async start(version: Version = 18, maxConnections?: number): Promise<PostgresServer> {
+    const folder = mkdtempSync(join(tmpdir(), 'waybill-postgres-'))
+    const server = new PostgresServer(folder, await freePort(), version, maxConnections)
     await server.#embedded.initialise()
     await server.start()
     return server

@@ -2,6 +2,7 @@
  * The one way to the server: each statement takes a connection out of the pool, has a limit of
  * time, and gives the connection back, or away where it can no longer be trusted.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { cancelStatement } from './cancel.ts'
 import { before, LateError } from './deadline.ts'
 import type { PostgresClient, PostgresPool, PostgresQueryable, Row } from './pool.ts'
@@ -27,6 +28,11 @@ const CANCEL_PART = 0.1
 const ROLE_TEXT = `SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'`
 
 const STANDBY = 'The PostgreSQL server is a standby, which may lag and takes no writes: connect to the primary.'
+
+const TOO_MANY_CONNECTIONS = '53300'
+/** The pauses while the server has no connection left, in milliseconds. */
+const FIRST_PAUSE_MS = 50
+const LONGEST_PAUSE_MS = 500
 
 /** Connections of a pool. */
 export class Connections {
@@ -193,7 +199,19 @@ export class Connections {
     this.#suspectBefore = Math.max(this.#suspectBefore, since)
   }
 
+  /** Where the server has no connection left, one is waited for: others give theirs back. */
   async #connect(until: number): Promise<PostgresClient> {
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+      try {
+        return await this.#connectOnce(until)
+      } catch (error) {
+        if (sqlState(error) !== TOO_MANY_CONNECTIONS || performance.now() + pauseMs >= until) throw error
+        await sleep(pauseMs)
+      }
+    }
+  }
+
+  async #connectOnce(until: number): Promise<PostgresClient> {
     const connecting = this.#pool.connect()
     try {
       return await before(until, connecting)

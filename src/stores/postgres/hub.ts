@@ -11,8 +11,8 @@ export interface HubOptions {
   readonly connections: Connections
   readonly notify: Statement
   readonly schema: string
-  /** Whether other processes are told and heard. */
-  readonly notifications: boolean
+  /** Whether other processes are told and heard, or only told. */
+  readonly notifications: boolean | 'send'
   readonly warn: (message: string) => void
   readonly timeoutMs: number
   readonly pollMs: number
@@ -55,8 +55,9 @@ export class Hub {
    * @param session whether connections keep their sessions; without that nothing can be listened to
    */
   async start(session: boolean): Promise<void> {
-    if (this.#options.notifications && session) await this.#listener.start()
-    else this.#listener.poll({ warn: this.#options.notifications })
+    const { notifications } = this.#options
+    if (notifications === true && session) await this.#listener.start()
+    else this.#listener.poll({ warn: notifications === true })
   }
 
   watch(listener: (hint: Hint) => void): () => void {
