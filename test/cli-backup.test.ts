@@ -61,6 +61,7 @@ describe('a restore', () => {
     const store = await open(path)
     await backUp(path, copy)
     await expect(restore(copy, path)).rejects.toThrow(`"${path}" is open in another process: end every process`)
+    expect(existsSync(`${path}.part`)).toBe(false)
     await store.accept(submissionOf('a'))
     expect((await store.read('a'))?.status).toBe('pending')
   })

@@ -16,17 +16,17 @@ const BESIDE = ['-wal', '-shm', '-journal'] as const
 export async function backUp(path: string, target: string): Promise<void> {
   if (!existsSync(path)) throw new Error(`There is no SQLite file ${resolve(path)}.`)
   refuseExisting(target)
-  const part = `${target}.part`
-  rmSync(part, { force: true })
-  const database = await openWriter(locationOf(path))
-  try {
-    // Reads one snapshot: the online backup begins again at each commit of another process, and may never end.
-    database.prepare('VACUUM INTO ?').run(part)
-  } finally {
-    database.close()
-  }
-  sync(part)
-  renameSync(part, target)
+  await withPart(target, async part => {
+    const database = await openWriter(locationOf(path))
+    try {
+      // Reads one snapshot: the online backup begins again at each commit of another process, and may never end.
+      database.prepare('VACUUM INTO ?').run(part)
+    } finally {
+      database.close()
+    }
+    sync(part)
+    renameSync(part, target)
+  })
   sync(dirname(resolve(target)))
 }
 
@@ -39,14 +39,27 @@ export async function backUp(path: string, target: string): Promise<void> {
  */
 export async function restore(copy: string, path: string): Promise<string | undefined> {
   await checkCopy(copy)
-  const part = `${path}.part`
-  copyFileSync(copy, part)
-  sync(part)
-  await refuseOpen(path)
-  const before = setAside(path)
-  renameSync(part, path)
+  const before = await withPart(path, async part => {
+    copyFileSync(copy, part)
+    sync(part)
+    await refuseOpen(path)
+    const before = setAside(path)
+    renameSync(part, path)
+    return before
+  })
   sync(dirname(resolve(path)))
   return before
+}
+
+/** Makes a file under a name of its own first. Nothing of it is left where that fails: the disk may be full. */
+async function withPart<Result>(path: string, make: (part: string) => Promise<Result>): Promise<Result> {
+  const part = `${path}.part`
+  rmSync(part, { force: true })
+  try {
+    return await make(part)
+  } finally {
+    rmSync(part, { force: true })
+  }
 }
 
 async function checkCopy(copy: string): Promise<void> {
