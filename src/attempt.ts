@@ -113,6 +113,8 @@ async function runHandler(handler: Handler, task: Task, { host, signal }: Contex
     if (input.errors !== undefined) {
       return { kind: 'failed', problem: problem('input-outdated', undefined, { errors: input.errors }) }
     }
+    // A handler waits for the event of its signal, which has passed by then.
+    signal.throwIfAborted()
     const output = await handler.run(input.value, makeJob(task, { host, signal, notes }))
     const media = toMedia(output)
     return media === undefined ? await completed(handler, output) : await kept(media, host)

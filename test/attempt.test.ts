@@ -1,6 +1,7 @@
 import { expect } from 'vitest'
 import { defineOperation, handler, ProblemError } from 'waybill'
 import { z } from 'zod'
+import { type Host, runAttempt, StopError } from '../src/attempt.ts'
 import { cutStore, hasFinished, KeptLog, recordOf, resultOf, submit, test, until, when } from './support/waybill.ts'
 
 const tasks = defineOperation({ name: 'tasks', attempts: 3, backoff: { initial: 10, jitter: 0 } })
@@ -301,4 +302,13 @@ test('a log line that cannot be kept costs nothing but itself', async ({ lab }) 
   const waybill = await lab.waybill([tasks], { store, worker: { handlers } })
   expect(await resultOf(store, await submit(waybill, tasks))).toBe('done')
   await until(() => calls.get('note') === 1)
+})
+
+test('a handler is not called for an attempt that was told to stop before it began', async () => {
+  let calls = 0
+  const counting = handler(tasks, () => calls++)
+  const task = { id: 'a', type: 'tasks', attempt: 1, failedBefore: 0, input: 'null', traceparent: null }
+  const context = { host: {} as Host, signal: AbortSignal.abort(new StopError('CanceledError')) }
+  expect(await runAttempt(counting, task, context)).toMatchObject({ kind: 'canceled' })
+  expect(calls).toBe(0)
 })
