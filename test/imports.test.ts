@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { root } from '../scripts/tools.ts'
 
 /** Prints what a module of src and all that it imports load: the names of packages. */
 function loadedBy(path: string): string[] {
@@ -35,4 +37,15 @@ test('a child process loads the packages that it needs to run a handler, and no 
 
 test('the job of an execution loads the packages that it needs to run a handler, and no others', () => {
   expect(loadedBy('job.ts')).toEqual(['@opentelemetry/api', 'secure-json-parse'])
+})
+
+test('an application can share the packages that Waybill uses', () => {
+  const { dependencies, peerDependencies, peerDependenciesMeta } = JSON.parse(
+    readFileSync(`${root}package.json`, 'utf8'),
+  ) as Record<string, Record<string, unknown>>
+  for (const [name, range] of Object.entries(dependencies ?? {})) expect(range, name).toMatch(/^\^\d/)
+  // With a second copy the SDK is registered at the other one, and spans are lost without a word.
+  expect(dependencies).not.toHaveProperty('@opentelemetry/api')
+  expect(peerDependencies).toHaveProperty(['@opentelemetry/api'])
+  expect(peerDependenciesMeta).not.toHaveProperty(['@opentelemetry/api'])
 })
