@@ -81,7 +81,7 @@ describe('where replicas lag', () => {
   })
 
   it('a read that no replica can answer fails, instead of saying what was', async () => {
-    const { container, one } = await two({ timeoutMs: 300 })
+    const { container, one } = await two({ timeoutMs: 2000 })
     await one.accept(submissionOf('a'))
     container.lag({ stale: 1, of: 1 })
     await one.change('a', { kind: 'cancel' })

@@ -9,6 +9,8 @@ const account = cosmosAccount()
 const LEASE_MS = 30_000
 const CLAIM_BY = { holder: 'host/1/a', leaseMs: LEASE_MS, execution: null }
 const DONE = { kind: 'finish', attempt: 1, outcome: { kind: 'completed', output: '"done"' } } as const
+/** A request that never takes effect, given up at once: no test waits for a time limit that a slow machine needs to open. */
+const REFUSED = { status: 403 }
 const LARGE = JSON.stringify('ü'.repeat(50_000))
 
 afterEach(async () => {
@@ -62,14 +64,14 @@ describe('a service that asks for patience', () => {
 
   it('is given up after the time limit, with its own word', async () => {
     const { container } = await fresh()
-    const store = await account.store(container, { timeoutMs: 200 })
+    const store = await account.store(container, { timeoutMs: 2000 })
     fail({ on: ['create'], times: 1000, how: { status: 449, retryAfterMs: 50 } })
     await expect(store.accept(submissionOf('a'))).rejects.toMatchObject({ code: 449 })
   })
 
   it('that never answers is given up too, and asked once more before', async () => {
     const { container } = await fresh()
-    const store = await account.store(container, { timeoutMs: 300 })
+    const store = await account.store(container, { timeoutMs: 2000 })
     fail({ on: ['replace'], times: 1, how: 'hang' })
     await store.accept(submissionOf('a'))
     expect((await store.change('a', { kind: 'cancel' }))?.status).toBe('canceled')
@@ -126,17 +128,17 @@ describe('an answer that is lost after the service has acted', () => {
 describe('a process that dies in the middle of an accept', () => {
   /** A store whose writes of this item never arrive: it has died there, as far as others can tell. */
   async function dying(container: Collection, clock: ManualClock, parts: object): Promise<void> {
-    const store = await account.store(container, { timeoutMs: 150, clock: clock.now })
-    fail({ on: ['replace'], id: id => id === 'a', times: 1000, how: 'hang' })
+    const store = await account.store(container, { clock: clock.now })
+    fail({ on: ['replace'], id: id => id === 'a', times: 1000, how: REFUSED })
     await expect(store.accept(submissionOf('a', parts))).rejects.toThrow()
     account.server.faults.clear()
   }
 
   it('between key and operation: whoever comes with the key makes the operation, and both are one', async () => {
     const { store, container } = await fresh()
-    const died = await account.store(container, { timeoutMs: 150 })
-    fail({ on: ['create'], body: ({ kind }) => kind === 'operation', times: 1000, how: 'hang' })
-    await expect(died.accept(submissionOf('a', { idempotencyKey: 'k' }))).rejects.toThrow('did not answer in time')
+    const died = await account.store(container)
+    fail({ on: ['create'], body: ({ kind }) => kind === 'operation', times: 1000, how: REFUSED })
+    await expect(died.accept(submissionOf('a', { idempotencyKey: 'k' }))).rejects.toThrow()
     account.server.faults.clear()
     expect(await store.read('a')).toBeUndefined()
 
@@ -197,10 +199,10 @@ describe('an attempt that has lost its lease', () => {
   it('has written a step that never counted: the next attempt does the step itself', async () => {
     const clock = manualClock()
     const { store, container } = await fresh(clock)
-    const zombie = await account.store(container, { timeoutMs: 150, clock: clock.now })
+    const zombie = await account.store(container, { clock: clock.now })
     await store.accept(submissionOf('a'))
     await zombie.claim({ ...CLAIM_BY, from: { id: 'a' } })
-    fail({ on: ['replace'], id: id => id === 'a', times: 1000, how: 'hang' })
+    fail({ on: ['replace'], id: id => id === 'a', times: 1000, how: REFUSED })
     await expect(zombie.note({ id: 'a', attempt: 1 }, { kind: 'step', name: 'charge', value: '1' })).rejects.toThrow()
     account.server.faults.clear()
 
@@ -228,10 +230,10 @@ describe('an attempt that has lost its lease', () => {
   it('leaves items that nothing names: they go with the operation', async () => {
     const clock = manualClock()
     const { store, container } = await fresh(clock)
-    const zombie = await account.store(container, { timeoutMs: 150, clock: clock.now })
+    const zombie = await account.store(container, { clock: clock.now })
     await store.accept(submissionOf('a', { retention: 1000 }))
     await zombie.claim({ ...CLAIM_BY, from: { id: 'a' } })
-    fail({ on: ['replace'], times: 1000, how: 'hang' })
+    fail({ on: ['replace'], times: 1000, how: REFUSED })
     const large = { kind: 'finish', attempt: 1, outcome: { kind: 'completed', output: LARGE } } as const
     await expect(zombie.change('a', large)).rejects.toThrow()
     account.server.faults.clear()
