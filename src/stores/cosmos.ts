@@ -52,6 +52,7 @@ import {
   type OperationItem,
   scopeOf,
   type Tagged,
+  within,
 } from './cosmos/items.ts'
 import { LongKeys } from './cosmos/keys.ts'
 import { Limits } from './cosmos/limits.ts'
@@ -91,8 +92,6 @@ type KeptHolding = Omit<Holding, 'engine'> & Partial<Pick<Holding, 'engine'>>
 const OWN_KEPT = 1000
 /** How long an accepted operation's input may be missing from what a replica shows, in milliseconds. */
 const LATEST_INPUT_MS = 60_000
-/** Sorts behind every id. */
-const BEHIND_ALL = '\u{10ffff}'
 
 const MS = whole(1, 3_600_000)
 const OPTIONS: Checks<CosmosStoreOptions> = {
@@ -140,7 +139,7 @@ class CosmosStore implements Store {
     this.#limits = new Limits({
       countUnfinished: (type, owner, limit) => this.#countUnfinished(type, owner, limit),
       countReady: async (type, limit) => {
-        return (await this.#access.query('readyCount', { type, now: this.#access.now() }, limit)).length
+        return await this.#access.count('readyCount', { ...within([type]), now: this.#access.now() }, limit)
       },
       find: async ({ id, type, owner, idempotencyKey: key }) => {
         return key === null ? (await this.#operation(id))?.item.record : await this.#findByKey(type, owner, key)
@@ -266,28 +265,27 @@ class CosmosStore implements Store {
   }
 
   list({ type, owner, status, limit, after }: ListQuery): Promise<readonly Operation[]> {
-    const parameters = { scope: scopeOf(type, owner), before: after ?? BEHIND_ALL }
+    const scope = scopeOf(type, owner)
     return this.#run(() =>
       status === undefined
-        ? this.#access.records('list', parameters, limit)
-        : this.#access.records('listByStatus', { ...parameters, status }, limit),
+        ? this.#access.records('list', within([scope], after), limit)
+        : this.#access.records('listByStatus', within([scope, status], after), limit),
     )
   }
 
   queue(type: string): Promise<QueueView> {
     return this.#run(async () => {
-      const now = this.#access.now()
+      const readyNow = { ...within([type]), now: this.#access.now() }
       const [ready, running, durations] = await Promise.all([
-        this.#access.query<{ id: string; at: number }>('readyIds', { type, now }, QUEUE_VIEW_LIMIT),
-        this.#access.query('runningCount', { type }, QUEUE_COUNT_LIMIT),
-        this.#access.query<number>('durations', { type }, 100),
+        this.#access.query<{ id: string; at: number }>('readyIds', readyNow, QUEUE_VIEW_LIMIT),
+        this.#access.count('runningCount', { type }, QUEUE_COUNT_LIMIT),
+        this.#access.query<number>('durations', within([type]), 100),
       ])
       const isLong = ready.length === QUEUE_VIEW_LIMIT
-      const all = isLong ? await this.#access.query('readyCount', { type, now }, QUEUE_COUNT_LIMIT) : ready
       return {
         ready: ready.map(({ id }) => id),
-        depth: all.length,
-        running: running.length,
+        depth: isLong ? await this.#access.count('readyCount', readyNow, QUEUE_COUNT_LIMIT) : ready.length,
+        running,
         oldestAt: ready.length === 0 ? null : Math.min(...ready.map(({ at }) => at)),
         durations,
       }
@@ -317,7 +315,7 @@ class CosmosStore implements Store {
   }
 
   webhooksDue(limit: number): Promise<readonly Operation[]> {
-    return this.#run(() => this.#access.records('webhooksDue', {}, limit))
+    return this.#run(() => this.#access.records('webhooksDue', { after: '' }, limit))
   }
 
   sweep(limit: number): Promise<Swept> {
@@ -390,7 +388,7 @@ class CosmosStore implements Store {
   }
 
   async #countUnfinished(type: string, owner: string, limit: number): Promise<number> {
-    return (await this.#access.query('unfinished', { scope: scopeOf(type, owner) }, limit)).length
+    return await this.#access.count('unfinished', { scope: scopeOf(type, owner) }, limit)
   }
 
   async #operation(id: string): Promise<Tagged<OperationItem> | undefined> {

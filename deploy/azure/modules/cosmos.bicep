@@ -39,6 +39,7 @@ resource container 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/container
       partitionKey: { paths: ['/id'], kind: 'Hash', version: 2 }
       // On, and nothing expires unless its item says so.
       defaultTtl: -1
+      // No composite index is needed: docs/decisions/0018-cosmos-index.md.
       indexingPolicy: {
         indexingMode: 'consistent'
         automatic: true

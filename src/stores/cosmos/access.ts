@@ -4,7 +4,7 @@ import { type KeptOperation, type Operation, operationOf } from '../../operation
 import { type CallOptions, type CosmosCalls, type Page, statusOf } from './calls.ts'
 import type { CosmosContainer } from './container.ts'
 import { type BesideItem, isBlob, type KeptItem, type KeyItem, kept, type OperationItem, type Tagged } from './items.ts'
-import { type Parameters, QUERIES, type QueryName } from './queries.ts'
+import { type CountName, type Parameters, QUERIES, type QueryName } from './queries.ts'
 
 /** What became of a conditional write. */
 export type Written = { readonly kind: 'written'; readonly etag: string } | { readonly kind: 'changed' | 'gone' }
@@ -126,6 +126,12 @@ export class CosmosAccess {
       parameters: Object.entries(parameters).map(([key, value]) => ({ name: `@${key}`, value })),
     }
     return await this.#pages(query, limit, ordered)
+  }
+
+  /** Counts to at most `limit`. */
+  async count(name: CountName, parameters: Parameters, limit: number): Promise<number> {
+    const [count = 0] = await this.query<number>(name, parameters, 1)
+    return Math.min(count, limit)
   }
 
   /** The same, of a query that selects whole items of operations. */

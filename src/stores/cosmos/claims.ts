@@ -4,7 +4,7 @@
  * random among more of them, so that many claimers do not fight for the same item.
  */
 import { type CosmosAccess, inParallel } from './access.ts'
-import type { OperationItem, Tagged } from './items.ts'
+import { type OperationItem, type Tagged, within } from './items.ts'
 
 /** Makes one candidate ours; undefined where another was faster. */
 export type Begin = (candidate: Tagged<OperationItem>) => Promise<OperationItem | undefined>
@@ -68,7 +68,7 @@ export class Claims {
   }
 
   async #candidates(type: string, wanted: number): Promise<Tagged<OperationItem>[]> {
-    return await this.#access.items('ready', { type, now: this.#access.now() }, wanted)
+    return await this.#access.items('ready', { ...within([type]), now: this.#access.now() }, wanted)
   }
 
   /** How many were won. */

@@ -17,24 +17,23 @@ import {
   newMark,
   type OperationItem,
   settleLog,
+  within,
   withRecord,
 } from './items.ts'
 
 /** How many operations one call looks at: each that it reads costs request units. */
 const LOOK_AT = 1000
-/** Sorts behind every id. */
-const BEHIND_ALL = '\u{10ffff}'
 /** Each conflict means that another process has written the same operation. */
 const MOST_TURNS = 20
 
 export async function browse(access: CosmosAccess, query: BrowseQuery): Promise<Browsed> {
-  const { type, owner, status, limit, after = BEHIND_ALL } = query
+  const { type, owner, status, limit, after } = query
   const fitsAll = type === undefined && owner === undefined
   const most = fitsAll ? limit : LOOK_AT
   const seen =
     status === undefined
-      ? await access.records('browse', { before: after }, most)
-      : await access.records('browseByStatus', { before: after, status }, most)
+      ? await access.records('browse', within([], after), most)
+      : await access.records('browseByStatus', within([status], after), most)
   const found = seen.filter(it => (type ?? it.type) === it.type && (owner ?? it.owner) === it.owner)
   const operations = found.slice(0, limit)
   const last = operations.length === limit ? operations.at(-1) : seen.length === most ? seen.at(-1) : undefined

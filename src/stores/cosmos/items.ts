@@ -11,19 +11,22 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { isReference } from '../../blob-store.ts'
 import type { AttemptError, KeptOperation, Operation } from '../../operation.ts'
-import { isFinal, type Status } from '../../protocol.ts'
+import { isFinal } from '../../protocol.ts'
 import type { LogLine } from '../../store.ts'
 
 /** What queries look for: all that has to be indexed. A property that does not apply is missing, and costs nothing. */
 export interface Index {
-  /** In order of the ids. */
+  /** In order of the ids; the others that end with an id sort within what they begin with. */
   readonly id?: string
+  /** The scope, and the id. */
   readonly scope?: string
-  readonly status?: Status
-  /** Pending: the type, when it may be claimed, its place in the queue, and when it was accepted. */
+  /** The scope, the status, and the id. */
+  readonly state?: string
+  /** The status, and the id. */
+  readonly status?: string
+  /** Pending: the type and the place in its queue, when it may be claimed, and when it was accepted. */
   readonly queue?: string
   readonly due?: number
-  readonly place?: string
   readonly at?: number
   /** Running: the type. */
   readonly running?: string
@@ -33,12 +36,12 @@ export interface Index {
   readonly held?: true
   /** When its lease or its start deadline runs out. */
   readonly deadline?: number
-  readonly webhook?: true
+  /** A notification is due: the id. */
+  readonly webhook?: string
   /** When its payloads, or its record, are to go. */
   readonly purge?: number
-  /** Completed: the type, when it ended, and how long the last attempt ran. */
+  /** Completed: the type and when it ended, and how long the last attempt ran. */
   readonly done?: string
-  readonly doneAt?: number
   readonly ms?: number
   /** Not finished, with an idempotency key: when the key's item is written again, since its TTL runs. */
   readonly keyed?: number
@@ -140,6 +143,8 @@ const TAIL_BYTES = 8192
 const PART_BYTES = 500_000
 const MARKS_KEPT = 5
 
+/** Sorts behind every id. */
+const BEHIND_ALL = '\u{10ffff}'
 const SECOND = 1000
 const DAY = 24 * 3600 * SECOND
 /** An operation that is unfinished this long after its retention would have passed has its key's item written again. */
@@ -186,6 +191,24 @@ export function stepItem(id: string, attempt: number, { name, value }: { name: s
 /** What keeps what an attempt threw: an attempt has one end, and no other attempt can touch it. */
 export function errorItem(id: string, attempt: number, error: AttemptError): BesideItem {
   return beside(`error:${id}:${attempt}`, id, JSON.stringify(error))
+}
+
+/**
+ * What queries narrow down, and sort by, as one string. No part but the last can have a space that ends it too early:
+ * names of types and statuses have none, and a scope is a JSON array, of which no beginning is another one.
+ */
+export function sorted(...parts: readonly string[]): string {
+  return parts.join(' ')
+}
+
+/** The bounds of all that begins with these parts; `before` cuts it off. */
+export function within(parts: readonly string[], before = BEHIND_ALL): { after: string; before: string } {
+  return { after: sorted(...parts, ''), before: sorted(...parts, before) }
+}
+
+/** Digits that sort as the numbers do. */
+function padded(milliseconds: number): string {
+  return String(milliseconds).padStart(15, '0')
 }
 
 export function scopeOf(type: string, owner: string): string {
@@ -309,13 +332,14 @@ function indexOf(record: Operation, purgeAt: number | null, ms?: number): Index 
   const scope = scopeOf(type, owner)
   return {
     id,
-    scope,
-    status,
+    scope: sorted(scope, id),
+    state: sorted(scope, status, id),
+    status: sorted(status, id),
     ...(status === 'pending' ? pendingIndex(record) : {}),
     ...(status === 'running' ? { running: type, held: true, ...deadline(record.leaseUntil) } : {}),
     ...(isFinal(status) ? {} : { open: scope, ...keyedIndex(record) }),
-    ...(status === 'completed' ? { done: type, doneAt: record.finishedAt ?? 0, ms: ms ?? ranFor(record) } : {}),
-    ...(record.webhookDue ? { webhook: true } : {}),
+    ...(status === 'completed' ? { done: sorted(type, padded(record.finishedAt ?? 0)), ms: ms ?? ranFor(record) } : {}),
+    ...(record.webhookDue ? { webhook: id } : {}),
     ...(purgeAt === null ? {} : { purge: purgeAt }),
   }
 }
@@ -323,9 +347,8 @@ function indexOf(record: Operation, purgeAt: number | null, ms?: number): Index 
 function pendingIndex(record: Operation): Index {
   const { type, runAt, createdAt, execution, attempt, startBy } = record
   return {
-    queue: type,
+    queue: sorted(type, placeOf(record)),
     due: runAt ?? 0,
-    place: placeOf(record),
     at: createdAt,
     ...(execution === null ? {} : { held: true }),
     ...(attempt === 0 ? deadline(startBy) : {}),

@@ -1,6 +1,8 @@
 /**
- * Every query of the store, with one exception (`besidesOf`), whose length varies. They look at `c.by` alone, so that nothing
- * else has to be indexed (`ahead`, which is rare, also reads what that finds), and sort by one property, so that no composite index is needed.
+ * Every query of the store, with one exception (`besidesOf`), whose length varies. They look at `c.by` alone, so that
+ * nothing else has to be indexed (`ahead`, which is rare, also reads what that finds). A query that sorts narrows down the
+ * property that it sorts by, so that the index of this one property leads to the results in their order: with a filter on
+ * another property alone, the service would walk through every item that has the sorted one.
  */
 
 export type Parameters = Readonly<Record<string, string | number>>
@@ -11,29 +13,25 @@ interface Query {
   readonly ordered: boolean
 }
 
-const READY = 'FROM c WHERE c.by.queue = @type AND c.by.due <= @now'
-const MINE = 'SELECT VALUE c.record FROM c WHERE c.by.scope = @scope AND c.by.id < @before'
-const NEWEST_FIRST = 'ORDER BY c.by.id DESC'
+const READY = 'FROM c WHERE c.by.queue > @after AND c.by.queue < @before AND c.by.due <= @now'
 
 const HOLDING = ['id', 'type', 'status', 'attempt', 'holder', 'execution', 'engine', 'cancelRequested']
 const HOLDING_FIELDS = HOLDING.map(field => `c.record.${field}`).join(', ')
 
 export const QUERIES = {
-  ready: ordered(`SELECT * ${READY} ORDER BY c.by.place ASC`),
-  readyIds: ordered(`SELECT c.id, c.by.at ${READY} ORDER BY c.by.place ASC`),
-  readyCount: plain(`SELECT VALUE 1 ${READY}`),
-  runningCount: plain('SELECT VALUE 1 FROM c WHERE c.by.running = @type'),
-  durations: ordered('SELECT VALUE c.by.ms FROM c WHERE c.by.done = @type ORDER BY c.by.doneAt DESC'),
-  list: ordered(`${MINE} ${NEWEST_FIRST}`),
-  listByStatus: ordered(`${MINE} AND c.by.status = @status ${NEWEST_FIRST}`),
-  browse: ordered(`SELECT VALUE c.record FROM c WHERE c.by.id < @before ${NEWEST_FIRST}`),
-  browseByStatus: ordered(
-    `SELECT VALUE c.record FROM c WHERE c.by.id < @before AND c.by.status = @status ${NEWEST_FIRST}`,
-  ),
+  ready: ordered(`SELECT * ${READY} ORDER BY c.by.queue ASC`),
+  readyIds: ordered(`SELECT c.id, c.by.at ${READY} ORDER BY c.by.queue ASC`),
+  readyCount: count(READY),
+  runningCount: count('FROM c WHERE c.by.running = @type'),
+  durations: newestFirst('c.by.ms', 'done'),
+  list: newestFirst('c.record', 'scope'),
+  listByStatus: newestFirst('c.record', 'state'),
+  browse: newestFirst('c.record', 'id'),
+  browseByStatus: newestFirst('c.record', 'status'),
   dump: ordered('SELECT * FROM c WHERE c.by.id > @after ORDER BY c.by.id ASC'),
-  unfinished: plain('SELECT VALUE 1 FROM c WHERE c.by.open = @scope'),
+  unfinished: count('FROM c WHERE c.by.open = @scope'),
   holdings: plain(`SELECT ${HOLDING_FIELDS} FROM c WHERE c.by.held = true`),
-  webhooksDue: ordered('SELECT VALUE c.record FROM c WHERE c.by.webhook = true ORDER BY c.by.id ASC'),
+  webhooksDue: ordered('SELECT VALUE c.record FROM c WHERE c.by.webhook > @after ORDER BY c.by.webhook ASC'),
   expired: ordered('SELECT VALUE c.id FROM c WHERE c.by.deadline <= @now ORDER BY c.by.deadline ASC'),
   ahead: ordered(
     'SELECT VALUE c.id FROM c WHERE c.by.due > @now AND c.record.updatedAt > @ahead ORDER BY c.by.due ASC',
@@ -44,9 +42,20 @@ export const QUERIES = {
 } as const satisfies Record<string, Query>
 
 export type QueryName = keyof typeof QUERIES
+export type CountName = 'readyCount' | 'runningCount' | 'unfinished'
 
 function plain(text: string): Query {
   return { text, ordered: false }
+}
+
+/** The SDK adds up the counts of the partitions, for which it needs a plan too. */
+function count(from: string): Query {
+  return { text: `SELECT VALUE COUNT(1) ${from}`, ordered: true }
+}
+
+function newestFirst(selected: string, property: 'id' | 'scope' | 'state' | 'status' | 'done'): Query {
+  const by = `c.by.${property}`
+  return ordered(`SELECT VALUE ${selected} FROM c WHERE ${by} > @after AND ${by} < @before ORDER BY ${by} DESC`)
 }
 
 function ordered(text: string): Query {

@@ -28,8 +28,9 @@ export function replaceCharge(body: Json): number {
 /** A write that is refused has been looked up. */
 export const REFUSED_CHARGE = 1.2
 
-export function queryCharge(results: readonly unknown[]): number {
-  return 2.8 + 0.02 * results.length + kilobytes(results) / 20
+/** @param searched how many items the query walked through to find its results */
+export function queryCharge(results: readonly unknown[], searched: number): number {
+  return 2.8 + 0.02 * results.length + 0.05 * Math.max(0, searched - results.length) + kilobytes(results) / 20
 }
 
 export function feedCharge(documents: readonly unknown[]): number {

@@ -65,7 +65,7 @@ export const ACTS: Record<
   plan: ({ body }) => ({ status: 200, body: planOf(body as QueryBody), charge: 0 }),
 
   query: ({ collection, headers, body }) => {
-    const { results, continuation } = pageOf({
+    const { results, continuation, searched } = pageOf({
       collection,
       body: body as QueryBody,
       rangeId: header(headers, 'x-ms-documentdb-partitionkeyrangeid'),
@@ -75,7 +75,7 @@ export const ACTS: Record<
     })
     const more = continuation === undefined ? {} : { 'x-ms-continuation': continuation }
     const found = { _rid: collection.rid, Documents: results, _count: results.length }
-    return { status: 200, body: found, headers: more, charge: queryCharge(results) }
+    return { status: 200, body: found, headers: more, charge: queryCharge(results, searched) }
   },
 
   feed: ask => changesOf(ask),

@@ -21,6 +21,8 @@ export interface PageRequest {
 export interface Page {
   readonly results: readonly unknown[]
   readonly continuation: string | undefined
+  /** How many items the index led to, wanted or not. */
+  readonly searched: number
 }
 
 /** Where a page ended: the partition, undefined for the first, and the last result's place in it. */
@@ -35,7 +37,7 @@ const FILTER = '{documentdb-formattableorderbyquery-filter}'
 /** What the SDK needs to run the query over partitions by itself. */
 export function planOf({ query }: QueryBody): Json {
   const parsed = parse(query)
-  const { orderBy } = parsed
+  const { orderBy, counts } = parsed
   return {
     partitionedQueryExecutionInfoVersion: 2,
     queryInfo: {
@@ -47,14 +49,18 @@ export function planOf({ query }: QueryBody): Json {
       orderByExpressions: orderBy === undefined ? [] : [orderBy.text],
       groupByExpressions: [],
       groupByAliases: [],
-      aggregates: [],
+      aggregates: counts ? ['Count'] : [],
       groupByAliasToAggregateType: {},
-      rewrittenQuery: orderBy === undefined ? '' : rewritten(parsed, orderBy),
+      rewrittenQuery: counts ? countOfEach(parsed) : orderBy === undefined ? '' : rewritten(parsed, orderBy),
       hasSelectValue: /SELECT\s+VALUE/i.test(query),
       hasNonStreamingOrderBy: false,
     },
     queryRanges: [{ min: '', max: 'FF', isMinInclusive: true, isMaxInclusive: false }],
   }
+}
+
+function countOfEach({ from, where }: Query): string {
+  return `SELECT VALUE [{"item": COUNT(1)}] FROM ${from}${where === undefined ? '' : ` WHERE ${where.text}`}`
 }
 
 function rewritten({ from, where, payload }: Query, { text, direction }: NonNullable<Query['orderBy']>): string {
@@ -91,16 +97,39 @@ export function pageOf(request: PageRequest): Page {
       .all(partition, request.upTo(partition))
       .filter(({ body }) => query.where === undefined || query.where.of(body, parameters) === true),
   )
+  if (query.counts) return { results: [[{ item: matches.length }]], continuation: undefined, searched: 0 }
   const rest = matches.filter(stored => isAfter(query, stored, place))
   const page = rest.slice(0, size)
   const results = page.map(({ body }) => query.select(body, parameters)).filter(result => result !== undefined)
   const last = page.at(-1)
+  const searched = searchedFor(query, collection.all(partition), parameters, rest.length > size ? last : undefined)
   if (rest.length > size && last !== undefined) {
     const value = query.orderBy?.of(last.body, parameters)
-    return { results, continuation: toText({ partition: partition.id, value, order: last.order }) }
+    return { results, searched, continuation: toText({ partition: partition.id, value, order: last.order }) }
   }
   const next = rangeId === undefined ? partitions[at + 1] : undefined
-  return { results, continuation: next && toText({ partition: next.id }) }
+  return { results, searched, continuation: next && toText({ partition: next.id }) }
+}
+
+/**
+ * A query that sorts is led by the index of the property that it sorts by: it walks through all that its conditions on
+ * this one property leave, as far as the last result of a full page. Conditions on others are looked at on the way.
+ */
+function searchedFor(
+  { orderBy, where }: Query,
+  all: readonly Stored[],
+  parameters: Map<string, unknown>,
+  end: Stored | undefined,
+): number {
+  if (orderBy === undefined) return 0
+  const conditions = (where?.all ?? [where]).filter(it => it?.text.includes(orderBy.text) === true)
+  const walked = all.filter(({ body }) => {
+    return orderBy.of(body, parameters) !== undefined && conditions.every(it => it?.of(body, parameters) === true)
+  })
+  if (end === undefined) return walked.length
+  const sign = orderBy.direction === 'Descending' ? -1 : 1
+  const last = orderBy.of(end.body, parameters)
+  return walked.filter(({ body }) => sign * orderOf(orderBy.of(body, parameters), last) <= 0).length
 }
 
 function sorted({ orderBy }: Query, all: readonly Stored[]): Stored[] {

@@ -10,6 +10,8 @@ interface Expression {
   /** The last part of a path: how its column is named. */
   readonly name: string
   readonly of: (document: Value, parameters: Parameters) => Value
+  /** The conditions that AND joins. */
+  readonly all?: readonly Expression[]
 }
 
 export interface OrderBy {
@@ -25,6 +27,8 @@ export interface Query {
   readonly from: string
   readonly where: Expression | undefined
   readonly orderBy: OrderBy | undefined
+  /** What is asked for is how many there are. */
+  readonly counts: boolean
 }
 
 const TOKEN =
@@ -44,8 +48,12 @@ function tokens(sql: string): string[] {
 
 /** @throws {CosmosProblem} 400, for what it cannot read */
 export function parse(sql: string): Query {
-  return new Parser(tokens(sql)).query()
+  const counts = COUNT.test(sql)
+  return { ...new Parser(tokens(sql.replace(COUNT, '1'))).query(), counts }
 }
+
+/** Alone, and as the plan has it sent to each partition. */
+const COUNT = /\[\{"item": COUNT\(1\)\}\]|COUNT\(1\)/
 
 class Parser {
   readonly #tokens: readonly string[]
@@ -55,7 +63,7 @@ class Parser {
     this.#tokens = all
   }
 
-  query(): Query {
+  query(): Omit<Query, 'counts'> {
     this.#expect('SELECT')
     const columns = this.#columns()
     this.#expect('FROM')
@@ -217,7 +225,8 @@ function logical(left: Expression, operator: 'AND' | 'OR', right: Expression): E
     operator === 'AND'
       ? left.of(...on) === true && right.of(...on) === true
       : left.of(...on) === true || right.of(...on) === true
-  return { text: `${left.text} ${operator} ${right.text}`, name: '', of }
+  const text = `${left.text} ${operator} ${right.text}`
+  return operator === 'AND' ? { text, name: '', of, all: [...(left.all ?? [left]), right] } : { text, name: '', of }
 }
 
 /** Values of different types, and undefined ones, cannot be compared: the result is undefined. */
