@@ -209,6 +209,25 @@ test('the kubeconfig alone makes a client trust the server, and no client does w
   await expect(fetch(`${emulator.url}/version`)).rejects.toThrow('fetch failed')
 })
 
+test('kubectl finds Jobs by discovery, and leaves the check of their fields to the server', async ({ lab }) => {
+  const { emulator } = await cluster(lab)
+  const headers = { authorization: `Bearer ${emulator.token()}` }
+  const read = async (path: string): Promise<unknown> =>
+    JSON.parse((await rawRequest(emulator, `${emulator.url}${path}`, { headers })).body)
+  expect(await read('/apis')).toMatchObject({ groups: [{ name: 'batch', preferredVersion: { version: 'v1' } }] })
+  expect(await read('/apis/batch/v1')).toMatchObject({ resources: [{ name: 'jobs', namespaced: true }] })
+  const { paths } = (await read('/openapi/v3')) as { paths: Record<string, { serverRelativeURL: string }> }
+  const document = (await read(paths['apis/batch/v1']?.serverRelativeURL ?? '')) as {
+    paths: Record<string, { patch: object }>
+  }
+  expect(Object.values(document.paths).map(({ patch }) => patch)).toMatchObject([
+    {
+      parameters: [{ name: 'fieldValidation', in: 'query' }],
+      'x-kubernetes-group-version-kind': { group: 'batch', version: 'v1', kind: 'Job' },
+    },
+  ])
+})
+
 interface RawRequest {
   readonly method?: string
   readonly headers?: Record<string, string>

@@ -6,7 +6,7 @@ const BATCH = { groupVersion: 'batch/v1', version: 'v1' }
 
 const JOBS = { name: 'jobs', singularName: 'job', namespaced: true, kind: 'Job', verbs: VERBS, categories: ['all'] }
 
-/** By this kubectl knows that it need not check a Job's fields itself, for which it would need the schema. */
+/** By this kubectl leaves the check of a Job's fields to the server: else it would need the whole schema, and make nothing without it. */
 const OPENAPI = {
   openapi: '3.0.0',
   info: { title: 'Kubernetes', version: 'v1.33.0-waybill' },
