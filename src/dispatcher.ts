@@ -5,6 +5,7 @@
  */
 import { StartRefusals } from './dispatcher/start-refusals.ts'
 import { timerMs } from './duration.ts'
+import { allHoldings } from './holdings.ts'
 import { type Launcher, LaunchRefused } from './launcher.ts'
 import { Loop } from './loop.ts'
 import type { Metrics } from './metrics.ts'
@@ -168,7 +169,7 @@ export class Dispatcher {
   async #room(): Promise<number> {
     const { store, maxExecutions } = this.#options
     if (maxExecutions === undefined) return Number.POSITIVE_INFINITY
-    const holdings = await store.holdings()
+    const holdings = await allHoldings(store)
     const executions = holdings.filter(holding => holding.execution !== null && this.#isOurs(holding)).length
     const room = maxExecutions - executions - this.#starts.size
     this.#full = room <= 0
@@ -288,7 +289,7 @@ export class Dispatcher {
   }
 
   async #reconcile(): Promise<void> {
-    const holdings = (await this.#options.store.holdings()).filter(holding => this.#isOurs(holding))
+    const holdings = (await allHoldings(this.#options.store)).filter(holding => this.#isOurs(holding))
     this.#executions = this.#count(holdings)
     // Each time from another one on: where looks are slow or hang, all have their turn.
     const first = holdings.length === 0 ? 0 : this.#nextLook++ % holdings.length

@@ -156,8 +156,6 @@ export interface QueueView {
 export const QUEUE_VIEW_LIMIT = 1000
 export const QUEUE_COUNT_LIMIT = 10_000
 
-export const HOLDINGS_LIMIT = 10_000
-
 /** An unfinished operation that a process or an execution has. */
 export interface Holding {
   readonly id: string
@@ -169,6 +167,16 @@ export interface Holding {
   /** What the execution was started on; null also where an older version has recorded it. */
   readonly engine: string | null
   readonly cancelRequested: boolean
+}
+
+/** Which holdings to list, in the order of their ids. */
+export interface HoldingsQuery {
+  /** Only those of this holder. */
+  readonly holder?: string
+  /** List what comes after this id. */
+  readonly after?: string
+  /** 1 to 1,000. */
+  readonly limit: number
 }
 
 /** What a sweep did. */
@@ -284,11 +292,11 @@ export interface Store {
   /** Takes ready operations to start executions for; each is held back for `holdMs`, so that no other dispatcher starts one too. */
   launch(request: { types: readonly string[]; limit: number; holdMs: number }): Promise<readonly Operation[]>
 
-  /** Unfinished operations that a process or an execution has, at most {@link HOLDINGS_LIMIT}. */
-  holdings(): Promise<readonly Holding[]>
+  /** Unfinished operations that a process or an execution has; fewer than `limit` where no more follow. */
+  holdings(query: HoldingsQuery): Promise<readonly Holding[]>
 
-  /** How many operations of an owner and a type are not finished, counted to at most `limit`. */
-  unfinished(type: string, owner: string, limit: number): Promise<number>
+  /** Who holds operations that run, each once, in any order. */
+  holders(): Promise<readonly string[]>
 
   /** Ended operations whose webhook delivery is due, at most `limit`. */
   webhooksDue(limit: number): Promise<readonly Operation[]>

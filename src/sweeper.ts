@@ -5,6 +5,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { isAlive } from './alive.ts'
 import type { BlobStore } from './blob-store.ts'
+import { allHoldings } from './holdings.ts'
 import { Loop } from './loop.ts'
 import { machineName } from './machine.ts'
 import type { Metrics } from './metrics.ts'
@@ -86,11 +87,14 @@ export class Sweeper {
 
   /** A process that is gone renews nothing: to wait for its leases would only cost time. */
   async #abandonDead(): Promise<void> {
+    const { store } = this.#options
+    for (const holder of await deadOf(await store.holders())) await this.#abandon(holder)
+  }
+
+  async #abandon(holder: string): Promise<void> {
     const { store, logger, metrics } = this.#options
-    const holdings = await store.holdings()
-    const dead = await deadOf(new Set(holdings.map(({ holder }) => holder)))
-    for (const { id, attempt, holder, status } of holdings) {
-      if (status !== 'running' || !dead.has(holder)) continue
+    for (const { id, attempt, status } of await allHoldings(store, { holder })) {
+      if (status !== 'running') continue
       const reason = `Its worker, process ${holder}, is gone.`
       const changed = await store.change(id, { kind: 'abandon', attempt, reason })
       if (changed === undefined) continue
@@ -100,12 +104,12 @@ export class Sweeper {
   }
 }
 
-/** Those that are certainly gone. Each is asked for once, however much it holds, and others get their turn of the event loop in between. */
-async function deadOf(holders: ReadonlySet<string | null>): Promise<ReadonlySet<string | null>> {
-  const dead = new Set<string | null>()
+/** Those that are certainly gone. Others get their turn of the event loop in between. */
+async function deadOf(holders: readonly string[]): Promise<readonly string[]> {
+  const dead: string[] = []
   let asked = 0
   for (const holder of holders) {
-    if (holder !== null && isDead(holder)) dead.add(holder)
+    if (isDead(holder)) dead.push(holder)
     if (++asked % ASKED_AT_ONCE === 0) await turn()
   }
   return dead

@@ -27,7 +27,7 @@ const LIMITED: Readonly<Record<Limited, true>> = {
   queue: true,
   launch: true,
   holdings: true,
-  unfinished: true,
+  holders: true,
   webhooksDue: true,
   sweep: true,
   browse: true,

@@ -10,6 +10,7 @@ import { sqliteStore } from 'waybill/sqlite'
 import type { Store } from '../src/store.ts'
 import { tiny } from './fixtures/azure/tiny.ts'
 import { azureOf, countOf, launcherOf } from './support/azure.ts'
+import { countUnfinished } from './support/unfinished.ts'
 import { submit, test } from './support/waybill.ts'
 
 /** Each is the start of a process: `npm run faults` takes five hundred. */
@@ -68,7 +69,7 @@ test('all are completed, each by one attempt', async ({ lab }) => {
   const waybill = await lab.waybill([tiny], { store, dispatcher: { launcher, reconcile: '1s' } })
 
   await Promise.all(Array.from({ length: ORDERS }, () => submit(waybill, tiny)))
-  while ((await store.unfinished(tiny.name, '', 1)) > 0) await changeOf(store)
+  while ((await countUnfinished(store, tiny.name, '')) > 0) await changeOf(store)
 
   const all = await store.list({ type: tiny.name, owner: '', limit: 1000 })
   const shapes = new Set(

@@ -1,7 +1,9 @@
 /** Starts that are refused: for how long, and who learns of it; and how many executions there may be at once. */
+
 import { describe, expect, it } from 'vitest'
 import { sqliteStore } from 'waybill/sqlite'
 import { StartRefusals } from '../src/dispatcher/start-refusals.ts'
+import { allHoldings } from '../src/holdings.ts'
 import { type Launcher, LaunchRefused, type LaunchRequest, type RefusalReason } from '../src/launcher.ts'
 import type { DispatcherInit, Waybill } from '../src/waybill.ts'
 import { launcherOf as azureLauncherOf, azureOf, failFirst } from './support/azure.ts'
@@ -176,7 +178,7 @@ describe('with maxExecutions', () => {
     await until(() => started.length === 3)
     await first.waybill.stop()
     const { waybill } = await dispatching(lab, { launcher: starter('second'), maxExecutions: 4 }, path)
-    const held = async () => (await waybill.store.holdings()).filter(({ execution }) => execution !== null)
+    const held = async () => (await allHoldings(waybill.store)).filter(({ execution }) => execution !== null)
     await until(async () => (await held()).length === 4)
     const [one] = await held()
     const end = { kind: 'abandon', attempt: 0, execution: one?.execution ?? '', reason: 'It has ended.' } as const

@@ -36,9 +36,15 @@ const ACTS: Readonly<Record<string, (store: Store) => Promise<unknown>>> = {
   'a claim that finds nothing': store =>
     store.claim({ ...CLAIM_BY, from: { types: [{ type: 'none', limit: 1 }], limit: 1 } }),
   'a sweep that finds nothing, with its look at the holders': async store => {
-    await store.holdings()
+    await store.holders()
     await store.sweep(200)
   },
+}
+
+/** The most units of an act that is more than one query: three, or one beside a submission and a read. */
+const MOST: Readonly<Record<string, number>> = {
+  'the queue, in three queries': 3 * 3.2,
+  'a submission that counts what is in flight': 3.2 + 12,
 }
 
 it('no query of a client, a worker or a dispatcher costs by what it does not return', async () => {
@@ -69,13 +75,15 @@ it('no query of a client, a worker or a dispatcher costs by what it does not ret
     'a page of all by status': () => store.browse({ limit: 1, status: 'completed' }),
     'a claim': () => store.claim({ ...CLAIM_BY, from: { types: [{ type: 'none', limit: 5 }], limit: 5 } }),
     webhooks: () => store.webhooksDue(10),
-    'in flight': () => store.unfinished('orders', 'other', 1000),
+    'a page of what is held': () => store.holdings({ limit: 1 }),
+    'a submission that counts what is in flight': () =>
+      store.accept(submissionOf('c', { type: 'orders', owner: 'other', limits: { inFlight: 1000 } })),
     'the queue, in three queries': () => store.queue('rare'),
   }
   for (const [name, act] of Object.entries(acts)) {
     sum = 0
     await act()
-    expect(sum, name).toBeLessThan(name.includes('three') ? 3 * 3.2 : 3.2)
+    expect(sum, name).toBeLessThan(MOST[name] ?? 3.2)
   }
 })
 

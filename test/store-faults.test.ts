@@ -62,7 +62,7 @@ const CALLS: Record<string, { method: keyof Store | keyof BlobStore; ms?: number
     'a claim': { method: 'claim' },
     'a renewal': { method: 'renew', ms: PAST_RENEWAL },
     'a sweep': { method: 'sweep', ms: PAST_SWEEP },
-    'a look at what is held': { method: 'holdings', ms: PAST_SWEEP },
+    'a look at what is held': { method: 'holders', ms: PAST_SWEEP },
     'a read of steps': { method: 'steps' },
     'the record of a step': { method: 'note', fits: notes('step') },
     'a log line': { method: 'note', fits: notes('log') },

@@ -1,12 +1,14 @@
 import { Pool } from 'pg'
 import { afterEach, beforeAll, describe, expect, expectTypeOf, it } from 'vitest'
 import { migrationPlan, type PostgresPool, type PostgresStoreOptions, postgresStore } from 'waybill/postgres'
+import { allHoldings } from '../src/holdings.ts'
 import { acceptedOperation, type Store } from '../src/store.ts'
 import { quoteSchema, SCHEMA_VERSION } from '../src/stores/postgres/schema.ts'
 import { statementsFor } from '../src/stores/postgres/statements.ts'
 import { numberedId } from '../src/testing/store/context.ts'
 import { testDatabase } from './support/postgres.ts'
 import { submissionOf } from './support/submission.ts'
+import { countUnfinished } from './support/unfinished.ts'
 
 const database = testDatabase()
 const stores: Store[] = []
@@ -167,7 +169,7 @@ describe('migrations', () => {
       engine: null,
       history: [{ number: 1, execution: 'job-1', engine: null }],
     })
-    expect(await store.holdings()).toMatchObject([{ execution: 'job-2', engine: null }])
+    expect(await allHoldings(store)).toMatchObject([{ execution: 'job-2', engine: null }])
     await store.claim({ holder: 'h', leaseMs: 1000, execution: 'job-2', engine: 'jobs', from: { id: ID } })
     expect(await store.read(ID)).toMatchObject({ execution: 'job-2', engine: 'jobs' })
   })
@@ -191,7 +193,7 @@ describe('migrations', () => {
     expect(await store.read(ID)).toMatchObject({ execution: null, engine: null })
     const [claim] = await store.claim({ holder: 'h', leaseMs: 1000, from: { id: ID } })
     expect(claim?.operation).toMatchObject({ execution: null, engine: null })
-    expect(await store.holdings()).toMatchObject([{ execution: null, engine: null }])
+    expect(await allHoldings(store)).toMatchObject([{ execution: null, engine: null }])
     old.release()
   })
 
@@ -455,7 +457,7 @@ describe('limits', () => {
     )
     expect(answers.filter(({ kind }) => kind === 'accepted')).toHaveLength(30)
     for (const owner of ['ann', 'bob']) {
-      expect(await stores[0]?.unfinished('orders', owner, 100)).toBeLessThanOrEqual(20)
+      expect(await countUnfinished(stores[0], 'orders', owner)).toBeLessThanOrEqual(20)
     }
   })
 

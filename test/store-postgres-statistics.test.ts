@@ -78,7 +78,6 @@ const STATEMENTS: Readonly<Partial<Record<StatementName, Expectation>>> = {
   known: { values: [JSON.stringify(KNOWN)], pages: 10 * CLAIMED, rows: 2 * CLAIMED },
   byKey: { values: ['orders', 'me', 'k'], pages: 20, rows: 10 },
   payload: { values: [idOf(FIRST), 0], pages: 20, rows: 10 },
-  unfinished: { values: ['orders', 'me', 100], pages: 1000, rows: 200 },
   list: { values: ['orders', 'me', idOf(2 ** 40), 50, [0, 1, 2, 3, 4]], pages: 1000, rows: 400 },
   queue: { values: [null, 'orders'], pages: 1000 },
   webhooksDue: { values: [100], pages: 20, rows: 10 },

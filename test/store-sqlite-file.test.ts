@@ -3,6 +3,7 @@ import { DatabaseSync } from 'node:sqlite'
 import type { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from 'vitest'
 import { pendingSqliteMigrations, type SqliteStoreOptions, sqliteStore } from 'waybill/sqlite'
+import { allHoldings } from '../src/holdings.ts'
 import type { Store } from '../src/store.ts'
 import { type Database, hasWalResetBug, networkFileSystem, openWriter, pragma } from '../src/stores/sqlite/database.ts'
 import { migrationPlan, SCHEMA_VERSION } from '../src/stores/sqlite/schema.ts'
@@ -169,7 +170,7 @@ describe('opening a SQLite file', () => {
     const operation = await store.read('a')
     expect(operation).toMatchObject({ execution: 'job-2', engine: null })
     expect(operation?.history).toEqual([{ number: 1, execution: 'job-1', engine: null }])
-    expect(await store.holdings()).toMatchObject([{ execution: 'job-2', engine: null }])
+    expect(await allHoldings(store)).toMatchObject([{ execution: 'job-2', engine: null }])
     await store.claim({ holder: 'h', leaseMs: 1000, execution: 'job-2', engine: 'jobs', from: { id: 'a' } })
     expect(await store.read('a')).toMatchObject({ execution: 'job-2', engine: 'jobs' })
   })
@@ -189,7 +190,7 @@ describe('opening a SQLite file', () => {
     expect(read.get()).toMatchObject({ id: 'a', execution: 'job-3' })
     launch.run()
     expect(await store.read('a')).toMatchObject({ execution: null, engine: null })
-    expect(await store.holdings()).toMatchObject([{ execution: null, engine: null }])
+    expect(await allHoldings(store)).toMatchObject([{ execution: null, engine: null }])
     old.close()
   })
 

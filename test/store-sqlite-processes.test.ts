@@ -6,6 +6,7 @@ import type { Command, Report } from './fixtures/sqlite-process.ts'
 import { Child } from './support/child.ts'
 import { temporaryFolder } from './support/folder.ts'
 import { submissionOf } from './support/submission.ts'
+import { countUnfinished } from './support/unfinished.ts'
 
 const files = temporaryFolder()
 const open: { stores: Store[]; children: Child<Command, Report>[] } = { stores: [], children: [] }
@@ -128,7 +129,7 @@ it('holds limits exactly when several writers submit at once', async () => {
     )
   const answers = await Promise.all(stores.flatMap(submissions))
   expect(answers.filter(({ kind }) => kind === 'accepted')).toHaveLength(30)
-  for (const owner of ['ann', 'bob']) expect(await stores[0]?.unfinished('orders', owner, 100)).toBeLessThanOrEqual(20)
+  for (const owner of ['ann', 'bob']) expect(await countUnfinished(stores[0], 'orders', owner)).toBeLessThanOrEqual(20)
 })
 
 describe('a process that is killed while it writes', () => {

@@ -1,7 +1,9 @@
 /** `waybill copy`: moves everything from one store to another, blobs too, and compares what has arrived. */
+
 import { realpathSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { BlobStore } from '../blob-store.ts'
+import { allHoldings } from '../holdings.ts'
 import type { Store } from '../store.ts'
 import { type Command, type Given, UsageError } from './command.ts'
 import { type Comparison, compare, copyAll, type Digest } from './copying.ts'
@@ -37,7 +39,7 @@ async function runCopy(given: Given): Promise<number> {
   if (placeOf(from) === placeOf(to))
     throw new UsageError(`--from and --to both name ${shownUrl(from)}: a copy needs two stores.`)
   const copyBetween = async (source: Store, pair: BlobPair) => {
-    const running = (await source.holdings()).length
+    const running = (await allHoldings(source)).length
     if (running > 0 && !given.has('force')) {
       throw new Error(
         `${running} operations run in ${shownUrl(from)}. Stop its APIs and workers, which hand back, or repeat with --force.`,

@@ -1,4 +1,5 @@
 /** `waybill ls`: the operations of everyone, newest first. */
+import { allHoldings } from '../holdings.ts'
 import type { Operation } from '../operation.ts'
 import { STATUSES } from '../protocol.ts'
 import type { BrowseQuery, Store } from '../store.ts'
@@ -66,7 +67,7 @@ async function find(store: Store, query: BrowseQuery): Promise<{ operations: Ope
 
 /** What runs is few among many, and known by itself. */
 async function findRunning(store: Store, { type, owner, limit, after }: BrowseQuery) {
-  const ids = (await store.holdings())
+  const ids = (await allHoldings(store))
     .filter(it => it.status === 'running' && (type ?? it.type) === it.type && (after === undefined || it.id < after))
     .map(({ id }) => id)
   const operations: Operation[] = []

@@ -22,6 +22,7 @@ import type {
   Dump,
   Hint,
   Holding,
+  HoldingsQuery,
   KeptError,
   Lease,
   ListQuery,
@@ -32,7 +33,7 @@ import type {
   Store,
   Swept,
 } from '../store.ts'
-import { changeHints, HOLDINGS_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../store.ts'
+import { changeHints, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../store.ts'
 import { accept } from './cosmos/accept.ts'
 import { CosmosAccess, inParallel, tagged } from './cosmos/access.ts'
 import { CosmosCalls } from './cosmos/calls.ts'
@@ -303,15 +304,20 @@ class CosmosStore implements Store {
     })
   }
 
-  holdings(): Promise<readonly Holding[]> {
+  holdings({ holder, after = '', limit }: HoldingsQuery): Promise<readonly Holding[]> {
     return this.#run(async () => {
-      const held = await this.#access.query<KeptHolding>('holdings', {}, HOLDINGS_LIMIT)
+      const held =
+        holder === undefined
+          ? await this.#access.query<KeptHolding>('holdings', { after }, limit)
+          : await this.#access.query<KeptHolding>('holdingsOf', { after, holder }, limit)
       return held.map(it => ({ ...it, engine: it.execution === null ? null : (it.engine ?? null) }))
     })
   }
 
-  unfinished(type: string, owner: string, limit: number): Promise<number> {
-    return this.#run(() => this.#countUnfinished(type, owner, limit))
+  holders(): Promise<readonly string[]> {
+    return this.#run(async () => {
+      return [...new Set(await this.#access.query<string>('holders', { after: '' }, Number.POSITIVE_INFINITY))]
+    })
   }
 
   webhooksDue(limit: number): Promise<readonly Operation[]> {

@@ -21,6 +21,7 @@ import type {
   Dump,
   Hint,
   Holding,
+  HoldingsQuery,
   KeptError,
   Lease,
   ListQuery,
@@ -42,7 +43,7 @@ import { Lanes } from './postgres/lanes.ts'
 import { LostClaims } from './postgres/lost-claims.ts'
 import { endWithoutInput } from './postgres/lost-inputs.ts'
 import type { PostgresPool, PostgresQueryable, Row } from './postgres/pool.ts'
-import { isId, toKeptError, toOperation } from './postgres/rows.ts'
+import { FIRST_ID, isId, LAST_ID, toKeptError, toOperation } from './postgres/rows.ts'
 import { DEFAULT_SCHEMA, migrate, quoteSchema } from './postgres/schema.ts'
 import { inspectServer } from './postgres/server.ts'
 import { RECORD_WIDTH, type StatementName, type Statements, statementsFor } from './postgres/statements.ts'
@@ -332,8 +333,9 @@ class PostgresStore implements Store {
     return operations
   }
 
-  async holdings(): Promise<readonly Holding[]> {
-    const rows = await this.#run('holdings', [])
+  async holdings({ holder, after = FIRST_ID, limit }: HoldingsQuery): Promise<readonly Holding[]> {
+    if (!isId(after)) return []
+    const rows = await this.#run('holdings', [holder ?? null, after, limit])
     return rows.map(([id, type, status, attempt, holder, execution, engine, cancelRequested]) => {
       const held = { id, type, attempt: Number(attempt), holder, execution, cancelRequested } as Omit<Holding, 'status'>
       return {
@@ -344,9 +346,8 @@ class PostgresStore implements Store {
     })
   }
 
-  async unfinished(type: string, owner: string, limit: number): Promise<number> {
-    const [row] = await this.#run('unfinished', [type, owner, limit])
-    return Number(row?.[0])
+  async holders(): Promise<readonly string[]> {
+    return (await this.#run('holders', [])).map(([holder]) => holder as string)
   }
 
   async webhooksDue(limit: number): Promise<readonly Operation[]> {
@@ -476,9 +477,6 @@ class PostgresStore implements Store {
  * of the queue by the second look. Then it goes on behind, as far as 100,000 operations.
  */
 const WINDOWS: readonly number[] = [0, ...Array(50).keys()]
-
-/** After every id there is. */
-const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 
 function isReady({ status, runAt }: Operation): boolean {
   return status === 'pending' && runAt === null

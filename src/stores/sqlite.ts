@@ -25,6 +25,7 @@ import type {
   Dump,
   Hint,
   Holding,
+  HoldingsQuery,
   KeptError,
   Lease,
   ListQuery,
@@ -35,7 +36,7 @@ import type {
   Store,
   Swept,
 } from '../store.ts'
-import { changeHints, HOLDINGS_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../store.ts'
+import { changeHints, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../store.ts'
 import { CommitWatcher } from './sqlite/commit-watcher.ts'
 import { type Dumps, prepareDumps } from './sqlite/copy.ts'
 import {
@@ -250,12 +251,14 @@ class SqliteStore implements Store {
     return await this.#add({ kind: 'launch', ...request })
   }
 
-  async holdings(): Promise<readonly Holding[]> {
-    return (this.#open.holdings.all(HOLDINGS_LIMIT) as Row[]).map(toHolding)
+  async holdings({ holder, after = '', limit }: HoldingsQuery): Promise<readonly Holding[]> {
+    const { holdings, holdingsOf } = this.#open
+    const rows = holder === undefined ? holdings.all(after, after, limit) : holdingsOf.all(holder, after, limit)
+    return (rows as Row[]).map(toHolding)
   }
 
-  async unfinished(type: string, owner: string, limit: number): Promise<number> {
-    return (this.#open.unfinished.get(type, owner, limit) as { count: number }).count
+  async holders(): Promise<readonly string[]> {
+    return (this.#open.holders.all() as { holder: string }[]).map(({ holder }) => holder)
   }
 
   async webhooksDue(limit: number): Promise<readonly Operation[]> {

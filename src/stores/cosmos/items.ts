@@ -32,8 +32,8 @@ export interface Index {
   readonly running?: string
   /** Not finished: the scope. */
   readonly open?: string
-  /** A process or an execution has it. */
-  readonly held?: true
+  /** Its id, where a process or an execution has it. */
+  readonly held?: string
   /** When its lease or its start deadline runs out. */
   readonly deadline?: number
   /** A notification is due: the id. */
@@ -336,7 +336,7 @@ function indexOf(record: Operation, purgeAt: number | null, ms?: number): Index 
     state: sorted(scope, status, id),
     status: sorted(status, id),
     ...(status === 'pending' ? pendingIndex(record) : {}),
-    ...(status === 'running' ? { running: type, held: true, ...deadline(record.leaseUntil) } : {}),
+    ...(status === 'running' ? { running: type, held: id, ...deadline(record.leaseUntil) } : {}),
     ...(isFinal(status) ? {} : { open: scope, ...keyedIndex(record) }),
     ...(status === 'completed' ? { done: sorted(type, padded(record.finishedAt ?? 0)), ms: ms ?? ranFor(record) } : {}),
     ...(record.webhookDue ? { webhook: id } : {}),
@@ -350,7 +350,7 @@ function pendingIndex(record: Operation): Index {
     queue: sorted(type, placeOf(record)),
     due: runAt ?? 0,
     at: createdAt,
-    ...(execution === null ? {} : { held: true }),
+    ...(execution === null ? {} : { held: record.id }),
     ...(attempt === 0 ? deadline(startBy) : {}),
   }
 }

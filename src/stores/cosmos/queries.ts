@@ -1,8 +1,8 @@
 /**
  * Every query of the store, with one exception (`besidesOf`), whose length varies. They look at `c.by` alone, so that
- * nothing else has to be indexed (`ahead`, which is rare, also reads what that finds). A query that sorts narrows down the
- * property that it sorts by, so that the index of this one property leads to the results in their order: with a filter on
- * another property alone, the service would walk through every item that has the sorted one.
+ * nothing else has to be indexed (`ahead`, `holdingsOf` and `holders` also read what that finds). A query that sorts
+ * narrows down the property that it sorts by, so that the index of this one property leads to the results in their order:
+ * with a filter on another property alone, the service would walk through every item that has the sorted one.
  */
 
 export type Parameters = Readonly<Record<string, string | number>>
@@ -16,6 +16,7 @@ interface Query {
 const READY = 'FROM c WHERE c.by.queue > @after AND c.by.queue < @before AND c.by.due <= @now'
 
 const HOLDING = ['id', 'type', 'status', 'attempt', 'holder', 'execution', 'engine', 'cancelRequested']
+const HELD = 'FROM c WHERE c.by.held > @after'
 const HOLDING_FIELDS = HOLDING.map(field => `c.record.${field}`).join(', ')
 
 export const QUERIES = {
@@ -30,7 +31,9 @@ export const QUERIES = {
   browseByStatus: newestFirst('c.record', 'status'),
   dump: ordered('SELECT * FROM c WHERE c.by.id > @after ORDER BY c.by.id ASC'),
   unfinished: count('FROM c WHERE c.by.open = @scope'),
-  holdings: plain(`SELECT ${HOLDING_FIELDS} FROM c WHERE c.by.held = true`),
+  holdings: ordered(`SELECT ${HOLDING_FIELDS} ${HELD} ORDER BY c.by.held ASC`),
+  holdingsOf: ordered(`SELECT ${HOLDING_FIELDS} ${HELD} AND c.record.holder = @holder ORDER BY c.by.held ASC`),
+  holders: plain(`SELECT VALUE c.record.holder ${HELD} AND c.record.status = 'running'`),
   webhooksDue: ordered('SELECT VALUE c.record FROM c WHERE c.by.webhook > @after ORDER BY c.by.webhook ASC'),
   expired: ordered('SELECT VALUE c.id FROM c WHERE c.by.deadline <= @now ORDER BY c.by.deadline ASC'),
   ahead: ordered(

@@ -178,3 +178,8 @@ export function toKeptError([attempt, error]: Row): KeptError {
 export function isId(id: string): boolean {
   return /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)
 }
+
+/** Before every id there is. */
+export const FIRST_ID = '00000000-0000-0000-0000-000000000000'
+/** After every id there is. */
+export const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'

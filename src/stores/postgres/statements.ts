@@ -7,7 +7,7 @@
  */
 
 import { SET_BACK_MS } from '../../operation.ts'
-import { HOLDINGS_LIMIT, LOG_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../../store.ts'
+import { LOG_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../../store.ts'
 import { accepts } from './accept-statements.ts'
 import type { Statement } from './connections.ts'
 import { CHANGED_COLUMNS, CHANGED_TYPES, COLUMNS, recordOf } from './rows.ts'
@@ -22,6 +22,8 @@ const DAY = 86_400_000
 const DUE_LIMIT = 1000
 /** Ready operations that are looked at in one claim of a type, at most. */
 const FOUND_LIMIT = 2000
+/** Operations of a claim without an answer that are found again, at most. */
+const FOUND_AGAIN_LIMIT = 10_000
 /** How many durations of a type are shown, and kept. */
 const DURATIONS_KEPT = 100
 
@@ -81,16 +83,17 @@ function reads(schema: string, operations: string, records: string) {
       SELECT sequence, at, attempt, level, message FROM ${schema}.logs
       WHERE id = $1 AND sequence > $2 ORDER BY sequence LIMIT ${LOG_LIMIT}`,
     webhooksDue: `${records} WHERE o.webhook_due ORDER BY o.id LIMIT $1`,
-    unfinished: `
-      SELECT count(*) FROM (
-        SELECT 1 FROM ${operations} WHERE type = $1 AND owner = $2 AND status < 2 ORDER BY status, id LIMIT $3) AS counted`,
     heldBy: `
       SELECT id, attempt FROM ${operations} WHERE status = 1 AND holder = $1 AND attempt_started_at > $2::bigint
-      ORDER BY type, id LIMIT ${HOLDINGS_LIMIT}`,
+      ORDER BY type, id LIMIT ${FOUND_AGAIN_LIMIT}`,
+    // Materialized, so that no plan reads all operations in the order of their ids.
     holdings: `
-      SELECT ${HOLDING} FROM ${operations} WHERE status = 1
-      UNION ALL SELECT ${HOLDING} FROM ${operations} WHERE status = 0 AND execution IS NOT NULL
-      LIMIT ${HOLDINGS_LIMIT}`,
+      WITH held AS MATERIALIZED (
+        SELECT ${HOLDING} FROM ${operations} WHERE status = 1 AND ($1::text IS NULL OR holder = $1)
+        UNION ALL
+        SELECT ${HOLDING} FROM ${operations} WHERE status = 0 AND execution IS NOT NULL AND $1::text IS NULL)
+      SELECT * FROM held WHERE id > $2::uuid ORDER BY id LIMIT $3`,
+    holders: `SELECT DISTINCT holder FROM ${operations} WHERE status = 1 AND holder IS NOT NULL`,
   } as const
 }
 

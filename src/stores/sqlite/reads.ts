@@ -29,8 +29,13 @@ const HOLDINGS = 'SELECT id, type, status, attempt, holder, execution, engine, c
 
 const READS = {
   holdings: `
-    ${HOLDINGS} WHERE status = 1
-    UNION ALL ${HOLDINGS} WHERE status = 0 AND execution IS NOT NULL LIMIT ?`,
+    ${HOLDINGS} INDEXED BY operations_leased WHERE status = 1 AND id > ?
+    UNION ALL ${HOLDINGS} INDEXED BY operations_launched WHERE status = 0 AND execution IS NOT NULL AND id > ?
+    ORDER BY id LIMIT ?`,
+  // What has not begun has no holder.
+  holdingsOf: `${HOLDINGS} INDEXED BY operations_leased WHERE status = 1 AND holder = ? AND id > ? ORDER BY id LIMIT ?`,
+  holders:
+    'SELECT DISTINCT holder FROM operations INDEXED BY operations_leased WHERE status = 1 AND holder IS NOT NULL',
   payload: 'SELECT body FROM payloads WHERE id = ? AND kind = ?',
   errors: 'SELECT kind, body FROM payloads WHERE id = ? AND kind > 1 ORDER BY kind',
   steps: 'SELECT name, value FROM steps WHERE id = ?',
@@ -55,9 +60,6 @@ const READS = {
   anyReady: `
     SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at IS NULL
     UNION ALL SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at <= ? LIMIT 1`,
-  unfinished: `
-    SELECT count(*) AS count FROM (
-      SELECT 1 FROM operations INDEXED BY operations_unfinished WHERE type = ? AND owner = ? AND status < 2 LIMIT ?)`,
 } as const
 
 /** Prepares every read on a connection. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { allHoldings } from '../../holdings.ts'
 import { HOLDER, idsOf, LEASE_MS, OUTCOMES, type StoreTest, type StoreTests, TYPE } from './context.ts'
 
 const HOLD_MS = 60_000
@@ -126,13 +127,13 @@ export const launchTests: StoreTests = {
     'holdings show what a process or an execution has, and nothing else': async test => {
       await test.submit()
       await test.end(OUTCOMES.completed)
-      assert.deepEqual(await test.store.holdings(), [])
+      assert.deepEqual(await allHoldings(test.store), [])
       const { id } = await test.submit({ priority: 9 })
       await test.store.launch({ types: [TYPE], limit: 1, holdMs: HOLD_MS })
       await test.change(id, { kind: 'launched', launch: 1, execution: 'job-1', engine: 'jobs' })
       const running = await test.run()
       await test.change(running.id, { kind: 'cancel' })
-      const holdings = (await test.store.holdings()).toSorted((a, b) => a.id.localeCompare(b.id))
+      const holdings = (await allHoldings(test.store)).toSorted((a, b) => a.id.localeCompare(b.id))
       const base = { type: TYPE, cancelRequested: false }
       assert.deepEqual(holdings, [
         { ...base, id, status: 'pending', attempt: 0, holder: null, execution: 'job-1', engine: 'jobs' },
@@ -149,15 +150,47 @@ export const launchTests: StoreTests = {
       ])
     },
 
+    'holdings are listed page by page in the order of their ids, whether they run or wait for an execution':
+      async test => {
+        const waiting = await test.submitMany(3)
+        for (const { id } of await launch(test)) {
+          await test.change(id, { kind: 'launched', launch: 1, execution: `job-${id}`, engine: 'jobs' })
+        }
+        const ids = idsOf([...waiting, await test.run(), await test.run(), await test.run()]).sort()
+        const page = async (limit: number, after?: string) =>
+          idsOf(await test.store.holdings({ limit, ...(after !== undefined && { after }) }))
+        assert.deepEqual(await page(4), ids.slice(0, 4))
+        assert.deepEqual(await page(4, ids[3]), ids.slice(4))
+        assert.deepEqual(await page(4, ids[5]), [])
+        assert.deepEqual(idsOf(await allHoldings(test.store)), ids)
+      },
+
+    'holdings of one holder, and all holders of what runs, each once': async test => {
+      const held = async (holder: string) => {
+        const { id } = await test.submit()
+        return await test.claimOne(id, { holder })
+      }
+      const [first, second, other] = [await held('one'), await held('one'), await held('another')]
+      const { id } = await test.submit()
+      await launch(test)
+      await test.change(id, { kind: 'launched', launch: 1, execution: 'job-1', engine: 'jobs' })
+      assert.deepEqual((await test.store.holders()).toSorted(), ['another', 'one'])
+      const ofOne = await test.store.holdings({ holder: 'one', limit: 10 })
+      assert.deepEqual(idsOf(ofOne), idsOf([first, second]).sort())
+      assert.deepEqual(idsOf(await test.store.holdings({ holder: 'one', limit: 1 })), idsOf(ofOne).slice(0, 1))
+      await test.finish(other, OUTCOMES.completed)
+      assert.deepEqual(await test.store.holders(), ['one'])
+    },
+
     'holdings no longer show what has ended or was handed back': async test => {
       const { id } = await test.submit()
       await launch(test)
       await test.change(id, { kind: 'launched', launch: 1, execution: 'job-1', engine: 'jobs' })
       const running = await test.claimOne(id, { execution: 'job-1' })
       await test.finish(running, OUTCOMES.released)
-      assert.deepEqual(await test.store.holdings(), [])
+      assert.deepEqual(await allHoldings(test.store), [])
       await test.change(id, { kind: 'cancel' })
-      assert.deepEqual(await test.store.holdings(), [])
+      assert.deepEqual(await allHoldings(test.store), [])
     },
   },
 }

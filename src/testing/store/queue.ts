@@ -73,20 +73,6 @@ export const queueTests: StoreTests = {
       assert.equal(depth, QUEUE_VIEW_LIMIT + 5)
     },
 
-    'counts what an owner has not finished, up to a limit': async test => {
-      const owner = 'ann'
-      await test.submit({ owner })
-      await test.submit({ owner, delay: 1000 })
-      await test.run({ owner })
-      await test.end(OUTCOMES.retry, { owner })
-      await test.end(OUTCOMES.completed, { owner })
-      await test.submit({ owner: 'bob' })
-      await test.submit({ owner, type: 'refunds' })
-      assert.equal(await test.store.unfinished(TYPE, owner, 100), 4)
-      assert.equal(await test.store.unfinished(TYPE, owner, 3), 3)
-      assert.equal(await test.store.unfinished(TYPE, 'eve', 3), 0)
-    },
-
     'tells how long the last completed attempts ran, the newest first': async test => {
       for (const ms of [300, 100, 200]) {
         const running = await test.run()
