@@ -170,6 +170,7 @@ async function run(
       else for (const write of it.writes) await runAtOnce([aim(write)], { store, model, clock })
       await assertSame(store, model, clock)
     }
+    await assertSameParts(store, model)
   } finally {
     await store.close()
   }
@@ -260,15 +261,34 @@ function onModel(model: StoreModel, it: Write): unknown {
 
 async function assertSame(store: Store, model: StoreModel, clock: ManualClock): Promise<void> {
   const now = clock.now()
+  const dumps = new Map((await store.dump(undefined, 1000)).map(it => [it.operation.id, it]))
   await Promise.all(
     [...model.entries].map(async ([id, entry]) => {
       expect(seen(await store.read(id), now)).toEqual(seen(entry.operation, now))
+      expect(dumps.get(id)).toMatchObject({
+        input: entry.input ?? null,
+        output: entry.output ?? null,
+        logs: entry.logs,
+      })
+      expect(new Map(dumps.get(id)?.steps)).toEqual(entry.steps)
+    }),
+  )
+  await assertSameQueues(store, model)
+}
+
+/** What a dump has shown after each command, by the calls for each part. */
+async function assertSameParts(store: Store, model: StoreModel): Promise<void> {
+  await Promise.all(
+    [...model.entries].map(async ([id, entry]) => {
       expect(await store.payload(id, 'input')).toBe(entry.input)
       expect(await store.payload(id, 'output')).toBe(entry.output)
       expect(await store.logs(id, 0)).toEqual(entry.logs)
       expect(new Map(await store.steps(id))).toEqual(entry.steps)
     }),
   )
+}
+
+async function assertSameQueues(store: Store, model: StoreModel): Promise<void> {
   await Promise.all(TYPES.map(type => assertSameQueue(store, model, type)))
   const due = (await store.webhooksDue(1000)).map(({ id }) => id)
   expect(due).toEqual(

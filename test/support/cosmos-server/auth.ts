@@ -1,10 +1,12 @@
 /** Who may ask: whoever signs with the account's key, or has a token of Microsoft Entra ID. */
-import { createHmac } from 'node:crypto'
+import { createHmac, createSecretKey } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { CosmosProblem } from './problem.ts'
 
 /** The key of every test's account. */
 export const ACCOUNT_KEY = Buffer.from('the key of an account that is not there').toString('base64')
+
+const SECRET = createSecretKey(ACCOUNT_KEY, 'base64')
 
 /** @throws {CosmosProblem} 401 */
 export function authorize(
@@ -24,5 +26,5 @@ function signed(method: string, path: string, date: string): string {
   const type = (isItem ? parts.at(-2) : parts.at(-1)) ?? ''
   const link = (isItem ? parts : parts.slice(0, -1)).join('/')
   const text = `${method.toLowerCase()}\n${type}\n${link}\n${date.toLowerCase()}\n\n`
-  return createHmac('sha256', Buffer.from(ACCOUNT_KEY, 'base64')).update(text).digest('base64')
+  return createHmac('sha256', SECRET).update(text).digest('base64')
 }
