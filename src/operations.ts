@@ -18,6 +18,7 @@ import { isFinal, type Links, type Status, type StatusDocument } from './protoco
 import { Readiness } from './readiness.ts'
 import type { Acceptance, LogLine, Store } from './store.ts'
 import { inSpan, isTracing, traceparentOf } from './telemetry.ts'
+import { TimeLimit } from './time-limit.ts'
 import { checkSchema, validate } from './validation.ts'
 
 /** What is submitted. */
@@ -73,9 +74,13 @@ export interface OperationsOptions {
   readonly startsBlocked?: () => boolean
 }
 
+/** How long the blob store may take until a result begins, in milliseconds. */
+const BLOB_TIMEOUT_MS = 10_000
+
 /** Every method throws a {@link ProblemError} for what the caller can cure, and `unavailable` when the store cannot be reached. */
 export class Operations {
   readonly #store: Store
+  readonly #blobLimit = new TimeLimit(BLOB_TIMEOUT_MS, 'The blob store did not answer in time.')
   readonly #blobs: BlobStore | undefined
   readonly #types = new Map<string, AnyOperationType>()
   readonly #estimator: Estimator
@@ -244,9 +249,12 @@ export class Operations {
    */
   async content({ key, length }: BlobReference, range?: ByteRange): Promise<AsyncIterable<Uint8Array>> {
     if (this.#blobs === undefined) throw problemError('no-blob-store')
-    const bytes = await this.#ask(this.#blobs.get(key, range))
+    const blobs = this.#blobs
+    // Asynchronous, so that a blob store that throws rejects.
+    const bytes = await this.#ask(this.#blobLimit.within((async () => await blobs.get(key, range))()))
     if (bytes === undefined) throw await this.#missing(key)
-    return await this.#ask(begun(exactly(bytes, range === undefined ? length : range.end - range.start + 1)))
+    const expected = range === undefined ? length : range.end - range.start + 1
+    return await this.#ask(this.#blobLimit.within(begun(exactly(bytes, expected))))
   }
 
   /** The sweeper deletes a blob after its record; any other that is missing was deleted by someone else, or never was here. */

@@ -6,51 +6,8 @@ import { attemptKey, type BlobStore } from '../src/blob-store.ts'
 import type { Change } from '../src/operation.ts'
 import type { Note, Store } from '../src/store.ts'
 import { diligent } from './fixtures/handlers/diligent.ts'
+import { FAULTS, Faults, type Given } from './support/faults.ts'
 import { hasFinished, submit, test, until } from './support/waybill.ts'
-
-const FAULTS = ['fails before it writes', 'fails after it has written', 'never answers', 'throws'] as const
-type Fault = (typeof FAULTS)[number]
-
-type Given = readonly unknown[]
-
-/** Makes one call fail, once. */
-class Faults {
-  #armed: { method: string; fits: (given: Given) => boolean; fault: Fault } | undefined
-
-  get isArmed(): boolean {
-    return this.#armed !== undefined
-  }
-
-  arm(method: string, fault: Fault, fits: (given: Given) => boolean = () => true): void {
-    this.#armed = { method, fits, fault }
-  }
-
-  /** The same, with the faults. */
-  of<Part extends object>(real: Part): Part {
-    return new Proxy(real, {
-      get: (target, name) => {
-        const method = Reflect.get(target, name) as ((...given: Given) => unknown) | undefined
-        if (typeof method !== 'function') return method
-        return (...given: Given) => {
-          const call = () => method.apply(target, [...given])
-          const armed = this.#armed
-          if (armed?.method !== name || !armed.fits(given)) return call()
-          this.#armed = undefined
-          return misbehave(armed.fault, call)
-        }
-      },
-    })
-  }
-}
-
-function misbehave(fault: Fault, call: () => unknown): unknown {
-  if (fault === 'throws') throw new Error('It throws.')
-  if (fault === 'never answers') return new Promise(() => {})
-  if (fault === 'fails before it writes') return Promise.reject(new Error('It is away.'))
-  return Promise.resolve(call()).then(() => {
-    throw new Error('Its answer is lost.')
-  })
-}
 
 const changes = (kind: Change['kind']) => (given: Given) => (given[1] as Change).kind === kind
 const notes = (kind: Note['kind']) => (given: Given) => (given[1] as Note).kind === kind

@@ -11,7 +11,9 @@ import type { WaybillOptions, WorkerInit } from '../../src/waybill.ts'
 import { type Lab, SILENT } from './waybill.ts'
 
 /** How a server is made. */
-export interface ServeOptions extends PluginOptions, Pick<WaybillOptions, 'logger' | 'sweep'> {
+export interface ServeOptions
+  extends PluginOptions,
+    Pick<WaybillOptions, 'logger' | 'sweep' | 'blobs' | 'storeTimeout'> {
   readonly store?: Store
   readonly prefix?: string
   readonly server?: FastifyServerOptions
