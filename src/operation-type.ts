@@ -325,8 +325,8 @@ export interface Job {
    * attempts get it back without running it. A crash between the end of `work` and the
    * record runs it again, so `work` should be idempotent; the record cannot be lost once this has returned.
    *
-   * @param name 1 to 200 characters. A name that is used again in one attempt is a further step: `charge`, `charge#2`,
-   * in the order of the calls, which must be the same in each attempt. A step that fails gives its name back.
+   * @param name 1 to 200 characters, without NUL and halves of surrogate pairs. A name that is used again in one
+   * attempt is a further step: `charge`, `charge#2`, in the order of the calls, which must be the same in each attempt. A step that fails gives its name back.
    * @returns the outcome as JSON keeps it, at most 32 MiB
    * @throws {ProblemError} `invalid-output` for an outcome that JSON cannot say, `output-too-large`
    */

@@ -427,3 +427,14 @@ describe('the end of every attempt is logged once', () => {
     expect(lines).toMatchObject([{ level: 'error', fields: { problem: { code: 'attempt-timeout' } } }])
   })
 })
+
+test.for(['', 'x'.repeat(201), 'charge\0', 'charge\ud800'])(
+  'a step whose name is %j is refused before its work is done',
+  async (name, { lab }) => {
+    let done = 0
+    const handlers = handler(tasks, async (_, job) => await job.step(name, () => ++done).catch(String))
+    const waybill = await lab.waybill([tasks], { worker: { handlers } })
+    const said = await resultOf(waybill.store, await submit(waybill, tasks))
+    expect([said, done]).toEqual([expect.stringContaining('A step needs a name of 1 to 200 characters'), 0])
+  },
+)

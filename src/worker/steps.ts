@@ -31,8 +31,9 @@ export class Steps {
    * own: `charge`, `charge#2`, `charge#3`, in the order of the calls. A use that fails gives its name back.
    */
   async step(name: unknown, work: () => unknown): Promise<unknown> {
-    if (typeof name !== 'string' || name.length < 1 || name.length > 200) {
-      throw new TypeError('A step needs a name of 1 to 200 characters.')
+    // Before the work: a name that a store cannot keep would lose what was done under it.
+    if (typeof name !== 'string' || !NAME.test(name) || !name.isWellFormed()) {
+      throw new TypeError('A step needs a name of 1 to 200 characters, without NUL and halves of surrogate pairs.')
     }
     const outer = this.#outer()
     if (outer.includes(name)) {
@@ -77,6 +78,9 @@ export class Steps {
     this.#uses.delete(name)
   }
 }
+
+/** Counted as UTF-16 code units. */
+const NAME = /^[^\0]{1,200}$/
 
 function nameOfUse(name: string, use: number): string {
   return use === 1 ? name : `${name}#${use}`
