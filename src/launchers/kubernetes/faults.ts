@@ -1,4 +1,5 @@
 /** What a failed call of the Kubernetes API means. */
+import { parseRetryAfter, timeOf } from '../../protocol.ts'
 
 /** What went wrong, as far as it can be told. */
 export interface Fault {
@@ -34,7 +35,7 @@ export function readFault(error: unknown): Fault {
     status: typeof code === 'number' ? code : 0,
     reason: reason ?? '',
     message: message ?? (error instanceof Error ? error.message : String(error)),
-    retryAfterMs: readRetryAfter(partsOf(headers)['retry-after']),
+    retryAfterMs: readRetryAfter(partsOf(headers)),
     unsent: codesOf(error).some(it => UNCONNECTED.has(it)),
   }
 }
@@ -57,10 +58,11 @@ function parse(text: string): unknown {
   }
 }
 
-/** Kubernetes sends seconds; a date, which RFC 9110 allows too, would need a clock to compare with. */
-function readRetryAfter(value: unknown): number | undefined {
-  if (typeof value !== 'string' || !/^\d+$/.test(value)) return undefined
-  return Math.min(Math.max(Number(value), 1) * 1000, LONGEST_RETRY_MS)
+/** Kubernetes sends seconds, and a proxy before it may send a date. A second at least, so that 0 starts no storm. */
+function readRetryAfter({ 'retry-after': value, date }: Readonly<Record<string, unknown>>): number | undefined {
+  const now = timeOf(typeof date === 'string' ? date : undefined, Date.now())
+  const ms = parseRetryAfter(typeof value === 'string' ? value : undefined, now)
+  return ms === undefined ? undefined : Math.min(Math.max(ms, 1000), LONGEST_RETRY_MS)
 }
 
 /** The codes of an error and of what caused it; of a host with several addresses, there is one for each. */
