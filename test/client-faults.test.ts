@@ -143,7 +143,8 @@ describe('Retry-After', () => {
       gaps: [gap],
     } = await gaps(new Date(Date.now() + 1500).toUTCString())
     expect(told[0]).toBeGreaterThan(0)
-    expect(told[0]).toBeLessThanOrEqual(1.5)
+    // Both dates are whole seconds, and the server may take that of its answer from a second before.
+    expect(told[0]).toBeLessThanOrEqual(3)
     expect(gap).toBeGreaterThanOrEqual(Number(told[0]) * 1000 - 10)
   })
 

@@ -152,7 +152,8 @@ test('a cancel deletes the Job, which stays until its process has ended', async 
   const path = lab.file()
   const emulator = await clusterOf(lab, path)
   const waybill = await onKubernetes(lab, emulator, path, { reconcile: '1h' })
-  const id = await submit(waybill, type, play({ do: 'linger', ms: 50 }))
+  // Long enough for the Job to be deleted before its process has ended by itself.
+  const id = await submit(waybill, type, play({ do: 'linger', ms: 2000 }))
   const job = await runningJob(waybill, id)
   await waybill.operations.cancel(id, '')
   await hasFinished(waybill.store, id)

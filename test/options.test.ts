@@ -119,7 +119,7 @@ test.each<[Door, Anything, named: string]>([
   ['sqliteStore', { path: '' }, 'path must be a text that is not empty, not ""'],
   ['sqliteStore', { path: undefined }, 'path must be a text that is not empty, not undefined'],
   ['sqliteStore', { database: {} }, 'database must be an open connection, not an object'],
-  ['postgresStore', { notifications: 'no' }, 'notifications must be true or false, not "no"'],
+  ['postgresStore', { notifications: 'no' }, 'notifications must be true, false or send, not "no"'],
   ['postgresStore', { schema: '' }, 'schema must be a text'],
   ['cosmosStore', { feedMs: 0 }, 'feedMs must be a whole number from 1 to 3600000, not 0'],
   ['cosmosStore', { blobs: './results' }, 'blobs must be a blob store'],

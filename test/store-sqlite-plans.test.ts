@@ -50,9 +50,10 @@ const EXPECTED: readonly { readonly text: RegExp; readonly indexes: readonly str
   { text: / WHERE type = \? AND owner = \? AND status < 2 LIMIT \?\)$/, indexes: ['operations_unfinished'] },
   // what is held, and what is to be told
   {
-    text: / WHERE status = 0 AND execution IS NOT NULL LIMIT \?$/,
+    text: / WHERE status = 0 AND execution IS NOT NULL AND id > \? ORDER BY id LIMIT \?$/,
     indexes: ['operations_leased', 'operations_launched'],
   },
+  { text: / WHERE status = 1 AND holder = \? AND id > \? ORDER BY id LIMIT \?$/, indexes: ['operations_leased'] },
   { text: / WHERE webhook_due = 1/, indexes: ['operations_webhook_due'] },
 ]
 
