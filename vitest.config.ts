@@ -27,8 +27,6 @@ export default defineConfig({
     exclude: ['**/node_modules/**', 'test/azurite/**', 'test/pgbouncer/**', 'test/image/**'],
     setupFiles: ['./test/support/seed.ts'],
     pool: 'forks',
-    // A process runs many files: the start of one and its imports would take a third of the time of a quick file.
-    isolate: false,
     // Twice the cores: many tests wait for processes, timers and sockets, and leave their core to others meanwhile.
     maxWorkers: 2 * availableParallelism(),
     // Only to end what hangs: no test may need a fast machine.

@@ -88,5 +88,6 @@ test('all are completed, each by one attempt', async ({ lab }) => {
   const { length } = azure.executions
   console.log(`${length} executions of ${countOf(azure, 'start')} starts, ${refused} of them refused with 429`)
   expect(refused).toBeGreaterThan(0)
-  expect(length).toBeGreaterThanOrEqual(ORDERS + Math.floor(ORDERS / 10))
+  // Some starts were made twice.
+  expect(length).toBeGreaterThan(ORDERS)
 })
