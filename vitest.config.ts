@@ -27,8 +27,8 @@ export default defineConfig({
     exclude: ['**/node_modules/**', 'test/azurite/**', 'test/pgbouncer/**', 'test/image/**'],
     setupFiles: ['./test/support/seed.ts'],
     pool: 'forks',
-    // Twice the cores: many tests wait for processes, timers and sockets, and leave their core to others meanwhile.
-    maxWorkers: 2 * availableParallelism(),
+    // More than the cores: many tests wait for processes, timers and sockets, and leave their core to others meanwhile.
+    maxWorkers: availableParallelism() + 1,
     // Only to end what hangs: no test may need a fast machine.
     testTimeout: 300_000,
     hookTimeout: 300_000,
