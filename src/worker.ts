@@ -2,6 +2,7 @@
  * The worker: claims pending operations for its free slots, has their handlers run, holds and
  * renews their leases, and records how each attempt ends.
  */
+
 import type { Task } from './attempt.ts'
 import { BlobKeeper } from './blob-keeper.ts'
 import type { BlobStore } from './blob-store.ts'
@@ -18,6 +19,7 @@ import type { RunEnd, Runner } from './runner.ts'
 import type { Claim, Hint, Store } from './store.ts'
 import { TimeLimit } from './time-limit.ts'
 import { guardLogger, type Logger } from './util/logger.ts'
+import { sleepUnref } from './util/sleep.ts'
 import { logEnd } from './worker/attempt-ends.ts'
 import { type AttemptSettings, type Recorded, RunningAttempt } from './worker/running-attempt.ts'
 
@@ -383,8 +385,4 @@ export class Worker {
     })
     this.#follow(settled)
   }
-}
-
-function sleepUnref(ms: number): Promise<void> {
-  return new Promise(resolve => void setTimeout(resolve, ms).unref())
 }

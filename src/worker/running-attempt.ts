@@ -2,6 +2,7 @@
  * One attempt that runs: its signal, its timeout, its lease, what it writes on its way, and the
  * recording of its end. Whatever fails, it comes to an end.
  */
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Host, StopError, type StopReason, stopped, stopReason, type Task } from '../attempt.ts'
 import type { BlobKeeper } from '../blob-keeper.ts'
@@ -12,6 +13,7 @@ import { problem } from '../problem.ts'
 import type { RunEnd, Runner } from '../runner.ts'
 import type { Lease, Store } from '../store.ts'
 import type { Logger } from '../util/logger.ts'
+import { sleepUnref } from '../util/sleep.ts'
 import { describeError } from './attempt-error.ts'
 
 /** What all attempts of a worker share. Durations in milliseconds. */
@@ -328,8 +330,4 @@ async function settled(work: () => Promise<unknown>, onError: (error: unknown) =
 /** Milliseconds to the next try. */
 function backoff(failures: number): number {
   return Math.min(50 * 2 ** failures, MAX_BACKOFF_MS) * (0.5 + Math.random() / 2)
-}
-
-function sleepUnref(ms: number): Promise<void> {
-  return new Promise(resolve => void setTimeout(resolve, ms).unref())
 }
