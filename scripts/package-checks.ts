@@ -8,6 +8,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, posix } from 'node:path'
 import { gzipSync } from 'node:zlib'
+import { build } from 'esbuild'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
 import { rolldown } from 'rolldown'
@@ -15,6 +16,9 @@ import { npm, root } from './tools.ts'
 
 /** The most that each may weigh in a page: bundled alone, minified and compressed, in bytes. */
 const MAX_SIZES = { fetchAndWait: 3584, client: 5324 }
+
+/** Two that differ in what they shorten: a size that holds by both holds by most. */
+const BUNDLERS = { rolldown: bundleByRolldown, esbuild: bundleByEsbuild }
 
 const CLIENT = JSON.stringify(`${root}dist/client.js`)
 
@@ -88,15 +92,17 @@ function tar(...args: string[]): string {
 async function checkSizes(): Promise<boolean> {
   let fits = true
   for (const [name, most] of Object.entries(MAX_SIZES)) {
-    const size = await gzippedSize(`export { ${name} } from ${CLIENT}`)
-    console.log(`waybill/client: ${name} ${size} bytes (the most is ${most})`)
-    fits &&= size <= most
+    for (const [bundler, bundle] of Object.entries(BUNDLERS)) {
+      const size = gzipSync(await bundle(`export { ${name} } from ${CLIENT}`), { level: 9 }).length
+      console.log(`waybill/client: ${name} ${size} bytes by ${bundler} (at most ${most})`)
+      fits &&= size <= most
+    }
   }
   return fits
 }
 
-/** Bundles a module as a page would. Throws where something it imports is not to be found in a browser. */
-async function gzippedSize(code: string): Promise<number> {
+/** Bundles a module as a page would. Throws where something it imports is not available in a browser. */
+async function bundleByRolldown(code: string): Promise<string> {
   const entry = {
     name: 'entry',
     resolveId: (id: string) => (id === 'entry' ? id : null),
@@ -105,7 +111,14 @@ async function gzippedSize(code: string): Promise<number> {
   const bundle = await rolldown({ input: 'entry', platform: 'browser', plugins: [entry], onLog: failOnLog })
   const { output } = await bundle.generate({ format: 'esm', minify: true })
   await bundle.close()
-  return output.reduce((sum, it) => sum + (it.type === 'chunk' ? gzipSync(it.code, { level: 9 }).length : 0), 0)
+  return output.map(it => (it.type === 'chunk' ? it.code : '')).join('')
+}
+
+async function bundleByEsbuild(code: string): Promise<string> {
+  const stdin = { contents: code, resolveDir: root }
+  const { outputFiles, warnings } = await build({ stdin, bundle: true, minify: true, format: 'esm', write: false })
+  if (warnings[0]) throw new Error(warnings[0].text)
+  return outputFiles.map(it => it.text).join('')
 }
 
 function failOnLog(_level: string, log: { message: string }): void {
