@@ -52,6 +52,15 @@ export interface WaitInit extends WebRequestInit, WaitOptions {}
  * @throws OperationError the operation failed or was canceled
  * @throws WaitError there is no outcome to report; `code` says why
  * @throws the reason of `init.signal`, at once when it aborts; what `fetch` throws for the request itself
+ * @example
+ * import { fetchAndWait } from 'waybill/client'
+ *
+ * const { order } = await fetchAndWait<{ order: { customer: string } }>('https://api.example.com/orders', {
+ *   method: 'POST',
+ *   headers: { 'content-type': 'application/json' },
+ *   body: JSON.stringify({ customer: 'Contoso', items: [{ name: 'Apple', quantity: 5 }] }),
+ * })
+ * console.log(order.customer) // Contoso
  */
 export function fetchAndWait<Result = unknown>(
   input: WebRequestInput,
@@ -72,6 +81,17 @@ export async function fetchAndWait<Result>(
  * process. Everything else is as in {@link fetchAndWait}; the method and the body of `init` are not sent.
  *
  * @param statusUrl what `onAccepted`, `WaitError.statusUrl` or a polled response's `url` said
+ * @example
+ * import { attach } from 'waybill/client'
+ *
+ * const accepted = await fetch('https://api.example.com/orders', {
+ *   method: 'POST',
+ *   headers: { 'content-type': 'application/json' },
+ *   body: JSON.stringify({ customer: 'Contoso', items: [{ name: 'Apple', quantity: 5 }] }),
+ * })
+ * const statusUrl = new URL(`${accepted.headers.get('location')}`, accepted.url)
+ * const { order } = await attach<{ order: { customer: string } }>(statusUrl)
+ * console.log(order.customer) // Contoso
  */
 export function attach<Result = unknown>(
   statusUrl: string | WebURL,

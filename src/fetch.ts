@@ -3,7 +3,7 @@
  * server that speaks them.
  *
  * @example
- * const answer = fetchHandler(waybill, { prefix: '/api' })
+ * const answer = fetchHandler(composition, { prefix: '/api' })
  * new Hono().all('/api/*', c => answer(c.req.raw))
  */
 import { FETCH_OPTIONS, type FetchHandlerOptions, fetchServer } from './http/fetch-server.ts'

@@ -2,9 +2,9 @@
  * The API as a listener for `node:http`.
  *
  * @example
- * createServer(nodeListener(waybill)).listen(3000)
+ * createServer(nodeListener(composition)).listen(3000)
  * @example
- * express().use('/api', nodeListener(waybill)).listen(3000)
+ * express().use('/api', nodeListener(composition)).listen(3000)
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
@@ -92,7 +92,7 @@ function mounting(waybill: Waybill, options: FetchHandlerOptions): (mount: strin
  * more. What a second signal cuts short is not lost.
  *
  * @example
- * process.once('SIGTERM', () => stopServer(server, waybill))
+ * process.once('SIGTERM', () => stopServer(server, composition))
  */
 export async function stopServer(server: Server, waybill: Waybill): Promise<void> {
   const drained = waybill.drain()

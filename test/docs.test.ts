@@ -1,15 +1,13 @@
 /** The code of the documentation: each block is compiled under strict rules as it stands, and what it says of retries is run. */
-import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect } from 'vitest'
+import { root as ROOT } from '../scripts/tools.ts'
 import type { Handler } from '../src/operation-type.ts'
+import { compile, createProgramFolder, moduleOf } from './support/sample-program.ts'
 import { hasFinished, submit, test } from './support/waybill.ts'
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const PAGES = [
   'README.md',
   ...readdirSync(join(ROOT, 'docs')).flatMap(name => (name.endsWith('.md') ? [`docs/${name}`] : [])),
@@ -22,41 +20,38 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
 
 /** What blocks take from the program around them. A block's own imports and declarations come before these. */
 const AROUND = `
-  declare global {
-    const app: import('fastify').FastifyInstance
-    const waybill: typeof import('waybill/fastify').waybill
-    const composition: import('../../src/waybill.ts').Waybill
-    const createWaybill: typeof import('waybill/composition').createWaybill
-    const defineOperation: typeof import('waybill').defineOperation
-    const media: typeof import('waybill').media
-    const store: import('waybill/store').Store
-    const orders: typeof import('./orders.ts').orders
-    const reports: typeof import('./reports.ts').reports
-    const client: typeof import('waybill/client').client
-    const fetchAndWait: typeof import('waybill/client').fetchAndWait
-    const api: import('waybill/client').Client<{ readonly orders: typeof import('./orders.ts').orders }>
-    const order: import('waybill/client').OperationHandle<unknown>
-    const pool: import('pg').Pool
-    const log: import('fastify').FastifyBaseLogger
-    const createReadStream: typeof import('node:fs').createReadStream
-    const rm: typeof import('node:fs/promises').rm
-    const Webhook: typeof import('standardwebhooks').Webhook
-    const sendInitialRequest: import('@azure/core-lro').RunningOperation['sendInitialRequest']
-    const sendPollRequest: import('@azure/core-lro').RunningOperation['sendPollRequest']
-    const Report: typeof import('./orders.ts').Order
-    const input: object, cart: { readonly id: string }
-    const token: string, subscriptionId: string, endpoint: string, secret: string, path: string
-    const id: string, owner: string, rawBody: string, body: string, WAYBILL_STORE: string
-    const headers: Readonly<Record<'webhook-id' | 'webhook-signature' | 'webhook-timestamp', string>>
-    function download(year: number): Promise<readonly string[]>
-    function typeset(rows: readonly string[], options: { signal: AbortSignal; idempotencyKey: string }): Promise<number>
-    function render(report: unknown, signal: AbortSignal): Promise<string>
-    function verify(header: string | undefined): Promise<{ readonly subject: string }>
-    function seen(id: string): Promise<boolean>
-    function enqueue(event: unknown): Promise<void>
-    function show(status: string, fraction: number | undefined): void
-  }
-  export {}
+  const app: import('fastify').FastifyInstance
+  const waybill: typeof import('waybill/fastify').waybill
+  const composition: import('../../src/waybill.ts').Waybill
+  const createWaybill: typeof import('waybill/composition').createWaybill
+  const defineOperation: typeof import('waybill').defineOperation
+  const media: typeof import('waybill').media
+  const store: import('waybill/store').Store
+  const orders: typeof import('./orders.ts').orders
+  const reports: typeof import('./reports.ts').reports
+  const client: typeof import('waybill/client').client
+  const fetchAndWait: typeof import('waybill/client').fetchAndWait
+  const api: import('waybill/client').Client<{ readonly orders: typeof import('./orders.ts').orders }>
+  const order: import('waybill/client').OperationHandle<unknown>
+  const pool: import('pg').Pool
+  const log: import('fastify').FastifyBaseLogger
+  const createReadStream: typeof import('node:fs').createReadStream
+  const rm: typeof import('node:fs/promises').rm
+  const Webhook: typeof import('standardwebhooks').Webhook
+  const sendInitialRequest: import('@azure/core-lro').RunningOperation['sendInitialRequest']
+  const sendPollRequest: import('@azure/core-lro').RunningOperation['sendPollRequest']
+  const Report: typeof import('./orders.ts').Order
+  const input: object, cart: { readonly id: string }
+  const token: string, subscriptionId: string, endpoint: string, secret: string, path: string
+  const id: string, owner: string, rawBody: string, body: string, WAYBILL_STORE: string
+  const headers: Readonly<Record<'webhook-id' | 'webhook-signature' | 'webhook-timestamp', string>>
+  function download(year: number): Promise<readonly string[]>
+  function typeset(rows: readonly string[], options: { signal: AbortSignal; idempotencyKey: string }): Promise<number>
+  function render(report: unknown, signal: AbortSignal): Promise<string>
+  function verify(header: string | undefined): Promise<{ readonly subject: string }>
+  function seen(id: string): Promise<boolean>
+  function enqueue(event: unknown): Promise<void>
+  function show(status: string, fraction: number | undefined): void
 `
 
 interface Block {
@@ -70,9 +65,7 @@ interface Block {
 let folder = ''
 
 beforeAll(async () => {
-  // Below the repository, so that packages resolve as they do for a user who has installed them.
-  await mkdir(join(ROOT, 'data'), { recursive: true })
-  folder = await mkdtemp(join(ROOT, 'data', 'docs-'))
+  folder = await createProgramFolder('docs', AROUND)
 })
 
 afterAll(() => rm(folder, { recursive: true, force: true }))
@@ -82,10 +75,8 @@ test('every block of TypeScript in the README and in docs/ compiles under strict
   expect(blocks.length).toBeGreaterThan(30)
   const left = blocks.filter(block => reasonOf(block) !== undefined)
   expect(left).toHaveLength(Object.keys(LEFT_OUT).length)
-  for (const block of blocks) if (!left.includes(block)) await writeFile(join(folder, fileOf(block)), moduleOf(block))
-  await writeFile(join(folder, 'orders.ts'), await readFile(join(ROOT, 'examples/orders/orders.ts')))
-  await writeFile(join(folder, 'around.ts'), AROUND)
-  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ extends: '../../tsconfig.json', ...OPTIONS }))
+  for (const block of blocks)
+    if (!left.includes(block)) await writeFile(join(folder, fileOf(block)), moduleOf(block.code))
   expect(await compile(folder)).toBe('')
 })
 
@@ -106,13 +97,6 @@ test('a ProblemError with retryAfterMs is run again, as the guide shows it', asy
   )
 })
 
-const OPTIONS = {
-  // Names that a block only shows are no fault of it.
-  compilerOptions: { noUnusedLocals: false, noUnusedParameters: false },
-  include: ['.'],
-  exclude: [],
-}
-
 async function blocksOf(page: string): Promise<Block[]> {
   const text = await readFile(join(ROOT, page), 'utf8')
   const found = text.matchAll(/^( *)```ts(?: file=(\S+))?\n(.*?)^ *```$/gms)
@@ -129,19 +113,4 @@ function reasonOf({ code }: Block): string | undefined {
 /** A name that says where the block stands, for the messages of the compiler. */
 function fileOf({ page, line, file }: Block): string {
   return file ?? `${page.replaceAll(/\W/g, '-')}-line-${line}.ts`
-}
-
-/** A block that returns is the body of a function. */
-function moduleOf({ code }: Block): string {
-  const returns = /^(?:if \(.*\) )?return /m.test(code)
-  return returns ? `export async function block() {\n${code}}\n` : `${code}\nexport {}\n`
-}
-
-/** What the compiler says; the empty text where all is well. */
-async function compile(project: string): Promise<string> {
-  const compiler = join(ROOT, 'node_modules/typescript/bin/tsc')
-  return await promisify(execFile)(process.execPath, [compiler, '-p', project]).then(
-    ({ stdout }) => stdout,
-    (error: { stdout: string }) => error.stdout,
-  )
 }

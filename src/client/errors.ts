@@ -31,7 +31,18 @@ export interface WaitErrorDetails {
 /** On the errors of every copy of this package in a program: `instanceof` looks for it. */
 const MARK: unique symbol = Symbol.for('waybill.WaitError') as never
 
-/** A wait that ended without a result. `code` is for programs, `message` for people. */
+/**
+ * The error of a wait that ended without a result. `code` is for programs, `message` for people.
+ *
+ * @example
+ * import { fetchAndWait, WaitError } from 'waybill/client'
+ *
+ * try {
+ *   await fetchAndWait('https://api.example.com/orders', { method: 'POST', body: '{}' })
+ * } catch (error) {
+ *   if (error instanceof WaitError) console.log(error.code, error.problem?.status) // refused 415
+ * }
+ */
 export class WaitError extends Error implements WaitErrorDetails {
   declare readonly code: WaitErrorCode
   declare readonly response: WebResponse | undefined
@@ -54,7 +65,21 @@ export class WaitError extends Error implements WaitErrorDetails {
   }
 }
 
-/** An operation that ended `failed` or `canceled`, and why. */
+/**
+ * The error of an operation that ended `failed` or `canceled`. `problem` says why.
+ *
+ * @example
+ * import { client, OperationError } from 'waybill/client'
+ * import { orders } from './orders.ts'
+ *
+ * const api = client({ orders }, { baseUrl: 'https://api.example.com' })
+ * const order = await api.orders.submit({ customer: 'Contoso', items: [{ name: 'Unicorn', quantity: 1 }] })
+ * try {
+ *   await order.result()
+ * } catch (error) {
+ *   if (error instanceof OperationError) console.log(error.code, error.problem.title) // failed Out of stock
+ * }
+ */
 export class OperationError extends WaitError {
   static override [Symbol.hasInstance](error: unknown): boolean {
     return MARK in Object(error) && isFinal((error as WaitError).code)

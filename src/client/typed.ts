@@ -62,12 +62,20 @@ export interface TypeClient<T> {
 }
 
 /**
- * Makes a client of an API's operation types.
+ * Creates a typed client of an API from its operation types.
  *
  * @param types by the names that the client is to give them. Where the contract is not to be bundled, its
  *   types are enough: `client<typeof contract>({ orders: { name: 'orders', resultKey: 'order' } })`
  * @throws {TypeError} when `baseUrl` is no URL. One that is relative to a page may be given where there is none, as where a
  *   server renders the page: requests, and `attach`, are refused there.
+ * @example
+ * import { client } from 'waybill/client'
+ * import { orders } from './orders.ts'
+ *
+ * const api = client({ orders }, { baseUrl: 'https://api.example.com' })
+ * const order = await api.orders.submit({ customer: 'Contoso', items: [{ name: 'Apple', quantity: 5 }] })
+ * const { customer } = await order.result()
+ * console.log(customer) // Contoso
  */
 export function client<T extends Contracts>(
   types: T | { readonly [Name in keyof T]: Pick<T[Name], 'name' | 'resultKey'> },

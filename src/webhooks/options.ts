@@ -27,7 +27,8 @@ export interface WebhooksInit {
    * Whether an address, IPv4 or IPv6 in its canonical form, may be sent to. Default {@link isPublicAddress}.
    *
    * @example
-   * allowAddress: address => isPublicAddress(address) || address.startsWith('10.20.')
+   * const allowAddress = (address: string) => isPublicAddress(address) || address.startsWith('10.20.')
+   * createWaybill({ operations, store, webhooks: { secrets: ['whsec_…'], allowAddress } })
    */
   readonly allowAddress?: (address: string) => boolean
   /** Finds the addresses of a host, once for each attempt. Default: the hosts file and DNS, see {@link hostResolver}. */

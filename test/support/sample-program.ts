@@ -1,0 +1,43 @@
+/** A program made of the samples that documentation shows: they are compiled under strict rules, and some are run. */
+import { execFile } from 'node:child_process'
+import { copyFile, mkdir, mkdtemp, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { root } from '../../scripts/tools.ts'
+
+const OPTIONS = {
+  // Names that a block only shows are no fault of it.
+  compilerOptions: { noUnusedLocals: false, noUnusedParameters: false },
+  include: ['.'],
+  exclude: [],
+}
+
+/**
+ * Makes a folder below the repository, so that packages resolve as they do for a user who has installed them. It holds
+ * the contract of the example.
+ *
+ * @param globals names that samples use without importing them, as declarations
+ */
+export async function createProgramFolder(name: string, globals: string): Promise<string> {
+  await mkdir(join(root, 'data'), { recursive: true })
+  const folder = await mkdtemp(join(root, 'data', `${name}-`))
+  await copyFile(join(root, 'examples/orders/orders.ts'), join(folder, 'orders.ts'))
+  await writeFile(join(folder, 'globals.ts'), `declare global {\n${globals}\n}\nexport {}\n`)
+  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ extends: '../../tsconfig.json', ...OPTIONS }))
+  return folder
+}
+
+/** A sample as a module: one that returns is the body of a function. */
+export function moduleOf(code: string): string {
+  const returns = /^(?:if \(.*\) )?return /m.test(code)
+  return returns ? `export async function block() {\n${code}}\n` : `${code}\nexport {}\n`
+}
+
+/** What the compiler says of a folder; empty where all is well. */
+export async function compile(project: string): Promise<string> {
+  const compiler = join(root, 'node_modules/typescript/bin/tsc')
+  return await promisify(execFile)(process.execPath, [compiler, '-p', project]).then(
+    ({ stdout }) => stdout,
+    (error: { stdout: string }) => error.stdout,
+  )
+}
