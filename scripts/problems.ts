@@ -1,6 +1,6 @@
 /** Writes docs/problems.md from the table of problems. A test holds the page against the table. */
 import { writeFileSync } from 'node:fs'
-import { PROBLEM_TYPE_PREFIX, PROBLEMS } from '../src/problem.ts'
+import { PROBLEM_TYPE_PREFIX, PROBLEMS } from '../src/model/problem.ts'
 
 /** The page. */
 export function problemsPage(): string {

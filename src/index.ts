@@ -7,9 +7,9 @@
  * await app.register(waybill, { operations: [orders], store, worker: { handlers: './processor.ts' } })
  * ```
  */
-export type { Duration } from './duration.ts'
-export { type Media, type MediaBody, type MediaOptions, media, type Pieces } from './media.ts'
-export type { Attempt, Operation } from './operation.ts'
+export type { Duration } from './model/duration.ts'
+export { type Media, type MediaBody, type MediaOptions, media, type Pieces } from './model/media.ts'
+export type { Attempt, Operation } from './model/operation.ts'
 export {
   type AnyOperationType,
   type Backoff,
@@ -28,6 +28,12 @@ export {
   type Policy,
   type Schema,
   type StandardSchema,
-} from './operation-type.ts'
-export { PROBLEMS, type ProblemCode, ProblemError, type ProblemErrorOptions, type ProblemInit } from './problem.ts'
-export type { Problem, Progress, Status, StatusDocument } from './protocol.ts'
+} from './model/operation-type.ts'
+export {
+  PROBLEMS,
+  type ProblemCode,
+  ProblemError,
+  type ProblemErrorOptions,
+  type ProblemInit,
+} from './model/problem.ts'
+export type { Problem, Progress, Status, StatusDocument } from './model/protocol.ts'

@@ -1,5 +1,5 @@
 /** Where the resources of an operation are. */
-import type { Links } from './protocol.ts'
+import type { Links } from './model/protocol.ts'
 
 /** The URLs of an operation below a base, which is a mount prefix or a public URL. */
 export function linksOf(base: string, type: string, id: string): Links {

@@ -2,14 +2,13 @@
  * The composition: a store, the operation types, and who does the work, made into one thing to
  * start, to use and to stop. It speaks no HTTP; `fastify.ts` and `http.ts` put it on the wire.
  */
-import type { BlobStore } from './blob-store.ts'
-import { Dispatcher } from './dispatcher.ts'
-import { type Duration, durationMs, SECOND } from './duration.ts'
-import type { Launcher } from './launcher.ts'
-import type { Loop } from './loop.ts'
-import { Metrics } from './metrics.ts'
-import type { AnyOperationType } from './operation-type.ts'
-import { Operations } from './operations.ts'
+import type { BlobStore } from './blobs/blob-store.ts'
+import { Waker } from './launchers/autoscaler.ts'
+import { Dispatcher } from './launchers/dispatcher.ts'
+import type { Launcher } from './launchers/launcher.ts'
+import type { Wakeup } from './launchers/scale-trigger.ts'
+import { type Duration, durationMs, SECOND } from './model/duration.ts'
+import type { AnyOperationType } from './model/operation-type.ts'
 import {
   BLOB_STORE,
   type Checks,
@@ -22,16 +21,17 @@ import {
   READ_LATER,
   STORE,
   whole,
-} from './options.ts'
-import { runSteps, type StartOptions, type StartStep, StartTimeoutError } from './startup.ts'
-import type { Store } from './store.ts'
-import { Sweeper } from './sweeper.ts'
-import { timedStore } from './timed-store.ts'
+} from './model/options.ts'
+import { Metrics } from './observability/metrics.ts'
+import { Operations } from './service/operations.ts'
+import type { Store } from './stores/store.ts'
+import { timedStore } from './stores/with-timeout.ts'
 import { guardLogger, type Logger, stderrLogger } from './util/logger.ts'
-import { Waker } from './waker.ts'
-import type { Wakeup } from './wakeup.ts'
-import { Webhooks, type WebhooksInit } from './webhooks.ts'
+import type { Loop } from './util/loop.ts'
+import { runSteps, type StartOptions, type StartStep, StartTimeoutError } from './util/start-steps.ts'
+import { Webhooks, type WebhooksInit } from './webhooks/webhooks.ts'
 import { makeWorker, WORKER_OPTIONS, type WorkerInit } from './worker/make-worker.ts'
+import { Sweeper } from './worker/sweeper.ts'
 
 export type { WorkerInit }
 

@@ -1,7 +1,7 @@
 import { expect } from 'vitest'
 import { defineOperation, handler, ProblemError } from 'waybill'
 import { z } from 'zod'
-import { type Host, runAttempt, StopError } from '../src/attempt.ts'
+import { type Host, runAttempt, StopError } from '../src/worker/attempt.ts'
 import { cutStore, hasFinished, KeptLog, recordOf, resultOf, submit, test, until, when } from './support/waybill.ts'
 
 const tasks = defineOperation({ name: 'tasks', attempts: 3, backoff: { initial: 10, jitter: 0 } })

@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, vi } from 'vitest'
 import { storeFromUrl } from 'waybill/store-url'
-import { explainedBy, SharedCredential } from '../src/cli/azure-credential.ts'
+import { explainedBy, SharedCredential } from '../src/from-url/azure-credential.ts'
 import { test } from './support/waybill.ts'
 
 /** A credential whose tokens come when the test says. */

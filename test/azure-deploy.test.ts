@@ -167,7 +167,7 @@ describe('the API', () => {
       ['Liveness', '/healthz'],
       ['Readiness', '/readyz'],
     ])
-    expect(read('src/http.ts')).toContain("'/readyz'")
+    expect(read('src/http/routes.ts')).toContain("'/readyz'")
     expect(file('modules/api.bicep')).toMatch(/minReplicas: [1-9]/)
   })
 })
@@ -233,7 +233,7 @@ test('what alerts look for in the log is what the code writes', () => {
   const queries = [...file('modules/alerts.bicep').matchAll(/query: '(.*)'$/gm)].map(([, query = '']) => query)
   expect(queries).toHaveLength(2)
   expect(queries.join()).toContain('Executions cannot be started')
-  expect(read('src/dispatcher/start-refusals.ts')).toContain('`Executions cannot be started: ')
+  expect(read('src/launchers/start-refusals.ts')).toContain('`Executions cannot be started: ')
 })
 
 test('each identity has the least roles, on one resource each', () => {

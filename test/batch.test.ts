@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { Batcher, type Settled } from '../src/batch.ts'
+import { Batcher, type Settled } from '../src/util/batcher.ts'
 
 /** A writer whose batches are answered when the test says so. */
 class Writer {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, test } from 'vitest'
 import { blobsFromUrl, shownUrl, storeFromUrl } from 'waybill/store-url'
-import { entersByIdentity, identityConfig } from '../src/cli/azure-postgres.ts'
+import { entersByIdentity, identityConfig } from '../src/from-url/azure-postgres.ts'
 import { temporaryFolder } from './support/app.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))

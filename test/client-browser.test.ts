@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Answerer, type ScriptedServer, startScriptedServer } from './support/article-server.ts'
 import { launchChromium } from './support/chromium.ts'
 
-const CLIENT = new URL('../src/client.ts', import.meta.url).pathname
+const CLIENT = new URL('../src/client/client.ts', import.meta.url).pathname
 const CORS = {
   'Access-Control-Allow-Origin': '*',
   'Access-Control-Allow-Headers': 'authorization, x-api-key',
@@ -55,7 +55,7 @@ async function waitIn(home: ScriptedServer, url: string): Promise<{ value: unkno
     const headers = { Authorization: 'Bearer t', 'X-Api-Key': 'k' }
     return await page.evaluate(
       async ({ url, headers }) => {
-        const { fetchAndWait } = globalThis as unknown as typeof import('../src/client.ts')
+        const { fetchAndWait } = globalThis as unknown as typeof import('../src/client/client.ts')
         const polls: unknown[] = []
         const value = await fetchAndWait(url, { method: 'POST', headers }, poll => polls.push(poll.status)).catch(
           (error: { code: string }) => error.code,

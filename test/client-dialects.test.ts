@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { fetchAndWait } from '../src/client.ts'
+import { fetchAndWait } from '../src/client/client.ts'
 import {
   type Answerer,
   accepted,

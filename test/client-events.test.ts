@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { describe, expect, test } from 'vitest'
-import { fetchAndWait, type StatusPoll } from '../src/client.ts'
+import { fetchAndWait, type StatusPoll } from '../src/client/client.ts'
 import {
   type Answerer,
   accepted,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { fetchAndWait, OperationError } from '../src/client.ts'
+import { fetchAndWait, OperationError } from '../src/client/client.ts'
 import {
   accepted,
   errorOf,

@@ -2,7 +2,7 @@
 import type { ServerResponse } from 'node:http'
 import { describe, expect, test, vi } from 'vitest'
 import type { AnyOperationType } from 'waybill'
-import { attach, client, fetchAndWait, OperationError, WaitError } from '../src/client.ts'
+import { attach, client, fetchAndWait, OperationError, WaitError } from '../src/client/client.ts'
 import {
   type Answerer,
   accepted,
@@ -297,7 +297,7 @@ describe('fetch', () => {
 
 test('errors of another copy of the package are recognised', async () => {
   vi.resetModules()
-  const other = await import('../src/client.ts')
+  const other = await import('../src/client/client.ts')
   const details = { code: 'failed', statusUrl: '' } as const
   const foreign = new other.OperationError('failed', details)
   expect(other.WaitError).not.toBe(WaitError)

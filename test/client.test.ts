@@ -1,5 +1,5 @@
 import { describe, expect, expectTypeOf, test } from 'vitest'
-import { attach, fetchAndWait, OperationError, type StatusPoll } from '../src/client.ts'
+import { attach, fetchAndWait, OperationError, type StatusPoll } from '../src/client/client.ts'
 import {
   accepted,
   startArticleServer as article,

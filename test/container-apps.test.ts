@@ -1,7 +1,7 @@
 import { ContainerAppsAPIClient } from '@azure/arm-appcontainers'
 import { describe, expect, expectTypeOf } from 'vitest'
 import { type ContainerAppsClient, containerAppsJob } from 'waybill/container-apps'
-import { LaunchRefused } from '../src/launcher.ts'
+import { LaunchRefused } from '../src/launchers/launcher.ts'
 import { azureOf, clientOf, countOf, failFirst, JOB, launcherOf, requestFor } from './support/azure.ts'
 import { test, until } from './support/waybill.ts'
 

@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
 import { corsHeaders } from '../src/http/cors.ts'
-import { HEADERS } from '../src/protocol.ts'
+import { HEADERS } from '../src/model/protocol.ts'
 import { orders } from './support/desk.ts'
 import { DOORS, type DoorOptions, postJson } from './support/doors.ts'
 import { type Lab, test } from './support/waybill.ts'

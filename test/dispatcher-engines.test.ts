@@ -2,7 +2,7 @@
 import { describe, expect } from 'vitest'
 import { processLauncher } from 'waybill/process'
 import { sqliteStore } from 'waybill/sqlite'
-import type { Launcher } from '../src/launcher.ts'
+import type { Launcher } from '../src/launchers/launcher.ts'
 import type { Waybill } from '../src/waybill.ts'
 import { play, plays } from './support/handlers.ts'
 import { clusterOf, launcherOn } from './support/kubernetes.ts'

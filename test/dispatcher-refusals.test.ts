@@ -2,9 +2,9 @@
 
 import { describe, expect, it } from 'vitest'
 import { sqliteStore } from 'waybill/sqlite'
-import { StartRefusals } from '../src/dispatcher/start-refusals.ts'
-import { allHoldings } from '../src/holdings.ts'
-import { type Launcher, LaunchRefused, type LaunchRequest, type RefusalReason } from '../src/launcher.ts'
+import { type Launcher, LaunchRefused, type LaunchRequest, type RefusalReason } from '../src/launchers/launcher.ts'
+import { StartRefusals } from '../src/launchers/start-refusals.ts'
+import { allHoldings } from '../src/stores/holdings.ts'
 import type { DispatcherInit, Waybill } from '../src/waybill.ts'
 import { launcherOf as azureLauncherOf, azureOf, failFirst } from './support/azure.ts'
 import { play, plays } from './support/handlers.ts'

@@ -4,7 +4,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { root as ROOT } from '../scripts/tools.ts'
-import type { Handler } from '../src/operation-type.ts'
+import type { Handler } from '../src/model/operation-type.ts'
 import { compile, createProgramFolder, moduleOf } from './support/sample-program.ts'
 import { hasFinished, submit, test } from './support/waybill.ts'
 

@@ -6,7 +6,7 @@ import { ContainerAppsAPIClient } from '@azure/arm-appcontainers'
 import { ManagedIdentityCredential } from '@azure/identity'
 import { describe, expect, vi } from 'vitest'
 import { emulateAzure } from 'waybill/emulate/azure'
-import { makeCertificate } from '../src/emulate/certificate.ts'
+import { makeCertificate } from '../src/emulators/certificate.ts'
 import { azureOf, clientOf, countOf, failFirst, JOB } from './support/azure.ts'
 import { test, until } from './support/waybill.ts'
 

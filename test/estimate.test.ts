@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { sqliteStore } from 'waybill/sqlite'
-import { Estimator, QueueModel } from '../src/estimate.ts'
-import { accepted, changed, claimed, type Operation } from '../src/operation.ts'
-import { acceptedOperation, QUEUE_COUNT_LIMIT, type QueueView, type Store } from '../src/store.ts'
+import { accepted, changed, claimed, type Operation } from '../src/model/operation.ts'
+import { Estimator, QueueModel } from '../src/service/estimator.ts'
+import { acceptedOperation, QUEUE_COUNT_LIMIT, type QueueView, type Store } from '../src/stores/store.ts'
 import { submissionOf } from './support/submission.ts'
 
 const NOW = 1_700_000_000_000

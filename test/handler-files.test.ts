@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect, test } from 'vitest'
-import { fileUrl } from '../src/handlers.ts'
+import { fileUrl } from '../src/worker/handlers.ts'
 import { temporaryFolder } from './support/app.ts'
 
 /** What a handler file resolves to in a folder with these files. */

@@ -4,8 +4,8 @@ import { describe, expect } from 'vitest'
 import { handler } from 'waybill'
 import { runOperation } from 'waybill/job'
 import { sqliteStore } from 'waybill/sqlite'
-import { NoTokenError } from '../src/cli/azure-credential.ts'
-import type { Store } from '../src/store.ts'
+import { NoTokenError } from '../src/from-url/azure-credential.ts'
+import type { Store } from '../src/stores/store.ts'
 import { type Act, play, plays } from './support/handlers.ts'
 import {
   hasStatus,

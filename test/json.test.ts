@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { fingerprint, MAX_JSON_DEPTH, parseJson, readUtf8 } from '../src/json.ts'
-import { ProblemError } from '../src/problem.ts'
+import { fingerprint, MAX_JSON_DEPTH, parseJson, readUtf8 } from '../src/model/json.ts'
+import { ProblemError } from '../src/model/problem.ts'
 
 /** The problem that reading the text ends with. */
 function refusal(text: string): { code: unknown; detail: string } {

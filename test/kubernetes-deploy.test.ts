@@ -18,7 +18,7 @@ import {
 import { describe, expect, it } from 'vitest'
 import { emulateKubernetes } from 'waybill/emulate/kubernetes'
 import { postgresStore } from 'waybill/postgres'
-import { Operations } from '../src/operations.ts'
+import { Operations } from '../src/service/operations.ts'
 import { DEFAULT_SCHEMA } from '../src/stores/postgres/schema.ts'
 import { EXAMPLE, startApp, temporaryFolder } from './support/app.ts'
 import { plays } from './support/handlers.ts'

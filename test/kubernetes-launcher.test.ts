@@ -3,8 +3,12 @@ import type { BatchV1Api, V1JobTemplateSpec, Watch } from '@kubernetes/client-no
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import type { EmulatedImage, EmulatedJob } from 'waybill/emulate/kubernetes'
 import { kubernetesJob } from 'waybill/kubernetes'
-import { LaunchRefused, type LaunchRequest } from '../src/launcher.ts'
-import type { KubernetesJobsApi, KubernetesJobTemplate, KubernetesWatch } from '../src/launchers/kubernetes.ts'
+import type {
+  KubernetesJobsApi,
+  KubernetesJobTemplate,
+  KubernetesWatch,
+} from '../src/launchers/kubernetes/kubernetes.ts'
+import { LaunchRefused, type LaunchRequest } from '../src/launchers/launcher.ts'
 import { clientOf, clusterOf, IMAGE, JOB_TEMPLATE, launcherOn, programImage } from './support/kubernetes.ts'
 import { type Lab, test, until } from './support/waybill.ts'
 

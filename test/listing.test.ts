@@ -1,7 +1,7 @@
 import { describe, expect } from 'vitest'
 import type { StatusDocument } from 'waybill'
 import { PAGE_BYTES } from '../src/http/listing.ts'
-import { problem } from '../src/problem.ts'
+import { problem } from '../src/model/problem.ts'
 import { type OpenDesk, openDesk } from './support/desk.ts'
 import { accepted, post, problemOf } from './support/http.ts'
 import { hasStatus, type Lab, test, until } from './support/waybill.ts'

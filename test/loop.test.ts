@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Loop, type LoopOptions } from '../src/loop.ts'
+import { Loop, type LoopOptions } from '../src/util/loop.ts'
 
 const EVERY_MS = 1000
 /** The longest time from one turn to the next, its jitter included. */

@@ -10,7 +10,7 @@ import type { ApiOptions } from 'waybill/http'
 import { openApiDocument } from 'waybill/openapi'
 import { sqliteStore } from 'waybill/sqlite'
 import { z } from 'zod'
-import { openApiPage } from '../src/openapi/page.ts'
+import { openApiPage } from '../src/openapi/page/page.ts'
 import { launchChromium } from './support/chromium.ts'
 import { type Lab, test } from './support/waybill.ts'
 

@@ -14,9 +14,9 @@ import {
   type Operation,
   type Outcome,
   renewed,
-} from '../src/operation.ts'
-import { problem } from '../src/problem.ts'
-import { isFinal } from '../src/protocol.ts'
+} from '../src/model/operation.ts'
+import { problem } from '../src/model/problem.ts'
+import { isFinal } from '../src/model/protocol.ts'
 import { submissionOf } from './support/submission.ts'
 
 /** What happens, and how many milliseconds after what happened before. */

@@ -2,7 +2,7 @@ import { Type } from 'typebox'
 import { describe, expect, it } from 'vitest'
 import { defineOperation, handler } from 'waybill'
 import { z } from 'zod'
-import { backoffMs } from '../src/operation-type.ts'
+import { backoffMs } from '../src/model/operation-type.ts'
 
 /** What the declaration with these options is refused with. Options come from JavaScript too, so any will do. */
 function refusal(options: object): string {

@@ -15,8 +15,8 @@ import {
   operationOf,
   renewed,
   type Submission,
-} from '../src/operation.ts'
-import { problem } from '../src/problem.ts'
+} from '../src/model/operation.ts'
+import { problem } from '../src/model/problem.ts'
 import { submissionOf } from './support/submission.ts'
 
 const NOW = 1_000_000

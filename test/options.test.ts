@@ -20,7 +20,7 @@ import { processLauncher } from 'waybill/process'
 import { sqliteStore } from 'waybill/sqlite'
 import { answerCall, storageQueue } from 'waybill/storage-queue'
 import { CALLER_OPTIONS } from '../src/http/principal.ts'
-import { API_OPTIONS } from '../src/http.ts'
+import { API_OPTIONS } from '../src/http/routes.ts'
 import { WAYBILL_OPTIONS } from '../src/waybill.ts'
 import { WORKER_OPTIONS } from '../src/worker/make-worker.ts'
 

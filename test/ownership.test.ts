@@ -1,7 +1,7 @@
 /** Every route, asked by the owner, by a stranger, and by someone who does not say who it is. */
 import type { LightMyRequestResponse } from 'fastify'
 import { describe, expect } from 'vitest'
-import { createRoutes } from '../src/http.ts'
+import { createRoutes } from '../src/http/routes.ts'
 import { type OpenDesk, openDesk, ordersWith } from './support/desk.ts'
 import { accepted, byHeader, post, problemOf } from './support/http.ts'
 import { QUICK, startReceiver } from './support/receiver.ts'

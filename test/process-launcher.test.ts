@@ -5,8 +5,8 @@ import { dirname, join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect } from 'vitest'
 import { processLauncher } from 'waybill/process'
-import { LaunchRefused, type LaunchRequest } from '../src/launcher.ts'
-import type { ProcessLauncherOptions } from '../src/launchers/process.ts'
+import { LaunchRefused, type LaunchRequest } from '../src/launchers/launcher.ts'
+import type { ProcessLauncherOptions } from '../src/launchers/process/process.ts'
 import { processStart } from '../src/util/process-start.ts'
 import { type Lab, test, until } from './support/waybill.ts'
 
@@ -99,7 +99,7 @@ test('names that no process launcher gave are gone', async () => {
   }
 })
 
-const WAYBILL_PROCESS = new URL('../src/launchers/process.ts', import.meta.url).href
+const WAYBILL_PROCESS = new URL('../src/launchers/process/process.ts', import.meta.url).href
 const REQUEST = JSON.stringify(request)
 const COUNT_AND_START = `
   import { appendFileSync } from 'node:fs'

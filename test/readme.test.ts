@@ -9,8 +9,8 @@ import { promisify } from 'node:util'
 import { rolldown } from 'rolldown'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { sqliteStore } from 'waybill/sqlite'
-import { PROBLEMS } from '../src/problem.ts'
-import type { StatusDocument } from '../src/protocol.ts'
+import { PROBLEMS } from '../src/model/problem.ts'
+import type { StatusDocument } from '../src/model/protocol.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const processes: ChildProcess[] = []

@@ -1,14 +1,14 @@
 import { describe, expect, vi } from 'vitest'
 import { defineOperation, handler, ProblemError } from 'waybill'
-import { StopError } from '../src/attempt.ts'
-import { LaunchRefused } from '../src/launcher.ts'
-import type { Outcome } from '../src/operation.ts'
-import type { AnyOperationType } from '../src/operation-type.ts'
-import { briefProblem } from '../src/problem.ts'
-import type { Problem } from '../src/protocol.ts'
-import type { Runner } from '../src/runner.ts'
-import type { Store } from '../src/store.ts'
-import { Worker } from '../src/worker.ts'
+import { LaunchRefused } from '../src/launchers/launcher.ts'
+import type { Outcome } from '../src/model/operation.ts'
+import type { AnyOperationType } from '../src/model/operation-type.ts'
+import { briefProblem } from '../src/model/problem.ts'
+import type { Problem } from '../src/model/protocol.ts'
+import type { Store } from '../src/stores/store.ts'
+import { StopError } from '../src/worker/attempt.ts'
+import type { Runner } from '../src/worker/runners/runner.ts'
+import { Worker } from '../src/worker/worker.ts'
 import {
   cutStore,
   hasFinished,
@@ -141,7 +141,7 @@ describe('a problem of any shape ends the operation', () => {
 
   test('that another copy of the package has made, or that has no mark of either', async ({ lab }) => {
     vi.resetModules()
-    const copy = await import('../src/problem.ts')
+    const copy = await import('../src/model/problem.ts')
     expect(copy.ProblemError).not.toBe(ProblemError)
     const problem = await failureOf(lab, () => new copy.ProblemError({ status: 422, title: 'A copy of it' }))
     expect(problem).toMatchObject({ status: 422, title: 'A copy of it' })
@@ -154,7 +154,7 @@ describe('a problem of any shape ends the operation', () => {
 
 test('errors of another copy of the package are known as what they are', async () => {
   vi.resetModules()
-  const copies = [await import('../src/launcher.ts'), await import('../src/attempt.ts')] as const
+  const copies = [await import('../src/launchers/launcher.ts'), await import('../src/worker/attempt.ts')] as const
   expect(new copies[0].LaunchRefused('busy', 1)).toBeInstanceOf(LaunchRefused)
   expect(new copies[1].StopError('TimeoutError')).toBeInstanceOf(StopError)
   expect(new Error('another')).not.toBeInstanceOf(LaunchRefused)

@@ -3,8 +3,8 @@ import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
 import { postgresStore } from 'waybill/postgres'
 import { sqliteStore } from 'waybill/sqlite'
-import { BROWSE_LIMIT, type Store } from '../src/store.ts'
 import { copyStatements } from '../src/stores/postgres/copies.ts'
+import { BROWSE_LIMIT, type Store } from '../src/stores/store.ts'
 import { testDatabase } from './support/postgres.ts'
 
 const COUNT = 2 * BROWSE_LIMIT + 5

@@ -1,5 +1,5 @@
 import { afterEach, expect, it } from 'vitest'
-import type { Claim, Store } from '../src/store.ts'
+import type { Claim, Store } from '../src/stores/store.ts'
 import { cosmosAccount } from './support/cosmos.ts'
 import { submissionOf } from './support/submission.ts'
 

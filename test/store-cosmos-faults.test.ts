@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { type ManualClock, manualClock } from 'waybill/testing'
-import { acceptedOperation, type Store } from '../src/store.ts'
+import { acceptedOperation, type Store } from '../src/stores/store.ts'
 import { cosmosAccount } from './support/cosmos.ts'
 import type { Collection } from './support/cosmos-server.ts'
 import { submissionOf } from './support/submission.ts'

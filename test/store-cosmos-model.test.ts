@@ -1,6 +1,6 @@
 import { describe, it, vi } from 'vitest'
-import type { Store } from '../src/store.ts'
-import type { ManualClock } from '../src/testing/clock.ts'
+import type { Store } from '../src/stores/store.ts'
+import type { ManualClock } from '../src/testing/manual-clock.ts'
 import { cosmosAccount } from './support/cosmos.ts'
 import { assertFollowsModel } from './support/store-commands.ts'
 

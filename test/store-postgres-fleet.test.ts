@@ -1,6 +1,6 @@
 /** A fleet: API processes that do no work, and worker processes that have no API, on one PostgreSQL. */
 import { expect, it } from 'vitest'
-import { postgresStore } from '../src/stores/postgres.ts'
+import { postgresStore } from '../src/stores/postgres/postgres.ts'
 import { startApp } from './support/app.ts'
 import { startWaybill } from './support/cli.ts'
 import { placeOrder, untilFinal } from './support/order.ts'

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import type { Pool } from 'pg'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { postgresStore } from 'waybill/postgres'
-import type { Hint, Store } from '../src/store.ts'
+import type { Hint, Store } from '../src/stores/store.ts'
 import { testDatabase } from './support/postgres.ts'
 
 const database = testDatabase()

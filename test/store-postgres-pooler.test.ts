@@ -2,7 +2,7 @@ import { Pool } from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type PostgresStoreOptions, postgresStore } from 'waybill/postgres'
 import { storeConformance } from 'waybill/testing'
-import type { Hint, Store } from '../src/store.ts'
+import type { Hint, Store } from '../src/stores/store.ts'
 import { holdsOf, testDatabase } from './support/postgres.ts'
 import { TransactionPooler } from './support/transaction-pooler.ts'
 

@@ -2,7 +2,7 @@ import type { Pool } from 'pg'
 import { beforeAll, describe, it } from 'vitest'
 import { postgresStore } from 'waybill/postgres'
 import { type ManualClock, storeConformance } from 'waybill/testing'
-import type { Store } from '../src/store.ts'
+import type { Store } from '../src/stores/store.ts'
 import { holdsOf, TESTED, testDatabase } from './support/postgres.ts'
 
 describe.each(TESTED)('version %s', version => {

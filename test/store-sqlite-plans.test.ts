@@ -5,8 +5,8 @@
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { sqliteStore } from 'waybill/sqlite'
-import type { Store } from '../src/store.ts'
 import type { Database } from '../src/stores/sqlite/database.ts'
+import type { Store } from '../src/stores/store.ts'
 
 const DAY = 86_400_000
 

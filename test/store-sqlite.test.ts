@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { type SqliteStoreOptions, sqliteStore } from 'waybill/sqlite'
 import { type ManualClock, storeConformance } from 'waybill/testing'
-import type { Store } from '../src/store.ts'
 import { openWriter } from '../src/stores/sqlite/database.ts'
+import type { Store } from '../src/stores/store.ts'
 import { temporaryFolder } from './support/folder.ts'
 
 const files = temporaryFolder()

@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { expect, vi } from 'vitest'
 import { defineOperation, handler } from 'waybill'
-import { machineName } from '../src/machine.ts'
-import type { Store } from '../src/store.ts'
-import { Sweeper } from '../src/sweeper.ts'
+import type { Store } from '../src/stores/store.ts'
+import { machineName } from '../src/util/host-id.ts'
+import { Sweeper } from '../src/worker/sweeper.ts'
 import { submissionOf } from './support/submission.ts'
 import { cutStore, hasFinished, hasStatus, KeptLog, recordOf, submit, test, until, when } from './support/waybill.ts'
 

@@ -8,7 +8,7 @@ import { launchChromium } from './support/chromium.ts'
 import { byHeader, listen, serve } from './support/http.ts'
 import { test } from './support/waybill.ts'
 
-const CLIENT = new URL('../src/client.ts', import.meta.url).pathname
+const CLIENT = new URL('../src/client/client.ts', import.meta.url).pathname
 
 const orders = defineOperation({ name: 'orders', resultKey: 'order', attempts: 1 })
 const handlers = handler(orders, input => {
@@ -53,7 +53,7 @@ test.for([true, false])('does all of it (event streams: %s)', async (streams, { 
   await page.goto(home.url)
   const seen = await page.evaluate(
     async ({ api, streams }) => {
-      const { client } = globalThis as unknown as typeof import('../src/client.ts')
+      const { client } = globalThis as unknown as typeof import('../src/client/client.ts')
       const options = {
         baseUrl: api,
         headers: { 'x-user': 'ada' },

@@ -12,7 +12,7 @@ import {
   type StatusDocument,
   type SubmitOptions,
   WaitError,
-} from '../src/client.ts'
+} from '../src/client/client.ts'
 import { startScriptedServer } from './support/article-server.ts'
 import { byHeader, countOf, listen, type ServeOptions, serve } from './support/http.ts'
 import { hasStatus, type Lab, test, until } from './support/waybill.ts'

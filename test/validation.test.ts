@@ -1,9 +1,9 @@
 import { Type } from 'typebox'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { compileJsonSchema } from '../src/json-schema.ts'
-import type { StandardSchema } from '../src/operation-type.ts'
-import { checkSchema, isStandardSchema, validate } from '../src/validation.ts'
+import { compileJsonSchema } from '../src/model/json-schema.ts'
+import type { StandardSchema } from '../src/model/operation-type.ts'
+import { checkSchema, isStandardSchema, validate } from '../src/model/validation.ts'
 
 const PLAIN = {
   type: 'object',

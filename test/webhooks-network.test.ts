@@ -2,7 +2,7 @@ import tls from 'node:tls'
 import { describe, expect } from 'vitest'
 import type { Address } from 'waybill/webhooks'
 import { deliveryId } from '../src/webhooks/delivery.ts'
-import { admitWebhookUrl } from '../src/webhooks.ts'
+import { admitWebhookUrl } from '../src/webhooks/webhooks.ts'
 import { carrier, parcels, SELF_SIGNED, send, startReceiver, statuses, verified } from './support/receiver.ts'
 import { hasStatus, test, until } from './support/waybill.ts'
 

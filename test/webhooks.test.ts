@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest'
-import type { Store } from '../src/store.ts'
+import type { Store } from '../src/stores/store.ts'
 import { deliveryId } from '../src/webhooks/delivery.ts'
 import { carrier, carry, parcels, QUICK, secret, send, startReceiver, statuses, verified } from './support/receiver.ts'
 import { hasFinished, hasStatus, KeptLog, recordOf, test, until, when } from './support/waybill.ts'

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { defineOperation, handler } from 'waybill'
-import { childProcessRunner } from '../src/runners/child-process.ts'
 import type { Waybill } from '../src/waybill.ts'
+import { childProcessRunner } from '../src/worker/runners/child-process/child-process.ts'
 import { isGone, pidOf, worker } from './support/children.ts'
 import { type Act, handlerFile, play, plays } from './support/handlers.ts'
 import {

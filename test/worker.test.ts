@@ -1,7 +1,7 @@
 import { describe, expect, vi } from 'vitest'
 import { defineOperation, handler } from 'waybill'
 import { sqliteStore } from 'waybill/sqlite'
-import type { Hint, Store } from '../src/store.ts'
+import type { Hint, Store } from '../src/stores/store.ts'
 import {
   cutStore,
   hasFinished,

@@ -4,8 +4,8 @@
  * server tells it, and one that asks each 2 s.
  */
 
-import { QueueModel } from '../../src/estimate.ts'
-import type { Operation } from '../../src/operation.ts'
+import type { Operation } from '../../src/model/operation.ts'
+import { QueueModel } from '../../src/service/estimator.ts'
 import type { Scenario } from '../scenario.ts'
 
 const OPERATIONS = 2000

@@ -1,8 +1,9 @@
 /** `waybill backup` and `waybill restore`: copies of a SQLite file, made while it is in use and put back in its place. */
+
+import { sqlitePath } from '../from-url/store.ts'
 import { backUp, restore as putBack } from '../stores/sqlite/backup.ts'
 import { type Command, type Given, STORE_OPTION, UsageError } from './command.ts'
 import { print } from './output.ts'
-import { sqlitePath } from './store.ts'
 
 export const backup: Command = {
   name: 'backup',

@@ -1,6 +1,6 @@
 /** What a command is, and how its arguments are read: strictly, and with a cure for whatever is wrong. */
 import { parseArgs } from 'node:util'
-import { durationMs } from '../duration.ts'
+import { durationMs } from '../model/duration.ts'
 
 /** An option of a command. */
 export interface OptionSpec {

@@ -2,15 +2,15 @@
 
 import { realpathSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
-import type { BlobStore } from '../blob-store.ts'
-import { allHoldings } from '../holdings.ts'
-import type { Store } from '../store.ts'
+import type { BlobStore } from '../blobs/blob-store.ts'
+import { shownUrl } from '../from-url/store.ts'
+import { allHoldings } from '../stores/holdings.ts'
+import type { Store } from '../stores/store.ts'
 import { type Command, type Given, UsageError } from './command.ts'
 import { type Comparison, compare, copyAll, type Digest } from './copying.ts'
 import { BlobCopier } from './copying-blobs.ts'
 import { withBlobs, withStore } from './open.ts'
 import { print } from './output.ts'
-import { shownUrl } from './store.ts'
 
 export const copy: Command = {
   name: 'copy',

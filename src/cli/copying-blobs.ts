@@ -4,8 +4,8 @@
  * short or is another content.
  */
 import { createHash } from 'node:crypto'
-import { type BlobReference, type BlobStore, contentEtag, readReference } from '../blob-store.ts'
-import type { Dump } from '../store.ts'
+import { type BlobReference, type BlobStore, contentEtag, readReference } from '../blobs/blob-store.ts'
+import type { Dump } from '../stores/store.ts'
 
 /** How many blobs are under way at once. Each upload holds some megabytes, however large its blob is. */
 const AT_ONCE = 4

@@ -3,10 +3,10 @@
  * is there already is known, and a copy that was cut short goes on where it was when it is repeated.
  */
 import { createHash } from 'node:crypto'
-import type { BlobReference } from '../blob-store.ts'
-import { fingerprint } from '../json.ts'
-import { isFinal } from '../protocol.ts'
-import type { Dump, Store } from '../store.ts'
+import type { BlobReference } from '../blobs/blob-store.ts'
+import { fingerprint } from '../model/json.ts'
+import { isFinal } from '../model/protocol.ts'
+import type { Dump, Store } from '../stores/store.ts'
 import { type BlobContent, type BlobCopier, blobOf, nameOf } from './copying-blobs.ts'
 
 /** How many operations are read, and written, at once. */

@@ -51,7 +51,7 @@ async function runEmulate(given: Given): Promise<number> {
 }
 
 async function startAzure(given: Given, command: readonly string[]): Promise<Engine> {
-  const { emulateAzure } = await import('../emulate/azure.ts')
+  const { emulateAzure } = await import('../emulators/azure/azure.ts')
   const [port, coldStart] = [portOf(given), given.duration('cold-start')]
   const parallel = given.whole('parallel', { min: 1, max: 10_000 })
   return await emulateAzure({
@@ -63,7 +63,7 @@ async function startAzure(given: Given, command: readonly string[]): Promise<Eng
 }
 
 async function startKubernetes(given: Given, entrypoint: readonly string[]): Promise<Engine> {
-  const { emulateKubernetes } = await import('../emulate/kubernetes.ts')
+  const { emulateKubernetes } = await import('../emulators/kubernetes/kubernetes.ts')
   const port = portOf(given)
   const image = { entrypoint, env: environmentOf(given), workingDir: process.cwd() }
   const emulator = await emulateKubernetes({

@@ -1,6 +1,7 @@
 /** The handler files that a command is given: what they serve is known from their handlers. */
-import { fileUrl, loadHandlers } from '../handlers.ts'
-import type { AnyOperationType } from '../operation-type.ts'
+
+import type { AnyOperationType } from '../model/operation-type.ts'
+import { fileUrl, loadHandlers } from '../worker/handlers.ts'
 import { type Given, UsageError } from './command.ts'
 
 /** Options of commands that run handlers. */

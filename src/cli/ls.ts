@@ -1,8 +1,9 @@
 /** `waybill ls`: the operations of everyone, newest first. */
-import { allHoldings } from '../holdings.ts'
-import type { Operation } from '../operation.ts'
-import { STATUSES } from '../protocol.ts'
-import type { BrowseQuery, Store } from '../store.ts'
+
+import type { Operation } from '../model/operation.ts'
+import { STATUSES } from '../model/protocol.ts'
+import { allHoldings } from '../stores/holdings.ts'
+import type { BrowseQuery, Store } from '../stores/store.ts'
 import { type Command, type Given, JSON_OPTION, STORE_OPTION } from './command.ts'
 import { withStore } from './open.ts'
 import { columns, plain, print, printJson, short, time } from './output.ts'

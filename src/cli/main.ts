@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { UrlError } from '../from-url/urls.ts'
 /** The `waybill` command: work, run, look, migrate, copy, back up, emulate. `waybill help` lists what there is. */
 import { packageVersion } from '../util/version.ts'
 import { backup, restore } from './backup.ts'
@@ -11,7 +12,6 @@ import { migrate } from './migrate.ts'
 import { print, unwritten, whenWritten } from './output.ts'
 import { run } from './run.ts'
 import { show } from './show.ts'
-import { UrlError } from './urls.ts'
 import { work } from './work.ts'
 
 /** Every command, in the order of the help. */

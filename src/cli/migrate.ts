@@ -1,8 +1,9 @@
 /** `waybill migrate`: brings the store to the schema of this version. */
+
+import { hasRoles, migrationPlanFor, shownUrl } from '../from-url/store.ts'
 import { type Command, type Given, STORE_OPTION, UsageError } from './command.ts'
 import { withStore } from './open.ts'
 import { print } from './output.ts'
-import { hasRoles, migrationPlanFor, shownUrl } from './store.ts'
 
 export const migrate: Command = {
   name: 'migrate',

@@ -1,9 +1,9 @@
 /** How commands that only look, or move things, have a store and what keeps its blobs. */
-import { type BlobStore, checkBlobKey } from '../blob-store.ts'
-import type { Store } from '../store.ts'
-import { type BlobsUrlOptions, blobsFromUrl } from './blobs.ts'
+import { type BlobStore, checkBlobKey } from '../blobs/blob-store.ts'
+import { type BlobsUrlOptions, blobsFromUrl } from '../from-url/blobs.ts'
+import { type StoreUrlOptions, storeFromUrl } from '../from-url/store.ts'
+import type { Store } from '../stores/store.ts'
 import { type Given, UsageError } from './command.ts'
-import { type StoreUrlOptions, storeFromUrl } from './store.ts'
 
 /** Opens the store of a URL, which must be there unless the options say otherwise, for as long as the work takes. */
 export async function withStore<T>(

@@ -1,8 +1,8 @@
 /** The Azure Storage queue by whose message this execution was woken. */
 import type { QueueClient } from '@azure/storage-queue'
-import { type AnsweredCall, answerCall } from '../wakeups/storage-queue.ts'
+import { azureCredential, load } from '../from-url/load-package.ts'
+import { type AnsweredCall, answerCall } from '../launchers/azure-storage-queue/azure-storage-queue.ts'
 import { UsageError } from './command.ts'
-import { azureCredential, load } from './packages.ts'
 
 const PACKAGES = '@azure/storage-queue @azure/identity'
 

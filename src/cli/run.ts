@@ -1,10 +1,11 @@
 /** `waybill run`: what an execution does that a launcher has started. */
-import { runOperation } from '../job.ts'
+
+import { storeFromUrl } from '../from-url/store.ts'
+import { runOperation } from '../worker/run-operation.ts'
 import { BLOBS_OPTION, type Command, type Given, STORE_OPTION, UsageError } from './command.ts'
 import { HANDLER_OPTIONS, namedHandlers } from './handlers.ts'
 import { namedBlobs } from './open.ts'
 import { stopSignal } from './signals.ts'
-import { storeFromUrl } from './store.ts'
 
 export const run: Command = {
   name: 'run',

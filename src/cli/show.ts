@@ -1,11 +1,12 @@
 /** `waybill show`: one operation whole, with its attempts, its steps and the end of its log. */
-import type { AttemptError, Operation } from '../operation.ts'
-import { attemptsOf } from '../operations.ts'
-import type { KeptError, LogLine, Store } from '../store.ts'
+
+import { shownUrl } from '../from-url/store.ts'
+import type { AttemptError, Operation } from '../model/operation.ts'
+import { attemptsOf } from '../service/operations.ts'
+import type { KeptError, LogLine, Store } from '../stores/store.ts'
 import { BLOBS_OPTION, type Command, type Given, JSON_OPTION, STORE_OPTION } from './command.ts'
 import { withBlobs, withStore } from './open.ts'
 import { columns, plain, print, printJson, short, span, time } from './output.ts'
-import { shownUrl } from './store.ts'
 
 const LOG_LINES = 20
 

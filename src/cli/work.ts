@@ -1,5 +1,6 @@
 /** `waybill work`: a worker process without HTTP. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { shownUrl, storeFromUrl } from '../from-url/store.ts'
 import { createWaybill, type Waybill } from '../waybill.ts'
 import { BLOBS_OPTION, type Command, type Given, STORE_OPTION } from './command.ts'
 import { HANDLER_OPTIONS, namedHandlers } from './handlers.ts'
@@ -7,7 +8,6 @@ import { namedBlobs } from './open.ts'
 import { print } from './output.ts'
 import { answerQueue } from './queue.ts'
 import { aborted, stopSignal } from './signals.ts'
-import { shownUrl, storeFromUrl } from './store.ts'
 
 /** How often it is looked whether anything is left. What is claimed is seen to run within that time. */
 const LOOK_MS = 250

@@ -1,5 +1,5 @@
-import { isFinal, type Problem } from '../protocol.ts'
-import type { WebResponse } from '../web-types.ts'
+import { isFinal, type Problem } from '../model/protocol.ts'
+import type { WebResponse } from '../model/web-types.ts'
 import { type Answer, problemOf } from './status.ts'
 
 /**

@@ -1,5 +1,5 @@
-import type { AnyOperationType, OperationOutput } from '../operation-type.ts'
-import { isFinal, type StatusDocument } from '../protocol.ts'
+import type { AnyOperationType, OperationOutput } from '../model/operation-type.ts'
+import { isFinal, type StatusDocument } from '../model/protocol.ts'
 import { OperationError, waitError } from './errors.ts'
 import { readEvents } from './event-stream.ts'
 import { type Api, anyOf, type CallOptions, request } from './requests.ts'

@@ -1,4 +1,4 @@
-import type { WebAbortSignal, WebFetch, WebRequestInit, WebURL } from '../web-types.ts'
+import type { WebAbortSignal, WebFetch, WebRequestInit, WebURL } from '../model/web-types.ts'
 import { waitError } from './errors.ts'
 import { growing, isTransient, retryAfterOf } from './retry.ts'
 import { type Answer, readAnswer } from './status.ts'

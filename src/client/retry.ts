@@ -1,5 +1,5 @@
 /** When a request is sent again: after an answer that says nothing, and how long after. */
-import { parseRetryAfter, timeOf } from '../protocol.ts'
+import { parseRetryAfter, timeOf } from '../model/protocol.ts'
 import type { Answer } from './status.ts'
 
 /** The first delay where the server names none, between polls and after one that failed; it doubles up to the longest. */

@@ -1,5 +1,5 @@
-import { type FinalStatus, isFinal, type Links, type Problem, type StatusDocument } from '../protocol.ts'
-import type { WebResponse } from '../web-types.ts'
+import { type FinalStatus, isFinal, type Links, type Problem, type StatusDocument } from '../model/protocol.ts'
+import type { WebResponse } from '../model/web-types.ts'
 
 /** A status document as some server sent it: of ours, or of one that knows only a few of its members. */
 export type PolledStatus = Partial<Omit<StatusDocument, 'status' | 'links'>> & {

@@ -5,9 +5,9 @@
  *     const order = await api.orders.submit({ customer: 'Contoso', items })
  *     console.log(await order.result())
  */
-import type { AnyOperationType, OperationInput } from '../operation-type.ts'
-import type { Status, StatusDocument } from '../protocol.ts'
-import type { WebURL } from '../web-types.ts'
+import type { AnyOperationType, OperationInput } from '../model/operation-type.ts'
+import type { Status, StatusDocument } from '../model/protocol.ts'
+import type { WebURL } from '../model/web-types.ts'
 import { waitError } from './errors.ts'
 import { type Contract, createHandle, type OperationHandle, type SavedOperation } from './handle.ts'
 import { type Api, type CallOptions, type ClientOptions, createApi, request } from './requests.ts'

@@ -1,5 +1,5 @@
-import { MAX_TIMER_MS } from '../protocol.ts'
-import type { WebFetch, WebRequestInit, WebRequestInput } from '../web-types.ts'
+import { MAX_TIMER_MS } from '../model/protocol.ts'
+import type { WebFetch, WebRequestInit, WebRequestInput } from '../model/web-types.ts'
 import { type WaitError, type WaitErrorCode, waitError } from './errors.ts'
 import { readEvents } from './event-stream.ts'
 import { floor, growing, isTransient, retryAfterOf } from './retry.ts'

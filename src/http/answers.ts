@@ -1,9 +1,10 @@
 /** What every answer carries, whichever route or server made it. */
-import type { HttpRequest, HttpResponse } from '../message.ts'
-import { PROBLEMS } from '../problem.ts'
-import type { Problem } from '../protocol.ts'
+
+import { PROBLEMS } from '../model/problem.ts'
+import type { Problem } from '../model/protocol.ts'
 import type { Waybill } from '../waybill.ts'
 import { type CorsOptions, corsAnswers } from './cors.ts'
+import type { HttpRequest, HttpResponse } from './message.ts'
 
 /** Adds to an answer what every answer carries. */
 export type Complete = (request: Pick<HttpRequest, 'headers'>, answer: HttpResponse) => HttpResponse

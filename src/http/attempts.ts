@@ -1,7 +1,8 @@
 /** The attempts of one operation, for whoever looks into how it went. */
-import { type HttpRequest, type HttpResponse, json } from '../message.ts'
-import type { Attempt } from '../operation.ts'
-import type { Operations, RunningAttempt } from '../operations.ts'
+
+import type { Attempt } from '../model/operation.ts'
+import type { Operations, RunningAttempt } from '../service/operations.ts'
+import { type HttpRequest, type HttpResponse, json } from './message.ts'
 
 /** GET /operations/{id}/attempts: the last 50, the oldest first; never who held them, which is the name of a machine. */
 export async function listAttempts(operations: Operations, { params, owner }: HttpRequest): Promise<HttpResponse> {

@@ -1,7 +1,8 @@
 /** Cross-origin requests (WHATWG Fetch): which pages of other origins may use the API, and see which headers. */
-import { type HttpRequest, type HttpResponse, header } from '../message.ts'
-import { type Checks, checkOptions, FLAG, needed, TEXTS } from '../options.ts'
-import { HEADERS } from '../protocol.ts'
+
+import { type Checks, checkOptions, FLAG, needed, TEXTS } from '../model/options.ts'
+import { HEADERS } from '../model/protocol.ts'
+import { type HttpRequest, type HttpResponse, header } from './message.ts'
 
 /** Which origins may use the API from a browser. */
 export interface CorsOptions {

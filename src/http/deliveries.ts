@@ -1,8 +1,9 @@
 /** The webhook deliveries of one operation: what became of them, and sending the event once more. */
-import { type HttpRequest, type HttpResponse, json } from '../message.ts'
-import { isFinal } from '../protocol.ts'
-import type { Delivery, Webhooks } from '../webhooks.ts'
-import { assertConditions, isConditional } from './conditions.ts'
+
+import { isFinal } from '../model/protocol.ts'
+import type { Delivery, Webhooks } from '../webhooks/webhooks.ts'
+import { assertConditions, isConditional } from './conditional.ts'
+import { type HttpRequest, type HttpResponse, json } from './message.ts'
 
 /** GET /operations/{id}/deliveries */
 export async function listDeliveries(webhooks: Webhooks, { params, owner }: HttpRequest): Promise<HttpResponse> {

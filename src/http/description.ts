@@ -1,10 +1,10 @@
 /** `/openapi.json` and `/docs`: the description of the API, for programs and for people. */
 import { createHash } from 'node:crypto'
-import type { HttpResponse } from '../message.ts'
-import { openApiPage, PAGE_HEADERS } from '../openapi/page.ts'
-import { type OpenApiOptions, openApiDocument } from '../openapi.ts'
-import type { AnyOperationType } from '../operation-type.ts'
-import { HEADERS } from '../protocol.ts'
+import type { AnyOperationType } from '../model/operation-type.ts'
+import { HEADERS } from '../model/protocol.ts'
+import { type OpenApiOptions, openApiDocument } from '../openapi/openapi.ts'
+import { openApiPage, PAGE_HEADERS } from '../openapi/page/page.ts'
+import type { HttpResponse } from './message.ts'
 
 export class Description {
   readonly #types: readonly AnyOperationType[]

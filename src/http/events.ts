@@ -3,10 +3,11 @@
  * version, and now and then in the queue, and `log` events where the type shares its log. The id of an event is where to resume:
  * the version, and the number of the last log line that was sent.
  */
-import { type HttpRequest, type HttpResponse, header } from '../message.ts'
-import type { Operation } from '../operation.ts'
-import type { Operations } from '../operations.ts'
-import { HEADERS, isFinal, type StatusDocument } from '../protocol.ts'
+
+import type { Operation } from '../model/operation.ts'
+import { HEADERS, isFinal, type StatusDocument } from '../model/protocol.ts'
+import type { Operations } from '../service/operations.ts'
+import { type HttpRequest, type HttpResponse, header } from './message.ts'
 
 /** What a client has seen. */
 interface Position {

@@ -1,9 +1,10 @@
 /** GET /orders: the caller's own operations, newest first, page by page. */
-import { type HttpRequest, type HttpResponse, jsonText } from '../message.ts'
-import type { Operation } from '../operation.ts'
-import type { ListRequest, Operations } from '../operations.ts'
-import { problemError } from '../problem.ts'
-import { HEADERS, STATUSES, type Status } from '../protocol.ts'
+
+import type { Operation } from '../model/operation.ts'
+import { problemError } from '../model/problem.ts'
+import { HEADERS, STATUSES, type Status } from '../model/protocol.ts'
+import type { ListRequest, Operations } from '../service/operations.ts'
+import { type HttpRequest, type HttpResponse, jsonText } from './message.ts'
 import type { Resource } from './resource.ts'
 
 export const DEFAULT_LIMIT = 50

@@ -1,10 +1,11 @@
 /** `/operations/{id}`: the Azure status monitor of an operation of any type. */
-import { azure } from '../dialects/azure.ts'
-import type { HttpRequest, HttpResponse } from '../message.ts'
-import type { Operation } from '../operation.ts'
-import type { Operations } from '../operations.ts'
-import { problemError } from '../problem.ts'
-import { assertConditions, isConditional } from './conditions.ts'
+
+import type { Operation } from '../model/operation.ts'
+import { problemError } from '../model/problem.ts'
+import type { Operations } from '../service/operations.ts'
+import { assertConditions, isConditional } from './conditional.ts'
+import { azure } from './dialects/azure.ts'
+import type { HttpRequest, HttpResponse } from './message.ts'
 import { isCancelable, type Resource } from './resource.ts'
 
 const CANCEL = ':cancel'

@@ -1,8 +1,9 @@
 /** Who asks: what the option `principal` makes of a request. What it makes nothing of is refused, and owned by nobody. */
-import { errorResponse, type HttpResponse } from '../message.ts'
-import { type Checks, FUNCTION, TEXT } from '../options.ts'
-import { ProblemError, problemError } from '../problem.ts'
+
+import { type Checks, FUNCTION, TEXT } from '../model/options.ts'
+import { ProblemError, problemError } from '../model/problem.ts'
 import type { Logger } from '../util/logger.ts'
+import { errorResponse, type HttpResponse } from './message.ts'
 
 /** How callers are told apart. */
 export interface CallerOptions<Request> {

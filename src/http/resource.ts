@@ -1,18 +1,26 @@
 /** The HTTP resource of one operation type: submit, status, result, cancel and list. */
-import type { Dialect, OperationView } from '../dialect.ts'
-import { accepted } from '../dialects/accepted.ts'
-import { parseJson } from '../json.ts'
+
 import { linksOf } from '../links.ts'
-import { type HttpRequest, type HttpResponse, header, json, jsonText, problemResponse } from '../message.ts'
-import type { Operation } from '../operation.ts'
-import type { AnyOperationType } from '../operation-type.ts'
-import type { Operations } from '../operations.ts'
-import { problem, resultStatus } from '../problem.ts'
-import { formatRetryAfter, HEADERS, isFinal, type Preferences, parsePrefer, type StatusDocument } from '../protocol.ts'
-import { admitWebhookUrl, type Webhooks } from '../webhooks.ts'
-import { assertConditions, idempotencyKey, isConditional, matches, traceparent, wantsEvents } from './conditions.ts'
+import { parseJson } from '../model/json.ts'
+import type { Operation } from '../model/operation.ts'
+import type { AnyOperationType } from '../model/operation-type.ts'
+import { problem, resultStatus } from '../model/problem.ts'
+import {
+  formatRetryAfter,
+  HEADERS,
+  isFinal,
+  type Preferences,
+  parsePrefer,
+  type StatusDocument,
+} from '../model/protocol.ts'
+import type { Operations } from '../service/operations.ts'
+import { admitWebhookUrl, type Webhooks } from '../webhooks/webhooks.ts'
+import { assertConditions, idempotencyKey, isConditional, matches, traceparent, wantsEvents } from './conditional.ts'
+import { accepted } from './dialects/accepted.ts'
+import type { Dialect, OperationView } from './dialects/dialect.ts'
 import { eventStream } from './events.ts'
-import { type Asked, mediaResponse } from './media.ts'
+import { type Asked, mediaResponse } from './media-response.ts'
+import { type HttpRequest, type HttpResponse, header, json, jsonText, problemResponse } from './message.ts'
 
 /** What every resource of an API shares. */
 export interface ResourceOptions {

@@ -1,7 +1,7 @@
 /** The problem of an HTTP status that a hook or another plugin has chosen. */
 import { STATUS_CODES } from 'node:http'
-import { type ProblemCode, problem } from '../problem.ts'
-import type { Problem } from '../protocol.ts'
+import { type ProblemCode, problem } from '../model/problem.ts'
+import type { Problem } from '../model/protocol.ts'
 
 /** The statuses that one kind of problem stands for, whatever the reason. */
 const KINDS: Readonly<Partial<Record<number, ProblemCode>>> = {

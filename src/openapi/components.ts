@@ -1,7 +1,7 @@
 /** The schemas, headers and parameters of the wire contract, which every operation type shares. */
-import { ATTEMPT_OUTCOMES } from '../operation.ts'
-import type { JsonSchema } from '../operation-type.ts'
-import { HEADERS, STATUSES } from '../protocol.ts'
+import { ATTEMPT_OUTCOMES } from '../model/operation.ts'
+import type { JsonSchema } from '../model/operation-type.ts'
+import { HEADERS, STATUSES } from '../model/protocol.ts'
 import { type Parameter, pascal, type Reference, type ResponseHeader, ref, schemaRef } from './model.ts'
 
 const text: JsonSchema = { type: 'string' }

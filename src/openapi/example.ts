@@ -1,6 +1,6 @@
 /** Makes a value that a JSON Schema allows, to show and to try. */
 import { Compile } from 'typebox/schema'
-import type { JsonSchema } from '../operation-type.ts'
+import type { JsonSchema } from '../model/operation-type.ts'
 
 type Schemas = Readonly<Record<string, JsonSchema>>
 

@@ -1,5 +1,5 @@
 /** The parts of OpenAPI 3.1 that are written here, and what both the document and the page are made from. */
-import type { AnyOperationType, JsonSchema } from '../operation-type.ts'
+import type { AnyOperationType, JsonSchema } from '../model/operation-type.ts'
 
 /** A reference to another part of the document. */
 export interface Reference {

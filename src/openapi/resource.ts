@@ -1,9 +1,9 @@
 /** What the paths of one operation type answer: submit, list, status, cancel and result. */
 import { DEFAULT_LIMIT, MAX_LIMIT } from '../http/listing.ts'
 import { linksOf } from '../links.ts'
-import type { AnyOperationType, JsonSchema } from '../operation-type.ts'
-import type { ProblemCode } from '../problem.ts'
-import { HEADERS, type StatusDocument } from '../protocol.ts'
+import type { AnyOperationType, JsonSchema } from '../model/operation-type.ts'
+import type { ProblemCode } from '../model/problem.ts'
+import { HEADERS, type StatusDocument } from '../model/protocol.ts'
 import { type HeaderUse, headers, parameters } from './components.ts'
 import { exampleOf } from './example.ts'
 import {

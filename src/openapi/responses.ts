@@ -1,6 +1,6 @@
 /** The answers that carry a problem, made from the table of problems, and those of an operation that has ended without a result. */
-import type { JsonSchema } from '../operation-type.ts'
-import { PROBLEMS, type ProblemCode, type ProblemKind, problem, resultStatus } from '../problem.ts'
+import type { JsonSchema } from '../model/operation-type.ts'
+import { PROBLEMS, type ProblemCode, type ProblemKind, problem, resultStatus } from '../model/problem.ts'
 import { type HeaderUse, headers } from './components.ts'
 import {
   type Example,

@@ -3,8 +3,8 @@
  * what it says of places must be said anew: `$ref` leads to the component, `$id` and `$anchor`, by
  * which it found its own parts, are gone, and its definitions become components beside it.
  */
-import type { JsonSchema, StandardSchema } from '../operation-type.ts'
-import { escapePointer, isStandardSchema } from '../validation.ts'
+import type { JsonSchema, StandardSchema } from '../model/operation-type.ts'
+import { escapePointer, isStandardSchema } from '../model/validation.ts'
 
 /** What a schema is asked for: what is sent, or what comes out. */
 export type Side = 'input' | 'output'

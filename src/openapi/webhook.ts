@@ -1,6 +1,6 @@
 /** The webhook that an operation's end is told by, as a callback of the request that named its URL. */
-import type { AnyOperationType } from '../operation-type.ts'
-import { HEADERS } from '../protocol.ts'
+import type { AnyOperationType } from '../model/operation-type.ts'
+import { HEADERS } from '../model/protocol.ts'
 import type { OperationObject, Parameter, PathItem } from './model.ts'
 import { schemaRef } from './model.ts'
 import { EXAMPLE_ID } from './responses.ts'

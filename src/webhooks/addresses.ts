@@ -5,7 +5,7 @@
  */
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
-import { problemError } from '../problem.ts'
+import { problemError } from '../model/problem.ts'
 import { DeliveryError } from './failure.ts'
 
 /** An address of a host. */

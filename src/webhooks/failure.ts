@@ -1,6 +1,6 @@
 /** Why one attempt to deliver a webhook failed. */
-import { problem } from '../problem.ts'
-import type { Problem } from '../protocol.ts'
+import { problem } from '../model/problem.ts'
+import type { Problem } from '../model/protocol.ts'
 
 /**
  * `url`: the rules do not allow it (any more). `address`: its host has no address, or one that is

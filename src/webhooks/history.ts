@@ -1,10 +1,10 @@
 /** What became of an operation's webhook, and how it is sent once more. */
-import type { Attempt, Operation } from '../operation.ts'
-import type { AnyOperationType } from '../operation-type.ts'
-import type { Operations } from '../operations.ts'
-import { ProblemError, problemError } from '../problem.ts'
-import { isFinal, type Status } from '../protocol.ts'
-import { acceptedOperation, type Store } from '../store.ts'
+import type { Attempt, Operation } from '../model/operation.ts'
+import type { AnyOperationType } from '../model/operation-type.ts'
+import { ProblemError, problemError } from '../model/problem.ts'
+import { isFinal, type Status } from '../model/protocol.ts'
+import type { Operations } from '../service/operations.ts'
+import { acceptedOperation, type Store } from '../stores/store.ts'
 import {
   DELIVERY_TYPE,
   type DeliveryInput,

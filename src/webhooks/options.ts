@@ -1,6 +1,6 @@
 /** The options of webhooks, and how they are read. */
-import { type Duration, durationMs, LONGEST_MS, MINUTE, SECOND } from '../duration.ts'
-import { type Checks, checkOptions, FLAG, FUNCTION, PUBLIC_URL, READ_LATER, whole } from '../options.ts'
+import { type Duration, durationMs, LONGEST_MS, MINUTE, SECOND } from '../model/duration.ts'
+import { type Checks, checkOptions, FLAG, FUNCTION, PUBLIC_URL, READ_LATER, whole } from '../model/options.ts'
 import { isPublicAddress, type Resolve, type Rules } from './addresses.ts'
 import { hostResolver } from './resolver.ts'
 import { checkSecrets, type Secrets } from './signing.ts'

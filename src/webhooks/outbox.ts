@@ -3,11 +3,12 @@
  * of processes may do this, and die in it: the delivery's id is made of the operation's, so what is
  * accepted twice is one, and an operation is due until it is marked.
  */
-import { Loop } from '../loop.ts'
-import type { Operation } from '../operation.ts'
-import type { AnyOperationType } from '../operation-type.ts'
-import type { Store } from '../store.ts'
+
+import type { Operation } from '../model/operation.ts'
+import type { AnyOperationType } from '../model/operation-type.ts'
+import type { Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
+import { Loop } from '../util/loop.ts'
 import { type DeliveryInput, deliverySubmission } from './delivery.ts'
 import { eventBody, eventId } from './event.ts'
 

@@ -1,10 +1,11 @@
 /** Runs deliveries: each attempt of one checks the URL, signs, sends, and judges the answer. */
-import { stopped, stopReason, type Task } from '../attempt.ts'
-import type { Outcome } from '../operation.ts'
-import { ProblemError } from '../problem.ts'
-import { parseRetryAfter, timeOf } from '../protocol.ts'
-import type { RunContext, RunEnd, Runner } from '../runner.ts'
+
+import type { Outcome } from '../model/operation.ts'
+import { ProblemError } from '../model/problem.ts'
+import { parseRetryAfter, timeOf } from '../model/protocol.ts'
 import type { Logger } from '../util/logger.ts'
+import { stopped, stopReason, type Task } from '../worker/attempt.ts'
+import type { RunContext, RunEnd, Runner } from '../worker/runners/runner.ts'
 import { allowedAddresses, hostOf, readWebhookUrl } from './addresses.ts'
 import { DELIVERY_TYPE, type DeliveryInput, type DeliveryOutput } from './delivery.ts'
 import { DeliveryError, notDelivered } from './failure.ts'

@@ -1,6 +1,6 @@
 /** The one place that logs how attempts end. */
-import type { Attempt, Operation, Outcome } from '../operation.ts'
-import { isFinal } from '../protocol.ts'
+import type { Attempt, Operation, Outcome } from '../model/operation.ts'
+import { isFinal } from '../model/protocol.ts'
 import type { Logger } from '../util/logger.ts'
 import type { Recorded, RunningAttempt } from './running-attempt.ts'
 

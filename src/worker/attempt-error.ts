@@ -1,5 +1,5 @@
 /** What a handler threw, as plain data that crosses processes and is kept with its attempt. */
-import type { AttemptError } from '../operation.ts'
+import type { AttemptError } from '../model/operation.ts'
 import { cutToJsonBytes, readMember, toPlainJson } from '../util/plain-json.ts'
 
 /** The most bytes of an error as JSON, its causes included. */

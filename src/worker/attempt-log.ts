@@ -1,6 +1,6 @@
 /** The log lines of one attempt: the first ones go out at once, and the last ones when it ends. */
-import type { LogLevel } from '../operation-type.ts'
-import { LOG_LIMIT } from '../store.ts'
+import type { LogLevel } from '../model/operation-type.ts'
+import { LOG_LIMIT } from '../stores/store.ts'
 
 /** The most bytes, about, of a line's message. */
 const MESSAGE_LIMIT = 8192

@@ -1,5 +1,5 @@
 /** An attempt's progress on its way out: the first at once, then the latest, now and then. */
-import type { Progress } from '../protocol.ts'
+import type { Progress } from '../model/protocol.ts'
 
 /** Progress goes out at most so often; of what comes in between, the last counts. */
 const PROGRESS_EVERY_MS = 200

@@ -4,17 +4,17 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Host, StopError, type StopReason, stopped, stopReason, type Task } from '../attempt.ts'
-import type { BlobKeeper } from '../blob-keeper.ts'
-import { bytesOf } from '../bytes.ts'
-import type { Change, Operation, Outcome } from '../operation.ts'
-import { type AnyOperationType, backoffMs } from '../operation-type.ts'
-import { problem } from '../problem.ts'
-import type { RunEnd, Runner } from '../runner.ts'
-import type { Lease, Store } from '../store.ts'
+import { bytesOf } from '../blobs/byte-streams.ts'
+import type { Change, Operation, Outcome } from '../model/operation.ts'
+import { type AnyOperationType, backoffMs } from '../model/operation-type.ts'
+import { problem } from '../model/problem.ts'
+import type { Lease, Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import { sleepUnref } from '../util/sleep.ts'
+import { type Host, StopError, type StopReason, stopped, stopReason, type Task } from './attempt.ts'
 import { describeError } from './attempt-error.ts'
+import type { BlobKeeper } from './result-blobs.ts'
+import type { RunEnd, Runner } from './runners/runner.ts'
 
 /** What all attempts of a worker share. Durations in milliseconds. */
 export interface AttemptSettings {

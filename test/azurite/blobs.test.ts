@@ -1,8 +1,8 @@
 // By their files: this folder is a package of its own, in which "waybill" is not the package above.
 import { BlobServiceClient, type ContainerClient, ContainerSASPermissions } from '@azure/storage-blob'
 import { describe, expect, expectTypeOf, it } from 'vitest'
-import { azureBlobs, type BlobContainer } from '../../src/blob-stores/azure.ts'
-import { blobStoreConformance } from '../../src/testing.ts'
+import { azureBlobs, type BlobContainer } from '../../src/blobs/azure/azure.ts'
+import { blobStoreConformance } from '../../src/testing/testing.ts'
 import files from '../fixtures/handlers/files.ts'
 import { waybill as command } from '../support/cli.ts'
 import { DOORS, idOf, postJson } from '../support/doors.ts'

@@ -2,7 +2,7 @@ import { Pool } from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type PostgresStoreOptions, postgresStore } from 'waybill/postgres'
 import { storeConformance } from 'waybill/testing'
-import type { Store } from '../../src/store.ts'
+import type { Store } from '../../src/stores/store.ts'
 import { PostgresServer } from '../support/postgres.ts'
 import { PgBouncer } from './pgbouncer.ts'
 

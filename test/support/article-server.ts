@@ -8,7 +8,7 @@ import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Serv
 import type { AddressInfo } from 'node:net'
 import fastify from 'fastify'
 import { expect, onTestFinished } from 'vitest'
-import { WaitError } from '../../src/client.ts'
+import { WaitError } from '../../src/client/client.ts'
 
 /** How the article's server and its job behave. */
 export interface ArticleServerOptions {

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { ContainerAppsAPIClient } from '@azure/arm-appcontainers'
 import { type ContainerAppsJobOptions, containerAppsJob } from 'waybill/container-apps'
 import { type EmulateAzureOptions, type EmulatedAzure, emulateAzure } from 'waybill/emulate/azure'
-import type { Launcher, LaunchRequest } from '../../src/launcher.ts'
+import type { Launcher, LaunchRequest } from '../../src/launchers/launcher.ts'
 import type { Lab } from './waybill.ts'
 
 export const JOB = 'orders-job'

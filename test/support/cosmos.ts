@@ -2,7 +2,7 @@
 import { CosmosClient } from '@azure/cosmos'
 import { afterAll, beforeAll } from 'vitest'
 import { type CosmosStoreOptions, cosmosStore } from 'waybill/cosmos'
-import type { Store } from '../../src/store.ts'
+import type { Store } from '../../src/stores/store.ts'
 import type { CollectionOptions } from './cosmos-server/collection.ts'
 import { ACCOUNT_KEY, type Collection, CosmosServer, DATABASE } from './cosmos-server.ts'
 

@@ -8,7 +8,7 @@ import { waybill as plugin } from 'waybill/fastify'
 import { fetchHandler } from 'waybill/fetch'
 import { nodeListener } from 'waybill/node'
 import type { Principal } from '../../src/http/principal.ts'
-import type { ApiOptions } from '../../src/http.ts'
+import type { ApiOptions } from '../../src/http/routes.ts'
 import type { Waybill } from '../../src/waybill.ts'
 import type { Lab } from './waybill.ts'
 

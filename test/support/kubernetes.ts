@@ -2,7 +2,7 @@
 import { BatchV1Api, KubeConfig, type V1JobTemplateSpec, Watch } from '@kubernetes/client-node'
 import { emulateKubernetes, type KubernetesEmulator, type KubernetesEmulatorOptions } from 'waybill/emulate/kubernetes'
 import { type KubernetesJobOptions, kubernetesJob } from 'waybill/kubernetes'
-import type { Launcher } from '../../src/launcher.ts'
+import type { Launcher } from '../../src/launchers/launcher.ts'
 import type { Lab } from './waybill.ts'
 
 /** The image of {@link JOB_TEMPLATE}. */

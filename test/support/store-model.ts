@@ -9,9 +9,9 @@ import {
   type Operation,
   renewed,
   type Submission,
-} from '../../src/operation.ts'
-import { isFinal } from '../../src/protocol.ts'
-import type { Claim, ClaimRequest, Lease, LogLine, Note, Renewal, Swept } from '../../src/store.ts'
+} from '../../src/model/operation.ts'
+import { isFinal } from '../../src/model/protocol.ts'
+import type { Claim, ClaimRequest, Lease, LogLine, Note, Renewal, Swept } from '../../src/stores/store.ts'
 
 const DAY = 86_400_000
 

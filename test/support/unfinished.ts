@@ -1,4 +1,4 @@
-import type { Store } from '../../src/store.ts'
+import type { Store } from '../../src/stores/store.ts'
 
 /** How many operations of a type and an owner are not finished, of up to 2,000. */
 export async function countUnfinished(store: Store | undefined, type: string, owner: string): Promise<number> {

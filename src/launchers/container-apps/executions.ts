@@ -1,5 +1,5 @@
 /** What the engine says of a job's executions. One listing answers many questions: the subscription's reads are metered. */
-import type { TokenBucket } from '../../token-bucket.ts'
+import type { TokenBucket } from '../../util/token-bucket.ts'
 import type { Answer, ContainerAppsClient } from './client.ts'
 import { answerOf, type ExecutionDescription, readExecution } from './reader.ts'
 

@@ -3,7 +3,7 @@
  * that was made and badly answered is then made again. Its options switch that off for the whole client alone;
  * a step of its pipeline, inside of its retries, can for one call.
  */
-import { parseRetryAfter, timeOf } from '../../protocol.ts'
+import { parseRetryAfter, timeOf } from '../../model/protocol.ts'
 import type { Answer, ContainerAppsClient, Policy } from './client.ts'
 
 /** A start was sent, and not answered with success. Being no `RestError`, it passes the SDK's retries. */

@@ -1,5 +1,5 @@
 /** What a failed call of the Kubernetes API means. */
-import { parseRetryAfter, timeOf } from '../../protocol.ts'
+import { parseRetryAfter, timeOf } from '../../model/protocol.ts'
 
 /** What went wrong, as far as it can be told. */
 export interface Fault {

@@ -1,5 +1,5 @@
 /** The Job of one launch: its name, its labels, and what the template becomes. */
-import type { LaunchRequest } from '../../launcher.ts'
+import type { LaunchRequest } from '../launcher.ts'
 import type { KubernetesContainer, KubernetesJobBody, KubernetesJobTemplate } from './api.ts'
 
 /** On each Job and its pods: what is Waybill's. */

@@ -3,8 +3,8 @@
  * machine: so a name holds the id, the start of its process, and the machine.
  */
 import { createHash } from 'node:crypto'
-import { isAlive } from '../../alive.ts'
-import { machineName } from '../../machine.ts'
+import { machineName } from '../../util/host-id.ts'
+import { isAlive } from '../../util/process-alive.ts'
 import { processStart, UNKNOWN_START } from '../../util/process-start.ts'
 
 /** Clients may read names of executions, and need not learn the name of the host. */

@@ -1,5 +1,5 @@
 /** A JSON Schema as a table that people can read: one row for each member, those of members indented. */
-import type { JsonSchema } from '../../operation-type.ts'
+import type { JsonSchema } from '../../model/operation-type.ts'
 import { resolveSchema } from '../example.ts'
 import { anchor, type Html, html } from './html.ts'
 

@@ -1,6 +1,6 @@
 /** Reads and writes of single items, and queries: what the rest of the store is made of. */
-import type { BlobStore } from '../../blob-store.ts'
-import { type KeptOperation, type Operation, operationOf } from '../../operation.ts'
+import type { BlobStore } from '../../blobs/blob-store.ts'
+import { type KeptOperation, type Operation, operationOf } from '../../model/operation.ts'
 import { type CallOptions, type CosmosCalls, type Page, statusOf } from './calls.ts'
 import type { CosmosContainer } from './container.ts'
 import { type BesideItem, isBlob, type KeptItem, type KeyItem, kept, type OperationItem, type Tagged } from './items.ts'

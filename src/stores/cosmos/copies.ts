@@ -1,7 +1,7 @@
 /** What operators ask for: to look through all operations, and to move them whole from one store to another. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { AttemptError, Operation } from '../../operation.ts'
-import type { Browsed, BrowseQuery, Dump, DumpPart, KeptError, LogLine } from '../../store.ts'
+import type { AttemptError, Operation } from '../../model/operation.ts'
+import type { Browsed, BrowseQuery, Dump, DumpPart, KeptError, LogLine } from '../store.ts'
 import { type CosmosAccess, inParallel } from './access.ts'
 import {
   type BesideItem,

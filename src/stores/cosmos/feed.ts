@@ -2,7 +2,7 @@
  * Hints of what other processes write, from the container's change feed, read at intervals while somebody
  * listens. It is a hint and no more: where the feed breaks off, it begins again from the present.
  */
-import { Loop } from '../../loop.ts'
+import { Loop } from '../../util/loop.ts'
 import type { CosmosChanges, CosmosContainer } from './container.ts'
 
 export interface FeedOptions {

@@ -9,10 +9,10 @@
  * | `input:…`, `output:…`, `step:…`, `error:…`, `log:…` | what is too large for the operation's item. Nobody reads it before that item names it |
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { isReference } from '../../blob-store.ts'
-import type { AttemptError, KeptOperation, Operation } from '../../operation.ts'
-import { isFinal } from '../../protocol.ts'
-import type { LogLine } from '../../store.ts'
+import { isReference } from '../../blobs/blob-store.ts'
+import type { AttemptError, KeptOperation, Operation } from '../../model/operation.ts'
+import { isFinal } from '../../model/protocol.ts'
+import type { LogLine } from '../store.ts'
 
 /** What queries look for: all that has to be indexed. A property that does not apply is missing, and costs nothing. */
 export interface Index {

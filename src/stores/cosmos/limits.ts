@@ -3,9 +3,10 @@
  * before they are written: those of one moment are counted once, together, and no others are counted until they are
  * written. So one process never exceeds a limit; several do by what the others write in that time.
  */
-import { Batcher, type Settled } from '../../batch.ts'
-import type { Operation, Submission, SubmissionLimits } from '../../operation.ts'
-import type { Acceptance } from '../../store.ts'
+
+import type { Operation, Submission, SubmissionLimits } from '../../model/operation.ts'
+import { Batcher, type Settled } from '../../util/batcher.ts'
+import type { Acceptance } from '../store.ts'
 import { inParallel } from './access.ts'
 
 /** What limits need of a store. */

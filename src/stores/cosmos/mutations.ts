@@ -6,7 +6,7 @@
  * order of the calls, so that a process never conflicts with itself.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Batcher, type Settled } from '../../batch.ts'
+import { Batcher, type Settled } from '../../util/batcher.ts'
 import type { CosmosAccess } from './access.ts'
 import { statusOf } from './calls.ts'
 import { type BesideItem, marked, newMark, type OperationItem, settleLog, type Tagged } from './items.ts'

@@ -1,6 +1,6 @@
 /** Ends what has run out, and deletes what has passed its retention. Any number of processes may sweep. */
-import { SET_BACK_MS } from '../../operation.ts'
-import type { Swept } from '../../store.ts'
+import { SET_BACK_MS } from '../../model/operation.ts'
+import type { Swept } from '../store.ts'
 import { release } from './accept.ts'
 import { type CosmosAccess, inParallel } from './access.ts'
 import { keyItemOf, namedBesides, type OperationItem, type Tagged } from './items.ts'

@@ -9,9 +9,9 @@ import {
   type Operation,
   renewed,
   rescheduled,
-} from '../../operation.ts'
-import { problem } from '../../problem.ts'
-import { type Lease, LOG_LIMIT, type Note, type Renewal } from '../../store.ts'
+} from '../../model/operation.ts'
+import { problem } from '../../model/problem.ts'
+import { type Lease, LOG_LIMIT, type Note, type Renewal } from '../store.ts'
 import { bodyFor, errorItem, fits, type OperationItem, stepItem, tombstone, withRecord } from './items.ts'
 import type { Mutated, Mutation } from './mutations.ts'
 

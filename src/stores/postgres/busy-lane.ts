@@ -2,7 +2,7 @@
  * Writes that a batch has skipped because another transaction holds their rows. They are tried again together, and
  * skipped again as long as the rows are held, so neither the batches nor each other waits for them.
  */
-import type { Settled } from '../../batch.ts'
+import type { Settled } from '../../util/batcher.ts'
 
 /** The answer for an item that was skipped: nothing of it is written. */
 export const BUSY: unique symbol = Symbol('busy')

@@ -1,6 +1,6 @@
 /** What operators ask for: to look through all operations, and to move them whole from one store to another. */
-import type { Operation } from '../../operation.ts'
-import { STATUSES } from '../../protocol.ts'
+import type { Operation } from '../../model/operation.ts'
+import { STATUSES } from '../../model/protocol.ts'
 import {
   BROWSE_LIMIT,
   type Browsed,
@@ -9,7 +9,7 @@ import {
   type KeptError,
   LOG_LIMIT,
   type LogLine,
-} from '../../store.ts'
+} from '../store.ts'
 import { type Connections, type Statement, send } from './connections.ts'
 import type { PostgresClient, Row } from './pool.ts'
 import { CHANGED_TYPES, COLUMNS, changedRow, isId, recordOf, toOperation } from './rows.ts'

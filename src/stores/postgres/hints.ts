@@ -1,5 +1,5 @@
 /** What notifications say: hints for other processes, written short, since PostgreSQL takes less than 8,000 bytes in each. */
-import type { Hint } from '../../store.ts'
+import type { Hint } from '../store.ts'
 import { isId } from './rows.ts'
 
 /** The kinds of hints that name something: a type or an operation. */

@@ -1,6 +1,6 @@
 /** Hints between this process and all others, and within it. */
-import { HintListeners } from '../../hint-listeners.ts'
-import type { Hint } from '../../store.ts'
+import { HintListeners } from '../hint-listeners.ts'
+import type { Hint } from '../store.ts'
 import type { Connections, Statement } from './connections.ts'
 import { Listener } from './listener.ts'
 import { NotificationPace } from './notification-pace.ts'

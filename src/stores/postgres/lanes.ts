@@ -1,5 +1,5 @@
 /** Batches that are written two at a time, in halves when one row of them is refused, and never too large. */
-import { Batcher, type Settled } from '../../batch.ts'
+import { Batcher, type Settled } from '../../util/batcher.ts'
 import { BUSY, BusyLane } from './busy-lane.ts'
 import { isOfOneRow, sqlState } from './connections.ts'
 

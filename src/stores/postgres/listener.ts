@@ -5,8 +5,8 @@
  * that something may have changed, so that everyone looks.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { PacedTask } from '../../paced-task.ts'
-import type { Hint } from '../../store.ts'
+import { PacedTask } from '../../util/paced-task.ts'
+import type { Hint } from '../store.ts'
 import type { Connections } from './connections.ts'
 import { before } from './deadline.ts'
 import { hintsOf, readMessage } from './hints.ts'

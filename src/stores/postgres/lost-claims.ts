@@ -3,7 +3,7 @@
  * What they have claimed would be held until its lease ends, and then count as lost: so the next claim of the same
  * holder gives it back first.
  */
-import type { Claim, Lease } from '../../store.ts'
+import type { Claim, Lease } from '../store.ts'
 
 /** Options of {@link LostClaims}. */
 export interface LostClaimsOptions {

@@ -1,6 +1,6 @@
 /** Claims whose operation has no input any more. */
-import { type Change, INPUT_LOST, type Operation } from '../../operation.ts'
-import type { Claim } from '../../store.ts'
+import { type Change, INPUT_LOST, type Operation } from '../../model/operation.ts'
+import type { Claim } from '../store.ts'
 
 /** An operation whose input is not there ends, and takes nothing from the others. */
 export async function endWithoutInput(

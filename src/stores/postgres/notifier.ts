@@ -2,7 +2,7 @@
  * Tells other processes what has changed. Never within a write's transaction: commits that
  * notify take their turns under one lock of the whole database. What comes within some milliseconds is told at once.
  */
-import type { Hint } from '../../store.ts'
+import type { Hint } from '../store.ts'
 import type { Connections, Statement } from './connections.ts'
 import { Hints } from './hints.ts'
 import type { NotificationPace } from './notification-pace.ts'

@@ -1,7 +1,7 @@
 /** How a record becomes a row, and a row a record. */
-import { type AttemptError, type Operation, withHistory } from '../../operation.ts'
-import { type Problem, type Progress, STATUSES } from '../../protocol.ts'
-import type { KeptError } from '../../store.ts'
+import { type AttemptError, type Operation, withHistory } from '../../model/operation.ts'
+import { type Problem, type Progress, STATUSES } from '../../model/protocol.ts'
+import type { KeptError } from '../store.ts'
 import type { Row } from './pool.ts'
 
 /** The columns that are written once, in the order in which they are read. */

@@ -6,8 +6,8 @@
  * - Whoever changes several rows locks them in the order of their ids, so that two never wait for each other.
  */
 
-import { SET_BACK_MS } from '../../operation.ts'
-import { LOG_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../../store.ts'
+import { SET_BACK_MS } from '../../model/operation.ts'
+import { LOG_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../store.ts'
 import { accepts } from './accept-statements.ts'
 import type { Statement } from './connections.ts'
 import { CHANGED_COLUMNS, CHANGED_TYPES, COLUMNS, recordOf } from './rows.ts'

@@ -1,5 +1,5 @@
 /** The writes that are joined into batches: each batch is one statement, and stands whole or not at all. */
-import type { ClockSteps } from '../../clock-steps.ts'
+
 import {
   accepted,
   type Change,
@@ -8,8 +8,9 @@ import {
   type Operation,
   type Submission,
   type SubmissionLimits,
-} from '../../operation.ts'
-import type { Acceptance, Lease, Note, Swept } from '../../store.ts'
+} from '../../model/operation.ts'
+import type { ClockSteps } from '../clock-steps.ts'
+import type { Acceptance, Lease, Note, Swept } from '../store.ts'
 import { BUSY } from './busy-lane.ts'
 import { type Connections, send } from './connections.ts'
 import type { PostgresQueryable, Row } from './pool.ts'

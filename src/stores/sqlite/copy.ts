@@ -1,7 +1,7 @@
 /** What operators ask for: to look through all operations, and to move them whole from one store to another. */
-import type { Operation } from '../../operation.ts'
-import { STATUSES } from '../../protocol.ts'
-import { BROWSE_LIMIT, type Browsed, type BrowseQuery, type Dump, type LogLine } from '../../store.ts'
+import type { Operation } from '../../model/operation.ts'
+import { STATUSES } from '../../model/protocol.ts'
+import { BROWSE_LIMIT, type Browsed, type BrowseQuery, type Dump, type LogLine } from '../store.ts'
 import type { Database, Row } from './database.ts'
 import { errorKind, type PayloadRow, toErrors } from './payloads.ts'
 import { RECORDS, RESTORE, RecordQuery, restoreValues } from './rows.ts'

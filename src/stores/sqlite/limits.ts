@@ -1,5 +1,5 @@
 /** The limits of submissions, counted within the transaction that writes them. */
-import type { Operation, Submission, SubmissionLimits } from '../../operation.ts'
+import type { Operation, Submission, SubmissionLimits } from '../../model/operation.ts'
 import type { Database, Statement } from './database.ts'
 
 interface Counted {

@@ -2,7 +2,7 @@
  * What the store and its writer thread send each other. Every message bears a mark of ours: a thread's port also
  * carries what Node itself posts, such as the imports that `node --watch` collects, and what is not ours is ignored.
  */
-import type { Settled } from '../../batch.ts'
+import type { Settled } from '../../util/batcher.ts'
 import type { Write, WriteResult } from './writer.ts'
 
 /** What the thread is sent. */

@@ -1,6 +1,6 @@
 /** The rows of `payloads`: the input, the output, and what attempts threw, each under a kind of its own. */
-import type { AttemptError } from '../../operation.ts'
-import type { KeptError } from '../../store.ts'
+import type { AttemptError } from '../../model/operation.ts'
+import type { KeptError } from '../store.ts'
 
 export interface PayloadRow {
   readonly kind: number

@@ -1,8 +1,8 @@
 /** Two ways to reach a writer: in a thread of its own, or on the event loop. */
 import { Worker } from 'node:worker_threads'
-import type { Settled } from '../../batch.ts'
-import { sibling } from '../../sibling.ts'
+import type { Settled } from '../../util/batcher.ts'
 import { threadExecArgv } from '../../util/exec-argv.ts'
+import { sibling } from '../../util/module-url.ts'
 import type { Database, DatabaseLocation } from './database.ts'
 import { disclose, enclose, type WriterReply } from './messages.ts'
 import { migrate } from './schema.ts'

@@ -2,7 +2,7 @@
  * The one place that writes to the file: a batch of writes becomes one transaction, and so one
  * sync to the disk. It is synchronous, and runs in a thread of its own or on the event loop.
  */
-import type { Settled } from '../../batch.ts'
+
 import {
   accepted,
   type Change,
@@ -15,7 +15,8 @@ import {
   rescheduled,
   SET_BACK_MS,
   type Submission,
-} from '../../operation.ts'
+} from '../../model/operation.ts'
+import type { Settled } from '../../util/batcher.ts'
 import {
   type Acceptance,
   type Claim,
@@ -26,7 +27,7 @@ import {
   type Note,
   type Renewal,
   type Swept,
-} from '../../store.ts'
+} from '../store.ts'
 import { prepareRestore } from './copy.ts'
 import { type Database, prepareVersion } from './database.ts'
 import { Limits } from './limits.ts'

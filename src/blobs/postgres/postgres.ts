@@ -1,0 +1,258 @@
+/**
+ * Blobs in tables of a PostgreSQL database, in chunks. Each chunk is a statement of its own, and a
+ * blob counts from the one that names its chunks: so however long a handler's stream takes, no
+ * transaction and no connection is held for it, and a pooler that shares servers will do.
+ *
+ * @example
+ * createWaybill({ operations, store: postgresStore(pool), blobs: postgresBlobs(pool) })
+ */
+import { randomUUID } from 'node:crypto'
+import { type Checks, checkOptions, FLAG, TEXT, whole } from '../../model/options.ts'
+import { TimeLimit } from '../../util/time-limit.ts'
+import { type BlobStore, type ByteRange, checkBlobKey, checkBlobOperation, type Kept } from '../blob-store.ts'
+
+/** A `Pool` of the `pg` package: the part that is used. */
+export interface BlobPool {
+  connect(): Promise<BlobClient>
+}
+
+/** A connection that was taken out of the pool. */
+export interface BlobClient {
+  query(query: {
+    readonly text: string
+    readonly values: unknown[]
+    readonly rowMode: 'array'
+  }): Promise<{ readonly rows: readonly (readonly unknown[])[] }>
+  on(event: 'error', listener: (error: Error) => void): unknown
+  off(event: 'error', listener: (error: Error) => void): unknown
+  /** Gives the connection back; with true it is closed. */
+  release(destroy?: boolean): void
+}
+
+/** Options of {@link postgresBlobs}. */
+export interface PostgresBlobsOptions {
+  /** The schema that the tables are in. Default `waybill`, which the store uses too. */
+  readonly schema?: string
+  /** Whether `open` makes the tables where they are missing. Default true. */
+  readonly migrate?: boolean
+  /** Bytes of a chunk, 1 KiB to 16 MiB. Default 256 KiB. */
+  readonly chunkBytes?: number
+  /** How long one statement may take, in milliseconds. Default 10,000. */
+  readonly timeoutMs?: number
+}
+
+const OPTIONS: Checks<PostgresBlobsOptions> = {
+  schema: TEXT,
+  migrate: FLAG,
+  chunkBytes: whole(1024, 16 * 1024 * 1024),
+  timeoutMs: whole(1, 3_600_000),
+}
+
+/** Makes a blob store of a database; the pool stays the caller's. @throws {TypeError} for options that cannot be right */
+export function postgresBlobs(pool: BlobPool, options: PostgresBlobsOptions = {}): BlobStore {
+  checkOptions('postgresBlobs()', options, OPTIONS)
+  const { schema = 'waybill', migrate = true, chunkBytes = 256 * 1024, timeoutMs = 10_000 } = options
+  return new PostgresBlobs(pool, { schema, migrate, chunkBytes, timeoutMs })
+}
+
+/**
+ * The SQL that makes the tables, to be read or run by whoever has the rights; it can be run again.
+ *
+ * Chunks are not compressed: what is large mostly is already, and a part can then be read without the rest.
+ */
+export function blobMigration(schema = 'waybill'): string {
+  const at = quoted(schema)
+  return `
+    SELECT pg_advisory_xact_lock(hashtextextended('waybill/blobs/' || ${text(schema)}, 0));
+    CREATE SCHEMA IF NOT EXISTS ${at};
+    CREATE TABLE IF NOT EXISTS ${at}.blobs (
+      operation text COLLATE "C" NOT NULL, name text COLLATE "C" NOT NULL, upload uuid NOT NULL,
+      media_type text COLLATE "C" NOT NULL,
+      length bigint NOT NULL, chunk_bytes integer NOT NULL, PRIMARY KEY (operation, name));
+    CREATE TABLE IF NOT EXISTS ${at}.blob_chunks (
+      operation text COLLATE "C" NOT NULL, name text COLLATE "C" NOT NULL, upload uuid NOT NULL, chunk integer NOT NULL,
+      body bytea NOT NULL, PRIMARY KEY (operation, name, upload, chunk));
+    ALTER TABLE ${at}.blob_chunks ALTER COLUMN body SET STORAGE EXTERNAL;`
+}
+
+interface Manifest {
+  readonly upload: string
+  readonly length: number
+  readonly chunkBytes: number
+}
+
+class PostgresBlobs implements BlobStore {
+  readonly #pool: BlobPool
+  readonly #options: Required<PostgresBlobsOptions>
+  readonly #limit: TimeLimit
+  readonly #blobs: string
+  readonly #chunks: string
+
+  constructor(pool: BlobPool, options: Required<PostgresBlobsOptions>) {
+    this.#pool = pool
+    this.#options = options
+    this.#limit = new TimeLimit(options.timeoutMs, `PostgreSQL did not answer within ${options.timeoutMs} ms.`)
+    this.#blobs = `${quoted(options.schema)}.blobs`
+    this.#chunks = `${quoted(options.schema)}.blob_chunks`
+  }
+
+  async open(): Promise<void> {
+    const [[exists] = []] = await this.#run('SELECT to_regclass($1) IS NOT NULL', [this.#chunks])
+    if (exists === true) return
+    const { schema, migrate } = this.#options
+    if (!migrate) throw new Error(noTables(schema, 'this blob store was told not to make them'))
+    // Without parameters several statements can be sent as one, which is then one transaction.
+    await this.#run(blobMigration(schema)).catch(error => {
+      if (error?.code !== NOT_ALLOWED) throw error
+      throw new Error(noTables(schema, 'this user may not make them'), { cause: error })
+    })
+  }
+
+  async put(key: string, body: AsyncIterable<Uint8Array>, mediaType: string): Promise<Kept> {
+    const { operation, name } = checkBlobKey(key)
+    const { chunkBytes } = this.#options
+    const upload = randomUUID()
+    let length = 0
+    let chunk = 0
+    try {
+      for await (const bytes of inChunks(body, chunkBytes)) {
+        await this.#run(`INSERT INTO ${this.#chunks} VALUES ($1, $2, $3, $4, $5)`, [
+          operation,
+          name,
+          upload,
+          chunk++,
+          bytes,
+        ])
+        length += bytes.byteLength
+      }
+      await this.#name([operation, name, upload, mediaType, length, chunkBytes])
+      return { length }
+    } catch (error) {
+      const leftover = `DELETE FROM ${this.#chunks} WHERE operation = $1 AND name = $2 AND upload = $3
+        AND NOT EXISTS (SELECT 1 FROM ${this.#blobs} WHERE operation = $1 AND name = $2 AND upload = $3)`
+      // What stays goes with its operation.
+      await this.#run(leftover, [operation, name, upload]).catch(() => {})
+      throw error
+    }
+  }
+
+  /** From this on the blob can be read. */
+  async #name(values: unknown[]): Promise<void> {
+    await this.#run(
+      `WITH old AS (DELETE FROM ${this.#chunks} WHERE operation = $1 AND name = $2 AND upload <> $3)
+      INSERT INTO ${this.#blobs} (operation, name, upload, media_type, length, chunk_bytes)
+      VALUES ($1, $2, $3, $4, $5, $6)
+      ON CONFLICT (operation, name) DO UPDATE SET upload = excluded.upload, media_type = excluded.media_type,
+        length = excluded.length, chunk_bytes = excluded.chunk_bytes`,
+      values,
+    )
+  }
+
+  async get(key: string, range?: ByteRange): Promise<AsyncIterable<Uint8Array> | undefined> {
+    const { operation, name } = checkBlobKey(key)
+    const [row] = await this.#run(
+      `SELECT upload, length, chunk_bytes FROM ${this.#blobs} WHERE operation = $1 AND name = $2`,
+      [operation, name],
+    )
+    if (row === undefined) return undefined
+    const manifest = { upload: String(row[0]), length: Number(row[1]), chunkBytes: Number(row[2]) }
+    return this.#read([operation, name, manifest.upload], manifest, range)
+  }
+
+  /** A statement for each chunk: a client that reads slowly holds no connection meanwhile. */
+  async *#read(
+    blob: readonly string[],
+    { length, chunkBytes }: Manifest,
+    range?: ByteRange,
+  ): AsyncGenerator<Uint8Array> {
+    const { start, end } = range ?? { start: 0, end: length - 1 }
+    for (let chunk = Math.floor(start / chunkBytes); chunk * chunkBytes <= end; chunk++) {
+      const [row] = await this.#run(
+        `SELECT body FROM ${this.#chunks} WHERE operation = $1 AND name = $2 AND upload = $3 AND chunk = $4`,
+        [...blob, chunk],
+      )
+      if (row === undefined) throw new Error(`The blob ${blob[0]}/${blob[1]} was deleted while it was read.`)
+      const first = chunk * chunkBytes
+      yield (row[0] as Uint8Array).subarray(Math.max(0, start - first), end - first + 1)
+    }
+  }
+
+  async delete(key: string): Promise<void> {
+    const { operation, name } = checkBlobKey(key)
+    await this.#run(
+      `WITH named AS (DELETE FROM ${this.#blobs} WHERE operation = $1 AND name = $2)
+      DELETE FROM ${this.#chunks} WHERE operation = $1 AND name = $2`,
+      [operation, name],
+    )
+  }
+
+  async deleteAll(operations: readonly string[]): Promise<void> {
+    await this.#run(
+      `WITH named AS (DELETE FROM ${this.#blobs} WHERE operation = ANY ($1))
+      DELETE FROM ${this.#chunks} WHERE operation = ANY ($1)`,
+      [operations.map(checkBlobOperation)],
+    )
+  }
+
+  async #run(text: string, values: unknown[] = []): Promise<readonly (readonly unknown[])[]> {
+    const connecting = this.#pool.connect()
+    const client = await this.#limit.within(connecting).catch(error => {
+      // What comes too late is given back unused.
+      connecting.then(late => late.release()).catch(() => {})
+      throw error
+    })
+    client.on('error', ignore)
+    let broken = true
+    try {
+      const { rows } = await this.#limit.within(client.query({ text, values, rowMode: 'array' }))
+      broken = false
+      return rows
+    } catch (error) {
+      // The server itself has answered: the connection is sound.
+      broken = !(error instanceof Error && 'severity' in error)
+      throw error
+    } finally {
+      client.release(broken)
+      if (!broken) client.off('error', ignore)
+    }
+  }
+}
+
+/** insufficient_privilege. */
+const NOT_ALLOWED = '42501'
+
+function noTables(schema: string, why: string): string {
+  return (
+    `The schema "${schema}" of the PostgreSQL database has no tables for blobs, and ${why}. Check the name of the ` +
+    'schema, "?schema=" in a URL, or have a user who may create tables there run the SQL that blobMigration() gives.'
+  )
+}
+
+function ignore(): void {}
+
+/** The same bytes in pieces of one size, but for the last. */
+async function* inChunks(body: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Buffer> {
+  let held: Uint8Array[] = []
+  let bytes = 0
+  for await (const piece of body) {
+    for (let at = 0; at < piece.byteLength; ) {
+      const part = piece.subarray(at, at + size - bytes)
+      held.push(part)
+      bytes += part.byteLength
+      at += part.byteLength
+      if (bytes < size) continue
+      yield Buffer.concat(held)
+      held = []
+      bytes = 0
+    }
+  }
+  if (bytes > 0) yield Buffer.concat(held)
+}
+
+function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
+}
+
+function text(value: string): string {
+  return `'${value.replaceAll("'", "''")}'`
+}

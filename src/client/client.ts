@@ -1,0 +1,109 @@
+/**
+ * A client of asynchronous HTTP APIs that is used like `fetch`:
+ *
+ *     const order = await fetchAndWait('/orders', { method: 'POST', headers, body })
+ *
+ * For browsers and Node 22 or later, without dependencies.
+ */
+
+export type { Problem, Status, StatusDocument } from '../model/protocol.ts'
+export { OperationError, WaitError, type WaitErrorCode, type WaitErrorDetails } from './errors.ts'
+export type { OperationHandle, ResultOptions, SavedOperation } from './handle.ts'
+export type { CallOptions, ClientOptions } from './requests.ts'
+export type { OnStatusPoll, PolledStatus, StatusPoll } from './status.ts'
+export {
+  type Client,
+  type Contracts,
+  client,
+  type ListOptions,
+  type SubmitOptions,
+  type TypeClient,
+} from './typed.ts'
+export type { WaitOptions } from './wait.ts'
+
+import type { WebRequestInit, WebRequestInput, WebURL } from '../model/web-types.ts'
+import type { OnStatusPoll } from './status.ts'
+import { Wait, type WaitOptions } from './wait.ts'
+
+/** What `fetch` takes, and how to wait. */
+export interface WaitInit extends WebRequestInit, WaitOptions {}
+
+/**
+ * Sends a request as `fetch` does and, where it is answered with 202, waits for the operation
+ * to end and resolves with its result. An answer other than 202 is the result itself.
+ *
+ * It follows the operation by the event stream where the server offers one, else by long polls,
+ * else by polls as far apart as `Retry-After` asks. It understands status URLs that end in a 303,
+ * Azure's `Operation-Location` monitors, and status URLs that answer 202 until they answer with
+ * the result. A poll that fails (network, 408, 425, 429, 5xx) is asked again after `Retry-After`,
+ * or after growing, random delays, twenty times in a row at most; it says nothing about the operation.
+ * A long poll that fails is no such failure: the next one is held shorter, at last not at all. At most two
+ * streams and long polls are open for each origin, over all waits.
+ *
+ * The headers and cookies of `init` go along on polls of the request's own origin, and never to
+ * another one. Headers about the body, conditions, `Prefer` and `Idempotency-Key` stay with the
+ * request. It is sent once: a request that fails is not repeated.
+ *
+ * @param input the URL or Request
+ * @param init as for `fetch`; `signal` ends the wait, and see {@link WaitOptions}
+ * @param onStatusPoll is called, and awaited, for each status seen, also the final one where a stream
+ *   or a monitor tells it (a 303 does not); what it throws ends the wait
+ * @returns the parsed body where its media type is JSON, undefined for 204 or an empty JSON body,
+ *   else the Response, its body unread
+ * @throws OperationError the operation failed or was canceled
+ * @throws WaitError there is no outcome to report; `code` says why
+ * @throws the reason of `init.signal`, at once when it aborts; what `fetch` throws for the request itself
+ * @example
+ * import { fetchAndWait } from 'waybill/client'
+ *
+ * const { order } = await fetchAndWait<{ order: { customer: string } }>('https://api.example.com/orders', {
+ *   method: 'POST',
+ *   headers: { 'content-type': 'application/json' },
+ *   body: JSON.stringify({ customer: 'Contoso', items: [{ name: 'Apple', quantity: 5 }] }),
+ * })
+ * console.log(order.customer) // Contoso
+ */
+export function fetchAndWait<Result = unknown>(
+  input: WebRequestInput,
+  init?: WaitInit | null,
+  onStatusPoll?: OnStatusPoll,
+): Promise<Result>
+export function fetchAndWait<Result = unknown>(input: WebRequestInput, onStatusPoll?: OnStatusPoll): Promise<Result>
+export async function fetchAndWait<Result>(
+  input: WebRequestInput,
+  init?: WaitInit | OnStatusPoll | null,
+  onStatusPoll?: OnStatusPoll,
+): Promise<Result> {
+  return new Wait(input, init, onStatusPoll).within(wait => wait.submit()) as Promise<Result>
+}
+
+/**
+ * Waits for an operation that was started elsewhere: before the page was reloaded, or by another
+ * process. Everything else is as in {@link fetchAndWait}; the method and the body of `init` are not sent.
+ *
+ * @param statusUrl what `onAccepted`, `WaitError.statusUrl` or a polled response's `url` said
+ * @example
+ * import { attach } from 'waybill/client'
+ *
+ * const accepted = await fetch('https://api.example.com/orders', {
+ *   method: 'POST',
+ *   headers: { 'content-type': 'application/json' },
+ *   body: JSON.stringify({ customer: 'Contoso', items: [{ name: 'Apple', quantity: 5 }] }),
+ * })
+ * const statusUrl = new URL(`${accepted.headers.get('location')}`, accepted.url)
+ * const { order } = await attach<{ order: { customer: string } }>(statusUrl)
+ * console.log(order.customer) // Contoso
+ */
+export function attach<Result = unknown>(
+  statusUrl: string | WebURL,
+  init?: WaitInit | null,
+  onStatusPoll?: OnStatusPoll,
+): Promise<Result>
+export function attach<Result = unknown>(statusUrl: string | WebURL, onStatusPoll?: OnStatusPoll): Promise<Result>
+export async function attach<Result>(
+  statusUrl: string | WebURL,
+  init?: WaitInit | OnStatusPoll | null,
+  onStatusPoll?: OnStatusPoll,
+): Promise<Result> {
+  return new Wait(statusUrl, init, onStatusPoll).within(wait => wait.attach()) as Promise<Result>
+}

@@ -1,0 +1,53 @@
+/** What stores and blob stores that are named by URLs share. */
+import { entersByIdentity, identityConfig } from './azure-postgres.ts'
+import { azureCredential, load } from './load-package.ts'
+
+/** A URL that names nothing of what it should: whoever wrote it can mend it. */
+export class UrlError extends TypeError {}
+
+/** The URL for people and logs: without the password, or the signature that opens a container. */
+export function shownUrl(url: string): string {
+  return url.replace(/(:\/\/[^/:]*):[^/]*@/, '$1:***@').replace(/([?&](?:password|sig)=)[^&]*/gi, '$1***')
+}
+
+/** The same of what is no URL that can be used: it may hold a secret anywhere. */
+export function shownUnread(url: string): string {
+  return /[@?]/.test(url) ? url.replace(/[:?].*/s, ':…') : url
+}
+
+/** How many connections a pool has: at most, and those that stay when they are idle for so many milliseconds. */
+export interface PoolSize {
+  readonly max?: number
+  readonly min?: number
+  readonly idleTimeoutMillis?: number
+}
+
+/** A pool of the package `pg`, and what the URL says beside the address: the schema, and the roles to grant it to. */
+export async function connectPostgres(target: URL, size: PoolSize = {}) {
+  const { Pool } = await load<typeof import('pg')>('pg', 'pg')
+  const schema = target.searchParams.get('schema')
+  const grantTo = target.searchParams.getAll('grantTo')
+  for (const own of ['schema', 'grantTo']) target.searchParams.delete(own)
+  const credential = entersByIdentity(target) ? await azureCredential('@azure/identity') : undefined
+  const config = credential ? identityConfig(target, credential) : { connectionString: target.href }
+  const pool = new Pool({ ...config, ...size, application_name: 'waybill', keepAlive: true })
+  // A connection that is lost while nobody uses it would else end the process.
+  pool.on('error', () => {})
+  return { pool, options: schema === null ? {} : { schema }, grantTo, credential }
+}
+
+/** What can be closed, whose close also frees what was made for it, once. */
+export function closingWith<Closed extends { close?(): Promise<void> }>(
+  it: Closed,
+  free: () => Promise<void>,
+): Closed & { close(): Promise<void> } {
+  const close = it.close?.bind(it)
+  let freed: Promise<void> | undefined
+  return Object.assign(it, {
+    close: async () => {
+      await close?.()
+      freed ??= free()
+      await freed
+    },
+  })
+}

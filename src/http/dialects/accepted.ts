@@ -1,0 +1,31 @@
+/**
+ * 202 with `Location` and `Retry-After` until the operation is finished, and then its result at the same
+ * URL: what Logic Apps, Durable Functions, OData, FHIR and ARM pollers expect.
+ */
+
+import { formatRetryAfter, HEADERS, isFinal } from '../../model/protocol.ts'
+import { type HttpResponse, json } from '../message.ts'
+import type { Dialect, OperationView } from './dialect.ts'
+
+export const accepted: Dialect = {
+  status: async view => (isFinal(view.operation.status) ? await view.result() : pending(view)),
+  canceled: async view => pending(view),
+}
+
+function pending({ document }: OperationView): HttpResponse {
+  const { progress } = document
+  const percent = progress === undefined ? document.status : `${Math.round(progress.fraction * 100)}%`
+  return json(202, document, {
+    [HEADERS.location]: document.links.status,
+    [HEADERS.retryAfter]: formatRetryAfter(document.retryAfter * 1000),
+    'X-Progress': shortAscii(`${percent} ${progress?.message ?? ''}`),
+  })
+}
+
+/** FHIR keeps it under 100 characters, and a header takes no others. */
+function shortAscii(text: string): string {
+  return text
+    .replaceAll(/[^\x20-\x7e]/g, '?')
+    .trim()
+    .slice(0, 99)
+}

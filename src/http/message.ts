@@ -1,0 +1,78 @@
+/** HTTP messages as plain values, whatever server they come from and go to. */
+import { type ProblemError, problemError } from '../model/problem.ts'
+import { formatRetryAfter, HEADERS, type Problem } from '../model/protocol.ts'
+
+/** A request. Header names are lower-case. */
+export interface HttpRequest {
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
+  /** Default GET or whatever the route is for; HEAD where only the headers are wanted. */
+  readonly method?: string
+  /** The parts of the path that the route names, decoded. */
+  readonly params: Readonly<Record<string, string>>
+  readonly query: URLSearchParams
+  /** The body as text; undefined where there is none. */
+  readonly body?: string | undefined
+  /** Who asks: what `principal` made of the request, or the empty string. */
+  readonly owner: string
+  /** Aborted when the client has gone away. */
+  readonly signal: AbortSignal
+}
+
+/** An answer. A body that is not text is sent piece by piece; who does not send it calls its iterator's `return`. */
+export interface HttpResponse {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string | AsyncIterable<string | Uint8Array> | null
+  /** Where the request was refused: with which problem. */
+  readonly problem?: Problem
+}
+
+/** The media types that a body of JSON may have. A charset says nothing of JSON (RFC 8259, 11); one that is not UTF-8 is refused. */
+export const JSON_MEDIA_TYPE: RegExp =
+  /^application\/(?:[\w.+-]+\+)?json\s*(?:;(?!(?:.*;)?\s*charset\s*=(?!\s*"?(?:utf-?8|us-ascii)"?\s*(?:;|$)))|$)/i
+
+/**
+ * Lets a body pass that is sent as it is.
+ *
+ * @param coding the value of Content-Encoding
+ * @throws {ProblemError} `unsupported-content-coding`
+ */
+export function assertUncoded(coding: string | null | undefined): void {
+  if (coding === undefined || coding === null || /^[\s,]*(?:identity[\s,]*)*$/i.test(coding)) return
+  throw problemError('unsupported-content-coding', `It is ${JSON.stringify(coding.slice(0, 100))}.`)
+}
+
+/** A header's value; of several, the first. */
+export function header(request: Pick<HttpRequest, 'headers'>, name: string): string | undefined {
+  const value = request.headers[name.toLowerCase()]
+  return typeof value === 'object' ? value[0] : value
+}
+
+/** An answer with a JSON body. */
+export function json(status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): HttpResponse {
+  return jsonText(status, JSON.stringify(body), headers)
+}
+
+/** An answer whose JSON is at hand as text. */
+export function jsonText(status: number, body: string, headers: Readonly<Record<string, string>> = {}): HttpResponse {
+  return { status, headers: { 'Content-Type': 'application/json; charset=utf-8', ...headers }, body }
+}
+
+/** An answer with a problem (RFC 9457), under the problem's own status. */
+export function problemResponse(problem: Problem, headers: Readonly<Record<string, string>> = {}): HttpResponse {
+  const body = JSON.stringify(problem)
+  return {
+    status: problem.status,
+    headers: { 'Content-Type': 'application/problem+json; charset=utf-8', ...headers },
+    body,
+    problem,
+  }
+}
+
+/** The answer to what was thrown: its problem, and when it is worth trying again. */
+export function errorResponse({ problem, retryAfterMs }: ProblemError): HttpResponse {
+  const retryAfter = retryAfterMs === undefined ? {} : { [HEADERS.retryAfter]: formatRetryAfter(retryAfterMs) }
+  // It tells a coding that is not taken from a media type that is not (RFC 9110, 12.5.3).
+  const codings = problem.code === 'unsupported-content-coding' ? { 'Accept-Encoding': 'identity' } : {}
+  return problemResponse(problem, { ...retryAfter, ...codings })
+}

@@ -1,0 +1,230 @@
+/**
+ * The HTTP API of a composition, whatever the server: routes that take a request as a plain value
+ * and answer with one.
+ */
+
+import { type Duration, durationMs, SECOND } from '../model/duration.ts'
+import { type Checks, checkOptions, FLAG, OBJECT, oneOf, READ_LATER } from '../model/options.ts'
+import { ProblemError, problem } from '../model/problem.ts'
+import { checkOpenApiInfo, type OpenApiInfo } from '../openapi/openapi.ts'
+import type { Operations } from '../service/operations.ts'
+import type { Waybill } from '../waybill.ts'
+import { completing } from './answers.ts'
+import { listAttempts } from './attempts.ts'
+import { conditional } from './conditional.ts'
+import type { CorsOptions } from './cors.ts'
+import { listDeliveries, redeliver } from './deliveries.ts'
+import { Description } from './description.ts'
+import { accepted } from './dialects/accepted.ts'
+import type { Dialect } from './dialects/dialect.ts'
+import { redirect } from './dialects/redirect.ts'
+import { list } from './listing.ts'
+import { errorResponse, type HttpRequest, type HttpResponse, json, problemResponse } from './message.ts'
+import { Monitor, namesCancel } from './monitor.ts'
+import { Resource } from './resource.ts'
+
+/** The methods that routes have. `*` is every method that no other route of the same path has; HEAD goes with GET. */
+export type Method = 'GET' | 'POST' | 'DELETE' | 'OPTIONS' | '*'
+
+/** One route. A path names its parts as `:id`. */
+export interface Route {
+  readonly method: Method
+  readonly path: string
+  /** The largest body it takes, in bytes; 0 where it takes none. */
+  readonly bodyLimit: number
+  /** Whether it is for everyone: `principal` is not asked. */
+  readonly open: boolean
+  /** Answers; never rejects. */
+  readonly handle: (request: HttpRequest) => Promise<HttpResponse>
+}
+
+/** The dialects that an API can speak at its status URLs. */
+const DIALECTS: Record<'redirect' | 'accepted', Dialect> = { redirect, accepted }
+
+/** How an API is put on the wire. */
+export interface ApiOptions {
+  /** What stands before every URL that is told to a client: the mount prefix, or a public base URL with it. Default: nothing. */
+  readonly base?: string
+  /** Whether callers who do not say who they are may be refused: then the description has 401 and 403. Default: where `openapi` has `security`. */
+  readonly authenticated?: boolean
+  /**
+   * What status URLs answer. `redirect`: 200 until 303. `accepted`: 202 until the result; a client
+   * can also ask for it by `Prefer: respond-async`. Default `redirect`.
+   */
+  readonly dialect?: 'redirect' | 'accepted'
+  /** Whether `GET /{type}` lists the caller's operations. Turn it on where callers are told apart. Default false. */
+  readonly listing?: boolean
+  /**
+   * Whether `GET /operations/{id}/attempts` tells the owner of an operation how each attempt went: its execution as the
+   * engine names it, the engine, its times, and why it ended, such as the exit code of its container. Default false.
+   */
+  readonly attempts?: boolean
+  /** The longest time that a request is held for a change, up to 200 s. Default 60 s. */
+  readonly longestWait?: Duration
+  /** Whether `GET /metrics` writes out the metrics in the Prometheus text format. Default true. */
+  readonly metrics?: boolean
+  /** What `GET /openapi.json` and `GET /docs` say of the API as a whole, such as its title; false: neither is there. */
+  readonly openapi?: OpenApiInfo | false
+  /** Which pages of other origins may use the API. Default: none. */
+  readonly cors?: CorsOptions
+}
+
+/** What the options of an API must be. */
+export const API_OPTIONS: Checks<ApiOptions> = {
+  base: { must: 'a text', fits: base => typeof base === 'string' },
+  authenticated: FLAG,
+  dialect: oneOf('redirect', 'accepted'),
+  listing: FLAG,
+  attempts: FLAG,
+  longestWait: READ_LATER,
+  metrics: FLAG,
+  openapi: { must: 'false or an object', fits: openapi => openapi === false || OBJECT.fits(openapi) },
+  cors: OBJECT,
+}
+
+/** A route before it is put beside the others. */
+interface OwnRoute extends Route {
+  /** Whether it is for what a request names, where the path alone does not tell. Default: it is. */
+  readonly fits?: (request: HttpRequest) => boolean
+}
+
+const RESERVED = new Set(['operations', 'healthz', 'readyz', 'metrics', 'docs'])
+
+/**
+ * Makes the routes of every operation type of a composition, and those around them.
+ *
+ * @throws {TypeError} for options that cannot be right, or an operation type whose name is a path of the API's own
+ */
+export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readonly Route[] {
+  checkOptions('createRoutes()', options, API_OPTIONS)
+  if (options.openapi) checkOpenApiInfo(options.openapi)
+  const base = (options.base ?? '').replace(/\/+$/, '')
+  const { operations, webhooks } = waybill
+  const longestWaitMs = durationMs('longestWait', options.longestWait ?? 60 * SECOND, { max: 200 * SECOND })
+  const dialect = DIALECTS[options.dialect ?? 'redirect']
+  const resources = new Map<string, Resource>()
+  for (const type of operations.types.values()) {
+    if (RESERVED.has(type.name))
+      throw new TypeError(`An operation type cannot be named "${type.name}": the API has that path.`)
+    resources.set(type.name, new Resource(type, { operations, webhooks, base, dialect, longestWaitMs }))
+  }
+  const own = [...resources.values()].flatMap(resource => resourceRoutes(waybill, resource, { ...options, base }))
+  const metrics = options.metrics === false ? [] : [metricsRoute(waybill)]
+  const history = options.attempts ? [attemptsRoute(operations)] : []
+  const monitor = [...monitorRoutes(new Monitor(operations, resources)), ...history, ...deliveryRoutes(waybill)]
+  const description = descriptionRoutes(waybill, { ...options, base })
+  const routes = [...own, ...monitor, ...healthRoutes(waybill), ...metrics, ...description]
+  const complete = completing(waybill, options.cors)
+  return withOtherMethods(routes).map(one => ({
+    ...one,
+    handle: async request => complete(request, await guard(waybill, one, request)),
+  }))
+}
+
+function route(method: Method, path: string, handle: Route['handle'], more: Partial<OwnRoute> = {}): OwnRoute {
+  return { method, path, handle, bodyLimit: 0, open: false, ...more }
+}
+
+function resourceRoutes({ operations }: Waybill, resource: Resource, options: ApiOptions): Route[] {
+  const { name, policy } = resource.type
+  const path = `${options.base}/${name}`
+  const listing = route('GET', `/${name}`, request => list({ operations, resource, path }, request))
+  return [
+    route('POST', `/${name}`, request => resource.submit(request), { bodyLimit: policy.bodyLimit }),
+    ...(options.listing ? [listing] : []),
+    route('GET', `/${name}/status/:id`, request => resource.status(request)),
+    route('DELETE', `/${name}/status/:id`, request => resource.cancel(request)),
+    route('GET', `/${name}/:id`, request => resource.result(request)),
+  ]
+}
+
+function monitorRoutes(monitor: Monitor): OwnRoute[] {
+  // A path part may not hold a literal after its name in every router: the `:cancel` at the end is read here.
+  return [
+    route('GET', '/operations/:id', request => monitor.status(request), { fits: request => !namesCancel(request) }),
+    route('POST', '/operations/:id', request => monitor.cancel(request), { fits: namesCancel }),
+  ]
+}
+
+function attemptsRoute(operations: Operations): Route {
+  return route('GET', '/operations/:id/attempts', request => listAttempts(operations, request))
+}
+
+function deliveryRoutes({ webhooks }: Waybill): Route[] {
+  if (webhooks === undefined) return []
+  return [
+    route('GET', '/operations/:id/deliveries', request => listDeliveries(webhooks, request)),
+    route('POST', '/operations/:id/deliveries', request => redeliver(webhooks, request)),
+  ]
+}
+
+function descriptionRoutes(
+  { operations, webhooks, blobs }: Waybill,
+  { openapi = {}, cors: _, ...options }: ApiOptions,
+): Route[] {
+  if (openapi === false) return []
+  const about = { ...openapi, ...options, webhooks: webhooks !== undefined, blobs: blobs !== undefined }
+  const description = new Description([...operations.types.values()], about)
+  return [
+    route('GET', '/openapi.json', () => description.json(), { open: true }),
+    route('GET', '/docs', () => description.page(), { open: true }),
+  ]
+}
+
+function metricsRoute({ metrics }: Waybill): Route {
+  const handle = async (): Promise<HttpResponse> => {
+    const headers = { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' }
+    return { status: 200, headers, body: await metrics.text() }
+  }
+  return route('GET', '/metrics', handle, { open: true })
+}
+
+function healthRoutes(waybill: Waybill): Route[] {
+  const health = async () => {
+    const stalled = waybill.stalled()
+    return stalled.length === 0 ? json(200, { status: 'ok' }) : json(503, { status: 'stalled', loops: stalled })
+  }
+  const readiness = async () => {
+    const ready = await waybill.operations.ready()
+    return ready ? json(200, { status: 'ready' }) : json(503, { status: 'unavailable' })
+  }
+  return [route('GET', '/healthz', health, { open: true }), route('GET', '/readyz', readiness, { open: true })]
+}
+
+/** The routes, and what else their paths are asked for: OPTIONS, and methods that they do not have. */
+function withOtherMethods(routes: readonly OwnRoute[]): Route[] {
+  return [...Map.groupBy(routes, ({ path }) => path)].flatMap(([path, known]) => {
+    const allow = (request: HttpRequest) => ({ Allow: allowed(known, request) })
+    const refuse = async (request: HttpRequest) => problemResponse(problem('method-not-allowed'), allow(request))
+    const options = async (request: HttpRequest) => ({ status: 204, headers: allow(request), body: null })
+    const own = known.map(({ fits, ...one }) =>
+      fits === undefined
+        ? one
+        : { ...one, handle: (request: HttpRequest) => (fits(request) ? one.handle(request) : refuse(request)) },
+    )
+    return [...own, route('OPTIONS', path, options, { open: true }), route('*', path, refuse, { open: true })]
+  })
+}
+
+/** The methods of what a request names (RFC 9110, 10.2.1). */
+function allowed(known: readonly OwnRoute[], request: HttpRequest): string {
+  const methods = known.filter(({ fits }) => fits?.(request) ?? true).map(({ method }) => method)
+  return [...methods, 'OPTIONS'].join(', ').replace('GET', 'GET, HEAD')
+}
+
+/** Turns what was thrown into a problem; what is not one is a fault of ours, which the client is told nothing of. */
+async function guard(waybill: Waybill, { method, handle }: Route, request: HttpRequest): Promise<HttpResponse> {
+  try {
+    const answer = await handle(request)
+    return method === 'GET' ? conditional(request, answer) : answer
+  } catch (error) {
+    if (!(error instanceof ProblemError)) {
+      waybill.logger.error({ err: error }, 'A request met an error')
+      return problemResponse(problem('internal-error'))
+    }
+    if (error.cause !== undefined && error.problem.status >= 500) {
+      waybill.logger.error({ err: error.cause }, error.problem.title)
+    }
+    return errorResponse(error)
+  }
+}

@@ -1,0 +1,428 @@
+/**
+ * The Azure Container Apps launcher: one execution of a Container Apps Job for each operation, started through the
+ * management SDK, with the operation's id in its environment.
+ *
+ * @example
+ * const client = new ContainerAppsAPIClient(new DefaultAzureCredential(), subscriptionId)
+ * containerAppsJob({ client, resourceGroup: 'orders', job: 'orders-job', variable: 'ORDER_ID' })
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Duration, durationMs, MINUTE, SECOND } from '../../model/duration.ts'
+import {
+  type Checks,
+  checkOptions,
+  FUNCTION,
+  NAMED_TEXTS,
+  needed,
+  OBJECT,
+  READ_LATER,
+  TEXT,
+} from '../../model/options.ts'
+import { Loop } from '../../util/loop.ts'
+import { TokenBucket, type TokenRate } from '../../util/token-bucket.ts'
+import {
+  type ExecutionState,
+  type Launcher,
+  LaunchRefused,
+  type LaunchRequest,
+  type RefusalReason,
+} from '../launcher.ts'
+import type { Answer, ContainerAppsClient, ExecutionTemplate } from './client.ts'
+import { type Execution, Executions, findIn, type Listing, statusOf, VARIABLES } from './executions.ts'
+import { answerOf, readJob } from './reader.ts'
+import { StartFailed, sendStartsOnce } from './start-once.ts'
+import { flawsOf, KeptJob, templateWith, UnusableJob } from './template.ts'
+
+export type { ContainerAppsClient } from './client.ts'
+
+/** Options of {@link containerAppsJob}. */
+export interface ContainerAppsJobOptions {
+  /**
+   * A `ContainerAppsAPIClient` of `@azure/arm-appcontainers`. The launcher puts a step into its pipeline that keeps
+   * it from sending a start twice; everything else of it stays as it is.
+   */
+  readonly client: ContainerAppsClient
+  readonly resourceGroup: string
+  /** The name of the job resource. */
+  readonly job: string
+  /** The container that is told what to do. Default: the first. */
+  readonly container?: string
+  /** A further environment variable that holds the operation's id, beside `WAYBILL_OPERATION_ID`. */
+  readonly variable?: string
+  /** What else is put into the environment. Whoever may read executions can read it: no secrets. */
+  readonly env?: Readonly<Record<string, string>>
+  /** How fast executions are started and stopped. Default: 10 a second, 100 at once; a subscription has 10 and 200. */
+  readonly rate?: Partial<TokenRate>
+  /** How long the job's template is kept before it is read again. Default 1 minute. */
+  readonly keep?: Duration
+  /** Within which time a start shows among the executions, up to 40 s. What does not is taken for not made. Default 10 s. */
+  readonly settle?: Duration
+  /** How long an execution may take to come up. One that is older than this and the operation's timeout is stopped. Default 15 minutes. */
+  readonly startup?: Duration
+  /** How long the engine may take for one answer. Default 20 s. */
+  readonly timeout?: Duration
+  /** The time between two looks for executions that are overdue. Default 1 minute. */
+  readonly watch?: Duration
+  /** What it is called in the record. Default `container-apps`; another name where launchers of this kind that do not see each other's executions work on one store. */
+  readonly engine?: string
+  /** Told what an operator should know. Default: a warning of the process. */
+  readonly warn?: (message: string) => void
+}
+
+/** How many starts are under way at once: the engine takes a second or more for each. */
+const PARALLEL_STARTS = 32
+/** A listing this old, in milliseconds, still answers what has become of an execution. */
+const FRESH_MS = 1000
+/** How long a start waits for its turn, in milliseconds, before it gives its place to others. */
+const LONGEST_TURN_MS = 5000
+/** When a start is tried again that was refused without saying when, in milliseconds. */
+const RETRY_MS: Readonly<Record<RefusalReason, number>> = {
+  limit: 5000,
+  throttled: 5000,
+  unavailable: 5000,
+  unusable: 30_000,
+  // Room comes with the end of an execution, and each further start would be refused until then.
+  quota: 30_000,
+}
+/** A part of the subscription's 25 reads a second. */
+const READS: TokenRate = { perSecond: 15, burst: 60 }
+const STARTS: TokenRate = { perSecond: 10, burst: 100 }
+
+const OPTIONS: Checks<ContainerAppsJobOptions> = {
+  client: needed({
+    must: 'a ContainerAppsAPIClient',
+    fits: client => OBJECT.fits(client) && OBJECT.fits((client as { jobs?: unknown }).jobs),
+  }),
+  resourceGroup: READ_LATER,
+  job: READ_LATER,
+  container: TEXT,
+  variable: TEXT,
+  env: NAMED_TEXTS,
+  rate: OBJECT,
+  keep: READ_LATER,
+  settle: READ_LATER,
+  startup: READ_LATER,
+  timeout: READ_LATER,
+  watch: READ_LATER,
+  engine: TEXT,
+  warn: FUNCTION,
+}
+const RATE: Checks<TokenRate> = { perSecond: READ_LATER, burst: READ_LATER }
+
+/**
+ * Makes a launcher that starts executions of a Container Apps Job.
+ *
+ * @throws {TypeError} for options that cannot be right; the message names them
+ */
+export function containerAppsJob(options: ContainerAppsJobOptions): Launcher {
+  return new ContainerAppsJob(withDefaults(options))
+}
+
+type Settings = ReturnType<typeof withDefaults>
+
+function withDefaults(options: ContainerAppsJobOptions) {
+  checkOptions('containerAppsJob()', options, OPTIONS)
+  checkOptions('containerAppsJob(): rate', options.rate ?? {}, RATE)
+  const { client, container, variable, env = {} } = options
+  const { perSecond = STARTS.perSecond, burst = STARTS.burst } = options.rate ?? {}
+  if (!(perSecond > 0 && burst >= 1)) throw new TypeError('rate.perSecond must be above 0, and rate.burst at least 1.')
+  return {
+    client,
+    container,
+    variable,
+    env,
+    rate: { perSecond, burst },
+    resourceGroup: readName('resourceGroup', options.resourceGroup),
+    job: readName('job', options.job),
+    engine: options.engine ?? 'container-apps',
+    keepMs: durationMs('keep', options.keep ?? MINUTE),
+    settleMs: durationMs('settle', options.settle ?? 10 * SECOND, { max: 40 * SECOND }),
+    startupMs: durationMs('startup', options.startup ?? 15 * MINUTE),
+    timeoutMs: durationMs('timeout', options.timeout ?? 20 * SECOND, { min: 10 }),
+    watchMs: durationMs('watch', options.watch ?? MINUTE, { min: 10 }),
+    warn: options.warn ?? ((message: string) => process.emitWarning(message, 'WaybillWarning')),
+  }
+}
+
+function readName(option: string, value: unknown): string {
+  if (typeof value === 'string' && value !== '') return value
+  throw new TypeError(`${option} must be the name of a resource in Azure, not ${JSON.stringify(value)}.`)
+}
+
+/** What an operator should do about a refusal that does not go by itself. */
+const CURES: Readonly<Record<number, string>> = {
+  400: 'Check the job, and that env and container fit it.',
+  401: 'Check that the credential is for the tenant of the subscription.',
+  403: 'Give the identity the role Container Apps Jobs Operator on the job. A new assignment takes some minutes.',
+  404: 'Check subscription, resourceGroup and job.',
+}
+
+class ContainerAppsJob implements Launcher {
+  readonly engine: string
+  readonly parallelStarts = PARALLEL_STARTS
+  readonly #settings: Settings
+  readonly #job: KeptJob
+  readonly #executions: Executions
+  readonly #writes: TokenBucket
+  readonly #watching: Loop
+  readonly #closing = new AbortController()
+  readonly #warned = new Set<string>()
+  /** Refusals that were warned of and last: each is said once, and again when it comes back. */
+  readonly #refusals = new Set<string>()
+  /** When an execution was started here, by its name and the monotonic clock. */
+  readonly #young = new Map<string, number>()
+  readonly #overdue = new Set<string>()
+
+  constructor(settings: Settings) {
+    this.#settings = settings
+    this.engine = settings.engine
+    const { client, resourceGroup, job, timeoutMs } = settings
+    const { signal } = this.#closing
+    sendStartsOnce(client)
+    this.#writes = new TokenBucket(settings.rate)
+    const reads = new TokenBucket(READS)
+    this.#executions = new Executions({ client, resourceGroup, job, timeoutMs, reads, signal })
+    this.#job = new KeptJob(
+      async () => readJob(await answerOf(client.jobs.get(resourceGroup, job, this.#call))),
+      settings.keepMs,
+    )
+    this.#watching = new Loop({
+      name: 'container-apps',
+      everyMs: settings.watchMs,
+      turn: () => this.#stopOverdue(),
+      onError: error => this.#warnOfRefusal(`The executions of "${job}" cannot be listed`, error, statusOf(error)),
+    })
+  }
+
+  async open(): Promise<void> {
+    this.#watching.start()
+    try {
+      for (const flaw of flawsOf(await this.#job.get(), this.#settings.job)) this.#warnOnce(flaw)
+    } catch (error) {
+      this.#warnOfRefusal('The job cannot be read', error, statusOf(error))
+    }
+  }
+
+  async start(request: LaunchRequest): Promise<string | undefined> {
+    const found = request.launch > 1 ? await this.#findAlive(request) : undefined
+    if (found !== undefined) return found.name
+    const template = await this.#templateFor(request)
+    await this.#turn()
+    const sentAt = performance.now()
+    try {
+      const name = (await this.#send(template)) ?? (await this.#lookFor(request, sentAt))
+      if (name !== undefined) this.#started(name)
+      return name
+    } catch (error) {
+      const refusal = this.#refusalOf(error)
+      if (refusal !== undefined) throw refusal
+      return await this.#settle(request, sentAt, error)
+    }
+  }
+
+  async stop(execution: string): Promise<void> {
+    const { client, resourceGroup, job } = this.#settings
+    await this.#turn()
+    try {
+      await client.jobs.stopExecution(resourceGroup, job, execution, this.#call).submitted()
+    } catch (error) {
+      if (statusOf(error) === 404) return
+      // An execution that has ended cannot be stopped, and need not be.
+      const now = await this.#executions.get(execution)
+      if (now?.alive) throw error
+    }
+  }
+
+  async inspect(execution: string): Promise<ExecutionState> {
+    const listing = await this.#executions.list(performance.now() - FRESH_MS).catch(() => undefined)
+    const found = listing?.byName.get(execution) ?? (await this.#executions.get(execution))
+    if (found?.alive) return { kind: 'alive' }
+    if (found !== undefined) return { kind: 'gone', reason: found.account }
+    const startedAt = this.#young.get(execution)
+    if (startedAt !== undefined && performance.now() - startedAt < this.#settings.settleMs) return { kind: 'alive' }
+    return { kind: 'gone', reason: `Its execution ${execution} is unknown to Azure Container Apps.` }
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort()
+    await this.#watching.stop()
+  }
+
+  get #call() {
+    return { requestOptions: { timeout: this.#settings.timeoutMs } }
+  }
+
+  /** Sends the start, and does not wait for what follows. */
+  async #send(template: ExecutionTemplate): Promise<string | undefined> {
+    const { client, resourceGroup, job } = this.#settings
+    let answer: Answer | undefined
+    const onResponse = (response: Answer) => {
+      answer = response
+    }
+    try {
+      await client.jobs.start(resourceGroup, job, { ...this.#call, template, onResponse }).submitted()
+    } catch (error) {
+      // The SDK fails over an answer without a body, too. It was started all the same.
+      if (answer === undefined || answer.status >= 300) throw error
+    }
+    // With 202 the SDK would tell the name when the whole start is done; it mostly stands in the answer already.
+    return nameIn(answer?.bodyAsText)
+  }
+
+  /** A refusal where nothing can have been started; undefined where it can. */
+  #refusalOf(error: unknown): LaunchRefused | undefined {
+    const { job } = this.#settings
+    const sent = error instanceof StartFailed
+    const status = sent ? error.status : (statusOf(error) ?? 0)
+    if (status === undefined || status === 408 || status >= 500) return undefined
+    const reason = reasonOf(status, error)
+    const retryAfterMs = (sent ? error.retryAfterMs : undefined) ?? RETRY_MS[reason]
+    if (status === 429 && reason === 'throttled') this.#writes.pause(retryAfterMs)
+    if (reason === 'throttled' || reason === 'quota') {
+      const what = reason === 'quota' ? 'has no room for another execution' : 'takes no start'
+      return new LaunchRefused(`Azure ${what} of "${job}" now (${status}).`, retryAfterMs, { cause: error, reason })
+    }
+    this.#job.expire()
+    const message = this.#warnOfRefusal('No execution can be started', error, status)
+    return new LaunchRefused(message, retryAfterMs, { cause: error, reason })
+  }
+
+  /** A start without an answer, or with one that says nothing: what was made shows among the executions. */
+  async #settle(request: LaunchRequest, sentAt: number, error: unknown): Promise<string> {
+    const until = sentAt + this.#settings.settleMs
+    for (let pauseMs = 250; ; pauseMs = Math.min(pauseMs * 2, 4000)) {
+      const now = performance.now()
+      const listing = await this.#executions.list(now).catch(() => undefined)
+      const found = listing && madeIn(listing, request)
+      if (found !== undefined) {
+        this.#started(found.name)
+        return found.name
+      }
+      if (now >= until) {
+        // It shows nowhere, and would if it had been made; or that is not known, and only time will tell.
+        if (listing === undefined || listing.completeFrom > listing.engineTime - (now - sentAt) - SECOND) throw error
+        const ms = (error instanceof StartFailed ? error.retryAfterMs : undefined) ?? SECOND
+        throw new LaunchRefused(`A start failed and left no execution: ${error}`, ms, { cause: error })
+      }
+      await sleep(Math.max(1, Math.min(pauseMs, until - now)), undefined, { signal: this.#closing.signal })
+    }
+  }
+
+  /** The name of what was started just now, where it shows already. */
+  async #lookFor(request: LaunchRequest, sentAt: number): Promise<string | undefined> {
+    const listing = await this.#executions.list(sentAt).catch(() => undefined)
+    return listing && madeIn(listing, request)?.name
+  }
+
+  /** An earlier start may have been made without our knowing, or be slow to come up: another one would only cost. */
+  async #findAlive(request: LaunchRequest): Promise<Execution | undefined> {
+    const listing = await this.#executions.list(performance.now()).catch(() => undefined)
+    return listing && findIn(listing, request).find(({ alive }) => alive)
+  }
+
+  async #templateFor({ operationId, attempt, launch, timeoutMs }: LaunchRequest): Promise<ExecutionTemplate> {
+    const { job: name, env, variable, container } = this.#settings
+    try {
+      const job = await this.#job.get()
+      this.#checkTimeout(job.replicaTimeout, timeoutMs)
+      const own = {
+        [VARIABLES.operationId]: operationId,
+        [VARIABLES.engine]: this.engine,
+        [VARIABLES.attempt]: String(attempt),
+        [VARIABLES.launch]: String(launch),
+        [VARIABLES.timeoutMs]: String(timeoutMs),
+      }
+      return templateWith(
+        job,
+        { ...env, ...(variable !== undefined && { [variable]: operationId }), ...own },
+        container,
+      )
+    } catch (error) {
+      const status = statusOf(error) ?? 0
+      const reason = error instanceof UnusableJob ? 'unusable' : reasonOf(status, error)
+      const shown = error instanceof UnusableJob ? 400 : status
+      const message = this.#warnOfRefusal(`The job "${name}" cannot be used`, error, shown)
+      throw new LaunchRefused(message, RETRY_MS[reason], { cause: error, reason })
+    }
+  }
+
+  #checkTimeout(replicaTimeout: number | undefined, timeoutMs: number): void {
+    if (replicaTimeout === undefined || replicaTimeout * 1000 >= timeoutMs) return
+    this.#warnOnce(
+      `The job "${this.#settings.job}" ends its replicas after ${replicaTimeout} s, sooner than an operation's timeout ` +
+        `of ${timeoutMs / 1000} s. Raise replicaTimeout above it.`,
+    )
+  }
+
+  async #turn(): Promise<void> {
+    const ms = await this.#writes.turn(LONGEST_TURN_MS, this.#closing.signal).catch(() => RETRY_MS.throttled)
+    if (ms > 0) throw new LaunchRefused('Executions are started as fast as Azure takes it.', ms, { reason: 'limit' })
+  }
+
+  #started(name: string): void {
+    const now = performance.now()
+    this.#refusals.clear()
+    this.#young.set(name, now)
+    for (const [old, at] of this.#young) {
+      if (now - at < this.#settings.settleMs) break
+      this.#young.delete(old)
+    }
+  }
+
+  async #stopOverdue(): Promise<void> {
+    const listing = await this.#executions.list(performance.now() - FRESH_MS)
+    const overdue = [...listing.byName.values()].filter(it => this.#isOverdue(it, listing))
+    for (const { name } of overdue) {
+      if (this.#overdue.has(name)) continue
+      await this.stop(name)
+      this.#overdue.add(name)
+    }
+    for (const name of this.#overdue) if (!listing.byName.get(name)?.alive) this.#overdue.delete(name)
+  }
+
+  #isOverdue({ alive, startedAt, timeoutMs }: Execution, { engineTime }: Listing): boolean {
+    if (!alive || startedAt === undefined || timeoutMs === undefined) return false
+    return engineTime - startedAt > this.#settings.startupMs + timeoutMs
+  }
+
+  /** Gives the warning, which is only shown where the last one of its kind was not about the same. */
+  #warnOfRefusal(what: string, error: unknown, status: number | undefined): string {
+    const cure = CURES[status ?? 0]
+    const message = `${what}: ${error}${cure === undefined ? '' : ` ${cure}`}`
+    const kind = `${what} ${status}`
+    if (!this.#refusals.has(kind)) this.#settings.warn(message)
+    this.#refusals.add(kind)
+    return message
+  }
+
+  #warnOnce(message: string): void {
+    if (this.#warned.has(message)) return
+    this.#warned.add(message)
+    this.#settings.warn(message)
+  }
+}
+
+/** Codes and texts that Azure refuses for want of room with, whatever the status. */
+const QUOTA = /quota|MaxNumberOf|LimitExceeded|CapacityHeavyUsage|maximum allowed/i
+
+function reasonOf(status: number, error: unknown): RefusalReason {
+  if (status >= 400 && status !== 401 && status < 500 && QUOTA.test(String(error))) return 'quota'
+  if (status === 429 || status === 409) return 'throttled'
+  // Below: the credential gave no token, or nothing was sent.
+  return status >= 400 && status < 500 ? 'unusable' : 'unavailable'
+}
+
+/** The execution of one launch: one that is alive, where it was made twice. */
+function madeIn(listing: Listing, request: LaunchRequest): Execution | undefined {
+  const made = findIn(listing, request).filter(({ launch }) => launch === request.launch)
+  return made.find(({ alive }) => alive) ?? made[0]
+}
+
+function nameIn(body: string | null | undefined): string | undefined {
+  try {
+    const { name } = JSON.parse(body ?? '') as { name?: unknown }
+    return typeof name === 'string' && name !== '' ? name : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,337 @@
+/**
+ * The dispatcher: hands pending operations to a launcher, stops the executions of what was
+ * canceled, and notices executions that are gone while their operation is not finished. Those of
+ * another engine it leaves alone: its launcher knows nothing of them, which is not to say that they are gone.
+ */
+
+import { timerMs } from '../model/duration.ts'
+import type { Operation } from '../model/operation.ts'
+import type { AnyOperationType } from '../model/operation-type.ts'
+import type { Metrics } from '../observability/metrics.ts'
+import { inSpan } from '../observability/tracing.ts'
+import { allHoldings } from '../stores/holdings.ts'
+import type { Hint, Holding, Store } from '../stores/store.ts'
+import type { Logger } from '../util/logger.ts'
+import { Loop } from '../util/loop.ts'
+import { TimeLimit } from '../util/time-limit.ts'
+import { type Launcher, LaunchRefused } from './launcher.ts'
+import { StartRefusals } from './start-refusals.ts'
+
+/** Options of a {@link Dispatcher}. Durations in milliseconds. */
+export interface DispatcherOptions {
+  readonly store: Store
+  readonly launcher: Launcher
+  readonly types: readonly AnyOperationType[]
+  /** How long an execution may take from its start to its claim before another one is started. */
+  readonly holdMs: number
+  /** The longest time between two looks at the queue when no hint comes. */
+  readonly scanMs: number
+  /** The time between two looks at the executions. */
+  readonly reconcileMs: number
+  /** How many executions of the launcher's engine there may be at once, over all processes. Default: any number. */
+  readonly maxExecutions?: number | undefined
+  readonly logger: Logger
+  readonly metrics?: Metrics
+}
+
+/** How many starts are under way at once, unless the launcher says. */
+const PARALLEL_STARTS = 8
+/** How many executions are looked at at once. */
+const PARALLEL_LOOKS = 8
+/** How long an engine may take for an answer, in milliseconds. */
+const ENGINE_TIMEOUT_MS = 60_000
+
+/** What became of a start. */
+type Start =
+  | { readonly kind: 'started'; readonly execution: string | undefined }
+  | { readonly kind: 'refused'; readonly refusal: LaunchRefused }
+  | { readonly kind: 'unknown'; readonly message: string }
+
+export class Dispatcher {
+  readonly #options: DispatcherOptions
+  readonly #names: ReadonlySet<string>
+  readonly #timeouts: ReadonlyMap<string, number>
+  readonly #dispatching: Loop
+  readonly #reconciling: Loop
+  readonly #limit = new TimeLimit(ENGINE_TIMEOUT_MS, 'The engine did not answer in time.')
+  #unwatch: () => void = () => {}
+  #unwatchEnds: () => void = () => {}
+  /** By the monotonic clock: before this the engine is asked for nothing. */
+  #pausedUntil = 0
+  #pauseTimer: NodeJS.Timeout | undefined
+  readonly #stopAsked = new Set<string>()
+  /** The starts under way. */
+  readonly #starts = new Set<Promise<void>>()
+  #turn = 0
+  /** How many ends of executions the launcher has told of. */
+  #ends = 0
+  /** Whether there were as many executions as there may be when it last looked. */
+  #full = false
+  readonly #refusals: StartRefusals
+  #executions: ReadonlyMap<string, number> = new Map()
+  /** Where the next look at the executions begins. */
+  #nextLook = 0
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options
+    this.#refusals = new StartRefusals(options)
+    this.#names = new Set(options.types.map(type => type.name))
+    this.#timeouts = new Map(options.types.map(type => [type.name, type.policy.timeout]))
+    const onError = (error: unknown, loop: string) =>
+      options.logger.warn({ err: error, loop }, `The dispatcher's ${loop} loop failed and goes on`)
+    this.#dispatching = new Loop({ name: 'dispatch', everyMs: options.scanMs, turn: () => this.#dispatch(), onError })
+    this.#reconciling = new Loop({
+      name: 'reconcile',
+      everyMs: options.reconcileMs,
+      turn: () => this.#reconcile(),
+      onError,
+    })
+  }
+
+  /** Whether the engine has refused every start for a while. */
+  get isBlocked(): boolean {
+    return this.#refusals.lasting
+  }
+
+  /** How many executions its engine had at the last look, over all processes, for each operation type. */
+  get executionsByType(): ReadonlyMap<string, number> {
+    return this.#executions
+  }
+
+  get loops(): readonly Loop[] {
+    return [this.#dispatching, this.#reconciling]
+  }
+
+  start(): void {
+    this.#unwatch = this.#options.store.watch(hint => this.#hinted(hint))
+    this.#unwatchEnds = this.#watchEnds()
+    void this.#open()
+    this.#dispatching.start()
+    this.#reconciling.start()
+  }
+
+  /** Ends that the launcher reports are hints: without them the looks at intervals find out. */
+  #watchEnds(): () => void {
+    const { launcher, logger } = this.#options
+    try {
+      return launcher.watchEnds?.(() => this.#ended()) ?? (() => {})
+    } catch (error) {
+      logger.warn({ err: error }, 'The launcher cannot watch executions, and they are looked at every now and then')
+      return () => {}
+    }
+  }
+
+  async #open(): Promise<void> {
+    const { launcher, logger } = this.#options
+    try {
+      await launcher.open?.()
+    } catch (error) {
+      logger.warn({ err: error }, 'The launcher could not prepare, and goes on without')
+    }
+  }
+
+  /** Starts nothing more. Executions go on: they need no dispatcher to finish. */
+  async stop(): Promise<void> {
+    this.#unwatch()
+    clearTimeout(this.#pauseTimer)
+    await Promise.all([this.#dispatching.stop(), this.#reconciling.stop()])
+    const { launcher, logger } = this.#options
+    try {
+      // Closed before the starts under way have ended: some wait for their turn, and need not any more.
+      this.#unwatchEnds()
+      await launcher.close?.()
+    } catch (error) {
+      logger.warn({ err: error }, 'The launcher could not be closed')
+    }
+    await Promise.all(this.#starts)
+  }
+
+  #hinted(hint: Hint): void {
+    if (hint.kind === 'unknown' || (hint.kind === 'ready' && this.#names.has(hint.type))) this.#dispatching.wake()
+    if (hint.kind === 'ended' && this.#full) this.#dispatching.wake()
+    if (hint.kind === 'cancel') void this.#stopCanceled(hint.id).catch(() => this.#reconciling.wake())
+  }
+
+  async #dispatch(): Promise<void> {
+    this.#refusals.check()
+    if (performance.now() < this.#pausedUntil) return
+    const { store, launcher, holdMs } = this.#options
+    const parallel = (launcher.parallelStarts ?? PARALLEL_STARTS) - this.#starts.size
+    if (parallel <= 0) return
+    const limit = Math.min(parallel, await this.#room())
+    if (limit <= 0) return
+    for (const operation of await store.launch({ types: this.#inTurn(), limit, holdMs })) this.#begin(operation)
+  }
+
+  /**
+   * How many more executions there may be. Processes that look at the same moment may each start their share, so for
+   * a moment there may be more: by at most what each has under way.
+   */
+  async #room(): Promise<number> {
+    const { store, maxExecutions } = this.#options
+    if (maxExecutions === undefined) return Number.POSITIVE_INFINITY
+    const holdings = await allHoldings(store)
+    const executions = holdings.filter(holding => holding.execution !== null && this.#isOurs(holding)).length
+    const room = maxExecutions - executions - this.#starts.size
+    this.#full = room <= 0
+    return room
+  }
+
+  /** One slow start keeps none of the others waiting. */
+  #begin(operation: Operation): void {
+    const start = this.#launch(operation)
+      .catch(error =>
+        this.#options.logger.warn({ operation: operation.id, err: error }, 'What became of a start was not recorded'),
+      )
+      .finally(() => {
+        this.#starts.delete(start)
+        this.#dispatching.wake()
+      })
+    this.#starts.add(start)
+  }
+
+  /** The types, each time another one first, so that none starves. */
+  #inTurn(): string[] {
+    const names = [...this.#names]
+    const first = this.#turn++ % names.length
+    return [...names.slice(first), ...names.slice(0, first)]
+  }
+
+  async #launch(operation: Operation): Promise<void> {
+    // Starts without an answer, and executions that hang before their claim, are not seen to end: they count all the same.
+    if (operation.launches > operation.maxLost + 1) return await this.#giveUp(operation)
+    const ends = this.#ends
+    const start = await this.#start(operation)
+    this.#options.metrics?.launched(operation.type, start.kind)
+    if (start.kind === 'started') await this.#started(operation, start.execution)
+    if (start.kind === 'refused') await this.#refused(operation, start.refusal)
+    if (start.kind === 'unknown') this.#refusals.refused({ reason: 'unavailable', message: start.message })
+    // It may have been this one that ended, which no look could tell before its name was recorded.
+    if (this.#ends !== ends) this.#reconciling.wake()
+  }
+
+  async #start({ id, type, traceparent, attempt, launches: launch }: Operation): Promise<Start> {
+    const { launcher, logger } = this.#options
+    const subject = { operation: type, id, parent: traceparent ?? undefined }
+    const request = { operationId: id, type, timeoutMs: this.#timeouts.get(type) ?? 0, attempt, launch }
+    try {
+      const execution = await inSpan('dispatch', subject, () => this.#limit.within(launcher.start(request)))
+      return { kind: 'started', execution }
+    } catch (error) {
+      if (error instanceof LaunchRefused) {
+        logger.info({ operation: id, reason: error.message }, 'No execution was started, and it is tried again later')
+        return { kind: 'refused', refusal: error }
+      }
+      // The start may have been made: the operation stays held back until its execution claims it, or the time is up.
+      logger.warn({ operation: id, err: error }, 'It is not known whether an execution was started')
+      return { kind: 'unknown', message: String(error) }
+    }
+  }
+
+  async #started({ id, launches: launch }: Operation, execution: string | undefined): Promise<void> {
+    const { store, logger, launcher } = this.#options
+    this.#refusals.started()
+    logger.info({ operation: id, execution }, 'An execution was started')
+    if (execution === undefined) return
+    await store.change(id, { kind: 'launched', launch, execution, engine: launcher.engine })
+  }
+
+  async #refused({ id, type, launches: launch }: Operation, refusal: LaunchRefused): Promise<void> {
+    this.#refusals.refused(refusal)
+    this.#options.metrics?.launchRefused(type, refusal.reason)
+    this.#pause(refusal.retryAfterMs)
+    await this.#options.store.change(id, { kind: 'launch-refused', launch, delayMs: refusal.retryAfterMs })
+  }
+
+  async #giveUp({ id, attempt, launches }: Operation): Promise<void> {
+    const reason = `${launches - 1} executions were started, and none has claimed it.`
+    await this.#options.store.change(id, { kind: 'abandon', attempt, reason })
+    this.#options.logger.error({ operation: id, reason }, 'No more executions are started for an operation')
+  }
+
+  /** A refusal is about the engine and not the operation: nothing else is started either, until the time is up or a place is free. */
+  #pause(ms: number): void {
+    const now = performance.now()
+    this.#pausedUntil = Math.max(this.#pausedUntil, now + ms)
+    clearTimeout(this.#pauseTimer)
+    this.#pauseTimer = setTimeout(() => this.#dispatching.wake(), timerMs(this.#pausedUntil - now)).unref()
+  }
+
+  #ended(): void {
+    this.#ends++
+    this.#pausedUntil = 0
+    this.#reconciling.wake()
+    this.#dispatching.wake()
+  }
+
+  async #stopCanceled(id: string): Promise<void> {
+    const operation = await this.#options.store.read(id)
+    if (operation === undefined || operation.execution === null || !this.#isOurs(operation)) return
+    const { status, launches, cancelRequested } = operation
+    // One that had not claimed yet would find nothing to do: it need not even come up.
+    const useless = status === 'canceled' && launches > 0
+    if (cancelRequested && (status === 'running' || useless)) await this.#stop(operation.execution)
+  }
+
+  /** An execution of which nobody has said the engine was recorded by an older version, or has claimed by itself: it may be ours. */
+  #isOurs({ type, engine }: Pick<Holding, 'type' | 'engine'>): boolean {
+    return this.#names.has(type) && (engine === null || engine === this.#options.launcher.engine)
+  }
+
+  async #stop(execution: string): Promise<void> {
+    if (this.#stopAsked.has(execution)) return
+    this.#stopAsked.add(execution)
+    try {
+      await this.#limit.within(this.#options.launcher.stop(execution))
+    } catch (error) {
+      this.#stopAsked.delete(execution)
+      throw error
+    }
+  }
+
+  async #reconcile(): Promise<void> {
+    const holdings = (await allHoldings(this.#options.store)).filter(holding => this.#isOurs(holding))
+    this.#executions = this.#count(holdings)
+    // Each time from another one on: where looks are slow or hang, all have their turn.
+    const first = holdings.length === 0 ? 0 : this.#nextLook++ % holdings.length
+    const inTurn = [...holdings.slice(first), ...holdings.slice(0, first)]
+    for (let at = 0; at < inTurn.length; at += PARALLEL_LOOKS) {
+      await Promise.all(inTurn.slice(at, at + PARALLEL_LOOKS).map(holding => this.#look(holding)))
+    }
+    const held = new Set(holdings.map(({ execution }) => execution))
+    for (const execution of this.#stopAsked) if (!held.has(execution)) this.#stopAsked.delete(execution)
+  }
+
+  /** Of each type that it dispatches, zero included. */
+  #count(holdings: readonly Holding[]): ReadonlyMap<string, number> {
+    const counts = new Map([...this.#names].map(name => [name, 0]))
+    for (const { type, execution } of holdings) if (execution !== null) counts.set(type, (counts.get(type) ?? 0) + 1)
+    return counts
+  }
+
+  /** One execution that cannot be looked at keeps none of the others from it. */
+  async #look(holding: Holding): Promise<void> {
+    try {
+      await this.#check(holding)
+    } catch (error) {
+      const { id: operation, execution } = holding
+      this.#options.logger.warn({ operation, execution, err: error }, 'It is not known what became of an execution')
+    }
+  }
+
+  async #check({ id, attempt, cancelRequested, execution }: Holding): Promise<void> {
+    if (execution === null) return
+    const { store, launcher, logger } = this.#options
+    const state = await this.#limit.within(launcher.inspect(execution))
+    if (state.kind === 'alive') {
+      return cancelRequested ? await this.#stop(execution) : undefined
+    }
+    const changed = await store.change(id, { kind: 'abandon', attempt, execution, reason: state.reason })
+    if (changed === undefined) return
+    logger.warn(
+      { operation: id, execution, reason: state.reason },
+      'An execution is gone and its operation is not finished',
+    )
+    this.#dispatching.wake()
+  }
+}

@@ -1,0 +1,265 @@
+/**
+ * The Kubernetes launcher: one Job for each start of an execution, through the `BatchV1Api` of
+ * `@kubernetes/client-node`. It needs no right but those on Jobs.
+ *
+ * @example
+ * const config = new KubeConfig()
+ * config.loadFromDefault()
+ * kubernetesJob({
+ *   api: config.makeApiClient(BatchV1Api),
+ *   namespace: 'orders',
+ *   template: { spec: { template: { spec: { containers: [{ name: 'job', image: 'registry.example/orders:1' }] } } } },
+ * })
+ */
+import { type Duration, durationMs, SECOND } from '../../model/duration.ts'
+import { type Checks, checkOptions, FUNCTION, having, needed, OBJECT, READ_LATER, TEXT } from '../../model/options.ts'
+import { TimeLimit } from '../../util/time-limit.ts'
+import {
+  type ExecutionState,
+  type Launcher,
+  LaunchRefused,
+  type LaunchRequest,
+  type RefusalReason,
+} from '../launcher.ts'
+import type { KubernetesJobsApi, KubernetesJobTemplate, KubernetesWatch } from './api.ts'
+import { Ends } from './ends.ts'
+import { type Fault, readFault } from './faults.ts'
+import { type JobPlan, jobName, jobOf, withoutNulls } from './manifest.ts'
+import { JobStates } from './states.ts'
+
+export type {
+  KubernetesContainer,
+  KubernetesJobBody,
+  KubernetesJobsApi,
+  KubernetesJobTemplate,
+  KubernetesWatch,
+} from './api.ts'
+export { OPERATION_LABEL, TYPE_LABEL } from './manifest.ts'
+
+/** Options of {@link kubernetesJob}. */
+export interface KubernetesJobOptions<Template extends KubernetesJobTemplate = KubernetesJobTemplate> {
+  /** The client's `BatchV1Api`. */
+  readonly api: KubernetesJobsApi
+  /** Where the Jobs are made. */
+  readonly namespace: string
+  /**
+   * What each Job is made of: a `V1JobTemplateSpec`, such as a Job read from YAML. Set over it: the name, three labels,
+   * `backoffLimit: 0`, one completion, `restartPolicy: Never` and the variables below. Added unless it says otherwise:
+   * `activeDeadlineSeconds` (the type's timeout, `start` and 30 s), `ttlSecondsAfterFinished` (600) and a
+   * `podFailurePolicy` by which a failed Job tells its exit code.
+   */
+  readonly template: Template
+  /** The container that is told its operation, by `WAYBILL_OPERATION_ID`, and who it is itself. Default: the first. */
+  readonly container?: string
+  /** A further environment variable that holds the operation's id. */
+  readonly variable?: string
+  /**
+   * How long a pod may take until it runs: to be given a node, to pull its image. One that has not is deleted and counts
+   * as gone. Keep it below the dispatcher's `hold`. Default 90 s.
+   */
+  readonly start?: Duration
+  /** The client's `Watch`: ends are then noticed at once, and not only once in the dispatcher's period. */
+  readonly watch?: KubernetesWatch
+  /** Told once why no Jobs are created, such as for a right that is missing. Default: a warning of the process. */
+  readonly warn?: (message: string) => void
+  /** What it is called in the record. Default `kubernetes`; another name where launchers of this kind that do not see each other's executions work on one store. */
+  readonly engine?: string
+}
+
+/** How long the API may take for an answer. The dispatcher waits for longer than two of them. */
+const API_TIMEOUT_MS = 15_000
+/** Until a busy server is asked again, where it does not say. */
+const BUSY_MS = 1000
+/** Until a server that is away is asked again. */
+const AWAY_MS = 2000
+/** Until there may be room in a quota. */
+const QUOTA_MS = 10_000
+/** Until what is wrong may have been mended. */
+const MEND_MS = 30_000
+
+const ENVIRONMENT_NAME = /^[-._a-zA-Z][-._a-zA-Z0-9]*$/
+const JOB_NAME = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/
+
+const OPTIONS: Checks<KubernetesJobOptions> = {
+  api: needed(having("the client's BatchV1Api", 'createNamespacedJob')),
+  namespace: needed(TEXT),
+  template: needed(OBJECT),
+  container: TEXT,
+  variable: READ_LATER,
+  start: READ_LATER,
+  watch: having("the client's Watch", 'watch'),
+  warn: FUNCTION,
+  engine: TEXT,
+}
+
+/**
+ * Makes a launcher that starts Kubernetes Jobs.
+ *
+ * @throws {TypeError} for options that cannot be right; the message names them
+ */
+export function kubernetesJob<Template extends KubernetesJobTemplate>(
+  options: KubernetesJobOptions<Template>,
+): Launcher {
+  checkOptions('kubernetesJob()', options, OPTIONS)
+  return new KubernetesLauncher(options)
+}
+
+class KubernetesLauncher implements Launcher {
+  readonly engine: string
+  readonly #options: KubernetesJobOptions
+  readonly #plan: JobPlan
+  readonly #startMs: number
+  readonly #limit = new TimeLimit(API_TIMEOUT_MS, 'The Kubernetes API did not answer in time.')
+  readonly #states: JobStates
+  readonly #warned = new Set<number>()
+  #ends: Ends | undefined
+
+  constructor(options: KubernetesJobOptions) {
+    const { api, namespace } = options
+    this.#options = options
+    this.#startMs = durationMs('start', options.start ?? 90 * SECOND, { min: SECOND })
+    this.#plan = planOf(options, this.#startMs)
+    this.engine = this.#plan.engine
+    this.#states = new JobStates({ api, namespace, within: call => this.#limit.within(call) })
+  }
+
+  /** Sees whether Jobs can be read at all: a right that is missing is told at the start. */
+  async open(): Promise<void> {
+    await this.#limit.within(this.#options.api.listNamespacedJob({ namespace: this.#options.namespace, limit: 1 }))
+  }
+
+  async start(request: LaunchRequest): Promise<string> {
+    const { api, namespace } = this.#options
+    const name = jobName(request)
+    try {
+      await this.#limit.within(api.createNamespacedJob({ namespace, body: jobOf(this.#plan, request) }))
+      this.#warned.clear()
+      return name
+    } catch (error) {
+      return await this.#afterFault(name, error)
+    }
+  }
+
+  async stop(execution: string): Promise<void> {
+    const { api, namespace } = this.#options
+    if (!JOB_NAME.test(execution)) return
+    try {
+      // In the foreground: the Job stays to be seen until its pod has handed back its work and ended.
+      const request = { namespace, name: execution, propagationPolicy: 'Foreground' }
+      await this.#limit.within(api.deleteNamespacedJob(request))
+    } catch (error) {
+      if (readFault(error).status !== 404) throw error
+    }
+  }
+
+  async inspect(execution: string): Promise<ExecutionState> {
+    const state = JOB_NAME.test(execution) ? await this.#states.look(execution) : undefined
+    if (state === undefined) return { kind: 'gone', reason: `There is no Job ${execution}: it was deleted.` }
+    if (state.kind === 'ended') return { kind: 'gone', reason: state.reason }
+    if (state.kind !== 'starting' || state.sinceMs < this.#startMs) return { kind: 'alive' }
+    return await this.#giveUp(execution)
+  }
+
+  watchEnds(listener: () => void): () => void {
+    const { api, watch, namespace } = this.#options
+    if (watch === undefined) return () => {}
+    const onEnd = () => {
+      this.#states.forget()
+      listener()
+    }
+    this.#ends?.stop()
+    const ends = new Ends({ api, watch, namespace, onEnd })
+    this.#ends = ends
+    return () => ends.stop()
+  }
+
+  async close(): Promise<void> {
+    this.#ends?.stop()
+  }
+
+  /**
+   * A start that was not confirmed. Since the Job's name is that of the launch, whatever is asked again makes no second one:
+   * what cannot be told is asked again too.
+   */
+  async #afterFault(name: string, error: unknown): Promise<string> {
+    const fault = readFault(error)
+    if (fault.reason === 'AlreadyExists') return name
+    const certain = refusalDelay(fault)
+    const exists = certain === undefined ? await this.#exists(name) : false
+    if (exists === true) return name
+    const retryAfterMs = fault.retryAfterMs ?? certain ?? (exists === undefined ? AWAY_MS : BUSY_MS)
+    const told = exists === undefined ? 'It is not known whether the Job was created' : 'The Job was not created'
+    const message = `${told}: ${fault.message}`
+    if (fault.status !== 429) this.#warn(fault.status, message)
+    throw new LaunchRefused(message, retryAfterMs, { cause: error, reason: reasonOf(fault) })
+  }
+
+  /** Once for each status until all is well: else it would be said for every operation. */
+  #warn(status: number, message: string): void {
+    if (this.#warned.has(status)) return
+    this.#warned.add(status)
+    const text = `Kubernetes started no execution, and is asked again: ${message}`
+    if (this.#options.warn) this.#options.warn(text)
+    else process.emitWarning(text, 'WaybillWarning')
+  }
+
+  /** Undefined where that cannot be told either. */
+  async #exists(name: string): Promise<boolean | undefined> {
+    const { api, namespace } = this.#options
+    try {
+      await this.#limit.within(api.readNamespacedJob({ namespace, name }))
+      return true
+    } catch (error) {
+      return readFault(error).status === 404 ? false : undefined
+    }
+  }
+
+  async #giveUp(execution: string): Promise<ExecutionState> {
+    try {
+      await this.stop(execution)
+    } catch {
+      // It may start yet. Another look comes.
+      return { kind: 'alive' }
+    }
+    const seconds = Math.round(this.#startMs / 1000)
+    return { kind: 'gone', reason: `Its pod had not started after ${seconds} s, and was given up.` }
+  }
+}
+
+/** Until a start that is certain to have created nothing is tried again, in milliseconds; undefined where it is not certain. */
+function refusalDelay({ status, message, unsent }: Fault): number | undefined {
+  if (unsent) return AWAY_MS
+  if (status === 429) return BUSY_MS
+  if (status === 403 && /exceeded quota/.test(message)) return QUOTA_MS
+  if (status < 400 || status >= 500 || status === 408 || status === 409) return undefined
+  return MEND_MS
+}
+
+function reasonOf({ status, message }: Fault): RefusalReason {
+  if (status === 429) return 'throttled'
+  if (status === 403 && /exceeded quota/.test(message)) return 'quota'
+  const isFinal = status >= 400 && status < 500 && status !== 408 && status !== 409
+  return isFinal ? 'unusable' : 'unavailable'
+}
+
+function planOf(options: KubernetesJobOptions, startMs: number): JobPlan {
+  const { namespace, variable, engine = 'kubernetes' } = options
+  const template = withoutNulls(options.template)
+  const pod = template.spec?.template.spec
+  const container = options.container ?? pod?.containers?.[0]?.name
+  const fail = (message: string): never => {
+    throw new TypeError(`kubernetesJob: ${message}`)
+  }
+  if (!JOB_NAME.test(namespace)) fail(`namespace must be the name of one, not ${JSON.stringify(namespace)}.`)
+  if (pod === undefined || container === undefined) fail('template has no container.')
+  if (!pod?.containers.some(({ name }) => name === container)) fail(`template has no container ${container}.`)
+  if (variable !== undefined && !ENVIRONMENT_NAME.test(variable)) {
+    fail(`variable must be the name of one, not ${JSON.stringify(variable)}.`)
+  }
+  // A pod that runs must count as ready: else it would be taken for one that never started.
+  if (pod?.readinessGates?.length || pod?.containers.some(it => it.readinessProbe !== undefined)) {
+    fail('template must have no readiness probes or gates: nothing sends requests to a job.')
+  }
+  const startSeconds = Math.ceil(startMs / 1000)
+  return { engine, namespace, template, container: container ?? '', variable, startSeconds }
+}

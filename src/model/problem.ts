@@ -1,0 +1,418 @@
+/**
+ * Every problem (RFC 9457) that Waybill itself reports: its code, its HTTP status, its title
+ * and what cures it. The docs' problem reference is held against this table by a test.
+ */
+
+import { markInstances } from '../util/brand.ts'
+import { cutToJsonBytes, type Json, jsonBytes, readMember, toPlainJson } from '../util/plain-json.ts'
+import type { InputError, Problem } from './protocol.ts'
+
+/** One kind of problem. */
+export interface ProblemKind {
+  /** The HTTP status it is sent with. */
+  readonly status: number
+  readonly title: string
+  /** What the reader can do about it; the end of every `detail`. */
+  readonly cure: string
+}
+
+/** The kinds, by code. A code never changes its meaning. */
+export const PROBLEMS = {
+  'invalid-json': {
+    status: 400,
+    title: 'The body is not JSON',
+    cure: 'Send one JSON value in UTF-8, at most 100 levels deep, without the keys "__proto__" and "constructor.prototype".',
+  },
+  'invalid-input': {
+    status: 400,
+    title: 'The input does not match the schema',
+    cure: 'Mend what "errors" names and send the request again.',
+  },
+  'invalid-idempotency-key': {
+    status: 400,
+    title: 'The Idempotency-Key cannot be used',
+    cure: 'Send 1 to 255 printable ASCII characters, such as a UUID in double quotes.',
+  },
+  unauthenticated: {
+    status: 401,
+    title: 'It is not known who asks',
+    cure: 'Send the credentials that this API takes; WWW-Authenticate names their scheme.',
+  },
+  forbidden: {
+    status: 403,
+    title: 'Who asks may not do this',
+    cure: 'Ask whoever runs this API for the right to do it.',
+  },
+  'idempotency-key-required': {
+    status: 400,
+    title: 'An Idempotency-Key is required',
+    cure: 'Send an Idempotency-Key header, such as a UUID in double quotes, and the same one when you repeat the request.',
+  },
+  'idempotency-key-reused': {
+    status: 422,
+    title: 'The Idempotency-Key was used with another body',
+    cure: 'Send a new key for a new request; send the old key only with the old body.',
+  },
+  'invalid-request': {
+    status: 400,
+    title: 'The request cannot be understood',
+    cure: 'Mend what "detail" names and send the request again.',
+  },
+  'method-not-allowed': {
+    status: 405,
+    title: 'The resource does not have this method',
+    cure: 'Use one of the methods in Allow.',
+  },
+  'body-too-large': {
+    status: 413,
+    title: 'The body is too large',
+    cure: 'Send a smaller body.',
+  },
+  'unsupported-media-type': {
+    status: 415,
+    title: 'The media type is not supported',
+    cure: 'Send the body as application/json in UTF-8.',
+  },
+  'unsupported-content-coding': {
+    status: 415,
+    title: 'The content coding is not supported',
+    cure: 'Send the body as it is, without Content-Encoding.',
+  },
+  'precondition-failed': {
+    status: 412,
+    title: 'A condition of the request does not hold',
+    cure: 'Send it without If-Match and If-None-Match, or with the strong ETag that the same URL answers; the ETag of a status is weak, and If-Match never holds for it.',
+  },
+  'no-such-route': {
+    status: 404,
+    title: 'No such route',
+    cure: 'Check the path: /openapi.json lists the routes of this API, below the path where it is mounted.',
+  },
+  'not-found': {
+    status: 404,
+    title: 'There is no such operation',
+    cure: 'Check the URL; it is the Location of the 202 answer.',
+  },
+  'not-finished': {
+    status: 404,
+    title: 'The operation has not finished',
+    cure: 'Ask the status URL, and come back when it answers 303.',
+  },
+  'operation-expired': {
+    status: 410,
+    title: 'The operation is past its retention',
+    cure: 'Send the request again if its result is still needed.',
+  },
+  'range-not-satisfiable': {
+    status: 416,
+    title: 'The range lies outside the result',
+    cure: 'Ask for a part within the length that Content-Range tells.',
+  },
+  'operation-finished': {
+    status: 409,
+    title: 'The operation has already finished',
+    cure: 'Read its result; what is finished can no longer be canceled.',
+  },
+  'operation-canceled': {
+    status: 410,
+    title: 'The operation was canceled',
+    cure: 'Send the request again if its result is still needed.',
+  },
+  'operation-failed': {
+    status: 500,
+    title: 'The operation failed',
+    cure: 'Send the request again later, or tell whoever runs this API the id of the operation.',
+  },
+  'attempt-timeout': {
+    status: 504,
+    title: 'The work took too long',
+    cure: 'Send a smaller request, or ask whoever runs this API to raise the timeout.',
+  },
+  'start-deadline': {
+    status: 504,
+    title: 'The work did not start in time',
+    cure: 'Send the request again when the service is less busy.',
+  },
+  'worker-lost': {
+    status: 500,
+    title: 'The work was lost with its worker',
+    cure: 'Do not send the same request again before the cause is known: it may have ended its workers.',
+  },
+  'launch-lost': {
+    status: 500,
+    title: 'Executions were started and never did the work',
+    cure: 'Tell whoever runs this API: the job starts but does not claim its operation.',
+  },
+  'input-lost': {
+    status: 500,
+    title: 'The input of the operation was lost',
+    cure: 'Send the request again, and report the id of the operation: the input is missing from its store.',
+  },
+  'invalid-output': {
+    status: 500,
+    title: 'The result does not match the schema',
+    cure: 'Tell whoever runs this API: the handler and the declared output disagree.',
+  },
+  'output-too-large': {
+    status: 500,
+    title: 'The result is too large to be kept',
+    cure: 'Tell whoever runs this API: a large result belongs in a storage of its own, and its address in the result.',
+  },
+  'result-lost': {
+    status: 500,
+    title: 'The result is no longer where it was kept',
+    cure: 'Tell whoever runs this API the id of the operation: its log says what is missing. Or send the request again.',
+  },
+  'no-blob-store': {
+    status: 500,
+    title: 'The result is no JSON, and there is nowhere to keep it',
+    cure: 'Tell whoever runs this API: its composition lacks "blobs".',
+  },
+  'input-outdated': {
+    status: 500,
+    title: 'The stored input no longer matches the schema',
+    cure: 'Send the request again in the form that the API takes now.',
+  },
+  'no-handler': {
+    status: 500,
+    title: 'No handler is registered for the operation type',
+    cure: 'Tell whoever runs this API: its workers lack the handler.',
+  },
+  'invalid-webhook-url': {
+    status: 400,
+    title: 'The Webhook-Url cannot be used',
+    cure: 'Send an https URL whose host is public, without a user name and a password.',
+  },
+  'webhooks-not-allowed': {
+    status: 400,
+    title: 'The operation type takes no webhooks',
+    cure: 'Send the request without Webhook-Url, and ask the status URL or wait for its events.',
+  },
+  'no-webhook': {
+    status: 409,
+    title: 'The operation has no webhook',
+    cure: 'Name a Webhook-Url in the request that makes the operation.',
+  },
+  'webhook-not-delivered': {
+    status: 502,
+    title: 'The webhook was not delivered',
+    cure: 'Mend what stands before the receiver, and have the webhook sent again.',
+  },
+  'too-many-requests': {
+    status: 429,
+    title: 'Too many requests',
+    cure: 'Wait for the time in Retry-After.',
+  },
+  unavailable: {
+    status: 503,
+    title: 'The service cannot take the request now',
+    cure: 'Wait for the time in Retry-After and send the request again.',
+  },
+  'internal-error': {
+    status: 500,
+    title: 'The service met an error of its own',
+    cure: 'Send the request again; if it stays, tell whoever runs this API.',
+  },
+} as const satisfies Record<string, ProblemKind>
+
+/** The code of a problem that Waybill reports. */
+export type ProblemCode = keyof typeof PROBLEMS
+
+/** What `type` opens with; the code follows. */
+export const PROBLEM_TYPE_PREFIX = 'urn:problem-type:waybill:'
+
+/**
+ * Makes a problem of a kind from the table.
+ *
+ * @param code which kind
+ * @param detail what happened this time; the kind's cure is put after it
+ */
+export function problem(code: ProblemCode, detail?: string, extensions: Record<string, unknown> = {}): Problem {
+  const kind: ProblemKind = PROBLEMS[code]
+  return {
+    type: PROBLEM_TYPE_PREFIX + code,
+    title: kind.title,
+    status: kind.status,
+    detail: detail === undefined ? kind.cure : `${detail} ${kind.cure}`,
+    code,
+    ...extensions,
+  }
+}
+
+/** What a handler, or the composition, may say of a failure. */
+export interface ProblemInit {
+  /**
+   * The HTTP status the result URL answers with: 400 to 599. Default 500. One that would speak of the exchange and not
+   * of the operation (401, 405, 407, 408, 412, 416, 417, 421, 425, 426, 511) is told in the problem alone: the
+   * result URL answers 422 for it, and 500 for 511.
+   */
+  readonly status?: number
+  /** Default `about:blank`, which means no more than the status says. */
+  readonly type?: string
+  /** Default: the status' usual phrase, or "The operation failed". */
+  readonly title?: string
+  readonly detail?: string
+  readonly code?: string
+  readonly errors?: readonly InputError[]
+  /** Not here: what is said here is sent to the client. See {@link ProblemErrorOptions}. */
+  readonly retryAfterMs?: never
+  /** Not here, for the same reason. */
+  readonly cause?: never
+  readonly [extension: string]: unknown
+}
+
+/**
+ * Statuses that come with headers a problem does not have (RFC 9110 demands them for 401, 405, 407 and 426), that
+ * clients answer by sending the request again (408, 417, 421, 425), that browsers report as a network error (407), or
+ * that are about the request's own headers or network (412, 416, 511).
+ */
+const OF_THE_EXCHANGE = new Set([401, 405, 407, 408, 412, 416, 417, 421, 425, 426, 511])
+
+/** The HTTP status that an operation which failed with this problem has at its result URL. */
+export function resultStatus({ status }: Pick<Problem, 'status'>): number {
+  if (!OF_THE_EXCHANGE.has(status)) return status
+  return status < 500 ? 422 : 500
+}
+
+/** Options of {@link ProblemError}. */
+export interface ProblemErrorOptions {
+  /** The underlying error; it is logged, and never told to a client. */
+  readonly cause?: unknown
+  /**
+   * Milliseconds, 0 or more, after which the same thing may be tried again; without it the failure is final. Rounded
+   * up to a whole number, and at most {@link LONGEST_RETRY_AFTER_MS}, 30 days.
+   */
+  readonly retryAfterMs?: number
+}
+
+/** The most bytes of a problem as JSON. */
+export const MAX_PROBLEM_BYTES: number = 16 * 1024
+
+/** The longest time before another attempt that a handler can ask for: 30 days, in milliseconds. */
+export const LONGEST_RETRY_AFTER_MS: number = 30 * 24 * 3_600_000
+
+const DEFAULT_TYPE = 'about:blank'
+const DEFAULT_TITLE = 'The operation failed'
+/** How many bytes of each standard member are kept, which leaves extensions at least a third of the whole. */
+const MEMBER_BYTES = { type: 1024, title: 1024, detail: 8192, code: 256 } as const
+/** The most bytes of a problem in the history of its operation, and the most characters of the detail of one that had more. */
+const [BRIEF_BYTES, BRIEF_DETAIL] = [1024, 500]
+
+/**
+ * A problem of whatever a handler made: plain JSON within {@link MAX_PROBLEM_BYTES}. Standard members become strings
+ * and are cut where they are too long; extensions are left out from the first one that does not fit.
+ */
+export function plainProblem(init: object): Problem {
+  const status = readMember(init, 'status')
+  const [detail, code] = [plainText(init, 'detail'), plainText(init, 'code')]
+  const standard = {
+    type: plainText(init, 'type') ?? DEFAULT_TYPE,
+    title: plainText(init, 'title') ?? DEFAULT_TITLE,
+    status: isErrorStatus(status) ? status : 500,
+    ...(detail !== undefined && { detail }),
+    ...(code !== undefined && { code }),
+  }
+  return { ...standard, ...extensionsOf(init, MAX_PROBLEM_BYTES - jsonBytes(standard)) }
+}
+
+/** The problem as the history of an operation keeps it: one of more than 1 KiB without extensions, and its detail cut. */
+export function briefProblem(problem: Problem): Problem {
+  if (JSON.stringify(problem).length <= BRIEF_BYTES) return problem
+  const { type, title, status, detail, code } = problem
+  return {
+    type,
+    title,
+    status,
+    ...(detail !== undefined && { detail: detail.slice(0, BRIEF_DETAIL) }),
+    ...(code !== undefined && { code }),
+  }
+}
+
+function plainText(init: object, name: keyof typeof MEMBER_BYTES): string | undefined {
+  const bytes = MEMBER_BYTES[name]
+  const value = toPlainJson(readMember(init, name), bytes)
+  if (value === undefined || value === null) return undefined
+  return cutToJsonBytes(typeof value === 'string' ? value : JSON.stringify(value), bytes)
+}
+
+const STANDARD: readonly string[] = ['type', 'title', 'status', 'detail', 'code', '__proto__']
+
+function extensionsOf(init: object, room: number): Record<string, Json> {
+  const members = toPlainJson(init, MAX_PROBLEM_BYTES)
+  const extensions: Record<string, Json> = {}
+  let left = room
+  // What cannot be read as a whole is a note, a string, and has no members.
+  if (typeof members !== 'object') return extensions
+  for (const [name, value] of Object.entries(members ?? {})) {
+    if (STANDARD.includes(name)) continue
+    left -= jsonBytes({ [name]: value })
+    if (left < 0) break
+    extensions[name] = value
+  }
+  return extensions
+}
+
+function isErrorStatus(status: unknown): status is number {
+  return typeof status === 'number' && Number.isInteger(status) && status >= 400 && status <= 599
+}
+
+/** Whole milliseconds within the bounds; undefined for what is no time. */
+export function readRetryAfterMs(ms: unknown): number | undefined {
+  if (typeof ms !== 'number' || !(ms >= 0)) return undefined
+  return Math.min(Math.ceil(ms), LONGEST_RETRY_AFTER_MS)
+}
+
+/**
+ * An error that carries a problem. A handler throws it to fail its operation for good with the
+ * HTTP status of its choice, or, with `retryAfterMs`, to be run again after that time while
+ * attempts are left.
+ *
+ * @example
+ * throw new ProblemError({ status: 422, title: 'Out of stock', detail: 'No apples left.' })
+ * @example
+ * throw new ProblemError({ status: 503, title: 'The shop is closed' }, { retryAfterMs: 60_000 })
+ */
+export class ProblemError extends Error {
+  static {
+    markInstances(ProblemError, 'waybill.ProblemError')
+  }
+
+  override readonly name = 'ProblemError'
+  /** Plain JSON of what was given, at most {@link MAX_PROBLEM_BYTES} of it. */
+  readonly problem: Problem
+  readonly retryAfterMs: number | undefined
+
+  /**
+   * @param init the problem as the client is sent it. What JSON cannot say is replaced or left out: big integers become
+   * strings. Of more than 16 KiB the end is left out.
+   * @param options what the client is not sent
+   * @throws {RangeError} for a status outside 400 to 599, or a time to retry that is negative or not finite
+   * @throws {TypeError} for `retryAfterMs` or `cause` among what is sent
+   */
+  constructor(init: ProblemInit, options: ProblemErrorOptions = {}) {
+    const problem = plainProblem(init)
+    super(problem.detail ?? problem.title, { cause: options.cause })
+    for (const name of ['retryAfterMs', 'cause'] as const) {
+      if (name in init) throw new TypeError(`${name} is no part of the problem: new ProblemError({ … }, { ${name} }).`)
+    }
+    const { status = 500 } = init
+    if (!isErrorStatus(status)) {
+      throw new RangeError(`A problem's status must be a whole number from 400 to 599, not ${String(status)}.`)
+    }
+    const { retryAfterMs } = options
+    if (retryAfterMs !== undefined && !(retryAfterMs >= 0 && retryAfterMs < Number.POSITIVE_INFINITY)) {
+      throw new RangeError(`retryAfterMs must be a number of milliseconds, 0 or more, not ${String(retryAfterMs)}.`)
+    }
+    this.problem = problem
+    this.retryAfterMs = readRetryAfterMs(retryAfterMs)
+  }
+}
+
+/** An error of a kind from the table: {@link problem} as something to throw. */
+export function problemError(
+  code: ProblemCode,
+  detail?: string,
+  options: ProblemErrorOptions & { readonly extensions?: Record<string, unknown> } = {},
+): ProblemError {
+  return new ProblemError(problem(code, detail, options.extensions), options)
+}

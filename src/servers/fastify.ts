@@ -1,0 +1,342 @@
+/**
+ * The Fastify plugin: the HTTP resource of every operation type, under the prefix it is registered with.
+ *
+ * @example
+ * await app.register(waybill, { operations: [orders], store: sqliteStore({ path: './orders.db' }), worker: { handlers: './processor.ts' } })
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
+import type {
+  FastifyBaseLogger,
+  FastifyError,
+  FastifyInstance,
+  FastifyPluginAsync,
+  FastifyReply,
+  FastifyRequest,
+  FastifySchema,
+} from 'fastify'
+import { type Complete, completing, forVersion, withCacheControl, withPresent } from '../http/answers.ts'
+import {
+  assertUncoded,
+  errorResponse,
+  type HttpRequest,
+  type HttpResponse,
+  JSON_MEDIA_TYPE,
+  problemResponse,
+} from '../http/message.ts'
+import { CALLER_OPTIONS, type CallerOptions, type Identify, identifying } from '../http/principal.ts'
+import { API_OPTIONS, type ApiOptions, createRoutes, type Route } from '../http/routes.ts'
+import { statusProblem } from '../http/status-problem.ts'
+import { readUtf8 } from '../model/json.ts'
+import { type Checks, checkOptions, OBJECT, PREFIX, PUBLIC_URL, READ_LATER } from '../model/options.ts'
+import { ProblemError, problem } from '../model/problem.ts'
+import type { Problem } from '../model/protocol.ts'
+import type { Logger } from '../util/logger.ts'
+import type { StartOptions } from '../util/start-steps.ts'
+import { createWaybill, WAYBILL_OPTIONS, type Waybill, type WaybillOptions } from '../waybill.ts'
+import { discard, MOST_UNWANTED } from './drain-body.ts'
+import { closeWhenIdle } from './idle-connections.ts'
+
+/** What the plugin takes beside the composition. */
+export interface PluginOptions extends Omit<ApiOptions, 'base' | 'authenticated'>, CallerOptions<FastifyRequest> {
+  /** The scheme, host and path under which clients reach the server, such as `https://api.example.com`. Default: URLs are relative. */
+  readonly publicUrl?: string
+}
+
+/** The composition, to be started and stopped with the server; or one that is made already, which the caller starts and stops. */
+export type WaybillPluginOptions = PluginOptions & (WaybillOptions | { readonly waybill: Waybill })
+
+const { base: _, authenticated: __, ...API } = API_OPTIONS
+const PLUGIN_OPTIONS: Checks<PluginOptions> = { ...API, ...CALLER_OPTIONS, publicUrl: PUBLIC_URL }
+/** What Fastify's own `register` reads. */
+const REGISTER_OPTIONS = { prefix: PREFIX, logLevel: READ_LATER, logSerializers: READ_LATER }
+const COMPOSED: Checks<{ waybill: Waybill }> = { waybill: OBJECT }
+
+/** The plugin. It starts the composition when the server is ready, and stops it when the server closes. */
+export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, options) => {
+  const made = 'waybill' in options
+  checkOptions('register(waybill)', options, {
+    ...(made ? COMPOSED : WAYBILL_OPTIONS),
+    ...PLUGIN_OPTIONS,
+    ...REGISTER_OPTIONS,
+  })
+  const composed = made
+    ? options.waybill
+    : createWaybill({ ...loggerOf(app), ...among<WaybillOptions>(options, WAYBILL_OPTIONS) })
+  if (!made) startAndStop(app, composed)
+  readBodiesAsText(app)
+  const refuse = refusing(completing(composed, options.cors))
+  app.setErrorHandler((error: FastifyError, request, reply) =>
+    refuse(request, reply, toAnswer(error, reply, composed.logger)),
+  )
+  const base = (options.publicUrl ?? '').replace(/\/+$/, '') + app.prefix
+  const authenticated = options.principal === undefined ? {} : { authenticated: true }
+  const identify = identifying<FastifyRequest>(options, composed.logger)
+  if (!app.hasRequestDecorator(OWNER)) app.decorateRequest(OWNER, '')
+  const routes = createRoutes(composed, { ...among<ApiOptions>(options, API), ...authenticated, base })
+  const siblings = Map.groupBy(routes, ({ path }) => path)
+  // A scope of its own, since Fastify chooses by the scope how bodies are read.
+  await app.register(async bodyless => {
+    leaveBodies(bodyless)
+    for (const route of routes) {
+      const methods = route.method === '*' ? othersThan(siblings.get(route.path) ?? [], app) : [route.method]
+      add(route.bodyLimit === 0 ? bodyless : app, { ...route, methods }, identify, refuse)
+    }
+  })
+}
+
+/** Fastify's own logger; none where Fastify was made without one, so that warnings and errors go to standard error. */
+function loggerOf({ log }: FastifyInstance): { readonly logger?: Logger } {
+  // Its stand-in for no logger is one function under every name, and has no level.
+  const isStandIn = (log as Partial<FastifyBaseLogger>).level === undefined && log.info === log.error
+  return isStandIn ? {} : { logger: log }
+}
+
+/** Starts a composition with the server, and stops it with the server. */
+function startAndStop(app: FastifyInstance, waybill: Waybill): void {
+  let closed = () => {}
+  app.addHook('onReady', () => waybill.start(startOptions(app)))
+  app.addHook('preClose', async () => {
+    // Not waited for: the server waits for its requests meanwhile, some of which wait for the work in turn. One that
+    // does not end must not keep handlers from being stopped. A failure is that of `stop`.
+    waybill.drain().catch(() => {})
+    closed = closeWhenIdle(app.server)
+  })
+  app.addHook('onClose', async () => {
+    closed()
+    await waybill.stop()
+  })
+}
+
+/** Fastify gives a hook up after its `pluginTimeout`, with an error that names nothing: ours comes before it. */
+function startOptions({ initialConfig: { pluginTimeout = 10_000 } }: FastifyInstance): StartOptions {
+  if (pluginTimeout === 0) return {}
+  const timeoutMs = Math.max(1, pluginTimeout - Math.min(1000, pluginTimeout / 10))
+  return { timeoutMs, cure: 'Where it needs longer, give Fastify more time: fastify({ pluginTimeout: 60_000 }).' }
+}
+
+/**
+ * Answers with a problem what Fastify refuses before it looks for a route: a URL that is not well encoded, or a part of
+ * a path over `maxParamLength`. It is about the whole server, whose own to choose it is.
+ *
+ * @example
+ * const app = fastify({ frameworkErrors })
+ */
+export function frameworkErrors(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  send(reply, withCacheControl(toAnswer(error, reply, request.log)))
+}
+
+/** Sends an answer that no route has made. */
+type Refuse = (request: FastifyRequest, reply: FastifyReply, answer: HttpResponse) => FastifyReply
+
+function refusing(complete: Complete): Refuse {
+  return (request, reply, answer) => send(reply, complete(request, answer))
+}
+
+/** Those of some options that have a check among these. */
+function among<Options extends object>(options: Options, checks: object): Options {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => name in checks)) as Options
+}
+
+/** The methods that the server knows and a path does not have. */
+function othersThan(routes: readonly Route[], app: FastifyInstance): string[] {
+  const known = new Set<string>(routes.map(({ method }) => method))
+  if (known.has('GET')) known.add('HEAD')
+  return app.supportedMethods.filter(method => !known.has(method))
+}
+
+/** A route, and what `*` stands for in it. */
+type ServedRoute = Route & { readonly methods: string[] }
+
+function add(
+  app: FastifyInstance,
+  route: ServedRoute,
+  identify: Identify<FastifyRequest> | undefined,
+  refuse: Refuse,
+): void {
+  app.route({
+    method: route.methods,
+    url: route.path,
+    // Also where the server does not do so by itself: the API says that HEAD is there.
+    exposeHeadRoute: route.method === 'GET',
+    ...(route.bodyLimit > 0 ? { bodyLimit: route.bodyLimit } : route.method !== 'GET' && { preParsing: nameUnread }),
+    ...(identify !== undefined && !route.open && { onRequest: identifyFirst(identify, refuse) }),
+    ...((route.method === '*' || route.method === 'OPTIONS') && { schema: hidden() }),
+    handler: async (request, reply) => {
+      if (route.bodyLimit === 0) bound(request.raw, reply.raw)
+      return send(reply, await route.handle(new Received(request, reply, (request as OwnedRequest)[OWNER])))
+    },
+  })
+}
+
+/** What @fastify/swagger leaves out of the document of an application: refusals would hide its own routes. */
+function hidden(): FastifySchema {
+  // Made each time: Fastify writes into it.
+  const schema: FastifySchema & { readonly hide: true } = { hide: true }
+  return schema
+}
+
+/** The owner of what a request is about. */
+const OWNER = Symbol('waybill.owner')
+
+interface OwnedRequest extends FastifyRequest {
+  [OWNER]: string
+}
+
+/** Asks who the caller is before the body is read: the body of a caller who is refused is not kept in memory. */
+function identifyFirst(identify: Identify<FastifyRequest>, refuse: Refuse) {
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
+    const owner = await identify(request)
+    if (typeof owner !== 'string') {
+      bound(request.raw, reply.raw)
+      return refuse(request, reply, owner)
+    }
+    const owned = request as OwnedRequest
+    owned[OWNER] = owner
+    return undefined
+  }
+}
+
+/**
+ * A request as Fastify received it. A class, since each object of a literal with getters has a shape
+ * of its own, which keeps all that belongs to the request until the next full garbage collection.
+ */
+class Received implements HttpRequest {
+  readonly headers: HttpRequest['headers']
+  readonly method: string
+  readonly params: HttpRequest['params']
+  readonly body: string | undefined
+  readonly owner: string
+  readonly #request: FastifyRequest
+  readonly #reply: FastifyReply
+
+  constructor(request: FastifyRequest, reply: FastifyReply, owner: string) {
+    this.headers = request.headers
+    this.method = request.method
+    this.params = request.params as Record<string, string>
+    this.body = request.body as string | undefined
+    this.owner = owner
+    this.#request = request
+    this.#reply = reply
+  }
+
+  // Made only when asked for: most requests need neither.
+  get query(): URLSearchParams {
+    return queryOf(this.#request)
+  }
+
+  get signal(): AbortSignal {
+    return signalOf(this.#reply)
+  }
+}
+
+/** One reason for all: left to itself, each abort would make an error with its stack. */
+const GONE = new Error('The client has gone, or has its answer.')
+
+/** Aborted when the answer is done or the client has gone. A request's own end says neither: it comes with the end of its body. */
+function signalOf(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController()
+  if (reply.raw.destroyed) controller.abort(GONE)
+  else reply.raw.once('close', () => controller.abort(GONE))
+  return controller.signal
+}
+
+function queryOf(request: FastifyRequest): URLSearchParams {
+  const at = request.url.indexOf('?')
+  return new URLSearchParams(at < 0 ? '' : request.url.slice(at + 1))
+}
+
+function send(reply: FastifyReply, { status, headers: own, body }: HttpResponse): FastifyReply {
+  const present = withPresent(own, name => reply.getHeader(name))
+  const headers = forVersion(present, reply.request.raw.httpVersionMajor)
+  // Of null Fastify would say that it is JSON; a stream it would read to its end for a HEAD, which shows nothing of it.
+  const isShown = typeof body === 'string' || reply.request.method !== 'HEAD'
+  // Of nothing Fastify would say that a HEAD's answer has the length 0; of a stream it says nothing.
+  if (reply.request.method === 'HEAD' && 'Content-Length' in headers) {
+    return reply.code(status).headers(headers).send(Readable.from([]))
+  }
+  if (body === null || !isShown) return reply.code(status).headers(headers).send()
+  const payload = typeof body === 'string' ? body : Readable.from(body)
+  return reply.code(status).headers(headers).send(payload)
+}
+
+/** The text is what is stored and fingerprinted; Fastify's parser would throw it away. */
+function readBodiesAsText(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(JSON_MEDIA_TYPE, { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
+    assertUncoded(request.headers['content-encoding'])
+    return readUtf8(body)
+  })
+}
+
+/** The type of bodies that nobody reads. */
+const UNREAD = 'application/octet-stream'
+
+/** Where no body is taken, none is read, and it is of no account what it says of itself. */
+function leaveBodies(scope: FastifyInstance): void {
+  scope.removeAllContentTypeParsers()
+  scope.addContentTypeParser(UNREAD, async () => undefined)
+}
+
+/** Before it looks for a parser, Fastify refuses a type that is none, and a QUERY without a type. */
+async function nameUnread(request: FastifyRequest): Promise<void> {
+  request.headers['content-type'] = UNREAD
+}
+
+/** Ends the connection, after the answer, of a body that goes on and on. Node itself throws away one that is soon over. */
+function bound(message: IncomingMessage, response: ServerResponse): void {
+  const { 'content-length': length = '0', 'transfer-encoding': coding } = message.headers
+  if (coding === undefined && Number(length) <= MOST_UNWANTED) return
+  void discard(message).then(() => {
+    if (message.complete) return
+    message.pause()
+    if (response.writableFinished) message.destroy()
+    else response.once('finish', () => message.destroy())
+  })
+}
+
+/** What was thrown, or what Fastify itself refuses, in the words of this API. A fault of the server's is told to its log alone. */
+function toAnswer(
+  error: FastifyError & ErrorStatus,
+  reply: FastifyReply,
+  log: Pick<Logger, 'warn' | 'error'>,
+): HttpResponse {
+  if (error instanceof ProblemError) return errorResponse(error)
+  switch (error.code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return problemResponse(problem('body-too-large'))
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return problemResponse(problem('unsupported-media-type'))
+  }
+  const status = errorStatus(error, reply)
+  // 503 sheds load: it is what a plugin has decided, and no fault.
+  if (status === 503) log.warn({ err: error }, 'A request was refused')
+  else if (status >= 500) log.error({ err: error }, 'A request met an error')
+  const answer = problemResponse(refusalOf(error, status))
+  return { ...answer, headers: { ...expected(status, reply), ...error.headers, ...answer.headers } }
+}
+
+/** Fastify's own refusals, such as that of a path that is too long, are about the request, whatever their status. */
+function refusalOf({ code, message }: FastifyError, status: number): Problem {
+  const known = statusProblem(status, message)
+  const isOwn = known.code === undefined && status < 500 && /^FST_/.test(code ?? '')
+  return isOwn ? { ...problem('invalid-request', message), status } : known
+}
+
+/** What errors of hooks and plugins say of the answer, as Fastify itself reads them. */
+interface ErrorStatus {
+  readonly status?: number
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** That of the error, or else the one that a hook has set before. */
+function errorStatus({ statusCode, status }: FastifyError & ErrorStatus, reply: FastifyReply): number {
+  const code = statusCode ?? status ?? reply.statusCode
+  return Number.isInteger(code) && code >= 400 && code <= 599 ? code : 500
+}
+
+/** The header that a status comes with, where no hook has set it. */
+function expected(status: number, reply: FastifyReply): Record<string, string> {
+  if ((status === 429 || status === 503) && !reply.hasHeader('Retry-After')) return { 'Retry-After': '1' }
+  return status === 401 && !reply.hasHeader('WWW-Authenticate') ? { 'WWW-Authenticate': 'Bearer' } : {}
+}

@@ -1,0 +1,144 @@
+/** The API on messages of WHATWG Fetch, apart from the function that users see: other servers are built on it too. */
+
+import { completing } from '../http/answers.ts'
+import { assertUncoded, errorResponse, type HttpResponse, JSON_MEDIA_TYPE, problemResponse } from '../http/message.ts'
+import { CALLER_OPTIONS, type CallerOptions, type Identify, identifying } from '../http/principal.ts'
+import { API_OPTIONS, type ApiOptions, createRoutes } from '../http/routes.ts'
+import { readUtf8 } from '../model/json.ts'
+import { type Checks, PREFIX, PUBLIC_URL } from '../model/options.ts'
+import { ProblemError, problem, problemError } from '../model/problem.ts'
+import type { Waybill } from '../waybill.ts'
+import { createRouter, type RouteMatch } from './router.ts'
+
+/** How an API is put on a server that speaks Fetch. */
+export interface FetchHandlerOptions extends Omit<ApiOptions, 'base' | 'authenticated'>, CallerOptions<Request> {
+  /** The path under which the API is mounted, such as `/api`. Default: none. */
+  readonly prefix?: string
+  /** The scheme, the host and perhaps a path under which clients reach the server. Default: URLs are relative. */
+  readonly publicUrl?: string
+}
+
+const { base: _, authenticated: __, ...API } = API_OPTIONS
+/** What the options must be. */
+export const FETCH_OPTIONS: Checks<FetchHandlerOptions> = {
+  ...API,
+  ...CALLER_OPTIONS,
+  prefix: PREFIX,
+  publicUrl: PUBLIC_URL,
+}
+
+/** The API, for a server that asks first whether a path is the API's. */
+export interface FetchServer {
+  /** The route of a request; undefined where the API has none for the path. */
+  find(method: string, pathname: string): RouteMatch | undefined
+  /** Answers, with 404 where there is no route; never rejects. */
+  answer(request: Request, found: RouteMatch | undefined): Promise<Response>
+}
+
+/**
+ * Makes the server.
+ *
+ * @throws {TypeError} for an option that cannot be right; the message names it
+ */
+export function fetchServer(waybill: Waybill, options: FetchHandlerOptions): FetchServer {
+  const { publicUrl = '', prefix: mount = '', principal, challenge, ...api } = options
+  const prefix = mount.replace(/\/+$/, '')
+  const identify = identifying({ ...(principal && { principal }), ...(challenge && { challenge }) }, waybill.logger)
+  const complete = completing(waybill, options.cors)
+  const refuse = (request: Request, answer: HttpResponse) =>
+    toResponse(complete({ headers: Object.fromEntries(request.headers) }, answer))
+  const authenticated = principal === undefined ? {} : { authenticated: true }
+  const routes = createRoutes(waybill, { ...api, ...authenticated, base: publicUrl.replace(/\/+$/, '') + prefix })
+  const answer = async (request: Request, found: RouteMatch | undefined) => {
+    if (found === undefined) return refuse(request, problemResponse(problem('no-such-route')))
+    try {
+      return await serve(request, found, identify, refuse)
+    } catch (error) {
+      if (error instanceof ProblemError) return refuse(request, errorResponse(error))
+      waybill.logger.error({ err: error }, 'A request met an error')
+      return refuse(request, problemResponse(problem('internal-error')))
+    }
+  }
+  return { find: createRouter(routes, prefix), answer }
+}
+
+async function serve(
+  request: Request,
+  { route, params }: RouteMatch,
+  identify: Identify<Request> | undefined,
+  refuse: (request: Request, answer: HttpResponse) => Response,
+): Promise<Response> {
+  // Before the body is read: that of a caller who is refused is not kept in memory.
+  const owner = identify === undefined || route.open ? '' : await identify(request)
+  if (typeof owner !== 'string') return refuse(request, owner)
+  const { signal, leave } = departure(request)
+  const body = route.bodyLimit === 0 ? undefined : await readText(request, route.bodyLimit)
+  const { method } = request
+  const headers = Object.fromEntries(request.headers)
+  const query = new URL(request.url).searchParams
+  const answer = await route.handle({ headers, method, params, query, body, owner, signal })
+  return toResponse(method === 'HEAD' ? { ...answer, body: null } : answer, leave)
+}
+
+/** A client's leaving: servers tell it by the signal of the request, or by no longer reading the answer. */
+function departure(request: Request): { readonly signal: AbortSignal; readonly leave: () => void } {
+  const controller = new AbortController()
+  const leave = () => controller.abort()
+  if (request.signal.aborted) leave()
+  else request.signal.addEventListener('abort', leave, { once: true })
+  return { signal: controller.signal, leave }
+}
+
+async function readText(request: Request, limit: number): Promise<string> {
+  const type = request.headers.get('content-type') ?? ''
+  if (!JSON_MEDIA_TYPE.test(type)) {
+    throw problemError('unsupported-media-type')
+  }
+  assertUncoded(request.headers.get('content-encoding'))
+  const bytes = await readBytes(request, limit).catch(error => {
+    // Who leaves while it sends has made no error of ours; nobody reads the answer.
+    throw hasLeft(request, error) ? problemError('invalid-request', 'Its body did not come to its end.') : error
+  })
+  return readUtf8(bytes)
+}
+
+async function readBytes(request: Request, limit: number): Promise<Buffer> {
+  const pieces: Uint8Array[] = []
+  let length = 0
+  for await (const piece of request.body ?? []) {
+    length += piece.byteLength
+    if (length > limit) throw problemError('body-too-large')
+    pieces.push(piece)
+  }
+  return Buffer.concat(pieces)
+}
+
+function hasLeft(request: Request, error: unknown): boolean {
+  if (request.signal.aborted) return true
+  return error instanceof Error && (error.name === 'AbortError' || ('code' in error && error.code === 'ECONNRESET'))
+}
+
+function toResponse({ status, headers, body }: HttpResponse, left?: () => void): Response {
+  if (body === null || typeof body === 'string') return new Response(body, { status, headers })
+  return new Response(toStream(body, left), { status, headers })
+}
+
+/** A stream that asks for the next piece when the last one was taken, and tells when its reader has left. */
+function toStream(
+  pieces: AsyncIterable<string | Uint8Array>,
+  left: (() => void) | undefined,
+): ReadableStream<Uint8Array> {
+  const iterator = pieces[Symbol.asyncIterator]()
+  const encoder = new TextEncoder()
+  return new ReadableStream({
+    pull: async controller => {
+      const { value, done } = await iterator.next()
+      if (done) controller.close()
+      else controller.enqueue(typeof value === 'string' ? encoder.encode(value) : value)
+    },
+    cancel: async () => {
+      left?.()
+      await iterator.return?.()
+    },
+  })
+}

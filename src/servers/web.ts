@@ -1,0 +1,28 @@
+/**
+ * The API as a function from `Request` to `Response` (WHATWG Fetch): for Hono, Bun, Deno, and any
+ * server that speaks them.
+ *
+ * @example
+ * const answer = fetchHandler(composition, { prefix: '/api' })
+ * new Hono().all('/api/*', c => answer(c.req.raw))
+ */
+
+import { checkOptions } from '../model/options.ts'
+import type { Waybill } from '../waybill.ts'
+import { FETCH_OPTIONS, type FetchHandlerOptions, fetchServer } from './web-server.ts'
+
+export type { FetchHandlerOptions } from './web-server.ts'
+
+/**
+ * Makes the function. The composition is the caller's to start and to stop.
+ *
+ * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ */
+export function fetchHandler(
+  waybill: Waybill,
+  options: FetchHandlerOptions = {},
+): (request: Request) => Promise<Response> {
+  checkOptions('fetchHandler()', options, FETCH_OPTIONS)
+  const server = fetchServer(waybill, options)
+  return request => server.answer(request, server.find(request.method, new URL(request.url).pathname))
+}

@@ -1,0 +1,457 @@
+/**
+ * The service: what can be done with operations, whoever asks and however. It knows no HTTP.
+ * Ownership is checked here and nowhere else: whoever is not the owner is told that there is no such operation.
+ */
+import { v7 as uuidv7 } from 'uuid'
+import { type BlobReference, type BlobStore, type ByteRange, readReference } from '../blobs/blob-store.ts'
+import { begun, exactly } from '../blobs/byte-streams.ts'
+import { fingerprint } from '../model/json.ts'
+import { compileJsonSchema } from '../model/json-schema.ts'
+import type { Attempt, Operation, Submission } from '../model/operation.ts'
+import type { AnyOperationType } from '../model/operation-type.ts'
+import { ProblemError, problemError } from '../model/problem.ts'
+import { isFinal, type Links, type Status, type StatusDocument } from '../model/protocol.ts'
+import { checkSchema, validate } from '../model/validation.ts'
+import type { Metrics, QueueReading } from '../observability/metrics.ts'
+import { inSpan, isTracing, traceparentOf } from '../observability/tracing.ts'
+import type { Acceptance, LogLine, Store } from '../stores/store.ts'
+import { TimeLimit } from '../util/time-limit.ts'
+import { Admission, limitsOf } from './admission.ts'
+import { type Estimate, Estimator } from './estimator.ts'
+import { Changes } from './operation-watcher.ts'
+import { Readiness } from './readiness.ts'
+
+/** What is submitted. */
+export interface SubmitRequest {
+  /** The parsed input. */
+  readonly input: unknown
+  /** The same as JSON text, where it is at hand; it saves writing it again. */
+  readonly text?: string
+  /** Who submits. Default: the empty string, for nobody in particular. */
+  readonly owner?: string
+  /** 1 to 255 characters. */
+  readonly idempotencyKey?: string | undefined
+  /** W3C trace context. */
+  readonly traceparent?: string | undefined
+  /** Where the end is to be told. */
+  readonly webhookUrl?: string | undefined
+  /** Milliseconds before which the work does not begin. Default 0. */
+  readonly delay?: number
+  /**
+   * A client of the store's database on which the caller has begun a transaction: the operation is accepted by its
+   * commit, together with what else it writes, and is gone with a rollback. Only where the store can join one.
+   */
+  readonly transaction?: unknown
+}
+
+/** The answer to a submission. */
+export interface Submitted {
+  readonly operation: Operation
+  /** The idempotency key was known: this is the operation that it made before. */
+  readonly replayed: boolean
+}
+
+/** Which operations to list. */
+export interface ListRequest {
+  readonly owner?: string
+  readonly status?: Status
+  /** 1 to 1,000. Default 50. */
+  readonly limit?: number
+  /** List what comes after the operation of this id. */
+  readonly after?: string
+}
+
+/** Options of {@link Operations}. */
+export interface OperationsOptions {
+  readonly store: Store
+  readonly types: readonly AnyOperationType[]
+  /** Where results are that are no JSON. */
+  readonly blobs?: BlobStore | undefined
+  readonly metrics?: Metrics
+  /** The most requests that wait for a change at once; past it, they are answered at once. Default 10,000. */
+  readonly waiters?: number
+  /** Whether no execution can be started at present, where executions do the work. */
+  readonly startsBlocked?: () => boolean
+}
+
+/** How long the blob store may take until a result begins, in milliseconds. */
+const BLOB_TIMEOUT_MS = 10_000
+
+/** Every method throws a {@link ProblemError} for what the caller can cure, and `unavailable` when the store cannot be reached. */
+export class Operations {
+  readonly #store: Store
+  readonly #blobLimit = new TimeLimit(BLOB_TIMEOUT_MS, 'The blob store did not answer in time.')
+  readonly #blobs: BlobStore | undefined
+  readonly #types = new Map<string, AnyOperationType>()
+  readonly #estimator: Estimator
+  readonly #admission: Admission
+  readonly #changes: Changes
+  readonly #metrics: Metrics | undefined
+  readonly #readiness: Readiness
+  readonly #startsBlocked: () => boolean
+  #draining = false
+
+  /** @throws {TypeError} when two types share a name, or a schema is none */
+  constructor(options: OperationsOptions) {
+    this.#store = options.store
+    this.#blobs = options.blobs
+    this.#startsBlocked = options.startsBlocked ?? (() => false)
+    this.#estimator = new Estimator(options.store)
+    this.#readiness = new Readiness(options.store)
+    this.#metrics = options.metrics
+    this.#admission = new Admission(this.#estimator)
+    this.#changes = new Changes({ store: options.store, limit: options.waiters ?? 10_000 })
+    for (const type of options.types) {
+      if (this.#types.has(type.name)) throw new TypeError(`Two operation types are named "${type.name}".`)
+      checkSchema(type.input, compileJsonSchema)
+      checkSchema(type.output, compileJsonSchema)
+      this.#types.set(type.name, type)
+    }
+  }
+
+  /** The operation types, by name. */
+  get types(): ReadonlyMap<string, AnyOperationType> {
+    return this.#types
+  }
+
+  /**
+   * Accepts an operation. When the promise resolves, it is durable and can be read by everyone.
+   *
+   * @throws {ProblemError} `invalid-input`, `idempotency-key-required`, `idempotency-key-reused`; `too-many-requests`
+   * and `unavailable` with the time after which it is worth asking again
+   */
+  async submit(type: AnyOperationType, request: SubmitRequest): Promise<Submitted> {
+    if (this.#draining) throw problemError('unavailable', 'It is shutting down.', { retryAfterMs: 1000 })
+    const key = request.idempotencyKey ?? null
+    if (key === null && type.policy.requireIdempotencyKey) throw problemError('idempotency-key-required')
+    const checked = await validate(type.input, request.input)
+    if (checked.errors !== undefined) {
+      throw problemError('invalid-input', undefined, { extensions: { errors: checked.errors } })
+    }
+    const submission = toSubmission(type, request, key)
+    const acceptance = await this.#accept(submission, request.transaction)
+    if (acceptance.kind === 'refused') {
+      throw await this.#admission.refusal(type, acceptance.limit, request.transaction === undefined)
+    }
+    if (acceptance.kind === 'known') return replayOf(acceptance.operation, submission)
+    this.#metrics?.accepted(type.name)
+    return { operation: acceptance.operation, replayed: false }
+  }
+
+  /**
+   * Counts a request to submit against the caller's rate limit. Called before the request is read, so that it counts
+   * whatever becomes of it; a repetition with a known idempotency key counts like any other.
+   *
+   * @throws {ProblemError} `too-many-requests` with the time after which the next request is taken
+   */
+  countRequest(type: AnyOperationType, owner: string): void {
+    this.#admission.countRequest(type, owner)
+  }
+
+  /** The span of the submit is what attempts will join; the client's own, where nothing is traced here. */
+  async #accept(submission: Submission, transaction: unknown): Promise<Acceptance> {
+    const { id, type, traceparent } = submission
+    const parent = isTracing() ? undefined : (traceparent ?? undefined)
+    return await inSpan('submit', { operation: type, id, parent }, async span => {
+      const joined = traceparentOf(span) ?? traceparent
+      const joining = { ...submission, traceparent: joined }
+      if (transaction !== undefined) return await this.#acceptWithin(joining, transaction)
+      return await this.#ask(this.#store.accept(joining))
+    })
+  }
+
+  /** What goes wrong in the caller's own transaction is the caller's to know. */
+  async #acceptWithin(submission: Submission, transaction: unknown): Promise<Acceptance> {
+    const accepted = this.#store.acceptWithin?.(submission, transaction)
+    if (accepted !== undefined) return await accepted
+    throw new TypeError(
+      '"transaction" was given, and this store can join none: use a PostgreSQL store, or leave it out.',
+    )
+  }
+
+  /**
+   * The operation, whatever its status.
+   *
+   * @param type of which it must be; without one, of any
+   * @throws {ProblemError} `not-found`, `operation-expired`
+   */
+  async find(id: string, owner: string, type?: AnyOperationType): Promise<Operation> {
+    // An id that cannot be one is not looked for: the answer is the same.
+    const operation = isId(id) ? await this.#ask(this.#store.read(id)) : undefined
+    const known = operation !== undefined && this.#types.has(operation.type)
+    if (!known || operation.owner !== owner || (type !== undefined && operation.type !== type.name)) {
+      throw problemError('not-found')
+    }
+    if (operation.purged) throw problemError('operation-expired')
+    return operation
+  }
+
+  /**
+   * Waits until an operation is as wanted, the time is up, or the signal is aborted; when too many wait already, not at all.
+   *
+   * @returns the operation as it is then, and whether it was waited for
+   */
+  async wait(
+    operation: Operation,
+    wanted: (operation: Operation) => boolean | Promise<boolean>,
+    { ms, signal }: { ms: number; signal: AbortSignal },
+  ): Promise<{ readonly operation: Operation; readonly waited: boolean }> {
+    if (this.#changes.full || this.#draining) return { operation, waited: false }
+    // While the store is away nothing can be waited for; what was accepted must be answered with 202 all the same.
+    const after = await this.#changes.until(operation.id, wanted, { ms, signal }).catch(() => undefined)
+    return { operation: after ?? operation, waited: after !== undefined }
+  }
+
+  /** Whether the store answers and takes writes, and no shutdown has begun. */
+  async ready(): Promise<boolean> {
+    return !this.#draining && (await this.#readiness.ask())
+  }
+
+  /** The queues as they are now. */
+  async queues(): Promise<readonly QueueReading[]> {
+    return await Promise.all(
+      [...this.#types.keys()].map(async operation => {
+        const { depth, oldestAt, unclaimedMs } = await this.#estimator.model(operation)
+        const ageSeconds = oldestAt === null ? 0 : Math.max(0, Date.now() - oldestAt) / 1000
+        return { operation, depth, ageSeconds, unclaimedSeconds: unclaimedMs / 1000 }
+      }),
+    )
+  }
+
+  /** How many requests wait for a change now. */
+  get waiting(): number {
+    return this.#changes.waiting
+  }
+
+  /** Whether a shutdown has begun. */
+  get draining(): boolean {
+    return this.#draining
+  }
+
+  /** Accepts nothing more, and answers everyone who waits. */
+  drain(): void {
+    this.#draining = true
+    this.#changes.close()
+  }
+
+  /** The result of a completed operation: JSON text, or a reference to what {@link content} gives. */
+  async output(operation: Operation): Promise<string | BlobReference> {
+    const text = await this.#ask(this.#store.payload(operation.id, 'output'))
+    if (text === undefined) throw problemError('operation-expired')
+    return readReference(text, operation.id) ?? text
+  }
+
+  /**
+   * The bytes of a result that is no JSON, or a part of them. The caller reads them to their end, or calls `return`.
+   *
+   * @throws {ProblemError} `operation-expired` where they went with their operation, `result-lost` where they are gone
+   * without it, `unavailable` where they cannot be read now
+   */
+  async content({ key, length }: BlobReference, range?: ByteRange): Promise<AsyncIterable<Uint8Array>> {
+    if (this.#blobs === undefined) throw problemError('no-blob-store')
+    const blobs = this.#blobs
+    // Asynchronous, so that a blob store that throws rejects.
+    const bytes = await this.#ask(this.#blobLimit.within((async () => await blobs.get(key, range))()))
+    if (bytes === undefined) throw await this.#missing(key)
+    const expected = range === undefined ? length : range.end - range.start + 1
+    return await this.#ask(this.#blobLimit.within(begun(exactly(bytes, expected))))
+  }
+
+  /** The sweeper deletes a blob after its record; any other that is missing was deleted by someone else, or never was here. */
+  async #missing(key: string): Promise<ProblemError> {
+    const [id = ''] = key.split('/')
+    const operation = await this.#ask(this.#store.read(id))
+    if (operation === undefined || operation.purged) return problemError('operation-expired')
+    const cause = new Error(
+      `The blob "${key}", the result of the operation ${id}, is not in the blob store. Give the API and all workers ` +
+        'the same "blobs", such as one folder that each of them sees, or put the blob back from a backup.',
+    )
+    return problemError('result-lost', undefined, { cause })
+  }
+
+  /**
+   * Cancels: at once where it is pending; where it runs, its handler is told to stop. Idempotent.
+   *
+   * @returns the operation as it is now, canceled or with `cancelRequested`
+   * @throws {ProblemError} `not-found`, `operation-expired`, `operation-finished` when it has completed or failed
+   */
+  async cancel(id: string, owner: string, type?: AnyOperationType): Promise<Operation> {
+    const before = await this.find(id, owner, type)
+    const changed = isFinal(before.status) ? undefined : await this.#ask(this.#store.change(id, { kind: 'cancel' }))
+    if (changed?.status === 'canceled') this.#metrics?.finished(changed.type, 'canceled')
+    const operation = changed ?? (await this.find(id, owner, type))
+    if (operation.status === 'completed' || operation.status === 'failed') {
+      throw problemError('operation-finished', `Its status is "${operation.status}".`)
+    }
+    return operation
+  }
+
+  /** Operations of a type and an owner, newest first. */
+  async list(type: AnyOperationType, request: ListRequest = {}): Promise<readonly Operation[]> {
+    const { owner = '', limit = 50, ...rest } = request
+    return await this.#ask(this.#store.list({ type: type.name, owner, limit, ...rest }))
+  }
+
+  /** The attempts so far, the one that runs included. */
+  async attempts(id: string, owner: string): Promise<readonly (Attempt | RunningAttempt)[]> {
+    return attemptsOf(await this.find(id, owner))
+  }
+
+  /** What handlers have logged for the operation. */
+  async logs(id: string, owner: string, after = 0): Promise<readonly LogLine[]> {
+    await this.find(id, owner)
+    return await this.logsOf(id, after)
+  }
+
+  /** The same, of an operation whose ownership the caller has checked. */
+  async logsOf(id: string, after: number): Promise<readonly LogLine[]> {
+    return await this.#ask(this.#store.logs(id, after))
+  }
+
+  /** What a client is told about the operation. */
+  async document(operation: Operation, links: Links): Promise<StatusDocument> {
+    // An estimate that cannot be had is no reason to refuse what is known: an accepted operation must be answered with 202.
+    const expected = isFinal(operation.status)
+      ? undefined
+      : await this.#estimator.of(operation).catch((): Estimate => ({ retryAfterMs: 1000, unclaimedMs: 0 }))
+    return toDocument(operation, links, waitingFor(operation, expected, this.#startsBlocked()), expected)
+  }
+
+  /** A store that does not answer, or fails, is the service's trouble and not the caller's. */
+  async #ask<T>(answer: Promise<T>): Promise<T> {
+    try {
+      return await answer
+    } catch (error) {
+      if (error instanceof ProblemError) throw error
+      throw problemError('unavailable', undefined, { cause: error, retryAfterMs: 2000 })
+    }
+  }
+}
+
+/** @throws {ProblemError} `idempotency-key-reused` when the key came with another body */
+function replayOf(operation: Operation, { fingerprint: body }: Submission): Submitted {
+  if (operation.fingerprint !== body) throw problemError('idempotency-key-reused')
+  return { operation, replayed: true }
+}
+
+/** An attempt that has not ended. */
+export type RunningAttempt = Pick<Attempt, 'number' | 'holder' | 'execution' | 'engine' | 'startedAt'> & {
+  readonly outcome: 'running'
+}
+
+/** The attempts of an operation, the one that runs included. */
+export function attemptsOf(operation: Operation): readonly (Attempt | RunningAttempt)[] {
+  if (operation.status !== 'running') return operation.history
+  return [...operation.history, runningAttempt(operation)]
+}
+
+function runningAttempt(operation: Operation): RunningAttempt {
+  return {
+    number: operation.attempt,
+    holder: operation.holder ?? '',
+    execution: operation.execution,
+    engine: operation.engine,
+    startedAt: operation.attemptStartedAt ?? operation.updatedAt,
+    outcome: 'running',
+  }
+}
+
+function toSubmission(type: AnyOperationType, request: SubmitRequest, key: string | null): Submission {
+  const { policy } = type
+  return {
+    id: newId(),
+    type: type.name,
+    owner: request.owner ?? '',
+    priority: policy.priority,
+    input: request.text ?? JSON.stringify(request.input ?? null),
+    maxAttempts: policy.attempts,
+    maxLost: policy.lostAttempts,
+    retention: policy.retention,
+    startWithin: policy.startDeadline ?? null,
+    delay: request.delay ?? 0,
+    idempotencyKey: key,
+    fingerprint: key === null ? null : fingerprint(request.input),
+    traceparent: request.traceparent ?? null,
+    webhookUrl: request.webhookUrl ?? null,
+    limits: limitsOf(policy),
+  }
+}
+
+/**
+ * A UUID version 7 (RFC 9562) whose 74 bits beside the time are all random: no counter, so
+ * that an id tells nothing about the ids made in the same millisecond.
+ */
+function newId(): string {
+  const random = randomBytes()
+  const [a = 0, b = 0, c = 0, d = 0] = random
+  return uuidv7({ random, seq: ((a << 24) | (b << 16) | (c << 8) | d) >>> 0 })
+}
+
+/** Drawn for many ids at once: each draw is a call of the system, which takes longer than all else about an id. */
+const pool = new Uint8Array(16 * 256)
+let drawn = pool.length
+
+function randomBytes(): Uint8Array {
+  if (drawn === pool.length) {
+    crypto.getRandomValues(pool)
+    drawn = 0
+  }
+  drawn += 16
+  return pool.subarray(drawn - 16, drawn)
+}
+
+function isId(id: string): boolean {
+  return /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(id)
+}
+
+function toDocument(
+  operation: Operation,
+  links: Links,
+  reason: string | undefined,
+  expected: Estimate | undefined,
+): StatusDocument {
+  const time = (at: number | null | undefined) =>
+    at === null || at === undefined ? undefined : new Date(at).toISOString()
+  const document: { [Key in keyof StatusDocument]: StatusDocument[Key] | undefined } = {
+    id: operation.id,
+    operation: operation.type,
+    status: operation.status,
+    createdAt: time(operation.createdAt),
+    updatedAt: time(operation.updatedAt),
+    startedAt: time(operation.startedAt),
+    finishedAt: time(operation.finishedAt),
+    expiresAt: time(operation.expiresAt),
+    attempt: operation.attempt - operation.released,
+    maxAttempts: operation.maxAttempts,
+    progress: operation.progress ?? undefined,
+    queuePosition: expected?.queuePosition,
+    estimatedCompletionAt: time(expected?.completionAt),
+    retryAfter: expected === undefined ? 0 : Math.ceil(expected.retryAfterMs / 1000),
+    cancelRequested: operation.cancelRequested,
+    waitingFor: reason,
+    error: operation.error ?? undefined,
+    links,
+  }
+  return document as StatusDocument
+}
+
+/** Workers look at the queue every second: after this long without a claim, in milliseconds, it is likely that there is none. */
+const UNCLAIMED_MS = 30_000
+
+function waitingFor(operation: Operation, expected: Estimate | undefined, isBlocked: boolean): string | undefined {
+  if (operation.status !== 'pending') return undefined
+  if (operation.execution !== null) return 'Its execution has been started and has not begun the work yet.'
+  if (isBlocked) return 'No execution can be started at present. It is tried again until one can.'
+  if (operation.launches > 0) return 'Its execution is being started.'
+  if (operation.runAt !== null) {
+    const why = operation.history.length > 0 ? 'The next attempt' : 'The work'
+    return `${why} is due at ${new Date(operation.runAt).toISOString()}.`
+  }
+  if (expected !== undefined && expected.unclaimedMs >= UNCLAIMED_MS) {
+    return `No worker has claimed an operation of this type for ${Math.floor(expected.unclaimedMs / 1000)} s.`
+  }
+  if (expected?.queuePosition === undefined) return 'It waits in the queue.'
+  const ahead = expected.queuePosition - 1
+  if (ahead === 0) return 'It is next in the queue.'
+  return ahead === 1 ? 'One operation is before it in the queue.' : `${ahead} operations are before it in the queue.`
+}

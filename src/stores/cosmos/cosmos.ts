@@ -1,0 +1,448 @@
+/**
+ * The Cosmos DB store: one item for each operation, in one container with the partition key `/id`.
+ *
+ * Every change is one write of one item under a condition on its ETag; what needs several items is
+ * written so that only the last write counts. Statuses are read by point reads. See docs/cosmos.md.
+ *
+ * @example
+ * const client = new CosmosClient({ endpoint, aadCredentials: new DefaultAzureCredential() })
+ * const store = cosmosStore(client.database('orders').container('operations'))
+ */
+import type { BlobStore } from '../../blobs/blob-store.ts'
+import { type Change, INPUT_LOST, type Operation, type Submission } from '../../model/operation.ts'
+import { BLOB_STORE, type Checks, checkOptions, FUNCTION, whole } from '../../model/options.ts'
+import { ClockSteps } from '../clock-steps.ts'
+import { HintListeners } from '../hint-listeners.ts'
+import type {
+  Acceptance,
+  Browsed,
+  BrowseQuery,
+  Claim,
+  ClaimRequest,
+  Dump,
+  Hint,
+  Holding,
+  HoldingsQuery,
+  KeptError,
+  Lease,
+  ListQuery,
+  LogLine,
+  Note,
+  QueueView,
+  Renewal,
+  Store,
+  Swept,
+} from '../store.ts'
+import { changeHints, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../store.ts'
+import { accept } from './accept.ts'
+import { CosmosAccess, inParallel, tagged } from './access.ts'
+import { CosmosCalls } from './calls.ts'
+import { checkAccount, checkContainer } from './checks.ts'
+import { Claims } from './claims.ts'
+import type { CosmosContainer } from './container.ts'
+import { browse, dump, errorsOf, restore } from './copies.ts'
+import { Feed } from './feed.ts'
+import {
+  BODY_LIMIT,
+  type Body,
+  fits,
+  type KeptItem,
+  keyItemId,
+  keyItemOf,
+  type LogPart,
+  type OperationItem,
+  scopeOf,
+  type Tagged,
+  within,
+} from './items.ts'
+import { LongKeys } from './keys.ts'
+import { Limits } from './limits.ts'
+import { type Mutation, Mutations } from './mutations.ts'
+import { reschedule, sweep } from './sweeps.ts'
+import { changing, claiming, holdingBack, noting, renewing } from './transitions.ts'
+
+export type { CosmosContainer } from './container.ts'
+
+/** Options of {@link cosmosStore}. */
+export interface CosmosStoreOptions {
+  /**
+   * Milliseconds between two looks at the change feed, while something listens. Default 1,000. While nothing happens
+   * they grow to a tenth of the time since something did, up to 30 seconds.
+   */
+  readonly feedMs?: number
+  /**
+   * Keeps inputs, outputs and outcomes of steps that are too large for an item, 2 MB. Give the same one to the
+   * composition, which deletes what a crash left behind. Default: such an input is refused, such an output fails its
+   * operation, and such a step its attempt.
+   */
+  readonly blobs?: BlobStore
+  /** How long one call of the service may take, its repetitions included, in milliseconds. Default 9,000. */
+  readonly timeoutMs?: number
+  /** Told of the request units that each answer of the service cost, and of what was called. */
+  readonly onCharge?: (charge: number, call: string) => void
+  /** The store's clock in milliseconds since the epoch. Default: the service's, told from its answers. */
+  readonly clock?: () => number
+  /** Milliseconds that no step of the clock changes. Default `performance.now`, or `clock` where that is given: then no step is seen. */
+  readonly monotonicClock?: () => number
+}
+
+/** Its property is missing where an older version wrote the item. */
+type KeptHolding = Omit<Holding, 'engine'> & Partial<Pick<Holding, 'engine'>>
+
+/** How many etags of own writes are kept, to know them again in the change feed. */
+const OWN_KEPT = 1000
+/** How long an accepted operation's input may be missing from what a replica shows, in milliseconds. */
+const LATEST_INPUT_MS = 60_000
+
+const MS = whole(1, 3_600_000)
+const OPTIONS: Checks<CosmosStoreOptions> = {
+  feedMs: MS,
+  blobs: BLOB_STORE,
+  timeoutMs: MS,
+  onCharge: FUNCTION,
+  clock: FUNCTION,
+  monotonicClock: FUNCTION,
+}
+
+/**
+ * Makes a store on a container; the container's client stays the caller's, to make and to dispose of.
+ *
+ * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ */
+export function cosmosStore(container: CosmosContainer, options: CosmosStoreOptions = {}): Store {
+  checkOptions('cosmosStore()', options, OPTIONS)
+  return new CosmosStore(container, options)
+}
+
+class CosmosStore implements Store {
+  readonly #container: CosmosContainer
+  readonly #access: CosmosAccess
+  readonly #mutations: Mutations
+  readonly #claims: Claims
+  readonly #limits: Limits
+  readonly #longKeys: LongKeys
+  readonly #steps: ClockSteps
+  readonly #feed: Feed
+  readonly #listeners = new HintListeners()
+  readonly #underWay = new Set<Promise<unknown>>()
+  readonly #own = new Set<string>()
+  #state: 'new' | 'open' | 'closed' = 'new'
+
+  constructor(container: CosmosContainer, options: CosmosStoreOptions) {
+    this.#steps = new ClockSteps(options.monotonicClock ?? options.clock)
+    const { feedMs = 1000, timeoutMs = 9000, onCharge, clock, blobs } = options
+    this.#container = container
+    const calls = new CosmosCalls({ timeoutMs, ...(onCharge === undefined ? {} : { onCharge }) })
+    this.#access = new CosmosAccess(container, calls, { clock, blobs })
+    this.#mutations = new Mutations(this.#access, (written, silent) => this.#written(written, silent))
+    this.#claims = new Claims(this.#access)
+    this.#longKeys = new LongKeys(this.#access)
+    this.#limits = new Limits({
+      countUnfinished: (type, owner, limit) => this.#countUnfinished(type, owner, limit),
+      countReady: async (type, limit) => {
+        return await this.#access.count('readyCount', { ...within([type]), now: this.#access.now() }, limit)
+      },
+      find: async ({ id, type, owner, idempotencyKey: key }) => {
+        return key === null ? (await this.#operation(id))?.item.record : await this.#findByKey(type, owner, key)
+      },
+      accept: submission => accept(this.#access, submission),
+    })
+    this.#feed = new Feed({
+      container,
+      everyMs: feedMs,
+      timeoutMs,
+      monotonic: options.monotonicClock ?? (() => performance.now()),
+      onCharge,
+      onItem: resource => this.#changedByOthers(resource),
+      onGap: () => this.#hint({ kind: 'unknown' }),
+    })
+  }
+
+  async open(): Promise<void> {
+    if (this.#state !== 'new') return
+    const { resource } = await this.#access.calls.item('container', options => this.#container.read(options))
+    checkContainer(this.#container.id, resource)
+    const account = await this.#access.calls.item('account', () => this.#container.database.client.getDatabaseAccount())
+    checkAccount(account.resource)
+    await this.#access.blobs?.open?.()
+    await this.#feed.open()
+    this.#state = 'open'
+  }
+
+  accept(submission: Submission): Promise<Acceptance> {
+    this.#feed.touch()
+    return this.#run(async () => {
+      const acceptance = await (submission.limits === undefined
+        ? accept(this.#access, submission)
+        : this.#limits.accept(submission))
+      if (acceptance.kind === 'accepted') this.#hintReady(acceptance.operation)
+      return acceptance
+    })
+  }
+
+  read(id: string): Promise<Operation | undefined> {
+    this.#feed.touch()
+    return this.#run(async () => (await this.#operation(id))?.item.record)
+  }
+
+  byKey(type: string, owner: string, key: string): Promise<Operation | undefined> {
+    return this.#run(() => this.#findByKey(type, owner, key))
+  }
+
+  payload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
+    return this.#run(async () => await this.#body((await this.#operation(id))?.item[kind]))
+  }
+
+  claim(request: ClaimRequest): Promise<Claim[]> {
+    const { from } = request
+    this.#steps.noteLease(request.leaseMs)
+    return this.#run(async () => {
+      const inputs = new Map<string, string>()
+      const begin = async (candidate: Tagged<OperationItem>) => {
+        // Before the claim: an attempt that has begun and cannot be handed out would be lost.
+        const input = await this.#body(candidate.item.input)
+        if (input !== undefined) inputs.set(candidate.item.id, input)
+        else if (this.#mayArrive(candidate.item)) return undefined
+        const claim = claiming(request, 'id' in from ? 'any' : 'due')
+        return await this.#mutations.apply(candidate.item.id, claim, candidate)
+      }
+      const items =
+        'id' in from ? await this.#claimOne(from.id, begin) : await this.#claims.take(from.types, from.limit, begin)
+      const claims = await inParallel(items, item => this.#handOut(item, inputs.get(item.id)))
+      return claims.flat()
+    })
+  }
+
+  /** An operation whose input is not there ends, and takes nothing from the others. */
+  async #handOut({ id, record }: OperationItem, input: string | undefined): Promise<Claim[]> {
+    if (input !== undefined) return [{ operation: record, input }]
+    const end: Change = { kind: 'finish', attempt: record.attempt, outcome: INPUT_LOST }
+    await this.#mutations.apply(id, changing(id, end, false))
+    return []
+  }
+
+  /** What a replica does not show yet is not lost. */
+  #mayArrive({ record }: OperationItem): boolean {
+    return this.#access.now() - record.createdAt < LATEST_INPUT_MS
+  }
+
+  renew(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]> {
+    return this.#run(() => inParallel(leases, lease => this.#mutations.apply(lease.id, renewing(lease, leaseMs))))
+  }
+
+  change(id: string, change: Change): Promise<Operation | undefined> {
+    return this.#mutate(id, changing(id, change, this.#access.blobs === undefined))
+  }
+
+  async note(lease: Lease, note: Note): Promise<boolean> {
+    if (note.kind === 'step' && this.#access.blobs === undefined && !fits(note.value)) {
+      throw new RangeError(
+        `The outcome of step "${note.name}" is too large: the store, Cosmos DB, takes ${BODY_LIMIT} bytes.`,
+      )
+    }
+    return await this.#mutate(lease.id, noting(lease, note))
+  }
+
+  steps(id: string): Promise<ReadonlyMap<string, string>> {
+    return this.#run(async () => {
+      const steps = (await this.#operation(id))?.item.steps ?? []
+      const values = await inParallel(steps, step => this.#access.body(step.item))
+      return new Map(steps.flatMap(({ name }, index) => (values[index] === undefined ? [] : [[name, values[index]]])))
+    })
+  }
+
+  logs(id: string, after: number): Promise<readonly LogLine[]> {
+    return this.#run(async () => {
+      const log = (await this.#operation(id))?.item.log
+      if (log === undefined) return []
+      const parts = log.parts.filter(({ first, count }) => first + count - 1 > after)
+      const moved = await inParallel(parts, part => this.#linesOf(part))
+      return [...moved.flat(), ...log.tail].filter(({ sequence }) => sequence > after)
+    })
+  }
+
+  errors(id: string): Promise<readonly KeptError[]> {
+    return this.#run(async () => await errorsOf(this.#access, (await this.#operation(id))?.item.errors))
+  }
+
+  list({ type, owner, status, limit, after }: ListQuery): Promise<readonly Operation[]> {
+    const scope = scopeOf(type, owner)
+    return this.#run(() =>
+      status === undefined
+        ? this.#access.records('list', within([scope], after), limit)
+        : this.#access.records('listByStatus', within([scope, status], after), limit),
+    )
+  }
+
+  queue(type: string): Promise<QueueView> {
+    return this.#run(async () => {
+      const readyNow = { ...within([type]), now: this.#access.now() }
+      const [ready, running, durations] = await Promise.all([
+        this.#access.query<{ id: string; at: number }>('readyIds', readyNow, QUEUE_VIEW_LIMIT),
+        this.#access.count('runningCount', { type }, QUEUE_COUNT_LIMIT),
+        this.#access.query<number>('durations', within([type]), 100),
+      ])
+      const isLong = ready.length === QUEUE_VIEW_LIMIT
+      return {
+        ready: ready.map(({ id }) => id),
+        depth: isLong ? await this.#access.count('readyCount', readyNow, QUEUE_COUNT_LIMIT) : ready.length,
+        running,
+        oldestAt: ready.length === 0 ? null : Math.min(...ready.map(({ at }) => at)),
+        durations,
+      }
+    })
+  }
+
+  launch(request: { types: readonly string[]; limit: number; holdMs: number }): Promise<readonly Operation[]> {
+    const { limit, holdMs } = request
+    const types = request.types.map(type => ({ type, limit }))
+    return this.#run(async () => {
+      const items = await this.#claims.take(types, limit, candidate =>
+        this.#mutations.apply(candidate.item.id, holdingBack(holdMs), candidate),
+      )
+      return items.map(({ record }) => record)
+    })
+  }
+
+  holdings({ holder, after = '', limit }: HoldingsQuery): Promise<readonly Holding[]> {
+    return this.#run(async () => {
+      const held =
+        holder === undefined
+          ? await this.#access.query<KeptHolding>('holdings', { after }, limit)
+          : await this.#access.query<KeptHolding>('holdingsOf', { after, holder }, limit)
+      return held.map(it => ({ ...it, engine: it.execution === null ? null : (it.engine ?? null) }))
+    })
+  }
+
+  holders(): Promise<readonly string[]> {
+    return this.#run(async () => {
+      return [...new Set(await this.#access.query<string>('holders', { after: '' }, Number.POSITIVE_INFINITY))]
+    })
+  }
+
+  webhooksDue(limit: number): Promise<readonly Operation[]> {
+    return this.#run(() => this.#access.records('webhooksDue', { after: '' }, limit))
+  }
+
+  sweep(limit: number): Promise<Swept> {
+    return this.#run(async () => {
+      const { aheadMs, mayBeBack } = this.#steps.look(this.#access.now())
+      if (mayBeBack) {
+        await reschedule(this.#access, this.#mutations)
+        this.#steps.noteRescheduled()
+      }
+      const swept = await sweep(this.#access, this.#mutations, limit, aheadMs)
+      await this.#longKeys.renew()
+      return swept
+    })
+  }
+
+  browse(query: BrowseQuery): Promise<Browsed> {
+    return this.#run(() => browse(this.#access, query))
+  }
+
+  dump(after: string | undefined, limit: number): Promise<readonly Dump[]> {
+    return this.#run(() => dump(this.#access, after, limit))
+  }
+
+  restore(dumps: readonly Dump[]): Promise<void> {
+    return this.#run(async () => {
+      await restore(this.#access, dumps)
+      this.#hint({ kind: 'unknown' })
+    })
+  }
+
+  watch(listener: (hint: Hint) => void): () => void {
+    const isFirst = this.#listeners.isEmpty
+    const remove = this.#listeners.add(listener)
+    if (isFirst && this.#state !== 'closed') this.#feed.start()
+    return () => {
+      remove()
+      if (this.#listeners.isEmpty) void this.#feed.stop()
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#state = 'closed'
+    await this.#feed.stop()
+    await Promise.allSettled(this.#underWay)
+    this.#listeners.clear()
+  }
+
+  /** Everything runs in here, so that `close` knows of it. */
+  async #run<T>(act: () => Promise<T>): Promise<T> {
+    if (this.#state !== 'open')
+      throw new Error(`The Cosmos DB store is ${this.#state === 'new' ? 'not open: call open() first' : 'closed'}.`)
+    const running = act()
+    this.#underWay.add(running)
+    try {
+      return await running
+    } finally {
+      this.#underWay.delete(running)
+    }
+  }
+
+  #mutate<Result>(id: string, mutation: Mutation<Result>): Promise<Result> {
+    return this.#run(() => this.#mutations.apply(id, mutation))
+  }
+
+  async #findByKey(type: string, owner: string, key: string): Promise<Operation | undefined> {
+    const keyId = keyItemId(type, owner, key)
+    const id = (await this.#access.key(keyId))?.item.operation
+    const record = id === undefined ? undefined : (await this.#operation(id))?.item.record
+    return record !== undefined && keyItemOf(record) === keyId ? record : undefined
+  }
+
+  async #countUnfinished(type: string, owner: string, limit: number): Promise<number> {
+    return await this.#access.count('unfinished', { scope: scopeOf(type, owner) }, limit)
+  }
+
+  async #operation(id: string): Promise<Tagged<OperationItem> | undefined> {
+    const found = await this.#access.operation(id)
+    return found?.item.kind === 'operation' ? found : undefined
+  }
+
+  async #claimOne(
+    id: string,
+    begin: (candidate: Tagged<OperationItem>) => Promise<OperationItem | undefined>,
+  ): Promise<OperationItem[]> {
+    const candidate = await this.#operation(id)
+    if (candidate?.item.record.status !== 'pending') return []
+    const begun = await begin(candidate)
+    return begun === undefined ? [] : [begun]
+  }
+
+  async #body(body: Body | null | undefined): Promise<string | undefined> {
+    if (body === null || body === undefined) return undefined
+    return 'text' in body ? body.text : await this.#access.body(body.item)
+  }
+
+  async #linesOf({ item }: LogPart): Promise<readonly LogLine[]> {
+    return JSON.parse((await this.#access.body(item)) ?? '[]') as LogLine[]
+  }
+
+  #written({ item: { record }, etag }: Tagged<OperationItem>, silent: boolean): void {
+    this.#feed.touch()
+    this.#own.add(etag)
+    const [oldest] = this.#own
+    if (this.#own.size > OWN_KEPT && oldest !== undefined) this.#own.delete(oldest)
+    if (silent) return
+    for (const hint of changeHints(record)) this.#hint(hint)
+    this.#hintReady(record)
+  }
+
+  #changedByOthers(resource: unknown): void {
+    const { item, etag } = tagged<KeptItem>(resource)
+    if (item.kind !== 'operation' || this.#own.delete(etag)) return
+    for (const hint of changeHints(item.record)) this.#hint(hint)
+    this.#hintReady(item.record)
+  }
+
+  #hintReady({ status, runAt, type }: Pick<Operation, 'status' | 'runAt' | 'type'>): void {
+    if (status === 'pending' && (runAt ?? 0) <= this.#access.now()) this.#hint({ kind: 'ready', type })
+  }
+
+  #hint(hint: Hint): void {
+    this.#listeners.send(hint)
+  }
+}

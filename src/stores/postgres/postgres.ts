@@ -1,0 +1,499 @@
+/**
+ * The PostgreSQL store: for any number of processes on any number of machines. PostgreSQL 14 and
+ * newer, also behind PgBouncer.
+ *
+ * Writes of one moment share a statement, and so a commit; reads of one moment share one too. Other
+ * processes are told by LISTEN and NOTIFY, apart from the writes; where that does not work, they look at intervals.
+ *
+ * @example
+ * const store = postgresStore(new Pool({ connectionString: process.env.DATABASE_URL }))
+ */
+
+import type { Change, Operation, Outcome, Submission } from '../../model/operation.ts'
+import { type Checks, checkOptions, FLAG, FUNCTION, READ_LATER, TEXT, TEXTS } from '../../model/options.ts'
+import { STATUSES } from '../../model/protocol.ts'
+import { ClockSteps } from '../clock-steps.ts'
+import type {
+  Acceptance,
+  Browsed,
+  BrowseQuery,
+  Claim,
+  ClaimRequest,
+  Dump,
+  Hint,
+  Holding,
+  HoldingsQuery,
+  KeptError,
+  Lease,
+  ListQuery,
+  LogLine,
+  Note,
+  QueueView,
+  Renewal,
+  Store,
+  Swept,
+} from '../store.ts'
+import { changeHints } from '../store.ts'
+import { BUSY } from './busy-lane.ts'
+import { Connections, send } from './connections.ts'
+import { Copies } from './copies.ts'
+import { checkRoles, grantTo, withGrantCure } from './grants.ts'
+import { Hints } from './hints.ts'
+import { channelOf, Hub } from './hub.ts'
+import { Lanes } from './lanes.ts'
+import { LostClaims } from './lost-claims.ts'
+import { endWithoutInput } from './lost-inputs.ts'
+import type { PostgresPool, PostgresQueryable, Row } from './pool.ts'
+import { FIRST_ID, isId, LAST_ID, toKeptError, toOperation } from './rows.ts'
+import { DEFAULT_SCHEMA, migrate, quoteSchema } from './schema.ts'
+import { inspectServer } from './server.ts'
+import { RECORD_WIDTH, type StatementName, type Statements, statementsFor } from './statements.ts'
+import { MEASURE_TEXT, measuredTables, TableGrowth } from './table-growth.ts'
+import { checkSubmission, checkText } from './text.ts'
+import { type ChangeItem, type NoteItem, Writer } from './writer.ts'
+
+export { grantPlan } from './grants.ts'
+export type {
+  PostgresClient,
+  PostgresNotification,
+  PostgresPool,
+  PostgresQuery,
+  PostgresQueryable,
+} from './pool.ts'
+export { type MigrationPlanOptions, migrationPlan, pendingMigrations } from './schema.ts'
+
+/** Options of {@link postgresStore}. */
+export interface PostgresStoreOptions {
+  /** The schema that holds the tables, 1 to 48 bytes. Default `waybill`. */
+  readonly schema?: string
+  /** Whether `open` migrates a database that an older version has made, or none. Default true; without it such a database is refused. */
+  readonly migrate?: boolean
+  /**
+   * Roles that may work with the tables, beside the user who makes them: PostgreSQL lets nobody else. `open` grants
+   * what they lack, also on tables of later migrations by this user. Default: none.
+   */
+  readonly grantTo?: readonly string[]
+  /** How long a call may take, in milliseconds, the wait for a connection included; then the server is asked to end it. Default 10,000. */
+  readonly timeoutMs?: number
+  /** Whether other processes are told, and heard, by notifications; to hear takes a connection, and `send` only tells. Default true, unless the pool has only one. What does not hear looks every `pollMs`. */
+  readonly notifications?: boolean | 'send'
+  /** How often to look for changes while no notifications arrive, in milliseconds. Default 1,000. */
+  readonly pollMs?: number
+  /** How often to check that notifications still arrive, in milliseconds. Default 10,000. */
+  readonly checkMs?: number
+  /** Told what an operator should know and the store makes up for itself. Default: a warning of the process. */
+  readonly warn?: (message: string) => void
+  /** Stands in for the server's clock, in milliseconds since the epoch: for tests. */
+  readonly clock?: () => number
+  /** Milliseconds that no step of the clock changes. Default `performance.now`, or `clock` where that is given: then no step is seen. */
+  readonly monotonicClock?: () => number
+}
+
+const OPTIONS: Checks<PostgresStoreOptions> = {
+  schema: TEXT,
+  migrate: FLAG,
+  grantTo: TEXTS,
+  timeoutMs: READ_LATER,
+  notifications: { must: 'true, false or send', fits: value => typeof value === 'boolean' || value === 'send' },
+  pollMs: READ_LATER,
+  checkMs: READ_LATER,
+  warn: FUNCTION,
+  clock: FUNCTION,
+  monotonicClock: FUNCTION,
+}
+
+/**
+ * Makes a store on a `Pool` of the `pg` package; nothing is sent before {@link Store.open}. The pool stays the
+ * caller's, who ends it after the store is closed.
+ *
+ * @throws {TypeError} for options that cannot be right; the message names them
+ */
+export function postgresStore(pool: PostgresPool, options: PostgresStoreOptions = {}): Store {
+  return new PostgresStore(pool, withDefaults(pool, options))
+}
+
+type Options = Required<Omit<PostgresStoreOptions, 'clock' | 'monotonicClock'>> & {
+  readonly clock: () => number | null
+  readonly steps: ClockSteps
+}
+
+function withDefaults(pool: PostgresPool, options: PostgresStoreOptions): Options {
+  checkOptions('postgresStore()', options, OPTIONS)
+  return {
+    schema: options.schema ?? DEFAULT_SCHEMA,
+    migrate: options.migrate ?? true,
+    grantTo: checkRoles('grantTo', options.grantTo ?? []),
+    timeoutMs: readMs('timeoutMs', options.timeoutMs ?? 10_000),
+    notifications: options.notifications ?? pool.options?.max !== 1,
+    pollMs: readMs('pollMs', options.pollMs ?? 1000),
+    checkMs: readMs('checkMs', options.checkMs ?? 10_000),
+    warn: options.warn ?? (message => process.emitWarning(message, 'WaybillWarning')),
+    clock: options.clock ?? (() => null),
+    steps: new ClockSteps(options.monotonicClock ?? options.clock),
+  }
+}
+
+function readMs(name: string, ms: number): number {
+  if (Number.isInteger(ms) && ms >= 1 && ms <= 3_600_000) return ms
+  throw new TypeError(`${name} must be a whole number of milliseconds from 1 to 3600000, not ${ms}.`)
+}
+
+class PostgresStore implements Store {
+  readonly #options: Options
+  readonly #connections: Connections
+  readonly #statements: Statements
+  readonly #writer: Writer
+  readonly #copies: Copies
+  readonly #hub: Hub
+  readonly #reads: Lanes<string, Operation | undefined>
+  readonly #accepts: Lanes<Submission, Acceptance>
+  readonly #changes: Lanes<ChangeItem, Operation | undefined>
+  readonly #notes: Lanes<NoteItem, boolean>
+  readonly #lostClaims: LostClaims
+  #state: 'new' | 'open' | 'closed' = 'new'
+
+  constructor(pool: PostgresPool, options: Options) {
+    this.#options = options
+    this.#statements = statementsFor(quoteSchema(options.schema))
+    const connections = new Connections(pool, options.timeoutMs)
+    const { limitMs } = connections
+    this.#connections = connections
+    this.#writer = new Writer({ connections, statements: this.#statements, now: options.clock, steps: options.steps })
+    this.#copies = new Copies(connections, quoteSchema(options.schema))
+    this.#hub = new Hub({ ...options, connections, notify: this.#statements.notify })
+    this.#lostClaims = new LostClaims({
+      find: (holder, after) => this.#heldBy(holder, after),
+      release: ({ id, attempt }) => this.change(id, { kind: 'finish', attempt, outcome: { kind: 'released' } }),
+    })
+    this.#reads = new Lanes({ limitMs, write: (ids, until) => this.#readAll(ids, until), key: id => id })
+    this.#accepts = new Lanes({
+      limitMs,
+      write: (submissions, until) => this.#acceptAll(submissions, until),
+      key: keyOf,
+      size: ({ input }) => input.length,
+    })
+    this.#changes = new Lanes({
+      limitMs,
+      write: (items, until) => this.#changeAll(items, until),
+      key: ({ id }) => id,
+      size: ({ change }) => (change.kind === 'finish' ? sizeOf(change.outcome) : 0),
+    })
+    this.#notes = new Lanes({
+      limitMs,
+      write: (items, until) => this.#noteAll(items, until),
+      key: ({ lease }) => lease.id,
+      size: ({ note }) => (note.kind === 'step' ? note.value.length : note.message.length),
+    })
+  }
+
+  async open(): Promise<void> {
+    if (this.#state === 'open') return
+    this.#connections.guard()
+    let session: boolean
+    try {
+      session = (await inspectServer(this.#connections)).session
+      if (session) this.#connections.prepareStatements(new TableGrowth(() => this.#measure()))
+      await migrate(this.#connections, this.#options.schema, this.#options.migrate)
+      await grantTo(this.#connections, this.#options.schema, this.#options.grantTo)
+    } catch (error) {
+      this.#connections.unguard()
+      throw withGrantCure(error, this.#options.schema)
+    }
+    this.#state = 'open'
+    await this.#hub.start(session)
+  }
+
+  async #measure(): Promise<number> {
+    const values = [measuredTables(quoteSchema(this.#options.schema))]
+    const rows = await this.#connections.use(client => send(client, { name: '', text: MEASURE_TEXT }, values))
+    return Number(rows[0]?.[0])
+  }
+
+  async check(): Promise<void> {
+    await this.#run('check', [])
+  }
+
+  async accept(submission: Submission): Promise<Acceptance> {
+    this.#checkOpen()
+    checkSubmission(submission)
+    return await this.#accepts.add(submission)
+  }
+
+  async acceptWithin(submission: Submission, transaction: unknown): Promise<Acceptance> {
+    this.#checkOpen()
+    checkSubmission(submission)
+    const client = toQueryable(transaction)
+    const acceptance = await this.#writer.acceptWithin(submission, client)
+    if (acceptance.kind === 'accepted' && this.#options.notifications !== false) {
+      // Within the transaction, so that it is sent by the commit, and never before.
+      const hints = new Hints()
+      hints.add({ kind: 'ready', type: submission.type })
+      const values = [channelOf(this.#options.schema), hints.write('')]
+      await client.query({ text: this.#statements.notify.text, values, rowMode: 'array' })
+    }
+    return acceptance
+  }
+
+  async read(id: string): Promise<Operation | undefined> {
+    this.#checkOpen()
+    return isId(id) ? await this.#reads.add(id) : undefined
+  }
+
+  async byKey(type: string, owner: string, key: string): Promise<Operation | undefined> {
+    const [row] = await this.#run('byKey', [type, owner, key])
+    return row && toOperation(row)
+  }
+
+  async payload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
+    if (!isId(id)) return undefined
+    const [row] = await this.#run('payload', [id, kind === 'input' ? 0 : 1])
+    return row?.[0] as string | undefined
+  }
+
+  async claim(request: ClaimRequest): Promise<Claim[]> {
+    this.#options.steps.noteLease(request.leaseMs)
+    return await this.#lostClaims.claim(request.holder, () => this.#claim(request))
+  }
+
+  async #claim({ from, holder, leaseMs, execution, engine }: ClaimRequest): Promise<Claim[]> {
+    const now = this.#options.clock()
+    // Who does not know the name of its execution leaves the one that is recorded.
+    const named = execution ?? null
+    const by = [holder, leaseMs, named, execution === undefined, named === null ? null : (engine ?? null)]
+    const rows =
+      'id' in from ? await this.#claimOne(from.id, by) : await this.#take('claim', from.types, [from.limit, ...by], now)
+    const claimed = rows.map(row => ({ operation: toOperation(row), input: row[RECORD_WIDTH] as string | null }))
+    const claims = await endWithoutInput(claimed, (id, change) => this.change(id, change))
+    for (const { operation } of claims) this.#hub.tell({ kind: 'changed', id: operation.id })
+    return claims
+  }
+
+  async renew(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]> {
+    const renewals = await this.#renewAll(leases, leaseMs)
+    const busy = leases.filter((_, index) => renewals[index]?.kind === 'busy')
+    if (busy.length === 0) return renewals
+    // Most rows are held for the length of a statement.
+    const again = (await this.#renewAll(busy, leaseMs)).values()
+    return renewals.map(renewal => (renewal.kind === 'busy' ? (again.next().value ?? renewal) : renewal))
+  }
+
+  async change(id: string, change: Change): Promise<Operation | undefined> {
+    this.#checkOpen()
+    return await this.#changes.add({ id, change })
+  }
+
+  async note(lease: Lease, note: Note): Promise<boolean> {
+    this.#checkOpen()
+    if (note.kind === 'step') {
+      checkText('name', note.name)
+      checkText('value', note.value)
+    }
+    return await this.#notes.add({ lease, note })
+  }
+
+  async steps(id: string): Promise<ReadonlyMap<string, string>> {
+    const rows = isId(id) ? await this.#run('steps', [id]) : []
+    return new Map(rows.map(([name, value]) => [name as string, value as string]))
+  }
+
+  async logs(id: string, after: number): Promise<readonly LogLine[]> {
+    const rows = isId(id) ? await this.#run('logs', [id, after]) : []
+    return rows.map(([sequence, at, attempt, level, message]) => {
+      return { sequence: Number(sequence), at: Number(at), attempt: Number(attempt), level, message } as LogLine
+    })
+  }
+
+  async errors(id: string): Promise<readonly KeptError[]> {
+    return isId(id) ? (await this.#run('errors', [id])).map(toKeptError) : []
+  }
+
+  async list({ type, owner, status, limit, after = LAST_ID }: ListQuery): Promise<readonly Operation[]> {
+    if (!isId(after)) return []
+    const statuses = STATUSES.flatMap((it, index) => (status === undefined || it === status ? [index] : []))
+    const rows = await this.#run('list', [type, owner, after, limit, statuses])
+    return rows.map(toOperation)
+  }
+
+  async queue(type: string): Promise<QueueView> {
+    const [row = []] = await this.#run('queue', [this.#options.clock(), type])
+    const [ready, depth, running, oldestAt, durations] = row
+    return {
+      ready: ready as string[],
+      depth: Number(depth),
+      running: Number(running),
+      oldestAt: oldestAt === null ? null : Number(oldestAt),
+      durations: durations as number[],
+    }
+  }
+
+  async launch(request: { types: readonly string[]; limit: number; holdMs: number }): Promise<readonly Operation[]> {
+    const types = request.types.map(type => ({ type, limit: request.limit }))
+    const rows = await this.#take('launch', types, [request.limit, request.holdMs], this.#options.clock())
+    const operations = rows.map(toOperation)
+    for (const { id } of operations) this.#hub.tell({ kind: 'changed', id })
+    return operations
+  }
+
+  async holdings({ holder, after = FIRST_ID, limit }: HoldingsQuery): Promise<readonly Holding[]> {
+    if (!isId(after)) return []
+    const rows = await this.#run('holdings', [holder ?? null, after, limit])
+    return rows.map(([id, type, status, attempt, holder, execution, engine, cancelRequested]) => {
+      const held = { id, type, attempt: Number(attempt), holder, execution, cancelRequested } as Omit<Holding, 'status'>
+      return {
+        ...held,
+        engine: execution === null ? null : (engine as string | null),
+        status: STATUSES[Number(status)] ?? 'failed',
+      }
+    })
+  }
+
+  async holders(): Promise<readonly string[]> {
+    return (await this.#run('holders', [])).map(([holder]) => holder as string)
+  }
+
+  async webhooksDue(limit: number): Promise<readonly Operation[]> {
+    return (await this.#run('webhooksDue', [limit])).map(toOperation)
+  }
+
+  async sweep(limit: number): Promise<Swept> {
+    this.#checkOpen()
+    const operations = await this.#writer.expire(limit)
+    for (const operation of operations) this.#tellOf(operation)
+    return { expired: operations.length, purged: await this.#writer.purge(limit) }
+  }
+
+  async browse(query: BrowseQuery): Promise<Browsed> {
+    this.#checkOpen()
+    return await this.#copies.browse(query)
+  }
+
+  async dump(after: string | undefined, limit: number): Promise<readonly Dump[]> {
+    this.#checkOpen()
+    return await this.#copies.dump(after, limit)
+  }
+
+  async restore(dumps: readonly Dump[]): Promise<void> {
+    this.#checkOpen()
+    await this.#copies.restore(dumps)
+    for (const { operation } of dumps) this.#tellOf(operation)
+  }
+
+  watch(listener: (hint: Hint) => void): () => void {
+    return this.#hub.watch(listener)
+  }
+
+  async close(): Promise<void> {
+    if (this.#state !== 'open') return
+    // Where that fails too, the leases end.
+    await this.#lostClaims.releaseAll().catch(() => {})
+    this.#state = 'closed'
+    await Promise.all([this.#accepts, this.#changes, this.#notes, this.#reads].map(lanes => lanes.drained()))
+    await this.#hub.close()
+    this.#connections.unguard()
+  }
+
+  #checkOpen(): void {
+    if (this.#state === 'open') return
+    throw new Error(`The PostgreSQL store is ${this.#state === 'new' ? 'not open: call open() first' : 'closed'}.`)
+  }
+
+  async #run(name: StatementName, values: unknown[]): Promise<Row[]> {
+    this.#checkOpen()
+    return await this.#connections.run(this.#statements[name], values)
+  }
+
+  async #heldBy(holder: string, after: number): Promise<Lease[]> {
+    const rows = await this.#run('heldBy', [holder, after])
+    return rows.map(([id, attempt]) => ({ id: id as string, attempt: Number(attempt) }))
+  }
+
+  async #renewAll(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]> {
+    const asked = leases.filter(({ id }) => isId(id))
+    const [ids, attempts] = [asked.map(({ id }) => id), asked.map(({ attempt }) => attempt)]
+    const rows = ids.length === 0 ? [] : await this.#run('renew', [this.#options.clock(), ids, attempts, leaseMs])
+    const answers = new Map(
+      rows.map(([id, attempt, cancelRequested, held]): [string, Renewal] => [
+        `${id}/${attempt}`,
+        held === true ? { kind: 'held', cancelRequested: cancelRequested === true } : { kind: 'busy' },
+      ]),
+    )
+    return leases.map(({ id, attempt }) => answers.get(`${id}/${attempt}`) ?? { kind: 'lost' })
+  }
+
+  async #claimOne(id: string, by: unknown[]): Promise<Row[]> {
+    return isId(id) ? await this.#run('claimOne', [this.#options.clock(), id, ...by]) : []
+  }
+
+  async #take(
+    name: 'claim' | 'launch',
+    types: readonly { readonly type: string; readonly limit: number }[],
+    [limit, ...values]: readonly [number, ...unknown[]],
+    now: number | null,
+  ): Promise<Row[]> {
+    const asked = types.filter(type => type.limit > 0)
+    if (asked.length === 0 || limit <= 0) return []
+    const wanted = asked.map((it, place) => ({ type: it.type, most: Math.min(it.limit, limit), place }))
+    const given = [now, JSON.stringify(wanted), limit, ...values]
+    for (const skipped of WINDOWS) {
+      const rows = await (skipped === 0 ? this.#run(name, given) : this.#run(`${name}Behind`, [...given, skipped]))
+      if (rows[0]?.at(-1) !== true) return rows.filter(([id]) => id !== null)
+    }
+    return []
+  }
+
+  async #readAll(ids: readonly string[], until: number): Promise<(Operation | undefined)[]> {
+    const rows = await this.#connections.run(this.#statements.read, [[...new Set(ids)]], until)
+    const operations = new Map(rows.map(row => [row[0], toOperation(row)]))
+    return ids.map(id => operations.get(id))
+  }
+
+  async #acceptAll(submissions: readonly Submission[], until: number): Promise<(Acceptance | typeof BUSY)[]> {
+    const acceptances = await this.#writer.accept(submissions, until)
+    const made = acceptances.flatMap(it => (it !== BUSY && it.kind === 'accepted' ? [it.operation] : []))
+    for (const type of new Set(made.filter(isReady).map(({ type }) => type))) this.#hub.tell({ kind: 'ready', type })
+    return acceptances
+  }
+
+  async #changeAll(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {
+    const answers = await this.#writer.change(items, until)
+    for (const answer of answers) if (answer !== undefined && answer !== BUSY) this.#tellOf(answer)
+    return answers
+  }
+
+  async #noteAll(items: readonly NoteItem[], until: number): Promise<(boolean | typeof BUSY)[]> {
+    const kept = await this.#writer.note(items, until)
+    const logged = items.filter(({ note }, index) => note.kind === 'log' && kept[index] === true)
+    for (const id of new Set(logged.map(({ lease }) => lease.id))) this.#hub.tell({ kind: 'changed', id })
+    return kept
+  }
+
+  #tellOf(operation: Operation): void {
+    for (const hint of changeHints(operation)) this.#hub.tell(hint)
+    if (isReady(operation)) this.#hub.tell({ kind: 'ready', type: operation.type })
+  }
+}
+
+/**
+ * Where a claim looks while all that it finds is locked by others: most of them claim too, and are done with the head
+ * of the queue by the second look. Then it goes on behind, as far as 100,000 operations.
+ */
+const WINDOWS: readonly number[] = [0, ...Array(50).keys()]
+
+function isReady({ status, runAt }: Operation): boolean {
+  return status === 'pending' && runAt === null
+}
+
+/** Submissions of one idempotency key are written in one lane, so that they never wait for each other. */
+function keyOf({ id, type, owner, idempotencyKey }: Submission): string {
+  return idempotencyKey === null ? id : `${type}\0${owner}\0${idempotencyKey}`
+}
+
+function sizeOf(outcome: Outcome): number {
+  return outcome.kind === 'completed' ? outcome.output.length : 0
+}
+
+function toQueryable(transaction: unknown): PostgresQueryable {
+  const client = transaction as Partial<PostgresQueryable> | null | undefined
+  if (typeof client?.query === 'function') return client as PostgresQueryable
+  throw new TypeError('"transaction" must be a client of the pg package, with your transaction begun on it.')
+}

@@ -1,0 +1,424 @@
+/**
+ * The SQLite store: one file, for any number of processes on one machine.
+ *
+ * Writes of one moment share a transaction, which a thread of its own commits and syncs; reads
+ * go to a connection on the event loop and take microseconds. Other processes on the same file are
+ * noticed by watching its write-ahead log.
+ *
+ * @example
+ * const store = sqliteStore({ path: './data/orders.db' })
+ */
+
+import { existsSync } from 'node:fs'
+import { accepted, type Change, type Operation, type Submission } from '../../model/operation.ts'
+import { type Checks, checkOptions, FUNCTION, having, needed, oneOf, TEXT } from '../../model/options.ts'
+import { STATUSES } from '../../model/protocol.ts'
+import { Batcher, type Settled } from '../../util/batcher.ts'
+import { ClockSteps } from '../clock-steps.ts'
+import { HintListeners } from '../hint-listeners.ts'
+import type {
+  Acceptance,
+  Browsed,
+  BrowseQuery,
+  Claim,
+  ClaimRequest,
+  Dump,
+  Hint,
+  Holding,
+  HoldingsQuery,
+  KeptError,
+  Lease,
+  ListQuery,
+  LogLine,
+  Note,
+  QueueView,
+  Renewal,
+  Store,
+  Swept,
+} from '../store.ts'
+import { changeHints, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../store.ts'
+import { CommitWatcher } from './commit-watcher.ts'
+import { type Dumps, prepareDumps } from './copy.ts'
+import {
+  checkOurs,
+  type Database,
+  type DatabaseLocation,
+  hasWalResetBug,
+  openReader,
+  openWriter,
+  pragma,
+  prepareVersion,
+  type Row,
+  realFile,
+  sqliteVersion,
+} from './database.ts'
+import { FileIdentity } from './identity.ts'
+import { type PayloadRow, toErrors } from './payloads.ts'
+import { prepareReads, type Reads } from './reads.ts'
+import { toHolding } from './rows.ts'
+import { migrationPlan } from './schema.ts'
+import { type ClaimResult, PROMOTE_LIMIT, type Write, type WriteResult, type WriteResults } from './writer.ts'
+import { inlineWriter, ThreadWriter, type WriterClient } from './writer-client.ts'
+
+/** Options of {@link sqliteStore}. */
+export interface SqliteStoreOptions {
+  /** The file, made where it is missing; `:memory:` keeps nothing beyond the process. */
+  readonly path: string
+  /** A connection of your own to use for everything, in place of opening `path`. The store closes it. */
+  readonly database?: Database
+  /** The module of the driver. Default `node:sqlite`; `better-sqlite3` fits too. */
+  readonly driver?: string
+  /** Default `FULL`: an accepted operation survives a power cut. `NORMAL` survives a crash of the process alone, and is faster. */
+  readonly synchronous?: 'FULL' | 'NORMAL'
+  /** Where writes are executed. Default `thread`; `inline` saves a thread, and blocks the event loop for each sync. */
+  readonly writer?: 'thread' | 'inline'
+  /** The store's clock in milliseconds since the epoch. Default `Date.now`. */
+  readonly clock?: () => number
+  /** Milliseconds that no step of the clock changes. Default `performance.now`, or `clock` where that is given: then no step is seen. */
+  readonly monotonicClock?: () => number
+  /** Called with what an operator should know while the store works on. Default: a warning of the process. */
+  readonly warn?: (message: string) => void
+}
+
+const OPTIONS: Checks<SqliteStoreOptions> = {
+  path: needed(TEXT),
+  database: having('an open connection', 'exec', 'prepare', 'close'),
+  driver: TEXT,
+  synchronous: oneOf('FULL', 'NORMAL'),
+  writer: oneOf('thread', 'inline'),
+  clock: FUNCTION,
+  monotonicClock: FUNCTION,
+  warn: FUNCTION,
+}
+
+/**
+ * Makes a store on a SQLite file; nothing is opened before {@link Store.open}.
+ *
+ * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ */
+export function sqliteStore(options: SqliteStoreOptions): Store {
+  checkOptions('sqliteStore()', options, OPTIONS)
+  return new SqliteStore(options)
+}
+
+/**
+ * The SQL that opening a file would run, to be read beforehand. The file is only looked at, and not made.
+ *
+ * @returns the empty string where there is nothing to do
+ * @throws when the file is another program's
+ */
+export async function pendingSqliteMigrations(path: string): Promise<string> {
+  if (path === ':memory:' || !existsSync(path)) return migrationPlan(0)
+  const database = await openReader({ path, driver: 'node:sqlite', synchronous: 'FULL' })
+  try {
+    checkOurs(database)
+    return migrationPlan(pragma(database, 'user_version'))
+  } finally {
+    database.close()
+  }
+}
+
+class SqliteStore implements Store {
+  readonly #options: SqliteStoreOptions
+  readonly #location: DatabaseLocation
+  readonly #clock: () => number
+  readonly #steps: ClockSteps
+  readonly #warn: (message: string) => void
+  readonly #listeners = new HintListeners()
+  readonly #batcher: Batcher<Write, WriteResult>
+  #writer: WriterClient | undefined
+  #reader: Database | undefined
+  #reads: Reads | undefined
+  #dumps: Dumps | undefined
+  #watcher: CommitWatcher | undefined
+  #file: FileIdentity | undefined
+  /** The version of the file without this store's own commits, as the writer sees it: listeners know of it. */
+  #told: number | undefined
+
+  constructor(options: SqliteStoreOptions) {
+    this.#options = options
+    this.#clock = options.clock ?? Date.now
+    this.#steps = new ClockSteps(options.monotonicClock ?? options.clock)
+    this.#warn = options.warn ?? (message => process.emitWarning(message, 'WaybillWarning'))
+    this.#location = {
+      path: options.path,
+      driver: options.driver ?? 'node:sqlite',
+      synchronous: options.synchronous ?? 'FULL',
+    }
+    this.#batcher = new Batcher(writes => this.#write(writes))
+  }
+
+  async open(): Promise<void> {
+    if (this.#writer !== undefined) return
+    const shared = this.#options.database ?? (this.#inMemory ? await openWriter(this.#location) : undefined)
+    if (shared !== undefined) {
+      this.#writer = inlineWriter(shared, { patient: false })
+      this.#prepare(shared)
+      return
+    }
+    const inline = this.#options.writer === 'inline'
+    this.#writer = inline
+      ? inlineWriter(await openWriter(this.#location), { patient: true })
+      : await ThreadWriter.open(this.#location)
+    this.#reader = await openReader(this.#location)
+    this.#warnOfVersion(this.#reader)
+    this.#file = new FileIdentity(this.#location.path)
+    this.#prepare(this.#reader)
+    await this.#watchOthers(this.#reader)
+  }
+
+  async check(): Promise<void> {
+    await this.#add({ kind: 'check' })
+  }
+
+  async accept(submission: Submission): Promise<Acceptance> {
+    const acceptance = this.#add({ kind: 'accept', submission })
+    // Before it is durable, so that a worker in this process claims it in the same transaction.
+    if (submission.delay === 0) this.#hint({ kind: 'ready', type: submission.type })
+    return toAcceptance(submission, await acceptance)
+  }
+
+  async read(id: string): Promise<Operation | undefined> {
+    return this.#open.operation.get(id)
+  }
+
+  async byKey(type: string, owner: string, key: string): Promise<Operation | undefined> {
+    return this.#open.byKey.get(type, owner, key)
+  }
+
+  async payload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
+    const row = this.#open.payload.get(id, kind === 'input' ? 0 : 1) as { body: string } | undefined
+    return row?.body
+  }
+
+  async claim(request: ClaimRequest): Promise<Claim[]> {
+    this.#steps.noteLease(request.leaseMs)
+    if ('types' in request.from && !this.#anyReady(request.from.types)) return []
+    return [...(await this.#add({ kind: 'claim', request })).claims]
+  }
+
+  renew(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]> {
+    return this.#add({ kind: 'renew', leases, leaseMs })
+  }
+
+  change(id: string, change: Change): Promise<Operation | undefined> {
+    return this.#add({ kind: 'change', id, change })
+  }
+
+  note(lease: Lease, note: Note): Promise<boolean> {
+    return this.#add({ kind: 'note', lease, note })
+  }
+
+  async steps(id: string): Promise<ReadonlyMap<string, string>> {
+    const rows = this.#open.steps.all(id) as { name: string; value: string }[]
+    return new Map(rows.map(({ name, value }) => [name, value]))
+  }
+
+  async logs(id: string, after: number): Promise<readonly LogLine[]> {
+    return (this.#open.logs.all(id, after) as Row[]).map(row => ({ ...row }) as unknown as LogLine)
+  }
+
+  async errors(id: string): Promise<readonly KeptError[]> {
+    return toErrors(this.#open.errors.all(id) as PayloadRow[])
+  }
+
+  async list(query: ListQuery): Promise<readonly Operation[]> {
+    const { type, owner, status, limit, after } = query
+    const before = after ?? '\u{10ffff}'
+    const reads = this.#open
+    if (status === undefined) return reads.list.all(type, owner, before, limit)
+    if (status === 'running') return reads.listRunning.all(type, owner, before, limit)
+    if (status === 'pending') return reads.listPending.all(type, owner, before, limit)
+    return reads.listEnded.all(type, owner, before, STATUSES.indexOf(status), limit)
+  }
+
+  async queue(type: string): Promise<QueueView> {
+    const reads = this.#open
+    const [most, now] = [QUEUE_VIEW_LIMIT, this.#clock()]
+    const ready = reads.ready.all(type, most, type, now, most, most) as { id: string; at: number }[]
+    const count = (row: unknown) => (row as { count: number }).count
+    return {
+      ready: ready.map(({ id }) => id),
+      depth: ready.length < most ? ready.length : count(reads.countReady.get(type, type, now, QUEUE_COUNT_LIMIT)),
+      running: count(reads.countRunning.get(type, QUEUE_COUNT_LIMIT)),
+      oldestAt: ready.length === 0 ? null : Math.min(...ready.map(({ at }) => at)),
+      durations: (reads.durations.all(type) as { ms: number }[]).map(({ ms }) => ms),
+    }
+  }
+
+  async launch(request: { types: readonly string[]; limit: number; holdMs: number }): Promise<readonly Operation[]> {
+    if (!this.#anyReady(request.types.map(type => ({ type })))) return []
+    return await this.#add({ kind: 'launch', ...request })
+  }
+
+  async holdings({ holder, after = '', limit }: HoldingsQuery): Promise<readonly Holding[]> {
+    const { holdings, holdingsOf } = this.#open
+    const rows = holder === undefined ? holdings.all(after, after, limit) : holdingsOf.all(holder, after, limit)
+    return (rows as Row[]).map(toHolding)
+  }
+
+  async holders(): Promise<readonly string[]> {
+    return (this.#open.holders.all() as { holder: string }[]).map(({ holder }) => holder)
+  }
+
+  async webhooksDue(limit: number): Promise<readonly Operation[]> {
+    return this.#open.webhooksDue.all(limit)
+  }
+
+  async sweep(limit: number): Promise<Swept> {
+    // Where changes of the folder are not told, such as on some mounts of containers, a lost file is found here.
+    this.#file?.look()
+    const { aheadMs, mayBeBack } = this.#steps.look(this.#clock())
+    if (mayBeBack) await this.#reschedule()
+    return await this.#add({ kind: 'sweep', limit, aheadMs })
+  }
+
+  /** Batch by batch, so that other writes come in between. */
+  async #reschedule(): Promise<void> {
+    while ((await this.#add({ kind: 'reschedule' })) === PROMOTE_LIMIT);
+    this.#steps.noteRescheduled()
+  }
+
+  async browse(query: BrowseQuery): Promise<Browsed> {
+    return this.#openDumps.browse(query)
+  }
+
+  async dump(after: string | undefined, limit: number): Promise<readonly Dump[]> {
+    return this.#openDumps.dump(after, limit)
+  }
+
+  async restore(dumps: readonly Dump[]): Promise<void> {
+    await this.#add({ kind: 'restore', dumps })
+  }
+
+  watch(listener: (hint: Hint) => void): () => void {
+    return this.#listeners.add(listener)
+  }
+
+  async close(): Promise<void> {
+    this.#watcher?.close()
+    await this.#batcher.drained()
+    const [writer, reader] = [this.#writer, this.#reader]
+    this.#writer = this.#reader = this.#reads = this.#dumps = this.#file = this.#watcher = undefined
+    reader?.close()
+    await writer?.close()
+    this.#listeners.clear()
+  }
+
+  get #inMemory(): boolean {
+    return this.#location.path === ':memory:'
+  }
+
+  #prepare(database: Database): void {
+    this.#reads = prepareReads(database)
+    this.#dumps = prepareDumps(database)
+  }
+
+  get #open(): Reads {
+    this.#file?.check()
+    if (this.#reads === undefined) throw new Error('The SQLite store is not open: call open() first.')
+    return this.#reads
+  }
+
+  get #openDumps(): Dumps {
+    this.#file?.check()
+    if (this.#dumps === undefined) throw new Error('The SQLite store is not open: call open() first.')
+    return this.#dumps
+  }
+
+  #add<Kind extends keyof WriteResults>(write: Write & { kind: Kind }): Promise<WriteResults[Kind]> {
+    return this.#batcher.add(write) as Promise<WriteResults[Kind]>
+  }
+
+  async #write(writes: readonly Write[]): ReturnType<WriterClient['execute']> {
+    if (this.#writer === undefined) throw new Error('The SQLite store is not open.')
+    this.#file?.check()
+    const settled = await this.#writer.execute(writes, this.#clock())
+    this.#hintOfBatch(writes, settled)
+    return settled
+  }
+
+  /** A look before the leap: an empty queue costs a read of some microseconds, and no transaction. */
+  #anyReady(types: readonly { readonly type: string }[]): boolean {
+    if (this.#batcher.holds(write => write.kind === 'accept' || write.kind === 'change')) return true
+    const now = this.#clock()
+    return types.some(({ type }) => this.#open.anyReady.get(type, type, now) !== undefined)
+  }
+
+  #hintOfBatch(writes: readonly Write[], settled: readonly Settled<WriteResult>[]): void {
+    const ready = new Set<string>()
+    writes.forEach((write, index) => {
+      const result = settled[index]
+      if (result === undefined || !('value' in result)) return
+      for (const operation of touched(write, result.value)) {
+        if (write.kind !== 'accept') for (const hint of changeHints(operation)) this.#hint(hint)
+        if (operation.status === 'pending' && operation.runAt === null) ready.add(operation.type)
+      }
+      if (write.kind === 'note' && write.note.kind === 'log') this.#hint({ kind: 'changed', id: write.lease.id })
+      // A sweep does not tell what it has ended or made ready again.
+      if (write.kind === 'sweep' && (result.value as Swept).expired > 0) this.#hint({ kind: 'unknown' })
+      if (write.kind === 'restore') this.#hint({ kind: 'unknown' })
+    })
+    for (const type of ready) this.#hint({ kind: 'ready', type })
+  }
+
+  #hint(hint: Hint): void {
+    this.#listeners.send(hint)
+  }
+
+  #warnOfVersion(database: Database): void {
+    const version = sqliteVersion(database)
+    if (!hasWalResetBug(version)) return
+    this.#warn(
+      `SQLite ${version} has a bug that can corrupt a file which several connections write at the same time (WAL-reset). ` +
+        'Use a Node whose process.versions.sqlite is 3.51.3 or later, or a driver with such a version.',
+    )
+  }
+
+  async #watchOthers(reader: Database): Promise<void> {
+    this.#told = await this.#add({ kind: 'look' })
+    this.#watcher = new CommitWatcher({
+      path: realFile(this.#location.path),
+      version: prepareVersion(reader),
+      onCommit: () => void this.#tellOfOthers(),
+      onRename: () => this.#file?.look(),
+      warn: this.#warn,
+    })
+  }
+
+  /** What this store has written itself it has told already, name by name: all that waits would be read again for it. */
+  async #tellOfOthers(): Promise<void> {
+    const version = await this.#add({ kind: 'look' }).catch(() => undefined)
+    if (version !== undefined && version === this.#told) return
+    this.#told = version
+    this.#hint({ kind: 'unknown' })
+  }
+}
+
+function toAcceptance(submission: Submission, result: WriteResults['accept']): Acceptance {
+  return typeof result === 'number' ? { kind: 'accepted', operation: accepted(submission, result) } : result
+}
+
+function acceptedBy(acceptance: Acceptance): readonly Operation[] {
+  return acceptance.kind === 'accepted' ? [acceptance.operation] : []
+}
+
+function operationsOf({ claims, ended }: ClaimResult): readonly Operation[] {
+  return [...claims.map(({ operation }) => operation), ...ended]
+}
+
+/** The operations that a write has changed. */
+function touched(write: Write, result: WriteResult): readonly Operation[] {
+  switch (write.kind) {
+    case 'accept':
+      return acceptedBy(toAcceptance(write.submission, result as WriteResults['accept']))
+    case 'change':
+      return result === undefined ? [] : [result as Operation]
+    case 'claim':
+      return operationsOf(result as ClaimResult)
+    case 'launch':
+      return result as Operation[]
+    default:
+      return []
+  }
+}

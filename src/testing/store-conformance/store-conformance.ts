@@ -1,0 +1,106 @@
+/** Registers the conformance suite of stores with a test runner. */
+import type { Store } from '../../stores/store.ts'
+import type { ManualClock } from '../manual-clock.ts'
+import { acceptTests } from './accept.ts'
+import { changeTests } from './change.ts'
+import { checkTests } from './check.ts'
+import { claimTests } from './claim.ts'
+import { clockTests } from './clock.ts'
+import { closeTests, reopenTests } from './close.ts'
+import { type StoreHolds, type StoreTest, type StoreTests, withStoreTest } from './context.ts'
+import { copyTests } from './copy.ts'
+import { holdTests } from './hold.ts'
+import { launchTests } from './launch.ts'
+import { leaseTests } from './lease.ts'
+import { listTests } from './list.ts'
+import { lostInputTests } from './lost-input.ts'
+import { noteTests } from './note.ts'
+import { outcomeTests } from './outcome.ts'
+import { queueTests } from './queue.ts'
+import { sweepTests } from './sweep.ts'
+import { watchTests } from './watch.ts'
+import { webhookTests } from './webhook.ts'
+
+/** What the suite needs of a test runner; `node:test`, Vitest and Jest have it. */
+export interface TestFunctions {
+  readonly describe: (name: string, body: () => void) => unknown
+  readonly it: (name: string, body: () => Promise<void>) => unknown
+}
+
+/** A test that a store is known not to pass. */
+export interface ConformanceSkip {
+  /** The test's whole name. */
+  readonly test: string
+  readonly reason: string
+}
+
+/** What {@link storeConformance} is told of a store. */
+export interface StoreConformanceOptions {
+  /** What the suite is named after. */
+  readonly name: string
+  /** Opens an empty store on the clock. Called once for each test; the suite closes it. */
+  readonly open: (clock: ManualClock) => Promise<Store>
+  /**
+   * Opens one more store on the data of the one that `open` gave last, as another process would.
+   * Without it, what can only be seen from two of them is left out.
+   */
+  readonly reopen?: (clock: ManualClock) => Promise<Store>
+  /** Holds records as a stranger would. Without it, what others then may lose is left out. */
+  readonly hold?: StoreHolds
+  /** Removes the input of an operation from the store that was opened last, as a damaged disk would. Without it, that is left out. */
+  readonly loseInput?: (id: string) => Promise<void>
+  /** Deviations; each test must be one of the suite. */
+  readonly skip?: readonly ConformanceSkip[]
+}
+
+const GROUPS: readonly StoreTests[] = [
+  acceptTests,
+  claimTests,
+  leaseTests,
+  outcomeTests,
+  changeTests,
+  noteTests,
+  listTests,
+  queueTests,
+  launchTests,
+  sweepTests,
+  clockTests,
+  webhookTests,
+  copyTests,
+  watchTests,
+  checkTests,
+  closeTests,
+]
+
+/**
+ * Registers the suite: every rule of the store's contract, against the store itself. It fails
+ * through `node:assert`, takes all time from a manual clock, and waits for nothing but the store.
+ *
+ * @throws {TypeError} when a deviation names no test of the suite
+ */
+export function storeConformance(options: StoreConformanceOptions, { describe, it }: TestFunctions): void {
+  const groups = [
+    ...GROUPS,
+    ...(options.reopen ? [reopenTests] : []),
+    ...(options.hold ? [holdTests] : []),
+    ...(options.loseInput ? [lostInputTests] : []),
+  ]
+  const skipped = skippedNames(options.skip ?? [], groups)
+  describe(`${options.name} keeps the contract of a store`, () => {
+    for (const group of groups) {
+      describe(group.name, () => {
+        for (const [name, body] of Object.entries(group.tests)) {
+          if (!skipped.has(name)) it(name, () => withStoreTest(options, (test: StoreTest) => body(test)))
+        }
+      })
+    }
+  })
+}
+
+function skippedNames(skip: readonly ConformanceSkip[], groups: readonly StoreTests[]): ReadonlySet<string> {
+  const known = new Set(groups.flatMap(group => Object.keys(group.tests)))
+  for (const { test } of skip) {
+    if (!known.has(test)) throw new TypeError(`There is no test "${test}" in the suite of stores to skip.`)
+  }
+  return new Set(skip.map(({ test }) => test))
+}

@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict'
+import { expired, type Operation } from '../../model/operation.ts'
+import type { ListQuery } from '../../stores/store.ts'
+import { DAY, HOUR, idsOf, LEASE_MS, leaseOf, OUTCOMES, type StoreTest, type StoreTests, TYPE } from './context.ts'
+
+const NOTHING = { expired: 0, purged: [] }
+const MINE: ListQuery = { type: TYPE, owner: '', limit: 1000 }
+
+export const sweepTests: StoreTests = {
+  name: 'sweep',
+  tests: {
+    'leaves alone what has not run out': async test => {
+      const operations = [
+        await test.submit({ startWithin: LEASE_MS, delay: HOUR }),
+        await test.run(),
+        await test.end(OUTCOMES.completed),
+      ]
+      test.clock.advance(LEASE_MS - 1)
+      assert.deepEqual(await test.store.sweep(100), NOTHING)
+      for (const operation of operations) assert.deepEqual(await test.read(operation.id), operation)
+    },
+
+    'a lease that has run out leads back to pending, counted as lost': async test => {
+      const running = await test.run()
+      test.clock.advance(LEASE_MS)
+      assert.deepEqual(await test.store.sweep(100), { expired: 1, purged: [] })
+      const operation = await test.read(running.id)
+      assert.deepEqual(operation, expired(running, test.now))
+      assert.equal(operation.status, 'pending')
+      assert.equal(operation.lost, 1)
+      assert.deepEqual(idsOf(await test.claim(1)), [running.id])
+      assert.deepEqual(await test.store.sweep(100), NOTHING)
+    },
+
+    'a renewed lease runs out from its renewal on': async test => {
+      const running = await test.run()
+      test.clock.advance(LEASE_MS - 1)
+      await test.store.renew([leaseOf(running)], LEASE_MS)
+      test.clock.advance(LEASE_MS - 1)
+      assert.deepEqual(await test.store.sweep(100), NOTHING)
+      test.clock.advance(1)
+      assert.equal((await test.store.sweep(100)).expired, 1)
+    },
+
+    'an operation that is lost more often than it may be fails as worker-lost': async test => {
+      const { id } = await test.submit({ maxLost: 2, maxAttempts: 1 })
+      for (let time = 1; time <= 3; time++) {
+        assert.equal((await test.read(id)).status, 'pending')
+        await test.claimOne(id)
+        test.clock.advance(LEASE_MS)
+        await test.store.sweep(100)
+      }
+      const { status, error, lost } = await test.read(id)
+      assert.deepEqual({ status, code: error?.code, lost }, { status: 'failed', code: 'worker-lost', lost: 3 })
+    },
+
+    'an operation that was asked to cancel is canceled when its lease runs out': async test => {
+      const running = await test.run()
+      await test.change(running.id, { kind: 'cancel' })
+      test.clock.advance(LEASE_MS)
+      await test.store.sweep(100)
+      const { status, history } = await test.read(running.id)
+      assert.equal(status, 'canceled')
+      assert.equal(history[0]?.outcome, 'lost')
+    },
+
+    'an operation that has not begun by its start deadline fails': async test => {
+      const late = await test.submit({ startWithin: 1000 })
+      const held = await test.submit({ startWithin: 1000, delay: HOUR })
+      test.clock.advance(1000)
+      assert.equal((await test.store.sweep(100)).expired, 2)
+      for (const { id } of [late, held]) assert.equal((await test.read(id)).error?.code, 'start-deadline')
+    },
+
+    'a start deadline means nothing once the first attempt has begun': async test => {
+      const running = await test.run({ startWithin: 1000 })
+      const waiting = await test.end(OUTCOMES.released, { startWithin: 1000 })
+      test.clock.advance(1000)
+      assert.deepEqual(await test.store.sweep(100), NOTHING)
+      assert.deepEqual(await test.read(running.id), running)
+      assert.deepEqual(await test.read(waiting.id), waiting)
+    },
+
+    'operations that have begun do not use up the limit of those that have not': async test => {
+      for (let time = 0; time < 3; time++) await test.end(OUTCOMES.released, { startWithin: 10 })
+      const late = await test.submit({ startWithin: 10 })
+      test.clock.advance(10)
+      assert.deepEqual(await test.store.sweep(1), { expired: 1, purged: [] })
+      assert.equal((await test.read(late.id)).status, 'failed')
+    },
+
+    'after its retention what belongs to an operation is gone, and the record says so': async test => {
+      const done = await ended(test, { retention: HOUR })
+      test.clock.advance(HOUR - 1)
+      assert.deepEqual(await test.store.sweep(100), NOTHING)
+      assert.equal(await test.store.payload(done.id, 'output'), OUTCOMES.completed.output)
+      test.clock.advance(1)
+      assert.deepEqual(await test.store.sweep(100), { expired: 0, purged: [done.id] })
+      const tombstone = await test.read(done.id)
+      assert.equal(tombstone.purged, true)
+      assert.equal(tombstone.status, 'completed')
+      assert.equal(await test.store.payload(done.id, 'input'), undefined)
+      assert.equal(await test.store.payload(done.id, 'output'), undefined)
+      assert.equal((await test.store.steps(done.id)).size, 0)
+      assert.deepEqual(await test.store.logs(done.id, 0), [])
+    },
+
+    'the record goes after as long again, a day at least': async test => {
+      const { id } = await ended(test, { retention: HOUR })
+      test.clock.advance(HOUR)
+      await test.store.sweep(100)
+      test.clock.advance(DAY - 1)
+      assert.deepEqual(await test.store.sweep(100), NOTHING)
+      test.clock.advance(1)
+      assert.deepEqual(await test.store.sweep(100), { expired: 0, purged: [id] })
+      assert.equal(await test.store.read(id), undefined)
+      assert.deepEqual(await test.store.list(MINE), [])
+      assert.deepEqual(await test.store.sweep(100), NOTHING)
+    },
+
+    'the record goes after a month at most': async test => {
+      const { id } = await ended(test, { retention: 400 * DAY })
+      test.clock.advance(400 * DAY)
+      await test.store.sweep(100)
+      test.clock.advance(30 * DAY)
+      await test.store.sweep(100)
+      assert.equal(await test.store.read(id), undefined)
+    },
+
+    'an idempotency key is held until the retention has passed, and free afterwards': async test => {
+      const done = await ended(test, { retention: HOUR, idempotencyKey: 'k' })
+      test.clock.advance(HOUR - 1)
+      await test.store.sweep(100)
+      assert.equal((await test.store.accept(test.submission({ idempotencyKey: 'k' }))).kind, 'known')
+      test.clock.advance(1)
+      await test.store.sweep(100)
+      const operation = await test.submit({ idempotencyKey: 'k' })
+      assert.notEqual(operation.id, done.id)
+    },
+
+    'sweeps no more than its limit of each, and the rest the next time': async test => {
+      const done: string[] = []
+      for (let time = 0; time < 5; time++) {
+        await test.run()
+        done.push((await ended(test, { retention: LEASE_MS })).id)
+      }
+      test.clock.advance(LEASE_MS)
+      const swept = [await test.store.sweep(2), await test.store.sweep(2), await test.store.sweep(2)]
+      const counts = swept.map(({ expired, purged }) => ({ expired, purged: purged.length }))
+      assert.deepEqual(counts, [
+        { expired: 2, purged: 2 },
+        { expired: 2, purged: 2 },
+        { expired: 1, purged: 1 },
+      ])
+      assert.deepEqual(swept.flatMap(({ purged }) => purged).sort(), done.sort())
+    },
+
+    'of racing sweeps each operation is swept by one': async test => {
+      const running = await Promise.all(Array.from({ length: 10 }, () => test.run()))
+      test.clock.advance(LEASE_MS)
+      const swept = await Promise.all(Array.from({ length: 5 }, () => test.store.sweep(100)))
+      assert.equal(
+        swept.reduce((sum, { expired }) => sum + expired, 0),
+        10,
+      )
+      for (const { id } of running) assert.equal((await test.read(id)).lost, 1)
+    },
+  },
+}
+
+/** A completed operation with a step and a log line. */
+async function ended(test: StoreTest, parts: Parameters<StoreTest['run']>[0]): Promise<Operation> {
+  const running = await test.run(parts)
+  await test.store.note(leaseOf(running), { kind: 'step', name: 'charge', value: '1' })
+  await test.store.note(leaseOf(running), { kind: 'log', level: 'info', message: 'one' })
+  return await test.finish(running, OUTCOMES.completed)
+}

@@ -1,0 +1,153 @@
+/**
+ * Webhooks: the end of an operation, told to a URL that its client has named (Standard Webhooks
+ * 1.0.0). A delivery is itself a durable operation, retried over days, with its own history.
+ *
+ * @example
+ * createWaybill({ operations, store, webhooks: { secrets: ['whsec_…'] } })
+ */
+
+import type { AnyOperationType } from '../model/operation-type.ts'
+import { problemError } from '../model/problem.ts'
+import type { Operations } from '../service/operations.ts'
+import type { Store } from '../stores/store.ts'
+import type { Logger } from '../util/logger.ts'
+import type { Loop } from '../util/loop.ts'
+import { Worker } from '../worker/worker.ts'
+import { readWebhookUrl } from './addresses.ts'
+import { DELIVERY_TYPE, deliveryType } from './delivery.ts'
+import { FairQueue } from './fair-queue.ts'
+import { type Delivery, History, orUnavailable } from './history.ts'
+import { readWebhookOptions, type WebhookOptions, type WebhooksInit } from './options.ts'
+import { Outbox } from './outbox.ts'
+import { DeliveryRunner } from './runner.ts'
+
+export { type Address, isPublicAddress, type Lookup, type Resolve } from './addresses.ts'
+export type { WebhookEvent } from './event.ts'
+export { FAILURE_REASONS, type FailureReason } from './failure.ts'
+export type { Delivery, DeliveryAttempt } from './history.ts'
+export type { WebhooksInit } from './options.ts'
+export { type HostResolverOptions, hostResolver } from './resolver.ts'
+export type { Secrets } from './signing.ts'
+
+/** What {@link Webhooks} need of the composition. */
+export interface WebhooksContext {
+  readonly store: Store
+  readonly operations: Operations
+  readonly logger: Logger
+}
+
+/** A delivery may come back to a process this long after it died; its sending takes no longer than the timeout. */
+const LEASE_MS = 30_000
+/** What an attempt may take beside the sending before the worker stops it. */
+const MARGIN_MS = 10_000
+/** How long a delivery may wait for its turn after it was claimed. */
+const TURN_MS = 3_600_000
+/** For each one that is sent, so many are claimed: of what is claimed the queue chooses fairly. */
+const CLAIMED_PER_SLOT = 10
+/** More are not claimed at once by default. */
+const MOST_CLAIMED = 10_000
+
+export class Webhooks {
+  readonly #options: WebhookOptions
+  readonly #outbox: Outbox
+  readonly #worker: Worker
+  readonly #history: History
+
+  /** @throws {TypeError} for options that cannot be right; the message names them, and never holds a secret */
+  constructor(init: WebhooksInit, { store, operations, logger }: WebhooksContext) {
+    if (operations.types.has(DELIVERY_TYPE)) {
+      throw new TypeError(`The name "${DELIVERY_TYPE}" is taken: deliveries of webhooks are operations of that type.`)
+    }
+    this.#options = readWebhookOptions(init)
+    const { baseUrl, retriesMs, retentionMs, timeoutMs, scanMs, concurrency, shutdownMs } = this.#options
+    const type = deliveryType({
+      attempts: retriesMs.length + 1,
+      timeout: TURN_MS + timeoutMs + MARGIN_MS,
+      retention: retentionMs,
+    })
+    this.#outbox = new Outbox({ store, type, baseUrl, scanMs, logger })
+    this.#history = new History({ store, operations, type, baseUrl })
+    const claimed = Math.min(concurrency * CLAIMED_PER_SLOT, MOST_CLAIMED)
+    this.#worker = new Worker({
+      store,
+      types: [type],
+      name: 'webhooks',
+      logger,
+      // The runner says what an operator should know of a delivery: that a receiver fails is not a fault of this service.
+      logEnds: false,
+      runner: new DeliveryRunner(this.#options, logger, new FairQueue({ slots: concurrency, room: claimed })),
+      concurrency: claimed,
+      leaseMs: LEASE_MS,
+      graceMs: 1000,
+      shutdownMs,
+      scanMs,
+    })
+  }
+
+  /** The loops, for health checks. */
+  get loops(): readonly Loop[] {
+    return [this.#outbox.loop, ...this.#worker.loops]
+  }
+
+  /** Begins to deliver, also what came due while no process ran. The store is open. */
+  async start(): Promise<void> {
+    await this.#worker.start()
+    this.#outbox.start()
+  }
+
+  async stop(): Promise<void> {
+    await this.#outbox.stop()
+    await this.#worker.stop()
+  }
+
+  /**
+   * Holds a URL against the rules, as far as that can be told without DNS: at each attempt it is
+   * checked again, with every address of its host.
+   *
+   * @returns the URL as it is to be kept
+   * @throws {ProblemError} `invalid-webhook-url`; its detail says what is wrong with it
+   */
+  checkUrl(text: string): string {
+    return readWebhookUrl(text, this.#options.rules).href
+  }
+
+  /**
+   * The deliveries of an operation with their attempts, oldest first; none before it has ended, or where it
+   * names no URL. They are kept for the retention of deliveries, also when the operation itself is gone.
+   *
+   * @throws {ProblemError} `not-found` for what is not the owner's, `operation-expired`
+   */
+  async deliveries(id: string, owner: string): Promise<readonly Delivery[]> {
+    return await orUnavailable(this.#history.deliveries(id, owner))
+  }
+
+  /**
+   * Sends the event of an operation once more, at once: the same bytes to the same URL under the same
+   * `webhook-id`, as a new delivery with retries of its own. A delivery that still waits for a retry is
+   * canceled. Of several calls in the same moment one counts.
+   *
+   * @throws {ProblemError} `not-found` for what is not the owner's, `operation-expired`, `no-webhook`,
+   * `not-finished`, `too-many-requests` after 20 times
+   */
+  async redeliver(id: string, owner: string): Promise<Delivery> {
+    return await orUnavailable(this.#history.redeliver(id, owner))
+  }
+}
+
+/**
+ * Decides at the door whether a request's `Webhook-Url` is taken.
+ *
+ * @param webhooks those of the composition, if it has any
+ * @param text the header's value; without one nothing is decided
+ * @returns the URL to keep with the operation
+ * @throws {ProblemError} `webhooks-not-allowed`, `invalid-webhook-url`
+ */
+export function admitWebhookUrl(
+  webhooks: Webhooks | undefined,
+  type: AnyOperationType,
+  text: string | undefined,
+): string | undefined {
+  if (text === undefined) return undefined
+  if (webhooks === undefined || !type.policy.webhooks) throw problemError('webhooks-not-allowed')
+  return webhooks.checkUrl(text)
+}

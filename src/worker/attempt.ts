@@ -1,0 +1,246 @@
+/**
+ * One run of a handler: the stored input is validated once more, the handler is given its job, and
+ * what it returns or throws becomes an outcome, which is plain data within bounds that any store can
+ * write. It runs where the handler does: on the worker's event loop, or in a child process.
+ */
+import { isReference } from '../blobs/blob-store.ts'
+import { parseJson } from '../model/json.ts'
+import { type Media, toMedia } from '../model/media.ts'
+import type { Outcome } from '../model/operation.ts'
+import { backoffMs, type Handler, type Job, type LogLevel } from '../model/operation-type.ts'
+import { ProblemError, plainProblem, problem, problemError, readRetryAfterMs } from '../model/problem.ts'
+import type { Progress } from '../model/protocol.ts'
+import { validate } from '../model/validation.ts'
+import { fail, inSpan, traceparentOf } from '../observability/tracing.ts'
+import { markInstances } from '../util/brand.ts'
+import { readMember } from '../util/plain-json.ts'
+import { describeError } from './attempt-error.ts'
+import { AttemptLog } from './attempt-log.ts'
+import { ProgressWriter } from './progress-writer.ts'
+import { Steps } from './steps.ts'
+
+/** What an attempt is to do. */
+export interface Task {
+  readonly id: string
+  readonly type: string
+  readonly attempt: number
+  /** How many attempts have failed before, for the backoff. */
+  readonly failedBefore: number
+  /** JSON text. */
+  readonly input: string
+  readonly traceparent: string | null
+}
+
+/** What an attempt needs of the worker that holds its lease. */
+export interface Host {
+  progress(progress: Progress): void
+  log(level: LogLevel, message: string): void
+  /** Steps that earlier attempts have recorded: name to JSON text. */
+  steps(): Promise<ReadonlyMap<string, string>>
+  /** Resolves when the step is durable; rejects when the attempt has lost its lease. */
+  recordStep(name: string, value: string): Promise<void>
+  /** Keeps a result that is no JSON, and gives the output to record for it. Missing where there is no blob store. */
+  keep?(media: Media): Promise<string>
+}
+
+/** Why an attempt is told to stop; the name of its signal's reason. */
+export const STOP_REASONS = ['CanceledError', 'TimeoutError', 'LeaseLostError', 'ShutdownError'] as const
+export type StopReason = (typeof STOP_REASONS)[number]
+
+const STOP_MESSAGES: Record<StopReason, string> = {
+  CanceledError: 'The operation was canceled.',
+  TimeoutError: 'The attempt ran longer than its timeout.',
+  LeaseLostError: 'The attempt lost its lease: another one may be running.',
+  ShutdownError: 'The worker is shutting down.',
+}
+
+/** The reason that an attempt's signal is aborted with. */
+export class StopError extends Error {
+  static {
+    markInstances(StopError, 'waybill.StopError')
+  }
+
+  override readonly name: StopReason
+
+  constructor(name: StopReason) {
+    super(STOP_MESSAGES[name])
+    this.name = name
+  }
+}
+
+/** The name of the reason that a signal was aborted with. */
+export function stopReason(signal: AbortSignal): StopReason {
+  return signal.reason instanceof StopError ? signal.reason.name : 'ShutdownError'
+}
+
+/** The most bytes of a result that is JSON, and of what one step returns. */
+export const MAX_JSON_BYTES: number = 32 * 1024 * 1024
+
+/** What a run needs beside its task. */
+interface Context {
+  readonly host: Host
+  /** Aborted when the run should stop. */
+  readonly signal: AbortSignal
+}
+
+/** Runs a handler for a task. Never rejects: whatever is thrown becomes the outcome. */
+export async function runAttempt(handler: Handler | undefined, task: Task, context: Context): Promise<Outcome> {
+  if (handler === undefined) return { kind: 'failed', problem: problem('no-handler', `It is named "${task.type}".`) }
+  const subject = { operation: task.type, id: task.id, attempt: task.attempt, parent: task.traceparent ?? undefined }
+  let outcome: Outcome | undefined
+  try {
+    await inSpan('attempt', subject, async span => {
+      const traceparent = traceparentOf(span) ?? task.traceparent
+      outcome = withinBounds(await runHandler(handler, { ...task, traceparent }, context))
+      if ('problem' in outcome) fail(span, outcome.problem.detail ?? outcome.problem.title)
+    })
+  } catch (error) {
+    // What the user's tracing throws afterwards changes nothing.
+    outcome ??= failure(handler, task, error, context.signal)
+  }
+  return outcome ?? { kind: 'released' }
+}
+
+/** What a schema says is wrong can be as long as the value. */
+function withinBounds(outcome: Outcome): Outcome {
+  return 'problem' in outcome ? { ...outcome, problem: plainProblem(outcome.problem) } : outcome
+}
+
+async function runHandler(handler: Handler, task: Task, { host, signal }: Context): Promise<Outcome> {
+  const notes = new Notes(handler, task, { host, signal })
+  try {
+    const input = await validate(handler.type.input, parseJson(task.input))
+    if (input.errors !== undefined) {
+      return { kind: 'failed', problem: problem('input-outdated', undefined, { errors: input.errors }) }
+    }
+    // A handler waits for the event of its signal, which has passed by then.
+    signal.throwIfAborted()
+    const output = await handler.run(input.value, makeJob(task, { host, signal, notes }))
+    const media = toMedia(output)
+    return media === undefined ? await completed(handler, output) : await kept(media, host)
+  } catch (error) {
+    return failure(handler, task, error, signal)
+  } finally {
+    notes.end()
+  }
+}
+
+async function completed(handler: Handler, output: unknown): Promise<Outcome> {
+  const checked = await validate(handler.type.output, output)
+  if (checked.errors !== undefined) {
+    return { kind: 'failed', problem: problem('invalid-output', undefined, { errors: checked.errors }) }
+  }
+  const json = toJson(checked.value, 'The result')
+  if (!isReference(json)) return { kind: 'completed', output: json }
+  return { kind: 'failed', problem: problem('invalid-output', 'Its first member has a name that is reserved.') }
+}
+
+async function kept(media: Media, host: Host): Promise<Outcome> {
+  if (host.keep === undefined) return { kind: 'failed', problem: problem('no-blob-store') }
+  return { kind: 'completed', output: await host.keep(media) }
+}
+
+function failure(handler: Handler, task: Task, thrown: unknown, signal: AbortSignal): Outcome {
+  const delayMs = backoffMs(handler.type.policy, task.failedBefore + 1)
+  if (signal.aborted) {
+    const outcome = stopped(signal.reason, delayMs)
+    return outcome.kind === 'retry' && !(thrown instanceof StopError)
+      ? { ...outcome, error: describeError(thrown) }
+      : outcome
+  }
+  if (!(thrown instanceof ProblemError)) {
+    return { kind: 'retry', problem: problem('operation-failed'), delayMs, error: describeError(thrown) }
+  }
+  const told = plainProblem(Object(readMember(thrown, 'problem')))
+  // What a handler says of the request is no fault of the server's, and the client is told it in full.
+  const isRefusal = told.status < 500 && readMember(thrown, 'cause') === undefined
+  const error = isRefusal ? {} : { error: describeError(thrown) }
+  const retryAfterMs = readRetryAfterMs(readMember(thrown, 'retryAfterMs'))
+  return retryAfterMs === undefined
+    ? { kind: 'failed', problem: told, ...error }
+    : { kind: 'retry', problem: told, delayMs: retryAfterMs, ...error }
+}
+
+/** The outcome of an attempt that was told to stop and did; after a timeout, the next one may begin in `delayMs`. */
+export function stopped(reason: unknown, delayMs: number): Outcome {
+  const name = reason instanceof Error ? reason.name : ''
+  if (name === 'CanceledError') return { kind: 'canceled', problem: problem('operation-canceled') }
+  if (name === 'TimeoutError') return { kind: 'retry', problem: problem('attempt-timeout'), delayMs }
+  return { kind: 'released' }
+}
+
+/** What an attempt says on its way. All of it is bounded here, where the handler runs, and goes out before its outcome. */
+class Notes {
+  readonly progress: ProgressWriter
+  readonly log: AttemptLog
+  readonly #signal: AbortSignal
+  readonly #onAbort = () => this.log.flush()
+
+  constructor({ type }: Handler, { attempt }: Task, { host, signal }: Context) {
+    this.progress = new ProgressWriter(progress => host.progress(progress))
+    this.log = new AttemptLog({ attempt, of: type.policy.attempts }, (level, message) => host.log(level, message))
+    this.#signal = signal
+    // Its process may be ended before it returns.
+    signal.addEventListener('abort', this.#onAbort)
+  }
+
+  end(): void {
+    this.#signal.removeEventListener('abort', this.#onAbort)
+    this.progress.flush()
+    this.log.flush()
+  }
+}
+
+function makeJob(task: Task, { host, signal, notes }: Context & { notes: Notes }): Job {
+  const steps = new Steps({
+    recorded: () => host.steps(),
+    record: (name, value) => host.recordStep(name, value),
+    run: async (name, work) => {
+      const subject = { operation: task.type, id: task.id, attempt: task.attempt, detail: name }
+      return toJson(await inSpan('step', subject, async () => await work()), `The outcome of step "${name}"`)
+    },
+  })
+  return {
+    id: task.id,
+    attempt: task.attempt,
+    signal,
+    traceparent: task.traceparent ?? undefined,
+    progress: (fraction, message) => notes.progress.write(readProgress(fraction, message)),
+    log: (message, level = 'info') => notes.log.add(message, level),
+    step: async <T>(name: string, work: () => T | Promise<T>): Promise<T> => (await steps.step(name, work)) as T,
+  }
+}
+
+function readProgress(fraction: number, message: string | undefined): Progress {
+  if (typeof fraction !== 'number' || Number.isNaN(fraction)) {
+    throw new TypeError(`A progress is a number from 0 to 1, not ${String(fraction)}.`)
+  }
+  const clamped = Math.min(Math.max(fraction, 0), 1)
+  return message === undefined ? { fraction: clamped } : { fraction: clamped, message: String(message).slice(0, 500) }
+}
+
+/**
+ * JSON text of a value; what JSON cannot say becomes null, as it does inside arrays.
+ *
+ * @throws {ProblemError} for what is no JSON or too large: it is the same the next time, so the failure is final
+ */
+function toJson(value: unknown, what: string): string {
+  const json = stringify(value, what)
+  // A character takes at most three bytes.
+  if (json.length * 3 > MAX_JSON_BYTES && Buffer.byteLength(json) > MAX_JSON_BYTES) throw tooLarge(what)
+  return json
+}
+
+function stringify(value: unknown, what: string): string {
+  try {
+    return JSON.stringify(value) ?? 'null'
+  } catch (cause) {
+    // The longest string that there can be.
+    if (cause instanceof RangeError && cause.message === 'Invalid string length') throw tooLarge(what)
+    throw problemError('invalid-output', `${what} cannot be written as JSON.`, { cause })
+  }
+}
+
+function tooLarge(what: string): ProblemError {
+  return problemError('output-too-large', `${what} takes more than ${MAX_JSON_BYTES / 1024 / 1024} MiB as JSON.`)
+}

@@ -1,0 +1,86 @@
+/** What a run in a child process needs of its worker: it sends, and it asks and waits for the one answer. */
+import { join } from 'node:path'
+import type { Media } from '../../../model/media.ts'
+import type { LogLevel } from '../../../model/operation-type.ts'
+import type { Progress } from '../../../model/protocol.ts'
+import { type Host, StopError, type StopReason, type Task } from '../../attempt.ts'
+import { type FromChild, type Question, receivedError, type ToChild } from './messages.ts'
+import { spool } from './spool.ts'
+
+export class ChildHost implements Host {
+  readonly number: number
+  readonly #task: Task
+  readonly #send: (content: FromChild) => void
+  readonly #controller = new AbortController()
+  readonly #questions = new Map<number, PromiseWithResolvers<unknown>>()
+  #asked = 0
+  #over = false
+
+  /**
+   * @param number the number of the run
+   * @param send throws when the content cannot be cloned
+   */
+  constructor(number: number, task: Task, send: (content: FromChild) => void) {
+    this.number = number
+    this.#task = task
+    this.#send = send
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  stop(reason: StopReason): void {
+    this.#controller.abort(new StopError(reason))
+  }
+
+  /** Nothing of the run is sent any more: the worker has its outcome. */
+  end(): void {
+    this.#over = true
+    this.#questions.clear()
+  }
+
+  answer({ question, value, error }: ToChild & { kind: 'answer' }): void {
+    const asked = this.#questions.get(question)
+    this.#questions.delete(question)
+    if (error === undefined) asked?.resolve(value)
+    else asked?.reject(receivedError(error))
+  }
+
+  progress(progress: Progress): void {
+    this.#tell({ kind: 'progress', progress })
+  }
+
+  log(level: LogLevel, message: string): void {
+    this.#tell({ kind: 'log', level, message })
+  }
+
+  async steps(): Promise<ReadonlyMap<string, string>> {
+    return (await this.#ask({ ask: 'steps' })) as ReadonlyMap<string, string>
+  }
+
+  async recordStep(name: string, value: string): Promise<void> {
+    await this.#ask({ ask: 'record-step', name, value })
+  }
+
+  async keep(media: Media): Promise<string> {
+    const { type, filename } = media
+    const { id, attempt } = this.#task
+    const path = async () => join((await this.#ask({ ask: 'folder' })) as string, `${id}-${attempt}`)
+    const file = await spool(media, path, this.signal)
+    return (await this.#ask({ ask: 'keep', file, type, filename })) as string
+  }
+
+  #tell(content: FromChild): void {
+    if (!this.#over) this.#send(content)
+  }
+
+  async #ask(question: Question): Promise<unknown> {
+    if (this.#over) throw new StopError('LeaseLostError')
+    const answer = Promise.withResolvers<unknown>()
+    const number = ++this.#asked
+    this.#send({ kind: 'question', number, question })
+    this.#questions.set(number, answer)
+    return await answer.promise
+  }
+}

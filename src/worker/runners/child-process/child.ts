@@ -1,0 +1,258 @@
+/** A child process that runs handlers, as its worker sees it. It is in exactly one state, and only an idle one is given a run. */
+import { type ChildProcess, fork } from 'node:child_process'
+import { inheritedExecArgv } from '../../../util/exec-argv.ts'
+import { sibling } from '../../../util/module-url.ts'
+import { giveWay, type Niceness } from '../../../util/niceness.ts'
+import { originMark } from '../../../util/process-origin.ts'
+import type { Task } from '../../attempt.ts'
+import { lateHandlers } from '../../handlers.ts'
+import type { RunContext } from '../runner.ts'
+import { enclose, type FromChild, isWatchReport, readFromChild, type ToChild } from './messages.ts'
+import { ChildRun, type ChildRunEnd, type ProcessEnd } from './run.ts'
+import { makeSpool, removeSpool } from './spool.ts'
+import { relayStderr } from './stderr.ts'
+
+/** Where a child is in its life: `ending` from the moment that it is killed, or has ended by itself. */
+export type ChildState = 'starting' | 'idle' | 'busy' | 'ending'
+
+/** What a child is made with. */
+export interface ChildSettings {
+  /** URLs of the handler files. */
+  readonly files: readonly string[]
+  readonly execArgv: readonly string[] | undefined
+  readonly niceness: Niceness
+  readonly startTimeoutMs: number
+  /** Logs a fault, and never throws. */
+  readonly report: (error: unknown, message: string) => void
+}
+
+/** How much of what a child last wrote to standard error is kept, to find out why it ended. */
+const STDERR_TAIL = 4096
+/** How long to wait, after a process has ended, for what it had sent before; something else may hold its pipes open. */
+const DRAIN_MS = 1000
+/** Under `node --watch` this process tells, as Node does in each process, which files it has loaded: those of its children count as well. */
+const IS_WATCHED = process.env.WATCH_REPORT_DEPENDENCIES !== undefined
+/** A group of processes, by which all that a handler has started can be killed; Windows has none. */
+const GROUPS = process.platform !== 'win32'
+
+export class Child {
+  /** The names of the operation types that it has handlers for. Rejects where it cannot be made ready. */
+  readonly loaded: Promise<readonly string[]>
+  /** Resolves when the process has ended, all that it had sent has been taken, and its folder is gone. */
+  readonly exited: Promise<ProcessEnd>
+  /** Runs that it was given. */
+  served = 0
+  readonly #process: ChildProcess
+  readonly #settings: ChildSettings
+  readonly #load = Promise.withResolvers<readonly string[]>()
+  readonly #exit = Promise.withResolvers<ProcessEnd>()
+  readonly #startLimit: NodeJS.Timeout
+  #state: ChildState = 'starting'
+  #run: ChildRun | undefined
+  #stderr = ''
+  #spool: Promise<string> | undefined
+  #idleTimer: NodeJS.Timeout | undefined
+  #strangeMessages = 0
+
+  /** @throws when the system cannot start a process */
+  constructor(settings: ChildSettings) {
+    this.#settings = settings
+    this.loaded = this.#load.promise
+    this.exited = this.#exit.promise
+    this.#process = fork(sibling(import.meta.url, 'main'), [], {
+      execArgv: [...(settings.execArgv ?? inheritedExecArgv())],
+      env: { ...process.env, ...originMark('child') },
+      serialization: 'advanced',
+      stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
+      detached: GROUPS,
+    })
+    this.#startLimit = setTimeout(
+      this.#guard(() => this.#startedLate()),
+      settings.startTimeoutMs,
+    )
+    this.#listen()
+    this.#send(0, { kind: 'load', files: settings.files })
+  }
+
+  get state(): ChildState {
+    return this.#state
+  }
+
+  /** Gives it out: nobody else is given it until {@link rest}. */
+  reserve(): void {
+    this.#state = 'busy'
+    clearTimeout(this.#idleTimer)
+  }
+
+  /** It is free for the next run. `onIdle` is called when it has had none for so long. */
+  rest(idleMs: number, onIdle: () => void): void {
+    this.#state = 'idle'
+    this.#idleTimer = setTimeout(this.#guard(onIdle), idleMs).unref()
+  }
+
+  /** Runs an attempt in a child that was reserved. Never rejects. */
+  async run(task: Task, context: RunContext): Promise<ChildRunEnd> {
+    if (this.#state !== 'busy') return { kind: 'unbegun', reason: 'Its process had ended.' }
+    const number = ++this.served
+    const run = new ChildRun(context, {
+      send: content => this.#send(number, content),
+      kill: () => this.kill(),
+      folder: () => this.#folder(),
+      report: error => this.#settings.report(error, 'A run in a child process met a fault of its worker'),
+    })
+    this.#run = run
+    run.start(task)
+    const end = await run.end
+    this.#run = undefined
+    return end
+  }
+
+  /** Ends it, and all that its handlers have started, at once. */
+  kill(): void {
+    if (this.#state === 'ending') return
+    this.#state = 'ending'
+    clearTimeout(this.#idleTimer)
+    this.#killProcesses()
+  }
+
+  #listen(): void {
+    const { stderr } = this.#process
+    // Without file handles left there is a process object without streams.
+    if (stderr) {
+      stderr.on('error', () => {})
+      relayStderr(stderr, data => {
+        this.#stderr = (this.#stderr + data).slice(-STDERR_TAIL)
+      })
+    }
+    this.#process.on(
+      'message',
+      this.#guard((received: unknown) => this.#take(received)),
+    )
+    this.#process.on(
+      'error',
+      this.#guard((error: Error) => this.#failed(error)),
+    )
+    this.#process.once(
+      'exit',
+      this.#guard((code: number | null, signal: NodeJS.Signals | null) => this.#ended(code, signal)),
+    )
+  }
+
+  #take(received: unknown): void {
+    const message = readFromChild(received)
+    if (message === undefined) this.#takeStrange(received)
+    else if (message.run === 0) this.#takeLoad(message.content)
+    // What comes late is of a run that is over.
+    else if (message.run === this.served) this.#run?.take(message.content)
+  }
+
+  #takeStrange(received: unknown): void {
+    if (IS_WATCHED && isWatchReport(received)) process.send?.(received, undefined, undefined, () => {})
+    else this.#ignore()
+  }
+
+  #ignore(): void {
+    if (++this.#strangeMessages > 1) return
+    const error = new Error('A handler, or what it has loaded, calls process.send() in its child process.')
+    this.#settings.report(error, "A message that is not Waybill's was ignored, as are all others from this process")
+  }
+
+  #takeLoad(content: FromChild): void {
+    if (this.#state !== 'starting') return
+    if (content.kind === 'unloadable') this.#startFailed(`The handlers cannot be loaded: ${content.reason}`)
+    if (content.kind !== 'loaded') return
+    clearTimeout(this.#startLimit)
+    giveWay(this.#process.pid, this.#settings.niceness)
+    this.#load.resolve(content.types)
+  }
+
+  #startedLate(): void {
+    const { files, startTimeoutMs } = this.#settings
+    this.#startFailed(lateHandlers(files, startTimeoutMs))
+  }
+
+  #startFailed(reason: string): void {
+    this.kill()
+    this.#load.reject(new Error(reason))
+  }
+
+  /** It could not be started; or it could not be sent something, and then it ends by its exit. */
+  #failed(error: Error): void {
+    if (this.#process.pid === undefined) this.#gone({ code: null, reason: error.message })
+    else this.kill()
+  }
+
+  #ended(code: number | null, signal: NodeJS.Signals | null): void {
+    this.#state = 'ending'
+    this.#killProcesses()
+    const gone = this.#guard(() => this.#gone({ code, reason: this.#reason(code, signal) }))
+    const timer = setTimeout(gone, DRAIN_MS)
+    this.#process.once('close', () => {
+      clearTimeout(timer)
+      gone()
+    })
+  }
+
+  #gone(end: ProcessEnd): void {
+    this.#state = 'ending'
+    clearTimeout(this.#startLimit)
+    clearTimeout(this.#idleTimer)
+    this.#load.reject(new Error(`The process for handlers ended while it loaded them: ${end.reason}`))
+    this.#run?.processEnded(end)
+    void this.#removeSpool().then(() => this.#exit.resolve(end))
+  }
+
+  /** What it was writing when it ended is of no use. */
+  async #removeSpool(): Promise<void> {
+    const folder = await this.#spool?.catch(() => undefined)
+    if (folder !== undefined) await removeSpool(folder)
+  }
+
+  #killProcesses(): void {
+    const { pid } = this.#process
+    if (pid === undefined) return
+    try {
+      if (GROUPS) process.kill(-pid, 'SIGKILL')
+      else this.#process.kill('SIGKILL')
+    } catch {
+      // All of them have ended.
+    }
+  }
+
+  #reason(code: number | null, signal: NodeJS.Signals | null): string {
+    if (/heap out of memory/.test(this.#stderr)) return 'Its process ran out of memory.'
+    return signal === null ? `Its process ended with exit code ${code}.` : `Its process was ended by ${signal}.`
+  }
+
+  async #folder(): Promise<string> {
+    this.#spool ??= makeSpool()
+    try {
+      return await this.#spool
+    } catch (error) {
+      this.#spool = undefined
+      throw error
+    }
+  }
+
+  #send(run: number, content: ToChild): boolean {
+    if (!this.#process.connected) return false
+    try {
+      // An error of the write is followed by the exit, which is what counts.
+      this.#process.send(enclose(run, content), () => {})
+      return true
+    } catch (error) {
+      this.#settings.report(error, 'A child process could not be sent a message')
+      return false
+    }
+  }
+
+  #guard<Given extends unknown[]>(callback: (...given: Given) => void): (...given: Given) => void {
+    return (...given) => {
+      try {
+        callback(...given)
+      } catch (error) {
+        this.#settings.report(error, 'A child process could not be followed')
+      }
+    }
+  }
+}

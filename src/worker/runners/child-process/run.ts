@@ -1,0 +1,158 @@
+/** One run in a child process, as its worker sees it: from when it is sent to its one end. */
+import { rm } from 'node:fs/promises'
+import { media } from '../../../model/media.ts'
+import type { AttemptError } from '../../../model/operation.ts'
+import { type Host, stopReason, type Task } from '../../attempt.ts'
+import { describeError } from '../../attempt-error.ts'
+import type { RunContext, RunEnd } from '../runner.ts'
+import { LEFT_BEHIND_EXIT_CODE } from './environment.ts'
+import type { FromChild, Question, ToChild } from './messages.ts'
+
+/** How a run in one child ended; `unbegun`: the child never confirmed it, so no handler was called. */
+export type ChildRunEnd = RunEnd | { readonly kind: 'unbegun'; readonly reason: string }
+
+/** How a process ended. */
+export interface ProcessEnd {
+  readonly code: number | null
+  readonly reason: string
+}
+
+const LEFT_BEHIND =
+  'Its process was ended by code that another attempt, or the loading of the handlers, had left behind.'
+
+/** What a run does with its child. */
+export interface RunPort {
+  /** False where the child cannot be reached. Never throws. */
+  send(content: ToChild): boolean
+  /** Ends the child and what its handlers have started. */
+  kill(): void
+  /** The folder for the bytes of results; made at the first call. */
+  folder(): Promise<string>
+  /** Logs a fault of the host or the logger, and never throws. */
+  report(error: unknown): void
+}
+
+export class ChildRun {
+  readonly end: Promise<ChildRunEnd>
+  readonly #context: RunContext
+  readonly #port: RunPort
+  readonly #settle: (end: ChildRunEnd) => void
+  readonly #onAbort = (): void => this.#guard(() => this.#stop())
+  #begun = false
+  #over = false
+  #uncaught: AttemptError | undefined
+  #killer: NodeJS.Timeout | undefined
+
+  constructor(context: RunContext, port: RunPort) {
+    const { promise, resolve } = Promise.withResolvers<ChildRunEnd>()
+    this.end = promise
+    this.#settle = resolve
+    this.#context = context
+    this.#port = port
+  }
+
+  /** Sends the run to the child. */
+  start(task: Task): void {
+    const { host, signal } = this.#context
+    const sent = this.#port.send({ kind: 'run', task, keeps: host.keep !== undefined })
+    if (!sent) this.#finish({ kind: 'unbegun', reason: 'Its process was gone.' })
+    else if (signal.aborted) this.#onAbort()
+    else signal.addEventListener('abort', this.#onAbort, { once: true })
+  }
+
+  /** Takes a message of the child. */
+  take(content: FromChild): void {
+    if (this.#over) return
+    switch (content.kind) {
+      case 'begun':
+        this.#begun = true
+        break
+      case 'end':
+        this.#finish(content.outcome)
+        break
+      case 'uncaught':
+        this.#uncaught = content.error
+        break
+      case 'progress':
+        this.#guard(host => host.progress(content.progress))
+        break
+      case 'log':
+        this.#guard(host => host.log(content.level, content.message))
+        break
+      case 'question':
+        void this.#answer(content.number, content.question)
+    }
+  }
+
+  /** The child has ended, and all that it had sent has been taken. */
+  processEnded({ code, reason }: ProcessEnd): void {
+    if (!this.#begun) this.#finish({ kind: 'unbegun', reason })
+    else if (code === LEFT_BEHIND_EXIT_CODE) this.#finish({ kind: 'lost', reason: LEFT_BEHIND })
+    else this.#finish({ kind: 'crashed', reason, ...(this.#uncaught && { error: this.#uncaught }) })
+  }
+
+  #finish(end: ChildRunEnd): void {
+    if (this.#over) return
+    this.#over = true
+    clearTimeout(this.#killer)
+    this.#context.signal.removeEventListener('abort', this.#onAbort)
+    this.#settle(end)
+  }
+
+  #stop(): void {
+    if (this.#over) return
+    const { signal, graceMs } = this.#context
+    const reason = stopReason(signal)
+    this.#port.send({ kind: 'stop', reason })
+    this.#killer = setTimeout(() => {
+      this.#port.kill()
+      this.#finish(
+        this.#begun ? { kind: 'ended' } : { kind: 'unbegun', reason: 'Its process did not begin it in time.' },
+      )
+    }, graceMs(reason))
+  }
+
+  #guard(call: (host: Host) => void): void {
+    try {
+      call(this.#context.host)
+    } catch (error) {
+      this.#port.report(error)
+    }
+  }
+
+  /** Never rejects. After the run nothing is left that waits for the answer. */
+  async #answer(question: number, asked: Question): Promise<void> {
+    const answer = await this.#ask(asked).then(
+      value => ({ value }),
+      (error: unknown) => ({ error: describeError(error) }),
+    )
+    if (this.#over || this.#port.send({ kind: 'answer', question, ...answer })) return
+    const error = { name: 'TypeError', message: 'The answer could not be sent to the process of the handler.' }
+    this.#port.send({ kind: 'answer', question, error })
+  }
+
+  async #ask(asked: Question): Promise<unknown> {
+    const { host } = this.#context
+    switch (asked.ask) {
+      case 'steps':
+        return await host.steps()
+      case 'record-step':
+        return await host.recordStep(asked.name, asked.value)
+      case 'folder':
+        return await this.#port.folder()
+      case 'keep':
+        return await this.#keep(asked)
+    }
+  }
+
+  /** Has the file of a result kept, and deletes it where it was made for that. */
+  async #keep({ file, type, filename }: Question & { ask: 'keep' }): Promise<string> {
+    try {
+      const { host } = this.#context
+      if (host.keep === undefined) throw new Error('There is no blob store.')
+      return await host.keep(media({ path: file.path }, { type, ...(filename !== undefined && { filename }) }))
+    } finally {
+      if (file.temporary) await rm(file.path, { force: true }).catch(() => {})
+    }
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * The sweeper: ends what has run out, deletes what has passed its retention, and notices leases
+ * whose holder, a process of this machine, has died. Any number of processes may sweep.
+ */
+import { setImmediate as turn } from 'node:timers/promises'
+import type { BlobStore } from '../blobs/blob-store.ts'
+import type { Metrics } from '../observability/metrics.ts'
+import { allHoldings } from '../stores/holdings.ts'
+import type { Store } from '../stores/store.ts'
+import { machineName } from '../util/host-id.ts'
+import type { Logger } from '../util/logger.ts'
+import { Loop } from '../util/loop.ts'
+import { isAlive } from '../util/process-alive.ts'
+import { TimeLimit } from '../util/time-limit.ts'
+
+/** Options of a {@link Sweeper}. */
+export interface SweeperOptions {
+  readonly store: Store
+  /** Where results are that go with their operations. */
+  readonly blobs?: BlobStore | undefined
+  /** Milliseconds between two sweeps. */
+  readonly everyMs: number
+  readonly logger: Logger
+  readonly metrics?: Metrics
+}
+
+/** How many operations one transaction sweeps, so that it holds no lock for long. */
+const BATCH = 200
+/** How long the deletion of a batch's blobs may take, in milliseconds. */
+const DELETE_MS = 10_000
+/** How many processes are asked for in one turn of the event loop: each takes about 50 microseconds. */
+const ASKED_AT_ONCE = 100
+/** How many operations are remembered whose blobs could not be deleted. */
+const MOST_UNDELETED = 10_000
+
+export class Sweeper {
+  readonly #options: SweeperOptions
+  readonly #loop: Loop
+  readonly #deleteLimit = new TimeLimit(DELETE_MS, 'The blob store did not delete in time.')
+  /** Operations that were swept and whose blobs may still be there. What a crash forgets of them, the sweep of their records names again. */
+  #undeleted: readonly string[] = []
+
+  constructor(options: SweeperOptions) {
+    this.#options = options
+    this.#loop = new Loop({
+      name: 'sweep',
+      everyMs: options.everyMs,
+      turn: () => this.#turn(),
+      onError: (error, loop) => options.logger.warn({ err: error, loop }, 'The sweep failed and will be repeated'),
+    })
+  }
+
+  get loops(): readonly Loop[] {
+    return [this.#loop]
+  }
+
+  start(): void {
+    this.#loop.start()
+  }
+
+  async stop(): Promise<void> {
+    await this.#loop.stop()
+  }
+
+  async #turn(): Promise<void> {
+    await this.#abandonDead()
+    const { expired, purged } = await this.#options.store.sweep(BATCH)
+    this.#options.metrics?.lost(expired)
+    if (expired > 0) this.#options.logger.warn({ expired }, 'Leases or start deadlines ran out')
+    if (expired >= BATCH || purged.length >= BATCH) this.#loop.wake()
+    await this.#deleteBlobs(purged)
+  }
+
+  async #deleteBlobs(purged: readonly string[]): Promise<void> {
+    const { blobs, logger } = this.#options
+    if (blobs === undefined) return
+    this.#undeleted = [...this.#undeleted, ...purged].slice(-MOST_UNDELETED)
+    if (this.#undeleted.length === 0) return
+    try {
+      await this.#deleteLimit.within(blobs.deleteAll(this.#undeleted.slice(0, BATCH)))
+      this.#undeleted = this.#undeleted.slice(BATCH)
+      if (this.#undeleted.length > 0) this.#loop.wake()
+    } catch (error) {
+      logger.warn({ err: error, operations: this.#undeleted.length }, 'Results could not be deleted yet')
+    }
+  }
+
+  /** A process that is gone renews nothing: to wait for its leases would only cost time. */
+  async #abandonDead(): Promise<void> {
+    const { store } = this.#options
+    for (const holder of await deadOf(await store.holders())) await this.#abandon(holder)
+  }
+
+  async #abandon(holder: string): Promise<void> {
+    const { store, logger, metrics } = this.#options
+    for (const { id, attempt, status } of await allHoldings(store, { holder })) {
+      if (status !== 'running') continue
+      const reason = `Its worker, process ${holder}, is gone.`
+      const changed = await store.change(id, { kind: 'abandon', attempt, reason })
+      if (changed === undefined) continue
+      metrics?.lost(1)
+      logger.warn({ operation: id, attempt, holder }, 'An attempt was lost with its worker')
+    }
+  }
+}
+
+/** Those that are certainly gone. Others get their turn of the event loop in between. */
+async function deadOf(holders: readonly string[]): Promise<readonly string[]> {
+  const dead: string[] = []
+  let asked = 0
+  for (const holder of holders) {
+    if (isDead(holder)) dead.push(holder)
+    if (++asked % ASKED_AT_ONCE === 0) await turn()
+  }
+  return dead
+}
+
+/** Whether a holder is certainly gone: it was a process of this machine, and there is none of that id now. */
+function isDead(holder: string): boolean {
+  const [machine, pid = ''] = holder.split('/')
+  return machine === machineName && /^\d+$/.test(pid) && !isAlive(Number(pid))
+}

@@ -1,0 +1,395 @@
+/**
+ * The worker: claims pending operations for its free slots, has their handlers run, holds and
+ * renews their leases, and records how each attempt ends.
+ */
+
+import type { BlobStore } from '../blobs/blob-store.ts'
+import { timerMs } from '../model/duration.ts'
+import {
+  type Attempt,
+  type Change,
+  type ClaimBy,
+  countedAttempts,
+  type Operation,
+  type Outcome,
+} from '../model/operation.ts'
+import type { AnyOperationType } from '../model/operation-type.ts'
+import { problem } from '../model/problem.ts'
+import { isFinal } from '../model/protocol.ts'
+import type { Metrics } from '../observability/metrics.ts'
+import type { Claim, Hint, Store } from '../stores/store.ts'
+import { machineName } from '../util/host-id.ts'
+import { guardLogger, type Logger } from '../util/logger.ts'
+import { Loop } from '../util/loop.ts'
+import { PacedTask } from '../util/paced-task.ts'
+import { sleepUnref } from '../util/sleep.ts'
+import { TimeLimit } from '../util/time-limit.ts'
+import type { Task } from './attempt.ts'
+import { logEnd } from './attempt-ends.ts'
+import { BlobKeeper } from './result-blobs.ts'
+import type { RunEnd, Runner } from './runners/runner.ts'
+import { type AttemptSettings, type Recorded, RunningAttempt } from './running-attempt.ts'
+
+/** Options of a {@link Worker}. Durations in milliseconds. */
+export interface WorkerOptions {
+  readonly store: Store
+  readonly types: readonly AnyOperationType[]
+  readonly runner: Runner
+  /** Where results are kept that are no JSON. Without it, an operation with such a result fails. */
+  readonly blobs?: BlobStore | undefined
+  /** How many attempts run at once. */
+  readonly concurrency: number
+  readonly leaseMs: number
+  /** How long handlers may go on after they were told to stop for a cancel or a timeout. */
+  readonly graceMs: number
+  /** How long a shutdown waits for handlers before it hands their operations back. */
+  readonly shutdownMs: number
+  /** The longest time between two looks at the queue when no hint comes. */
+  readonly scanMs: number
+  readonly logger: Logger
+  readonly metrics?: Metrics
+  /** What its loops are named after. Default `work`. */
+  readonly name?: string
+  /** Whether it logs how each attempt ends. Default true. */
+  readonly logEnds?: boolean
+}
+
+/** The name of this process as the holder of leases: its machine, its process id, and what tells two workers in it apart. */
+export function holderName(): string {
+  return `${machineName}/${process.pid}/${Math.random().toString(36).slice(2, 10)}`
+}
+
+/** How often the worker looks for cancel requests of all its attempts at most, and for which share of the time. */
+const LOOK_AT_ALL = { everyMs: 100, share: 0.02 }
+
+/** How long a shutdown goes on trying to hand back what is not done, should the store not answer. */
+const HAND_BACK_MS = 5000
+const NO_LOG: Logger = { info: () => {}, warn: () => {}, error: () => {} }
+
+export class Worker {
+  readonly #options: WorkerOptions
+  readonly #holder = holderName()
+  readonly #types = new Map<string, AnyOperationType>()
+  readonly #logger: Logger
+  readonly #attempt: AttemptSettings
+  readonly #runs = new Map<string, RunningAttempt>()
+  readonly #ends = new Set<Promise<void>>()
+  readonly #claiming: Loop
+  readonly #renewing: Loop
+  readonly #renewalLimit: TimeLimit
+  readonly #keeper: BlobKeeper | undefined
+  /** Hints that do not say what changed may be frequent, and renewals find cancel requests in any case. */
+  readonly #lookAtAll = new PacedTask(() => this.#lookForCancels([...this.#runs.values()]), LOOK_AT_ALL)
+  #unwatch: () => void = () => {}
+  #stopping = false
+  #slotsTaken = 0
+  #claimScheduled = false
+  readonly #takenByType = new Map<string, number>()
+  #claimsMade = 0
+
+  constructor(options: WorkerOptions) {
+    this.#options = options
+    this.#logger = guardLogger(options.logger)
+    this.#keeper = options.blobs && new BlobKeeper(options.blobs, options.store)
+    this.#attempt = { ...options, logger: this.#logger, keeper: this.#keeper }
+    const onError = (error: unknown, loop: string) =>
+      this.#logger.warn({ err: error, loop }, `The worker's ${loop} loop failed and goes on`)
+    // What does not answer is asked again, while the lease still lasts.
+    this.#renewalLimit = new TimeLimit(options.leaseMs / 3, 'The store did not answer to a renewal in time.')
+    const name = options.name ?? 'work'
+    this.#claiming = new Loop({ name: `${name}.claim`, everyMs: options.scanMs, turn: () => this.#claim(), onError })
+    this.#renewing = new Loop({
+      name: `${name}.renew`,
+      everyMs: options.leaseMs / 3,
+      turn: () => this.#renew(),
+      onError,
+    })
+  }
+
+  /** The loops, for health checks. */
+  get loops(): readonly Loop[] {
+    return [this.#claiming, this.#renewing]
+  }
+
+  /** How many attempts run now. */
+  get running(): number {
+    return this.#runs.size
+  }
+
+  /** What its operator should know of beside the loops: outcomes that the store refuses. */
+  get stuck(): readonly string[] {
+    const isStuck = [...this.#runs.values()].some(run => run.isStuck)
+    return isStuck ? [`${this.#options.name ?? 'work'}.record`] : []
+  }
+
+  /** The same by operation type. */
+  get runningByType(): ReadonlyMap<string, number> {
+    return this.#takenByType
+  }
+
+  /**
+   * Makes the handlers ready and begins to claim.
+   *
+   * @throws when the handlers cannot be loaded, or serve none of the types
+   */
+  async start(): Promise<void> {
+    await this.#load()
+    if (this.#stopping) return
+    if (this.#types.size === 0) {
+      const names = this.#options.types.map(type => type.name).join(', ')
+      throw new Error(`The worker has a handler for none of its operation types (${names}).`)
+    }
+    this.#unwatch = this.#options.store.watch(hint => this.#hinted(hint))
+    this.#claiming.start()
+    this.#renewing.start()
+  }
+
+  /**
+   * Claims no more, tells handlers to stop, waits for them up to `shutdownMs`, and hands back what
+   * is not done. Resolves when nothing of it runs any more.
+   */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    this.#unwatch()
+    this.#lookAtAll.stop()
+    await this.#claiming.stop()
+    for (const run of this.#runs.values()) run.stop('ShutdownError')
+    await Promise.race([this.#allEnded(), sleepUnref(this.#options.shutdownMs)])
+    const until = performance.now() + HAND_BACK_MS
+    const handedBack = [...this.#runs.values()].map(run => {
+      run.recordUntil(until)
+      return this.#record(run, { kind: 'finish', attempt: run.lease.attempt, outcome: { kind: 'released' } })
+    })
+    await Promise.race([Promise.all(handedBack), sleepUnref(HAND_BACK_MS)])
+    await this.#renewing.stop()
+    await this.#options.runner.close()
+    await Promise.race([this.#allEnded(), sleepUnref(HAND_BACK_MS)])
+  }
+
+  /**
+   * Claims one operation by its id and runs it to its end. False where there is nothing to claim.
+   *
+   * @param execution the execution that this process is, as far as it knows
+   * @throws when the outcome could not be recorded while the lease lasted
+   */
+  async runOnly(id: string, execution: Pick<ClaimBy, 'execution' | 'engine'>): Promise<boolean> {
+    await this.#load()
+    if (this.#stopping) return false
+    this.#unwatch = this.#options.store.watch(hint => this.#hinted(hint))
+    this.#renewing.start()
+    const run = this.#claimOne(id, execution)
+    this.#follow(run)
+    return await run
+  }
+
+  async #load(): Promise<void> {
+    const served = new Set(await this.#options.runner.start(() => this.#claiming.wake()))
+    for (const type of this.#options.types) {
+      if (!served.has(type.name)) continue
+      this.#types.set(type.name, type)
+      this.#takenByType.set(type.name, 0)
+    }
+  }
+
+  async #claimOne(id: string, execution: Pick<ClaimBy, 'execution' | 'engine'>): Promise<boolean> {
+    const asked = performance.now()
+    const [claim] = await this.#options.store.claim({ ...this.#claimBy, ...execution, from: { id } })
+    if (claim === undefined) return false
+    if (await this.#begin(claim, asked)) return true
+    throw new Error(`The outcome of operation ${id} could not be recorded while its lease lasted.`)
+  }
+
+  get #claimBy(): { holder: string; leaseMs: number } {
+    return { holder: this.#holder, leaseMs: this.#options.leaseMs }
+  }
+
+  #hinted(hint: Hint): void {
+    if (hint.kind === 'ready' && this.#types.has(hint.type)) this.#claiming.wake()
+    if (hint.kind === 'cancel') void this.#lookForCancels([this.#runs.get(hint.id)])
+    if (hint.kind !== 'unknown') return
+    this.#claiming.wake()
+    this.#lookAtAll.request()
+  }
+
+  async #claim(): Promise<void> {
+    const asked = performance.now()
+    const { concurrency, runner } = this.#options
+    const limit = Math.min(concurrency - this.#slotsTaken, runner.room?.() ?? concurrency)
+    const types = this.#room()
+    if (limit <= 0 || types.length === 0) return
+    const claims = await this.#options.store.claim({ ...this.#claimBy, execution: null, from: { types, limit } })
+    for (const claim of claims) this.#follow(this.#begin(claim, asked))
+    if (claims.length === 0) return
+    this.#claimsMade++
+    this.#claiming.wake()
+  }
+
+  /** The types with room under their own concurrency, after each claim another one first, so that none starves. */
+  #room(): { type: string; limit: number }[] {
+    const all = [...this.#types.values()].map(({ name, policy }) => {
+      const most = policy.concurrency ?? this.#options.concurrency
+      return { type: name, limit: most - (this.#takenByType.get(name) ?? 0) }
+    })
+    const first = this.#claimsMade % all.length
+    return [...all.slice(first), ...all.slice(0, first)].filter(({ limit }) => limit > 0)
+  }
+
+  #follow(run: Promise<unknown>): void {
+    const end: Promise<void> = run.then(
+      () => {},
+      () => {},
+    )
+    this.#ends.add(end)
+    void end.then(() => this.#ends.delete(end))
+  }
+
+  async #allEnded(): Promise<void> {
+    while (this.#ends.size > 0) await Promise.allSettled([...this.#ends])
+  }
+
+  /** Runs an attempt to its end. False when its outcome could not be recorded. */
+  async #begin({ operation, input }: Claim, asked: number): Promise<boolean> {
+    const { id, attempt, traceparent } = operation
+    const type = this.#types.get(operation.type)
+    if (type === undefined) return await this.#refuse(operation)
+    const run = new RunningAttempt({ id, attempt }, type, asked, this.#attempt)
+    this.#runs.set(id, run)
+    // What was claimed while the shutdown began is handed back like the rest.
+    if (this.#stopping) run.stop('ShutdownError')
+    // The attempt that runs now counts among the counted ones, and has not failed yet.
+    const failedBefore = countedAttempts(operation) - 1
+    const end = await this.#inSlot(run, { id, attempt, type: operation.type, failedBefore, input, traceparent })
+    return await this.#record(run, run.changeOf(end, failedBefore))
+  }
+
+  async #inSlot(run: RunningAttempt, task: Task): Promise<RunEnd> {
+    this.#take(run.type.name, 1)
+    try {
+      const end = await run.run(this.#options.runner, task)
+      if (end.kind === 'unstarted') {
+        this.#logger.warn(
+          { operation: task.id, reason: end.reason },
+          'A handler was not started; its operation is handed back',
+        )
+      }
+      return end
+    } finally {
+      this.#take(run.type.name, -1)
+      // The slot is free before the outcome is durable, so that both are written by one transaction.
+      this.#claimSoon()
+    }
+  }
+
+  /** After this turn of the event loop, so that one claim fills the slots of all attempts that have ended in it. */
+  #claimSoon(): void {
+    if (this.#claimScheduled) return
+    this.#claimScheduled = true
+    setImmediate(() => {
+      this.#claimScheduled = false
+      this.#claiming.wake()
+    })
+  }
+
+  #take(type: string, slots: 1 | -1): void {
+    this.#slotsTaken += slots
+    this.#takenByType.set(type, (this.#takenByType.get(type) ?? 0) + slots)
+  }
+
+  async #refuse(operation: Operation): Promise<boolean> {
+    const outcome: Outcome = { kind: 'failed', problem: problem('no-handler', `It is named "${operation.type}".`) }
+    await this.#options.store.change(operation.id, { kind: 'finish', attempt: operation.attempt, outcome })
+    return true
+  }
+
+  /** Records the end of an attempt. False when it could not be recorded. */
+  async #record(run: RunningAttempt, change: Change): Promise<boolean> {
+    const { id } = run.lease
+    const wasRecording = run.isRecording
+    const recorded = await run.record(change)
+    if (this.#runs.get(id) === run) this.#runs.delete(id)
+    if (!wasRecording) this.#ended(run, change, recorded)
+    return recorded.kind !== 'unrecorded'
+  }
+
+  /** Everything that follows once the end of an attempt is in its record, or never will be. */
+  #ended(run: RunningAttempt, asked: Change, recorded: Recorded): void {
+    if (recorded.kind === 'unrecorded') {
+      this.#keeper?.forget(run.lease)
+      this.#logger.error({ operation: run.lease.id, attempt: run.lease.attempt }, 'An outcome could not be recorded')
+      return
+    }
+    const change = recorded.kind === 'recorded' ? recorded.change : asked
+    const outcome: Outcome = change.kind === 'finish' ? change.outcome : { kind: 'released' }
+    this.#settle(run, outcome, recorded.kind === 'recorded' ? recorded.operation : undefined)
+    const ended = logEnd(this.#options.logEnds === false ? NO_LOG : this.#logger, run, outcome, recorded)
+    if (recorded.kind !== 'recorded') return
+    this.#measure(recorded.operation, ended, outcome)
+    if (recorded.operation.status === 'pending') this.#wakeIn(outcome)
+  }
+
+  /** Nothing hints when a delay ends: without a timer the next attempt would wait for the scan. */
+  #wakeIn(outcome: Outcome): void {
+    if (outcome.kind !== 'retry') return
+    setTimeout(() => this.#claiming.wake(), timerMs(outcome.delayMs + 1)).unref()
+  }
+
+  #measure(after: Operation, attempt: Attempt | undefined, { kind }: Outcome): void {
+    const { metrics } = this.#options
+    if (metrics === undefined || attempt === undefined) return
+    try {
+      if (attempt.outcome === 'lost') metrics.lost(1)
+      const isRetried = kind === 'retry' && !isFinal(after.status)
+      if (isRetried) metrics.retried(after.type)
+      metrics.ran(after.type, isRetried ? 'retry' : attempt.outcome, attempt.finishedAt - attempt.startedAt)
+      if (attempt.number === 1) metrics.waited(after.type, attempt.startedAt - after.createdAt)
+      if (isFinal(after.status)) metrics.finished(after.type, after.status)
+    } catch (error) {
+      this.#logger.warn({ operation: after.id, err: error }, 'An attempt could not be counted in the metrics')
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const { leaseMs, store } = this.#options
+    const runs = [...this.#runs.values()]
+    if (runs.length === 0) return
+    const asked = performance.now()
+    const answer = store.renew(
+      runs.map(({ lease }) => lease),
+      leaseMs,
+    )
+    const renewals = await this.#renewalLimit.within(answer)
+    renewals.forEach((renewal, index) => {
+      const run = runs[index]
+      if (run === undefined || this.#runs.get(run.lease.id) !== run) return
+      if (renewal.kind === 'held') run.confirm(asked)
+      if (renewal.kind === 'lost') run.stop('LeaseLostError')
+      if (renewal.kind === 'held' && renewal.cancelRequested) run.stop('CanceledError')
+    })
+  }
+
+  async #lookForCancels(runs: readonly (RunningAttempt | undefined)[]): Promise<void> {
+    for (const run of runs) {
+      if (!run?.canStop) continue
+      const operation = await this.#read(run.lease.id)
+      if (operation?.cancelRequested) run.stop('CanceledError')
+    }
+  }
+
+  /** What cannot be read now comes with the next renewal. */
+  async #read(id: string): Promise<Operation | undefined> {
+    try {
+      return await this.#options.store.read(id)
+    } catch {
+      return undefined
+    }
+  }
+
+  /** Nobody waits for it, but the shutdown. */
+  #settle({ lease }: RunningAttempt, outcome: Outcome, after: Operation | undefined): void {
+    if (this.#keeper === undefined) return
+    const settled = this.#keeper.settle(lease, outcome, after).catch((error: unknown) => {
+      this.#logger.warn({ operation: lease.id, err: error }, 'What is left of a result goes with its operation')
+    })
+    this.#follow(settled)
+  }
+}
