@@ -24,7 +24,7 @@ export default defineConfig({
     // Azurite is a package of its own: npm run test:azurite.
     // PgBouncer does not come from npm: npm run test:pgbouncer.
     // The image needs Debian packages and root: npm run test:image.
-    exclude: ['**/node_modules/**', 'test/azurite/**', 'test/pgbouncer/**', 'test/image/**'],
+    exclude: ['**/node_modules/**', 'test/blobs/azurite/**', 'test/stores/pgbouncer/**', 'test/deploy/image/**'],
     setupFiles: ['./test/support/seed.ts'],
     pool: 'forks',
     // More than the cores: many tests wait for processes, timers and sockets, and leave their core to others meanwhile.

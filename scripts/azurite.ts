@@ -1,11 +1,11 @@
 /**
- * `npm run test:azurite`: the tests of test/azurite against Azurite, the emulator of Azure Storage. It
+ * `npm run test:azurite`: the tests of test/blobs/azurite against Azurite, the emulator of Azure Storage. It
  * is large, so it is a package of its own, which is installed when first needed. Further arguments go to Vitest.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { node, npm, root, run } from './tools.ts'
 
-const FOLDER = `${root}test/azurite`
+const FOLDER = `${root}test/blobs/azurite`
 
 process.exitCode = main()
 
@@ -16,7 +16,7 @@ function main(): number {
     const code = run(program, [...first, 'ci', '--prefix', FOLDER, '--ignore-scripts'])
     if (code !== 0) return code
   }
-  const config = ['--config', 'test/azurite/vitest.config.ts']
+  const config = ['--config', 'test/blobs/azurite/vitest.config.ts']
   return node('node_modules/vitest/vitest.mjs', 'run', ...config, ...process.argv.slice(2))
 }
 

@@ -7,12 +7,12 @@ import { parseArgs } from 'node:util'
 
 /** Whose faults and commands are drawn by the seed. */
 const FILES = [
-  'test/faults.test.ts',
-  'test/container-apps-orders.test.ts',
-  'test/store-model.test.ts',
-  'test/store-postgres-model.test.ts',
-  'test/store-cosmos-model.test.ts',
-  'test/operation-properties.test.ts',
+  'test/worker/faults.test.ts',
+  'test/launchers/container-apps/orders.test.ts',
+  'test/stores/store-model.test.ts',
+  'test/stores/postgres/model.test.ts',
+  'test/stores/cosmos/model.test.ts',
+  'test/model/operation-properties.test.ts',
 ]
 
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' }, seed: { type: 'string' } } })

@@ -47,7 +47,7 @@ function test(container: string): number {
   process.env.WAYBILL_IMAGE_ROOT = read('mount', container)
   const { OCIv1 } = JSON.parse(read('inspect', '--type', 'image', IMAGE)) as { OCIv1: { config: object } }
   process.env.WAYBILL_IMAGE_CONFIG = JSON.stringify(OCIv1.config)
-  const config = ['--config', 'test/image/vitest.config.ts']
+  const config = ['--config', 'test/deploy/image/vitest.config.ts']
   return node('node_modules/vitest/vitest.mjs', 'run', ...config, ...process.argv.slice(2))
 }
 

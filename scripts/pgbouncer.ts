@@ -14,6 +14,6 @@ function main(): number {
     console.error('pgbouncer was not found. Install it first (Debian: apt-get install pgbouncer).')
     return 1
   }
-  const config = ['--config', 'test/pgbouncer/vitest.config.ts']
+  const config = ['--config', 'test/stores/pgbouncer/vitest.config.ts']
   return node('node_modules/vitest/vitest.mjs', 'run', ...config, ...process.argv.slice(2))
 }

@@ -1,6 +1,6 @@
 /**
  * `npm test`: every check of this repository, the quick ones first; stops at the first that fails
- * and exits with its code. Further arguments go to Vitest: `npm test -- test/client.test.ts -t retry`.
+ * and exits with its code. Further arguments go to Vitest: `npm test -- test/client/fetch-and-wait.test.ts -t retry`.
  */
 import { biome, node } from './tools.ts'
 

@@ -1,0 +1,148 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { describe, expect } from 'vitest'
+import type { Store } from '../../src/stores/store.ts'
+import { startWaybill, waybill } from '../support/cli.ts'
+import { files } from '../support/files.ts'
+import { type Act, handlerFile, play, plays } from '../support/handlers.ts'
+import { hasFinished, hasStatus, type Lab, recordOf, resultOf, submit, test, until } from '../support/waybill.ts'
+
+const type = plays()
+const handlers = fileURLToPath(handlerFile('plays'))
+
+/** A store on a file, and what a command needs to work on it. */
+async function laid(lab: Lab) {
+  const path = lab.file()
+  const store = await lab.store(path)
+  const composition = lab.composition([type], { store })
+  return {
+    store,
+    url: `sqlite:${path}`,
+    submit: (...acts: Act[]) => submit(composition, type, play(...acts)),
+  }
+}
+
+/** Resolves when a handler of the operation has begun: its first log line is there. */
+async function isAtWork(store: Store, id: string): Promise<void> {
+  await until(
+    async () => (await store.logs(id, 0)).length > 0,
+    () => `The operation ${id} has no log.`,
+  )
+}
+
+describe('waybill work', () => {
+  test.for(['children', 'inline'] as const)(
+    'runs handlers (%s), whose types it knows from them',
+    async (run, { lab }) => {
+      const { store, url, submit } = await laid(lab)
+      const before = await submit({ do: 'return', value: 1 })
+      const { child, writes, ended } = startWaybill([
+        'work',
+        handlers,
+        '--store',
+        url,
+        '--run',
+        run,
+        '--concurrency',
+        '2',
+      ])
+      await writes(`Works on plays of ${url}.`)
+      const after = await submit({ do: 'pid' })
+      await hasStatus(store, before, 'completed')
+      await hasStatus(store, after, 'completed')
+      expect((await resultOf(store, after)) === child.pid).toBe(run === 'inline')
+      child.kill('SIGTERM')
+      expect(await ended).toMatchObject({ code: 0, err: '' })
+    },
+  )
+
+  test.for(['SIGTERM', 'SIGINT'] as const)(
+    'hands back at %s what is not done, and exits 0',
+    async (signal, { lab }) => {
+      const { store, url, submit } = await laid(lab)
+      const id = await submit({ do: 'wait' })
+      const { child, ended } = startWaybill(['work', '--handlers', handlers], { WAYBILL_STORE: url })
+      await isAtWork(store, id)
+      // As npm passes on a Ctrl-C: once more.
+      child.kill(signal)
+      child.kill(signal)
+      expect((await ended).code).toBe(0)
+      expect(await recordOf(store, id)).toMatchObject({ status: 'pending', attempt: 1, released: 1 })
+    },
+  )
+
+  test('ends at once at a second signal', async ({ lab }) => {
+    const { store, url, submit } = await laid(lab)
+    const id = await submit({ do: 'ignore' })
+    const { child, ended } = startWaybill(['work', handlers, '--store', url])
+    await isAtWork(store, id)
+    child.kill('SIGTERM')
+    await sleep(500)
+    child.kill('SIGTERM')
+    expect((await ended).code).toBe(1)
+    expect((await recordOf(store, id)).status).toBe('running')
+  })
+
+  test('exits 0 once nothing is left to claim', async ({ lab }) => {
+    const { store, url, submit } = await laid(lab)
+    const ids = [await submit({ do: 'return' }), await submit({ do: 'spin', ms: 300 }), await submit({ do: 'pid' })]
+    const args = ['work', handlers, '--store', url, '--until-idle', '--idle', '0s', '--concurrency', '1']
+    expect(await waybill(args)).toMatchObject({ code: 0, err: '' })
+    for (const id of ids) expect((await recordOf(store, id)).status).toBe('completed')
+    expect(await waybill(args)).toMatchObject({ code: 0, err: '' })
+  })
+
+  test('says why handlers cannot be loaded', async ({ lab }) => {
+    const { url } = await laid(lab)
+    const none = await waybill(['work', './no-such.ts', '--store', url])
+    expect(none).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^waybill work: Cannot find module .*no-such\.ts/),
+    })
+    const empty = await waybill(['work', fileURLToPath(handlerFile('empty')), '--store', url])
+    expect(empty).toMatchObject({ code: 1, err: expect.stringContaining('has no default export') })
+  })
+})
+
+describe('waybill run', () => {
+  test('runs the operation it is given, and exits 0, also where there is nothing to claim', async ({ lab }) => {
+    const { store, url, submit } = await laid(lab)
+    const [id, other] = [await submit({ do: 'return', value: 42 }), await submit({ do: 'return' })]
+    const env = { WAYBILL_STORE: url, WAYBILL_OPERATION_ID: id, WAYBILL_EXECUTION: 'orders-job-1' }
+    expect(await waybill(['run', handlers], env)).toMatchObject({ code: 0, err: '' })
+    expect(await resultOf(store, id)).toBe(42)
+    const { history } = await hasFinished(store, id)
+    expect(history).toMatchObject([{ outcome: 'completed', execution: 'orders-job-1' }])
+    expect(await waybill(['run', handlers], env)).toMatchObject({ code: 0, err: '' })
+    expect((await recordOf(store, other)).status).toBe('pending')
+    expect((await waybill(['run', '--run', 'inline', '--id', other, handlers], env)).code).toBe(0)
+    expect((await recordOf(store, other)).status).toBe('completed')
+  })
+
+  test('hands back at the two signals that npm makes of a Ctrl-C', async ({ lab }) => {
+    const { store, url, submit } = await laid(lab)
+    const id = await submit({ do: 'wait' })
+    const { child, ended } = startWaybill(['run', '--id', id, handlers, '--store', url])
+    await isAtWork(store, id)
+    child.kill('SIGINT')
+    child.kill('SIGINT')
+    expect((await ended).code).toBe(0)
+    expect(await recordOf(store, id)).toMatchObject({ status: 'pending', released: 1 })
+  })
+})
+
+describe('waybill work and run', () => {
+  test.for(['work', 'run'] as const)('%s: with blobs, what handlers return may be no JSON', async (name, { lab }) => {
+    const file = lab.file()
+    const store = await lab.store(file)
+    const path = join(file, '../results')
+    const id = await submit(lab.composition([files()], { store }), files(), { as: 'text', text: 'grüße' })
+    const args = [name, fileURLToPath(handlerFile('files')), '--store', `sqlite:${file}`, '--blobs', `folder:${path}`]
+    const more = name === 'run' ? ['--id', id] : ['--until-idle', '--idle', '0s']
+    expect(await waybill([...args, ...more])).toMatchObject({ code: 0, err: '' })
+    expect((await hasFinished(store, id)).status).toBe('completed')
+    expect(readdirSync(join(path, id))).toEqual(['1'])
+  })
+})

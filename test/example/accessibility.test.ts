@@ -1,0 +1,119 @@
+/** The pages for people, by the rules of axe: in both themes, narrow and wide, and in forced colors. */
+import { join } from 'node:path'
+import axe, { type AxeResults } from 'axe-core'
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { startApp, temporaryFolder } from '../support/app.ts'
+import { launchChromium } from '../support/chromium.ts'
+
+/** Where pictures of the pages are written to, if anywhere. */
+const SHOTS = process.env.WAYBILL_SHOTS
+
+const LOOKS: [string, BrowserContextOptions][] = [
+  ['light', { colorScheme: 'light', viewport: { width: 1280, height: 900 } }],
+  ['dark', { colorScheme: 'dark', viewport: { width: 1280, height: 900 } }],
+  ['narrow', { colorScheme: 'dark', viewport: { width: 320, height: 700 } }],
+  ['forced colors', { colorScheme: 'dark', forcedColors: 'active', viewport: { width: 1280, height: 900 } }],
+]
+
+let browser: Browser
+
+beforeAll(async () => {
+  browser = await launchChromium()
+})
+afterAll(() => browser.close())
+
+/** The example with a page of it, in one look. */
+async function open(look: BrowserContextOptions, processingMs: string): Promise<{ page: Page; url: string }> {
+  const file = join(temporaryFolder(), 'orders.db')
+  const { url } = await startApp({ file, env: { ORDER_PROCESSING_MS: processingMs, WAYBILL_RUN: 'inline' } })
+  const context = await browser.newContext({ ...look, reducedMotion: 'reduce' })
+  onTestFinished(() => context.close())
+  const page = await context.newPage()
+  await page.goto(url)
+  return { page, url }
+}
+
+/** What axe finds wrong with the page as it is now. */
+async function violations(page: Page, name: string): Promise<string[]> {
+  if (SHOTS) await page.screenshot({ path: join(SHOTS, `${name.replaceAll(' ', '-')}.png`), fullPage: true })
+  // By the debugger: the policies of the pages let no script in.
+  await page.evaluate(axe.source)
+  const found = (await page.evaluate('axe.run()')) as AxeResults
+  return found.violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 120)}`))
+}
+
+describe.each(LOOKS)('axe finds nothing, %s,', (name, look) => {
+  test('on the page of orders', async () => {
+    const { page } = await open(look, '60000')
+    expect(await violations(page, `idle ${name}`)).toEqual([])
+    await page.getByLabel('Customer').fill('')
+    await page.getByLabel('Quantity').last().fill('1001')
+    await page.getByRole('button', { name: 'Order', exact: true }).click()
+    await page.getByRole('alert').waitFor()
+    expect(await violations(page, `refused ${name}`)).toEqual([])
+    await page.getByLabel('Customer').fill('Contoso')
+    await page.getByLabel('Quantity').last().fill('3')
+    await page.getByRole('button', { name: 'Order', exact: true }).click()
+    await page.locator('[data-status="running"]').first().waitFor()
+    expect(await violations(page, `running ${name}`)).toEqual([])
+    await page.getByRole('button', { name: 'Cancel the order' }).click()
+    await page.locator('#failure:visible').waitFor()
+    expect(await violations(page, `canceled ${name}`)).toEqual([])
+  })
+
+  test('on the page of the history, and that of the API', async () => {
+    const { page, url } = await open(look, '0')
+    for (const _ of [1, 2]) {
+      await page.getByRole('button', { name: 'Order', exact: true }).click()
+      await page.locator('#result:visible').waitFor()
+    }
+    expect(await violations(page, `completed ${name}`)).toEqual([])
+    await page.goto(`${url}/history`)
+    await page.getByRole('cell', { name: 'completed' }).nth(1).waitFor()
+    expect(await violations(page, `history ${name}`)).toEqual([])
+    await page.goto(`${url}/docs`)
+    await page.evaluate(() => {
+      for (const part of document.querySelectorAll('details')) part.open = true
+    })
+    expect(await violations(page, `docs ${name}`)).toEqual([])
+  })
+})
+
+test('what is wrong with a field is its description', async () => {
+  const { page } = await open({}, '0')
+  await page.getByLabel('Customer').fill('')
+  await page.getByRole('button', { name: 'Order', exact: true }).click()
+  await page.getByRole('alert').waitFor()
+  const description = await page.getByLabel('Customer').evaluate(field => {
+    const id = field.getAttribute('aria-describedby') ?? ''
+    return document.getElementById(id)?.textContent
+  })
+  expect(description).toMatch(/^\/customer ./)
+  await page.getByLabel('Customer').fill('Contoso')
+  await page.getByRole('button', { name: 'Order', exact: true }).click()
+  await page.locator('#result:visible').waitFor()
+  expect(await page.locator('[aria-describedby]').count()).toBe(0)
+})
+
+test('the progress shows in forced colors', async () => {
+  const { page } = await open({ forcedColors: 'active', colorScheme: 'dark' }, '4000')
+  await page.getByRole('button', { name: 'Order', exact: true }).click()
+  await expect.poll(() => page.getByRole('progressbar').getAttribute('value')).toMatch(/^0\.\d/)
+  const picture = await page.getByRole('progressbar').screenshot()
+  const [done, left] = await colors(page, picture)
+  expect(done).not.toEqual(left)
+})
+
+/** The colors of a picture near its left and its right end, halfway down. */
+async function colors(page: Page, picture: Buffer): Promise<number[][]> {
+  const blank = await page.context().newPage()
+  return await blank.evaluate(async base64 => {
+    const bytes = Uint8Array.from(atob(base64), byte => byte.charCodeAt(0))
+    const image = await createImageBitmap(new Blob([bytes]))
+    const canvas = new OffscreenCanvas(image.width, image.height).getContext('2d')
+    canvas?.drawImage(image, 0, 0)
+    const at = (x: number) => [...(canvas?.getImageData(x, image.height / 2, 1, 1).data ?? [])]
+    return [at(5), at(image.width - 6)]
+  }, picture.toString('base64'))
+}

@@ -1,0 +1,81 @@
+/** Whose fault it is where a service is entered with a token that does not come. */
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect, vi } from 'vitest'
+import { storeFromUrl } from 'waybill/store-url'
+import { explainedBy, SharedCredential } from '../../src/from-url/azure-credential.ts'
+import { test } from '../support/waybill.ts'
+
+/** A credential whose tokens come when the test says. */
+function slowCredential() {
+  const requests: PromiseWithResolvers<string>[] = []
+  const credential = new SharedCredential({
+    getToken: (_scope: string, _options?: { abortSignal?: AbortSignal }) => {
+      const request = Promise.withResolvers<string>()
+      requests.push(request)
+      return request.promise
+    },
+  })
+  return { credential, requests }
+}
+
+/** A store that is late. */
+async function lateStore(): Promise<void> {
+  throw new Error('Cosmos DB did not answer in time.')
+}
+
+test('a token that is slow is requested once, and comes to the next try', async () => {
+  const { credential, requests } = slowCredential()
+  const first = credential.getToken('a scope', { abortSignal: AbortSignal.abort() })
+  const store = explainedBy({ open: lateStore }, credential, 'Cosmos DB')
+  await expect(store.open()).rejects.toThrow(
+    /^The credential has given no token for Cosmos DB in 0\.\d s\. Check the identity/,
+  )
+  const second = credential.getToken('a scope')
+  requests[0]?.resolve('a token')
+  expect(await Promise.all([first, second])).toEqual(['a token', 'a token'])
+  expect(requests).toHaveLength(1)
+  // From now on it is not the credential's fault.
+  await expect(store.open()).rejects.toThrow('Cosmos DB did not answer in time.')
+  void credential.getToken('a scope')
+  expect(requests).toHaveLength(2)
+})
+
+test('a token that cannot be had is the cause that an error names', async () => {
+  const { credential, requests } = slowCredential()
+  const store = explainedBy({ open: lateStore }, credential, 'PostgreSQL')
+  const token = credential.getToken('a scope')
+  requests[0]?.reject(new Error('No managed identity endpoint found.'))
+  await expect(token).rejects.toThrow('No managed identity endpoint found.')
+  await expect(store.open()).rejects.toMatchObject({
+    name: 'NoTokenError',
+    message: expect.stringMatching(
+      /^The credential gave no token for PostgreSQL: No managed identity endpoint found\./,
+    ),
+  })
+})
+
+test('a store of Cosmos DB that is opened by an identity names the identity, where that has no token', async ({
+  lab,
+}) => {
+  const server = createServer((_, response) => {
+    response.writeHead(400, { 'content-type': 'application/json' })
+    response.end(JSON.stringify({ statusCode: 400, message: 'The identity was not found.' }))
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  lab.onEnd(() => new Promise<void>(resolve => server.close(() => resolve())))
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}/token`
+  const environment = {
+    IDENTITY_ENDPOINT: endpoint,
+    IDENTITY_HEADER: 'a',
+    AZURE_TOKEN_CREDENTIALS: 'ManagedIdentityCredential',
+  }
+  for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value)
+  // The SDK keeps what it knows of an identity for its process: this one is for this test alone.
+  vi.stubEnv('AZURE_CLIENT_ID', 'd0000000-0000-0000-0000-0000000000a9')
+  lab.onEnd(() => vi.unstubAllEnvs())
+  const store = await storeFromUrl('cosmos:https://localhost:1/shop/operations')
+  const error = await store.open().catch((it: unknown) => it)
+  expect(String(error)).toMatch(/^NoTokenError: The credential gave no token for Cosmos DB: /)
+  await store.close()
+})

@@ -1,0 +1,106 @@
+import { describe, expect } from 'vitest'
+import { corsHeaders } from '../../src/http/cors.ts'
+import { HEADERS } from '../../src/model/protocol.ts'
+import { orders } from '../support/desk.ts'
+import { DOORS, type DoorOptions, postJson } from '../support/doors.ts'
+import { type Lab, test } from '../support/waybill.ts'
+
+const APP = 'https://app.example.com'
+const named = { cors: { origins: [APP, 'https://other.example.com'], credentials: true } } as const
+
+async function openTo(lab: Lab, name: string, options: DoorOptions) {
+  const open = DOORS[name]
+  if (open === undefined) throw new Error(`There is no ${name}.`)
+  return await open(lab, await lab.waybill([orders]), options)
+}
+
+function corsOf(response: Response): Record<string, string> {
+  return Object.fromEntries([...response.headers].filter(([name]) => name.startsWith('access-control-')))
+}
+
+describe.each(Object.keys(DOORS))('over %s', name => {
+  test('every answer tells a named origin what it may read, a refusal too', async ({ lab }) => {
+    const api = await openTo(lab, name, named)
+    const json = postJson({ wish: 'complete' }, { origin: APP })
+    const asks: [string, RequestInit, number][] = [
+      ['/orders', json, 202],
+      ['/orders', postJson({}, { origin: APP }), 400],
+      ['/orders', { method: 'POST', body: 'text', headers: { origin: APP, 'content-type': 'text/plain' } }, 415],
+      ['/orders', { ...json, body: ' '.repeat(2 ** 21) }, 413],
+      ['/orders/status/x', { headers: { origin: APP } }, 404],
+      ['/orders/status/x', { method: 'PUT', headers: { origin: APP } }, 405],
+      ['/healthz', { headers: { origin: APP } }, 200],
+    ]
+    for (const [path, init, status] of asks) {
+      const answer = await api.ask(path, init)
+      expect([path, answer.status]).toEqual([path, status])
+      expect([path, status, answer.headers.get('vary')]).toEqual([path, status, expect.stringMatching(/\bOrigin$/)])
+      expect(corsOf(answer)).toEqual({
+        'access-control-allow-origin': APP,
+        'access-control-allow-credentials': 'true',
+        'access-control-expose-headers': expect.stringContaining('Operation-Location'),
+      })
+      await answer.body?.cancel()
+    }
+  })
+
+  test('a preflight allows the methods and the headers of the contract, and is no request', async ({ lab }) => {
+    const cors = { ...named.cors, allowHeaders: ['X-Api-Key'] }
+    const api = await openTo(lab, name, { cors })
+    for (const path of ['/orders', '/orders/status/x', '/orders/x', '/operations/x']) {
+      const headers = { origin: APP, 'access-control-request-method': 'DELETE' }
+      const answer = await api.ask(path, { method: 'OPTIONS', headers })
+      expect([path, answer.status, await answer.text()]).toEqual([path, 204, ''])
+      const { 'access-control-allow-methods': methods, 'access-control-allow-headers': allowed } = corsOf(answer)
+      expect(methods).toBe('GET, POST, DELETE')
+      const sent = [
+        HEADERS.prefer,
+        HEADERS.idempotencyKey,
+        HEADERS.ifMatch,
+        HEADERS.ifNoneMatch,
+        HEADERS.lastEventId,
+        HEADERS.webhookUrl,
+      ]
+      for (const one of [...sent, 'traceparent', 'Authorization', 'X-Api-Key']) expect(allowed).toContain(one)
+    }
+  })
+
+  test('an origin that is not named, or none, is told nothing', async ({ lab }) => {
+    const api = await openTo(lab, name, named)
+    for (const origin of ['https://app.example.com.evil.example', 'null', 'http://app.example.com', undefined]) {
+      const answer = await api.ask('/healthz', origin === undefined ? {} : { headers: { origin } })
+      expect([answer.status, corsOf(answer)]).toEqual([200, {}])
+      // A cache must not give the answer for one origin to another.
+      expect(answer.headers.get('vary')).toContain('Origin')
+    }
+  })
+
+  test('is turned off unless it is asked for', async ({ lab }) => {
+    const api = await openTo(lab, name, {})
+    const answer = await api.ask('/healthz', { headers: { origin: APP } })
+    expect([corsOf(answer), answer.headers.get('vary')]).toEqual([{}, null])
+  })
+})
+
+test('every origin may be let in, without cookies alone', () => {
+  const headersFor = corsHeaders({ origins: '*' })
+  expect(headersFor({ headers: { origin: 'https://any.example.com' } })).toMatchObject({
+    'Access-Control-Allow-Origin': '*',
+  })
+  expect(() => corsHeaders({ origins: '*', credentials: true })).toThrow(/credentials/)
+})
+
+test('every header of the contract that an answer carries can be read', () => {
+  const exposed = corsHeaders({ origins: '*' })({ headers: { origin: APP } })['Access-Control-Expose-Headers']
+  const sent: string[] = [
+    HEADERS.idempotencyKey,
+    HEADERS.ifMatch,
+    HEADERS.ifNoneMatch,
+    HEADERS.lastEventId,
+    HEADERS.prefer,
+    HEADERS.webhookUrl,
+  ]
+  const carried = Object.values(HEADERS).filter(name => !sent.includes(name))
+  const ofMedia = ['Accept-Ranges', 'Content-Disposition', 'Content-Range']
+  expect(exposed?.split(', ').sort()).toEqual([...carried, ...ofMedia, 'X-Progress'].sort())
+})

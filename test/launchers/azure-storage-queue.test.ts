@@ -1,0 +1,154 @@
+/** Executions that drain are woken through an Azure Storage queue: the real SDK, a queue of this machine, real processes. */
+import { fileURLToPath } from 'node:url'
+import { QueueClient } from '@azure/storage-queue'
+import { describe, expect, onTestFinished, vi } from 'vitest'
+import { answerCall, type StorageQueueClient, storageQueue } from 'waybill/storage-queue'
+import { nextCall } from '../../src/launchers/autoscaler.ts'
+import { waybill as command, startWaybill } from '../support/cli.ts'
+import { type Act, handlerFile, play, plays } from '../support/handlers.ts'
+import { type LocalQueue, localQueue } from '../support/storage-queue.ts'
+import { hasFinished, KeptLog, type Lab, submit, test, until } from '../support/waybill.ts'
+
+const type = plays()
+const handlers = fileURLToPath(handlerFile('plays'))
+
+/** An API that does no work, a queue, and what an execution of the drain needs. */
+async function laid(lab: Lab, wakeup: { share?: number; max?: number } = {}) {
+  const path = lab.file()
+  const queue = await localQueue(lab)
+  const store = await lab.store(path)
+  const logger = new KeptLog()
+  const by = storageQueue({ client: queue.client() })
+  const api = await lab.waybill([type], { store, logger, wakeup: { by, scan: 20, ...wakeup } })
+  const args = ['work', handlers, '--store', `sqlite:${path}`, '--until-idle', '--idle', '0s', '--queue', queue.url]
+  return { queue, store, logger, args, submit: (...acts: Act[]) => submit(api, type, play(...acts)) }
+}
+
+test('the real client fits the interface', () => {
+  const client: StorageQueueClient = new QueueClient('https://account.queue.core.windows.net/orders')
+  expect(storageQueue({ client })).toHaveProperty('call')
+})
+
+describe('the API', () => {
+  test('calls once for a share of the backlog, however many operations come', async ({ lab }) => {
+    const { queue, submit } = await laid(lab, { share: 4, max: 2 })
+    expect(queue.requests).toEqual([])
+    await submit({ do: 'return' })
+    await until(() => queue.living.length === 1)
+    await Promise.all(Array.from({ length: 20 }, () => submit({ do: 'return' })))
+    await until(() => queue.living.length === 2)
+    // It has looked again since then, and two are the most.
+    const sent = () => queue.requests.filter(it => it === 'POST').length
+    await submit({ do: 'return' })
+    expect([queue.living.length, sent()]).toEqual([2, 2])
+  })
+
+  test('goes on calling when the queue was away', async ({ lab }) => {
+    const { queue, logger, submit } = await laid(lab)
+    queue.refuse = () => 503
+    await submit({ do: 'return' })
+    await until(() => logger.lines.some(({ message }) => message.startsWith('Executions could not be called for')))
+    queue.refuse = () => undefined
+    await until(() => queue.living.length === 1)
+  })
+
+  test('calls less and less often where nobody comes, and at once when there is more', () => {
+    let call = nextCall({ first: 'a', executions: 1 }, undefined, 0)
+    const waits: (number | undefined)[] = []
+    for (let n = 0; n < 8; n++) {
+      waits.push(call?.patienceMs)
+      expect(nextCall({ first: 'a', executions: 1 }, call, (call?.until ?? 0) - 1)).toBeUndefined()
+      call = nextCall({ first: 'a', executions: 1 }, call, call?.until ?? 0)
+    }
+    expect(waits.map(ms => (ms ?? 0) / 1000)).toEqual([30, 60, 120, 240, 480, 900, 900, 900])
+    expect(nextCall({ first: 'a', executions: 3 }, call, 0)).toEqual({ ...call, executions: 3 })
+    expect(nextCall({ first: 'b', executions: 1 }, call, 0)).toMatchObject({ patienceMs: 30_000 })
+  })
+})
+
+describe('an execution', () => {
+  test('drains the backlog, and deletes its message at the end', async ({ lab }) => {
+    const { queue, store, args, submit } = await laid(lab)
+    const ids = [await submit({ do: 'return' }), await submit({ do: 'spin', ms: 300 })]
+    await until(() => queue.living.length === 1)
+    expect(await command(args)).toMatchObject({ code: 0, err: '' })
+    for (const id of ids) expect((await hasFinished(store, id)).status).toBe('completed')
+    expect(queue.living).toEqual([])
+    expect(queue.requests.filter(it => it === 'GET' || it === 'DELETE')).toEqual(['GET', 'DELETE'])
+  })
+
+  test('whose work is done by others already finds nothing, deletes the message and exits 0', async ({ lab }) => {
+    const { queue, args } = await laid(lab)
+    await queue.client().sendMessage('work', { messageTimeToLive: 60 })
+    expect(await command(args)).toMatchObject({ code: 0, err: '' })
+    expect(queue.living).toEqual([])
+  })
+
+  test('that is stopped with work left calls for another one at once', async ({ lab }) => {
+    const { queue, store, args, submit } = await laid(lab)
+    const id = await submit({ do: 'wait' }, { do: 'return' })
+    await until(() => queue.living.length === 1)
+    const { child, ended } = startWaybill(args)
+    await until(async () => (await store.read(id))?.status === 'running')
+    const [held] = queue.living
+    expect(queue.visible).toEqual([])
+    child.kill('SIGTERM')
+    expect(await ended).toMatchObject({ code: 0 })
+    // The API may have called too, as soon as the work was handed back.
+    expect(queue.visible).toContain(held)
+  })
+
+  test('that dies leaves a message that calls again, some times and not for ever', async ({ lab }) => {
+    const queue = await localQueue(lab)
+    const client = queue.client()
+    await client.sendMessage('work', { messageTimeToLive: 3600 })
+    const warnings: string[] = []
+    const die = () => answerCall({ client, attempts: 3, warn: message => warnings.push(message) })
+    for (let n = 0; n < 3; n++) {
+      await die()
+      expect([queue.living.length, queue.visible.length, warnings]).toEqual([1, 0, []])
+      queue.ahead += 60_001
+      expect(queue.visible).toHaveLength(1)
+    }
+    await die()
+    expect(queue.living).toEqual([])
+    expect(warnings).toEqual([expect.stringContaining('called for 3 executions')])
+  })
+
+  test('works without the queue where that is away', async ({ lab }) => {
+    const { queue, store, args, submit } = await laid(lab)
+    const id = await submit({ do: 'return' })
+    queue.refuse = ({ method }) => (method === 'GET' ? 403 : undefined)
+    const { code, err } = await command(args)
+    expect([code, err]).toEqual([0, expect.stringContaining('The queue does not answer, and it is worked without')])
+    expect((await hasFinished(store, id)).status).toBe('completed')
+  })
+
+  test('says what is wrong with the URL of a queue', async ({ lab }) => {
+    const { args } = await laid(lab)
+    const wrong = await command([...args.slice(0, -1), 'orders'])
+    expect(wrong).toMatchObject({ code: 2, err: expect.stringContaining('The queue must be a URL such as https://') })
+  })
+})
+
+test('a message is hidden for as long as it is held, and what is done to it twice is harmless', async ({ lab }) => {
+  const queue: LocalQueue = await localQueue(lab)
+  await queue.client().sendMessage('work', { messageTimeToLive: 3600 })
+  const warnings: string[] = []
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const call = await answerCall({ client: queue.client(), warn: message => warnings.push(message) })
+  expect(queue.visible).toEqual([])
+  for (const times of [1, 2, 3]) {
+    queue.ahead += 40_000
+    vi.advanceTimersByTime(20_000)
+    await until(() => queue.requests.filter(it => it === 'PUT').length === times)
+    expect([queue.living.length, queue.visible.length]).toEqual([1, 0])
+  }
+  await call.release()
+  expect(queue.visible).toHaveLength(1)
+  await call.done()
+  await call.done()
+  expect(queue.living).toEqual([])
+  expect(warnings).toEqual([expect.stringContaining('The message cannot be kept or deleted')])
+})

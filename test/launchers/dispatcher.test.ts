@@ -1,0 +1,310 @@
+import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect } from 'vitest'
+import { processLauncher } from 'waybill/process'
+import { sqliteStore } from 'waybill/sqlite'
+import { type Launcher, LaunchRefused, type LaunchRequest } from '../../src/launchers/launcher.ts'
+import type { ProcessLauncherOptions } from '../../src/launchers/process/process.ts'
+import type { AnyOperationType } from '../../src/model/operation-type.ts'
+import type { DispatcherInit, Waybill } from '../../src/waybill.ts'
+import { play, plays } from '../support/handlers.ts'
+import {
+  cutStore,
+  hasFinished,
+  hasStatus,
+  type Lab,
+  logOf,
+  recordOf,
+  resultOf,
+  submit,
+  test,
+  until,
+  when,
+} from '../support/waybill.ts'
+
+const type = plays({ attempts: 2 })
+const entry = new URL('../fixtures/job.ts', import.meta.url)
+
+/** The process launcher of the job entry file, on the store of the path. */
+function launcherOn(path: string, options: Partial<ProcessLauncherOptions> = {}): Launcher {
+  return processLauncher({ entry, niceness: 0, limit: 4, env: { TEST_STORE: path }, ...options })
+}
+
+/** A composition whose work is done by what the launcher starts. */
+async function dispatching(
+  lab: Lab,
+  path: string,
+  dispatcher: DispatcherInit,
+  types: readonly AnyOperationType[] = [type],
+): Promise<Waybill> {
+  const store = sqliteStore({ path, synchronous: 'NORMAL' })
+  // Nothing is swept: what is noticed, the dispatcher has noticed.
+  return await lab.waybill(types, { store, sweep: '1h', dispatcher: { scan: 50, reconcile: '1h', ...dispatcher } })
+}
+
+/** A launcher made of what a test gives; what is not given answers that all is well. */
+function launcherOf(given: Partial<Launcher> & Pick<Launcher, 'start'>): Launcher {
+  return { engine: 'process', stop: async () => {}, inspect: async () => ({ kind: 'alive' }), ...given }
+}
+
+/** Starts the job entry file as an engine would, and gives its exit code. */
+function execute(
+  lab: Lab,
+  path: string,
+  { operationId }: LaunchRequest,
+): { child: ChildProcess; code: Promise<unknown> } {
+  const env = { ...process.env, TEST_STORE: path, WAYBILL_OPERATION_ID: operationId }
+  const child = spawn(process.execPath, [fileURLToPath(entry)], { env, stdio: 'inherit' })
+  lab.onEnd(() => child.kill('SIGKILL'))
+  return { child, code: new Promise(resolve => child.once('exit', resolve)) }
+}
+
+describe('with the process launcher', () => {
+  test('one execution is started for each operation, and the history names it', async ({ lab }) => {
+    const path = lab.file()
+    const started: string[] = []
+    const launcher = launcherOn(path)
+    const noting: Launcher = launcherOf({
+      start: async request => {
+        const execution = await launcher.start(request)
+        started.push(`${request.operationId} ${execution}`)
+        return execution
+      },
+      inspect: execution => launcher.inspect(execution),
+    })
+    const waybill = await dispatching(lab, path, { launcher: noting })
+    const ids = [await submit(waybill, type, play({ do: 'pid' })), await submit(waybill, type, play({ do: 'pid' }))]
+    for (const id of ids) {
+      const pid = await resultOf(waybill.store, id)
+      const { history, attempt, lost } = await recordOf(waybill.store, id)
+      expect({ attempt, lost }).toEqual({ attempt: 1, lost: 0 })
+      expect(history[0]?.execution).toMatch(new RegExp(`^process-${pid}-`))
+      expect(started).toContain(`${id} ${history[0]?.execution}`)
+    }
+    expect(started).toHaveLength(2)
+  })
+
+  test('what does not fit the limit waits untouched, and is done in its turn', async ({ lab }) => {
+    const path = lab.file()
+    const waybill = await dispatching(lab, path, { launcher: launcherOn(path, { limit: 1 }) })
+    const first = await submit(waybill, type, play({ do: 'wait' }))
+    await until(async () => (await logOf(waybill.store, first)).length > 0)
+    const rest = await Promise.all([1, 2].map(value => submit(waybill, type, play({ do: 'return', value }))))
+    await until(async () => (await recordOf(waybill.store, rest[0] ?? '')).runAt !== null)
+    for (const id of rest) {
+      const { status, attempt, launches, execution } = await recordOf(waybill.store, id)
+      expect({ status, attempt, execution }).toEqual({ status: 'pending', attempt: 0, execution: null })
+      expect(launches).toBeLessThanOrEqual(1)
+    }
+    await waybill.operations.cancel(first, '')
+    expect(await Promise.all(rest.map(id => resultOf(waybill.store, id)))).toEqual([1, 2])
+  })
+
+  test('an execution that dies is noticed by its end and not by its lease', async ({ lab }) => {
+    const path = lab.file()
+    const launcher = launcherOn(path, { env: { TEST_STORE: path, TEST_WORKER: '{"lease": "1h"}' } })
+    const waybill = await dispatching(lab, path, { launcher })
+    const id = await submit(waybill, type, play({ do: 'exit', code: 9 }, { do: 'return', value: 'again' }))
+    expect(await resultOf(waybill.store, id)).toBe('again')
+    const { history, lost } = await recordOf(waybill.store, id)
+    expect(lost).toBe(1)
+    expect(history[0]).toMatchObject({ number: 1, outcome: 'lost', error: { code: 'worker-lost' } })
+    expect(history[0]?.error?.detail).toContain('exit code 9')
+  })
+
+  test('an execution that dies is noticed by asking, where the engine tells nothing by itself', async ({ lab }) => {
+    const path = lab.file()
+    const launcher = launcherOn(path, { env: { TEST_STORE: path, TEST_WORKER: '{"lease": "1h"}' } })
+    const silent = launcherOf({
+      start: request => launcher.start(request),
+      inspect: execution => launcher.inspect(execution),
+    })
+    const waybill = await dispatching(lab, path, { launcher: silent, reconcile: 50 })
+    const id = await submit(waybill, type, play({ do: 'die', signal: 'SIGKILL' }, { do: 'return', value: 'again' }))
+    expect(await resultOf(waybill.store, id)).toBe('again')
+    expect((await recordOf(waybill.store, id)).lost).toBe(1)
+  })
+
+  test('a cancel stops the execution', async ({ lab }) => {
+    const path = lab.file()
+    const stops: string[] = []
+    const launcher = launcherOn(path)
+    const noting = launcherOf({
+      start: request => launcher.start(request),
+      inspect: execution => launcher.inspect(execution),
+      stop: execution => {
+        stops.push(execution)
+        return launcher.stop(execution)
+      },
+    })
+    const waybill = await dispatching(lab, path, { launcher: noting })
+    const id = await submit(waybill, type, play({ do: 'linger', ms: 50 }))
+    await until(async () => (await logOf(waybill.store, id)).length > 0)
+    const { execution } = await recordOf(waybill.store, id)
+    await waybill.operations.cancel(id, '')
+    await until(() => stops.length > 0)
+    await hasFinished(waybill.store, id)
+    expect(stops).toEqual([execution])
+  })
+
+  test('executions that start and never claim fail the operation after the cap', async ({ lab }) => {
+    const path = lab.file()
+    const idle = join(dirname(path), 'idle.mjs')
+    writeFileSync(idle, '')
+    const stubborn = plays({ lostAttempts: 1 })
+    const waybill = await dispatching(lab, path, { launcher: launcherOn(path, { entry: idle }) }, [stubborn])
+    const id = await submit(waybill, stubborn)
+    const { status, error, attempt, launches } = await hasFinished(waybill.store, id)
+    expect({ status, code: error?.code, attempt, launches }).toEqual({
+      status: 'failed',
+      code: 'launch-lost',
+      attempt: 0,
+      launches: 2,
+    })
+  })
+})
+
+describe('between a start and its end', () => {
+  test('reads no record for a change that is not a cancel', async ({ lab }) => {
+    const { store, calls } = cutStore(sqliteStore({ path: ':memory:' }))
+    const stopped = Promise.withResolvers<string>()
+    const launcher = launcherOf({
+      start: async () => 'job-1',
+      stop: async execution => stopped.resolve(execution),
+    })
+    const dispatcher = { launcher, scan: '1h', reconcile: '1h' } as const
+    const waybill = await lab.waybill([type], { store, sweep: '1h', dispatcher })
+    const id = await submit(waybill, type, play({ do: 'wait' }))
+    await when(store, id, operation => operation.execution !== null)
+    await store.claim({ from: { id }, holder: 'job-1', leaseMs: 60_000, execution: 'job-1', engine: 'process' })
+    calls.clear()
+    for (let count = 1; count <= 20; count++) {
+      await store.change(id, { kind: 'progress', attempt: 1, progress: { fraction: count / 20 } })
+    }
+    await store.note({ id, attempt: 1 }, { kind: 'log', level: 'info', message: 'one' })
+    expect(calls.get('read') ?? 0).toBe(0)
+    await store.change(id, { kind: 'cancel' })
+    expect(await stopped.promise).toBe('job-1')
+    expect(calls.get('read')).toBe(1)
+  })
+})
+
+describe('with an engine that', () => {
+  test('refuses for a while, the start is tried later and counts for nothing', async ({ lab }) => {
+    const path = lab.file()
+    let refusals = 0
+    const launcher = launcherOf({
+      start: async request => {
+        if (++refusals <= 5) throw new LaunchRefused('Too many requests.', 20)
+        execute(lab, path, request)
+        return undefined
+      },
+    })
+    const patient = plays({ lostAttempts: 0 })
+    const waybill = await dispatching(lab, path, { launcher }, [patient])
+    const id = await submit(waybill, patient, play({ do: 'return', value: 'at last' }))
+    expect(await resultOf(waybill.store, id)).toBe('at last')
+    expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0, launches: 0 })
+  })
+
+  test('fails after it has started the execution, the operation is done once', async ({ lab }) => {
+    const path = lab.file()
+    let starts = 0
+    const launcher = launcherOf({
+      start: async request => {
+        starts++
+        execute(lab, path, request)
+        throw new Error('The connection was reset.')
+      },
+    })
+    const waybill = await dispatching(lab, path, { launcher })
+    const id = await submit(waybill, type, play({ do: 'return', value: 'done' }))
+    expect(await resultOf(waybill.store, id)).toBe('done')
+    expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0 })
+    expect(starts).toBe(1)
+  })
+
+  test('fails without having started anything, another start is made after the hold', async ({ lab }) => {
+    const path = lab.file()
+    let starts = 0
+    const launcher = launcherOf({
+      start: async request => {
+        if (++starts === 1) throw new Error('The connection was reset.')
+        execute(lab, path, request)
+        return 'the-second'
+      },
+    })
+    const waybill = await dispatching(lab, path, { launcher, hold: '1s' })
+    const id = await submit(waybill, type, play({ do: 'return', value: 'done' }))
+    expect(await resultOf(waybill.store, id)).toBe('done')
+    expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0 })
+  })
+
+  test('starts everything twice, the surplus execution exits 0 having claimed nothing', async ({ lab }) => {
+    const path = lab.file()
+    const codes: Promise<unknown>[] = []
+    const launcher = launcherOf({
+      start: async request => {
+        codes.push(execute(lab, path, request).code, execute(lab, path, request).code)
+        return undefined
+      },
+    })
+    const waybill = await dispatching(lab, path, { launcher })
+    const id = await submit(waybill, type, play({ do: 'return', value: 'once' }))
+    expect(await resultOf(waybill.store, id)).toBe('once')
+    expect(await Promise.all(codes)).toEqual([0, 0])
+    const { history } = await recordOf(waybill.store, id)
+    expect(history).toMatchObject([{ number: 1, outcome: 'completed' }])
+    expect(await logOf(waybill.store, id)).toHaveLength(1)
+  })
+
+  test('never says whether it started, does not keep the operation waiting for ever', async ({ lab }) => {
+    let starts = 0
+    const launcher = launcherOf({
+      start: async () => {
+        starts++
+        throw new Error('The connection was reset.')
+      },
+    })
+    const stubborn = plays({ lostAttempts: 1 })
+    const waybill = await dispatching(lab, lab.file(), { launcher, hold: '1s' }, [stubborn])
+    const { status, error } = await hasFinished(waybill.store, await submit(waybill, stubborn))
+    expect({ status, code: error?.code, starts }).toEqual({ status: 'failed', code: 'launch-lost', starts: 2 })
+    expect(error?.detail).toContain('2 executions were started, and none has claimed it.')
+  })
+
+  test('takes one start at a time, no type starves behind the backlog of another', async ({ lab }) => {
+    const started: string[] = []
+    const launcher = launcherOf({
+      start: async ({ type: name }) => {
+        started.push(name)
+        return `${name}-${started.length}`
+      },
+    })
+    const types = [plays(), { ...plays(), name: 'others' }] as const
+    const path = lab.file()
+    const store = await lab.store(path)
+    const api = lab.composition(types, { store })
+    for (let n = 0; n < 20; n++) await submit(api, types[0])
+    const other = await submit(api, types[1])
+    const waybill = await dispatching(lab, path, { launcher }, types)
+    await until(async () => (await recordOf(waybill.store, other)).execution !== null)
+    expect(started.indexOf('others')).toBeLessThan(20)
+  })
+})
+
+test('work that was handed back by its execution is started again', async ({ lab }) => {
+  const path = lab.file()
+  const launcher = launcherOn(path)
+  const waybill = await dispatching(lab, path, { launcher })
+  const id = await submit(waybill, type, play({ do: 'wait' }, { do: 'return', value: 'moved' }))
+  await until(async () => (await logOf(waybill.store, id)).length > 0)
+  await launcher.stop((await recordOf(waybill.store, id)).execution ?? '')
+  expect(await resultOf(waybill.store, id)).toBe('moved')
+  const { history } = await hasStatus(waybill.store, id, 'completed')
+  expect(history.map(({ outcome }) => outcome)).toEqual(['released', 'completed'])
+  expect(new Set(history.map(({ execution }) => execution)).size).toBe(2)
+})

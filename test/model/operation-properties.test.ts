@@ -1,0 +1,273 @@
+/** What holds for every operation, whatever happens to it and in which order. */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import {
+  accepted,
+  type Change,
+  type ClaimBy,
+  changed,
+  claimed,
+  countedAttempts,
+  expired,
+  HISTORY_LIMIT,
+  launching,
+  type Operation,
+  type Outcome,
+  renewed,
+} from '../../src/model/operation.ts'
+import { problem } from '../../src/model/problem.ts'
+import { isFinal } from '../../src/model/protocol.ts'
+import { submissionOf } from '../support/submission.ts'
+
+/** What happens, and how many milliseconds after what happened before. */
+type Event = { readonly after: number } & (
+  | { readonly do: 'renew' | 'launch' | 'expire' }
+  | { readonly do: 'claim'; readonly execution: Pick<ClaimBy, 'execution' | 'engine'> }
+  | { readonly do: 'change'; readonly change: Change }
+)
+
+/** The operation before an event, what became of it (nothing where it was refused), and when. */
+interface Step {
+  readonly event: Event
+  readonly before: Operation
+  readonly after: Operation | undefined
+  readonly now: number
+}
+
+const NO = problem('operation-failed', 'No.')
+const start = fc
+  .record({
+    maxAttempts: fc.integer({ min: 1, max: 5 }),
+    maxLost: fc.integer({ min: 0, max: 5 }),
+    retention: fc.nat(10_000),
+    startWithin: fc.option(fc.nat(5000)),
+    delay: fc.nat(5000),
+    webhookUrl: fc.constantFrom(null, 'https://hooks.example/'),
+  })
+  .map(parts => accepted(submissionOf('a', parts), 0))
+
+const outcome: fc.Arbitrary<Outcome> = fc.oneof(
+  { arbitrary: fc.constant({ kind: 'retry', problem: NO, delayMs: 100 } as const), weight: 4 },
+  { arbitrary: fc.constant({ kind: 'released' } as const), weight: 6 },
+  fc.constant({ kind: 'completed', output: '1' } as const),
+  fc.constant({ kind: 'failed', problem: NO } as const),
+  fc.constant({ kind: 'canceled', problem: problem('operation-canceled') } as const),
+)
+// Mostly the attempt and the launch that there are: they are filled in when the event comes.
+const number = fc.constantFrom(-1, -1, -1, -1, 0, 1, 2)
+const change: fc.Arbitrary<Change> = fc.oneof(
+  { arbitrary: fc.record({ kind: fc.constant('finish'), attempt: number, outcome }), weight: 6 },
+  fc.record({ kind: fc.constant('progress'), attempt: number, progress: fc.constant({ fraction: 0.5 }) }),
+  fc.constant({ kind: 'cancel' } as const),
+  fc.record({
+    kind: fc.constant('launched'),
+    launch: number,
+    execution: fc.constant('job-1'),
+    engine: fc.constant('jobs'),
+  }),
+  fc.record({ kind: fc.constant('launch-refused'), launch: number, delayMs: fc.nat(100) }),
+  fc.record({ kind: fc.constant('abandon'), attempt: number, reason: fc.constant('Gone.') }),
+  fc.constant({ kind: 'webhook-accepted' } as const),
+)
+const execution = fc.constantFrom(
+  {},
+  { execution: null },
+  { execution: 'job-1' },
+  { execution: 'job-2', engine: 'own' },
+)
+const after = fc.oneof({ arbitrary: fc.nat(50), weight: 9 }, fc.constantFrom(-40, 1000, 40_000))
+const event: fc.Arbitrary<Event> = fc.oneof(
+  { arbitrary: fc.record({ do: fc.constant('claim'), after, execution }), weight: 8 },
+  { arbitrary: fc.record({ do: fc.constant('change'), after, change }), weight: 10 },
+  fc.record({ do: fc.constantFrom('renew', 'launch', 'expire'), after }),
+)
+
+const life = fc.tuple(start, fc.array(event, { maxLength: 200 })).map(([operation, events]) => live(operation, events))
+
+function live(operation: Operation, events: readonly Event[]): Step[] {
+  const steps: Step[] = []
+  let before = operation
+  let now = 0
+  for (const it of events) {
+    now += it.after
+    const step = { event: it, before: deepFreeze(before), after: happen(before, it, now), now }
+    steps.push(step)
+    before = step.after ?? before
+  }
+  return steps
+}
+
+function happen(operation: Operation, it: Event, now: number): Operation | undefined {
+  switch (it.do) {
+    case 'claim':
+      return claimed(operation, { holder: 'h', leaseMs: 30_000, ...it.execution }, now)
+    case 'renew':
+      return renewed(operation, operation.attempt, 30_000, now)
+    case 'launch':
+      return launching(operation, 500, now)
+    case 'expire':
+      return expired(operation, now)
+    case 'change':
+      return changed(operation, aimed(operation, it.change), now)
+  }
+}
+
+function aimed(operation: Operation, it: Change): Change {
+  if ('attempt' in it && it.attempt < 0) return { ...it, attempt: operation.attempt }
+  if ('launch' in it && it.launch < 0) return { ...it, launch: operation.launches }
+  return it
+}
+
+/** So that a function that changes what it was given fails at once. */
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
+  for (const member of Object.values(value)) deepFreeze(member)
+  return Object.freeze(value)
+}
+
+/** Holds for each step that was not refused. */
+function always(holds: (step: Step & { after: Operation }) => void): void {
+  fc.assert(
+    fc.property(life, steps => {
+      for (const step of steps) if (step.after !== undefined) holds({ ...step, after: step.after })
+    }),
+    { numRuns: 300 },
+  )
+}
+
+/** What a client can see of an operation, apart from its version. */
+function visible(operation: Operation): unknown {
+  const {
+    version: _,
+    leaseUntil: __,
+    launches: ___,
+    execution: ____,
+    engine: _____,
+    runAt: ______,
+    webhookDue: _______,
+    ...rest
+  } = operation
+  return rest
+}
+
+describe('every operation', () => {
+  it('keeps its final status, and all that is told of it, for ever', () => {
+    always(({ before, after }) => {
+      if (isFinal(before.status)) expect({ ...after, webhookDue: true }).toEqual({ ...before, webhookDue: true })
+    })
+  })
+
+  it('takes nothing but the acceptance of its webhook once it has ended', () => {
+    always(({ before, event: it }) => {
+      if (isFinal(before.status)) expect(it).toMatchObject({ change: { kind: 'webhook-accepted' } })
+    })
+  })
+
+  it('has a version that is one greater after each change that a client can see, and never grows by more', () => {
+    always(({ before, after }) => {
+      const shown = JSON.stringify(visible(before)) !== JSON.stringify(visible(after))
+      expect(after.version - before.version).toBeGreaterThanOrEqual(shown ? 1 : 0)
+      expect(after.version - before.version).toBeLessThanOrEqual(1)
+    })
+  })
+
+  it('has an attempt number that never falls, and grows by one with each claim and by nothing else', () => {
+    always(({ before, after, event: it }) => {
+      expect(after.attempt).toBe(before.attempt + (it.do === 'claim' ? 1 : 0))
+    })
+  })
+
+  it('never runs and fails more often than it may, nor is lost more often', () => {
+    always(({ after }) => {
+      expect(countedAttempts(after)).toBeLessThanOrEqual(after.maxAttempts)
+      expect(countedAttempts(after)).toBeGreaterThanOrEqual(0)
+      expect(after.lost).toBeLessThanOrEqual(after.maxLost + 1)
+      if (!isFinal(after.status)) expect(after.lost).toBeLessThanOrEqual(after.maxLost)
+    })
+  })
+
+  it('has a lease and a holder while it runs, and at no other time', () => {
+    always(({ after }) => {
+      const runs = after.status === 'running'
+      expect(after.leaseUntil !== null).toBe(runs)
+      expect(after.holder !== null).toBe(runs)
+      if (runs) expect(after.runAt).toBeNull()
+    })
+  })
+
+  it('names an engine only beside the execution that was started on it, as does every attempt', () => {
+    always(({ after }) => {
+      for (const { execution: name, engine } of [after, ...after.history]) if (name === null) expect(engine).toBeNull()
+    })
+  })
+
+  it('has an end, and a time to be deleted, exactly when it has ended', () => {
+    always(({ after }) => {
+      expect(after.finishedAt !== null).toBe(isFinal(after.status))
+      expect(after.expiresAt).toBe(after.finishedAt === null ? null : after.finishedAt + after.retention)
+      expect(after.error !== null).toBe(after.status === 'failed' || after.status === 'canceled')
+    })
+  })
+
+  it('is never changed by an attempt that does not own it', () => {
+    always(({ before, event: it }) => {
+      if (it.do !== 'change' || !('attempt' in it.change) || it.change.attempt < 0) return
+      expect(it.change.attempt).toBe(before.attempt)
+    })
+  })
+
+  it('stays canceled or asked to cancel once that was acknowledged, unless another end was first', () => {
+    always(({ before, after }) => {
+      if (!before.cancelRequested) return
+      expect(after.cancelRequested).toBe(true)
+      expect(after.status).not.toBe('pending')
+    })
+  })
+
+  it('keeps a history that grows by one with each attempt that ends, in order and within its limit', () => {
+    always(({ before, after }) => {
+      expect(after.history.length).toBeLessThanOrEqual(HISTORY_LIMIT)
+      const ended = before.status === 'running' && after.status !== 'running' ? 1 : 0
+      expect(after.history.length).toBe(Math.min(before.history.length + ended, HISTORY_LIMIT))
+      if (ended === 1) expect(after.history.at(-1)?.number).toBe(before.attempt)
+      const numbers = after.history.map(({ number: it }) => it)
+      expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
+    })
+  })
+
+  it('has an updatedAt that never goes back, though the clock may', () => {
+    always(({ before, after }) => expect(after.updatedAt).toBeGreaterThanOrEqual(before.updatedAt))
+  })
+
+  it('keeps what it was accepted with', () => {
+    always(({ before, after }) => {
+      for (const key of [
+        'id',
+        'type',
+        'owner',
+        'priority',
+        'createdAt',
+        'startBy',
+        'maxAttempts',
+        'maxLost',
+        'retention',
+      ] as const) {
+        expect(after[key]).toBe(before[key])
+      }
+    })
+  })
+
+  it('ends, as long as it is claimed and its leases run out', () => {
+    fc.assert(
+      fc.property(start, fc.array(event, { maxLength: 30 }), (operation, events) => {
+        let last = live(operation, events).reduce((at, step) => step.after ?? at, operation)
+        let now = 1_000_000
+        for (let round = 0; !isFinal(last.status) && round < 20; round++) {
+          now += 100_000
+          last = expired(last, now) ?? claimed(last, { holder: 'h', leaseMs: 1, execution: null }, now) ?? last
+        }
+        expect(isFinal(last.status)).toBe(true)
+      }),
+    )
+  })
+})

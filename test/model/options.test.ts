@@ -1,0 +1,261 @@
+/** Options at every door: what is unknown, or cannot be right, fails at once and is named. */
+import { readFile } from 'node:fs/promises'
+import fastify from 'fastify'
+import { describe, expect, test } from 'vitest'
+import { defineOperation, handler } from 'waybill'
+import { folderBlobs } from 'waybill/blobs/folder'
+import { postgresBlobs } from 'waybill/blobs/postgres'
+import { createWaybill } from 'waybill/composition'
+import { containerAppsJob } from 'waybill/container-apps'
+import { cosmosStore } from 'waybill/cosmos'
+import { waybill as plugin } from 'waybill/fastify'
+import { fetchHandler } from 'waybill/fetch'
+import { createRoutes } from 'waybill/http'
+import { runOperation } from 'waybill/job'
+import { kubernetesJob } from 'waybill/kubernetes'
+import { nodeListener } from 'waybill/node'
+import { openApiDocument } from 'waybill/openapi'
+import { postgresStore } from 'waybill/postgres'
+import { processLauncher } from 'waybill/process'
+import { sqliteStore } from 'waybill/sqlite'
+import { answerCall, storageQueue } from 'waybill/storage-queue'
+import { CALLER_OPTIONS } from '../../src/http/principal.ts'
+import { API_OPTIONS } from '../../src/http/routes.ts'
+import { WAYBILL_OPTIONS } from '../../src/waybill.ts'
+import { WORKER_OPTIONS } from '../../src/worker/make-worker.ts'
+
+const orders = defineOperation({ name: 'orders' })
+const pack = handler(orders, () => 'packed')
+const store = sqliteStore({ path: ':memory:' })
+const composition = createWaybill({ operations: [orders], store })
+const launcher = processLauncher({ entry: './job.ts' })
+const queue = Object.fromEntries(
+  ['sendMessage', 'peekMessages', 'receiveMessages', 'updateMessage', 'deleteMessage'].map(name => [name, () => {}]),
+)
+const WEBHOOKS = { secrets: [`whsec_${Buffer.alloc(24).toString('base64')}`] }
+
+/** Options come from JavaScript and from configuration too, so every value is possible. */
+type Anything = Record<string, unknown>
+
+/** Each door with options that are right: what a case says is put over them. */
+const DOORS = {
+  defineOperation: (options: Anything) => defineOperation({ name: 'orders', ...options }),
+  createWaybill: (options: Anything) => createWaybill({ operations: [orders], store, ...options }),
+  worker: (options: Anything) => createWaybill({ operations: [orders], store, worker: { handlers: pack, ...options } }),
+  dispatcher: (options: Anything) =>
+    createWaybill({ operations: [orders], store, dispatcher: { launcher, ...options } }),
+  wakeup: (options: Anything) =>
+    createWaybill({ operations: [orders], store, wakeup: { by: { call: async () => {} }, ...options } }),
+  webhooks: (options: Anything) =>
+    createWaybill({ operations: [orders], store, webhooks: { ...WEBHOOKS, ...options } }),
+  runOperation: (options: Anything) => runOperation({ operations: [orders], store, handlers: pack, ...options }),
+  sqliteStore: (options: Anything) => sqliteStore({ path: ':memory:', ...options }),
+  postgresStore: (options: Anything) => postgresStore({} as never, options),
+  cosmosStore: (options: Anything) => cosmosStore({} as never, options),
+  folderBlobs: (options: Anything) => folderBlobs({ path: './results', ...options }),
+  postgresBlobs: (options: Anything) => postgresBlobs({} as never, options),
+  processLauncher: (options: Anything) => processLauncher({ entry: './job.ts', ...options }),
+  containerAppsJob: (options: Anything) =>
+    containerAppsJob({ client: { jobs: {} } as never, resourceGroup: 'orders', job: 'orders-job', ...options }),
+  kubernetesJob: (options: Anything) =>
+    kubernetesJob({
+      api: { createNamespacedJob: () => {} } as never,
+      namespace: 'orders',
+      template: { spec: { template: { spec: { containers: [{ name: 'job' }] } } } },
+      ...options,
+    }),
+  storageQueue: (options: Anything) => storageQueue({ client: queue as never, ...options }),
+  answerCall: (options: Anything) => answerCall({ client: queue as never, ...options }),
+  openApiDocument: (options: Anything) => openApiDocument([orders], options),
+  createRoutes: (options: Anything) => createRoutes(composition, options),
+  fetchHandler: (options: Anything) => fetchHandler(composition, options),
+  nodeListener: (options: Anything) => nodeListener(composition, options),
+  plugin: async (options: Anything) => await fastify().register(plugin, { operations: [orders], store, ...options }),
+}
+
+type Door = keyof typeof DOORS
+
+/** What a door says of options, without its name in front; undefined where it takes them. */
+async function refusalOf(door: Door, options: Anything): Promise<string | undefined> {
+  try {
+    await DOORS[door](options)
+    return undefined
+  } catch (error) {
+    expect(error).toBeInstanceOf(TypeError)
+    return (error as TypeError).message
+  }
+}
+
+/** In front of what each door says. */
+const NAMES: Partial<Record<Door, string>> = {
+  defineOperation: 'defineOperation("orders")',
+  worker: 'worker',
+  dispatcher: 'dispatcher',
+  wakeup: 'wakeup',
+  webhooks: 'webhooks',
+  nodeListener: 'nodeListener()',
+  plugin: 'register(waybill)',
+}
+
+describe.each(Object.keys(DOORS) as Door[])('%s', door => {
+  const name = NAMES[door] ?? `${door}()`
+
+  test('refuses an option that it does not have', async () => {
+    expect(await refusalOf(door, { foo: 1 })).toBe(`${name}: there is no option "foo".`)
+  })
+})
+
+/** The servers, and what they take alike. */
+const SERVERS = ['fetchHandler', 'nodeListener', 'plugin'] as const
+
+test.each<[Door, Anything, named: string]>([
+  ['defineOperation', { resultKey: 5 }, 'resultKey must be a text, not 5'],
+  ['defineOperation', { backoff: { initail: 5 } }, 'backoff: there is no option "initail"; perhaps "initial" is meant'],
+  ['defineOperation', { backoff: 5 }, 'backoff must be an object, not 5'],
+  ['defineOperation', { rateLimit: { requests: 1, par: '1s' } }, 'rateLimit: there is no option "par"'],
+  ['sqliteStore', { synchronous: 'OFF' }, 'synchronous must be "FULL" or "NORMAL", not "OFF"'],
+  ['sqliteStore', { synchronous: 'nonsense' }, 'synchronous must be "FULL" or "NORMAL"'],
+  ['sqliteStore', { writer: 'foo' }, 'writer must be "thread" or "inline", not "foo"'],
+  ['sqliteStore', { path: '' }, 'path must be a text that is not empty, not ""'],
+  ['sqliteStore', { path: undefined }, 'path must be a text that is not empty, not undefined'],
+  ['sqliteStore', { database: {} }, 'database must be an open connection, not an object'],
+  ['postgresStore', { notifications: 'no' }, 'notifications must be true, false or send, not "no"'],
+  ['postgresStore', { schema: '' }, 'schema must be a text'],
+  ['cosmosStore', { feedMs: 0 }, 'feedMs must be a whole number from 1 to 3600000, not 0'],
+  ['cosmosStore', { blobs: './results' }, 'blobs must be a blob store'],
+  ['postgresBlobs', { chunkBytes: 1 }, 'chunkBytes must be a whole number from 1024'],
+  ['folderBlobs', { path: '' }, 'path must be a text'],
+  ['createWaybill', { store: undefined }, 'store must be a store, such as sqliteStore('],
+  ['createWaybill', { store: './orders.db' }, 'store must be a store, such as sqliteStore('],
+  ['createWaybill', { operations: orders }, 'operations must be a list of what defineOperation() makes'],
+  ['createWaybill', { operations: [{ name: 'orders' }] }, 'operations must be a list of what defineOperation() makes'],
+  ['createWaybill', { dispatcher: {} }, 'dispatcher.launcher must be a launcher, such as processLauncher('],
+  ['createWaybill', { worker: {} }, 'worker.handlers must be given'],
+  ['createWaybill', { worker: true }, 'worker must be an object, not true'],
+  ['createWaybill', { wakeup: {} }, 'wakeup.by must be a wake-up'],
+  ['createWaybill', { waiters: -1 }, 'waiters must be a whole number'],
+  ['createWaybill', { logger: console.log }, 'logger must be a logger with info, warn and error, not a function'],
+  ['worker', { concurency: 1 }, 'there is no option "concurency"; perhaps "concurrency" is meant'],
+  ['worker', { concurrency: 0 }, 'worker.concurrency must be a whole number from 1 to 10000, not 0'],
+  ['worker', { run: 'child' }, 'worker.run must be "children" or "inline"'],
+  ['worker', { handlers: [pack, pack] }, 'Two handlers serve the operation type "orders"'],
+  ['worker', { handlers: [() => 'packed'] }, 'A handler is made by handler('],
+  ['wakeup', { max: 1001 }, 'wakeup.max must be a whole number from 1 to 1000'],
+  ['webhooks', { allowPrivate: 'no' }, 'webhooks.allowPrivate must be true or false, not "no"'],
+  ['webhooks', { baseUrl: 'https://x/?a=b' }, 'webhooks.baseUrl must be an absolute URL'],
+  ['webhooks', { ports: 443 }, 'webhooks.ports must be a list'],
+  ['runOperation', { store: undefined }, 'store must be a store'],
+  ['processLauncher', { entry: undefined }, 'entry must be a path or a file: URL, not undefined'],
+  ['processLauncher', { limit: 0 }, 'limit must be a whole number'],
+  ['processLauncher', { niceness: 'idle' }, 'niceness must be a whole number from 0 to 19'],
+  ['processLauncher', { env: { A: 1 } }, 'env must be an object of names and texts'],
+  ['containerAppsJob', { client: undefined }, 'client must be a ContainerAppsAPIClient'],
+  ['containerAppsJob', { rate: { perSecnd: 1 } }, 'rate: there is no option "perSecnd"; perhaps "perSecond" is meant'],
+  ['kubernetesJob', { api: {} }, "api must be the client's BatchV1Api"],
+  ['kubernetesJob', { template: undefined }, 'template must be an object'],
+  ['storageQueue', { client: {} }, 'client must be a QueueClient'],
+  ['answerCall', { attempts: 0 }, 'attempts must be a whole number'],
+  ['openApiDocument', { longestWait: 'soon' }, 'longestWait must be milliseconds'],
+  ['plugin', { waybill: composition, operations: undefined, store: undefined }, 'there is no option "operations"'],
+  ...SERVERS.flatMap((server): [Door, Anything, string][] => [
+    [server, { principal: 'me' }, 'principal must be a function, not "me"'],
+    [server, { challenge: '' }, 'challenge must be a text'],
+    [server, { listing: 'yes' }, 'listing must be true or false, not "yes"'],
+    [server, { attempts: 1 }, 'attempts must be true or false, not 1'],
+    [server, { dialect: 'azure' }, 'dialect must be "redirect" or "accepted", not "azure"'],
+    [server, { longestWait: '1h' }, 'longestWait must be milliseconds'],
+    [server, { openapi: { tilte: 'Orders' } }, 'openapi: there is no option "tilte"; perhaps "title" is meant'],
+    [server, { cors: { origns: [] } }, 'cors: there is no option "origns"; perhaps "origins" is meant'],
+    [server, { cors: {} }, 'cors.origins must be "*", or a list of origins'],
+    [server, { cors: { origins: ['*'], credentials: true } }, 'cors.origins must be "*", or a list of origins'],
+    [server, { cors: { origins: '*', credentials: true } }, 'name the origins to allow credentials'],
+    [server, { cors: { origins: ['https://app.example.com/'] } }, 'cors.origins must be'],
+    [server, { cors: { origins: ['https://app.example.com:443'] } }, 'cors.origins must be'],
+    [server, { cors: { origins: ['app.example.com'] } }, 'cors.origins must be'],
+    [server, { publicUrl: 'nope' }, 'publicUrl must be an absolute URL of http or https without a query'],
+    [server, { publicUrl: '/v1' }, 'publicUrl must be an absolute URL'],
+    [server, { publicUrl: '' }, 'publicUrl must be an absolute URL'],
+    [server, { publicUrl: 'ftp://api.example.com' }, 'publicUrl must be an absolute URL'],
+    [server, { publicUrl: 'https://api.example.com/?a=b' }, 'publicUrl must be an absolute URL'],
+    [server, { publicUrl: 'https://api.example.com/#top' }, 'publicUrl must be an absolute URL'],
+    [server, { publicUrl: 'https://me:secret@api.example.com' }, 'publicUrl must be an absolute URL'],
+    [server, { prefix: 'api' }, 'prefix must be a path that begins with "/", such as "/api", not "api"'],
+    [server, { prefix: 'api/' }, 'prefix must be a path that begins with "/"'],
+    [server, { prefix: '/api?x' }, 'prefix must be a path'],
+  ]),
+])('%s refuses %o', async (door, options, named) => {
+  expect(await refusalOf(door, options)).toContain(named)
+})
+
+/** Each duration that becomes a timer: one of 30 days would fire at once, again and again. */
+test.each<[Door, string, string?]>([
+  ['defineOperation', 'timeout'],
+  ['createWaybill', 'sweep'],
+  ['createWaybill', 'storeTimeout'],
+  ['worker', 'lease', 'worker.'],
+  ['worker', 'grace', 'worker.'],
+  ['worker', 'shutdown', 'worker.'],
+  ['worker', 'scan', 'worker.'],
+  ['wakeup', 'scan', 'wakeup.'],
+  ['webhooks', 'timeout', 'webhooks.'],
+  ['webhooks', 'scan', 'webhooks.'],
+  ['webhooks', 'shutdown', 'webhooks.'],
+  ['containerAppsJob', 'watch'],
+  ['containerAppsJob', 'settle'],
+  ['containerAppsJob', 'timeout'],
+  ['kubernetesJob', 'start'],
+  ['answerCall', 'visibility'],
+  ['dispatcher', 'scan', 'dispatcher.'],
+  ['dispatcher', 'reconcile', 'dispatcher.'],
+  ...SERVERS.map((server): [Door, string] => [server, 'longestWait']),
+])('%s refuses a %s that is longer than any timer', async (door, option, where = '') => {
+  const message = await refusalOf(door, { [option]: '30d' })
+  expect(message).toContain(`${where}${option} must be milliseconds, or a`)
+  const longest = Number(/to (\d+) ms/.exec(message ?? '')?.[1])
+  // A loop adds up to a tenth to its interval.
+  expect(longest * 1.1).toBeLessThan(2 ** 31)
+})
+
+test.each<[Door, Anything]>([
+  ['sqliteStore', { synchronous: 'NORMAL', writer: 'inline', driver: 'better-sqlite3', clock: Date.now }],
+  ['createWaybill', { waiters: 0, webhooks: undefined }],
+  ['webhooks', { baseUrl: 'https://api.example.com/v1/', ports: [443], allowHttp: true }],
+  ['processLauncher', { entry: new URL('file:///job.ts'), env: { A: '1' }, niceness: 0 }],
+  ...SERVERS.flatMap((server): [Door, Anything][] => [
+    [
+      server,
+      { cors: { origins: ['https://app.example.com', 'http://127.0.0.1:3000', 'null', 'capacitor://localhost'] } },
+    ],
+    [server, { cors: { origins: [] }, publicUrl: 'https://api.example.com/v1/', prefix: '/api', metrics: false }],
+    [server, { openapi: false, prefix: '', challenge: 'Basic realm="orders"' }],
+  ]),
+  ['plugin', { logLevel: 'warn', prefix: '/api/' }],
+])('%s takes %o', async (door, options) => {
+  expect(await refusalOf(door, options)).toBeUndefined()
+})
+
+test.each([undefined, null, 'sqlite', ['sqlite']])('%o is no object of options', options => {
+  expect(() => sqliteStore(options as never)).toThrow(/^sqliteStore\(\) takes its options as an object, not /)
+  expect(() => defineOperation(options as never)).toThrow(TypeError)
+})
+
+test('a file that is named twice as a handler is found when the worker starts', async () => {
+  const file = new URL('../fixtures/handlers/files.ts', import.meta.url)
+  const type = defineOperation({ name: 'files' })
+  for (const run of ['inline', 'children'] as const) {
+    const waybill = createWaybill({
+      operations: [type],
+      store: sqliteStore({ path: ':memory:' }),
+      worker: { handlers: [file, file], run },
+    })
+    await expect(waybill.start()).rejects.toThrow('Two handlers serve the operation type "files"')
+  }
+})
+
+test('docs/options.md has every option of the servers, of the composition and of the worker', async () => {
+  const page = await readFile(new URL('../../docs/options.md', import.meta.url), 'utf8')
+  const { base: _, authenticated: __, ...api } = API_OPTIONS
+  const known = { ...api, ...CALLER_OPTIONS, ...WAYBILL_OPTIONS, ...WORKER_OPTIONS, publicUrl: 1, prefix: 1 }
+  for (const option of Object.keys(known))
+    expect(page).toMatch(new RegExp(`(?:\\| |, )\`${option}\\b|^## ${option}$`, 'm'))
+})

@@ -1,0 +1,148 @@
+/** Every route, asked by the owner, by a stranger, and by someone who does not say who it is. */
+import type { LightMyRequestResponse } from 'fastify'
+import { describe, expect } from 'vitest'
+import { createRoutes } from '../../src/http/routes.ts'
+import { type OpenDesk, openDesk, ordersWith } from '../support/desk.ts'
+import { accepted, byHeader, post, problemOf } from '../support/http.ts'
+import { QUICK, startReceiver } from '../support/receiver.ts'
+import { hasFinished, type Lab, recordOf, test, until, when } from '../support/waybill.ts'
+
+const UNKNOWN = '0197a3b2-1111-7222-8333-444455556666'
+const OWNER = { 'x-user': 'ann' }
+const STRANGER = { 'x-user': 'eve' }
+const NOBODY = {}
+
+type Method = 'GET' | 'POST' | 'DELETE'
+
+/** Each way to ask about one operation, and what its owner is answered while it runs. */
+const WAYS: Record<string, { method: Method; path: string; headers?: Record<string, string>; status: number }> = {
+  'the status': { method: 'GET', path: '/orders/status/ID', status: 200 },
+  'the status if it has changed': {
+    method: 'GET',
+    path: '/orders/status/ID',
+    headers: { 'if-none-match': '*' },
+    status: 304,
+  },
+  'a wait': { method: 'GET', path: '/orders/status/ID', headers: { prefer: 'wait=0' }, status: 200 },
+  'the dialect of 202': {
+    method: 'GET',
+    path: '/orders/status/ID',
+    headers: { prefer: 'respond-async' },
+    status: 202,
+  },
+  'the result': { method: 'GET', path: '/orders/ID', status: 404 },
+  'the monitor': { method: 'GET', path: '/operations/ID', status: 200 },
+  'the attempts': { method: 'GET', path: '/operations/ID/attempts', status: 200 },
+  'the deliveries': { method: 'GET', path: '/operations/ID/deliveries', status: 200 },
+  'a redelivery': { method: 'POST', path: '/operations/ID/deliveries', status: 404 },
+  'a cancel': { method: 'DELETE', path: '/orders/status/ID', status: 202 },
+  "a monitor's cancel": { method: 'POST', path: '/operations/ID:cancel', status: 200 },
+}
+
+const STREAM = { method: 'GET', path: '/orders/status/ID', headers: { accept: 'text/event-stream' } } as const
+
+async function open(lab: Lab): Promise<{ served: OpenDesk; id: string }> {
+  const receiver = await startReceiver(lab)
+  const type = ordersWith({ webhooks: true, shareLogs: true })
+  const served = await openDesk(lab, {
+    type,
+    api: { listing: true, attempts: true, principal: byHeader },
+    waybill: { webhooks: QUICK },
+  })
+  const id = await accepted(served, '/orders', { wish: 'hold' }, { ...OWNER, 'webhook-url': receiver.url })
+  await when(served.store, id, ({ progress }) => progress !== null)
+  return { served, id }
+}
+
+function ask({ app }: OpenDesk, way: { method: Method; path: string; headers?: object }, id: string, user: object) {
+  return app.inject({ method: way.method, url: way.path.replace('ID', id), headers: { ...way.headers, ...user } })
+}
+
+/** Whether a request that does not say who asks is answered with 401, whatever it asks for. */
+async function isRefused(served: OpenDesk, way: { method: Method; path: string; headers?: object }, id: string) {
+  const [answer, other] = [await ask(served, way, id, NOBODY), await ask(served, way, UNKNOWN, NOBODY)]
+  return answer.statusCode === 401 && seen(answer) === seen(other)
+}
+
+/** All that a client can see of an answer. */
+function seen({ statusCode, headers, body }: LightMyRequestResponse): string {
+  const { date: _, ...told } = headers
+  return JSON.stringify([statusCode, told, body])
+}
+
+test('every route that names an operation is in the list of ways', async ({ lab }) => {
+  const { served } = await open(lab)
+  const routes = createRoutes(served.waybill, { listing: true, attempts: true })
+  const found = routes
+    .filter(({ path, method }) => path.includes(':id') && method !== 'OPTIONS' && method !== '*')
+    .map(({ path, method }) => `${method} ${path.replace(':id', 'ID')}`)
+  const known = Object.values(WAYS).map(({ method, path }) => `${method} ${path.replace(':cancel', '')}`)
+  expect([...new Set(known)].sort()).toEqual(found.sort())
+})
+
+describe('while it runs', () => {
+  for (const [name, way] of Object.entries(WAYS)) {
+    test(`${name}: the owner is answered, and others not even told that it exists`, async ({ lab }) => {
+      const { served, id } = await open(lab)
+      const before = await recordOf(served.store, id)
+      const foreign = seen(await ask(served, way, id, STRANGER))
+      expect(foreign).toEqual(seen(await ask(served, way, UNKNOWN, STRANGER)))
+      expect(foreign).toMatch(/^\[404,.*not-found/)
+      expect(await isRefused(served, way, id)).toBe(true)
+      expect(await recordOf(served.store, id)).toEqual(before)
+      expect((await ask(served, way, id, OWNER)).statusCode).toBe(way.status)
+    })
+  }
+
+  test('a stream: the owner sees the status and the log, and others not even that it exists', async ({ lab }) => {
+    const { served, id } = await open(lab)
+    expect(seen(await ask(served, STREAM, id, STRANGER))).toBe(seen(await ask(served, STREAM, UNKNOWN, STRANGER)))
+    expect(await isRefused(served, STREAM, id)).toBe(true)
+    const stream = ask(served, STREAM, id, OWNER)
+    await until(() => served.waybill.operations.waiting === 1)
+    served.desk.letGo()
+    expect((await stream).body).toMatch(/event: log[\s\S]*event: status[\s\S]*"completed"/)
+  })
+})
+
+test("when it has ended, the result and all else stay the owner's alone", async ({ lab }) => {
+  const { served, id } = await open(lab)
+  served.desk.letGo()
+  await hasFinished(served.store, id)
+  for (const way of [...Object.values(WAYS), STREAM]) {
+    expect(seen(await ask(served, way, id, STRANGER))).toBe(seen(await ask(served, way, UNKNOWN, STRANGER)))
+    expect(await isRefused(served, way, id)).toBe(true)
+  }
+  expect((await ask(served, { method: 'GET', path: '/orders/ID' }, id, OWNER)).statusCode).toBe(200)
+})
+
+test('when it is past its retention, only the owner is told that it was there', async ({ lab }) => {
+  const type = ordersWith({ retention: 0 })
+  const served = await openDesk(lab, { type, api: { principal: byHeader }, waybill: { sweep: '1h' } })
+  const id = await accepted(served, '/orders', { wish: 'complete' }, OWNER)
+  await hasFinished(served.store, id)
+  await served.store.sweep(10)
+  const way = WAYS['the status'] ?? STREAM
+  expect((await ask(served, way, id, OWNER)).statusCode).toBe(410)
+  expect((await ask(served, way, id, STRANGER)).statusCode).toBe(404)
+  expect(await isRefused(served, way, id)).toBe(true)
+})
+
+test('who does not say who it is submits nothing, and shares nothing with others like it', async ({ lab }) => {
+  const served = await openDesk(lab, { api: { principal: byHeader, listing: true }, waybill: { worker: false } })
+  for (const answer of [await post(served, '/orders', { wish: 'complete' }), await served.app.inject('/orders')]) {
+    expect([answer.statusCode, problemOf(answer).code]).toEqual([401, 'unauthenticated'])
+    expect(answer.headers['www-authenticate']).toBe('Bearer')
+  }
+  expect(await served.store.browse({ limit: 10 })).toMatchObject({ operations: [] })
+})
+
+test('a list shows each caller no more than his own', async ({ lab }) => {
+  const { served, id } = await open(lab)
+  const listed = async (headers: Record<string, string>) =>
+    (await served.app.inject({ url: '/orders', headers }))
+      .json<{ items: { id: string }[] }>()
+      .items.map(item => item.id)
+  expect(await listed(OWNER)).toEqual([id])
+  expect(await listed(STRANGER)).toEqual([])
+})

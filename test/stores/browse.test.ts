@@ -1,0 +1,85 @@
+/** What operators ask for reads a bounded part of any store, by the order of the ids. */
+import { DatabaseSync } from 'node:sqlite'
+import { describe, expect, it } from 'vitest'
+import { postgresStore } from 'waybill/postgres'
+import { sqliteStore } from 'waybill/sqlite'
+import { copyStatements } from '../../src/stores/postgres/copies.ts'
+import { BROWSE_LIMIT, type Store } from '../../src/stores/store.ts'
+import { testDatabase } from '../support/postgres.ts'
+
+const COUNT = 2 * BROWSE_LIMIT + 5
+const database = testDatabase()
+const idOf = (number: number) => `01941f29-7c00-7000-8000-${String(number).padStart(12, '0')}`
+const COLUMNS = `id, type, owner, status, version, priority, created_at, updated_at, attempt, released, lost, max_attempts,
+  max_lost, retention, launches, cancel_requested, webhook_due`
+
+/** The first operation alone is a refund. */
+const type = (number: string) => `CASE WHEN ${number} = 1 THEN 'refunds' ELSE 'orders' END`
+
+async function sqlite(): Promise<Store> {
+  const file = new DatabaseSync(':memory:')
+  const store = sqliteStore({ path: ':memory:', database: file })
+  await store.open()
+  file.exec(`
+    INSERT INTO operations (${COLUMNS})
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${COUNT})
+    SELECT printf('01941f29-7c00-7000-8000-%012d', i), ${type('i')}, '', 2, 3, 0, i, i, 1, 0, 0, 3, 2, 1000, 0, 0, 0 FROM n`)
+  return store
+}
+
+async function postgres(): Promise<Store> {
+  const [pool, schema] = [database.pool(), database.nextSchema()]
+  const store = postgresStore(pool, { schema })
+  await store.open()
+  await pool.query(`
+    INSERT INTO "${schema}".operations (${COLUMNS})
+    SELECT ('01941f29-7c00-7000-8000-' || lpad(n::text, 12, '0'))::uuid, ${type('n')}, '', 2, 3, 0, n, n, 1, 0, 0, 3, 2,
+      1000, 0, false, false FROM generate_series(1, ${COUNT}) AS n`)
+  await pool.query(`ANALYZE "${schema}".operations`)
+  return store
+}
+
+describe.each([
+  ['SQLite', sqlite],
+  ['PostgreSQL', postgres],
+] as const)('looking through many operations in %s', (_, open) => {
+  it('looks at so many at a time, and is told where to go on', async () => {
+    const store = await open()
+    const pages = [await store.browse({ type: 'refunds', limit: 10 })]
+    for (let next = pages[0]?.next; next !== undefined; next = pages.at(-1)?.next) {
+      pages.push(await store.browse({ type: 'refunds', limit: 10, after: next }))
+    }
+    const [first, second, third] = pages
+    expect(first).toEqual({ operations: [], next: idOf(COUNT - BROWSE_LIMIT + 1) })
+    expect(second).toEqual({ operations: [], next: idOf(COUNT - 2 * BROWSE_LIMIT + 1) })
+    expect(third?.operations.map(({ id }) => id)).toEqual([idOf(1)])
+    expect(pages).toHaveLength(3)
+    await store.close()
+  })
+})
+
+it.each(['force_custom_plan', 'force_generic_plan'])('PostgreSQL answers by the ids alone (%s)', async mode => {
+  const store = await postgres()
+  const schema = database.lastSchema()
+  const { browse, dump } = copyStatements(`"${schema}"`)
+  const client = await database.pool().connect()
+  const plan = async (text: string, types: string, values: string) => {
+    await client.query(`SET plan_cache_mode = ${mode}`)
+    await client.query(`PREPARE it (${types}) AS ${text}`)
+    const { rows } = await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN EXECUTE it (${values})`)
+    await client.query('DEALLOCATE it')
+    return rows.map(row => row['QUERY PLAN']).join('\n')
+  }
+  const id = `'${idOf(COUNT)}'`
+  const plans = [
+    await plan(browse.text, 'uuid, text, text, smallint, int', `${id}, 'refunds', NULL, NULL, 10`),
+    await plan(browse.text, 'uuid, text, text, smallint, int', `${id}, NULL, 'ann', 3::smallint, 10`),
+    await plan(dump.text, 'uuid, int', `${id}, 50`),
+  ]
+  for (const text of plans) {
+    expect(text).toContain('operations_pkey')
+    expect(text).not.toMatch(/Seq Scan on operations|operations_listed/)
+  }
+  client.release()
+  await store.close()
+})

@@ -1,0 +1,33 @@
+import type { Pool } from 'pg'
+import { beforeAll, describe, it } from 'vitest'
+import { postgresStore } from 'waybill/postgres'
+import { type ManualClock, storeConformance } from 'waybill/testing'
+import type { Store } from '../../../src/stores/store.ts'
+import { holdsOf, TESTED, testDatabase } from '../../support/postgres.ts'
+
+describe.each(TESTED)('version %s', version => {
+  const database = testDatabase(version)
+  let pool: Pool
+  beforeAll(() => {
+    pool = database.pool()
+  })
+
+  async function open(clock: ManualClock, schema: string): Promise<Store> {
+    const store = postgresStore(pool, { schema, clock: clock.now, monotonicClock: clock.monotonic })
+    await store.open()
+    return store
+  }
+
+  storeConformance(
+    {
+      name: 'PostgreSQL',
+      open: clock => open(clock, database.nextSchema()),
+      reopen: clock => open(clock, database.lastSchema()),
+      loseInput: async id => {
+        await pool.query(`DELETE FROM ${database.lastSchema()}.payloads WHERE id = $1 AND kind = 0`, [id])
+      },
+      hold: holdsOf(database),
+    },
+    { describe, it },
+  )
+})

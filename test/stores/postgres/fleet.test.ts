@@ -1,0 +1,37 @@
+/** A fleet: API processes that do no work, and worker processes that have no API, on one PostgreSQL. */
+import { expect, it } from 'vitest'
+import { postgresStore } from '../../../src/stores/postgres/postgres.ts'
+import { startApp } from '../../support/app.ts'
+import { startWaybill } from '../../support/cli.ts'
+import { placeOrder, untilFinal } from '../../support/order.ts'
+import { testDatabase } from '../../support/postgres.ts'
+
+const API = new URL('../../fixtures/fleet/api.ts', import.meta.url).pathname
+const PROCESSOR = new URL('../../../examples/orders/processor.ts', import.meta.url).pathname
+const ORDERS = 300
+
+const database = testDatabase()
+
+it('two APIs and three workers share the work, and none of it is done twice', async () => {
+  const schema = database.nextSchema()
+  const env = { WAYBILL_STORE: `${database.url}?schema=${schema}`, ORDER_PROCESSING_MS: '20' }
+  const apis = [await startApp({ file: '', entry: API, env }), await startApp({ file: '', entry: API, env })]
+  for (let count = 0; count < 3; count++)
+    startWaybill(['work', PROCESSOR, '--run', 'inline', '--concurrency', '8'], env)
+  const urls = await Promise.all(Array.from({ length: ORDERS }, (_, at) => placeOrder(apis[at % 2]?.url ?? '')))
+  expect(new Set(urls).size).toBe(ORDERS)
+  for (const url of urls) expect(await untilFinal(url)).toMatchObject({ status: 'completed', attempt: 1 })
+
+  const pool = database.pool()
+  const store = postgresStore(pool, { schema })
+  await store.open()
+  const holders = new Set<string>()
+  for (const url of urls) {
+    const { history = [] } = (await store.read(url.slice(-36))) ?? {}
+    expect(history).toHaveLength(1)
+    holders.add(history[0]?.holder ?? '')
+  }
+  await store.close()
+  expect(holders.size).toBe(3)
+  for (const api of apis) expect(await api.stop()).toEqual({ code: 0, signal: null })
+})

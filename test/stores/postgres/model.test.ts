@@ -1,0 +1,23 @@
+import { describe, it } from 'vitest'
+import { postgresStore } from 'waybill/postgres'
+import { testDatabase } from '../../support/postgres.ts'
+import { assertFollowsModel } from '../../support/store-commands.ts'
+
+const database = testDatabase()
+
+describe('the PostgreSQL store under random commands', () => {
+  it('tells the same as the state machine', async () => {
+    const pool = database.pool()
+    await assertFollowsModel({
+      open: async clock => {
+        const options = { schema: database.nextSchema(), clock: clock.now, notifications: false }
+        const store = postgresStore(pool, options)
+        await store.open()
+        return store
+      },
+      ordered: false,
+      runs: 25,
+      longest: 40,
+    })
+  })
+})

@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest'
+import { NotificationPace } from '../../../src/stores/postgres/notification-pace.ts'
+
+/** A second in which `senders` processes send `count` notifications in all. */
+function second(pace: NotificationPace, at: number, senders: number, count: number): void {
+  for (let n = 0; n < count; n++) pace.arrived(`process ${n % senders}`, at + n / count)
+}
+
+describe('the pause between two notifications', () => {
+  it('is short between few processes, however busy they are', () => {
+    const pace = new NotificationPace()
+    second(pace, 1000, 2, 400)
+    expect(pace.pauseMs(2001)).toBe(5)
+  })
+
+  it('grows with the processes that each of them wakes, up to a tenth of a second', () => {
+    const pace = new NotificationPace()
+    second(pace, 1000, 70, 200)
+    expect(pace.pauseMs(2001)).toBeGreaterThan(30)
+    second(pace, 2001, 70, 6000)
+    expect(pace.pauseMs(3002)).toBe(100)
+  })
+
+  it('is short again after a quiet second', () => {
+    const pace = new NotificationPace()
+    second(pace, 1000, 70, 6000)
+    expect(pace.pauseMs(2001)).toBe(100)
+    expect(pace.pauseMs(3002)).toBe(5)
+  })
+
+  it('stays bounded when senders are invented', () => {
+    const pace = new NotificationPace()
+    second(pace, 1000, 20_000, 20_000)
+    expect(pace.pauseMs(2001)).toBe(100)
+  })
+})

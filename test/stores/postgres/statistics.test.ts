@@ -1,0 +1,160 @@
+/**
+ * The planner believes its statistics, and those of a queue are nearly always old: it fills and empties faster than it
+ * is analyzed. So the statements are run in each state of them, on the oldest and the newest planner.
+ */
+import type { PoolClient } from 'pg'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { postgresStore } from 'waybill/postgres'
+import { type StatementName, statementsFor } from '../../../src/stores/postgres/statements.ts'
+import { testDatabase, VERSIONS } from '../../support/postgres.ts'
+import { type Explained, explain, explainPrepared, type PlanNode } from '../../support/postgres-plans.ts'
+
+const WAITING = 20_000
+const CLAIMED = 100
+const FIRST = 1_000_000
+
+function idOf(n: number): string {
+  return `00000000-0000-7000-8000-${n.toString(16).padStart(12, '0')}`
+}
+
+/** Adds operations with their inputs. */
+async function insert(client: PoolClient, count: number, columns: string, values: string, from = FIRST): Promise<void> {
+  const id = `('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid`
+  await client.query(`
+    WITH numbers AS MATERIALIZED (SELECT n FROM generate_series(${from}, ${from + count - 1}) AS n),
+    payload AS (INSERT INTO payloads (id, kind, body) SELECT ${id}, 0, '1' FROM numbers)
+    INSERT INTO operations (id, type, owner, created_at, updated_at, retention, priority, max_attempts, max_lost, ${columns})
+    SELECT ${id}, 'orders', 'me', n, n, 1000, 0, 3, 2, ${values} FROM numbers`)
+}
+
+const burst = (client: PoolClient) => insert(client, WAITING, 'status', '0')
+const analyze = (client: PoolClient) => client.query('ANALYZE operations, payloads')
+
+/** How the tables and the statistics came to be as they are. */
+const STATES: Readonly<Record<string, (client: PoolClient) => Promise<unknown>>> = {
+  'never analyzed': burst,
+  'analyzed while empty, then a burst': async client => {
+    await analyze(client)
+    await burst(client)
+  },
+  'analyzed with finished operations alone, then a burst': async client => {
+    await insert(client, 5 * WAITING, 'status, attempt', '2, 1', 1)
+    await analyze(client)
+    await burst(client)
+  },
+  'analyzed while full, then nearly empty': async client => {
+    await insert(client, WAITING, 'status', '0', 1)
+    await analyze(client)
+    await client.query('UPDATE operations SET status = 2, attempt = 1')
+    await insert(client, 2 * CLAIMED, 'status', '0')
+  },
+  'all of it due at once': async client => {
+    await insert(client, 5 * WAITING, 'run_at', '1')
+    await analyze(client)
+  },
+}
+
+const IDS = Array.from({ length: CLAIMED }, (_, n) => idOf(FIRST + n))
+const ASKED = JSON.stringify([{ type: 'orders', most: CLAIMED, place: 0 }])
+const KNOWN = IDS.map((id, place) => ({ place, id, type: 'orders', owner: 'me', key: 'k' }))
+
+/** What a statement is run with, and how many pages and rows it may look at. */
+interface Expectation {
+  readonly values: readonly unknown[]
+  readonly pages: number
+  readonly rows?: number
+}
+
+/** Statements that run all the time. */
+const STATEMENTS: Readonly<Partial<Record<StatementName, Expectation>>> = {
+  claim: { values: [null, ASKED, CLAIMED, 'holder', 30_000, null, true, null], pages: 30 * CLAIMED, rows: 2000 },
+  launch: { values: [null, ASKED, CLAIMED, 1000], pages: 30 * CLAIMED, rows: 2000 },
+  claimBehind: { values: [null, ASKED, CLAIMED, 'holder', 30_000, null, true, null, 1], pages: 4000, rows: 5000 },
+  launchBehind: { values: [null, ASKED, CLAIMED, 1000, 1], pages: 4000, rows: 5000 },
+  claimOne: { values: [null, idOf(FIRST), 'holder', 30_000, 'job-1', false, 'jobs'], pages: 100, rows: 10 },
+  renew: { values: [null, IDS, IDS.map(() => 1), 30_000], pages: 10 * CLAIMED },
+  read: { values: [IDS], pages: 5 * CLAIMED },
+  versions: { values: [null, IDS], pages: 5 * CLAIMED },
+  known: { values: [JSON.stringify(KNOWN)], pages: 10 * CLAIMED, rows: 2 * CLAIMED },
+  byKey: { values: ['orders', 'me', 'k'], pages: 20, rows: 10 },
+  payload: { values: [idOf(FIRST), 0], pages: 20, rows: 10 },
+  list: { values: ['orders', 'me', idOf(2 ** 40), 50, [0, 1, 2, 3, 4]], pages: 1000, rows: 400 },
+  queue: { values: [null, 'orders'], pages: 1000 },
+  webhooksDue: { values: [100], pages: 20, rows: 10 },
+  lapsed: { values: [null, 200, 0], pages: 100, rows: 10 },
+  purge: { values: [null, 200], pages: 100, rows: 10 },
+}
+
+/** Rows that a node of a plan has looked at, in all its turns. */
+function rowsOf(node: PlanNode): number {
+  return node['Actual Loops'] * (node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0))
+}
+
+function mostRows({ plan }: Explained): number {
+  return Math.max(...plan.filter(node => 'Relation Name' in node || 'Index Name' in node).map(rowsOf))
+}
+
+describe.each(VERSIONS)('on PostgreSQL %i', version => {
+  const database = testDatabase(version)
+
+  /** A schema with tables that nothing analyzes by itself. */
+  async function prepare(client: PoolClient): Promise<string> {
+    const schema = database.nextSchema()
+    const store = postgresStore(database.pool(), { schema, notifications: false })
+    await store.open()
+    await store.close()
+    await client.query(`SET search_path TO "${schema}"`)
+    for (const table of ['operations', 'payloads', 'steps', 'logs', 'durations']) {
+      await client.query(`ALTER TABLE ${table} SET (autovacuum_enabled = false)`)
+    }
+    return schema
+  }
+
+  describe.each(Object.entries(STATES))('%s', (_, fill) => {
+    let client: PoolClient
+    let schema: string
+    beforeAll(async () => {
+      client = await database.pool().connect()
+      schema = await prepare(client)
+      await fill(client)
+    }, 120_000)
+    afterAll(() => client.release())
+
+    it.each(Object.entries(STATEMENTS))(
+      '%s reads what it needs',
+      async (name, { values, pages, rows = Number.POSITIVE_INFINITY }) => {
+        const { text } = statementsFor(`"${schema}"`)[name as StatementName]
+        for (const mode of ['force_custom_plan', 'force_generic_plan']) {
+          const explained = await explain(client, text, values, mode)
+          expect(explained.pages, mode).toBeLessThan(pages)
+          expect(mostRows(explained), mode).toBeLessThanOrEqual(rows)
+        }
+      },
+    )
+  })
+
+  describe('a statement that was prepared while the tables were empty', () => {
+    it('is planned again once they have grown', async () => {
+      const admin = await database.pool().connect()
+      const schema = await prepare(admin)
+      await analyze(admin)
+      // One connection, so that the plans seen here are those that the store uses.
+      const pool = database.pool({ max: 1 })
+      const store = postgresStore(pool, { schema })
+      await store.open()
+      // After five plans for their values, PostgreSQL keeps one for all values.
+      for (let count = 0; count < 10; count++) await store.read(idOf(FIRST))
+      const read = () => explainPrepared(pool, `"${schema}/read"`, [IDS])
+      expect(mostRows(await read())).toBe(0)
+      await burst(admin)
+      expect(mostRows(await read())).toBe(WAITING)
+      const used = async () => {
+        await store.read(idOf(FIRST))
+        return mostRows(await read())
+      }
+      await expect.poll(used, { timeout: 240_000 }).toBeLessThan(10 * CLAIMED)
+      await store.close()
+      admin.release()
+    })
+  })
+})

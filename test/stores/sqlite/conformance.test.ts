@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest'
+import { type SqliteStoreOptions, sqliteStore } from 'waybill/sqlite'
+import { type ManualClock, storeConformance } from 'waybill/testing'
+import { openWriter } from '../../../src/stores/sqlite/database.ts'
+import type { Store } from '../../../src/stores/store.ts'
+import { temporaryFolder } from '../../support/folder.ts'
+
+const files = temporaryFolder()
+
+async function open(clock: ManualClock, options: SqliteStoreOptions): Promise<Store> {
+  const store = sqliteStore({ ...options, clock: clock.now, monotonicClock: clock.monotonic })
+  await store.open()
+  return store
+}
+
+storeConformance({ name: 'SQLite in memory', open: clock => open(clock, { path: ':memory:' }) }, { describe, it })
+
+// A sync is what a test of the contract does not see, and what a thousand of them would wait for.
+const VARIANTS: Record<string, Omit<SqliteStoreOptions, 'path'>> = {
+  'SQLite on a file, writing inline': { writer: 'inline', synchronous: 'NORMAL' },
+  'SQLite on a file, writing in a thread': { synchronous: 'NORMAL' },
+  'SQLite by better-sqlite3': { driver: 'better-sqlite3', writer: 'inline', synchronous: 'NORMAL' },
+}
+
+for (const [name, options] of Object.entries(VARIANTS)) {
+  storeConformance(
+    {
+      name,
+      open: clock => open(clock, { path: files.next(), ...options }),
+      reopen: clock => open(clock, { path: files.last(), ...options }),
+      loseInput: async id => {
+        // By the same driver: two copies of SQLite in one process undo each other's locks.
+        const database = await openWriter({
+          path: files.last(),
+          driver: 'node:sqlite',
+          synchronous: 'FULL',
+          ...options,
+        })
+        database.prepare('DELETE FROM payloads WHERE id = ? AND kind = 0').run(id)
+        database.close()
+      },
+    },
+    { describe, it },
+  )
+}
+
+describe('the suite itself', () => {
+  it('refuses to skip a test that it does not have, so that no deviation outlives its test', () => {
+    const options = { name: '', open: (clock: ManualClock) => open(clock, { path: ':memory:' }) }
+    const skip = [{ test: 'no such test', reason: 'none' }]
+    expect(() => storeConformance({ ...options, skip }, { describe: () => {}, it: () => {} })).toThrow('no such test')
+  })
+
+  it('leaves out what is skipped, and gives every test a name of its own', () => {
+    const names = namesWith([])
+    expect(new Set(names).size).toBe(names.length)
+    const [first = ''] = names
+    expect(namesWith([{ test: first, reason: 'It deviates.' }])).toEqual(names.slice(1))
+  })
+})
+
+function namesWith(skip: { test: string; reason: string }[]): string[] {
+  const names: string[] = []
+  storeConformance(
+    { name: '', open: clock => open(clock, { path: ':memory:' }), skip },
+    { describe: (_, body) => body(), it: name => names.push(name) },
+  )
+  return names
+}

@@ -1,0 +1,397 @@
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import type { Worker } from 'node:worker_threads'
+import { afterEach, describe, expect, it } from 'vitest'
+import { pendingSqliteMigrations, type SqliteStoreOptions, sqliteStore } from 'waybill/sqlite'
+import { allHoldings } from '../../../src/stores/holdings.ts'
+import {
+  type Database,
+  hasWalResetBug,
+  networkFileSystem,
+  openWriter,
+  pragma,
+} from '../../../src/stores/sqlite/database.ts'
+import { migrationPlan, SCHEMA_VERSION } from '../../../src/stores/sqlite/schema.ts'
+import type { Store } from '../../../src/stores/store.ts'
+import { temporaryFolder } from '../../support/folder.ts'
+import { submissionOf } from '../../support/submission.ts'
+
+const files = temporaryFolder()
+const stores: Store[] = []
+
+afterEach(async () => {
+  for (const store of stores.splice(0)) await store.close()
+})
+
+async function open(options: SqliteStoreOptions): Promise<Store> {
+  const store = sqliteStore(options)
+  stores.push(store)
+  await store.open()
+  return store
+}
+
+async function refusalOf(options: SqliteStoreOptions): Promise<Error> {
+  return await open(options).then(
+    () => expect.fail('It was opened.'),
+    (error: Error) => error,
+  )
+}
+
+/** A file with one accepted operation, changed by hand afterwards. */
+async function fileWith(sql: string): Promise<string> {
+  const path = files.next()
+  const store = sqliteStore({ path, writer: 'inline' })
+  await store.open()
+  await store.accept(submissionOf('a'))
+  await store.close()
+  withDatabase(path, sql)
+  return path
+}
+
+function withDatabase(path: string, sql: string): void {
+  const database = new DatabaseSync(path)
+  database.exec(sql)
+  database.close()
+}
+
+/** The SQL that makes an empty file of schema version 1. */
+function versionOne(): string {
+  return `${migrationPlan(0).split('COMMIT;')[0]} COMMIT`
+}
+
+/** What the connection that a store itself writes with has for its pragma `synchronous`. */
+async function synchronousOf(options: Partial<SqliteStoreOptions>): Promise<number> {
+  const driver = new URL('../../fixtures/noting-driver.ts', import.meta.url).href
+  const path = files.next()
+  const store = await open({ path, driver, ...options })
+  await store.accept(submissionOf('a'))
+  return Number(readFileSync(`${path}.synchronous`, 'utf8'))
+}
+
+function journalOf(database: Database): unknown {
+  return (database.prepare('PRAGMA journal_mode').get() as { journal_mode: string }).journal_mode
+}
+
+/** As a program of schema version 1 writes an operation whose second execution was started. */
+const INSERT_ONE = `
+  INSERT INTO operations (id, type, owner, status, version, priority, created_at, updated_at, attempt, released, lost,
+    max_attempts, max_lost, retention, launches, execution, cancel_requested, webhook_due, history)
+  VALUES ('a', 'orders', '', 0, 3, 0, 1, 1, 1, 0, 1, 3, 2, 1000, 1, 'job-2', 0, 0, '[{"number":1,"execution":"job-1"}]')`
+
+const WRITERS = ['inline', 'thread'] as const
+
+describe('opening a SQLite file', () => {
+  it('makes the file and its folders', async () => {
+    const path = `${files.next()}.d/deep/er/orders.db`
+    await open({ path })
+    expect(existsSync(path)).toBe(true)
+  })
+
+  it.each(WRITERS)('fails where no folder can be made (%s)', async writer => {
+    const error = await refusalOf({ path: '/proc/none/orders.db', writer })
+    expect(error.message).toMatch(/^The SQLite file "\/proc\/none\/orders\.db" cannot be opened: .*, mkdir/)
+    expect(error.message).toContain('Name a file that this process may read and write')
+    expect(error.cause).toMatchObject({ code: expect.any(String), syscall: 'mkdir' })
+  })
+
+  it.each(WRITERS)('refuses the database of another program, and leaves it as it was (%s)', async writer => {
+    const path = files.next()
+    withDatabase(path, "CREATE TABLE notes (text); INSERT INTO notes VALUES ('mine')")
+    const before = readFileSync(path)
+    await expect(open({ path, writer })).rejects.toThrow(`"${path}" belongs to another program`)
+    expect(readFileSync(path)).toEqual(before)
+    expect(existsSync(`${path}-wal`)).toBe(false)
+  })
+
+  it('refuses an empty database that another program has marked as its own', async () => {
+    const path = files.next()
+    withDatabase(path, 'PRAGMA user_version = 7')
+    await expect(open({ path })).rejects.toThrow('belongs to another program')
+  })
+
+  it.each(WRITERS)('refuses what is no database (%s)', async writer => {
+    const path = files.next()
+    writeFileSync(path, 'This is a letter and no database. '.repeat(100))
+    const error = await refusalOf({ path, writer })
+    const message = `The SQLite file "${path}" cannot be opened: file is not a database. Name a new file, or the one that Waybill made.`
+    expect(error.message).toBe(message)
+    expect(error.cause).toMatchObject({ message: 'file is not a database', errcode: 26 })
+  })
+
+  it.each(WRITERS)('refuses a folder (%s)', async writer => {
+    const path = files.next()
+    mkdirSync(path)
+    const error = await refusalOf({ path, writer })
+    expect(error.message).toMatch(/^The SQLite file ".*" cannot be opened: .*\. That is a folder: name a file in it\.$/)
+    expect(error.message).toContain(`"${path}"`)
+    expect(error.cause).toBeInstanceOf(Error)
+  })
+
+  it('names the file that another process keeps locked, and the cure', async () => {
+    const path = await fileWith('')
+    const other = new DatabaseSync(path)
+    other.exec('BEGIN IMMEDIATE')
+    const database = new DatabaseSync(path, { timeout: 0 })
+    const { message } = await refusalOf({ path, database })
+    expect(message).toBe(
+      `The SQLite file "${path}" cannot be opened: database is locked. Another process keeps it locked: end that one, or try again when it has ended.`,
+    )
+    other.close()
+    database.close()
+  })
+
+  it('is looked into by a plan for its migration, which refuses what is no database', async () => {
+    const path = files.next()
+    writeFileSync(path, 'This is a letter and no database. '.repeat(100))
+    await expect(pendingSqliteMigrations(path)).rejects.toThrow(`"${path}" cannot be opened: file is not a database.`)
+  })
+
+  it('refuses a driver that is none, by its name', async () => {
+    await expect(open({ path: files.next(), driver: 'node:path' })).rejects.toThrow('"node:path"')
+    await expect(open({ path: files.next(), driver: 'no-such-driver' })).rejects.toThrow('no-such-driver')
+  })
+
+  it.each(WRITERS)('refuses the file of a newer Waybill that this one cannot work with (%s)', async writer => {
+    const next = SCHEMA_VERSION + 1
+    const path = await fileWith(
+      `PRAGMA user_version = ${next}; UPDATE meta SET value = ${next} WHERE key = 'readable_by'`,
+    )
+    await expect(open({ path, writer })).rejects.toThrow(`"${path}" has schema version ${next}`)
+  })
+
+  it('uses the file of a newer Waybill that says that this one can, and does not mind new columns', async () => {
+    const path = await fileWith(
+      `PRAGMA user_version = ${SCHEMA_VERSION + 1}; ALTER TABLE operations ADD COLUMN novelty TEXT`,
+    )
+    const store = await open({ path })
+    expect((await store.read('a'))?.status).toBe('pending')
+    await store.accept(submissionOf('b'))
+    expect((await store.change('a', { kind: 'cancel' }))?.status).toBe('canceled')
+  })
+
+  it('brings a file of schema version 1 to this one, whose history names no engines', async () => {
+    const path = files.next()
+    withDatabase(path, `${versionOne()}; ${INSERT_ONE}; INSERT INTO payloads (id, kind, body) VALUES ('a', 0, '1')`)
+    const store = await open({ path })
+    const operation = await store.read('a')
+    expect(operation).toMatchObject({ execution: 'job-2', engine: null })
+    expect(operation?.history).toEqual([{ number: 1, execution: 'job-1', engine: null }])
+    expect(await allHoldings(store)).toMatchObject([{ execution: 'job-2', engine: null }])
+    await store.claim({ holder: 'h', leaseMs: 1000, execution: 'job-2', engine: 'jobs', from: { id: 'a' } })
+    expect(await store.read('a')).toMatchObject({ execution: 'job-2', engine: 'jobs' })
+  })
+
+  it('lets a process of schema version 1 go on with its statements, beside this one', async () => {
+    const path = files.next()
+    const old = new DatabaseSync(path)
+    old.exec(versionOne())
+    // Prepared before the file is migrated, as by a process that goes on.
+    const insert = old.prepare(INSERT_ONE)
+    const launch = old.prepare("UPDATE operations SET launches = launches + 1, execution = NULL WHERE id = 'a'")
+    const read = old.prepare('SELECT id, execution, history FROM operations')
+    const store = await open({ path })
+    insert.run()
+    old.exec("INSERT INTO payloads (id, kind, body) VALUES ('a', 0, '1')")
+    await store.claim({ holder: 'h', leaseMs: 1000, execution: 'job-3', engine: 'jobs', from: { id: 'a' } })
+    expect(read.get()).toMatchObject({ id: 'a', execution: 'job-3' })
+    launch.run()
+    expect(await store.read('a')).toMatchObject({ execution: null, engine: null })
+    expect(await allHoldings(store)).toMatchObject([{ execution: null, engine: null }])
+    old.close()
+  })
+
+  it('can be tried again when it has failed', async () => {
+    const path = files.next()
+    mkdirSync(path)
+    const store = sqliteStore({ path: `${path}/a.db` })
+    stores.push(store)
+    writeFileSync(`${path}/a.db`, 'no database'.repeat(100))
+    await expect(store.open()).rejects.toThrow()
+    writeFileSync(`${path}/a.db`, '')
+    await store.open()
+    expect((await store.accept(submissionOf('a'))).kind).toBe('accepted')
+  })
+
+  it('knows the network shares whose locks do not hold, and no others', () => {
+    const [nfs, cifs, ext4, tmpfs, overlay] = [0x6969, 0xff534d42, 0xef53, 0x01021994, 0x794c7630]
+    expect([nfs, cifs].map(networkFileSystem)).toEqual(['NFS', 'CIFS'])
+    expect([ext4, tmpfs, overlay].map(networkFileSystem)).toEqual([undefined, undefined, undefined])
+  })
+
+  it.each(WRITERS)('waits its turn beside a process that writes at the first moment of the file (%s)', async writer => {
+    const driver = new URL('../../fixtures/crowded-driver.ts', import.meta.url).href
+    const store = await open({ path: files.next(), driver, writer })
+    expect((await store.accept(submissionOf('a'))).kind).toBe('accepted')
+  })
+
+  it('warns where its SQLite can corrupt a file that several connections write', async () => {
+    const driver = new URL('../../fixtures/old-driver.ts', import.meta.url).href
+    const warnings: string[] = []
+    await open({ path: files.next(), driver, writer: 'inline', warn: message => warnings.push(message) })
+    expect(warnings).toEqual([expect.stringMatching(/^SQLite 3\.46\.1 has a bug .* 3\.51\.3 or later/)])
+    await open({ path: files.next(), warn: message => warnings.push(message) })
+    expect(warnings).toHaveLength(1)
+  })
+
+  it('knows the versions that have the WAL-reset bug', () => {
+    const affected = ['3.7.0', '3.44.5', '3.46.1', '3.50.6', '3.51.2']
+    const fixed = ['3.44.6', '3.50.7', '3.51.3', '3.52.0', '3.53.4', '4.0.0']
+    expect(affected.map(hasWalResetBug)).toEqual(affected.map(() => true))
+    expect(fixed.map(hasWalResetBug)).toEqual(fixed.map(() => false))
+  })
+
+  it.each(WRITERS)(
+    'syncs each commit to the disk, unless told that a crash of the process is enough (%s)',
+    async writer => {
+      const database = await openWriter({ path: files.next(), driver: 'node:sqlite', synchronous: 'FULL' })
+      expect([pragma(database, 'synchronous'), journalOf(database)]).toEqual([2, 'wal'])
+      database.close()
+      expect(await synchronousOf({ writer })).toBe(2)
+      expect(await synchronousOf({ writer, synchronous: 'FULL' })).toBe(2)
+      expect(await synchronousOf({ writer, synchronous: 'NORMAL' })).toBe(1)
+    },
+  )
+
+  it('says what to do when it is used before it is open', async () => {
+    const store = sqliteStore({ path: ':memory:' })
+    await expect(store.read('a')).rejects.toThrow('call open() first')
+    await expect(store.accept(submissionOf('a'))).rejects.toThrow('not open')
+  })
+
+  it('uses a connection of the caller, and closes it', async () => {
+    const database = new DatabaseSync(':memory:')
+    const store = await open({ path: ':memory:', database })
+    await store.accept(submissionOf('a'))
+    expect(database.prepare('SELECT count(*) AS count FROM operations').get()).toEqual({ count: 1 })
+    await store.close()
+    expect(() => database.exec('SELECT 1')).toThrow()
+  })
+
+  it('leaves one file behind, with everything in it', async () => {
+    const path = await fileWith('')
+    expect(existsSync(`${path}-wal`)).toBe(false)
+    const copy = files.next()
+    copyFileSync(path, copy)
+    expect((await (await open({ path: copy })).read('a'))?.id).toBe('a')
+  })
+})
+
+describe('a write that fails', () => {
+  // Not a number: no column takes it.
+  const broken = submissionOf('broken', { priority: Number.NaN })
+
+  it.each(WRITERS)('fails alone: the others of its batch are written (%s)', async writer => {
+    const store = await open({ path: files.next(), writer })
+    await store.accept(submissionOf('running'))
+    const settled = await Promise.allSettled([
+      store.accept(submissionOf('a')),
+      store.accept(broken),
+      store.change('running', { kind: 'cancel' }),
+      store.accept(submissionOf('b')),
+    ])
+    expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled'])
+    for (const id of ['a', 'b']) expect((await store.read(id))?.status).toBe('pending')
+    expect((await store.read('running'))?.status).toBe('canceled')
+    expect(await store.read('broken')).toBeUndefined()
+    expect(await store.payload('broken', 'input')).toBeUndefined()
+  })
+
+  it('is refused with its whole batch while another process keeps the file locked, and goes through afterwards', async () => {
+    const path = await fileWith('')
+    // A connection that does not wait for a lock.
+    const store = await open({ path, database: new DatabaseSync(path, { timeout: 0 }) })
+    const other = new DatabaseSync(path)
+    other.exec('BEGIN IMMEDIATE')
+    const settled = await Promise.allSettled([store.accept(submissionOf('b')), store.accept(submissionOf('c'))])
+    expect(settled.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+    expect((await store.read('a'))?.id).toBe('a')
+    other.exec('ROLLBACK')
+    other.close()
+    await store.accept(submissionOf('b'))
+    expect((await store.read('b'))?.id).toBe('b')
+    expect(await store.read('c')).toBeUndefined()
+  })
+
+  it('waits for a lock that is soon let go', async () => {
+    const path = await fileWith('')
+    const store = await open({ path })
+    const other = new DatabaseSync(path)
+    other.exec('BEGIN IMMEDIATE')
+    const write = store.accept(submissionOf('b'))
+    expect((await store.read('a'))?.id).toBe('a')
+    other.exec('COMMIT')
+    other.close()
+    expect((await write).kind).toBe('accepted')
+  })
+})
+
+describe("the writer's thread", () => {
+  it.each([null, 'ready', { 'watch:import': ['file:///a.js'] }, { kind: 'settled', settled: [{ value: 1 }] }])(
+    'and its store pass over %j, which others have posted',
+    async posted => {
+      const threads: Worker[] = []
+      const note = (thread: Worker) => void threads.push(thread)
+      process.on('worker', note)
+      const store = await open({ path: files.next() })
+      process.off('worker', note)
+      const accepted = store.accept(submissionOf('a'))
+      for (const thread of threads) {
+        thread.postMessage(posted)
+        thread.emit('message', posted)
+      }
+      setImmediate(() => threads[0]?.emit('message', posted))
+      expect(await accepted).toMatchObject({ kind: 'accepted', operation: { id: 'a' } })
+      expect((await store.accept(submissionOf('b'))).kind).toBe('accepted')
+    },
+  )
+
+  it('is sent what can be sent, when one write of a batch cannot', async () => {
+    const store = await open({ path: files.next() })
+    const uncloneable = { ...submissionOf('b'), input: (() => {}) as unknown as string }
+    const settled = await Promise.allSettled(
+      [submissionOf('a'), uncloneable, submissionOf('c')].map(submission => store.accept(submission)),
+    )
+    expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+    for (const id of ['a', 'c']) expect((await store.read(id))?.status).toBe('pending')
+  })
+
+  it('is replaced when it has died: what it had is rejected, and the store goes on', async () => {
+    const threads: Worker[] = []
+    const note = (thread: Worker) => void threads.push(thread)
+    process.on('worker', note)
+    const store = await open({ path: files.next() })
+    process.off('worker', note)
+    await store.accept(submissionOf('a'))
+
+    const [thread] = threads
+    const writes = Array.from({ length: 50 }, (_, index) => store.accept(submissionOf(`b${index}`)))
+    await thread?.terminate()
+    const settled = await Promise.allSettled(writes)
+    expect((await store.accept(submissionOf('c'))).kind).toBe('accepted')
+    for (const [index, { status }] of settled.entries()) {
+      // Rejected means unknown; fulfilled means durable.
+      if (status === 'fulfilled') expect(await store.read(`b${index}`)).toBeDefined()
+    }
+    for (const id of ['a', 'c']) expect(await store.read(id)).toBeDefined()
+  })
+
+  it('is replaced when it died with nothing to do', async () => {
+    const threads: Worker[] = []
+    const note = (thread: Worker) => void threads.push(thread)
+    process.on('worker', note)
+    const store = await open({ path: files.next() })
+    process.off('worker', note)
+    await threads[0]?.terminate()
+    expect((await store.accept(submissionOf('a'))).kind).toBe('accepted')
+    await store.close()
+  })
+})
+
+it('a status and a list do not read the history, which may be long', async () => {
+  const path = await fileWith("UPDATE operations SET history = 'no JSON at all'")
+  const store = await open({ path, writer: 'inline' })
+  expect(await store.read('a').then(operation => operation?.status)).toBe('pending')
+  const { type, owner } = submissionOf('a')
+  expect(await store.list({ type, owner, limit: 10 }).then(found => found.map(({ id }) => id))).toEqual(['a'])
+  expect(await store.read('a').then(operation => () => operation?.history)).toThrow(SyntaxError)
+})

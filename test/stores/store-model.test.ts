@@ -1,0 +1,19 @@
+import { describe, it } from 'vitest'
+import { sqliteStore } from 'waybill/sqlite'
+import { assertFollowsModel } from '../support/store-commands.ts'
+
+describe('a store under random commands, alone and many at once', () => {
+  it('tells the same as the state machine', async () => {
+    await assertFollowsModel({
+      open: async clock => {
+        const store = sqliteStore({ path: ':memory:', clock: clock.now })
+        await store.open()
+        return store
+      },
+      // Writes of one moment share a transaction, in their order.
+      ordered: true,
+      runs: 150,
+      longest: 60,
+    })
+  })
+})

@@ -1,0 +1,160 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { describe, expect } from 'vitest'
+import { sqliteStore } from 'waybill/sqlite'
+import type { Waybill } from '../../src/waybill.ts'
+import { isGone, pidOf, programOf, worker } from '../support/children.ts'
+import { type Act, type Ending, handlerFile, play, plays } from '../support/handlers.ts'
+import { hasFinished, hasStatus, type Lab, recordOf, resultOf, submit, test, until, when } from '../support/waybill.ts'
+
+const type = plays({ attempts: 2 })
+
+async function perform(waybill: Waybill, ...acts: Act[]): Promise<string> {
+  return await submit(waybill, type, play(...acts))
+}
+
+/** A worker in a process of its own on a file, whose standard error nobody reads yet. */
+async function workerProcess(lab: Lab, path: string) {
+  const program = new URL('../fixtures/worker-process.ts', import.meta.url).pathname
+  const process = spawn(globalThis.process.execPath, [program, path, '2'], {
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  })
+  lab.onEnd(() => process.kill('SIGKILL'))
+  await once(process, 'message')
+  return process
+}
+
+describe('what a handler has started ends with its child', () => {
+  test('for a cancel', async ({ lab }) => {
+    const waybill = await lab.waybill([type], worker({ grace: 100 }))
+    const id = await perform(waybill, { do: 'start-program' })
+    const program = await programOf(waybill, id)
+    expect(isGone(program)).toBe(false)
+    await waybill.operations.cancel(id, '')
+    await hasStatus(waybill.store, id, 'canceled')
+    await until(() => isGone(program))
+  })
+
+  test('for a timeout', async ({ lab }) => {
+    const hasty = plays({ attempts: 1, timeout: 1500 })
+    const waybill = await lab.waybill([hasty], worker({ grace: 100 }))
+    const id = await submit(waybill, hasty, play({ do: 'start-program' }))
+    const program = await programOf(waybill, id)
+    await hasStatus(waybill.store, id, 'failed')
+    await until(() => isGone(program))
+  })
+
+  test('for a crash of the child, and for a crash of its worker', async ({ lab }) => {
+    const path = lab.file()
+    const parent = await workerProcess(lab, path)
+    const waybill = await lab.waybill([type], { store: sqliteStore({ path }) })
+    const crashed = await perform(waybill, { do: 'start-program' })
+    const program = await programOf(waybill, crashed)
+    process.kill(await pidOf(waybill, crashed), 'SIGKILL')
+    await until(() => isGone(program))
+
+    const orphaned = await perform(waybill, { do: 'start-program' })
+    const [child, orphan] = [await pidOf(waybill, orphaned), await programOf(waybill, orphaned)]
+    parent.kill('SIGKILL')
+    await until(() => isGone(child) && isGone(orphan))
+  })
+
+  test('at the end of the composition', async ({ lab }) => {
+    const waybill = await lab.waybill([type], worker({ shutdown: 100 }))
+    const program = await programOf(waybill, await perform(waybill, { do: 'start-program' }))
+    await waybill.stop()
+    await until(() => isGone(program))
+  })
+})
+
+const single = plays({ attempts: 1 })
+
+describe('a run that a child has not begun', () => {
+  /** A child that takes what it is sent, and does nothing about it. */
+  async function frozen(waybill: Waybill): Promise<number> {
+    const pid = Number(await resultOf(waybill.store, await submit(waybill, single, play({ do: 'pid' }))))
+    process.kill(pid, 'SIGSTOP')
+    return pid
+  }
+
+  test('goes to another child when that one dies, and costs nothing', async ({ lab }) => {
+    const waybill = await lab.waybill([single], worker())
+    const pid = await frozen(waybill)
+    const id = await submit(waybill, single, play({ do: 'pid' }))
+    await hasStatus(waybill.store, id, 'running')
+    process.kill(pid, 'SIGKILL')
+    expect(await resultOf(waybill.store, id)).not.toBe(pid)
+    expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0, released: 0 })
+  })
+
+  test('is lost when a second one dies as well, since it may be what ends them', async ({ lab }) => {
+    const waybill = await lab.waybill([single], worker({ handlers: handlerFile('deaf') }))
+    const id = await submit(waybill, single, play({ do: 'return', value: 'never' }))
+    const { history, released } = await when(waybill.store, id, ({ lost }) => lost >= 2)
+    expect(released).toBe(0)
+    expect(history.slice(0, 2)).toMatchObject([{ outcome: 'lost' }, { outcome: 'lost' }])
+  })
+
+  test('is handed back when its time is over, and its child is ended', async ({ lab }) => {
+    const hasty = plays({ attempts: 1, timeout: 2000 })
+    const waybill = await lab.waybill([hasty], worker({ grace: 100 }))
+    const pid = await frozen(waybill)
+    const id = await submit(waybill, hasty, play({ do: 'pid' }))
+    expect(await resultOf(waybill.store, id)).not.toBe(pid)
+    expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 2, lost: 0, released: 1 })
+    await until(() => isGone(pid))
+  })
+})
+
+describe('code that an earlier attempt has left behind', () => {
+  for (const what of ['throw', 'reject', 'exit'] satisfies Ending[]) {
+    test(`and that ends the process (${what}) loses the attempt that runs, and fails none`, async ({ lab }) => {
+      const waybill = await lab.waybill([single], worker())
+      const first = await resultOf(waybill.store, await submit(waybill, single, play({ do: 'leave', what })))
+      const id = await submit(waybill, single, play({ do: 'trip' }, { do: 'pid' }))
+      expect(await resultOf(waybill.store, id)).not.toBe(first)
+      const { attempt, lost, history } = await recordOf(waybill.store, id)
+      expect({ attempt, lost }).toEqual({ attempt: 2, lost: 1 })
+      expect(history[0]).toMatchObject({ outcome: 'lost', error: { code: 'worker-lost' } })
+      expect(history[0]?.error?.detail).toContain('had left behind')
+    })
+
+    test(`is not what an attempt does itself later on (${what}): that fails it`, async ({ lab }) => {
+      const waybill = await lab.waybill([single], worker())
+      const id = await submit(waybill, single, play({ do: 'end-later', what }))
+      const { status, error, lost } = await hasFinished(waybill.store, id)
+      expect({ status, code: error?.code, lost }).toEqual({ status: 'failed', code: 'worker-lost', lost: 0 })
+      const uncaught = { message: expect.stringContaining('outside'), stack: expect.stringContaining('plays') }
+      expect(await waybill.store.errors(id)).toMatchObject(what === 'exit' ? [] : [{ attempt: 1, error: uncaught }])
+    })
+  }
+
+  test('is gone where each attempt has a fresh child', async ({ lab }) => {
+    const waybill = await lab.waybill([single], worker({ recycle: 1 }))
+    const first = await resultOf(waybill.store, await submit(waybill, single, play({ do: 'leave', what: 'throw' })))
+    const second = await resultOf(waybill.store, await submit(waybill, single, play({ do: 'pid' })))
+    expect(second).not.toBe(first)
+    await until(() => isGone(Number(first)))
+    expect(() => lab.composition([single], worker({ recycle: 0 }))).toThrow('worker.recycle must be a whole number')
+  })
+})
+
+test('a child that writes more to standard error than is read waits, and its worker stores none of it', async ({
+  lab,
+}) => {
+  const path = lab.file()
+  const parent = await workerProcess(lab, path)
+  const waybill = await lab.waybill([type], { store: sqliteStore({ path }) })
+  const mib = 64
+  const flood = await perform(waybill, { do: 'flood', mib })
+  await when(waybill.store, flood, ({ progress }) => (progress?.fraction ?? 0) > 0)
+  await resultOf(waybill.store, await perform(waybill, { do: 'spin', ms: 3000 }))
+  const { progress, status } = await recordOf(waybill.store, flood)
+  expect({ status, stands: (progress?.fraction ?? 1) < 0.5 }).toEqual({ status: 'running', stands: true })
+  let read = 0
+  parent.stderr?.on('data', (data: Buffer) => {
+    read += data.length
+  })
+  expect(await resultOf(waybill.store, flood)).toBe('flooded')
+  await until(() => read >= mib * 2 ** 20)
+})

@@ -1,0 +1,190 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { describe, expect } from 'vitest'
+import { defineOperation, handler } from 'waybill'
+import type { Waybill } from '../../src/waybill.ts'
+import { childProcessRunner } from '../../src/worker/runners/child-process/child-process.ts'
+import { isGone, pidOf, worker } from '../support/children.ts'
+import { type Act, handlerFile, play, plays } from '../support/handlers.ts'
+import {
+  hasFinished,
+  hasStatus,
+  KeptLog,
+  type Lab,
+  recordOf,
+  resultOf,
+  SILENT,
+  submit,
+  test,
+  until,
+  when,
+} from '../support/waybill.ts'
+
+const type = plays({ attempts: 2 })
+
+async function perform(waybill: Waybill, ...acts: Act[]): Promise<string> {
+  return await submit(waybill, type, play(...acts))
+}
+
+/** Sets an environment variable, which children that start from now on inherit. */
+function setVariable(lab: Lab, name: string, value: string): () => void {
+  process.env[name] = value
+  const unset = () => void delete process.env[name]
+  lab.onEnd(unset)
+  return unset
+}
+
+function textsOf(logger: KeptLog): string {
+  return logger.lines.map(({ message, fields }) => `${message} ${'err' in fields ? fields.err : ''}`).join('\n')
+}
+
+describe('handlers that cannot be loaded', () => {
+  const cases: [name: string, file: string, reason: string][] = [
+    ['throw when they are loaded', 'unloadable', 'The handler file has no luck today.'],
+    ['have no default export', 'empty', 'has no default export'],
+    ['are missing', 'missing', 'Cannot find module'],
+  ]
+  for (const run of ['children', 'inline'] as const) {
+    for (const [name, file, reason] of cases) {
+      test(`fail the start with the reason when they ${name}, for ${run}`, async ({ lab }) => {
+        const waybill = lab.composition([type], worker({ handlers: handlerFile(file), run }))
+        await expect(waybill.start()).rejects.toThrow(run === 'inline' && file === 'missing' ? /missing/ : reason)
+        await expect(waybill.store.sweep(1)).rejects.toThrow()
+      })
+    }
+
+    test(`are not those that a compiler has made CommonJS, for ${run}`, async ({ lab }) => {
+      const handlers = new URL('../fixtures/handlers/compiled.cjs', import.meta.url)
+      const waybill = await lab.waybill([type], worker({ handlers, run }))
+      expect(await resultOf(waybill.store, await perform(waybill))).toBe('compiled')
+    })
+  }
+
+  test('values cannot be given to children', ({ lab }) => {
+    const apples = defineOperation({ name: 'apples' })
+    const handlers = handler(apples, () => {})
+    expect(() => lab.composition([apples], { worker: { handlers, run: 'children' } })).toThrow('must name files')
+  })
+
+  for (const run of ['children', 'inline'] as const) {
+    test(`fail the start with the time limit when they hang, for ${run}`, async ({ lab }) => {
+      const file = lab.file()
+      setVariable(lab, 'TEST_HANGING', file)
+      // A module is loaded once in each process: with a query it is another one.
+      const handlers = new URL(`?for=${run}`, handlerFile('hanging'))
+      const waybill = lab.composition([type], worker({ handlers, run, startTimeout: 3000 }))
+      await expect(waybill.start()).rejects.toThrow(/did not load within 3 s .*hanging\.ts.*worker\.startTimeout/)
+      if (run === 'children' && existsSync(file)) await until(() => isGone(Number(readFileSync(file, 'utf8'))))
+    })
+  }
+})
+
+describe('a worker whose next children cannot start', () => {
+  test('hands an operation back once, and claims again when a child stands', async ({ lab }) => {
+    const logger = new KeptLog()
+    const waybill = await lab.waybill([type], { logger, ...worker({ handlers: handlerFile('once') }) })
+    const repair = setVariable(lab, 'TEST_UNLOADABLE', 'yes')
+    const crash = await perform(waybill, { do: 'exit', code: 1 })
+    await until(() => logger.lines.filter(({ message }) => message.includes('could not be started')).length >= 4)
+    expect(textsOf(logger)).toContain('A deployment has broken it.')
+    expect((await recordOf(waybill.store, crash)).released).toBe(1)
+    repair()
+    const { status, attempt, released } = await hasFinished(waybill.store, crash)
+    expect({ status, counted: attempt - released, released }).toEqual({ status: 'failed', counted: 2, released: 1 })
+  })
+
+  test('goes on with the child that it has, at its speed', async ({ lab }) => {
+    const waybill = await lab.waybill([type], worker({ handlers: handlerFile('once'), concurrency: 3 }))
+    const repair = setVariable(lab, 'TEST_UNLOADABLE', 'yes')
+    const ids = await Promise.all(Array.from({ length: 60 }, () => perform(waybill, { do: 'pid' })))
+    const pids = new Set(await Promise.all(ids.map(id => resultOf(waybill.store, id))))
+    expect(pids.size).toBe(1)
+    const records = await Promise.all(ids.map(id => recordOf(waybill.store, id)))
+    expect(records.reduce((sum, { released }) => sum + released, 0)).toBeLessThanOrEqual(4)
+    repair()
+    const two = await Promise.all([perform(waybill, { do: 'wait' }), perform(waybill, { do: 'wait' })])
+    const [first, second] = await Promise.all(two.map(id => pidOf(waybill, id)))
+    expect(first).not.toBe(second)
+  })
+
+  test('is not held up by one that hangs: cancels, timeouts and its other children go on', async ({ lab }) => {
+    const logger = new KeptLog()
+    const hasty = plays({ timeout: 1500 })
+    const waybill = await lab.waybill([hasty], {
+      logger,
+      ...worker({ handlers: handlerFile('hanging'), concurrency: 2, startTimeout: 6000 }),
+    })
+    const file = lab.file()
+    const busy = await submit(waybill, hasty, play({ do: 'spin', ms: 1000 }, { do: 'return' }))
+    await pidOf(waybill, busy)
+    setVariable(lab, 'TEST_HANGING', file)
+    const canceled = await submit(waybill, hasty, play({ do: 'return' }))
+    await hasStatus(waybill.store, canceled, 'running')
+    await waybill.operations.cancel(canceled, '')
+    await hasStatus(waybill.store, canceled, 'canceled')
+    const waiting = await submit(waybill, hasty, play({ do: 'return', value: 'served' }))
+    expect(await resultOf(waybill.store, waiting)).toBe('served')
+    await until(() => textsOf(logger).includes('did not load within 6 s'))
+    await until(() => isGone(Number(readFileSync(file, 'utf8'))))
+  })
+
+  test('costs no attempt when the time of the attempt is over before one is ready', async ({ lab }) => {
+    const hasty = plays({ attempts: 1, timeout: 500 })
+    const waybill = await lab.waybill(
+      [hasty],
+      worker({ handlers: handlerFile('hanging'), startTimeout: 2000, recycle: 1 }),
+    )
+    const repair = setVariable(lab, 'TEST_HANGING', lab.file())
+    await resultOf(waybill.store, await submit(waybill, hasty, play({ do: 'return' })))
+    const id = await submit(waybill, hasty, play({ do: 'return', value: 'in the end' }))
+    await when(waybill.store, id, ({ released }) => released > 0)
+    repair()
+    expect(await resultOf(waybill.store, id)).toBe('in the end')
+  })
+
+  const systems: [name: string, execPath: string][] = [
+    ['refuses them at once', '/etc/hostname/node'],
+    ['refuses them later', '/no/such/node'],
+  ]
+  for (const [name, execPath] of systems) {
+    test(`since the system ${name}: nothing is leaked, and all runs when it allows them again`, async ({ lab }) => {
+      const logger = new KeptLog()
+      const waybill = await lab.waybill([type], { logger, ...worker() })
+      const id = await perform(waybill, { do: 'exit', code: 1 }, { do: 'return', value: 'recovered' })
+      const real = process.execPath
+      lab.onEnd(() => {
+        process.execPath = real
+      })
+      process.execPath = execPath
+      await until(() => logger.lines.filter(({ message }) => message.includes('could not be started')).length >= 3)
+      expect(textsOf(logger)).toMatch(/spawn .*(ENOTDIR|ENOENT)/)
+      process.execPath = real
+      expect(await resultOf(waybill.store, id)).toBe('recovered')
+      await until(() => waybill.running() === 0)
+    })
+  }
+})
+
+test('a child that ends because it is idle is never given a run', async ({ lab }) => {
+  const concurrency = 4
+  const runner = childProcessRunner({
+    files: [handlerFile('plays')],
+    concurrency,
+    logger: SILENT,
+    niceness: 0,
+    idleMs: 1,
+  })
+  lab.onEnd(() => runner.close())
+  await runner.start()
+  const host = { progress: () => {}, log: () => {}, steps: async () => new Map(), recordStep: async () => {} }
+  const context = { host, signal: new AbortController().signal, graceMs: () => 1000, onError: () => {} }
+  for (let round = 0; round < 15; round++) {
+    const runs = Array.from({ length: concurrency }, async (_, index) => {
+      const input = JSON.stringify(play({ do: 'spin', ms: (index + round) % 4 }))
+      const task = { id: `${round}-${index}`, type: 'plays', attempt: 1, failedBefore: 0, input, traceparent: null }
+      return await runner.run(task, context)
+    })
+    expect(await Promise.all(runs)).toEqual(runs.map(() => ({ kind: 'completed', output: '"spun"' })))
+    // As long as a child may rest: it ends while the next runs are given out.
+    await new Promise(resolve => setTimeout(resolve, 1))
+  }
+})
