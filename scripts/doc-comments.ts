@@ -1,5 +1,5 @@
 /** Reads the public doc comments of src: what each entry point of the package exports, and the examples in between. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { posix } from 'node:path'
 import { type ESTree, parseSync } from 'rolldown/utils'
 import { root } from './tools.ts'
@@ -66,16 +66,12 @@ export function readExportedValues(): ExportedValue[] {
     )
 }
 
-/** An entry point and its file; one for each file where the path has a `*`. */
+/** An entry point and its file; one for each folder that has the file where the path has a `*`. */
 function entriesOf(path: string, target: string): [path: string, file: string][] {
-  const [folder, rest] = target.split('*')
-  if (folder === undefined || rest === undefined) return [[path, posix.normalize(target)]]
-  const names = readdirSync(root + folder, { recursive: true, encoding: 'utf8' }).map(name =>
-    name.replaceAll('\\', '/'),
-  )
-  return names
-    .filter(name => name.endsWith(rest))
-    .map(name => [path.replace('*', name.slice(0, -rest.length)), posix.join(folder, name)])
+  if (!path.includes('*')) return [[path, posix.normalize(target)]]
+  return readdirSync(root + target.slice(0, target.indexOf('*')))
+    .map(name => [path.replace('*', name), posix.normalize(target.replaceAll('*', name))] as [string, string])
+    .filter(([, file]) => existsSync(root + file))
 }
 
 interface Value {

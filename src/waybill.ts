@@ -5,7 +5,7 @@
 import type { BlobStore } from './blobs/blob-store.ts'
 import { Waker } from './launchers/autoscaler.ts'
 import { Dispatcher } from './launchers/dispatcher.ts'
-import type { Launcher } from './launchers/launcher.ts'
+import { type Launcher, REFUSAL_REASONS } from './launchers/launcher.ts'
 import type { Wakeup } from './launchers/scale-trigger.ts'
 import { type Duration, durationMs, SECOND } from './model/duration.ts'
 import type { AnyOperationType } from './model/operation-type.ts'
@@ -163,7 +163,7 @@ export function createWaybill(options: WaybillOptions): Waybill {
       executions: () => dispatcher?.executionsByType ?? new Map(),
     },
     types.map(({ name }) => name),
-    options.dispatcher !== undefined,
+    options.dispatcher && REFUSAL_REASONS,
   )
   const operations = new Operations({
     store,

@@ -1,6 +1,6 @@
 import { ContainerAppsAPIClient } from '@azure/arm-appcontainers'
 import { DefaultAzureCredential } from '@azure/identity'
-import { containerAppsJob } from 'waybill/container-apps'
+import { containerAppsJob } from 'waybill/launchers/container-apps'
 import { required } from './settings.ts'
 
 /** Azure itself, unless `waybill emulate azure` plays it. */

@@ -1,7 +1,7 @@
 /** One Kubernetes Job for each order, in the cluster that the process runs in or that KUBECONFIG names. */
 import { readFileSync } from 'node:fs'
 import { BatchV1Api, KubeConfig, loadYaml, type V1JobTemplateSpec, Watch } from '@kubernetes/client-node'
-import { kubernetesJob } from 'waybill/kubernetes'
+import { kubernetesJob } from 'waybill/launchers/kubernetes'
 import { usable } from './settings.ts'
 
 const { ORDER_JOB_TEMPLATE: file, ORDER_JOB_IMAGE: image = 'orders', ORDER_JOB_NAMESPACE: namespace } = process.env

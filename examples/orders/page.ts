@@ -7,7 +7,7 @@ import type { FastifyPluginAsync } from 'fastify'
 const client = new URL(import.meta.resolve('waybill/client'))
 /** `.js`, or `.ts` where Waybill's own tests run its source. */
 const kind = extname(client.pathname)
-const modules = readdirSync(new URL('./client/', client)).filter(name => name.endsWith(kind) && !name.endsWith('.d.ts'))
+const modules = readdirSync(new URL('./', client)).filter(name => name.endsWith(kind) && !name.endsWith('.d.ts'))
 
 /** The pages, and Waybill's client for it: a fixed list of files, so that nothing of a request is ever taken for a path. */
 const files = {
@@ -17,9 +17,9 @@ const files = {
   '/history.js': new URL('./page/history.js', import.meta.url),
   '/page.css': new URL('./page/page.css', import.meta.url),
   '/page.js': new URL('./page/page.js', import.meta.url),
-  '/waybill/client.js': client,
-  [`/waybill/protocol${kind}`]: new URL(`./protocol${kind}`, client),
-  ...Object.fromEntries(modules.map(name => [`/waybill/client/${name}`, new URL(`./client/${name}`, client)])),
+  [`/waybill/model/protocol${kind}`]: new URL(`../model/protocol${kind}`, client),
+  ...Object.fromEntries(modules.map(name => [`/waybill/client/${name}`, new URL(name, client)])),
+  '/waybill/client/client.js': client,
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/

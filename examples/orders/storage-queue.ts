@@ -1,6 +1,6 @@
 import { DefaultAzureCredential } from '@azure/identity'
 import { QueueClient } from '@azure/storage-queue'
-import { storageQueue } from 'waybill/storage-queue'
+import { storageQueue } from 'waybill/launchers/azure-storage-queue'
 import { required, usable } from './settings.ts'
 
 const url = required('WAYBILL_QUEUE')

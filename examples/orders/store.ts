@@ -1,4 +1,4 @@
-import { type StoreUrlOptions, storeFromUrl } from 'waybill/store-url'
+import { type StoreUrlOptions, storeFromUrl } from 'waybill/from-url'
 import { fail, STORE } from './settings.ts'
 
 /** The store that WAYBILL_STORE names, for the API and the job: `sqlite:<file>`, `postgres://…` or `cosmos:https://…`. */

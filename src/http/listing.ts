@@ -2,19 +2,16 @@
 
 import type { Operation } from '../model/operation.ts'
 import { problemError } from '../model/problem.ts'
-import { HEADERS, STATUSES, type Status } from '../model/protocol.ts'
+import { DEFAULT_PAGE_LIMIT, HEADERS, MAX_PAGE_LIMIT, STATUSES, type Status } from '../model/protocol.ts'
 import type { ListRequest, Operations } from '../service/operations.ts'
 import { type HttpRequest, type HttpResponse, jsonText } from './message.ts'
 import type { Resource } from './resource.ts'
-
-export const DEFAULT_LIMIT = 50
-export const MAX_LIMIT = 200
 
 /** Bytes of JSON after which a page ends: a document holds a problem that a handler made, and is up to about 20 KiB. */
 export const PAGE_BYTES: number = 512 * 1024
 
 /** How many records are read at once: most pages in one read, and little in vain where a page ends early. */
-const READ_AT_ONCE = DEFAULT_LIMIT + 1
+const READ_AT_ONCE = DEFAULT_PAGE_LIMIT + 1
 
 /** Where a list comes from. */
 interface Listing {
@@ -79,9 +76,9 @@ function readQuery(query: URLSearchParams): PageRequest {
       `status is one of ${STATUSES.join(', ')}, not ${JSON.stringify(status.slice(0, 50))}.`,
     )
   }
-  const limit = query.get('limit') ?? String(DEFAULT_LIMIT)
-  if (!/^\d{1,3}$/.test(limit) || Number(limit) < 1 || Number(limit) > MAX_LIMIT) {
-    throw problemError('invalid-request', `limit is a whole number from 1 to ${MAX_LIMIT}.`)
+  const limit = query.get('limit') ?? String(DEFAULT_PAGE_LIMIT)
+  if (!/^\d{1,3}$/.test(limit) || Number(limit) < 1 || Number(limit) > MAX_PAGE_LIMIT) {
+    throw problemError('invalid-request', `limit is a whole number from 1 to ${MAX_PAGE_LIMIT}.`)
   }
   const cursor = query.get('cursor')
   return {

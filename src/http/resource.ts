@@ -1,6 +1,5 @@
 /** The HTTP resource of one operation type: submit, status, result, cancel and list. */
 
-import { linksOf } from '../links.ts'
 import { parseJson } from '../model/json.ts'
 import type { Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
@@ -9,6 +8,7 @@ import {
   formatRetryAfter,
   HEADERS,
   isFinal,
+  linksOf,
   type Preferences,
   parsePrefer,
   type StatusDocument,

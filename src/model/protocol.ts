@@ -62,6 +62,18 @@ export interface Links {
   readonly events: string
 }
 
+/** The URLs of an operation below a base, which is a mount prefix or a public URL. */
+export function linksOf(base: string, type: string, id: string): Links {
+  const status = `${base}/${type}/status/${id}`
+  return { status, result: `${base}/${type}/${id}`, operation: `${base}/operations/${id}`, events: status }
+}
+
+/** How many operations a page of a list holds where the request names no limit. */
+export const DEFAULT_PAGE_LIMIT = 50
+
+/** The most operations that a page of a list holds. */
+export const MAX_PAGE_LIMIT = 200
+
 /**
  * What a client is told about an operation. It never holds the input, nor anything of the
  * server's inside. Times are RFC 3339 in UTC with milliseconds.

@@ -4,7 +4,6 @@
  */
 import { metrics as api, type Counter as OtelCounter, type Histogram as OtelHistogram } from '@opentelemetry/api'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
-import { REFUSAL_REASONS, type RefusalReason } from '../launchers/launcher.ts'
 import type { ProblemCode } from '../model/problem.ts'
 import { packageVersion } from '../util/version.ts'
 
@@ -73,9 +72,9 @@ export class Metrics {
 
   /**
    * @param types the names of the operation types: their series are there from the start, at zero
-   * @param launches whether executions are started
+   * @param refusals the reasons for which a start of an execution can be refused; undefined where none is started
    */
-  constructor(readings: Readings, types: readonly string[] = [], launches = false) {
+  constructor(readings: Readings, types: readonly string[] = [], refusals?: readonly string[]) {
     const shared = { registry: this.#registry }
     this.#accepted = new Count({
       ...shared,
@@ -129,7 +128,7 @@ export class Metrics {
     this.#readQueues(readings)
     this.#readProcess(readings)
     for (const operation of types) this.#startAtZero(operation)
-    if (launches) this.#startLaunchesAtZero(types)
+    if (refusals) this.#startLaunchesAtZero(types, refusals)
     for (const reason of REFUSALS) this.#refusals.start({ reason })
   }
 
@@ -154,10 +153,10 @@ export class Metrics {
     if (attempts > 0) this.#lost.add({}, attempts)
   }
 
-  #startLaunchesAtZero(types: readonly string[]): void {
+  #startLaunchesAtZero(types: readonly string[], refusals: readonly string[]): void {
     for (const operation of types) {
       for (const outcome of LAUNCH_OUTCOMES) this.#launches.start({ operation, outcome })
-      for (const reason of REFUSAL_REASONS) this.#launchRefusals.start({ operation, reason })
+      for (const reason of refusals) this.#launchRefusals.start({ operation, reason })
     }
   }
 
@@ -175,7 +174,7 @@ export class Metrics {
     this.#launches.add({ operation, outcome })
   }
 
-  launchRefused(operation: string, reason: RefusalReason): void {
+  launchRefused(operation: string, reason: string): void {
     this.#launchRefusals.add({ operation, reason })
   }
 

@@ -1,9 +1,7 @@
 /** What the paths of one operation type answer: submit, list, status, cancel and result. */
-import { DEFAULT_LIMIT, MAX_LIMIT } from '../http/listing.ts'
-import { linksOf } from '../links.ts'
 import type { AnyOperationType, JsonSchema } from '../model/operation-type.ts'
 import type { ProblemCode } from '../model/problem.ts'
-import { HEADERS, type StatusDocument } from '../model/protocol.ts'
+import { DEFAULT_PAGE_LIMIT, HEADERS, linksOf, MAX_PAGE_LIMIT, type StatusDocument } from '../model/protocol.ts'
 import { type HeaderUse, headers, parameters } from './components.ts'
 import { exampleOf } from './example.ts'
 import {
@@ -344,7 +342,7 @@ const LIST_PARAMETERS: readonly Parameter[] = [
     name: 'limit',
     in: 'query',
     description: 'How many at most.',
-    schema: { type: 'integer', minimum: 1, maximum: MAX_LIMIT, default: DEFAULT_LIMIT },
+    schema: { type: 'integer', minimum: 1, maximum: MAX_PAGE_LIMIT, default: DEFAULT_PAGE_LIMIT },
   },
   {
     name: 'cursor',

@@ -1,7 +1,6 @@
 /** What a webhook tells: a thin event (Standard Webhooks 1.0.0), which says that an operation has ended and how. */
-import { linksOf } from '../links.ts'
 import type { Operation } from '../model/operation.ts'
-import type { Links, Problem } from '../model/protocol.ts'
+import { type Links, linksOf, type Problem } from '../model/protocol.ts'
 
 /** The body of a webhook. It never holds the input or the result: the receiver asks for these with its own credentials. */
 export interface WebhookEvent {

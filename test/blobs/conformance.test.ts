@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { folderBlobs } from 'waybill/blobs/folder'
 import { blobMigration, postgresBlobs } from 'waybill/blobs/postgres'
-import { postgresStore } from 'waybill/postgres'
+import { postgresStore } from 'waybill/stores/postgres'
 import { blobStoreConformance } from 'waybill/testing'
 import { testDatabase } from '../support/postgres.ts'
 

@@ -2,7 +2,7 @@
 import { copyFileSync, existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { backUp, restore } from '../../src/stores/sqlite/backup.ts'
 import type { Store } from '../../src/stores/store.ts'
 import type { Command, Report } from '../fixtures/sqlite-process.ts'

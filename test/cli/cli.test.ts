@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect } from 'vitest'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { manualClock } from 'waybill/testing'
 import type { Operation, Outcome } from '../../src/model/operation.ts'
 import { problem } from '../../src/model/problem.ts'

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, test } from 'vitest'
-import { blobsFromUrl, shownUrl, storeFromUrl } from 'waybill/store-url'
+import { blobsFromUrl, shownUrl, storeFromUrl } from 'waybill/from-url'
 import { entersByIdentity, identityConfig } from '../../src/from-url/azure-postgres.ts'
 import { temporaryFolder } from '../support/app.ts'
 

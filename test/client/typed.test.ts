@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { afterEach, describe, expect } from 'vitest'
 import { defineOperation, handler, type Job, ProblemError } from 'waybill'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { z } from 'zod'
 import {
   type ClientOptions,

@@ -16,8 +16,8 @@ import {
   type V1Service,
 } from '@kubernetes/client-node'
 import { describe, expect, it } from 'vitest'
-import { emulateKubernetes } from 'waybill/emulate/kubernetes'
-import { postgresStore } from 'waybill/postgres'
+import { emulateKubernetes } from 'waybill/emulators/kubernetes'
+import { postgresStore } from 'waybill/stores/postgres'
 import { Operations } from '../../src/service/operations.ts'
 import { DEFAULT_SCHEMA } from '../../src/stores/postgres/schema.ts'
 import { EXAMPLE, startApp, temporaryFolder } from '../support/app.ts'

@@ -6,7 +6,11 @@ import { request } from 'node:https'
 import { text } from 'node:stream/consumers'
 import type { ApiException, V1Job, V1JobList } from '@kubernetes/client-node'
 import { describe, expect } from 'vitest'
-import { emulateKubernetes, type KubernetesEmulator, type KubernetesEmulatorOptions } from 'waybill/emulate/kubernetes'
+import {
+  emulateKubernetes,
+  type KubernetesEmulator,
+  type KubernetesEmulatorOptions,
+} from 'waybill/emulators/kubernetes'
 import { clientOf, programImage } from '../support/kubernetes.ts'
 import { type Lab, test, until } from '../support/waybill.ts'
 

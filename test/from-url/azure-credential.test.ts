@@ -2,7 +2,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, vi } from 'vitest'
-import { storeFromUrl } from 'waybill/store-url'
+import { storeFromUrl } from 'waybill/from-url'
 import { explainedBy, SharedCredential } from '../../src/from-url/azure-credential.ts'
 import { test } from '../support/waybill.ts'
 

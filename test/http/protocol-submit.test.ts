@@ -1,7 +1,7 @@
 /** What docs/http.md says of POST, statement by statement. */
 import { expect } from 'vitest'
 import { ProblemError } from 'waybill'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { ANYONE, openDesk, ordersWith, type Wish } from '../support/desk.ts'
 import { countOf, documentOf, post, problemOf, type Served } from '../support/http.ts'
 import { followsReference, HEADINGS } from '../support/reference.ts'

@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
 import { defineOperation, ProblemError } from 'waybill'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { z } from 'zod'
 import { accepted, byHeader, countOf, documentOf, post, problemOf, serve } from '../support/http.ts'
 import { cutStore, recordOf, test } from '../support/waybill.ts'

@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { QueueClient } from '@azure/storage-queue'
 import { describe, expect, onTestFinished, vi } from 'vitest'
-import { answerCall, type StorageQueueClient, storageQueue } from 'waybill/storage-queue'
+import { answerCall, type StorageQueueClient, storageQueue } from 'waybill/launchers/azure-storage-queue'
 import { nextCall } from '../../src/launchers/autoscaler.ts'
 import { waybill as command, startWaybill } from '../support/cli.ts'
 import { type Act, handlerFile, play, plays } from '../support/handlers.ts'

@@ -1,7 +1,7 @@
 /** Dispatchers of different engines on one store: each looks after its own executions, and after no others. */
 import { describe, expect } from 'vitest'
-import { processLauncher } from 'waybill/process'
-import { sqliteStore } from 'waybill/sqlite'
+import { processLauncher } from 'waybill/launchers/process'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import type { Launcher } from '../../src/launchers/launcher.ts'
 import type { Waybill } from '../../src/waybill.ts'
 import { play, plays } from '../support/handlers.ts'

@@ -1,7 +1,7 @@
 /** Starts that are refused: for how long, and who learns of it; and how many executions there may be at once. */
 
 import { describe, expect, it } from 'vitest'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { type Launcher, LaunchRefused, type LaunchRequest, type RefusalReason } from '../../src/launchers/launcher.ts'
 import { StartRefusals } from '../../src/launchers/start-refusals.ts'
 import { allHoldings } from '../../src/stores/holdings.ts'

@@ -9,7 +9,7 @@ import {
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics'
 import { afterEach, beforeEach, describe, expect, vi } from 'vitest'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { LaunchRefused } from '../../src/launchers/launcher.ts'
 import { Metrics } from '../../src/observability/metrics.ts'
 import { waybill as waybillCommand } from '../support/cli.ts'

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import Fastify from 'fastify'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { waybill } from 'waybill/fastify'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { orders } from '../../examples/orders/orders.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))

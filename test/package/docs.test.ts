@@ -15,7 +15,7 @@ const PAGES = [
 
 /** Blocks that cannot be compiled here, by a text in them, with the reason. */
 const LEFT_OUT: Readonly<Record<string, string>> = {
-  "from '../api.ts'": 'its types are generated from a description; test/openapi/generated-client.test.ts runs it',
+  "from './api.ts'": 'its types are generated from a description; test/openapi/generated-client.test.ts runs it',
 }
 
 /** What blocks take from the program around them. A block's own imports and declarations come before these. */

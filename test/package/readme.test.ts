@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { rolldown } from 'rolldown'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { PROBLEMS } from '../../src/model/problem.ts'
 import type { StatusDocument } from '../../src/model/protocol.ts'
 

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { describe, expect } from 'vitest'
-import { fetchHandler } from 'waybill/fetch'
+import { fetchHandler } from 'waybill/web'
 import type { Waybill } from '../../src/waybill.ts'
 import { Desk, ordersWith } from '../support/desk.ts'
 import { type Api, DOORS, type DoorOptions, eventsOf, idOf, postJson, serveFastify } from '../support/doors.ts'

@@ -8,7 +8,7 @@ import { describe, expect } from 'vitest'
 import { defineOperation, handler } from 'waybill'
 import { waybill as plugin } from 'waybill/fastify'
 import { nodeListener, stopServer } from 'waybill/node'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { DOORS, idOf, postJson } from '../support/doors.ts'
 import { hasStatus, type Lab, recordOf, SILENT, submit, test, until } from '../support/waybill.ts'
 

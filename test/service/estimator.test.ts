@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { accepted, changed, claimed, type Operation } from '../../src/model/operation.ts'
 import { Estimator, QueueModel } from '../../src/service/estimator.ts'
 import { acceptedOperation, QUEUE_COUNT_LIMIT, type QueueView, type Store } from '../../src/stores/store.ts'

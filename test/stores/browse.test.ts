@@ -1,8 +1,8 @@
 /** What operators ask for reads a bounded part of any store, by the order of the ids. */
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
-import { postgresStore } from 'waybill/postgres'
-import { sqliteStore } from 'waybill/sqlite'
+import { postgresStore } from 'waybill/stores/postgres'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { copyStatements } from '../../src/stores/postgres/copies.ts'
 import { BROWSE_LIMIT, type Store } from '../../src/stores/store.ts'
 import { testDatabase } from '../support/postgres.ts'

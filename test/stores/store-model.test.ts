@@ -1,5 +1,5 @@
 import { describe, it } from 'vitest'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { assertFollowsModel } from '../support/store-commands.ts'
 
 describe('a store under random commands, alone and many at once', () => {

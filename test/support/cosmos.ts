@@ -1,7 +1,7 @@
 /** Stores on the Cosmos DB server of the tests, through the real SDK. */
 import { CosmosClient } from '@azure/cosmos'
 import { afterAll, beforeAll } from 'vitest'
-import { type CosmosStoreOptions, cosmosStore } from 'waybill/cosmos'
+import { type CosmosStoreOptions, cosmosStore } from 'waybill/stores/cosmos'
 import type { Store } from '../../src/stores/store.ts'
 import type { CollectionOptions } from './cosmos-server/collection.ts'
 import { ACCOUNT_KEY, type Collection, CosmosServer, DATABASE } from './cosmos-server.ts'

@@ -2,7 +2,7 @@
 import { type AddressInfo, connect } from 'node:net'
 import fastify, { type FastifyInstance, type FastifyServerOptions, type LightMyRequestResponse } from 'fastify'
 import { expect } from 'vitest'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import type { AnyOperationType } from '../../src/model/operation-type.ts'
 import type { Problem, StatusDocument } from '../../src/model/protocol.ts'
 import { type PluginOptions, waybill as plugin } from '../../src/servers/fastify.ts'

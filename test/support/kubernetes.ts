@@ -1,7 +1,11 @@
 /** The Kubernetes API of the tests, and the real client for it. */
 import { BatchV1Api, KubeConfig, type V1JobTemplateSpec, Watch } from '@kubernetes/client-node'
-import { emulateKubernetes, type KubernetesEmulator, type KubernetesEmulatorOptions } from 'waybill/emulate/kubernetes'
-import { type KubernetesJobOptions, kubernetesJob } from 'waybill/kubernetes'
+import {
+  emulateKubernetes,
+  type KubernetesEmulator,
+  type KubernetesEmulatorOptions,
+} from 'waybill/emulators/kubernetes'
+import { type KubernetesJobOptions, kubernetesJob } from 'waybill/launchers/kubernetes'
 import type { Launcher } from '../../src/launchers/launcher.ts'
 import type { Lab } from './waybill.ts'
 

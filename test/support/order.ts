@@ -1,7 +1,7 @@
 /** Places orders and follows them over HTTP, and reads what the store has kept of them. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Operation, StatusDocument } from 'waybill'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 
 /** The article's order. */
 export const ORDER = {

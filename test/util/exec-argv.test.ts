@@ -48,7 +48,7 @@ function program(handlers: string): string {
     appendFileSync('runs', process.pid + '\\n')
     const { defineOperation } = await import(${JSON.stringify(new URL('index.ts', PACKAGE).href)})
     const { createWaybill } = await import(${JSON.stringify(new URL('waybill.ts', PACKAGE).href)})
-    const { sqliteStore } = await import(${JSON.stringify(new URL('stores/sqlite.ts', PACKAGE).href)})
+    const { sqliteStore } = await import(${JSON.stringify(new URL('stores/sqlite/sqlite.ts', PACKAGE).href)})
     const type = defineOperation({ name: 'greet' })
     const waybill = createWaybill({
       operations: [type],
@@ -83,8 +83,8 @@ function run(args: (folder: string) => string[], handlers = './handlers.mjs') {
 
 test.each<[name: string, args: string[]]>([
   ['as a script', ['server.mjs']],
-  ['by --eval', ['-e', "import('../server.mjs')"]],
-  ['by --eval as a module', ['--input-type=module', '-e', "await import('../server.mjs')"]],
+  ['by --eval', ['-e', "import('./server.mjs')"]],
+  ['by --eval as a module', ['--input-type=module', '-e', "await import('./server.mjs')"]],
   ['by --import', ['--import', './server.mjs', '-e', '0']],
 ])('a program that is started %s runs once, whatever it starts', (_, args) => {
   const { status, stdout, stderr, runs } = run(() => args)

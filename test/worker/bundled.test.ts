@@ -10,7 +10,7 @@ async function bundle(path: string, folder: string): Promise<void> {
   const source = (name: string) => JSON.stringify(new URL(`../../src/${name}.ts`, import.meta.url).pathname)
   const code = `
     import { defineOperation } from ${source('index')}
-    import { sqliteStore } from ${source('stores/sqlite')}
+    import { sqliteStore } from ${source('stores/sqlite/sqlite')}
     import { createWaybill } from ${source('waybill')}
     const waybill = createWaybill({
       operations: [defineOperation({ name: 'greet' })],

@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import type { Store } from '../../src/stores/store.ts'
 import type { Host } from '../../src/worker/attempt.ts'
 import { childProcessRunner } from '../../src/worker/runners/child-process/child-process.ts'

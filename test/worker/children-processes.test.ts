@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { describe, expect } from 'vitest'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import type { Waybill } from '../../src/waybill.ts'
 import { isGone, pidOf, programOf, worker } from '../support/children.ts'
 import { type Act, type Ending, handlerFile, play, plays } from '../support/handlers.ts'

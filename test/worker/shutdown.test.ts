@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
 import { defineOperation, handler } from 'waybill'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { handlerFile, play, plays } from '../support/handlers.ts'
 import { hasFinished, hasStatus, logOf, recordOf, resultOf, submit, test, until } from '../support/waybill.ts'
 

@@ -1,6 +1,6 @@
 import { describe, expect, vi } from 'vitest'
 import { defineOperation, handler } from 'waybill'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import type { Hint, Store } from '../../src/stores/store.ts'
 import {
   cutStore,

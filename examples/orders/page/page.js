@@ -1,5 +1,5 @@
 // Whatever comes from people or from the server is written as text, never as HTML.
-import { attach, fetchAndWait } from '/waybill/client.js'
+import { attach, fetchAndWait } from '/waybill/client/client.js'
 
 const $ = id => document.getElementById(id)
 const KEPT = 'order'

@@ -1,6 +1,6 @@
 import { ContainerAppsAPIClient } from '@azure/arm-appcontainers'
 import { describe, expect, expectTypeOf } from 'vitest'
-import { type ContainerAppsClient, containerAppsJob } from 'waybill/container-apps'
+import { type ContainerAppsClient, containerAppsJob } from 'waybill/launchers/container-apps'
 import { LaunchRefused } from '../../../src/launchers/launcher.ts'
 import { azureOf, clientOf, countOf, failFirst, JOB, launcherOf, requestFor } from '../../support/azure.ts'
 import { test, until } from '../../support/waybill.ts'

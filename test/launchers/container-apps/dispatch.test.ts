@@ -1,8 +1,8 @@
 /** The dispatcher with Azure Container Apps: what it notices of executions, and how cancels and failures end. */
 import { describe, expect } from 'vitest'
-import type { ContainerAppsJobOptions } from 'waybill/container-apps'
-import type { EmulateAzureOptions, EmulatedAzure, Execution } from 'waybill/emulate/azure'
-import { sqliteStore } from 'waybill/sqlite'
+import type { EmulateAzureOptions, EmulatedAzure, Execution } from 'waybill/emulators/azure'
+import type { ContainerAppsJobOptions } from 'waybill/launchers/container-apps'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import type { AnyOperationType } from '../../../src/model/operation-type.ts'
 import type { DispatcherInit, Waybill } from '../../../src/waybill.ts'
 import { azureOf, countOf, failFirst, JOB, launcherOf } from '../../support/azure.ts'

@@ -2,7 +2,7 @@
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
-import { emulateAzure } from 'waybill/emulate/azure'
+import { emulateAzure } from 'waybill/emulators/azure'
 import { startApp } from '../../support/app.ts'
 import { JOB } from '../../support/azure.ts'
 import { ORDER, orderRequest, placeOrder, readStatus, storedOperation, untilFinal } from '../../support/order.ts'

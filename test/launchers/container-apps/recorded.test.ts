@@ -1,6 +1,6 @@
 /** The launcher and the real SDK against recorded answers of Azure, each also with every property null, or absent, in turn. */
 import { describe, expect } from 'vitest'
-import { containerAppsJob } from 'waybill/container-apps'
+import { containerAppsJob } from 'waybill/launchers/container-apps'
 import { type Launcher, LaunchRefused } from '../../../src/launchers/launcher.ts'
 import { ENDED_EXECUTION, EXECUTION, GROUP, JOB } from '../../fixtures/azure/recorded.ts'
 import { requestFor } from '../../support/azure.ts'

@@ -1,9 +1,9 @@
 /** Orders on Kubernetes from end to end: HTTP, the store, the dispatcher, the real client, a Job, its process. */
 import fastify from 'fastify'
 import { describe, expect } from 'vitest'
-import type { KubernetesEmulator } from 'waybill/emulate/kubernetes'
+import type { KubernetesEmulator } from 'waybill/emulators/kubernetes'
 import { waybill as plugin } from 'waybill/fastify'
-import { sqliteStore } from 'waybill/sqlite'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import type { KubernetesJobOptions } from '../../../src/launchers/kubernetes/kubernetes.ts'
 import type { AnyOperationType } from '../../../src/model/operation-type.ts'
 import type { DispatcherInit, Waybill } from '../../../src/waybill.ts'

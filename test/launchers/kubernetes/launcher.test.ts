@@ -1,8 +1,8 @@
 /** The launcher alone, through the real client: what it sends, and what it makes of each answer. */
 import type { BatchV1Api, V1JobTemplateSpec, Watch } from '@kubernetes/client-node'
 import { describe, expect, expectTypeOf, it } from 'vitest'
-import type { EmulatedImage, EmulatedJob } from 'waybill/emulate/kubernetes'
-import { kubernetesJob } from 'waybill/kubernetes'
+import type { EmulatedImage, EmulatedJob } from 'waybill/emulators/kubernetes'
+import { kubernetesJob } from 'waybill/launchers/kubernetes'
 import type {
   KubernetesJobsApi,
   KubernetesJobTemplate,

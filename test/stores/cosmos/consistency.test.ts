@@ -1,6 +1,6 @@
 /** What each process can rely on to read, where replicas lag and partitions split. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { CosmosStoreOptions } from 'waybill/cosmos'
+import type { CosmosStoreOptions } from 'waybill/stores/cosmos'
 import { acceptedOperation, type Hint, type Store } from '../../../src/stores/store.ts'
 import { cosmosAccount } from '../../support/cosmos.ts'
 import type { Collection } from '../../support/cosmos-server.ts'

@@ -1,6 +1,6 @@
 import { Pool } from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type PostgresStoreOptions, postgresStore } from 'waybill/postgres'
+import { type PostgresStoreOptions, postgresStore } from 'waybill/stores/postgres'
 import { storeConformance } from 'waybill/testing'
 import type { Store } from '../../../src/stores/store.ts'
 import { PostgresServer } from '../../support/postgres.ts'

@@ -1,6 +1,6 @@
 import type { Pool } from 'pg'
 import { beforeAll, describe, it } from 'vitest'
-import { postgresStore } from 'waybill/postgres'
+import { postgresStore } from 'waybill/stores/postgres'
 import { type ManualClock, storeConformance } from 'waybill/testing'
 import type { Store } from '../../../src/stores/store.ts'
 import { holdsOf, TESTED, testDatabase } from '../../support/postgres.ts'

@@ -1,6 +1,6 @@
 import { Pool } from 'pg'
 import { afterEach, beforeAll, describe, expect, expectTypeOf, it } from 'vitest'
-import { migrationPlan, type PostgresPool, type PostgresStoreOptions, postgresStore } from 'waybill/postgres'
+import { migrationPlan, type PostgresPool, type PostgresStoreOptions, postgresStore } from 'waybill/stores/postgres'
 import { allHoldings } from '../../../src/stores/holdings.ts'
 import { quoteSchema, SCHEMA_VERSION } from '../../../src/stores/postgres/schema.ts'
 import { statementsFor } from '../../../src/stores/postgres/statements.ts'

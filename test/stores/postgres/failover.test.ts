@@ -2,7 +2,7 @@
 import { Pool } from 'pg'
 import { v7 as uuidv7 } from 'uuid'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { postgresStore } from 'waybill/postgres'
+import { postgresStore } from 'waybill/stores/postgres'
 import type { Submission } from '../../../src/model/operation.ts'
 import { acceptedOperation, type Store } from '../../../src/stores/store.ts'
 import { PostgresServer } from '../../support/postgres.ts'

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import type { Pool } from 'pg'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { postgresStore } from 'waybill/postgres'
+import { postgresStore } from 'waybill/stores/postgres'
 import type { Hint, Store } from '../../../src/stores/store.ts'
 import { testDatabase } from '../../support/postgres.ts'
 

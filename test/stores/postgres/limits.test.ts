@@ -1,7 +1,7 @@
 /** What a process has given up is not done in the server either, however long that was kept from it. */
 import { Client, type Pool, type PoolClient } from 'pg'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { type PostgresClient, type PostgresPool, postgresStore } from 'waybill/postgres'
+import { type PostgresClient, type PostgresPool, postgresStore } from 'waybill/stores/postgres'
 import { type ManualClock, manualClock } from 'waybill/testing'
 import type { Store } from '../../../src/stores/store.ts'
 import { numberedId } from '../../../src/testing/store-conformance/context.ts'

@@ -1,5 +1,5 @@
 import { describe, it } from 'vitest'
-import { postgresStore } from 'waybill/postgres'
+import { postgresStore } from 'waybill/stores/postgres'
 import { testDatabase } from '../../support/postgres.ts'
 import { assertFollowsModel } from '../../support/store-commands.ts'
 

@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import type { PoolClient } from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { postgresStore } from 'waybill/postgres'
+import { postgresStore } from 'waybill/stores/postgres'
 import type { Statement } from '../../../src/stores/postgres/connections.ts'
 import { type StatementName, statementsFor } from '../../../src/stores/postgres/statements.ts'
 import { testDatabase } from '../../support/postgres.ts'

@@ -1,9 +1,9 @@
 /** Two users of one PostgreSQL database: one makes the tables, and both work with them. */
 import { Pool } from 'pg'
 import { describe, expect } from 'vitest'
+import { storeFromUrl } from 'waybill/from-url'
 import { runOperation } from 'waybill/job'
-import { grantPlan, postgresStore } from 'waybill/postgres'
-import { storeFromUrl } from 'waybill/store-url'
+import { grantPlan, postgresStore } from 'waybill/stores/postgres'
 import { waybill as cli } from '../../support/cli.ts'
 import { handlerFile, play, plays } from '../../support/handlers.ts'
 import { testDatabase } from '../../support/postgres.ts'

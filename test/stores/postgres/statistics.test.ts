@@ -4,7 +4,7 @@
  */
 import type { PoolClient } from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { postgresStore } from 'waybill/postgres'
+import { postgresStore } from 'waybill/stores/postgres'
 import { type StatementName, statementsFor } from '../../../src/stores/postgres/statements.ts'
 import { testDatabase, VERSIONS } from '../../support/postgres.ts'
 import { type Explained, explain, explainPrepared, type PlanNode } from '../../support/postgres-plans.ts'

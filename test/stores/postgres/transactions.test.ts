@@ -1,7 +1,7 @@
 import type { Pool, PoolClient } from 'pg'
 import { beforeAll, describe, expect } from 'vitest'
 import { defineOperation, handler } from 'waybill'
-import { postgresStore } from 'waybill/postgres'
+import { postgresStore } from 'waybill/stores/postgres'
 import type { Store } from '../../../src/stores/store.ts'
 import { testDatabase } from '../../support/postgres.ts'
 import { type Lab, resultOf, test } from '../../support/waybill.ts'

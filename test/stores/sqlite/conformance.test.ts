@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type SqliteStoreOptions, sqliteStore } from 'waybill/sqlite'
+import { type SqliteStoreOptions, sqliteStore } from 'waybill/stores/sqlite'
 import { type ManualClock, storeConformance } from 'waybill/testing'
 import { openWriter } from '../../../src/stores/sqlite/database.ts'
 import type { Store } from '../../../src/stores/store.ts'

@@ -2,7 +2,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from
 import { DatabaseSync } from 'node:sqlite'
 import type { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from 'vitest'
-import { pendingSqliteMigrations, type SqliteStoreOptions, sqliteStore } from 'waybill/sqlite'
+import { pendingSqliteMigrations, type SqliteStoreOptions, sqliteStore } from 'waybill/stores/sqlite'
 import { allHoldings } from '../../../src/stores/holdings.ts'
 import {
   type Database,

@@ -1,6 +1,6 @@
 import { symlinkSync } from 'node:fs'
 import { afterEach, describe, expect, it } from 'vitest'
-import { type SqliteStoreOptions, sqliteStore } from 'waybill/sqlite'
+import { type SqliteStoreOptions, sqliteStore } from 'waybill/stores/sqlite'
 import type { Hint, Store } from '../../../src/stores/store.ts'
 import type { Command, Report } from '../../fixtures/sqlite-process.ts'
 import { Child } from '../../support/child.ts'

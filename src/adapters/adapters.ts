@@ -1,0 +1,14 @@
+/**
+ * What an author of a store, a blob store, a launcher, a scale trigger, a dialect or a server needs. `waybill/testing` has the suites
+ * that they pass.
+ */
+export * from '../blobs/blob-store.ts'
+export { type CorsOptions, corsHeaders } from '../http/cors.ts'
+export type { Dialect, OperationView } from '../http/dialects/dialect.ts'
+export * from '../http/message.ts'
+export { type CallerOptions, identifying, type Principal } from '../http/principal.ts'
+export { type ApiOptions, createRoutes, type Method, type Route } from '../http/routes.ts'
+export * from '../launchers/launcher.ts'
+export type { Wakeup } from '../launchers/scale-trigger.ts'
+export { createRouter, type RouteMatch, type Router } from '../servers/router.ts'
+export * from '../stores/store.ts'

@@ -1,0 +1,23 @@
+/**
+ * Waybill without a server: the service that accepts, finds and cancels operations, and what does the work.
+ *
+ * @example
+ * const waybill = createWaybill({
+ *   operations: [orders],
+ *   store: sqliteStore({ path: 'orders.db' }),
+ *   worker: { handlers: './processor.ts' },
+ * })
+ * await waybill.start()
+ * const { operation } = await waybill.operations.submit(orders, { input: { customer: 'Ada', items: [] } })
+ * console.log(operation.status)
+ */
+export type { ListRequest, Operations, SubmitRequest, Submitted } from './service/operations.ts'
+export type { Logger } from './util/logger.ts'
+export {
+  createWaybill,
+  type DispatcherInit,
+  type WakeupInit,
+  type Waybill,
+  type WaybillOptions,
+  type WorkerInit,
+} from './waybill.ts'
