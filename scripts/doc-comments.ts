@@ -66,11 +66,12 @@ export function readExportedValues(): ExportedValue[] {
     )
 }
 
-/** An entry point and its file; one for each folder that has the file where the path has a `*`. */
+/** An entry point and its file. A path with a `*` is an entry point for each name that leads to a file. */
 function entriesOf(path: string, target: string): [path: string, file: string][] {
   if (!path.includes('*')) return [[path, posix.normalize(target)]]
-  return readdirSync(root + target.slice(0, target.indexOf('*')))
-    .map(name => [path.replace('*', name), posix.normalize(target.replaceAll('*', name))] as [string, string])
+  const names = readdirSync(root + target.slice(0, target.indexOf('*'))).map(name => name.replace(/\.ts$/, ''))
+  return names
+    .map((name): [string, string] => [path.replace('*', name), posix.normalize(target.replaceAll('*', name))])
     .filter(([, file]) => existsSync(root + file))
 }
 
