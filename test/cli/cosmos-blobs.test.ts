@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect } from 'vitest'
 import { folderBlobs } from 'waybill/blobs/folder'
 import type { Dump, Store } from '../../src/stores/store.ts'
-import { startWaybill, waybill } from '../support/cli.ts'
+import { startWaybill, waybill, waybillProcess } from '../support/cli.ts'
 import { cosmosAccount } from '../support/cosmos.ts'
 import { ACCOUNT_KEY, DATABASE } from '../support/cosmos-server.ts'
 import { handlerFile, play, plays } from '../support/handlers.ts'
@@ -143,7 +143,7 @@ describe('waybill work, run and show', () => {
     expect(await ended).toMatchObject({ code: 0, err: '' })
     const third = await submit(composition, type, play({ do: 'return', value }))
     const run = ['run', handlers, '--id', third, '--store', target.url, '--blobs', target.blobsUrl]
-    expect(await waybill(run, env)).toMatchObject({ code: 0, err: '' })
+    expect(await waybillProcess(run, env)).toMatchObject({ code: 0, err: '' })
     const show = ['show', id, '--payloads', '--json', '--store', target.url]
     const shown = await waybill([...show, '--blobs', target.blobsUrl], env)
     expect(JSON.parse(shown.out).payloads.output).toBe(JSON.stringify(value))

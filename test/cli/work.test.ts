@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { describe, expect } from 'vitest'
 import type { Store } from '../../src/stores/store.ts'
-import { startWaybill, waybill } from '../support/cli.ts'
+import { startWaybill, waybillProcess } from '../support/cli.ts'
 import { files } from '../support/files.ts'
 import { type Act, handlerFile, play, plays } from '../support/handlers.ts'
 import { hasFinished, hasStatus, type Lab, recordOf, resultOf, submit, test, until } from '../support/waybill.ts'
@@ -89,19 +89,19 @@ describe('waybill work', () => {
     const { store, url, submit } = await laid(lab)
     const ids = [await submit({ do: 'return' }), await submit({ do: 'spin', ms: 300 }), await submit({ do: 'pid' })]
     const args = ['work', handlers, '--store', url, '--until-idle', '--idle', '0s', '--concurrency', '1']
-    expect(await waybill(args)).toMatchObject({ code: 0, err: '' })
+    expect(await waybillProcess(args)).toMatchObject({ code: 0, err: '' })
     for (const id of ids) expect((await recordOf(store, id)).status).toBe('completed')
-    expect(await waybill(args)).toMatchObject({ code: 0, err: '' })
+    expect(await waybillProcess(args)).toMatchObject({ code: 0, err: '' })
   })
 
   test('says why handlers cannot be loaded', async ({ lab }) => {
     const { url } = await laid(lab)
-    const none = await waybill(['work', './no-such.ts', '--store', url])
+    const none = await waybillProcess(['work', './no-such.ts', '--store', url])
     expect(none).toMatchObject({
       code: 1,
       err: expect.stringMatching(/^waybill work: Cannot find module .*no-such\.ts/),
     })
-    const empty = await waybill(['work', fileURLToPath(handlerFile('empty')), '--store', url])
+    const empty = await waybillProcess(['work', fileURLToPath(handlerFile('empty')), '--store', url])
     expect(empty).toMatchObject({ code: 1, err: expect.stringContaining('has no default export') })
   })
 })
@@ -111,13 +111,13 @@ describe('waybill run', () => {
     const { store, url, submit } = await laid(lab)
     const [id, other] = [await submit({ do: 'return', value: 42 }), await submit({ do: 'return' })]
     const env = { WAYBILL_STORE: url, WAYBILL_OPERATION_ID: id, WAYBILL_EXECUTION: 'orders-job-1' }
-    expect(await waybill(['run', handlers], env)).toMatchObject({ code: 0, err: '' })
+    expect(await waybillProcess(['run', handlers], env)).toMatchObject({ code: 0, err: '' })
     expect(await resultOf(store, id)).toBe(42)
     const { history } = await hasFinished(store, id)
     expect(history).toMatchObject([{ outcome: 'completed', execution: 'orders-job-1' }])
-    expect(await waybill(['run', handlers], env)).toMatchObject({ code: 0, err: '' })
+    expect(await waybillProcess(['run', handlers], env)).toMatchObject({ code: 0, err: '' })
     expect((await recordOf(store, other)).status).toBe('pending')
-    expect((await waybill(['run', '--run', 'inline', '--id', other, handlers], env)).code).toBe(0)
+    expect((await waybillProcess(['run', '--run', 'inline', '--id', other, handlers], env)).code).toBe(0)
     expect((await recordOf(store, other)).status).toBe('completed')
   })
 
@@ -141,7 +141,7 @@ describe('waybill work and run', () => {
     const id = await submit(lab.composition([files()], { store }), files(), { as: 'text', text: 'grüße' })
     const args = [name, fileURLToPath(handlerFile('files')), '--store', `sqlite:${file}`, '--blobs', `folder:${path}`]
     const more = name === 'run' ? ['--id', id] : ['--until-idle', '--idle', '0s']
-    expect(await waybill([...args, ...more])).toMatchObject({ code: 0, err: '' })
+    expect(await waybillProcess([...args, ...more])).toMatchObject({ code: 0, err: '' })
     expect((await hasFinished(store, id)).status).toBe('completed')
     expect(readdirSync(join(path, id))).toEqual(['1'])
   })

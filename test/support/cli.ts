@@ -1,8 +1,9 @@
-/** Runs the `waybill` command as people do: as a process of its own. */
+/** Runs the `waybill` command: as people do, as a process of its own, or quicker, in the process of the test. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { onTestFinished } from 'vitest'
+import { onTestFinished, vi } from 'vitest'
+import { runCommandLine } from '../../src/cli/command-line.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
@@ -62,8 +63,40 @@ function start([program = '', ...args]: readonly string[], env: Environment): Ru
 }
 
 /** Runs a command to its end. */
-export async function waybill(args: readonly string[], env: Environment = {}): Promise<Ended> {
+export async function waybillProcess(args: readonly string[], env: Environment = {}): Promise<Ended> {
   return await startWaybill(args, env).ended
+}
+
+let previous: Promise<unknown> = Promise.resolve()
+
+/** Runs a command to its end in the process of the test, one at a time: for those that listen to no signal. */
+export async function waybill(args: readonly string[], env: Environment = {}): Promise<Ended> {
+  const ended = previous.then(() => runHere(args, env))
+  previous = ended.catch(() => {})
+  return await ended
+}
+
+async function runHere(args: readonly string[], env: Environment): Promise<Ended> {
+  const [out, err] = [captured(process.stdout), captured(process.stderr)]
+  for (const [name, value] of Object.entries({ ...UNSET, ...env })) vi.stubEnv(name, value)
+  try {
+    const code = await runCommandLine(args)
+    return { code, out: out.text(), err: err.text() }
+  } finally {
+    vi.unstubAllEnvs()
+    out.release()
+    err.release()
+  }
+}
+
+/** Takes what is written to a stream of this process. */
+function captured(stream: NodeJS.WriteStream): { text(): string; release(): void } {
+  let text = ''
+  const spy = vi.spyOn(stream, 'write').mockImplementation(written => {
+    text += written
+    return true
+  })
+  return { text: () => text, release: () => spy.mockRestore() }
 }
 
 /** Runs a line of the shell, in which `"$@"` is the command. */
