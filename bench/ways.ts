@@ -1,6 +1,6 @@
 /**
  * How long an order takes from POST to its result, by who does the work, when the work itself takes no time:
- * `node --conditions=waybill-source bench/ways.ts`. The figures are in docs/ways-to-run.md.
+ * `node --conditions=waybill-source bench/ways.ts`. The figures are in docs/deploy/choosing.md.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,4 +1,4 @@
-/** Writes docs/problems.md from the table of problems. A test holds the page against the table. */
+/** Writes docs/reference/problems.md from the table of problems. A test holds the page against the table. */
 import { writeFileSync } from 'node:fs'
 import { PROBLEM_TYPE_PREFIX, PROBLEMS } from '../src/model/problem.ts'
 
@@ -19,4 +19,4 @@ export function problemsPage(): string {
   ].join('\n')
 }
 
-if (import.meta.main) writeFileSync(new URL('../docs/problems.md', import.meta.url), problemsPage())
+if (import.meta.main) writeFileSync(new URL('../docs/reference/problems.md', import.meta.url), problemsPage())

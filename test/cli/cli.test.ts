@@ -58,7 +58,7 @@ describe('the command', () => {
     const commands = [...overview.out.matchAll(/^ {2}([a-z]+) /gm)].map(([, name = '']) => name)
     expect(commands).toEqual(expect.arrayContaining(['work', 'run', 'ls', 'show', 'migrate', 'copy']))
     expect(await waybill([])).toEqual(overview)
-    const reference = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8')
+    const reference = readFileSync(new URL('../../docs/reference/cli.md', import.meta.url), 'utf8')
     for (const name of commands) {
       const { code, out } = await waybill(['help', name])
       expect(code).toBe(0)

@@ -301,7 +301,7 @@ test('the container is as the store wants it', () => {
   expect(text).toContain('defaultTtl: -1')
   expect(text).toContain("name: 'EnableServerless'")
   expect(text).toContain('disableLocalAuth: true')
-  const [, policy = ''] = /```json\n([\s\S]*?)```/.exec(read('docs/cosmos.md')) ?? []
+  const [, policy = ''] = /```json\n([\s\S]*?)```/.exec(read('docs/deploy/cosmos.md')) ?? []
   const { includedPaths } = JSON.parse(policy) as { includedPaths: { path: string }[] }
   expect(text).toContain(`includedPaths: [{ path: '${includedPaths[0]?.path}' }]`)
 })

@@ -178,7 +178,7 @@ describe('in the manifests', () => {
   })
 
   it('each port that a policy opens stands in the documentation', () => {
-    const docs = readFileSync(join(ROOT, 'docs/kubernetes.md'), 'utf8')
+    const docs = readFileSync(join(ROOT, 'docs/deploy/kubernetes.md'), 'utf8')
     const [, table = ''] = /### What must be open\n([\s\S]*?)\n##/.exec(docs) ?? []
     const opened = manifests
       .filter(({ file }) => file.startsWith('network-policies'))

@@ -1,4 +1,4 @@
-/** Conditional requests (RFC 9110, 13): what docs/http.md says of them, and the corners around it. */
+/** Conditional requests (RFC 9110, 13): what docs/reference/http.md says of them, and the corners around it. */
 import { expect } from 'vitest'
 import { type OpenDesk, openDesk, ordersWith, type Wish } from '../support/desk.ts'
 import { accepted, countOf, problemOf } from '../support/http.ts'

@@ -1,4 +1,4 @@
-/** What docs/http.md says of lists, documents, dialects and what is around them, statement by statement. */
+/** What docs/reference/http.md says of lists, documents, dialects and what is around them, statement by statement. */
 
 import fastify from 'fastify'
 import { expect } from 'vitest'

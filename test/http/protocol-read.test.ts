@@ -1,4 +1,4 @@
-/** What docs/http.md says of the status URL and of the result URL, statement by statement. */
+/** What docs/reference/http.md says of the status URL and of the result URL, statement by statement. */
 import { expect } from 'vitest'
 import type { StatusDocument } from 'waybill'
 import { ProblemError } from 'waybill'

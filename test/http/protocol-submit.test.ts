@@ -1,4 +1,4 @@
-/** What docs/http.md says of POST, statement by statement. */
+/** What docs/reference/http.md says of POST, statement by statement. */
 import { expect } from 'vitest'
 import { ProblemError } from 'waybill'
 import { sqliteStore } from 'waybill/stores/sqlite'
@@ -13,7 +13,7 @@ function place(served: Served, wish: Wish, headers: Record<string, string> = {})
   return post(served, '/orders', { wish }, headers)
 }
 
-test('every section of docs/http.md is walked by a test', () => {
+test('every section of docs/reference/http.md is walked by a test', () => {
   // One here, the others in protocol-read.test.ts, blobs-http.test.ts, http-conditions.test.ts and protocol-around.test.ts.
   expect(HEADINGS).toEqual([
     'POST /orders',

@@ -101,9 +101,9 @@ test('curl --retry repeats what was refused for a while', async ({ lab }) => {
   expect(asked).toBeGreaterThan(1)
 })
 
-test('the commands of docs/interop.md work, pasted one after the other', async ({ lab }) => {
+test('the commands of docs/guide/other-clients.md work, pasted one after the other', async ({ lab }) => {
   const { api } = await open(lab)
-  const text = readFileSync(new URL('../../docs/interop.md', import.meta.url), 'utf8')
+  const text = readFileSync(new URL('../../docs/guide/other-clients.md', import.meta.url), 'utf8')
   const commands = (/```sh\n(.*?)```/s.exec(text)?.[1] ?? '').replaceAll('https://api.example.com', api.url)
   const { stdout } = await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', commands])
   expect(JSON.parse(stdout)).toMatchObject({ status: 'completed', order: { packed: true } })

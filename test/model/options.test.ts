@@ -252,8 +252,8 @@ test('a file that is named twice as a handler is found when the worker starts', 
   }
 })
 
-test('docs/options.md has every option of the servers, of the composition and of the worker', async () => {
-  const page = await readFile(new URL('../../docs/options.md', import.meta.url), 'utf8')
+test('docs/reference/options.md has every option of the servers, of the composition and of the worker', async () => {
+  const page = await readFile(new URL('../../docs/reference/options.md', import.meta.url), 'utf8')
   const { base: _, authenticated: __, ...api } = API_OPTIONS
   const known = { ...api, ...CALLER_OPTIONS, ...WAYBILL_OPTIONS, ...WORKER_OPTIONS, publicUrl: 1, prefix: 1 }
   for (const option of Object.keys(known))

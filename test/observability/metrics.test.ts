@@ -309,7 +309,7 @@ test('refusals count by their reason, whichever part of the server refuses', asy
 })
 
 test('the page on observability has every metric, and no other', async ({ lab }) => {
-  const page = await readFile(new URL('../../docs/observability.md', import.meta.url), 'utf8')
+  const page = await readFile(new URL('../../docs/deploy/observability.md', import.meta.url), 'utf8')
   const described = new Set(page.match(/\bwaybill_\w+/g))
   const text = await (await openDesk(lab)).app.inject('/metrics').then(({ body }) => body)
   const announced = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name)

@@ -10,7 +10,9 @@ import { hasFinished, submit, test } from '../support/waybill.ts'
 
 const PAGES = [
   'README.md',
-  ...readdirSync(join(ROOT, 'docs')).flatMap(name => (name.endsWith('.md') ? [`docs/${name}`] : [])),
+  ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter(name => name.endsWith('.md'))
+    .map(name => `docs/${name.replaceAll('\\', '/')}`),
 ]
 
 /** Blocks that cannot be compiled here, by a text in them, with the reason. */
@@ -81,7 +83,7 @@ test('every block of TypeScript in the README and in docs/ compiles under strict
 })
 
 test('a ProblemError with retryAfterMs is run again, as the guide shows it', async ({ lab }) => {
-  const block = (await blocksOf('docs/guide.md')).find(({ file }) => file === 'transfers.ts')
+  const block = (await blocksOf('docs/guide/handlers.md')).find(({ file }) => file === 'transfers.ts')
   const file = join(folder, 'run-transfers.ts')
   await writeFile(file, block?.code ?? '')
   const { default: handlers } = (await import(file)) as { default: Handler }

@@ -22,7 +22,7 @@ beforeAll(async () => {
   await mkdir(join(ROOT, 'data'), { recursive: true })
   folder = await mkdtemp(join(ROOT, 'data', 'readme-'))
   port = await freePort()
-  for (const [name, code] of [...(await codeOf('README.md')), ...(await codeOf('docs/typescript.md'))]) {
+  for (const [name, code] of [...(await codeOf('README.md')), ...(await codeOf('docs/guide/typescript.md'))]) {
     const moved = code.replaceAll('3000', String(port)).replaceAll('./greetings.db', join(folder, 'greetings.db'))
     await writeFile(join(folder, name), moved)
   }
@@ -113,7 +113,7 @@ test('the server of the README tells where it is, and hands work back at SIGTERM
 })
 
 test('the page of problems says what the table says', async () => {
-  const page = await readFile(join(ROOT, 'docs/problems.md'), 'utf8')
+  const page = await readFile(join(ROOT, 'docs/reference/problems.md'), 'utf8')
   for (const [code, { status, title, cure }] of Object.entries(PROBLEMS)) {
     expect(page).toContain(`| \`${code}\` | ${status} | ${title} | ${cure} |`)
   }

@@ -1,7 +1,7 @@
 /**
  * A small Cosmos DB on the loopback that keeps the rules of the service's REST protocol as far as the store uses it, so
  * that the real SDK can talk to it: conditions, TTL, partitions, query plans and continuations, the change feed, session
- * tokens, charges. What it does not know, it refuses. docs/cosmos.md says what only the real service can prove.
+ * tokens, charges. What it does not know, it refuses. docs/deploy/cosmos.md says what only the real service can prove.
  */
 import { randomUUID } from 'node:crypto'
 import http, { type IncomingMessage, type ServerResponse } from 'node:http'

@@ -1,9 +1,9 @@
-/** Holds tests against docs/http.md: each row and each point of it has its test, named after it. */
+/** Holds tests against docs/reference/http.md: each row and each point of it has its test, named after it. */
 import { readFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { type Lab, test } from './waybill.ts'
 
-const TEXT = readFileSync(new URL('../../docs/http.md', import.meta.url), 'utf8')
+const TEXT = readFileSync(new URL('../../docs/reference/http.md', import.meta.url), 'utf8')
 
 /** The sections in their order, by their headings. */
 const SECTIONS = new Map(
@@ -20,7 +20,7 @@ export const HEADINGS: readonly string[] = [...SECTIONS.keys()]
 /** What a section says, without the formatting of code. */
 export function textOf(heading: string): string {
   const text = SECTIONS.get(heading)
-  if (text === undefined) throw new Error(`docs/http.md has no section "${heading}".`)
+  if (text === undefined) throw new Error(`docs/reference/http.md has no section "${heading}".`)
   return text
 }
 

@@ -1,4 +1,4 @@
-// Cosmos DB without a server and without keys: one database, one container. docs/cosmos.md says why each setting.
+// Cosmos DB without a server and without keys: one database, one container. docs/deploy/cosmos.md says why each setting.
 param location string
 param tags object
 param token string

@@ -30,7 +30,7 @@ resource azure 'Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2024-08-
   properties: { startIpAddress: '0.0.0.0', endIpAddress: '0.0.0.0' }
 }
 
-// A template can make no user of less rights. docs/azure.md says how to take them away again.
+// A template can make no user of less rights. docs/deploy/azure.md says how to take them away again.
 // The server takes one change at a time.
 resource api 'Microsoft.DBforPostgreSQL/flexibleServers/administrators@2024-08-01' = {
   parent: server

@@ -2,7 +2,7 @@
  * The Cosmos DB store: one item for each operation, in one container with the partition key `/id`.
  *
  * Every change is one write of one item under a condition on its ETag; what needs several items is
- * written so that only the last write counts. Statuses are read by point reads. See docs/cosmos.md.
+ * written so that only the last write counts. Statuses are read by point reads. See docs/deploy/cosmos.md.
  *
  * @example
  * const client = new CosmosClient({ endpoint, aadCredentials: new DefaultAzureCredential() })

@@ -87,7 +87,7 @@ it('no query of a client, a worker or a dispatcher costs by what it does not ret
   }
 })
 
-it('the table of request units in docs/cosmos.md says what this server charges', async () => {
+it('the table of request units in docs/deploy/cosmos.md says what this server charges', async () => {
   const clock = manualClock()
   let sum = 0
   const container = account.container({ id: 'operations', clock: clock.now, partitions: 1 })
@@ -106,6 +106,6 @@ it('the table of request units in docs/cosmos.md says what this server charges',
     await act(store)
     rows.push(`| ${name} | ${sum.toFixed(1)} |`)
   }
-  const page = readFileSync(new URL('../../../docs/cosmos.md', import.meta.url), 'utf8')
+  const page = readFileSync(new URL('../../../docs/deploy/cosmos.md', import.meta.url), 'utf8')
   expect(page).toContain(rows.join('\n'))
 })

@@ -152,8 +152,8 @@ describe('the noisy tenant', () => {
   })
 })
 
-it('counts the backlog for KEDA, as docs/draining.md does, by the indexes of claims', async () => {
-  const docs = readFileSync(new URL('../../../docs/draining.md', import.meta.url), 'utf8')
+it('counts the backlog for KEDA, as docs/deploy/draining.md does, by the indexes of claims', async () => {
+  const docs = readFileSync(new URL('../../../docs/deploy/draining.md', import.meta.url), 'utf8')
   const query = (/```sql\n([\s\S]*?)```/.exec(docs)?.[1] ?? '').replaceAll('waybill.operations', 'operations')
   const { plan, pages } = await explain(client, query, [], 'force_custom_plan')
   expect(indexesOf(plan)).toEqual(['operations_delayed', 'operations_ready'])

@@ -5,7 +5,7 @@
  */
 import type { Json } from './collection.ts'
 
-/** The indexing policy that docs/cosmos.md recommends: `/by/*` alone. */
+/** The indexing policy that docs/deploy/cosmos.md recommends: `/by/*` alone. */
 const INDEXED = 'by'
 
 function kilobytes(body: unknown): number {
