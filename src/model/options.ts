@@ -14,17 +14,28 @@ export interface Check {
 /** A check for each option of `T`: the compiler asks for one when an option is added. */
 export type Checks<T> = { readonly [Name in keyof Required<T>]: Check }
 
+/** Options that are called something else now: the former name, and the name that replaces it. */
+export type RenamedOptions<T> = Readonly<Record<string, keyof T & string>>
+
 /**
- * Holds options against what they must be.
+ * Checks options before they are used.
  *
  * @param where what takes them, such as `sqliteStore()`, or what they are options of, such as `worker`; every message begins with it
- * @throws {TypeError} for what is no object, an unknown option, or one that is missing or cannot be right
+ * @param renamed former names, whose errors give the new name
+ * @throws {TypeError} when `options` is not an object, or an option is unknown, missing or invalid
  */
-export function checkOptions(where: string, options: unknown, checks: Readonly<Record<string, Check>>): void {
+export function checkOptions(
+  where: string,
+  options: unknown,
+  checks: Readonly<Record<string, Check>>,
+  renamed: Readonly<Record<string, string>> = {},
+): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new TypeError(`${where} takes its options as an object, not ${shown(options)}.`)
   }
   for (const name of Object.keys(options)) {
+    if (Object.hasOwn(renamed, name))
+      throw new TypeError(`${where}: the option "${name}" is now called "${renamed[name]}".`)
     if (!Object.hasOwn(checks, name))
       throw new TypeError(`${where}: there is no option "${name}"${meant(name, checks)}.`)
   }

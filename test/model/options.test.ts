@@ -21,6 +21,7 @@ import { sqliteStore } from 'waybill/stores/sqlite'
 import { fetchHandler } from 'waybill/web'
 import { CALLER_OPTIONS } from '../../src/http/principal.ts'
 import { API_OPTIONS } from '../../src/http/routes.ts'
+import { checkOptions, READ_LATER } from '../../src/model/options.ts'
 import { WAYBILL_OPTIONS } from '../../src/waybill.ts'
 import { WORKER_OPTIONS } from '../../src/worker/make-worker.ts'
 
@@ -103,6 +104,12 @@ describe.each(Object.keys(DOORS) as Door[])('%s', door => {
   test('refuses an option that it does not have', async () => {
     expect(await refusalOf(door, { foo: 1 })).toBe(`${name}: there is no option "foo".`)
   })
+})
+
+test('a former name of an option fails with the name that replaces it', () => {
+  const check = () =>
+    checkOptions('dispatcher', { hold: '10m' }, { claimTimeout: READ_LATER }, { hold: 'claimTimeout' })
+  expect(check).toThrow(new TypeError('dispatcher: the option "hold" is now called "claimTimeout".'))
 })
 
 /** The servers, and what they take alike. */
