@@ -1,7 +1,7 @@
-/** What request headers ask for: conditions, representations, keys. */
+/** Conditional requests (RFC 9110, 13): what `If-Match` and `If-None-Match` ask for. */
 
 import { problem, problemError } from '../model/problem.ts'
-import { HEADERS, splitList } from '../model/protocol.ts'
+import { HEADERS } from '../model/protocol.ts'
 import { type HttpRequest, type HttpResponse, header, problemResponse } from './message.ts'
 
 type Headers = Pick<HttpRequest, 'headers'>
@@ -55,68 +55,4 @@ export function assertConditions(request: Headers, etag?: string): void {
   if (!isConditional(request)) return
   const known = etag !== undefined && matches(header(request, HEADERS.ifNoneMatch), etag)
   if (known || !isHeldBy(etag, header(request, HEADERS.ifMatch))) throw problemError('precondition-failed')
-}
-
-/** A structured-field string (RFC 9651), and its parameters, which say nothing about a key. */
-const QUOTED_KEY = /^"((?:[^"\\]|\\["\\])*)"(?: *; *[a-z*][\w.*-]*(?:=(?:"(?:[^"\\]|\\["\\])*"|[^\s",;]+))?)*$/
-
-/**
- * The key is a structured-field string in double quotes; a bare token is taken too, as most clients send it.
- *
- * @throws {ProblemError} `invalid-idempotency-key`
- */
-export function idempotencyKey(request: HttpRequest): string | undefined {
-  const value = header(request, HEADERS.idempotencyKey)?.trim()
-  if (value === undefined) return undefined
-  const quoted = QUOTED_KEY.exec(value)
-  const key = quoted === null ? value : (quoted[1] ?? '').replaceAll(/\\(["\\])/g, '$1')
-  if (!/^[\x20-\x7e]{1,255}$/.test(key) || (quoted === null && value.includes('"'))) {
-    throw problemError('invalid-idempotency-key', `It is ${JSON.stringify(value.slice(0, 100))}.`)
-  }
-  return key
-}
-
-/** W3C trace context; one that cannot be read is as good as none. */
-export function traceparent(request: HttpRequest): string | undefined {
-  const value = header(request, 'traceparent')
-  const known = /^(?!ff)[0-9a-f]{2}-(?!0+-)[0-9a-f]{32}-(?!0+-)[0-9a-f]{16}-[0-9a-f]{2}$/.test(value ?? '')
-  return known ? value : undefined
-}
-
-/** How much a media type is wanted, and what says so. */
-interface Wish {
-  readonly weight: number
-  /** 2 for the type itself, 1 for `text/*`, 0 for any type, -1 where nothing says anything of it. */
-  readonly precision: number
-  /** Its place in the header. */
-  readonly place: number
-}
-
-/**
- * Whether the client would rather have server-sent events than JSON (RFC 9110, 12.5.1). Only who names the type gets a
- * stream: it does not end soon, which nobody expects who takes anything. Of two that weigh the same the one that is
- * named more closely is sent, then the one that is named first.
- */
-export function wantsEvents(request: Headers): boolean {
-  const accept = header(request, 'accept')
-  if (accept === undefined || !/text\/event-stream/i.test(accept)) return false
-  const ranges = splitList(accept).map(readRange)
-  const events = wishFor(ranges, 'text/event-stream')
-  const json = wishFor(ranges, 'application/json')
-  if (events.weight === 0 || events.precision < 2) return false
-  if (events.weight !== json.weight) return events.weight > json.weight
-  return events.precision > json.precision || events.place < json.place
-}
-
-function readRange(text: string): { readonly media: string; readonly weight: number } {
-  const [media = '', ...parameters] = text.split(';')
-  const weight = parameters.map(one => /^\s*q\s*=\s*([\d.]+)\s*$/i.exec(one)?.[1]).find(found => found !== undefined)
-  return { media: media.trim().toLowerCase(), weight: Number(weight ?? 1) }
-}
-
-function wishFor(ranges: readonly ReturnType<typeof readRange>[], media: string): Wish {
-  const names = ['*/*', media.replace(/\/.*/, '/*'), media]
-  const wishes = ranges.map(({ media: range, weight }, place) => ({ weight, precision: names.indexOf(range), place }))
-  const none: Wish = { weight: 0, precision: -1, place: ranges.length }
-  return wishes.reduce<Wish>((best, wish) => (wish.precision > best.precision ? wish : best), none)
 }

@@ -15,12 +15,13 @@ import {
 } from '../model/protocol.ts'
 import type { Operations } from '../service/operations.ts'
 import { admitWebhookUrl, type Webhooks } from '../webhooks/webhooks.ts'
-import { assertConditions, idempotencyKey, isConditional, matches, traceparent, wantsEvents } from './conditional.ts'
+import { assertConditions, isConditional, matches } from './conditional.ts'
 import { accepted } from './dialects/accepted.ts'
 import type { Dialect, OperationView } from './dialects/dialect.ts'
 import { eventStream } from './events.ts'
 import { type Asked, mediaResponse } from './media-response.ts'
 import { type HttpRequest, type HttpResponse, header, json, jsonText, problemResponse } from './message.ts'
+import { idempotencyKey, traceparent, wantsEvents } from './request-headers.ts'
 
 /** What every resource of an API shares. */
 export interface ResourceOptions {
