@@ -13,14 +13,14 @@ import {
   BLOB_STORE,
   type Checks,
   checkOptions,
-  having,
+  integer,
   LOGGER,
-  needed,
   OBJECT,
   OPERATION_TYPES,
-  READ_LATER,
+  required,
   STORE,
-  whole,
+  UNCHECKED,
+  withMethods,
 } from './model/options.ts'
 import { Metrics } from './observability/metrics.ts'
 import { Operations } from './service/operations.ts'
@@ -88,36 +88,38 @@ export interface WaybillOptions {
   readonly sweep?: Duration
 }
 
-const COUNT = whole(1, 10_000)
+const COUNT = integer(1, 10_000)
 
 const DISPATCHER_OPTIONS: Checks<DispatcherInit> = {
-  launcher: needed(having('a launcher, such as processLauncher({ entry: "./job.ts" })', 'start', 'stop', 'inspect')),
-  hold: READ_LATER,
-  scan: READ_LATER,
-  reconcile: READ_LATER,
-  maxExecutions: whole(1, 10_000),
+  launcher: required(
+    withMethods('a launcher, such as processLauncher({ entry: "./job.ts" })', 'start', 'stop', 'inspect'),
+  ),
+  hold: UNCHECKED,
+  scan: UNCHECKED,
+  reconcile: UNCHECKED,
+  maxExecutions: integer(1, 10_000),
 }
 
 const WAKEUP_OPTIONS: Checks<WakeupInit> = {
-  by: needed(having('a wake-up, such as storageQueue({ client })', 'call')),
+  by: required(withMethods('a wake-up, such as storageQueue({ client })', 'call')),
   share: COUNT,
-  max: whole(1, 1000),
-  scan: READ_LATER,
+  max: integer(1, 1000),
+  scan: UNCHECKED,
 }
 
 /** What the options of a composition must be. */
 export const WAYBILL_OPTIONS: Checks<WaybillOptions> = {
-  operations: needed(OPERATION_TYPES),
-  store: needed(STORE),
+  operations: required(OPERATION_TYPES),
+  store: required(STORE),
   blobs: BLOB_STORE,
   worker: OBJECT,
   dispatcher: OBJECT,
   wakeup: OBJECT,
   webhooks: OBJECT,
   logger: LOGGER,
-  storeTimeout: READ_LATER,
-  waiters: whole(0, 1_000_000),
-  sweep: READ_LATER,
+  storeTimeout: UNCHECKED,
+  waiters: integer(0, 1_000_000),
+  sweep: UNCHECKED,
 }
 
 /** What {@link createWaybill} makes. */

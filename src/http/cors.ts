@@ -1,6 +1,6 @@
 /** Cross-origin requests (WHATWG Fetch): which pages of other origins may use the API, and see which headers. */
 
-import { type Checks, checkOptions, FLAG, needed, TEXTS } from '../model/options.ts'
+import { BOOLEAN, type Checks, checkOptions, required, STRINGS } from '../model/options.ts'
 import { HEADERS } from '../model/protocol.ts'
 import { type HttpRequest, type HttpResponse, header } from './message.ts'
 
@@ -15,12 +15,12 @@ export interface CorsOptions {
 }
 
 const OPTIONS: Checks<CorsOptions> = {
-  origins: needed({
-    must: '"*", or a list of origins such as "https://app.example.com"',
-    fits: origins => origins === '*' || (Array.isArray(origins) && origins.every(isOrigin)),
+  origins: required({
+    expected: '"*", or a list of origins such as "https://app.example.com"',
+    test: origins => origins === '*' || (Array.isArray(origins) && origins.every(isOrigin)),
   }),
-  credentials: FLAG,
-  allowHeaders: TEXTS,
+  credentials: BOOLEAN,
+  allowHeaders: STRINGS,
 }
 
 /** As browsers send it: what they never send would never match. `null` is what pages without an origin send. */

@@ -1,6 +1,6 @@
 /** Who asks: what the option `principal` makes of a request. What it makes nothing of is refused, and owned by nobody. */
 
-import { type Checks, FUNCTION, TEXT } from '../model/options.ts'
+import { type Checks, FUNCTION, STRING } from '../model/options.ts'
 import { ProblemError, problemError } from '../model/problem.ts'
 import type { Logger } from '../util/logger.ts'
 import { errorResponse, type HttpResponse } from './message.ts'
@@ -23,7 +23,7 @@ export interface CallerOptions<Request> {
 /** A text that names who asks, or nothing. */
 export type Principal = string | null | undefined
 
-export const CALLER_OPTIONS: Checks<CallerOptions<never>> = { principal: FUNCTION, challenge: TEXT }
+export const CALLER_OPTIONS: Checks<CallerOptions<never>> = { principal: FUNCTION, challenge: STRING }
 
 /** The name of who asks, or the answer that refuses the request. */
 export type Identify<Request> = (request: Request) => Promise<string | HttpResponse>

@@ -4,7 +4,7 @@
  */
 
 import { type Duration, durationMs, SECOND } from '../model/duration.ts'
-import { type Checks, checkOptions, FLAG, OBJECT, oneOf, READ_LATER } from '../model/options.ts'
+import { BOOLEAN, type Checks, checkOptions, OBJECT, oneOf, UNCHECKED } from '../model/options.ts'
 import { ProblemError, problem } from '../model/problem.ts'
 import { checkOpenApiInfo, type OpenApiInfo } from '../openapi/openapi.ts'
 import type { Operations } from '../service/operations.ts'
@@ -71,14 +71,14 @@ export interface ApiOptions {
 
 /** What the options of an API must be. */
 export const API_OPTIONS: Checks<ApiOptions> = {
-  base: { must: 'a text', fits: base => typeof base === 'string' },
-  authenticated: FLAG,
+  base: { expected: 'a text', test: base => typeof base === 'string' },
+  authenticated: BOOLEAN,
   dialect: oneOf('redirect', 'accepted'),
-  listing: FLAG,
-  attempts: FLAG,
-  longestWait: READ_LATER,
-  metrics: FLAG,
-  openapi: { must: 'false or an object', fits: openapi => openapi === false || OBJECT.fits(openapi) },
+  listing: BOOLEAN,
+  attempts: BOOLEAN,
+  longestWait: UNCHECKED,
+  metrics: BOOLEAN,
+  openapi: { expected: 'false or an object', test: openapi => openapi === false || OBJECT.test(openapi) },
   cors: OBJECT,
 }
 

@@ -1,15 +1,22 @@
-/** Durations as people write them: milliseconds as a number, or `'250ms'`, `'30s'`, `'15m'`, `'2h'`, `'7d'`. */
+/** Durations as people write them: a number of milliseconds, or `'250ms'`, `'30s'`, `'15m'`, `'2h'`, `'7d'`. */
 
-/** A duration: a number of milliseconds, or a number with the unit ms, s, m, h or d. */
+/** A duration: a number of milliseconds, or a number with the unit `ms`, `s`, `m`, `h` or `d`, such as `'30s'`. */
 export type Duration = number | `${number}${Unit}`
+
+/** Bounds in milliseconds. `min` is 0 by default. `max` is {@link LONGEST_TIMER_MS}, unless the duration never becomes a timer. */
+export interface DurationRange {
+  readonly min?: number
+  readonly max?: number
+}
 
 const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 type Unit = keyof typeof UNITS
 
 export const SECOND: number = UNITS.s
 export const MINUTE: number = UNITS.m
+export const HOUR: number = UNITS.h
 
-/** Ten years: the longest duration that is kept anywhere as data. */
+/** Ten years: the longest duration that is stored as data. */
 export const LONGEST_MS: number = 3650 * UNITS.d
 
 /**
@@ -18,7 +25,7 @@ export const LONGEST_MS: number = 3650 * UNITS.d
  */
 export const LONGEST_TIMER_MS: number = 20 * UNITS.d
 
-/** What a timer is set to that is computed from what others ask for: milliseconds, at most {@link LONGEST_TIMER_MS}. */
+/** A computed delay as a timer can take it: in milliseconds, from 0 to {@link LONGEST_TIMER_MS}. */
 export function timerMs(ms: number): number {
   return Math.min(Math.max(ms, 0), LONGEST_TIMER_MS)
 }
@@ -26,18 +33,29 @@ export function timerMs(ms: number): number {
 /**
  * Reads a duration into milliseconds.
  *
- * @param name what the duration is for; the error names it
- * @param range `min` is 0 by default. `max` is {@link LONGEST_TIMER_MS}, unless the duration never becomes a timer
- * @throws {TypeError} when it cannot be read, or lies outside its range
+ * @param name the name of the option; the error begins with it
+ * @throws {TypeError} when the value is not a duration, or lies outside its range
  */
-export function durationMs(name: string, value: unknown, range: { min?: number; max?: number } = {}): number {
+export function durationMs(name: string, value: unknown, range: DurationRange = {}): number {
+  const ms = readDuration(value, range)
+  if (ms !== undefined) return ms
   const { min = 0, max = LONGEST_TIMER_MS } = range
-  const ms = typeof value === 'number' ? value : parse(value)
-  if (ms >= min && ms <= max) return Math.round(ms)
-  const bounds = `from ${min} ms to ${max} ms`
+  const bounds = `from ${durationText(min)} to ${durationText(max)}`
   throw new TypeError(
-    `${name} must be milliseconds, or a text such as "250ms", "30s", "15m", "2h" or "7d", ${bounds}, not ${JSON.stringify(value)}.`,
+    `${name} must be a number of milliseconds or a string such as "30s", ${bounds}, not ${JSON.stringify(value)}.`,
   )
+}
+
+/** The milliseconds of a duration; undefined when the value is not a duration, or lies outside its range. */
+export function readDuration(value: unknown, { min = 0, max = LONGEST_TIMER_MS }: DurationRange): number | undefined {
+  const ms = typeof value === 'number' ? value : parse(value)
+  return ms >= min && ms <= max ? Math.round(ms) : undefined
+}
+
+/** Writes milliseconds in the largest unit that divides them, such as `30s`. */
+export function durationText(ms: number): string {
+  const [unit] = (Object.keys(UNITS) as Unit[]).filter(each => ms % UNITS[each] === 0 && ms > 0).slice(-1)
+  return unit === undefined ? `${ms}ms` : `${ms / UNITS[unit]}${unit}`
 }
 
 function parse(value: unknown): number {

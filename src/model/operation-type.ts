@@ -9,7 +9,7 @@
 import type { Static } from 'typebox'
 import { type Duration, durationMs, LONGEST_MS, LONGEST_TIMER_MS, MINUTE, SECOND } from './duration.ts'
 import type { Media } from './media.ts'
-import { type Checks, checkOptions, OBJECT, READ_LATER } from './options.ts'
+import { type Checks, checkOptions, OBJECT, UNCHECKED } from './options.ts'
 import type { Progress } from './protocol.ts'
 import type { WebAbortSignal, WebBlob } from './web-types.ts'
 
@@ -157,28 +157,28 @@ export type OperationResult<T> =
     : never
 
 const OPTIONS: Checks<OperationTypeInit<string, unknown, unknown, string>> = {
-  name: READ_LATER,
-  input: READ_LATER,
-  output: READ_LATER,
-  resultKey: READ_LATER,
-  attempts: READ_LATER,
-  lostAttempts: READ_LATER,
+  name: UNCHECKED,
+  input: UNCHECKED,
+  output: UNCHECKED,
+  resultKey: UNCHECKED,
+  attempts: UNCHECKED,
+  lostAttempts: UNCHECKED,
   backoff: OBJECT,
-  timeout: READ_LATER,
-  startDeadline: READ_LATER,
-  retention: READ_LATER,
-  bodyLimit: READ_LATER,
-  concurrency: READ_LATER,
-  priority: READ_LATER,
-  requireIdempotencyKey: READ_LATER,
-  shareLogs: READ_LATER,
-  webhooks: READ_LATER,
-  backlogLimit: READ_LATER,
-  inFlightLimit: READ_LATER,
+  timeout: UNCHECKED,
+  startDeadline: UNCHECKED,
+  retention: UNCHECKED,
+  bodyLimit: UNCHECKED,
+  concurrency: UNCHECKED,
+  priority: UNCHECKED,
+  requireIdempotencyKey: UNCHECKED,
+  shareLogs: UNCHECKED,
+  webhooks: UNCHECKED,
+  backlogLimit: UNCHECKED,
+  inFlightLimit: UNCHECKED,
   rateLimit: OBJECT,
 }
-const BACKOFF: Checks<Backoff> = { initial: READ_LATER, factor: READ_LATER, max: READ_LATER, jitter: READ_LATER }
-const RATE_LIMIT: Checks<RateLimit> = { requests: READ_LATER, per: READ_LATER }
+const BACKOFF: Checks<Backoff> = { initial: UNCHECKED, factor: UNCHECKED, max: UNCHECKED, jitter: UNCHECKED }
+const RATE_LIMIT: Checks<RateLimit> = { requests: UNCHECKED, per: UNCHECKED }
 const DAY = 24 * 60 * MINUTE
 const MIB = 1024 * 1024
 
@@ -200,7 +200,7 @@ export function defineOperation<
   }
   const resultKey = init.resultKey ?? ('result' as Key)
   if (typeof resultKey !== 'string')
-    throw new TypeError(`${where}: resultKey must be a text, not ${String(resultKey)}.`)
+    throw new TypeError(`${where}: resultKey must be a string, not ${String(resultKey)}.`)
   if (['id', 'status', 'error', '__proto__', ''].includes(resultKey)) {
     throw new TypeError(`${where}: resultKey cannot be ${JSON.stringify(resultKey)}, which the result document needs.`)
   }

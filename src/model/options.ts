@@ -1,14 +1,15 @@
 /**
- * Options at the door: what is not known, or cannot be right, fails when a thing is made, with its
- * name, and is not found out later as something that silently does not happen.
+ * Options are checked once, where they are given: an unknown name or an impossible value fails at once, with the
+ * option's name and what it must be, instead of being ignored.
  */
+import { type DurationRange, durationText, LONGEST_TIMER_MS, readDuration } from './duration.ts'
 
-/** What an option must be. Left out, or undefined, it has its default, unless it is needed. */
+/** What the value of an option must be. Unless it is required, an option may be missing or undefined, and has its default. */
 export interface Check {
   /** Completes "the option must be …". */
-  readonly must: string
-  readonly fits: (value: unknown) => boolean
-  readonly needed?: boolean
+  readonly expected: string
+  readonly test: (value: unknown) => boolean
+  readonly required?: boolean
 }
 
 /** A check for each option of `T`: the compiler asks for one when an option is added. */
@@ -18,11 +19,11 @@ export type Checks<T> = { readonly [Name in keyof Required<T>]: Check }
 export type RenamedOptions<T> = Readonly<Record<string, keyof T & string>>
 
 /**
- * Checks options before they are used.
+ * Checks options before they are used: their names and their values.
  *
  * @param where what takes them, such as `sqliteStore()`, or what they are options of, such as `worker`; every message begins with it
- * @param renamed former names, whose errors give the new name
- * @throws {TypeError} when `options` is not an object, or an option is unknown, missing or invalid
+ * @param renamed former names; the error for one gives the new name
+ * @throws {TypeError} for a value that is not an object, an unknown option, and an option that is missing or has an impossible value
  */
 export function checkOptions(
   where: string,
@@ -34,92 +35,103 @@ export function checkOptions(
     throw new TypeError(`${where} takes its options as an object, not ${shown(options)}.`)
   }
   for (const name of Object.keys(options)) {
-    if (Object.hasOwn(renamed, name))
-      throw new TypeError(`${where}: the option "${name}" is now called "${renamed[name]}".`)
-    if (!Object.hasOwn(checks, name))
-      throw new TypeError(`${where}: there is no option "${name}"${meant(name, checks)}.`)
+    if (!Object.hasOwn(checks, name)) throw new TypeError(`${where}: ${unknownOption(name, checks, renamed)}`)
   }
-  for (const [name, { must, fits, needed = false }] of Object.entries(checks)) {
+  for (const [name, { expected, test, required: isRequired = false }] of Object.entries(checks)) {
     const value: unknown = (options as Record<string, unknown>)[name]
-    if (value === undefined ? needed : !fits(value)) {
-      throw new TypeError(`${where}${where.endsWith(')') ? ': ' : '.'}${name} must be ${must}, not ${shown(value)}.`)
+    if (value === undefined ? isRequired : !test(value)) {
+      throw new TypeError(
+        `${where}${where.endsWith(')') ? ': ' : '.'}${name} must be ${expected}, not ${shown(value)}.`,
+      )
     }
   }
 }
 
 /** The same check of an option that has no default. */
-export function needed(check: Check): Check {
-  return { ...check, needed: true }
+export function required(check: Check): Check {
+  return { ...check, required: true }
 }
 
-/** Any value: what reads it refuses what cannot be right, in words of its own. */
-export const READ_LATER: Check = { must: 'given', fits: () => true }
-export const FLAG: Check = { must: 'true or false', fits: value => typeof value === 'boolean' }
-export const FUNCTION: Check = { must: 'a function', fits: value => typeof value === 'function' }
-export const TEXT: Check = {
-  must: 'a text that is not empty',
-  fits: value => typeof value === 'string' && value !== '',
+/** Accepts any value: the code that reads the option checks it and has its own messages. */
+export const UNCHECKED: Check = { expected: 'given', test: () => true }
+export const BOOLEAN: Check = { expected: 'true or false', test: value => typeof value === 'boolean' }
+export const FUNCTION: Check = { expected: 'a function', test: value => typeof value === 'function' }
+export const STRING: Check = {
+  expected: 'a string that is not empty',
+  test: value => typeof value === 'string' && value !== '',
 }
-export const TEXTS: Check = { must: 'a list of texts', fits: value => Array.isArray(value) && value.every(isString) }
-export const OBJECT: Check = { must: 'an object', fits: value => typeof value === 'object' && value !== null }
+export const STRINGS: Check = {
+  expected: 'a list of strings',
+  test: value => Array.isArray(value) && value.every(isString),
+}
+export const OBJECT: Check = { expected: 'an object', test: value => typeof value === 'object' && value !== null }
 
-/** Names and texts, such as environment variables. */
-export const NAMED_TEXTS: Check = {
-  must: 'an object of names and texts',
-  fits: value => OBJECT.fits(value) && !Array.isArray(value) && Object.values(value as object).every(isString),
+/** Names and strings, such as environment variables. */
+export const STRING_RECORD: Check = {
+  expected: 'an object whose values are strings',
+  test: value => OBJECT.test(value) && !Array.isArray(value) && Object.values(value as object).every(isString),
 }
 
-/** What clients reach a server under; what is put behind it must stay a URL. */
+/** The URL under which clients reach a server. A path added to it must still give a URL. */
 export const PUBLIC_URL: Check = {
-  must: 'an absolute URL of http or https without a query, a fragment and a password, such as "https://api.example.com/v1"',
-  fits: value => typeof value === 'string' && isPublicUrl(value),
+  expected:
+    'an absolute URL of http or https without a query, a fragment and a password, such as "https://api.example.com/v1"',
+  test: value => typeof value === 'string' && isPublicUrl(value),
 }
 
 /** Where an API is mounted. */
 export const PREFIX: Check = {
-  must: 'a path that begins with "/", such as "/api"',
-  fits: value => typeof value === 'string' && /^(?:\/[^?#\s]*)?$/.test(value),
+  expected: 'a path that begins with "/", such as "/api"',
+  test: value => typeof value === 'string' && /^(?:\/[^?#\s]*)?$/.test(value),
 }
 
-/** What compositions of each kind are made of. */
-export const STORE: Check = having(
+export const STORE: Check = withMethods(
   'a store, such as sqliteStore({ path: "./orders.db" })',
   'open',
   'accept',
   'claim',
   'close',
 )
-export const BLOB_STORE: Check = having(
+export const BLOB_STORE: Check = withMethods(
   'a blob store, such as folderBlobs({ path: "./results" })',
   'put',
   'get',
   'delete',
 )
-export const LOGGER: Check = having('a logger with info, warn and error', 'info', 'warn', 'error')
+export const LOGGER: Check = withMethods('a logger with info, warn and error', 'info', 'warn', 'error')
 export const OPERATION_TYPES: Check = {
-  must: 'a list of what defineOperation() makes',
-  fits: types => Array.isArray(types) && types.every(type => OBJECT.fits(type) && OBJECT.fits(type.policy)),
+  expected: 'a list of operation types made by defineOperation()',
+  test: types => Array.isArray(types) && types.every(type => OBJECT.test(type) && OBJECT.test(type.policy)),
 }
 
-/** One of some texts. */
+/** One of these strings. */
 export function oneOf(...values: readonly string[]): Check {
   return {
-    must: values.map(value => JSON.stringify(value)).join(' or '),
-    fits: value => values.includes(value as string),
+    expected: values.map(value => JSON.stringify(value)).join(' or '),
+    test: value => values.includes(value as string),
   }
 }
 
-/** A whole number within bounds. */
-export function whole(min: number, max: number): Check {
-  const fits = (value: unknown) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max
-  return { must: `a whole number from ${min} to ${max}`, fits }
+/** An integer within bounds. */
+export function integer(min: number, max: number): Check {
+  const test = (value: unknown) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max
+  return { expected: `a whole number from ${min} to ${max}`, test }
 }
 
-/** Anything that has these methods. */
-export function having(must: string, ...methods: readonly string[]): Check {
-  const fits = (value: unknown) =>
-    OBJECT.fits(value) && methods.every(name => typeof (value as Record<string, unknown>)[name] === 'function')
-  return { must, fits }
+/** A `Duration` within a range of milliseconds. */
+export function duration(range: DurationRange = {}): Check {
+  const bounds = `from ${durationText(range.min ?? 0)} to ${durationText(range.max ?? LONGEST_TIMER_MS)}`
+  return {
+    expected: `a number of milliseconds or a string such as "30s", ${bounds}`,
+    test: value => readDuration(value, range) !== undefined,
+  }
+}
+
+/** An object that has these methods. */
+export function withMethods(expected: string, ...methods: readonly string[]): Check {
+  const test = (value: unknown) =>
+    OBJECT.test(value) && methods.every(name => typeof (value as Record<string, unknown>)[name] === 'function')
+  return { expected, test }
 }
 
 function isString(value: unknown): boolean {
@@ -132,15 +144,37 @@ function isPublicUrl(text: string): boolean {
   return /^https?:$/.test(protocol) && username === '' && password === ''
 }
 
-/** The known option whose letters are the same but for one: most misspellings leave out, double or swap some. */
-function meant(name: string, checks: object): string {
-  const foreign = (a: string, b: string) =>
-    new Set([...a.toLowerCase()].filter(char => !b.toLowerCase().includes(char))).size
-  const found = Object.keys(checks).find(known => foreign(known, name) + foreign(name, known) <= 1)
-  return found === undefined ? '' : `; perhaps "${found}" is meant`
+function unknownOption(name: string, checks: object, renamed: Readonly<Record<string, string>>): string {
+  const newName = Object.hasOwn(renamed, name) ? renamed[name] : undefined
+  if (newName !== undefined) return `the option "${name}" is now called "${newName}".`
+  const nearest = nearestName(name, Object.keys(checks))
+  return `unknown option "${name}".${nearest === undefined ? '' : ` Did you mean "${nearest}"?`}`
 }
 
-/** A value as messages show it. What an object holds is not shown: it may be a secret. */
+/** The known name with the fewest changed letters, if at most a third of its letters differ. */
+function nearestName(name: string, known: readonly string[]): string | undefined {
+  const [nearest] = known
+    .map(candidate => ({ candidate, changes: changedLetters(name.toLowerCase(), candidate.toLowerCase()) }))
+    .filter(({ candidate, changes }) => changes <= Math.ceil(Math.min(name.length, candidate.length) / 3))
+    .sort((a, b) => a.changes - b.changes)
+  return nearest?.candidate
+}
+
+/** The Levenshtein distance: how many letters to add, remove or replace to turn one string into the other. */
+function changedLetters(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, index) => index)
+  for (const [index, letter] of [...from].entries()) {
+    const next = [index + 1]
+    for (const [column, other] of [...to].entries()) {
+      const replaced = (row[column] ?? 0) + (letter === other ? 0 : 1)
+      next.push(Math.min(replaced, (row[column + 1] ?? 0) + 1, (next[column] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[to.length] ?? 0
+}
+
+/** A value as messages show it. The members of an object are not shown: they may be secrets. */
 function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 200))
   if (typeof value === 'function') return 'a function'

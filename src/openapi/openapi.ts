@@ -7,7 +7,7 @@
  */
 import { type Duration, durationMs, SECOND } from '../model/duration.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
-import { type Checks, checkOptions, FLAG, OBJECT, oneOf, READ_LATER, TEXT } from '../model/options.ts'
+import { BOOLEAN, type Checks, checkOptions, OBJECT, oneOf, STRING, UNCHECKED } from '../model/options.ts'
 import { HEADER_COMPONENTS, headers, PARAMETERS, SCHEMAS } from './components.ts'
 import { withMedia } from './media-types.ts'
 import {
@@ -59,18 +59,24 @@ export interface OpenApiOptions extends OpenApiInfo {
   readonly authenticated?: boolean
 }
 
-const INFO: Checks<OpenApiInfo> = { title: TEXT, version: TEXT, description: TEXT, contact: OBJECT, security: OBJECT }
+const INFO: Checks<OpenApiInfo> = {
+  title: STRING,
+  version: STRING,
+  description: STRING,
+  contact: OBJECT,
+  security: OBJECT,
+}
 const OPTIONS: Checks<OpenApiOptions> = {
   ...INFO,
-  base: { must: 'a text', fits: base => typeof base === 'string' },
+  base: { expected: 'a text', test: base => typeof base === 'string' },
   dialect: oneOf('redirect', 'accepted'),
-  listing: FLAG,
-  attempts: FLAG,
-  blobs: FLAG,
-  webhooks: FLAG,
-  longestWait: READ_LATER,
-  metrics: FLAG,
-  authenticated: FLAG,
+  listing: BOOLEAN,
+  attempts: BOOLEAN,
+  blobs: BOOLEAN,
+  webhooks: BOOLEAN,
+  longestWait: UNCHECKED,
+  metrics: BOOLEAN,
+  authenticated: BOOLEAN,
 }
 
 /** @throws {TypeError} for an unknown member, or one that cannot be right; the message names it */

@@ -28,7 +28,7 @@ import { CALLER_OPTIONS, type CallerOptions, type Identify, identifying } from '
 import { API_OPTIONS, type ApiOptions, createRoutes, type Route } from '../http/routes.ts'
 import { statusProblem } from '../http/status-problem.ts'
 import { readUtf8 } from '../model/json.ts'
-import { type Checks, checkOptions, OBJECT, PREFIX, PUBLIC_URL, READ_LATER } from '../model/options.ts'
+import { type Checks, checkOptions, OBJECT, PREFIX, PUBLIC_URL, UNCHECKED } from '../model/options.ts'
 import { ProblemError, problem } from '../model/problem.ts'
 import type { Problem } from '../model/protocol.ts'
 import type { Logger } from '../util/logger.ts'
@@ -49,7 +49,7 @@ export type WaybillPluginOptions = PluginOptions & (WaybillOptions | { readonly 
 const { base: _, authenticated: __, ...API } = API_OPTIONS
 const PLUGIN_OPTIONS: Checks<PluginOptions> = { ...API, ...CALLER_OPTIONS, publicUrl: PUBLIC_URL }
 /** What Fastify's own `register` reads. */
-const REGISTER_OPTIONS = { prefix: PREFIX, logLevel: READ_LATER, logSerializers: READ_LATER }
+const REGISTER_OPTIONS = { prefix: PREFIX, logLevel: UNCHECKED, logSerializers: UNCHECKED }
 const COMPOSED: Checks<{ waybill: Waybill }> = { waybill: OBJECT }
 
 /** The plugin. It starts the composition when the server is ready, and stops it when the server closes. */

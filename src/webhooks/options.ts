@@ -1,6 +1,6 @@
 /** The options of webhooks, and how they are read. */
 import { type Duration, durationMs, LONGEST_MS, MINUTE, SECOND } from '../model/duration.ts'
-import { type Checks, checkOptions, FLAG, FUNCTION, PUBLIC_URL, READ_LATER, whole } from '../model/options.ts'
+import { BOOLEAN, type Checks, checkOptions, FUNCTION, integer, PUBLIC_URL, UNCHECKED } from '../model/options.ts'
 import { isPublicAddress, type Resolve, type Rules } from './addresses.ts'
 import { hostResolver } from './resolver.ts'
 import { checkSecrets, type Secrets } from './signing.ts'
@@ -57,21 +57,21 @@ export interface WebhookOptions {
 
 const RETRIES: readonly Duration[] = ['5s', '5m', '30m', '2h', '5h', '10h', '14h', '20h', '24h']
 
-const PORT = whole(1, 65_535)
+const PORT = integer(1, 65_535)
 const OPTIONS: Checks<WebhooksInit> = {
-  secrets: READ_LATER,
-  retries: { must: 'a list of durations', fits: Array.isArray },
-  timeout: READ_LATER,
-  retention: READ_LATER,
-  concurrency: whole(1, 10_000),
-  allowHttp: FLAG,
-  ports: { must: `a list, each ${PORT.must}`, fits: ports => Array.isArray(ports) && ports.every(PORT.fits) },
-  allowPrivate: FLAG,
+  secrets: UNCHECKED,
+  retries: { expected: 'a list of durations', test: Array.isArray },
+  timeout: UNCHECKED,
+  retention: UNCHECKED,
+  concurrency: integer(1, 10_000),
+  allowHttp: BOOLEAN,
+  ports: { expected: `a list, each ${PORT.expected}`, test: ports => Array.isArray(ports) && ports.every(PORT.test) },
+  allowPrivate: BOOLEAN,
   allowAddress: FUNCTION,
   resolve: FUNCTION,
-  baseUrl: { ...PUBLIC_URL, fits: url => PUBLIC_URL.fits(url) && (url as string).length <= 1000 },
-  scan: READ_LATER,
-  shutdown: READ_LATER,
+  baseUrl: { ...PUBLIC_URL, test: url => PUBLIC_URL.test(url) && (url as string).length <= 1000 },
+  scan: UNCHECKED,
+  shutdown: UNCHECKED,
 }
 
 /** @throws {TypeError} for an unknown option, or one that cannot be right; the message names it */

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { type Duration, durationMs, SECOND } from '../model/duration.ts'
 import type { AnyOperationType, Handler } from '../model/operation-type.ts'
-import { type Checks, needed, oneOf, READ_LATER, TEXTS, whole } from '../model/options.ts'
+import { type Checks, integer, oneOf, required, STRINGS, UNCHECKED } from '../model/options.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import type { Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
@@ -42,20 +42,20 @@ export interface WorkerInit {
 
 /** What the options of a worker must be. */
 export const WORKER_OPTIONS: Checks<WorkerInit> = {
-  handlers: needed(READ_LATER),
+  handlers: required(UNCHECKED),
   run: oneOf('children', 'inline'),
-  concurrency: whole(1, 10_000),
-  lease: READ_LATER,
-  grace: READ_LATER,
-  shutdown: READ_LATER,
-  scan: READ_LATER,
-  execArgv: TEXTS,
+  concurrency: integer(1, 10_000),
+  lease: UNCHECKED,
+  grace: UNCHECKED,
+  shutdown: UNCHECKED,
+  scan: UNCHECKED,
+  execArgv: STRINGS,
   niceness: {
-    must: 'a whole number from 0 to 19, or "idle"',
-    fits: niceness => niceness === 'idle' || whole(0, 19).fits(niceness),
+    expected: 'a whole number from 0 to 19, or "idle"',
+    test: niceness => niceness === 'idle' || integer(0, 19).test(niceness),
   },
-  recycle: whole(1, 1_000_000),
-  startTimeout: READ_LATER,
+  recycle: integer(1, 1_000_000),
+  startTimeout: UNCHECKED,
 }
 
 /** What a worker works with. */

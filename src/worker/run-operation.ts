@@ -14,11 +14,11 @@ import {
   type Checks,
   checkOptions,
   LOGGER,
-  needed,
   OPERATION_TYPES,
-  READ_LATER,
+  required,
   STORE,
-  TEXT,
+  STRING,
+  UNCHECKED,
 } from '../model/options.ts'
 import type { Store } from '../stores/store.ts'
 import { timedStore } from '../stores/with-timeout.ts'
@@ -56,13 +56,13 @@ export interface RunOperationOptions extends Omit<WorkerInit, 'concurrency' | 's
 const { concurrency: _, scan: __, recycle: ___, ...WORKER } = WORKER_OPTIONS
 const OPTIONS: Checks<RunOperationOptions> = {
   ...WORKER,
-  operations: needed(OPERATION_TYPES),
-  store: needed(STORE),
+  operations: required(OPERATION_TYPES),
+  store: required(STORE),
   blobs: BLOB_STORE,
-  operationId: READ_LATER,
-  execution: TEXT,
-  engine: TEXT,
-  startup: READ_LATER,
+  operationId: UNCHECKED,
+  execution: STRING,
+  engine: STRING,
+  startup: UNCHECKED,
   logger: LOGGER,
 }
 

@@ -93,7 +93,7 @@ describe('the command', () => {
     ],
     [
       ['work', '--store', 'sqlite:x.db', '--idle', 'soon'],
-      /^waybill work: --idle must be milliseconds, or a text such as/,
+      /^waybill work: --idle must be a number of milliseconds or a string such as/,
     ],
     [
       ['run', '--store', 'sqlite:x.db', 'a.ts'],

@@ -152,7 +152,7 @@ describe('defineOperation', () => {
   )
 
   it('refuses an option that it does not know, such as a misspelt one', () => {
-    expect(refusal({ retries: 3 })).toContain('there is no option "retries"')
+    expect(refusal({ retries: 3 })).toContain('unknown option "retries"')
   })
 })
 

@@ -21,7 +21,8 @@ import { sqliteStore } from 'waybill/stores/sqlite'
 import { fetchHandler } from 'waybill/web'
 import { CALLER_OPTIONS } from '../../src/http/principal.ts'
 import { API_OPTIONS } from '../../src/http/routes.ts'
-import { checkOptions, READ_LATER } from '../../src/model/options.ts'
+import { durationMs } from '../../src/model/duration.ts'
+import { checkOptions, OBJECT } from '../../src/model/options.ts'
 import { WAYBILL_OPTIONS } from '../../src/waybill.ts'
 import { WORKER_OPTIONS } from '../../src/worker/make-worker.ts'
 
@@ -102,47 +103,62 @@ describe.each(Object.keys(DOORS) as Door[])('%s', door => {
   const name = NAMES[door] ?? `${door}()`
 
   test('refuses an option that it does not have', async () => {
-    expect(await refusalOf(door, { foo: 1 })).toBe(`${name}: there is no option "foo".`)
+    expect(await refusalOf(door, { foo: 1 })).toBe(`${name}: unknown option "foo".`)
   })
 })
 
-test('a former name of an option fails with the name that replaces it', () => {
-  const check = () =>
-    checkOptions('dispatcher', { hold: '10m' }, { claimTimeout: READ_LATER }, { hold: 'claimTimeout' })
-  expect(check).toThrow(new TypeError('dispatcher: the option "hold" is now called "claimTimeout".'))
+describe('an unknown option', () => {
+  const refusal = (options: Anything) => () =>
+    checkOptions('worker', options, { leaseDuration: OBJECT, poll: OBJECT }, { lease: 'leaseDuration' })
+
+  test('that had another name is named with its new one', () => {
+    expect(refusal({ lease: 5 })).toThrow('worker: the option "lease" is now called "leaseDuration".')
+  })
+
+  test.each(['leaseDurtion', 'LeaseDuration', 'leasDurations'])('%s is named with the nearest one', name => {
+    expect(refusal({ [name]: 5 })).toThrow(`worker: unknown option "${name}". Did you mean "leaseDuration"?`)
+  })
+
+  test.each(['toString', 'constructor', 'x', ''])('%j is near to none', name => {
+    expect(refusal({ [name]: 5 })).toThrow(new TypeError(`worker: unknown option "${name}".`))
+  })
 })
 
 /** The servers, and what they take alike. */
 const SERVERS = ['fetchHandler', 'nodeListener', 'plugin'] as const
 
 test.each<[Door, Anything, named: string]>([
-  ['defineOperation', { resultKey: 5 }, 'resultKey must be a text, not 5'],
-  ['defineOperation', { backoff: { initail: 5 } }, 'backoff: there is no option "initail"; perhaps "initial" is meant'],
+  ['defineOperation', { resultKey: 5 }, 'resultKey must be a string, not 5'],
+  ['defineOperation', { backoff: { initail: 5 } }, 'backoff: unknown option "initail". Did you mean "initial"?'],
   ['defineOperation', { backoff: 5 }, 'backoff must be an object, not 5'],
-  ['defineOperation', { rateLimit: { requests: 1, par: '1s' } }, 'rateLimit: there is no option "par"'],
+  ['defineOperation', { rateLimit: { requests: 1, par: '1s' } }, 'rateLimit: unknown option "par"'],
   ['sqliteStore', { synchronous: 'OFF' }, 'synchronous must be "FULL" or "NORMAL", not "OFF"'],
   ['sqliteStore', { synchronous: 'nonsense' }, 'synchronous must be "FULL" or "NORMAL"'],
   ['sqliteStore', { writer: 'foo' }, 'writer must be "thread" or "inline", not "foo"'],
-  ['sqliteStore', { path: '' }, 'path must be a text that is not empty, not ""'],
-  ['sqliteStore', { path: undefined }, 'path must be a text that is not empty, not undefined'],
+  ['sqliteStore', { path: '' }, 'path must be a string that is not empty, not ""'],
+  ['sqliteStore', { path: undefined }, 'path must be a string that is not empty, not undefined'],
   ['sqliteStore', { database: {} }, 'database must be an open connection, not an object'],
   ['postgresStore', { notifications: 'no' }, 'notifications must be true, false or send, not "no"'],
-  ['postgresStore', { schema: '' }, 'schema must be a text'],
+  ['postgresStore', { schema: '' }, 'schema must be a string'],
   ['cosmosStore', { feedMs: 0 }, 'feedMs must be a whole number from 1 to 3600000, not 0'],
   ['cosmosStore', { blobs: './results' }, 'blobs must be a blob store'],
   ['postgresBlobs', { chunkBytes: 1 }, 'chunkBytes must be a whole number from 1024'],
-  ['folderBlobs', { path: '' }, 'path must be a text'],
+  ['folderBlobs', { path: '' }, 'path must be a string'],
   ['createWaybill', { store: undefined }, 'store must be a store, such as sqliteStore('],
   ['createWaybill', { store: './orders.db' }, 'store must be a store, such as sqliteStore('],
-  ['createWaybill', { operations: orders }, 'operations must be a list of what defineOperation() makes'],
-  ['createWaybill', { operations: [{ name: 'orders' }] }, 'operations must be a list of what defineOperation() makes'],
+  ['createWaybill', { operations: orders }, 'operations must be a list of operation types made by defineOperation()'],
+  [
+    'createWaybill',
+    { operations: [{ name: 'orders' }] },
+    'operations must be a list of operation types made by defineOperation()',
+  ],
   ['createWaybill', { dispatcher: {} }, 'dispatcher.launcher must be a launcher, such as processLauncher('],
   ['createWaybill', { worker: {} }, 'worker.handlers must be given'],
   ['createWaybill', { worker: true }, 'worker must be an object, not true'],
   ['createWaybill', { wakeup: {} }, 'wakeup.by must be a wake-up'],
   ['createWaybill', { waiters: -1 }, 'waiters must be a whole number'],
   ['createWaybill', { logger: console.log }, 'logger must be a logger with info, warn and error, not a function'],
-  ['worker', { concurency: 1 }, 'there is no option "concurency"; perhaps "concurrency" is meant'],
+  ['worker', { concurency: 1 }, 'unknown option "concurency". Did you mean "concurrency"?'],
   ['worker', { concurrency: 0 }, 'worker.concurrency must be a whole number from 1 to 10000, not 0'],
   ['worker', { run: 'child' }, 'worker.run must be "children" or "inline"'],
   ['worker', { handlers: [pack, pack] }, 'Two handlers serve the operation type "orders"'],
@@ -155,24 +171,24 @@ test.each<[Door, Anything, named: string]>([
   ['processLauncher', { entry: undefined }, 'entry must be a path or a file: URL, not undefined'],
   ['processLauncher', { limit: 0 }, 'limit must be a whole number'],
   ['processLauncher', { niceness: 'idle' }, 'niceness must be a whole number from 0 to 19'],
-  ['processLauncher', { env: { A: 1 } }, 'env must be an object of names and texts'],
+  ['processLauncher', { env: { A: 1 } }, 'env must be an object whose values are strings'],
   ['containerAppsJob', { client: undefined }, 'client must be a ContainerAppsAPIClient'],
-  ['containerAppsJob', { rate: { perSecnd: 1 } }, 'rate: there is no option "perSecnd"; perhaps "perSecond" is meant'],
+  ['containerAppsJob', { rate: { perSecnd: 1 } }, 'rate: unknown option "perSecnd". Did you mean "perSecond"?'],
   ['kubernetesJob', { api: {} }, "api must be the client's BatchV1Api"],
   ['kubernetesJob', { template: undefined }, 'template must be an object'],
   ['storageQueue', { client: {} }, 'client must be a QueueClient'],
   ['answerCall', { attempts: 0 }, 'attempts must be a whole number'],
-  ['openApiDocument', { longestWait: 'soon' }, 'longestWait must be milliseconds'],
-  ['plugin', { waybill: composition, operations: undefined, store: undefined }, 'there is no option "operations"'],
+  ['openApiDocument', { longestWait: 'soon' }, 'longestWait must be a number of milliseconds'],
+  ['plugin', { waybill: composition, operations: undefined, store: undefined }, 'unknown option "operations"'],
   ...SERVERS.flatMap((server): [Door, Anything, string][] => [
     [server, { principal: 'me' }, 'principal must be a function, not "me"'],
-    [server, { challenge: '' }, 'challenge must be a text'],
+    [server, { challenge: '' }, 'challenge must be a string'],
     [server, { listing: 'yes' }, 'listing must be true or false, not "yes"'],
     [server, { attempts: 1 }, 'attempts must be true or false, not 1'],
     [server, { dialect: 'azure' }, 'dialect must be "redirect" or "accepted", not "azure"'],
-    [server, { longestWait: '1h' }, 'longestWait must be milliseconds'],
-    [server, { openapi: { tilte: 'Orders' } }, 'openapi: there is no option "tilte"; perhaps "title" is meant'],
-    [server, { cors: { origns: [] } }, 'cors: there is no option "origns"; perhaps "origins" is meant'],
+    [server, { longestWait: '1h' }, 'longestWait must be a number of milliseconds'],
+    [server, { openapi: { tilte: 'Orders' } }, 'openapi: unknown option "tilte". Did you mean "title"?'],
+    [server, { cors: { origns: [] } }, 'cors: unknown option "origns". Did you mean "origins"?'],
     [server, { cors: {} }, 'cors.origins must be "*", or a list of origins'],
     [server, { cors: { origins: ['*'], credentials: true } }, 'cors.origins must be "*", or a list of origins'],
     [server, { cors: { origins: '*', credentials: true } }, 'name the origins to allow credentials'],
@@ -217,8 +233,8 @@ test.each<[Door, string, string?]>([
   ...SERVERS.map((server): [Door, string] => [server, 'longestWait']),
 ])('%s refuses a %s that is longer than any timer', async (door, option, where = '') => {
   const message = await refusalOf(door, { [option]: '30d' })
-  expect(message).toContain(`${where}${option} must be milliseconds, or a`)
-  const longest = Number(/to (\d+) ms/.exec(message ?? '')?.[1])
+  expect(message).toContain(`${where}${option} must be a number of milliseconds or a`)
+  const longest = durationMs('bound', /to (\w+), not/.exec(message ?? '')?.[1])
   // A loop adds up to a tenth to its interval.
   expect(longest * 1.1).toBeLessThan(2 ** 31)
 })

@@ -9,7 +9,7 @@ import { randomBytes } from 'node:crypto'
 import { constants, createReadStream } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { type Checks, checkOptions, needed, TEXT } from '../../model/options.ts'
+import { type Checks, checkOptions, required, STRING } from '../../model/options.ts'
 import { type BlobStore, type ByteRange, checkBlobKey, checkBlobOperation, type Kept } from '../blob-store.ts'
 
 /** Options of {@link folderBlobs}. */
@@ -23,7 +23,7 @@ const PARTIAL = '.part'
 /** Another process may delete the operation's folder, once it is empty, between our making it and our writing to it. */
 const MOST_TRIES = 20
 
-const OPTIONS: Checks<FolderBlobsOptions> = { path: needed(TEXT) }
+const OPTIONS: Checks<FolderBlobsOptions> = { path: required(STRING) }
 
 /**
  * Makes a blob store of a folder.

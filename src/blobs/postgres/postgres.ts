@@ -7,7 +7,7 @@
  * createWaybill({ operations, store: postgresStore(pool), blobs: postgresBlobs(pool) })
  */
 import { randomUUID } from 'node:crypto'
-import { type Checks, checkOptions, FLAG, TEXT, whole } from '../../model/options.ts'
+import { BOOLEAN, type Checks, checkOptions, integer, STRING } from '../../model/options.ts'
 import { TimeLimit } from '../../util/time-limit.ts'
 import { type BlobStore, type ByteRange, checkBlobKey, checkBlobOperation, type Kept } from '../blob-store.ts'
 
@@ -42,10 +42,10 @@ export interface PostgresBlobsOptions {
 }
 
 const OPTIONS: Checks<PostgresBlobsOptions> = {
-  schema: TEXT,
-  migrate: FLAG,
-  chunkBytes: whole(1024, 16 * 1024 * 1024),
-  timeoutMs: whole(1, 3_600_000),
+  schema: STRING,
+  migrate: BOOLEAN,
+  chunkBytes: integer(1024, 16 * 1024 * 1024),
+  timeoutMs: integer(1, 3_600_000),
 }
 
 /** Makes a blob store of a database; the pool stays the caller's. @throws {TypeError} for options that cannot be right */

@@ -11,7 +11,7 @@
  * createWaybill({ operations: [orders], store, wakeup: { by: storageQueue({ client }) } })
  */
 import { type Duration, durationMs, MINUTE, SECOND } from '../../model/duration.ts'
-import { type Checks, checkOptions, FUNCTION, having, needed, READ_LATER, whole } from '../../model/options.ts'
+import { type Checks, checkOptions, FUNCTION, integer, required, UNCHECKED, withMethods } from '../../model/options.ts'
 import type { Wakeup } from '../scale-trigger.ts'
 
 /** What is needed of a `QueueClient` of `@azure/storage-queue`. A test pins it to the real one. */
@@ -50,8 +50,8 @@ const LOOK = 32
 const HOUR = 60 * MINUTE
 
 const QUEUE_OPTIONS: Checks<StorageQueueOptions> = {
-  client: needed(having('a QueueClient', 'sendMessage', 'peekMessages')),
-  keep: READ_LATER,
+  client: required(withMethods('a QueueClient', 'sendMessage', 'peekMessages')),
+  keep: UNCHECKED,
 }
 
 /**
@@ -85,9 +85,9 @@ export interface AnswerOptions {
 }
 
 const ANSWER_OPTIONS: Checks<AnswerOptions> = {
-  client: needed(having('a QueueClient', 'receiveMessages', 'updateMessage', 'deleteMessage')),
-  visibility: READ_LATER,
-  attempts: whole(1, 1000),
+  client: required(withMethods('a QueueClient', 'receiveMessages', 'updateMessage', 'deleteMessage')),
+  visibility: UNCHECKED,
+  attempts: integer(1, 1000),
   warn: FUNCTION,
 }
 

@@ -12,11 +12,11 @@ import {
   type Checks,
   checkOptions,
   FUNCTION,
-  NAMED_TEXTS,
-  needed,
   OBJECT,
-  READ_LATER,
-  TEXT,
+  required,
+  STRING,
+  STRING_RECORD,
+  UNCHECKED,
 } from '../../model/options.ts'
 import { Loop } from '../../util/loop.ts'
 import { TokenBucket, type TokenRate } from '../../util/token-bucket.ts'
@@ -89,25 +89,25 @@ const READS: TokenRate = { perSecond: 15, burst: 60 }
 const STARTS: TokenRate = { perSecond: 10, burst: 100 }
 
 const OPTIONS: Checks<ContainerAppsJobOptions> = {
-  client: needed({
-    must: 'a ContainerAppsAPIClient',
-    fits: client => OBJECT.fits(client) && OBJECT.fits((client as { jobs?: unknown }).jobs),
+  client: required({
+    expected: 'a ContainerAppsAPIClient',
+    test: client => OBJECT.test(client) && OBJECT.test((client as { jobs?: unknown }).jobs),
   }),
-  resourceGroup: READ_LATER,
-  job: READ_LATER,
-  container: TEXT,
-  variable: TEXT,
-  env: NAMED_TEXTS,
+  resourceGroup: UNCHECKED,
+  job: UNCHECKED,
+  container: STRING,
+  variable: STRING,
+  env: STRING_RECORD,
   rate: OBJECT,
-  keep: READ_LATER,
-  settle: READ_LATER,
-  startup: READ_LATER,
-  timeout: READ_LATER,
-  watch: READ_LATER,
-  engine: TEXT,
+  keep: UNCHECKED,
+  settle: UNCHECKED,
+  startup: UNCHECKED,
+  timeout: UNCHECKED,
+  watch: UNCHECKED,
+  engine: STRING,
   warn: FUNCTION,
 }
-const RATE: Checks<TokenRate> = { perSecond: READ_LATER, burst: READ_LATER }
+const RATE: Checks<TokenRate> = { perSecond: UNCHECKED, burst: UNCHECKED }
 
 /**
  * Makes a launcher that starts executions of a Container Apps Job.

@@ -12,7 +12,16 @@
  * })
  */
 import { type Duration, durationMs, SECOND } from '../../model/duration.ts'
-import { type Checks, checkOptions, FUNCTION, having, needed, OBJECT, READ_LATER, TEXT } from '../../model/options.ts'
+import {
+  type Checks,
+  checkOptions,
+  FUNCTION,
+  OBJECT,
+  required,
+  STRING,
+  UNCHECKED,
+  withMethods,
+} from '../../model/options.ts'
 import { TimeLimit } from '../../util/time-limit.ts'
 import {
   type ExecutionState,
@@ -81,15 +90,15 @@ const ENVIRONMENT_NAME = /^[-._a-zA-Z][-._a-zA-Z0-9]*$/
 const JOB_NAME = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/
 
 const OPTIONS: Checks<KubernetesJobOptions> = {
-  api: needed(having("the client's BatchV1Api", 'createNamespacedJob')),
-  namespace: needed(TEXT),
-  template: needed(OBJECT),
-  container: TEXT,
-  variable: READ_LATER,
-  start: READ_LATER,
-  watch: having("the client's Watch", 'watch'),
+  api: required(withMethods("the client's BatchV1Api", 'createNamespacedJob')),
+  namespace: required(STRING),
+  template: required(OBJECT),
+  container: STRING,
+  variable: UNCHECKED,
+  start: UNCHECKED,
+  watch: withMethods("the client's Watch", 'watch'),
   warn: FUNCTION,
-  engine: TEXT,
+  engine: STRING,
 }
 
 /**

@@ -10,7 +10,7 @@ import { realpathSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Checks, checkOptions, NAMED_TEXTS, needed, TEXT, TEXTS, whole } from '../../model/options.ts'
+import { type Checks, checkOptions, integer, required, STRING, STRING_RECORD, STRINGS } from '../../model/options.ts'
 import { inheritedExecArgv } from '../../util/exec-argv.ts'
 import { giveWay } from '../../util/niceness.ts'
 import { isStartedAs, originMark } from '../../util/process-origin.ts'
@@ -40,13 +40,13 @@ export interface ProcessLauncherOptions {
 const REMEMBERED = 1000
 
 const OPTIONS: Checks<ProcessLauncherOptions> = {
-  entry: needed({ must: 'a path or a file: URL', fits: entry => TEXT.fits(entry) || entry instanceof URL }),
-  variable: TEXT,
-  env: NAMED_TEXTS,
-  limit: whole(1, 10_000),
-  execArgv: TEXTS,
-  niceness: whole(0, 19),
-  engine: TEXT,
+  entry: required({ expected: 'a path or a file: URL', test: entry => STRING.test(entry) || entry instanceof URL }),
+  variable: STRING,
+  env: STRING_RECORD,
+  limit: integer(1, 10_000),
+  execArgv: STRINGS,
+  niceness: integer(0, 19),
+  engine: STRING,
 }
 
 /** A program that is its own entry would start itself without an end. */

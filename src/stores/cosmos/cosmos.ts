@@ -10,7 +10,7 @@
  */
 import type { BlobStore } from '../../blobs/blob-store.ts'
 import { type Change, INPUT_LOST, type Operation, type Submission } from '../../model/operation.ts'
-import { BLOB_STORE, type Checks, checkOptions, FUNCTION, whole } from '../../model/options.ts'
+import { BLOB_STORE, type Checks, checkOptions, FUNCTION, integer } from '../../model/options.ts'
 import { ClockSteps } from '../clock-steps.ts'
 import { HintListeners } from '../hint-listeners.ts'
 import type {
@@ -94,7 +94,7 @@ const OWN_KEPT = 1000
 /** How long an accepted operation's input may be missing from what a replica shows, in milliseconds. */
 const LATEST_INPUT_MS = 60_000
 
-const MS = whole(1, 3_600_000)
+const MS = integer(1, 3_600_000)
 const OPTIONS: Checks<CosmosStoreOptions> = {
   feedMs: MS,
   blobs: BLOB_STORE,

@@ -10,7 +10,7 @@
  */
 
 import type { Change, Operation, Outcome, Submission } from '../../model/operation.ts'
-import { type Checks, checkOptions, FLAG, FUNCTION, READ_LATER, TEXT, TEXTS } from '../../model/options.ts'
+import { BOOLEAN, type Checks, checkOptions, FUNCTION, STRING, STRINGS, UNCHECKED } from '../../model/options.ts'
 import { STATUSES } from '../../model/protocol.ts'
 import { ClockSteps } from '../clock-steps.ts'
 import type {
@@ -90,13 +90,13 @@ export interface PostgresStoreOptions {
 }
 
 const OPTIONS: Checks<PostgresStoreOptions> = {
-  schema: TEXT,
-  migrate: FLAG,
-  grantTo: TEXTS,
-  timeoutMs: READ_LATER,
-  notifications: { must: 'true, false or send', fits: value => typeof value === 'boolean' || value === 'send' },
-  pollMs: READ_LATER,
-  checkMs: READ_LATER,
+  schema: STRING,
+  migrate: BOOLEAN,
+  grantTo: STRINGS,
+  timeoutMs: UNCHECKED,
+  notifications: { expected: 'true, false or send', test: value => typeof value === 'boolean' || value === 'send' },
+  pollMs: UNCHECKED,
+  checkMs: UNCHECKED,
   warn: FUNCTION,
   clock: FUNCTION,
   monotonicClock: FUNCTION,

@@ -11,7 +11,7 @@
 
 import { existsSync } from 'node:fs'
 import { accepted, type Change, type Operation, type Submission } from '../../model/operation.ts'
-import { type Checks, checkOptions, FUNCTION, having, needed, oneOf, TEXT } from '../../model/options.ts'
+import { type Checks, checkOptions, FUNCTION, oneOf, required, STRING, withMethods } from '../../model/options.ts'
 import { STATUSES } from '../../model/protocol.ts'
 import { Batcher, type Settled } from '../../util/batcher.ts'
 import { ClockSteps } from '../clock-steps.ts'
@@ -81,9 +81,9 @@ export interface SqliteStoreOptions {
 }
 
 const OPTIONS: Checks<SqliteStoreOptions> = {
-  path: needed(TEXT),
-  database: having('an open connection', 'exec', 'prepare', 'close'),
-  driver: TEXT,
+  path: required(STRING),
+  database: withMethods('an open connection', 'exec', 'prepare', 'close'),
+  driver: STRING,
   synchronous: oneOf('FULL', 'NORMAL'),
   writer: oneOf('thread', 'inline'),
   clock: FUNCTION,

@@ -428,7 +428,7 @@ describe('options that cannot be right are refused at once:', () => {
     ['a variable', { variable: 'NOT=ONE' }, /variable must be the name of one/],
     ['a readiness probe', { template: probed }, /no readiness probes or gates/],
     ['a readiness gate', { template: pod({ readinessGates: [{}] }) }, /no readiness probes or gates/],
-    ['a duration', { start: '1' as '1s' }, /start must be milliseconds/],
+    ['a duration', { start: '1' as '1s' }, /start must be a number of milliseconds/],
   ])('%s', (_, options, message) => {
     expect(() =>
       kubernetesJob({ api: api as KubernetesJobsApi, namespace: 'default', template: pod({}), ...options }),
