@@ -1,7 +1,6 @@
 /** Conditional requests (RFC 9110, 13): what `If-Match` and `If-None-Match` ask for. */
 
 import { problem, problemError } from '../model/problem.ts'
-import { HEADERS } from '../model/protocol.ts'
 import { type HttpRequest, type HttpResponse, header, problemResponse } from './message.ts'
 
 type Headers = Pick<HttpRequest, 'headers'>
@@ -38,9 +37,9 @@ export function isConditional({ headers }: Headers): boolean {
 export function conditional(request: Headers, answer: HttpResponse): HttpResponse {
   // What is no success without conditions is the same with them (RFC 9110, 13.2.1).
   if (!isConditional(request) || answer.status < 200 || answer.status > 299) return answer
-  const etag = answer.headers[HEADERS.etag]
-  if (!isHeldBy(etag, header(request, HEADERS.ifMatch))) return problemResponse(problem('precondition-failed'))
-  if (etag === undefined || !matches(header(request, HEADERS.ifNoneMatch), etag)) return answer
+  const etag = answer.headers.ETag
+  if (!isHeldBy(etag, header(request, 'If-Match'))) return problemResponse(problem('precondition-failed'))
+  if (etag === undefined || !matches(header(request, 'If-None-Match'), etag)) return answer
   const { 'Content-Type': _, ...headers } = answer.headers
   return { status: 304, headers, body: null }
 }
@@ -53,6 +52,6 @@ export function conditional(request: Headers, answer: HttpResponse): HttpRespons
  */
 export function assertConditions(request: Headers, etag?: string): void {
   if (!isConditional(request)) return
-  const known = etag !== undefined && matches(header(request, HEADERS.ifNoneMatch), etag)
-  if (known || !isHeldBy(etag, header(request, HEADERS.ifMatch))) throw problemError('precondition-failed')
+  const known = etag !== undefined && matches(header(request, 'If-None-Match'), etag)
+  if (known || !isHeldBy(etag, header(request, 'If-Match'))) throw problemError('precondition-failed')
 }

@@ -1,7 +1,7 @@
 /** Cross-origin requests (WHATWG Fetch): which pages of other origins may use the API, and see which headers. */
 
+import { type DescribedHeader, REQUEST_HEADERS, RESPONSE_HEADERS } from '../model/headers.ts'
 import { BOOLEAN, type Checks, checkOptions, required, STRINGS } from '../model/options.ts'
-import { HEADERS } from '../model/protocol.ts'
 import { type HttpRequest, type HttpResponse, header } from './message.ts'
 
 /** Which origins may use the API from a browser. */
@@ -31,35 +31,10 @@ function isOrigin(text: unknown): boolean {
   return origin === text || origin === 'null'
 }
 
-const ALLOWED = [
-  'Accept',
-  'Authorization',
-  'Content-Type',
-  HEADERS.idempotencyKey,
-  HEADERS.ifMatch,
-  HEADERS.ifNoneMatch,
-  'If-Range',
-  HEADERS.lastEventId,
-  HEADERS.prefer,
-  HEADERS.webhookUrl,
-  'Range',
-  'traceparent',
-]
-const EXPOSED = [
-  'Accept-Ranges',
-  'Content-Disposition',
-  'Content-Range',
-  HEADERS.contentLocation,
-  HEADERS.etag,
-  HEADERS.expires,
-  HEADERS.idempotencyReplayed,
-  HEADERS.link,
-  HEADERS.location,
-  HEADERS.operationLocation,
-  HEADERS.preferenceApplied,
-  HEADERS.retryAfter,
-  'X-Progress',
-]
+const ALLOWED = ['Accept', 'Authorization', 'Content-Type', ...Object.keys(REQUEST_HEADERS)]
+const EXPOSED = Object.entries<DescribedHeader>(RESPONSE_HEADERS).flatMap(([name, { exposed }]) =>
+  exposed ? [name] : [],
+)
 
 /** The headers that answers to a request carry beside their own. */
 export type CorsHeaders = (request: Pick<HttpRequest, 'headers'>) => Record<string, string>

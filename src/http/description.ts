@@ -1,7 +1,6 @@
 /** `/openapi.json` and `/docs`: the description of the API, for programs and for people. */
 import { createHash } from 'node:crypto'
 import type { AnyOperationType } from '../model/operation-type.ts'
-import { HEADERS } from '../model/protocol.ts'
 import { type OpenApiOptions, openApiDocument } from '../openapi/openapi.ts'
 import { openApiPage, PAGE_HEADERS } from '../openapi/page/page.ts'
 import type { HttpResponse } from './message.ts'
@@ -38,5 +37,5 @@ export class Description {
 /** An answer that stays the same for as long as the program does. */
 function kept(body: string, headers: Readonly<Record<string, string>>): HttpResponse {
   const digest = createHash('sha256').update(body).digest('base64url')
-  return { status: 200, headers: { ...headers, [HEADERS.etag]: `"${digest}"`, 'Cache-Control': 'no-cache' }, body }
+  return { status: 200, headers: { ...headers, ETag: `"${digest}"`, 'Cache-Control': 'no-cache' }, body }
 }

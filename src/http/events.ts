@@ -5,7 +5,7 @@
  */
 
 import type { Operation } from '../model/operation.ts'
-import { HEADERS, isFinal, type StatusDocument } from '../model/protocol.ts'
+import { isFinal, type StatusDocument } from '../model/protocol.ts'
 import type { Operations } from '../service/operations.ts'
 import { type HttpRequest, type HttpResponse, header } from './message.ts'
 
@@ -30,7 +30,7 @@ const COME_BACK_MS = 5000
 
 /** Answers with the stream; with 204, which tells a browser not to connect again, when the client has seen everything. */
 export function eventStream(source: EventSource, request: HttpRequest): HttpResponse {
-  const seen = readPosition(header(request, HEADERS.lastEventId), source.operation)
+  const seen = readPosition(header(request, 'Last-Event-ID'), source.operation)
   // What compresses an answer holds events back until its buffer is full.
   const headers = { 'Cache-Control': 'private, no-store, no-transform', Vary: 'Accept' }
   if (isFinal(source.operation.status) && seen.version === source.operation.version) {

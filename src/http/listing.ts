@@ -2,7 +2,7 @@
 
 import type { Operation } from '../model/operation.ts'
 import { problemError } from '../model/problem.ts'
-import { DEFAULT_PAGE_LIMIT, HEADERS, MAX_PAGE_LIMIT, STATUSES, type Status } from '../model/protocol.ts'
+import { DEFAULT_PAGE_LIMIT, MAX_PAGE_LIMIT, STATUSES, type Status } from '../model/protocol.ts'
 import type { ListRequest, Operations } from '../service/operations.ts'
 import { type HttpRequest, type HttpResponse, jsonText } from './message.ts'
 import type { Resource } from './resource.ts'
@@ -33,7 +33,7 @@ export async function list(listing: Listing, request: HttpRequest): Promise<Http
   const query = new URLSearchParams(request.query)
   query.set('cursor', Buffer.from(last.replaceAll('-', ''), 'hex').toString('base64url'))
   const next = `${listing.path}?${query}`
-  return jsonText(200, `{${text},"next":${JSON.stringify(next)}}`, { [HEADERS.link]: `<${next}>; rel="next"` })
+  return jsonText(200, `{${text},"next":${JSON.stringify(next)}}`, { Link: `<${next}>; rel="next"` })
 }
 
 type PageRequest = ListRequest & { readonly limit: number }

@@ -1,7 +1,6 @@
 /** A result that is no JSON, over HTTP: its headers, and the part of it that is asked for (RFC 9110, 14). */
 import type { BlobReference, ByteRange } from '../blobs/blob-store.ts'
 import { problem } from '../model/problem.ts'
-import { HEADERS } from '../model/protocol.ts'
 import { conditional } from './conditional.ts'
 import { type HttpRequest, type HttpResponse, header, problemResponse } from './message.ts'
 
@@ -23,7 +22,7 @@ export async function mediaResponse(
   { headers, read }: { readonly headers: Readonly<Record<string, string>>; readonly read: Read },
 ): Promise<HttpResponse> {
   const { length, etag } = reference
-  const all = { ...headers, ...contentHeaders(reference), [HEADERS.etag]: etag }
+  const all = { ...headers, ...contentHeaders(reference), ETag: etag }
   const whole: HttpResponse = { status: 200, headers: { ...all, 'Content-Length': `${length}` }, body: null }
   if (asked === undefined) return { ...whole, body: await read() }
   const decided = conditional(asked, { ...whole, headers: all })

@@ -1,6 +1,6 @@
 /** HTTP messages as plain values, whatever server they come from and go to. */
 import { type ProblemError, problemError } from '../model/problem.ts'
-import { formatRetryAfter, HEADERS, type Problem } from '../model/protocol.ts'
+import { formatRetryAfter, type Problem } from '../model/protocol.ts'
 
 /** A request. Header names are lower-case. */
 export interface HttpRequest {
@@ -71,7 +71,7 @@ export function problemResponse(problem: Problem, headers: Readonly<Record<strin
 
 /** The answer to what was thrown: its problem, and when it is worth trying again. */
 export function errorResponse({ problem, retryAfterMs }: ProblemError): HttpResponse {
-  const retryAfter = retryAfterMs === undefined ? {} : { [HEADERS.retryAfter]: formatRetryAfter(retryAfterMs) }
+  const retryAfter = retryAfterMs === undefined ? {} : { 'Retry-After': formatRetryAfter(retryAfterMs) }
   // It tells a coding that is not taken from a media type that is not (RFC 9110, 12.5.3).
   const codings = problem.code === 'unsupported-content-coding' ? { 'Accept-Encoding': 'identity' } : {}
   return problemResponse(problem, { ...retryAfter, ...codings })

@@ -1,7 +1,7 @@
 /** What request headers say beside conditions: the key, the trace, and which representation is wanted. */
 
 import { problemError } from '../model/problem.ts'
-import { HEADERS, splitList } from '../model/protocol.ts'
+import { splitList } from '../model/protocol.ts'
 import { type HttpRequest, header } from './message.ts'
 
 type Headers = Pick<HttpRequest, 'headers'>
@@ -15,7 +15,7 @@ const QUOTED_KEY = /^"((?:[^"\\]|\\["\\])*)"(?: *; *[a-z*][\w.*-]*(?:=(?:"(?:[^"
  * @throws {ProblemError} `invalid-idempotency-key`
  */
 export function idempotencyKey(request: HttpRequest): string | undefined {
-  const value = header(request, HEADERS.idempotencyKey)?.trim()
+  const value = header(request, 'Idempotency-Key')?.trim()
   if (value === undefined) return undefined
   const quoted = QUOTED_KEY.exec(value)
   const key = quoted === null ? value : (quoted[1] ?? '').replaceAll(/\\(["\\])/g, '$1')

@@ -6,7 +6,6 @@ import type { AnyOperationType } from '../model/operation-type.ts'
 import { problem, resultStatus } from '../model/problem.ts'
 import {
   formatRetryAfter,
-  HEADERS,
   isFinal,
   linksOf,
   type Preferences,
@@ -57,12 +56,12 @@ export class Resource {
       owner: request.owner,
       idempotencyKey: idempotencyKey(request),
       traceparent: traceparent(request),
-      webhookUrl: admitWebhookUrl(this.#options.webhooks, this.type, header(request, HEADERS.webhookUrl)),
+      webhookUrl: admitWebhookUrl(this.#options.webhooks, this.type, header(request, 'Webhook-Url')),
     })
     const preferences = preferencesOf(request)
     const { now, applied } = await this.#hold(operation, request, preferences, ({ status }) => isFinal(status))
     const view = await this.view(now)
-    const replay = replayed ? { [HEADERS.idempotencyReplayed]: 'true' } : {}
+    const replay = replayed ? { 'Idempotency-Replayed': 'true' } : {}
     const answer = applied !== undefined && isFinal(now.status) ? await located(view) : acceptedAnswer(view.document)
     return withHeaders(answer, { ...replay, ...preferenceHeaders(preferences, applied) })
   }
@@ -72,14 +71,14 @@ export class Resource {
     const operation = await this.#find(request)
     if (wantsEvents(request)) return this.#events(operation, request)
     const preferences = preferencesOf(request)
-    const known = header(request, HEADERS.ifNoneMatch)
+    const known = header(request, 'If-None-Match')
     const wanted = (now: Operation) => isFinal(now.status) || (known !== undefined && !matches(known, etagOf(now)))
     const { now, applied } = await this.#hold(operation, request, preferences, wanted)
     const dialect = preferences.respondAsync ? accepted : this.#options.dialect
     const answer = await dialect.status(await this.view(now, withoutRange(request)))
     const more = { ...preferenceHeaders(preferences, applied), Vary: 'Prefer, Accept' }
     if (isFinal(now.status)) return withHeaders(answer, more)
-    return withHeaders(answer, { [HEADERS.etag]: etagOf(now), 'Cache-Control': 'private, no-cache', ...more })
+    return withHeaders(answer, { ETag: etagOf(now), 'Cache-Control': 'private, no-cache', ...more })
   }
 
   /** GET /orders/{id} */
@@ -167,8 +166,8 @@ export class Resource {
   #unfinished(document: StatusDocument): HttpResponse {
     const unfinished = problem('not-finished', undefined, { links: { status: document.links.status } })
     return problemResponse(unfinished, {
-      [HEADERS.retryAfter]: formatRetryAfter(document.retryAfter * 1000),
-      [HEADERS.link]: `<${document.links.status}>; rel="monitor"`,
+      'Retry-After': formatRetryAfter(document.retryAfter * 1000),
+      Link: `<${document.links.status}>; rel="monitor"`,
     })
   }
 }
@@ -189,9 +188,9 @@ function withoutRange(request: HttpRequest): Asked {
 
 function acceptedAnswer(document: StatusDocument): HttpResponse {
   return json(202, document, {
-    [HEADERS.location]: document.links.status,
-    [HEADERS.operationLocation]: document.links.operation,
-    [HEADERS.retryAfter]: formatRetryAfter(document.retryAfter * 1000),
+    Location: document.links.status,
+    'Operation-Location': document.links.operation,
+    'Retry-After': formatRetryAfter(document.retryAfter * 1000),
   })
 }
 
@@ -199,8 +198,8 @@ function acceptedAnswer(document: StatusDocument): HttpResponse {
 async function located(view: OperationView): Promise<HttpResponse> {
   const { links } = view.document
   return withHeaders(await view.result(), {
-    [HEADERS.contentLocation]: links.result,
-    [HEADERS.operationLocation]: links.operation,
+    'Content-Location': links.result,
+    'Operation-Location': links.operation,
   })
 }
 
@@ -211,8 +210,8 @@ function etagOf(operation: Operation): string {
 
 function finalHeaders(operation: Operation): Record<string, string> {
   return {
-    [HEADERS.etag]: `"${operation.version}"`,
-    [HEADERS.expires]: new Date(operation.expiresAt ?? operation.updatedAt).toUTCString(),
+    ETag: `"${operation.version}"`,
+    Expires: new Date(operation.expiresAt ?? operation.updatedAt).toUTCString(),
     // What is finished never changes, but it is one caller's own.
     'Cache-Control': 'private',
   }
@@ -226,7 +225,7 @@ function preferencesOf(request: HttpRequest): Preferences {
 function preferenceHeaders({ respondAsync }: Preferences, waited: number | undefined): Record<string, string> {
   const wait = waited === undefined ? '' : `wait=${waited}`
   const applied = [respondAsync ? 'respond-async' : '', wait].filter(text => text !== '')
-  return applied.length === 0 ? {} : { [HEADERS.preferenceApplied]: applied.join(', ') }
+  return applied.length === 0 ? {} : { 'Preference-Applied': applied.join(', ') }
 }
 
 function withHeaders(answer: HttpResponse, headers: Readonly<Record<string, string>>): HttpResponse {

@@ -1,5 +1,5 @@
 /**
- * What client and server share about the wire: statuses, documents, header names, and how
+ * What client and server share about the wire: statuses, documents, and how
  * `Retry-After` (RFC 9110, 10.2.3) and `Prefer` (RFC 7240) are read and written.
  *
  * This file imports nothing, so it is safe in a browser.
@@ -106,25 +106,6 @@ export interface StatusDocument {
   readonly error?: Problem
   readonly links: Links
 }
-
-/** The header names of the wire contract, as they are written. */
-export const HEADERS = {
-  contentLocation: 'Content-Location',
-  etag: 'ETag',
-  expires: 'Expires',
-  idempotencyKey: 'Idempotency-Key',
-  idempotencyReplayed: 'Idempotency-Replayed',
-  ifMatch: 'If-Match',
-  ifNoneMatch: 'If-None-Match',
-  lastEventId: 'Last-Event-ID',
-  link: 'Link',
-  location: 'Location',
-  operationLocation: 'Operation-Location',
-  prefer: 'Prefer',
-  preferenceApplied: 'Preference-Applied',
-  retryAfter: 'Retry-After',
-  webhookUrl: 'Webhook-Url',
-} as const
 
 /** The longest delay that a timer can hold, in milliseconds: a larger one would fire at once. */
 export const MAX_TIMER_MS = 2_147_483_647

@@ -1,7 +1,9 @@
 /** The schemas, headers and parameters of the wire contract, which every operation type shares. */
+
+import { REQUEST_HEADERS, RESPONSE_HEADERS, type RequestHeader, type RouteKind } from '../model/headers.ts'
 import { ATTEMPT_OUTCOMES } from '../model/operation.ts'
-import type { JsonSchema } from '../model/operation-type.ts'
-import { HEADERS, STATUSES } from '../model/protocol.ts'
+import type { JsonSchema, Policy } from '../model/operation-type.ts'
+import { STATUSES } from '../model/protocol.ts'
 import { type Parameter, pascal, type Reference, type ResponseHeader, ref, schemaRef } from './model.ts'
 
 const text: JsonSchema = { type: 'string' }
@@ -212,39 +214,12 @@ function narrowed(statuses: readonly string[]): JsonSchema {
   return { type: 'object', properties: { status: { type: 'string', enum: statuses } } }
 }
 
-const RESPONSE_HEADERS = {
-  [HEADERS.location]: [uri, 'Where to go on: the status URL, or the result URL of one that has ended.'],
-  [HEADERS.operationLocation]: [uri, 'The status monitor for Azure clients.'],
-  [HEADERS.contentLocation]: [uri, 'The result URL, whose answer this is.'],
-  [HEADERS.retryAfter]: [{ type: 'integer', minimum: 1 }, 'Whole seconds after which asking again is worth it.'],
-  [HEADERS.etag]: [text, 'The version; send it back in If-None-Match.'],
-  [HEADERS.expires]: [text, 'When the record and its result will be gone, as an HTTP date.'],
-  [HEADERS.link]: [text, 'Related resources (RFC 8288): the next page, or the status of an unfinished operation.'],
-  [HEADERS.preferenceApplied]: [text, 'Which preferences were honored (RFC 7240).'],
-  [HEADERS.idempotencyReplayed]: [
-    { type: 'string', enum: ['true'] },
-    'The Idempotency-Key was known: this is the operation that it made before.',
-  ],
-  'Accept-Encoding': [text, 'The content codings that a body may have: none.'],
-  'Accept-Ranges': [text, '"bytes": a GET may ask for a part.'],
-  'Content-Disposition': [text, 'The name of the file (RFC 6266).'],
-  'Content-Range': [text, 'Which part it is, and how long the whole is.'],
-  Vary: [text, 'The request headers that the answer depends on.'],
-  'WWW-Authenticate': [text, 'How a caller says who it is (RFC 9110, 11.6.1).'],
-  'Cache-Control': [text, 'Who may keep the answer.'],
-  'X-Progress': [say(text, 'Short ASCII text.'), 'How far it is, in words.'],
-  'X-Accel-Buffering': [text, '"no" on an event stream, so that proxies do not hold it back.'],
-  'Content-Security-Policy': [text, 'What the page may load: nothing.'],
-  'Referrer-Policy': [text, 'That links tell nothing of this page.'],
-  'X-Content-Type-Options': [text, 'That the media type is to be believed.'],
-} satisfies Record<string, readonly [JsonSchema, string]>
-
-/** A header that an answer carries: always, or with a `?` behind the name sometimes. */
+/** A header of a response: one that is always there, or, with a `?` after the name, one that may be. */
 export type HeaderUse = keyof typeof RESPONSE_HEADERS | `${keyof typeof RESPONSE_HEADERS}?`
 
 /** The response headers as components, each as one that is always there and as one that may be. */
 export const HEADER_COMPONENTS: Readonly<Record<string, ResponseHeader>> = Object.fromEntries(
-  Object.entries(RESPONSE_HEADERS).flatMap(([name, [schema, description]]) => [
+  Object.entries(RESPONSE_HEADERS).flatMap(([name, { schema, description }]) => [
     [componentName(name), { description, required: true, schema }],
     [`Optional${componentName(name)}`, { description, schema }],
   ]),
@@ -264,8 +239,10 @@ function componentName(header: string): string {
   return pascal({ name: header.toLowerCase() })
 }
 
-/** The parameters as components. */
-export const PARAMETERS = {
+const REQUESTS: readonly (readonly [string, RequestHeader])[] = Object.entries(REQUEST_HEADERS)
+
+/** The parameters as components: the id in a path, and the headers of requests. */
+export const PARAMETERS: Readonly<Record<string, Parameter>> = {
   Id: {
     name: 'id',
     in: 'path',
@@ -274,53 +251,30 @@ export const PARAMETERS = {
     schema: uuid,
     example: '01936f5e-8c1a-7b3c-9d4e-5f60718293a4',
   },
-  IfMatch: {
-    name: HEADERS.ifMatch,
-    in: 'header',
-    description:
-      'Strong ETags that the URL must answer one of, or *: else it is 412, and nothing is done. The ETag of a status is weak, so none holds for it.',
-    schema: text,
-  },
-  IfNoneMatch: {
-    name: HEADERS.ifNoneMatch,
-    in: 'header',
-    description: 'The ETag that the client has. With it, what has not changed is answered with 304 and no body.',
-    schema: text,
-  },
-  Range: {
-    name: 'Range',
-    in: 'header',
-    description: 'One range of bytes, of a result that is no JSON (RFC 9110, 14).',
-    schema: text,
-    example: 'bytes=0-1023',
-  },
-  IfRange: {
-    name: 'If-Range',
-    in: 'header',
-    description: 'The ETag of the parts that the client has: of another version it is sent the whole.',
-    schema: text,
-  },
-  LastEventId: {
-    name: HEADERS.lastEventId,
-    in: 'header',
-    description: 'The id of the last event that the client has seen: the stream goes on after it.',
-    schema: text,
-  },
-  Traceparent: {
-    name: 'traceparent',
-    in: 'header',
-    description: 'W3C trace context. It is kept with the operation and continued in the handler.',
-    schema: text,
-  },
-  WebhookUrl: {
-    name: HEADERS.webhookUrl,
-    in: 'header',
-    description: 'An https URL that is told when the operation has ended.',
-    schema: { type: 'string', format: 'uri' },
-  },
-} satisfies Record<string, Parameter>
+  ...Object.fromEntries(REQUESTS.map(([name, header]) => [componentName(name), headerParameter(name, header)])),
+}
 
-/** References to parameters. */
-export function parameters(...names: readonly (keyof typeof PARAMETERS)[]): Reference[] {
-  return names.map(name => ref('parameters', name))
+/** The id in the path. */
+export const ID: Reference = ref('parameters', 'Id')
+
+function headerParameter(name: string, { description, schema, example }: RequestHeader): Parameter {
+  return { name, in: 'header', description, schema, ...(example !== undefined && { example }) }
+}
+
+/** Which headers of a route are described. */
+interface HeaderChoice {
+  /** Those that are read only with this part of Waybill. Default: those that are always read. */
+  readonly needs?: RequestHeader['needs']
+  /** The policy of the operation type, which may require some of them. */
+  readonly policy?: Policy
+}
+
+/** The headers that a route reads. */
+export function headerParameters(route: RouteKind, { needs, policy }: HeaderChoice = {}): (Parameter | Reference)[] {
+  const read = REQUESTS.filter(([, header]) => header.needs === needs && header.routes.includes(route))
+  return read.map(([name, header]) =>
+    policy !== undefined && header.requiredBy?.(policy)
+      ? { ...headerParameter(name, header), required: true }
+      : ref('parameters', componentName(name)),
+  )
 }

@@ -1,6 +1,6 @@
 /** What results that are no JSON add to the description of an API whose composition can keep them. */
 import type { AnyOperationType } from '../model/operation-type.ts'
-import { type HeaderUse, headers, parameters } from './components.ts'
+import { type HeaderUse, headerParameters, headers } from './components.ts'
 import type { OperationObject, PathItem, ResponseObject, Responses } from './model.ts'
 import { troubleResponses } from './responses.ts'
 
@@ -57,7 +57,7 @@ function inParts(operation: OperationObject): OperationObject {
   const outside = troubleResponses({ problems: ['range-not-satisfiable'], headers: { 416: ['Content-Range'] } })
   return {
     ...operation,
-    parameters: [...(operation.parameters ?? []), ...parameters('Range', 'IfRange')],
+    parameters: [...(operation.parameters ?? []), ...headerParameters('result', { needs: 'blobs' })],
     responses: { ...responses, ...(known && { 304: withHeaders(known) }), 206: part, ...outside },
   }
 }

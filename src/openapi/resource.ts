@@ -1,8 +1,8 @@
 /** What the paths of one operation type answer: submit, list, status, cancel and result. */
 import type { AnyOperationType, JsonSchema } from '../model/operation-type.ts'
 import type { ProblemCode } from '../model/problem.ts'
-import { DEFAULT_PAGE_LIMIT, HEADERS, linksOf, MAX_PAGE_LIMIT, type StatusDocument } from '../model/protocol.ts'
-import { type HeaderUse, headers, parameters } from './components.ts'
+import { DEFAULT_PAGE_LIMIT, linksOf, MAX_PAGE_LIMIT, type StatusDocument } from '../model/protocol.ts'
+import { type HeaderUse, headerParameters, headers, ID } from './components.ts'
 import { exampleOf } from './example.ts'
 import {
   type Described,
@@ -71,7 +71,6 @@ function submit(context: Context): OperationObject {
     'Preference-Applied',
     'Idempotency-Replayed?',
   ]
-  const own = parameters('IfMatch', 'Traceparent', ...(webhooks ? (['WebhookUrl'] as const) : []))
   return {
     operationId: `submit${name}`,
     tags: [type.name],
@@ -79,7 +78,10 @@ function submit(context: Context): OperationObject {
     description:
       'The answer is 202 as soon as the operation is kept durably; the work goes on after it. ' +
       `With "Prefer: wait=N" the answer is the result, if it is there within N seconds (at most ${api.longestWait}).`,
-    parameters: [keyParameter(type), preferParameter(api, false), ...own],
+    parameters: [
+      ...headerParameters('submit', { policy: type.policy }),
+      ...(webhooks ? headerParameters('submit', { needs: 'webhooks' }) : []),
+    ],
     requestBody: {
       description: `The input, at most ${type.policy.bodyLimit} bytes.`,
       required: true,
@@ -157,7 +159,7 @@ function status(context: Context): OperationObject {
         'the result; whoever follows it gets that at once. With "Accept: text/event-stream" it tells each change as it happens.'
       : 'Ask again after Retry-After while it is 202. When the operation has ended, the answer is that of the result URL. ' +
         'With "Accept: text/event-stream" it tells each change as it happens.',
-    parameters: [...parameters('Id', 'IfMatch', 'IfNoneMatch', 'LastEventId'), preferParameter(api, redirects)],
+    parameters: [ID, ...headerParameters('status')],
     responses: {
       200: { ...currentStatus(context), links: linksFrom(context) },
       202: {
@@ -262,7 +264,7 @@ function cancel(context: Context): OperationObject {
     tags: [type.name],
     summary: `Cancel an operation of ${type.name}`,
     description: 'Idempotent. What has not begun is canceled at once; what runs is told to stop.',
-    parameters: parameters('Id', 'IfMatch', 'IfNoneMatch'),
+    parameters: [ID, ...headerParameters('cancel')],
     responses: {
       ...(api.dialect === 'redirect' && { 200: done }),
       202: asked,
@@ -278,7 +280,7 @@ function result(context: Context): OperationObject {
     tags: [type.name],
     summary: `Read the result of an operation of ${type.name}`,
     description: 'A failed operation answers with the status of its problem, a canceled one with 410.',
-    parameters: parameters('Id', 'IfMatch', 'IfNoneMatch'),
+    parameters: [ID, ...headerParameters('result')],
     responses: {
       200: resultResponse(context, 'It has completed.', ENDED),
       304: { description: 'It is what the client has already.', headers: headers(ENDED) },
@@ -324,7 +326,7 @@ function list(context: Context): OperationObject {
     summary: `List your operations of ${type.name}`,
     description:
       'Newest first. A page may hold fewer than "limit" where documents are large: only the absence of the link "next" ends the list.',
-    parameters: [...LIST_PARAMETERS, ...parameters('IfMatch')],
+    parameters: [...LIST_PARAMETERS, ...headerParameters('list')],
     responses: { ...found, ...troubleResponses({ problems: LIST_PROBLEMS }) },
   }
 }
@@ -351,30 +353,6 @@ const LIST_PARAMETERS: readonly Parameter[] = [
     schema: { type: 'string' },
   },
 ]
-
-function keyParameter({ policy }: AnyOperationType): Parameter {
-  return {
-    name: HEADERS.idempotencyKey,
-    in: 'header',
-    required: policy.requireIdempotencyKey,
-    description:
-      '1 to 255 printable ASCII characters in double quotes, such as a UUID. However often the request is repeated with it, there is one operation.',
-    schema: { type: 'string', minLength: 1 },
-    example: '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
-  }
-}
-
-function preferParameter({ longestWait }: Described, respondAsync: boolean): Parameter {
-  const wait = `"wait=N": hold the answer until there is news, at most N seconds and at most ${longestWait}.`
-  const other = ' "respond-async": answer 202 until the result, which comes at the same URL.'
-  return {
-    name: HEADERS.prefer,
-    in: 'header',
-    description: `${wait}${respondAsync ? other : ''} Unknown preferences are ignored (RFC 7240).`,
-    schema: { type: 'string' },
-    example: 'wait=30',
-  }
-}
 
 type Moment = 'pending' | 'running' | 'canceling' | 'completed' | 'canceled'
 

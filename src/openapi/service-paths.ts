@@ -1,5 +1,5 @@
 /** What the paths beside those of operation types answer: the status monitor for Azure clients, health, and the description itself. */
-import { type HeaderUse, headers, parameters } from './components.ts'
+import { type HeaderUse, headerParameters, headers, ID } from './components.ts'
 import { type OperationObject, type PathItem, type ResponseObject, schemaRef } from './model.ts'
 import { EXAMPLE_ID, READ_PROBLEMS, troubleResponses } from './responses.ts'
 
@@ -37,7 +37,7 @@ export const MONITOR_PATHS: Readonly<Record<string, PathItem>> = {
       tags: ['Operations'],
       summary: 'Read how an operation is, as Azure clients do',
       description: 'Always 200 while the operation is known: how it ended is said in the body, with its result.',
-      parameters: parameters('Id', 'IfMatch'),
+      parameters: [ID, ...headerParameters('monitor')],
       responses: {
         200: monitor('How it is. Retry-After stands there until it has ended.', MONITOR),
         ...troubleResponses({ problems: READ_PROBLEMS }),
@@ -50,7 +50,7 @@ export const MONITOR_PATHS: Readonly<Record<string, PathItem>> = {
       tags: ['Operations'],
       summary: 'Cancel an operation, as Azure clients do',
       description: 'Idempotent. What has not begun is canceled at once; what runs is told to stop.',
-      parameters: parameters('Id', 'IfMatch'),
+      parameters: [ID, ...headerParameters('monitor')],
       responses: {
         200: monitor('It is canceled, or will be told to stop.', { ...MONITOR, status: 'Canceled' }),
         ...troubleResponses({ problems: [...READ_PROBLEMS, 'operation-finished'] }),
@@ -67,7 +67,7 @@ export const ATTEMPT_PATHS: Readonly<Record<string, PathItem>> = {
       tags: ['Operations'],
       summary: 'Read how each attempt of an operation went',
       description: 'Oldest first, the one that runs included; at most the last 50 that have ended.',
-      parameters: parameters('Id', 'IfMatch'),
+      parameters: [ID, ...headerParameters('attempts')],
       responses: {
         200: { description: 'The attempts.', content: { 'application/json': { schema: ATTEMPTS } } },
         ...troubleResponses({ problems: READ_PROBLEMS }),
@@ -84,7 +84,7 @@ export const DELIVERY_PATHS: Readonly<Record<string, PathItem>> = {
       tags: ['Operations'],
       summary: 'Read what became of the webhook of an operation',
       description: 'Oldest first. There are none before the operation has ended, or where it names no Webhook-Url.',
-      parameters: parameters('Id', 'IfMatch'),
+      parameters: [ID, ...headerParameters('deliveries')],
       responses: {
         200: { description: 'The deliveries.', content: { 'application/json': { schema: DELIVERIES } } },
         ...troubleResponses({ problems: READ_PROBLEMS }),
@@ -95,7 +95,7 @@ export const DELIVERY_PATHS: Readonly<Record<string, PathItem>> = {
       tags: ['Operations'],
       summary: 'Send the webhook of an operation once more',
       description: 'The same event to the same URL under the same webhook-id, as a new delivery.',
-      parameters: parameters('Id', 'IfMatch'),
+      parameters: [ID, ...headerParameters('deliveries')],
       responses: {
         202: {
           description: 'It will be sent at once.',
@@ -154,7 +154,7 @@ function health(operationId: string, summary: string, [good, bad]: readonly [str
 function description(operationId: string, summary: string, media: string, more: readonly HeaderUse[] = []) {
   const common: readonly HeaderUse[] = ['ETag', 'Cache-Control', ...more]
   const schema = media === 'application/json' ? { type: 'object' } : { type: 'string' }
-  const answer = { ...open(operationId, summary, {}), parameters: parameters('IfMatch', 'IfNoneMatch') }
+  const answer = { ...open(operationId, summary, {}), parameters: headerParameters('description') }
   return {
     ...answer,
     responses: {

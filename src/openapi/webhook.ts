@@ -1,6 +1,5 @@
 /** The webhook that an operation's end is told by, as a callback of the request that named its URL. */
 import type { AnyOperationType } from '../model/operation-type.ts'
-import { HEADERS } from '../model/protocol.ts'
 import type { OperationObject, Parameter, PathItem } from './model.ts'
 import { schemaRef } from './model.ts'
 import { EXAMPLE_ID } from './responses.ts'
@@ -22,7 +21,7 @@ function header(name: string, description: string, example: string): Parameter {
 
 /** The callback of an operation type. */
 export function webhookCallback(type: AnyOperationType, name: string): Record<string, Record<string, PathItem>> {
-  return { ended: { [`{$request.header.${HEADERS.webhookUrl}}`]: { post: delivery(type, name) } } }
+  return { ended: { '{$request.header.Webhook-Url}': { post: delivery(type, name) } } }
 }
 
 function delivery(type: AnyOperationType, name: string): OperationObject {

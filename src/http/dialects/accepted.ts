@@ -3,7 +3,7 @@
  * URL: what Logic Apps, Durable Functions, OData, FHIR and ARM pollers expect.
  */
 
-import { formatRetryAfter, HEADERS, isFinal } from '../../model/protocol.ts'
+import { formatRetryAfter, isFinal } from '../../model/protocol.ts'
 import { type HttpResponse, json } from '../message.ts'
 import type { Dialect, OperationView } from './dialect.ts'
 
@@ -16,8 +16,8 @@ function pending({ document }: OperationView): HttpResponse {
   const { progress } = document
   const percent = progress === undefined ? document.status : `${Math.round(progress.fraction * 100)}%`
   return json(202, document, {
-    [HEADERS.location]: document.links.status,
-    [HEADERS.retryAfter]: formatRetryAfter(document.retryAfter * 1000),
+    Location: document.links.status,
+    'Retry-After': formatRetryAfter(document.retryAfter * 1000),
     'X-Progress': shortAscii(`${percent} ${progress?.message ?? ''}`),
   })
 }

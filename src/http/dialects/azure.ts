@@ -4,7 +4,7 @@
  */
 
 import type { Status } from '../../model/protocol.ts'
-import { formatRetryAfter, HEADERS, isFinal } from '../../model/protocol.ts'
+import { formatRetryAfter, isFinal } from '../../model/protocol.ts'
 import { type HttpResponse, json } from '../message.ts'
 import type { Dialect, OperationView } from './dialect.ts'
 
@@ -34,7 +34,7 @@ async function monitor(view: OperationView): Promise<HttpResponse> {
     ...(completed && { resourceLocation: document.links.result, ...(await resultOf(view)) }),
     ...(error && { error: { code: error.code ?? String(error.status), message: error.detail ?? error.title } }),
   }
-  const retryAfter = { [HEADERS.retryAfter]: formatRetryAfter(document.retryAfter * 1000) }
+  const retryAfter = { 'Retry-After': formatRetryAfter(document.retryAfter * 1000) }
   return json(200, body, isFinal(operation.status) ? {} : retryAfter)
 }
 

@@ -3,20 +3,20 @@
  * the result when it is. The article's, JSON:API's and the Azure Architecture Center's.
  */
 
-import { formatRetryAfter, HEADERS, isFinal } from '../../model/protocol.ts'
+import { formatRetryAfter, isFinal } from '../../model/protocol.ts'
 import { json } from '../message.ts'
 import type { Dialect } from './dialect.ts'
 
 export const redirect: Dialect = {
   status: async ({ document }) => {
-    if (isFinal(document.status)) return json(303, document, { [HEADERS.location]: document.links.result })
-    return json(200, document, { [HEADERS.retryAfter]: formatRetryAfter(document.retryAfter * 1000) })
+    if (isFinal(document.status)) return json(303, document, { Location: document.links.result })
+    return json(200, document, { 'Retry-After': formatRetryAfter(document.retryAfter * 1000) })
   },
   canceled: async ({ document }) => {
     if (isFinal(document.status)) return json(200, document)
     return json(202, document, {
-      [HEADERS.location]: document.links.status,
-      [HEADERS.retryAfter]: formatRetryAfter(document.retryAfter * 1000),
+      Location: document.links.status,
+      'Retry-After': formatRetryAfter(document.retryAfter * 1000),
     })
   },
 }
