@@ -25,7 +25,7 @@ import {
 import { Metrics } from './observability/metrics.ts'
 import { Operations } from './service/operations.ts'
 import type { Store } from './stores/store.ts'
-import { timedStore } from './stores/with-timeout.ts'
+import { withTimeout } from './stores/with-timeout.ts'
 import { guardLogger, type Logger, stderrLogger } from './util/logger.ts'
 import type { Loop } from './util/loop.ts'
 import { runSteps, type StartOptions, type StartStep, StartTimeoutError } from './util/start-steps.ts'
@@ -155,7 +155,7 @@ export interface Waybill {
 export function createWaybill(options: WaybillOptions): Waybill {
   checkWaybillOptions(options)
   const { operations: types, blobs } = options
-  const store = timedStore(options.store, durationMs('storeTimeout', options.storeTimeout ?? 10 * SECOND, { min: 10 }))
+  const store = withTimeout(options.store, durationMs('storeTimeout', options.storeTimeout ?? 10 * SECOND, { min: 10 }))
   const logger = guardLogger(options.logger ?? stderrLogger)
   const metrics = new Metrics(
     {

@@ -4,7 +4,7 @@ import { realpathSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { shownUrl } from '../from-url/store.ts'
-import { allHoldings } from '../stores/holdings.ts'
+import { listAllActive } from '../stores/holdings.ts'
 import type { Store } from '../stores/store.ts'
 import { type Command, type Given, UsageError } from './command.ts'
 import { type Comparison, compare, copyAll, type Digest } from './copying.ts'
@@ -39,7 +39,7 @@ async function runCopy(given: Given): Promise<number> {
   if (placeOf(from) === placeOf(to))
     throw new UsageError(`--from and --to both name ${shownUrl(from)}: a copy needs two stores.`)
   const copyBetween = async (source: Store, pair: BlobPair) => {
-    const running = (await allHoldings(source)).length
+    const running = (await listAllActive(source)).length
     if (running > 0 && !given.has('force')) {
       throw new Error(
         `${running} operations run in ${shownUrl(from)}. Stop its APIs and workers, which hand back, or repeat with --force.`,

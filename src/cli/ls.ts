@@ -2,7 +2,7 @@
 
 import type { Operation } from '../model/operation.ts'
 import { STATUSES } from '../model/protocol.ts'
-import { allHoldings } from '../stores/holdings.ts'
+import { listAllActive } from '../stores/holdings.ts'
 import type { BrowseQuery, Store } from '../stores/store.ts'
 import { type Command, type Given, JSON_OPTION, STORE_OPTION } from './command.ts'
 import { withStore } from './open.ts'
@@ -68,7 +68,7 @@ async function find(store: Store, query: BrowseQuery): Promise<{ operations: Ope
 
 /** What runs is few among many, and known by itself. */
 async function findRunning(store: Store, { type, owner, limit, after }: BrowseQuery) {
-  const ids = (await allHoldings(store))
+  const ids = (await listAllActive(store))
     .filter(it => it.status === 'running' && (type ?? it.type) === it.type && (after === undefined || it.id < after))
     .map(({ id }) => id)
   const operations: Operation[] = []
@@ -83,7 +83,7 @@ async function findRunning(store: Store, { type, owner, limit, after }: BrowseQu
 /** The types of which operations are ready, and none runs anywhere. */
 async function unservedTypes(store: Store, operations: readonly Operation[]): Promise<ReadonlySet<string>> {
   const waiting = new Set(operations.filter(isReady).map(({ type }) => type))
-  const queues = await Promise.all([...waiting].map(async type => ({ type, ...(await store.queue(type)) })))
+  const queues = await Promise.all([...waiting].map(async type => ({ type, ...(await store.queueStats(type)) })))
   return new Set(queues.filter(({ running }) => running === 0).map(({ type }) => type))
 }
 

@@ -3,7 +3,7 @@
 import { shownUrl } from '../from-url/store.ts'
 import type { AttemptError, Operation } from '../model/operation.ts'
 import { attemptsOf } from '../service/operations.ts'
-import type { KeptError, LogLine, Store } from '../stores/store.ts'
+import type { LogLine, RecordedError, Store } from '../stores/store.ts'
 import { BLOBS_OPTION, type Command, type Given, JSON_OPTION, STORE_OPTION } from './command.ts'
 import { withBlobs, withStore } from './open.ts'
 import { columns, plain, print, printJson, short, span, time } from './output.ts'
@@ -33,7 +33,7 @@ interface Shown {
   readonly steps: readonly string[]
   readonly log: readonly LogLine[]
   /** What attempts threw. */
-  readonly errors: readonly KeptError[]
+  readonly errors: readonly RecordedError[]
   /** JSON texts. */
   readonly payloads?: {
     readonly input: string | undefined
@@ -71,7 +71,7 @@ async function look(
     errors,
   }
   if (!payloads) return shown
-  const [input, output] = [await store.payload(id, 'input'), await store.payload(id, 'output')]
+  const [input, output] = [await store.readPayload(id, 'input'), await store.readPayload(id, 'output')]
   return { ...shown, payloads: { input, output, steps: Object.fromEntries(steps) } }
 }
 
@@ -119,7 +119,7 @@ function facts(operation: Operation): [name: string, value: string][] {
   return all.filter(([, value]) => value !== '')
 }
 
-function attemptRow(attempt: Shown['attempts'][number], errors: readonly KeptError[]): string[] {
+function attemptRow(attempt: Shown['attempts'][number], errors: readonly RecordedError[]): string[] {
   const { number, startedAt, outcome, holder, execution, engine } = attempt
   const ended = 'finishedAt' in attempt
   const error = ended ? attempt.error : null
@@ -138,7 +138,7 @@ function attemptRow(attempt: Shown['attempts'][number], errors: readonly KeptErr
   ]
 }
 
-function errorLines({ attempt, error }: KeptError): string[] {
+function errorLines({ attempt, error }: RecordedError): string[] {
   return linesOf(error).map((line, index) => (index === 0 ? `#${attempt}  ${line}` : `    ${line}`))
 }
 

@@ -87,7 +87,7 @@ export class Waker {
 
   async #turn(): Promise<void> {
     const { store, share, max, by } = this.#options
-    const queues = await Promise.all([...this.#names].map(name => store.queue(name)))
+    const queues = await Promise.all([...this.#names].map(name => store.queueStats(name)))
     const depth = queues.reduce((sum, queue) => sum + queue.depth, 0)
     if (depth === 0) {
       this.#last = undefined

@@ -9,8 +9,8 @@ import type { Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { inSpan } from '../observability/tracing.ts'
-import { allHoldings } from '../stores/holdings.ts'
-import type { Hint, Holding, Store } from '../stores/store.ts'
+import { listAllActive } from '../stores/holdings.ts'
+import type { ActiveOperation, Hint, Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import { Loop } from '../util/loop.ts'
 import { TimeLimit } from '../util/time-limit.ts'
@@ -160,7 +160,8 @@ export class Dispatcher {
     if (parallel <= 0) return
     const limit = Math.min(parallel, await this.#room())
     if (limit <= 0) return
-    for (const operation of await store.launch({ types: this.#inTurn(), limit, holdMs })) this.#begin(operation)
+    for (const operation of await store.reserveForLaunch({ types: this.#inTurn(), limit, holdMs }))
+      this.#begin(operation)
   }
 
   /**
@@ -170,8 +171,8 @@ export class Dispatcher {
   async #room(): Promise<number> {
     const { store, maxExecutions } = this.#options
     if (maxExecutions === undefined) return Number.POSITIVE_INFINITY
-    const holdings = await allHoldings(store)
-    const executions = holdings.filter(holding => holding.execution !== null && this.#isOurs(holding)).length
+    const active = await listAllActive(store)
+    const executions = active.filter(operation => operation.execution !== null && this.#isOurs(operation)).length
     const room = maxExecutions - executions - this.#starts.size
     this.#full = room <= 0
     return room
@@ -274,7 +275,7 @@ export class Dispatcher {
   }
 
   /** An execution of which nobody has said the engine was recorded by an older version, or has claimed by itself: it may be ours. */
-  #isOurs({ type, engine }: Pick<Holding, 'type' | 'engine'>): boolean {
+  #isOurs({ type, engine }: Pick<ActiveOperation, 'type' | 'engine'>): boolean {
     return this.#names.has(type) && (engine === null || engine === this.#options.launcher.engine)
   }
 
@@ -290,36 +291,36 @@ export class Dispatcher {
   }
 
   async #reconcile(): Promise<void> {
-    const holdings = (await allHoldings(this.#options.store)).filter(holding => this.#isOurs(holding))
-    this.#executions = this.#count(holdings)
+    const active = (await listAllActive(this.#options.store)).filter(operation => this.#isOurs(operation))
+    this.#executions = this.#count(active)
     // Each time from another one on: where looks are slow or hang, all have their turn.
-    const first = holdings.length === 0 ? 0 : this.#nextLook++ % holdings.length
-    const inTurn = [...holdings.slice(first), ...holdings.slice(0, first)]
+    const first = active.length === 0 ? 0 : this.#nextLook++ % active.length
+    const inTurn = [...active.slice(first), ...active.slice(0, first)]
     for (let at = 0; at < inTurn.length; at += PARALLEL_LOOKS) {
-      await Promise.all(inTurn.slice(at, at + PARALLEL_LOOKS).map(holding => this.#look(holding)))
+      await Promise.all(inTurn.slice(at, at + PARALLEL_LOOKS).map(operation => this.#look(operation)))
     }
-    const held = new Set(holdings.map(({ execution }) => execution))
+    const held = new Set(active.map(({ execution }) => execution))
     for (const execution of this.#stopAsked) if (!held.has(execution)) this.#stopAsked.delete(execution)
   }
 
   /** Of each type that it dispatches, zero included. */
-  #count(holdings: readonly Holding[]): ReadonlyMap<string, number> {
+  #count(active: readonly ActiveOperation[]): ReadonlyMap<string, number> {
     const counts = new Map([...this.#names].map(name => [name, 0]))
-    for (const { type, execution } of holdings) if (execution !== null) counts.set(type, (counts.get(type) ?? 0) + 1)
+    for (const { type, execution } of active) if (execution !== null) counts.set(type, (counts.get(type) ?? 0) + 1)
     return counts
   }
 
   /** One execution that cannot be looked at keeps none of the others from it. */
-  async #look(holding: Holding): Promise<void> {
+  async #look(operation: ActiveOperation): Promise<void> {
     try {
-      await this.#check(holding)
+      await this.#check(operation)
     } catch (error) {
-      const { id: operation, execution } = holding
-      this.#options.logger.warn({ operation, execution, err: error }, 'It is not known what became of an execution')
+      const { id, execution } = operation
+      this.#options.logger.warn({ operation: id, execution, err: error }, 'It is not known what became of an execution')
     }
   }
 
-  async #check({ id, attempt, cancelRequested, execution }: Holding): Promise<void> {
+  async #check({ id, attempt, cancelRequested, execution }: ActiveOperation): Promise<void> {
     if (execution === null) return
     const { store, launcher, logger } = this.#options
     const state = await this.#limit.within(launcher.inspect(execution))

@@ -7,7 +7,7 @@
  * all, and more closely the nearer an end is.
  */
 import type { Operation } from '../model/operation.ts'
-import { QUEUE_COUNT_LIMIT, type QueueView, type Store } from '../stores/store.ts'
+import { QUEUE_COUNT_LIMIT, type QueueStats, type Store } from '../stores/store.ts'
 
 /** What is expected of an unfinished operation. */
 export interface Estimate {
@@ -49,7 +49,7 @@ export class QueueModel {
    * @param readAt when the view was read, in milliseconds since the epoch
    * @param unclaimedMs for how long nothing of the queue has been claimed
    */
-  constructor(view: QueueView, readAt: number, unclaimedMs = 0) {
+  constructor(view: QueueStats, readAt: number, unclaimedMs = 0) {
     this.#readAt = readAt
     this.unclaimedMs = unclaimedMs
     this.oldestAt = view.oldestAt
@@ -171,7 +171,7 @@ export class Estimator {
     const now = performance.now()
     if (known !== undefined && now - known.readAt < maxAgeMs) return known.model
     const readAt = Date.now()
-    const model = this.#store.queue(type).then(view => new QueueModel(view, readAt, this.#unclaimedMs(type, view)))
+    const model = this.#store.queueStats(type).then(view => new QueueModel(view, readAt, this.#unclaimedMs(type, view)))
     this.#models.set(type, { model, readAt: now })
     // A view that could not be read must not be what the next half second is answered with.
     model.catch(() => this.#models.delete(type))
@@ -179,7 +179,7 @@ export class Estimator {
   }
 
   /** What was seen ready before and is ready now, with nothing running, was not claimed meanwhile. */
-  #unclaimedMs(type: string, { ready, running }: QueueView): number {
+  #unclaimedMs(type: string, { ready, running }: QueueStats): number {
     const [first] = ready
     if (first === undefined || running > 0) {
       this.#unclaimed.delete(type)

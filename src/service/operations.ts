@@ -236,7 +236,7 @@ export class Operations {
 
   /** The result of a completed operation: JSON text, or a reference to what {@link content} gives. */
   async output(operation: Operation): Promise<string | BlobReference> {
-    const text = await this.#ask(this.#store.payload(operation.id, 'output'))
+    const text = await this.#ask(this.#store.readPayload(operation.id, 'output'))
     if (text === undefined) throw problemError('operation-expired')
     return readReference(text, operation.id) ?? text
   }

@@ -1,19 +1,19 @@
-/** Everything that processes and executions hold, page by page. */
-import type { Holding, HoldingsQuery, Store } from './store.ts'
+/** Reads every active operation, page by page. */
+import type { ActiveOperation, ActiveQuery, Store } from './store.ts'
 
 /** How many are read at once. */
 const PAGE = 1000
 
-/** All holdings, or those of one holder, in the order of their ids, however many there are. */
-export async function allHoldings(
-  store: Pick<Store, 'holdings'>,
-  query: Pick<HoldingsQuery, 'holder'> = {},
-): Promise<readonly Holding[]> {
-  const all: Holding[] = []
-  let page: readonly Holding[]
-  let after: Pick<HoldingsQuery, 'after'> = {}
+/** All unfinished operations that a process or an execution has, or those of one holder, in the order of their ids. */
+export async function listAllActive(
+  store: Pick<Store, 'listActive'>,
+  query: Pick<ActiveQuery, 'holder'> = {},
+): Promise<readonly ActiveOperation[]> {
+  const all: ActiveOperation[] = []
+  let page: readonly ActiveOperation[]
+  let after: Pick<ActiveQuery, 'after'> = {}
   do {
-    page = await store.holdings({ ...query, ...after, limit: PAGE })
+    page = await store.listActive({ ...query, ...after, limit: PAGE })
     all.push(...page)
     after = { after: page.at(-1)?.id ?? '' }
   } while (page.length === PAGE)

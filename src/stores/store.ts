@@ -73,7 +73,7 @@ export interface LogLine {
 }
 
 /** What a handler threw in an attempt. */
-export interface KeptError {
+export interface RecordedError {
   readonly attempt: number
   readonly error: AttemptError
 }
@@ -104,7 +104,7 @@ export interface BrowseQuery {
 }
 
 /** What {@link Store.browse} has found, which may be nothing though there is more. */
-export interface Browsed {
+export interface BrowsePage {
   readonly operations: readonly Operation[]
   /** Where to go on, as `after`; undefined where everything has been looked at. */
   readonly next?: string
@@ -126,7 +126,7 @@ export interface Dump {
   readonly steps: readonly (readonly [name: string, value: string])[]
   readonly logs: readonly LogLine[]
   /** What attempts threw, in the order of the attempts. */
-  readonly errors: readonly KeptError[]
+  readonly errors: readonly RecordedError[]
   /** When its payloads, or its record, are to go, in milliseconds since the epoch. */
   readonly purgeAt: number | null
   /**
@@ -140,8 +140,8 @@ export interface Dump {
 export type DumpPart = 'input' | 'output' | 'steps' | 'logs' | 'errors'
 
 /** What estimates are made of. */
-export interface QueueView {
-  /** Ready operations in the order of their claim, at most {@link QUEUE_VIEW_LIMIT}. */
+export interface QueueStats {
+  /** Ready operations in the order of their claim, at most {@link QUEUE_READY_LIMIT}. */
   readonly ready: readonly string[]
   /** How many are ready, counted to at most {@link QUEUE_COUNT_LIMIT}. */
   readonly depth: number
@@ -153,11 +153,11 @@ export interface QueueView {
   readonly durations: readonly number[]
 }
 
-export const QUEUE_VIEW_LIMIT = 1000
+export const QUEUE_READY_LIMIT = 1000
 export const QUEUE_COUNT_LIMIT = 10_000
 
 /** An unfinished operation that a process or an execution has. */
-export interface Holding {
+export interface ActiveOperation {
   readonly id: string
   readonly type: string
   readonly status: Status
@@ -169,8 +169,8 @@ export interface Holding {
   readonly cancelRequested: boolean
 }
 
-/** Which holdings to list, in the order of their ids. */
-export interface HoldingsQuery {
+/** Which active operations to list, in the order of their ids. */
+export interface ActiveQuery {
   /** Only those of this holder. */
   readonly holder?: string
   /** List what comes after this id. */
@@ -180,7 +180,7 @@ export interface HoldingsQuery {
 }
 
 /** What a sweep did. */
-export interface Swept {
+export interface SweepResult {
   /** Operations whose lease or start deadline had run out. */
   readonly expired: number
   /** The ids of operations whose payloads, or whose record, were deleted, in any order. */
@@ -250,10 +250,10 @@ export interface Store {
   read(id: string): Promise<Operation | undefined>
 
   /** The operation that an idempotency key has made, or undefined. */
-  byKey(type: string, owner: string, key: string): Promise<Operation | undefined>
+  findByKey(type: string, owner: string, key: string): Promise<Operation | undefined>
 
   /** The input or the output as JSON text, or undefined where there is none. */
-  payload(id: string, kind: 'input' | 'output'): Promise<string | undefined>
+  readPayload(id: string, kind: 'input' | 'output'): Promise<string | undefined>
 
   /**
    * Begins the next attempt of ready operations: type by type in the order of the request, and within a type
@@ -271,7 +271,7 @@ export interface Store {
   change(id: string, change: Change): Promise<Operation | undefined>
 
   /** Keeps a step or a log line, in order. False where the attempt no longer owns the operation. */
-  note(lease: Lease, note: Note): Promise<boolean>
+  appendNote(lease: Lease, note: Note): Promise<boolean>
 
   /** Recorded steps: name to JSON text. */
   steps(id: string): Promise<ReadonlyMap<string, string>>
@@ -283,17 +283,17 @@ export interface Store {
    * What attempts threw, in the order of the attempts: the `error` of each outcome that was recorded with one. It goes
    * with the payloads. For those who operate the service: no answer to a client may hold it, and no other method reads it.
    */
-  errors(id: string): Promise<readonly KeptError[]>
+  errors(id: string): Promise<readonly RecordedError[]>
 
   list(query: ListQuery): Promise<readonly Operation[]>
 
-  queue(type: string): Promise<QueueView>
+  queueStats(type: string): Promise<QueueStats>
 
   /** Takes ready operations to start executions for; each is held back for `holdMs`, so that no other dispatcher starts one too. */
-  launch(request: { types: readonly string[]; limit: number; holdMs: number }): Promise<readonly Operation[]>
+  reserveForLaunch(request: { types: readonly string[]; limit: number; holdMs: number }): Promise<readonly Operation[]>
 
   /** Unfinished operations that a process or an execution has; fewer than `limit` where no more follow. */
-  holdings(query: HoldingsQuery): Promise<readonly Holding[]>
+  listActive(query: ActiveQuery): Promise<readonly ActiveOperation[]>
 
   /** Who holds operations that run, each once, in any order. */
   holders(): Promise<readonly string[]>
@@ -302,10 +302,10 @@ export interface Store {
   webhooksDue(limit: number): Promise<readonly Operation[]>
 
   /** Ends what has run out and deletes what has passed its retention, at most `limit` operations of each. */
-  sweep(limit: number): Promise<Swept>
+  sweep(limit: number): Promise<SweepResult>
 
   /** Looks through the operations of all owners, for whoever operates the service. */
-  browse(query: BrowseQuery): Promise<Browsed>
+  browse(query: BrowseQuery): Promise<BrowsePage>
 
   /**
    * All that is kept of operations, in the order of their ids, tombstones included: at most `limit` (1 to 1,000) of

@@ -15,19 +15,19 @@ type Limited = Exclude<keyof Store, Unlimited | Optional>
 const LIMITED: Readonly<Record<Limited, true>> = {
   accept: true,
   read: true,
-  byKey: true,
-  payload: true,
+  findByKey: true,
+  readPayload: true,
   claim: true,
   renew: true,
   change: true,
-  note: true,
+  appendNote: true,
   steps: true,
   logs: true,
   errors: true,
   list: true,
-  queue: true,
-  launch: true,
-  holdings: true,
+  queueStats: true,
+  reserveForLaunch: true,
+  listActive: true,
   holders: true,
   webhooksDue: true,
   sweep: true,
@@ -41,7 +41,7 @@ const LIMITED: Readonly<Record<Limited, true>> = {
  *
  * @param ms milliseconds; a call that takes longer rejects, and what it did is not known
  */
-export function timedStore(store: Store, ms: number): Store {
+export function withTimeout(store: Store, ms: number): Store {
   const limit = new TimeLimit(ms, 'The store did not answer in time.')
   const limited = (name: Limited | Optional) => {
     const method = store[name] as (...given: unknown[]) => Promise<unknown>

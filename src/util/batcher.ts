@@ -4,10 +4,12 @@
  */
 
 /** What became of one item of a batch. */
-export type Settled<Result> = { readonly value: Result } | { readonly error: unknown }
+export type BatchResult<Result> = { readonly value: Result } | { readonly error: unknown }
 
 /** Writes a batch, and answers item by item. An answer that is a promise comes later: the next batch does not wait for it. */
-export type WriteItems<Item, Result> = (items: readonly Item[]) => Promise<readonly Settled<Result | Promise<Result>>[]>
+export type WriteItems<Item, Result> = (
+  items: readonly Item[],
+) => Promise<readonly BatchResult<Result | Promise<Result>>[]>
 
 interface Waiting<Item, Result> {
   readonly item: Item

@@ -93,7 +93,7 @@ export class History {
     const all = Array.from({ length: MAX_REDELIVERIES + 1 }, async (_, number): Promise<Known | undefined> => {
       const record = await store.read(deliveryId(id, number))
       if (record?.type !== DELIVERY_TYPE || record.owner !== owner || record.purged) return undefined
-      const text = await store.payload(record.id, 'input')
+      const text = await store.readPayload(record.id, 'input')
       return text === undefined ? undefined : { number, record, input: JSON.parse(text) as DeliveryInput }
     })
     return (await Promise.all(all)).filter(it => it !== undefined)
@@ -116,7 +116,7 @@ export class History {
 
   async #describeAttempt(id: string, attempt: Attempt): Promise<DeliveryAttempt> {
     const { number, startedAt, finishedAt, outcome, error } = attempt
-    const output = outcome === 'completed' ? await this.#options.store.payload(id, 'output') : undefined
+    const output = outcome === 'completed' ? await this.#options.store.readPayload(id, 'output') : undefined
     const answered = output === undefined ? answerStatusOf(error) : (JSON.parse(output) as DeliveryOutput).answerStatus
     return { number, startedAt, finishedAt, outcome, error, answerStatus: answered ?? null }
   }

@@ -70,7 +70,7 @@ export class BlobKeeper {
   async #isRecorded(id: string, outcome: Outcome, after: Operation | undefined): Promise<boolean> {
     if (outcome.kind !== 'completed' || !isReference(outcome.output)) return false
     if (after?.status === 'completed') return true
-    return (await this.#store.payload(id, 'output')) === outcome.output
+    return (await this.#store.readPayload(id, 'output')) === outcome.output
   }
 
   /** Its record is not known, or nobody asks any more: what it has kept goes with its operation. */

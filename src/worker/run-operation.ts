@@ -21,7 +21,7 @@ import {
   UNCHECKED,
 } from '../model/options.ts'
 import type { Store } from '../stores/store.ts'
-import { timedStore } from '../stores/with-timeout.ts'
+import { withTimeout } from '../stores/with-timeout.ts'
 import { guardLogger, type Logger, stderrLogger } from '../util/logger.ts'
 import { fillProcessName } from '../util/process-start.ts'
 import { makeWorker, WORKER_OPTIONS, type WorkerInit } from './make-worker.ts'
@@ -90,7 +90,7 @@ export async function runOperation(options: RunOperationOptions): Promise<number
   const logger = guardLogger(options.logger ?? stderrLogger)
   const id = options.operationId ?? process.env.WAYBILL_OPERATION_ID
   const execution = ownExecution(options)
-  const store = timedStore(options.store, STORE_TIMEOUT_MS)
+  const store = withTimeout(options.store, STORE_TIMEOUT_MS)
   const worker = makeWorker(
     { ...options, concurrency: 1 },
     { store, types: options.operations, blobs: options.blobs, logger },

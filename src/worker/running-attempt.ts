@@ -276,7 +276,7 @@ export class RunningAttempt {
       log: (level, message) => {
         const line = { kind: 'log', level, message } as const
         const written = settled(
-          async () => await store.note(this.lease, line),
+          async () => await store.appendNote(this.lease, line),
           error => {
             this.#warn(error, 'A log line of an attempt could not be kept')
           },
@@ -287,7 +287,8 @@ export class RunningAttempt {
       steps: async () => await this.#insist(async () => await store.steps(id)),
       recordStep: async (name, value) => {
         const step = { kind: 'step', name, value } as const
-        if (!(await this.#insist(async () => await store.note(this.lease, step)))) throw new StopError('LeaseLostError')
+        if (!(await this.#insist(async () => await store.appendNote(this.lease, step))))
+          throw new StopError('LeaseLostError')
       },
     }
   }

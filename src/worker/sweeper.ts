@@ -5,7 +5,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { Metrics } from '../observability/metrics.ts'
-import { allHoldings } from '../stores/holdings.ts'
+import { listAllActive } from '../stores/holdings.ts'
 import type { Store } from '../stores/store.ts'
 import { machineName } from '../util/host-id.ts'
 import type { Logger } from '../util/logger.ts'
@@ -93,7 +93,7 @@ export class Sweeper {
 
   async #abandon(holder: string): Promise<void> {
     const { store, logger, metrics } = this.#options
-    for (const { id, attempt, status } of await allHoldings(store, { holder })) {
+    for (const { id, attempt, status } of await listAllActive(store, { holder })) {
       if (status !== 'running') continue
       const reason = `Its worker, process ${holder}, is gone.`
       const changed = await store.change(id, { kind: 'abandon', attempt, reason })

@@ -22,9 +22,9 @@ async function filled(lab: Lab): Promise<{ url: string; operations: Operation[] 
   const store = sqliteStore({ path, synchronous: 'NORMAL', clock: clock.now })
   await store.open()
   await begun(store, 1, { owner: 'ann', type: 'refunds' })
-  await store.note({ id: idOf(1), attempt: 1 }, { kind: 'step', name: 'charge', value: JSON.stringify(SECRET) })
+  await store.appendNote({ id: idOf(1), attempt: 1 }, { kind: 'step', name: 'charge', value: JSON.stringify(SECRET) })
   for (const message of ['one', '\u001b[31mtwo\n', 'three']) {
-    await store.note({ id: idOf(1), attempt: 1 }, { kind: 'log', level: 'info', message })
+    await store.appendNote({ id: idOf(1), attempt: 1 }, { kind: 'log', level: 'info', message })
   }
   clock.advance(1500)
   await finish(store, 1, 1, { kind: 'completed', output: JSON.stringify(SECRET) })

@@ -46,9 +46,9 @@ async function fill(store: Store, number: number): Promise<void> {
   if (number % 2 === 0) return
   const lease = { id, attempt: 1 }
   await store.claim({ ...by, from: { id } })
-  await store.note(lease, { kind: 'step', name: 'charge', value: `{"number":${number}}` })
-  await store.note(lease, { kind: 'step', name: 'Ä 2', value: 'null' })
-  await store.note(lease, { kind: 'log', level: 'info', message: `line\0 of ${number} \ud800` })
+  await store.appendNote(lease, { kind: 'step', name: 'charge', value: `{"number":${number}}` })
+  await store.appendNote(lease, { kind: 'step', name: 'Ä 2', value: 'null' })
+  await store.appendNote(lease, { kind: 'log', level: 'info', message: `line\0 of ${number} \ud800` })
   await store.change(id, { kind: 'finish', attempt: 1, outcome: { kind: 'completed', output: `"${number}"` } })
 }
 

@@ -34,8 +34,8 @@ async function filledFile(lab: Lab): Promise<{ url: string; store: Store }> {
   const id = idOf(1)
   await store.accept(submissionOf(id, { input: LARGE }))
   await store.claim({ ...by, from: { id } })
-  await store.note({ id, attempt: 1 }, { kind: 'step', name: 'large', value: `[${LARGE}]` })
-  await store.note({ id, attempt: 1 }, { kind: 'step', name: 'small', value: '1' })
+  await store.appendNote({ id, attempt: 1 }, { kind: 'step', name: 'large', value: `[${LARGE}]` })
+  await store.appendNote({ id, attempt: 1 }, { kind: 'step', name: 'small', value: '1' })
   const output = `{"a":${LARGE}}`
   await store.change(id, { kind: 'finish', attempt: 1, outcome: { kind: 'completed', output } })
   await store.accept(submissionOf(idOf(2), { input: LARGE }))
@@ -99,7 +99,7 @@ describe('waybill copy, with what is too large for Cosmos DB', () => {
     const back = await lab.store(file)
     expect((await back.read(idOf(1)))?.status).toBe('completed')
     expect(await back.read(idOf(2))).toBeUndefined()
-    expect(await back.payload(idOf(3), 'input')).toBe(JSON.stringify(idOf(3)))
+    expect(await back.readPayload(idOf(3), 'input')).toBe(JSON.stringify(idOf(3)))
     const again = await copy(target.url, `sqlite:${whole}`, '--from-blobs', target.blobsUrl)
     expect([again.code, again.err]).toEqual([
       1,

@@ -56,7 +56,7 @@ async function runByHand(lab: Lab, type = sharing) {
     served,
     id,
     claim: () => store.claim({ holder: 'h', leaseMs: 60_000, execution: null, from: { id } }),
-    say: (message: string) => store.note(lease, { kind: 'log', level: 'info', message }),
+    say: (message: string) => store.appendNote(lease, { kind: 'log', level: 'info', message }),
     progress: (fraction: number) => store.change(id, { kind: 'progress', attempt: 1, progress: { fraction } }),
     complete: () => store.change(id, { kind: 'finish', attempt: 1, outcome: { kind: 'completed', output: '1' } }),
   }

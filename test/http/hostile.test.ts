@@ -103,7 +103,7 @@ describe('bodies', () => {
       const response = await postText(served, '/anything', body, { 'idempotency-key': 'k' })
       expect(response.statusCode).toBe(202)
       const { id } = response.json<{ id: string }>()
-      expect(await served.store.payload(id, 'input')).toBe(body)
+      expect(await served.store.readPayload(id, 'input')).toBe(body)
       expect((await postText(served, '/anything', body, { 'idempotency-key': 'k' })).json()).toMatchObject({ id })
     })
   }

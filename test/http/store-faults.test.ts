@@ -53,7 +53,7 @@ const CALLS: Record<string, Call> = {
     request: ({ finished }) => ({ url: `/kept/status/${finished}`, headers: events }),
   },
   'the read of a result': { method: 'read', request: ({ finished }) => ({ url: `/kept/${finished}` }) },
-  'the output of a result': { method: 'payload', request: ({ finished }) => ({ url: `/kept/${finished}` }) },
+  'the output of a result': { method: 'readPayload', request: ({ finished }) => ({ url: `/kept/${finished}` }) },
   'the blob of a result': { method: 'get', request: ({ finished }) => ({ url: `/kept/${finished}` }) },
   'the read before a cancel': {
     method: 'read',

@@ -51,7 +51,7 @@ describe('an accepted request', () => {
     const id = await accepted(served, '/orders', order)
     const other = await lab.store(path)
     expect(await recordOf(other, id)).toMatchObject({ id, type: 'orders', status: 'pending', version: 1 })
-    expect(await other.payload(id, 'input')).toBe(JSON.stringify(order))
+    expect(await other.readPayload(id, 'input')).toBe(JSON.stringify(order))
   })
 
   test('keeps the trace context that came with it', async ({ lab }) => {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { type Launcher, LaunchRefused, type LaunchRequest, type RefusalReason } from '../../src/launchers/launcher.ts'
 import { StartRefusals } from '../../src/launchers/start-refusals.ts'
-import { allHoldings } from '../../src/stores/holdings.ts'
+import { listAllActive } from '../../src/stores/holdings.ts'
 import type { DispatcherInit, Waybill } from '../../src/waybill.ts'
 import { launcherOf as azureLauncherOf, azureOf, failFirst } from '../support/azure.ts'
 import { play, plays } from '../support/handlers.ts'
@@ -178,7 +178,7 @@ describe('with maxExecutions', () => {
     await until(() => started.length === 3)
     await first.waybill.stop()
     const { waybill } = await dispatching(lab, { launcher: starter('second'), maxExecutions: 4 }, path)
-    const held = async () => (await allHoldings(waybill.store)).filter(({ execution }) => execution !== null)
+    const held = async () => (await listAllActive(waybill.store)).filter(({ execution }) => execution !== null)
     await until(async () => (await held()).length === 4)
     const [one] = await held()
     const end = { kind: 'abandon', attempt: 0, execution: one?.execution ?? '', reason: 'It has ended.' } as const

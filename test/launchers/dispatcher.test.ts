@@ -184,7 +184,7 @@ describe('between a start and its end', () => {
     for (let count = 1; count <= 20; count++) {
       await store.change(id, { kind: 'progress', attempt: 1, progress: { fraction: count / 20 } })
     }
-    await store.note({ id, attempt: 1 }, { kind: 'log', level: 'info', message: 'one' })
+    await store.appendNote({ id, attempt: 1 }, { kind: 'log', level: 'info', message: 'one' })
     expect(calls.get('read') ?? 0).toBe(0)
     await store.change(id, { kind: 'cancel' })
     expect(await stopped.promise).toBe('job-1')

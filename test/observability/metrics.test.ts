@@ -175,7 +175,7 @@ test('a scrape reads each gauge as it is then', async () => {
 test('while the store is away, what was counted is still told', async ({ lab }) => {
   const { store, cut } = cutStore(await lab.store())
   const served = await openDesk(lab, { waybill: { store, worker: false } })
-  cut.add('queue')
+  cut.add('queueStats')
   await accepted(served, '/orders', { wish: 'complete' })
   const value = await scrape(served)
   expect(value('waybill_operations_accepted_total', { operation: 'orders' })).toBe(1)

@@ -51,9 +51,9 @@ describe('a limit of those in flight', () => {
       await served.store.claim({ holder: 'h', leaseMs: 60_000, execution: null, from: { id } })
       await served.store.change(id, { kind: 'finish', attempt: 1, outcome: { kind: 'completed', output: '1' } })
     }
-    const view = { ...(await served.store.queue('orders')), durations: [30_000, 30_000, 30_000], running: 2 }
+    const view = { ...(await served.store.queueStats('orders')), durations: [30_000, 30_000, 30_000], running: 2 }
     const slow = new Proxy(served.store, {
-      get: (target, name: keyof Store) => (name === 'queue' ? async () => view : target[name]),
+      get: (target, name: keyof Store) => (name === 'queueStats' ? async () => view : target[name]),
     })
     const refusal = new Admission(new Estimator(slow)).refusal(ordersWith({ inFlightLimit: 1 }), 'inFlight', true)
     expect((await refusal).retryAfterMs).toBe(15_000)

@@ -3,11 +3,11 @@ import { describe, expect, it } from 'vitest'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { accepted, changed, claimed, type Operation } from '../../src/model/operation.ts'
 import { Estimator, QueueModel } from '../../src/service/estimator.ts'
-import { acceptedOperation, QUEUE_COUNT_LIMIT, type QueueView, type Store } from '../../src/stores/store.ts'
+import { acceptedOperation, QUEUE_COUNT_LIMIT, type QueueStats, type Store } from '../../src/stores/store.ts'
 import { submissionOf } from '../support/submission.ts'
 
 const NOW = 1_700_000_000_000
-const EMPTY: QueueView = { ready: [], depth: 0, running: 0, oldestAt: null, durations: [] }
+const EMPTY: QueueStats = { ready: [], depth: 0, running: 0, oldestAt: null, durations: [] }
 
 function pending(id = 'a', delay = 0): Operation {
   return accepted(submissionOf(id, { delay }), NOW)
@@ -21,7 +21,7 @@ function running(progress?: { fraction: number; at: number }): Operation {
 }
 
 /** Estimates for an operation, so many milliseconds after it was accepted. */
-function estimate(operation: Operation, view: Partial<QueueView> = {}, after = 0) {
+function estimate(operation: Operation, view: Partial<QueueStats> = {}, after = 0) {
   return new QueueModel({ ...EMPTY, ...view }, NOW + 1).estimate(operation, NOW + after)
 }
 
@@ -148,10 +148,10 @@ describe('an estimator', () => {
   async function counting(): Promise<{ store: Store; reads: () => number; fail: (it: boolean) => void }> {
     const store = sqliteStore({ path: ':memory:' })
     await store.open()
-    const queue = store.queue.bind(store)
+    const queue = store.queueStats.bind(store)
     let reads = 0
     let failing = false
-    store.queue = async type => {
+    store.queueStats = async type => {
       reads++
       if (failing) throw new Error('The store is away.')
       return await queue(type)

@@ -181,7 +181,7 @@ test('a store that goes away while a request waits ends the wait, and an accepte
 }) => {
   const { store, cut } = cutStore(await lab.store())
   const served = await openDesk(lab, { waybill: { store, worker: false } })
-  cut.add('read').add('queue')
+  cut.add('read').add('queueStats')
   const answer = await post(served, '/orders', { wish: 'hold' }, { prefer: 'wait=60' })
   expect([answer.statusCode, answer.headers['preference-applied']]).toEqual([202, undefined])
 })

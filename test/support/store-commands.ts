@@ -8,8 +8,8 @@ import { expect } from 'vitest'
 import { type ManualClock, manualClock } from 'waybill/testing'
 import type { Change, ClaimBy, Operation, Outcome, Submission } from '../../src/model/operation.ts'
 import { problem } from '../../src/model/problem.ts'
-import { allHoldings } from '../../src/stores/holdings.ts'
-import type { Claim, ClaimRequest, Lease, Note, Store, Swept } from '../../src/stores/store.ts'
+import { listAllActive } from '../../src/stores/holdings.ts'
+import type { Claim, ClaimRequest, Lease, Note, Store, SweepResult } from '../../src/stores/store.ts'
 import { StoreModel } from './store-model.ts'
 import { submissionOf } from './submission.ts'
 
@@ -236,9 +236,9 @@ async function onStore(store: Store, it: Write): Promise<unknown> {
     case 'change':
       return await store.change(it.id, it.change)
     case 'note':
-      return await store.note(it.lease, it.note)
+      return await store.appendNote(it.lease, it.note)
     case 'launch':
-      return await store.launch(it)
+      return await store.reserveForLaunch(it)
   }
 }
 
@@ -280,8 +280,8 @@ async function assertSame(store: Store, model: StoreModel, clock: ManualClock): 
 async function assertSameParts(store: Store, model: StoreModel): Promise<void> {
   await Promise.all(
     [...model.entries].map(async ([id, entry]) => {
-      expect(await store.payload(id, 'input')).toBe(entry.input)
-      expect(await store.payload(id, 'output')).toBe(entry.output)
+      expect(await store.readPayload(id, 'input')).toBe(entry.input)
+      expect(await store.readPayload(id, 'output')).toBe(entry.output)
       expect(await store.logs(id, 0)).toEqual(entry.logs)
       expect(new Map(await store.steps(id))).toEqual(entry.steps)
     }),
@@ -298,7 +298,7 @@ async function assertSameQueues(store: Store, model: StoreModel): Promise<void> 
       .map(({ id }) => id)
       .sort(),
   )
-  const held = (await allHoldings(store)).map(({ id }) => id).sort()
+  const held = (await listAllActive(store)).map(({ id }) => id).sort()
   expect(held).toEqual(
     model
       .all()
@@ -309,7 +309,7 @@ async function assertSameQueues(store: Store, model: StoreModel): Promise<void> 
 }
 
 async function assertSameQueue(store: Store, model: StoreModel, type: string): Promise<void> {
-  expect(await store.queue(type)).toEqual(model.queue(type))
+  expect(await store.queueStats(type)).toEqual(model.queue(type))
   for (const owner of OWNERS) {
     const mine = model.all().filter(it => it.type === type && it.owner === owner)
     const listed = (await store.list({ type, owner, limit: 1000 })).map(({ id }) => id)
@@ -326,7 +326,7 @@ function isHeld({ status, execution }: Operation): boolean {
   return status === 'running' || (status === 'pending' && execution !== null)
 }
 
-function inOrder({ purged, ...swept }: Swept): Swept {
+function inOrder({ purged, ...swept }: SweepResult): SweepResult {
   return { ...swept, purged: [...purged].sort() }
 }
 

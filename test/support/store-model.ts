@@ -11,7 +11,7 @@ import {
   type Submission,
 } from '../../src/model/operation.ts'
 import { isFinal } from '../../src/model/protocol.ts'
-import type { Claim, ClaimRequest, Lease, LogLine, Note, Renewal, Swept } from '../../src/stores/store.ts'
+import type { Claim, ClaimRequest, Lease, LogLine, Note, Renewal, SweepResult } from '../../src/stores/store.ts'
 
 const DAY = 86_400_000
 
@@ -105,7 +105,7 @@ export class StoreModel {
     return ids.flatMap(id => this.#apply(id, operation => launching(operation, holdMs, this.#now())) ?? [])
   }
 
-  sweep(): Swept {
+  sweep(): SweepResult {
     const swept = { expired: 0, purged: [] as string[] }
     for (const { id } of this.all()) {
       if (this.#apply(id, operation => expired(operation, this.#now())) !== undefined) swept.expired++

@@ -143,7 +143,7 @@ export async function resultOf(store: Store, id: string): Promise<unknown> {
   const operation = await hasFinished(store, id)
   if (operation.status !== 'completed')
     throw new Error(`It has ${operation.status}: ${JSON.stringify(operation.error)}`)
-  return JSON.parse((await store.payload(id, 'output')) ?? '"missing"')
+  return JSON.parse((await store.readPayload(id, 'output')) ?? '"missing"')
 }
 
 /** The messages of an operation's log. */

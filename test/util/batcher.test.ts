@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { Batcher, type Settled } from '../../src/util/batcher.ts'
+import { Batcher, type BatchResult } from '../../src/util/batcher.ts'
 
 /** A writer whose batches are answered when the test says so. */
 class Writer {
-  readonly batches: { items: readonly string[]; answer: PromiseWithResolvers<readonly Settled<string>[]> }[] = []
-  readonly write = (items: readonly string[]): Promise<readonly Settled<string>[]> => {
-    const answer = Promise.withResolvers<readonly Settled<string>[]>()
+  readonly batches: { items: readonly string[]; answer: PromiseWithResolvers<readonly BatchResult<string>[]> }[] = []
+  readonly write = (items: readonly string[]): Promise<readonly BatchResult<string>[]> => {
+    const answer = Promise.withResolvers<readonly BatchResult<string>[]>()
     this.batches.push({ items, answer })
     this.#began.resolve()
     this.#began = Promise.withResolvers()

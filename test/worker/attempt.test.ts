@@ -131,7 +131,7 @@ test('input and output are what the schemas make of them', async ({ lab }) => {
   const waybill = await lab.waybill([shaped], { worker: { handlers: handler(shaped, value => ({ at: value.at })) } })
   const id = await submit(waybill, shaped, { at: 'noon' })
   expect(await resultOf(waybill.store, id)).toEqual({ at: 'NOON', note: 'none' })
-  expect(await waybill.store.payload(id, 'input')).toBe('{"at":"noon"}')
+  expect(await waybill.store.readPayload(id, 'input')).toBe('{"at":"noon"}')
 })
 
 test('what JSON cannot say becomes null, and what it refuses fails at once', async ({ lab }) => {
@@ -287,21 +287,21 @@ test('a step that cannot be recorded rejects, so that the handler does not go on
     went++
   })
   const waybill = await lab.waybill([tasks], { store, worker: { handlers } })
-  cut.add('note')
+  cut.add('appendNote')
   const { status, attempt } = await hasFinished(store, await submit(waybill, tasks))
   expect({ status, attempt, went }).toEqual({ status: 'failed', attempt: 3, went: 0 })
 })
 
 test('a log line that cannot be kept costs nothing but itself', async ({ lab }) => {
   const { store, cut, calls } = cutStore(await lab.store())
-  cut.add('note')
+  cut.add('appendNote')
   const handlers = handler(tasks, (_, job) => {
     job.log('lost')
     return 'done'
   })
   const waybill = await lab.waybill([tasks], { store, worker: { handlers } })
   expect(await resultOf(store, await submit(waybill, tasks))).toBe('done')
-  await until(() => calls.get('note') === 1)
+  await until(() => calls.get('appendNote') === 1)
 })
 
 test('a handler is not called for an attempt that was told to stop before it began', async () => {

@@ -51,7 +51,7 @@ describe('messages that a handler sends by itself', () => {
 })
 
 describe('a question of a child', () => {
-  for (const method of ['steps', 'note'] satisfies (keyof Store)[]) {
+  for (const method of ['steps', 'appendNote'] satisfies (keyof Store)[]) {
     test(`has an answer though ${method} of the store fails, and the worker goes on`, async ({ lab }) => {
       const { store, cut } = cutStore(sqliteStore({ path: ':memory:' }))
       const waybill = await lab.waybill([type], { store, ...worker() })

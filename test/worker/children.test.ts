@@ -94,7 +94,7 @@ describe('children', () => {
     const operation = await hasFinished(store, id)
     expect(operation.progress?.message).toBe('turn 200000')
     expect((await logOf(store, id)).at(-1)).toBe('line 200000')
-    expect(calls.get('note')).toBe(500)
+    expect(calls.get('appendNote')).toBe(500)
     expect(JSON.stringify(operation)).not.toContain('secret')
     const error = { name: 'TypeError', message: 'a secret of the server', cause: { message: 'the cause' } }
     expect(await store.errors(id)).toMatchObject([

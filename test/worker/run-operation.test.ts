@@ -197,7 +197,18 @@ describe('runOperation', () => {
 
   /** The methods of a store that a job calls, which cannot be called on another object. */
   function bound(store: Store) {
-    const names = ['claim', 'renew', 'change', 'note', 'steps', 'logs', 'payload', 'read', 'watch', 'close'] as const
+    const names = [
+      'claim',
+      'renew',
+      'change',
+      'appendNote',
+      'steps',
+      'logs',
+      'readPayload',
+      'read',
+      'watch',
+      'close',
+    ] as const
     return Object.fromEntries(names.map(name => [name, (store[name] as () => unknown).bind(store)]))
   }
 

@@ -360,7 +360,7 @@ test('what is said in a loop costs few writes, and the newest is kept', async ({
   expect(lines.filter(line => line.includes('dropped'))).toEqual([
     '199501 log lines of this attempt were dropped here.',
   ])
-  expect(calls.get('note')).toBe(500)
+  expect(calls.get('appendNote')).toBe(500)
   expect(calls.get('change')).toBeLessThan(20)
 })
 

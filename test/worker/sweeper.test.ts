@@ -104,7 +104,7 @@ test('what has passed its retention is purged in batches, however much it is', a
   await lab.waybill([brief], { store, sweep: '1h' })
   for (const id of ids) await when(store, id, operation => operation.purged)
   expect((calls.get('sweep') ?? 0) - swept).toBeGreaterThanOrEqual(3)
-  expect(await store.payload(ids[0] ?? '', 'output')).toBeUndefined()
+  expect(await store.readPayload(ids[0] ?? '', 'output')).toBeUndefined()
   await expect(waybill.operations.find(ids[0] ?? '', '')).rejects.toMatchObject({
     problem: { code: 'operation-expired' },
   })

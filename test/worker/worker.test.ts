@@ -145,7 +145,7 @@ describe('claiming', () => {
   test('goes on when the store comes back', async ({ lab }) => {
     const { store, cut, calls } = cutStore(await lab.store())
     const waybill = await lab.waybill([apples], { store, worker: { handlers: handler(apples, () => 'done') } })
-    cut.add('claim').add('sweep').add('holdings')
+    cut.add('claim').add('sweep').add('listActive')
     const before = calls.get('claim') ?? 0
     const id = await submit(waybill, apples)
     await until(() => (calls.get('claim') ?? 0) >= before + 3)

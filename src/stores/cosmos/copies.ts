@@ -1,7 +1,7 @@
 /** What operators ask for: to look through all operations, and to move them whole from one store to another. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptError, Operation } from '../../model/operation.ts'
-import type { Browsed, BrowseQuery, Dump, DumpPart, KeptError, LogLine } from '../store.ts'
+import type { BrowsePage, BrowseQuery, Dump, DumpPart, LogLine, RecordedError } from '../store.ts'
 import { type CosmosAccess, inParallel } from './access.ts'
 import {
   type BesideItem,
@@ -26,7 +26,7 @@ const LOOK_AT = 1000
 /** Each conflict means that another process has written the same operation. */
 const MOST_TURNS = 20
 
-export async function browse(access: CosmosAccess, query: BrowseQuery): Promise<Browsed> {
+export async function browse(access: CosmosAccess, query: BrowseQuery): Promise<BrowsePage> {
   const { type, owner, status, limit, after } = query
   const fitsAll = type === undefined && owner === undefined
   const most = fitsAll ? limit : LOOK_AT
@@ -67,7 +67,7 @@ export async function dump(access: CosmosAccess, after = '', limit: number): Pro
 }
 
 /** What attempts threw, as far as the items that keep it are there. */
-export async function errorsOf(access: CosmosAccess, parts: readonly ErrorPart[] = []): Promise<KeptError[]> {
+export async function errorsOf(access: CosmosAccess, parts: readonly ErrorPart[] = []): Promise<RecordedError[]> {
   const bodies = await inParallel(parts, part => access.body(part.item))
   return parts.flatMap(({ attempt }, index) => {
     const body = bodies[index]

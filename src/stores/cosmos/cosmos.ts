@@ -15,25 +15,25 @@ import { ClockSteps } from '../clock-steps.ts'
 import { HintListeners } from '../hint-listeners.ts'
 import type {
   Acceptance,
-  Browsed,
+  ActiveOperation,
+  ActiveQuery,
+  BrowsePage,
   BrowseQuery,
   Claim,
   ClaimRequest,
   Dump,
   Hint,
-  Holding,
-  HoldingsQuery,
-  KeptError,
   Lease,
   ListQuery,
   LogLine,
   Note,
-  QueueView,
+  QueueStats,
+  RecordedError,
   Renewal,
   Store,
-  Swept,
+  SweepResult,
 } from '../store.ts'
-import { changeHints, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../store.ts'
+import { changeHints, QUEUE_COUNT_LIMIT, QUEUE_READY_LIMIT } from '../store.ts'
 import { accept } from './accept.ts'
 import { CosmosAccess, inParallel, tagged } from './access.ts'
 import { CosmosCalls } from './calls.ts'
@@ -87,7 +87,7 @@ export interface CosmosStoreOptions {
 }
 
 /** Its property is missing where an older version wrote the item. */
-type KeptHolding = Omit<Holding, 'engine'> & Partial<Pick<Holding, 'engine'>>
+type KeptHolding = Omit<ActiveOperation, 'engine'> & Partial<Pick<ActiveOperation, 'engine'>>
 
 /** How many etags of own writes are kept, to know them again in the change feed. */
 const OWN_KEPT = 1000
@@ -185,11 +185,11 @@ class CosmosStore implements Store {
     return this.#run(async () => (await this.#operation(id))?.item.record)
   }
 
-  byKey(type: string, owner: string, key: string): Promise<Operation | undefined> {
+  findByKey(type: string, owner: string, key: string): Promise<Operation | undefined> {
     return this.#run(() => this.#findByKey(type, owner, key))
   }
 
-  payload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
+  readPayload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
     return this.#run(async () => await this.#body((await this.#operation(id))?.item[kind]))
   }
 
@@ -234,7 +234,7 @@ class CosmosStore implements Store {
     return this.#mutate(id, changing(id, change, this.#access.blobs === undefined))
   }
 
-  async note(lease: Lease, note: Note): Promise<boolean> {
+  async appendNote(lease: Lease, note: Note): Promise<boolean> {
     if (note.kind === 'step' && this.#access.blobs === undefined && !fits(note.value)) {
       throw new RangeError(
         `The outcome of step "${note.name}" is too large: the store, Cosmos DB, takes ${BODY_LIMIT} bytes.`,
@@ -261,7 +261,7 @@ class CosmosStore implements Store {
     })
   }
 
-  errors(id: string): Promise<readonly KeptError[]> {
+  errors(id: string): Promise<readonly RecordedError[]> {
     return this.#run(async () => await errorsOf(this.#access, (await this.#operation(id))?.item.errors))
   }
 
@@ -274,15 +274,15 @@ class CosmosStore implements Store {
     )
   }
 
-  queue(type: string): Promise<QueueView> {
+  queueStats(type: string): Promise<QueueStats> {
     return this.#run(async () => {
       const readyNow = { ...within([type]), now: this.#access.now() }
       const [ready, running, durations] = await Promise.all([
-        this.#access.query<{ id: string; at: number }>('readyIds', readyNow, QUEUE_VIEW_LIMIT),
+        this.#access.query<{ id: string; at: number }>('readyIds', readyNow, QUEUE_READY_LIMIT),
         this.#access.count('runningCount', { type }, QUEUE_COUNT_LIMIT),
         this.#access.query<number>('durations', within([type]), 100),
       ])
-      const isLong = ready.length === QUEUE_VIEW_LIMIT
+      const isLong = ready.length === QUEUE_READY_LIMIT
       return {
         ready: ready.map(({ id }) => id),
         depth: isLong ? await this.#access.count('readyCount', readyNow, QUEUE_COUNT_LIMIT) : ready.length,
@@ -293,7 +293,11 @@ class CosmosStore implements Store {
     })
   }
 
-  launch(request: { types: readonly string[]; limit: number; holdMs: number }): Promise<readonly Operation[]> {
+  reserveForLaunch(request: {
+    types: readonly string[]
+    limit: number
+    holdMs: number
+  }): Promise<readonly Operation[]> {
     const { limit, holdMs } = request
     const types = request.types.map(type => ({ type, limit }))
     return this.#run(async () => {
@@ -304,7 +308,7 @@ class CosmosStore implements Store {
     })
   }
 
-  holdings({ holder, after = '', limit }: HoldingsQuery): Promise<readonly Holding[]> {
+  listActive({ holder, after = '', limit }: ActiveQuery): Promise<readonly ActiveOperation[]> {
     return this.#run(async () => {
       const held =
         holder === undefined
@@ -324,7 +328,7 @@ class CosmosStore implements Store {
     return this.#run(() => this.#access.records('webhooksDue', { after: '' }, limit))
   }
 
-  sweep(limit: number): Promise<Swept> {
+  sweep(limit: number): Promise<SweepResult> {
     return this.#run(async () => {
       const { aheadMs, mayBeBack } = this.#steps.look(this.#access.now())
       if (mayBeBack) {
@@ -337,7 +341,7 @@ class CosmosStore implements Store {
     })
   }
 
-  browse(query: BrowseQuery): Promise<Browsed> {
+  browse(query: BrowseQuery): Promise<BrowsePage> {
     return this.#run(() => browse(this.#access, query))
   }
 

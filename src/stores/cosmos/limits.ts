@@ -5,7 +5,7 @@
  */
 
 import type { Operation, Submission, SubmissionLimits } from '../../model/operation.ts'
-import { Batcher, type Settled } from '../../util/batcher.ts'
+import { Batcher, type BatchResult } from '../../util/batcher.ts'
 import type { Acceptance } from '../store.ts'
 import { inParallel } from './access.ts'
 
@@ -35,10 +35,10 @@ export class Limits {
     return this.#batcher.add(submission)
   }
 
-  async #acceptAll(submissions: readonly Submission[]): Promise<Settled<Acceptance>[]> {
+  async #acceptAll(submissions: readonly Submission[]): Promise<BatchResult<Acceptance>[]> {
     const firsts = firstOfEach(submissions)
     const places = await this.#places([...firsts.values()])
-    const answers = allFit(firsts, places) ? new Map<string, Settled<Acceptance>>() : await this.#knownAmong(firsts)
+    const answers = allFit(firsts, places) ? new Map<string, BatchResult<Acceptance>>() : await this.#knownAmong(firsts)
     const admitted = [...firsts].filter(([key, submission]) => {
       if (answers.has(key)) return false
       const limit = take(places, submission)
@@ -55,8 +55,8 @@ export class Limits {
   }
 
   /** What is known takes no place, and is not refused. */
-  async #knownAmong(firsts: ReadonlyMap<string, Submission>): Promise<Map<string, Settled<Acceptance>>> {
-    const answers = new Map<string, Settled<Acceptance>>()
+  async #knownAmong(firsts: ReadonlyMap<string, Submission>): Promise<Map<string, BatchResult<Acceptance>>> {
+    const answers = new Map<string, BatchResult<Acceptance>>()
     await inParallel([...firsts], async ([key, submission]) => {
       const found = await settled(this.#options.find(submission))
       if ('error' in found) answers.set(key, found)
@@ -117,8 +117,8 @@ function firstOfEach(submissions: readonly Submission[]): Map<string, Submission
 function answerOf(
   submission: Submission,
   first: Submission | undefined,
-  answer: Settled<Acceptance> | undefined,
-): Settled<Acceptance> {
+  answer: BatchResult<Acceptance> | undefined,
+): BatchResult<Acceptance> {
   if (answer === undefined) return { error: new Error(`The submission ${submission.id} had no answer.`) }
   if (submission === first || 'error' in answer || answer.value.kind === 'refused') return answer
   return { value: repeated(submission, answer.value.operation) }
@@ -128,7 +128,7 @@ function repeated({ id }: Submission, operation: Operation): Acceptance {
   return { kind: operation.id === id ? 'accepted' : 'known', operation }
 }
 
-async function settled<T>(work: Promise<T>): Promise<Settled<T>> {
+async function settled<T>(work: Promise<T>): Promise<BatchResult<T>> {
   try {
     return { value: await work }
   } catch (error) {

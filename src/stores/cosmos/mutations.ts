@@ -6,7 +6,7 @@
  * order of the calls, so that a process never conflicts with itself.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Batcher, type Settled } from '../../util/batcher.ts'
+import { Batcher, type BatchResult } from '../../util/batcher.ts'
 import type { CosmosAccess } from './access.ts'
 import { statusOf } from './calls.ts'
 import { type BesideItem, marked, newMark, type OperationItem, settleLog, type Tagged } from './items.ts'
@@ -37,7 +37,7 @@ interface Applied {
   readonly changed: boolean
   readonly besides: readonly BesideItem[]
   readonly silent: boolean
-  readonly results: readonly Settled<unknown>[]
+  readonly results: readonly BatchResult<unknown>[]
   /** Whether some mutation left the item as it was: from what may be out of date, that proves nothing. */
   readonly refused: boolean
 }
@@ -75,20 +75,20 @@ export class Mutations {
     }
   }
 
-  async #batch(id: string, batch: readonly Waiting[]): Promise<readonly Settled<unknown>[]> {
+  async #batch(id: string, batch: readonly Waiting[]): Promise<readonly BatchResult<unknown>[]> {
     try {
       return await this.#write(id, batch)
     } catch (error) {
       // Too large, perhaps, or malformed: then one of them is at fault, and the others should not fail with it.
       const status = statusOf(error)
       if (batch.length === 1 || (status !== 400 && status !== 413)) throw error
-      const settled: Settled<unknown>[] = []
+      const settled: BatchResult<unknown>[] = []
       for (const one of batch) settled.push(await this.#write(id, [one]).then(first, failed))
       return settled
     }
   }
 
-  async #write(id: string, batch: readonly Waiting[]): Promise<readonly Settled<unknown>[]> {
+  async #write(id: string, batch: readonly Waiting[]): Promise<readonly BatchResult<unknown>[]> {
     const created = new Set<string>()
     const [{ base: known } = { base: undefined }] = batch
     let base = (batch.length === 1 ? known : undefined) ?? this.#remembered.get(id)
@@ -165,10 +165,10 @@ function apply(start: OperationItem | undefined, batch: readonly Waiting[], now:
   return { item: settled.item, changed: true, besides: [...besides, ...settled.besides], silent, results, refused }
 }
 
-function first(results: readonly Settled<unknown>[]): Settled<unknown> {
+function first(results: readonly BatchResult<unknown>[]): BatchResult<unknown> {
   return results[0] ?? { value: undefined }
 }
 
-function failed(error: unknown): Settled<unknown> {
+function failed(error: unknown): BatchResult<unknown> {
   return { error }
 }

@@ -1,6 +1,6 @@
 /** Ends what has run out, and deletes what has passed its retention. Any number of processes may sweep. */
 import { SET_BACK_MS } from '../../model/operation.ts'
-import type { Swept } from '../store.ts'
+import type { SweepResult } from '../store.ts'
 import { release } from './accept.ts'
 import { type CosmosAccess, inParallel } from './access.ts'
 import { keyItemOf, namedBesides, type OperationItem, type Tagged } from './items.ts'
@@ -19,7 +19,7 @@ export async function sweep(
   mutations: Mutations,
   limit: number,
   aheadMs: number,
-): Promise<Swept> {
+): Promise<SweepResult> {
   const expired = await expire(access, mutations, limit, aheadMs)
   const purged = await purge(access, mutations, limit)
   await clearStranded(access, limit)

@@ -2,7 +2,7 @@
  * Writes that a batch has skipped because another transaction holds their rows. They are tried again together, and
  * skipped again as long as the rows are held, so neither the batches nor each other waits for them.
  */
-import type { Settled } from '../../util/batcher.ts'
+import type { BatchResult } from '../../util/batcher.ts'
 
 /** The answer for an item that was skipped: nothing of it is written. */
 export const BUSY: unique symbol = Symbol('busy')
@@ -18,7 +18,7 @@ const MOST_ITEMS = 500
 
 /** Options of {@link BusyLane}. */
 export interface BusyLaneOptions<Item, Result> {
-  readonly write: (items: readonly Item[]) => Promise<readonly Settled<Result | typeof BUSY>[]>
+  readonly write: (items: readonly Item[]) => Promise<readonly BatchResult<Result | typeof BUSY>[]>
   readonly key: (item: Item) => string
   /** When an item must be given up at the latest, by the monotonic clock. */
   readonly until: (item: Item) => number
@@ -85,7 +85,7 @@ export class BusyLane<Item, Result> {
     for (const [index, waiting] of tried.entries()) this.#settle(waiting, answers[index])
   }
 
-  #settle(waiting: Waiting<Item, Result>, answer: Settled<Result | typeof BUSY> | undefined): void {
+  #settle(waiting: Waiting<Item, Result>, answer: BatchResult<Result | typeof BUSY> | undefined): void {
     waiting.tries++
     if (isBusy(answer) && !isOver(waiting)) {
       this.#putBack(waiting)
@@ -115,7 +115,7 @@ export class BusyLane<Item, Result> {
   }
 }
 
-function isBusy(answer: Settled<unknown> | undefined): boolean {
+function isBusy(answer: BatchResult<unknown> | undefined): boolean {
   return answer !== undefined && 'value' in answer && answer.value === BUSY
 }
 

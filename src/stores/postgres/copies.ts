@@ -3,12 +3,12 @@ import type { Operation } from '../../model/operation.ts'
 import { STATUSES } from '../../model/protocol.ts'
 import {
   BROWSE_LIMIT,
-  type Browsed,
+  type BrowsePage,
   type BrowseQuery,
   type Dump,
-  type KeptError,
   LOG_LIMIT,
   type LogLine,
+  type RecordedError,
 } from '../store.ts'
 import { type Connections, type Statement, send } from './connections.ts'
 import type { PostgresClient, Row } from './pool.ts'
@@ -93,7 +93,7 @@ export class Copies {
     this.#statements = copyStatements(schema)
   }
 
-  async browse({ type, owner, status, limit, after = LAST_ID }: BrowseQuery): Promise<Browsed> {
+  async browse({ type, owner, status, limit, after = LAST_ID }: BrowseQuery): Promise<BrowsePage> {
     if (!isId(after)) return { operations: [] }
     const at = status === undefined ? null : STATUSES.indexOf(status)
     const rows = await this.#run(this.#statements.browse, [after, type ?? null, owner ?? null, at, limit])
@@ -152,7 +152,7 @@ function toDump(row: Row): Dump {
     output: output as string | null,
     steps: fromJson<[string, string]>(steps),
     logs: fromJson<LogLine>(logs),
-    errors: fromJson<KeptError>(errors),
+    errors: fromJson<RecordedError>(errors),
     purgeAt: purgeAt === null ? null : Number(purgeAt),
   }
 }

@@ -1,5 +1,5 @@
 /** Batches that are written two at a time, in halves when one row of them is refused, and never too large. */
-import { Batcher, type Settled } from '../../util/batcher.ts'
+import { Batcher, type BatchResult } from '../../util/batcher.ts'
 import { BUSY, BusyLane } from './busy-lane.ts'
 import { isOfOneRow, sqlState } from './connections.ts'
 
@@ -42,7 +42,7 @@ export class Lanes<Item, Result> {
   readonly #options: LanesOptions<Item, Result>
   readonly #lanes: readonly Batcher<Timed<Item>, Result>[]
   readonly #busy: BusyLane<Timed<Item>, Result>
-  readonly #write: (items: readonly Timed<Item>[]) => Promise<Settled<Result | typeof BUSY>[]>
+  readonly #write: (items: readonly Timed<Item>[]) => Promise<BatchResult<Result | typeof BUSY>[]>
 
   constructor(options: LanesOptions<Item, Result>) {
     this.#options = options
@@ -76,18 +76,21 @@ export class Lanes<Item, Result> {
   }
 
   /** Writes what no one holds. The rest is answered later, and the batch does not wait for it. */
-  async #writeFree(items: readonly Timed<Item>[]): Promise<Settled<Result | Promise<Result>>[]> {
+  async #writeFree(items: readonly Timed<Item>[]): Promise<BatchResult<Result | Promise<Result>>[]> {
     const before = items.map(item => this.#answerUnwritten(item))
     const settled = (await this.#write(items.filter((_, index) => before[index] === undefined))).values()
     return items.map((item, index) => this.#answer(item, before[index] ?? settled.next().value))
   }
 
-  #answerUnwritten(item: Timed<Item>): Settled<typeof BUSY> | undefined {
+  #answerUnwritten(item: Timed<Item>): BatchResult<typeof BUSY> | undefined {
     if (performance.now() > item.until - this.#options.limitMs / 2) return { error: new Error(NOT_WRITTEN) }
     return this.#busy.holds(item) ? { value: BUSY } : undefined
   }
 
-  #answer(item: Timed<Item>, answer: Settled<Result | typeof BUSY> = NO_ANSWER): Settled<Result | Promise<Result>> {
+  #answer(
+    item: Timed<Item>,
+    answer: BatchResult<Result | typeof BUSY> = NO_ANSWER,
+  ): BatchResult<Result | Promise<Result>> {
     if ('error' in answer) return answer
     const { value } = answer
     return { value: value === BUSY ? this.#busy.add(item) : value }
@@ -124,8 +127,8 @@ type WriteWhole<Item, Result> = (items: readonly Item[]) => Promise<readonly (Re
 async function writeInParts<Item, Result>(
   chunks: readonly (readonly Item[])[],
   write: WriteWhole<Item, Result>,
-): Promise<Settled<Result | typeof BUSY>[]> {
-  const settled: Settled<Result | typeof BUSY>[] = []
+): Promise<BatchResult<Result | typeof BUSY>[]> {
+  const settled: BatchResult<Result | typeof BUSY>[] = []
   for (const chunk of chunks) settled.push(...(await writeInHalves(chunk, write)))
   return settled
 }
@@ -134,7 +137,7 @@ async function writeInParts<Item, Result>(
 async function writeInHalves<Item, Result>(
   items: readonly Item[],
   write: WriteWhole<Item, Result>,
-): Promise<Settled<Result | typeof BUSY>[]> {
+): Promise<BatchResult<Result | typeof BUSY>[]> {
   try {
     return (await write(items)).map(value => ({ value }))
   } catch (error) {

@@ -15,23 +15,23 @@ import { STATUSES } from '../../model/protocol.ts'
 import { ClockSteps } from '../clock-steps.ts'
 import type {
   Acceptance,
-  Browsed,
+  ActiveOperation,
+  ActiveQuery,
+  BrowsePage,
   BrowseQuery,
   Claim,
   ClaimRequest,
   Dump,
   Hint,
-  Holding,
-  HoldingsQuery,
-  KeptError,
   Lease,
   ListQuery,
   LogLine,
   Note,
-  QueueView,
+  QueueStats,
+  RecordedError,
   Renewal,
   Store,
-  Swept,
+  SweepResult,
 } from '../store.ts'
 import { changeHints } from '../store.ts'
 import { BUSY } from './busy-lane.ts'
@@ -239,12 +239,12 @@ class PostgresStore implements Store {
     return isId(id) ? await this.#reads.add(id) : undefined
   }
 
-  async byKey(type: string, owner: string, key: string): Promise<Operation | undefined> {
+  async findByKey(type: string, owner: string, key: string): Promise<Operation | undefined> {
     const [row] = await this.#run('byKey', [type, owner, key])
     return row && toOperation(row)
   }
 
-  async payload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
+  async readPayload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
     if (!isId(id)) return undefined
     const [row] = await this.#run('payload', [id, kind === 'input' ? 0 : 1])
     return row?.[0] as string | undefined
@@ -282,7 +282,7 @@ class PostgresStore implements Store {
     return await this.#changes.add({ id, change })
   }
 
-  async note(lease: Lease, note: Note): Promise<boolean> {
+  async appendNote(lease: Lease, note: Note): Promise<boolean> {
     this.#checkOpen()
     if (note.kind === 'step') {
       checkText('name', note.name)
@@ -303,7 +303,7 @@ class PostgresStore implements Store {
     })
   }
 
-  async errors(id: string): Promise<readonly KeptError[]> {
+  async errors(id: string): Promise<readonly RecordedError[]> {
     return isId(id) ? (await this.#run('errors', [id])).map(toKeptError) : []
   }
 
@@ -314,7 +314,7 @@ class PostgresStore implements Store {
     return rows.map(toOperation)
   }
 
-  async queue(type: string): Promise<QueueView> {
+  async queueStats(type: string): Promise<QueueStats> {
     const [row = []] = await this.#run('queue', [this.#options.clock(), type])
     const [ready, depth, running, oldestAt, durations] = row
     return {
@@ -326,7 +326,11 @@ class PostgresStore implements Store {
     }
   }
 
-  async launch(request: { types: readonly string[]; limit: number; holdMs: number }): Promise<readonly Operation[]> {
+  async reserveForLaunch(request: {
+    types: readonly string[]
+    limit: number
+    holdMs: number
+  }): Promise<readonly Operation[]> {
     const types = request.types.map(type => ({ type, limit: request.limit }))
     const rows = await this.#take('launch', types, [request.limit, request.holdMs], this.#options.clock())
     const operations = rows.map(toOperation)
@@ -334,11 +338,14 @@ class PostgresStore implements Store {
     return operations
   }
 
-  async holdings({ holder, after = FIRST_ID, limit }: HoldingsQuery): Promise<readonly Holding[]> {
+  async listActive({ holder, after = FIRST_ID, limit }: ActiveQuery): Promise<readonly ActiveOperation[]> {
     if (!isId(after)) return []
     const rows = await this.#run('holdings', [holder ?? null, after, limit])
     return rows.map(([id, type, status, attempt, holder, execution, engine, cancelRequested]) => {
-      const held = { id, type, attempt: Number(attempt), holder, execution, cancelRequested } as Omit<Holding, 'status'>
+      const held = { id, type, attempt: Number(attempt), holder, execution, cancelRequested } as Omit<
+        ActiveOperation,
+        'status'
+      >
       return {
         ...held,
         engine: execution === null ? null : (engine as string | null),
@@ -355,14 +362,14 @@ class PostgresStore implements Store {
     return (await this.#run('webhooksDue', [limit])).map(toOperation)
   }
 
-  async sweep(limit: number): Promise<Swept> {
+  async sweep(limit: number): Promise<SweepResult> {
     this.#checkOpen()
     const operations = await this.#writer.expire(limit)
     for (const operation of operations) this.#tellOf(operation)
     return { expired: operations.length, purged: await this.#writer.purge(limit) }
   }
 
-  async browse(query: BrowseQuery): Promise<Browsed> {
+  async browse(query: BrowseQuery): Promise<BrowsePage> {
     this.#checkOpen()
     return await this.#copies.browse(query)
   }

@@ -1,7 +1,7 @@
 /** How a record becomes a row, and a row a record. */
 import { type AttemptError, type Operation, withHistory } from '../../model/operation.ts'
 import { type Problem, type Progress, STATUSES } from '../../model/protocol.ts'
-import type { KeptError } from '../store.ts'
+import type { RecordedError } from '../store.ts'
 import type { Row } from './pool.ts'
 
 /** The columns that are written once, in the order in which they are read. */
@@ -170,7 +170,7 @@ function decode<T>(text: string | null): T | null {
 }
 
 /** Reads what an attempt threw, behind the number of the attempt. */
-export function toKeptError([attempt, error]: Row): KeptError {
+export function toKeptError([attempt, error]: Row): RecordedError {
   return { attempt: Number(attempt), error: JSON.parse(error as string) as AttemptError }
 }
 

@@ -7,7 +7,7 @@
  */
 
 import { SET_BACK_MS } from '../../model/operation.ts'
-import { LOG_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../store.ts'
+import { LOG_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_READY_LIMIT } from '../store.ts'
 import { accepts } from './accept-statements.ts'
 import type { Statement } from './connections.ts'
 import { CHANGED_COLUMNS, CHANGED_TYPES, COLUMNS, recordOf } from './rows.ts'
@@ -124,13 +124,13 @@ function queueReads(schema: string, operations: string) {
       WITH ${CLOCK},
       view AS MATERIALIZED (
         SELECT id, priority, created_at FROM (
-          (SELECT id, priority, created_at ${ready} ORDER BY priority DESC, id LIMIT ${QUEUE_VIEW_LIMIT})
+          (SELECT id, priority, created_at ${ready} ORDER BY priority DESC, id LIMIT ${QUEUE_READY_LIMIT})
           UNION ALL
-          (SELECT id, priority, created_at ${due} ORDER BY run_at LIMIT ${QUEUE_VIEW_LIMIT})) AS both_kinds
-        ORDER BY priority DESC, id LIMIT ${QUEUE_VIEW_LIMIT})
+          (SELECT id, priority, created_at ${due} ORDER BY run_at LIMIT ${QUEUE_READY_LIMIT})) AS both_kinds
+        ORDER BY priority DESC, id LIMIT ${QUEUE_READY_LIMIT})
       SELECT
         ARRAY (SELECT id::text FROM view ORDER BY priority DESC, id),
-        CASE WHEN (SELECT count(*) FROM view) < ${QUEUE_VIEW_LIMIT} THEN (SELECT count(*) FROM view)
+        CASE WHEN (SELECT count(*) FROM view) < ${QUEUE_READY_LIMIT} THEN (SELECT count(*) FROM view)
         ELSE (SELECT count(*) FROM (SELECT 1 ${ready} UNION ALL SELECT 1 ${due} LIMIT ${QUEUE_COUNT_LIMIT}) AS counted) END,
         (SELECT count(*) FROM (
           SELECT 1 FROM ${operations} WHERE status = 1 AND type = $2 ORDER BY id LIMIT ${QUEUE_COUNT_LIMIT}) AS counted),

@@ -10,7 +10,7 @@ import {
   type SubmissionLimits,
 } from '../../model/operation.ts'
 import type { ClockSteps } from '../clock-steps.ts'
-import type { Acceptance, Lease, Note, Swept } from '../store.ts'
+import type { Acceptance, Lease, Note, SweepResult } from '../store.ts'
 import { BUSY } from './busy-lane.ts'
 import { type Connections, send } from './connections.ts'
 import type { PostgresQueryable, Row } from './pool.ts'
@@ -209,7 +209,7 @@ export class Writer {
   }
 
   /** Deletes what has passed its retention. */
-  async purge(limit: number): Promise<Swept['purged']> {
+  async purge(limit: number): Promise<SweepResult['purged']> {
     const rows = await this.#connections.run(this.#statements.purge, [this.#now(), limit])
     await this.#connections.run(this.#statements.dropDurations, [])
     return rows.map(([id]) => id as string)

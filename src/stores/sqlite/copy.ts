@@ -1,14 +1,14 @@
 /** What operators ask for: to look through all operations, and to move them whole from one store to another. */
 import type { Operation } from '../../model/operation.ts'
 import { STATUSES } from '../../model/protocol.ts'
-import { BROWSE_LIMIT, type Browsed, type BrowseQuery, type Dump, type LogLine } from '../store.ts'
+import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery, type Dump, type LogLine } from '../store.ts'
 import type { Database, Row } from './database.ts'
 import { errorKind, type PayloadRow, toErrors } from './payloads.ts'
 import { RECORDS, RESTORE, RecordQuery, restoreValues } from './rows.ts'
 
 /** The reads of operators. */
 export interface Dumps {
-  browse(query: BrowseQuery): Browsed
+  browse(query: BrowseQuery): BrowsePage
   dump(after: string | undefined, limit: number): Dump[]
 }
 

@@ -2,7 +2,7 @@
  * What the store and its writer thread send each other. Every message bears a mark of ours: a thread's port also
  * carries what Node itself posts, such as the imports that `node --watch` collects, and what is not ours is ignored.
  */
-import type { Settled } from '../../util/batcher.ts'
+import type { BatchResult } from '../../util/batcher.ts'
 import type { Write, WriteResult } from './writer.ts'
 
 /** What the thread is sent. */
@@ -14,7 +14,7 @@ export type WriterRequest =
 export type WriterReply =
   | { readonly kind: 'ready' }
   /** The answers to the batch of this number, write by write. */
-  | { readonly kind: 'settled'; readonly number: number; readonly settled: readonly Settled<WriteResult>[] }
+  | { readonly kind: 'settled'; readonly number: number; readonly settled: readonly BatchResult<WriteResult>[] }
 
 const MARK = 'waybill:sqlite-writer'
 

@@ -1,6 +1,6 @@
 /** The rows of `payloads`: the input, the output, and what attempts threw, each under a kind of its own. */
 import type { AttemptError } from '../../model/operation.ts'
-import type { KeptError } from '../store.ts'
+import type { RecordedError } from '../store.ts'
 
 export interface PayloadRow {
   readonly kind: number
@@ -15,7 +15,7 @@ export function errorKind(attempt: number): number {
 }
 
 /** What attempts threw, of the payloads of an operation in the order of their kinds. */
-export function toErrors(rows: readonly PayloadRow[]): KeptError[] {
+export function toErrors(rows: readonly PayloadRow[]): RecordedError[] {
   return rows
     .filter(({ kind }) => kind > OUTPUT)
     .map(({ kind, body }) => ({ attempt: kind - OUTPUT, error: JSON.parse(body) as AttemptError }))

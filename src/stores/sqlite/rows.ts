@@ -2,7 +2,7 @@
 import { type Operation, withHistory } from '../../model/operation.ts'
 import type { Problem, Progress, Status } from '../../model/protocol.ts'
 import { STATUSES } from '../../model/protocol.ts'
-import type { Holding } from '../store.ts'
+import type { ActiveOperation } from '../store.ts'
 import { type Database, type Row, type SqlValue, type Statement, withArrays } from './database.ts'
 
 /** The columns that are written once. */
@@ -137,7 +137,7 @@ const AT = Object.fromEntries(columns.map((column, index) => [column, index])) a
 export const RECORDS: string = `SELECT ${columns.join(', ')} FROM operations`
 
 /** What is held, of a row with its columns. */
-export function toHolding({ cancel_requested: cancelRequested, ...row }: Row): Holding {
+export function toHolding({ cancel_requested: cancelRequested, ...row }: Row): ActiveOperation {
   const { id, type, status, attempt, holder, execution, engine } = row as unknown as HoldingRow
   return {
     id,
@@ -151,7 +151,7 @@ export function toHolding({ cancel_requested: cancelRequested, ...row }: Row): H
   }
 }
 
-type HoldingRow = Omit<Holding, 'status' | 'cancelRequested'> & { readonly status: number }
+type HoldingRow = Omit<ActiveOperation, 'status' | 'cancelRequested'> & { readonly status: number }
 
 /** A prepared statement that reads records. */
 export class RecordQuery {

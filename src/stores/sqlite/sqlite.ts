@@ -13,30 +13,30 @@ import { existsSync } from 'node:fs'
 import { accepted, type Change, type Operation, type Submission } from '../../model/operation.ts'
 import { type Checks, checkOptions, FUNCTION, oneOf, required, STRING, withMethods } from '../../model/options.ts'
 import { STATUSES } from '../../model/protocol.ts'
-import { Batcher, type Settled } from '../../util/batcher.ts'
+import { Batcher, type BatchResult } from '../../util/batcher.ts'
 import { ClockSteps } from '../clock-steps.ts'
 import { HintListeners } from '../hint-listeners.ts'
 import type {
   Acceptance,
-  Browsed,
+  ActiveOperation,
+  ActiveQuery,
+  BrowsePage,
   BrowseQuery,
   Claim,
   ClaimRequest,
   Dump,
   Hint,
-  Holding,
-  HoldingsQuery,
-  KeptError,
   Lease,
   ListQuery,
   LogLine,
   Note,
-  QueueView,
+  QueueStats,
+  RecordedError,
   Renewal,
   Store,
-  Swept,
+  SweepResult,
 } from '../store.ts'
-import { changeHints, QUEUE_COUNT_LIMIT, QUEUE_VIEW_LIMIT } from '../store.ts'
+import { changeHints, QUEUE_COUNT_LIMIT, QUEUE_READY_LIMIT } from '../store.ts'
 import { CommitWatcher } from './commit-watcher.ts'
 import { type Dumps, prepareDumps } from './copy.ts'
 import {
@@ -182,11 +182,11 @@ class SqliteStore implements Store {
     return this.#open.operation.get(id)
   }
 
-  async byKey(type: string, owner: string, key: string): Promise<Operation | undefined> {
+  async findByKey(type: string, owner: string, key: string): Promise<Operation | undefined> {
     return this.#open.byKey.get(type, owner, key)
   }
 
-  async payload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
+  async readPayload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
     const row = this.#open.payload.get(id, kind === 'input' ? 0 : 1) as { body: string } | undefined
     return row?.body
   }
@@ -205,7 +205,7 @@ class SqliteStore implements Store {
     return this.#add({ kind: 'change', id, change })
   }
 
-  note(lease: Lease, note: Note): Promise<boolean> {
+  appendNote(lease: Lease, note: Note): Promise<boolean> {
     return this.#add({ kind: 'note', lease, note })
   }
 
@@ -218,7 +218,7 @@ class SqliteStore implements Store {
     return (this.#open.logs.all(id, after) as Row[]).map(row => ({ ...row }) as unknown as LogLine)
   }
 
-  async errors(id: string): Promise<readonly KeptError[]> {
+  async errors(id: string): Promise<readonly RecordedError[]> {
     return toErrors(this.#open.errors.all(id) as PayloadRow[])
   }
 
@@ -232,9 +232,9 @@ class SqliteStore implements Store {
     return reads.listEnded.all(type, owner, before, STATUSES.indexOf(status), limit)
   }
 
-  async queue(type: string): Promise<QueueView> {
+  async queueStats(type: string): Promise<QueueStats> {
     const reads = this.#open
-    const [most, now] = [QUEUE_VIEW_LIMIT, this.#clock()]
+    const [most, now] = [QUEUE_READY_LIMIT, this.#clock()]
     const ready = reads.ready.all(type, most, type, now, most, most) as { id: string; at: number }[]
     const count = (row: unknown) => (row as { count: number }).count
     return {
@@ -246,12 +246,16 @@ class SqliteStore implements Store {
     }
   }
 
-  async launch(request: { types: readonly string[]; limit: number; holdMs: number }): Promise<readonly Operation[]> {
+  async reserveForLaunch(request: {
+    types: readonly string[]
+    limit: number
+    holdMs: number
+  }): Promise<readonly Operation[]> {
     if (!this.#anyReady(request.types.map(type => ({ type })))) return []
     return await this.#add({ kind: 'launch', ...request })
   }
 
-  async holdings({ holder, after = '', limit }: HoldingsQuery): Promise<readonly Holding[]> {
+  async listActive({ holder, after = '', limit }: ActiveQuery): Promise<readonly ActiveOperation[]> {
     const { holdings, holdingsOf } = this.#open
     const rows = holder === undefined ? holdings.all(after, after, limit) : holdingsOf.all(holder, after, limit)
     return (rows as Row[]).map(toHolding)
@@ -265,7 +269,7 @@ class SqliteStore implements Store {
     return this.#open.webhooksDue.all(limit)
   }
 
-  async sweep(limit: number): Promise<Swept> {
+  async sweep(limit: number): Promise<SweepResult> {
     // Where changes of the folder are not told, such as on some mounts of containers, a lost file is found here.
     this.#file?.look()
     const { aheadMs, mayBeBack } = this.#steps.look(this.#clock())
@@ -279,7 +283,7 @@ class SqliteStore implements Store {
     this.#steps.noteRescheduled()
   }
 
-  async browse(query: BrowseQuery): Promise<Browsed> {
+  async browse(query: BrowseQuery): Promise<BrowsePage> {
     return this.#openDumps.browse(query)
   }
 
@@ -345,7 +349,7 @@ class SqliteStore implements Store {
     return types.some(({ type }) => this.#open.anyReady.get(type, type, now) !== undefined)
   }
 
-  #hintOfBatch(writes: readonly Write[], settled: readonly Settled<WriteResult>[]): void {
+  #hintOfBatch(writes: readonly Write[], settled: readonly BatchResult<WriteResult>[]): void {
     const ready = new Set<string>()
     writes.forEach((write, index) => {
       const result = settled[index]
@@ -356,7 +360,7 @@ class SqliteStore implements Store {
       }
       if (write.kind === 'note' && write.note.kind === 'log') this.#hint({ kind: 'changed', id: write.lease.id })
       // A sweep does not tell what it has ended or made ready again.
-      if (write.kind === 'sweep' && (result.value as Swept).expired > 0) this.#hint({ kind: 'unknown' })
+      if (write.kind === 'sweep' && (result.value as SweepResult).expired > 0) this.#hint({ kind: 'unknown' })
       if (write.kind === 'restore') this.#hint({ kind: 'unknown' })
     })
     for (const type of ready) this.#hint({ kind: 'ready', type })

@@ -1,6 +1,6 @@
 /** Two ways to reach a writer: in a thread of its own, or on the event loop. */
 import { Worker } from 'node:worker_threads'
-import type { Settled } from '../../util/batcher.ts'
+import type { BatchResult } from '../../util/batcher.ts'
 import { threadExecArgv } from '../../util/exec-argv.ts'
 import { sibling } from '../../util/module-url.ts'
 import type { Database, DatabaseLocation } from './database.ts'
@@ -10,7 +10,7 @@ import { type Write, type WriteResult, Writer } from './writer.ts'
 
 /** Executes batches, one at a time, and answers write by write. */
 export interface WriterClient {
-  execute(writes: readonly Write[], now: number): Promise<readonly Settled<WriteResult>[]>
+  execute(writes: readonly Write[], now: number): Promise<readonly BatchResult<WriteResult>[]>
   close(): Promise<void>
 }
 
@@ -49,7 +49,7 @@ export class ThreadWriter implements WriterClient {
     return writer
   }
 
-  async execute(writes: readonly Write[], now: number): Promise<readonly Settled<WriteResult>[]> {
+  async execute(writes: readonly Write[], now: number): Promise<readonly BatchResult<WriteResult>[]> {
     const thread = await this.#started()
     const number = ++this.#batches
     const reply = replyOf(thread, reply => (isAnswerTo(number, reply) ? reply.settled : undefined))
@@ -71,7 +71,11 @@ export class ThreadWriter implements WriterClient {
   }
 
   /** A write that cannot be sent, such as a problem that holds a function, fails alone. */
-  async #withoutUncloneable(writes: readonly Write[], now: number, cause: unknown): Promise<Settled<WriteResult>[]> {
+  async #withoutUncloneable(
+    writes: readonly Write[],
+    now: number,
+    cause: unknown,
+  ): Promise<BatchResult<WriteResult>[]> {
     const sendable = writes.map(isCloneable)
     if (sendable.every(Boolean)) throw cause
     const rest = writes.filter((_, index) => sendable[index])

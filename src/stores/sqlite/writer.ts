@@ -16,7 +16,7 @@ import {
   SET_BACK_MS,
   type Submission,
 } from '../../model/operation.ts'
-import type { Settled } from '../../util/batcher.ts'
+import type { BatchResult } from '../../util/batcher.ts'
 import {
   type Acceptance,
   type Claim,
@@ -26,7 +26,7 @@ import {
   LOG_LIMIT,
   type Note,
   type Renewal,
-  type Swept,
+  type SweepResult,
 } from '../store.ts'
 import { prepareRestore } from './copy.ts'
 import { type Database, prepareVersion } from './database.ts'
@@ -67,7 +67,7 @@ export interface WriteResults {
   renew: Renewal[]
   claim: ClaimResult
   launch: Operation[]
-  sweep: Swept
+  sweep: SweepResult
   /** How many were rescheduled: fewer than {@link PROMOTE_LIMIT} where none is left. */
   reschedule: number
   restore: undefined
@@ -113,7 +113,7 @@ export class Writer {
    *
    * @param now milliseconds since the epoch: the store's clock
    */
-  execute(writes: readonly Write[], now: number): Settled<WriteResult>[] {
+  execute(writes: readonly Write[], now: number): BatchResult<WriteResult>[] {
     // To look takes no lock: another process that writes for long does not keep this one from hearing of it.
     if (writes.every(({ kind }) => kind === 'look')) return this.#look(writes)
     try {
@@ -130,7 +130,7 @@ export class Writer {
     }
   }
 
-  #look(looks: readonly Write[]): Settled<WriteResult>[] {
+  #look(looks: readonly Write[]): BatchResult<WriteResult>[] {
     try {
       const value = this.#version()
       return looks.map(() => ({ value }))

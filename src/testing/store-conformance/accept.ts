@@ -24,15 +24,15 @@ export const acceptTests: StoreTests = {
     'makes the operation readable at once, its input too': async test => {
       const operation = await test.submit({ input: '[1,2]' })
       assert.deepEqual(await test.read(operation.id), operation)
-      assert.equal(await test.store.payload(operation.id, 'input'), '[1,2]')
-      assert.equal(await test.store.payload(operation.id, 'output'), undefined)
+      assert.equal(await test.store.readPayload(operation.id, 'input'), '[1,2]')
+      assert.equal(await test.store.readPayload(operation.id, 'output'), undefined)
     },
 
     'keeps large and odd inputs to the letter': async test => {
       const odd = JSON.stringify({ 'a"\\': '\u0000\u2028😀é\ud800', zeros: [0, -0, 1e300, 1.5] })
       for (const input of [odd, `  { "spaced" : 1 }\n`, JSON.stringify('ü'.repeat(600_000)), 'null', '""']) {
         const { id } = await test.submit({ input })
-        assert.equal(await test.store.payload(id, 'input'), input)
+        assert.equal(await test.store.readPayload(id, 'input'), input)
         assert.equal((await test.store.claim({ ...claimOf(id) }))[0]?.input, input)
       }
     },
@@ -51,7 +51,7 @@ export const acceptTests: StoreTests = {
     'finds nothing under an id that it does not know': async test => {
       const id = numberedId(99)
       assert.equal(await test.store.read(id), undefined)
-      assert.equal(await test.store.payload(id, 'input'), undefined)
+      assert.equal(await test.store.readPayload(id, 'input'), undefined)
       assert.deepEqual([...(await test.store.steps(id))], [])
       assert.deepEqual(await test.store.logs(id, 0), [])
       assert.equal(await test.store.change(id, { kind: 'cancel' }), undefined)
@@ -63,7 +63,7 @@ export const acceptTests: StoreTests = {
       const running = await test.claimOne(submission.id)
       const again = await test.store.accept({ ...submission, input: '2', priority: 9 })
       assert.deepEqual(again, { kind: 'accepted', operation: running })
-      assert.equal(await test.store.payload(submission.id, 'input'), '1')
+      assert.equal(await test.store.readPayload(submission.id, 'input'), '1')
     },
 
     'can be repeated with the same id and key': async test => {
@@ -113,7 +113,7 @@ export const acceptTests: StoreTests = {
       const refused = test.submission({ owner: 'ann', limits, idempotencyKey: 'k' })
       assert.deepEqual(await test.store.accept(refused), { kind: 'refused', limit: 'inFlight' })
       assert.equal(await test.store.read(refused.id), undefined)
-      assert.equal(await test.store.byKey(TYPE, 'ann', 'k'), undefined)
+      assert.equal(await test.store.findByKey(TYPE, 'ann', 'k'), undefined)
       // Another owner, another type and a submission without limits have places of their own.
       await test.submit({ owner: 'bob', limits })
       await test.submit({ owner: 'ann', type: 'refunds', limits })

@@ -44,7 +44,7 @@ const HOLD_MS = 10_000
 
 async function launched(test: StoreTest, launches = 1): Promise<Operation> {
   if (launches === 1) await test.submit()
-  const [operation] = await test.store.launch({ types: ['orders'], limit: 1, holdMs: HOLD_MS })
+  const [operation] = await test.store.reserveForLaunch({ types: ['orders'], limit: 1, holdMs: HOLD_MS })
   assert.equal(operation?.launches, launches)
   return operation
 }

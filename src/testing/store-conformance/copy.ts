@@ -63,8 +63,8 @@ export const copyTests: StoreTests = {
       assert.deepEqual(await test.store.dump(undefined, 100), [])
       await test.store.restore(before)
       assert.deepEqual(seen(await test.store.dump(undefined, 100)), seen(before))
-      assert.equal(await test.store.payload(done.id, 'output'), OUTCOMES.completed.output)
-      assert.deepEqual(await test.store.byKey(done.type, done.owner, 'k'), done)
+      assert.equal(await test.store.readPayload(done.id, 'output'), OUTCOMES.completed.output)
+      assert.deepEqual(await test.store.findByKey(done.type, done.owner, 'k'), done)
       assert.deepEqual(idsOf(await test.store.webhooksDue(10)), [done.id])
       assert.deepEqual(idsOf(await test.claim(1)), [pending.id])
     },
@@ -91,7 +91,7 @@ export const copyTests: StoreTests = {
       await test.store.sweep(100)
       const { id } = await test.submit({ idempotencyKey: 'k' })
       await assert.rejects(test.store.restore(before))
-      assert.equal((await test.store.byKey(old.type, old.owner, 'k'))?.id, id)
+      assert.equal((await test.store.findByKey(old.type, old.owner, 'k'))?.id, id)
     },
 
     'restores nothing where nothing is given': async test => {
@@ -108,10 +108,10 @@ function dumpedIds(dumps: readonly Dump[]): string[] {
 /** Two steps, and more log lines than any store keeps in one place. */
 async function keepNotes(test: StoreTest, running: Operation): Promise<void> {
   const lease = leaseOf(running)
-  await test.store.note(lease, { kind: 'step', name: 'charge', value: '{"a":"ü"}' })
-  await test.store.note(lease, { kind: 'step', name: '', value: '""' })
+  await test.store.appendNote(lease, { kind: 'step', name: 'charge', value: '{"a":"ü"}' })
+  await test.store.appendNote(lease, { kind: 'step', name: '', value: '""' })
   for (let line = 1; line <= 30; line++) {
-    await test.store.note(lease, { kind: 'log', level: 'info', message: `“line” ${line}` })
+    await test.store.appendNote(lease, { kind: 'log', level: 'info', message: `“line” ${line}` })
   }
 }
 

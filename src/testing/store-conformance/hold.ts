@@ -46,7 +46,7 @@ export const holdTests: StoreTests = {
 
     'a step of a held record waits for it, and that of others does not': async test => {
       await assertOthersPass(test, async ({ store }, operation) => {
-        return await store.note(leaseOf(operation), { kind: 'step', name: 'charge', value: '1' })
+        return await store.appendNote(leaseOf(operation), { kind: 'step', name: 'charge', value: '1' })
       })
     },
 
@@ -54,7 +54,7 @@ export const holdTests: StoreTests = {
       const [held] = await runMany(test, 1)
       const release = await test.hold.record(held.id)
       const lines = Array.from({ length: 20 }, (_, index) => String(index))
-      const write = (message: string) => test.store.note(leaseOf(held), { kind: 'log', level: 'info', message })
+      const write = (message: string) => test.store.appendNote(leaseOf(held), { kind: 'log', level: 'info', message })
       const first = lines.slice(0, 10).map(write)
       // By now those have met the held record.
       await test.run()

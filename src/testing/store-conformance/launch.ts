@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
-import { allHoldings } from '../../stores/holdings.ts'
+import { listAllActive } from '../../stores/holdings.ts'
 import { HOLDER, idsOf, LEASE_MS, OUTCOMES, type StoreTest, type StoreTests, TYPE } from './context.ts'
 
 const HOLD_MS = 60_000
 
 export const launchTests: StoreTests = {
-  name: 'launch and holdings',
+  name: 'launch and active operations',
   tests: {
     'takes ready operations in the order of a claim, and holds them back': async test => {
       const low = await test.submit({ priority: -1 })
@@ -23,8 +23,8 @@ export const launchTests: StoreTests = {
       await test.submit({ type: 'c' })
       const types = ['a', 'b']
       const request = { types, limit: 3, holdMs: HOLD_MS }
-      assert.deepEqual(idsOf(await test.store.launch(request)), idsOf([...a, ...b.slice(0, 1)]))
-      assert.deepEqual(idsOf(await test.store.launch(request)), idsOf(b.slice(1)))
+      assert.deepEqual(idsOf(await test.store.reserveForLaunch(request)), idsOf([...a, ...b.slice(0, 1)]))
+      assert.deepEqual(idsOf(await test.store.reserveForLaunch(request)), idsOf(b.slice(1)))
     },
 
     'takes nothing that is delayed, running or finished': async test => {
@@ -117,25 +117,25 @@ export const launchTests: StoreTests = {
         await test.change(id, { kind: 'launched', launch: round, execution: `job-${round}`, engine: 'jobs' })
         const after = await test.change(id, { kind: 'abandon', attempt: 0, reason: 'It is gone.' })
         codes.push(after.error?.code ?? after.status)
-        if (round === 1) assert.deepEqual((await test.store.queue(TYPE)).ready, [id])
+        if (round === 1) assert.deepEqual((await test.store.queueStats(TYPE)).ready, [id])
         test.clock.advance(5000)
       }
       assert.deepEqual(codes, ['pending', 'pending', 'launch-lost'])
       assert.equal((await test.read(id)).status, 'failed')
     },
 
-    'holdings show what a process or an execution has, and nothing else': async test => {
+    'listActive shows what a process or an execution has, and nothing else': async test => {
       await test.submit()
       await test.end(OUTCOMES.completed)
-      assert.deepEqual(await allHoldings(test.store), [])
+      assert.deepEqual(await listAllActive(test.store), [])
       const { id } = await test.submit({ priority: 9 })
-      await test.store.launch({ types: [TYPE], limit: 1, holdMs: HOLD_MS })
+      await test.store.reserveForLaunch({ types: [TYPE], limit: 1, holdMs: HOLD_MS })
       await test.change(id, { kind: 'launched', launch: 1, execution: 'job-1', engine: 'jobs' })
       const running = await test.run()
       await test.change(running.id, { kind: 'cancel' })
-      const holdings = (await allHoldings(test.store)).toSorted((a, b) => a.id.localeCompare(b.id))
+      const active = (await listAllActive(test.store)).toSorted((a, b) => a.id.localeCompare(b.id))
       const base = { type: TYPE, cancelRequested: false }
-      assert.deepEqual(holdings, [
+      assert.deepEqual(active, [
         { ...base, id, status: 'pending', attempt: 0, holder: null, execution: 'job-1', engine: 'jobs' },
         {
           ...base,
@@ -150,7 +150,7 @@ export const launchTests: StoreTests = {
       ])
     },
 
-    'holdings are listed page by page in the order of their ids, whether they run or wait for an execution':
+    'active operations are listed page by page in the order of their ids, whether they run or wait for an execution':
       async test => {
         const waiting = await test.submitMany(3)
         for (const { id } of await launch(test)) {
@@ -158,14 +158,14 @@ export const launchTests: StoreTests = {
         }
         const ids = idsOf([...waiting, await test.run(), await test.run(), await test.run()]).sort()
         const page = async (limit: number, after?: string) =>
-          idsOf(await test.store.holdings({ limit, ...(after !== undefined && { after }) }))
+          idsOf(await test.store.listActive({ limit, ...(after !== undefined && { after }) }))
         assert.deepEqual(await page(4), ids.slice(0, 4))
         assert.deepEqual(await page(4, ids[3]), ids.slice(4))
         assert.deepEqual(await page(4, ids[5]), [])
-        assert.deepEqual(idsOf(await allHoldings(test.store)), ids)
+        assert.deepEqual(idsOf(await listAllActive(test.store)), ids)
       },
 
-    'holdings of one holder, and all holders of what runs, each once': async test => {
+    'active operations of one holder, and all holders of what runs, each once': async test => {
       const held = async (holder: string) => {
         const { id } = await test.submit()
         return await test.claimOne(id, { holder })
@@ -175,26 +175,26 @@ export const launchTests: StoreTests = {
       await launch(test)
       await test.change(id, { kind: 'launched', launch: 1, execution: 'job-1', engine: 'jobs' })
       assert.deepEqual((await test.store.holders()).toSorted(), ['another', 'one'])
-      const ofOne = await test.store.holdings({ holder: 'one', limit: 10 })
+      const ofOne = await test.store.listActive({ holder: 'one', limit: 10 })
       assert.deepEqual(idsOf(ofOne), idsOf([first, second]).sort())
-      assert.deepEqual(idsOf(await test.store.holdings({ holder: 'one', limit: 1 })), idsOf(ofOne).slice(0, 1))
+      assert.deepEqual(idsOf(await test.store.listActive({ holder: 'one', limit: 1 })), idsOf(ofOne).slice(0, 1))
       await test.finish(other, OUTCOMES.completed)
       assert.deepEqual(await test.store.holders(), ['one'])
     },
 
-    'holdings no longer show what has ended or was handed back': async test => {
+    'listActive no longer shows what has ended or was handed back': async test => {
       const { id } = await test.submit()
       await launch(test)
       await test.change(id, { kind: 'launched', launch: 1, execution: 'job-1', engine: 'jobs' })
       const running = await test.claimOne(id, { execution: 'job-1' })
       await test.finish(running, OUTCOMES.released)
-      assert.deepEqual(await allHoldings(test.store), [])
+      assert.deepEqual(await listAllActive(test.store), [])
       await test.change(id, { kind: 'cancel' })
-      assert.deepEqual(await allHoldings(test.store), [])
+      assert.deepEqual(await listAllActive(test.store), [])
     },
   },
 }
 
 function launch(test: StoreTest, limit = 10) {
-  return test.store.launch({ types: [TYPE], limit, holdMs: HOLD_MS })
+  return test.store.reserveForLaunch({ types: [TYPE], limit, holdMs: HOLD_MS })
 }

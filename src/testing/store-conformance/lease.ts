@@ -95,7 +95,7 @@ async function assertFenced(test: StoreTest, { id, attempt }: Operation): Promis
   ]
   test.clock.advance(5)
   for (const change of changes) assert.equal(await store.change(id, change), undefined)
-  for (const note of NOTES) assert.equal(await store.note({ id, attempt }, note), false)
+  for (const note of NOTES) assert.equal(await store.appendNote({ id, attempt }, note), false)
   assert.deepEqual(await store.renew([{ id, attempt }], LEASE_MS), [LOST])
   assert.deepEqual(await observe(test, id), before)
 }
@@ -103,7 +103,7 @@ async function assertFenced(test: StoreTest, { id, attempt }: Operation): Promis
 async function observe({ store }: StoreTest, id: string): Promise<unknown> {
   return {
     operation: await store.read(id),
-    output: await store.payload(id, 'output'),
+    output: await store.readPayload(id, 'output'),
     steps: [...(await store.steps(id))],
     logs: await store.logs(id, 0),
   }

@@ -16,7 +16,7 @@ export const outcomeTests: StoreTests = {
       assert.equal(operation.finishedAt, test.now)
       assert.equal(operation.expiresAt, test.now + DAY)
       assert.equal(operation.version, running.version + 1)
-      assert.equal(await test.store.payload(operation.id, 'output'), output)
+      assert.equal(await test.store.readPayload(operation.id, 'output'), output)
       assert.deepEqual(await test.read(operation.id), operation)
     },
 
@@ -24,7 +24,7 @@ export const outcomeTests: StoreTests = {
       const operation = await test.end(OUTCOMES.failed)
       assert.equal(operation.status, 'failed')
       assert.deepEqual((await test.read(operation.id)).error, OUT_OF_STOCK)
-      assert.equal(await test.store.payload(operation.id, 'output'), undefined)
+      assert.equal(await test.store.readPayload(operation.id, 'output'), undefined)
     },
 
     'what attempts threw is kept beside the record, which does not have it': async test => {
@@ -185,7 +185,7 @@ export const outcomeTests: StoreTests = {
       )
       const winners = outputs.filter((_, index) => answers[index] !== undefined)
       assert.equal(winners.length, 1)
-      assert.equal(await test.store.payload(running.id, 'output'), winners[0])
+      assert.equal(await test.store.readPayload(running.id, 'output'), winners[0])
     },
 
     'of a racing cancel and outcome exactly one final status is recorded': async test => {
@@ -195,7 +195,7 @@ export const outcomeTests: StoreTests = {
         const after = await test.read(id)
         assert.ok(isFinal(after.status))
         assert.equal(after.history.length, 1)
-        assert.equal((await test.store.payload(id, 'output')) !== undefined, after.status === 'completed')
+        assert.equal((await test.store.readPayload(id, 'output')) !== undefined, after.status === 'completed')
       }
     },
   },

@@ -93,14 +93,14 @@ export const sweepTests: StoreTests = {
       const done = await ended(test, { retention: HOUR })
       test.clock.advance(HOUR - 1)
       assert.deepEqual(await test.store.sweep(100), NOTHING)
-      assert.equal(await test.store.payload(done.id, 'output'), OUTCOMES.completed.output)
+      assert.equal(await test.store.readPayload(done.id, 'output'), OUTCOMES.completed.output)
       test.clock.advance(1)
       assert.deepEqual(await test.store.sweep(100), { expired: 0, purged: [done.id] })
       const tombstone = await test.read(done.id)
       assert.equal(tombstone.purged, true)
       assert.equal(tombstone.status, 'completed')
-      assert.equal(await test.store.payload(done.id, 'input'), undefined)
-      assert.equal(await test.store.payload(done.id, 'output'), undefined)
+      assert.equal(await test.store.readPayload(done.id, 'input'), undefined)
+      assert.equal(await test.store.readPayload(done.id, 'output'), undefined)
       assert.equal((await test.store.steps(done.id)).size, 0)
       assert.deepEqual(await test.store.logs(done.id, 0), [])
     },
@@ -171,7 +171,7 @@ export const sweepTests: StoreTests = {
 /** A completed operation with a step and a log line. */
 async function ended(test: StoreTest, parts: Parameters<StoreTest['run']>[0]): Promise<Operation> {
   const running = await test.run(parts)
-  await test.store.note(leaseOf(running), { kind: 'step', name: 'charge', value: '1' })
-  await test.store.note(leaseOf(running), { kind: 'log', level: 'info', message: 'one' })
+  await test.store.appendNote(leaseOf(running), { kind: 'step', name: 'charge', value: '1' })
+  await test.store.appendNote(leaseOf(running), { kind: 'log', level: 'info', message: 'one' })
   return await test.finish(running, OUTCOMES.completed)
 }

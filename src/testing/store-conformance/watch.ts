@@ -38,7 +38,7 @@ export const watchTests: StoreTests = {
 
     'hints that an operation with an execution was canceled, for its engine and for its waiters': async test => {
       const { id } = await test.submit()
-      await test.store.launch({ types: [TYPE], limit: 1, holdMs: 1000 })
+      await test.store.reserveForLaunch({ types: [TYPE], limit: 1, holdMs: 1000 })
       const launched = await test.change(id, { kind: 'launched', launch: 1, execution: 'job-1', engine: 'jobs' })
       const hints = [changed(test, launched, 'cancel'), changed(test, launched, 'ended')]
       await test.change(id, { kind: 'cancel' })
@@ -52,7 +52,7 @@ export const watchTests: StoreTests = {
         about(id, 'changed'),
         async () => (await test.store.logs(id, 0)).length > 0,
       )
-      await test.store.note({ id, attempt: 1 }, { kind: 'log', level: 'info', message: 'one' })
+      await test.store.appendNote({ id, attempt: 1 }, { kind: 'log', level: 'info', message: 'one' })
       await hint
     },
 
@@ -124,5 +124,5 @@ function changed(test: StoreTest, { id, version }: Operation, kind: ChangeKind):
 /** A hint at which the operation can be claimed. */
 function ready({ store }: StoreTest, id: string, type: string = TYPE): Promise<void> {
   const fits = (hint: Hint) => hint.kind === 'unknown' || (hint.kind === 'ready' && hint.type === type)
-  return hintThatFinds(store, fits, async () => (await store.queue(type)).ready.includes(id))
+  return hintThatFinds(store, fits, async () => (await store.queueStats(type)).ready.includes(id))
 }

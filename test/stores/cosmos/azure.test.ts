@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { cosmosStore } from 'waybill/stores/cosmos'
 import { manualClock } from 'waybill/testing'
 import { ServerClock } from '../../../src/stores/cosmos/clock.ts'
-import { allHoldings } from '../../../src/stores/holdings.ts'
+import { listAllActive } from '../../../src/stores/holdings.ts'
 import type { Hint, Store } from '../../../src/stores/store.ts'
 import { cosmosAccount } from '../../support/cosmos.ts'
 import { type Collection, CosmosServer, DATABASE } from '../../support/cosmos-server.ts'
@@ -241,7 +241,7 @@ describe('what is too large for an item', () => {
     const store = await account.store(account.container())
     await store.accept(submissionOf('a'))
     await store.claim({ ...CLAIM_BY, from: { id: 'a' } })
-    const note = store.note({ id: 'a', attempt: 1 }, { kind: 'step', name: 'big', value: TOO_LARGE })
+    const note = store.appendNote({ id: 'a', attempt: 1 }, { kind: 'step', name: 'big', value: TOO_LARGE })
     await expect(note).rejects.toThrow('The outcome of step "big" is too large')
   })
 })
@@ -300,7 +300,7 @@ describe('an item that an older version wrote', () => {
     const container = account.container()
     const store = await account.store(container)
     for (const id of ['a', 'b']) await store.accept(submissionOf(id))
-    await store.launch({ types: ['orders'], limit: 1, holdMs: HOUR })
+    await store.reserveForLaunch({ types: ['orders'], limit: 1, holdMs: HOUR })
     await store.change('a', { kind: 'launched', launch: 1, execution: 'job-1', engine: 'jobs' })
     for (const attempt of [1, 2]) {
       await store.claim({ ...CLAIM_BY, execution: `job-${attempt + 1}`, engine: 'jobs', from: { id: 'b' } })
@@ -325,8 +325,8 @@ describe('an item that an older version wrote', () => {
     expect(await store.list({ type: 'orders', owner: '', limit: 9 })).toEqual([b, a])
     expect((await store.browse({ limit: 9 })).operations).toEqual([b, a])
     expect((await store.dump(undefined, 9)).map(({ operation }) => operation)).toEqual([a, b])
-    const holdings = await allHoldings(store)
-    expect(holdings.map(({ id, engine }) => [id, engine]).sort()).toEqual([
+    const active = await listAllActive(store)
+    expect(active.map(({ id, engine }) => [id, engine]).sort()).toEqual([
       ['a', null],
       ['b', null],
     ])

@@ -28,11 +28,11 @@ const ACTS: Readonly<Record<string, (store: Store) => Promise<unknown>>> = {
   'claim, one operation': store => store.claim({ ...CLAIM_BY, from: ONE }),
   'renewal of a lease': store => store.renew([LEASE], 30_000),
   progress: store => store.change(ID, { kind: 'progress', attempt: 1, progress: { fraction: 0.5, message: 'Half' } }),
-  'a step': store => store.note(LEASE, { kind: 'step', name: 'charge', value: '{"id":"ch_1"}' }),
-  'a log line': store => store.note(LEASE, { kind: 'log', level: 'info', message: 'Charged the card' }),
+  'a step': store => store.appendNote(LEASE, { kind: 'step', name: 'charge', value: '{"id":"ch_1"}' }),
+  'a log line': store => store.appendNote(LEASE, { kind: 'log', level: 'info', message: 'Charged the card' }),
   outcome: store => store.change(ID, { kind: 'finish', attempt: 1, outcome: { kind: 'completed', output: ORDER } }),
-  'result (one read)': store => store.payload(ID, 'output'),
-  'a look at the queue for Retry-After': store => store.queue('orders'),
+  'result (one read)': store => store.readPayload(ID, 'output'),
+  'a look at the queue for Retry-After': store => store.queueStats('orders'),
   'a claim that finds nothing': store =>
     store.claim({ ...CLAIM_BY, from: { types: [{ type: 'none', limit: 1 }], limit: 1 } }),
   'a sweep that finds nothing, with its look at the holders': async store => {
@@ -75,10 +75,10 @@ it('no query of a client, a worker or a dispatcher costs by what it does not ret
     'a page of all by status': () => store.browse({ limit: 1, status: 'completed' }),
     'a claim': () => store.claim({ ...CLAIM_BY, from: { types: [{ type: 'none', limit: 5 }], limit: 5 } }),
     webhooks: () => store.webhooksDue(10),
-    'a page of what is held': () => store.holdings({ limit: 1 }),
+    'a page of what is held': () => store.listActive({ limit: 1 }),
     'a submission that counts what is in flight': () =>
       store.accept(submissionOf('c', { type: 'orders', owner: 'other', limits: { inFlight: 1000 } })),
-    'the queue, in three queries': () => store.queue('rare'),
+    'the queue, in three queries': () => store.queueStats('rare'),
   }
   for (const [name, act] of Object.entries(acts)) {
     sum = 0

@@ -38,9 +38,9 @@ describe('where replicas lag', () => {
     const canceled = await one.change('a', { kind: 'cancel' })
     expect(canceled?.status).toBe('canceled')
     expect(await one.read('a')).toEqual(canceled)
-    expect(await one.byKey('orders', '', 'k')).toEqual(canceled)
+    expect(await one.findByKey('orders', '', 'k')).toEqual(canceled)
     expect(await one.list(ALL)).toEqual([canceled])
-    expect((await one.queue('orders')).ready).toEqual([])
+    expect((await one.queueStats('orders')).ready).toEqual([])
   })
 
   it('what one process has accepted is found by another one, which has seen nothing', async () => {
@@ -101,7 +101,7 @@ describe('where a partition splits', () => {
     const claims = await other.claim({ ...CLAIM_BY, from: FIRST_OF })
     expect(claims.map(({ operation }) => operation.id)).toEqual(ids.slice(0, 10))
     container.split('1')
-    expect((await one.queue('orders')).ready).toEqual(ids.slice(10))
+    expect((await one.queueStats('orders')).ready).toEqual(ids.slice(10))
     expect((await one.read('op-00'))?.status).toBe('running')
   })
 

@@ -94,7 +94,7 @@ describe('an answer that is lost after the service has acted', () => {
     const { store } = await fresh()
     fail({ on: ['create', 'replace'], times: 3, how: 'cut-after' })
     expect((await store.accept(submissionOf('a', { input: LARGE }))).kind).toBe('accepted')
-    expect(await store.payload('a', 'input')).toBe(LARGE)
+    expect(await store.readPayload('a', 'input')).toBe(LARGE)
   })
 
   it('to a claim: the attempt is handed out, and is the first', async () => {
@@ -120,7 +120,7 @@ describe('an answer that is lost after the service has acted', () => {
     await store.accept(submissionOf('a'))
     await store.claim({ ...CLAIM_BY, from: { id: 'a' } })
     fail({ on: ['replace'], times: 1, how: 'cut-after' })
-    await store.note({ id: 'a', attempt: 1 }, { kind: 'log', level: 'info', message: 'one' })
+    await store.appendNote({ id: 'a', attempt: 1 }, { kind: 'log', level: 'info', message: 'one' })
     expect(await store.logs('a', 0)).toHaveLength(1)
   })
 })
@@ -144,7 +144,7 @@ describe('a process that dies in the middle of an accept', () => {
 
     const second = await store.accept(submissionOf('b', { idempotencyKey: 'k', input: '"b"' }))
     expect(second).toMatchObject({ kind: 'accepted', operation: { id: 'a' } })
-    expect(await store.payload('a', 'input')).toBe('"b"')
+    expect(await store.readPayload('a', 'input')).toBe('"b"')
     const late = await store.accept(submissionOf('a', { idempotencyKey: 'k', input: '"a"' }))
     expect(late).toEqual({ kind: 'known', operation: acceptedOperation(second) })
     expect(await listed(store)).toEqual(['a'])
@@ -161,7 +161,7 @@ describe('a process that dies in the middle of an accept', () => {
     clock.advance(3000)
     const again = await store.accept(submissionOf('b', { input: '"small"', idempotencyKey: 'k' }))
     expect(again).toMatchObject({ kind: 'accepted', operation: { id: 'a' } })
-    expect(await store.payload('a', 'input')).toBe('"small"')
+    expect(await store.readPayload('a', 'input')).toBe('"small"')
   })
 
   it('before its large input has arrived, for good: a sweep takes away what is left', async () => {
@@ -191,7 +191,7 @@ describe('a process that dies in the middle of an accept', () => {
     const [id = '', ...others] = new Set(answers.map(answer => acceptedOperation(answer).id))
     expect(others).toEqual([])
     expect(answers.filter(({ kind }) => kind === 'accepted')).toHaveLength(1)
-    expect(await stores[0]?.payload(id, 'input')).toBe(LARGE)
+    expect(await stores[0]?.readPayload(id, 'input')).toBe(LARGE)
   })
 })
 
@@ -203,15 +203,17 @@ describe('an attempt that has lost its lease', () => {
     await store.accept(submissionOf('a'))
     await zombie.claim({ ...CLAIM_BY, from: { id: 'a' } })
     fail({ on: ['replace'], id: id => id === 'a', times: 1000, how: REFUSED })
-    await expect(zombie.note({ id: 'a', attempt: 1 }, { kind: 'step', name: 'charge', value: '1' })).rejects.toThrow()
+    await expect(
+      zombie.appendNote({ id: 'a', attempt: 1 }, { kind: 'step', name: 'charge', value: '1' }),
+    ).rejects.toThrow()
     account.server.faults.clear()
 
     clock.advance(LEASE_MS)
     await store.sweep(10)
     await store.claim({ ...CLAIM_BY, from: { id: 'a' } })
     expect(await store.steps('a')).toEqual(new Map())
-    expect(await store.note({ id: 'a', attempt: 2 }, { kind: 'step', name: 'charge', value: '2' })).toBe(true)
-    expect(await zombie.note({ id: 'a', attempt: 1 }, { kind: 'step', name: 'charge', value: '3' })).toBe(false)
+    expect(await store.appendNote({ id: 'a', attempt: 2 }, { kind: 'step', name: 'charge', value: '2' })).toBe(true)
+    expect(await zombie.appendNote({ id: 'a', attempt: 1 }, { kind: 'step', name: 'charge', value: '3' })).toBe(false)
     expect(await store.steps('a')).toEqual(new Map([['charge', '2']]))
   })
 

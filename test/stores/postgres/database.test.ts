@@ -1,7 +1,7 @@
 import { Pool } from 'pg'
 import { afterEach, beforeAll, describe, expect, expectTypeOf, it } from 'vitest'
 import { migrationPlan, type PostgresPool, type PostgresStoreOptions, postgresStore } from 'waybill/stores/postgres'
-import { allHoldings } from '../../../src/stores/holdings.ts'
+import { listAllActive } from '../../../src/stores/holdings.ts'
 import { quoteSchema, SCHEMA_VERSION } from '../../../src/stores/postgres/schema.ts'
 import { statementsFor } from '../../../src/stores/postgres/statements.ts'
 import { acceptedOperation, type Store } from '../../../src/stores/store.ts'
@@ -169,7 +169,7 @@ describe('migrations', () => {
       engine: null,
       history: [{ number: 1, execution: 'job-1', engine: null }],
     })
-    expect(await allHoldings(store)).toMatchObject([{ execution: 'job-2', engine: null }])
+    expect(await listAllActive(store)).toMatchObject([{ execution: 'job-2', engine: null }])
     await store.claim({ holder: 'h', leaseMs: 1000, execution: 'job-2', engine: 'jobs', from: { id: ID } })
     expect(await store.read(ID)).toMatchObject({ execution: 'job-2', engine: 'jobs' })
   })
@@ -193,7 +193,7 @@ describe('migrations', () => {
     expect(await store.read(ID)).toMatchObject({ execution: null, engine: null })
     const [claim] = await store.claim({ holder: 'h', leaseMs: 1000, from: { id: ID } })
     expect(claim?.operation).toMatchObject({ execution: null, engine: null })
-    expect(await allHoldings(store)).toMatchObject([{ execution: null, engine: null }])
+    expect(await listAllActive(store)).toMatchObject([{ execution: null, engine: null }])
     old.release()
   })
 
@@ -245,7 +245,7 @@ describe('a row that the server refuses', () => {
     const failed = settled.flatMap(({ status }, index) => (status === 'rejected' ? [index] : []))
     expect(failed).toEqual([7, 27, 47])
     expect(await store.list({ type: 'orders', owner: '', limit: 100 })).toHaveLength(57)
-    expect(await store.payload(numberedId(7), 'input')).toBeUndefined()
+    expect(await store.readPayload(numberedId(7), 'input')).toBeUndefined()
   })
 
   it('fails alone: the others that were changed with it are', async () => {
@@ -271,14 +271,14 @@ describe('a row that the server refuses', () => {
       await expect(store.accept(submissionOf(ID, { [field]: text }))).rejects.toThrow(`"${field}" holds a NUL`)
     }
     const note = { kind: 'step', name: '\0', value: '1' } as const
-    await expect(store.note({ id: ID, attempt: 1 }, note)).rejects.toThrow('"name"')
+    await expect(store.appendNote({ id: ID, attempt: 1 }, note)).rejects.toThrow('"name"')
   })
 
   it('is mended where it is a line of a log', async () => {
     const store = await open()
     await accepts(store)
     await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from: { id: ID } })
-    await store.note({ id: ID, attempt: 1 }, { kind: 'log', level: 'info', message: 'a\0b\ud800' })
+    await store.appendNote({ id: ID, attempt: 1 }, { kind: 'log', level: 'info', message: 'a\0b\ud800' })
     expect((await store.logs(ID, 0)).map(({ message }) => message)).toEqual(['a\ufffdb\ufffd'])
   })
 
@@ -288,7 +288,7 @@ describe('a row that the server refuses', () => {
       expect(await store.read(id)).toBeUndefined()
       expect(await store.change(id, { kind: 'cancel' })).toBeUndefined()
       expect(await store.renew([{ id, attempt: 1 }], 1000)).toEqual([{ kind: 'lost' }])
-      expect(await store.note({ id, attempt: 1 }, { kind: 'log', level: 'info', message: '' })).toBe(false)
+      expect(await store.appendNote({ id, attempt: 1 }, { kind: 'log', level: 'info', message: '' })).toBe(false)
       expect(await store.list({ type: 'orders', owner: '', limit: 1, after: id })).toEqual([])
     }
   })
@@ -340,7 +340,7 @@ describe('a lock that someone else holds', () => {
       const from = { types: [{ type: 'orders', limit: 6 }], limit: 6 }
       const claims = await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from })
       expect(claims.map(({ operation }) => operation.id)).toEqual([0, 1, 2, 3, 4, 5].map(at => numberedId(2001 + at)))
-      expect(await store.launch({ types: ['orders'], limit: 10, holdMs: 1000 })).toHaveLength(4)
+      expect(await store.reserveForLaunch({ types: ['orders'], limit: 10, holdMs: 1000 })).toHaveLength(4)
       expect(await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from })).toEqual([])
       await client.query('ROLLBACK')
       client.release()
@@ -492,8 +492,8 @@ describe('limits', () => {
     const text = `it's \\ "$1" $2 \\' 😀 %`
     const parts = { input: JSON.stringify(text), owner: text, idempotencyKey: text, limits: { inFlight: 1 } }
     expect(await store.accept(submissionOf(ID, parts))).toMatchObject({ kind: 'accepted' })
-    expect(await store.payload(ID, 'input')).toBe(parts.input)
-    expect(await store.byKey('orders', text, text)).toMatchObject({ id: ID, owner: text })
+    expect(await store.readPayload(ID, 'input')).toBe(parts.input)
+    expect(await store.findByKey('orders', text, text)).toMatchObject({ id: ID, owner: text })
     const again = submissionOf(numberedId(2), { ...parts, idempotencyKey: null })
     expect(await store.accept(again)).toEqual({ kind: 'refused', limit: 'inFlight' })
   })

@@ -3,7 +3,7 @@ import { DatabaseSync } from 'node:sqlite'
 import type { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from 'vitest'
 import { pendingSqliteMigrations, type SqliteStoreOptions, sqliteStore } from 'waybill/stores/sqlite'
-import { allHoldings } from '../../../src/stores/holdings.ts'
+import { listAllActive } from '../../../src/stores/holdings.ts'
 import {
   type Database,
   hasWalResetBug,
@@ -176,7 +176,7 @@ describe('opening a SQLite file', () => {
     const operation = await store.read('a')
     expect(operation).toMatchObject({ execution: 'job-2', engine: null })
     expect(operation?.history).toEqual([{ number: 1, execution: 'job-1', engine: null }])
-    expect(await allHoldings(store)).toMatchObject([{ execution: 'job-2', engine: null }])
+    expect(await listAllActive(store)).toMatchObject([{ execution: 'job-2', engine: null }])
     await store.claim({ holder: 'h', leaseMs: 1000, execution: 'job-2', engine: 'jobs', from: { id: 'a' } })
     expect(await store.read('a')).toMatchObject({ execution: 'job-2', engine: 'jobs' })
   })
@@ -196,7 +196,7 @@ describe('opening a SQLite file', () => {
     expect(read.get()).toMatchObject({ id: 'a', execution: 'job-3' })
     launch.run()
     expect(await store.read('a')).toMatchObject({ execution: null, engine: null })
-    expect(await allHoldings(store)).toMatchObject([{ execution: null, engine: null }])
+    expect(await listAllActive(store)).toMatchObject([{ execution: null, engine: null }])
     old.close()
   })
 
@@ -293,7 +293,7 @@ describe('a write that fails', () => {
     for (const id of ['a', 'b']) expect((await store.read(id))?.status).toBe('pending')
     expect((await store.read('running'))?.status).toBe('canceled')
     expect(await store.read('broken')).toBeUndefined()
-    expect(await store.payload('broken', 'input')).toBeUndefined()
+    expect(await store.readPayload('broken', 'input')).toBeUndefined()
   })
 
   it('is refused with its whole batch while another process keeps the file locked, and goes through afterwards', async () => {

@@ -146,11 +146,11 @@ describe('a process that is killed while it writes', () => {
     expect(confirmed('complete').length).toBeGreaterThanOrEqual(count)
     for (const id of confirmed('accept')) {
       expect(await store.read(id)).toBeDefined()
-      expect(await store.payload(id, 'input')).toBe(JSON.stringify(id))
+      expect(await store.readPayload(id, 'input')).toBe(JSON.stringify(id))
     }
     for (const id of confirmed('complete')) {
       expect((await store.read(id))?.status).toBe('completed')
-      expect(await store.payload(id, 'output')).toBe(JSON.stringify(id))
+      expect(await store.readPayload(id, 'output')).toBe(JSON.stringify(id))
     }
     await assertWhole(store)
   })
@@ -171,8 +171,8 @@ describe('a process that is killed while it writes', () => {
 /** Nothing is half written: what is completed has its output and nothing else has, and each has its input. */
 async function assertWhole(store: Store): Promise<void> {
   for (const { id, status, history } of await store.list({ type: 'orders', owner: '', limit: 1000 })) {
-    expect(await store.payload(id, 'input')).toBe(JSON.stringify(id))
-    expect((await store.payload(id, 'output')) !== undefined).toBe(status === 'completed')
+    expect(await store.readPayload(id, 'input')).toBe(JSON.stringify(id))
+    expect((await store.readPayload(id, 'output')) !== undefined).toBe(status === 'completed')
     expect(history).toHaveLength(status === 'completed' ? 1 : 0)
   }
 }
