@@ -2,7 +2,7 @@
 
 import type { Operation } from '../model/operation.ts'
 import { STATUSES } from '../model/protocol.ts'
-import { listAllActive } from '../stores/holdings.ts'
+import { listAllActive } from '../stores/list-all-active.ts'
 import type { BrowseQuery, Store } from '../stores/store.ts'
 import { type Command, type Given, JSON_OPTION, STORE_OPTION } from './command.ts'
 import { withStore } from './open.ts'

@@ -5,7 +5,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { Metrics } from '../observability/metrics.ts'
-import { listAllActive } from '../stores/holdings.ts'
+import { listAllActive } from '../stores/list-all-active.ts'
 import type { Store } from '../stores/store.ts'
 import { machineName } from '../util/host-id.ts'
 import type { Logger } from '../util/logger.ts'

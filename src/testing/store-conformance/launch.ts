@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { listAllActive } from '../../stores/holdings.ts'
+import { listAllActive } from '../../stores/list-all-active.ts'
 import { HOLDER, idsOf, LEASE_MS, OUTCOMES, type StoreTest, type StoreTests, TYPE } from './context.ts'
 
 const HOLD_MS = 60_000

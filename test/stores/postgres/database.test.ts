@@ -1,7 +1,7 @@
 import { Pool } from 'pg'
 import { afterEach, beforeAll, describe, expect, expectTypeOf, it } from 'vitest'
 import { migrationPlan, type PostgresPool, type PostgresStoreOptions, postgresStore } from 'waybill/stores/postgres'
-import { listAllActive } from '../../../src/stores/holdings.ts'
+import { listAllActive } from '../../../src/stores/list-all-active.ts'
 import { quoteSchema, SCHEMA_VERSION } from '../../../src/stores/postgres/schema.ts'
 import { statementsFor } from '../../../src/stores/postgres/statements.ts'
 import { acceptedOperation, type Store } from '../../../src/stores/store.ts'

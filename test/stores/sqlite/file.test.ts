@@ -3,7 +3,7 @@ import { DatabaseSync } from 'node:sqlite'
 import type { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from 'vitest'
 import { pendingSqliteMigrations, type SqliteStoreOptions, sqliteStore } from 'waybill/stores/sqlite'
-import { listAllActive } from '../../../src/stores/holdings.ts'
+import { listAllActive } from '../../../src/stores/list-all-active.ts'
 import {
   type Database,
   hasWalResetBug,
