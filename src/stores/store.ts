@@ -156,6 +156,14 @@ export interface QueueStats {
 export const QUEUE_READY_LIMIT = 1000
 export const QUEUE_COUNT_LIMIT = 10_000
 
+/** Which ready operations to start executions for. */
+export interface ReserveRequest {
+  readonly types: readonly string[]
+  readonly limit: number
+  /** How long each is held back from other dispatchers, in milliseconds. */
+  readonly holdMs: number
+}
+
 /** An unfinished operation that a process or an execution has. */
 export interface ActiveOperation {
   readonly id: string
@@ -290,7 +298,7 @@ export interface Store {
   queueStats(type: string): Promise<QueueStats>
 
   /** Takes ready operations to start executions for; each is held back for `holdMs`, so that no other dispatcher starts one too. */
-  reserveForLaunch(request: { types: readonly string[]; limit: number; holdMs: number }): Promise<readonly Operation[]>
+  reserveForLaunch(request: ReserveRequest): Promise<readonly Operation[]>
 
   /** Unfinished operations that a process or an execution has; fewer than `limit` where no more follow. */
   listActive(query: ActiveQuery): Promise<readonly ActiveOperation[]>

@@ -30,6 +30,7 @@ import type {
   QueueStats,
   RecordedError,
   Renewal,
+  ReserveRequest,
   Store,
   SweepResult,
 } from '../store.ts'
@@ -293,11 +294,7 @@ class CosmosStore implements Store {
     })
   }
 
-  reserveForLaunch(request: {
-    types: readonly string[]
-    limit: number
-    holdMs: number
-  }): Promise<readonly Operation[]> {
+  reserveForLaunch(request: ReserveRequest): Promise<readonly Operation[]> {
     const { limit, holdMs } = request
     const types = request.types.map(type => ({ type, limit }))
     return this.#run(async () => {

@@ -30,6 +30,7 @@ import type {
   QueueStats,
   RecordedError,
   Renewal,
+  ReserveRequest,
   Store,
   SweepResult,
 } from '../store.ts'
@@ -44,7 +45,7 @@ import { Lanes } from './lanes.ts'
 import { LostClaims } from './lost-claims.ts'
 import { endWithoutInput } from './lost-inputs.ts'
 import type { PostgresPool, PostgresQueryable, Row } from './pool.ts'
-import { FIRST_ID, isId, LAST_ID, toKeptError, toOperation } from './rows.ts'
+import { FIRST_ID, isId, LAST_ID, toActiveOperation, toOperation, toRecordedError } from './rows.ts'
 import { DEFAULT_SCHEMA, migrate, quoteSchema } from './schema.ts'
 import { inspectServer } from './server.ts'
 import { RECORD_WIDTH, type StatementName, type Statements, statementsFor } from './statements.ts'
@@ -304,7 +305,7 @@ class PostgresStore implements Store {
   }
 
   async errors(id: string): Promise<readonly RecordedError[]> {
-    return isId(id) ? (await this.#run('errors', [id])).map(toKeptError) : []
+    return isId(id) ? (await this.#run('errors', [id])).map(toRecordedError) : []
   }
 
   async list({ type, owner, status, limit, after = LAST_ID }: ListQuery): Promise<readonly Operation[]> {
@@ -326,11 +327,7 @@ class PostgresStore implements Store {
     }
   }
 
-  async reserveForLaunch(request: {
-    types: readonly string[]
-    limit: number
-    holdMs: number
-  }): Promise<readonly Operation[]> {
+  async reserveForLaunch(request: ReserveRequest): Promise<readonly Operation[]> {
     const types = request.types.map(type => ({ type, limit: request.limit }))
     const rows = await this.#take('launch', types, [request.limit, request.holdMs], this.#options.clock())
     const operations = rows.map(toOperation)
@@ -340,18 +337,7 @@ class PostgresStore implements Store {
 
   async listActive({ holder, after = FIRST_ID, limit }: ActiveQuery): Promise<readonly ActiveOperation[]> {
     if (!isId(after)) return []
-    const rows = await this.#run('holdings', [holder ?? null, after, limit])
-    return rows.map(([id, type, status, attempt, holder, execution, engine, cancelRequested]) => {
-      const held = { id, type, attempt: Number(attempt), holder, execution, cancelRequested } as Omit<
-        ActiveOperation,
-        'status'
-      >
-      return {
-        ...held,
-        engine: execution === null ? null : (engine as string | null),
-        status: STATUSES[Number(status)] ?? 'failed',
-      }
-    })
+    return (await this.#run('holdings', [holder ?? null, after, limit])).map(toActiveOperation)
   }
 
   async holders(): Promise<readonly string[]> {

@@ -1,7 +1,7 @@
 /** How a record becomes a row, and a row a record. */
 import { type AttemptError, type Operation, withHistory } from '../../model/operation.ts'
 import { type Problem, type Progress, STATUSES } from '../../model/protocol.ts'
-import type { RecordedError } from '../store.ts'
+import type { ActiveOperation, RecordedError } from '../store.ts'
 import type { Row } from './pool.ts'
 
 /** The columns that are written once, in the order in which they are read. */
@@ -169,8 +169,19 @@ function decode<T>(text: string | null): T | null {
   return text === null ? null : (JSON.parse(text) as T)
 }
 
+/** An active operation, from the columns of the statement that lists them. */
+export function toActiveOperation(row: Row): ActiveOperation {
+  const [id, type, status, attempt, holder, execution, engine, cancelRequested] = row
+  const active = { id, type, attempt: Number(attempt), holder, execution, cancelRequested }
+  return {
+    ...(active as Omit<ActiveOperation, 'status' | 'engine'>),
+    engine: execution === null ? null : (engine as string | null),
+    status: STATUSES[Number(status)] ?? 'failed',
+  }
+}
+
 /** Reads what an attempt threw, behind the number of the attempt. */
-export function toKeptError([attempt, error]: Row): RecordedError {
+export function toRecordedError([attempt, error]: Row): RecordedError {
   return { attempt: Number(attempt), error: JSON.parse(error as string) as AttemptError }
 }
 

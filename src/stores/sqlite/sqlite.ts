@@ -33,6 +33,7 @@ import type {
   QueueStats,
   RecordedError,
   Renewal,
+  ReserveRequest,
   Store,
   SweepResult,
 } from '../store.ts'
@@ -246,11 +247,7 @@ class SqliteStore implements Store {
     }
   }
 
-  async reserveForLaunch(request: {
-    types: readonly string[]
-    limit: number
-    holdMs: number
-  }): Promise<readonly Operation[]> {
+  async reserveForLaunch(request: ReserveRequest): Promise<readonly Operation[]> {
     if (!this.#anyReady(request.types.map(type => ({ type })))) return []
     return await this.#add({ kind: 'launch', ...request })
   }
