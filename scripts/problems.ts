@@ -1,4 +1,4 @@
-/** Writes docs/reference/problems.md from the table of problems. A test holds the page against the table. */
+/** Writes docs/reference/problems.md from the table of problems. A test compares them. */
 import { writeFileSync } from 'node:fs'
 import { PROBLEM_TYPE_PREFIX, PROBLEMS } from '../src/model/problem.ts'
 
@@ -10,9 +10,9 @@ export function problemsPage(): string {
   return [
     '# Problems',
     '',
-    `Every error that Waybill itself reports is a problem detail (RFC 9457) whose \`type\` is \`${PROBLEM_TYPE_PREFIX}\` and the code. \`code\` holds it too. What a handler throws keeps the \`type\` that the handler gave it.`,
+    `Every error that Waybill reports is a problem detail (RFC 9457). Its \`type\` is \`${PROBLEM_TYPE_PREFIX}\` followed by the code, and \`code\` holds the code alone. A problem that a handler throws keeps the \`type\` that the handler set.`,
     '',
-    '| code | status | title | cure |',
+    '| code | status | title | how to fix it |',
     '|---|---|---|---|',
     ...rows,
     '',

@@ -1,6 +1,6 @@
 /**
  * Every problem (RFC 9457) that Waybill itself reports: its code, its HTTP status, its title
- * and what cures it. The docs' problem reference is held against this table by a test.
+ * and how to fix it. docs/reference/problems.md is generated from this table, and a test compares them.
  */
 
 import { markInstances } from '../util/brand.ts'
@@ -12,7 +12,7 @@ export interface ProblemKind {
   /** The HTTP status it is sent with. */
   readonly status: number
   readonly title: string
-  /** What the reader can do about it; the end of every `detail`. */
+  /** What the client can do about it. It ends every `detail`. */
   readonly cure: string
 }
 
@@ -20,48 +20,48 @@ export interface ProblemKind {
 export const PROBLEMS = {
   'invalid-json': {
     status: 400,
-    title: 'The body is not JSON',
-    cure: 'Send one JSON value in UTF-8, at most 100 levels deep, without the keys "__proto__" and "constructor.prototype".',
+    title: 'The body is not valid JSON',
+    cure: 'Send one JSON value in UTF-8, nested at most 100 levels deep, without the keys "__proto__" and "constructor.prototype".',
   },
   'invalid-input': {
     status: 400,
     title: 'The input does not match the schema',
-    cure: 'Mend what "errors" names and send the request again.',
+    cure: 'Fix the fields listed in "errors" and send the request again.',
   },
   'invalid-idempotency-key': {
     status: 400,
-    title: 'The Idempotency-Key cannot be used',
+    title: 'The Idempotency-Key is invalid',
     cure: 'Send 1 to 255 printable ASCII characters, such as a UUID in double quotes.',
   },
   unauthenticated: {
     status: 401,
-    title: 'It is not known who asks',
-    cure: 'Send the credentials that this API takes; WWW-Authenticate names their scheme.',
+    title: 'Authentication required',
+    cure: 'Send the credentials that this API accepts; WWW-Authenticate names the scheme.',
   },
   forbidden: {
     status: 403,
-    title: 'Who asks may not do this',
-    cure: 'Ask whoever runs this API for the right to do it.',
+    title: 'Permission denied',
+    cure: 'Ask the operator of this API for permission.',
   },
   'idempotency-key-required': {
     status: 400,
     title: 'An Idempotency-Key is required',
-    cure: 'Send an Idempotency-Key header, such as a UUID in double quotes, and the same one when you repeat the request.',
+    cure: 'Send an Idempotency-Key header, such as a UUID in double quotes, and send the same key when you retry the request.',
   },
   'idempotency-key-reused': {
     status: 422,
-    title: 'The Idempotency-Key was used with another body',
-    cure: 'Send a new key for a new request; send the old key only with the old body.',
+    title: 'The Idempotency-Key was used with a different body',
+    cure: 'Send a new key for a new request; reuse a key only with the same body.',
   },
   'invalid-request': {
     status: 400,
-    title: 'The request cannot be understood',
-    cure: 'Mend what "detail" names and send the request again.',
+    title: 'The request is invalid',
+    cure: 'Fix what "detail" describes and send the request again.',
   },
   'method-not-allowed': {
     status: 405,
-    title: 'The resource does not have this method',
-    cure: 'Use one of the methods in Allow.',
+    title: 'Method not allowed',
+    cure: 'Use one of the methods listed in Allow.',
   },
   'body-too-large': {
     status: 413,
@@ -76,57 +76,57 @@ export const PROBLEMS = {
   'unsupported-content-coding': {
     status: 415,
     title: 'The content coding is not supported',
-    cure: 'Send the body as it is, without Content-Encoding.',
+    cure: 'Send the body uncompressed, without Content-Encoding.',
   },
   'precondition-failed': {
     status: 412,
-    title: 'A condition of the request does not hold',
-    cure: 'Send it without If-Match and If-None-Match, or with the strong ETag that the same URL answers; the ETag of a status is weak, and If-Match never holds for it.',
+    title: 'A precondition of the request failed',
+    cure: 'Send the request without If-Match and If-None-Match, or with the strong ETag of the same URL; the ETag of a status is weak, so If-Match never matches it.',
   },
   'no-such-route': {
     status: 404,
-    title: 'No such route',
-    cure: 'Check the path: /openapi.json lists the routes of this API, below the path where it is mounted.',
+    title: 'Route not found',
+    cure: 'Check the path: /openapi.json lists the routes of this API, relative to the path where it is mounted.',
   },
   'not-found': {
     status: 404,
-    title: 'There is no such operation',
-    cure: 'Check the URL; it is the Location of the 202 answer.',
+    title: 'Operation not found',
+    cure: 'Check the URL against the Location header of the 202 response.',
   },
   'not-finished': {
     status: 404,
     title: 'The operation has not finished',
-    cure: 'Ask the status URL, and come back when it answers 303.',
+    cure: 'Poll the status URL; when it answers 303, the result is ready.',
   },
   'operation-expired': {
     status: 410,
-    title: 'The operation is past its retention',
-    cure: 'Send the request again if its result is still needed.',
+    title: 'The operation has expired',
+    cure: 'Send the request again if you still need the result.',
   },
   'range-not-satisfiable': {
     status: 416,
-    title: 'The range lies outside the result',
-    cure: 'Ask for a part within the length that Content-Range tells.',
+    title: 'The range is outside the result',
+    cure: 'Request a range within the length given in Content-Range.',
   },
   'operation-finished': {
     status: 409,
     title: 'The operation has already finished',
-    cure: 'Read its result; what is finished can no longer be canceled.',
+    cure: 'Read its result; a finished operation cannot be canceled.',
   },
   'operation-canceled': {
     status: 410,
     title: 'The operation was canceled',
-    cure: 'Send the request again if its result is still needed.',
+    cure: 'Send the request again if you still need the result.',
   },
   'operation-failed': {
     status: 500,
     title: 'The operation failed',
-    cure: 'Send the request again later, or tell whoever runs this API the id of the operation.',
+    cure: "Send the request again later, or report the operation's id to the operator of this API.",
   },
   'attempt-timeout': {
     status: 504,
-    title: 'The work took too long',
-    cure: 'Send a smaller request, or ask whoever runs this API to raise the timeout.',
+    title: 'The work timed out',
+    cure: 'Send a smaller request, or ask the operator of this API to raise the timeout.',
   },
   'start-deadline': {
     status: 504,
@@ -135,97 +135,97 @@ export const PROBLEMS = {
   },
   'worker-lost': {
     status: 500,
-    title: 'The work was lost with its worker',
-    cure: 'Do not send the same request again before the cause is known: it may have ended its workers.',
+    title: 'The worker stopped before the work was finished',
+    cure: 'Do not send the same request again until the cause is known: the request may have crashed its workers.',
   },
   'launch-lost': {
     status: 500,
-    title: 'Executions were started and never did the work',
-    cure: 'Tell whoever runs this API: the job starts but does not claim its operation.',
+    title: 'Executions started but never did the work',
+    cure: 'Report this to the operator of this API: the job starts but does not claim its operation.',
   },
   'input-lost': {
     status: 500,
     title: 'The input of the operation was lost',
-    cure: 'Send the request again, and report the id of the operation: the input is missing from its store.',
+    cure: "Send the request again, and report the operation's id to the operator of this API: the input is missing from the store.",
   },
   'invalid-output': {
     status: 500,
     title: 'The result does not match the schema',
-    cure: 'Tell whoever runs this API: the handler and the declared output disagree.',
+    cure: "Report this to the operator of this API: the handler's result does not match the declared output.",
   },
   'output-too-large': {
     status: 500,
-    title: 'The result is too large to be kept',
-    cure: 'Tell whoever runs this API: a large result belongs in a storage of its own, and its address in the result.',
+    title: 'The result is too large to store',
+    cure: 'Report this to the operator of this API: the handler should store a large result elsewhere and return its address.',
   },
   'result-lost': {
     status: 500,
-    title: 'The result is no longer where it was kept',
-    cure: 'Tell whoever runs this API the id of the operation: its log says what is missing. Or send the request again.',
+    title: 'The stored result is missing',
+    cure: "Report the operation's id to the operator of this API, whose log names what is missing, or send the request again.",
   },
   'no-blob-store': {
     status: 500,
-    title: 'The result is no JSON, and there is nowhere to keep it',
-    cure: 'Tell whoever runs this API: its composition lacks "blobs".',
+    title: 'The result is not JSON, and no blob store is configured',
+    cure: 'Report this to the operator of this API: the option "blobs" is not set.',
   },
   'input-outdated': {
     status: 500,
     title: 'The stored input no longer matches the schema',
-    cure: 'Send the request again in the form that the API takes now.',
+    cure: 'Send the request again in the form that the API accepts now.',
   },
   'no-handler': {
     status: 500,
     title: 'No handler is registered for the operation type',
-    cure: 'Tell whoever runs this API: its workers lack the handler.',
+    cure: 'Report this to the operator of this API: the workers lack the handler.',
   },
   'invalid-webhook-url': {
     status: 400,
-    title: 'The Webhook-Url cannot be used',
-    cure: 'Send an https URL whose host is public, without a user name and a password.',
+    title: 'The Webhook-Url is invalid',
+    cure: 'Send an https URL with a public host, without a user name or password.',
   },
   'webhooks-not-allowed': {
     status: 400,
-    title: 'The operation type takes no webhooks',
-    cure: 'Send the request without Webhook-Url, and ask the status URL or wait for its events.',
+    title: 'The operation type does not support webhooks',
+    cure: 'Send the request without Webhook-Url, and poll the status URL or listen to its events.',
   },
   'no-webhook': {
     status: 409,
     title: 'The operation has no webhook',
-    cure: 'Name a Webhook-Url in the request that makes the operation.',
+    cure: 'Send a Webhook-Url with the request that creates the operation.',
   },
   'webhook-not-delivered': {
     status: 502,
     title: 'The webhook was not delivered',
-    cure: 'Mend what stands before the receiver, and have the webhook sent again.',
+    cure: 'Make sure that the receiver answers with 2xx, then have the webhook sent again.',
   },
   'too-many-requests': {
     status: 429,
     title: 'Too many requests',
-    cure: 'Wait for the time in Retry-After.',
+    cure: 'Wait for the time in Retry-After and send the request again.',
   },
   unavailable: {
     status: 503,
-    title: 'The service cannot take the request now',
+    title: 'Service unavailable',
     cure: 'Wait for the time in Retry-After and send the request again.',
   },
   'internal-error': {
     status: 500,
-    title: 'The service met an error of its own',
-    cure: 'Send the request again; if it stays, tell whoever runs this API.',
+    title: 'Internal server error',
+    cure: 'Send the request again; if the error persists, report it to the operator of this API.',
   },
 } as const satisfies Record<string, ProblemKind>
 
 /** The code of a problem that Waybill reports. */
 export type ProblemCode = keyof typeof PROBLEMS
 
-/** What `type` opens with; the code follows. */
+/** The beginning of every `type`; the code follows. */
 export const PROBLEM_TYPE_PREFIX = 'urn:problem-type:waybill:'
 
 /**
  * Makes a problem of a kind from the table.
  *
  * @param code which kind
- * @param detail what happened this time; the kind's cure is put after it
+ * @param detail what happened this time; the cure of the kind is appended
  */
 export function problem(code: ProblemCode, detail?: string, extensions: Record<string, unknown> = {}): Problem {
   const kind: ProblemKind = PROBLEMS[code]
@@ -239,24 +239,24 @@ export function problem(code: ProblemCode, detail?: string, extensions: Record<s
   }
 }
 
-/** What a handler, or the composition, may say of a failure. */
+/** The problem that a handler, or the composition, reports for a failure. */
 export interface ProblemInit {
   /**
-   * The HTTP status the result URL answers with: 400 to 599. Default 500. One that would speak of the exchange and not
-   * of the operation (401, 405, 407, 408, 412, 416, 417, 421, 425, 426, 511) is told in the problem alone: the
-   * result URL answers 422 for it, and 500 for 511.
+   * The HTTP status the result URL answers with: 400 to 599. Default 500. A status that describes the HTTP
+   * exchange and not the operation (401, 405, 407, 408, 412, 416, 417, 421, 425, 426, 511) appears in the problem
+   * alone: the result URL answers 422 in its place, and 500 for 511.
    */
   readonly status?: number
-  /** Default `about:blank`, which means no more than the status says. */
+  /** Default `about:blank`, which means: see the status. */
   readonly type?: string
   /** Default: the status' usual phrase, or "The operation failed". */
   readonly title?: string
   readonly detail?: string
   readonly code?: string
   readonly errors?: readonly InputError[]
-  /** Not here: what is said here is sent to the client. See {@link ProblemErrorOptions}. */
+  /** Not allowed here, since every member is sent to the client. See {@link ProblemErrorOptions}. */
   readonly retryAfterMs?: never
-  /** Not here, for the same reason. */
+  /** Not allowed here, for the same reason. */
   readonly cause?: never
   readonly [extension: string]: unknown
 }
@@ -276,7 +276,7 @@ export function resultStatus({ status }: Pick<Problem, 'status'>): number {
 
 /** Options of {@link ProblemError}. */
 export interface ProblemErrorOptions {
-  /** The underlying error; it is logged, and never told to a client. */
+  /** The underlying error. It is logged, and never sent to a client. */
   readonly cause?: unknown
   /**
    * Milliseconds, 0 or more, after which the same thing may be tried again; without it the failure is final. Rounded
@@ -299,7 +299,7 @@ const MEMBER_BYTES = { type: 1024, title: 1024, detail: 8192, code: 256 } as con
 const [BRIEF_BYTES, BRIEF_DETAIL] = [1024, 500]
 
 /**
- * A problem of whatever a handler made: plain JSON within {@link MAX_PROBLEM_BYTES}. Standard members become strings
+ * Makes a problem from what a handler has thrown: plain JSON within {@link MAX_PROBLEM_BYTES}. Standard members become strings
  * and are cut where they are too long; extensions are left out from the first one that does not fit.
  */
 export function plainProblem(init: object): Problem {
@@ -315,7 +315,7 @@ export function plainProblem(init: object): Problem {
   return { ...standard, ...extensionsOf(init, MAX_PROBLEM_BYTES - jsonBytes(standard)) }
 }
 
-/** The problem as the history of an operation keeps it: one of more than 1 KiB without extensions, and its detail cut. */
+/** Makes the problem small enough for the history: of more than 1 KiB, extensions are dropped and the detail is cut. */
 export function briefProblem(problem: Problem): Problem {
   if (JSON.stringify(problem).length <= BRIEF_BYTES) return problem
   const { type, title, status, detail, code } = problem
@@ -341,7 +341,7 @@ function extensionsOf(init: object, room: number): Record<string, Json> {
   const members = toPlainJson(init, MAX_PROBLEM_BYTES)
   const extensions: Record<string, Json> = {}
   let left = room
-  // What cannot be read as a whole is a note, a string, and has no members.
+  // For what it cannot read, toPlainJson returns a string, which has no members.
   if (typeof members !== 'object') return extensions
   for (const [name, value] of Object.entries(members ?? {})) {
     if (STANDARD.includes(name)) continue
@@ -356,7 +356,7 @@ function isErrorStatus(status: unknown): status is number {
   return typeof status === 'number' && Number.isInteger(status) && status >= 400 && status <= 599
 }
 
-/** Whole milliseconds within the bounds; undefined for what is no time. */
+/** Whole milliseconds within the bounds; undefined for what is not a duration. */
 export function readRetryAfterMs(ms: unknown): number | undefined {
   if (typeof ms !== 'number' || !(ms >= 0)) return undefined
   return Math.min(Math.ceil(ms), LONGEST_RETRY_AFTER_MS)
@@ -383,17 +383,18 @@ export class ProblemError extends Error {
   readonly retryAfterMs: number | undefined
 
   /**
-   * @param init the problem as the client is sent it. What JSON cannot say is replaced or left out: big integers become
-   * strings. Of more than 16 KiB the end is left out.
-   * @param options what the client is not sent
+   * @param init the problem that is sent to the client. Values that JSON cannot hold are replaced or left out: big
+   * integers become strings. Of more than 16 KiB the end is left out.
+   * @param options what is not sent to the client
    * @throws {RangeError} for a status outside 400 to 599, or a time to retry that is negative or not finite
-   * @throws {TypeError} for `retryAfterMs` or `cause` among what is sent
+   * @throws {TypeError} if `init` has `retryAfterMs` or `cause`
    */
   constructor(init: ProblemInit, options: ProblemErrorOptions = {}) {
     const problem = plainProblem(init)
     super(problem.detail ?? problem.title, { cause: options.cause })
     for (const name of ['retryAfterMs', 'cause'] as const) {
-      if (name in init) throw new TypeError(`${name} is no part of the problem: new ProblemError({ … }, { ${name} }).`)
+      if (name in init)
+        throw new TypeError(`${name} does not belong to the problem: write new ProblemError({ … }, { ${name} }).`)
     }
     const { status = 500 } = init
     if (!isErrorStatus(status)) {
@@ -408,7 +409,7 @@ export class ProblemError extends Error {
   }
 }
 
-/** An error of a kind from the table: {@link problem} as something to throw. */
+/** Makes an error of a kind from the table: {@link problem} as something to throw. */
 export function problemError(
   code: ProblemCode,
   detail?: string,

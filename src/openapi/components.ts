@@ -1,4 +1,4 @@
-/** The schemas, headers and parameters of the wire contract, which every operation type shares. */
+/** The schemas, headers and parameters that all operation types share. */
 
 import { REQUEST_HEADERS, RESPONSE_HEADERS, type RequestHeader, type RouteKind } from '../model/headers.ts'
 import { ATTEMPT_OUTCOMES } from '../model/operation.ts'
@@ -22,24 +22,24 @@ function object(description: string, properties: Record<string, JsonSchema>, opt
 }
 
 const STATUS_DOCUMENT = object(
-  'What a client is told about an operation.',
+  'The status of an operation.',
   {
     id: say(uuid, 'The id of the operation.'),
     operation: say(text, 'The name of the operation type.'),
     status: schemaRef('Status'),
     createdAt: say(time, 'When the operation was accepted.'),
-    updatedAt: say(time, 'When it changed last.'),
-    startedAt: say(time, 'When the first attempt began.'),
-    finishedAt: say(time, 'When it ended.'),
-    expiresAt: say(time, 'When the record and its result will be gone.'),
-    attempt: say(count, 'The attempt that runs or ran last, from 1; 0 before the first.'),
-    maxAttempts: say(count, 'How many attempts it may have.'),
+    updatedAt: say(time, 'When the operation last changed.'),
+    startedAt: say(time, 'When the first attempt started.'),
+    finishedAt: say(time, 'When the operation finished.'),
+    expiresAt: say(time, 'When the operation and its result will be deleted.'),
+    attempt: say(count, 'The number of the current or last attempt, from 1; 0 before the first attempt.'),
+    maxAttempts: say(count, 'The maximum number of attempts.'),
     progress: schemaRef('Progress'),
-    queuePosition: say(count, 'How many operations of the type are before it, itself included: 1 is next.'),
-    estimatedCompletionAt: say(time, 'When it will have ended, as far as can be told.'),
-    retryAfter: say(count, 'Seconds after which asking again is worth it; 0 when it has ended.'),
-    cancelRequested: { type: 'boolean', description: 'Someone has asked for it to be canceled.' },
-    waitingFor: say(text, 'Why it has not started.'),
+    queuePosition: say(count, 'The position in the queue of its operation type: 1 is next.'),
+    estimatedCompletionAt: say(time, 'The estimated time at which the operation finishes.'),
+    retryAfter: say(count, 'Seconds to wait before polling again; 0 when the operation has finished.'),
+    cancelRequested: { type: 'boolean', description: 'Whether a cancel has been requested.' },
+    waitingFor: say(text, 'Why the operation has not started.'),
     error: schemaRef('Problem'),
     links: schemaRef('Links'),
   },
@@ -48,14 +48,18 @@ const STATUS_DOCUMENT = object(
 
 const PROBLEM = {
   ...object(
-    'A problem detail (RFC 9457). There may be more members than these.',
+    'A problem detail (RFC 9457). It may have additional members.',
     {
-      type: say(uri, 'A URI that names the kind of problem.'),
-      title: say(text, 'The kind of problem in a few words.'),
-      status: { type: 'integer', minimum: 400, maximum: 599, description: 'The HTTP status it is sent with.' },
-      detail: say(text, 'What happened this time, and how to cure it.'),
-      code: say(text, 'The last part of the type, for programs to switch on.'),
-      errors: { type: 'array', items: schemaRef('InputError'), description: 'What is wrong, place by place.' },
+      type: say(uri, 'A URI that identifies the kind of problem.'),
+      title: say(text, 'A short summary of the kind of problem.'),
+      status: { type: 'integer', minimum: 400, maximum: 599, description: 'The HTTP status code of the problem.' },
+      detail: say(text, 'What happened, and how to fix it.'),
+      code: say(text, 'The last part of "type", for programs to compare.'),
+      errors: {
+        type: 'array',
+        items: schemaRef('InputError'),
+        description: 'The errors in the input, one for each place.',
+      },
     },
     ['detail', 'code', 'errors'],
   ),
@@ -68,11 +72,11 @@ const MONITOR = object(
     id: say(uuid, 'The id of the operation.'),
     status: { type: 'string', enum: ['NotStarted', 'Running', 'Succeeded', 'Failed', 'Canceled'] },
     createdDateTime: say(time, 'When the operation was accepted.'),
-    lastActionDateTime: say(time, 'When it changed last.'),
-    percentComplete: { type: 'integer', minimum: 0, maximum: 100, description: 'How far it is.' },
-    resourceLocation: say(uri, 'Where the result is; only when it has succeeded.'),
-    result: { description: 'The output; only when it has succeeded and the output is JSON.' },
-    error: object('Why it failed or was canceled.', {
+    lastActionDateTime: say(time, 'When the operation last changed.'),
+    percentComplete: { type: 'integer', minimum: 0, maximum: 100, description: 'Progress in percent.' },
+    resourceLocation: say(uri, 'The URL of the result. Present only if the operation succeeded.'),
+    result: { description: 'The output. Present only if the operation succeeded and the output is JSON.' },
+    error: object('Why the operation failed or was canceled.', {
       code: say(text, 'The code of the problem.'),
       message: say(text, 'What happened.'),
     }),
@@ -80,7 +84,7 @@ const MONITOR = object(
   ['resourceLocation', 'result', 'error'],
 )
 
-/** An answer of `status` and something else is told by its status. */
+/** The document at the result URL of an operation without a result. */
 function ended(status: string, description: string) {
   return object(description, {
     id: say(uuid, 'The id of the operation.'),
@@ -89,16 +93,16 @@ function ended(status: string, description: string) {
   })
 }
 
-const WEBHOOK_EVENT = object('What a webhook tells (Standard Webhooks 1.0.0).', {
-  type: say(text, 'The operation type with "_" for "-", and the status: "orders.completed".'),
-  timestamp: say(time, 'When the operation ended.'),
+const WEBHOOK_EVENT = object('The body of a webhook (Standard Webhooks 1.0.0).', {
+  type: say(text, 'The operation type, with "_" in place of "-", and the status, such as "orders.completed".'),
+  timestamp: say(time, 'When the operation finished.'),
   data: object(
-    'The operation. It holds neither input nor result: these are asked for.',
+    'The operation, without its input and result. Read these from the links.',
     {
       id: say(uuid, 'The id of the operation.'),
       operation: say(text, 'The name of the operation type.'),
       status: { type: 'string', enum: ['completed', 'failed', 'canceled'] },
-      links: object('Where to ask.', { status: uri, result: uri, operation: uri }),
+      links: object('URLs of the operation.', { status: uri, result: uri, operation: uri }),
       error: schemaRef('Problem'),
     },
     ['links', 'error'],
@@ -108,10 +112,10 @@ const WEBHOOK_EVENT = object('What a webhook tells (Standard Webhooks 1.0.0).', 
 const DELIVERY_ATTEMPT = object(
   'One attempt to deliver a webhook.',
   {
-    number: { type: 'integer', minimum: 1, description: 'Which one it is.' },
-    startedAt: say(time, 'When it began.'),
-    finishedAt: say(time, 'When it ended.'),
-    outcome: say(text, 'How it ended.'),
+    number: { type: 'integer', minimum: 1, description: 'The number of the attempt, from 1.' },
+    startedAt: say(time, 'When the attempt started.'),
+    finishedAt: say(time, 'When the attempt finished.'),
+    outcome: say(text, 'How the attempt ended.'),
     answerStatus: { type: 'integer', description: "The HTTP status of the receiver's answer." },
     error: schemaRef('Problem'),
   },
@@ -119,92 +123,97 @@ const DELIVERY_ATTEMPT = object(
 )
 
 const DELIVERY = object(
-  'One delivery of a webhook, with retries of its own.',
+  'One delivery of a webhook, with its own retries.',
   {
     id: say(uuid, 'The id of the delivery.'),
-    number: say(count, '0 for the first; those that were asked for count on.'),
-    event: say(text, 'The webhook-id, which all deliveries of the operation share.'),
-    url: say({ type: 'string', format: 'uri' }, 'Where it is sent.'),
+    number: say(count, '0 for the first delivery, 1 and up for those that were requested later.'),
+    event: say(text, 'The webhook-id. All deliveries of an operation have the same one.'),
+    url: say({ type: 'string', format: 'uri' }, 'The URL that receives the webhook.'),
     status: schemaRef('Status'),
-    createdAt: say(time, 'When it was made.'),
-    nextAttemptAt: say(time, 'When it is attempted next.'),
-    finishedAt: say(time, 'When it arrived, or was given up.'),
+    createdAt: say(time, 'When the delivery was created.'),
+    nextAttemptAt: say(time, 'When the next attempt starts.'),
+    finishedAt: say(time, 'When the webhook was delivered or given up.'),
     attempts: {
       type: 'array',
       items: DELIVERY_ATTEMPT,
-      description: 'The attempts that have ended, the oldest first.',
+      description: 'The finished attempts, oldest first.',
     },
   },
   ['nextAttemptAt', 'finishedAt'],
 )
 
 const ATTEMPT = object(
-  'One attempt at the work of an operation.',
+  'One attempt to run an operation.',
   {
-    number: { type: 'integer', minimum: 1, description: 'Which one it is; those that do not count are counted too.' },
-    execution: say(text, 'What was started for it, as its engine names it.'),
+    number: {
+      type: 'integer',
+      minimum: 1,
+      description: 'The number of the attempt, from 1. Released and lost attempts are numbered too.',
+    },
+    execution: say(text, 'The execution that was started for the attempt, by the name that its engine gave it.'),
     engine: say(
       text,
-      'What it was started on: "process", "container-apps", "kubernetes", or what another launcher says.',
+      'The engine that runs the execution: "process", "container-apps", "kubernetes", or the name of another launcher.',
     ),
-    startedAt: say(time, 'When it began.'),
-    finishedAt: say(time, 'When it ended.'),
+    startedAt: say(time, 'When the attempt started.'),
+    finishedAt: say(time, 'When the attempt finished.'),
     outcome: {
       type: 'string',
       enum: ['running', ...ATTEMPT_OUTCOMES],
-      description: 'How it ended: "released" is handed back at a shutdown, "lost" is gone without a word.',
+      description:
+        'How the attempt ended: "released" means handed back at shutdown, "lost" means that its worker stopped responding.',
     },
     error: schemaRef('Problem'),
   },
   ['execution', 'engine', 'finishedAt', 'error'],
 )
 
-/** The schemas by name. Those that nothing refers to are left out of the document. */
+/** The schemas by name. The document contains only those that something refers to. */
 export const SCHEMAS: Readonly<Record<string, JsonSchema>> = {
   Status: {
     type: 'string',
     enum: STATUSES,
-    description: 'pending → running → completed, failed or canceled; the last three never change.',
+    description: 'pending → running → completed, failed or canceled. The last three are final.',
   },
   StatusDocument: STATUS_DOCUMENT,
   UnfinishedStatus: {
-    description: 'The status document of an operation that has not ended.',
+    description: 'The status document of an operation that has not finished.',
     allOf: [schemaRef('StatusDocument'), narrowed(['pending', 'running'])],
   },
   FinalStatus: {
-    description: 'The status document of an operation that has ended.',
+    description: 'The status document of an operation that has finished.',
     allOf: [schemaRef('StatusDocument'), narrowed(['completed', 'failed', 'canceled'])],
   },
   Progress: object(
-    'How far the attempt has come.',
+    'The progress of the current attempt.',
     {
-      fraction: { type: 'number', minimum: 0, maximum: 1, description: 'From 0 to 1.' },
-      message: say(text, 'A few words for people.'),
+      fraction: { type: 'number', minimum: 0, maximum: 1, description: 'Progress from 0 to 1.' },
+      message: say(text, 'A short message for people.'),
     },
     ['message'],
   ),
-  Links: object('Where the resources of the operation are.', {
-    status: say(uri, 'Its status.'),
-    result: say(uri, 'Its result.'),
-    operation: say(uri, 'Its status as Azure clients read it.'),
-    events: say(uri, 'Its events, for who accepts text/event-stream.'),
+  Links: object('URLs of the operation.', {
+    status: say(uri, 'The status.'),
+    result: say(uri, 'The result.'),
+    operation: say(uri, 'The status in the format of Azure clients.'),
+    events: say(uri, 'The stream of events, with "Accept: text/event-stream".'),
   }),
   Problem: PROBLEM,
-  InputError: object('One thing that is wrong with the input.', {
-    pointer: say(text, 'A JSON Pointer (RFC 6901) to it.'),
+  InputError: object('One error in the input.', {
+    pointer: say(text, 'A JSON Pointer (RFC 6901) to the place of the error.'),
     detail: say(text, 'What is wrong.'),
   }),
-  Failure: ended('failed', 'What stands at the result URL of an operation that failed.'),
-  Cancellation: ended('canceled', 'What stands at the result URL of an operation that was canceled.'),
+  Failure: ended('failed', 'The document at the result URL of a failed operation.'),
+  Cancellation: ended('canceled', 'The document at the result URL of a canceled operation.'),
   Monitor: MONITOR,
   WebhookEvent: WEBHOOK_EVENT,
   Attempt: ATTEMPT,
   Delivery: DELIVERY,
   Health: object(
-    'How the service is.',
+    'The health of the service.',
     {
       status: { type: 'string', enum: ['ok', 'ready', 'stalled', 'unavailable'] },
-      loops: { type: 'array', items: text, description: 'The loops that have not turned lately.' },
+      loops: { type: 'array', items: text, description: 'The background loops that have stalled.' },
     },
     ['loops'],
   ),
@@ -217,7 +226,7 @@ function narrowed(statuses: readonly string[]): JsonSchema {
 /** A header of a response: one that is always there, or, with a `?` after the name, one that may be. */
 export type HeaderUse = keyof typeof RESPONSE_HEADERS | `${keyof typeof RESPONSE_HEADERS}?`
 
-/** The response headers as components, each as one that is always there and as one that may be. */
+/** The response headers as components: each one as required and as optional. */
 export const HEADER_COMPONENTS: Readonly<Record<string, ResponseHeader>> = Object.fromEntries(
   Object.entries(RESPONSE_HEADERS).flatMap(([name, { schema, description }]) => [
     [componentName(name), { description, required: true, schema }],
@@ -225,7 +234,7 @@ export const HEADER_COMPONENTS: Readonly<Record<string, ResponseHeader>> = Objec
   ]),
 )
 
-/** References to the headers of one answer. */
+/** References to the headers of one response. */
 export function headers(uses: readonly HeaderUse[]): Record<string, Reference> {
   return Object.fromEntries(
     uses.map(use => {

@@ -1,13 +1,13 @@
-/** Makes a value that a JSON Schema allows, to show and to try. */
+/** Generates an example value that a JSON Schema allows. */
 import { Compile } from 'typebox/schema'
 import type { JsonSchema } from '../model/operation-type.ts'
 
 type Schemas = Readonly<Record<string, JsonSchema>>
 
-/** Makes the sample of a schema where that is an object; `undefined` means there is none. */
+/** What generating an example needs. */
 interface Sampler {
   readonly schemas: Schemas
-  /** The references on the way here, so that what holds itself ends. */
+  /** The references followed so far, so that a recursive schema ends. */
   readonly path: readonly string[]
 }
 
@@ -26,7 +26,7 @@ export function exampleOf(schema: JsonSchema, schemas: Schemas): unknown {
   }
 }
 
-/** What formats look like. */
+/** An example for each format. */
 const FORMATS: Readonly<Record<string, string>> = {
   date: '2026-11-30',
   'date-time': '2026-11-30T12:00:00Z',
@@ -42,12 +42,12 @@ const FORMATS: Readonly<Record<string, string>> = {
   uuid: '01936f5e-8c1a-7b3c-9d4e-5f60718293a4',
 }
 
-/** Where anything goes: an object at the root, and a text within. */
+/** For a schema that allows everything: an object at the root, and a string within. */
 function anything(name: string): unknown {
   return name === '' ? {} : name
 }
 
-/** @param name of the member, which says best what a text in it could be */
+/** @param name the name of the member, which is a good example of a string in it */
 function sample(schema: unknown, name: string, sampler: Sampler): unknown {
   if (typeof schema !== 'object' || schema === null) return schema === false ? undefined : anything(name)
   const said = schema as Record<string, unknown>
@@ -73,7 +73,7 @@ function follow(reference: string, name: string, { schemas, path }: Sampler): un
   return sample(resolveSchema(reference, schemas), name, { schemas, path: [...path, reference] })
 }
 
-/** What a reference to a component leads to. */
+/** Resolves a reference to a component. */
 export function resolveSchema(reference: string, schemas: Schemas): unknown {
   const prefix = '#/components/schemas/'
   if (!reference.startsWith(prefix)) return undefined
@@ -84,7 +84,7 @@ export function resolveSchema(reference: string, schemas: Schemas): unknown {
   }, schemas[component])
 }
 
-/** Of objects that must all hold, one with the members of each. */
+/** Merges the examples of schemas that all apply. */
 function merge(parts: readonly unknown[], said: Record<string, unknown>, name: string, sampler: Sampler): unknown {
   const { allOf, anyOf, oneOf, ...own } = said
   const samples = [...parts, ...(own.type === undefined && own.properties === undefined ? [] : [own])].map(part =>

@@ -1,4 +1,4 @@
-/** What results that are no JSON add to the description of an API whose composition can keep them. */
+/** Adds results that are not JSON to the description of an API that can have them. */
 import type { AnyOperationType } from '../model/operation-type.ts'
 import { type HeaderUse, headerParameters, headers } from './components.ts'
 import type { OperationObject, PathItem, ResponseObject, Responses } from './model.ts'
@@ -20,9 +20,9 @@ const PART: readonly HeaderUse[] = [
   'Content-Security-Policy',
   'X-Content-Type-Options',
 ]
-const BYTES = { '*/*': { schema: { description: 'The bytes of a result that is no JSON, in its own media type.' } } }
+const BYTES = { '*/*': { schema: { description: 'The bytes of a result that is not JSON, in its own media type.' } } }
 
-/** The paths with such results wherever a result can be answered. */
+/** Adds such results to every response that can carry a result. */
 export function withMedia(
   paths: Readonly<Record<string, PathItem>>,
   types: readonly AnyOperationType[],
@@ -50,7 +50,7 @@ function inFull(operation: OperationObject): OperationObject {
 function inParts(operation: OperationObject): OperationObject {
   const { 304: known, ...responses } = withBytes(operation.responses)
   const part: ResponseObject = {
-    description: 'The part of the result that Range names.',
+    description: 'The requested range of the result.',
     headers: headers(PART),
     content: BYTES,
   }

@@ -1,4 +1,4 @@
-/** The parts of OpenAPI 3.1 that are written here, and what both the document and the page are made from. */
+/** The parts of OpenAPI 3.1 that the description uses. The document and the page share them. */
 import type { AnyOperationType, JsonSchema } from '../model/operation-type.ts'
 
 /** A reference to another part of the document. */
@@ -6,7 +6,7 @@ export interface Reference {
   readonly $ref: string
 }
 
-/** A value that a body can have. */
+/** An example of a body. */
 export interface Example {
   readonly summary: string
   readonly description?: string
@@ -23,26 +23,26 @@ export interface MediaType {
 /** A header of a response. */
 export interface ResponseHeader {
   readonly description: string
-  /** Every answer of the kind carries it. */
+  /** Whether every such response has it. */
   readonly required?: boolean
   readonly schema: JsonSchema
 }
 
-/** A header, a part of the path or of the query of a request. */
+/** A parameter of a request: a header, or a part of the path or query. */
 export interface Parameter extends ResponseHeader {
   readonly name: string
   readonly in: 'path' | 'query' | 'header'
   readonly example?: unknown
 }
 
-/** Where a response leads: another operation, and what of the response is its parameter. */
+/** A link from a response to another operation, with the parameters that come from the response. */
 export interface Link {
   readonly operationId: string
   readonly parameters: Readonly<Record<string, string>>
   readonly description: string
 }
 
-/** One answer. */
+/** One response. */
 export interface ResponseObject {
   readonly description: string
   readonly headers?: Readonly<Record<string, Reference>>
@@ -50,7 +50,7 @@ export interface ResponseObject {
   readonly links?: Readonly<Record<string, Link>>
 }
 
-/** The answers by status: `202`, or `4XX` for those of a class that are not named. */
+/** The responses by status: `202`, or `4XX` for the other statuses of a class. */
 export type Responses = Readonly<Record<string, ResponseObject>>
 
 /** One method of one path. */
@@ -67,7 +67,7 @@ export interface OperationObject {
   }
   readonly responses: Responses
   readonly callbacks?: Readonly<Record<string, Readonly<Record<string, PathItem>>>>
-  /** Empty for what is for everyone. */
+  /** Empty if no authentication is needed. */
   readonly security?: readonly Readonly<Record<string, readonly string[]>>[]
 }
 
@@ -77,7 +77,7 @@ export type DescribedMethod = 'get' | 'post' | 'delete'
 /** The methods of a path. */
 export type PathItem = Readonly<Partial<Record<DescribedMethod, OperationObject>>>
 
-/** What the document refers to, by kind and name. */
+/** The components of the document, by kind and name. */
 export interface Components {
   readonly schemas: Readonly<Record<string, JsonSchema>>
   readonly headers: Readonly<Record<string, ResponseHeader>>
@@ -86,10 +86,10 @@ export interface Components {
   readonly securitySchemes?: Readonly<Record<string, SecurityScheme>>
 }
 
-/** How callers prove who they are: a Security Scheme Object of OpenAPI, such as `{ type: 'http', scheme: 'bearer' }`. */
+/** How callers authenticate: a Security Scheme Object of OpenAPI, such as `{ type: 'http', scheme: 'bearer' }`. */
 export type SecurityScheme = Readonly<{ type: string } & Record<string, unknown>>
 
-/** Whom to ask about an API. */
+/** Whom to contact about an API. */
 export interface Contact {
   readonly name?: string
   readonly url?: string
@@ -112,15 +112,15 @@ export interface OpenApiDocument {
   readonly security?: readonly Readonly<Record<string, readonly string[]>>[]
 }
 
-/** What is known of an API when its operations are described. */
+/** The options of an API that the description of its operations needs. */
 export interface Described {
-  /** What stands before every URL that is told to a client. */
+  /** The beginning of every URL. */
   readonly base: string
   readonly dialect: 'redirect' | 'accepted'
   readonly listing: boolean
   /** Whether the types that allow webhooks have them. */
   readonly webhooks: boolean
-  /** The longest time that a request is held, in seconds. */
+  /** The longest time that a request waits, in seconds. */
   readonly longestWait: number
   /** The schemas of the operation types, by the names of their components. */
   readonly schemas: Readonly<Record<string, JsonSchema>>
@@ -131,14 +131,14 @@ export function ref(kind: keyof Components, name: string): Reference {
   return { $ref: `#/components/${kind}/${name}` }
 }
 
-/** A reference to a schema, where a schema is asked for. */
+/** A reference to a schema, as a schema. */
 export function schemaRef(name: string): JsonSchema {
   return { $ref: `#/components/schemas/${name}` }
 }
 
 /**
- * The name of an operation type in identifiers: `pdf-exports` is `PdfExports`. No two types share
- * one: a `-` before anything but a letter is kept as `_`.
+ * The name of an operation type in identifiers: `pdf-exports` becomes `PdfExports`. Two types never share
+ * one: a `-` that is not before a letter becomes `_`.
  */
 export function pascal({ name }: Pick<AnyOperationType, 'name'>): string {
   return name

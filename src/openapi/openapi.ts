@@ -1,5 +1,5 @@
 /**
- * A description of the API in OpenAPI 3.1, made from the operation types: every answer with its
+ * Generates an OpenAPI 3.1 description of the API from the operation types: every response with its
  * headers and problems, links from an operation to its status, and webhooks as callbacks.
  *
  * @example
@@ -27,35 +27,35 @@ import { ATTEMPT_PATHS, DELIVERY_PATHS, MONITOR_PATHS, servicePaths, TAGS } from
 
 export type { Contact, OpenApiDocument, SecurityScheme } from './model.ts'
 
-/** What is said of an API as a whole. */
+/** General information about an API. */
 export interface OpenApiInfo {
   /** Default `Operations`. */
   readonly title?: string
   /** The version of the API, not of OpenAPI. Default `1.0.0`. */
   readonly version?: string
-  /** What the API is for; CommonMark. Default: how its operations are used. */
+  /** What the API is for, in CommonMark. Default: a paragraph that explains asynchronous operations. */
   readonly description?: string
-  /** Whom to ask. Default: the title as a name. */
+  /** Whom to contact. Default: a contact with the title as its name. */
   readonly contact?: Contact
-  /** How callers prove who they are, by name: each one suffices. Default: not said. */
+  /** How callers authenticate, by name. Any one of them is enough. Default: none is described. */
   readonly security?: Readonly<Record<string, SecurityScheme>>
 }
 
-/** Options of {@link openApiDocument}: the same as those of the API that is described. */
+/** Options of {@link openApiDocument}: those of the API that it describes. */
 export interface OpenApiOptions extends OpenApiInfo {
-  /** What stands before every path: a mount prefix, or a public base URL with it. Default: nothing. */
+  /** The beginning of every path: a mount prefix, or a public base URL. Default: empty. */
   readonly base?: string
   readonly dialect?: 'redirect' | 'accepted'
   readonly listing?: boolean
-  /** Whether `GET /operations/{id}/attempts` is there. */
+  /** Whether the API has `GET /operations/{id}/attempts`. Default false. */
   readonly attempts?: boolean
-  /** Whether the composition keeps results that are no JSON. Default false. */
+  /** Whether the API can have results that are not JSON. Default false. */
   readonly blobs?: boolean
-  /** Whether the composition sends webhooks, for the types that allow them. Default: where one does. */
+  /** Whether the API sends webhooks for the types that allow them. Default: true if a type allows them. */
   readonly webhooks?: boolean
   readonly longestWait?: Duration
   readonly metrics?: boolean
-  /** Whether callers who do not say who they are may be refused, with 401 or 403. Default: where there is `security`. */
+  /** Whether the API answers 401 to unauthenticated callers and 403 where access is denied. Default: true if `security` is set. */
   readonly authenticated?: boolean
 }
 
@@ -68,7 +68,7 @@ const INFO: Checks<OpenApiInfo> = {
 }
 const OPTIONS: Checks<OpenApiOptions> = {
   ...INFO,
-  base: { expected: 'a text', test: base => typeof base === 'string' },
+  base: { expected: 'a string', test: base => typeof base === 'string' },
   dialect: oneOf('redirect', 'accepted'),
   listing: BOOLEAN,
   attempts: BOOLEAN,
@@ -79,20 +79,25 @@ const OPTIONS: Checks<OpenApiOptions> = {
   authenticated: BOOLEAN,
 }
 
-/** @throws {TypeError} for an unknown member, or one that cannot be right; the message names it */
+/**
+ * Checks the option `openapi`.
+ *
+ * @throws {TypeError} for an unknown or invalid member; the message names it
+ */
 export function checkOpenApiInfo(info: OpenApiInfo): void {
   checkOptions('openapi', info, INFO)
 }
 
 const DESCRIPTION =
-  'A request is answered with 202 as soon as it is kept durably, and the work goes on after that. ' +
-  'The URL in Location tells how it is, and leads to its result.'
+  'A request is answered with 202 as soon as it is stored durably; the work continues in the background. ' +
+  'The URL in Location shows its status, and redirects to its result.'
 
 /**
- * Describes an API.
+ * Generates the OpenAPI 3.1 description of an API.
  *
- * @param types those it serves; their schemas are taken as JSON Schema where they offer it, and allow everything else
- * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ * @param types the operation types of the API. Their schemas appear as JSON Schema where they offer it; one that does
+ * not appears as a schema that allows everything.
+ * @throws {TypeError} for an unknown or invalid option; the message names it
  */
 export function openApiDocument(types: readonly AnyOperationType[], options: OpenApiOptions = {}): OpenApiDocument {
   checkOptions('openApiDocument()', options, OPTIONS)
@@ -119,7 +124,7 @@ export function openApiDocument(types: readonly AnyOperationType[], options: Ope
       description: options.description ?? DESCRIPTION,
       contact: options.contact ?? { name: title },
     },
-    servers: [{ url: api.base === '' ? '/' : api.base, description: 'Where this API is.' }],
+    servers: [{ url: api.base === '' ? '/' : api.base, description: 'This API.' }],
     tags: tagsOf(types),
     paths: described,
     components: { ...usedComponents(described, schemas), ...(secured && { securitySchemes: security }) },
@@ -138,7 +143,7 @@ function readOptions(options: OpenApiOptions): Omit<Described, 'schemas' | 'webh
 }
 
 function tagsOf(types: readonly AnyOperationType[]): OpenApiDocument['tags'] {
-  const own = types.map(({ name }) => ({ name, description: `Operations of the type ${name}.` }))
+  const own = types.map(({ name }) => ({ name, description: `Operations of type ${name}.` }))
   return [...own, ...Object.entries(TAGS).map(([name, description]) => ({ name, description }))]
 }
 
@@ -151,20 +156,20 @@ function mapOperations(
   return Object.fromEntries(Object.entries(paths).map(([path, item]) => [path, changed(item)]))
 }
 
-/** Who is not known is refused by the composition, in words of its own. */
+/** Unauthenticated callers are refused by the option `principal`, with problems of its choice. */
 function withRefusals(operation: OperationObject): OperationObject {
   if (operation.security !== undefined) return operation
   const refusal = (description: string): ResponseObject => {
     return { description, content: { 'application/problem+json': { schema: schemaRef('Problem') } } }
   }
   const refusals = {
-    401: { ...refusal('The request does not prove who asks.'), headers: headers(['WWW-Authenticate']) },
-    403: refusal('Who asks may not do so.'),
+    401: { ...refusal('Authentication required.'), headers: headers(['WWW-Authenticate']) },
+    403: refusal('Permission denied.'),
   }
   return { ...operation, responses: { ...operation.responses, ...refusals } }
 }
 
-/** No answer is without it. */
+/** Every response has `Cache-Control`. */
 function withCacheControl(operation: OperationObject): OperationObject {
   const cacheControl = headers(['Cache-Control'])
   const responses = Object.entries(operation.responses).map(([status, response]) => {

@@ -1,4 +1,4 @@
-/** What the paths of one operation type answer: submit, list, status, cancel and result. */
+/** Describes the paths of one operation type: submit, list, status, cancel and result. */
 import type { AnyOperationType, JsonSchema } from '../model/operation-type.ts'
 import type { ProblemCode } from '../model/problem.ts'
 import { DEFAULT_PAGE_LIMIT, linksOf, MAX_PAGE_LIMIT, type StatusDocument } from '../model/protocol.ts'
@@ -23,13 +23,13 @@ import { webhookCallback } from './webhook.ts'
 const PENDING: readonly HeaderUse[] = ['Retry-After', 'ETag', 'Cache-Control', 'Vary', 'Preference-Applied?']
 const ENDED: readonly HeaderUse[] = ['ETag', 'Expires', 'Cache-Control']
 
-/** The schemas of an operation type as components: what is sent, what comes out, and the document at the result URL. */
+/** The schemas of an operation type as components: its input, its output, and the document at the result URL. */
 export function schemasOf(type: AnyOperationType): Record<string, JsonSchema> {
   const name = pascal(type)
   const output = `${name}Output`
   const result = {
     type: 'object',
-    description: `What stands at the result URL of a completed operation of ${type.name}.`,
+    description: `The result of a completed ${type.name} operation.`,
     required: ['id', 'status', type.resultKey],
     properties: {
       id: { type: 'string', format: 'uuid', description: 'The id of the operation.' },
@@ -74,26 +74,31 @@ function submit(context: Context): OperationObject {
   return {
     operationId: `submit${name}`,
     tags: [type.name],
-    summary: `Start an operation of ${type.name}`,
+    summary: `Start ${operationOf(type)}`,
     description:
-      'The answer is 202 as soon as the operation is kept durably; the work goes on after it. ' +
-      `With "Prefer: wait=N" the answer is the result, if it is there within N seconds (at most ${api.longestWait}).`,
+      'Answers 202 as soon as the operation is stored durably; the work continues in the background. ' +
+      `With "Prefer: wait=N", answers with the result if it is ready within N seconds (at most ${api.longestWait}).`,
     parameters: [
       ...headerParameters('submit', { policy: type.policy }),
       ...(webhooks ? headerParameters('submit', { needs: 'webhooks' }) : []),
     ],
     requestBody: {
-      description: `The input, at most ${type.policy.bodyLimit} bytes.`,
+      description: `The input: at most ${type.policy.bodyLimit} bytes.`,
       required: true,
       content: { 'application/json': inputMedia(context) },
     },
     responses: {
-      200: resultResponse(context, 'It has completed within the time of "Prefer: wait".', ending),
+      200: resultResponse(context, 'The operation completed within the time of "Prefer: wait".', ending),
       202: accepted(context),
       ...troubleResponses({ problems: submitProblems(context), headers: { 415: ['Accept-Encoding?'] }, ending }),
     },
     ...(webhooks && { callbacks: webhookCallback(type, name) }),
   }
+}
+
+/** Such as `an orders operation`. */
+export function operationOf({ name }: AnyOperationType): string {
+  return `${/^[aeiou]/.test(name) ? 'an' : 'a'} ${name} operation`
 }
 
 function inputMedia({ name, api }: Context): MediaType {
@@ -126,23 +131,23 @@ function submitProblems({ type: { policy }, webhooks }: Context): readonly Probl
 function accepted(context: Context): ResponseObject {
   return {
     description:
-      'It is accepted, and kept. The same Idempotency-Key with the same body is answered with the same operation.',
+      'The operation is accepted and stored. A retry with the same Idempotency-Key and body returns the same operation.',
     headers: headers(['Location', 'Operation-Location', 'Retry-After', 'Idempotency-Replayed?', 'Preference-Applied?']),
     content: { 'application/json': { schema: schemaRef('StatusDocument'), example: documentOf(context, 'pending') } },
     links: linksFrom(context),
   }
 }
 
-/** Where a status document leads, for tools that follow links. */
+/** Links from a status document, for tools that follow them. */
 function linksFrom({ name }: Context): Record<string, Link> {
   const link = (operationId: string, description: string): Link => {
     return { operationId, parameters: { id: '$response.body#/id' }, description }
   }
   return {
-    status: link(`get${name}Status`, 'Its status.'),
-    result: link(`get${name}Result`, 'Its result, when it has ended.'),
-    cancel: link(`cancel${name}`, 'Cancels it.'),
-    monitor: link('getOperation', 'Its status for Azure clients.'),
+    status: link(`get${name}Status`, 'The status of the operation.'),
+    result: link(`get${name}Result`, 'The result, once the operation has finished.'),
+    cancel: link(`cancel${name}`, 'Cancels the operation.'),
+    monitor: link('getOperation', 'The status in the format of Azure clients.'),
   }
 }
 
@@ -153,26 +158,26 @@ function status(context: Context): OperationObject {
   return {
     operationId: `get${name}Status`,
     tags: [type.name],
-    summary: `Read how an operation of ${type.name} is`,
+    summary: `Get the status of ${operationOf(type)}`,
     description: redirects
-      ? 'Ask again after Retry-After while it is 200 with the status "pending" or "running". When it has ended, 303 leads to ' +
-        'the result; whoever follows it gets that at once. With "Accept: text/event-stream" it tells each change as it happens.'
-      : 'Ask again after Retry-After while it is 202. When the operation has ended, the answer is that of the result URL. ' +
-        'With "Accept: text/event-stream" it tells each change as it happens.',
+      ? 'While the operation is pending or running, answers 200: poll again after Retry-After. When it has finished, answers ' +
+        '303 with the URL of the result in Location. With "Accept: text/event-stream", streams each change as it happens.'
+      : 'While the operation is pending or running, answers 202: poll again after Retry-After. When it has finished, answers ' +
+        'as the result URL does. With "Accept: text/event-stream", streams each change as it happens.',
     parameters: [ID, ...headerParameters('status')],
     responses: {
       200: { ...currentStatus(context), links: linksFrom(context) },
       202: {
         ...unfinished(context, ['Location', 'X-Progress']),
-        description: redirects ? 'Not ended, in the words of "Prefer: respond-async".' : 'It has not ended.',
+        description: redirects ? 'Not finished; sent for "Prefer: respond-async".' : 'The operation has not finished.',
       },
       204: {
-        description: 'The operation has ended, and the client has seen every event.',
+        description: 'The operation has finished, and the client has received every event.',
         headers: headers(['Cache-Control', 'Vary']),
       },
       ...(redirects && { 303: finished(context) }),
       304: {
-        description: 'Nothing has changed since the version of If-None-Match.',
+        description: 'The status has not changed since the ETag in If-None-Match.',
         headers: headers([...PENDING, 'Location?', 'X-Progress?']),
       },
       ...troubleResponses({ problems: READ_PROBLEMS, ending }),
@@ -182,7 +187,7 @@ function status(context: Context): OperationObject {
 
 function unfinished(context: Context, more: readonly HeaderUse[]): ResponseObject {
   return {
-    description: 'It has not ended.',
+    description: 'The operation has not finished.',
     headers: headers([...PENDING, ...more]),
     content: { 'application/json': { schema: schemaRef('UnfinishedStatus'), example: documentOf(context, 'running') } },
     links: linksFrom(context),
@@ -198,8 +203,8 @@ function currentStatus(context: Context): ResponseObject {
   }
   return {
     description: redirects
-      ? 'It has not ended; or the result, where the client has followed 303 or prefers "respond-async"; or its events.'
-      : 'The result; or the events of the operation.',
+      ? 'The current status; or the result, if the client sent "Prefer: respond-async"; or the stream of events.'
+      : 'The result; or the stream of events.',
     headers: headers([
       'Retry-After?',
       'ETag?',
@@ -219,7 +224,7 @@ function currentStatus(context: Context): ResponseObject {
 function eventStream(context: Context): MediaType {
   const { shareLogs } = context.type.policy
   const events = [
-    ': each event holds a status document; the id is where Last-Event-ID goes on',
+    ': each event holds a status document; send its id as Last-Event-ID to resume',
     `event: status\nid: 2\ndata: ${JSON.stringify(documentOf(context, 'running'))}`,
     ...(shareLogs
       ? ['event: log\nid: 2.1\ndata: {"sequence":1,"level":"info","message":"packing","at":"2026-11-30T12:00:01.000Z"}']
@@ -231,8 +236,8 @@ function eventStream(context: Context): MediaType {
       type: 'string',
       description:
         'Server-sent events: "status" with a status document for each change' +
-        `${shareLogs ? ', "log" with a line that the handler has logged' : ''}. ` +
-        'A comment comes at least every 15 seconds, and the stream ends after the final status.',
+        `${shareLogs ? ', "log" with a line that the handler logged' : ''}. ` +
+        'The server sends a comment at least every 15 seconds, and closes the stream after the final status.',
     },
     example: `${events.join('\n\n')}\n\n`,
   }
@@ -240,7 +245,7 @@ function eventStream(context: Context): MediaType {
 
 function finished(context: Context): ResponseObject {
   return {
-    description: 'It has completed, failed or been canceled: Location is its result.',
+    description: 'The operation has completed, failed or been canceled. Location is the URL of its result.',
     headers: headers(['Location', 'Vary', 'Preference-Applied?']),
     content: { 'application/json': { schema: schemaRef('FinalStatus'), example: documentOf(context, 'completed') } },
   }
@@ -249,12 +254,13 @@ function finished(context: Context): ResponseObject {
 function cancel(context: Context): OperationObject {
   const { type, api, name } = context
   const done: ResponseObject = {
-    description: 'It is canceled.',
+    description: 'The operation is canceled.',
     content: { 'application/json': { schema: schemaRef('FinalStatus'), example: documentOf(context, 'canceled') } },
   }
   const progress: readonly HeaderUse[] = api.dialect === 'accepted' ? ['X-Progress'] : []
   const asked: ResponseObject = {
-    description: 'The cancel is recorded; its handler is told to stop, and the status will say how it ended.',
+    description:
+      'The cancel request is recorded and the handler is asked to stop. Poll the status to see how the operation ends.',
     headers: headers(['Location', 'Retry-After', ...progress]),
     content: { 'application/json': { schema: schemaRef('StatusDocument'), example: documentOf(context, 'canceling') } },
     links: linksFrom(context),
@@ -262,8 +268,8 @@ function cancel(context: Context): OperationObject {
   return {
     operationId: `cancel${name}`,
     tags: [type.name],
-    summary: `Cancel an operation of ${type.name}`,
-    description: 'Idempotent. What has not begun is canceled at once; what runs is told to stop.',
+    summary: `Cancel ${operationOf(type)}`,
+    description: 'Idempotent. A pending operation is canceled at once; a running one is asked to stop.',
     parameters: [ID, ...headerParameters('cancel')],
     responses: {
       ...(api.dialect === 'redirect' && { 200: done }),
@@ -278,12 +284,12 @@ function result(context: Context): OperationObject {
   return {
     operationId: `get${name}Result`,
     tags: [type.name],
-    summary: `Read the result of an operation of ${type.name}`,
-    description: 'A failed operation answers with the status of its problem, a canceled one with 410.',
+    summary: `Get the result of ${operationOf(type)}`,
+    description: 'For a failed operation, answers with the HTTP status of its problem; for a canceled one, with 410.',
     parameters: [ID, ...headerParameters('result')],
     responses: {
-      200: resultResponse(context, 'It has completed.', ENDED),
-      304: { description: 'It is what the client has already.', headers: headers(ENDED) },
+      200: resultResponse(context, 'The result of the completed operation.', ENDED),
+      304: { description: 'The client already has this version.', headers: headers(ENDED) },
       ...troubleResponses({
         problems: [...READ_PROBLEMS, 'not-finished'],
         headers: { 404: ['Retry-After?', 'Link?'] },
@@ -310,12 +316,16 @@ function list(context: Context): OperationObject {
     required: ['items'],
     properties: {
       items: { type: 'array', items: schemaRef('StatusDocument') },
-      next: { type: 'string', format: 'uri-reference', description: 'The next page, where there is one.' },
+      next: {
+        type: 'string',
+        format: 'uri-reference',
+        description: 'The URL of the next page. Absent on the last page.',
+      },
     },
   }
   const found: Responses = {
     200: {
-      description: 'One page.',
+      description: 'One page of operations.',
       headers: headers(['Link?']),
       content: { 'application/json': { schema: page, example: { items: [documentOf(context, 'completed')] } } },
     },
@@ -323,9 +333,9 @@ function list(context: Context): OperationObject {
   return {
     operationId: `list${name}`,
     tags: [type.name],
-    summary: `List your operations of ${type.name}`,
+    summary: `List your ${type.name} operations`,
     description:
-      'Newest first. A page may hold fewer than "limit" where documents are large: only the absence of the link "next" ends the list.',
+      'Newest first. A page of large documents may hold fewer than "limit" items: the list ends only where "next" is absent.',
     parameters: [...LIST_PARAMETERS, ...headerParameters('list')],
     responses: { ...found, ...troubleResponses({ problems: LIST_PROBLEMS }) },
   }
@@ -339,24 +349,24 @@ const LIST_PROBLEMS: readonly ProblemCode[] = [
 ]
 
 const LIST_PARAMETERS: readonly Parameter[] = [
-  { name: 'status', in: 'query', description: 'Only those with this status.', schema: schemaRef('Status') },
+  { name: 'status', in: 'query', description: 'Return only operations with this status.', schema: schemaRef('Status') },
   {
     name: 'limit',
     in: 'query',
-    description: 'How many at most.',
+    description: 'The maximum number of operations to return.',
     schema: { type: 'integer', minimum: 1, maximum: MAX_PAGE_LIMIT, default: DEFAULT_PAGE_LIMIT },
   },
   {
     name: 'cursor',
     in: 'query',
-    description: 'Where to go on: what the link to the next page holds.',
+    description: 'Where to continue: the cursor in the link to the next page.',
     schema: { type: 'string' },
   },
 ]
 
 type Moment = 'pending' | 'running' | 'canceling' | 'completed' | 'canceled'
 
-/** What an operation's status document says at some moment of its life. */
+/** The members of a status document that differ between the moments of an operation. */
 const MOMENTS: Readonly<Record<Moment, Partial<StatusDocument>>> = {
   pending: { status: 'pending', queuePosition: 1, waitingFor: 'It is next in the queue.' },
   running: { status: 'running', attempt: 1, progress: { fraction: 0.4, message: 'packing' } },

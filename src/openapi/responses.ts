@@ -1,4 +1,4 @@
-/** The answers that carry a problem, made from the table of problems, and those of an operation that has ended without a result. */
+/** Describes the responses that carry a problem, from the table of problems, and those of operations that failed or were canceled. */
 import type { JsonSchema } from '../model/operation-type.ts'
 import { PROBLEMS, type ProblemCode, type ProblemKind, problem, resultStatus } from '../model/problem.ts'
 import { type HeaderUse, headers } from './components.ts'
@@ -15,7 +15,7 @@ import {
 /** The id in every example. */
 export const EXAMPLE_ID = '01936f5e-8c1a-7b3c-9d4e-5f60718293a4'
 
-/** What a failed operation that no handler had a word for says at its result URL. */
+/** The problems that Waybill itself can give a failed operation. */
 const FAILURES = [
   'operation-failed',
   'attempt-timeout',
@@ -33,7 +33,7 @@ const FAILURES = [
 const CANCELLATION = 'operation-canceled'
 const ENDINGS: readonly ProblemCode[] = [...FAILURES, CANCELLATION]
 
-/** The problems that can answer any request for one operation. */
+/** The problems that any request for one operation can receive. */
 export const READ_PROBLEMS: readonly ProblemCode[] = [
   'not-found',
   'operation-expired',
@@ -48,16 +48,16 @@ export const EXAMPLE_COMPONENTS: Readonly<Record<string, Example>> = Object.from
   ...ENDINGS.map(code => [endingName(code), endingExample(code)] as const),
 ])
 
-/** What answers may say of trouble. */
+/** The problems that a response may carry. */
 export interface Troubles {
   readonly problems: readonly ProblemCode[]
-  /** Headers that come with a status beside `Retry-After` of 429 and 503. */
+  /** Headers by status, in addition to `Retry-After` of 429 and 503. */
   readonly headers?: Readonly<Record<number, readonly HeaderUse[]>>
-  /** The headers of an operation's end, where the answer can be that of a failed or canceled operation. */
+  /** The headers of a finished operation, if the response can be that of a failed or canceled one. */
   readonly ending?: readonly HeaderUse[]
 }
 
-/** The answers with problems, by status. */
+/** The responses with problems, by status. */
 export function troubleResponses({ problems, headers: more = {}, ending }: Troubles): Responses {
   const codes = ending === undefined ? problems : [...problems, ...ENDINGS]
   const byStatus = Map.groupBy(codes, code => PROBLEMS[code].status)
@@ -86,9 +86,10 @@ function troubleResponse(
   }
 }
 
-/** When there are many reasons, their codes tell more than one long sentence. */
+/** With many reasons, a list of codes is clearer than one long sentence. */
 function describe(problems: readonly ProblemCode[], endings: readonly ProblemCode[], canFail: boolean): string {
-  const titles = problems.length > 3 ? ['It is refused: the code says why'] : problems.map(code => PROBLEMS[code].title)
+  const titles =
+    problems.length > 3 ? ['The request is refused; "code" says why'] : problems.map(code => PROBLEMS[code].title)
   const reasons = [
     ...titles,
     ...(endings.includes(CANCELLATION) ? [PROBLEMS[CANCELLATION].title] : []),
@@ -105,10 +106,10 @@ function optional(use: HeaderUse): HeaderUse {
   return use.endsWith('?') ? use : (`${use}?` as HeaderUse)
 }
 
-/** A handler may fail its operation with any status but those of the exchange itself, for which 422 or 500 stand. */
+/** A handler may fail its operation with any status that does not describe the HTTP exchange itself. */
 function otherEndings(ending: readonly HeaderUse[]): Responses {
   const response = (whose: string): ResponseObject => ({
-    description: `The operation failed with ${whose}, or the request was refused with it.`,
+    description: `The operation failed with ${whose}, or the request was refused with that status.`,
     headers: headers(ending.map(optional)),
     content: {
       'application/json': { schema: schemaRef('Failure') },

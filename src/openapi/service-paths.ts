@@ -1,12 +1,12 @@
-/** What the paths beside those of operation types answer: the status monitor for Azure clients, health, and the description itself. */
+/** Describes the paths that belong to no operation type: the status for Azure clients, health, metrics, and the description itself. */
 import { type HeaderUse, headerParameters, headers, ID } from './components.ts'
 import { type OperationObject, type PathItem, type ResponseObject, schemaRef } from './model.ts'
 import { EXAMPLE_ID, READ_PROBLEMS, troubleResponses } from './responses.ts'
 
-/** The tags of the paths here; a capital keeps them apart from the names of operation types. */
+/** The tags of these paths. A capital letter distinguishes them from operation types, whose names are in lower case. */
 export const TAGS = {
-  Operations: 'The status of an operation of any type, as the Azure REST guidelines describe it.',
-  Service: 'How the service is, and what it can do.',
+  Operations: 'The status of an operation of any type, in the format of the Azure REST guidelines.',
+  Service: 'The health and the description of the service.',
 } as const
 
 const MONITOR = {
@@ -35,11 +35,11 @@ export const MONITOR_PATHS: Readonly<Record<string, PathItem>> = {
     get: {
       operationId: 'getOperation',
       tags: ['Operations'],
-      summary: 'Read how an operation is, as Azure clients do',
-      description: 'Always 200 while the operation is known: how it ended is said in the body, with its result.',
+      summary: 'Get the status of an operation, for Azure clients',
+      description: 'Answers 200 for every operation that exists. The body contains the outcome and the result.',
       parameters: [ID, ...headerParameters('monitor')],
       responses: {
-        200: monitor('How it is. Retry-After stands there until it has ended.', MONITOR),
+        200: monitor('Current status. Includes Retry-After until the operation has finished.', MONITOR),
         ...troubleResponses({ problems: READ_PROBLEMS }),
       },
     },
@@ -48,25 +48,25 @@ export const MONITOR_PATHS: Readonly<Record<string, PathItem>> = {
     post: {
       operationId: 'stopOperation',
       tags: ['Operations'],
-      summary: 'Cancel an operation, as Azure clients do',
-      description: 'Idempotent. What has not begun is canceled at once; what runs is told to stop.',
+      summary: 'Cancel an operation, for Azure clients',
+      description: 'Idempotent. A pending operation is canceled at once; a running one is asked to stop.',
       parameters: [ID, ...headerParameters('monitor')],
       responses: {
-        200: monitor('It is canceled, or will be told to stop.', { ...MONITOR, status: 'Canceled' }),
+        200: monitor('The operation is canceled, or has been asked to stop.', { ...MONITOR, status: 'Canceled' }),
         ...troubleResponses({ problems: [...READ_PROBLEMS, 'operation-finished'] }),
       },
     },
   },
 }
 
-/** `/operations/{id}/attempts`, where the API tells them. */
+/** `/operations/{id}/attempts`, if the API exposes attempts. */
 export const ATTEMPT_PATHS: Readonly<Record<string, PathItem>> = {
   '/operations/{id}/attempts': {
     get: {
       operationId: 'listAttempts',
       tags: ['Operations'],
-      summary: 'Read how each attempt of an operation went',
-      description: 'Oldest first, the one that runs included; at most the last 50 that have ended.',
+      summary: 'List the attempts of an operation',
+      description: 'Oldest first. Includes the running attempt and the last 50 finished ones.',
       parameters: [ID, ...headerParameters('attempts')],
       responses: {
         200: { description: 'The attempts.', content: { 'application/json': { schema: ATTEMPTS } } },
@@ -76,14 +76,15 @@ export const ATTEMPT_PATHS: Readonly<Record<string, PathItem>> = {
   },
 }
 
-/** `/operations/{id}/deliveries`, where the composition sends webhooks. */
+/** `/operations/{id}/deliveries`, if the API sends webhooks. */
 export const DELIVERY_PATHS: Readonly<Record<string, PathItem>> = {
   '/operations/{id}/deliveries': {
     get: {
       operationId: 'listDeliveries',
       tags: ['Operations'],
-      summary: 'Read what became of the webhook of an operation',
-      description: 'Oldest first. There are none before the operation has ended, or where it names no Webhook-Url.',
+      summary: 'List the webhook deliveries of an operation',
+      description:
+        'Oldest first. The list is empty until the operation has finished, and for an operation without Webhook-Url.',
       parameters: [ID, ...headerParameters('deliveries')],
       responses: {
         200: { description: 'The deliveries.', content: { 'application/json': { schema: DELIVERIES } } },
@@ -93,12 +94,12 @@ export const DELIVERY_PATHS: Readonly<Record<string, PathItem>> = {
     post: {
       operationId: 'redeliver',
       tags: ['Operations'],
-      summary: 'Send the webhook of an operation once more',
-      description: 'The same event to the same URL under the same webhook-id, as a new delivery.',
+      summary: 'Send the webhook of an operation again',
+      description: 'Sends the same event to the same URL with the same webhook-id, as a new delivery.',
       parameters: [ID, ...headerParameters('deliveries')],
       responses: {
         202: {
-          description: 'It will be sent at once.',
+          description: 'The new delivery, which is sent at once.',
           content: { 'application/json': { schema: schemaRef('Delivery') } },
         },
         ...troubleResponses({
@@ -115,29 +116,36 @@ function monitor(description: string, example: unknown): ResponseObject {
   return { description, headers: headers(['Retry-After?']), content }
 }
 
-/** The paths around, with what `metrics` decides. */
+/** The paths of the service; `/metrics` only if it is on. */
 export function servicePaths({ metrics }: { metrics: boolean }): Record<string, PathItem> {
   const text = { 'text/plain': { schema: { type: 'string' } } }
   return {
-    '/healthz': { get: health('getHealth', 'Is the process alive?', ['ok', 'stalled']) },
-    '/readyz': { get: health('getReadiness', 'Can the service take requests?', ['ready', 'unavailable']) },
+    '/healthz': { get: health('getHealth', 'Check that the process is alive', ['ok', 'stalled']) },
+    '/readyz': { get: health('getReadiness', 'Check that the service can accept requests', ['ready', 'unavailable']) },
     ...(metrics && {
       '/metrics': {
-        get: open('getMetrics', 'Read the metrics', {
-          200: { description: 'In the Prometheus text format.', content: text },
+        get: open('getMetrics', 'Get the metrics', {
+          200: { description: 'The metrics in the Prometheus text format.', content: text },
           ...troubleResponses({ problems: ['precondition-failed', 'internal-error'] }),
         }),
       },
     }),
-    '/openapi.json': { get: description('getOpenApi', 'Read this description', 'application/json') },
-    '/docs': { get: description('getDocs', 'Read this description as a page', 'text/html', PAGE_HEADERS) },
+    '/openapi.json': { get: description('getOpenApi', 'Get this description', 'application/json') },
+    '/docs': { get: description('getDocs', 'Get this description as an HTML page', 'text/html', PAGE_HEADERS) },
   }
 }
 
 const PAGE_HEADERS: readonly HeaderUse[] = ['Content-Security-Policy', 'Referrer-Policy', 'X-Content-Type-Options']
 
 function open(operationId: string, summary: string, responses: OperationObject['responses']): OperationObject {
-  return { operationId, tags: ['Service'], summary, description: 'It is open to everyone.', responses, security: [] }
+  return {
+    operationId,
+    tags: ['Service'],
+    summary,
+    description: 'Requires no authentication.',
+    responses,
+    security: [],
+  }
 }
 
 function health(operationId: string, summary: string, [good, bad]: readonly [string, string]): OperationObject {
@@ -145,8 +153,8 @@ function health(operationId: string, summary: string, [good, bad]: readonly [str
     return { description, content: { 'application/json': { schema: schemaRef('Health'), example: { status } } } }
   }
   return open(operationId, summary, {
-    200: answer('Yes.', good),
-    503: answer('No.', bad),
+    200: answer('Healthy.', good),
+    503: answer('Unhealthy.', bad),
     ...troubleResponses({ problems: ['precondition-failed'] }),
   })
 }
@@ -158,8 +166,8 @@ function description(operationId: string, summary: string, media: string, more: 
   return {
     ...answer,
     responses: {
-      200: { description: 'It.', headers: headers(common), content: { [media]: { schema } } },
-      304: { description: 'It is what the client has already.', headers: headers(common) },
+      200: { description: 'The description.', headers: headers(common), content: { [media]: { schema } } },
+      304: { description: 'The client already has this version.', headers: headers(common) },
       ...troubleResponses({ problems: ['precondition-failed', 'internal-error'] }),
     },
   }

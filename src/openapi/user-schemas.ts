@@ -1,12 +1,11 @@
 /**
- * Users' schemas as components of the document. A schema moves there from a place of its own, so
- * what it says of places must be said anew: `$ref` leads to the component, `$id` and `$anchor`, by
- * which it found its own parts, are gone, and its definitions become components beside it.
+ * Turns users' schemas into components of the document. Each `$ref` is rewritten to lead to a component, `$id` and
+ * `$anchor` are removed, since nothing refers to them any longer, and definitions become components of their own.
  */
 import type { JsonSchema, StandardSchema } from '../model/operation-type.ts'
 import { escapePointer, isStandardSchema } from '../model/validation.ts'
 
-/** What a schema is asked for: what is sent, or what comes out. */
+/** Which side of a schema: what it accepts, or what it produces. */
 export type Side = 'input' | 'output'
 
 /** Standard JSON Schema 1: Zod 4.2, ArkType and Valibot's adapter offer it. */
@@ -14,15 +13,15 @@ interface WithJsonSchema {
   readonly jsonSchema?: Readonly<Record<Side, (options: { readonly target: string }) => JsonSchema>>
 }
 
-/** What is said of a value whose schema cannot be written as JSON Schema, or that has none. */
-const ANY: JsonSchema = { description: 'Any JSON value that the operation takes.' }
+/** The schema of a value without a schema, or with one that cannot be written as JSON Schema. */
+const ANY: JsonSchema = { description: 'Any JSON value.' }
 
-/** A schema as JSON Schema 2020-12. One that cannot be written so allows everything. */
+/** Converts a schema to JSON Schema 2020-12. One that cannot be converted allows everything. */
 export function jsonSchemaOf(schema: unknown, side: Side): JsonSchema {
   if (schema === undefined) return ANY
   try {
     const found = isStandardSchema(schema) ? standardJsonSchema(schema, side) : schema
-    // Through JSON, as it will be sent: what is no JSON in it would be lost there too.
+    // Through JSON, as it will be sent: sending would drop whatever is not JSON.
     return found === undefined ? ANY : (JSON.parse(JSON.stringify(found)) as JsonSchema)
   } catch {
     // Zod throws for what JSON cannot express, such as the output of a transform.
@@ -35,7 +34,7 @@ function standardJsonSchema(schema: StandardSchema, side: Side): JsonSchema | un
   return jsonSchema?.[side]({ target: 'draft-2020-12' })
 }
 
-/** Keywords that hold a schema, a list of them, or several by name. Whatever else there is holds no references. */
+/** Keywords that hold a schema, a list of schemas, or several by name. Other keywords hold no references. */
 const ONE = new Set([
   'additionalItems',
   'additionalProperties',
@@ -53,11 +52,11 @@ const ONE = new Set([
 const LIST = new Set(['allOf', 'anyOf', 'items', 'oneOf', 'prefixItems'])
 const NAMED = new Set(['$defs', 'definitions', 'dependentSchemas', 'patternProperties', 'properties'])
 
-/** Where a subschema is. */
+/** The place of a subschema. */
 interface Place {
   /** A JSON Pointer from the root of the user's schema. */
   readonly pointer: string
-  /** The pointer of the nearest schema around it with an `$id`, which its own references start from. */
+  /** The pointer of the nearest enclosing schema with an `$id`: references start from it. */
   readonly resource: string
   /** That `$id`. */
   readonly id: string
@@ -66,7 +65,7 @@ interface Place {
 const ROOT: Place = { pointer: '', resource: '', id: '' }
 
 /**
- * Makes a schema into components.
+ * Turns a schema into components.
  *
  * @returns the schema under the name, and each of its definitions under `name.definition`
  */
@@ -88,7 +87,7 @@ export function toComponents(name: string, schema: JsonSchema): Record<string, J
   return { [name]: root, ...(Object.fromEntries(parts) as Record<string, JsonSchema>) }
 }
 
-/** The names that the definitions will have, by their pointers. */
+/** The component name of each definition, by its pointer. */
 function homesOf(name: string, schema: JsonSchema): ReadonlyMap<string, string> {
   const homes = new Map<string, string>()
   const taken = new Set<string>()
@@ -103,7 +102,7 @@ function homesOf(name: string, schema: JsonSchema): ReadonlyMap<string, string> 
   return homes
 }
 
-/** Notes the pointers of whatever can be referred to by its name. */
+/** Collects the pointers of all schemas with an `$id` or `$anchor`. */
 function collect(schema: unknown, place: Place, known: Map<string, string>): void {
   if (!isObject(schema)) return
   const here = enter(schema, place)
@@ -126,14 +125,14 @@ function moved(schema: unknown, place: Place, move: Move): unknown {
   return typeof $ref === 'string' ? { $ref: newReference($ref, here, move), ...said } : said
 }
 
-/** The tuples of older drafts, which TypeBox writes too, as those of 2020-12. */
+/** Rewrites the tuples of older drafts, which TypeBox also writes, as those of 2020-12. */
 function withTuples(schema: Record<string, unknown>): Record<string, unknown> {
   if (!Array.isArray(schema.items)) return schema
   const { items: prefixItems, additionalItems, ...rest } = schema
   return { ...rest, prefixItems, ...(additionalItems !== undefined && { items: additionalItems }) }
 }
 
-/** A reference to what is not in the schema stays as it is. */
+/** Rewrites a reference. One that leads out of the schema stays as it is. */
 function newReference(reference: string, { resource, id }: Place, { known, toHome }: Move): string {
   const [file = '', fragment = ''] = reference.split('#', 2)
   const target = file === '' ? resource : known.get(absolute(file, id))

@@ -1,4 +1,4 @@
-/** The webhook that an operation's end is told by, as a callback of the request that named its URL. */
+/** Describes the webhook for a finished operation, as a callback of the request that named its URL. */
 import type { AnyOperationType } from '../model/operation-type.ts'
 import type { OperationObject, Parameter, PathItem } from './model.ts'
 import { schemaRef } from './model.ts'
@@ -6,11 +6,15 @@ import { EXAMPLE_ID } from './responses.ts'
 
 /** The headers of Standard Webhooks 1.0.0. */
 const PARAMETERS: readonly Parameter[] = [
-  header('webhook-id', 'The same for every delivery of the event: act on it once.', `msg_${EXAMPLE_ID}`),
-  header('webhook-timestamp', 'When it was sent, in seconds since 1970. Refuse what is old.', '1796040000'),
+  header(
+    'webhook-id',
+    'Identifies the event. All deliveries of an event have the same id: process it once.',
+    `msg_${EXAMPLE_ID}`,
+  ),
+  header('webhook-timestamp', 'When the webhook was sent, in seconds since 1970. Reject old timestamps.', '1796040000'),
   header(
     'webhook-signature',
-    'One signature or more: "v1," and the base64 of HMAC-SHA256 over id.timestamp.body.',
+    'One or more signatures, separated by spaces: "v1," and the base64 of HMAC-SHA256 over id.timestamp.body.',
     'v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=',
   ),
 ]
@@ -28,19 +32,19 @@ function delivery(type: AnyOperationType, name: string): OperationObject {
   return {
     operationId: `on${name}Ended`,
     tags: [type.name],
-    summary: `An operation of ${type.name} has ended`,
+    summary: `A webhook for a finished ${type.name} operation`,
     description:
-      'Sent to the Webhook-Url of the request, signed (Standard Webhooks 1.0.0). What is not answered with 2xx ' +
-      'is sent again over days; redirects are not followed.',
+      'Sent to the Webhook-Url of the request, and signed (Standard Webhooks 1.0.0). Unless the receiver answers with 2xx, ' +
+      'the webhook is sent again over several days. Redirects are not followed.',
     parameters: PARAMETERS,
     requestBody: {
-      description: 'What has happened.',
+      description: 'The event.',
       required: true,
       content: { 'application/json': { schema: schemaRef('WebhookEvent'), example: event(type) } },
     },
     responses: {
-      '2XX': { description: 'It has arrived.' },
-      410: { description: 'Nobody is there any more: it is not sent again.' },
+      '2XX': { description: 'The webhook is delivered.' },
+      410: { description: 'The receiver is gone. The webhook is not sent again.' },
     },
   }
 }

@@ -1,7 +1,7 @@
-/** Commands to try an API with: a shell with curl, and nothing else. */
+/** Shell commands to try an API with. They need curl and nothing else. */
 import type { OpenApiDocument, OperationObject } from '../model.ts'
 
-/** One thing to try. */
+/** One command with its title. */
 export interface Command {
   readonly title: string
   readonly text: string
@@ -9,12 +9,12 @@ export interface Command {
 
 const UUID = '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'
 
-/** Sets where the API is. Without a public URL that is for the reader to say: a request's Host is nothing to rely on. */
+/** Sets the URL of the API. Without a public URL the reader must set it, since the Host of a request cannot be trusted. */
 export function whereCommand(document: OpenApiDocument): Command {
   const url = document.servers[0]?.url ?? '/'
-  if (URL.canParse(url)) return { title: 'Say where the API is', text: `API=${quoted(url)}` }
+  if (URL.canParse(url)) return { title: 'Set the URL of the API', text: `API=${quoted(url)}` }
   return {
-    title: 'Say where you reach the API',
+    title: 'Set the URL at which you reach the API',
     text: `API=${quoted(`http://localhost:3000${url.replace(/\/$/, '')}`)}`,
   }
 }
@@ -26,18 +26,21 @@ export function commandsFor(name: string, document: OpenApiDocument): readonly C
   const redirects = document.paths[`/${name}/status/{id}`]?.get?.responses[303] !== undefined
   const listed = document.paths[`/${name}`]?.get !== undefined
   return [
-    { title: 'Send it: 202, and the id of your operation', text: sendAndKeepId(name, submit) },
-    { title: 'Ask how it is; wait up to 30 s for its end', text: get(`/${name}/status/$ID`, "-H 'Prefer: wait=30'") },
-    redirects
-      ? { title: 'Follow 303 to the result', text: `curl -sSL "$API/${name}/status/$ID"` }
-      : { title: 'Ask again: the result', text: get(`/${name}/status/$ID`) },
-    { title: 'Read the result where it stays', text: get(`/${name}/$ID`) },
+    { title: 'Start an operation: 202, and its id', text: sendAndKeepId(name, submit) },
     {
-      title: 'See each change as it happens',
+      title: 'Get its status, and wait up to 30 s for it to finish',
+      text: get(`/${name}/status/$ID`, "-H 'Prefer: wait=30'"),
+    },
+    redirects
+      ? { title: 'Follow the 303 to the result', text: `curl -sSL "$API/${name}/status/$ID"` }
+      : { title: 'Get its status again: now the result', text: get(`/${name}/status/$ID`) },
+    { title: 'Get the result from its own URL', text: get(`/${name}/$ID`) },
+    {
+      title: 'Stream each change as it happens',
       text: `curl -sSN "$API/${name}/status/$ID" -H 'Accept: text/event-stream'`,
     },
     {
-      title: 'Or all in one: the result, if it is there within 30 s',
+      title: 'All in one: start, and get the result if it is ready within 30 s',
       text: send(name, submit, "-H 'Prefer: wait=30'"),
     },
     { title: 'Cancel', text: `curl -isS -X DELETE "$API/${name}/status/$ID"` },
@@ -69,7 +72,7 @@ function needsKey({ parameters = [] }: OperationObject): boolean {
   return parameters.some(one => 'name' in one && one.name === 'Idempotency-Key' && one.required === true)
 }
 
-/** A word for the shell, whatever is in it. */
+/** Quotes any text as one word for the shell. */
 function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`
 }

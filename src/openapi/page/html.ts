@@ -1,4 +1,4 @@
-/** HTML from templates: what is put into one is escaped, unless it is HTML itself. */
+/** Templates for HTML. They escape every value that is not HTML itself. */
 
 /** Text that is HTML. */
 export class Html {
@@ -9,7 +9,7 @@ export class Html {
   }
 }
 
-/** What a template takes: nothing for false and undefined. */
+/** A value of a template. false and undefined are rendered as nothing. */
 export type Fragment = Html | string | number | false | undefined | readonly Fragment[]
 
 const ENTITIES: Readonly<Record<string, string>> = {
@@ -20,7 +20,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 }
 
-/** Makes HTML; attributes stand in double quotes. */
+/** Renders a template. Attributes must be in double quotes. */
 export function html(pieces: TemplateStringsArray, ...values: readonly Fragment[]): Html {
   return new Html(pieces.reduce((text, piece, index) => text + render(values[index - 1]) + piece))
 }
@@ -32,7 +32,7 @@ function render(value: Fragment): string {
   return String(value).replaceAll(/[&<>"']/g, character => ENTITIES[character] ?? '')
 }
 
-/** Takes text as HTML: only for what this program itself has written. */
+/** Marks text as HTML without escaping it. Only for text from this program. */
 export function raw(text: string): Html {
   return new Html(text)
 }

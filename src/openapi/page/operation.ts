@@ -1,21 +1,21 @@
-/** One operation on the page: what its request takes, and every answer with its headers and problems. */
+/** One operation on the page: its request, and every response with its headers and problems. */
 import type { MediaType, OpenApiDocument, OperationObject, Parameter, Reference, ResponseObject } from '../model.ts'
 import { anchor, type Fragment, type Html, html } from './html.ts'
 import { type SchemaContext, schemaName } from './schema.ts'
 
-/** An operation and where it is. */
+/** An operation with its method and path. */
 export interface Located {
   readonly method: string
   readonly path: string
   readonly operation: OperationObject
 }
 
-/** What a page is made from. */
+/** What the parts of the page need. */
 export interface PageContext extends SchemaContext {
   readonly document: OpenApiDocument
 }
 
-/** The operation, folded up. */
+/** The operation as a collapsed section. */
 export function operationDetails({ method, path, operation }: Located, context: PageContext): Html {
   const callbacks = Object.values(operation.callbacks ?? {}).flatMap(callback =>
     Object.entries(callback).flatMap(([where, item]) =>
@@ -28,7 +28,7 @@ export function operationDetails({ method, path, operation }: Located, context: 
 <div class="inside"><p>${operation.description}</p>
 ${parameterTable(operation.parameters ?? [], context)}
 ${responseTable(operation, context)}
-${callbacks.map(({ verb, where, one }) => html`<h4>What is sent to you</h4>${operationDetails({ method: verb, path: where, operation: one }, context)}`)}
+${callbacks.map(({ verb, where, one }) => html`<h4>What the API sends to you</h4>${operationDetails({ method: verb, path: where, operation: one }, context)}`)}
 </div></details>`
 }
 
@@ -44,7 +44,7 @@ function parameterTable(parameters: readonly (Parameter | Reference)[], context:
     }) => html`<tr><td><code>${name}</code>${required !== true && html` <span class="optional">optional</span>`}</td>
 <td>${place}</td><td>${description}</td></tr>`,
   )
-  return html`<div class="wide" role="group" aria-label="Table" tabindex="0"><table><thead><tr><th scope="col">Request</th><th scope="col">In</th><th scope="col">Meaning</th></tr></thead>
+  return html`<div class="wide" role="group" aria-label="Table" tabindex="0"><table><thead><tr><th scope="col">Parameter</th><th scope="col">In</th><th scope="col">Description</th></tr></thead>
 <tbody>${rows}</tbody></table></div>`
 }
 
@@ -61,7 +61,7 @@ function responseTable({ responses }: OperationObject, context: PageContext): Ht
     ([status, response]) => html`<tr><td><span class="status s${status.slice(0, 1)}">${status}</span></td>
 <td>${response.description}${bodies(response, context)}</td><td>${headerList(response)}</td></tr>`,
   )
-  return html`<div class="wide" role="group" aria-label="Table" tabindex="0"><table class="answers"><thead><tr><th scope="col">Answer</th><th scope="col">When, and with which body</th><th scope="col">Headers</th></tr></thead>
+  return html`<div class="wide" role="group" aria-label="Table" tabindex="0"><table class="answers"><thead><tr><th scope="col">Response</th><th scope="col">Description and body</th><th scope="col">Headers</th></tr></thead>
 <tbody>${rows}</tbody></table></div>`
 }
 
@@ -72,7 +72,7 @@ function bodies({ content = {} }: ResponseObject, context: PageContext): Fragmen
   )
 }
 
-/** The problems that are the examples of a body, as links to what cures them. */
+/** The problems among the examples of a body, as links to the table of problems. */
 function problemsOf({ examples = {} }: MediaType): Fragment {
   const codes = Object.keys(examples).map(name => name.replace(/^result\./, ''))
   return codes.map(code => html` <a class="code" href="#${anchor('problem', code)}">${code}</a>`)
@@ -81,7 +81,7 @@ function problemsOf({ examples = {} }: MediaType): Fragment {
 function headerList({ headers = {} }: ResponseObject): Fragment {
   const links = Object.entries(headers).map(([name, { $ref }]) => {
     const optional = $ref.includes('/Optional')
-    return html`<a class="header" href="#${anchor('header', name)}">${name}</a>${optional && html`<span class="optional" title="not always">?</span>`}`
+    return html`<a class="header" href="#${anchor('header', name)}">${name}</a>${optional && html`<span class="optional" title="optional">?</span>`}`
   })
   return links.map((link, index) => html`${index > 0 && ', '}${link}`)
 }

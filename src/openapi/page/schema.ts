@@ -1,4 +1,4 @@
-/** A JSON Schema as a table that people can read: one row for each member, those of members indented. */
+/** Renders a JSON Schema as a table: one row for each member, with nested members indented. */
 import type { JsonSchema } from '../../model/operation-type.ts'
 import { resolveSchema } from '../example.ts'
 import { anchor, type Html, html } from './html.ts'
@@ -10,34 +10,34 @@ interface Row {
   readonly required: boolean
   readonly schema: Readonly<Record<string, unknown>>
   readonly type: string
-  /** A shared schema that says the rest. */
+  /** A shared schema that describes the rest. */
   readonly see: string | undefined
 }
 
-/** What a schema is read with. */
+/** What rendering a schema needs. */
 export interface SchemaContext {
   readonly schemas: Readonly<Record<string, JsonSchema>>
-  /** Schemas that the page shows on their own: they are linked to, and not repeated. */
+  /** Schemas with a section of their own: tables link to them and do not repeat them. */
   readonly shared: ReadonlySet<string>
-  /** Schemas that have a place on the page: their names are links. */
+  /** Schemas with a place on the page: their names are links. */
   readonly linked: ReadonlySet<string>
 }
 
 const PREFIX = '#/components/schemas/'
 const DEEPEST = 6
 
-/** The table; a line where the schema has no members. */
+/** Renders the table, or one line if the schema has no members. */
 export function schemaTable(schema: unknown, context: SchemaContext): Html {
   const rows = membersOf(schema, context, 0, [])
   const said = described(follow(schema, context).schema)
   if (rows.length === 0) return html`<p><code>${typeOf(schema, context)}</code>${said}</p>`
   const body = rows.map(row => rowOf(row, context))
   return html`<div class="wide" role="group" aria-label="Table" tabindex="0"><table class="schema">
-<thead><tr><th scope="col">Member</th><th scope="col">Type</th><th scope="col">Meaning</th></tr></thead>
+<thead><tr><th scope="col">Member</th><th scope="col">Type</th><th scope="col">Description</th></tr></thead>
 <tbody>${body}</tbody></table></div>`
 }
 
-/** The name of a schema, as a link where it has a place on the page; the type where it has no name. */
+/** The name of a schema, as a link if it has a place on the page. A schema without a name shows its type. */
 export function schemaName(schema: unknown, context: SchemaContext): Html {
   const { name } = follow(schema, context)
   if (name !== undefined && context.linked.has(name)) {
@@ -77,10 +77,10 @@ function asObject(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 }
 
-/** The members of an object, of the items of an array, and of every schema that must or may hold too. */
+/** The members of an object, of the items of an array, and of the parts of allOf, oneOf and anyOf. */
 function membersOf(schema: unknown, context: SchemaContext, depth: number, path: readonly string[]): readonly Row[] {
   const { schema: said, name } = follow(schema, context)
-  // What holds itself is told once.
+  // A recursive schema is shown once.
   if (depth > DEEPEST || (name !== undefined && path.includes(name))) return []
   const within = name === undefined ? path : [...path, name]
   const required = new Set(listOf(said.required))
@@ -118,14 +118,14 @@ function typeOf(schema: unknown, context: SchemaContext, depth = 0): string {
   return types.map(type => (type === 'array' ? `${typeOf(said.items ?? {}, context, depth + 1)}[]` : type)).join(' | ')
 }
 
-/** Limits in words. */
+/** The limits of a value in words. */
 function limitsOf(said: Readonly<Record<string, unknown>>): readonly string[] {
   const limits = [
     range(said.minimum ?? said.exclusiveMinimum, said.maximum ?? said.exclusiveMaximum, ''),
     range(said.minLength, said.maxLength, ' characters'),
     range(said.minItems, said.maxItems, ' items'),
     said.format === undefined ? '' : String(said.format),
-    // The pattern that stands beside a format only spells the format out.
+    // A pattern beside a format only repeats the format.
     said.pattern === undefined || said.format !== undefined ? '' : `like ${said.pattern}`,
     said.default === undefined ? '' : `default ${JSON.stringify(said.default)}`,
   ]
