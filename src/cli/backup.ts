@@ -2,7 +2,7 @@
 
 import { sqlitePath } from '../from-url/store.ts'
 import { backUp, restore as putBack } from '../stores/sqlite/backup.ts'
-import { type Command, type Given, STORE_OPTION, UsageError } from './command.ts'
+import { type Command, type ParsedArgs, STORE_OPTION, UsageError } from './command.ts'
 import { print } from './output.ts'
 
 export const backup: Command = {
@@ -28,7 +28,7 @@ export const restore: Command = {
   },
 }
 
-function fileOf(given: Given): string {
+function fileOf(given: ParsedArgs): string {
   const url = given.storeUrl()
   if (url.startsWith('sqlite:')) return sqlitePath(url)
   throw new UsageError(
@@ -36,7 +36,7 @@ function fileOf(given: Given): string {
   )
 }
 
-function fileNamed(given: Given, name: string): string {
+function fileNamed(given: ParsedArgs, name: string): string {
   const file = given.text(name)
   if (file) return file
   throw new UsageError(`Name the file: --${name} ./orders-backup.db`)

@@ -1,10 +1,10 @@
-/** What a command is, and how its arguments are read: strictly, and with a cure for whatever is wrong. */
+/** Defines commands and parses their arguments. Every error names the argument and how to fix it. */
 import { parseArgs } from 'node:util'
 import { durationMs } from '../model/duration.ts'
 
 /** An option of a command. */
 export interface OptionSpec {
-  /** What its value is called in the help; without it the option is a switch. */
+  /** The name of its value in the help. Without it the option is a switch. */
   readonly value?: string
   /** Whether it may be given several times. */
   readonly multiple?: boolean
@@ -14,23 +14,23 @@ export interface OptionSpec {
 /** One command. */
 export interface Command {
   readonly name: string
-  /** What follows the name, without the options. */
+  /** The operands in the help. */
   readonly operands?: string
-  /** How many operands there may be. */
+  /** How many operands the command accepts. */
   readonly count?: { readonly min?: number; readonly max?: number }
   readonly summary: string
   readonly options: Readonly<Record<string, OptionSpec>>
-  /** Gives the exit code. */
-  readonly run: (given: Given) => Promise<number>
+  /** Returns the exit code. */
+  readonly run: (given: ParsedArgs) => Promise<number>
 }
 
-/** What the caller can mend in what was typed: exit code 2. */
+/** Invalid arguments, which the user can fix: exit code 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** Reads the arguments of a command. */
-export function readArguments(command: Command, args: readonly string[]): Given {
+/** Parses the arguments of a command. */
+export function readArguments(command: Command, args: readonly string[]): ParsedArgs {
   const options = Object.fromEntries(
     Object.entries(command.options).map(([name, { value, multiple = false }]) => [
       name,
@@ -46,11 +46,12 @@ export function readArguments(command: Command, args: readonly string[]): Given 
   })
   for (const token of tokens) if (token.kind === 'option') checkOption(command, token)
   const { min = 0, max = 0 } = command.count ?? {}
-  if (positionals.length < min) throw new UsageError(`Say what: waybill ${command.name} ${command.operands}.`)
+  if (positionals.length < min)
+    throw new UsageError(`An argument is missing: waybill ${command.name} ${command.operands}.`)
   const surplus = positionals[max]
   if (surplus !== undefined)
-    throw new UsageError(`"${surplus}" is one argument too many: see "waybill help ${command.name}".`)
-  return new Given(positionals, values)
+    throw new UsageError(`Unexpected argument "${surplus}": see "waybill help ${command.name}".`)
+  return new ParsedArgs(positionals, values)
 }
 
 function checkOption(
@@ -61,21 +62,21 @@ function checkOption(
   const spec = Object.hasOwn(command.options, name) ? command.options[name] : undefined
   if (spec === undefined) {
     const known = Object.keys(command.options).map(it => `--${it}`)
-    throw new UsageError(`There is no option ${rawName}: waybill ${command.name} takes ${known.join(', ')}.`)
+    throw new UsageError(`Unknown option ${rawName}: waybill ${command.name} accepts ${known.join(', ')}.`)
   }
   if (spec.value !== undefined && value === undefined)
     throw new UsageError(`${rawName} needs a value: ${rawName} ${spec.value}.`)
   if (spec.value === undefined && value !== undefined)
-    throw new UsageError(`${rawName} takes no value: leave out "${value}".`)
+    throw new UsageError(`${rawName} does not take a value: remove "${value}".`)
 }
 
-/** A UUID in lower case: ids are compared as texts. */
+/** A UUID in lower case: ids are compared as strings. */
 const ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>
 
-/** What was typed. */
-export class Given {
+/** The parsed arguments of a command. */
+export class ParsedArgs {
   readonly operands: readonly string[]
   readonly #values: Values
 
@@ -130,27 +131,30 @@ export class Given {
     }
   }
 
-  /** The URL of the store: of the option, or of `WAYBILL_STORE`. */
+  /** The URL of the store, from the option or `WAYBILL_STORE`. */
   storeUrl(name = 'store'): string {
     const url = this.text(name) || process.env.WAYBILL_STORE
     if (url) return url
-    throw new UsageError(`No store is named: give --${name} sqlite:./orders.db, or set WAYBILL_STORE.`)
+    throw new UsageError(`No store is given: use --${name} sqlite:./orders.db, or set WAYBILL_STORE.`)
   }
 
-  /** The URL of the blob store: of the option, or of `WAYBILL_BLOBS`; undefined where none is named. */
+  /** The URL of the blob store, from the option or `WAYBILL_BLOBS`; undefined if neither is set. */
   blobsUrl(): string | undefined {
     return this.text('blobs') || process.env.WAYBILL_BLOBS || undefined
   }
 }
 
-/** The option that nearly every command has. */
+/** The option for the store. */
 export const STORE_OPTION = {
-  store: { value: 'URL', help: 'the store; default: the environment variable WAYBILL_STORE' },
+  store: { value: 'URL', help: 'URL of the store (default: the environment variable WAYBILL_STORE)' },
 } as const
 
-/** The option of commands that run handlers, or read what they made. */
+/** The option for the blob store. */
 export const BLOBS_OPTION = {
-  blobs: { value: 'URL', help: 'what keeps large results, and files; default: the environment variable WAYBILL_BLOBS' },
+  blobs: {
+    value: 'URL',
+    help: 'URL of the blob store for large results and files (default: the environment variable WAYBILL_BLOBS)',
+  },
 } as const
 
-export const JSON_OPTION = { json: { help: 'prints JSON, for other programs' } } as const
+export const JSON_OPTION = { json: { help: 'print JSON' } } as const

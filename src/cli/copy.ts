@@ -6,7 +6,7 @@ import type { BlobStore } from '../blobs/blob-store.ts'
 import { shownUrl } from '../from-url/store.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
 import type { Store } from '../stores/store.ts'
-import { type Command, type Given, UsageError } from './command.ts'
+import { type Command, type ParsedArgs, UsageError } from './command.ts'
 import { type Comparison, compare, copyAll, type Digest } from './copying.ts'
 import { BlobCopier } from './copying-blobs.ts'
 import { withBlobs, withStore } from './open.ts'
@@ -34,7 +34,7 @@ interface BlobPair {
   readonly to: BlobStore
 }
 
-async function runCopy(given: Given): Promise<number> {
+async function runCopy(given: ParsedArgs): Promise<number> {
   const [from, to] = [needed(given, 'from'), needed(given, 'to')]
   if (placeOf(from) === placeOf(to))
     throw new UsageError(`--from and --to both name ${shownUrl(from)}: a copy needs two stores.`)
@@ -51,7 +51,7 @@ async function runCopy(given: Given): Promise<number> {
   return await withBlobPair(given, pair => withStore(from, source => copyBetween(source, pair), { blobs: pair.from }))
 }
 
-async function withBlobPair<T>(given: Given, work: (pair: BlobPair) => Promise<T>): Promise<T> {
+async function withBlobPair<T>(given: ParsedArgs, work: (pair: BlobPair) => Promise<T>): Promise<T> {
   const [fromUrl, toUrl] = [given.text('from-blobs') || undefined, given.text('to-blobs') || undefined]
   const withTarget = async (from: BlobStore) => {
     if (fromUrl !== undefined && toUrl !== undefined && placeOf(fromUrl) === placeOf(toUrl)) {
@@ -78,7 +78,7 @@ function realPath(path: string): string {
   }
 }
 
-function needed(given: Given, name: string): string {
+function needed(given: ParsedArgs, name: string): string {
   const url = given.text(name)
   if (url) return url
   throw new UsageError(`Say where to copy from and to: waybill copy --from sqlite:./orders.db --to postgres://….`)

@@ -1,8 +1,8 @@
-/** `waybill emulate`: an engine on this machine, for an application that is told of it by its environment. */
+/** `waybill emulate`: runs an engine on this machine. The application finds it through environment variables. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Command, type Given, UsageError } from './command.ts'
+import { type Command, type ParsedArgs, UsageError } from './command.ts'
 import { print } from './output.ts'
 import { aborted, stopSignal } from './signals.ts'
 
@@ -10,47 +10,52 @@ export const emulate: Command = {
   name: 'emulate',
   operands: 'azure|kubernetes -- PROGRAM [ARGUMENT...]',
   count: { min: 1, max: Number.POSITIVE_INFINITY },
-  summary: 'runs an engine on this machine, whose executions are processes of the program',
+  summary: 'emulate Azure or Kubernetes on this machine; each execution runs the program',
   options: {
-    job: { value: 'NAME', help: 'azure: the name of the Container Apps Job; default orders-job' },
-    image: { value: 'NAME', help: 'kubernetes: the image that the program stands for; default orders' },
-    env: { value: 'NAME[=VALUE]', multiple: true, help: "what executions get; without a value, that of this process'" },
-    port: { value: 'N', help: 'default: a free one' },
-    parallel: { value: 'N', help: 'azure: how many executions run at once; default 16' },
-    'cold-start': { value: 'TIME', help: 'azure: from a start until its process runs; default 0s' },
+    job: { value: 'NAME', help: 'azure: name of the Container Apps Job (default orders-job)' },
+    image: { value: 'NAME', help: 'kubernetes: name of the image that runs the program (default orders)' },
+    env: {
+      value: 'NAME[=VALUE]',
+      multiple: true,
+      help: 'environment variable for the executions; without =VALUE, its value in this process',
+    },
+    port: { value: 'N', help: 'port to listen on (default: a free port)' },
+    parallel: { value: 'N', help: 'azure: how many executions run at once (default 16)' },
+    'cold-start': { value: 'TIME', help: 'azure: delay between a start and its process (default 0s)' },
   },
   run: runEmulate,
 }
 
-/** An engine that runs. */
+/** A running emulator. */
 interface Engine {
-  /** For the application that starts executions on it. */
+  /** Environment variables for the application that starts executions on it. */
   readonly environment: Readonly<Record<string, string>>
   close(): Promise<void>
 }
 
-const ENGINES: Readonly<Record<string, (given: Given, program: readonly string[]) => Promise<Engine>>> = {
+const ENGINES: Readonly<Record<string, (given: ParsedArgs, program: readonly string[]) => Promise<Engine>>> = {
   azure: startAzure,
   kubernetes: startKubernetes,
 }
 
-async function runEmulate(given: Given): Promise<number> {
+async function runEmulate(given: ParsedArgs): Promise<number> {
   const [name = '', ...program] = given.operands
   const start = Object.hasOwn(ENGINES, name) ? ENGINES[name] : undefined
   if (start === undefined) {
-    throw new UsageError(`There is no engine "${name}" to emulate: there are ${Object.keys(ENGINES).join(' and ')}.`)
+    throw new UsageError(`Cannot emulate "${name}": use ${Object.keys(ENGINES).join(' or ')}.`)
   }
-  if (program.length === 0) throw new UsageError(`Say what executions run: waybill emulate ${name} -- node job.ts.`)
+  if (program.length === 0)
+    throw new UsageError(`The program of the executions is missing: waybill emulate ${name} -- node job.ts.`)
   const stop = stopSignal()
   const engine = await start(given, program)
-  print('# Give these to the application. SIGTERM or Ctrl-C stops.')
+  print('# Set these for the application. Press Ctrl-C or send SIGTERM to stop.')
   for (const [variable, value] of Object.entries(engine.environment)) print(`export ${variable}=${quoted(value)}`)
   await aborted(stop)
   await engine.close()
   return 0
 }
 
-async function startAzure(given: Given, command: readonly string[]): Promise<Engine> {
+async function startAzure(given: ParsedArgs, command: readonly string[]): Promise<Engine> {
   const { emulateAzure } = await import('../emulators/azure/azure.ts')
   const [port, coldStart] = [portOf(given), given.duration('cold-start')]
   const parallel = given.whole('parallel', { min: 1, max: 10_000 })
@@ -62,7 +67,7 @@ async function startAzure(given: Given, command: readonly string[]): Promise<Eng
   })
 }
 
-async function startKubernetes(given: Given, entrypoint: readonly string[]): Promise<Engine> {
+async function startKubernetes(given: ParsedArgs, entrypoint: readonly string[]): Promise<Engine> {
   const { emulateKubernetes } = await import('../emulators/kubernetes/kubernetes.ts')
   const port = portOf(given)
   const image = { entrypoint, env: environmentOf(given), workingDir: process.cwd() }
@@ -82,11 +87,11 @@ async function startKubernetes(given: Given, entrypoint: readonly string[]): Pro
   }
 }
 
-function portOf(given: Given): number | undefined {
+function portOf(given: ParsedArgs): number | undefined {
   return given.whole('port', { min: 0, max: 65_535 })
 }
 
-function environmentOf(given: Given): Record<string, string> {
+function environmentOf(given: ParsedArgs): Record<string, string> {
   return Object.fromEntries(
     given.texts('env').map(text => {
       const [, name = text, value] = /^([^=]+)=(.*)$/s.exec(text) ?? []
@@ -95,7 +100,7 @@ function environmentOf(given: Given): Record<string, string> {
   )
 }
 
-/** As a shell reads it. */
+/** Quotes a value for the shell. */
 function quoted(value: string): string {
   return `'${value.replaceAll("'", "'\\''")}'`
 }

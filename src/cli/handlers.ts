@@ -1,16 +1,19 @@
-/** The handler files that a command is given: what they serve is known from their handlers. */
+/** Loads the handler files of a command. Their handlers define the operation types. */
 
 import type { AnyOperationType } from '../model/operation-type.ts'
 import { fileUrl, loadHandlers } from '../worker/handlers.ts'
-import { type Given, UsageError } from './command.ts'
+import { type ParsedArgs, UsageError } from './command.ts'
 
 /** Options of commands that run handlers. */
 export const HANDLER_OPTIONS = {
-  handlers: { value: 'FILE', multiple: true, help: 'a handler file, as the operands are' },
-  run: { value: 'MODE', help: 'children: in processes of their own, the default; inline: in this one' },
+  handlers: { value: 'FILE', multiple: true, help: 'handler file, the same as an operand' },
+  run: {
+    value: 'MODE',
+    help: 'where handlers run: in child processes (children, the default) or in this process (inline)',
+  },
 } as const
 
-/** Handlers that were named. */
+/** The handlers of a command. */
 export interface NamedHandlers {
   /** URLs. */
   readonly files: readonly string[]
@@ -18,10 +21,10 @@ export interface NamedHandlers {
   readonly run: 'children' | 'inline'
 }
 
-/** Loads what the operands and `--handlers` name. */
-export async function namedHandlers(given: Given): Promise<NamedHandlers> {
+/** Loads the handler files of the operands and of `--handlers`. */
+export async function namedHandlers(given: ParsedArgs): Promise<NamedHandlers> {
   const files = [...given.operands, ...given.texts('handlers')].map(fileUrl)
-  if (files.length === 0) throw new UsageError('No handler file is named: say which, such as ./processor.ts.')
+  if (files.length === 0) throw new UsageError('No handler file is given: name one, such as ./processor.ts.')
   const run = given.oneOf('run', ['children', 'inline']) ?? 'children'
   const handlers = await loadHandlers(files)
   return { files, types: [...handlers.values()].map(({ type }) => type), run }

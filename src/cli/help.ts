@@ -1,20 +1,25 @@
-/** The help, made from the table of commands. */
+/** Generates the help from the table of commands. */
 import type { Command } from './command.ts'
 import { columns } from './output.ts'
 
-const EXIT_CODES = 'Exit codes: 0 done, 1 failed, 2 called in a wrong way.'
+const EXIT_CODES = 'Exit codes: 0 success, 1 failure, 2 invalid arguments.'
 
-/** What `waybill help` prints. */
+/** The output of `waybill help`. */
 export function overview(commands: readonly Command[]): string {
   const lines = columns(
     commands.map(({ name, operands, summary }) => [`  ${[name, operands].filter(Boolean).join(' ')}`, summary]),
   )
-  return ['Usage: waybill <command>', '', ...lines, '', 'waybill help <command> lists the options.', EXIT_CODES].join(
-    '\n',
-  )
+  return [
+    'Usage: waybill <command>',
+    '',
+    ...lines,
+    '',
+    'Run waybill help <command> to list its options.',
+    EXIT_CODES,
+  ].join('\n')
 }
 
-/** What `waybill help <command>` prints. */
+/** The output of `waybill help <command>`. */
 export function helpOf({ name, operands, summary, options }: Command): string {
   const lines = columns(
     Object.entries(options).map(([option, { value, help, multiple }]) => [

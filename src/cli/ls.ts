@@ -4,7 +4,7 @@ import type { Operation } from '../model/operation.ts'
 import { STATUSES } from '../model/protocol.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
 import type { BrowseQuery, Store } from '../stores/store.ts'
-import { type Command, type Given, JSON_OPTION, STORE_OPTION } from './command.ts'
+import { type Command, JSON_OPTION, type ParsedArgs, STORE_OPTION } from './command.ts'
 import { withStore } from './open.ts'
 import { columns, plain, print, printJson, short, time } from './output.ts'
 
@@ -26,7 +26,7 @@ export const ls: Command = {
   run: list,
 }
 
-async function list(given: Given): Promise<number> {
+async function list(given: ParsedArgs): Promise<number> {
   const [type, owner, after] = [given.text('type'), given.text('owner'), given.id('after')]
   const status = given.oneOf('status', STATUSES)
   const query: BrowseQuery = {

@@ -1,7 +1,7 @@
 /** `waybill migrate`: brings the store to the schema of this version. */
 
 import { hasRoles, migrationPlanFor, shownUrl } from '../from-url/store.ts'
-import { type Command, type Given, STORE_OPTION, UsageError } from './command.ts'
+import { type Command, type ParsedArgs, STORE_OPTION, UsageError } from './command.ts'
 import { withStore } from './open.ts'
 import { print } from './output.ts'
 
@@ -20,7 +20,7 @@ export const migrate: Command = {
   run: runMigrate,
 }
 
-async function runMigrate(given: Given): Promise<number> {
+async function runMigrate(given: ParsedArgs): Promise<number> {
   const url = given.storeUrl()
   const grantTo = given.texts('grant-to')
   if (grantTo.length > 0 && !hasRoles(url))

@@ -3,7 +3,7 @@ import { type BlobStore, checkBlobKey } from '../blobs/blob-store.ts'
 import { type BlobsUrlOptions, blobsFromUrl } from '../from-url/blobs.ts'
 import { type StoreUrlOptions, storeFromUrl } from '../from-url/store.ts'
 import type { Store } from '../stores/store.ts'
-import { type Given, UsageError } from './command.ts'
+import { type ParsedArgs, UsageError } from './command.ts'
 
 /** Opens the store of a URL, which must be there unless the options say otherwise, for as long as the work takes. */
 export async function withStore<T>(
@@ -39,7 +39,7 @@ export async function withBlobs<T>(
 }
 
 /** What the options of {@link BLOBS_OPTION} name, as an option of what is given blobs. */
-export async function namedBlobs(given: Given): Promise<{ readonly blobs?: BlobStore }> {
+export async function namedBlobs(given: ParsedArgs): Promise<{ readonly blobs?: BlobStore }> {
   const url = given.blobsUrl()
   return url === undefined ? {} : { blobs: await blobsFromUrl(url) }
 }

@@ -1,9 +1,9 @@
-/** What commands print: for people, as columns; for programs, as JSON. */
+/** Prints the output of commands: columns for people, JSON for programs. */
 import { fstatSync, writeFileSync } from 'node:fs'
 
 /**
- * Whether the output is a file or a device. When that takes only the first part of a write, as on a disk that is
- * nearly full, Node's stream says nothing of it.
+ * Whether the output is a file or a device. If the disk is nearly full and takes only part of a write, Node's stream
+ * reports no error, so files are written synchronously.
  */
 const IS_FILE = isFile(1)
 
@@ -13,9 +13,9 @@ function isFile(descriptor: number): boolean {
 }
 
 /**
- * Prints text and a line's end. Gives the exit code 0.
+ * Prints text and a newline. Returns the exit code 0.
  *
- * @throws when the output is a file that has no room for it
+ * @throws when the output is a file and its disk is full
  */
 export function print(text: string): number {
   if (IS_FILE) writeWhole(`${text}\n`)
@@ -31,14 +31,14 @@ function writeWhole(text: string): void {
   }
 }
 
-/** What is said where the output cannot be written. */
+/** The error for output that could not be written. */
 export function unwritten(cause: Error): Error {
   return new Error(`The output could not be written: ${cause.message}.`, { cause })
 }
 
-/** Calls back when all that was printed has left the process, or could not. */
+/** Calls back once all output has been written, or writing it has failed. */
 export function whenWritten(call: (error?: Error | null) => void): void {
-  // Even of nothing a full device says that it has no room.
+  // A full device refuses even an empty write.
   if (IS_FILE) call()
   else process.stdout.write('', call)
 }
@@ -48,7 +48,7 @@ export function printJson(value: unknown): number {
   return print(JSON.stringify(value))
 }
 
-/** Rows as lines, their columns aligned. */
+/** Formats rows as lines with aligned columns. */
 export function columns(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, at) => Math.max(...rows.map(row => [...(row[at] ?? '')].length)))
   return rows.map(row =>
@@ -59,12 +59,12 @@ export function columns(rows: readonly (readonly string[])[]): string[] {
   )
 }
 
-/** Text of strangers on one line, without what a terminal would obey. */
+/** Untrusted text on one line, without control characters. */
 export function plain(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').trim()
 }
 
-/** The same, cut where it is long. */
+/** The same, shortened to `most` characters. */
 export function short(text: string, most = 80): string {
   const characters = [...plain(text)]
   return characters.length <= most ? characters.join('') : `${characters.slice(0, most - 1).join('')}…`
@@ -74,7 +74,7 @@ export function time(at: number | null): string {
   return at === null ? '' : new Date(at).toISOString()
 }
 
-/** A duration in the unit that says most: `250 ms`, `1.5 s`, `2 min 5 s`, `3 h 4 min`. */
+/** Formats a duration in the most readable unit: `250 ms`, `1.5 s`, `2 min 5 s`, `3 h 4 min`. */
 export function span(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`
   if (ms < 60_000) return `${Math.round(ms / 100) / 10} s`

@@ -1,4 +1,4 @@
-/** The Azure Storage queue by whose message this execution was woken. */
+/** Answers the Azure Storage queue message that started this process. */
 import type { QueueClient } from '@azure/storage-queue'
 import { azureCredential, load } from '../from-url/load-package.ts'
 import { type AnsweredCall, answerCall } from '../launchers/azure-storage-queue/azure-storage-queue.ts'
@@ -6,7 +6,7 @@ import { UsageError } from './command.ts'
 
 const PACKAGES = '@azure/storage-queue @azure/identity'
 
-/** Takes a message of the queue that was named, or that `WAYBILL_QUEUE` names; without one there is none to take. */
+/** Takes a message from the queue at the URL, or at `WAYBILL_QUEUE`. Undefined if neither is set. */
 export async function answerQueue(named: string | undefined): Promise<AnsweredCall | undefined> {
   const url = named || process.env.WAYBILL_QUEUE
   if (!url) return undefined
@@ -19,7 +19,7 @@ async function queueClient(url: string): Promise<QueueClient> {
     throw new UsageError('The queue must be a URL such as https://<account>.queue.core.windows.net/<queue>.')
   }
   const { QueueClient } = await load<typeof import('@azure/storage-queue')>('@azure/storage-queue', PACKAGES)
-  // A signature in the URL is all that is needed; a token is sent over https alone.
+  // A signature in the URL needs no token, and a token must not be sent over http.
   const isOpen = target.protocol === 'http:' || target.searchParams.has('sig')
   return isOpen ? new QueueClient(url) : new QueueClient(url, await azureCredential(PACKAGES))
 }

@@ -1,8 +1,8 @@
-/** `waybill run`: what an execution does that a launcher has started. */
+/** `waybill run`: runs the one operation that a launcher has started this process for. */
 
 import { storeFromUrl } from '../from-url/store.ts'
 import { runOperation } from '../worker/run-operation.ts'
-import { BLOBS_OPTION, type Command, type Given, STORE_OPTION, UsageError } from './command.ts'
+import { BLOBS_OPTION, type Command, type ParsedArgs, STORE_OPTION, UsageError } from './command.ts'
 import { HANDLER_OPTIONS, namedHandlers } from './handlers.ts'
 import { namedBlobs } from './open.ts'
 import { stopSignal } from './signals.ts'
@@ -11,21 +11,21 @@ export const run: Command = {
   name: 'run',
   operands: 'FILE...',
   count: { max: Number.POSITIVE_INFINITY },
-  summary: 'runs one operation to its end, as an execution of a launcher does',
+  summary: 'run one operation to its end, as an execution that a launcher started',
   options: {
     ...STORE_OPTION,
     ...BLOBS_OPTION,
     ...HANDLER_OPTIONS,
-    id: { value: 'ID', help: 'the operation; default: the environment variable WAYBILL_OPERATION_ID' },
+    id: { value: 'ID', help: 'id of the operation (default: the environment variable WAYBILL_OPERATION_ID)' },
   },
   run: runOne,
 }
 
-async function runOne(given: Given): Promise<number> {
+async function runOne(given: ParsedArgs): Promise<number> {
   const url = given.storeUrl()
   const operationId = given.text('id') || process.env.WAYBILL_OPERATION_ID
-  if (!operationId) throw new UsageError('No operation is named: give --id ID, or set WAYBILL_OPERATION_ID.')
-  // It stops by itself once it has a store, before which nothing is lost. This is for the second of npm's two signals.
+  if (!operationId) throw new UsageError('No operation is given: use --id ID, or set WAYBILL_OPERATION_ID.')
+  // runOperation handles SIGTERM once the store is open. Until then there is nothing to hand back, so exit at once.
   stopSignal().addEventListener('abort', () => {
     if (process.listenerCount('SIGTERM') === 1) process.exit(0)
   })

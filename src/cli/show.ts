@@ -4,7 +4,7 @@ import { shownUrl } from '../from-url/store.ts'
 import type { AttemptError, Operation } from '../model/operation.ts'
 import { attemptsOf } from '../service/operations.ts'
 import type { LogLine, RecordedError, Store } from '../stores/store.ts'
-import { BLOBS_OPTION, type Command, type Given, JSON_OPTION, STORE_OPTION } from './command.ts'
+import { BLOBS_OPTION, type Command, JSON_OPTION, type ParsedArgs, STORE_OPTION } from './command.ts'
 import { withBlobs, withStore } from './open.ts'
 import { columns, plain, print, printJson, short, span, time } from './output.ts'
 
@@ -42,7 +42,7 @@ interface Shown {
   }
 }
 
-async function showOne(given: Given): Promise<number> {
+async function showOne(given: ParsedArgs): Promise<number> {
   const [id = ''] = given.operands
   const lines = given.whole('log', { min: 0, max: 1000 }) ?? LOG_LINES
   const url = given.storeUrl()

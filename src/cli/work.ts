@@ -2,14 +2,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { shownUrl, storeFromUrl } from '../from-url/store.ts'
 import { createWaybill, type Waybill } from '../waybill.ts'
-import { BLOBS_OPTION, type Command, type Given, STORE_OPTION } from './command.ts'
+import { BLOBS_OPTION, type Command, type ParsedArgs, STORE_OPTION } from './command.ts'
 import { HANDLER_OPTIONS, namedHandlers } from './handlers.ts'
 import { namedBlobs } from './open.ts'
 import { print } from './output.ts'
 import { answerQueue } from './queue.ts'
 import { aborted, stopSignal } from './signals.ts'
 
-/** How often it is looked whether anything is left. What is claimed is seen to run within that time. */
+/** How often to check whether the queue is empty, in milliseconds. */
 const LOOK_MS = 250
 const IDLE_MS = 5000
 
@@ -17,20 +17,26 @@ export const work: Command = {
   name: 'work',
   operands: 'FILE...',
   count: { max: Number.POSITIVE_INFINITY },
-  summary: 'claims operations and runs the handlers of the files',
+  summary: 'run a worker: claim operations and run the handlers in the files',
   options: {
     ...STORE_OPTION,
     ...BLOBS_OPTION,
     ...HANDLER_OPTIONS,
-    concurrency: { value: 'N', help: "how many run at once; default: the machine's parallelism, 32 for inline" },
-    'until-idle': { help: 'ends with exit code 0 once nothing has been left to claim for a while' },
-    queue: { value: 'URL', help: 'with --until-idle, the Azure Storage queue it was woken by; default: WAYBILL_QUEUE' },
-    idle: { value: 'TIME', help: 'that while, such as 30s; default 5s' },
+    concurrency: {
+      value: 'N',
+      help: 'how many operations run at once (default: the number of CPUs; 32 with --run inline)',
+    },
+    'until-idle': { help: 'exit with code 0 once the queue has been empty for --idle' },
+    queue: {
+      value: 'URL',
+      help: 'with --until-idle: the Azure Storage queue whose message started this process (default: WAYBILL_QUEUE)',
+    },
+    idle: { value: 'TIME', help: 'how long the queue must stay empty before exiting (default 5s)' },
   },
   run: runWork,
 }
 
-async function runWork(given: Given): Promise<number> {
+async function runWork(given: ParsedArgs): Promise<number> {
   const url = given.storeUrl()
   const idleMs = given.duration('idle') ?? IDLE_MS
   const concurrency = given.whole('concurrency', { min: 1, max: 10_000 })
@@ -41,7 +47,9 @@ async function runWork(given: Given): Promise<number> {
   const waybill = createWaybill({ operations: types, store: await storeFromUrl(url, blobs), worker, ...blobs })
   const call = given.has('until-idle') ? await answerQueue(given.text('queue')) : undefined
   await waybill.start()
-  print(`Works on ${types.map(({ name }) => name).join(', ')} of ${shownUrl(url)}. SIGTERM or Ctrl-C stops.`)
+  print(
+    `Working on ${types.map(({ name }) => name).join(', ')} from ${shownUrl(url)}. Press Ctrl-C or send SIGTERM to stop.`,
+  )
   try {
     await (given.has('until-idle') ? untilIdle(waybill, idleMs, stop) : aborted(stop))
   } finally {
@@ -51,12 +59,12 @@ async function runWork(given: Given): Promise<number> {
   return 0
 }
 
-/** Resolves when nothing has run, and nothing has been ready to be claimed, for so long. */
+/** Resolves once nothing has run and no operation has been ready for `idleMs`, or at the stop. */
 async function untilIdle(waybill: Waybill, idleMs: number, stop: AbortSignal): Promise<void> {
   let idleSince: number | undefined
   while (!stop.aborted) {
     const now = performance.now()
-    // A store that is away says nothing about what is left.
+    // While the store is down, nobody knows whether the queue is empty.
     idleSince = (await isIdle(waybill).catch(() => false)) ? (idleSince ?? now) : undefined
     if (idleSince !== undefined && now - idleSince >= Math.max(idleMs, LOOK_MS)) return
     await sleep(LOOK_MS, undefined, { signal: stop }).catch(() => {})

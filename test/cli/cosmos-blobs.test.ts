@@ -136,7 +136,7 @@ describe('waybill work, run and show', () => {
       ...env,
       WAYBILL_BLOBS: target.blobsUrl,
     })
-    await writes('Works on plays')
+    await writes('Working on plays')
     expect(await resultOf(store, id)).toBe(value)
     expect(await resultOf(store, other)).toBe(value)
     child.kill('SIGTERM')

@@ -48,7 +48,7 @@ describe('waybill work', () => {
         '--concurrency',
         '2',
       ])
-      await writes(`Works on plays of ${url}.`)
+      await writes(`Working on plays from ${url}.`)
       const after = await submit({ do: 'pid' })
       await hasStatus(store, before, 'completed')
       await hasStatus(store, after, 'completed')
