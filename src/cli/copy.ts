@@ -5,7 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { shownUrl } from '../from-url/store.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
-import type { Store } from '../stores/store.ts'
+import type { Archive, WorkQueue } from '../stores/store.ts'
 import { type Command, type ParsedArgs, UsageError } from './command.ts'
 import { type Comparison, compare, copyAll, type Digest } from './copying.ts'
 import { BlobCopier } from './copying-blobs.ts'
@@ -38,7 +38,7 @@ async function runCopy(given: ParsedArgs): Promise<number> {
   const [from, to] = [needed(given, 'from'), needed(given, 'to')]
   if (placeOf(from) === placeOf(to))
     throw new UsageError(`--from and --to both name ${shownUrl(from)}: a copy needs two stores.`)
-  const copyBetween = async (source: Store, pair: BlobPair) => {
+  const copyBetween = async (source: Archive & WorkQueue, pair: BlobPair) => {
     const running = (await listAllActive(source)).length
     if (running > 0 && !given.has('force')) {
       throw new Error(
@@ -85,7 +85,7 @@ function needed(given: ParsedArgs, name: string): string {
 }
 
 /** Gives the exit code. */
-async function copyAndCompare(source: Store, target: Store, pair: BlobPair): Promise<number> {
+async function copyAndCompare(source: Archive, target: Archive, pair: BlobPair): Promise<number> {
   await pair.from.open?.()
   await pair.to.open?.()
   let lacks = 0

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import type { BlobReference } from '../blobs/blob-store.ts'
 import { fingerprint } from '../model/json.ts'
 import { isFinal } from '../model/protocol.ts'
-import type { Dump, Store } from '../stores/store.ts'
+import type { Archive, Dump } from '../stores/store.ts'
 import { type BlobContent, type BlobCopier, blobOf, nameOf } from './copying-blobs.ts'
 
 /** How many operations are read, and written, at once. */
@@ -59,7 +59,7 @@ export interface CopyOptions {
  * Writes to the target what it lacks: the blobs before the records that refer to them, so that wherever it is cut short
  * no record of the target is without its blob.
  */
-export async function copyAll(source: Store, target: Store, options: CopyOptions): Promise<Copied> {
+export async function copyAll(source: Archive, target: Archive, options: CopyOptions): Promise<Copied> {
   const { blobs, onEach, onLack } = options
   const counts = { written: 0, same: 0, ahead: 0, left: 0 }
   const page = new Page(target, blobs)
@@ -97,13 +97,13 @@ function lackOf({ operation: { id }, missing = [] }: Dump, fate: keyof Copied, t
 
 /** Operations that are written together. */
 class Page {
-  readonly #target: Store
+  readonly #target: Archive
   readonly #blobs: BlobCopier
   #records: Dump[] = []
   #references: BlobReference[] = []
   #characters = 0
 
-  constructor(target: Store, blobs: BlobCopier) {
+  constructor(target: Archive, blobs: BlobCopier) {
     this.#target = target
     this.#blobs = blobs
   }
@@ -139,7 +139,7 @@ function charactersOf({ input, output, steps }: Dump): number {
  *
  * @param blobs undefined where they are not to be compared
  */
-export async function compare(source: Store, target: Store, blobs?: BlobCopier): Promise<Comparison> {
+export async function compare(source: Archive, target: Archive, blobs?: BlobCopier): Promise<Comparison> {
   const [sources, targets] = [new Digester(), new Digester()]
   const different: string[] = []
   let others = 0
@@ -204,7 +204,7 @@ async function* inPages<Item>(items: AsyncIterable<Item>): AsyncGenerator<Item[]
 }
 
 /** Every operation of either store, with what the other one has under its id. */
-async function* sideBySide(source: Store, target: Store): AsyncGenerator<[Dump | undefined, Dump | undefined]> {
+async function* sideBySide(source: Archive, target: Archive): AsyncGenerator<[Dump | undefined, Dump | undefined]> {
   const [left, right] = [dumpsOf(source), dumpsOf(target)]
   let [ours, theirs] = [await next(left), await next(right)]
   while (ours !== undefined || theirs !== undefined) {
@@ -225,7 +225,7 @@ function idOf(dump: Dump | undefined): string {
   return dump?.operation.id ?? '\u{10ffff}'
 }
 
-async function* dumpsOf(store: Store): AsyncGenerator<Dump, void> {
+async function* dumpsOf(store: Archive): AsyncGenerator<Dump, void> {
   let after: string | undefined
   for (;;) {
     const page = await store.dump(after, PAGE)

@@ -3,7 +3,7 @@
 import type { Operation } from '../model/operation.ts'
 import { STATUSES } from '../model/protocol.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
-import type { BrowseQuery, Store } from '../stores/store.ts'
+import type { BrowseQuery, OperationStore, Store, WorkQueue } from '../stores/store.ts'
 import { type Command, JSON_OPTION, type ParsedArgs, STORE_OPTION } from './command.ts'
 import { withStore } from './open.ts'
 import { columns, plain, print, printJson, short, time } from './output.ts'
@@ -67,7 +67,7 @@ async function find(store: Store, query: BrowseQuery): Promise<{ operations: Ope
 }
 
 /** What runs is few among many, and known by itself. */
-async function findRunning(store: Store, { type, owner, limit, after }: BrowseQuery) {
+async function findRunning(store: OperationStore & WorkQueue, { type, owner, limit, after }: BrowseQuery) {
   const ids = (await listAllActive(store))
     .filter(it => it.status === 'running' && (type ?? it.type) === it.type && (after === undefined || it.id < after))
     .map(({ id }) => id)
@@ -81,7 +81,7 @@ async function findRunning(store: Store, { type, owner, limit, after }: BrowseQu
 }
 
 /** The types of which operations are ready, and none runs anywhere. */
-async function unservedTypes(store: Store, operations: readonly Operation[]): Promise<ReadonlySet<string>> {
+async function unservedTypes(store: WorkQueue, operations: readonly Operation[]): Promise<ReadonlySet<string>> {
   const waiting = new Set(operations.filter(isReady).map(({ type }) => type))
   const queues = await Promise.all([...waiting].map(async type => ({ type, ...(await store.queueStats(type)) })))
   return new Set(queues.filter(({ running }) => running === 0).map(({ type }) => type))
@@ -92,7 +92,7 @@ function isReady({ status, runAt, execution, launches }: Operation): boolean {
 }
 
 /** What the last attempt threw of those that failed without a reason that a client may know. */
-async function thrownBy(store: Store, operations: readonly Operation[]): Promise<ReadonlyMap<string, string>> {
+async function thrownBy(store: OperationStore, operations: readonly Operation[]): Promise<ReadonlyMap<string, string>> {
   const thrown = new Map<string, string>()
   for (const { id, error } of operations) {
     if (error?.code !== 'operation-failed') continue

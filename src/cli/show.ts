@@ -3,7 +3,7 @@
 import { shownUrl } from '../from-url/store.ts'
 import type { AttemptError, Operation } from '../model/operation.ts'
 import { attemptsOf } from '../service/operations.ts'
-import type { LogLine, RecordedError, Store } from '../stores/store.ts'
+import type { LogLine, OperationStore, RecordedError } from '../stores/store.ts'
 import { BLOBS_OPTION, type Command, JSON_OPTION, type ParsedArgs, STORE_OPTION } from './command.ts'
 import { withBlobs, withStore } from './open.ts'
 import { columns, plain, print, printJson, short, span, time } from './output.ts'
@@ -46,7 +46,7 @@ async function showOne(given: ParsedArgs): Promise<number> {
   const [id = ''] = given.operands
   const lines = given.whole('log', { min: 0, max: 1000 }) ?? LOG_LINES
   const url = given.storeUrl()
-  const show = (store: Store) => look(store, id, { lines, payloads: given.has('payloads') })
+  const show = (store: OperationStore) => look(store, id, { lines, payloads: given.has('payloads') })
   const cure = 'say with --blobs URL where it is, or set WAYBILL_BLOBS.'
   const shown = await withBlobs(given.blobsUrl(), blobs => withStore(url, show, { blobs }), { cure })
   if (shown === undefined) throw new Error(`There is no operation ${id} in ${shownUrl(url)}.`)
@@ -56,7 +56,7 @@ async function showOne(given: ParsedArgs): Promise<number> {
 }
 
 async function look(
-  store: Store,
+  store: OperationStore,
   id: string,
   { lines, payloads }: { lines: number; payloads: boolean },
 ): Promise<Shown | undefined> {

@@ -6,7 +6,7 @@
  */
 
 import type { AnyOperationType } from '../model/operation-type.ts'
-import type { Hint, Store } from '../stores/store.ts'
+import type { Hint, OperationStore, WorkQueue } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import { Loop } from '../util/loop.ts'
 import { TimeLimit } from '../util/time-limit.ts'
@@ -14,7 +14,7 @@ import type { Wakeup } from './scale-trigger.ts'
 
 /** Options of a {@link Waker}. Durations in milliseconds. */
 export interface WakerOptions {
-  readonly store: Store
+  readonly store: WorkQueue & Pick<OperationStore, 'watch'>
   readonly types: readonly AnyOperationType[]
   readonly by: Wakeup
   /** How many operations are one execution's share. */

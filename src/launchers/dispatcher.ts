@@ -10,7 +10,7 @@ import type { AnyOperationType } from '../model/operation-type.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { inSpan } from '../observability/tracing.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
-import type { ActiveOperation, Hint, Store } from '../stores/store.ts'
+import type { ActiveOperation, Hint, OperationStore, WorkQueue } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import { Loop } from '../util/loop.ts'
 import { TimeLimit } from '../util/time-limit.ts'
@@ -19,7 +19,7 @@ import { StartRefusals } from './start-refusals.ts'
 
 /** Options of a {@link Dispatcher}. Durations in milliseconds. */
 export interface DispatcherOptions {
-  readonly store: Store
+  readonly store: OperationStore & WorkQueue
   readonly launcher: Launcher
   readonly types: readonly AnyOperationType[]
   /** How long an execution may take from its start to its claim before another one is started. */

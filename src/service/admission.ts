@@ -1,7 +1,7 @@
 /**
  * Admission: whether a request may become an operation now. How often a caller may ask is counted here, in each process
  * for itself. How many operations there may be is decided by the store where it writes the operation, see
- * {@link Store.accept}; here its refusal becomes an answer. A limit that is not set costs nothing.
+ * {@link OperationStore.accept}; here its refusal becomes an answer. A limit that is not set costs nothing.
  */
 
 import type { SubmissionLimits } from '../model/operation.ts'

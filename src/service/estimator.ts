@@ -7,7 +7,7 @@
  * all, and more closely the nearer an end is.
  */
 import type { Operation } from '../model/operation.ts'
-import { QUEUE_COUNT_LIMIT, type QueueStats, type Store } from '../stores/store.ts'
+import { QUEUE_COUNT_LIMIT, type QueueStats, type WorkQueue } from '../stores/store.ts'
 
 /** What is expected of an unfinished operation. */
 export interface Estimate {
@@ -152,12 +152,12 @@ function clamp(ms: number): number {
 
 /** Reads views of the queue, each used for {@link VIEW_MS} by all who ask, so that polls cost the store next to nothing. */
 export class Estimator {
-  readonly #store: Store
+  readonly #store: Pick<WorkQueue, 'queueStats'>
   readonly #models = new Map<string, { model: Promise<QueueModel>; readAt: number }>()
   /** By type: an operation that was ready while none ran, and since when, by the monotonic clock. */
   readonly #unclaimed = new Map<string, { readonly id: string; readonly since: number }>()
 
-  constructor(store: Store) {
+  constructor(store: Pick<WorkQueue, 'queueStats'>) {
     this.#store = store
   }
 

@@ -4,11 +4,11 @@
  */
 import { timerMs } from '../model/duration.ts'
 import type { Operation } from '../model/operation.ts'
-import type { Hint, Store } from '../stores/store.ts'
+import type { Hint, OperationStore } from '../stores/store.ts'
 
 /** Options of {@link Changes}. */
 export interface ChangesOptions {
-  readonly store: Store
+  readonly store: Pick<OperationStore, 'read' | 'watch'>
   /** The most waiters at once. */
   readonly limit: number
 }

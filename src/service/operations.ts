@@ -14,7 +14,7 @@ import { isFinal, type Links, type Status, type StatusDocument } from '../model/
 import { checkSchema, validate } from '../model/validation.ts'
 import type { Metrics, QueueReading } from '../observability/metrics.ts'
 import { inSpan, isTracing, traceparentOf } from '../observability/tracing.ts'
-import type { Acceptance, LogLine, Store } from '../stores/store.ts'
+import type { Acceptance, LogLine, OperationStore, Store } from '../stores/store.ts'
 import { TimeLimit } from '../util/time-limit.ts'
 import { Admission, limitsOf } from './admission.ts'
 import { type Estimate, Estimator } from './estimator.ts'
@@ -61,9 +61,12 @@ export interface ListRequest {
   readonly after?: string
 }
 
+/** What the service needs of a store: its own part, the state of the queues, and a proof that writes work. */
+type ServiceStore = OperationStore & Pick<Store, 'queueStats' | 'check'>
+
 /** Options of {@link Operations}. */
 export interface OperationsOptions {
-  readonly store: Store
+  readonly store: ServiceStore
   readonly types: readonly AnyOperationType[]
   /** Where results are that are no JSON. */
   readonly blobs?: BlobStore | undefined
@@ -79,7 +82,7 @@ const BLOB_TIMEOUT_MS = 10_000
 
 /** Every method throws a {@link ProblemError} for what the caller can cure, and `unavailable` when the store cannot be reached. */
 export class Operations {
-  readonly #store: Store
+  readonly #store: OperationStore
   readonly #blobLimit = new TimeLimit(BLOB_TIMEOUT_MS, 'The blob store did not answer in time.')
   readonly #blobs: BlobStore | undefined
   readonly #types = new Map<string, AnyOperationType>()

@@ -9,12 +9,12 @@ const UNWRITABLE_MS = 1000
 const NO_ID = '00000000-0000-7000-8000-000000000000'
 
 export class Readiness {
-  readonly #store: Store
+  readonly #store: Pick<Store, 'read' | 'check'>
   #writable: Promise<boolean> | undefined
   /** By the monotonic clock: until then the last check counts. */
   #checkedUntil = 0
 
-  constructor(store: Store) {
+  constructor(store: Pick<Store, 'read' | 'check'>) {
     this.#store = store
   }
 

@@ -1,12 +1,12 @@
 /** Reads every active operation, page by page. */
-import type { ActiveOperation, ActiveQuery, Store } from './store.ts'
+import type { ActiveOperation, ActiveQuery, WorkQueue } from './store.ts'
 
 /** How many are read at once. */
 const PAGE = 1000
 
 /** All unfinished operations that a process or an execution has, or those of one holder, in the order of their ids. */
 export async function listAllActive(
-  store: Pick<Store, 'listActive'>,
+  store: Pick<WorkQueue, 'listActive'>,
   query: Pick<ActiveQuery, 'holder'> = {},
 ): Promise<readonly ActiveOperation[]> {
   const all: ActiveOperation[] = []

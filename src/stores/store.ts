@@ -1,14 +1,15 @@
 /**
- * The contract of a store: what keeps operations durably. `stores/` holds the implementations,
- * and `testing.ts` the suite that each of them passes.
+ * The contract of a store: what keeps operations durably. The folders beside this file hold the implementations, and
+ * `waybill/testing` the suite that each of them passes. It has three parts by who uses them: {@link OperationStore},
+ * {@link WorkQueue} and {@link Archive}.
  *
  * Rules for every method:
- * - What a promise has confirmed survives a crash of any process, and is seen by every reader.
+ * - What a promise has confirmed survives a crash of any process, and every reader sees it.
  * - All times are taken from the store's clock, inside the store.
  * - A rejection means that the outcome is unknown: it may have been written. Every write can be
  *   repeated without harm, since ids, versions and attempts decide it.
  * - One failing write never fails another.
- * - A record, or an idempotency key, that someone else holds delays no other by more than one round trip.
+ * - A record, or an idempotency key, that another transaction holds delays no other one by more than one round trip.
  */
 import type { AttemptError, Change, ClaimBy, Operation, Submission, SubmissionLimits } from '../model/operation.ts'
 import { isFinal, type Status } from '../model/protocol.ts'
@@ -16,13 +17,13 @@ import { isFinal, type Status } from '../model/protocol.ts'
 /** The answer to a submission. */
 export type Acceptance =
   | { readonly kind: 'accepted'; readonly operation: Operation }
-  /** The idempotency key is known: the operation it made, whatever its fingerprint is. */
+  /** The idempotency key is known: this is the operation it made, also where the fingerprint differs. */
   | { readonly kind: 'known'; readonly operation: Operation }
   /** Nothing was written: its key is not known, and one more operation would exceed this limit. */
   | { readonly kind: 'refused'; readonly limit: keyof SubmissionLimits }
 
 /**
- * The operation of a submission that has no limits, or kept them.
+ * Returns the operation of an acceptance, of a submission that has no limits or kept them.
  *
  * @throws {Error} when it was refused
  */
@@ -38,7 +39,7 @@ export interface ClaimRequest extends ClaimBy {
     | { readonly id: string }
 }
 
-/** A claimed operation with its input as JSON text. */
+/** A claimed operation with its input as JSON. */
 export interface Claim {
   readonly operation: Operation
   readonly input: string
@@ -55,12 +56,12 @@ export type Renewal =
   | { readonly kind: 'held'; readonly cancelRequested: boolean }
   /** The attempt no longer owns the operation. */
   | { readonly kind: 'lost' }
-  /** Another transaction holds the record. Nothing was written: the lease ends when it would have, and can be renewed until then. */
+  /** Another transaction holds the record. Nothing was written: the lease still ends at its old time, and can be renewed until then. */
   | { readonly kind: 'busy' }
 
-/** Something kept beside the operation by one of its attempts. */
+/** What an attempt writes beside its operation. */
 export type Note =
-  | { readonly kind: 'step'; readonly name: string /** JSON text. */; readonly value: string }
+  | { readonly kind: 'step'; readonly name: string /** JSON. */; readonly value: string }
   | { readonly kind: 'log'; readonly level: string; readonly message: string }
 
 /** A line of an operation's log. `sequence` grows without gaps from 1. */
@@ -92,7 +93,7 @@ export interface ListQuery {
   readonly after?: string
 }
 
-/** Which operations an operator looks for: whoever owns them, newest first. */
+/** Which operations of all owners an operator looks for, newest first. */
 export interface BrowseQuery {
   readonly type?: string
   readonly owner?: string
@@ -103,35 +104,35 @@ export interface BrowseQuery {
   readonly after?: string
 }
 
-/** What {@link Store.browse} has found, which may be nothing though there is more. */
+/** What {@link Archive.browse} has found: possibly nothing, though there is more. */
 export interface BrowsePage {
   readonly operations: readonly Operation[]
-  /** Where to go on, as `after`; undefined where everything has been looked at. */
+  /** The `after` of the next page; undefined where everything has been looked at. */
   readonly next?: string
 }
 
 /**
- * How many operations one {@link Store.browse} looks at, at most: what an operator asks now and then is found
- * by reading so many in the order of their ids, and not by indexes that each write would have to keep.
+ * How many operations one {@link Archive.browse} looks at, at most. An operator browses now and then: that reads
+ * operations in the order of their ids, since an index for it would slow every write.
  */
 export const BROWSE_LIMIT = 10_000
 
 /** Everything that a store keeps of one operation. */
 export interface Dump {
   readonly operation: Operation
-  /** JSON text; null where there is none, or it is purged. */
+  /** JSON; null where there is none, or it is purged. */
   readonly input: string | null
   readonly output: string | null
-  /** Names and JSON texts, in any order. */
+  /** Names and their JSON, in any order. */
   readonly steps: readonly (readonly [name: string, value: string])[]
   readonly logs: readonly LogLine[]
   /** What attempts threw, in the order of the attempts. */
   readonly errors: readonly RecordedError[]
-  /** When its payloads, or its record, are to go, in milliseconds since the epoch. */
+  /** When its payloads, or its record, are to be deleted, in milliseconds since the epoch. */
   readonly purgeAt: number | null
   /**
-   * Where the store should have some of it and does not find it, as when a blob was deleted behind its back; undefined
-   * where it is whole. {@link Store.restore} takes no notice.
+   * The parts that the store should have and does not find, such as a blob that another program deleted; undefined
+   * where the dump is complete. {@link Archive.restore} ignores it.
    */
   readonly missing?: readonly DumpPart[]
 }
@@ -139,13 +140,13 @@ export interface Dump {
 /** What is kept beside an operation's record. */
 export type DumpPart = 'input' | 'output' | 'steps' | 'logs' | 'errors'
 
-/** What estimates are made of. */
+/** The state of a type's queue, from which estimates are made. */
 export interface QueueStats {
-  /** Ready operations in the order of their claim, at most {@link QUEUE_READY_LIMIT}. */
+  /** The ids of ready operations in the order of their claim, at most {@link QUEUE_READY_LIMIT}. */
   readonly ready: readonly string[]
   /** How many are ready, counted to at most {@link QUEUE_COUNT_LIMIT}. */
   readonly depth: number
-  /** How many run, counted to at most {@link QUEUE_COUNT_LIMIT}. */
+  /** How many are running, counted to at most {@link QUEUE_COUNT_LIMIT}. */
   readonly running: number
   /** When the oldest of `ready` was accepted, in milliseconds since the epoch. */
   readonly oldestAt: number | null
@@ -172,7 +173,7 @@ export interface ActiveOperation {
   readonly attempt: number
   readonly holder: string | null
   readonly execution: string | null
-  /** What the execution was started on; null also where an older version has recorded it. */
+  /** What the execution was started on; null also where an older version recorded it. */
   readonly engine: string | null
   readonly cancelRequested: boolean
 }
@@ -196,22 +197,22 @@ export interface SweepResult {
 }
 
 /**
- * What may have changed. Hints may come early, late, doubled or never; a listener that ignores them all is only slower.
- * A hint says as much as the store knows, so that a listener reads only records that concern it.
+ * What may have changed. Hints may come early, late, twice or never: a listener that ignores them all is only slower.
+ * A hint says as much as the store knows, so that a listener reads only the records that concern it.
  */
 export type Hint =
   /** Operations of this type may be ready. */
   | { readonly kind: 'ready'; readonly type: string }
-  /** This operation has changed, and none of the other kinds says it: it was claimed, has progressed, has a new log line. */
+  /** This operation has changed in a way that no other kind names: it was claimed, has progressed, has a new log line. */
   | { readonly kind: 'changed'; readonly id: string }
-  /** This operation runs, or has an execution, and is to be canceled. */
+  /** This operation is running, or has an execution, and is to be canceled. */
   | { readonly kind: 'cancel'; readonly id: string }
   /** This operation has ended. */
   | { readonly kind: 'ended'; readonly id: string }
   /** Something was written, for example by another process or by a sweep; the store does not know what. */
   | { readonly kind: 'unknown' }
 
-/** What a store hints of an operation that it has changed, beside that it may be ready. */
+/** The hints about an operation that the store has changed, except that it may be ready. */
 export function changeHints({
   id,
   status,
@@ -226,109 +227,121 @@ export function changeHints({
   return hints.length > 0 ? hints : [{ kind: 'changed', id }]
 }
 
-/** Keeps operations durably. */
-export interface Store {
-  /** Prepares the store: connects, migrates, checks. Called once, before all else. */
-  open(): Promise<void>
-
-  /**
-   * Proves that a write would be made durable now, by a small one that changes no operation: rejects where the disk is
-   * full or the database takes no writes. Callers keep its frequency low. Without it, reads alone tell how the store is.
-   */
-  check?(): Promise<void>
-
+/** What the service needs: accepts operations, reads and changes them, and reports what happens to them. */
+export interface OperationStore {
   /**
    * Makes a submission durable. Of equal idempotency keys of one owner and type, one is accepted.
    *
-   * The store checks the limits of a submission where it writes it. A known key, or a known id, comes before every
-   * limit, and takes no place of another submission. Submissions through one store never exceed a limit; the
-   * documentation of a store says how exact it is when several processes submit at once. Without limits nothing is
-   * counted.
+   * The store checks the limits of a submission where it writes it. A known key, or a known id, is answered before any
+   * limit is checked, and takes no place of another submission. Submissions through one store never exceed a limit; the
+   * documentation of a store says how exact the limit is when several processes submit at once. Without limits nothing
+   * is counted.
    */
   accept(submission: Submission): Promise<Acceptance>
 
   /**
-   * The same within a transaction that the caller has begun on a client of the store's own kind: it counts once
-   * that is committed, and only if it is. A store without it can join no transaction. It uses that client alone. What
-   * other transactions have not committed yet is not counted toward the limits.
+   * Does the same within a transaction that the caller has begun on a client of the store's own kind: the operation
+   * exists once that is committed, and only then. Uses that client alone. Does not count what other transactions have
+   * not committed toward the limits. A store that cannot join a transaction leaves this method out.
    */
   acceptWithin?(submission: Submission, transaction: unknown): Promise<Acceptance>
 
-  /** The operation, or undefined. */
+  /** Reads an operation; undefined where there is none. */
   read(id: string): Promise<Operation | undefined>
 
-  /** The operation that an idempotency key has made, or undefined. */
+  /** Finds the operation that an idempotency key has made; undefined where there is none. */
   findByKey(type: string, owner: string, key: string): Promise<Operation | undefined>
 
-  /** The input or the output as JSON text, or undefined where there is none. */
+  /** Reads the input or the output as JSON; undefined where there is none. */
   readPayload(id: string, kind: 'input' | 'output'): Promise<string | undefined>
-
-  /**
-   * Begins the next attempt of ready operations: type by type in the order of the request, and within a type
-   * by priority, then in the order of their ids. A `runAt` that has passed is as good as none.
-   */
-  claim(request: ClaimRequest): Promise<Claim[]>
-
-  /**
-   * Extends leases, all in one statement; the answers stand in the order of the leases. A lease that has run out is
-   * still held as long as no sweep has ended it. A record that another transaction holds does not delay the others.
-   */
-  renew(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]>
 
   /** Applies a change. Undefined where there is no such operation, or it refused the change. */
   change(id: string, change: Change): Promise<Operation | undefined>
 
-  /** Keeps a step or a log line, in order. False where the attempt no longer owns the operation. */
+  /** Appends a step or a log line, in order. False where the attempt no longer owns the operation. */
   appendNote(lease: Lease, note: Note): Promise<boolean>
 
-  /** Recorded steps: name to JSON text. */
+  /** Reads the recorded steps: from name to JSON. */
   steps(id: string): Promise<ReadonlyMap<string, string>>
 
-  /** Log lines after a sequence number, at most 1,000. */
+  /** Reads log lines after a sequence number, at most 1,000. */
   logs(id: string, after: number): Promise<readonly LogLine[]>
 
   /**
-   * What attempts threw, in the order of the attempts: the `error` of each outcome that was recorded with one. It goes
-   * with the payloads. For those who operate the service: no answer to a client may hold it, and no other method reads it.
+   * Reads what attempts threw, in the order of the attempts: the `error` of each outcome that was recorded with one. It
+   * is deleted with the payloads. For operators: no answer to a client may hold it, and no other method reads it.
    */
   errors(id: string): Promise<readonly RecordedError[]>
 
+  /** Lists operations of one type and owner, newest first. */
   list(query: ListQuery): Promise<readonly Operation[]>
 
-  queueStats(type: string): Promise<QueueStats>
+  /** Calls the listener with each hint until the returned function is called. */
+  watch(listener: (hint: Hint) => void): () => void
+}
 
-  /** Takes ready operations to start executions for; each is held back for `holdMs`, so that no other dispatcher starts one too. */
+/** What workers and launchers need: claims operations, keeps leases, and ends what has run out. */
+export interface WorkQueue {
+  /**
+   * Begins the next attempt of ready operations: type by type in the order of the request, and within a type
+   * by priority, then in the order of their ids. An operation whose `runAt` has passed is ready.
+   */
+  claim(request: ClaimRequest): Promise<Claim[]>
+
+  /**
+   * Extends leases, all in one statement; the answers are in the order of the leases. A lease that has run out is
+   * still held until a sweep ends it. A record that another transaction holds does not delay the others.
+   */
+  renew(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]>
+
+  /** Takes ready operations to start executions for, and holds each back so that no other dispatcher starts one too. */
   reserveForLaunch(request: ReserveRequest): Promise<readonly Operation[]>
 
-  /** Unfinished operations that a process or an execution has; fewer than `limit` where no more follow. */
+  /** Lists unfinished operations that a process or an execution has; fewer than `limit` where no more follow. */
   listActive(query: ActiveQuery): Promise<readonly ActiveOperation[]>
 
-  /** Who holds operations that run, each once, in any order. */
+  /** Lists the processes that hold running operations, each once, in any order. */
   holders(): Promise<readonly string[]>
 
-  /** Ended operations whose webhook delivery is due, at most `limit`. */
+  /** Reads the state of a type's queue. */
+  queueStats(type: string): Promise<QueueStats>
+
+  /** Lists ended operations whose webhook delivery is due, at most `limit`. */
   webhooksDue(limit: number): Promise<readonly Operation[]>
 
   /** Ends what has run out and deletes what has passed its retention, at most `limit` operations of each. */
   sweep(limit: number): Promise<SweepResult>
+}
 
-  /** Looks through the operations of all owners, for whoever operates the service. */
+/** What the command line needs: looks through all operations, and copies them from one store to another. */
+export interface Archive {
+  /** Looks through the operations of all owners, for an operator. */
   browse(query: BrowseQuery): Promise<BrowsePage>
 
   /**
-   * All that is kept of operations, in the order of their ids, tombstones included: at most `limit` (1 to 1,000) of
-   * them after an id. None: there are no more. Each is as it was at one moment.
+   * Reads everything that is kept of operations, in the order of their ids, tombstones included: at most `limit` (1 to
+   * 1,000) of them after an id. An empty page is the end. Each dump shows its operation at one moment.
    */
   dump(after: string | undefined, limit: number): Promise<readonly Dump[]>
 
   /**
-   * Writes operations as they were dumped, over what is kept under their ids. The times in them stand as they are.
+   * Writes operations as they were dumped, over what is kept under their ids. Their times stay as they are.
    * Rejects where an idempotency key belongs to another operation here.
    */
   restore(dumps: readonly Dump[]): Promise<void>
+}
 
-  /** Calls the listener with each hint until the returned function is called. */
-  watch(listener: (hint: Hint) => void): () => void
+/** Keeps operations durably. */
+export interface Store extends OperationStore, WorkQueue, Archive {
+  /** Prepares the store: connects, migrates, checks. Called once, before all else. */
+  open(): Promise<void>
+
+  /**
+   * Proves that a write would be durable now, by a small write that changes no operation: rejects where the disk is
+   * full or the database takes no writes. Callers keep its frequency low. Without it, reads alone tell whether the
+   * store works.
+   */
+  check?(): Promise<void>
 
   /** Finishes the writes under way and frees everything. */
   close(): Promise<void>

@@ -4,7 +4,7 @@ import type { AnyOperationType } from '../model/operation-type.ts'
 import { ProblemError, problemError } from '../model/problem.ts'
 import { isFinal, type Status } from '../model/protocol.ts'
 import type { Operations } from '../service/operations.ts'
-import { acceptedOperation, type Store } from '../stores/store.ts'
+import { acceptedOperation, type OperationStore } from '../stores/store.ts'
 import {
   DELIVERY_TYPE,
   type DeliveryInput,
@@ -42,7 +42,7 @@ export interface DeliveryAttempt extends Pick<Attempt, 'number' | 'startedAt' | 
 
 /** Options of {@link History}. */
 export interface HistoryOptions {
-  readonly store: Store
+  readonly store: OperationStore
   readonly operations: Operations
   readonly type: AnyOperationType
   readonly baseUrl: string | undefined

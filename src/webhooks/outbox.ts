@@ -6,7 +6,7 @@
 
 import type { Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
-import type { Store } from '../stores/store.ts'
+import type { OperationStore, WorkQueue } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import { Loop } from '../util/loop.ts'
 import { type DeliveryInput, deliverySubmission } from './delivery.ts'
@@ -14,7 +14,7 @@ import { eventBody, eventId } from './event.ts'
 
 /** Options of an {@link Outbox}. */
 export interface OutboxOptions {
-  readonly store: Store
+  readonly store: OperationStore & Pick<WorkQueue, 'webhooksDue'>
   readonly type: AnyOperationType
   readonly baseUrl: string | undefined
   /** The longest time between two turns when no hint comes, in milliseconds. */

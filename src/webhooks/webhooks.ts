@@ -9,7 +9,7 @@
 import type { AnyOperationType } from '../model/operation-type.ts'
 import { problemError } from '../model/problem.ts'
 import type { Operations } from '../service/operations.ts'
-import type { Store } from '../stores/store.ts'
+import type { OperationStore, WorkQueue } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import type { Loop } from '../util/loop.ts'
 import { Worker } from '../worker/worker.ts'
@@ -31,7 +31,7 @@ export type { Secrets } from './signing.ts'
 
 /** What {@link Webhooks} need of the composition. */
 export interface WebhooksContext {
-  readonly store: Store
+  readonly store: OperationStore & WorkQueue
   readonly operations: Operations
   readonly logger: Logger
 }

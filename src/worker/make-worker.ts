@@ -5,7 +5,7 @@ import { type Duration, durationMs, SECOND } from '../model/duration.ts'
 import type { AnyOperationType, Handler } from '../model/operation-type.ts'
 import { type Checks, integer, oneOf, required, STRINGS, UNCHECKED } from '../model/options.ts'
 import type { Metrics } from '../observability/metrics.ts'
-import type { Store } from '../stores/store.ts'
+import type { OperationStore, WorkQueue } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import type { Niceness } from '../util/niceness.ts'
 import { type Handlers, handlersByType } from './handlers.ts'
@@ -60,7 +60,7 @@ export const WORKER_OPTIONS: Checks<WorkerInit> = {
 
 /** What a worker works with. */
 export interface WorkerParts {
-  readonly store: Store
+  readonly store: OperationStore & WorkQueue
   readonly types: readonly AnyOperationType[]
   readonly blobs?: BlobStore | undefined
   readonly logger: Logger

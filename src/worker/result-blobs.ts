@@ -7,7 +7,7 @@ import { attemptKey, type BlobStore, contentEtag, isReference, writeReference } 
 import { until } from '../blobs/byte-streams.ts'
 import type { Operation, Outcome } from '../model/operation.ts'
 import { isFinal } from '../model/protocol.ts'
-import type { Lease, Store } from '../stores/store.ts'
+import type { Lease, OperationStore } from '../stores/store.ts'
 
 /** The bytes of a result, and what is said of them. */
 export interface Content {
@@ -18,11 +18,11 @@ export interface Content {
 
 export class BlobKeeper {
   readonly #blobs: BlobStore
-  readonly #store: Store
+  readonly #store: Pick<OperationStore, 'readPayload'>
   /** The puts of attempts, under way or done, by their keys. */
   readonly #puts = new Map<string, Promise<unknown>>()
 
-  constructor(blobs: BlobStore, store: Store) {
+  constructor(blobs: BlobStore, store: Pick<OperationStore, 'readPayload'>) {
     this.#blobs = blobs
     this.#store = store
   }

@@ -8,7 +8,7 @@ import { bytesOf } from '../blobs/byte-streams.ts'
 import type { Change, Operation, Outcome } from '../model/operation.ts'
 import { type AnyOperationType, backoffMs } from '../model/operation-type.ts'
 import { problem } from '../model/problem.ts'
-import type { Lease, Store } from '../stores/store.ts'
+import type { Lease, OperationStore, WorkQueue } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import { sleepUnref } from '../util/sleep.ts'
 import { type Host, StopError, type StopReason, stopped, stopReason, type Task } from './attempt.ts'
@@ -18,7 +18,7 @@ import type { RunEnd, Runner } from './runners/runner.ts'
 
 /** What all attempts of a worker share. Durations in milliseconds. */
 export interface AttemptSettings {
-  readonly store: Store
+  readonly store: OperationStore & Pick<WorkQueue, 'renew'>
   /** Keeps results that are not JSON; undefined where there can be none. */
   readonly keeper: BlobKeeper | undefined
   readonly logger: Logger

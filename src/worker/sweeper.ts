@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
-import type { Store } from '../stores/store.ts'
+import type { OperationStore, WorkQueue } from '../stores/store.ts'
 import { machineName } from '../util/host-id.ts'
 import type { Logger } from '../util/logger.ts'
 import { Loop } from '../util/loop.ts'
@@ -15,7 +15,7 @@ import { TimeLimit } from '../util/time-limit.ts'
 
 /** Options of a {@link Sweeper}. */
 export interface SweeperOptions {
-  readonly store: Store
+  readonly store: WorkQueue & Pick<OperationStore, 'change'>
   /** Where results are that go with their operations. */
   readonly blobs?: BlobStore | undefined
   /** Milliseconds between two sweeps. */

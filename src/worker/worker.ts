@@ -17,7 +17,7 @@ import type { AnyOperationType } from '../model/operation-type.ts'
 import { problem } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import type { Metrics } from '../observability/metrics.ts'
-import type { Claim, Hint, Store } from '../stores/store.ts'
+import type { Claim, Hint, OperationStore, WorkQueue } from '../stores/store.ts'
 import { machineName } from '../util/host-id.ts'
 import { guardLogger, type Logger } from '../util/logger.ts'
 import { Loop } from '../util/loop.ts'
@@ -32,7 +32,7 @@ import { type AttemptSettings, type Recorded, RunningAttempt } from './running-a
 
 /** Options of a {@link Worker}. Durations in milliseconds. */
 export interface WorkerOptions {
-  readonly store: Store
+  readonly store: OperationStore & WorkQueue
   readonly types: readonly AnyOperationType[]
   readonly runner: Runner
   /** Where results are kept that are no JSON. Without it, an operation with such a result fails. */
