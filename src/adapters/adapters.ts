@@ -10,5 +10,6 @@ export { type CallerOptions, identifying, type Principal } from '../http/princip
 export { type ApiOptions, createRoutes, type Method, type Route } from '../http/routes.ts'
 export * from '../launchers/launcher.ts'
 export type { Wakeup } from '../launchers/scale-trigger.ts'
+export type { DialectContext, DialectDescription, Moment, ResponseObject, Responses } from '../openapi/model.ts'
 export { createRouter, type RouteMatch, type Router } from '../servers/router.ts'
 export * from '../stores/store.ts'

@@ -10,8 +10,10 @@ export interface CorsOptions {
   readonly origins: '*' | readonly string[]
   /** Whether browsers send cookies along; needs `origins` to be named. Default false. */
   readonly credentials?: boolean
-  /** Request headers that are allowed beside those of the wire contract. */
+  /** Request headers that are allowed besides those of the API. Default none. */
   readonly allowHeaders?: readonly string[]
+  /** Response headers that scripts can read besides those of the API, such as those of your own dialect. Default none. */
+  readonly exposeHeaders?: readonly string[]
 }
 
 const OPTIONS: Checks<CorsOptions> = {
@@ -21,6 +23,7 @@ const OPTIONS: Checks<CorsOptions> = {
   }),
   credentials: BOOLEAN,
   allowHeaders: STRINGS,
+  exposeHeaders: STRINGS,
 }
 
 /** As browsers send it: what they never send would never match. `null` is what pages without an origin send. */
@@ -47,12 +50,12 @@ export type CorsHeaders = (request: Pick<HttpRequest, 'headers'>) => Record<stri
 export function corsHeaders(options: CorsOptions | undefined): CorsHeaders {
   if (options === undefined) return () => ({})
   checkOptions('cors', options, OPTIONS)
-  const { origins, credentials = false, allowHeaders = [] } = options
+  const { origins, credentials = false, allowHeaders = [], exposeHeaders = [] } = options
   if (origins === '*' && credentials) {
     throw new TypeError('cors: name the origins to allow credentials; browsers refuse them with "*".')
   }
   const always = {
-    'Access-Control-Expose-Headers': EXPOSED.join(', '),
+    'Access-Control-Expose-Headers': [...EXPOSED, ...exposeHeaders].join(', '),
     ...(credentials && { 'Access-Control-Allow-Credentials': 'true' }),
   }
   const preflight = {

@@ -40,7 +40,7 @@ export class Monitor {
       if (isCancelable(before)) assertConditions(request)
     }
     const operation = await this.#operations.cancel(id, request.owner)
-    return await azure.canceled(await this.#view(operation))
+    return await azure.cancel(await this.#view(operation))
   }
 
   #view(operation: Operation) {

@@ -94,7 +94,7 @@ export class Resource {
       if (isCancelable(before)) assertConditions(request, etagOf(before))
     }
     const operation = await this.#operations.cancel(request.params.id ?? '', request.owner, this.type)
-    return await this.#options.dialect.canceled(await this.view(operation))
+    return await this.#options.dialect.cancel(await this.view(operation))
   }
 
   /**

@@ -4,8 +4,18 @@
  */
 
 import { type Duration, durationMs, SECOND } from '../model/duration.ts'
-import { BOOLEAN, type Checks, checkOptions, OBJECT, oneOf, UNCHECKED } from '../model/options.ts'
+import {
+  BOOLEAN,
+  type Check,
+  type Checks,
+  checkOptions,
+  OBJECT,
+  oneOf,
+  UNCHECKED,
+  withMethods,
+} from '../model/options.ts'
 import { ProblemError, problem } from '../model/problem.ts'
+import { DIALECT_NAMES, type DialectName } from '../openapi/dialects.ts'
 import { checkOpenApiInfo, type OpenApiInfo } from '../openapi/openapi.ts'
 import type { Operations } from '../service/operations.ts'
 import type { Waybill } from '../waybill.ts'
@@ -16,6 +26,7 @@ import type { CorsOptions } from './cors.ts'
 import { listDeliveries, redeliver } from './deliveries.ts'
 import { Description } from './description.ts'
 import { accepted } from './dialects/accepted.ts'
+import { azure } from './dialects/azure.ts'
 import type { Dialect } from './dialects/dialect.ts'
 import { redirect } from './dialects/redirect.ts'
 import { list } from './listing.ts'
@@ -38,8 +49,13 @@ export interface Route {
   readonly handle: (request: HttpRequest) => Promise<HttpResponse>
 }
 
-/** The dialects that an API can speak at its status URLs. */
-const DIALECTS: Record<'redirect' | 'accepted', Dialect> = { redirect, accepted }
+const DIALECTS: Record<DialectName, Dialect> = { redirect, accepted, azure }
+
+const DIALECT: Check = {
+  expected: `${oneOf(...DIALECT_NAMES).expected}, or a dialect with the methods status, cancel and describe`,
+  test: dialect =>
+    oneOf(...DIALECT_NAMES).test(dialect) || withMethods('a dialect', 'status', 'cancel', 'describe').test(dialect),
+}
 
 /** How an API is put on the wire. */
 export interface ApiOptions {
@@ -48,10 +64,11 @@ export interface ApiOptions {
   /** Whether callers who do not say who they are may be refused: then the description has 401 and 403. Default: where `openapi` has `security`. */
   readonly authenticated?: boolean
   /**
-   * What status URLs answer. `redirect`: 200 until 303. `accepted`: 202 until the result; a client
-   * can also ask for it by `Prefer: respond-async`. Default `redirect`.
+   * How status URLs answer. `redirect`: 200 until the operation finishes, then 303 to its result. `accepted`: 202, then
+   * the result itself; clients can also request it with `Prefer: respond-async`. `azure`: always 200, as Azure's status
+   * monitors answer. Or a {@link Dialect} of your own. Default `redirect`.
    */
-  readonly dialect?: 'redirect' | 'accepted'
+  readonly dialect?: DialectName | Dialect
   /** Whether `GET /{type}` lists the caller's operations. Turn it on where callers are told apart. Default false. */
   readonly listing?: boolean
   /**
@@ -73,7 +90,7 @@ export interface ApiOptions {
 export const API_OPTIONS: Checks<ApiOptions> = {
   base: { expected: 'a text', test: base => typeof base === 'string' },
   authenticated: BOOLEAN,
-  dialect: oneOf('redirect', 'accepted'),
+  dialect: DIALECT,
   listing: BOOLEAN,
   attempts: BOOLEAN,
   longestWait: UNCHECKED,
@@ -101,7 +118,8 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
   const base = (options.base ?? '').replace(/\/+$/, '')
   const { operations, webhooks } = waybill
   const longestWaitMs = durationMs('longestWait', options.longestWait ?? 60 * SECOND, { max: 200 * SECOND })
-  const dialect = DIALECTS[options.dialect ?? 'redirect']
+  const { dialect: given = 'redirect' } = options
+  const dialect = typeof given === 'string' ? DIALECTS[given] : given
   const resources = new Map<string, Resource>()
   for (const type of operations.types.values()) {
     if (RESERVED.has(type.name))

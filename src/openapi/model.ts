@@ -1,5 +1,6 @@
 /** The parts of OpenAPI 3.1 that the description uses. The document and the page share them. */
 import type { AnyOperationType, JsonSchema } from '../model/operation-type.ts'
+import type { StatusDocument } from '../model/protocol.ts'
 
 /** A reference to another part of the document. */
 export interface Reference {
@@ -45,7 +46,7 @@ export interface Link {
 /** One response. */
 export interface ResponseObject {
   readonly description: string
-  readonly headers?: Readonly<Record<string, Reference>>
+  readonly headers?: Readonly<Record<string, Reference | ResponseHeader>>
   readonly content?: Readonly<Record<string, MediaType>>
   readonly links?: Readonly<Record<string, Link>>
 }
@@ -112,11 +113,41 @@ export interface OpenApiDocument {
   readonly security?: readonly Readonly<Record<string, readonly string[]>>[]
 }
 
+/** What a dialect makes its description from, for one operation type. */
+export interface DialectContext {
+  readonly type: AnyOperationType
+  /** The response with the result of a completed operation. */
+  readonly result: ResponseObject
+  /** An example of a status document, at some moment of an operation's life. */
+  example(moment: Moment): StatusDocument
+}
+
+/** How a dialect answers, as OpenAPI describes it. Schemas are those of OpenAPI 3.1; `$ref` may name the API's own. */
+export interface DialectDescription {
+  /** How a client follows an operation: the description of a GET of the status URL. CommonMark. */
+  readonly description: string
+  /** What that GET answers until the operation finishes, by HTTP status. */
+  readonly unfinished: Responses
+  /** What that GET answers when the operation has finished. A failure that has a status of its own needs no mention. */
+  readonly finished: Responses
+  /** What a cancel answers. */
+  readonly cancel: Responses
+}
+
+/** What describes itself for OpenAPI: each dialect does. */
+export interface DescribedDialect {
+  /** Describes the responses. Called once for each operation type, when the document is made. */
+  describe(context: DialectContext): DialectDescription
+}
+
+/** A moment of an operation's life. */
+export type Moment = 'pending' | 'running' | 'canceling' | 'completed' | 'canceled'
+
 /** The options of an API that the description of its operations needs. */
 export interface Described {
   /** The beginning of every URL. */
   readonly base: string
-  readonly dialect: 'redirect' | 'accepted'
+  readonly dialect: DescribedDialect
   readonly listing: boolean
   /** Whether the types that allow webhooks have them. */
   readonly webhooks: boolean

@@ -7,13 +7,15 @@
  */
 import { type Duration, durationMs, SECOND } from '../model/duration.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
-import { BOOLEAN, type Checks, checkOptions, OBJECT, oneOf, STRING, UNCHECKED } from '../model/options.ts'
+import { BOOLEAN, type Checks, checkOptions, OBJECT, oneOf, STRING, UNCHECKED, withMethods } from '../model/options.ts'
 import { HEADER_COMPONENTS, headers, PARAMETERS, SCHEMAS } from './components.ts'
+import { DIALECT_DESCRIPTIONS, DIALECT_NAMES, type DialectName } from './dialects.ts'
 import { withMedia } from './media-types.ts'
 import {
   type Components,
   type Contact,
   type Described,
+  type DescribedDialect,
   type OpenApiDocument,
   type OperationObject,
   type PathItem,
@@ -45,7 +47,8 @@ export interface OpenApiInfo {
 export interface OpenApiOptions extends OpenApiInfo {
   /** The beginning of every path: a mount prefix, or a public base URL. Default: empty. */
   readonly base?: string
-  readonly dialect?: 'redirect' | 'accepted'
+  /** How status URLs answer: the name of a built-in dialect, or one of your own. Default `redirect`. */
+  readonly dialect?: DialectName | DescribedDialect
   readonly listing?: boolean
   /** Whether the API has `GET /operations/{id}/attempts`. Default false. */
   readonly attempts?: boolean
@@ -69,7 +72,10 @@ const INFO: Checks<OpenApiInfo> = {
 const OPTIONS: Checks<OpenApiOptions> = {
   ...INFO,
   base: { expected: 'a string', test: base => typeof base === 'string' },
-  dialect: oneOf('redirect', 'accepted'),
+  dialect: {
+    expected: `${oneOf(...DIALECT_NAMES).expected}, or an object with the method describe`,
+    test: dialect => oneOf(...DIALECT_NAMES).test(dialect) || withMethods('a dialect', 'describe').test(dialect),
+  },
   listing: BOOLEAN,
   attempts: BOOLEAN,
   blobs: BOOLEAN,
@@ -136,7 +142,7 @@ function readOptions(options: OpenApiOptions): Omit<Described, 'schemas' | 'webh
   const { base = '', dialect = 'redirect', longestWait = 60 * SECOND } = options
   return {
     base: base.replace(/\/+$/, ''),
-    dialect,
+    dialect: typeof dialect === 'string' ? { describe: DIALECT_DESCRIPTIONS[dialect] } : dialect,
     listing: options.listing ?? false,
     longestWait: durationMs('longestWait', longestWait) / SECOND,
   }

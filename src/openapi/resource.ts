@@ -1,11 +1,15 @@
 /** Describes the paths of one operation type: submit, list, status, cancel and result. */
 import type { AnyOperationType, JsonSchema } from '../model/operation-type.ts'
 import type { ProblemCode } from '../model/problem.ts'
-import { DEFAULT_PAGE_LIMIT, linksOf, MAX_PAGE_LIMIT, type StatusDocument } from '../model/protocol.ts'
+import { DEFAULT_PAGE_LIMIT, MAX_PAGE_LIMIT } from '../model/protocol.ts'
 import { type HeaderUse, headerParameters, headers, ID } from './components.ts'
+import { DIALECT_DESCRIPTIONS, exampleDocument } from './dialects.ts'
 import { exampleOf } from './example.ts'
+import { mergeResponses, optionalHeaders } from './merge-responses.ts'
 import {
   type Described,
+  type DescribedDialect,
+  type DialectDescription,
   type Link,
   type MediaType,
   type OperationObject,
@@ -20,7 +24,10 @@ import { EXAMPLE_ID, READ_PROBLEMS, troubleResponses } from './responses.ts'
 import { jsonSchemaOf, toComponents } from './user-schemas.ts'
 import { webhookCallback } from './webhook.ts'
 
-const PENDING: readonly HeaderUse[] = ['Retry-After', 'ETag', 'Cache-Control', 'Vary', 'Preference-Applied?']
+/** What every response of a status URL carries. */
+const VARIES: readonly HeaderUse[] = ['Vary', 'Preference-Applied?']
+/** What it also carries while the operation has not finished. */
+const UNFINISHED: readonly HeaderUse[] = ['ETag', 'Cache-Control', ...VARIES]
 const ENDED: readonly HeaderUse[] = ['ETag', 'Expires', 'Cache-Control']
 
 /** The schemas of an operation type as components: its input, its output, and the document at the result URL. */
@@ -133,7 +140,12 @@ function accepted(context: Context): ResponseObject {
     description:
       'The operation is accepted and stored. A retry with the same Idempotency-Key and body returns the same operation.',
     headers: headers(['Location', 'Operation-Location', 'Retry-After', 'Idempotency-Replayed?', 'Preference-Applied?']),
-    content: { 'application/json': { schema: schemaRef('StatusDocument'), example: documentOf(context, 'pending') } },
+    content: {
+      'application/json': {
+        schema: schemaRef('StatusDocument'),
+        example: exampleDocument(context.type, context.api.base, 'pending'),
+      },
+    },
     links: linksFrom(context),
   }
 }
@@ -153,70 +165,64 @@ function linksFrom({ name }: Context): Record<string, Link> {
 
 function status(context: Context): OperationObject {
   const { type, api, name } = context
-  const ending: readonly HeaderUse[] = [...ENDED, 'Vary', 'Preference-Applied?']
-  const redirects = api.dialect === 'redirect'
+  const own = describeDialect(context, api.dialect)
+  const preferred = describeDialect(context, { describe: DIALECT_DESCRIPTIONS.accepted })
+  const unfinished = mergeResponses(own.unfinished, preferred.unfinished)
+  const finished = mergeResponses(own.finished, preferred.finished)
   return {
     operationId: `get${name}Status`,
     tags: [type.name],
     summary: `Get the status of ${operationOf(type)}`,
-    description: redirects
-      ? 'While the operation is pending or running, answers 200: poll again after Retry-After. When it has finished, answers ' +
-        '303 with the URL of the result in Location. With "Accept: text/event-stream", streams each change as it happens.'
-      : 'While the operation is pending or running, answers 202: poll again after Retry-After. When it has finished, answers ' +
-        'as the result URL does. With "Accept: text/event-stream", streams each change as it happens.',
+    description:
+      `${own.description} With "Accept: text/event-stream" streams each change as it happens. ` +
+      `"Prefer: wait=N" delays the response for up to N seconds (at most ${api.longestWait}) until the status changes.`,
     parameters: [ID, ...headerParameters('status')],
     responses: {
-      200: { ...currentStatus(context), links: linksFrom(context) },
-      202: {
-        ...unfinished(context, ['Location', 'X-Progress']),
-        description: redirects ? 'Not finished; sent for "Prefer: respond-async".' : 'The operation has not finished.',
-      },
-      204: {
-        description: 'The operation has finished, and the client has received every event.',
-        headers: headers(['Cache-Control', 'Vary']),
-      },
-      ...(redirects && { 303: finished(context) }),
+      ...mergeResponses(
+        mapResponses(unfinished, response => ({ ...withUses(response, UNFINISHED), links: linksFrom(context) })),
+        mapResponses(finished, response => withUses(response, VARIES)),
+        eventResponses(context),
+      ),
       304: {
         description: 'The status has not changed since the ETag in If-None-Match.',
-        headers: headers([...PENDING, 'Location?', 'X-Progress?']),
+        headers: { ...headersOf(unfinished), ...headers(UNFINISHED) },
       },
-      ...troubleResponses({ problems: READ_PROBLEMS, ending }),
+      ...troubleResponses({ problems: READ_PROBLEMS, ending: [...ENDED, ...VARIES] }),
     },
   }
 }
 
-function unfinished(context: Context, more: readonly HeaderUse[]): ResponseObject {
-  return {
-    description: 'The operation has not finished.',
-    headers: headers([...PENDING, ...more]),
-    content: { 'application/json': { schema: schemaRef('UnfinishedStatus'), example: documentOf(context, 'running') } },
-    links: linksFrom(context),
-  }
+function describeDialect(context: Context, dialect: DescribedDialect): DialectDescription {
+  return dialect.describe({
+    type: context.type,
+    result: resultResponse(context, 'The result of the completed operation.', ENDED),
+    example: moment => exampleDocument(context.type, context.api.base, moment),
+  })
 }
 
-function currentStatus(context: Context): ResponseObject {
-  const result = resultMedia(context)
-  const redirects = context.api.dialect === 'redirect'
-  const either: MediaType = {
-    schema: { oneOf: [schemaRef('UnfinishedStatus'), schemaRef(`${context.name}Result`)] },
-    example: documentOf(context, 'running'),
-  }
+function mapResponses(responses: Responses, change: (response: ResponseObject) => ResponseObject): Responses {
+  return Object.fromEntries(Object.entries(responses).map(([status, response]) => [status, change(response)]))
+}
+
+function withUses(response: ResponseObject, uses: readonly HeaderUse[]): ResponseObject {
+  return { ...response, headers: { ...response.headers, ...headers(uses) } }
+}
+
+/** All headers of some responses, of which each may be missing. */
+function headersOf(responses: Responses): ResponseObject['headers'] {
+  return optionalHeaders(Object.assign({}, ...Object.values(responses).map(response => response.headers)))
+}
+
+function eventResponses(context: Context): Responses {
   return {
-    description: redirects
-      ? 'The current status; or the result, if the client sent "Prefer: respond-async"; or the stream of events.'
-      : 'The result; or the stream of events.',
-    headers: headers([
-      'Retry-After?',
-      'ETag?',
-      'Cache-Control',
-      'Vary',
-      'Preference-Applied?',
-      'Expires?',
-      'X-Accel-Buffering?',
-    ]),
-    content: {
-      'application/json': redirects ? either : result,
-      'text/event-stream': eventStream(context),
+    200: {
+      description: 'The stream of events.',
+      headers: headers(['Cache-Control', 'Vary', 'X-Accel-Buffering']),
+      content: { 'text/event-stream': eventStream(context) },
+    },
+    204: {
+      description: 'The operation has finished, and the client has received every event.',
+      headers: headers(['Cache-Control', 'Vary']),
     },
   }
 }
@@ -225,11 +231,11 @@ function eventStream(context: Context): MediaType {
   const { shareLogs } = context.type.policy
   const events = [
     ': each event holds a status document; send its id as Last-Event-ID to resume',
-    `event: status\nid: 2\ndata: ${JSON.stringify(documentOf(context, 'running'))}`,
+    `event: status\nid: 2\ndata: ${JSON.stringify(exampleDocument(context.type, context.api.base, 'running'))}`,
     ...(shareLogs
       ? ['event: log\nid: 2.1\ndata: {"sequence":1,"level":"info","message":"packing","at":"2026-11-30T12:00:01.000Z"}']
       : []),
-    `event: status\nid: 3\ndata: ${JSON.stringify(documentOf(context, 'completed'))}`,
+    `event: status\nid: 3\ndata: ${JSON.stringify(exampleDocument(context.type, context.api.base, 'completed'))}`,
   ]
   return {
     schema: {
@@ -243,28 +249,9 @@ function eventStream(context: Context): MediaType {
   }
 }
 
-function finished(context: Context): ResponseObject {
-  return {
-    description: 'The operation has completed, failed or been canceled. Location is the URL of its result.',
-    headers: headers(['Location', 'Vary', 'Preference-Applied?']),
-    content: { 'application/json': { schema: schemaRef('FinalStatus'), example: documentOf(context, 'completed') } },
-  }
-}
-
 function cancel(context: Context): OperationObject {
   const { type, api, name } = context
-  const done: ResponseObject = {
-    description: 'The operation is canceled.',
-    content: { 'application/json': { schema: schemaRef('FinalStatus'), example: documentOf(context, 'canceled') } },
-  }
-  const progress: readonly HeaderUse[] = api.dialect === 'accepted' ? ['X-Progress'] : []
-  const asked: ResponseObject = {
-    description:
-      'The cancel request is recorded and the handler is asked to stop. Poll the status to see how the operation ends.',
-    headers: headers(['Location', 'Retry-After', ...progress]),
-    content: { 'application/json': { schema: schemaRef('StatusDocument'), example: documentOf(context, 'canceling') } },
-    links: linksFrom(context),
-  }
+  const { cancel: answers } = describeDialect(context, api.dialect)
   return {
     operationId: `cancel${name}`,
     tags: [type.name],
@@ -272,8 +259,7 @@ function cancel(context: Context): OperationObject {
     description: 'Idempotent. A pending operation is canceled at once; a running one is asked to stop.',
     parameters: [ID, ...headerParameters('cancel')],
     responses: {
-      ...(api.dialect === 'redirect' && { 200: done }),
-      202: asked,
+      ...mapResponses(answers, response => ({ ...response, links: linksFrom(context) })),
       ...troubleResponses({ problems: [...READ_PROBLEMS, 'operation-finished'] }),
     },
   }
@@ -327,7 +313,12 @@ function list(context: Context): OperationObject {
     200: {
       description: 'One page of operations.',
       headers: headers(['Link?']),
-      content: { 'application/json': { schema: page, example: { items: [documentOf(context, 'completed')] } } },
+      content: {
+        'application/json': {
+          schema: page,
+          example: { items: [exampleDocument(context.type, context.api.base, 'completed')] },
+        },
+      },
     },
   }
   return {
@@ -363,30 +354,3 @@ const LIST_PARAMETERS: readonly Parameter[] = [
     schema: { type: 'string' },
   },
 ]
-
-type Moment = 'pending' | 'running' | 'canceling' | 'completed' | 'canceled'
-
-/** The members of a status document that differ between the moments of an operation. */
-const MOMENTS: Readonly<Record<Moment, Partial<StatusDocument>>> = {
-  pending: { status: 'pending', queuePosition: 1, waitingFor: 'It is next in the queue.' },
-  running: { status: 'running', attempt: 1, progress: { fraction: 0.4, message: 'packing' } },
-  canceling: { status: 'running', attempt: 1, cancelRequested: true },
-  completed: { status: 'completed', attempt: 1, retryAfter: 0, finishedAt: '2026-11-30T12:00:03.000Z' },
-  canceled: { status: 'canceled', retryAfter: 0, cancelRequested: true, finishedAt: '2026-11-30T12:00:03.000Z' },
-}
-
-function documentOf({ type, api: { base } }: Context, moment: Moment): StatusDocument {
-  return {
-    id: EXAMPLE_ID,
-    operation: type.name,
-    status: 'pending',
-    createdAt: '2026-11-30T12:00:00.000Z',
-    updatedAt: '2026-11-30T12:00:00.000Z',
-    attempt: 0,
-    maxAttempts: type.policy.attempts,
-    retryAfter: 1,
-    cancelRequested: false,
-    links: linksOf(base, type.name, EXAMPLE_ID),
-    ...MOMENTS[moment],
-  }
-}

@@ -101,4 +101,6 @@ test('scripts can read the headers of responses that they need', () => {
     'Retry-After',
     'X-Progress',
   ])
+  const more = corsHeaders({ origins: '*', exposeHeaders: ['X-State'] })({ headers: { origin: APP } })
+  expect(more['Access-Control-Expose-Headers']).toBe(`${exposed}, X-State`)
 })

@@ -185,7 +185,11 @@ test.each<[Door, Anything, named: string]>([
     [server, { challenge: '' }, 'challenge must be a string'],
     [server, { listing: 'yes' }, 'listing must be true or false, not "yes"'],
     [server, { attempts: 1 }, 'attempts must be true or false, not 1'],
-    [server, { dialect: 'azure' }, 'dialect must be "redirect" or "accepted", not "azure"'],
+    [
+      server,
+      { dialect: 'plain' },
+      'dialect must be "redirect" or "accepted" or "azure", or a dialect with the methods',
+    ],
     [server, { longestWait: '1h' }, 'longestWait must be a number of milliseconds'],
     [server, { openapi: { tilte: 'Orders' } }, 'openapi: unknown option "tilte". Did you mean "title"?'],
     [server, { cors: { origns: [] } }, 'cors: unknown option "origns". Did you mean "origins"?'],

@@ -314,6 +314,25 @@ test('the dialect "accepted" is described', async ({ lab }) => {
   ])
 })
 
+test('the dialect "azure" is described', async ({ lab }) => {
+  const running = await run(lab, { dialect: 'azure' })
+  const { contract, store } = running
+  const waiting = await taskThat(running, 'wait')
+  const status = `/tasks/status/${waiting}`
+  const { headers } = await contract.ask('GET', status)
+  expect(headers).toMatchObject({ 'retry-after': expect.any(String), etag: expect.any(String) })
+  await contract.ask('GET', status, { headers: { 'if-none-match': String(headers.etag) } })
+  await contract.ask('GET', status, { headers: { prefer: 'respond-async' } })
+  await contract.ask('DELETE', status)
+  await hasStatus(store, waiting, 'canceled')
+  expect((await contract.ask('DELETE', status)).json()).toMatchObject({ status: 'Canceled' })
+  expect((await contract.ask('GET', status)).json()).toMatchObject({ status: 'Canceled' })
+  const done = await taskThat(running, 'return')
+  const succeeded = await contract.ask('GET', `/tasks/status/${done}`)
+  expect(succeeded.json()).toMatchObject({ status: 'Succeeded', result: { done: true } })
+  await contract.ask('GET', `/tasks/status/${done}`, { headers: { prefer: 'respond-async' } })
+})
+
 test('a store that is away, and a service that ends, are described', async ({ lab }) => {
   const { store, cut } = cutStore(sqliteStore({ path: ':memory:' }))
   const { contract, waybill } = await run(lab, {}, { store, sweep: '1h' })

@@ -4,12 +4,14 @@
  */
 
 import { formatRetryAfter, isFinal } from '../../model/protocol.ts'
+import { DIALECT_DESCRIPTIONS } from '../../openapi/dialects.ts'
 import { type HttpResponse, json } from '../message.ts'
 import type { Dialect, OperationView } from './dialect.ts'
 
 export const accepted: Dialect = {
+  describe: DIALECT_DESCRIPTIONS.accepted,
   status: async view => (isFinal(view.operation.status) ? await view.result() : pending(view)),
-  canceled: async view => pending(view),
+  cancel: async view => pending(view),
 }
 
 function pending({ document }: OperationView): HttpResponse {

@@ -5,6 +5,7 @@
 
 import type { Status } from '../../model/protocol.ts'
 import { formatRetryAfter, isFinal } from '../../model/protocol.ts'
+import { DIALECT_DESCRIPTIONS } from '../../openapi/dialects.ts'
 import { type HttpResponse, json } from '../message.ts'
 import type { Dialect, OperationView } from './dialect.ts'
 
@@ -17,8 +18,9 @@ const STATUS_NAMES: Record<Status, string> = {
 }
 
 export const azure: Dialect = {
+  describe: DIALECT_DESCRIPTIONS.azure,
   status: monitor,
-  canceled: monitor,
+  cancel: monitor,
 }
 
 async function monitor(view: OperationView): Promise<HttpResponse> {

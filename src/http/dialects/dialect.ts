@@ -1,28 +1,34 @@
 /**
- * The contract of a dialect: a way to speak 202 over HTTP that a family of clients expects.
- * `dialects/` holds the implementations.
+ * The contract of a dialect: how an API answers the requests about one operation, in the form that a family of clients
+ * expects. Its neighbors are the built-in dialects.
  */
 
 import type { Operation } from '../../model/operation.ts'
 import type { AnyOperationType } from '../../model/operation-type.ts'
 import type { StatusDocument } from '../../model/protocol.ts'
+import type { DescribedDialect } from '../../openapi/model.ts'
 import type { HttpResponse } from '../message.ts'
 
-/** What a dialect answers from. */
+/** The operation that a dialect answers about. */
 export interface OperationView {
   readonly operation: Operation
   readonly type: AnyOperationType
+  /** The status document, as the dialect `redirect` sends it. */
   readonly document: StatusDocument
-  /** The answer of the result URL. */
+  /** Makes the response of the result URL: 404 until the operation finishes. */
   result(): Promise<HttpResponse>
-  /** The output as JSON text, undefined where it is no JSON; only of one that is completed. */
+  /** Reads the output of a completed operation as JSON text; undefined if the output is not JSON. */
   output(): Promise<string | undefined>
 }
 
-/** Answers about one operation. */
-export interface Dialect {
-  /** A GET on the status URL. */
+/**
+ * A dialect. It decides status codes, headers and bodies, and describes them for OpenAPI. Waybill adds `ETag`, `Vary`,
+ * `Preference-Applied` and `Cache-Control`, answers conditional requests and event streams, and refuses with problems.
+ * A method that rejects is answered with 500.
+ */
+export interface Dialect extends DescribedDialect {
+  /** Answers a GET of the status URL. */
   status(view: OperationView): Promise<HttpResponse>
-  /** A cancel that was done, or that the running handler is told of. */
-  canceled(view: OperationView): Promise<HttpResponse>
+  /** Answers a cancel that was done, or that the running handler will receive. */
+  cancel(view: OperationView): Promise<HttpResponse>
 }

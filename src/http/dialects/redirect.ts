@@ -4,15 +4,17 @@
  */
 
 import { formatRetryAfter, isFinal } from '../../model/protocol.ts'
+import { DIALECT_DESCRIPTIONS } from '../../openapi/dialects.ts'
 import { json } from '../message.ts'
 import type { Dialect } from './dialect.ts'
 
 export const redirect: Dialect = {
+  describe: DIALECT_DESCRIPTIONS.redirect,
   status: async ({ document }) => {
     if (isFinal(document.status)) return json(303, document, { Location: document.links.result })
     return json(200, document, { 'Retry-After': formatRetryAfter(document.retryAfter * 1000) })
   },
-  canceled: async ({ document }) => {
+  cancel: async ({ document }) => {
     if (isFinal(document.status)) return json(200, document)
     return json(202, document, {
       Location: document.links.status,

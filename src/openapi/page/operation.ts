@@ -1,4 +1,5 @@
 /** One operation on the page: its request, and every response with its headers and problems. */
+import { isRequired } from '../merge-responses.ts'
 import type { MediaType, OpenApiDocument, OperationObject, Parameter, Reference, ResponseObject } from '../model.ts'
 import { anchor, type Fragment, type Html, html } from './html.ts'
 import { type SchemaContext, schemaName } from './schema.ts'
@@ -79,8 +80,8 @@ function problemsOf({ examples = {} }: MediaType): Fragment {
 }
 
 function headerList({ headers = {} }: ResponseObject): Fragment {
-  const links = Object.entries(headers).map(([name, { $ref }]) => {
-    const optional = $ref.includes('/Optional')
+  const links = Object.entries(headers).map(([name, header]) => {
+    const optional = !isRequired(header)
     return html`<a class="header" href="#${anchor('header', name)}">${name}</a>${optional && html`<span class="optional" title="optional">?</span>`}`
   })
   return links.map((link, index) => html`${index > 0 && ', '}${link}`)

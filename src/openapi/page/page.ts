@@ -3,7 +3,7 @@
  * try, every response, and how to fix each problem. The page needs no script and loads nothing.
  */
 import { createHash } from 'node:crypto'
-import type { Example, OpenApiDocument } from '../model.ts'
+import type { Example, OpenApiDocument, Reference, ResponseHeader } from '../model.ts'
 import { TAGS } from '../service-paths.ts'
 import { type Command, commandsFor, whereCommand } from './commands.ts'
 import { anchor, type Fragment, type Html, html, raw } from './html.ts'
@@ -181,10 +181,14 @@ function headerSection({ paths, components }: OpenApiDocument): Html {
       Object.values(responses).flatMap(({ headers = {} }) => Object.entries(headers)),
     ),
   )
-  const byName = new Map(uses.map(([name, { $ref }]) => [name, $ref.slice($ref.lastIndexOf('/') + 1)]))
+  const descriptionOf = (header: Reference | ResponseHeader) =>
+    '$ref' in header
+      ? components.headers[header.$ref.slice(header.$ref.lastIndexOf('/') + 1)]?.description
+      : header.description
+  const byName = new Map(uses.map(([name, header]) => [name, descriptionOf(header)]))
   const rows = [...byName].map(
-    ([name, component]) =>
-      html`<tr id="${anchor('header', name)}"><td><code>${name}</code></td><td>${components.headers[component]?.description}</td></tr>`,
+    ([name, description]) =>
+      html`<tr id="${anchor('header', name)}"><td><code>${name}</code></td><td>${description}</td></tr>`,
   )
   return section(
     'Headers',

@@ -43,9 +43,9 @@ export function schemaName(schema: unknown, context: SchemaContext): Html {
   if (name !== undefined && context.linked.has(name)) {
     return html`<a href="#${anchor('schema', name)}"><code>${name}</code></a>`
   }
-  const { oneOf } = schema as JsonSchema
-  if (!Array.isArray(oneOf)) return html`<code>${name ?? typeOf(schema, context)}</code>`
-  return html`${oneOf.map((one, index) => html`${index > 0 && ' or '}${schemaName(one, context)}`)}`
+  const { oneOf, anyOf = oneOf } = schema as JsonSchema
+  if (!Array.isArray(anyOf)) return html`<code>${name ?? typeOf(schema, context)}</code>`
+  return html`${anyOf.map((one, index) => html`${index > 0 && ' or '}${schemaName(one, context)}`)}`
 }
 
 function rowOf({ name, depth, required, schema, type, see }: Row, context: SchemaContext): Html {
