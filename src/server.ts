@@ -15,9 +15,9 @@ export type { ListRequest, Operations, SubmitRequest, Submitted } from './servic
 export type { Logger } from './util/logger.ts'
 export {
   createWaybill,
-  type DispatcherInit,
+  type DispatcherOptions,
   type WakeupInit,
   type Waybill,
   type WaybillOptions,
-  type WorkerInit,
+  type WorkerOptions,
 } from './waybill.ts'

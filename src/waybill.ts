@@ -1,22 +1,24 @@
 /**
- * The composition: a store, the operation types, and who does the work, made into one thing to
- * start, to use and to stop. It speaks no HTTP; `fastify.ts` and `http.ts` put it on the wire.
+ * Puts the rooms together: a store, the operation types, and what runs the work, as one object to start, use and stop.
+ * It knows nothing of HTTP: `servers/` serve it.
  */
 import type { BlobStore } from './blobs/blob-store.ts'
 import { Waker } from './launchers/autoscaler.ts'
 import { Dispatcher } from './launchers/dispatcher.ts'
 import { type Launcher, REFUSAL_REASONS } from './launchers/launcher.ts'
 import type { Wakeup } from './launchers/scale-trigger.ts'
-import { type Duration, durationMs, SECOND } from './model/duration.ts'
+import { type Duration, durationMs, SECOND, toMs } from './model/duration.ts'
 import type { AnyOperationType } from './model/operation-type.ts'
 import {
   BLOB_STORE,
   type Checks,
   checkOptions,
+  duration,
   integer,
   LOGGER,
   OBJECT,
   OPERATION_TYPES,
+  type RenamedOptions,
   required,
   STORE,
   UNCHECKED,
@@ -28,15 +30,15 @@ import type { Store } from './stores/store.ts'
 import { withTimeout } from './stores/with-timeout.ts'
 import { guardLogger, type Logger, stderrLogger } from './util/logger.ts'
 import type { Loop } from './util/loop.ts'
-import { runSteps, type StartOptions, type StartStep, StartTimeoutError } from './util/start-steps.ts'
+import { runSteps, type StartStep, StartTimeoutError } from './util/start-steps.ts'
 import { Webhooks, type WebhooksInit } from './webhooks/webhooks.ts'
-import { makeWorker, WORKER_OPTIONS, type WorkerInit } from './worker/make-worker.ts'
+import { makeWorker, RENAMED_WORKER_OPTIONS, WORKER_OPTIONS, type WorkerOptions } from './worker/make-worker.ts'
 import { Sweeper } from './worker/sweeper.ts'
 
-export type { WorkerInit }
+export type { WorkerOptions }
 
 /** How a process hands operations to another engine. */
-export interface DispatcherInit {
+export interface DispatcherOptions {
   readonly launcher: Launcher
   /** How long an execution may take from its start to its claim before another one is started. Default 2 minutes. */
   readonly hold?: Duration
@@ -65,32 +67,44 @@ export interface WakeupInit {
 
 /** Options of {@link createWaybill}. */
 export interface WaybillOptions {
+  /** The operation types that it accepts, made by `defineOperation()`. */
   readonly operations: readonly AnyOperationType[]
-  /** Opened by `start`, and closed by `stop`. */
+  /** Where operations are stored. Opened by `start`, closed by `stop`. */
   readonly store: Store
-  /** Keeps results that are no JSON, for as long as their operations. Opened and closed with the store. Default: there can be none. */
-  readonly blobs?: BlobStore
-  /** Runs handlers in this process. Without it and without a dispatcher, others must do the work. */
-  readonly worker?: WorkerInit
+  /**
+   * Where results that are not JSON are stored, as long as their operations. Opened and closed with the store. Default:
+   * an operation with such a result fails.
+   */
+  readonly blobs?: BlobStore | undefined
+  /** Runs handlers in this process. Without it and without a dispatcher, other processes must run them. */
+  readonly worker?: WorkerOptions | undefined
   /** Starts one execution for each operation on another engine. */
-  readonly dispatcher?: DispatcherInit
+  readonly dispatcher?: DispatcherOptions | undefined
   /** Calls for executions that drain the backlog, on another engine. */
-  readonly wakeup?: WakeupInit
-  /** Takes the webhooks that clients ask for, and delivers them from this process. Without it, none is taken. */
-  readonly webhooks?: WebhooksInit
+  readonly wakeup?: WakeupInit | undefined
+  /** Accepts webhooks from clients and delivers them from this process. Default: requests with a webhook are refused. */
+  readonly webhooks?: WebhooksInit | undefined
   /** Default: errors and warnings go to standard error as JSON lines. */
-  readonly logger?: Logger
-  /** How long the store may take for an answer. Default 10 s. */
-  readonly storeTimeout?: Duration
-  /** The most requests that wait for a change at once; past it, they are answered at once. Default 10,000. */
-  readonly waiters?: number
-  /** The time between two sweeps for what has run out. Default 5 s. */
-  readonly sweep?: Duration
+  readonly logger?: Logger | undefined
+  /** How long one call of the store may take, from 10 ms. Default 10 s. */
+  readonly storeTimeout?: Duration | undefined
+  /** How many requests may wait for a change at once, 0 to 1,000,000. Further ones are answered immediately. Default 10,000. */
+  readonly maxWaitingRequests?: number | undefined
+  /** The time between two sweeps, which end expired operations and delete old ones, from 50 ms. Default 5 s. */
+  readonly sweepInterval?: Duration | undefined
+}
+
+/** Options of {@link Waybill.start}. */
+export interface StartOptions {
+  /** How long the start may take before it fails, from 1 ms; the error names what did not end. Default: no limit. */
+  readonly timeout?: Duration | undefined
+  /** How to raise the limit: the last sentence of that error. */
+  readonly timeoutHint?: string | undefined
 }
 
 const COUNT = integer(1, 10_000)
 
-const DISPATCHER_OPTIONS: Checks<DispatcherInit> = {
+const DISPATCHER_OPTIONS: Checks<DispatcherOptions> = {
   launcher: required(
     withMethods('a launcher, such as processLauncher({ entry: "./job.ts" })', 'start', 'stop', 'inspect'),
   ),
@@ -117,9 +131,14 @@ export const WAYBILL_OPTIONS: Checks<WaybillOptions> = {
   wakeup: OBJECT,
   webhooks: OBJECT,
   logger: LOGGER,
-  storeTimeout: UNCHECKED,
-  waiters: integer(0, 1_000_000),
-  sweep: UNCHECKED,
+  storeTimeout: duration({ min: 10 }),
+  maxWaitingRequests: integer(0, 1_000_000),
+  sweepInterval: duration({ min: 50 }),
+}
+
+export const RENAMED_WAYBILL_OPTIONS: RenamedOptions<WaybillOptions> = {
+  waiters: 'maxWaitingRequests',
+  sweep: 'sweepInterval',
 }
 
 /** What {@link createWaybill} makes. */
@@ -128,34 +147,44 @@ export interface Waybill {
   readonly store: Store
   readonly logger: Logger
   readonly metrics: Metrics
-  /** Checks URLs, tells what became of deliveries, and sends them anew; undefined without the option. */
+  /** Checks webhook URLs, lists deliveries and redelivers; undefined without the option. */
   readonly webhooks: Webhooks | undefined
-  /** Keeps results that are no JSON; undefined without the option. */
+  /** Where results that are not JSON are stored; undefined without the option. */
   readonly blobs: BlobStore | undefined
-  /** Opens the store and starts the work. Called once; after a failure all is stopped. */
+  /**
+   * Opens the store and starts the work. Call it once. When it fails, everything it started is stopped again.
+   *
+   * @throws what the store, the handlers or a launcher failed with, or an error named `StartTimeoutError`
+   */
   start(options?: StartOptions): Promise<void>
   /**
-   * Begins a shutdown: accepts and claims nothing more, stops handlers and hands back what they do not finish in time.
-   * The store stays open for requests that are under way. Resolves when no work runs any more.
+   * Begins a shutdown: accepts and claims no more operations, stops handlers, and hands operations that they do not
+   * finish in time back to the queue. The store stays open for requests in progress. Resolves when no work runs any more.
    */
   drain(): Promise<void>
-  /** Drains, and closes the store. Called when no request is under way any more. */
+  /** Drains, then closes the store. Call it when no request is in progress any more. */
   stop(): Promise<void>
   /** How many attempts run in this process now. */
   running(): number
-  /** The names of loops that have not turned lately, and `work.record` while the store refuses outcomes; empty when all is well. */
+  /** The names of background loops that hang, and `work.record` while the store refuses outcomes. Empty when all is well. */
   stalled(): readonly string[]
 }
 
 /**
- * Composes.
+ * Creates a Waybill from a store, operation types and, optionally, a worker, a dispatcher or webhooks. Nothing connects
+ * until `start()`.
  *
- * @throws {TypeError} for options that cannot be right; the message names them
+ * @throws {TypeError} for an unknown or impossible option; the message names it
+ * @example
+ * const waybill = createWaybill({ operations: [orders], store, worker: { handlers: './processor.ts' } })
+ * await waybill.start()
+ * const { operation } = await waybill.operations.submit(orders, { input: { customer: 'Ada', items: [] } })
+ * await waybill.stop()
  */
 export function createWaybill(options: WaybillOptions): Waybill {
   checkWaybillOptions(options)
   const { operations: types, blobs } = options
-  const store = withTimeout(options.store, durationMs('storeTimeout', options.storeTimeout ?? 10 * SECOND, { min: 10 }))
+  const store = withTimeout(options.store, toMs(options.storeTimeout ?? '10s'))
   const logger = guardLogger(options.logger ?? stderrLogger)
   const metrics = new Metrics(
     {
@@ -172,15 +201,14 @@ export function createWaybill(options: WaybillOptions): Waybill {
     types,
     blobs,
     metrics,
-    waiters: options.waiters ?? 10_000,
+    maxWaitingRequests: options.maxWaitingRequests ?? 10_000,
     startsBlocked: () => dispatcher?.isBlocked ?? false,
   })
   const shared = { store, types, blobs, logger, metrics }
   const worker = options.worker && makeWorker(options.worker, shared)
   const dispatcher = options.dispatcher && makeDispatcher(options.dispatcher, shared)
   const waker = options.wakeup && makeWaker(options.wakeup, shared)
-  const sweepMs = durationMs('sweep', options.sweep ?? 5 * SECOND, { min: 50 })
-  const sweeper = new Sweeper({ store, blobs, logger, metrics, everyMs: sweepMs })
+  const sweeper = new Sweeper({ store, blobs, logger, metrics, everyMs: toMs(options.sweepInterval ?? '5s') })
   const webhooks = options.webhooks && new Webhooks(options.webhooks, { store, operations, logger })
   const loops = (): readonly Loop[] => [worker, dispatcher, waker, sweeper, webhooks].flatMap(part => part?.loops ?? [])
   const stopWork = async () => {
@@ -203,7 +231,8 @@ export function createWaybill(options: WaybillOptions): Waybill {
     metrics,
     webhooks,
     blobs,
-    start: async (within = {}) => {
+    start: async ({ timeout, timeoutHint } = {}) => {
+      const timeoutMs = timeout === undefined ? undefined : durationMs('timeout', timeout, { min: 1 })
       const begin = () => {
         dispatcher?.start()
         waker?.start()
@@ -217,7 +246,7 @@ export function createWaybill(options: WaybillOptions): Waybill {
         { awaits: 'the dispatcher and the webhooks', run: begin },
       ]
       try {
-        await runSteps(steps, () => drained !== undefined, within)
+        await runSteps(steps, () => drained !== undefined, { timeoutMs, timeoutHint })
       } catch (error) {
         const stopped = stop()
         // What has hung once may hang the stop too.
@@ -234,9 +263,9 @@ export function createWaybill(options: WaybillOptions): Waybill {
 }
 
 function checkWaybillOptions(options: WaybillOptions): void {
-  checkOptions('createWaybill()', options, WAYBILL_OPTIONS)
+  checkOptions('createWaybill()', options, WAYBILL_OPTIONS, RENAMED_WAYBILL_OPTIONS)
   const { worker, dispatcher, wakeup } = options
-  if (worker !== undefined) checkOptions('worker', worker, WORKER_OPTIONS)
+  if (worker !== undefined) checkOptions('worker', worker, WORKER_OPTIONS, RENAMED_WORKER_OPTIONS)
   if (dispatcher !== undefined) checkOptions('dispatcher', dispatcher, DISPATCHER_OPTIONS)
   if (wakeup !== undefined) checkOptions('wakeup', wakeup, WAKEUP_OPTIONS)
 }
@@ -246,7 +275,7 @@ interface Shared {
   readonly types: readonly AnyOperationType[]
   readonly blobs?: BlobStore | undefined
   readonly logger: Logger
-  readonly metrics?: Metrics
+  readonly metrics?: Metrics | undefined
 }
 
 function makeWaker(init: WakeupInit, { store, types, logger }: Shared): Waker {
@@ -261,7 +290,7 @@ function makeWaker(init: WakeupInit, { store, types, logger }: Shared): Waker {
   })
 }
 
-function makeDispatcher(init: DispatcherInit, shared: Shared): Dispatcher {
+function makeDispatcher(init: DispatcherOptions, shared: Shared): Dispatcher {
   const { engine } = init.launcher
   if (typeof engine !== 'string' || engine === '')
     throw new TypeError(

@@ -31,7 +31,7 @@ export interface DispatcherOptions {
   /** How many executions of the launcher's engine there may be at once, over all processes. Default: any number. */
   readonly maxExecutions?: number | undefined
   readonly logger: Logger
-  readonly metrics?: Metrics
+  readonly metrics?: Metrics | undefined
 }
 
 /** How many starts are under way at once, unless the launcher says. */

@@ -46,6 +46,11 @@ export function durationMs(name: string, value: unknown, range: DurationRange = 
   )
 }
 
+/** The milliseconds of a duration that was checked already. */
+export function toMs(duration: Duration): number {
+  return readDuration(duration, { max: Number.POSITIVE_INFINITY }) ?? Number.NaN
+}
+
 /** The milliseconds of a duration; undefined when the value is not a duration, or lies outside its range. */
 export function readDuration(value: unknown, { min = 0, max = LONGEST_TIMER_MS }: DurationRange): number | undefined {
   const ms = typeof value === 'number' ? value : parse(value)

@@ -32,8 +32,14 @@ import { type Checks, checkOptions, OBJECT, PREFIX, PUBLIC_URL, UNCHECKED } from
 import { ProblemError, problem } from '../model/problem.ts'
 import type { Problem } from '../model/protocol.ts'
 import type { Logger } from '../util/logger.ts'
-import type { StartOptions } from '../util/start-steps.ts'
-import { createWaybill, WAYBILL_OPTIONS, type Waybill, type WaybillOptions } from '../waybill.ts'
+import {
+  createWaybill,
+  RENAMED_WAYBILL_OPTIONS,
+  type StartOptions,
+  WAYBILL_OPTIONS,
+  type Waybill,
+  type WaybillOptions,
+} from '../waybill.ts'
 import { discard, MOST_UNWANTED } from './drain-body.ts'
 import { closeWhenIdle } from './idle-connections.ts'
 
@@ -55,11 +61,8 @@ const COMPOSED: Checks<{ waybill: Waybill }> = { waybill: OBJECT }
 /** The plugin. It starts the composition when the server is ready, and stops it when the server closes. */
 export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, options) => {
   const made = 'waybill' in options
-  checkOptions('register(waybill)', options, {
-    ...(made ? COMPOSED : WAYBILL_OPTIONS),
-    ...PLUGIN_OPTIONS,
-    ...REGISTER_OPTIONS,
-  })
+  const checks = { ...(made ? COMPOSED : WAYBILL_OPTIONS), ...PLUGIN_OPTIONS, ...REGISTER_OPTIONS }
+  checkOptions('register(waybill)', options, checks, made ? {} : RENAMED_WAYBILL_OPTIONS)
   const composed = made
     ? options.waybill
     : createWaybill({ ...loggerOf(app), ...among<WaybillOptions>(options, WAYBILL_OPTIONS) })
@@ -111,8 +114,8 @@ function startAndStop(app: FastifyInstance, waybill: Waybill): void {
 /** Fastify gives a hook up after its `pluginTimeout`, with an error that names nothing: ours comes before it. */
 function startOptions({ initialConfig: { pluginTimeout = 10_000 } }: FastifyInstance): StartOptions {
   if (pluginTimeout === 0) return {}
-  const timeoutMs = Math.max(1, pluginTimeout - Math.min(1000, pluginTimeout / 10))
-  return { timeoutMs, cure: 'Where it needs longer, give Fastify more time: fastify({ pluginTimeout: 60_000 }).' }
+  const timeout = Math.max(1, pluginTimeout - Math.min(1000, pluginTimeout / 10))
+  return { timeout, timeoutHint: 'If it needs longer, give Fastify more time: fastify({ pluginTimeout: 60_000 }).' }
 }
 
 /**

@@ -70,9 +70,9 @@ export interface OperationsOptions {
   readonly types: readonly AnyOperationType[]
   /** Where results are that are no JSON. */
   readonly blobs?: BlobStore | undefined
-  readonly metrics?: Metrics
+  readonly metrics?: Metrics | undefined
   /** The most requests that wait for a change at once; past it, they are answered at once. Default 10,000. */
-  readonly waiters?: number
+  readonly maxWaitingRequests?: number
   /** Whether no execution can be started at present, where executions do the work. */
   readonly startsBlocked?: () => boolean
 }
@@ -103,7 +103,7 @@ export class Operations {
     this.#readiness = new Readiness(options.store)
     this.#metrics = options.metrics
     this.#admission = new Admission(this.#estimator)
-    this.#changes = new Changes({ store: options.store, limit: options.waiters ?? 10_000 })
+    this.#changes = new Changes({ store: options.store, limit: options.maxWaitingRequests ?? 10_000 })
     for (const type of options.types) {
       if (this.#types.has(type.name)) throw new TypeError(`Two operation types are named "${type.name}".`)
       checkSchema(type.input, compileJsonSchema)

@@ -1,21 +1,21 @@
-/** The start of a composition: one step after the other, within a limit of time. */
+/** Starts a composition: one step after the other, within a time limit. */
 
 /** One step. */
 export interface StartStep {
-  /** What is waited for, as an error names it: "the store to open". */
+  /** What the step waits for, as an error names it: "the store to open". */
   readonly awaits: string
   readonly run: () => unknown
 }
 
-/** What a start is given. */
-export interface StartOptions {
-  /** Milliseconds; what takes longer is given up. Default: no limit. */
-  readonly timeoutMs?: number | undefined
-  /** What to do about a limit that was too short; the end of the error. */
-  readonly cure?: string | undefined
+/** How long all steps together may take. */
+export interface StepLimit {
+  /** In milliseconds. Default: no limit. */
+  readonly timeoutMs: number | undefined
+  /** How to raise the limit: the last sentence of the error. */
+  readonly timeoutHint?: string | undefined
 }
 
-/** A start that took too long. What it had begun may go on. */
+/** A start that took too long. Its last step may still be running. */
 export class StartTimeoutError extends Error {
   override readonly name = 'StartTimeoutError'
 }
@@ -23,20 +23,20 @@ export class StartTimeoutError extends Error {
 /**
  * Runs the steps in their order.
  *
- * @param isOver asked before each step: whether to begin none any more
- * @throws {StartTimeoutError} when the time is up, with the step under way
+ * @param isOver called before each step: true ends the start
+ * @throws {StartTimeoutError} when the time is up; it names the step that did not end
  */
 export async function runSteps(
   steps: readonly StartStep[],
   isOver: () => boolean,
-  { timeoutMs, cure = '' }: StartOptions,
+  { timeoutMs, timeoutHint = '' }: StepLimit,
 ): Promise<void> {
   let awaited = ''
   let isLate = false
   const run = async () => {
     for (const step of steps) {
       if (isLate) return
-      if (isOver()) throw new Error(`Waybill was stopped while it started: it waited for ${awaited}.`)
+      if (isOver()) throw new Error(`Waybill was stopped while it waited for ${awaited}.`)
       awaited = step.awaits
       await step.run()
     }
@@ -46,7 +46,7 @@ export async function runSteps(
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
       isLate = true
-      reject(new StartTimeoutError(`Waybill waited ${timeoutMs / 1000} s for ${awaited}, in vain. ${cure}`.trim()))
+      reject(new StartTimeoutError(`Waybill waited ${timeoutMs / 1000} s for ${awaited}. ${timeoutHint}`.trim()))
     }, timeoutMs)
   })
   await Promise.race([run(), late]).finally(() => clearTimeout(timer))

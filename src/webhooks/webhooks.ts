@@ -80,7 +80,7 @@ export class Webhooks {
       leaseMs: LEASE_MS,
       graceMs: 1000,
       shutdownMs,
-      scanMs,
+      pollIntervalMs: scanMs,
     })
   }
 

@@ -1,9 +1,18 @@
-/** Makes a worker of what users say of it. The job of an execution needs no more than this of the composition. */
+/** Makes a worker of the options that users give. The job of an execution needs no more of the composition than this. */
 import { availableParallelism } from 'node:os'
 import type { BlobStore } from '../blobs/blob-store.ts'
-import { type Duration, durationMs, SECOND } from '../model/duration.ts'
+import { type Duration, HOUR, SECOND, toMs } from '../model/duration.ts'
 import type { AnyOperationType, Handler } from '../model/operation-type.ts'
-import { type Checks, integer, oneOf, required, STRINGS, UNCHECKED } from '../model/options.ts'
+import {
+  type Checks,
+  duration,
+  integer,
+  oneOf,
+  type RenamedOptions,
+  required,
+  STRINGS,
+  UNCHECKED,
+} from '../model/options.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import type { OperationStore, WorkQueue } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
@@ -15,47 +24,66 @@ import type { Runner } from './runners/runner.ts'
 import { Worker } from './worker.ts'
 
 /** How a process runs handlers. */
-export interface WorkerInit {
+export interface WorkerOptions {
   /** Handlers as values (for `inline`), or the files whose default export they are: URLs, or paths from the working directory. */
   readonly handlers: Handlers | string | URL | readonly (string | URL)[]
-  /** `children`: in processes of their own, which a crash or heavy computing stays in. `inline`: on this event loop. Default: `children` for files, `inline` for values. */
-  readonly run?: 'children' | 'inline'
+  /**
+   * Where handlers run. `children`: in child processes, so that a crash or heavy computing affects nothing else.
+   * `inline`: on the event loop of this process. Default: `children` for files, `inline` for values.
+   */
+  readonly run?: 'children' | 'inline' | undefined
   /** How many attempts run at once, 1 to 10,000. Default: as many as the machine can run in parallel; 32 for `inline`. */
-  readonly concurrency?: number
-  /** How long a lease lasts without renewal, 3 s to 1 h; it is renewed at a third of that. Default 30 s. */
-  readonly lease?: Duration
+  readonly concurrency?: number | undefined
+  /** How long a lease lasts without renewal, 3 s to 1 h. It is renewed at a third of that. Default 30 s. */
+  readonly leaseDuration?: Duration | undefined
   /** How long a handler may go on after a cancel or a timeout before its process is killed. Default 5 s. */
-  readonly grace?: Duration
-  /** How long a shutdown waits for handlers before it hands their operations back. Default 20 s. */
-  readonly shutdown?: Duration
-  /** The longest time between two looks at the queue when no hint comes. Default 1 s. */
-  readonly scan?: Duration
-  /** `children`: arguments for Node itself, such as `--max-old-space-size=512`. Default: those of this process that suit a child. */
-  readonly execArgv?: readonly string[]
-  /** `children`: how much they give way to what else runs, 0 (not at all) to 19, or `idle`: they take what is left. Default `idle`. */
-  readonly niceness?: Niceness
-  /** `children`: how many attempts a child runs before it is replaced, 1 to 1,000,000; 1: a fresh child for each attempt. Default 10,000. */
-  readonly recycle?: number
-  /** How long handler files may take to load, 100 ms to 1 h. Default 1 minute. */
-  readonly startTimeout?: Duration
+  readonly gracePeriod?: Duration | undefined
+  /** How long a shutdown waits for handlers before it hands their operations back to the queue. Default 20 s. */
+  readonly shutdownTimeout?: Duration | undefined
+  /** The longest time between two polls of the queue when the store sends no hint, from 10 ms. Default 1 s. */
+  readonly pollInterval?: Duration | undefined
+  /**
+   * `children`: arguments for Node itself, such as `--max-old-space-size=512`. Default: those of this process that suit
+   * a child: preloads such as `--import`, but not `--eval`, `--watch`, `--inspect` and `--test`.
+   */
+  readonly execArgv?: readonly string[] | undefined
+  /**
+   * `children`: their scheduling priority. A nice value from 0 (normal) to 19 (lowest), or `idle`: they get only CPU
+   * time that nothing else wants (Linux' idle class, set by `chrt`; 10 where there is none). Default `idle`.
+   */
+  readonly niceness?: Niceness | undefined
+  /** `children`: how many attempts a child runs before it is replaced, 1 to 1,000,000. 1: a new child for each attempt. Default 10,000. */
+  readonly maxAttemptsPerChild?: number | undefined
+  /** How long handler files may take to load, 100 ms to 1 h. In `children` it applies to each child. Default 1 minute. */
+  readonly startTimeout?: Duration | undefined
 }
 
+const NICE_VALUE = integer(0, 19)
+
 /** What the options of a worker must be. */
-export const WORKER_OPTIONS: Checks<WorkerInit> = {
+export const WORKER_OPTIONS: Checks<WorkerOptions> = {
   handlers: required(UNCHECKED),
   run: oneOf('children', 'inline'),
   concurrency: integer(1, 10_000),
-  lease: UNCHECKED,
-  grace: UNCHECKED,
-  shutdown: UNCHECKED,
-  scan: UNCHECKED,
+  leaseDuration: duration({ min: 3 * SECOND, max: HOUR }),
+  gracePeriod: duration(),
+  shutdownTimeout: duration(),
+  pollInterval: duration({ min: 10 }),
   execArgv: STRINGS,
   niceness: {
-    expected: 'a whole number from 0 to 19, or "idle"',
-    test: niceness => niceness === 'idle' || integer(0, 19).test(niceness),
+    expected: `${NICE_VALUE.expected}, or "idle"`,
+    test: niceness => niceness === 'idle' || NICE_VALUE.test(niceness),
   },
-  recycle: integer(1, 1_000_000),
-  startTimeout: UNCHECKED,
+  maxAttemptsPerChild: integer(1, 1_000_000),
+  startTimeout: duration({ min: 100, max: HOUR }),
+}
+
+export const RENAMED_WORKER_OPTIONS: RenamedOptions<WorkerOptions> = {
+  lease: 'leaseDuration',
+  grace: 'gracePeriod',
+  shutdown: 'shutdownTimeout',
+  scan: 'pollInterval',
+  recycle: 'maxAttemptsPerChild',
 }
 
 /** What a worker works with. */
@@ -64,44 +92,43 @@ export interface WorkerParts {
   readonly types: readonly AnyOperationType[]
   readonly blobs?: BlobStore | undefined
   readonly logger: Logger
-  readonly metrics?: Metrics
+  readonly metrics?: Metrics | undefined
 }
 
-/** Makes a worker with every default filled in. */
-export function makeWorker(init: WorkerInit, parts: WorkerParts): Worker {
-  const { runner, concurrency } = makeRunner(init, parts.logger)
+/** Makes a worker of options that were checked, with every default filled in. */
+export function makeWorker(options: WorkerOptions, parts: WorkerParts): Worker {
+  const { runner, concurrency } = makeRunner(options, parts.logger)
   return new Worker({
     ...parts,
     runner,
     concurrency,
-    leaseMs: durationMs('worker.lease', init.lease ?? 30 * SECOND, { min: 3 * SECOND, max: 3600 * SECOND }),
-    graceMs: durationMs('worker.grace', init.grace ?? 5 * SECOND),
-    shutdownMs: durationMs('worker.shutdown', init.shutdown ?? 20 * SECOND),
-    scanMs: durationMs('worker.scan', init.scan ?? SECOND, { min: 10 }),
+    leaseMs: toMs(options.leaseDuration ?? '30s'),
+    graceMs: toMs(options.gracePeriod ?? '5s'),
+    shutdownMs: toMs(options.shutdownTimeout ?? '20s'),
+    pollIntervalMs: toMs(options.pollInterval ?? '1s'),
   })
 }
 
-function makeRunner(init: WorkerInit, logger: Logger): { runner: Runner; concurrency: number } {
-  const given: readonly (Handler | string | URL)[] = [init.handlers].flat()
+function makeRunner(options: WorkerOptions, logger: Logger): { runner: Runner; concurrency: number } {
+  const given: readonly (Handler | string | URL)[] = [options.handlers].flat()
   const files = given.filter(isFile)
   const values = given.filter(handler => !isFile(handler)) as readonly Handler[]
   if (files.length > 0 && values.length > 0) {
     throw new TypeError('worker.handlers must be all files or all values.')
   }
-  // Files are only read by the process that runs them: what they hold is seen when it starts.
+  // Files are read by the process that runs them, when it starts.
   if (files.length === 0) handlersByType(values)
-  const run = init.run ?? (files.length > 0 ? 'children' : 'inline')
-  const limits = { min: 100, max: 3600 * SECOND }
-  const startTimeoutMs = durationMs('worker.startTimeout', init.startTimeout ?? 60 * SECOND, limits)
+  const run = options.run ?? (files.length > 0 ? 'children' : 'inline')
+  const startTimeoutMs = toMs(options.startTimeout ?? '1m')
   if (run === 'inline') {
     const runner = inlineRunner(files.length > 0 ? files : values, startTimeoutMs)
-    return { runner, concurrency: init.concurrency ?? 32 }
+    return { runner, concurrency: options.concurrency ?? 32 }
   }
   if (files.length === 0)
     throw new TypeError('worker.handlers must name files: a child process cannot be given values.')
-  const { execArgv, niceness, recycle, concurrency = availableParallelism() } = init
-  const options = { files, concurrency, logger, execArgv, niceness, recycle, startTimeoutMs }
-  return { runner: childProcessRunner(options), concurrency }
+  const { execArgv, niceness, maxAttemptsPerChild, concurrency = availableParallelism() } = options
+  const settings = { files, concurrency, logger, execArgv, niceness, maxAttemptsPerChild, startTimeoutMs }
+  return { runner: childProcessRunner(settings), concurrency }
 }
 
 function isFile(handler: Handler | string | URL): handler is string | URL {

@@ -6,64 +6,74 @@
  * process.exitCode = await runOperation({ operations: [orders], store, handlers: new URL('../processor.ts', import.meta.url) })
  */
 import type { BlobStore } from '../blobs/blob-store.ts'
-import { type Duration, durationMs, MINUTE } from '../model/duration.ts'
+import { type Duration, HOUR, toMs } from '../model/duration.ts'
 import type { ClaimBy } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
 import {
   BLOB_STORE,
   type Checks,
   checkOptions,
+  duration,
   LOGGER,
   OPERATION_TYPES,
+  type RenamedOptions,
   required,
   STORE,
   STRING,
-  UNCHECKED,
 } from '../model/options.ts'
 import type { Store } from '../stores/store.ts'
 import { withTimeout } from '../stores/with-timeout.ts'
 import { guardLogger, type Logger, stderrLogger } from '../util/logger.ts'
 import { fillProcessName } from '../util/process-start.ts'
-import { makeWorker, WORKER_OPTIONS, type WorkerInit } from './make-worker.ts'
+import { makeWorker, WORKER_OPTIONS, type WorkerOptions } from './make-worker.ts'
 import { openPatiently } from './open-patiently.ts'
 import type { Worker } from './worker.ts'
 
+/** Options of a worker that one attempt in one process does not need. */
+type NotOfOne = 'concurrency' | 'pollInterval' | 'maxAttemptsPerChild'
+
 /** Options of {@link runOperation}. */
-export interface RunOperationOptions extends Omit<WorkerInit, 'concurrency' | 'scan' | 'recycle'> {
+export interface RunOperationOptions extends Omit<WorkerOptions, NotOfOne> {
   readonly operations: readonly AnyOperationType[]
   /** Opened and closed by the call. */
   readonly store: Store
-  /** Keeps results that are no JSON. Opened and closed by the call. Default: there can be none. */
-  readonly blobs?: BlobStore
+  /** Stores results that are not JSON. Opened and closed by the call. Default: an operation with such a result fails. */
+  readonly blobs?: BlobStore | undefined
   /** Default: the environment variable `WAYBILL_OPERATION_ID`. */
-  readonly operationId?: string
-  /** How its engine names this execution. Default: `WAYBILL_EXECUTION`, or the name the engine puts into the environment. */
-  readonly execution?: string
+  readonly operationId?: string | undefined
+  /** The name that the engine gives this execution. Default: `WAYBILL_EXECUTION`, or the name the engine puts into the environment. */
+  readonly execution?: string | undefined
   /**
-   * What it runs on, as the launcher says that started it: recorded with its name. Default: `WAYBILL_ENGINE`, or the
-   * engine that has put the name into the environment.
+   * The engine that this execution runs on, recorded with its name. Default: `WAYBILL_ENGINE`, or the engine that has set
+   * the variable with the name.
    */
-  readonly engine?: string
+  readonly engine?: string | undefined
   /**
-   * How long the store, and what it needs, may take to be there: a network, a token, a free connection. From 0 to an
-   * hour. Default 1 minute.
+   * How long to retry opening the store while its network, its token or a free connection is not ready, up to an hour.
+   * Default 1 minute.
    */
-  readonly startup?: Duration
+  readonly startupTimeout?: Duration | undefined
   /** Default: errors and warnings go to standard error as JSON lines. */
-  readonly logger?: Logger
+  readonly logger?: Logger | undefined
 }
 
-const { concurrency: _, scan: __, recycle: ___, ...WORKER } = WORKER_OPTIONS
+const { concurrency: _, pollInterval: __, maxAttemptsPerChild: ___, ...WORKER } = WORKER_OPTIONS
 const OPTIONS: Checks<RunOperationOptions> = {
   ...WORKER,
   operations: required(OPERATION_TYPES),
   store: required(STORE),
   blobs: BLOB_STORE,
-  operationId: UNCHECKED,
+  operationId: { expected: 'a string', test: id => typeof id === 'string' },
   execution: STRING,
   engine: STRING,
-  startup: UNCHECKED,
+  startupTimeout: duration({ max: HOUR }),
   logger: LOGGER,
+}
+const RENAMED: RenamedOptions<RunOperationOptions> = {
+  lease: 'leaseDuration',
+  grace: 'gracePeriod',
+  shutdown: 'shutdownTimeout',
+  startup: 'startupTimeout',
 }
 
 /** How long the store may take for an answer. */
@@ -85,8 +95,8 @@ const NAMES = [
  * @throws {TypeError} when an option cannot be right
  */
 export async function runOperation(options: RunOperationOptions): Promise<number> {
-  checkOptions('runOperation()', options, OPTIONS)
-  const startupMs = durationMs('startup', options.startup ?? MINUTE, { max: 60 * MINUTE })
+  checkOptions('runOperation()', options, OPTIONS, RENAMED)
+  const startupMs = toMs(options.startupTimeout ?? '1m')
   const logger = guardLogger(options.logger ?? stderrLogger)
   const id = options.operationId ?? process.env.WAYBILL_OPERATION_ID
   const execution = ownExecution(options)

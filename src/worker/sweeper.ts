@@ -21,7 +21,7 @@ export interface SweeperOptions {
   /** Milliseconds between two sweeps. */
   readonly everyMs: number
   readonly logger: Logger
-  readonly metrics?: Metrics
+  readonly metrics?: Metrics | undefined
 }
 
 /** How many operations one transaction sweeps, so that it holds no lock for long. */

@@ -30,8 +30,8 @@ import { BlobKeeper } from './result-blobs.ts'
 import type { RunEnd, Runner } from './runners/runner.ts'
 import { type AttemptSettings, type Recorded, RunningAttempt } from './running-attempt.ts'
 
-/** Options of a {@link Worker}. Durations in milliseconds. */
-export interface WorkerOptions {
+/** What a {@link Worker} is made of. Durations in milliseconds. */
+export interface WorkerSettings {
   readonly store: OperationStore & WorkQueue
   readonly types: readonly AnyOperationType[]
   readonly runner: Runner
@@ -44,10 +44,10 @@ export interface WorkerOptions {
   readonly graceMs: number
   /** How long a shutdown waits for handlers before it hands their operations back. */
   readonly shutdownMs: number
-  /** The longest time between two looks at the queue when no hint comes. */
-  readonly scanMs: number
+  /** The longest time between two polls of the queue when no hint comes. */
+  readonly pollIntervalMs: number
   readonly logger: Logger
-  readonly metrics?: Metrics
+  readonly metrics?: Metrics | undefined
   /** What its loops are named after. Default `work`. */
   readonly name?: string
   /** Whether it logs how each attempt ends. Default true. */
@@ -67,7 +67,7 @@ const HAND_BACK_MS = 5000
 const NO_LOG: Logger = { info: () => {}, warn: () => {}, error: () => {} }
 
 export class Worker {
-  readonly #options: WorkerOptions
+  readonly #settings: WorkerSettings
   readonly #holder = holderName()
   readonly #types = new Map<string, AnyOperationType>()
   readonly #logger: Logger
@@ -87,20 +87,25 @@ export class Worker {
   readonly #takenByType = new Map<string, number>()
   #claimsMade = 0
 
-  constructor(options: WorkerOptions) {
-    this.#options = options
-    this.#logger = guardLogger(options.logger)
-    this.#keeper = options.blobs && new BlobKeeper(options.blobs, options.store)
-    this.#attempt = { ...options, logger: this.#logger, keeper: this.#keeper }
+  constructor(settings: WorkerSettings) {
+    this.#settings = settings
+    this.#logger = guardLogger(settings.logger)
+    this.#keeper = settings.blobs && new BlobKeeper(settings.blobs, settings.store)
+    this.#attempt = { ...settings, logger: this.#logger, keeper: this.#keeper }
     const onError = (error: unknown, loop: string) =>
       this.#logger.warn({ err: error, loop }, `The worker's ${loop} loop failed and goes on`)
     // What does not answer is asked again, while the lease still lasts.
-    this.#renewalLimit = new TimeLimit(options.leaseMs / 3, 'The store did not answer to a renewal in time.')
-    const name = options.name ?? 'work'
-    this.#claiming = new Loop({ name: `${name}.claim`, everyMs: options.scanMs, turn: () => this.#claim(), onError })
+    this.#renewalLimit = new TimeLimit(settings.leaseMs / 3, 'The store did not answer to a renewal in time.')
+    const name = settings.name ?? 'work'
+    this.#claiming = new Loop({
+      name: `${name}.claim`,
+      everyMs: settings.pollIntervalMs,
+      turn: () => this.#claim(),
+      onError,
+    })
     this.#renewing = new Loop({
       name: `${name}.renew`,
-      everyMs: options.leaseMs / 3,
+      everyMs: settings.leaseMs / 3,
       turn: () => this.#renew(),
       onError,
     })
@@ -119,7 +124,7 @@ export class Worker {
   /** What its operator should know of beside the loops: outcomes that the store refuses. */
   get stuck(): readonly string[] {
     const isStuck = [...this.#runs.values()].some(run => run.isStuck)
-    return isStuck ? [`${this.#options.name ?? 'work'}.record`] : []
+    return isStuck ? [`${this.#settings.name ?? 'work'}.record`] : []
   }
 
   /** The same by operation type. */
@@ -136,10 +141,10 @@ export class Worker {
     await this.#load()
     if (this.#stopping) return
     if (this.#types.size === 0) {
-      const names = this.#options.types.map(type => type.name).join(', ')
+      const names = this.#settings.types.map(type => type.name).join(', ')
       throw new Error(`The worker has a handler for none of its operation types (${names}).`)
     }
-    this.#unwatch = this.#options.store.watch(hint => this.#hinted(hint))
+    this.#unwatch = this.#settings.store.watch(hint => this.#hinted(hint))
     this.#claiming.start()
     this.#renewing.start()
   }
@@ -154,7 +159,7 @@ export class Worker {
     this.#lookAtAll.stop()
     await this.#claiming.stop()
     for (const run of this.#runs.values()) run.stop('ShutdownError')
-    await Promise.race([this.#allEnded(), sleepUnref(this.#options.shutdownMs)])
+    await Promise.race([this.#allEnded(), sleepUnref(this.#settings.shutdownMs)])
     const until = performance.now() + HAND_BACK_MS
     const handedBack = [...this.#runs.values()].map(run => {
       run.recordUntil(until)
@@ -162,7 +167,7 @@ export class Worker {
     })
     await Promise.race([Promise.all(handedBack), sleepUnref(HAND_BACK_MS)])
     await this.#renewing.stop()
-    await this.#options.runner.close()
+    await this.#settings.runner.close()
     await Promise.race([this.#allEnded(), sleepUnref(HAND_BACK_MS)])
   }
 
@@ -175,7 +180,7 @@ export class Worker {
   async runOnly(id: string, execution: Pick<ClaimBy, 'execution' | 'engine'>): Promise<boolean> {
     await this.#load()
     if (this.#stopping) return false
-    this.#unwatch = this.#options.store.watch(hint => this.#hinted(hint))
+    this.#unwatch = this.#settings.store.watch(hint => this.#hinted(hint))
     this.#renewing.start()
     const run = this.#claimOne(id, execution)
     this.#follow(run)
@@ -183,8 +188,8 @@ export class Worker {
   }
 
   async #load(): Promise<void> {
-    const served = new Set(await this.#options.runner.start(() => this.#claiming.wake()))
-    for (const type of this.#options.types) {
+    const served = new Set(await this.#settings.runner.start(() => this.#claiming.wake()))
+    for (const type of this.#settings.types) {
       if (!served.has(type.name)) continue
       this.#types.set(type.name, type)
       this.#takenByType.set(type.name, 0)
@@ -193,14 +198,14 @@ export class Worker {
 
   async #claimOne(id: string, execution: Pick<ClaimBy, 'execution' | 'engine'>): Promise<boolean> {
     const asked = performance.now()
-    const [claim] = await this.#options.store.claim({ ...this.#claimBy, ...execution, from: { id } })
+    const [claim] = await this.#settings.store.claim({ ...this.#claimBy, ...execution, from: { id } })
     if (claim === undefined) return false
     if (await this.#begin(claim, asked)) return true
     throw new Error(`The outcome of operation ${id} could not be recorded while its lease lasted.`)
   }
 
   get #claimBy(): { holder: string; leaseMs: number } {
-    return { holder: this.#holder, leaseMs: this.#options.leaseMs }
+    return { holder: this.#holder, leaseMs: this.#settings.leaseMs }
   }
 
   #hinted(hint: Hint): void {
@@ -213,11 +218,11 @@ export class Worker {
 
   async #claim(): Promise<void> {
     const asked = performance.now()
-    const { concurrency, runner } = this.#options
+    const { concurrency, runner } = this.#settings
     const limit = Math.min(concurrency - this.#slotsTaken, runner.room?.() ?? concurrency)
     const types = this.#room()
     if (limit <= 0 || types.length === 0) return
-    const claims = await this.#options.store.claim({ ...this.#claimBy, execution: null, from: { types, limit } })
+    const claims = await this.#settings.store.claim({ ...this.#claimBy, execution: null, from: { types, limit } })
     for (const claim of claims) this.#follow(this.#begin(claim, asked))
     if (claims.length === 0) return
     this.#claimsMade++
@@ -227,7 +232,7 @@ export class Worker {
   /** The types with room under their own concurrency, after each claim another one first, so that none starves. */
   #room(): { type: string; limit: number }[] {
     const all = [...this.#types.values()].map(({ name, policy }) => {
-      const most = policy.concurrency ?? this.#options.concurrency
+      const most = policy.concurrency ?? this.#settings.concurrency
       return { type: name, limit: most - (this.#takenByType.get(name) ?? 0) }
     })
     const first = this.#claimsMade % all.length
@@ -265,7 +270,7 @@ export class Worker {
   async #inSlot(run: RunningAttempt, task: Task): Promise<RunEnd> {
     this.#take(run.type.name, 1)
     try {
-      const end = await run.run(this.#options.runner, task)
+      const end = await run.run(this.#settings.runner, task)
       if (end.kind === 'unstarted') {
         this.#logger.warn(
           { operation: task.id, reason: end.reason },
@@ -297,7 +302,7 @@ export class Worker {
 
   async #refuse(operation: Operation): Promise<boolean> {
     const outcome: Outcome = { kind: 'failed', problem: problem('no-handler', `It is named "${operation.type}".`) }
-    await this.#options.store.change(operation.id, { kind: 'finish', attempt: operation.attempt, outcome })
+    await this.#settings.store.change(operation.id, { kind: 'finish', attempt: operation.attempt, outcome })
     return true
   }
 
@@ -321,20 +326,20 @@ export class Worker {
     const change = recorded.kind === 'recorded' ? recorded.change : asked
     const outcome: Outcome = change.kind === 'finish' ? change.outcome : { kind: 'released' }
     this.#settle(run, outcome, recorded.kind === 'recorded' ? recorded.operation : undefined)
-    const ended = logEnd(this.#options.logEnds === false ? NO_LOG : this.#logger, run, outcome, recorded)
+    const ended = logEnd(this.#settings.logEnds === false ? NO_LOG : this.#logger, run, outcome, recorded)
     if (recorded.kind !== 'recorded') return
     this.#measure(recorded.operation, ended, outcome)
     if (recorded.operation.status === 'pending') this.#wakeIn(outcome)
   }
 
-  /** Nothing hints when a delay ends: without a timer the next attempt would wait for the scan. */
+  /** Nothing hints when a delay ends: without a timer the next attempt would wait for the next poll. */
   #wakeIn(outcome: Outcome): void {
     if (outcome.kind !== 'retry') return
     setTimeout(() => this.#claiming.wake(), timerMs(outcome.delayMs + 1)).unref()
   }
 
   #measure(after: Operation, attempt: Attempt | undefined, { kind }: Outcome): void {
-    const { metrics } = this.#options
+    const { metrics } = this.#settings
     if (metrics === undefined || attempt === undefined) return
     try {
       if (attempt.outcome === 'lost') metrics.lost(1)
@@ -349,7 +354,7 @@ export class Worker {
   }
 
   async #renew(): Promise<void> {
-    const { leaseMs, store } = this.#options
+    const { leaseMs, store } = this.#settings
     const runs = [...this.#runs.values()]
     if (runs.length === 0) return
     const asked = performance.now()
@@ -378,7 +383,7 @@ export class Worker {
   /** What cannot be read now comes with the next renewal. */
   async #read(id: string): Promise<Operation | undefined> {
     try {
-      return await this.#options.store.read(id)
+      return await this.#settings.store.read(id)
     } catch {
       return undefined
     }

@@ -243,7 +243,11 @@ describe.each(Object.entries(DOORS))('on %s', (_, door) => {
       delete: key => kept.delete(key),
       deleteAll: operations => kept.deleteAll(operations),
     }
-    const waybill = await lab.waybill([filesType({ retention: 0 })], { worker: { handlers }, blobs, sweep: '1h' })
+    const waybill = await lab.waybill([filesType({ retention: 0 })], {
+      worker: { handlers },
+      blobs,
+      sweepInterval: '1h',
+    })
     const api = await door(lab, waybill)
     const id = await idOf(api.ask('/files', postJson(PDF)))
     await hasFinished(waybill.store, id)

@@ -9,7 +9,7 @@ import { sqliteStore } from 'waybill/stores/sqlite'
 import { manualClock } from 'waybill/testing'
 import { type BlobReference, type BlobStore, writeReference } from '../../src/blobs/blob-store.ts'
 import { machineName } from '../../src/util/host-id.ts'
-import type { Waybill, WorkerInit } from '../../src/waybill.ts'
+import type { Waybill, WorkerOptions } from '../../src/waybill.ts'
 import files from '../fixtures/handlers/files.ts'
 import { type FileAct, files as filesType } from '../support/files.ts'
 import { handlerFile } from '../support/handlers.ts'
@@ -29,7 +29,7 @@ import {
 const RUNS = {
   inline: { handlers: files },
   children: { handlers: handlerFile('files'), concurrency: 1 },
-} as const satisfies Record<string, WorkerInit>
+} as const satisfies Record<string, WorkerOptions>
 
 interface Shelf {
   readonly waybill: Waybill
@@ -39,7 +39,7 @@ interface Shelf {
 
 async function shelf(
   lab: Lab,
-  worker: WorkerInit,
+  worker: WorkerOptions,
   options: Parameters<Lab['waybill']>[1] = {},
   type = filesType(),
 ): Promise<Shelf> {

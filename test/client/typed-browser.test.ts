@@ -33,7 +33,7 @@ afterAll(async () => {
 
 test.for([true, false])('does all of it (event streams: %s)', async (streams, { lab }) => {
   const served = await serve(lab, [orders], {
-    worker: { handlers, run: 'inline', scan: 50 },
+    worker: { handlers, run: 'inline', pollInterval: 50 },
     principal: byHeader,
     listing: true,
     cors: { origins: '*', allowHeaders: ['x-user'] },

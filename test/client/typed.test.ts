@@ -48,7 +48,7 @@ const handlers = [
   handler(invoices, async () => null),
 ]
 
-const WORKER: ServeOptions = { worker: { handlers, run: 'inline', scan: 50 } }
+const WORKER: ServeOptions = { worker: { handlers, run: 'inline', pollInterval: 50 } }
 
 /** One request that a client has made. */
 interface Sent {

@@ -278,7 +278,7 @@ describe('what KEDA is to scale on', () => {
     const store = postgresStore(pool, { schema })
     await store.open()
     const type = plays()
-    const operations = new Operations({ store, types: [type], waiters: 10 })
+    const operations = new Operations({ store, types: [type], maxWaitingRequests: 10 })
     for (const delay of [0, 0, 0, 3_600_000]) await operations.submit(type, { input: null, delay })
     const claim = { holder: 'a', leaseMs: 30_000, from: { types: [{ type: type.name, limit: 1 }], limit: 1 } }
     expect(await store.claim(claim)).toHaveLength(1)

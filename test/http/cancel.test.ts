@@ -26,7 +26,7 @@ test('a running operation is told: 202 until it has stopped, then 200', async ({
     await open.promise
     job.signal.throwIfAborted()
   })
-  const served = await serve(lab, [orders], { worker: { handlers, grace: '1m' } })
+  const served = await serve(lab, [orders], { worker: { handlers, gracePeriod: '1m' } })
   const id = await accepted(served, '/orders')
   await hasStatus(served.store, id, 'running')
   for (const _ of ['first', 'again']) {

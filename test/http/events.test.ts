@@ -192,7 +192,7 @@ describe('a stream', () => {
   })
 
   test('past the bound tells the status, and asks to come back', async ({ lab }) => {
-    const served = await openDesk(lab, { waybill: { waiters: 1, worker: false } })
+    const served = await openDesk(lab, { waybill: { maxWaitingRequests: 1, worker: false } })
     const id = await accepted(served, '/orders', { wish: 'hold' })
     const first = pieces(await streamOf(served, id))
     await first.next()

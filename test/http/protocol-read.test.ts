@@ -31,7 +31,7 @@ function get({ app }: OpenDesk, url: string, headers: Record<string, string> = {
 
 /** What is past its retention, and has been swept. */
 async function expired(lab: Lab): Promise<{ served: OpenDesk; id: string }> {
-  const served = await openDesk(lab, { type: ordersWith({ retention: 0 }), waybill: { sweep: '1h' } })
+  const served = await openDesk(lab, { type: ordersWith({ retention: 0 }), waybill: { sweepInterval: '1h' } })
   const id = await order(served, 'complete')
   await served.store.sweep(10)
   return { served, id }

@@ -178,7 +178,7 @@ followsReference('POST /orders', {
 
   'Bodies are compared as JSON values': async lab => {
     const brief = ordersWith({ retention: 0 })
-    const served = await openDesk(lab, { type: brief, waybill: { sweep: '1h' } })
+    const served = await openDesk(lab, { type: brief, waybill: { sweepInterval: '1h' } })
     const headers = { 'idempotency-key': '"one"', 'content-type': 'application/json' }
     const ask = (payload: string, more: Record<string, string> = {}) =>
       served.app.inject({ method: 'POST', url: '/orders', payload, headers: { ...headers, ...more } })

@@ -84,8 +84,8 @@ describe('a request', () => {
       blobs: faults.of(blobs),
       storeTimeout: 200,
       listing: true,
-      sweep: '1h',
-      worker: { handlers: [handler(type, file), handler(kept, file)], scan: '1h' },
+      sweepInterval: '1h',
+      worker: { handlers: [handler(type, file), handler(kept, file)], pollInterval: '1h' },
     }))
     finished = idOf(await app.inject({ method: 'POST', url: '/kept', payload: {} }))
     await hasFinished(store, finished)

@@ -41,14 +41,14 @@ function watched(launcher: Launcher): Watched {
 
 /** One process at a time, on the store of the path, whose lease outlives every test. */
 function processesOn(path: string, engine = 'process'): Launcher {
-  const env = { TEST_STORE: path, TEST_WORKER: '{"lease": "1h"}' }
+  const env = { TEST_STORE: path, TEST_WORKER: '{"leaseDuration": "1h"}' }
   return processLauncher({ entry, niceness: 0, limit: 1, env, engine })
 }
 
 /** A composition that hands work to a launcher. Nothing is swept: what is noticed, the dispatcher has noticed. */
 async function dispatching(lab: Lab, path: string, launcher: Launcher): Promise<Waybill> {
   const store = sqliteStore({ path, synchronous: 'NORMAL' })
-  return await lab.waybill([type], { store, sweep: '1h', dispatcher: { launcher, scan: 50, reconcile: 50 } })
+  return await lab.waybill([type], { store, sweepInterval: '1h', dispatcher: { launcher, scan: 50, reconcile: 50 } })
 }
 
 /** Submits what goes on until it is canceled, and for a few looks longer, and waits until its handler runs. */
@@ -62,7 +62,7 @@ describe('dispatchers of two engines on one store', () => {
   test('leave the executions of each other alone: neither asks for them, abandons or stops them', async ({ lab }) => {
     const path = lab.file()
     const processes = watched(processesOn(path))
-    const jobs = watched(launcherOn(await clusterOf(lab, path, {}, { lease: '1h' })))
+    const jobs = watched(launcherOn(await clusterOf(lab, path, {}, { leaseDuration: '1h' })))
     const here = await dispatching(lab, path, processes.launcher)
     const first = await lingering(here)
     // There is one place for a process, and it is taken: the rest goes to the cluster.

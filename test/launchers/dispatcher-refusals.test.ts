@@ -5,7 +5,7 @@ import { sqliteStore } from 'waybill/stores/sqlite'
 import { type Launcher, LaunchRefused, type LaunchRequest, type RefusalReason } from '../../src/launchers/launcher.ts'
 import { StartRefusals } from '../../src/launchers/start-refusals.ts'
 import { listAllActive } from '../../src/stores/list-all-active.ts'
-import type { DispatcherInit, Waybill } from '../../src/waybill.ts'
+import type { DispatcherOptions, Waybill } from '../../src/waybill.ts'
 import { launcherOf as azureLauncherOf, azureOf, failFirst } from '../support/azure.ts'
 import { play, plays } from '../support/handlers.ts'
 import { KeptLog, type Lab, recordOf, submit, test, until } from '../support/waybill.ts'
@@ -26,11 +26,11 @@ function listening() {
   return { logger, lines, starts }
 }
 
-async function dispatching(lab: Lab, dispatcher: DispatcherInit, path = lab.file()) {
+async function dispatching(lab: Lab, dispatcher: DispatcherOptions, path = lab.file()) {
   const { logger, lines, starts } = listening()
   const store = sqliteStore({ path, synchronous: 'NORMAL' })
   const quick = { scan: 20, reconcile: '1h', ...dispatcher } as const
-  const waybill = await lab.waybill([type], { store, sweep: '1h', logger, dispatcher: quick })
+  const waybill = await lab.waybill([type], { store, sweepInterval: '1h', logger, dispatcher: quick })
   return { waybill, lines, starts }
 }
 

@@ -9,7 +9,7 @@ import { sqliteStore } from 'waybill/stores/sqlite'
 import { type Launcher, LaunchRefused, type LaunchRequest } from '../../src/launchers/launcher.ts'
 import type { ProcessLauncherOptions } from '../../src/launchers/process/process.ts'
 import type { AnyOperationType } from '../../src/model/operation-type.ts'
-import type { DispatcherInit, Waybill } from '../../src/waybill.ts'
+import type { DispatcherOptions, Waybill } from '../../src/waybill.ts'
 import { play, plays } from '../support/handlers.ts'
 import {
   cutStore,
@@ -37,12 +37,16 @@ function launcherOn(path: string, options: Partial<ProcessLauncherOptions> = {})
 async function dispatching(
   lab: Lab,
   path: string,
-  dispatcher: DispatcherInit,
+  dispatcher: DispatcherOptions,
   types: readonly AnyOperationType[] = [type],
 ): Promise<Waybill> {
   const store = sqliteStore({ path, synchronous: 'NORMAL' })
   // Nothing is swept: what is noticed, the dispatcher has noticed.
-  return await lab.waybill(types, { store, sweep: '1h', dispatcher: { scan: 50, reconcile: '1h', ...dispatcher } })
+  return await lab.waybill(types, {
+    store,
+    sweepInterval: '1h',
+    dispatcher: { scan: 50, reconcile: '1h', ...dispatcher },
+  })
 }
 
 /** A launcher made of what a test gives; what is not given answers that all is well. */
@@ -105,7 +109,7 @@ describe('with the process launcher', () => {
 
   test('an execution that dies is noticed by its end and not by its lease', async ({ lab }) => {
     const path = lab.file()
-    const launcher = launcherOn(path, { env: { TEST_STORE: path, TEST_WORKER: '{"lease": "1h"}' } })
+    const launcher = launcherOn(path, { env: { TEST_STORE: path, TEST_WORKER: '{"leaseDuration": "1h"}' } })
     const waybill = await dispatching(lab, path, { launcher })
     const id = await submit(waybill, type, play({ do: 'exit', code: 9 }, { do: 'return', value: 'again' }))
     expect(await resultOf(waybill.store, id)).toBe('again')
@@ -117,7 +121,7 @@ describe('with the process launcher', () => {
 
   test('an execution that dies is noticed by asking, where the engine tells nothing by itself', async ({ lab }) => {
     const path = lab.file()
-    const launcher = launcherOn(path, { env: { TEST_STORE: path, TEST_WORKER: '{"lease": "1h"}' } })
+    const launcher = launcherOn(path, { env: { TEST_STORE: path, TEST_WORKER: '{"leaseDuration": "1h"}' } })
     const silent = launcherOf({
       start: request => launcher.start(request),
       inspect: execution => launcher.inspect(execution),
@@ -176,7 +180,7 @@ describe('between a start and its end', () => {
       stop: async execution => stopped.resolve(execution),
     })
     const dispatcher = { launcher, scan: '1h', reconcile: '1h' } as const
-    const waybill = await lab.waybill([type], { store, sweep: '1h', dispatcher })
+    const waybill = await lab.waybill([type], { store, sweepInterval: '1h', dispatcher })
     const id = await submit(waybill, type, play({ do: 'wait' }))
     await when(store, id, operation => operation.execution !== null)
     await store.claim({ from: { id }, holder: 'job-1', leaseMs: 60_000, execution: 'job-1', engine: 'process' })

@@ -335,7 +335,7 @@ test('the dialect "azure" is described', async ({ lab }) => {
 
 test('a store that is away, and a service that ends, are described', async ({ lab }) => {
   const { store, cut } = cutStore(sqliteStore({ path: ':memory:' }))
-  const { contract, waybill } = await run(lab, {}, { store, sweep: '1h' })
+  const { contract, waybill } = await run(lab, {}, { store, sweepInterval: '1h' })
   for (const method of ['read', 'accept', 'list'] as const) cut.add(method)
   const reads = ['/tasks', `/tasks/status/${UNKNOWN}`, `/tasks/${UNKNOWN}`, `/operations/${UNKNOWN}`]
   for (const path of reads) await contract.ask('GET', path)

@@ -153,8 +153,8 @@ test.for([
     worker: { handlers: never, run: 'inline' },
   })
   await expect(app.ready()).rejects.toThrow(
-    `Waybill waited 2.7 s for ${awaited}, in vain. ` +
-      'Where it needs longer, give Fastify more time: fastify({ pluginTimeout: 60_000 }).',
+    `Waybill waited 2.7 s for ${awaited}. ` +
+      'If it needs longer, give Fastify more time: fastify({ pluginTimeout: 60_000 }).',
   )
 })
 
@@ -170,7 +170,7 @@ test('a start that is stopped ends, and claims nothing', async ({ lab }) => {
   const started = waybill.start()
   const drained = waybill.drain()
   loaded.resolve()
-  await expect(started).rejects.toThrow('Waybill was stopped while it started: it waited for the store to open.')
+  await expect(started).rejects.toThrow('Waybill was stopped while it waited for the store to open.')
   await drained
   expect(calls.get('claim')).toBe(undefined)
 })
@@ -184,9 +184,9 @@ test('options that cannot be right are refused with their name', async ({ lab })
   }
   await expect(register({ operations: [orders, orders] })).rejects.toThrow('"orders"')
   await expect(register({ operations: [defineOperation({ name: 'healthz' })] })).rejects.toThrow('"healthz"')
-  await expect(register({ sweep: 'often' })).rejects.toThrow('sweep')
+  await expect(register({ sweepInterval: 'often' })).rejects.toThrow('sweepInterval')
   const handlers = handler(orders, () => {})
-  await expect(register({ worker: { handlers, lease: 100 } })).rejects.toThrow('worker.lease')
+  await expect(register({ worker: { handlers, leaseDuration: 100 } })).rejects.toThrow('worker.leaseDuration')
   await expect(register({ worker: { handlers, concurrency: 0 } })).rejects.toThrow('worker.concurrency')
 })
 

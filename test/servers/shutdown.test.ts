@@ -61,7 +61,7 @@ const onFastify: Serve = async (_, path, { worker }, own) => {
   const app = fastify()
   app.get('/own', own.answer)
   const store = sqliteStore({ path })
-  await app.register(plugin, { operations: [slow], store, worker: { ...worker, scan: 50 }, logger: SILENT })
+  await app.register(plugin, { operations: [slow], store, worker: { ...worker, pollInterval: 50 }, logger: SILENT })
   return { url: await app.listen({ port: 0, host: '127.0.0.1' }), close: () => app.close() }
 }
 

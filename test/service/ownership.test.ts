@@ -118,7 +118,7 @@ test("when it has ended, the result and all else stay the owner's alone", async 
 
 test('when it is past its retention, only the owner is told that it was there', async ({ lab }) => {
   const type = ordersWith({ retention: 0 })
-  const served = await openDesk(lab, { type, api: { principal: byHeader }, waybill: { sweep: '1h' } })
+  const served = await openDesk(lab, { type, api: { principal: byHeader }, waybill: { sweepInterval: '1h' } })
   const id = await accepted(served, '/orders', { wish: 'complete' }, OWNER)
   await hasFinished(served.store, id)
   await served.store.sweep(10)

@@ -147,7 +147,7 @@ describe('a client that leaves', () => {
 })
 
 test('past the bound, a request is answered at once, as one that did not ask to wait', async ({ lab }) => {
-  const served = await openDesk(lab, { waybill: { waiters: 2 } })
+  const served = await openDesk(lab, { waybill: { maxWaitingRequests: 2 } })
   const id = await accepted(served, '/orders', { wish: 'hold' })
   const ask = () => served.app.inject({ url: `/orders/status/${id}`, headers: { prefer: 'wait=60' } })
   const held = [ask(), ask()]

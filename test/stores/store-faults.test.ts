@@ -45,7 +45,7 @@ for (const run of ['inline', 'children'] as const) {
         store: faults.of(await lab.store()),
         blobs: faults.of(blobs),
         storeTimeout: 200,
-        worker: { handlers, run, lease: '3s', concurrency: 2 },
+        worker: { handlers, run, leaseDuration: '3s', concurrency: 2 },
       })
       for (const [name, { method, ms = 0, fits }] of Object.entries(CALLS)) {
         faults.arm(method, fault, fits)

@@ -1,11 +1,11 @@
 /** Workers with children, and the processes that they run handlers in. */
 import { readFileSync } from 'node:fs'
-import type { Waybill, WorkerInit } from '../../src/waybill.ts'
+import type { Waybill, WorkerOptions } from '../../src/waybill.ts'
 import { handlerFile } from './handlers.ts'
 import { logOf, until } from './waybill.ts'
 
 /** A worker with one child for the handlers of `plays`, unless said otherwise. */
-export function worker(init: Partial<WorkerInit> = {}): { worker: WorkerInit } {
+export function worker(init: Partial<WorkerOptions> = {}): { worker: WorkerOptions } {
   return { worker: { handlers: handlerFile('plays'), concurrency: 1, ...init } }
 }
 

@@ -7,17 +7,17 @@ import type { AnyOperationType } from '../../src/model/operation-type.ts'
 import type { Problem, StatusDocument } from '../../src/model/protocol.ts'
 import { type PluginOptions, waybill as plugin } from '../../src/servers/fastify.ts'
 import type { Store } from '../../src/stores/store.ts'
-import type { WaybillOptions, WorkerInit } from '../../src/waybill.ts'
+import type { WaybillOptions, WorkerOptions } from '../../src/waybill.ts'
 import { type Lab, SILENT } from './waybill.ts'
 
 /** How a server is made. */
 export interface ServeOptions
   extends PluginOptions,
-    Pick<WaybillOptions, 'logger' | 'sweep' | 'blobs' | 'storeTimeout'> {
+    Pick<WaybillOptions, 'logger' | 'sweepInterval' | 'blobs' | 'storeTimeout'> {
   readonly store?: Store
   readonly prefix?: string
   readonly server?: FastifyServerOptions
-  readonly worker?: WorkerInit
+  readonly worker?: WorkerOptions
 }
 
 /** A server that is ready. */
@@ -35,7 +35,7 @@ export async function serve(
   const { store = sqliteStore({ path: ':memory:' }), server, ...plugged } = options
   const app: FastifyInstance = fastify(server ?? {})
   lab.onEnd(() => app.close())
-  await app.register(plugin, { operations, store, logger: SILENT, sweep: 100, ...plugged })
+  await app.register(plugin, { operations, store, logger: SILENT, sweepInterval: 100, ...plugged })
   await app.ready()
   return { app, store }
 }

@@ -9,7 +9,7 @@ import type { AnyOperationType } from '../../src/model/operation-type.ts'
 import { isFinal, type Status } from '../../src/model/protocol.ts'
 import type { Store } from '../../src/stores/store.ts'
 import type { Logger } from '../../src/util/logger.ts'
-import { createWaybill, type Waybill, type WaybillOptions, type WorkerInit } from '../../src/waybill.ts'
+import { createWaybill, type Waybill, type WaybillOptions, type WorkerOptions } from '../../src/waybill.ts'
 
 /** No condition takes so long on any machine; a wait that exceeds it has failed. */
 const PATIENCE_MS = 240_000
@@ -55,11 +55,17 @@ export class Lab {
   ): Waybill {
     const store = options.store ?? sqliteStore({ path: ':memory:' })
     const { worker, ...rest } = options
-    const quick: WorkerInit | undefined = worker && { scan: 50, niceness: 0, shutdown: 500, grace: 500, ...worker }
+    const quick: WorkerOptions | undefined = worker && {
+      pollInterval: 50,
+      niceness: 0,
+      shutdownTimeout: 500,
+      gracePeriod: 500,
+      ...worker,
+    }
     const waybill = createWaybill({
       operations,
       logger: SILENT,
-      sweep: 100,
+      sweepInterval: 100,
       ...rest,
       store,
       ...(quick && { worker: quick }),

@@ -53,7 +53,7 @@ function program(handlers: string): string {
     const waybill = createWaybill({
       operations: [type],
       store: sqliteStore({ path: 'operations.db' }),
-      worker: { handlers: new URL(${JSON.stringify(handlers)}, import.meta.url), concurrency: 1, scan: 50 },
+      worker: { handlers: new URL(${JSON.stringify(handlers)}, import.meta.url), concurrency: 1, pollInterval: 50 },
     })
     await waybill.start()
     const { operation } = await waybill.operations.submit(type, { input: null })

@@ -20,7 +20,7 @@ test('a handler that throws is tried again with a growing wait, and fails with t
   const handlers = handler(slow, () => {
     throw new Error('a secret of the server')
   })
-  const waybill = await lab.waybill([slow], { logger, worker: { handlers, scan: 10 } })
+  const waybill = await lab.waybill([slow], { logger, worker: { handlers, pollInterval: 10 } })
   const { status, error, history, startedAt } = await hasFinished(waybill.store, await submit(waybill, slow))
   expect(status).toBe('failed')
   expect(error).toMatchObject({ code: 'operation-failed', status: 500 })
@@ -76,7 +76,7 @@ test('a ProblemError with retryAfterMs is tried again after that time, while att
   const handlers = handler(tasks, () => {
     throw new ProblemError({ status: 503, title: 'The bank is closed' }, { retryAfterMs: 200 })
   })
-  const waybill = await lab.waybill([tasks], { worker: { handlers, scan: 10 } })
+  const waybill = await lab.waybill([tasks], { worker: { handlers, pollInterval: 10 } })
   const { status, error, history } = await hasFinished(waybill.store, await submit(waybill, tasks))
   expect({ status, title: error?.title, attempts: history.length }).toEqual({
     status: 'failed',

@@ -112,7 +112,7 @@ describe('a question of a child', () => {
 
   test('that is never answered ends with its run, and its child serves the next one', async ({ lab }) => {
     const { store, hung } = cutStore(sqliteStore({ path: ':memory:' }))
-    const waybill = await lab.waybill([type], { store, storeTimeout: '1h', ...worker({ grace: 100 }) })
+    const waybill = await lab.waybill([type], { store, storeTimeout: '1h', ...worker({ gracePeriod: 100 }) })
     hung.add('steps')
     const id = await submit(waybill, type, play({ do: 'step' }))
     await pidOf(waybill, id)

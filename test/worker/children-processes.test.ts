@@ -26,7 +26,7 @@ async function workerProcess(lab: Lab, path: string) {
 
 describe('what a handler has started ends with its child', () => {
   test('for a cancel', async ({ lab }) => {
-    const waybill = await lab.waybill([type], worker({ grace: 100 }))
+    const waybill = await lab.waybill([type], worker({ gracePeriod: 100 }))
     const id = await perform(waybill, { do: 'start-program' })
     const program = await programOf(waybill, id)
     expect(isGone(program)).toBe(false)
@@ -37,7 +37,7 @@ describe('what a handler has started ends with its child', () => {
 
   test('for a timeout', async ({ lab }) => {
     const hasty = plays({ attempts: 1, timeout: 1500 })
-    const waybill = await lab.waybill([hasty], worker({ grace: 100 }))
+    const waybill = await lab.waybill([hasty], worker({ gracePeriod: 100 }))
     const id = await submit(waybill, hasty, play({ do: 'start-program' }))
     const program = await programOf(waybill, id)
     await hasStatus(waybill.store, id, 'failed')
@@ -60,7 +60,7 @@ describe('what a handler has started ends with its child', () => {
   })
 
   test('at the end of the composition', async ({ lab }) => {
-    const waybill = await lab.waybill([type], worker({ shutdown: 100 }))
+    const waybill = await lab.waybill([type], worker({ shutdownTimeout: 100 }))
     const program = await programOf(waybill, await perform(waybill, { do: 'start-program' }))
     await waybill.stop()
     await until(() => isGone(program))
@@ -97,7 +97,7 @@ describe('a run that a child has not begun', () => {
 
   test('is handed back when its time is over, and its child is ended', async ({ lab }) => {
     const hasty = plays({ attempts: 1, timeout: 2000 })
-    const waybill = await lab.waybill([hasty], worker({ grace: 100 }))
+    const waybill = await lab.waybill([hasty], worker({ gracePeriod: 100 }))
     const pid = await frozen(waybill)
     const id = await submit(waybill, hasty, play({ do: 'pid' }))
     expect(await resultOf(waybill.store, id)).not.toBe(pid)
@@ -130,12 +130,14 @@ describe('code that an earlier attempt has left behind', () => {
   }
 
   test('is gone where each attempt has a fresh child', async ({ lab }) => {
-    const waybill = await lab.waybill([single], worker({ recycle: 1 }))
+    const waybill = await lab.waybill([single], worker({ maxAttemptsPerChild: 1 }))
     const first = await resultOf(waybill.store, await submit(waybill, single, play({ do: 'leave', what: 'throw' })))
     const second = await resultOf(waybill.store, await submit(waybill, single, play({ do: 'pid' })))
     expect(second).not.toBe(first)
     await until(() => isGone(Number(first)))
-    expect(() => lab.composition([single], worker({ recycle: 0 }))).toThrow('worker.recycle must be a whole number')
+    expect(() => lab.composition([single], worker({ maxAttemptsPerChild: 0 }))).toThrow(
+      'worker.maxAttemptsPerChild must be a whole number',
+    )
   })
 })
 

@@ -131,7 +131,7 @@ describe('a worker whose next children cannot start', () => {
     const hasty = plays({ attempts: 1, timeout: 500 })
     const waybill = await lab.waybill(
       [hasty],
-      worker({ handlers: handlerFile('hanging'), startTimeout: 2000, recycle: 1 }),
+      worker({ handlers: handlerFile('hanging'), startTimeout: 2000, maxAttemptsPerChild: 1 }),
     )
     const repair = setVariable(lab, 'TEST_HANGING', lab.file())
     await resultOf(waybill.store, await submit(waybill, hasty, play({ do: 'return' })))

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { getPriority } from 'node:os'
 import { describe, expect } from 'vitest'
 import { sqliteStore } from 'waybill/stores/sqlite'
-import type { Waybill, WorkerInit } from '../../src/waybill.ts'
+import type { Waybill, WorkerOptions } from '../../src/waybill.ts'
 import { isGone, pidOf, worker } from '../support/children.ts'
 import { type Act, handlerFile, play, plays } from '../support/handlers.ts'
 import {
@@ -124,7 +124,7 @@ describe('children', () => {
 })
 
 describe('a crash of a child', () => {
-  const crashes: { name: string; act: Act; reason: string; init?: Partial<WorkerInit> }[] = [
+  const crashes: { name: string; act: Act; reason: string; init?: Partial<WorkerOptions> }[] = [
     { name: 'with an exit code', act: { do: 'exit', code: 7 }, reason: 'Its process ended with exit code 7.' },
     { name: 'by a signal', act: { do: 'die', signal: 'SIGKILL' }, reason: 'Its process was ended by SIGKILL.' },
     {
@@ -136,7 +136,7 @@ describe('a crash of a child', () => {
   ]
   for (const { name, act, reason, init } of crashes) {
     test(`${name} costs one attempt at once, and the next one runs in a new child`, async ({ lab }) => {
-      const waybill = await lab.waybill([type], worker({ lease: '1h', ...init }))
+      const waybill = await lab.waybill([type], worker({ leaseDuration: '1h', ...init }))
       const id = await perform(waybill, act, { do: 'return', value: 'recovered' })
       expect(await resultOf(waybill.store, id)).toBe('recovered')
       const { history, attempt, lost } = await recordOf(waybill.store, id)
@@ -147,7 +147,7 @@ describe('a crash of a child', () => {
   }
 
   test('in every attempt fails the operation as worker-lost', async ({ lab }) => {
-    const waybill = await lab.waybill([type], worker({ lease: '1h' }))
+    const waybill = await lab.waybill([type], worker({ leaseDuration: '1h' }))
     const id = await perform(waybill, { do: 'die', signal: 'SIGKILL' })
     const { status, error, attempt } = await hasFinished(waybill.store, id)
     expect({ status, attempt, code: error?.code }).toEqual({ status: 'failed', attempt: 2, code: 'worker-lost' })
@@ -157,7 +157,7 @@ describe('a crash of a child', () => {
 
 describe('a child that ignores', () => {
   test('a cancel is killed after the grace time, and the next operation runs in a new child', async ({ lab }) => {
-    const waybill = await lab.waybill([type], worker({ grace: 200 }))
+    const waybill = await lab.waybill([type], worker({ gracePeriod: 200 }))
     const id = await perform(waybill, { do: 'spin', ms: 60_000 })
     const pid = await pidOf(waybill, id)
     await waybill.operations.cancel(id, '')
@@ -169,7 +169,7 @@ describe('a child that ignores', () => {
 
   test('a timeout is killed after the grace time, which costs one attempt', async ({ lab }) => {
     const hasty = plays({ attempts: 2, timeout: 2000 })
-    const waybill = await lab.waybill([hasty], worker({ grace: 100 }))
+    const waybill = await lab.waybill([hasty], worker({ gracePeriod: 100 }))
     const id = await submit(waybill, hasty, play({ do: 'ignore' }, { do: 'return', value: 'in time' }))
     expect(await resultOf(waybill.store, id)).toBe('in time')
     expect((await recordOf(waybill.store, id)).history[0]).toMatchObject({ error: { code: 'attempt-timeout' } })
@@ -192,7 +192,7 @@ test('a handler in a child is told why it should stop', async ({ lab }) => {
 })
 
 test('a handler that computes for several leases does not lose its own', async ({ lab }) => {
-  const waybill = await lab.waybill([type], worker({ lease: 3000 }))
+  const waybill = await lab.waybill([type], worker({ leaseDuration: 3000 }))
   const id = await perform(waybill, { do: 'spin', ms: 7000 })
   expect(await resultOf(waybill.store, id)).toBe('spun')
   expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0 })

@@ -102,7 +102,7 @@ describe('an execution', () => {
 
   test('may finish after SIGTERM within the shutdown time', async ({ lab }) => {
     const { path, store, id } = await submitted(lab, { do: 'linger', ms: 200 })
-    const job = startJob(lab, path, { WAYBILL_OPERATION_ID: id, TEST_WORKER: '{"grace": 10}' })
+    const job = startJob(lab, path, { WAYBILL_OPERATION_ID: id, TEST_WORKER: '{"gracePeriod": 10}' })
     const exit = exitOf(job)
     await until(async () => (await logOf(store, id)).length > 0)
     job.kill('SIGTERM')
@@ -179,7 +179,7 @@ describe('runOperation', () => {
       },
     })
     const logger = new KeptLog()
-    const options = { operations: [type], handlers, logger, operationId: id, lease: 3000 }
+    const options = { operations: [type], handlers, logger, operationId: id, leaseDuration: 3000 }
     expect(await runOperation({ ...options, store: failing })).toBe(1)
     expect(logger.lines.at(-1)).toMatchObject({
       level: 'error',
@@ -234,7 +234,7 @@ describe('runOperation', () => {
     const logger = new KeptLog()
     const options = { operations: [type], handlers, logger, operationId: id }
     const away = new NoTokenError('The credential gave no token for Cosmos DB: It is away.')
-    expect(await runOperation({ ...options, startup: 0, store: reluctant(path, away, 1) })).toBe(1)
+    expect(await runOperation({ ...options, startupTimeout: 0, store: reluctant(path, away, 1) })).toBe(1)
     const wrong = new Error('The container has another partition key.')
     expect(await runOperation({ ...options, store: reluctant(path, wrong, 1) })).toBe(1)
     expect(logger.lines.map(({ level, message }) => `${level}: ${message}`)).toEqual([

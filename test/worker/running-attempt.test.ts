@@ -220,7 +220,7 @@ describe('an outcome that the store refuses for good', () => {
     const waybill = await lab.waybill([tasks], {
       store,
       logger,
-      worker: { handlers: handler(tasks, () => 1), lease: '1h' },
+      worker: { handlers: handler(tasks, () => 1), leaseDuration: '1h' },
     })
     await submit(waybill, tasks)
     await until(() => logger.lines.some(({ message }) => message === 'An outcome could not be recorded'))
@@ -301,7 +301,7 @@ function workerOn(store: Store, runner: Runner, options: { leaseMs?: number } = 
     leaseMs: 3000,
     graceMs: 10,
     shutdownMs: 10,
-    scanMs: 20,
+    pollIntervalMs: 20,
     logger: SILENT,
     ...options,
   })

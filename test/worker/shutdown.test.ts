@@ -25,7 +25,10 @@ describe('a shutdown', () => {
 
   test('gives back the attempt of a handler that ignores it, and ends its process', async ({ lab }) => {
     const path = lab.file()
-    const waybill = await lab.waybill([type], { store: sqliteStore({ path }), worker: { ...children, shutdown: 100 } })
+    const waybill = await lab.waybill([type], {
+      store: sqliteStore({ path }),
+      worker: { ...children, shutdownTimeout: 100 },
+    })
     const store = await lab.store(path)
     const id = await submit(waybill, type, play({ do: 'ignore' }))
     await until(async () => (await logOf(store, id)).length > 0)
@@ -60,7 +63,7 @@ describe('a shutdown', () => {
       lab,
     }) => {
       const path = lab.file()
-      const worker = { ...children, run, grace: 50, shutdown: 20_000 }
+      const worker = { ...children, run, gracePeriod: 50, shutdownTimeout: 20_000 }
       const waybill = await lab.waybill([type], { store: sqliteStore({ path }), worker })
       const store = await lab.store(path)
       const id = await submit(waybill, type, play({ do: 'linger', ms: 400 }))
@@ -75,7 +78,7 @@ describe('a shutdown', () => {
     const path = lab.file()
     const waybill = await lab.waybill([type], {
       store: sqliteStore({ path }),
-      worker: { ...children, shutdown: 20_000 },
+      worker: { ...children, shutdownTimeout: 20_000 },
     })
     const store = await lab.store(path)
     const first = await submit(waybill, type, play({ do: 'linger', ms: 200 }))
@@ -89,7 +92,7 @@ describe('a shutdown', () => {
 
   test('records a cancel that was asked for before', async ({ lab }) => {
     const path = lab.file()
-    const worker = { ...children, grace: 20_000, shutdown: 100 }
+    const worker = { ...children, gracePeriod: 20_000, shutdownTimeout: 100 }
     const waybill = await lab.waybill([type], { store: sqliteStore({ path }), worker })
     const store = await lab.store(path)
     const id = await submit(waybill, type, play({ do: 'ignore' }))
@@ -111,7 +114,7 @@ describe('a shutdown', () => {
     const store = sqliteStore({ path })
     const waybill = await lab.waybill([apples], {
       store,
-      worker: { handlers: handler(apples, () => 'done'), scan: 10 },
+      worker: { handlers: handler(apples, () => 'done'), pollInterval: 10 },
     })
     const beside = await lab.store(path)
     const ids = await Promise.all(Array.from({ length: 50 }, () => submit(waybill, apples)))

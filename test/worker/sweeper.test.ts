@@ -97,11 +97,11 @@ test('what has passed its retention is purged in batches, however much it is', a
   const logger = new KeptLog()
   const { store, calls } = cutStore(await lab.store())
   const worker = { handlers: handler(brief, () => 'gone soon'), concurrency: 100 }
-  const waybill = await lab.waybill([brief], { store, logger, worker, sweep: '1h' })
+  const waybill = await lab.waybill([brief], { store, logger, worker, sweepInterval: '1h' })
   const ids = await Promise.all(Array.from({ length: 450 }, () => submit(waybill, brief)))
   await Promise.all(ids.map(id => hasFinished(store, id)))
   const swept = calls.get('sweep') ?? 0
-  await lab.waybill([brief], { store, sweep: '1h' })
+  await lab.waybill([brief], { store, sweepInterval: '1h' })
   for (const id of ids) await when(store, id, operation => operation.purged)
   expect((calls.get('sweep') ?? 0) - swept).toBeGreaterThanOrEqual(3)
   expect(await store.readPayload(ids[0] ?? '', 'output')).toBeUndefined()

@@ -155,12 +155,12 @@ describe('claiming', () => {
 })
 
 describe.concurrent('leases', () => {
-  const lease = 3000
+  const leaseDuration = 3000
 
   test('renewals at a third of the lease keep a long run alive', async ({ lab }) => {
     const { store, calls } = cutStore(await lab.store())
     const handlers = handler(apples, async () => await new Promise(resolve => setTimeout(() => resolve('long'), 4000)))
-    const waybill = await lab.waybill([apples], { store, worker: { handlers, lease } })
+    const waybill = await lab.waybill([apples], { store, worker: { handlers, leaseDuration } })
     const id = await submit(waybill, apples)
     const first = await hasStatus(store, id, 'running')
     await when(store, id, operation => (operation.leaseUntil ?? 0) > (first.leaseUntil ?? 0))
@@ -180,7 +180,9 @@ describe.concurrent('leases', () => {
       await job.step('late', () => 1).catch(late.resolve)
       return 'first'
     })
-    const waybill = await lab.waybill([apples], { worker: { handlers, lease, concurrency: 2, grace: 2000 } })
+    const waybill = await lab.waybill([apples], {
+      worker: { handlers, leaseDuration, concurrency: 2, gracePeriod: 2000 },
+    })
     const id = await submit(waybill, apples)
     await hasStatus(waybill.store, id, 'running')
     await waybill.store.change(id, { kind: 'abandon', attempt: 1, reason: 'The test takes it away.' })
@@ -209,7 +211,7 @@ describe.concurrent('leases', () => {
         stopped.resolve({ name: reason.name, leaseLeft: (leaseUntil ?? 0) - Date.now() })
         throw reason
       })
-      const waybill = await lab.waybill([apples], { store: store.store, worker: { handlers, lease } })
+      const waybill = await lab.waybill([apples], { store: store.store, worker: { handlers, leaseDuration } })
       store[trouble].add('renew')
       const id = await submit(waybill, apples)
       const { name, leaseLeft } = await stopped.promise
@@ -226,7 +228,7 @@ describe.concurrent('leases', () => {
       const done = new Promise(resolve => setTimeout(() => resolve('unharmed'), 3500))
       return await Promise.race([done, untilStopped(job.signal)])
     })
-    const waybill = await lab.waybill([apples], { store, worker: { handlers, lease } })
+    const waybill = await lab.waybill([apples], { store, worker: { handlers, leaseDuration } })
     cut.add('renew')
     const id = await submit(waybill, apples)
     await until(() => (calls.get('renew') ?? 0) >= 2)
@@ -243,7 +245,7 @@ describe.concurrent('leases', () => {
       signals.push(job.signal)
       await untilStopped(job.signal)
     })
-    const waybill = await lab.waybill([apples], { store: real, worker: { handlers, lease } })
+    const waybill = await lab.waybill([apples], { store: real, worker: { handlers, leaseDuration } })
     const id = await submit(waybill, apples)
     await hasStatus(real, id, 'running')
     renew.mockClear()
@@ -261,7 +263,7 @@ describe.concurrent('leases', () => {
       return 'kept'
     })
     const logger = new KeptLog()
-    const waybill = await lab.waybill([apples], { store, logger, worker: { handlers, lease } })
+    const waybill = await lab.waybill([apples], { store, logger, worker: { handlers, leaseDuration } })
     const id = await submit(waybill, apples)
     await until(() => (calls.get('change') ?? 0) >= 3)
     expect((await recordOf(store, id)).status).toBe('running')
@@ -281,7 +283,7 @@ describe('cancel and timeout', () => {
         throw reason
       })
     })
-    const waybill = await lab.waybill([apples], { worker: { handlers, lease: '1h', scan: '1h' } })
+    const waybill = await lab.waybill([apples], { worker: { handlers, leaseDuration: '1h', pollInterval: '1h' } })
     const id = await submit(waybill, apples)
     await hasStatus(waybill.store, id, 'running')
     expect(await waybill.operations.cancel(id, '')).toMatchObject({ status: 'running', cancelRequested: true })
@@ -294,7 +296,10 @@ describe('cancel and timeout', () => {
   test('a cancel from another process reaches it, with the next renewal at the latest', async ({ lab }) => {
     const path = lab.file()
     const handlers = handler(apples, async (_, job) => await untilStopped(job.signal))
-    const worker = await lab.waybill([apples], { store: sqliteStore({ path }), worker: { handlers, lease: 3000 } })
+    const worker = await lab.waybill([apples], {
+      store: sqliteStore({ path }),
+      worker: { handlers, leaseDuration: 3000 },
+    })
     const api = await lab.waybill([apples], { store: sqliteStore({ path }) })
     const id = await submit(api, apples)
     await hasStatus(worker.store, id, 'running')
@@ -314,7 +319,10 @@ describe('cancel and timeout', () => {
       },
     }) as Store
     const handlers = handler(apples, async (_, job) => await untilStopped(job.signal))
-    const waybill = await lab.waybill([apples], { store: hinting, worker: { handlers, concurrency: 5, lease: '1h' } })
+    const waybill = await lab.waybill([apples], {
+      store: hinting,
+      worker: { handlers, concurrency: 5, leaseDuration: '1h' },
+    })
     for (let count = 0; count < 5; count++) await hasStatus(store, await submit(waybill, apples), 'running')
     calls.clear()
     for (let count = 0; count < 1000; count++) for (const listener of listeners) listener({ kind: 'unknown' })
@@ -337,7 +345,7 @@ describe('cancel and timeout', () => {
 
   test('an inline handler that ignores a cancel is left behind after the grace time', async ({ lab }) => {
     const handlers = handler(apples, async () => await new Promise<never>(() => {}))
-    const waybill = await lab.waybill([apples], { worker: { handlers, grace: 50 } })
+    const waybill = await lab.waybill([apples], { worker: { handlers, gracePeriod: 50 } })
     const id = await submit(waybill, apples)
     await hasStatus(waybill.store, id, 'running')
     await waybill.operations.cancel(id, '')

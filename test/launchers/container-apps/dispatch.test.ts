@@ -4,7 +4,7 @@ import type { EmulateAzureOptions, EmulatedAzure, Execution } from 'waybill/emul
 import type { ContainerAppsJobOptions } from 'waybill/launchers/container-apps'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import type { AnyOperationType } from '../../../src/model/operation-type.ts'
-import type { DispatcherInit, Waybill } from '../../../src/waybill.ts'
+import type { DispatcherOptions, Waybill } from '../../../src/waybill.ts'
 import { azureOf, countOf, failFirst, JOB, launcherOf } from '../../support/azure.ts'
 import { type Act, play, plays } from '../../support/handlers.ts'
 import {
@@ -25,10 +25,10 @@ const RETURN: Act = { do: 'return', value: 'done' }
 interface Setup {
   readonly azure?: Partial<EmulateAzureOptions>
   readonly launcher?: Partial<ContainerAppsJobOptions>
-  readonly dispatcher?: Partial<DispatcherInit>
+  readonly dispatcher?: Partial<DispatcherOptions>
   readonly types?: readonly AnyOperationType[]
   /** Of the job's worker. By default nothing is ever noticed by a lease. */
-  readonly lease?: string
+  readonly leaseDuration?: string
   readonly sweep?: number
 }
 
@@ -36,14 +36,17 @@ interface Setup {
 async function composed(lab: Lab, setup: Setup = {}): Promise<{ azure: EmulatedAzure; waybill: Waybill }> {
   const path = lab.file()
   const azure = await azureOf(lab, new URL('../../fixtures/job.ts', import.meta.url), {
-    env: { TEST_STORE: path, TEST_WORKER: JSON.stringify({ lease: setup.lease ?? '1h', grace: 100 }) },
+    env: {
+      TEST_STORE: path,
+      TEST_WORKER: JSON.stringify({ leaseDuration: setup.leaseDuration ?? '1h', gracePeriod: 100 }),
+    },
     grace: 300,
     ...setup.azure,
   })
   const { launcher } = launcherOf(lab, azure, setup.launcher)
   const dispatcher = { launcher, scan: 50, reconcile: 100, ...setup.dispatcher }
   const store = sqliteStore({ path, synchronous: 'NORMAL' })
-  const waybill = await lab.waybill(setup.types ?? [type], { store, sweep: setup.sweep ?? '1h', dispatcher })
+  const waybill = await lab.waybill(setup.types ?? [type], { store, sweepInterval: setup.sweep ?? '1h', dispatcher })
   return { azure, waybill }
 }
 
@@ -84,7 +87,7 @@ describe('an execution', () => {
 
   test('that hangs, and of which the engine says that it runs, is noticed by its lease', async ({ lab }) => {
     const { waybill, id, execution } = await atWork(lab, [{ do: 'ignore' }, RETURN], {
-      lease: '3s',
+      leaseDuration: '3s',
       sweep: 100,
     })
     // One that hangs: a process of this machine that is gone would be noticed by its id.

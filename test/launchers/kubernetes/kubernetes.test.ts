@@ -6,14 +6,14 @@ import { waybill as plugin } from 'waybill/fastify'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import type { KubernetesJobOptions } from '../../../src/launchers/kubernetes/kubernetes.ts'
 import type { AnyOperationType } from '../../../src/model/operation-type.ts'
-import type { DispatcherInit, Waybill } from '../../../src/waybill.ts'
+import type { DispatcherOptions, Waybill } from '../../../src/waybill.ts'
 import { play, plays } from '../../support/handlers.ts'
 import { clientOf, clusterOf, IMAGE, jobImage, launcherOn } from '../../support/kubernetes.ts'
 import { hasFinished, type Lab, logOf, recordOf, resultOf, SILENT, submit, test, until } from '../../support/waybill.ts'
 
 const type = plays({ attempts: 2, timeout: '1h' })
 
-interface Init extends Partial<Omit<DispatcherInit, 'launcher'>> {
+interface Init extends Partial<Omit<DispatcherOptions, 'launcher'>> {
   readonly launcher?: Partial<KubernetesJobOptions>
   readonly type?: AnyOperationType
 }
@@ -23,7 +23,7 @@ async function onKubernetes(lab: Lab, emulator: KubernetesEmulator, path: string
   const { launcher = {}, type: served = type, ...dispatcher } = init
   return await lab.waybill([served], {
     store: sqliteStore({ path, synchronous: 'NORMAL' }),
-    sweep: '1h',
+    sweepInterval: '1h',
     dispatcher: { scan: 50, reconcile: 100, ...dispatcher, launcher: launcherOn(emulator, launcher) },
   })
 }
@@ -70,7 +70,7 @@ test('an operation has one Job for each attempt, and its history names them', as
 describe('an execution that', () => {
   test('is killed is noticed by the condition of its Job, which tells the exit code', async ({ lab }) => {
     const path = lab.file()
-    const emulator = await clusterOf(lab, path, {}, { lease: '1h' })
+    const emulator = await clusterOf(lab, path, {}, { leaseDuration: '1h' })
     const waybill = await onKubernetes(lab, emulator, path)
     const id = await submit(waybill, type, play({ do: 'wait' }, { do: 'return', value: 'again' }))
     emulator.kill(await runningJob(waybill, id))
@@ -83,7 +83,7 @@ describe('an execution that', () => {
 
   test('is deleted without a word is noticed by its absence', async ({ lab }) => {
     const path = lab.file()
-    const emulator = await clusterOf(lab, path, {}, { lease: '1h' })
+    const emulator = await clusterOf(lab, path, {}, { leaseDuration: '1h' })
     const waybill = await onKubernetes(lab, emulator, path)
     const id = await submit(waybill, type, play({ do: 'ignore' }, { do: 'return', value: 'again' }))
     await until(async () => (await recordOf(waybill.store, id)).status === 'running')
@@ -123,10 +123,10 @@ describe('an execution that', () => {
 
   test('stands still while the engine says that it runs is noticed by its lease', async ({ lab }) => {
     const path = lab.file()
-    const emulator = await clusterOf(lab, path, {}, { lease: '3s' })
+    const emulator = await clusterOf(lab, path, {}, { leaseDuration: '3s' })
     const store = sqliteStore({ path, synchronous: 'NORMAL' })
     const dispatcher = { scan: 50, reconcile: 100, launcher: launcherOn(emulator) }
-    const waybill = await lab.waybill([type], { store, sweep: 100, dispatcher })
+    const waybill = await lab.waybill([type], { store, sweepInterval: 100, dispatcher })
     const id = await submit(waybill, type, play({ do: 'wait' }, { do: 'return', value: 'again' }))
     const job = await runningJob(waybill, id)
     emulator.freeze()
@@ -138,7 +138,7 @@ describe('an execution that', () => {
 
   test('is told of by a watch is noticed without a look', async ({ lab }) => {
     const path = lab.file()
-    const emulator = await clusterOf(lab, path, {}, { lease: '1h' })
+    const emulator = await clusterOf(lab, path, {}, { leaseDuration: '1h' })
     const { api, watch } = clientOf(emulator)
     const waybill = await onKubernetes(lab, emulator, path, { launcher: { api, watch }, reconcile: '1h' })
     const id = await submit(waybill, type, play({ do: 'wait' }, { do: 'return', value: 'again' }))

@@ -20,7 +20,7 @@ test('an operation goes from the process that accepted it to a worker in another
     job.log('Charged')
     return charge * 2
   })
-  await lab.waybill([type], { store: back, worker: { handlers: double, scan: 30_000 } })
+  await lab.waybill([type], { store: back, worker: { handlers: double, pollInterval: 30_000 } })
   const api = await lab.waybill([type], { store: front })
   const ids = await Promise.all(Array.from({ length: 20 }, () => submit(api, type, play())))
   for (const id of ids) expect(await resultOf(front, id)).toBe(42)

@@ -41,9 +41,9 @@ describe('two compositions on one database', () => {
     const schema = newSchema()
     // No scan, sweep or poll comes in between, and the waiters' own re-read only after five seconds.
     const options = { schema, pollMs: 3_600_000 }
-    const api = await lab.waybill([parcels], { store: newStore(lab, options), sweep: '1h' })
+    const api = await lab.waybill([parcels], { store: newStore(lab, options), sweepInterval: '1h' })
     const worker = { handlers, scan: '1h' } as const
-    await lab.waybill([parcels], { store: newStore(lab, options), worker, sweep: '1h' })
+    await lab.waybill([parcels], { store: newStore(lab, options), worker, sweepInterval: '1h' })
     const rounds: number[] = []
     for (let round = 0; round < 5; round++) {
       const began = performance.now()
@@ -60,9 +60,9 @@ describe('two compositions on one database', () => {
     const waiting = handler(parcels, (_, job) => {
       return new Promise((_, reject) => job.signal.addEventListener('abort', () => reject(job.signal.reason)))
     })
-    const api = await lab.waybill([parcels], { store: newStore(lab, options), sweep: '1h' })
+    const api = await lab.waybill([parcels], { store: newStore(lab, options), sweepInterval: '1h' })
     const worker = { handlers: waiting, scan: '1h', lease: '1h' } as const
-    await lab.waybill([parcels], { store: newStore(lab, options), worker, sweep: '1h' })
+    await lab.waybill([parcels], { store: newStore(lab, options), worker, sweepInterval: '1h' })
     const id = await submit(api, parcels)
     await hasStatus(api.store, id, 'running')
     await api.operations.cancel(id, '')

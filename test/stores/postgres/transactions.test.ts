@@ -23,8 +23,8 @@ async function composed(lab: Lab) {
   const store = postgresStore(pool, { schema: database.nextSchema(), pollMs: 3_600_000 })
   const { operations } = await lab.waybill([carts], {
     store,
-    worker: { handlers, scan: HINTS_ONLY.scan },
-    sweep: HINTS_ONLY.sweep,
+    worker: { handlers, pollInterval: HINTS_ONLY.scan },
+    sweepInterval: HINTS_ONLY.sweep,
   })
   return { store, operations }
 }

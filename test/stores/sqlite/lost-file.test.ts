@@ -108,7 +108,7 @@ describe.each(WRITERS)('a store whose writer is %s', writer => {
 test('an API whose SQLite file is deleted accepts nothing more, is not ready, and logs why', async ({ lab }) => {
   const path = lab.file()
   const logger = new KeptLog()
-  const served = await serve(lab, [orders], { store: sqliteStore({ path }), logger, sweep: '1h' })
+  const served = await serve(lab, [orders], { store: sqliteStore({ path }), logger, sweepInterval: '1h' })
   await accepted(served, '/orders')
   for (const file of [path, `${path}-wal`, `${path}-shm`]) rmSync(file)
   await until(async () => (await served.app.inject('/readyz')).statusCode === 503)

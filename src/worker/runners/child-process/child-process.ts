@@ -26,7 +26,7 @@ export interface ChildProcessOptions {
    */
   readonly niceness?: Niceness | undefined
   /** How many attempts a child runs before it is replaced, which bounds what a leak can take. 1: a fresh child for each. Default 10,000. */
-  readonly recycle?: number | undefined
+  readonly maxAttemptsPerChild?: number | undefined
   /** How long a child may take to load the handlers. Default 1 minute. */
   readonly startTimeoutMs?: number | undefined
   /** How long a child may have nothing to do before it ends, as long as another one is idle. Default 1 minute. */
@@ -43,7 +43,7 @@ export function childProcessRunner(options: ChildProcessOptions): Runner {
     concurrency: options.concurrency,
     execArgv: options.execArgv,
     niceness: options.niceness ?? 'idle',
-    recycle: options.recycle ?? 10_000,
+    maxAttemptsPerChild: options.maxAttemptsPerChild ?? 10_000,
     startTimeoutMs: options.startTimeoutMs ?? MINUTE_MS,
     idleMs: options.idleMs ?? MINUTE_MS,
     report: (error, message) => logger.error({ err: error }, message),

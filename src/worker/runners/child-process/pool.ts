@@ -11,7 +11,7 @@ export interface PoolSettings extends ChildSettings {
   /** The most children, beside one that is ending. */
   readonly concurrency: number
   /** Runs after which a child is replaced. */
-  readonly recycle: number
+  readonly maxAttemptsPerChild: number
   /** How long a child rests before it is ended, as long as another one rests, in milliseconds. */
   readonly idleMs: number
 }
@@ -190,7 +190,7 @@ export class ChildPool {
   }
 
   #release(child: Child): void {
-    if (child.state === 'busy' && child.served < this.#settings.recycle) this.#offer(child)
+    if (child.state === 'busy' && child.served < this.#settings.maxAttemptsPerChild) this.#offer(child)
     else child.kill()
   }
 
