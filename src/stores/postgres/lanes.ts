@@ -1,4 +1,4 @@
-/** Batches that are written two at a time, in halves when one row of them is refused, and never too large. */
+/** Batches that are written one or two at a time, in halves when one row of them is refused, and never too large. */
 import { Batcher, type BatchResult } from '../../util/batcher.ts'
 import { BUSY, BusyLane } from './busy-lane.ts'
 import { isOfOneRow, sqlState } from './connections.ts'
@@ -29,6 +29,10 @@ export interface LanesOptions<Item, Result> {
   readonly key: (item: Item) => string
   /** About how many characters an item carries beside its fixed parts. */
   readonly size?: (item: Item) => number
+  /** How many batches are written at once. Default 2. */
+  readonly lanes?: number
+  /** The items of a batch that have a statement of their own. Default: none. */
+  readonly apart?: (items: readonly Item[]) => ReadonlySet<Item>
 }
 
 /** An item, and when its caller waits for it no more, by the monotonic clock. */
@@ -46,25 +50,29 @@ export class Lanes<Item, Result> {
 
   constructor(options: LanesOptions<Item, Result>) {
     this.#options = options
-    const { write, key, size = () => 0, limitMs } = options
+    const { write, key, size = () => 0, apart = () => new Set(), limitMs } = options
     const writeTimed = (items: readonly Timed<Item>[]) =>
       write(
         items.map(({ item }) => item),
         Math.min(...items.map(({ until }) => until)),
       )
-    this.#write = items =>
+    const writeAlike = (items: readonly Timed<Item>[]) =>
       writeInParts(
         inChunks(items, ({ item }) => size(item)),
         writeTimed,
       )
+    this.#write = async items => {
+      const others = apart(items.map(({ item }) => item))
+      return await writeBoth(items, ({ item }) => others.has(item), writeAlike)
+    }
     const until = (item: Timed<Item>) => item.until - limitMs / 2
     this.#busy = new BusyLane({ write: this.#write, key: ({ item }) => key(item), until })
-    this.#lanes = Array.from({ length: LANES }, () => new Batcher(items => this.#writeFree(items)))
+    this.#lanes = Array.from({ length: options.lanes ?? LANES }, () => new Batcher(items => this.#writeFree(items)))
   }
 
   add(item: Item): Promise<Result> {
     const { key, limitMs } = this.#options
-    const lane = this.#lanes[hashOf(key(item)) % LANES] ?? this.#lanes[0]
+    const lane = this.#lanes[hashOf(key(item)) % this.#lanes.length]
     if (lane === undefined) throw new RangeError('There is no lane.')
     return lane.add({ item, until: performance.now() + limitMs })
   }
@@ -120,6 +128,17 @@ function inChunks<Item>(items: readonly Item[], size: (item: Item) => number): I
     room -= needed
   }
   return chunks
+}
+
+/** Writes the items that satisfy the condition after the others, and answers in the order of the items. */
+async function writeBoth<Item, Answer>(
+  items: readonly Item[],
+  condition: (item: Item) => boolean,
+  write: (items: readonly Item[]) => Promise<readonly Answer[]>,
+): Promise<Answer[]> {
+  const [first, second] = [items.filter(item => !condition(item)), items.filter(condition)]
+  const [firsts, seconds] = [(await write(first)).values(), (await write(second)).values()]
+  return items.map(item => (condition(item) ? seconds : firsts).next().value as Answer)
 }
 
 type WriteWhole<Item, Result> = (items: readonly Item[]) => Promise<readonly (Result | typeof BUSY)[]>

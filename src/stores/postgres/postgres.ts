@@ -51,7 +51,7 @@ import { inspectServer } from './server.ts'
 import { RECORD_WIDTH, type StatementName, type Statements, statementsFor } from './statements.ts'
 import { MEASURE_TEXT, measuredTables, TableGrowth } from './table-growth.ts'
 import { checkSubmission, checkText } from './text.ts'
-import { type ChangeItem, type NoteItem, Writer } from './writer.ts'
+import { type ChangeItem, completionsAmong, type NoteItem, Writer } from './writer.ts'
 
 export { grantPlan } from './grants.ts'
 export type {
@@ -178,6 +178,9 @@ class PostgresStore implements Store {
       write: (items, until) => this.#changeAll(items, until),
       key: ({ id }) => id,
       size: ({ change }) => (change.kind === 'finish' ? sizeOf(change.outcome) : 0),
+      // Attempts end together, and one statement for all of them costs least.
+      lanes: 1,
+      apart: completionsAmong,
     })
     this.#notes = new Lanes({
       limitMs,

@@ -1,5 +1,5 @@
 /** How a record becomes a row, and a row a record. */
-import { type AttemptError, type Operation, withHistory } from '../../model/operation.ts'
+import { type Attempt, type AttemptError, HISTORY_LIMIT, type Operation, withHistory } from '../../model/operation.ts'
 import { type Problem, type Progress, STATUSES } from '../../model/protocol.ts'
 import type { ActiveOperation, RecordedError } from '../store.ts'
 import type { Row } from './pool.ts'
@@ -94,14 +94,51 @@ export function changedRow(operation: Operation): Record<(typeof CHANGED_COLUMNS
 
 /** Reads a record that {@link recordOf} has selected. What stands after it is left alone. */
 export function toOperation(row: Row): Operation {
-  const operation = read(row)
+  const fields = read(row)
   // A process of schema version 1 that takes the execution out leaves its engine behind.
-  return operation.execution === null && operation.engine !== null ? { ...operation, engine: null } : operation
+  if (fields.execution === null) fields.engine = null
+  const history = row[HISTORY_AT] as string | null
+  const { status, holder } = fields
+  return status === 'completed' && holder !== null ? completed(fields, holder, history) : withHistory(fields, history)
 }
 
-function read(row: Row): Operation {
+type Fields = ReturnType<typeof read>
+
+/** Completes the record of a row that keeps the holder of its last attempt in place of an entry in its history. */
+function completed(fields: Fields, holder: string, text: string | null): Operation {
+  const { progress } = fields
+  const whole = { ...fields, holder: null, progress: progress && { ...progress, fraction: 1 } }
+  let history: readonly Attempt[] | undefined
+  return Object.defineProperty(whole, 'history', {
+    enumerable: true,
+    configurable: true,
+    get: () => {
+      history ??= [...withHistory({ ...fields, holder }, text).history, lastAttempt(fields, holder)].slice(
+        -HISTORY_LIMIT,
+      )
+      return history
+    },
+  }) as Operation
+}
+
+function lastAttempt(fields: Fields, holder: string): Attempt {
+  const { attempt: number, execution, engine, attemptStartedAt, finishedAt } = fields
+  const end = finishedAt ?? 0
+  return {
+    number,
+    holder,
+    execution,
+    engine,
+    startedAt: attemptStartedAt ?? end,
+    finishedAt: end,
+    outcome: 'completed',
+    error: null,
+  }
+}
+
+function read(row: Row) {
   const at = cursor(row)
-  const operation = {
+  return {
     id: at.text(),
     type: at.text(),
     owner: at.text(),
@@ -138,7 +175,6 @@ function read(row: Row): Operation {
     webhookDue: at.boolean(),
     purged: at.boolean(),
   }
-  return withHistory(operation, row[HISTORY_AT] as string | null)
 }
 
 /** Reads value after value. The driver gives 64-bit integers as text; whatever a process has set for that, they become numbers. */

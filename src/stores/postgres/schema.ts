@@ -125,10 +125,10 @@ CREATE TABLE ${schema}.logs (
   message text COLLATE "C" NOT NULL,
   PRIMARY KEY (id, sequence)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);
--- How long completed attempts ran: about the last 100 of each type, so that estimates never scan operations.
+-- How long completed attempts ran, a row for each batch of them: about the last 100 of each type, so that estimates never scan operations.
 CREATE TABLE ${schema}.durations (
   slot bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  ms bigint NOT NULL,
+  ms bigint[] NOT NULL,
   type text COLLATE "C" NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 500);
 CREATE INDEX durations_type ON ${schema}.durations (type, slot);`

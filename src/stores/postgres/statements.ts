@@ -10,8 +10,9 @@ import { SET_BACK_MS } from '../../model/operation.ts'
 import { LOG_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_READY_LIMIT } from '../store.ts'
 import { accepts } from './accept-statements.ts'
 import type { Statement } from './connections.ts'
-import { CHANGED_COLUMNS, CHANGED_TYPES, COLUMNS, recordOf } from './rows.ts'
+import { COLUMNS, recordOf } from './rows.ts'
 import { CLOCK, IMPATIENT_CLOCK } from './statement-clock.ts'
+import { DURATIONS_KEPT, locked, skipped, writes } from './write-statements.ts'
 
 /** The statements, by name. */
 export type Statements = Readonly<Record<StatementName, Statement>>
@@ -24,8 +25,6 @@ const DUE_LIMIT = 1000
 const FOUND_LIMIT = 2000
 /** Operations of a claim without an answer that are found again, at most. */
 const FOUND_AGAIN_LIMIT = 10_000
-/** How many durations of a type are shown, and kept. */
-const DURATIONS_KEPT = 100
 
 /** The columns of a holding, in the order in which they are read. */
 const HOLDING = 'id, type, status, attempt, holder, execution, engine, cancel_requested'
@@ -68,7 +67,7 @@ function texts(schema: string) {
     ...sweeps(schema, operations),
     notify: 'SELECT pg_notify($1, message) FROM unnest($2::text[]) AS message',
     // No operation type has this name; the sweep deletes these rows like the others.
-    check: `INSERT INTO ${schema}.durations (type, ms) VALUES ('', 0)`,
+    check: `INSERT INTO ${schema}.durations (type, ms) VALUES ('', '{}')`,
   } as const
 }
 
@@ -135,7 +134,10 @@ function queueReads(schema: string, operations: string) {
         (SELECT count(*) FROM (
           SELECT 1 FROM ${operations} WHERE status = 1 AND type = $2 ORDER BY id LIMIT ${QUEUE_COUNT_LIMIT}) AS counted),
         (SELECT min(created_at) FROM view),
-        ARRAY (SELECT ms::float8 FROM ${schema}.durations WHERE type = $2 ORDER BY slot DESC LIMIT ${DURATIONS_KEPT})`,
+        ARRAY (
+          SELECT ran.ms::float8 FROM (
+            SELECT slot, ms FROM ${schema}.durations WHERE type = $2 ORDER BY slot DESC LIMIT ${DURATIONS_KEPT}) AS d
+          CROSS JOIN LATERAL unnest(d.ms) AS ran (ms) ORDER BY d.slot DESC LIMIT ${DURATIONS_KEPT})`,
   } as const
 }
 
@@ -248,62 +250,6 @@ function takes(schema: string, operations: string) {
         RETURNING o.id, o.attempt, o.cancel_requested)
       SELECT id, attempt, cancel_requested, true FROM renewed
       UNION ALL SELECT o.id, o.attempt, false, false ${skipped(operations, 'asked')}`,
-  } as const
-}
-
-/**
- * Locks rows in the order of their ids, and tells how they are then. Rows that others hold are skipped: one of them
- * would hold up the whole batch. Of the status nothing is asked here: an index of all that runs would seem to answer that.
- */
-function locked(operations: string, ids: string): string {
-  return `
-    locked AS MATERIALIZED (
-      SELECT o.id, o.attempt, o.status FROM ${operations} o WHERE o.id = ANY (${ids})
-      ORDER BY o.id FOR NO KEY UPDATE SKIP LOCKED)`
-}
-
-/** The rows that run, as far as one can see, and were skipped. What is not seen to run has lost its attempt for good. */
-function skipped(operations: string, asked: string): string {
-  return `
-    FROM ${operations} o
-    WHERE o.id = ANY (ARRAY (SELECT id FROM ${asked} EXCEPT SELECT id FROM locked)) AND o.status + 0 = 1`
-}
-
-function writes(schema: string, operations: string) {
-  const set = CHANGED_COLUMNS.map(column => `${column} = v.${column}`).join(', ')
-  return {
-    versions: `
-      WITH ${CLOCK}
-      SELECT ${recordOf('o')}, o.xmin::text, (SELECT now FROM clock) FROM ${operations} o
-      WHERE o.id = ANY ($2::uuid[])`,
-    // A record is written over that very row version it was made from, and no other: xmin changes with each write.
-    save: `
-      WITH ${IMPATIENT_CLOCK},
-      given AS MATERIALIZED (
-        SELECT * FROM json_to_recordset($2::json)
-        AS given (id uuid, seen xid, output text, thrown text, ms bigint, ${CHANGED_TYPES})),
-      ${locked(operations, 'ARRAY (SELECT id FROM given)')},
-      saved AS (
-        UPDATE ${operations} o SET ${set} FROM given v
-        WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.xmin = v.seen AND o.status < 2
-        RETURNING o.id, o.type),
-      told AS (
-        UPDATE ${operations} o SET webhook_due = false FROM given v
-        WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.xmin = v.seen AND o.status >= 2
-        AND o.webhook_due AND NOT v.webhook_due
-        RETURNING o.id),
-      outputs AS (
-        INSERT INTO ${schema}.payloads (id, kind, body)
-        SELECT v.id, 1, v.output FROM given v JOIN saved s ON s.id = v.id WHERE v.output IS NOT NULL
-        ON CONFLICT (id, kind) DO UPDATE SET body = excluded.body),
-      thrown AS (
-        INSERT INTO ${schema}.payloads (id, kind, body)
-        SELECT v.id, 1 + v.attempt, v.thrown FROM given v JOIN saved s ON s.id = v.id WHERE v.thrown IS NOT NULL
-        ON CONFLICT (id, kind) DO UPDATE SET body = excluded.body),
-      measured AS (
-        INSERT INTO ${schema}.durations (type, ms)
-        SELECT s.type, v.ms FROM given v JOIN saved s ON s.id = v.id WHERE v.ms IS NOT NULL)
-      SELECT id FROM saved UNION ALL SELECT id FROM told`,
   } as const
 }
 

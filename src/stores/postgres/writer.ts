@@ -156,11 +156,26 @@ export class Writer {
     return submissions.map(submission => answers.get(submission) as Acceptance | typeof BUSY)
   }
 
+  /** Applies changes. Those of {@link completionsAmong} alone take one statement, which reads nothing before. */
+  async change(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {
+    const completions = completionsAmong(items)
+    return await (completions.size === items.length ? this.#complete(items, until) : this.#changeRead(items, until))
+  }
+
+  async #complete(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {
+    const given = items.filter(({ id }) => isId(id)).map(completionRow)
+    const rows = await this.#connections.run(this.#statements.complete, [this.#now(), JSON.stringify(given)], until)
+    const answers = new Map(
+      rows.map(row => [row[0] as string, row[RECORD_WIDTH] === true ? BUSY : toOperation(row)] as const),
+    )
+    return items.map(({ id }) => answers.get(id))
+  }
+
   /**
    * Applies changes one after the other, and writes each record that results once. A record that someone else holds,
    * or has changed in between, is left as it is: its changes are answered as busy.
    */
-  async change(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {
+  async #changeRead(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {
     const ids = [...new Set(items.map(({ id }) => id).filter(isId))]
     const rows =
       ids.length === 0 ? [] : await this.#connections.run(this.#statements.versions, [this.#now(), ids], until)
@@ -236,6 +251,26 @@ export class Writer {
     const rows = await this.#connections.run(this.#statements.save, [this.#now(), JSON.stringify(given)], until)
     return new Set(rows.map(([id]) => id as string))
   }
+}
+
+/** The changes that complete an attempt and are the only ones of their operations. */
+export function completionsAmong(items: readonly ChangeItem[]): ReadonlySet<ChangeItem> {
+  const seen = new Set<string>()
+  const repeated = new Set<string>()
+  for (const { id } of items) {
+    if (seen.has(id)) repeated.add(id)
+    seen.add(id)
+  }
+  return new Set(items.filter(item => isCompletion(item.change) && !repeated.has(item.id)))
+}
+
+function isCompletion(change: Change): boolean {
+  return change.kind === 'finish' && change.outcome.kind === 'completed'
+}
+
+function completionRow({ id, change }: ChangeItem) {
+  if (change.kind !== 'finish' || change.outcome.kind !== 'completed') throw new TypeError(`${id} is not completed.`)
+  return { id, attempt: change.attempt, output: change.outcome.output }
 }
 
 function insertedAmong(submissions: readonly Submission[], rows: readonly Row[]): Map<Submission, Acceptance> {

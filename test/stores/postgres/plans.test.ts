@@ -30,6 +30,7 @@ const ASKED = JSON.stringify(['orders', 'refunds'].map((type, place) => ({ type,
 const CLAIM = [null, ASKED, 10, 'holder', 30_000, null, true, null]
 const PICKED = ['operations_ready', 'operations_delayed', 'operations_pkey']
 const SAVED = { id: SOME_ID, seen: '1', status: 2, version: 2, webhook_due: false, ms: 5, output: '1' }
+const COMPLETED = { id: SOME_ID, attempt: 1, output: '1' }
 const NOTED = { place: 0, id: SOME_ID, attempt: 1, level: 'info', message: 'one' }
 const SUBMITTED = {
   id: '00000000-0000-7000-8000-0000ffffffff',
@@ -78,6 +79,7 @@ const EXPECTED: Partial<Readonly<Record<StatementName, Expectation>>> = {
     pages: 200,
   },
   known: { values: [JSON.stringify([KNOWN])], indexes: ['operations_key', 'operations_pkey'], pages: 20 },
+  complete: { values: [null, JSON.stringify([COMPLETED])], indexes: ['operations_pkey'], pages: 100 },
   versions: { values: [null, [SOME_ID]], indexes: ['operations_pkey'], pages: 20 },
   save: { values: [null, JSON.stringify([SAVED])], indexes: ['operations_pkey', 'operations_webhook_due'], pages: 100 },
   note: { values: [null, JSON.stringify([NOTED])], indexes: ['logs_pkey', 'operations_pkey'], pages: 100 },

@@ -56,6 +56,7 @@ const STATES: Readonly<Record<string, (client: PoolClient) => Promise<unknown>>>
 
 const IDS = Array.from({ length: CLAIMED }, (_, n) => idOf(FIRST + n))
 const ASKED = JSON.stringify([{ type: 'orders', most: CLAIMED, place: 0 }])
+const COMPLETED = JSON.stringify(IDS.map(id => ({ id, attempt: 1, output: '1' })))
 const KNOWN = IDS.map((id, place) => ({ place, id, type: 'orders', owner: 'me', key: 'k' }))
 
 /** What a statement is run with, and how many pages and rows it may look at. */
@@ -74,6 +75,7 @@ const STATEMENTS: Readonly<Partial<Record<StatementName, Expectation>>> = {
   claimOne: { values: [null, idOf(FIRST), 'holder', 30_000, 'job-1', false, 'jobs'], pages: 100, rows: 10 },
   renew: { values: [null, IDS, IDS.map(() => 1), 30_000], pages: 10 * CLAIMED },
   read: { values: [IDS], pages: 5 * CLAIMED },
+  complete: { values: [null, COMPLETED], pages: 20 * CLAIMED },
   versions: { values: [null, IDS], pages: 5 * CLAIMED },
   known: { values: [JSON.stringify(KNOWN)], pages: 10 * CLAIMED, rows: 2 * CLAIMED },
   byKey: { values: ['orders', 'me', 'k'], pages: 20, rows: 10 },

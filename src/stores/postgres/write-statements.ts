@@ -1,0 +1,90 @@
+/** The statements that change records, and how they lock rows. */
+import { CHANGED_COLUMNS, CHANGED_TYPES, recordOf } from './rows.ts'
+import { CLOCK, IMPATIENT_CLOCK } from './statement-clock.ts'
+
+/** How many durations of a type are shown; of a batch, and of batches, no more are kept. */
+export const DURATIONS_KEPT = 100
+
+/**
+ * Locks rows in the order of their ids, and tells how they are then. Rows that others hold are skipped: one of them
+ * would hold up the whole batch. Of the status nothing is asked here: an index of all that runs would seem to answer that.
+ */
+export function locked(operations: string, ids: string): string {
+  return `
+    locked AS MATERIALIZED (
+      SELECT o.id, o.attempt, o.status FROM ${operations} o WHERE o.id = ANY (${ids})
+      ORDER BY o.id FOR NO KEY UPDATE SKIP LOCKED)`
+}
+
+/** The rows that run, as far as one can see, and were skipped. What is not seen to run has lost its attempt for good. */
+export function skipped(operations: string, asked: string): string {
+  return `
+    FROM ${operations} o
+    WHERE o.id = ANY (ARRAY (SELECT id FROM ${asked} EXCEPT SELECT id FROM locked)) AND o.status + 0 = 1`
+}
+
+/** @param schema its name, quoted */
+export function writes(schema: string, operations: string) {
+  const set = CHANGED_COLUMNS.map(column => `${column} = v.${column}`).join(', ')
+  return {
+    // As finished() of the state machine for an attempt that has completed. The row keeps its holder: it stands for the
+    // attempt, which the history leaves out (see rows.ts).
+    complete: `
+      WITH ${IMPATIENT_CLOCK},
+      given AS MATERIALIZED (
+        SELECT * FROM json_to_recordset($2::json) AS given (id uuid, attempt integer, output text)),
+      ${locked(operations, 'ARRAY (SELECT id FROM given)')},
+      saved AS (
+        UPDATE ${operations} o SET status = 2, version = o.version + 1,
+          updated_at = greatest((SELECT now FROM clock), o.updated_at), finished_at = (SELECT now FROM clock),
+          expires_at = (SELECT now FROM clock) + o.retention, purge_at = (SELECT now FROM clock) + o.retention,
+          run_at = NULL, lease_until = NULL, webhook_due = o.webhook_url IS NOT NULL
+        FROM given v
+        WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.attempt = v.attempt AND o.status + 0 = 1
+        RETURNING ${recordOf('o')}),
+      outputs AS (
+        INSERT INTO ${schema}.payloads (id, kind, body)
+        SELECT v.id, 1, v.output FROM given v JOIN saved s ON s.id = v.id
+        ON CONFLICT (id, kind) DO UPDATE SET body = excluded.body),
+      measured AS (${measured(schema, 'SELECT type, finished_at - attempt_started_at AS ms FROM saved')})
+      SELECT ${recordOf('s')}, false FROM saved s
+      UNION ALL SELECT ${recordOf('o')}, true ${skipped(operations, 'given')}`,
+    versions: `
+      WITH ${CLOCK}
+      SELECT ${recordOf('o')}, o.xmin::text, (SELECT now FROM clock) FROM ${operations} o
+      WHERE o.id = ANY ($2::uuid[])`,
+    // A record is written over that very row version it was made from, and no other: xmin changes with each write.
+    save: `
+      WITH ${IMPATIENT_CLOCK},
+      given AS MATERIALIZED (
+        SELECT * FROM json_to_recordset($2::json)
+        AS given (id uuid, seen xid, output text, thrown text, ms bigint, ${CHANGED_TYPES})),
+      ${locked(operations, 'ARRAY (SELECT id FROM given)')},
+      saved AS (
+        UPDATE ${operations} o SET ${set} FROM given v
+        WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.xmin = v.seen AND o.status < 2
+        RETURNING o.id, o.type),
+      told AS (
+        UPDATE ${operations} o SET webhook_due = false FROM given v
+        WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.xmin = v.seen AND o.status >= 2
+        AND o.webhook_due AND NOT v.webhook_due
+        RETURNING o.id),
+      outputs AS (
+        INSERT INTO ${schema}.payloads (id, kind, body)
+        SELECT v.id, 1, v.output FROM given v JOIN saved s ON s.id = v.id WHERE v.output IS NOT NULL
+        ON CONFLICT (id, kind) DO UPDATE SET body = excluded.body),
+      thrown AS (
+        INSERT INTO ${schema}.payloads (id, kind, body)
+        SELECT v.id, 1 + v.attempt, v.thrown FROM given v JOIN saved s ON s.id = v.id WHERE v.thrown IS NOT NULL
+        ON CONFLICT (id, kind) DO UPDATE SET body = excluded.body),
+      measured AS (${measured(schema, 'SELECT s.type, v.ms FROM given v JOIN saved s ON s.id = v.id WHERE v.ms IS NOT NULL')})
+      SELECT id FROM saved UNION ALL SELECT id FROM told`,
+  } as const
+}
+
+/** Keeps durations in a row for each type, so that a batch costs as much as one. */
+function measured(schema: string, of: string): string {
+  return `
+    INSERT INTO ${schema}.durations (type, ms)
+    SELECT type, (array_agg(ms))[1:${DURATIONS_KEPT}] FROM (${of}) AS m GROUP BY type`
+}
