@@ -82,9 +82,9 @@ function commit(): string {
 }
 
 /** Writes `results/latest.json`, and gives its path. */
-export function save(facts: object, outcomes: readonly Outcome[]): string {
+export function save(facts: object, found: object): string {
   const folder = fileURLToPath(new URL('results/', import.meta.url))
   mkdirSync(folder, { recursive: true })
-  writeFileSync(`${folder}latest.json`, `${JSON.stringify({ machine: facts, scenarios: outcomes }, null, 2)}\n`)
+  writeFileSync(`${folder}latest.json`, `${JSON.stringify({ machine: facts, ...found }, null, 2)}\n`)
   return `${folder}latest.json`
 }

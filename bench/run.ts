@@ -1,14 +1,21 @@
 /**
- * `npm run bench`: measures the built package beside what a bare server and the disk can do, all
- * in one run. `docs/benchmarks.md` tells what is measured and how to read it.
+ * `npm run bench`: measures the built package beside its peers and beside what the machine allows, all in one run.
+ * docs/benchmarks.md says what is measured and how to read it.
  *
- *   --quick        short rounds, three of them: to see that it works
- *   --rounds N     how often each scenario is measured; default 5
- *   --only NAME    one scenario; may be given again
- *   --patience S   how many seconds each round waits for other programs to leave the machine alone; default 20
+ *   --quick          short rounds, few of them: to see that it works
+ *   --rounds N       how often each is measured; default 5
+ *   --patience S     how many seconds each round waits for other programs to leave the machine alone; default 20
+ *   --only NAME      one contender of the comparison, such as "Waybill on SQLite" or pg-boss; may be given again
+ *   --scenario NAME  one part of Waybill by itself instead of the comparison, such as drain; `all` for all of them
+ *   --page           writes the comparison and its charts into docs/benchmarks.md
+ *   --record         keeps the ratios of the comparison for --check
+ *   --check          fails if a ratio is worse than recorded by more than the noise
  */
 import { parseArgs } from 'node:util'
 import { Bench } from './bench.ts'
+import { compare, findLosses, record } from './comparison/compare.ts'
+import { writePage } from './comparison/page.ts'
+import { tableOf } from './comparison/results.ts'
 import { quiet } from './quiet.ts'
 import { machine, type Outcome, outcome, save, table } from './report.ts'
 import type { Sample, Scenario } from './scenario.ts'
@@ -19,7 +26,11 @@ const { values: options } = parseArgs({
     quick: { type: 'boolean', default: false },
     rounds: { type: 'string' },
     only: { type: 'string', multiple: true },
+    scenario: { type: 'string', multiple: true },
     patience: { type: 'string', default: '20' },
+    page: { type: 'boolean', default: false },
+    record: { type: 'boolean', default: false },
+    check: { type: 'boolean', default: false },
   },
 })
 const { quick } = options
@@ -35,20 +46,39 @@ console.log(
     .join(', '),
   '\n',
 )
-const outcomes: Outcome[] = []
-for (const scenario of chosen(options.only)) {
-  const measured = outcome(scenario, await measure(scenario))
-  outcomes.push(measured)
-  console.log(table(measured))
-}
-console.log(save(facts, outcomes))
+if (options.scenario === undefined) await runComparison()
+else await runScenarios(options.scenario)
 
-function chosen(only: readonly string[] | undefined): readonly Scenario[] {
-  const unknown = only?.find(name => !scenarios.some(scenario => scenario.name === name))
-  if (unknown !== undefined) {
-    throw new TypeError(`There is no scenario "${unknown}"; there are ${scenarios.map(({ name }) => name).join(', ')}.`)
+async function runComparison(): Promise<void> {
+  const extent = quick ? { seconds: 0.5, drained: 1000 } : { seconds: 2, drained: 10_000 }
+  const results = await compare({ ...extent, rounds, patience, only: options.only })
+  console.log(tableOf(results))
+  console.log(save(facts, results))
+  if (options.page) writePage(results, facts)
+  if (options.record) record(results)
+  const losses = options.check ? findLosses(results) : []
+  for (const loss of losses) console.error(`Worse than recorded: ${loss}`)
+  if (losses.length > 0) process.exitCode = 1
+}
+
+async function runScenarios(names: readonly string[]): Promise<void> {
+  const outcomes: Outcome[] = []
+  for (const scenario of choose(names)) {
+    const measured = outcome(scenario, await measure(scenario))
+    outcomes.push(measured)
+    console.log(table(measured))
   }
-  return only === undefined ? scenarios : scenarios.filter(({ name }) => only.includes(name))
+  console.log(save(facts, { scenarios: outcomes }))
+}
+
+function choose(names: readonly string[]): readonly Scenario[] {
+  if (names.includes('all')) return scenarios
+  const unknown = names.find(name => !scenarios.some(scenario => scenario.name === name))
+  if (unknown !== undefined) {
+    const known = scenarios.map(({ name }) => name).join(', ')
+    throw new TypeError(`"${unknown}" is not a scenario. Use one of: ${known}, all.`)
+  }
+  return scenarios.filter(({ name }) => names.includes(name))
 }
 
 /** The first round warms up, and is not counted. */

@@ -31,6 +31,15 @@ export interface LoadResult {
   readonly p50: number
   readonly p99: number
   readonly locations: readonly string[]
+  /** Of round trips whose results have the times of their handler: from the 202 to its begin, and from its end to the client. */
+  readonly wakeUp: number
+  readonly endToClient: number
+}
+
+/** The times that a result may have, in milliseconds since the epoch. */
+interface Times {
+  readonly startedAt?: number
+  readonly endedAt?: number
 }
 
 class Run {
@@ -39,6 +48,8 @@ class Run {
   readonly #requests: readonly string[]
   readonly #latencies: number[] = []
   readonly #locations: string[] = []
+  readonly #wakeUps: number[] = []
+  readonly #endsToClient: number[] = []
   #sent = 0
 
   constructor(load: Load, connections: readonly Connection[]) {
@@ -91,6 +102,7 @@ class Run {
 
   async #roundTrip(connection: Connection, text: string): Promise<void> {
     const accepted = await connection.send(text)
+    const acceptedAt = now()
     if (accepted.status !== 202) throw new Error(`Got ${accepted.status}: ${accepted.head}`)
     const poll = request('GET', accepted.header('location'), undefined, 'Prefer: wait=10\r\n')
     let status = await connection.send(poll)
@@ -100,7 +112,13 @@ class Run {
       status = await connection.send(poll)
     }
     const result = await connection.send(request('GET', status.header('location')))
+    const receivedAt = now()
     if (result.status !== 200) throw new Error(`Got ${result.status}: ${result.head}`)
+    const { startedAt, endedAt } = timesOf(result.body)
+    if (startedAt === undefined || endedAt === undefined) return
+    // A handler may begin before the client has read the 202.
+    this.#wakeUps.push(Math.max(startedAt - acceptedAt, 0))
+    this.#endsToClient.push(receivedAt - endedAt)
   }
 
   #goesOn(began: number): boolean {
@@ -114,14 +132,32 @@ class Run {
 
   #result(ms: number): LoadResult {
     const sorted = this.#latencies.sort((a, b) => a - b)
+    const medianOf = (values: number[]) =>
+      percentile(
+        values.sort((a, b) => a - b),
+        0.5,
+      )
     return {
       count: sorted.length,
       perSecond: (sorted.length / ms) * 1000,
       p50: percentile(sorted, 0.5),
       p99: percentile(sorted, 0.99),
       locations: this.#locations,
+      wakeUp: medianOf(this.#wakeUps),
+      endToClient: medianOf(this.#endsToClient),
     }
   }
+}
+
+/** Milliseconds since the epoch, with the fractions that `Date.now` leaves out. */
+function now(): number {
+  return performance.timeOrigin + performance.now()
+}
+
+/** Of the article's order they stand in the result, or in its member `order`. */
+function timesOf(body: string): Times {
+  const result = JSON.parse(body) as Times & { readonly order?: Times }
+  return result.order ?? result
 }
 
 async function runOne(load: Load): Promise<LoadResult> {

@@ -1,0 +1,101 @@
+/** Who is compared, and with whose settings. */
+import { embedded, postgres, redis, restate, type StartService } from './services.ts'
+
+export interface Contender {
+  /** A file of `peers/`, or one of ours. */
+  readonly name: string
+  readonly store: 'SQLite' | 'PostgreSQL' | 'Redis' | 'Restate'
+  readonly start: StartService
+  /** `floor` is what the machine allows, `peer` what a user would take instead. */
+  readonly kind: 'waybill' | 'floor' | 'peer'
+  /** Whether one process accepts and works; else the worker is a process of its own. */
+  readonly oneProcess: boolean
+  /** Whether orders are taken while no worker runs. Where not, the drain begins with the first order. */
+  readonly waits: boolean
+  /** What is batched, and whose settings are used; for readers of the report. */
+  readonly settings: string
+}
+
+export const CONTENDERS: readonly Contender[] = [
+  {
+    name: 'Waybill on SQLite',
+    store: 'SQLite',
+    start: embedded,
+    kind: 'waybill',
+    oneProcess: true,
+    waits: true,
+    settings: 'Defaults: synchronous=FULL. Writes of one moment share a transaction.',
+  },
+  {
+    name: 'Waybill on PostgreSQL',
+    store: 'PostgreSQL',
+    start: postgres,
+    kind: 'waybill',
+    oneProcess: false,
+    waits: true,
+    settings: 'Defaults. Writes of one moment share a statement.',
+  },
+  {
+    name: 'floor on SQLite',
+    store: 'SQLite',
+    start: embedded,
+    kind: 'floor',
+    oneProcess: true,
+    waits: true,
+    settings: 'The same rows by node:sqlite, in transactions by hand, synchronous=FULL.',
+  },
+  {
+    name: 'floor on PostgreSQL',
+    store: 'PostgreSQL',
+    start: postgres,
+    kind: 'floor',
+    oneProcess: false,
+    waits: true,
+    settings: 'The same rows by pg, in statements by hand over unnest.',
+  },
+  {
+    name: 'bullmq',
+    store: 'Redis',
+    start: redis,
+    kind: 'peer',
+    oneProcess: false,
+    waits: true,
+    settings: 'appendfsync always. Waits by QueueEvents.',
+  },
+  {
+    name: 'pg-boss',
+    store: 'PostgreSQL',
+    start: postgres,
+    kind: 'peer',
+    oneProcess: false,
+    waits: true,
+    settings: 'useListenNotify, batchSize 500, burstWhenBatchFull, perJobResults: its page on throughput.',
+  },
+  {
+    name: 'graphile-worker',
+    store: 'PostgreSQL',
+    start: postgres,
+    kind: 'peer',
+    oneProcess: false,
+    waits: true,
+    settings: 'localQueue 500, completeJobBatchDelay 0: its page on performance. Results in a table of the user.',
+  },
+  {
+    name: 'dbos',
+    store: 'PostgreSQL',
+    start: postgres,
+    kind: 'peer',
+    oneProcess: false,
+    waits: true,
+    settings: 'A queue with minPollingIntervalMs 10 and four times the concurrency; pools of 20 connections.',
+  },
+  {
+    name: 'restate',
+    store: 'Restate',
+    start: restate,
+    kind: 'peer',
+    oneProcess: false,
+    waits: false,
+    settings: 'A workflow for each order; its server from npm, with its defaults.',
+  },
+]
