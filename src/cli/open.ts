@@ -1,7 +1,7 @@
 /** How commands that only look, or move things, have a store and what keeps its blobs. */
 import { type BlobStore, checkBlobKey } from '../blobs/blob-store.ts'
-import { type BlobsUrlOptions, blobsFromUrl } from '../from-url/blobs.ts'
-import { type StoreUrlOptions, storeFromUrl } from '../from-url/store.ts'
+import { type BlobsUrlOptions, blobsFromUrl } from '../from-url/blobs-from-url.ts'
+import { type StoreUrlOptions, storeFromUrl } from '../from-url/store-from-url.ts'
 import type { Store } from '../stores/store.ts'
 import { type ParsedArgs, UsageError } from './command.ts'
 

@@ -1,6 +1,6 @@
 /** `waybill run`: runs the one operation that a launcher has started this process for. */
 
-import { storeFromUrl } from '../from-url/store.ts'
+import { storeFromUrl } from '../from-url/store-from-url.ts'
 import { runOperation } from '../worker/run-operation.ts'
 import { BLOBS_OPTION, type Command, type ParsedArgs, STORE_OPTION, UsageError } from './command.ts'
 import { HANDLER_OPTIONS, namedHandlers } from './handlers.ts'

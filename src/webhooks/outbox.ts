@@ -10,7 +10,7 @@ import type { OperationStore, WorkQueue } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import { Loop } from '../util/loop.ts'
 import { type DeliveryInput, deliverySubmission } from './delivery.ts'
-import { eventBody, eventId } from './event.ts'
+import { eventBody, eventId } from './webhook-event.ts'
 
 /** Options of an {@link Outbox}. */
 export interface OutboxOptions {

@@ -15,19 +15,19 @@ import type { Loop } from '../util/loop.ts'
 import { Worker } from '../worker/worker.ts'
 import { readWebhookUrl } from './addresses.ts'
 import { DELIVERY_TYPE, deliveryType } from './delivery.ts'
+import { DeliveryRunner } from './delivery-runner.ts'
 import { FairQueue } from './fair-queue.ts'
 import { type Delivery, History, orUnavailable } from './history.ts'
-import { readWebhookOptions, type WebhookOptions, type WebhooksInit } from './options.ts'
 import { Outbox } from './outbox.ts'
-import { DeliveryRunner } from './runner.ts'
+import { readWebhookOptions, type WebhookOptions, type WebhooksInit } from './webhooks-options.ts'
 
 export { type Address, isPublicAddress, type Lookup, type Resolve } from './addresses.ts'
-export type { WebhookEvent } from './event.ts'
 export { FAILURE_REASONS, type FailureReason } from './failure.ts'
 export type { Delivery, DeliveryAttempt } from './history.ts'
-export type { WebhooksInit } from './options.ts'
 export { type HostResolverOptions, hostResolver } from './resolver.ts'
 export type { Secrets } from './signing.ts'
+export type { WebhookEvent } from './webhook-event.ts'
+export type { WebhooksInit } from './webhooks-options.ts'
 
 /** What {@link Webhooks} need of the composition. */
 export interface WebhooksContext {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { isPublicAddress, type WebhooksInit } from 'waybill/webhooks'
 import { allowedAddresses, readWebhookUrl } from '../../src/webhooks/addresses.ts'
-import { readWebhookOptions } from '../../src/webhooks/options.ts'
+import { readWebhookOptions } from '../../src/webhooks/webhooks-options.ts'
 import { secret } from '../support/receiver.ts'
 
 const PUBLIC = [

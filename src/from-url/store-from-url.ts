@@ -22,7 +22,7 @@ import { explainedBy } from './azure-credential.ts'
 import { azureCredential, load } from './load-package.ts'
 import { closingWith, connectPostgres, shownUnread, UrlError } from './urls.ts'
 
-export { type BlobsUrlOptions, blobsFromUrl } from './blobs.ts'
+export { type BlobsUrlOptions, blobsFromUrl } from './blobs-from-url.ts'
 export { shownUrl } from './urls.ts'
 
 /** Options of {@link storeFromUrl}. */

@@ -10,9 +10,9 @@ import { allowedAddresses, hostOf, readWebhookUrl } from './addresses.ts'
 import { DELIVERY_TYPE, type DeliveryInput, type DeliveryOutput } from './delivery.ts'
 import { DeliveryError, notDelivered } from './failure.ts'
 import type { FairQueue } from './fair-queue.ts'
-import type { WebhookOptions } from './options.ts'
+import { type Answer, post } from './post.ts'
 import { signedHeaders } from './signing.ts'
-import { type Answer, post } from './transport.ts'
+import type { WebhookOptions } from './webhooks-options.ts'
 
 /** The longest wait that a receiver can ask for with Retry-After. */
 const MAX_RETRY_AFTER_MS = 86_400_000
