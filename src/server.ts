@@ -14,9 +14,9 @@
 export type { ListRequest, Operations, SubmitRequest, Submitted } from './service/operations.ts'
 export type { Logger } from './util/logger.ts'
 export {
+  type AutoscaleOptions,
   createWaybill,
   type DispatcherOptions,
-  type WakeupInit,
   type Waybill,
   type WaybillOptions,
   type WorkerOptions,

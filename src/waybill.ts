@@ -3,11 +3,11 @@
  * It knows nothing of HTTP: `servers/` serve it.
  */
 import type { BlobStore } from './blobs/blob-store.ts'
-import { Waker } from './launchers/autoscaler.ts'
+import { Autoscaler } from './launchers/autoscaler.ts'
 import { Dispatcher } from './launchers/dispatcher.ts'
 import { type Launcher, REFUSAL_REASONS } from './launchers/launcher.ts'
-import type { Wakeup } from './launchers/scale-trigger.ts'
-import { type Duration, durationMs, SECOND, toMs } from './model/duration.ts'
+import type { ScaleTrigger } from './launchers/scale-trigger.ts'
+import { type Duration, durationMs, toMs } from './model/duration.ts'
 import type { AnyOperationType } from './model/operation-type.ts'
 import {
   BLOB_STORE,
@@ -21,7 +21,6 @@ import {
   type RenamedOptions,
   required,
   STORE,
-  UNCHECKED,
   withMethods,
 } from './model/options.ts'
 import { Metrics } from './observability/metrics.ts'
@@ -37,32 +36,32 @@ import { Sweeper } from './worker/sweeper.ts'
 
 export type { WorkerOptions }
 
-/** How a process hands operations to another engine. */
+/** How this process starts one execution for each operation on another engine. */
 export interface DispatcherOptions {
   readonly launcher: Launcher
   /** How long an execution may take from its start to its claim before another one is started. Default 2 minutes. */
-  readonly hold?: Duration
+  readonly claimTimeout?: Duration | undefined
   /** The longest time between two looks at the queue when no hint comes. Default 1 s. */
-  readonly scan?: Duration
+  readonly pollInterval?: Duration | undefined
   /** The time between two looks at the executions. Default 10 s. */
-  readonly reconcile?: Duration
+  readonly reconcileInterval?: Duration | undefined
   /**
-   * How many executions of the launcher's engine there may be at once, over all processes that use the store, from 1 to
-   * 10,000. More operations wait in the queue. Default: any number.
+   * How many executions of the launcher's engine may run at once, over all processes that use the store, from 1 to
+   * 10,000. More operations wait in the queue. Default: unlimited.
    */
-  readonly maxExecutions?: number
+  readonly maxExecutions?: number | undefined
 }
 
-/** How a process calls for executions that drain the backlog. */
-export interface WakeupInit {
-  /** Such as `storageQueue({ client })`. */
-  readonly by: Wakeup
-  /** How many ready operations are one execution's share, 1 to 10,000. Default 16. */
-  readonly share?: number
-  /** How many executions are called for at once, 1 to 1,000. Default 10. */
-  readonly max?: number
+/** How this process requests executions that drain the backlog. */
+export interface AutoscaleOptions {
+  /** Starts executions, such as `storageQueue(client)`. */
+  readonly trigger: ScaleTrigger
+  /** How many ready operations one execution is requested for, 1 to 10,000. Default 16. */
+  readonly operationsPerExecution?: number | undefined
+  /** How many executions are requested at once, 1 to 1,000. Default 10. */
+  readonly maxExecutions?: number | undefined
   /** The longest time between two looks at the backlog. Default 5 s. */
-  readonly scan?: Duration
+  readonly pollInterval?: Duration | undefined
 }
 
 /** Options of {@link createWaybill}. */
@@ -80,8 +79,8 @@ export interface WaybillOptions {
   readonly worker?: WorkerOptions | undefined
   /** Starts one execution for each operation on another engine. */
   readonly dispatcher?: DispatcherOptions | undefined
-  /** Calls for executions that drain the backlog, on another engine. */
-  readonly wakeup?: WakeupInit | undefined
+  /** Requests executions on another engine that drain the backlog. */
+  readonly autoscale?: AutoscaleOptions | undefined
   /** Accepts webhooks from clients and delivers them from this process. Default: requests with a webhook are refused. */
   readonly webhooks?: WebhooksInit | undefined
   /** Default: errors and warnings go to standard error as JSON lines. */
@@ -102,23 +101,34 @@ export interface StartOptions {
   readonly timeoutHint?: string | undefined
 }
 
-const COUNT = integer(1, 10_000)
-
 const DISPATCHER_OPTIONS: Checks<DispatcherOptions> = {
   launcher: required(
     withMethods('a launcher, such as processLauncher({ entry: "./job.ts" })', 'start', 'stop', 'inspect'),
   ),
-  hold: UNCHECKED,
-  scan: UNCHECKED,
-  reconcile: UNCHECKED,
+  claimTimeout: duration({ min: 1000 }),
+  pollInterval: duration({ min: 10 }),
+  reconcileInterval: duration({ min: 50 }),
   maxExecutions: integer(1, 10_000),
 }
 
-const WAKEUP_OPTIONS: Checks<WakeupInit> = {
-  by: required(withMethods('a wake-up, such as storageQueue({ client })', 'call')),
-  share: COUNT,
-  max: integer(1, 1000),
-  scan: UNCHECKED,
+const RENAMED_DISPATCHER_OPTIONS: RenamedOptions<DispatcherOptions> = {
+  hold: 'claimTimeout',
+  scan: 'pollInterval',
+  reconcile: 'reconcileInterval',
+}
+
+const AUTOSCALE_OPTIONS: Checks<AutoscaleOptions> = {
+  trigger: required(withMethods('a scale trigger, such as storageQueue(client)', 'request')),
+  operationsPerExecution: integer(1, 10_000),
+  maxExecutions: integer(1, 1000),
+  pollInterval: duration({ min: 10 }),
+}
+
+const RENAMED_AUTOSCALE_OPTIONS: RenamedOptions<AutoscaleOptions> = {
+  by: 'trigger',
+  share: 'operationsPerExecution',
+  max: 'maxExecutions',
+  scan: 'pollInterval',
 }
 
 /** What the options of a composition must be. */
@@ -128,7 +138,7 @@ export const WAYBILL_OPTIONS: Checks<WaybillOptions> = {
   blobs: BLOB_STORE,
   worker: OBJECT,
   dispatcher: OBJECT,
-  wakeup: OBJECT,
+  autoscale: OBJECT,
   webhooks: OBJECT,
   logger: LOGGER,
   storeTimeout: duration({ min: 10 }),
@@ -139,6 +149,7 @@ export const WAYBILL_OPTIONS: Checks<WaybillOptions> = {
 export const RENAMED_WAYBILL_OPTIONS: RenamedOptions<WaybillOptions> = {
   waiters: 'maxWaitingRequests',
   sweep: 'sweepInterval',
+  wakeup: 'autoscale',
 }
 
 /** What {@link createWaybill} makes. */
@@ -207,13 +218,14 @@ export function createWaybill(options: WaybillOptions): Waybill {
   const shared = { store, types, blobs, logger, metrics }
   const worker = options.worker && makeWorker(options.worker, shared)
   const dispatcher = options.dispatcher && makeDispatcher(options.dispatcher, shared)
-  const waker = options.wakeup && makeWaker(options.wakeup, shared)
+  const autoscaler = options.autoscale && makeAutoscaler(options.autoscale, shared)
   const sweeper = new Sweeper({ store, blobs, logger, metrics, everyMs: toMs(options.sweepInterval ?? '5s') })
   const webhooks = options.webhooks && new Webhooks(options.webhooks, { store, operations, logger })
-  const loops = (): readonly Loop[] => [worker, dispatcher, waker, sweeper, webhooks].flatMap(part => part?.loops ?? [])
+  const loops = (): readonly Loop[] =>
+    [worker, dispatcher, autoscaler, sweeper, webhooks].flatMap(part => part?.loops ?? [])
   const stopWork = async () => {
     operations.drain()
-    await Promise.all([dispatcher?.stop(), waker?.stop(), worker?.stop(), webhooks?.stop(), sweeper.stop()])
+    await Promise.all([dispatcher?.stop(), autoscaler?.stop(), worker?.stop(), webhooks?.stop(), sweeper.stop()])
   }
   let drained: Promise<void> | undefined
   const drain = () => {
@@ -235,7 +247,7 @@ export function createWaybill(options: WaybillOptions): Waybill {
       const timeoutMs = timeout === undefined ? undefined : durationMs('timeout', timeout, { min: 1 })
       const begin = () => {
         dispatcher?.start()
-        waker?.start()
+        autoscaler?.start()
         return webhooks?.start()
       }
       const steps: readonly StartStep[] = [
@@ -264,10 +276,10 @@ export function createWaybill(options: WaybillOptions): Waybill {
 
 function checkWaybillOptions(options: WaybillOptions): void {
   checkOptions('createWaybill()', options, WAYBILL_OPTIONS, RENAMED_WAYBILL_OPTIONS)
-  const { worker, dispatcher, wakeup } = options
+  const { worker, dispatcher, autoscale } = options
   if (worker !== undefined) checkOptions('worker', worker, WORKER_OPTIONS, RENAMED_WORKER_OPTIONS)
-  if (dispatcher !== undefined) checkOptions('dispatcher', dispatcher, DISPATCHER_OPTIONS)
-  if (wakeup !== undefined) checkOptions('wakeup', wakeup, WAKEUP_OPTIONS)
+  if (dispatcher !== undefined) checkOptions('dispatcher', dispatcher, DISPATCHER_OPTIONS, RENAMED_DISPATCHER_OPTIONS)
+  if (autoscale !== undefined) checkOptions('autoscale', autoscale, AUTOSCALE_OPTIONS, RENAMED_AUTOSCALE_OPTIONS)
 }
 
 interface Shared {
@@ -278,30 +290,30 @@ interface Shared {
   readonly metrics?: Metrics | undefined
 }
 
-function makeWaker(init: WakeupInit, { store, types, logger }: Shared): Waker {
-  return new Waker({
+function makeAutoscaler(options: AutoscaleOptions, { store, types, logger }: Shared): Autoscaler {
+  return new Autoscaler({
     store,
     types,
     logger,
-    by: init.by,
-    share: init.share ?? 16,
-    max: init.max ?? 10,
-    scanMs: durationMs('wakeup.scan', init.scan ?? 5 * SECOND, { min: 10 }),
+    trigger: options.trigger,
+    operationsPerExecution: options.operationsPerExecution ?? 16,
+    maxExecutions: options.maxExecutions ?? 10,
+    pollIntervalMs: toMs(options.pollInterval ?? '5s'),
   })
 }
 
-function makeDispatcher(init: DispatcherOptions, shared: Shared): Dispatcher {
-  const { engine } = init.launcher
-  if (typeof engine !== 'string' || engine === '')
-    throw new TypeError(
-      `dispatcher.launcher must say in "engine" what it starts executions on, not ${JSON.stringify(engine)}.`,
-    )
+function makeDispatcher(options: DispatcherOptions, shared: Shared): Dispatcher {
+  const { launcher } = options
+  if (typeof launcher.engine !== 'string' || launcher.engine === '') {
+    const given = JSON.stringify(launcher.engine)
+    throw new TypeError(`dispatcher.launcher.engine must be the name of its engine, such as "process", not ${given}.`)
+  }
   return new Dispatcher({
     ...shared,
-    launcher: init.launcher,
-    holdMs: durationMs('dispatcher.hold', init.hold ?? 120 * SECOND, { min: SECOND }),
-    scanMs: durationMs('dispatcher.scan', init.scan ?? SECOND, { min: 10 }),
-    reconcileMs: durationMs('dispatcher.reconcile', init.reconcile ?? 10 * SECOND, { min: 50 }),
-    maxExecutions: init.maxExecutions,
+    launcher,
+    claimTimeoutMs: toMs(options.claimTimeout ?? '2m'),
+    pollIntervalMs: toMs(options.pollInterval ?? '1s'),
+    reconcileIntervalMs: toMs(options.reconcileInterval ?? '10s'),
+    maxExecutions: options.maxExecutions,
   })
 }

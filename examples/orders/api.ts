@@ -19,7 +19,10 @@ const work = {
   children: { worker: { handlers, concurrency: CONCURRENCY } },
   inline: { worker: { handlers, concurrency: CONCURRENCY, run: 'inline' } },
   process: {
-    dispatcher: { launcher: processLauncher({ entry, variable: 'ORDER_ID', limit: CONCURRENCY }), hold: '10s' },
+    dispatcher: {
+      launcher: processLauncher({ entry, variable: 'ORDER_ID', maxProcesses: CONCURRENCY }),
+      claimTimeout: '10s',
+    },
   },
   // Their clients are large: nobody else loads them.
   'container-apps': RUN === 'container-apps' ? await import('./container-apps.ts').catch(explain(RUN_CURE)) : {},

@@ -5,12 +5,12 @@ import { required } from './settings.ts'
 
 /** Azure itself, unless `waybill emulate azure` plays it. */
 const endpoint = process.env.AZURE_RESOURCE_MANAGER || 'https://management.azure.com'
-const credential = new DefaultAzureCredential()
+const subscriptionId = required('AZURE_SUBSCRIPTION_ID')
+const client = new ContainerAppsAPIClient(new DefaultAzureCredential(), subscriptionId, { endpoint })
 
 /** One execution of a Container Apps Job for each order, started as the managed identity of AZURE_CLIENT_ID. */
 export const dispatcher = {
-  launcher: containerAppsJob({
-    client: new ContainerAppsAPIClient(credential, required('AZURE_SUBSCRIPTION_ID'), { endpoint }),
+  launcher: containerAppsJob(client, {
     resourceGroup: required('AZURE_RESOURCE_GROUP'),
     job: required('WAYBILL_JOB'),
     variable: 'ORDER_ID',

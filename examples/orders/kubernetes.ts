@@ -17,16 +17,15 @@ const { config, api } = usable(
 )
 
 export const dispatcher = {
-  launcher: kubernetesJob({
-    api,
+  launcher: kubernetesJob(api, {
     watch: new Watch(config),
     namespace: namespace || config.getContextObject(config.getCurrentContext())?.namespace || 'default',
     template: template(),
     variable: 'ORDER_ID',
     // A cluster that has to add a node first takes minutes.
-    start: '8m',
+    startupTimeout: '8m',
   }),
-  hold: '10m',
+  claimTimeout: '10m',
 } as const
 
 /** The Job in the file that ORDER_JOB_TEMPLATE names, of the image that ORDER_JOB_IMAGE names. */

@@ -11,4 +11,4 @@ const client = usable(
 )
 
 /** Executions of `waybill work --until-idle`, which KEDA starts for the messages of a queue. */
-export const wakeup = { by: storageQueue({ client }) }
+export const autoscale = { trigger: storageQueue(client) }

@@ -1,16 +1,16 @@
-/** Answers the Azure Storage queue message that started this process. */
+/** The Azure Storage queue whose message started this process. */
 import type { QueueClient } from '@azure/storage-queue'
 import { azureCredential, load } from '../from-url/load-package.ts'
-import { type AnsweredCall, answerCall } from '../launchers/azure-storage-queue/azure-storage-queue.ts'
+import { type ReceivedScaleRequest, receiveScaleRequest } from '../launchers/azure-storage-queue/azure-storage-queue.ts'
 import { UsageError } from './command.ts'
 
 const PACKAGES = '@azure/storage-queue @azure/identity'
 
-/** Takes a message from the queue at the URL, or at `WAYBILL_QUEUE`. Undefined if neither is set. */
-export async function answerQueue(named: string | undefined): Promise<AnsweredCall | undefined> {
+/** Receives a message of the queue at the URL, or at `WAYBILL_QUEUE`. Undefined if neither is set. */
+export async function receiveFromQueue(named: string | undefined): Promise<ReceivedScaleRequest | undefined> {
   const url = named || process.env.WAYBILL_QUEUE
   if (!url) return undefined
-  return await answerCall({ client: await queueClient(url), warn: message => console.error(message) })
+  return await receiveScaleRequest(await queueClient(url), { warn: message => console.error(message) })
 }
 
 async function queueClient(url: string): Promise<QueueClient> {

@@ -6,7 +6,7 @@ import { BLOBS_OPTION, type Command, type ParsedArgs, STORE_OPTION } from './com
 import { HANDLER_OPTIONS, namedHandlers } from './handlers.ts'
 import { namedBlobs } from './open.ts'
 import { print } from './output.ts'
-import { answerQueue } from './queue.ts'
+import { receiveFromQueue } from './queue.ts'
 import { aborted, stopSignal } from './signals.ts'
 
 /** How often to check whether the queue is empty, in milliseconds. */
@@ -45,7 +45,7 @@ async function runWork(given: ParsedArgs): Promise<number> {
   const worker = { handlers: files, run, ...(concurrency !== undefined && { concurrency }) }
   const blobs = await namedBlobs(given)
   const waybill = createWaybill({ operations: types, store: await storeFromUrl(url, blobs), worker, ...blobs })
-  const call = given.has('until-idle') ? await answerQueue(given.text('queue')) : undefined
+  const request = given.has('until-idle') ? await receiveFromQueue(given.text('queue')) : undefined
   await waybill.start()
   print(
     `Working on ${types.map(({ name }) => name).join(', ')} from ${shownUrl(url)}. Press Ctrl-C or send SIGTERM to stop.`,
@@ -55,7 +55,7 @@ async function runWork(given: ParsedArgs): Promise<number> {
   } finally {
     await waybill.stop()
   }
-  await (stop.aborted ? call?.release() : call?.done())
+  await (stop.aborted ? request?.release() : request?.complete())
   return 0
 }
 

@@ -1,7 +1,7 @@
 /**
- * The waker: as long as operations are ready, it has a wake-up call for executions that drain them.
+ * The autoscaler: while operations are ready, it asks a scale trigger for executions that drain them.
  *
- * Where nothing comes of its calls, such as with an image that cannot start, it calls less and less often: that must not
+ * If no execution comes, for instance because its image cannot start, it asks less and less often: otherwise it would
  * start executions without end.
  */
 
@@ -10,59 +10,55 @@ import type { Hint, OperationStore, WorkQueue } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import { Loop } from '../util/loop.ts'
 import { TimeLimit } from '../util/time-limit.ts'
-import type { Wakeup } from './scale-trigger.ts'
+import type { ScaleTrigger } from './scale-trigger.ts'
 
-/** Options of a {@link Waker}. Durations in milliseconds. */
-export interface WakerOptions {
+/** What an {@link Autoscaler} is made of. Durations in milliseconds. */
+export interface AutoscalerSettings {
   readonly store: WorkQueue & Pick<OperationStore, 'watch'>
   readonly types: readonly AnyOperationType[]
-  readonly by: Wakeup
-  /** How many operations are one execution's share. */
-  readonly share: number
-  /** How many calls may wait at once, at most. */
-  readonly max: number
-  /** The longest time between two looks at the backlog. */
-  readonly scanMs: number
+  readonly trigger: ScaleTrigger
+  readonly operationsPerExecution: number
+  readonly maxExecutions: number
+  readonly pollIntervalMs: number
   readonly logger: Logger
 }
 
-/** How long a call may go unanswered before it is looked after, and how long at most, in milliseconds. */
+/** How long a request may stay unanswered before it is repeated: at first, and at most. In milliseconds. */
 const PATIENCE_MS = { first: 30_000, longest: 15 * 60_000 } as const
 
-/** How long a wake-up may take for an answer. */
+/** How long a trigger may take to answer, in milliseconds. */
 const TIMEOUT_MS = 60_000
 
-/** What the backlog asks for. */
-interface Wanted {
-  /** What is first in the queues: as long as it stays, nobody has come. */
+/** What the backlog needs. */
+interface Demand {
+  /** The first operation of each queue: while it stays, no execution has come. */
   readonly first: string
   readonly executions: number
 }
 
-/** What was called for last. */
-interface Call extends Wanted {
+/** The last request that was made. */
+interface ScaleRequest extends Demand {
   readonly patienceMs: number
-  /** By the monotonic clock. */
+  /** When it is repeated, by the monotonic clock. */
   readonly until: number
 }
 
-export class Waker {
-  readonly #options: WakerOptions
+export class Autoscaler {
+  readonly #settings: AutoscalerSettings
   readonly #names: ReadonlySet<string>
   readonly #loop: Loop
-  readonly #limit = new TimeLimit(TIMEOUT_MS, 'The wake-up did not answer in time.')
+  readonly #limit = new TimeLimit(TIMEOUT_MS, 'The scale trigger did not answer in time.')
   #unwatch: () => void = () => {}
-  #last: Call | undefined
+  #last: ScaleRequest | undefined
 
-  constructor(options: WakerOptions) {
-    this.#options = options
-    this.#names = new Set(options.types.map(({ name }) => name))
+  constructor(settings: AutoscalerSettings) {
+    this.#settings = settings
+    this.#names = new Set(settings.types.map(({ name }) => name))
     this.#loop = new Loop({
-      name: 'wake',
-      everyMs: options.scanMs,
+      name: 'autoscale',
+      everyMs: settings.pollIntervalMs,
       turn: () => this.#turn(),
-      onError: error =>
-        options.logger.warn({ err: error }, 'Executions could not be called for, and it is tried again'),
+      onError: error => settings.logger.warn({ err: error }, 'Could not request executions; will retry'),
     })
   }
 
@@ -71,7 +67,7 @@ export class Waker {
   }
 
   start(): void {
-    this.#unwatch = this.#options.store.watch(hint => this.#hinted(hint))
+    this.#unwatch = this.#settings.store.watch(hint => this.#hinted(hint))
     this.#loop.start()
   }
 
@@ -80,35 +76,35 @@ export class Waker {
     await this.#loop.stop()
   }
 
-  /** The first operation after a silence is called for at once; what follows it, with the next look. */
+  /** The first operation on an empty backlog is served at once; those after it, at the next poll. */
   #hinted(hint: Hint): void {
     if (this.#last === undefined && hint.kind === 'ready' && this.#names.has(hint.type)) this.#loop.wake()
   }
 
   async #turn(): Promise<void> {
-    const { store, share, max, by } = this.#options
+    const { store, operationsPerExecution, maxExecutions, trigger } = this.#settings
     const queues = await Promise.all([...this.#names].map(name => store.queueStats(name)))
     const depth = queues.reduce((sum, queue) => sum + queue.depth, 0)
     if (depth === 0) {
       this.#last = undefined
       return
     }
-    const wanted = {
+    const demand = {
       first: queues.map(({ ready }) => ready[0]).join(),
-      executions: Math.min(max, Math.ceil(depth / share)),
+      executions: Math.min(maxExecutions, Math.ceil(depth / operationsPerExecution)),
     }
-    const call = nextCall(wanted, this.#last, performance.now())
-    if (call === undefined) return
-    await this.#limit.within(by.call(call.executions))
-    this.#last = call
+    const request = nextRequest(demand, this.#last, performance.now())
+    if (request === undefined) return
+    await this.#limit.within(trigger.request(request.executions))
+    this.#last = request
   }
 }
 
-/** The call to make now; undefined where the last one may still be answered. */
-export function nextCall(wanted: Wanted, last: Call | undefined, now: number): Call | undefined {
-  const call = (patienceMs: number) => ({ ...wanted, patienceMs, until: now + patienceMs })
-  if (last === undefined || last.first !== wanted.first) return call(PATIENCE_MS.first)
-  if (now >= last.until) return call(Math.min(2 * last.patienceMs, PATIENCE_MS.longest))
-  // More work has come in the meantime: that is no reason to be more patient, or less.
-  return wanted.executions > last.executions ? { ...last, ...wanted } : undefined
+/** The request to make now; undefined while the last one may still be answered. */
+export function nextRequest(demand: Demand, last: ScaleRequest | undefined, now: number): ScaleRequest | undefined {
+  const request = (patienceMs: number) => ({ ...demand, patienceMs, until: now + patienceMs })
+  if (last === undefined || last.first !== demand.first) return request(PATIENCE_MS.first)
+  if (now >= last.until) return request(Math.min(2 * last.patienceMs, PATIENCE_MS.longest))
+  // A larger backlog says nothing about whether executions start: patience stays as it is.
+  return demand.executions > last.executions ? { ...last, ...demand } : undefined
 }

@@ -17,17 +17,17 @@ import { TimeLimit } from '../util/time-limit.ts'
 import { type Launcher, LaunchRefused } from './launcher.ts'
 import { StartRefusals } from './start-refusals.ts'
 
-/** Options of a {@link Dispatcher}. Durations in milliseconds. */
-export interface DispatcherOptions {
+/** What a {@link Dispatcher} is made of. Durations in milliseconds. */
+export interface DispatcherSettings {
   readonly store: OperationStore & WorkQueue
   readonly launcher: Launcher
   readonly types: readonly AnyOperationType[]
   /** How long an execution may take from its start to its claim before another one is started. */
-  readonly holdMs: number
+  readonly claimTimeoutMs: number
   /** The longest time between two looks at the queue when no hint comes. */
-  readonly scanMs: number
+  readonly pollIntervalMs: number
   /** The time between two looks at the executions. */
-  readonly reconcileMs: number
+  readonly reconcileIntervalMs: number
   /** How many executions of the launcher's engine there may be at once, over all processes. Default: any number. */
   readonly maxExecutions?: number | undefined
   readonly logger: Logger
@@ -48,7 +48,7 @@ type Start =
   | { readonly kind: 'unknown'; readonly message: string }
 
 export class Dispatcher {
-  readonly #options: DispatcherOptions
+  readonly #settings: DispatcherSettings
   readonly #names: ReadonlySet<string>
   readonly #timeouts: ReadonlyMap<string, number>
   readonly #dispatching: Loop
@@ -72,17 +72,22 @@ export class Dispatcher {
   /** Where the next look at the executions begins. */
   #nextLook = 0
 
-  constructor(options: DispatcherOptions) {
-    this.#options = options
-    this.#refusals = new StartRefusals(options)
-    this.#names = new Set(options.types.map(type => type.name))
-    this.#timeouts = new Map(options.types.map(type => [type.name, type.policy.timeout]))
+  constructor(settings: DispatcherSettings) {
+    this.#settings = settings
+    this.#refusals = new StartRefusals(settings)
+    this.#names = new Set(settings.types.map(type => type.name))
+    this.#timeouts = new Map(settings.types.map(type => [type.name, type.policy.timeout]))
     const onError = (error: unknown, loop: string) =>
-      options.logger.warn({ err: error, loop }, `The dispatcher's ${loop} loop failed and goes on`)
-    this.#dispatching = new Loop({ name: 'dispatch', everyMs: options.scanMs, turn: () => this.#dispatch(), onError })
+      settings.logger.warn({ err: error, loop }, `The dispatcher's ${loop} loop failed and goes on`)
+    this.#dispatching = new Loop({
+      name: 'dispatch',
+      everyMs: settings.pollIntervalMs,
+      turn: () => this.#dispatch(),
+      onError,
+    })
     this.#reconciling = new Loop({
       name: 'reconcile',
-      everyMs: options.reconcileMs,
+      everyMs: settings.reconcileIntervalMs,
       turn: () => this.#reconcile(),
       onError,
     })
@@ -103,7 +108,7 @@ export class Dispatcher {
   }
 
   start(): void {
-    this.#unwatch = this.#options.store.watch(hint => this.#hinted(hint))
+    this.#unwatch = this.#settings.store.watch(hint => this.#hinted(hint))
     this.#unwatchEnds = this.#watchEnds()
     void this.#open()
     this.#dispatching.start()
@@ -112,7 +117,7 @@ export class Dispatcher {
 
   /** Ends that the launcher reports are hints: without them the looks at intervals find out. */
   #watchEnds(): () => void {
-    const { launcher, logger } = this.#options
+    const { launcher, logger } = this.#settings
     try {
       return launcher.watchEnds?.(() => this.#ended()) ?? (() => {})
     } catch (error) {
@@ -122,7 +127,7 @@ export class Dispatcher {
   }
 
   async #open(): Promise<void> {
-    const { launcher, logger } = this.#options
+    const { launcher, logger } = this.#settings
     try {
       await launcher.open?.()
     } catch (error) {
@@ -135,7 +140,7 @@ export class Dispatcher {
     this.#unwatch()
     clearTimeout(this.#pauseTimer)
     await Promise.all([this.#dispatching.stop(), this.#reconciling.stop()])
-    const { launcher, logger } = this.#options
+    const { launcher, logger } = this.#settings
     try {
       // Closed before the starts under way have ended: some wait for their turn, and need not any more.
       this.#unwatchEnds()
@@ -155,7 +160,7 @@ export class Dispatcher {
   async #dispatch(): Promise<void> {
     this.#refusals.check()
     if (performance.now() < this.#pausedUntil) return
-    const { store, launcher, holdMs } = this.#options
+    const { store, launcher, claimTimeoutMs: holdMs } = this.#settings
     const parallel = (launcher.parallelStarts ?? PARALLEL_STARTS) - this.#starts.size
     if (parallel <= 0) return
     const limit = Math.min(parallel, await this.#room())
@@ -169,7 +174,7 @@ export class Dispatcher {
    * a moment there may be more: by at most what each has under way.
    */
   async #room(): Promise<number> {
-    const { store, maxExecutions } = this.#options
+    const { store, maxExecutions } = this.#settings
     if (maxExecutions === undefined) return Number.POSITIVE_INFINITY
     const active = await listAllActive(store)
     const executions = active.filter(operation => operation.execution !== null && this.#isOurs(operation)).length
@@ -182,7 +187,7 @@ export class Dispatcher {
   #begin(operation: Operation): void {
     const start = this.#launch(operation)
       .catch(error =>
-        this.#options.logger.warn({ operation: operation.id, err: error }, 'What became of a start was not recorded'),
+        this.#settings.logger.warn({ operation: operation.id, err: error }, 'What became of a start was not recorded'),
       )
       .finally(() => {
         this.#starts.delete(start)
@@ -203,7 +208,7 @@ export class Dispatcher {
     if (operation.launches > operation.maxLost + 1) return await this.#giveUp(operation)
     const ends = this.#ends
     const start = await this.#start(operation)
-    this.#options.metrics?.launched(operation.type, start.kind)
+    this.#settings.metrics?.launched(operation.type, start.kind)
     if (start.kind === 'started') await this.#started(operation, start.execution)
     if (start.kind === 'refused') await this.#refused(operation, start.refusal)
     if (start.kind === 'unknown') this.#refusals.refused({ reason: 'unavailable', message: start.message })
@@ -212,7 +217,7 @@ export class Dispatcher {
   }
 
   async #start({ id, type, traceparent, attempt, launches: launch }: Operation): Promise<Start> {
-    const { launcher, logger } = this.#options
+    const { launcher, logger } = this.#settings
     const subject = { operation: type, id, parent: traceparent ?? undefined }
     const request = { operationId: id, type, timeoutMs: this.#timeouts.get(type) ?? 0, attempt, launch }
     try {
@@ -230,7 +235,7 @@ export class Dispatcher {
   }
 
   async #started({ id, launches: launch }: Operation, execution: string | undefined): Promise<void> {
-    const { store, logger, launcher } = this.#options
+    const { store, logger, launcher } = this.#settings
     this.#refusals.started()
     logger.info({ operation: id, execution }, 'An execution was started')
     if (execution === undefined) return
@@ -239,15 +244,15 @@ export class Dispatcher {
 
   async #refused({ id, type, launches: launch }: Operation, refusal: LaunchRefused): Promise<void> {
     this.#refusals.refused(refusal)
-    this.#options.metrics?.launchRefused(type, refusal.reason)
+    this.#settings.metrics?.launchRefused(type, refusal.reason)
     this.#pause(refusal.retryAfterMs)
-    await this.#options.store.change(id, { kind: 'launch-refused', launch, delayMs: refusal.retryAfterMs })
+    await this.#settings.store.change(id, { kind: 'launch-refused', launch, delayMs: refusal.retryAfterMs })
   }
 
   async #giveUp({ id, attempt, launches }: Operation): Promise<void> {
     const reason = `${launches - 1} executions were started, and none has claimed it.`
-    await this.#options.store.change(id, { kind: 'abandon', attempt, reason })
-    this.#options.logger.error({ operation: id, reason }, 'No more executions are started for an operation')
+    await this.#settings.store.change(id, { kind: 'abandon', attempt, reason })
+    this.#settings.logger.error({ operation: id, reason }, 'No more executions are started for an operation')
   }
 
   /** A refusal is about the engine and not the operation: nothing else is started either, until the time is up or a place is free. */
@@ -266,7 +271,7 @@ export class Dispatcher {
   }
 
   async #stopCanceled(id: string): Promise<void> {
-    const operation = await this.#options.store.read(id)
+    const operation = await this.#settings.store.read(id)
     if (operation === undefined || operation.execution === null || !this.#isOurs(operation)) return
     const { status, launches, cancelRequested } = operation
     // One that had not claimed yet would find nothing to do: it need not even come up.
@@ -276,14 +281,14 @@ export class Dispatcher {
 
   /** An execution of which nobody has said the engine was recorded by an older version, or has claimed by itself: it may be ours. */
   #isOurs({ type, engine }: Pick<ActiveOperation, 'type' | 'engine'>): boolean {
-    return this.#names.has(type) && (engine === null || engine === this.#options.launcher.engine)
+    return this.#names.has(type) && (engine === null || engine === this.#settings.launcher.engine)
   }
 
   async #stop(execution: string): Promise<void> {
     if (this.#stopAsked.has(execution)) return
     this.#stopAsked.add(execution)
     try {
-      await this.#limit.within(this.#options.launcher.stop(execution))
+      await this.#limit.within(this.#settings.launcher.stop(execution))
     } catch (error) {
       this.#stopAsked.delete(execution)
       throw error
@@ -291,7 +296,7 @@ export class Dispatcher {
   }
 
   async #reconcile(): Promise<void> {
-    const active = (await listAllActive(this.#options.store)).filter(operation => this.#isOurs(operation))
+    const active = (await listAllActive(this.#settings.store)).filter(operation => this.#isOurs(operation))
     this.#executions = this.#count(active)
     // Each time from another one on: where looks are slow or hang, all have their turn.
     const first = active.length === 0 ? 0 : this.#nextLook++ % active.length
@@ -316,13 +321,16 @@ export class Dispatcher {
       await this.#check(operation)
     } catch (error) {
       const { id, execution } = operation
-      this.#options.logger.warn({ operation: id, execution, err: error }, 'It is not known what became of an execution')
+      this.#settings.logger.warn(
+        { operation: id, execution, err: error },
+        'It is not known what became of an execution',
+      )
     }
   }
 
   async #check({ id, attempt, cancelRequested, execution }: ActiveOperation): Promise<void> {
     if (execution === null) return
-    const { store, launcher, logger } = this.#options
+    const { store, launcher, logger } = this.#settings
     const state = await this.#limit.within(launcher.inspect(execution))
     if (state.kind === 'alive') {
       return cancelRequested ? await this.#stop(execution) : undefined

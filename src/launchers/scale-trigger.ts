@@ -1,11 +1,15 @@
 /**
- * The contract of a wake-up: it has an engine, such as KEDA, start executions that work off the backlog
- * (`waybill work --until-idle`). `wakeups/` holds the implementations.
+ * The contract of a scale trigger: it has an engine, such as KEDA, start executions that drain the backlog
+ * (`waybill work --until-idle`). `azure-storage-queue/` is an implementation.
  *
- * A call is a hint and names no operation: the store is asked what there is to do. One that is lost is made again, and a
- * surplus one costs an execution that finds nothing to claim and exits 0.
+ * A request is a hint and names no operation: an execution asks the store what there is to do. A lost request is made
+ * again, and a surplus one costs an execution that finds nothing to claim and exits 0.
  */
-export interface Wakeup {
-  /** Sees to it that as many calls wait for an execution; those that wait already count. */
-  call(executions: number): Promise<void>
+export interface ScaleTrigger {
+  /**
+   * Asks the engine for executions. Requests that are still pending count: a trigger sends only those that are missing.
+   *
+   * @param executions how many requests should be pending, 1 or more
+   */
+  request(executions: number): Promise<void>
 }

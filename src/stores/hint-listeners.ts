@@ -2,6 +2,7 @@
  * The listeners of a store's hints. A store sends hints in the middle of its own work, or on the stack of a driver:
  * what a listener throws must neither fail that work nor keep the hint from the other listeners.
  */
+import { emitWarning } from '../util/warning.ts'
 import type { Hint } from './store.ts'
 
 export class HintListeners {
@@ -24,7 +25,7 @@ export class HintListeners {
       try {
         listener(hint)
       } catch (error) {
-        process.emitWarning(`A listener of the store's hints threw: ${String(error)}`, 'WaybillWarning')
+        emitWarning(`A listener of the store's hints threw: ${String(error)}`)
       }
     }
   }

@@ -1,9 +1,10 @@
-/** Executions that drain are woken through an Azure Storage queue: the real SDK, a queue of this machine, real processes. */
+/** The Azure Storage queue as a scale trigger: the real SDK, a queue on this machine, real processes. */
 import { fileURLToPath } from 'node:url'
 import { QueueClient } from '@azure/storage-queue'
 import { describe, expect, onTestFinished, vi } from 'vitest'
-import { answerCall, type StorageQueueClient, storageQueue } from 'waybill/launchers/azure-storage-queue'
-import { nextCall } from '../../src/launchers/autoscaler.ts'
+import { receiveScaleRequest, type StorageQueueClient, storageQueue } from 'waybill/launchers/azure-storage-queue'
+import { nextRequest } from '../../src/launchers/autoscaler.ts'
+import type { AutoscaleOptions } from '../../src/waybill.ts'
 import { waybillProcess as command, startWaybill } from '../support/cli.ts'
 import { type Act, handlerFile, play, plays } from '../support/handlers.ts'
 import { type LocalQueue, localQueue } from '../support/storage-queue.ts'
@@ -13,61 +14,61 @@ const type = plays()
 const handlers = fileURLToPath(handlerFile('plays'))
 
 /** An API that does no work, a queue, and what an execution of the drain needs. */
-async function laid(lab: Lab, wakeup: { share?: number; max?: number } = {}) {
+async function laid(lab: Lab, autoscale: Partial<AutoscaleOptions> = {}) {
   const path = lab.file()
   const queue = await localQueue(lab)
   const store = await lab.store(path)
   const logger = new KeptLog()
-  const by = storageQueue({ client: queue.client() })
-  const api = await lab.waybill([type], { store, logger, wakeup: { by, scan: 20, ...wakeup } })
+  const trigger = storageQueue(queue.client())
+  const api = await lab.waybill([type], { store, logger, autoscale: { trigger, pollInterval: 20, ...autoscale } })
   const args = ['work', handlers, '--store', `sqlite:${path}`, '--until-idle', '--idle', '0s', '--queue', queue.url]
   return { queue, store, logger, args, submit: (...acts: Act[]) => submit(api, type, play(...acts)) }
 }
 
 test('the real client fits the interface', () => {
   const client: StorageQueueClient = new QueueClient('https://account.queue.core.windows.net/orders')
-  expect(storageQueue({ client })).toHaveProperty('call')
+  expect(storageQueue(client)).toHaveProperty('request')
 })
 
 describe('the API', () => {
-  test('calls once for a share of the backlog, however many operations come', async ({ lab }) => {
-    const { queue, submit } = await laid(lab, { share: 4, max: 2 })
+  test('requests one execution for each share of the backlog, up to maxExecutions', async ({ lab }) => {
+    const { queue, submit } = await laid(lab, { operationsPerExecution: 4, maxExecutions: 2 })
     expect(queue.requests).toEqual([])
     await submit({ do: 'return' })
     await until(() => queue.living.length === 1)
     await Promise.all(Array.from({ length: 20 }, () => submit({ do: 'return' })))
     await until(() => queue.living.length === 2)
-    // It has looked again since then, and two are the most.
+    // It has polled again since then, and two is the maximum.
     const sent = () => queue.requests.filter(it => it === 'POST').length
     await submit({ do: 'return' })
     expect([queue.living.length, sent()]).toEqual([2, 2])
   })
 
-  test('goes on calling when the queue was away', async ({ lab }) => {
+  test('repeats the request after the queue was unreachable', async ({ lab }) => {
     const { queue, logger, submit } = await laid(lab)
     queue.refuse = () => 503
     await submit({ do: 'return' })
-    await until(() => logger.lines.some(({ message }) => message.startsWith('Executions could not be called for')))
+    await until(() => logger.lines.some(({ message }) => message === 'Could not request executions; will retry'))
     queue.refuse = () => undefined
     await until(() => queue.living.length === 1)
   })
 
-  test('calls less and less often where nobody comes, and at once when there is more', () => {
-    let call = nextCall({ first: 'a', executions: 1 }, undefined, 0)
+  test('repeats a request less and less often while no execution comes, and sends more at once for a larger backlog', () => {
+    let request = nextRequest({ first: 'a', executions: 1 }, undefined, 0)
     const waits: (number | undefined)[] = []
     for (let n = 0; n < 8; n++) {
-      waits.push(call?.patienceMs)
-      expect(nextCall({ first: 'a', executions: 1 }, call, (call?.until ?? 0) - 1)).toBeUndefined()
-      call = nextCall({ first: 'a', executions: 1 }, call, call?.until ?? 0)
+      waits.push(request?.patienceMs)
+      expect(nextRequest({ first: 'a', executions: 1 }, request, (request?.until ?? 0) - 1)).toBeUndefined()
+      request = nextRequest({ first: 'a', executions: 1 }, request, request?.until ?? 0)
     }
     expect(waits.map(ms => (ms ?? 0) / 1000)).toEqual([30, 60, 120, 240, 480, 900, 900, 900])
-    expect(nextCall({ first: 'a', executions: 3 }, call, 0)).toEqual({ ...call, executions: 3 })
-    expect(nextCall({ first: 'b', executions: 1 }, call, 0)).toMatchObject({ patienceMs: 30_000 })
+    expect(nextRequest({ first: 'a', executions: 3 }, request, 0)).toEqual({ ...request, executions: 3 })
+    expect(nextRequest({ first: 'b', executions: 1 }, request, 0)).toMatchObject({ patienceMs: 30_000 })
   })
 })
 
 describe('an execution', () => {
-  test('drains the backlog, and deletes its message at the end', async ({ lab }) => {
+  test('drains the backlog and deletes its message at the end', async ({ lab }) => {
     const { queue, store, args, submit } = await laid(lab)
     const ids = [await submit({ do: 'return' }), await submit({ do: 'spin', ms: 300 })]
     await until(() => queue.living.length === 1)
@@ -77,14 +78,14 @@ describe('an execution', () => {
     expect(queue.requests.filter(it => it === 'GET' || it === 'DELETE')).toEqual(['GET', 'DELETE'])
   })
 
-  test('whose work is done by others already finds nothing, deletes the message and exits 0', async ({ lab }) => {
+  test('exits 0 and deletes its message if others have done the work', async ({ lab }) => {
     const { queue, args } = await laid(lab)
     await queue.client().sendMessage('work', { messageTimeToLive: 60 })
     expect(await command(args)).toMatchObject({ code: 0, err: '' })
     expect(queue.living).toEqual([])
   })
 
-  test('that is stopped with work left calls for another one at once', async ({ lab }) => {
+  test('makes its message visible at once if it is stopped with work left', async ({ lab }) => {
     const { queue, store, args, submit } = await laid(lab)
     const id = await submit({ do: 'wait' }, { do: 'return' })
     await until(() => queue.living.length === 1)
@@ -94,16 +95,18 @@ describe('an execution', () => {
     expect(queue.visible).toEqual([])
     child.kill('SIGTERM')
     expect(await ended).toMatchObject({ code: 0 })
-    // The API may have called too, as soon as the work was handed back.
+    // The API may have requested one too, as soon as the work was handed back.
     expect(queue.visible).toContain(held)
   })
 
-  test('that dies leaves a message that calls again, some times and not for ever', async ({ lab }) => {
+  test('leaves its message if it dies, and the message is deleted after maxDequeueCount executions', async ({
+    lab,
+  }) => {
     const queue = await localQueue(lab)
     const client = queue.client()
     await client.sendMessage('work', { messageTimeToLive: 3600 })
     const warnings: string[] = []
-    const die = () => answerCall({ client, attempts: 3, warn: message => warnings.push(message) })
+    const die = () => receiveScaleRequest(client, { maxDequeueCount: 3, warn: message => warnings.push(message) })
     for (let n = 0; n < 3; n++) {
       await die()
       expect([queue.living.length, queue.visible.length, warnings]).toEqual([1, 0, []])
@@ -112,32 +115,34 @@ describe('an execution', () => {
     }
     await die()
     expect(queue.living).toEqual([])
-    expect(warnings).toEqual([expect.stringContaining('called for 3 executions')])
+    expect(warnings).toEqual([expect.stringContaining('3 executions received the same message')])
   })
 
-  test('works without the queue where that is away', async ({ lab }) => {
+  test('works without the queue if the queue is unreachable', async ({ lab }) => {
     const { queue, store, args, submit } = await laid(lab)
     const id = await submit({ do: 'return' })
     queue.refuse = ({ method }) => (method === 'GET' ? 403 : undefined)
     const { code, err } = await command(args)
-    expect([code, err]).toEqual([0, expect.stringContaining('The queue does not answer, and it is worked without')])
+    expect([code, err]).toEqual([0, expect.stringContaining('Queue unreachable; continuing without it')])
     expect((await hasFinished(store, id)).status).toBe('completed')
   })
 
-  test('says what is wrong with the URL of a queue', async ({ lab }) => {
+  test('reports an invalid queue URL', async ({ lab }) => {
     const { args } = await laid(lab)
     const wrong = await command([...args.slice(0, -1), 'orders'])
     expect(wrong).toMatchObject({ code: 2, err: expect.stringContaining('The queue must be a URL such as https://') })
   })
 })
 
-test('a message is hidden for as long as it is held, and what is done to it twice is harmless', async ({ lab }) => {
+test('a message stays invisible until it is completed or released, and completing it twice is harmless', async ({
+  lab,
+}) => {
   const queue: LocalQueue = await localQueue(lab)
   await queue.client().sendMessage('work', { messageTimeToLive: 3600 })
   const warnings: string[] = []
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
   onTestFinished(() => void vi.useRealTimers())
-  const call = await answerCall({ client: queue.client(), warn: message => warnings.push(message) })
+  const request = await receiveScaleRequest(queue.client(), { warn: message => warnings.push(message) })
   expect(queue.visible).toEqual([])
   for (const times of [1, 2, 3]) {
     queue.ahead += 40_000
@@ -145,10 +150,10 @@ test('a message is hidden for as long as it is held, and what is done to it twic
     await until(() => queue.requests.filter(it => it === 'PUT').length === times)
     expect([queue.living.length, queue.visible.length]).toEqual([1, 0])
   }
-  await call.release()
+  await request.release()
   expect(queue.visible).toHaveLength(1)
-  await call.done()
-  await call.done()
+  await request.complete()
+  await request.complete()
   expect(queue.living).toEqual([])
-  expect(warnings).toEqual([expect.stringContaining('The message cannot be kept or deleted')])
+  expect(warnings).toEqual([expect.stringContaining('Could not update or delete the queue message')])
 })

@@ -32,7 +32,7 @@ function counting(launcher: Launcher) {
 }
 
 function processes(): LauncherUnderTest {
-  const options = { entry, niceness: 0, limit: 8 } as const
+  const options = { entry, niceness: 0, maxProcesses: 8 } as const
   const working = processLauncher(options)
   // A system refuses an environment as large as this.
   const refusing = processLauncher({ ...options, env: { HUGE: 'x'.repeat(8 * 1024 * 1024) } })
@@ -70,8 +70,8 @@ function processes(): LauncherUnderTest {
 async function containerApps(): Promise<LauncherUnderTest> {
   const jobs = [{ name: JOB, command: ['node', '-e', FOR_EVER] }]
   const azure = await emulateAzure({ jobs, grace: 0, output: 'ignore' })
-  const options = { client: azureClientOf(azure), resourceGroup: azure.resourceGroup, job: JOB, settle: 300 } as const
-  const make = () => containerAppsJob({ ...options, warn: () => {} })
+  const options = { resourceGroup: azure.resourceGroup, job: JOB, settleTimeout: 300, warn: () => {} } as const
+  const make = () => containerAppsJob(azureClientOf(azure), options)
   return {
     launcher: make(),
     another: make,

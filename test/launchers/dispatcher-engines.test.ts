@@ -42,13 +42,17 @@ function watched(launcher: Launcher): Watched {
 /** One process at a time, on the store of the path, whose lease outlives every test. */
 function processesOn(path: string, engine = 'process'): Launcher {
   const env = { TEST_STORE: path, TEST_WORKER: '{"leaseDuration": "1h"}' }
-  return processLauncher({ entry, niceness: 0, limit: 1, env, engine })
+  return processLauncher({ entry, niceness: 0, maxProcesses: 1, env, engine })
 }
 
 /** A composition that hands work to a launcher. Nothing is swept: what is noticed, the dispatcher has noticed. */
 async function dispatching(lab: Lab, path: string, launcher: Launcher): Promise<Waybill> {
   const store = sqliteStore({ path, synchronous: 'NORMAL' })
-  return await lab.waybill([type], { store, sweepInterval: '1h', dispatcher: { launcher, scan: 50, reconcile: 50 } })
+  return await lab.waybill([type], {
+    store,
+    sweepInterval: '1h',
+    dispatcher: { launcher, pollInterval: 50, reconcileInterval: 50 },
+  })
 }
 
 /** Submits what goes on until it is canceled, and for a few looks longer, and waits until its handler runs. */
@@ -144,7 +148,7 @@ test('a launcher that does not say its engine is refused', async ({ lab }) => {
   for (const launcher of [nameless, { ...nameless, engine: '' }]) {
     const dispatcher = { launcher: launcher as Launcher }
     expect(() => lab.composition([type], { store: sqliteStore({ path: ':memory:' }), dispatcher })).toThrow(
-      'dispatcher.launcher must say in "engine"',
+      'dispatcher.launcher.engine must be the name of its engine',
     )
   }
 })

@@ -29,7 +29,7 @@ function listening() {
 async function dispatching(lab: Lab, dispatcher: DispatcherOptions, path = lab.file()) {
   const { logger, lines, starts } = listening()
   const store = sqliteStore({ path, synchronous: 'NORMAL' })
-  const quick = { scan: 20, reconcile: '1h', ...dispatcher } as const
+  const quick = { pollInterval: 20, reconcileInterval: '1h', ...dispatcher } as const
   const waybill = await lab.waybill([type], { store, sweepInterval: '1h', logger, dispatcher: quick })
   return { waybill, lines, starts }
 }
@@ -204,7 +204,7 @@ test('an execution that cannot be looked at keeps none of the others from it', a
       return { kind: 'alive' }
     },
   })
-  const { waybill, lines } = await dispatching(lab, { launcher, reconcile: 50 })
+  const { waybill, lines } = await dispatching(lab, { launcher, reconcileInterval: 50 })
   for (let i = 0; i < 24; i++) await submit(waybill, type, play())
   await until(() => looked.size === 24)
   expect(await waybill.metrics.text()).toContain(`waybill_executions{operation="${type.name}"} 24`)
@@ -227,7 +227,7 @@ test('a launcher that throws at every call ends no process, no loop and no stop'
     watchEnds: failing('watchEnds'),
     close: failing('close'),
   }
-  const { waybill, lines } = await dispatching(lab, { launcher, reconcile: 50 })
+  const { waybill, lines } = await dispatching(lab, { launcher, reconcileInterval: 50 })
   const id = await submit(waybill, type, play())
   await until(() => calls.has('start'))
   await until(async () => (await recordOf(waybill.store, id)).launches === 1)

@@ -30,7 +30,7 @@ const entry = new URL('../fixtures/job.ts', import.meta.url)
 
 /** The process launcher of the job entry file, on the store of the path. */
 function launcherOn(path: string, options: Partial<ProcessLauncherOptions> = {}): Launcher {
-  return processLauncher({ entry, niceness: 0, limit: 4, env: { TEST_STORE: path }, ...options })
+  return processLauncher({ entry, niceness: 0, maxProcesses: 4, env: { TEST_STORE: path }, ...options })
 }
 
 /** A composition whose work is done by what the launcher starts. */
@@ -45,7 +45,7 @@ async function dispatching(
   return await lab.waybill(types, {
     store,
     sweepInterval: '1h',
-    dispatcher: { scan: 50, reconcile: '1h', ...dispatcher },
+    dispatcher: { pollInterval: 50, reconcileInterval: '1h', ...dispatcher },
   })
 }
 
@@ -93,7 +93,7 @@ describe('with the process launcher', () => {
 
   test('what does not fit the limit waits untouched, and is done in its turn', async ({ lab }) => {
     const path = lab.file()
-    const waybill = await dispatching(lab, path, { launcher: launcherOn(path, { limit: 1 }) })
+    const waybill = await dispatching(lab, path, { launcher: launcherOn(path, { maxProcesses: 1 }) })
     const first = await submit(waybill, type, play({ do: 'wait' }))
     await until(async () => (await logOf(waybill.store, first)).length > 0)
     const rest = await Promise.all([1, 2].map(value => submit(waybill, type, play({ do: 'return', value }))))
@@ -126,7 +126,7 @@ describe('with the process launcher', () => {
       start: request => launcher.start(request),
       inspect: execution => launcher.inspect(execution),
     })
-    const waybill = await dispatching(lab, path, { launcher: silent, reconcile: 50 })
+    const waybill = await dispatching(lab, path, { launcher: silent, reconcileInterval: 50 })
     const id = await submit(waybill, type, play({ do: 'die', signal: 'SIGKILL' }, { do: 'return', value: 'again' }))
     expect(await resultOf(waybill.store, id)).toBe('again')
     expect((await recordOf(waybill.store, id)).lost).toBe(1)
@@ -179,7 +179,7 @@ describe('between a start and its end', () => {
       start: async () => 'job-1',
       stop: async execution => stopped.resolve(execution),
     })
-    const dispatcher = { launcher, scan: '1h', reconcile: '1h' } as const
+    const dispatcher = { launcher, pollInterval: '1h', reconcileInterval: '1h' } as const
     const waybill = await lab.waybill([type], { store, sweepInterval: '1h', dispatcher })
     const id = await submit(waybill, type, play({ do: 'wait' }))
     await when(store, id, operation => operation.execution !== null)
@@ -241,7 +241,7 @@ describe('with an engine that', () => {
         return 'the-second'
       },
     })
-    const waybill = await dispatching(lab, path, { launcher, hold: '1s' })
+    const waybill = await dispatching(lab, path, { launcher, claimTimeout: '1s' })
     const id = await submit(waybill, type, play({ do: 'return', value: 'done' }))
     expect(await resultOf(waybill.store, id)).toBe('done')
     expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0 })
@@ -274,7 +274,7 @@ describe('with an engine that', () => {
       },
     })
     const stubborn = plays({ lostAttempts: 1 })
-    const waybill = await dispatching(lab, lab.file(), { launcher, hold: '1s' }, [stubborn])
+    const waybill = await dispatching(lab, lab.file(), { launcher, claimTimeout: '1s' }, [stubborn])
     const { status, error } = await hasFinished(waybill.store, await submit(waybill, stubborn))
     expect({ status, code: error?.code, starts }).toEqual({ status: 'failed', code: 'launch-lost', starts: 2 })
     expect(error?.detail).toContain('2 executions were started, and none has claimed it.')

@@ -65,7 +65,7 @@ test('a stop ends the execution, and stopping one that is gone is no error', asy
 })
 
 test('no more processes than the limit run, however many starts come at once', async ({ lab }) => {
-  const { launcher } = launcherOf(lab, RUN_FOR_EVER, { limit: 2 })
+  const { launcher } = launcherOf(lab, RUN_FOR_EVER, { maxProcesses: 2 })
   const starts = await Promise.allSettled([1, 2, 3, 4].map(() => launcher.start(request)))
   const started = starts.flatMap(start => (start.status === 'fulfilled' && start.value ? [start.value] : []))
   const refused = starts.flatMap(start => (start.status === 'rejected' ? [start.reason as unknown] : []))
@@ -116,7 +116,7 @@ test('a program is refused as its own entry, by whatever name', async ({ lab }) 
   const { launcher, out } = launcherOf(lab, COUNT_AND_START)
   const execution = (await launcher.start(request)) ?? ''
   await until(() => isGone(launcher, execution))
-  const expected = /^started TypeError: file:\S+program.mjs is the program that starts processes\. Let the entry/
+  const expected = /^started TypeError: file:\S+program.mjs is the program that starts processes\. Set the entry/
   expect(readFileSync(out, 'utf8')).toMatch(expected)
   const [, program = ''] = process.argv
   for (const entry of [program, relative('', program), pathToFileURL(program)]) {
@@ -184,9 +184,9 @@ test('the start of a process is its own, as often as it is read, and that of non
 test('a process that cannot be spawned is refused, whether that is thrown or comes as an event, and frees its place', async ({
   lab,
 }) => {
-  const { launcher } = launcherOf(lab, 'process.exit(0)', { limit: 1 })
+  const { launcher } = launcherOf(lab, 'process.exit(0)', { maxProcesses: 1 })
   // More than any system takes: spawn() throws.
-  const huge = processLauncher({ entry: 'unused.mjs', limit: 1, env: { HUGE: 'x'.repeat(8 * 1024 * 1024) } })
+  const huge = processLauncher({ entry: 'unused.mjs', maxProcesses: 1, env: { HUGE: 'x'.repeat(8 * 1024 * 1024) } })
   for (const _ of [1, 2]) await expect(huge.start(request)).rejects.toThrow(/^The process was not started: .*E2BIG/)
   const execution = (await launcher.start(request)) ?? ''
   await until(() => isGone(launcher, execution))

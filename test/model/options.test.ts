@@ -8,7 +8,7 @@ import { folderBlobs } from 'waybill/blobs/folder'
 import { postgresBlobs } from 'waybill/blobs/postgres'
 import { waybill as plugin } from 'waybill/fastify'
 import { runOperation } from 'waybill/job'
-import { answerCall, storageQueue } from 'waybill/launchers/azure-storage-queue'
+import { receiveScaleRequest, storageQueue } from 'waybill/launchers/azure-storage-queue'
 import { containerAppsJob } from 'waybill/launchers/container-apps'
 import { kubernetesJob } from 'waybill/launchers/kubernetes'
 import { processLauncher } from 'waybill/launchers/process'
@@ -46,8 +46,8 @@ const DOORS = {
   worker: (options: Anything) => createWaybill({ operations: [orders], store, worker: { handlers: pack, ...options } }),
   dispatcher: (options: Anything) =>
     createWaybill({ operations: [orders], store, dispatcher: { launcher, ...options } }),
-  wakeup: (options: Anything) =>
-    createWaybill({ operations: [orders], store, wakeup: { by: { call: async () => {} }, ...options } }),
+  autoscale: (options: Anything) =>
+    createWaybill({ operations: [orders], store, autoscale: { trigger: { request: async () => {} }, ...options } }),
   webhooks: (options: Anything) =>
     createWaybill({ operations: [orders], store, webhooks: { ...WEBHOOKS, ...options } }),
   runOperation: (options: Anything) => runOperation({ operations: [orders], store, handlers: pack, ...options }),
@@ -58,16 +58,15 @@ const DOORS = {
   postgresBlobs: (options: Anything) => postgresBlobs({} as never, options),
   processLauncher: (options: Anything) => processLauncher({ entry: './job.ts', ...options }),
   containerAppsJob: (options: Anything) =>
-    containerAppsJob({ client: { jobs: {} } as never, resourceGroup: 'orders', job: 'orders-job', ...options }),
+    containerAppsJob({ jobs: {} } as never, { resourceGroup: 'orders', job: 'orders-job', ...options }),
   kubernetesJob: (options: Anything) =>
-    kubernetesJob({
-      api: { createNamespacedJob: () => {} } as never,
+    kubernetesJob({ createNamespacedJob: () => {} } as never, {
       namespace: 'orders',
       template: { spec: { template: { spec: { containers: [{ name: 'job' }] } } } },
       ...options,
     }),
-  storageQueue: (options: Anything) => storageQueue({ client: queue as never, ...options }),
-  answerCall: (options: Anything) => answerCall({ client: queue as never, ...options }),
+  storageQueue: (options: Anything) => storageQueue(queue as never, options),
+  receiveScaleRequest: (options: Anything) => receiveScaleRequest(queue as never, options),
   openApiDocument: (options: Anything) => openApiDocument([orders], options),
   createRoutes: (options: Anything) => createRoutes(composition, options),
   fetchHandler: (options: Anything) => fetchHandler(composition, options),
@@ -93,7 +92,7 @@ const NAMES: Partial<Record<Door, string>> = {
   defineOperation: 'defineOperation("orders")',
   worker: 'worker',
   dispatcher: 'dispatcher',
-  wakeup: 'wakeup',
+  autoscale: 'autoscale',
   webhooks: 'webhooks',
   nodeListener: 'nodeListener()',
   plugin: 'register(waybill)',
@@ -122,6 +121,43 @@ describe('an unknown option', () => {
   test.each(['toString', 'constructor', 'x', ''])('%j is near to none', name => {
     expect(refusal({ [name]: 5 })).toThrow(new TypeError(`worker: unknown option "${name}".`))
   })
+})
+
+test.each<[Door, former: string, name: string]>([
+  ['createWaybill', 'wakeup', 'autoscale'],
+  ['plugin', 'wakeup', 'autoscale'],
+  ['dispatcher', 'hold', 'claimTimeout'],
+  ['dispatcher', 'scan', 'pollInterval'],
+  ['dispatcher', 'reconcile', 'reconcileInterval'],
+  ['autoscale', 'by', 'trigger'],
+  ['autoscale', 'share', 'operationsPerExecution'],
+  ['autoscale', 'max', 'maxExecutions'],
+  ['autoscale', 'scan', 'pollInterval'],
+  ['processLauncher', 'limit', 'maxProcesses'],
+  ['containerAppsJob', 'keep', 'templateTtl'],
+  ['containerAppsJob', 'settle', 'settleTimeout'],
+  ['containerAppsJob', 'startup', 'startupTimeout'],
+  ['containerAppsJob', 'timeout', 'requestTimeout'],
+  ['containerAppsJob', 'watch', 'overdueInterval'],
+  ['kubernetesJob', 'start', 'startupTimeout'],
+  ['storageQueue', 'keep', 'messageTtl'],
+])('%s refuses the former option %s, and names %s', async (door, former, name) => {
+  expect(await refusalOf(door, { [former]: 1 })).toContain(`the option "${former}" is now called "${name}".`)
+})
+
+test.each<[Door, make: () => unknown, named: string]>([
+  ['storageQueue', () => storageQueue({ client: queue } as never), 'client must be a QueueClient'],
+  ['receiveScaleRequest', () => receiveScaleRequest({ client: queue } as never), 'client must be a QueueClient'],
+  ['containerAppsJob', () => containerAppsJob({ client: {} } as never, {} as never), 'client must be a ContainerApps'],
+  ['kubernetesJob', () => kubernetesJob({ api: {} } as never, {} as never), 'api must be a BatchV1Api'],
+])('%s takes its client as the first argument', async (door, make, named) => {
+  const error = await Promise.resolve()
+    .then(make)
+    .catch((error: unknown) => error)
+  expect(error).toBeInstanceOf(TypeError)
+  expect((error as TypeError).message).toMatch(
+    new RegExp(`^${door}\\(\\): ${named}.*passed as the first argument, not`),
+  )
 })
 
 /** The servers, and what they take alike. */
@@ -155,7 +191,7 @@ test.each<[Door, Anything, named: string]>([
   ['createWaybill', { dispatcher: {} }, 'dispatcher.launcher must be a launcher, such as processLauncher('],
   ['createWaybill', { worker: {} }, 'worker.handlers must be given'],
   ['createWaybill', { worker: true }, 'worker must be an object, not true'],
-  ['createWaybill', { wakeup: {} }, 'wakeup.by must be a wake-up'],
+  ['createWaybill', { autoscale: {} }, 'autoscale.trigger must be a scale trigger'],
   ['createWaybill', { maxWaitingRequests: -1 }, 'maxWaitingRequests must be a whole number'],
   ['createWaybill', { logger: console.log }, 'logger must be a logger with info, warn and error, not a function'],
   ['worker', { concurency: 1 }, 'unknown option "concurency". Did you mean "concurrency"?'],
@@ -167,21 +203,18 @@ test.each<[Door, Anything, named: string]>([
   ['createWaybill', { sweep: '1m' }, 'createWaybill(): the option "sweep" is now called "sweepInterval".'],
   ['plugin', { waiters: 5 }, 'register(waybill): the option "waiters" is now called "maxWaitingRequests".'],
   ['runOperation', { startup: '1m' }, 'runOperation(): the option "startup" is now called "startupTimeout".'],
-  ['wakeup', { max: 1001 }, 'wakeup.max must be a whole number from 1 to 1000'],
+  ['autoscale', { maxExecutions: 1001 }, 'autoscale.maxExecutions must be a whole number from 1 to 1000'],
   ['webhooks', { allowPrivate: 'no' }, 'webhooks.allowPrivate must be true or false, not "no"'],
   ['webhooks', { baseUrl: 'https://x/?a=b' }, 'webhooks.baseUrl must be an absolute URL'],
   ['webhooks', { ports: 443 }, 'webhooks.ports must be a list'],
   ['runOperation', { store: undefined }, 'store must be a store'],
   ['processLauncher', { entry: undefined }, 'entry must be a path or a file: URL, not undefined'],
-  ['processLauncher', { limit: 0 }, 'limit must be a whole number'],
+  ['processLauncher', { maxProcesses: 0 }, 'maxProcesses must be a whole number'],
   ['processLauncher', { niceness: 'idle' }, 'niceness must be a whole number from 0 to 19'],
   ['processLauncher', { env: { A: 1 } }, 'env must be an object whose values are strings'],
-  ['containerAppsJob', { client: undefined }, 'client must be a ContainerAppsAPIClient'],
   ['containerAppsJob', { rate: { perSecnd: 1 } }, 'rate: unknown option "perSecnd". Did you mean "perSecond"?'],
-  ['kubernetesJob', { api: {} }, "api must be the client's BatchV1Api"],
   ['kubernetesJob', { template: undefined }, 'template must be an object'],
-  ['storageQueue', { client: {} }, 'client must be a QueueClient'],
-  ['answerCall', { attempts: 0 }, 'attempts must be a whole number'],
+  ['receiveScaleRequest', { maxDequeueCount: 0 }, 'maxDequeueCount must be a whole number'],
   ['openApiDocument', { longestWait: 'soon' }, 'longestWait must be a number of milliseconds'],
   ['plugin', { waybill: composition, operations: undefined, store: undefined }, 'unknown option "operations"'],
   ...SERVERS.flatMap((server): [Door, Anything, string][] => [
@@ -227,17 +260,18 @@ test.each<[Door, string, string?]>([
   ['worker', 'gracePeriod', 'worker.'],
   ['worker', 'shutdownTimeout', 'worker.'],
   ['worker', 'pollInterval', 'worker.'],
-  ['wakeup', 'scan', 'wakeup.'],
+  ['autoscale', 'pollInterval', 'autoscale.'],
   ['webhooks', 'timeout', 'webhooks.'],
   ['webhooks', 'scan', 'webhooks.'],
   ['webhooks', 'shutdown', 'webhooks.'],
-  ['containerAppsJob', 'watch'],
-  ['containerAppsJob', 'settle'],
-  ['containerAppsJob', 'timeout'],
-  ['kubernetesJob', 'start'],
-  ['answerCall', 'visibility'],
-  ['dispatcher', 'scan', 'dispatcher.'],
-  ['dispatcher', 'reconcile', 'dispatcher.'],
+  ['containerAppsJob', 'overdueInterval'],
+  ['containerAppsJob', 'settleTimeout'],
+  ['containerAppsJob', 'requestTimeout'],
+  ['kubernetesJob', 'startupTimeout'],
+  ['receiveScaleRequest', 'visibilityTimeout'],
+  ['dispatcher', 'claimTimeout', 'dispatcher.'],
+  ['dispatcher', 'pollInterval', 'dispatcher.'],
+  ['dispatcher', 'reconcileInterval', 'dispatcher.'],
   ...SERVERS.map((server): [Door, string] => [server, 'longestWait']),
 ])('%s refuses a %s that is longer than any timer', async (door, option, where = '') => {
   const message = await refusalOf(door, { [option]: '30d' })

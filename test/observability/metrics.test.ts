@@ -213,7 +213,7 @@ test('starts of executions are counted by their outcome', async ({ lab }) => {
   }
   const waybill = await lab.waybill([type], {
     store: sqliteStore({ path: ':memory:' }),
-    dispatcher: { launcher, scan: 20, reconcile: '1h' },
+    dispatcher: { launcher, pollInterval: 20, reconcileInterval: '1h' },
   })
   for (const _ of [1, 2, 3]) await submit(waybill, type)
   await until(() => answers.length === 0)

@@ -188,7 +188,7 @@ describe('in another process', () => {
     }
     const waybill = await lab.waybill([type], {
       store: sqliteStore({ path, synchronous: 'NORMAL' }),
-      dispatcher: { launcher, scan: 20 },
+      dispatcher: { launcher, pollInterval: 20 },
     })
     const id = await submit(waybill, type, play({ do: 'return', value: 1 }))
     await hasStatus(waybill.store, id, 'completed')

@@ -4,7 +4,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ContainerAppsAPIClient } from '@azure/arm-appcontainers'
 import { type EmulateAzureOptions, type EmulatedAzure, emulateAzure } from 'waybill/emulators/azure'
-import { type ContainerAppsJobOptions, containerAppsJob } from 'waybill/launchers/container-apps'
+import {
+  type ContainerAppsClient,
+  type ContainerAppsJobOptions,
+  containerAppsJob,
+} from 'waybill/launchers/container-apps'
 import type { Launcher, LaunchRequest } from '../../src/launchers/launcher.ts'
 import type { Lab } from './waybill.ts'
 
@@ -41,16 +45,16 @@ export function clientOf(azure: EmulatedAzure, getToken = async () => azure.toke
 export function launcherOf(
   lab: Lab,
   azure: EmulatedAzure,
-  options: Partial<ContainerAppsJobOptions> = {},
+  options: Partial<ContainerAppsJobOptions> & { readonly client?: ContainerAppsClient } = {},
 ): { launcher: Launcher; warnings: string[] } {
+  const { client = clientOf(azure), ...rest } = options
   const warnings: string[] = []
-  const launcher = containerAppsJob({
-    client: clientOf(azure),
+  const launcher = containerAppsJob(client, {
     resourceGroup: azure.resourceGroup,
     job: JOB,
-    settle: 300,
+    settleTimeout: 300,
     warn: message => warnings.push(message),
-    ...options,
+    ...rest,
   })
   lab.onEnd(() => launcher.close?.())
   return { launcher, warnings }

@@ -5,7 +5,7 @@ import {
   type KubernetesEmulator,
   type KubernetesEmulatorOptions,
 } from 'waybill/emulators/kubernetes'
-import { type KubernetesJobOptions, kubernetesJob } from 'waybill/launchers/kubernetes'
+import { type KubernetesJobOptions, type KubernetesJobsApi, kubernetesJob } from 'waybill/launchers/kubernetes'
 import type { Launcher } from '../../src/launchers/launcher.ts'
 import type { Lab } from './waybill.ts'
 
@@ -58,8 +58,13 @@ export function clientOf(
   return { config, api: config.makeApiClient(BatchV1Api), watch: new Watch(config) }
 }
 
+/** Options of a launcher, and its client. */
+export type LauncherSetup = Partial<KubernetesJobOptions> & { readonly api?: KubernetesJobsApi }
+
 /** A launcher on the real client. */
-export function launcherOn(emulator: KubernetesEmulator, options: Partial<KubernetesJobOptions> = {}): Launcher {
-  const { api } = clientOf(emulator)
-  return kubernetesJob({ api, namespace: 'default', template: JOB_TEMPLATE, warn: () => {}, ...options })
+export function launcherOn(
+  emulator: KubernetesEmulator,
+  { api = clientOf(emulator).api, ...options }: LauncherSetup = {},
+): Launcher {
+  return kubernetesJob(api, { namespace: 'default', template: JOB_TEMPLATE, warn: () => {}, ...options })
 }

@@ -1,20 +1,17 @@
 /**
- * The Azure Storage queue as a wake-up: each message is one call for an execution, and KEDA's `azure-queue` scaler starts
+ * The Azure Storage queue as a scale trigger: each message requests one execution, and KEDA's `azure-queue` scaler starts
  * as many executions as there are messages.
  *
- * An execution takes one message, keeps it invisible for as long as it works, and deletes it at its end. KEDA counts
- * invisible messages too, and takes running executions off, so the two must go together. After a crash the message is
- * visible again within a minute and calls for another execution, some times and not for ever.
- *
- * @example
- * const client = new QueueClient('https://account.queue.core.windows.net/orders', new DefaultAzureCredential())
- * createWaybill({ operations: [orders], store, wakeup: { by: storageQueue({ client }) } })
+ * An execution receives one message, keeps it invisible while it works, and deletes it at its end. KEDA counts invisible
+ * messages too and subtracts running executions, so a message must live as long as its execution. After a crash the
+ * message becomes visible again within a minute and requests another execution, a limited number of times.
  */
-import { type Duration, durationMs, MINUTE, SECOND } from '../../model/duration.ts'
-import { type Checks, checkOptions, FUNCTION, integer, required, UNCHECKED, withMethods } from '../../model/options.ts'
-import type { Wakeup } from '../scale-trigger.ts'
+import { type Duration, durationMs, HOUR, MINUTE, SECOND } from '../../model/duration.ts'
+import { type Checks, checkOptions, duration, FUNCTION, integer, required, withMethods } from '../../model/options.ts'
+import { emitWarning } from '../../util/warning.ts'
+import type { ScaleTrigger } from '../scale-trigger.ts'
 
-/** What is needed of a `QueueClient` of `@azure/storage-queue`. A test pins it to the real one. */
+/** The methods of a `QueueClient` of `@azure/storage-queue` that are used. */
 export interface StorageQueueClient {
   sendMessage(text: string, options: { messageTimeToLive: number }): Promise<unknown>
   peekMessages(options: { numberOfMessages: number }): Promise<{ readonly peekedMessageItems: readonly unknown[] }>
@@ -40,116 +37,136 @@ export interface QueueMessage {
 
 /** Options of {@link storageQueue}. */
 export interface StorageQueueOptions {
-  readonly client: StorageQueueClient
-  /** How long a call is kept that nobody answers, up to 7 days. Default 1 hour. */
-  readonly keep?: Duration
+  /** How long a message stays in the queue if no execution receives it, 1 minute to 7 days. Default 1 hour. */
+  readonly messageTtl?: Duration | undefined
 }
 
-/** How many messages one request can look at, and so how many wait at most. */
-const LOOK = 32
-const HOUR = 60 * MINUTE
+/** How many messages one request can peek at, and so how many are pending at most. */
+const MAX_PEEKED = 32
 
+const CLIENT = 'a QueueClient of @azure/storage-queue, passed as the first argument'
+const SENDER: Checks<{ client: StorageQueueClient }> = {
+  client: required(withMethods(CLIENT, 'sendMessage', 'peekMessages')),
+}
+const RECEIVER: Checks<{ client: StorageQueueClient }> = {
+  client: required(withMethods(CLIENT, 'receiveMessages', 'updateMessage', 'deleteMessage')),
+}
 const QUEUE_OPTIONS: Checks<StorageQueueOptions> = {
-  client: required(withMethods('a QueueClient', 'sendMessage', 'peekMessages')),
-  keep: UNCHECKED,
+  messageTtl: duration({ min: MINUTE, max: 7 * 24 * HOUR }),
 }
 
 /**
- * Makes a wake-up of a queue, which has to be there. The client needs the rights to send and to peek.
+ * Makes a scale trigger of an Azure Storage queue. The queue must exist, and the client needs the rights to send and to
+ * peek: the roles Storage Queue Data Message Sender and Storage Queue Data Reader.
  *
- * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ * @param client a `QueueClient` of `@azure/storage-queue`
+ * @throws {TypeError} for an unknown or invalid option; the message names it
+ * @example
+ * const client = new QueueClient('https://account.queue.core.windows.net/orders', new DefaultAzureCredential())
+ * createWaybill({ operations: [orders], store, autoscale: { trigger: storageQueue(client) } })
  */
-export function storageQueue(options: StorageQueueOptions): Wakeup {
-  checkOptions('storageQueue()', options, QUEUE_OPTIONS)
-  const { client } = options
-  const keepMs = durationMs('keep', options.keep ?? HOUR, { min: MINUTE, max: 7 * 24 * HOUR })
+export function storageQueue(client: StorageQueueClient, options: StorageQueueOptions = {}): ScaleTrigger {
+  checkOptions('storageQueue()', { client }, SENDER)
+  checkOptions('storageQueue()', options, QUEUE_OPTIONS, { keep: 'messageTtl' })
+  const ttlMs = durationMs('messageTtl', options.messageTtl ?? HOUR)
   return {
-    async call(executions) {
-      const { peekedMessageItems } = await client.peekMessages({ numberOfMessages: LOOK })
-      const missing = Math.max(0, Math.min(executions, LOOK) - peekedMessageItems.length)
-      const send = () => client.sendMessage('work', { messageTimeToLive: Math.ceil(keepMs / SECOND) })
+    async request(executions) {
+      const { peekedMessageItems } = await client.peekMessages({ numberOfMessages: MAX_PEEKED })
+      const missing = Math.max(0, Math.min(executions, MAX_PEEKED) - peekedMessageItems.length)
+      const send = () => client.sendMessage('work', { messageTimeToLive: Math.ceil(ttlMs / SECOND) })
       await Promise.all(Array.from({ length: missing }, send))
     },
   }
 }
 
-/** Options of {@link answerCall}. */
-export interface AnswerOptions {
-  readonly client: StorageQueueClient
-  /** How long after a crash the message calls for another execution, 30 s to 1 h. Default 1 minute. */
-  readonly visibility?: Duration
-  /** How many executions a message may call for, at most; the one after that drops it. Default 5. */
-  readonly attempts?: number
-  /** Told of what an operator should know. */
-  readonly warn?: (message: string) => void
+/** Options of {@link receiveScaleRequest}. */
+export interface ReceiveScaleRequestOptions {
+  /** How long after a crash the message requests another execution, 30 s to 1 h. Default 1 minute. */
+  readonly visibilityTimeout?: Duration | undefined
+  /** How many executions may receive the same message; the next one deletes it. 1 to 1,000, default 5. */
+  readonly maxDequeueCount?: number | undefined
+  /** Called with what an operator should know. Default: a process warning. */
+  readonly warn?: ((message: string) => void) | undefined
 }
 
-const ANSWER_OPTIONS: Checks<AnswerOptions> = {
-  client: required(withMethods('a QueueClient', 'receiveMessages', 'updateMessage', 'deleteMessage')),
-  visibility: UNCHECKED,
-  attempts: integer(1, 1000),
+const RECEIVE_OPTIONS: Checks<ReceiveScaleRequestOptions> = {
+  visibilityTimeout: duration({ min: 30 * SECOND, max: HOUR }),
+  maxDequeueCount: integer(1, 1000),
   warn: FUNCTION,
 }
 
-/** A call that an execution answers. */
-export interface AnsweredCall {
-  /** The backlog is drained: the call is over. */
-  done(): Promise<void>
-  /** This execution ends and work is left: the call is for another one, at once. */
+/** The request that started this execution. */
+export interface ReceivedScaleRequest {
+  /** Ends the request: the backlog is drained. */
+  complete(): Promise<void>
+  /** Passes the request on to another execution at once: this one ends and work is left. */
   release(): Promise<void>
 }
 
 /**
- * Takes a call, and holds it until its end is told. A queue that is away, and one without a message, is no reason not to
- * work: the store says what there is to do.
+ * Receives the message that started this execution, and keeps it invisible until {@link ReceivedScaleRequest.complete}
+ * or {@link ReceivedScaleRequest.release} is called. It never fails: without a message, or without a queue, the execution
+ * works all the same, since the store says what there is to do.
+ *
+ * @param client a `QueueClient` with the right to receive, update and delete: the role Storage Queue Data Contributor
+ * @throws {TypeError} for an unknown or invalid option; the message names it
+ * @example
+ * const client = new QueueClient('https://account.queue.core.windows.net/orders', new DefaultAzureCredential())
+ * const request = await receiveScaleRequest(client)
+ * // Work until the backlog is empty, then:
+ * await request.complete()
  */
-export async function answerCall(options: AnswerOptions): Promise<AnsweredCall> {
-  checkOptions('answerCall()', options, ANSWER_OPTIONS)
-  const { client, attempts = 5, warn = () => {} } = options
-  const visibilityMs = durationMs('visibility', options.visibility ?? MINUTE, { min: 30 * SECOND, max: HOUR })
-  const visibilityTimeout = Math.ceil(visibilityMs / SECOND)
+export async function receiveScaleRequest(
+  client: StorageQueueClient,
+  options: ReceiveScaleRequestOptions = {},
+): Promise<ReceivedScaleRequest> {
+  checkOptions('receiveScaleRequest()', { client }, RECEIVER)
+  checkOptions('receiveScaleRequest()', options, RECEIVE_OPTIONS)
+  const { maxDequeueCount = 5, warn = emitWarning } = options
+  const visibilityMs = durationMs('visibilityTimeout', options.visibilityTimeout ?? MINUTE)
+  const visibilitySeconds = Math.ceil(visibilityMs / SECOND)
   try {
-    const { receivedMessageItems } = await client.receiveMessages({ numberOfMessages: 1, visibilityTimeout })
-    const [message] = receivedMessageItems
-    if (message === undefined) return NO_CALL
-    if (message.dequeueCount <= attempts) return new Held(message, { client, visibilityTimeout, warn })
-    warn(`A message has called for ${attempts} executions, and each has died: it is dropped. See what they logged.`)
+    const request = { numberOfMessages: 1, visibilityTimeout: visibilitySeconds }
+    const [message] = (await client.receiveMessages(request)).receivedMessageItems
+    if (message === undefined) return NO_REQUEST
+    if (message.dequeueCount <= maxDequeueCount) return new HiddenMessage(message, { client, visibilitySeconds, warn })
+    warn(`${maxDequeueCount} executions received the same message and died. Deleting it; check their logs.`)
     await client.deleteMessage(message.messageId, message.popReceipt)
   } catch (error) {
-    warn(`The queue does not answer, and it is worked without: ${error}`)
+    warn(`Queue unreachable; continuing without it: ${error}`)
   }
-  return NO_CALL
+  return NO_REQUEST
 }
 
-const NO_CALL: AnsweredCall = { done: async () => {}, release: async () => {} }
+const NO_REQUEST: ReceivedScaleRequest = { complete: async () => {}, release: async () => {} }
 
-interface Holding {
+interface HiddenMessageSettings {
   readonly client: StorageQueueClient
-  /** Seconds. */
-  readonly visibilityTimeout: number
+  readonly visibilitySeconds: number
   readonly warn: (message: string) => void
 }
 
-/** A message that is kept from others. */
-class Held implements AnsweredCall {
-  readonly #holding: Holding
+/** A message that this execution keeps invisible for others. */
+class HiddenMessage implements ReceivedScaleRequest {
+  readonly #settings: HiddenMessageSettings
   readonly #id: string
   #receipt: string
   readonly #timer: NodeJS.Timeout
-  /** One request after the other: each needs the receipt of the one before. */
-  #requests: Promise<void> = Promise.resolve()
+  /** One call after the other: each needs the receipt of the one before. */
+  #calls: Promise<void> = Promise.resolve()
 
-  constructor({ messageId, popReceipt }: QueueMessage, holding: Holding) {
+  constructor({ messageId, popReceipt }: QueueMessage, settings: HiddenMessageSettings) {
     this.#id = messageId
     this.#receipt = popReceipt
-    this.#holding = holding
-    const everyMs = (holding.visibilityTimeout * SECOND) / 3
-    this.#timer = setInterval(() => void this.#hide(holding.visibilityTimeout), everyMs).unref()
+    this.#settings = settings
+    const { visibilitySeconds } = settings
+    const everyMs = (visibilitySeconds * SECOND) / 3
+    this.#timer = setInterval(() => void this.#hide(visibilitySeconds), everyMs).unref()
   }
 
-  async done(): Promise<void> {
+  async complete(): Promise<void> {
     clearInterval(this.#timer)
-    await this.#request(() => this.#holding.client.deleteMessage(this.#id, this.#receipt))
+    await this.#send(() => this.#settings.client.deleteMessage(this.#id, this.#receipt))
   }
 
   async release(): Promise<void> {
@@ -157,20 +174,20 @@ class Held implements AnsweredCall {
     await this.#hide(0)
   }
 
-  #hide(visibilityTimeout: number): Promise<void> {
-    return this.#request(async () => {
-      const { client } = this.#holding
-      const { popReceipt } = await client.updateMessage(this.#id, this.#receipt, undefined, visibilityTimeout)
+  #hide(visibilitySeconds: number): Promise<void> {
+    return this.#send(async () => {
+      const { client } = this.#settings
+      const { popReceipt } = await client.updateMessage(this.#id, this.#receipt, undefined, visibilitySeconds)
       this.#receipt = popReceipt ?? this.#receipt
     })
   }
 
-  /** What fails costs an execution that finds nothing to do. */
-  #request(send: () => Promise<unknown>): Promise<void> {
-    this.#requests = this.#requests.then(send).then(
+  /** A failed call costs an execution that finds nothing to do. */
+  #send(call: () => Promise<unknown>): Promise<void> {
+    this.#calls = this.#calls.then(call).then(
       () => {},
-      error => this.#holding.warn(`The message cannot be kept or deleted: ${error}`),
+      error => this.#settings.warn(`Could not update or delete the queue message: ${error}`),
     )
-    return this.#requests
+    return this.#calls
   }
 }

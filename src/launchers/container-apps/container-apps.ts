@@ -1,25 +1,23 @@
 /**
  * The Azure Container Apps launcher: one execution of a Container Apps Job for each operation, started through the
  * management SDK, with the operation's id in its environment.
- *
- * @example
- * const client = new ContainerAppsAPIClient(new DefaultAzureCredential(), subscriptionId)
- * containerAppsJob({ client, resourceGroup: 'orders', job: 'orders-job', variable: 'ORDER_ID' })
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Duration, durationMs, MINUTE, SECOND } from '../../model/duration.ts'
 import {
   type Checks,
   checkOptions,
+  duration,
   FUNCTION,
   OBJECT,
+  type RenamedOptions,
   required,
   STRING,
   STRING_RECORD,
-  UNCHECKED,
 } from '../../model/options.ts'
 import { Loop } from '../../util/loop.ts'
 import { TokenBucket, type TokenRate } from '../../util/token-bucket.ts'
+import { emitWarning } from '../../util/warning.ts'
 import {
   type ExecutionState,
   type Launcher,
@@ -37,36 +35,40 @@ export type { ContainerAppsClient } from './client.ts'
 
 /** Options of {@link containerAppsJob}. */
 export interface ContainerAppsJobOptions {
-  /**
-   * A `ContainerAppsAPIClient` of `@azure/arm-appcontainers`. The launcher puts a step into its pipeline that keeps
-   * it from sending a start twice; everything else of it stays as it is.
-   */
-  readonly client: ContainerAppsClient
   readonly resourceGroup: string
   /** The name of the job resource. */
   readonly job: string
-  /** The container that is told what to do. Default: the first. */
-  readonly container?: string
+  /** The container that gets the operation's id. Default: the first. */
+  readonly container?: string | undefined
   /** A further environment variable that holds the operation's id, beside `WAYBILL_OPERATION_ID`. */
-  readonly variable?: string
-  /** What else is put into the environment. Whoever may read executions can read it: no secrets. */
-  readonly env?: Readonly<Record<string, string>>
-  /** How fast executions are started and stopped. Default: 10 a second, 100 at once; a subscription has 10 and 200. */
-  readonly rate?: Partial<TokenRate>
-  /** How long the job's template is kept before it is read again. Default 1 minute. */
-  readonly keep?: Duration
-  /** Within which time a start shows among the executions, up to 40 s. What does not is taken for not made. Default 10 s. */
-  readonly settle?: Duration
-  /** How long an execution may take to come up. One that is older than this and the operation's timeout is stopped. Default 15 minutes. */
-  readonly startup?: Duration
-  /** How long the engine may take for one answer. Default 20 s. */
-  readonly timeout?: Duration
-  /** The time between two looks for executions that are overdue. Default 1 minute. */
-  readonly watch?: Duration
-  /** What it is called in the record. Default `container-apps`; another name where launchers of this kind that do not see each other's executions work on one store. */
-  readonly engine?: string
-  /** Told what an operator should know. Default: a warning of the process. */
-  readonly warn?: (message: string) => void
+  readonly variable?: string | undefined
+  /** Further environment variables. Everyone who may read executions can read them: no secrets. */
+  readonly env?: Readonly<Record<string, string>> | undefined
+  /** How fast executions are started and stopped. Default: 10 a second, 100 at once. A subscription allows 10 and 200. */
+  readonly rate?: Partial<TokenRate> | undefined
+  /** How long the job's template is cached. Default 1 minute. */
+  readonly templateTtl?: Duration | undefined
+  /**
+   * How long a start may take to appear in the list of executions, up to 40 s. If it does not, it counts as not made.
+   * Default 10 s.
+   */
+  readonly settleTimeout?: Duration | undefined
+  /**
+   * How long an execution may take to come up. One that is older than this and the operation's timeout together is
+   * stopped. Default 15 minutes.
+   */
+  readonly startupTimeout?: Duration | undefined
+  /** How long Azure may take to answer a request. Default 20 s. */
+  readonly requestTimeout?: Duration | undefined
+  /** The time between two looks for overdue executions. Default 1 minute. */
+  readonly overdueInterval?: Duration | undefined
+  /**
+   * The engine's name in the record. Default `container-apps`. Launchers of several jobs that work on one store need
+   * different names, since none sees the executions of another job.
+   */
+  readonly engine?: string | undefined
+  /** Called with what an operator should change. Default: a process warning. */
+  readonly warn?: ((message: string) => void) | undefined
 }
 
 /** How many starts are under way at once: the engine takes a second or more for each. */
@@ -88,65 +90,78 @@ const RETRY_MS: Readonly<Record<RefusalReason, number>> = {
 const READS: TokenRate = { perSecond: 15, burst: 60 }
 const STARTS: TokenRate = { perSecond: 10, burst: 100 }
 
-const OPTIONS: Checks<ContainerAppsJobOptions> = {
+const CLIENT: Checks<{ client: ContainerAppsClient }> = {
   client: required({
-    expected: 'a ContainerAppsAPIClient',
+    expected: 'a ContainerAppsAPIClient of @azure/arm-appcontainers, passed as the first argument',
     test: client => OBJECT.test(client) && OBJECT.test((client as { jobs?: unknown }).jobs),
   }),
-  resourceGroup: UNCHECKED,
-  job: UNCHECKED,
+}
+const RESOURCE_NAME = required({ ...STRING, expected: 'the name of a resource in Azure' })
+const OPTIONS: Checks<ContainerAppsJobOptions> = {
+  resourceGroup: RESOURCE_NAME,
+  job: RESOURCE_NAME,
   container: STRING,
   variable: STRING,
   env: STRING_RECORD,
   rate: OBJECT,
-  keep: UNCHECKED,
-  settle: UNCHECKED,
-  startup: UNCHECKED,
-  timeout: UNCHECKED,
-  watch: UNCHECKED,
+  templateTtl: duration(),
+  settleTimeout: duration({ max: 40 * SECOND }),
+  startupTimeout: duration(),
+  requestTimeout: duration({ min: 10 }),
+  overdueInterval: duration({ min: 10 }),
   engine: STRING,
   warn: FUNCTION,
 }
-const RATE: Checks<TokenRate> = { perSecond: UNCHECKED, burst: UNCHECKED }
-
-/**
- * Makes a launcher that starts executions of a Container Apps Job.
- *
- * @throws {TypeError} for options that cannot be right; the message names them
- */
-export function containerAppsJob(options: ContainerAppsJobOptions): Launcher {
-  return new ContainerAppsJob(withDefaults(options))
+const RENAMED: RenamedOptions<ContainerAppsJobOptions> = {
+  keep: 'templateTtl',
+  settle: 'settleTimeout',
+  startup: 'startupTimeout',
+  timeout: 'requestTimeout',
+  watch: 'overdueInterval',
+}
+const RATE: Checks<TokenRate> = {
+  perSecond: { expected: 'a number above 0', test: value => typeof value === 'number' && value > 0 },
+  burst: { expected: 'a number of at least 1', test: value => typeof value === 'number' && value >= 1 },
 }
 
-type Settings = ReturnType<typeof withDefaults>
+/**
+ * Makes a launcher that starts one execution of a Container Apps Job for each operation.
+ *
+ * @param client a `ContainerAppsAPIClient` of `@azure/arm-appcontainers`. The launcher adds a policy to its pipeline that
+ * sends each start once; the client's retries of everything else stay as they are
+ * @throws {TypeError} for an unknown or invalid option; the message names it
+ * @example
+ * const client = new ContainerAppsAPIClient(new DefaultAzureCredential(), subscriptionId)
+ * const launcher = containerAppsJob(client, { resourceGroup: 'orders', job: 'orders-job', variable: 'ORDER_ID' })
+ * createWaybill({ operations: [orders], store, dispatcher: { launcher } })
+ */
+export function containerAppsJob(client: ContainerAppsClient, options: ContainerAppsJobOptions): Launcher {
+  checkOptions('containerAppsJob()', { client }, CLIENT)
+  return new ContainerAppsJob(client, readSettings(options))
+}
 
-function withDefaults(options: ContainerAppsJobOptions) {
-  checkOptions('containerAppsJob()', options, OPTIONS)
+type ContainerAppsJobSettings = ReturnType<typeof readSettings>
+
+function readSettings(options: ContainerAppsJobOptions) {
+  checkOptions('containerAppsJob()', options, OPTIONS, RENAMED)
   checkOptions('containerAppsJob(): rate', options.rate ?? {}, RATE)
-  const { client, container, variable, env = {} } = options
+  const { container, variable, env = {} } = options
   const { perSecond = STARTS.perSecond, burst = STARTS.burst } = options.rate ?? {}
-  if (!(perSecond > 0 && burst >= 1)) throw new TypeError('rate.perSecond must be above 0, and rate.burst at least 1.')
   return {
-    client,
     container,
     variable,
     env,
     rate: { perSecond, burst },
-    resourceGroup: readName('resourceGroup', options.resourceGroup),
-    job: readName('job', options.job),
+    resourceGroup: options.resourceGroup,
+    job: options.job,
     engine: options.engine ?? 'container-apps',
-    keepMs: durationMs('keep', options.keep ?? MINUTE),
-    settleMs: durationMs('settle', options.settle ?? 10 * SECOND, { max: 40 * SECOND }),
-    startupMs: durationMs('startup', options.startup ?? 15 * MINUTE),
-    timeoutMs: durationMs('timeout', options.timeout ?? 20 * SECOND, { min: 10 }),
-    watchMs: durationMs('watch', options.watch ?? MINUTE, { min: 10 }),
-    warn: options.warn ?? ((message: string) => process.emitWarning(message, 'WaybillWarning')),
+    templateTtlMs: durationMs('templateTtl', options.templateTtl ?? MINUTE),
+    settleTimeoutMs: durationMs('settleTimeout', options.settleTimeout ?? 10 * SECOND),
+    startupTimeoutMs: durationMs('startupTimeout', options.startupTimeout ?? 15 * MINUTE),
+    requestTimeoutMs: durationMs('requestTimeout', options.requestTimeout ?? 20 * SECOND),
+    overdueIntervalMs: durationMs('overdueInterval', options.overdueInterval ?? MINUTE),
+    warn: options.warn ?? emitWarning,
   }
-}
-
-function readName(option: string, value: unknown): string {
-  if (typeof value === 'string' && value !== '') return value
-  throw new TypeError(`${option} must be the name of a resource in Azure, not ${JSON.stringify(value)}.`)
 }
 
 /** What an operator should do about a refusal that does not go by itself. */
@@ -160,7 +175,8 @@ const CURES: Readonly<Record<number, string>> = {
 class ContainerAppsJob implements Launcher {
   readonly engine: string
   readonly parallelStarts = PARALLEL_STARTS
-  readonly #settings: Settings
+  readonly #client: ContainerAppsClient
+  readonly #settings: ContainerAppsJobSettings
   readonly #job: KeptJob
   readonly #executions: Executions
   readonly #writes: TokenBucket
@@ -173,10 +189,11 @@ class ContainerAppsJob implements Launcher {
   readonly #young = new Map<string, number>()
   readonly #overdue = new Set<string>()
 
-  constructor(settings: Settings) {
+  constructor(client: ContainerAppsClient, settings: ContainerAppsJobSettings) {
+    this.#client = client
     this.#settings = settings
     this.engine = settings.engine
-    const { client, resourceGroup, job, timeoutMs } = settings
+    const { resourceGroup, job, requestTimeoutMs: timeoutMs } = settings
     const { signal } = this.#closing
     sendStartsOnce(client)
     this.#writes = new TokenBucket(settings.rate)
@@ -184,11 +201,11 @@ class ContainerAppsJob implements Launcher {
     this.#executions = new Executions({ client, resourceGroup, job, timeoutMs, reads, signal })
     this.#job = new KeptJob(
       async () => readJob(await answerOf(client.jobs.get(resourceGroup, job, this.#call))),
-      settings.keepMs,
+      settings.templateTtlMs,
     )
     this.#watching = new Loop({
       name: 'container-apps',
-      everyMs: settings.watchMs,
+      everyMs: settings.overdueIntervalMs,
       turn: () => this.#stopOverdue(),
       onError: error => this.#warnOfRefusal(`The executions of "${job}" cannot be listed`, error, statusOf(error)),
     })
@@ -221,10 +238,10 @@ class ContainerAppsJob implements Launcher {
   }
 
   async stop(execution: string): Promise<void> {
-    const { client, resourceGroup, job } = this.#settings
+    const { resourceGroup, job } = this.#settings
     await this.#turn()
     try {
-      await client.jobs.stopExecution(resourceGroup, job, execution, this.#call).submitted()
+      await this.#client.jobs.stopExecution(resourceGroup, job, execution, this.#call).submitted()
     } catch (error) {
       if (statusOf(error) === 404) return
       // An execution that has ended cannot be stopped, and need not be.
@@ -239,7 +256,8 @@ class ContainerAppsJob implements Launcher {
     if (found?.alive) return { kind: 'alive' }
     if (found !== undefined) return { kind: 'gone', reason: found.account }
     const startedAt = this.#young.get(execution)
-    if (startedAt !== undefined && performance.now() - startedAt < this.#settings.settleMs) return { kind: 'alive' }
+    if (startedAt !== undefined && performance.now() - startedAt < this.#settings.settleTimeoutMs)
+      return { kind: 'alive' }
     return { kind: 'gone', reason: `Its execution ${execution} is unknown to Azure Container Apps.` }
   }
 
@@ -249,18 +267,18 @@ class ContainerAppsJob implements Launcher {
   }
 
   get #call() {
-    return { requestOptions: { timeout: this.#settings.timeoutMs } }
+    return { requestOptions: { timeout: this.#settings.requestTimeoutMs } }
   }
 
   /** Sends the start, and does not wait for what follows. */
   async #send(template: ExecutionTemplate): Promise<string | undefined> {
-    const { client, resourceGroup, job } = this.#settings
+    const { resourceGroup, job } = this.#settings
     let answer: Answer | undefined
     const onResponse = (response: Answer) => {
       answer = response
     }
     try {
-      await client.jobs.start(resourceGroup, job, { ...this.#call, template, onResponse }).submitted()
+      await this.#client.jobs.start(resourceGroup, job, { ...this.#call, template, onResponse }).submitted()
     } catch (error) {
       // The SDK fails over an answer without a body, too. It was started all the same.
       if (answer === undefined || answer.status >= 300) throw error
@@ -289,7 +307,7 @@ class ContainerAppsJob implements Launcher {
 
   /** A start without an answer, or with one that says nothing: what was made shows among the executions. */
   async #settle(request: LaunchRequest, sentAt: number, error: unknown): Promise<string> {
-    const until = sentAt + this.#settings.settleMs
+    const until = sentAt + this.#settings.settleTimeoutMs
     for (let pauseMs = 250; ; pauseMs = Math.min(pauseMs * 2, 4000)) {
       const now = performance.now()
       const listing = await this.#executions.list(now).catch(() => undefined)
@@ -364,7 +382,7 @@ class ContainerAppsJob implements Launcher {
     this.#refusals.clear()
     this.#young.set(name, now)
     for (const [old, at] of this.#young) {
-      if (now - at < this.#settings.settleMs) break
+      if (now - at < this.#settings.settleTimeoutMs) break
       this.#young.delete(old)
     }
   }
@@ -382,7 +400,7 @@ class ContainerAppsJob implements Launcher {
 
   #isOverdue({ alive, startedAt, timeoutMs }: Execution, { engineTime }: Listing): boolean {
     if (!alive || startedAt === undefined || timeoutMs === undefined) return false
-    return engineTime - startedAt > this.#settings.startupMs + timeoutMs
+    return engineTime - startedAt > this.#settings.startupTimeoutMs + timeoutMs
   }
 
   /** Gives the warning, which is only shown where the last one of its kind was not about the same. */

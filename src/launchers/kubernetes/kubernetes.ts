@@ -1,20 +1,12 @@
 /**
  * The Kubernetes launcher: one Job for each start of an execution, through the `BatchV1Api` of
- * `@kubernetes/client-node`. It needs no right but those on Jobs.
- *
- * @example
- * const config = new KubeConfig()
- * config.loadFromDefault()
- * kubernetesJob({
- *   api: config.makeApiClient(BatchV1Api),
- *   namespace: 'orders',
- *   template: { spec: { template: { spec: { containers: [{ name: 'job', image: 'registry.example/orders:1' }] } } } },
- * })
+ * `@kubernetes/client-node`. It needs no rights but those on Jobs.
  */
 import { type Duration, durationMs, SECOND } from '../../model/duration.ts'
 import {
   type Checks,
   checkOptions,
+  duration,
   FUNCTION,
   OBJECT,
   required,
@@ -23,6 +15,7 @@ import {
   withMethods,
 } from '../../model/options.ts'
 import { TimeLimit } from '../../util/time-limit.ts'
+import { emitWarning } from '../../util/warning.ts'
 import {
   type ExecutionState,
   type Launcher,
@@ -47,32 +40,33 @@ export { OPERATION_LABEL, TYPE_LABEL } from './manifest.ts'
 
 /** Options of {@link kubernetesJob}. */
 export interface KubernetesJobOptions<Template extends KubernetesJobTemplate = KubernetesJobTemplate> {
-  /** The client's `BatchV1Api`. */
-  readonly api: KubernetesJobsApi
-  /** Where the Jobs are made. */
+  /** The namespace in which Jobs are created. */
   readonly namespace: string
   /**
-   * What each Job is made of: a `V1JobTemplateSpec`, such as a Job read from YAML. Set over it: the name, three labels,
-   * `backoffLimit: 0`, one completion, `restartPolicy: Never` and the variables below. Added unless it says otherwise:
-   * `activeDeadlineSeconds` (the type's timeout, `start` and 30 s), `ttlSecondsAfterFinished` (600) and a
-   * `podFailurePolicy` by which a failed Job tells its exit code.
+   * The template of each Job: a `V1JobTemplateSpec`, such as a Job read from YAML. The launcher overrides the name, three
+   * labels, `backoffLimit: 0`, one completion, `restartPolicy: Never` and the variables below. It adds, unless the
+   * template sets them: `activeDeadlineSeconds` (the type's timeout, `startupTimeout` and 30 s),
+   * `ttlSecondsAfterFinished` (600) and a `podFailurePolicy` that puts the exit code into the condition of a failed Job.
    */
   readonly template: Template
-  /** The container that is told its operation, by `WAYBILL_OPERATION_ID`, and who it is itself. Default: the first. */
-  readonly container?: string
+  /** The container that gets the operation's id in `WAYBILL_OPERATION_ID`, and its own name. Default: the first. */
+  readonly container?: string | undefined
   /** A further environment variable that holds the operation's id. */
-  readonly variable?: string
+  readonly variable?: string | undefined
   /**
-   * How long a pod may take until it runs: to be given a node, to pull its image. One that has not is deleted and counts
-   * as gone. Keep it below the dispatcher's `hold`. Default 90 s.
+   * How long a pod may take to run: to be scheduled and to pull its image. The Job of a pod that takes longer is deleted
+   * and counts as gone. Keep it below the dispatcher's `claimTimeout`. From 1 s, default 90 s.
    */
-  readonly start?: Duration
-  /** The client's `Watch`: ends are then noticed at once, and not only once in the dispatcher's period. */
-  readonly watch?: KubernetesWatch
-  /** Told once why no Jobs are created, such as for a right that is missing. Default: a warning of the process. */
-  readonly warn?: (message: string) => void
-  /** What it is called in the record. Default `kubernetes`; another name where launchers of this kind that do not see each other's executions work on one store. */
-  readonly engine?: string
+  readonly startupTimeout?: Duration | undefined
+  /** The client's `Watch`: ends are noticed at once instead of at the dispatcher's next `reconcileInterval`. */
+  readonly watch?: KubernetesWatch | undefined
+  /** Called once with the reason why Jobs cannot be created, such as a missing right. Default: a process warning. */
+  readonly warn?: ((message: string) => void) | undefined
+  /**
+   * The engine's name in the record. Default `kubernetes`. Launchers of several clusters or namespaces that work on one
+   * store need different names, since none sees the Jobs of another.
+   */
+  readonly engine?: string | undefined
 }
 
 /** How long the API may take for an answer. The dispatcher waits for longer than two of them. */
@@ -89,59 +83,78 @@ const MEND_MS = 30_000
 const ENVIRONMENT_NAME = /^[-._a-zA-Z][-._a-zA-Z0-9]*$/
 const JOB_NAME = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/
 
+const API: Checks<{ api: KubernetesJobsApi }> = {
+  api: required(
+    withMethods('a BatchV1Api of @kubernetes/client-node, passed as the first argument', 'createNamespacedJob'),
+  ),
+}
 const OPTIONS: Checks<KubernetesJobOptions> = {
-  api: required(withMethods("the client's BatchV1Api", 'createNamespacedJob')),
   namespace: required(STRING),
   template: required(OBJECT),
   container: STRING,
   variable: UNCHECKED,
-  start: UNCHECKED,
+  startupTimeout: duration({ min: SECOND }),
   watch: withMethods("the client's Watch", 'watch'),
   warn: FUNCTION,
   engine: STRING,
 }
 
 /**
- * Makes a launcher that starts Kubernetes Jobs.
+ * Makes a launcher that creates one Kubernetes Job for each operation.
  *
- * @throws {TypeError} for options that cannot be right; the message names them
+ * @param api a `BatchV1Api` of `@kubernetes/client-node`, with the rights to create, get, list and delete Jobs of the
+ * namespace, and to watch them if `watch` is given
+ * @throws {TypeError} for an unknown or invalid option; the message names it
+ * @example
+ * const config = new KubeConfig()
+ * config.loadFromDefault()
+ * const containers = [{ name: 'job', image: 'registry.example/orders:1' }]
+ * const launcher = kubernetesJob(config.makeApiClient(BatchV1Api), {
+ *   namespace: 'orders',
+ *   template: { spec: { template: { spec: { containers } } } },
+ * })
+ * createWaybill({ operations: [orders], store, dispatcher: { launcher } })
  */
 export function kubernetesJob<Template extends KubernetesJobTemplate>(
+  api: KubernetesJobsApi,
   options: KubernetesJobOptions<Template>,
 ): Launcher {
-  checkOptions('kubernetesJob()', options, OPTIONS)
-  return new KubernetesLauncher(options)
+  checkOptions('kubernetesJob()', { api }, API)
+  checkOptions('kubernetesJob()', options, OPTIONS, { start: 'startupTimeout' })
+  return new KubernetesLauncher(api, options)
 }
 
 class KubernetesLauncher implements Launcher {
   readonly engine: string
+  readonly #api: KubernetesJobsApi
   readonly #options: KubernetesJobOptions
   readonly #plan: JobPlan
-  readonly #startMs: number
+  readonly #startupTimeoutMs: number
   readonly #limit = new TimeLimit(API_TIMEOUT_MS, 'The Kubernetes API did not answer in time.')
   readonly #states: JobStates
   readonly #warned = new Set<number>()
   #ends: Ends | undefined
 
-  constructor(options: KubernetesJobOptions) {
-    const { api, namespace } = options
+  constructor(api: KubernetesJobsApi, options: KubernetesJobOptions) {
+    const { namespace, startupTimeout = 90 * SECOND } = options
+    this.#api = api
     this.#options = options
-    this.#startMs = durationMs('start', options.start ?? 90 * SECOND, { min: SECOND })
-    this.#plan = planOf(options, this.#startMs)
+    this.#startupTimeoutMs = durationMs('startupTimeout', startupTimeout)
+    this.#plan = planOf(options, this.#startupTimeoutMs)
     this.engine = this.#plan.engine
     this.#states = new JobStates({ api, namespace, within: call => this.#limit.within(call) })
   }
 
   /** Sees whether Jobs can be read at all: a right that is missing is told at the start. */
   async open(): Promise<void> {
-    await this.#limit.within(this.#options.api.listNamespacedJob({ namespace: this.#options.namespace, limit: 1 }))
+    await this.#limit.within(this.#api.listNamespacedJob({ namespace: this.#options.namespace, limit: 1 }))
   }
 
   async start(request: LaunchRequest): Promise<string> {
-    const { api, namespace } = this.#options
+    const { namespace } = this.#options
     const name = jobName(request)
     try {
-      await this.#limit.within(api.createNamespacedJob({ namespace, body: jobOf(this.#plan, request) }))
+      await this.#limit.within(this.#api.createNamespacedJob({ namespace, body: jobOf(this.#plan, request) }))
       this.#warned.clear()
       return name
     } catch (error) {
@@ -150,12 +163,12 @@ class KubernetesLauncher implements Launcher {
   }
 
   async stop(execution: string): Promise<void> {
-    const { api, namespace } = this.#options
+    const { namespace } = this.#options
     if (!JOB_NAME.test(execution)) return
     try {
       // In the foreground: the Job stays to be seen until its pod has handed back its work and ended.
       const request = { namespace, name: execution, propagationPolicy: 'Foreground' }
-      await this.#limit.within(api.deleteNamespacedJob(request))
+      await this.#limit.within(this.#api.deleteNamespacedJob(request))
     } catch (error) {
       if (readFault(error).status !== 404) throw error
     }
@@ -165,19 +178,19 @@ class KubernetesLauncher implements Launcher {
     const state = JOB_NAME.test(execution) ? await this.#states.look(execution) : undefined
     if (state === undefined) return { kind: 'gone', reason: `There is no Job ${execution}: it was deleted.` }
     if (state.kind === 'ended') return { kind: 'gone', reason: state.reason }
-    if (state.kind !== 'starting' || state.sinceMs < this.#startMs) return { kind: 'alive' }
+    if (state.kind !== 'starting' || state.sinceMs < this.#startupTimeoutMs) return { kind: 'alive' }
     return await this.#giveUp(execution)
   }
 
   watchEnds(listener: () => void): () => void {
-    const { api, watch, namespace } = this.#options
+    const { watch, namespace } = this.#options
     if (watch === undefined) return () => {}
     const onEnd = () => {
       this.#states.forget()
       listener()
     }
     this.#ends?.stop()
-    const ends = new Ends({ api, watch, namespace, onEnd })
+    const ends = new Ends({ api: this.#api, watch, namespace, onEnd })
     this.#ends = ends
     return () => ends.stop()
   }
@@ -208,15 +221,15 @@ class KubernetesLauncher implements Launcher {
     if (this.#warned.has(status)) return
     this.#warned.add(status)
     const text = `Kubernetes started no execution, and is asked again: ${message}`
-    if (this.#options.warn) this.#options.warn(text)
-    else process.emitWarning(text, 'WaybillWarning')
+    const { warn = emitWarning } = this.#options
+    warn(text)
   }
 
   /** Undefined where that cannot be told either. */
   async #exists(name: string): Promise<boolean | undefined> {
-    const { api, namespace } = this.#options
+    const { namespace } = this.#options
     try {
-      await this.#limit.within(api.readNamespacedJob({ namespace, name }))
+      await this.#limit.within(this.#api.readNamespacedJob({ namespace, name }))
       return true
     } catch (error) {
       return readFault(error).status === 404 ? false : undefined
@@ -230,7 +243,7 @@ class KubernetesLauncher implements Launcher {
       // It may start yet. Another look comes.
       return { kind: 'alive' }
     }
-    const seconds = Math.round(this.#startMs / 1000)
+    const seconds = Math.round(this.#startupTimeoutMs / 1000)
     return { kind: 'gone', reason: `Its pod had not started after ${seconds} s, and was given up.` }
   }
 }

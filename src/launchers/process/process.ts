@@ -1,9 +1,6 @@
 /**
- * The process launcher: one operating-system process for each operation, running the job entry
- * file that a container would run.
- *
- * @example
- * processLauncher({ entry: new URL('../job.ts', import.meta.url), variable: 'ORDER_ID' })
+ * The process launcher: one operating-system process for each operation. It runs the job entry file that a container
+ * would run.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { realpathSync } from 'node:fs'
@@ -23,44 +20,50 @@ export interface ProcessLauncherOptions {
   /** The job entry file: a URL, or a path from the working directory. It calls `runOperation`. */
   readonly entry: string | URL
   /** A further environment variable that holds the operation's id, beside `WAYBILL_OPERATION_ID`. */
-  readonly variable?: string
-  /** What else is put into the environment; it inherits this process' own. */
-  readonly env?: Readonly<Record<string, string>>
-  /** How many processes run at once. Default: as many as the machine can run in parallel, and at least 4. */
-  readonly limit?: number
-  /** Arguments for Node itself. Default: those this process was started with. */
-  readonly execArgv?: readonly string[]
-  /** How much the processes give way to this one, from 0 to 19. Default 10. */
-  readonly niceness?: number
-  /** What it is called in the record. Default `process`; another name where launchers of this kind that do not see each other's executions work on one store. */
-  readonly engine?: string
+  readonly variable?: string | undefined
+  /** Further environment variables. Processes also inherit the environment of this one. */
+  readonly env?: Readonly<Record<string, string>> | undefined
+  /** How many processes may run at once, 1 to 10,000. Default: the parallelism of the machine, and at least 4. */
+  readonly maxProcesses?: number | undefined
+  /** Arguments for Node. Default: those this process was started with. */
+  readonly execArgv?: readonly string[] | undefined
+  /** By how much the processes' priority is below this one's, from 0 to 19. Default 10. */
+  readonly niceness?: number | undefined
+  /**
+   * The engine's name in the record. Default `process`. Launchers on several machines that work on one store need
+   * different names, since none sees the processes of another machine.
+   */
+  readonly engine?: string | undefined
 }
 
-/** How long the reason why a process ended is remembered, for whoever inspects it. */
-const REMEMBERED = 1000
+/** For how many ended processes the reason is kept, for a later `inspect`. */
+const KEPT_REASONS = 1000
 
 const OPTIONS: Checks<ProcessLauncherOptions> = {
   entry: required({ expected: 'a path or a file: URL', test: entry => STRING.test(entry) || entry instanceof URL }),
   variable: STRING,
   env: STRING_RECORD,
-  limit: integer(1, 10_000),
+  maxProcesses: integer(1, 10_000),
   execArgv: STRINGS,
   niceness: integer(0, 19),
   engine: STRING,
 }
 
-/** A program that is its own entry would start itself without an end. */
+/** A program that is its own entry would start itself endlessly. */
 const OTHER_ENTRY =
-  'Let the entry of processLauncher() name a file that calls runOperation() and loads no such program.'
+  'Set the entry of processLauncher() to a file that calls runOperation() and does not load that program.'
 
 /**
- * Makes a launcher that starts processes on this machine.
+ * Makes a launcher that starts one process on this machine for each operation.
  *
- * @throws {TypeError} for an unknown option, or one that cannot be right, such as an `entry` that is the program of this
- * process; the message names it
+ * @throws {TypeError} for an unknown or invalid option, such as an `entry` that is the program of this process; the
+ * message names it
+ * @example
+ * const launcher = processLauncher({ entry: new URL('./job.ts', import.meta.url), variable: 'ORDER_ID' })
+ * createWaybill({ operations: [orders], store, dispatcher: { launcher } })
  */
 export function processLauncher(options: ProcessLauncherOptions): Launcher {
-  checkOptions('processLauncher()', options, OPTIONS)
+  checkOptions('processLauncher()', options, OPTIONS, { limit: 'maxProcesses' })
   if (isOwnProgram(entryFile(options.entry))) {
     throw new TypeError(`${String(options.entry)} is the program that starts processes. ${OTHER_ENTRY}`)
   }
@@ -79,13 +82,13 @@ class ProcessLauncher implements Launcher {
   constructor(options: ProcessLauncherOptions) {
     this.#options = options
     this.engine = options.engine ?? 'process'
-    this.#limit = options.limit ?? Math.max(4, availableParallelism())
+    this.#limit = options.maxProcesses ?? Math.max(4, availableParallelism())
   }
 
   async start(request: LaunchRequest): Promise<string> {
     refuseInStarted()
     if (this.#running.size + this.#starting >= this.#limit) {
-      const message = `${this.#limit} processes run already, which is the limit.`
+      const message = `${this.#limit} processes are running, which is the maximum (maxProcesses).`
       throw new LaunchRefused(message, 250, { reason: 'limit' })
     }
     const template = nameTemplate(Math.random().toString(36).slice(2, 10))
@@ -116,7 +119,7 @@ class ProcessLauncher implements Launcher {
     if (reason !== undefined) return { kind: 'gone', reason }
     if (this.#running.has(execution)) return { kind: 'alive' }
     const named = parseName(execution)
-    // Of another machine's process nothing is known here: its lease tells.
+    // A process of another machine cannot be seen from here. If it dies, its lease expires.
     if (named !== undefined && (isElsewhere(named) || isRunning(named))) return { kind: 'alive' }
     return { kind: 'gone', reason: `Its process, ${execution}, is gone.` }
   }
@@ -137,7 +140,7 @@ class ProcessLauncher implements Launcher {
     return child
   }
 
-  /** Some errors of the system are thrown, and others come as an event. */
+  /** `spawn` throws some errors and emits others as events. */
   #tryToSpawn(operationId: string, execution: string): ChildProcess {
     const { entry, env, variable, execArgv = inheritedExecArgv() } = this.#options
     try {
@@ -163,7 +166,7 @@ class ProcessLauncher implements Launcher {
     const how = signal === null ? `with exit code ${code}` : `by ${signal}`
     this.#ended.set(execution, `Its process ended ${how}.`)
     const oldest = this.#ended.keys().next().value
-    if (this.#ended.size > REMEMBERED && oldest !== undefined) this.#ended.delete(oldest)
+    if (this.#ended.size > KEPT_REASONS && oldest !== undefined) this.#ended.delete(oldest)
     for (const listener of this.#listeners) listener()
   }
 }
@@ -172,7 +175,7 @@ function entryFile(entry: string | URL): string {
   return entry instanceof URL || entry.startsWith('file:') ? fileURLToPath(entry) : entry
 }
 
-/** Links are followed, as Node does for the program that it runs. */
+/** Follows links, as Node does for the program that it runs. */
 function isOwnProgram(file: string): boolean {
   const program = process.argv[1]
   return program !== undefined && realPath(file) === realPath(program)
@@ -186,10 +189,10 @@ function realPath(file: string): string {
   }
 }
 
-/** What a launcher, or a worker, has started must start no more of its kind. */
+/** An execution, or a worker's child process, must not start further executions. */
 function refuseInStarted(): void {
   if (!isStartedAs('execution') && !isStartedAs('child')) return
-  const message = `This process runs a handler, and the program that starts processes runs in it again. ${OTHER_ENTRY}`
+  const message = `This process runs a handler, and has loaded the program that starts processes. ${OTHER_ENTRY}`
   throw new LaunchRefused(message, 60_000, { reason: 'unusable' })
 }
 

@@ -12,6 +12,7 @@
 import type { Change, Operation, Outcome, Submission } from '../../model/operation.ts'
 import { BOOLEAN, type Checks, checkOptions, FUNCTION, STRING, STRINGS, UNCHECKED } from '../../model/options.ts'
 import { STATUSES } from '../../model/protocol.ts'
+import { emitWarning } from '../../util/warning.ts'
 import { ClockSteps } from '../clock-steps.ts'
 import type {
   Acceptance,
@@ -128,7 +129,7 @@ function withDefaults(pool: PostgresPool, options: PostgresStoreOptions): Option
     notifications: options.notifications ?? pool.options?.max !== 1,
     pollMs: readMs('pollMs', options.pollMs ?? 1000),
     checkMs: readMs('checkMs', options.checkMs ?? 10_000),
-    warn: options.warn ?? (message => process.emitWarning(message, 'WaybillWarning')),
+    warn: options.warn ?? emitWarning,
     clock: options.clock ?? (() => null),
     steps: new ClockSteps(options.monotonicClock ?? options.clock),
   }

@@ -14,6 +14,7 @@ import { accepted, type Change, type Operation, type Submission } from '../../mo
 import { type Checks, checkOptions, FUNCTION, oneOf, required, STRING, withMethods } from '../../model/options.ts'
 import { STATUSES } from '../../model/protocol.ts'
 import { Batcher, type BatchResult } from '../../util/batcher.ts'
+import { emitWarning } from '../../util/warning.ts'
 import { ClockSteps } from '../clock-steps.ts'
 import { HintListeners } from '../hint-listeners.ts'
 import type {
@@ -140,7 +141,7 @@ class SqliteStore implements Store {
     this.#options = options
     this.#clock = options.clock ?? Date.now
     this.#steps = new ClockSteps(options.monotonicClock ?? options.clock)
-    this.#warn = options.warn ?? (message => process.emitWarning(message, 'WaybillWarning'))
+    this.#warn = options.warn ?? emitWarning
     this.#location = {
       path: options.path,
       driver: options.driver ?? 'node:sqlite',

@@ -22,13 +22,13 @@ describe('the client', () => {
     expect(client.jobs.start).toBeTypeOf('function')
   })
 
-  test.for([{ resourceGroup: '' }, { job: '' }, { settle: '1h' }, { rate: { perSecond: 0 } }] as const)(
-    'options that cannot be right are refused with their name: %j',
+  test.for([{ resourceGroup: '' }, { job: '' }, { settleTimeout: '1h' }, { rate: { perSecond: 0 } }] as const)(
+    'an invalid option is refused with its name: %j',
     (wrong, { lab: _ }) => {
       const client = new ContainerAppsAPIClient({ getToken: async () => null }, 'a')
       const [name = ''] = Object.keys(wrong)
-      const options = { client, resourceGroup: 'group', job: JOB, ...wrong }
-      expect(() => containerAppsJob(options)).toThrow(new RegExp(`^${name}`))
+      const options = { resourceGroup: 'group', job: JOB, ...wrong }
+      expect(() => containerAppsJob(client, options)).toThrow(new RegExp(`^containerAppsJob\\(\\): ${name}\\b`))
     },
   )
 })
@@ -103,7 +103,7 @@ describe('a start', () => {
     const { launcher } = launcherOf(lab, azure)
     for (const id of ['a', 'b', 'c']) await launcher.start(requestFor(id))
     expect(countOf(azure, 'job')).toBe(1)
-    const forgetful = launcherOf(lab, azure, { keep: 0 }).launcher
+    const forgetful = launcherOf(lab, azure, { templateTtl: 0 }).launcher
     await forgetful.start(requestFor('d'))
     azure.job(JOB).template = { containers: [{ name: 'main', image: 'registry/orders:2' }] }
     await forgetful.start(requestFor('e'))
@@ -154,7 +154,7 @@ describe('a start', () => {
     { answer: 'silence' },
   ] as const)('that failed with %j and left no trace is sent once, and tried again', async (fault, { lab }) => {
     const azure = await azureOf(lab, NOTHING)
-    const { launcher } = launcherOf(lab, azure, { timeout: '500ms' })
+    const { launcher } = launcherOf(lab, azure, { requestTimeout: '500ms' })
     await launcher.open?.()
     failFirst(azure, 'start', fault)
     const { retryAfterMs } = await refusal(launcher.start(requestFor('an-order')))
@@ -169,7 +169,7 @@ describe('a start', () => {
     { answer: 'silence' },
   ] as const)('that was made and answered with %j is found by its environment', async ({ answer }, { lab }) => {
     const azure = await azureOf(lab, NOTHING)
-    const { launcher } = launcherOf(lab, azure, { timeout: '500ms' })
+    const { launcher } = launcherOf(lab, azure, { requestTimeout: '500ms' })
     await launcher.open?.()
     for (const id of ['another', 'and-another']) await launcher.start(requestFor(id))
     failFirst(azure, 'start', { acts: 1, answer })
@@ -180,7 +180,7 @@ describe('a start', () => {
 
   test('whose answer is lost and whose execution is listed late is found once it is listed', async ({ lab }) => {
     const azure = await azureOf(lab, NOTHING, { listDelay: 300 })
-    const { launcher } = launcherOf(lab, azure, { settle: '30s' })
+    const { launcher } = launcherOf(lab, azure, { settleTimeout: '30s' })
     failFirst(azure, 'start', { acts: 1, answer: 'cut' })
     expect(await launcher.start(requestFor('an-order'))).toBe(azure.executions[0]?.name)
     expect(azure.executions).toHaveLength(1)
@@ -342,7 +342,7 @@ describe('an execution', () => {
     const starter = launcherOf(lab, azure).launcher
     await starter.start(requestFor('overdue', { timeoutMs: 50 }))
     await starter.start(requestFor('in-time'))
-    const { launcher } = launcherOf(lab, azure, { startup: 0, watch: 50 })
+    const { launcher } = launcherOf(lab, azure, { startupTimeout: 0, overdueInterval: 50 })
     await launcher.open?.()
     await until(() => azure.executions[0]?.status === 'Stopped')
     expect(azure.executions[1]?.status).toBe('Running')
@@ -361,7 +361,7 @@ test('two launchers can share a client', async ({ lab }) => {
 
 test('a launcher that is closed ends its waits', async ({ lab }) => {
   const azure = await azureOf(lab, NOTHING)
-  const { launcher } = launcherOf(lab, azure, { settle: '40s' })
+  const { launcher } = launcherOf(lab, azure, { settleTimeout: '40s' })
   failFirst(azure, 'start', { answer: 'cut' })
   const start = launcher.start(requestFor('an-order'))
   await until(() => countOf(azure, 'executions') > 0)

@@ -44,7 +44,7 @@ async function composed(lab: Lab, setup: Setup = {}): Promise<{ azure: EmulatedA
     ...setup.azure,
   })
   const { launcher } = launcherOf(lab, azure, setup.launcher)
-  const dispatcher = { launcher, scan: 50, reconcile: 100, ...setup.dispatcher }
+  const dispatcher = { launcher, pollInterval: 50, reconcileInterval: 100, ...setup.dispatcher }
   const store = sqliteStore({ path, synchronous: 'NORMAL' })
   const waybill = await lab.waybill(setup.types ?? [type], { store, sweepInterval: setup.sweep ?? '1h', dispatcher })
   return { azure, waybill }
@@ -171,7 +171,7 @@ describe('an Azure Resource Manager', () => {
   })
 
   test('that is away keeps nothing from being accepted, and is used when it is back', async ({ lab }) => {
-    const { azure, waybill } = await composed(lab, { launcher: { timeout: 300 } })
+    const { azure, waybill } = await composed(lab, { launcher: { requestTimeout: 300 } })
     azure.fail(() => ({ answer: 'cut' }))
     const ids = [await submit(waybill, type, play(RETURN)), await submit(waybill, type, play(RETURN))]
     await until(() => countOf(azure, 'job') > 1)

@@ -66,7 +66,7 @@ test('all are completed, each by one attempt', async ({ lab }) => {
   azure.fail(({ kind }) => (kind === 'start' ? faultOf(starts++) : undefined))
   const { launcher } = launcherOf(lab, azure, { variable: 'ORDER_ID', rate: { perSecond: 40, burst: 100 } })
   const store = sqliteStore({ path, synchronous: 'NORMAL' })
-  const waybill = await lab.waybill([tiny], { store, dispatcher: { launcher, reconcile: '1s' } })
+  const waybill = await lab.waybill([tiny], { store, dispatcher: { launcher, reconcileInterval: '1s' } })
 
   await Promise.all(Array.from({ length: ORDERS }, () => submit(waybill, tiny)))
   while ((await countUnfinished(store, tiny.name, '')) > 0) await changeOf(store)

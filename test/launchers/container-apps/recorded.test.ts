@@ -15,7 +15,7 @@ import { type Lab, test } from '../../support/waybill.ts'
 
 function launcherOf(lab: Lab, { client }: RecordedAzure, warnings: string[]): Launcher {
   const warn = (message: string) => void warnings.push(message)
-  const launcher = containerAppsJob({ client, resourceGroup: GROUP, job: JOB, settle: 0, warn })
+  const launcher = containerAppsJob(client, { resourceGroup: GROUP, job: JOB, settleTimeout: 0, warn })
   lab.onEnd(() => launcher.close?.())
   return launcher
 }

@@ -64,7 +64,11 @@ async function serving(lab: Lab): Promise<{ launcher: Launcher; show: (job: unkn
     { name: 'user' },
   )
   const newLauncher = () =>
-    kubernetesJob({ api: config.makeApiClient(BatchV1Api), namespace: 'default', template: JOB_TEMPLATE, start: 1000 })
+    kubernetesJob(config.makeApiClient(BatchV1Api), {
+      namespace: 'default',
+      template: JOB_TEMPLATE,
+      startupTimeout: 1000,
+    })
   return {
     get launcher() {
       return newLauncher()

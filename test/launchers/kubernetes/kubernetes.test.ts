@@ -4,17 +4,16 @@ import { describe, expect } from 'vitest'
 import type { KubernetesEmulator } from 'waybill/emulators/kubernetes'
 import { waybill as plugin } from 'waybill/fastify'
 import { sqliteStore } from 'waybill/stores/sqlite'
-import type { KubernetesJobOptions } from '../../../src/launchers/kubernetes/kubernetes.ts'
 import type { AnyOperationType } from '../../../src/model/operation-type.ts'
 import type { DispatcherOptions, Waybill } from '../../../src/waybill.ts'
 import { play, plays } from '../../support/handlers.ts'
-import { clientOf, clusterOf, IMAGE, jobImage, launcherOn } from '../../support/kubernetes.ts'
+import { clientOf, clusterOf, IMAGE, jobImage, type LauncherSetup, launcherOn } from '../../support/kubernetes.ts'
 import { hasFinished, type Lab, logOf, recordOf, resultOf, SILENT, submit, test, until } from '../../support/waybill.ts'
 
 const type = plays({ attempts: 2, timeout: '1h' })
 
 interface Init extends Partial<Omit<DispatcherOptions, 'launcher'>> {
-  readonly launcher?: Partial<KubernetesJobOptions>
+  readonly launcher?: LauncherSetup
   readonly type?: AnyOperationType
 }
 
@@ -24,7 +23,7 @@ async function onKubernetes(lab: Lab, emulator: KubernetesEmulator, path: string
   return await lab.waybill([served], {
     store: sqliteStore({ path, synchronous: 'NORMAL' }),
     sweepInterval: '1h',
-    dispatcher: { scan: 50, reconcile: 100, ...dispatcher, launcher: launcherOn(emulator, launcher) },
+    dispatcher: { pollInterval: 50, reconcileInterval: 100, ...dispatcher, launcher: launcherOn(emulator, launcher) },
   })
 }
 
@@ -39,7 +38,7 @@ test('an order goes by POST, a Job and a process to 303 and its result', async (
   const emulator = await clusterOf(lab, path)
   const app = fastify()
   lab.onEnd(() => app.close())
-  const dispatcher = { launcher: launcherOn(emulator), scan: 50 }
+  const dispatcher = { launcher: launcherOn(emulator), pollInterval: 50 }
   await app.register(plugin, { operations: [type], store: sqliteStore({ path }), logger: SILENT, dispatcher })
   const accepted = await app.inject({ method: 'POST', url: '/plays', payload: play({ do: 'return', value: 'packed' }) })
   expect(accepted.statusCode).toBe(202)
@@ -100,7 +99,7 @@ describe('an execution that', () => {
   test('never starts, since its image cannot be pulled, is given up and replaced', async ({ lab }) => {
     const path = lab.file()
     const emulator = await clusterOf(lab, path, { images: {} })
-    const waybill = await onKubernetes(lab, emulator, path, { launcher: { start: '1s' } })
+    const waybill = await onKubernetes(lab, emulator, path, { launcher: { startupTimeout: '1s' } })
     const id = await submit(waybill, type, play({ do: 'return', value: 'at last' }))
     await until(async () => (await recordOf(waybill.store, id)).launches > 1)
     expect(emulator.jobs().map(({ metadata }) => metadata.name)).not.toContain(`plays-${id}-0-1`)
@@ -113,7 +112,7 @@ describe('an execution that', () => {
     const path = lab.file()
     const emulator = await clusterOf(lab, path, { images: {} })
     const stubborn = plays({ lostAttempts: 1 })
-    const waybill = await onKubernetes(lab, emulator, path, { type: stubborn, launcher: { start: '1s' } })
+    const waybill = await onKubernetes(lab, emulator, path, { type: stubborn, launcher: { startupTimeout: '1s' } })
     const { error, status } = await hasFinished(waybill.store, await submit(waybill, stubborn))
     expect({ status, code: error?.code }).toEqual({ status: 'failed', code: 'launch-lost' })
     expect(error?.detail).toContain('Its pod had not started after 1 s, and was given up.')
@@ -125,7 +124,7 @@ describe('an execution that', () => {
     const path = lab.file()
     const emulator = await clusterOf(lab, path, {}, { leaseDuration: '3s' })
     const store = sqliteStore({ path, synchronous: 'NORMAL' })
-    const dispatcher = { scan: 50, reconcile: 100, launcher: launcherOn(emulator) }
+    const dispatcher = { pollInterval: 50, reconcileInterval: 100, launcher: launcherOn(emulator) }
     const waybill = await lab.waybill([type], { store, sweepInterval: 100, dispatcher })
     const id = await submit(waybill, type, play({ do: 'wait' }, { do: 'return', value: 'again' }))
     const job = await runningJob(waybill, id)
@@ -140,7 +139,7 @@ describe('an execution that', () => {
     const path = lab.file()
     const emulator = await clusterOf(lab, path, {}, { leaseDuration: '1h' })
     const { api, watch } = clientOf(emulator)
-    const waybill = await onKubernetes(lab, emulator, path, { launcher: { api, watch }, reconcile: '1h' })
+    const waybill = await onKubernetes(lab, emulator, path, { launcher: { api, watch }, reconcileInterval: '1h' })
     const id = await submit(waybill, type, play({ do: 'wait' }, { do: 'return', value: 'again' }))
     emulator.kill(await runningJob(waybill, id))
     expect(await resultOf(waybill.store, id)).toBe('again')
@@ -151,7 +150,7 @@ describe('an execution that', () => {
 test('a cancel deletes the Job, which stays until its process has ended', async ({ lab }) => {
   const path = lab.file()
   const emulator = await clusterOf(lab, path)
-  const waybill = await onKubernetes(lab, emulator, path, { reconcile: '1h' })
+  const waybill = await onKubernetes(lab, emulator, path, { reconcileInterval: '1h' })
   // Long enough for the Job to be deleted before its process has ended by itself.
   const id = await submit(waybill, type, play({ do: 'linger', ms: 2000 }))
   const job = await runningJob(waybill, id)
@@ -187,7 +186,7 @@ test('what a quota leaves no room for waits, and is done in its turn', async ({ 
 test('a start whose answers are all lost makes one Job, and no second one', async ({ lab }) => {
   const path = lab.file()
   const emulator = await clusterOf(lab, path)
-  const waybill = await onKubernetes(lab, emulator, path, { hold: '1h' })
+  const waybill = await onKubernetes(lab, emulator, path, { claimTimeout: '1h' })
   emulator.fail({ verb: 'create', when: 'after', answer: 'cut' })
   emulator.fail({ verb: 'get', answer: 'cut' })
   const id = await submit(waybill, type, play({ do: 'return', value: 'once' }))

@@ -66,7 +66,7 @@ describe('a start', () => {
         },
       },
     }
-    const launcher = launcherOn(emulator, { template, container: 'main', variable: 'ORDER_ID', start: '2m' })
+    const launcher = launcherOn(emulator, { template, container: 'main', variable: 'ORDER_ID', startupTimeout: '2m' })
     expect(await launcher.start(request)).toBe(NAME)
     const labels = { 'app.kubernetes.io/managed-by': 'waybill', 'waybill/operation': ID, 'waybill/type': 'orders' }
     expect(emulator.requests.at(-1)?.body).toEqual({
@@ -277,7 +277,7 @@ describe('an execution is', () => {
     const emulator = await clusterWith(lab)
     const template = structuredClone(JOB_TEMPLATE)
     if (template.spec) template.spec.suspend = true
-    const launcher = launcherOn(emulator, { template, start: 1000 })
+    const launcher = launcherOn(emulator, { template, startupTimeout: 1000 })
     await launcher.start(request)
     expect(await launcher.inspect(NAME)).toEqual({ kind: 'alive' })
   })
@@ -428,10 +428,10 @@ describe('options that cannot be right are refused at once:', () => {
     ['a variable', { variable: 'NOT=ONE' }, /variable must be the name of one/],
     ['a readiness probe', { template: probed }, /no readiness probes or gates/],
     ['a readiness gate', { template: pod({ readinessGates: [{}] }) }, /no readiness probes or gates/],
-    ['a duration', { start: '1' as '1s' }, /start must be a number of milliseconds/],
+    ['a duration', { startupTimeout: '1' as '1s' }, /startupTimeout must be a number of milliseconds/],
   ])('%s', (_, options, message) => {
     expect(() =>
-      kubernetesJob({ api: api as KubernetesJobsApi, namespace: 'default', template: pod({}), ...options }),
+      kubernetesJob(api as KubernetesJobsApi, { namespace: 'default', template: pod({}), ...options }),
     ).toThrow(message)
   })
 })

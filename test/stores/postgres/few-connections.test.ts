@@ -90,9 +90,9 @@ test('a server of 35 connections bears three APIs and 18 executions at once, and
   const env = { TEST_STORE: server.url, TEST_MEETING: temporaryFolder(), TEST_EXPECTED: '18' }
   const apis = await Promise.all(
     [1, 2, 3].map(async () => {
-      const launcher = processLauncher({ entry, niceness: 0, limit: 18, env })
+      const launcher = processLauncher({ entry, niceness: 0, maxProcesses: 18, env })
       const store = await storeFromUrl(server.url)
-      return await lab.waybill([type], { store, dispatcher: { launcher, scan: 50, hold: '10m' } })
+      return await lab.waybill([type], { store, dispatcher: { launcher, pollInterval: 50, claimTimeout: '10m' } })
     }),
   )
   const { store } = apis[0] ?? expect.fail('There is no API.')
