@@ -344,8 +344,8 @@ type ReturnOf<T> =
   T extends OperationType<string, unknown, infer Output, string> ? InputOf<Output> | Media | WebBlob : never
 
 /** A handler together with the operation type it serves; see {@link handler}. */
-export interface Handler {
-  readonly type: AnyOperationType
+export interface Handler<T extends AnyOperationType = AnyOperationType> {
+  readonly type: T
   readonly run: (input: unknown, job: Job) => unknown
 }
 
@@ -353,7 +353,7 @@ export interface Handler {
  * Pairs an operation type with the function that does its work. A handler file exports one
  * as its default, or an array of them.
  */
-export function handler<T extends AnyOperationType>(type: T, run: HandlerFunction<T>): Handler {
+export function handler<T extends AnyOperationType>(type: T, run: HandlerFunction<T>): Handler<T> {
   return Object.freeze({ type, run: run as Handler['run'] })
 }
 

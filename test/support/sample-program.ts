@@ -14,14 +14,16 @@ const OPTIONS = {
 
 /**
  * Makes a folder below the repository, so that packages resolve as they do for a user who has installed them. It holds
- * the contract of the example.
+ * the contract and the handler of the example.
  *
  * @param globals names that samples use without importing them, as declarations
  */
 export async function createProgramFolder(name: string, globals: string): Promise<string> {
   await mkdir(join(root, 'data'), { recursive: true })
   const folder = await mkdtemp(join(root, 'data', `${name}-`))
-  await copyFile(join(root, 'examples/orders/orders.ts'), join(folder, 'orders.ts'))
+  for (const file of ['orders.ts', 'processor.ts', 'settings.ts']) {
+    await copyFile(join(root, 'examples/orders', file), join(folder, file))
+  }
   await writeFile(join(folder, 'globals.ts'), `declare global {\n${globals}\n}\nexport {}\n`)
   await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ extends: '../../tsconfig.json', ...OPTIONS }))
   return folder

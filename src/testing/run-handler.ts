@@ -1,0 +1,171 @@
+/** One attempt of one handler, for the tests of those who write handlers: no store, no server, no waiting. */
+import { bytesOf } from '../blobs/byte-streams.ts'
+import type { AttemptError, Outcome } from '../model/operation.ts'
+import type { AnyOperationType, Handler, LogLevel, OperationInput, OperationOutput } from '../model/operation-type.ts'
+import { type Checks, checkOptions, integer, OBJECT, STRING, withMethods } from '../model/options.ts'
+import { problem } from '../model/problem.ts'
+import type { Problem, Progress } from '../model/protocol.ts'
+import { validate } from '../model/validation.ts'
+import { type Host, runAttempt, StopError } from '../worker/attempt.ts'
+
+/** Options of {@link runHandler}. */
+export interface RunHandlerOptions {
+  /** The number of the attempt, from 1. Default 1. */
+  readonly attempt?: number | undefined
+  /** What steps of earlier attempts have returned, by their names: these steps are not run again. Default: none. */
+  readonly steps?: Readonly<Record<string, unknown>> | undefined
+  /** Cancels the operation when it is aborted, as a client does. Default: nothing cancels it. */
+  readonly signal?: AbortSignal | undefined
+  /** The id of the operation. Default: one that is the same in every run. */
+  readonly id?: string | undefined
+}
+
+/** A result that is not JSON, with its bytes. */
+export interface MediaResult {
+  readonly type: string
+  readonly filename: string | undefined
+  readonly bytes: Uint8Array
+}
+
+/** What one attempt has come to. */
+export interface HandlerRun<Output> {
+  /**
+   * `completed`; `failed` for good; `retry`: the next attempt begins after `retryDelayMs`, if one is left; `canceled`
+   * by the signal; `rejected`: the input does not fit the schema, so that no client could submit it.
+   */
+  readonly outcome: 'completed' | 'failed' | 'retry' | 'canceled' | 'rejected'
+  /** What the handler returned, as clients get it: checked by the schema and read back from JSON. Undefined unless it completed. */
+  readonly output: Output | undefined
+  /** The bytes of a result that is not JSON. */
+  readonly media: MediaResult | undefined
+  /** What clients are told, in every other outcome. */
+  readonly problem: Problem | undefined
+  /** What the handler threw, as the history of the operation keeps it for operators. */
+  readonly error: AttemptError | undefined
+  /** How long the next attempt would wait, in milliseconds. */
+  readonly retryDelayMs: number | undefined
+  /** What the handler reported: of calls in quick succession the first and the last, as clients see them. */
+  readonly progress: readonly Progress[]
+  readonly log: readonly { readonly level: LogLevel; readonly message: string }[]
+  /** What each step returned, by its name; those that were given are among them. */
+  readonly steps: Readonly<Record<string, unknown>>
+}
+
+const OPTIONS: Checks<RunHandlerOptions> = {
+  attempt: integer(1, 1000),
+  steps: OBJECT,
+  signal: withMethods('an AbortSignal', 'addEventListener', 'throwIfAborted'),
+  id: STRING,
+}
+
+const ID = '01890a5d-ac96-774b-bcce-b302099a8057'
+
+/**
+ * Runs a handler once, as a worker would: the input is validated, what the handler returns is checked and becomes
+ * JSON, what it throws becomes an outcome.
+ *
+ * @throws {TypeError} for options that cannot be right; never for what the handler does
+ *
+ * @example
+ * import processor from './processor.ts'
+ *
+ * const run = await runHandler(processor, { customer: 'Ada', items: [{ name: 'Tea', quantity: 4 }] })
+ * console.log(run.outcome)
+ */
+export async function runHandler<Type extends AnyOperationType>(
+  handler: Handler<Type>,
+  input: OperationInput<Type>,
+  options: RunHandlerOptions = {},
+): Promise<HandlerRun<OperationOutput<Type>>> {
+  checkOptions('runHandler()', options, OPTIONS)
+  const { attempt = 1, steps = {}, signal, id = ID } = options
+  const record = new Recorder(steps)
+  const checked = await validate(handler.type.input, input)
+  if (checked.errors !== undefined) {
+    return record.run({ outcome: 'rejected', problem: problem('invalid-input', undefined, { errors: checked.errors }) })
+  }
+  const task = {
+    id,
+    type: handler.type.name,
+    attempt,
+    failedBefore: attempt - 1,
+    input: JSON.stringify(input ?? null),
+    traceparent: null,
+  }
+  return record.run(toEnd(await runAttempt(handler, task, { host: record.host, signal: cancelBy(signal) })))
+}
+
+type End<Output> = Pick<HandlerRun<Output>, 'outcome'> &
+  Partial<Pick<HandlerRun<Output>, 'output' | 'problem' | 'error' | 'retryDelayMs'>>
+
+function toEnd<Output>(outcome: Outcome): End<Output> {
+  switch (outcome.kind) {
+    case 'completed':
+      return { outcome: 'completed', output: JSON.parse(outcome.output) as Output }
+    case 'failed':
+      return { outcome: 'failed', problem: outcome.problem, error: outcome.error }
+    case 'retry':
+      return { outcome: 'retry', problem: outcome.problem, error: outcome.error, retryDelayMs: outcome.delayMs }
+    case 'canceled':
+      return { outcome: 'canceled', problem: outcome.problem }
+    case 'released':
+      throw new Error('Only a worker that shuts down releases an attempt.')
+  }
+}
+
+function cancelBy(signal: AbortSignal | undefined): AbortSignal {
+  const controller = new AbortController()
+  const cancel = () => controller.abort(new StopError('CanceledError'))
+  if (signal?.aborted) cancel()
+  else signal?.addEventListener('abort', cancel, { once: true })
+  return controller.signal
+}
+
+/** Takes what an attempt reports. */
+class Recorder {
+  readonly #progress: Progress[] = []
+  readonly #log: { level: LogLevel; message: string }[] = []
+  readonly #steps: Map<string, string>
+  #media: MediaResult | undefined
+
+  constructor(steps: Readonly<Record<string, unknown>>) {
+    this.#steps = new Map(Object.entries(steps).map(([name, value]) => [name, JSON.stringify(value ?? null)]))
+  }
+
+  get host(): Host {
+    return {
+      progress: progress => void this.#progress.push(progress),
+      log: (level, message) => void this.#log.push({ level, message }),
+      steps: async () => this.#steps,
+      recordStep: async (name, value) => void this.#steps.set(name, value),
+      keep: async media => {
+        this.#media = {
+          type: media.type,
+          filename: media.filename,
+          bytes: await readBytes(bytesOf(media.body)),
+        }
+        return 'null'
+      },
+    }
+  }
+
+  run<Output>(end: End<Output>): HandlerRun<Output> {
+    return {
+      output: undefined,
+      problem: undefined,
+      error: undefined,
+      retryDelayMs: undefined,
+      ...end,
+      media: this.#media,
+      progress: this.#progress,
+      log: this.#log,
+      steps: Object.fromEntries([...this.#steps].map(([name, value]) => [name, JSON.parse(value) as unknown])),
+    }
+  }
+}
+
+async function readBytes(bytes: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = []
+  for await (const piece of bytes) pieces.push(piece)
+  return Buffer.concat(pieces)
+}

@@ -1,0 +1,204 @@
+/** A whole Waybill in memory with a clock of the test's own, for the tests of those who use it: retries and delays take no time. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { BlobStore } from '../blobs/blob-store.ts'
+import type { Attempt, Operation } from '../model/operation.ts'
+import type { AnyOperationType, OperationInput, OperationOutput } from '../model/operation-type.ts'
+import {
+  BLOB_STORE,
+  type Checks,
+  checkOptions,
+  OBJECT,
+  OPERATION_TYPES,
+  required,
+  UNCHECKED,
+} from '../model/options.ts'
+import { ProblemError, problem } from '../model/problem.ts'
+import { isFinal } from '../model/protocol.ts'
+import type { SubmitRequest } from '../service/operations.ts'
+import { sqliteStore } from '../stores/sqlite/sqlite.ts'
+import type { LogLine, Store } from '../stores/store.ts'
+import type { Logger } from '../util/logger.ts'
+import { createWaybill, type Waybill } from '../waybill.ts'
+import type { Handlers } from '../worker/handlers.ts'
+import { type ManualClock, manualClock } from './manual-clock.ts'
+
+/** Options of {@link testWaybill}. */
+export interface TestWaybillOptions {
+  /** The operation types under test. */
+  readonly operations: readonly AnyOperationType[]
+  /** Their handlers, as values. They run on the event loop of the test. Default: nothing runs. */
+  readonly handlers?: Handlers | undefined
+  /** Where results that are not JSON are stored. Default: a handler that returns one fails. */
+  readonly blobs?: BlobStore | undefined
+  /** The clock. Default: one that starts at the beginning of 2025. */
+  readonly clock?: ManualClock | undefined
+  /** Default: nothing is logged. */
+  readonly logger?: Logger | undefined
+}
+
+const OPTIONS: Checks<TestWaybillOptions> = {
+  operations: required(OPERATION_TYPES),
+  handlers: UNCHECKED,
+  blobs: BLOB_STORE,
+  clock: OBJECT,
+  logger: OBJECT,
+}
+
+/** Which calls of the store can be made to fail: those that a request or a worker makes. */
+export type StoreCall = 'accept' | 'read' | 'claim' | 'renew' | 'change' | 'appendNote' | 'readPayload' | 'list'
+
+/** An operation that a test has submitted. */
+export interface TestOperation<Output> {
+  readonly id: string
+  /** The record as it is now. */
+  read(): Promise<Operation>
+  /**
+   * The output, once it has completed. Nothing is waited for: call {@link TestWaybill.drain} first.
+   *
+   * @throws {ProblemError} with the problem of an operation that failed or was canceled
+   * @throws {Error} for one that has not ended
+   */
+  result(): Promise<Output>
+  /** The attempts that have ended, the oldest first. */
+  attempts(): Promise<readonly Attempt[]>
+  /** What handlers have logged. */
+  logs(): Promise<readonly LogLine[]>
+  /** Cancels it, as its owner does. */
+  cancel(): Promise<void>
+}
+
+/** What {@link testWaybill} gives. */
+export interface TestWaybill extends AsyncDisposable {
+  /** The whole, to put a server on it: `fetchHandler(lab.waybill)`. */
+  readonly waybill: Waybill
+  readonly clock: ManualClock
+  /** Submits an operation, as a POST does. */
+  submit<Type extends AnyOperationType>(
+    type: Type,
+    input: OperationInput<Type>,
+    options?: Omit<SubmitRequest, 'input' | 'text' | 'transaction'>,
+  ): Promise<TestOperation<OperationOutput<Type>>>
+  /**
+   * Resolves when every operation has ended. Where only time is missing, such as for the next attempt, it moves the clock
+   * there. A handler that never ends keeps it waiting.
+   */
+  drain(): Promise<void>
+  /** Makes the next calls of the store fail, as when a database is away. Default: one call. */
+  failStore(call: StoreCall, times?: number): void
+  /** Ends what runs, and frees everything. */
+  close(): Promise<void>
+}
+
+const QUIET: Logger = { info: () => {}, warn: () => {}, error: () => {} }
+const POLL_MS = 10
+
+/**
+ * Starts a Waybill in memory whose clock only the test moves.
+ *
+ * @throws {TypeError} for options that cannot be right; the message names them
+ *
+ * @example
+ * import processor from './processor.ts'
+ *
+ * await using lab = await testWaybill({ operations: [orders], handlers: processor })
+ * const order = await lab.submit(orders, { customer: 'Ada', items: [{ name: 'Tea', quantity: 4 }] })
+ * await lab.drain()
+ * console.log((await order.read()).status)
+ */
+export async function testWaybill(options: TestWaybillOptions): Promise<TestWaybill> {
+  checkOptions('testWaybill()', options, OPTIONS)
+  const lab = new InMemoryWaybill(options)
+  await lab.start()
+  return lab
+}
+
+class InMemoryWaybill implements TestWaybill {
+  readonly waybill: Waybill
+  readonly clock: ManualClock
+  readonly #store: Store
+  readonly #failures = new Map<string, number>()
+
+  constructor({ operations, handlers, blobs, clock = manualClock(), logger = QUIET }: TestWaybillOptions) {
+    this.clock = clock
+    this.#store = sqliteStore({ path: ':memory:', clock: clock.now, monotonicClock: clock.monotonic })
+    const worker = handlers === undefined ? undefined : ({ handlers, run: 'inline', pollInterval: POLL_MS } as const)
+    this.waybill = createWaybill({ operations, store: this.#failing(this.#store), worker, blobs, logger })
+  }
+
+  async start(): Promise<void> {
+    await this.waybill.start()
+  }
+
+  async submit<Type extends AnyOperationType>(
+    type: Type,
+    input: OperationInput<Type>,
+    options: Omit<SubmitRequest, 'input' | 'text' | 'transaction'> = {},
+  ): Promise<TestOperation<OperationOutput<Type>>> {
+    const { operation } = await this.waybill.operations.submit(type, { ...options, input })
+    return this.#operation(operation.id, operation.owner)
+  }
+
+  async drain(): Promise<void> {
+    for (;;) {
+      const unfinished = [...(await this.#find('pending')), ...(await this.#find('running'))]
+      if (unfinished.length === 0) return
+      const now = this.clock.now()
+      const due = unfinished.map(({ status, runAt }) => (status === 'running' ? now : (runAt ?? now)))
+      const next = Math.min(...due)
+      if (next > now) this.clock.advanceTo(next)
+      await sleep(1)
+    }
+  }
+
+  failStore(call: StoreCall, times = 1): void {
+    this.#failures.set(call, times)
+  }
+
+  async close(): Promise<void> {
+    await this.waybill.stop()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #find(status: 'pending' | 'running'): Promise<readonly Operation[]> {
+    const { operations } = await this.#store.browse({ status, limit: 1000 })
+    return operations
+  }
+
+  #operation<Output>(id: string, owner: string): TestOperation<Output> {
+    const { operations } = this.waybill
+    const read = () => operations.find(id, owner)
+    return {
+      id,
+      read,
+      result: async () => {
+        const operation = await read()
+        if (!isFinal(operation.status)) throw new Error(`The operation is ${operation.status}: call drain() first.`)
+        if (operation.status !== 'completed') throw new ProblemError(operation.error ?? problem('operation-failed'))
+        const output = await operations.output(operation)
+        return (typeof output === 'string' ? JSON.parse(output) : output) as Output
+      },
+      attempts: async () => (await read()).history,
+      logs: () => operations.logs(id, owner),
+      cancel: async () => void (await operations.cancel(id, owner)),
+    }
+  }
+
+  /** The store, with the failures that the test has asked for. */
+  #failing(store: Store): Store {
+    return new Proxy(store, {
+      get: (target, name) => {
+        const method: unknown = Reflect.get(target, name)
+        if (typeof method !== 'function') return method
+        return (...given: unknown[]) => {
+          const left = this.#failures.get(String(name)) ?? 0
+          if (left === 0) return method.apply(target, given) as unknown
+          this.#failures.set(String(name), left - 1)
+          return Promise.reject(new Error(`The store does not answer to ${String(name)}(): failStore() was called.`))
+        }
+      },
+    })
+  }
+}

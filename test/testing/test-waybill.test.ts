@@ -1,0 +1,94 @@
+import { expect, test } from 'vitest'
+import { defineOperation, handler, ProblemError } from 'waybill'
+import { testWaybill } from 'waybill/testing'
+import { fetchHandler } from 'waybill/web'
+
+const greet = defineOperation({
+  name: 'greet',
+  input: { type: 'object', required: ['name'], properties: { name: { type: 'string' } } },
+  output: { type: 'object', required: ['text'], properties: { text: { type: 'string' } } },
+  attempts: 3,
+  backoff: { initial: '1h', factor: 2, jitter: 0, max: '1d' },
+})
+const ADA = { name: 'Ada' }
+const HOUR = 3_600_000
+
+test('an operation is submitted, drained, and has its result', async () => {
+  await using lab = await testWaybill({
+    operations: [greet],
+    handlers: handler(greet, ({ name }) => ({ text: `Hello, ${name}!` })),
+  })
+  const order = await lab.submit(greet, ADA)
+  expect((await order.read()).status).not.toBe('failed')
+  await lab.drain()
+  expect(await order.result()).toEqual({ text: 'Hello, Ada!' })
+  expect((await order.read()).createdAt).toBe(lab.clock.now())
+})
+
+test('retries take the time of the clock, and none of the test', async () => {
+  await using lab = await testWaybill({
+    operations: [greet],
+    handlers: handler(greet, (_, job) => {
+      job.log(`attempt ${job.attempt}`)
+      if (job.attempt < 3) throw new Error('It is away.')
+      return { text: 'there' }
+    }),
+  })
+  const began = lab.clock.now()
+  const order = await lab.submit(greet, ADA)
+  await lab.drain()
+  expect(await order.result()).toEqual({ text: 'there' })
+  expect((await order.attempts()).map(({ outcome }) => outcome)).toEqual(['failed', 'failed', 'completed'])
+  expect(lab.clock.now() - began).toBe(3 * HOUR)
+  expect((await order.logs()).map(({ message }) => message)).toContain('attempt 3')
+})
+
+test('a delay and a deadline are those of the clock', async () => {
+  await using lab = await testWaybill({ operations: [greet], handlers: handler(greet, () => ({ text: '' })) })
+  const began = lab.clock.now()
+  const order = await lab.submit(greet, ADA, { delay: 5 * HOUR })
+  await lab.drain()
+  expect((await order.read()).startedAt).toBe(began + 5 * HOUR)
+})
+
+test('a failure and a cancel reject the result with their problem', async () => {
+  await using lab = await testWaybill({
+    operations: [greet],
+    handlers: handler(greet, () => {
+      throw new ProblemError({ status: 402, title: 'It costs' })
+    }),
+  })
+  const failing = await lab.submit(greet, ADA)
+  const canceled = await lab.submit(greet, ADA, { delay: HOUR })
+  await expect(canceled.result()).rejects.toThrow('call drain() first')
+  await canceled.cancel()
+  await lab.drain()
+  await expect(failing.result()).rejects.toMatchObject({ problem: { status: 402, title: 'It costs' } })
+  await expect(canceled.result()).rejects.toMatchObject({ problem: { code: 'operation-canceled' } })
+})
+
+test('a store that is away fails the call and loses nothing', async () => {
+  await using lab = await testWaybill({ operations: [greet], handlers: handler(greet, () => ({ text: 'done' })) })
+  lab.failStore('accept')
+  await expect(lab.submit(greet, ADA)).rejects.toMatchObject({ problem: { code: 'unavailable' } })
+  lab.failStore('change')
+  const order = await lab.submit(greet, ADA)
+  await lab.drain()
+  expect(await order.result()).toEqual({ text: 'done' })
+})
+
+test('a server can be put on it', async () => {
+  await using lab = await testWaybill({ operations: [greet], handlers: handler(greet, () => ({ text: 'over HTTP' })) })
+  const answer = fetchHandler(lab.waybill)
+  const body = JSON.stringify(ADA)
+  const headers = { 'content-type': 'application/json' }
+  const accepted = await answer(new Request('http://test/greet', { method: 'POST', headers, body }))
+  expect(accepted.status).toBe(202)
+  await lab.drain()
+  const status = await answer(new Request(new URL(accepted.headers.get('location') ?? '', 'http://test')))
+  expect(status.status).toBe(303)
+})
+
+test('options that cannot be right are refused by name', async () => {
+  await expect(testWaybill({ operations: [greet], handler: 1 } as never)).rejects.toThrow('handler')
+})
