@@ -11,6 +11,17 @@ export type WriteItems<Item, Result> = (
   items: readonly Item[],
 ) => Promise<readonly BatchResult<Result | Promise<Result>>[]>
 
+/** Options of a {@link Batcher}. */
+export interface BatcherOptions {
+  /** The most items of one batch. Default 500. */
+  readonly limit?: number | undefined
+  /**
+   * A batch that has so many items does not wait for the end of the event loop's turn: what writes it, such as a thread,
+   * works while the loop reads further requests. Default: it waits, and holds all that came in the turn.
+   */
+  readonly earlyAt?: number | undefined
+}
+
 interface Waiting<Item, Result> {
   readonly item: Item
   readonly resolve: (value: Result | Promise<Result>) => void
@@ -21,17 +32,21 @@ interface Waiting<Item, Result> {
 export class Batcher<Item, Result> {
   readonly #write: WriteItems<Item, Result>
   readonly #limit: number
+  readonly #earlyAt: number
   #waiting: Waiting<Item, Result>[] = []
+  /** From the first item of a batch until no batch is under way and no item waits. */
   #busy = false
+  /** The batch that is to be written at the end of this turn of the event loop. */
+  #turn: NodeJS.Immediate | undefined
   #idle: (() => void)[] = []
 
   /**
    * @param write writes a batch and answers item by item, in order; when it rejects, every item of the batch does
-   * @param limit the most items of one batch
    */
-  constructor(write: WriteItems<Item, Result>, limit = 500) {
+  constructor(write: WriteItems<Item, Result>, { limit = 500, earlyAt = Infinity }: BatcherOptions = {}) {
     this.#write = write
     this.#limit = limit
+    this.#earlyAt = earlyAt
   }
 
   /** Whether an item that satisfies the condition waits for the next batch. */
@@ -43,11 +58,15 @@ export class Batcher<Item, Result> {
   add(item: Item): Promise<Result> {
     return new Promise<Result>((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject })
-      if (this.#busy) return
-      this.#busy = true
-      // After this turn of the event loop, so that every request it reads joins the batch.
-      setImmediate(() => void this.#flush())
+      if (!this.#busy) this.#flushAfterTurn()
+      else if (this.#turn !== undefined && this.#waiting.length >= this.#earlyAt) void this.#flush()
     })
+  }
+
+  /** After this turn of the event loop, so that every request it reads joins the batch. */
+  #flushAfterTurn(): void {
+    this.#busy = true
+    this.#turn = setImmediate(() => void this.#flush())
   }
 
   /** Resolves when nothing waits and nothing is being written. */
@@ -56,6 +75,8 @@ export class Batcher<Item, Result> {
   }
 
   async #flush(): Promise<void> {
+    clearImmediate(this.#turn)
+    this.#turn = undefined
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, this.#limit)
       await this.#settle(batch)

@@ -61,7 +61,7 @@ describe('a batcher', () => {
 
   it('makes no batch larger than its limit', async () => {
     const writer = new Writer()
-    const batcher = new Batcher(writer.write, 2)
+    const batcher = new Batcher(writer.write, { limit: 2 })
     const added = ['a', 'b', 'c', 'd', 'e'].map(item => batcher.add(item))
     expect([await writer.settle(0), await writer.settle(1), await writer.settle(2)]).toEqual([
       ['a', 'b'],
@@ -69,6 +69,18 @@ describe('a batcher', () => {
       ['e'],
     ])
     expect(await Promise.all(added)).toEqual(['A', 'B', 'C', 'D', 'E'])
+  })
+
+  it('writes a batch early where that many items have come, and what comes after it next', async () => {
+    const writer = new Writer()
+    const batcher = new Batcher(writer.write, { earlyAt: 3 })
+    const added = ['a', 'b', 'c', 'd'].map(item => batcher.add(item))
+    expect(writer.batches.map(({ items }) => items)).toEqual([['a', 'b', 'c']])
+    const joined = batcher.add('e')
+    expect(await writer.settle(0)).toEqual(['a', 'b', 'c'])
+    expect(await writer.settle(1)).toEqual(['d', 'e'])
+    expect(await Promise.all([...added, joined])).toEqual(['A', 'B', 'C', 'D', 'E'])
+    expect(writer.batches).toHaveLength(2)
   })
 
   it('rejects the items that failed, and no others', async () => {

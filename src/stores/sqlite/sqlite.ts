@@ -120,6 +120,9 @@ export async function pendingSqliteMigrations(path: string): Promise<string> {
   }
 }
 
+/** So many writes are worth a transaction of their own, while the event loop reads the requests that came with them. */
+const EARLY_AT = 32
+
 class SqliteStore implements Store {
   readonly #options: SqliteStoreOptions
   readonly #location: DatabaseLocation
@@ -147,7 +150,9 @@ class SqliteStore implements Store {
       driver: options.driver ?? 'node:sqlite',
       synchronous: options.synchronous ?? 'FULL',
     }
-    this.#batcher = new Batcher(writes => this.#write(writes))
+    // A writer on the event loop works in no other time.
+    const earlyAt = options.writer === 'inline' ? undefined : EARLY_AT
+    this.#batcher = new Batcher(writes => this.#write(writes), { earlyAt })
   }
 
   async open(): Promise<void> {
