@@ -57,7 +57,7 @@ export interface BlobReference {
   /** A strong validator in quotes: a digest of the content. */
   readonly etag: string
   /** What the client is told to name the file. */
-  readonly filename?: string
+  readonly filename?: string | undefined
 }
 
 const OPENING = '{"waybill:blob":'

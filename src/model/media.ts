@@ -14,33 +14,33 @@ export type Pieces = AsyncIterable<Uint8Array | string>
 /** Where the bytes of a result come from: a stream, bytes, text, a Blob, or a file. */
 export type MediaBody = WebStream | Pieces | Uint8Array | string | WebBlob | { readonly path: string }
 
-/** What is said of the bytes. */
+/** What clients see beside the bytes. */
 export interface MediaOptions {
   /** The media type, such as `application/pdf` or `text/csv; charset=utf-8`. */
   readonly type: string
-  /** What browsers save it as. With it the result is offered as a download, and not shown. */
-  readonly filename?: string
+  /** The name under which browsers save it. With it browsers download the result instead of showing it. */
+  readonly filename?: string | undefined
 }
 
-/** A result that is kept as bytes; see {@link media}. */
+/** A result of bytes instead of JSON; see {@link media}. */
 export interface Media extends MediaOptions {
   readonly [MEDIA]: true
   readonly body: MediaBody
 }
 
-/** The media type of what says none. */
+/** The media type of a Blob without one. */
 const ANY_BYTES = 'application/octet-stream'
 const TOKEN = "[\\w!#$%&'*+.^`|~-]+"
 const MEDIA_TYPE = new RegExp(`^${TOKEN}/${TOKEN}(?: *; *${TOKEN}=(?:${TOKEN}|"[ !#-\\[\\]-~]*"))*$`)
 
 /**
- * Makes the result of a handler that is kept by the blob store of the composition, and served with its
- * media type, length, `ETag` and ranges. A stream is read once, as fast as it can be kept: it is never held in memory
- * as a whole. When the attempt is told to stop, so is the stream, and nothing is kept.
+ * Makes a result of bytes, such as a PDF, for a handler to return. The blob store stores it, and clients get it with its
+ * media type, length, `ETag` and ranges. A stream is read once, as fast as the blob store takes it, and is never in
+ * memory as a whole. When the attempt must stop, the stream is destroyed and nothing is stored.
  *
  * @example
  * return media(createReadStream('report.pdf'), { type: 'application/pdf', filename: 'report.pdf' })
- * @throws {TypeError} for a media type or a file name that cannot be one
+ * @throws {TypeError} for an invalid media type or filename
  */
 export function media(body: MediaBody, { type, filename }: MediaOptions): Media {
   if (typeof type !== 'string' || type.length > 255 || !MEDIA_TYPE.test(type)) {
@@ -50,15 +50,15 @@ export function media(body: MediaBody, { type, filename }: MediaOptions): Media 
     throw new TypeError('media: filename must be a name of 1 to 255 characters.')
   }
   if (!isBody(body)) throw new TypeError('media: body must be a stream, bytes, text, a Blob, or { path } of a file.')
-  return Object.freeze<Media>({ [MEDIA]: true, body, type, ...(filename !== undefined && { filename }) })
+  return Object.freeze<Media>({ [MEDIA]: true, body, type, filename })
 }
 
-/** What a handler has returned as {@link Media}, a Blob among it; undefined where it is JSON. */
+/** The output of a handler as {@link Media}, if it is that or a Blob. Undefined for JSON. */
 export function toMedia(output: unknown): Media | undefined {
   if (output instanceof Blob) {
     const type = MEDIA_TYPE.test(output.type) ? output.type : ANY_BYTES
     const filename = 'name' in output && typeof output.name === 'string' ? output.name.slice(0, 255) : ''
-    return media(output, { type, ...(filename !== '' && { filename }) })
+    return media(output, { type, filename: filename || undefined })
   }
   return typeof output === 'object' && output !== null && MEDIA in output ? (output as Media) : undefined
 }

@@ -6,7 +6,8 @@ import { type Checks, checkOptions, integer, OBJECT, STRING, withMethods } from 
 import { problem } from '../model/problem.ts'
 import type { Problem, Progress } from '../model/protocol.ts'
 import { validate } from '../model/validation.ts'
-import { type Host, runAttempt, StopError } from '../worker/attempt.ts'
+import { runAttempt } from '../worker/attempt.ts'
+import { type Host, StopError } from '../worker/runners/runner.ts'
 
 /** Options of {@link runHandler}. */
 export interface RunHandlerOptions {
@@ -138,7 +139,7 @@ class Recorder {
       log: (level, message) => void this.#log.push({ level, message }),
       steps: async () => this.#steps,
       recordStep: async (name, value) => void this.#steps.set(name, value),
-      keep: async media => {
+      upload: async media => {
         this.#media = {
           type: media.type,
           filename: media.filename,

@@ -1,10 +1,10 @@
-/** The name of this machine, as far as process ids go: two machines, or two containers, never share one. */
+/** The id of this host. Process ids are unique within it: two machines, or two containers, never share a host id. */
 import { createHash } from 'node:crypto'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 
-/** The host's name, and a digest of what tells apart hosts of one name: the boot, and the namespace of process ids. */
-export const machineName: string = `${hostname()}-${digest([bootId(), pidNamespace()])}`
+/** The hostname, and a digest of what distinguishes hosts with the same name: the boot id and the PID namespace. */
+export const hostId: string = `${hostname()}-${digest([bootId(), pidNamespace()])}`
 
 function digest(parts: readonly string[]): string {
   return createHash('sha256').update(parts.join('\n')).digest('hex').slice(0, 8)
@@ -18,7 +18,7 @@ function pidNamespace(): string {
   return orEmpty(() => readlinkSync('/proc/self/ns/pid'))
 }
 
-/** Only Linux has them; elsewhere the host's name has to do. */
+/** Only Linux has them. On other systems the hostname alone is the id. */
 function orEmpty(read: () => string): string {
   try {
     return read()

@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs'
 
 /**
- * The URL of a module beside the caller's, to start a thread or a process with. The source runs
- * as `.ts` and the package as `.js`; a literal name would be wrong in one of the two.
+ * The URL of a module in the caller's folder, to start a thread or a process from. Modules end in `.ts` in the source
+ * and in `.js` in the package, so a literal file name would be wrong in one of them.
  *
- * @throws when it is not there, since a bundler has moved the caller
+ * @throws when the file is missing, because a bundler has moved the caller
  */
-export function sibling(importMetaUrl: string, name: string): URL {
+export function siblingModuleUrl(importMetaUrl: string, name: string): URL {
   const extension = importMetaUrl.endsWith('.ts') ? '.ts' : '.js'
   const url = new URL(`./${name}${extension}`, importMetaUrl)
   if (existsSync(url)) return url

@@ -1,21 +1,21 @@
-/** How a process that was started gives way, so that requests are answered while handlers compute on every core. */
+/** Lowers the priority of child processes, so that requests are answered while handlers compute on every core. */
 import { execFile } from 'node:child_process'
 import { setPriority } from 'node:os'
 
-/** How much a process gives way to what else runs: a nice value from 0, not at all, to 19; or `idle`, which takes what is left. */
+/** The priority of a process: a nice value from 0 (normal) to 19 (lowest), or `idle`, which gets only CPU time that nothing else wants. */
 export type Niceness = number | 'idle'
 
-/** Where a system has no idle class, or no command that sets it. */
+/** The nice value on systems without an idle class, or without a command that sets it. */
 const INSTEAD_OF_IDLE = 10
 
 /**
- * Applies it to a process, as far as the system lets it: what is refused leaves it as it was.
+ * Lowers the priority of a process. If the system refuses, the priority stays as it was.
  *
- * A nice value decides who gets a core for long, and not how soon: since Linux 6.6 whoever computes may use up its
- * time slice of 3 ms, and a request waits for several of those on its way through the event loop, the writer
- * and the disk. Linux's idle class is interrupted at once. Node.js cannot set it, `chrt` of util-linux and of BusyBox can.
+ * A nice value alone is not enough: since Linux 6.6 a process that computes may use up its time slice of 3 ms, and a
+ * request waits for several slices on its way through the event loop, the writer and the disk. Linux' idle class is
+ * preempted at once. Node cannot set it; `chrt` of util-linux and of BusyBox can.
  */
-export function giveWay(pid: number | undefined, niceness: Niceness): void {
+export function lowerPriority(pid: number | undefined, niceness: Niceness): void {
   if (pid === undefined || niceness === 0) return
   try {
     setPriority(pid, niceness === 'idle' ? INSTEAD_OF_IDLE : niceness)

@@ -1,15 +1,14 @@
-/** Whether a process lives, of this machine. */
+/** Whether a process of this machine is alive. */
 import { readFileSync } from 'node:fs'
 
-/** What the type of a process id holds; of a larger number no process can be asked. */
+/** The largest process id that a system call accepts. */
 const MAX_PID = 2_147_483_647
 
 /**
- * True for a process that runs, or may: one that this user may not ask about counts as alive. One
- * that has ended does not, even while it is still listed: in a container whose first process is no
- * init, nobody reads the end of an orphan, and it stays a zombie.
+ * Whether a process is running. A process that this user may not signal counts as alive. A zombie does not: in a
+ * container whose first process is not an init, nothing reaps orphans, and they stay listed after their end.
  */
-export function isAlive(pid: number): boolean {
+export function isProcessAlive(pid: number): boolean {
   if (!Number.isInteger(pid) || pid <= 0 || pid > MAX_PID) return false
   try {
     process.kill(pid, 0)

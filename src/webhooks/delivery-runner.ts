@@ -4,8 +4,8 @@ import type { Outcome } from '../model/operation.ts'
 import { ProblemError } from '../model/problem.ts'
 import { parseRetryAfter, timeOf } from '../model/protocol.ts'
 import type { Logger } from '../util/logger.ts'
-import { stopped, stopReason, type Task } from '../worker/attempt.ts'
-import type { RunContext, RunEnd, Runner } from '../worker/runners/runner.ts'
+import { outcomeOfStop } from '../worker/attempt.ts'
+import { type RunContext, type Runner, type RunResult, stopReason, type Task } from '../worker/runners/runner.ts'
 import { allowedAddresses, hostOf, readWebhookUrl } from './addresses.ts'
 import { DELIVERY_TYPE, type DeliveryInput, type DeliveryOutput } from './delivery.ts'
 import { DeliveryError, notDelivered } from './failure.ts'
@@ -37,12 +37,12 @@ export class DeliveryRunner implements Runner {
     return [DELIVERY_TYPE]
   }
 
-  async run(task: Task, context: RunContext): Promise<RunEnd> {
-    if (context.signal.aborted) return stopped(context.signal.reason, 0)
+  async run(task: Task, context: RunContext): Promise<RunResult> {
+    if (context.signal.aborted) return outcomeOfStop(context.signal.reason, 0)
     const delivery = JSON.parse(task.input) as DeliveryInput
     const to = { owner: delivery.owner, host: hostNamed(delivery.url) }
     if (this.#queue.isFull(to)) return { kind: 'released', delayMs: LATER_MS * (1 + Math.random()) }
-    let end: RunEnd | undefined
+    let end: RunResult | undefined
     try {
       await this.#queue.inTurn(to, context.signal, async () => {
         end = await this.#inTime(task, delivery, context)
@@ -51,11 +51,11 @@ export class DeliveryRunner implements Runner {
     } catch (error) {
       if (!context.signal.aborted) throw error
     }
-    return end ?? stopped(context.signal.reason, 0)
+    return end ?? outcomeOfStop(context.signal.reason, 0)
   }
 
   /** At a shutdown the attempt goes on until {@link close}: to cut it off would only deliver twice what is nearly delivered. */
-  async #inTime(task: Task, delivery: DeliveryInput, context: RunContext): Promise<RunEnd> {
+  async #inTime(task: Task, delivery: DeliveryInput, context: RunContext): Promise<RunResult> {
     const controller = new AbortController()
     const timer = setTimeout(
       () => controller.abort(new DeliveryError('timeout', late(this.#options))),
@@ -79,13 +79,13 @@ export class DeliveryRunner implements Runner {
     for (const controller of this.#attempts) controller.abort()
   }
 
-  async #attempt(task: Task, delivery: DeliveryInput, context: RunContext, signal: AbortSignal): Promise<RunEnd> {
+  async #attempt(task: Task, delivery: DeliveryInput, context: RunContext, signal: AbortSignal): Promise<RunResult> {
     try {
       const answer = await this.#send(delivery, signal)
       return this.#judge(task, answer)
     } catch (error) {
       const cut = signal.aborted && !(signal.reason instanceof DeliveryError)
-      if (cut) return stopped(context.signal.reason, 0)
+      if (cut) return outcomeOfStop(context.signal.reason, 0)
       const failure = signal.aborted ? signal.reason : asDeliveryError(error)
       if (failure.reason === 'internal') context.onError(error)
       return this.#failed(task, failure)
@@ -139,7 +139,7 @@ function hostNamed(url: string): string {
 }
 
 /** Whether the host is to blame, and gave no sign of life. */
-function isUnanswered(end: RunEnd): boolean {
+function isUnanswered(end: RunResult): boolean {
   if (end.kind !== 'retry') return false
   const { reason } = end.problem
   return reason === 'timeout' || reason === 'connection' || reason === 'address'

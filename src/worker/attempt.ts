@@ -7,71 +7,17 @@ import { isReference } from '../blobs/blob-store.ts'
 import { parseJson } from '../model/json.ts'
 import { type Media, toMedia } from '../model/media.ts'
 import type { Outcome } from '../model/operation.ts'
-import { backoffMs, type Handler, type Job, type LogLevel } from '../model/operation-type.ts'
+import { backoffMs, type Handler, type Job } from '../model/operation-type.ts'
 import { ProblemError, plainProblem, problem, problemError, readRetryAfterMs } from '../model/problem.ts'
 import type { Progress } from '../model/protocol.ts'
 import { validate } from '../model/validation.ts'
 import { fail, inSpan, traceparentOf } from '../observability/tracing.ts'
-import { markInstances } from '../util/brand.ts'
 import { readMember } from '../util/plain-json.ts'
 import { describeError } from './attempt-error.ts'
 import { AttemptLog } from './attempt-log.ts'
 import { ProgressWriter } from './progress-writer.ts'
+import { type Host, StopError, type Task } from './runners/runner.ts'
 import { Steps } from './steps.ts'
-
-/** What an attempt is to do. */
-export interface Task {
-  readonly id: string
-  readonly type: string
-  readonly attempt: number
-  /** How many attempts have failed before, for the backoff. */
-  readonly failedBefore: number
-  /** JSON text. */
-  readonly input: string
-  readonly traceparent: string | null
-}
-
-/** What an attempt needs of the worker that holds its lease. */
-export interface Host {
-  progress(progress: Progress): void
-  log(level: LogLevel, message: string): void
-  /** Steps that earlier attempts have recorded: name to JSON text. */
-  steps(): Promise<ReadonlyMap<string, string>>
-  /** Resolves when the step is durable; rejects when the attempt has lost its lease. */
-  recordStep(name: string, value: string): Promise<void>
-  /** Keeps a result that is no JSON, and gives the output to record for it. Missing where there is no blob store. */
-  keep?(media: Media): Promise<string>
-}
-
-/** Why an attempt is told to stop; the name of its signal's reason. */
-export const STOP_REASONS = ['CanceledError', 'TimeoutError', 'LeaseLostError', 'ShutdownError'] as const
-export type StopReason = (typeof STOP_REASONS)[number]
-
-const STOP_MESSAGES: Record<StopReason, string> = {
-  CanceledError: 'The operation was canceled.',
-  TimeoutError: 'The attempt ran longer than its timeout.',
-  LeaseLostError: 'The attempt lost its lease: another one may be running.',
-  ShutdownError: 'The worker is shutting down.',
-}
-
-/** The reason that an attempt's signal is aborted with. */
-export class StopError extends Error {
-  static {
-    markInstances(StopError, 'waybill.StopError')
-  }
-
-  override readonly name: StopReason
-
-  constructor(name: StopReason) {
-    super(STOP_MESSAGES[name])
-    this.name = name
-  }
-}
-
-/** The name of the reason that a signal was aborted with. */
-export function stopReason(signal: AbortSignal): StopReason {
-  return signal.reason instanceof StopError ? signal.reason.name : 'ShutdownError'
-}
 
 /** The most bytes of a result that is JSON, and of what one step returns. */
 export const MAX_JSON_BYTES: number = 32 * 1024 * 1024
@@ -117,7 +63,7 @@ async function runHandler(handler: Handler, task: Task, { host, signal }: Contex
     signal.throwIfAborted()
     const output = await handler.run(input.value, makeJob(task, { host, signal, notes }))
     const media = toMedia(output)
-    return media === undefined ? await completed(handler, output) : await kept(media, host)
+    return media === undefined ? await completeWith(handler, output) : await uploadMedia(media, host)
   } catch (error) {
     return failure(handler, task, error, signal)
   } finally {
@@ -125,7 +71,7 @@ async function runHandler(handler: Handler, task: Task, { host, signal }: Contex
   }
 }
 
-async function completed(handler: Handler, output: unknown): Promise<Outcome> {
+async function completeWith(handler: Handler, output: unknown): Promise<Outcome> {
   const checked = await validate(handler.type.output, output)
   if (checked.errors !== undefined) {
     return { kind: 'failed', problem: problem('invalid-output', undefined, { errors: checked.errors }) }
@@ -135,15 +81,15 @@ async function completed(handler: Handler, output: unknown): Promise<Outcome> {
   return { kind: 'failed', problem: problem('invalid-output', 'Its first member has a name that is reserved.') }
 }
 
-async function kept(media: Media, host: Host): Promise<Outcome> {
-  if (host.keep === undefined) return { kind: 'failed', problem: problem('no-blob-store') }
-  return { kind: 'completed', output: await host.keep(media) }
+async function uploadMedia(media: Media, host: Host): Promise<Outcome> {
+  if (host.upload === undefined) return { kind: 'failed', problem: problem('no-blob-store') }
+  return { kind: 'completed', output: await host.upload(media) }
 }
 
 function failure(handler: Handler, task: Task, thrown: unknown, signal: AbortSignal): Outcome {
   const delayMs = backoffMs(handler.type.policy, task.failedBefore + 1)
   if (signal.aborted) {
-    const outcome = stopped(signal.reason, delayMs)
+    const outcome = outcomeOfStop(signal.reason, delayMs)
     return outcome.kind === 'retry' && !(thrown instanceof StopError)
       ? { ...outcome, error: describeError(thrown) }
       : outcome
@@ -161,8 +107,8 @@ function failure(handler: Handler, task: Task, thrown: unknown, signal: AbortSig
     : { kind: 'retry', problem: told, delayMs: retryAfterMs, ...error }
 }
 
-/** The outcome of an attempt that was told to stop and did; after a timeout, the next one may begin in `delayMs`. */
-export function stopped(reason: unknown, delayMs: number): Outcome {
+/** The outcome of an attempt that stopped on request. After a timeout, the next attempt may begin in `delayMs`. */
+export function outcomeOfStop(reason: unknown, delayMs: number): Outcome {
   const name = reason instanceof Error ? reason.name : ''
   if (name === 'CanceledError') return { kind: 'canceled', problem: problem('operation-canceled') }
   if (name === 'TimeoutError') return { kind: 'retry', problem: problem('attempt-timeout'), delayMs }

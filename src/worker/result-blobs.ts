@@ -1,6 +1,6 @@
 /**
- * What a worker does with the results of its attempts that are no JSON: keeps them before their
- * outcomes are recorded, and clears up after those whose outcomes were not.
+ * The results of a worker's attempts that are not JSON: uploads them to the blob store before their outcomes are
+ * recorded, and deletes those whose outcomes were not.
  */
 import { createHash } from 'node:crypto'
 import { attemptKey, type BlobStore, contentEtag, isReference, writeReference } from '../blobs/blob-store.ts'
@@ -9,18 +9,18 @@ import type { Operation, Outcome } from '../model/operation.ts'
 import { isFinal } from '../model/protocol.ts'
 import type { Lease, OperationStore } from '../stores/store.ts'
 
-/** The bytes of a result, and what is said of them. */
+/** The bytes of a result, with their media type and filename. */
 export interface Content {
   readonly bytes: AsyncIterable<Uint8Array>
   readonly type: string
-  readonly filename?: string
+  readonly filename?: string | undefined
 }
 
-export class BlobKeeper {
+export class ResultBlobs {
   readonly #blobs: BlobStore
   readonly #store: Pick<OperationStore, 'readPayload'>
-  /** The puts of attempts, under way or done, by their keys. */
-  readonly #puts = new Map<string, Promise<unknown>>()
+  /** Uploads in progress or done, by their keys. */
+  readonly #uploads = new Map<string, Promise<unknown>>()
 
   constructor(blobs: BlobStore, store: Pick<OperationStore, 'readPayload'>) {
     this.#blobs = blobs
@@ -28,11 +28,11 @@ export class BlobKeeper {
   }
 
   /**
-   * Keeps a result until the signal is aborted.
+   * Uploads a result, unless the signal aborts.
    *
-   * @returns the output to be recorded: a reference
+   * @returns the output to record: a reference to the blob
    */
-  async keep({ id, attempt }: Lease, { bytes, type, filename }: Content, signal: AbortSignal): Promise<string> {
+  async upload({ id, attempt }: Lease, { bytes, type, filename }: Content, signal: AbortSignal): Promise<string> {
     const key = attemptKey(id, attempt)
     const hash = createHash('sha256')
     async function* hashed() {
@@ -41,41 +41,41 @@ export class BlobKeeper {
         yield piece
       }
     }
-    const put = this.#blobs.put(key, hashed(), type)
-    this.#puts.set(key, put)
-    const { length } = await put
+    const upload = this.#blobs.put(key, hashed(), type)
+    this.#uploads.set(key, upload)
+    const { length } = await upload
     const etag = contentEtag(hash)
-    return writeReference({ key, type, length, etag, ...(filename !== undefined && { filename }) })
+    return writeReference({ key, type, length, etag, filename })
   }
 
   /**
-   * Clears up once the store has answered to an attempt's outcome: its own blob where that was not recorded, and
-   * those of earlier attempts where the operation has ended.
+   * Deletes blobs that nothing refers to, once the store has answered to an attempt's outcome: the attempt's own if its
+   * outcome was not recorded, and those of earlier attempts if the operation has ended.
    *
-   * @param after the operation with the outcome; undefined where it was refused
+   * @param after the operation with the outcome; undefined if the store refused it
    */
-  async settle({ id, attempt }: Lease, outcome: Outcome, after: Operation | undefined): Promise<void> {
+  async cleanUp({ id, attempt }: Lease, outcome: Outcome, after: Operation | undefined): Promise<void> {
     const own = attemptKey(id, attempt)
-    const put = this.#puts.get(own)
-    this.#puts.delete(own)
+    const upload = this.#uploads.get(own)
+    this.#uploads.delete(own)
     const stale = after !== undefined && isFinal(after.status) ? earlierKeys(id, attempt) : []
-    if (put !== undefined) {
-      await put.catch(() => {})
+    if (upload !== undefined) {
+      await upload.catch(() => {})
       if (!(await this.#isRecorded(id, outcome, after))) stale.push(own)
     }
     for (const key of stale) await this.#blobs.delete(key)
   }
 
-  /** An outcome whose first answer was lost is refused when it is sent again: the record tells. */
+  /** An outcome whose first answer was lost is refused when it is sent again: only the record shows whether it counts. */
   async #isRecorded(id: string, outcome: Outcome, after: Operation | undefined): Promise<boolean> {
     if (outcome.kind !== 'completed' || !isReference(outcome.output)) return false
     if (after?.status === 'completed') return true
     return (await this.#store.readPayload(id, 'output')) === outcome.output
   }
 
-  /** Its record is not known, or nobody asks any more: what it has kept goes with its operation. */
-  forget({ id, attempt }: Lease): void {
-    this.#puts.delete(attemptKey(id, attempt))
+  /** Forgets an attempt whose record is unknown. Its blob stays, and is deleted with its operation. */
+  release({ id, attempt }: Lease): void {
+    this.#uploads.delete(attemptKey(id, attempt))
   }
 }
 

@@ -11,16 +11,24 @@ import { problem } from '../model/problem.ts'
 import type { Lease, OperationStore, WorkQueue } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import { sleepUnref } from '../util/sleep.ts'
-import { type Host, StopError, type StopReason, stopped, stopReason, type Task } from './attempt.ts'
+import { outcomeOfStop } from './attempt.ts'
 import { describeError } from './attempt-error.ts'
-import type { BlobKeeper } from './result-blobs.ts'
-import type { RunEnd, Runner } from './runners/runner.ts'
+import type { ResultBlobs } from './result-blobs.ts'
+import {
+  type Host,
+  type Runner,
+  type RunResult,
+  StopError,
+  type StopReason,
+  stopReason,
+  type Task,
+} from './runners/runner.ts'
 
 /** What all attempts of a worker share. Durations in milliseconds. */
 export interface AttemptSettings {
   readonly store: OperationStore & Pick<WorkQueue, 'renew'>
-  /** Keeps results that are not JSON; undefined where there can be none. */
-  readonly keeper: BlobKeeper | undefined
+  /** Stores results that are not JSON; undefined without a blob store. */
+  readonly blobs: ResultBlobs | undefined
   readonly logger: Logger
   readonly leaseMs: number
   readonly graceMs: number
@@ -52,7 +60,7 @@ export class RunningAttempt {
   readonly type: AnyOperationType
   readonly #settings: AttemptSettings
   readonly #controller = new AbortController()
-  /** Aborted when the handler has returned: what it still keeps is of no use. */
+  /** Aborted when the handler has returned: what it still uploads is of no use. */
   readonly #over = new AbortController()
   /** Log lines and steps on their way. */
   readonly #notes = new Set<Promise<unknown>>()
@@ -104,7 +112,7 @@ export class RunningAttempt {
   }
 
   /** Has the runner run it. Never rejects, and ends within the timeout, the grace time and a lease, whatever the runner does. */
-  async run(runner: Runner, task: Task): Promise<RunEnd> {
+  async run(runner: Runner, task: Task): Promise<RunResult> {
     const { signal } = this.#controller
     const timeout = setTimeout(() => this.stop('TimeoutError'), this.type.policy.timeout)
     const overdue = this.#overdue()
@@ -128,7 +136,7 @@ export class RunningAttempt {
   }
 
   /** The change that a run's end amounts to. */
-  changeOf(end: RunEnd, failedBefore: number): Change {
+  changeOf(end: RunResult, failedBefore: number): Change {
     const { attempt } = this.lease
     if (end.kind === 'lost' && !this.#controller.signal.aborted) return { kind: 'abandon', attempt, reason: end.reason }
     return { kind: 'finish', attempt, outcome: this.#outcomeOf(end, failedBefore) }
@@ -152,12 +160,12 @@ export class RunningAttempt {
     return { operation: this.lease.id, type: this.type.name, attempt: this.lease.attempt }
   }
 
-  #outcomeOf(end: RunEnd, failedBefore: number): Outcome {
+  #outcomeOf(end: RunResult, failedBefore: number): Outcome {
     const { aborted, reason } = this.#controller.signal
     const delayMs = backoffMs(this.type.policy, failedBefore + 1)
     switch (end.kind) {
       case 'crashed':
-        if (aborted) return stopped(reason, delayMs)
+        if (aborted) return outcomeOfStop(reason, delayMs)
         return {
           kind: 'retry',
           problem: problem('worker-lost', end.reason),
@@ -166,7 +174,7 @@ export class RunningAttempt {
         }
       case 'ended':
       case 'lost':
-        return stopped(reason, delayMs)
+        return outcomeOfStop(reason, delayMs)
       case 'unstarted':
         return { kind: 'released' }
       default:
@@ -175,9 +183,9 @@ export class RunningAttempt {
   }
 
   /** A runner that does not end what it was told to stop would hold its slot and its lease for ever. */
-  #overdue(): { reached: Promise<RunEnd>; clear: () => void } {
+  #overdue(): { reached: Promise<RunResult>; clear: () => void } {
     const { signal } = this.#controller
-    const { promise, resolve } = Promise.withResolvers<RunEnd>()
+    const { promise, resolve } = Promise.withResolvers<RunResult>()
     let timer: NodeJS.Timeout | undefined
     const begin = () => {
       const { graceMs, shutdownMs, leaseMs } = this.#settings
@@ -259,15 +267,15 @@ export class RunningAttempt {
   }
 
   #host(): Host {
-    const { store, keeper } = this.#settings
+    const { store, blobs } = this.#settings
     const { id, attempt } = this.lease
     return {
-      ...(keeper && {
-        keep: async ({ body, type, filename }) => {
+      upload:
+        blobs &&
+        (async ({ body, type, filename }) => {
           const signal = AbortSignal.any([this.#controller.signal, this.#over.signal])
-          return await keeper.keep(this.lease, { bytes: bytesOf(body), type, ...(filename && { filename }) }, signal)
-        },
-      }),
+          return await blobs.upload(this.lease, { bytes: bytesOf(body), type, filename }, signal)
+        }),
       progress: progress => {
         // A progress that is not written is only missed; the next one, or the outcome, says more.
         const change = { kind: 'progress', attempt, progress } as const

@@ -7,10 +7,10 @@ import type { BlobStore } from '../blobs/blob-store.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
 import type { OperationStore, WorkQueue } from '../stores/store.ts'
-import { machineName } from '../util/host-id.ts'
+import { hostId } from '../util/host-id.ts'
 import type { Logger } from '../util/logger.ts'
 import { Loop } from '../util/loop.ts'
-import { isAlive } from '../util/process-alive.ts'
+import { isProcessAlive } from '../util/process-alive.ts'
 import { TimeLimit } from '../util/time-limit.ts'
 
 /** Options of a {@link Sweeper}. */
@@ -118,5 +118,5 @@ async function deadOf(holders: readonly string[]): Promise<readonly string[]> {
 /** Whether a holder is certainly gone: it was a process of this machine, and there is none of that id now. */
 function isDead(holder: string): boolean {
   const [machine, pid = ''] = holder.split('/')
-  return machine === machineName && /^\d+$/.test(pid) && !isAlive(Number(pid))
+  return machine === hostId && /^\d+$/.test(pid) && !isProcessAlive(Number(pid))
 }

@@ -18,16 +18,15 @@ import { problem } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import type { Claim, Hint, OperationStore, WorkQueue } from '../stores/store.ts'
-import { machineName } from '../util/host-id.ts'
+import { hostId } from '../util/host-id.ts'
 import { guardLogger, type Logger } from '../util/logger.ts'
 import { Loop } from '../util/loop.ts'
 import { PacedTask } from '../util/paced-task.ts'
 import { sleepUnref } from '../util/sleep.ts'
 import { TimeLimit } from '../util/time-limit.ts'
-import type { Task } from './attempt.ts'
 import { logEnd } from './attempt-ends.ts'
-import { BlobKeeper } from './result-blobs.ts'
-import type { RunEnd, Runner } from './runners/runner.ts'
+import { ResultBlobs } from './result-blobs.ts'
+import type { Runner, RunResult, Task } from './runners/runner.ts'
 import { type AttemptSettings, type Recorded, RunningAttempt } from './running-attempt.ts'
 
 /** What a {@link Worker} is made of. Durations in milliseconds. */
@@ -56,7 +55,7 @@ export interface WorkerSettings {
 
 /** The name of this process as the holder of leases: its machine, its process id, and what tells two workers in it apart. */
 export function holderName(): string {
-  return `${machineName}/${process.pid}/${Math.random().toString(36).slice(2, 10)}`
+  return `${hostId}/${process.pid}/${Math.random().toString(36).slice(2, 10)}`
 }
 
 /** How often the worker looks for cancel requests of all its attempts at most, and for which share of the time. */
@@ -77,7 +76,7 @@ export class Worker {
   readonly #claiming: Loop
   readonly #renewing: Loop
   readonly #renewalLimit: TimeLimit
-  readonly #keeper: BlobKeeper | undefined
+  readonly #blobs: ResultBlobs | undefined
   /** Hints that do not say what changed may be frequent, and renewals find cancel requests in any case. */
   readonly #lookAtAll = new PacedTask(() => this.#lookForCancels([...this.#runs.values()]), LOOK_AT_ALL)
   #unwatch: () => void = () => {}
@@ -90,8 +89,8 @@ export class Worker {
   constructor(settings: WorkerSettings) {
     this.#settings = settings
     this.#logger = guardLogger(settings.logger)
-    this.#keeper = settings.blobs && new BlobKeeper(settings.blobs, settings.store)
-    this.#attempt = { ...settings, logger: this.#logger, keeper: this.#keeper }
+    this.#blobs = settings.blobs && new ResultBlobs(settings.blobs, settings.store)
+    this.#attempt = { ...settings, logger: this.#logger, blobs: this.#blobs }
     const onError = (error: unknown, loop: string) =>
       this.#logger.warn({ err: error, loop }, `The worker's ${loop} loop failed and goes on`)
     // What does not answer is asked again, while the lease still lasts.
@@ -267,7 +266,7 @@ export class Worker {
     return await this.#record(run, run.changeOf(end, failedBefore))
   }
 
-  async #inSlot(run: RunningAttempt, task: Task): Promise<RunEnd> {
+  async #inSlot(run: RunningAttempt, task: Task): Promise<RunResult> {
     this.#take(run.type.name, 1)
     try {
       const end = await run.run(this.#settings.runner, task)
@@ -319,13 +318,13 @@ export class Worker {
   /** Everything that follows once the end of an attempt is in its record, or never will be. */
   #ended(run: RunningAttempt, asked: Change, recorded: Recorded): void {
     if (recorded.kind === 'unrecorded') {
-      this.#keeper?.forget(run.lease)
+      this.#blobs?.release(run.lease)
       this.#logger.error({ operation: run.lease.id, attempt: run.lease.attempt }, 'An outcome could not be recorded')
       return
     }
     const change = recorded.kind === 'recorded' ? recorded.change : asked
     const outcome: Outcome = change.kind === 'finish' ? change.outcome : { kind: 'released' }
-    this.#settle(run, outcome, recorded.kind === 'recorded' ? recorded.operation : undefined)
+    this.#cleanUpBlobs(run, outcome, recorded.kind === 'recorded' ? recorded.operation : undefined)
     const ended = logEnd(this.#settings.logEnds === false ? NO_LOG : this.#logger, run, outcome, recorded)
     if (recorded.kind !== 'recorded') return
     this.#measure(recorded.operation, ended, outcome)
@@ -389,12 +388,15 @@ export class Worker {
     }
   }
 
-  /** Nobody waits for it, but the shutdown. */
-  #settle({ lease }: RunningAttempt, outcome: Outcome, after: Operation | undefined): void {
-    if (this.#keeper === undefined) return
-    const settled = this.#keeper.settle(lease, outcome, after).catch((error: unknown) => {
-      this.#logger.warn({ operation: lease.id, err: error }, 'What is left of a result goes with its operation')
+  /** Only the shutdown waits for it. */
+  #cleanUpBlobs({ lease }: RunningAttempt, outcome: Outcome, after: Operation | undefined): void {
+    if (this.#blobs === undefined) return
+    const cleaned = this.#blobs.cleanUp(lease, outcome, after).catch((error: unknown) => {
+      this.#logger.warn(
+        { operation: lease.id, err: error },
+        'A result that is not needed could not be deleted; it is deleted with its operation',
+      )
     })
-    this.#follow(settled)
+    this.#follow(cleaned)
   }
 }

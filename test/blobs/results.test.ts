@@ -8,7 +8,7 @@ import { folderBlobs } from 'waybill/blobs/folder'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { manualClock } from 'waybill/testing'
 import { type BlobReference, type BlobStore, writeReference } from '../../src/blobs/blob-store.ts'
-import { machineName } from '../../src/util/host-id.ts'
+import { hostId } from '../../src/util/host-id.ts'
 import type { Waybill, WorkerOptions } from '../../src/waybill.ts'
 import files from '../fixtures/handlers/files.ts'
 import { type FileAct, files as filesType } from '../support/files.ts'
@@ -70,7 +70,7 @@ function filesOf({ path }: Shelf, id: string): string[] {
 
 /** The folders that children of this process have for what they hand over, and the files in them. */
 function spooled(): string[] {
-  const own = readdirSync(tmpdir()).filter(name => name.startsWith(`waybill-spool-${machineName}-${process.pid}-`))
+  const own = readdirSync(tmpdir()).filter(name => name.startsWith(`waybill-spool-${hostId}-${process.pid}-`))
   return own.flatMap(name => readdirSync(join(tmpdir(), name)))
 }
 
@@ -188,13 +188,13 @@ describe('a child process', () => {
   })
 
   test('leaves no folder when its worker stops, and a worker those of none that was killed', async ({ lab }) => {
-    const stray = join(tmpdir(), `waybill-spool-${machineName}-999999999-x`)
+    const stray = join(tmpdir(), `waybill-spool-${hostId}-999999999-x`)
     mkdirSync(stray)
     lab.onEnd(() => rmSync(stray, { recursive: true, force: true }))
     const kept = await shelf(lab, RUNS.children)
     expect(existsSync(stray)).toBe(false)
     await referenceOf(kept, await submit(kept.waybill, filesType(), { as: 'text', text: 'x' }))
-    const own = () => readdirSync(tmpdir()).filter(name => name.includes(`${machineName}-${process.pid}-`))
+    const own = () => readdirSync(tmpdir()).filter(name => name.includes(`${hostId}-${process.pid}-`))
     expect(own()).toHaveLength(1)
     await kept.waybill.stop()
     expect(own()).toEqual([])

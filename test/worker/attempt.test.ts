@@ -1,7 +1,8 @@
 import { expect } from 'vitest'
 import { defineOperation, handler, ProblemError } from 'waybill'
 import { z } from 'zod'
-import { type Host, runAttempt, StopError } from '../../src/worker/attempt.ts'
+import { runAttempt } from '../../src/worker/attempt.ts'
+import { type Host, StopError } from '../../src/worker/runners/runner.ts'
 import { cutStore, hasFinished, KeptLog, recordOf, resultOf, submit, test, until, when } from '../support/waybill.ts'
 
 const tasks = defineOperation({ name: 'tasks', attempts: 3, backoff: { initial: 10, jitter: 0 } })
@@ -87,10 +88,10 @@ test('a ProblemError with retryAfterMs is tried again after that time, while att
   expect((second?.startedAt ?? 0) - (first?.finishedAt ?? 0)).toBeGreaterThanOrEqual(200)
 })
 
-test.for(['retryAfterMs', 'cause'] as const)('%s is no part of what a client is sent', name => {
+test.for(['retryAfterMs', 'cause'] as const)('%s never reaches a client', name => {
   const init = { status: 503, title: 'The bank is closed', [name]: 300 }
-  const right = `new ProblemError({ … }, { ${name} })`
-  expect(() => new ProblemError(init)).toThrow(new TypeError(`${name} is no part of the problem: ${right}.`))
+  const right = `write new ProblemError({ … }, { ${name} })`
+  expect(() => new ProblemError(init)).toThrow(new TypeError(`${name} does not belong to the problem: ${right}.`))
   // @ts-expect-error The compiler refuses it too.
   expect(() => new ProblemError({ status: 503, retryAfterMs: 300 })).toThrow(TypeError)
   // @ts-expect-error The same.

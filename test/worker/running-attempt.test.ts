@@ -6,8 +6,7 @@ import type { AnyOperationType } from '../../src/model/operation-type.ts'
 import { briefProblem } from '../../src/model/problem.ts'
 import type { Problem } from '../../src/model/protocol.ts'
 import type { Store } from '../../src/stores/store.ts'
-import { StopError } from '../../src/worker/attempt.ts'
-import type { Runner } from '../../src/worker/runners/runner.ts'
+import { type Runner, StopError } from '../../src/worker/runners/runner.ts'
 import { Worker } from '../../src/worker/worker.ts'
 import {
   cutStore,
@@ -154,7 +153,10 @@ describe('a problem of any shape ends the operation', () => {
 
 test('errors of another copy of the package are known as what they are', async () => {
   vi.resetModules()
-  const copies = [await import('../../src/launchers/launcher.ts'), await import('../../src/worker/attempt.ts')] as const
+  const copies = [
+    await import('../../src/launchers/launcher.ts'),
+    await import('../../src/worker/runners/runner.ts'),
+  ] as const
   expect(new copies[0].LaunchRefused('busy', 1)).toBeInstanceOf(LaunchRefused)
   expect(new copies[1].StopError('TimeoutError')).toBeInstanceOf(StopError)
   expect(new Error('another')).not.toBeInstanceOf(LaunchRefused)

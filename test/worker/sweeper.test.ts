@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { expect, vi } from 'vitest'
 import { defineOperation, handler } from 'waybill'
 import type { Store } from '../../src/stores/store.ts'
-import { machineName } from '../../src/util/host-id.ts'
+import { hostId } from '../../src/util/host-id.ts'
 import { Sweeper } from '../../src/worker/sweeper.ts'
 import { submissionOf } from '../support/submission.ts'
 import { cutStore, hasFinished, hasStatus, KeptLog, recordOf, submit, test, until, when } from '../support/waybill.ts'
@@ -39,9 +39,9 @@ test('a dead worker process of this machine is noticed long before its lease end
   const waybill = await lab.waybill([tasks])
   const { pid } = spawnSync(process.execPath, ['--version'])
   const id = await submit(waybill, tasks)
-  await claimAs(waybill.store, id, `${machineName}/${pid}/x`)
+  await claimAs(waybill.store, id, `${hostId}/${pid}/x`)
   const { history } = await hasStatus(waybill.store, id, 'pending')
-  expect(history[0]?.error?.detail).toContain(`process ${machineName}/${pid}/x, is gone`)
+  expect(history[0]?.error?.detail).toContain(`process ${hostId}/${pid}/x, is gone`)
 })
 
 test('a process is asked for once in a sweep, however many operations it holds', async ({ lab }) => {
@@ -50,7 +50,7 @@ test('a process is asked for once in a sweep, however many operations it holds',
   await Promise.all(
     Array.from({ length: 300 }, () => store.accept({ ...submissionOf(crypto.randomUUID()), type: 'tasks' })),
   )
-  const holder = `${machineName}/${process.pid}/x`
+  const holder = `${hostId}/${process.pid}/x`
   const claims = await store.claim({ holder, leaseMs: 3_600_000, execution: null, from: { types, limit: 300 } })
   expect(claims).toHaveLength(300)
   const { promise: swept, resolve } = Promise.withResolvers<void>()
@@ -71,12 +71,12 @@ test('a process is asked for once in a sweep, however many operations it holds',
 
 test('living workers, those of other machines and names of another kind are left to their leases', async ({ lab }) => {
   const waybill = await lab.waybill([tasks])
-  const holders = [`${machineName}/${process.pid}/x`, 'elsewhere/999999/x', machineName, `${machineName}/x/y`, '']
+  const holders = [`${hostId}/${process.pid}/x`, 'elsewhere/999999/x', hostId, `${hostId}/x/y`, '']
   const ids = await Promise.all(holders.map(() => submit(waybill, tasks)))
   for (const [index, id] of ids.entries()) await claimAs(waybill.store, id, holders[index] ?? '')
   const dead = await submit(waybill, tasks)
   const { pid } = spawnSync(process.execPath, ['--version'])
-  await claimAs(waybill.store, dead, `${machineName}/${pid}/x`)
+  await claimAs(waybill.store, dead, `${hostId}/${pid}/x`)
   await hasStatus(waybill.store, dead, 'pending')
   for (const id of ids) expect((await recordOf(waybill.store, id)).status).toBe('running')
 })

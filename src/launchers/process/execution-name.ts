@@ -3,12 +3,12 @@
  * machine: so a name holds the id, the start of its process, and the machine.
  */
 import { createHash } from 'node:crypto'
-import { machineName } from '../../util/host-id.ts'
-import { isAlive } from '../../util/process-alive.ts'
+import { hostId } from '../../util/host-id.ts'
+import { isProcessAlive } from '../../util/process-alive.ts'
 import { processStart, UNKNOWN_START } from '../../util/process-start.ts'
 
 /** Clients may read names of executions, and need not learn the name of the host. */
-const MACHINE = createHash('sha256').update(machineName).digest('hex').slice(0, 8)
+const MACHINE = createHash('sha256').update(hostId).digest('hex').slice(0, 8)
 
 /** What a name says. */
 export interface NamedProcess {
@@ -36,5 +36,5 @@ export function isElsewhere({ machine }: NamedProcess): boolean {
 
 /** Whether the very process that was named still runs on this machine: not another one of the same id. */
 export function isRunning({ pid, start }: NamedProcess): boolean {
-  return start !== UNKNOWN_START && isAlive(pid) && processStart(pid) === start
+  return start !== UNKNOWN_START && isProcessAlive(pid) && processStart(pid) === start
 }

@@ -9,7 +9,7 @@ import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Checks, checkOptions, integer, required, STRING, STRING_RECORD, STRINGS } from '../../model/options.ts'
 import { inheritedExecArgv } from '../../util/exec-argv.ts'
-import { giveWay } from '../../util/niceness.ts'
+import { lowerPriority } from '../../util/niceness.ts'
 import { isStartedAs, originMark } from '../../util/process-origin.ts'
 import { fillProcessName } from '../../util/process-start.ts'
 import { type ExecutionState, type Launcher, LaunchRefused, type LaunchRequest } from '../launcher.ts'
@@ -136,7 +136,7 @@ class ProcessLauncher implements Launcher {
       child.once('error', error => reject(notStarted(error)))
       child.once('spawn', resolve)
     })
-    giveWay(child.pid, niceness)
+    lowerPriority(child.pid, niceness)
     return child
   }
 

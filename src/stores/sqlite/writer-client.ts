@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import type { BatchResult } from '../../util/batcher.ts'
 import { threadExecArgv } from '../../util/exec-argv.ts'
-import { sibling } from '../../util/module-url.ts'
+import { siblingModuleUrl } from '../../util/module-url.ts'
 import type { Database, DatabaseLocation } from './database.ts'
 import { disclose, enclose, type WriterReply } from './messages.ts'
 import { migrate } from './schema.ts'
@@ -85,7 +85,7 @@ export class ThreadWriter implements WriterClient {
 
   async #started(): Promise<Worker> {
     if (this.#thread !== undefined) return this.#thread
-    const thread = new Worker(sibling(import.meta.url, 'writer-thread'), {
+    const thread = new Worker(siblingModuleUrl(import.meta.url, 'writer-thread'), {
       workerData: this.#location,
       execArgv: threadExecArgv(),
     })

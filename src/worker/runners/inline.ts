@@ -1,9 +1,9 @@
 /** Runs handlers on the worker's event loop: the least overhead, for handlers that wait more than they compute. */
 
 import type { Handler } from '../../model/operation-type.ts'
-import { runAttempt, stopReason } from '../attempt.ts'
+import { runAttempt } from '../attempt.ts'
 import { fileUrl, type Handlers, handlersByType, loadHandlers } from '../handlers.ts'
-import type { RunContext, RunEnd, Runner } from './runner.ts'
+import { type RunContext, type Runner, type RunResult, stopReason } from './runner.ts'
 
 /**
  * Makes a runner on the event loop of the caller, of handlers or of the files that export them.
@@ -29,7 +29,7 @@ function areFiles(handlers: Handlers | readonly (string | URL)[]): handlers is r
 }
 
 /** A handler that goes on after its grace time cannot be ended here; its lease is given up, so nothing it writes counts. */
-function leftBehind({ signal, graceMs }: RunContext): Promise<RunEnd> {
+function leftBehind({ signal, graceMs }: RunContext): Promise<RunResult> {
   return new Promise(resolve => {
     const end = () => void setTimeout(() => resolve({ kind: 'ended' }), graceMs(stopReason(signal))).unref()
     if (signal.aborted) end()

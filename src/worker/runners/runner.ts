@@ -1,10 +1,66 @@
 /**
- * The contract of a runner: where a worker's handlers run. `runners/` holds the implementations:
- * on the worker's own event loop, or in child processes.
+ * The contract of a runner: where a worker's handlers run. Its neighbours are the implementations: on the worker's own
+ * event loop, or in child processes.
  */
-
+import type { Media } from '../../model/media.ts'
 import type { AttemptError, Outcome } from '../../model/operation.ts'
-import type { Host, StopReason, Task } from '../attempt.ts'
+import type { LogLevel } from '../../model/operation-type.ts'
+import type { Progress } from '../../model/protocol.ts'
+import { markInstances } from '../../util/brand.ts'
+
+/** One attempt to run. */
+export interface Task {
+  readonly id: string
+  readonly type: string
+  readonly attempt: number
+  /** How many attempts have failed before, for the backoff. */
+  readonly failedBefore: number
+  /** A JSON string. */
+  readonly input: string
+  readonly traceparent: string | null
+}
+
+/** What an attempt can ask of the worker that holds its lease. */
+export interface Host {
+  progress(progress: Progress): void
+  log(level: LogLevel, message: string): void
+  /** Steps that earlier attempts have recorded: name to JSON string. */
+  steps(): Promise<ReadonlyMap<string, string>>
+  /** Resolves when the step is durable. Rejects when the attempt has lost its lease. */
+  recordStep(name: string, value: string): Promise<void>
+  /** Stores a result that is not JSON and returns the output to record for it. Undefined without a blob store. */
+  readonly upload?: ((media: Media) => Promise<string>) | undefined
+}
+
+/** Why an attempt must stop: the name of its signal's reason. */
+export const STOP_REASONS = ['CanceledError', 'TimeoutError', 'LeaseLostError', 'ShutdownError'] as const
+export type StopReason = (typeof STOP_REASONS)[number]
+
+const STOP_MESSAGES: Record<StopReason, string> = {
+  CanceledError: 'The operation was canceled.',
+  TimeoutError: 'The attempt ran longer than its timeout.',
+  LeaseLostError: 'The attempt lost its lease: another one may be running.',
+  ShutdownError: 'The worker is shutting down.',
+}
+
+/** The reason that an attempt's signal is aborted with. */
+export class StopError extends Error {
+  static {
+    markInstances(StopError, 'waybill.StopError')
+  }
+
+  override readonly name: StopReason
+
+  constructor(name: StopReason) {
+    super(STOP_MESSAGES[name])
+    this.name = name
+  }
+}
+
+/** The name of the reason that a signal was aborted with. */
+export function stopReason(signal: AbortSignal): StopReason {
+  return signal.reason instanceof StopError ? signal.reason.name : 'ShutdownError'
+}
 
 /** What a runner is given for one attempt. */
 export interface RunContext {
@@ -13,36 +69,36 @@ export interface RunContext {
   readonly signal: AbortSignal
   /** How long after an abort for this reason the attempt may go on before it is ended by force, in milliseconds. */
   readonly graceMs: (reason: StopReason) => number
-  /** Told of errors of the handler that clients are not told. */
+  /** Called with errors of the handler that clients do not see. */
   readonly onError: (error: unknown) => void
 }
 
-/** How a run ended: an outcome of the handler, or what became of the process it ran in. */
-export type RunEnd =
+/** How a run ended: an outcome of the handler, or the end of the process it ran in. */
+export type RunResult =
   | Outcome
-  /** The process ended in mid-run: an exit code, a signal, no more memory. `error`: what nothing in it caught. */
-  | { readonly kind: 'crashed'; readonly reason: string; readonly error?: AttemptError }
-  /** The attempt was told to stop, did not within the grace time, and was ended or left behind. */
+  /** The process ended during the run: an exit code, a signal, no more memory. `error`: an uncaught error in it. */
+  | { readonly kind: 'crashed'; readonly reason: string; readonly error?: AttemptError | undefined }
+  /** The attempt had to stop, did not within its grace period, and was ended or abandoned. */
   | { readonly kind: 'ended' }
   /** The handler was never called: its process could not be made ready. */
   | { readonly kind: 'unstarted'; readonly reason: string }
-  /** The process ended in mid-run for a cause outside this attempt, such as a timer that an earlier attempt left behind. */
+  /** The process ended during the run for a cause outside this attempt, such as a timer of an earlier attempt. */
   | { readonly kind: 'lost'; readonly reason: string }
 
 /** Runs attempts. */
 export interface Runner {
   /**
-   * Makes ready to run.
+   * Gets ready to run.
    *
-   * @param onRoom called when there may be {@link room} again that there was not, for a cause other than the end of a run
+   * @param onRoom called when {@link room} may have grown for a reason other than the end of a run
    * @returns the names of the operation types that it has handlers for
    * @throws when the handlers cannot be loaded
    */
   start(onRoom?: () => void): Promise<readonly string[]>
-  /** How many more runs it can take now. Missing: as many as the worker wants. */
+  /** How many more runs it can take now. Without this method: as many as the worker wants. */
   room?(): number
   /** Runs one attempt; never rejects. */
-  run(task: Task, context: RunContext): Promise<RunEnd>
+  run(task: Task, context: RunContext): Promise<RunResult>
   /** Ends what still runs, and frees everything. */
   close(): Promise<void>
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Media } from '../../../model/media.ts'
 import type { LogLevel } from '../../../model/operation-type.ts'
 import type { Progress } from '../../../model/protocol.ts'
-import { type Host, StopError, type StopReason, type Task } from '../../attempt.ts'
+import { type Host, StopError, type StopReason, type Task } from '../runner.ts'
 import { type FromChild, type Question, receivedError, type ToChild } from './messages.ts'
 import { spool } from './spool.ts'
 
@@ -63,12 +63,12 @@ export class ChildHost implements Host {
     await this.#ask({ ask: 'record-step', name, value })
   }
 
-  async keep(media: Media): Promise<string> {
+  async upload(media: Media): Promise<string> {
     const { type, filename } = media
     const { id, attempt } = this.#task
     const path = async () => join((await this.#ask({ ask: 'folder' })) as string, `${id}-${attempt}`)
     const file = await spool(media, path, this.signal)
-    return (await this.#ask({ ask: 'keep', file, type, filename })) as string
+    return (await this.#ask({ ask: 'upload', file, type, filename })) as string
   }
 
   #tell(content: FromChild): void {

@@ -1,14 +1,13 @@
 /** A child process that runs handlers, as its worker sees it. It is in exactly one state, and only an idle one is given a run. */
 import { type ChildProcess, fork } from 'node:child_process'
 import { inheritedExecArgv } from '../../../util/exec-argv.ts'
-import { sibling } from '../../../util/module-url.ts'
-import { giveWay, type Niceness } from '../../../util/niceness.ts'
+import { siblingModuleUrl } from '../../../util/module-url.ts'
+import { lowerPriority, type Niceness } from '../../../util/niceness.ts'
 import { originMark } from '../../../util/process-origin.ts'
-import type { Task } from '../../attempt.ts'
 import { lateHandlers } from '../../handlers.ts'
-import type { RunContext } from '../runner.ts'
+import type { RunContext, Task } from '../runner.ts'
 import { enclose, type FromChild, isWatchReport, readFromChild, type ToChild } from './messages.ts'
-import { ChildRun, type ChildRunEnd, type ProcessEnd } from './run.ts'
+import { ChildRun, type ChildRunResult, type ProcessEnd } from './run.ts'
 import { makeSpool, removeSpool } from './spool.ts'
 import { relayStderr } from './stderr.ts'
 
@@ -59,7 +58,7 @@ export class Child {
     this.#settings = settings
     this.loaded = this.#load.promise
     this.exited = this.#exit.promise
-    this.#process = fork(sibling(import.meta.url, 'main'), [], {
+    this.#process = fork(siblingModuleUrl(import.meta.url, 'main'), [], {
       execArgv: [...(settings.execArgv ?? inheritedExecArgv())],
       env: { ...process.env, ...originMark('child') },
       serialization: 'advanced',
@@ -91,7 +90,7 @@ export class Child {
   }
 
   /** Runs an attempt in a child that was reserved. Never rejects. */
-  async run(task: Task, context: RunContext): Promise<ChildRunEnd> {
+  async run(task: Task, context: RunContext): Promise<ChildRunResult> {
     if (this.#state !== 'busy') return { kind: 'unbegun', reason: 'Its process had ended.' }
     const number = ++this.served
     const run = new ChildRun(context, {
@@ -162,7 +161,7 @@ export class Child {
     if (content.kind === 'unloadable') this.#startFailed(`The handlers cannot be loaded: ${content.reason}`)
     if (content.kind !== 'loaded') return
     clearTimeout(this.#startLimit)
-    giveWay(this.#process.pid, this.#settings.niceness)
+    lowerPriority(this.#process.pid, this.#settings.niceness)
     this.#load.resolve(content.types)
   }
 

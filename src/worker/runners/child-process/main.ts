@@ -8,9 +8,10 @@ import type { Outcome } from '../../../model/operation.ts'
 import type { Handler } from '../../../model/operation-type.ts'
 import { problem } from '../../../model/problem.ts'
 import { markedParent } from '../../../util/process-origin.ts'
-import { type Host, runAttempt, type Task } from '../../attempt.ts'
+import { runAttempt } from '../../attempt.ts'
 import { describeError } from '../../attempt-error.ts'
 import { loadHandlers } from '../../handlers.ts'
+import type { Host, Task } from '../runner.ts'
 import { ChildHost } from './child-host.ts'
 import { LEFT_BEHIND_EXIT_CODE } from './environment.ts'
 import { enclose, type FromChild, readToChild, type ToChild } from './messages.ts'
@@ -37,18 +38,18 @@ async function load(files: readonly string[]): Promise<void> {
   }
 }
 
-async function run(number: number, task: Task, keeps: boolean): Promise<void> {
+async function run(number: number, task: Task, canUpload: boolean): Promise<void> {
   send(number, { kind: 'begun' })
   const host = new ChildHost(number, task, content => send(number, content))
   running = host
-  const context = { host: keeps ? host : withoutKeep(host), signal: host.signal }
+  const context = { host: canUpload ? host : withoutUpload(host), signal: host.signal }
   const outcome = await origin.run(number, () => runAttempt(handlers.get(task.type), task, context))
   host.end()
   running = undefined
   sendOutcome(number, outcome)
 }
 
-function withoutKeep(host: Host): Host {
+function withoutUpload(host: Host): Host {
   return {
     progress: progress => host.progress(progress),
     log: (level, message) => host.log(level, message),
@@ -72,7 +73,7 @@ function take(number: number, content: ToChild): void {
     case 'load':
       return void load(content.files)
     case 'run':
-      return void run(number, content.task, content.keeps)
+      return void run(number, content.task, content.canUpload)
     case 'stop':
       if (number === running?.number) running.stop(content.reason)
       return

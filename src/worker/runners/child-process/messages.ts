@@ -6,14 +6,14 @@
 import type { AttemptError, Outcome } from '../../../model/operation.ts'
 import type { LogLevel } from '../../../model/operation-type.ts'
 import type { Progress } from '../../../model/protocol.ts'
-import { STOP_REASONS, StopError, type StopReason, type Task } from '../../attempt.ts'
+import { STOP_REASONS, StopError, type StopReason, type Task } from '../runner.ts'
 import type { Spooled } from './spool.ts'
 
 /** From the worker to the child. */
 export type ToChild =
   | { readonly kind: 'load'; readonly files: readonly string[] }
-  /** `keeps`: results that are not JSON can be kept. */
-  | { readonly kind: 'run'; readonly task: Task; readonly keeps: boolean }
+  /** `canUpload`: results that are not JSON can be stored. */
+  | { readonly kind: 'run'; readonly task: Task; readonly canUpload: boolean }
   | { readonly kind: 'stop'; readonly reason: StopReason }
   /** The one answer to a question: a value, or an error. */
   | { readonly kind: 'answer'; readonly question: number; readonly value?: unknown; readonly error?: AttemptError }
@@ -25,8 +25,8 @@ export type Question =
   | { readonly ask: 'record-step'; readonly name: string; readonly value: string }
   /** The folder for the bytes of results. */
   | { readonly ask: 'folder' }
-  /** Have the file of a result kept: the answer is the output to record. */
-  | { readonly ask: 'keep'; readonly file: Spooled; readonly type: string; readonly filename?: string | undefined }
+  /** Upload the file of a result: the answer is the output to record. */
+  | { readonly ask: 'upload'; readonly file: Spooled; readonly type: string; readonly filename?: string | undefined }
 
 /** From the child to the worker. */
 export type FromChild =
@@ -113,7 +113,7 @@ const QUESTIONS: Record<Question['ask'], (question: Fields) => boolean> = {
   steps: () => true,
   'record-step': ({ name, value }) => isString(name) && isString(value),
   folder: () => true,
-  keep: ({ file, type, filename }) => isObject(file) && isString(file.path) && isString(type) && isText(filename),
+  upload: ({ file, type, filename }) => isObject(file) && isString(file.path) && isString(type) && isText(filename),
 }
 
 function isFromChild(content: unknown): content is FromChild {

@@ -2,8 +2,7 @@
  * The children of a worker. They are started as runs need them and given one run at a time. When a start fails,
  * the pool itself tries again after a pause, and until one succeeds it only has room for what its idle children take.
  */
-import { stopReason, type Task } from '../../attempt.ts'
-import type { RunContext, RunEnd } from '../runner.ts'
+import { type RunContext, type RunResult, stopReason, type Task } from '../runner.ts'
 import { Child, type ChildSettings, type ChildState } from './child.ts'
 
 /** What a pool is made with. */
@@ -67,7 +66,7 @@ export class ChildPool {
   }
 
   /** Runs an attempt in a child of its own. Never rejects. */
-  async run(task: Task, context: RunContext): Promise<RunEnd> {
+  async run(task: Task, context: RunContext): Promise<RunResult> {
     for (let unbegun = 1; ; unbegun++) {
       const child = await this.#acquire(context.signal)
       if (!(child instanceof Child)) return notBegun(context.signal, child.reason)
@@ -218,7 +217,7 @@ export class ChildPool {
 }
 
 /** The end of a run whose handler was not called: it costs no attempt. */
-function notBegun(signal: AbortSignal, reason: string): RunEnd {
+function notBegun(signal: AbortSignal, reason: string): RunResult {
   const canceled = signal.aborted && stopReason(signal) === 'CanceledError'
   return canceled ? { kind: 'ended' } : { kind: 'unstarted', reason }
 }

@@ -2,14 +2,13 @@
 import { rm } from 'node:fs/promises'
 import { media } from '../../../model/media.ts'
 import type { AttemptError } from '../../../model/operation.ts'
-import { type Host, stopReason, type Task } from '../../attempt.ts'
 import { describeError } from '../../attempt-error.ts'
-import type { RunContext, RunEnd } from '../runner.ts'
+import { type Host, type RunContext, type RunResult, stopReason, type Task } from '../runner.ts'
 import { LEFT_BEHIND_EXIT_CODE } from './environment.ts'
 import type { FromChild, Question, ToChild } from './messages.ts'
 
 /** How a run in one child ended; `unbegun`: the child never confirmed it, so no handler was called. */
-export type ChildRunEnd = RunEnd | { readonly kind: 'unbegun'; readonly reason: string }
+export type ChildRunResult = RunResult | { readonly kind: 'unbegun'; readonly reason: string }
 
 /** How a process ended. */
 export interface ProcessEnd {
@@ -33,10 +32,10 @@ export interface RunPort {
 }
 
 export class ChildRun {
-  readonly end: Promise<ChildRunEnd>
+  readonly end: Promise<ChildRunResult>
   readonly #context: RunContext
   readonly #port: RunPort
-  readonly #settle: (end: ChildRunEnd) => void
+  readonly #settle: (end: ChildRunResult) => void
   readonly #onAbort = (): void => this.#guard(() => this.#stop())
   #begun = false
   #over = false
@@ -44,7 +43,7 @@ export class ChildRun {
   #killer: NodeJS.Timeout | undefined
 
   constructor(context: RunContext, port: RunPort) {
-    const { promise, resolve } = Promise.withResolvers<ChildRunEnd>()
+    const { promise, resolve } = Promise.withResolvers<ChildRunResult>()
     this.end = promise
     this.#settle = resolve
     this.#context = context
@@ -54,7 +53,7 @@ export class ChildRun {
   /** Sends the run to the child. */
   start(task: Task): void {
     const { host, signal } = this.#context
-    const sent = this.#port.send({ kind: 'run', task, keeps: host.keep !== undefined })
+    const sent = this.#port.send({ kind: 'run', task, canUpload: host.upload !== undefined })
     if (!sent) this.#finish({ kind: 'unbegun', reason: 'Its process was gone.' })
     else if (signal.aborted) this.#onAbort()
     else signal.addEventListener('abort', this.#onAbort, { once: true })
@@ -91,7 +90,7 @@ export class ChildRun {
     else this.#finish({ kind: 'crashed', reason, ...(this.#uncaught && { error: this.#uncaught }) })
   }
 
-  #finish(end: ChildRunEnd): void {
+  #finish(end: ChildRunResult): void {
     if (this.#over) return
     this.#over = true
     clearTimeout(this.#killer)
@@ -140,17 +139,17 @@ export class ChildRun {
         return await host.recordStep(asked.name, asked.value)
       case 'folder':
         return await this.#port.folder()
-      case 'keep':
-        return await this.#keep(asked)
+      case 'upload':
+        return await this.#upload(asked)
     }
   }
 
-  /** Has the file of a result kept, and deletes it where it was made for that. */
-  async #keep({ file, type, filename }: Question & { ask: 'keep' }): Promise<string> {
+  /** Has the file of a result uploaded, and deletes it if it was written for that. */
+  async #upload({ file, type, filename }: Question & { ask: 'upload' }): Promise<string> {
     try {
       const { host } = this.#context
-      if (host.keep === undefined) throw new Error('There is no blob store.')
-      return await host.keep(media({ path: file.path }, { type, ...(filename !== undefined && { filename }) }))
+      if (host.upload === undefined) throw new Error('There is no blob store.')
+      return await host.upload(media({ path: file.path }, { type, filename }))
     } finally {
       if (file.temporary) await rm(file.path, { force: true }).catch(() => {})
     }

@@ -1,5 +1,5 @@
 /**
- * Where a child process puts the bytes of a result for the worker, which keeps them: in files of a
+ * Where a child process puts the bytes of a result for the worker, which uploads them: in files of a
  * private folder for each child, which goes with it. The folder's name tells whose it is, so that what
  * a worker left behind that was killed goes when the next one starts.
  */
@@ -8,10 +8,10 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { bytesOf, until } from '../../../blobs/byte-streams.ts'
 import type { Media } from '../../../model/media.ts'
-import { machineName } from '../../../util/host-id.ts'
-import { isAlive } from '../../../util/process-alive.ts'
+import { hostId } from '../../../util/host-id.ts'
+import { isProcessAlive } from '../../../util/process-alive.ts'
 
-const PREFIX = `waybill-spool-${machineName}-`
+const PREFIX = `waybill-spool-${hostId}-`
 
 /** A file with the bytes of a result. */
 export interface Spooled {
@@ -44,7 +44,7 @@ export async function removeSpool(folder: string): Promise<void> {
 export async function removeStraySpools(): Promise<void> {
   const names = await readdir(tmpdir()).catch(() => [])
   const strays = names.filter(
-    name => name.startsWith(PREFIX) && !isAlive(Number.parseInt(name.slice(PREFIX.length), 10)),
+    name => name.startsWith(PREFIX) && !isProcessAlive(Number.parseInt(name.slice(PREFIX.length), 10)),
   )
   await Promise.all(strays.map(name => removeSpool(join(tmpdir(), name))))
 }
