@@ -30,7 +30,7 @@ import { withTimeout } from './stores/with-timeout.ts'
 import { guardLogger, type Logger, stderrLogger } from './util/logger.ts'
 import type { Loop } from './util/loop.ts'
 import { runSteps, type StartStep, StartTimeoutError } from './util/start-steps.ts'
-import { Webhooks, type WebhooksInit } from './webhooks/webhooks.ts'
+import { Webhooks, type WebhooksOptions } from './webhooks/webhooks.ts'
 import { makeWorker, RENAMED_WORKER_OPTIONS, WORKER_OPTIONS, type WorkerOptions } from './worker/make-worker.ts'
 import { Sweeper } from './worker/sweeper.ts'
 
@@ -82,7 +82,7 @@ export interface WaybillOptions {
   /** Requests executions on another engine that drain the backlog. */
   readonly autoscale?: AutoscaleOptions | undefined
   /** Accepts webhooks from clients and delivers them from this process. Default: requests with a webhook are refused. */
-  readonly webhooks?: WebhooksInit | undefined
+  readonly webhooks?: WebhooksOptions | undefined
   /** Default: errors and warnings go to standard error as JSON lines. */
   readonly logger?: Logger | undefined
   /** How long one call of the store may take, from 10 ms. Default 10 s. */

@@ -40,7 +40,7 @@ await app.register(waybill, {
   operations: [orders],
   store,
   listing: true,
-  attempts: true,
+  exposeAttempts: true,
   ...work[RUN],
 })
 

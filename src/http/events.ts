@@ -19,7 +19,7 @@ interface Position {
 export interface EventSource {
   readonly operations: Operations
   readonly operation: Operation
-  readonly shareLogs: boolean
+  readonly exposeLogs: boolean
   readonly document: (operation: Operation) => Promise<StatusDocument>
 }
 
@@ -72,14 +72,19 @@ async function sign(source: EventSource, operation: Operation, position: Positio
   return write('status', position, await source.document(operation))
 }
 
-function nextChange({ operations, shareLogs }: EventSource, operation: Operation, seen: Position, signal: AbortSignal) {
+function nextChange(
+  { operations, exposeLogs }: EventSource,
+  operation: Operation,
+  seen: Position,
+  signal: AbortSignal,
+) {
   const news = async (now: Operation) =>
-    now.version > seen.version || (shareLogs && (await operations.logsOf(now.id, seen.line)).length > 0)
+    now.version > seen.version || (exposeLogs && (await operations.logsOf(now.id, seen.line)).length > 0)
   return operations.wait(operation, news, { ms: HEARTBEAT_MS, signal })
 }
 
-async function newLines({ operations, operation, shareLogs }: EventSource, after: number) {
-  return shareLogs ? await operations.logsOf(operation.id, after) : []
+async function newLines({ operations, operation, exposeLogs }: EventSource, after: number) {
+  return exposeLogs ? await operations.logsOf(operation.id, after) : []
 }
 
 function write(event: string, { version, line }: Position, data: unknown): string {

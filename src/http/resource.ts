@@ -31,7 +31,7 @@ export interface ResourceOptions {
   readonly base: string
   readonly dialect: Dialect
   /** The longest time a request is held, in milliseconds. */
-  readonly longestWaitMs: number
+  readonly maxWaitMs: number
 }
 
 export class Resource {
@@ -135,15 +135,15 @@ export class Resource {
     wanted: (operation: Operation) => boolean,
   ): Promise<{ now: Operation; applied: number | undefined }> {
     if (wait === undefined) return { now: operation, applied: undefined }
-    const ms = Math.min(wait * 1000, this.#options.longestWaitMs)
+    const ms = Math.min(wait * 1000, this.#options.maxWaitMs)
     const { operation: now, waited } = await this.#operations.wait(operation, wanted, { ms, signal: request.signal })
     return { now, applied: waited ? Math.floor(ms / 1000) : undefined }
   }
 
   #events(operation: Operation, request: HttpRequest): HttpResponse {
-    const { shareLogs } = this.type.policy
+    const { exposeLogs } = this.type.policy
     const document = (now: Operation) => this.document(now)
-    return eventStream({ operations: this.#operations, operation, shareLogs, document }, request)
+    return eventStream({ operations: this.#operations, operation, exposeLogs, document }, request)
   }
 
   async #result(operation: Operation, asked: Asked): Promise<HttpResponse> {

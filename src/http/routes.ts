@@ -11,6 +11,7 @@ import {
   checkOptions,
   OBJECT,
   oneOf,
+  type RenamedOptions,
   UNCHECKED,
   withMethods,
 } from '../model/options.ts'
@@ -75,9 +76,9 @@ export interface ApiOptions {
    * Whether `GET /operations/{id}/attempts` tells the owner of an operation how each attempt went: its execution as the
    * engine names it, the engine, its times, and why it ended, such as the exit code of its container. Default false.
    */
-  readonly attempts?: boolean
+  readonly exposeAttempts?: boolean
   /** The longest time that a request is held for a change, up to 200 s. Default 60 s. */
-  readonly longestWait?: Duration
+  readonly maxWait?: Duration
   /** Whether `GET /metrics` writes out the metrics in the Prometheus text format. Default true. */
   readonly metrics?: boolean
   /** What `GET /openapi.json` and `GET /docs` say of the API as a whole, such as its title; false: neither is there. */
@@ -92,12 +93,15 @@ export const API_OPTIONS: Checks<ApiOptions> = {
   authenticated: BOOLEAN,
   dialect: DIALECT,
   listing: BOOLEAN,
-  attempts: BOOLEAN,
-  longestWait: UNCHECKED,
+  exposeAttempts: BOOLEAN,
+  maxWait: UNCHECKED,
   metrics: BOOLEAN,
   openapi: { expected: 'false or an object', test: openapi => openapi === false || OBJECT.test(openapi) },
   cors: OBJECT,
 }
+
+/** Former names of options. */
+export const RENAMED_API_OPTIONS: RenamedOptions<ApiOptions> = { attempts: 'exposeAttempts', longestWait: 'maxWait' }
 
 /** A route before it is put beside the others. */
 interface OwnRoute extends Route {
@@ -113,22 +117,22 @@ const RESERVED = new Set(['operations', 'healthz', 'readyz', 'metrics', 'docs'])
  * @throws {TypeError} for options that cannot be right, or an operation type whose name is a path of the API's own
  */
 export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readonly Route[] {
-  checkOptions('createRoutes()', options, API_OPTIONS)
+  checkOptions('createRoutes()', options, API_OPTIONS, RENAMED_API_OPTIONS)
   if (options.openapi) checkOpenApiInfo(options.openapi)
   const base = (options.base ?? '').replace(/\/+$/, '')
   const { operations, webhooks } = waybill
-  const longestWaitMs = durationMs('longestWait', options.longestWait ?? 60 * SECOND, { max: 200 * SECOND })
+  const maxWaitMs = durationMs('maxWait', options.maxWait ?? 60 * SECOND, { max: 200 * SECOND })
   const { dialect: given = 'redirect' } = options
   const dialect = typeof given === 'string' ? DIALECTS[given] : given
   const resources = new Map<string, Resource>()
   for (const type of operations.types.values()) {
     if (RESERVED.has(type.name))
       throw new TypeError(`An operation type cannot be named "${type.name}": the API has that path.`)
-    resources.set(type.name, new Resource(type, { operations, webhooks, base, dialect, longestWaitMs }))
+    resources.set(type.name, new Resource(type, { operations, webhooks, base, dialect, maxWaitMs }))
   }
   const own = [...resources.values()].flatMap(resource => resourceRoutes(waybill, resource, { ...options, base }))
   const metrics = options.metrics === false ? [] : [metricsRoute(waybill)]
-  const history = options.attempts ? [attemptsRoute(operations)] : []
+  const history = options.exposeAttempts ? [attemptsRoute(operations)] : []
   const monitor = [...monitorRoutes(new Monitor(operations, resources)), ...history, ...deliveryRoutes(waybill)]
   const description = descriptionRoutes(waybill, { ...options, base })
   const routes = [...own, ...monitor, ...healthRoutes(waybill), ...metrics, ...description]
@@ -181,7 +185,7 @@ function descriptionRoutes(
   { openapi = {}, cors: _, ...options }: ApiOptions,
 ): Route[] {
   if (openapi === false) return []
-  const about = { ...openapi, ...options, webhooks: webhooks !== undefined, blobs: blobs !== undefined }
+  const about = { ...openapi, ...options, allowWebhooks: webhooks !== undefined, blobs: blobs !== undefined }
   const description = new Description([...operations.types.values()], about)
   return [
     route('GET', '/openapi.json', () => description.json(), { open: true }),

@@ -9,7 +9,7 @@
 import type { Static } from 'typebox'
 import { type Duration, durationMs, LONGEST_MS, LONGEST_TIMER_MS, MINUTE, SECOND } from './duration.ts'
 import type { Media } from './media.ts'
-import { type Checks, checkOptions, OBJECT, UNCHECKED } from './options.ts'
+import { type Checks, checkOptions, OBJECT, type RenamedOptions, UNCHECKED } from './options.ts'
 import type { Progress } from './protocol.ts'
 import type { WebAbortSignal, WebBlob } from './web-types.ts'
 
@@ -89,10 +89,10 @@ export interface OperationTypeInit<Name extends string, Input, Output, Key exten
   readonly priority?: number
   /** Whether a request without `Idempotency-Key` is refused. Default false. */
   readonly requireIdempotencyKey?: boolean
-  /** Whether clients see what handlers log, in the event stream. Default false. */
-  readonly shareLogs?: boolean
-  /** Whether clients may name a `Webhook-Url` that the end is told to. Default false. */
-  readonly webhooks?: boolean
+  /** Whether the event stream sends clients what handlers log. Default false. */
+  readonly exposeLogs?: boolean
+  /** Whether clients may send a `Webhook-Url`, which receives a webhook when the operation finishes. Default false. */
+  readonly allowWebhooks?: boolean
   /** The most operations that may wait to begin, 1 to 10,000; past that, requests are refused with 503. Default: no limit. */
   readonly backlogLimit?: number
   /** The most unfinished operations of one principal, 1 to 10,000; past that, its requests are refused with 429. Default: no limit. */
@@ -119,8 +119,8 @@ export interface Policy {
   readonly concurrency: number | undefined
   readonly priority: number
   readonly requireIdempotencyKey: boolean
-  readonly shareLogs: boolean
-  readonly webhooks: boolean
+  readonly exposeLogs: boolean
+  readonly allowWebhooks: boolean
   readonly backlogLimit: number | undefined
   readonly inFlightLimit: number | undefined
   readonly rateLimit: { readonly requests: number; readonly perMs: number } | undefined
@@ -171,12 +171,13 @@ const OPTIONS: Checks<OperationTypeInit<string, unknown, unknown, string>> = {
   concurrency: UNCHECKED,
   priority: UNCHECKED,
   requireIdempotencyKey: UNCHECKED,
-  shareLogs: UNCHECKED,
-  webhooks: UNCHECKED,
+  exposeLogs: UNCHECKED,
+  allowWebhooks: UNCHECKED,
   backlogLimit: UNCHECKED,
   inFlightLimit: UNCHECKED,
   rateLimit: OBJECT,
 }
+const RENAMED: RenamedOptions<typeof OPTIONS> = { shareLogs: 'exposeLogs', webhooks: 'allowWebhooks' }
 const BACKOFF: Checks<Backoff> = { initial: UNCHECKED, factor: UNCHECKED, max: UNCHECKED, jitter: UNCHECKED }
 const RATE_LIMIT: Checks<RateLimit> = { requests: UNCHECKED, per: UNCHECKED }
 const DAY = 24 * 60 * MINUTE
@@ -194,7 +195,7 @@ export function defineOperation<
   const Key extends string = 'result',
 >(init: OperationTypeInit<Name, Input, Output, Key>): OperationType<Name, Input, Output, Key> {
   const where = `defineOperation(${JSON.stringify(init?.name) ?? ''})`
-  checkOptions(where, init, OPTIONS)
+  checkOptions(where, init, OPTIONS, RENAMED)
   if (typeof init.name !== 'string' || !/^[a-z][a-z0-9-]{0,63}$/.test(init.name)) {
     throw new TypeError(`${where}: a name is lower-case letters, digits and "-", a letter first, at most 64.`)
   }
@@ -248,8 +249,8 @@ function readPolicy(init: OperationTypeInit<string, unknown, unknown, string>, w
     concurrency: limit('concurrency'),
     priority: whole('priority', 0, -100, 100),
     requireIdempotencyKey: flag('requireIdempotencyKey'),
-    shareLogs: flag('shareLogs'),
-    webhooks: flag('webhooks'),
+    exposeLogs: flag('exposeLogs'),
+    allowWebhooks: flag('allowWebhooks'),
     backlogLimit: limit('backlogLimit'),
     inFlightLimit: limit('inFlightLimit'),
     rateLimit: init.rateLimit === undefined ? undefined : readRateLimit(init.rateLimit, where),

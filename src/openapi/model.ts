@@ -152,7 +152,7 @@ export interface Described {
   /** Whether the types that allow webhooks have them. */
   readonly webhooks: boolean
   /** The longest time that a request waits, in seconds. */
-  readonly longestWait: number
+  readonly maxWait: number
   /** The schemas of the operation types, by the names of their components. */
   readonly schemas: Readonly<Record<string, JsonSchema>>
 }

@@ -51,12 +51,12 @@ export interface OpenApiOptions extends OpenApiInfo {
   readonly dialect?: DialectName | DescribedDialect
   readonly listing?: boolean
   /** Whether the API has `GET /operations/{id}/attempts`. Default false. */
-  readonly attempts?: boolean
+  readonly exposeAttempts?: boolean
   /** Whether the API can have results that are not JSON. Default false. */
   readonly blobs?: boolean
   /** Whether the API sends webhooks for the types that allow them. Default: true if a type allows them. */
-  readonly webhooks?: boolean
-  readonly longestWait?: Duration
+  readonly allowWebhooks?: boolean
+  readonly maxWait?: Duration
   readonly metrics?: boolean
   /** Whether the API answers 401 to unauthenticated callers and 403 where access is denied. Default: true if `security` is set. */
   readonly authenticated?: boolean
@@ -77,10 +77,10 @@ const OPTIONS: Checks<OpenApiOptions> = {
     test: dialect => oneOf(...DIALECT_NAMES).test(dialect) || withMethods('a dialect', 'describe').test(dialect),
   },
   listing: BOOLEAN,
-  attempts: BOOLEAN,
+  exposeAttempts: BOOLEAN,
   blobs: BOOLEAN,
-  webhooks: BOOLEAN,
-  longestWait: UNCHECKED,
+  allowWebhooks: BOOLEAN,
+  maxWait: UNCHECKED,
   metrics: BOOLEAN,
   authenticated: BOOLEAN,
 }
@@ -109,11 +109,11 @@ export function openApiDocument(types: readonly AnyOperationType[], options: Ope
   checkOptions('openApiDocument()', options, OPTIONS)
   const { title = 'Operations', security = {}, metrics = true } = options
   const schemas = Object.assign({}, ...types.map(schemasOf))
-  const { webhooks = types.some(({ policy }) => policy.webhooks) } = options
+  const { allowWebhooks: webhooks = types.some(({ policy }) => policy.allowWebhooks) } = options
   const api = { ...readOptions(options), webhooks, schemas }
   const around = {
     ...MONITOR_PATHS,
-    ...(options.attempts && ATTEMPT_PATHS),
+    ...(options.exposeAttempts && ATTEMPT_PATHS),
     ...(webhooks && DELIVERY_PATHS),
     ...servicePaths({ metrics }),
   }
@@ -139,12 +139,12 @@ export function openApiDocument(types: readonly AnyOperationType[], options: Ope
 }
 
 function readOptions(options: OpenApiOptions): Omit<Described, 'schemas' | 'webhooks'> {
-  const { base = '', dialect = 'redirect', longestWait = 60 * SECOND } = options
+  const { base = '', dialect = 'redirect', maxWait = 60 * SECOND } = options
   return {
     base: base.replace(/\/+$/, ''),
     dialect: typeof dialect === 'string' ? { describe: DIALECT_DESCRIPTIONS[dialect] } : dialect,
     listing: options.listing ?? false,
-    longestWait: durationMs('longestWait', longestWait) / SECOND,
+    maxWait: durationMs('maxWait', maxWait) / SECOND,
   }
 }
 

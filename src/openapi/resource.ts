@@ -53,7 +53,7 @@ export function schemasOf(type: AnyOperationType): Record<string, JsonSchema> {
 
 /** The paths of an operation type. */
 export function resourcePaths(type: AnyOperationType, api: Described): Record<string, PathItem> {
-  const context = { type, api, name: pascal(type), webhooks: type.policy.webhooks && api.webhooks }
+  const context = { type, api, name: pascal(type), webhooks: type.policy.allowWebhooks && api.webhooks }
   return {
     [`/${type.name}`]: { ...(api.listing && { get: list(context) }), post: submit(context) },
     [`/${type.name}/status/{id}`]: { get: status(context), delete: cancel(context) },
@@ -84,7 +84,7 @@ function submit(context: Context): OperationObject {
     summary: `Start ${operationOf(type)}`,
     description:
       'Answers 202 as soon as the operation is stored durably; the work continues in the background. ' +
-      `With "Prefer: wait=N", answers with the result if it is ready within N seconds (at most ${api.longestWait}).`,
+      `With "Prefer: wait=N", answers with the result if it is ready within N seconds (at most ${api.maxWait}).`,
     parameters: [
       ...headerParameters('submit', { policy: type.policy }),
       ...(webhooks ? headerParameters('submit', { needs: 'webhooks' }) : []),
@@ -175,7 +175,7 @@ function status(context: Context): OperationObject {
     summary: `Get the status of ${operationOf(type)}`,
     description:
       `${own.description} With "Accept: text/event-stream" streams each change as it happens. ` +
-      `"Prefer: wait=N" delays the response for up to N seconds (at most ${api.longestWait}) until the status changes.`,
+      `"Prefer: wait=N" delays the response for up to N seconds (at most ${api.maxWait}) until the status changes.`,
     parameters: [ID, ...headerParameters('status')],
     responses: {
       ...mergeResponses(
@@ -228,11 +228,11 @@ function eventResponses(context: Context): Responses {
 }
 
 function eventStream(context: Context): MediaType {
-  const { shareLogs } = context.type.policy
+  const { exposeLogs } = context.type.policy
   const events = [
     ': each event holds a status document; send its id as Last-Event-ID to resume',
     `event: status\nid: 2\ndata: ${JSON.stringify(exampleDocument(context.type, context.api.base, 'running'))}`,
-    ...(shareLogs
+    ...(exposeLogs
       ? ['event: log\nid: 2.1\ndata: {"sequence":1,"level":"info","message":"packing","at":"2026-11-30T12:00:01.000Z"}']
       : []),
     `event: status\nid: 3\ndata: ${JSON.stringify(exampleDocument(context.type, context.api.base, 'completed'))}`,
@@ -242,7 +242,7 @@ function eventStream(context: Context): MediaType {
       type: 'string',
       description:
         'Server-sent events: "status" with a status document for each change' +
-        `${shareLogs ? ', "log" with a line that the handler logged' : ''}. ` +
+        `${exposeLogs ? ', "log" with a line that the handler logged' : ''}. ` +
         'The server sends a comment at least every 15 seconds, and closes the stream after the final status.',
     },
     example: `${events.join('\n\n')}\n\n`,

@@ -25,7 +25,7 @@ import {
   problemResponse,
 } from '../http/message.ts'
 import { CALLER_OPTIONS, type CallerOptions, type Identify, identifying } from '../http/principal.ts'
-import { API_OPTIONS, type ApiOptions, createRoutes, type Route } from '../http/routes.ts'
+import { API_OPTIONS, type ApiOptions, createRoutes, RENAMED_API_OPTIONS, type Route } from '../http/routes.ts'
 import { statusProblem } from '../http/status-problem.ts'
 import { readUtf8 } from '../model/json.ts'
 import { type Checks, checkOptions, OBJECT, PREFIX, PUBLIC_URL, UNCHECKED } from '../model/options.ts'
@@ -62,7 +62,7 @@ const COMPOSED: Checks<{ waybill: Waybill }> = { waybill: OBJECT }
 export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, options) => {
   const made = 'waybill' in options
   const checks = { ...(made ? COMPOSED : WAYBILL_OPTIONS), ...PLUGIN_OPTIONS, ...REGISTER_OPTIONS }
-  checkOptions('register(waybill)', options, checks, made ? {} : RENAMED_WAYBILL_OPTIONS)
+  checkOptions('register(waybill)', options, checks, { ...RENAMED_API_OPTIONS, ...(!made && RENAMED_WAYBILL_OPTIONS) })
   const composed = made
     ? options.waybill
     : createWaybill({ ...loggerOf(app), ...among<WaybillOptions>(options, WAYBILL_OPTIONS) })

@@ -10,6 +10,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import { completing, forVersion, withPresent } from '../http/answers.ts'
 import { type HttpResponse, problemResponse } from '../http/message.ts'
+import { RENAMED_API_OPTIONS } from '../http/routes.ts'
 import { checkOptions } from '../model/options.ts'
 import { problem } from '../model/problem.ts'
 import type { Waybill } from '../waybill.ts'
@@ -36,7 +37,7 @@ const MAX_MOUNTS = 100
  * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
  */
 export function nodeListener(waybill: Waybill, options: FetchHandlerOptions = {}): NodeListener {
-  checkOptions('nodeListener()', options, FETCH_OPTIONS)
+  checkOptions('nodeListener()', options, FETCH_OPTIONS, RENAMED_API_OPTIONS)
   const serverFor = mounting(waybill, options)
   const complete = completing(waybill, options.cors)
   const refuse = (message: IncomingMessage, answer: HttpResponse) => {

@@ -7,6 +7,7 @@
  * new Hono().all('/api/*', c => answer(c.req.raw))
  */
 
+import { RENAMED_API_OPTIONS } from '../http/routes.ts'
 import { checkOptions } from '../model/options.ts'
 import type { Waybill } from '../waybill.ts'
 import { FETCH_OPTIONS, type FetchHandlerOptions, fetchServer } from './web-server.ts'
@@ -22,7 +23,7 @@ export function fetchHandler(
   waybill: Waybill,
   options: FetchHandlerOptions = {},
 ): (request: Request) => Promise<Response> {
-  checkOptions('fetchHandler()', options, FETCH_OPTIONS)
+  checkOptions('fetchHandler()', options, FETCH_OPTIONS, RENAMED_API_OPTIONS)
   const server = fetchServer(waybill, options)
   return request => server.answer(request, server.find(request.method, new URL(request.url).pathname))
 }

@@ -12,7 +12,7 @@ import { DeliveryError, notDelivered } from './failure.ts'
 import type { FairQueue } from './fair-queue.ts'
 import { type Answer, post } from './post.ts'
 import { signedHeaders } from './signing.ts'
-import type { WebhookOptions } from './webhooks-options.ts'
+import type { WebhooksSettings } from './webhooks-options.ts'
 
 /** The longest wait that a receiver can ask for with Retry-After. */
 const MAX_RETRY_AFTER_MS = 86_400_000
@@ -22,12 +22,12 @@ const JITTER = 0.2
 const LATER_MS = 60_000
 
 export class DeliveryRunner implements Runner {
-  readonly #options: WebhookOptions
+  readonly #options: WebhooksSettings
   readonly #logger: Logger
   readonly #queue: FairQueue
   readonly #attempts = new Set<AbortController>()
 
-  constructor(options: WebhookOptions, logger: Logger, queue: FairQueue) {
+  constructor(options: WebhooksSettings, logger: Logger, queue: FairQueue) {
     this.#queue = queue
     this.#options = options
     this.#logger = logger
@@ -145,7 +145,7 @@ function isUnanswered(end: RunResult): boolean {
   return reason === 'timeout' || reason === 'connection' || reason === 'address'
 }
 
-function late({ timeoutMs }: WebhookOptions): string {
+function late({ timeoutMs }: WebhooksSettings): string {
   return `There was no answer within ${timeoutMs / 1000} s.`
 }
 

@@ -18,7 +18,7 @@ export interface OutboxOptions {
   readonly type: AnyOperationType
   readonly baseUrl: string | undefined
   /** The longest time between two turns when no hint comes, in milliseconds. */
-  readonly scanMs: number
+  readonly pollIntervalMs: number
   readonly logger: Logger
 }
 
@@ -37,7 +37,7 @@ export class Outbox {
     this.#options = options
     this.#loop = new Loop({
       name: 'webhooks',
-      everyMs: options.scanMs,
+      everyMs: options.pollIntervalMs,
       turn: () => this.#turn(),
       onError: (error, loop) =>
         options.logger.warn({ err: error, loop }, 'Webhooks could not be handed on and will be later'),

@@ -1,28 +1,37 @@
 /** The options of webhooks, and how they are read. */
 import { type Duration, durationMs, LONGEST_MS, MINUTE, SECOND } from '../model/duration.ts'
-import { BOOLEAN, type Checks, checkOptions, FUNCTION, integer, PUBLIC_URL, UNCHECKED } from '../model/options.ts'
+import {
+  BOOLEAN,
+  type Checks,
+  checkOptions,
+  FUNCTION,
+  integer,
+  PUBLIC_URL,
+  type RenamedOptions,
+  UNCHECKED,
+} from '../model/options.ts'
 import { isPublicAddress, type Resolve, type Rules } from './addresses.ts'
 import { hostResolver } from './resolver.ts'
 import { checkSecrets, type Secrets } from './signing.ts'
 
 /** How a composition sends webhooks. */
-export interface WebhooksInit {
+export interface WebhooksOptions {
   /** What deliveries are signed with. */
   readonly secrets: Secrets
   /** The waits before each further attempt, at most 99. Default: 5 s, 5 m, 30 m, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h. */
-  readonly retries?: readonly Duration[]
+  readonly retries?: readonly Duration[] | undefined
   /** How long one attempt may take, from the look-up of the host to the answer, up to 1 minute. Default 15 s. */
-  readonly timeout?: Duration
+  readonly timeout?: Duration | undefined
   /** How long a delivery and its history are kept after its end. Default 7 days. */
-  readonly retention?: Duration
+  readonly retention?: Duration | undefined
   /** How many deliveries this process sends at once, 1 to 10,000. Default 100. */
-  readonly concurrency?: number
+  readonly concurrency?: number | undefined
   /** Whether `http:` URLs are taken too. Default false. */
-  readonly allowHttp?: boolean
+  readonly allowHttp?: boolean | undefined
   /** The ports that are taken. Default: any. */
-  readonly ports?: readonly number[]
+  readonly ports?: readonly number[] | undefined
   /** Whether any address may be sent to, those of the inner network and of this host included: for tests. Default false. */
-  readonly allowPrivate?: boolean
+  readonly allowPrivate?: boolean | undefined
   /**
    * Whether an address, IPv4 or IPv6 in its canonical form, may be sent to. Default {@link isPublicAddress}.
    *
@@ -30,19 +39,19 @@ export interface WebhooksInit {
    * const allowAddress = (address: string) => isPublicAddress(address) || address.startsWith('10.20.')
    * createWaybill({ operations, store, webhooks: { secrets: ['whsec_…'], allowAddress } })
    */
-  readonly allowAddress?: (address: string) => boolean
+  readonly allowAddress?: ((address: string) => boolean) | undefined
   /** Finds the addresses of a host, once for each attempt. Default: the hosts file and DNS, see {@link hostResolver}. */
-  readonly resolve?: Resolve
+  readonly resolve?: Resolve | undefined
   /** The public URL that the operations' paths stand under, without a slash at the end. With it, events hold links. */
-  readonly baseUrl?: string
+  readonly baseUrl?: string | undefined
   /** The longest time between two looks for what is due when no hint comes. Default 1 s. */
-  readonly scan?: Duration
+  readonly pollInterval?: Duration | undefined
   /** How long a shutdown waits for the attempts under way before they are cut off and handed back. Default 5 s. */
-  readonly shutdown?: Duration
+  readonly shutdownTimeout?: Duration | undefined
 }
 
 /** The options with every default filled in; durations in milliseconds. */
-export interface WebhookOptions {
+export interface WebhooksSettings {
   readonly secretsOf: (owner: string) => Promise<readonly string[]>
   readonly rules: Rules
   readonly resolve: Resolve
@@ -51,14 +60,14 @@ export interface WebhookOptions {
   readonly retentionMs: number
   readonly concurrency: number
   readonly baseUrl: string | undefined
-  readonly scanMs: number
+  readonly pollIntervalMs: number
   readonly shutdownMs: number
 }
 
 const RETRIES: readonly Duration[] = ['5s', '5m', '30m', '2h', '5h', '10h', '14h', '20h', '24h']
 
 const PORT = integer(1, 65_535)
-const OPTIONS: Checks<WebhooksInit> = {
+const OPTIONS: Checks<WebhooksOptions> = {
   secrets: UNCHECKED,
   retries: { expected: 'a list of durations', test: Array.isArray },
   timeout: UNCHECKED,
@@ -70,13 +79,15 @@ const OPTIONS: Checks<WebhooksInit> = {
   allowAddress: FUNCTION,
   resolve: FUNCTION,
   baseUrl: { ...PUBLIC_URL, test: url => PUBLIC_URL.test(url) && (url as string).length <= 1000 },
-  scan: UNCHECKED,
-  shutdown: UNCHECKED,
+  pollInterval: UNCHECKED,
+  shutdownTimeout: UNCHECKED,
 }
 
+const RENAMED: RenamedOptions<WebhooksOptions> = { scan: 'pollInterval', shutdown: 'shutdownTimeout' }
+
 /** @throws {TypeError} for an unknown option, or one that cannot be right; the message names it */
-export function readWebhookOptions(init: WebhooksInit): WebhookOptions {
-  checkOptions('webhooks', init, OPTIONS)
+export function readWebhookOptions(init: WebhooksOptions): WebhooksSettings {
+  checkOptions('webhooks', init, OPTIONS, RENAMED)
   return {
     secretsOf: readSecrets(init.secrets),
     rules: readRules(init),
@@ -86,19 +97,19 @@ export function readWebhookOptions(init: WebhooksInit): WebhookOptions {
     retentionMs: durationMs('webhooks.retention', init.retention ?? '7d', { max: LONGEST_MS }),
     concurrency: init.concurrency ?? 100,
     baseUrl: init.baseUrl?.replace(/\/+$/, ''),
-    scanMs: durationMs('webhooks.scan', init.scan ?? SECOND, { min: 10 }),
-    shutdownMs: durationMs('webhooks.shutdown', init.shutdown ?? 5 * SECOND),
+    pollIntervalMs: durationMs('webhooks.pollInterval', init.pollInterval ?? SECOND, { min: 10 }),
+    shutdownMs: durationMs('webhooks.shutdownTimeout', init.shutdownTimeout ?? 5 * SECOND),
   }
 }
 
 /** Secrets that are at hand are checked at once, those of a function each time. */
-function readSecrets(secrets: Secrets): WebhookOptions['secretsOf'] {
+function readSecrets(secrets: Secrets): WebhooksSettings['secretsOf'] {
   if (typeof secrets === 'function') return async owner => checkSecrets(await secrets(owner))
   const checked = [...checkSecrets(secrets)]
   return async () => checked
 }
 
-function readRules({ allowHttp = false, ports, allowPrivate = false, allowAddress }: WebhooksInit): Rules {
+function readRules({ allowHttp = false, ports, allowPrivate = false, allowAddress }: WebhooksOptions): Rules {
   if (allowPrivate && allowAddress !== undefined) {
     throw new TypeError('webhooks takes allowPrivate or allowAddress, not both.')
   }

@@ -19,7 +19,7 @@ import { DeliveryRunner } from './delivery-runner.ts'
 import { FairQueue } from './fair-queue.ts'
 import { type Delivery, History, orUnavailable } from './history.ts'
 import { Outbox } from './outbox.ts'
-import { readWebhookOptions, type WebhookOptions, type WebhooksInit } from './webhooks-options.ts'
+import { readWebhookOptions, type WebhooksOptions, type WebhooksSettings } from './webhooks-options.ts'
 
 export { type Address, isPublicAddress, type Lookup, type Resolve } from './addresses.ts'
 export { FAILURE_REASONS, type FailureReason } from './failure.ts'
@@ -27,7 +27,7 @@ export type { Delivery, DeliveryAttempt } from './history.ts'
 export { type HostResolverOptions, hostResolver } from './resolver.ts'
 export type { Secrets } from './signing.ts'
 export type { WebhookEvent } from './webhook-event.ts'
-export type { WebhooksInit } from './webhooks-options.ts'
+export type { WebhooksOptions } from './webhooks-options.ts'
 
 /** What {@link Webhooks} need of the composition. */
 export interface WebhooksContext {
@@ -48,24 +48,24 @@ const CLAIMED_PER_SLOT = 10
 const MOST_CLAIMED = 10_000
 
 export class Webhooks {
-  readonly #options: WebhookOptions
+  readonly #options: WebhooksSettings
   readonly #outbox: Outbox
   readonly #worker: Worker
   readonly #history: History
 
   /** @throws {TypeError} for options that cannot be right; the message names them, and never holds a secret */
-  constructor(init: WebhooksInit, { store, operations, logger }: WebhooksContext) {
+  constructor(init: WebhooksOptions, { store, operations, logger }: WebhooksContext) {
     if (operations.types.has(DELIVERY_TYPE)) {
       throw new TypeError(`The name "${DELIVERY_TYPE}" is taken: deliveries of webhooks are operations of that type.`)
     }
     this.#options = readWebhookOptions(init)
-    const { baseUrl, retriesMs, retentionMs, timeoutMs, scanMs, concurrency, shutdownMs } = this.#options
+    const { baseUrl, retriesMs, retentionMs, timeoutMs, pollIntervalMs, concurrency, shutdownMs } = this.#options
     const type = deliveryType({
       attempts: retriesMs.length + 1,
       timeout: TURN_MS + timeoutMs + MARGIN_MS,
       retention: retentionMs,
     })
-    this.#outbox = new Outbox({ store, type, baseUrl, scanMs, logger })
+    this.#outbox = new Outbox({ store, type, baseUrl, pollIntervalMs, logger })
     this.#history = new History({ store, operations, type, baseUrl })
     const claimed = Math.min(concurrency * CLAIMED_PER_SLOT, MOST_CLAIMED)
     this.#worker = new Worker({
@@ -80,7 +80,7 @@ export class Webhooks {
       leaseMs: LEASE_MS,
       graceMs: 1000,
       shutdownMs,
-      pollIntervalMs: scanMs,
+      pollIntervalMs: pollIntervalMs,
     })
   }
 
@@ -148,6 +148,6 @@ export function admitWebhookUrl(
   text: string | undefined,
 ): string | undefined {
   if (text === undefined) return undefined
-  if (webhooks === undefined || !type.policy.webhooks) throw problemError('webhooks-not-allowed')
+  if (webhooks === undefined || !type.policy.allowWebhooks) throw problemError('webhooks-not-allowed')
   return webhooks.checkUrl(text)
 }

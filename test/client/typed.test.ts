@@ -260,7 +260,7 @@ describe('submit', () => {
     })
 
     test('that is over before the end gives a handle all the same', async ({ lab }) => {
-      const { api } = await start(lab, { ...WORKER, longestWait: 10 })
+      const { api } = await start(lab, { ...WORKER, maxWait: 10 })
       const order = await api.orders.submit({ customer: 'Ada', act: 'hold' }, { wait: 30 })
       await until(() => held.has('Ada'))
       held.get('Ada')?.()

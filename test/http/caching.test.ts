@@ -5,7 +5,7 @@ import { Desk, ordersWith } from '../support/desk.ts'
 import { type Api, DOORS, type DoorOptions, idOf, postJson } from '../support/doors.ts'
 import { hasFinished, type Lab, test, when } from '../support/waybill.ts'
 
-const type = ordersWith({ webhooks: true, bodyLimit: 1000 })
+const type = ordersWith({ allowWebhooks: true, bodyLimit: 1000 })
 const SECRETS = ['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw']
 const UNKNOWN = '01936f5e-8c1a-7b3c-9d4e-5f60718293a4'
 const DIALECTS = ['redirect', 'accepted'] as const
@@ -23,7 +23,7 @@ async function open(lab: Lab, door: (typeof DOORS)[string], options: DoorOptions
   const desk = new Desk(type)
   const worker = { handlers: desk.handlers, concurrency: 1 }
   const waybill = await lab.waybill([type], { worker, webhooks: { secrets: SECRETS } })
-  const api = await door(lab, waybill, { listing: true, attempts: true, ...options })
+  const api = await door(lab, waybill, { listing: true, exposeAttempts: true, ...options })
   return { desk, waybill, api }
 }
 

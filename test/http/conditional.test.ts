@@ -156,7 +156,7 @@ test('a result at the status URL is held against the conditions too', async ({ l
 
 test('a webhook is not sent again where a condition does not hold', async ({ lab }) => {
   const receiver = await startReceiver(lab)
-  const served = await openDesk(lab, { type: ordersWith({ webhooks: true }), waybill: { webhooks: QUICK } })
+  const served = await openDesk(lab, { type: ordersWith({ allowWebhooks: true }), waybill: { webhooks: QUICK } })
   const id = await accepted(served, '/orders', { wish: 'complete' }, { 'webhook-url': receiver.url })
   const path = `/operations/${id}/deliveries`
   const deliveries = async () => (await ask(served, `GET ${path}`)).json<{ items: { status: string }[] }>().items

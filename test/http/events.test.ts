@@ -13,7 +13,7 @@ import { DOORS, eventsOf, idOf, postJson, type Sent } from '../support/doors.ts'
 import { accepted } from '../support/http.ts'
 import { hasFinished, hasStatus, type Lab, test, until, when } from '../support/waybill.ts'
 
-const sharing = ordersWith({ shareLogs: true })
+const sharing = ordersWith({ exposeLogs: true })
 
 afterEach(() => {
   vi.useRealTimers()
@@ -144,11 +144,11 @@ describe('a stream', () => {
   })
 
   test('shows the log only where the type shares it', async ({ lab }) => {
-    for (const [shareLogs, names] of [
+    for (const [exposeLogs, names] of [
       [true, ['log', 'status']],
       [false, ['status']],
     ] as const) {
-      const { served, id, claim, say, complete } = await runByHand(lab, ordersWith({ shareLogs }))
+      const { served, id, claim, say, complete } = await runByHand(lab, ordersWith({ exposeLogs }))
       await claim()
       await say('a secret of the handler')
       await complete()

@@ -64,7 +64,7 @@ describe('Last-Event-ID', () => {
   const beyond = ['999', '999.1', '999999999999999.999999999999999']
 
   test('of what a finished operation has not reached starts from the beginning', async ({ lab }) => {
-    const served = await openDesk(lab, { type: ordersWith({ shareLogs: true }) })
+    const served = await openDesk(lab, { type: ordersWith({ exposeLogs: true }) })
     const id = await order(served, 'complete')
     const whole = await streamOf(served, id)
     expect(whole.events.map(({ event }) => event)).toEqual(['status'])
@@ -76,7 +76,7 @@ describe('Last-Event-ID', () => {
   })
 
   test('of what a running operation has not reached is told all, and the end', async ({ lab }) => {
-    const served = await openDesk(lab, { type: ordersWith({ shareLogs: true }) })
+    const served = await openDesk(lab, { type: ordersWith({ exposeLogs: true }) })
     const id = await order(served, 'hold')
     const streams = ['', ...beyond].map(lastEventId => streamOf(served, id, { 'last-event-id': lastEventId }))
     await until(() => served.waybill.operations.waiting === streams.length)

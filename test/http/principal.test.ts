@@ -127,7 +127,7 @@ describe.each(Object.entries(DOORS))('on %s', (_, door) => {
     lab,
   }) => {
     const waybill = await lab.waybill([type])
-    const options = { byHeader: true, listing: true, attempts: true, challenge: 'Basic realm="orders"' }
+    const options = { byHeader: true, listing: true, exposeAttempts: true, challenge: 'Basic realm="orders"' }
     const api = await door(lab, waybill, options)
     const id = await idOf(api.ask('/orders', postJson(ORDER, { 'x-user': 'ann' })))
     for (const path of ['/orders', `/orders/status/${id}`, `/orders/${id}`, `/operations/${id}`]) {

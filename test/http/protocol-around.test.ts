@@ -48,11 +48,11 @@ followsReference('GET /orders', {
 })
 
 followsReference('GET /operations/{id}/attempts', {
-  'Only with `attempts: true`': async lab => {
+  'Only with `exposeAttempts: true`': async lab => {
     const closed = await openDesk(lab)
     const hidden = await order(closed, 'complete')
     expect((await get(closed, `/operations/${hidden}/attempts`)).statusCode).toBe(404)
-    const served = await openDesk(lab, { api: { attempts: true } })
+    const served = await openDesk(lab, { api: { exposeAttempts: true } })
     const told = async (wish: Wish) => {
       const answer = await get(served, `/operations/${await order(served, wish)}/attempts`)
       expect(answer.body).not.toContain('a secret of the server')
@@ -67,7 +67,7 @@ followsReference('GET /operations/{id}/attempts', {
 
     const launcher = { engine: 'kubernetes', start: async () => 'orders-1', stop: async () => {}, inspect: alive }
     const started = await openDesk(lab, {
-      api: { attempts: true },
+      api: { exposeAttempts: true },
       waybill: { worker: false, dispatcher: { launcher } },
     })
     const id = await accepted(started, '/orders', { wish: 'complete' })
@@ -77,7 +77,7 @@ followsReference('GET /operations/{id}/attempts', {
     expect(items).toMatchObject([{ execution: 'orders-1', engine: 'kubernetes', outcome: 'running' }])
 
     // Launched by another process, and on another engine than this API would.
-    const elsewhere = await openDesk(lab, { api: { attempts: true }, waybill: { worker: false } })
+    const elsewhere = await openDesk(lab, { api: { exposeAttempts: true }, waybill: { worker: false } })
     const other = await accepted(elsewhere, '/orders', { wish: 'complete' })
     const by = { holder: 'there', leaseMs: 60_000, execution: 'orders-2', engine: 'container-apps' }
     await elsewhere.store.claim({ from: { id: other }, ...by })
@@ -206,7 +206,7 @@ followsReference('Dialects', {
 followsReference('Around it', {
   '| `GET /operations/{id}/deliveries`': async lab => {
     const receiver = await startReceiver(lab)
-    const type = ordersWith({ webhooks: true })
+    const type = ordersWith({ allowWebhooks: true })
     const served = await openDesk(lab, { type, waybill: { webhooks: QUICK } })
     const id = await accepted(served, '/orders', { wish: 'complete' }, { 'webhook-url': receiver.url })
     const deliveries = () => get(served, `/operations/${id}/deliveries`)
@@ -218,7 +218,7 @@ followsReference('Around it', {
   },
 
   '| `GET /operations/{id}/attempts`': async lab => {
-    const served = await openDesk(lab, { api: { attempts: true } })
+    const served = await openDesk(lab, { api: { exposeAttempts: true } })
     const { statusCode } = await get(served, `/operations/${await order(served, 'complete')}/attempts`)
     expect(statusCode).toBe(200)
   },

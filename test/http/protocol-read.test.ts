@@ -87,7 +87,7 @@ followsReference('GET /orders/status/{id}', {
   },
 
   '- `Prefer: wait=N`': async lab => {
-    const served = await openDesk(lab, { api: { longestWait: '20ms' } })
+    const served = await openDesk(lab, { api: { maxWait: '20ms' } })
     const url = `/orders/status/${await order(served, 'hold')}`
     const etag = String((await get(served, url)).headers.etag)
     // The server's cap comes before the client's N.
@@ -109,7 +109,7 @@ followsReference('GET /orders/status/{id}', {
   },
 
   '- `Accept: text/event-stream`': async lab => {
-    const served = await openDesk(lab, { type: ordersWith({ shareLogs: true }) })
+    const served = await openDesk(lab, { type: ordersWith({ exposeLogs: true }) })
     const id = await order(served, 'complete')
     const headers = { accept: 'text/event-stream' }
     const answer = await get(served, `/orders/status/${id}`, headers)

@@ -8,8 +8,8 @@ import { FAULTS, Faults } from '../support/faults.ts'
 import { problemOf, serve } from '../support/http.ts'
 import { hasFinished, Lab, test, until } from '../support/waybill.ts'
 
-const type = defineOperation({ name: 'files', retention: 0, shareLogs: true })
-const kept = defineOperation({ name: 'kept', shareLogs: true })
+const type = defineOperation({ name: 'files', retention: 0, exposeLogs: true })
+const kept = defineOperation({ name: 'kept', exposeLogs: true })
 const waiting = defineOperation({ name: 'waiting' })
 
 interface Call {

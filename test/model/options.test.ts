@@ -215,19 +215,19 @@ test.each<[Door, Anything, named: string]>([
   ['containerAppsJob', { rate: { perSecnd: 1 } }, 'rate: unknown option "perSecnd". Did you mean "perSecond"?'],
   ['kubernetesJob', { template: undefined }, 'template must be an object'],
   ['receiveScaleRequest', { maxDequeueCount: 0 }, 'maxDequeueCount must be a whole number'],
-  ['openApiDocument', { longestWait: 'soon' }, 'longestWait must be a number of milliseconds'],
+  ['openApiDocument', { maxWait: 'soon' }, 'maxWait must be a number of milliseconds'],
   ['plugin', { waybill: composition, operations: undefined, store: undefined }, 'unknown option "operations"'],
   ...SERVERS.flatMap((server): [Door, Anything, string][] => [
     [server, { principal: 'me' }, 'principal must be a function, not "me"'],
     [server, { challenge: '' }, 'challenge must be a string'],
     [server, { listing: 'yes' }, 'listing must be true or false, not "yes"'],
-    [server, { attempts: 1 }, 'attempts must be true or false, not 1'],
+    [server, { exposeAttempts: 1 }, 'exposeAttempts must be true or false, not 1'],
     [
       server,
       { dialect: 'plain' },
       'dialect must be "redirect" or "accepted" or "azure", or a dialect with the methods',
     ],
-    [server, { longestWait: '1h' }, 'longestWait must be a number of milliseconds'],
+    [server, { maxWait: '1h' }, 'maxWait must be a number of milliseconds'],
     [server, { openapi: { tilte: 'Orders' } }, 'openapi: unknown option "tilte". Did you mean "title"?'],
     [server, { cors: { origns: [] } }, 'cors: unknown option "origns". Did you mean "origins"?'],
     [server, { cors: {} }, 'cors.origins must be "*", or a list of origins'],
@@ -262,8 +262,8 @@ test.each<[Door, string, string?]>([
   ['worker', 'pollInterval', 'worker.'],
   ['autoscale', 'pollInterval', 'autoscale.'],
   ['webhooks', 'timeout', 'webhooks.'],
-  ['webhooks', 'scan', 'webhooks.'],
-  ['webhooks', 'shutdown', 'webhooks.'],
+  ['webhooks', 'pollInterval', 'webhooks.'],
+  ['webhooks', 'shutdownTimeout', 'webhooks.'],
   ['containerAppsJob', 'overdueInterval'],
   ['containerAppsJob', 'settleTimeout'],
   ['containerAppsJob', 'requestTimeout'],
@@ -272,7 +272,7 @@ test.each<[Door, string, string?]>([
   ['dispatcher', 'claimTimeout', 'dispatcher.'],
   ['dispatcher', 'pollInterval', 'dispatcher.'],
   ['dispatcher', 'reconcileInterval', 'dispatcher.'],
-  ...SERVERS.map((server): [Door, string] => [server, 'longestWait']),
+  ...SERVERS.map((server): [Door, string] => [server, 'maxWait']),
 ])('%s refuses a %s that is longer than any timer', async (door, option, where = '') => {
   const message = await refusalOf(door, { [option]: '30d' })
   expect(message).toContain(`${where}${option} must be a number of milliseconds or a`)

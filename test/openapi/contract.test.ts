@@ -26,8 +26,8 @@ const tasks = defineOperation({
   resultKey: 'task',
   attempts: 1,
   bodyLimit: 1000,
-  webhooks: true,
-  shareLogs: true,
+  allowWebhooks: true,
+  exposeLogs: true,
 })
 const brief = defineOperation({ name: 'brief', retention: 1 })
 const keyed = defineOperation({ name: 'keyed', requireIdempotencyKey: true })
@@ -68,7 +68,7 @@ async function run(
     ...more,
   })
   const app = Fastify({ forceCloseConnections: true })
-  await app.register(plugin, { waybill, listing: true, attempts: true, ...options })
+  await app.register(plugin, { waybill, listing: true, exposeAttempts: true, ...options })
   lab.onEnd(() => app.close())
   const { body } = await app.inject('/openapi.json')
   return { app, waybill, store, contract: new Contract(app, JSON.parse(body) as OpenApiDocument) }
@@ -93,7 +93,7 @@ describe('the document has every route, and no other', () => {
 
   test.for<[string, ApiOptions, boolean]>([
     ['by default', {}, false],
-    ['with everything', { listing: true, attempts: true, dialect: 'accepted', base: '/api' }, true],
+    ['with everything', { listing: true, exposeAttempts: true, dialect: 'accepted', base: '/api' }, true],
     ['without metrics', { metrics: false }, true],
   ])('%s', async ([, options, webhooks], { lab }) => {
     const { routes } = every(options, webhooks, lab)

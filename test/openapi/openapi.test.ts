@@ -14,8 +14,8 @@ const exportsType = defineOperation({
   name: 'pdf-exports',
   input: Type.Object({ pages: Type.Array(Type.Integer(), { minItems: 1 }), title: Type.Optional(Type.String()) }),
   output: Type.Object({ url: Type.String({ format: 'uri' }) }),
-  webhooks: true,
-  shareLogs: true,
+  allowWebhooks: true,
+  exposeLogs: true,
   requireIdempotencyKey: true,
   rateLimit: { requests: 10, per: '1m' },
 })
@@ -223,7 +223,7 @@ describe('an operation type', () => {
     const plain = operationAt(document, 'post', '/orders')
     expect(plain.callbacks).toBeUndefined()
     expect(plain.parameters).not.toContainEqual({ $ref: '#/components/parameters/WebhookUrl' })
-    const without = openApiDocument([exportsType], { webhooks: false })
+    const without = openApiDocument([exportsType], { allowWebhooks: false })
     expect(operationAt(without, 'post', '/pdf-exports').callbacks).toBeUndefined()
     expect(without.paths['/operations/{id}/deliveries']).toBeUndefined()
   })
@@ -295,5 +295,5 @@ test('who may ask is said where the API says it, and not of what is open', () =>
 })
 
 test('a base that cannot be right is refused as in the API', () => {
-  expect(() => openApiDocument([orders], { longestWait: 'soon' as never })).toThrow(TypeError)
+  expect(() => openApiDocument([orders], { maxWait: 'soon' as never })).toThrow(TypeError)
 })

@@ -101,7 +101,7 @@ test('a schema that holds itself ends', () => {
 })
 
 test('every link leads to a place on the page', () => {
-  const hooked = defineOperation({ name: 'hooked', webhooks: true, rateLimit: { requests: 1, per: '1s' } })
+  const hooked = defineOperation({ name: 'hooked', allowWebhooks: true, rateLimit: { requests: 1, per: '1s' } })
   const page = openApiPage(openApiDocument([things, hooked], { listing: true }))
   const places = [...page.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id)
   const links = [...page.matchAll(/href="#([^"]+)"/g)].map(([, id]) => id)

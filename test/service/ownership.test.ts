@@ -43,10 +43,10 @@ const STREAM = { method: 'GET', path: '/orders/status/ID', headers: { accept: 't
 
 async function open(lab: Lab): Promise<{ served: OpenDesk; id: string }> {
   const receiver = await startReceiver(lab)
-  const type = ordersWith({ webhooks: true, shareLogs: true })
+  const type = ordersWith({ allowWebhooks: true, exposeLogs: true })
   const served = await openDesk(lab, {
     type,
-    api: { listing: true, attempts: true, principal: byHeader },
+    api: { listing: true, exposeAttempts: true, principal: byHeader },
     waybill: { webhooks: QUICK },
   })
   const id = await accepted(served, '/orders', { wish: 'hold' }, { ...OWNER, 'webhook-url': receiver.url })
@@ -72,7 +72,7 @@ function seen({ statusCode, headers, body }: LightMyRequestResponse): string {
 
 test('every route that names an operation is in the list of ways', async ({ lab }) => {
   const { served } = await open(lab)
-  const routes = createRoutes(served.waybill, { listing: true, attempts: true })
+  const routes = createRoutes(served.waybill, { listing: true, exposeAttempts: true })
   const found = routes
     .filter(({ path, method }) => path.includes(':id') && method !== 'OPTIONS' && method !== '*')
     .map(({ path, method }) => `${method} ${path.replace(':id', 'ID')}`)

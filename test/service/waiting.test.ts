@@ -57,14 +57,14 @@ describe('Prefer', () => {
   }
 
   test('of a wait that is too long for anyone is cut to the cap of the server', async ({ lab }) => {
-    const served = await openDesk(lab, { api: { longestWait: 1000 } })
+    const served = await openDesk(lab, { api: { maxWait: 1000 } })
     const answer = await post(served, '/orders', { wish: 'hold' }, { prefer: 'wait=999999999999' })
     expect([answer.statusCode, answer.headers['preference-applied']]).toEqual([202, 'wait=1'])
     expect(served.waybill.operations.waiting).toBe(0)
   })
 
   test('that asks to wait for a change is told of each one, and of none with 304', async ({ lab }) => {
-    const served = await openDesk(lab, { waybill: { worker: false }, api: { longestWait: 500 } })
+    const served = await openDesk(lab, { waybill: { worker: false }, api: { maxWait: 500 } })
     const id = await accepted(served, '/orders', { wish: 'complete' })
     const url = `/orders/status/${id}`
     let etag = String((await served.app.inject(url)).headers.etag)

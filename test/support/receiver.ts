@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { Webhook } from 'standardwebhooks'
 import { defineOperation, handler, ProblemError } from 'waybill'
-import type { WebhookEvent, WebhooksInit } from 'waybill/webhooks'
+import type { WebhookEvent, WebhooksOptions } from 'waybill/webhooks'
 import type { Waybill, WaybillOptions } from '../../src/waybill.ts'
 import type { Lab } from './waybill.ts'
 
@@ -71,7 +71,7 @@ export function verified({ body, headers }: Delivered, by = SECRET): WebhookEven
 }
 
 /** Does what its input says: fails, waits for a cancel, or completes. */
-export const parcels = defineOperation({ name: 'parcel-runs', webhooks: true, attempts: 1 })
+export const parcels = defineOperation({ name: 'parcel-runs', allowWebhooks: true, attempts: 1 })
 
 export const carry = handler(parcels, async (input, job) => {
   if (input === 'fail') throw new ProblemError({ status: 422, title: 'Too heavy', detail: 'It weighs a ton.' })
@@ -81,19 +81,19 @@ export const carry = handler(parcels, async (input, job) => {
 })
 
 /** Webhooks for tests: to the loopback, without waits. */
-export const QUICK: WebhooksInit = {
+export const QUICK: WebhooksOptions = {
   secrets: [SECRET],
   allowHttp: true,
   allowPrivate: true,
   retries: [0, 0, 0],
-  scan: 20,
-  shutdown: 0,
+  pollInterval: 20,
+  shutdownTimeout: 0,
 }
 
 /** A composition that carries parcels and sends webhooks. */
 export async function carrier(
   lab: Lab,
-  webhooks: Partial<WebhooksInit> = {},
+  webhooks: Partial<WebhooksOptions> = {},
   options: Partial<WaybillOptions> = {},
 ): Promise<Waybill & { readonly webhooks: NonNullable<Waybill['webhooks']> }> {
   const waybill = await lab.waybill([parcels], {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { isPublicAddress, type WebhooksInit } from 'waybill/webhooks'
+import { isPublicAddress, type WebhooksOptions } from 'waybill/webhooks'
 import { allowedAddresses, readWebhookUrl } from '../../src/webhooks/addresses.ts'
 import { readWebhookOptions } from '../../src/webhooks/webhooks-options.ts'
 import { secret } from '../support/receiver.ts'
@@ -86,8 +86,8 @@ describe('an address', () => {
   })
 })
 
-const base: WebhooksInit = { secrets: [secret(1)] }
-const rulesOf = (init: Partial<WebhooksInit> = {}) => readWebhookOptions({ ...base, ...init }).rules
+const base: WebhooksOptions = { secrets: [secret(1)] }
+const rulesOf = (init: Partial<WebhooksOptions> = {}) => readWebhookOptions({ ...base, ...init }).rules
 
 describe('a URL at the door', () => {
   test.each([
@@ -199,7 +199,7 @@ describe('the addresses of a host', () => {
 
 describe('options', () => {
   test.each<[string, object]>([
-    ['no option "secret"', { secret: 1 }],
+    ['unknown option "secret"', { secret: 1 }],
     ['webhooks.secrets', { secrets: [] }],
     ['webhooks.secrets', { secrets: secret(1) }],
     ['webhooks.secrets[1]', { secrets: [secret(1), 'hunter2'] }],

@@ -240,7 +240,7 @@ describe('TLS', () => {
 describe('the door', () => {
   test('lets a URL in where the composition sends webhooks and the type allows them', async ({ lab }) => {
     const { webhooks } = await carrier(lab, { allowHttp: false, allowPrivate: false })
-    const silent = { ...parcels, policy: { ...parcels.policy, webhooks: false } }
+    const silent = { ...parcels, policy: { ...parcels.policy, allowWebhooks: false } }
     const refused = (code: string) =>
       expect.objectContaining({ problem: expect.objectContaining({ status: 400, code }) })
     expect(admitWebhookUrl(webhooks, parcels, 'https://example.com')).toBe('https://example.com/')

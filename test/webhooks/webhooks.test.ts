@@ -232,7 +232,7 @@ describe('an end is not lost', () => {
       },
     })
     const path = lab.file()
-    const waybill = await carrier(lab, { shutdown: '30s' }, { store: await lab.store(path) })
+    const waybill = await carrier(lab, { shutdownTimeout: '30s' }, { store: await lab.store(path) })
     const id = await send(waybill, receiver.url)
     await held.promise
     const stopped = waybill.stop()
