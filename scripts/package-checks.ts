@@ -65,7 +65,7 @@ function checkTypes(tarball: string): boolean {
 /** A link that leads out of the package is dead where the package is installed or its README is shown. */
 function checkLinks(tarball: string): boolean {
   const files = new Set(tar('-tzf', tarball).trim().split('\n'))
-  const pages = [...files].filter(file => /^package\/(docs\/.*|[^/]*)\.md$/.test(file))
+  const pages = [...files].filter(file => /^package\/(?:(?:docs\/.*|[^/]*)\.md|llms\.txt)$/.test(file))
   const dead = pages.flatMap(page => {
     const text = tar('-xzOf', tarball, page)
     const targets = [...text.matchAll(/\]\((?!\w+:|#)([^)#\s]+)/g)].map(([, target = '']) => target)

@@ -29,6 +29,13 @@ const LEFT_OUT = /^docs\/decisions\/|^scripts\/words\.ts$/
 const CLEAN = [
   'README.md',
   'docs/README.md',
+  'docs/guide/auth.md',
+  'docs/guide/getting-started.md',
+  'docs/guide/handlers.md',
+  'docs/guide/limits.md',
+  'docs/guide/testing.md',
+  'docs/deploy/sqlite.md',
+  'docs/deploy/upgrading.md',
   'docs/reference/problems.md',
   'scripts',
   'src/model/problem.ts',

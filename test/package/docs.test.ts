@@ -99,6 +99,13 @@ test('a ProblemError with retryAfterMs is run again, as the guide shows it', asy
   )
 })
 
+test('the test on the page about testing passes', async () => {
+  const block = (await blocksOf('docs/guide/testing.md')).find(({ file }) => file === 'totals-check.ts')
+  const file = join(folder, 'run-totals-check.ts')
+  await writeFile(file, block?.code ?? 'throw new Error("no such block")')
+  await import(file)
+})
+
 async function blocksOf(page: string): Promise<Block[]> {
   const text = await readFile(join(ROOT, page), 'utf8')
   const found = text.matchAll(/^( *)```ts(?: file=(\S+))?\n(.*?)^ *```$/gms)

@@ -1,4 +1,4 @@
-/** What the README shows is run as it stands, but for the port and the folder. */
+/** The samples of the README and of docs/guide/getting-started.md run as they stand, apart from the port and the folder. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { appendFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
@@ -22,8 +22,9 @@ beforeAll(async () => {
   await mkdir(join(ROOT, 'data'), { recursive: true })
   folder = await mkdtemp(join(ROOT, 'data', 'readme-'))
   port = await freePort()
-  for (const [name, code] of [...(await codeOf('README.md')), ...(await codeOf('docs/guide/typescript.md'))]) {
-    const moved = code.replaceAll('3000', String(port)).replaceAll('./greetings.db', join(folder, 'greetings.db'))
+  const pages = ['README.md', 'docs/guide/getting-started.md', 'docs/guide/typescript.md']
+  for (const [name, code] of (await Promise.all(pages.map(codeOf))).flat()) {
+    const moved = code.replaceAll('3000', String(port)).replaceAll('./greetings.db', join(folder, `${name}.db`))
     await writeFile(join(folder, name), moved)
   }
 })
@@ -33,11 +34,31 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
+test('the server of the README, which is examples/hello.ts, answers as its curl commands show', async () => {
+  const [[, shown = ''] = []] = await codeOf('README.md')
+  expect(await readFile(join(ROOT, 'examples/hello.ts'), 'utf8')).toBe(
+    `/** The smallest server: \`npm run hello\`. The README shows it, and a test runs it. */\n${shown}`,
+  )
+  const server = run('hello.ts')
+  await listening(server)
+  const url = `http://127.0.0.1:${port}`
+  const submit = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"name":"Ada"}' }
+  const accepted = await fetch(`${url}/greetings`, submit)
+  expect(accepted.status).toBe(202)
+  expect(accepted.headers.get('retry-after')).toBe('1')
+  const location = `${url}${accepted.headers.get('location')}`
+  let answer = accepted
+  // Each request is answered at the next change.
+  while (!answer.redirected) answer = await fetch(location, { headers: { prefer: 'wait=30' } })
+  expect(await answer.json()).toMatchObject({ status: 'completed', result: { text: 'Hello, Ada!' } })
+  await end(server)
+})
+
 // node --watch posts messages of its own through the ports of processes and threads.
 test.each([
   ['node', ['server.ts']],
   ['node --watch', ['--watch', 'server.ts']],
-])('the first operation of the README works under %s, from the client to the handler and back', async (_, args) => {
+])('the first operation of the guide works under %s, from the client to the handler and back', async (_, args) => {
   const server = run(...args)
   const log = text(server)
   await listening(server)
@@ -51,7 +72,7 @@ test.each([
   expect(await log).not.toContain('ignored')
 })
 
-test('node --watch starts the server of the README again when its handler changes, which only children load', async () => {
+test('node --watch starts the server of the guide again when its handler changes, which only children load', async () => {
   const watched = run('--watch', 'server.ts')
   await listening(watched)
   // The watch of a file begins a moment after it was loaded.
@@ -75,7 +96,7 @@ test('the samples compile, and run compiled, by the configurations of the page o
   await end(server)
 })
 
-test('a browser that imports the contract of the README does not load the handler', async () => {
+test('a browser that imports the contract of the guide does not load the handler', async () => {
   const bundle = await rolldown({ input: join(folder, 'greetings.ts'), platform: 'browser', external: ['zod'] })
   const { output } = await bundle.generate({ format: 'esm' })
   await bundle.close()
@@ -90,7 +111,7 @@ const UNTIL_STOPPED = `
     job.signal.addEventListener('abort', () => reject(job.signal.reason))
   })`
 
-test('the server of the README tells where it is, and hands work back at SIGTERM', async () => {
+test('the server of the guide prints its address, and hands work back at SIGTERM', async () => {
   const read = (name: string) => readFile(join(folder, name), 'utf8')
   await writeFile(join(folder, 'slow-server.ts'), (await read('server.ts')).replaceAll('./greet.ts', './slow.ts'))
   await writeFile(join(folder, 'slow.ts'), (await read('greet.ts')).replace(/ {2}const text = .*/, UNTIL_STOPPED))
@@ -105,7 +126,7 @@ test('the server of the README tells where it is, and hands work back at SIGTERM
   server.kill('SIGTERM')
   expect(await exited).toEqual([0, null])
   expect(await said).toMatch(/^POST http:\/\/\S+:\d+\/greetings, described at http:\/\/\S+\/docs$/m)
-  const store = sqliteStore({ path: join(folder, 'greetings.db') })
+  const store = sqliteStore({ path: join(folder, 'server.ts.db') })
   await store.open()
   const operation = await store.read(links.status.split('/').at(-1) ?? '')
   await store.close()
@@ -119,7 +140,7 @@ test('the page of problems says what the table says', async () => {
   }
 })
 
-test.each(['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md'])(
+test.each(['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'llms.txt'])(
   'every link of %s to a file leads to one',
   async name => {
     const page = await readFile(join(ROOT, name), 'utf8')
