@@ -25,33 +25,32 @@ import type { WebRequestInit, WebRequestInput, WebURL } from '../model/web-types
 import type { OnStatusPoll } from './status.ts'
 import { Wait, type WaitOptions } from './wait.ts'
 
-/** What `fetch` takes, and how to wait. */
+/** The options of `fetch`, and how to wait. */
 export interface WaitInit extends WebRequestInit, WaitOptions {}
 
 /**
- * Sends a request as `fetch` does and, where it is answered with 202, waits for the operation
- * to end and resolves with its result. An answer other than 202 is the result itself.
+ * Sends a request as `fetch` does; if the answer is 202, waits for the end of the operation and resolves with its
+ * result. Any other answer is the result itself.
  *
- * It follows the operation by the event stream where the server offers one, else by long polls,
- * else by polls as far apart as `Retry-After` asks. It understands status URLs that end in a 303,
- * Azure's `Operation-Location` monitors, and status URLs that answer 202 until they answer with
- * the result. A poll that fails (network, 408, 425, 429, 5xx) is asked again after `Retry-After`,
- * or after growing, random delays, twenty times in a row at most; it says nothing about the operation.
- * A long poll that fails is no such failure: the next one is held shorter, at last not at all. At most two
- * streams and long polls are open for each origin, over all waits.
+ * It follows the operation by the event stream if the server offers one, else by long polls, else by polls as far apart
+ * as `Retry-After` asks. It understands status URLs that end in a 303, Azure's `Operation-Location` monitors, and status
+ * URLs that answer 202 until they answer with the result. A poll that fails (network, 408, 425, 429, 5xx) says nothing
+ * about the operation: it is repeated after `Retry-After` or after growing, random delays, up to twenty times in a row.
+ * A long poll that fails does not count; the next one is shorter, and then none is held. All waits together hold at most
+ * two streams and long polls at each origin.
  *
- * The headers and cookies of `init` go along on polls of the request's own origin, and never to
- * another one. Headers about the body, conditions, `Prefer` and `Idempotency-Key` stay with the
- * request. It is sent once: a request that fails is not repeated.
+ * The headers and cookies of `init` are sent with polls to the request's own origin, and never to another one. Headers
+ * about the body, conditions, `Prefer` and `Idempotency-Key` are sent with the request alone. The request is sent once:
+ * it is not repeated if it fails.
  *
  * @param input the URL or Request
  * @param init as for `fetch`; `signal` ends the wait, and see {@link WaitOptions}
- * @param onStatusPoll is called, and awaited, for each status seen, also the final one where a stream
- *   or a monitor tells it (a 303 does not); what it throws ends the wait
- * @returns the parsed body where its media type is JSON, undefined for 204 or an empty JSON body,
- *   else the Response, its body unread
+ * @param onStatusPoll called, and awaited, with each status that is received, including the final one if a stream or a
+ *   monitor sends it (a 303 does not); what it throws ends the wait
+ * @returns the parsed body if its media type is JSON, undefined for 204 or an empty JSON body, else the Response, its
+ *   body unread
  * @throws OperationError the operation failed or was canceled
- * @throws WaitError there is no outcome to report; `code` says why
+ * @throws WaitError the outcome is not known; `code` says why
  * @throws the reason of `init.signal`, at once when it aborts; what `fetch` throws for the request itself
  * @example
  * import { fetchAndWait } from 'waybill/client'
@@ -74,14 +73,14 @@ export async function fetchAndWait<Result>(
   init?: WaitInit | OnStatusPoll | null,
   onStatusPoll?: OnStatusPoll,
 ): Promise<Result> {
-  return new Wait(input, init, onStatusPoll).within(wait => wait.submit()) as Promise<Result>
+  return new Wait(input, init, onStatusPoll).run() as Promise<Result>
 }
 
 /**
- * Waits for an operation that was started elsewhere: before the page was reloaded, or by another
- * process. Everything else is as in {@link fetchAndWait}; the method and the body of `init` are not sent.
+ * Waits for an operation that was started before the page was reloaded, or by another process. All else is as in
+ * {@link fetchAndWait}; the method and the body of `init` are not sent.
  *
- * @param statusUrl what `onAccepted`, `WaitError.statusUrl` or a polled response's `url` said
+ * @param statusUrl from `onAccepted`, `WaitError.statusUrl` or the `url` of a polled response
  * @example
  * import { attach } from 'waybill/client'
  *
@@ -105,5 +104,5 @@ export async function attach<Result>(
   init?: WaitInit | OnStatusPoll | null,
   onStatusPoll?: OnStatusPoll,
 ): Promise<Result> {
-  return new Wait(statusUrl, init, onStatusPoll).within(wait => wait.attach()) as Promise<Result>
+  return new Wait(statusUrl, init, onStatusPoll).run({}) as Promise<Result>
 }

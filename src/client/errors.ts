@@ -5,31 +5,28 @@ import { type Answer, problemOf } from './status.ts'
 /**
  * Why a wait ended without a result.
  * - `failed`, `canceled`: an {@link OperationError}; the operation has ended.
- * - `refused`: the request, or a poll, was answered with a status that asking again does not cure.
+ * - `refused`: the request, or a poll, was answered with a status that a retry does not cure.
  * - `gone`: the status URL or the result URL answers 404 or 410.
  * - `no-location`: a 202 that does not say where its status is, or not to this origin.
- * - `timed-out`: `timeoutMs` passed; the operation goes on, and `attach` picks it up.
- * - `unreachable`: too many requests in a row failed; the operation may go on, and `attach` picks it up.
+ * - `timed-out`: `timeout` has passed; the operation goes on, and `attach` resumes the wait.
+ * - `unreachable`: too many requests in a row failed; the operation may go on, and `attach` resumes the wait.
  */
 export type WaitErrorCode = 'failed' | 'canceled' | 'refused' | 'gone' | 'no-location' | 'timed-out' | 'unreachable'
 
-/** What is known where a wait ends without a result. */
+/** What is known when a wait ends without a result. */
 export interface WaitErrorDetails {
   readonly code: WaitErrorCode
-  /** The answer that ended the wait, where one did; its body can be read. */
+  /** The response that ended the wait, if one did; its body can be read. */
   readonly response?: WebResponse | undefined
-  /** What that answer said is wrong, as a problem detail (RFC 9457) whatever its form was. */
+  /** What that response said is wrong, as a problem detail (RFC 9457) whatever its format was. */
   readonly problem?: Problem | undefined
-  /** Where the operation's status is, for `attach`; empty where no operation was accepted. */
+  /** The operation's status URL, for `attach`; empty if no operation was accepted. */
   readonly statusUrl: string
-  /** The operation's id, where that answer told it. */
+  /** The operation's id, if that response contained it. */
   readonly id?: string | undefined
-  /** What the network or the parser said. */
+  /** The error of the network or the parser. */
   readonly cause?: unknown
 }
-
-/** On the errors of every copy of this package in a program: `instanceof` looks for it. */
-const MARK: unique symbol = Symbol.for('waybill.WaitError') as never
 
 /**
  * The error of a wait that ended without a result. `code` is for programs, `message` for people.
@@ -50,18 +47,14 @@ export class WaitError extends Error implements WaitErrorDetails {
   declare readonly statusUrl: string
   declare readonly id: string | undefined
 
-  /** Also an error of another copy of this package is one. */
+  /** An error of another copy of this package is one too: its members say so, not its class. */
   static override [Symbol.hasInstance](error: unknown): boolean {
-    return MARK in Object(error)
+    return 'statusUrl' in Object(error)
   }
 
   constructor(message: string, details: WaitErrorDetails) {
     super(message)
     Object.assign(this, details)
-  }
-
-  get [MARK](): true {
-    return true
   }
 }
 
@@ -81,35 +74,19 @@ export class WaitError extends Error implements WaitErrorDetails {
  * }
  */
 export class OperationError extends WaitError {
+  /** A `WaitError` whose code is `failed` or `canceled`, whatever its class. */
   static override [Symbol.hasInstance](error: unknown): boolean {
-    return MARK in Object(error) && isFinal((error as WaitError).code)
+    return error instanceof WaitError && isFinal(error.code)
   }
 
   declare readonly code: 'failed' | 'canceled'
   declare readonly response: WebResponse
   declare readonly problem: Problem
-  /** The same as `code`. */
-  get status(): 'failed' | 'canceled' {
-    return this.code
-  }
 }
 
-/** The error that an answer from `url` amounts to, or the lack of one. */
-export function waitError(
-  code: WaitErrorCode,
-  url: string,
-  statusUrl: string,
-  answer?: Answer,
-  cause?: unknown,
-): WaitError {
+/** Creates the error for an answer, or for the lack of one. */
+export function waitError(code: WaitErrorCode, statusUrl: string, answer?: Answer, cause?: unknown): WaitError {
   const problem = answer && problemOf(answer)
-  const message = `${code}: ${url} ${problem?.title ?? ''} ${problem?.detail ?? ''}`
-  return new (isFinal(code) ? OperationError : WaitError)(message, {
-    code,
-    response: answer?.response,
-    problem,
-    statusUrl,
-    id: answer?.body.id,
-    cause,
-  })
+  const message = [`${code}:`, answer?.response.url ?? statusUrl, problem?.title, problem?.detail].join(' ')
+  return new WaitError(message, { code, response: answer?.copy(), problem, statusUrl, id: answer?.body.id, cause })
 }

@@ -1,43 +1,30 @@
-/** One event of a stream of server-sent events. */
-export interface StreamEvent {
-  /** Each field ends in a line feed, where there is one. */
-  readonly event: string
-  readonly data: string
-  readonly id: string
-}
+import { SILENCE_TIMEOUT_MS } from './limits.ts'
+import { withTimeout } from './retry.ts'
 
-/** The server comments every 15 s; a stream silent for longer is held back by a proxy, or dead. */
-const SILENCE_MS = 45_000
+// Without the flag m and without `.`: they take U+2028, which JSON may contain, for the end of a line.
+/** Matches an event named `status`. */
+const STATUS = /(^|[\r\n])event: ?status([\r\n]|$)/
+/** All of an event but its data, which is JSON: line breaks between its lines mean nothing. */
+const ALL_BUT_DATA = /(^|[\r\n]+)(data: ?|[^\r\n]*)/g
 
 /**
- * Reads server-sent events (WHATWG HTML, 9.2.6). Ends where the stream ends, breaks, or falls
- * silent for 45 s: to the reader they are the same, it has to ask again.
+ * Reads the data of each `status` event from a stream of server-sent events (WHATWG HTML, 9.2.6). Ends when the stream
+ * ends, breaks or is silent for 45 s. A response that is not such a stream has none.
  */
-export async function* readEvents({ body }: Response): AsyncGenerator<StreamEvent> {
-  if (!body) return
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader()
+export async function* readStatuses(response: Response | undefined): AsyncGenerator<string> {
+  if (!response?.body) return
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
   const stop = () => reader.cancel().catch(() => {})
   let rest = ''
   try {
     for (;;) {
-      const timer = setTimeout(stop, SILENCE_MS)
-      const chunk = await reader.read().catch(() => undefined)
-      clearTimeout(timer)
-      if (!chunk?.value) return
-      const blocks = (rest + chunk.value).split(/\r?\n\r?\n|\r\r/)
+      const { value } = await withTimeout(SILENCE_TIMEOUT_MS, reader.read(), stop).catch(() => ({ value: '' }))
+      if (!value) return
+      const blocks = (rest + value).split(/\r?\n\r?\n|\r\r/)
       rest = blocks.pop() ?? ''
-      yield* blocks.map(parseEvent)
+      yield* blocks.filter(block => STATUS.test(block)).map(block => block.replace(ALL_BUT_DATA, ''))
     }
   } finally {
     void stop()
   }
-}
-
-function parseEvent(block: string): StreamEvent {
-  const fields = { event: '', data: '', id: '' }
-  // Not `^` and `.`: they take U+2028, which JSON may hold, for the end of a line.
-  for (const [, name, text] of block.matchAll(/(?:^|[\r\n])(event|data|id): ?([^\r\n]*)/g)) {
-    fields[name as keyof StreamEvent] += `${text}\n`
-  }
-  return fields
 }

@@ -1,16 +1,17 @@
-import type { AnyOperationType, OperationOutput } from '../model/operation-type.ts'
+import type { AnyOperationType } from '../model/operation-type.ts'
 import { isFinal, type StatusDocument } from '../model/protocol.ts'
 import { OperationError, waitError } from './errors.ts'
-import { readEvents } from './event-stream.ts'
+import { readStatuses } from './event-stream.ts'
 import { type Api, anyOf, type CallOptions, request } from './requests.ts'
-import type { Answer } from './status.ts'
+import { settle } from './settle.ts'
+import { type Answer, readAnswer } from './status.ts'
 import { resolve } from './transport.ts'
 import { Wait, type WaitOptions } from './wait.ts'
 
-/** The part of an operation type that a client needs when it runs; its types say the rest. */
+/** The part of an operation type that a client needs when it runs. */
 export type Contract = Pick<AnyOperationType, 'name' | 'resultKey'>
 
-/** What is left of a handle in JSON. It holds no secret. */
+/** A handle as JSON. It contains no secret. */
 export interface SavedOperation {
   /** The operation type's name. */
   readonly operation: string
@@ -19,75 +20,76 @@ export interface SavedOperation {
 }
 
 /** How to wait for a result. */
-export interface ResultOptions extends CallOptions, Pick<WaitOptions, 'timeoutMs' | 'cancelOnAbort' | 'onTrouble'> {
-  /** Hears each status document that arrives, and is awaited; what it throws ends the wait. The last one may not be among them. */
+export interface ResultOptions extends CallOptions, Pick<WaitOptions, 'timeout' | 'cancelOnAbort' | 'onTrouble'> {
+  /**
+   * Called with each status document that arrives. If it returns a promise, the wait goes on when that is fulfilled; what
+   * it throws ends the wait. The last status may not be among them.
+   */
   readonly onStatus?: ((status: StatusDocument) => unknown) | undefined
 }
 
 /**
- * One operation. `JSON.stringify` keeps it, and `attach` of the same client, or of another one in
- * another process, makes a handle of that again. Its methods can be called in any order, and again.
+ * One operation whose result is an `Output`. `JSON.stringify` saves it, and `attach` of the same client, or of another
+ * one in another process, restores it. Its methods can be called in any order, and again.
  */
-export interface OperationHandle<T> extends SavedOperation {
+export interface OperationHandle<Output = unknown> extends SavedOperation {
   readonly id: string
   /**
-   * Waits for the end, by the event stream, else by long polls, else by polls, over restarts of the
-   * server. The end of a wait, by `signal` or `timeoutMs`, leaves the operation alone unless
-   * `cancelOnAbort` is set.
+   * Waits for the end of the operation: by its event stream, else by long polls, else by polls, over restarts of the
+   * server. When `signal` or `timeout` ends the wait, the operation goes on unless `cancelOnAbort` is set.
    *
-   * @returns the output: what the result document holds under its result key; of a result that is no JSON,
-   *   the response, to be read as a stream, text, or a Blob
+   * @returns the output: what the result document has under its result key. If the result is not JSON, the response, to
+   *   be read as a stream, a string or a Blob
    * @throws OperationError it failed or was canceled
-   * @throws WaitError there is no outcome to report; `code` says why
+   * @throws WaitError the outcome is not known; `code` says why
    */
-  result(options?: ResultOptions): Promise<OperationOutput<T>>
-  /** What the operation is at now. */
+  result(options?: ResultOptions): Promise<Output>
+  /** Gets the current status. */
   status(options?: CallOptions): Promise<StatusDocument>
   /**
-   * The status documents from now on, each that differs from the one before, up to the final one, by
-   * the same ways as `result`. It ends after that, also when the operation failed; to leave the loop is to stop.
+   * Iterates over the status documents from now on, each that differs from the one before, up to the final one. It
+   * receives them as `result` does, and ends after the final one also if the operation failed. To stop, leave the loop.
    */
   events(options?: CallOptions): AsyncGenerator<StatusDocument, void, undefined>
   /**
-   * Cancels. A pending operation is canceled at once; a running one is told to stop, and may still complete.
+   * Cancels the operation. A pending one is canceled at once; a running one is told to stop, and may still complete.
    *
-   * @returns the status document as it is then
-   * @throws WaitError `refused`, with the problem `operation-finished`: it has completed or failed before
+   * @returns the status after that
+   * @throws WaitError `refused`, with the problem `operation-finished`, if it has completed or failed before
    */
   cancel(options?: CallOptions): Promise<StatusDocument>
   toJSON(): SavedOperation
 }
 
-/** @param ended what the result URL answers, where that is known already */
-export function createHandle<T>(
+/** @param ended the answer of the result URL, if that is known already */
+export function createHandle<Output>(
   api: Api,
   { name, resultKey }: Contract,
   url: string,
   ended?: Answer | false,
-): OperationHandle<T> {
+): OperationHandle<Output> {
   const id = /[^/]*$/.exec(new URL(url).pathname)?.[0] ?? ''
 
   async function follow({ onStatus, cancelOnAbort, ...options }: ResultOptions): Promise<unknown> {
     const signal = anyOf(api.signal, options.signal)
     if (cancelOnAbort && signal.aborted) api.fetch(url, { method: 'DELETE', keepalive: true }).catch(() => {})
+    signal.throwIfAborted()
+    if (ended) return settle(await readAnswer(ended.copy()), url, true).value
     const wait = new Wait(url, { ...options, fetch: api.fetch, signal, cancelOnAbort }, ({ document }) =>
       isStatusDocument(document) ? onStatus?.(document) : undefined,
     )
-    const result = resolve(`../${id}`, url)
-    return wait.within(() => (ended ? wait.end(ended) : wait.attach({ events: url, result })))
+    return wait.run({ events: url, result: resolve(`../${id}`, url) })
   }
 
   async function status(options: CallOptions = {}): Promise<StatusDocument> {
     const answer = await request(api, url, { ...options, statusUrl: url })
     if (isStatusDocument(answer.body)) return answer.body
-    // The answer is the result, or a redirect to it that a browser hides: then the stream tells the status.
+    // The answer is the result, or a redirect to it that a browser hides. The event stream has the status then.
     if (answer.response.ok || answer.outcome || answer.response.type === 'opaqueredirect') {
       const headers = { accept: 'text/event-stream' }
-      await answer.response.body?.cancel()
+      await answer.copy().body?.cancel()
       const { response } = await request(api, url, { ...options, headers, statusUrl: url })
-      for await (const { event, data } of readEvents(response)) {
-        if (event === 'status\n') return JSON.parse(data)
-      }
+      for await (const data of readStatuses(response)) return JSON.parse(data)
     }
     throw refusal(answer, url)
   }
@@ -104,7 +106,7 @@ export function createHandle<T>(
     let last = ''
     try {
       for (;;) {
-        // Where the end was told by the result alone, the status is asked for once more.
+        // If the wait ended with the result alone, the final status has to be requested.
         const { value } = await reader.read()
         const document = value ?? (await status({ signal }))
         const text = JSON.stringify(document)
@@ -125,9 +127,9 @@ export function createHandle<T>(
     events,
     async result(options = {}) {
       const document = Object(await follow(options))
-      // What stands in the way, such as a page to log in, offers no ranges.
-      if (document instanceof Response && document.headers.get('accept-ranges')) return document as OperationOutput<T>
-      if (!(resultKey in document)) throw waitError('refused', url, url)
+      // A response of something between, such as a page to log in, offers no ranges.
+      if (document instanceof Response && document.headers.get('accept-ranges')) return document as Output
+      if (!(resultKey in document)) throw waitError('refused', url)
       return document[resultKey]
     },
     async cancel(options) {
@@ -140,7 +142,7 @@ export function createHandle<T>(
 }
 
 function refusal(answer: Answer, url: string) {
-  return waitError([404, 410].includes(answer.response.status) ? 'gone' : 'refused', url, url, answer)
+  return waitError([404, 410].includes(answer.response.status) ? 'gone' : 'refused', url, answer)
 }
 
 function isStatusDocument(body: object): body is StatusDocument {

@@ -1,30 +1,34 @@
 import type { WebAbortSignal, WebFetch, WebRequestInit, WebURL } from '../model/web-types.ts'
 import { waitError } from './errors.ts'
-import { growing, isTransient, retryAfterOf } from './retry.ts'
+import { MAX_RETRIES, MAX_RETRY_DELAY_MS } from './limits.ts'
+import { delayAfter, isTransient } from './retry.ts'
 import { type Answer, readAnswer } from './status.ts'
 import { createTransport } from './transport.ts'
 
 /** How a typed client reaches its API. */
 export interface ClientOptions {
   /**
-   * Where the API is mounted, such as `https://api.example.com/v1`; in a page it may be relative to it; elsewhere a relative one is refused by the first request.
-   * Default: the root of the page's origin.
+   * The URL at which the API is mounted, such as `https://api.example.com/v1`. In a page it may be relative to the page;
+   * elsewhere the first request refuses a relative one. Default: the root of the page's origin.
    */
   readonly baseUrl?: string | WebURL | undefined
   /**
-   * Headers of every request to the API's own origin, or what gives them, asked before each request, so
-   * that a wait can outlast a token. No other origin gets any. If it fails, so has the request.
+   * Headers of every request to the API's own origin, or a function that returns them. The function is called before
+   * each request, so that a wait can outlast a token; if it fails, the request has failed. Other origins receive none.
    */
-  readonly headers?: WebRequestInit['headers'] | (() => WebRequestInit['headers'] | Promise<WebRequestInit['headers']>)
-  /** Whether cookies go along to the API's own origin, as in `fetch`. Default `same-origin`. */
+  readonly headers?:
+    | WebRequestInit['headers']
+    | (() => WebRequestInit['headers'] | Promise<WebRequestInit['headers']>)
+    | undefined
+  /** Whether cookies are sent to the API's own origin, as in `fetch`. Default `same-origin`. */
   readonly credentials?: WebRequestInit['credentials'] | undefined
   /** Sends every request; called with a URL and an init. Default: the global `fetch`. */
   readonly fetch?: WebFetch | undefined
-  /** Ends everything that the client is at when it aborts. */
+  /** Ends all calls of the client when it aborts. */
   readonly signal?: WebAbortSignal | undefined
 }
 
-/** What can be said of any call. */
+/** The option of every call. */
 export interface CallOptions {
   /** Ends the call when it aborts: it rejects with the signal's reason. */
   readonly signal?: WebAbortSignal | undefined
@@ -35,7 +39,7 @@ export interface Api {
   /**
    * Absolute; ends in a slash.
    *
-   * @throws {TypeError} where it is relative, and there is no page
+   * @throws {TypeError} if `baseUrl` is relative, and there is no page
    */
   readonly base: string
   /** Sends one request to an absolute URL, with the credentials if it is of the API's own origin. */
@@ -48,16 +52,11 @@ export interface Repeatable extends CallOptions {
   readonly method?: 'POST' | 'DELETE'
   readonly headers?: Record<string, string>
   readonly body?: string
-  /** Where the operation's status is that it is about. */
+  /** The status URL of the operation that the request is about. */
   readonly statusUrl?: string
 }
 
-/** How often a request that fails is repeated: over 8 to 16 seconds where the server asks for no more. */
-const MAX_REPEATS = 5
-/** A longer `Retry-After` than this, in milliseconds, is left to the caller. */
-const LONGEST_PAUSE_MS = 60_000
-
-/** @throws {TypeError} when the base URL is none, whatever page it is relative to */
+/** @throws {TypeError} if `baseUrl` is not a URL, whatever the page */
 export function createApi({
   baseUrl = '/',
   headers,
@@ -66,7 +65,7 @@ export function createApi({
   signal,
 }: ClientOptions): Api {
   if (!URL.canParse(baseUrl, 'http://page')) throw new TypeError(`baseUrl is not a URL: "${baseUrl}".`)
-  // Not before it is needed: a module of a page is loaded by servers too, which render or build the page.
+  // Resolved when it is needed: servers that render or build a page load its modules too.
   const base = () => {
     const page = (globalThis as { readonly location?: { readonly href: string } }).location?.href
     if (!URL.canParse(baseUrl, page)) throw new TypeError(`baseUrl must be absolute outside a page, not "${baseUrl}".`)
@@ -80,7 +79,7 @@ export function createApi({
     fetch: async (input, init) => {
       const own = new URL(`${input}`).origin === base().origin
       const all = new Headers(own ? await (typeof headers === 'function' ? headers() : headers) : {})
-      // Where it may be led to another origin unseen: the one header that is dropped at the border.
+      // This request may be redirected to another origin unseen: only `authorization` is dropped on the way.
       if (init?.redirect === 'follow' && init.mode !== 'same-origin') {
         for (const name of [...all.keys()]) if (name !== 'authorization') all.delete(name)
       }
@@ -92,14 +91,14 @@ export function createApi({
   }
 }
 
-/** A signal that aborts when one of those given does. */
+/** A signal that aborts when one of the given signals does. */
 export function anyOf(...signals: (WebAbortSignal | undefined)[]): WebAbortSignal {
   return AbortSignal.any(signals.filter(signal => signal !== undefined))
 }
 
 /**
- * Sends a request, and again where it fails (network, 408, 425, 429, 5xx), after `Retry-After` or
- * growing, random delays. Redirects of a GET are followed, except 303; others are not.
+ * Sends a request, and repeats it while it fails (network, 408, 425, 429, 5xx), after `Retry-After` or growing, random
+ * delays. Redirects of a GET are followed, except 303; others are not.
  *
  * @returns any other answer, whatever it says
  * @throws {WaitError} `unreachable`
@@ -111,7 +110,7 @@ export async function request(api: Api, url: string, options: Repeatable = {}): 
   const send = () =>
     init.method
       ? api.fetch(url, { ...init, headers, signal, redirect: 'manual', keepalive: init.method === 'DELETE' })
-      : createTransport(new Request(url), { fetch: api.fetch }, signal).get(url, headers)
+      : createTransport(url, { fetch: api.fetch, signal }).get(url, headers)
   for (let failures = 0; ; failures++) {
     let answer: Answer | undefined
     let cause: unknown
@@ -122,13 +121,11 @@ export async function request(api: Api, url: string, options: Repeatable = {}): 
       signal.throwIfAborted()
       cause = error
     }
-    // A gateway may end requests that the server holds.
+    // A gateway may have ended the request because the server held it.
     delete headers.prefer
-    const pause = retryAfterOf(answer?.response) ?? growing(failures)
-    if (failures === MAX_REPEATS || pause > LONGEST_PAUSE_MS) {
-      throw waitError('unreachable', url, statusUrl, answer, cause)
-    }
-    await sleep(pause, signal)
+    const delay = delayAfter(answer?.response, failures)
+    if (failures === MAX_RETRIES || delay > MAX_RETRY_DELAY_MS) throw waitError('unreachable', statusUrl, answer, cause)
+    await sleep(delay, signal)
   }
 }
 

@@ -1,286 +1,235 @@
 import { MAX_TIMER_MS } from '../model/protocol.ts'
 import type { WebFetch, WebRequestInit, WebRequestInput } from '../model/web-types.ts'
-import { type WaitError, type WaitErrorCode, waitError } from './errors.ts'
-import { readEvents } from './event-stream.ts'
-import { floor, growing, isTransient, retryAfterOf } from './retry.ts'
-import { type Answer, answerOf, type OnStatusPoll, type PolledStatus, readAnswer } from './status.ts'
-import { createTransport, resolve, type Transport } from './transport.ts'
+import { type WaitError, waitError } from './errors.ts'
+import { readStatuses } from './event-stream.ts'
+import { HOLD_TENS, MAX_DOUBTS, MAX_FAILURES, MAX_HELD, MAX_REPEATS } from './limits.ts'
+import { delayAfter, isTransient, minDelay, retryAfterOf, withTimeout } from './retry.ts'
+import { settle } from './settle.ts'
+import { type Answer, answerOf, makeResponse, type OnStatusPoll, type PolledStatus, readAnswer } from './status.ts'
+import { createTransport, locationOf, resolve, type Transport } from './transport.ts'
 
 /** How to wait. */
 export interface WaitOptions {
   /**
-   * Also cancels the operation, by DELETE of its status URL, when `signal` or `timeoutMs` ends the
-   * wait. The rejection does not wait for that. A request that is still under way then is not cut
-   * off, so that what it starts can be canceled. Default false: the operation goes on.
+   * Also cancels the operation, by DELETE of its status URL, when `signal` or `timeout` ends the wait. The rejection
+   * does not wait for that. If the first request is still under way then, it is not aborted, so that what it starts can
+   * be canceled. Default false: the operation goes on.
    */
   readonly cancelOnAbort?: boolean | undefined
-  /** The longest that all of it may take, in milliseconds from 0. Default, and most: 2^31 - 1, some 24.8 days. */
-  readonly timeoutMs?: number | undefined
-  /** Hears the status URL as soon as the operation is accepted: keep it to `attach` after a reload. */
+  /** The longest that the whole wait may take, in milliseconds from 0. Default and maximum: 2^31 - 1, about 24.8 days. */
+  readonly timeout?: number | undefined
+  /** Called with the status URL when the operation is accepted. Keep it to `attach` after a reload. */
   readonly onAccepted?: ((statusUrl: string) => void) | undefined
   /**
-   * Called when a request for the status or the result fails and will be repeated, with an error whose code is
-   * `unreachable`; and with undefined once the server answers again. The operation is not affected.
+   * Called with a `WaitError` (`unreachable`) each time a request for the status or the result fails and will be
+   * repeated, and with undefined when the server answers again. The operation is not affected.
    */
   readonly onTrouble?: ((trouble: WaitError | undefined) => void) | undefined
   /** Sends every request; called with a URL and an init. Default: the global `fetch`. */
-  readonly fetch?: WebFetch
+  readonly fetch?: WebFetch | undefined
 }
 
-/**
- * Tens of seconds that a poll may be held. A gateway may end requests sooner: after one that failed the next is held
- * for 10 s, then none.
- */
-const HOLD_TENS = 3
-/**
- * Streams and held polls of all waits to one origin. A page over HTTP/1.1 has six connections to an origin, and needs
- * some for its other requests.
- */
-const MAX_HELD = 2
-/** The waits that have the server hold a request, and at which origin. */
+/** The waits whose request the server holds, and at which origin. */
 const holders = new Map<Wait, string>()
-/** Polls without a hold that fail in a row before the wait is given up: about three minutes. */
-const MAX_FAILURES = 20
-/** A status that is new lowers the floor between polls: to 62 to 125 ms. */
-const FRESH = -2
-/** A status that was heard four times is asked for by polls, since streams of it are cut. */
-const STALE = 1
-/** A 500 that may be the operation's own is believed when it has been said this often. */
-const MAX_DOUBTS = 3
-const EVENT_STREAM = 'text/event-stream'
 
 type Init = WebRequestInit & WaitOptions
 
 /** A result, which may be undefined. */
-interface Result {
-  readonly value: unknown
-}
+type Result = Pick<Answer, 'value'>
 
 /** One wait for one operation. */
 export class Wait {
-  readonly #init: Init & { readonly fetch: WebFetch; readonly input: WebRequestInput }
+  readonly #init: Init
   readonly #onStatusPoll: OnStatusPoll | undefined
-  readonly #request: Request
   readonly #deadline = new AbortController()
-  readonly #signal: AbortSignal
   readonly #transport: Transport
   #timer: ReturnType<typeof setTimeout> | undefined
 
   #statusUrl = ''
-  /** Where events are, empty where they are of no use, and where the result will be. */
+  /** The URL of the event stream; undefined while it is not known, empty while the stream is of no use. */
   #eventsUrl: string | undefined
   #resultUrl: string | undefined
-  /** The status URL answers 202 until the operation has ended: another code is then the operation's own. */
+  /** The status URL has answered 202: any other status code that it answers is the operation's own. */
   #pendingIs202 = false
-  /** A browser does not show redirects. */
+  /** This is a browser, which does not show redirects. */
   #isBlind = false
   #trouble: WaitError | undefined
   #delay = 0
-  /** How often in a row an answer brought nothing new, from FRESH. */
-  #stale = Number.NEGATIVE_INFINITY
+  /** How many times in a row the status was the same. Negative before the first one, so that it is requested at once. */
+  #repeats = -99
   #etag = ''
   #last: Answer | undefined
   #tens = HOLD_TENS
 
   constructor(input: WebRequestInput, init?: Init | OnStatusPoll | null, onStatusPoll?: OnStatusPoll) {
+    this.#init = { ...init }
     this.#onStatusPoll = typeof init === 'function' ? init : onStatusPoll
-    // `input` is held because a Request that has been collected passes its abort on to nobody.
-    this.#init = { fetch, ...init, input }
-    // Without the body: it can be read only once, and is sent by `submit`.
-    this.#request = new Request(input, { ...this.#init, body: null })
-    this.#signal = AbortSignal.any([this.#init.signal ?? this.#request.signal, this.#deadline.signal])
-    this.#transport = createTransport(this.#request, this.#init, this.#signal)
+    this.#transport = createTransport(input, this.#init, [this.#deadline.signal])
   }
 
-  /** Runs `work`, and rejects as soon as the signal aborts or the time is over, whatever the work is at. */
-  async within(work: (wait: Wait) => Promise<unknown>): Promise<unknown> {
-    const { timeoutMs = MAX_TIMER_MS, cancelOnAbort } = this.#init
-    const signal = this.#signal
-    signal.throwIfAborted()
-    const expire = () => this.#deadline.abort(this.#error('timed-out'))
-    const timer = setTimeout(expire, Math.min(timeoutMs, MAX_TIMER_MS))
+  /**
+   * Waits until the operation ends, and rejects as soon as the signal aborts or the time is over.
+   *
+   * @param links what is known of the operation whose status URL is the input. Without them, the input is a request that
+   *   is sent first; its answer is the result unless it is a 202
+   */
+  async run(links?: PolledStatus['links']): Promise<unknown> {
+    const { timeout = MAX_TIMER_MS } = this.#init
+    const { signal } = this.#transport
+    const { promise, reject } = Promise.withResolvers()
+    signal.onabort = () => {
+      clearTimeout(this.#timer)
+      this.#cancel()
+      reject(signal.reason)
+    }
     try {
-      return await Promise.race([
-        work(this),
-        new Promise((_, reject) => {
-          signal.onabort = () => {
-            clearTimeout(this.#timer)
-            if (cancelOnAbort && this.#statusUrl) this.#transport.cancel(this.#statusUrl)
-            reject(signal.reason)
-          }
-        }),
-      ])
+      const work = Promise.race([links ? this.#follow(links) : this.#submit(), promise])
+      return await withTimeout(Math.min(timeout, MAX_TIMER_MS), work, () =>
+        this.#deadline.abort(waitError('timed-out', this.#statusUrl)),
+      )
     } finally {
-      clearTimeout(timer)
       holders.delete(this)
       signal.onabort = null
     }
   }
 
-  /** Sends the request, and waits if it is answered with 202. */
-  async submit(): Promise<unknown> {
-    const { cancelOnAbort, onAccepted } = this.#init
-    const response = await this.#send()
-    if (response.status !== 202) return this.#settle(await readAnswer(response)).value
-    const answer = await readAnswer(response).catch(() => answerOf('', response.url, response))
-    const { url, headers } = response
-    const location = headers.get('location')
-    const ours = answer.body.links?.status
-    // `Location` is the status where the server is ours, and may be the result where there is a monitor beside it.
-    const found = (!ours && headers.get('operation-location')) || location || ours
-    if (!found) throw this.#error('no-location', answer)
-    this.#statusUrl = resolve(found, url)
-    if (location && found !== location) this.#resultUrl = resolve(location, url)
-    if (cancelOnAbort && this.#signal.aborted) this.#transport.cancel(this.#statusUrl)
-    onAccepted?.(this.#statusUrl)
-    if (!answer.body.links?.events) this.#delay = retryAfterOf(response) ?? 0
-    return this.attach(answer.body.links)
+  #cancel(): void {
+    if (this.#init.cancelOnAbort && this.#statusUrl) this.#transport.cancel(this.#statusUrl)
   }
 
-  /** The result that an operation has ended with. */
-  async end(answer: Answer): Promise<unknown> {
-    this.#statusUrl = this.#request.url
-    return this.#settle(await readAnswer(answer.copy()), true).value
+  async #submit(): Promise<unknown> {
+    const { signal, submit } = this.#transport
+    signal.throwIfAborted()
+    const response = await submit()
+    const read = readAnswer(response)
+    if (response.status !== 202) return settle(await read).value
+    const answer = await read.catch(() => answerOf(response, ''))
+    const { links } = answer.body
+    const location = locationOf(response)
+    // `Location` is the status URL, unless `Operation-Location` is: then it is the result.
+    const found = (!links?.status && response.headers.get('operation-location')) || location || links?.status
+    if (!found) throw waitError('no-location', '', answer)
+    this.#statusUrl = resolve(found, response.url)
+    if (location !== this.#statusUrl) this.#resultUrl = location
+    if (signal.aborted) this.#cancel()
+    this.#init.onAccepted?.(this.#statusUrl)
+    if (!links?.events) this.#delay = retryAfterOf(response) ?? 0
+    return this.#follow(links)
   }
 
-  async #send(): Promise<Response> {
-    const { body, cancelOnAbort } = this.#init
-    const { url, method, headers, redirect } = this.#request
-    const own = await this.#request.blob()
-    return this.#transport.send(
-      url,
-      {},
-      {
-        ...{ method, headers, redirect },
-        body: body ?? (own.size ? own : null),
-        // To cancel what it starts, a request that is under way has to learn its status URL first.
-        signal: cancelOnAbort ? null : this.#signal,
-      },
-    )
-  }
-
-  /**
-   * Waits for the operation whose status URL is given, or was the input.
-   *
-   * @param links what is known of it without asking
-   */
-  async attach(links?: PolledStatus['links']): Promise<unknown> {
-    this.#statusUrl ||= this.#request.url
+  async #follow(links: PolledStatus['links']): Promise<unknown> {
+    this.#statusUrl ||= this.#transport.url
     this.#learn({ links })
-    for (;;) {
-      await this.#sleep(Math.max(this.#delay, floor(this.#stale)))
-      const url = this.#stale < STALE && this.#eventsUrl
-      const done = await (url && this.#claim(url) ? this.#stream(url) : this.#poll())
-      if (done) return done.value
+    for await (const answer of this.#statuses()) {
+      const result = await this.#judge(answer)
+      if (result) return result.value
     }
-  }
-
-  /** Reads a stream of events to its end. One that tells no status gives way to polls. */
-  async #stream(url: string): Promise<Result | undefined> {
-    const response = await this.#transport.get(url, { accept: EVENT_STREAM }).catch(() => undefined)
-    this.#eventsUrl = ''
-    if (response?.headers.get('content-type')?.includes(EVENT_STREAM)) {
-      for await (const { event, data } of readEvents(response)) {
-        if (event !== 'status\n') continue
-        this.#setTrouble()
-        this.#eventsUrl = url
-        const headers = { 'content-type': 'application/json', 'retry-after': JSON.parse(data).retryAfter }
-        const done = await this.#judge(answerOf(data, this.#statusUrl, { headers }))
-        if (done) return done
-      }
-    }
-    holders.delete(this)
-    this.#delay = retryAfterOf(response) ?? growing(this.#stale - FRESH)
     return
   }
 
-  async #poll(): Promise<Result | undefined> {
+  /** Each status that the server sends, from its event stream if possible, else by polls. */
+  async *#statuses(): AsyncGenerator<Answer, never> {
+    for (;;) {
+      await this.#sleep(Math.max(this.#delay, minDelay(this.#repeats)))
+      const url = this.#repeats < MAX_REPEATS && this.#eventsUrl
+      yield* url && this.#claim(url) ? this.#stream(url) : this.#poll()
+    }
+  }
+
+  /** The statuses of one event stream. If it sends none, it is not used again until the server was unreachable. */
+  async *#stream(url: string): AsyncGenerator<Answer> {
+    const response = await this.#transport.get(url, { accept: 'text/event-stream' }).catch(() => undefined)
+    this.#eventsUrl = ''
+    for await (const data of readStatuses(response)) {
+      this.#setTrouble()
+      this.#eventsUrl = url
+      const headers = { 'retry-after': JSON.parse(data).retryAfter }
+      yield answerOf(makeResponse('', { headers }, this.#statusUrl), data)
+    }
+    this.#delay = delayAfter(response, this.#repeats)
+  }
+
+  /** The status by one poll. */
+  async *#poll(): AsyncGenerator<Answer> {
     const answer = await this.#ask(this.#statusUrl)
     const { headers } = answer.response
     this.#etag = headers.get('etag') || this.#etag
-    const done = await this.#judge(answer)
-    // A server that holds polls has already let the time pass.
+    yield answer
+    // The server has held the poll: the time has already passed.
     if (headers.has('preference-applied')) this.#delay = 0
-    return done
   }
 
-  /** Whether the server may hold one more request for `url`; it then counts until it is taken out of the holders. */
+  /** Reserves a held request at an origin, until the wait sleeps or ends. False if others have reserved them all. */
   #claim(url: string): boolean {
     const { origin } = new URL(url)
-    const free = [...holders.values()].filter(other => other === origin).length < MAX_HELD
-    if (free) holders.set(this, origin)
-    return free
+    return [...holders.values()].filter(other => other === origin).length < MAX_HELD && !!holders.set(this, origin)
   }
 
-  /** The result that an answer leads to; undefined where it is pending. */
+  /** The result that an answer leads to; undefined while the operation goes on. */
   async #judge(answer: Answer): Promise<Result | undefined> {
-    const { response, body, text, outcome } = answer
-    const { status, url } = response
-    const location = response.headers.get('location')
-    const pause = retryAfterOf(response)
-    if (status === 303 && location) return this.#collect(resolve(location, url))
+    const { response, outcome, body } = answer
+    const { status, url, headers } = response
+    const location = locationOf(response)
+    if (status === 303 && location) return this.#collect(location)
+    // A browser that was redirected is at the result, or where the status has moved. Only a status asks to come back.
     const isElsewhere = this.#isBlind && pathOf(url) !== pathOf(this.#statusUrl)
-    if (isElsewhere && pause === undefined) return this.#settle(answer, true)
-    if (!isElsewhere) this.#statusUrl = url
-    if (status === 202) {
-      this.#pendingIs202 = true
-      if (location) this.#statusUrl = resolve(location, url)
-    }
+    if (isElsewhere && !headers.has('retry-after')) return settle(answer, this.#statusUrl, true)
+    this.#pendingIs202 ||= status === 202
+    if (!isElsewhere) this.#statusUrl = (status === 202 && location) || url
     if (outcome && !this.#pendingIs202) {
-      this.#delay = 0
-      await this.#report(answer)
+      await this.#report(answer, 0)
       if (outcome === 'completed' && this.#resultUrl) return this.#collect(this.#resultUrl)
       if (body.status === 'Succeeded' && 'result' in body) return { value: body.result }
-    } else if (
-      status === 202 ||
-      status === 304 ||
-      isElsewhere ||
-      (response.ok && (pause !== undefined || (typeof body.status === 'string' && !this.#pendingIs202)))
-    ) {
-      const last = this.#last
-      if (status !== 304) this.#last = answer
-      this.#stale = text === last?.text || status === 304 ? this.#stale + 1 : FRESH
-      this.#delay = pause ?? growing(this.#stale - FRESH)
-      return this.#report(this.#last ?? answer)
-    }
-    return this.#settle(answer, this.#pendingIs202)
+    } else if (this.#isPending(answer)) return this.#goOn(answer)
+    return settle(answer, this.#statusUrl, this.#pendingIs202)
+  }
+
+  /** Whether an answer without a final status says that the operation goes on. */
+  #isPending({ response, body }: Answer): boolean {
+    const { ok, status, headers } = response
+    if (status === 202 || status === 304) return true
+    return ok && (headers.has('retry-after') || (typeof body.status === 'string' && !this.#pendingIs202))
+  }
+
+  /** Reports a status that is not final. */
+  async #goOn(answer: Answer): Promise<undefined> {
+    const news = (answer.response.status === 304 && this.#last) || answer
+    this.#repeats = news.text === this.#last?.text ? this.#repeats + 1 : 0
+    this.#last = news
+    return this.#report(news, delayAfter(answer.response, this.#repeats))
   }
 
   async #collect(url: string): Promise<Result> {
-    return this.#settle(await this.#ask(url, true), true)
+    return settle(await this.#ask(url, true), this.#statusUrl, true)
   }
 
-  /** Gets an answer that says something about the operation, as often as it takes. */
-  async #ask(url: string, isResult = false): Promise<Answer> {
-    let answer: Answer | undefined
-    for (let failures = 0; ; ) {
-      const etag = !isResult && this.#etag
-      const tens = etag && this.#tens && this.#claim(url) ? this.#tens : 0
-      const headers = { ...(etag && { 'if-none-match': etag }), ...(tens && { prefer: `wait=${tens}0` }) }
-      let cause: unknown
-      answer = undefined
-      try {
-        answer = await this.#get(url, headers, isResult)
-        // Where a 500 can be the operation's own, it is believed when it stays.
-        const { response, value } = answer
-        const isOwn = (isResult || this.#pendingIs202) && response.status === 500 && value !== response
-        if (!isTransient(answer) || (isOwn && failures === MAX_DOUBTS)) break
-      } catch (error) {
-        cause = error
-      } finally {
-        holders.delete(this)
-      }
-      this.#signal.throwIfAborted()
-      if (tens) this.#tens >>= 1
-      else {
-        const error = this.#error('unreachable', answer, cause)
-        if (failures++ === MAX_FAILURES) throw error
-        this.#setTrouble(error)
-      }
-      await this.#sleep(Math.max(retryAfterOf(answer?.response) ?? growing(failures), floor(failures)))
+  /** Requests a URL until an answer says something about the operation. */
+  async #ask(url: string, isResult = false, failures = 0): Promise<Answer> {
+    const etag = !isResult && this.#etag
+    const tens = etag && this.#tens && this.#claim(url) ? this.#tens : 0
+    const headers = { ...(etag && { 'if-none-match': etag }), ...(tens && { prefer: `wait=${tens}0` }) }
+    let cause: unknown
+    const answer = await this.#get(url, headers, isResult).catch((error: unknown): undefined => {
+      cause = error
+    })
+    if (answer && (!isTransient(answer) || (failures === MAX_DOUBTS && this.#isOwnFailure(answer, isResult)))) {
+      this.#setTrouble()
+      return answer
     }
-    this.#setTrouble()
-    return answer
+    this.#transport.signal.throwIfAborted()
+    if (tens) this.#tens >>= 1
+    else {
+      const error = waitError('unreachable', this.#statusUrl, answer, cause)
+      if (failures++ === MAX_FAILURES) throw error
+      this.#setTrouble(error)
+    }
+    await this.#sleep(Math.max(delayAfter(answer?.response, failures), minDelay(failures)))
+    return this.#ask(url, isResult, failures)
+  }
+
+  /** Whether a 500 may be the outcome of the operation instead of a failure of the server. */
+  #isOwnFailure({ response, text }: Answer, isResult: boolean): boolean {
+    return response.status === 500 && !!text && (isResult || this.#pendingIs202)
   }
 
   async #get(url: string, headers: Record<string, string>, isResult: boolean): Promise<Answer> {
@@ -292,7 +241,7 @@ export class Wait {
     return readAnswer(response)
   }
 
-  /** Tells of trouble, or that it is over: the server may then stream and hold polls as before. */
+  /** Reports trouble, or its end: then streams and held polls are tried again. */
   #setTrouble(error?: WaitError): void {
     if (error === this.#trouble) return
     this.#trouble = error
@@ -303,37 +252,21 @@ export class Wait {
     this.#init.onTrouble?.(error)
   }
 
+  /** Sleeps; the server holds no request of this wait meanwhile. */
   async #sleep(ms: number): Promise<void> {
-    this.#signal.throwIfAborted()
+    holders.delete(this)
+    this.#transport.signal.throwIfAborted()
     await new Promise(resolve => {
       this.#timer = setTimeout(resolve, ms)
     })
   }
 
-  /**
-   * Takes an answer for the result, or throws what it says is wrong.
-   * @param own whether it speaks for the operation by its code; a status does by its word alone
-   */
-  #settle(answer: Answer, own = false): Result {
-    const { response, body, outcome = 'completed' } = answer
-    const { ok, status } = response
-    const gone = this.#statusUrl && (status === 404 || status === 410)
-    if (outcome !== 'completed' && (!ok || 'error' in body || (this.#statusUrl && !own)))
-      throw this.#error(outcome, answer)
-    if (ok) return answer
-    if (own && !gone && ![401, 403].includes(status)) throw this.#error('failed', answer)
-    throw this.#error(gone ? 'gone' : 'refused', answer)
-  }
-
-  #error(code: WaitErrorCode, answer?: Answer, cause?: unknown): WaitError {
-    return waitError(code, this.#statusUrl || this.#request.url, this.#statusUrl, answer, cause)
-  }
-
-  async #report({ copy, body }: Answer): Promise<undefined> {
+  async #report({ copy, body }: Answer, delay: number): Promise<undefined> {
+    this.#delay = delay
     this.#learn(body)
     await this.#onStatusPoll?.({
       response: copy(),
-      retryAfter: this.#delay / 1000,
+      retryAfter: delay / 1000,
       status: body.status,
       document: body,
     })
@@ -345,7 +278,7 @@ export class Wait {
   }
 }
 
-/** What tells resources apart for a browser that was redirected: not the scheme, nor a slash at the end. */
+/** The path of a URL without a slash at its end: infrastructure redirects to another scheme, and to a slash. */
 function pathOf(url: string): string {
   return new URL(url).pathname.replace(/\/$/, '')
 }

@@ -5,6 +5,9 @@
  * This file imports nothing, so it is safe in a browser.
  */
 
+/** The longest delay that a timer can hold, in milliseconds: a larger one would fire at once. */
+export const MAX_TIMER_MS = 2_147_483_647
+
 /** Every status an operation can have, in the order of its life. */
 export const STATUSES = ['pending', 'running', 'completed', 'failed', 'canceled'] as const
 
@@ -107,20 +110,21 @@ export interface StatusDocument {
   readonly links: Links
 }
 
-/** The longest delay that a timer can hold, in milliseconds: a larger one would fire at once. */
-export const MAX_TIMER_MS = 2_147_483_647
-
 /**
  * Reads `Retry-After`: whole seconds, or an HTTP date that is taken relative to `now`, see {@link timeOf}.
  *
  * @param value the header's value, or nothing
  * @param now the present, in milliseconds since the epoch
- * @returns milliseconds from 0 to {@link MAX_TIMER_MS}; undefined where there is none or it cannot be read
+ * @param max a longer delay counts as this, in milliseconds; default {@link MAX_TIMER_MS}
+ * @returns milliseconds from 0 to `max`; undefined where there is none or it cannot be read
  */
-export function parseRetryAfter(value: string | null | undefined, now: number): number | undefined {
-  const text = `${value}`.trim()
-  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : parseHttpDate(text) - now
-  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), MAX_TIMER_MS)
+export function parseRetryAfter(
+  value: string | null | undefined,
+  now: number,
+  max: number = MAX_TIMER_MS,
+): number | undefined {
+  const ms = /^\d+$/.test(`${value}`) ? Number(value) * 1000 : parseHttpDate(value) - now
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), max)
 }
 
 /**
@@ -131,12 +135,12 @@ export function parseRetryAfter(value: string | null | undefined, now: number): 
  * @param now the own clock, in milliseconds since the epoch; taken where the answer has no date
  */
 export function timeOf(date: string | null | undefined, now: number): number {
-  return parseHttpDate(`${date}`.trim()) || now
+  return parseHttpDate(date) || now
 }
 
 /** NaN where it is not one. Date.parse reads "-5" and "1.5" as dates; an HTTP date always opens with the day's name. */
-function parseHttpDate(text: string): number {
-  return /^[A-Z][a-z]+,? /.test(text) ? Date.parse(text) : Number.NaN
+function parseHttpDate(date: string | null | undefined): number {
+  return Date.parse(`${/^[A-Z][a-z]+,? .*/.exec(`${date}`)}`)
 }
 
 /** Writes milliseconds as the whole seconds of a `Retry-After` header: rounded up, at least 1. */
@@ -163,7 +167,7 @@ export function splitList(value: string): readonly string[] {
 /** A preference's name and value; what follows a semicolon are its parameters. */
 const PREFERENCE = /^\s*([^\s=;"]+)\s*(?:=\s*(?:("(?:[^"\\]|\\.)*"|[^\s;"]+)\s*)?)?(?:;|$)/
 /** What a number of seconds that is too large counts as (RFC 9111, 1.2.2). */
-const MAX_DELTA_SECONDS = 2 ** 31
+const MAX_DELTA_SECONDS = 2_147_483_648
 
 /**
  * Reads a `Prefer` header. Preferences that are unknown or cannot be read are ignored, and of

@@ -366,7 +366,7 @@ describe('a client', () => {
   test('with types gets the response, as often as it asks', async ({ lab }) => {
     const { api } = await open(lab)
     const { files } = client({ files: filesType() }, { baseUrl: api.url })
-    for (const options of [{}, { wait: 30 }]) {
+    for (const options of [{}, { waitTimeout: 30_000 }]) {
       const handle = await files.submit(PDF, options)
       for (let time = 0; time < 2; time++) expect(await ((await handle.result()) as Response).text()).toBe(TEXT)
       expect((await handle.status()).status).toBe('completed')

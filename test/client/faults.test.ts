@@ -250,23 +250,23 @@ describe('giving up', () => {
     expect(seen('GET /status/1')).toHaveLength(0)
   })
 
-  test('after timeoutMs says so, and where to pick up', async () => {
+  test('after timeout says so, and where to pick up', async () => {
     const { url } = await script({ 'GET /status/1': () => [200, { 'Retry-After': '60' }, { status: 'pending' }] })
-    const error = await errorOf(fetchAndWait(`${url}/orders`, { ...POST, timeoutMs: 3000 }))
+    const error = await errorOf(fetchAndWait(`${url}/orders`, { ...POST, timeout: 3000 }))
     expect(error).toMatchObject({ code: 'timed-out', statusUrl: `${url}/status/1` })
     expect(error.message).toContain('timed-out')
   })
 
-  test('after timeoutMs, before the request was answered', async () => {
+  test('after timeout, before the request was answered', async () => {
     const { url } = await script({ 'POST /orders': () => {} })
-    expect(await errorOf(fetchAndWait(`${url}/orders`, { ...POST, timeoutMs: 50 }))).toMatchObject({
+    expect(await errorOf(fetchAndWait(`${url}/orders`, { ...POST, timeout: 50 }))).toMatchObject({
       code: 'timed-out',
     })
   })
 
-  test('is not for a timeoutMs beyond what a timer holds', async () => {
+  test('is not for a timeout beyond what a timer holds', async () => {
     const { url } = await script({ 'GET /status/1': [pending, finished] })
-    const value = await fetchAndWait(`${url}/orders`, { ...POST, timeoutMs: Number.POSITIVE_INFINITY })
+    const value = await fetchAndWait(`${url}/orders`, { ...POST, timeout: Number.POSITIVE_INFINITY })
     expect(value).toMatchObject({ status: 'completed' })
   })
 })

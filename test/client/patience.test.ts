@@ -131,7 +131,7 @@ describe('a gateway that ends requests early', () => {
       { orders: { name: 'orders', resultKey: 'order' } },
       { baseUrl: url },
     )
-    await api.orders.submit({}, { wait: 30 })
+    await api.orders.submit({}, { waitTimeout: 30_000 })
     expect(seen('POST /orders').map(({ headers }) => headers.prefer)).toEqual(['wait=30', undefined])
   })
 })

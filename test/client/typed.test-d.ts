@@ -3,7 +3,7 @@ import { expectTypeOf } from 'vitest'
 import { defineOperation } from 'waybill'
 import { client, type OperationHandle, type SavedOperation, type StatusDocument } from 'waybill/client'
 import { z } from 'zod'
-import { orders } from '../../examples/orders/orders.ts'
+import { type CompletedOrder, orders } from '../../examples/orders/orders.ts'
 
 const plain = defineOperation({ name: 'plain' })
 const described = defineOperation({
@@ -21,9 +21,9 @@ const api = client({ orders, plain, described, parsed }, { baseUrl, headers: () 
 
 export async function submits() {
   const order = await api.orders.submit({ customer: 'Ada', items: [{ name: 'Apple', quantity: 5 }] })
-  expectTypeOf(order).toEqualTypeOf<OperationHandle<typeof orders>>()
+  expectTypeOf(order).toEqualTypeOf<OperationHandle<z.infer<typeof CompletedOrder>>>()
   const result = await order.result({
-    timeoutMs: 1000,
+    timeout: 1000,
     cancelOnAbort: true,
     onStatus: ({ progress }) => progress?.fraction,
   })
@@ -57,7 +57,7 @@ export async function follows(saved: SavedOperation) {
   expectTypeOf(order.cancel()).resolves.toEqualTypeOf<StatusDocument>()
   for await (const status of order.events()) expectTypeOf(status).toEqualTypeOf<StatusDocument>()
   for await (const status of api.orders.list({ status: 'failed', pageSize: 10 })) {
-    expectTypeOf(api.orders.attach(status)).toEqualTypeOf<OperationHandle<typeof orders>>()
+    expectTypeOf(api.orders.attach(status)).toEqualTypeOf<OperationHandle<z.infer<typeof CompletedOrder>>>()
   }
   // @ts-expect-error a status is one of five
   api.orders.list({ status: 'done' })
@@ -70,7 +70,7 @@ export async function follows(saved: SavedOperation) {
 export function describes() {
   // With the types alone, nothing of the contract is bundled.
   const api = client<{ orders: typeof orders }>({ orders: { name: 'orders', resultKey: 'order' } }, { baseUrl })
-  expectTypeOf(api.orders.attach('1')).toEqualTypeOf<OperationHandle<typeof orders>>()
+  expectTypeOf(api.orders.attach('1')).toEqualTypeOf<OperationHandle<z.infer<typeof CompletedOrder>>>()
   // @ts-expect-error the name is another one
   client<{ orders: typeof orders }>({ orders: { name: 'invoices', resultKey: 'order' } })
   // @ts-expect-error the result key is another one

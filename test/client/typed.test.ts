@@ -236,7 +236,7 @@ describe('submit', () => {
   })
 
   describe('with a wait', () => {
-    const submit = async (lab: Lab, act: 'complete' | 'fail', options: SubmitOptions = { wait: 30 }) => {
+    const submit = async (lab: Lab, act: 'complete' | 'fail', options: SubmitOptions = { waitTimeout: 30_000 }) => {
       const started = await start(lab)
       return { ...started, order: await started.api.orders.submit({ customer: 'Ada', act }, options) }
     }
@@ -261,7 +261,7 @@ describe('submit', () => {
 
     test('that is over before the end gives a handle all the same', async ({ lab }) => {
       const { api } = await start(lab, { ...WORKER, maxWait: 10 })
-      const order = await api.orders.submit({ customer: 'Ada', act: 'hold' }, { wait: 30 })
+      const order = await api.orders.submit({ customer: 'Ada', act: 'hold' }, { waitTimeout: 30_000 })
       await until(() => held.has('Ada'))
       held.get('Ada')?.()
       expect(await order.result()).toMatchObject({ customer: 'Ada' })
@@ -325,7 +325,7 @@ describe('result', () => {
     const controller = new AbortController()
     const waits = order.result({ signal: controller.signal, onStatus: () => controller.abort('enough') })
     await expect(waits).rejects.toBe('enough')
-    expect(await errorOf(order.result({ timeoutMs: 0 }))).toMatchObject({ code: 'timed-out', statusUrl: order.url })
+    expect(await errorOf(order.result({ timeout: 0 }))).toMatchObject({ code: 'timed-out', statusUrl: order.url })
     await until(() => held.has('Ada'))
     held.get('Ada')?.()
     expect(await order.result()).toMatchObject({ customer: 'Ada' })
@@ -390,7 +390,7 @@ describe('status and cancel', () => {
 
   test('cannot cancel what has completed', async ({ lab }) => {
     const { api } = await start(lab)
-    const order = await api.orders.submit({ customer: 'Ada' }, { wait: 30 })
+    const order = await api.orders.submit({ customer: 'Ada' }, { waitTimeout: 30_000 })
     const error = await errorOf(order.cancel())
     expect(error).not.toBeInstanceOf(OperationError)
     expect(error).toMatchObject({ code: 'refused', problem: { code: 'operation-finished', status: 409 } })
@@ -493,7 +493,7 @@ describe('list', () => {
     const { api: mounted } = connectTo(Number(new URL(api.orders.attach('1').url).port), {}, '/v1/')
     const ids: string[] = []
     for (const customer of ['a', 'b', 'c', 'd', 'e']) {
-      const order = await mounted.orders.submit({ customer }, { wait: 30 })
+      const order = await mounted.orders.submit({ customer }, { waitTimeout: 30_000 })
       ids.unshift(order.id)
     }
     await mounted.orders.submit({ customer: 'f', act: 'hold' })

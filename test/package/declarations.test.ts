@@ -19,7 +19,7 @@ export default handler(orders, (_, job) => ({ stopped: job.signal.aborted }))
 export async function place(input: unknown): Promise<unknown> {
   const order = await api.orders.submit(input)
   try {
-    await fetchAndWait('https://api.example.com/orders', { method: 'POST', body: '{}', timeoutMs: 1000 })
+    await fetchAndWait('https://api.example.com/orders', { method: 'POST', body: '{}', timeout: 1000 })
     return await attach(order.url, ({ response, retryAfter }) => [response.status, retryAfter])
   } catch (error) {
     if (error instanceof OperationError) return [error.code, error.response.status, error.response.url]

@@ -48,7 +48,8 @@ async function follow(wait) {
   try {
     showEnd('completed', await wait())
   } catch (error) {
-    if (error.statusUrl) showEnd(error.status ?? 'lost', undefined, error)
+    const isEnded = error.code === 'failed' || error.code === 'canceled'
+    if (error.statusUrl) showEnd(isEnded ? error.code : 'lost', undefined, error)
     else showRefusal(error.problem ?? { title: 'The order could not be sent', detail: error.message })
   } finally {
     $('order').disabled = false
