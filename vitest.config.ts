@@ -27,8 +27,10 @@ export default defineConfig({
     exclude: ['**/node_modules/**', 'test/blobs/azurite/**', 'test/stores/pgbouncer/**', 'test/deploy/image/**'],
     setupFiles: ['./test/support/seed.ts'],
     pool: 'forks',
-    // More than the cores: many tests wait for processes, timers and sockets, and leave their core to others meanwhile.
-    maxWorkers: availableParallelism() + 1,
+    // A process runs many files: the start of one and its imports would take most of the time of a quick file.
+    isolate: false,
+    // Twice the cores: many tests wait for processes, timers and sockets, and leave their core to others meanwhile.
+    maxWorkers: 2 * availableParallelism(),
     // Only to end what hangs: no test may need a fast machine.
     testTimeout: 300_000,
     hookTimeout: 300_000,

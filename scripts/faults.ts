@@ -29,7 +29,7 @@ while (performance.now() < end) {
   console.log(`faults: round ${rounds + 1}, seed ${seed}`)
   const { status } = spawnSync(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...FILES], {
     stdio: 'inherit',
-    env: { ...process.env, WAYBILL_SEED: seed, WAYBILL_ORDERS: '500' },
+    env: { ...process.env, WAYBILL_SEED: seed, WAYBILL_ORDERS: '500', WAYBILL_ROUNDS: '5', WAYBILL_LISTS: '40' },
   })
   if (status !== 0) {
     console.error(`faults: a promise was broken in round ${rounds + 1}. Repeat it by --seed ${seed}.`)

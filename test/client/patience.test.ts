@@ -153,12 +153,16 @@ describe('several waits', () => {
   async function startHolding(offers: 'streams' | 'polls') {
     const open = new Set<() => void>()
     let most = 0
+    let isDone = false
     const hold = (response: ServerResponse, end: () => void) => {
+      if (isDone) {
+        end()
+        return
+      }
       open.add(end)
       most = Math.max(most, open.size)
       response.on('close', () => open.delete(end))
     }
-    let isDone = false
     const answers: Answerer = (request, response) => {
       const status = `/status${request.path.replace('/events', '')}`.replace('/status/status', '/status')
       const links = { status, ...(offers === 'streams' && { events: `${request.path}/events` }) }

@@ -62,7 +62,9 @@ async function cacheControlOf(api: Api, path: string, method: string, headers: R
   const sent = method === 'POST' ? postJson({ wish: 'complete' }, headers) : { method, headers }
   const gone = new AbortController()
   const answer = await api.ask(path, { ...sent, signal: gone.signal })
-  gone.abort()
+  // What has an end is read to it, so that its connection takes the next request.
+  if (answer.headers.get('content-type')?.startsWith('text/event-stream')) gone.abort()
+  else await answer.arrayBuffer()
   return { status: answer.status, cacheControl: answer.headers.get('cache-control') ?? 'none' }
 }
 

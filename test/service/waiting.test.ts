@@ -308,7 +308,8 @@ describe('2,000 long polls', () => {
     const agent = new Agent({ maxSockets: Number.POSITIVE_INFINITY })
     lab.onEnd(() => agent.destroy())
     return Array.from({ length: MANY }, async () => {
-      const options = { agent, headers: { prefer: 'wait=60' } }
+      // Longer than a busy machine takes to park them all.
+      const options = { agent, headers: { prefer: 'wait=200' } }
       const request = httpGet(`${api.url}/orders/status/${id}`, options)
       const [response] = (await once(request, 'response')) as [IncomingMessage]
       response.resume()
@@ -318,7 +319,7 @@ describe('2,000 long polls', () => {
 
   test('of one order are all told of its end', async ({ lab }) => {
     const { desk, waybill } = await openDesk(lab)
-    const api = await serveFastify(lab, waybill)
+    const api = await serveFastify(lab, waybill, { maxWait: '200s' })
     const id = await idOf(api.ask('/orders', postJson({ wish: 'hold' })))
     const parked = await park(lab, api, id)
     await until(() => waybill.operations.waiting === MANY)

@@ -15,6 +15,9 @@ import { Client, Pool, type PoolConfig } from 'pg'
 import { afterAll, beforeAll } from 'vitest'
 import type { StoreHolds, TransactionEnd } from '../../src/testing/store-conformance/context.ts'
 
+/** All that a store writes to. */
+const TABLES = ['operations', 'payloads', 'steps', 'logs', 'durations']
+
 /** The versions that tests run on: planners and messages differ. */
 export const VERSIONS = [15, 18] as const
 export type Version = (typeof VERSIONS)[number]
@@ -138,6 +141,8 @@ export interface TestDatabase {
   user(schema: string): Promise<{ readonly pool: Pool; readonly grant: () => Promise<void> }>
   /** A name of a schema that no test has used yet. */
   nextSchema(): string
+  /** The name of one schema, without what the store that was there before has left: to make one takes longer than most tests. */
+  emptiedSchema(): Promise<string>
   /** The name that was given last. */
   lastSchema(): string
 }
@@ -152,6 +157,7 @@ export function testDatabase(version?: Version): TestDatabase {
   let server: PostgresServer | undefined
   let url = version === undefined ? process.env.WAYBILL_POSTGRES_URL : undefined
   let count = 0
+  let emptying: Pool | undefined
   const run = Date.now().toString(36)
   beforeAll(async () => {
     if (url !== undefined) return
@@ -166,7 +172,12 @@ export function testDatabase(version?: Version): TestDatabase {
     if (url === undefined) throw new Error('The server has not been started yet.')
     return url
   }
-  const schema = () => `test_${run}_${count}`
+  let [last, reused] = ['', '']
+  const nextSchema = () => {
+    count++
+    last = `test_${run}_${count}`
+    return last
+  }
   const makePool = (config: PoolConfig = {}) => {
     const pool = new Pool({ connectionString: theUrl(), max: 20, ...config })
     // The pool's end does not wait for its sockets, so they may still see the server stop.
@@ -190,11 +201,18 @@ export function testDatabase(version?: Version): TestDatabase {
       }
       return { pool: makePool({ connectionString: entrance.href }), grant }
     },
-    nextSchema: () => {
-      count++
-      return schema()
+    nextSchema,
+    emptiedSchema: async () => {
+      if (reused === '') {
+        reused = nextSchema()
+        emptying = makePool({ max: 1 })
+        return reused
+      }
+      last = reused
+      await emptying?.query(TABLES.map(table => `DELETE FROM ${reused}.${table}`).join(';'))
+      return reused
     },
-    lastSchema: schema,
+    lastSchema: () => last,
   }
 }
 

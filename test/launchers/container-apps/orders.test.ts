@@ -14,7 +14,7 @@ import { countUnfinished } from '../../support/unfinished.ts'
 import { submit, test } from '../../support/waybill.ts'
 
 /** Each is the start of a process: `npm run faults` takes five hundred. */
-const ORDERS = Number(process.env.WAYBILL_ORDERS ?? 150)
+const ORDERS = Number(process.env.WAYBILL_ORDERS ?? 80)
 
 /** Of ten starts, one is made and loses its answer, one is made twice, and every other round one is neither made nor answered. */
 function faultOf(start: number): Fault | undefined {

@@ -21,7 +21,7 @@ describe.each(TESTED)('version %s', version => {
   storeConformance(
     {
       name: 'PostgreSQL',
-      open: clock => open(clock, database.nextSchema()),
+      open: async clock => open(clock, await database.emptiedSchema()),
       reopen: clock => open(clock, database.lastSchema()),
       loseInput: async id => {
         await pool.query(`DELETE FROM ${database.lastSchema()}.payloads WHERE id = $1 AND kind = 0`, [id])

@@ -42,7 +42,7 @@ describe('two compositions on one database', () => {
     // No scan, sweep or poll comes in between, and the waiters' own re-read only after five seconds.
     const options = { schema, pollMs: 3_600_000 }
     const api = await lab.waybill([parcels], { store: newStore(lab, options), sweepInterval: '1h' })
-    const worker = { handlers, scan: '1h' } as const
+    const worker = { handlers, pollInterval: '1h' } as const
     await lab.waybill([parcels], { store: newStore(lab, options), worker, sweepInterval: '1h' })
     const rounds: number[] = []
     for (let round = 0; round < 5; round++) {
@@ -61,7 +61,7 @@ describe('two compositions on one database', () => {
       return new Promise((_, reject) => job.signal.addEventListener('abort', () => reject(job.signal.reason)))
     })
     const api = await lab.waybill([parcels], { store: newStore(lab, options), sweepInterval: '1h' })
-    const worker = { handlers: waiting, scan: '1h', lease: '1h' } as const
+    const worker = { handlers: waiting, pollInterval: '1h', leaseDuration: '1h' } as const
     await lab.waybill([parcels], { store: newStore(lab, options), worker, sweepInterval: '1h' })
     const id = await submit(api, parcels)
     await hasStatus(api.store, id, 'running')
@@ -98,7 +98,7 @@ describe('a connection that goes silent', () => {
     lab.onEnd(() => proxy.stop())
     const schema = newSchema()
     const options = { schema, checkMs: 200, timeoutMs: 1000 }
-    const worker = { handlers, lease: '4s' } as const
+    const worker = { handlers, leaseDuration: '4s' } as const
     const waybill = await lab.waybill([parcels], { store: newStore(lab, options, proxy.port), worker })
     const outside = newStore(lab, options)
     await outside.open()
@@ -122,7 +122,7 @@ describe('a record that someone at a prompt holds', () => {
       await open.promise
     })
     const store = newStore(lab, { schema })
-    const worker = { handlers: holding, lease: '9s', concurrency: 30 } as const
+    const worker = { handlers: holding, leaseDuration: '9s', concurrency: 30 } as const
     const waybill = await lab.waybill([parcels], { store, worker })
     const ids = await Promise.all(Array.from({ length: 30 }, () => submit(waybill, parcels)))
     for (const id of ids) await hasStatus(store, id, 'running')
@@ -147,7 +147,7 @@ describe('a server that is stopped and started', () => {
     const schema = newSchema()
     const options = { schema, timeoutMs: 2000 }
     const api = await lab.waybill([parcels], { store: newStore(lab, options) })
-    const worker = { handlers, lease: '4s' } as const
+    const worker = { handlers, leaseDuration: '4s' } as const
     const working = await lab.waybill([parcels], { store: newStore(lab, options), worker })
     const load = submitAll(api, 5000)
     for (let round = 0; round < 3; round++) {

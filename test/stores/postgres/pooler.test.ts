@@ -33,8 +33,8 @@ const POLLING = { notifications: false, pollMs: 20 }
 storeConformance(
   {
     name: 'PostgreSQL behind a pooler in transaction mode',
-    open: clock =>
-      open({ schema: database.nextSchema(), clock: clock.now, monotonicClock: clock.monotonic, ...POLLING }),
+    open: async clock =>
+      open({ schema: await database.emptiedSchema(), clock: clock.now, monotonicClock: clock.monotonic, ...POLLING }),
     reopen: clock =>
       open({ schema: database.lastSchema(), clock: clock.now, monotonicClock: clock.monotonic, ...POLLING }),
     hold: holdsOf(database),
