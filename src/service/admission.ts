@@ -1,7 +1,7 @@
 /**
- * Admission: whether a request may become an operation now. How often a caller may ask is counted here, in each process
- * for itself. How many operations there may be is decided by the store where it writes the operation, see
- * {@link OperationStore.accept}; here its refusal becomes an answer. A limit that is not set costs nothing.
+ * Decides whether a request may become an operation now. The rate limit of a caller is counted here, in each process on
+ * its own. The store decides how many operations there may be, where it writes them: see {@link OperationStore.accept}.
+ * This file turns its refusal into an answer. A limit that is not set costs nothing.
  */
 
 import type { SubmissionLimits } from '../model/operation.ts'
@@ -10,12 +10,12 @@ import { type ProblemError, problemError } from '../model/problem.ts'
 import { TokenBucket } from '../util/token-bucket.ts'
 import type { Estimator } from './estimator.ts'
 
-/** Of more callers than this, those that asked longest ago are forgotten: their buckets are full again. */
+/** How many callers are remembered: past it, those that called longest ago are forgotten, and their buckets are full again. */
 const MAX_BUCKETS = 10_000
-/** A queue that was seen full is read again after this many milliseconds. */
-const FULL_MS = 50
-/** What a caller is asked to wait where the queue cannot be read, in milliseconds. */
-const UNKNOWN_MS = 1000
+/** How long a view of a full queue is used, in milliseconds. */
+const FULL_QUEUE_MAX_AGE_MS = 50
+/** The Retry-After where the queue cannot be read, in milliseconds. */
+const DEFAULT_RETRY_AFTER_MS = 1000
 
 export class Admission {
   readonly #estimator: Estimator
@@ -35,31 +35,35 @@ export class Admission {
     const { requests, perMs } = rateLimit
     const retryAfterMs = this.#bucketOf(`${name}/${owner}`, rateLimit).take()
     if (retryAfterMs === 0) return
-    throw problemError('too-many-requests', `At most ${requests} are taken in ${perMs / 1000} s.`, { retryAfterMs })
+    throw problemError('too-many-requests', `At most ${requests} requests are accepted in ${perMs / 1000} s.`, {
+      retryAfterMs,
+    })
   }
 
   /**
-   * Describes the refusal of a submission.
+   * Makes the problem that answers a refused submission.
    *
-   * @param read whether the queue may be read for Retry-After. Not within a transaction of the caller: that has a
-   * connection of the pool already, and must not wait for another
+   * @param read whether the queue may be read for Retry-After. Not within a transaction of the caller: it holds a
+   * connection of the pool already, and waiting for a second one could block forever
    */
-  async refusal(type: AnyOperationType, limit: keyof SubmissionLimits, read: boolean): Promise<ProblemError> {
-    const model = read ? await this.#estimator.model(type.name, FULL_MS).catch(() => undefined) : undefined
-    const retryAfterMs = model?.nextEndMs ?? UNKNOWN_MS
+  async describeRefusal(type: AnyOperationType, limit: keyof SubmissionLimits, read: boolean): Promise<ProblemError> {
+    const model = read
+      ? await this.#estimator.readQueue(type.name, FULL_QUEUE_MAX_AGE_MS).catch(() => undefined)
+      : undefined
+    const retryAfterMs = model?.nextEndMs ?? DEFAULT_RETRY_AFTER_MS
     const { inFlightLimit, backlogLimit } = type.policy
     if (limit === 'backlog') {
-      return problemError('unavailable', `${backlogLimit} operations wait already, which is the limit.`, {
+      return problemError('unavailable', `${backlogLimit} operations are waiting already, which is the limit.`, {
         retryAfterMs,
       })
     }
-    const detail = `${inFlightLimit} operations of yours are not finished, which is the limit.`
+    const detail = `You have ${inFlightLimit} unfinished operations, which is the limit.`
     return problemError('too-many-requests', detail, { retryAfterMs })
   }
 
   #bucketOf(key: string, { requests, perMs }: { requests: number; perMs: number }): TokenBucket {
     const bucket = this.#buckets.get(key) ?? new TokenBucket({ burst: requests, perSecond: (requests / perMs) * 1000 })
-    // Put back at the end: the first bucket of the map is the one that was used longest ago.
+    // Added again at the end, so that the first bucket of the map is the one that was used longest ago.
     this.#buckets.delete(key)
     this.#buckets.set(key, bucket)
     const oldest = this.#buckets.keys().next().value
@@ -68,7 +72,7 @@ export class Admission {
   }
 }
 
-/** The limits that a type sets, for its submissions; undefined where it sets none. */
+/** Reads the limits that a type sets for its submissions; undefined where it sets none. */
 export function limitsOf({ inFlightLimit, backlogLimit }: AnyOperationType['policy']): SubmissionLimits | undefined {
   if (inFlightLimit === undefined && backlogLimit === undefined) return undefined
   return { inFlight: inFlightLimit, backlog: backlogLimit }

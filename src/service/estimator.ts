@@ -1,37 +1,36 @@
 /**
- * When asking again is worth it: `Retry-After`, the position in the queue and the expected end,
- * from how long operations of the type took lately and from the queue before this one.
+ * Estimates `Retry-After`, the position in the queue and the expected end of an operation, from how long operations of
+ * its type took lately and from the queue before it.
  *
- * A client is asked to come back when the operation has ended with a probability of
- * {@link WORTH_ASKING}. Whatever the durations are like, it then asks about `1 / WORTH_ASKING` times in
- * all, and more closely the nearer an end is.
+ * A client is asked to come back when the operation has ended with a probability of {@link END_PROBABILITY}. Whatever
+ * the durations are like, it then polls about `1 / END_PROBABILITY` times in all, more often the nearer the end is.
  */
 import type { Operation } from '../model/operation.ts'
 import { QUEUE_COUNT_LIMIT, type QueueStats, type WorkQueue } from '../stores/store.ts'
 
-/** What is expected of an unfinished operation. */
+/** The estimate for an unfinished operation. */
 export interface Estimate {
-  /** Milliseconds after which asking again is worth it. */
+  /** When to poll again, in milliseconds from now. */
   readonly retryAfterMs: number
-  /** 1 is next; only of one that waits in the queue, and only where those before it were counted. */
+  /** 1 is next. Only for an operation that waits in the queue, and only where those before it were counted. */
   readonly queuePosition?: number
-  /** Milliseconds since the epoch; only where something has been observed. */
+  /** Milliseconds since the epoch; only where durations have been observed. */
   readonly completionAt?: number
   /** Milliseconds for which operations of the type have been ready without a worker claiming one. */
   readonly unclaimedMs: number
 }
 
-/** What is expected of an operation itself. */
+/** The part of an estimate that depends on the operation. */
 type Expected = Omit<Estimate, 'unclaimedMs'>
 
-/** A client asks between five and six times on the average, and learns of the end within about a tenth of the duration. */
-const WORTH_ASKING = 1 / 7.5
-/** No client is asked to stay away for longer than this, so that a wrong estimate costs little. */
-const LONGEST_MS = 5 * 60_000
-/** A client that asks just before the end asks once more: what starting and recording take is put on top. */
+/** With this value a client polls five to six times on average, and sees the end within about a tenth of the duration. */
+const END_PROBABILITY = 1 / 7.5
+/** The longest Retry-After, so that a wrong estimate costs little. */
+const MAX_RETRY_AFTER_MS = 5 * 60_000
+/** Added for the start and the record of an attempt: a client that polls just before the end must poll once more. */
 const OVERHEAD_MS = 50
 /** How long a view of the queue is used before it is read again. */
-const VIEW_MS = 500
+const MAX_AGE_MS = 500
 
 /** A view of the queue, prepared for many estimates. */
 export class QueueModel {
@@ -42,7 +41,7 @@ export class QueueModel {
   readonly #durations: readonly number[]
   readonly #mean: number
   readonly #readAt: number
-  /** Those that were accepted after the view was read, by the order in which they were asked for. */
+  /** Operations that were accepted after the view was read, with their order in the queue. */
   readonly #newcomers = new Map<string, number>()
 
   /**
@@ -66,12 +65,12 @@ export class QueueModel {
   /** Milliseconds for which operations have been ready without a worker claiming one. */
   readonly unclaimedMs: number
 
-  /** How many are ready. */
+  /** The number of ready operations. */
   get depth(): number {
     return this.#depth
   }
 
-  /** In how many milliseconds the next operation should end. */
+  /** When the next operation should end, in milliseconds from now. */
   get nextEndMs(): number {
     return this.#mean / Math.max(1, this.#running)
   }
@@ -85,11 +84,11 @@ export class QueueModel {
   #ofRunning(operation: Operation, now: number): Expected {
     const elapsed = Math.max(0, now - (operation.attemptStartedAt ?? now))
     const reported = reportedLeft(operation, elapsed)
-    if (reported !== undefined) return expecting(now, reported, reported)
+    if (reported !== undefined) return estimateOf(now, reported, reported)
     const left = this.#durations.filter(ms => ms > elapsed).map(ms => ms - elapsed)
-    // Past all that was observed, or with nothing observed, it is taken to last as long again as a part of what it has.
-    if (left.length === 0) return { retryAfterMs: clamp(elapsed * WORTH_ASKING) }
-    return expecting(now, quantile(left, WORTH_ASKING), quantile(left, 0.5))
+    // It runs longer than any other that was observed: the wait grows with the time that it has taken.
+    if (left.length === 0) return { retryAfterMs: clamp(elapsed * END_PROBABILITY) }
+    return estimateOf(now, quantile(left, END_PROBABILITY), quantile(left, 0.5))
   }
 
   #ofPending(operation: Operation, now: number): Expected {
@@ -99,13 +98,13 @@ export class QueueModel {
     const wait = delayed ? Math.max(0, (operation.runAt ?? now) - now) : this.#waitMs(place - 1)
     if (this.#durations.length === 0) {
       const waited = Math.max(0, now - operation.createdAt)
-      return { retryAfterMs: clamp(Math.max(wait, waited * WORTH_ASKING)), ...position }
+      return { retryAfterMs: clamp(Math.max(wait, waited * END_PROBABILITY)), ...position }
     }
-    const soonest = wait + quantile(this.#durations, WORTH_ASKING)
-    return { ...expecting(now, soonest, wait + quantile(this.#durations, 0.5)), ...position }
+    const soonest = wait + quantile(this.#durations, END_PROBABILITY)
+    return { ...estimateOf(now, soonest, wait + quantile(this.#durations, 0.5)), ...position }
   }
 
-  /** Its place in the queue, from 1. What the view does not show is behind all that it counts. */
+  /** The place in the queue, from 1. An operation that the view does not show is behind all that it counts. */
   #placeOf({ id, createdAt }: Operation): number {
     const shown = this.#positions.get(id)
     if (shown !== undefined) return shown
@@ -115,14 +114,14 @@ export class QueueModel {
     return this.#depth + place
   }
 
-  /** Slots become free one after the other; an idle one takes the next at once. */
+  /** Assumes that slots become free one after the other, and that an idle slot takes the next operation at once. */
   #waitMs(ahead: number): number {
     if (this.#running === 0 && ahead === 0) return 0
     return ((ahead + 0.5) / Math.max(1, this.#running)) * this.#mean
   }
 }
 
-/** How long it will still run by its handler's own account. */
+/** How long it will still run, from the progress that its handler reports. */
 function reportedLeft(operation: Operation, elapsed: number): number | undefined {
   const fraction = operation.progress?.fraction ?? 0
   if (fraction < 0.05) return undefined
@@ -131,11 +130,11 @@ function reportedLeft(operation: Operation, elapsed: number): number | undefined
   return left > 0 ? left : undefined
 }
 
-function expecting(now: number, soonest: number, likely: number): Expected {
+function estimateOf(now: number, soonest: number, likely: number): Expected {
   return { retryAfterMs: clamp(soonest + OVERHEAD_MS), completionAt: now + Math.round(likely) }
 }
 
-/** The value that a part of the ascending values does not exceed; of too few to tell, as if they were exponential. */
+/** The quantile of ascending values; where they are too few, that of an exponential distribution with their mean. */
 function quantile(ascending: readonly number[], part: number): number {
   const rank = Math.floor(part * (ascending.length + 1))
   return rank >= 1 ? (ascending[rank - 1] ?? 0) : -Math.log(1 - part) * mean(ascending)
@@ -145,40 +144,40 @@ function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length)
 }
 
-/** A client is told whole seconds, so anything below one is one. */
+/** Retry-After is in whole seconds, at least 1. */
 function clamp(ms: number): number {
-  return Math.min(Math.max(Math.round(ms), 1000), LONGEST_MS)
+  return Math.min(Math.max(Math.round(ms), 1000), MAX_RETRY_AFTER_MS)
 }
 
-/** Reads views of the queue, each used for {@link VIEW_MS} by all who ask, so that polls cost the store next to nothing. */
+/** Reads the queues and makes estimates. Each view is shared for {@link MAX_AGE_MS}, so that polls cost the store almost nothing. */
 export class Estimator {
   readonly #store: Pick<WorkQueue, 'queueStats'>
   readonly #models = new Map<string, { model: Promise<QueueModel>; readAt: number }>()
-  /** By type: an operation that was ready while none ran, and since when, by the monotonic clock. */
+  /** For each type, an operation that was ready while none ran, and since when, by the monotonic clock. */
   readonly #unclaimed = new Map<string, { readonly id: string; readonly since: number }>()
 
   constructor(store: Pick<WorkQueue, 'queueStats'>) {
     this.#store = store
   }
 
-  async of(operation: Operation): Promise<Estimate> {
-    return (await this.model(operation.type)).estimate(operation, Date.now())
+  async estimate(operation: Operation): Promise<Estimate> {
+    return (await this.readQueue(operation.type)).estimate(operation, Date.now())
   }
 
-  /** The queue of a type as it was within the last milliseconds, by default {@link VIEW_MS}. */
-  model(type: string, maxAgeMs = VIEW_MS): Promise<QueueModel> {
+  /** Reads the queue of a type, or reuses a view that is at most this old. */
+  readQueue(type: string, maxAgeMs = MAX_AGE_MS): Promise<QueueModel> {
     const known = this.#models.get(type)
     const now = performance.now()
     if (known !== undefined && now - known.readAt < maxAgeMs) return known.model
     const readAt = Date.now()
     const model = this.#store.queueStats(type).then(view => new QueueModel(view, readAt, this.#unclaimedMs(type, view)))
     this.#models.set(type, { model, readAt: now })
-    // A view that could not be read must not be what the next half second is answered with.
+    // A failed read must not answer the requests of the next half second.
     model.catch(() => this.#models.delete(type))
     return model
   }
 
-  /** What was seen ready before and is ready now, with nothing running, was not claimed meanwhile. */
+  /** An operation that is still ready, while none runs, was not claimed in the meantime. */
   #unclaimedMs(type: string, { ready, running }: QueueStats): number {
     const [first] = ready
     if (first === undefined || running > 0) {

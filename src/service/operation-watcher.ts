@@ -1,16 +1,16 @@
 /**
- * Waiting for operations to change: any number of waiters in a process share one subscription to
- * the store, hold no connection of it, and are woken by its hints; a slow re-read stands under them.
+ * Waits for operations to change. Any number of waiters in a process share one subscription to the store and hold no
+ * connection of it. Its hints wake them; since hints can be lost, what they wait for is also read again now and then.
  */
 import { timerMs } from '../model/duration.ts'
 import type { Operation } from '../model/operation.ts'
 import type { Hint, OperationStore } from '../stores/store.ts'
 
-/** Options of {@link Changes}. */
-export interface ChangesOptions {
+/** Options of {@link OperationWatcher}. */
+export interface OperationWatcherOptions {
   readonly store: Pick<OperationStore, 'read' | 'watch'>
-  /** The most waiters at once. */
-  readonly limit: number
+  /** How many may wait at the same time. */
+  readonly maxWaiting: number
 }
 
 /** A read that is under way. */
@@ -20,18 +20,18 @@ interface Waiter {
   readonly wake: (reading: Reading) => void
 }
 
-/** After a hint that does not name what has changed, all that is waited for is read again: at once, and then not within this time. */
+/** After a hint that does not name what has changed, all that is waited for is read again: at once, and then at most once in this time. */
 const REREAD_EVERY_MS = 5
-/** Nor within ten times what the last such reads took, however much is waited for. */
+/** These reads take at most about a tenth of the time, however many operations are waited for. */
 const REREAD_SHARE = 10
-/** Hints may be lost: everything that is waited for is read again after this time all the same. */
+/** Everything that is waited for is read again after this time: hints may be lost. */
 const BACKSTOP_MS = 5000
-/** How many are read before others get their turn of the event loop. */
+/** How many operations are read before other work gets its turn of the event loop. */
 const REREAD_CHUNK = 200
 
-/** Subscriptions to single operations. */
-export class Changes {
-  readonly #options: ChangesOptions
+/** Wakes requests that wait for single operations. */
+export class OperationWatcher {
+  readonly #options: OperationWatcherOptions
   readonly #waiters = new Map<string, Set<Waiter>>()
   #closed = false
   #count = 0
@@ -39,54 +39,54 @@ export class Changes {
   #backstop: NodeJS.Timeout | undefined
   #reread: NodeJS.Timeout | undefined
   #isRereading = false
-  /** A hint came while what is waited for was read again: it may have been read before the change. */
+  /** A hint came during the reads: some may have been made before the change. */
   #isStale = false
   /** When the next such reads may begin, by the monotonic clock. */
   #rereadAfter = 0
 
-  constructor(options: ChangesOptions) {
+  constructor(options: OperationWatcherOptions) {
     this.#options = options
   }
 
-  /** How many wait now. */
+  /** The number that wait now. */
   get waiting(): number {
     return this.#count
   }
 
-  /** Whether another one may wait. */
-  get full(): boolean {
-    return this.#count >= this.#options.limit
+  /** Whether as many wait as may. */
+  get isFull(): boolean {
+    return this.#count >= this.#options.maxWaiting
   }
 
   /**
-   * Waits until the operation is as wanted, the time is up or the signal is aborted, whichever is first.
-   * It subscribes before it reads, so no change falls in between.
+   * Waits until the operation is as wanted, the time is up or the signal is aborted, whichever comes first.
+   * Subscribes before it reads, so that no change is missed in between.
    *
-   * @param wanted told of the operation as it is now, and after each change
+   * @param wanted called with the operation as it is now, and after each change
    * @returns the operation as it was read last; undefined where there is none
    */
-  async until(
+  async waitUntil(
     id: string,
     wanted: (operation: Operation) => boolean | Promise<boolean>,
     { ms, signal }: { ms: number; signal: AbortSignal },
   ): Promise<Operation | undefined> {
     const subscription = this.#subscribe(id)
-    const end = endOf(ms, signal)
+    const deadline = startDeadline(ms, signal)
     try {
       for (;;) {
         const changed = subscription.next()
         const operation = await (subscription.latest() ?? this.#options.store.read(id))
         if (operation === undefined || (await wanted(operation))) return operation
-        if (end.reached() || this.#closed) return operation
-        await Promise.race([changed, end.promise])
+        if (deadline.isOver() || this.#closed) return operation
+        await Promise.race([changed, deadline.promise])
       }
     } finally {
-      end.forget()
+      deadline.cancel()
       subscription.leave()
     }
   }
 
-  /** Ends every wait, so that a server that closes is not held up. */
+  /** Ends every wait, so that a server can close. */
   close(): void {
     this.#closed = true
     for (const id of this.#waiters.keys()) void this.#wake(id)
@@ -127,8 +127,8 @@ export class Changes {
 
   #startWatching(): void {
     if (this.#unwatch !== undefined) return
-    this.#unwatch = this.#options.store.watch(hint => this.#hinted(hint))
-    this.#backstop = setInterval(() => this.#hinted({ kind: 'unknown' }), BACKSTOP_MS).unref()
+    this.#unwatch = this.#options.store.watch(hint => this.onHint(hint))
+    this.#backstop = setInterval(() => this.onHint({ kind: 'unknown' }), BACKSTOP_MS).unref()
   }
 
   #stopWatching(): void {
@@ -140,7 +140,7 @@ export class Changes {
     this.#isStale = false
   }
 
-  #hinted(hint: Hint): void {
+  onHint(hint: Hint): void {
     if ('id' in hint) void this.#wake(hint.id)
     if (hint.kind !== 'unknown') return
     this.#isStale = true
@@ -153,7 +153,7 @@ export class Changes {
     this.#reread = setTimeout(() => void this.#rereadAll(), delay).unref()
   }
 
-  /** Never rejects: who waits for an operation sees what its read came to. */
+  /** Never rejects: each waiter sees how the read of its operation ends. */
   async #rereadAll(): Promise<void> {
     this.#reread = undefined
     this.#isStale = false
@@ -166,18 +166,18 @@ export class Changes {
     if (this.#count > 0) this.#rereadSoon()
   }
 
-  /** However many wait for an operation, it is read once. */
+  /** Reads an operation once for all its waiters. */
   #wake(id: string): Reading | undefined {
     const waiters = this.#waiters.get(id)
     if (waiters === undefined) return undefined
     const reading = this.#options.store.read(id)
-    // Who is still there sees the failure; all of them may have left.
+    // The waiters see the failure, but all of them may have left.
     reading.catch(() => {})
     for (const { wake } of waiters) wake(reading)
     return reading
   }
 
-  /** Others get their turn of the event loop after each chunk. */
+  /** Lets other work run after each chunk. */
   async #wakeInChunks(ids: readonly string[]): Promise<void> {
     for (let at = 0; at < ids.length; at += REREAD_CHUNK) {
       await Promise.allSettled(ids.slice(at, at + REREAD_CHUNK).map(async id => await this.#wake(id)))
@@ -189,18 +189,18 @@ export class Changes {
 interface Subscription {
   /** Resolves at the next change after the call. */
   next(): Promise<void>
-  /** The read that was begun for the last change, once; undefined where nothing has changed. */
+  /** Takes the read that was begun for the last change; undefined where nothing has changed since. */
   latest(): Reading | undefined
   leave(): void
 }
 
-interface End {
+interface Deadline {
   readonly promise: Promise<void>
-  reached(): boolean
-  forget(): void
+  isOver(): boolean
+  cancel(): void
 }
 
-function endOf(ms: number, signal: AbortSignal): End {
+function startDeadline(ms: number, signal: AbortSignal): Deadline {
   const { promise, resolve } = Promise.withResolvers<void>()
   let reached = signal.aborted
   const reach = () => {
@@ -211,8 +211,8 @@ function endOf(ms: number, signal: AbortSignal): End {
   signal.addEventListener('abort', reach, { once: true })
   return {
     promise,
-    reached: () => reached,
-    forget: () => {
+    isOver: () => reached,
+    cancel: () => {
       clearTimeout(timer)
       signal.removeEventListener('abort', reach)
     },

@@ -1,6 +1,6 @@
 /**
- * The service: what can be done with operations, whoever asks and however. It knows no HTTP.
- * Ownership is checked here and nowhere else: whoever is not the owner is told that there is no such operation.
+ * The service: submits, finds, waits for, cancels and lists operations. It does not know HTTP.
+ * Ownership is checked here and nowhere else: to everyone but the owner, an operation does not exist.
  */
 import { v7 as uuidv7 } from 'uuid'
 import { type BlobReference, type BlobStore, type ByteRange, readReference } from '../blobs/blob-store.ts'
@@ -18,14 +18,14 @@ import type { Acceptance, LogLine, OperationStore, Store } from '../stores/store
 import { TimeLimit } from '../util/time-limit.ts'
 import { Admission, limitsOf } from './admission.ts'
 import { type Estimate, Estimator } from './estimator.ts'
-import { Changes } from './operation-watcher.ts'
+import { OperationWatcher } from './operation-watcher.ts'
 import { Readiness } from './readiness.ts'
 
 /** What is submitted. */
 export interface SubmitRequest {
   /** The parsed input. */
   readonly input: unknown
-  /** The same as JSON text, where it is at hand; it saves writing it again. */
+  /** The same as JSON, where the caller has it: it need not be written again. */
   readonly text?: string
   /** Who submits. Default: the empty string, for nobody in particular. */
   readonly owner?: string
@@ -33,13 +33,13 @@ export interface SubmitRequest {
   readonly idempotencyKey?: string | undefined
   /** W3C trace context. */
   readonly traceparent?: string | undefined
-  /** Where the end is to be told. */
+  /** The URL that is called when the operation has ended. */
   readonly webhookUrl?: string | undefined
   /** Milliseconds before which the work does not begin. Default 0. */
   readonly delay?: number
   /**
-   * A client of the store's database on which the caller has begun a transaction: the operation is accepted by its
-   * commit, together with what else it writes, and is gone with a rollback. Only where the store can join one.
+   * A client of the store's database on which the caller has begun a transaction: its commit accepts the operation,
+   * together with whatever else it writes, and a rollback discards it. Only where the store can join a transaction.
    */
   readonly transaction?: unknown
 }
@@ -47,7 +47,7 @@ export interface SubmitRequest {
 /** The answer to a submission. */
 export interface Submitted {
   readonly operation: Operation
-  /** The idempotency key was known: this is the operation that it made before. */
+  /** Whether the idempotency key was known: then this is the operation that it made before. */
   readonly replayed: boolean
 }
 
@@ -68,10 +68,10 @@ type ServiceStore = OperationStore & Pick<Store, 'queueStats' | 'check'>
 export interface OperationsOptions {
   readonly store: ServiceStore
   readonly types: readonly AnyOperationType[]
-  /** Where results are that are no JSON. */
+  /** Where results are kept that are not JSON. */
   readonly blobs?: BlobStore | undefined
   readonly metrics?: Metrics | undefined
-  /** The most requests that wait for a change at once; past it, they are answered at once. Default 10,000. */
+  /** How many requests may wait for a change at the same time; further ones are answered at once. Default 10,000. */
   readonly maxWaitingRequests?: number
   /** Whether no execution can be started at present, where executions do the work. */
   readonly startsBlocked?: () => boolean
@@ -80,7 +80,12 @@ export interface OperationsOptions {
 /** How long the blob store may take until a result begins, in milliseconds. */
 const BLOB_TIMEOUT_MS = 10_000
 
-/** Every method throws a {@link ProblemError} for what the caller can cure, and `unavailable` when the store cannot be reached. */
+/**
+ * Submits, finds, waits for, cancels and lists operations.
+ *
+ * Every method throws a {@link ProblemError}: one that says what to fix where the caller can fix it, and `unavailable`
+ * when the store cannot be reached.
+ */
 export class Operations {
   readonly #store: OperationStore
   readonly #blobLimit = new TimeLimit(BLOB_TIMEOUT_MS, 'The blob store did not answer in time.')
@@ -88,13 +93,13 @@ export class Operations {
   readonly #types = new Map<string, AnyOperationType>()
   readonly #estimator: Estimator
   readonly #admission: Admission
-  readonly #changes: Changes
+  readonly #watcher: OperationWatcher
   readonly #metrics: Metrics | undefined
   readonly #readiness: Readiness
   readonly #startsBlocked: () => boolean
   #draining = false
 
-  /** @throws {TypeError} when two types share a name, or a schema is none */
+  /** @throws {TypeError} when two types have the same name, or something else is given as a schema */
   constructor(options: OperationsOptions) {
     this.#store = options.store
     this.#blobs = options.blobs
@@ -103,7 +108,7 @@ export class Operations {
     this.#readiness = new Readiness(options.store)
     this.#metrics = options.metrics
     this.#admission = new Admission(this.#estimator)
-    this.#changes = new Changes({ store: options.store, limit: options.maxWaitingRequests ?? 10_000 })
+    this.#watcher = new OperationWatcher({ store: options.store, maxWaiting: options.maxWaitingRequests ?? 10_000 })
     for (const type of options.types) {
       if (this.#types.has(type.name)) throw new TypeError(`Two operation types are named "${type.name}".`)
       checkSchema(type.input, compileJsonSchema)
@@ -118,7 +123,7 @@ export class Operations {
   }
 
   /**
-   * Accepts an operation. When the promise resolves, it is durable and can be read by everyone.
+   * Accepts an operation. When the promise resolves, the operation is durable and every process can read it.
    *
    * @throws {ProblemError} `invalid-input`, `idempotency-key-required`, `idempotency-key-reused`; `too-many-requests`
    * and `unavailable` with the time after which it is worth asking again
@@ -134,7 +139,7 @@ export class Operations {
     const submission = toSubmission(type, request, key)
     const acceptance = await this.#accept(submission, request.transaction)
     if (acceptance.kind === 'refused') {
-      throw await this.#admission.refusal(type, acceptance.limit, request.transaction === undefined)
+      throw await this.#admission.describeRefusal(type, acceptance.limit, request.transaction === undefined)
     }
     if (acceptance.kind === 'known') return replayOf(acceptance.operation, submission)
     this.#metrics?.accepted(type.name)
@@ -151,7 +156,7 @@ export class Operations {
     this.#admission.countRequest(type, owner)
   }
 
-  /** The span of the submit is what attempts will join; the client's own, where nothing is traced here. */
+  /** Attempts join the span of the submit, or the client's own span where this process traces nothing. */
   async #accept(submission: Submission, transaction: unknown): Promise<Acceptance> {
     const { id, type, traceparent } = submission
     const parent = isTracing() ? undefined : (traceparent ?? undefined)
@@ -159,28 +164,26 @@ export class Operations {
       const joined = traceparentOf(span) ?? traceparent
       const joining = { ...submission, traceparent: joined }
       if (transaction !== undefined) return await this.#acceptWithin(joining, transaction)
-      return await this.#ask(this.#store.accept(joining))
+      return await this.askStore(this.#store.accept(joining))
     })
   }
 
-  /** What goes wrong in the caller's own transaction is the caller's to know. */
+  /** An error in the caller's own transaction is passed on as it is: the caller must see it to roll back. */
   async #acceptWithin(submission: Submission, transaction: unknown): Promise<Acceptance> {
     const accepted = this.#store.acceptWithin?.(submission, transaction)
     if (accepted !== undefined) return await accepted
-    throw new TypeError(
-      '"transaction" was given, and this store can join none: use a PostgreSQL store, or leave it out.',
-    )
+    throw new TypeError('This store cannot join a transaction: use a PostgreSQL store, or leave "transaction" out.')
   }
 
   /**
-   * The operation, whatever its status.
+   * Finds an operation, whatever its status.
    *
-   * @param type of which it must be; without one, of any
+   * @param type the type that it must have; without one, any
    * @throws {ProblemError} `not-found`, `operation-expired`
    */
   async find(id: string, owner: string, type?: AnyOperationType): Promise<Operation> {
-    // An id that cannot be one is not looked for: the answer is the same.
-    const operation = isId(id) ? await this.#ask(this.#store.read(id)) : undefined
+    // Something that cannot be an id is not looked up: the answer is the same.
+    const operation = isId(id) ? await this.askStore(this.#store.read(id)) : undefined
     const known = operation !== undefined && this.#types.has(operation.type)
     if (!known || operation.owner !== owner || (type !== undefined && operation.type !== type.name)) {
       throw problemError('not-found')
@@ -190,40 +193,41 @@ export class Operations {
   }
 
   /**
-   * Waits until an operation is as wanted, the time is up, or the signal is aborted; when too many wait already, not at all.
+   * Waits until an operation is as wanted, the time is up, or the signal is aborted. Returns at once when too many
+   * requests wait already.
    *
-   * @returns the operation as it is then, and whether it was waited for
+   * @returns the operation as it is then, and whether this call waited for it
    */
   async wait(
     operation: Operation,
     wanted: (operation: Operation) => boolean | Promise<boolean>,
     { ms, signal }: { ms: number; signal: AbortSignal },
   ): Promise<{ readonly operation: Operation; readonly waited: boolean }> {
-    if (this.#changes.full || this.#draining) return { operation, waited: false }
-    // While the store is away nothing can be waited for; what was accepted must be answered with 202 all the same.
-    const after = await this.#changes.until(operation.id, wanted, { ms, signal }).catch(() => undefined)
+    if (this.#watcher.isFull || this.#draining) return { operation, waited: false }
+    // While the store is away no change can be seen; an accepted operation must still be answered with 202.
+    const after = await this.#watcher.waitUntil(operation.id, wanted, { ms, signal }).catch(() => undefined)
     return { operation: after ?? operation, waited: after !== undefined }
   }
 
-  /** Whether the store answers and takes writes, and no shutdown has begun. */
+  /** Tells whether the store answers and takes writes, and no shutdown has begun. */
   async ready(): Promise<boolean> {
-    return !this.#draining && (await this.#readiness.ask())
+    return !this.#draining && (await this.#readiness.isReady())
   }
 
-  /** The queues as they are now. */
+  /** Reads the state of every queue. */
   async queues(): Promise<readonly QueueReading[]> {
     return await Promise.all(
       [...this.#types.keys()].map(async operation => {
-        const { depth, oldestAt, unclaimedMs } = await this.#estimator.model(operation)
+        const { depth, oldestAt, unclaimedMs } = await this.#estimator.readQueue(operation)
         const ageSeconds = oldestAt === null ? 0 : Math.max(0, Date.now() - oldestAt) / 1000
         return { operation, depth, ageSeconds, unclaimedSeconds: unclaimedMs / 1000 }
       }),
     )
   }
 
-  /** How many requests wait for a change now. */
+  /** The number of requests that wait for a change now. */
   get waiting(): number {
-    return this.#changes.waiting
+    return this.#watcher.waiting
   }
 
   /** Whether a shutdown has begun. */
@@ -231,39 +235,39 @@ export class Operations {
     return this.#draining
   }
 
-  /** Accepts nothing more, and answers everyone who waits. */
+  /** Refuses new operations from now on, and answers every request that waits. */
   drain(): void {
     this.#draining = true
-    this.#changes.close()
+    this.#watcher.close()
   }
 
-  /** The result of a completed operation: JSON text, or a reference to what {@link content} gives. */
+  /** Reads the result of a completed operation: JSON, or a reference to the bytes that {@link content} reads. */
   async output(operation: Operation): Promise<string | BlobReference> {
-    const text = await this.#ask(this.#store.readPayload(operation.id, 'output'))
+    const text = await this.askStore(this.#store.readPayload(operation.id, 'output'))
     if (text === undefined) throw problemError('operation-expired')
     return readReference(text, operation.id) ?? text
   }
 
   /**
-   * The bytes of a result that is no JSON, or a part of them. The caller reads them to their end, or calls `return`.
+   * Reads the bytes of a result that is not JSON, or a part of them. The caller reads them to the end, or calls `return`.
    *
-   * @throws {ProblemError} `operation-expired` where they went with their operation, `result-lost` where they are gone
-   * without it, `unavailable` where they cannot be read now
+   * @throws {ProblemError} `operation-expired` where they were deleted with their operation, `result-lost` where they
+   * are missing though it is there, `unavailable` where they cannot be read now
    */
   async content({ key, length }: BlobReference, range?: ByteRange): Promise<AsyncIterable<Uint8Array>> {
     if (this.#blobs === undefined) throw problemError('no-blob-store')
     const blobs = this.#blobs
     // Asynchronous, so that a blob store that throws rejects.
-    const bytes = await this.#ask(this.#blobLimit.within((async () => await blobs.get(key, range))()))
-    if (bytes === undefined) throw await this.#missing(key)
+    const bytes = await this.askStore(this.#blobLimit.within((async () => await blobs.get(key, range))()))
+    if (bytes === undefined) throw await this.whyMissing(key)
     const expected = range === undefined ? length : range.end - range.start + 1
-    return await this.#ask(this.#blobLimit.within(begun(exactly(bytes, expected))))
+    return await this.askStore(this.#blobLimit.within(begun(exactly(bytes, expected))))
   }
 
-  /** The sweeper deletes a blob after its record; any other that is missing was deleted by someone else, or never was here. */
-  async #missing(key: string): Promise<ProblemError> {
+  /** The sweeper deletes a blob after its record. A blob that is missing otherwise was deleted by another program, or never was in this blob store. */
+  async whyMissing(key: string): Promise<ProblemError> {
     const [id = ''] = key.split('/')
-    const operation = await this.#ask(this.#store.read(id))
+    const operation = await this.askStore(this.#store.read(id))
     if (operation === undefined || operation.purged) return problemError('operation-expired')
     const cause = new Error(
       `The blob "${key}", the result of the operation ${id}, is not in the blob store. Give the API and all workers ` +
@@ -273,14 +277,14 @@ export class Operations {
   }
 
   /**
-   * Cancels: at once where it is pending; where it runs, its handler is told to stop. Idempotent.
+   * Cancels an operation: a pending one at once; of a running one the handler is asked to stop. Idempotent.
    *
    * @returns the operation as it is now, canceled or with `cancelRequested`
    * @throws {ProblemError} `not-found`, `operation-expired`, `operation-finished` when it has completed or failed
    */
   async cancel(id: string, owner: string, type?: AnyOperationType): Promise<Operation> {
     const before = await this.find(id, owner, type)
-    const changed = isFinal(before.status) ? undefined : await this.#ask(this.#store.change(id, { kind: 'cancel' }))
+    const changed = isFinal(before.status) ? undefined : await this.askStore(this.#store.change(id, { kind: 'cancel' }))
     if (changed?.status === 'canceled') this.#metrics?.finished(changed.type, 'canceled')
     const operation = changed ?? (await this.find(id, owner, type))
     if (operation.status === 'completed' || operation.status === 'failed') {
@@ -289,39 +293,39 @@ export class Operations {
     return operation
   }
 
-  /** Operations of a type and an owner, newest first. */
+  /** Lists operations of a type and an owner, newest first. */
   async list(type: AnyOperationType, request: ListRequest = {}): Promise<readonly Operation[]> {
     const { owner = '', limit = 50, ...rest } = request
-    return await this.#ask(this.#store.list({ type: type.name, owner, limit, ...rest }))
+    return await this.askStore(this.#store.list({ type: type.name, owner, limit, ...rest }))
   }
 
-  /** The attempts so far, the one that runs included. */
+  /** Lists the attempts so far, including the running one. */
   async attempts(id: string, owner: string): Promise<readonly (Attempt | RunningAttempt)[]> {
     return attemptsOf(await this.find(id, owner))
   }
 
-  /** What handlers have logged for the operation. */
+  /** Reads what handlers have logged for an operation. */
   async logs(id: string, owner: string, after = 0): Promise<readonly LogLine[]> {
     await this.find(id, owner)
     return await this.logsOf(id, after)
   }
 
-  /** The same, of an operation whose ownership the caller has checked. */
+  /** Reads the same of an operation whose owner the caller has checked. */
   async logsOf(id: string, after: number): Promise<readonly LogLine[]> {
-    return await this.#ask(this.#store.logs(id, after))
+    return await this.askStore(this.#store.logs(id, after))
   }
 
-  /** What a client is told about the operation. */
+  /** Makes the status document that a client gets of an operation. */
   async document(operation: Operation, links: Links): Promise<StatusDocument> {
-    // An estimate that cannot be had is no reason to refuse what is known: an accepted operation must be answered with 202.
+    // What is known is answered without an estimate too: an accepted operation must be answered with 202.
     const expected = isFinal(operation.status)
       ? undefined
-      : await this.#estimator.of(operation).catch((): Estimate => ({ retryAfterMs: 1000, unclaimedMs: 0 }))
+      : await this.#estimator.estimate(operation).catch((): Estimate => ({ retryAfterMs: 1000, unclaimedMs: 0 }))
     return toDocument(operation, links, waitingFor(operation, expected, this.#startsBlocked()), expected)
   }
 
-  /** A store that does not answer, or fails, is the service's trouble and not the caller's. */
-  async #ask<T>(answer: Promise<T>): Promise<T> {
+  /** The client cannot fix a store that does not answer, or fails: it may try again later. */
+  async askStore<T>(answer: Promise<T>): Promise<T> {
     try {
       return await answer
     } catch (error) {
@@ -342,7 +346,7 @@ export type RunningAttempt = Pick<Attempt, 'number' | 'holder' | 'execution' | '
   readonly outcome: 'running'
 }
 
-/** The attempts of an operation, the one that runs included. */
+/** Lists the attempts of an operation, including the running one. */
 export function attemptsOf(operation: Operation): readonly (Attempt | RunningAttempt)[] {
   if (operation.status !== 'running') return operation.history
   return [...operation.history, runningAttempt(operation)]
@@ -381,8 +385,8 @@ function toSubmission(type: AnyOperationType, request: SubmitRequest, key: strin
 }
 
 /**
- * A UUID version 7 (RFC 9562) whose 74 bits beside the time are all random: no counter, so
- * that an id tells nothing about the ids made in the same millisecond.
+ * Makes a UUID version 7 (RFC 9562) whose 74 bits beside the time are all random. It holds no counter, so
+ * an id says nothing about other ids of the same millisecond.
  */
 function newId(): string {
   const random = randomBytes()
@@ -390,7 +394,7 @@ function newId(): string {
   return uuidv7({ random, seq: ((a << 24) | (b << 16) | (c << 8) | d) >>> 0 })
 }
 
-/** Drawn for many ids at once: each draw is a call of the system, which takes longer than all else about an id. */
+/** Random bytes for many ids at once: each draw is a system call, which takes longer than all else about an id. */
 const pool = new Uint8Array(16 * 256)
 let drawn = pool.length
 
@@ -438,7 +442,7 @@ function toDocument(
   return document as StatusDocument
 }
 
-/** Workers look at the queue every second: after this long without a claim, in milliseconds, it is likely that there is none. */
+/** Workers look at the queue every second: after this many milliseconds without a claim there is probably no worker. */
 const UNCLAIMED_MS = 30_000
 
 function waitingFor(operation: Operation, expected: Estimate | undefined, isBlocked: boolean): string | undefined {

@@ -1,9 +1,9 @@
-/** Whether a service can take requests: its store answers, and takes writes. */
+/** Tells whether a service can take requests: its store answers and takes writes. */
 import type { Store } from '../stores/store.ts'
 
-/** How long the answer of a check of writes counts, in milliseconds: each costs a write. */
+/** How long the result of a check counts, in milliseconds: each check costs a write. */
 const WRITABLE_MS = 5000
-/** The same after a failure: what comes back is noticed soon. */
+/** The same after a failure: a store that is back is noticed soon. */
 const UNWRITABLE_MS = 1000
 /** No operation has this id: a read that finds nothing. */
 const NO_ID = '00000000-0000-7000-8000-000000000000'
@@ -11,22 +11,22 @@ const NO_ID = '00000000-0000-7000-8000-000000000000'
 export class Readiness {
   readonly #store: Pick<Store, 'read' | 'check'>
   #writable: Promise<boolean> | undefined
-  /** By the monotonic clock: until then the last check counts. */
+  /** When the last check stops counting, by the monotonic clock. */
   #checkedUntil = 0
 
   constructor(store: Pick<Store, 'read' | 'check'>) {
     this.#store = store
   }
 
-  /** Reads each time; writes at most every 5 s, or every second after a failure, however many ask. */
-  async ask(): Promise<boolean> {
+  /** Reads each time; writes at most every 5 s, or every second after a failure, however often it is called. */
+  async isReady(): Promise<boolean> {
     const [answers, writable] = await Promise.all([succeeds(this.#store.read(NO_ID)), this.#takesWrites()])
     return answers && writable
   }
 
   #takesWrites(): Promise<boolean> {
     if (this.#writable !== undefined && performance.now() < this.#checkedUntil) return this.#writable
-    // Until it is known how the check ends, all others share it.
+    // Calls that come during the check share it.
     this.#checkedUntil = Number.POSITIVE_INFINITY
     this.#writable = succeeds(this.#store.check?.()).then(writable => {
       this.#checkedUntil = performance.now() + (writable ? WRITABLE_MS : UNWRITABLE_MS)

@@ -1,6 +1,6 @@
 /**
- * A token bucket: so many at once, and so many a second. It is how Azure Resource Manager meters
- * its callers, and how a caller keeps within that by itself.
+ * A token bucket: allows a burst, and a rate per second in the long run. Azure Resource Manager limits its callers this
+ * way, and a caller can keep within that limit by the same means.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -23,7 +23,7 @@ export class TokenBucket {
     this.#tokens = rate.burst
   }
 
-  /** Takes one. 0 when it was there; else the milliseconds until one may be, and none is taken. */
+  /** Takes a token and returns 0, or returns the milliseconds until there may be one. */
   take(): number {
     const now = performance.now()
     if (now > this.#countedTo) {
@@ -36,19 +36,19 @@ export class TokenBucket {
     return 0
   }
 
-  /** Gives nothing for so many milliseconds, and then begins without a reserve: whoever asked for the pause had none left. */
+  /** Gives nothing for this many milliseconds, and starts empty after that: a service that asks for a pause had no token left. */
   pause(ms: number): void {
     this.#tokens = 0
     this.#countedTo = Math.max(this.#countedTo, performance.now() + ms)
   }
 
   /**
-   * Takes one when it is there, unless that takes too long.
+   * Waits for a token and takes it, unless that takes too long.
    *
-   * @returns 0 when it was taken; else the milliseconds that it would still take
+   * @returns 0 when a token was taken; else the milliseconds until there may be one
    * @throws when the signal aborts
    */
-  async turn(longestMs: number, signal: AbortSignal): Promise<number> {
+  async waitAndTake(longestMs: number, signal: AbortSignal): Promise<number> {
     for (;;) {
       signal.throwIfAborted()
       const ms = this.take()

@@ -37,7 +37,7 @@ describe('a limit of those in flight', () => {
     const served = await open(lab, { inFlightLimit: 1 })
     const id = await accepted(served, '/orders', { wish: 'hold' })
     const refused = await post(served, '/orders', { wish: 'hold' })
-    expect(problemOf(refused).detail).toContain('1 operations of yours are not finished')
+    expect(problemOf(refused).detail).toContain('You have 1 unfinished operations')
     await hasStatus(served.store, id, 'running')
     await served.app.inject({ method: 'DELETE', url: `/orders/status/${id}` })
     await hasStatus(served.store, id, 'canceled')
@@ -55,7 +55,11 @@ describe('a limit of those in flight', () => {
     const slow = new Proxy(served.store, {
       get: (target, name: keyof Store) => (name === 'queueStats' ? async () => view : target[name]),
     })
-    const refusal = new Admission(new Estimator(slow)).refusal(ordersWith({ inFlightLimit: 1 }), 'inFlight', true)
+    const refusal = new Admission(new Estimator(slow)).describeRefusal(
+      ordersWith({ inFlightLimit: 1 }),
+      'inFlight',
+      true,
+    )
     expect((await refusal).retryAfterMs).toBe(15_000)
   })
 

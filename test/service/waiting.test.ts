@@ -1,11 +1,11 @@
-/** Requests that are held until something changes. */
+/** Requests that are held until something watcher. */
 import { once } from 'node:events'
 import { Agent, get as httpGet, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import { afterEach, describe, expect, vi } from 'vitest'
 import { sqliteStore } from 'waybill/stores/sqlite'
-import { Changes } from '../../src/service/operation-watcher.ts'
+import { OperationWatcher } from '../../src/service/operation-watcher.ts'
 import { acceptedOperation, type Hint, type Store } from '../../src/stores/store.ts'
 import { ANYONE, openDesk, orders } from '../support/desk.ts'
 import { type Api, DOORS, idOf, postJson, serveFastify } from '../support/doors.ts'
@@ -190,18 +190,18 @@ describe('no change is missed', () => {
   async function raceOf(store: Store, changing: Store, rounds: number): Promise<void> {
     // The slow look that stands under the hints never comes.
     vi.useFakeTimers({ toFake: ['setInterval'] })
-    const changes = new Changes({ store, limit: 10 })
+    const watcher = new OperationWatcher({ store, maxWaiting: 10 })
     for (let round = 0; round < rounds; round++) {
       const operation = acceptedOperation(await store.accept(submissionOf(crypto.randomUUID())))
-      const waited = changes.until(operation.id, ({ status }) => status === 'canceled', { ms: NEVER, ...nobody })
+      const waited = watcher.waitUntil(operation.id, ({ status }) => status === 'canceled', { ms: NEVER, ...nobody })
       // The change falls into another moment of the subscription each time.
       for (let n = 0; n < round % 7; n++) await Promise.resolve()
       for (let n = 0; n < round % 3; n++) await turn()
       await changing.change(operation.id, { kind: 'cancel' })
       expect(await waited).toMatchObject({ status: 'canceled' })
-      expect(changes.waiting).toBe(0)
+      expect(watcher.waiting).toBe(0)
     }
-    changes.close()
+    watcher.close()
   }
 
   test('in this process, however close to the subscription it falls', async ({ lab }) => {
@@ -223,10 +223,10 @@ describe('no change is missed', () => {
     const store = await lab.store()
     const operation = acceptedOperation(await store.accept(submissionOf(crypto.randomUUID())))
     await store.change(operation.id, { kind: 'cancel' })
-    const changes = new Changes({ store, limit: 1 })
-    const found = await changes.until(operation.id, ({ status }) => status === 'canceled', { ms: NEVER, ...nobody })
+    const watcher = new OperationWatcher({ store, maxWaiting: 1 })
+    const found = await watcher.waitUntil(operation.id, ({ status }) => status === 'canceled', { ms: NEVER, ...nobody })
     expect(found?.status).toBe('canceled')
-    expect(await changes.until('none', () => false, { ms: NEVER, ...nobody })).toBeUndefined()
+    expect(await watcher.waitUntil('none', () => false, { ms: NEVER, ...nobody })).toBeUndefined()
   })
 })
 
@@ -256,13 +256,13 @@ describe('a wait whose hints', () => {
   test('are all lost ends with the slow look that stands under them, of 5 seconds', async ({ lab }) => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     const { store, without, id } = await hintless(lab)
-    const changes = new Changes({ store: without, limit: 1 })
-    const waited = changes.until(id, ({ status }) => status === 'canceled', { ms: NEVER, ...nobody })
+    const watcher = new OperationWatcher({ store: without, maxWaiting: 1 })
+    const waited = watcher.waitUntil(id, ({ status }) => status === 'canceled', { ms: NEVER, ...nobody })
     await turn()
     await store.change(id, { kind: 'cancel' })
     vi.advanceTimersByTime(5000)
     expect(await waited).toMatchObject({ status: 'canceled' })
-    changes.close()
+    watcher.close()
   })
 
   test('name nothing reads again at the first of them, and once for all that come within the next moment', async ({
@@ -270,8 +270,8 @@ describe('a wait whose hints', () => {
   }) => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'performance'] })
     const { store, without, read, id, tell } = await hintless(lab)
-    const changes = new Changes({ store: without, limit: 1 })
-    const waited = changes.until(id, ({ status }) => status === 'canceled', { ms: NEVER, ...nobody })
+    const watcher = new OperationWatcher({ store: without, maxWaiting: 1 })
+    const waited = watcher.waitUntil(id, ({ status }) => status === 'canceled', { ms: NEVER, ...nobody })
     await turn()
     read.mockClear()
     tell()
@@ -287,7 +287,7 @@ describe('a wait whose hints', () => {
     vi.advanceTimersByTime(10)
     expect(read).toHaveBeenCalledTimes(2)
     expect(await waited).toMatchObject({ status: 'canceled' })
-    changes.close()
+    watcher.close()
   })
 })
 

@@ -373,7 +373,7 @@ class ContainerAppsJob implements Launcher {
   }
 
   async #turn(): Promise<void> {
-    const ms = await this.#writes.turn(LONGEST_TURN_MS, this.#closing.signal).catch(() => RETRY_MS.throttled)
+    const ms = await this.#writes.waitAndTake(LONGEST_TURN_MS, this.#closing.signal).catch(() => RETRY_MS.throttled)
     if (ms > 0) throw new LaunchRefused('Executions are started as fast as Azure takes it.', ms, { reason: 'limit' })
   }
 

@@ -119,7 +119,7 @@ export class Executions {
   }
 
   async #turn(): Promise<void> {
-    const ms = await this.#options.reads.turn(LONGEST_TURN_MS, this.#options.signal)
+    const ms = await this.#options.reads.waitAndTake(LONGEST_TURN_MS, this.#options.signal)
     if (ms > 0) throw new Error(`The engine is not to be asked for another ${Math.ceil(ms)} ms.`)
   }
 }
