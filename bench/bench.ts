@@ -32,7 +32,7 @@ export class Server {
     return this.#peer.ask({ ask: 'memory' })
   }
 
-  /** Waits until so many operations have ended since it started; gives the milliseconds since then. */
+  /** Waits until this many operations have ended since it started; gives the milliseconds since then. */
   ended(count: number): Promise<number> {
     return this.#peer.ask({ ask: 'ended', count })
   }
@@ -102,7 +102,7 @@ export class Bench {
     return results.map(result => ({ ...result, cpu: used / requests }))
   }
 
-  /** Starts a process that has so many connections to a server, for long polls. */
+  /** Starts a process that has this many connections to a server, for long polls. */
   async waiters(server: Server, count: number): Promise<Peer<WaitersQuestion, Told>> {
     const peer = new Peer<WaitersQuestion, Told>('./waiters.ts', { port: server.port, count } satisfies WaitersInit)
     this.onEnd(() => peer.end())

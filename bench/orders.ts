@@ -35,7 +35,7 @@ export const ORDER = {
 /** Accepted, and worked on where a scenario has a handler for it. */
 export const orders = defineOperation({ name: 'orders', input: ORDER_SCHEMA, resultKey: 'order' })
 
-/** Its handler keeps a core busy for so many milliseconds. */
+/** Its handler keeps a core busy for this many milliseconds. */
 export const crunches = defineOperation({
   name: 'crunches',
   input: { type: 'object', required: ['ms'], properties: { ms: { type: 'number' } } },

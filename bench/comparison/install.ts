@@ -1,4 +1,4 @@
-/** Installs the peers, which are a package of their own: whoever uses Waybill needs none of them. */
+/** Installs the peers, which are a package of their own: everyone who uses Waybill needs none of them. */
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { npm } from '../../scripts/tools.ts'

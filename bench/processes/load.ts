@@ -8,7 +8,7 @@ import { serve } from './peer.ts'
 export interface Load {
   readonly port: number
   readonly connections: number
-  /** `each`: a request after the answer of the one before. `paced`: so many a second, whatever the answers do. `round trip`: an operation from its POST to its result. */
+  /** `each`: a request after the answer of the one before. `paced`: this many a second, whatever the answers do. `round trip`: an operation from its POST to its result. */
   readonly mode: 'each' | 'paced' | 'round trip'
   readonly perSecond?: number
   /** How long, or how many. */

@@ -22,7 +22,7 @@ export type ServerInit =
   | { readonly kind: 'bare'; readonly method: Load['method']; readonly template: Template }
   | { readonly kind: 'waybill'; readonly path: string; readonly work: 'none' | 'inline' | 'children' }
 
-/** What it is asked: its use of the CPU so far, of memory now, or to wait until so many operations have ended since it started. */
+/** What it is asked: its use of the CPU so far, of memory now, or to wait until this many operations have ended since it started. */
 export type ServerQuestion =
   | { readonly ask: 'cpu' }
   | { readonly ask: 'memory' }

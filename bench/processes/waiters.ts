@@ -9,7 +9,7 @@ export interface WaitersInit {
   readonly count: number
 }
 
-/** What is asked of them: to wait for operations at their status URLs, taken in turn, or when each was told of its end. */
+/** What is asked of them: to wait for operations at their status URLs, taken in turn, or when each was informed of its end. */
 export type WaitersQuestion = { readonly ask: 'park'; readonly paths: readonly string[] } | { readonly ask: 'told' }
 
 /** Milliseconds from the operation's end, as its document has it, to an answer that was read. Zero when they are parked. */

@@ -4,7 +4,7 @@ import type { Bench, LoadInit, Server } from '../bench.ts'
 import { ORDER } from '../orders.ts'
 import type { Sample, Scenario } from '../scenario.ts'
 
-/** Requests of each kind a second: far from what the server can do, so that latencies tell of the competition alone. */
+/** Requests of each kind a second: far from what the server can do, so that latencies report the competition alone. */
 const PER_SECOND = 250
 /** How long each handler computes: attempts begin and end all the time. */
 const CRUNCH_MS = 100

@@ -64,7 +64,7 @@ function simulate(name: string, draw: () => number, ahead: number): Record<strin
   )
 }
 
-/** One operation: when it ends, and what the server tells of it meanwhile. Times in milliseconds from its acceptance. */
+/** One operation: when it ends, and what the server reports it meanwhile. Times in milliseconds from its acceptance. */
 function life(draw: () => number, ahead: number): { end: number; obeying: Poll } {
   const starts = startsAfter(draw, ahead)
   const start = starts.at(-1) ?? 0

@@ -36,7 +36,7 @@ export const waiters: Scenario = {
     const connection = await Connection.open(server.port)
     bench.onEnd(async () => connection.close())
 
-    /** Parks the waiters for so many orders, does something beside them, and ends what they wait for. */
+    /** Parks the waiters for this many orders, does something beside them, and ends what they wait for. */
     const beside = async (orders: number, act: () => Promise<number>) => {
       const { locations } = await bench.load(server, { ...ORDERS, count: orders, collect: orders })
       await peer.ask({ ask: 'park', paths: locations })

@@ -20,7 +20,7 @@ export const RUN = oneOf('WAYBILL_RUN', [
   'kubernetes',
   'none',
 ] as const)
-/** How many orders are worked on at once. The simulated work only waits, so many fit on one core. */
+/** How many orders are worked on at once. The simulated work only waits, so a large number fits on one core. */
 export const CONCURRENCY = whole('WAYBILL_CONCURRENCY', '16', 1, 1000)
 /** How long the work on an order takes, in milliseconds; undefined: a random time of up to 30 s. */
 export const PROCESSING_MS = process.env.ORDER_PROCESSING_MS

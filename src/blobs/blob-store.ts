@@ -37,10 +37,10 @@ export interface BlobStore {
    */
   get(key: string, range?: ByteRange): Promise<AsyncIterable<Uint8Array> | undefined>
 
-  /** Deletes a blob, and what an unfinished `put` has left of it. That there is none is no error. */
+  /** Deletes a blob, and what an unfinished `put` has left of it. A blob that does not exist is not an error. */
   delete(key: string): Promise<void>
 
-  /** Deletes all blobs of operations, named or not. Those of which there are none are no error. */
+  /** Deletes all blobs of operations, named or not. Operations without blobs are not an error. */
   deleteAll(operations: readonly string[]): Promise<void>
 
   /** Frees everything. */
@@ -100,7 +100,7 @@ export interface BlobKey {
   readonly name: string
 }
 
-/** @throws {TypeError} for what is no key: it could name anything in a file system or a URL */
+/** @throws {TypeError} for what is not a key: it could name anything in a file system or a URL */
 export function checkBlobKey(key: string): BlobKey {
   const [operation = '', name = '', ...more] = key.split('/')
   if (isPart(operation) && isPart(name) && more.length === 0) return { operation, name }

@@ -66,7 +66,7 @@ export async function begun(bytes: AsyncIterable<Uint8Array>): Promise<AsyncIter
   return rest
 }
 
-/** The same bytes, which must be so many: a shorter answer than was announced would keep its reader waiting. */
+/** The same bytes, of exactly the announced length: a shorter response would keep its reader waiting. */
 export async function* exactly(bytes: AsyncIterable<Uint8Array>, length: number): AsyncGenerator<Uint8Array> {
   let left = length
   for await (const piece of bytes) {

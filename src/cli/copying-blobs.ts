@@ -1,6 +1,6 @@
 /**
  * How the blobs that records refer to get from one blob store to another. A reference holds the length of the content
- * and a digest of it; what is sent, and what is there already, is held against both, so nothing counts that was cut
+ * and a digest of it; what is sent, and what is there already, is compared with both, so nothing counts that was cut
  * short or is another content.
  */
 import { createHash } from 'node:crypto'
@@ -30,7 +30,7 @@ export class BlobCopier {
   /** What was read from the target and found right, which one reading is enough for. */
   readonly #right = new Set<string>()
 
-  /** @param onLack told of each blob that the source cannot give */
+  /** @param onLack called with each blob that the source cannot give */
   constructor(from: BlobStore, to: BlobStore, onLack: (message: string) => void) {
     this.#from = from
     this.#to = to
@@ -126,7 +126,7 @@ class Reading {
     }
   }
 
-  /** By itself, so that an error of whoever takes the pieces is not taken for one of theirs. */
+  /** By itself, so that an error of the reader is not mistaken for one of the source. */
   async *#source(): AsyncGenerator<Uint8Array> {
     try {
       yield* this.#bytes
@@ -142,7 +142,7 @@ class Reading {
   }
 }
 
-/** A text that is another one for each other content. */
+/** A string that differs for different content. */
 export function nameOf({ key, length, etag }: BlobContent): string {
   return `${key} ${length} ${etag}`
 }

@@ -49,9 +49,9 @@ export interface Comparison {
 /** How {@link copyAll} is done. */
 export interface CopyOptions {
   readonly blobs: BlobCopier
-  /** Told of the count so far, for each operation of the source. */
+  /** Called with the count so far, for each operation of the source. */
   readonly onEach: (count: number) => void
-  /** Told of each operation that the source has not kept whole. */
+  /** Called with each operation that the source has not kept whole. */
   readonly onLack: (message: string) => void
 }
 
@@ -134,7 +134,7 @@ function charactersOf({ input, output, steps }: Dump): number {
 }
 
 /**
- * Reads both anew, and compares what the source has with what the target has of it. Of blobs the target's content is
+ * Reads both again, and compares what the source has with what the target has of it. Of blobs the target's content is
  * compared with what the record says of it.
  *
  * @param blobs undefined where they are not to be compared

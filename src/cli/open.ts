@@ -23,7 +23,7 @@ export async function withStore<T>(
 /**
  * Makes the blob store of a URL for as long as the work takes, which opens it.
  *
- * @param cure what to tell whoever names none and turns out to need one
+ * @param cure the hint for a command that names none and needs one
  */
 export async function withBlobs<T>(
   url: string | undefined,

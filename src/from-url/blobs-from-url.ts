@@ -34,7 +34,7 @@ const AZURE_PACKAGES = '@azure/storage-blob @azure/identity'
  * Azure is entered with the signature that the URL has (`?sv=…&sig=…`), else with the account's key where
  * `AZURE_STORAGE_KEY` is set, as emulators want it, else with `DefaultAzureCredential`.
  *
- * @throws {TypeError} when it is no such URL; the message says what it may be, and never holds a secret
+ * @throws {TypeError} when it is not such a URL; the message says what it may be, and never holds a secret
  * @throws when a package is not installed; the message says how to install it
  */
 export async function blobsFromUrl(url: string, { existing = false }: BlobsUrlOptions = {}): Promise<BlobStore> {

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
 import { SharedCredential } from './azure-credential.ts'
 
-/** A managed identity in Azure, whoever is logged in elsewhere. */
+/** A managed identity in Azure, the user who is logged in elsewhere. */
 export async function azureCredential(packages: string) {
   const { DefaultAzureCredential } = await load<typeof import('@azure/identity')>('@azure/identity', packages)
   return new SharedCredential(new DefaultAzureCredential())

@@ -40,7 +40,7 @@ export interface StoreUrlOptions {
    */
   readonly forExecution?: boolean
   /**
-   * Keeps what is too large for an item of Cosmos DB; the other stores need none. The store opens it, and whoever made
+   * Keeps what is too large for an item of Cosmos DB; the other stores need none. The store opens it, and the code that made
    * it closes it.
    */
   readonly blobs?: BlobStore | undefined
@@ -67,10 +67,10 @@ const FORMS =
  * {@link Store.open}.
  *
  * Cosmos DB, and Azure's PostgreSQL where the URL has no password, are entered with `DefaultAzureCredential`: a managed
- * identity in Azure, whoever is logged in elsewhere. Cosmos DB, where
+ * identity in Azure, the user who is logged in elsewhere. Cosmos DB, where
  * `COSMOS_KEY` is set, as emulators want it, with that key.
  *
- * @throws {TypeError} when it is no such URL; the message says what it may be, and never holds a password
+ * @throws {TypeError} when it is not such a URL; the message says what it may be, and never holds a password
  * @throws when the driver's package is not installed; the message says how to install it
  */
 export async function storeFromUrl(url: string, options: StoreUrlOptions = {}): Promise<Store> {

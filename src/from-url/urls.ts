@@ -2,7 +2,7 @@
 import { entersByIdentity, identityConfig } from './azure-postgres.ts'
 import { azureCredential, load } from './load-package.ts'
 
-/** A URL that names nothing of what it should: whoever wrote it can mend it. */
+/** A URL that does not name what it should. Its author can fix it. */
 export class UrlError extends TypeError {}
 
 /** The URL for people and logs: without the password, or the signature that opens a container. */
@@ -10,12 +10,12 @@ export function shownUrl(url: string): string {
   return url.replace(/(:\/\/[^/:]*):[^/]*@/, '$1:***@').replace(/([?&](?:password|sig)=)[^&]*/gi, '$1***')
 }
 
-/** The same of what is no URL that can be used: it may hold a secret anywhere. */
+/** The same for a string that is not a usable URL: it may hold a secret anywhere. */
 export function shownUnread(url: string): string {
   return /[@?]/.test(url) ? url.replace(/[:?].*/s, ':…') : url
 }
 
-/** How many connections a pool has: at most, and those that stay when they are idle for so many milliseconds. */
+/** How many connections a pool has: at most, and how long idle ones stay, in milliseconds. */
 export interface PoolSize {
   readonly max?: number
   readonly min?: number

@@ -1,4 +1,4 @@
-/** The attempts of one operation, for whoever looks into how it went. */
+/** The attempts of one operation, for debugging. */
 
 import type { Attempt } from '../model/operation.ts'
 import type { Operations, RunningAttempt } from '../service/operations.ts'

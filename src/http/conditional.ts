@@ -35,7 +35,7 @@ export function isConditional({ headers }: Headers): boolean {
  * where the client has it already.
  */
 export function conditional(request: Headers, answer: HttpResponse): HttpResponse {
-  // What is no success without conditions is the same with them (RFC 9110, 13.2.1).
+  // A response that is not a success is the same with conditions (RFC 9110, 13.2.1).
   if (!isConditional(request) || answer.status < 200 || answer.status > 299) return answer
   const etag = answer.headers.ETag
   if (!isHeldBy(etag, header(request, 'If-Match'))) return problemResponse(problem('precondition-failed'))

@@ -23,9 +23,9 @@ export interface EventSource {
   readonly document: (operation: Operation) => Promise<StatusDocument>
 }
 
-/** Something is sent at least so often, so that proxies see the stream live. */
+/** The longest time between two messages, in milliseconds, so that proxies keep the stream open. */
 const HEARTBEAT_MS = 15_000
-/** A client that no place is left for is asked to come back after so many milliseconds. */
+/** How long a client waits before it reconnects when too many requests wait already, in milliseconds. */
 const COME_BACK_MS = 5000
 
 /** Answers with the stream; with 204, which tells a browser not to connect again, when the client has seen everything. */
@@ -66,7 +66,7 @@ async function* events(source: EventSource, seen: Position, signal: AbortSignal)
   }
 }
 
-/** A sign of life. In the queue it tells the place anew, which changes while the operation does not. */
+/** A heartbeat. In the queue it repeats the position, which changes while the operation does not. */
 async function sign(source: EventSource, operation: Operation, position: Position): Promise<string> {
   if (operation.status !== 'pending') return ': waiting\n\n'
   return write('status', position, await source.document(operation))
@@ -94,7 +94,7 @@ function write(event: string, { version, line }: Position, data: unknown): strin
 
 /**
  * A position that cannot be read is none: everything is sent. So is one that the operation has not reached: its record
- * is that of a backup, or the id is of something else, and whoever waited for what comes after it would never hear the end.
+ * is that of a backup, or the id is of something else, and a client that waited for later events would never receive the last one.
  */
 function readPosition(lastEventId: string | undefined, { version: reached }: Operation): Position {
   const match = /^(\d{1,15})(?:\.(\d{1,15}))?$/.exec(lastEventId ?? '')

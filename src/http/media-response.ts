@@ -1,4 +1,4 @@
-/** A result that is no JSON, over HTTP: its headers, and the part of it that is asked for (RFC 9110, 14). */
+/** A result that is not JSON, over HTTP: its headers, and the part of it that is asked for (RFC 9110, 14). */
 import type { BlobReference, ByteRange } from '../blobs/blob-store.ts'
 import { problem } from '../model/problem.ts'
 import { conditional } from './conditional.ts'

@@ -12,7 +12,7 @@ export interface HttpRequest {
   readonly query: URLSearchParams
   /** The body as text; undefined where there is none. */
   readonly body?: string | undefined
-  /** Who asks: what `principal` made of the request, or the empty string. */
+  /** The caller: what `principal` returned for the request, or the empty string. */
   readonly owner: string
   /** Aborted when the client has gone away. */
   readonly signal: AbortSignal

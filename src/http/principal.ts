@@ -1,4 +1,4 @@
-/** Who asks: what the option `principal` makes of a request. What it makes nothing of is refused, and owned by nobody. */
+/** The caller of a request, as the option `principal` names it. A request without a caller is refused. */
 
 import { type Checks, FUNCTION, STRING } from '../model/options.ts'
 import { ProblemError, problemError } from '../model/problem.ts'
@@ -8,7 +8,7 @@ import { errorResponse, type HttpResponse } from './message.ts'
 /** How callers are told apart. */
 export interface CallerOptions<Request> {
   /**
-   * Who asks: the owner of what is submitted, and the only one who can read, list, wait for and cancel it. Where it gives
+   * Names the caller: the owner of what is submitted, and the only one who can read, list, wait for and cancel it. Where it returns
    * nothing, the request is refused with 401; and where it throws: a `ProblemError` is the answer, an error whose
    * `statusCode` or `status` is 401 or 403 is answered with that, the marks of a fault (an error of the language or of the
    * system, or another status) with 500, and all else, such as what a verifier of tokens throws, with 401.
@@ -20,12 +20,12 @@ export interface CallerOptions<Request> {
   readonly challenge?: string
 }
 
-/** A text that names who asks, or nothing. */
+/** A string that names the caller, or nothing. */
 export type Principal = string | null | undefined
 
 export const CALLER_OPTIONS: Checks<CallerOptions<never>> = { principal: FUNCTION, challenge: STRING }
 
-/** The name of who asks, or the answer that refuses the request. */
+/** The name of the caller, or the response that refuses the request. */
 export type Identify<Request> = (request: Request) => Promise<string | HttpResponse>
 
 /** Makes what asks `principal`; undefined where there is none, and everyone is the same. */
@@ -38,7 +38,8 @@ export function identifying<Request>(
     try {
       const owner: unknown = await principal(request)
       if (typeof owner === 'string' && owner !== '') return owner
-      if (owner) logger.warn({ type: typeof owner }, 'principal gave something that is no text: the request is refused')
+      if (owner)
+        logger.warn({ type: typeof owner }, 'principal returned something that is not a string; the request is refused')
       return refusal(problemError('unauthenticated'), challenge)
     } catch (error) {
       return refusal(toProblem(error, logger), challenge)
@@ -59,7 +60,7 @@ function toProblem(error: unknown, logger: Logger): ProblemError {
     return error instanceof ProblemError ? error : problemError('internal-error')
   }
   if (error instanceof ProblemError) return error
-  // Whoever has set up the verifier in a wrong way finds out here why nobody is let in.
+  // With a verifier that is set up wrongly, the log says here why every request is refused.
   logger.warn({ err: error }, 'principal refused a request')
   return problemError(said === 403 ? 'forbidden' : 'unauthenticated')
 }
@@ -74,7 +75,7 @@ function statusOf(error: unknown): number {
   return status === 401 || status === 403 ? status : 500
 }
 
-/** Whether an error tells of the program or the network and not of credentials: `fetch` throws a TypeError where a server is away. */
+/** Whether an error is about the program or the network and not about credentials: `fetch` throws a TypeError where a server is away. */
 function isFault(error: unknown): boolean {
   const ofTheLanguage = [TypeError, ReferenceError, RangeError, AggregateError, DOMException]
   return ofTheLanguage.some(kind => error instanceof kind) || 'syscall' in Object(error)

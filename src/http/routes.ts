@@ -89,7 +89,7 @@ export interface ApiOptions {
 
 /** What the options of an API must be. */
 export const API_OPTIONS: Checks<ApiOptions> = {
-  base: { expected: 'a text', test: base => typeof base === 'string' },
+  base: { expected: 'a string', test: base => typeof base === 'string' },
   authenticated: BOOLEAN,
   dialect: DIALECT,
   listing: BOOLEAN,

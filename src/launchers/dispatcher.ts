@@ -63,7 +63,7 @@ export class Dispatcher {
   /** The starts under way. */
   readonly #starts = new Set<Promise<void>>()
   #turn = 0
-  /** How many ends of executions the launcher has told of. */
+  /** How many ends of executions the launcher has reported. */
   #ends = 0
   /** Whether there were as many executions as there may be when it last looked. */
   #full = false

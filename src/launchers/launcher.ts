@@ -87,7 +87,7 @@ export interface Launcher {
    * @throws {LaunchRefused} when nothing was started; any other error leaves that open
    */
   start(request: LaunchRequest): Promise<string | undefined>
-  /** Asks an execution to stop. One that is gone is no error. */
+  /** Asks an execution to stop. An execution that is gone is not an error. */
   stop(execution: string): Promise<void>
   /** What has become of an execution. */
   inspect(execution: string): Promise<ExecutionState>

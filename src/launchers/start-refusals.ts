@@ -11,7 +11,7 @@ const LASTS_AFTER_MS = 30_000
 /** How often a refusal that lasts is an error again, in milliseconds. */
 const REPEAT_MS = 3_600_000
 
-/** Reasons that are no error however long they last. */
+/** Reasons that are not errors, however long they last. */
 const EXPECTED: readonly RefusalReason[] = ['limit']
 /** Reasons that do not go by themselves: the first refusal is an error. */
 const HOPELESS: readonly RefusalReason[] = ['unusable']

@@ -20,7 +20,7 @@ export function readUtf8(bytes: Buffer): string {
 /**
  * Reads JSON text.
  *
- * @throws {ProblemError} `invalid-json` for what is no JSON, nested deeper than {@link MAX_JSON_DEPTH}, or has a key that poisons prototypes
+ * @throws {ProblemError} `invalid-json` for what is not JSON, is nested deeper than {@link MAX_JSON_DEPTH}, or has a key that poisons prototypes
  */
 export function parseJson(text: string): unknown {
   if (text.length > MAX_JSON_DEPTH && depthOf(text) > MAX_JSON_DEPTH) {

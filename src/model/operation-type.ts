@@ -101,7 +101,7 @@ export interface OperationTypeInit<Name extends string, Input, Output, Key exten
   readonly rateLimit?: RateLimit
 }
 
-/** So many requests in so much time, at most 1,000,000 in at most a day. */
+/** A number of requests in a period: at most 1,000,000 in at most a day. */
 export interface RateLimit {
   readonly requests: number
   readonly per: Duration
@@ -313,7 +313,7 @@ export interface Job {
   /**
    * Tells how far the work is. Written soon and not at once: of many calls in a moment the last one counts.
    *
-   * @param fraction from 0 to 1; values outside are clamped, and one that is no number is refused with a TypeError
+   * @param fraction from 0 to 1; values outside are clamped, and one that is not a number is refused with a TypeError
    */
   progress(fraction: number, message?: string): void
   /**

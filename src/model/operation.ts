@@ -376,7 +376,7 @@ function finished(operation: Operation, outcome: Outcome, now: number): Operatio
   }
 }
 
-/** Whoever has seen a progress sees it reach its end. */
+/** A client that has seen a progress also sees it reach its end. */
 function whole({ progress }: Operation): Partial<Operation> {
   return progress === null ? {} : { progress: { ...progress, fraction: 1 } }
 }

@@ -28,7 +28,7 @@ export async function validate(schema: unknown, value: unknown): Promise<Validat
 /**
  * Compiles a schema ahead of its first use, so that a bad one is found when the program starts.
  *
- * @throws {TypeError} when it is no schema
+ * @throws {TypeError} when it is not a schema
  */
 export function checkSchema(schema: unknown, compile: typeof compileJsonSchema): void {
   if (schema !== undefined && !isStandardSchema(schema)) addJsonSchema(schema as JsonSchema, compile)

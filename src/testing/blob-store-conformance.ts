@@ -4,7 +4,7 @@ import type { BlobStore } from '../blobs/blob-store.ts'
 import { numberedId } from './store-conformance/context.ts'
 import type { TestFunctions } from './store-conformance/store-conformance.ts'
 
-/** What {@link blobStoreConformance} is told of a blob store. */
+/** What {@link blobStoreConformance} needs to know about a blob store. */
 export interface BlobStoreConformanceOptions {
   /** What the suite is named after. */
   readonly name: string

@@ -4,7 +4,7 @@ export interface ManualClock {
   readonly now: () => number
   /** The monotonic clock beside it, in milliseconds. It can be handed on as a function of its own. */
   readonly monotonic: () => number
-  /** Moves both clocks forward by so many milliseconds. */
+  /** Moves both clocks forward by this many milliseconds. */
   advance(ms: number): void
   /** Sets the clock forward, or back where `ms` is negative, as an administrator does: the monotonic one stays. */
   step(ms: number): void

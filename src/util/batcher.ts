@@ -16,7 +16,7 @@ export interface BatcherOptions {
   /** The most items of one batch. Default 500. */
   readonly limit?: number | undefined
   /**
-   * A batch that has so many items does not wait for the end of the event loop's turn: what writes it, such as a thread,
+   * A batch of this many items does not wait for the end of the event loop's turn: what writes it, such as a thread,
    * works while the loop reads further requests. Default: it waits, and holds all that came in the turn.
    */
   readonly earlyAt?: number | undefined

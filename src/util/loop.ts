@@ -10,7 +10,7 @@ export interface LoopOptions {
   readonly everyMs: number
   /** One turn. */
   readonly turn: () => Promise<void>
-  /** Told of each turn that failed. */
+  /** Called with each turn that failed. */
   readonly onError: (error: unknown, loop: string) => void
 }
 
@@ -44,7 +44,7 @@ export class Loop {
 
   /**
    * Whether it has turned lately: within three intervals, the longest backoff and the longest turn. A turn that fails is
-   * one as well: a store that is away is not mended by a new process, which could not even start without it.
+   * one as well: a new process would not help while the store is down, and could not even start without it.
    */
   get healthy(): boolean {
     return this.#stopped || this.idleMs < 3 * this.#options.everyMs + MAX_BACKOFF_MS + LONGEST_TURN_MS

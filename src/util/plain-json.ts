@@ -27,7 +27,7 @@ export function readMember(object: object, name: string): unknown {
   }
 }
 
-/** The longest beginning of a string that takes at most so many bytes as JSON. It splits no character. */
+/** The longest beginning of a string that takes at most this many bytes as JSON. It splits no character. */
 export function cutToJsonBytes(text: string, bytes: number): string {
   let cut = text.slice(0, bytes)
   for (let size = jsonBytes(cut); size > bytes; size = jsonBytes(cut)) {

@@ -45,7 +45,7 @@ const MAX_URL_LENGTH = 2048
  * platform address 168.63.129.16. An IPv4 address within an IPv6 one, mapped (`::ffff:0:0/96`) or
  * of NAT64 (`64:ff9b::/96`), is judged itself.
  *
- * @param address as text; what is no address is not public
+ * @param address as a string; what is not an address is not public
  */
 export function isPublicAddress(address: string): boolean {
   const ip = parse(address)
@@ -74,7 +74,7 @@ function lastIPv4(ip: ipaddr.IPv6): string {
 }
 
 /**
- * Reads a webhook's URL and holds it against the rules, as far as that can be told without DNS.
+ * Reads a webhook's URL and checks it by the rules, as far as that is possible without DNS.
  *
  * @throws {ProblemError} `invalid-webhook-url`; its detail says what is wrong with it
  */
@@ -120,7 +120,7 @@ function isAllowed(address: string, allowAddress: Rules['allowAddress']): boolea
 }
 
 /**
- * Finds the addresses of a host, of which every one has to be allowed. Whoever connects takes one
+ * Finds the addresses of a host, of which every one has to be allowed. A connection uses one
  * of these and does not ask again: a name that is resolved twice can have two answers (DNS rebinding).
  *
  * @throws {DeliveryError} `address` where there is none, or one of them is refused. Both look the same to the owner:

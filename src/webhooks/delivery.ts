@@ -7,7 +7,7 @@ import { type AnyOperationType, defineOperation } from '../model/operation-type.
 /** The name of the operation type; it is not served over HTTP. */
 export const DELIVERY_TYPE = 'webhook-deliveries'
 
-/** How often the event of one operation can be delivered anew. */
+/** How often the event of one operation can be delivered again. */
 export const MAX_REDELIVERIES = 20
 
 /** The input of a delivery: all that its attempts need, the body byte for byte. */
@@ -35,7 +35,7 @@ export function deliveryType(policy: { attempts: number; timeout: number; retent
 
 /**
  * The id of an operation's nth delivery, from 0: a UUID version 7 with the operation's time, and a
- * digest in place of random bits. Whoever makes the delivery gives it the same id, so there is one,
+ * digest in place of random bits. Every process that makes the delivery gives it the same id, so there is one,
  * and the deliveries of an operation are found by their ids, even when its own record is gone.
  */
 export function deliveryId(operationId: string, number: number): string {

@@ -74,7 +74,7 @@ export class History {
     if (number > MAX_REDELIVERIES) {
       throw problemError(
         'too-many-requests',
-        `The webhook was sent anew ${MAX_REDELIVERIES} times, which is the limit.`,
+        `The webhook was sent again ${MAX_REDELIVERIES} times, which is the limit.`,
       )
     }
     const input = last?.input ?? (await this.#firstInput(id, owner))

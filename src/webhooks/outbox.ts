@@ -24,7 +24,7 @@ export interface OutboxOptions {
 
 /** How many operations one turn takes. */
 const BATCH = 200
-/** Every change of every operation is hinted at: one look for all changes of so many milliseconds is enough. */
+/** Every change of every operation is hinted at: one look for all changes of this many milliseconds is enough. */
 const DEBOUNCE_MS = 20
 
 export class Outbox {

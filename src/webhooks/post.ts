@@ -22,7 +22,7 @@ export interface Answer {
   readonly date: string | undefined
 }
 
-/** So many bytes of an answer's body are read and thrown away, for its sender to end in order; then the connection is cut. */
+/** This many bytes of a response's body are read and discarded, for its sender to end in order; then the connection is cut. */
 const ANSWER_BODY_LIMIT = 16 * 1024
 
 /** How long the body may take, in milliseconds: the status is all that is needed, and a slot is not held for the rest. */

@@ -11,7 +11,7 @@ export type Secrets = readonly string[] | ((owner: string) => readonly string[] 
 const PREFIX = 'whsec_'
 
 /**
- * Holds secrets against the form they must have.
+ * Checks that secrets have the required format.
  *
  * @throws {TypeError} which never holds the secret itself
  */

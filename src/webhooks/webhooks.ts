@@ -42,7 +42,7 @@ const LEASE_MS = 30_000
 const MARGIN_MS = 10_000
 /** How long a delivery may wait for its turn after it was claimed. */
 const TURN_MS = 3_600_000
-/** For each one that is sent, so many are claimed: of what is claimed the queue chooses fairly. */
+/** For each one that is sent, this many are claimed. Among the claimed ones the queue chooses fairly. */
 const CLAIMED_PER_SLOT = 10
 /** More are not claimed at once by default. */
 const MOST_CLAIMED = 10_000

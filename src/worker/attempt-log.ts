@@ -5,7 +5,7 @@ import { LOG_LIMIT } from '../stores/store.ts'
 /** The most bytes, about, of a line's message. */
 const MESSAGE_LIMIT = 8192
 const LEVELS: readonly string[] = ['debug', 'info', 'warn', 'error'] satisfies LogLevel[]
-/** Even where very many attempts share the log of one operation, each has so many lines. */
+/** The lines that each attempt may write, even where many attempts share the log of one operation. */
 const FEWEST_LINES = 20
 
 interface Line {

@@ -98,7 +98,7 @@ function failure(handler: Handler, task: Task, thrown: unknown, signal: AbortSig
     return { kind: 'retry', problem: problem('operation-failed'), delayMs, error: describeError(thrown) }
   }
   const told = plainProblem(Object(readMember(thrown, 'problem')))
-  // What a handler says of the request is no fault of the server's, and the client is told it in full.
+  // A problem about the request is not a fault of the server, and the client receives it in full.
   const isRefusal = told.status < 500 && readMember(thrown, 'cause') === undefined
   const error = isRefusal ? {} : { error: describeError(thrown) }
   const retryAfterMs = readRetryAfterMs(readMember(thrown, 'retryAfterMs'))
@@ -168,7 +168,7 @@ function readProgress(fraction: number, message: string | undefined): Progress {
 /**
  * JSON text of a value; what JSON cannot say becomes null, as it does inside arrays.
  *
- * @throws {ProblemError} for what is no JSON or too large: it is the same the next time, so the failure is final
+ * @throws {ProblemError} for what is not JSON or too large: it is the same the next time, so the failure is final
  */
 function toJson(value: unknown, what: string): string {
   const json = stringify(value, what)

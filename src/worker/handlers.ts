@@ -11,7 +11,7 @@ export type Handlers = Handler | readonly Handler[]
 /**
  * Indexes handlers by the name of their operation type.
  *
- * @throws {TypeError} when something is no handler, or two serve one type
+ * @throws {TypeError} when something is not a handler, or two serve one type
  */
 export function handlersByType(handlers: Handlers): ReadonlyMap<string, Handler> {
   const byType = new Map<string, Handler>()
@@ -32,7 +32,7 @@ export function handlersByType(handlers: Handlers): ReadonlyMap<string, Handler>
  *
  * @param files URLs, or paths that are taken from the working directory
  * @param timeoutMs how long they may take, in milliseconds; default: without a limit
- * @throws when a file cannot be loaded, or its default export is no handler
+ * @throws when a file cannot be loaded, or its default export is not a handler
  */
 export async function loadHandlers(
   files: readonly string[],

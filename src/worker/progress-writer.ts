@@ -1,7 +1,7 @@
 /** An attempt's progress on its way out: the first at once, then the latest, now and then. */
 import type { Progress } from '../model/protocol.ts'
 
-/** Progress goes out at most so often; of what comes in between, the last counts. */
+/** The shortest time between two writes of the progress, in milliseconds. Of the values in between, the last counts. */
 const PROGRESS_EVERY_MS = 200
 
 export class ProgressWriter {

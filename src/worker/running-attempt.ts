@@ -46,7 +46,7 @@ export type Recorded =
 
 /** How often a store may refuse an outcome, while it answers to renewals, before a plain failure takes its place. */
 const MAX_REFUSALS = 8
-/** From so many refusals on, the attempt counts as stuck. */
+/** After this many refusals the attempt counts as stuck. */
 const STUCK_AFTER = 3
 /** How often a store that answers to renewals may refuse a step before its attempt is told. */
 const MAX_STEP_REFUSALS = 3

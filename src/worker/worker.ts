@@ -34,7 +34,7 @@ export interface WorkerSettings {
   readonly store: OperationStore & WorkQueue
   readonly types: readonly AnyOperationType[]
   readonly runner: Runner
-  /** Where results are kept that are no JSON. Without it, an operation with such a result fails. */
+  /** Where results that are not JSON are stored. Without it, an operation with such a result fails. */
   readonly blobs?: BlobStore | undefined
   /** How many attempts run at once. */
   readonly concurrency: number

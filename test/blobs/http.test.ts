@@ -1,4 +1,4 @@
-/** Results that are no JSON, over HTTP: on each kind of server, to curl, to fetch, and to the clients. */
+/** Results that are not JSON, over HTTP: on each kind of server, to curl, to fetch, and to the clients. */
 import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -136,7 +136,7 @@ describe.each(Object.entries(DOORS))('on %s', (_, door) => {
     expect([whole.status, whole.headers.get('content-length'), await whole.text()]).toEqual([200, '0', ''])
   })
 
-  test('what is no range, or several, or of another version, gets the whole', async ({ lab }) => {
+  test('what is not a range, or several, or of another version, gets the whole', async ({ lab }) => {
     const opened = await open(lab, door)
     const path = await resultOf(opened, PDF)
     const etag = (await opened.api.ask(path)).headers.get('etag') ?? ''

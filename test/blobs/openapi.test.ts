@@ -1,4 +1,4 @@
-/** What an API that can keep results that are no JSON says of itself, held against its answers. */
+/** What an API that can keep results that are not JSON says of itself, checked against its answers. */
 import { join } from 'node:path'
 import fastify from 'fastify'
 import { expect } from 'vitest'

@@ -1,4 +1,4 @@
-/** Results that are no JSON, from their handlers to the blob store: inline and in child processes. */
+/** Results that are not JSON, from their handlers to the blob store: inline and in child processes. */
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -171,7 +171,7 @@ describe('the command', () => {
     expect([code, err]).toEqual([2, expect.stringMatching(/^waybill: unknown command "lst"/)])
   })
 
-  test('is quiet where whoever reads it has had enough', async ({ lab }) => {
+  test('is quiet when its reader stops reading', async ({ lab }) => {
     const { url } = await filled(lab)
     const line = '{ "$@"; echo "code $?" >&2; } | exec true'
     expect(await waybillInShell(line, ['ls', '--store', url])).toEqual({ code: 0, out: '', err: 'code 0\n' })

@@ -50,7 +50,7 @@ function bytesOf(number: number, length: number): Buffer {
   return Buffer.alloc(length, `${number} bytes; `)
 }
 
-/** Completes an operation whose result is so many bytes, as a worker does. */
+/** Completes an operation whose result is this many bytes, as a worker does. */
 async function complete({ store, blobs }: Place, number: number, length: number): Promise<void> {
   const [id, bytes] = [idOf(number), bytesOf(number, length)]
   await store.accept(submissionOf(id))
@@ -94,7 +94,7 @@ async function counted({ pool, name }: Target, table: 'blobs' | 'operations'): P
   return (await pool.query(`SELECT count(*)::int AS n FROM "${name}".${table}`)).rows[0].n
 }
 
-/** Has the database wait with the blob of one operation. The returned function has it go on, without whoever waits. */
+/** Has the database wait with the blob of one operation. The returned function lets it go on. */
 async function hold({ pool, name }: Target, number: number): Promise<() => Promise<void>> {
   await pool.query(`
     CREATE FUNCTION "${name}".hold() RETURNS trigger LANGUAGE plpgsql AS
@@ -205,7 +205,7 @@ describe('waybill copy, with blobs', () => {
     expect(readdirSync(target.path)).toEqual([])
   })
 
-  test('names what is missing or damaged in the source, copies the rest, and mends it when it is repeated', async ({
+  test('names what is missing or damaged in the source, copies the rest, and fixes it when it is repeated', async ({
     lab,
   }) => {
     const [source, target] = [await place(lab), await place(lab)]

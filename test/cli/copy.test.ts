@@ -175,7 +175,7 @@ describe('waybill copy', () => {
   test('finds what has been changed behind its back', async ({ lab }) => {
     const [path, targetPath] = [await filledFile(lab), lab.file()]
     await copy(`sqlite:${path}`, `sqlite:${targetPath}`)
-    // The same version with another content is what a copy mends: here it cannot, for a trigger undoes it.
+    // The same version with another content is what a copy fixes: here it cannot, for a trigger undoes it.
     const file = new DatabaseSync(targetPath)
     file.exec(`UPDATE payloads SET body = '"forged"' WHERE id = '${idOf(1)}' AND kind = 1;
       CREATE TRIGGER forge AFTER INSERT ON payloads WHEN new.id = '${idOf(1)}' AND new.kind = 1

@@ -72,7 +72,7 @@ describe("Azure's PostgreSQL", () => {
     const { password, ...config } = identityConfig(target, { getToken })
     const [user, database] = ['id-api-x', 'orders']
     expect(config).toEqual({ host: target.hostname, port: 5432, user, database, ssl: true })
-    // Each connection asks anew: a token does not live as long as a pool.
+    // Each connection asks again: a token does not live as long as a pool.
     expect([await password(), await password()]).toEqual(['token 1', 'token 2'])
     expect(new Set(scopes)).toEqual(new Set(['https://ossrdbms-aad.database.windows.net/.default']))
   })

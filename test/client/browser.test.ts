@@ -122,7 +122,7 @@ test('a 303 to another origin is followed without the credentials', async () => 
   expect(credentials(away, '/orders/1')).toEqual([[undefined, undefined]])
 })
 
-test('an API on another origin is given the credentials where the status told of the result', async () => {
+test('an API on another origin is given the credentials where the status leads to the result', async () => {
   const links = { status: '/status/1', result: '/orders/1' }
   const api = await script({
     'POST /orders': answer(202, {}, { status: 'pending', links }),

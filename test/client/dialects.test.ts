@@ -46,7 +46,7 @@ describe("Azure's monitors", () => {
     expect(await value).toEqual({ id: '1', status: 'Succeeded' })
   })
 
-  test('tell of a failure', async () => {
+  test('report a failure', async () => {
     const { value } = await wait(at('Failed', { error: { code: 'OutOfStock', message: 'No apples' } }))
     const problem = { title: 'OutOfStock', detail: 'No apples', status: 500, code: 'OutOfStock' }
     const error = await errorOf(value)
@@ -54,7 +54,7 @@ describe("Azure's monitors", () => {
     expect(error.message).toContain('No apples')
   })
 
-  test.each(['Canceled', 'Cancelled'])('tell of a cancel as %s', async word => {
+  test.each(['Canceled', 'Cancelled'])('report a cancel as %s', async word => {
     const { value } = await wait(at(word))
     expect(await errorOf(value)).toMatchObject({ code: 'canceled' })
   })
@@ -158,7 +158,7 @@ describe('status URLs that answer 200', () => {
     expect(value).toMatchObject({ status: 'completed' })
   })
 
-  test('may tell of the end in the body', async () => {
+  test('may report the end in the body', async () => {
     expect(await wait(() => [200, {}, { status: 'completed', total: 3 }])).toEqual({ status: 'completed', total: 3 })
     const links = { result: '/orders/1' }
     expect(await wait(() => [200, {}, { status: 'completed', links }])).toMatchObject({ order: {} })

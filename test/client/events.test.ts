@@ -66,7 +66,7 @@ describe('the event stream', () => {
     expect(requests[1]?.headers).toMatchObject({ accept: 'text/event-stream', authorization: 'Bearer t' })
   })
 
-  test('is used after a poll that tells of it, and may be the status URL itself', async () => {
+  test('is used after a poll that reports it, and may be the status URL itself', async () => {
     const own = { ...links, events: '/status/1' }
     const { url, seen } = await script({
       'POST /orders': accepted,
@@ -100,7 +100,7 @@ describe('the event stream', () => {
     expect(documents.at(-1)).toMatchObject({ status: 'completed' })
   })
 
-  test('that tells of a failure rejects with it', async () => {
+  test('that reports a failure rejects with it', async () => {
     const error = { type: '/problems/paint', title: 'No paint', status: 422 }
     const { url, requests } = await script({ 'GET /status/1/events': stream(event(1, 'failed', { error })) })
     const rejected = await errorOf(fetchAndWait(`${url}/orders`, POST, poll => poll.response.json()))

@@ -136,7 +136,7 @@ describe('Retry-After', () => {
     expect(told).toEqual([0, 1])
   })
 
-  test('as a date that has passed is no wait', async () => {
+  test('as a date that has passed is not a wait', async () => {
     const { told } = await gaps('Wed, 21 Oct 2015 07:28:00 GMT')
     expect(told).toEqual([0])
   })

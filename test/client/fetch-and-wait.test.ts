@@ -117,7 +117,7 @@ describe('the request', () => {
     expect(await error.response?.text()).toBe('<h1>Nowhere</h1>')
   })
 
-  test('that no server hears rejects as fetch does', async () => {
+  test('that reaches no server rejects as fetch does', async () => {
     const { url, close } = await script({})
     await close()
     await expect(fetchAndWait(`${url}/orders`, POST)).rejects.toThrow(TypeError)

@@ -1,4 +1,4 @@
-/** How a wait asks again: how soon, how long it has its requests held, and what it tells of trouble. */
+/** How a wait asks again: how soon, how long it has its requests held, and what it reports trouble. */
 import type { ServerResponse } from 'node:http'
 import { describe, expect, test, vi } from 'vitest'
 import type { AnyOperationType } from 'waybill'
@@ -219,7 +219,7 @@ describe('several waits', () => {
 })
 
 describe('onTrouble', () => {
-  test('hears of each failure, and that it is over', async () => {
+  test('is called at each failure, and when it is over', async () => {
     withoutDelays()
     const away: Answerer = () => [503, { 'Retry-After': '0' }, { title: 'Away' }]
     const { url } = await script({ 'GET /status/1': [pending, away, away, pending, finished] })
@@ -229,7 +229,7 @@ describe('onTrouble', () => {
     expect(heard).toEqual(['Away', 'Away', undefined])
   })
 
-  test('hears that the server is gone while a stream is followed, and that it is back', async () => {
+  test('is called when the server is gone while a stream is followed, and when it is back', async () => {
     withoutDelays()
     const links = { status: '/status/1', events: '/events', result: '/orders/1' }
     const event = (status: string) => `event: status\ndata: ${JSON.stringify({ status, links })}\n\n`
@@ -253,7 +253,7 @@ describe('onTrouble', () => {
     expect(heard).toEqual(['running', 'unreachable', undefined, 'running', 'completed'])
   })
 
-  test('hears nothing of a wait that is given up', async () => {
+  test('is not called after a wait is given up', async () => {
     const { url } = await script({ 'GET /status/1': [pending, () => {}] })
     const stop = new AbortController()
     const heard: unknown[] = []

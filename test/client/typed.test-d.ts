@@ -75,6 +75,6 @@ export function describes() {
   client<{ orders: typeof orders }>({ orders: { name: 'invoices', resultKey: 'order' } })
   // @ts-expect-error the result key is another one
   client<{ orders: typeof orders }>({ orders: { name: 'orders', resultKey: 'result' } })
-  // @ts-expect-error this is no operation type
+  // @ts-expect-error this is not an operation type
   client({ orders: { url: '/orders' } })
 }

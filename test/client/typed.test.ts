@@ -92,7 +92,7 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
 /** A proxy whose connections a test can cut. */
 interface Proxy {
   readonly port: number
-  /** Cuts so many connections in the moment that the server begins to answer. */
+  /** Cuts this many connections in the moment that the server begins to answer. */
   cutAnswers(count: number): void
   /** Cuts all connections. */
   cut(): void
@@ -306,7 +306,7 @@ describe('result', () => {
     }
   })
 
-  test('hears each status that arrives', async ({ lab }) => {
+  test('is called with each status that arrives', async ({ lab }) => {
     const { api } = await start(lab)
     const order = await api.orders.submit({ customer: 'Ada', act: 'hold' })
     const seen: string[] = []
@@ -377,7 +377,7 @@ describe('result', () => {
 })
 
 describe('status and cancel', () => {
-  test('tell of an operation that is pending, running and canceled', async ({ lab }) => {
+  test('report an operation that is pending, running and canceled', async ({ lab }) => {
     const { api, store } = await start(lab)
     const order = await api.orders.submit({ customer: 'Ada', act: 'hold' })
     await hasStatus(store, order.id, 'running')

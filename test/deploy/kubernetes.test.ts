@@ -1,4 +1,4 @@
-/** The manifests and the Dockerfile: held against the client's own models, against each other, and against our code. */
+/** The manifests and the Dockerfile: checked against the client's own models, against each other, and against our code. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -169,7 +169,7 @@ describe('in the manifests', () => {
     }
   })
 
-  it('network policies are no part of an overlay, and name no address of one kind of cluster', () => {
+  it('network policies are not part of an overlay, and name no address of one kind of cluster', () => {
     const overlays = manifests.filter(({ file }) => !file.startsWith('network-policies'))
     expect(overlays.filter(({ raw }) => raw.kind === 'NetworkPolicy')).toEqual([])
     const policies = manifests.filter(({ raw }) => raw.kind === 'NetworkPolicy').map(({ text }) => text)

@@ -1,4 +1,4 @@
-/** The emulated API through the real client, held against what the documentation of Kubernetes says of the real one. */
+/** The emulated API through the real client, checked against what the documentation of Kubernetes says of the real one. */
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
@@ -71,7 +71,7 @@ describe('a Job', () => {
     expect(labels).toMatchObject({ 'batch.kubernetes.io/job-name': 'one', 'batch.kubernetes.io/controller-uid': uid })
   })
 
-  test('whose pod fails is tried anew up to its limit', async ({ lab }) => {
+  test('whose pod fails is tried again up to its limit', async ({ lab }) => {
     const { api, emulator } = await cluster(lab, { fail: 'process.exit(4)' }, { secondMs: 10 })
     await api.createNamespacedJob({ namespace, body: jobOf('none', 'fail', { backoffLimit: 0 }) })
     await api.createNamespacedJob({ namespace, body: jobOf('once', 'fail', { backoffLimit: 1 }) })
@@ -167,7 +167,7 @@ describe('a refusal', () => {
     expect(fields).toMatchObject({ code: 400, message: 'field label "status.active" not supported for Job' })
   })
 
-  test('of what is no request of this API does not end it', async ({ lab }) => {
+  test('of what is not a request of this API does not end it', async ({ lab }) => {
     const { emulator } = await cluster(lab)
     const url = `${emulator.url}/apis/batch/v1/namespaces/default/jobs`
     const headers = { authorization: `Bearer ${emulator.token()}`, 'content-type': 'application/json' }

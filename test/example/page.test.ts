@@ -107,7 +107,7 @@ describe('the page', () => {
     expect(complaints).toEqual([])
   })
 
-  it('says what is wrong with the input, and where, and takes it once that is mended', async () => {
+  it('says what is wrong with the input, and where, and takes it once that is fixed', async () => {
     const { page, complaints } = await openPage('0')
     await page.getByLabel('Customer').fill('')
     await page.getByLabel('Quantity').last().fill('1001')

@@ -63,7 +63,7 @@ describe.each(Object.keys(DOORS))('over %s', name => {
     }
   })
 
-  test('a key may have parameters, which are no part of it', async ({ lab }) => {
+  test('a key may have parameters, which are not part of it', async ({ lab }) => {
     const { waybill, api } = await open(lab, name)
     const keys = ['"qq"', '"qq"; a=1', '"qq";a', '"qq";a="x, \\"y"; *b=?1;c=:YQ==:', 'qq']
     for (const key of keys) {
@@ -79,7 +79,7 @@ describe.each(Object.keys(DOORS))('over %s', name => {
   })
 })
 
-test('a client that leaves while it sends is no error of anyone', async ({ lab }) => {
+test('a client that leaves while it sends is not an error', async ({ lab }) => {
   const logger = new KeptLog()
   const waybill = await lab.waybill([orders], { logger })
   let answered = 0

@@ -103,7 +103,7 @@ followsReference('Conditions', {
     expect(await statusOf(served, `POST /operations/${id}:cancel`, { 'if-match': '*' })).toBe(200)
   },
 
-  '- What is no success without conditions': async lab => {
+  '- A response that is not a success': async lab => {
     const served = await openDesk(lab)
     const failed = await order(served, 'fail')
     const canceled = await order(served, 'hold')
@@ -140,7 +140,7 @@ followsReference('Conditions', {
   },
 })
 
-test('a result at the status URL is held against the conditions too', async ({ lab }) => {
+test('a result at the status URL is checked against the conditions too', async ({ lab }) => {
   const served = await openDesk(lab, { api: { dialect: 'accepted' } })
   const id = await order(served, 'complete')
   const etag = String((await ask(served, `GET /orders/status/${id}`)).headers.etag)

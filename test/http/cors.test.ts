@@ -43,7 +43,7 @@ describe.each(Object.keys(DOORS))('over %s', name => {
     }
   })
 
-  test('a preflight allows the methods and the headers of the contract, and is no request', async ({ lab }) => {
+  test('a preflight allows the methods and the headers of the contract, and is not a request', async ({ lab }) => {
     const cors = { ...named.cors, allowHeaders: ['X-Api-Key'] }
     const api = await openTo(lab, name, { cors })
     for (const path of ['/orders', '/orders/status/x', '/orders/x', '/operations/x']) {

@@ -29,7 +29,7 @@ async function streamOf({ waybill }: OpenDesk, id: string, more: { lastEventId?:
 }
 
 function pieces({ body }: HttpResponse): AsyncIterator<string> {
-  if (body === null || typeof body === 'string') throw new Error('It is no stream.')
+  if (body === null || typeof body === 'string') throw new Error('It is not a stream.')
   return (body as AsyncIterable<string>)[Symbol.asyncIterator]()
 }
 
@@ -175,7 +175,7 @@ describe('a stream', () => {
       const next = stream.next()
       await vi.waitFor(() => expect(served.waybill.operations.waiting).toBe(1), { interval: 1 })
       await vi.advanceTimersByTimeAsync(15_000)
-      // In the queue its place is told anew.
+      // In the queue its place is told again.
       expect((await next).value).toMatch(/^event: status\nid: 1\ndata: \{.*"status":"pending".*"queuePosition":1/)
     }
     await stream.return?.()

@@ -1,4 +1,4 @@
-/** Who asks, and what becomes of requests that do not say: the same on every server. */
+/** The caller, and what becomes of requests that do not say: the same on every server. */
 import { describe, expect } from 'vitest'
 import { ProblemError } from 'waybill'
 import type { Principal } from '../../src/http/principal.ts'
@@ -19,7 +19,7 @@ const CASES: Record<string, { who: () => unknown; status: number; code?: string;
   nothing: { who: () => undefined, status: 401, code: 'unauthenticated' },
   null: { who: () => null, status: 401, code: 'unauthenticated' },
   'the empty text': { who: () => '', status: 401, code: 'unauthenticated' },
-  'what is no text': { who: () => 42, status: 401, code: 'unauthenticated', logged: 'warn' },
+  'what is not a string': { who: () => 42, status: 401, code: 'unauthenticated', logged: 'warn' },
   'an error as of a verifier of tokens': {
     who: () => raise(new TokenError('"exp" claim timestamp check failed: a secret')),
     status: 401,
@@ -32,7 +32,7 @@ const CASES: Record<string, { who: () => unknown; status: number; code?: string;
     code: 'unauthenticated',
     logged: 'warn',
   },
-  'something thrown that is no error': {
+  'something thrown that is not an error': {
     who: () => raise('a secret'),
     status: 401,
     code: 'unauthenticated',

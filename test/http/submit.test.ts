@@ -84,7 +84,7 @@ describe('a refused request', () => {
     expect(await countOf(served.store, orders)).toBe(0)
   })
 
-  test('that is no JSON is answered 400', async ({ lab }) => {
+  test('that is not JSON is answered 400', async ({ lab }) => {
     const served = await serve(lab, [orders])
     for (const payload of ['', '{', 'apple', "{'item': 1}", '[1,]', 'NaN']) {
       const headers = { 'content-type': 'application/json' }

@@ -16,7 +16,7 @@ interface Ran {
   readonly url: string
 }
 
-/** Runs curl to its end; a code other than 0 is no error of the test. */
+/** Runs curl to its end; a code other than 0 is not an error of the test. */
 function curl(...given: string[]): Promise<Ran> {
   const format = '\n%{http_code} %{url_effective}'
   return new Promise(resolve => {

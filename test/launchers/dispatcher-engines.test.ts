@@ -73,7 +73,7 @@ describe('dispatchers of two engines on one store', () => {
     const there = await dispatching(lab, path, jobs.launcher)
     const second = await lingering(there)
 
-    // So many looks of each that any look at the other's would have come to its end.
+    // This many looks of each that any look at the other's would have come to its end.
     const [looks, others] = [processes.inspected.length, jobs.inspected.length]
     await until(() => processes.inspected.length > looks + 5 && jobs.inspected.length > others + 5)
     expect(new Set(processes.inspected)).toEqual(new Set([first.execution]))

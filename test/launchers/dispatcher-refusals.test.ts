@@ -161,7 +161,7 @@ describe('a start that cannot succeed', () => {
 })
 
 describe('with maxExecutions', () => {
-  test('no more executions are started than there may be, whoever has started them, and an end makes room', async ({
+  test('no more executions are started than there may be, whichever process starts them, and an end makes room', async ({
     lab,
   }) => {
     const path = lab.file()

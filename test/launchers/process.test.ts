@@ -54,7 +54,7 @@ test('an execution is alive until it has ended, and its end says how', async ({ 
   expect(ends).toEqual([1])
 })
 
-test('a stop ends the execution, and stopping one that is gone is no error', async ({ lab }) => {
+test('a stop ends the execution, and stopping one that is gone is not an error', async ({ lab }) => {
   const { launcher } = launcherOf(lab, RUN_FOR_EVER)
   const execution = (await launcher.start(request)) ?? ''
   expect(await launcher.inspect(execution)).toEqual({ kind: 'alive' })
@@ -81,7 +81,7 @@ test('no more processes than the limit run, however many starts come at once', a
   expect(await launcher.inspect(next)).toEqual({ kind: 'alive' })
 })
 
-test('a launcher that was made anew still knows the processes of the one before', async ({ lab }) => {
+test('a launcher that was made again still knows the processes of the one before', async ({ lab }) => {
   const { launcher } = launcherOf(lab, RUN_FOR_EVER)
   const execution = (await launcher.start(request)) ?? ''
   const after = processLauncher({ entry: 'unused.mjs' })

@@ -46,7 +46,7 @@ describe('parseJson', () => {
     '"\u0000"',
     '{"a"}',
     '01',
-  ])('refuses %j, which is no JSON', text => {
+  ])('refuses %j, which is not JSON', text => {
     expect(refusal(text).code).toBe('invalid-json')
   })
 
@@ -135,7 +135,7 @@ describe('fingerprint', () => {
     expect(new Set(prints).size).toBe(prints.length)
   })
 
-  it('takes what is no JSON value as JSON writes it', () => {
+  it('takes a value that JSON does not have as JSON writes it', () => {
     const at = new Date(0)
     for (const it of [undefined, { a: undefined, b: at }, [undefined, at], { n: Number.NaN }, new Map([[1, 2]])]) {
       expect(fingerprint(it)).toBe(fingerprint(JSON.parse(JSON.stringify(it) ?? 'null')))

@@ -151,7 +151,7 @@ function visible(operation: Operation): unknown {
 }
 
 describe('every operation', () => {
-  it('keeps its final status, and all that is told of it, for ever', () => {
+  it('keeps its final status, and all that is known about it, for ever', () => {
     always(({ before, after }) => {
       if (isFinal(before.status)) expect({ ...after, webhookDue: true }).toEqual({ ...before, webhookDue: true })
     })

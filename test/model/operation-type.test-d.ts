@@ -111,7 +111,7 @@ handler(plain, () => media('x', { type: 'text/plain' }))
 handler(plain, async it => (it.count > 1 ? media({ path: 'a.pdf' }, { type: 'application/pdf' }) : { total: it.count }))
 // @ts-expect-error A media type is needed.
 media('x', {})
-// @ts-expect-error What says nothing of itself is no result.
+// @ts-expect-error What says nothing of itself is not a result.
 handler(plain, () => Buffer.from('x'))
 
 // One schema alone.

@@ -209,7 +209,7 @@ describe('a finish', () => {
     })
   })
 
-  it('shows whoever has seen a progress that it is whole, and nobody else', () => {
+  it('shows everyone who has seen a progress that it is whole, and nobody else', () => {
     const progressed = must(
       changed(running(), { kind: 'progress', attempt: 1, progress: { fraction: 0.5, message: 'Half' } }, NOW),
     )

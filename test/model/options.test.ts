@@ -299,7 +299,7 @@ test.each<[Door, Anything]>([
   expect(await refusalOf(door, options)).toBeUndefined()
 })
 
-test.each([undefined, null, 'sqlite', ['sqlite']])('%o is no object of options', options => {
+test.each([undefined, null, 'sqlite', ['sqlite']])('%o is not an object of options', options => {
   expect(() => sqliteStore(options as never)).toThrow(/^sqliteStore\(\) takes its options as an object, not /)
   expect(() => defineOperation(options as never)).toThrow(TypeError)
 })

@@ -81,7 +81,7 @@ describe('validate', () => {
     expect(await validate(schema, 1)).toEqual({ errors: [{ pointer: '/a/0', detail: 'No.' }] })
   })
 
-  it('tells of no more than the first fifty things that are wrong', async () => {
+  it('reports no more than the first fifty things that are wrong', async () => {
     const many = Array.from({ length: 500 }, (_, index) => String(index))
     for (const schema of [z.array(z.number()), { type: 'array', items: { type: 'number' } }]) {
       const { errors } = await validate(schema, many)

@@ -42,7 +42,7 @@ interface Sample {
 
 const LINE = /^([a-zA-Z_:][\w:]*)(?:\{((?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\[\\"n])*",?)*)\})? (\S+)$/
 
-/** Reads the text format 0.0.4 strictly: what is no comment is a sample of a metric that was announced. */
+/** Reads the text format 0.0.4 strictly: what is not a comment is a sample of a metric that was announced. */
 function parse(text: string): Sample[] {
   expect(text.endsWith('\n')).toBe(true)
   const announced = new Map<string, string>()

@@ -26,7 +26,7 @@ const carry = handler(parcels, async (input, job) => {
   return { traceparent: job.traceparent, weight }
 })
 
-/** Resolves when spans of so many attempts have ended: the record is written within them. */
+/** Resolves when spans of this many attempts have ended: the record is written within them. */
 async function attempts(count: number): Promise<void> {
   const ended = () => spans.getFinishedSpans().filter(({ name }) => name.startsWith('attempt')).length
   await until(() => ended() === count)

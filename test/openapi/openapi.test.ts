@@ -55,7 +55,7 @@ describe('Spectral finds nothing', () => {
   test.each<[string, OpenApiOptions]>([
     ['by default', {}],
     ['with everything', EVERYTHING],
-    ['with results that are no JSON', { blobs: true }],
+    ['with results that are not JSON', { blobs: true }],
     ['in the accepted dialect', { dialect: 'accepted', listing: true, metrics: false }],
   ])('%s', async (_, options) => {
     expect(await lint(openApiDocument([orders, exportsType, oddities], options))).toEqual([])
@@ -228,7 +228,7 @@ describe('an operation type', () => {
     expect(without.paths['/operations/{id}/deliveries']).toBeUndefined()
   })
 
-  test('tells of the limits and the key that it has', () => {
+  test('reports the limits and the key that it has', () => {
     const limited = operationAt(document, 'post', '/pdf-exports')
     expect(Object.keys(limited.responses)).toContain('429')
     expect(limited.parameters?.[0]).toMatchObject({ name: 'Idempotency-Key', required: true })

@@ -15,7 +15,7 @@ const PAGES = [
     .map(name => `docs/${name.replaceAll('\\', '/')}`),
 ]
 
-/** Blocks that cannot be compiled here, by a text in them, with the reason. */
+/** Blocks that cannot be compiled here, by a string in them, with the reason. */
 const LEFT_OUT: Readonly<Record<string, string>> = {
   "from './api.ts'": 'its types are generated from a description; test/openapi/generated-client.test.ts runs it',
 }

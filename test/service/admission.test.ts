@@ -10,7 +10,7 @@ import { cutStore, hasStatus, type Lab, test, until } from '../support/waybill.t
 
 const ALL = 50
 
-/** So many orders of a caller at once; gives the answers that refuse. */
+/** This many orders of a caller at once; gives the answers that refuse. */
 async function atOnce(served: OpenDesk, count: number, headers: Record<string, string> = {}) {
   const order = { wish: 'hold' }
   const all = await Promise.all(Array.from({ length: count }, () => post(served, '/orders', order, headers)))
@@ -74,7 +74,7 @@ describe('a limit of those in flight', () => {
 })
 
 describe('a limit of the backlog', () => {
-  test('holds for requests at once and one after the other, whoever asks', async ({ lab }) => {
+  test('holds for requests at once and one after the other, for every caller', async ({ lab }) => {
     const served = await open(lab, { backlogLimit: 5 }, false)
     const refused = await atOnce(served, ALL, { 'x-user': 'ann' })
     expect(ALL - refused.length).toBe(5)

@@ -20,7 +20,7 @@ function running(progress?: { fraction: number; at: number }): Operation {
   return changed(begun, { kind: 'progress', attempt: 1, progress: { fraction } }, NOW + at) ?? begun
 }
 
-/** Estimates for an operation, so many milliseconds after it was accepted. */
+/** Estimates for an operation, this many milliseconds after it was accepted. */
 function estimate(operation: Operation, view: Partial<QueueStats> = {}, after = 0) {
   return new QueueModel({ ...EMPTY, ...view }, NOW + 1).estimate(operation, NOW + after)
 }

@@ -58,7 +58,7 @@ function ask({ app }: OpenDesk, way: { method: Method; path: string; headers?: o
   return app.inject({ method: way.method, url: way.path.replace('ID', id), headers: { ...way.headers, ...user } })
 }
 
-/** Whether a request that does not say who asks is answered with 401, whatever it asks for. */
+/** Whether a request that does not say the caller is answered with 401, whatever it asks for. */
 async function isRefused(served: OpenDesk, way: { method: Method; path: string; headers?: object }, id: string) {
   const [answer, other] = [await ask(served, way, id, NOBODY), await ask(served, way, UNKNOWN, NOBODY)]
   return answer.statusCode === 401 && seen(answer) === seen(other)

@@ -63,7 +63,7 @@ describe('Prefer', () => {
     expect(served.waybill.operations.waiting).toBe(0)
   })
 
-  test('that asks to wait for a change is told of each one, and of none with 304', async ({ lab }) => {
+  test('that asks to wait for a change receives each one, and none with 304', async ({ lab }) => {
     const served = await openDesk(lab, { waybill: { worker: false }, api: { maxWait: 500 } })
     const id = await accepted(served, '/orders', { wish: 'complete' })
     const url = `/orders/status/${id}`
@@ -317,7 +317,7 @@ describe('2,000 long polls', () => {
     })
   }
 
-  test('of one order are all told of its end', async ({ lab }) => {
+  test('of one order all receive its end', async ({ lab }) => {
     const { desk, waybill } = await openDesk(lab)
     const api = await serveFastify(lab, waybill, { maxWait: '200s' })
     const id = await idOf(api.ask('/orders', postJson({ wish: 'hold' })))
@@ -328,7 +328,7 @@ describe('2,000 long polls', () => {
     expect(waybill.operations.waiting).toBe(0)
   })
 
-  test('of as many orders are each told of theirs', async ({ lab }) => {
+  test('of as many orders each receive theirs', async ({ lab }) => {
     const served = await openDesk(lab, { waybill: { worker: false } })
     const submitted = Array.from({ length: MANY }, () =>
       served.waybill.operations.submit(orders, { input: { wish: 'hold' }, owner: ANYONE }),

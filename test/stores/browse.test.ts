@@ -43,7 +43,7 @@ describe.each([
   ['SQLite', sqlite],
   ['PostgreSQL', postgres],
 ] as const)('looking through many operations in %s', (_, open) => {
-  it('looks at so many at a time, and is told where to go on', async () => {
+  it('looks at this many at a time, and is told where to go on', async () => {
     const store = await open()
     const pages = [await store.browse({ type: 'refunds', limit: 10 })]
     for (let next = pages[0]?.next; next !== undefined; next = pages.at(-1)?.next) {

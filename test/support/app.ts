@@ -114,7 +114,7 @@ function firstUrl(child: ChildProcess, output: () => string): Promise<string> {
   })
 }
 
-/** Ends every process of a group; one that is gone already is no error. */
+/** Ends every process of a group; one that is gone already is not an error. */
 function killGroup(leader: number): void {
   try {
     process.kill(-leader, 'SIGKILL')

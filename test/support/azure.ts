@@ -70,7 +70,7 @@ export function countOf(azure: EmulatedAzure, kind: EmulatedAzure['requests'][nu
   return azure.requests.filter(it => it.kind === kind).length
 }
 
-/** Has the first request of a kind fail, so many times. */
+/** Has the first request of a kind fail, this many times. */
 export function failFirst(
   azure: EmulatedAzure,
   kind: EmulatedAzure['requests'][number]['kind'],

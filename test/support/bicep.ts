@@ -1,5 +1,5 @@
 /**
- * Bicep files by their grammar, since no compiler of theirs can be had from npm: where they are no Bicep, what they
+ * Bicep files by their grammar, since no compiler of theirs can be had from npm: where they are not Bicep, what they
  * declare and use, and what their resources say.
  */
 import { createRequire } from 'node:module'
@@ -20,7 +20,7 @@ export interface BicepResource {
 
 /** What a file says. */
 export interface BicepFile {
-  /** Line and text of what is no Bicep. */
+  /** Line and text of what is not Bicep. */
   readonly errors: readonly string[]
   /** Names that are used and declared nowhere, and functions that Bicep does not have. */
   readonly unknown: readonly string[]

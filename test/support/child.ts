@@ -32,7 +32,7 @@ export class Child<Command extends object, Report> {
     }
   }
 
-  /** Resolves when it has reported so often what fits. */
+  /** Resolves when it has reported this often what fits. */
   async reported(count: number, fits: (report: Report) => boolean): Promise<void> {
     while (this.reports.filter(fits).length < count) await this.#more()
   }

@@ -55,7 +55,7 @@ export class Desk {
   }
 }
 
-/** Who asks without saying who it is. */
+/** The caller without saying who it is. */
 export const ANYONE = 'anyone'
 
 const byHeaderOrAnyone: typeof byHeader = async request => (await byHeader(request)) || ANYONE
@@ -68,7 +68,7 @@ export interface OpenDesk extends Served {
 
 export interface OpenDeskOptions {
   readonly type?: typeof orders
-  /** The API; who asks is what the header `x-user` says, and {@link ANYONE} without it. */
+  /** The API; the caller is what the header `x-user` says, and {@link ANYONE} without it. */
   readonly api?: PluginOptions & { readonly prefix?: string }
   /** The composition; `worker: false` leaves every order pending. */
   readonly waybill?: Omit<Partial<WaybillOptions>, 'worker' | 'operations'> & { readonly worker?: false }

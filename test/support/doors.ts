@@ -26,9 +26,9 @@ export type DoorOptions = Omit<ApiOptions, 'base' | 'authenticated'> & {
   readonly prefix?: string
   readonly publicUrl?: string
   readonly challenge?: string
-  /** Who asks is what the header `x-user` says. */
+  /** The caller is what the header `x-user` says. */
   readonly byHeader?: boolean
-  /** Who asks is what this makes of the header `x-user`. */
+  /** The caller is what this makes of the header `x-user`. */
   readonly who?: (user: string | undefined) => Principal | Promise<Principal>
 }
 

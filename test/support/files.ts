@@ -12,7 +12,7 @@ export type FileAct =
   | { readonly as: 'blob'; readonly text: string; readonly type?: string }
   | { readonly as: 'file'; readonly text: string; readonly type?: string; readonly filename?: string }
   | { readonly as: 'path'; readonly path: string; readonly type?: string }
-  /** So many MiB, piece by piece. */
+  /** This many MiB, piece by piece. */
   | { readonly as: 'large'; readonly mib: number }
   /** A first piece; then its process ends in the first attempt, and in the next ones the rest comes. */
   | { readonly as: 'crash' }

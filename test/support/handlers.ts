@@ -13,11 +13,11 @@ export type Act =
   | { readonly do: 'die'; readonly signal: 'SIGKILL' | 'SIGABRT' }
   /** Takes all the memory there is. */
   | { readonly do: 'fill' }
-  /** Computes for so many milliseconds without a pause, and returns. */
+  /** Computes for this many milliseconds without a pause, and returns. */
   | { readonly do: 'spin'; readonly ms: number }
   /** Waits to be told to stop, notes the reason's name in the log, and throws it. */
   | { readonly do: 'wait' }
-  /** Waits to be told to stop, and returns after so many more milliseconds. */
+  /** Waits to be told to stop, and returns after this many more milliseconds. */
   | { readonly do: 'linger'; readonly ms: number }
   /** Never ends, whatever it is told. */
   | { readonly do: 'ignore' }

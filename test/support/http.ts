@@ -40,7 +40,7 @@ export async function serve(
   return { app, store }
 }
 
-/** Who asks, by the header `x-user`; nobody without it. */
+/** The caller, by the header `x-user`; nobody without it. */
 export const byHeader: NonNullable<PluginOptions['principal']> = request => String(request.headers['x-user'] ?? '')
 
 /** Posts JSON. */

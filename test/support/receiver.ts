@@ -58,7 +58,7 @@ export async function startReceiver(lab: Lab, options: ReceiverOptions = {}): Pr
   return { url: `${tls ? 'https' : 'http'}://${host}:${port}/hooks`, port, got }
 }
 
-/** A secret of so many equal bytes. */
+/** A secret of this many equal bytes. */
 export function secret(byte: number, bytes = 32): string {
   return `whsec_${Buffer.alloc(bytes, byte).toString('base64')}`
 }

@@ -1,4 +1,4 @@
-/** Holds tests against docs/reference/http.md: each row and each point of it has its test, named after it. */
+/** Checks tests against docs/reference/http.md: each row and each point of it has its test, named after it. */
 import { readFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { type Lab, test } from './waybill.ts'

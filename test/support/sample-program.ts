@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { root } from '../../scripts/tools.ts'
 
 const OPTIONS = {
-  // Names that a block only shows are no fault of it.
+  // Names that a block only shows are not fault of it.
   compilerOptions: { noUnusedLocals: false, noUnusedParameters: false },
   include: ['.'],
   exclude: [],

@@ -105,7 +105,7 @@ export class TransactionPooler {
   }
 }
 
-/** Whoever comes is let in, and told of a server process that there is none of. */
+/** Everyone who comes is let in, and informed of a server process that there is none of. */
 function greet(socket: Socket): void {
   const ok = Buffer.from([0x52, 0, 0, 0, 8, 0, 0, 0, 0])
   const key = Buffer.from([0x4b, 0, 0, 0, 12, 0x7f, 0, 0, 1, 0, 0, 0, 1])

@@ -152,7 +152,7 @@ describe('a URL at the door', () => {
     expect(() => readWebhookUrl('http://example.com/', rules)).toThrow('none of 443, 8443')
   })
 
-  test('is held against the addresses that the composition allows, in their canonical form', () => {
+  test('is checked against the addresses that the composition allows, in their canonical form', () => {
     const asked: string[] = []
     const allowAddress = (address: string) => {
       asked.push(address)

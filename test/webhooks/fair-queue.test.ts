@@ -54,7 +54,7 @@ describe('free slots', () => {
     await turn()
     expect(began.at(-1)).toBe('bob')
 
-    // Of the failing hosts no more than two are sent to at once, whoever they belong to.
+    // Of the failing hosts no more than two are sent to at once, whichever owner they belong to.
     for (const name of began.filter(it => it.startsWith('many')).slice(0, 4)) await end(name, false)
     const before = began.length
     for (let n = 0; n < 4; n++) void send(`again ${n}`, to(`owner ${n}`, `many ${n}`))

@@ -45,7 +45,7 @@ describe('a webhook', () => {
     expect(await recordOf(waybill.store, firstDelivery(id))).toMatchObject({ owner: 'alice', attempt: 1 })
   })
 
-  test('tells of a failed operation with its problem, and of a canceled one', async ({ lab }) => {
+  test('reports a failed operation with its problem, and of a canceled one', async ({ lab }) => {
     const receiver = await startReceiver(lab)
     const waybill = await carrier(lab)
     const failed = await send(waybill, receiver.url, 'fail')

@@ -162,7 +162,7 @@ test('of many progress calls in a moment few are written, and the last one count
   await hasFinished(store, id)
 })
 
-test('a progress is clamped to 0 to 1, and what is no number is refused', async ({ lab }) => {
+test('a progress is clamped to 0 to 1, and what is not a number is refused', async ({ lab }) => {
   const open = Promise.withResolvers<void>()
   const handlers = handler(tasks, async (_, job) => {
     expect(() => job.progress(Number.NaN)).toThrow(TypeError)
@@ -305,7 +305,7 @@ test('a log line that cannot be kept costs nothing but itself', async ({ lab }) 
   await until(() => calls.get('appendNote') === 1)
 })
 
-test('a handler is not called for an attempt that was told to stop before it began', async () => {
+test('a handler is not called with an attempt that was told to stop before it began', async () => {
   let calls = 0
   const counting = handler(tasks, () => calls++)
   const task = { id: 'a', type: 'tasks', attempt: 1, failedBefore: 0, input: 'null', traceparent: null }

@@ -1,6 +1,6 @@
 /**
  * The fault suite in its short form, on SQLite: processes are killed at random moments under load,
- * and what clients were told is held against what the store has kept.
+ * and what clients were told is checked against what the store has kept.
  */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -93,7 +93,7 @@ describe('a single process is killed', () => {
     const { history } = await storedOperation(file)
     expect(history.map(({ outcome }) => outcome)).toEqual(['lost', 'completed'])
     expect(history[0]?.execution).toMatch(new RegExp(`^process-${job}-`))
-    // Whoever notices first tells: the launcher, that was its parent, or the sweeper.
+    // Everyone who notices first tells: the launcher, that was its parent, or the sweeper.
     expect(history[0]?.error).toMatchObject({ code: 'worker-lost', detail: expect.stringMatching(/SIGKILL|is gone/) })
   })
 

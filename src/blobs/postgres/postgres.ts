@@ -56,7 +56,7 @@ export function postgresBlobs(pool: BlobPool, options: PostgresBlobsOptions = {}
 }
 
 /**
- * The SQL that makes the tables, to be read or run by whoever has the rights; it can be run again.
+ * The SQL that makes the tables, to be read, or run by a user who has the rights; it can be run again.
  *
  * Chunks are not compressed: what is large mostly is already, and a part can then be read without the rest.
  */

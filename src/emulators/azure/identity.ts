@@ -1,5 +1,5 @@
 /**
- * The managed identity of a container: a plain HTTP endpoint on the loopback that gives tokens to whoever knows the
+ * The managed identity of a container: a plain HTTP endpoint on the loopback that gives tokens to programs that know the
  * header's secret, as Container Apps and App Service have it (`IDENTITY_ENDPOINT`, `IDENTITY_HEADER`).
  */
 import { randomUUID } from 'node:crypto'

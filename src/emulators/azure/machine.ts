@@ -1,4 +1,4 @@
-/** Runs executions: so many at once, in the order of their starts, each after a while that stands for its cold start. */
+/** Runs executions: a limited number at once, in the order of their starts, each after a while that stands for its cold start. */
 import { Execution, type ExecutionHost } from './execution.ts'
 import type { EmulatedJob, EmulatedTemplate } from './job.ts'
 

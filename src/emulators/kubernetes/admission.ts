@@ -11,7 +11,7 @@ type Fields = Readonly<Record<string, unknown>>
 /**
  * Makes the Job that is stored out of the one that was sent.
  *
- * @throws {ApiError} 400 where it is no Job at all, 422 with every cause where it is an invalid one
+ * @throws {ApiError} 400 where it is not a Job at all, 422 with every cause where it is an invalid one
  */
 export function admit(sent: unknown, namespace: string): Job {
   const { metadata, spec, name } = readParts(sent, namespace)

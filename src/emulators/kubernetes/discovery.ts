@@ -1,4 +1,4 @@
-/** What the API tells of itself: enough for kubectl. */
+/** How the API describes itself: enough for kubectl. */
 
 const VERBS = ['create', 'delete', 'get', 'list', 'watch']
 

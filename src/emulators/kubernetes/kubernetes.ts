@@ -4,7 +4,7 @@
  * in what concerns Jobs: versions, selectors, pages, watches, deletion, conditions, and every refusal.
  *
  * It has no nodes: a Job has one pod, which is one process; an image is a program that the emulator was given, and an
- * image that it was not given cannot be pulled. Whoever has a token of it can run programs as its user.
+ * image that it was not given cannot be pulled. Everyone who has one of its tokens can run programs as its user.
  *
  * @example
  * const kubernetes = await emulateKubernetes({ images: { orders: { entrypoint: ['node', 'job.ts'] } } })

@@ -1,4 +1,4 @@
-/** The HTTP side of the API: who asks, for what, and how it is answered. */
+/** The HTTP side of the API: authentication, routing and responses. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -60,7 +60,7 @@ export class ApiServer {
     return `https://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
-  /** Listens on a port of this machine alone: whoever has a token can run programs. */
+  /** Listens on a port of this machine alone: everyone who has a token can run programs. */
   async listen(port = 0): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject)
@@ -150,7 +150,7 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
   try {
     return JSON.parse(Buffer.concat(chunks).toString())
   } catch {
-    throw new ApiError(400, 'BadRequest', 'the object provided is unrecognized: it is no JSON')
+    throw new ApiError(400, 'BadRequest', 'the object provided is unrecognized: it is not JSON')
   }
 }
 

@@ -3,7 +3,7 @@ import type { TokenBucket } from '../../util/token-bucket.ts'
 import type { Answer, ContainerAppsClient } from './client.ts'
 import { answerOf, type ExecutionDescription, readExecution } from './reader.ts'
 
-/** What an execution is told of itself, in its environment: enough to find it, and to know when it is overdue. */
+/** What an execution knows about itself, from its environment: enough to find it, and to know when it is overdue. */
 export const VARIABLES = {
   operationId: 'WAYBILL_OPERATION_ID',
   engine: 'WAYBILL_ENGINE',
@@ -20,7 +20,7 @@ const LONGEST_TURN_MS = 30_000
 /** Any other status, such as `Unknown`, or one that a later version of the service adds, does not say that it has ended. */
 const ENDED: readonly string[] = ['Succeeded', 'Failed', 'Stopped']
 
-/** An execution, as a listing or an answer of its own tells of it. */
+/** An execution, as a listing or its own response describes it. */
 export interface Execution {
   readonly name: string
   readonly alive: boolean
@@ -64,7 +64,7 @@ export class Executions {
     this.#options = options
   }
 
-  /** A listing that was begun at the moment or later. Whoever asks while one is under way shares the next one. */
+  /** A listing that was begun at the moment or later. Callers that come while one is under way share the next one. */
   async list(since: number): Promise<Listing> {
     if (this.#last !== undefined && this.#last.begunAt >= since) return this.#last
     if (this.#running !== undefined && this.#running.begunAt >= since) return await this.#running.listing

@@ -19,7 +19,7 @@ export interface EndsOptions {
  * a quiet cluster a server says something only once a minute.
  */
 const WATCH_SECONDS = 25
-/** A watch that ends in order, and has lasted this long, is no failure. */
+/** A watch that ends in order, and has lasted this long, is not a failure. */
 const SHORTEST_WATCH_MS = 1000
 const SHORTEST_PAUSE_MS = 250
 const LONGEST_PAUSE_MS = 5000

@@ -77,7 +77,7 @@ const BUSY_MS = 1000
 const AWAY_MS = 2000
 /** Until there may be room in a quota. */
 const QUOTA_MS = 10_000
-/** Until what is wrong may have been mended. */
+/** How long until the fault may be fixed. */
 const MEND_MS = 30_000
 
 const ENVIRONMENT_NAME = /^[-._a-zA-Z][-._a-zA-Z0-9]*$/

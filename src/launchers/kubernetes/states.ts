@@ -17,7 +17,7 @@ export type JobState =
 /** For how long a listing answers further looks, in milliseconds: a turn of the dispatcher, and no more. */
 const FRESH_MS = 1000
 const PAGE_SIZE = 500
-/** How often a listing is begun anew because its pages have expired. */
+/** How often a listing starts again because its pages have expired. */
 const LISTINGS = 3
 
 /** What a description of a Job means. */

@@ -3,7 +3,7 @@
  *
  * With an idempotency key: (1) the key's item is created, with an operation's id in it, and (2) the operation of that id.
  * Who finds the key's item there makes the operation that it names, if nobody has yet. So of equal keys there is one
- * id and of each id there is one operation, whoever crashes between the two; and what was acknowledged has both.
+ * id and of each id there is one operation, whichever process crashes between the two; and what was acknowledged has both.
  *
  * With a large input: (1) the operation's item as `arriving`, which nobody sees, (2) the input's item, (3) the
  * operation's item as an operation. What a crash leaves behind is named by the first, and a sweep takes it away.
@@ -27,7 +27,7 @@ import {
 
 /** Each turn lost means that another submission has got on. */
 const MOST_TURNS = 40
-/** An operation of the same id whose input somebody else is writing is waited for, so long and so often, in milliseconds. */
+/** The waits for an operation of the same id whose input another process is writing, in milliseconds. */
 const ARRIVES_SOON_MS = 2000
 const LOOK_AGAIN_MS = 100
 
@@ -94,7 +94,7 @@ export async function release(access: CosmosAccess, keyId: string, operation: st
   if (key?.item.operation === operation) await access.delete(keyId, key.etag)
 }
 
-/** Makes the operation of the submission's id, unless there is one. `us` tells whose doing it was, also to whoever repeats the submission. */
+/** Makes the operation of the submission's id, unless there is one. `us` says who made it, also to a process that repeats the submission. */
 async function make(access: CosmosAccess, submission: Submission, us: string): Promise<Made> {
   const { body, besides } = bodyFor('input', submission.id, submission.input)
   for (let turn = 0; turn < MOST_TURNS; turn++) {

@@ -19,7 +19,7 @@ export interface CallOptions {
 export interface CallsOptions {
   /** How long one call may take, its repetitions included, in milliseconds. */
   readonly timeoutMs: number
-  /** Told of the request units of each answer, and of what was called. */
+  /** Called with the request units of each response, and the name of the call. */
   readonly onCharge?: (charge: number, call: string) => void
 }
 
@@ -53,7 +53,7 @@ export class CosmosCalls {
     this.#options = options
   }
 
-  /** Calls for one item, or for the container. */
+  /** The calls that concern one item, or the container. */
   async item<Resource>(
     name: string,
     call: (options: CallOptions) => Promise<CosmosAnswer<Resource>>,
@@ -73,7 +73,7 @@ export class CosmosCalls {
     })
   }
 
-  /** Calls for pages; `check` is called with each of them, `onLate` where the service did not answer in time. */
+  /** The calls that return pages; `check` is called with each of them, `onLate` where the service did not answer in time. */
   async pages<T>(
     name: string,
     call: (options: CallOptions, check: (page: Page) => void) => Promise<T>,

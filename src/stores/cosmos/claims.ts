@@ -1,6 +1,6 @@
 /**
  * Taking ready operations from the queue, without locks: a query shows candidates in the order of the queue, and a
- * conditional write of each decides. Whoever is alone takes the first ones. Whoever has lost some lately picks at
+ * conditional write of each decides. A lone worker takes the first ones. A worker that has lost some lately picks at
  * random among more of them, so that many claimers do not fight for the same item.
  */
 import { type CosmosAccess, inParallel } from './access.ts'
@@ -11,7 +11,7 @@ export type Begin = (candidate: Tagged<OperationItem>) => Promise<OperationItem 
 
 /** The most candidates of one query. */
 const MOST_CANDIDATES = 200
-/** After losses, the choice is among at most so many times the wanted number. */
+/** After losses, the choice is among at most this multiple of the wanted number. */
 const WIDEST = 32
 /** Claims without a loss make the choice narrower again, slowly: rivals that were there lately still are. */
 const NARROWING = 0.85
@@ -47,7 +47,7 @@ export class Claims {
     }
   }
 
-  /** Adds to `taken` until there are so many. */
+  /** Adds to `taken` until it has the wanted number. */
   async #takeOf(type: string, taken: OperationItem[], until: number, begin: Begin): Promise<void> {
     const tried = new Set<string>()
     for (let more = true; more && taken.length < until; ) {
@@ -96,7 +96,7 @@ export class Claims {
     let among = Math.min(pool.length, Math.ceil(room * this.#spread))
     const chosen: Tagged<OperationItem>[] = []
     for (let at = 0; at < among && chosen.length < room; ) {
-      // Each is taken with such a probability that every choice of so many is as likely.
+      // The probabilities make every choice of that number equally likely.
       if (Math.random() * (among - at) < room - chosen.length) {
         chosen.push(...pool.splice(at, 1))
         among--

@@ -1,5 +1,5 @@
 /**
- * What the store needs of a `Container` of `@azure/cosmos`, so that the package is no dependency.
+ * What the store needs of a `Container` of `@azure/cosmos`, so that the package is not a dependency.
  * A test holds these interfaces against the real ones.
  */
 

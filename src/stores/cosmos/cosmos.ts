@@ -79,7 +79,7 @@ export interface CosmosStoreOptions {
   readonly blobs?: BlobStore
   /** How long one call of the service may take, its repetitions included, in milliseconds. Default 9,000. */
   readonly timeoutMs?: number
-  /** Told of the request units that each answer of the service cost, and of what was called. */
+  /** Called with the request units that each response of the service cost, and the name of the call. */
   readonly onCharge?: (charge: number, call: string) => void
   /** The store's clock in milliseconds since the epoch. Default: the service's, told from its answers. */
   readonly clock?: () => number

@@ -12,7 +12,7 @@ export interface FeedOptions {
   /** Milliseconds that no step of the clock changes. */
   readonly monotonic: () => number
   readonly onCharge: ((charge: number, call: string) => void) | undefined
-  /** Told of each item that has changed, as it is now. */
+  /** Called with each item that has changed, as it is now. */
   readonly onItem: (resource: unknown) => void
   /** Told that something may have been missed. */
   readonly onGap: () => void
@@ -43,7 +43,7 @@ export class Feed {
       name: 'change feed',
       everyMs: options.everyMs,
       turn: () => this.#turn(),
-      // The next turn begins anew: a lost hint costs time, not correctness.
+      // The next turn starts again: a lost hint costs time, not correctness.
       onError: () => {},
     })
   }

@@ -161,7 +161,7 @@ function digest(...parts: readonly string[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('base64url')
 }
 
-/** The item of an idempotency key. Equal keys of one type and owner are one id: the second to create it is told of a conflict. */
+/** The item of an idempotency key. Equal keys of one type and owner are one id: the second to create it gets a conflict. */
 export function keyItemId(type: string, owner: string, key: string): string {
   return `key:${digest(type, owner, key)}`
 }

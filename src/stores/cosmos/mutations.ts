@@ -1,6 +1,6 @@
 /**
  * Changes of an operation's item: read, apply a pure function, write under the condition that nobody
- * has written in between, and begin anew where somebody has.
+ * has written in between, and start again where somebody has.
  *
  * Changes of one operation that this process makes at the same time are joined into one write, in the
  * order of the calls, so that a process never conflicts with itself.
@@ -42,7 +42,7 @@ interface Applied {
   readonly refused: boolean
 }
 
-/** Each conflict means that another process has got on, so many in a row mean that something is wrong. */
+/** Each conflict means that another process has got on, this many in a row mean that something is wrong. */
 const MOST_CONFLICTS = 30
 /** How many items of running operations are remembered. */
 const REMEMBERED = 2000
@@ -54,7 +54,7 @@ export class Mutations {
   /** Running operations as this process wrote them last: their next change mostly needs no read. */
   readonly #remembered = new Map<string, Tagged<OperationItem>>()
 
-  /** @param onChange told of each item that was written */
+  /** @param onChange called with each item that was written */
   constructor(access: CosmosAccess, onChange: OnChange) {
     this.#access = access
     this.#onChange = onChange

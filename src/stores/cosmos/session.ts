@@ -18,7 +18,7 @@ export class Session {
   #tokens: Tokens = new Map()
   #header = ''
 
-  /** Never changed: what is heard later is in another map. */
+  /** Never changed: what arrives later is in another map. */
   get tokens(): Tokens {
     return this.#tokens
   }

@@ -77,7 +77,7 @@ function keyIsFree(schema: string): string {
         WHEN pg_try_advisory_lock_shared(${key}) THEN pg_advisory_unlock_shared(${key}) ELSE false END`
 }
 
-/** Marks the key of `g` until the caller's transaction ends, after whoever has marked it before. */
+/** Marks the key of `g` until the caller's transaction ends, after every transaction that has marked it before. */
 function keyIsTaken(schema: string): string {
   return `CASE WHEN g.idempotency_key IS NULL THEN true ELSE pg_advisory_xact_lock(${keyLock(schema)}) IS NOT NULL END`
 }

@@ -57,10 +57,10 @@ export class Connections {
     this.limitMs = timeoutMs - this.#cancelMs
   }
 
-  /** From now on a connection that is lost ends no process, whoever has it or no one. */
+  /** From now on a lost connection does not end the process, whether it is in use or idle. */
   guard(): void {
     this.#pool.on('error', ignore)
-    // At once: a server that stops may have said so before whoever waits for the connection is given it.
+    // At once: a server that stops may have said so before the waiting caller gets the connection.
     this.#pool.on('connect', guardClient)
   }
 
@@ -166,7 +166,7 @@ export class Connections {
 
   /**
    * Whether a connection leads to a primary; asked of each new one, and of all others once writes have failed. One that
-   * was used before may lead to a server that is no primary any more: it is replaced, and the address decides.
+   * was used before may lead to a server that is not the primary any more: it is replaced, and the address decides.
    *
    * @throws where a new connection leads to a standby
    */
@@ -190,7 +190,7 @@ export class Connections {
 
   giveBack(client: PostgresClient, destroy = false): void {
     client.release(destroy)
-    // One that is being closed may still tell of an error.
+    // One that is being closed may still report an error.
     if (!destroy) client.off('error', ignore)
   }
 

@@ -165,7 +165,7 @@ function fromJson<T>(value: unknown): T[] {
 /** @throws {TypeError} it names what PostgreSQL cannot hold */
 function checkDump({ operation, input, output, steps }: Dump): void {
   if (!isId(operation.id))
-    throw new TypeError(`"${operation.id}" is no id that PostgreSQL takes: a UUID in lower case.`)
+    throw new TypeError(`"${operation.id}" is not an id that PostgreSQL accepts: a UUID in lower case.`)
   const texts = { ...operation, input, output }
   for (const [name, text] of Object.entries(texts)) if (typeof text === 'string') checkText(name, text)
   for (const text of steps.flat()) checkText('steps', text)

@@ -11,7 +11,7 @@ export interface HubOptions {
   readonly connections: Connections
   readonly notify: Statement
   readonly schema: string
-  /** Whether other processes are told and heard, or only told. */
+  /** Whether it receives notifications of other processes as well as sending its own. */
   readonly notifications: boolean | 'send'
   readonly warn: (message: string) => void
   readonly timeoutMs: number
@@ -70,7 +70,7 @@ export class Hub {
     if (this.#options.notifications) this.#notifier.tell(hint)
   }
 
-  /** Sends what is left to tell, and hears no more. */
+  /** Sends the last notifications, and stops listening. */
   async close(): Promise<void> {
     await this.#listener.stop()
     await this.#notifier.close()

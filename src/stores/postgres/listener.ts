@@ -1,8 +1,7 @@
 /**
- * Hears what other processes tell, on a connection of its own. It asks itself again and again
- * whether it still hears: a connection may be dead without either end knowing, and behind a
- * pooler in transaction mode nothing is ever heard. While it does not hear, it says at intervals
- * that something may have changed, so that everyone looks.
+ * Receives the notifications of other processes, on a connection of its own. It checks again and again that they
+ * arrive: a connection may be dead without either end knowing, and behind a pooler in transaction mode none ever
+ * arrives. Meanwhile it reports at intervals that something may have changed, so that every listener looks.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PacedTask } from '../../util/paced-task.ts'
@@ -22,21 +21,21 @@ export interface ListenerOptions {
   /** Sends a payload to the channel, on another connection. */
   readonly send: (payloads: readonly string[]) => Promise<void>
   readonly heard: (hint: Hint) => void
-  /** Called for each notification, with its sender. */
+  /** Called with each notification and its sender. */
   readonly arrived: (from: string) => void
-  /** Told once of each time that it does not hear for a reason that will not mend itself, and once when it hears again. */
+  /** Called once each time that it stops receiving for a reason that lasts, and once when it receives again. */
   readonly warn: (message: string) => void
-  /** How often it asks itself whether it hears. */
+  /** How often it checks that notifications arrive. */
   readonly checkMs: number
   /** How long it takes for an answer. */
   readonly patienceMs: number
-  /** How often it says that something may have changed while it does not hear. */
+  /** How often it reports a possible change while notifications do not arrive. */
   readonly pollMs: number
 }
 
 /** The longest wait after a connection was lost. */
 const MAX_BACKOFF_MS = 5000
-/** A server that lets nothing be heard is asked again after this. */
+/** How long until the next try with a server that does not allow LISTEN. */
 const DEAF_RETRY_MS = 60_000
 
 /** Notifications that do not say what changed count as one within this time. */
@@ -80,7 +79,7 @@ export class Listener {
     this.#startPolling()
   }
 
-  /** Resolves when it hears, or has found that it does not: it goes on trying then. */
+  /** Resolves when notifications arrive, or when it has found that they do not; it goes on trying then. */
   async start(): Promise<void> {
     this.#startPolling()
     this.#running = this.#run()
@@ -173,7 +172,7 @@ export class Listener {
     if (heard || this.#stop.signal.aborted) return
     // Another connection has answered, so the server is there: this one is dead, and others may be.
     connections.suspect(began)
-    throw new Deaf('Nothing is heard.')
+    throw new Deaf('No notification arrives.')
   }
 
   #nowHearing(): void {
@@ -183,7 +182,7 @@ export class Listener {
     clearInterval(this.#poll)
     if (this.#toldDeaf) this.#options.warn('Notifications of PostgreSQL arrive again.')
     this.#toldDeaf = false
-    // Something may have been told before it could be heard.
+    // Something may have changed before it listened.
     this.#options.heard({ kind: 'unknown' })
   }
 

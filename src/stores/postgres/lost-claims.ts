@@ -14,7 +14,7 @@ export interface LostClaimsOptions {
 }
 
 interface Holder {
-  /** When the newest attempt began that it was told of, by the store's clock: all that is newer it knows nothing of. */
+  /** When the newest attempt that it knows began, by the store's clock. It knows nothing of newer ones. */
   newest: number
   /** A claim of its has failed. */
   failed: boolean

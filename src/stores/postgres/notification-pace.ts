@@ -5,7 +5,7 @@
 
 /** The shortest pause, in milliseconds: what comes within it is sent together. */
 const SHORTEST_MS = 5
-/** The longest pause, in milliseconds: how much later others may hear of a change under load. */
+/** The longest pause, in milliseconds: how much later others may learn of a change under load. */
 const LONGEST_MS = 100
 /** Wake-ups a second, of all processes together, up to which the pause stays the shortest. */
 const EASY_WAKEUPS = 2000

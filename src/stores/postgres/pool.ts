@@ -27,7 +27,7 @@ export interface PostgresNotification {
 
 /** A connection that was taken out of the pool. */
 export interface PostgresClient extends PostgresQueryable {
-  /** The server process as the connection was told of it: behind a pooler that shares servers it is none. */
+  /** The server process that the connection reported. Behind a pooler that shares servers it is meaningless. */
   readonly processID?: number | null
   /** What a request to end a statement is made of, and where it goes. Without them none is sent. */
   readonly secretKey?: unknown

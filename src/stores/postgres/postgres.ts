@@ -77,7 +77,7 @@ export interface PostgresStoreOptions {
   readonly grantTo?: readonly string[]
   /** How long a call may take, in milliseconds, the wait for a connection included; then the server is asked to end it. Default 10,000. */
   readonly timeoutMs?: number
-  /** Whether other processes are told, and heard, by notifications; to hear takes a connection, and `send` only tells. Default true, unless the pool has only one. What does not hear looks every `pollMs`. */
+  /** Whether processes notify each other by NOTIFY. To receive takes one connection; `send` only sends. Default true, unless the pool has only one connection. A process that does not receive polls instead. */
   readonly notifications?: boolean | 'send'
   /** How often to look for changes while no notifications arrive, in milliseconds. Default 1,000. */
   readonly pollMs?: number

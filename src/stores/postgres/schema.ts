@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Connections, sqlState } from './connections.ts'
 import type { PostgresClient, PostgresPool, Row } from './pool.ts'
 
-/** Whoever waits for the lock of a whole table holds up all who come after: so it waits a moment, and then they have theirs. */
+/** A transaction that waits for the lock of a whole table delays all that come after it. So it waits only for a moment, and then lets them pass. */
 const LOCK_BRIEFLY = `SET LOCAL lock_timeout = '2s';`
 /** How long they have before it is tried again, in milliseconds. */
 const LOCK_PAUSE_MS = 1000
@@ -180,7 +180,7 @@ export interface MigrationPlanOptions {
 }
 
 /**
- * The SQL that brings a database to the schema of this version, to be read, kept, or run by whoever
+ * The SQL that brings a database to the schema of this version, to be read, kept, or run by a user who
  * has the rights. It is one transaction for each version, under the lock that stores take too.
  *
  * @returns the empty string where there is nothing to do
@@ -255,7 +255,7 @@ async function migrateTo(client: PostgresClient, schema: string, to: number): Pr
     await rows(client, 'BEGIN')
     try {
       await rows(client, LOCK(schema))
-      // Whoever had the lock before may have migrated.
+      // The process that had the lock before may have migrated.
       if ((await versionOf(client, schema)).version < to) await rows(client, stepTo(to, schema).join('\n'))
       await rows(client, 'COMMIT')
       return

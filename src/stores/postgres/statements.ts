@@ -3,7 +3,7 @@
  * - `$1` is the time of a clock that stands in for the server's, or null.
  * - Rows are chosen as `= ANY (ARRAY (…))`, which the planner always answers by the key: it cannot
  *   tell how many rows a subquery gives, and would read all operations where it thinks of many.
- * - Whoever changes several rows locks them in the order of their ids, so that two never wait for each other.
+ * - A statement that changes several rows locks them in the order of their ids, so that two never wait for each other.
  */
 
 import { SET_BACK_MS } from '../../model/operation.ts'
@@ -151,7 +151,7 @@ function queueReads(schema: string, operations: string) {
  *
  * One plan fits all parameters, and its estimated cost does not grow with the queue: the planner takes a limit that
  * it does not know for a tenth of all there is, so what it does know, {@link FOUND_LIMIT}, stands within; and it takes
- * one in 200 for what an expression equals, so it reckons with few types. Otherwise it would plan each claim anew,
+ * one in 200 for what an expression equals, so it reckons with few types. Otherwise it would plan each claim again,
  * which takes longer than to look at an empty queue, and compile it, which takes longer than anything.
  */
 function picked(operations: string, { timely = '', skipped }: Picking): string {
@@ -230,7 +230,7 @@ function takes(schema: string, operations: string) {
   return {
     claim: claim(),
     claimBehind: claim('$9'),
-    // It waits where the row is locked, and does not skip it: whoever has it may be about to let it be claimed.
+    // It waits where the row is locked, and does not skip it: the transaction that has it may be about to make it ready.
     claimOne: `
       WITH ${IMPATIENT_CLOCK},
       taken AS (

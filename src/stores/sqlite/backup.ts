@@ -35,7 +35,7 @@ export async function backUp(path: string, target: string): Promise<void> {
  * a log that is left behind would be read as a part of the copy.
  *
  * @returns the name that the file before has now; undefined where there was none
- * @throws when the copy is no file of Waybill's or is damaged, or any process has the store's file open
+ * @throws when the copy is not a file of Waybill's or is damaged, or any process has the store's file open
  */
 export async function restore(copy: string, path: string): Promise<string | undefined> {
   await checkCopy(copy)

@@ -27,7 +27,7 @@ const LAST_LOOK_MS = 1280
 const SLOW_POLL_MS = 1000
 /** The same where events do not come. A look takes some microseconds. */
 const FAST_POLL_MS = 50
-/** So many commits in a row without any event mean that the mount reports none. One alone may be ahead of its event. */
+/** This many commits in a row without any event mean that the mount reports none. One alone may be ahead of its event. */
 const SILENT_COMMITS = 3
 
 export class CommitWatcher {

@@ -120,7 +120,7 @@ export async function pendingSqliteMigrations(path: string): Promise<string> {
   }
 }
 
-/** So many writes are worth a transaction of their own, while the event loop reads the requests that came with them. */
+/** This many writes are worth a transaction of their own, while the event loop reads the requests that came with them. */
 const EARLY_AT = 32
 
 class SqliteStore implements Store {

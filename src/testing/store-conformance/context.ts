@@ -46,7 +46,7 @@ export const DAY = 24 * HOUR
 /** A problem such as a handler reports. */
 export const OUT_OF_STOCK = problem('operation-failed', 'No “äpples” left.', { remaining: 0, places: ['a', 'b'] })
 
-/** What a handler threw, in a text that no column may change. */
+/** What a handler threw, in strings that no column may change. */
 export const THROWN: AttemptError = {
   name: 'TypeError',
   message: 'boom “ü” \u0000 \ud800',

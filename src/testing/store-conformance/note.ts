@@ -70,7 +70,7 @@ export const noteTests: StoreTests = {
       assert.equal(lines.at(-1)?.message, String(LOG_LIMIT - 1))
     },
 
-    'steps and logs outlive the end, and are no change of the record': async test => {
+    'steps and logs outlive the end, and do not change the record': async test => {
       const running = await test.run()
       await test.store.appendNote(leaseOf(running), { kind: 'step', name: 'charge', value: '1' })
       await test.store.appendNote(leaseOf(running), { kind: 'log', level: 'info', message: 'one' })

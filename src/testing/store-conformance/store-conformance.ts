@@ -34,7 +34,7 @@ export interface ConformanceSkip {
   readonly reason: string
 }
 
-/** What {@link storeConformance} is told of a store. */
+/** What {@link storeConformance} needs to know about a store. */
 export interface StoreConformanceOptions {
   /** What the suite is named after. */
   readonly name: string

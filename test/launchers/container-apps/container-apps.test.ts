@@ -301,7 +301,7 @@ describe('an execution', () => {
     })
   })
 
-  test('can be stopped, and stopping one that is gone is no error', async ({ lab }) => {
+  test('can be stopped, and stopping one that is gone is not an error', async ({ lab }) => {
     const azure = await azureOf(lab, FOR_EVER)
     const { launcher } = launcherOf(lab, azure)
     const name = (await launcher.start(requestFor('an-order'))) ?? ''
@@ -337,7 +337,9 @@ describe('an execution', () => {
     expect(await launcher.start(requestFor('a-late-one'))).toBe(azure.executions.at(-1)?.name)
   })
 
-  test('that is older than its timeout and its time to come up is stopped, whoever has started it', async ({ lab }) => {
+  test('that is older than its timeout and its time to come up is stopped, whichever process has started it', async ({
+    lab,
+  }) => {
     const azure = await azureOf(lab, FOR_EVER)
     const starter = launcherOf(lab, azure).launcher
     await starter.start(requestFor('overdue', { timeoutMs: 50 }))

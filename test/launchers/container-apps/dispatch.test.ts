@@ -118,7 +118,7 @@ describe('an execution', () => {
     expect(azure.executions).toHaveLength(2)
   })
 
-  test('that never claims is made good for only so often', async ({ lab }) => {
+  test('that never claims is made good for only this often', async ({ lab }) => {
     const stubborn = plays({ lostAttempts: 1 })
     const { azure, waybill } = await composed(lab, { types: [stubborn] })
     azure.job(JOB).template = {

@@ -135,7 +135,7 @@ describe('an execution that', () => {
     expect(emulator.jobs().find(it => it.metadata.name === job)?.status).toMatchObject({ active: 1 })
   })
 
-  test('is told of by a watch is noticed without a look', async ({ lab }) => {
+  test('that a watch reports is noticed without a look', async ({ lab }) => {
     const path = lab.file()
     const emulator = await clusterOf(lab, path, {}, { leaseDuration: '1h' })
     const { api, watch } = clientOf(emulator)

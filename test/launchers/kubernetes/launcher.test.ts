@@ -178,7 +178,7 @@ describe('a start', () => {
     expect(warnings).toHaveLength(1)
   })
 
-  test('that needs a person to mend something says so once, until it has been mended', async ({ lab }) => {
+  test('that needs a person to fix something says so once, until it has been fixed', async ({ lab }) => {
     const emulator = await clusterWith(lab)
     const warnings: string[] = []
     const warn = (message: string) => warnings.push(message)
@@ -300,7 +300,7 @@ describe('looking at many executions', () => {
     })
   })
 
-  test('begins anew where a page has expired', async ({ lab }) => {
+  test('begins again where a page has expired', async ({ lab }) => {
     const emulator = await clusterOf(lab, '', { images: {} })
     const { api } = clientOf(emulator)
     const small: KubernetesJobsApi = {
@@ -343,7 +343,7 @@ describe('watching', () => {
     return { emulator, launcher, unwatch, ends: () => ends }
   }
 
-  test('tells of a failure and of a deletion, and of nothing that ends well', async ({ lab }) => {
+  test('reports a failure and a deletion, and nothing that ends well', async ({ lab }) => {
     const { emulator, launcher, ends } = await watching(lab)
     emulator.provide('well', programImage(''))
     const template = structuredClone(JOB_TEMPLATE)
@@ -360,7 +360,7 @@ describe('watching', () => {
     await until(() => ends() === 3)
   })
 
-  test('goes on where its connection ends, and looks anew where the server has forgotten', async ({ lab }) => {
+  test('goes on where its connection ends, and looks again where the server has forgotten', async ({ lab }) => {
     const { emulator, launcher, ends } = await watching(lab)
     emulator.cutConnections()
     await until(() => emulator.watches === 1)

@@ -134,7 +134,7 @@ describe('a process that dies in the middle of an accept', () => {
     account.server.faults.clear()
   }
 
-  it('between key and operation: whoever comes with the key makes the operation, and both are one', async () => {
+  it('between key and operation: the next process with the key makes the operation, and both are one', async () => {
     const { store, container } = await fresh()
     const died = await account.store(container)
     fail({ on: ['create'], body: ({ kind }) => kind === 'operation', times: 1000, how: REFUSED })

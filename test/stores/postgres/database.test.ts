@@ -274,7 +274,7 @@ describe('a row that the server refuses', () => {
     await expect(store.appendNote({ id: ID, attempt: 1 }, note)).rejects.toThrow('"name"')
   })
 
-  it('is mended where it is a line of a log', async () => {
+  it('is fixed where it is a line of a log', async () => {
     const store = await open()
     await accepts(store)
     await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from: { id: ID } })

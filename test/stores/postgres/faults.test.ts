@@ -71,7 +71,7 @@ describe('two compositions on one database', () => {
 })
 
 describe('a connection that goes silent', () => {
-  test('is noticed by the listener, which hears again on another one', async ({ lab }) => {
+  test('is noticed by the listener, which listens again on another one', async ({ lab }) => {
     const proxy = await TcpProxy.start(server.port)
     lab.onEnd(() => proxy.stop())
     const schema = newSchema()

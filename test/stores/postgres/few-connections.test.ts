@@ -17,7 +17,7 @@ describe('where the server has no connection left', () => {
   const database = testDatabase()
   let users = 0
 
-  /** A user with so many connections, who may do all else. */
+  /** A user with this many connections, who may do all else. */
   async function userWith(limit: number): Promise<{ url: string; name: string }> {
     const name = `few_${process.pid}_${++users}`
     await database.pool().query(`CREATE ROLE ${name} LOGIN PASSWORD 'few' CONNECTION LIMIT ${limit}`)
@@ -64,7 +64,7 @@ describe('where the server has no connection left', () => {
     await opening
   })
 
-  test('an execution has at most two, keeps one and never listens, and what it tells is heard', async ({ lab }) => {
+  test('an execution has at most two, keeps one and never listens, and what it tells is received', async ({ lab }) => {
     const { url, name } = await userWith(20)
     const api = await open(lab, url)
     const ofApi = (await statementsOf(name)).length

@@ -1,5 +1,5 @@
 /**
- * No statement that runs all the time may cost more as the tables grow: each is held against the
+ * No statement that runs all the time may cost more as the tables grow: each is checked against the
  * indexes it is meant to use, and the pages it touches are counted, with a million finished
  * operations, 100,000 delayed ones, and a tenant who has nearly all of what waits.
  */

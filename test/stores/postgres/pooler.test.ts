@@ -27,7 +27,7 @@ async function open(options: PostgresStoreOptions): Promise<Store> {
   return store
 }
 
-// That nothing is heard is found out once, below: to wait for it in each test would take minutes.
+// That nothing is received is found out once, below: to wait for it in each test would take minutes.
 const POLLING = { notifications: false, pollMs: 20 }
 
 storeConformance(
@@ -48,7 +48,7 @@ describe('a store behind a pooler in transaction mode', () => {
     for (const store of stores.splice(0)) await store.close()
   })
 
-  it('finds out that nothing is heard, says so once, and looks at intervals instead', async () => {
+  it('finds out that nothing is received, says so once, and looks at intervals instead', async () => {
     const warnings: string[] = []
     const schema = database.nextSchema()
     // The answer is waited for as long as for a statement.

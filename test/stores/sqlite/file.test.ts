@@ -109,7 +109,7 @@ describe('opening a SQLite file', () => {
     await expect(open({ path })).rejects.toThrow('belongs to another program')
   })
 
-  it.each(WRITERS)('refuses what is no database (%s)', async writer => {
+  it.each(WRITERS)('refuses what is not a database (%s)', async writer => {
     const path = files.next()
     writeFileSync(path, 'This is a letter and no database. '.repeat(100))
     const error = await refusalOf({ path, writer })
@@ -140,7 +140,7 @@ describe('opening a SQLite file', () => {
     database.close()
   })
 
-  it('is looked into by a plan for its migration, which refuses what is no database', async () => {
+  it('is looked into by a plan for its migration, which refuses what is not a database', async () => {
     const path = files.next()
     writeFileSync(path, 'This is a letter and no database. '.repeat(100))
     await expect(pendingSqliteMigrations(path)).rejects.toThrow(`"${path}" cannot be opened: file is not a database.`)

@@ -1,5 +1,5 @@
 /**
- * No statement that runs all the time may cost more as the file grows: each is held against the
+ * No statement that runs all the time may cost more as the file grows: each is checked against the
  * index it is meant to use, on a file full of finished and delayed operations.
  */
 import { DatabaseSync } from 'node:sqlite'
@@ -135,7 +135,7 @@ function plan(sql: string): string[] {
   return rows.map(({ detail }) => detail)
 }
 
-/** Reading a partial index from end to end is no scan of all operations: it holds those few that it is for. */
+/** Reading a partial index from end to end is not a scan of all operations: it holds those few that it is for. */
 function isScan(step: string): boolean {
   return /^SCAN operations(?! USING (COVERING )?INDEX operations_(leased|launched|webhook_due))/.test(step)
 }

@@ -1,4 +1,4 @@
-/** Who may ask: whoever signs with the account's key, or has a token of Microsoft Entra ID. */
+/** Who may ask: everyone who signs with the account's key, or has a token of Microsoft Entra ID. */
 import { createHmac, createSecretKey } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { CosmosProblem } from './problem.ts'

@@ -81,7 +81,7 @@ export const ACTS: Record<
   feed: ask => changesOf(ask),
 }
 
-/** Incremental: each document once, as it is now, in the order of the last writes. Deleted ones are not told of. */
+/** Incremental: each document once, as it is now, in the order of the last writes. Deleted ones are not informed of. */
 function changesOf({ collection, headers }: Ask): Answer {
   if (headers['a-im'] === undefined) throw new CosmosProblem(400, 'Only the change feed can be read.')
   const partition = collection.partitions.find(({ id }) => id === headers['x-ms-documentdb-partitionkeyrangeid'])
