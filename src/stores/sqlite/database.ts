@@ -61,6 +61,13 @@ export interface DatabaseLocation {
 export const APPLICATION_ID = 0x57415942
 
 /**
+ * The pages that each connection keeps in memory. More made nothing faster: a reader discards all of them at the commit
+ * of another connection, and the system keeps the file's pages as well.
+ */
+const WRITER_CACHE_KIB = 8192
+const READER_CACHE_KIB = 2048
+
+/**
  * Opens a connection for writing, and makes the file and its folder where they are missing.
  *
  * @throws when the driver or the file cannot be opened, the file is another program's, or it lies on a network share,
@@ -79,7 +86,7 @@ export async function openWriter(location: DatabaseLocation): Promise<Database> 
       waitForTurn(() => database.exec('PRAGMA journal_mode = WAL'))
       database.exec(`PRAGMA synchronous = ${location.synchronous}`)
       database.exec('PRAGMA wal_autocheckpoint = 4000')
-      database.exec('PRAGMA cache_size = -32768')
+      database.exec(`PRAGMA cache_size = -${WRITER_CACHE_KIB}`)
     })
   })
 }
@@ -96,7 +103,7 @@ export async function openReader(location: DatabaseLocation): Promise<Database> 
     return prepared(connect(), database => {
       database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
       database.exec('PRAGMA query_only = ON')
-      database.exec('PRAGMA cache_size = -32768')
+      database.exec(`PRAGMA cache_size = -${READER_CACHE_KIB}`)
       // The first look into the file, by which it is known to be a database.
       waitForTurn(() => pragma(database, 'schema_version'))
     })
