@@ -34,8 +34,8 @@ export const FLOORS: readonly (readonly string[])[] = [
   ['webhooks'],
   ['waybill.ts'],
   ['http', 'from-url', 'server.ts'],
-  ['servers', 'testing', 'emulators'],
-  ['adapters', 'cli'],
+  ['servers', 'adapters', 'testing', 'emulators'],
+  ['cli'],
 ]
 
 /** Every rule, checked for every import: also those of types alone, unless the rule lets these through. */

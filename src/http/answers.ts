@@ -16,7 +16,7 @@ export type Complete = (request: Pick<HttpRequest, 'headers'>, answer: HttpRespo
 const KEPT_BY_NOBODY = 'private, no-store'
 
 /** Completes answers, and counts refusals: Cache-Control, the headers of CORS, and `Connection: close` during a shutdown. */
-export function completing({ operations, metrics }: Waybill, cors: CorsOptions | undefined): Complete {
+export function createComplete({ operations, metrics }: Waybill, cors: CorsOptions | undefined): Complete {
   const withCors = corsAnswers(cors)
   return (request, answer) => {
     if (answer.problem !== undefined) metrics.refused(reasonOf(answer.problem))

@@ -29,7 +29,7 @@ export const CALLER_OPTIONS: Checks<CallerOptions<never>> = { principal: FUNCTIO
 export type Identify<Request> = (request: Request) => Promise<string | HttpResponse>
 
 /** Makes what asks `principal`; undefined where there is none, and everyone is the same. */
-export function identifying<Request>(
+export function createIdentify<Request>(
   { principal, challenge = 'Bearer' }: CallerOptions<Request>,
   logger: Logger,
 ): Identify<Request> | undefined {

@@ -20,7 +20,7 @@ import { DIALECT_NAMES, type DialectName } from '../openapi/dialects.ts'
 import { checkOpenApiInfo, type OpenApiInfo } from '../openapi/openapi.ts'
 import type { Operations } from '../service/operations.ts'
 import type { Waybill } from '../waybill.ts'
-import { completing } from './answers.ts'
+import { createComplete } from './answers.ts'
 import { listAttempts } from './attempts.ts'
 import { conditional } from './conditional.ts'
 import type { CorsOptions } from './cors.ts'
@@ -136,7 +136,7 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
   const monitor = [...monitorRoutes(new Monitor(operations, resources)), ...history, ...deliveryRoutes(waybill)]
   const description = descriptionRoutes(waybill, { ...options, base })
   const routes = [...own, ...monitor, ...healthRoutes(waybill), ...metrics, ...description]
-  const complete = completing(waybill, options.cors)
+  const complete = createComplete(waybill, options.cors)
   return withOtherMethods(routes).map(one => ({
     ...one,
     handle: async request => complete(request, await guard(waybill, one, request)),

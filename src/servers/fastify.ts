@@ -15,7 +15,7 @@ import type {
   FastifyRequest,
   FastifySchema,
 } from 'fastify'
-import { type Complete, completing, forVersion, withCacheControl, withPresent } from '../http/answers.ts'
+import { type Complete, createComplete, forVersion, withCacheControl, withPresent } from '../http/answers.ts'
 import {
   assertUncoded,
   errorResponse,
@@ -24,7 +24,7 @@ import {
   JSON_MEDIA_TYPE,
   problemResponse,
 } from '../http/message.ts'
-import { CALLER_OPTIONS, type CallerOptions, type Identify, identifying } from '../http/principal.ts'
+import { CALLER_OPTIONS, type CallerOptions, createIdentify, type Identify } from '../http/principal.ts'
 import { API_OPTIONS, type ApiOptions, createRoutes, RENAMED_API_OPTIONS, type Route } from '../http/routes.ts'
 import { statusProblem } from '../http/status-problem.ts'
 import { readUtf8 } from '../model/json.ts'
@@ -40,7 +40,7 @@ import {
   type Waybill,
   type WaybillOptions,
 } from '../waybill.ts'
-import { discard, MOST_UNWANTED } from './drain-body.ts'
+import { drainBody, MAX_DRAINED_BYTES } from './drain-body.ts'
 import { closeWhenIdle } from './idle-connections.ts'
 
 /** What the plugin takes beside the composition. */
@@ -68,13 +68,13 @@ export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, opt
     : createWaybill({ ...loggerOf(app), ...among<WaybillOptions>(options, WAYBILL_OPTIONS) })
   if (!made) startAndStop(app, composed)
   readBodiesAsText(app)
-  const refuse = refusing(completing(composed, options.cors))
+  const refuse = createRefuse(createComplete(composed, options.cors))
   app.setErrorHandler((error: FastifyError, request, reply) =>
     refuse(request, reply, toAnswer(error, reply, composed.logger)),
   )
   const base = (options.publicUrl ?? '').replace(/\/+$/, '') + app.prefix
   const authenticated = options.principal === undefined ? {} : { authenticated: true }
-  const identify = identifying<FastifyRequest>(options, composed.logger)
+  const identify = createIdentify<FastifyRequest>(options, composed.logger)
   if (!app.hasRequestDecorator(OWNER)) app.decorateRequest(OWNER, '')
   const routes = createRoutes(composed, { ...among<ApiOptions>(options, API), ...authenticated, base })
   const siblings = Map.groupBy(routes, ({ path }) => path)
@@ -132,7 +132,7 @@ export function frameworkErrors(error: FastifyError, request: FastifyRequest, re
 /** Sends an answer that no route has made. */
 type Refuse = (request: FastifyRequest, reply: FastifyReply, answer: HttpResponse) => FastifyReply
 
-function refusing(complete: Complete): Refuse {
+function createRefuse(complete: Complete): Refuse {
   return (request, reply, answer) => send(reply, complete(request, answer))
 }
 
@@ -289,8 +289,8 @@ async function nameUnread(request: FastifyRequest): Promise<void> {
 /** Ends the connection, after the answer, of a body that goes on and on. Node itself throws away one that is soon over. */
 function bound(message: IncomingMessage, response: ServerResponse): void {
   const { 'content-length': length = '0', 'transfer-encoding': coding } = message.headers
-  if (coding === undefined && Number(length) <= MOST_UNWANTED) return
-  void discard(message).then(() => {
+  if (coding === undefined && Number(length) <= MAX_DRAINED_BYTES) return
+  void drainBody(message).then(() => {
     if (message.complete) return
     message.pause()
     if (response.writableFinished) message.destroy()

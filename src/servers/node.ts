@@ -8,13 +8,13 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
-import { completing, forVersion, withPresent } from '../http/answers.ts'
+import { createComplete, forVersion, withPresent } from '../http/answers.ts'
 import { type HttpResponse, problemResponse } from '../http/message.ts'
 import { RENAMED_API_OPTIONS } from '../http/routes.ts'
 import { checkOptions } from '../model/options.ts'
 import { problem } from '../model/problem.ts'
 import type { Waybill } from '../waybill.ts'
-import { discard, MOST_UNWANTED } from './drain-body.ts'
+import { drainBody, MAX_DRAINED_BYTES } from './drain-body.ts'
 import { closeWhenIdle } from './idle-connections.ts'
 import { targetOf, toRequest } from './node-request.ts'
 import { FETCH_OPTIONS, type FetchHandlerOptions, type FetchServer, fetchServer } from './web-server.ts'
@@ -38,8 +38,8 @@ const MAX_MOUNTS = 100
  */
 export function nodeListener(waybill: Waybill, options: FetchHandlerOptions = {}): NodeListener {
   checkOptions('nodeListener()', options, FETCH_OPTIONS, RENAMED_API_OPTIONS)
-  const serverFor = mounting(waybill, options)
-  const complete = completing(waybill, options.cors)
+  const serverFor = createMounts(waybill, options)
+  const complete = createComplete(waybill, options.cors)
   const refuse = (message: IncomingMessage, answer: HttpResponse) => {
     const { status, headers, body } = complete(message, answer)
     return Promise.resolve(new Response(`${body}`, { status, headers }))
@@ -69,7 +69,7 @@ export function nodeListener(waybill: Waybill, options: FetchHandlerOptions = {}
 }
 
 /** Gives the server for a mount path, whose links begin with the path. */
-function mounting(waybill: Waybill, options: FetchHandlerOptions): (mount: string) => FetchServer {
+function createMounts(waybill: Waybill, options: FetchHandlerOptions): (mount: string) => FetchServer {
   const prefix = (options.prefix ?? '').replace(/\/+$/, '')
   const make = (mount: string) => {
     const isWhole = prefix === mount || prefix.startsWith(`${mount}/`)
@@ -117,7 +117,7 @@ const NOT_TAKEN = problemResponse(
 /** Throws away what has come of a body and was not read, and still comes, so that the connection can go on, if it is not too much. */
 function isBounded(message: IncomingMessage): boolean {
   message.resume()
-  return message.complete || Number(message.headers['content-length']) <= MOST_UNWANTED
+  return message.complete || Number(message.headers['content-length']) <= MAX_DRAINED_BYTES
 }
 
 async function write(answer: Response, response: ServerResponse): Promise<void> {
@@ -137,7 +137,7 @@ function headersOf({ headers }: Response, response: ServerResponse): HttpRespons
  * that is still sending.
  */
 async function writeUnbounded(answer: Response, message: IncomingMessage, response: ServerResponse): Promise<void> {
-  const discarded = discard(message)
+  const discarded = drainBody(message)
   if (answer.ok) {
     void discarded.then(() => message.complete || response.destroy())
     return await write(answer, response)

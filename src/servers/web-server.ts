@@ -1,14 +1,14 @@
 /** The API on messages of WHATWG Fetch, apart from the function that users see: other servers are built on it too. */
 
-import { completing } from '../http/answers.ts'
+import { createComplete } from '../http/answers.ts'
 import { assertUncoded, errorResponse, type HttpResponse, JSON_MEDIA_TYPE, problemResponse } from '../http/message.ts'
-import { CALLER_OPTIONS, type CallerOptions, type Identify, identifying } from '../http/principal.ts'
+import { CALLER_OPTIONS, type CallerOptions, createIdentify, type Identify } from '../http/principal.ts'
+import { createRouter, type RouteMatch } from '../http/router.ts'
 import { API_OPTIONS, type ApiOptions, createRoutes } from '../http/routes.ts'
 import { readUtf8 } from '../model/json.ts'
 import { type Checks, PREFIX, PUBLIC_URL } from '../model/options.ts'
 import { ProblemError, problem, problemError } from '../model/problem.ts'
 import type { Waybill } from '../waybill.ts'
-import { createRouter, type RouteMatch } from './router.ts'
 
 /** How an API is put on a server that speaks Fetch. */
 export interface FetchHandlerOptions extends Omit<ApiOptions, 'base' | 'authenticated'>, CallerOptions<Request> {
@@ -43,8 +43,8 @@ export interface FetchServer {
 export function fetchServer(waybill: Waybill, options: FetchHandlerOptions): FetchServer {
   const { publicUrl = '', prefix: mount = '', principal, challenge, ...api } = options
   const prefix = mount.replace(/\/+$/, '')
-  const identify = identifying({ ...(principal && { principal }), ...(challenge && { challenge }) }, waybill.logger)
-  const complete = completing(waybill, options.cors)
+  const identify = createIdentify({ ...(principal && { principal }), ...(challenge && { challenge }) }, waybill.logger)
+  const complete = createComplete(waybill, options.cors)
   const refuse = (request: Request, answer: HttpResponse) =>
     toResponse(complete({ headers: Object.fromEntries(request.headers) }, answer))
   const authenticated = principal === undefined ? {} : { authenticated: true }

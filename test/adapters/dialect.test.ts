@@ -5,11 +5,11 @@ import type { OpenApiDocument } from 'waybill/openapi'
 import { openApiDocument } from 'waybill/openapi'
 import { reportsDialect } from '../fixtures/adapters/dialect.ts'
 import { Contract } from '../fixtures/openapi/contract.ts'
-import { openDesk, orders } from '../support/desk.ts'
+import { openOrderServer, orders } from '../support/order-server.ts'
 import { hasFinished, test, until } from '../support/waybill.ts'
 
 test('a dialect of your own answers at the status URL, and describes its responses', async ({ lab }) => {
-  const { app, store, desk } = await openDesk(lab, { api: { dialect: reportsDialect } })
+  const { app, store, desk } = await openOrderServer(lab, { api: { dialect: reportsDialect } })
   const document = (await app.inject('/openapi.json')).json<OpenApiDocument>()
   const contract = new Contract(app, document)
   const submit = async (wish: string) =>
@@ -50,7 +50,7 @@ test('the document describes it on its own too', () => {
 
 test('a dialect that fails is answered with 500', async ({ lab }) => {
   const broken = { ...reportsDialect, status: () => Promise.reject(new Error('a secret of the server')) }
-  const { app } = await openDesk(lab, { api: { dialect: broken }, waybill: { worker: false } })
+  const { app } = await openOrderServer(lab, { api: { dialect: broken }, waybill: { worker: false } })
   const { id } = (await app.inject({ method: 'POST', url: '/orders', payload: { wish: 'hold' } })).json<{
     id: string
   }>()

@@ -9,10 +9,10 @@ import { attach, client, fetchAndWait } from 'waybill/client'
 import type { BlobStore } from '../../src/blobs/blob-store.ts'
 import type { Waybill, WaybillOptions } from '../../src/waybill.ts'
 import handlers from '../fixtures/handlers/files.ts'
-import { type Api, DOORS, type DoorOptions, idOf, postJson, serveFastify } from '../support/doors.ts'
 import { type FileAct, files as filesType } from '../support/files.ts'
 import { followsReference } from '../support/reference.ts'
-import { hasFinished, KeptLog, type Lab, test, until } from '../support/waybill.ts'
+import { type Api, idOf, postJson, SERVERS, type ServerOptions, serveFastify } from '../support/servers.ts'
+import { hasFinished, KeptLog, type TestContext, test, until } from '../support/waybill.ts'
 
 const curl = promisify(execFile)
 const TEXT = '0123456789abcdefghij'
@@ -25,9 +25,9 @@ interface Open {
 }
 
 async function open(
-  lab: Lab,
+  lab: TestContext,
   door = serveFastify,
-  options: DoorOptions = {},
+  options: ServerOptions = {},
   more: Partial<WaybillOptions> = {},
 ): Promise<Open> {
   const blobs = folderBlobs({ path: join(lab.file(), '..', 'results') })
@@ -43,7 +43,7 @@ async function resultOf({ api, waybill }: Open, act: FileAct): Promise<string> {
   return `/files/${id}`
 }
 
-describe.each(Object.entries(DOORS))('on %s', (_, door) => {
+describe.each(Object.entries(SERVERS))('on %s', (_, door) => {
   test('the result has its media type, length, ETag and name, and can run no script', async ({ lab }) => {
     const opened = await open(lab, door)
     const answer = await opened.api.ask(await resultOf(opened, PDF))
@@ -265,7 +265,7 @@ describe.each(Object.entries(DOORS))('on %s', (_, door) => {
 })
 
 /** Asks for the result as the reference says it, on Fastify. */
-async function answerTo(lab: Lab, headers: Record<string, string> = {}, method = 'GET') {
+async function answerTo(lab: TestContext, headers: Record<string, string> = {}, method = 'GET') {
   const opened = await open(lab)
   return await opened.api.ask(await resultOf(opened, PDF), { method, headers })
 }

@@ -8,11 +8,11 @@ import type { ApiOptions } from '../../src/http/routes.ts'
 import handlers from '../fixtures/handlers/files.ts'
 import { Contract } from '../fixtures/openapi/contract.ts'
 import { files as filesType } from '../support/files.ts'
-import { hasFinished, type Lab, submit, test } from '../support/waybill.ts'
+import { hasFinished, submit, type TestContext, test } from '../support/waybill.ts'
 
 const INPUT = { as: 'text', text: '0123456789', type: 'application/pdf', filename: 'a.pdf' } as const
 
-async function run(lab: Lab, options: Pick<ApiOptions, 'dialect'> = {}) {
+async function run(lab: TestContext, options: Pick<ApiOptions, 'dialect'> = {}) {
   const blobs = folderBlobs({ path: join(lab.file(), '..', 'results') })
   const waybill = await lab.waybill([filesType()], { worker: { handlers }, blobs })
   const app = fastify()

@@ -14,13 +14,13 @@ import files from '../fixtures/handlers/files.ts'
 import { type FileAct, files as filesType } from '../support/files.ts'
 import { handlerFile } from '../support/handlers.ts'
 import {
-  cutStore,
+  faultyStore,
   hasFinished,
   KeptLog,
-  type Lab,
   logOf,
   recordOf,
   submit,
+  type TestContext,
   test,
   until,
   when,
@@ -38,9 +38,9 @@ interface Shelf {
 }
 
 async function shelf(
-  lab: Lab,
+  lab: TestContext,
   worker: WorkerOptions,
-  options: Parameters<Lab['waybill']>[1] = {},
+  options: Parameters<TestContext['waybill']>[1] = {},
   type = filesType(),
 ): Promise<Shelf> {
   const path = join(lab.file(), '..', 'results')
@@ -248,7 +248,7 @@ describe('an outcome', () => {
 
   test('whose answer was lost keeps its blob', async ({ lab }) => {
     const path = join(lab.file(), '..', 'results')
-    const { store: real } = cutStore(await lab.store())
+    const { store: real } = faultyStore(await lab.store())
     let lost = 0
     const store = new Proxy(real, {
       get: (target, name: keyof typeof real) => {
@@ -303,7 +303,7 @@ describe('a blob goes', () => {
   const HOUR = 3_600_000
   const hourly = filesType({ retention: HOUR })
 
-  async function aged(lab: Lab, blobs?: BlobStore) {
+  async function aged(lab: TestContext, blobs?: BlobStore) {
     const clock = manualClock()
     const store = sqliteStore({ path: ':memory:', clock: clock.now })
     const logger = new KeptLog()

@@ -9,14 +9,14 @@ import type { Store } from '../../src/stores/store.ts'
 import { describeError } from '../../src/worker/attempt-error.ts'
 import { startWaybill, waybill, waybillInShell } from '../support/cli.ts'
 import { submissionOf } from '../support/submission.ts'
-import { type Lab, test } from '../support/waybill.ts'
+import { type TestContext, test } from '../support/waybill.ts'
 
 const SECRET = 'the patient’s name'
 const by = { holder: 'host-a/1/x', leaseMs: 30_000, execution: 'orders-job-7f3', engine: 'container-apps' }
 const idOf = (number: number) => `01941f29-7c00-7000-8000-00000000000${number}`
 
 /** A file with some operations of several owners: 1 completed, 2 lost and then failed, 3 running, 4 pending. */
-async function filled(lab: Lab): Promise<{ url: string; operations: Operation[] }> {
+async function filled(lab: TestContext): Promise<{ url: string; operations: Operation[] }> {
   const path = lab.file()
   const clock = manualClock()
   const store = sqliteStore({ path, synchronous: 'NORMAL', clock: clock.now })

@@ -21,7 +21,7 @@ import type { Store } from '../../src/stores/store.ts'
 import { startWaybill, waybill } from '../support/cli.ts'
 import { testDatabase } from '../support/postgres.ts'
 import { submissionOf } from '../support/submission.ts'
-import { type Lab, test, until } from '../support/waybill.ts'
+import { type TestContext, test, until } from '../support/waybill.ts'
 
 const database = testDatabase()
 
@@ -37,7 +37,7 @@ interface Place {
   readonly blobs: BlobStore
 }
 
-async function place(lab: Lab): Promise<Place> {
+async function place(lab: TestContext): Promise<Place> {
   const file = lab.file()
   const path = join(file, '../results')
   const blobs = folderBlobs({ path })
@@ -82,7 +82,7 @@ interface Target {
   readonly blobs: BlobStore
 }
 
-function schema(lab: Lab): Target {
+function schema(lab: TestContext): Target {
   const name = database.nextSchema()
   const pool = database.pool()
   const store = postgresStore(pool, { schema: name })

@@ -11,7 +11,7 @@ import { CosmosAccount } from '../support/cosmos.ts'
 import { ACCOUNT_KEY, DATABASE } from '../support/cosmos-server.ts'
 import { testDatabase } from '../support/postgres.ts'
 import { submissionOf } from '../support/submission.ts'
-import { type Lab, test } from '../support/waybill.ts'
+import { type TestContext, test } from '../support/waybill.ts'
 
 const database = testDatabase()
 const account = new CosmosAccount()
@@ -23,7 +23,7 @@ const idOf = (number: number) => `01941f29-7c00-7000-8000-${String(number).padSt
 const by = { holder: 'host/1/x', leaseMs: 30_000, execution: null }
 
 /** A file with operations in every state that outlasts its processes, and with all that can belong to one. */
-async function filledFile(lab: Lab): Promise<string> {
+async function filledFile(lab: TestContext): Promise<string> {
   const path = lab.file()
   // Long ago, so that what is past its retention is a tombstone.
   const clock = manualClock()
@@ -66,11 +66,11 @@ function readable<Line extends { readonly message: string }>(line: Line): Line {
 
 /** The kinds of stores to copy to: a URL, and how a test looks into it. */
 const TARGETS = {
-  sqlite: async (lab: Lab) => {
+  sqlite: async (lab: TestContext) => {
     const path = lab.file()
     return { url: `sqlite:${path}`, look: async () => await lab.store(path) }
   },
-  postgres: async (lab: Lab) => {
+  postgres: async (lab: TestContext) => {
     const schema = database.nextSchema()
     const look = async () => {
       const store = postgresStore(database.pool(), { schema })

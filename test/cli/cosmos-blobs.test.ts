@@ -10,7 +10,7 @@ import { cosmosAccount } from '../support/cosmos.ts'
 import { ACCOUNT_KEY, DATABASE } from '../support/cosmos-server.ts'
 import { handlerFile, play, plays } from '../support/handlers.ts'
 import { submissionOf } from '../support/submission.ts'
-import { type Lab, resultOf, submit, test } from '../support/waybill.ts'
+import { resultOf, submit, type TestContext, test } from '../support/waybill.ts'
 
 const account = cosmosAccount()
 const env = { COSMOS_KEY: ACCOUNT_KEY }
@@ -19,7 +19,7 @@ const idOf = (number: number) => `01941f29-7c00-7000-8000-${String(number).padSt
 const LARGE = JSON.stringify('ü'.repeat(1_100_000))
 
 /** A container, and a folder for what is too large for it. */
-async function cosmos(lab: Lab) {
+async function cosmos(lab: TestContext) {
   const container = account.container()
   const path = join(lab.file(), '../results')
   const blobs = folderBlobs({ path })
@@ -28,7 +28,7 @@ async function cosmos(lab: Lab) {
 }
 
 /** A SQLite file: 1 has completed with all that is large, 2 is pending with a large input, and 3 is small. */
-async function filledFile(lab: Lab): Promise<{ url: string; store: Store }> {
+async function filledFile(lab: TestContext): Promise<{ url: string; store: Store }> {
   const file = lab.file()
   const store = await lab.store(file)
   const id = idOf(1)

@@ -7,13 +7,22 @@ import type { Store } from '../../src/stores/store.ts'
 import { startWaybill, waybillProcess } from '../support/cli.ts'
 import { files } from '../support/files.ts'
 import { type Act, handlerFile, play, plays } from '../support/handlers.ts'
-import { hasFinished, hasStatus, type Lab, recordOf, resultOf, submit, test, until } from '../support/waybill.ts'
+import {
+  hasFinished,
+  hasStatus,
+  recordOf,
+  resultOf,
+  submit,
+  type TestContext,
+  test,
+  until,
+} from '../support/waybill.ts'
 
 const type = plays()
 const handlers = fileURLToPath(handlerFile('plays'))
 
 /** A store on a file, and what a command needs to work on it. */
-async function laid(lab: Lab) {
+async function laid(lab: TestContext) {
   const path = lab.file()
   const store = await lab.store(path)
   const composition = lab.composition([type], { store })

@@ -15,7 +15,7 @@ import {
 } from '../../src/client/client.ts'
 import { startScriptedServer } from '../support/article-server.ts'
 import { byHeader, countOf, listen, type ServeOptions, serve } from '../support/http.ts'
-import { hasStatus, type Lab, test, until } from '../support/waybill.ts'
+import { hasStatus, type TestContext, test, until } from '../support/waybill.ts'
 
 const orders = defineOperation({
   name: 'orders',
@@ -68,7 +68,7 @@ function connectTo(port: number, options: ClientOptions = {}, base = '') {
   return { baseUrl, sent, api: client({ orders, invoices }, { baseUrl, fetch: spy, ...options }) }
 }
 
-async function start(lab: Lab, options: ServeOptions = WORKER, forClient: ClientOptions = {}) {
+async function start(lab: TestContext, options: ServeOptions = WORKER, forClient: ClientOptions = {}) {
   const served = await serve(lab, operations, options)
   const port = await listen(served)
   return { ...served, port, ...connectTo(port, forClient) }
@@ -98,7 +98,7 @@ interface Proxy {
   cut(): void
 }
 
-async function startProxy(lab: Lab, target: number): Promise<Proxy> {
+async function startProxy(lab: TestContext, target: number): Promise<Proxy> {
   let toCut = 0
   const sockets = new Set<Socket>()
   const server = createServer(socket => {
@@ -236,7 +236,11 @@ describe('submit', () => {
   })
 
   describe('with a wait', () => {
-    const submit = async (lab: Lab, act: 'complete' | 'fail', options: SubmitOptions = { waitTimeout: 30_000 }) => {
+    const submit = async (
+      lab: TestContext,
+      act: 'complete' | 'fail',
+      options: SubmitOptions = { waitTimeout: 30_000 },
+    ) => {
       const started = await start(lab)
       return { ...started, order: await started.api.orders.submit({ customer: 'Ada', act }, options) }
     }

@@ -12,12 +12,16 @@ import {
   type KubernetesEmulatorOptions,
 } from 'waybill/emulators/kubernetes'
 import { clientOf, programImage } from '../support/kubernetes.ts'
-import { type Lab, test, until } from '../support/waybill.ts'
+import { type TestContext, test, until } from '../support/waybill.ts'
 
 const namespace = 'default'
 
 /** A cluster whose images are lines of programs. */
-async function cluster(lab: Lab, programs: Record<string, string> = {}, options: KubernetesEmulatorOptions = {}) {
+async function cluster(
+  lab: TestContext,
+  programs: Record<string, string> = {},
+  options: KubernetesEmulatorOptions = {},
+) {
   const images = Object.fromEntries(Object.entries(programs).map(([name, program]) => [name, programImage(program)]))
   const emulator = await emulateKubernetes({ secondMs: 50, images, ...options })
   lab.onEnd(() => emulator.close())
@@ -109,7 +113,7 @@ describe('a deletion', () => {
     writeFileSync(process.env.READY, '')`
 
   /** A Job whose process does not heed SIGTERM, once it does not. */
-  async function stubbornJob(lab: Lab) {
+  async function stubbornJob(lab: TestContext) {
     const { api, emulator } = await cluster(lab, { stubborn })
     const ready = lab.file()
     const env = [{ name: 'READY', value: ready }]
@@ -284,7 +288,7 @@ describe('a list', () => {
 
 describe('a watch', () => {
   /** What a watch tells from a version on. */
-  async function watched(lab: Lab, given: Awaited<ReturnType<typeof cluster>>, query: Record<string, string>) {
+  async function watched(lab: TestContext, given: Awaited<ReturnType<typeof cluster>>, query: Record<string, string>) {
     const told: { type: string; job: V1Job & { code?: number } }[] = []
     let ended = false
     const controller = await given.watch.watch(

@@ -4,14 +4,14 @@ import { connect } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { describe, expect } from 'vitest'
 import { nodeListener } from 'waybill/node'
-import { orders } from '../support/desk.ts'
-import { type Api, DOORS, postJson } from '../support/doors.ts'
 import { countOf } from '../support/http.ts'
-import { KeptLog, type Lab, test, until } from '../support/waybill.ts'
+import { orders } from '../support/order-server.ts'
+import { type Api, postJson, SERVERS } from '../support/servers.ts'
+import { KeptLog, type TestContext, test, until } from '../support/waybill.ts'
 
-async function open(lab: Lab, name: string, logger?: KeptLog) {
+async function open(lab: TestContext, name: string, logger?: KeptLog) {
   const waybill = await lab.waybill([orders], logger === undefined ? {} : { logger })
-  const door = DOORS[name]
+  const door = SERVERS[name]
   if (door === undefined) throw new Error(`There is no ${name}.`)
   return { waybill, api: await door(lab, waybill) }
 }
@@ -22,7 +22,7 @@ async function answerTo(api: Api, headers: Record<string, string>, body: BodyIni
   return [answer.status, code, answer.headers.get('accept-encoding')]
 }
 
-describe.each(Object.keys(DOORS))('over %s', name => {
+describe.each(Object.keys(SERVERS))('over %s', name => {
   test('a body in a content coding is refused with what is taken', async ({ lab }) => {
     const { waybill, api } = await open(lab, name)
     const zipped = gzipSync('{"wish":"complete"}')

@@ -1,9 +1,9 @@
 /** No shared cache keeps what is one caller's own: every answer says who may keep it. */
 import { expect } from 'vitest'
 import type { OpenApiDocument } from 'waybill/openapi'
-import { Desk, ordersWith } from '../support/desk.ts'
-import { type Api, DOORS, type DoorOptions, idOf, postJson } from '../support/doors.ts'
-import { hasFinished, type Lab, test, when } from '../support/waybill.ts'
+import { OrderServer, ordersWith } from '../support/order-server.ts'
+import { type Api, idOf, postJson, SERVERS, type ServerOptions } from '../support/servers.ts'
+import { hasFinished, type TestContext, test, when } from '../support/waybill.ts'
 
 const type = ordersWith({ allowWebhooks: true, bodyLimit: 1000 })
 const SECRETS = ['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw']
@@ -19,8 +19,8 @@ const REQUEST_HEADERS: readonly Record<string, string>[] = [
   { accept: 'text/event-stream' },
 ]
 
-async function open(lab: Lab, door: (typeof DOORS)[string], options: DoorOptions) {
-  const desk = new Desk(type)
+async function open(lab: TestContext, door: (typeof SERVERS)[string], options: ServerOptions) {
+  const desk = new OrderServer(type)
   const worker = { handlers: desk.handlers, concurrency: 1 }
   const waybill = await lab.waybill([type], { worker, webhooks: { secrets: SECRETS } })
   const api = await door(lab, waybill, { listing: true, exposeAttempts: true, ...options })
@@ -68,7 +68,7 @@ async function cacheControlOf(api: Api, path: string, method: string, headers: R
   return { status: answer.status, cacheControl: answer.headers.get('cache-control') ?? 'none' }
 }
 
-for (const [name, door] of Object.entries(DOORS)) {
+for (const [name, door] of Object.entries(SERVERS)) {
   for (const dialect of DIALECTS) {
     test(`over ${name}, every answer of the dialect ${dialect} says who may keep it`, async ({ lab }) => {
       const opened = await open(lab, door, { dialect, byHeader: false })

@@ -1,30 +1,30 @@
 /** Conditional requests (RFC 9110, 13): what docs/reference/http.md says of them, and the corners around it. */
 import { expect } from 'vitest'
-import { type OpenDesk, openDesk, ordersWith, type Wish } from '../support/desk.ts'
 import { accepted, countOf, problemOf } from '../support/http.ts'
+import { type OpenOrderServer, openOrderServer, ordersWith, type Wish } from '../support/order-server.ts'
 import { QUICK, startReceiver } from '../support/receiver.ts'
 import { followsReference } from '../support/reference.ts'
 import { hasFinished, recordOf, test, when } from '../support/waybill.ts'
 
-async function order(served: OpenDesk, wish: Wish): Promise<string> {
+async function order(served: OpenOrderServer, wish: Wish): Promise<string> {
   const id = await accepted(served, '/orders', { wish })
   if (wish === 'hold') await when(served.store, id, ({ progress }) => progress !== null)
   else await hasFinished(served.store, id)
   return id
 }
 
-function ask({ app }: OpenDesk, line: string, headers: Record<string, string> = {}) {
+function ask({ app }: OpenOrderServer, line: string, headers: Record<string, string> = {}) {
   const [method, url] = line.split(' ', 2) as ['GET', string]
   return app.inject({ method, url, headers })
 }
 
-async function statusOf(served: OpenDesk, line: string, headers: Record<string, string>): Promise<number> {
+async function statusOf(served: OpenOrderServer, line: string, headers: Record<string, string>): Promise<number> {
   return (await ask(served, line, headers)).statusCode
 }
 
 followsReference('Conditions', {
   '- `If-None-Match` of a GET': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const [held, done] = [await order(served, 'hold'), await order(served, 'complete')]
     for (const path of [`/orders/status/${held}`, `/orders/${done}`, '/openapi.json', '/docs']) {
       const etag = String((await ask(served, `GET ${path}`)).headers.etag)
@@ -45,7 +45,7 @@ followsReference('Conditions', {
   },
 
   '- `If-Match` is compared strongly': async lab => {
-    const served = await openDesk(lab, { api: { listing: true } })
+    const served = await openOrderServer(lab, { api: { listing: true } })
     const id = await order(served, 'complete')
     const etag = String((await ask(served, `GET /orders/${id}`)).headers.etag)
     for (const [required, status] of [
@@ -82,7 +82,7 @@ followsReference('Conditions', {
   },
 
   '- The `ETag` of a status is weak': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const id = await order(served, 'hold')
     const etag = String((await ask(served, `GET /orders/status/${id}`)).headers.etag)
     const refused = [{ 'if-match': '"nope"' }, { 'if-match': etag }, { 'if-match': etag.slice(2) }]
@@ -104,7 +104,7 @@ followsReference('Conditions', {
   },
 
   '- A response that is not a success': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const failed = await order(served, 'fail')
     const canceled = await order(served, 'hold')
     await ask(served, `DELETE /orders/status/${canceled}`)
@@ -130,7 +130,7 @@ followsReference('Conditions', {
   },
 
   '`If-Modified-Since` and': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const id = await order(served, 'complete')
     const [before, after] = [new Date(0).toUTCString(), new Date(2 ** 42).toUTCString()]
     for (const headers of [{ 'if-modified-since': after }, { 'if-unmodified-since': before }]) {
@@ -141,7 +141,7 @@ followsReference('Conditions', {
 })
 
 test('a result at the status URL is checked against the conditions too', async ({ lab }) => {
-  const served = await openDesk(lab, { api: { dialect: 'accepted' } })
+  const served = await openOrderServer(lab, { api: { dialect: 'accepted' } })
   const id = await order(served, 'complete')
   const etag = String((await ask(served, `GET /orders/status/${id}`)).headers.etag)
   for (const [headers, status] of [
@@ -156,7 +156,7 @@ test('a result at the status URL is checked against the conditions too', async (
 
 test('a webhook is not sent again where a condition does not hold', async ({ lab }) => {
   const receiver = await startReceiver(lab)
-  const served = await openDesk(lab, { type: ordersWith({ allowWebhooks: true }), waybill: { webhooks: QUICK } })
+  const served = await openOrderServer(lab, { type: ordersWith({ allowWebhooks: true }), waybill: { webhooks: QUICK } })
   const id = await accepted(served, '/orders', { wish: 'complete' }, { 'webhook-url': receiver.url })
   const path = `/operations/${id}/deliveries`
   const deliveries = async () => (await ask(served, `GET ${path}`)).json<{ items: { status: string }[] }>().items

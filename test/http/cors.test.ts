@@ -1,14 +1,14 @@
 import { describe, expect } from 'vitest'
 import { corsHeaders } from '../../src/http/cors.ts'
-import { orders } from '../support/desk.ts'
-import { DOORS, type DoorOptions, postJson } from '../support/doors.ts'
-import { type Lab, test } from '../support/waybill.ts'
+import { orders } from '../support/order-server.ts'
+import { postJson, SERVERS, type ServerOptions } from '../support/servers.ts'
+import { type TestContext, test } from '../support/waybill.ts'
 
 const APP = 'https://app.example.com'
 const named = { cors: { origins: [APP, 'https://other.example.com'], credentials: true } } as const
 
-async function openTo(lab: Lab, name: string, options: DoorOptions) {
-  const open = DOORS[name]
+async function openTo(lab: TestContext, name: string, options: ServerOptions) {
+  const open = SERVERS[name]
   if (open === undefined) throw new Error(`There is no ${name}.`)
   return await open(lab, await lab.waybill([orders]), options)
 }
@@ -17,7 +17,7 @@ function corsOf(response: Response): Record<string, string> {
   return Object.fromEntries([...response.headers].filter(([name]) => name.startsWith('access-control-')))
 }
 
-describe.each(Object.keys(DOORS))('over %s', name => {
+describe.each(Object.keys(SERVERS))('over %s', name => {
   test('every answer tells a named origin what it may read, a refusal too', async ({ lab }) => {
     const api = await openTo(lab, name, named)
     const json = postJson({ wish: 'complete' }, { origin: APP })

@@ -8,10 +8,10 @@ import { afterEach, describe, expect, vi } from 'vitest'
 import type { StatusDocument } from 'waybill'
 import type { HttpResponse } from '../../src/http/message.ts'
 import { createRoutes } from '../../src/http/routes.ts'
-import { ANYONE, type OpenDesk, openDesk, ordersWith } from '../support/desk.ts'
-import { DOORS, eventsOf, idOf, postJson, type Sent } from '../support/doors.ts'
 import { accepted } from '../support/http.ts'
-import { hasFinished, hasStatus, type Lab, test, until, when } from '../support/waybill.ts'
+import { ANYONE, type OpenOrderServer, openOrderServer, ordersWith } from '../support/order-server.ts'
+import { eventsOf, idOf, postJson, SERVERS, type Sent } from '../support/servers.ts'
+import { hasFinished, hasStatus, type TestContext, test, until, when } from '../support/waybill.ts'
 
 const sharing = ordersWith({ exposeLogs: true })
 
@@ -20,7 +20,11 @@ afterEach(() => {
 })
 
 /** Asks for the stream, past any server. */
-async function streamOf({ waybill }: OpenDesk, id: string, more: { lastEventId?: string; signal?: AbortSignal } = {}) {
+async function streamOf(
+  { waybill }: OpenOrderServer,
+  id: string,
+  more: { lastEventId?: string; signal?: AbortSignal } = {},
+) {
   const route = createRoutes(waybill).find(({ method, path }) => method === 'GET' && path === '/orders/status/:id')
   if (route === undefined) throw new Error('There is no status route.')
   const { lastEventId, signal = new AbortController().signal } = more
@@ -47,8 +51,8 @@ const statusOf = ({ data }: Sent) => (JSON.parse(data) as StatusDocument).status
 const messageOf = ({ data }: Sent) => (JSON.parse(data) as { message: string }).message
 
 /** A running order that its test does the work of. */
-async function runByHand(lab: Lab, type = sharing) {
-  const served = await openDesk(lab, { type, waybill: { worker: false } })
+async function runByHand(lab: TestContext, type = sharing) {
+  const served = await openOrderServer(lab, { type, waybill: { worker: false } })
   const { store } = served
   const id = await accepted(served, '/orders', { wish: 'complete' })
   const lease = { id, attempt: 1, holder: 'h' }
@@ -192,7 +196,7 @@ describe('a stream', () => {
   })
 
   test('past the bound tells the status, and asks to come back', async ({ lab }) => {
-    const served = await openDesk(lab, { waybill: { maxWaitingRequests: 1, worker: false } })
+    const served = await openOrderServer(lab, { waybill: { maxWaitingRequests: 1, worker: false } })
     const id = await accepted(served, '/orders', { wish: 'hold' })
     const first = pieces(await streamOf(served, id))
     await first.next()
@@ -225,9 +229,9 @@ describe('a stream', () => {
 })
 
 describe('a client that leaves', () => {
-  for (const [name, door] of Object.entries(DOORS)) {
+  for (const [name, door] of Object.entries(SERVERS)) {
     test(`over ${name} ends its stream, though all its objects but the connection are collected`, async ({ lab }) => {
-      const { waybill } = await openDesk(lab)
+      const { waybill } = await openOrderServer(lab)
       const api = await door(lab, waybill)
       const id = await idOf(api.ask('/orders', postJson({ wish: 'hold' })))
       await when(waybill.store, id, ({ progress }) => progress !== null)
@@ -251,8 +255,8 @@ describe('a client that leaves', () => {
 
   for (const name of ['Fastify', 'node:http']) {
     test(`over ${name} with 2,000 others at once leaves no waiter, and the server well`, async ({ lab }) => {
-      const { desk, waybill } = await openDesk(lab)
-      const api = await DOORS[name]?.(lab, waybill)
+      const { desk, waybill } = await openOrderServer(lab)
+      const api = await SERVERS[name]?.(lab, waybill)
       if (api === undefined) throw new Error(`There is no ${name}.`)
       const id = await idOf(api.ask('/orders', postJson({ wish: 'hold' })))
       const url = `${api.url}/orders/status/${id}`
@@ -274,7 +278,7 @@ describe('a client that leaves', () => {
   }
 
   test('before the first event leaves nothing behind', async ({ lab }) => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const id = await accepted(served, '/orders', { wish: 'hold' })
     const stream = pieces(await streamOf(served, id, { signal: AbortSignal.abort() }))
     await stream.next()

@@ -4,7 +4,7 @@ import { describe, expect } from 'vitest'
 import { defineOperation } from 'waybill'
 import { z } from 'zod'
 import { accepted, countOf, exchange, listen, problemOf, type Served, serve } from '../support/http.ts'
-import { type Lab, test, until } from '../support/waybill.ts'
+import { type TestContext, test, until } from '../support/waybill.ts'
 
 const anything = defineOperation({ name: 'anything' })
 const strict = defineOperation({ name: 'strict', input: z.strictObject({ name: z.string() }) })
@@ -272,7 +272,7 @@ describe('connections', () => {
 })
 
 /** Opens 100 connections, sends the bytes on each, and drops them all without reading. */
-async function dropMany(lab: Lab, port: number, bytes: string): Promise<void> {
+async function dropMany(lab: TestContext, port: number, bytes: string): Promise<void> {
   const sockets = Array.from({ length: 100 }, () => connect({ port, host: '127.0.0.1' }))
   lab.onEnd(() => sockets.forEach(socket => void socket.destroy()))
   await Promise.all(sockets.map(socket => new Promise(resolve => socket.write(bytes, resolve))))

@@ -2,9 +2,9 @@ import { describe, expect } from 'vitest'
 import type { StatusDocument } from 'waybill'
 import { PAGE_BYTES } from '../../src/http/listing.ts'
 import { problem } from '../../src/model/problem.ts'
-import { type OpenDesk, openDesk } from '../support/desk.ts'
 import { accepted, post, problemOf } from '../support/http.ts'
-import { hasStatus, type Lab, test, until } from '../support/waybill.ts'
+import { type OpenOrderServer, openOrderServer } from '../support/order-server.ts'
+import { hasStatus, type TestContext, test, until } from '../support/waybill.ts'
 
 interface Page {
   readonly items: readonly StatusDocument[]
@@ -12,18 +12,18 @@ interface Page {
 }
 
 /** A desk whose orders wait, and that lists them. */
-function open(lab: Lab, api: Parameters<typeof openDesk>[1] = {}): Promise<OpenDesk> {
-  return openDesk(lab, { waybill: { worker: false }, ...api, api: { listing: true, ...api.api } })
+function open(lab: TestContext, api: Parameters<typeof openOrderServer>[1] = {}): Promise<OpenOrderServer> {
+  return openOrderServer(lab, { waybill: { worker: false }, ...api, api: { listing: true, ...api.api } })
 }
 
-async function place(served: OpenDesk, count: number, headers: Record<string, string> = {}, path = '/orders') {
+async function place(served: OpenOrderServer, count: number, headers: Record<string, string> = {}, path = '/orders') {
   const ids: string[] = []
   for (let n = 0; n < count; n++) ids.push(await accepted(served, path, { wish: 'complete' }, headers))
   // Those of one millisecond stand in no order but that of their ids.
   return ids.sort().reverse()
 }
 
-async function page(served: OpenDesk, url: string, headers: Record<string, string> = {}): Promise<Page> {
+async function page(served: OpenOrderServer, url: string, headers: Record<string, string> = {}): Promise<Page> {
   const answer = await served.app.inject({ url, headers })
   expect(answer.statusCode).toBe(200)
   const body = answer.json<Page>()
@@ -32,7 +32,7 @@ async function page(served: OpenDesk, url: string, headers: Record<string, strin
 }
 
 /** All pages from one on. */
-async function walk(served: OpenDesk, url: string, headers: Record<string, string> = {}): Promise<string[][]> {
+async function walk(served: OpenOrderServer, url: string, headers: Record<string, string> = {}): Promise<string[][]> {
   const { items, next } = await page(served, url, headers)
   const rest = next === undefined ? [] : await walk(served, next, headers)
   return [items.map(({ id }) => id), ...rest]
@@ -77,7 +77,7 @@ describe('pages', () => {
   })
 
   test('hold the documents of the status URLs', async ({ lab }) => {
-    const served = await openDesk(lab, { api: { listing: true } })
+    const served = await openOrderServer(lab, { api: { listing: true } })
     const id = await accepted(served, '/orders', { wish: 'fail' })
     await hasStatus(served.store, id, 'failed')
     const { items } = await page(served, '/orders')
@@ -163,7 +163,7 @@ describe('a list is refused', () => {
   })
 
   test('where the API does not list, as if the path had no GET', async ({ lab }) => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const answer = await served.app.inject('/orders')
     expect([answer.statusCode, answer.headers.allow, problemOf(answer).code]).toEqual([
       405,

@@ -1,18 +1,18 @@
 /** What a status URL answers with: JSON or an event stream, and from where on a stream tells. */
 import { describe, expect } from 'vitest'
-import { type OpenDesk, openDesk, ordersWith, type Wish } from '../support/desk.ts'
-import { eventsOf } from '../support/doors.ts'
 import { accepted } from '../support/http.ts'
+import { type OpenOrderServer, openOrderServer, ordersWith, type Wish } from '../support/order-server.ts'
+import { eventsOf } from '../support/servers.ts'
 import { hasFinished, recordOf, test, until, when } from '../support/waybill.ts'
 
-async function order(served: OpenDesk, wish: Wish): Promise<string> {
+async function order(served: OpenOrderServer, wish: Wish): Promise<string> {
   const id = await accepted(served, '/orders', { wish })
   if (wish === 'hold') await when(served.store, id, ({ progress }) => progress !== null)
   else await hasFinished(served.store, id)
   return id
 }
 
-async function streamOf({ app }: OpenDesk, id: string, headers: Record<string, string> = {}) {
+async function streamOf({ app }: OpenOrderServer, id: string, headers: Record<string, string> = {}) {
   const url = `/orders/status/${id}`
   const answer = await app.inject({ url, headers: { accept: 'text/event-stream', ...headers } })
   const events: { event: string; id: string; data: string }[] = []
@@ -51,7 +51,7 @@ describe('Accept', () => {
   ]
   for (const [accept, media] of cases) {
     test(`${accept}: ${media}`, async ({ lab }) => {
-      const served = await openDesk(lab)
+      const served = await openOrderServer(lab)
       const url = `/orders/status/${await order(served, 'hold')}`
       const answer = await served.app.inject({ method: 'HEAD', url, headers: accept === undefined ? {} : { accept } })
       expect([answer.statusCode, answer.headers['content-type']]).toEqual([200, media])
@@ -64,7 +64,7 @@ describe('Last-Event-ID', () => {
   const beyond = ['999', '999.1', '999999999999999.999999999999999']
 
   test('of what a finished operation has not reached starts from the beginning', async ({ lab }) => {
-    const served = await openDesk(lab, { type: ordersWith({ exposeLogs: true }) })
+    const served = await openOrderServer(lab, { type: ordersWith({ exposeLogs: true }) })
     const id = await order(served, 'complete')
     const whole = await streamOf(served, id)
     expect(whole.events.map(({ event }) => event)).toEqual(['status'])
@@ -76,7 +76,7 @@ describe('Last-Event-ID', () => {
   })
 
   test('of what a running operation has not reached is told all, and the end', async ({ lab }) => {
-    const served = await openDesk(lab, { type: ordersWith({ exposeLogs: true }) })
+    const served = await openOrderServer(lab, { type: ordersWith({ exposeLogs: true }) })
     const id = await order(served, 'hold')
     const streams = ['', ...beyond].map(lastEventId => streamOf(served, id, { 'last-event-id': lastEventId }))
     await until(() => served.waybill.operations.waiting === streams.length)

@@ -7,8 +7,8 @@ import { expect } from 'vitest'
 import { waybill as plugin } from 'waybill/fastify'
 import { nodeListener } from 'waybill/node'
 import type { Waybill } from '../../src/waybill.ts'
-import { ordersWith } from '../support/desk.ts'
-import { type Lab, submit, test } from '../support/waybill.ts'
+import { ordersWith } from '../support/order-server.ts'
+import { submit, type TestContext, test } from '../support/waybill.ts'
 
 const type = ordersWith()
 const PRESENT = {
@@ -19,7 +19,7 @@ const PRESENT = {
 }
 const OPTIONS = { cors: { origins: '*' }, listing: true } as const
 
-async function onFastify(lab: Lab, waybill: Waybill): Promise<string> {
+async function onFastify(lab: TestContext, waybill: Waybill): Promise<string> {
   const app = fastify({ forceCloseConnections: true })
   lab.onEnd(() => app.close())
   app.addHook('onRequest', async (_, reply) => void reply.headers(PRESENT))
@@ -27,7 +27,7 @@ async function onFastify(lab: Lab, waybill: Waybill): Promise<string> {
   return await app.listen({ port: 0, host: '127.0.0.1' })
 }
 
-async function onNode(lab: Lab, waybill: Waybill): Promise<string> {
+async function onNode(lab: TestContext, waybill: Waybill): Promise<string> {
   const api = nodeListener(waybill, OPTIONS)
   const server = createServer((request, response) => {
     for (const [name, value] of Object.entries(PRESENT)) response.setHeader(name, value)

@@ -2,8 +2,8 @@
 import { describe, expect } from 'vitest'
 import { ProblemError } from 'waybill'
 import type { Principal } from '../../src/http/principal.ts'
-import { ordersWith } from '../support/desk.ts'
-import { DOORS, idOf, postJson } from '../support/doors.ts'
+import { ordersWith } from '../support/order-server.ts'
+import { idOf, postJson, SERVERS } from '../support/servers.ts'
 import { KeptLog, test } from '../support/waybill.ts'
 
 const type = ordersWith()
@@ -103,7 +103,7 @@ function raise(error: unknown): never {
   throw error
 }
 
-describe.each(Object.entries(DOORS))('on %s', (_, door) => {
+describe.each(Object.entries(SERVERS))('on %s', (_, door) => {
   for (const [name, { who, status, code, logged }] of Object.entries(CASES)) {
     test(`a principal that gives or throws ${name} is answered with ${status}`, async ({ lab }) => {
       const logger = new KeptLog()

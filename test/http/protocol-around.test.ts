@@ -3,11 +3,11 @@
 import fastify from 'fastify'
 import { expect } from 'vitest'
 import { frameworkErrors, waybill as plugin } from 'waybill/fastify'
-import { type OpenDesk, openDesk, ordersWith, type Wish } from '../support/desk.ts'
-import { serveNode } from '../support/doors.ts'
 import { accepted, documentOf, exchange, problemOf, sendWithoutEnd } from '../support/http.ts'
+import { type OpenOrderServer, openOrderServer, ordersWith, type Wish } from '../support/order-server.ts'
 import { QUICK, startReceiver } from '../support/receiver.ts'
 import { followsReference, textOf } from '../support/reference.ts'
+import { serveNode } from '../support/servers.ts'
 import { hasFinished, hasStatus, until, when } from '../support/waybill.ts'
 
 const SECONDS = /^[1-9]\d*$/
@@ -15,22 +15,22 @@ const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 
 const alive = async () => ({ kind: 'alive' }) as const
 
-async function order(served: OpenDesk, wish: Wish): Promise<string> {
+async function order(served: OpenOrderServer, wish: Wish): Promise<string> {
   const id = await accepted(served, '/orders', { wish })
   if (wish === 'hold') await when(served.store, id, ({ progress }) => progress !== null)
   else await hasFinished(served.store, id)
   return id
 }
 
-function get({ app }: OpenDesk, url: string, headers: Record<string, string> = {}) {
+function get({ app }: OpenOrderServer, url: string, headers: Record<string, string> = {}) {
   return app.inject({ url, headers })
 }
 
 followsReference('GET /orders', {
   'Only with `listing: true`': async lab => {
-    const closed = await openDesk(lab)
+    const closed = await openOrderServer(lab)
     expect((await get(closed, '/orders')).statusCode).toBe(405)
-    const served = await openDesk(lab, { api: { listing: true }, waybill: { worker: false } })
+    const served = await openOrderServer(lab, { api: { listing: true }, waybill: { worker: false } })
     const ids: string[] = []
     for (let n = 0; n < 51; n++) ids.push(await accepted(served, '/orders', { wish: 'complete' }))
     // Those of one millisecond stand in the order of their ids.
@@ -49,10 +49,10 @@ followsReference('GET /orders', {
 
 followsReference('GET /operations/{id}/attempts', {
   'Only with `exposeAttempts: true`': async lab => {
-    const closed = await openDesk(lab)
+    const closed = await openOrderServer(lab)
     const hidden = await order(closed, 'complete')
     expect((await get(closed, `/operations/${hidden}/attempts`)).statusCode).toBe(404)
-    const served = await openDesk(lab, { api: { exposeAttempts: true } })
+    const served = await openOrderServer(lab, { api: { exposeAttempts: true } })
     const told = async (wish: Wish) => {
       const answer = await get(served, `/operations/${await order(served, wish)}/attempts`)
       expect(answer.body).not.toContain('a secret of the server')
@@ -66,7 +66,7 @@ followsReference('GET /operations/{id}/attempts', {
     expect(await told('crash')).toMatchObject([{ outcome: 'failed', error: { status: 500 } }])
 
     const launcher = { engine: 'kubernetes', start: async () => 'orders-1', stop: async () => {}, inspect: alive }
-    const started = await openDesk(lab, {
+    const started = await openOrderServer(lab, {
       api: { exposeAttempts: true },
       waybill: { worker: false, dispatcher: { launcher } },
     })
@@ -77,7 +77,7 @@ followsReference('GET /operations/{id}/attempts', {
     expect(items).toMatchObject([{ execution: 'orders-1', engine: 'kubernetes', outcome: 'running' }])
 
     // Launched by another process, and on another engine than this API would.
-    const elsewhere = await openDesk(lab, { api: { exposeAttempts: true }, waybill: { worker: false } })
+    const elsewhere = await openOrderServer(lab, { api: { exposeAttempts: true }, waybill: { worker: false } })
     const other = await accepted(elsewhere, '/orders', { wish: 'complete' })
     const by = { holder: 'there', leaseMs: 60_000, execution: 'orders-2', engine: 'container-apps' }
     await elsewhere.store.claim({ from: { id: other }, ...by })
@@ -88,7 +88,7 @@ followsReference('GET /operations/{id}/attempts', {
 
 followsReference('The status document', {
   '`id`, `operation`, `status`': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const listed = (textOf('The status document').split('\n\n')[0] ?? '').replaceAll(/\([^)]*\)/g, '')
     const members = [...listed.matchAll(/`(\w+)(\?)?`/g)].map(([, name = '', optional]) => ({ name, optional }))
     const fresh = documentOf(await served.app.inject({ method: 'POST', url: '/orders', payload: { wish: 'hold' } }))
@@ -105,7 +105,7 @@ followsReference('The status document', {
   },
 
   '`waitingFor` says in words': async lab => {
-    const served = await openDesk(lab, { waybill: { worker: false } })
+    const served = await openOrderServer(lab, { waybill: { worker: false } })
     const ids = [
       await accepted(served, '/orders', { wish: 'hold' }),
       await accepted(served, '/orders', { wish: 'hold' }),
@@ -117,7 +117,7 @@ followsReference('The status document', {
   },
 
   '`status` is': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const seen = [await order(served, 'complete'), await order(served, 'fail')]
     const running = await order(served, 'hold')
     const read = async (id: string) => documentOf(await get(served, `/orders/status/${id}`)).status
@@ -135,7 +135,7 @@ followsReference('The status document', {
 })
 
 /** What one dialect answers to an order in each of its states. */
-async function dialectOf(served: OpenDesk, url: (id: string) => string, headers: Record<string, string>) {
+async function dialectOf(served: OpenOrderServer, url: (id: string) => string, headers: Record<string, string>) {
   const ask = (id: string) => get(served, url(id), headers)
   const running = await order(served, 'hold')
   return {
@@ -149,7 +149,7 @@ async function dialectOf(served: OpenDesk, url: (id: string) => string, headers:
 
 followsReference('Dialects', {
   '| `redirect` (default)': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const { pending, done, failed, running } = await dialectOf(served, id => `/orders/status/${id}`, {})
     expect([pending, done, failed].map(({ statusCode }) => statusCode)).toEqual([200, 303, 303])
     expect((await get(served, String(failed.headers.location))).statusCode).toBe(422)
@@ -158,8 +158,8 @@ followsReference('Dialects', {
   },
 
   '| `accepted`': async lab => {
-    const byOption = await openDesk(lab, { api: { dialect: 'accepted' } })
-    const byPreference = await openDesk(lab)
+    const byOption = await openOrderServer(lab, { api: { dialect: 'accepted' } })
+    const byPreference = await openOrderServer(lab)
     for (const [served, headers] of [
       [byOption, {}],
       [byPreference, { prefer: 'respond-async' }],
@@ -180,7 +180,7 @@ followsReference('Dialects', {
   },
 
   '| `azure`': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const { pending, done, failed, running } = await dialectOf(served, id => `/operations/${id}`, {})
     expect([pending, done, failed].map(({ statusCode }) => statusCode)).toEqual([200, 200, 200])
     expect(pending.json()).toMatchObject({ id: running, status: 'Running', percentComplete: 50 })
@@ -197,7 +197,7 @@ followsReference('Dialects', {
     expect(cancel.statusCode).toBe(200)
     await hasStatus(served.store, running, 'canceled')
     expect((await get(served, `/operations/${running}`)).json()).toMatchObject({ status: 'Canceled' })
-    const idle = await openDesk(lab, { waybill: { worker: false } })
+    const idle = await openOrderServer(lab, { waybill: { worker: false } })
     const waiting = await accepted(idle, '/orders', { wish: 'complete' })
     expect((await get(idle, `/operations/${waiting}`)).json()).toMatchObject({ status: 'NotStarted' })
   },
@@ -207,7 +207,7 @@ followsReference('Around it', {
   '| `GET /operations/{id}/deliveries`': async lab => {
     const receiver = await startReceiver(lab)
     const type = ordersWith({ allowWebhooks: true })
-    const served = await openDesk(lab, { type, waybill: { webhooks: QUICK } })
+    const served = await openOrderServer(lab, { type, waybill: { webhooks: QUICK } })
     const id = await accepted(served, '/orders', { wish: 'complete' }, { 'webhook-url': receiver.url })
     const deliveries = () => get(served, `/operations/${id}/deliveries`)
     const items = async () => (await deliveries()).json<{ items: { status: string }[] }>().items
@@ -218,20 +218,20 @@ followsReference('Around it', {
   },
 
   '| `GET /operations/{id}/attempts`': async lab => {
-    const served = await openDesk(lab, { api: { exposeAttempts: true } })
+    const served = await openOrderServer(lab, { api: { exposeAttempts: true } })
     const { statusCode } = await get(served, `/operations/${await order(served, 'complete')}/attempts`)
     expect(statusCode).toBe(200)
   },
 
   '| `GET /openapi.json`': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     expect((await get(served, '/openapi.json')).json()).toMatchObject({ openapi: expect.stringMatching(/^3\.1\./) })
     const page = await get(served, '/docs')
     expect([page.statusCode, page.headers['content-type']]).toEqual([200, expect.stringMatching(/^text\/html/)])
   },
 
   '| `GET /healthz`': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     expect((await get(served, '/healthz')).statusCode).toBe(200)
     served.waybill.stalled = () => ['work.claim']
     const answer = await get(served, '/healthz')
@@ -239,17 +239,17 @@ followsReference('Around it', {
   },
 
   '| `GET /readyz`': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     expect((await get(served, '/readyz')).statusCode).toBe(200)
     served.waybill.operations.drain()
     expect((await get(served, '/readyz')).statusCode).toBe(503)
-    const away = await openDesk(lab)
+    const away = await openOrderServer(lab)
     await away.store.close()
     expect((await get(away, '/readyz')).statusCode).toBe(503)
   },
 
   '| `GET /metrics`': async lab => {
-    const answer = await get(await openDesk(lab), '/metrics')
+    const answer = await get(await openOrderServer(lab), '/metrics')
     expect([answer.statusCode, answer.headers['content-type']]).toEqual([
       200,
       'text/plain; version=0.0.4; charset=utf-8',
@@ -258,7 +258,7 @@ followsReference('Around it', {
   },
 
   'A method that a path does not have': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     for (const [method, url, allow] of [
       ['PUT', '/orders', 'POST, OPTIONS'],
       ['POST', '/orders/status/x', 'GET, HEAD, DELETE, OPTIONS'],
@@ -277,7 +277,7 @@ followsReference('Around it', {
   },
 
   'Every answer has a ': async lab => {
-    const desk = await openDesk(lab)
+    const desk = await openOrderServer(lab)
     const id = await accepted(desk, '/orders', { wish: 'complete' })
     await hasFinished(desk.store, id)
     const held = await accepted(desk, '/orders', { wish: 'hold' })
@@ -291,7 +291,7 @@ followsReference('Around it', {
   },
 
   'During a shutdown': async lab => {
-    const desk = await openDesk(lab)
+    const desk = await openOrderServer(lab)
     await desk.waybill.drain()
     expect((await get(desk, '/orders/x')).headers.connection).toBe('close')
   },

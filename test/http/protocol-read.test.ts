@@ -2,36 +2,36 @@
 import { expect } from 'vitest'
 import type { StatusDocument } from 'waybill'
 import { ProblemError } from 'waybill'
-import { type OpenDesk, openDesk, ordersWith, type Wish } from '../support/desk.ts'
 import { accepted, documentOf, problemOf } from '../support/http.ts'
+import { type OpenOrderServer, openOrderServer, ordersWith, type Wish } from '../support/order-server.ts'
 import { followsReference } from '../support/reference.ts'
-import { hasFinished, hasStatus, type Lab, until, when } from '../support/waybill.ts'
+import { hasFinished, hasStatus, type TestContext, until, when } from '../support/waybill.ts'
 
 const SECONDS = /^[1-9]\d*$/
 const UNKNOWN = '0197a3b2-1111-7222-8333-444455556666'
 
 /** An order that has come as far as its wish takes it. */
-async function order(served: OpenDesk, wish: Wish): Promise<string> {
+async function order(served: OpenOrderServer, wish: Wish): Promise<string> {
   const id = await accepted(served, '/orders', { wish })
   if (wish === 'hold') await when(served.store, id, ({ progress }) => progress !== null)
   else await hasFinished(served.store, id)
   return id
 }
 
-async function canceled(served: OpenDesk): Promise<string> {
+async function canceled(served: OpenOrderServer): Promise<string> {
   const id = await order(served, 'hold')
   await served.app.inject({ method: 'DELETE', url: `/orders/status/${id}` })
   await hasStatus(served.store, id, 'canceled')
   return id
 }
 
-function get({ app }: OpenDesk, url: string, headers: Record<string, string> = {}) {
+function get({ app }: OpenOrderServer, url: string, headers: Record<string, string> = {}) {
   return app.inject({ url, headers })
 }
 
 /** What is past its retention, and has been swept. */
-async function expired(lab: Lab): Promise<{ served: OpenDesk; id: string }> {
-  const served = await openDesk(lab, { type: ordersWith({ retention: 0 }), waybill: { sweepInterval: '1h' } })
+async function expired(lab: TestContext): Promise<{ served: OpenOrderServer; id: string }> {
+  const served = await openOrderServer(lab, { type: ordersWith({ retention: 0 }), waybill: { sweepInterval: '1h' } })
   const id = await order(served, 'complete')
   await served.store.sweep(10)
   return { served, id }
@@ -39,7 +39,7 @@ async function expired(lab: Lab): Promise<{ served: OpenDesk; id: string }> {
 
 followsReference('GET /orders/status/{id}', {
   '| 200 |': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const answer = await get(served, `/orders/status/${await order(served, 'hold')}`)
     expect(answer.statusCode).toBe(200)
     expect(answer.headers).toMatchObject({
@@ -51,7 +51,7 @@ followsReference('GET /orders/status/{id}', {
   },
 
   '| 304 |': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const url = `/orders/status/${await order(served, 'hold')}`
     const { etag } = (await get(served, url)).headers
     const answer = await get(served, url, { 'if-none-match': String(etag) })
@@ -60,7 +60,7 @@ followsReference('GET /orders/status/{id}', {
   },
 
   '| 303 |': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const ends = [await order(served, 'complete'), await order(served, 'fail'), await canceled(served)]
     for (const [index, status] of (['completed', 'failed', 'canceled'] as const).entries()) {
       const id = ends[index] ?? ''
@@ -71,7 +71,7 @@ followsReference('GET /orders/status/{id}', {
   },
 
   '| 404 |': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const id = await order(served, 'complete')
     const [foreign, unknown] = await Promise.all(
       [id, UNKNOWN].map(which => get(served, `/orders/status/${which}`, { 'x-user': 'eve' })),
@@ -87,7 +87,7 @@ followsReference('GET /orders/status/{id}', {
   },
 
   '- `Prefer: wait=N`': async lab => {
-    const served = await openDesk(lab, { api: { maxWait: '20ms' } })
+    const served = await openOrderServer(lab, { api: { maxWait: '20ms' } })
     const url = `/orders/status/${await order(served, 'hold')}`
     const etag = String((await get(served, url)).headers.etag)
     // The server's cap comes before the client's N.
@@ -95,7 +95,7 @@ followsReference('GET /orders/status/{id}', {
     expect([late.statusCode, late.headers['preference-applied']]).toEqual([200, 'wait=0'])
     expect((await get(served, url, { prefer: 'wait=3600', 'if-none-match': etag })).statusCode).toBe(304)
 
-    const patient = await openDesk(lab)
+    const patient = await openOrderServer(lab)
     const id = await order(patient, 'hold')
     const known = String((await get(patient, `/orders/status/${id}`)).headers.etag)
     const changed = get(patient, `/orders/status/${id}`, { prefer: 'wait=60', 'if-none-match': known })
@@ -109,7 +109,7 @@ followsReference('GET /orders/status/{id}', {
   },
 
   '- `Accept: text/event-stream`': async lab => {
-    const served = await openDesk(lab, { type: ordersWith({ exposeLogs: true }) })
+    const served = await openOrderServer(lab, { type: ordersWith({ exposeLogs: true }) })
     const id = await order(served, 'complete')
     const headers = { accept: 'text/event-stream' }
     const answer = await get(served, `/orders/status/${id}`, headers)
@@ -122,7 +122,7 @@ followsReference('GET /orders/status/{id}', {
   },
 
   '- `Prefer: respond-async`': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const url = `/orders/status/${await order(served, 'hold')}`
     const answer = await get(served, url, { prefer: 'respond-async' })
     expect([answer.statusCode, answer.headers.location]).toEqual([202, url])
@@ -132,7 +132,7 @@ followsReference('GET /orders/status/{id}', {
 
 followsReference('GET /orders/{id}', {
   '| 200 |': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const id = await order(served, 'complete')
     const answer = await get(served, `/orders/${id}`)
     expect([answer.statusCode, answer.json()]).toEqual([200, { id, status: 'completed', order: { packed: true } }])
@@ -142,7 +142,7 @@ followsReference('GET /orders/{id}', {
   },
 
   "| the failure's own": async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const own = await get(served, `/orders/${await order(served, 'fail')}`)
     expect(own.statusCode).toBe(422)
     expect(own.json()).toMatchObject({ status: 'failed', error: { status: 422, title: 'Out of stock' } })
@@ -157,7 +157,7 @@ followsReference('GET /orders/{id}', {
       [511, 500],
       ...[400, 403, 404, 409, 410, 422, 429, 500, 503, 599].map(own => [own, own] as const),
     ] as const) {
-      const served = await openDesk(lab, { waybill: { worker: false } })
+      const served = await openOrderServer(lab, { waybill: { worker: false } })
       const id = await accepted(served, '/orders', { wish: 'fail' })
       await served.store.claim({ holder: 'h', leaseMs: 60_000, execution: null, from: { id } })
       const { problem } = new ProblemError({ status, title: 'No' })
@@ -170,7 +170,7 @@ followsReference('GET /orders/{id}', {
   },
 
   '| 410 |': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const id = await canceled(served)
     const answer = await get(served, `/orders/${id}`)
     expect(answer.statusCode).toBe(410)
@@ -178,7 +178,7 @@ followsReference('GET /orders/{id}', {
   },
 
   '| 404 |': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const id = await order(served, 'hold')
     const answer = await get(served, `/orders/${id}`)
     expect([answer.statusCode, problemOf(answer).code]).toEqual([404, 'not-finished'])
@@ -191,7 +191,7 @@ followsReference('GET /orders/{id}', {
 
 followsReference('DELETE /orders/status/{id}', {
   '200: canceled': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const cancel = (id: string) => served.app.inject({ method: 'DELETE', url: `/orders/status/${id}` })
     const running = await order(served, 'hold')
     const told = await cancel(running)
@@ -202,14 +202,14 @@ followsReference('DELETE /orders/status/{id}', {
       const late = await cancel(await order(served, wish))
       expect([late.statusCode, problemOf(late).code]).toEqual([409, 'operation-finished'])
     }
-    const idle = await openDesk(lab, { waybill: { worker: false } })
+    const idle = await openOrderServer(lab, { waybill: { worker: false } })
     const pending = await accepted(idle, '/orders', { wish: 'complete' })
     const done = await idle.app.inject({ method: 'DELETE', url: `/orders/status/${pending}` })
     expect([done.statusCode, documentOf(done).status]).toEqual([200, 'canceled'])
   },
 
   'What is recorded first wins': async lab => {
-    const served = await openDesk(lab, { waybill: { worker: false } })
+    const served = await openOrderServer(lab, { waybill: { worker: false } })
     const id = await accepted(served, '/orders', { wish: 'complete' })
     await served.store.claim({ holder: 'h', leaseMs: 60_000, execution: null, from: { id } })
     expect((await served.app.inject({ method: 'DELETE', url: `/orders/status/${id}` })).statusCode).toBe(202)

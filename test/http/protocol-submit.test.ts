@@ -2,10 +2,10 @@
 import { expect } from 'vitest'
 import { ProblemError } from 'waybill'
 import { sqliteStore } from 'waybill/stores/sqlite'
-import { ANYONE, openDesk, ordersWith, type Wish } from '../support/desk.ts'
 import { countOf, documentOf, post, problemOf, type Served } from '../support/http.ts'
+import { ANYONE, openOrderServer, ordersWith, type Wish } from '../support/order-server.ts'
 import { followsReference, HEADINGS } from '../support/reference.ts'
-import { cutStore, hasStatus, test } from '../support/waybill.ts'
+import { faultyStore, hasStatus, test } from '../support/waybill.ts'
 
 const SECONDS = /^[1-9]\d*$/
 
@@ -32,7 +32,7 @@ test('every section of docs/reference/http.md is walked by a test', () => {
 
 followsReference('POST /orders', {
   'Where the option `principal`': async lab => {
-    const served = await openDesk(lab, {
+    const served = await openOrderServer(lab, {
       api: {
         listing: true,
         principal: ({ headers }) => {
@@ -54,7 +54,7 @@ followsReference('POST /orders', {
 
   '| 202 | accepted': async lab => {
     const file = lab.file()
-    const served = await openDesk(lab, { waybill: { worker: false, store: sqliteStore({ path: file }) } })
+    const served = await openOrderServer(lab, { waybill: { worker: false, store: sqliteStore({ path: file }) } })
     const answer = await place(served, 'complete')
     const { id, status, retryAfter } = documentOf(answer)
     expect([answer.statusCode, status]).toEqual([202, 'pending'])
@@ -69,7 +69,7 @@ followsReference('POST /orders', {
   },
 
   '| 200, or': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     for (const [wish, code] of [
       ['complete', 200],
       ['fail', 422],
@@ -88,7 +88,7 @@ followsReference('POST /orders', {
   },
 
   '| 202 | the same': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const headers = { 'idempotency-key': '"one"' }
     const first = await place(served, 'complete', headers)
     const again = await place(served, 'complete', headers)
@@ -102,7 +102,7 @@ followsReference('POST /orders', {
   },
 
   '| 400 |': async lab => {
-    const served = await openDesk(lab, { type: ordersWith({ requireIdempotencyKey: true }) })
+    const served = await openOrderServer(lab, { type: ordersWith({ requireIdempotencyKey: true }) })
     const headers = { 'content-type': 'application/json', 'idempotency-key': '"k"' }
     const ask = async (payload: string, more: Record<string, string | undefined> = {}) => {
       const all = Object.entries({ ...headers, ...more }).filter(([, value]) => value !== undefined)
@@ -126,7 +126,7 @@ followsReference('POST /orders', {
   },
 
   '| 413, 415 |': async lab => {
-    const served = await openDesk(lab, { type: ordersWith({ bodyLimit: 30 }) })
+    const served = await openOrderServer(lab, { type: ordersWith({ bodyLimit: 30 }) })
     const ask = (payload: string, type: string) =>
       served.app.inject({ method: 'POST', url: '/orders', payload, headers: { 'content-type': type } })
     const large = await ask(`{"wish":"complete"${' '.repeat(30)}}`, 'application/json')
@@ -137,7 +137,7 @@ followsReference('POST /orders', {
   },
 
   '| 422 |': async lab => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const headers = { 'idempotency-key': '"one"' }
     await place(served, 'complete', headers)
     const other = await place(served, 'fail', headers)
@@ -147,7 +147,7 @@ followsReference('POST /orders', {
 
   '| 429 |': async lab => {
     for (const policy of [{ inFlightLimit: 1 }, { rateLimit: { requests: 1, per: '1h' } }] as const) {
-      const served = await openDesk(lab, { type: ordersWith(policy) })
+      const served = await openOrderServer(lab, { type: ordersWith(policy) })
       expect((await place(served, 'hold')).statusCode).toBe(202)
       const refused = await place(served, 'hold')
       expect([refused.statusCode, problemOf(refused).code]).toEqual([429, 'too-many-requests'])
@@ -158,8 +158,11 @@ followsReference('POST /orders', {
   },
 
   '| 503 |': async lab => {
-    const { store, cut } = cutStore(await lab.store())
-    const full = await openDesk(lab, { type: ordersWith({ backlogLimit: 1 }), waybill: { store, worker: false } })
+    const { store, cut } = faultyStore(await lab.store())
+    const full = await openOrderServer(lab, {
+      type: ordersWith({ backlogLimit: 1 }),
+      waybill: { store, worker: false },
+    })
     const refuses = async () => {
       const refused = await place(full, 'complete')
       expect([refused.statusCode, problemOf(refused).code]).toEqual([503, 'unavailable'])
@@ -170,7 +173,7 @@ followsReference('POST /orders', {
     cut.clear()
     full.waybill.operations.drain()
     await refuses()
-    const deep = await openDesk(lab, { type: ordersWith({ backlogLimit: 1 }), waybill: { worker: false } })
+    const deep = await openOrderServer(lab, { type: ordersWith({ backlogLimit: 1 }), waybill: { worker: false } })
     const { operation } = await deep.waybill.operations.submit(ordersWith(), { input: { wish: 'complete' } })
     expect(operation.status).toBe('pending')
     expect((await place(deep, 'complete')).statusCode).toBe(503)
@@ -178,7 +181,7 @@ followsReference('POST /orders', {
 
   'Bodies are compared as JSON values': async lab => {
     const brief = ordersWith({ retention: 0 })
-    const served = await openDesk(lab, { type: brief, waybill: { sweepInterval: '1h' } })
+    const served = await openOrderServer(lab, { type: brief, waybill: { sweepInterval: '1h' } })
     const headers = { 'idempotency-key': '"one"', 'content-type': 'application/json' }
     const ask = (payload: string, more: Record<string, string> = {}) =>
       served.app.inject({ method: 'POST', url: '/orders', payload, headers: { ...headers, ...more } })

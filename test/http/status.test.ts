@@ -1,7 +1,7 @@
 import { describe, expect } from 'vitest'
 import { defineOperation, handler, ProblemError } from 'waybill'
 import { accepted, byHeader, documentOf, post, problemOf, type Served, serve } from '../support/http.ts'
-import { cutStore, hasFinished, hasStatus, recordOf, test } from '../support/waybill.ts'
+import { faultyStore, hasFinished, hasStatus, recordOf, test } from '../support/waybill.ts'
 
 const orders = defineOperation({ name: 'orders', resultKey: 'order', attempts: 1 })
 const others = defineOperation({ name: 'others' })
@@ -210,7 +210,7 @@ function routesOf(id: string, name: string): ['GET' | 'DELETE' | 'POST', string]
 }
 
 test('while the store is away every URL is 503 with Retry-After, and back again with it', async ({ lab }) => {
-  const { store, cut } = cutStore(await lab.store())
+  const { store, cut } = faultyStore(await lab.store())
   const served = await serve(lab, [orders], { store })
   const id = await accepted(served, '/orders')
   cut.add('read')

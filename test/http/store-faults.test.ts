@@ -6,7 +6,7 @@ import { defineOperation, handler, media } from 'waybill'
 import { folderBlobs } from 'waybill/blobs/folder'
 import { FAULTS, Faults } from '../support/faults.ts'
 import { problemOf, serve } from '../support/http.ts'
-import { hasFinished, Lab, test, until } from '../support/waybill.ts'
+import { hasFinished, TestContext, test, until } from '../support/waybill.ts'
 
 const type = defineOperation({ name: 'files', retention: 0, exposeLogs: true })
 const kept = defineOperation({ name: 'kept', exposeLogs: true })
@@ -67,7 +67,7 @@ const CALLS: Record<string, Call> = {
 }
 
 describe('a request', () => {
-  const lab = new Lab()
+  const lab = new TestContext()
   const faults = new Faults()
   const unhandled: unknown[] = []
   const onUnhandled = (reason: unknown) => void unhandled.push(reason)

@@ -3,7 +3,7 @@ import { defineOperation, ProblemError } from 'waybill'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { z } from 'zod'
 import { accepted, byHeader, countOf, documentOf, post, problemOf, serve } from '../support/http.ts'
-import { cutStore, recordOf, test } from '../support/waybill.ts'
+import { faultyStore, recordOf, test } from '../support/waybill.ts'
 
 const Order = z.object({ item: z.string(), quantity: z.int().min(1) })
 const orders = defineOperation({ name: 'orders', input: Order, resultKey: 'order' })
@@ -130,7 +130,7 @@ describe('a refused request', () => {
   })
 
   test('while the store is away is answered 503 with Retry-After, and can be repeated', async ({ lab }) => {
-    const { store, cut } = cutStore(await lab.store())
+    const { store, cut } = faultyStore(await lab.store())
     const served = await serve(lab, [orders], { store })
     cut.add('accept')
     const response = await post(served, '/orders', order)

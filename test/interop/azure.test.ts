@@ -14,9 +14,9 @@ import {
   type HttpMethods,
 } from '@azure/core-rest-pipeline'
 import { describe, expect } from 'vitest'
-import { Desk, orders, type Wish } from '../support/desk.ts'
-import { type Api, serveFastify } from '../support/doors.ts'
-import { hasStatus, type Lab, test } from '../support/waybill.ts'
+import { OrderServer, orders, type Wish } from '../support/order-server.ts'
+import { type Api, serveFastify } from '../support/servers.ts'
+import { hasStatus, type TestContext, test } from '../support/waybill.ts'
 
 const client = createDefaultHttpClient()
 const pipeline = createPipelineFromOptions({ retryOptions: { maxRetries: 0 } })
@@ -53,8 +53,8 @@ const MODES = {
 
 for (const [name, { dialect, ...known }] of Object.entries(MODES)) {
   describe(`the poller, led by ${name},`, () => {
-    async function start(lab: Lab, wish: Wish) {
-      const desk = new Desk()
+    async function start(lab: TestContext, wish: Wish) {
+      const desk = new OrderServer()
       const waybill = await lab.waybill([orders], { worker: { handlers: desk.handlers } })
       const api = await serveFastify(lab, waybill, { dialect })
       const poller: Poller = createHttpPoller(operation(api, wish, 'hidden' in known ? known.hidden : undefined))

@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { launchChromium } from '../support/chromium.ts'
-import { Desk, orders } from '../support/desk.ts'
-import { type Api, type DoorOptions, idOf, postJson, serveFastify } from '../support/doors.ts'
-import { hasStatus, type Lab, test, until, when } from '../support/waybill.ts'
+import { OrderServer, orders } from '../support/order-server.ts'
+import { type Api, idOf, postJson, type ServerOptions, serveFastify } from '../support/servers.ts'
+import { hasStatus, type TestContext, test, until, when } from '../support/waybill.ts'
 
 let browser: Browser
 
@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => browser.close())
 
 /** A page of an origin of its own. */
-async function strangePage(lab: Lab): Promise<{ page: Page; origin: string }> {
+async function strangePage(lab: TestContext): Promise<{ page: Page; origin: string }> {
   const server = createServer((_, response) => response.setHeader('Content-Type', 'text/html').end('<p>A page</p>'))
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   lab.onEnd(() => new Promise(resolve => server.close(resolve)))
@@ -26,15 +26,15 @@ async function strangePage(lab: Lab): Promise<{ page: Page; origin: string }> {
   return { page: await pageAt(lab, origin), origin }
 }
 
-async function pageAt(lab: Lab, url: string): Promise<Page> {
+async function pageAt(lab: TestContext, url: string): Promise<Page> {
   const page = await browser.newPage()
   lab.onEnd(() => page.close())
   await page.goto(url)
   return page
 }
 
-async function open(lab: Lab, options: DoorOptions = {}) {
-  const desk = new Desk()
+async function open(lab: TestContext, options: ServerOptions = {}) {
+  const desk = new OrderServer()
   const waybill = await lab.waybill([orders], { worker: { handlers: desk.handlers } })
   return { desk, waybill, api: await serveFastify(lab, waybill, options) }
 }

@@ -4,9 +4,9 @@ import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { expect } from 'vitest'
 import { problemError } from '../../src/model/problem.ts'
-import { Desk, orders, type Wish } from '../support/desk.ts'
-import { type Api, serveFastify } from '../support/doors.ts'
-import { hasStatus, type Lab, test, until } from '../support/waybill.ts'
+import { OrderServer, orders, type Wish } from '../support/order-server.ts'
+import { type Api, serveFastify } from '../support/servers.ts'
+import { hasStatus, type TestContext, test, until } from '../support/waybill.ts'
 
 interface Ran {
   readonly code: number
@@ -27,8 +27,8 @@ function curl(...given: string[]): Promise<Ran> {
   })
 }
 
-async function open(lab: Lab, dialect: 'redirect' | 'accepted' = 'redirect') {
-  const desk = new Desk()
+async function open(lab: TestContext, dialect: 'redirect' | 'accepted' = 'redirect') {
+  const desk = new OrderServer()
   const waybill = await lab.waybill([orders], { worker: { handlers: desk.handlers } })
   return { desk, waybill, api: await serveFastify(lab, waybill, { dialect }) }
 }

@@ -3,15 +3,15 @@ import { once } from 'node:events'
 import { EventSource } from 'eventsource'
 import { expect } from 'vitest'
 import type { StatusDocument } from 'waybill'
-import { Desk, orders } from '../support/desk.ts'
-import { DOORS, idOf, postJson } from '../support/doors.ts'
+import { OrderServer, orders } from '../support/order-server.ts'
+import { idOf, postJson, SERVERS } from '../support/servers.ts'
 import { hasStatus, test, until, when } from '../support/waybill.ts'
 
 for (const name of ['Fastify', 'node:http']) {
   test.concurrent(`over ${name}: a stream that is cut goes on where it was, and 204 ends it`, async ({ lab }) => {
-    const desk = new Desk()
+    const desk = new OrderServer()
     const waybill = await lab.waybill([orders], { worker: { handlers: desk.handlers } })
-    const api = await DOORS[name]?.(lab, waybill)
+    const api = await SERVERS[name]?.(lab, waybill)
     if (api === undefined) throw new Error(`There is no ${name}.`)
     const id = await idOf(api.ask('/orders', postJson({ wish: 'hold' })))
     const resumed: (string | null)[] = []
@@ -50,9 +50,9 @@ for (const name of ['Fastify', 'node:http']) {
 }
 
 test.concurrent('a failure and a cancel are the last event of their streams', async ({ lab }) => {
-  const desk = new Desk()
+  const desk = new OrderServer()
   const waybill = await lab.waybill([orders], { worker: { handlers: desk.handlers } })
-  const api = await DOORS.Fastify?.(lab, waybill)
+  const api = await SERVERS.Fastify?.(lab, waybill)
   if (api === undefined) throw new Error('There is no Fastify.')
   for (const [wish, status] of [
     ['fail', 'failed'],

@@ -5,9 +5,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
-import { Desk, orders, type Wish } from '../support/desk.ts'
-import { type Api, type DoorOptions, postJson, serveFastify } from '../support/doors.ts'
-import { hasStatus, type Lab, test, until, when } from '../support/waybill.ts'
+import { OrderServer, orders, type Wish } from '../support/order-server.ts'
+import { type Api, postJson, type ServerOptions, serveFastify } from '../support/servers.ts'
+import { hasStatus, type TestContext, test, until, when } from '../support/waybill.ts'
 
 interface Outcome {
   readonly status: number
@@ -33,15 +33,15 @@ async function submitAndPoll(api: Api, init: RequestInit, headers: Record<string
   return { status: response.status, body: await response.json(), url, pending }
 }
 
-const WAYS: Record<string, { options: DoorOptions; headers: Record<string, string> }> = {
+const WAYS: Record<string, { options: ServerOptions; headers: Record<string, string> }> = {
   'of an API that speaks 202': { options: { dialect: 'accepted' }, headers: {} },
   'that prefers respond-async': { options: {}, headers: { prefer: 'respond-async' } },
 }
 
 for (const [name, { options, headers }] of Object.entries(WAYS)) {
   describe.concurrent(`a client ${name}`, () => {
-    async function open(lab: Lab) {
-      const desk = new Desk()
+    async function open(lab: TestContext) {
+      const desk = new OrderServer()
       const waybill = await lab.waybill([orders], { worker: { handlers: desk.handlers } })
       const api = await serveFastify(lab, waybill, options)
       const ask = (wish: Wish) => submitAndPoll(api, postJson({ wish }, headers), headers)

@@ -8,13 +8,13 @@ import type { AutoscaleOptions } from '../../src/waybill.ts'
 import { waybillProcess as command, startWaybill } from '../support/cli.ts'
 import { type Act, handlerFile, play, plays } from '../support/handlers.ts'
 import { type LocalQueue, localQueue } from '../support/storage-queue.ts'
-import { hasFinished, KeptLog, type Lab, submit, test, until } from '../support/waybill.ts'
+import { hasFinished, KeptLog, submit, type TestContext, test, until } from '../support/waybill.ts'
 
 const type = plays()
 const handlers = fileURLToPath(handlerFile('plays'))
 
 /** An API that does no work, a queue, and what an execution of the drain needs. */
-async function laid(lab: Lab, autoscale: Partial<AutoscaleOptions> = {}) {
+async function laid(lab: TestContext, autoscale: Partial<AutoscaleOptions> = {}) {
   const path = lab.file()
   const queue = await localQueue(lab)
   const store = await lab.store(path)

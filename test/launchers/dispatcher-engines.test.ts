@@ -6,7 +6,17 @@ import type { Launcher } from '../../src/launchers/launcher.ts'
 import type { Waybill } from '../../src/waybill.ts'
 import { play, plays } from '../support/handlers.ts'
 import { clusterOf, launcherOn } from '../support/kubernetes.ts'
-import { hasFinished, hasStatus, type Lab, logOf, recordOf, resultOf, submit, test, until } from '../support/waybill.ts'
+import {
+  hasFinished,
+  hasStatus,
+  logOf,
+  recordOf,
+  resultOf,
+  submit,
+  type TestContext,
+  test,
+  until,
+} from '../support/waybill.ts'
 
 const type = plays({ attempts: 2 })
 const entry = new URL('../fixtures/job.ts', import.meta.url)
@@ -46,7 +56,7 @@ function processesOn(path: string, engine = 'process'): Launcher {
 }
 
 /** A composition that hands work to a launcher. Nothing is swept: what is noticed, the dispatcher has noticed. */
-async function dispatching(lab: Lab, path: string, launcher: Launcher): Promise<Waybill> {
+async function dispatching(lab: TestContext, path: string, launcher: Launcher): Promise<Waybill> {
   const store = sqliteStore({ path, synchronous: 'NORMAL' })
   return await lab.waybill([type], {
     store,

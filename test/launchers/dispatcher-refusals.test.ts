@@ -8,7 +8,7 @@ import { listAllActive } from '../../src/stores/list-all-active.ts'
 import type { DispatcherOptions, Waybill } from '../../src/waybill.ts'
 import { launcherOf as azureLauncherOf, azureOf, failFirst } from '../support/azure.ts'
 import { play, plays } from '../support/handlers.ts'
-import { KeptLog, type Lab, recordOf, submit, test, until } from '../support/waybill.ts'
+import { KeptLog, recordOf, submit, type TestContext, test, until } from '../support/waybill.ts'
 
 const type = plays({ attempts: 2 })
 
@@ -26,7 +26,7 @@ function listening() {
   return { logger, lines, starts }
 }
 
-async function dispatching(lab: Lab, dispatcher: DispatcherOptions, path = lab.file()) {
+async function dispatching(lab: TestContext, dispatcher: DispatcherOptions, path = lab.file()) {
   const { logger, lines, starts } = listening()
   const store = sqliteStore({ path, synchronous: 'NORMAL' })
   const quick = { pollInterval: 20, reconcileInterval: '1h', ...dispatcher } as const

@@ -12,14 +12,14 @@ import type { AnyOperationType } from '../../src/model/operation-type.ts'
 import type { DispatcherOptions, Waybill } from '../../src/waybill.ts'
 import { play, plays } from '../support/handlers.ts'
 import {
-  cutStore,
+  faultyStore,
   hasFinished,
   hasStatus,
-  type Lab,
   logOf,
   recordOf,
   resultOf,
   submit,
+  type TestContext,
   test,
   until,
   when,
@@ -35,7 +35,7 @@ function launcherOn(path: string, options: Partial<ProcessLauncherOptions> = {})
 
 /** A composition whose work is done by what the launcher starts. */
 async function dispatching(
-  lab: Lab,
+  lab: TestContext,
   path: string,
   dispatcher: DispatcherOptions,
   types: readonly AnyOperationType[] = [type],
@@ -56,7 +56,7 @@ function launcherOf(given: Partial<Launcher> & Pick<Launcher, 'start'>): Launche
 
 /** Starts the job entry file as an engine would, and gives its exit code. */
 function execute(
-  lab: Lab,
+  lab: TestContext,
   path: string,
   { operationId }: LaunchRequest,
 ): { child: ChildProcess; code: Promise<unknown> } {
@@ -173,7 +173,7 @@ describe('with the process launcher', () => {
 
 describe('between a start and its end', () => {
   test('reads no record for a change that is not a cancel', async ({ lab }) => {
-    const { store, calls } = cutStore(sqliteStore({ path: ':memory:' }))
+    const { store, calls } = faultyStore(sqliteStore({ path: ':memory:' }))
     const stopped = Promise.withResolvers<string>()
     const launcher = launcherOf({
       start: async () => 'job-1',

@@ -8,12 +8,12 @@ import { processLauncher } from 'waybill/launchers/process'
 import { LaunchRefused, type LaunchRequest } from '../../src/launchers/launcher.ts'
 import type { ProcessLauncherOptions } from '../../src/launchers/process/process.ts'
 import { processStart } from '../../src/util/process-start.ts'
-import { type Lab, test, until } from '../support/waybill.ts'
+import { type TestContext, test, until } from '../support/waybill.ts'
 
 const request: LaunchRequest = { operationId: 'an-id', type: 'plays', timeoutMs: 1000, attempt: 0, launch: 1 }
 
 /** A launcher of a small program, which finds the path of a file of the test in `OUT`. */
-function launcherOf(lab: Lab, program: string, options: Omit<ProcessLauncherOptions, 'entry'> = {}) {
+function launcherOf(lab: TestContext, program: string, options: Omit<ProcessLauncherOptions, 'entry'> = {}) {
   const out = lab.file()
   const entry = join(dirname(out), 'program.mjs')
   writeFileSync(entry, `import { existsSync, readFileSync, writeFileSync } from 'node:fs'\n${program}`)
@@ -135,7 +135,7 @@ test('a process that a launcher has started starts no more of them', async ({ la
 })
 
 /** A name of an execution as this machine's launcher gives it, with parts of it replaced. */
-async function renamed(lab: Lab, replace: (parts: string[]) => string[]): Promise<string> {
+async function renamed(lab: TestContext, replace: (parts: string[]) => string[]): Promise<string> {
   const { launcher } = launcherOf(lab, 'process.exit(0)')
   const execution = (await launcher.start(request)) ?? ''
   await until(() => isGone(launcher, execution))
@@ -143,7 +143,7 @@ async function renamed(lab: Lab, replace: (parts: string[]) => string[]): Promis
 }
 
 /** A process that is none of ours, and whether it was sent a signal. */
-function stranger(lab: Lab): ChildProcess {
+function stranger(lab: TestContext): ChildProcess {
   const child = spawn(process.execPath, ['-e', RUN_FOR_EVER], { stdio: 'ignore' })
   lab.onEnd(() => child.kill('SIGKILL'))
   return child

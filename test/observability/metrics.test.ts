@@ -13,10 +13,10 @@ import { sqliteStore } from 'waybill/stores/sqlite'
 import { LaunchRefused } from '../../src/launchers/launcher.ts'
 import { Metrics } from '../../src/observability/metrics.ts'
 import { waybill as waybillCommand } from '../support/cli.ts'
-import { type OpenDesk, openDesk, ordersWith } from '../support/desk.ts'
 import { plays } from '../support/handlers.ts'
 import { accepted, post } from '../support/http.ts'
-import { cutStore, hasFinished, hasStatus, submit, test, until } from '../support/waybill.ts'
+import { type OpenOrderServer, openOrderServer, ordersWith } from '../support/order-server.ts'
+import { faultyStore, hasFinished, hasStatus, submit, test, until } from '../support/waybill.ts'
 
 let exporter: InMemoryMetricExporter
 let provider: MeterProvider
@@ -62,7 +62,7 @@ function parse(text: string): Sample[] {
   })
 }
 
-async function scrape({ app }: Pick<OpenDesk, 'app'>) {
+async function scrape({ app }: Pick<OpenOrderServer, 'app'>) {
   const answer = await app.inject('/metrics')
   expect(answer.statusCode).toBe(200)
   const samples = parse(answer.body)
@@ -82,8 +82,8 @@ async function collected(name: string): Promise<Record<string, unknown>> {
 }
 
 describe('after a run', () => {
-  async function run(lab: Parameters<typeof openDesk>[0]): Promise<OpenDesk> {
-    const served = await openDesk(lab)
+  async function run(lab: Parameters<typeof openOrderServer>[0]): Promise<OpenOrderServer> {
+    const served = await openOrderServer(lab)
     for (const wish of ['complete', 'complete', 'fail', 'crash'] as const) {
       await hasFinished(served.store, await accepted(served, '/orders', { wish }))
     }
@@ -137,7 +137,7 @@ describe('after a run', () => {
 })
 
 test('the first scrape tells how deep each queue is, how old, and who waits', async ({ lab }) => {
-  const served = await openDesk(lab, { waybill: { worker: false } })
+  const served = await openOrderServer(lab, { waybill: { worker: false } })
   const id = await accepted(served, '/orders', { wish: 'complete' })
   await accepted(served, '/orders', { wish: 'complete' })
   const gone = new AbortController()
@@ -173,8 +173,8 @@ test('a scrape reads each gauge as it is then', async () => {
 })
 
 test('while the store is away, what was counted is still told', async ({ lab }) => {
-  const { store, cut } = cutStore(await lab.store())
-  const served = await openDesk(lab, { waybill: { store, worker: false } })
+  const { store, cut } = faultyStore(await lab.store())
+  const served = await openOrderServer(lab, { waybill: { store, worker: false } })
   cut.add('queueStats')
   await accepted(served, '/orders', { wish: 'complete' })
   const value = await scrape(served)
@@ -227,14 +227,14 @@ test('starts of executions are counted by their outcome', async ({ lab }) => {
 })
 
 test('two compositions in one process count for themselves', async ({ lab }) => {
-  const [here, there] = [await openDesk(lab, { waybill: { worker: false } }), await openDesk(lab)]
+  const [here, there] = [await openOrderServer(lab, { waybill: { worker: false } }), await openOrderServer(lab)]
   await accepted(here, '/orders', { wish: 'hold' })
   expect((await scrape(here))('waybill_operations_accepted_total')).toBe(1)
   expect((await scrape(there))('waybill_operations_accepted_total')).toBe(0)
 })
 
 test('every series is there before its first event, at zero', async ({ lab }) => {
-  const value = await scrape(await openDesk(lab))
+  const value = await scrape(await openOrderServer(lab))
   const operation = 'orders'
   expect(value('waybill_operations_accepted_total', { operation })).toBe(0)
   expect(value('waybill_attempts_retried_total', { operation })).toBe(0)
@@ -257,7 +257,7 @@ test('every series is there before its first event, at zero', async ({ lab }) =>
 
 test('what fails for good counts as failed, what fails before as a retry', async ({ lab }) => {
   const type = ordersWith({ attempts: 3, backoff: { initial: 1, max: 1 } })
-  const served = await openDesk(lab, { type })
+  const served = await openOrderServer(lab, { type })
   await hasFinished(served.store, await accepted(served, '/orders', { wish: 'crash' }))
   const count = async (outcome: string) =>
     (await scrape(served))('waybill_attempt_run_seconds_count', { operation: 'orders', outcome })
@@ -268,7 +268,7 @@ test('what fails for good counts as failed, what fails before as a retry', async
 })
 
 test('a gauge tells how many attempts run', async ({ lab }) => {
-  const served = await openDesk(lab)
+  const served = await openOrderServer(lab)
   const ids = [await accepted(served, '/orders', { wish: 'hold' }), await accepted(served, '/orders', { wish: 'hold' })]
   for (const id of ids) await hasStatus(served.store, id, 'running')
   const running = async () => (await scrape(served))('waybill_attempts_running', { operation: 'orders' })
@@ -280,7 +280,7 @@ test('a gauge tells how many attempts run', async ({ lab }) => {
 })
 
 test('refusals count by their reason, whichever part of the server refuses', async ({ lab }) => {
-  const served = await openDesk(lab, {
+  const served = await openOrderServer(lab, {
     type: ordersWith({ inFlightLimit: 1, bodyLimit: 100 }),
     api: { principal: ({ headers }) => (headers['x-stranger'] ? undefined : 'ann') },
     waybill: { worker: false },
@@ -311,14 +311,14 @@ test('refusals count by their reason, whichever part of the server refuses', asy
 test('the page on observability has every metric, and no other', async ({ lab }) => {
   const page = await readFile(new URL('../../docs/deploy/observability.md', import.meta.url), 'utf8')
   const described = new Set(page.match(/\bwaybill_\w+/g))
-  const text = await (await openDesk(lab)).app.inject('/metrics').then(({ body }) => body)
+  const text = await (await openOrderServer(lab)).app.inject('/metrics').then(({ body }) => body)
   const announced = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name)
   expect([...described].sort()).toEqual(announced.sort())
 })
 
 test('the build tells its version', async ({ lab }) => {
   const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'))
-  const value = await scrape(await openDesk(lab))
+  const value = await scrape(await openOrderServer(lab))
   expect(value('waybill_build_info', { version, node: process.versions.node })).toBe(1)
 })
 
@@ -326,7 +326,7 @@ test('where no worker claims, the status, a gauge and the command line say so', 
   vi.useFakeTimers({ toFake: ['performance'] })
   lab.onEnd(() => vi.useRealTimers())
   const file = lab.file()
-  const served = await openDesk(lab, { waybill: { worker: false, store: sqliteStore({ path: file }) } })
+  const served = await openOrderServer(lab, { waybill: { worker: false, store: sqliteStore({ path: file }) } })
   const id = await accepted(served, '/orders', { wish: 'complete' })
   const waitingFor = async () => (await served.app.inject(`/orders/status/${id}`)).json().waitingFor
   const unclaimed = async () => (await scrape(served))('waybill_queue_unclaimed_seconds', { operation: 'orders' })

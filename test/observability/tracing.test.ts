@@ -5,11 +5,20 @@ import { defineOperation, handler, ProblemError } from 'waybill'
 import { processLauncher } from 'waybill/launchers/process'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { LaunchRefused } from '../../src/launchers/launcher.ts'
-import { openDesk } from '../support/desk.ts'
 import { handlerFile, play, plays } from '../support/handlers.ts'
 import { accepted } from '../support/http.ts'
+import { openOrderServer } from '../support/order-server.ts'
 import { placeOf, spanOf, spans } from '../support/tracing.ts'
-import { hasFinished, hasStatus, type Lab, recordOf, resultOf, submit, test, until } from '../support/waybill.ts'
+import {
+  hasFinished,
+  hasStatus,
+  recordOf,
+  resultOf,
+  submit,
+  type TestContext,
+  test,
+  until,
+} from '../support/waybill.ts'
 
 const parcels = defineOperation({ name: 'parcels', attempts: 2, backoff: { initial: 0, jitter: 0 } })
 const CLIENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
@@ -32,7 +41,7 @@ async function attempts(count: number): Promise<void> {
   await until(() => ended() === count)
 }
 
-async function run(lab: Lab, input: unknown = null) {
+async function run(lab: TestContext, input: unknown = null) {
   const waybill = await lab.waybill([parcels], { worker: { handlers: carry } })
   const id = await submit(waybill, parcels, input)
   return { waybill, id, record: await hasFinished(waybill.store, id) }
@@ -121,7 +130,7 @@ describe('an operation', () => {
 
 describe('the trace of the client', () => {
   test('is continued over HTTP', async ({ lab }) => {
-    const served = await openDesk(lab)
+    const served = await openOrderServer(lab)
     const id = await accepted(served, '/orders', { wish: 'complete' }, { traceparent: CLIENT })
     await hasStatus(served.store, id, 'completed')
     await attempts(1)

@@ -14,7 +14,7 @@ import { z } from 'zod'
 import type { Store } from '../../src/stores/store.ts'
 import type { Waybill, WaybillOptions } from '../../src/waybill.ts'
 import { Contract } from '../fixtures/openapi/contract.ts'
-import { cutStore, hasFinished, hasStatus, type Lab, test, until } from '../support/waybill.ts'
+import { faultyStore, hasFinished, hasStatus, type TestContext, test, until } from '../support/waybill.ts'
 
 const Task = z.object({ act: z.enum(['return', 'refuse', 'fail', 'wait', 'break']) })
 const Done = z.object({ done: z.boolean() })
@@ -56,7 +56,7 @@ interface Running {
 
 /** A real API of every type, and its own document. */
 async function run(
-  lab: Lab,
+  lab: TestContext,
   options: Omit<ApiOptions, 'base'> = {},
   more: Partial<WaybillOptions> = {},
 ): Promise<Running> {
@@ -85,7 +85,7 @@ async function taskThat({ contract, store }: Running, act: z.infer<typeof Task>[
 const UNKNOWN = '01936f5e-8c1a-7b3c-9d4e-5f60718293a4'
 
 describe('the document has every route, and no other', () => {
-  const every = (options: ApiOptions, webhooks: boolean, lab: Lab) => {
+  const every = (options: ApiOptions, webhooks: boolean, lab: TestContext) => {
     const waybill = lab.composition(TYPES, webhooks ? { webhooks: { secrets: SECRETS } } : {})
     const routes = createRoutes(waybill, options)
     return { waybill, routes }
@@ -334,7 +334,7 @@ test('the dialect "azure" is described', async ({ lab }) => {
 })
 
 test('a store that is away, and a service that ends, are described', async ({ lab }) => {
-  const { store, cut } = cutStore(sqliteStore({ path: ':memory:' }))
+  const { store, cut } = faultyStore(sqliteStore({ path: ':memory:' }))
   const { contract, waybill } = await run(lab, {}, { store, sweepInterval: '1h' })
   for (const method of ['read', 'accept', 'list'] as const) cut.add(method)
   const reads = ['/tasks', `/tasks/status/${UNKNOWN}`, `/tasks/${UNKNOWN}`, `/operations/${UNKNOWN}`]

@@ -12,7 +12,7 @@ import { sqliteStore } from 'waybill/stores/sqlite'
 import { z } from 'zod'
 import { openApiPage } from '../../src/openapi/page/page.ts'
 import { launchChromium } from '../support/chromium.ts'
-import { type Lab, test } from '../support/waybill.ts'
+import { type TestContext, test } from '../support/waybill.ts'
 
 const NASTY = `</style><script>alert("1")</script>'&`
 const things = defineOperation({
@@ -25,7 +25,7 @@ const things = defineOperation({
 })
 
 /** A listening API with one type, whose handler gives back the name. */
-async function serve(lab: Lab, options: Omit<ApiOptions, 'base'> & { prefix?: string } = {}): Promise<string> {
+async function serve(lab: TestContext, options: Omit<ApiOptions, 'base'> & { prefix?: string } = {}): Promise<string> {
   const app = Fastify({ forceCloseConnections: true })
   const work = handler(things, async ({ name }) => ({ text: name }))
   const store = sqliteStore({ path: ':memory:' })

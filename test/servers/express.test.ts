@@ -5,20 +5,20 @@ import compression from 'compression'
 import express, { type Express } from 'express'
 import { expect } from 'vitest'
 import { nodeListener } from 'waybill/node'
-import { Desk, ordersWith } from '../support/desk.ts'
-import { eventsOf, idOf, postJson } from '../support/doors.ts'
-import { hasFinished, KeptLog, type Lab, test, when } from '../support/waybill.ts'
+import { OrderServer, ordersWith } from '../support/order-server.ts'
+import { eventsOf, idOf, postJson } from '../support/servers.ts'
+import { hasFinished, KeptLog, type TestContext, test, when } from '../support/waybill.ts'
 
 const type = ordersWith()
 
-async function open(lab: Lab) {
-  const desk = new Desk(type)
+async function open(lab: TestContext) {
+  const desk = new OrderServer(type)
   const logger = new KeptLog()
   const waybill = await lab.waybill([type], { worker: { handlers: desk.handlers }, logger })
   return { desk, waybill, logger }
 }
 
-async function serve(lab: Lab, app: Express): Promise<string> {
+async function serve(lab: TestContext, app: Express): Promise<string> {
   const server = app.listen(0, '127.0.0.1')
   lab.onEnd(() => {
     server.closeAllConnections()

@@ -6,7 +6,7 @@ import { waybill as plugin } from 'waybill/fastify'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { handlerFile } from '../support/handlers.ts'
 import { accepted, countOf, documentOf, listen, post, problemOf, serve } from '../support/http.ts'
-import { cutStore, hasStatus, SILENT, test, until } from '../support/waybill.ts'
+import { faultyStore, hasStatus, SILENT, test, until } from '../support/waybill.ts'
 
 const orders = defineOperation({ name: 'orders', resultKey: 'order' })
 const returns = defineOperation({ name: 'returns' })
@@ -142,7 +142,7 @@ test.for([
   ['store', 'the store to open'],
   ['handlers', 'the handlers to load'],
 ] as const)('a start whose %s hangs is given up before Fastify does, and named', async ([what, awaited]) => {
-  const { store, hung } = cutStore(sqliteStore({ path: ':memory:' }))
+  const { store, hung } = faultyStore(sqliteStore({ path: ':memory:' }))
   const app = fastify({ pluginTimeout: 3000 })
   const never = new URL('../fixtures/handlers/never.ts', import.meta.url)
   if (what === 'store') hung.add('open')
@@ -159,7 +159,7 @@ test.for([
 })
 
 test('a start that is stopped ends, and claims nothing', async ({ lab }) => {
-  const { store, calls } = cutStore(sqliteStore({ path: ':memory:' }))
+  const { store, calls } = faultyStore(sqliteStore({ path: ':memory:' }))
   const loaded = Promise.withResolvers<void>()
   const opened = store.open
   store.open = async () => {

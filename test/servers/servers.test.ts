@@ -4,12 +4,12 @@ import { connect } from 'node:net'
 import { describe, expect } from 'vitest'
 import { fetchHandler } from 'waybill/web'
 import type { Waybill } from '../../src/waybill.ts'
-import { Desk, ordersWith } from '../support/desk.ts'
-import { type Api, DOORS, type DoorOptions, eventsOf, idOf, postJson, serveFastify } from '../support/doors.ts'
 import { exchange, sendWithoutEnd } from '../support/http.ts'
-import { hasFinished, KeptLog, type Lab, test, until, when } from '../support/waybill.ts'
+import { OrderServer, ordersWith } from '../support/order-server.ts'
+import { type Api, eventsOf, idOf, postJson, SERVERS, type ServerOptions, serveFastify } from '../support/servers.ts'
+import { hasFinished, KeptLog, type TestContext, test, until, when } from '../support/waybill.ts'
 
-const NAMES = Object.keys(DOORS)
+const NAMES = Object.keys(SERVERS)
 /** What belongs to one connection, or says how the body is framed; and the time of day. */
 const HOP = new Set(['connection', 'keep-alive', 'transfer-encoding', 'content-length', 'date'])
 
@@ -23,14 +23,14 @@ interface Seen {
 
 /** The same composition behind each of the servers. */
 async function openAll(
-  lab: Lab,
-  options: DoorOptions = {},
-  waybillOptions: Partial<Parameters<Lab['waybill']>[1]> = {},
+  lab: TestContext,
+  options: ServerOptions = {},
+  waybillOptions: Partial<Parameters<TestContext['waybill']>[1]> = {},
 ) {
-  const desk = new Desk(type)
+  const desk = new OrderServer(type)
   const waybill = await lab.waybill([type], { worker: { handlers: desk.handlers }, ...waybillOptions })
   const apis: [name: string, api: Api][] = []
-  for (const [name, door] of Object.entries(DOORS)) apis.push([name, await door(lab, waybill, options)])
+  for (const [name, door] of Object.entries(SERVERS)) apis.push([name, await door(lab, waybill, options)])
   return { desk, waybill, apis }
 }
 
@@ -195,7 +195,10 @@ test('streams say the same, as it happens', async ({ lab }) => {
 })
 
 describe.each(NAMES)('over %s', name => {
-  async function open(lab: Lab, more: Partial<Parameters<Lab['waybill']>[1]> = {}): Promise<[Api, Waybill]> {
+  async function open(
+    lab: TestContext,
+    more: Partial<Parameters<TestContext['waybill']>[1]> = {},
+  ): Promise<[Api, Waybill]> {
     const { apis, waybill } = await openAll(lab, {}, more)
     const api = apis.find(([found]) => found === name)?.[1]
     if (api === undefined) throw new Error(`There is no ${name}.`)
@@ -260,7 +263,7 @@ describe('Fastify', () => {
 })
 
 describe('node:http', () => {
-  async function open(lab: Lab): Promise<Api> {
+  async function open(lab: TestContext): Promise<Api> {
     const { apis } = await openAll(lab)
     return apis.find(([name]) => name === 'node:http')?.[1] as Api
   }

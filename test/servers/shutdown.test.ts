@@ -9,8 +9,8 @@ import { defineOperation, handler } from 'waybill'
 import { waybill as plugin } from 'waybill/fastify'
 import { nodeListener, stopServer } from 'waybill/node'
 import { sqliteStore } from 'waybill/stores/sqlite'
-import { DOORS, idOf, postJson } from '../support/doors.ts'
-import { hasStatus, type Lab, recordOf, SILENT, submit, test, until } from '../support/waybill.ts'
+import { idOf, postJson, SERVERS } from '../support/servers.ts'
+import { hasStatus, recordOf, SILENT, submit, type TestContext, test, until } from '../support/waybill.ts'
 
 const slow = defineOperation({ name: 'slow' })
 
@@ -27,7 +27,7 @@ function untilStopped() {
 }
 
 /** A request of the application's own, which ends when the test lets it, on a connection that its client keeps. */
-function ownRequest(lab: Lab) {
+function ownRequest(lab: TestContext) {
   const arrived = Promise.withResolvers<void>()
   const letGo = Promise.withResolvers<void>()
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
@@ -50,7 +50,12 @@ function ownRequest(lab: Lab) {
 type OwnRequest = ReturnType<typeof ownRequest>
 
 /** Serves the type and the request of the application's own; gives where, and how it is closed. */
-type Serve = (lab: Lab, path: string, work: ReturnType<typeof untilStopped>, own: OwnRequest) => Promise<Serving>
+type Serve = (
+  lab: TestContext,
+  path: string,
+  work: ReturnType<typeof untilStopped>,
+  own: OwnRequest,
+) => Promise<Serving>
 
 interface Serving {
   readonly url: string
@@ -105,7 +110,7 @@ describe.each([
   })
 })
 
-test.for(Object.entries(DOORS))(
+test.for(Object.entries(SERVERS))(
   '%s ends connections while it shuts down, also with refusals',
   async ([, door], { lab }) => {
     const waybill = await lab.waybill([slow])

@@ -4,21 +4,21 @@ import type { ProblemError } from '../../src/model/problem.ts'
 import { Admission } from '../../src/service/admission.ts'
 import { Estimator } from '../../src/service/estimator.ts'
 import type { Store } from '../../src/stores/store.ts'
-import { ANYONE, type OpenDesk, openDesk, ordersWith } from '../support/desk.ts'
 import { accepted, countOf, documentOf, post, problemOf } from '../support/http.ts'
-import { cutStore, hasStatus, type Lab, test, until } from '../support/waybill.ts'
+import { ANYONE, type OpenOrderServer, openOrderServer, ordersWith } from '../support/order-server.ts'
+import { faultyStore, hasStatus, type TestContext, test, until } from '../support/waybill.ts'
 
 const ALL = 50
 
 /** This many orders of a caller at once; gives the answers that refuse. */
-async function atOnce(served: OpenDesk, count: number, headers: Record<string, string> = {}) {
+async function atOnce(served: OpenOrderServer, count: number, headers: Record<string, string> = {}) {
   const order = { wish: 'hold' }
   const all = await Promise.all(Array.from({ length: count }, () => post(served, '/orders', order, headers)))
   return all.filter(({ statusCode }) => statusCode !== 202)
 }
 
-function open(lab: Lab, policy: Parameters<typeof ordersWith>[0], worker?: false): Promise<OpenDesk> {
-  return openDesk(lab, { type: ordersWith(policy), ...(worker === false && { waybill: { worker } }) })
+function open(lab: TestContext, policy: Parameters<typeof ordersWith>[0], worker?: false): Promise<OpenOrderServer> {
+  return openOrderServer(lab, { type: ordersWith(policy), ...(worker === false && { waybill: { worker } }) })
 }
 
 describe('a limit of those in flight', () => {
@@ -182,9 +182,9 @@ function countsOf(store: Store, rateLimit: RateLimit): (owner: string) => number
 }
 
 test('a submission that is invalid or fails gives its place back', async ({ lab }) => {
-  const { store, cut } = cutStore(await lab.store())
+  const { store, cut } = faultyStore(await lab.store())
   const type = ordersWith({ inFlightLimit: 1, backlogLimit: 1 })
-  const served = await openDesk(lab, { type, waybill: { store, worker: false } })
+  const served = await openOrderServer(lab, { type, waybill: { store, worker: false } })
   expect((await post(served, '/orders', {})).statusCode).toBe(400)
   cut.add('accept')
   expect((await post(served, '/orders', { wish: 'hold' })).statusCode).toBe(503)

@@ -2,10 +2,10 @@
 import type { LightMyRequestResponse } from 'fastify'
 import { describe, expect } from 'vitest'
 import { createRoutes } from '../../src/http/routes.ts'
-import { type OpenDesk, openDesk, ordersWith } from '../support/desk.ts'
 import { accepted, byHeader, post, problemOf } from '../support/http.ts'
+import { type OpenOrderServer, openOrderServer, ordersWith } from '../support/order-server.ts'
 import { QUICK, startReceiver } from '../support/receiver.ts'
-import { hasFinished, type Lab, recordOf, test, until, when } from '../support/waybill.ts'
+import { hasFinished, recordOf, type TestContext, test, until, when } from '../support/waybill.ts'
 
 const UNKNOWN = '0197a3b2-1111-7222-8333-444455556666'
 const OWNER = { 'x-user': 'ann' }
@@ -41,10 +41,10 @@ const WAYS: Record<string, { method: Method; path: string; headers?: Record<stri
 
 const STREAM = { method: 'GET', path: '/orders/status/ID', headers: { accept: 'text/event-stream' } } as const
 
-async function open(lab: Lab): Promise<{ served: OpenDesk; id: string }> {
+async function open(lab: TestContext): Promise<{ served: OpenOrderServer; id: string }> {
   const receiver = await startReceiver(lab)
   const type = ordersWith({ allowWebhooks: true, exposeLogs: true })
-  const served = await openDesk(lab, {
+  const served = await openOrderServer(lab, {
     type,
     api: { listing: true, exposeAttempts: true, principal: byHeader },
     waybill: { webhooks: QUICK },
@@ -54,12 +54,17 @@ async function open(lab: Lab): Promise<{ served: OpenDesk; id: string }> {
   return { served, id }
 }
 
-function ask({ app }: OpenDesk, way: { method: Method; path: string; headers?: object }, id: string, user: object) {
+function ask(
+  { app }: OpenOrderServer,
+  way: { method: Method; path: string; headers?: object },
+  id: string,
+  user: object,
+) {
   return app.inject({ method: way.method, url: way.path.replace('ID', id), headers: { ...way.headers, ...user } })
 }
 
 /** Whether a request that does not say the caller is answered with 401, whatever it asks for. */
-async function isRefused(served: OpenDesk, way: { method: Method; path: string; headers?: object }, id: string) {
+async function isRefused(served: OpenOrderServer, way: { method: Method; path: string; headers?: object }, id: string) {
   const [answer, other] = [await ask(served, way, id, NOBODY), await ask(served, way, UNKNOWN, NOBODY)]
   return answer.statusCode === 401 && seen(answer) === seen(other)
 }
@@ -118,7 +123,7 @@ test("when it has ended, the result and all else stay the owner's alone", async 
 
 test('when it is past its retention, only the owner is told that it was there', async ({ lab }) => {
   const type = ordersWith({ retention: 0 })
-  const served = await openDesk(lab, { type, api: { principal: byHeader }, waybill: { sweepInterval: '1h' } })
+  const served = await openOrderServer(lab, { type, api: { principal: byHeader }, waybill: { sweepInterval: '1h' } })
   const id = await accepted(served, '/orders', { wish: 'complete' }, OWNER)
   await hasFinished(served.store, id)
   await served.store.sweep(10)
@@ -129,7 +134,7 @@ test('when it is past its retention, only the owner is told that it was there', 
 })
 
 test('who does not say who it is submits nothing, and shares nothing with others like it', async ({ lab }) => {
-  const served = await openDesk(lab, { api: { principal: byHeader, listing: true }, waybill: { worker: false } })
+  const served = await openOrderServer(lab, { api: { principal: byHeader, listing: true }, waybill: { worker: false } })
   for (const answer of [await post(served, '/orders', { wish: 'complete' }), await served.app.inject('/orders')]) {
     expect([answer.statusCode, problemOf(answer).code]).toEqual([401, 'unauthenticated'])
     expect(answer.headers['www-authenticate']).toBe('Bearer')

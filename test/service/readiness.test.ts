@@ -4,7 +4,7 @@ import { expect } from 'vitest'
 import { defineOperation } from 'waybill'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { serve } from '../support/http.ts'
-import { cutStore, test, until } from '../support/waybill.ts'
+import { faultyStore, test, until } from '../support/waybill.ts'
 
 const orders = defineOperation({ name: 'orders' })
 const FIXTURE = new URL('../fixtures/full-disk.ts', import.meta.url).pathname
@@ -17,7 +17,7 @@ test('a service whose disk is full is not ready, and lives', async ({ lab }) => 
 })
 
 test('a service is ready again when its store takes writes again', async ({ lab }) => {
-  const { store, cut } = cutStore(sqliteStore({ path: ':memory:' }))
+  const { store, cut } = faultyStore(sqliteStore({ path: ':memory:' }))
   const { app } = await serve(lab, [orders], { store })
   const statusOf = async () => (await app.inject('/readyz')).statusCode
   cut.add('check')
@@ -27,7 +27,7 @@ test('a service is ready again when its store takes writes again', async ({ lab 
 })
 
 test('many who ask cost one write', async ({ lab }) => {
-  const { store, calls } = cutStore(sqliteStore({ path: ':memory:' }))
+  const { store, calls } = faultyStore(sqliteStore({ path: ':memory:' }))
   const { app } = await serve(lab, [orders], { store })
   const answers = await Promise.all(Array.from({ length: 50 }, () => app.inject('/readyz')))
   expect(answers.every(({ statusCode }) => statusCode === 200)).toBe(true)

@@ -3,15 +3,15 @@ import fastify, { type FastifyInstance } from 'fastify'
 import { describe, expect } from 'vitest'
 import { waybill as plugin } from 'waybill/fastify'
 import { PROBLEMS, type ProblemCode } from '../../src/model/problem.ts'
-import { ordersWith } from '../support/desk.ts'
-import { DOORS, postJson } from '../support/doors.ts'
 import { problemOf, sendWithoutEnd } from '../support/http.ts'
-import { KeptLog, type Lab, test } from '../support/waybill.ts'
+import { ordersWith } from '../support/order-server.ts'
+import { postJson, SERVERS } from '../support/servers.ts'
+import { KeptLog, type TestContext, test } from '../support/waybill.ts'
 
 const type = ordersWith({ bodyLimit: 1000 })
 const POST = { method: 'POST', url: '/orders', payload: { wish: 'complete' } } as const
 
-async function appWith(lab: Lab, setUp: (app: FastifyInstance) => void) {
+async function appWith(lab: TestContext, setUp: (app: FastifyInstance) => void) {
   const app = fastify()
   lab.onEnd(() => app.close())
   setUp(app)
@@ -87,7 +87,7 @@ describe('the status of a hook is kept', () => {
   })
 })
 
-describe.each(Object.entries(DOORS))('over %s', (_, door) => {
+describe.each(Object.entries(SERVERS))('over %s', (_, door) => {
   test('a stranger is refused before the body is looked at, and before it is read', async ({ lab }) => {
     const api = await door(lab, await lab.waybill([type]), { byHeader: true })
     const bodies: RequestInit[] = [

@@ -7,11 +7,11 @@ import { afterEach, describe, expect, vi } from 'vitest'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { OperationWatcher } from '../../src/service/operation-watcher.ts'
 import { acceptedOperation, type Hint, type Store } from '../../src/stores/store.ts'
-import { ANYONE, openDesk, orders } from '../support/desk.ts'
-import { type Api, DOORS, idOf, postJson, serveFastify } from '../support/doors.ts'
 import { accepted, documentOf, post } from '../support/http.ts'
+import { ANYONE, openOrderServer, orders } from '../support/order-server.ts'
+import { type Api, idOf, postJson, SERVERS, serveFastify } from '../support/servers.ts'
 import { submissionOf } from '../support/submission.ts'
-import { cutStore, hasStatus, type Lab, test, until } from '../support/waybill.ts'
+import { faultyStore, hasStatus, type TestContext, test, until } from '../support/waybill.ts'
 
 const NEVER = 2 ** 31 - 1
 const nobody = { signal: new AbortController().signal }
@@ -45,7 +45,7 @@ describe('Prefer', () => {
   ]
   for (const [prefer, applied, code] of cases) {
     test(`${JSON.stringify(prefer)}: ${code}, Preference-Applied ${applied}`, async ({ lab }) => {
-      const served = await openDesk(lab)
+      const served = await openOrderServer(lab)
       const answer = await served.app.inject({
         method: 'POST',
         url: '/orders',
@@ -57,14 +57,14 @@ describe('Prefer', () => {
   }
 
   test('of a wait that is too long for anyone is cut to the cap of the server', async ({ lab }) => {
-    const served = await openDesk(lab, { api: { maxWait: 1000 } })
+    const served = await openOrderServer(lab, { api: { maxWait: 1000 } })
     const answer = await post(served, '/orders', { wish: 'hold' }, { prefer: 'wait=999999999999' })
     expect([answer.statusCode, answer.headers['preference-applied']]).toEqual([202, 'wait=1'])
     expect(served.waybill.operations.waiting).toBe(0)
   })
 
   test('that asks to wait for a change receives each one, and none with 304', async ({ lab }) => {
-    const served = await openDesk(lab, { waybill: { worker: false }, api: { maxWait: 500 } })
+    const served = await openOrderServer(lab, { waybill: { worker: false }, api: { maxWait: 500 } })
     const id = await accepted(served, '/orders', { wish: 'complete' })
     const url = `/orders/status/${id}`
     let etag = String((await served.app.inject(url)).headers.etag)
@@ -88,9 +88,9 @@ describe('Prefer', () => {
 })
 
 describe('a client that leaves', () => {
-  for (const [name, door] of Object.entries(DOORS)) {
+  for (const [name, door] of Object.entries(SERVERS)) {
     test(`over ${name} is no longer waited for`, async ({ lab }) => {
-      const { waybill } = await openDesk(lab)
+      const { waybill } = await openOrderServer(lab)
       const api = await door(lab, waybill)
       const id = await idOf(api.ask('/orders', postJson({ wish: 'hold' })))
       const gone = new AbortController()
@@ -108,8 +108,8 @@ describe('a client that leaves', () => {
   for (const name of ['Fastify', 'node:http']) {
     test(`over ${name} before it is held does not begin to be`, async ({ lab }) => {
       const { store, gate, reads } = slowReads(await lab.store())
-      const { waybill } = await openDesk(lab, { waybill: { store, worker: false } })
-      const api = await DOORS[name]?.(lab, waybill)
+      const { waybill } = await openOrderServer(lab, { waybill: { store, worker: false } })
+      const api = await SERVERS[name]?.(lab, waybill)
       if (api?.server === undefined) throw new Error(`There is no ${name}.`)
       const id = await idOf(api.ask('/orders', postJson({ wish: 'hold' })))
       const connected = once(api.server, 'connection') as Promise<[Socket]>
@@ -147,7 +147,7 @@ describe('a client that leaves', () => {
 })
 
 test('past the bound, a request is answered at once, as one that did not ask to wait', async ({ lab }) => {
-  const served = await openDesk(lab, { waybill: { maxWaitingRequests: 2 } })
+  const served = await openOrderServer(lab, { waybill: { maxWaitingRequests: 2 } })
   const id = await accepted(served, '/orders', { wish: 'hold' })
   const ask = () => served.app.inject({ url: `/orders/status/${id}`, headers: { prefer: 'wait=60' } })
   const held = [ask(), ask()]
@@ -162,7 +162,7 @@ test('past the bound, a request is answered at once, as one that did not ask to 
 })
 
 test('a service that ends answers everyone', async ({ lab }) => {
-  const served = await openDesk(lab)
+  const served = await openOrderServer(lab)
   const ids = [await accepted(served, '/orders', { wish: 'hold' }), await accepted(served, '/orders', { wish: 'hold' })]
   const held = Array.from({ length: 50 }, (_, n) => {
     const url = `/orders/status/${ids[n % 2]}`
@@ -179,8 +179,8 @@ test('a service that ends answers everyone', async ({ lab }) => {
 test('a store that goes away while a request waits ends the wait, and an accepted order is accepted', async ({
   lab,
 }) => {
-  const { store, cut } = cutStore(await lab.store())
-  const served = await openDesk(lab, { waybill: { store, worker: false } })
+  const { store, cut } = faultyStore(await lab.store())
+  const served = await openOrderServer(lab, { waybill: { store, worker: false } })
   cut.add('read').add('queueStats')
   const answer = await post(served, '/orders', { wish: 'hold' }, { prefer: 'wait=60' })
   expect([answer.statusCode, answer.headers['preference-applied']]).toEqual([202, undefined])
@@ -232,7 +232,7 @@ describe('no change is missed', () => {
 
 describe('a wait whose hints', () => {
   /** A store with hints of the test's own, and an operation in it that is canceled without any. */
-  async function hintless(lab: Lab) {
+  async function hintless(lab: TestContext) {
     const store = await lab.store()
     const operation = acceptedOperation(await store.accept(submissionOf(crypto.randomUUID())))
     const listeners = new Set<(hint: Hint) => void>()
@@ -293,8 +293,8 @@ describe('a wait whose hints', () => {
 
 test('an API wakes for what another one on the same file has done', async ({ lab }) => {
   const file = lab.file()
-  const here = await openDesk(lab, { waybill: { worker: false, store: sqliteStore({ path: file }) } })
-  const there = await openDesk(lab, { waybill: { store: sqliteStore({ path: file }) } })
+  const here = await openOrderServer(lab, { waybill: { worker: false, store: sqliteStore({ path: file }) } })
+  const there = await openOrderServer(lab, { waybill: { store: sqliteStore({ path: file }) } })
   const held = post(here, '/orders', { wish: 'complete' }, { prefer: 'wait=60' })
   const answer = await held
   expect([answer.statusCode, answer.json<{ status: string }>().status]).toEqual([200, 'completed'])
@@ -304,7 +304,7 @@ test('an API wakes for what another one on the same file has done', async ({ lab
 describe('2,000 long polls', () => {
   const MANY = 2000
 
-  async function park(lab: Lab, api: Api, id: string): Promise<Promise<number | undefined>[]> {
+  async function park(lab: TestContext, api: Api, id: string): Promise<Promise<number | undefined>[]> {
     const agent = new Agent({ maxSockets: Number.POSITIVE_INFINITY })
     lab.onEnd(() => agent.destroy())
     return Array.from({ length: MANY }, async () => {
@@ -318,7 +318,7 @@ describe('2,000 long polls', () => {
   }
 
   test('of one order all receive its end', async ({ lab }) => {
-    const { desk, waybill } = await openDesk(lab)
+    const { desk, waybill } = await openOrderServer(lab)
     const api = await serveFastify(lab, waybill, { maxWait: '200s' })
     const id = await idOf(api.ask('/orders', postJson({ wish: 'hold' })))
     const parked = await park(lab, api, id)
@@ -329,7 +329,7 @@ describe('2,000 long polls', () => {
   })
 
   test('of as many orders each receive theirs', async ({ lab }) => {
-    const served = await openDesk(lab, { waybill: { worker: false } })
+    const served = await openOrderServer(lab, { waybill: { worker: false } })
     const submitted = Array.from({ length: MANY }, () =>
       served.waybill.operations.submit(orders, { input: { wish: 'hold' }, owner: ANYONE }),
     )

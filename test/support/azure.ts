@@ -10,13 +10,13 @@ import {
   containerAppsJob,
 } from 'waybill/launchers/container-apps'
 import type { Launcher, LaunchRequest } from '../../src/launchers/launcher.ts'
-import type { Lab } from './waybill.ts'
+import type { TestContext } from './waybill.ts'
 
 export const JOB = 'orders-job'
 
 /** An azure with one job, of a command that is a program or a file of `fixtures`. */
 export async function azureOf(
-  lab: Lab,
+  lab: TestContext,
   command: string | URL,
   options: Partial<EmulateAzureOptions> & { readonly env?: Readonly<Record<string, string>> } = {},
 ): Promise<EmulatedAzure> {
@@ -43,7 +43,7 @@ export function clientOf(azure: EmulatedAzure, getToken = async () => azure.toke
 
 /** A launcher of the azure's job; what it warns of is kept in `warnings`. */
 export function launcherOf(
-  lab: Lab,
+  lab: TestContext,
   azure: EmulatedAzure,
   options: Partial<ContainerAppsJobOptions> & { readonly client?: ContainerAppsClient } = {},
 ): { launcher: Launcher; warnings: string[] } {

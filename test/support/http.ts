@@ -8,7 +8,7 @@ import type { Problem, StatusDocument } from '../../src/model/protocol.ts'
 import { type PluginOptions, waybill as plugin } from '../../src/servers/fastify.ts'
 import type { Store } from '../../src/stores/store.ts'
 import type { WaybillOptions, WorkerOptions } from '../../src/waybill.ts'
-import { type Lab, SILENT } from './waybill.ts'
+import { SILENT, type TestContext } from './waybill.ts'
 
 /** How a server is made. */
 export interface ServeOptions
@@ -28,7 +28,7 @@ export interface Served {
 
 /** Serves operation types; without a worker, what is submitted stays pending. */
 export async function serve(
-  lab: Lab,
+  lab: TestContext,
   operations: readonly AnyOperationType[],
   options: ServeOptions = {},
 ): Promise<Served> {

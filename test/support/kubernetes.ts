@@ -7,7 +7,7 @@ import {
 } from 'waybill/emulators/kubernetes'
 import { type KubernetesJobOptions, type KubernetesJobsApi, kubernetesJob } from 'waybill/launchers/kubernetes'
 import type { Launcher } from '../../src/launchers/launcher.ts'
-import type { Lab } from './waybill.ts'
+import type { TestContext } from './waybill.ts'
 
 /** The image of {@link JOB_TEMPLATE}. */
 export const IMAGE = 'registry.test/job:1'
@@ -20,7 +20,7 @@ export const JOB_TEMPLATE: V1JobTemplateSpec = {
 
 /** A cluster with one image: the job entry file of the tests, on a store. */
 export async function clusterOf(
-  lab: Lab,
+  lab: TestContext,
   path: string,
   options: KubernetesEmulatorOptions = {},
   worker: object = {},

@@ -7,7 +7,7 @@ import { Webhook } from 'standardwebhooks'
 import { defineOperation, handler, ProblemError } from 'waybill'
 import type { WebhookEvent, WebhooksOptions } from 'waybill/webhooks'
 import type { Waybill, WaybillOptions } from '../../src/waybill.ts'
-import type { Lab } from './waybill.ts'
+import type { TestContext } from './waybill.ts'
 
 /** One request that a receiver got. */
 export interface Delivered {
@@ -38,7 +38,7 @@ export interface ReceiverOptions {
   readonly tls?: { readonly key: string; readonly cert: string }
 }
 
-export async function startReceiver(lab: Lab, options: ReceiverOptions = {}): Promise<Receiver> {
+export async function startReceiver(lab: TestContext, options: ReceiverOptions = {}): Promise<Receiver> {
   const { answer = statuses(204), host = '127.0.0.1', tls } = options
   const got: Delivered[] = []
   const listener = async (request: IncomingMessage, response: ServerResponse) => {
@@ -92,7 +92,7 @@ export const QUICK: WebhooksOptions = {
 
 /** A composition that carries parcels and sends webhooks. */
 export async function carrier(
-  lab: Lab,
+  lab: TestContext,
   webhooks: Partial<WebhooksOptions> = {},
   options: Partial<WaybillOptions> = {},
 ): Promise<Waybill & { readonly webhooks: NonNullable<Waybill['webhooks']> }> {

@@ -14,7 +14,7 @@ import {
   SUBSCRIPTION,
 } from '../fixtures/azure/recorded.ts'
 import { LOCALHOST } from './localhost-certificate.ts'
-import type { Lab } from './waybill.ts'
+import type { TestContext } from './waybill.ts'
 
 /** The documents that are answered with. */
 export const RECORDED = {
@@ -70,7 +70,7 @@ export interface RecordedAzure {
   status: 200 | 202
 }
 
-export async function recordedAzure(lab: Lab): Promise<RecordedAzure> {
+export async function recordedAzure(lab: TestContext): Promise<RecordedAzure> {
   const starts: unknown[] = []
   const server = createServer(LOCALHOST, (request, response) => {
     const chunks: Buffer[] = []

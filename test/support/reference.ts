@@ -1,7 +1,7 @@
 /** Checks tests against docs/reference/http.md: each row and each point of it has its test, named after it. */
 import { readFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
-import { type Lab, test } from './waybill.ts'
+import { type TestContext, test } from './waybill.ts'
 
 const TEXT = readFileSync(new URL('../../docs/reference/http.md', import.meta.url), 'utf8')
 
@@ -33,7 +33,7 @@ export function statementsOf(heading: string): string[] {
   })
 }
 
-export type Check = (lab: Lab) => Promise<void>
+export type Check = (lab: TestContext) => Promise<void>
 
 /**
  * Registers a test for each statement of a section, and one that fails when a statement has no check, or a check no statement.

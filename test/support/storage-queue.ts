@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { QueueClient } from '@azure/storage-queue'
-import type { Lab } from './waybill.ts'
+import type { TestContext } from './waybill.ts'
 
 interface Message {
   readonly id: string
@@ -96,7 +96,7 @@ export class LocalQueue {
 }
 
 /** Starts a queue; it is closed with the test. */
-export async function localQueue(lab: Lab): Promise<LocalQueue> {
+export async function localQueue(lab: TestContext): Promise<LocalQueue> {
   const queue = new LocalQueue()
   const server = createServer((request, response) => {
     request.resume().once('end', () => queue.answer(request, response))

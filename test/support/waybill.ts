@@ -15,7 +15,7 @@ import { createWaybill, type Waybill, type WaybillOptions, type WorkerOptions } 
 const PATIENCE_MS = 240_000
 
 /** Makes parts, and frees them in the reverse order. */
-export class Lab {
+export class TestContext {
   readonly #frees: (() => unknown)[] = []
 
   /** Has something freed when the test has ended. */
@@ -79,10 +79,10 @@ export class Lab {
   }
 }
 
-/** A test that is given a {@link Lab}. */
-export const test = base.extend<{ lab: Lab }>({
+/** A test that is given a {@link TestContext}. */
+export const test = base.extend<{ lab: TestContext }>({
   lab: async ({ task: _ }, use) => {
-    const lab = new Lab()
+    const lab = new TestContext()
     await use(lab)
     await lab.free()
   },
@@ -167,7 +167,7 @@ export async function until(condition: () => unknown, describe: () => string = (
 }
 
 /** A store whose methods can be cut off, as they are when a server is away, and that counts its calls. */
-export interface CutStore {
+export interface FaultyStore {
   readonly store: Store
   /** The methods that reject now. */
   readonly cut: Set<keyof Store>
@@ -177,7 +177,7 @@ export interface CutStore {
 }
 
 /** Puts a switch before each method of a store. */
-export function cutStore(real: Store): CutStore {
+export function faultyStore(real: Store): FaultyStore {
   const cut = new Set<keyof Store>()
   const hung = new Set<keyof Store>()
   const calls = new Map<keyof Store, number>()

@@ -1,7 +1,7 @@
 import { describe, expect } from 'vitest'
 import { deliveryId } from '../../src/webhooks/delivery.ts'
 import { carrier, carry, parcels, send, startReceiver, statuses, verified } from '../support/receiver.ts'
-import { cutStore, hasFinished, hasStatus, recordOf, test, until, when } from '../support/waybill.ts'
+import { faultyStore, hasFinished, hasStatus, recordOf, test, until, when } from '../support/waybill.ts'
 
 const NOT_FOUND = { problem: { status: 404, code: 'not-found' } }
 
@@ -79,7 +79,7 @@ describe('the history', () => {
   })
 
   test('is unavailable while the store is', async ({ lab }) => {
-    const { store, cut } = cutStore(await lab.store())
+    const { store, cut } = faultyStore(await lab.store())
     const { webhooks } = await carrier(lab, {}, { store })
     cut.add('read')
     await expect(webhooks.deliveries('00000000-0000-7000-8000-000000000000', '')).rejects.toMatchObject({

@@ -8,10 +8,10 @@ import { describe, expect } from 'vitest'
 import { hostResolver } from 'waybill/webhooks'
 import { deliveryId } from '../../src/webhooks/delivery.ts'
 import { carrier, send, startReceiver } from '../support/receiver.ts'
-import { hasStatus, type Lab, test, until } from '../support/waybill.ts'
+import { hasStatus, type TestContext, test, until } from '../support/waybill.ts'
 
 /** A name server that answers nothing, and the names it was asked for. */
-async function silentServer(lab: Lab) {
+async function silentServer(lab: TestContext) {
   const asked: string[] = []
   const socket = createSocket('udp4')
   socket.on('message', message => asked.push(nameIn(message)))
@@ -29,7 +29,7 @@ function nameIn(message: Buffer): string {
   return labels.join('.')
 }
 
-async function hostsFile(lab: Lab, text: string): Promise<string> {
+async function hostsFile(lab: TestContext, text: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'waybill-hosts-'))
   lab.onEnd(() => rm(folder, { recursive: true }))
   await writeFile(join(folder, 'hosts'), text)

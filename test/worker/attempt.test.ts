@@ -3,7 +3,7 @@ import { defineOperation, handler, ProblemError } from 'waybill'
 import { z } from 'zod'
 import { runAttempt } from '../../src/worker/attempt.ts'
 import { type Host, StopError } from '../../src/worker/runners/runner.ts'
-import { cutStore, hasFinished, KeptLog, recordOf, resultOf, submit, test, until, when } from '../support/waybill.ts'
+import { faultyStore, hasFinished, KeptLog, recordOf, resultOf, submit, test, until, when } from '../support/waybill.ts'
 
 const tasks = defineOperation({ name: 'tasks', attempts: 3, backoff: { initial: 10, jitter: 0 } })
 
@@ -147,7 +147,7 @@ test('what JSON cannot say becomes null, and what it refuses fails at once', asy
 })
 
 test('of many progress calls in a moment few are written, and the last one counts', async ({ lab }) => {
-  const { store, calls } = cutStore(await lab.store())
+  const { store, calls } = faultyStore(await lab.store())
   const open = Promise.withResolvers<void>()
   const handlers = handler(tasks, async (_, job) => {
     for (let call = 0; call <= 500; call++) job.progress(call / 1000, `call ${call}`)
@@ -281,7 +281,7 @@ test('a step without a usable name is refused', async ({ lab }) => {
 })
 
 test('a step that cannot be recorded rejects, so that the handler does not go on', async ({ lab }) => {
-  const { store, cut } = cutStore(await lab.store())
+  const { store, cut } = faultyStore(await lab.store())
   let went = 0
   const handlers = handler(tasks, async (_, job) => {
     await job.step('charge', () => 1)
@@ -294,7 +294,7 @@ test('a step that cannot be recorded rejects, so that the handler does not go on
 })
 
 test('a log line that cannot be kept costs nothing but itself', async ({ lab }) => {
-  const { store, cut, calls } = cutStore(await lab.store())
+  const { store, cut, calls } = faultyStore(await lab.store())
   cut.add('appendNote')
   const handlers = handler(tasks, (_, job) => {
     job.log('lost')

@@ -6,7 +6,17 @@ import { enclose, readFromChild, readToChild } from '../../src/worker/runners/ch
 import type { Host } from '../../src/worker/runners/runner.ts'
 import { pidOf, worker } from '../support/children.ts'
 import { handlerFile, play, plays } from '../support/handlers.ts'
-import { cutStore, hasFinished, KeptLog, recordOf, resultOf, SILENT, submit, test, until } from '../support/waybill.ts'
+import {
+  faultyStore,
+  hasFinished,
+  KeptLog,
+  recordOf,
+  resultOf,
+  SILENT,
+  submit,
+  test,
+  until,
+} from '../support/waybill.ts'
 
 const type = plays({ attempts: 2 })
 
@@ -53,7 +63,7 @@ describe('messages that a handler sends by itself', () => {
 describe('a question of a child', () => {
   for (const method of ['steps', 'appendNote'] satisfies (keyof Store)[]) {
     test(`has an answer though ${method} of the store fails, and the worker goes on`, async ({ lab }) => {
-      const { store, cut } = cutStore(sqliteStore({ path: ':memory:' }))
+      const { store, cut } = faultyStore(sqliteStore({ path: ':memory:' }))
       const waybill = await lab.waybill([type], { store, ...worker() })
       const pid = await resultOf(waybill.store, await submit(waybill, type, play({ do: 'pid' })))
       cut.add(method)
@@ -111,7 +121,7 @@ describe('a question of a child', () => {
   }
 
   test('that is never answered ends with its run, and its child serves the next one', async ({ lab }) => {
-    const { store, hung } = cutStore(sqliteStore({ path: ':memory:' }))
+    const { store, hung } = faultyStore(sqliteStore({ path: ':memory:' }))
     const waybill = await lab.waybill([type], { store, storeTimeout: '1h', ...worker({ gracePeriod: 100 }) })
     hung.add('steps')
     const id = await submit(waybill, type, play({ do: 'step' }))

@@ -5,7 +5,17 @@ import { sqliteStore } from 'waybill/stores/sqlite'
 import type { Waybill } from '../../src/waybill.ts'
 import { isGone, pidOf, programOf, worker } from '../support/children.ts'
 import { type Act, type Ending, handlerFile, play, plays } from '../support/handlers.ts'
-import { hasFinished, hasStatus, type Lab, recordOf, resultOf, submit, test, until, when } from '../support/waybill.ts'
+import {
+  hasFinished,
+  hasStatus,
+  recordOf,
+  resultOf,
+  submit,
+  type TestContext,
+  test,
+  until,
+  when,
+} from '../support/waybill.ts'
 
 const type = plays({ attempts: 2 })
 
@@ -14,7 +24,7 @@ async function perform(waybill: Waybill, ...acts: Act[]): Promise<string> {
 }
 
 /** A worker in a process of its own on a file, whose standard error nobody reads yet. */
-async function workerProcess(lab: Lab, path: string) {
+async function workerProcess(lab: TestContext, path: string) {
   const program = new URL('../fixtures/worker-process.ts', import.meta.url).pathname
   const process = spawn(globalThis.process.execPath, [program, path, '2'], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

@@ -9,11 +9,11 @@ import {
   hasFinished,
   hasStatus,
   KeptLog,
-  type Lab,
   recordOf,
   resultOf,
   SILENT,
   submit,
+  type TestContext,
   test,
   until,
   when,
@@ -26,7 +26,7 @@ async function perform(waybill: Waybill, ...acts: Act[]): Promise<string> {
 }
 
 /** Sets an environment variable, which children that start from now on inherit. */
-function setVariable(lab: Lab, name: string, value: string): () => void {
+function setVariable(lab: TestContext, name: string, value: string): () => void {
   process.env[name] = value
   const unset = () => void delete process.env[name]
   lab.onEnd(unset)

@@ -7,15 +7,15 @@ import type { Waybill, WorkerOptions } from '../../src/waybill.ts'
 import { isGone, pidOf, worker } from '../support/children.ts'
 import { type Act, handlerFile, play, plays } from '../support/handlers.ts'
 import {
-  cutStore,
+  faultyStore,
   hasFinished,
   hasStatus,
   KeptLog,
-  type Lab,
   logOf,
   recordOf,
   resultOf,
   submit,
+  type TestContext,
   test,
   until,
   when,
@@ -87,7 +87,7 @@ describe('children', () => {
 
   test('what is said in a loop is limited in the child, and its error comes with the outcome', async ({ lab }) => {
     const once = plays({ attempts: 1 })
-    const { store, calls } = cutStore(await lab.store())
+    const { store, calls } = faultyStore(await lab.store())
     const logger = new KeptLog()
     const waybill = await lab.waybill([once], { store, logger, ...worker() })
     const id = await submit(waybill, once, play({ do: 'chatter' }))
@@ -216,7 +216,7 @@ test('when its parent is killed, a child ends by itself though it computes, and 
   expect(history[0]?.error?.detail).toContain(`/${parent.pid}/`)
 })
 
-async function startWorkerProcess(lab: Lab, path: string): Promise<ChildProcess> {
+async function startWorkerProcess(lab: TestContext, path: string): Promise<ChildProcess> {
   const child = fork(new URL('../fixtures/worker-process.ts', import.meta.url), [path], { execArgv: [] })
   lab.onEnd(() => child.kill('SIGKILL'))
   await new Promise(resolve => child.once('message', resolve))

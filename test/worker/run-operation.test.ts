@@ -10,12 +10,12 @@ import { type Act, play, plays } from '../support/handlers.ts'
 import {
   hasStatus,
   KeptLog,
-  type Lab,
   logOf,
   recordOf,
   resultOf,
   SILENT,
   submit,
+  type TestContext,
   test,
   until,
 } from '../support/waybill.ts'
@@ -28,14 +28,14 @@ interface Submitted {
   readonly id: string
 }
 
-async function submitted(lab: Lab, ...acts: Act[]): Promise<Submitted> {
+async function submitted(lab: TestContext, ...acts: Act[]): Promise<Submitted> {
   const path = lab.file()
   const store = await lab.store(path)
   return { path, store, id: await submit(lab.composition([type], { store }), type, play(...acts)) }
 }
 
 /** Starts the job entry file. */
-function startJob(lab: Lab, path: string, env: Record<string, string | undefined>): ChildProcess {
+function startJob(lab: TestContext, path: string, env: Record<string, string | undefined>): ChildProcess {
   const entry = fileURLToPath(new URL('../fixtures/job.ts', import.meta.url))
   const child = spawn(process.execPath, [entry], {
     env: { ...process.env, TEST_STORE: path, ...env },

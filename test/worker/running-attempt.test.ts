@@ -9,15 +9,15 @@ import type { Store } from '../../src/stores/store.ts'
 import { type Runner, StopError } from '../../src/worker/runners/runner.ts'
 import { Worker } from '../../src/worker/worker.ts'
 import {
-  cutStore,
+  faultyStore,
   hasFinished,
   KeptLog,
-  type Lab,
   logOf,
   recordOf,
   resultOf,
   SILENT,
   submit,
+  type TestContext,
   test,
   until,
 } from '../support/waybill.ts'
@@ -60,7 +60,7 @@ function oddValues(): Record<string, unknown> {
   }
 }
 
-async function failureOf(lab: Lab, thrown: () => unknown): Promise<Problem> {
+async function failureOf(lab: TestContext, thrown: () => unknown): Promise<Problem> {
   const handlers = handler(tasks, () => {
     throw thrown()
   })
@@ -345,7 +345,7 @@ describe('a logger that', () => {
 })
 
 test('what is said in a loop costs few writes, and the newest is kept', async ({ lab }) => {
-  const { store, calls } = cutStore(await lab.store())
+  const { store, calls } = faultyStore(await lab.store())
   const handlers = handler(tasks, (_, job) => {
     for (let turn = 1; turn <= 200_000; turn++) {
       job.progress(turn / 200_000, `turn ${turn}`)
@@ -367,7 +367,7 @@ test('what is said in a loop costs few writes, and the newest is kept', async ({
 })
 
 describe('the end of every attempt is logged once', () => {
-  async function linesOf(lab: Lab, work: () => unknown, type: AnyOperationType = tasks) {
+  async function linesOf(lab: TestContext, work: () => unknown, type: AnyOperationType = tasks) {
     const logger = new KeptLog()
     const waybill = await lab.waybill([type], { logger, worker: { handlers: handler(type, work) } })
     const { status, history, id } = await hasFinished(waybill.store, await submit(waybill, type))

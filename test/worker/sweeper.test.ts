@@ -5,7 +5,17 @@ import type { Store } from '../../src/stores/store.ts'
 import { hostId } from '../../src/util/host-id.ts'
 import { Sweeper } from '../../src/worker/sweeper.ts'
 import { submissionOf } from '../support/submission.ts'
-import { cutStore, hasFinished, hasStatus, KeptLog, recordOf, submit, test, until, when } from '../support/waybill.ts'
+import {
+  faultyStore,
+  hasFinished,
+  hasStatus,
+  KeptLog,
+  recordOf,
+  submit,
+  test,
+  until,
+  when,
+} from '../support/waybill.ts'
 
 const tasks = defineOperation({ name: 'tasks' })
 
@@ -95,7 +105,7 @@ test('a start deadline that passes fails the operation', async ({ lab }) => {
 test('what has passed its retention is purged in batches, however much it is', async ({ lab }) => {
   const brief = defineOperation({ name: 'brief', retention: 0 })
   const logger = new KeptLog()
-  const { store, calls } = cutStore(await lab.store())
+  const { store, calls } = faultyStore(await lab.store())
   const worker = { handlers: handler(brief, () => 'gone soon'), concurrency: 100 }
   const waybill = await lab.waybill([brief], { store, logger, worker, sweepInterval: '1h' })
   const ids = await Promise.all(Array.from({ length: 450 }, () => submit(waybill, brief)))
@@ -112,7 +122,7 @@ test('what has passed its retention is purged in batches, however much it is', a
 
 test('a sweep that fails is reported and repeated', async ({ lab }) => {
   const logger = new KeptLog()
-  const { store, cut } = cutStore(await lab.store())
+  const { store, cut } = faultyStore(await lab.store())
   const waybill = await lab.waybill([tasks], { store, logger })
   const id = await submit(waybill, tasks)
   cut.add('sweep')

@@ -3,7 +3,7 @@ import { defineOperation, handler } from 'waybill'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import type { Hint, Store } from '../../src/stores/store.ts'
 import {
-  cutStore,
+  faultyStore,
   hasFinished,
   hasStatus,
   KeptLog,
@@ -143,7 +143,7 @@ describe('claiming', () => {
   })
 
   test('goes on when the store comes back', async ({ lab }) => {
-    const { store, cut, calls } = cutStore(await lab.store())
+    const { store, cut, calls } = faultyStore(await lab.store())
     const waybill = await lab.waybill([apples], { store, worker: { handlers: handler(apples, () => 'done') } })
     cut.add('claim').add('sweep').add('listActive')
     const before = calls.get('claim') ?? 0
@@ -158,7 +158,7 @@ describe.concurrent('leases', () => {
   const leaseDuration = 3000
 
   test('renewals at a third of the lease keep a long run alive', async ({ lab }) => {
-    const { store, calls } = cutStore(await lab.store())
+    const { store, calls } = faultyStore(await lab.store())
     const handlers = handler(apples, async () => await new Promise(resolve => setTimeout(() => resolve('long'), 4000)))
     const waybill = await lab.waybill([apples], { store, worker: { handlers, leaseDuration } })
     const id = await submit(waybill, apples)
@@ -202,7 +202,7 @@ describe.concurrent('leases', () => {
   for (const trouble of ['cut', 'hung'] as const) {
     const how = trouble === 'cut' ? 'fail' : 'are never answered'
     test(`renewals that ${how} stop the handler before its lease ends`, async ({ lab }) => {
-      const store = cutStore(await lab.store())
+      const store = faultyStore(await lab.store())
       const stopped = Promise.withResolvers<{ name: string; leaseLeft: number }>()
       const handlers = handler(apples, async (_, job) => {
         if (job.attempt > 1) return 'second'
@@ -223,7 +223,7 @@ describe.concurrent('leases', () => {
   }
 
   test('a store that fails for less than the lease does not stop the handler', async ({ lab }) => {
-    const { store, cut, calls } = cutStore(await lab.store())
+    const { store, cut, calls } = faultyStore(await lab.store())
     const handlers = handler(apples, async (_, job) => {
       const done = new Promise(resolve => setTimeout(() => resolve('unharmed'), 3500))
       return await Promise.race([done, untilStopped(job.signal)])
@@ -257,7 +257,7 @@ describe.concurrent('leases', () => {
   })
 
   test('an outcome is recorded once the store is back', async ({ lab }) => {
-    const { store, cut, calls } = cutStore(await lab.store())
+    const { store, cut, calls } = faultyStore(await lab.store())
     const handlers = handler(apples, () => {
       cut.add('change')
       return 'kept'
@@ -308,7 +308,7 @@ describe('cancel and timeout', () => {
   })
 
   test('many hints that say nothing in particular make it read its attempts a few times', async ({ lab }) => {
-    const { store, calls } = cutStore(sqliteStore({ path: ':memory:' }))
+    const { store, calls } = faultyStore(sqliteStore({ path: ':memory:' }))
     const listeners: ((hint: Hint) => void)[] = []
     const hinting = Object.create(store, {
       watch: {

@@ -5,9 +5,9 @@ import { azureBlobs, type BlobContainer } from '../../../src/blobs/azure/azure.t
 import { blobStoreConformance } from '../../../src/testing/testing.ts'
 import files from '../../fixtures/handlers/files.ts'
 import { waybill as command } from '../../support/cli.ts'
-import { DOORS, idOf, postJson } from '../../support/doors.ts'
 import { type FileAct, files as filesType } from '../../support/files.ts'
 import { handlerFile } from '../../support/handlers.ts'
+import { idOf, postJson, SERVERS } from '../../support/servers.ts'
 import { hasFinished, KeptLog, logOf, submit, test, until, when } from '../../support/waybill.ts'
 import { azurite } from './server.ts'
 
@@ -47,7 +47,7 @@ describe.each(['inline', 'children'] as const)('with handlers that run %s', run 
   test('a result goes through the container to the client, in parts too', async ({ lab }) => {
     const container = await azure.nextContainer()
     const waybill = await lab.waybill([filesType()], { worker, blobs: azureBlobs(container) })
-    for (const door of Object.values(DOORS)) {
+    for (const door of Object.values(SERVERS)) {
       const api = await door(lab, waybill)
       const act: FileAct = { as: 'large', mib: 9 }
       const id = await idOf(api.ask('/files', postJson(act)))

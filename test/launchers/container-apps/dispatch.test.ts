@@ -10,11 +10,11 @@ import { type Act, play, plays } from '../../support/handlers.ts'
 import {
   hasFinished,
   hasStatus,
-  type Lab,
   logOf,
   recordOf,
   resultOf,
   submit,
+  type TestContext,
   test,
   until,
 } from '../../support/waybill.ts'
@@ -33,7 +33,7 @@ interface Setup {
 }
 
 /** A composition whose work is done by executions on an emulated azure. */
-async function composed(lab: Lab, setup: Setup = {}): Promise<{ azure: EmulatedAzure; waybill: Waybill }> {
+async function composed(lab: TestContext, setup: Setup = {}): Promise<{ azure: EmulatedAzure; waybill: Waybill }> {
   const path = lab.file()
   const azure = await azureOf(lab, new URL('../../fixtures/job.ts', import.meta.url), {
     env: {
@@ -51,7 +51,7 @@ async function composed(lab: Lab, setup: Setup = {}): Promise<{ azure: EmulatedA
 }
 
 /** Submits an operation, and waits until its handler is at work in an execution. */
-async function atWork(lab: Lab, acts: Act[], setup?: Setup) {
+async function atWork(lab: TestContext, acts: Act[], setup?: Setup) {
   const { azure, waybill } = await composed(lab, setup)
   const id = await submit(waybill, type, play(...acts))
   await until(async () => (await logOf(waybill.store, id)).length > 0)

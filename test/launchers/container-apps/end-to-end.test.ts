@@ -6,13 +6,13 @@ import { emulateAzure } from 'waybill/emulators/azure'
 import { startApp } from '../../support/app.ts'
 import { JOB } from '../../support/azure.ts'
 import { ORDER, orderRequest, placeOrder, readStatus, storedOperation, untilFinal } from '../../support/order.ts'
-import { type Lab, test, until } from '../../support/waybill.ts'
+import { type TestContext, test, until } from '../../support/waybill.ts'
 
 const API = fileURLToPath(new URL('../../fixtures/azure/api.ts', import.meta.url))
 const ORDERS = fileURLToPath(new URL('../../../examples/orders/job.ts', import.meta.url))
 
 /** The API's process and an azure whose job is the example's, on one store. */
-async function deployed(lab: Lab, processingMs: string) {
+async function deployed(lab: TestContext, processingMs: string) {
   const file = join(dirname(lab.file()), 'orders.db')
   const env = { WAYBILL_STORE: `sqlite:${file}`, ORDER_PROCESSING_MS: processingMs }
   const azure = await emulateAzure({ jobs: [{ name: JOB, command: ['node', ORDERS], env }] })

@@ -11,9 +11,9 @@ import {
   recordedAzure,
   variantsOf,
 } from '../../support/recorded-azure.ts'
-import { type Lab, test } from '../../support/waybill.ts'
+import { type TestContext, test } from '../../support/waybill.ts'
 
-function launcherOf(lab: Lab, { client }: RecordedAzure, warnings: string[]): Launcher {
+function launcherOf(lab: TestContext, { client }: RecordedAzure, warnings: string[]): Launcher {
   const warn = (message: string) => void warnings.push(message)
   const launcher = containerAppsJob(client, { resourceGroup: GROUP, job: JOB, settleTimeout: 0, warn })
   lab.onEnd(() => launcher.close?.())
@@ -21,7 +21,7 @@ function launcherOf(lab: Lab, { client }: RecordedAzure, warnings: string[]): La
 }
 
 /** What becomes of everything that is asked of a launcher. */
-async function resultsOf(lab: Lab, azure: RecordedAzure) {
+async function resultsOf(lab: TestContext, azure: RecordedAzure) {
   const warnings: string[] = []
   const launcher = launcherOf(lab, azure, warnings)
   await launcher.open?.()

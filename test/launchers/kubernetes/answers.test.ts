@@ -7,7 +7,7 @@ import { kubernetesJob } from 'waybill/launchers/kubernetes'
 import type { Launcher } from '../../../src/launchers/launcher.ts'
 import { clientOf, clusterOf, IMAGE, JOB_TEMPLATE, launcherOn, programImage } from '../../support/kubernetes.ts'
 import { type Variant, variantsOf } from '../../support/recorded-azure.ts'
-import { type Lab, test, until } from '../../support/waybill.ts'
+import { type TestContext, test, until } from '../../support/waybill.ts'
 
 const NAME = 'orders-01920000-0000-7000-8000-000000000000-0-1'
 const TIME = '2026-01-01T00:00:00Z'
@@ -49,7 +49,7 @@ const JOBS = {
 }
 
 /** A server that answers every request for Jobs with one of them, or a list of it. */
-async function serving(lab: Lab): Promise<{ launcher: Launcher; show: (job: unknown, list?: object) => void }> {
+async function serving(lab: TestContext): Promise<{ launcher: Launcher; show: (job: unknown, list?: object) => void }> {
   let shown: unknown
   let list = {}
   const server = createServer((request, response) => {

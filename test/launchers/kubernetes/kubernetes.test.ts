@@ -8,7 +8,17 @@ import type { AnyOperationType } from '../../../src/model/operation-type.ts'
 import type { DispatcherOptions, Waybill } from '../../../src/waybill.ts'
 import { play, plays } from '../../support/handlers.ts'
 import { clientOf, clusterOf, IMAGE, jobImage, type LauncherSetup, launcherOn } from '../../support/kubernetes.ts'
-import { hasFinished, type Lab, logOf, recordOf, resultOf, SILENT, submit, test, until } from '../../support/waybill.ts'
+import {
+  hasFinished,
+  logOf,
+  recordOf,
+  resultOf,
+  SILENT,
+  submit,
+  type TestContext,
+  test,
+  until,
+} from '../../support/waybill.ts'
 
 const type = plays({ attempts: 2, timeout: '1h' })
 
@@ -18,7 +28,12 @@ interface Init extends Partial<Omit<DispatcherOptions, 'launcher'>> {
 }
 
 /** A composition whose work Jobs do. Nothing is swept: what is noticed, the dispatcher has noticed. */
-async function onKubernetes(lab: Lab, emulator: KubernetesEmulator, path: string, init: Init = {}): Promise<Waybill> {
+async function onKubernetes(
+  lab: TestContext,
+  emulator: KubernetesEmulator,
+  path: string,
+  init: Init = {},
+): Promise<Waybill> {
   const { launcher = {}, type: served = type, ...dispatcher } = init
   return await lab.waybill([served], {
     store: sqliteStore({ path, synchronous: 'NORMAL' }),

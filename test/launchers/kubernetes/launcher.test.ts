@@ -10,7 +10,7 @@ import type {
 } from '../../../src/launchers/kubernetes/kubernetes.ts'
 import { LaunchRefused, type LaunchRequest } from '../../../src/launchers/launcher.ts'
 import { clientOf, clusterOf, IMAGE, JOB_TEMPLATE, launcherOn, programImage } from '../../support/kubernetes.ts'
-import { type Lab, test, until } from '../../support/waybill.ts'
+import { type TestContext, test, until } from '../../support/waybill.ts'
 
 const ID = '01920000-0000-7000-8000-000000000000'
 const NAME = `orders-${ID}-0-1`
@@ -20,7 +20,7 @@ const IDLE_LIMIT_SECONDS = 30
 const RUN_FOR_EVER = programImage('setInterval(() => {}, 1000)')
 
 /** A cluster with an image that runs a line of a program. */
-async function clusterWith(lab: Lab, image: EmulatedImage = RUN_FOR_EVER, options = {}) {
+async function clusterWith(lab: TestContext, image: EmulatedImage = RUN_FOR_EVER, options = {}) {
   return await clusterOf(lab, '', { images: { [IMAGE]: image }, ...options })
 }
 
@@ -207,7 +207,11 @@ describe('a start', () => {
 
 describe('an execution is', () => {
   /** Starts one, waits until its Job satisfies the condition, and says what the launcher says. */
-  async function stateWhen(lab: Lab, image = RUN_FOR_EVER, condition: (job: EmulatedJob) => boolean = () => true) {
+  async function stateWhen(
+    lab: TestContext,
+    image = RUN_FOR_EVER,
+    condition: (job: EmulatedJob) => boolean = () => true,
+  ) {
     const emulator = await clusterWith(lab, image)
     const launcher = launcherOn(emulator)
     await launcher.start(request)
@@ -332,7 +336,7 @@ describe('looking at many executions', () => {
 
 describe('watching', () => {
   /** A launcher that watches, once its watch has begun. */
-  async function watching(lab: Lab, image = RUN_FOR_EVER) {
+  async function watching(lab: TestContext, image = RUN_FOR_EVER) {
     const emulator = await clusterWith(lab, image)
     const { api, watch } = clientOf(emulator)
     const launcher = launcherOn(emulator, { api, watch })

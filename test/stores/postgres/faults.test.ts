@@ -8,7 +8,7 @@ import type { Hint, Store } from '../../../src/stores/store.ts'
 import type { Waybill } from '../../../src/waybill.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 import { TcpProxy } from '../../support/tcp-proxy.ts'
-import { hasStatus, type Lab, recordOf, submit, test, when } from '../../support/waybill.ts'
+import { hasStatus, recordOf, submit, type TestContext, test, when } from '../../support/waybill.ts'
 
 let server: PostgresServer
 let schemas = 0
@@ -27,7 +27,7 @@ function newSchema(): string {
 }
 
 /** A store on a pool of its own, as another process would have it. */
-function newStore(lab: Lab, options: PostgresStoreOptions, port = server.port): Store {
+function newStore(lab: TestContext, options: PostgresStoreOptions, port = server.port): Store {
   // A connection that is being made over a line that has gone silent would hold up the end of the pool for ever.
   const connectionString = server.url.replace(/:\d+\//, `:${port}/`)
   const pool = new Pool({ connectionString, max: 10, connectionTimeoutMillis: 5000 })

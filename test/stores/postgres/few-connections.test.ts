@@ -8,7 +8,7 @@ import type { Hint, Store } from '../../../src/stores/store.ts'
 import { temporaryFolder } from '../../support/app.ts'
 import { play, plays } from '../../support/handlers.ts'
 import { PostgresServer, testDatabase } from '../../support/postgres.ts'
-import { type Lab, recordOf, resultOf, submit, test, until } from '../../support/waybill.ts'
+import { recordOf, resultOf, submit, type TestContext, test, until } from '../../support/waybill.ts'
 
 const ID = '01920000-0000-7000-8000-000000000000'
 const type = plays()
@@ -27,7 +27,7 @@ describe('where the server has no connection left', () => {
     return { url: url.href, name }
   }
 
-  async function open(lab: Lab, url: string, forExecution = false): Promise<Store> {
+  async function open(lab: TestContext, url: string, forExecution = false): Promise<Store> {
     const store = await storeFromUrl(url, { forExecution })
     lab.onEnd(() => store.close())
     await store.open()

@@ -4,7 +4,7 @@ import { defineOperation, handler } from 'waybill'
 import { postgresStore } from 'waybill/stores/postgres'
 import type { Store } from '../../../src/stores/store.ts'
 import { testDatabase } from '../../support/postgres.ts'
-import { type Lab, resultOf, test } from '../../support/waybill.ts'
+import { resultOf, type TestContext, test } from '../../support/waybill.ts'
 
 const database = testDatabase()
 let pool: Pool
@@ -19,7 +19,7 @@ const handlers = handler(carts, async () => 'packed')
 /** No scan comes to the aid of a lost hint. */
 const HINTS_ONLY = { scan: '1h', sweep: '1h' } as const
 
-async function composed(lab: Lab) {
+async function composed(lab: TestContext) {
   const store = postgresStore(pool, { schema: database.nextSchema(), pollMs: 3_600_000 })
   const { operations } = await lab.waybill([carts], {
     store,

@@ -7,13 +7,13 @@ import { sqliteStore } from 'waybill/stores/sqlite'
 import type { Store } from '../../../src/stores/store.ts'
 import { accepted, post, problemOf, serve } from '../../support/http.ts'
 import { submissionOf } from '../../support/submission.ts'
-import { KeptLog, type Lab, test, until } from '../../support/waybill.ts'
+import { KeptLog, type TestContext, test, until } from '../../support/waybill.ts'
 
 const orders = defineOperation({ name: 'orders' })
 const ID = '0197a3b2-1111-7222-8333-444455556666'
 const WRITERS = ['thread', 'inline'] as const
 
-async function open(lab: Lab, writer: (typeof WRITERS)[number]): Promise<{ path: string; store: Store }> {
+async function open(lab: TestContext, writer: (typeof WRITERS)[number]): Promise<{ path: string; store: Store }> {
   const path = lab.file()
   const store = sqliteStore({ path, writer })
   lab.onEnd(() => store.close())

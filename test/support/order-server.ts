@@ -7,7 +7,7 @@ import type { Handler } from '../../src/model/operation-type.ts'
 import type { PluginOptions } from '../../src/servers/fastify.ts'
 import type { Waybill, WaybillOptions } from '../../src/waybill.ts'
 import { byHeader, type Served } from './http.ts'
-import type { Lab } from './waybill.ts'
+import type { TestContext } from './waybill.ts'
 
 /** Complete, fail with 422, fail with an error, or run until the desk lets go of it or it is canceled. */
 export const Order = z.object({ wish: z.enum(['complete', 'fail', 'crash', 'hold']) })
@@ -22,7 +22,7 @@ export function ordersWith(policy: Omit<OperationTypeInit<'orders', typeof Order
 export const orders = ordersWith()
 
 /** Does the work, and has it wait where the test says so. */
-export class Desk {
+export class OrderServer {
   #gate = Promise.withResolvers<void>()
   readonly handlers: Handler
 
@@ -61,8 +61,8 @@ export const ANYONE = 'anyone'
 const byHeaderOrAnyone: typeof byHeader = async request => (await byHeader(request)) || ANYONE
 
 /** An open desk: a composition, and its API. */
-export interface OpenDesk extends Served {
-  readonly desk: Desk
+export interface OpenOrderServer extends Served {
+  readonly desk: OrderServer
   readonly waybill: Waybill
 }
 
@@ -75,9 +75,9 @@ export interface OpenDeskOptions {
 }
 
 /** Opens a desk that takes requests by `inject`. */
-export async function openDesk(lab: Lab, options: OpenDeskOptions = {}): Promise<OpenDesk> {
+export async function openOrderServer(lab: TestContext, options: OpenDeskOptions = {}): Promise<OpenOrderServer> {
   const { type = orders } = options
-  const desk = new Desk(type)
+  const desk = new OrderServer(type)
   const { worker, ...composed } = options.waybill ?? {}
   const waybill = await lab.waybill([type], {
     ...(worker !== false && { worker: { handlers: desk.handlers } }),

@@ -10,7 +10,7 @@ import { fetchHandler } from 'waybill/web'
 import type { Principal } from '../../src/http/principal.ts'
 import type { ApiOptions } from '../../src/http/routes.ts'
 import type { Waybill } from '../../src/waybill.ts'
-import type { Lab } from './waybill.ts'
+import type { TestContext } from './waybill.ts'
 
 /** An API that takes requests. */
 export interface Api {
@@ -22,7 +22,7 @@ export interface Api {
   readonly server?: Server
 }
 
-export type DoorOptions = Omit<ApiOptions, 'base' | 'authenticated'> & {
+export type ServerOptions = Omit<ApiOptions, 'base' | 'authenticated'> & {
   readonly prefix?: string
   readonly publicUrl?: string
   readonly challenge?: string
@@ -33,9 +33,13 @@ export type DoorOptions = Omit<ApiOptions, 'base' | 'authenticated'> & {
 }
 
 /** Puts an API on a server, and takes it off when the test has ended. */
-export type Door = (lab: Lab, waybill: Waybill, options?: DoorOptions) => Promise<Api>
+export type ServerUnderTest = (lab: TestContext, waybill: Waybill, options?: ServerOptions) => Promise<Api>
 
-const viaFastify: Door = async (lab, waybill, { byHeader, who = byHeader ? sayAsIs : undefined, ...options } = {}) => {
+const viaFastify: ServerUnderTest = async (
+  lab,
+  waybill,
+  { byHeader, who = byHeader ? sayAsIs : undefined, ...options } = {},
+) => {
   const app = fastify({ forceCloseConnections: true })
   const principal = who && { principal: (request: { headers: object }) => who(userOf(Object.entries(request.headers))) }
   await app.register(plugin, { waybill, ...options, ...principal })
@@ -44,7 +48,11 @@ const viaFastify: Door = async (lab, waybill, { byHeader, who = byHeader ? sayAs
   return over(app.server)
 }
 
-const viaNode: Door = async (lab, waybill, { byHeader, who = byHeader ? sayAsIs : undefined, ...options } = {}) => {
+const viaNode: ServerUnderTest = async (
+  lab,
+  waybill,
+  { byHeader, who = byHeader ? sayAsIs : undefined, ...options } = {},
+) => {
   const principal = who && { principal: (request: Request) => who(userOf([...request.headers])) }
   const server = createServer(nodeListener(waybill, { ...options, ...principal })).listen(0, '127.0.0.1')
   lab.onEnd(() => {
@@ -55,14 +63,18 @@ const viaNode: Door = async (lab, waybill, { byHeader, who = byHeader ? sayAsIs 
   return over(server)
 }
 
-const viaHono: Door = async (_, waybill, { byHeader, who = byHeader ? sayAsIs : undefined, ...options } = {}) => {
+const viaHono: ServerUnderTest = async (
+  _,
+  waybill,
+  { byHeader, who = byHeader ? sayAsIs : undefined, ...options } = {},
+) => {
   const principal = who && { principal: (request: Request) => who(userOf([...request.headers])) }
   const answer = fetchHandler(waybill, { ...options, ...principal })
   const app = new Hono().all('*', c => answer(c.req.raw))
   return { url: 'http://api.test', ask: async (path, init) => await app.request(path, init) }
 }
 
-export const DOORS: Readonly<Record<string, Door>> = {
+export const SERVERS: Readonly<Record<string, ServerUnderTest>> = {
   Fastify: viaFastify,
   'node:http': viaNode,
   Hono: viaHono,
