@@ -100,14 +100,26 @@ export interface BlobKey {
   readonly name: string
 }
 
-/** @throws {TypeError} for what is not a key: it could name anything in a file system or a URL */
+/**
+ * Reads a key.
+ *
+ * @throws {TypeError} for what is not a key: it could name anything in a file system or a URL
+ *
+ * @example
+ * const { operation, name } = checkBlobKey('01890a5d-ac96-774b-bcce-b302099a8057/1')
+ */
 export function checkBlobKey(key: string): BlobKey {
   const [operation = '', name = '', ...more] = key.split('/')
   if (isPart(operation) && isPart(name) && more.length === 0) return { operation, name }
   throw new TypeError(`A blob's key is {operation}/{name} of letters, digits, "-" and "_", not ${JSON.stringify(key)}.`)
 }
 
-/** The same for the ids of operations. */
+/**
+ * The same for the ids of operations.
+ *
+ * @example
+ * const folder = `results/${checkBlobOperation('01890a5d-ac96-774b-bcce-b302099a8057')}`
+ */
 export function checkBlobOperation(operation: string): string {
   if (isPart(operation)) return operation
   throw new TypeError(`An operation's id is letters, digits, "-" and "_", not ${JSON.stringify(operation)}.`)

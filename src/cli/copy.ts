@@ -3,7 +3,7 @@
 import { realpathSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { BlobStore } from '../blobs/blob-store.ts'
-import { shownUrl } from '../from-url/store-from-url.ts'
+import { shownUrl } from '../from-url/urls.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
 import type { Archive, WorkQueue } from '../stores/store.ts'
 import { type Command, type ParsedArgs, UsageError } from './command.ts'

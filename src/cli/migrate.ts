@@ -1,6 +1,7 @@
 /** `waybill migrate`: brings the store to the schema of this version. */
 
-import { hasRoles, migrationPlanFor, shownUrl } from '../from-url/store-from-url.ts'
+import { hasRoles, migrationPlanFor } from '../from-url/store-from-url.ts'
+import { shownUrl } from '../from-url/urls.ts'
 import { type Command, type ParsedArgs, STORE_OPTION, UsageError } from './command.ts'
 import { withStore } from './open.ts'
 import { print } from './output.ts'

@@ -1,6 +1,6 @@
 /** `waybill show`: one operation whole, with its attempts, its steps and the end of its log. */
 
-import { shownUrl } from '../from-url/store-from-url.ts'
+import { shownUrl } from '../from-url/urls.ts'
 import type { AttemptError, Operation } from '../model/operation.ts'
 import { attemptsOf } from '../service/operations.ts'
 import type { LogLine, OperationStore, RecordedError } from '../stores/store.ts'

@@ -1,6 +1,7 @@
 /** `waybill work`: a worker process without HTTP. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { shownUrl, storeFromUrl } from '../from-url/store-from-url.ts'
+import { storeFromUrl } from '../from-url/store-from-url.ts'
+import { shownUrl } from '../from-url/urls.ts'
 import { createWaybill, type Waybill } from '../waybill.ts'
 import { BLOBS_OPTION, type Command, type ParsedArgs, STORE_OPTION } from './command.ts'
 import { HANDLER_OPTIONS, namedHandlers } from './handlers.ts'

@@ -36,6 +36,9 @@ const AZURE_PACKAGES = '@azure/storage-blob @azure/identity'
  *
  * @throws {TypeError} when it is not such a URL; the message says what it may be, and never holds a secret
  * @throws when a package is not installed; the message says how to install it
+ *
+ * @example
+ * const blobs = await blobsFromUrl('folder:./results')
  */
 export async function blobsFromUrl(url: string, { existing = false }: BlobsUrlOptions = {}): Promise<BlobStore> {
   if (/^folder:./.test(url)) return openFolder(url.slice('folder:'.length), existing)

@@ -22,9 +22,6 @@ import { explainedBy } from './azure-credential.ts'
 import { azureCredential, load } from './load-package.ts'
 import { closingWith, connectPostgres, shownUnread, UrlError } from './urls.ts'
 
-export { type BlobsUrlOptions, blobsFromUrl } from './blobs-from-url.ts'
-export { shownUrl } from './urls.ts'
-
 /** Options of {@link storeFromUrl}. */
 export interface StoreUrlOptions {
   /**
@@ -72,6 +69,9 @@ const FORMS =
  *
  * @throws {TypeError} when it is not such a URL; the message says what it may be, and never holds a password
  * @throws when the driver's package is not installed; the message says how to install it
+ *
+ * @example
+ * const opened = await storeFromUrl(process.env.WAYBILL_STORE ?? 'sqlite:./orders.db')
  */
 export async function storeFromUrl(url: string, options: StoreUrlOptions = {}): Promise<Store> {
   return await kindOf(url).store(url, options)

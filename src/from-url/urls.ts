@@ -5,7 +5,12 @@ import { azureCredential, load } from './load-package.ts'
 /** A URL that does not name what it should. Its author can fix it. */
 export class UrlError extends TypeError {}
 
-/** The URL for people and logs: without the password, or the signature that opens a container. */
+/**
+ * The URL for people and logs: without the password, or the signature that opens a container.
+ *
+ * @example
+ * console.log(shownUrl('postgres://app:secret@db/orders'))
+ */
 export function shownUrl(url: string): string {
   return url.replace(/(:\/\/[^/:]*):[^/]*@/, '$1:***@').replace(/([?&](?:password|sig)=)[^&]*/gi, '$1***')
 }

@@ -46,6 +46,10 @@ export type CorsHeaders = (request: Pick<HttpRequest, 'headers'>) => Record<stri
  * Prepares the headers of every answer. Without options there are none.
  *
  * @throws {TypeError} for an unknown option, or one that cannot be right, such as cookies of any origin, which no browser sends
+ *
+ * @example
+ * const headersFor = corsHeaders({ origins: ['https://app.example.com'] })
+ * console.log(headersFor({ headers: { origin: 'https://app.example.com' } }))
  */
 export function corsHeaders(options: CorsOptions | undefined): CorsHeaders {
   if (options === undefined) return () => ({})

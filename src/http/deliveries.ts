@@ -1,7 +1,8 @@
 /** The webhook deliveries of one operation: what became of them, and sending the event once more. */
 
 import { isFinal } from '../model/protocol.ts'
-import type { Delivery, Webhooks } from '../webhooks/webhooks.ts'
+import type { Delivery } from '../webhooks/history.ts'
+import type { Webhooks } from '../webhooks/webhooks.ts'
 import { assertConditions, isConditional } from './conditional.ts'
 import { type HttpRequest, type HttpResponse, json } from './message.ts'
 

@@ -36,29 +36,52 @@ export const JSON_MEDIA_TYPE: RegExp =
  *
  * @param coding the value of Content-Encoding
  * @throws {ProblemError} `unsupported-content-coding`
+ *
+ * @example
+ * assertUncoded('identity')
  */
 export function assertUncoded(coding: string | null | undefined): void {
   if (coding === undefined || coding === null || /^[\s,]*(?:identity[\s,]*)*$/i.test(coding)) return
   throw problemError('unsupported-content-coding', `It is ${JSON.stringify(coding.slice(0, 100))}.`)
 }
 
-/** A header's value; of several, the first. */
+/**
+ * A header's value; of several, the first.
+ *
+ * @example
+ * console.log(header({ headers: { accept: 'text/html' } }, 'Accept'))
+ */
 export function header(request: Pick<HttpRequest, 'headers'>, name: string): string | undefined {
   const value = request.headers[name.toLowerCase()]
   return typeof value === 'object' ? value[0] : value
 }
 
-/** An answer with a JSON body. */
+/**
+ * An answer with a JSON body.
+ *
+ * @example
+ * const response = json(200, { state: 'done' }, { 'X-State': 'done' })
+ */
 export function json(status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): HttpResponse {
   return jsonText(status, JSON.stringify(body), headers)
 }
 
-/** An answer whose JSON is at hand as text. */
+/**
+ * An answer whose JSON is at hand as text.
+ *
+ * @example
+ * const response = jsonText(200, '{"state":"done"}')
+ */
 export function jsonText(status: number, body: string, headers: Readonly<Record<string, string>> = {}): HttpResponse {
   return { status, headers: { 'Content-Type': 'application/json; charset=utf-8', ...headers }, body }
 }
 
-/** An answer with a problem (RFC 9457), under the problem's own status. */
+/**
+ * An answer with a problem (RFC 9457), under the problem's own status.
+ *
+ * @example
+ * const response = problemResponse({ type: 'about:blank', title: 'Not found', status: 404 })
+ */
 export function problemResponse(problem: Problem, headers: Readonly<Record<string, string>> = {}): HttpResponse {
   const body = JSON.stringify(problem)
   return {
@@ -69,7 +92,12 @@ export function problemResponse(problem: Problem, headers: Readonly<Record<strin
   }
 }
 
-/** The answer to what was thrown: its problem, and when it is worth trying again. */
+/**
+ * The answer to what was thrown: its problem, and when it is worth trying again.
+ *
+ * @example
+ * const response = errorResponse(new ProblemError({ status: 409, title: 'Out of stock' }))
+ */
 export function errorResponse({ problem, retryAfterMs }: ProblemError): HttpResponse {
   const retryAfter = retryAfterMs === undefined ? {} : { 'Retry-After': formatRetryAfter(retryAfterMs) }
   // It tells a coding that is not taken from a media type that is not (RFC 9110, 12.5.3).

@@ -28,7 +28,12 @@ export const CALLER_OPTIONS: Checks<CallerOptions<never>> = { principal: FUNCTIO
 /** The name of the caller, or the response that refuses the request. */
 export type Identify<Request> = (request: Request) => Promise<string | HttpResponse>
 
-/** Makes what asks `principal`; undefined where there is none, and everyone is the same. */
+/**
+ * Makes what asks `principal`; undefined where there is none, and everyone is the same.
+ *
+ * @example
+ * const identify = createIdentify({ principal: (request: Request) => request.headers.get('x-user') }, composition.logger)
+ */
 export function createIdentify<Request>(
   { principal, challenge = 'Bearer' }: CallerOptions<Request>,
   logger: Logger,

@@ -13,6 +13,10 @@ export type Router = (method: string, pathname: string) => RouteMatch | undefine
 /**
  * Makes the router of some routes below a prefix. A path without a parameter goes before one with, and then the route
  * of the method before that of all the others. HEAD is answered as GET.
+ *
+ * @example
+ * const find = createRouter(createRoutes(composition), '/api')
+ * const found = find('GET', '/api/orders/status/01890a5d')
  */
 export function createRouter(routes: readonly Route[], prefix: string): Router {
   const known = routes.map(route => ({ route, names: route.path.slice(1).split('/') }))

@@ -115,6 +115,9 @@ const RESERVED = new Set(['operations', 'healthz', 'readyz', 'metrics', 'docs'])
  * Makes the routes of every operation type of a composition, and those around them.
  *
  * @throws {TypeError} for options that cannot be right, or an operation type whose name is a path of the API's own
+ *
+ * @example
+ * for (const { method, path } of createRoutes(composition)) console.log(method, path)
  */
 export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readonly Route[] {
   checkOptions('createRoutes()', options, API_OPTIONS, RENAMED_API_OPTIONS)

@@ -35,6 +35,9 @@ export const REFUSAL_REASONS = ['limit', 'throttled', 'quota', 'unavailable', 'u
 /**
  * The engine would not start an execution now: nothing was started, or a repetition of the same `launch` is harmless.
  * The operation is tried again later, with the same `attempt` and `launch`.
+ *
+ * @example
+ * throw new LaunchRefused('The quota of the region is used up: request more, or wait.', 60_000, { reason: 'quota' })
  */
 export class LaunchRefused extends Error {
   static {

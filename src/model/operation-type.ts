@@ -187,6 +187,9 @@ const MIB = 1024 * 1024
  * Declares an operation type.
  *
  * @throws {TypeError} for an unknown option, or one of the wrong type or out of range; the message names it
+ *
+ * @example
+ * const reports = defineOperation({ name: 'reports', input: Order, attempts: 5, timeout: '30m' })
  */
 export function defineOperation<
   const Name extends string,
@@ -353,6 +356,13 @@ export interface Handler<T extends AnyOperationType = AnyOperationType> {
 /**
  * Pairs an operation type with the function that does its work. A handler file exports one
  * as its default, or an array of them.
+ *
+ * @example
+ * const reports = defineOperation({ name: 'reports', input: Order })
+ * export default handler(reports, async (order, job) => {
+ *   job.progress(0.5, `counting ${order.items.length} items`)
+ *   return { items: order.items.length }
+ * })
  */
 export function handler<T extends AnyOperationType>(type: T, run: HandlerFunction<T>): Handler<T> {
   return Object.freeze({ type, run: run as Handler['run'] })

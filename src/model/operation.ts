@@ -216,7 +216,12 @@ export type Change =
   /** Its webhook delivery has been accepted as an operation of its own. The one change that an ended operation takes. */
   | { readonly kind: 'webhook-accepted' }
 
-/** The record of an operation that has just been accepted. */
+/**
+ * The record of an operation that has just been accepted.
+ *
+ * @example
+ * const record = accepted(submission, now)
+ */
 export function accepted(submission: Submission, now: number): Operation {
   const { input: _, delay, startWithin, ...kept } = submission
   return {
@@ -258,7 +263,12 @@ export interface ClaimBy {
   readonly engine?: string | null
 }
 
-/** The next attempt begins. Undefined where the operation is not pending, or too late to start. */
+/**
+ * The next attempt begins. Undefined where the operation is not pending, or too late to start.
+ *
+ * @example
+ * const after = claimed(operation, { holder: 'host/1', leaseMs: 30_000, execution: null, engine: null }, now)
+ */
 export function claimed(operation: Operation, by: ClaimBy, now: number): Operation | undefined {
   if (operation.status !== 'pending' || startIsOver(operation, now)) return undefined
   return next(operation, now, {
@@ -282,18 +292,33 @@ function claimingEngine({ execution, engine }: Operation, by: ClaimBy): string |
   return (by.execution === execution ? engine : null) ?? by.engine ?? null
 }
 
-/** The lease is extended. Undefined where the attempt no longer holds it. The version stays: no client sees a lease. */
+/**
+ * The lease is extended. Undefined where the attempt no longer holds it. The version stays: no client sees a lease.
+ *
+ * @example
+ * const after = renewed(operation, 1, 30_000, now)
+ */
 export function renewed(operation: Operation, attempt: number, leaseMs: number, now: number): Operation | undefined {
   return owns(operation, attempt) ? { ...operation, leaseUntil: now + leaseMs } : undefined
 }
 
-/** An execution is about to be started: until `holdMs` have passed no other one is. Undefined where it is not pending. */
+/**
+ * An execution is about to be started: until `holdMs` have passed no other one is. Undefined where it is not pending.
+ *
+ * @example
+ * const after = launching(operation, 120_000, now)
+ */
 export function launching(operation: Operation, holdMs: number, now: number): Operation | undefined {
   if (operation.status !== 'pending') return undefined
   return { ...operation, runAt: now + holdMs, launches: operation.launches + 1, execution: null, engine: null }
 }
 
-/** Applies a change. Undefined where it is refused, because the operation has finished or belongs to another attempt. */
+/**
+ * Applies a change. Undefined where it is refused, because the operation has finished or belongs to another attempt.
+ *
+ * @example
+ * const after = changed(operation, { kind: 'cancel' }, now)
+ */
 export function changed(operation: Operation, change: Change, now: number): Operation | undefined {
   switch (change.kind) {
     case 'finish':
@@ -321,6 +346,9 @@ export function changed(operation: Operation, change: Change, now: number): Oper
  * The lease has run out, or the start deadline. Undefined where neither has.
  *
  * @param aheadMs how far the clock was set forward since leases were written: none of them ends by that
+ *
+ * @example
+ * const after = expired(operation, now)
  */
 export function expired(operation: Operation, now: number, aheadMs: number = 0): Operation | undefined {
   if (operation.status === 'running') {
@@ -333,7 +361,12 @@ export function expired(operation: Operation, now: number, aheadMs: number = 0):
 /** A record is this much newer than the clock only where that was set back, in milliseconds. */
 export const SET_BACK_MS = 2000
 
-/** The clock was set back after the due time was written: the delay begins once more. Undefined where it was not. */
+/**
+ * The clock was set back after the due time was written: the delay begins once more. Undefined where it was not.
+ *
+ * @example
+ * const after = rescheduled(operation, now)
+ */
 export function rescheduled(operation: Operation, now: number): Operation | undefined {
   const { status, runAt, updatedAt } = operation
   if (status !== 'pending' || runAt === null || updatedAt <= now + SET_BACK_MS) return undefined

@@ -16,7 +16,12 @@ export interface ProblemKind {
   readonly cure: string
 }
 
-/** The kinds, by code. A code never changes its meaning. */
+/**
+ * The kinds, by code. A code never changes its meaning.
+ *
+ * @example
+ * console.log(PROBLEMS['not-found'].status)
+ */
 export const PROBLEMS = {
   'invalid-json': {
     status: 400,

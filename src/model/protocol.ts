@@ -23,6 +23,9 @@ export type FinalStatus = (typeof FINAL_STATUSES)[number]
 /**
  * Tells whether an operation has ended. A status this version does not know counts as not
  * finished, so that an old client keeps waiting on a newer server.
+ *
+ * @example
+ * console.log(isFinal('running'), isFinal('failed'))
  */
 export function isFinal(status: string): status is FinalStatus {
   return status === 'completed' || status === 'failed' || status === 'canceled'
@@ -65,7 +68,12 @@ export interface Links {
   readonly events: string
 }
 
-/** The URLs of an operation below a base, which is a mount prefix or a public URL. */
+/**
+ * The URLs of an operation below a base, which is a mount prefix or a public URL.
+ *
+ * @example
+ * console.log(linksOf('/api', 'orders', '01890a5d').status)
+ */
 export function linksOf(base: string, type: string, id: string): Links {
   const status = `${base}/${type}/status/${id}`
   return { status, result: `${base}/${type}/${id}`, operation: `${base}/operations/${id}`, events: status }
@@ -117,6 +125,9 @@ export interface StatusDocument {
  * @param now the present, in milliseconds since the epoch
  * @param max a longer delay counts as this, in milliseconds; default {@link MAX_TIMER_MS}
  * @returns milliseconds from 0 to `max`; undefined where there is none or it cannot be read
+ *
+ * @example
+ * const delayMs = parseRetryAfter('120', Date.now()) ?? 1000
  */
 export function parseRetryAfter(
   value: string | null | undefined,
@@ -133,6 +144,9 @@ export function parseRetryAfter(
  *
  * @param date the answer's `Date` header
  * @param now the own clock, in milliseconds since the epoch; taken where the answer has no date
+ *
+ * @example
+ * const now = timeOf('Sun, 29 Nov 2026 12:00:00 GMT', Date.now())
  */
 export function timeOf(date: string | null | undefined, now: number): number {
   return parseHttpDate(date) || now
@@ -143,7 +157,12 @@ function parseHttpDate(date: string | null | undefined): number {
   return Date.parse(`${/^[A-Z][a-z]+,? .*/.exec(`${date}`)}`)
 }
 
-/** Writes milliseconds as the whole seconds of a `Retry-After` header: rounded up, at least 1. */
+/**
+ * Writes milliseconds as the whole seconds of a `Retry-After` header: rounded up, at least 1.
+ *
+ * @example
+ * console.log(formatRetryAfter(1500))
+ */
 export function formatRetryAfter(ms: number): string {
   return String(Math.max(1, Math.ceil(ms / 1000)))
 }
@@ -159,6 +178,9 @@ export interface Preferences {
 /**
  * The elements of a header's list (RFC 9110, 5.6.1): a comma inside a quoted string ends none. A string that
  * is not closed goes to the end.
+ *
+ * @example
+ * console.log(splitList('a, "b, c"'))
  */
 export function splitList(value: string): readonly string[] {
   return value.match(/(?:"(?:[^"\\]|\\.?)*(?:"|$)|[^",])+/g) ?? []
@@ -172,6 +194,9 @@ const MAX_DELTA_SECONDS = 2_147_483_648
 /**
  * Reads a `Prefer` header. Preferences that are unknown or cannot be read are ignored, and of
  * a repeated one the first counts, as RFC 7240 asks.
+ *
+ * @example
+ * console.log(parsePrefer('respond-async, wait=10').wait)
  */
 export function parsePrefer(value: string | null | undefined): Preferences {
   let wait: number | undefined

@@ -27,8 +27,6 @@ import { resourcePaths, schemasOf } from './resource.ts'
 import { EXAMPLE_COMPONENTS } from './responses.ts'
 import { ATTEMPT_PATHS, DELIVERY_PATHS, MONITOR_PATHS, servicePaths, TAGS } from './service-paths.ts'
 
-export type { Contact, OpenApiDocument, SecurityScheme } from './model.ts'
-
 /** General information about an API. */
 export interface OpenApiInfo {
   /** Default `Operations`. */
@@ -104,6 +102,9 @@ const DESCRIPTION =
  * @param types the operation types of the API. Their schemas appear as JSON Schema where they offer it; one that does
  * not appears as a schema that allows everything.
  * @throws {TypeError} for an unknown or invalid option; the message names it
+ *
+ * @example
+ * writeFileSync('openapi.json', JSON.stringify(openApiDocument([orders], { title: 'Orders' })))
  */
 export function openApiDocument(types: readonly AnyOperationType[], options: OpenApiOptions = {}): OpenApiDocument {
   checkOptions('openApiDocument()', options, OPTIONS)

@@ -58,7 +58,12 @@ const PLUGIN_OPTIONS: Checks<PluginOptions> = { ...API, ...CALLER_OPTIONS, publi
 const REGISTER_OPTIONS = { prefix: PREFIX, logLevel: UNCHECKED, logSerializers: UNCHECKED }
 const COMPOSED: Checks<{ waybill: Waybill }> = { waybill: OBJECT }
 
-/** The plugin. It starts the composition when the server is ready, and stops it when the server closes. */
+/**
+ * The plugin. It starts the composition when the server is ready, and stops it when the server closes.
+ *
+ * @example
+ * await app.register(waybill, { operations: [orders], store, worker: { handlers: './processor.ts' } })
+ */
 export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, options) => {
   const made = 'waybill' in options
   const checks = { ...(made ? COMPOSED : WAYBILL_OPTIONS), ...PLUGIN_OPTIONS, ...REGISTER_OPTIONS }

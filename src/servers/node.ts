@@ -35,6 +35,9 @@ const MAX_MOUNTS = 100
  * path; `prefix` may be left out, or be the whole path. A body that the framework has parsed is read from `request.body`.
  *
  * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ *
+ * @example
+ * createServer(nodeListener(composition)).listen(3000)
  */
 export function nodeListener(waybill: Waybill, options: FetchHandlerOptions = {}): NodeListener {
   checkOptions('nodeListener()', options, FETCH_OPTIONS, RENAMED_API_OPTIONS)

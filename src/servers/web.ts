@@ -18,6 +18,10 @@ export type { FetchHandlerOptions } from './web-server.ts'
  * Makes the function. The composition is the caller's to start and to stop.
  *
  * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ *
+ * @example
+ * const answer = fetchHandler(composition, { prefix: '/api' })
+ * const response = await answer(new Request('http://localhost/api/orders'))
  */
 export function fetchHandler(
   waybill: Waybill,

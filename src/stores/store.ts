@@ -26,6 +26,9 @@ export type Acceptance =
  * Returns the operation of an acceptance, of a submission that has no limits or kept them.
  *
  * @throws {Error} when it was refused
+ *
+ * @example
+ * const { id } = acceptedOperation(await store.accept(submission))
  */
 export function acceptedOperation(acceptance: Acceptance): Operation {
   if (acceptance.kind !== 'refused') return acceptance.operation
@@ -154,7 +157,10 @@ export interface QueueStats {
   readonly durations: readonly number[]
 }
 
+/** The most ids that {@link QueueStats} lists. */
 export const QUEUE_READY_LIMIT = 1000
+
+/** The number at which {@link QueueStats} stops to count. */
 export const QUEUE_COUNT_LIMIT = 10_000
 
 /** Which ready operations to start executions for. */
@@ -212,7 +218,12 @@ export type Hint =
   /** Something was written, for example by another process or by a sweep; the store does not know what. */
   | { readonly kind: 'unknown' }
 
-/** The hints about an operation that the store has changed, except that it may be ready. */
+/**
+ * The hints about an operation that the store has changed, except that it may be ready.
+ *
+ * @example
+ * for (const hint of changeHints(operation)) console.log(hint.kind)
+ */
 export function changeHints({
   id,
   status,

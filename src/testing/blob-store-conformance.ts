@@ -168,6 +168,11 @@ const TESTS: Readonly<Record<string, Body>> = {
 /**
  * Registers the suite: every rule of the contract of blob stores. It fails through `node:assert`, and
  * waits for nothing but the blob store.
+ *
+ * @example
+ * import { describe, it } from 'node:test'
+ *
+ * blobStoreConformance({ name: 'folders', make: async () => folderBlobs({ path: '/tmp/results' }) }, { describe, it })
  */
 export function blobStoreConformance(options: BlobStoreConformanceOptions, { describe, it }: TestFunctions): void {
   describe(`${options.name} keep the contract of a blob store`, () => {

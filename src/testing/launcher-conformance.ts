@@ -157,6 +157,21 @@ const TESTS: Readonly<Record<string, Body>> = {
  *
  * @param options the launcher under test
  * @param functions `describe` and `it` of the test runner: Vitest's, `node:test`'s and others' fit
+ *
+ * @example
+ * import { describe, it } from 'node:test'
+ * import type { LauncherUnderTest } from 'waybill/testing'
+ *
+ * const make = async (): Promise<LauncherUnderTest> => ({
+ *   launcher: processLauncher({ entry: './job.ts' }),
+ *   another: () => processLauncher({ entry: './job.ts' }),
+ *   kill: execution => void spawn('pkill', ['-f', execution]),
+ *   refuse: () => {},
+ *   accept: () => {},
+ *   countStarted: () => 0,
+ *   close: () => {},
+ * })
+ * launcherConformance({ name: 'processes', make }, { describe, it })
  */
 export function launcherConformance(options: LauncherConformanceOptions, { describe, it }: TestFunctions): void {
   describe(`${options.name} keeps the contract of a launcher`, () => {

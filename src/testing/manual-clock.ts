@@ -16,6 +16,11 @@ export interface ManualClock {
  * Makes a clock that only moves when it is told to.
  *
  * @param start milliseconds since the epoch; default the beginning of 2025
+ *
+ * @example
+ * const clock = manualClock()
+ * const timed = sqliteStore({ path: ':memory:', clock: clock.now, monotonicClock: clock.monotonic })
+ * clock.advance(60_000)
  */
 export function manualClock(start: number = Date.UTC(2025, 0, 1)): ManualClock {
   let time = start

@@ -46,6 +46,9 @@ const MAX_URL_LENGTH = 2048
  * of NAT64 (`64:ff9b::/96`), is judged itself.
  *
  * @param address as a string; what is not an address is not public
+ *
+ * @example
+ * console.log(isPublicAddress('10.0.0.1'), isPublicAddress('1.1.1.1'))
  */
 export function isPublicAddress(address: string): boolean {
   const ip = parse(address)

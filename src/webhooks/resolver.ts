@@ -29,7 +29,12 @@ const HOSTS_MS = 5000
 const SYSTEM_HOSTS =
   process.platform === 'win32' ? `${process.env.SystemRoot}\\System32\\drivers\\etc\\hosts` : '/etc/hosts'
 
-/** Makes a resolver: the hosts file first, then DNS. It knows no search domains, no mDNS and no NIS. */
+/**
+ * Makes a resolver: the hosts file first, then DNS. It knows no search domains, no mDNS and no NIS.
+ *
+ * @example
+ * const webhooks = { secrets: ['whsec_…'], resolve: hostResolver() }
+ */
 export function hostResolver(options: HostResolverOptions = {}): Resolve {
   const resolver = new HostResolver(options)
   return (host, lookup) => resolver.resolve(host, lookup)

@@ -21,14 +21,6 @@ import { type Delivery, History, orUnavailable } from './history.ts'
 import { Outbox } from './outbox.ts'
 import { readWebhookOptions, type WebhooksOptions, type WebhooksSettings } from './webhooks-options.ts'
 
-export { type Address, isPublicAddress, type Lookup, type Resolve } from './addresses.ts'
-export { FAILURE_REASONS, type FailureReason } from './failure.ts'
-export type { Delivery, DeliveryAttempt } from './history.ts'
-export { type HostResolverOptions, hostResolver } from './resolver.ts'
-export type { Secrets } from './signing.ts'
-export type { WebhookEvent } from './webhook-event.ts'
-export type { WebhooksOptions } from './webhooks-options.ts'
-
 /** What {@link Webhooks} need of the composition. */
 export interface WebhooksContext {
   readonly store: OperationStore & WorkQueue

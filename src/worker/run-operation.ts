@@ -93,6 +93,9 @@ const NAMES = [
  * @returns the exit code: 0 when an outcome of any kind was recorded, or there was nothing to claim; 1 when no operation
  * is named, the store could not be opened or nothing could be recorded, which is then an error in the log
  * @throws {TypeError} when an option cannot be right
+ *
+ * @example
+ * process.exitCode = await runOperation({ operations: [orders], store, handlers: './processor.ts' })
  */
 export async function runOperation(options: RunOperationOptions): Promise<number> {
   checkOptions('runOperation()', options, OPTIONS, RENAMED)

@@ -39,7 +39,13 @@ const NO_BLOBS = '-/'
 /** How many deletes are under way at once. */
 const DELETES_AT_ONCE = 16
 
-/** Makes a blob store of a container, which must be there; its client stays the caller's. */
+/**
+ * Makes a blob store of a container, which must be there; its client stays the caller's.
+ *
+ * @example
+ * const service = BlobServiceClient.fromConnectionString(process.env.AZURE_STORAGE ?? '')
+ * const blobs = azureBlobs(service.getContainerClient('results'))
+ */
 export function azureBlobs(container: BlobContainer): BlobStore {
   return new AzureBlobs(container)
 }

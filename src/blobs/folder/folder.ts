@@ -29,6 +29,9 @@ const OPTIONS: Checks<FolderBlobsOptions> = { path: required(STRING) }
  * Makes a blob store of a folder.
  *
  * @throws {TypeError} for an unknown option, or a path that names nothing
+ *
+ * @example
+ * const blobs = folderBlobs({ path: './results' })
  */
 export function folderBlobs(options: FolderBlobsOptions): BlobStore {
   checkOptions('folderBlobs()', options, OPTIONS)

@@ -48,7 +48,12 @@ const OPTIONS: Checks<PostgresBlobsOptions> = {
   timeoutMs: integer(1, 3_600_000),
 }
 
-/** Makes a blob store of a database; the pool stays the caller's. @throws {TypeError} for options that cannot be right */
+/**
+ * Makes a blob store of a database; the pool stays the caller's. @throws {TypeError} for options that cannot be right
+ *
+ * @example
+ * const blobs = postgresBlobs(pool, { schema: 'results' })
+ */
 export function postgresBlobs(pool: BlobPool, options: PostgresBlobsOptions = {}): BlobStore {
   checkOptions('postgresBlobs()', options, OPTIONS)
   const { schema = 'waybill', migrate = true, chunkBytes = 256 * 1024, timeoutMs = 10_000 } = options
@@ -59,6 +64,9 @@ export function postgresBlobs(pool: BlobPool, options: PostgresBlobsOptions = {}
  * The SQL that makes the tables, to be read, or run by a user who has the rights; it can be run again.
  *
  * Chunks are not compressed: what is large mostly is already, and a part can then be read without the rest.
+ *
+ * @example
+ * writeFileSync('blobs.sql', blobMigration('results'))
  */
 export function blobMigration(schema = 'waybill'): string {
   const at = quoted(schema)

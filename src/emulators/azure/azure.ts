@@ -88,9 +88,14 @@ const READS: TokenRate = { perSecond: 25, burst: 250 }
 const WRITES: TokenRate = { perSecond: 10, burst: 200 }
 
 /**
- * Starts it.
+ * Starts an emulator of Azure's Container Apps Jobs on this machine.
  *
  * @throws when the port is taken
+ *
+ * @example
+ * const azure = await emulateAzure({ jobs: [{ name: 'orders-job', command: ['node', 'job.ts'] }] })
+ * console.log(azure.executions.length)
+ * await azure.close()
  */
 export async function emulateAzure(options: EmulateAzureOptions): Promise<EmulatedAzure> {
   const { subscription = '00000000-0000-0000-0000-000000000000', resourceGroup = 'local', throttle = {} } = options

@@ -49,13 +49,26 @@ export interface KubernetesEmulatorOptions {
 
 const EVERYTHING = ['create', 'get', 'list', 'watch', 'delete']
 
-/** Starts an emulator. */
+/**
+ * Starts an emulator of the Kubernetes API on this machine.
+ *
+ * @example
+ * const cluster = await emulateKubernetes({ images: { 'orders:1': { entrypoint: ['node', 'job.ts'] } } })
+ * await cluster.close()
+ */
 export async function emulateKubernetes(options: KubernetesEmulatorOptions = {}): Promise<KubernetesEmulator> {
   const emulator = new KubernetesEmulator(options)
   await emulator.listen(options.port)
   return emulator
 }
 
+/**
+ * An emulated cluster, as {@link emulateKubernetes} starts it.
+ *
+ * @example
+ * const cluster = await emulateKubernetes()
+ * console.log(cluster.kubeconfig())
+ */
 export class KubernetesEmulator {
   readonly #jobs = new JobCollection()
   readonly #controllers = new Map<string, JobController>()

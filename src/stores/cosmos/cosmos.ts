@@ -109,6 +109,12 @@ const OPTIONS: Checks<CosmosStoreOptions> = {
  * Makes a store on a container; the container's client stays the caller's, to make and to dispose of.
  *
  * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ *
+ * @example
+ * import { CosmosClient as Client } from '@azure/cosmos'
+ *
+ * const client = new Client({ endpoint: 'https://orders.documents.azure.com', key: process.env.COSMOS_KEY ?? '' })
+ * const documents = cosmosStore(client.database('orders').container('operations'))
  */
 export function cosmosStore(container: CosmosContainer, options: CosmosStoreOptions = {}): Store {
   checkOptions('cosmosStore()', options, OPTIONS)

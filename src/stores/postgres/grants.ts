@@ -30,6 +30,9 @@ export function checkRoles(option: string, roles: readonly string[]): readonly s
 /**
  * The SQL that lets roles work with the tables of a schema, those of later migrations by the same user too. It may
  * run any number of times.
+ *
+ * @example
+ * console.log(grantPlan('waybill', ['jobs']))
  */
 export function grantPlan(schema: string, roles: readonly string[]): string {
   const at = quoteSchema(schema)

@@ -109,6 +109,9 @@ const OPTIONS: Checks<PostgresStoreOptions> = {
  * caller's, who ends it after the store is closed.
  *
  * @throws {TypeError} for options that cannot be right; the message names them
+ *
+ * @example
+ * const tables = postgresStore(new Pool({ connectionString: process.env.DATABASE_URL }), { schema: 'orders' })
  */
 export function postgresStore(pool: PostgresPool, options: PostgresStoreOptions = {}): Store {
   return new PostgresStore(pool, withDefaults(pool, options))

@@ -184,6 +184,9 @@ export interface MigrationPlanOptions {
  * has the rights. It is one transaction for each version, under the lock that stores take too.
  *
  * @returns the empty string where there is nothing to do
+ *
+ * @example
+ * writeFileSync('waybill.sql', migrationPlan({ schema: 'orders' }))
  */
 export function migrationPlan({ schema = DEFAULT_SCHEMA, from = 0 }: MigrationPlanOptions = {}): string {
   return MIGRATIONS.slice(from)
@@ -195,6 +198,10 @@ export function migrationPlan({ schema = DEFAULT_SCHEMA, from = 0 }: MigrationPl
  * The SQL that a database lacks, as {@link migrationPlan} writes it; the database is only looked at.
  *
  * @returns the empty string where there is nothing to do
+ *
+ * @example
+ * const sql = await pendingMigrations(pool)
+ * if (sql !== '') throw new Error(`Run this first:\n${sql}`)
  */
 export async function pendingMigrations(pool: PostgresPool, schema: string = DEFAULT_SCHEMA): Promise<string> {
   const connections = new Connections(pool, PLAN_MS)

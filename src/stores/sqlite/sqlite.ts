@@ -97,6 +97,9 @@ const OPTIONS: Checks<SqliteStoreOptions> = {
  * Makes a store on a SQLite file; nothing is opened before {@link Store.open}.
  *
  * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ *
+ * @example
+ * const file = sqliteStore({ path: './data/orders.db' })
  */
 export function sqliteStore(options: SqliteStoreOptions): Store {
   checkOptions('sqliteStore()', options, OPTIONS)
@@ -108,6 +111,9 @@ export function sqliteStore(options: SqliteStoreOptions): Store {
  *
  * @returns the empty string where there is nothing to do
  * @throws when the file is another program's
+ *
+ * @example
+ * console.log(await pendingSqliteMigrations('./data/orders.db'))
  */
 export async function pendingSqliteMigrations(path: string): Promise<string> {
   if (path === ':memory:' || !existsSync(path)) return migrationPlan(0)

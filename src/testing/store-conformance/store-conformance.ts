@@ -77,6 +77,15 @@ const GROUPS: readonly StoreTests[] = [
  * through `node:assert`, takes all time from a manual clock, and waits for nothing but the store.
  *
  * @throws {TypeError} when a deviation names no test of the suite
+ *
+ * @example
+ * import { describe, it } from 'node:test'
+ *
+ * const open = async () => {
+ *   await store.open()
+ *   return store
+ * }
+ * storeConformance({ name: 'my store', open }, { describe, it })
  */
 export function storeConformance(options: StoreConformanceOptions, { describe, it }: TestFunctions): void {
   const groups = [

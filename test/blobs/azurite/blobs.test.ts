@@ -2,7 +2,7 @@
 import { BlobServiceClient, type ContainerClient, ContainerSASPermissions } from '@azure/storage-blob'
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { azureBlobs, type BlobContainer } from '../../../src/blobs/azure/azure.ts'
-import { blobStoreConformance } from '../../../src/testing/testing.ts'
+import { blobStoreConformance } from '../../../src/testing/index.ts'
 import files from '../../fixtures/handlers/files.ts'
 import { waybill as command } from '../../support/cli.ts'
 import { type FileAct, files as filesType } from '../../support/files.ts'

@@ -1,0 +1,55 @@
+/**
+ * What an author of a store, a blob store, a launcher, a scale trigger, a dialect or a server needs. `waybill/testing`
+ * has the suites that they pass.
+ */
+export {
+  type BlobReference,
+  type BlobStore,
+  type ByteRange,
+  checkBlobKey,
+  checkBlobOperation,
+} from '../blobs/blob-store.ts'
+export { type CorsOptions, corsHeaders } from '../http/cors.ts'
+export type { Dialect, OperationView } from '../http/dialects/dialect.ts'
+export {
+  assertUncoded,
+  errorResponse,
+  type HttpRequest,
+  type HttpResponse,
+  header,
+  JSON_MEDIA_TYPE,
+  json,
+  jsonText,
+  problemResponse,
+} from '../http/message.ts'
+export { type CallerOptions, createIdentify, type Principal } from '../http/principal.ts'
+export { createRouter, type RouteMatch, type Router } from '../http/router.ts'
+export { type ApiOptions, createRoutes, type Method, type Route } from '../http/routes.ts'
+export {
+  type ExecutionState,
+  type Launcher,
+  LaunchRefused,
+  type LaunchRequest,
+  REFUSAL_REASONS,
+  type RefusalReason,
+} from '../launchers/launcher.ts'
+export type { ScaleTrigger } from '../launchers/scale-trigger.ts'
+export {
+  accepted,
+  type Change,
+  type ClaimBy,
+  changed,
+  claimed,
+  expired,
+  INPUT_LOST,
+  launching,
+  type Operation,
+  type Outcome,
+  renewed,
+  rescheduled,
+  SET_BACK_MS,
+  type Submission,
+  type SubmissionLimits,
+} from '../model/operation.ts'
+export type { DialectContext, DialectDescription, Moment, ResponseObject, Responses } from '../openapi/model.ts'
+export * from '../stores/store.ts'
