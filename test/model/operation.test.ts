@@ -8,15 +8,14 @@ import {
   claimed,
   countedAttempts,
   expired,
-  type KeptAttempt,
   launching,
   type Operation,
   type Outcome,
-  operationOf,
   renewed,
   type Submission,
 } from '../../src/model/operation.ts'
 import { problem } from '../../src/model/problem.ts'
+import { type KeptAttempt, operationOf } from '../../src/stores/stored-operation.ts'
 import { submissionOf } from '../support/submission.ts'
 
 const NOW = 1_000_000

@@ -1,6 +1,7 @@
 /** Reads and writes of single items, and queries: what the rest of the store is made of. */
 import type { BlobStore } from '../../blobs/blob-store.ts'
-import { type KeptOperation, type Operation, operationOf } from '../../model/operation.ts'
+import type { Operation } from '../../model/operation.ts'
+import { type KeptOperation, operationOf } from '../stored-operation.ts'
 import { type CallOptions, type CosmosCalls, type Page, statusOf } from './calls.ts'
 import type { CosmosContainer } from './container.ts'
 import { type BesideItem, isBlob, type KeptItem, type KeyItem, kept, type OperationItem, type Tagged } from './items.ts'

@@ -10,9 +10,10 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { isReference } from '../../blobs/blob-store.ts'
-import type { AttemptError, KeptOperation, Operation } from '../../model/operation.ts'
+import type { AttemptError, Operation } from '../../model/operation.ts'
 import { isFinal } from '../../model/protocol.ts'
 import type { LogLine } from '../store.ts'
+import type { KeptOperation } from '../stored-operation.ts'
 
 /** What queries look for: all that has to be indexed. A property that does not apply is missing, and costs nothing. */
 export interface Index {

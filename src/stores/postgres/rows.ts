@@ -1,7 +1,8 @@
 /** How a record becomes a row, and a row a record. */
-import { type Attempt, type AttemptError, HISTORY_LIMIT, type Operation, withHistory } from '../../model/operation.ts'
+import { type Attempt, type AttemptError, HISTORY_LIMIT, type Operation } from '../../model/operation.ts'
 import { type Problem, type Progress, STATUSES } from '../../model/protocol.ts'
 import type { ActiveOperation, RecordedError } from '../store.ts'
+import { withHistory } from '../stored-operation.ts'
 import type { Row } from './pool.ts'
 
 /** The columns that are written once, in the order in which they are read. */

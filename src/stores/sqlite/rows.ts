@@ -1,8 +1,9 @@
 /** How a record becomes a row, and a row a record. */
-import { type Operation, withHistory } from '../../model/operation.ts'
+import type { Operation } from '../../model/operation.ts'
 import type { Problem, Progress, Status } from '../../model/protocol.ts'
 import { STATUSES } from '../../model/protocol.ts'
 import type { ActiveOperation } from '../store.ts'
+import { withHistory } from '../stored-operation.ts'
 import { type Database, type Row, type SqlValue, type Statement, withArrays } from './database.ts'
 
 /** The columns that are written once. */
