@@ -24,7 +24,7 @@ export {
   type OperationOutput,
   type OperationResult,
   type OperationType,
-  type OperationTypeInit,
+  type OperationTypeOptions,
   type Policy,
   type Schema,
   type StandardSchema,

@@ -61,7 +61,7 @@ export interface Backoff {
 }
 
 /** What is said of an operation type; everything but the name has a default. */
-export interface OperationTypeInit<Name extends string, Input, Output, Key extends string> {
+export interface OperationTypeOptions<Name extends string, Input, Output, Key extends string> {
   /** The path segment and the name: lower-case letters, digits and `-`, a letter first, at most 64. */
   readonly name: Name
   /** What the client sends. Default: any JSON value. */
@@ -156,7 +156,7 @@ export type OperationResult<T> =
     ? { readonly id: string; readonly status: 'completed' } & { readonly [K in Key]: OutputOf<Output> }
     : never
 
-const OPTIONS: Checks<OperationTypeInit<string, unknown, unknown, string>> = {
+const OPTIONS: Checks<OperationTypeOptions<string, unknown, unknown, string>> = {
   name: UNCHECKED,
   input: UNCHECKED,
   output: UNCHECKED,
@@ -196,7 +196,7 @@ export function defineOperation<
   const Input = unknown,
   const Output = unknown,
   const Key extends string = 'result',
->(init: OperationTypeInit<Name, Input, Output, Key>): OperationType<Name, Input, Output, Key> {
+>(init: OperationTypeOptions<Name, Input, Output, Key>): OperationType<Name, Input, Output, Key> {
   const where = `defineOperation(${JSON.stringify(init?.name) ?? ''})`
   checkOptions(where, init, OPTIONS, RENAMED)
   if (typeof init.name !== 'string' || !/^[a-z][a-z0-9-]{0,63}$/.test(init.name)) {
@@ -227,7 +227,7 @@ function isSchemaLike(schema: unknown): boolean {
   return (typeof schema === 'object' && schema !== null) || typeof schema === 'function'
 }
 
-function readPolicy(init: OperationTypeInit<string, unknown, unknown, string>, where: string): Policy {
+function readPolicy(init: OperationTypeOptions<string, unknown, unknown, string>, where: string): Policy {
   const whole = (name: keyof typeof init, byDefault: number, min: number, max: number) =>
     numberIn(where, name, init[name] ?? byDefault, { min, max, whole: true })
   const limit = (name: keyof typeof init) => (init[name] === undefined ? undefined : whole(name, 1, 1, 10_000))

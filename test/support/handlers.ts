@@ -1,5 +1,5 @@
 /** One operation type whose input says what its handler does, attempt by attempt, so that one handler file serves every test. */
-import { defineOperation, type OperationTypeInit } from 'waybill'
+import { defineOperation, type OperationTypeOptions } from 'waybill'
 
 /** What one attempt does. */
 export type Act =
@@ -50,7 +50,7 @@ export interface Play {
 }
 
 /** A type named `plays`, which the handlers of `fixtures/handlers/plays.ts` serve, with a policy for the test. */
-export function plays(policy: Omit<OperationTypeInit<'plays', unknown, unknown, 'result'>, 'name'> = {}) {
+export function plays(policy: Omit<OperationTypeOptions<'plays', unknown, unknown, 'result'>, 'name'> = {}) {
   return defineOperation({ name: 'plays', backoff: { initial: 20 }, ...policy })
 }
 

@@ -1,6 +1,6 @@
 /** An order desk for tests of the wire: what happens to an order is what its body wishes. */
 import fastify from 'fastify'
-import { defineOperation, handler, type Job, type OperationTypeInit, ProblemError } from 'waybill'
+import { defineOperation, handler, type Job, type OperationTypeOptions, ProblemError } from 'waybill'
 import { waybill as plugin } from 'waybill/fastify'
 import { z } from 'zod'
 import type { Handler } from '../../src/model/operation-type.ts'
@@ -15,7 +15,9 @@ export const Order = z.object({ wish: z.enum(['complete', 'fail', 'crash', 'hold
 export type Wish = z.infer<typeof Order>['wish']
 
 /** The type under a policy for the test. */
-export function ordersWith(policy: Omit<OperationTypeInit<'orders', typeof Order, undefined, 'order'>, 'name'> = {}) {
+export function ordersWith(
+  policy: Omit<OperationTypeOptions<'orders', typeof Order, undefined, 'order'>, 'name'> = {},
+) {
   return defineOperation({ name: 'orders', input: Order, resultKey: 'order', attempts: 1, ...policy })
 }
 
