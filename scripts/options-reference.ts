@@ -54,7 +54,7 @@ const SECTIONS: readonly Section[] = [
   {
     title: 'postgresStore',
     about: 'The pool is the first argument.',
-    of: ['stores/postgres/postgres#PostgresStoreOptions'],
+    of: ['stores/postgres/postgres-options#PostgresStoreOptions'],
   },
   {
     title: 'cosmosStore',

@@ -53,10 +53,11 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     breaks: () => true,
   },
   {
-    rule: 'problem imports only protocol, and what util has for plain values',
+    rule: 'problem imports only protocol and duration, and what util has for plain values',
     reason: 'it is a leaf: a table that the server, its stores and the state machine share',
     of: /^model\/problem\.ts$/,
-    breaks: ({ target }) => !['model/protocol.ts', 'util/brand.ts', 'util/plain-json.ts'].includes(target),
+    breaks: ({ target }) =>
+      !['model/protocol.ts', 'model/duration.ts', 'util/brand.ts', 'util/plain-json.ts'].includes(target),
   },
   {
     rule: 'operation imports only protocol and problem',

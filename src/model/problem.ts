@@ -5,6 +5,7 @@
 
 import { markInstances } from '../util/brand.ts'
 import { cutToJsonBytes, type Json, jsonBytes, readMember, toPlainJson } from '../util/plain-json.ts'
+import { type Duration, durationMs } from './duration.ts'
 import type { InputError, Problem } from './protocol.ts'
 
 /** One kind of problem. */
@@ -260,7 +261,7 @@ export interface ProblemInit {
   readonly code?: string
   readonly errors?: readonly InputError[]
   /** Not allowed here, since every member is sent to the client. See {@link ProblemErrorOptions}. */
-  readonly retryAfterMs?: never
+  readonly retryAfter?: never
   /** Not allowed here, for the same reason. */
   readonly cause?: never
   readonly [extension: string]: unknown
@@ -283,11 +284,8 @@ export function resultStatus({ status }: Pick<Problem, 'status'>): number {
 export interface ProblemErrorOptions {
   /** The underlying error. It is logged, and never sent to a client. */
   readonly cause?: unknown
-  /**
-   * Milliseconds, 0 or more, after which the same thing may be tried again; without it the failure is final. Rounded
-   * up to a whole number, and at most {@link LONGEST_RETRY_AFTER_MS}, 30 days.
-   */
-  readonly retryAfterMs?: number
+  /** How long until the same thing may be tried again, at most 30 days. Default: the failure is final. */
+  readonly retryAfter?: Duration | undefined
 }
 
 /** The most bytes of a problem as JSON. */
@@ -369,13 +367,13 @@ export function readRetryAfterMs(ms: unknown): number | undefined {
 
 /**
  * An error that carries a problem. A handler throws it to fail its operation for good with the
- * HTTP status of its choice, or, with `retryAfterMs`, to be run again after that time while
+ * HTTP status of its choice, or, with `retryAfter`, to be run again after that time while
  * attempts are left.
  *
  * @example
  * throw new ProblemError({ status: 422, title: 'Out of stock', detail: 'No apples left.' })
  * @example
- * throw new ProblemError({ status: 503, title: 'The shop is closed' }, { retryAfterMs: 60_000 })
+ * throw new ProblemError({ status: 503, title: 'The shop is closed' }, { retryAfter: '1m' })
  */
 export class ProblemError extends Error {
   static {
@@ -385,19 +383,20 @@ export class ProblemError extends Error {
   override readonly name = 'ProblemError'
   /** Plain JSON of what was given, at most {@link MAX_PROBLEM_BYTES} of it. */
   readonly problem: Problem
+  /** In milliseconds; undefined where the failure is final. */
   readonly retryAfterMs: number | undefined
 
   /**
    * @param init the problem that is sent to the client. Values that JSON cannot hold are replaced or left out: big
    * integers become strings. Of more than 16 KiB the end is left out.
    * @param options what is not sent to the client
-   * @throws {RangeError} for a status outside 400 to 599, or a time to retry that is negative or not finite
-   * @throws {TypeError} if `init` has `retryAfterMs` or `cause`
+   * @throws {RangeError} for a status outside 400 to 599
+   * @throws {TypeError} for a `retryAfter` that is not a duration, or if `init` has `retryAfter` or `cause`
    */
   constructor(init: ProblemInit, options: ProblemErrorOptions = {}) {
     const problem = plainProblem(init)
     super(problem.detail ?? problem.title, { cause: options.cause })
-    for (const name of ['retryAfterMs', 'cause'] as const) {
+    for (const name of ['retryAfter', 'cause'] as const) {
       if (name in init)
         throw new TypeError(`${name} does not belong to the problem: write new ProblemError({ … }, { ${name} }).`)
     }
@@ -405,12 +404,13 @@ export class ProblemError extends Error {
     if (!isErrorStatus(status)) {
       throw new RangeError(`A problem's status must be a whole number from 400 to 599, not ${String(status)}.`)
     }
-    const { retryAfterMs } = options
-    if (retryAfterMs !== undefined && !(retryAfterMs >= 0 && retryAfterMs < Number.POSITIVE_INFINITY)) {
-      throw new RangeError(`retryAfterMs must be a number of milliseconds, 0 or more, not ${String(retryAfterMs)}.`)
-    }
+    if ('retryAfterMs' in options)
+      throw new TypeError('ProblemError: the option "retryAfterMs" is now called "retryAfter".')
+    const { retryAfter } = options
+    const bounds = { max: Number.MAX_VALUE }
     this.problem = problem
-    this.retryAfterMs = readRetryAfterMs(retryAfterMs)
+    this.retryAfterMs =
+      retryAfter === undefined ? undefined : readRetryAfterMs(durationMs('retryAfter', retryAfter, bounds))
   }
 }
 

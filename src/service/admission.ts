@@ -36,7 +36,7 @@ export class Admission {
     const retryAfterMs = this.#bucketOf(`${name}/${owner}`, rateLimit).take()
     if (retryAfterMs === 0) return
     throw problemError('too-many-requests', `At most ${requests} requests are accepted in ${perMs / 1000} s.`, {
-      retryAfterMs,
+      retryAfter: retryAfterMs,
     })
   }
 
@@ -54,11 +54,11 @@ export class Admission {
     const { inFlightLimit, backlogLimit } = type.policy
     if (limit === 'backlog') {
       return problemError('unavailable', `${backlogLimit} operations are waiting already, which is the limit.`, {
-        retryAfterMs,
+        retryAfter: retryAfterMs,
       })
     }
     const detail = `You have ${inFlightLimit} unfinished operations, which is the limit.`
-    return problemError('too-many-requests', detail, { retryAfterMs })
+    return problemError('too-many-requests', detail, { retryAfter: retryAfterMs })
   }
 
   #bucketOf(key: string, { requests, perMs }: { requests: number; perMs: number }): TokenBucket {

@@ -129,7 +129,7 @@ export class Operations {
    * and `unavailable` with the time after which it is worth asking again
    */
   async submit(type: AnyOperationType, request: SubmitRequest): Promise<Submitted> {
-    if (this.#draining) throw problemError('unavailable', 'It is shutting down.', { retryAfterMs: 1000 })
+    if (this.#draining) throw problemError('unavailable', 'It is shutting down.', { retryAfter: 1000 })
     const key = request.idempotencyKey ?? null
     if (key === null && type.policy.requireIdempotencyKey) throw problemError('idempotency-key-required')
     const checked = await validate(type.input, request.input)
@@ -330,7 +330,7 @@ export class Operations {
       return await answer
     } catch (error) {
       if (error instanceof ProblemError) throw error
-      throw problemError('unavailable', undefined, { cause: error, retryAfterMs: 2000 })
+      throw problemError('unavailable', undefined, { cause: error, retryAfter: 2000 })
     }
   }
 }

@@ -132,6 +132,6 @@ export async function orUnavailable<T>(work: Promise<T>): Promise<T> {
     return await work
   } catch (error) {
     if (error instanceof ProblemError) throw error
-    throw problemError('unavailable', undefined, { cause: error, retryAfterMs: 2000 })
+    throw problemError('unavailable', undefined, { cause: error, retryAfter: 2000 })
   }
 }

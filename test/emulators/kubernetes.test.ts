@@ -23,7 +23,7 @@ async function cluster(
   options: KubernetesEmulatorOptions = {},
 ) {
   const images = Object.fromEntries(Object.entries(programs).map(([name, program]) => [name, programImage(program)]))
-  const emulator = await emulateKubernetes({ secondMs: 50, images, ...options })
+  const emulator = await emulateKubernetes({ secondDuration: 50, images, ...options })
   lab.onEnd(() => emulator.close())
   return { emulator, ...clientOf(emulator) }
 }
@@ -76,7 +76,7 @@ describe('a Job', () => {
   })
 
   test('whose pod fails is tried again up to its limit', async ({ lab }) => {
-    const { api, emulator } = await cluster(lab, { fail: 'process.exit(4)' }, { secondMs: 10 })
+    const { api, emulator } = await cluster(lab, { fail: 'process.exit(4)' }, { secondDuration: 10 })
     await api.createNamespacedJob({ namespace, body: jobOf('none', 'fail', { backoffLimit: 0 }) })
     await api.createNamespacedJob({ namespace, body: jobOf('once', 'fail', { backoffLimit: 1 }) })
     await until(() => emulator.jobs().every(job => job.status.conditions?.length === 2))
@@ -327,7 +327,7 @@ describe('a watch', () => {
   })
 
   test('is silent on a quiet cluster but for one bookmark a minute', async ({ lab }) => {
-    const given = await cluster(lab, {}, { secondMs: 5 })
+    const given = await cluster(lab, {}, { secondDuration: 5 })
     const query = { resourceVersion: '1', allowWatchBookmarks: 'true', timeoutSeconds: '150' }
     const { types, ended } = await watched(lab, given, query)
     await until(ended)

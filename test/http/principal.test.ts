@@ -93,7 +93,7 @@ const CASES: Record<string, { who: () => unknown; status: number; code?: string;
   },
   'a problem with 429': { who: () => raise(new ProblemError({ status: 429, title: 'Slowly' })), status: 429 },
   'a problem with 503': {
-    who: () => raise(new ProblemError({ status: 503, title: 'The directory is away' }, { retryAfterMs: 5000 })),
+    who: () => raise(new ProblemError({ status: 503, title: 'The directory is away' }, { retryAfter: 5000 })),
     status: 503,
     logged: 'error',
   },

@@ -266,7 +266,7 @@ describe('what URLs say', () => {
 
 test('a principal that refuses decides the answer, its problem and its Retry-After', async ({ lab }) => {
   const principal = () => {
-    throw new ProblemError({ status: 429, title: 'Slow down', code: 'slow' }, { retryAfterMs: 7000 })
+    throw new ProblemError({ status: 429, title: 'Slow down', code: 'slow' }, { retryAfter: 7000 })
   }
   const served = await serve(lab, [orders], { principal })
   const response = await post(served, '/orders', order)

@@ -94,7 +94,7 @@ test('curl --retry repeats what was refused for a while', async ({ lab }) => {
   let asked = 0
   waybill.operations.find = async (...given) => {
     asked++
-    if (asked === 1) throw problemError('unavailable', undefined, { retryAfterMs: 1 })
+    if (asked === 1) throw problemError('unavailable', undefined, { retryAfter: 1 })
     return await real(...given)
   }
   expect(await curl('-L', '--retry', '2', '-H', 'Prefer: wait=60', location)).toMatchObject({ code: 0, status: 200 })

@@ -92,7 +92,7 @@ async function containerApps(): Promise<LauncherUnderTest> {
 }
 
 async function kubernetes(): Promise<LauncherUnderTest> {
-  const emulator = await emulateKubernetes({ secondMs: 100, images: { [IMAGE]: programImage(FOR_EVER) } })
+  const emulator = await emulateKubernetes({ secondDuration: 100, images: { [IMAGE]: programImage(FOR_EVER) } })
   return {
     launcher: launcherOn(emulator, { watch: clusterClientOf(emulator).watch }),
     another: () => launcherOn(emulator),

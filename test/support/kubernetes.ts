@@ -26,7 +26,7 @@ export async function clusterOf(
   worker: object = {},
 ): Promise<KubernetesEmulator> {
   const image = jobImage(path, worker)
-  const emulator = await emulateKubernetes({ secondMs: 100, images: { [IMAGE]: image }, ...options })
+  const emulator = await emulateKubernetes({ secondDuration: 100, images: { [IMAGE]: image }, ...options })
   lab.onEnd(() => emulator.close())
   return emulator
 }

@@ -75,7 +75,7 @@ test('a ProblemError fails the operation for good with its own problem', async (
 
 test('a ProblemError with retryAfterMs is tried again after that time, while attempts are left', async ({ lab }) => {
   const handlers = handler(tasks, () => {
-    throw new ProblemError({ status: 503, title: 'The bank is closed' }, { retryAfterMs: 200 })
+    throw new ProblemError({ status: 503, title: 'The bank is closed' }, { retryAfter: 200 })
   })
   const waybill = await lab.waybill([tasks], { worker: { handlers, pollInterval: 10 } })
   const { status, error, history } = await hasFinished(waybill.store, await submit(waybill, tasks))
@@ -88,12 +88,12 @@ test('a ProblemError with retryAfterMs is tried again after that time, while att
   expect((second?.startedAt ?? 0) - (first?.finishedAt ?? 0)).toBeGreaterThanOrEqual(200)
 })
 
-test.for(['retryAfterMs', 'cause'] as const)('%s never reaches a client', name => {
+test.for(['retryAfter', 'cause'] as const)('%s never reaches a client', name => {
   const init = { status: 503, title: 'The bank is closed', [name]: 300 }
   const right = `write new ProblemError({ … }, { ${name} })`
   expect(() => new ProblemError(init)).toThrow(new TypeError(`${name} does not belong to the problem: ${right}.`))
   // @ts-expect-error The compiler refuses it too.
-  expect(() => new ProblemError({ status: 503, retryAfterMs: 300 })).toThrow(TypeError)
+  expect(() => new ProblemError({ status: 503, retryAfter: 300 })).toThrow(TypeError)
   // @ts-expect-error The same.
   expect(() => new ProblemError({ status: 503, cause: new Error('a secret') })).toThrow(TypeError)
 })

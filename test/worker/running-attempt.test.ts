@@ -126,7 +126,7 @@ describe('a problem of any shape ends the operation', () => {
     async (ms, { lab }) => {
       const [store, warned] = [await lab.store(), vi.spyOn(process, 'emitWarning')]
       const handlers = handler(tasks, () => {
-        throw new ProblemError({ status: 503, title: 'Later' }, { retryAfterMs: ms })
+        throw new ProblemError({ status: 503, title: 'Later' }, { retryAfter: ms })
       })
       const waybill = await lab.waybill([tasks], { store, worker: { handlers } })
       const id = await submit(waybill, tasks)

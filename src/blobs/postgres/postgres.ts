@@ -6,8 +6,10 @@
  * @example
  * createWaybill({ operations, store: postgresStore(pool), blobs: postgresBlobs(pool) })
  */
+
 import { randomUUID } from 'node:crypto'
-import { BOOLEAN, type Checks, checkOptions, integer, STRING } from '../../model/options.ts'
+import { type Duration, HOUR, toMs } from '../../model/duration.ts'
+import { BOOLEAN, type Checks, checkOptions, duration, integer, STRING } from '../../model/options.ts'
 import { TimeLimit } from '../../util/time-limit.ts'
 import { type BlobStore, type ByteRange, checkBlobKey, checkBlobOperation, type Kept } from '../blob-store.ts'
 
@@ -32,20 +34,28 @@ export interface BlobClient {
 /** Options of {@link postgresBlobs}. */
 export interface PostgresBlobsOptions {
   /** The schema that the tables are in. Default `waybill`, which the store uses too. */
-  readonly schema?: string
+  readonly schema?: string | undefined
   /** Whether `open` makes the tables where they are missing. Default true. */
-  readonly migrate?: boolean
+  readonly migrate?: boolean | undefined
   /** Bytes of a chunk, 1 KiB to 16 MiB. Default 256 KiB. */
-  readonly chunkBytes?: number
-  /** How long one statement may take, in milliseconds. Default 10,000. */
-  readonly timeoutMs?: number
+  readonly chunkBytes?: number | undefined
+  /** How long one statement may take, up to 1 h. Default 10 s. */
+  readonly timeout?: Duration | undefined
+}
+
+/** The options with every default filled in. */
+interface PostgresBlobsSettings {
+  readonly schema: string
+  readonly migrate: boolean
+  readonly chunkBytes: number
+  readonly timeoutMs: number
 }
 
 const OPTIONS: Checks<PostgresBlobsOptions> = {
   schema: STRING,
   migrate: BOOLEAN,
   chunkBytes: integer(1024, 16 * 1024 * 1024),
-  timeoutMs: integer(1, 3_600_000),
+  timeout: duration({ min: 1, max: HOUR }),
 }
 
 /**
@@ -55,9 +65,9 @@ const OPTIONS: Checks<PostgresBlobsOptions> = {
  * const blobs = postgresBlobs(pool, { schema: 'results' })
  */
 export function postgresBlobs(pool: BlobPool, options: PostgresBlobsOptions = {}): BlobStore {
-  checkOptions('postgresBlobs()', options, OPTIONS)
-  const { schema = 'waybill', migrate = true, chunkBytes = 256 * 1024, timeoutMs = 10_000 } = options
-  return new PostgresBlobs(pool, { schema, migrate, chunkBytes, timeoutMs })
+  checkOptions('postgresBlobs()', options, OPTIONS, { timeoutMs: 'timeout' })
+  const { schema = 'waybill', migrate = true, chunkBytes = 256 * 1024, timeout = '10s' } = options
+  return new PostgresBlobs(pool, { schema, migrate, chunkBytes, timeoutMs: toMs(timeout) })
 }
 
 /**
@@ -91,12 +101,12 @@ interface Manifest {
 
 class PostgresBlobs implements BlobStore {
   readonly #pool: BlobPool
-  readonly #options: Required<PostgresBlobsOptions>
+  readonly #options: PostgresBlobsSettings
   readonly #limit: TimeLimit
   readonly #blobs: string
   readonly #chunks: string
 
-  constructor(pool: BlobPool, options: Required<PostgresBlobsOptions>) {
+  constructor(pool: BlobPool, options: PostgresBlobsSettings) {
     this.#pool = pool
     this.#options = options
     this.#limit = new TimeLimit(options.timeoutMs, `PostgreSQL did not answer within ${options.timeoutMs} ms.`)

@@ -11,8 +11,10 @@
  * const config = new KubeConfig()
  * config.loadFromString(kubernetes.kubeconfig())
  */
+
 import { randomUUID, X509Certificate } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
+import { type Duration, toMs } from '../../model/duration.ts'
 import { type Certificate, makeClientCertificate } from '../certificate.ts'
 import { admit } from './admission.ts'
 import { type Change, JobCollection } from './collection.ts'
@@ -41,8 +43,8 @@ export interface KubernetesEmulatorOptions {
   readonly configMaps?: Values
   /** How many Jobs a namespace may have, as a ResourceQuota says it. Default: any number. */
   readonly quota?: number
-  /** How long a second of deadlines, grace periods and TTLs lasts, in milliseconds. Default 1000. */
-  readonly secondMs?: number
+  /** How long a second of deadlines, grace periods and TTLs lasts. Default 1 s. */
+  readonly secondDuration?: Duration | undefined
   /** Default: any that is free. */
   readonly port?: number
 }
@@ -89,7 +91,7 @@ export class KubernetesEmulator {
       images: this.#images,
       secrets: new Map(Object.entries(options.secrets ?? {})),
       configMaps: new Map(Object.entries(options.configMaps ?? {})),
-      secondMs: options.secondMs ?? 1000,
+      secondMs: toMs(options.secondDuration ?? '1s'),
       frozen: false,
     }
   }

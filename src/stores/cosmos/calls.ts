@@ -20,7 +20,7 @@ export interface CallsOptions {
   /** How long one call may take, its repetitions included, in milliseconds. */
   readonly timeoutMs: number
   /** Called with the request units of each response, and the name of the call. */
-  readonly onCharge?: (charge: number, call: string) => void
+  readonly onCharge?: ((charge: number, call: string) => void) | undefined
 }
 
 /** One try gets this part of the time, so that a connection that has died silently leaves time for another. */

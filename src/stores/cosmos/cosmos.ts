@@ -8,9 +8,11 @@
  * const client = new CosmosClient({ endpoint, aadCredentials: new DefaultAzureCredential() })
  * const store = cosmosStore(client.database('orders').container('operations'))
  */
+
 import type { BlobStore } from '../../blobs/blob-store.ts'
+import { type Duration, HOUR, toMs } from '../../model/duration.ts'
 import { type Change, INPUT_LOST, type Operation, type Submission } from '../../model/operation.ts'
-import { BLOB_STORE, type Checks, checkOptions, FUNCTION, integer } from '../../model/options.ts'
+import { BLOB_STORE, type Checks, checkOptions, duration, FUNCTION, type RenamedOptions } from '../../model/options.ts'
 import { ClockSteps } from '../clock-steps.ts'
 import { HintListeners } from '../hint-listeners.ts'
 import type {
@@ -67,24 +69,24 @@ export type { CosmosContainer } from './container.ts'
 /** Options of {@link cosmosStore}. */
 export interface CosmosStoreOptions {
   /**
-   * Milliseconds between two looks at the change feed, while something listens. Default 1,000. While nothing happens
-   * they grow to a tenth of the time since something did, up to 30 seconds.
+   * The time between two looks at the change feed while something listens. While nothing happens it grows to a tenth of
+   * the time since something did, up to 30 s. Default 1 s.
    */
-  readonly feedMs?: number
+  readonly pollInterval?: Duration | undefined
   /**
    * Keeps inputs, outputs and outcomes of steps that are too large for an item, 2 MB. Give the same one to the
    * composition, which deletes what a crash left behind. Default: such an input is refused, such an output fails its
    * operation, and such a step its attempt.
    */
-  readonly blobs?: BlobStore
-  /** How long one call of the service may take, its repetitions included, in milliseconds. Default 9,000. */
-  readonly timeoutMs?: number
+  readonly blobs?: BlobStore | undefined
+  /** How long one call of the service may take, its repetitions included, up to 1 h. Default 9 s. */
+  readonly timeout?: Duration | undefined
   /** Called with the request units that each response of the service cost, and the name of the call. */
-  readonly onCharge?: (charge: number, call: string) => void
+  readonly onCharge?: ((charge: number, call: string) => void) | undefined
   /** The store's clock in milliseconds since the epoch. Default: the service's, told from its answers. */
-  readonly clock?: () => number
+  readonly clock?: (() => number) | undefined
   /** Milliseconds that no step of the clock changes. Default `performance.now`, or `clock` where that is given: then no step is seen. */
-  readonly monotonicClock?: () => number
+  readonly monotonicClock?: (() => number) | undefined
 }
 
 /** Its property is missing where an older version wrote the item. */
@@ -95,15 +97,17 @@ const OWN_KEPT = 1000
 /** How long an accepted operation's input may be missing from what a replica shows, in milliseconds. */
 const LATEST_INPUT_MS = 60_000
 
-const MS = integer(1, 3_600_000)
+const DURATION = duration({ min: 1, max: HOUR })
 const OPTIONS: Checks<CosmosStoreOptions> = {
-  feedMs: MS,
+  pollInterval: DURATION,
   blobs: BLOB_STORE,
-  timeoutMs: MS,
+  timeout: DURATION,
   onCharge: FUNCTION,
   clock: FUNCTION,
   monotonicClock: FUNCTION,
 }
+
+const RENAMED: RenamedOptions<CosmosStoreOptions> = { feedMs: 'pollInterval', timeoutMs: 'timeout' }
 
 /**
  * Makes a store on a container; the container's client stays the caller's, to make and to dispose of.
@@ -117,7 +121,7 @@ const OPTIONS: Checks<CosmosStoreOptions> = {
  * const documents = cosmosStore(client.database('orders').container('operations'))
  */
 export function cosmosStore(container: CosmosContainer, options: CosmosStoreOptions = {}): Store {
-  checkOptions('cosmosStore()', options, OPTIONS)
+  checkOptions('cosmosStore()', options, OPTIONS, RENAMED)
   return new CosmosStore(container, options)
 }
 
@@ -137,9 +141,10 @@ class CosmosStore implements Store {
 
   constructor(container: CosmosContainer, options: CosmosStoreOptions) {
     this.#steps = new ClockSteps(options.monotonicClock ?? options.clock)
-    const { feedMs = 1000, timeoutMs = 9000, onCharge, clock, blobs } = options
+    const { pollInterval = '1s', timeout = '9s', onCharge, clock, blobs } = options
+    const timeoutMs = toMs(timeout)
     this.#container = container
-    const calls = new CosmosCalls({ timeoutMs, ...(onCharge === undefined ? {} : { onCharge }) })
+    const calls = new CosmosCalls({ timeoutMs, onCharge })
     this.#access = new CosmosAccess(container, calls, { clock, blobs })
     this.#mutations = new Mutations(this.#access, (written, silent) => this.#written(written, silent))
     this.#claims = new Claims(this.#access)
@@ -156,7 +161,7 @@ class CosmosStore implements Store {
     })
     this.#feed = new Feed({
       container,
-      everyMs: feedMs,
+      everyMs: toMs(pollInterval),
       timeoutMs,
       monotonic: options.monotonicClock ?? (() => performance.now()),
       onCharge,

@@ -10,10 +10,7 @@
  */
 
 import type { Change, Operation, Outcome, Submission } from '../../model/operation.ts'
-import { BOOLEAN, type Checks, checkOptions, FUNCTION, STRING, STRINGS, UNCHECKED } from '../../model/options.ts'
 import { STATUSES } from '../../model/protocol.ts'
-import { emitWarning } from '../../util/warning.ts'
-import { ClockSteps } from '../clock-steps.ts'
 import type {
   Acceptance,
   ActiveOperation,
@@ -39,15 +36,16 @@ import { changeHints } from '../store.ts'
 import { BUSY } from './busy-lane.ts'
 import { Connections, send } from './connections.ts'
 import { Copies } from './copies.ts'
-import { checkRoles, grantTo, withGrantCure } from './grants.ts'
+import { grantTo, withGrantCure } from './grants.ts'
 import { Hints } from './hints.ts'
 import { channelOf, Hub } from './hub.ts'
 import { Lanes } from './lanes.ts'
 import { LostClaims } from './lost-claims.ts'
 import { endWithoutInput } from './lost-inputs.ts'
 import type { PostgresPool, PostgresQueryable, Row } from './pool.ts'
+import { type PostgresStoreOptions, type PostgresStoreSettings, readPostgresOptions } from './postgres-options.ts'
 import { FIRST_ID, isId, LAST_ID, toActiveOperation, toOperation, toRecordedError } from './rows.ts'
-import { DEFAULT_SCHEMA, migrate, quoteSchema } from './schema.ts'
+import { migrate, quoteSchema } from './schema.ts'
 import { inspectServer } from './server.ts'
 import { RECORD_WIDTH, type StatementName, type Statements, statementsFor } from './statements.ts'
 import { MEASURE_TEXT, measuredTables, TableGrowth } from './table-growth.ts'
@@ -62,47 +60,8 @@ export type {
   PostgresQuery,
   PostgresQueryable,
 } from './pool.ts'
+export type { PostgresStoreOptions } from './postgres-options.ts'
 export { type MigrationPlanOptions, migrationPlan, pendingMigrations } from './schema.ts'
-
-/** Options of {@link postgresStore}. */
-export interface PostgresStoreOptions {
-  /** The schema that holds the tables, 1 to 48 bytes. Default `waybill`. */
-  readonly schema?: string
-  /** Whether `open` migrates a database that an older version has made, or none. Default true; without it such a database is refused. */
-  readonly migrate?: boolean
-  /**
-   * Roles that may work with the tables, beside the user who makes them: PostgreSQL lets nobody else. `open` grants
-   * what they lack, also on tables of later migrations by this user. Default: none.
-   */
-  readonly grantTo?: readonly string[]
-  /** How long a call may take, in milliseconds, the wait for a connection included; then the server is asked to end it. Default 10,000. */
-  readonly timeoutMs?: number
-  /** Whether processes notify each other by NOTIFY. To receive takes one connection; `send` only sends. Default true, unless the pool has only one connection. A process that does not receive polls instead. */
-  readonly notifications?: boolean | 'send'
-  /** How often to look for changes while no notifications arrive, in milliseconds. Default 1,000. */
-  readonly pollMs?: number
-  /** How often to check that notifications still arrive, in milliseconds. Default 10,000. */
-  readonly checkMs?: number
-  /** Told what an operator should know and the store makes up for itself. Default: a warning of the process. */
-  readonly warn?: (message: string) => void
-  /** Stands in for the server's clock, in milliseconds since the epoch: for tests. */
-  readonly clock?: () => number
-  /** Milliseconds that no step of the clock changes. Default `performance.now`, or `clock` where that is given: then no step is seen. */
-  readonly monotonicClock?: () => number
-}
-
-const OPTIONS: Checks<PostgresStoreOptions> = {
-  schema: STRING,
-  migrate: BOOLEAN,
-  grantTo: STRINGS,
-  timeoutMs: UNCHECKED,
-  notifications: { expected: 'true, false or send', test: value => typeof value === 'boolean' || value === 'send' },
-  pollMs: UNCHECKED,
-  checkMs: UNCHECKED,
-  warn: FUNCTION,
-  clock: FUNCTION,
-  monotonicClock: FUNCTION,
-}
 
 /**
  * Makes a store on a `Pool` of the `pg` package; nothing is sent before {@link Store.open}. The pool stays the
@@ -114,37 +73,11 @@ const OPTIONS: Checks<PostgresStoreOptions> = {
  * const tables = postgresStore(new Pool({ connectionString: process.env.DATABASE_URL }), { schema: 'orders' })
  */
 export function postgresStore(pool: PostgresPool, options: PostgresStoreOptions = {}): Store {
-  return new PostgresStore(pool, withDefaults(pool, options))
-}
-
-type Options = Required<Omit<PostgresStoreOptions, 'clock' | 'monotonicClock'>> & {
-  readonly clock: () => number | null
-  readonly steps: ClockSteps
-}
-
-function withDefaults(pool: PostgresPool, options: PostgresStoreOptions): Options {
-  checkOptions('postgresStore()', options, OPTIONS)
-  return {
-    schema: options.schema ?? DEFAULT_SCHEMA,
-    migrate: options.migrate ?? true,
-    grantTo: checkRoles('grantTo', options.grantTo ?? []),
-    timeoutMs: readMs('timeoutMs', options.timeoutMs ?? 10_000),
-    notifications: options.notifications ?? pool.options?.max !== 1,
-    pollMs: readMs('pollMs', options.pollMs ?? 1000),
-    checkMs: readMs('checkMs', options.checkMs ?? 10_000),
-    warn: options.warn ?? emitWarning,
-    clock: options.clock ?? (() => null),
-    steps: new ClockSteps(options.monotonicClock ?? options.clock),
-  }
-}
-
-function readMs(name: string, ms: number): number {
-  if (Number.isInteger(ms) && ms >= 1 && ms <= 3_600_000) return ms
-  throw new TypeError(`${name} must be a whole number of milliseconds from 1 to 3600000, not ${ms}.`)
+  return new PostgresStore(pool, readPostgresOptions(pool, options))
 }
 
 class PostgresStore implements Store {
-  readonly #options: Options
+  readonly #options: PostgresStoreSettings
   readonly #connections: Connections
   readonly #statements: Statements
   readonly #writer: Writer
@@ -157,7 +90,7 @@ class PostgresStore implements Store {
   readonly #lostClaims: LostClaims
   #state: 'new' | 'open' | 'closed' = 'new'
 
-  constructor(pool: PostgresPool, options: Options) {
+  constructor(pool: PostgresPool, options: PostgresStoreSettings) {
     this.#options = options
     this.#statements = statementsFor(quoteSchema(options.schema))
     const connections = new Connections(pool, options.timeoutMs)

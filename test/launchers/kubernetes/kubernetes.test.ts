@@ -179,7 +179,7 @@ test('a cancel deletes the Job, which stays until its process has ended', async 
 
 test('a Job that is deleted hands its work back, and the next one takes it up', async ({ lab }) => {
   const path = lab.file()
-  const emulator = await clusterOf(lab, path, { secondMs: 1000 })
+  const emulator = await clusterOf(lab, path, { secondDuration: 1000 })
   const waybill = await onKubernetes(lab, emulator, path)
   const id = await submit(waybill, type, play({ do: 'wait' }, { do: 'return', value: 'moved' }))
   await launcherOn(emulator).stop(await runningJob(waybill, id))

@@ -382,7 +382,7 @@ describe('watching', () => {
 
   test('ends before the client takes silence for a failure, and goes on from there', async ({ lab }) => {
     // 25 s last a little longer than a second here.
-    const emulator = await clusterWith(lab, RUN_FOR_EVER, { secondMs: 50 })
+    const emulator = await clusterWith(lab, RUN_FOR_EVER, { secondDuration: 50 })
     const { api, watch } = clientOf(emulator)
     const errors: unknown[] = []
     const seen: KubernetesWatch = {

@@ -152,7 +152,7 @@ describe('the change feed', () => {
   it('is read on at once by a process that is behind, which says that something may be missing', async () => {
     const container = account.container({ partitions: 1 })
     // The interval is so long that only turns which follow at once can read all of it.
-    const store = await account.store(container, { feedMs: 600_000 })
+    const store = await account.store(container, { pollInterval: 600_000 })
     const body = { kind: 'operation', record: { type: 'orders', status: 'completed' } }
     for (let index = 0; index < 9000; index++) container.create(`${index}`, { ...body, id: `${index}` })
     const counts = { ended: 0, unknown: 0 }
@@ -174,7 +174,7 @@ describe('the change feed', () => {
       const container = account.container({ partitions: 1 })
       const clock = manualClock()
       const [idle, other] = [
-        await account.store(container, { feedMs: 1, monotonicClock: clock.monotonic }),
+        await account.store(container, { pollInterval: 1, monotonicClock: clock.monotonic }),
         await account.store(container),
       ]
       const hints: Hint[] = []

@@ -54,7 +54,7 @@ it('no query of a client, a worker or a dispatcher costs by what it does not ret
   const onCharge = (charge: number) => {
     sum += charge
   }
-  const store = await account.store(container, { clock: clock.now, feedMs: 60_000, onCharge })
+  const store = await account.store(container, { clock: clock.now, pollInterval: 60_000, onCharge })
   const finish = { kind: 'finish', attempt: 1, outcome: { kind: 'completed', output: '1' } } as const
   const others = Array.from({ length: 120 }, (_, index) => ({ id: `o-${String(index).padStart(3, '0')}`, index }))
   await inParallel(others, async ({ id, index }) => {
@@ -93,7 +93,7 @@ it('the table of request units in docs/deploy/cosmos.md says what this server ch
   const container = account.container({ id: 'operations', clock: clock.now, partitions: 1 })
   const store = await account.store(container, {
     clock: clock.now,
-    feedMs: 60_000,
+    pollInterval: 60_000,
     onCharge: charge => {
       sum += charge
     },

@@ -21,7 +21,7 @@ function numbered(index: number): string {
 
 it('of twenty processes on one queue none gets what another has, and together they get all of it', async () => {
   const container = account.container({ partitions: 3 })
-  const stores = await Promise.all(Array.from({ length: 20 }, () => account.store(container, { feedMs: 60_000 })))
+  const stores = await Promise.all(Array.from({ length: 20 }, () => account.store(container, { pollInterval: 60_000 })))
   await Promise.all(
     Array.from({ length: 200 }, (_, index) => stores[index % 20]?.accept(submissionOf(numbered(index)))),
   )
@@ -52,7 +52,7 @@ it('what was claimed before the service failed is handed out, not left to its le
 })
 
 it('a process that is alone claims with one query, and one write for each', async () => {
-  const store = await account.store(account.container(), { feedMs: 60_000 })
+  const store = await account.store(account.container(), { pollInterval: 60_000 })
   for (let index = 0; index < 5; index++) await store.accept(submissionOf(numbered(index)))
   const before = account.server.answered.length
   expect(await claim(store, 3)).toHaveLength(3)
@@ -62,7 +62,7 @@ it('a process that is alone claims with one query, and one write for each', asyn
 })
 
 it('what holds a lease is renewed and finished without being read first', async () => {
-  const store = await account.store(account.container(), { feedMs: 60_000 })
+  const store = await account.store(account.container(), { pollInterval: 60_000 })
   await store.accept(submissionOf('a'))
   await claim(store, 1)
   const before = account.server.answered.length

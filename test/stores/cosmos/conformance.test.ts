@@ -9,7 +9,7 @@ let last: Collection
 
 function open({ now, monotonic }: ManualClock): Promise<Store> {
   // Longer than a busy machine takes for the longest queue.
-  return account.store(last, { clock: now, monotonicClock: monotonic, timeoutMs: 120_000 })
+  return account.store(last, { clock: now, monotonicClock: monotonic, timeout: 120_000 })
 }
 
 storeConformance(

@@ -26,7 +26,7 @@ afterEach(async () => {
 /** Two stores on one container, as two processes have them, whose background reads stay out of the way. */
 async function two(options: CosmosStoreOptions = {}): Promise<{ container: Collection; one: Store; other: Store }> {
   const container = account.container({ partitions: 1 })
-  const quiet = { feedMs: 60_000, ...options }
+  const quiet = { pollInterval: 60_000, ...options }
   return { container, one: await account.store(container, quiet), other: await account.store(container, quiet) }
 }
 
@@ -81,7 +81,7 @@ describe('where replicas lag', () => {
   })
 
   it('a read that no replica can answer fails, instead of saying what was', async () => {
-    const { container, one } = await two({ timeoutMs: 2000 })
+    const { container, one } = await two({ timeout: 2000 })
     await one.accept(submissionOf('a'))
     container.lag({ stale: 1, of: 1 })
     await one.change('a', { kind: 'cancel' })
@@ -92,7 +92,7 @@ describe('where replicas lag', () => {
 
 describe('where a partition splits', () => {
   it('its items are found, claimed and changed', async () => {
-    const { container, one, other } = await two({ timeoutMs: 3000 })
+    const { container, one, other } = await two({ timeout: 3000 })
     const ids = Array.from({ length: 12 }, (_, index) => `op-${String(index).padStart(2, '0')}`)
     for (const id of ids) await one.accept(submissionOf(id))
     expect(await other.list(ALL)).toHaveLength(12)
@@ -116,7 +116,7 @@ describe('where a partition splits', () => {
   })
 
   it('a process that only queries goes on', async () => {
-    const { container, one, other } = await two({ timeoutMs: 3000 })
+    const { container, one, other } = await two({ timeout: 3000 })
     await one.accept(submissionOf('a'))
     expect(await other.list(ALL)).toHaveLength(1)
     container.split('0')
@@ -124,7 +124,7 @@ describe('where a partition splits', () => {
   })
 
   it('the change feed goes on', async () => {
-    const { container, one, other } = await two({ feedMs: 20 })
+    const { container, one, other } = await two({ pollInterval: 20 })
     await one.accept(submissionOf('a'))
     const { promise: hinted, resolve } = Promise.withResolvers<Hint>()
     const unwatch = other.watch(hint => {

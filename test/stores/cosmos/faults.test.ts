@@ -64,14 +64,14 @@ describe('a service that asks for patience', () => {
 
   it('is given up after the time limit, with its own word', async () => {
     const { container } = await fresh()
-    const store = await account.store(container, { timeoutMs: 2000 })
+    const store = await account.store(container, { timeout: 2000 })
     fail({ on: ['create'], times: 1000, how: { status: 449, retryAfterMs: 50 } })
     await expect(store.accept(submissionOf('a'))).rejects.toMatchObject({ code: 449 })
   })
 
   it('that never answers is given up too, and asked once more before', async () => {
     const { container } = await fresh()
-    const store = await account.store(container, { timeoutMs: 2000 })
+    const store = await account.store(container, { timeout: 2000 })
     fail({ on: ['replace'], times: 1, how: 'hang' })
     await store.accept(submissionOf('a'))
     expect((await store.change('a', { kind: 'cancel' }))?.status).toBe('canceled')

@@ -9,7 +9,7 @@ const account = cosmosAccount()
 /** Without a TTL: it would take away what no sweep has come for in days, which the model knows nothing of. */
 async function open(clock: ManualClock): Promise<Store> {
   const container = account.container({ clock: clock.now, defaultTtl: undefined })
-  return await account.store(container, { clock: clock.now, feedMs: 60_000 })
+  return await account.store(container, { clock: clock.now, pollInterval: 60_000 })
 }
 
 describe('the Cosmos DB store under random commands, alone and many at once', () => {

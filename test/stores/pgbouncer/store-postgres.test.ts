@@ -34,7 +34,7 @@ describe.each(['session', 'transaction'] as const)('behind PgBouncer in %s mode'
 
   async function open(options: PostgresStoreOptions, from = pool): Promise<Store> {
     const warn = (message: string) => void warnings.push(message)
-    const store = postgresStore(from, { pollMs: 20, warn, ...options })
+    const store = postgresStore(from, { pollInterval: 20, warn, ...options })
     await store.open()
     return store
   }
@@ -53,7 +53,7 @@ describe.each(['session', 'transaction'] as const)('behind PgBouncer in %s mode'
     const small = newPool(2)
     warnings.length = 0
     const schema = `test_${++schemas}`
-    const store = await open({ schema, pollMs: 3_600_000 }, small)
+    const store = await open({ schema, pollInterval: 3_600_000 }, small)
     await store.read(ID)
     await store.read(ID)
     const kept = mode === 'session'

@@ -67,13 +67,16 @@ describe('the pool', () => {
 })
 
 describe('options', () => {
-  it.each([{ timeoutMs: 0 }, { pollMs: 1.5 }, { checkMs: Number.NaN }, { schema: '' }, { schema: 'x'.repeat(49) }])(
-    'refuses %j by its name',
-    options => {
-      const [name = ''] = Object.keys(options)
-      expect(() => postgresStore(pool, options)).toThrow(name)
-    },
-  )
+  it.each([
+    { timeout: 0 },
+    { pollInterval: -1 },
+    { checkInterval: Number.NaN },
+    { schema: '' },
+    { schema: 'x'.repeat(49) },
+  ])('refuses %j by its name', options => {
+    const [name = ''] = Object.keys(options)
+    expect(() => postgresStore(pool, options)).toThrow(name)
+  })
 
   it.each([`o'neil "the \\ 1st"; ü`, '"'.repeat(48), 'x'.repeat(48)])('takes the schema %s', async schema => {
     const store = await open({ schema }, database.pool({ max: 2 }))
@@ -380,7 +383,7 @@ async function deadlocks(): Promise<number> {
 }
 
 it('40 workers that claim at once for 200 slots each all have work while there is some', async () => {
-  const store = await open({ timeoutMs: 60_000 }, database.pool({ max: 41 }))
+  const store = await open({ timeout: 60_000 }, database.pool({ max: 41 }))
   await fillQueue(database.lastSchema(), 30_000, 'NULL')
   const from = { types: [{ type: 'orders', limit: 200 }], limit: 200 }
   const claims = Array.from({ length: 40 }, (_, index) =>

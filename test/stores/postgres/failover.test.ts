@@ -45,7 +45,7 @@ async function open(notifications: boolean): Promise<Store> {
   const pool = new Pool({ connectionString: primary.url.replace(/:\d+\//, `:${proxy.port}/`), max: 10 })
   pool.on('error', () => {})
   opened.push(() => pool.end())
-  const store = postgresStore(pool, { schema: `failover_${++schemas}`, notifications, checkMs: 100 })
+  const store = postgresStore(pool, { schema: `failover_${++schemas}`, notifications, checkInterval: 100 })
   await store.open()
   opened.push(() => store.close())
   return store

@@ -40,7 +40,7 @@ describe('two compositions on one database', () => {
   test('wake each other: one takes operations, the other does the work', async ({ lab }) => {
     const schema = newSchema()
     // No scan, sweep or poll comes in between, and the waiters' own re-read only after five seconds.
-    const options = { schema, pollMs: 3_600_000 }
+    const options = { schema, pollInterval: 3_600_000 }
     const api = await lab.waybill([parcels], { store: newStore(lab, options), sweepInterval: '1h' })
     const worker = { handlers, pollInterval: '1h' } as const
     await lab.waybill([parcels], { store: newStore(lab, options), worker, sweepInterval: '1h' })
@@ -56,7 +56,7 @@ describe('two compositions on one database', () => {
 
   test('stop a handler whose operation was canceled at the other', async ({ lab }) => {
     const schema = newSchema()
-    const options = { schema, pollMs: 3_600_000 }
+    const options = { schema, pollInterval: 3_600_000 }
     const waiting = handler(parcels, (_, job) => {
       return new Promise((_, reject) => job.signal.addEventListener('abort', () => reject(job.signal.reason)))
     })
@@ -75,8 +75,8 @@ describe('a connection that goes silent', () => {
     const proxy = await TcpProxy.start(server.port)
     lab.onEnd(() => proxy.stop())
     const schema = newSchema()
-    const options = { schema, pollMs: 3_600_000 }
-    const listening = newStore(lab, { ...options, checkMs: 200, timeoutMs: 1000 }, proxy.port)
+    const options = { schema, pollInterval: 3_600_000 }
+    const listening = newStore(lab, { ...options, checkInterval: 200, timeout: 1000 }, proxy.port)
     const telling = newStore(lab, options)
     for (const store of [listening, telling]) {
       await store.open()
@@ -97,7 +97,7 @@ describe('a connection that goes silent', () => {
     const proxy = await TcpProxy.start(server.port)
     lab.onEnd(() => proxy.stop())
     const schema = newSchema()
-    const options = { schema, checkMs: 200, timeoutMs: 1000 }
+    const options = { schema, checkInterval: 200, timeout: 1000 }
     const worker = { handlers, leaseDuration: '4s' } as const
     const waybill = await lab.waybill([parcels], { store: newStore(lab, options, proxy.port), worker })
     const outside = newStore(lab, options)
@@ -145,7 +145,7 @@ describe('a record that someone at a prompt holds', () => {
 describe('a server that is stopped and started', () => {
   test('loses nothing: all operations end, and nothing else is started again', async ({ lab }) => {
     const schema = newSchema()
-    const options = { schema, timeoutMs: 2000 }
+    const options = { schema, timeout: 2000 }
     const api = await lab.waybill([parcels], { store: newStore(lab, options) })
     const worker = { handlers, leaseDuration: '4s' } as const
     const working = await lab.waybill([parcels], { store: newStore(lab, options), worker })

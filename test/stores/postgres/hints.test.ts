@@ -17,7 +17,7 @@ let hints: Hint[]
 
 beforeAll(async () => {
   pool = database.pool()
-  store = postgresStore(pool, { schema: database.nextSchema(), pollMs: 3_600_000 })
+  store = postgresStore(pool, { schema: database.nextSchema(), pollInterval: 3_600_000 })
   await store.open()
   return () => store.close()
 })

@@ -27,7 +27,7 @@ afterEach(() => store.close())
 
 async function open(): Promise<void> {
   const own = database.pool({ max: POOL_SIZE, application_name: NAME })
-  store = postgresStore(own, { schema: database.nextSchema(), timeoutMs: 1000, notifications: false })
+  store = postgresStore(own, { schema: database.nextSchema(), timeout: 1000, notifications: false })
   await store.open()
   table = `${database.lastSchema()}.operations`
 }

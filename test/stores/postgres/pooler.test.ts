@@ -28,7 +28,7 @@ async function open(options: PostgresStoreOptions): Promise<Store> {
 }
 
 // That nothing is received is found out once, below: to wait for it in each test would take minutes.
-const POLLING = { notifications: false, pollMs: 20 }
+const POLLING = { notifications: false, pollInterval: 20 }
 
 storeConformance(
   {
@@ -52,7 +52,7 @@ describe('a store behind a pooler in transaction mode', () => {
     const warnings: string[] = []
     const schema = database.nextSchema()
     // The answer is waited for as long as for a statement.
-    const options = { schema, pollMs: 50, timeoutMs: 500, warn: (message: string) => void warnings.push(message) }
+    const options = { schema, pollInterval: 50, timeout: 500, warn: (message: string) => void warnings.push(message) }
     const store = await open(options)
     stores.push(store)
     const hints: Hint[] = []

@@ -20,7 +20,7 @@ const handlers = handler(carts, async () => 'packed')
 const HINTS_ONLY = { scan: '1h', sweep: '1h' } as const
 
 async function composed(lab: TestContext) {
-  const store = postgresStore(pool, { schema: database.nextSchema(), pollMs: 3_600_000 })
+  const store = postgresStore(pool, { schema: database.nextSchema(), pollInterval: 3_600_000 })
   const { operations } = await lab.waybill([carts], {
     store,
     worker: { handlers, pollInterval: HINTS_ONLY.scan },
@@ -68,7 +68,7 @@ describe('a submit within a transaction of the caller', () => {
   }) => {
     // Whatever waits for a connection while the transaction has the only one fails in the end.
     const only = database.pool({ max: 1 })
-    const store = postgresStore(only, { schema: database.nextSchema(), pollMs: 3_600_000 })
+    const store = postgresStore(only, { schema: database.nextSchema(), pollInterval: 3_600_000 })
     const limited = defineOperation({ name: 'carts', inFlightLimit: 2, backlogLimit: 3 })
     const { operations } = await lab.waybill([limited], { store })
     const submit = (client: PoolClient, idempotencyKey?: string) =>
@@ -129,6 +129,8 @@ describe('a submit within a transaction of the caller', () => {
 
   test('is refused by a store that can join none', async ({ lab }) => {
     const { operations } = await lab.waybill([carts])
-    await expect(operations.submit(carts, { input: null, transaction: {} })).rejects.toThrow('can join none')
+    await expect(operations.submit(carts, { input: null, transaction: {} })).rejects.toThrow(
+      'cannot join a transaction',
+    )
   })
 })
