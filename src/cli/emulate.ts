@@ -61,9 +61,9 @@ async function startAzure(given: ParsedArgs, command: readonly string[]): Promis
   const parallel = given.whole('parallel', { min: 1, max: 10_000 })
   return await emulateAzure({
     jobs: [{ name: given.text('job') ?? 'orders-job', command, env: environmentOf(given) }],
-    ...(port !== undefined && { port }),
-    ...(coldStart !== undefined && { coldStart }),
-    ...(parallel !== undefined && { parallel }),
+    port,
+    coldStart,
+    parallel,
   })
 }
 
@@ -73,7 +73,7 @@ async function startKubernetes(given: ParsedArgs, entrypoint: readonly string[])
   const image = { entrypoint, env: environmentOf(given), workingDir: process.cwd() }
   const emulator = await emulateKubernetes({
     images: { [given.text('image') ?? 'orders']: image },
-    ...(port !== undefined && { port }),
+    port,
   })
   const folder = mkdtempSync(join(tmpdir(), 'waybill-kubernetes-'))
   const file = join(folder, 'config')

@@ -31,10 +31,10 @@ async function list(given: ParsedArgs): Promise<number> {
   const status = given.oneOf('status', STATUSES)
   const query: BrowseQuery = {
     limit: given.whole('limit', { min: 1, max: 1000 }) ?? 50,
-    ...(type !== undefined && { type }),
-    ...(owner !== undefined && { owner }),
-    ...(status !== undefined && { status }),
-    ...(after !== undefined && { after }),
+    type,
+    owner,
+    status,
+    after,
   }
   const isForPrograms = given.has('json')
   const { operations, next, unserved, thrown } = await withStore(given.storeUrl(), async store => {
@@ -58,7 +58,7 @@ async function find(store: Store, query: BrowseQuery): Promise<{ operations: Ope
   let next = query.after
   for (let page = 0; page < MOST_PAGES; page++) {
     const limit = query.limit - operations.length
-    const found = await store.browse({ ...query, limit, ...(next !== undefined && { after: next }) })
+    const found = await store.browse({ ...query, limit, after: next })
     operations.push(...found.operations)
     next = found.next
     if (next === undefined || operations.length === query.limit) break

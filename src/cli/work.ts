@@ -43,7 +43,7 @@ async function runWork(given: ParsedArgs): Promise<number> {
   const concurrency = given.whole('concurrency', { min: 1, max: 10_000 })
   const stop = stopSignal()
   const { files, types, run } = await namedHandlers(given)
-  const worker = { handlers: files, run, ...(concurrency !== undefined && { concurrency }) }
+  const worker = { handlers: files, run, concurrency }
   const blobs = await namedBlobs(given)
   const waybill = createWaybill({ operations: types, store: await storeFromUrl(url, blobs), worker, ...blobs })
   const request = given.has('until-idle') ? await receiveFromQueue(given.text('queue')) : undefined

@@ -60,7 +60,7 @@ async function* newestFirst({ operations, resource }: Listing, asked: PageReques
   let { after } = asked
   for (let left = asked.limit + 1; left > 0; ) {
     const limit = Math.min(left, READ_AT_ONCE)
-    const found = await operations.list(resource.type, { ...asked, limit, ...(after !== undefined && { after }) })
+    const found = await operations.list(resource.type, { ...asked, limit, after })
     yield* found
     if (found.length < limit) return
     left -= limit
@@ -83,8 +83,8 @@ function readQuery(query: URLSearchParams): PageRequest {
   const cursor = query.get('cursor')
   return {
     limit: Number(limit),
-    ...(status !== null && { status }),
-    ...(cursor !== null && { after: readCursor(cursor) }),
+    status: status ?? undefined,
+    after: cursor === null ? undefined : readCursor(cursor),
   }
 }
 

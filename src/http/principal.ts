@@ -15,9 +15,9 @@ export interface CallerOptions<Request> {
    * It is called before the body of the request is read.
    * Default: everyone is the same, and knowing an operation's URL is enough.
    */
-  readonly principal?: (request: Request) => Principal | Promise<Principal>
+  readonly principal?: ((request: Request) => Principal | Promise<Principal>) | undefined
   /** What `WWW-Authenticate` says in answers with 401 (RFC 9110, 11.6.1): the scheme, and its parameters. Default `Bearer`. */
-  readonly challenge?: string
+  readonly challenge?: string | undefined
 }
 
 /** A string that names the caller, or nothing. */

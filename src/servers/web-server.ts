@@ -43,7 +43,7 @@ export interface FetchServer {
 export function fetchServer(waybill: Waybill, options: FetchHandlerOptions): FetchServer {
   const { publicUrl = '', prefix: mount = '', principal, challenge, ...api } = options
   const prefix = mount.replace(/\/+$/, '')
-  const identify = createIdentify({ ...(principal && { principal }), ...(challenge && { challenge }) }, waybill.logger)
+  const identify = createIdentify({ principal, challenge }, waybill.logger)
   const complete = createComplete(waybill, options.cors)
   const refuse = (request: Request, answer: HttpResponse) =>
     toResponse(complete({ headers: Object.fromEntries(request.headers) }, answer))

@@ -53,12 +53,12 @@ export interface Submitted {
 
 /** Which operations to list. */
 export interface ListRequest {
-  readonly owner?: string
-  readonly status?: Status
+  readonly owner?: string | undefined
+  readonly status?: Status | undefined
   /** 1 to 1,000. Default 50. */
-  readonly limit?: number
+  readonly limit?: number | undefined
   /** List what comes after the operation of this id. */
-  readonly after?: string
+  readonly after?: string | undefined
 }
 
 /** What the service needs of a store: its own part, the state of the queues, and a proof that writes work. */

@@ -89,29 +89,29 @@ export const LOG_LIMIT = 1000
 export interface ListQuery {
   readonly type: string
   readonly owner: string
-  readonly status?: Status
+  readonly status?: Status | undefined
   /** 1 to 1,000. */
   readonly limit: number
   /** List what comes after this id. */
-  readonly after?: string
+  readonly after?: string | undefined
 }
 
 /** Which operations of all owners an operator looks for, newest first. */
 export interface BrowseQuery {
-  readonly type?: string
-  readonly owner?: string
-  readonly status?: Status
+  readonly type?: string | undefined
+  readonly owner?: string | undefined
+  readonly status?: Status | undefined
   /** 1 to 1,000. */
   readonly limit: number
   /** Look at what comes after this id. */
-  readonly after?: string
+  readonly after?: string | undefined
 }
 
 /** What {@link Archive.browse} has found: possibly nothing, though there is more. */
 export interface BrowsePage {
   readonly operations: readonly Operation[]
   /** The `after` of the next page; undefined where everything has been looked at. */
-  readonly next?: string
+  readonly next?: string | undefined
 }
 
 /**
@@ -187,9 +187,9 @@ export interface ActiveOperation {
 /** Which active operations to list, in the order of their ids. */
 export interface ActiveQuery {
   /** Only those of this holder. */
-  readonly holder?: string
+  readonly holder?: string | undefined
   /** List what comes after this id. */
-  readonly after?: string
+  readonly after?: string | undefined
   /** 1 to 1,000. */
   readonly limit: number
 }

@@ -31,11 +31,11 @@ export interface EmulateAzureOptions {
   /** Default: `local`. */
   readonly resourceGroup?: string
   /** Where Azure Resource Manager listens. Default: a free port. */
-  readonly port?: number
+  readonly port?: number | undefined
   /** How many executions run at once. Default 16; more are `Processing` until it is their turn. */
-  readonly parallel?: number
+  readonly parallel?: number | undefined
   /** Milliseconds from a start until its process runs. On Azure it is some 30 seconds. Default 0. */
-  readonly coldStart?: number
+  readonly coldStart?: number | undefined
   /** Milliseconds from a start until its execution is listed and found by its name: the service's listings are late. Default 0. */
   readonly listDelay?: number
   /** Milliseconds from SIGTERM to SIGKILL when an execution is stopped. Default 30,000, as on Azure. */

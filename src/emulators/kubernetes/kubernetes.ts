@@ -46,7 +46,7 @@ export interface KubernetesEmulatorOptions {
   /** How long a second of deadlines, grace periods and TTLs lasts. Default 1 s. */
   readonly secondDuration?: Duration | undefined
   /** Default: any that is free. */
-  readonly port?: number
+  readonly port?: number | undefined
 }
 
 const EVERYTHING = ['create', 'get', 'list', 'watch', 'delete']

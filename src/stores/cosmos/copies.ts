@@ -37,7 +37,7 @@ export async function browse(access: CosmosAccess, query: BrowseQuery): Promise<
   const found = seen.filter(it => (type ?? it.type) === it.type && (owner ?? it.owner) === it.owner)
   const operations = found.slice(0, limit)
   const last = operations.length === limit ? operations.at(-1) : seen.length === most ? seen.at(-1) : undefined
-  return { operations, ...(last !== undefined && { next: last.id }) }
+  return { operations, next: last?.id }
 }
 
 export async function dump(access: CosmosAccess, after = '', limit: number): Promise<Dump[]> {

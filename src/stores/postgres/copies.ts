@@ -99,7 +99,7 @@ export class Copies {
     const rows = await this.#run(this.#statements.browse, [after, type ?? null, owner ?? null, at, limit])
     const operations = rows.filter(([id]) => id !== null).map(toOperation)
     const next = operations.length === limit ? operations.at(-1)?.id : rows[0]?.[RECORD_WIDTH]
-    return { operations, ...(typeof next === 'string' && { next }) }
+    return { operations, next: typeof next === 'string' ? next : undefined }
   }
 
   async dump(after: string = FIRST_ID, limit: number): Promise<Dump[]> {

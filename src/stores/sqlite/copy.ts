@@ -29,7 +29,7 @@ export function prepareDumps(database: Database): Dumps {
       const at = status === undefined ? null : STATUSES.indexOf(status)
       const operations = found.all(after, last ?? '', type, owner, at, limit)
       const next = operations.length === limit ? operations.at(-1)?.id : last
-      return { operations, ...(next !== undefined && { next }) }
+      return { operations, next }
     },
     dump: prepareDump(database),
   }

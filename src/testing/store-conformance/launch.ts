@@ -157,8 +157,7 @@ export const launchTests: StoreTests = {
           await test.change(id, { kind: 'launched', launch: 1, execution: `job-${id}`, engine: 'jobs' })
         }
         const ids = idsOf([...waiting, await test.run(), await test.run(), await test.run()]).sort()
-        const page = async (limit: number, after?: string) =>
-          idsOf(await test.store.listActive({ limit, ...(after !== undefined && { after }) }))
+        const page = async (limit: number, after?: string) => idsOf(await test.store.listActive({ limit, after }))
         assert.deepEqual(await page(4), ids.slice(0, 4))
         assert.deepEqual(await page(4, ids[3]), ids.slice(4))
         assert.deepEqual(await page(4, ids[5]), [])

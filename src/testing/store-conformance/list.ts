@@ -95,7 +95,7 @@ async function pages(test: StoreTest, limit: number, between?: (page: number) =>
   const seen: string[] = []
   for (let page = 1; ; page++) {
     const after = seen.at(-1)
-    const ids = idsOf(await test.store.list({ ...MINE, limit, ...(after === undefined ? {} : { after }) }))
+    const ids = idsOf(await test.store.list({ ...MINE, limit, after }))
     if (ids.length === 0) return seen
     seen.push(...ids)
     await between?.(page)
@@ -116,7 +116,7 @@ async function browseAll(test: StoreTest, query: Omit<BrowseQuery, 'limit'>): Pr
   const all: Operation[] = []
   let after: string | undefined
   do {
-    const page = await test.store.browse({ ...query, limit: 100, ...(after !== undefined && { after }) })
+    const page = await test.store.browse({ ...query, limit: 100, after })
     all.push(...page.operations)
     after = page.next
   } while (after !== undefined)
