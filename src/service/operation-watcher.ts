@@ -127,8 +127,8 @@ export class OperationWatcher {
 
   #startWatching(): void {
     if (this.#unwatch !== undefined) return
-    this.#unwatch = this.#options.store.watch(hint => this.onHint(hint))
-    this.#backstop = setInterval(() => this.onHint({ kind: 'unknown' }), BACKSTOP_MS).unref()
+    this.#unwatch = this.#options.store.watch(hint => this.#onHint(hint))
+    this.#backstop = setInterval(() => this.#onHint({ kind: 'unknown' }), BACKSTOP_MS).unref()
   }
 
   #stopWatching(): void {
@@ -140,7 +140,7 @@ export class OperationWatcher {
     this.#isStale = false
   }
 
-  onHint(hint: Hint): void {
+  #onHint(hint: Hint): void {
     if ('id' in hint) void this.#wake(hint.id)
     if (hint.kind !== 'unknown') return
     this.#isStale = true

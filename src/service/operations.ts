@@ -164,7 +164,7 @@ export class Operations {
       const joined = traceparentOf(span) ?? traceparent
       const joining = { ...submission, traceparent: joined }
       if (transaction !== undefined) return await this.#acceptWithin(joining, transaction)
-      return await this.askStore(this.#store.accept(joining))
+      return await this.#askStore(this.#store.accept(joining))
     })
   }
 
@@ -183,7 +183,7 @@ export class Operations {
    */
   async find(id: string, owner: string, type?: AnyOperationType): Promise<Operation> {
     // Something that cannot be an id is not looked up: the answer is the same.
-    const operation = isId(id) ? await this.askStore(this.#store.read(id)) : undefined
+    const operation = isId(id) ? await this.#askStore(this.#store.read(id)) : undefined
     const known = operation !== undefined && this.#types.has(operation.type)
     if (!known || operation.owner !== owner || (type !== undefined && operation.type !== type.name)) {
       throw problemError('not-found')
@@ -243,7 +243,7 @@ export class Operations {
 
   /** Reads the result of a completed operation: JSON, or a reference to the bytes that {@link content} reads. */
   async output(operation: Operation): Promise<string | BlobReference> {
-    const text = await this.askStore(this.#store.readPayload(operation.id, 'output'))
+    const text = await this.#askStore(this.#store.readPayload(operation.id, 'output'))
     if (text === undefined) throw problemError('operation-expired')
     return readReference(text, operation.id) ?? text
   }
@@ -258,16 +258,16 @@ export class Operations {
     if (this.#blobs === undefined) throw problemError('no-blob-store')
     const blobs = this.#blobs
     // Asynchronous, so that a blob store that throws rejects.
-    const bytes = await this.askStore(this.#blobLimit.within((async () => await blobs.get(key, range))()))
-    if (bytes === undefined) throw await this.whyMissing(key)
+    const bytes = await this.#askStore(this.#blobLimit.within((async () => await blobs.get(key, range))()))
+    if (bytes === undefined) throw await this.#whyMissing(key)
     const expected = range === undefined ? length : range.end - range.start + 1
-    return await this.askStore(this.#blobLimit.within(begun(exactly(bytes, expected))))
+    return await this.#askStore(this.#blobLimit.within(begun(exactly(bytes, expected))))
   }
 
   /** The sweeper deletes a blob after its record. A blob that is missing otherwise was deleted by another program, or never was in this blob store. */
-  async whyMissing(key: string): Promise<ProblemError> {
+  async #whyMissing(key: string): Promise<ProblemError> {
     const [id = ''] = key.split('/')
-    const operation = await this.askStore(this.#store.read(id))
+    const operation = await this.#askStore(this.#store.read(id))
     if (operation === undefined || operation.purged) return problemError('operation-expired')
     const cause = new Error(
       `The blob "${key}", the result of the operation ${id}, is not in the blob store. Give the API and all workers ` +
@@ -284,7 +284,9 @@ export class Operations {
    */
   async cancel(id: string, owner: string, type?: AnyOperationType): Promise<Operation> {
     const before = await this.find(id, owner, type)
-    const changed = isFinal(before.status) ? undefined : await this.askStore(this.#store.change(id, { kind: 'cancel' }))
+    const changed = isFinal(before.status)
+      ? undefined
+      : await this.#askStore(this.#store.change(id, { kind: 'cancel' }))
     if (changed?.status === 'canceled') this.#metrics?.finished(changed.type, 'canceled')
     const operation = changed ?? (await this.find(id, owner, type))
     if (operation.status === 'completed' || operation.status === 'failed') {
@@ -296,7 +298,7 @@ export class Operations {
   /** Lists operations of a type and an owner, newest first. */
   async list(type: AnyOperationType, request: ListRequest = {}): Promise<readonly Operation[]> {
     const { owner = '', limit = 50, ...rest } = request
-    return await this.askStore(this.#store.list({ type: type.name, owner, limit, ...rest }))
+    return await this.#askStore(this.#store.list({ type: type.name, owner, limit, ...rest }))
   }
 
   /** Lists the attempts so far, including the running one. */
@@ -312,7 +314,7 @@ export class Operations {
 
   /** Reads the same of an operation whose owner the caller has checked. */
   async logsOf(id: string, after: number): Promise<readonly LogLine[]> {
-    return await this.askStore(this.#store.logs(id, after))
+    return await this.#askStore(this.#store.logs(id, after))
   }
 
   /** Makes the status document that a client gets of an operation. */
@@ -325,7 +327,7 @@ export class Operations {
   }
 
   /** The client cannot fix a store that does not answer, or fails: it may try again later. */
-  async askStore<T>(answer: Promise<T>): Promise<T> {
+  async #askStore<T>(answer: Promise<T>): Promise<T> {
     try {
       return await answer
     } catch (error) {
