@@ -32,6 +32,26 @@ export function traceparent(request: HttpRequest): string | undefined {
   return known ? value : undefined
 }
 
+const YEAR_MS = 366 * 86_400_000
+const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/
+/** The profile of ISO 8601 that RFC 3339 defines, with the `T`. */
+const RFC_3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/i
+
+/**
+ * How long the work must not begin, by `Not-Before`, in milliseconds; 0 where that has passed.
+ *
+ * @throws {ProblemError} `invalid-request` where it is not a time, or more than a year ahead
+ */
+export function delayMs(request: HttpRequest): number {
+  const value = header(request, 'Not-Before')?.trim()
+  if (value === undefined) return 0
+  const time = HTTP_DATE.test(value) || RFC_3339.test(value) ? Date.parse(value) : Number.NaN
+  const delay = time - Date.now()
+  if (delay <= YEAR_MS) return Math.max(0, delay)
+  const expected = 'an HTTP date, or a date and time such as 2030-01-31T08:00:00Z, at most a year ahead'
+  throw problemError('invalid-request', `Not-Before must be ${expected}; it is ${JSON.stringify(value.slice(0, 100))}.`)
+}
+
 /** How much a media type is wanted, and what says so. */
 interface Wish {
   readonly weight: number

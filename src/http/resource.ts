@@ -20,7 +20,7 @@ import type { Dialect, OperationView } from './dialects/dialect.ts'
 import { eventStream } from './events.ts'
 import { type Asked, mediaResponse } from './media-response.ts'
 import { type HttpRequest, type HttpResponse, header, json, jsonText, problemResponse } from './message.ts'
-import { idempotencyKey, traceparent, wantsEvents } from './request-headers.ts'
+import { delayMs, idempotencyKey, traceparent, wantsEvents } from './request-headers.ts'
 
 /** What every resource of an API shares. */
 export interface ResourceOptions {
@@ -56,6 +56,7 @@ export class Resource {
       owner: request.owner,
       idempotencyKey: idempotencyKey(request),
       traceparent: traceparent(request),
+      delay: delayMs(request),
       webhookUrl: admitWebhookUrl(this.#options.webhooks, this.type, header(request, 'Webhook-Url')),
     })
     const preferences = preferencesOf(request)

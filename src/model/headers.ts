@@ -77,6 +77,14 @@ export const REQUEST_HEADERS = {
     description: 'The id of the last event that the client received. The event stream continues after it.',
     schema: STRING,
   },
+  'Not-Before': {
+    routes: ['submit'],
+    description:
+      'The work does not begin before this time: an HTTP date, or a date and time of RFC 3339, at most a year ahead. A ' +
+      'time that has passed is ignored.',
+    schema: STRING,
+    example: '2030-01-31T08:00:00Z',
+  },
   Prefer: {
     routes: ['submit', 'status'],
     description:

@@ -77,7 +77,7 @@ export interface OperationTypeOptions<Name extends string, Input, Output, Key ex
   readonly backoff?: Partial<Backoff>
   /** How long one attempt may run, up to 20 days. Default 15 minutes. */
   readonly timeout?: Duration
-  /** How long the first attempt may take to begin before the operation fails. Default: for ever. */
+  /** How long the first attempt may take to begin, from the acceptance or from the end of its delay, before the operation fails. Default: for ever. */
   readonly startDeadline?: Duration
   /** How long the record and the result are kept after the end, up to 10 years. Default 7 days. */
   readonly retention?: Duration

@@ -124,7 +124,7 @@ export interface Submission {
   readonly maxAttempts: number
   readonly maxLost: number
   readonly retention: number
-  /** Milliseconds from the acceptance within which the first attempt must begin. */
+  /** Milliseconds from the acceptance, or from the end of its delay, within which the first attempt must begin. */
   readonly startWithin: number | null
   /** Milliseconds from the acceptance before which no attempt begins; 0 for at once. */
   readonly delay: number
@@ -190,7 +190,7 @@ export function accepted(submission: Submission, now: number): Operation {
     createdAt: now,
     updatedAt: now,
     runAt: delay > 0 ? now + delay : null,
-    startBy: startWithin === null ? null : now + startWithin,
+    startBy: startWithin === null ? null : now + delay + startWithin,
     startedAt: null,
     finishedAt: null,
     expiresAt: null,

@@ -96,6 +96,8 @@ export interface StatusDocument {
   readonly status: Status
   readonly createdAt: string
   readonly updatedAt: string
+  /** The time before which the work does not begin, where the request has set one that has not passed. */
+  readonly notBefore?: string
   /** When the first attempt began. */
   readonly startedAt?: string
   readonly finishedAt?: string

@@ -29,6 +29,7 @@ const STATUS_DOCUMENT = object(
     status: schemaRef('Status'),
     createdAt: say(time, 'When the operation was accepted.'),
     updatedAt: say(time, 'When the operation last changed.'),
+    notBefore: say(time, 'The time before which the work does not begin, if the request set one that has not passed.'),
     startedAt: say(time, 'When the first attempt started.'),
     finishedAt: say(time, 'When the operation finished.'),
     expiresAt: say(time, 'When the operation and its result will be deleted.'),
@@ -43,7 +44,17 @@ const STATUS_DOCUMENT = object(
     error: schemaRef('Problem'),
     links: schemaRef('Links'),
   },
-  ['startedAt', 'finishedAt', 'expiresAt', 'progress', 'queuePosition', 'estimatedCompletionAt', 'waitingFor', 'error'],
+  [
+    'notBefore',
+    'startedAt',
+    'finishedAt',
+    'expiresAt',
+    'progress',
+    'queuePosition',
+    'estimatedCompletionAt',
+    'waitingFor',
+    'error',
+  ],
 )
 
 const PROBLEM = {

@@ -5,6 +5,7 @@
 import { v7 as uuidv7 } from 'uuid'
 import { type BlobReference, type BlobStore, type ByteRange, readReference } from '../blobs/blob-store.ts'
 import { begun, exactly } from '../blobs/byte-streams.ts'
+import { type Duration, durationMs, LONGEST_MS } from '../model/duration.ts'
 import { fingerprint } from '../model/json.ts'
 import { compileJsonSchema } from '../model/json-schema.ts'
 import type { Attempt, Operation, Submission } from '../model/operation.ts'
@@ -35,8 +36,8 @@ export interface SubmitRequest {
   readonly traceparent?: string | undefined
   /** The URL that is called when the operation has ended. */
   readonly webhookUrl?: string | undefined
-  /** Milliseconds before which the work does not begin. Default 0. */
-  readonly delay?: number
+  /** How long after the acceptance the work does not begin, up to 10 years. Default 0: it begins at once. */
+  readonly delay?: Duration | undefined
   /**
    * A client of the store's database on which the caller has begun a transaction: its commit accepts the operation,
    * together with whatever else it writes, and a rollback discards it. Only where the store can join a transaction.
@@ -377,7 +378,7 @@ function toSubmission(type: AnyOperationType, request: SubmitRequest, key: strin
     maxLost: policy.lostAttempts,
     retention: policy.retention,
     startWithin: policy.startDeadline ?? null,
-    delay: request.delay ?? 0,
+    delay: durationMs('delay', request.delay ?? 0, { max: LONGEST_MS }),
     idempotencyKey: key,
     fingerprint: key === null ? null : fingerprint(request.input),
     traceparent: request.traceparent ?? null,
@@ -427,6 +428,7 @@ function toDocument(
     status: operation.status,
     createdAt: time(operation.createdAt),
     updatedAt: time(operation.updatedAt),
+    notBefore: time(notBeforeOf(operation)),
     startedAt: time(operation.startedAt),
     finishedAt: time(operation.finishedAt),
     expiresAt: time(operation.expiresAt),
@@ -442,6 +444,11 @@ function toDocument(
     links,
   }
   return document as StatusDocument
+}
+
+/** Until the first attempt or execution, only the submission delays an operation. */
+function notBeforeOf({ status, attempt, launches, runAt }: Operation): number | null {
+  return status === 'pending' && attempt === 0 && launches === 0 ? runAt : null
 }
 
 /** Workers look at the queue every second: after this many milliseconds without a claim there is probably no worker. */

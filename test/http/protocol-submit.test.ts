@@ -52,6 +52,30 @@ followsReference('POST /orders', {
     }
   },
 
+  '`Not-Before` delays the work': async lab => {
+    const served = await openOrderServer(lab)
+    const inAnHour = new Date(Math.floor(Date.now() / 1000) * 1000 + 3_600_000)
+    for (const value of [
+      inAnHour.toUTCString(),
+      inAnHour.toISOString(),
+      `${inAnHour.toISOString().slice(0, 19)}+00:00`,
+    ]) {
+      const answer = await place(served, 'complete', { 'not-before': value })
+      const { status, notBefore, links } = documentOf(answer)
+      expect([answer.statusCode, status]).toEqual([202, 'pending'])
+      // The store counts the delay from its own acceptance, a moment later.
+      expect(Math.abs(Date.parse(`${notBefore}`) - inAnHour.getTime())).toBeLessThan(60_000)
+      expect(documentOf(await served.app.inject(links.status)).notBefore).toBe(notBefore)
+    }
+    const passed = documentOf(await place(served, 'complete', { 'not-before': 'Sun, 29 Nov 2020 12:00:00 GMT' }))
+    expect(passed.notBefore).toBeUndefined()
+    for (const value of ['tomorrow', '2030-01-31', '-5', `${new Date().getFullYear() + 3}-01-31T08:00:00Z`]) {
+      const refused = await place(served, 'complete', { 'not-before': value })
+      expect([value, refused.statusCode]).toEqual([value, 400])
+      expect(problemOf(refused).detail).toContain(`Not-Before must be an HTTP date`)
+    }
+  },
+
   '| 202 | accepted': async lab => {
     const file = lab.file()
     const served = await openOrderServer(lab, { waybill: { worker: false, store: sqliteStore({ path: file }) } })

@@ -72,7 +72,7 @@ describe('accepted', () => {
   })
 
   it('turns spans of time into times', () => {
-    expect(pending({ delay: 50, startWithin: 0 })).toMatchObject({ runAt: NOW + 50, startBy: NOW })
+    expect(pending({ delay: 50, startWithin: 0 })).toMatchObject({ runAt: NOW + 50, startBy: NOW + 50 })
   })
 })
 

@@ -34,7 +34,7 @@ export function accepts(schema: string, operations: string) {
         webhook_url, created_at, updated_at, run_at, start_by)
       SELECT g.id, g.type, g.owner, g.priority, g.max_attempts, g.max_lost, g.retention, g.idempotency_key,
         g.fingerprint, g.traceparent, g.webhook_url, c.now, c.now,
-        CASE WHEN g.delay > 0 THEN c.now + g.delay END, c.now + g.start_within
+        CASE WHEN g.delay > 0 THEN c.now + g.delay END, c.now + g.delay + g.start_within
       FROM clock c CROSS JOIN ${source} g
       ORDER BY g.type COLLATE "C", g.owner COLLATE "C", g.idempotency_key COLLATE "C", g.id
       ON CONFLICT DO NOTHING RETURNING id, created_at),
