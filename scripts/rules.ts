@@ -32,6 +32,7 @@ export const FLOORS: readonly (readonly string[])[] = [
   ['stores'],
   ['service', 'worker', 'launchers'],
   ['webhooks'],
+  ['operator'],
   ['waybill.ts'],
   ['http', 'from-url', 'server.ts'],
   ['servers', 'adapters', 'testing', 'emulators'],

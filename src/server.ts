@@ -11,6 +11,22 @@
  * const { operation } = await waybill.operations.submit(orders, { input: { customer: 'Ada', items: [] } })
  * console.log(operation.status)
  */
+export { FilterError, formatFilter, type OperatorFilter, parseFilter } from './operator/filter.ts'
+export type {
+  Actor,
+  AuditEntry,
+  BulkAction,
+  BulkPreview,
+  BulkRun,
+  OperationDetail,
+  OperationView,
+  OperatorPage,
+  Percentiles,
+  SeriesPoint,
+  Statistics,
+  TypeStatistics,
+  WorkerView,
+} from './operator/views.ts'
 export type { ListRequest, Operations, SubmitRequest, Submitted } from './service/operations.ts'
 export type { Logger } from './util/logger.ts'
 export {

@@ -1,0 +1,177 @@
+/** What an operator is shown, and what becomes of what an operator does. Times are milliseconds since the epoch, by the store's clock. */
+import type { Attempt, AttemptError, Operation } from '../model/operation.ts'
+import type { Status } from '../model/protocol.ts'
+import type { RunningAttempt } from '../service/operations.ts'
+import type { Delivery } from '../webhooks/history.ts'
+import type { OperatorFilter } from './filter.ts'
+
+/** Who acts, as the audit names it. */
+export interface Actor {
+  /** 1 to 200 characters. */
+  readonly name: string
+}
+
+/** An operation as a list shows it. */
+export interface OperationView
+  extends Pick<
+    Operation,
+    | 'id'
+    | 'type'
+    | 'owner'
+    | 'status'
+    | 'version'
+    | 'priority'
+    | 'createdAt'
+    | 'updatedAt'
+    | 'runAt'
+    | 'startedAt'
+    | 'finishedAt'
+    | 'expiresAt'
+    | 'attempt'
+    | 'maxAttempts'
+    | 'holder'
+    | 'execution'
+    | 'engine'
+    | 'cancelRequested'
+    | 'progress'
+    | 'error'
+    | 'idempotencyKey'
+    | 'purged'
+  > {
+  readonly tags: Readonly<Record<string, string>>
+  /** The operation that this one runs again. */
+  readonly retryOf: string | null
+  /** The operation that runs this one again. */
+  readonly retriedBy: string | null
+}
+
+/** Some of the operations that fit a filter, newest first. */
+export interface OperatorPage {
+  readonly items: readonly OperationView[]
+  /** The `after` of the next page; undefined where everything has been looked at. There may be more also where no item is here. */
+  readonly next?: string | undefined
+  /** How many operations were looked at for this page. */
+  readonly scanned: number
+}
+
+/** One operation with everything around it but its payloads and its log. */
+export interface OperationDetail extends OperationView {
+  readonly traceparent: string | null
+  readonly webhookUrl: string | null
+  /** In their order, the running one last. `error` is the problem, `thrown` what the handler threw. */
+  readonly attempts: readonly ((Attempt | RunningAttempt) & { readonly thrown: AttemptError | null })[]
+  /** The steps that were recorded, each with its JSON as the type's `redact` leaves it, in the order of their names. */
+  readonly steps: readonly { readonly name: string; readonly value: string }[]
+  /** Webhook deliveries, oldest first; empty without webhooks. */
+  readonly deliveries: readonly Delivery[]
+  readonly hasInput: boolean
+  readonly hasOutput: boolean
+  /** Whether the type is known to this process: what is not can be looked at and deleted, and not retried. */
+  readonly isKnownType: boolean
+}
+
+/** How operations ended and began within one part of the window. */
+export interface SeriesPoint {
+  /** When this part begins. */
+  readonly at: number
+  readonly accepted: number
+  readonly completed: number
+  readonly failed: number
+  readonly canceled: number
+}
+
+/** Milliseconds that half, nine in ten, and 99 in 100 of all stay below. */
+export interface Percentiles {
+  readonly p50: number
+  readonly p90: number
+  readonly p99: number
+}
+
+/** The state of one operation type. */
+export interface TypeStatistics {
+  readonly operation: string
+  readonly paused: boolean
+  /** How many are ready, counted to at most 10,000. */
+  readonly depth: number
+  /** How many are running, counted to at most 10,000. */
+  readonly running: number
+  /** When the oldest ready one was accepted. */
+  readonly oldestAt: number | null
+}
+
+/** A worker process, or an execution, and what it runs. */
+export interface WorkerView {
+  readonly holder: string
+  readonly operations: readonly {
+    readonly id: string
+    readonly type: string
+    readonly attempt: number
+    readonly execution: string | null
+    readonly engine: string | null
+  }[]
+}
+
+/** What happened within a window of time, and how things are now. */
+export interface Statistics {
+  readonly from: number
+  readonly to: number
+  /** Whether the whole window was looked at. Where more operations were accepted in it than are looked at, `from` is later than asked for. */
+  readonly complete: boolean
+  /** 60 parts of the window of equal length, oldest first: operations that were accepted in the window. */
+  readonly series: readonly SeriesPoint[]
+  /** From the acceptance to the first attempt. */
+  readonly wait: Percentiles | null
+  /** From the first attempt to the end. */
+  readonly run: Percentiles | null
+  /** Why operations failed, the most frequent first. */
+  readonly problems: readonly { readonly code: string; readonly count: number }[]
+  readonly types: readonly TypeStatistics[]
+  /** Those that run something. */
+  readonly workers: readonly WorkerView[]
+}
+
+/** What a bulk run does with each operation. */
+export const BULK_ACTIONS = ['cancel', 'retry', 'delete'] as const
+export type BulkAction = (typeof BULK_ACTIONS)[number]
+
+/** What a bulk run would act on now. */
+export interface BulkPreview {
+  readonly count: number
+  /** Whether all were counted; where more than 10,000 fit, or had to be looked at, they are not. */
+  readonly complete: boolean
+  /** The newest, at most 10. */
+  readonly sample: readonly OperationView[]
+}
+
+/** An action on all operations that fit a filter, which is itself a durable operation. */
+export interface BulkRun {
+  readonly id: string
+  readonly action: BulkAction
+  readonly filter: OperatorFilter
+  readonly actor: Actor
+  readonly status: Status
+  /** How many operations fitted so far. */
+  readonly matched: number
+  /** How many of them it has acted on. */
+  readonly done: number
+  /** How many no longer fitted when their turn came, such as one that was retried in the meantime. */
+  readonly skipped: number
+  /** How many could not be acted on. */
+  readonly failed: number
+  readonly createdAt: number
+  readonly finishedAt: number | null
+}
+
+/** One act of an operator. */
+export interface AuditEntry {
+  readonly id: string
+  readonly at: number
+  readonly actor: string
+  /** Such as `cancel`, `retry`, `delete`, `pause`, `resume`, `bulk-retry`. */
+  readonly action: string
+  /** What it was done to: an id, a type, or a filter as text. */
+  readonly target: string
+  /** How many operations it was done to. */
+  readonly count: number
+  readonly detail: string | null
+}
