@@ -3,8 +3,7 @@ import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { ContainerAppsAPIClient } from '@azure/arm-appcontainers'
-import { ManagedIdentityCredential } from '@azure/identity'
-import { describe, expect, vi } from 'vitest'
+import { describe, expect } from 'vitest'
 import { emulateAzure } from 'waybill/emulators/azure'
 import { makeCertificate } from '../../src/emulators/certificate.ts'
 import { azureOf, clientOf, countOf, failFirst, JOB } from '../support/azure.ts'
@@ -53,20 +52,6 @@ describe('its certificate', () => {
 })
 
 describe('its managed identity', () => {
-  test('gives the real SDK tokens that its Resource Manager takes, and the SDK keeps them', async ({ lab }) => {
-    const azure = await azureOf(lab, FOR_EVER)
-    for (const [name, value] of Object.entries(azure.environment)) vi.stubEnv(name, value)
-    lab.onEnd(() => vi.unstubAllEnvs())
-    // The SDK keeps tokens for its process by the identity: this one is for this test alone.
-    const credential = new ManagedIdentityCredential({ clientId: 'd0000000-0000-0000-0000-000000000001' })
-    const client = new ContainerAppsAPIClient(credential, azure.subscription, {
-      endpoint: azure.endpoint,
-      tlsOptions: { ca: azure.certificate },
-    })
-    for (const _ of [1, 2]) expect((await client.jobs.get(azure.resourceGroup, JOB)).name).toBe(JOB)
-    expect(azure.tokenRequests).toBe(1)
-  })
-
   test.for([
     ['', 'resource=a&api-version=2019-08-01', 401],
     ['secret', 'resource=a&api-version=2019-08-01', 200],

@@ -1,9 +1,9 @@
 /** Whose fault it is where a service is entered with a token that does not come. */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { expect, vi } from 'vitest'
-import { storeFromUrl } from 'waybill/from-url'
+import { expect } from 'vitest'
 import { explainedBy, SharedCredential } from '../../src/from-url/azure-credential.ts'
+import { waybillProcess } from '../support/cli.ts'
 import { test } from '../support/waybill.ts'
 
 /** A credential whose tokens come when the test says. */
@@ -55,6 +55,7 @@ test('a token that cannot be had is the cause that an error names', async () => 
   })
 })
 
+// In a process of its own: the SDK keeps the first managed identity that it meets for the life of its process.
 test('a store of Cosmos DB that is opened by an identity names the identity, where that has no token', async ({
   lab,
 }) => {
@@ -64,18 +65,10 @@ test('a store of Cosmos DB that is opened by an identity names the identity, whe
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   lab.onEnd(() => new Promise<void>(resolve => server.close(() => resolve())))
-  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}/token`
-  const environment = {
-    IDENTITY_ENDPOINT: endpoint,
+  const { code, err } = await waybillProcess(['ls', '--store', 'cosmos:https://localhost:1/shop/operations'], {
+    IDENTITY_ENDPOINT: `http://127.0.0.1:${(server.address() as AddressInfo).port}/token`,
     IDENTITY_HEADER: 'a',
     AZURE_TOKEN_CREDENTIALS: 'ManagedIdentityCredential',
-  }
-  for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value)
-  // The SDK keeps what it knows of an identity for its process: this one is for this test alone.
-  vi.stubEnv('AZURE_CLIENT_ID', 'd0000000-0000-0000-0000-0000000000a9')
-  lab.onEnd(() => vi.unstubAllEnvs())
-  const store = await storeFromUrl('cosmos:https://localhost:1/shop/operations')
-  const error = await store.open().catch((it: unknown) => it)
-  expect(String(error)).toMatch(/^NoTokenError: The credential (?:gave|has given) no token for Cosmos DB/)
-  await store.close()
+  })
+  expect([code, err]).toEqual([1, expect.stringMatching(/: The credential (?:gave|has given) no token for Cosmos DB/)])
 })

@@ -39,7 +39,7 @@ test('an order goes by POST, a start, a process and the store to 303', async ({ 
   const starts = azure.requests.filter(({ kind }) => kind === 'start')
   expect(starts.map(({ status, operationId }) => ({ status, operationId }))).toEqual([{ status: 202, operationId: id }])
   expect(starts[0]?.headers['user-agent']).toMatch(/^azsdk-js-arm-appcontainers\/4/)
-  // The POST carried no token of the test's: it came from the identity endpoint, and was kept.
+  // The POST carried no token of the test's: it came from the managed identity, and was kept.
   expect(azure.tokenRequests).toBeGreaterThan(0)
   expect(azure.tokenRequests).toBeLessThanOrEqual(2)
   expect(await app.stop()).toEqual({ code: 0, signal: null })

@@ -1,8 +1,4 @@
-import http from 'node:http'
-import https from 'node:https'
-import type { AddressInfo } from 'node:net'
 import { CosmosClient } from '@azure/cosmos'
-import { DefaultAzureCredential } from '@azure/identity'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { cosmosStore } from 'waybill/stores/cosmos'
 import { manualClock } from 'waybill/testing'
@@ -10,8 +6,7 @@ import { ServerClock } from '../../../src/stores/cosmos/clock.ts'
 import { listAllActive } from '../../../src/stores/list-all-active.ts'
 import type { Hint, Store } from '../../../src/stores/store.ts'
 import { cosmosAccount } from '../../support/cosmos.ts'
-import { type Collection, CosmosServer, DATABASE } from '../../support/cosmos-server.ts'
-import { LOCALHOST } from '../../support/localhost-certificate.ts'
+import type { Collection } from '../../support/cosmos-server.ts'
 import { submissionOf } from '../../support/submission.ts'
 
 const account = cosmosAccount()
@@ -256,41 +251,6 @@ describe('setting it up', () => {
     const client = new CosmosClient({ endpoint: account.server.endpoint, key: 'a2V5' })
     frees.push(() => client.dispose())
     await expect(cosmosStore(client.database('a').container('b')).read('a')).rejects.toThrow('call open() first')
-  })
-
-  it('works with a managed identity and no key, over https', async () => {
-    const server = await CosmosServer.start({ tls: true })
-    server.tokens.add('token-of-the-identity')
-    const asked: string[] = []
-    const identity = http.createServer((request, response) => {
-      const url = new URL(request.url ?? '', 'http://localhost')
-      const resource = url.searchParams.get('resource') ?? ''
-      asked.push(`${resource} ${request.headers['x-identity-header']}`)
-      const expires_on = Math.floor(Date.now() / 1000) + 3600
-      const token = { access_token: 'token-of-the-identity', expires_on, resource, token_type: 'Bearer' }
-      response.setHeader('content-type', 'application/json').end(JSON.stringify(token))
-    })
-    await new Promise<void>(resolve => identity.listen(0, '127.0.0.1', resolve))
-    vi.stubEnv('IDENTITY_ENDPOINT', `http://127.0.0.1:${(identity.address() as AddressInfo).port}/msi/token`)
-    vi.stubEnv('IDENTITY_HEADER', 'secret')
-    vi.stubEnv('AZURE_TOKEN_CREDENTIALS', 'ManagedIdentityCredential')
-    const agent = new https.Agent({ ca: LOCALHOST.cert, keepAlive: true })
-    const client = new CosmosClient({ endpoint: server.endpoint, aadCredentials: new DefaultAzureCredential(), agent })
-    frees.push(
-      () => vi.unstubAllEnvs(),
-      () => identity.close(),
-      () => server.close(),
-      () => client.dispose(),
-    )
-
-    const { id } = server.add({ id: 'operations' })
-    const store = cosmosStore(client.database(DATABASE).container(id))
-    frees.push(() => store.close())
-    await store.open()
-    await store.accept(submissionOf('a'))
-    await complete(store, 'a')
-    expect((await store.read('a'))?.status).toBe('completed')
-    expect(asked[0]).toBe(`${server.endpoint.slice(0, -1)} secret`)
   })
 })
 
