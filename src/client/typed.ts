@@ -35,6 +35,11 @@ export interface SubmitOptions extends CallOptions {
   readonly waitTimeout?: number | undefined
   /** The URL to notify of the end, if the operation type allows webhooks. */
   readonly webhookUrl?: string | undefined
+  /**
+   * The time before which the work does not begin: at most a year ahead, else the server refuses the request. Default, and
+   * for a time that has passed: as soon as possible.
+   */
+  readonly notBefore?: Date | undefined
 }
 
 /** What to list. */
@@ -53,6 +58,7 @@ export interface TypeClient<Input = unknown, Output = unknown> {
    *
    * @throws WaitError `refused`: see `problem`; `unreachable`: after five retries, or if the server asks for a delay of
    *   more than a minute
+   * @throws {RangeError} `notBefore` is an invalid date
    */
   submit(input: Input, options?: SubmitOptions): Promise<OperationHandle<Output>>
   /**
@@ -94,7 +100,7 @@ export function client<T extends Contracts>(
 function createTypeClient(api: Api, type: Contract): TypeClient {
   const rootOf = () => api.base + type.name
   return {
-    async submit(input, { idempotencyKey = randomKey(), waitTimeout = 0, webhookUrl, signal } = {}) {
+    async submit(input, { idempotencyKey = randomKey(), waitTimeout = 0, webhookUrl, notBefore, signal } = {}) {
       const root = rootOf()
       const headers = {
         'content-type': 'application/json',
@@ -102,6 +108,7 @@ function createTypeClient(api: Api, type: Contract): TypeClient {
         'idempotency-key': JSON.stringify(idempotencyKey),
         ...(waitTimeout && { prefer: `wait=${Math.ceil(waitTimeout / 1000)}` }),
         ...(webhookUrl && { 'webhook-url': webhookUrl }),
+        ...(notBefore && { 'not-before': notBefore.toISOString() }),
       }
       const answer = await request(api, root, { method: 'POST', headers, body: JSON.stringify(input ?? null), signal })
       const { response, body, outcome } = answer

@@ -45,6 +45,9 @@ export async function submits() {
   await api.described.submit({})
   // @ts-expect-error it is sent as a string
   await api.parsed.submit({ at: 1 })
+  await api.plain.submit(null, { notBefore: new Date() })
+  // @ts-expect-error a time is a Date
+  await api.plain.submit(null, { notBefore: '2030-01-31T08:00:00Z' })
   // @ts-expect-error there is no such option
   await api.plain.submit(null, { key: '1' })
   // @ts-expect-error the API has no such operation type

@@ -176,6 +176,20 @@ describe('submit', () => {
     expect(await countOf(store, orders)).toBe(3)
   })
 
+  test('with notBefore begins then, and the status says when', async ({ lab }) => {
+    const { api } = await start(lab, {})
+    const notBefore = new Date(Date.now() + 3_600_000)
+    const delayed = await api.orders.submit({ customer: 'Ada' }, { notBefore })
+    const { notBefore: told = '' } = await delayed.status()
+    expect(Math.abs(Date.parse(told) - notBefore.getTime())).toBeLessThan(60_000)
+    const passed = await api.orders.submit({ customer: 'Ada' }, { notBefore: new Date(0) })
+    expect((await passed.status()).notBefore).toBeUndefined()
+    const tooFar = new Date(Date.now() + 2 * 366 * 86_400_000)
+    const error = await errorOf(api.orders.submit({ customer: 'Ada' }, { notBefore: tooFar }))
+    expect(error).toMatchObject({ code: 'refused', problem: { code: 'invalid-request' } })
+    await expect(api.orders.submit({ customer: 'Ada' }, { notBefore: new Date('?') })).rejects.toThrow(RangeError)
+  })
+
   test('whose answer is lost is repeated, and makes one operation', async ({ lab }) => {
     const { port, store } = await start(lab)
     const proxy = await startProxy(lab, port)
