@@ -9,6 +9,7 @@ export const backup: Command = {
   name: 'backup',
   summary: 'copies a SQLite file while it is in use',
   options: { ...STORE_OPTION, to: { value: 'FILE', help: 'the new file' } },
+  examples: ['waybill backup --store sqlite:./orders.db --to ./orders-backup.db'],
   run: async given => {
     const [path, target] = [fileOf(given), fileNamed(given, 'to')]
     await backUp(path, target)
@@ -20,6 +21,7 @@ export const restore: Command = {
   name: 'restore',
   summary: 'puts a backup in the place of a SQLite file; stop what uses it first',
   options: { ...STORE_OPTION, from: { value: 'FILE', help: 'what waybill backup has made' } },
+  examples: ['waybill restore --store sqlite:./orders.db --from ./orders-backup.db'],
   run: async given => {
     const [path, copy] = [fileOf(given), fileNamed(given, 'from')]
     const before = await putBack(copy, path)

@@ -2,6 +2,7 @@
 import { UrlError } from '../from-url/urls.ts'
 import { packageVersion } from '../util/version.ts'
 import { backup, restore } from './backup.ts'
+import { check } from './check.ts'
 import { type Command, readArguments, UsageError } from './command.ts'
 import { copy } from './copy.ts'
 import { emulate } from './emulate.ts'
@@ -14,7 +15,7 @@ import { show } from './show.ts'
 import { work } from './work.ts'
 
 /** Every command, in the order of the help. */
-const COMMANDS: readonly Command[] = [work, run, ls, show, migrate, copy, backup, restore, emulate]
+const COMMANDS: readonly Command[] = [work, run, ls, show, migrate, copy, backup, restore, emulate, check]
 
 /** Runs the arguments after `waybill`. Returns the exit code, and writes errors to standard error. */
 export async function runCommandLine([name, ...args]: readonly string[]): Promise<number> {

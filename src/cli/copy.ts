@@ -22,6 +22,7 @@ export const copy: Command = {
     'to-blobs': { value: 'URL', help: 'what is to keep them of the second; the same URL leaves them where they are' },
     force: { help: 'copies although operations run: these run again from the copy' },
   },
+  examples: ['waybill copy --from sqlite:./orders.db --to postgres://owner@db/orders'],
   run: runCopy,
 }
 

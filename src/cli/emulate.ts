@@ -23,6 +23,10 @@ export const emulate: Command = {
     parallel: { value: 'N', help: 'azure: how many executions run at once (default 16)' },
     'cold-start': { value: 'TIME', help: 'azure: delay between a start and its process (default 0s)' },
   },
+  examples: [
+    'waybill emulate azure --job orders-job -- node job.ts',
+    'waybill emulate kubernetes --image orders -- node job.ts',
+  ],
   run: runEmulate,
 }
 

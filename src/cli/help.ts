@@ -20,7 +20,7 @@ export function overview(commands: readonly Command[]): string {
 }
 
 /** The output of `waybill help <command>`. */
-export function helpOf({ name, operands, summary, options }: Command): string {
+export function helpOf({ name, operands, summary, options, examples }: Command): string {
   const lines = columns(
     Object.entries(options).map(([option, { value, help, multiple }]) => [
       `  --${[option, value].filter(Boolean).join(' ')}`,
@@ -28,5 +28,7 @@ export function helpOf({ name, operands, summary, options }: Command): string {
     ]),
   )
   const usage = ['waybill', name, '[options]', operands].filter(Boolean).join(' ')
-  return [`Usage: ${usage}`, '', `${summary[0]?.toUpperCase()}${summary.slice(1)}.`, '', ...lines].join('\n')
+  const sentence = `${summary[0]?.toUpperCase()}${summary.slice(1)}.`
+  const shown = examples.map(example => `  ${example}`)
+  return [`Usage: ${usage}`, '', sentence, '', ...lines, '', 'Examples:', ...shown].join('\n')
 }

@@ -23,6 +23,10 @@ export const ls: Command = {
     after: { value: 'ID', help: 'those older than an operation' },
     ...JSON_OPTION,
   },
+  examples: [
+    'waybill ls --status failed --type orders --limit 20',
+    `waybill ls --status running --json | jq -r '[.id, .holder] | @tsv'`,
+  ],
   run: list,
 }
 

@@ -18,6 +18,10 @@ export const migrate: Command = {
     },
     plan: { help: 'prints the SQL, and changes nothing' },
   },
+  examples: [
+    'waybill migrate --plan --store postgres://owner@db/orders > migration.sql',
+    'waybill migrate --store postgres://owner@db/orders --grant-to app',
+  ],
   run: runMigrate,
 }
 

@@ -18,6 +18,9 @@ export const run: Command = {
     ...HANDLER_OPTIONS,
     id: { value: 'ID', help: 'id of the operation (default: the environment variable WAYBILL_OPERATION_ID)' },
   },
+  examples: [
+    'WAYBILL_OPERATION_ID=01941f29-7c00-7000-8000-000000000001 waybill run ./processor.ts --store postgres://worker@db/orders',
+  ],
   run: runOne,
 }
 

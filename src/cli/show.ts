@@ -22,6 +22,10 @@ export const show: Command = {
     payloads: { help: 'also the input, the output and what steps have recorded, which may be confidential' },
     ...JSON_OPTION,
   },
+  examples: [
+    'waybill show 01941f29-7c00-7000-8000-000000000001',
+    'waybill show 01941f29-7c00-7000-8000-000000000001 --payloads --json',
+  ],
   run: showOne,
 }
 

@@ -34,6 +34,10 @@ export const work: Command = {
     },
     idle: { value: 'TIME', help: 'how long the queue must stay empty before exiting (default 5s)' },
   },
+  examples: [
+    'waybill work ./processor.ts --store postgres://worker@db/orders',
+    'waybill work ./processor.ts --until-idle --store sqlite:./orders.db',
+  ],
   run: runWork,
 }
 

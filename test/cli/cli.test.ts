@@ -63,6 +63,7 @@ describe('the command', () => {
       const { code, out } = await waybill(['help', name])
       expect(code).toBe(0)
       expect(reference).toContain(`## waybill ${name}\n`)
+      expect(out).toContain('\nExamples:\n  ')
       for (const [option] of out.matchAll(/^ {2}--[a-z-]+/gm)) expect(reference).toContain(`\`${option.trim()}`)
     }
   })

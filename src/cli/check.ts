@@ -1,0 +1,116 @@
+/** `waybill check`: drives an asynchronous API, and grades it by the standards. */
+import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { styleText } from 'node:util'
+import { drive, type Evidence, type Target } from './check/drive.ts'
+import { describeExchange } from './check/exchange.ts'
+import type { Grade, Graded } from './check/rule.ts'
+import { gradeAll } from './check/rules.ts'
+import { type Command, JSON_OPTION, type ParsedArgs, UsageError } from './command.ts'
+import { plain, print, printJson, span } from './output.ts'
+
+const TIMEOUT_MS = 120_000
+
+export const check: Command = {
+  name: 'check',
+  operands: 'URL',
+  count: { min: 1, max: 1 },
+  summary: 'drive an asynchronous API, of Waybill or any other, and grade it by the standards',
+  options: {
+    data: {
+      value: 'JSON',
+      help: 'body of a request that is accepted, or @FILE (default: the example of OpenAPI, or {})',
+    },
+    other: { value: 'JSON', help: 'another such body, or @FILE (default: the same with one value changed)' },
+    invalid: { value: 'JSON', help: 'a body that must be refused, or @FILE, beside one that is not JSON' },
+    fail: { value: 'JSON', help: 'a body whose operation fails, or @FILE' },
+    header: { value: 'NAME:VALUE', multiple: true, help: 'header of every request, such as "Authorization: Bearer …"' },
+    method: { value: 'METHOD', help: 'method that starts an operation (default POST)' },
+    via: { value: 'HEADER', help: 'header that names the status, where several do, such as operation-location' },
+    status: { value: 'URL', help: 'where the status is, with members of the body in braces, such as "/v1/{name}"' },
+    openapi: { value: 'URL', help: 'the OpenAPI document (default: the usual places)' },
+    timeout: { value: 'TIME', help: 'the longest wait for the end of an operation (default 2m)' },
+    verbose: { help: 'also print what each rule has seen where it is kept' },
+    ...JSON_OPTION,
+  },
+  examples: [
+    'waybill check http://127.0.0.1:3000/orders',
+    `waybill check https://api.example.com/jobs --data '{"name":"Ada"}' --header "Authorization: Bearer $TOKEN"`,
+    `waybill check https://api.example.com/v1/exports --data @export.json --status "/v1/{name}"`,
+  ],
+  run: runCheck,
+}
+
+async function runCheck(given: ParsedArgs): Promise<number> {
+  const target = targetOf(given)
+  const evidence = await drive(target, { now: () => performance.now(), sleep })
+  const graded = gradeAll(evidence)
+  if (given.has('json')) printJson({ url: target.url, rules: graded })
+  else for (const line of linesOf(evidence, graded, given.has('verbose'))) print(line)
+  return graded.some(({ grade }) => grade === 'fail') ? 1 : 0
+}
+
+function targetOf(given: ParsedArgs): Target {
+  const [text = ''] = given.operands
+  const url = URL.parse(text)
+  if (url === null || !/^https?:$/.test(url.protocol)) {
+    throw new UsageError(`The API must be a URL such as http://127.0.0.1:3000/orders, not "${text}".`)
+  }
+  const body = (name: string) => readBody(given.text(name))
+  return {
+    url: url.href,
+    method: given.text('method')?.toUpperCase() ?? 'POST',
+    headers: Object.fromEntries(given.texts('header').map(readHeader)),
+    data: body('data'),
+    other: body('other'),
+    invalid: body('invalid'),
+    fail: body('fail'),
+    via: given.text('via')?.toLowerCase(),
+    template: given.text('status'),
+    openapi: given.text('openapi'),
+    timeoutMs: given.duration('timeout') ?? TIMEOUT_MS,
+  }
+}
+
+function readBody(text: string | undefined): string | undefined {
+  return text?.startsWith('@') ? readFileSync(text.slice(1), 'utf8') : text
+}
+
+function readHeader(text: string): [name: string, value: string] {
+  const [, name, value] = /^([\w-]+)\s*:\s*(.*)$/.exec(text) ?? []
+  if (name === undefined || value === undefined) {
+    throw new UsageError(`--header must be a name and a value, such as "Authorization: Bearer …", not "${text}".`)
+  }
+  return [name, value]
+}
+
+const MARKS: Readonly<Record<Grade, string>> = {
+  pass: styleText('green', 'pass'),
+  warn: styleText('yellow', 'warn'),
+  fail: styleText('red', 'FAIL'),
+  skip: styleText('dim', 'skip'),
+}
+
+function linesOf(evidence: Evidence, graded: readonly Graded[], isVerbose: boolean): string[] {
+  const { main } = evidence
+  const took = main.polls.reduce((sum, { ms }) => sum + ms, 0)
+  const counts = (['pass', 'warn', 'fail', 'skip'] as const).map(
+    grade => `${graded.filter(it => it.grade === grade).length} ${grade}`,
+  )
+  return [
+    `${describeExchange(main.accepted)}; ${main.pointer.by} leads to ${main.pointer.url}; ${main.polls.length} polls; ${main.state}`,
+    '',
+    ...graded.flatMap(it => ruleLines(it, isVerbose)),
+    '',
+    `${counts.join(', ')}; polls answered in ${span(took / Math.max(1, main.polls.length))} on average`,
+  ]
+}
+
+function ruleLines({ number, title, source, grade, findings }: Graded, isVerbose: boolean): string[] {
+  const shown = findings.filter(finding => isVerbose || finding.grade !== 'pass')
+  return [
+    `${String(number).padStart(2)}  ${MARKS[grade]}  ${title}`,
+    ...shown.map(finding => `          ${finding.grade === 'pass' ? '' : `${finding.grade}: `}${plain(finding.says)}`),
+    styleText('dim', `          ${source}`),
+  ]
+}
