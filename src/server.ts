@@ -12,6 +12,7 @@
  * console.log(operation.status)
  */
 export { FilterError, formatFilter, type OperatorFilter, parseFilter } from './operator/filter.ts'
+export type { Operator, PageRequest } from './operator/operator.ts'
 export type {
   Actor,
   AuditEntry,

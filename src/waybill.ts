@@ -24,6 +24,7 @@ import {
   withMethods,
 } from './model/options.ts'
 import { Metrics } from './observability/metrics.ts'
+import { type Operator, StoreOperator } from './operator/operator.ts'
 import { Operations } from './service/operations.ts'
 import type { Store } from './stores/store.ts'
 import { withTimeout } from './stores/with-timeout.ts'
@@ -156,6 +157,8 @@ export const RENAMED_WAYBILL_OPTIONS: RenamedOptions<WaybillOptions> = {
 /** What {@link createWaybill} makes. */
 export interface Waybill {
   readonly operations: Operations
+  /** Looks at the operations of all owners, and acts on them. */
+  readonly operator: Operator
   readonly store: Store
   readonly logger: Logger
   readonly metrics: Metrics
@@ -222,6 +225,7 @@ export function createWaybill(options: WaybillOptions): Waybill {
   const autoscaler = options.autoscale && makeAutoscaler(options.autoscale, shared)
   const sweeper = new Sweeper({ store, blobs, logger, metrics, everyMs: toMs(options.sweepInterval ?? '5s') })
   const webhooks = options.webhooks && new Webhooks(options.webhooks, { store, operations, logger })
+  const operator = new StoreOperator({ store, operations, webhooks, logger })
   const loops = (): readonly Loop[] =>
     [worker, dispatcher, autoscaler, sweeper, webhooks].flatMap(part => part?.loops ?? [])
   const stopWork = async () => {
@@ -239,6 +243,7 @@ export function createWaybill(options: WaybillOptions): Waybill {
   }
   return {
     operations,
+    operator,
     store,
     logger,
     metrics,

@@ -10,7 +10,7 @@ import { fingerprint } from '../model/json.ts'
 import { compileJsonSchema } from '../model/json-schema.ts'
 import type { Attempt, Operation, Submission } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
-import { ProblemError, problemError } from '../model/problem.ts'
+import { type ProblemError, problemError } from '../model/problem.ts'
 import { isFinal, type Links, type Status, type StatusDocument } from '../model/protocol.ts'
 import { checkSchema, validate } from '../model/validation.ts'
 import type { Metrics, QueueReading } from '../observability/metrics.ts'
@@ -21,6 +21,7 @@ import { Admission, limitsOf } from './admission.ts'
 import { type Estimate, Estimator } from './estimator.ts'
 import { OperationWatcher } from './operation-watcher.ts'
 import { Readiness } from './readiness.ts'
+import { orUnavailable } from './unavailable.ts'
 
 /** What is submitted. */
 export interface SubmitRequest {
@@ -165,7 +166,7 @@ export class Operations {
       const joined = traceparentOf(span) ?? traceparent
       const joining = { ...submission, traceparent: joined }
       if (transaction !== undefined) return await this.#acceptWithin(joining, transaction)
-      return await this.#askStore(this.#store.accept(joining))
+      return await orUnavailable(this.#store.accept(joining))
     })
   }
 
@@ -184,7 +185,7 @@ export class Operations {
    */
   async find(id: string, owner: string, type?: AnyOperationType): Promise<Operation> {
     // Something that cannot be an id is not looked up: the answer is the same.
-    const operation = isId(id) ? await this.#askStore(this.#store.read(id)) : undefined
+    const operation = isId(id) ? await orUnavailable(this.#store.read(id)) : undefined
     const known = operation !== undefined && this.#types.has(operation.type)
     if (!known || operation.owner !== owner || (type !== undefined && operation.type !== type.name)) {
       throw problemError('not-found')
@@ -244,7 +245,7 @@ export class Operations {
 
   /** Reads the result of a completed operation: JSON, or a reference to the bytes that {@link content} reads. */
   async output(operation: Operation): Promise<string | BlobReference> {
-    const text = await this.#askStore(this.#store.readPayload(operation.id, 'output'))
+    const text = await orUnavailable(this.#store.readPayload(operation.id, 'output'))
     if (text === undefined) throw problemError('operation-expired')
     return readReference(text, operation.id) ?? text
   }
@@ -259,16 +260,16 @@ export class Operations {
     if (this.#blobs === undefined) throw problemError('no-blob-store')
     const blobs = this.#blobs
     // Asynchronous, so that a blob store that throws rejects.
-    const bytes = await this.#askStore(this.#blobLimit.within((async () => await blobs.get(key, range))()))
+    const bytes = await orUnavailable(this.#blobLimit.within((async () => await blobs.get(key, range))()))
     if (bytes === undefined) throw await this.#whyMissing(key)
     const expected = range === undefined ? length : range.end - range.start + 1
-    return await this.#askStore(this.#blobLimit.within(begun(exactly(bytes, expected))))
+    return await orUnavailable(this.#blobLimit.within(begun(exactly(bytes, expected))))
   }
 
   /** The sweeper deletes a blob after its record. A blob that is missing otherwise was deleted by another program, or never was in this blob store. */
   async #whyMissing(key: string): Promise<ProblemError> {
     const [id = ''] = key.split('/')
-    const operation = await this.#askStore(this.#store.read(id))
+    const operation = await orUnavailable(this.#store.read(id))
     if (operation === undefined || operation.purged) return problemError('operation-expired')
     const cause = new Error(
       `The blob "${key}", the result of the operation ${id}, is not in the blob store. Give the API and all workers ` +
@@ -285,9 +286,7 @@ export class Operations {
    */
   async cancel(id: string, owner: string, type?: AnyOperationType): Promise<Operation> {
     const before = await this.find(id, owner, type)
-    const changed = isFinal(before.status)
-      ? undefined
-      : await this.#askStore(this.#store.change(id, { kind: 'cancel' }))
+    const changed = isFinal(before.status) ? undefined : await orUnavailable(this.#store.change(id, { kind: 'cancel' }))
     if (changed?.status === 'canceled') this.#metrics?.finished(changed.type, 'canceled')
     const operation = changed ?? (await this.find(id, owner, type))
     if (operation.status === 'completed' || operation.status === 'failed') {
@@ -299,7 +298,7 @@ export class Operations {
   /** Lists operations of a type and an owner, newest first. */
   async list(type: AnyOperationType, request: ListRequest = {}): Promise<readonly Operation[]> {
     const { owner = '', limit = 50, ...rest } = request
-    return await this.#askStore(this.#store.list({ type: type.name, owner, limit, ...rest }))
+    return await orUnavailable(this.#store.list({ type: type.name, owner, limit, ...rest }))
   }
 
   /** Lists the attempts so far, including the running one. */
@@ -315,7 +314,7 @@ export class Operations {
 
   /** Reads the same of an operation whose owner the caller has checked. */
   async logsOf(id: string, after: number): Promise<readonly LogLine[]> {
-    return await this.#askStore(this.#store.logs(id, after))
+    return await orUnavailable(this.#store.logs(id, after))
   }
 
   /** Makes the status document that a client gets of an operation. */
@@ -325,16 +324,6 @@ export class Operations {
       ? undefined
       : await this.#estimator.estimate(operation).catch((): Estimate => ({ retryAfterMs: 1000, unclaimedMs: 0 }))
     return toDocument(operation, links, waitingFor(operation, expected, this.#startsBlocked()), expected)
-  }
-
-  /** The client cannot fix a store that does not answer, or fails: it may try again later. */
-  async #askStore<T>(answer: Promise<T>): Promise<T> {
-    try {
-      return await answer
-    } catch (error) {
-      if (error instanceof ProblemError) throw error
-      throw problemError('unavailable', undefined, { cause: error, retryAfter: 2000 })
-    }
   }
 }
 

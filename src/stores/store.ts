@@ -1,7 +1,7 @@
 /**
  * The contract of a store: what keeps operations durably. The folders beside this file hold the implementations, and
- * `waybill/testing` the suite that each of them passes. It has three parts by who uses them: {@link OperationStore},
- * {@link WorkQueue} and {@link Archive}.
+ * `waybill/testing` the suite that each of them passes. It has four parts by who uses them: {@link OperationStore},
+ * {@link WorkQueue}, {@link OperatorStore} and {@link Archive}.
  *
  * Rules for every method:
  * - What a promise has confirmed survives a crash of any process, and every reader sees it.
@@ -96,26 +96,41 @@ export interface ListQuery {
   readonly after?: string | undefined
 }
 
-/** Which operations of all owners an operator looks for, newest first. */
+/** Which operations of all owners an operator looks for, newest first: those that fit everything that is given. */
 export interface BrowseQuery {
   readonly type?: string | undefined
   readonly owner?: string | undefined
   readonly status?: Status | undefined
+  /** The code of the problem that it ended with. */
+  readonly problem?: string | undefined
+  /** Accepted at this time or later, in milliseconds since the epoch. */
+  readonly createdAfter?: number | undefined
+  /** Accepted before this time, in milliseconds since the epoch. */
+  readonly createdBefore?: number | undefined
+  /** The idempotency key. */
+  readonly key?: string | undefined
+  readonly execution?: string | undefined
+  /** The worker process that runs it. */
+  readonly holder?: string | undefined
+  /** A part of its id, idempotency key or owner; letters from A to Z in either case. */
+  readonly search?: string | undefined
   /** 1 to 1,000. */
   readonly limit: number
   /** Look at what comes after this id. */
   readonly after?: string | undefined
 }
 
-/** What {@link Archive.browse} has found: possibly nothing, though there is more. */
+/** What {@link OperatorStore.browse} has found: possibly nothing, though there is more. */
 export interface BrowsePage {
   readonly operations: readonly Operation[]
   /** The `after` of the next page; undefined where everything has been looked at. */
   readonly next?: string | undefined
+  /** How many operations were looked at. */
+  readonly scanned: number
 }
 
 /**
- * How many operations one {@link Archive.browse} looks at, at most. An operator browses now and then: that reads
+ * How many operations one {@link OperatorStore.browse} looks at, at most. An operator browses now and then: that reads
  * operations in the order of their ids, since an index for it would slow every write.
  */
 export const BROWSE_LIMIT = 10_000
@@ -324,11 +339,17 @@ export interface WorkQueue {
   sweep(limit: number): Promise<SweepResult>
 }
 
-/** What the command line needs: looks through all operations, and copies them from one store to another. */
-export interface Archive {
-  /** Looks through the operations of all owners, for an operator. */
+/** What operators need beside the rest: looks through the operations of all owners. */
+export interface OperatorStore {
+  /**
+   * Looks through the operations of all owners, newest first. One call looks at a bounded number of operations, at most
+   * {@link BROWSE_LIMIT}.
+   */
   browse(query: BrowseQuery): Promise<BrowsePage>
+}
 
+/** What copies need: reads and writes operations whole. */
+export interface Archive {
   /**
    * Reads everything that is kept of operations, in the order of their ids, tombstones included: at most `limit` (1 to
    * 1,000) of them after an id. An empty page is the end. Each dump shows its operation at one moment.
@@ -343,7 +364,7 @@ export interface Archive {
 }
 
 /** Keeps operations durably. */
-export interface Store extends OperationStore, WorkQueue, Archive {
+export interface Store extends OperationStore, WorkQueue, OperatorStore, Archive {
   /** Prepares the store: connects, migrates, checks. Called once, before all else. */
   open(): Promise<void>
 

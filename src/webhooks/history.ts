@@ -1,7 +1,7 @@
 /** What became of an operation's webhook, and how it is sent once more. */
 import type { Attempt, Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
-import { ProblemError, problemError } from '../model/problem.ts'
+import { problemError } from '../model/problem.ts'
 import { isFinal, type Status } from '../model/protocol.ts'
 import type { Operations } from '../service/operations.ts'
 import { acceptedOperation, type OperationStore } from '../stores/store.ts'
@@ -124,14 +124,4 @@ export class History {
 
 function isUuid(id: string): boolean {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)
-}
-
-/** A store that cannot be reached is told as `unavailable`. */
-export async function orUnavailable<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work
-  } catch (error) {
-    if (error instanceof ProblemError) throw error
-    throw problemError('unavailable', undefined, { cause: error, retryAfter: 2000 })
-  }
 }

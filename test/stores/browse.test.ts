@@ -3,8 +3,9 @@ import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
 import { postgresStore } from 'waybill/stores/postgres'
 import { sqliteStore } from 'waybill/stores/sqlite'
+import { browseStatement } from '../../src/stores/postgres/browse.ts'
 import { copyStatements } from '../../src/stores/postgres/copies.ts'
-import { BROWSE_LIMIT, type Store } from '../../src/stores/store.ts'
+import { BROWSE_LIMIT, type BrowseQuery, type Store } from '../../src/stores/store.ts'
 import { testDatabase } from '../support/postgres.ts'
 
 const COUNT = 2 * BROWSE_LIMIT + 5
@@ -50,8 +51,9 @@ describe.each([
       pages.push(await store.browse({ type: 'refunds', limit: 10, after: next }))
     }
     const [first, second, third] = pages
-    expect(first).toEqual({ operations: [], next: idOf(COUNT - BROWSE_LIMIT + 1) })
-    expect(second).toEqual({ operations: [], next: idOf(COUNT - 2 * BROWSE_LIMIT + 1) })
+    expect(first).toEqual({ operations: [], next: idOf(COUNT - BROWSE_LIMIT + 1), scanned: BROWSE_LIMIT })
+    expect(second).toEqual({ operations: [], next: idOf(COUNT - 2 * BROWSE_LIMIT + 1), scanned: BROWSE_LIMIT })
+    expect(third?.scanned).toBe(COUNT - 2 * BROWSE_LIMIT)
     expect(third?.operations.map(({ id }) => id)).toEqual([idOf(1)])
     expect(pages).toHaveLength(3)
     await store.close()
@@ -61,7 +63,7 @@ describe.each([
 it.each(['force_custom_plan', 'force_generic_plan'])('PostgreSQL answers by the ids alone (%s)', async mode => {
   const store = await postgres()
   const schema = database.lastSchema()
-  const { browse, dump } = copyStatements(`"${schema}"`)
+  const { dump } = copyStatements(`"${schema}"`)
   const client = await database.pool().connect()
   const plan = async (text: string, types: string, values: string) => {
     await client.query(`SET plan_cache_mode = ${mode}`)
@@ -70,11 +72,16 @@ it.each(['force_custom_plan', 'force_generic_plan'])('PostgreSQL answers by the 
     await client.query('DEALLOCATE it')
     return rows.map(row => row['QUERY PLAN']).join('\n')
   }
-  const id = `'${idOf(COUNT)}'`
+  const id = idOf(COUNT)
+  const browse = async (query: BrowseQuery) => {
+    const { text, values } = browseStatement(`"${schema}"`, query)
+    const types = values.map((_, index) => new RegExp(`\\$${index + 1}::(\\w+)`).exec(text)?.[1])
+    return await plan(text, types.join(', '), values.map(value => `'${value}'`).join(', '))
+  }
   const plans = [
-    await plan(browse.text, 'uuid, text, text, smallint, int', `${id}, 'refunds', NULL, NULL, 10`),
-    await plan(browse.text, 'uuid, text, text, smallint, int', `${id}, NULL, 'ann', 3::smallint, 10`),
-    await plan(dump.text, 'uuid, int', `${id}, 50`),
+    await browse({ after: id, type: 'refunds', limit: 10 }),
+    await browse({ after: id, owner: 'ann', status: 'failed', search: 'x', limit: 10 }),
+    await plan(dump.text, 'uuid, int', `'${id}', 50`),
   ]
   for (const text of plans) {
     expect(text).toContain('operations_pkey')

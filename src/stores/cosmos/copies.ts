@@ -1,6 +1,7 @@
 /** What operators ask for: to look through all operations, and to move them whole from one store to another. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptError, Operation } from '../../model/operation.ts'
+import { fitsQuery, idBounds, isFiltered } from '../browsing.ts'
 import type { BrowsePage, BrowseQuery, Dump, DumpPart, LogLine, RecordedError } from '../store.ts'
 import { type CosmosAccess, inParallel } from './access.ts'
 import {
@@ -16,10 +17,13 @@ import {
   marked,
   newMark,
   type OperationItem,
+  scopeOf,
   settleLog,
+  sorted,
   within,
   withRecord,
 } from './items.ts'
+import type { QueryName } from './queries.ts'
 
 /** How many operations one call looks at: each that it reads costs request units. */
 const LOOK_AT = 1000
@@ -27,17 +31,33 @@ const LOOK_AT = 1000
 const MOST_TURNS = 20
 
 export async function browse(access: CosmosAccess, query: BrowseQuery): Promise<BrowsePage> {
-  const { type, owner, status, limit, after } = query
-  const fitsAll = type === undefined && owner === undefined
-  const most = fitsAll ? limit : LOOK_AT
-  const seen =
-    status === undefined
-      ? await access.records('browse', within([], after), most)
-      : await access.records('browseByStatus', within([status], after), most)
-  const found = seen.filter(it => (type ?? it.type) === it.type && (owner ?? it.owner) === it.owner)
+  const { limit } = query
+  const { name, parts, rest } = pathOf(query)
+  const most = isFiltered(rest) ? LOOK_AT : limit
+  const { first = '', before } = idBounds(query)
+  const seen = await access.records(name, { ...within(parts, before), after: sorted(...parts, first) }, most)
+  const found = seen.filter(operation => fitsQuery(query, operation))
   const operations = found.slice(0, limit)
   const last = operations.length === limit ? operations.at(-1) : seen.length === most ? seen.at(-1) : undefined
-  return { operations, next: last?.id }
+  const scanned = last === undefined ? seen.length : seen.findIndex(({ id }) => id === last.id) + 1
+  return { operations, next: last?.id, scanned }
+}
+/** Where the operations are looked for: by what they are sorted by, and what of the query that leaves open. */
+function pathOf({ type, owner, status, ...rest }: BrowseQuery): {
+  readonly name: QueryName
+  readonly parts: readonly string[]
+  readonly rest: BrowseQuery
+} {
+  if (type !== undefined && owner !== undefined) {
+    const scope = scopeOf(type, owner)
+    return status === undefined
+      ? { name: 'list', parts: [scope], rest }
+      : { name: 'listByStatus', parts: [scope, status], rest }
+  }
+  const open = { ...rest, type, owner }
+  return status === undefined
+    ? { name: 'browse', parts: [], rest: open }
+    : { name: 'browseByStatus', parts: [status], rest: open }
 }
 
 export async function dump(access: CosmosAccess, after = '', limit: number): Promise<Dump[]> {

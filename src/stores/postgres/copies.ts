@@ -1,24 +1,12 @@
 /** What operators ask for: to look through all operations, and to move them whole from one store to another. */
 import type { Operation } from '../../model/operation.ts'
-import { STATUSES } from '../../model/protocol.ts'
-import {
-  BROWSE_LIMIT,
-  type BrowsePage,
-  type BrowseQuery,
-  type Dump,
-  LOG_LIMIT,
-  type LogLine,
-  type RecordedError,
-} from '../store.ts'
+import { type BrowsePage, type BrowseQuery, type Dump, LOG_LIMIT, type LogLine, type RecordedError } from '../store.ts'
+import { browse } from './browse.ts'
 import { type Connections, type Statement, send } from './connections.ts'
 import type { PostgresClient, Row } from './pool.ts'
-import { CHANGED_TYPES, COLUMNS, changedRow, isId, recordOf, toOperation } from './rows.ts'
+import { CHANGED_TYPES, COLUMNS, changedRow, FIRST_ID, isId, recordOf, toOperation } from './rows.ts'
 import { RECORD_WIDTH } from './statements.ts'
 import { checkText, storable } from './text.ts'
-
-/** Before every id there is, and after it. */
-const FIRST_ID = '00000000-0000-0000-0000-000000000000'
-const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 
 /** The statements for a schema, whose name is quoted. They run seldom, and are not prepared. */
 export function copyStatements(schema: string) {
@@ -26,18 +14,6 @@ export function copyStatements(schema: string) {
   const body = (kind: number) => `(SELECT p.body FROM ${schema}.payloads p WHERE p.id = o.id AND p.kind = ${kind})`
   const statement = (text: string): Statement => ({ name: '', text })
   return {
-    // A filter that the planner cannot use: so it reads the operations by their ids, from the one to the other.
-    browse: statement(`
-      WITH edge AS MATERIALIZED (
-        SELECT id FROM ${operations} WHERE id < $1::uuid ORDER BY id DESC LIMIT 1 OFFSET ${BROWSE_LIMIT - 1}),
-      found AS (
-        SELECT ${recordOf('o')} FROM ${operations} o
-        WHERE o.id < $1::uuid AND o.id >= coalesce((SELECT id FROM edge), '${FIRST_ID}')
-        AND coalesce(o.type = $2::text, true) AND coalesce(o.owner = $3::text, true)
-        AND coalesce(o.status = $4::smallint, true)
-        ORDER BY o.id DESC LIMIT $5)
-      SELECT found.*, edge.id FROM (SELECT 1) AS one LEFT JOIN found ON true LEFT JOIN edge ON true
-      ORDER BY found.id DESC`),
     dump: statement(`
       SELECT ${recordOf('o')}, ${body(0)}, ${body(1)}, o.purge_at,
         (SELECT json_agg(json_build_array(s.name, s.value)) FROM ${schema}.steps s WHERE s.id = o.id),
@@ -85,21 +61,18 @@ function restores(schema: string, operations: string) {
 
 export class Copies {
   readonly #connections: Connections
+  readonly #schema: string
   readonly #statements: ReturnType<typeof copyStatements>
 
   /** @param schema its name, quoted */
   constructor(connections: Connections, schema: string) {
     this.#connections = connections
+    this.#schema = schema
     this.#statements = copyStatements(schema)
   }
 
-  async browse({ type, owner, status, limit, after = LAST_ID }: BrowseQuery): Promise<BrowsePage> {
-    if (!isId(after)) return { operations: [] }
-    const at = status === undefined ? null : STATUSES.indexOf(status)
-    const rows = await this.#run(this.#statements.browse, [after, type ?? null, owner ?? null, at, limit])
-    const operations = rows.filter(([id]) => id !== null).map(toOperation)
-    const next = operations.length === limit ? operations.at(-1)?.id : rows[0]?.[RECORD_WIDTH]
-    return { operations, next: typeof next === 'string' ? next : undefined }
+  async browse(query: BrowseQuery): Promise<BrowsePage> {
+    return await browse(({ text, values }) => this.#run({ name: '', text }, [...values]), this.#schema, query)
   }
 
   async dump(after: string = FIRST_ID, limit: number): Promise<Dump[]> {

@@ -1,7 +1,7 @@
 /** What operators ask for: to look through all operations, and to move them whole from one store to another. */
 import type { Operation } from '../../model/operation.ts'
-import { STATUSES } from '../../model/protocol.ts'
-import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery, type Dump, type LogLine } from '../store.ts'
+import type { BrowsePage, BrowseQuery, Dump, LogLine } from '../store.ts'
+import { prepareBrowse } from './browse.ts'
 import type { Database, Row } from './database.ts'
 import { errorKind, type PayloadRow, toErrors } from './payloads.ts'
 import { RECORDS, RESTORE, RecordQuery, restoreValues } from './rows.ts'
@@ -12,27 +12,9 @@ export interface Dumps {
   dump(after: string | undefined, limit: number): Dump[]
 }
 
-/** Sorts behind every id. */
-const BEHIND_ALL = '\u{10ffff}'
-
-// A filter that the planner cannot use: so it reads the operations by their ids, from the one to the other.
-const FILTER = 'coalesce(type = ?, 1) AND coalesce(owner = ?, 1) AND coalesce(status = ?, 1)'
-
 /** Prepares the reads of operators on a connection. */
 export function prepareDumps(database: Database): Dumps {
-  const edge = database.prepare(`
-    SELECT id FROM operations WHERE id < ? ORDER BY id DESC LIMIT 1 OFFSET ${BROWSE_LIMIT - 1}`)
-  const found = new RecordQuery(database, `${RECORDS} WHERE id < ? AND id >= ? AND ${FILTER} ORDER BY id DESC LIMIT ?`)
-  return {
-    browse: ({ type = null, owner = null, status, limit, after = BEHIND_ALL }) => {
-      const last = (edge.get(after) as { id: string } | undefined)?.id
-      const at = status === undefined ? null : STATUSES.indexOf(status)
-      const operations = found.all(after, last ?? '', type, owner, at, limit)
-      const next = operations.length === limit ? operations.at(-1)?.id : last
-      return { operations, next }
-    },
-    dump: prepareDump(database),
-  }
+  return { browse: prepareBrowse(database), dump: prepareDump(database) }
 }
 
 function prepareDump(database: Database): Dumps['dump'] {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
-import type { Operation } from '../../model/operation.ts'
 import { STATUSES } from '../../model/protocol.ts'
-import type { BrowseQuery, ListQuery } from '../../stores/store.ts'
+import type { ListQuery } from '../../stores/store.ts'
 import { DAY, idsOf, OUTCOMES, type StoreTest, type StoreTests, TYPE } from './context.ts'
 
 const MINE: ListQuery = { type: TYPE, owner: '', limit: 1000 }
@@ -64,29 +63,6 @@ export const listTests: StoreTests = {
       assert.deepEqual(idsOf(await test.store.list({ ...MINE, after: first ?? '' })), [])
       assert.deepEqual(idsOf(await test.store.list(MINE)), [third, first])
     },
-
-    'operators see the operations of everyone, the newest first': async test => {
-      const { ann, refund, running, failed } = await ofEveryone(test)
-      const all = [ann, refund, running, failed].reverse()
-      assert.deepEqual(await browseAll(test, {}), all)
-      assert.deepEqual(await browseAll(test, { type: TYPE }), [failed, running, ann])
-      assert.deepEqual(await browseAll(test, { owner: 'bob' }), [refund])
-      assert.deepEqual(await browseAll(test, { owner: '' }), [failed, running])
-      assert.deepEqual(await browseAll(test, { status: 'running' }), [running])
-      assert.deepEqual(await browseAll(test, { type: 'refunds', owner: 'bob', status: 'pending' }), [refund])
-      assert.deepEqual(await browseAll(test, { type: 'refunds', owner: 'ann' }), [])
-    },
-
-    'operators page through them, and are told where to go on': async test => {
-      const ids = idsOf([...(await test.submitMany(5, { owner: 'ann' })), ...(await test.submitMany(5))])
-      const first = await test.store.browse({ limit: 4 })
-      assert.deepEqual(idsOf(first.operations), ids.toReversed().slice(0, 4))
-      assert.equal(first.next, ids[6])
-      const second = await test.store.browse({ limit: 4, owner: 'ann', after: first.next ?? '' })
-      assert.deepEqual(idsOf(second.operations), ids.slice(1, 5).reverse())
-      const third = await test.store.browse({ limit: 4, owner: 'ann', after: second.next ?? '' })
-      assert.deepEqual({ ids: idsOf(third.operations), next: third.next }, { ids: [ids[0]], next: undefined })
-    },
   },
 }
 
@@ -100,27 +76,6 @@ async function pages(test: StoreTest, limit: number, between?: (page: number) =>
     seen.push(...ids)
     await between?.(page)
   }
-}
-
-/** Operations of several owners, types and statuses, in the order of their ids. */
-async function ofEveryone(test: StoreTest) {
-  return {
-    ann: await test.submit({ owner: 'ann' }),
-    refund: await test.submit({ owner: 'bob', type: 'refunds' }),
-    running: await test.run(),
-    failed: await test.end(OUTCOMES.failed),
-  }
-}
-
-async function browseAll(test: StoreTest, query: Omit<BrowseQuery, 'limit'>): Promise<Operation[]> {
-  const all: Operation[] = []
-  let after: string | undefined
-  do {
-    const page = await test.store.browse({ ...query, limit: 100, after })
-    all.push(...page.operations)
-    after = page.next
-  } while (after !== undefined)
-  return all
 }
 
 /** Ends an operation and has it deleted, record and all. */

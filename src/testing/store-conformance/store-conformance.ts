@@ -2,6 +2,7 @@
 import type { Store } from '../../stores/store.ts'
 import type { ManualClock } from '../manual-clock.ts'
 import { acceptTests } from './accept.ts'
+import { browseTests } from './browse.ts'
 import { changeTests } from './change.ts'
 import { checkTests } from './check.ts'
 import { claimTests } from './claim.ts'
@@ -61,6 +62,7 @@ const GROUPS: readonly StoreTests[] = [
   changeTests,
   noteTests,
   listTests,
+  browseTests,
   queueTests,
   launchTests,
   sweepTests,

@@ -1,0 +1,61 @@
+/** Which operations a {@link BrowseQuery} means: stores narrow them down as they can, and this decides. */
+import type { Operation } from '../model/operation.ts'
+import type { BrowseQuery } from './store.ts'
+
+/** An id may say an earlier or a later time than its record by this much: processes and stores have clocks of their own. */
+const ID_SLACK_MS = 3_600_000
+
+/** Whether an operation is one of those that are looked for. */
+export function fitsQuery(query: BrowseQuery, operation: Operation): boolean {
+  const { type, owner, status, problem, createdAfter, createdBefore, key, execution, holder, search } = query
+  return (
+    is(type, operation.type) &&
+    is(owner, operation.owner) &&
+    is(status, operation.status) &&
+    is(problem, operation.error?.code) &&
+    (createdAfter === undefined || operation.createdAt >= createdAfter) &&
+    (createdBefore === undefined || operation.createdAt < createdBefore) &&
+    is(key, operation.idempotencyKey) &&
+    is(execution, operation.execution) &&
+    is(holder, operation.holder) &&
+    (search === undefined || isFound(search, operation))
+  )
+}
+
+function is<T>(wanted: T | undefined, found: T | null | undefined): boolean {
+  return wanted === undefined || wanted === found
+}
+
+function isFound(search: string, { id, idempotencyKey, owner }: Operation): boolean {
+  const part = lowerAscii(search)
+  return [id, idempotencyKey ?? '', owner].some(text => lowerAscii(text).includes(part))
+}
+
+/** As databases do it whatever their locale: letters from A to Z alone. */
+export function lowerAscii(text: string): string {
+  return text.replaceAll(/[A-Z]+/g, letters => letters.toLowerCase())
+}
+
+/** The ids between which the operations of a query lie: from `first` on, and before `before`. Ids begin with the time. */
+export function idBounds(query: BrowseQuery): { readonly first?: string; readonly before?: string } {
+  const { createdAfter, createdBefore, after } = query
+  const end = createdBefore === undefined ? undefined : idAt(createdBefore + ID_SLACK_MS)
+  const before = after !== undefined && end !== undefined ? [after, end].sort()[0] : (after ?? end)
+  return {
+    ...(createdAfter !== undefined && { first: idAt(createdAfter - ID_SLACK_MS) }),
+    ...(before !== undefined && { before }),
+  }
+}
+
+/** The first id of a moment. */
+function idAt(at: number): string {
+  const digits = Math.min(Math.max(Math.floor(at), 0), 2 ** 48 - 1)
+    .toString(16)
+    .padStart(12, '0')
+  return `${digits.slice(0, 8)}-${digits.slice(8)}-0000-0000-000000000000`
+}
+
+/** Whether a query says more than where to begin and how much: only then operations are passed over. */
+export function isFiltered({ limit: _, after: __, ...filter }: BrowseQuery): boolean {
+  return Object.values(filter).some(value => value !== undefined)
+}

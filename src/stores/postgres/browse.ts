@@ -1,0 +1,97 @@
+/** Looks through the operations of all owners, a bounded number of them at a time. */
+import { STATUSES } from '../../model/protocol.ts'
+import { fitsQuery, idBounds, isFiltered } from '../browsing.ts'
+import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery } from '../store.ts'
+import type { Row } from './pool.ts'
+import { FIRST_ID, isId, LAST_ID, recordOf, toOperation } from './rows.ts'
+import { RECORD_WIDTH } from './statements.ts'
+
+/** A statement for one query, with its values. It runs seldom, and is not prepared. */
+export interface BrowseStatement {
+  readonly text: string
+  readonly values: readonly unknown[]
+}
+
+/** @param schema its name, quoted */
+export function browseStatement(schema: string, query: BrowseQuery): BrowseStatement {
+  const values: unknown[] = []
+  const value = (given: unknown, type: string) => `$${values.push(given)}::${type}`
+  const { first = FIRST_ID, before = LAST_ID } = idBounds(query)
+  const bounds = `id < ${value(before, 'uuid')} AND id >= ${value(first, 'uuid')}`
+  const operations = `${schema}.operations`
+  const text = `
+    WITH looked AS MATERIALIZED (
+      ${lookedAt(operations, query, bounds, value)} ORDER BY id DESC LIMIT ${lookLimit(query)}),
+    found AS MATERIALIZED (
+      SELECT ${recordOf('o')} FROM ${operations} o WHERE o.id = ANY (ARRAY (SELECT id FROM looked))
+      ${conditionsOf(query, value)} ORDER BY o.id DESC LIMIT ${query.limit}),
+    ends AS (SELECT
+      (SELECT id FROM looked ORDER BY id LIMIT 1) AS edge,
+      (SELECT count(*) FROM looked) AS looked,
+      (SELECT count(*) FROM looked WHERE id >= (SELECT id FROM found ORDER BY id LIMIT 1)) AS passed)
+    SELECT found.*, ends.edge, ends.looked, ends.passed FROM ends LEFT JOIN found ON true ORDER BY found.id DESC`
+  return { text, values }
+}
+
+export async function browse(
+  run: (statement: BrowseStatement) => Promise<Row[]>,
+  schema: string,
+  query: BrowseQuery,
+): Promise<BrowsePage> {
+  if (query.after !== undefined && !isId(query.after)) return { operations: [], scanned: 0 }
+  const rows = await run(browseStatement(schema, query))
+  const read = rows.filter(([id]) => id !== null).map(toOperation)
+  const operations = read.filter(operation => fitsQuery(query, operation))
+  const [edge, looked, passed] = rows[0]?.slice(RECORD_WIDTH) ?? []
+  if (read.length === query.limit) return { operations, next: read.at(-1)?.id, scanned: Number(passed) }
+  const isAll = Number(looked) < lookLimit(query)
+  return { operations, next: isAll ? undefined : (edge as string), scanned: Number(looked) }
+}
+
+type AddValue = (given: unknown, type: string) => string
+
+function lookLimit(query: BrowseQuery): number {
+  return isFiltered(query) ? BROWSE_LIMIT : query.limit
+}
+
+/** Where the operations are looked for: all of them by their ids, or those that an index has together. */
+function lookedAt(operations: string, query: BrowseQuery, bounds: string, value: AddValue): string {
+  const { type, owner, status, holder } = query
+  // Materialized, so that no plan reads all operations in the order of their ids.
+  if (status === 'running' || (status === undefined && holder !== undefined)) {
+    return `SELECT id FROM (SELECT id FROM ${operations} WHERE status = 1 OFFSET 0) AS running WHERE ${bounds}`
+  }
+  if (type === undefined || owner === undefined) return `SELECT id FROM ${operations} WHERE ${bounds}`
+  const asked = STATUSES.flatMap((it, index) => (status === undefined || it === status ? [index] : []))
+  const [typed, owned] = [value(type, 'text'), value(owner, 'text')]
+  return `
+    SELECT id FROM unnest('{${asked.join(',')}}'::smallint[]) AS asked (status) CROSS JOIN LATERAL (
+      SELECT l.id FROM ${operations} l
+      WHERE l.type = ${typed} AND l.owner = ${owned} AND l.status >= asked.status
+      AND (l.status, l.id) < (asked.status, $1::uuid) AND l.id >= $2::uuid
+      ORDER BY l.status DESC, l.id DESC LIMIT ${lookLimit(query)}) AS listed`
+}
+
+/** What is looked at is narrowed down by; the ids decide how it is read. */
+function conditionsOf(query: BrowseQuery, value: AddValue): string {
+  const { type, owner, status, problem, createdAfter, createdBefore, key, execution, holder, search } = query
+  const conditions: string[] = []
+  const given = (wanted: unknown, sql: (value: string) => string, kind = 'text') => {
+    if (wanted !== undefined) conditions.push(`AND ${sql(value(wanted, kind))}`)
+  }
+  given(type, it => `o.type = ${it}`)
+  given(owner, it => `o.owner = ${it}`)
+  given(status && STATUSES.indexOf(status), it => `o.status = ${it}`, 'smallint')
+  // The text of the member: whether it is the problem's own is seen once it is read.
+  given(problem && `"code":${JSON.stringify(problem)}`, it => `position(${it} IN o.error) > 0`)
+  given(createdAfter, it => `o.created_at >= ${it}`, 'bigint')
+  given(createdBefore, it => `o.created_at < ${it}`, 'bigint')
+  given(key, it => `o.idempotency_key = ${it}`)
+  given(execution, it => `o.execution = ${it}`)
+  given(holder, it => `o.holder = ${it}`)
+  given(search, it => {
+    const columns = ['o.id::text COLLATE "C"', 'o.idempotency_key', 'o.owner']
+    return `(${columns.map(column => `position(lower(${it} COLLATE "C") IN lower(${column})) > 0`).join(' OR ')})`
+  })
+  return conditions.join(' ')
+}

@@ -1,0 +1,92 @@
+/** Looks through the operations of all owners, a bounded number of them at a time. */
+import { STATUSES } from '../../model/protocol.ts'
+import { fitsQuery, idBounds, isFiltered } from '../browsing.ts'
+import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery } from '../store.ts'
+import type { Database, SqlValue, Statement } from './database.ts'
+import { RECORDS, RecordQuery } from './rows.ts'
+
+/** Sorts behind every id. */
+const BEHIND_ALL = '\u{10ffff}'
+
+/** Where the operations of a query are looked for: all of them by their ids, or those that an index has together. */
+interface Path {
+  readonly from: string
+  readonly where: string
+  readonly values: readonly SqlValue[]
+}
+
+/** What operations are narrowed down by. `+` has the planner leave the column's index alone. */
+interface Condition {
+  readonly sql: string
+  readonly values: readonly SqlValue[]
+}
+
+interface Prepared {
+  readonly edge: Statement
+  readonly found: RecordQuery
+  readonly count: Statement
+}
+
+/** Prepares the look through all operations on a connection; each combination of conditions is prepared once. */
+export function prepareBrowse(database: Database): (query: BrowseQuery) => BrowsePage {
+  const cache = new Map<string, Prepared>()
+  const prepare = ({ from, where }: Path, conditions: readonly Condition[]): Prepared => {
+    const scope = `${from} WHERE ${where}`
+    const narrowed = ['id < ? AND id >= ?', ...conditions.map(({ sql }) => sql)].join(' AND ')
+    const text = `${RECORDS} ${scope} AND ${narrowed} ORDER BY id DESC LIMIT ?`
+    const known = cache.get(text)
+    if (known !== undefined) return known
+    const ids = `FROM operations ${scope} AND id < ? AND id >= ?`
+    const prepared = {
+      edge: database.prepare(`SELECT id ${ids} ORDER BY id DESC LIMIT 1 OFFSET ${BROWSE_LIMIT - 1}`),
+      found: new RecordQuery(database, text),
+      count: database.prepare(`SELECT count(*) AS count ${ids}`),
+    }
+    cache.set(text, prepared)
+    return prepared
+  }
+  return query => {
+    const { limit } = query
+    const { first = '', before = BEHIND_ALL } = idBounds(query)
+    const path = pathOf(query)
+    const conditions = conditionsOf(query)
+    const { edge, found, count } = prepare(path, conditions)
+    const last = (edge.get(...path.values, before, first) as { id: string } | undefined)?.id
+    const values = conditions.flatMap(condition => condition.values)
+    const read = found.all(...path.values, before, last ?? first, ...values, limit)
+    const next = read.length === limit ? read.at(-1)?.id : last
+    const looked = () => count.get(...path.values, before, next ?? first) as { count: number }
+    const scanned = isFiltered(query) ? looked().count : read.length
+    return { operations: read.filter(operation => fitsQuery(query, operation)), next, scanned }
+  }
+}
+
+function pathOf({ type, owner, status, holder }: BrowseQuery): Path {
+  if (status === 'running' || (status === undefined && holder !== undefined)) {
+    return { from: 'INDEXED BY operations_leased', where: 'status = 1', values: [] }
+  }
+  if (type !== undefined && owner !== undefined) {
+    return { from: 'INDEXED BY operations_listed', where: 'type = ? AND owner = ?', values: [type, owner] }
+  }
+  return { from: '', where: 'true', values: [] }
+}
+
+function conditionsOf(query: BrowseQuery): Condition[] {
+  const { type, owner, status, problem, createdAfter, createdBefore, key, execution, holder, search } = query
+  const given = (sql: string, ...values: (SqlValue | undefined)[]): Condition[] =>
+    values.includes(undefined) ? [] : [{ sql, values: values as SqlValue[] }]
+  const part = ['id', 'idempotency_key', 'owner'].map(column => `instr(lower(${column}), lower(?))`).join(' OR ')
+  return [
+    ...given('+type = ?', type),
+    ...given('+owner = ?', owner),
+    ...given('+status = ?', status && STATUSES.indexOf(status)),
+    // The text of the member: whether it is the problem's own is seen once it is read.
+    ...given('instr(error, ?)', problem && `"code":${JSON.stringify(problem)}`),
+    ...given('created_at >= ?', createdAfter),
+    ...given('created_at < ?', createdBefore),
+    ...given('+idempotency_key = ?', key),
+    ...given('+execution = ?', execution),
+    ...given('+holder = ?', holder),
+    ...given(`(${part})`, search, search, search),
+  ]
+}

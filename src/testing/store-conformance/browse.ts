@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict'
+import type { Operation } from '../../model/operation.ts'
+import type { BrowseQuery } from '../../stores/store.ts'
+import { HOLDER, HOUR, idsOf, OUT_OF_STOCK, OUTCOMES, type StoreTest, type StoreTests, TYPE } from './context.ts'
+
+export const browseTests: StoreTests = {
+  name: 'browse',
+  tests: {
+    'operators see the operations of everyone, the newest first': async test => {
+      const { ann, refund, running, failed } = await ofEveryone(test)
+      const all = [ann, refund, running, failed].reverse()
+      assert.deepEqual(await browseAll(test, {}), all)
+      assert.deepEqual(await browseAll(test, { type: TYPE }), [failed, running, ann])
+      assert.deepEqual(await browseAll(test, { owner: 'bob' }), [refund])
+      assert.deepEqual(await browseAll(test, { owner: '' }), [failed, running])
+      assert.deepEqual(await browseAll(test, { status: 'running' }), [running])
+      assert.deepEqual(await browseAll(test, { type: 'refunds', owner: 'bob', status: 'pending' }), [refund])
+      assert.deepEqual(await browseAll(test, { type: 'refunds', owner: 'ann' }), [])
+    },
+
+    'operators page through them, and are told where to go on': async test => {
+      const ids = idsOf([...(await test.submitMany(5, { owner: 'ann' })), ...(await test.submitMany(5))])
+      const first = await test.store.browse({ limit: 4 })
+      assert.deepEqual(idsOf(first.operations), ids.toReversed().slice(0, 4))
+      assert.equal(first.next, ids[6])
+      const second = await test.store.browse({ limit: 4, owner: 'ann', after: first.next ?? '' })
+      assert.deepEqual(idsOf(second.operations), ids.slice(1, 5).reverse())
+      const third = await test.store.browse({ limit: 4, owner: 'ann', after: second.next ?? '' })
+      assert.deepEqual({ ids: idsOf(third.operations), next: third.next }, { ids: [ids[0]], next: undefined })
+    },
+
+    'operators narrow them down by what they know of one': async test => {
+      const keyed = await test.submit({ idempotencyKey: 'Order-7', owner: 'Ada "L" ü' })
+      test.clock.advance(HOUR / 2)
+      const failed = await test.end(OUTCOMES.failed)
+      const running = await test.run({ owner: 'bob' })
+      await test.store.change(running.id, {
+        kind: 'progress',
+        attempt: 1,
+        progress: { fraction: 0.5, message: 'half' },
+      })
+      const executed = await test.claimOne((await test.submit()).id, { holder: 'host/2/b', execution: 'job-7' })
+      const ids = async (query: Omit<BrowseQuery, 'limit'>) => idsOf(await browseAll(test, query))
+      assert.deepEqual(await ids({ problem: OUT_OF_STOCK.code ?? '' }), [failed.id])
+      assert.deepEqual(await ids({ problem: 'operation-failed"' }), [])
+      assert.deepEqual(await ids({ createdBefore: failed.createdAt }), [keyed.id])
+      assert.deepEqual(await ids({ createdAfter: failed.createdAt }), [executed.id, running.id, failed.id])
+      assert.deepEqual(await ids({ createdAfter: failed.createdAt + 1 }), [])
+      assert.deepEqual(await ids({ key: 'Order-7' }), [keyed.id])
+      assert.deepEqual(await ids({ key: 'order-7' }), [])
+      assert.deepEqual(await ids({ execution: 'job-7' }), [executed.id])
+      assert.deepEqual(await ids({ holder: HOLDER }), [running.id])
+      assert.deepEqual(await ids({ holder: HOLDER, status: 'failed' }), [])
+    },
+
+    'operators search in ids, keys and owners, in either case of letters': async test => {
+      const keyed = await test.submit({ idempotencyKey: 'Order-7', owner: 'Ada "L" ü' })
+      const other = await test.submit({ owner: 'bob', type: 'refunds' })
+      const ids = async (search: string, query = {}) => idsOf(await browseAll(test, { search, ...query }))
+      assert.deepEqual(await ids('oRDER'), [keyed.id])
+      assert.deepEqual(await ids('ada "l" ü'), [keyed.id])
+      assert.deepEqual(await ids(other.id.slice(-5).toUpperCase()), [other.id])
+      assert.deepEqual(await ids('8000', { type: TYPE }), [keyed.id])
+      assert.deepEqual(await ids('%'), [])
+      assert.deepEqual(await ids('nothing'), [])
+    },
+
+    'a page says how many operations it has looked at': async test => {
+      const ids = idsOf([...(await test.submitMany(3, { owner: 'ann' })), ...(await test.submitMany(4))])
+      const all = await test.store.browse({ limit: 5 })
+      assert.deepEqual({ scanned: all.scanned, next: all.next }, { scanned: 5, next: ids[2] })
+      assert.equal((await test.store.browse({ limit: 10 })).scanned, 7)
+      assert.equal((await test.store.browse({ limit: 2, owner: 'ann' })).scanned, 6)
+      assert.equal((await test.store.browse({ limit: 4, owner: 'ann' })).scanned, 7)
+      assert.equal((await test.store.browse({ limit: 4, owner: 'ann', after: ids[1] })).scanned, 1)
+      assert.equal((await test.store.browse({ limit: 4, type: TYPE, owner: 'ann' })).scanned, 3)
+    },
+  },
+}
+
+/** Operations of several owners, types and statuses, in the order of their ids. */
+async function ofEveryone(test: StoreTest) {
+  return {
+    ann: await test.submit({ owner: 'ann' }),
+    refund: await test.submit({ owner: 'bob', type: 'refunds' }),
+    running: await test.run(),
+    failed: await test.end(OUTCOMES.failed),
+  }
+}
+
+async function browseAll(test: StoreTest, query: Omit<BrowseQuery, 'limit'>): Promise<Operation[]> {
+  const all: Operation[] = []
+  let after: string | undefined
+  do {
+    const page = await test.store.browse({ ...query, limit: 100, after })
+    all.push(...page.operations)
+    after = page.next
+  } while (after !== undefined)
+  return all
+}
