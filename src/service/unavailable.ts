@@ -1,4 +1,4 @@
-/** What a caller is told of a store that does not answer, or fails. */
+/** How a store that does not answer, or fails, is reported to a caller. */
 import { ProblemError, problemError } from '../model/problem.ts'
 
 /**

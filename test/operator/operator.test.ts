@@ -76,7 +76,7 @@ describe('what an operator sees', () => {
     expect(await operator.input('x')).toBeUndefined()
   })
 
-  test('the webhook deliveries of an operation, whoever owns it', async ({ lab }) => {
+  test('the webhook deliveries of an operation of another owner', async ({ lab }) => {
     const receiver = await startReceiver(lab, { answer: statuses(204) })
     const waybill = await carrier(lab)
     const id = await send(waybill, receiver.url, 'ok', 'alice')
