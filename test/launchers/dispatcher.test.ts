@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect } from 'vitest'
 import { processLauncher } from 'waybill/launchers/process'
 import { sqliteStore } from 'waybill/stores/sqlite'
+import { manualClock } from 'waybill/testing'
 import { type Launcher, LaunchRefused, type LaunchRequest } from '../../src/launchers/launcher.ts'
 import type { ProcessLauncherOptions } from '../../src/launchers/process/process.ts'
 import type { AnyOperationType } from '../../src/model/operation-type.ts'
@@ -25,6 +26,7 @@ import {
   when,
 } from '../support/waybill.ts'
 
+const HOUR = 3_600_000
 const type = plays({ attempts: 2 })
 const entry = new URL('../fixtures/job.ts', import.meta.url)
 
@@ -39,8 +41,9 @@ async function dispatching(
   path: string,
   dispatcher: DispatcherOptions,
   types: readonly AnyOperationType[] = [type],
+  { now: clock } = { now: Date.now },
 ): Promise<Waybill> {
-  const store = sqliteStore({ path, synchronous: 'NORMAL' })
+  const store = sqliteStore({ path, synchronous: 'NORMAL', clock })
   // Nothing is swept: what is noticed, the dispatcher has noticed.
   return await lab.waybill(types, {
     store,
@@ -241,9 +244,13 @@ describe('with an engine that', () => {
         return 'the-second'
       },
     })
-    const waybill = await dispatching(lab, path, { launcher, claimTimeout: '1s' })
+    const clock = manualClock(Date.now())
+    const waybill = await dispatching(lab, path, { launcher, claimTimeout: HOUR }, [type], clock)
     const id = await submit(waybill, type, play({ do: 'return', value: 'done' }))
+    await until(() => starts === 1)
+    clock.advance(HOUR)
     expect(await resultOf(waybill.store, id)).toBe('done')
+    expect(starts).toBe(2)
     expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0 })
   })
 
@@ -274,8 +281,14 @@ describe('with an engine that', () => {
       },
     })
     const stubborn = plays({ lostAttempts: 1 })
-    const waybill = await dispatching(lab, lab.file(), { launcher, claimTimeout: '1s' }, [stubborn])
-    const { status, error } = await hasFinished(waybill.store, await submit(waybill, stubborn))
+    const clock = manualClock()
+    const waybill = await dispatching(lab, lab.file(), { launcher, claimTimeout: HOUR }, [stubborn], clock)
+    const id = await submit(waybill, stubborn)
+    for (const count of [1, 2]) {
+      await until(() => starts === count)
+      clock.advance(HOUR)
+    }
+    const { status, error } = await hasFinished(waybill.store, id)
     expect({ status, code: error?.code, starts }).toEqual({ status: 'failed', code: 'launch-lost', starts: 2 })
     expect(error?.detail).toContain('2 executions were started, and none has claimed it.')
   })
