@@ -14,6 +14,7 @@ import {
   WaitError,
 } from '../../src/client/client.ts'
 import { startScriptedServer } from '../support/article-server.ts'
+import { freePort } from '../support/free-port.ts'
 import { byHeader, countOf, listen, type ServeOptions, serve } from '../support/http.ts'
 import { hasStatus, type TestContext, test, until } from '../support/waybill.ts'
 
@@ -68,9 +69,9 @@ function connectTo(port: number, options: ClientOptions = {}, base = '') {
   return { baseUrl, sent, api: client({ orders, invoices }, { baseUrl, fetch: spy, ...options }) }
 }
 
-async function start(lab: TestContext, options: ServeOptions = WORKER, forClient: ClientOptions = {}) {
+async function start(lab: TestContext, options: ServeOptions = WORKER, forClient: ClientOptions = {}, onPort = 0) {
   const served = await serve(lab, operations, options)
-  const port = await listen(served)
+  const port = await listen(served, onPort)
   return { ...served, port, ...connectTo(port, forClient) }
 }
 
@@ -373,14 +374,14 @@ describe('result', () => {
 
   test('comes over a restart of the server', async ({ lab }) => {
     const path = lab.file()
-    const first = await start(lab, { store: sqliteStore({ path }) })
+    const first = await start(lab, { store: sqliteStore({ path }) }, {}, await freePort())
     const order = await first.api.orders.submit({ customer: 'Ada' })
     const heard = Promise.withResolvers<void>()
     const result = order.result({ onStatus: () => heard.resolve() })
     await heard.promise
     await first.app.close()
     const second = await serve(lab, operations, { ...WORKER, store: sqliteStore({ path }) })
-    await second.app.listen({ port: first.port, host: '127.0.0.1' })
+    await listen(second, first.port)
     expect(await result).toEqual({ customer: 'Ada', attempt: 1 })
   })
 

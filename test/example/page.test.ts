@@ -4,6 +4,7 @@ import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, test } from 'vitest'
 import { type App, startApp, temporaryFolder } from '../support/app.ts'
 import { launchChromium } from '../support/chromium.ts'
+import { freePort } from '../support/free-port.ts'
 
 const HOSTILE = '<img src=x onerror="window.pwned = true"><script>window.pwned = true</script>'
 
@@ -23,7 +24,7 @@ async function openPage(processingMs: string): Promise<{
   const file = join(temporaryFolder(), 'orders.db')
   const app = await startApp({
     file,
-    env: { ORDER_PROCESSING_MS: processingMs, WAYBILL_RUN: 'inline' },
+    env: { PORT: String(await freePort()), ORDER_PROCESSING_MS: processingMs, WAYBILL_RUN: 'inline' },
   })
   const context = await browser.newContext()
   onTestFinished(() => context.close())

@@ -83,9 +83,9 @@ export async function countOf(store: Store, type: AnyOperationType, owner = ''):
   return (await store.list({ type: type.name, owner, limit: 1000 })).length
 }
 
-/** Listens on a free port. */
-export async function listen({ app }: Served): Promise<number> {
-  await app.listen({ port: 0, host: '127.0.0.1' })
+/** Listens on a port, by default a free one. */
+export async function listen({ app }: Served, port = 0): Promise<number> {
+  await app.listen({ port, host: '127.0.0.1' })
   return (app.server.address() as AddressInfo).port
 }
 

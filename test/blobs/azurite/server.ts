@@ -2,11 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BlobServiceClient, type ContainerClient } from '@azure/storage-blob'
 import { afterAll, beforeAll } from 'vitest'
+import { freePort } from '../../support/free-port.ts'
 
 /** The account that every Azurite has; its key is not a secret. */
 const ACCOUNT = 'devstoreaccount1'
@@ -80,13 +80,4 @@ function listening(server: ChildProcess): Promise<void> {
     server.stderr?.on('data', hear)
     server.once('exit', code => reject(new Error(`Azurite ended with ${code}: ${said}`)))
   })
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

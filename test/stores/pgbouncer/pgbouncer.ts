@@ -3,7 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort, type PostgresServer } from '../../support/postgres.ts'
+import { freePort } from '../../support/free-port.ts'
+import type { PostgresServer } from '../../support/postgres.ts'
 
 export class PgBouncer {
   readonly #process: ChildProcess
