@@ -42,7 +42,17 @@ const SECTIONS: readonly Section[] = [
     title: 'The Fastify plugin, fetchHandler, nodeListener',
     about:
       'How the API is put on a server. Fastify has `prefix` itself. `authenticated` and `base` are for `createRoutes` of `waybill/adapters` alone.',
-    of: ['http/routes#ApiOptions', 'http/principal#CallerOptions', 'servers/web-server#FetchHandlerOptions'],
+    of: [
+      'http/routes#ApiOptions',
+      'http/principal#CallerOptions',
+      'http/admin/identity#AdminCallerOptions',
+      'servers/web-server#FetchHandlerOptions',
+    ],
+  },
+  {
+    title: 'admin',
+    about: 'Who operates the API over the operations of all callers, and what the admin API shows.',
+    of: ['http/admin/identity#AdminOptions', 'http/admin/identity#AdminViewOptions'],
   },
   { title: 'cors', about: 'Which pages of other origins may use the API.', of: ['http/cors#CorsOptions'] },
   {

@@ -23,8 +23,9 @@ export {
   problemResponse,
 } from '../http/message.ts'
 export { type CallerOptions, createIdentify, type Principal } from '../http/principal.ts'
+export type { Method, Route } from '../http/route.ts'
 export { createRouter, type RouteMatch, type Router } from '../http/router.ts'
-export { type ApiOptions, createRoutes, type Method, type Route } from '../http/routes.ts'
+export { type ApiOptions, createRoutes } from '../http/routes.ts'
 export {
   type ExecutionState,
   type Launcher,

@@ -1,6 +1,7 @@
 /** HTTP messages as plain values, whatever server they come from and go to. */
 import { type ProblemError, problemError } from '../model/problem.ts'
 import { formatRetryAfter, type Problem } from '../model/protocol.ts'
+import type { OperatorIdentity } from './role.ts'
 
 /** A request. Header names are lower-case. */
 export interface HttpRequest {
@@ -14,6 +15,8 @@ export interface HttpRequest {
   readonly body?: string | undefined
   /** The caller: what `principal` returned for the request, or the empty string. */
   readonly owner: string
+  /** Of a route for operators: what `admin.principal` returned for the request. */
+  readonly operator?: OperatorIdentity | undefined
   /** Aborted when the client has gone away. */
   readonly signal: AbortSignal
 }

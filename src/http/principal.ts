@@ -52,13 +52,15 @@ export function createIdentify<Request>(
   }
 }
 
-function refusal(error: ProblemError, challenge: string): HttpResponse {
+/** The answer to a request whose caller is refused. */
+export function refusal(error: ProblemError, challenge: string): HttpResponse {
   const answer = errorResponse(error)
   // RFC 9110, 15.5.2: an answer with 401 must name a way to be known.
   return answer.status === 401 ? { ...answer, headers: { ...answer.headers, 'WWW-Authenticate': challenge } } : answer
 }
 
-function toProblem(error: unknown, logger: Logger): ProblemError {
+/** What `principal` has thrown, as the problem that the caller gets. */
+export function toProblem(error: unknown, logger: Logger): ProblemError {
   const said = error instanceof ProblemError ? error.problem.status : statusOf(error)
   if (said >= 500 || (said === 0 && isFault(error))) {
     logger.error({ err: error }, 'principal met an error')

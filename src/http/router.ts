@@ -1,5 +1,5 @@
 /** Finds the route of a request, for servers that have no router of their own. */
-import type { Route } from './routes.ts'
+import type { Route } from './route.ts'
 
 /** A route, and the parts of the path that it names. */
 export interface RouteMatch {

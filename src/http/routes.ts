@@ -20,7 +20,9 @@ import { DIALECT_NAMES, type DialectName } from '../openapi/dialects.ts'
 import { checkOpenApiInfo, type OpenApiInfo } from '../openapi/openapi.ts'
 import type { Operations } from '../service/operations.ts'
 import type { Waybill } from '../waybill.ts'
-import { createComplete } from './answers.ts'
+import { adminRoutes } from './admin/admin.ts'
+import type { AdminViewOptions } from './admin/identity.ts'
+import { type Complete, createComplete } from './answers.ts'
 import { listAttempts } from './attempts.ts'
 import { conditional } from './conditional.ts'
 import type { CorsOptions } from './cors.ts'
@@ -34,21 +36,7 @@ import { list } from './listing.ts'
 import { errorResponse, type HttpRequest, type HttpResponse, json, problemResponse } from './message.ts'
 import { Monitor, namesCancel } from './monitor.ts'
 import { Resource } from './resource.ts'
-
-/** The methods that routes have. `*` is every method that no other route of the same path has; HEAD goes with GET. */
-export type Method = 'GET' | 'POST' | 'DELETE' | 'OPTIONS' | '*'
-
-/** One route. A path names its parts as `:id`. */
-export interface Route {
-  readonly method: Method
-  readonly path: string
-  /** The largest body it takes, in bytes; 0 where it takes none. */
-  readonly bodyLimit: number
-  /** Whether it is for everyone: `principal` is not asked. */
-  readonly open: boolean
-  /** Answers; never rejects. */
-  readonly handle: (request: HttpRequest) => Promise<HttpResponse>
-}
+import { type OwnRoute, type Route, route } from './route.ts'
 
 const DIALECTS: Record<DialectName, Dialect> = { redirect, accepted, azure }
 
@@ -85,6 +73,8 @@ export interface ApiOptions {
   readonly openapi?: OpenApiInfo | false
   /** Which pages of other origins may use the API. Default: none. */
   readonly cors?: CorsOptions
+  /** What the admin API under `/admin` shows. Default: it is not there. */
+  readonly admin?: AdminViewOptions | undefined
 }
 
 /** What the options of an API must be. */
@@ -98,18 +88,13 @@ export const API_OPTIONS: Checks<ApiOptions> = {
   metrics: BOOLEAN,
   openapi: { expected: 'false or an object', test: openapi => openapi === false || OBJECT.test(openapi) },
   cors: OBJECT,
+  admin: OBJECT,
 }
 
 /** Former names of options. */
 export const RENAMED_API_OPTIONS: RenamedOptions<ApiOptions> = { attempts: 'exposeAttempts', longestWait: 'maxWait' }
 
-/** A route before it is put beside the others. */
-interface OwnRoute extends Route {
-  /** Whether it is for what a request names, where the path alone does not tell. Default: it is. */
-  readonly fits?: (request: HttpRequest) => boolean
-}
-
-const RESERVED = new Set(['operations', 'healthz', 'readyz', 'metrics', 'docs'])
+const RESERVED = new Set(['operations', 'healthz', 'readyz', 'metrics', 'docs', 'admin', 'console'])
 
 /**
  * Makes the routes of every operation type of a composition, and those around them.
@@ -139,15 +124,19 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
   const monitor = [...monitorRoutes(new Monitor(operations, resources)), ...history, ...deliveryRoutes(waybill)]
   const description = descriptionRoutes(waybill, { ...options, base })
   const routes = [...own, ...monitor, ...healthRoutes(waybill), ...metrics, ...description]
-  const complete = createComplete(waybill, options.cors)
+  const admin = options.admin === undefined ? [] : adminRoutes(waybill, options.admin)
+  return [
+    ...completed(waybill, routes, createComplete(waybill, options.cors)),
+    // No page of another origin is an operator's.
+    ...completed(waybill, admin, createComplete(waybill, undefined)),
+  ]
+}
+
+function completed(waybill: Waybill, routes: readonly OwnRoute[], complete: Complete): Route[] {
   return withOtherMethods(routes).map(one => ({
     ...one,
     handle: async request => complete(request, await guard(waybill, one, request)),
   }))
-}
-
-function route(method: Method, path: string, handle: Route['handle'], more: Partial<OwnRoute> = {}): OwnRoute {
-  return { method, path, handle, bodyLimit: 0, open: false, ...more }
 }
 
 function resourceRoutes({ operations }: Waybill, resource: Resource, options: ApiOptions): Route[] {
@@ -185,7 +174,7 @@ function deliveryRoutes({ webhooks }: Waybill): Route[] {
 
 function descriptionRoutes(
   { operations, webhooks, blobs }: Waybill,
-  { openapi = {}, cors: _, ...options }: ApiOptions,
+  { openapi = {}, cors: _, admin: __, ...options }: ApiOptions,
 ): Route[] {
   if (openapi === false) return []
   const about = { ...openapi, ...options, allowWebhooks: webhooks !== undefined, blobs: blobs !== undefined }

@@ -49,6 +49,16 @@ export const PROBLEMS = {
     title: 'Permission denied',
     cure: 'Ask the operator of this API for permission.',
   },
+  'cross-origin': {
+    status: 403,
+    title: 'The change comes from a page of another origin',
+    cure: 'Make the change from the console of this API.',
+  },
+  'admin-token-invalid': {
+    status: 403,
+    title: 'The token of the session is missing or invalid',
+    cure: 'Read "token" of GET /admin/session and send it as waybill-token.',
+  },
   'idempotency-key-required': {
     status: 400,
     title: 'An Idempotency-Key is required',

@@ -15,6 +15,13 @@ import type {
   FastifyRequest,
   FastifySchema,
 } from 'fastify'
+import {
+  type AdminCallerOptions,
+  adminViewOptions,
+  createIdentifyOperator,
+  isOperator,
+  type Origin,
+} from '../http/admin/identity.ts'
 import { type Complete, createComplete, forVersion, withCacheControl, withPresent } from '../http/answers.ts'
 import {
   assertUncoded,
@@ -24,8 +31,10 @@ import {
   JSON_MEDIA_TYPE,
   problemResponse,
 } from '../http/message.ts'
-import { CALLER_OPTIONS, type CallerOptions, createIdentify, type Identify } from '../http/principal.ts'
-import { API_OPTIONS, type ApiOptions, createRoutes, RENAMED_API_OPTIONS, type Route } from '../http/routes.ts'
+import { CALLER_OPTIONS, type CallerOptions, createIdentify } from '../http/principal.ts'
+import type { OperatorIdentity } from '../http/role.ts'
+import type { Route } from '../http/route.ts'
+import { API_OPTIONS, type ApiOptions, createRoutes, RENAMED_API_OPTIONS } from '../http/routes.ts'
 import { statusProblem } from '../http/status-problem.ts'
 import { readUtf8 } from '../model/json.ts'
 import { type Checks, checkOptions, OBJECT, PREFIX, PUBLIC_URL, UNCHECKED } from '../model/options.ts'
@@ -44,7 +53,10 @@ import { drainBody, MAX_DRAINED_BYTES } from './drain-body.ts'
 import { closeWhenIdle } from './idle-connections.ts'
 
 /** What the plugin takes beside the composition. */
-export interface PluginOptions extends Omit<ApiOptions, 'base' | 'authenticated'>, CallerOptions<FastifyRequest> {
+export interface PluginOptions
+  extends Omit<ApiOptions, 'base' | 'authenticated' | 'admin'>,
+    CallerOptions<FastifyRequest>,
+    AdminCallerOptions<FastifyRequest> {
   /** The scheme, host and path under which clients reach the server, such as `https://api.example.com`. Default: URLs are relative. */
   readonly publicUrl?: string
 }
@@ -80,15 +92,23 @@ export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, opt
   const base = (options.publicUrl ?? '').replace(/\/+$/, '') + app.prefix
   const authenticated = options.principal === undefined ? {} : { authenticated: true }
   const identify = createIdentify<FastifyRequest>(options, composed.logger)
-  if (!app.hasRequestDecorator(OWNER)) app.decorateRequest(OWNER, '')
-  const routes = createRoutes(composed, { ...among<ApiOptions>(options, API), ...authenticated, base })
+  const identifyOperator = createIdentifyOperator<FastifyRequest>(options.admin, originOf, composed.logger)
+  for (const [name, value] of [[OWNER, ''] as const, [OPERATOR, undefined] as const]) {
+    if (!app.hasRequestDecorator(name)) app.decorateRequest(name, value)
+  }
+  const admin = options.admin && adminViewOptions(options.admin)
+  const routes = createRoutes(composed, { ...among<ApiOptions>(options, API), ...authenticated, base, admin })
+  const asks = {
+    callers: identify && identifyFirst(named(OWNER, identify, isName), refuse),
+    operators: identifyOperator && identifyFirst(named(OPERATOR, identifyOperator, isOperator), refuse),
+  }
   const siblings = Map.groupBy(routes, ({ path }) => path)
   // A scope of its own, since Fastify chooses by the scope how bodies are read.
   await app.register(async bodyless => {
     leaveBodies(bodyless)
     for (const route of routes) {
       const methods = route.method === '*' ? othersThan(siblings.get(route.path) ?? [], app) : [route.method]
-      add(route.bodyLimit === 0 ? bodyless : app, { ...route, methods }, identify, refuse)
+      add(route.bodyLimit === 0 ? bodyless : app, { ...route, methods }, route.admin ? asks.operators : asks.callers)
     }
   })
 }
@@ -156,23 +176,18 @@ function othersThan(routes: readonly Route[], app: FastifyInstance): string[] {
 /** A route, and what `*` stands for in it. */
 type ServedRoute = Route & { readonly methods: string[] }
 
-function add(
-  app: FastifyInstance,
-  route: ServedRoute,
-  identify: Identify<FastifyRequest> | undefined,
-  refuse: Refuse,
-): void {
+function add(app: FastifyInstance, route: ServedRoute, onRequest: OnRequest | undefined): void {
   app.route({
     method: route.methods,
     url: route.path,
     // Also where the server does not do so by itself: the API says that HEAD is there.
     exposeHeadRoute: route.method === 'GET',
     ...(route.bodyLimit > 0 ? { bodyLimit: route.bodyLimit } : route.method !== 'GET' && { preParsing: nameUnread }),
-    ...(identify !== undefined && !route.open && { onRequest: identifyFirst(identify, refuse) }),
+    ...(onRequest !== undefined && !route.open && { onRequest }),
     ...((route.method === '*' || route.method === 'OPTIONS') && { schema: hidden() }),
     handler: async (request, reply) => {
       if (route.bodyLimit === 0) bound(request.raw, reply.raw)
-      return send(reply, await route.handle(new Received(request, reply, (request as OwnedRequest)[OWNER])))
+      return send(reply, await route.handle(new Received(request as OwnedRequest, reply)))
     },
   })
 }
@@ -187,21 +202,47 @@ function hidden(): FastifySchema {
 /** The owner of what a request is about. */
 const OWNER = Symbol('waybill.owner')
 
+/** The operator of a request for operators. */
+const OPERATOR = Symbol('waybill.operator')
+
 interface OwnedRequest extends FastifyRequest {
   [OWNER]: string
+  [OPERATOR]?: OperatorIdentity | undefined
 }
 
-/** Asks who the caller is before the body is read: the body of a caller who is refused is not kept in memory. */
-function identifyFirst(identify: Identify<FastifyRequest>, refuse: Refuse) {
-  return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
-    const owner = await identify(request)
-    if (typeof owner !== 'string') {
-      bound(request.raw, reply.raw)
-      return refuse(request, reply, owner)
-    }
-    const owned = request as OwnedRequest
-    owned[OWNER] = owner
+function isName(answer: string | HttpResponse): answer is string {
+  return typeof answer === 'string'
+}
+
+function originOf({ headers, socket }: FastifyRequest): Origin {
+  return { headers, address: socket.remoteAddress }
+}
+
+/** Puts on a request who it comes from; where that is nobody, gives the answer that refuses it. */
+type PutCaller = (request: FastifyRequest) => Promise<HttpResponse | undefined>
+
+function named<Caller>(
+  name: typeof OWNER | typeof OPERATOR,
+  identify: (request: FastifyRequest) => Promise<Caller | HttpResponse>,
+  isCaller: (answer: Caller | HttpResponse) => answer is Caller,
+): PutCaller {
+  return async request => {
+    const caller = await identify(request)
+    if (!isCaller(caller)) return caller
+    Object.assign(request, { [name]: caller })
     return undefined
+  }
+}
+
+type OnRequest = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply | undefined>
+
+/** Asks who the caller is before the body is read: the body of a caller who is refused is not kept in memory. */
+function identifyFirst(put: PutCaller, refuse: Refuse): OnRequest {
+  return async (request, reply) => {
+    const refused = await put(request)
+    if (refused === undefined) return undefined
+    bound(request.raw, reply.raw)
+    return refuse(request, reply, refused)
   }
 }
 
@@ -215,15 +256,17 @@ class Received implements HttpRequest {
   readonly params: HttpRequest['params']
   readonly body: string | undefined
   readonly owner: string
+  readonly operator: OperatorIdentity | undefined
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
 
-  constructor(request: FastifyRequest, reply: FastifyReply, owner: string) {
+  constructor(request: OwnedRequest, reply: FastifyReply) {
     this.headers = request.headers
     this.method = request.method
     this.params = request.params as Record<string, string>
     this.body = request.body as string | undefined
-    this.owner = owner
+    this.owner = request[OWNER]
+    this.operator = request[OPERATOR]
     this.#request = request
     this.#reply = reply
   }

@@ -8,6 +8,7 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
+import type { Origin } from '../http/admin/identity.ts'
 import { createComplete, forVersion, withPresent } from '../http/answers.ts'
 import { type HttpResponse, problemResponse } from '../http/message.ts'
 import { RENAMED_API_OPTIONS } from '../http/routes.ts'
@@ -41,7 +42,13 @@ const MAX_MOUNTS = 100
  */
 export function nodeListener(waybill: Waybill, options: FetchHandlerOptions = {}): NodeListener {
   checkOptions('nodeListener()', options, FETCH_OPTIONS, RENAMED_API_OPTIONS)
-  const serverFor = createMounts(waybill, options)
+  /** Where the requests that have no answer yet come from. */
+  const addresses = new WeakMap<Request, string>()
+  const originOf = (request: Request): Origin => ({
+    headers: Object.fromEntries(request.headers),
+    address: addresses.get(request),
+  })
+  const serverFor = createMounts(waybill, options, originOf)
   const complete = createComplete(waybill, options.cors)
   const refuse = (message: IncomingMessage, answer: HttpResponse) => {
     const { status, headers, body } = complete(message, answer)
@@ -59,6 +66,7 @@ export function nodeListener(waybill: Waybill, options: FetchHandlerOptions = {}
     try {
       const request = toRequest(message, target, gone.signal)
       kept.add(request)
+      addresses.set(request, message.socket.remoteAddress ?? '')
       response.once('close', () => {
         kept.delete(request)
         gone.abort()
@@ -72,11 +80,15 @@ export function nodeListener(waybill: Waybill, options: FetchHandlerOptions = {}
 }
 
 /** Gives the server for a mount path, whose links begin with the path. */
-function createMounts(waybill: Waybill, options: FetchHandlerOptions): (mount: string) => FetchServer {
+function createMounts(
+  waybill: Waybill,
+  options: FetchHandlerOptions,
+  originOf: (request: Request) => Origin,
+): (mount: string) => FetchServer {
   const prefix = (options.prefix ?? '').replace(/\/+$/, '')
   const make = (mount: string) => {
     const isWhole = prefix === mount || prefix.startsWith(`${mount}/`)
-    return fetchServer(waybill, { ...options, prefix: isWhole ? prefix : mount + prefix })
+    return fetchServer(waybill, { ...options, prefix: isWhole ? prefix : mount + prefix }, originOf)
   }
   const servers = new Map([['', make('')]])
   return mount => {

@@ -1,8 +1,18 @@
 /** The API on messages of WHATWG Fetch, apart from the function that users see: other servers are built on it too. */
 
+import {
+  type AdminCallerOptions,
+  adminViewOptions,
+  createIdentifyOperator,
+  type IdentifyOperator,
+  isOperator,
+  type Origin,
+} from '../http/admin/identity.ts'
 import { createComplete } from '../http/answers.ts'
 import { assertUncoded, errorResponse, type HttpResponse, JSON_MEDIA_TYPE, problemResponse } from '../http/message.ts'
 import { CALLER_OPTIONS, type CallerOptions, createIdentify, type Identify } from '../http/principal.ts'
+import type { OperatorIdentity } from '../http/role.ts'
+import type { Route } from '../http/route.ts'
 import { createRouter, type RouteMatch } from '../http/router.ts'
 import { API_OPTIONS, type ApiOptions, createRoutes } from '../http/routes.ts'
 import { readUtf8 } from '../model/json.ts'
@@ -11,7 +21,10 @@ import { ProblemError, problem, problemError } from '../model/problem.ts'
 import type { Waybill } from '../waybill.ts'
 
 /** How an API is put on a server that speaks Fetch. */
-export interface FetchHandlerOptions extends Omit<ApiOptions, 'base' | 'authenticated'>, CallerOptions<Request> {
+export interface FetchHandlerOptions
+  extends Omit<ApiOptions, 'base' | 'authenticated' | 'admin'>,
+    CallerOptions<Request>,
+    AdminCallerOptions<Request> {
   /** The path under which the API is mounted, such as `/api`. Default: none. */
   readonly prefix?: string
   /** The scheme, the host and perhaps a path under which clients reach the server. Default: URLs are relative. */
@@ -38,21 +51,32 @@ export interface FetchServer {
 /**
  * Makes the server.
  *
+ * @param originOf gives where a request comes from; undefined where nobody can say
  * @throws {TypeError} for an option that cannot be right; the message names it
  */
-export function fetchServer(waybill: Waybill, options: FetchHandlerOptions): FetchServer {
-  const { publicUrl = '', prefix: mount = '', principal, challenge, ...api } = options
+export function fetchServer(
+  waybill: Waybill,
+  options: FetchHandlerOptions,
+  originOf?: (request: Request) => Origin,
+): FetchServer {
+  const { publicUrl = '', prefix: mount = '', principal, challenge, admin, ...api } = options
   const prefix = mount.replace(/\/+$/, '')
   const identify = createIdentify({ principal, challenge }, waybill.logger)
+  const identifyOperator = createIdentifyOperator(admin, originOf, waybill.logger)
   const complete = createComplete(waybill, options.cors)
   const refuse = (request: Request, answer: HttpResponse) =>
     toResponse(complete({ headers: Object.fromEntries(request.headers) }, answer))
   const authenticated = principal === undefined ? {} : { authenticated: true }
-  const routes = createRoutes(waybill, { ...api, ...authenticated, base: publicUrl.replace(/\/+$/, '') + prefix })
+  const routes = createRoutes(waybill, {
+    ...api,
+    ...authenticated,
+    base: publicUrl.replace(/\/+$/, '') + prefix,
+    admin: admin && adminViewOptions(admin),
+  })
   const answer = async (request: Request, found: RouteMatch | undefined) => {
     if (found === undefined) return refuse(request, problemResponse(problem('no-such-route')))
     try {
-      return await serve(request, found, identify, refuse)
+      return await serve(request, found, { identify, identifyOperator }, refuse)
     } catch (error) {
       if (error instanceof ProblemError) return refuse(request, errorResponse(error))
       waybill.logger.error({ err: error }, 'A request met an error')
@@ -62,21 +86,43 @@ export function fetchServer(waybill: Waybill, options: FetchHandlerOptions): Fet
   return { find: createRouter(routes, prefix), answer }
 }
 
+/** Who is asked for the caller of a request. */
+interface Asks {
+  readonly identify: Identify<Request> | undefined
+  readonly identifyOperator: IdentifyOperator<Request> | undefined
+}
+
+/** The caller, or the answer that refuses the request. */
+async function callerOf(
+  request: Request,
+  { open, admin = false }: Route,
+  { identify, identifyOperator }: Asks,
+): Promise<{ readonly owner: string; readonly operator?: OperatorIdentity } | HttpResponse> {
+  if (open) return { owner: '' }
+  if (admin) {
+    const operator = await identifyOperator?.(request)
+    if (operator === undefined || isOperator(operator)) return { owner: '', ...(operator && { operator }) }
+    return operator
+  }
+  const owner = identify === undefined ? '' : await identify(request)
+  return typeof owner === 'string' ? { owner } : owner
+}
+
 async function serve(
   request: Request,
   { route, params }: RouteMatch,
-  identify: Identify<Request> | undefined,
+  asks: Asks,
   refuse: (request: Request, answer: HttpResponse) => Response,
 ): Promise<Response> {
   // Before the body is read: that of a caller who is refused is not kept in memory.
-  const owner = identify === undefined || route.open ? '' : await identify(request)
-  if (typeof owner !== 'string') return refuse(request, owner)
+  const caller = await callerOf(request, route, asks)
+  if (!('owner' in caller)) return refuse(request, caller)
   const { signal, leave } = departure(request)
   const body = route.bodyLimit === 0 ? undefined : await readText(request, route.bodyLimit)
   const { method } = request
   const headers = Object.fromEntries(request.headers)
   const query = new URL(request.url).searchParams
-  const answer = await route.handle({ headers, method, params, query, body, owner, signal })
+  const answer = await route.handle({ headers, method, params, query, body, ...caller, signal })
   return toResponse(method === 'HEAD' ? { ...answer, body: null } : answer, leave)
 }
 

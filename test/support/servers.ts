@@ -7,6 +7,7 @@ import { Hono } from 'hono'
 import { waybill as plugin } from 'waybill/fastify'
 import { nodeListener } from 'waybill/node'
 import { fetchHandler } from 'waybill/web'
+import type { AdminOptions, AdminPrincipal } from '../../src/http/admin/identity.ts'
 import type { Principal } from '../../src/http/principal.ts'
 import type { ApiOptions } from '../../src/http/routes.ts'
 import type { Waybill } from '../../src/waybill.ts'
@@ -22,7 +23,7 @@ export interface Api {
   readonly server?: Server
 }
 
-export type ServerOptions = Omit<ApiOptions, 'base' | 'authenticated'> & {
+export type ServerOptions = Omit<ApiOptions, 'base' | 'authenticated' | 'admin'> & {
   readonly prefix?: string
   readonly publicUrl?: string
   readonly challenge?: string
@@ -30,6 +31,10 @@ export type ServerOptions = Omit<ApiOptions, 'base' | 'authenticated'> & {
   readonly byHeader?: boolean
   /** The caller is what this makes of the header `x-user`. */
   readonly who?: (user: string | undefined) => Principal | Promise<Principal>
+  /** The admin API; the operator is what `operator` makes of the header `x-operator`. */
+  readonly admin?: Omit<AdminOptions<unknown>, 'principal'> & {
+    readonly operator?: (name: string | undefined) => AdminPrincipal | undefined
+  }
 }
 
 /** Puts an API on a server, and takes it off when the test has ended. */
@@ -38,11 +43,16 @@ export type ServerUnderTest = (lab: TestContext, waybill: Waybill, options?: Ser
 const viaFastify: ServerUnderTest = async (
   lab,
   waybill,
-  { byHeader, who = byHeader ? sayAsIs : undefined, ...options } = {},
+  { byHeader, who = byHeader ? sayAsIs : undefined, admin, ...options } = {},
 ) => {
   const app = fastify({ forceCloseConnections: true })
   const principal = who && { principal: (request: { headers: object }) => who(userOf(Object.entries(request.headers))) }
-  await app.register(plugin, { waybill, ...options, ...principal })
+  await app.register(plugin, {
+    waybill,
+    ...options,
+    ...principal,
+    ...adminBy((request: { headers: object }) => Object.entries(request.headers), admin),
+  })
   await app.listen({ port: 0, host: '127.0.0.1' })
   lab.onEnd(() => app.close())
   return over(app.server)
@@ -51,10 +61,12 @@ const viaFastify: ServerUnderTest = async (
 const viaNode: ServerUnderTest = async (
   lab,
   waybill,
-  { byHeader, who = byHeader ? sayAsIs : undefined, ...options } = {},
+  { byHeader, who = byHeader ? sayAsIs : undefined, admin, ...options } = {},
 ) => {
   const principal = who && { principal: (request: Request) => who(userOf([...request.headers])) }
-  const server = createServer(nodeListener(waybill, { ...options, ...principal })).listen(0, '127.0.0.1')
+  const server = createServer(
+    nodeListener(waybill, { ...options, ...principal, ...adminBy((request: Request) => [...request.headers], admin) }),
+  ).listen(0, '127.0.0.1')
   lab.onEnd(() => {
     server.closeAllConnections()
     return new Promise(resolve => server.close(resolve))
@@ -66,10 +78,14 @@ const viaNode: ServerUnderTest = async (
 const viaHono: ServerUnderTest = async (
   _,
   waybill,
-  { byHeader, who = byHeader ? sayAsIs : undefined, ...options } = {},
+  { byHeader, who = byHeader ? sayAsIs : undefined, admin, ...options } = {},
 ) => {
   const principal = who && { principal: (request: Request) => who(userOf([...request.headers])) }
-  const answer = fetchHandler(waybill, { ...options, ...principal })
+  const answer = fetchHandler(waybill, {
+    ...options,
+    ...principal,
+    ...adminBy((request: Request) => [...request.headers], admin),
+  })
   const app = new Hono().all('*', c => answer(c.req.raw))
   return { url: 'http://api.test', ask: async (path, init) => await app.request(path, init) }
 }
@@ -92,8 +108,21 @@ function over(server: Server): Api {
   return { url, server, ask: (path, init) => fetch(url + path, { redirect: 'manual', ...init }) }
 }
 
-function userOf(headers: readonly (readonly [string, unknown])[]): string | undefined {
-  return headers.find(([name]) => name === 'x-user')?.[1] as string | undefined
+type Headers = readonly (readonly [string, unknown])[]
+
+function userOf(headers: Headers, header = 'x-user'): string | undefined {
+  return headers.find(([name]) => name === header)?.[1] as string | undefined
+}
+
+/** The option `admin` of a server. */
+function adminBy<Request>(
+  headersOf: (request: Request) => Headers,
+  given: ServerOptions['admin'],
+): { readonly admin?: AdminOptions<Request> } {
+  if (given === undefined) return {}
+  const { operator, ...admin } = given
+  if (operator === undefined) return { admin }
+  return { admin: { ...admin, principal: request => operator(userOf(headersOf(request), 'x-operator')) } }
 }
 
 function sayAsIs(user: string | undefined): Principal {

@@ -1,0 +1,123 @@
+/** The admin API: what an operator sees and does over all owners, as routes under `/admin`. */
+import { checkOptions } from '../../model/options.ts'
+import { problemError } from '../../model/problem.ts'
+import { FilterError, type OperatorFilter, parseFilter } from '../../operator/filter.ts'
+import type { Operator } from '../../operator/operator.ts'
+import type { OperationDetail } from '../../operator/views.ts'
+import { packageVersion } from '../../util/version.ts'
+import type { Waybill } from '../../waybill.ts'
+import { type HttpRequest, type HttpResponse, json, jsonText } from '../message.ts'
+import type { OperatorIdentity } from '../role.ts'
+import { type Method, type OwnRoute, route } from '../route.ts'
+import { assertMayChange, tokenOf } from './changes.ts'
+import { AdminEvents } from './events.ts'
+import { ADMIN_VIEW_OPTIONS, type AdminViewOptions } from './identity.ts'
+
+type Answer = (request: HttpRequest, operator: OperatorIdentity) => HttpResponse | Promise<HttpResponse>
+
+/**
+ * Makes the routes.
+ *
+ * @throws {TypeError} for an unknown option, or one that cannot be right
+ */
+export function adminRoutes(waybill: Waybill, options: AdminViewOptions): OwnRoute[] {
+  checkOptions('admin', options, ADMIN_VIEW_OPTIONS)
+  const { operator } = waybill
+  const events = new AdminEvents(waybill)
+  return [
+    look('/session', (request, who) => json(200, session(request, who, options))),
+    look('/events', request => events.open(request)),
+    ...operationRoutes(operator),
+  ]
+}
+
+function operationRoutes(operator: Operator): OwnRoute[] {
+  const payload = (read: (id: string) => Promise<string | undefined>): Answer => {
+    return async ({ params }, { payloads }) => {
+      if (!payloads) throw problemError('forbidden', 'Payloads are not shown to you.')
+      const text = await read(params.id ?? '')
+      if (text === undefined) throw problemError('not-found')
+      return jsonText(200, text)
+    }
+  }
+  return [
+    look('/operations', async ({ query }) =>
+      json(200, await operator.browse(readFilter(query.get('filter') ?? ''), readPage(query))),
+    ),
+    look('/operations/:id', async ({ params }, { payloads }) => {
+      const detail = await operator.get(params.id ?? '')
+      if (detail === undefined) throw problemError('not-found')
+      return json(200, payloads ? detail : withoutPayloads(detail))
+    }),
+    look(
+      '/operations/:id/input',
+      payload(id => operator.input(id)),
+    ),
+    look(
+      '/operations/:id/result',
+      payload(id => operator.output(id)),
+    ),
+    look('/operations/:id/log', async ({ params, query }) => {
+      const after = readWhole(query, 'after', { min: 0, max: Number.MAX_SAFE_INTEGER })
+      return json(200, { items: await operator.log(params.id ?? '', after) })
+    }),
+    change('POST', '/operations/:id/cancel', async ({ params }, who) =>
+      json(200, await operator.cancel(params.id ?? '', who)),
+    ),
+  ]
+}
+
+function look(path: string, answer: Answer): OwnRoute {
+  return adminRoute('GET', path, answer, 0)
+}
+
+function change(method: 'POST' | 'DELETE', path: string, answer: Answer, bodyLimit = 0): OwnRoute {
+  const checked: Answer = (request, operator) => {
+    assertMayChange(request, operator)
+    return answer(request, operator)
+  }
+  return adminRoute(method, path, checked, bodyLimit)
+}
+
+function adminRoute(method: Method, path: string, answer: Answer, bodyLimit: number): OwnRoute {
+  const handle = async (request: HttpRequest) => {
+    // A server that does not know of operators has asked nobody.
+    if (request.operator === undefined) throw problemError('unauthenticated')
+    return await answer(request, request.operator)
+  }
+  return route(method, `/admin${path}`, handle, { bodyLimit, admin: true })
+}
+
+/** What the console needs to know of itself. */
+function session(request: HttpRequest, operator: OperatorIdentity, { traceUrl, executionUrl }: AdminViewOptions) {
+  const { name, role, payloads } = operator
+  const token = tokenOf(request, operator)
+  return { actor: name, role, payloads, token, version: packageVersion(), traceUrl, executionUrl }
+}
+
+function withoutPayloads(detail: OperationDetail) {
+  return { ...detail, steps: detail.steps.map(({ name }) => ({ name })) }
+}
+
+function readFilter(text: unknown): OperatorFilter {
+  if (typeof text !== 'string') throw problemError('invalid-request', '"filter" must be a string.')
+  try {
+    return parseFilter(text)
+  } catch (error) {
+    if (!(error instanceof FilterError)) throw error
+    throw problemError('invalid-request', error.message, { extensions: { token: error.token } })
+  }
+}
+
+function readPage(query: URLSearchParams): { after?: string; limit?: number } {
+  const [after, limit] = [query.get('after'), readWhole(query, 'limit', { min: 1, max: 500 })]
+  return { ...(after !== null && { after }), ...(limit !== undefined && { limit }) }
+}
+
+function readWhole(query: URLSearchParams, name: string, { min, max }: { min: number; max: number }) {
+  const text = query.get(name)
+  if (text === null) return undefined
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
+  if (value >= min && value <= max) return value
+  throw problemError('invalid-request', `"${name}" must be a whole number from ${min} to ${max}.`)
+}

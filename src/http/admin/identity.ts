@@ -1,0 +1,151 @@
+/** Who may use the admin API, and as what: the option `admin`. A request without an operator is refused. */
+import { isIPv4 } from 'node:net'
+import { type Check, type Checks, checkOptions, FUNCTION, STRING } from '../../model/options.ts'
+import { problemError } from '../../model/problem.ts'
+import type { Logger } from '../../util/logger.ts'
+import type { HttpRequest, HttpResponse } from '../message.ts'
+import { refusal, toProblem } from '../principal.ts'
+import { type OperatorIdentity, ROLES, type Role } from '../role.ts'
+
+/** What `admin.principal` returns of an operator. */
+export interface AdminPrincipal {
+  /** Who it is, as the audit names it: 1 to 200 characters. */
+  readonly name: string
+  /** `viewer` looks; `operator` also cancels, retries, deletes, replays, pauses and resumes. */
+  readonly role: Role
+  /** Whether inputs, results and the values of steps are shown. Default: to the role `operator`. */
+  readonly payloads?: boolean | undefined
+}
+
+/** What the admin API shows. */
+export interface AdminViewOptions {
+  /** Where a trace is shown: a URL with `{traceId}`, and `{spanId}` if wanted. Default: no link. */
+  readonly traceUrl?: string | undefined
+  /** Where an execution is shown, such as its logs: a URL with `{execution}`, and `{engine}` if wanted. Default: no link. */
+  readonly executionUrl?: string | undefined
+}
+
+/** How the admin API is served. */
+export interface AdminOptions<Request> extends AdminViewOptions {
+  /**
+   * Names the operator of a request. Where it returns nothing, the request is refused with 401; what it throws is
+   * answered as for `principal` of the API. It is called before the body of the request is read.
+   *
+   * Without it, only requests from this machine to `localhost` are answered, and only while `NODE_ENV` is not
+   * `production`; a warning says so at the start. `fetchHandler` cannot see where a request comes from and needs it.
+   */
+  readonly principal?: ((request: Request) => MaybePrincipal | Promise<MaybePrincipal>) | undefined
+  /** What `WWW-Authenticate` says in answers with 401. With `Basic`, browsers ask for a name and a password. Default `Bearer`. */
+  readonly challenge?: string | undefined
+}
+
+type MaybePrincipal = AdminPrincipal | null | undefined
+
+/** What a server takes for its operators. */
+export interface AdminCallerOptions<Request> {
+  /** Serves the admin API under `/admin`. Default: it is not there. */
+  readonly admin?: AdminOptions<Request> | undefined
+}
+
+/** What the options of the routes must be. */
+export const ADMIN_VIEW_OPTIONS: Checks<AdminViewOptions> = {
+  traceUrl: urlWith('{traceId}'),
+  executionUrl: urlWith('{execution}'),
+}
+
+const ADMIN_OPTIONS: Checks<AdminOptions<never>> = { ...ADMIN_VIEW_OPTIONS, principal: FUNCTION, challenge: STRING }
+
+function urlWith(part: string): Check {
+  const test = (value: unknown) => typeof value === 'string' && /^https?:\/\//.test(value) && value.includes(part)
+  return { expected: `a URL of http or https that contains ${part}`, test }
+}
+
+/** What a request says of where it comes from. */
+export interface Origin {
+  readonly headers: HttpRequest['headers']
+  /** The address of the client, as the socket has it; undefined where the server does not tell. */
+  readonly address: string | undefined
+}
+
+/** The operator, or the response that refuses the request. */
+export type IdentifyOperator<Request> = (request: Request) => Promise<OperatorIdentity | HttpResponse>
+
+/**
+ * Makes what asks `admin.principal`; undefined without the option `admin`.
+ *
+ * @param originOf gives where a request comes from; undefined where the server cannot say
+ * @throws {TypeError} for an option that cannot be right, or without a principal where one is needed
+ */
+export function createIdentifyOperator<Request>(
+  admin: AdminOptions<Request> | undefined,
+  originOf: ((request: Request) => Origin) | undefined,
+  logger: Logger,
+): IdentifyOperator<Request> | undefined {
+  if (admin === undefined) return undefined
+  checkOptions('admin', admin, ADMIN_OPTIONS)
+  const { principal, challenge = 'Bearer' } = admin
+  const name = principal === undefined ? localOnly(originOf, logger) : named(principal, logger)
+  return async request => {
+    try {
+      return await name(request)
+    } catch (error) {
+      return refusal(toProblem(error, logger), challenge)
+    }
+  }
+}
+
+/** What the routes need of the options of a server. */
+export function adminViewOptions({ traceUrl, executionUrl }: AdminViewOptions): AdminViewOptions {
+  return { traceUrl, executionUrl }
+}
+
+/** Whether an answer of {@link IdentifyOperator} is an operator. */
+export function isOperator(answer: OperatorIdentity | HttpResponse): answer is OperatorIdentity {
+  return 'role' in answer
+}
+
+type Name<Request> = (request: Request) => Promise<OperatorIdentity>
+
+function named<Request>(principal: NonNullable<AdminOptions<Request>['principal']>, logger: Logger): Name<Request> {
+  return async request => {
+    const found = await principal(request)
+    if (found === null || found === undefined) throw problemError('unauthenticated')
+    const { name, role, payloads = role === 'operator' } = found
+    if (typeof name === 'string' && name !== '' && name.length <= 200 && ROLES.includes(role)) {
+      return { name, role, payloads, isLocal: false }
+    }
+    logger.warn({ role }, 'admin.principal must return { name, role: "viewer" or "operator" }; the request is refused')
+    throw problemError('unauthenticated')
+  }
+}
+
+function localOnly<Request>(originOf: ((request: Request) => Origin) | undefined, logger: Logger): Name<Request> {
+  if (originOf === undefined)
+    throw new TypeError('admin.principal is required: this server does not see where a request comes from.')
+  if (process.env.NODE_ENV === 'production')
+    throw new TypeError('admin.principal is required while NODE_ENV is "production".')
+  logger.warn({}, 'The admin API is open to everyone on this machine: admin.principal is not set')
+  return async request => {
+    if (isLocal(originOf(request))) return { name: 'local', role: 'operator', payloads: true, isLocal: true }
+    const why = 'Without admin.principal, only requests from this machine to localhost are answered.'
+    throw problemError('forbidden', why)
+  }
+}
+
+/** What proxies add: the client is behind one, and may be anywhere. */
+const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via']
+
+/** Whether the client is on this machine, and a page of another site has not led its browser here by a name of its own. */
+function isLocal({ headers, address }: Origin): boolean {
+  const host = `${headers.host ?? headers[':authority'] ?? ''}`.replace(/:\d+$/, '')
+  return isLoopback(address) && isLocalName(host) && FORWARDED.every(name => headers[name] === undefined)
+}
+
+function isLocalName(host: string): boolean {
+  return /^(?:[\w-]+\.)*localhost$/i.test(host) || isLoopback(host.replace(/^\[(.*)\]$/, '$1'))
+}
+
+function isLoopback(address = ''): boolean {
+  const plain = address.replace(/^::ffff:/i, '')
+  return plain === '::1' || (isIPv4(plain) && plain.startsWith('127.'))
+}

@@ -1,0 +1,278 @@
+/** The admin API: the same on every server. */
+import { get } from 'node:http'
+import { describe, expect } from 'vitest'
+import type { AdminPrincipal } from '../../../src/http/admin/identity.ts'
+import { OrderServer, orders } from '../../support/order-server.ts'
+import { type Api, eventsOf, idOf, postJson, SERVERS, type ServerOptions } from '../../support/servers.ts'
+import { hasFinished, hasStatus, KeptLog, type TestContext, test } from '../../support/waybill.ts'
+
+const PEOPLE: Readonly<Record<string, AdminPrincipal>> = {
+  ann: { name: 'ann@example.com', role: 'operator' },
+  vic: { name: 'vic@example.com', role: 'viewer' },
+  val: { name: 'val@example.com', role: 'viewer', payloads: true },
+}
+const operator = (name: string | undefined) => PEOPLE[name ?? '']
+
+async function open(
+  lab: TestContext,
+  door: (typeof SERVERS)[string],
+  options: ServerOptions = { admin: { operator } },
+) {
+  const logger = new KeptLog()
+  const desk = new OrderServer()
+  const waybill = await lab.waybill([orders], { worker: { handlers: desk.handlers }, logger })
+  const api = await door(lab, waybill, options)
+  const order = (wish: string) => idOf(api.ask('/orders', postJson({ wish })))
+  return { api, desk, waybill, logger, order }
+}
+
+async function sessionOf(api: Api, name: string) {
+  const answer = await api.ask('/admin/session', { headers: { 'x-operator': name } })
+  return (await answer.json()) as { token: string; actor: string; role: string; payloads: boolean; version: string }
+}
+
+async function look(api: Api, path: string, name = 'ann') {
+  const answer = await api.ask(`/admin${path}`, { headers: { 'x-operator': name } })
+  return { status: answer.status, body: await answer.json(), headers: answer.headers }
+}
+
+async function change(api: Api, method: string, path: string, name = 'ann', headers: Record<string, string> = {}) {
+  const { token } = await sessionOf(api, name)
+  return await api.ask(`/admin${path}`, { method, headers: { 'x-operator': name, 'waybill-token': token, ...headers } })
+}
+
+describe.each(Object.entries(SERVERS))('the admin API on %s', (_, door) => {
+  test('is not there unless it is turned on', async ({ lab }) => {
+    const { api } = await open(lab, door, {})
+    expect((await api.ask('/admin/session')).status).toBe(404)
+  })
+
+  test('refuses whom the principal does not know, and says how to be known', async ({ lab }) => {
+    const { api } = await open(lab, door, { admin: { operator, challenge: 'Basic realm="operators"' } })
+    for (const path of ['/admin/session', '/admin/operations', '/admin/events']) {
+      const answer = await api.ask(path, { headers: { 'x-operator': 'nobody' } })
+      expect([answer.status, answer.headers.get('www-authenticate')]).toEqual([401, 'Basic realm="operators"'])
+      expect(await answer.json()).toMatchObject({ code: 'unauthenticated' })
+    }
+  })
+
+  test('asks its own principal and not that of callers, and callers are not asked for operators', async ({ lab }) => {
+    const { api } = await open(lab, door, { byHeader: true, admin: { operator } })
+    expect((await look(api, '/session')).status).toBe(200)
+    expect((await api.ask('/admin/session', { headers: { 'x-user': 'ann' } })).status).toBe(401)
+    expect((await api.ask('/orders', postJson({ wish: 'complete' }, { 'x-user': 'bob' }))).status).toBe(202)
+  })
+
+  test('a principal that returns something else is refused, with a warning', async ({ lab }) => {
+    const { api, logger } = await open(lab, door, {
+      admin: { operator: () => JSON.parse('{"name":"ann","role":"root"}') },
+    })
+    expect((await look(api, '/session')).status).toBe(401)
+    expect(logger.lines.map(({ level }) => level)).toEqual(['warn'])
+  })
+
+  test('says who it is, and what that one may do', async ({ lab }) => {
+    const { api } = await open(lab, door, {
+      admin: {
+        operator,
+        traceUrl: 'https://traces.example.com/{traceId}',
+        executionUrl: 'https://logs.example.com/{execution}',
+      },
+    })
+    const ann = await look(api, '/session')
+    expect(ann.body).toEqual({
+      actor: 'ann@example.com',
+      role: 'operator',
+      payloads: true,
+      token: expect.stringMatching(/^[\w-]{43}$/),
+      version: expect.stringMatching(/^\d/),
+      traceUrl: 'https://traces.example.com/{traceId}',
+      executionUrl: 'https://logs.example.com/{execution}',
+    })
+    expect(ann.headers.get('cache-control')).toBe('private, no-store')
+    expect((await look(api, '/session', 'vic')).body).toMatchObject({ role: 'viewer', payloads: false })
+  })
+
+  test('lists and shows the operations of all, with their log', async ({ lab }) => {
+    const { api, waybill, order, desk } = await open(lab, door)
+    const failed = await order('fail')
+    await hasFinished(waybill.store, failed)
+    const held = await order('hold')
+    await hasStatus(waybill.store, held, 'running')
+    expect((await look(api, '/operations')).body).toMatchObject({ items: [{ id: held }, { id: failed }], scanned: 2 })
+    const filter = encodeURIComponent('status:failed problem:out-of-stock')
+    expect((await look(api, `/operations?filter=${filter}&limit=1`)).body).toMatchObject({ items: [{ id: failed }] })
+    const detail = await look(api, `/operations/${failed}`)
+    expect(detail.body).toMatchObject({
+      id: failed,
+      attempts: [{ outcome: 'failed' }],
+      error: { code: 'out-of-stock' },
+    })
+    expect(detail.headers.get('cache-control')).toBe('private, no-store')
+    desk.letGo()
+    await hasFinished(waybill.store, held)
+    expect((await look(api, `/operations/${held}/log`)).body).toMatchObject({
+      items: [{ sequence: 1, message: 'held' }],
+    })
+    expect((await look(api, `/operations/${held}/log?after=1`)).body).toEqual({ items: [] })
+  })
+
+  test.for([
+    ['/operations?filter=status:done', 400, 'invalid-request'],
+    ['/operations?limit=501', 400, 'invalid-request'],
+    ['/operations/x/log?after=-1', 400, 'invalid-request'],
+    ['/operations/01936f5e-8c1a-7b3c-9d4e-5f60718293a4', 404, 'not-found'],
+    ['/operations/01936f5e-8c1a-7b3c-9d4e-5f60718293a4/input', 404, 'not-found'],
+    ['/nothing', 404, undefined],
+  ] as const)('%s is answered with %d', async ([path, status, code], { lab }) => {
+    const { api } = await open(lab, door)
+    const answer = await look(api, path)
+    expect(answer.status).toBe(status)
+    if (code !== undefined) expect(answer.body).toMatchObject({ code, status })
+  })
+
+  test('a filter that cannot be read is answered with the part that is wrong', async ({ lab }) => {
+    const { api } = await open(lab, door)
+    expect((await look(api, '/operations?filter=status:done')).body).toMatchObject({ token: 'status:done' })
+  })
+
+  test('shows payloads only to those who may see them', async ({ lab }) => {
+    const { api, waybill, order } = await open(lab, door)
+    const id = await order('complete')
+    await hasFinished(waybill.store, id)
+    for (const name of ['ann', 'val']) {
+      expect((await look(api, `/operations/${id}/input`, name)).body).toEqual({ wish: 'complete' })
+      expect((await look(api, `/operations/${id}/result`, name)).body).toEqual({ packed: true })
+    }
+    for (const part of ['input', 'result']) {
+      expect(await look(api, `/operations/${id}/${part}`, 'vic')).toMatchObject({
+        status: 403,
+        body: { code: 'forbidden' },
+      })
+    }
+  })
+
+  test('cancels for an operator', async ({ lab }) => {
+    const { api, waybill, order } = await open(lab, door)
+    const id = await order('hold')
+    await hasStatus(waybill.store, id, 'running')
+    const answer = await change(api, 'POST', `/operations/${id}/cancel`)
+    expect([answer.status, await answer.json()]).toMatchObject([200, { id, cancelRequested: true }])
+    expect(await hasFinished(waybill.store, id)).toMatchObject({ status: 'canceled' })
+  })
+
+  test('a viewer changes nothing', async ({ lab }) => {
+    const { api, waybill, order } = await open(lab, door)
+    const id = await order('hold')
+    await hasStatus(waybill.store, id, 'running')
+    const answer = await change(api, 'POST', `/operations/${id}/cancel`, 'val')
+    expect([answer.status, await answer.json()]).toMatchObject([403, { code: 'forbidden' }])
+    expect(await waybill.store.read(id)).toMatchObject({ cancelRequested: false })
+  })
+
+  test.for<[string, Record<string, string>, string | undefined]>([
+    ['from a page of another site', { 'sec-fetch-site': 'cross-site' }, 'cross-origin'],
+    ['from a page of another host of this site', { 'sec-fetch-site': 'same-site' }, 'cross-origin'],
+    [
+      'from another origin, by a browser that says no more',
+      { origin: 'https://evil.example', host: 'api.test' },
+      'cross-origin',
+    ],
+    ['from a page without an origin', { origin: 'null', host: 'api.test' }, 'cross-origin'],
+    ['with no token', { 'waybill-token': '' }, 'admin-token-invalid'],
+    ['with a wrong token', { 'waybill-token': 'a'.repeat(43) }, 'admin-token-invalid'],
+    ['with the token of other credentials', { cookie: 'session=2' }, 'admin-token-invalid'],
+    ['from its own page', { 'sec-fetch-site': 'same-origin', origin: 'https://api.example.com' }, undefined],
+  ])('a change %s', async ([, headers, code], { lab }) => {
+    const { api, waybill, order } = await open(lab, door)
+    const id = await order('hold')
+    await hasStatus(waybill.store, id, 'running')
+    const answer = await change(api, 'POST', `/operations/${id}/cancel`, 'ann', headers)
+    expect(answer.status).toBe(code === undefined ? 200 : 403)
+    if (code !== undefined) expect(await answer.json()).toMatchObject({ code })
+    expect(await waybill.store.read(id)).toMatchObject({ cancelRequested: code === undefined })
+  })
+
+  test('no page of another origin is told anything, whatever the API allows', async ({ lab }) => {
+    const { api } = await open(lab, door, { admin: { operator }, cors: { origins: '*' } })
+    const headers = { origin: 'https://app.example.com', 'x-operator': 'ann' }
+    expect((await api.ask('/admin/session', { headers })).headers.get('access-control-allow-origin')).toBeNull()
+    const preflight = { ...headers, 'access-control-request-method': 'POST' }
+    const answer = await api.ask('/admin/operations/x/cancel', { method: 'OPTIONS', headers: preflight })
+    expect([answer.status, answer.headers.get('access-control-allow-methods')]).toEqual([204, null])
+  })
+
+  test('hints at changes', async ({ lab }) => {
+    const { api, order } = await open(lab, door)
+    const left = new AbortController()
+    lab.onEnd(() => left.abort())
+    const answer = await api.ask('/admin/events', { headers: { 'x-operator': 'ann' }, signal: left.signal })
+    expect(answer.headers.get('content-type')).toBe('text/event-stream')
+    expect(answer.headers.get('cache-control')).toBe('private, no-store, no-transform')
+    const events = eventsOf(answer)
+    expect((await events.next()).value).toMatchObject({ event: 'hello' })
+    await order('complete')
+    expect((await events.next()).value).toMatchObject({ event: 'changed', data: '{}' })
+  })
+})
+
+/** The status under a name of the host, which `fetch` would not send. */
+function statusFor(api: Api, host: string): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    get(`${api.url}/admin/session`, { headers: { host } }, response => {
+      response.resume()
+      resolve(response.statusCode)
+    }).on('error', reject)
+  })
+}
+
+describe('without a principal', () => {
+  const local = { admin: {} }
+  const { Fastify, 'node:http': Node, Hono } = SERVERS
+
+  test.for([Fastify, Node])('this machine alone is answered, and a warning says so', async (door, { lab }) => {
+    if (door === undefined) throw new Error('There is no such server.')
+    const { api, logger, waybill, order } = await open(lab, door, local)
+    expect(logger.lines).toMatchObject([
+      { level: 'warn', message: expect.stringContaining('everyone on this machine') },
+    ])
+    const session = await look(api, '/session')
+    expect(session).toMatchObject({ status: 200, body: { actor: 'local', role: 'operator', payloads: true } })
+    const id = await order('hold')
+    await hasStatus(waybill.store, id, 'running')
+    expect((await change(api, 'POST', `/operations/${id}/cancel`)).status).toBe(200)
+    for (const headers of [{ 'x-forwarded-for': '192.0.2.1' }, { via: '1.1 proxy' }]) {
+      expect((await api.ask('/admin/session', { headers })).status, JSON.stringify(headers)).toBe(403)
+    }
+    expect(await statusFor(api, 'localhost')).toBe(200)
+    expect(await statusFor(api, 'rebound.example')).toBe(403)
+  })
+
+  test('a server that does not see its clients is refused', async ({ lab }) => {
+    await expect(open(lab, Hono as NonNullable<typeof Hono>, local)).rejects.toThrow('admin.principal is required')
+  })
+
+  test('production is refused', async ({ lab }) => {
+    const before = process.env.NODE_ENV
+    lab.onEnd(() => {
+      process.env.NODE_ENV = before
+    })
+    process.env.NODE_ENV = 'production'
+    for (const door of [Fastify, Node] as NonNullable<typeof Fastify>[]) {
+      await expect(open(lab, door, local)).rejects.toThrow('admin.principal is required while NODE_ENV')
+    }
+  })
+})
+
+test.for<[object, string]>([
+  [{ principals: () => undefined }, '"principals"'],
+  [
+    { traceUrl: 'https://traces.example.com/' },
+    'admin.traceUrl must be a URL of http or https that contains {traceId}',
+  ],
+  [{ executionUrl: 'javascript:{execution}' }, 'admin.executionUrl must be a URL'],
+])('the options %o are refused', async ([admin, message], { lab }) => {
+  for (const door of Object.values(SERVERS)) {
+    await expect(open(lab, door, { admin: { operator, ...admin } })).rejects.toThrow(message)
+  }
+})
