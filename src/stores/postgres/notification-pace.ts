@@ -4,11 +4,13 @@
  */
 
 /** The shortest pause, in milliseconds: what comes within it is sent together. */
-const SHORTEST_MS = 5
+const SHORTEST_MS = 1
 /** The longest pause, in milliseconds: how much later others may learn of a change under load. */
 const LONGEST_MS = 100
 /** Wake-ups a second, of all processes together, up to which the pause stays the shortest. */
-const EASY_WAKEUPS = 2000
+const EASY_WAKEUPS = 4000
+/** For as many more the pause grows by a millisecond. */
+const WAKEUPS_A_MS = 300
 /** Over how long the load is measured, in milliseconds. */
 const WINDOW_MS = 1000
 /** The most senders to tell apart: any role may invent more. */
@@ -37,7 +39,7 @@ export class NotificationPace {
     const passed = now - this.#since
     if (passed < WINDOW_MS) return
     const wakeups = (this.#count * this.#senders.size * 1000) / passed
-    this.#pauseMs = Math.min(LONGEST_MS, SHORTEST_MS * Math.max(1, wakeups / EASY_WAKEUPS))
+    this.#pauseMs = Math.min(LONGEST_MS, SHORTEST_MS + Math.max(0, wakeups - EASY_WAKEUPS) / WAKEUPS_A_MS)
     this.#since = now
     this.#count = 0
     this.#senders.clear()

@@ -1,7 +1,8 @@
 /**
  * Tells other processes what has changed. Never within a write's transaction: commits that
- * notify take their turns under one lock of the whole database. What comes within some milliseconds is told at once.
+ * notify take their turns under one lock of the whole database. What comes within a pause is told together.
  */
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Hint } from '../store.ts'
 import type { Connections, Statement } from './connections.ts'
 import { Hints } from './hints.ts'
@@ -17,9 +18,14 @@ export interface NotifierOptions {
   readonly pace: NotificationPace
 }
 
+/** A progress, or a claim, is told this late, in milliseconds: the end of a short attempt then takes its place. */
+const CHANGED_DELAY_MS = 5
+
 export class Notifier {
   readonly #options: NotifierOptions
   #hints = new Hints()
+  /** Whether someone waits for one of the hints. */
+  #isUrgent = false
   #timer: NodeJS.Timeout | undefined
   #sending: Promise<void> | undefined
   #sentAt = 0
@@ -30,6 +36,12 @@ export class Notifier {
 
   tell(hint: Hint): void {
     this.#hints.add(hint)
+    const isUrgent = hint.kind !== 'changed'
+    if (isUrgent && !this.#isUrgent) {
+      this.#isUrgent = true
+      clearTimeout(this.#timer)
+      this.#timer = undefined
+    }
     this.#schedule()
   }
 
@@ -48,17 +60,24 @@ export class Notifier {
 
   #schedule(): void {
     if (this.#timer !== undefined || this.#sending !== undefined) return
-    const wait = this.#sentAt + this.#options.pace.pauseMs() - performance.now()
-    this.#timer = setTimeout(
-      () => {
-        this.#timer = undefined
-        this.#sending = this.#flush().finally(() => {
-          this.#sending = undefined
-          if (!this.#hints.isEmpty) this.#schedule()
-        })
-      },
-      Math.max(0, wait),
-    )
+    const paceMs = this.#sentAt + this.#options.pace.pauseMs() - performance.now()
+    const waitMs = this.#isUrgent ? paceMs : Math.max(paceMs, CHANGED_DELAY_MS)
+    if (waitMs <= 0) this.#start()
+    else this.#timer = setTimeout(() => this.#start(), waitMs)
+  }
+
+  #start(): void {
+    this.#timer = undefined
+    this.#sending = this.#flushAfterTurn().finally(() => {
+      this.#sending = undefined
+      if (!this.#hints.isEmpty) this.#schedule()
+    })
+  }
+
+  /** With all that the turn of the event loop brings. */
+  async #flushAfterTurn(): Promise<void> {
+    await turn()
+    await this.#flush()
   }
 
   /** A notification that cannot be sent is dropped: a scan finds what it would have told. */
@@ -66,6 +85,7 @@ export class Notifier {
     if (this.#hints.isEmpty) return
     const payloads = this.#hints.write(this.#options.from)
     this.#hints = new Hints()
+    this.#isUrgent = false
     await this.send(payloads).catch(() => {})
     this.#sentAt = performance.now()
   }

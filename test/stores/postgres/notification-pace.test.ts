@@ -10,7 +10,7 @@ describe('the pause between two notifications', () => {
   it('is short between few processes, however busy they are', () => {
     const pace = new NotificationPace()
     second(pace, 1000, 2, 400)
-    expect(pace.pauseMs(2001)).toBe(5)
+    expect(pace.pauseMs(2001)).toBe(1)
   })
 
   it('grows with the processes that each of them wakes, up to a tenth of a second', () => {
@@ -25,7 +25,7 @@ describe('the pause between two notifications', () => {
     const pace = new NotificationPace()
     second(pace, 1000, 70, 6000)
     expect(pace.pauseMs(2001)).toBe(100)
-    expect(pace.pauseMs(3002)).toBe(5)
+    expect(pace.pauseMs(3002)).toBe(1)
   })
 
   it('stays bounded when senders are invented', () => {
