@@ -83,6 +83,8 @@ export class Worker {
   #stopping = false
   #slotsTaken = 0
   #claimScheduled = false
+  /** Whether the last claim took all that was ready. Then a free slot claims nothing. */
+  #hasEmptied = false
   readonly #takenByType = new Map<string, number>()
   #claimsMade = 0
 
@@ -220,12 +222,15 @@ export class Worker {
     const { concurrency, runner } = this.#settings
     const limit = Math.min(concurrency - this.#slotsTaken, runner.room?.() ?? concurrency)
     const types = this.#room()
+    // What there is no slot for now is claimed for the next free one.
+    this.#hasEmptied = false
     if (limit <= 0 || types.length === 0) return
     const claims = await this.#settings.store.claim({ ...this.#claimBy, execution: null, from: { types, limit } })
     for (const claim of claims) this.#follow(this.#begin(claim, asked))
-    if (claims.length === 0) return
-    this.#claimsMade++
-    this.#claiming.wake()
+    if (claims.length > 0) this.#claimsMade++
+    const isFull = claims.length === limit || types.some(it => countOf(it.type, claims) === it.limit)
+    this.#hasEmptied = !isFull && types.length === this.#types.size
+    if (isFull) this.#claiming.wake()
   }
 
   /** The types with room under their own concurrency, after each claim another one first, so that none starves. */
@@ -286,7 +291,7 @@ export class Worker {
 
   /** After this turn of the event loop, so that one claim fills the slots of all attempts that have ended in it. */
   #claimSoon(): void {
-    if (this.#claimScheduled) return
+    if (this.#claimScheduled || this.#hasEmptied) return
     this.#claimScheduled = true
     setImmediate(() => {
       this.#claimScheduled = false
@@ -399,4 +404,8 @@ export class Worker {
     })
     this.#follow(cleaned)
   }
+}
+
+function countOf(type: string, claims: readonly Claim[]): number {
+  return claims.filter(({ operation }) => operation.type === type).length
 }

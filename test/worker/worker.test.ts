@@ -130,6 +130,20 @@ describe('claiming', () => {
     expect((startedAt ?? 0) - createdAt).toBeGreaterThanOrEqual(300)
   })
 
+  test('does not claim again for its free slots once it has emptied the queue', async ({ lab }) => {
+    const store = await lab.store()
+    const claim = vi.spyOn(store, 'claim')
+    let hints = 0
+    const unwatch = store.watch(({ kind }) => void (kind === 'ready' && hints++))
+    const worker = { handlers: handler(apples, () => 'apple'), concurrency: 2, pollInterval: '1h' } as const
+    const waybill = await lab.waybill([apples], { store, worker })
+    for (let n = 0; n < 3; n++) await hasStatus(store, await submit(waybill, apples), 'completed')
+    unwatch()
+    // One at the start, and one for each hint.
+    expect(claim.mock.calls.length).toBeLessThanOrEqual(1 + hints)
+    claim.mockRestore()
+  })
+
   test('leaves a type that it has no handler for to other workers', async ({ lab }) => {
     const waybill = await lab.waybill([apples, pears], { worker: { handlers: handler(pears, () => 'pear') } })
     const apple = await submit(waybill, apples)
