@@ -1,10 +1,10 @@
 /**
  * Checks the package as it would be published: packed, unpacked nowhere near src. publint and
  * attw read the tarball; every link of its pages leads to a file in it; the client's sizes are measured on its built
- * file. Needs `npm run build` before.
+ * file; a new project compiles, and its tests pass. Needs `npm run build` before.
  */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, posix } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -28,7 +28,13 @@ async function main(): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'waybill-pack-'))
   try {
     const tarball = pack(folder)
-    const checks = [await checkExports(tarball), checkTypes(tarball), checkLinks(tarball), await checkSizes()]
+    const checks = [
+      await checkExports(tarball),
+      checkTypes(tarball),
+      checkLinks(tarball),
+      await checkSizes(),
+      checkProject(tarball),
+    ]
     const failed = checks.filter(passed => !passed)
     return failed.length === 0 ? 0 : 1
   } finally {
@@ -76,6 +82,28 @@ function checkLinks(tarball: string): boolean {
   for (const link of dead) console.error(`The package does not hold what this links to: ${link}`)
   console.log(`links: ${pages.length} pages, ${dead.length} dead links`)
   return dead.length === 0 && pages.length > 0
+}
+
+/** What `waybill init` of the package makes, with the package in it; the other packages are those of this repository. */
+function checkProject(tarball: string): boolean {
+  mkdirSync(`${root}data`, { recursive: true })
+  const folder = mkdtempSync(`${root}data/pack-`)
+  const modules = join(folder, 'node_modules/waybill')
+  try {
+    mkdirSync(modules, { recursive: true })
+    tar('-xzf', tarball, '-C', modules, '--strip-components=1')
+    const ran = [
+      [join(modules, 'dist/cli/main.js'), 'init', folder, '--yes', '--no-install'],
+      [`${root}node_modules/typescript/bin/tsc`, '-p', folder],
+      ['--test'],
+    ].map(args => spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' }))
+    const failed = ran.find(({ status }) => status !== 0)
+    if (failed) console.error(failed.stdout, failed.stderr)
+    console.log(`waybill init: ${failed ? 'the project fails' : 'the project compiles, and its tests pass'}`)
+    return failed === undefined
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 }
 
 /** Whether a file, or a folder with files, is in the package. */

@@ -7,6 +7,7 @@ import { type Command, readArguments, UsageError } from './command.ts'
 import { copy } from './copy.ts'
 import { emulate } from './emulate.ts'
 import { helpOf, overview } from './help.ts'
+import { init } from './init.ts'
 import { ls } from './ls.ts'
 import { migrate } from './migrate.ts'
 import { print } from './output.ts'
@@ -15,7 +16,7 @@ import { show } from './show.ts'
 import { work } from './work.ts'
 
 /** Every command, in the order of the help. */
-const COMMANDS: readonly Command[] = [work, run, ls, show, migrate, copy, backup, restore, emulate, check]
+const COMMANDS: readonly Command[] = [init, work, run, ls, show, migrate, copy, backup, restore, emulate, check]
 
 /** Runs the arguments after `waybill`. Returns the exit code, and writes errors to standard error. */
 export async function runCommandLine([name, ...args]: readonly string[]): Promise<number> {
