@@ -61,10 +61,10 @@ export const IMPORT_RULES: readonly ImportRule[] = [
       !['model/protocol.ts', 'model/duration.ts', 'util/brand.ts', 'util/plain-json.ts'].includes(target),
   },
   {
-    rule: 'operation imports only protocol and problem',
+    rule: 'operation imports only protocol, problem, submission and waits',
     reason: 'the state machine is pure: it is read and tested without a store, a clock or a server',
     of: /^model\/operation\.ts$/,
-    breaks: ({ target }) => target !== 'model/protocol.ts' && target !== 'model/problem.ts',
+    breaks: ({ target }) => !/^model\/(protocol|problem|submission|waits)\.ts$/.test(target),
   },
   {
     rule: 'client imports protocol alone (and the types of operation-type and web-types)',

@@ -12,8 +12,10 @@ export { type Media, type MediaBody, type MediaOptions, media, type Pieces } fro
 export type { Attempt, Operation } from './model/operation.ts'
 export {
   type AnyOperationType,
+  type AskOptions,
   type Backoff,
   defineOperation,
+  type EventOptions,
   type Handler,
   type HandlerFunction,
   handler,
@@ -37,3 +39,4 @@ export {
   type ProblemInit,
 } from './model/problem.ts'
 export type { Problem, Progress, Status, StatusDocument } from './model/protocol.ts'
+export { WaitTimeoutError } from './model/wait-timeout-error.ts'

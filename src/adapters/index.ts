@@ -49,8 +49,7 @@ export {
   renewed,
   rescheduled,
   SET_BACK_MS,
-  type Submission,
-  type SubmissionLimits,
 } from '../model/operation.ts'
+export type { Submission, SubmissionLimits } from '../model/submission.ts'
 export type { DialectContext, DialectDescription, Moment, ResponseObject, Responses } from '../openapi/model.ts'
 export * from '../stores/store.ts'

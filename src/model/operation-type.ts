@@ -335,6 +335,46 @@ export interface Job {
    * @throws {ProblemError} `invalid-output` for an outcome that JSON cannot say, `output-too-large`
    */
   step<T>(name: string, work: () => T | Promise<T>): Promise<T>
+  /**
+   * Waits for a time, up to 10 years, or until a date. From a second on the attempt ends as suspended: it holds no slot,
+   * no process and no execution, and does not count. When the time has come the handler runs again from its top; steps
+   * and waits that are over give what was recorded. Work that a handler begins beside a wait, and not in a step, may run again.
+   *
+   * @param name as of a step
+   */
+  sleep(name: string, duration: Duration | Date): Promise<void>
+  /**
+   * Waits for an event: a value that the owner of the operation, or whom the type's `mayAnswer` admits, sends to
+   * `POST /operations/{id}/events/{name}`. The first one counts; one that comes before the handler waits is kept. Suspends like {@link sleep}.
+   *
+   * @param name as of a step
+   * @returns the value as the schema parses it; without a schema, any JSON value
+   * @throws {WaitTimeoutError} when nothing has come within the `timeout`
+   */
+  event<const S = unknown>(name: string, options?: EventOptions<S>): Promise<OutputOf<S>>
+  /**
+   * Asks a question, and waits for the answer as {@link event} does. The status document shows the question with its
+   * schema, so that people, pages and agents can answer.
+   *
+   * @param name as of a step
+   * @returns the answer as the schema parses it
+   * @throws {WaitTimeoutError} when nobody has answered within the `timeout`
+   */
+  ask<const S = unknown>(name: string, options: AskOptions<S>): Promise<OutputOf<S>>
+}
+
+/** What a handler says of an event that it waits for. */
+export interface EventOptions<S = unknown> {
+  /** What the value must be: a JSON Schema, or a Standard Schema that can be written as one, at most 16 KiB. Default: any JSON value. */
+  readonly schema?: S | undefined
+  /** How long it waits, up to 10 years. Default: for ever. */
+  readonly timeout?: Duration | undefined
+}
+
+/** What a handler says of a question. */
+export interface AskOptions<S = unknown> extends EventOptions<S> {
+  /** The question, for people: 1 to 2,000 characters. */
+  readonly message: string
 }
 
 /**

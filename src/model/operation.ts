@@ -8,16 +8,21 @@
  *  pending ─────────▶ running ──────────────────────▶ completed
  *   │  ▲                │ │ └──── finish failed ────▶ failed
  *   │  └────────────────┘ └────── finish canceled ──▶ canceled
- *   │   retry, release, expiry
+ *   │   retry, release, expiry, suspend
  *   ├── cancel ─────────────────────────────────────▶ canceled
  *   └── start deadline, launches used up ───────────▶ failed
  * ```
+ *
+ * A suspended operation is pending: its handler waits for a time or an event, which `waits` holds, and `runAt` is the end
+ * of the first wait that ends by itself. An event that it waits for makes it ready at once.
  */
 import { briefProblem, problem } from './problem.ts'
 import { isFinal, type Problem, type Progress, type Status } from './protocol.ts'
+import type { Submission } from './submission.ts'
+import { isFor, receivedEvent, suspendedWaits, type WaitRequest, type Waits } from './waits.ts'
 
 /** How one attempt ended. */
-export const ATTEMPT_OUTCOMES = ['completed', 'failed', 'canceled', 'released', 'lost'] as const
+export const ATTEMPT_OUTCOMES = ['completed', 'failed', 'canceled', 'released', 'suspended', 'lost'] as const
 export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number]
 
 /** One attempt that has ended. Times are milliseconds since the epoch, by the store's clock. */
@@ -101,6 +106,8 @@ export interface Operation {
   /** Why it failed or was canceled. */
   readonly error: Problem | null
   readonly history: readonly Attempt[]
+  /** What its handler waits for, or waited for last; null where it never has. */
+  readonly waits: Waits | null
   readonly idempotencyKey: string | null
   /** A digest of the body that came with the key. */
   readonly fingerprint: string | null
@@ -113,37 +120,6 @@ export interface Operation {
   readonly purged: boolean
 }
 
-/** What is asked of a store when an operation is accepted. */
-export interface Submission {
-  readonly id: string
-  readonly type: string
-  readonly owner: string
-  readonly priority: number
-  /** The input as JSON text. */
-  readonly input: string
-  readonly maxAttempts: number
-  readonly maxLost: number
-  readonly retention: number
-  /** Milliseconds from the acceptance, or from the end of its delay, within which the first attempt must begin. */
-  readonly startWithin: number | null
-  /** Milliseconds from the acceptance before which no attempt begins; 0 for at once. */
-  readonly delay: number
-  readonly idempotencyKey: string | null
-  readonly fingerprint: string | null
-  readonly traceparent: string | null
-  readonly webhookUrl: string | null
-  /** Default: none. */
-  readonly limits?: SubmissionLimits | undefined
-}
-
-/** What must not be exceeded for a submission to be accepted, each 1 to 10,000. A limit that is left out does not exist. */
-export interface SubmissionLimits {
-  /** The most unfinished operations of its type and owner. */
-  readonly inFlight?: number | undefined
-  /** The most ready operations of its type, of all owners. */
-  readonly backlog?: number | undefined
-}
-
 /** How an attempt reports its end. */
 export type Outcome =
   | { readonly kind: 'completed' /** The result as JSON text. */; readonly output: string }
@@ -153,6 +129,8 @@ export type Outcome =
   | { readonly kind: 'canceled'; readonly problem: Problem }
   /** Handed back, as at a shutdown: the attempt does not count. The next one begins after `delayMs`, by default at once. */
   | { readonly kind: 'released'; readonly delayMs?: number }
+  /** The handler waits: the attempt does not count, and the next one begins when one of the waits is over. */
+  | { readonly kind: 'suspended'; readonly waits: readonly WaitRequest[] }
 
 /** How an attempt ends that was claimed without an input: a store that has lost it hands the others out all the same. */
 export const INPUT_LOST: Outcome = { kind: 'failed', problem: problem('input-lost') }
@@ -172,6 +150,8 @@ export type Change =
    * Of an execution its name: a late word of one says nothing about the next.
    */
   | { readonly kind: 'abandon'; readonly attempt: number; readonly execution?: string; readonly reason: string }
+  /** An event, as JSON text. Refused where one of this name has come, or the wait for it is over. It is kept as a step. */
+  | { readonly kind: 'event'; readonly name: string; readonly value: string }
   /** Its webhook delivery has been accepted as an operation of its own. The one change that an ended operation takes. */
   | { readonly kind: 'webhook-accepted' }
 
@@ -207,6 +187,7 @@ export function accepted(submission: Submission, now: number): Operation {
     progress: null,
     error: null,
     history: [],
+    waits: null,
     webhookDue: false,
     purged: false,
   }
@@ -296,6 +277,8 @@ export function changed(operation: Operation, change: Change, now: number): Oper
         : undefined
     case 'abandon':
       return abandoned(operation, change, now)
+    case 'event':
+      return eventReceived(operation, change.name, now)
     case 'webhook-accepted':
       return operation.webhookDue ? { ...operation, webhookDue: false } : undefined
   }
@@ -336,7 +319,13 @@ function startIsOver({ attempt, startBy }: Operation, now: number): boolean {
   return attempt === 0 && startBy !== null && startBy <= now
 }
 
-/** Failed attempts that count: those that were neither handed back nor lost with their worker. */
+/** Whether its handler waits, and nothing has come yet that it waits for. */
+export function isSuspended({ status, runAt, launches, waits, history }: Operation): boolean {
+  if (status !== 'pending' || runAt === null || launches > 0 || waits === null) return false
+  return history.at(-1)?.outcome === 'suspended'
+}
+
+/** Failed attempts that count: those that were neither handed back, nor suspended, nor lost with their worker. */
 export function countedAttempts(operation: Operation): number {
   return operation.attempt - operation.released - operation.lost
 }
@@ -363,6 +352,8 @@ function finished(operation: Operation, outcome: Outcome, now: number): Operatio
       // An execution is stopped for a cancel, and obeys it by handing back what it has not finished.
       if (operation.cancelRequested) return finished(operation, CANCELED, now)
       return released(operation, outcome.delayMs ?? 0, now)
+    case 'suspended':
+      return suspended(operation, outcome.waits, now)
     case 'retry':
       return retried(operation, outcome, now)
   }
@@ -380,6 +371,21 @@ function failed(operation: Operation, error: Problem, now: number): Operation {
 function released(operation: Operation, delayMs: number, now: number): Operation {
   const back = withAttempt({ ...operation, released: operation.released + 1 }, 'released', null, now)
   return waiting(back, delayMs, now)
+}
+
+function suspended(operation: Operation, requests: readonly WaitRequest[], now: number): Operation {
+  const { waits, dueAt } = suspendedWaits(operation.waits, requests, now)
+  const back = withAttempt({ ...operation, waits, released: operation.released + 1 }, 'suspended', null, now)
+  const after = waiting(back, dueAt - now, now)
+  // Progress tells how far the work is, and a wait undoes none of it.
+  return isFinal(after.status) ? after : { ...after, progress: operation.progress }
+}
+
+function eventReceived(operation: Operation, name: string, now: number): Operation | undefined {
+  const waits = isFinal(operation.status) ? undefined : receivedEvent(operation.waits, name, now)
+  if (waits === undefined) return undefined
+  const isAwaited = isSuspended(operation) && waits.open.some(wait => isFor(wait, name))
+  return next(operation, now, { waits, ...(isAwaited && { runAt: null }) })
 }
 
 function retried(operation: Operation, outcome: Outcome & { kind: 'retry' }, now: number): Operation {

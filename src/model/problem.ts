@@ -127,7 +127,22 @@ export const PROBLEMS = {
   'operation-finished': {
     status: 409,
     title: 'The operation has already finished',
-    cure: 'Read its result; a finished operation cannot be canceled.',
+    cure: 'Read its result; nothing can change an operation that has finished.',
+  },
+  'invalid-event': {
+    status: 422,
+    title: 'The event does not match the schema',
+    cure: 'Fix the fields listed in "errors" and send the event again.',
+  },
+  'event-refused': {
+    status: 409,
+    title: 'The event is not accepted',
+    cure: 'Read the status: "waits" lists the events that the operation waits for.',
+  },
+  'wait-timeout': {
+    status: 504,
+    title: 'An event did not come in time',
+    cure: 'Send the request again, and send the event within the time that the status shows.',
   },
   'operation-canceled': {
     status: 410,
@@ -390,7 +405,7 @@ export class ProblemError extends Error {
     markInstances(ProblemError, 'waybill.ProblemError')
   }
 
-  override readonly name = 'ProblemError'
+  override readonly name: string = 'ProblemError'
   /** Plain JSON of what was given, at most {@link MAX_PROBLEM_BYTES} of it. */
   readonly problem: Problem
   /** In milliseconds; undefined where the failure is final. */

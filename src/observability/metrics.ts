@@ -51,7 +51,7 @@ const REFUSALS: readonly ProblemCode[] = [
 /** How a start of an execution may end. */
 const LAUNCH_OUTCOMES = ['started', 'refused', 'unknown'] as const
 /** How an attempt may end, as metrics name it: `failed` is final, `retry` is not. */
-const ATTEMPT_OUTCOMES = ['completed', 'failed', 'retry', 'canceled', 'released', 'lost'] as const
+const ATTEMPT_OUTCOMES = ['completed', 'failed', 'retry', 'canceled', 'released', 'suspended', 'lost'] as const
 const FINAL_OUTCOMES = ['completed', 'failed', 'canceled'] as const
 
 /** Seconds: from a cached answer to an hour of work. */

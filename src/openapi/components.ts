@@ -172,7 +172,7 @@ const ATTEMPT = object(
       type: 'string',
       enum: ['running', ...ATTEMPT_OUTCOMES],
       description:
-        'How the attempt ended: "released" means handed back at shutdown, "lost" means that its worker stopped responding.',
+        'How the attempt ended: "released" means handed back at shutdown, "suspended" that the handler waited, "lost" means that its worker stopped responding.',
     },
     error: schemaRef('Problem'),
   },

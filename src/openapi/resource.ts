@@ -2,6 +2,7 @@
 import type { AnyOperationType, JsonSchema } from '../model/operation-type.ts'
 import type { ProblemCode } from '../model/problem.ts'
 import { DEFAULT_PAGE_LIMIT, MAX_PAGE_LIMIT } from '../model/protocol.ts'
+import { jsonSchemaOf } from '../model/standard-json-schema.ts'
 import { type HeaderUse, headerParameters, headers, ID } from './components.ts'
 import { DIALECT_DESCRIPTIONS, exampleDocument } from './dialects.ts'
 import { exampleOf } from './example.ts'
@@ -21,8 +22,11 @@ import {
   schemaRef,
 } from './model.ts'
 import { EXAMPLE_ID, READ_PROBLEMS, troubleResponses } from './responses.ts'
-import { jsonSchemaOf, toComponents } from './user-schemas.ts'
+import { toComponents } from './user-schemas.ts'
 import { webhookCallback } from './webhook.ts'
+
+/** The schema of a value without a schema, or with one that cannot be written as JSON Schema. */
+const ANY: JsonSchema = { description: 'Any JSON value.' }
 
 /** What every response of a status URL carries. */
 const VARIES: readonly HeaderUse[] = ['Vary', 'Preference-Applied?']
@@ -45,8 +49,8 @@ export function schemasOf(type: AnyOperationType): Record<string, JsonSchema> {
     },
   }
   return {
-    ...toComponents(`${name}Input`, jsonSchemaOf(type.input, 'input')),
-    ...toComponents(output, jsonSchemaOf(type.output, 'output')),
+    ...toComponents(`${name}Input`, jsonSchemaOf(type.input, 'input') ?? ANY),
+    ...toComponents(output, jsonSchemaOf(type.output, 'output') ?? ANY),
     [`${name}Result`]: result,
   }
 }

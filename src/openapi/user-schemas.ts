@@ -2,37 +2,8 @@
  * Turns users' schemas into components of the document. Each `$ref` is rewritten to lead to a component, `$id` and
  * `$anchor` are removed, since nothing refers to them any longer, and definitions become components of their own.
  */
-import type { JsonSchema, StandardSchema } from '../model/operation-type.ts'
-import { escapePointer, isStandardSchema } from '../model/validation.ts'
-
-/** Which side of a schema: what it accepts, or what it produces. */
-export type Side = 'input' | 'output'
-
-/** Standard JSON Schema 1: Zod 4.2, ArkType and Valibot's adapter offer it. */
-interface WithJsonSchema {
-  readonly jsonSchema?: Readonly<Record<Side, (options: { readonly target: string }) => JsonSchema>>
-}
-
-/** The schema of a value without a schema, or with one that cannot be written as JSON Schema. */
-const ANY: JsonSchema = { description: 'Any JSON value.' }
-
-/** Converts a schema to JSON Schema 2020-12. One that cannot be converted allows everything. */
-export function jsonSchemaOf(schema: unknown, side: Side): JsonSchema {
-  if (schema === undefined) return ANY
-  try {
-    const found = isStandardSchema(schema) ? standardJsonSchema(schema, side) : schema
-    // Through JSON, as it will be sent: sending would drop whatever is not JSON.
-    return found === undefined ? ANY : (JSON.parse(JSON.stringify(found)) as JsonSchema)
-  } catch {
-    // Zod throws for what JSON cannot express, such as the output of a transform.
-    return ANY
-  }
-}
-
-function standardJsonSchema(schema: StandardSchema, side: Side): JsonSchema | undefined {
-  const { jsonSchema } = schema['~standard'] as WithJsonSchema
-  return jsonSchema?.[side]({ target: 'draft-2020-12' })
-}
+import type { JsonSchema } from '../model/operation-type.ts'
+import { escapePointer } from '../model/validation.ts'
 
 /** Keywords that hold a schema, a list of schemas, or several by name. Other keywords hold no references. */
 const ONE = new Set([

@@ -4,9 +4,9 @@
  * This file turns its refusal into an answer. A limit that is not set costs nothing.
  */
 
-import type { SubmissionLimits } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
 import { type ProblemError, problemError } from '../model/problem.ts'
+import type { SubmissionLimits } from '../model/submission.ts'
 import { TokenBucket } from '../util/token-bucket.ts'
 import type { Estimator } from './estimator.ts'
 

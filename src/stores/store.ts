@@ -11,8 +11,9 @@
  * - One failing write never fails another.
  * - A record, or an idempotency key, that another transaction holds delays no other one by more than one round trip.
  */
-import type { AttemptError, Change, ClaimBy, Operation, Submission, SubmissionLimits } from '../model/operation.ts'
+import type { AttemptError, Change, ClaimBy, Operation } from '../model/operation.ts'
 import { isFinal, type Status } from '../model/protocol.ts'
+import type { Submission, SubmissionLimits } from '../model/submission.ts'
 
 /** The answer to a submission. */
 export type Acceptance =

@@ -2,10 +2,11 @@
 import { bytesOf } from '../blobs/byte-streams.ts'
 import type { AttemptError, Outcome } from '../model/operation.ts'
 import type { AnyOperationType, Handler, LogLevel, OperationInput, OperationOutput } from '../model/operation-type.ts'
-import { type Checks, checkOptions, integer, OBJECT, STRING, withMethods } from '../model/options.ts'
+import { type Checks, checkOptions, integer, OBJECT, STRING, UNCHECKED, withMethods } from '../model/options.ts'
 import { problem } from '../model/problem.ts'
 import type { Problem, Progress } from '../model/protocol.ts'
 import { validate } from '../model/validation.ts'
+import { eventText, RESERVED_STEPS, type WaitRequest, waitStep } from '../model/waits.ts'
 import { runAttempt } from '../worker/attempt.ts'
 import { type Host, StopError } from '../worker/runners/runner.ts'
 
@@ -15,6 +16,13 @@ export interface RunHandlerOptions {
   readonly attempt?: number | undefined
   /** What steps of earlier attempts have returned, by their names: these steps are not run again. Default: none. */
   readonly steps?: Readonly<Record<string, unknown>> | undefined
+  /**
+   * What has come for the waits of earlier attempts, by their names: for an event or a question its value. A handler that
+   * waits for something else is suspended. Default: nothing.
+   */
+  readonly events?: Readonly<Record<string, unknown>> | undefined
+  /** The names of waits whose time is over: sleeps that have ended, and events that did not come within their timeout. Default: none. */
+  readonly waitsOver?: readonly string[] | undefined
   /** Cancels the operation when it is aborted, as a client does. Default: nothing cancels it. */
   readonly signal?: AbortSignal | undefined
   /** The id of the operation. Default: one that is the same in every run. */
@@ -32,9 +40,10 @@ export interface MediaResult {
 export interface HandlerRun<Output> {
   /**
    * `completed`; `failed` for good; `retry`: the next attempt begins after `retryDelayMs`, if one is left; `canceled`
-   * by the signal; `rejected`: the input does not fit the schema, so that no client could submit it.
+   * by the signal; `suspended`: it waits for what `waits` lists; `rejected`: the input does not fit the schema, so that
+   * no client could submit it.
    */
-  readonly outcome: 'completed' | 'failed' | 'retry' | 'canceled' | 'rejected'
+  readonly outcome: 'completed' | 'failed' | 'retry' | 'canceled' | 'suspended' | 'rejected'
   /** What the handler returned, as clients get it: checked by the schema and read back from JSON. Undefined unless it completed. */
   readonly output: Output | undefined
   /** The bytes of a result that is not JSON. */
@@ -45,6 +54,8 @@ export interface HandlerRun<Output> {
   readonly error: AttemptError | undefined
   /** How long the next attempt would wait, in milliseconds. */
   readonly retryDelayMs: number | undefined
+  /** What a suspended handler waits for. */
+  readonly waits: readonly WaitRequest[]
   /** What the handler reported: of calls in quick succession the first and the last, as clients see them. */
   readonly progress: readonly Progress[]
   readonly log: readonly { readonly level: LogLevel; readonly message: string }[]
@@ -55,6 +66,8 @@ export interface HandlerRun<Output> {
 const OPTIONS: Checks<RunHandlerOptions> = {
   attempt: integer(1, 1000),
   steps: OBJECT,
+  events: OBJECT,
+  waitsOver: UNCHECKED,
   signal: withMethods('an AbortSignal', 'addEventListener', 'throwIfAborted'),
   id: STRING,
 }
@@ -79,8 +92,9 @@ export async function runHandler<Type extends AnyOperationType>(
   options: RunHandlerOptions = {},
 ): Promise<HandlerRun<OperationOutput<Type>>> {
   checkOptions('runHandler()', options, OPTIONS)
-  const { attempt = 1, steps = {}, signal, id = ID } = options
+  const { attempt = 1, steps = {}, events = {}, waitsOver = [], signal, id = ID } = options
   const record = new Recorder(steps)
+  record.addWaits(events, waitsOver)
   const checked = await validate(handler.type.input, input)
   if (checked.errors !== undefined) {
     return record.run({ outcome: 'rejected', problem: problem('invalid-input', undefined, { errors: checked.errors }) })
@@ -90,6 +104,8 @@ export async function runHandler<Type extends AnyOperationType>(
     type: handler.type.name,
     attempt,
     failedBefore: attempt - 1,
+    claimedAt: Date.now(),
+    waits: { open: [], received: Object.keys(events) },
     input: JSON.stringify(input ?? null),
     traceparent: null,
   }
@@ -97,7 +113,7 @@ export async function runHandler<Type extends AnyOperationType>(
 }
 
 type End<Output> = Pick<HandlerRun<Output>, 'outcome'> &
-  Partial<Pick<HandlerRun<Output>, 'output' | 'problem' | 'error' | 'retryDelayMs'>>
+  Partial<Pick<HandlerRun<Output>, 'output' | 'problem' | 'error' | 'retryDelayMs' | 'waits'>>
 
 function toEnd<Output>(outcome: Outcome): End<Output> {
   switch (outcome.kind) {
@@ -109,6 +125,8 @@ function toEnd<Output>(outcome: Outcome): End<Output> {
       return { outcome: 'retry', problem: outcome.problem, error: outcome.error, retryDelayMs: outcome.delayMs }
     case 'canceled':
       return { outcome: 'canceled', problem: outcome.problem }
+    case 'suspended':
+      return { outcome: 'suspended', waits: outcome.waits }
     case 'released':
       throw new Error('Only a worker that shuts down releases an attempt.')
   }
@@ -131,6 +149,14 @@ class Recorder {
 
   constructor(steps: Readonly<Record<string, unknown>>) {
     this.#steps = new Map(Object.entries(steps).map(([name, value]) => [name, JSON.stringify(value ?? null)]))
+  }
+
+  /** How waits of earlier attempts have ended. */
+  addWaits(events: Readonly<Record<string, unknown>>, over: readonly string[]): void {
+    for (const name of over) this.#steps.set(waitStep(name), JSON.stringify({ at: 0 }))
+    for (const [name, value] of Object.entries(events)) {
+      this.#steps.set(waitStep(name), eventText(JSON.stringify(value ?? null), 0))
+    }
   }
 
   get host(): Host {
@@ -156,11 +182,16 @@ class Recorder {
       problem: undefined,
       error: undefined,
       retryDelayMs: undefined,
+      waits: [],
       ...end,
       media: this.#media,
       progress: this.#progress,
       log: this.#log,
-      steps: Object.fromEntries([...this.#steps].map(([name, value]) => [name, JSON.parse(value) as unknown])),
+      steps: Object.fromEntries(
+        [...this.#steps]
+          .filter(([name]) => !name.startsWith(RESERVED_STEPS))
+          .map(([name, value]) => [name, JSON.parse(value) as unknown]),
+      ),
     }
   }
 }

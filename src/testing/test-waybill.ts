@@ -1,7 +1,7 @@
 /** A whole Waybill in memory with a clock of the test's own, for the tests of those who use it: retries and delays take no time. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BlobStore } from '../blobs/blob-store.ts'
-import type { Attempt, Operation } from '../model/operation.ts'
+import { type Attempt, isSuspended, type Operation } from '../model/operation.ts'
 import type { AnyOperationType, OperationInput, OperationOutput } from '../model/operation-type.ts'
 import {
   BLOB_STORE,
@@ -79,8 +79,9 @@ export interface TestWaybill extends AsyncDisposable {
     options?: Omit<SubmitRequest, 'input' | 'text' | 'transaction'>,
   ): Promise<TestOperation<OperationOutput<Type>>>
   /**
-   * Resolves when every operation has ended. Where only time is missing, such as for the next attempt, it moves the clock
-   * there. A handler that never ends keeps it waiting.
+   * Resolves when every operation has ended, or waits for an event. Where only time is missing, such as for the next
+   * attempt or a sleep, it moves the clock there; to let the time of an event pass, move the clock yourself. A handler
+   * that never ends keeps it waiting.
    */
   drain(): Promise<void>
   /** Makes the next calls of the store fail, as when a database is away. Default: one call. */
@@ -112,6 +113,11 @@ export async function testWaybill(options: TestWaybillOptions): Promise<TestWayb
   return lab
 }
 
+function waitsForEvent(operation: Operation, now: number): boolean {
+  if (!isSuspended(operation) || (operation.runAt ?? 0) <= now) return false
+  return operation.waits?.open.some(({ kind }) => kind !== 'time') === true
+}
+
 class InMemoryWaybill implements TestWaybill {
   readonly waybill: Waybill
   readonly clock: ManualClock
@@ -140,9 +146,10 @@ class InMemoryWaybill implements TestWaybill {
 
   async drain(): Promise<void> {
     for (;;) {
-      const unfinished = [...(await this.#find('pending')), ...(await this.#find('running'))]
-      if (unfinished.length === 0) return
       const now = this.clock.now()
+      const all = [...(await this.#find('pending')), ...(await this.#find('running'))]
+      const unfinished = all.filter(operation => !waitsForEvent(operation, now))
+      if (unfinished.length === 0) return
       const due = unfinished.map(({ status, runAt }) => (status === 'running' ? now : (runAt ?? now)))
       const next = Math.min(...due)
       if (next > now) this.clock.advanceTo(next)

@@ -1,8 +1,9 @@
 /** A delivery as an operation of its own: durable, retried and kept like any other. */
 import { createHash } from 'node:crypto'
 import { v7 as uuidv7 } from 'uuid'
-import type { Operation, Submission } from '../model/operation.ts'
+import type { Operation } from '../model/operation.ts'
 import { type AnyOperationType, defineOperation } from '../model/operation-type.ts'
+import type { Submission } from '../model/submission.ts'
 
 /** The name of the operation type; it is not served over HTTP. */
 export const DELIVERY_TYPE = 'webhook-deliveries'

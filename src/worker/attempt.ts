@@ -7,10 +7,18 @@ import { isReference } from '../blobs/blob-store.ts'
 import { parseJson } from '../model/json.ts'
 import { type Media, toMedia } from '../model/media.ts'
 import type { Outcome } from '../model/operation.ts'
-import { backoffMs, type Handler, type Job } from '../model/operation-type.ts'
+import {
+  type AskOptions,
+  backoffMs,
+  type EventOptions,
+  type Handler,
+  type Job,
+  type OutputOf,
+} from '../model/operation-type.ts'
 import { ProblemError, plainProblem, problem, problemError, readRetryAfterMs } from '../model/problem.ts'
 import type { Progress } from '../model/protocol.ts'
 import { validate } from '../model/validation.ts'
+import type { WaitRequest } from '../model/waits.ts'
 import { fail, inSpan, traceparentOf } from '../observability/tracing.ts'
 import { readMember } from '../util/plain-json.ts'
 import { describeError } from './attempt-error.ts'
@@ -18,6 +26,7 @@ import { AttemptLog } from './attempt-log.ts'
 import { ProgressWriter } from './progress-writer.ts'
 import { type Host, StopError, type Task } from './runners/runner.ts'
 import { Steps } from './steps.ts'
+import { HandlerWaits } from './waits.ts'
 
 /** The most bytes of a result that is JSON, and of what one step returns. */
 export const MAX_JSON_BYTES: number = 32 * 1024 * 1024
@@ -61,7 +70,9 @@ async function runHandler(handler: Handler, task: Task, { host, signal }: Contex
     }
     // A handler waits for the event of its signal, which has passed by then.
     signal.throwIfAborted()
-    const output = await handler.run(input.value, makeJob(task, { host, signal, notes }))
+    const end = await endOf(handler, input.value, task, { host, signal, notes })
+    if ('waits' in end) return { kind: 'suspended', waits: end.waits }
+    const { output } = end
     const media = toMedia(output)
     return media === undefined ? await completeWith(handler, output) : await uploadMedia(media, host)
   } catch (error) {
@@ -69,6 +80,26 @@ async function runHandler(handler: Handler, task: Task, { host, signal }: Contex
   } finally {
     notes.end()
   }
+}
+
+/** How a run ended: the handler returned, or does nothing but wait. */
+type RunEnd = { readonly output: unknown } | { readonly waits: readonly WaitRequest[] }
+
+async function endOf(
+  handler: Handler,
+  input: unknown,
+  task: Task,
+  context: Context & { notes: Notes },
+): Promise<RunEnd> {
+  const { promise, resolve, reject } = Promise.withResolvers<RunEnd>()
+  const job = makeJob(task, { ...context, suspend: waits => resolve({ waits }) })
+  // A handler that waits never returns.
+  void returned(handler, input, job).then(output => resolve({ output }), reject)
+  return await promise
+}
+
+async function returned(handler: Handler, input: unknown, job: Job): Promise<unknown> {
+  return await handler.run(input, job)
 }
 
 async function completeWith(handler: Handler, output: unknown): Promise<Outcome> {
@@ -137,15 +168,31 @@ class Notes {
   }
 }
 
-function makeJob(task: Task, { host, signal, notes }: Context & { notes: Notes }): Job {
-  const steps = new Steps({
-    recorded: () => host.steps(),
-    record: (name, value) => host.recordStep(name, value),
-    run: async (name, work) => {
-      const subject = { operation: task.type, id: task.id, attempt: task.attempt, detail: name }
-      return toJson(await inSpan('step', subject, async () => await work()), `The outcome of step "${name}"`)
-    },
-  })
+interface JobContext extends Context {
+  readonly notes: Notes
+  readonly suspend: (waits: readonly WaitRequest[]) => void
+}
+
+function makeJob(task: Task, { host, signal, notes, suspend }: JobContext): Job {
+  // Made on first use: few handlers need them.
+  let steps: Steps | undefined
+  let waits: HandlerWaits | undefined
+  const useSteps = () => {
+    steps ??= new Steps({
+      recorded: () => host.steps(),
+      record: (name, value) => host.recordStep(name, value),
+      run: async (name, work) => {
+        const subject = { operation: task.type, id: task.id, attempt: task.attempt, detail: name }
+        return toJson(await inSpan('step', subject, async () => await work()), `The outcome of step "${name}"`)
+      },
+    })
+    return steps
+  }
+  const useWaits = () => {
+    const { waits: before, claimedAt } = task
+    waits ??= new HandlerWaits({ before, claimedAt, steps: useSteps(), signal, suspend })
+    return waits
+  }
   return {
     id: task.id,
     attempt: task.attempt,
@@ -153,7 +200,10 @@ function makeJob(task: Task, { host, signal, notes }: Context & { notes: Notes }
     traceparent: task.traceparent ?? undefined,
     progress: (fraction, message) => notes.progress.write(readProgress(fraction, message)),
     log: (message, level = 'info') => notes.log.add(message, level),
-    step: async <T>(name: string, work: () => T | Promise<T>): Promise<T> => (await steps.step(name, work)) as T,
+    step: async <T>(name: string, work: () => T | Promise<T>): Promise<T> => (await useSteps().step(name, work)) as T,
+    sleep: async (name, duration) => await useWaits().sleep(name, duration),
+    event: async <S>(name: string, options?: EventOptions<S>) => (await useWaits().event(name, options)) as OutputOf<S>,
+    ask: async <S>(name: string, options: AskOptions<S>) => (await useWaits().ask(name, options)) as OutputOf<S>,
   }
 }
 

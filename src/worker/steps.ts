@@ -1,5 +1,7 @@
 /** The steps of one attempt: each runs once for its operation, under a name that is the same in every attempt. */
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { RESERVED_STEPS } from '../model/waits.ts'
+import { isName, UniqueNames } from './unique-names.ts'
 
 /** What the steps of an attempt need. Values are JSON texts. */
 export interface StepOptions {
@@ -15,15 +17,37 @@ export interface StepOptions {
 const around = new AsyncLocalStorage<{ readonly of: Steps; readonly names: readonly string[] }>()
 
 export class Steps {
+  /** Called when a step has ended, and no other one runs. */
+  onEnd: () => void = () => {}
   readonly #options: StepOptions
   #recorded: Promise<ReadonlyMap<string, string>> | undefined
   /** The names under which steps run now, or have ended with an outcome. */
-  readonly #taken = new Set<string>()
-  /** How often each name was asked for. */
-  readonly #uses = new Map<string, number>()
+  readonly #names = new UniqueNames()
+  #running = 0
 
   constructor(options: StepOptions) {
     this.#options = options
+  }
+
+  /** Whether a step runs now. */
+  get isRunning(): boolean {
+    return this.#running > 0
+  }
+
+  /** Whether the caller is within a step. */
+  get isInside(): boolean {
+    return this.#outer().length > 0
+  }
+
+  /** Steps that earlier attempts have recorded, read once. */
+  async recorded(): Promise<ReadonlyMap<string, string>> {
+    this.#recorded ??= this.#options.recorded()
+    return await this.#recorded
+  }
+
+  /** Records the value of a step that nothing runs for. */
+  async record(name: string, value: string): Promise<void> {
+    await this.#options.record(name, value)
   }
 
   /**
@@ -32,26 +56,30 @@ export class Steps {
    */
   async step(name: unknown, work: () => unknown): Promise<unknown> {
     // Before the work: a name that a store cannot keep would lose what was done under it.
-    if (typeof name !== 'string' || !NAME.test(name) || !name.isWellFormed()) {
+    if (!isName(name)) {
       throw new TypeError('A step needs a name of 1 to 200 characters, without NUL and halves of surrogate pairs.')
     }
+    if (name.startsWith(RESERVED_STEPS))
+      throw new TypeError(`The name of a step cannot begin with "${RESERVED_STEPS}".`)
     const outer = this.#outer()
     if (outer.includes(name)) {
       throw new Error(`The step "${name}" was called within a step "${name}". Give the inner one a name of its own.`)
     }
-    const own = this.#take(name)
+    const own = this.#names.take(name)
+    this.#running++
     try {
       return JSON.parse(await this.#outcome(own, () => around.run({ of: this, names: [...outer, name] }, work)))
     } catch (error) {
       // Only an outcome is kept: a handler may try a step that has failed again.
-      this.#giveBack(name, own)
+      this.#names.giveBack(name, own)
       throw error
+    } finally {
+      if (--this.#running === 0) this.onEnd()
     }
   }
 
   async #outcome(name: string, work: () => unknown): Promise<string> {
-    this.#recorded ??= this.#options.recorded()
-    const before = (await this.#recorded).get(name)
+    const before = (await this.recorded()).get(name)
     if (before !== undefined) return before
     const value = await this.#options.run(name, work)
     await this.#options.record(name, value)
@@ -62,26 +90,4 @@ export class Steps {
     const found = around.getStore()
     return found?.of === this ? found.names : []
   }
-
-  #take(name: string): string {
-    let use = this.#uses.get(name) ?? 1
-    while (this.#taken.has(nameOfUse(name, use))) use++
-    const own = nameOfUse(name, use)
-    this.#taken.add(own)
-    this.#uses.set(name, use + 1)
-    return own
-  }
-
-  #giveBack(name: string, own: string): void {
-    this.#taken.delete(own)
-    // The next use looks for the lowest name that is free.
-    this.#uses.delete(name)
-  }
-}
-
-/** Counted as UTF-16 code units. */
-const NAME = /^[^\0]{1,200}$/
-
-function nameOfUse(name: string, use: number): string {
-  return use === 1 ? name : `${name}#${use}`
 }

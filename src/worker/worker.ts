@@ -267,7 +267,10 @@ export class Worker {
     if (this.#stopping) run.stop('ShutdownError')
     // The attempt that runs now counts among the counted ones, and has not failed yet.
     const failedBefore = countedAttempts(operation) - 1
-    const end = await this.#inSlot(run, { id, attempt, type: operation.type, failedBefore, input, traceparent })
+    const { waits, attemptStartedAt } = operation
+    const claimedAt = attemptStartedAt ?? operation.updatedAt
+    const task = { id, attempt, type: operation.type, failedBefore, claimedAt, waits, input, traceparent }
+    const end = await this.#inSlot(run, task)
     return await this.#record(run, run.changeOf(end, failedBefore))
   }
 

@@ -10,6 +10,7 @@ import {
   countedAttempts,
   expired,
   HISTORY_LIMIT,
+  isSuspended,
   launching,
   type Operation,
   type Outcome,
@@ -17,6 +18,7 @@ import {
 } from '../../src/model/operation.ts'
 import { problem } from '../../src/model/problem.ts'
 import { isFinal } from '../../src/model/protocol.ts'
+import { NEVER_DUE, WAIT_KINDS, type WaitRequest } from '../../src/model/waits.ts'
 import { submissionOf } from '../support/submission.ts'
 
 /** What happens, and how many milliseconds after what happened before. */
@@ -46,9 +48,18 @@ const start = fc
   })
   .map(parts => accepted(submissionOf('a', parts), 0))
 
+const waits: fc.Arbitrary<WaitRequest[]> = fc.array(
+  fc.record({
+    kind: fc.constantFrom(...WAIT_KINDS),
+    name: fc.constantFrom('a', 'b'),
+    withinMs: fc.option(fc.nat(5000)),
+  }),
+  { minLength: 1, maxLength: 3 },
+)
 const outcome: fc.Arbitrary<Outcome> = fc.oneof(
   { arbitrary: fc.constant({ kind: 'retry', problem: NO, delayMs: 100 } as const), weight: 4 },
   { arbitrary: fc.constant({ kind: 'released' } as const), weight: 6 },
+  { arbitrary: fc.record({ kind: fc.constant('suspended'), waits }), weight: 4 },
   fc.constant({ kind: 'completed', output: '1' } as const),
   fc.constant({ kind: 'failed', problem: NO } as const),
   fc.constant({ kind: 'canceled', problem: problem('operation-canceled') } as const),
@@ -67,6 +78,10 @@ const change: fc.Arbitrary<Change> = fc.oneof(
   }),
   fc.record({ kind: fc.constant('launch-refused'), launch: number, delayMs: fc.nat(100) }),
   fc.record({ kind: fc.constant('abandon'), attempt: number, reason: fc.constant('Gone.') }),
+  {
+    arbitrary: fc.record({ kind: fc.constant('event'), name: fc.constantFrom('a', 'b'), value: fc.constant('1') }),
+    weight: 2,
+  },
   fc.constant({ kind: 'webhook-accepted' } as const),
 )
 const execution = fc.constantFrom(
@@ -206,6 +221,25 @@ describe('every operation', () => {
       expect(after.finishedAt !== null).toBe(isFinal(after.status))
       expect(after.expiresAt).toBe(after.finishedAt === null ? null : after.finishedAt + after.retention)
       expect(after.error !== null).toBe(after.status === 'failed' || after.status === 'canceled')
+    })
+  })
+
+  it('takes one event of each name, and is asleep only as long as nothing has come that it waits for', () => {
+    always(({ before, after, event: it }) => {
+      const received = after.waits?.received ?? []
+      expect(new Set(received).size).toBe(received.length)
+      if (it.do === 'change' && it.change.kind === 'event')
+        expect(before.waits?.received ?? []).not.toContain(it.change.name)
+      const asked = after.waits?.open.filter(({ kind }) => kind !== 'time').map(({ name }) => name) ?? []
+      if (isSuspended(after)) expect(asked.filter(name => received.includes(name))).toEqual([])
+    })
+  })
+
+  it('is due when the first of its waits is over', () => {
+    always(({ after }) => {
+      if (!isSuspended(after)) return
+      const ends = after.waits?.open.map(({ until }) => until ?? NEVER_DUE) ?? []
+      expect(after.runAt).toBe(Math.min(...ends, NEVER_DUE))
     })
   })
 

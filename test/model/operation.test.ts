@@ -12,9 +12,9 @@ import {
   type Operation,
   type Outcome,
   renewed,
-  type Submission,
 } from '../../src/model/operation.ts'
 import { problem } from '../../src/model/problem.ts'
+import type { Submission } from '../../src/model/submission.ts'
 import { type KeptAttempt, operationOf } from '../../src/stores/stored-operation.ts'
 import { submissionOf } from '../support/submission.ts'
 

@@ -15,6 +15,8 @@ export type Act =
   | { readonly do: 'fill' }
   /** Computes for this many milliseconds without a pause, and returns. */
   | { readonly do: 'spin'; readonly ms: number }
+  /** Notes `began` in the log, records a step, waits for the event `go`, and returns its value with the outcome of the step. */
+  | { readonly do: 'await-event' }
   /** Waits to be told to stop, notes the reason's name in the log, and throws it. */
   | { readonly do: 'wait' }
   /** Waits to be told to stop, and returns after this many more milliseconds. */

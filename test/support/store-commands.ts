@@ -6,8 +6,10 @@
 import fc from 'fast-check'
 import { expect } from 'vitest'
 import { type ManualClock, manualClock } from 'waybill/testing'
-import type { Change, ClaimBy, Operation, Outcome, Submission } from '../../src/model/operation.ts'
+import type { Change, ClaimBy, Operation, Outcome } from '../../src/model/operation.ts'
 import { problem } from '../../src/model/problem.ts'
+import type { Submission } from '../../src/model/submission.ts'
+import { WAIT_KINDS, type WaitRequest } from '../../src/model/waits.ts'
 import { listAllActive } from '../../src/stores/list-all-active.ts'
 import type { Claim, ClaimRequest, Lease, Note, Store, SweepResult } from '../../src/stores/store.ts'
 import { StoreModel } from './store-model.ts'
@@ -66,6 +68,15 @@ const note: fc.Arbitrary<Note> = fc.oneof(
   fc.record({ kind: fc.constant('step'), name: fc.constantFrom('charge', 'ship'), value: fc.json() }),
 )
 
+const waits: fc.Arbitrary<WaitRequest[]> = fc.array(
+  fc.record({
+    kind: fc.constantFrom(...WAIT_KINDS),
+    name: fc.constantFrom('a', 'b'),
+    withinMs: fc.option(fc.nat(9 * SECOND)),
+  }),
+  { minLength: 1, maxLength: 3 },
+)
+
 const outcome: fc.Arbitrary<Outcome> = fc.oneof(
   fc.record({ kind: fc.constant('completed'), output: fc.json() }),
   fc.constant({ kind: 'failed', problem: problem('operation-failed', 'No.') } as const),
@@ -76,6 +87,7 @@ const outcome: fc.Arbitrary<Outcome> = fc.oneof(
   }),
   fc.constant({ kind: 'canceled', problem: problem('operation-canceled') } as const),
   fc.constant({ kind: 'released' } as const),
+  fc.record({ kind: fc.constant('suspended'), waits }),
 )
 
 const progress = fc.record({ fraction: fc.integer({ min: 0, max: 100 }).map(it => it / 100), message: fc.string() })
@@ -94,6 +106,10 @@ const change: fc.Arbitrary<AimedChange> = fc.oneof(
   fc.record({ kind: fc.constant('launched'), launch, execution: fc.constant('job-1'), engine: fc.constant('jobs') }),
   fc.record({ kind: fc.constant('launch-refused'), launch, delayMs: fc.constant(SECOND) }),
   fc.constant({ kind: 'abandon', reason: 'It is gone.' } as const),
+  {
+    arbitrary: fc.record({ kind: fc.constant('event'), name: fc.constantFrom('a', 'b'), value: fc.constant('1') }),
+    weight: 2,
+  },
   fc.constant({ kind: 'webhook-accepted' } as const),
 )
 

@@ -8,9 +8,10 @@ import {
   launching,
   type Operation,
   renewed,
-  type Submission,
 } from '../../src/model/operation.ts'
 import { isFinal } from '../../src/model/protocol.ts'
+import type { Submission } from '../../src/model/submission.ts'
+import { eventText, waitStep } from '../../src/model/waits.ts'
 import type { Claim, ClaimRequest, Lease, LogLine, Note, Renewal, SweepResult } from '../../src/stores/store.ts'
 
 const DAY = 86_400_000
@@ -84,6 +85,10 @@ export class StoreModel {
       const durations = this.#durations.get(after.type) ?? []
       durations.unshift(this.#now() - (after.attemptStartedAt ?? 0))
       this.#durations.set(after.type, durations.slice(0, 100))
+    }
+    if (after !== undefined && entry !== undefined && change.kind === 'event') {
+      const step = waitStep(change.name)
+      if (!entry.steps.has(step)) entry.steps.set(step, eventText(change.value, this.#now()))
     }
     return after
   }

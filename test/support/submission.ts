@@ -1,4 +1,4 @@
-import type { Submission } from '../../src/model/operation.ts'
+import type { Submission } from '../../src/model/submission.ts'
 
 /** A submission with everything a test does not care about filled in. */
 export function submissionOf(id: string, parts: Partial<Submission> = {}): Submission {

@@ -308,7 +308,16 @@ test('a log line that cannot be kept costs nothing but itself', async ({ lab }) 
 test('a handler is not called with an attempt that was told to stop before it began', async () => {
   let calls = 0
   const counting = handler(tasks, () => calls++)
-  const task = { id: 'a', type: 'tasks', attempt: 1, failedBefore: 0, input: 'null', traceparent: null }
+  const task = {
+    id: 'a',
+    type: 'tasks',
+    attempt: 1,
+    failedBefore: 0,
+    claimedAt: 0,
+    waits: null,
+    input: 'null',
+    traceparent: null,
+  }
   const context = { host: {} as Host, signal: AbortSignal.abort(new StopError('CanceledError')) }
   expect(await runAttempt(counting, task, context)).toMatchObject({ kind: 'canceled' })
   expect(calls).toBe(0)

@@ -180,7 +180,16 @@ test('a child that ends because it is idle is never given a run', async ({ lab }
   for (let round = 0; round < 15; round++) {
     const runs = Array.from({ length: concurrency }, async (_, index) => {
       const input = JSON.stringify(play({ do: 'spin', ms: (index + round) % 4 }))
-      const task = { id: `${round}-${index}`, type: 'plays', attempt: 1, failedBefore: 0, input, traceparent: null }
+      const task = {
+        id: `${round}-${index}`,
+        type: 'plays',
+        attempt: 1,
+        failedBefore: 0,
+        claimedAt: 0,
+        waits: null,
+        input,
+        traceparent: null,
+      }
       return await runner.run(task, context)
     })
     expect(await Promise.all(runs)).toEqual(runs.map(() => ({ kind: 'completed', output: '"spun"' })))

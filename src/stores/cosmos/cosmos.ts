@@ -11,8 +11,9 @@
 
 import type { BlobStore } from '../../blobs/blob-store.ts'
 import { type Duration, HOUR, toMs } from '../../model/duration.ts'
-import { type Change, INPUT_LOST, type Operation, type Submission } from '../../model/operation.ts'
+import { type Change, INPUT_LOST, type Operation } from '../../model/operation.ts'
 import { BLOB_STORE, type Checks, checkOptions, duration, FUNCTION, type RenamedOptions } from '../../model/options.ts'
+import type { Submission } from '../../model/submission.ts'
 import { ClockSteps } from '../clock-steps.ts'
 import { HintListeners } from '../hint-listeners.ts'
 import type {

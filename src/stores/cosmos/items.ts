@@ -99,10 +99,11 @@ export interface OperationItem {
 /** The item of an operation as it is kept, whatever the version that wrote it. */
 export type KeptItem = Omit<OperationItem, 'record'> & { readonly record: KeptOperation }
 
-/** The item as it is to be kept: an engine that there is none of is left out, and costs nothing. */
+/** The item as it is to be kept: an engine and waits that there are none of are left out, and cost nothing. */
 export function kept(item: OperationItem): KeptItem {
-  const { record } = item
-  return { ...item, record: { ...withoutNull(record), history: record.history.map(withoutNull) } }
+  const { waits, ...record } = item.record
+  const rest = { ...withoutNull(record), history: record.history.map(withoutNull) }
+  return { ...item, record: waits === null ? rest : { ...rest, waits } }
 }
 
 function withoutNull<It extends { readonly engine: string | null }>(it: It): Omit<It, 'engine'> & { engine?: string } {

@@ -4,7 +4,8 @@
  * written. So one process never exceeds a limit; several do by what the others write in that time.
  */
 
-import type { Operation, Submission, SubmissionLimits } from '../../model/operation.ts'
+import type { Operation } from '../../model/operation.ts'
+import type { Submission, SubmissionLimits } from '../../model/submission.ts'
 import { Batcher, type BatchResult } from '../../util/batcher.ts'
 import type { Acceptance } from '../store.ts'
 import { inParallel } from './access.ts'

@@ -11,8 +11,19 @@ import {
   rescheduled,
 } from '../../model/operation.ts'
 import { problem } from '../../model/problem.ts'
+import { eventText, waitStep } from '../../model/waits.ts'
 import { type Lease, LOG_LIMIT, type Note, type Renewal } from '../store.ts'
-import { bodyFor, errorItem, fits, type OperationItem, stepItem, tombstone, withRecord } from './items.ts'
+import {
+  type BesideItem,
+  bodyFor,
+  errorItem,
+  fits,
+  freshBeside,
+  type OperationItem,
+  stepItem,
+  tombstone,
+  withRecord,
+} from './items.ts'
 import type { Mutated, Mutation } from './mutations.ts'
 
 /**
@@ -31,14 +42,28 @@ export function changing(id: string, asked: Change, limited: boolean): Mutation<
   return (item, now) => {
     const record = item && changed(item.record, change, now)
     if (item === undefined || record === undefined) return { result: undefined }
-    const ended = {
+    const event = change.kind === 'event' ? eventStep(id, change, now) : undefined
+    const after = {
       ...item,
       ...(stored && { output: stored.body }),
       ...(thrown && { errors: [...(item.errors ?? []), { attempt: record.attempt, item: thrown.id }] }),
+      ...(event && { steps: withStep(item, event) }),
     }
-    const besides = [...(stored?.besides ?? []), ...(thrown ? [thrown] : [])]
-    return { item: withRecord(ended, record, now), besides, result: record }
+    const besides = [...(stored?.besides ?? []), ...(thrown ? [thrown] : []), ...(event ? [event.item] : [])]
+    return { item: withRecord(after, record, now), besides, result: record }
   }
+}
+
+function eventStep(id: string, { name, value }: Change & { kind: 'event' }, now: number) {
+  return { name: waitStep(name), item: freshBeside('step', id, eventText(value, now)) }
+}
+
+/** Of one name the first step stands. */
+function withStep(
+  { steps }: OperationItem,
+  { name, item }: { name: string; item: BesideItem },
+): OperationItem['steps'] {
+  return steps.some(step => step.name === name) ? steps : [...steps, { name, item: item.id }]
 }
 
 /** A result that cannot be kept ends the operation: no repetition would make it smaller. */

@@ -9,8 +9,9 @@
  * const store = postgresStore(new Pool({ connectionString: process.env.DATABASE_URL }))
  */
 
-import type { Change, Operation, Outcome, Submission } from '../../model/operation.ts'
+import type { Change, Operation, Outcome } from '../../model/operation.ts'
 import { STATUSES } from '../../model/protocol.ts'
+import type { Submission } from '../../model/submission.ts'
 import type {
   Acceptance,
   ActiveOperation,

@@ -1,6 +1,7 @@
 /** How a record becomes a row, and a row a record. */
 import { type Attempt, type AttemptError, HISTORY_LIMIT, type Operation } from '../../model/operation.ts'
 import { type Problem, type Progress, STATUSES } from '../../model/protocol.ts'
+import type { Waits } from '../../model/waits.ts'
 import type { ActiveOperation, RecordedError } from '../store.ts'
 import { withHistory } from '../stored-operation.ts'
 import type { Row } from './pool.ts'
@@ -44,6 +45,7 @@ const CHANGED = {
   progress: 'text',
   error: 'text',
   history: 'text',
+  waits: 'text',
   webhook_due: 'boolean',
 } as const
 
@@ -88,6 +90,7 @@ export function changedRow(operation: Operation): Record<(typeof CHANGED_COLUMNS
     progress: encode(operation.progress),
     error: encode(operation.error),
     history: operation.history.length === 0 ? null : JSON.stringify(operation.history),
+    waits: encode(operation.waits),
     webhook_due: operation.webhookDue,
     purge_at: operation.expiresAt,
   }
@@ -173,6 +176,7 @@ function read(row: Row) {
     progress: decode<Progress>(at.textOrNull()),
     error: decode<Problem>(at.textOrNull()),
     ...at.skip(),
+    waits: decode<Waits>(at.textOrNull()),
     webhookDue: at.boolean(),
     purged: at.boolean(),
   }

@@ -32,6 +32,11 @@ const MIGRATIONS: readonly Migration[] = [
     readableBy: 1,
     sql: schema => `${LOCK_BRIEFLY}\nALTER TABLE ${schema}.operations ADD COLUMN engine text COLLATE "C";`,
   },
+  {
+    // Version 2 would leave a wait open that is over.
+    readableBy: 3,
+    sql: schema => `${LOCK_BRIEFLY}\nALTER TABLE ${schema}.operations ADD COLUMN waits text COLLATE "C";`,
+  },
 ]
 
 function operationsTable(schema: string): string {

@@ -1,5 +1,5 @@
 /** What no text in PostgreSQL can hold: the character NUL, and halves of surrogate pairs. */
-import type { Submission } from '../../model/operation.ts'
+import type { Submission } from '../../model/submission.ts'
 
 const TEXTS = ['input', 'type', 'owner', 'idempotencyKey', 'fingerprint', 'traceparent', 'webhookUrl'] as const
 

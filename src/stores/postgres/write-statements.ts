@@ -58,7 +58,7 @@ export function writes(schema: string, operations: string) {
       WITH ${IMPATIENT_CLOCK},
       given AS MATERIALIZED (
         SELECT * FROM json_to_recordset($2::json)
-        AS given (id uuid, seen xid, output text, thrown text, ms bigint, ${CHANGED_TYPES})),
+        AS given (id uuid, seen xid, output text, thrown text, events json, ms bigint, ${CHANGED_TYPES})),
       ${locked(operations, 'ARRAY (SELECT id FROM given)')},
       saved AS (
         UPDATE ${operations} o SET ${set} FROM given v
@@ -77,6 +77,11 @@ export function writes(schema: string, operations: string) {
         INSERT INTO ${schema}.payloads (id, kind, body)
         SELECT v.id, 1 + v.attempt, v.thrown FROM given v JOIN saved s ON s.id = v.id WHERE v.thrown IS NOT NULL
         ON CONFLICT (id, kind) DO UPDATE SET body = excluded.body),
+      events AS (
+        INSERT INTO ${schema}.steps (id, name, value)
+        SELECT v.id, e.name, e.value FROM given v JOIN saved s ON s.id = v.id
+        CROSS JOIN json_to_recordset(v.events) AS e (name text, value text) WHERE v.events IS NOT NULL
+        ON CONFLICT (id, name) DO NOTHING),
       measured AS (${measured(schema, 'SELECT s.type, v.ms FROM given v JOIN saved s ON s.id = v.id WHERE v.ms IS NOT NULL')})
       SELECT id FROM saved UNION ALL SELECT id FROM told`,
   } as const

@@ -1,14 +1,8 @@
 /** The writes that are joined into batches: each batch is one statement, and stands whole or not at all. */
 
-import {
-  accepted,
-  type Change,
-  changed,
-  expired,
-  type Operation,
-  type Submission,
-  type SubmissionLimits,
-} from '../../model/operation.ts'
+import { accepted, type Change, changed, expired, type Operation } from '../../model/operation.ts'
+import type { Submission, SubmissionLimits } from '../../model/submission.ts'
+import { eventText, waitStep } from '../../model/waits.ts'
 import type { ClockSteps } from '../clock-steps.ts'
 import type { Acceptance, Lease, Note, SweepResult } from '../store.ts'
 import { BUSY } from './busy-lane.ts'
@@ -59,6 +53,8 @@ interface Saving extends Seen {
   readonly output?: string
   /** JSON text of what the attempt threw. */
   readonly thrown?: string
+  /** What came for its waits, as steps. */
+  readonly events?: readonly { readonly name: string; readonly value: string }[]
   /** How long the attempt ran that completed it, in milliseconds. */
   readonly ms?: number
 }
@@ -244,9 +240,9 @@ export class Writer {
   /** Writes records over the rows they were made from. Answers with the ids of those whose rows were still the same. */
   async #save(saving: readonly Saving[], until?: number): Promise<ReadonlySet<string>> {
     if (saving.length === 0) return new Set()
-    const given = saving.map(({ operation, version, output, thrown, ms }, index) => {
+    const given = saving.map(({ operation, version, output, thrown, events, ms }, index) => {
       const kept = index >= saving.length - MOST_DURATIONS ? ms : undefined
-      return { id: operation.id, seen: version, output, thrown, ms: kept, ...changedRow(operation) }
+      return { id: operation.id, seen: version, output, thrown, events, ms: kept, ...changedRow(operation) }
     })
     const rows = await this.#connections.run(this.#statements.save, [this.#now(), JSON.stringify(given)], until)
     return new Set(rows.map(([id]) => id as string))
@@ -337,6 +333,10 @@ function toSeen(row: Row): Seen {
 function applied(before: Saving, change: Change, now: number): Saving | undefined {
   const operation = changed(before.operation, change, now)
   if (operation === undefined) return undefined
+  if (change.kind === 'event') {
+    const event = { name: waitStep(change.name), value: eventText(change.value, now) }
+    return { ...before, operation, events: [...(before.events ?? []), event] }
+  }
   if (change.kind !== 'finish') return { ...before, operation }
   if ('error' in change.outcome && change.outcome.error !== undefined && change.attempt <= LAST_ERROR) {
     return { ...before, operation, thrown: JSON.stringify(change.outcome.error) }

@@ -1,5 +1,6 @@
 /** The limits of submissions, counted within the transaction that writes them. */
-import type { Operation, Submission, SubmissionLimits } from '../../model/operation.ts'
+import type { Operation } from '../../model/operation.ts'
+import type { Submission, SubmissionLimits } from '../../model/submission.ts'
 import type { Database, Statement } from './database.ts'
 
 interface Counted {

@@ -2,6 +2,7 @@
 import type { Operation } from '../../model/operation.ts'
 import type { Problem, Progress, Status } from '../../model/protocol.ts'
 import { STATUSES } from '../../model/protocol.ts'
+import type { Waits } from '../../model/waits.ts'
 import type { ActiveOperation } from '../store.ts'
 import { withHistory } from '../stored-operation.ts'
 import { type Database, type Row, type SqlValue, type Statement, withArrays } from './database.ts'
@@ -43,7 +44,7 @@ const PLAIN = {
 } as const satisfies Record<string, keyof Operation>
 
 const CODED = ['status', 'cancel_requested', 'webhook_due'] as const
-const ENCODED = [...CODED, 'progress', 'error', 'history', 'purge_at'] as const
+const ENCODED = [...CODED, 'progress', 'error', 'history', 'waits', 'purge_at'] as const
 
 const fixedFields = Object.values(FIXED)
 const plainFields = Object.values(PLAIN)
@@ -113,6 +114,7 @@ function changedValues(operation: Operation): SqlValue[] {
     encode(operation.progress),
     encode(operation.error),
     operation.history.length === 0 ? null : JSON.stringify(operation.history),
+    encode(operation.waits),
     operation.expiresAt,
   ]
 }
@@ -204,6 +206,7 @@ function toOperation(row: readonly unknown[]): Operation {
     cancelRequested: row[AT.cancel_requested] === 1,
     progress: decode<Progress>(row[AT.progress]),
     error: decode<Problem>(row[AT.error]),
+    waits: decode<Waits>(row[AT.waits]),
     idempotencyKey: row[AT.idempotency_key] as string | null,
     fingerprint: row[AT.fingerprint] as string | null,
     traceparent: row[AT.traceparent] as string | null,

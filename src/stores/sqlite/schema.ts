@@ -86,6 +86,11 @@ CREATE TABLE durations (type TEXT, slot INTEGER, ms INTEGER NOT NULL, at INTEGER
     readableBy: 1,
     sql: 'ALTER TABLE operations ADD COLUMN engine TEXT;',
   },
+  {
+    // Version 2 would leave a wait open that is over.
+    readableBy: 3,
+    sql: 'ALTER TABLE operations ADD COLUMN waits TEXT;',
+  },
 ]
 
 /** The version of the schema that this program writes. */

@@ -14,8 +14,9 @@ import {
   type Operation,
   rescheduled,
   SET_BACK_MS,
-  type Submission,
 } from '../../model/operation.ts'
+import type { Submission } from '../../model/submission.ts'
+import { eventText, waitStep } from '../../model/waits.ts'
 import type { BatchResult } from '../../util/batcher.ts'
 import {
   type Acceptance,
@@ -224,6 +225,7 @@ export class Writer {
     if (change.kind === 'webhook-accepted') this.#sql.webhookAccepted.run(id)
     else if (change.kind === 'progress') this.#sql.progress.run(...progressValues(after))
     else this.#save(after)
+    if (change.kind === 'event') this.#sql.putStep.run(id, waitStep(change.name), eventText(change.value, now))
     if (change.kind === 'finish' && 'error' in change.outcome && change.outcome.error !== undefined) {
       this.#sql.putPayload.run(id, errorKind(after.attempt), JSON.stringify(change.outcome.error))
     }

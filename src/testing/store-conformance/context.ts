@@ -1,7 +1,8 @@
 /** What the tests of a store share: a fresh store on a manual clock, and short ways to bring operations into a state. */
 import assert from 'node:assert/strict'
-import type { AttemptError, Change, Operation, Outcome, Submission } from '../../model/operation.ts'
+import type { AttemptError, Change, Operation, Outcome } from '../../model/operation.ts'
 import { problem } from '../../model/problem.ts'
+import type { Submission } from '../../model/submission.ts'
 import {
   acceptedOperation,
   type Claim,

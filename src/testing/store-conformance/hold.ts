@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import type { Operation, Submission } from '../../model/operation.ts'
+import type { Operation } from '../../model/operation.ts'
+import type { Submission } from '../../model/submission.ts'
 import { type Acceptance, acceptedOperation, type Store } from '../../stores/store.ts'
 import { idsOf, LEASE_MS, leaseOf, OUTCOMES, type StoreTest, type StoreTests, type TransactionEnd } from './context.ts'
 

@@ -19,6 +19,7 @@ import { noteTests } from './note.ts'
 import { outcomeTests } from './outcome.ts'
 import { queueTests } from './queue.ts'
 import { sweepTests } from './sweep.ts'
+import { waitTests } from './waits.ts'
 import { watchTests } from './watch.ts'
 import { webhookTests } from './webhook.ts'
 
@@ -59,6 +60,7 @@ const GROUPS: readonly StoreTests[] = [
   claimTests,
   leaseTests,
   outcomeTests,
+  waitTests,
   changeTests,
   noteTests,
   listTests,

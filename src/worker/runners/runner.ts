@@ -6,6 +6,7 @@ import type { Media } from '../../model/media.ts'
 import type { AttemptError, Outcome } from '../../model/operation.ts'
 import type { LogLevel } from '../../model/operation-type.ts'
 import type { Progress } from '../../model/protocol.ts'
+import type { Waits } from '../../model/waits.ts'
 import { markInstances } from '../../util/brand.ts'
 
 /** One attempt to run. */
@@ -15,6 +16,10 @@ export interface Task {
   readonly attempt: number
   /** How many attempts have failed before, for the backoff. */
   readonly failedBefore: number
+  /** When it was claimed, by the store's clock, in milliseconds since the epoch. */
+  readonly claimedAt: number
+  /** What the handler waited for last, and which events have come. */
+  readonly waits: Waits | null
   /** A JSON string. */
   readonly input: string
   readonly traceparent: string | null

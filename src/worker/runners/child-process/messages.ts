@@ -107,6 +107,7 @@ const OUTCOMES: Record<Outcome['kind'], (outcome: Fields) => boolean> = {
   retry: ({ problem, delayMs }) => isObject(problem) && typeof delayMs === 'number',
   canceled: ({ problem }) => isObject(problem),
   released: () => true,
+  suspended: ({ waits }) => Array.isArray(waits) && waits.every(isWait),
 }
 
 const QUESTIONS: Record<Question['ask'], (question: Fields) => boolean> = {
@@ -122,6 +123,10 @@ function isFromChild(content: unknown): content is FromChild {
 
 function isOutcome(outcome: Fields): boolean {
   return satisfies(OUTCOMES, outcome.kind, outcome)
+}
+
+function isWait(wait: unknown): boolean {
+  return isObject(wait) && isString(wait.kind) && isString(wait.name) && isText(wait.message)
 }
 
 function isQuestion(question: Fields): boolean {

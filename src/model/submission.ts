@@ -1,0 +1,32 @@
+/** What a store is given to accept. */
+
+/** What is asked of a store when an operation is accepted. */
+export interface Submission {
+  readonly id: string
+  readonly type: string
+  readonly owner: string
+  readonly priority: number
+  /** The input as JSON text. */
+  readonly input: string
+  readonly maxAttempts: number
+  readonly maxLost: number
+  readonly retention: number
+  /** Milliseconds from the acceptance, or from the end of its delay, within which the first attempt must begin. */
+  readonly startWithin: number | null
+  /** Milliseconds from the acceptance before which no attempt begins; 0 for at once. */
+  readonly delay: number
+  readonly idempotencyKey: string | null
+  readonly fingerprint: string | null
+  readonly traceparent: string | null
+  readonly webhookUrl: string | null
+  /** Default: none. */
+  readonly limits?: SubmissionLimits | undefined
+}
+
+/** What must not be exceeded for a submission to be accepted, each 1 to 10,000. A limit that is left out does not exist. */
+export interface SubmissionLimits {
+  /** The most unfinished operations of its type and owner. */
+  readonly inFlight?: number | undefined
+  /** The most ready operations of its type, of all owners. */
+  readonly backlog?: number | undefined
+}

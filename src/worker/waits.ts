@@ -1,0 +1,208 @@
+/**
+ * The waits of one attempt. A wait that is over gives what was recorded; one that is not ends the attempt as suspended,
+ * once the handler does nothing but wait.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Duration, durationMs, LONGEST_MS } from '../model/duration.ts'
+import type { AskOptions, EventOptions } from '../model/operation-type.ts'
+import { problemError } from '../model/problem.ts'
+import { jsonSchemaOf } from '../model/standard-json-schema.ts'
+import { validate } from '../model/validation.ts'
+import { WaitTimeoutError } from '../model/wait-timeout-error.ts'
+import { type Wait, type WaitEnd, type WaitKind, type WaitRequest, type Waits, waitStep } from '../model/waits.ts'
+import type { Steps } from './steps.ts'
+import { isName, UniqueNames } from './unique-names.ts'
+
+/** Of a shorter sleep, the attempt waits for the end: to begin again takes about as long. In milliseconds. */
+const HELD_MS = 1000
+/** The most bytes of the schema of an event, as JSON. */
+const MAX_SCHEMA_BYTES = 16 * 1024
+/** The most characters of a question. */
+const MAX_MESSAGE = 2000
+
+/** What the waits of an attempt need. */
+export interface WaitsOptions {
+  /** What the record had when it was claimed. */
+  readonly before: Waits | null
+  /** When that was, by the store's clock, in milliseconds since the epoch. */
+  readonly claimedAt: number
+  readonly steps: Steps
+  readonly signal: AbortSignal
+  /** Called once, when the handler does nothing but wait for these. */
+  readonly suspend: (waits: readonly WaitRequest[]) => void
+}
+
+/** The end of a wait, and who is waiting for it. */
+interface Told {
+  readonly end: WaitEnd
+  readonly tell: (end: WaitEnd) => void
+}
+
+export class HandlerWaits {
+  readonly #options: WaitsOptions
+  readonly #names = new UniqueNames()
+  readonly #open: WaitRequest[] = []
+  /** Waits that are over, before the handler is told so. */
+  #over: readonly Told[] = []
+  /** Short sleeps under way. */
+  #held = 0
+  /** Waits of which it is not known yet whether they are over. */
+  #lookUps = 0
+  #isScheduled = false
+
+  constructor(options: WaitsOptions) {
+    this.#options = options
+    options.steps.onEnd = () => this.#goOn()
+  }
+
+  async sleep(name: unknown, duration: unknown): Promise<void> {
+    const own = this.#take(name)
+    const withinMs =
+      duration instanceof Date ? msUntil(duration) : durationMs('duration', duration, { max: LONGEST_MS })
+    const before = this.#before('time', own)
+    if (before === undefined && withinMs <= HELD_MS) {
+      if ((await this.#recorded(own)) === undefined) await this.#hold(withinMs)
+      return
+    }
+    await this.#endOf({ kind: 'time', name: own, withinMs })
+  }
+
+  async event(name: unknown, options: EventOptions = {}): Promise<unknown> {
+    return await this.#answer('event', name, options)
+  }
+
+  async ask(name: unknown, options: AskOptions): Promise<unknown> {
+    const { message } = options
+    if (typeof message !== 'string' || message === '' || message.length > MAX_MESSAGE) {
+      throw new TypeError(`job.ask: message must be a string of 1 to ${MAX_MESSAGE} characters.`)
+    }
+    return await this.#answer('input', name, options, message)
+  }
+
+  async #answer(kind: WaitKind, name: unknown, options: EventOptions, message?: string): Promise<unknown> {
+    const own = this.#take(name)
+    const schema = options.schema === undefined ? undefined : writtenSchema(options.schema)
+    const withinMs = timeoutOf(options.timeout)
+    const ended = await this.#endOf({
+      kind,
+      name: own,
+      withinMs,
+      ...(message !== undefined && { message }),
+      ...(schema !== undefined && { schema }),
+    })
+    if (!('value' in ended)) throw new WaitTimeoutError(own)
+    const checked = await validate(options.schema, ended.value)
+    if (checked.errors === undefined) return checked.value
+    throw problemError('invalid-event', `It is named "${own}".`, { extensions: { errors: checked.errors } })
+  }
+
+  /** How the wait has ended. Where it has not, the promise stays open, and the attempt is suspended. */
+  async #endOf(request: WaitRequest): Promise<WaitEnd> {
+    const end = await this.#lookUp(request)
+    if (end === undefined) this.#open.push(request)
+    const told = new Promise<WaitEnd>(tell => {
+      if (end !== undefined) this.#over = [...this.#over, { end, tell }]
+    })
+    return await told
+  }
+
+  async #lookUp(request: WaitRequest): Promise<WaitEnd | undefined> {
+    this.#lookUps++
+    try {
+      return (await this.#recorded(request.name)) ?? (await this.#timedOut(request))
+    } finally {
+      this.#lookUps--
+      this.#goOn()
+    }
+  }
+
+  /** An operation that has never waited, and was sent no event, has no such steps: they need not be read. */
+  async #recorded(name: string): Promise<WaitEnd | undefined> {
+    if (this.#options.before === null) return undefined
+    const text = (await this.#options.steps.recorded()).get(waitStep(name))
+    return text === undefined ? undefined : (JSON.parse(text) as WaitEnd)
+  }
+
+  /** It is recorded, since the next suspension replaces the waits of this one. */
+  async #timedOut({ kind, name }: WaitRequest): Promise<WaitEnd | undefined> {
+    const until = this.#before(kind, name)?.until ?? null
+    if (until === null || until > this.#options.claimedAt) return undefined
+    const end = { at: until }
+    await this.#options.steps.record(waitStep(name), JSON.stringify(end))
+    return end
+  }
+
+  #before(kind: WaitKind, name: string): Wait | undefined {
+    return this.#options.before?.open.find(wait => wait.kind === kind && wait.name === name)
+  }
+
+  async #hold(ms: number): Promise<void> {
+    this.#held++
+    try {
+      await sleep(ms, undefined, { signal: this.#options.signal })
+    } catch {
+      this.#options.signal.throwIfAborted()
+    } finally {
+      this.#held--
+      this.#goOn()
+    }
+  }
+
+  #take(name: unknown): string {
+    if (!isName(name)) {
+      throw new TypeError('A wait needs a name of 1 to 200 characters, without NUL and halves of surrogate pairs.')
+    }
+    if (this.#options.steps.isInside) {
+      throw new Error(`The wait "${name}" was called within a step. Call it beside the step: a step runs to its end.`)
+    }
+    return this.#names.take(name)
+  }
+
+  /** After this turn of the event loop: what has just ended may have the handler do something else. */
+  #goOn(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    setImmediate(() => {
+      this.#isScheduled = false
+      if (this.#lookUps > 0) return
+      if (this.#over.length > 0) this.#tellNext()
+      else if (this.#open.length > 0) this.#suspend()
+    })
+  }
+
+  /** Reports waits in the order in which they ended: the one that won a race wins it in every attempt. */
+  #tellNext(): void {
+    const [next, ...rest] = this.#over.toSorted((a, b) => a.end.at - b.end.at)
+    this.#over = rest
+    next?.tell(next.end)
+    this.#goOn()
+  }
+
+  #suspend(): void {
+    const { signal, steps, suspend } = this.#options
+    if (!steps.isRunning && this.#held === 0 && !signal.aborted) suspend([...this.#open])
+  }
+}
+
+function msUntil(date: Date): number {
+  const ms = date.getTime() - Date.now()
+  if (Number.isNaN(ms) || ms > LONGEST_MS)
+    throw new TypeError('job.sleep: the date must be valid, and within 10 years.')
+  return Math.max(0, ms)
+}
+
+function timeoutOf(timeout: Duration | undefined): number | null {
+  return timeout === undefined ? null : durationMs('timeout', timeout, { max: LONGEST_MS })
+}
+
+/** The schema as clients see it: what they send is checked by it before the handler goes on. */
+function writtenSchema(schema: unknown): Readonly<Record<string, unknown>> {
+  const written = jsonSchemaOf(schema, 'input')
+  if (written === undefined) {
+    throw new TypeError('schema must be a JSON Schema, or a Standard Schema that can be written as one (Zod from 4.2).')
+  }
+  if (Buffer.byteLength(JSON.stringify(written)) > MAX_SCHEMA_BYTES) {
+    throw new TypeError(`schema must have at most ${MAX_SCHEMA_BYTES / 1024} KiB as JSON.`)
+  }
+  return written
+}
