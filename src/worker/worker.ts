@@ -28,6 +28,7 @@ import { logEnd } from './attempt-ends.ts'
 import { ResultBlobs } from './result-blobs.ts'
 import type { Runner, RunResult, Task } from './runners/runner.ts'
 import { type AttemptSettings, type Recorded, RunningAttempt } from './running-attempt.ts'
+import { Slots } from './slots.ts'
 
 /** What a {@link Worker} is made of. Durations in milliseconds. */
 export interface WorkerSettings {
@@ -77,11 +78,11 @@ export class Worker {
   readonly #renewing: Loop
   readonly #renewalLimit: TimeLimit
   readonly #blobs: ResultBlobs | undefined
+  readonly #slots: Slots
   /** Hints that do not say what changed may be frequent, and renewals find cancel requests in any case. */
   readonly #lookAtAll = new PacedTask(() => this.#lookForCancels([...this.#runs.values()]), LOOK_AT_ALL)
   #unwatch: () => void = () => {}
   #stopping = false
-  #slotsTaken = 0
   #claimScheduled = false
   /** Whether the last claim took all that was ready. Then a free slot claims nothing. */
   #hasEmptied = false
@@ -93,6 +94,8 @@ export class Worker {
     this.#logger = guardLogger(settings.logger)
     this.#blobs = settings.blobs && new ResultBlobs(settings.blobs, settings.store)
     this.#attempt = { ...settings, logger: this.#logger, blobs: this.#blobs }
+    // A runner that has its own bounds, such as its processes, takes no more than it can run at once.
+    this.#slots = new Slots({ count: settings.concurrency, ahead: settings.runner.room === undefined })
     const onError = (error: unknown, loop: string) =>
       this.#logger.warn({ err: error, loop }, `The worker's ${loop} loop failed and goes on`)
     // What does not answer is asked again, while the lease still lasts.
@@ -160,6 +163,7 @@ export class Worker {
     this.#lookAtAll.stop()
     await this.#claiming.stop()
     for (const run of this.#runs.values()) run.stop('ShutdownError')
+    this.#slots.close()
     await Promise.race([this.#allEnded(), sleepUnref(this.#settings.shutdownMs)])
     const until = performance.now() + HAND_BACK_MS
     const handedBack = [...this.#runs.values()].map(run => {
@@ -219,25 +223,28 @@ export class Worker {
 
   async #claim(): Promise<void> {
     const asked = performance.now()
-    const { concurrency, runner } = this.#settings
-    const limit = Math.min(concurrency - this.#slotsTaken, runner.room?.() ?? concurrency)
+    const { room } = this.#slots
+    const limit = Math.min(room, this.#settings.runner.room?.() ?? room)
     const types = this.#room()
     // What there is no slot for now is claimed for the next free one.
     this.#hasEmptied = false
     if (limit <= 0 || types.length === 0) return
     const claims = await this.#settings.store.claim({ ...this.#claimBy, execution: null, from: { types, limit } })
-    for (const claim of claims) this.#follow(this.#begin(claim, asked))
-    if (claims.length > 0) this.#claimsMade++
     const isFull = claims.length === limit || types.some(it => countOf(it.type, claims) === it.limit)
     this.#hasEmptied = !isFull && types.length === this.#types.size
+    this.#slots.noteClaim(asked, isFull)
+    for (const claim of inTurn(claims)) this.#follow(this.#begin(claim, asked))
+    if (claims.length > 0) this.#claimsMade++
     if (isFull) this.#claiming.wake()
   }
 
   /** The types with room under their own concurrency, after each claim another one first, so that none starves. */
   #room(): { type: string; limit: number }[] {
-    const all = [...this.#types.values()].map(({ name, policy }) => {
-      const most = policy.concurrency ?? this.#settings.concurrency
-      return { type: name, limit: most - (this.#takenByType.get(name) ?? 0) }
+    const { free, room } = this.#slots
+    const share = Math.max(free, Math.ceil(room / this.#types.size))
+    const all = [...this.#types.values()].map(({ name, policy: { concurrency } }) => {
+      const limit = concurrency === undefined ? share : concurrency - (this.#takenByType.get(name) ?? 0)
+      return { type: name, limit }
     })
     const first = this.#claimsMade % all.length
     return [...all.slice(first), ...all.slice(0, first)].filter(({ limit }) => limit > 0)
@@ -276,6 +283,10 @@ export class Worker {
 
   async #inSlot(run: RunningAttempt, task: Task): Promise<RunResult> {
     this.#take(run.type.name, 1)
+    if (!(await this.#slots.enter())) {
+      this.#take(run.type.name, -1)
+      return { kind: 'released' }
+    }
     try {
       const end = await run.run(this.#settings.runner, task)
       if (end.kind === 'unstarted') {
@@ -287,6 +298,7 @@ export class Worker {
       return end
     } finally {
       this.#take(run.type.name, -1)
+      this.#slots.leave()
       // The slot is free before the outcome is durable, so that both are written by one transaction.
       this.#claimSoon()
     }
@@ -303,7 +315,6 @@ export class Worker {
   }
 
   #take(type: string, slots: 1 | -1): void {
-    this.#slotsTaken += slots
     this.#takenByType.set(type, (this.#takenByType.get(type) ?? 0) + slots)
   }
 
@@ -411,4 +422,11 @@ export class Worker {
 
 function countOf(type: string, claims: readonly Claim[]): number {
   return claims.filter(({ operation }) => operation.type === type).length
+}
+
+/** Of each type one after the other, so that none waits behind all of another. */
+function inTurn(claims: readonly Claim[]): Claim[] {
+  const queues = [...Map.groupBy(claims, ({ operation }) => operation.type).values()]
+  const longest = Math.max(0, ...queues.map(queue => queue.length))
+  return Array.from({ length: longest }, (_, at) => queues.flatMap(queue => queue.slice(at, at + 1))).flat()
 }

@@ -44,6 +44,24 @@ describe('claiming', () => {
     expect(most).toBe(3)
   })
 
+  test('runs no more at once than it has slots, also where it claims ahead', async ({ lab }) => {
+    let [running, most] = [0, 0]
+    const runs: string[] = []
+    const handlers = handler(apples, async (_, { id }) => {
+      most = Math.max(most, ++running)
+      runs.push(id)
+      await null
+      running--
+    })
+    const store = await lab.store()
+    const before = lab.composition([apples], { store })
+    const ids = await Promise.all(Array.from({ length: 300 }, () => submit(before, apples)))
+    await lab.waybill([apples], { store, worker: { handlers, concurrency: 3 } })
+    for (const id of ids) await hasStatus(store, id, 'completed')
+    expect(most).toBe(3)
+    expect(runs.toSorted()).toEqual(ids.toSorted())
+  })
+
   test("keeps a type's own concurrency while others use the rest", async ({ lab }) => {
     const narrow = defineOperation({ name: 'narrow', concurrency: 1 })
     const running = { narrow: 0, pears: 0 }

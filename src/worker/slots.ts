@@ -1,0 +1,125 @@
+/**
+ * The slots of a worker, and the attempts that wait for one. A claim for the free slots alone takes longer than short
+ * attempts do, so where they are short, some more are claimed ahead. They wait in the order in which they came, and
+ * not for long.
+ */
+
+/** The most that are claimed ahead for each slot, and in all. */
+const MOST_FOR_EACH = 15
+const MOST_AHEAD = 240
+/** A longer wait for a slot shows that too much is claimed ahead, in milliseconds, unless claims take half as long. */
+const LONG_WAIT_MS = 20
+/** What waits longer is handed back, so that another worker may take it, in milliseconds. */
+const LONGEST_WAIT_MS = 200
+
+/** Options of {@link Slots}. */
+export interface SlotsOptions {
+  readonly count: number
+  /** Whether attempts may be claimed ahead. */
+  readonly ahead: boolean
+  /** The monotonic clock, in milliseconds. Default: that of the process. */
+  readonly now?: () => number
+}
+
+interface Waiting {
+  readonly since: number
+  readonly enter: (hasSlot: boolean) => void
+}
+
+export class Slots {
+  readonly #count: number
+  readonly #now: () => number
+  readonly #mostAhead: number
+  #taken = 0
+  #ahead = 0
+  #waiting: Waiting[] = []
+  #turn: NodeJS.Immediate | undefined
+  #handingBack: NodeJS.Timeout | undefined
+  /** When the last claim was answered, and when its attempts had all ended, by the monotonic clock. */
+  #claimedAt = Number.NEGATIVE_INFINITY
+  #idleAt = Number.NEGATIVE_INFINITY
+  /** How long it took, in milliseconds. */
+  #claimMs = 0
+  #closed = false
+
+  constructor({ count, ahead, now = () => performance.now() }: SlotsOptions) {
+    this.#count = count
+    this.#now = now
+    this.#mostAhead = ahead ? Math.min(MOST_FOR_EACH * count, MOST_AHEAD) : 0
+  }
+
+  /** How many are free. */
+  get free(): number {
+    return this.#count - this.#taken
+  }
+
+  /** How many attempts may be claimed now: none until half of those that were claimed ahead have a slot. */
+  get room(): number {
+    const room = this.free + this.#ahead - this.#waiting.length
+    return 2 * room > this.#ahead ? room : 0
+  }
+
+  /**
+   * Learns from the answer to a claim how far to claim ahead: further where it took longer than the attempts of the one
+   * before, so that every slot was free meanwhile. Called before the claimed attempts enter.
+   *
+   * @param asked when it was asked for, by the monotonic clock
+   * @param isFull whether it gave all that was asked for
+   */
+  noteClaim(asked: number, isFull: boolean): void {
+    const now = this.#now()
+    this.#claimMs = now - asked
+    const ranMs = this.#idleAt - this.#claimedAt
+    const areShort = this.#taken === 0 && ranMs >= 0 && ranMs < this.#claimMs
+    if (isFull && areShort) this.#ahead = Math.min(2 * this.#ahead + this.#count, this.#mostAhead)
+    this.#claimedAt = now
+  }
+
+  /** Resolves when a slot is taken; false where none was free for long, or the worker stops. */
+  async enter(): Promise<boolean> {
+    if (this.free > 0 && this.#waiting.length === 0) {
+      this.#taken++
+      return true
+    }
+    if (this.#closed) return false
+    return await new Promise(enter => {
+      this.#waiting.push({ since: this.#now(), enter })
+      this.#handingBack ??= setTimeout(() => this.#handBack(), LONGEST_WAIT_MS)
+    })
+  }
+
+  /** Gives a slot back. */
+  leave(): void {
+    this.#taken--
+    if (this.#taken === 0) this.#idleAt = this.#now()
+    // After the turn, so that attempts which never wait leave room for other work of this process.
+    if (this.#waiting.length > 0) this.#turn ??= setImmediate(() => this.#fill())
+  }
+
+  /** Hands back what waits, and lets nothing wait any more. */
+  close(): void {
+    this.#closed = true
+    clearImmediate(this.#turn)
+    clearTimeout(this.#handingBack)
+    for (const { enter } of this.#waiting.splice(0)) enter(false)
+  }
+
+  #fill(): void {
+    this.#turn = undefined
+    const next = this.#waiting.splice(0, this.free)
+    const waitedMs = this.#now() - (next[0]?.since ?? Number.POSITIVE_INFINITY)
+    if (waitedMs > Math.max(LONG_WAIT_MS, 2 * this.#claimMs)) this.#ahead >>= 1
+    this.#taken += next.length
+    for (const { enter } of next) enter(true)
+  }
+
+  #handBack(): void {
+    this.#handingBack = undefined
+    const before = this.#now() - LONGEST_WAIT_MS
+    const late = this.#waiting.filter(({ since }) => since <= before)
+    if (late.length > 0) this.#ahead = 0
+    this.#waiting = this.#waiting.filter(({ since }) => since > before)
+    for (const { enter } of late) enter(false)
+    if (this.#waiting.length > 0) this.#handingBack = setTimeout(() => this.#handBack(), LONGEST_WAIT_MS)
+  }
+}
