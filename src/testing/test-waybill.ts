@@ -63,6 +63,15 @@ export interface TestOperation<Output> {
   attempts(): Promise<readonly Attempt[]>
   /** What handlers have logged. */
   logs(): Promise<readonly LogLine[]>
+  /** What its steps have recorded, by their names. */
+  steps(): Promise<Readonly<Record<string, unknown>>>
+  /**
+   * Ends the attempt that runs as the death of its process would: it counts as lost, the operation is ready again, and
+   * what the old handler still does is refused.
+   *
+   * @throws {Error} when no attempt runs
+   */
+  loseAttempt(): Promise<void>
   /** Cancels it, as its owner does. */
   cancel(): Promise<void>
 }
@@ -82,6 +91,8 @@ export interface TestWaybill extends AsyncDisposable {
    * Resolves when every operation has ended, or waits for an event. Where only time is missing, such as for the next
    * attempt or a sleep, it moves the clock there; to let the time of an event pass, move the clock yourself. A handler
    * that never ends keeps it waiting.
+   *
+   * @throws {Error} when an operation has not ended and there are no handlers
    */
   drain(): Promise<void>
   /** Makes the next calls of the store fail, as when a database is away. Default: one call. */
@@ -91,7 +102,10 @@ export interface TestWaybill extends AsyncDisposable {
 }
 
 const QUIET: Logger = { info: () => {}, warn: () => {}, error: () => {} }
-const POLL_MS = 10
+/** A handler that hangs, as one of a test may, does not hold up the end of the test. */
+const WORKER = { run: 'inline', pollInterval: 10, shutdownTimeout: 0, gracePeriod: 50 } as const
+/** So that what the clock has passed, such as a start deadline, shows at once. */
+const SWEEP_MS = 50
 
 /**
  * Starts a Waybill in memory whose clock only the test moves.
@@ -122,13 +136,16 @@ class InMemoryWaybill implements TestWaybill {
   readonly waybill: Waybill
   readonly clock: ManualClock
   readonly #store: Store
+  readonly #hasHandlers: boolean
   readonly #failures = new Map<string, number>()
 
   constructor({ operations, handlers, blobs, clock = manualClock(), logger = QUIET }: TestWaybillOptions) {
     this.clock = clock
     this.#store = sqliteStore({ path: ':memory:', clock: clock.now, monotonicClock: clock.monotonic })
-    const worker = handlers === undefined ? undefined : ({ handlers, run: 'inline', pollInterval: POLL_MS } as const)
-    this.waybill = createWaybill({ operations, store: this.#failing(this.#store), worker, blobs, logger })
+    const worker = handlers === undefined ? undefined : { handlers, ...WORKER }
+    this.#hasHandlers = worker !== undefined
+    const store = this.#failing(this.#store)
+    this.waybill = createWaybill({ operations, store, worker, blobs, logger, sweepInterval: SWEEP_MS })
   }
 
   async start(): Promise<void> {
@@ -150,6 +167,8 @@ class InMemoryWaybill implements TestWaybill {
       const all = [...(await this.#find('pending')), ...(await this.#find('running'))]
       const unfinished = all.filter(operation => !waitsForEvent(operation, now))
       if (unfinished.length === 0) return
+      if (!this.#hasHandlers)
+        throw new Error('Operations wait for a handler: give testWaybill() the option "handlers".')
       const due = unfinished.map(({ status, runAt }) => (status === 'running' ? now : (runAt ?? now)))
       const next = Math.min(...due)
       if (next > now) this.clock.advanceTo(next)
@@ -189,8 +208,18 @@ class InMemoryWaybill implements TestWaybill {
       },
       attempts: async () => (await read()).history,
       logs: () => operations.logs(id, owner),
+      steps: async () =>
+        Object.fromEntries(
+          [...(await this.#store.steps(id))].map(([name, value]) => [name, JSON.parse(value) as unknown]),
+        ),
+      loseAttempt: async () => this.#loseAttempt(await read()),
       cancel: async () => void (await operations.cancel(id, owner)),
     }
+  }
+
+  async #loseAttempt({ id, status, attempt }: Operation): Promise<void> {
+    if (status !== 'running') throw new Error(`The operation is ${status}: no attempt runs that could be lost.`)
+    await this.#store.change(id, { kind: 'abandon', attempt, reason: 'A test has ended its process.' })
   }
 
   /** The store, with the failures that the test has asked for. */

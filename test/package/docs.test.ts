@@ -1,7 +1,9 @@
 /** The code of the documentation: each block is compiled under strict rules as it stands, and what it says of retries is run. */
+import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { root as ROOT } from '../../scripts/tools.ts'
 import type { Handler } from '../../src/model/operation-type.ts'
@@ -97,6 +99,14 @@ test('a ProblemError with retryAfterMs is run again, as the guide shows it', asy
   expect(await readFile(join(ROOT, 'docs/reliability.md'), 'utf8')).toContain(
     /throw new ProblemError.*/.exec(block?.code ?? '')?.[0] ?? 'no such line',
   )
+})
+
+test('the tests for node:test on the page about testing pass', async () => {
+  const block = (await blocksOf('docs/guide/testing.md')).find(({ file }) => file === 'greet.test.ts')
+  const file = join(folder, 'run-greet.test.ts')
+  await writeFile(file, block?.code ?? '')
+  const { stdout } = await promisify(execFile)(process.execPath, ['--test', file])
+  expect(stdout).toMatch(/pass 3\n.*fail 0\n/s)
 })
 
 test('the test on the page about testing passes', async () => {

@@ -77,6 +77,40 @@ test('a store that is away fails the call and loses nothing', async () => {
   expect(await order.result()).toEqual({ text: 'done' })
 })
 
+test('an attempt whose process dies is lost: its steps stay, and what it still does is refused', async () => {
+  const [began, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const charges: number[] = []
+  await using lab = await testWaybill({
+    operations: [greet],
+    handlers: handler(greet, async (_, job) => {
+      const charge = await job.step('charge', () => charges.push(job.attempt))
+      began.resolve()
+      if (job.attempt === 1) await go.promise
+      return { text: `charge ${charge}, attempt ${job.attempt}` }
+    }),
+  })
+  const order = await lab.submit(greet, ADA)
+  await began.promise
+  await order.loseAttempt()
+  await lab.drain()
+  go.resolve()
+  expect(await order.result()).toEqual({ text: 'charge 1, attempt 2' })
+  expect((await order.attempts()).map(({ outcome }) => outcome)).toEqual(['lost', 'completed'])
+  expect(await order.steps()).toEqual({ charge: 1 })
+  expect(charges).toEqual([1])
+  await expect(order.loseAttempt()).rejects.toThrow('The operation is completed: no attempt runs')
+})
+
+test('a start deadline passes when the clock does', async () => {
+  const patient = defineOperation({ name: 'patient', input: {}, startDeadline: '1h' })
+  await using lab = await testWaybill({ operations: [patient] })
+  const order = await lab.submit(patient, {})
+  await expect(lab.drain()).rejects.toThrow('give testWaybill() the option "handlers"')
+  lab.clock.advance(HOUR + 1)
+  await expect.poll(async () => (await order.read()).status).toBe('failed')
+  await expect(order.result()).rejects.toMatchObject({ problem: { code: 'start-deadline' } })
+})
+
 test('a server can be put on it', async () => {
   await using lab = await testWaybill({ operations: [greet], handlers: handler(greet, () => ({ text: 'over HTTP' })) })
   const answer = fetchHandler(lab.waybill)
