@@ -54,6 +54,17 @@ const SECTIONS: readonly Section[] = [
     about: 'Who operates the API over the operations of all callers, and what the admin API shows.',
     of: ['http/admin/identity#AdminOptions', 'http/admin/identity#AdminViewOptions'],
   },
+  {
+    title: 'mcp',
+    about: 'How operations are offered to agents. `true` takes every default.',
+    of: ['mcp/mcp#McpOptions'],
+  },
+  {
+    title: 'mcp.authorization',
+    about: 'Where clients of MCP get a token.',
+    of: ['mcp/mcp#McpAuthorization'],
+  },
+  { title: 'tool', about: 'How an operation type is offered to agents.', of: ['model/tool#ToolOptions'] },
   { title: 'cors', about: 'Which pages of other origins may use the API.', of: ['http/cors#CorsOptions'] },
   {
     title: 'runOperation',

@@ -35,6 +35,7 @@ export const FLOORS: readonly (readonly string[])[] = [
   ['operator'],
   ['waybill.ts'],
   ['http', 'from-url', 'server.ts'],
+  ['mcp'],
   ['servers', 'adapters', 'testing', 'emulators'],
   ['cli'],
 ]

@@ -26,6 +26,7 @@ export { type CallerOptions, createIdentify, type Principal } from '../http/prin
 export type { Method, Route } from '../http/route.ts'
 export { createRouter, type RouteMatch, type Router } from '../http/router.ts'
 export { type ApiOptions, createRoutes } from '../http/routes.ts'
+export type { Surface, SurfaceContext } from '../http/surface.ts'
 export {
   type ExecutionState,
   type Launcher,

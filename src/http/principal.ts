@@ -25,8 +25,8 @@ export type Principal = string | null | undefined
 
 export const CALLER_OPTIONS: Checks<CallerOptions<never>> = { principal: FUNCTION, challenge: STRING }
 
-/** The name of the caller, or the response that refuses the request. */
-export type Identify<Request> = (request: Request) => Promise<string | HttpResponse>
+/** The name of the caller, or the response that refuses the request; its challenge is that of the route, where it has one. */
+export type Identify<Request> = (request: Request, challenge?: string) => Promise<string | HttpResponse>
 
 /**
  * Makes what asks `principal`; undefined where there is none, and everyone is the same.
@@ -35,11 +35,11 @@ export type Identify<Request> = (request: Request) => Promise<string | HttpRespo
  * const identify = createIdentify({ principal: (request: Request) => request.headers.get('x-user') }, composition.logger)
  */
 export function createIdentify<Request>(
-  { principal, challenge = 'Bearer' }: CallerOptions<Request>,
+  { principal, challenge: byDefault = 'Bearer' }: CallerOptions<Request>,
   logger: Logger,
 ): Identify<Request> | undefined {
   if (principal === undefined) return undefined
-  return async request => {
+  return async (request, challenge = byDefault) => {
     try {
       const owner: unknown = await principal(request)
       if (typeof owner === 'string' && owner !== '') return owner

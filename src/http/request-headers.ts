@@ -14,7 +14,7 @@ const QUOTED_KEY = /^"((?:[^"\\]|\\["\\])*)"(?: *; *[a-z*][\w.*-]*(?:=(?:"(?:[^"
  *
  * @throws {ProblemError} `invalid-idempotency-key`
  */
-export function idempotencyKey(request: HttpRequest): string | undefined {
+export function idempotencyKey(request: Headers): string | undefined {
   const value = header(request, 'Idempotency-Key')?.trim()
   if (value === undefined) return undefined
   const quoted = QUOTED_KEY.exec(value)
@@ -26,7 +26,7 @@ export function idempotencyKey(request: HttpRequest): string | undefined {
 }
 
 /** W3C trace context; one that cannot be read is as good as none. */
-export function traceparent(request: HttpRequest): string | undefined {
+export function traceparent(request: Headers): string | undefined {
   const value = header(request, 'traceparent')
   const known = /^(?!ff)[0-9a-f]{2}-(?!0+-)[0-9a-f]{32}-(?!0+-)[0-9a-f]{16}-[0-9a-f]{2}$/.test(value ?? '')
   return known ? value : undefined

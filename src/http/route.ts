@@ -14,6 +14,8 @@ export interface Route {
   readonly open: boolean
   /** Whether it is for operators: `admin.principal` is asked, and `principal` is not. Default false. */
   readonly admin?: boolean | undefined
+  /** What `WWW-Authenticate` says where a caller is refused with 401. Default: what the server's option `challenge` says. */
+  readonly challenge?: string
   /** Answers; never rejects. */
   readonly handle: (request: HttpRequest) => Promise<HttpResponse>
 }

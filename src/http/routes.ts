@@ -37,6 +37,7 @@ import { errorResponse, type HttpRequest, type HttpResponse, json, problemRespon
 import { Monitor, namesCancel } from './monitor.ts'
 import { Resource } from './resource.ts'
 import { type OwnRoute, type Route, route } from './route.ts'
+import type { Surface } from './surface.ts'
 
 const DIALECTS: Record<DialectName, Dialect> = { redirect, accepted, azure }
 
@@ -44,6 +45,11 @@ const DIALECT: Check = {
   expected: `${oneOf(...DIALECT_NAMES).expected}, or a dialect with the methods status, cancel and describe`,
   test: dialect =>
     oneOf(...DIALECT_NAMES).test(dialect) || withMethods('a dialect', 'status', 'cancel', 'describe').test(dialect),
+}
+
+const SURFACES: Check = {
+  expected: 'a list of surfaces, such as mcp()',
+  test: surfaces => Array.isArray(surfaces) && surfaces.every(withMethods('a surface', 'routes').test),
 }
 
 /** How an API is put on the wire. */
@@ -75,6 +81,8 @@ export interface ApiOptions {
   readonly cors?: CorsOptions
   /** What the admin API under `/admin` shows. Default: it is not there. */
   readonly admin?: AdminViewOptions | undefined
+  /** Further ways to call the operations, such as `mcp()` of `waybill/mcp`. Default: none. */
+  readonly surfaces?: readonly Surface[] | undefined
 }
 
 /** What the options of an API must be. */
@@ -89,6 +97,7 @@ export const API_OPTIONS: Checks<ApiOptions> = {
   openapi: { expected: 'false or an object', test: openapi => openapi === false || OBJECT.test(openapi) },
   cors: OBJECT,
   admin: OBJECT,
+  surfaces: SURFACES,
 }
 
 /** Former names of options. */
@@ -112,9 +121,11 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
   const maxWaitMs = durationMs('maxWait', options.maxWait ?? 60 * SECOND, { max: 200 * SECOND })
   const { dialect: given = 'redirect' } = options
   const dialect = typeof given === 'string' ? DIALECTS[given] : given
+  const further = surfaceRoutes(waybill, { ...options, base })
+  const reserved = new Set([...RESERVED, ...further.map(({ path }) => path.split('/')[1])])
   const resources = new Map<string, Resource>()
   for (const type of operations.types.values()) {
-    if (RESERVED.has(type.name))
+    if (reserved.has(type.name))
       throw new TypeError(`An operation type cannot be named "${type.name}": the API has that path.`)
     resources.set(type.name, new Resource(type, { operations, webhooks, base, dialect, maxWaitMs }))
   }
@@ -123,7 +134,7 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
   const history = options.exposeAttempts ? [attemptsRoute(operations)] : []
   const monitor = [...monitorRoutes(new Monitor(operations, resources)), ...history, ...deliveryRoutes(waybill)]
   const description = descriptionRoutes(waybill, { ...options, base })
-  const routes = [...own, ...monitor, ...healthRoutes(waybill), ...metrics, ...description]
+  const routes = [...own, ...monitor, ...healthRoutes(waybill), ...metrics, ...description, ...further]
   const admin = options.admin === undefined ? [] : adminRoutes(waybill, options.admin)
   return [
     ...completed(waybill, routes, createComplete(waybill, options.cors)),
@@ -174,7 +185,7 @@ function deliveryRoutes({ webhooks }: Waybill): Route[] {
 
 function descriptionRoutes(
   { operations, webhooks, blobs }: Waybill,
-  { openapi = {}, cors: _, admin: __, ...options }: ApiOptions,
+  { openapi = {}, cors: _, admin: __, surfaces: ___, ...options }: ApiOptions,
 ): Route[] {
   if (openapi === false) return []
   const about = { ...openapi, ...options, allowWebhooks: webhooks !== undefined, blobs: blobs !== undefined }
@@ -183,6 +194,13 @@ function descriptionRoutes(
     route('GET', '/openapi.json', () => description.json(), { open: true }),
     route('GET', '/docs', () => description.page(), { open: true }),
   ]
+}
+
+function surfaceRoutes(
+  waybill: Waybill,
+  { base = '', authenticated = false, cors, surfaces = [] }: ApiOptions,
+): Route[] {
+  return surfaces.flatMap(surface => surface.routes({ waybill, base, authenticated, cors }))
 }
 
 function metricsRoute({ metrics }: Waybill): Route {

@@ -11,6 +11,7 @@ import { type Duration, durationMs, LONGEST_MS, LONGEST_TIMER_MS, MINUTE, SECOND
 import type { Media } from './media.ts'
 import { type Checks, checkOptions, OBJECT, type RenamedOptions, UNCHECKED } from './options.ts'
 import type { Progress } from './protocol.ts'
+import { readTool, type Tool, type ToolOptions } from './tool.ts'
 import type { WebAbortSignal, WebBlob } from './web-types.ts'
 
 /** The part of Standard Schema 1 that is used: Zod 4, Valibot and ArkType offer it. */
@@ -99,6 +100,8 @@ export interface OperationTypeOptions<Name extends string, Input, Output, Key ex
   readonly inFlightLimit?: number
   /** How many requests one principal may make in a time, counted by each process; past that, they are refused with 429. Default: no limit. */
   readonly rateLimit?: RateLimit
+  /** Whether agents can call it as a tool, where the server has the option `mcp`, and how it is offered to them. Default false. */
+  readonly tool?: boolean | ToolOptions
 }
 
 /** A number of requests in a period: at most 1,000,000 in at most a day. */
@@ -138,6 +141,8 @@ export interface OperationType<
   readonly output: Output | undefined
   readonly resultKey: Key
   readonly policy: Policy
+  /** How it is offered to agents; undefined where it is not. */
+  readonly tool: Tool | undefined
 }
 
 /** Any operation type, whatever its schemas. */
@@ -176,6 +181,7 @@ const OPTIONS: Checks<OperationTypeOptions<string, unknown, unknown, string>> = 
   backlogLimit: UNCHECKED,
   inFlightLimit: UNCHECKED,
   rateLimit: OBJECT,
+  tool: UNCHECKED,
 }
 const RENAMED: RenamedOptions<typeof OPTIONS> = { shareLogs: 'exposeLogs', webhooks: 'allowWebhooks' }
 const BACKOFF: Checks<Backoff> = { initial: UNCHECKED, factor: UNCHECKED, max: UNCHECKED, jitter: UNCHECKED }
@@ -220,6 +226,7 @@ export function defineOperation<
     output: init.output,
     resultKey,
     policy: readPolicy(init, where),
+    tool: readTool(init.tool, init.name, where),
   })
 }
 

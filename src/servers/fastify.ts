@@ -36,6 +36,8 @@ import type { OperatorIdentity } from '../http/role.ts'
 import type { Route } from '../http/route.ts'
 import { API_OPTIONS, type ApiOptions, createRoutes, RENAMED_API_OPTIONS } from '../http/routes.ts'
 import { statusProblem } from '../http/status-problem.ts'
+import type { McpOptions } from '../mcp/mcp.ts'
+import { MCP, mcpSurfaces } from '../mcp/server-option.ts'
 import { readUtf8 } from '../model/json.ts'
 import { type Checks, checkOptions, OBJECT, PREFIX, PUBLIC_URL, UNCHECKED } from '../model/options.ts'
 import { ProblemError, problem } from '../model/problem.ts'
@@ -59,13 +61,15 @@ export interface PluginOptions
     AdminCallerOptions<FastifyRequest> {
   /** The scheme, host and path under which clients reach the server, such as `https://api.example.com`. Default: URLs are relative. */
   readonly publicUrl?: string
+  /** Whether agents can call operations as tools of the Model Context Protocol, at `POST /mcp`, and how. Default false. */
+  readonly mcp?: boolean | McpOptions
 }
 
 /** The composition, to be started and stopped with the server; or one that is made already, which the caller starts and stops. */
 export type WaybillPluginOptions = PluginOptions & (WaybillOptions | { readonly waybill: Waybill })
 
 const { base: _, authenticated: __, ...API } = API_OPTIONS
-const PLUGIN_OPTIONS: Checks<PluginOptions> = { ...API, ...CALLER_OPTIONS, publicUrl: PUBLIC_URL }
+const PLUGIN_OPTIONS: Checks<PluginOptions> = { ...API, ...CALLER_OPTIONS, publicUrl: PUBLIC_URL, mcp: MCP }
 /** What Fastify's own `register` reads. */
 const REGISTER_OPTIONS = { prefix: PREFIX, logLevel: UNCHECKED, logSerializers: UNCHECKED }
 const COMPOSED: Checks<{ waybill: Waybill }> = { waybill: OBJECT }
@@ -97,18 +101,22 @@ export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, opt
     if (!app.hasRequestDecorator(name)) app.decorateRequest(name, value)
   }
   const admin = options.admin && adminViewOptions(options.admin)
-  const routes = createRoutes(composed, { ...among<ApiOptions>(options, API), ...authenticated, base, admin })
-  const asks = {
-    callers: identify && identifyFirst(named(OWNER, identify, isName), refuse),
-    operators: identifyOperator && identifyFirst(named(OPERATOR, identifyOperator, isOperator), refuse),
-  }
+  const surfaces = [...(options.surfaces ?? []), ...mcpSurfaces(options.mcp)]
+  const routes = createRoutes(composed, { ...among<ApiOptions>(options, API), ...authenticated, base, admin, surfaces })
+  const askOperator = identifyOperator && identifyFirst(named(OPERATOR, identifyOperator, isOperator), refuse)
+  const askCaller = ({ challenge }: Route) =>
+    identify &&
+    identifyFirst(
+      named(OWNER, request => identify(request, challenge), isName),
+      refuse,
+    )
   const siblings = Map.groupBy(routes, ({ path }) => path)
   // A scope of its own, since Fastify chooses by the scope how bodies are read.
   await app.register(async bodyless => {
     leaveBodies(bodyless)
     for (const route of routes) {
       const methods = route.method === '*' ? othersThan(siblings.get(route.path) ?? [], app) : [route.method]
-      add(route.bodyLimit === 0 ? bodyless : app, { ...route, methods }, route.admin ? asks.operators : asks.callers)
+      add(route.bodyLimit === 0 ? bodyless : app, { ...route, methods }, route.admin ? askOperator : askCaller(route))
     }
   })
 }

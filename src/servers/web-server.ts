@@ -15,6 +15,8 @@ import type { OperatorIdentity } from '../http/role.ts'
 import type { Route } from '../http/route.ts'
 import { createRouter, type RouteMatch } from '../http/router.ts'
 import { API_OPTIONS, type ApiOptions, createRoutes } from '../http/routes.ts'
+import type { McpOptions } from '../mcp/mcp.ts'
+import { MCP, mcpSurfaces } from '../mcp/server-option.ts'
 import { readUtf8 } from '../model/json.ts'
 import { type Checks, PREFIX, PUBLIC_URL } from '../model/options.ts'
 import { ProblemError, problem, problemError } from '../model/problem.ts'
@@ -29,6 +31,8 @@ export interface FetchHandlerOptions
   readonly prefix?: string
   /** The scheme, the host and perhaps a path under which clients reach the server. Default: URLs are relative. */
   readonly publicUrl?: string
+  /** Whether agents can call operations as tools of the Model Context Protocol, at `POST /mcp`, and how. Default false. */
+  readonly mcp?: boolean | McpOptions
 }
 
 const { base: _, authenticated: __, ...API } = API_OPTIONS
@@ -38,6 +42,7 @@ export const FETCH_OPTIONS: Checks<FetchHandlerOptions> = {
   ...CALLER_OPTIONS,
   prefix: PREFIX,
   publicUrl: PUBLIC_URL,
+  mcp: MCP,
 }
 
 /** The API, for a server that asks first whether a path is the API's. */
@@ -59,7 +64,7 @@ export function fetchServer(
   options: FetchHandlerOptions,
   originOf?: (request: Request) => Origin,
 ): FetchServer {
-  const { publicUrl = '', prefix: mount = '', principal, challenge, admin, ...api } = options
+  const { publicUrl = '', prefix: mount = '', principal, challenge, admin, mcp, ...api } = options
   const prefix = mount.replace(/\/+$/, '')
   const identify = createIdentify({ principal, challenge }, waybill.logger)
   const identifyOperator = createIdentifyOperator(admin, originOf, waybill.logger)
@@ -72,6 +77,7 @@ export function fetchServer(
     ...authenticated,
     base: publicUrl.replace(/\/+$/, '') + prefix,
     admin: admin && adminViewOptions(admin),
+    surfaces: [...(options.surfaces ?? []), ...mcpSurfaces(mcp)],
   })
   const answer = async (request: Request, found: RouteMatch | undefined) => {
     if (found === undefined) return refuse(request, problemResponse(problem('no-such-route')))
@@ -95,7 +101,7 @@ interface Asks {
 /** The caller, or the answer that refuses the request. */
 async function callerOf(
   request: Request,
-  { open, admin = false }: Route,
+  { open, admin = false, challenge }: Route,
   { identify, identifyOperator }: Asks,
 ): Promise<{ readonly owner: string; readonly operator?: OperatorIdentity } | HttpResponse> {
   if (open) return { owner: '' }
@@ -104,7 +110,7 @@ async function callerOf(
     if (operator === undefined || isOperator(operator)) return { owner: '', ...(operator && { operator }) }
     return operator
   }
-  const owner = identify === undefined ? '' : await identify(request)
+  const owner = identify === undefined ? '' : await identify(request, challenge)
   return typeof owner === 'string' ? { owner } : owner
 }
 

@@ -20,6 +20,14 @@ export interface Estimate {
   readonly unclaimedMs: number
 }
 
+/** How long operations of a type take, in milliseconds. */
+export interface Durations {
+  /** Half of them take at most this long. */
+  readonly median: number
+  /** Nine of ten take at most this long. */
+  readonly p90: number
+}
+
 /** The part of an estimate that depends on the operation. */
 type Expected = Omit<Estimate, 'unclaimedMs'>
 
@@ -73,6 +81,12 @@ export class QueueModel {
   /** When the next operation should end, in milliseconds from now. */
   get nextEndMs(): number {
     return this.#mean / Math.max(1, this.#running)
+  }
+
+  /** How long operations took lately from the start of their last attempt to their end; undefined where none has ended. */
+  get durations(): Durations | undefined {
+    if (this.#durations.length === 0) return undefined
+    return { median: quantile(this.#durations, 0.5), p90: quantile(this.#durations, 0.9) }
   }
 
   /** @param now milliseconds since the epoch */

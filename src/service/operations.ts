@@ -19,7 +19,7 @@ import { inSpan, isTracing, traceparentOf } from '../observability/tracing.ts'
 import type { Acceptance, LogLine, OperationStore, Store } from '../stores/store.ts'
 import { TimeLimit } from '../util/time-limit.ts'
 import { Admission, limitsOf } from './admission.ts'
-import { type Estimate, Estimator } from './estimator.ts'
+import { type Durations, type Estimate, Estimator } from './estimator.ts'
 import { OperationWatcher } from './operation-watcher.ts'
 import { Readiness } from './readiness.ts'
 import { orUnavailable } from './unavailable.ts'
@@ -226,6 +226,12 @@ export class Operations {
         return { operation, depth, ageSeconds, unclaimedSeconds: unclaimedMs / 1000 }
       }),
     )
+  }
+
+  /** Reads how long operations of a type took lately; undefined where none has ended, or the store does not answer. */
+  async durations(type: AnyOperationType): Promise<Durations | undefined> {
+    const queue = await this.#estimator.readQueue(type.name).catch(() => undefined)
+    return queue?.durations
   }
 
   /** The number of requests that wait for a change now. */

@@ -10,6 +10,7 @@ import { fetchHandler } from 'waybill/web'
 import type { AdminOptions, AdminPrincipal } from '../../src/http/admin/identity.ts'
 import type { Principal } from '../../src/http/principal.ts'
 import type { ApiOptions } from '../../src/http/routes.ts'
+import type { McpOptions } from '../../src/mcp/mcp.ts'
 import type { Waybill } from '../../src/waybill.ts'
 import type { TestContext } from './waybill.ts'
 
@@ -27,6 +28,7 @@ export type ServerOptions = Omit<ApiOptions, 'base' | 'authenticated' | 'admin'>
   readonly prefix?: string
   readonly publicUrl?: string
   readonly challenge?: string
+  readonly mcp?: boolean | McpOptions
   /** The caller is what the header `x-user` says. */
   readonly byHeader?: boolean
   /** The caller is what this makes of the header `x-user`. */

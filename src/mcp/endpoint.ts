@@ -1,0 +1,153 @@
+/** `POST /mcp`: reads one message, finds its method, and answers with JSON or a stream of server-sent events. */
+import type { CorsOptions } from '../http/cors.ts'
+import { type HttpRequest, type HttpResponse, header, json } from '../http/message.ts'
+import { parseJson } from '../model/json.ts'
+import { ProblemError, problem } from '../model/problem.ts'
+import { formatRetryAfter } from '../model/protocol.ts'
+import type { Logger } from '../util/logger.ts'
+import { readRequest } from './envelope.ts'
+import {
+  CODES,
+  errorMessage,
+  type Members,
+  membersOf,
+  type RequestId,
+  RpcError,
+  readMessage,
+  resultMessage,
+} from './json-rpc.ts'
+import { isStream, type McpRequest, type Reply, type ReplyStream } from './request.ts'
+import { describeProblem, faultOf } from './results.ts'
+
+/** Answers one method. */
+export type Method = (request: McpRequest) => Promise<Reply>
+
+/** What an endpoint is made of. */
+export interface EndpointOptions {
+  /** The methods of revision 2026-07-28. */
+  readonly modern: Readonly<Record<string, Method>>
+  /** The methods of the revisions before. */
+  readonly legacy: Readonly<Record<string, Method>>
+  /** How the server names itself in each result. */
+  readonly serverInfo: Members
+  /** The origins of pages that may call it, beside those of this machine. */
+  readonly origins: '*' | readonly string[]
+  readonly logger: Logger
+}
+
+const SERVER_INFO = 'io.modelcontextprotocol/serverInfo'
+
+/** Seconds for which a fault of the store is expected to last, where nothing says so. */
+const RETRY_AFTER_MS = 1000
+
+export class Endpoint {
+  readonly #options: EndpointOptions
+
+  constructor(options: EndpointOptions) {
+    this.#options = options
+  }
+
+  /** Answers; never rejects. */
+  async answer(http: HttpRequest): Promise<HttpResponse> {
+    let id: RequestId | undefined
+    try {
+      this.#checkOrigin(http)
+      const message = readMessage(parseJson(http.body ?? ''))
+      if (message.kind !== 'request') return { status: 202, headers: {}, body: null }
+      id = message.id
+      const request = readRequest(message, http)
+      const reply = await this.#methodOf(request)(request)
+      if (isStream(reply)) return this.#streamResponse(request, reply)
+      return json(200, this.#resultMessage(request, reply))
+    } catch (error) {
+      return this.#errorResponse(id, error)
+    }
+  }
+
+  /** A page whose host name was bound to this machine's address sends that name as its origin. */
+  #checkOrigin(http: HttpRequest): void {
+    const origin = header(http, 'Origin')
+    const { origins } = this.#options
+    if (origin === undefined || origins === '*' || origins.includes(origin) || isLoopback(origin)) return
+    throw new RpcError(CODES.invalidRequest, `Pages of ${origin} may not call this server.`, { status: 403 })
+  }
+
+  #methodOf({ method, isModern }: McpRequest): Method {
+    const methods = isModern ? this.#options.modern : this.#options.legacy
+    const found = Object.hasOwn(methods, method) ? methods[method] : undefined
+    if (found !== undefined) return found
+    throw new RpcError(CODES.methodNotFound, `Method not found: ${method}`, { status: isModern ? 404 : 200 })
+  }
+
+  #resultMessage({ id, isModern }: McpRequest, result: Members): Members {
+    if (!isModern) return resultMessage(id, result)
+    const _meta = { [SERVER_INFO]: this.#options.serverInfo, ...membersOf(result._meta) }
+    return resultMessage(id, { resultType: 'complete', ...result, _meta })
+  }
+
+  #streamResponse(request: McpRequest, reply: ReplyStream): HttpResponse {
+    return {
+      status: 200,
+      headers: {
+        'Content-Type': 'text/event-stream',
+        // What compresses an answer, and Nginx, would hold events back until a buffer is full.
+        'Cache-Control': 'private, no-store, no-transform',
+        'X-Accel-Buffering': 'no',
+      },
+      body: this.#events(request, reply),
+    }
+  }
+
+  async *#events(request: McpRequest, reply: ReplyStream): AsyncGenerator<string> {
+    // So that the client sees at once that it is connected.
+    yield ':\n\n'
+    try {
+      let next = await reply.next()
+      while (!next.done) {
+        yield next.value === undefined ? ':\n\n' : event(next.value)
+        next = await reply.next()
+      }
+      yield event(this.#resultMessage(request, next.value))
+    } catch (error) {
+      yield event(errorMessage(request.id, this.#toRpcError(error)))
+    } finally {
+      // Where the client has gone, so that the reply can end what it has begun.
+      await reply.return({})
+    }
+  }
+
+  #errorResponse(id: RequestId | undefined, error: unknown): HttpResponse {
+    const failure = this.#toRpcError(error)
+    const answer = json(failure.status, errorMessage(id, failure))
+    if (!(error instanceof ProblemError)) return answer
+    const retry =
+      failure.status === 503 ? { 'Retry-After': formatRetryAfter(error.retryAfterMs ?? RETRY_AFTER_MS) } : {}
+    return { ...answer, headers: { ...answer.headers, ...retry }, problem: error.problem }
+  }
+
+  #toRpcError(error: unknown): RpcError {
+    if (error instanceof RpcError) return error
+    const cause = error instanceof ProblemError ? error.cause : error
+    const known = error instanceof ProblemError ? error.problem : problem('internal-error')
+    if (known.status >= 500 && cause !== undefined) {
+      this.#options.logger.error({ err: cause }, 'A request of MCP met an error')
+    }
+    if (known.code === 'invalid-json') return new RpcError(CODES.parseError, describeProblem(known), { status: 400 })
+    if (known.status < 500) return new RpcError(CODES.invalidParams, describeProblem(known))
+    return faultOf(known, known.status === 503 ? 503 : 200)
+  }
+}
+
+function event(message: Members): string {
+  return `event: message\ndata: ${JSON.stringify(message)}\n\n`
+}
+
+function isLoopback(origin: string): boolean {
+  return URL.canParse(origin) && /^(?:localhost|127\.0\.0\.1|\[::1\])$/.test(new URL(origin).hostname)
+}
+
+/** The origins of pages that may call a server: those of CORS, and its own. */
+export function allowedOrigins(cors: CorsOptions | undefined, base: string): '*' | readonly string[] {
+  if (cors?.origins === '*') return '*'
+  return [...(cors?.origins ?? []), ...(URL.canParse(base) ? [new URL(base).origin] : [])]
+}

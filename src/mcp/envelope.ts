@@ -1,0 +1,71 @@
+/**
+ * What a request says of itself, and whether its headers agree. Revision 2026-07-28 repeats parts of the body in headers, so
+ * that proxies can route by them; a request whose headers and body differ is refused. Earlier revisions begin with `initialize`.
+ */
+import { type HttpRequest, header } from '../http/message.ts'
+import { declaresTasks, missingTasks } from './calls.ts'
+import { CODES, isObject, type Members, type Message, membersOf, RpcError } from './json-rpc.ts'
+import { LEGACY, type McpRequest, MODERN } from './request.ts'
+
+const VERSION = 'io.modelcontextprotocol/protocolVersion'
+const CAPABILITIES = 'io.modelcontextprotocol/clientCapabilities'
+/** The parameter that `Mcp-Name` repeats. */
+const NAMED_BY: Readonly<Record<string, string>> = {
+  'tools/call': 'name',
+  'prompts/get': 'name',
+  'resources/read': 'uri',
+  'tasks/get': 'taskId',
+  'tasks/update': 'taskId',
+  'tasks/cancel': 'taskId',
+}
+
+/**
+ * Reads what a request says of itself.
+ *
+ * @throws {RpcError} for a member of `_meta` that is missing, headers that differ from the body, and an unknown revision
+ */
+export function readRequest(message: Message & { readonly kind: 'request' }, http: HttpRequest): McpRequest {
+  const { id, method, params } = message
+  const meta = membersOf(params._meta)
+  const isModern = isOfModernEra(meta, http)
+  if (isModern) checkModern(message, meta, http)
+  const knowsTasks = isModern && declaresTasks(meta[CAPABILITIES])
+  if (method.startsWith('tasks/') && isModern && method in NAMED_BY && !knowsTasks) throw missingTasks()
+  return { id, method, params, meta, isModern, knowsTasks, http }
+}
+
+/** A request without the header is taken for the first revision that had this transport. */
+function isOfModernEra(meta: Members, http: HttpRequest): boolean {
+  const version = header(http, 'MCP-Protocol-Version')
+  return meta[VERSION] !== undefined || (version !== undefined && !LEGACY.includes(version.trim()))
+}
+
+function checkModern({ method, params }: { method: string; params: Members }, meta: Members, http: HttpRequest): void {
+  const version = meta[VERSION]
+  if (typeof version !== 'string' || !isObject(meta[CAPABILITIES])) {
+    const missing = typeof version === 'string' ? CAPABILITIES : VERSION
+    throw new RpcError(CODES.invalidParams, `"params._meta" must have "${missing}".`, { status: 400 })
+  }
+  checkHeader(http, 'MCP-Protocol-Version', version)
+  if (version !== MODERN) {
+    const data = { supported: [MODERN], requested: version }
+    throw new RpcError(CODES.unsupportedVersion, `Unsupported protocol version: ${version}`, { data, status: 400 })
+  }
+  checkHeader(http, 'Mcp-Method', method)
+  const name = params[NAMED_BY[method] ?? '']
+  if (typeof name === 'string') checkHeader(http, 'Mcp-Name', name)
+}
+
+function checkHeader(http: HttpRequest, name: string, expected: string): void {
+  const value = header(http, name)?.trim()
+  if (value !== undefined && decode(value) === expected) return
+  const message =
+    value === undefined ? `The header ${name} is missing.` : `The header ${name} differs from the body of the request.`
+  throw new RpcError(CODES.headerMismatch, message, { status: 400 })
+}
+
+/** Values that a header cannot hold as they are come in Base64. */
+function decode(value: string): string {
+  const [, encoded] = /^=\?base64\?([A-Za-z0-9+/]*={0,2})\?=$/.exec(value) ?? []
+  return encoded === undefined ? value : Buffer.from(encoded, 'base64').toString('utf8')
+}

@@ -1,0 +1,146 @@
+/**
+ * The operations as tools of the Model Context Protocol: agents call them, and a call that takes longer than a moment is a
+ * task. Revision 2026-07-28 with the extension for tasks, and the tools of the revisions before, all without sessions.
+ *
+ * @example
+ * await app.register(waybill, { operations: [orders], store, worker: { handlers: './processor.ts' }, mcp: true })
+ */
+import type { HttpResponse } from '../http/message.ts'
+import { json } from '../http/message.ts'
+import type { Route } from '../http/route.ts'
+import type { Surface, SurfaceContext } from '../http/surface.ts'
+import { type Duration, SECOND, toMs } from '../model/duration.ts'
+import { type Checks, checkOptions, duration, OBJECT, required, STRING, STRINGS } from '../model/options.ts'
+import { packageVersion } from '../util/version.ts'
+import { Calls } from './calls.ts'
+import { allowedOrigins, Endpoint, type Method } from './endpoint.ts'
+import { type Members, stringParam } from './json-rpc.ts'
+import { LEGACY, MODERN, TASKS } from './request.ts'
+import { Subscriptions } from './subscriptions.ts'
+import { Tasks } from './tasks.ts'
+import { Tools } from './tools.ts'
+
+/** Which authorization servers give tokens for the endpoint (RFC 9728). */
+export interface McpAuthorization {
+  /** Their issuers, such as `https://login.example.com`. */
+  readonly servers: readonly string[]
+  /** The scopes that a token needs. Default: none is named. */
+  readonly scopes?: readonly string[] | undefined
+}
+
+/** How operations are offered to agents. */
+export interface McpOptions {
+  /** What the server calls itself. Default `waybill`. */
+  readonly name?: string | undefined
+  /** The version of the server. Default: that of Waybill. */
+  readonly version?: string | undefined
+  /** What a model should know of the server as a whole. Default: nothing. */
+  readonly instructions?: string | undefined
+  /** How long a call is held for its result before it becomes a task, up to 30 s. Default 500 ms. */
+  readonly taskAfter?: Duration | undefined
+  /**
+   * Tells clients where to get a token: 401 then names a document that lists these servers. Needs `principal`, which
+   * verifies the tokens, and `publicUrl`. Default: clients are not told.
+   */
+  readonly authorization?: McpAuthorization | undefined
+}
+
+const OPTIONS: Checks<McpOptions> = {
+  name: STRING,
+  version: STRING,
+  instructions: STRING,
+  taskAfter: duration({ max: 30 * SECOND }),
+  authorization: OBJECT,
+}
+const AUTHORIZATION: Checks<McpAuthorization> = { servers: required(STRINGS), scopes: STRINGS }
+
+/** How long the tool list may be cached, in milliseconds. */
+const LIST_TTL_MS = 5 * 60_000
+/** What a message may hold beside the input, in bytes. */
+const ENVELOPE_BYTES = 64 * 1024
+const PATH = '/mcp'
+const METADATA_PATH = `/.well-known/oauth-protected-resource${PATH}`
+
+/**
+ * Makes the surface, for `createRoutes`. Servers make it of their option `mcp`.
+ *
+ * @throws {TypeError} for an unknown option, or an impossible one
+ *
+ * @example
+ * const routes = createRoutes(composition, { surfaces: [mcp({ name: 'orders' })] })
+ */
+export function mcp(options: McpOptions = {}): Surface {
+  checkOptions('mcp', options, OPTIONS)
+  if (options.authorization !== undefined) checkOptions('mcp.authorization', options.authorization, AUTHORIZATION)
+  return { routes: context => routesOf(options, context) }
+}
+
+function routesOf(options: McpOptions, context: SurfaceContext): readonly Route[] {
+  const { waybill, base, cors } = context
+  const tools = new Tools(waybill.operations)
+  const serverInfo = { name: options.name ?? 'waybill', version: options.version ?? packageVersion() }
+  const endpoint = new Endpoint({
+    ...methodsOf(options, context, tools, serverInfo),
+    serverInfo,
+    origins: allowedOrigins(cors, base),
+    logger: waybill.logger,
+  })
+  const route: Route = {
+    method: 'POST',
+    path: PATH,
+    bodyLimit: tools.bodyLimit + ENVELOPE_BYTES,
+    open: false,
+    handle: request => endpoint.answer(request),
+  }
+  const { authorization } = options
+  return authorization === undefined ? [route] : withMetadata(route, authorization, base)
+}
+
+function methodsOf(
+  { taskAfter, instructions }: McpOptions,
+  { waybill: { operations }, base, authenticated }: SurfaceContext,
+  tools: Tools,
+  serverInfo: Members,
+): { readonly modern: Readonly<Record<string, Method>>; readonly legacy: Readonly<Record<string, Method>> } {
+  const tasks = new Tasks(operations, tools, base)
+  const calls = new Calls({ operations, tools, tasks, base, taskAfterMs: toMs(taskAfter ?? 500) })
+  const subscriptions = new Subscriptions(operations, tasks)
+  const cacheable = { ttlMs: LIST_TTL_MS, cacheScope: authenticated ? 'private' : 'public' }
+  const call: Method = request => calls.call(request)
+  const modern: Readonly<Record<string, Method>> = {
+    'server/discover': async () => ({
+      supportedVersions: [MODERN],
+      capabilities: { tools: {}, extensions: { [TASKS]: {} } },
+      instructions,
+      ...cacheable,
+    }),
+    'tools/list': async () => ({ tools: await tools.describe(() => true), ...cacheable }),
+    'tools/call': call,
+    'tasks/get': request => tasks.get(request),
+    'tasks/cancel': request => tasks.cancel(request),
+    'subscriptions/listen': request => subscriptions.listen(request),
+  }
+  const legacy: Readonly<Record<string, Method>> = {
+    initialize: async ({ params }) => {
+      const wanted = stringParam(params, 'protocolVersion')
+      const protocolVersion = LEGACY.includes(wanted) ? wanted : LEGACY[0]
+      return { protocolVersion, capabilities: { tools: {} }, serverInfo, instructions }
+    },
+    ping: async () => ({}),
+    'tools/list': async () => ({ tools: await tools.describe(({ task }) => task !== 'required') }),
+    'tools/call': call,
+  }
+  return { modern, legacy }
+}
+
+/** The route, which names its metadata to callers without a token, and the metadata (RFC 9728). */
+function withMetadata(route: Route, { servers, scopes }: McpAuthorization, base: string): readonly Route[] {
+  if (!URL.canParse(base)) throw new TypeError('mcp.authorization needs the option "publicUrl": the metadata names it.')
+  const metadata = { resource: base + PATH, authorization_servers: servers, scopes_supported: scopes }
+  const scope = scopes === undefined ? '' : `, scope="${scopes.join(' ')}"`
+  const answer: HttpResponse = json(200, { ...metadata, bearer_methods_supported: ['header'] })
+  return [
+    { ...route, challenge: `Bearer resource_metadata="${base}${METADATA_PATH}"${scope}` },
+    { method: 'GET', path: METADATA_PATH, bodyLimit: 0, open: true, handle: async () => answer },
+  ]
+}

@@ -1,0 +1,69 @@
+/** How an operation type is offered to agents, as a tool of the Model Context Protocol. */
+import { BOOLEAN, type Check, type Checks, checkOptions, oneOf, STRING } from './options.ts'
+
+/** What a tool does, for agents, which may trust it or not. */
+export interface ToolAnnotations {
+  /** Whether it changes nothing. */
+  readonly readOnlyHint?: boolean
+  /** Whether it may destroy something; only of a tool that changes something. */
+  readonly destructiveHint?: boolean
+  /** Whether a second call with the same arguments changes nothing more. */
+  readonly idempotentHint?: boolean
+  /** Whether it deals with the world outside of the service, such as the web. */
+  readonly openWorldHint?: boolean
+}
+
+/** How an operation type is offered to agents. */
+export interface ToolOptions {
+  /** 1 to 128 letters, digits, `_`, `-` and `.`. A verb and its object, such as `place_order`, work best. Default: the name of the type. */
+  readonly name?: string | undefined
+  /** What people see in place of the name. Default: the name. */
+  readonly title?: string | undefined
+  /** What it does and when to use it, for the model that chooses among tools. How long a call takes is added. Default: a sentence with the name. */
+  readonly description?: string | undefined
+  /** Its effects: `readOnlyHint`, `destructiveHint`, `idempotentHint`, `openWorldHint`. Default: nothing. */
+  readonly annotations?: ToolAnnotations | undefined
+  /**
+   * When a call becomes a task, for clients that know tasks. `optional`: when it takes longer than a moment. `required`:
+   * always, and clients that do not know tasks cannot call it. `forbidden`: never; calls are held until the result is
+   * there. Default `optional`.
+   */
+  readonly task?: 'optional' | 'required' | 'forbidden' | undefined
+}
+
+/** The same with its defaults. */
+export interface Tool extends ToolOptions {
+  readonly name: string
+  readonly task: 'optional' | 'required' | 'forbidden'
+}
+
+const NAME: Check = {
+  expected: '1 to 128 letters, digits, "_", "-" and "."',
+  test: name => typeof name === 'string' && /^[\w.-]{1,128}$/.test(name),
+}
+const ANNOTATIONS: Checks<ToolAnnotations> = {
+  readOnlyHint: BOOLEAN,
+  destructiveHint: BOOLEAN,
+  idempotentHint: BOOLEAN,
+  openWorldHint: BOOLEAN,
+}
+const OPTIONS: Checks<ToolOptions> = {
+  name: NAME,
+  title: STRING,
+  description: STRING,
+  annotations: { expected: 'an object', test: annotations => typeof annotations === 'object' },
+  task: oneOf('optional', 'required', 'forbidden'),
+}
+
+/**
+ * Reads the option `tool` of an operation type.
+ *
+ * @throws {TypeError} for an unknown option, or an impossible one
+ */
+export function readTool(tool: boolean | ToolOptions | undefined, type: string, where: string): Tool | undefined {
+  if (tool === undefined || tool === false) return undefined
+  const options = tool === true ? {} : tool
+  checkOptions(`${where}: tool`, options, OPTIONS)
+  if (options.annotations !== undefined) checkOptions(`${where}: tool.annotations`, options.annotations, ANNOTATIONS)
+  return Object.freeze({ ...options, name: options.name ?? type, task: options.task ?? 'optional' })
+}
