@@ -25,7 +25,10 @@ export default defineConfig({
     // PgBouncer does not come from npm: npm run test:pgbouncer.
     // The image needs Debian packages and root: npm run test:image.
     exclude: ['**/node_modules/**', 'test/blobs/azurite/**', 'test/stores/pgbouncer/**', 'test/deploy/image/**'],
-    setupFiles: ['./test/support/seed.ts'],
+    setupFiles: ['./test/support/seed.ts', './test/support/left-behind.ts'],
+    // What a test has stubbed is whole again for the next one.
+    restoreMocks: true,
+    unstubEnvs: true,
     pool: 'forks',
     // A process runs many files: the start of one and its imports would take most of the time of a quick file.
     isolate: false,

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect } from 'vitest'
+import { describe, expect, vi } from 'vitest'
 import { defineOperation, handler, media } from 'waybill'
 import { folderBlobs } from 'waybill/blobs/folder'
 import { sqliteStore } from 'waybill/stores/sqlite'
@@ -206,16 +206,14 @@ describe('a child process that has no room for what it hands over', () => {
     const logger = new KeptLog()
     const type = filesType({ attempts: 100 })
     const kept = await shelf(lab, RUNS.children, { logger }, type)
-    const restore = () => void delete process.env.TMPDIR
-    process.env.TMPDIR = '/no/such/folder'
-    lab.onEnd(restore)
+    vi.stubEnv('TMPDIR', '/no/such/folder')
     const id = await submit(kept.waybill, type, { as: 'text', text: 'x' })
     const { history } = await when(kept.waybill.store, id, ({ attempt }) => attempt > 2)
     expect(history[0]).toMatchObject({ outcome: 'failed', error: { code: 'operation-failed' } })
     expect(JSON.stringify(logger.lines)).toContain('Set TMPDIR to a folder with room')
     const json = await submit(kept.waybill, type, { as: 'json', value: 1 })
     expect(await hasFinished(kept.waybill.store, json)).toMatchObject({ status: 'completed', attempt: 1 })
-    restore()
+    vi.unstubAllEnvs()
     expect(await textOf(kept, await referenceOf(kept, id))).toBe('x')
     expect(logger.lines.filter(({ message }) => message.includes('process for handlers'))).toEqual([])
   })

@@ -1,6 +1,6 @@
 /** Traces, as the SDK of OpenTelemetry sees them. */
 import { context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
-import { beforeEach, describe, expect } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect } from 'vitest'
 import { defineOperation, handler, ProblemError } from 'waybill'
 import { processLauncher } from 'waybill/launchers/process'
 import { sqliteStore } from 'waybill/stores/sqlite'
@@ -8,7 +8,7 @@ import { LaunchRefused } from '../../src/launchers/launcher.ts'
 import { handlerFile, play, plays } from '../support/handlers.ts'
 import { accepted } from '../support/http.ts'
 import { openOrderServer } from '../support/order-server.ts'
-import { placeOf, spanOf, spans } from '../support/tracing.ts'
+import { placeOf, spanOf, spans, startTracing, stopTracing } from '../support/tracing.ts'
 import {
   hasFinished,
   hasStatus,
@@ -23,7 +23,9 @@ import {
 const parcels = defineOperation({ name: 'parcels', attempts: 2, backoff: { initial: 0, jitter: 0 } })
 const CLIENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
 
+beforeAll(startTracing)
 beforeEach(() => spans.reset())
+afterAll(stopTracing)
 
 const carry = handler(parcels, async (input, job) => {
   if (input === 'refuse') throw new ProblemError({ status: 422, title: 'Too heavy' })
@@ -165,7 +167,7 @@ describe('the trace of the client', () => {
 describe('in another process', () => {
   test('an attempt joins the trace, with an SDK of its own or without', async ({ lab }) => {
     const type = plays()
-    for (const execArgv of [[], ['--import', new URL('../support/tracing.ts', import.meta.url).href]]) {
+    for (const execArgv of [[], ['--import', new URL('../fixtures/traced.ts', import.meta.url).href]]) {
       const worker = { handlers: handlerFile('traced'), concurrency: 1, execArgv }
       const waybill = await lab.waybill([type], { store: sqliteStore({ path: lab.file() }), worker })
       const id = await submit(waybill, type)

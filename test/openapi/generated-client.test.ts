@@ -8,6 +8,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import Fastify from 'fastify'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { handler } from 'waybill'
 import { waybill } from 'waybill/fastify'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { orders } from '../../examples/orders/orders.ts'
@@ -51,10 +52,9 @@ const WRONG = [
 ] as const
 
 beforeAll(async () => {
-  process.env.ORDER_PROCESSING_MS = '20'
-  const { default: processor } = await import('../../examples/orders/processor.ts')
+  const handlers = handler(orders, order => ({ ...order, completedAt: new Date().toISOString() }))
   const store = sqliteStore({ path: ':memory:' })
-  await app.register(waybill, { operations: [orders], store, worker: { handlers: processor } })
+  await app.register(waybill, { operations: [orders], store, worker: { handlers } })
   url = await app.listen({ port: 0, host: '127.0.0.1' })
   // Packages are found from here as from a user's project, which has these installed.
   symlinkSync(`${root}node_modules`, join(folder, 'node_modules'))

@@ -1,8 +1,8 @@
 /**
- * The OpenTelemetry SDK, set up as a program of a user's would: import it first. Without an exporter of its
- * own it keeps the spans; in a child process (`--import`) nothing but their ids is asked for.
+ * The OpenTelemetry SDK, set up as a program of a user's would. Without an exporter of its own it keeps the spans; in a
+ * child process nothing but their ids is asked for.
  */
-import { context, trace } from '@opentelemetry/api'
+import { context, ProxyTracerProvider, trace } from '@opentelemetry/api'
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
 import {
   BasicTracerProvider,
@@ -13,8 +13,25 @@ import {
 
 export const spans = new InMemorySpanExporter()
 
-context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable())
-trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] }))
+let isOn = false
+const real = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] })
+const none = new ProxyTracerProvider().getTracer('none')
+
+export function startTracing(): void {
+  isOn = true
+  context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable())
+  trace.setGlobalTracerProvider({
+    getTracer: name =>
+      new Proxy(real.getTracer(name), { get: (tracer, key) => Reflect.get(isOn ? tracer : none, key) }),
+  })
+}
+
+/** Traces nothing any more. A tracer goes on for its process, and other test files come after this one in it. */
+export function stopTracing(): void {
+  isOn = false
+  context.disable()
+  trace.disable()
+}
 
 /** The span of a name, of the last trace that has one. */
 export function spanOf(name: string): ReadableSpan {
