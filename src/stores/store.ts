@@ -86,7 +86,10 @@ export interface RecordedError {
 /** How many log lines an operation keeps; further ones are dropped. */
 export const LOG_LIMIT = 1000
 
-/** Which operations to list: newest first. */
+/**
+ * Which operations to list: newest first, by their ids or by their acceptance. These differ only where several processes
+ * make ids at about the same time.
+ */
 export interface ListQuery {
   readonly type: string
   readonly owner: string

@@ -1,5 +1,5 @@
 /** Records as stores keep them, read back: those of older versions lack members, and a long history is parsed late. */
-import type { Attempt, Operation } from '../model/operation.ts'
+import { type Attempt, HISTORY_LIMIT, type Operation } from '../model/operation.ts'
 import type { Waits } from '../model/waits.ts'
 
 /** An ended attempt as a store has kept it: one that an older version wrote names no engine. */
@@ -14,14 +14,52 @@ export function historyOf(kept: readonly KeptAttempt[]): readonly Attempt[] {
  * The operation with the history that a store has kept as text, which is only parsed when it is asked for: it may be
  * long, and a status, a list or a wait does not look at it.
  */
-export function withHistory(operation: Omit<Operation, 'history'>, text: string | null): Operation {
+export function withHistory(operation: Fields, text: string | null): Operation {
   if (text === null) return Object.assign(operation, { history: [] })
+  return withLazyHistory(operation, () => parseHistory(text))
+}
+
+/** A record without its history. */
+type Fields = Omit<Operation, 'history'>
+
+/**
+ * The attempts before the last one, where the record itself says all about that but its holder: of a completed
+ * operation. Undefined where it does not, and the whole history is to be kept.
+ */
+export function earlierAttempts(operation: Operation): readonly Attempt[] | undefined {
+  if (operation.status !== 'completed') return undefined
+  const { history } = operation
+  const last = history.at(-1)
+  if (last === undefined || last.holder === '') return undefined
+  const told = Object.entries(completedAttempt(operation, last.holder))
+  return told.every(([name, value]) => last[name as keyof Attempt] === value) ? history.slice(0, -1) : undefined
+}
+
+/** The record of a completed operation of which the holder of the last attempt was kept, and the attempts before it. */
+export function withCompletedAttempt(fields: Fields, holder: string, earlier: string | null): Operation {
+  const last = completedAttempt(fields, holder)
+  const attempts = () => [...(earlier === null ? [] : parseHistory(earlier)), last].slice(-HISTORY_LIMIT)
+  return withLazyHistory({ ...fields, holder: null }, attempts)
+}
+
+function completedAttempt(fields: Fields, holder: string): Attempt {
+  const { attempt: number, execution, engine, attemptStartedAt, finishedAt } = fields
+  const end = finishedAt ?? 0
+  const startedAt = attemptStartedAt ?? end
+  return { number, holder, execution, engine, startedAt, finishedAt: end, outcome: 'completed', error: null }
+}
+
+function parseHistory(text: string): readonly Attempt[] {
+  return historyOf(JSON.parse(text) as KeptAttempt[])
+}
+
+function withLazyHistory(operation: Fields, read: () => readonly Attempt[]): Operation {
   let history: readonly Attempt[] | undefined
   return Object.defineProperty(operation, 'history', {
     enumerable: true,
     configurable: true,
     get: () => {
-      history ??= historyOf(JSON.parse(text) as KeptAttempt[])
+      history ??= read()
       return history
     },
   }) as Operation

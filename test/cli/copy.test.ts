@@ -177,9 +177,9 @@ describe('waybill copy', () => {
     await copy(`sqlite:${path}`, `sqlite:${targetPath}`)
     // The same version with another content is what a copy fixes: here it cannot, for a trigger undoes it.
     const file = new DatabaseSync(targetPath)
-    file.exec(`UPDATE payloads SET body = '"forged"' WHERE id = '${idOf(1)}' AND kind = 1;
-      CREATE TRIGGER forge AFTER INSERT ON payloads WHEN new.id = '${idOf(1)}' AND new.kind = 1
-      BEGIN UPDATE payloads SET body = '"forged"' WHERE id = new.id AND kind = 1; END;`)
+    const first = `number = (SELECT number FROM operations WHERE id = '${idOf(1)}')`
+    file.exec(`UPDATE outputs SET body = '"forged"' WHERE ${first};
+      CREATE TRIGGER forge AFTER INSERT ON outputs BEGIN UPDATE outputs SET body = '"forged"' WHERE ${first}; END;`)
     file.close()
     const { code, out } = await copy(`sqlite:${path}`, `sqlite:${targetPath}`)
     expect(code).toBe(1)

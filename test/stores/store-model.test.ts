@@ -12,6 +12,7 @@ describe('a store under random commands, alone and many at once', () => {
       },
       // Writes of one moment share a transaction, in their order.
       ordered: true,
+      listsBy: 'acceptance',
       runs: 150,
       longest: 60,
     })

@@ -155,24 +155,25 @@ export interface CommandsOptions {
   readonly open: (clock: ManualClock) => Promise<Store>
   /** Whether writes that are asked for at once take effect in the order in which they were asked for; otherwise they are asked for one by one. */
   readonly ordered: boolean
+  /** What lists are ordered by: ids, or the acceptance of operations. */
+  readonly listsBy: 'id' | 'acceptance'
   /** How many lists of commands, of how many at most. */
   readonly runs: number
   readonly longest: number
 }
 
 /** Fails when a store tells anything else than the model does. */
-export async function assertFollowsModel({ open, ordered, runs, longest }: CommandsOptions): Promise<void> {
+export async function assertFollowsModel({ runs, longest, ...options }: CommandsOptions): Promise<void> {
   const commands = fc.array(command, { minLength: 5, maxLength: longest })
   await fc.assert(
-    fc.asyncProperty(commands, list => run(list, open, ordered)),
+    fc.asyncProperty(commands, list => run(list, options)),
     { numRuns: runs },
   )
 }
 
 async function run(
   commands: readonly Command[],
-  open: CommandsOptions['open'],
-  ordered: CommandsOptions['ordered'],
+  { open, ordered, listsBy }: Omit<CommandsOptions, 'runs' | 'longest'>,
 ): Promise<void> {
   const clock = manualClock()
   const store = await open(clock)
@@ -185,6 +186,7 @@ async function run(
       else if (ordered) await runAtOnce(it.writes.map(aim), { store, model, clock })
       else for (const write of it.writes) await runAtOnce([aim(write)], { store, model, clock })
       await assertSame(store, model, clock)
+      await assertSameLists(store, model, listsBy)
     }
     await assertSameParts(store, model)
   } finally {
@@ -326,15 +328,16 @@ async function assertSameQueues(store: Store, model: StoreModel): Promise<void> 
 
 async function assertSameQueue(store: Store, model: StoreModel, type: string): Promise<void> {
   expect(await store.queueStats(type)).toEqual(model.queue(type))
-  for (const owner of OWNERS) {
-    const mine = model.all().filter(it => it.type === type && it.owner === owner)
-    const listed = (await store.list({ type, owner, limit: 1000 })).map(({ id }) => id)
-    expect(listed).toEqual(
-      mine
-        .map(({ id }) => id)
-        .sort()
-        .reverse(),
-    )
+}
+
+async function assertSameLists(store: Store, model: StoreModel, by: CommandsOptions['listsBy']): Promise<void> {
+  for (const type of TYPES) {
+    for (const owner of OWNERS) {
+      const mine = model.all().filter(it => it.type === type && it.owner === owner)
+      const ids = mine.map(({ id }) => id)
+      const expected = by === 'id' ? ids.sort() : ids
+      expect((await store.list({ type, owner, limit: 1000 })).map(({ id }) => id)).toEqual(expected.reverse())
+    }
   }
 }
 

@@ -1,9 +1,9 @@
 /** How a record becomes a row, and a row a record. */
-import { type Attempt, type AttemptError, HISTORY_LIMIT, type Operation } from '../../model/operation.ts'
+import type { AttemptError, Operation } from '../../model/operation.ts'
 import { type Problem, type Progress, STATUSES } from '../../model/protocol.ts'
 import type { Waits } from '../../model/waits.ts'
 import type { ActiveOperation, RecordedError } from '../store.ts'
-import { withHistory } from '../stored-operation.ts'
+import { withCompletedAttempt, withHistory } from '../stored-operation.ts'
 import type { Row } from './pool.ts'
 
 /** The columns that are written once, in the order in which they are read. */
@@ -102,42 +102,9 @@ export function toOperation(row: Row): Operation {
   // A process of schema version 1 that takes the execution out leaves its engine behind.
   if (fields.execution === null) fields.engine = null
   const history = row[HISTORY_AT] as string | null
-  const { status, holder } = fields
-  return status === 'completed' && holder !== null ? completed(fields, holder, history) : withHistory(fields, history)
-}
-
-type Fields = ReturnType<typeof read>
-
-/** Completes the record of a row that keeps the holder of its last attempt in place of an entry in its history. */
-function completed(fields: Fields, holder: string, text: string | null): Operation {
-  const { progress } = fields
-  const whole = { ...fields, holder: null, progress: progress && { ...progress, fraction: 1 } }
-  let history: readonly Attempt[] | undefined
-  return Object.defineProperty(whole, 'history', {
-    enumerable: true,
-    configurable: true,
-    get: () => {
-      history ??= [...withHistory({ ...fields, holder }, text).history, lastAttempt(fields, holder)].slice(
-        -HISTORY_LIMIT,
-      )
-      return history
-    },
-  }) as Operation
-}
-
-function lastAttempt(fields: Fields, holder: string): Attempt {
-  const { attempt: number, execution, engine, attemptStartedAt, finishedAt } = fields
-  const end = finishedAt ?? 0
-  return {
-    number,
-    holder,
-    execution,
-    engine,
-    startedAt: attemptStartedAt ?? end,
-    finishedAt: end,
-    outcome: 'completed',
-    error: null,
-  }
+  const { status, holder, progress } = fields
+  if (status !== 'completed' || holder === null) return withHistory(fields, history)
+  return withCompletedAttempt({ ...fields, progress: progress && { ...progress, fraction: 1 } }, holder, history)
 }
 
 function read(row: Row) {

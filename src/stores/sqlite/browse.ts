@@ -8,11 +8,10 @@ import { RECORDS, RecordQuery } from './rows.ts'
 /** Sorts behind every id. */
 const BEHIND_ALL = '\u{10ffff}'
 
-/** Where the operations of a query are looked for: all of them by their ids, or those that an index has together. */
+/** Where the operations of a query are looked for: all of them by their ids, or those that run. */
 interface Path {
   readonly from: string
   readonly where: string
-  readonly values: readonly SqlValue[]
 }
 
 /** What operations are narrowed down by. `+` has the planner leave the column's index alone. */
@@ -51,24 +50,19 @@ export function prepareBrowse(database: Database): (query: BrowseQuery) => Brows
     const path = pathOf(query)
     const conditions = conditionsOf(query)
     const { edge, found, count } = prepare(path, conditions)
-    const last = (edge.get(...path.values, before, first) as { id: string } | undefined)?.id
+    const last = (edge.get(before, first) as { id: string } | undefined)?.id
     const values = conditions.flatMap(condition => condition.values)
-    const read = found.all(...path.values, before, last ?? first, ...values, limit)
+    const read = found.all(before, last ?? first, ...values, limit)
     const next = read.length === limit ? read.at(-1)?.id : last
-    const looked = () => count.get(...path.values, before, next ?? first) as { count: number }
+    const looked = () => count.get(before, next ?? first) as { count: number }
     const scanned = isFiltered(query) ? looked().count : read.length
     return { operations: read.filter(operation => fitsQuery(query, operation)), next, scanned }
   }
 }
 
-function pathOf({ type, owner, status, holder }: BrowseQuery): Path {
-  if (status === 'running' || (status === undefined && holder !== undefined)) {
-    return { from: 'INDEXED BY operations_leased', where: 'status = 1', values: [] }
-  }
-  if (type !== undefined && owner !== undefined) {
-    return { from: 'INDEXED BY operations_listed', where: 'type = ? AND owner = ?', values: [type, owner] }
-  }
-  return { from: '', where: 'true', values: [] }
+function pathOf({ status, holder }: BrowseQuery): Path {
+  const isRunning = status === 'running' || (status === undefined && holder !== undefined)
+  return isRunning ? { from: 'INDEXED BY operations_leased', where: 'status = 1' } : { from: '', where: 'true' }
 }
 
 function conditionsOf(query: BrowseQuery): Condition[] {

@@ -14,7 +14,7 @@ export type Row = Record<string, unknown>
 
 /** A prepared statement. */
 export interface Statement {
-  run(...parameters: SqlValue[]): { changes: number | bigint }
+  run(...parameters: SqlValue[]): { changes: number | bigint; lastInsertRowid: number | bigint }
   get(...parameters: SqlValue[]): unknown
   all(...parameters: SqlValue[]): unknown[]
 }

@@ -18,11 +18,11 @@ export class Limits {
   constructor(database: Database) {
     this.#unfinished = database.prepare(`
       SELECT count(*) AS count FROM (
-        SELECT 1 FROM operations INDEXED BY operations_unfinished WHERE type = ? AND owner = ? AND status < 2 LIMIT ?)`)
+        SELECT 1 FROM operations INDEXED BY operations_listed WHERE type = ? AND owner = ? AND ended IS NULL LIMIT ?)`)
     this.#ready = database.prepare(`
       SELECT count(*) AS count FROM (
-        SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at IS NULL
-        UNION ALL SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at <= ? LIMIT ?)`)
+        SELECT 1 FROM operations INDEXED BY operations_ready WHERE type = ? AND status = 0 AND run_at IS NULL
+        UNION ALL SELECT 1 FROM operations INDEXED BY operations_delayed WHERE type = ? AND status = 0 AND run_at <= ? LIMIT ?)`)
   }
 
   /** To be called when anything else than {@link add} may have changed what was counted. */

@@ -10,20 +10,28 @@ const RECORD_READS = {
   operation: `${RECORDS} WHERE id = ?`,
   byKey: `${RECORDS} WHERE type = ? AND owner = ? AND idempotency_key = ?`,
   list: `
-    ${RECORDS} INDEXED BY operations_listed
-    WHERE type = ? AND owner = ? AND id < ? ORDER BY id DESC LIMIT ?`,
+    WITH asked (type, owner, before, most) AS (VALUES (?, ?, ?, ?))
+    ${RECORDS} WHERE number IN (${['IS NULL', '= 2', '= 3', '= 4'].map(newestEnded).join(' UNION ALL ')})
+    ORDER BY number DESC LIMIT (SELECT most FROM asked)`,
   listEnded: `
-    ${RECORDS} INDEXED BY operations_ended
-    WHERE type = ? AND owner = ? AND id < ? AND status = ? AND status >= 2 ORDER BY id DESC LIMIT ?`,
+    ${RECORDS} INDEXED BY operations_listed
+    WHERE type = ? AND owner = ? AND ended = ? AND number < ? ORDER BY number DESC LIMIT ?`,
   listPending: `
-    ${RECORDS} INDEXED BY operations_unfinished
-    WHERE type = ? AND owner = ? AND id < ? AND status = 0 AND status < 2 ORDER BY id DESC LIMIT ?`,
+    ${RECORDS} INDEXED BY operations_listed
+    WHERE type = ? AND owner = ? AND ended IS NULL AND number < ? AND status = 0 ORDER BY number DESC LIMIT ?`,
   // By the leases, which are as many as there are slots: any number of operations may be pending beside them.
   listRunning: `
     ${RECORDS} INDEXED BY operations_leased
-    WHERE type = ? AND owner = ? AND id < ? AND status = 1 ORDER BY id DESC LIMIT ?`,
+    WHERE type = ? AND owner = ? AND number < ? AND status = 1 ORDER BY number DESC LIMIT ?`,
   webhooksDue: `${RECORDS} WHERE webhook_due = 1 ORDER BY id LIMIT ?`,
 } as const
+
+/** The index of the lists has each status of what has ended apart: of each the newest are read, and the newest of these taken. */
+function newestEnded(ended: string): string {
+  return `SELECT * FROM (SELECT number FROM operations INDEXED BY operations_listed
+    WHERE type = (SELECT type FROM asked) AND owner = (SELECT owner FROM asked) AND ended ${ended}
+      AND number < (SELECT before FROM asked) ORDER BY number DESC LIMIT (SELECT most FROM asked))`
+}
 
 const HOLDINGS = 'SELECT id, type, status, attempt, holder, execution, engine, cancel_requested FROM operations'
 
@@ -36,8 +44,11 @@ const READS = {
   holdingsOf: `${HOLDINGS} INDEXED BY operations_leased WHERE status = 1 AND holder = ? AND id > ? ORDER BY id LIMIT ?`,
   holders:
     'SELECT DISTINCT holder FROM operations INDEXED BY operations_leased WHERE status = 1 AND holder IS NOT NULL',
-  payload: 'SELECT body FROM payloads WHERE id = ? AND kind = ?',
-  errors: 'SELECT kind, body FROM payloads WHERE id = ? AND kind > 1 ORDER BY kind',
+  input: 'SELECT body FROM inputs WHERE number = (SELECT number FROM operations WHERE id = ?)',
+  output: 'SELECT body FROM outputs WHERE number = (SELECT number FROM operations WHERE id = ?)',
+  errors: 'SELECT attempt, body FROM errors WHERE id = ? ORDER BY attempt',
+  // The nearest one before, where an operation itself is gone.
+  place: 'SELECT id, number FROM operations WHERE id <= ? ORDER BY id DESC LIMIT 1',
   steps: 'SELECT name, value FROM steps WHERE id = ?',
   logs: 'SELECT sequence, at, attempt, level, message FROM logs WHERE id = ? AND sequence > ? ORDER BY sequence LIMIT 1000',
   // What is due has no place in the queue before a claim gives it one, so the two are read apart and merged.
@@ -51,15 +62,15 @@ const READS = {
     ORDER BY priority DESC, id LIMIT ?`,
   countReady: `
     SELECT count(*) AS count FROM (
-      SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at IS NULL
-      UNION ALL SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at <= ? LIMIT ?)`,
+      SELECT 1 FROM operations INDEXED BY operations_ready WHERE type = ? AND status = 0 AND run_at IS NULL
+      UNION ALL SELECT 1 FROM operations INDEXED BY operations_delayed WHERE type = ? AND status = 0 AND run_at <= ? LIMIT ?)`,
   countRunning: `
     SELECT count(*) AS count FROM (
       SELECT 1 FROM operations INDEXED BY operations_leased WHERE status = 1 AND type = ? LIMIT ?)`,
-  durations: 'SELECT ms FROM durations WHERE type = ? ORDER BY slot DESC',
+  durations: 'SELECT recent FROM durations WHERE type = ?',
   anyReady: `
-    SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at IS NULL
-    UNION ALL SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at <= ? LIMIT 1`,
+    SELECT 1 FROM operations INDEXED BY operations_ready WHERE type = ? AND status = 0 AND run_at IS NULL
+    UNION ALL SELECT 1 FROM operations INDEXED BY operations_delayed WHERE type = ? AND status = 0 AND run_at <= ? LIMIT 1`,
 } as const
 
 /** Prepares every read on a connection. */

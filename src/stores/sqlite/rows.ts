@@ -1,143 +1,278 @@
 /** How a record becomes a row, and a row a record. */
 import type { Operation } from '../../model/operation.ts'
-import type { Problem, Progress, Status } from '../../model/protocol.ts'
-import { STATUSES } from '../../model/protocol.ts'
+import { isFinal, type Problem, type Progress, STATUSES, type Status } from '../../model/protocol.ts'
 import type { Waits } from '../../model/waits.ts'
 import type { ActiveOperation } from '../store.ts'
-import { withHistory } from '../stored-operation.ts'
+import { earlierAttempts, withCompletedAttempt, withHistory } from '../stored-operation.ts'
 import { type Database, type Row, type SqlValue, type Statement, withArrays } from './database.ts'
 
-/** The columns that are written once. */
-const FIXED = {
-  id: 'id',
-  type: 'type',
-  owner: 'owner',
-  priority: 'priority',
-  created_at: 'createdAt',
-  start_by: 'startBy',
-  max_attempts: 'maxAttempts',
-  max_lost: 'maxLost',
-  retention: 'retention',
-  idempotency_key: 'idempotencyKey',
-  fingerprint: 'fingerprint',
-  traceparent: 'traceparent',
-  webhook_url: 'webhookUrl',
-} as const satisfies Record<string, keyof Operation>
-
-/** The columns that a change may write, apart from the encoded ones. */
-const PLAIN = {
-  version: 'version',
-  updated_at: 'updatedAt',
-  run_at: 'runAt',
-  started_at: 'startedAt',
-  finished_at: 'finishedAt',
-  expires_at: 'expiresAt',
-  attempt: 'attempt',
-  released: 'released',
-  lost: 'lost',
-  holder: 'holder',
-  lease_until: 'leaseUntil',
-  attempt_started_at: 'attemptStartedAt',
-  launches: 'launches',
-  execution: 'execution',
-  engine: 'engine',
-} as const satisfies Record<string, keyof Operation>
-
-const CODED = ['status', 'cancel_requested', 'webhook_due'] as const
-const ENCODED = [...CODED, 'progress', 'error', 'history', 'waits', 'purge_at'] as const
-
-const fixedFields = Object.values(FIXED)
-const plainFields = Object.values(PLAIN)
-const fixedColumns = Object.keys(FIXED)
-const changedColumns = [...Object.keys(PLAIN), ...ENCODED]
-const columns = [...fixedColumns, ...changedColumns, 'purged']
-
-/** The columns that something has to happen for: of a record that was just accepted they are null. */
-const LATER: ReadonlySet<string> = new Set([
+/** The columns of a record, in the order of a {@link RecordRow}. */
+const COLUMNS = [
+  'id',
+  'type',
+  'owner',
+  'priority',
+  'created_at',
+  'start_by',
+  'max_attempts',
+  'max_lost',
+  'retention',
+  'idempotency_key',
+  'fingerprint',
+  'traceparent',
+  'webhook_url',
+  'status',
+  'version',
+  'updated_at',
+  'run_at',
   'started_at',
   'finished_at',
   'expires_at',
+  'attempt',
+  'released',
+  'lost',
   'holder',
   'lease_until',
   'attempt_started_at',
+  'launches',
   'execution',
   'engine',
-])
-const freshPlain = Object.entries(PLAIN).filter(([column]) => !LATER.has(column))
-const freshFields = [...fixedFields, ...freshPlain.map(([, field]) => field)]
-const freshColumns = [...fixedColumns, ...freshPlain.map(([column]) => column), ...CODED]
+  'cancel_requested',
+  'progress',
+  'error',
+  'history',
+  'waits',
+  'webhook_due',
+  'purged',
+  'ended',
+  'purge_at',
+] as const
 
-/** Inserts a record that was just accepted; a known id or idempotency key changes nothing. Parameters: {@link insertValues}. */
-export const INSERT: string =
-  `INSERT INTO operations (${freshColumns.join(', ')}) ` +
-  `VALUES (${freshColumns.map(() => '?').join(', ')}) ON CONFLICT DO NOTHING`
+type Column = (typeof COLUMNS)[number]
 
-/** Writes what has changed, unless the operation has finished. Parameters: {@link updateValues}. */
-export const UPDATE: string = `UPDATE operations SET ${changedColumns.map(column => `${column} = ?`).join(', ')} WHERE id = ? AND status < 2`
+/** A record as it is stored: a value for each column. */
+export type RecordRow = readonly SqlValue[]
 
-/** Writes the progress of a running attempt, and touches no index. Parameters: {@link progressValues}. */
-export const PROGRESS: string =
-  'UPDATE operations SET progress = ?, version = ?, updated_at = ? WHERE id = ? AND status = 1'
+/** Where each column stands in a row. */
+const AT = Object.fromEntries(COLUMNS.map((column, index) => [column, index])) as Record<Column, number>
 
-export function progressValues({ id, progress, version, updatedAt }: Operation): SqlValue[] {
-  return [encode(progress), version, updatedAt, id]
-}
-
-const restored = [...fixedColumns, ...changedColumns, 'purged']
-
-/** Writes a record as it is, over what there is under its id. Parameters: {@link restoreValues}. */
-export const RESTORE: string =
-  `INSERT INTO operations (${restored.join(', ')}) VALUES (${restored.map(() => '?').join(', ')}) ` +
-  `ON CONFLICT (id) DO UPDATE SET ${restored.map(column => `${column} = excluded.${column}`).join(', ')}`
-
-export function restoreValues(operation: Operation, purgeAt: number | null): SqlValue[] {
+/** The record as a row. Written out, since each write and each answer of the writer's thread goes through here. */
+export function toRow(operation: Operation): RecordRow {
+  const { status, history } = operation
+  // A completed record says all about its last attempt but who held it.
+  const earlier = earlierAttempts(operation)
+  const holder = earlier === undefined ? operation.holder : (history.at(-1)?.holder ?? null)
   return [
-    ...fixedFields.map(field => operation[field]),
-    ...changedValues(operation).slice(0, -1),
-    purgeAt,
-    operation.purged ? 1 : 0,
-  ]
-}
-
-export function insertValues(operation: Operation): SqlValue[] {
-  return [...freshFields.map(field => operation[field]), ...codes(operation)]
-}
-
-export function updateValues(operation: Operation): SqlValue[] {
-  return [...changedValues(operation), operation.id]
-}
-
-function changedValues(operation: Operation): SqlValue[] {
-  return [
-    ...plainFields.map(field => operation[field]),
-    ...codes(operation),
+    operation.id,
+    operation.type,
+    operation.owner,
+    operation.priority,
+    operation.createdAt,
+    operation.startBy,
+    operation.maxAttempts,
+    operation.maxLost,
+    operation.retention,
+    operation.idempotencyKey,
+    operation.fingerprint,
+    operation.traceparent,
+    operation.webhookUrl,
+    STATUSES.indexOf(status),
+    operation.version,
+    operation.updatedAt,
+    operation.runAt,
+    operation.startedAt,
+    operation.finishedAt,
+    operation.expiresAt,
+    operation.attempt,
+    operation.released,
+    operation.lost,
+    holder,
+    operation.leaseUntil,
+    operation.attemptStartedAt,
+    operation.launches,
+    operation.execution,
+    operation.engine,
+    operation.cancelRequested ? 1 : 0,
     encode(operation.progress),
     encode(operation.error),
-    operation.history.length === 0 ? null : JSON.stringify(operation.history),
+    encodeAll(earlier ?? history),
     encode(operation.waits),
+    operation.webhookDue ? 1 : 0,
+    operation.purged ? 1 : 0,
+    isFinal(status) ? STATUSES.indexOf(status) : null,
     operation.expiresAt,
   ]
 }
 
-function codes({ status, cancelRequested, webhookDue }: Operation): SqlValue[] {
-  return [STATUSES.indexOf(status), cancelRequested ? 1 : 0, webhookDue ? 1 : 0]
+/** The record of a row. What stands behind the columns is left alone. */
+export function toOperation(row: RecordRow): Operation {
+  const execution = row[AT.execution] as string | null
+  const status = statusOf(row[AT.status] as number)
+  const holder = row[AT.holder] as string | null
+  const history = row[AT.history] as string | null
+  const operation = {
+    id: row[AT.id] as string,
+    type: row[AT.type] as string,
+    owner: row[AT.owner] as string,
+    status,
+    version: row[AT.version] as number,
+    priority: row[AT.priority] as number,
+    createdAt: row[AT.created_at] as number,
+    updatedAt: row[AT.updated_at] as number,
+    runAt: row[AT.run_at] as number | null,
+    startBy: row[AT.start_by] as number | null,
+    startedAt: row[AT.started_at] as number | null,
+    finishedAt: row[AT.finished_at] as number | null,
+    expiresAt: row[AT.expires_at] as number | null,
+    attempt: row[AT.attempt] as number,
+    released: row[AT.released] as number,
+    lost: row[AT.lost] as number,
+    maxAttempts: row[AT.max_attempts] as number,
+    maxLost: row[AT.max_lost] as number,
+    retention: row[AT.retention] as number,
+    holder,
+    leaseUntil: row[AT.lease_until] as number | null,
+    attemptStartedAt: row[AT.attempt_started_at] as number | null,
+    launches: row[AT.launches] as number,
+    execution,
+    engine: engineOf(execution, row[AT.engine] as string | null),
+    cancelRequested: row[AT.cancel_requested] === 1,
+    progress: decode<Progress>(row[AT.progress]),
+    error: decode<Problem>(row[AT.error]),
+    waits: decode<Waits>(row[AT.waits]),
+    idempotencyKey: row[AT.idempotency_key] as string | null,
+    fingerprint: row[AT.fingerprint] as string | null,
+    traceparent: row[AT.traceparent] as string | null,
+    webhookUrl: row[AT.webhook_url] as string | null,
+    webhookDue: row[AT.webhook_due] === 1,
+    purged: row[AT.purged] === 1,
+  }
+  return status === 'completed' && holder !== null
+    ? withCompletedAttempt(operation, holder, history)
+    : withHistory(operation, history)
 }
 
 function encode(value: object | null): string | null {
   return value === null ? null : JSON.stringify(value)
 }
 
+function encodeAll(values: readonly object[]): string | null {
+  return values.length === 0 ? null : JSON.stringify(values)
+}
+
 function decode<T>(text: unknown): T | null {
   return typeof text === 'string' ? (JSON.parse(text) as T) : null
 }
 
-type Column = keyof typeof FIXED | keyof typeof PLAIN | (typeof ENCODED)[number] | 'purged'
+function statusOf(code: number): Status {
+  return STATUSES[code] ?? 'failed'
+}
 
-/** Where each column stands in a row. */
-const AT = Object.fromEntries(columns.map((column, index) => [column, index])) as Record<Column, number>
+/** A process of schema version 1 that takes the execution out leaves its engine behind. */
+function engineOf(execution: string | null, engine: string | null): string | null {
+  return execution === null ? null : engine
+}
+
+const INTO = `INSERT INTO operations (${COLUMNS.join(', ')}) VALUES (${COLUMNS.map(() => '?').join(', ')})`
+
+/** Inserts a record that was just accepted; a known id or idempotency key changes nothing. Parameters: its row. */
+export const INSERT: string = `${INTO} ON CONFLICT DO NOTHING`
+
+/** Writes a record as it is, over what there is under its id. Parameters: {@link restoreValues}. */
+export const RESTORE: string = `${INTO} ON CONFLICT (id) DO UPDATE SET ${COLUMNS.map(column => `${column} = excluded.${column}`).join(', ')}`
+
+export function restoreValues(operation: Operation, purgeAt: number | null): SqlValue[] {
+  return toRow(operation).with(AT.purge_at, purgeAt)
+}
 
 /** Selects whole records: the opening of each statement of a {@link RecordQuery}. */
-export const RECORDS: string = `SELECT ${columns.join(', ')} FROM operations`
+export const RECORDS: string = `SELECT ${[...COLUMNS, 'number'].map(column => `operations.${column}`).join(', ')} FROM operations`
+
+/** A record, and how the file has it. */
+export interface StoredRecord {
+  /** The key of its row. */
+  readonly number: number
+  readonly row: RecordRow
+  readonly operation: Operation
+}
+
+/** A prepared statement that reads records. */
+export class RecordQuery {
+  readonly #statement: Statement
+
+  /** @param sql selects as {@link RECORDS} does */
+  constructor(database: Database, sql: string) {
+    this.#statement = withArrays(database.prepare(sql))
+  }
+
+  get(...parameters: SqlValue[]): Operation | undefined {
+    const row = this.#statement.get(...parameters)
+    return row === undefined ? undefined : toOperation(row as RecordRow)
+  }
+
+  all(...parameters: SqlValue[]): Operation[] {
+    return this.#statement.all(...parameters).map(row => toOperation(row as RecordRow))
+  }
+
+  getStored(...parameters: SqlValue[]): StoredRecord | undefined {
+    const row = this.#statement.get(...parameters)
+    return row === undefined ? undefined : toStored(row as RecordRow)
+  }
+
+  allStored(...parameters: SqlValue[]): StoredRecord[] {
+    return this.#statement.all(...parameters).map(row => toStored(row as RecordRow))
+  }
+}
+
+function toStored(row: RecordRow): StoredRecord {
+  return { number: row[COLUMNS.length] as number, row, operation: toOperation(row) }
+}
+
+/** Writes what has changed of records: one statement for each set of columns, so that only the indexes of these are touched. */
+export class RecordUpdates {
+  readonly #database: Database
+  /** By the set of their columns. */
+  readonly #statements = new Map<number, Statement>()
+
+  constructor(database: Database) {
+    this.#database = database
+  }
+
+  /**
+   * Writes a record, unless it has finished.
+   *
+   * @returns the record as the file has it now
+   * @throws when it has finished
+   */
+  save({ number, row: before }: StoredRecord, operation: Operation): StoredRecord {
+    const row = toRow(operation)
+    let set = 0
+    const values: SqlValue[] = []
+    for (let at = 0; at < COLUMNS.length; at++) {
+      const value = row[at] ?? null
+      if (value === before[at]) continue
+      set += 2 ** at
+      values.push(value)
+    }
+    const { changes } = this.#statementOf(set).run(...values, number)
+    if (Number(changes) !== 1) throw new Error(`The finished operation ${operation.id} was about to be changed.`)
+    return { number, row, operation }
+  }
+
+  /** @param set the sum of 2 to the power of the place of each column */
+  #statementOf(set: number): Statement {
+    const known = this.#statements.get(set)
+    if (known !== undefined) return known
+    const changed = COLUMNS.filter((_, at) => Math.floor(set / 2 ** at) % 2 === 1)
+    // A change that leaves everything as it is still says that the operation has not finished.
+    const assignments = changed.length === 0 ? ['version = version'] : changed.map(column => `${column} = ?`)
+    const statement = this.#database.prepare(
+      `UPDATE operations SET ${assignments.join(', ')} WHERE number = ? AND status < 2`,
+    )
+    this.#statements.set(set, statement)
+    return statement
+  }
+}
 
 /** What is held, of a row with its columns. */
 export function toHolding({ cancel_requested: cancelRequested, ...row }: Row): ActiveOperation {
@@ -155,73 +290,3 @@ export function toHolding({ cancel_requested: cancelRequested, ...row }: Row): A
 }
 
 type HoldingRow = Omit<ActiveOperation, 'status' | 'cancelRequested'> & { readonly status: number }
-
-/** A prepared statement that reads records. */
-export class RecordQuery {
-  readonly #statement: Statement
-
-  /** @param sql selects as {@link RECORDS} does */
-  constructor(database: Database, sql: string) {
-    this.#statement = withArrays(database.prepare(sql))
-  }
-
-  get(...parameters: SqlValue[]): Operation | undefined {
-    const row = this.#statement.get(...parameters)
-    return row === undefined ? undefined : toOperation(row as readonly unknown[])
-  }
-
-  all(...parameters: SqlValue[]): Operation[] {
-    return this.#statement.all(...parameters).map(row => toOperation(row as readonly unknown[]))
-  }
-}
-
-function toOperation(row: readonly unknown[]): Operation {
-  const execution = row[AT.execution] as string | null
-  const operation = {
-    id: row[AT.id] as string,
-    type: row[AT.type] as string,
-    owner: row[AT.owner] as string,
-    status: statusOf(row[AT.status] as number),
-    version: row[AT.version] as number,
-    priority: row[AT.priority] as number,
-    createdAt: row[AT.created_at] as number,
-    updatedAt: row[AT.updated_at] as number,
-    runAt: row[AT.run_at] as number | null,
-    startBy: row[AT.start_by] as number | null,
-    startedAt: row[AT.started_at] as number | null,
-    finishedAt: row[AT.finished_at] as number | null,
-    expiresAt: row[AT.expires_at] as number | null,
-    attempt: row[AT.attempt] as number,
-    released: row[AT.released] as number,
-    lost: row[AT.lost] as number,
-    maxAttempts: row[AT.max_attempts] as number,
-    maxLost: row[AT.max_lost] as number,
-    retention: row[AT.retention] as number,
-    holder: row[AT.holder] as string | null,
-    leaseUntil: row[AT.lease_until] as number | null,
-    attemptStartedAt: row[AT.attempt_started_at] as number | null,
-    launches: row[AT.launches] as number,
-    execution,
-    engine: engineOf(execution, row[AT.engine] as string | null),
-    cancelRequested: row[AT.cancel_requested] === 1,
-    progress: decode<Progress>(row[AT.progress]),
-    error: decode<Problem>(row[AT.error]),
-    waits: decode<Waits>(row[AT.waits]),
-    idempotencyKey: row[AT.idempotency_key] as string | null,
-    fingerprint: row[AT.fingerprint] as string | null,
-    traceparent: row[AT.traceparent] as string | null,
-    webhookUrl: row[AT.webhook_url] as string | null,
-    webhookDue: row[AT.webhook_due] === 1,
-    purged: row[AT.purged] === 1,
-  }
-  return withHistory(operation, row[AT.history] as string | null)
-}
-
-function statusOf(code: number): Status {
-  return STATUSES[code] ?? 'failed'
-}
-
-/** A process of schema version 1 that takes the execution out leaves its engine behind. */
-function engineOf(execution: string | null, engine: string | null): string | null {
-  return execution === null ? null : engine
-}

@@ -17,10 +17,12 @@ const MIGRATIONS: readonly Migration[] = [
     sql: `
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 
--- Narrow, and keyed by a time-ordered id: new rows are appended, and a claim or an end rewrites few bytes.
+-- Keyed by a number, which takes fewer bytes in each index than the id does. New rows are appended.
 -- status: 0 pending, 1 running, 2 completed, 3 failed, 4 canceled. Times are milliseconds since the epoch.
+-- ended: the status of what has ended, else null. The index of the lists has it, so that a claim leaves that alone.
 CREATE TABLE operations (
-  id TEXT PRIMARY KEY,
+  number INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
   type TEXT NOT NULL,
   owner TEXT NOT NULL,
   status INTEGER NOT NULL,
@@ -54,8 +56,9 @@ CREATE TABLE operations (
   webhook_url TEXT,
   webhook_due INTEGER NOT NULL,
   purged INTEGER NOT NULL DEFAULT 0,
+  ended INTEGER,
   purge_at INTEGER
-) WITHOUT ROWID;
+);
 
 -- The claim's order. Operations that wait for a time are apart, so that any number of them costs a claim nothing.
 CREATE INDEX operations_ready ON operations (type, priority DESC, id) WHERE status = 0 AND run_at IS NULL;
@@ -63,22 +66,23 @@ CREATE INDEX operations_delayed ON operations (type, run_at) WHERE status = 0 AN
 CREATE INDEX operations_start_by ON operations (start_by) WHERE status = 0 AND start_by IS NOT NULL;
 CREATE INDEX operations_leased ON operations (lease_until, type) WHERE status = 1;
 CREATE INDEX operations_launched ON operations (id) WHERE status = 0 AND execution IS NOT NULL;
-CREATE INDEX operations_unfinished ON operations (type, owner) WHERE status < 2;
-CREATE INDEX operations_ended ON operations (type, owner, status, id) WHERE status >= 2;
 CREATE INDEX operations_webhook_due ON operations (id) WHERE webhook_due = 1;
 CREATE INDEX operations_purge ON operations (purge_at) WHERE purge_at IS NOT NULL;
-CREATE INDEX operations_listed ON operations (type, owner, id);
+CREATE INDEX operations_listed ON operations (type, owner, ended);
 CREATE UNIQUE INDEX operations_key ON operations (type, owner, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
--- kind: 0 input, 1 output. Apart, so that a status read and a claim do not carry them.
-CREATE TABLE payloads (id TEXT, kind INTEGER, body TEXT NOT NULL, PRIMARY KEY (id, kind)) WITHOUT ROWID;
+-- Apart, so that a status read and a claim do not carry them. By the numbers of their operations.
+CREATE TABLE inputs (number INTEGER PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE outputs (number INTEGER PRIMARY KEY, body TEXT NOT NULL);
+-- What attempts threw.
+CREATE TABLE errors (id TEXT, attempt INTEGER, body TEXT NOT NULL, PRIMARY KEY (id, attempt)) WITHOUT ROWID;
 CREATE TABLE steps (id TEXT, name TEXT, value TEXT NOT NULL, PRIMARY KEY (id, name)) WITHOUT ROWID;
 CREATE TABLE logs (
   id TEXT, sequence INTEGER, at INTEGER NOT NULL, attempt INTEGER NOT NULL, level TEXT NOT NULL, message TEXT NOT NULL,
   PRIMARY KEY (id, sequence)
 ) WITHOUT ROWID;
--- How long completed attempts ran: the last 100 of each type by their number, so that estimates never scan operations.
-CREATE TABLE durations (type TEXT, slot INTEGER, ms INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (type, slot)) WITHOUT ROWID;
+-- How long the last completed attempts of each type ran, the newest first, as JSON: estimates never scan operations.
+CREATE TABLE durations (type TEXT PRIMARY KEY, recent TEXT NOT NULL) WITHOUT ROWID;
 `,
   },
   {

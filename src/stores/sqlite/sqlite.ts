@@ -55,8 +55,8 @@ import {
   realFile,
   sqliteVersion,
 } from './database.ts'
+import { type ErrorRow, toErrors } from './errors.ts'
 import { FileIdentity } from './identity.ts'
-import { type PayloadRow, toErrors } from './payloads.ts'
 import { prepareReads, type Reads } from './reads.ts'
 import { toHolding } from './rows.ts'
 import { migrationPlan } from './schema.ts'
@@ -201,7 +201,7 @@ class SqliteStore implements Store {
   }
 
   async readPayload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
-    const row = this.#open.payload.get(id, kind === 'input' ? 0 : 1) as { body: string } | undefined
+    const row = this.#open[kind].get(id) as { body: string } | undefined
     return row?.body
   }
 
@@ -233,30 +233,38 @@ class SqliteStore implements Store {
   }
 
   async errors(id: string): Promise<readonly RecordedError[]> {
-    return toErrors(this.#open.errors.all(id) as PayloadRow[])
+    return toErrors(this.#open.errors.all(id) as ErrorRow[])
   }
 
   async list(query: ListQuery): Promise<readonly Operation[]> {
     const { type, owner, status, limit, after } = query
-    const before = after ?? '\u{10ffff}'
+    const before = after === undefined ? Number.MAX_SAFE_INTEGER : this.#placeOf(after)
     const reads = this.#open
     if (status === undefined) return reads.list.all(type, owner, before, limit)
     if (status === 'running') return reads.listRunning.all(type, owner, before, limit)
     if (status === 'pending') return reads.listPending.all(type, owner, before, limit)
-    return reads.listEnded.all(type, owner, before, STATUSES.indexOf(status), limit)
+    return reads.listEnded.all(type, owner, STATUSES.indexOf(status), before, limit)
+  }
+
+  /** The number before which the operations after an id are listed. */
+  #placeOf(id: string): number {
+    const found = this.#open.place.get(id) as { id: string; number: number } | undefined
+    if (found === undefined) return 0
+    return found.id === id ? found.number : found.number + 1
   }
 
   async queueStats(type: string): Promise<QueueStats> {
     const reads = this.#open
     const [most, now] = [QUEUE_READY_LIMIT, this.#clock()]
     const ready = reads.ready.all(type, most, type, now, most, most) as { id: string; at: number }[]
+    const durations = reads.durations.get(type) as { recent: string } | undefined
     const count = (row: unknown) => (row as { count: number }).count
     return {
       ready: ready.map(({ id }) => id),
       depth: ready.length < most ? ready.length : count(reads.countReady.get(type, type, now, QUEUE_COUNT_LIMIT)),
       running: count(reads.countRunning.get(type, QUEUE_COUNT_LIMIT)),
       oldestAt: ready.length === 0 ? null : Math.min(...ready.map(({ at }) => at)),
-      durations: (reads.durations.all(type) as { ms: number }[]).map(({ ms }) => ms),
+      durations: durations === undefined ? [] : (JSON.parse(durations.recent) as number[]),
     }
   }
 

@@ -12,6 +12,7 @@ import {
   INPUT_LOST,
   launching,
   type Operation,
+  type Outcome,
   rescheduled,
   SET_BACK_MS,
 } from '../../model/operation.ts'
@@ -29,11 +30,10 @@ import {
   type Renewal,
   type SweepResult,
 } from '../store.ts'
-import { prepareRestore } from './copy.ts'
+import { prepareDeleteBeside, prepareRestore } from './copy.ts'
 import { type Database, prepareVersion } from './database.ts'
 import { Limits } from './limits.ts'
-import { errorKind } from './payloads.ts'
-import { INSERT, insertValues, PROGRESS, progressValues, RECORDS, RecordQuery, UPDATE, updateValues } from './rows.ts'
+import { INSERT, RECORDS, RecordQuery, RecordUpdates, type StoredRecord, toRow } from './rows.ts'
 import { waitForTurn } from './turns.ts'
 
 /** One write. */
@@ -92,7 +92,12 @@ export class Writer {
   readonly #sql: Statements
   readonly #version: () => number
   readonly #limits: Limits
+  readonly #updates: RecordUpdates
   readonly #begin: () => void
+  /** The records of the attempts that this writer has begun, so that their ends need no read: unless another connection has written since, or their lease was renewed. */
+  readonly #running = new Map<string, StoredRecord>()
+  /** The version of the file, but for this connection's own writes, that {@link #running} is of. */
+  #runningAt: number | undefined
   /** How long the attempts ran that the transaction under way has completed, by type. */
   readonly #durations = new Map<string, number[]>()
 
@@ -105,6 +110,7 @@ export class Writer {
     this.#begin = patient ? () => waitForTurn(begin) : begin
     if (patient) database.exec('PRAGMA busy_timeout = 0')
     this.#limits = new Limits(database)
+    this.#updates = new RecordUpdates(database)
     this.#version = prepareVersion(database)
   }
 
@@ -144,6 +150,7 @@ export class Writer {
     try {
       this.#limits.forget()
       this.#durations.clear()
+      this.#forgetIfOthersWrote()
       const results = new Array<WriteResult>(writes.length)
       writes.forEach((write, index) => {
         if (!takes(write)) results[index] = this.#execute(write, now)
@@ -151,7 +158,7 @@ export class Writer {
       writes.forEach((write, index) => {
         if (takes(write)) results[index] = this.#execute(write, now)
       })
-      this.#saveDurations(now)
+      this.#saveDurations()
       this.#sql.commit.run()
       return results
     } catch (error) {
@@ -160,7 +167,15 @@ export class Writer {
     }
   }
 
+  #forgetIfOthersWrote(): void {
+    const version = this.#version()
+    if (version === this.#runningAt) return
+    this.#running.clear()
+    this.#runningAt = version
+  }
+
   #rollback(): void {
+    this.#running.clear()
     try {
       this.#database.exec('ROLLBACK')
     } catch {
@@ -201,12 +216,13 @@ export class Writer {
     const limit = this.#limits.reached(submission, now)
     if (limit !== undefined) return this.#known(submission) ?? { kind: 'refused', limit }
     const operation = accepted(submission, now)
-    if (this.#sql.insert.run(...insertValues(operation)).changes === 0) {
+    const { changes, lastInsertRowid } = this.#sql.insert.run(...toRow(operation))
+    if (Number(changes) === 0) {
       const known = this.#known(submission)
       if (known === undefined) throw new Error(`The operation ${operation.id} was neither inserted nor found.`)
       return known
     }
-    this.#sql.putPayload.run(operation.id, 0, submission.input)
+    this.#sql.putInput.run(Number(lastInsertRowid), submission.input)
     this.#limits.add(operation)
     return now
   }
@@ -219,34 +235,33 @@ export class Writer {
   }
 
   #change(id: string, change: Change, now: number): Operation | undefined {
-    const operation = this.#sql.read.get(id)
-    const after = operation && changed(operation, change, now)
-    if (after === undefined) return undefined
-    if (change.kind === 'webhook-accepted') this.#sql.webhookAccepted.run(id)
-    else if (change.kind === 'progress') this.#sql.progress.run(...progressValues(after))
-    else this.#save(after)
+    const record = this.#running.get(id) ?? this.#sql.read.getStored(id)
+    const after = record && changed(record.operation, change, now)
+    if (record === undefined || after === undefined) return undefined
+    if (change.kind === 'webhook-accepted') this.#sql.webhookAccepted.run(record.number)
+    else this.#save(record, after)
     if (change.kind === 'event') this.#sql.putStep.run(id, waitStep(change.name), eventText(change.value, now))
-    if (change.kind === 'finish' && 'error' in change.outcome && change.outcome.error !== undefined) {
-      this.#sql.putPayload.run(id, errorKind(after.attempt), JSON.stringify(change.outcome.error))
-    }
-    if (change.kind === 'finish' && change.outcome.kind === 'completed') {
-      this.#sql.putPayload.run(id, 1, change.outcome.output)
-      this.#noteDuration(after.type, now - (after.attemptStartedAt ?? now))
-    }
+    if (change.kind === 'finish') this.#keepOutcome(record, after, change.outcome, now)
     return after
   }
 
-  #noteDuration(type: string, ms: number): void {
-    const durations = this.#durations.get(type) ?? []
-    durations.push(ms)
-    this.#durations.set(type, durations)
+  #keepOutcome({ number }: StoredRecord, after: Operation, outcome: Outcome, now: number): void {
+    if ('error' in outcome && outcome.error !== undefined) {
+      this.#sql.putError.run(after.id, after.attempt, JSON.stringify(outcome.error))
+    }
+    if (outcome.kind !== 'completed') return
+    this.#sql.putOutput.run(number, outcome.output)
+    const durations = this.#durations.get(after.type) ?? []
+    durations.unshift(now - (after.attemptStartedAt ?? now))
+    this.#durations.set(after.type, durations)
   }
 
-  /** Once for each transaction, and of each type no more than are kept. */
-  #saveDurations(now: number): void {
+  /** Once for each transaction. */
+  #saveDurations(): void {
     for (const [type, durations] of this.#durations) {
-      for (const ms of durations.slice(-DURATIONS_KEPT)) this.#sql.putDuration.run(type, ms, now, type)
-      this.#sql.dropDurations.run(type, type, DURATIONS_KEPT)
+      const row = this.#sql.durations.get(type) as { recent: string } | undefined
+      const recent = [...durations, ...((row && JSON.parse(row.recent)) ?? [])].slice(0, DURATIONS_KEPT)
+      this.#sql.putDurations.run(type, JSON.stringify(recent))
     }
   }
 
@@ -258,6 +273,7 @@ export class Writer {
   }
 
   #renew(lease: Lease, leaseMs: number, now: number): Renewal {
+    this.#running.delete(lease.id)
     const held = this.#sql.extend.get(now + leaseMs, lease.id, lease.attempt) as { canceled: number } | undefined
     return held === undefined ? { kind: 'lost' } : { kind: 'held', cancelRequested: held.canceled === 1 }
   }
@@ -265,8 +281,8 @@ export class Writer {
   #claim(request: ClaimRequest, now: number): ClaimResult {
     const result = { claims: [] as Claim[], ended: [] as Operation[] }
     if ('id' in request.from) {
-      const operation = this.#sql.read.get(request.from.id)
-      if (operation !== undefined) this.#claimEach([operation], request, now, result)
+      const record = this.#sql.read.getStored(request.from.id)
+      if (record !== undefined) this.#claimEach([record], request, now, result)
       return result
     }
     for (const { type, limit } of request.from.types) {
@@ -277,38 +293,38 @@ export class Writer {
   }
 
   #claimEach(
-    operations: readonly Operation[],
+    records: readonly StoredRecord[],
     request: ClaimRequest,
     now: number,
     { claims, ended }: { claims: Claim[]; ended: Operation[] },
   ): void {
-    for (const operation of operations) {
-      const after = claimed(operation, request, now)
+    for (const record of records) {
+      const after = claimed(record.operation, request, now)
       if (after === undefined) continue
-      const input = this.#sql.payload.get(after.id, 0) as { body: string } | undefined
-      if (input === undefined) ended.push(...this.#endWithoutInput(after, now))
+      const input = this.#sql.input.get(record.number) as { body: string } | undefined
+      if (input === undefined) ended.push(...this.#endWithoutInput(record, after, now))
       else {
-        this.#save(after)
+        this.#running.set(after.id, this.#save(record, after))
         claims.push({ operation: after, input: input.body })
       }
     }
   }
 
-  #endWithoutInput(operation: Operation, now: number): Operation[] {
+  #endWithoutInput(record: StoredRecord, operation: Operation, now: number): Operation[] {
     const { attempt } = operation
     const ended = changed(operation, { kind: 'finish', attempt, outcome: INPUT_LOST }, now)
     if (ended === undefined) return []
-    this.#save(ended)
+    this.#save(record, ended)
     return [ended]
   }
 
   #launch(types: readonly string[], limit: number, holdMs: number, now: number): Operation[] {
     const launched: Operation[] = []
     for (const type of types) {
-      for (const operation of this.#ready(type, limit - launched.length, now, 0)) {
-        const after = launching(operation, holdMs, now)
+      for (const record of this.#ready(type, limit - launched.length, now, 0)) {
+        const after = launching(record.operation, holdMs, now)
         if (after === undefined) continue
-        this.#save(after)
+        this.#save(record, after)
         launched.push(after)
       }
     }
@@ -316,28 +332,28 @@ export class Writer {
   }
 
   /** @param startAfter those whose start deadline is not after it are passed over: the sweep ends them */
-  #ready(type: string, limit: number, now: number, startAfter: number): Operation[] {
+  #ready(type: string, limit: number, now: number, startAfter: number): StoredRecord[] {
     if (this.#sql.anyDue.get(type, now) !== undefined) this.#sql.promote.run(type, now, PROMOTE_LIMIT)
-    return this.#sql.ready.all(type, startAfter, limit)
+    return this.#sql.ready.allStored(type, startAfter, limit)
   }
 
   /** Due times that were written by a clock which has been set back since. */
   #reschedule(now: number): number {
-    const operations = this.#sql.ahead.all(now + SET_BACK_MS, PROMOTE_LIMIT)
-    for (const operation of operations) {
-      const after = rescheduled(operation, now)
-      if (after !== undefined) this.#save(after)
+    const records = this.#sql.ahead.allStored(now + SET_BACK_MS, PROMOTE_LIMIT)
+    for (const record of records) {
+      const after = rescheduled(record.operation, now)
+      if (after !== undefined) this.#save(record, after)
     }
-    return operations.length
+    return records.length
   }
 
   #expire(limit: number, now: number, aheadMs: number): number {
-    const operations = [...this.#sql.lapsed.all(now - aheadMs, limit), ...this.#sql.unstarted.all(now, limit)]
+    const lapsed = this.#sql.lapsed.allStored(now - aheadMs, limit)
     let count = 0
-    for (const operation of operations) {
-      const after = expired(operation, now, aheadMs)
+    for (const record of [...lapsed, ...this.#sql.unstarted.allStored(now, limit)]) {
+      const after = expired(record.operation, now, aheadMs)
       if (after === undefined) continue
-      this.#save(after)
+      this.#save(record, after)
       count++
     }
     return count
@@ -345,26 +361,36 @@ export class Writer {
 
   /** First the payloads go and a record stays to say so; the record goes after as long again, 1 to 30 days. */
   #purge(limit: number, now: number): string[] {
-    const rows = this.#sql.purgeable.all(now, limit) as { id: string; purged: number; retention: number }[]
-    for (const { id, purged, retention } of rows) {
+    const rows = this.#sql.purgeable.all(now, limit) as PurgeableRow[]
+    for (const { number, id, purged, retention } of rows) {
       if (purged === 1) {
-        this.#sql.deleteOperation.run(id)
+        this.#sql.deleteOperation.run(number)
         continue
       }
-      for (const statement of this.#sql.deleteBeside) statement.run(id)
-      this.#sql.entomb.run(now + Math.min(Math.max(retention, DAY), 30 * DAY), id)
+      this.#sql.deleteBeside(number, id)
+      this.#sql.entomb.run(now + Math.min(Math.max(retention, DAY), 30 * DAY), number)
     }
     return rows.map(({ id }) => id)
   }
 
   #restore(dumps: readonly Dump[]): undefined {
+    this.#running.clear()
     for (const dump of dumps) this.#sql.restore(dump)
   }
 
-  #save(operation: Operation): void {
-    const { changes } = this.#sql.update.run(...updateValues(operation))
-    if (Number(changes) !== 1) throw new Error(`The finished operation ${operation.id} was about to be changed.`)
+  #save(record: StoredRecord, after: Operation): StoredRecord {
+    const saved = this.#updates.save(record, after)
+    if (after.status !== 'running') this.#running.delete(after.id)
+    else if (this.#running.has(after.id)) this.#running.set(after.id, saved)
+    return saved
   }
+}
+
+interface PurgeableRow {
+  readonly number: number
+  readonly id: string
+  readonly purged: number
+  readonly retention: number
 }
 
 /** Claims and launches take what is ready; everything else may make something ready. */
@@ -381,22 +407,19 @@ function prepare(database: Database) {
     begin: sql('BEGIN IMMEDIATE'),
     commit: sql('COMMIT'),
     insert: sql(INSERT),
-    update: sql(UPDATE),
-    // These come often, and so neither read whole records nor write what is indexed without need.
+    // It comes often, and so does not read whole records.
     extend: sql(`
       UPDATE operations SET lease_until = ? WHERE id = ? AND status = 1 AND attempt = ?
       RETURNING cancel_requested AS canceled`),
     owns: sql('SELECT 1 FROM operations WHERE id = ? AND status = 1 AND attempt = ?'),
-    progress: sql(PROGRESS),
     read: records('WHERE id = ?'),
     byKey: records('WHERE type = ? AND owner = ? AND idempotency_key = ?'),
-    payload: sql('SELECT body FROM payloads WHERE id = ? AND kind = ?'),
-    putPayload: sql('INSERT OR REPLACE INTO payloads (id, kind, body) VALUES (?, ?, ?)'),
-    putDuration: sql(`
-      INSERT INTO durations (type, slot, ms, at)
-      SELECT ?, 1 + coalesce(max(slot), 0), ?, ? FROM durations WHERE type = ?`),
-    dropDurations: sql(`
-      DELETE FROM durations WHERE type = ? AND slot <= (SELECT max(slot) FROM durations WHERE type = ?) - ?`),
+    input: sql('SELECT body FROM inputs WHERE number = ?'),
+    putInput: sql('INSERT OR REPLACE INTO inputs (number, body) VALUES (?, ?)'),
+    putOutput: sql('INSERT OR REPLACE INTO outputs (number, body) VALUES (?, ?)'),
+    putError: sql('INSERT OR REPLACE INTO errors (id, attempt, body) VALUES (?, ?, ?)'),
+    durations: sql('SELECT recent FROM durations WHERE type = ?'),
+    putDurations: sql('INSERT OR REPLACE INTO durations (type, recent) VALUES (?, ?)'),
     putStep: sql('INSERT INTO steps (id, name, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING'),
     putLog: sql(`
       INSERT INTO logs (id, sequence, at, attempt, level, message)
@@ -404,8 +427,8 @@ function prepare(database: Database) {
       WHERE coalesce((SELECT max(sequence) FROM logs WHERE id = ?), 0) < ?`),
     anyDue: sql('SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at <= ? LIMIT 1'),
     promote: sql(`
-      UPDATE operations SET run_at = NULL WHERE id IN (
-        SELECT id FROM operations WHERE type = ? AND status = 0 AND run_at <= ? ORDER BY run_at LIMIT ?)`),
+      UPDATE operations SET run_at = NULL WHERE number IN (
+        SELECT number FROM operations WHERE type = ? AND status = 0 AND run_at <= ? ORDER BY run_at LIMIT ?)`),
     ready: records(`
       WHERE type = ? AND status = 0 AND run_at IS NULL AND (start_by IS NULL OR start_by > ? OR attempt > 0)
       ORDER BY priority DESC, id LIMIT ?`),
@@ -415,12 +438,13 @@ function prepare(database: Database) {
     unstarted: records(`
       WHERE status = 0 AND start_by IS NOT NULL AND start_by <= ? AND attempt = 0 LIMIT ?`),
     purgeable: sql(`
-      SELECT id, purged, retention FROM operations WHERE purge_at IS NOT NULL AND purge_at <= ? ORDER BY purge_at LIMIT ?`),
-    entomb: sql('UPDATE operations SET purged = 1, idempotency_key = NULL, purge_at = ? WHERE id = ?'),
-    webhookAccepted: sql('UPDATE operations SET webhook_due = 0 WHERE id = ?'),
-    deleteOperation: sql('DELETE FROM operations WHERE id = ?'),
+      SELECT number, id, purged, retention FROM operations
+      WHERE purge_at IS NOT NULL AND purge_at <= ? ORDER BY purge_at LIMIT ?`),
+    entomb: sql('UPDATE operations SET purged = 1, idempotency_key = NULL, purge_at = ? WHERE number = ?'),
+    webhookAccepted: sql('UPDATE operations SET webhook_due = 0 WHERE number = ?'),
+    deleteOperation: sql('DELETE FROM operations WHERE number = ?'),
     restore: prepareRestore(database),
     check: sql("INSERT OR REPLACE INTO meta (key, value) VALUES ('checked_at', ?)"),
-    deleteBeside: ['payloads', 'steps', 'logs'].map(table => sql(`DELETE FROM ${table} WHERE id = ?`)),
+    deleteBeside: prepareDeleteBeside(database),
   }
 }

@@ -73,7 +73,8 @@ export const browseTests: StoreTests = {
       assert.equal((await test.store.browse({ limit: 2, owner: 'ann' })).scanned, 6)
       assert.equal((await test.store.browse({ limit: 4, owner: 'ann' })).scanned, 7)
       assert.equal((await test.store.browse({ limit: 4, owner: 'ann', after: ids[1] })).scanned, 1)
-      assert.equal((await test.store.browse({ limit: 4, type: TYPE, owner: 'ann' })).scanned, 3)
+      // A store may have an index of these, or look at all.
+      assert.ok([3, 7].includes((await test.store.browse({ limit: 4, type: TYPE, owner: 'ann' })).scanned))
     },
   },
 }

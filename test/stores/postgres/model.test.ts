@@ -16,6 +16,7 @@ describe('the PostgreSQL store under random commands', () => {
         return store
       },
       ordered: false,
+      listsBy: 'id',
       runs: 25,
       longest: 40,
     })

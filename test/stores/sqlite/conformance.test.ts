@@ -36,7 +36,7 @@ for (const [name, options] of Object.entries(VARIANTS)) {
           synchronous: 'FULL',
           ...options,
         })
-        database.prepare('DELETE FROM payloads WHERE id = ? AND kind = 0').run(id)
+        database.prepare('DELETE FROM inputs WHERE number = (SELECT number FROM operations WHERE id = ?)').run(id)
         database.close()
       },
     },

@@ -78,6 +78,8 @@ const INSERT_ONE = `
     max_attempts, max_lost, retention, launches, execution, cancel_requested, webhook_due, history)
   VALUES ('a', 'orders', '', 0, 3, 0, 1, 1, 1, 0, 1, 3, 2, 1000, 1, 'job-2', 0, 0, '[{"number":1,"execution":"job-1"}]')`
 
+const INPUT_OF_ONE = "INSERT INTO inputs (number, body) SELECT number, '1' FROM operations WHERE id = 'a'"
+
 const WRITERS = ['inline', 'thread'] as const
 
 describe('opening a SQLite file', () => {
@@ -171,7 +173,7 @@ describe('opening a SQLite file', () => {
 
   it('brings a file of schema version 1 to this one, whose history names no engines', async () => {
     const path = files.next()
-    withDatabase(path, `${versionOne()}; ${INSERT_ONE}; INSERT INTO payloads (id, kind, body) VALUES ('a', 0, '1')`)
+    withDatabase(path, `${versionOne()}; ${INSERT_ONE}; ${INPUT_OF_ONE}`)
     const store = await open({ path })
     const operation = await store.read('a')
     expect(operation).toMatchObject({ execution: 'job-2', engine: null })
@@ -191,7 +193,7 @@ describe('opening a SQLite file', () => {
     const read = old.prepare('SELECT id, execution, history FROM operations')
     const store = await open({ path })
     insert.run()
-    old.exec("INSERT INTO payloads (id, kind, body) VALUES ('a', 0, '1')")
+    old.exec(INPUT_OF_ONE)
     await store.claim({ holder: 'h', leaseMs: 1000, execution: 'job-3', engine: 'jobs', from: { id: 'a' } })
     expect(read.get()).toMatchObject({ id: 'a', execution: 'job-3' })
     launch.run()

@@ -28,11 +28,11 @@ const EXPECTED: readonly { readonly text: RegExp; readonly indexes: readonly str
   { text: / WHERE status = 0 AND start_by IS NOT NULL/, indexes: ['operations_start_by'] },
   { text: / WHERE purge_at IS NOT NULL AND purge_at <= \?/, indexes: ['operations_purge'] },
   // lists
-  { text: / AND id < \? ORDER BY id DESC LIMIT \?$/, indexes: ['operations_listed'] },
-  { text: / AND id < \? AND status = \? AND status >= 2 ORDER BY id DESC LIMIT \?$/, indexes: ['operations_ended'] },
-  { text: / AND id < \? AND status = 0 AND status < 2 ORDER BY id DESC LIMIT \?$/, indexes: ['operations_unfinished'] },
+  { text: /^WITH asked /, indexes: Array.from({ length: 4 }, () => 'operations_listed') },
+  { text: / AND ended = \? AND number < \? ORDER BY number DESC LIMIT \?$/, indexes: ['operations_listed'] },
+  { text: / AND ended IS NULL AND number < \? AND status = 0 ORDER BY/, indexes: ['operations_listed'] },
   // Not by what is unfinished: any number of pending operations may stand before those that run.
-  { text: / AND id < \? AND status = 1 ORDER BY id DESC LIMIT \?$/, indexes: ['operations_leased'] },
+  { text: / AND number < \? AND status = 1 ORDER BY number DESC LIMIT \?$/, indexes: ['operations_leased'] },
   // the queue
   {
     text: / ORDER BY run_at LIMIT \?\)\) ORDER BY priority DESC, id LIMIT \?$/,
@@ -47,7 +47,7 @@ const EXPECTED: readonly { readonly text: RegExp; readonly indexes: readonly str
     indexes: ['operations_ready', 'operations_delayed'],
   },
   { text: / WHERE status = 1 AND type = \? LIMIT \?\)$/, indexes: ['operations_leased'] },
-  { text: / WHERE type = \? AND owner = \? AND status < 2 LIMIT \?\)$/, indexes: ['operations_unfinished'] },
+  { text: / WHERE type = \? AND owner = \? AND ended IS NULL LIMIT \?\)$/, indexes: ['operations_listed'] },
   // what is held, and what is to be told
   {
     text: / WHERE status = 0 AND execution IS NOT NULL AND id > \? ORDER BY id LIMIT \?$/,
@@ -124,10 +124,10 @@ function fill(
 ): void {
   into.exec(`
     INSERT INTO operations (id, type, owner, status, version, priority, created_at, updated_at, run_at, attempt,
-      released, lost, max_attempts, max_lost, retention, launches, cancel_requested, webhook_due, purge_at)
+      released, lost, max_attempts, max_lost, retention, launches, cancel_requested, webhook_due, ended, purge_at)
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count})
     SELECT printf('${status}-%08d', i), 'orders', '', ${status}, 3, 0, i, i, ${runAt}, 1, 0, 0, 3, 2, 1000, 0, 0, 0,
-      ${purgeAt ?? 'NULL'} FROM n`)
+      ${status < 2 ? 'NULL' : status}, ${purgeAt ?? 'NULL'} FROM n`)
 }
 
 function plan(sql: string): string[] {
