@@ -7,6 +7,7 @@ import { describeExchange } from './check/exchange.ts'
 import type { Grade, Graded } from './check/rule.ts'
 import { gradeAll } from './check/rules.ts'
 import { type Command, JSON_OPTION, type ParsedArgs, UsageError } from './command.ts'
+import { headersOf } from './desk.ts'
 import { plain, print, printJson, span } from './output.ts'
 
 const TIMEOUT_MS = 120_000
@@ -60,7 +61,7 @@ function targetOf(given: ParsedArgs): Target {
   return {
     url: url.href,
     method: given.text('method')?.toUpperCase() ?? 'POST',
-    headers: Object.fromEntries(given.texts('header').map(readHeader)),
+    headers: headersOf(given),
     data: body('data'),
     other: body('other'),
     invalid: body('invalid'),
@@ -74,14 +75,6 @@ function targetOf(given: ParsedArgs): Target {
 
 function readBody(text: string | undefined): string | undefined {
   return text?.startsWith('@') ? readFileSync(text.slice(1), 'utf8') : text
-}
-
-function readHeader(text: string): [name: string, value: string] {
-  const [, name, value] = /^([\w-]+)\s*:\s*(.*)$/.exec(text) ?? []
-  if (name === undefined || value === undefined) {
-    throw new UsageError(`--header must be a name and a value, such as "Authorization: Bearer …", not "${text}".`)
-  }
-  return [name, value]
 }
 
 const MARKS: Readonly<Record<Grade, string>> = {

@@ -1,5 +1,6 @@
 /** Runs a command line: finds the command, prints its errors, and returns the exit code. */
 import { UrlError } from '../from-url/urls.ts'
+import { FilterError } from '../operator/filter.ts'
 import { packageVersion } from '../util/version.ts'
 import { backup, restore } from './backup.ts'
 import { check } from './check.ts'
@@ -10,20 +11,38 @@ import { helpOf, overview } from './help.ts'
 import { init } from './init.ts'
 import { ls } from './ls.ts'
 import { migrate } from './migrate.ts'
-import { print } from './output.ts'
+import { fail, messageOf, print } from './output.ts'
 import { run } from './run.ts'
 import { show } from './show.ts'
+import { submit } from './submit.ts'
+import { cancel } from './verbs.ts'
+import { watch } from './watch.ts'
 import { work } from './work.ts'
 
 /** Every command, in the order of the help. */
-const COMMANDS: readonly Command[] = [init, work, run, ls, show, migrate, copy, backup, restore, emulate, check]
+const COMMANDS: readonly Command[] = [
+  init,
+  work,
+  run,
+  submit,
+  watch,
+  ls,
+  show,
+  cancel,
+  migrate,
+  copy,
+  backup,
+  restore,
+  emulate,
+  check,
+]
 
 /** Runs the arguments after `waybill`. Returns the exit code, and writes errors to standard error. */
 export async function runCommandLine([name, ...args]: readonly string[]): Promise<number> {
   try {
     return await dispatch(name, args)
   } catch (error) {
-    const isTyped = error instanceof UsageError || error instanceof UrlError
+    const isTyped = [UsageError, UrlError, FilterError].some(kind => error instanceof kind)
     return fail(`waybill ${name ?? 'help'}: ${messageOf(error)}`, isTyped ? 2 : 1)
   }
 }
@@ -47,17 +66,4 @@ function help(name: string | undefined): number {
 
 function unknownCommand(name: string): string {
   return `waybill: unknown command "${name}". The commands are ${COMMANDS.map(it => it.name).join(', ')} and help.`
-}
-
-/** Writes a line to standard error. Returns the exit code. */
-export function fail(message: string, code: number): number {
-  process.stderr.write(`${message}\n`)
-  return code
-}
-
-/** An AggregateError, such as that of a connection to several addresses, may have no message of its own. */
-function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  if (error.message !== '') return error.message
-  return error instanceof AggregateError ? error.errors.map(messageOf).join(' ') : error.name
 }

@@ -19,6 +19,8 @@ export interface Command {
   /** How many operands the command accepts. */
   readonly count?: { readonly min?: number; readonly max?: number }
   readonly summary: string
+  /** Further sentences of the help. */
+  readonly notes?: readonly string[]
   /** Command lines to copy. */
   readonly examples: readonly string[]
   readonly options: Readonly<Record<string, OptionSpec>>

@@ -21,9 +21,12 @@ export interface NamedHandlers {
   readonly run: 'children' | 'inline'
 }
 
-/** Loads the handler files of the operands and of `--handlers`. */
-export async function namedHandlers(given: ParsedArgs): Promise<NamedHandlers> {
-  const files = [...given.operands, ...given.texts('handlers')].map(fileUrl)
+/** Loads handler files: by default those of the operands and of `--handlers`. */
+export async function namedHandlers(
+  given: ParsedArgs,
+  named: readonly string[] = [...given.operands, ...given.texts('handlers')],
+): Promise<NamedHandlers> {
+  const files = named.map(fileUrl)
   if (files.length === 0) throw new UsageError('No handler file is given: name one, such as ./processor.ts.')
   const run = given.oneOf('run', ['children', 'inline']) ?? 'children'
   const handlers = await loadHandlers(files)

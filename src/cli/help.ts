@@ -2,7 +2,8 @@
 import type { Command } from './command.ts'
 import { columns } from './output.ts'
 
-const EXIT_CODES = 'Exit codes: 0 success, 1 failure, 2 invalid arguments.'
+const EXIT_CODES =
+  'Exit codes: 0 success, 1 failure, 2 invalid arguments; of watch and submit --wait also 3 the operation failed, 4 it was canceled.'
 
 /** The output of `waybill help`. */
 export function overview(commands: readonly Command[]): string {
@@ -20,7 +21,7 @@ export function overview(commands: readonly Command[]): string {
 }
 
 /** The output of `waybill help <command>`. */
-export function helpOf({ name, operands, summary, options, examples }: Command): string {
+export function helpOf({ name, operands, summary, options, examples, notes = [] }: Command): string {
   const lines = columns(
     Object.entries(options).map(([option, { value, help, multiple }]) => [
       `  --${[option, value].filter(Boolean).join(' ')}`,
@@ -30,5 +31,15 @@ export function helpOf({ name, operands, summary, options, examples }: Command):
   const usage = ['waybill', name, '[options]', operands].filter(Boolean).join(' ')
   const sentence = `${summary[0]?.toUpperCase()}${summary.slice(1)}.`
   const shown = examples.map(example => `  ${example}`)
-  return [`Usage: ${usage}`, '', sentence, '', ...lines, '', 'Examples:', ...shown].join('\n')
+  return [
+    `Usage: ${usage}`,
+    '',
+    sentence,
+    '',
+    ...lines,
+    ...notes.flatMap(note => ['', note]),
+    '',
+    'Examples:',
+    ...shown,
+  ].join('\n')
 }

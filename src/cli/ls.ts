@@ -2,62 +2,128 @@
 
 import type { Operation } from '../model/operation.ts'
 import { STATUSES } from '../model/protocol.ts'
+import { FILTER_NAMES, type OperatorFilter, parseFilter } from '../operator/filter.ts'
+import type { OperationView } from '../operator/views.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
 import type { BrowseQuery, OperationStore, Store, WorkQueue } from '../stores/store.ts'
-import { type Command, JSON_OPTION, type ParsedArgs, STORE_OPTION } from './command.ts'
+import { type Command, JSON_OPTION, type ParsedArgs } from './command.ts'
+import { baseUrl, DESK_OPTIONS, type Desk, withDesk } from './desk.ts'
 import { withStore } from './open.ts'
 import { columns, plain, print, printJson, short, time } from './output.ts'
 
 /** How many pages are looked at for one listing: of a store that holds very many, the newest. */
 const MOST_PAGES = 100
+/** The most that one page of the admin API holds. */
+const REMOTE_PAGE = 500
 
 export const ls: Command = {
   name: 'ls',
-  summary: 'lists the operations of all owners, the newest first',
+  operands: '[FILTER...]',
+  count: { max: Number.POSITIVE_INFINITY },
+  summary: 'list the operations of all owners that fit a filter, the newest first',
   options: {
-    ...STORE_OPTION,
-    type: { value: 'NAME', help: 'those of one operation type' },
-    status: { value: 'STATUS', help: `those with one status: ${STATUSES.join(', ')}` },
-    owner: { value: 'OWNER', help: 'those of one owner' },
+    ...DESK_OPTIONS,
+    type: { value: 'NAME', help: 'those of one operation type, as type:NAME' },
+    status: { value: 'STATUS', help: `those with one status, as status:STATUS: ${STATUSES.join(', ')}` },
+    owner: { value: 'OWNER', help: 'those of one owner, as owner:OWNER' },
     limit: { value: 'N', help: '1 to 1000; default 50' },
     after: { value: 'ID', help: 'those older than an operation' },
     ...JSON_OPTION,
   },
+  notes: [
+    `A filter is made of name:value and words to search for. The names are ${FILTER_NAMES.join(', ')}.`,
+    'since and until take a time, a day, or how long ago, such as 2h.',
+  ],
   examples: [
-    'waybill ls --status failed --type orders --limit 20',
-    `waybill ls --status running --json | jq -r '[.id, .holder] | @tsv'`,
+    'waybill ls status:failed type:orders since:2h',
+    'waybill ls "Ada Lovelace" --limit 20 --url http://127.0.0.1:3000',
+    `waybill ls status:running --json | jq -r '[.id, .holder] | @tsv'`,
   ],
   run: list,
 }
 
+/** What a line shows: of a record in a store, or of what the admin API shows of it. */
+type Listed = Omit<OperationView, 'tags' | 'retryOf' | 'retriedBy'> & Partial<Pick<Operation, 'released' | 'launches'>>
+
+interface Found<Item> {
+  readonly operations: readonly Item[]
+  /** Where to go on, if not everything was looked at. */
+  readonly next: string | undefined
+}
+
 async function list(given: ParsedArgs): Promise<number> {
-  const [type, owner, after] = [given.text('type'), given.text('owner'), given.id('after')]
-  const status = given.oneOf('status', STATUSES)
   const query: BrowseQuery = {
+    ...filterOf(given),
     limit: given.whole('limit', { min: 1, max: 1000 }) ?? 50,
-    type,
-    owner,
-    status,
-    after,
+    after: given.id('after'),
   }
   const isForPrograms = given.has('json')
-  const { operations, next, unserved, thrown } = await withStore(given.storeUrl(), async store => {
+  if (baseUrl(given) !== undefined) {
+    const found = await withDesk(given, desk => findRemote(desk, query))
+    return printAll(
+      found,
+      query,
+      isForPrograms,
+      found.operations.map(one => row(one, NONE, new Map())),
+    )
+  }
+  return await withStore(given.storeUrl(), async store => {
     const found = await find(store, query)
-    if (isForPrograms) return { ...found, unserved: new Set<string>(), thrown: new Map<string, string>() }
+    if (isForPrograms) return printAll(found, query, true, [])
     const { operations } = found
-    return { ...found, unserved: await unservedTypes(store, operations), thrown: await thrownBy(store, operations) }
+    const [unserved, thrown] = [await unservedTypes(store, operations), await thrownBy(store, operations)]
+    return printAll(
+      found,
+      query,
+      false,
+      operations.map(one => row(one, unserved, thrown)),
+    )
   })
+}
+
+const NONE: ReadonlySet<string> = new Set()
+
+/** The filter of the operands, and what options add to it. */
+function filterOf(given: ParsedArgs): OperatorFilter {
+  const options = {
+    type: given.text('type'),
+    owner: given.text('owner'),
+    status: given.oneOf('status', STATUSES),
+  }
+  // What the shell has taken for one argument is one word, or one value, again.
+  const parts = given.operands.map(operand => {
+    const [, name = '', value = operand] = /^([A-Za-z]+:)(.*)$/s.exec(operand) ?? []
+    return /\s/.test(value) && !value.startsWith('"') ? `${name}${JSON.stringify(value)}` : operand
+  })
+  const added = Object.entries(options).filter(([, value]) => value !== undefined)
+  return { ...parseFilter(parts.join(' ')), ...Object.fromEntries(added) }
+}
+
+function printAll(found: Found<object>, query: BrowseQuery, isForPrograms: boolean, rows: readonly string[][]): number {
+  const { operations, next } = found
   if (next !== undefined && operations.length < query.limit) {
     process.stderr.write(`There may be more: repeat it with --after ${next}.\n`)
   }
   if (isForPrograms) for (const operation of operations) printJson(operation)
-  else for (const line of columns([HEADINGS, ...operations.map(one => row(one, unserved, thrown))])) print(line)
+  else for (const line of columns([HEADINGS, ...rows])) print(line)
   return 0
 }
 
+async function findRemote(desk: Desk, { limit, after, ...filter }: BrowseQuery): Promise<Found<Listed>> {
+  const operations: OperationView[] = []
+  let next = after
+  for (let page = 0; page < MOST_PAGES; page++) {
+    const found = await desk.browse(filter, { limit: Math.min(REMOTE_PAGE, limit - operations.length), after: next })
+    operations.push(...found.items)
+    next = found.next
+    if (next === undefined || operations.length === limit) break
+  }
+  return { operations, next }
+}
+
 /** Looks page by page until there are as many as wanted. */
-async function find(store: Store, query: BrowseQuery): Promise<{ operations: Operation[]; next: string | undefined }> {
-  if (query.status === 'running') return await findRunning(store, query)
+async function find(store: Store, query: BrowseQuery): Promise<Found<Operation>> {
+  if (isRunningAlone(query)) return await findRunning(store, query)
   const operations: Operation[] = []
   let next = query.after
   for (let page = 0; page < MOST_PAGES; page++) {
@@ -68,6 +134,11 @@ async function find(store: Store, query: BrowseQuery): Promise<{ operations: Ope
     if (next === undefined || operations.length === query.limit) break
   }
   return { operations, next }
+}
+
+/** Whether what runs is asked for, and of that no more than a type and an owner. */
+function isRunningAlone({ status, type, owner, limit, after, ...others }: BrowseQuery): boolean {
+  return status === 'running' && Object.values(others).every(value => value === undefined)
 }
 
 /** What runs is few among many, and known by itself. */
@@ -91,7 +162,12 @@ async function unservedTypes(store: WorkQueue, operations: readonly Operation[])
   return new Set(queues.filter(({ running }) => running === 0).map(({ type }) => type))
 }
 
-function isReady({ status, runAt, execution, launches }: Operation): boolean {
+function isReady({
+  status,
+  runAt,
+  execution,
+  launches = 0,
+}: Pick<Listed, 'status' | 'runAt' | 'execution' | 'launches'>): boolean {
   return status === 'pending' && runAt === null && execution === null && launches === 0
 }
 
@@ -108,8 +184,8 @@ async function thrownBy(store: OperationStore, operations: readonly Operation[])
 
 const HEADINGS = ['ID', 'TYPE', 'OWNER', 'STATUS', 'ATTEMPT', 'CREATED', 'ENGINE', 'EXECUTION', 'NOTE']
 
-function row(operation: Operation, unserved: ReadonlySet<string>, thrown: ReadonlyMap<string, string>): string[] {
-  const { id, type, owner, status, attempt, released, maxAttempts, createdAt, engine, execution } = operation
+function row(operation: Listed, unserved: ReadonlySet<string>, thrown: ReadonlyMap<string, string>): string[] {
+  const { id, type, owner, status, attempt, released = 0, maxAttempts, createdAt, engine, execution } = operation
   const attempts = `${attempt - released}/${maxAttempts}`
   const ran = [engine ?? '-', execution ?? '-'].map(plain)
   const note = thrown.get(id) ?? noteOf(operation, unserved)
@@ -117,7 +193,7 @@ function row(operation: Operation, unserved: ReadonlySet<string>, thrown: Readon
 }
 
 /** What there is to say of it in some words. */
-function noteOf(operation: Operation, unserved: ReadonlySet<string>): string {
+function noteOf(operation: Listed, unserved: ReadonlySet<string>): string {
   const { type, status, error, progress, runAt, cancelRequested, purged, holder } = operation
   if (purged) return 'past its retention'
   if (error !== null) return error.detail ?? error.title

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The `waybill` command. `waybill help` lists its commands. */
-import { fail, runCommandLine } from './command-line.ts'
-import { unwritten, whenWritten } from './output.ts'
+import { runCommandLine } from './command-line.ts'
+import { fail, unwritten, whenWritten } from './output.ts'
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(codeOf(error, 0)))
 loadEnvironment()

@@ -1,5 +1,6 @@
 /** Prints the output of commands: columns for people, JSON for programs. */
 import { fstatSync, writeFileSync } from 'node:fs'
+import { ProblemError } from '../model/problem.ts'
 
 /**
  * Whether the output is a file or a device. If the disk is nearly full and takes only part of a write, Node's stream
@@ -80,4 +81,21 @@ export function span(ms: number): string {
   if (ms < 60_000) return `${Math.round(ms / 100) / 10} s`
   const [unit, part, size] = ms < 3_600_000 ? ['min', 's', 60_000] : ['h', 'min', 3_600_000]
   return `${Math.floor(ms / size)} ${unit} ${Math.floor((ms % size) / (size / 60))} ${part}`
+}
+
+/** Writes a line to standard error. Returns the exit code. */
+export function fail(message: string, code: number): number {
+  process.stderr.write(`${message}\n`)
+  return code
+}
+
+/** An AggregateError, such as that of a connection to several addresses, may have no message of its own. */
+export function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  if (error instanceof ProblemError) {
+    const { title, detail } = error.problem
+    return detail === undefined ? title : `${title}. ${detail}`
+  }
+  if (error.message !== '') return error.message
+  return error instanceof AggregateError ? error.errors.map(messageOf).join(' ') : error.name
 }

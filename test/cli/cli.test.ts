@@ -73,9 +73,9 @@ describe('the command', () => {
   })
 
   test.for([
-    [['lst'], /^waybill: unknown command "lst"\. The commands are work, run, ls, .*help\.$/],
+    [['lst'], /^waybill: unknown command "lst"\. The commands are init, work, run, .*help\.$/],
     [['help', 'lst'], /^waybill: unknown command "lst"/],
-    [['ls', '--colour'], /^waybill ls: Unknown option --colour: waybill ls accepts --store, --type/],
+    [['ls', '--colour'], /^waybill ls: Unknown option --colour: waybill ls accepts --store, --url, /],
     [['ls', '--limit'], /^waybill ls: --limit needs a value: --limit N\.$/],
     [['ls', '--json=yes'], /^waybill ls: --json does not take a value: remove "yes"\.$/],
     [['ls', '--limit', '0'], /^waybill ls: --limit must be a whole number from 1 to 1000, not "0"\.$/],
@@ -85,7 +85,11 @@ describe('the command', () => {
       /^waybill ls: --after must be the id of an operation, as ls and show print it, not "zzz"\.$/,
     ],
     [['ls', '--after', idOf(1).toUpperCase()], /^waybill ls: --after must be the id of an operation/],
-    [['ls', 'orders'], /^waybill ls: Unexpected argument "orders": see "waybill help ls"\.$/],
+    [['ls', 'status:done'], /^waybill ls: status:done: a status is one of pending, /],
+    [['migrate', 'orders'], /^waybill migrate: Unexpected argument "orders": see "waybill help migrate"\.$/],
+    [['cancel', 'zz', '--store', 'sqlite::memory:'], /^waybill cancel: /],
+    [['cancel', idOf(1), '--url', 'orders'], /^waybill cancel: --url must be the base URL of an API, such as/],
+    [['submit', 'orders', '--data', '{'], /^waybill submit: --data is not JSON: /],
     [['ls'], /^waybill ls: No store is given: use --store sqlite:\.\/orders\.db, or set WAYBILL_STORE\.$/],
     [['show'], /^waybill show: An argument is missing: waybill show ID\.$/],
     [

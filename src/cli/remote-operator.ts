@@ -1,0 +1,100 @@
+/** An operator's service behind the admin API of a base URL. */
+import { ProblemError } from '../model/problem.ts'
+import type { Problem } from '../model/protocol.ts'
+import { formatFilter, type OperatorFilter } from '../operator/filter.ts'
+import type { Operator, PageRequest } from '../operator/operator.ts'
+import type { OperationDetail, OperationView, OperatorPage } from '../operator/views.ts'
+import type { LogLine } from '../stores/store.ts'
+
+type Headers = Readonly<Record<string, string>>
+
+/** Does by requests what an operator does. The API knows who acts from the headers. */
+export class RemoteOperator implements Pick<Operator, 'browse' | 'get' | 'input' | 'output' | 'log' | 'cancel'> {
+  readonly #base: string
+  readonly #headers: Headers
+  #token: string | undefined
+
+  /** @param base the URL under which the API is mounted */
+  constructor(base: string, headers: Headers) {
+    this.#base = `${base.replace(/\/+$/, '')}/admin`
+    this.#headers = headers
+  }
+
+  async browse(filter: OperatorFilter, { after, limit }: PageRequest = {}): Promise<OperatorPage> {
+    const query = new URLSearchParams({ filter: formatFilter(filter) })
+    if (after !== undefined) query.set('after', after)
+    if (limit !== undefined) query.set('limit', String(limit))
+    return (await this.#get(`/operations?${query}`)) as OperatorPage
+  }
+
+  async get(id: string): Promise<OperationDetail | undefined> {
+    return (await this.#find(`/operations/${id}`)) as OperationDetail | undefined
+  }
+
+  async input(id: string): Promise<string | undefined> {
+    return textOf(await this.#find(`/operations/${id}/input`))
+  }
+
+  async output(id: string): Promise<string | undefined> {
+    return textOf(await this.#find(`/operations/${id}/result`))
+  }
+
+  async log(id: string, after = 0): Promise<readonly LogLine[]> {
+    const { items } = (await this.#get(`/operations/${id}/log?after=${after}`)) as { items: readonly LogLine[] }
+    return items
+  }
+
+  async cancel(id: string): Promise<OperationView> {
+    return (await this.#change('POST', `/operations/${id}/cancel`)) as OperationView
+  }
+
+  async #get(path: string): Promise<unknown> {
+    return await this.#send('GET', path, {})
+  }
+
+  /** The same; undefined where there is no such thing. */
+  async #find(path: string): Promise<unknown> {
+    try {
+      return await this.#get(path)
+    } catch (error) {
+      if (error instanceof ProblemError && error.problem.status === 404) return undefined
+      throw error
+    }
+  }
+
+  async #change(method: string, path: string, body?: unknown): Promise<unknown> {
+    this.#token ??= ((await this.#get('/session')) as { token: string }).token
+    return await this.#send(method, path, { 'waybill-token': this.#token }, body)
+  }
+
+  async #send(method: string, path: string, headers: Headers, body?: unknown): Promise<unknown> {
+    const response = await fetch(this.#base + path, {
+      method,
+      headers: {
+        accept: 'application/json',
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...this.#headers,
+        ...headers,
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    if (!response.ok) throw problemOf(response, text)
+    return text === '' ? undefined : (JSON.parse(text) as unknown)
+  }
+}
+
+function textOf(value: unknown): string | undefined {
+  return value === undefined ? undefined : JSON.stringify(value)
+}
+
+function problemOf({ status, statusText, url }: Response, text: string): Error {
+  try {
+    const problem = JSON.parse(text) as Problem
+    if (typeof problem.title === 'string') return new ProblemError({ ...problem, status })
+  } catch {
+    // Not an answer of Waybill.
+  }
+  const cure = status === 404 ? ' Is the option "admin" of this API set, and the URL that of its mount?' : ''
+  return new Error(`${url} answers ${status} ${statusText}.${cure}`)
+}

@@ -1,0 +1,161 @@
+/** The commands of an operator, over a store and over the admin API of a base URL. */
+import fastify from 'fastify'
+import { describe, expect } from 'vitest'
+import { defineOperation, handler, ProblemError } from 'waybill'
+import { waybill as plugin } from 'waybill/fastify'
+import { sqliteStore } from 'waybill/stores/sqlite'
+import { root } from '../../scripts/tools.ts'
+import type { Waybill } from '../../src/waybill.ts'
+import { waybill as command } from '../support/cli.ts'
+import { startAzureApi } from '../support/public-apis.ts'
+import { hasFinished, submit, type TestContext, test, when } from '../support/waybill.ts'
+
+const orders = defineOperation({
+  name: 'orders',
+  input: { type: 'object', properties: { wish: { type: 'string' } } },
+  attempts: 1,
+})
+
+/** Does what an order wishes. */
+const processor = handler(orders, async (order, job) => {
+  const { wish } = order as { wish?: string }
+  job.log(`wish: ${wish}`)
+  if (wish === 'fail') throw new ProblemError({ status: 422, title: 'Out of stock', code: 'out-of-stock' })
+  if (wish !== 'hold') return { packed: true }
+  job.progress(0.5, 'packing')
+  return await new Promise((_, reject) => job.signal.addEventListener('abort', () => reject(job.signal.reason)))
+})
+
+interface Desk {
+  readonly waybill: Waybill
+  readonly url: string
+  /** The options that name it, by store and by URL. */
+  readonly by: { readonly store: string[]; readonly url: string[] }
+}
+
+async function open(lab: TestContext): Promise<Desk> {
+  const path = lab.file()
+  const waybill = await lab.waybill([orders], {
+    store: sqliteStore({ path, synchronous: 'NORMAL' }),
+    worker: { handlers: [processor] },
+  })
+  const app = fastify({ forceCloseConnections: true })
+  const principal = (request: { headers: { authorization?: string | undefined } }) =>
+    request.headers.authorization === 'Bearer t' ? ({ name: 'eve', role: 'operator' } as const) : undefined
+  await app.register(plugin, { waybill, admin: { principal } })
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  lab.onEnd(() => app.close())
+  const by = { store: ['--store', `sqlite:${path}`], url: ['--url', url, '--header', 'Authorization: Bearer t'] }
+  return { waybill, url, by }
+}
+
+const WAYS = ['store', 'url'] as const
+
+describe.for(WAYS)('by %s', way => {
+  test('ls lists what fits a filter', async ({ lab }) => {
+    const { waybill, by } = await open(lab)
+    const failed = await submit(waybill, orders, { wish: 'fail' })
+    await hasFinished(waybill.store, failed)
+    await hasFinished(waybill.store, await submit(waybill, orders, {}))
+    const { code, out } = await command(['ls', 'status:failed', 'since:1h', ...by[way]])
+    expect(code).toBe(0)
+    expect(out.trimEnd().split('\n')).toEqual([
+      expect.stringMatching(/^ID /),
+      expect.stringMatching(`^${failed} +orders .*failed .*Out of stock$`),
+    ])
+    const all = await command(['ls', '--json', ...by[way]])
+    expect(all.out.trimEnd().split('\n')).toHaveLength(2)
+    expect((await command(['ls', `key:${failed}`, ...by[way]])).out.trimEnd()).toMatch(/^ID .*NOTE$/)
+  })
+
+  test('watch follows an operation by the end of its id, and cancel ends it', async ({ lab }) => {
+    const { waybill, by } = await open(lab)
+    const id = await submit(waybill, orders, { wish: 'hold' })
+    await when(waybill.store, id, ({ progress }) => progress !== null)
+    const watching = command(['watch', id.slice(-6), ...by[way]])
+    await waybill.operator.cancel(id, { name: 'test' })
+    const { code, out, err } = await watching
+    expect(code).toBe(4)
+    expect(out).toMatch(/ info {2}wish: hold\n/)
+    expect(err).toMatch(new RegExp(`${id} canceled: .*\\n$`))
+  })
+
+  test('cancel cancels by an id or by one end of it, and says why it cannot', async ({ lab }) => {
+    const { waybill, by } = await open(lab)
+    const id = await submit(waybill, orders, { wish: 'hold' })
+    await when(waybill.store, id, ({ status }) => status === 'running')
+    expect(await command(['cancel', id, ...by[way]])).toEqual({ code: 0, out: `${id} asked to cancel\n`, err: '' })
+    await hasFinished(waybill.store, id)
+    expect(await command(['cancel', id.slice(0, 20), ...by[way]])).toMatchObject({ code: 0, out: `${id} canceled\n` })
+    const done = await submit(waybill, orders, {})
+    await hasFinished(waybill.store, done)
+    const late = await command(['cancel', done, ...by[way]])
+    expect([late.code, late.err]).toEqual([1, expect.stringMatching(`^${done} .*"completed"`)])
+  })
+
+  test('an id that nobody or several have is refused', async ({ lab }) => {
+    const { waybill, by } = await open(lab)
+    const ids = [await submit(waybill, orders, {}), await submit(waybill, orders, {})]
+    const several = await command(['watch', `${ids[0]}`.slice(0, 4), ...by[way]])
+    expect([several.code, several.err]).toEqual([2, expect.stringContaining('Several ids begin or end with')])
+    expect(await command(['watch', 'ffff', ...by[way]])).toMatchObject({ code: 2 })
+    expect(await command(['watch', 'abc', ...by[way]])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('at least 4'),
+    })
+    const unknown = await command(['watch', '01941f29-7c00-7000-8000-000000000001', ...by[way]])
+    expect([unknown.code, unknown.err]).toEqual([1, expect.stringContaining('There is no operation')])
+  })
+})
+
+describe('submit', () => {
+  test('posts, waits, and prints the result', async ({ lab }) => {
+    const { url, waybill } = await open(lab)
+    const { code, out } = await command(['submit', `${url}/orders`, '--data', '{}', '--wait'])
+    expect([code, JSON.parse(out)]).toEqual([0, expect.objectContaining({ result: { packed: true } })])
+    const failed = await command(['submit', 'orders', '--url', url, '--data', '{"wish":"fail"}', '--wait'])
+    expect(failed).toMatchObject({ code: 3, out: '', err: expect.stringMatching(/failed: Out of stock\n$/) })
+    const first = await command(['submit', `${url}/orders`, '--key', 'k'])
+    expect(first.out).toMatch(new RegExp(`^${url}/orders/status/`))
+    expect((await command(['submit', `${url}/orders`, '--key', 'k'])).out).toBe(first.out)
+    const later = JSON.parse((await command(['submit', `${url}/orders`, '--delay', '1h', '--json'])).out)
+    expect((await waybill.store.read(later.id))?.status).toBe('pending')
+  })
+
+  test('submits to a store by the type of a handler file', async ({ lab }) => {
+    const { by, waybill } = await open(lab)
+    const order = '{"customer":"Ada","items":[{"name":"Tea","quantity":1}]}'
+    const args = [
+      'submit',
+      'orders',
+      '--handlers',
+      `${root}examples/orders/processor.ts`,
+      '--owner',
+      'ann',
+      ...by.store,
+    ]
+    const { code: exit, out, err } = await command([...args, '--data', order])
+    expect({ exit, err }).toEqual({ exit: 0, err: '' })
+    expect((await waybill.store.read(out.trim()))?.owner).toBe('ann')
+  })
+})
+
+test('watch follows the status URL of any API', async () => {
+  const { url } = await startAzureApi()
+  const accepted = await fetch(`${url}/orders:process`, {
+    method: 'POST',
+    body: '{}',
+    headers: { 'content-type': 'application/json' },
+  })
+  const { code, out, err } = await command(['watch', `${accepted.headers.get('operation-location')}`])
+  expect([code, JSON.parse(out)]).toEqual([0, { packed: 1 }])
+  expect(err).toContain('Running\n')
+})
+
+test('an API without the admin API, and one that refuses, are named', async ({ lab }) => {
+  const { url, by } = await open(lab)
+  const refused = await command(['ls', '--url', url])
+  expect([refused.code, refused.err]).toEqual([1, expect.stringContaining('Authentication required')])
+  const missing = await command(['ls', '--url', `${url}/elsewhere`, ...by.url.slice(2)])
+  expect(missing.code).toBe(1)
+})
