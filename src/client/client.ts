@@ -23,7 +23,7 @@ export type { WaitOptions } from './wait.ts'
 
 import type { WebRequestInit, WebRequestInput, WebURL } from '../model/web-types.ts'
 import type { OnStatusPoll } from './status.ts'
-import { Wait, type WaitOptions } from './wait.ts'
+import { type WaitOptions, wait } from './wait.ts'
 
 /** The options of `fetch`, and how to wait. */
 export interface WaitInit extends WebRequestInit, WaitOptions {}
@@ -62,18 +62,12 @@ export interface WaitInit extends WebRequestInit, WaitOptions {}
  * })
  * console.log(order.customer) // Contoso
  */
-export function fetchAndWait<Result = unknown>(
-  input: WebRequestInput,
-  init?: WaitInit | null,
-  onStatusPoll?: OnStatusPoll,
-): Promise<Result>
-export function fetchAndWait<Result = unknown>(input: WebRequestInput, onStatusPoll?: OnStatusPoll): Promise<Result>
-export async function fetchAndWait<Result>(
-  input: WebRequestInput,
-  init?: WaitInit | OnStatusPoll | null,
-  onStatusPoll?: OnStatusPoll,
-): Promise<Result> {
-  return new Wait(input, init, onStatusPoll).run() as Promise<Result>
+export const fetchAndWait: FetchAndWait = wait
+
+/** The two ways to call `fetchAndWait`. */
+export interface FetchAndWait {
+  <Result = unknown>(input: WebRequestInput, init?: WaitInit | null, onStatusPoll?: OnStatusPoll): Promise<Result>
+  <Result = unknown>(input: WebRequestInput, onStatusPoll?: OnStatusPoll): Promise<Result>
 }
 
 /**
@@ -104,5 +98,5 @@ export async function attach<Result>(
   init?: WaitInit | OnStatusPoll | null,
   onStatusPoll?: OnStatusPoll,
 ): Promise<Result> {
-  return new Wait(statusUrl, init, onStatusPoll).run({}) as Promise<Result>
+  return wait(statusUrl, init, onStatusPoll, new Request(statusUrl).url)
 }

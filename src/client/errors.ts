@@ -84,9 +84,13 @@ export class OperationError extends WaitError {
   declare readonly problem: Problem
 }
 
-/** Creates the error for an answer, or for the lack of one. */
+/**
+ * Creates the error for an answer, or for the lack of one. It is a `WaitError` by its members. The class is not named
+ * here, so that only a page that imports it has to load it.
+ */
 export function waitError(code: WaitErrorCode, statusUrl: string, answer?: Answer, cause?: unknown): WaitError {
   const problem = answer && problemOf(answer)
   const message = [`${code}:`, answer?.response.url ?? statusUrl, problem?.title, problem?.detail].join(' ')
-  return new WaitError(message, { code, response: answer?.copy(), problem, statusUrl, id: answer?.body.id, cause })
+  const details = { code, response: answer?.copy(), problem, statusUrl, id: answer?.body.id, cause }
+  return Object.assign(new Error(message), details)
 }

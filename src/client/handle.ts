@@ -4,9 +4,9 @@ import { OperationError, waitError } from './errors.ts'
 import { readStatuses } from './event-stream.ts'
 import { type Api, anyOf, type CallOptions, request } from './requests.ts'
 import { settle } from './settle.ts'
-import { type Answer, readAnswer } from './status.ts'
+import { type Answer, type OnStatusPoll, readAnswer } from './status.ts'
 import { resolve } from './transport.ts'
-import { Wait, type WaitOptions } from './wait.ts'
+import { type WaitOptions, wait } from './wait.ts'
 
 /** The part of an operation type that a client needs when it runs. */
 export type Contract = Pick<AnyOperationType, 'name' | 'resultKey'>
@@ -75,10 +75,9 @@ export function createHandle<Output>(
     if (cancelOnAbort && signal.aborted) api.fetch(url, { method: 'DELETE', keepalive: true }).catch(() => {})
     signal.throwIfAborted()
     if (ended) return settle(await readAnswer(ended.copy()), url, true).value
-    const wait = new Wait(url, { ...options, fetch: api.fetch, signal, cancelOnAbort }, ({ document }) =>
-      isStatusDocument(document) ? onStatus?.(document) : undefined,
-    )
-    return wait.run({ events: url, result: resolve(`../${id}`, url) })
+    const init = { ...options, fetch: api.fetch, signal, cancelOnAbort }
+    const onStatusPoll: OnStatusPoll = ({ document }) => (isStatusDocument(document) ? onStatus?.(document) : undefined)
+    return wait(url, init, onStatusPoll, url, { links: { events: url, result: resolve(`../${id}`, url) } })
   }
 
   async function status(options: CallOptions = {}): Promise<StatusDocument> {

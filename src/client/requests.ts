@@ -110,7 +110,7 @@ export async function request(api: Api, url: string, options: Repeatable = {}): 
   const send = () =>
     init.method
       ? api.fetch(url, { ...init, headers, signal, redirect: 'manual', keepalive: init.method === 'DELETE' })
-      : createTransport(url, { fetch: api.fetch, signal }).get(url, headers)
+      : createTransport({ input: url, fetch: api.fetch }, signal).get(url, headers, false, null)
   for (let failures = 0; ; failures++) {
     let answer: Answer | undefined
     let cause: unknown

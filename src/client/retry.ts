@@ -1,18 +1,16 @@
 /** Which requests are repeated, and after which delay. */
-import { parseRetryAfter, timeOf } from '../model/protocol.ts'
+import { parseRetryAfter } from '../model/protocol.ts'
 import type { WebResponse } from '../model/web-types.ts'
-import { FIRST_DELAY_MS, MAX_DELAY_MS, MAX_FLOOR_MS, MAX_RETRY_AFTER_MS } from './limits.ts'
+import { FIRST_DELAY_MS, MAX_DELAY_MS, MAX_RETRY_AFTER_MS } from './limits.ts'
 import type { Answer } from './status.ts'
 
-/** Whether an answer says nothing about the operation, and a retry may help. */
-export function isTransient({ response: { status }, outcome }: Answer): boolean {
-  return !outcome && (status >= 500 || [408, 425, 429].includes(status))
-}
-
-/** `Retry-After` in milliseconds, at most an hour; a date is relative to the server's own `Date`. */
-export function retryAfterOf(response: WebResponse | undefined): number | undefined {
-  const headers = response?.headers
-  return parseRetryAfter(headers?.get('retry-after'), timeOf(headers?.get('date'), Date.now()), MAX_RETRY_AFTER_MS)
+/**
+ * Whether an answer says nothing about the operation, and a retry may help.
+ *
+ * @param isDoubted whether a 500 with a document has been doubted long enough: it is the operation's own
+ */
+export function isTransient({ response: { status }, outcome, text }: Answer, isDoubted?: boolean): boolean {
+  return !outcome && /^(5|408|425|429)/.test(`${status}`) && !(isDoubted && text && status === 500)
 }
 
 /** A delay that doubles `times` times; half of it is random, so that clients do not come all at once. */
@@ -20,14 +18,13 @@ export function backoff(times: number, longest = MAX_DELAY_MS): number {
   return Math.min(FIRST_DELAY_MS * 2 ** times, longest) * (0.5 + Math.random() / 2)
 }
 
-/** The delay that a response asks for by `Retry-After`, else a growing one. */
+/** The delay that a response asks for by `Retry-After`, at most an hour; else one that grows with `times`. */
 export function delayAfter(response: WebResponse | undefined, times: number): number {
-  return retryAfterOf(response) ?? backoff(times)
-}
-
-/** The least delay after nothing new was received `times` times: a `Retry-After` of 0 must not cause a storm. */
-export function minDelay(times: number): number {
-  return backoff(times - 2, MAX_FLOOR_MS)
+  const headers = response?.headers
+  return Math.min(
+    parseRetryAfter(headers?.get('retry-after'), headers?.get('date')) ?? backoff(times),
+    MAX_RETRY_AFTER_MS,
+  )
 }
 
 /** Waits for `work`, and calls `expire` if it has not ended after `ms` milliseconds. */

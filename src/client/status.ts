@@ -1,5 +1,5 @@
 import { FINAL_STATUSES, type FinalStatus, type Links, type Problem, type StatusDocument } from '../model/protocol.ts'
-import type { WebResponse } from '../model/web-types.ts'
+import type { WebRequestInit, WebResponse } from '../model/web-types.ts'
 
 /** A status document of any server: it may have only a few of the members that ours has. */
 export type PolledStatus = Partial<Omit<StatusDocument, 'status' | 'links'>> & {
@@ -14,7 +14,10 @@ export type PolledStatus = Partial<Omit<StatusDocument, 'status' | 'links'>> & {
 export interface StatusPoll {
   /** The response; its body can be read, and its `url` is the status URL. An event of the stream is given as one too. */
   readonly response: WebResponse
-  /** Seconds until the next poll, unless the server sends a status before; 0 when the operation has ended. */
+  /**
+   * Seconds until the next poll, unless the server sends a status before. 0 when the operation has ended, and after a
+   * poll that the server has held: the next one follows at once.
+   */
   readonly retryAfter: number
   /** The status as the server names it; undefined if the response names none. */
   readonly status: string | undefined
@@ -33,34 +36,41 @@ export interface Answer {
   readonly copy: () => WebResponse
   /** The result that it would be: the JSON value, undefined for an empty one and for 204, else the response. */
   readonly value: unknown
-  /** The JSON; empty if there is none. */
-  readonly text: string
+  /** The JSON; undefined if the body is not JSON. */
+  readonly text: string | undefined
   /** The members of the JSON value; none if it is not an object. */
   readonly body: PolledStatus
   /** What the server's word for the status means, if that is final. */
   readonly outcome: FinalStatus | undefined
 }
 
-/** Reads a response if its media type is JSON. */
-export async function readAnswer(response: WebResponse): Promise<Answer> {
-  const isJson = /[/+]json\b/i.test(`${response.headers.get('content-type')}`)
-  return answerOf(response, isJson ? await response.text() : undefined)
-}
-
-/** Creates an answer from a response and the JSON of its body. */
-export function answerOf(response: WebResponse, text?: string): Answer {
+/**
+ * Reads a response.
+ *
+ * @param text the JSON of its body, if that is known. Else the body is read if its media type is JSON
+ */
+export async function readAnswer(response: WebResponse, text?: string): Promise<Answer> {
+  if (/[/+]json\b/i.test(`${response.headers.get('content-type')}`)) text ??= await response.text()
   const isRead = text !== undefined
-  const copy = () => (isRead ? makeResponse(text, response, response.url) : response)
   const value: unknown = text ? JSON.parse(text) : isRead || response.status === 204 ? undefined : response
   const body: PolledStatus = Object(isRead ? value : {})
   const word = `${body.status}`.toLowerCase().replace('succeed', 'complet').replace('cancell', 'cancel')
   const outcome = FINAL_STATUSES.find(status => status === word)
-  return { response, copy, value, text: text ?? '', body, outcome }
+  const copy = () => (isRead ? makeResponse(response, text) : response)
+  return { response, copy, value, text, body, outcome }
 }
 
-/** Creates a response that says that it came from a URL. */
-export function makeResponse(text: string, init: object, url: string): WebResponse {
-  return Object.defineProperty(new Response(text || null, init), 'url', { value: url })
+/** What a response is created from, beside its body. */
+interface ResponseParts {
+  readonly url: string
+  readonly status?: number
+  readonly statusText?: string
+  readonly headers: NonNullable<WebRequestInit['headers']>
+}
+
+/** Creates a response like another one, its URL included, that can be read. */
+export function makeResponse(like: ResponseParts, text?: string): WebResponse {
+  return Object.defineProperty(new Response(text || null, like), 'url', { value: like.url })
 }
 
 /** The problem that an answer describes: as such, as the `error` of an operation, or by Azure's code and message. */

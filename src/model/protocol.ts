@@ -121,37 +121,21 @@ export interface StatusDocument {
 }
 
 /**
- * Reads `Retry-After`: whole seconds, or an HTTP date that is taken relative to `now`, see {@link timeOf}.
+ * Reads `Retry-After`: whole seconds, or an HTTP date. A date is taken relative to the `Date` of the same answer, since
+ * the clocks of two hosts may be far apart; without one, it is relative to this host's clock.
  *
  * @param value the header's value, or nothing
- * @param now the present, in milliseconds since the epoch
- * @param max a longer delay counts as this, in milliseconds; default {@link MAX_TIMER_MS}
- * @returns milliseconds from 0 to `max`; undefined where there is none or it cannot be read
+ * @param date the answer's `Date` header, or nothing
+ * @returns milliseconds from 0 to {@link MAX_TIMER_MS}; undefined where there is none or it cannot be read
  *
  * @example
- * const delayMs = parseRetryAfter('120', Date.now()) ?? 1000
+ * const { headers } = await fetch('https://api.example.com/orders/status/1')
+ * const delayMs = parseRetryAfter(headers.get('retry-after'), headers.get('date')) ?? 1000
  */
-export function parseRetryAfter(
-  value: string | null | undefined,
-  now: number,
-  max: number = MAX_TIMER_MS,
-): number | undefined {
-  const ms = /^\d+$/.test(`${value}`) ? Number(value) * 1000 : parseHttpDate(value) - now
-  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), max)
-}
-
-/**
- * The present by the clock of who has sent an answer: a date in it is read relative to that, since two hosts' clocks
- * may be far apart.
- *
- * @param date the answer's `Date` header
- * @param now the own clock, in milliseconds since the epoch; taken where the answer has no date
- *
- * @example
- * const now = timeOf('Sun, 29 Nov 2026 12:00:00 GMT', Date.now())
- */
-export function timeOf(date: string | null | undefined, now: number): number {
-  return parseHttpDate(date) || now
+export function parseRetryAfter(value: string | null | undefined, date?: string | null): number | undefined {
+  const isSeconds = /^\d+$/.test(`${value}`)
+  const ms = isSeconds ? Number(value) * 1000 : parseHttpDate(value) - (parseHttpDate(date) || Date.now())
+  return ms > 0 ? Math.min(ms, MAX_TIMER_MS) : ms <= 0 ? 0 : undefined
 }
 
 /** NaN where it is not one. Date.parse reads "-5" and "1.5" as dates; an HTTP date always opens with the day's name. */

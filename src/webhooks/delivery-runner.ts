@@ -2,7 +2,7 @@
 
 import type { Outcome } from '../model/operation.ts'
 import { ProblemError } from '../model/problem.ts'
-import { parseRetryAfter, timeOf } from '../model/protocol.ts'
+import { parseRetryAfter } from '../model/protocol.ts'
 import type { Logger } from '../util/logger.ts'
 import { outcomeOfStop } from '../worker/attempt.ts'
 import { type RunContext, type Runner, type RunResult, stopReason, type Task } from '../worker/runners/runner.ts'
@@ -128,7 +128,7 @@ export class DeliveryRunner implements Runner {
   #wait({ failedBefore }: Task, answer: Answer | undefined): number {
     const { retriesMs } = this.#options
     const planned = retriesMs[failedBefore] ?? retriesMs.at(-1) ?? 0
-    const asked = parseRetryAfter(answer?.retryAfter, timeOf(answer?.date, Date.now())) ?? 0
+    const asked = parseRetryAfter(answer?.retryAfter, answer?.date) ?? 0
     return Math.round(Math.max(planned, Math.min(asked, MAX_RETRY_AFTER_MS)) * (1 + JITTER * Math.random()))
   }
 }

@@ -228,7 +228,10 @@ describe('the long poll', () => {
       'POST /orders': accepted,
       'GET /status/1': [() => [200, tagged, body], () => [200, held, body], finished],
     })
-    expect(await fetchAndWait(`${url}/orders`, POST)).toMatchObject({ order: {} })
+    const delays: number[] = []
+    const onStatusPoll = ({ retryAfter }: StatusPoll) => delays.push(retryAfter)
+    expect(await fetchAndWait(`${url}/orders`, POST, onStatusPoll)).toMatchObject({ order: {} })
+    expect(delays).toEqual([0, 0])
   })
 
   test('obeys Retry-After where the server does not honour it', async () => {

@@ -285,6 +285,13 @@ describe('fetch', () => {
     })
   })
 
+  test('may follow redirects by itself', async () => {
+    const { url, seen } = await script({ 'GET /status/1': [pending, finished] })
+    const following: typeof fetch = (input, init) => fetch(input, { ...init, redirect: 'follow' })
+    expect(await fetchAndWait(`${url}/orders`, { ...POST, fetch: following })).toMatchObject({ status: 'completed' })
+    expect(seen('GET /orders/1')).toHaveLength(1)
+  })
+
   test('has a form sent with its boundary, and a stream as a stream', async () => {
     const { url, seen } = await script({ 'GET /status/1': finished })
     const form = new FormData()

@@ -3,7 +3,7 @@
  * that was made and badly answered is then made again. Its options switch that off for the whole client alone;
  * a step of its pipeline, inside of its retries, can for one call.
  */
-import { parseRetryAfter, timeOf } from '../../model/protocol.ts'
+import { parseRetryAfter } from '../../model/protocol.ts'
 import type { Answer, ContainerAppsClient, Policy } from './client.ts'
 
 /** A start was sent, and not answered with success. Being no `RestError`, it passes the SDK's retries. */
@@ -55,7 +55,7 @@ function retryAfterOf({ headers }: Answer): number | undefined {
     const value = headers.get(name)
     if (value !== undefined && /^\d{1,9}$/.test(value)) return bounded(Number(value))
   }
-  const ms = parseRetryAfter(headers.get('retry-after'), timeOf(headers.get('date'), Date.now()))
+  const ms = parseRetryAfter(headers.get('retry-after'), headers.get('date'))
   return ms === undefined ? undefined : bounded(ms)
 }
 

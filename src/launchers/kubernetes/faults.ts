@@ -1,5 +1,5 @@
 /** What a failed call of the Kubernetes API means. */
-import { parseRetryAfter, timeOf } from '../../model/protocol.ts'
+import { parseRetryAfter } from '../../model/protocol.ts'
 
 /** What went wrong, as far as it can be told. */
 export interface Fault {
@@ -60,9 +60,12 @@ function parse(text: string): unknown {
 
 /** Kubernetes sends seconds, and a proxy before it may send a date. A second at least, so that 0 starts no storm. */
 function readRetryAfter({ 'retry-after': value, date }: Readonly<Record<string, unknown>>): number | undefined {
-  const now = timeOf(typeof date === 'string' ? date : undefined, Date.now())
-  const ms = parseRetryAfter(typeof value === 'string' ? value : undefined, now)
+  const ms = parseRetryAfter(stringOf(value), stringOf(date))
   return ms === undefined ? undefined : Math.min(Math.max(ms, 1000), LONGEST_RETRY_MS)
+}
+
+function stringOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined
 }
 
 /** The codes of an error and of what caused it; of a host with several addresses, there is one for each. */
