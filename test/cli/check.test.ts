@@ -84,7 +84,7 @@ describe('a check', () => {
 
   test('of the server of the article, whose orders are completed or fail', async () => {
     const order = '{"customer":"Contoso","items":[]}'
-    const completing = await startArticleServer({ processingMs: 100 })
+    const completing = await startArticleServer({ polls: 2 })
     const failing = await startArticleServer({ error: { message: 'No apples.' } })
     const graded = await grades({ url: `${completing.url}/orders`, data: order })
     const failed = await grades({ url: `${failing.url}/orders`, data: order, fail: order })

@@ -1,5 +1,5 @@
 /**
- * The article's HTTP server, handler by handler, on a Map in place of Cosmos DB and a timer in
+ * The article's HTTP server, handler by handler, on a Map in place of Cosmos DB and polls in
  * place of the job; and a server that a test scripts answer by answer, with the answers that many
  * tests give. Both are closed when the test that starts them has finished.
  */
@@ -12,8 +12,8 @@ import { WaitError } from '../../src/client/client.ts'
 
 /** How the article's server and its job behave. */
 export interface ArticleServerOptions {
-  /** How long the job takes, in milliseconds. Default 0. */
-  readonly processingMs?: number
+  /** How many requests for its status find a job at work. Default 0. */
+  readonly polls?: number
   /** The seconds of `Retry-After`. Default 10, as in the article. */
   readonly retryAfter?: number
   /** Orders fail with this error instead of being completed. */
@@ -31,28 +31,25 @@ interface Item {
   status: 'pending' | 'completed' | 'failed'
   order: unknown
   error?: unknown
+  /** How often its status was requested. */
+  polls: number
 }
 
 /** Starts the article's server. */
 export async function startArticleServer(options: ArticleServerOptions = {}): Promise<RunningServer> {
-  const { processingMs = 0, retryAfter = 10, error } = options
+  const { polls = 0, retryAfter = 10, error } = options
   const items = new Map<string, Item>()
-  const timers = new Set<NodeJS.Timeout>()
   const app = fastify({ forceCloseConnections: true })
 
-  function startProcessorJobExecution(item: Item): void {
-    const finish = () => {
-      item.status = error === undefined ? 'completed' : 'failed'
-      item.error = error
-      item.order = { ...(item.order as object), completedAt: new Date().toISOString() }
-    }
-    timers.add(setTimeout(finish, processingMs))
+  function finish(item: Item): void {
+    item.status = error === undefined ? 'completed' : 'failed'
+    item.error = error
+    item.order = { ...(item.order as object), completedAt: new Date().toISOString() }
   }
 
   app.post('/orders', async (request, reply) => {
-    const item: Item = { id: randomUUID(), status: 'pending', order: request.body }
+    const item: Item = { id: randomUUID(), status: 'pending', order: request.body, polls: 0 }
     items.set(item.id, item)
-    startProcessorJobExecution(item)
     reply.code(202).header('Location', `/orders/status/${item.id}`).send()
   })
 
@@ -62,6 +59,7 @@ export async function startArticleServer(options: ArticleServerOptions = {}): Pr
       reply.code(404).send()
       return
     }
+    if (item.polls++ === polls) finish(item)
     if (item.status === 'pending') {
       reply.code(200).headers({ 'Retry-After': retryAfter }).send({ status: item.status })
     } else {
@@ -83,10 +81,7 @@ export async function startArticleServer(options: ArticleServerOptions = {}): Pr
   })
 
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
-  const close = async () => {
-    for (const timer of timers) clearTimeout(timer)
-    await app.close()
-  }
+  const close = async () => await app.close()
   onTestFinished(close)
   return { url, close }
 }

@@ -67,6 +67,9 @@ export async function waybillProcess(args: readonly string[], env: Environment =
   return await startWaybill(args, env).ended
 }
 
+/** What `waybill copy` tells each ten seconds, which is never on a fast machine. */
+const PROGRESS = /^\d+ operations, \d+ blobs\n/gm
+
 let previous: Promise<unknown> = Promise.resolve()
 
 /** Runs a command to its end in the process of the test, one at a time: for those that listen to no signal. */
@@ -81,7 +84,7 @@ async function runHere(args: readonly string[], env: Environment): Promise<Ended
   for (const [name, value] of Object.entries({ ...UNSET, ...env })) vi.stubEnv(name, value)
   try {
     const code = await runCommandLine(args)
-    return { code, out: out.text(), err: err.text() }
+    return { code, out: out.text(), err: err.text().replaceAll(PROGRESS, '') }
   } finally {
     vi.unstubAllEnvs()
     out.release()

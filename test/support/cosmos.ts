@@ -44,7 +44,7 @@ export class CosmosAccount {
   async store({ id }: Collection, options: CosmosStoreOptions = {}): Promise<Store> {
     const client = new CosmosClient({ endpoint: this.server.endpoint, key: ACCOUNT_KEY })
     this.#clients.push(client)
-    const store = cosmosStore(client.database(DATABASE).container(id), { pollInterval: 20, ...options })
+    const store = cosmosStore(client.database(DATABASE).container(id), { pollInterval: 20, timeout: '2m', ...options })
     this.#stores.push(store)
     await store.open()
     return store

@@ -100,7 +100,11 @@ describe.for(['null', 'absent'] as const)('with one property %s', emptiness => {
         expect([path, start]).toEqual([path, expect.any(LaunchRefused)])
         expect(warnings.join()).toContain('has no container')
       } else expect([path, start]).toEqual([path, EXECUTION])
-      expect([path, warnings.length]).toEqual([path, Number(start !== EXECUTION || UNREADABLE.test(`${name}.${path}`))])
+      // A listing that cannot be read is read again by the next look, where that is late.
+      expect([path, new Set(warnings).size]).toEqual([
+        path,
+        Number(start !== EXECUTION || UNREADABLE.test(`${name}.${path}`)),
+      ])
     }
   })
 })
