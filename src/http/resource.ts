@@ -7,6 +7,7 @@ import { problem, resultStatus } from '../model/problem.ts'
 import {
   formatRetryAfter,
   isFinal,
+  type Links,
   linksOf,
   type Preferences,
   parsePrefer,
@@ -117,7 +118,16 @@ export class Resource {
   }
 
   document(operation: Operation): Promise<StatusDocument> {
-    return this.#operations.document(operation, linksOf(this.#options.base, this.type.name, operation.id))
+    return this.#operations.document(operation, this.#linksOf(operation))
+  }
+
+  #linksOf({ id, retryOf, retriedBy }: Operation): Links {
+    const links = (of: string) => linksOf(this.#options.base, this.type.name, of)
+    return {
+      ...links(id),
+      ...(retryOf !== null && { retryOf: links(retryOf).status }),
+      ...(retriedBy !== null && { retriedBy: links(retriedBy).status }),
+    }
   }
 
   #find(request: HttpRequest): Promise<Operation> {
@@ -187,7 +197,8 @@ function withoutRange(request: HttpRequest): Asked {
   return { headers: conditions, ...(method !== undefined && { method }) }
 }
 
-function acceptedAnswer(document: StatusDocument): HttpResponse {
+/** 202 for an operation that was accepted. */
+export function acceptedAnswer(document: StatusDocument): HttpResponse {
   return json(202, document, {
     Location: document.links.status,
     'Operation-Location': document.links.operation,

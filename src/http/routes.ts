@@ -34,7 +34,7 @@ import type { Dialect } from './dialects/dialect.ts'
 import { redirect } from './dialects/redirect.ts'
 import { list } from './listing.ts'
 import { errorResponse, type HttpRequest, type HttpResponse, json, problemResponse } from './message.ts'
-import { Monitor, namesCancel } from './monitor.ts'
+import { Monitor, namesCancel, namesRetry } from './monitor.ts'
 import { Resource } from './resource.ts'
 import { type OwnRoute, type Route, route } from './route.ts'
 import type { Surface } from './surface.ts'
@@ -165,9 +165,13 @@ function resourceRoutes({ operations }: Waybill, resource: Resource, options: Ap
 
 function monitorRoutes(monitor: Monitor): OwnRoute[] {
   // A path part may not hold a literal after its name in every router: the `:cancel` at the end is read here.
+  const namesAct = (request: HttpRequest) => namesCancel(request) || namesRetry(request)
+  const isPlain = (request: HttpRequest) => !namesAct(request)
+  const act = (request: HttpRequest) => (namesRetry(request) ? monitor.retry(request) : monitor.cancel(request))
   return [
-    route('GET', '/operations/:id', request => monitor.status(request), { fits: request => !namesCancel(request) }),
-    route('POST', '/operations/:id', request => monitor.cancel(request), { fits: namesCancel }),
+    route('GET', '/operations/:id', request => monitor.status(request), { fits: isPlain }),
+    route('DELETE', '/operations/:id', request => monitor.delete(request), { fits: isPlain }),
+    route('POST', '/operations/:id', act, { fits: namesAct }),
   ]
 }
 

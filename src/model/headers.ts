@@ -12,6 +12,8 @@ export type RouteKind =
   | 'cancel'
   | 'result'
   | 'monitor'
+  | 'retry'
+  | 'delete'
   | 'attempts'
   | 'deliveries'
   | 'description'
@@ -54,7 +56,19 @@ export const REQUEST_HEADERS = {
     example: '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
   },
   'If-Match': {
-    routes: ['submit', 'list', 'status', 'cancel', 'result', 'monitor', 'attempts', 'deliveries', 'description'],
+    routes: [
+      'submit',
+      'list',
+      'status',
+      'cancel',
+      'result',
+      'monitor',
+      'retry',
+      'delete',
+      'attempts',
+      'deliveries',
+      'description',
+    ],
     description:
       'Strong ETags, or *. If none of them matches the current ETag, the response is 412 and nothing is changed. ' +
       'The ETag of a status is weak and never matches.',

@@ -18,7 +18,7 @@
  */
 import { briefProblem, problem } from './problem.ts'
 import { isFinal, type Problem, type Progress, type Status } from './protocol.ts'
-import type { Submission } from './submission.ts'
+import type { Submission, Tags } from './submission.ts'
 import { isFor, receivedEvent, suspendedWaits, type WaitRequest, type Waits } from './waits.ts'
 
 /** How one attempt ended. */
@@ -118,6 +118,12 @@ export interface Operation {
   readonly webhookDue: boolean
   /** Its input, result, steps and log are gone; the record stays a while to say so. */
   readonly purged: boolean
+  /** What operators find it by, as the type's `tags` made it of the input; null where there are none. They go with the payloads. */
+  readonly tags: Tags | null
+  /** The operation that this one runs again. */
+  readonly retryOf: string | null
+  /** The operation that runs this one again. */
+  readonly retriedBy: string | null
 }
 
 /** How an attempt reports its end. */
@@ -152,8 +158,10 @@ export type Change =
   | { readonly kind: 'abandon'; readonly attempt: number; readonly execution?: string; readonly reason: string }
   /** An event, as JSON text. Refused where one of this name has come, or the wait for it is over. It is kept as a step. */
   | { readonly kind: 'event'; readonly name: string; readonly value: string }
-  /** Its webhook delivery has been accepted as an operation of its own. The one change that an ended operation takes. */
+  /** Its webhook delivery has been accepted as an operation of its own. An ended operation takes this change and the next one. */
   | { readonly kind: 'webhook-accepted' }
+  /** Another operation runs this one again. */
+  | { readonly kind: 'retried'; readonly by: string }
 
 /**
  * The record of an operation that has just been accepted.
@@ -162,9 +170,12 @@ export type Change =
  * const record = accepted(submission, now)
  */
 export function accepted(submission: Submission, now: number): Operation {
-  const { input: _, delay, startWithin, ...kept } = submission
+  const { input: _, delay, startWithin, limits: __, steps: ___, tags = null, retryOf = null, ...kept } = submission
   return {
     ...kept,
+    tags,
+    retryOf,
+    retriedBy: null,
     status: 'pending',
     version: 1,
     createdAt: now,
@@ -281,6 +292,10 @@ export function changed(operation: Operation, change: Change, now: number): Oper
       return eventReceived(operation, change.name, now)
     case 'webhook-accepted':
       return operation.webhookDue ? { ...operation, webhookDue: false } : undefined
+    case 'retried':
+      return isFinal(operation.status) && operation.retriedBy !== change.by
+        ? { ...operation, retriedBy: change.by }
+        : undefined
   }
 }
 

@@ -144,6 +144,16 @@ export const PROBLEMS = {
     title: 'An event did not come in time',
     cure: 'Send the request again, and send the event within the time that the status shows.',
   },
+  'operation-unfinished': {
+    status: 409,
+    title: 'The operation is still in progress',
+    cure: 'Wait until it has finished, or cancel it first.',
+  },
+  'not-retryable': {
+    status: 409,
+    title: 'The operation cannot be retried',
+    cure: 'Retry operations that failed or were canceled; for anything else, send a new request.',
+  },
   'operation-canceled': {
     status: 410,
     title: 'The operation was canceled',

@@ -66,6 +66,10 @@ export interface Links {
   readonly result: string
   readonly operation: string
   readonly events: string
+  /** The status of the operation that this one runs again. */
+  readonly retryOf?: string
+  /** The status of the operation that runs this one again. */
+  readonly retriedBy?: string
 }
 
 /**
@@ -117,6 +121,8 @@ export interface StatusDocument {
   readonly waitingFor?: string
   /** Why it failed or was canceled. */
   readonly error?: Problem
+  /** Names and values that the service has given it. */
+  readonly tags?: Readonly<Record<string, string>>
   readonly links: Links
 }
 

@@ -21,7 +21,16 @@ export interface Submission {
   readonly webhookUrl: string | null
   /** Default: none. */
   readonly limits?: SubmissionLimits | undefined
+  /** Default: none. */
+  readonly tags?: Tags | null
+  /** The operation that this one runs again. Default: none. */
+  readonly retryOf?: string | null
+  /** Steps that count as recorded from the beginning: names and their JSON. Default: none. */
+  readonly steps?: readonly (readonly [name: string, value: string])[]
 }
+
+/** Names and values of an operation: at most 8, with names of 1 to 32 characters and values of at most 128. */
+export type Tags = Readonly<Record<string, string>>
 
 /** What must not be exceeded for a submission to be accepted, each 1 to 10,000. A limit that is left out does not exist. */
 export interface SubmissionLimits {

@@ -42,6 +42,7 @@ const STATUS_DOCUMENT = object(
     cancelRequested: { type: 'boolean', description: 'Whether a cancel has been requested.' },
     waitingFor: say(text, 'Why the operation has not started.'),
     error: schemaRef('Problem'),
+    tags: say({ type: 'object', additionalProperties: text }, 'Names and values that the service gave the operation.'),
     links: schemaRef('Links'),
   },
   [
@@ -54,6 +55,7 @@ const STATUS_DOCUMENT = object(
     'estimatedCompletionAt',
     'waitingFor',
     'error',
+    'tags',
   ],
 )
 
@@ -203,12 +205,18 @@ export const SCHEMAS: Readonly<Record<string, JsonSchema>> = {
     },
     ['message'],
   ),
-  Links: object('URLs of the operation.', {
-    status: say(uri, 'The status.'),
-    result: say(uri, 'The result.'),
-    operation: say(uri, 'The status in the format of Azure clients.'),
-    events: say(uri, 'The stream of events, with "Accept: text/event-stream".'),
-  }),
+  Links: object(
+    'URLs of the operation.',
+    {
+      status: say(uri, 'The status.'),
+      result: say(uri, 'The result.'),
+      operation: say(uri, 'The status in the format of Azure clients.'),
+      events: say(uri, 'The stream of events, with "Accept: text/event-stream".'),
+      retryOf: say(uri, 'The status of the operation that this one runs again.'),
+      retriedBy: say(uri, 'The status of the operation that runs this one again.'),
+    },
+    ['retryOf', 'retriedBy'],
+  ),
   Problem: PROBLEM,
   InputError: object('One error in the input.', {
     pointer: say(text, 'A JSON Pointer (RFC 6901) to the place of the error.'),

@@ -1,6 +1,6 @@
 /** Describes the paths that belong to no operation type: the status for Azure clients, health, metrics, and the description itself. */
 import { type HeaderUse, headerParameters, headers, ID } from './components.ts'
-import { type OperationObject, type PathItem, type ResponseObject, schemaRef } from './model.ts'
+import { type OperationObject, type Parameter, type PathItem, type ResponseObject, schemaRef } from './model.ts'
 import { EXAMPLE_ID, READ_PROBLEMS, troubleResponses } from './responses.ts'
 
 /** The tags of these paths. A capital letter distinguishes them from operation types, whose names are in lower case. */
@@ -29,6 +29,20 @@ const ATTEMPTS = {
   properties: { items: { type: 'array', items: schemaRef('Attempt') } },
 }
 
+const FLAG = { type: 'boolean', default: false }
+const CANCEL_FIRST: Parameter = {
+  name: 'cancel',
+  in: 'query',
+  description: 'Whether an operation that has not finished is canceled first.',
+  schema: FLAG,
+}
+const FRESH: Parameter = {
+  name: 'fresh',
+  in: 'query',
+  description: 'Whether recorded steps are run again too.',
+  schema: FLAG,
+}
+
 /** `/operations/{id}` */
 export const MONITOR_PATHS: Readonly<Record<string, PathItem>> = {
   '/operations/{id}': {
@@ -41,6 +55,42 @@ export const MONITOR_PATHS: Readonly<Record<string, PathItem>> = {
       responses: {
         200: monitor('Current status. Includes Retry-After until the operation has finished.', MONITOR),
         ...troubleResponses({ problems: READ_PROBLEMS }),
+      },
+    },
+    delete: {
+      operationId: 'deleteOperation',
+      tags: ['Operations'],
+      summary: 'Delete an operation that has finished',
+      description:
+        'Deletes its input, result, steps and log at once. From then on its URLs answer 410, and later 404. An operation ' +
+        'that has not finished is refused, or, with cancel=true, canceled first.',
+      parameters: [ID, CANCEL_FIRST, ...headerParameters('delete')],
+      responses: {
+        202: monitor('The operation was asked to stop. Send the request again when it has finished.', MONITOR),
+        204: { description: 'The operation is deleted.' },
+        ...troubleResponses({ problems: [...READ_PROBLEMS, 'operation-unfinished', 'operation-finished'] }),
+      },
+    },
+  },
+  '/operations/{id}:retry': {
+    post: {
+      operationId: 'retryOperation',
+      tags: ['Operations'],
+      summary: 'Retry an operation that failed or was canceled',
+      description:
+        'Creates a new operation with the same input. Steps that were recorded are not run again, unless fresh=true. ' +
+        'Idempotent: an operation has one retry. A retry that failed is retried by its own id.',
+      parameters: [ID, FRESH, ...headerParameters('retry')],
+      responses: {
+        202: {
+          description: 'The new operation, or the one that an earlier retry created.',
+          headers: headers(['Location', 'Operation-Location', 'Retry-After', 'Idempotency-Replayed?']),
+          content: { 'application/json': { schema: schemaRef('StatusDocument') } },
+        },
+        ...troubleResponses({
+          problems: [...READ_PROBLEMS, 'operation-unfinished', 'not-retryable', 'too-many-requests'],
+          headers: { 429: ['Retry-After?'] },
+        }),
       },
     },
   },

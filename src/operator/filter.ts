@@ -25,8 +25,7 @@ export interface OperatorFilter {
   readonly holder?: string | undefined
   readonly tag?: { readonly name: string; readonly value: string } | undefined
   /**
-   * A part of its id, idempotency key, owner or a tag's value, in any case of its letters; of its input too, where the
-   * type has `searchInput`.
+   * A part of its id, idempotency key, owner or a tag's value; letters from A to Z in either case.
    */
   readonly search?: string | undefined
 }

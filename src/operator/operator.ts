@@ -4,6 +4,7 @@ import type { Operation } from '../model/operation.ts'
 import { problemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import { attemptsOf, type Operations } from '../service/operations.ts'
+import type { RetryOptions } from '../service/retries.ts'
 import { orUnavailable } from '../service/unavailable.ts'
 import type { LogLine, RecordedError, Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
@@ -51,6 +52,25 @@ export interface Operator {
    * @throws {ProblemError} `operation-finished` when it has completed or failed, `operation-expired`
    */
   cancel(id: string, actor: Actor): Promise<OperationView>
+
+  /**
+   * Runs an operation again that failed or was canceled: as a new operation with the same input, owner and webhook, and
+   * its recorded steps. Limits of the type do not hold for it. An operation has one retry: a second call gives the first
+   * one's, and a retry that failed is retried by its own id.
+   *
+   * @param options `fresh` leaves the recorded steps behind, so that they run again; default false
+   * @returns the new operation
+   * @throws {ProblemError} `operation-unfinished`, `not-retryable`, `operation-expired`
+   */
+  retry(id: string, actor: Actor, options?: RetryOptions): Promise<OperationView>
+
+  /**
+   * Deletes the payloads, steps, log, blobs and tags of an operation that has ended, at once. Its owner is answered with
+   * 410 from then on, until the record goes too.
+   *
+   * @throws {ProblemError} `operation-unfinished`, `operation-expired`
+   */
+  delete(id: string, actor: Actor): Promise<void>
 }
 
 /** Which page of a list. */
@@ -132,6 +152,19 @@ export class StoreOperator implements Operator {
     }
     if (changed !== undefined) logger.info({ id, actor: actor.name }, 'An operator has canceled an operation')
     return toView(operation)
+  }
+
+  async retry(id: string, actor: Actor, { fresh }: RetryOptions = {}): Promise<OperationView> {
+    const { operations, logger } = this.#context
+    const { operation, replayed } = await operations.retryOperation(await this.#find(id), { fresh })
+    if (!replayed) logger.info({ id, actor: actor.name, by: operation.id }, 'An operator has retried an operation')
+    return toView(operation)
+  }
+
+  async delete(id: string, actor: Actor): Promise<void> {
+    const { operations, logger } = this.#context
+    await operations.deleteOperation(await this.#find(id))
+    logger.info({ id, actor: actor.name }, 'An operator has deleted an operation')
   }
 
   async #read(id: string): Promise<Operation | undefined> {

@@ -26,8 +26,8 @@ export function toView(operation: Operation): OperationView {
     error: operation.error,
     idempotencyKey: operation.idempotencyKey,
     purged: operation.purged,
-    tags: {},
-    retryOf: null,
-    retriedBy: null,
+    tags: operation.tags ?? {},
+    retryOf: operation.retryOf,
+    retriedBy: operation.retriedBy,
   }
 }

@@ -2,7 +2,6 @@
  * The service: submits, finds, waits for, cancels and lists operations. It does not know HTTP.
  * Ownership is checked here and nowhere else: to everyone but the owner, an operation does not exist.
  */
-import { v7 as uuidv7 } from 'uuid'
 import { type BlobReference, type BlobStore, type ByteRange, readReference } from '../blobs/blob-store.ts'
 import { begun, exactly } from '../blobs/byte-streams.ts'
 import { type Duration, durationMs, LONGEST_MS } from '../model/duration.ts'
@@ -20,8 +19,10 @@ import type { Acceptance, LogLine, OperationStore, Store } from '../stores/store
 import { TimeLimit } from '../util/time-limit.ts'
 import { Admission, limitsOf } from './admission.ts'
 import { type Durations, type Estimate, Estimator } from './estimator.ts'
+import { newId } from './new-id.ts'
 import { OperationWatcher } from './operation-watcher.ts'
 import { Readiness } from './readiness.ts'
+import { type RetryOptions, retrySubmission, retryType } from './retries.ts'
 import { orUnavailable } from './unavailable.ts'
 
 /** What is submitted. */
@@ -64,8 +65,8 @@ export interface ListRequest {
   readonly after?: string | undefined
 }
 
-/** What the service needs of a store: its own part, the state of the queues, and a proof that writes work. */
-type ServiceStore = OperationStore & Pick<Store, 'queueStats' | 'check'>
+/** What the service needs of a store: its own part, the state of the queues, a proof that writes work, and deletion. */
+type ServiceStore = OperationStore & Pick<Store, 'queueStats' | 'check' | 'purge'>
 
 /** Options of {@link Operations}. */
 export interface OperationsOptions {
@@ -90,7 +91,7 @@ const BLOB_TIMEOUT_MS = 10_000
  * when the store cannot be reached.
  */
 export class Operations {
-  readonly #store: OperationStore
+  readonly #store: OperationStore & Pick<Store, 'purge'>
   readonly #blobLimit = new TimeLimit(BLOB_TIMEOUT_MS, 'The blob store did not answer in time.')
   readonly #blobs: BlobStore | undefined
   readonly #types = new Map<string, AnyOperationType>()
@@ -302,6 +303,57 @@ export class Operations {
     return operation
   }
 
+  /**
+   * Runs an operation again that failed or was canceled: as a new operation with the same input. Idempotent: an operation
+   * has one retry, and a retry that failed is retried by its own id.
+   *
+   * @throws {ProblemError} `not-found`, `operation-expired`, `operation-unfinished`, `not-retryable`; `too-many-requests`
+   * and `unavailable` where the type has limits
+   */
+  async retry(id: string, owner: string, options: RetryOptions = {}): Promise<Submitted> {
+    const operation = await this.find(id, owner)
+    return await this.retryOperation(operation, { ...options, isLimited: true })
+  }
+
+  /** Runs an operation again whose owner the caller has checked. */
+  async retryOperation(
+    operation: Operation,
+    { isLimited = false, ...options }: RetryOptions & { readonly isLimited?: boolean } = {},
+  ): Promise<Submitted> {
+    if (this.#draining) throw problemError('unavailable', 'It is shutting down.', { retryAfter: 1000 })
+    const type = retryType(this.#types, operation)
+    const { owner } = operation
+    const as = (text: string) => toSubmission(type, { input: undefined, text, owner }, null)
+    const { limits, ...submission } = await retrySubmission(this.#store, operation, as, options)
+    const acceptance = await this.#accept({ ...submission, limits: isLimited ? limits : undefined }, undefined)
+    if (acceptance.kind === 'refused') throw await this.#admission.describeRefusal(type, acceptance.limit, true)
+    const { id } = acceptance.operation
+    if (operation.retriedBy !== id) {
+      await orUnavailable(this.#store.change(operation.id, { kind: 'retried', by: id }))
+    }
+    if (acceptance.kind === 'accepted') this.#metrics?.accepted(type.name)
+    return { operation: acceptance.operation, replayed: acceptance.kind === 'known' }
+  }
+
+  /**
+   * Deletes the input, result, steps and log of an operation that has ended, at once. Its status answers 410 from then on.
+   *
+   * @throws {ProblemError} `not-found`, `operation-expired`, `operation-unfinished`
+   */
+  async delete(id: string, owner: string): Promise<void> {
+    await this.deleteOperation(await this.find(id, owner))
+  }
+
+  /** Deletes an operation whose owner the caller has checked. */
+  async deleteOperation({ id, status, purged }: Operation): Promise<void> {
+    if (purged) throw problemError('operation-expired')
+    if (!isFinal(status)) throw problemError('operation-unfinished', `Its status is "${status}".`)
+    const blobs = this.#blobs
+    // Before the record: what fails here can be repeated, and what is purged cannot.
+    if (blobs !== undefined) await orUnavailable(this.#blobLimit.within((async () => await blobs.deleteAll([id]))()))
+    await orUnavailable(this.#store.purge(id))
+  }
+
   /** Lists operations of a type and an owner, newest first. */
   async list(type: AnyOperationType, request: ListRequest = {}): Promise<readonly Operation[]> {
     const { owner = '', limit = 50, ...rest } = request
@@ -383,29 +435,6 @@ function toSubmission(type: AnyOperationType, request: SubmitRequest, key: strin
   }
 }
 
-/**
- * Makes a UUID version 7 (RFC 9562) whose 74 bits beside the time are all random. It holds no counter, so
- * an id says nothing about other ids of the same millisecond.
- */
-function newId(): string {
-  const random = randomBytes()
-  const [a = 0, b = 0, c = 0, d = 0] = random
-  return uuidv7({ random, seq: ((a << 24) | (b << 16) | (c << 8) | d) >>> 0 })
-}
-
-/** Random bytes for many ids at once: each draw is a system call, which takes longer than all else about an id. */
-const pool = new Uint8Array(16 * 256)
-let drawn = pool.length
-
-function randomBytes(): Uint8Array {
-  if (drawn === pool.length) {
-    crypto.getRandomValues(pool)
-    drawn = 0
-  }
-  drawn += 16
-  return pool.subarray(drawn - 16, drawn)
-}
-
 function isId(id: string): boolean {
   return /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(id)
 }
@@ -437,6 +466,7 @@ function toDocument(
     cancelRequested: operation.cancelRequested,
     waitingFor: reason,
     error: operation.error ?? undefined,
+    tags: operation.tags ?? undefined,
     links,
   }
   return document as StatusDocument

@@ -7,7 +7,7 @@ const ID_SLACK_MS = 3_600_000
 
 /** Whether an operation is one of those that are looked for. */
 export function fitsQuery(query: BrowseQuery, operation: Operation): boolean {
-  const { type, owner, status, problem, createdAfter, createdBefore, key, execution, holder, search } = query
+  const { type, owner, status, problem, createdAfter, createdBefore, key, execution, holder, tag, search } = query
   return (
     is(type, operation.type) &&
     is(owner, operation.owner) &&
@@ -18,6 +18,7 @@ export function fitsQuery(query: BrowseQuery, operation: Operation): boolean {
     is(key, operation.idempotencyKey) &&
     is(execution, operation.execution) &&
     is(holder, operation.holder) &&
+    (tag === undefined || operation.tags?.[tag.name] === tag.value) &&
     (search === undefined || isFound(search, operation))
   )
 }
@@ -26,13 +27,23 @@ function is<T>(wanted: T | undefined, found: T | null | undefined): boolean {
   return wanted === undefined || wanted === found
 }
 
-function isFound(search: string, { id, idempotencyKey, owner }: Operation): boolean {
+function isFound(search: string, { id, idempotencyKey, owner, tags }: Operation): boolean {
   const part = lowerAscii(search)
-  return [id, idempotencyKey ?? '', owner].some(text => lowerAscii(text).includes(part))
+  return [id, idempotencyKey ?? '', owner, ...Object.values(tags ?? {})].some(text => lowerAscii(text).includes(part))
+}
+
+/** What the JSON of tags holds where they have this one: the text, whose rest is for {@link fitsQuery}. */
+export function tagText({ name, value }: { readonly name: string; readonly value: string }): string {
+  return `${JSON.stringify(name)}:${JSON.stringify(value)}`
+}
+
+/** What the JSON of tags holds where one of them has this part. */
+export function partText(search: string): string {
+  return JSON.stringify(search).slice(1, -1)
 }
 
 /** As databases do it whatever their locale: letters from A to Z alone. */
-export function lowerAscii(text: string): string {
+function lowerAscii(text: string): string {
   return text.replaceAll(/[A-Z]+/g, letters => letters.toLowerCase())
 }
 

@@ -116,7 +116,9 @@ export interface BrowseQuery {
   readonly execution?: string | undefined
   /** The worker process that runs it. */
   readonly holder?: string | undefined
-  /** A part of its id, idempotency key or owner; letters from A to Z in either case. */
+  /** A tag that it has. */
+  readonly tag?: { readonly name: string; readonly value: string } | undefined
+  /** A part of its id, idempotency key, owner or the value of a tag; letters from A to Z in either case. */
   readonly search?: string | undefined
   /** 1 to 1,000. */
   readonly limit: number
@@ -350,6 +352,14 @@ export interface OperatorStore {
    * {@link BROWSE_LIMIT}.
    */
   browse(query: BrowseQuery): Promise<BrowsePage>
+
+  /**
+   * Deletes everything of an ended operation but its record at once, as a sweep does when its retention has passed: its
+   * payloads, steps, log, errors, tags, and its idempotency key. The record stays as long as after a sweep.
+   *
+   * @returns false where there is no such operation, or it has not ended, or there is nothing more to delete
+   */
+  purge(id: string): Promise<boolean>
 }
 
 /** What copies need: reads and writes operations whole. */

@@ -1,6 +1,5 @@
 /** Records as stores keep them, read back: those of older versions lack members, and a long history is parsed late. */
 import { type Attempt, HISTORY_LIMIT, type Operation } from '../model/operation.ts'
-import type { Waits } from '../model/waits.ts'
 
 /** An ended attempt as a store has kept it: one that an older version wrote names no engine. */
 export type KeptAttempt = Omit<Attempt, 'engine'> & Partial<Pick<Attempt, 'engine'>>
@@ -69,15 +68,19 @@ function saysEngine(attempt: KeptAttempt): attempt is Attempt {
   return attempt.engine !== undefined
 }
 
-/** A record as a store has kept it whole: that of an older version names no engine and has no waits. */
-export type KeptOperation = Omit<Operation, 'engine' | 'history' | 'waits'> & {
+/** What few records have: a store may leave it out, and older versions did. */
+type RareMember = 'waits' | 'tags' | 'retryOf' | 'retriedBy'
+
+/** A record as a store has kept it whole: that of an older version names no engine. */
+export type KeptOperation = Omit<Operation, 'engine' | 'history' | RareMember> & {
   readonly engine?: string | null
-  readonly waits?: Waits | null
-  readonly history: readonly KeptAttempt[]
-}
+} & Partial<Pick<Operation, RareMember>> & {
+    readonly history: readonly KeptAttempt[]
+  }
 
 /** The record that a store has kept, whatever the version that wrote it: one that takes the execution out may leave its engine behind. */
 export function operationOf(kept: KeptOperation): Operation {
   const engine = kept.execution === null ? null : (kept.engine ?? null)
-  return { ...kept, engine, waits: kept.waits ?? null, history: historyOf(kept.history) }
+  const { waits = null, tags = null, retryOf = null, retriedBy = null } = kept
+  return { ...kept, engine, history: historyOf(kept.history), waits, tags, retryOf, retriedBy }
 }

@@ -217,6 +217,16 @@ followsReference('Around it', {
     await until(async () => (await items()).length === 2 && receiver.got.length === 2)
   },
 
+  '| `POST /operations/{id}:retry`': async lab => {
+    const served = await openOrderServer(lab, { waybill: { worker: false } })
+    const id = await accepted(served, '/orders', { wish: 'complete' })
+    await served.app.inject({ method: 'DELETE', url: `/orders/status/${id}` })
+    const retry = await served.app.inject({ method: 'POST', url: `/operations/${id}:retry` })
+    expect([retry.statusCode, documentOf(retry).links.retryOf]).toEqual([202, `/orders/status/${id}`])
+    expect((await served.app.inject({ method: 'DELETE', url: `/operations/${id}` })).statusCode).toBe(204)
+    expect((await get(served, `/orders/${id}`)).statusCode).toBe(410)
+  },
+
   '| `GET /operations/{id}/attempts`': async lab => {
     const served = await openOrderServer(lab, { api: { exposeAttempts: true } })
     const { statusCode } = await get(served, `/operations/${await order(served, 'complete')}/attempts`)
@@ -263,8 +273,9 @@ followsReference('Around it', {
       ['PUT', '/orders', 'POST, OPTIONS'],
       ['POST', '/orders/status/x', 'GET, HEAD, DELETE, OPTIONS'],
       ['DELETE', '/orders/x', 'GET, HEAD, OPTIONS'],
-      ['PATCH', '/operations/x', 'GET, HEAD, OPTIONS'],
-      ['POST', '/operations/x', 'GET, HEAD, OPTIONS'],
+      ['PATCH', '/operations/x', 'GET, HEAD, DELETE, OPTIONS'],
+      ['POST', '/operations/x', 'GET, HEAD, DELETE, OPTIONS'],
+      ['GET', '/operations/x:retry', 'POST, OPTIONS'],
       ['GET', '/operations/x:cancel', 'POST, OPTIONS'],
       ['POST', '/healthz', 'GET, HEAD, OPTIONS'],
     ] as const) {

@@ -83,6 +83,7 @@ const change: fc.Arbitrary<Change> = fc.oneof(
     weight: 2,
   },
   fc.constant({ kind: 'webhook-accepted' } as const),
+  fc.constant({ kind: 'retried', by: 'b' } as const),
 )
 const execution = fc.constantFrom(
   {},
@@ -160,6 +161,7 @@ function visible(operation: Operation): unknown {
     engine: _____,
     runAt: ______,
     webhookDue: _______,
+    retriedBy: ________,
     ...rest
   } = operation
   return rest
@@ -168,13 +170,15 @@ function visible(operation: Operation): unknown {
 describe('every operation', () => {
   it('keeps its final status, and all that is known about it, for ever', () => {
     always(({ before, after }) => {
-      if (isFinal(before.status)) expect({ ...after, webhookDue: true }).toEqual({ ...before, webhookDue: true })
+      const fixed = { webhookDue: true, retriedBy: null }
+      if (isFinal(before.status)) expect({ ...after, ...fixed }).toEqual({ ...before, ...fixed })
     })
   })
 
-  it('takes nothing but the acceptance of its webhook once it has ended', () => {
+  it('takes nothing but the acceptance of its webhook, and of its retry, once it has ended', () => {
     always(({ before, event: it }) => {
-      if (isFinal(before.status)) expect(it).toMatchObject({ change: { kind: 'webhook-accepted' } })
+      const kinds = ['webhook-accepted', 'retried']
+      if (isFinal(before.status)) expect(kinds).toContain(it.do === 'change' && it.change.kind)
     })
   })
 

@@ -104,13 +104,13 @@ describe('the document has every route, and no other', () => {
       Object.keys(item).map(method => `${method.toUpperCase()} ${path}`),
     )
     const own = routes.filter(({ method }) => method !== 'OPTIONS' && method !== '*')
-    expect(inDocument.sort()).toEqual(own.map(route => `${route.method} ${inOpenApi(route)}`).sort())
+    expect(inDocument.sort()).toEqual(own.flatMap(inOpenApi).sort())
   })
 
-  function inOpenApi({ method, path }: { method: string; path: string }): string {
+  function inOpenApi({ method, path }: { method: string; path: string }): string[] {
     // The router cannot match what stands behind a parameter; the handler does.
-    const cancel = method === 'POST' && path === '/operations/:id' ? ':cancel' : ''
-    return path.replace(':id', '{id}') + cancel
+    const acts = method === 'POST' && path === '/operations/:id' ? [':cancel', ':retry'] : ['']
+    return acts.map(act => `${method} ${path.replace(':id', '{id}')}${act}`)
   }
 
   test('and none of the two where it is turned off', ({ lab }) => {
@@ -170,8 +170,26 @@ test('an operation is described through its whole life', async ({ lab }) => {
     await contract.ask('GET', `/operations/${failed}`)
     await contract.ask('GET', `/operations/${failed}/attempts`)
   }
+  await contract.ask('POST', `/operations/${done}:retry`)
+  await contract.ask('POST', `/operations/${waiting}:retry`)
+  const retry = await contract.ask('POST', `/operations/${waiting}:retry`)
+  await contract.ask('GET', status)
+  const retried = retry.json<{ id: string }>().id
+  await until(async () => (await store.read(retried))?.progress?.fraction === 0.5)
+  await contract.ask('POST', `/operations/${retried}:retry`)
+  await contract.ask('DELETE', `/operations/${retried}`)
+  await contract.ask('DELETE', `/operations/${retried}?cancel=true`)
+  await hasStatus(store, retried, 'canceled')
+  await contract.ask('DELETE', `/operations/${retried}`)
+  await contract.ask('DELETE', `/operations/${retried}`)
   expect([...contract.seen].sort()).toEqual(
     [
+      'DELETE /operations/{id} 202 application/json',
+      'DELETE /operations/{id} 204',
+      'DELETE /operations/{id} 409 application/problem+json',
+      'DELETE /operations/{id} 410 application/problem+json',
+      'POST /operations/{id}:retry 202 application/json',
+      'POST /operations/{id}:retry 409 application/problem+json',
       'GET /operations/{id} 200 application/json',
       'GET /operations/{id}/attempts 200 application/json',
       'GET /operations/{id}/deliveries 200 application/json',

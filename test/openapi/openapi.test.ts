@@ -75,7 +75,7 @@ describe('names', () => {
     expect(ids).toEqual([
       ...['listOrders', 'submitOrders', 'getOrdersStatus', 'cancelOrders', 'getOrdersResult'],
       ...['listPdfExports', 'submitPdfExports', 'getPdfExportsStatus', 'cancelPdfExports', 'getPdfExportsResult'],
-      ...['getOperation', 'stopOperation', 'listDeliveries', 'redeliver'],
+      ...['getOperation', 'deleteOperation', 'retryOperation', 'stopOperation', 'listDeliveries', 'redeliver'],
       ...['getHealth', 'getReadiness', 'getMetrics', 'getOpenApi', 'getDocs'],
     ])
   })

@@ -1,7 +1,10 @@
+import { dirname } from 'node:path'
 import { describe, expect } from 'vitest'
-import { defineOperation, handler } from 'waybill'
+import { defineOperation, handler, media } from 'waybill'
+import { folderBlobs } from 'waybill/blobs/folder'
 import { deliveryId } from '../../src/webhooks/delivery.ts'
 import { carrier, send, startReceiver, statuses } from '../support/receiver.ts'
+import { submissionOf } from '../support/submission.ts'
 import { faultyStore, hasFinished, hasStatus, submit, test } from '../support/waybill.ts'
 
 const orders = defineOperation({ name: 'orders', attempts: 2, backoff: { initial: 1, max: 1 } })
@@ -100,6 +103,79 @@ describe('what an operator cancels', () => {
     const refused = (code: string) => ({ problem: { code } })
     await expect(waybill.operator.cancel(id, ann)).rejects.toMatchObject(refused('operation-finished'))
     await expect(waybill.operator.cancel('x', ann)).rejects.toMatchObject(refused('not-found'))
+  })
+})
+
+describe('what an operator runs again and deletes', () => {
+  test('a retry is one new operation, which takes over the steps and fails or not by itself', async ({ lab }) => {
+    let charges = 0
+    let works = false
+    const pay = handler(orders, async (_, job) => {
+      await job.step('charge', () => ++charges)
+      if (!works) throw new Error('no paper')
+    })
+    const waybill = await lab.waybill([orders], { worker: { handlers: pay } })
+    const { operator, store } = waybill
+    const id = await submit(waybill, orders, 'x', { owner: 'bob' })
+    await hasStatus(store, id, 'failed')
+    const [first, second] = await Promise.all([operator.retry(id, ann), operator.retry(id, ann)])
+    expect(second.id).toBe(first.id)
+    expect(first).toMatchObject({ retryOf: id, owner: 'bob', type: 'orders' })
+    expect(await operator.get(id)).toMatchObject({ status: 'failed', retriedBy: first.id })
+    await hasStatus(store, first.id, 'failed')
+    expect((await operator.retry(id, ann)).id).toBe(first.id)
+    works = true
+    const again = await operator.retry(first.id, ann)
+    await hasStatus(store, again.id, 'completed')
+    expect(charges).toBe(1)
+    await expect(operator.retry(again.id, ann)).rejects.toMatchObject({ problem: { code: 'not-retryable' } })
+  })
+
+  test('a fresh retry runs the steps again', async ({ lab }) => {
+    let charges = 0
+    const pay = handler(orders, async (input, job) => {
+      await job.step('charge', () => ++charges)
+      if (charges === 1) throw new Error(`no paper for ${input}`)
+    })
+    const waybill = await lab.waybill([defineOperation({ name: 'orders', attempts: 1 })], { worker: { handlers: pay } })
+    const id = await submit(waybill, orders)
+    await waybill.operator.cancel(id, ann).catch(() => {})
+    await hasFinished(waybill.store, id)
+    const { id: again } = await waybill.operator.retry(id, ann, { fresh: true })
+    await hasStatus(waybill.store, again, 'completed')
+    expect(charges).toBe(2)
+  })
+
+  test('what is unfinished, of an unknown type, or gone is not run again', async ({ lab }) => {
+    const store = await lab.store()
+    const { operator } = await lab.waybill([orders], { store })
+    const refused = (code: string) => ({ problem: { code } })
+    const pending = '01941f29-7c00-7000-8000-000000000001'
+    const unknown = '01941f29-7c00-7000-8000-000000000002'
+    await store.accept(submissionOf(pending))
+    await store.accept(submissionOf(unknown, { type: 'gone' }))
+    await store.change(unknown, { kind: 'cancel' })
+    await expect(operator.retry(pending, ann)).rejects.toMatchObject(refused('operation-unfinished'))
+    await expect(operator.delete(pending, ann)).rejects.toMatchObject(refused('operation-unfinished'))
+    await expect(operator.retry(unknown, ann)).rejects.toMatchObject(refused('not-retryable'))
+    await operator.delete(unknown, ann)
+    await expect(operator.delete(unknown, ann)).rejects.toMatchObject(refused('operation-expired'))
+    await operator.cancel(pending, ann)
+    await operator.delete(pending, ann)
+    await expect(operator.retry(pending, ann)).rejects.toMatchObject(refused('operation-expired'))
+    expect(await operator.get(pending)).toMatchObject({ purged: true, hasInput: false, steps: [] })
+  })
+
+  test('what is deleted takes its blobs along', async ({ lab }) => {
+    const blobs = folderBlobs({ path: dirname(lab.file()) })
+    const files = handler(orders, () => media('a,b', { type: 'text/csv' }))
+    const waybill = await lab.waybill([orders], { worker: { handlers: files }, blobs })
+    const id = await submit(waybill, orders)
+    await hasStatus(waybill.store, id, 'completed')
+    expect(await waybill.operator.output(id)).toBeUndefined()
+    expect(await blobs.get(`${id}/1`)).toBeDefined()
+    await waybill.operator.delete(id, ann)
+    expect(await blobs.get(`${id}/1`)).toBeUndefined()
   })
 })
 

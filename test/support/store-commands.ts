@@ -111,6 +111,7 @@ const change: fc.Arbitrary<AimedChange> = fc.oneof(
     weight: 2,
   },
   fc.constant({ kind: 'webhook-accepted' } as const),
+  fc.constant({ kind: 'retried', by: '01941f29-7c00-7000-8000-0000000000ff' } as const),
 )
 
 const types = fc.subarray([...TYPES])

@@ -17,6 +17,7 @@ import type { CosmosAccess } from './access.ts'
 import {
   bodyFor,
   fits,
+  freshBeside,
   freshItem,
   isAged,
   keyItem,
@@ -97,11 +98,16 @@ export async function release(access: CosmosAccess, keyId: string, operation: st
 
 /** Makes the operation of the submission's id, unless there is one. `us` says who made it, also to a process that repeats the submission. */
 async function make(access: CosmosAccess, submission: Submission, us: string): Promise<Made> {
-  const { body, besides } = bodyFor('input', submission.id, submission.input)
+  const { body, besides: input } = bodyFor('input', submission.id, submission.input)
+  const steps = (submission.steps ?? []).map(([name, value]) => {
+    return { name, value: freshBeside('step', submission.id, value) }
+  })
+  const besides = [...input, ...steps.map(({ value }) => value)]
   for (let turn = 0; turn < MOST_TURNS; turn++) {
     const now = access.now()
     const record = accepted(submission, now)
-    const item = freshItem(record, body, us)
+    const named = steps.map(({ name, value }) => ({ name, item: value.id }))
+    const item = { ...freshItem(record, body, us), steps: named }
     const first: OperationItem = besides.length === 0 ? item : { ...item, kind: 'arriving', by: { arriving: now } }
     const placed = await place(access, first, us)
     if ('operation' in placed) return found(placed.operation, us)

@@ -62,7 +62,7 @@ import {
 import { LongKeys } from './keys.ts'
 import { Limits } from './limits.ts'
 import { type Mutation, Mutations } from './mutations.ts'
-import { reschedule, sweep } from './sweeps.ts'
+import { purgeOne, reschedule, sweep } from './sweeps.ts'
 import { changing, claiming, holdingBack, noting, renewing } from './transitions.ts'
 
 export type { CosmosContainer } from './container.ts'
@@ -352,6 +352,10 @@ class CosmosStore implements Store {
 
   browse(query: BrowseQuery): Promise<BrowsePage> {
     return this.#run(() => browse(this.#access, query))
+  }
+
+  purge(id: string): Promise<boolean> {
+    return this.#run(() => purgeOne(this.#access, this.#mutations, id))
   }
 
   dump(after: string | undefined, limit: number): Promise<readonly Dump[]> {

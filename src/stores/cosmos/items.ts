@@ -99,11 +99,16 @@ export interface OperationItem {
 /** The item of an operation as it is kept, whatever the version that wrote it. */
 export type KeptItem = Omit<OperationItem, 'record'> & { readonly record: KeptOperation }
 
-/** The item as it is to be kept: an engine and waits that there are none of are left out, and cost nothing. */
+/** The item as it is to be kept: an engine that there is none of is left out, and costs nothing; so is what few records have. */
 export function kept(item: OperationItem): KeptItem {
-  const { waits, ...record } = item.record
-  const rest = { ...withoutNull(record), history: record.history.map(withoutNull) }
-  return { ...item, record: waits === null ? rest : { ...rest, waits } }
+  const { waits, tags, retryOf, retriedBy, ...record } = item.record
+  const rare = {
+    ...(waits && { waits }),
+    ...(tags && { tags }),
+    ...(retryOf && { retryOf }),
+    ...(retriedBy && { retriedBy }),
+  }
+  return { ...item, record: { ...withoutNull(record), ...rare, history: record.history.map(withoutNull) } }
 }
 
 function withoutNull<It extends { readonly engine: string | null }>(it: It): Omit<It, 'engine'> & { engine?: string } {
@@ -273,7 +278,7 @@ export function withRecord(item: OperationItem, record: Operation, now: number):
 
 /** The item once its retention has passed: nothing but the record, which says so for a while. */
 export function tombstone(item: OperationItem, now: number): OperationItem {
-  const record: Operation = { ...item.record, purged: true, idempotencyKey: null }
+  const record: Operation = { ...item.record, purged: true, idempotencyKey: null, tags: null }
   const bare = { ...item, input: null, output: null, steps: [], errors: [], log: { count: 0, parts: [], tail: [] } }
   return withRecord({ ...bare, purgeAt: now + recordKept(record) }, record, now)
 }

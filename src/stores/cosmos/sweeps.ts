@@ -1,5 +1,6 @@
 /** Ends what has run out, and deletes what has passed its retention. Any number of processes may sweep. */
 import { SET_BACK_MS } from '../../model/operation.ts'
+import { isFinal } from '../../model/protocol.ts'
 import type { SweepResult } from '../store.ts'
 import { release } from './accept.ts'
 import { type CosmosAccess, inParallel } from './access.ts'
@@ -45,18 +46,39 @@ async function expire(access: CosmosAccess, mutations: Mutations, limit: number,
 /** First the payloads go and a record stays to say so; the record goes later. */
 async function purge(access: CosmosAccess, mutations: Mutations, limit: number): Promise<string[]> {
   const all = await access.items('purgeable', { now: access.now() }, limit)
-  const fresh = all.filter(({ item }) => !item.record.purged)
-  await deleteBesides(access, fresh)
-  const entombed = await inParallel(fresh, async ({ item }) => {
+  const entombed = await entomb(
+    access,
+    mutations,
+    all.filter(({ item }) => !item.record.purged),
+    'due',
+  )
+  const tombs = all.filter(({ item }) => item.record.purged)
+  const gone = await inParallel(tombs, async tomb => ((await deleteIfSame(access, tomb)) ? [tomb.item.id] : []))
+  return [...entombed, ...gone.flat()]
+}
+
+/** Deletes what is beside an ended operation at once; false where there is no such one, or nothing more of it. */
+export async function purgeOne(access: CosmosAccess, mutations: Mutations, id: string): Promise<boolean> {
+  const found = await access.latestOperation(id)
+  if (found === undefined || !isFinal(found.item.record.status) || found.item.record.purged) return false
+  return (await entomb(access, mutations, [found], 'ended')).length > 0
+}
+
+async function entomb(
+  access: CosmosAccess,
+  mutations: Mutations,
+  operations: readonly Tagged<OperationItem>[],
+  when: 'due' | 'ended',
+): Promise<string[]> {
+  await deleteBesides(access, operations)
+  const entombed = await inParallel(operations, async ({ item }) => {
     const { id } = item
     const key = keyItemOf(item.record)
     // Before the record, which knows of it: a crash in between is made good by the next sweep.
     if (key !== undefined) await release(access, key, id)
-    return (await mutations.apply(id, entombing())) ? [id] : []
+    return (await mutations.apply(id, entombing(when))) ? [id] : []
   })
-  const tombs = all.filter(({ item }) => item.record.purged)
-  const gone = await inParallel(tombs, async tomb => ((await deleteIfSame(access, tomb)) ? [tomb.item.id] : []))
-  return [...entombed, ...gone].flat()
+  return entombed.flat()
 }
 
 async function clearStranded(access: CosmosAccess, limit: number): Promise<void> {

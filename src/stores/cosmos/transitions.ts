@@ -147,10 +147,14 @@ function recording(next: (record: Operation, now: number) => Operation | undefin
   }
 }
 
-/** The result is whether its payloads went. */
-export function entombing(): Mutation<boolean> {
+/**
+ * The result is whether its payloads went.
+ *
+ * @param when `due`: only once its retention has passed; `ended`: as soon as it has ended
+ */
+export function entombing(when: 'due' | 'ended'): Mutation<boolean> {
   return (item, now) => {
-    if (item === undefined || item.record.purged || item.purgeAt === null || item.purgeAt > now) {
+    if (item === undefined || item.record.purged || item.purgeAt === null || (when === 'due' && item.purgeAt > now)) {
       return { result: false }
     }
     return { item: tombstone(item, now), result: true }

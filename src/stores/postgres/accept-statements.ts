@@ -7,7 +7,7 @@ export function accepts(schema: string, operations: string) {
   const given = `
     id uuid, type text, owner text, priority integer, input text, max_attempts integer, max_lost integer,
     retention bigint, start_within bigint, delay bigint, idempotency_key text, fingerprint text, traceparent text,
-    webhook_url text`
+    webhook_url text, retry_of uuid, tags text`
   const accept = (clock: string, free: string) => `
     WITH ${clock},
     given AS MATERIALIZED (SELECT g.*, ${free} AS free FROM json_to_recordset($2::json) AS g (${given})),
@@ -31,9 +31,9 @@ export function accepts(schema: string, operations: string) {
     accepted AS (
       INSERT INTO ${operations} (
         id, type, owner, priority, max_attempts, max_lost, retention, idempotency_key, fingerprint, traceparent,
-        webhook_url, created_at, updated_at, run_at, start_by)
+        webhook_url, retry_of, tags, created_at, updated_at, run_at, start_by)
       SELECT g.id, g.type, g.owner, g.priority, g.max_attempts, g.max_lost, g.retention, g.idempotency_key,
-        g.fingerprint, g.traceparent, g.webhook_url, c.now, c.now,
+        g.fingerprint, g.traceparent, g.webhook_url, g.retry_of, g.tags, c.now, c.now,
         CASE WHEN g.delay > 0 THEN c.now + g.delay END, c.now + g.delay + g.start_within
       FROM clock c CROSS JOIN ${source} g
       ORDER BY g.type COLLATE "C", g.owner COLLATE "C", g.idempotency_key COLLATE "C", g.id
@@ -48,6 +48,12 @@ export function accepts(schema: string, operations: string) {
     // For submissions with limits, and others of their batch.
     acceptLimited: acceptLimited(IMPATIENT_CLOCK, keyIsFree(schema)),
     limitedWithin: acceptLimited(CLOCK, keyIsTaken(schema)),
+    // After the statement that accepts, in the same transaction.
+    acceptSteps: `
+      INSERT INTO ${schema}.steps (id, name, value)
+      SELECT g.id, g.name, g.value FROM json_to_recordset($1::json) AS g (id uuid, name text, value text)
+      WHERE g.id = ANY (ARRAY (SELECT o.id FROM ${operations} o WHERE o.id = g.id))
+      ON CONFLICT DO NOTHING`,
     // Before the statement that counts, in the same transaction: a statement sees nothing that was committed after its
     // begin. The locks are taken in one order, so that two never wait for each other.
     lockScopes: `

@@ -1,6 +1,6 @@
 /** Looks through the operations of all owners, a bounded number of them at a time. */
 import { STATUSES } from '../../model/protocol.ts'
-import { fitsQuery, idBounds, isFiltered } from '../browsing.ts'
+import { fitsQuery, idBounds, isFiltered, partText, tagText } from '../browsing.ts'
 import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery } from '../store.ts'
 import type { Row } from './pool.ts'
 import { FIRST_ID, isId, LAST_ID, recordOf, toOperation } from './rows.ts'
@@ -74,7 +74,7 @@ function lookedAt(operations: string, query: BrowseQuery, bounds: string, value:
 
 /** What is looked at is narrowed down by; the ids decide how it is read. */
 function conditionsOf(query: BrowseQuery, value: AddValue): string {
-  const { type, owner, status, problem, createdAfter, createdBefore, key, execution, holder, search } = query
+  const { type, owner, status, problem, createdAfter, createdBefore, key, execution, holder, tag, search } = query
   const conditions: string[] = []
   const given = (wanted: unknown, sql: (value: string) => string, kind = 'text') => {
     if (wanted !== undefined) conditions.push(`AND ${sql(value(wanted, kind))}`)
@@ -89,9 +89,12 @@ function conditionsOf(query: BrowseQuery, value: AddValue): string {
   given(key, it => `o.idempotency_key = ${it}`)
   given(execution, it => `o.execution = ${it}`)
   given(holder, it => `o.holder = ${it}`)
-  given(search, it => {
-    const columns = ['o.id::text COLLATE "C"', 'o.idempotency_key', 'o.owner']
-    return `(${columns.map(column => `position(lower(${it} COLLATE "C") IN lower(${column})) > 0`).join(' OR ')})`
-  })
+  given(tag && tagText(tag), it => `position(${it} IN o.tags) > 0`)
+  if (search !== undefined) {
+    const has = (part: string, column: string) => `position(lower(${part} COLLATE "C") IN lower(${column})) > 0`
+    const [plain, coded] = [value(search, 'text'), value(partText(search), 'text')]
+    const columns = ['o.id::text COLLATE "C"', 'o.idempotency_key', 'o.owner'].map(column => has(plain, column))
+    conditions.push(`AND (${[...columns, has(coded, 'o.tags')].join(' OR ')})`)
+  }
   return conditions.join(' ')
 }

@@ -15,6 +15,11 @@ export interface Statement {
   readonly text: string
 }
 
+/** For several statements in one transaction. */
+export const BEGIN: Statement = { name: '', text: 'BEGIN' }
+export const COMMIT: Statement = { name: '', text: 'COMMIT' }
+export const ROLLBACK: Statement = { name: '', text: 'ROLLBACK' }
+
 /** Sends one statement, and gives its rows. */
 export async function send(to: PostgresQueryable, { text }: Statement, values: unknown[]): Promise<Row[]> {
   const { rows } = await to.query({ text, values, rowMode: 'array' })

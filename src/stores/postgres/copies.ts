@@ -2,7 +2,7 @@
 import type { Operation } from '../../model/operation.ts'
 import { type BrowsePage, type BrowseQuery, type Dump, LOG_LIMIT, type LogLine, type RecordedError } from '../store.ts'
 import { browse } from './browse.ts'
-import { type Connections, type Statement, send } from './connections.ts'
+import { BEGIN, COMMIT, type Connections, ROLLBACK, type Statement, send } from './connections.ts'
 import type { PostgresClient, Row } from './pool.ts'
 import { CHANGED_TYPES, COLUMNS, changedRow, FIRST_ID, isId, recordOf, toOperation } from './rows.ts'
 import { RECORD_WIDTH } from './statements.ts'
@@ -28,7 +28,8 @@ export function copyStatements(schema: string) {
 
 const FIXED_TYPES = `
   id uuid, type text, owner text, priority integer, created_at bigint, start_by bigint, max_attempts integer,
-  max_lost integer, retention bigint, idempotency_key text, fingerprint text, traceparent text, webhook_url text`
+  max_lost integer, retention bigint, idempotency_key text, fingerprint text, traceparent text, webhook_url text,
+  retry_of uuid, tags text`
 
 function restores(schema: string, operations: string) {
   const columns = [...COLUMNS, 'purge_at']
@@ -107,12 +108,6 @@ export class Copies {
   }
 }
 
-const [BEGIN, COMMIT, ROLLBACK] = ['BEGIN', 'COMMIT', 'ROLLBACK'].map(text => ({ name: '', text })) as [
-  Statement,
-  Statement,
-  Statement,
-]
-
 async function insert(client: PostgresClient, statement: Statement, rows: readonly object[]): Promise<void> {
   if (rows.length > 0) await send(client, statement, [JSON.stringify(rows)])
 }
@@ -163,6 +158,8 @@ function fixedRow(operation: Operation) {
     fingerprint: operation.fingerprint,
     traceparent: operation.traceparent,
     webhook_url: operation.webhookUrl,
+    retry_of: operation.retryOf,
+    tags: operation.tags && JSON.stringify(operation.tags),
   }
 }
 

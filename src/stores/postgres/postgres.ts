@@ -301,6 +301,12 @@ class PostgresStore implements Store {
     return await this.#copies.browse(query)
   }
 
+  async purge(id: string): Promise<boolean> {
+    const rows = isId(id) ? await this.#run('purgeOne', [this.#options.clock(), id]) : []
+    if (rows.length > 0) this.#hub.tell({ kind: 'changed', id })
+    return rows.length > 0
+  }
+
   async dump(after: string | undefined, limit: number): Promise<readonly Dump[]> {
     this.#checkOpen()
     return await this.#copies.dump(after, limit)

@@ -1,6 +1,7 @@
 /** How a record becomes a row, and a row a record. */
 import type { AttemptError, Operation } from '../../model/operation.ts'
 import { type Problem, type Progress, STATUSES } from '../../model/protocol.ts'
+import type { Tags } from '../../model/submission.ts'
 import type { Waits } from '../../model/waits.ts'
 import type { ActiveOperation, RecordedError } from '../store.ts'
 import { withCompletedAttempt, withHistory } from '../stored-operation.ts'
@@ -21,6 +22,8 @@ const FIXED = [
   'fingerprint',
   'traceparent',
   'webhook_url',
+  'retry_of',
+  'tags',
 ] as const
 
 /** The columns that a change may write, with their types. */
@@ -47,6 +50,7 @@ const CHANGED = {
   history: 'text',
   waits: 'text',
   webhook_due: 'boolean',
+  retried_by: 'uuid',
 } as const
 
 /** Every column of a record, in order. */
@@ -92,6 +96,7 @@ export function changedRow(operation: Operation): Record<(typeof CHANGED_COLUMNS
     history: operation.history.length === 0 ? null : JSON.stringify(operation.history),
     waits: encode(operation.waits),
     webhook_due: operation.webhookDue,
+    retried_by: operation.retriedBy,
     purge_at: operation.expiresAt,
   }
 }
@@ -123,6 +128,8 @@ function read(row: Row) {
     fingerprint: at.textOrNull(),
     traceparent: at.textOrNull(),
     webhookUrl: at.textOrNull(),
+    retryOf: at.textOrNull(),
+    tags: decode<Tags>(at.textOrNull()),
     status: STATUSES[at.number()] ?? 'failed',
     version: at.number(),
     updatedAt: at.number(),
@@ -145,6 +152,7 @@ function read(row: Row) {
     ...at.skip(),
     waits: decode<Waits>(at.textOrNull()),
     webhookDue: at.boolean(),
+    retriedBy: at.textOrNull(),
     purged: at.boolean(),
   }
 }

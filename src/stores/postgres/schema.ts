@@ -37,6 +37,12 @@ const MIGRATIONS: readonly Migration[] = [
     readableBy: 3,
     sql: schema => `${LOCK_BRIEFLY}\nALTER TABLE ${schema}.operations ADD COLUMN waits text COLLATE "C";`,
   },
+  {
+    readableBy: 3,
+    // The tags are a JSON object of strings.
+    sql: schema => `${LOCK_BRIEFLY}
+ALTER TABLE ${schema}.operations ADD COLUMN retry_of uuid, ADD COLUMN retried_by uuid, ADD COLUMN tags text COLLATE "C";`,
+  },
 ]
 
 function operationsTable(schema: string): string {

@@ -286,6 +286,12 @@ function sweeps(schema: string, operations: string) {
   const beside = (table: string) => `
     ${table}_gone AS (
       DELETE FROM ${schema}.${table} WHERE id = ANY (ARRAY (SELECT id FROM doomed WHERE NOT purged)))`
+  const entombed = `
+    entombed AS (
+      UPDATE ${operations} o SET purged = true, idempotency_key = NULL, tags = NULL,
+        purge_at = (SELECT now FROM clock) + least(greatest(o.retention, ${DAY}), ${30 * DAY})
+      WHERE o.id = ANY (ARRAY (SELECT id FROM doomed WHERE NOT purged))),
+    ${['payloads', 'steps', 'logs'].map(beside).join(',')}`
   return {
     time: `WITH ${CLOCK} SELECT now FROM clock`,
     // As the state machine's rescheduled().
@@ -313,11 +319,13 @@ function sweeps(schema: string, operations: string) {
         ORDER BY o.purge_at LIMIT $2 FOR UPDATE SKIP LOCKED),
       records_gone AS (
         DELETE FROM ${operations} WHERE id = ANY (ARRAY (SELECT id FROM doomed WHERE purged))),
-      entombed AS (
-        UPDATE ${operations} o SET purged = true, idempotency_key = NULL,
-          purge_at = (SELECT now FROM clock) + least(greatest(o.retention, ${DAY}), ${30 * DAY})
-        WHERE o.id = ANY (ARRAY (SELECT id FROM doomed WHERE NOT purged))),
-      ${['payloads', 'steps', 'logs'].map(beside).join(',')}
+      ${entombed}
+      SELECT id FROM doomed`,
+    purgeOne: `
+      WITH ${CLOCK},
+      doomed AS MATERIALIZED (
+        SELECT o.id, o.purged FROM ${operations} o WHERE o.id = $2 AND o.status >= 2 AND NOT o.purged FOR UPDATE),
+      ${entombed}
       SELECT id FROM doomed`,
     // The table has about a hundred rows of each type, and those that came since the last sweep.
     dropDurations: `

@@ -65,9 +65,8 @@ export function writes(schema: string, operations: string) {
         WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.xmin = v.seen AND o.status < 2
         RETURNING o.id, o.type),
       told AS (
-        UPDATE ${operations} o SET webhook_due = false FROM given v
+        UPDATE ${operations} o SET webhook_due = v.webhook_due, retried_by = v.retried_by FROM given v
         WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.xmin = v.seen AND o.status >= 2
-        AND o.webhook_due AND NOT v.webhook_due
         RETURNING o.id),
       outputs AS (
         INSERT INTO ${schema}.payloads (id, kind, body)

@@ -6,7 +6,7 @@ import { eventText, waitStep } from '../../model/waits.ts'
 import type { ClockSteps } from '../clock-steps.ts'
 import type { Acceptance, Lease, Note, SweepResult } from '../store.ts'
 import { BUSY } from './busy-lane.ts'
-import { type Connections, send } from './connections.ts'
+import { BEGIN, COMMIT, type Connections, ROLLBACK, send } from './connections.ts'
 import type { PostgresQueryable, Row } from './pool.ts'
 import { changedRow, isId, toOperation } from './rows.ts'
 import { RECORD_WIDTH, type Statements } from './statements.ts'
@@ -83,10 +83,11 @@ export class Writer {
   async accept(submissions: readonly Submission[], until: number): Promise<(Acceptance | typeof BUSY)[]> {
     const { accept, known } = this.#statements
     return await this.#accept(submissions, {
-      insert: batch =>
-        batch.some(isLimited)
-          ? this.#insertLimited(batch, until)
-          : this.#connections.run(accept, [this.#now(), JSON.stringify(batch.map(acceptRow))], until),
+      insert: batch => {
+        if (batch.some(({ steps = [] }) => steps.length > 0)) return this.#insertWithSteps(batch, until)
+        if (batch.some(isLimited)) return this.#insertLimited(batch, until)
+        return this.#connections.run(accept, [this.#now(), JSON.stringify(batch.map(acceptRow))], until)
+      },
       known: asked => this.#connections.run(known, [JSON.stringify(asked)], until),
     })
   }
@@ -99,7 +100,11 @@ export class Writer {
     const { acceptWithin, limitedWithin, known } = this.#statements
     const insert = isLimited(submission) ? limitedWithin : acceptWithin
     const [acceptance] = await this.#accept([submission], {
-      insert: batch => send(transaction, insert, [this.#now(), JSON.stringify(batch.map(limitedRow))]),
+      insert: async batch => {
+        const rows = await send(transaction, insert, [this.#now(), JSON.stringify(batch.map(limitedRow))])
+        await this.#insertSteps(batch, transaction)
+        return rows
+      },
       known: asked => send(transaction, known, [JSON.stringify(asked)]),
     })
     if (acceptance === undefined || acceptance === BUSY) {
@@ -119,6 +124,30 @@ export class Writer {
       ],
       until,
     )
+  }
+
+  /** In one transaction, so that nobody claims an operation without its steps. */
+  async #insertWithSteps(batch: readonly Submission[], until: number): Promise<Row[]> {
+    const { acceptLimited, lockScopes } = this.#statements
+    const scopes = [...new Set(batch.flatMap(submission => this.#scopesOf(submission)))]
+    return await this.#connections.use(async client => {
+      await send(client, BEGIN, [])
+      try {
+        await send(client, lockScopes, [JSON.stringify(scopes)])
+        const rows = await send(client, acceptLimited, [this.#now(), JSON.stringify(batch.map(limitedRow))])
+        await this.#insertSteps(batch, client)
+        await send(client, COMMIT, [])
+        return rows
+      } catch (error) {
+        await send(client, ROLLBACK, []).catch(() => {})
+        throw error
+      }
+    }, until)
+  }
+
+  async #insertSteps(batch: readonly Submission[], client: PostgresQueryable): Promise<void> {
+    const rows = batch.flatMap(({ id, steps = [] }) => steps.map(([name, value]) => ({ id, name, value })))
+    if (rows.length > 0) await send(client, this.#statements.acceptSteps, [JSON.stringify(rows)])
   }
 
   /** Names of locks: other schemas of the database have their own. */
@@ -361,6 +390,8 @@ function acceptRow(submission: Submission) {
     fingerprint: submission.fingerprint,
     traceparent: submission.traceparent,
     webhook_url: submission.webhookUrl,
+    ...(submission.retryOf && { retry_of: submission.retryOf }),
+    ...(submission.tags && { tags: JSON.stringify(submission.tags) }),
   }
 }
 

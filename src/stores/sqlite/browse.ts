@@ -1,6 +1,6 @@
 /** Looks through the operations of all owners, a bounded number of them at a time. */
 import { STATUSES } from '../../model/protocol.ts'
-import { fitsQuery, idBounds, isFiltered } from '../browsing.ts'
+import { fitsQuery, idBounds, isFiltered, partText, tagText } from '../browsing.ts'
 import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery } from '../store.ts'
 import type { Database, SqlValue, Statement } from './database.ts'
 import { RECORDS, RecordQuery } from './rows.ts'
@@ -66,10 +66,12 @@ function pathOf({ status, holder }: BrowseQuery): Path {
 }
 
 function conditionsOf(query: BrowseQuery): Condition[] {
-  const { type, owner, status, problem, createdAfter, createdBefore, key, execution, holder, search } = query
+  const { type, owner, status, problem, createdAfter, createdBefore, key, execution, holder, tag, search } = query
   const given = (sql: string, ...values: (SqlValue | undefined)[]): Condition[] =>
     values.includes(undefined) ? [] : [{ sql, values: values as SqlValue[] }]
-  const part = ['id', 'idempotency_key', 'owner'].map(column => `instr(lower(${column}), lower(?))`).join(' OR ')
+  const part = ['id', 'idempotency_key', 'owner', 'tags']
+    .map(column => `instr(lower(${column}), lower(?))`)
+    .join(' OR ')
   return [
     ...given('+type = ?', type),
     ...given('+owner = ?', owner),
@@ -81,6 +83,7 @@ function conditionsOf(query: BrowseQuery): Condition[] {
     ...given('+idempotency_key = ?', key),
     ...given('+execution = ?', execution),
     ...given('+holder = ?', holder),
-    ...given(`(${part})`, search, search, search),
+    ...given('instr(tags, ?)', tag && tagText(tag)),
+    ...given(`(${part})`, search, search, search, search && partText(search)),
   ]
 }

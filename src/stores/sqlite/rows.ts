@@ -1,6 +1,7 @@
 /** How a record becomes a row, and a row a record. */
 import type { Operation } from '../../model/operation.ts'
 import { isFinal, type Problem, type Progress, STATUSES, type Status } from '../../model/protocol.ts'
+import type { Tags } from '../../model/submission.ts'
 import type { Waits } from '../../model/waits.ts'
 import type { ActiveOperation } from '../store.ts'
 import { earlierAttempts, withCompletedAttempt, withHistory } from '../stored-operation.ts'
@@ -46,6 +47,9 @@ const COLUMNS = [
   'purged',
   'ended',
   'purge_at',
+  'retry_of',
+  'retried_by',
+  'tags',
 ] as const
 
 type Column = (typeof COLUMNS)[number]
@@ -101,6 +105,9 @@ export function toRow(operation: Operation): RecordRow {
     operation.purged ? 1 : 0,
     isFinal(status) ? STATUSES.indexOf(status) : null,
     operation.expiresAt,
+    operation.retryOf,
+    operation.retriedBy,
+    encode(operation.tags),
   ]
 }
 
@@ -146,6 +153,9 @@ export function toOperation(row: RecordRow): Operation {
     webhookUrl: row[AT.webhook_url] as string | null,
     webhookDue: row[AT.webhook_due] === 1,
     purged: row[AT.purged] === 1,
+    tags: decode<Tags>(row[AT.tags]),
+    retryOf: row[AT.retry_of] as string | null,
+    retriedBy: row[AT.retried_by] as string | null,
   }
   return status === 'completed' && holder !== null
     ? withCompletedAttempt(operation, holder, history)

@@ -95,6 +95,14 @@ CREATE TABLE durations (type TEXT PRIMARY KEY, recent TEXT NOT NULL) WITHOUT ROW
     readableBy: 3,
     sql: 'ALTER TABLE operations ADD COLUMN waits TEXT;',
   },
+  {
+    readableBy: 3,
+    sql: `
+ALTER TABLE operations ADD COLUMN retry_of TEXT;
+ALTER TABLE operations ADD COLUMN retried_by TEXT;
+-- A JSON object of strings.
+ALTER TABLE operations ADD COLUMN tags TEXT;`,
+  },
 ]
 
 /** The version of the schema that this program writes. */

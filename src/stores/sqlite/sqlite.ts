@@ -305,6 +305,10 @@ class SqliteStore implements Store {
     return this.#openDumps.browse(query)
   }
 
+  async purge(id: string): Promise<boolean> {
+    return await this.#add({ kind: 'purge', id })
+  }
+
   async dump(after: string | undefined, limit: number): Promise<readonly Dump[]> {
     return this.#openDumps.dump(after, limit)
   }
@@ -380,6 +384,7 @@ class SqliteStore implements Store {
       // A sweep does not tell what it has ended or made ready again.
       if (write.kind === 'sweep' && (result.value as SweepResult).expired > 0) this.#hint({ kind: 'unknown' })
       if (write.kind === 'restore') this.#hint({ kind: 'unknown' })
+      if (write.kind === 'purge') this.#hint({ kind: 'changed', id: write.id })
     })
     for (const type of ready) this.#hint({ kind: 'ready', type })
   }

@@ -16,6 +16,7 @@ import {
   rescheduled,
   SET_BACK_MS,
 } from '../../model/operation.ts'
+import { isFinal } from '../../model/protocol.ts'
 import type { Submission } from '../../model/submission.ts'
 import { eventText, waitStep } from '../../model/waits.ts'
 import type { BatchResult } from '../../util/batcher.ts'
@@ -45,6 +46,7 @@ export type Write =
   | { readonly kind: 'claim'; readonly request: ClaimRequest }
   | { readonly kind: 'launch'; readonly types: readonly string[]; readonly limit: number; readonly holdMs: number }
   | { readonly kind: 'sweep'; readonly limit: number; readonly aheadMs: number }
+  | { readonly kind: 'purge'; readonly id: string }
   | { readonly kind: 'reschedule' }
   | { readonly kind: 'restore'; readonly dumps: readonly Dump[] }
   /** Changes no operation: whether a write would be kept. */
@@ -69,6 +71,7 @@ export interface WriteResults {
   claim: ClaimResult
   launch: Operation[]
   sweep: SweepResult
+  purge: boolean
   /** How many were rescheduled: fewer than {@link PROMOTE_LIMIT} where none is left. */
   reschedule: number
   restore: undefined
@@ -200,6 +203,8 @@ export class Writer {
         return this.#launch(write.types, write.limit, write.holdMs, now)
       case 'sweep':
         return { expired: this.#expire(write.limit, now, write.aheadMs), purged: this.#purge(write.limit, now) }
+      case 'purge':
+        return this.#purgeOne(write.id, now)
       case 'reschedule':
         return this.#reschedule(now)
       case 'restore':
@@ -223,6 +228,7 @@ export class Writer {
       return known
     }
     this.#sql.putInput.run(Number(lastInsertRowid), submission.input)
+    for (const [name, value] of submission.steps ?? []) this.#sql.putStep.run(operation.id, name, value)
     this.#limits.add(operation)
     return now
   }
@@ -239,6 +245,7 @@ export class Writer {
     const after = record && changed(record.operation, change, now)
     if (record === undefined || after === undefined) return undefined
     if (change.kind === 'webhook-accepted') this.#sql.webhookAccepted.run(record.number)
+    else if (change.kind === 'retried') this.#sql.retried.run(change.by, record.number)
     else this.#save(record, after)
     if (change.kind === 'event') this.#sql.putStep.run(id, waitStep(change.name), eventText(change.value, now))
     if (change.kind === 'finish') this.#keepOutcome(record, after, change.outcome, now)
@@ -363,14 +370,22 @@ export class Writer {
   #purge(limit: number, now: number): string[] {
     const rows = this.#sql.purgeable.all(now, limit) as PurgeableRow[]
     for (const { number, id, purged, retention } of rows) {
-      if (purged === 1) {
-        this.#sql.deleteOperation.run(number)
-        continue
-      }
-      this.#sql.deleteBeside(number, id)
-      this.#sql.entomb.run(now + Math.min(Math.max(retention, DAY), 30 * DAY), number)
+      if (purged === 1) this.#sql.deleteOperation.run(number)
+      else this.#entomb({ number, id, retention }, now)
     }
     return rows.map(({ id }) => id)
+  }
+
+  #entomb({ number, id, retention }: Omit<PurgeableRow, 'purged'>, now: number): void {
+    this.#sql.deleteBeside(number, id)
+    this.#sql.entomb.run(now + Math.min(Math.max(retention, DAY), 30 * DAY), number)
+  }
+
+  #purgeOne(id: string, now: number): boolean {
+    const record = this.#sql.read.getStored(id)
+    if (record === undefined || !isFinal(record.operation.status) || record.operation.purged) return false
+    this.#entomb({ number: record.number, id, retention: record.operation.retention }, now)
+    return true
   }
 
   #restore(dumps: readonly Dump[]): undefined {
@@ -440,7 +455,8 @@ function prepare(database: Database) {
     purgeable: sql(`
       SELECT number, id, purged, retention FROM operations
       WHERE purge_at IS NOT NULL AND purge_at <= ? ORDER BY purge_at LIMIT ?`),
-    entomb: sql('UPDATE operations SET purged = 1, idempotency_key = NULL, purge_at = ? WHERE number = ?'),
+    entomb: sql('UPDATE operations SET purged = 1, idempotency_key = NULL, tags = NULL, purge_at = ? WHERE number = ?'),
+    retried: sql('UPDATE operations SET retried_by = ? WHERE number = ?'),
     webhookAccepted: sql('UPDATE operations SET webhook_due = 0 WHERE number = ?'),
     deleteOperation: sql('DELETE FROM operations WHERE number = ?'),
     restore: prepareRestore(database),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { accepted } from '../../model/operation.ts'
 import { acceptedOperation, type ListQuery } from '../../stores/store.ts'
-import { idsOf, numberedId, OUTCOMES, type StoreTests, TYPE } from './context.ts'
+import { idsOf, leaseOf, numberedId, OUTCOMES, type StoreTests, TYPE } from './context.ts'
 
 const MINE: ListQuery = { type: TYPE, owner: '', limit: 1000 }
 
@@ -26,6 +26,37 @@ export const acceptTests: StoreTests = {
       assert.deepEqual(await test.read(operation.id), operation)
       assert.equal(await test.store.readPayload(operation.id, 'input'), '[1,2]')
       assert.equal(await test.store.readPayload(operation.id, 'output'), undefined)
+    },
+
+    'keeps tags, and which operation it runs again': async test => {
+      const tags = { customer: 'Ada "L" ü', 'a:b': '', '{': '\\' }
+      const operation = await test.submit({ tags, retryOf: numberedId(99), idempotencyKey: 'k' })
+      assert.deepEqual({ ...operation.tags }, tags)
+      assert.equal(operation.retryOf, numberedId(99))
+      assert.deepEqual(await test.read(operation.id), operation)
+      assert.deepEqual(await test.store.list(MINE), [operation])
+      assert.deepEqual(await test.claimOne(operation.id), await test.read(operation.id))
+      const plain = await test.submit()
+      assert.deepEqual([plain.tags, plain.retryOf, plain.retriedBy], [null, null, null])
+    },
+
+    'counts steps that come with a submission as recorded': async test => {
+      const steps = [
+        ['charge', '{"a":"ü"}'],
+        ['large', JSON.stringify('x'.repeat(10_000))],
+        ['', '""'],
+      ] as const
+      const submission = test.submission({ steps, idempotencyKey: 'k' })
+      const operation = acceptedOperation(await test.store.accept(submission))
+      assert.deepEqual(new Map(await test.store.steps(operation.id)), new Map(steps))
+      const running = await test.claimOne(operation.id)
+      await test.store.appendNote(leaseOf(running), { kind: 'step', name: 'pack', value: '1' })
+      assert.equal((await test.store.accept(submission)).kind, 'accepted')
+      assert.equal((await test.store.accept({ ...submission, id: test.nextId() })).kind, 'known')
+      assert.deepEqual(new Map(await test.store.steps(operation.id)), new Map([...steps, ['pack', '1']]))
+      const limited = test.submission({ steps, limits: { inFlight: 1 } })
+      assert.deepEqual(await test.store.accept(limited), { kind: 'refused', limit: 'inFlight' })
+      assert.equal((await test.store.steps(limited.id)).size, 0)
     },
 
     'keeps large and odd inputs to the letter': async test => {

@@ -65,6 +65,21 @@ export const browseTests: StoreTests = {
       assert.deepEqual(await ids('nothing'), [])
     },
 
+    'operators find them by their tags, and search in the values': async test => {
+      const ann = await test.submit({ tags: { customer: 'Ann "A"', region: 'EU' } })
+      const odd = await test.submit({ tags: { customer: 'region', EU: 'ü\\' }, type: 'refunds' })
+      await test.submit()
+      const found = async (query: Omit<BrowseQuery, 'limit'>) => idsOf(await browseAll(test, query))
+      assert.deepEqual(await found({ tag: { name: 'region', value: 'EU' } }), [ann.id])
+      assert.deepEqual(await found({ tag: { name: 'customer', value: 'Ann "A"' } }), [ann.id])
+      assert.deepEqual(await found({ tag: { name: 'customer', value: 'Ann' } }), [])
+      assert.deepEqual(await found({ tag: { name: 'EU', value: 'ü\\' } }), [odd.id])
+      assert.deepEqual(await found({ search: 'ann "a"' }), [ann.id])
+      assert.deepEqual(await found({ search: 'eu' }), [ann.id])
+      assert.deepEqual(await found({ search: 'ü\\' }), [odd.id])
+      assert.deepEqual(await found({ search: 'customer' }), [])
+    },
+
     'a page says how many operations it has looked at': async test => {
       const ids = idsOf([...(await test.submitMany(3, { owner: 'ann' })), ...(await test.submitMany(4))])
       const all = await test.store.browse({ limit: 5 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type Change, changed, type Operation } from '../../model/operation.ts'
 import { isFinal } from '../../model/protocol.ts'
-import { LEASE_MS, OUTCOMES, type StoreTest, type StoreTests } from './context.ts'
+import { LEASE_MS, numberedId, OUTCOMES, type StoreTest, type StoreTests } from './context.ts'
 
 /** Ways to bring a fresh operation into each state in which changes mean something else. */
 const STATES: Readonly<Record<string, (test: StoreTest) => Promise<Operation>>> = {
@@ -34,6 +34,10 @@ const STATES: Readonly<Record<string, (test: StoreTest) => Promise<Operation>>> 
   },
   'a completed operation': test => test.end(OUTCOMES.completed),
   'a failed operation': test => test.end(OUTCOMES.failed),
+  'an ended operation that another one runs again': async test => {
+    const { id } = await test.end(OUTCOMES.failed, { webhookUrl: 'https://a.example/' })
+    return await test.change(id, { kind: 'retried', by: numberedId(98) })
+  },
   'a canceled operation': async test => {
     const { id } = await test.submit()
     return await test.change(id, { kind: 'cancel' })
@@ -62,6 +66,7 @@ const CHANGES: readonly Change[] = [
   ...[0, 1, 2, 3].map(launch => ({ kind: 'launched', launch, execution: 'job-9', engine: 'jobs' }) as const),
   ...[0, 1, 2, 3].map(launch => ({ kind: 'launch-refused', launch, delayMs: 2000 }) as const),
   { kind: 'webhook-accepted' },
+  { kind: 'retried', by: numberedId(99) },
   ...[0, 1, 2].map(attempt => ({ kind: 'abandon', attempt, reason: 'It is gone.' }) as const),
 ]
 
@@ -81,10 +86,21 @@ export const changeTests: StoreTests = {
       test.clock.advance(LEASE_MS)
       await test.store.sweep(100)
       for (const operation of before) {
-        for (const change of CHANGES) assert.equal(await test.store.change(operation.id, change), undefined)
+        for (const change of CHANGES.filter(({ kind }) => kind !== 'retried')) {
+          assert.equal(await test.store.change(operation.id, change), undefined)
+        }
         assert.deepEqual(await test.store.renew([operation], LEASE_MS), [{ kind: 'lost' }])
         assert.deepEqual(await test.read(operation.id), operation)
       }
+    },
+
+    'an ended operation names the one that runs it again, and nothing else of it changes': async test => {
+      const ended = await test.end(OUTCOMES.failed)
+      const [first, second] = [numberedId(98), numberedId(99)]
+      assert.deepEqual(await test.change(ended.id, { kind: 'retried', by: first }), { ...ended, retriedBy: first })
+      assert.equal(await test.store.change(ended.id, { kind: 'retried', by: first }), undefined)
+      assert.deepEqual(await test.change(ended.id, { kind: 'retried', by: second }), { ...ended, retriedBy: second })
+      assert.deepEqual(await test.read(ended.id), { ...ended, retriedBy: second })
     },
 
     'progress shows with a new version, and is gone with its attempt': async test => {

@@ -132,7 +132,10 @@ async function inEveryState(test: StoreTest) {
   const running = await test.claimOne(id, { execution: 'job-2', engine: 'jobs' })
   await test.change(running.id, { kind: 'progress', attempt: 2, progress: { fraction: 0.5, message: 'half' } })
   await test.end(OUTCOMES.retry, { idempotencyKey: 'l' })
-  await test.end({ ...OUTCOMES.failed, error: THROWN })
+  const failed = await test.end({ ...OUTCOMES.failed, error: THROWN }, { tags: { customer: 'Ada “L”' } })
+  const retry = await test.submit({ retryOf: failed.id })
+  await test.change(failed.id, { kind: 'retried', by: retry.id })
+  await test.store.purge((await test.end(OUTCOMES.failed)).id)
   return { done, pending }
 }
 

@@ -17,6 +17,7 @@ import { listTests } from './list.ts'
 import { lostInputTests } from './lost-input.ts'
 import { noteTests } from './note.ts'
 import { outcomeTests } from './outcome.ts'
+import { purgeTests } from './purge.ts'
 import { queueTests } from './queue.ts'
 import { sweepTests } from './sweep.ts'
 import { waitTests } from './waits.ts'
@@ -68,6 +69,7 @@ const GROUPS: readonly StoreTests[] = [
   queueTests,
   launchTests,
   sweepTests,
+  purgeTests,
   clockTests,
   webhookTests,
   copyTests,

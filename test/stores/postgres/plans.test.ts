@@ -78,15 +78,25 @@ const EXPECTED: Partial<Readonly<Record<StatementName, Expectation>>> = {
     indexes: ['operations_delayed', 'operations_key', 'operations_listed', 'operations_pkey', 'operations_ready'],
     pages: 200,
   },
+  acceptSteps: {
+    values: [JSON.stringify([{ id: SOME_ID, name: 'charge', value: '1' }])],
+    indexes: ['operations_pkey'],
+    pages: 50,
+  },
   known: { values: [JSON.stringify([KNOWN])], indexes: ['operations_key', 'operations_pkey'], pages: 20 },
   complete: { values: [null, JSON.stringify([COMPLETED])], indexes: ['operations_pkey'], pages: 100 },
   versions: { values: [null, [SOME_ID]], indexes: ['operations_pkey'], pages: 20 },
-  save: { values: [null, JSON.stringify([SAVED])], indexes: ['operations_pkey', 'operations_webhook_due'], pages: 100 },
+  save: { values: [null, JSON.stringify([SAVED])], indexes: ['operations_pkey'], pages: 100 },
   note: { values: [null, JSON.stringify([NOTED])], indexes: ['logs_pkey', 'operations_pkey'], pages: 100 },
   lapsed: { values: [null, 200, 0], indexes: ['operations_running', 'operations_start_by'], pages: 600 },
   purge: {
     values: [null, 200],
     indexes: ['logs_pkey', 'operations_pkey', 'operations_purge', 'payloads_pkey', 'steps_pkey'],
+    pages: 100,
+  },
+  purgeOne: {
+    values: [null, SOME_ID],
+    indexes: ['logs_pkey', 'operations_pkey', 'payloads_pkey', 'steps_pkey'],
     pages: 100,
   },
 }

@@ -1,0 +1,53 @@
+/** An operation that has ended without a result is run again: as a new operation that names the old one. */
+import type { Operation } from '../model/operation.ts'
+import type { AnyOperationType } from '../model/operation-type.ts'
+import { problemError } from '../model/problem.ts'
+import { isFinal } from '../model/protocol.ts'
+import type { Submission } from '../model/submission.ts'
+import type { OperationStore } from '../stores/store.ts'
+import { orUnavailable } from './unavailable.ts'
+
+/** How an operation is run again. */
+export interface RetryOptions {
+  /** Whether recorded steps are run again too. Default false: what was done and recorded is not done again. */
+  readonly fresh?: boolean | undefined
+}
+
+/**
+ * The idempotency key of a retry: of two clicks one counts. No key that a request can send has such a sign, and a retry
+ * that failed is retried under its own id.
+ */
+function retryKey(id: string): string {
+  return `retry \u2192 ${id}`
+}
+
+/**
+ * Makes the submission that runs an operation again, with its input, owner, webhook, tags and, unless it is to be fresh,
+ * its recorded steps.
+ *
+ * @param as what the submission of its type has by default
+ * @throws {ProblemError} `operation-unfinished`, `not-retryable`, `operation-expired`
+ */
+export async function retrySubmission(
+  store: OperationStore,
+  operation: Operation,
+  as: (input: string) => Submission,
+  { fresh = false }: RetryOptions,
+): Promise<Submission> {
+  const { id, status } = operation
+  if (operation.purged) throw problemError('operation-expired')
+  if (!isFinal(status)) throw problemError('operation-unfinished', `Its status is "${status}".`)
+  if (status === 'completed') throw problemError('not-retryable', 'It has completed.')
+  const input = await orUnavailable(store.readPayload(id, 'input'))
+  if (input === undefined) throw problemError('not-retryable', 'Its input is missing.')
+  const steps = fresh ? [] : [...(await orUnavailable(store.steps(id)))]
+  const { webhookUrl, tags } = operation
+  return { ...as(input), idempotencyKey: retryKey(id), retryOf: id, webhookUrl, tags, steps }
+}
+
+/** The type of an operation that is to run again. */
+export function retryType(types: ReadonlyMap<string, AnyOperationType>, { type }: Operation): AnyOperationType {
+  const known = types.get(type)
+  if (known === undefined) throw problemError('not-retryable', `Its type "${type}" is not known here.`)
+  return known
+}
