@@ -41,6 +41,8 @@ await app.register(waybill, {
   store,
   listing: true,
   exposeAttempts: true,
+  // Everyone on this machine may operate it.
+  ...(IS_LOCAL && process.env.NODE_ENV !== 'production' && { admin: {} }),
   ...work[RUN],
 })
 
@@ -48,7 +50,9 @@ let stoppedAt = Number.POSITIVE_INFINITY
 process.on('SIGINT', stop).on('SIGTERM', stop)
 await app.ready().then(undefined, explain(STORE_CURE))
 const url = await app.listen({ host: HOST, port: PORT }).catch(explain(ADDRESS_CURE))
-console.log(`Order at ${url} (work: ${RUN}, store: ${shownUrl(STORE)}), described at ${url}/docs. Ctrl-C stops.`)
+console.log(
+  `Order at ${url} (work: ${RUN}, store: ${shownUrl(STORE)}), described at ${url}/docs, operated at ${url}/console. Ctrl-C stops.`,
+)
 
 /** The first signal hands back what is not done; a second one ends the process at once, and nothing is lost by it either. */
 function stop(): void {

@@ -21,6 +21,7 @@ import { checkOpenApiInfo, type OpenApiInfo } from '../openapi/openapi.ts'
 import type { Operations } from '../service/operations.ts'
 import type { Waybill } from '../waybill.ts'
 import { adminRoutes } from './admin/admin.ts'
+import { consoleRoutes } from './admin/console.ts'
 import type { AdminViewOptions } from './admin/identity.ts'
 import { type Complete, createComplete } from './answers.ts'
 import { listAttempts } from './attempts.ts'
@@ -79,7 +80,7 @@ export interface ApiOptions {
   readonly openapi?: OpenApiInfo | false
   /** Which pages of other origins may use the API. Default: none. */
   readonly cors?: CorsOptions
-  /** What the admin API under `/admin` shows. Default: it is not there. */
+  /** What the admin API under `/admin` and the console under `/console` show. Default: neither is there. */
   readonly admin?: AdminViewOptions | undefined
   /** Further ways to call the operations, such as `mcp()` of `waybill/mcp`. Default: none. */
   readonly surfaces?: readonly Surface[] | undefined
@@ -135,12 +136,17 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
   const monitor = [...monitorRoutes(new Monitor(operations, resources)), ...history, ...deliveryRoutes(waybill)]
   const description = descriptionRoutes(waybill, { ...options, base })
   const routes = [...own, ...monitor, ...healthRoutes(waybill), ...metrics, ...description, ...further]
-  const admin = options.admin === undefined ? [] : adminRoutes(waybill, options.admin)
+  const admin = options.admin === undefined ? [] : operatorRoutes(waybill, options.admin, base)
   return [
     ...completed(waybill, routes, createComplete(waybill, options.cors)),
     // No page of another origin is an operator's.
     ...completed(waybill, admin, createComplete(waybill, undefined)),
   ]
+}
+
+function operatorRoutes(waybill: Waybill, options: AdminViewOptions, base: string): OwnRoute[] {
+  const shown = options.console === false ? [] : consoleRoutes(base)
+  return [...adminRoutes(waybill, options), ...shown]
 }
 
 function completed(waybill: Waybill, routes: readonly OwnRoute[], complete: Complete): Route[] {

@@ -1,6 +1,6 @@
 /** Who may use the admin API, and as what: the option `admin`. A request without an operator is refused. */
 import { isIPv4 } from 'node:net'
-import { type Check, type Checks, checkOptions, FUNCTION, STRING } from '../../model/options.ts'
+import { BOOLEAN, type Check, type Checks, checkOptions, FUNCTION, STRING } from '../../model/options.ts'
 import { problemError } from '../../model/problem.ts'
 import type { Logger } from '../../util/logger.ts'
 import type { HttpRequest, HttpResponse } from '../message.ts'
@@ -17,15 +17,17 @@ export interface AdminPrincipal {
   readonly payloads?: boolean | undefined
 }
 
-/** What the admin API shows. */
+/** What the admin API and the console show. */
 export interface AdminViewOptions {
-  /** Where a trace is shown: a URL with `{traceId}`, and `{spanId}` if wanted. Default: no link. */
+  /** Whether `/console` serves the console. Default true. */
+  readonly console?: boolean | undefined
+  /** Where the console links a trace to: a URL with `{traceId}`, and `{spanId}` if wanted. Default: no link. */
   readonly traceUrl?: string | undefined
-  /** Where an execution is shown, such as its logs: a URL with `{execution}`, and `{engine}` if wanted. Default: no link. */
+  /** Where the console links an execution to, such as its logs: a URL with `{execution}`, and `{engine}` if wanted. Default: no link. */
   readonly executionUrl?: string | undefined
 }
 
-/** How the admin API is served. */
+/** How the admin API and the console are served. */
 export interface AdminOptions<Request> extends AdminViewOptions {
   /**
    * Names the operator of a request. Where it returns nothing, the request is refused with 401; what it throws is
@@ -43,12 +45,13 @@ type MaybePrincipal = AdminPrincipal | null | undefined
 
 /** What a server takes for its operators. */
 export interface AdminCallerOptions<Request> {
-  /** Serves the admin API under `/admin`. Default: it is not there. */
+  /** Serves the admin API under `/admin` and the console under `/console`. Default: neither is there. */
   readonly admin?: AdminOptions<Request> | undefined
 }
 
 /** What the options of the routes must be. */
 export const ADMIN_VIEW_OPTIONS: Checks<AdminViewOptions> = {
+  console: BOOLEAN,
   traceUrl: urlWith('{traceId}'),
   executionUrl: urlWith('{execution}'),
 }
@@ -95,8 +98,8 @@ export function createIdentifyOperator<Request>(
 }
 
 /** What the routes need of the options of a server. */
-export function adminViewOptions({ traceUrl, executionUrl }: AdminViewOptions): AdminViewOptions {
-  return { traceUrl, executionUrl }
+export function adminViewOptions({ console, traceUrl, executionUrl }: AdminViewOptions): AdminViewOptions {
+  return { console, traceUrl, executionUrl }
 }
 
 /** Whether an answer of {@link IdentifyOperator} is an operator. */
@@ -124,7 +127,7 @@ function localOnly<Request>(originOf: ((request: Request) => Origin) | undefined
     throw new TypeError('admin.principal is required: this server does not see where a request comes from.')
   if (process.env.NODE_ENV === 'production')
     throw new TypeError('admin.principal is required while NODE_ENV is "production".')
-  logger.warn({}, 'The admin API is open to everyone on this machine: admin.principal is not set')
+  logger.warn({}, 'The admin API and the console are open to everyone on this machine: admin.principal is not set')
   return async request => {
     if (isLocal(originOf(request))) return { name: 'local', role: 'operator', payloads: true, isLocal: true }
     const why = 'Without admin.principal, only requests from this machine to localhost are answered.'

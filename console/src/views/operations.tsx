@@ -1,0 +1,310 @@
+/** The list of operations: a filter in the URL, columns, and actions on some or on all that match. */
+import { useSignal } from '@preact/signals'
+import { useEffect, useRef } from 'preact/hooks'
+import { STATUSES } from '../../../src/model/protocol.ts'
+import { FILTER_NAMES, FilterError, parseFilter } from '../../../src/operator/filter.ts'
+import { change, mayChange, Refusal } from '../api.ts'
+import { count } from '../format.ts'
+import { Button, Empty } from '../parts/basics.tsx'
+import { Icon } from '../parts/icons.tsx'
+import { notify } from '../parts/notices.tsx'
+import { filterLink, navigate, place } from '../router.ts'
+import { ColumnChoice, shownColumns } from './columns.tsx'
+import { useList } from './list.ts'
+
+export function Operations() {
+  const filter = place.value.query.get('filter') ?? ''
+  return (
+    <>
+      <header class="top">
+        <h1>Operations</h1>
+        <details class="menu">
+          <summary class="button quiet">
+            <Icon name="columns" />
+            Columns
+          </summary>
+          <ColumnChoice />
+        </details>
+      </header>
+      <FilterField filter={filter} />
+      <OperationList key={filter} filter={filter} />
+    </>
+  )
+}
+
+/** Time to type a word before the list follows. */
+const SETTLE_MS = 350
+
+function FilterField({ filter }: { readonly filter: string }) {
+  const draft = useSignal(filter)
+  const field = useRef<HTMLInputElement>(null)
+  useEffect(() => {
+    // What is being typed leads, and the URL follows.
+    if (document.activeElement !== field.current) draft.value = filter
+  }, [filter])
+  // A term whose value is still to be typed is not wrong.
+  const error = errorOf(draft.value.replace(/(?:^|\s)[A-Za-z]+:$/, ''))
+  const apply = (text: string, replace: boolean) => {
+    draft.value = text
+    if (errorOf(text) === undefined) navigate(filterLink(text.trim()), { replace })
+  }
+  const timer = useRef(0)
+  const status = /(?:^|\s)status:(\S+)/.exec(filter)?.[1]
+  const withStatus = (wanted: string | undefined) =>
+    [wanted && `status:${wanted}`, filter.replace(/(^|\s)status:\S+/, ' ').trim()].filter(Boolean).join(' ')
+  return (
+    <search class="filters">
+      <div class={`field ${error === undefined ? '' : 'wrong'}`}>
+        <Icon name="search" />
+        <input
+          ref={field}
+          id="filter"
+          type="text"
+          spellcheck={false}
+          autocomplete="off"
+          autocapitalize="off"
+          aria-label="Filter"
+          aria-invalid={error !== undefined}
+          aria-describedby="filter-help"
+          placeholder="type:orders tag:customer=Ada since:2h, or words to search for"
+          value={draft.value}
+          onInput={event => {
+            const { value } = event.currentTarget
+            draft.value = value
+            clearTimeout(timer.current)
+            timer.current = window.setTimeout(() => apply(value, true), SETTLE_MS)
+          }}
+          onKeyDown={event => {
+            if (event.key === 'Enter') {
+              clearTimeout(timer.current)
+              apply(event.currentTarget.value, false)
+            }
+            if (event.key === 'Escape') event.currentTarget.blur()
+          }}
+        />
+        {draft.value !== '' && (
+          <Button icon="cancel" label="Clear the filter" kind="quiet" onClick={() => apply('', false)} />
+        )}
+        <kbd>/</kbd>
+      </div>
+      <p id="filter-help" class={error === undefined ? 'help' : 'help refusal'}>
+        {error ??
+          FILTER_NAMES.map(name => (
+            <button
+              key={name}
+              type="button"
+              class="term"
+              onClick={() => {
+                draft.value = `${draft.value.trim()} ${name}:`.trim()
+                field.current?.focus()
+              }}
+            >
+              {name}:
+            </button>
+          ))}
+      </p>
+      <nav class="chips" aria-label="Status">
+        {[undefined, ...STATUSES].map(it => (
+          <a
+            key={it ?? 'all'}
+            href={filterLink(withStatus(it))}
+            aria-current={status === it ? 'true' : undefined}
+            data-status={it}
+          >
+            {it !== undefined && <span class="dot" aria-hidden="true" />}
+            {it ?? 'all'}
+          </a>
+        ))}
+      </nav>
+    </search>
+  )
+}
+
+/** What is wrong with the text of a filter. */
+function errorOf(text: string): string | undefined {
+  try {
+    parseFilter(text)
+    return undefined
+  } catch (error) {
+    if (error instanceof FilterError) return error.message
+    throw error
+  }
+}
+
+function OperationList({ filter }: { readonly filter: string }) {
+  const { list, more, refresh } = useList(filter)
+  const selected = useSignal<ReadonlySet<string>>(new Set())
+  const columns = shownColumns()
+  const { items, newer, next, state, refusal } = list
+  const toggle = (ids: readonly string[], isOn: boolean) => {
+    const chosen = new Set(selected.value)
+    for (const id of ids) isOn ? chosen.add(id) : chosen.delete(id)
+    selected.value = chosen
+  }
+  if (refusal !== undefined && items.length === 0) return <p class="refusal">{refusal.message}</p>
+  if (items.length === 0 && state === 'ready') {
+    return (
+      <Empty>
+        {filter === '' ? 'Nothing has been accepted yet.' : 'No operation fits.'}
+        {list.scanned > 0 && ` ${count(list.scanned)} were looked at.`}
+      </Empty>
+    )
+  }
+  const canSelect = mayChange()
+  const areAllSelected = items.length > 0 && items.every(({ id }) => selected.value.has(id))
+  return (
+    <>
+      <button
+        type="button"
+        class="newer"
+        hidden={newer === 0}
+        onClick={() => {
+          scrollTo(0, 0)
+          void refresh(true)
+        }}
+      >
+        {count(newer)} new
+      </button>
+      <div class="scroll list">
+        <table class="operations" aria-busy={state === 'loading'}>
+          <thead>
+            <tr>
+              {canSelect && (
+                <th class="check">
+                  <input
+                    type="checkbox"
+                    aria-label="Select all that are listed"
+                    checked={areAllSelected}
+                    onChange={event =>
+                      toggle(
+                        items.map(({ id }) => id),
+                        event.currentTarget.checked,
+                      )
+                    }
+                  />
+                </th>
+              )}
+              {columns.map(({ name, isNumber }) => (
+                <th key={name} scope="col" data-column={name} class={isNumber ? 'right' : ''}>
+                  {name}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {items.map(it => (
+              <tr key={it.id} data-row={it.id} class={selected.value.has(it.id) ? 'selected' : ''}>
+                {canSelect && (
+                  <td class="check">
+                    <input
+                      type="checkbox"
+                      aria-label={`Select ${it.id}`}
+                      checked={selected.value.has(it.id)}
+                      onChange={event => toggle([it.id], event.currentTarget.checked)}
+                    />
+                  </td>
+                )}
+                {columns.map(({ name, isNumber, cell }) => (
+                  <td key={name} data-column={name} class={isNumber ? 'number right' : ''}>
+                    {cell(it)}
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <End
+        text={`${count(items.length)} of ${count(list.scanned)} looked at`}
+        isLoading={state === 'loading'}
+        isPaused={state === 'paused'}
+        hasMore={next !== undefined}
+        more={more}
+      />
+      {selected.value.size > 0 && (
+        <SelectionBar
+          selected={selected.value}
+          onClear={() => {
+            selected.value = new Set()
+          }}
+          onDone={() => void refresh(true)}
+        />
+      )}
+    </>
+  )
+}
+
+/** The end of the list: loads more when it is seen. */
+function End(props: {
+  readonly text: string
+  readonly isLoading: boolean
+  readonly isPaused: boolean
+  readonly hasMore: boolean
+  readonly more: () => Promise<void>
+}) {
+  const { text, isLoading, isPaused, hasMore, more } = props
+  const end = useRef<HTMLDivElement>(null)
+  useEffect(() => {
+    if (!hasMore || isPaused || isLoading || end.current === null) return undefined
+    const observer = new IntersectionObserver(
+      ([entry]) => {
+        if (entry?.isIntersecting) void more()
+      },
+      { rootMargin: '600px' },
+    )
+    observer.observe(end.current)
+    return () => observer.disconnect()
+  }, [hasMore, isPaused, isLoading, more, text])
+  return (
+    <div ref={end} class="end note number">
+      <span>{isLoading ? 'Looking…' : hasMore ? text : `${text}. That is all.`}</span>
+      {hasMore && isPaused && <Button onClick={() => void more()}>Look further</Button>}
+    </div>
+  )
+}
+
+function SelectionBar(props: {
+  readonly selected: ReadonlySet<string>
+  readonly onClear: () => void
+  readonly onDone: () => void
+}) {
+  const { selected, onClear, onDone } = props
+  const isBusy = useSignal(false)
+  const cancel = async () => {
+    isBusy.value = true
+    const { done, skipped, away } = await cancelEach([...selected])
+    isBusy.value = false
+    const rest = skipped > 0 ? `, ${skipped} did not fit` : ''
+    if (away) notify('The server does not answer; some may be left.', true)
+    else notify(`${done} canceled, or asked to stop${rest}.`, done === 0)
+    onClear()
+    onDone()
+  }
+  return (
+    <div class="selection" role="toolbar" aria-label="The selected operations">
+      <strong class="number">{selected.size} selected</strong>
+      <Button icon="cancel" onClick={() => void cancel()} disabled={isBusy.value}>
+        Cancel
+      </Button>
+      <Button kind="quiet" onClick={onClear}>
+        Clear
+      </Button>
+    </div>
+  )
+}
+
+/** One after the other, so that a long selection does not crowd out others. */
+async function cancelEach(ids: readonly string[]) {
+  let [done, skipped] = [0, 0]
+  for (const id of ids) {
+    try {
+      await change('POST', `operations/${id}/cancel`)
+      done++
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      if (error.isAway) return { done, skipped, away: true }
+      skipped++
+    }
+  }
+  return { done, skipped, away: false }
+}

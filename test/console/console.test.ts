@@ -1,0 +1,298 @@
+/** The console, as an operator uses it. */
+import { gzipSync } from 'node:zlib'
+import fastify from 'fastify'
+import type { Browser } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { waybill as plugin } from 'waybill/fastify'
+import { buildConsole } from '../../scripts/console.ts'
+import type { Waybill } from '../../src/waybill.ts'
+import { openConsole, openPage, startBrowser, violations } from '../support/console.ts'
+import { OrderServer, orders, type Wish } from '../support/order-server.ts'
+import { serveFastify } from '../support/servers.ts'
+import { hasFinished, hasStatus, submit, type TestContext, test, when } from '../support/waybill.ts'
+
+let browser: Browser
+
+beforeAll(async () => {
+  browser = await startBrowser()
+})
+afterAll(() => browser.close())
+
+async function start(lab: TestContext) {
+  const desk = new OrderServer()
+  const waybill = await lab.waybill([orders], { worker: { handlers: desk.handlers, concurrency: 4 } })
+  const order = (wish: Wish, owner = '') => submit(waybill, orders, { wish }, { owner })
+  return { desk, waybill, order }
+}
+
+async function ended(waybill: Waybill, ...ids: readonly string[]): Promise<void> {
+  for (const id of ids) await hasFinished(waybill.store, id)
+}
+
+const end = (id: string) => id.slice(-8)
+
+describe('the list of operations', () => {
+  test('shows an order as it is accepted, runs and ends', async ({ lab }) => {
+    const { desk, waybill, order } = await start(lab)
+    const { page, complaints, strangers } = await openConsole(lab, browser, waybill, '/operations')
+    await page.getByText('Nothing has been accepted yet.').waitFor()
+    const id = await order('hold', 'Ada')
+    const row = page.getByRole('row').filter({ hasText: end(id) })
+    await row.getByText('running').waitFor()
+    await row.getByText('packing').waitFor()
+    desk.letGo()
+    await row.getByText('completed').waitFor()
+    expect(complaints).toEqual([])
+    expect(strangers).toEqual([])
+  })
+
+  test('finds what fits a filter, which is in the URL and outlives a reload', async ({ lab }) => {
+    const { waybill, order } = await start(lab)
+    const [failed, completed] = [await order('fail'), await order('complete')]
+    await ended(waybill, failed, completed)
+    const { page } = await openConsole(lab, browser, waybill, '/operations')
+    await page.getByText(end(completed)).waitFor()
+    await page.keyboard.press('/')
+    await page.keyboard.type('problem:out-of-stock')
+    await page.getByText(end(completed)).waitFor({ state: 'detached' })
+    await page.getByText(end(failed)).waitFor()
+    expect(new URL(page.url()).searchParams.get('filter')).toBe('problem:out-of-stock')
+    await page.reload()
+    await page.getByText(end(failed)).waitFor()
+    expect(await page.getByLabel('Filter', { exact: true }).inputValue()).toBe('problem:out-of-stock')
+    await page.getByRole('link', { name: 'running', exact: true }).click()
+    await page.getByText('No operation fits.').waitFor()
+    expect(new URL(page.url()).searchParams.get('filter')).toBe('status:running problem:out-of-stock')
+  })
+
+  test('says what is wrong with a filter, and keeps the list', async ({ lab }) => {
+    const { waybill, order } = await start(lab)
+    const id = await order('complete')
+    const { page } = await openConsole(lab, browser, waybill, '/operations')
+    await page.getByLabel('Filter', { exact: true }).fill('status:done')
+    await page.getByText('status:done: a status is one of').waitFor()
+    expect(await page.getByText(end(id)).count()).toBe(1)
+  })
+
+  test('goes on where the list ends, until all are there', async ({ lab }) => {
+    const waybill = await lab.waybill([orders])
+    const ids = await Promise.all(Array.from({ length: 130 }, () => submit(waybill, orders, { wish: 'complete' })))
+    const { page } = await openConsole(lab, browser, waybill, '/operations')
+    const rows = page.locator('tr[data-row]')
+    await rows.first().waitFor()
+    await expect
+      .poll(async () => {
+        await page.mouse.wheel(0, 4000)
+        return await rows.count()
+      })
+      .toBe(ids.length)
+    await page.getByText('That is all.').waitFor()
+    const shown = await rows.evaluateAll(all => all.map(it => it.getAttribute('data-row')))
+    expect(shown).toEqual([...ids].sort().reverse())
+  })
+
+  test('is walked through and opened by keys', async ({ lab }) => {
+    const { waybill, order } = await start(lab)
+    const ids = [await order('complete'), await order('complete'), await order('complete')]
+    await ended(waybill, ...ids)
+    const { page } = await openConsole(lab, browser, waybill, '/operations')
+    await page.locator('tr[data-row]').nth(2).waitFor()
+    for (const key of ['j', 'j', 'j', 'k']) await page.keyboard.press(key)
+    const [, middle] = [...ids].sort()
+    expect(await page.evaluate(() => document.activeElement?.closest('tr')?.getAttribute('data-row'))).toBe(middle)
+    await page.keyboard.press('Enter')
+    await page.getByRole('heading', { level: 1 }).getByText(`${middle}`).waitFor()
+    await page.keyboard.press('?')
+    await page.getByRole('dialog', { name: 'Keys' }).waitFor()
+    await page.keyboard.press('Escape')
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
+    await page.goBack()
+    await page.locator('tr[data-row]').nth(2).waitFor()
+  })
+
+  test('cancels what is selected', async ({ lab }) => {
+    const { waybill, order } = await start(lab)
+    const ids = [await order('hold'), await order('hold')]
+    for (const id of ids) await hasStatus(waybill.store, id, 'running')
+    const kept = await order('hold')
+    const { page } = await openConsole(lab, browser, waybill, '/operations')
+    for (const id of ids) await page.getByLabel(`Select ${id}`).check()
+    await page.getByRole('toolbar').getByRole('button', { name: 'Cancel' }).click()
+    for (const id of ids) expect(await hasFinished(waybill.store, id)).toMatchObject({ status: 'canceled' })
+    expect(await waybill.store.read(kept)).toMatchObject({ cancelRequested: false })
+    await page.getByText('2 canceled, or asked to stop.').waitFor()
+  })
+})
+
+describe('one operation', () => {
+  test('is watched while it runs: its progress, its log as it comes, and its result', async ({ lab }) => {
+    const { desk, waybill, order } = await start(lab)
+    const id = await order('hold')
+    const { page, complaints } = await openConsole(lab, browser, waybill, `/operations/${id}`)
+    await page.getByText('running').first().waitFor()
+    await page.getByRole('list', { name: 'Log' }).getByText('held').waitFor()
+    await expect.poll(() => page.getByRole('progressbar').getAttribute('value')).toBe('0.5')
+    await page.reload()
+    await page.getByRole('list', { name: 'Log' }).getByText('held').waitFor()
+    desk.letGo()
+    await page.getByText('"packed"').waitFor()
+    await page.getByText('"hold"').waitFor()
+    expect(complaints).toEqual([])
+  })
+
+  test('shows why it failed: the problem, and what the handler threw with its stack', async ({ lab }) => {
+    const { waybill, order } = await start(lab)
+    const id = await order('crash')
+    await ended(waybill, id)
+    const { page } = await openConsole(lab, browser, waybill, `/operations/${id}`)
+    await page.getByText('The operation failed', { exact: true }).first().waitFor()
+    const thrown = page.getByLabel('What the handler threw', { exact: true })
+    expect(await thrown.textContent()).toMatch(/Error: a secret of the server\n\s+at /)
+  })
+
+  test('is canceled while it runs', async ({ lab }) => {
+    const { waybill, order } = await start(lab)
+    const id = await order('hold')
+    await when(waybill.store, id, ({ progress }) => progress !== null)
+    const { page } = await openConsole(lab, browser, waybill, `/operations/${id}`)
+    await page.getByRole('button', { name: 'Cancel' }).click()
+    expect(await hasFinished(waybill.store, id)).toMatchObject({ status: 'canceled' })
+    await page.getByRole('heading', { name: 'Cancellation' }).waitFor()
+    expect(await page.getByRole('button', { name: 'Cancel' }).count()).toBe(0)
+  })
+
+  test('is copied as a curl command that submits the same input', async ({ lab }) => {
+    const { waybill, order } = await start(lab)
+    const id = await order('complete')
+    await ended(waybill, id)
+    const { page, url } = await openConsole(lab, browser, waybill, `/operations/${id}`)
+    await page.getByText('"packed"').waitFor()
+    await page.getByRole('button', { name: 'Copy as curl' }).click()
+    await page.getByRole('button', { name: 'Copied' }).waitFor()
+    expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(
+      `curl -i ${url}/orders \\\n  -H 'Content-Type: application/json' \\\n  -d '{"wish":"complete"}'`,
+    )
+  })
+
+  test('that is not there is said to be so', async ({ lab }) => {
+    const { waybill } = await start(lab)
+    const { page } = await openConsole(lab, browser, waybill, '/operations/01936f5e-8c1a-7b3c-9d4e-5f60718293a4')
+    await page.getByText('Check the URL against the Location header').waitFor()
+  })
+})
+
+test('hostile text is shown as text', async ({ lab }) => {
+  const { waybill, order } = await start(lab)
+  const hostile = '<img src=x onerror="window.pwned = true">'
+  const id = await order('complete', hostile)
+  await ended(waybill, id)
+  const { page, complaints } = await openConsole(lab, browser, waybill, `/operations/${id}`)
+  await page.getByText(hostile).first().waitFor()
+  expect(await page.evaluate('window.pwned')).toBeUndefined()
+  expect(complaints).toEqual([])
+})
+
+test('the console says that the server does not answer, and goes on when it does', async ({ lab }) => {
+  const { waybill, order } = await start(lab)
+  const id = await order('hold')
+  await hasStatus(waybill.store, id, 'running')
+  const serve = async (port: number) => {
+    const app = fastify({ forceCloseConnections: true })
+    await app.register(plugin, { waybill, admin: {} })
+    const url = await app.listen({ port, host: '127.0.0.1' })
+    return { url, close: () => app.close() }
+  }
+  const first = await serve(0)
+  const { page, complaints } = await openPage(lab, browser, `${first.url}/console/operations`)
+  await page.getByText('Live').waitFor()
+  await page.getByText(end(id)).waitFor()
+  await first.close()
+  await page.getByText('No answer').waitFor()
+  expect(await page.getByText(end(id)).count()).toBe(1)
+  const later = await order('complete')
+  const second = await serve(Number(new URL(first.url).port))
+  lab.onEnd(() => second.close())
+  await page.getByText('Live').waitFor()
+  await page.getByText(end(later)).waitFor()
+  expect(complaints).toEqual([])
+})
+
+test('an operator who is known by a token signs in', async ({ lab }) => {
+  const { waybill, order } = await start(lab)
+  const id = await order('complete')
+  const app = fastify({ forceCloseConnections: true })
+  const operators = new Map([['Bearer sesame', { name: 'ann', role: 'viewer' as const }]])
+  const principal = ({ headers }: { headers: { authorization?: string | undefined } }) =>
+    operators.get(headers.authorization ?? '')
+  await app.register(plugin, { waybill, admin: { principal } })
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  lab.onEnd(() => app.close())
+  const { page } = await openPage(lab, browser, `${url}/console/operations/${id}`)
+  await page.getByLabel('Token').fill('guessed')
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByRole('alert').waitFor()
+  await page.getByLabel('Token').fill('sesame')
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByText(id).first().waitFor()
+  await page.getByText('viewer').waitFor()
+  await page.getByText('Payloads are not shown to you.').first().waitFor()
+  expect(await page.getByRole('button', { name: 'Delete' }).count()).toBe(0)
+})
+
+describe('the files', () => {
+  test('weigh less than 120 KB, may load nothing from elsewhere, and are kept by their digests', async ({ lab }) => {
+    const files = Object.entries(await buildConsole())
+    const weight = files.reduce((sum, [, text]) => sum + gzipSync(text, { level: 9 }).length, 0)
+    expect(weight).toBeLessThan(120_000)
+    const { waybill } = await start(lab)
+    const api = await serveFastify(lab, waybill, { admin: {}, prefix: '/api' })
+    const page = await api.ask('/api/console')
+    expect(await page.text()).toContain('<base href="/api/console/">')
+    expect(page.headers.get('content-security-policy')).toMatch(
+      /^default-src 'none'; script-src 'self'; style-src 'self'/,
+    )
+    expect(page.headers.get('cache-control')).toBe('no-cache')
+    for (const [path] of files.filter(([path]) => path.startsWith('assets/'))) {
+      const asset = await api.ask(`/api/console/${path}`)
+      expect([asset.status, asset.headers.get('cache-control')]).toEqual([200, 'public, max-age=31536000, immutable'])
+    }
+    for (const path of ['assets/..%2findex.html', 'assets/index.html', 'assets/%2e%2e%2f%2e%2e%2fpackage.json']) {
+      expect((await api.ask(`/api/console/${path}`)).status, path).toBe(404)
+    }
+  })
+
+  test('are not there without the option, or with console: false', async ({ lab }) => {
+    const { waybill } = await start(lab)
+    expect((await (await serveFastify(lab, waybill)).ask('/console')).status).toBe(404)
+    const api = await serveFastify(lab, waybill, { admin: { console: false } })
+    expect((await api.ask('/console')).status).toBe(404)
+    expect((await api.ask('/admin/session')).status).toBe(200)
+  })
+})
+
+describe.each([
+  ['light', { colorScheme: 'light', viewport: { width: 1280, height: 900 } }],
+  ['dark', { colorScheme: 'dark', viewport: { width: 1280, height: 900 } }],
+  ['narrow', { colorScheme: 'dark', viewport: { width: 360, height: 740 } }],
+  ['forced colors', { forcedColors: 'active', viewport: { width: 1280, height: 900 } }],
+] as const)('axe finds nothing, %s,', (_, look) => {
+  test('in any view', async ({ lab }) => {
+    const { waybill, order } = await start(lab)
+    const [failed, completed] = [await order('crash'), await order('complete')]
+    await ended(waybill, failed, completed)
+    const running = await order('hold')
+    await when(waybill.store, running, ({ progress }) => progress !== null)
+    const { page, url } = await openConsole(lab, browser, waybill, '/operations', { ...look, reducedMotion: 'reduce' })
+    await page.getByText(end(running)).waitFor()
+    expect(await violations(page)).toEqual([])
+    for (const id of [failed, completed, running]) {
+      await page.goto(`${url}/console/operations/${id}`)
+      await page.getByRole('heading', { name: 'Log' }).waitFor()
+      await page.locator('details.attempt summary').first().click()
+      expect(await violations(page)).toEqual([])
+    }
+    await page.keyboard.press('?')
+    await page.getByRole('dialog').waitFor()
+    expect(await violations(page)).toEqual([])
+  })
+})
