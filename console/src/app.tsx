@@ -3,6 +3,7 @@ import { useSignal } from '@preact/signals'
 import { isSignedOut, Refusal, session, signIn } from './api.ts'
 import { connection } from './live.ts'
 import { Button } from './parts/basics.tsx'
+import { OpenQuestion } from './parts/dialog.tsx'
 import { Icon, type IconName, Mark } from './parts/icons.tsx'
 import { Help, openHelp } from './parts/keyboard.tsx'
 import { Notices } from './parts/notices.tsx'
@@ -28,6 +29,7 @@ export function App() {
       </main>
       <Notices />
       <Help />
+      <OpenQuestion />
     </div>
   )
 }

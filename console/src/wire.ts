@@ -1,6 +1,6 @@
 /** What the admin API sends, as its sources declare it. */
 export type { Problem } from '../../src/model/protocol.ts'
-export type { OperationDetail, OperationView, OperatorPage } from '../../src/operator/views.ts'
+export type { BulkAction, OperationDetail, OperationView, OperatorPage } from '../../src/operator/views.ts'
 export type { LogLine } from '../../src/stores/store.ts'
 
 /** Who uses the console, and what it may show. */

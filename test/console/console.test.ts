@@ -181,6 +181,50 @@ describe('one operation', () => {
   })
 })
 
+describe('what has ended', () => {
+  test('is retried as a new operation, and each links to the other', async ({ lab }) => {
+    const { waybill, order } = await start(lab)
+    const id = await order('fail')
+    await ended(waybill, id)
+    const { page } = await openConsole(lab, browser, waybill, `/operations/${id}`)
+    await page.getByRole('button', { name: 'Retry' }).click()
+    await page.getByText('Retry of').waitFor()
+    const retry = page.url().slice(-36)
+    expect(await hasFinished(waybill.store, retry)).toMatchObject({ retryOf: id, status: 'failed' })
+    await page.getByRole('link', { name: end(id) }).click()
+    await page.getByText('Retried by').waitFor()
+    expect(await page.getByRole('button', { name: 'Retry' }).count()).toBe(0)
+  })
+
+  test('is deleted after a question', async ({ lab }) => {
+    const { waybill, order } = await start(lab)
+    const id = await order('complete')
+    await ended(waybill, id)
+    const { page } = await openConsole(lab, browser, waybill, `/operations/${id}`)
+    await page.getByRole('button', { name: 'Delete' }).click()
+    const question = page.getByRole('dialog', { name: 'Delete this operation?' })
+    await question.getByRole('button', { name: 'Close' }).click()
+    expect(await waybill.store.read(id)).toMatchObject({ purged: false })
+    await page.getByRole('button', { name: 'Delete' }).click()
+    await question.getByRole('button', { name: 'Delete' }).click()
+    await page.getByText('completed, deleted').waitFor()
+    expect(await waybill.store.read(id)).toMatchObject({ purged: true })
+  })
+
+  test('is retried where it is selected, and what does not fit is counted', async ({ lab }) => {
+    const { waybill, order } = await start(lab)
+    const [failed, completed] = [await order('fail'), await order('complete')]
+    const running = await order('hold')
+    await ended(waybill, failed, completed)
+    const { page } = await openConsole(lab, browser, waybill, '/operations')
+    for (const id of [failed, running]) await page.getByLabel(`Select ${id}`).check()
+    await page.getByRole('toolbar').getByRole('button', { name: 'Retry' }).click()
+    await page.getByText('1 retried, 1 did not fit.').waitFor()
+    expect(await waybill.store.read(failed)).toMatchObject({ retriedBy: expect.any(String) })
+    expect(await waybill.store.read(completed)).toMatchObject({ retriedBy: null })
+  })
+})
+
 test('hostile text is shown as text', async ({ lab }) => {
   const { waybill, order } = await start(lab)
   const hostile = '<img src=x onerror="window.pwned = true">'

@@ -1,4 +1,5 @@
 /** Dialogs by the browser's own element, which keeps the focus and closes by Escape. */
+import { signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 
@@ -30,5 +31,47 @@ export function Dialog({
         {actions}
       </footer>
     </dialog>
+  )
+}
+
+interface Question {
+  readonly title: string
+  readonly text: string
+  /** What the button says that goes on. */
+  readonly verb: string
+  readonly answer: (isYes: boolean) => void
+}
+
+const question = signal<Question | undefined>(undefined)
+
+/** Asks before something that cannot be undone. */
+export function confirmed(asked: Omit<Question, 'answer'>): Promise<boolean> {
+  return new Promise(resolve => {
+    question.value = {
+      ...asked,
+      answer: isYes => {
+        question.value = undefined
+        resolve(isYes)
+      },
+    }
+  })
+}
+
+/** The question that is open, if any. */
+export function OpenQuestion() {
+  const { value } = question
+  if (value === undefined) return null
+  return (
+    <Dialog
+      title={value.title}
+      onClose={() => value.answer(false)}
+      actions={
+        <button type="button" class="button danger" onClick={() => value.answer(true)}>
+          {value.verb}
+        </button>
+      }
+    >
+      <p>{value.text}</p>
+    </Dialog>
   )
 }

@@ -6,11 +6,14 @@ import { adminUrl, change, get, mayChange, Refusal, session } from '../api.ts'
 import { duration, instant } from '../format.ts'
 import { useLive } from '../live.ts'
 import { Ago, Button, Copy, Empty, IdLink, OperationStatus, Progress, Section, Status, Tags } from '../parts/basics.tsx'
+import { confirmed } from '../parts/dialog.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { JsonText } from '../parts/json.tsx'
 import { perform } from '../parts/notices.tsx'
-import type { OperationDetail } from '../wire.ts'
+import { navigate } from '../router.ts'
+import type { OperationDetail, OperationView } from '../wire.ts'
 import { Log } from './log.tsx'
+import { DELETION } from './operations.tsx'
 import { Thrown } from './thrown.tsx'
 import { Execution, Timeline } from './timeline.tsx'
 
@@ -113,11 +116,22 @@ function endNote({ startedAt, finishedAt }: OperationDetail) {
 }
 
 function Actions({ operation, input, reload }: HeadProps) {
-  const { id, type, status, cancelRequested } = operation
+  const { id, type, status, purged, isKnownType, retriedBy, cancelRequested } = operation
   const hasEnded = isFinal(status)
+  const retry = async (fresh: boolean) => {
+    const made = { id: '' }
+    const done = await perform(async () => {
+      made.id = (await change<OperationView>('POST', `operations/${id}/retry`, { fresh })).id
+    }, 'Runs again, as a new operation.')
+    if (done) navigate(`operations/${made.id}`)
+  }
   const act = async (work: () => Promise<unknown>, done: string) => {
     await perform(work, done)
     await reload()
+  }
+  const remove = async () => {
+    if (!(await confirmed({ title: 'Delete this operation?', ...DELETION }))) return
+    await act(() => change('DELETE', `operations/${id}`), 'Deleted.')
   }
   return (
     <div class="actions">
@@ -132,6 +146,28 @@ function Actions({ operation, input, reload }: HeadProps) {
           onClick={() => void act(() => change('POST', `operations/${id}/cancel`), 'Canceled, or asked to stop.')}
         >
           {cancelRequested ? 'Canceling' : 'Cancel'}
+        </Button>
+      )}
+      {mayChange() && hasEnded && !purged && isKnownType && retriedBy === null && (
+        <>
+          <Button
+            icon="retry"
+            kind="primary"
+            onClick={() => void retry(false)}
+            title="Keeps the steps that were recorded"
+          >
+            Retry
+          </Button>
+          {operation.steps.length > 0 && (
+            <Button onClick={() => void retry(true)} title="Forgets the steps that were recorded">
+              Retry from the start
+            </Button>
+          )}
+        </>
+      )}
+      {mayChange() && hasEnded && !purged && (
+        <Button icon="trash" onClick={() => void remove()}>
+          Delete
         </Button>
       )}
     </div>

@@ -6,9 +6,11 @@ import { FILTER_NAMES, FilterError, parseFilter } from '../../../src/operator/fi
 import { change, mayChange, Refusal } from '../api.ts'
 import { count } from '../format.ts'
 import { Button, Empty } from '../parts/basics.tsx'
+import { confirmed } from '../parts/dialog.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { notify } from '../parts/notices.tsx'
 import { filterLink, navigate, place } from '../router.ts'
+import type { BulkAction } from '../wire.ts'
 import { ColumnChoice, shownColumns } from './columns.tsx'
 import { useList } from './list.ts'
 
@@ -263,6 +265,18 @@ function End(props: {
   )
 }
 
+const VERBS: Readonly<Record<BulkAction, { readonly path: (id: string) => string; readonly done: string }>> = {
+  retry: { path: id => `operations/${id}/retry`, done: 'retried' },
+  cancel: { path: id => `operations/${id}/cancel`, done: 'canceled, or asked to stop' },
+  delete: { path: id => `operations/${id}`, done: 'deleted' },
+}
+
+/** What a deletion means. */
+export const DELETION = {
+  text: 'Inputs, results, steps and logs go for good. Clients are answered with 410.',
+  verb: 'Delete',
+}
+
 function SelectionBar(props: {
   readonly selected: ReadonlySet<string>
   readonly onClear: () => void
@@ -270,21 +284,30 @@ function SelectionBar(props: {
 }) {
   const { selected, onClear, onDone } = props
   const isBusy = useSignal(false)
-  const cancel = async () => {
+  const act = async (action: BulkAction) => {
+    const title = `Delete ${selected.size === 1 ? 'one operation' : `${selected.size} operations`}?`
+    if (action === 'delete' && !(await confirmed({ title, ...DELETION }))) return
     isBusy.value = true
-    const { done, skipped, away } = await cancelEach([...selected])
+    const ids = [...selected]
+    const { done, skipped, away } = await actOnEach(action, ids)
     isBusy.value = false
     const rest = skipped > 0 ? `, ${skipped} did not fit` : ''
     if (away) notify('The server does not answer; some may be left.', true)
-    else notify(`${done} canceled, or asked to stop${rest}.`, done === 0)
+    else notify(`${done} ${VERBS[action].done}${rest}.`, done === 0)
     onClear()
     onDone()
   }
   return (
     <div class="selection" role="toolbar" aria-label="The selected operations">
       <strong class="number">{selected.size} selected</strong>
-      <Button icon="cancel" onClick={() => void cancel()} disabled={isBusy.value}>
+      <Button icon="retry" onClick={() => void act('retry')} disabled={isBusy.value}>
+        Retry
+      </Button>
+      <Button icon="cancel" onClick={() => void act('cancel')} disabled={isBusy.value}>
         Cancel
+      </Button>
+      <Button icon="trash" kind="danger" onClick={() => void act('delete')} disabled={isBusy.value}>
+        Delete
       </Button>
       <Button kind="quiet" onClick={onClear}>
         Clear
@@ -294,11 +317,12 @@ function SelectionBar(props: {
 }
 
 /** One after the other, so that a long selection does not crowd out others. */
-async function cancelEach(ids: readonly string[]) {
+async function actOnEach(action: BulkAction, ids: readonly string[]) {
   let [done, skipped] = [0, 0]
   for (const id of ids) {
     try {
-      await change('POST', `operations/${id}/cancel`)
+      const path = VERBS[action].path(id)
+      await (action === 'delete' ? change('DELETE', path) : change('POST', path, action === 'retry' ? {} : undefined))
       done++
     } catch (error) {
       if (!(error instanceof Refusal)) throw error

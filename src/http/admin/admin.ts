@@ -1,4 +1,5 @@
 /** The admin API: what an operator sees and does over all owners, as routes under `/admin`. */
+import { parseJson } from '../../model/json.ts'
 import { checkOptions } from '../../model/options.ts'
 import { problemError } from '../../model/problem.ts'
 import { FilterError, type OperatorFilter, parseFilter } from '../../operator/filter.ts'
@@ -12,6 +13,10 @@ import { type Method, type OwnRoute, route } from '../route.ts'
 import { assertMayChange, tokenOf } from './changes.ts'
 import { AdminEvents } from './events.ts'
 import { ADMIN_VIEW_OPTIONS, type AdminViewOptions } from './identity.ts'
+
+/** The largest body of a change, in bytes: a filter and a few words. */
+const BODY_LIMIT = 64 * 1024
+const NO_CONTENT: HttpResponse = { status: 204, headers: {}, body: null }
 
 type Answer = (request: HttpRequest, operator: OperatorIdentity) => HttpResponse | Promise<HttpResponse>
 
@@ -64,6 +69,20 @@ function operationRoutes(operator: Operator): OwnRoute[] {
     change('POST', '/operations/:id/cancel', async ({ params }, who) =>
       json(200, await operator.cancel(params.id ?? '', who)),
     ),
+    change(
+      'POST',
+      '/operations/:id/retry',
+      async ({ params, body }, who) => {
+        const { fresh = false } = readBody(body)
+        if (typeof fresh !== 'boolean') throw problemError('invalid-request', '"fresh" must be true or false.')
+        return json(200, await operator.retry(params.id ?? '', who, { fresh }))
+      },
+      BODY_LIMIT,
+    ),
+    change('DELETE', '/operations/:id', async ({ params }, who) => {
+      await operator.delete(params.id ?? '', who)
+      return NO_CONTENT
+    }),
   ]
 }
 
@@ -120,4 +139,10 @@ function readWhole(query: URLSearchParams, name: string, { min, max }: { min: nu
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
   if (value >= min && value <= max) return value
   throw problemError('invalid-request', `"${name}" must be a whole number from ${min} to ${max}.`)
+}
+
+function readBody(text = '{}'): Readonly<Record<string, unknown>> {
+  const body = parseJson(text)
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return { ...body }
+  throw problemError('invalid-request', 'Its body must be a JSON object.')
 }

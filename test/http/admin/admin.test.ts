@@ -36,9 +36,19 @@ async function look(api: Api, path: string, name = 'ann') {
   return { status: answer.status, body: await answer.json(), headers: answer.headers }
 }
 
-async function change(api: Api, method: string, path: string, name = 'ann', headers: Record<string, string> = {}) {
+const JSON_TYPE = { 'content-type': 'application/json' }
+
+async function change(
+  api: Api,
+  method: string,
+  path: string,
+  name = 'ann',
+  more: Record<string, string> = {},
+  body?: string,
+) {
   const { token } = await sessionOf(api, name)
-  return await api.ask(`/admin${path}`, { method, headers: { 'x-operator': name, 'waybill-token': token, ...headers } })
+  const headers = { 'x-operator': name, 'waybill-token': token, ...more }
+  return await api.ask(`/admin${path}`, { method, headers, ...(body !== undefined && { body }) })
 }
 
 describe.each(Object.entries(SERVERS))('the admin API on %s', (_, door) => {
@@ -159,6 +169,31 @@ describe.each(Object.entries(SERVERS))('the admin API on %s', (_, door) => {
     const answer = await change(api, 'POST', `/operations/${id}/cancel`)
     expect([answer.status, await answer.json()]).toMatchObject([200, { id, cancelRequested: true }])
     expect(await hasFinished(waybill.store, id)).toMatchObject({ status: 'canceled' })
+  })
+
+  test('retries once what has failed, and deletes what has ended', async ({ lab }) => {
+    const { api, waybill, order } = await open(lab, door)
+    const id = await order('fail')
+    await hasFinished(waybill.store, id)
+    const retry = async () => {
+      const answer = await change(api, 'POST', `/operations/${id}/retry`, 'ann', JSON_TYPE, '{"fresh":true}')
+      return { status: answer.status, body: (await answer.json()) as { id: string } }
+    }
+    const first = await retry()
+    expect(first).toMatchObject({ status: 200, body: { retryOf: id, type: 'orders' } })
+    expect((await retry()).body.id).toBe(first.body.id)
+    expect((await look(api, `/operations/${id}`)).body).toMatchObject({ retriedBy: first.body.id })
+    expect((await change(api, 'DELETE', `/operations/${id}`)).status).toBe(204)
+    expect((await look(api, `/operations/${id}`)).body).toMatchObject({ purged: true, hasInput: false })
+    expect((await api.ask(`/orders/status/${id}`)).status).toBe(410)
+  })
+
+  test.for(['', '[]', '{"fresh":1}', '{'])('a retry with the body %j is refused', async (body, { lab }) => {
+    const { api, waybill, order } = await open(lab, door)
+    const id = await order('fail')
+    await hasFinished(waybill.store, id)
+    expect((await change(api, 'POST', `/operations/${id}/retry`, 'ann', JSON_TYPE, body)).status).toBe(400)
+    expect(await waybill.store.read(id)).toMatchObject({ retriedBy: null })
   })
 
   test('a viewer changes nothing', async ({ lab }) => {
