@@ -19,8 +19,7 @@ function open(lab: TestContext, api: Parameters<typeof openOrderServer>[1] = {})
 async function place(served: OpenOrderServer, count: number, headers: Record<string, string> = {}, path = '/orders') {
   const ids: string[] = []
   for (let n = 0; n < count; n++) ids.push(await accepted(served, path, { wish: 'complete' }, headers))
-  // Those of one millisecond stand in no order but that of their ids.
-  return ids.sort().reverse()
+  return ids.reverse()
 }
 
 async function page(served: OpenOrderServer, url: string, headers: Record<string, string> = {}): Promise<Page> {

@@ -14,19 +14,22 @@ function place(served: Served, wish: Wish, headers: Record<string, string> = {})
 }
 
 test('every section of docs/reference/http.md is walked by a test', () => {
-  // One here, the others in protocol-read.test.ts, blobs-http.test.ts, http-conditions.test.ts and protocol-around.test.ts.
+  // One here, the others in protocol-read.test.ts, blobs-http.test.ts, http-conditions.test.ts, protocol-around.test.ts, retry-delete.test.ts and admin/admin.test.ts.
   expect(HEADINGS).toEqual([
     'POST /orders',
     'GET /orders/status/{id}',
     'GET /orders/{id}',
     'GET /orders/{id}, where the result is not JSON',
     'DELETE /orders/status/{id}',
+    'POST /operations/{id}:retry',
+    'DELETE /operations/{id}',
     'Conditions',
     'GET /orders',
     'GET /operations/{id}/attempts',
     'The status document',
     'Dialects',
     'Around it',
+    'The admin API',
   ])
 })
 
