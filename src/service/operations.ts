@@ -14,7 +14,7 @@ import { isFinal, type Links, type Status, type StatusDocument } from '../model/
 import type { Submission } from '../model/submission.ts'
 import { checkSchema, validate } from '../model/validation.ts'
 import type { Metrics, QueueReading } from '../observability/metrics.ts'
-import { inSpan, isTracing, traceparentOf } from '../observability/tracing.ts'
+import { inSpan, traceparentOf } from '../observability/tracing.ts'
 import type { Acceptance, LogLine, OperationStore, Store } from '../stores/store.ts'
 import { TimeLimit } from '../util/time-limit.ts'
 import { Admission, limitsOf } from './admission.ts'
@@ -163,8 +163,7 @@ export class Operations {
   /** Attempts join the span of the submit, or the client's own span where this process traces nothing. */
   async #accept(submission: Submission, transaction: unknown): Promise<Acceptance> {
     const { id, type, traceparent } = submission
-    const parent = isTracing() ? undefined : (traceparent ?? undefined)
-    return await inSpan('submit', { operation: type, id, parent }, async span => {
+    return await inSpan('submit', { operation: type, id, parentOutside: traceparent ?? undefined }, async span => {
       const joined = traceparentOf(span) ?? traceparent
       const joining = { ...submission, traceparent: joined }
       if (transaction !== undefined) return await this.#acceptWithin(joining, transaction)

@@ -377,10 +377,20 @@ export interface Archive {
   restore(dumps: readonly Dump[]): Promise<void>
 }
 
+/** What is known of how a process will use a store. */
+export interface StoreUse {
+  /** Few writes, and then the process ends: what takes long to start and only pays for many is not started. */
+  readonly brief?: boolean
+}
+
 /** Keeps operations durably. */
 export interface Store extends OperationStore, WorkQueue, OperatorStore, Archive {
-  /** Prepares the store: connects, migrates, checks. Called once, before all else. */
-  open(): Promise<void>
+  /**
+   * Prepares the store: connects, migrates, checks. Called once, before all else.
+   *
+   * @param use what is known of its use; a store may ignore it
+   */
+  open(use?: StoreUse): Promise<void>
 
   /**
    * Proves that a write would be durable now, by a small write that changes no operation: rejects where the disk is

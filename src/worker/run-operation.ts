@@ -112,7 +112,7 @@ export async function runOperation(options: RunOperationOptions): Promise<number
     if (id === undefined || id === '') {
       throw new Error('No operation is named: set WAYBILL_OPERATION_ID, or pass operationId.')
     }
-    await openPatiently(() => store.open(), { startupMs, logger })
+    await openPatiently(() => store.open({ brief: true }), { startupMs, logger })
     await options.blobs?.open?.()
     const claimed = await untilDone(worker, id, execution, logger)
     logger.info(

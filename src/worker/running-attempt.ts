@@ -60,8 +60,10 @@ export class RunningAttempt {
   readonly type: AnyOperationType
   readonly #settings: AttemptSettings
   readonly #controller = new AbortController()
-  /** Aborted when the handler has returned: what it still uploads is of no use. */
-  readonly #over = new AbortController()
+  /** The handler has returned. */
+  #isOver = false
+  /** Aborted then: what the handler still uploads is of no use. Few attempts need it. */
+  #over: AbortController | undefined
   /** Log lines and steps on their way. */
   readonly #notes = new Set<Promise<unknown>>()
   /** By the monotonic clock: until then the lease is certainly ours. */
@@ -83,7 +85,7 @@ export class RunningAttempt {
 
   /** Whether there is a handler to stop. */
   get canStop(): boolean {
-    return !this.#over.signal.aborted && !this.#controller.signal.aborted
+    return !this.#isOver && !this.#controller.signal.aborted
   }
 
   /** Whether the store refuses its outcome, though it answers otherwise. */
@@ -131,7 +133,8 @@ export class RunningAttempt {
     } finally {
       clearTimeout(timeout)
       overdue.clear()
-      this.#over.abort(new StopError('LeaseLostError'))
+      this.#isOver = true
+      this.#over?.abort(new StopError('LeaseLostError'))
     }
   }
 
@@ -273,7 +276,7 @@ export class RunningAttempt {
       upload:
         blobs &&
         (async ({ body, type, filename }) => {
-          const signal = AbortSignal.any([this.#controller.signal, this.#over.signal])
+          const signal = this.#untilOver()
           return await blobs.upload(this.lease, { bytes: bytesOf(body), type, filename }, signal)
         }),
       progress: progress => {
@@ -308,7 +311,7 @@ export class RunningAttempt {
    * @throws once the attempt is told to stop, as it is when its lease runs out; and what a store refuses that answers otherwise
    */
   async #insist<Answer>(call: () => Promise<Answer>): Promise<Answer> {
-    const signal = AbortSignal.any([this.#controller.signal, this.#over.signal])
+    const signal = this.#untilOver()
     for (let [failures, refusals] = [0, 0]; ; failures++) {
       try {
         return await call()
@@ -320,6 +323,13 @@ export class RunningAttempt {
         throw signal.reason
       })
     }
+  }
+
+  /** Aborted when the attempt is told to stop, or the handler has returned. */
+  #untilOver(): AbortSignal {
+    this.#over ??= new AbortController()
+    if (this.#isOver) this.#over.abort(new StopError('LeaseLostError'))
+    return AbortSignal.any([this.#controller.signal, this.#over.signal])
   }
 
   #warn(error: unknown, message: string): void {

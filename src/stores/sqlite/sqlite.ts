@@ -37,6 +37,7 @@ import type {
   Renewal,
   ReserveRequest,
   Store,
+  StoreUse,
   SweepResult,
 } from '../store.ts'
 import { changeHints, QUEUE_COUNT_LIMIT, QUEUE_READY_LIMIT } from '../store.ts'
@@ -73,7 +74,10 @@ export interface SqliteStoreOptions {
   readonly driver?: string
   /** Default `FULL`: an accepted operation survives a power cut. `NORMAL` survives a crash of the process alone, and is faster. */
   readonly synchronous?: 'FULL' | 'NORMAL'
-  /** Where writes are executed. Default `thread`; `inline` saves a thread, and blocks the event loop for each sync. */
+  /**
+   * Where writes are executed. Default `thread`, and `inline` in a process that runs one operation; `inline` saves the
+   * start of a thread, and blocks the event loop for each sync.
+   */
   readonly writer?: 'thread' | 'inline'
   /** The store's clock in milliseconds since the epoch. Default `Date.now`. */
   readonly clock?: () => number
@@ -162,7 +166,7 @@ class SqliteStore implements Store {
     this.#batcher = new Batcher(writes => this.#write(writes), { earlyAt })
   }
 
-  async open(): Promise<void> {
+  async open({ brief = false }: StoreUse = {}): Promise<void> {
     if (this.#writer !== undefined) return
     const shared = this.#options.database ?? (this.#inMemory ? await openWriter(this.#location) : undefined)
     if (shared !== undefined) {
@@ -170,7 +174,7 @@ class SqliteStore implements Store {
       this.#prepare(shared)
       return
     }
-    const inline = this.#options.writer === 'inline'
+    const inline = (this.#options.writer ?? (brief ? 'inline' : 'thread')) === 'inline'
     this.#writer = inline
       ? inlineWriter(await openWriter(this.#location), { patient: true })
       : await ThreadWriter.open(this.#location)
@@ -376,8 +380,12 @@ class SqliteStore implements Store {
     writes.forEach((write, index) => {
       const result = settled[index]
       if (result === undefined || !('value' in result)) return
+      if (write.kind === 'accept') {
+        if (isAccepted(result.value) && write.submission.delay === 0) ready.add(write.submission.type)
+        return
+      }
       for (const operation of touched(write, result.value)) {
-        if (write.kind !== 'accept') for (const hint of changeHints(operation)) this.#hint(hint)
+        for (const hint of changeHints(operation)) this.#hint(hint)
         if (operation.status === 'pending' && operation.runAt === null) ready.add(operation.type)
       }
       if (write.kind === 'note' && write.note.kind === 'log') this.#hint({ kind: 'changed', id: write.lease.id })
@@ -426,8 +434,8 @@ function toAcceptance(submission: Submission, result: WriteResults['accept']): A
   return typeof result === 'number' ? { kind: 'accepted', operation: accepted(submission, result) } : result
 }
 
-function acceptedBy(acceptance: Acceptance): readonly Operation[] {
-  return acceptance.kind === 'accepted' ? [acceptance.operation] : []
+function isAccepted(result: WriteResult): boolean {
+  return typeof result === 'number' || (result as Acceptance).kind === 'accepted'
 }
 
 function operationsOf({ claims, ended }: ClaimResult): readonly Operation[] {
@@ -437,8 +445,6 @@ function operationsOf({ claims, ended }: ClaimResult): readonly Operation[] {
 /** The operations that a write has changed. */
 function touched(write: Write, result: WriteResult): readonly Operation[] {
   switch (write.kind) {
-    case 'accept':
-      return acceptedBy(toAcceptance(write.submission, result as WriteResults['accept']))
     case 'change':
       return result === undefined ? [] : [result as Operation]
     case 'claim':

@@ -1,7 +1,7 @@
 /** The writer's thread: it opens its own connection, migrates the file, and answers each batch that it is sent. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { type DatabaseLocation, openWriter } from './database.ts'
-import { disclose, enclose, type WriterRequest } from './messages.ts'
+import { disclose, enclose, packResults, type WriterRequest } from './messages.ts'
 import { migrate } from './schema.ts'
 import { Writer } from './writer.ts'
 
@@ -13,7 +13,8 @@ async function serve(port: MessagePort, location: DatabaseLocation): Promise<voi
     const request = disclose<WriterRequest>(posted)
     if (request?.kind === 'batch') {
       const { number, writes, now } = request
-      port.postMessage(enclose({ kind: 'settled', number, settled: writer.execute(writes, now) }))
+      const settled = packResults(writes, writer.execute(writes, now))
+      port.postMessage(enclose({ kind: 'settled', number, settled }))
     }
     if (request?.kind === 'close') {
       database.close()

@@ -357,6 +357,18 @@ describe("the writer's thread", () => {
     for (const id of ['a', 'c']) expect((await store.read(id))?.status).toBe('pending')
   })
 
+  it('is not started for the few writes of a process that runs one operation', async () => {
+    const threads: Worker[] = []
+    const note = (thread: Worker) => void threads.push(thread)
+    process.on('worker', note)
+    const store = sqliteStore({ path: files.next() })
+    stores.push(store)
+    await store.open({ brief: true })
+    expect((await store.accept(submissionOf('a'))).kind).toBe('accepted')
+    process.off('worker', note)
+    expect(threads).toEqual([])
+  })
+
   it('is replaced when it has died: what it had is rejected, and the store goes on', async () => {
     const threads: Worker[] = []
     const note = (thread: Worker) => void threads.push(thread)
