@@ -15,7 +15,7 @@ import { fail, messageOf, print } from './output.ts'
 import { run } from './run.ts'
 import { show } from './show.ts'
 import { submit } from './submit.ts'
-import { cancel } from './verbs.ts'
+import { cancel, remove, retry } from './verbs.ts'
 import { watch } from './watch.ts'
 import { work } from './work.ts'
 
@@ -29,6 +29,8 @@ const COMMANDS: readonly Command[] = [
   ls,
   show,
   cancel,
+  retry,
+  remove,
   migrate,
   copy,
   backup,

@@ -11,7 +11,7 @@ import { namedBlobs } from './open.ts'
 import { RemoteOperator } from './remote-operator.ts'
 
 /** What the commands use of an operator's service. */
-export type Desk = Pick<Operator, 'browse' | 'get' | 'input' | 'output' | 'log' | 'cancel'>
+export type Desk = Pick<Operator, 'browse' | 'get' | 'input' | 'output' | 'log' | 'cancel' | 'retry' | 'delete'>
 
 /** The options that say where operations are. */
 export const DESK_OPTIONS = {

@@ -4,12 +4,16 @@ import type { Problem } from '../model/protocol.ts'
 import { formatFilter, type OperatorFilter } from '../operator/filter.ts'
 import type { Operator, PageRequest } from '../operator/operator.ts'
 import type { OperationDetail, OperationView, OperatorPage } from '../operator/views.ts'
+import type { RetryOptions } from '../service/retries.ts'
 import type { LogLine } from '../stores/store.ts'
+
+/** What the admin API does. */
+type RemoteDesk = Pick<Operator, 'browse' | 'get' | 'input' | 'output' | 'log' | 'cancel' | 'retry' | 'delete'>
 
 type Headers = Readonly<Record<string, string>>
 
 /** Does by requests what an operator does. The API knows who acts from the headers. */
-export class RemoteOperator implements Pick<Operator, 'browse' | 'get' | 'input' | 'output' | 'log' | 'cancel'> {
+export class RemoteOperator implements RemoteDesk {
   readonly #base: string
   readonly #headers: Headers
   #token: string | undefined
@@ -46,6 +50,14 @@ export class RemoteOperator implements Pick<Operator, 'browse' | 'get' | 'input'
 
   async cancel(id: string): Promise<OperationView> {
     return (await this.#change('POST', `/operations/${id}/cancel`)) as OperationView
+  }
+
+  async retry(id: string, _: unknown, { fresh = false }: RetryOptions = {}): Promise<OperationView> {
+    return (await this.#change('POST', `/operations/${id}/retry`, { fresh })) as OperationView
+  }
+
+  async delete(id: string): Promise<void> {
+    await this.#change('DELETE', `/operations/${id}`)
   }
 
   async #get(path: string): Promise<unknown> {

@@ -108,6 +108,60 @@ describe.for(WAYS)('by %s', way => {
   })
 })
 
+describe('retry and delete', () => {
+  const handlers = ['--handlers', `${root}examples/orders/processor.ts`]
+  const order = { customer: 'Ada', items: [{ name: 'Tea', quantity: 1 }], wish: 'fail' }
+
+  test('retry runs what failed again, once for each', async ({ lab }) => {
+    const { waybill, by } = await open(lab)
+    const id = await submit(waybill, orders, order)
+    await hasFinished(waybill.store, id)
+    const { code, out } = await command(['retry', id.slice(-6), ...handlers, ...by.store])
+    const [, next = ''] = /^\S+ is run again by (\S+)\n$/.exec(out) ?? []
+    expect([code, (await waybill.store.read(next))?.retryOf]).toEqual([0, id])
+    expect((await command(['retry', id, ...handlers, ...by.store])).out).toBe(out)
+    const unknown = await command(['retry', id, ...by.store])
+    expect([unknown.code, unknown.err]).toEqual([1, expect.stringContaining('Its type "orders" is not known here.')])
+  })
+
+  test('a filter is counted before it is acted on', async ({ lab }) => {
+    const { waybill, by } = await open(lab)
+    for (const wish of ['fail', 'fail', 'complete']) {
+      await hasFinished(waybill.store, await submit(waybill, orders, { ...order, wish }))
+    }
+    const args = ['--filter', 'type:orders since:1h', ...by.store]
+    const counted = await command(['retry', ...args, ...handlers])
+    expect(counted.out).toBe('2 operations fit. Repeat it with --yes to act on them.\n')
+    expect((await waybill.operator.browse({})).items).toHaveLength(3)
+    const { code, out } = await command(['retry', ...args, ...handlers, '--yes'])
+    expect([code, out.trimEnd().split('\n')]).toEqual([0, [expect.any(String), expect.any(String)]])
+    const { items } = await waybill.operator.browse({})
+    expect(items.filter(({ retryOf }) => retryOf !== null)).toHaveLength(2)
+    expect(items.filter(({ retriedBy }) => retriedBy !== null)).toHaveLength(2)
+  })
+
+  test('delete removes payloads at once', async ({ lab }) => {
+    const { waybill, by } = await open(lab)
+    const id = await submit(waybill, orders, order)
+    await hasFinished(waybill.store, id)
+    expect(await command(['delete', id, ...by.store])).toEqual({ code: 0, out: `${id} deleted\n`, err: '' })
+    expect(await waybill.operator.input(id)).toBeUndefined()
+    expect((await command(['delete', '--filter', 'type:orders', ...by.store])).out).toMatch(/^0 operations fit\./)
+    const running = await submit(waybill, orders, { wish: 'hold' })
+    await when(waybill.store, running, ({ status }) => status === 'running')
+    expect(await command(['delete', running, ...by.store])).toMatchObject({ code: 1, out: '' })
+  })
+
+  test.for([
+    [['retry'], 'Name the operations: by ids, or by --filter.'],
+    [['delete', 'abcd', '--filter', 'x'], 'Give ids or --filter, not both.'],
+    [['cancel', '--filter', 'state:x'], 'there is no "state"'],
+  ] as const)('%j is refused with exit code 2', async ([args, message]) => {
+    const { code, err } = await command([...args, '--store', 'sqlite:x.db'])
+    expect([code, err]).toEqual([2, expect.stringContaining(message)])
+  })
+})
+
 describe('submit', () => {
   test('posts, waits, and prints the result', async ({ lab }) => {
     const { url, waybill } = await open(lab)
