@@ -6,6 +6,7 @@ import { backup, restore } from './backup.ts'
 import { check } from './check.ts'
 import { type Command, readArguments, UsageError } from './command.ts'
 import { copy } from './copy.ts'
+import { doctor } from './doctor.ts'
 import { emulate } from './emulate.ts'
 import { helpOf, overview } from './help.ts'
 import { init } from './init.ts'
@@ -37,6 +38,7 @@ const COMMANDS: readonly Command[] = [
   restore,
   emulate,
   check,
+  doctor,
 ]
 
 /** Runs the arguments after `waybill`. Returns the exit code, and writes errors to standard error. */

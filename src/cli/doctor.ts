@@ -1,0 +1,65 @@
+/** `waybill doctor`: looks for what does not work, or soon will not. */
+import { styleText } from 'node:util'
+import { shownUrl } from '../from-url/urls.ts'
+import { packageVersion } from '../util/version.ts'
+import { BLOBS_OPTION, type Command, JSON_OPTION, type ParsedArgs, STORE_OPTION, UsageError } from './command.ts'
+import { type Finding, Findings, type Grade } from './doctor/finding.ts'
+import { examinePostgres } from './doctor/postgres.ts'
+import { examineSqlite } from './doctor/sqlite.ts'
+import { namedBlobs, withStore } from './open.ts'
+import { columns, messageOf, plain, print, printJson } from './output.ts'
+
+export const doctor: Command = {
+  name: 'doctor',
+  summary: 'look for what does not work, or soon will not: versions, the store, its disk or its server',
+  options: { ...STORE_OPTION, ...BLOBS_OPTION, ...JSON_OPTION },
+  examples: ['waybill doctor --store sqlite:./orders.db', 'waybill doctor --store postgres://worker@db/orders --json'],
+  run: runDoctor,
+}
+
+async function runDoctor(given: ParsedArgs): Promise<number> {
+  const findings = new Findings()
+  examineVersions(findings)
+  await examineStore(given, findings)
+  if (given.has('json')) printJson(findings.all)
+  else for (const line of linesOf(findings.all)) print(line)
+  return findings.all.some(({ grade }) => grade === 'fail') ? 1 : 0
+}
+
+function examineVersions(findings: Findings): void {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+  const isSupported = major > 22 || (major === 22 && minor >= 13)
+  if (!isSupported) findings.fail('node', `${process.version}: use 22.13 or newer`)
+  else if (process.features.typescript === false) {
+    findings.warn('node', `${process.version} does not run .ts files as they are: 22.18 or newer does`)
+  } else findings.ok('node', process.version)
+  findings.ok('waybill', packageVersion())
+}
+
+async function examineStore(given: ParsedArgs, findings: Findings): Promise<void> {
+  const url = given.storeUrl()
+  const blobs = await namedBlobs(given)
+  try {
+    const open = async (store: { check?(): Promise<void> }) => {
+      await store.check?.()
+    }
+    await withStore(url, open, blobs)
+    findings.ok('store', `${shownUrl(url)} opens, and takes writes`)
+  } catch (error) {
+    if (error instanceof UsageError) throw error
+    findings.fail('store', messageOf(error))
+  }
+  if (url.startsWith('sqlite:')) await examineSqlite(url.slice('sqlite:'.length), findings)
+  if (/^postgres(ql)?:/.test(url)) await findings.look('server', () => examinePostgres(url, findings))
+}
+
+const MARKS: Readonly<Record<Grade, string>> = {
+  ok: styleText('green', 'ok  '),
+  warn: styleText('yellow', 'warn'),
+  fail: styleText('red', 'FAIL'),
+}
+
+function linesOf(findings: readonly Finding[]): string[] {
+  const rows = columns(findings.map(({ name, says }) => [name, `${plain(says)}.`]))
+  return rows.map((row, at) => `${MARKS[findings[at]?.grade ?? 'ok']}  ${row}`)
+}
