@@ -28,7 +28,8 @@ export type {
   TypeStatistics,
   WorkerView,
 } from './operator/views.ts'
-export type { ListRequest, Operations, SubmitRequest, Submitted } from './service/operations.ts'
+export type { ListRequest, Operations, Submitted } from './service/operations.ts'
+export type { SubmitRequest } from './service/submissions.ts'
 export type { Logger } from './util/logger.ts'
 export {
   type AutoscaleOptions,

@@ -26,6 +26,7 @@ import {
 import { Metrics } from './observability/metrics.ts'
 import { type Operator, StoreOperator } from './operator/operator.ts'
 import { Operations } from './service/operations.ts'
+import { PausedTypes } from './stores/paused-types.ts'
 import type { Store } from './stores/store.ts'
 import { withTimeout } from './stores/with-timeout.ts'
 import { guardLogger, type Logger, stderrLogger } from './util/logger.ts'
@@ -207,30 +208,40 @@ export function createWaybill(options: WaybillOptions): Waybill {
       waiting: () => operations.waiting,
       running: () => worker?.runningByType ?? new Map(),
       executions: () => dispatcher?.executionsByType ?? new Map(),
+      paused: () => new Map(types.map(({ name }) => [name, pauses.types.has(name)])),
     },
     types.map(({ name }) => name),
     options.dispatcher && REFUSAL_REASONS,
   )
+  const pauses = new PausedTypes(store, (error, loop) => {
+    logger.warn({ err: error, loop }, 'The paused operation types could not be read and will be later')
+  })
+  const whyWaiting = (type: string) => {
+    if (pauses.types.has(type)) return 'Its operation type is paused.'
+    if (dispatcher?.isBlocked) return 'No execution can be started at present. It is tried again until one can.'
+    return undefined
+  }
   const operations = new Operations({
     store,
     types,
     blobs,
     metrics,
     maxWaitingRequests: options.maxWaitingRequests ?? 10_000,
-    startsBlocked: () => dispatcher?.isBlocked ?? false,
+    whyWaiting,
   })
-  const shared = { store, types, blobs, logger, metrics }
+  const shared = { store: pauses.without(store), types, blobs, logger, metrics }
   const worker = options.worker && makeWorker(options.worker, shared)
   const dispatcher = options.dispatcher && makeDispatcher(options.dispatcher, shared)
   const autoscaler = options.autoscale && makeAutoscaler(options.autoscale, shared)
   const sweeper = new Sweeper({ store, blobs, logger, metrics, everyMs: toMs(options.sweepInterval ?? '5s') })
   const webhooks = options.webhooks && new Webhooks(options.webhooks, { store, operations, logger })
-  const operator = new StoreOperator({ store, operations, webhooks, logger })
+  const operator = new StoreOperator({ store, operations, webhooks, logger, metrics, pauses })
   const loops = (): readonly Loop[] =>
-    [worker, dispatcher, autoscaler, sweeper, webhooks].flatMap(part => part?.loops ?? [])
+    [worker, dispatcher, autoscaler, sweeper, webhooks, operator, pauses].flatMap(part => part?.loops ?? [])
   const stopWork = async () => {
     operations.drain()
-    await Promise.all([dispatcher?.stop(), autoscaler?.stop(), worker?.stop(), webhooks?.stop(), sweeper.stop()])
+    const parts = [dispatcher, autoscaler, worker, webhooks, sweeper, operator, pauses]
+    await Promise.all(parts.map(part => part?.stop()))
   }
   let drained: Promise<void> | undefined
   const drain = () => {
@@ -254,12 +265,13 @@ export function createWaybill(options: WaybillOptions): Waybill {
       const begin = () => {
         dispatcher?.start()
         autoscaler?.start()
-        return webhooks?.start()
+        return Promise.all([webhooks?.start(), operator.start()])
       }
       const steps: readonly StartStep[] = [
         { awaits: 'the store to open', run: () => store.open() },
         { awaits: 'the blob store to open', run: () => blobs?.open?.() },
         { awaits: 'the sweeper', run: () => sweeper.start() },
+        { awaits: 'the paused types', run: () => pauses.start() },
         { awaits: 'the handlers to load', run: () => worker?.start() },
         { awaits: 'the dispatcher and the webhooks', run: begin },
       ]

@@ -25,6 +25,8 @@ export interface Readings {
   readonly running: () => ReadonlyMap<string, number>
   /** How many executions of the dispatcher's engine there are, over all processes, by operation type. */
   readonly executions: () => ReadonlyMap<string, number>
+  /** Whether each operation type is paused. */
+  readonly paused: () => ReadonlyMap<string, boolean>
 }
 
 /** Why a request may be refused. */
@@ -254,8 +256,17 @@ export class Metrics {
     )
   }
 
-  #readProcess({ running, executions }: Readings): void {
+  #readProcess({ running, executions, paused }: Readings): void {
     const registers = [this.#registry]
+    new Gauge({
+      name: 'waybill_paused',
+      help: 'Whether the operation type is paused: 1 or 0',
+      labelNames: ['operation'],
+      registers,
+      collect() {
+        for (const [operation, isPaused] of paused()) this.set({ operation }, isPaused ? 1 : 0)
+      },
+    })
     new Gauge({
       name: 'waybill_executions',
       help: 'Executions of the engine of this dispatcher, over all processes, when it last looked',
@@ -287,6 +298,9 @@ export class Metrics {
     })
     meter.createObservableGauge('waybill.executions').addCallback(result => {
       for (const [operation, count] of executions()) result.observe(count, { operation })
+    })
+    meter.createObservableGauge('waybill.paused').addCallback(result => {
+      for (const [operation, isPaused] of paused()) result.observe(isPaused ? 1 : 0, { operation })
     })
     meter.createObservableGauge('waybill.build.info').addCallback(result => result.observe(1, build))
   }

@@ -3,15 +3,31 @@ import { readReference } from '../blobs/blob-store.ts'
 import type { Operation } from '../model/operation.ts'
 import { problemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
+import type { Metrics } from '../observability/metrics.ts'
 import { attemptsOf, type Operations } from '../service/operations.ts'
 import type { RetryOptions } from '../service/retries.ts'
+import { toSubmission } from '../service/submissions.ts'
 import { orUnavailable } from '../service/unavailable.ts'
-import type { LogLine, RecordedError, Store } from '../stores/store.ts'
+import { listPauses, OPERATOR, PAUSES, type PausedTypes, pausedType, pauseTags } from '../stores/paused-types.ts'
+import { BROWSE_LIMIT, type LogLine, type RecordedError, type Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
+import type { Loop } from '../util/loop.ts'
+import { DELIVERY_TYPE, type DeliveryInput } from '../webhooks/delivery.ts'
 import type { Webhooks } from '../webhooks/webhooks.ts'
-import type { OperatorFilter } from './filter.ts'
+import { type Act, Acts, BULK_TYPE, type Bulk, type Done, OPERATOR_TYPES } from './acts.ts'
+import { type BulkContext, countsOf, previewBulk, runBulk } from './bulk.ts'
+import { formatFilter, type OperatorFilter } from './filter.ts'
 import { toView } from './to-view.ts'
-import type { Actor, OperationDetail, OperationView, OperatorPage } from './views.ts'
+import type {
+  Actor,
+  AuditEntry,
+  BulkAction,
+  BulkPreview,
+  BulkRun,
+  OperationDetail,
+  OperationView,
+  OperatorPage,
+} from './views.ts'
 
 /**
  * Looks at the operations of all owners, and acts on them. It asks nobody for permission: who may call it is decided
@@ -71,6 +87,54 @@ export interface Operator {
    * @throws {ProblemError} `operation-unfinished`, `operation-expired`
    */
   delete(id: string, actor: Actor): Promise<void>
+
+  /**
+   * Sends the webhook of a delivery's operation once more, at once.
+   *
+   * @param deliveryId the id of any of its deliveries
+   * @throws {ProblemError} `no-webhook`, `too-many-requests` after 20 times
+   */
+  replay(deliveryId: string, actor: Actor): Promise<void>
+
+  /**
+   * Pauses an operation type, durably: workers claim none of its operations, and no execution is started for one, until
+   * it is resumed. What runs goes on, and requests are accepted. Other processes know of it at once where hints reach
+   * them, and else within 5 s. Pausing a paused type changes nothing.
+   *
+   * @throws {ProblemError} `not-found` for a type that is not known here
+   */
+  pause(type: string, actor: Actor): Promise<void>
+
+  /** Ends the pause of an operation type. */
+  resume(type: string, actor: Actor): Promise<void>
+
+  /** The names of the types that are paused, as far as this process knows. */
+  paused(): ReadonlySet<string>
+
+  /** Counts what an action would be done to now, to at most 10,000, and shows the newest 10. */
+  preview(action: BulkAction, filter: OperatorFilter): Promise<BulkPreview>
+
+  /**
+   * Does an action to all operations that fit a filter and were accepted before now. It is itself an operation, done in
+   * the background by any process of the composition, which goes on where another one has died.
+   */
+  bulk(action: BulkAction, filter: OperatorFilter, actor: Actor): Promise<BulkRun>
+
+  /** Lists the last 50 bulk runs, newest first. They are kept for 90 days. */
+  bulkRuns(): Promise<readonly BulkRun[]>
+
+  /** Reads a bulk run; undefined where there is none. */
+  bulkRun(id: string): Promise<BulkRun | undefined>
+
+  /**
+   * Stops a bulk run. What it has done stays done.
+   *
+   * @throws {ProblemError} `operation-finished` when it has ended
+   */
+  cancelBulk(id: string, actor: Actor): Promise<BulkRun>
+
+  /** Lists what operators did, newest first. It is kept for 90 days. */
+  audit(page?: PageRequest): Promise<{ readonly items: readonly AuditEntry[]; readonly next?: string }>
 }
 
 /** Which page of a list. */
@@ -85,6 +149,8 @@ export interface OperatorContext {
   readonly operations: Operations
   readonly webhooks: Webhooks | undefined
   readonly logger: Logger
+  readonly metrics: Metrics
+  readonly pauses: PausedTypes
 }
 
 /** The most that one page lists. */
@@ -92,17 +158,53 @@ export const OPERATOR_PAGE_LIMIT = 500
 /** How many a page lists unless it is asked for another number. */
 const DEFAULT_LIMIT = 50
 
+/** How many looks at the store one page may take, where many operations are an operator's own acts. */
+const MAX_LOOKS = 20
+
 export class StoreOperator implements Operator {
   readonly #context: OperatorContext
+  readonly #acts: Acts
+  readonly #bulk: BulkContext
 
+  /** @throws {TypeError} when an operation type has the name of one of its own */
   constructor(context: OperatorContext) {
     this.#context = context
+    const { store, operations, logger } = context
+    for (const name of OPERATOR_TYPES) {
+      if (operations.types.has(name)) throw new TypeError(`The name "${name}" is taken: acts of operators have it.`)
+    }
+    const perform = (act: Act) => this.#perform(act)
+    this.#bulk = { store, isKnown: type => operations.types.has(type), perform }
+    this.#acts = new Acts({ store, logger, perform, performBulk: (bulk, job) => runBulk(this.#bulk, bulk, job) })
+  }
+
+  /** The loops, for health checks. */
+  get loops(): readonly Loop[] {
+    return this.#acts.loops
+  }
+
+  /** Begins to do what is to be done in the background. The store is open. */
+  async start(): Promise<void> {
+    await this.#acts.start()
+  }
+
+  async stop(): Promise<void> {
+    await this.#acts.stop()
   }
 
   async browse(filter: OperatorFilter, { after, limit = DEFAULT_LIMIT }: PageRequest = {}): Promise<OperatorPage> {
     checkLimit(limit)
-    const page = await orUnavailable(this.#context.store.browse({ ...filter, after, limit }))
-    return { items: page.operations.map(toView), next: page.next, scanned: page.scanned }
+    const items: OperationView[] = []
+    let [scanned, next] = [0, after]
+    for (let look = 0; look < MAX_LOOKS; look++) {
+      const query = { ...filter, after: next, limit: limit - items.length }
+      const page = await orUnavailable(this.#context.store.browse(query))
+      items.push(...page.operations.filter(({ type }) => type === filter.type || !OPERATOR_TYPES.has(type)).map(toView))
+      scanned += page.scanned
+      next = page.next
+      if (next === undefined || items.length === limit || scanned >= BROWSE_LIMIT) break
+    }
+    return { items, next, scanned }
   }
 
   async get(id: string): Promise<OperationDetail | undefined> {
@@ -142,29 +244,145 @@ export class StoreOperator implements Operator {
   }
 
   async cancel(id: string, actor: Actor): Promise<OperationView> {
+    return await this.#act({ action: 'cancel', actor: nameOf(actor), target: id })
+  }
+
+  async retry(id: string, actor: Actor, { fresh }: RetryOptions = {}): Promise<OperationView> {
+    return await this.#act({ action: 'retry', actor: nameOf(actor), target: id, fresh })
+  }
+
+  async delete(id: string, actor: Actor): Promise<void> {
+    await this.#acts.do({ action: 'delete', actor: nameOf(actor), target: id })
+  }
+
+  async replay(deliveryId: string, actor: Actor): Promise<void> {
+    await this.#acts.do({ action: 'replay', actor: nameOf(actor), target: deliveryId })
+  }
+
+  async pause(type: string, actor: Actor): Promise<void> {
+    if (!this.#context.operations.types.has(type)) throw problemError('not-found', `There is no type "${type}".`)
+    await this.#acts.do({ action: 'pause', actor: nameOf(actor), target: type })
+  }
+
+  async resume(type: string, actor: Actor): Promise<void> {
+    await this.#acts.do({ action: 'resume', actor: nameOf(actor), target: type })
+  }
+
+  paused(): ReadonlySet<string> {
+    return this.#context.pauses.types
+  }
+
+  async preview(action: BulkAction, filter: OperatorFilter): Promise<BulkPreview> {
+    return await previewBulk(this.#bulk, action, filter)
+  }
+
+  async bulk(action: BulkAction, filter: OperatorFilter, actor: Actor): Promise<BulkRun> {
+    const bulk = { action, filter, actor: nameOf(actor), target: formatFilter(filter) }
+    return toBulkRun(await this.#acts.begin(bulk), bulk, new Map())
+  }
+
+  async bulkRuns(): Promise<readonly BulkRun[]> {
+    const query = { type: BULK_TYPE.name, owner: OPERATOR, limit: DEFAULT_LIMIT }
+    const operations = await orUnavailable(this.#context.store.list(query))
+    return (await Promise.all(operations.map(operation => this.#toBulkRun(operation)))).flat()
+  }
+
+  async bulkRun(id: string): Promise<BulkRun | undefined> {
+    const operation = await this.#read(id)
+    return operation?.type === BULK_TYPE.name ? (await this.#toBulkRun(operation))[0] : undefined
+  }
+
+  async cancelBulk(id: string, actor: Actor): Promise<BulkRun> {
+    const run = await this.bulkRun(id)
+    if (run === undefined) throw problemError('not-found')
+    await this.cancel(id, actor)
+    return (await this.bulkRun(id)) ?? run
+  }
+
+  async audit({ limit = DEFAULT_LIMIT, after }: PageRequest = {}): ReturnType<Operator['audit']> {
+    checkLimit(limit)
+    return await this.#acts.audit(limit, after)
+  }
+
+  async #act(act: Act): Promise<OperationView> {
+    const { operation } = await this.#acts.do(act)
+    return toView(operation ?? (await this.#find(act.target)))
+  }
+
+  /** Does an act, which may have been done before by a process that died. */
+  async #perform({ action, target, fresh }: Act): Promise<Done> {
+    const { operations } = this.#context
+    switch (action) {
+      case 'cancel':
+        return { count: 1, operation: await this.#cancel(target) }
+      case 'retry': {
+        const { operation } = await operations.retryOperation(await this.#find(target), { fresh })
+        return { count: 1, detail: `The retry is ${operation.id}.`, operation }
+      }
+      case 'delete':
+        await operations.deleteOperation(await this.#find(target))
+        return { count: 1 }
+      case 'replay':
+        return await this.#replay(target)
+      case 'pause':
+        return await this.#pause(target)
+      case 'resume':
+        return await this.#resume(target)
+    }
+  }
+
+  async #cancel(id: string): Promise<Operation> {
     const before = await this.#find(id)
     if (before.purged) throw problemError('operation-expired')
-    const { store, logger } = this.#context
+    const { store, metrics } = this.#context
     const changed = isFinal(before.status) ? undefined : await orUnavailable(store.change(id, { kind: 'cancel' }))
+    if (changed?.status === 'canceled' && !OPERATOR_TYPES.has(changed.type)) metrics.finished(changed.type, 'canceled')
     const operation = changed ?? (await this.#find(id))
     if (operation.status === 'completed' || operation.status === 'failed') {
       throw problemError('operation-finished', `Its status is "${operation.status}".`)
     }
-    if (changed !== undefined) logger.info({ id, actor: actor.name }, 'An operator has canceled an operation')
-    return toView(operation)
+    return operation
   }
 
-  async retry(id: string, actor: Actor, { fresh }: RetryOptions = {}): Promise<OperationView> {
-    const { operations, logger } = this.#context
-    const { operation, replayed } = await operations.retryOperation(await this.#find(id), { fresh })
-    if (!replayed) logger.info({ id, actor: actor.name, by: operation.id }, 'An operator has retried an operation')
-    return toView(operation)
+  async #replay(deliveryId: string): Promise<Done> {
+    const { webhooks } = this.#context
+    const told = await this.input(deliveryId)
+    const delivery = await this.#read(deliveryId)
+    if (webhooks === undefined || told === undefined || delivery?.type !== DELIVERY_TYPE)
+      throw problemError('not-found')
+    const { operation, owner } = JSON.parse(told) as DeliveryInput
+    const { id } = await webhooks.redeliver(operation, owner)
+    return { count: 1, detail: `The delivery is ${id}.` }
   }
 
-  async delete(id: string, actor: Actor): Promise<void> {
-    const { operations, logger } = this.#context
-    await operations.deleteOperation(await this.#find(id))
-    logger.info({ id, actor: actor.name }, 'An operator has deleted an operation')
+  async #pause(type: string): Promise<Done> {
+    const { store, pauses } = this.#context
+    const isPaused = (await this.#pausesOf(type)).length > 0
+    if (!isPaused) {
+      const submission = { ...toSubmission(PAUSES, { input: null, owner: OPERATOR }, null), tags: pauseTags(type) }
+      await orUnavailable(store.accept(submission))
+    }
+    await orUnavailable(pauses.refresh())
+    return { count: isPaused ? 0 : 1 }
+  }
+
+  async #resume(type: string): Promise<Done> {
+    const { store, pauses } = this.#context
+    const held = await this.#pausesOf(type)
+    for (const { id } of held) await orUnavailable(store.change(id, { kind: 'cancel' }))
+    await orUnavailable(pauses.refresh())
+    return { count: held.length > 0 ? 1 : 0 }
+  }
+
+  async #pausesOf(type: string): Promise<readonly Operation[]> {
+    return (await orUnavailable(listPauses(this.#context.store))).filter(pause => pausedType(pause) === type)
+  }
+
+  async #toBulkRun(operation: Operation): Promise<BulkRun[]> {
+    const text = await this.input(operation.id)
+    if (text === undefined) return []
+    const steps = await orUnavailable(this.#context.store.steps(operation.id))
+    return [toBulkRun(operation, JSON.parse(text) as Bulk, steps)]
   }
 
   async #read(id: string): Promise<Operation | undefined> {
@@ -181,6 +399,16 @@ export class StoreOperator implements Operator {
     const { webhooks } = this.#context
     return webhooks === undefined || webhookUrl === null ? [] : await orUnavailable(webhooks.deliveries(id, owner))
   }
+}
+
+function toBulkRun(operation: Operation, { action, filter, actor }: Bulk, steps: ReadonlyMap<string, string>): BulkRun {
+  const { id, status, createdAt, finishedAt } = operation
+  return { id, action, filter, actor: { name: actor }, status, ...countsOf(steps), createdAt, finishedAt }
+}
+
+function nameOf({ name }: Actor): string {
+  if (typeof name === 'string' && name.length >= 1 && name.length <= 200) return name
+  throw problemError('invalid-request', 'The name of an actor has 1 to 200 characters.')
 }
 
 function checkLimit(limit: number): void {

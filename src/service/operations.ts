@@ -4,8 +4,6 @@
  */
 import { type BlobReference, type BlobStore, type ByteRange, readReference } from '../blobs/blob-store.ts'
 import { begun, exactly } from '../blobs/byte-streams.ts'
-import { type Duration, durationMs, LONGEST_MS } from '../model/duration.ts'
-import { fingerprint } from '../model/json.ts'
 import { compileJsonSchema } from '../model/json-schema.ts'
 import type { Attempt, Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
@@ -17,36 +15,13 @@ import type { Metrics, QueueReading } from '../observability/metrics.ts'
 import { inSpan, traceparentOf } from '../observability/tracing.ts'
 import type { Acceptance, LogLine, OperationStore, Store } from '../stores/store.ts'
 import { TimeLimit } from '../util/time-limit.ts'
-import { Admission, limitsOf } from './admission.ts'
+import { Admission } from './admission.ts'
 import { type Durations, type Estimate, Estimator } from './estimator.ts'
-import { newId } from './new-id.ts'
 import { OperationWatcher } from './operation-watcher.ts'
 import { Readiness } from './readiness.ts'
 import { type RetryOptions, retrySubmission, retryType } from './retries.ts'
+import { type SubmitRequest, toSubmission } from './submissions.ts'
 import { orUnavailable } from './unavailable.ts'
-
-/** What is submitted. */
-export interface SubmitRequest {
-  /** The parsed input. */
-  readonly input: unknown
-  /** The same as JSON, where the caller has it: it need not be written again. */
-  readonly text?: string
-  /** Who submits. Default: the empty string, for nobody in particular. */
-  readonly owner?: string
-  /** 1 to 255 characters. */
-  readonly idempotencyKey?: string | undefined
-  /** W3C trace context. */
-  readonly traceparent?: string | undefined
-  /** The URL that is called when the operation has ended. */
-  readonly webhookUrl?: string | undefined
-  /** How long after the acceptance the work does not begin, up to 10 years. Default 0: it begins at once. */
-  readonly delay?: Duration | undefined
-  /**
-   * A client of the store's database on which the caller has begun a transaction: its commit accepts the operation,
-   * together with whatever else it writes, and a rollback discards it. Only where the store can join a transaction.
-   */
-  readonly transaction?: unknown
-}
 
 /** The answer to a submission. */
 export interface Submitted {
@@ -77,8 +52,8 @@ export interface OperationsOptions {
   readonly metrics?: Metrics | undefined
   /** How many requests may wait for a change at the same time; further ones are answered at once. Default 10,000. */
   readonly maxWaitingRequests?: number
-  /** Whether no execution can be started at present, where executions do the work. */
-  readonly startsBlocked?: () => boolean
+  /** Says why no operation of a type begins at present, as where its type is paused; undefined where nothing holds it back. */
+  readonly whyWaiting?: (type: string) => string | undefined
 }
 
 /** How long the blob store may take until a result begins, in milliseconds. */
@@ -100,14 +75,14 @@ export class Operations {
   readonly #watcher: OperationWatcher
   readonly #metrics: Metrics | undefined
   readonly #readiness: Readiness
-  readonly #startsBlocked: () => boolean
+  readonly #whyWaiting: (type: string) => string | undefined
   #draining = false
 
   /** @throws {TypeError} when two types have the same name, or something else is given as a schema */
   constructor(options: OperationsOptions) {
     this.#store = options.store
     this.#blobs = options.blobs
-    this.#startsBlocked = options.startsBlocked ?? (() => false)
+    this.#whyWaiting = options.whyWaiting ?? (() => undefined)
     this.#estimator = new Estimator(options.store)
     this.#readiness = new Readiness(options.store)
     this.#metrics = options.metrics
@@ -381,7 +356,7 @@ export class Operations {
     const expected = isFinal(operation.status)
       ? undefined
       : await this.#estimator.estimate(operation).catch((): Estimate => ({ retryAfterMs: 1000, unclaimedMs: 0 }))
-    return toDocument(operation, links, waitingFor(operation, expected, this.#startsBlocked()), expected)
+    return toDocument(operation, links, waitingFor(operation, expected, this.#whyWaiting(operation.type)), expected)
   }
 }
 
@@ -410,27 +385,6 @@ function runningAttempt(operation: Operation): RunningAttempt {
     engine: operation.engine,
     startedAt: operation.attemptStartedAt ?? operation.updatedAt,
     outcome: 'running',
-  }
-}
-
-function toSubmission(type: AnyOperationType, request: SubmitRequest, key: string | null): Submission {
-  const { policy } = type
-  return {
-    id: newId(),
-    type: type.name,
-    owner: request.owner ?? '',
-    priority: policy.priority,
-    input: request.text ?? JSON.stringify(request.input ?? null),
-    maxAttempts: policy.attempts,
-    maxLost: policy.lostAttempts,
-    retention: policy.retention,
-    startWithin: policy.startDeadline ?? null,
-    delay: durationMs('delay', request.delay ?? 0, { max: LONGEST_MS }),
-    idempotencyKey: key,
-    fingerprint: key === null ? null : fingerprint(request.input),
-    traceparent: request.traceparent ?? null,
-    webhookUrl: request.webhookUrl ?? null,
-    limits: limitsOf(policy),
   }
 }
 
@@ -479,10 +433,10 @@ function notBeforeOf({ status, attempt, launches, runAt }: Operation): number | 
 /** Workers look at the queue every second: after this many milliseconds without a claim there is probably no worker. */
 const UNCLAIMED_MS = 30_000
 
-function waitingFor(operation: Operation, expected: Estimate | undefined, isBlocked: boolean): string | undefined {
+function waitingFor(operation: Operation, expected: Estimate | undefined, why: string | undefined): string | undefined {
   if (operation.status !== 'pending') return undefined
   if (operation.execution !== null) return 'Its execution has been started and has not begun the work yet.'
-  if (isBlocked) return 'No execution can be started at present. It is tried again until one can.'
+  if (why !== undefined) return why
   if (operation.launches > 0) return 'Its execution is being started.'
   if (operation.runAt !== null) {
     const why = operation.history.length > 0 ? 'The next attempt' : 'The work'

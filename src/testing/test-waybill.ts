@@ -14,7 +14,7 @@ import {
 } from '../model/options.ts'
 import { ProblemError, problem } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
-import type { SubmitRequest } from '../service/operations.ts'
+import type { SubmitRequest } from '../service/submissions.ts'
 import { sqliteStore } from '../stores/sqlite/sqlite.ts'
 import type { LogLine, Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'

@@ -160,7 +160,8 @@ test('the first scrape tells how deep each queue is, how old, and who waits', as
 test('a scrape reads each gauge as it is then', async () => {
   let depth = 3
   const queues = async () => [{ operation: 'orders', depth, ageSeconds: 1.5, unclaimedSeconds: 0 }]
-  const metrics = new Metrics({ queues, waiting: () => 4, running: () => new Map(), executions: () => new Map() })
+  const none = () => new Map()
+  const metrics = new Metrics({ queues, waiting: () => 4, running: none, executions: none, paused: none })
   const read = async () => {
     const samples = parse(await metrics.text())
     return ['waybill_queue_depth', 'waybill_queue_age_seconds', 'waybill_waiters'].map(

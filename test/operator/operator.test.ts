@@ -2,10 +2,11 @@ import { dirname } from 'node:path'
 import { describe, expect } from 'vitest'
 import { defineOperation, handler, media } from 'waybill'
 import { folderBlobs } from 'waybill/blobs/folder'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { deliveryId } from '../../src/webhooks/delivery.ts'
 import { carrier, send, startReceiver, statuses } from '../support/receiver.ts'
 import { submissionOf } from '../support/submission.ts'
-import { faultyStore, hasFinished, hasStatus, submit, test } from '../support/waybill.ts'
+import { faultyStore, hasFinished, hasStatus, recordOf, submit, test, until } from '../support/waybill.ts'
 
 const orders = defineOperation({ name: 'orders', attempts: 2, backoff: { initial: 1, max: 1 } })
 const refunds = defineOperation({ name: 'refunds' })
@@ -176,6 +177,141 @@ describe('what an operator runs again and deletes', () => {
     expect(await blobs.get(`${id}/1`)).toBeDefined()
     await waybill.operator.delete(id, ann)
     expect(await blobs.get(`${id}/1`)).toBeUndefined()
+  })
+})
+
+describe('a paused type', () => {
+  test('is not claimed until it is resumed, in this process and another, and says so', async ({ lab }) => {
+    const path = lab.file()
+    const other = await lab.waybill([orders], { store: sqliteStore({ path }), worker: { handlers } })
+    const waybill = await lab.waybill([orders], { store: sqliteStore({ path }) })
+    const { operator, operations } = waybill
+    await operator.pause('orders', ann)
+    await operator.pause('orders', ann)
+    expect([...operator.paused()]).toEqual(['orders'])
+    await until(() => other.operator.paused().has('orders'))
+    const id = await submit(waybill, orders)
+    expect(await other.store.claim({ holder: 'h', leaseMs: 1000, from: { id } })).toHaveLength(1)
+    await other.store.change(id, { kind: 'finish', attempt: 1, outcome: { kind: 'released' } })
+    const links = { status: '', result: '', operation: '', events: '' }
+    const document = await operations.document(await operations.find(id, ''), links)
+    expect(document.waitingFor).toBe('Its operation type is paused.')
+    expect(await waybill.metrics.text()).toContain('waybill_paused{operation="orders"} 1')
+    expect((await operator.browse({})).items.map(it => it.id)).toEqual([id])
+    await operator.resume('orders', ann)
+    await hasStatus(waybill.store, id, 'completed')
+    expect([...operator.paused()]).toEqual([])
+    await expect(operator.pause('none', ann)).rejects.toMatchObject({ problem: { code: 'not-found' } })
+  })
+
+  test('stays paused over a restart, and no execution is started for it', async ({ lab }) => {
+    const path = lab.file()
+    const first = lab.composition([orders, refunds], { store: sqliteStore({ path }) })
+    await first.start()
+    await first.operator.pause('orders', ann)
+    await first.stop()
+    const started: string[] = []
+    const launcher = {
+      engine: 'test',
+      start: async ({ type }: { type: string }) => {
+        started.push(type)
+        return type
+      },
+      stop: async () => {},
+      inspect: async () => ({ kind: 'alive' }) as const,
+    }
+    const second = await lab.waybill([orders, refunds], { store: sqliteStore({ path }), dispatcher: { launcher } })
+    await submit(second, orders)
+    await submit(second, refunds)
+    await until(() => started.length > 0)
+    await second.operator.resume('orders', ann)
+    await until(() => started.length === 2)
+    expect(started).toEqual(['refunds', 'orders'])
+  })
+})
+
+describe('the audit', () => {
+  test('has each act with its actor, also those that were refused', async ({ lab }) => {
+    const waybill = await lab.waybill([orders])
+    const { operator } = waybill
+    const id = await submit(waybill, orders)
+    await operator.cancel(id, ann)
+    const { id: retry } = await operator.retry(id, { name: 'bob' })
+    await expect(operator.delete(retry, ann)).rejects.toThrow()
+    await operator.delete(id, ann)
+    const { items } = await operator.audit()
+    // Those of one millisecond are in no order.
+    const expected = [
+      { action: 'cancel', target: id, actor: 'ann@example.com', count: 1, detail: null },
+      { action: 'delete', target: id, actor: 'ann@example.com', count: 1, detail: null },
+      { action: 'delete', target: retry, count: 0, detail: expect.stringContaining('pending') },
+      { action: 'retry', target: id, actor: 'bob', count: 1, detail: expect.stringContaining(retry) },
+    ]
+    expect(items).toHaveLength(4)
+    expect(items).toEqual(expect.arrayContaining(expected.map(entry => expect.objectContaining(entry))))
+    const first = await operator.audit({ limit: 3 })
+    expect((await operator.audit({ after: first.next })).items).toEqual(items.slice(3))
+    await expect(operator.cancel(id, { name: '' })).rejects.toMatchObject({ problem: { code: 'invalid-request' } })
+  })
+
+  test('an act whose process died before it was done is done by another', async ({ lab }) => {
+    const store = await lab.store()
+    const waybill = lab.composition([orders], { store })
+    const id = await submit(waybill, orders)
+    const act = { action: 'cancel', actor: 'ann', target: id }
+    await store.accept(
+      submissionOf('01941f29-7c00-7000-8000-000000000001', { type: 'operator-acts', input: JSON.stringify(act) }),
+    )
+    await waybill.start()
+    await hasStatus(store, id, 'canceled')
+  })
+})
+
+describe('an act on all that fit', () => {
+  test('is previewed, done in the background, and skips what no longer fits', async ({ lab }) => {
+    const store = await lab.store()
+    const waybill = await lab.waybill([orders, refunds], { store })
+    const { operator } = waybill
+    const ids: string[] = []
+    for (let n = 0; n < 5; n++) ids.push(await submit(waybill, orders, n, { owner: 'ann' }))
+    const other = await submit(waybill, refunds)
+    const filter = { type: 'orders', status: 'pending' } as const
+    expect(await operator.preview('cancel', filter)).toMatchObject({ count: 5, complete: true, sample: { length: 5 } })
+    expect(await operator.preview('retry', filter)).toEqual({ count: 0, complete: true, sample: [] })
+    const run = await operator.bulk('cancel', filter, ann)
+    expect(run).toMatchObject({ action: 'cancel', filter, actor: ann, matched: 0, done: 0 })
+    await hasStatus(store, run.id, 'completed')
+    expect(await operator.bulkRun(run.id)).toMatchObject({ status: 'completed', matched: 5, done: 5, skipped: 0 })
+    for (const id of ids) expect((await recordOf(store, id)).status).toBe('canceled')
+    expect((await recordOf(store, other)).status).toBe('pending')
+    const retried = await operator.bulk('retry', { type: 'orders', status: 'canceled' }, ann)
+    await hasStatus(store, retried.id, 'completed')
+    expect(await operator.bulkRun(retried.id)).toMatchObject({ matched: 5, done: 5 })
+    const again = await operator.bulk('retry', { type: 'orders' }, ann)
+    await hasStatus(store, again.id, 'completed')
+    expect(await operator.bulkRun(again.id)).toMatchObject({ matched: 0, done: 0 })
+    const removed = await operator.bulk('delete', { status: 'canceled' }, ann)
+    await hasStatus(store, removed.id, 'completed')
+    expect(await operator.bulkRun(removed.id)).toMatchObject({ matched: 5, done: 5 })
+    const runs = [removed, again, retried, run].map(({ id }) => id)
+    expect((await operator.bulkRuns()).map(({ id }) => id).sort()).toEqual(runs.sort())
+    expect(await operator.bulkRun('x')).toBeUndefined()
+    const { items } = await operator.audit()
+    expect(items.find(({ id }) => id === run.id)).toMatchObject({
+      action: 'bulk-cancel',
+      target: 'status:pending type:orders',
+      actor: 'ann@example.com',
+      count: 5,
+    })
+    expect(items.find(({ id }) => id === again.id)).toMatchObject({ action: 'bulk-retry', count: 0 })
+  })
+
+  test('can be stopped, and what it has done stays done', async ({ lab }) => {
+    const store = await lab.store()
+    const { operator } = lab.composition([orders], { store })
+    const run = await operator.bulk('delete', {}, ann)
+    expect(await operator.cancelBulk(run.id, ann)).toMatchObject({ status: 'canceled' })
+    await expect(operator.cancelBulk('x', ann)).rejects.toMatchObject({ problem: { code: 'not-found' } })
   })
 })
 

@@ -36,6 +36,8 @@ const WAYS: Record<string, { method: Method; path: string; headers?: Record<stri
   'the deliveries': { method: 'GET', path: '/operations/ID/deliveries', status: 200 },
   'a redelivery': { method: 'POST', path: '/operations/ID/deliveries', status: 404 },
   'a cancel': { method: 'DELETE', path: '/orders/status/ID', status: 202 },
+  'a retry': { method: 'POST', path: '/operations/ID:retry', status: 409 },
+  'a deletion': { method: 'DELETE', path: '/operations/ID', status: 409 },
   "a monitor's cancel": { method: 'POST', path: '/operations/ID:cancel', status: 200 },
 }
 
@@ -81,7 +83,7 @@ test('every route that names an operation is in the list of ways', async ({ lab 
   const found = routes
     .filter(({ path, method }) => path.includes(':id') && method !== 'OPTIONS' && method !== '*')
     .map(({ path, method }) => `${method} ${path.replace(':id', 'ID')}`)
-  const known = Object.values(WAYS).map(({ method, path }) => `${method} ${path.replace(':cancel', '')}`)
+  const known = Object.values(WAYS).map(({ method, path }) => `${method} ${path.replace(/:(cancel|retry)/, '')}`)
   expect([...new Set(known)].sort()).toEqual(found.sort())
 })
 

@@ -1,0 +1,192 @@
+/**
+ * What operators do is recorded as operations: an act is durable before it is done, and ends with what became of it. An
+ * act whose process dies in between is done by another process, so every act can be repeated without harm. An act on many
+ * operations is an operation that works through them page by page, and goes on where it was.
+ */
+import type { Operation } from '../model/operation.ts'
+import { type AnyOperationType, defineOperation, handler, type Job } from '../model/operation-type.ts'
+import { ProblemError, problem } from '../model/problem.ts'
+import { toSubmission } from '../service/submissions.ts'
+import { orUnavailable } from '../service/unavailable.ts'
+import { OPERATOR, PAUSES } from '../stores/paused-types.ts'
+import { acceptedOperation, type Store } from '../stores/store.ts'
+import type { Logger } from '../util/logger.ts'
+import type { Loop } from '../util/loop.ts'
+import { inlineRunner } from '../worker/runners/inline.ts'
+import { holderName, Worker } from '../worker/worker.ts'
+import type { OperatorFilter } from './filter.ts'
+import type { AuditEntry, BulkAction } from './views.ts'
+
+/** What is done to one operation, one delivery or one operation type. */
+export interface Act {
+  readonly action: BulkAction | 'replay' | 'pause' | 'resume'
+  readonly actor: string
+  /** An id, or the name of a type. */
+  readonly target: string
+  /** Of a retry: whether recorded steps are run again too. */
+  readonly fresh?: boolean | undefined
+}
+
+/** What is done to all operations that fit a filter. */
+export interface Bulk {
+  readonly action: BulkAction
+  readonly actor: string
+  readonly filter: OperatorFilter
+  /** The same as text, for the audit. */
+  readonly target: string
+}
+
+/** What became of an act. */
+export interface Done {
+  /** How many operations it was done to. */
+  readonly count: number
+  readonly detail?: string | undefined
+  /** The operation as it is then. */
+  readonly operation?: Operation | undefined
+}
+
+const KEPT = { attempts: 100, lostAttempts: 100, retention: '90d' } as const
+const ACT_TYPE = defineOperation({ name: 'operator-acts', ...KEPT })
+export const BULK_TYPE: AnyOperationType = defineOperation({ name: 'operator-bulk', timeout: '20d', ...KEPT })
+
+/** The types of operations that stand for what operators do: no list shows them unless it is asked for one of them. */
+export const OPERATOR_TYPES: ReadonlySet<string> = new Set([ACT_TYPE.name, BULK_TYPE.name, PAUSES.name])
+
+const LEASE_MS = 30_000
+/** After this long, another process does an act that was accepted and not begun. */
+const BEGINS_WITHIN_MS = 60_000
+/** Hints come at once; without any, an act that was left behind is found this soon, in milliseconds. */
+const POLL_MS = 10_000
+const CONCURRENCY = 8
+
+/** What acts work with. */
+export interface ActsContext {
+  readonly store: Store
+  readonly logger: Logger
+  readonly perform: (act: Act) => Promise<Done>
+  readonly performBulk: (bulk: Bulk, job: Job) => Promise<Done>
+}
+
+export class Acts {
+  readonly #context: ActsContext
+  readonly #worker: Worker
+  readonly #holder = holderName()
+
+  constructor(context: ActsContext) {
+    this.#context = context
+    const { store, logger, perform, performBulk } = context
+    const handlers = [
+      handler(ACT_TYPE, async input => outputOf(await perform(input as Act))),
+      handler(BULK_TYPE, async (input, job) => outputOf(await performBulk(input as Bulk, job))),
+    ]
+    this.#worker = new Worker({
+      store,
+      types: [ACT_TYPE, BULK_TYPE],
+      name: 'operator',
+      logger,
+      logEnds: false,
+      runner: inlineRunner(handlers, BEGINS_WITHIN_MS),
+      concurrency: CONCURRENCY,
+      leaseMs: LEASE_MS,
+      graceMs: 1000,
+      shutdownMs: 1000,
+      pollIntervalMs: POLL_MS,
+    })
+  }
+
+  get loops(): readonly Loop[] {
+    return this.#worker.loops
+  }
+
+  /** Begins to do what other processes have left behind. */
+  async start(): Promise<void> {
+    await this.#worker.start()
+  }
+
+  async stop(): Promise<void> {
+    await this.#worker.stop()
+  }
+
+  /** Records an act, does it, and records what became of it. */
+  async do(act: Act): Promise<Done> {
+    const { store, perform } = this.#context
+    const submission = { ...submissionOf(ACT_TYPE, act), delay: BEGINS_WITHIN_MS }
+    const { id } = acceptedOperation(await orUnavailable(store.accept(submission)))
+    const by = { holder: this.#holder, leaseMs: LEASE_MS, execution: null }
+    const [claim] = await orUnavailable(store.claim({ ...by, from: { id } }))
+    const attempt = claim?.operation.attempt ?? 1
+    try {
+      const done = await perform(act)
+      await this.#end(id, attempt, { kind: 'completed', output: JSON.stringify(outputOf(done)) })
+      return done
+    } catch (error) {
+      const why = error instanceof ProblemError ? error.problem : problem('internal-error')
+      await this.#end(id, attempt, { kind: 'failed', problem: why })
+      throw error
+    }
+  }
+
+  /** An act whose end is not recorded is done once more when its lease has run out. */
+  async #end(
+    id: string,
+    attempt: number,
+    outcome:
+      | { readonly kind: 'completed'; readonly output: string }
+      | { readonly kind: 'failed'; readonly problem: AuditProblem },
+  ): Promise<void> {
+    const { store, logger } = this.#context
+    await store.change(id, { kind: 'finish', attempt, outcome }).catch((error: unknown) => {
+      logger.warn({ operation: id, err: error }, "The end of an operator's act could not be recorded")
+    })
+  }
+
+  /** Accepts an act on many operations, which begins at once. */
+  async begin(bulk: Bulk): Promise<Operation> {
+    const { store } = this.#context
+    return acceptedOperation(await orUnavailable(store.accept(submissionOf(BULK_TYPE, bulk))))
+  }
+
+  /** Lists acts, newest first. */
+  async audit(limit: number, after: string | undefined): Promise<{ items: readonly AuditEntry[]; next?: string }> {
+    const { store } = this.#context
+    const lists = await Promise.all(
+      [ACT_TYPE, BULK_TYPE].map(({ name }) => orUnavailable(store.list({ type: name, owner: OPERATOR, limit, after }))),
+    )
+    const acts = lists.flat().sort((a, b) => (a.id < b.id ? 1 : -1))
+    const page = acts.slice(0, limit)
+    const items = await Promise.all(page.map(operation => this.#describe(operation)))
+    const isAll = acts.length === page.length && lists.every(list => list.length < limit)
+    const last = page.at(-1)
+    return isAll || last === undefined ? { items } : { items, next: last.id }
+  }
+
+  async #describe(operation: Operation): Promise<AuditEntry> {
+    const { id, type, createdAt, error, status } = operation
+    const { store } = this.#context
+    const [input, output] = await Promise.all([
+      orUnavailable(store.readPayload(id, 'input')),
+      orUnavailable(store.readPayload(id, 'output')),
+    ])
+    const { action, actor, target } = JSON.parse(input ?? '{}') as Partial<Act>
+    const { count = 0, detail } = JSON.parse(output ?? '{}') as Partial<Done>
+    return {
+      id,
+      at: createdAt,
+      actor: actor ?? '',
+      action: type === BULK_TYPE.name ? `bulk-${action}` : (action ?? ''),
+      target: target ?? '',
+      count,
+      detail: detail ?? error?.detail ?? (status === 'completed' ? null : status),
+    }
+  }
+}
+
+type AuditProblem = ProblemError['problem']
+
+function outputOf({ count, detail }: Done): { count: number; detail?: string } {
+  return { count, ...(detail !== undefined && { detail }) }
+}
+
+function submissionOf(type: AnyOperationType, input: Act | Bulk) {
+  return toSubmission(type, { input, owner: OPERATOR }, null)
+}

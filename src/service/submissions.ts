@@ -1,0 +1,52 @@
+/** What is submitted, as a store is given it. */
+import { type Duration, durationMs, LONGEST_MS } from '../model/duration.ts'
+import { fingerprint } from '../model/json.ts'
+import type { AnyOperationType } from '../model/operation-type.ts'
+import type { Submission } from '../model/submission.ts'
+import { limitsOf } from './admission.ts'
+import { newId } from './new-id.ts'
+
+/** What is submitted. */
+export interface SubmitRequest {
+  /** The parsed input. */
+  readonly input: unknown
+  /** The same as JSON, where the caller has it: it need not be written again. */
+  readonly text?: string
+  /** Who submits. Default: the empty string, for nobody in particular. */
+  readonly owner?: string
+  /** 1 to 255 characters. */
+  readonly idempotencyKey?: string | undefined
+  /** W3C trace context. */
+  readonly traceparent?: string | undefined
+  /** The URL that is called when the operation has ended. */
+  readonly webhookUrl?: string | undefined
+  /** How long after the acceptance the work does not begin, up to 10 years. Default 0: it begins at once. */
+  readonly delay?: Duration | undefined
+  /**
+   * A client of the store's database on which the caller has begun a transaction: its commit accepts the operation,
+   * together with whatever else it writes, and a rollback discards it. Only where the store can join a transaction.
+   */
+  readonly transaction?: unknown
+}
+
+/** The submission of a request. */
+export function toSubmission(type: AnyOperationType, request: SubmitRequest, key: string | null): Submission {
+  const { policy } = type
+  return {
+    id: newId(),
+    type: type.name,
+    owner: request.owner ?? '',
+    priority: policy.priority,
+    input: request.text ?? JSON.stringify(request.input ?? null),
+    maxAttempts: policy.attempts,
+    maxLost: policy.lostAttempts,
+    retention: policy.retention,
+    startWithin: policy.startDeadline ?? null,
+    delay: durationMs('delay', request.delay ?? 0, { max: LONGEST_MS }),
+    idempotencyKey: key,
+    fingerprint: key === null ? null : fingerprint(request.input),
+    traceparent: request.traceparent ?? null,
+    webhookUrl: request.webhookUrl ?? null,
+    limits: limitsOf(policy),
+  }
+}

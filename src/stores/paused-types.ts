@@ -1,0 +1,128 @@
+/**
+ * Operation types that are paused: their operations stay in the queue, and nothing claims them. A pause is itself an
+ * operation, of a type that nobody serves and with a tag that names what is paused, so it is as durable as all others in
+ * every store, and a store needs nothing for it. It is ended by a cancel.
+ *
+ * Each process knows of pauses by reading them when a hint says that one may have come or gone, and now and then.
+ */
+import type { Operation } from '../model/operation.ts'
+import { type AnyOperationType, defineOperation } from '../model/operation-type.ts'
+import { Loop } from '../util/loop.ts'
+import { PacedTask } from '../util/paced-task.ts'
+import type { Claim, ClaimRequest, Hint, OperationStore, ReserveRequest, Store } from './store.ts'
+
+/** The operation type of pauses. */
+export const PAUSES: AnyOperationType = defineOperation({ name: 'operator-pauses', retention: '90d' })
+/** The owner of all pauses, and of what operators do. */
+export const OPERATOR = ''
+/** The tag that names the paused type. */
+const TAG = 'type'
+
+/** How long a process may not know of a pause when no hint comes, in milliseconds. */
+const EVERY_MS = 5000
+/** Hints that do not say what changed may be frequent. */
+const PACE = { everyMs: 200, share: 0.02 }
+/** More are not looked at. */
+const MOST = 1000
+
+/** Lists the pauses that hold. */
+export async function listPauses(store: Pick<OperationStore, 'list'>): Promise<readonly Operation[]> {
+  return await store.list({ type: PAUSES.name, owner: OPERATOR, status: 'pending', limit: MOST })
+}
+
+/** The type that a pause is of. */
+export function pausedType({ tags }: Pick<Operation, 'tags'>): string {
+  return tags?.[TAG] ?? ''
+}
+
+/** The tags of a pause of a type. */
+export function pauseTags(type: string): Record<string, string> {
+  return { [TAG]: type }
+}
+
+export class PausedTypes {
+  readonly #store: Pick<Store, 'list' | 'watch'>
+  readonly #loop: Loop
+  readonly #reading = new PacedTask(() => this.#loop.wake(), PACE)
+  /** From the id of a pause to its type. */
+  #pauses: ReadonlyMap<string, string> = new Map()
+  readonly #listeners = new Set<(hint: Hint) => void>()
+  #unwatch: () => void = () => {}
+
+  constructor(store: Pick<Store, 'list' | 'watch'>, onError: (error: unknown, loop: string) => void) {
+    this.#store = store
+    this.#loop = new Loop({ name: 'pauses', everyMs: EVERY_MS, turn: () => this.refresh(), onError })
+  }
+
+  /** The loops, for health checks. */
+  get loops(): readonly Loop[] {
+    return [this.#loop]
+  }
+
+  /** The types that are paused, as far as this process knows. */
+  get types(): ReadonlySet<string> {
+    return new Set(this.#pauses.values())
+  }
+
+  /** Knows all pauses when it resolves. */
+  async start(): Promise<void> {
+    this.#unwatch = this.#store.watch(hint => this.#hinted(hint))
+    await this.refresh()
+    this.#loop.start()
+  }
+
+  async stop(): Promise<void> {
+    this.#unwatch()
+    this.#reading.stop()
+    await this.#loop.stop()
+  }
+
+  /** Reads the pauses now. */
+  async refresh(): Promise<void> {
+    const before = this.types
+    this.#pauses = new Map((await listPauses(this.#store)).map(pause => [pause.id, pausedType(pause)]))
+    const now = this.types
+    for (const type of before) {
+      if (!now.has(type)) for (const listener of this.#listeners) listener({ kind: 'ready', type })
+    }
+  }
+
+  /** The store as those see it who take work from it: without what is paused. A resumed type is hinted at as ready. */
+  without<Taken extends Store>(store: Taken): Taken {
+    return {
+      ...store,
+      claim: async (request: ClaimRequest): Promise<Claim[]> => {
+        if (this.#pauses.size === 0 || 'id' in request.from) return await store.claim(request)
+        const paused = this.types
+        const types = request.from.types.filter(({ type }) => !paused.has(type))
+        return types.length === 0 ? [] : await store.claim({ ...request, from: { ...request.from, types } })
+      },
+      reserveForLaunch: async (request: ReserveRequest) => {
+        if (this.#pauses.size === 0) return await store.reserveForLaunch(request)
+        const paused = this.types
+        const types = request.types.filter(type => !paused.has(type))
+        return types.length === 0 ? [] : await store.reserveForLaunch({ ...request, types })
+      },
+      queueStats: async (type: string) => {
+        const stats = await store.queueStats(type)
+        return this.types.has(type) ? { ...stats, ready: [], depth: 0, oldestAt: null } : stats
+      },
+      watch: (listener: (hint: Hint) => void) => {
+        this.#listeners.add(listener)
+        const unwatch = store.watch(listener)
+        return () => {
+          this.#listeners.delete(listener)
+          unwatch()
+        }
+      },
+    }
+  }
+
+  #hinted(hint: Hint): void {
+    const isOurs =
+      hint.kind === 'unknown' ||
+      (hint.kind === 'ready' && hint.type === PAUSES.name) ||
+      (hint.kind === 'ended' && this.#pauses.has(hint.id))
+    if (isOurs) this.#reading.request()
+  }
+}
