@@ -1,6 +1,6 @@
 /** Cross-origin requests (WHATWG Fetch): which pages of other origins may use the API, and see which headers. */
 
-import { type DescribedHeader, REQUEST_HEADERS, RESPONSE_HEADERS } from '../model/headers.ts'
+import { type DescribedHeader, REQUEST_HEADERS, RESPONSE_HEADERS, SURFACE_REQUEST_HEADERS } from '../model/headers.ts'
 import { BOOLEAN, type Checks, checkOptions, required, STRINGS } from '../model/options.ts'
 import { type HttpRequest, type HttpResponse, header } from './message.ts'
 
@@ -34,7 +34,7 @@ function isOrigin(text: unknown): boolean {
   return origin === text || origin === 'null'
 }
 
-const ALLOWED = ['Accept', 'Authorization', 'Content-Type', ...Object.keys(REQUEST_HEADERS)]
+const ALLOWED = ['Accept', 'Authorization', 'Content-Type', ...Object.keys(REQUEST_HEADERS), ...SURFACE_REQUEST_HEADERS]
 const EXPOSED = Object.entries<DescribedHeader>(RESPONSE_HEADERS).flatMap(([name, { exposed }]) =>
   exposed ? [name] : [],
 )

@@ -3,9 +3,10 @@ import { header } from '../http/message.ts'
 import { idempotencyKey, traceparent } from '../http/request-headers.ts'
 import type { Operation } from '../model/operation.ts'
 import { ProblemError, problem, problemError } from '../model/problem.ts'
-import { isFinal, type Progress } from '../model/protocol.ts'
+import { isFinal } from '../model/protocol.ts'
 import type { Operations, Submitted } from '../service/operations.ts'
-import { CODES, type Members, membersOf, notification, RpcError, stringParam } from './json-rpc.ts'
+import { CODES, type Members, membersOf, RpcError, stringParam } from './json-rpc.ts'
+import { logLevel, progressToken, Report } from './report.ts'
 import { HEARTBEAT_MS, type McpRequest, type Reply, type ReplyStream, TASKS } from './request.ts'
 import { errorResult, faultOf, toolResult } from './results.ts'
 import type { Tasks } from './tasks.ts'
@@ -38,12 +39,13 @@ export class Calls {
     const { operation } = accepted
     const becomesTask = request.knowsTasks && tool.task !== 'forbidden'
     if (becomesTask && tool.task === 'required') return { resultType: 'task', ...(await tasks.summary(operation)) }
-    if (!becomesTask && progressToken(request) !== undefined) return this.#follow(accepted, request)
+    const wantsStream = progressToken(request) !== undefined || logLevel(request, tool) !== undefined
+    if (!becomesTask && wantsStream) return this.#follow(tool, accepted, request)
     const { signal } = request.http
     const { operation: now } = await operations.wait(operation, isOver, { ms: taskAfterMs, signal })
     if (isFinal(now.status)) return await this.#result(now)
     if (becomesTask) return { resultType: 'task', ...(await tasks.summary(now)) }
-    return this.#follow(accepted, request)
+    return this.#follow(tool, accepted, request)
   }
 
   /** @throws {RpcError} for a tool that is not there, or that this client cannot call */
@@ -73,24 +75,19 @@ export class Calls {
     }
   }
 
-  /** Reports the progress until the operation has ended. A client that leaves cancels it, unless it can come back with its key. */
-  async *#follow({ operation, replayed }: Submitted, request: McpRequest): ReplyStream {
+  /** Reports on an operation until it has ended. A client that leaves cancels it, unless it can come back with its key. */
+  async *#follow(tool: Tool, { operation, replayed }: Submitted, request: McpRequest): ReplyStream {
     const { operations } = this.#options
     const { signal, owner } = request.http
-    const token = progressToken(request)
+    const report = new Report(operations, request, logLevel(request, tool))
     let now = operation
-    let reported = -1
     try {
       for (;;) {
-        const { progress } = now
-        if (token !== undefined && progress !== null && progress.fraction > reported) {
-          reported = progress.fraction
-          yield progressOf(token, progress)
-        }
+        yield* report.news(now)
         if (isFinal(now.status)) return await this.#result(now)
         if (signal.aborted) return {}
         const seen = now.version
-        const next = await operations.wait(now, ({ version }) => version > seen, { ms: HEARTBEAT_MS, signal })
+        const next = await operations.wait(now, later => report.hasNews(later, seen), { ms: HEARTBEAT_MS, signal })
         if (!next.waited) throw unattended(now)
         if (next.operation.version === seen) yield undefined
         now = next.operation
@@ -120,15 +117,6 @@ function namesOf({ meta, http }: McpRequest): { idempotencyKey: string | undefin
 
 function textOf(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
-}
-
-function progressToken({ meta }: McpRequest): string | number | undefined {
-  const { progressToken: token } = meta
-  return typeof token === 'string' || typeof token === 'number' ? token : undefined
-}
-
-function progressOf(token: string | number, { fraction, message }: Progress): Members {
-  return notification('notifications/progress', { progressToken: token, progress: fraction, total: 1, message })
 }
 
 /** The server is shutting down, or too many requests wait already. The operation goes on all the same. */

@@ -10,7 +10,7 @@ import { json } from '../http/message.ts'
 import type { Route } from '../http/route.ts'
 import type { Surface, SurfaceContext } from '../http/surface.ts'
 import { type Duration, SECOND, toMs } from '../model/duration.ts'
-import { type Checks, checkOptions, duration, OBJECT, required, STRING, STRINGS } from '../model/options.ts'
+import { type Checks, checkOptions, duration, FUNCTION, OBJECT, required, STRING, STRINGS } from '../model/options.ts'
 import { packageVersion } from '../util/version.ts'
 import { Calls } from './calls.ts'
 import { allowedOrigins, Endpoint, type Method } from './endpoint.ts'
@@ -28,6 +28,12 @@ export interface McpAuthorization {
   readonly scopes?: readonly string[] | undefined
 }
 
+/** Answers a method of your own. `owner` is the caller, as `principal` names it. */
+export type McpMethod = (
+  params: Readonly<Record<string, unknown>>,
+  caller: { readonly owner: string; readonly signal: AbortSignal },
+) => object | Promise<object>
+
 /** How operations are offered to agents. */
 export interface McpOptions {
   /** What the server calls itself. Default `waybill`. */
@@ -36,6 +42,13 @@ export interface McpOptions {
   readonly version?: string | undefined
   /** What a model should know of the server as a whole. Default: nothing. */
   readonly instructions?: string | undefined
+  /**
+   * Further methods that the endpoint answers, such as `prompts/list` and `resources/read`, by name. `ProblemError` is answered
+   * as an error. Default: none.
+   */
+  readonly methods?: Readonly<Record<string, McpMethod>> | undefined
+  /** What the server says of these methods, such as `{ prompts: {} }`. Default: nothing. */
+  readonly capabilities?: Readonly<Record<string, object>> | undefined
   /** How long a call is held for its result before it becomes a task, up to 30 s. Default 500 ms. */
   readonly taskAfter?: Duration | undefined
   /**
@@ -49,6 +62,11 @@ const OPTIONS: Checks<McpOptions> = {
   name: STRING,
   version: STRING,
   instructions: STRING,
+  methods: {
+    expected: 'an object of functions',
+    test: methods => OBJECT.test(methods) && Object.values(methods as object).every(FUNCTION.test),
+  },
+  capabilities: OBJECT,
   taskAfter: duration({ max: 30 * SECOND }),
   authorization: OBJECT,
 }
@@ -97,7 +115,7 @@ function routesOf(options: McpOptions, context: SurfaceContext): readonly Route[
 }
 
 function methodsOf(
-  { taskAfter, instructions }: McpOptions,
+  { taskAfter, instructions, capabilities: further, methods = {} }: McpOptions,
   { waybill: { operations }, base, authenticated }: SurfaceContext,
   tools: Tools,
   serverInfo: Members,
@@ -107,10 +125,12 @@ function methodsOf(
   const subscriptions = new Subscriptions(operations, tasks)
   const cacheable = { ttlMs: LIST_TTL_MS, cacheScope: authenticated ? 'private' : 'public' }
   const call: Method = request => calls.call(request)
+  // Without sessions a level cannot be kept: every line is sent to clients of these revisions.
+  const logging = tools.exposeLogs ? { logging: {} } : {}
   const modern: Readonly<Record<string, Method>> = {
     'server/discover': async () => ({
       supportedVersions: [MODERN],
-      capabilities: { tools: {}, extensions: { [TASKS]: {} } },
+      capabilities: { ...further, tools: {}, extensions: { [TASKS]: {} } },
       instructions,
       ...cacheable,
     }),
@@ -124,13 +144,28 @@ function methodsOf(
     initialize: async ({ params }) => {
       const wanted = stringParam(params, 'protocolVersion')
       const protocolVersion = LEGACY.includes(wanted) ? wanted : LEGACY[0]
-      return { protocolVersion, capabilities: { tools: {} }, serverInfo, instructions }
+      return { protocolVersion, capabilities: { ...further, ...logging, tools: {} }, serverInfo, instructions }
     },
     ping: async () => ({}),
     'tools/list': async () => ({ tools: await tools.describe(({ task }) => task !== 'required') }),
     'tools/call': call,
+    ...(tools.exposeLogs && { 'logging/setLevel': async () => ({}) }),
   }
-  return { modern, legacy }
+  for (const name of Object.keys(methods)) {
+    if (name in modern || name in legacy)
+      throw new TypeError(`mcp.methods: the server has the method "${name}" itself.`)
+  }
+  const own = Object.entries(methods).map(([name, method]) => [name, toMethod(name, method)] as const)
+  return { modern: { ...modern, ...Object.fromEntries(own) }, legacy: { ...legacy, ...Object.fromEntries(own) } }
+}
+
+/** A method of the user's own. What says nothing of how long it may be cached is not cached. */
+function toMethod(name: string, method: McpMethod): Method {
+  const isCacheable = /\/list$|^resources\/read$/.test(name)
+  return async ({ params, http: { owner, signal }, isModern }) => {
+    const hints = isModern && isCacheable ? { ttlMs: 0, cacheScope: 'private' } : {}
+    return { ...hints, ...(await method(params, { owner, signal })) }
+  }
 }
 
 /** The route, which names its metadata to callers without a token, and the metadata (RFC 9728). */

@@ -1,4 +1,5 @@
 /** What an operation that has ended is to the caller of a tool: a result, or an error of the protocol. */
+import { buffer } from 'node:stream/consumers'
 import type { BlobReference } from '../blobs/blob-store.ts'
 import type { Operation } from '../model/operation.ts'
 import { PROBLEM_TYPE_PREFIX, problem } from '../model/problem.ts'
@@ -6,6 +7,10 @@ import { linksOf, type Problem } from '../model/protocol.ts'
 import type { Operations } from '../service/operations.ts'
 import { CODES, isObject, type Members, RpcError } from './json-rpc.ts'
 
+/** The media types that a model can take in. */
+const SHOWN = /^(image|audio|text)\/|^application\/json\b/
+/** The most bytes of a result that are sent with the link to it. */
+const MAX_SHOWN_BYTES = 256 * 1024
 /** The member of `_meta` that holds the problem (RFC 9457) of a failed call. */
 const PROBLEM = 'waybill/problem'
 
@@ -21,7 +26,7 @@ export async function toolResult(operations: Operations, operation: Operation, b
   const { status, error } = operation
   if (status !== 'completed') return failedResult(error ?? problem('operation-failed'))
   const output = await operations.output(operation)
-  return typeof output === 'string' ? jsonResult(output) : mediaResult(operation, output, base)
+  return typeof output === 'string' ? jsonResult(output) : await mediaResult(operations, operation, { output, base })
 }
 
 function jsonResult(text: string): Members {
@@ -32,15 +37,24 @@ function jsonResult(text: string): Members {
   }
 }
 
-function mediaResult({ id, type }: Operation, blob: BlobReference, base: string): Members {
-  const link = {
-    type: 'resource_link',
-    uri: linksOf(base, type, id).result,
-    name: blob.filename ?? id,
-    mimeType: blob.type,
-    size: blob.length,
+/** A link, and where a model can see or read the bytes, and they are few, the bytes too: it cannot follow a link by itself. */
+async function mediaResult(
+  operations: Operations,
+  { id, type }: Operation,
+  { output, base }: { output: BlobReference; base: string },
+): Promise<Members> {
+  const { filename, type: mimeType, length: size } = output
+  // A link must be absolute. Where nothing says under which host clients reach the server, it is a name alone.
+  const uri = URL.canParse(base) ? linksOf(base, type, id).result : `urn:uuid:${id}`
+  const link = { type: 'resource_link', uri, name: filename ?? id, mimeType, size }
+  const shown = SHOWN.exec(mimeType)
+  if (shown === null || size > MAX_SHOWN_BYTES) return { content: [link] }
+  const [, kind] = shown
+  const bytes = await buffer(await operations.content(output))
+  if (kind === 'image' || kind === 'audio') {
+    return { content: [link, { type: kind, data: bytes.toString('base64'), mimeType }] }
   }
-  return { content: [link] }
+  return { content: [link, { type: 'resource', resource: { uri, mimeType, text: bytes.toString('utf8') } }] }
 }
 
 function failedResult(error: Problem): Members {

@@ -45,6 +45,11 @@ export class Tools {
     return Math.max(0, ...[...this.#byName.values()].map(({ type }) => type.policy.bodyLimit))
   }
 
+  /** Whether one of them sends clients what its handler logs. */
+  get exposeLogs(): boolean {
+    return [...this.#byName.values()].some(({ type }) => type.policy.exposeLogs)
+  }
+
   /** Describes the tools, always in the same order. */
   async describe(wanted: (tool: Tool) => boolean): Promise<readonly Members[]> {
     const tools = [...this.#byName.values()].filter(wanted)

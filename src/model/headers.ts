@@ -127,6 +127,14 @@ export const REQUEST_HEADERS = {
   },
 } satisfies Readonly<Record<string, RequestHeader>>
 
+/** The headers that surfaces read from requests beside these. */
+export const SURFACE_REQUEST_HEADERS: readonly string[] = [
+  'MCP-Protocol-Version',
+  'Mcp-Method',
+  'Mcp-Name',
+  'Mcp-Session-Id',
+]
+
 /** The headers that responses carry, by name. */
 export const RESPONSE_HEADERS = {
   'Accept-Encoding': { schema: STRING, description: 'The content codings that a request body may have: none.' },
@@ -170,7 +178,7 @@ export const RESPONSE_HEADERS = {
     description: 'Whole seconds to wait before the next request.',
   },
   Vary: { schema: STRING, description: 'The request headers that the response depends on.' },
-  'WWW-Authenticate': { schema: STRING, description: 'How callers authenticate (RFC 9110, 11.6.1).' },
+  'WWW-Authenticate': { exposed: true, schema: STRING, description: 'How callers authenticate (RFC 9110, 11.6.1).' },
   'X-Accel-Buffering': { schema: STRING, description: '"no" on an event stream, so that proxies do not buffer it.' },
   'X-Content-Type-Options': { schema: STRING, description: '"nosniff": browsers must not guess the media type.' },
   'X-Progress': { exposed: true, schema: STRING, description: 'The progress in short ASCII text.' },

@@ -99,6 +99,7 @@ test('scripts can read the headers of responses that they need', () => {
     'Operation-Location',
     'Preference-Applied',
     'Retry-After',
+    'WWW-Authenticate',
     'X-Progress',
   ])
   const more = corsHeaders({ origins: '*', exposeHeaders: ['X-State'] })({ headers: { origin: APP } })

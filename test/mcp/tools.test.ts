@@ -3,7 +3,7 @@ import { describe, expect } from 'vitest'
 import { defineOperation, handler, media, ProblemError } from 'waybill'
 import { createRoutes } from 'waybill/adapters'
 import { folderBlobs } from 'waybill/blobs/folder'
-import { mcp as surface } from 'waybill/mcp'
+import { type McpOptions as McpServerOptions, mcp as surface } from 'waybill/mcp'
 import { z } from 'zod'
 import { type Json, legacy, type McpOptions, mcp, sendMcp, streamed } from '../support/mcp.ts'
 import { SERVERS, serveNode } from '../support/servers.ts'
@@ -47,7 +47,7 @@ const HANDLERS = [
   handler(orders, ({ item }) => ({ item, packed: true })),
   handler(hidden, () => 'hidden'),
   handler(echo, input => input),
-  handler(report, () => media('a,b\n1,2\n', { type: 'text/csv', filename: 'report.csv' })),
+  handler(report, () => media('%PDF-1.7', { type: 'application/pdf', filename: 'report.pdf' })),
   handler(failing, input => {
     if (input !== null && typeof input === 'object' && 'fault' in input) throw new TypeError('secret')
     throw new ProblemError({ status: 409, title: 'Out of stock', code: 'out-of-stock' })
@@ -174,11 +174,85 @@ test('a result of bytes is a link to it', async ({ lab }) => {
     {
       type: 'resource_link',
       uri: `https://api.example.com/report/${id}`,
-      name: 'report.csv',
-      mimeType: 'text/csv',
+      name: 'report.pdf',
+      mimeType: 'application/pdf',
       size: 8,
     },
   ])
+})
+
+test('a picture, a sound or text that is short is sent with the link, so that the model sees it', async ({ lab }) => {
+  const chart = defineOperation({ name: 'chart', tool: true })
+  const run = handler(chart, input => {
+    const { type = '', bytes = 1 } = Object(input) as { type?: string; bytes?: number }
+    return media('x'.repeat(bytes), { type })
+  })
+  const blobs = folderBlobs({ path: lab.file() })
+  const waybill = await lab.waybill([chart], { blobs, worker: { handlers: run } })
+  const api = await serveNode(lab, waybill, { mcp: true })
+  const contentOf = async (type: string, bytes = 1) =>
+    (await mcp(api, 'tools/call', { name: 'chart', arguments: { type, bytes } }, NO_TASKS)).result.content
+  const data = Buffer.from('x').toString('base64')
+  const link = { type: 'resource_link', uri: expect.stringMatching(/^urn:uuid:/) }
+  expect(await contentOf('image/png')).toMatchObject([link, { type: 'image', data, mimeType: 'image/png' }])
+  expect(await contentOf('audio/wav')).toMatchObject([link, { type: 'audio', data, mimeType: 'audio/wav' }])
+  const text = { type: 'resource', resource: { uri: link.uri, mimeType: 'text/csv; charset=utf-8', text: 'x' } }
+  expect(await contentOf('text/csv; charset=utf-8')).toMatchObject([link, text])
+  expect(await contentOf('application/pdf')).toMatchObject([link])
+  expect(await contentOf('image/png', 256 * 1024 + 1)).toMatchObject([link])
+})
+
+test('a client that wants it is sent what a handler logs, where the type exposes it', async ({ lab }) => {
+  const chatty = defineOperation({ name: 'chatty', tool: true, exposeLogs: true })
+  const run = handler(chatty, (_, job) => {
+    job.log('details', 'debug')
+    job.log('careful', 'warn')
+    return 'done'
+  })
+  const waybill = await lab.waybill([chatty], { worker: { handlers: run } })
+  const api = await serveNode(lab, waybill, { mcp: true })
+  const logLevel = { 'io.modelcontextprotocol/logLevel': 'info' }
+  const { interim } = await mcp(api, 'tools/call', { name: 'chatty' }, { ...NO_TASKS, meta: logLevel })
+  const careful = { method: 'notifications/message', params: { level: 'warning', logger: 'chatty', data: 'careful' } }
+  expect(interim).toMatchObject([careful])
+  expect((await mcp(api, 'tools/call', { name: 'chatty' }, NO_TASKS)).interim).toEqual([])
+  expect((await legacy(api, 'tools/call', { name: 'chatty' })).interim).toMatchObject([
+    { params: { data: 'details' } },
+    careful,
+  ])
+  const begun = await legacy(api, 'initialize', { protocolVersion: '2025-11-25' })
+  expect(begun.result).toMatchObject({ capabilities: { logging: {} } })
+  expect(await legacy(api, 'logging/setLevel', { level: 'info' })).toMatchObject({ result: {} })
+})
+
+test('the endpoint answers methods of its owner beside its own', async ({ lab }) => {
+  const waybill = await lab.waybill([orders])
+  const methods: McpServerOptions['methods'] = {
+    'prompts/list': () => ({ prompts: [] }),
+    'prompts/get': async ({ name }, { owner }) => {
+      if (name !== 'hello') throw new ProblemError({ status: 404, title: 'There is no such prompt' })
+      return { messages: [], description: owner }
+    },
+  }
+  const api = await serveNode(lab, waybill, { byHeader: true, mcp: { methods, capabilities: { prompts: {} } } })
+  const headers = { 'x-user': 'ada' }
+  expect((await mcp(api, 'server/discover', {}, { headers })).result).toMatchObject({
+    capabilities: { prompts: {}, tools: {} },
+  })
+  expect((await mcp(api, 'prompts/list', {}, { headers })).result).toMatchObject({
+    prompts: [],
+    ttlMs: 0,
+    cacheScope: 'private',
+  })
+  expect((await legacy(api, 'prompts/get', { name: 'hello' }, headers)).result).toEqual({
+    messages: [],
+    description: 'ada',
+  })
+  expect((await legacy(api, 'prompts/get', { name: 'x' }, headers)).error).toMatchObject({ code: -32602 })
+  const taken = { 'tools/list': () => ({}) }
+  expect(() => createRoutes(waybill, { surfaces: [surface({ methods: taken })] })).toThrow(
+    'the method "tools/list" itself',
+  )
 })
 
 test('a client that leaves cancels its call, unless it has a key to come back with', async ({ lab }) => {

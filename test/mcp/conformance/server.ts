@@ -1,15 +1,30 @@
-/** The server that the conformance suite of MCP is run on: prints its URL, and ends with its process. */
+/**
+ * The server that the conformance suite of MCP runs against. It prints its URL. With the argument `api` another process, which
+ * has the argument `work`, runs the handlers, so that this one can be killed at any moment.
+ */
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fastify from 'fastify'
+import { folderBlobs } from 'waybill/blobs/folder'
 import { waybill } from 'waybill/fastify'
+import { createWaybill } from 'waybill/server'
 import { sqliteStore } from 'waybill/stores/sqlite'
+import { capabilities, methods } from './methods.ts'
 import * as tools from './tools.ts'
 
-const { MCP_STORE: path = ':memory:', PORT = '0' } = process.env
-const app = fastify({ forceCloseConnections: true })
-await app.register(waybill, {
+const [role, path = ':memory:', folder = mkdtempSync(join(tmpdir(), 'waybill-mcp-'))] = process.argv.slice(2)
+const worker = { handlers: new URL('./handlers.ts', import.meta.url), concurrency: 16, pollInterval: 100 }
+const composition = createWaybill({
   operations: Object.values(tools),
   store: sqliteStore({ path }),
-  worker: { handlers: new URL('./handlers.ts', import.meta.url), concurrency: 16 },
-  mcp: { name: 'conformance' },
+  blobs: folderBlobs({ path: folder }),
+  worker: role === 'api' ? undefined : worker,
 })
-console.log(await app.listen({ host: '127.0.0.1', port: Number(PORT) }))
+await composition.start()
+if (role === 'work') console.log('working')
+else {
+  const app = fastify({ forceCloseConnections: true })
+  await app.register(waybill, { waybill: composition, mcp: { name: 'conformance', methods, capabilities } })
+  console.log(await app.listen({ host: '127.0.0.1', port: 0 }))
+}

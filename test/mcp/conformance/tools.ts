@@ -46,3 +46,69 @@ export const withProgress = defineOperation({
   output: text,
   tool: { name: 'test_tool_with_progress', description: 'Reports its progress.' },
 })
+
+export const image = defineOperation({
+  name: 'image',
+  tool: { name: 'test_image_content', description: 'Returns an image.' },
+})
+
+export const audio = defineOperation({
+  name: 'audio',
+  tool: { name: 'test_audio_content', description: 'Returns a sound.' },
+})
+
+export const embeddedResource = defineOperation({
+  name: 'embedded-resource',
+  tool: { name: 'test_embedded_resource', description: 'Returns a resource.' },
+})
+
+export const withLogging = defineOperation({
+  name: 'with-logging',
+  output: text,
+  exposeLogs: true,
+  tool: { name: 'test_tool_with_logging', description: 'Logs what it does.' },
+})
+
+export const streaming = defineOperation({
+  name: 'streaming',
+  tool: { name: 'test_streaming_elicitation', description: 'Is held open for a while.' },
+})
+
+export const logging = defineOperation({
+  name: 'logging',
+  exposeLogs: true,
+  tool: { name: 'test_logging_tool', description: 'Logs what it does.' },
+})
+
+/** As text: an object with a member `then` looks like a promise. */
+const CONDITION = `{
+  "if": { "properties": { "contactMethod": { "const": "phone" } }, "required": ["contactMethod"] },
+  "then": { "required": ["phone"] },
+  "else": { "required": ["email"] }
+}`
+
+export const jsonSchema = defineOperation({
+  name: 'json-schema',
+  input: {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    type: 'object',
+    $defs: {
+      address: {
+        $anchor: 'addressDef',
+        type: 'object',
+        properties: { street: { type: 'string' }, city: { type: 'string' } },
+      },
+    },
+    properties: {
+      name: { type: 'string' },
+      address: { $ref: '#/$defs/address' },
+      contactMethod: { type: 'string', enum: ['phone', 'email'] },
+      phone: { type: 'string' },
+      email: { type: 'string' },
+    },
+    allOf: [{ anyOf: [{ required: ['phone'] }, { required: ['email'] }] }],
+    ...(JSON.parse(CONDITION) as object),
+    additionalProperties: false,
+  },
+  tool: { name: 'json_schema_2020_12_tool', description: 'Takes much of JSON Schema.' },
+})

@@ -1,0 +1,111 @@
+/**
+ * `npm run conformance:mcp`: the conformance suite of the Model Context Protocol against a server of ours, and its scenarios
+ * of tasks once more with a server that is killed between any two calls. The suite is large, so it is a package of its own,
+ * which is installed when first needed. With arguments it runs the scenarios that they name.
+ */
+import { spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { killingFront, startServer } from '../test/mcp/conformance/processes.ts'
+import { npm, root, run } from './tools.ts'
+
+const FOLDER = `${root}test/mcp/suite`
+const SUITE = '@modelcontextprotocol/conformance'
+
+/** The scenarios of the extension for tasks. The suite has nothing yet behind `tasks-status-notifications`: test/mcp has. */
+const TASKS = [
+  'tasks-lifecycle',
+  'tasks-capability-negotiation',
+  'tasks-wire-fields',
+  'tasks-request-state-removal',
+  'tasks-request-headers',
+  'tasks-required-task-error',
+  'tasks-status-notifications',
+]
+/** Those of revision 2026-07-28 that are not of its suite `active`. */
+const MODERN = ['http-header-validation', 'json-schema-2020-12']
+
+process.exitCode = await main(process.argv.slice(2))
+
+async function main(named: readonly string[]): Promise<number> {
+  const code = install()
+  if (code !== 0) return code
+  const plain = await onServer(async url => {
+    const passed = await runAll(url, named.length > 0 ? named : [...TASKS, ...MODERN])
+    if (named.length > 0) return passed
+    const active = await conformance(
+      url,
+      '--suite',
+      'active',
+      '--expected-failures',
+      `${root}test/mcp/conformance/left-out.yaml`,
+    )
+    console.log(active.output)
+    return passed && active.code === 0
+  })
+  const killed = await onKilledServers(url => runAll(url, named.length > 0 ? named : TASKS))
+  return plain && killed ? 0 : 1
+}
+
+async function onServer(work: (url: string) => Promise<boolean>): Promise<boolean> {
+  const server = await startServer('all')
+  try {
+    return await work(server.said)
+  } finally {
+    await server.kill()
+  }
+}
+
+async function onKilledServers(work: (url: string) => Promise<boolean>): Promise<boolean> {
+  const folder = mkdtempSync(join(tmpdir(), 'waybill-mcp-'))
+  const path = join(folder, 'operations.db')
+  const worker = await startServer('work', path)
+  const front = await killingFront(path)
+  try {
+    const passed = await work(front.url)
+    console.log(`${front.kills()} servers were killed, each between two calls`)
+    return passed
+  } finally {
+    await Promise.all([front.close(), worker.kill()])
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
+  }
+}
+
+async function runAll(url: string, scenarios: readonly string[]): Promise<boolean> {
+  let allPassed = true
+  for (const scenario of scenarios) {
+    const { code, output } = await conformance(url, '--scenario', scenario)
+    console.log(`${code === 0 ? 'passed' : 'FAILED'}  ${scenario}  ${/Passed: .*/.exec(output)?.[0] ?? ''}`)
+    if (code !== 0) console.log(output)
+    allPassed &&= code === 0
+  }
+  return allPassed
+}
+
+/** Runs the suite on a server. Not in the same step as the server's own output is read, so that neither waits for the other. */
+async function conformance(url: string, ...args: string[]): Promise<{ code: number; output: string }> {
+  const script = `${FOLDER}/node_modules/${SUITE}/dist/index.js`
+  const child = spawn(process.execPath, [script, 'server', '--url', `${url}/mcp`, '--timeout', '120000', ...args])
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text
+    })
+  }
+  const code = await new Promise<number>(resolve => child.once('close', status => resolve(status ?? 1)))
+  return { code, output }
+}
+
+/** Installs the suite, where it is not there in the version that is wanted. */
+function install(): number {
+  const installed = `${FOLDER}/node_modules/${SUITE}/package.json`
+  const { dependencies } = JSON.parse(readFileSync(`${FOLDER}/package.json`, 'utf8')) as {
+    dependencies: Record<string, string>
+  }
+  const wanted = dependencies[SUITE]
+  if (existsSync(installed) && (JSON.parse(readFileSync(installed, 'utf8')) as { version: unknown }).version === wanted)
+    return 0
+  const [program, ...first] = npm()
+  return run(program, [...first, 'ci', '--prefix', FOLDER, '--ignore-scripts'])
+}
