@@ -54,6 +54,11 @@ export class Batcher<Item, Result> {
     return this.#waiting.some(({ item }) => condition(item))
   }
 
+  /** Whether a batch is written at the end of this turn of the event loop. */
+  get isCollecting(): boolean {
+    return this.#turn !== undefined
+  }
+
   /** Puts an item into the next batch. */
   add(item: Item): Promise<Result> {
     return new Promise<Result>((resolve, reject) => {

@@ -70,6 +70,11 @@ export class Lanes<Item, Result> {
     this.#lanes = Array.from({ length: options.lanes ?? LANES }, () => new Batcher(items => this.#writeFree(items)))
   }
 
+  /** Whether a batch is written at the end of this turn of the event loop. */
+  get isCollecting(): boolean {
+    return this.#lanes.some(lane => lane.isCollecting)
+  }
+
   add(item: Item): Promise<Result> {
     const { key, limitMs } = this.#options
     const lane = this.#lanes[hashOf(key(item)) % this.#lanes.length]

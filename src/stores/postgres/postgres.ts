@@ -77,6 +77,13 @@ export function postgresStore(pool: PostgresPool, options: PostgresStoreOptions 
   return new PostgresStore(pool, readPostgresOptions(pool, options))
 }
 
+/** A claim that waits for a batch of changes, to be sent with it. */
+interface JoiningClaim {
+  readonly given: unknown[]
+  readonly resolve: (rows: Row[]) => void
+  readonly reject: (error: unknown) => void
+}
+
 class PostgresStore implements Store {
   readonly #options: PostgresStoreSettings
   readonly #connections: Connections
@@ -89,6 +96,8 @@ class PostgresStore implements Store {
   readonly #changes: Lanes<ChangeItem, Operation | undefined>
   readonly #notes: Lanes<NoteItem, boolean>
   readonly #lostClaims: LostClaims
+  /** Claims for the next batch of changes. */
+  readonly #joining: JoiningClaim[] = []
   #state: 'new' | 'open' | 'closed' = 'new'
 
   constructor(pool: PostgresPool, options: PostgresStoreSettings) {
@@ -374,11 +383,29 @@ class PostgresStore implements Store {
     if (asked.length === 0 || limit <= 0) return []
     const wanted = asked.map((it, place) => ({ type: it.type, most: Math.min(it.limit, limit), place }))
     const given = [now, JSON.stringify(wanted), limit, ...values]
-    for (const skipped of WINDOWS) {
-      const rows = await (skipped === 0 ? this.#run(name, given) : this.#run(`${name}Behind`, [...given, skipped]))
+    for (const [look, skipped] of WINDOWS.entries()) {
+      const isJoined = look === 0 && name === 'claim' && this.#changes.isCollecting
+      const rows = isJoined ? await this.#claimWithOutcomes(given) : await this.#look(name, given, skipped)
       if (rows[0]?.at(-1) !== true) return rows.filter(([id]) => id !== null)
     }
     return []
+  }
+
+  async #look(name: 'claim' | 'launch', given: unknown[], skipped: number): Promise<Row[]> {
+    return skipped === 0 ? await this.#run(name, given) : await this.#run(`${name}Behind`, [...given, skipped])
+  }
+
+  /** With the outcomes that are written at the end of this turn, so that both take one commit. */
+  async #claimWithOutcomes(given: unknown[]): Promise<Row[]> {
+    const claim = { given, ...Promise.withResolvers<Row[]>() }
+    this.#joining.push(claim)
+    // There may be no such batch any more.
+    setImmediate(() => {
+      if (!this.#joining.includes(claim)) return
+      this.#joining.splice(this.#joining.indexOf(claim), 1)
+      this.#run('claim', given).then(claim.resolve, claim.reject)
+    })
+    return await claim.promise
   }
 
   async #readAll(ids: readonly string[], until: number): Promise<(Operation | undefined)[]> {
@@ -395,9 +422,22 @@ class PostgresStore implements Store {
   }
 
   async #changeAll(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {
-    const answers = await this.#writer.change(items, until)
+    const answers = await this.#write(items, until)
     for (const answer of answers) if (answer !== undefined && answer !== BUSY) this.#tellOf(answer)
     return answers
+  }
+
+  async #write(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {
+    const claim = completionsAmong(items).size === items.length ? this.#joining.shift() : undefined
+    if (claim === undefined) return await this.#writer.change(items, until)
+    try {
+      const { changed, claimed } = await this.#writer.finishAndClaim(items, claim.given, until)
+      claim.resolve(claimed)
+      return changed
+    } catch (error) {
+      claim.reject(error)
+      throw error
+    }
   }
 
   async #noteAll(items: readonly NoteItem[], until: number): Promise<(boolean | typeof BUSY)[]> {

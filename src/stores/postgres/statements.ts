@@ -12,7 +12,7 @@ import { accepts } from './accept-statements.ts'
 import type { Statement } from './connections.ts'
 import { COLUMNS, recordOf } from './rows.ts'
 import { CLOCK, IMPATIENT_CLOCK } from './statement-clock.ts'
-import { DURATIONS_KEPT, locked, skipped, writes } from './write-statements.ts'
+import { completion, DURATIONS_KEPT, locked, skipped, writes } from './write-statements.ts'
 
 /** The statements, by name. */
 export type Statements = Readonly<Record<StatementName, Statement>>
@@ -154,7 +154,7 @@ function queueReads(schema: string, operations: string) {
  * one in 200 for what an expression equals, so it reckons with few types. Otherwise it would plan each claim again,
  * which takes longer than to look at an empty queue, and compile it, which takes longer than anything.
  */
-function picked(operations: string, { timely = '', skipped }: Picking): string {
+function picked(operations: string, { clock = CLOCK, timely = '', skipped }: Picking): string {
   const order = 'ORDER BY priority DESC, id'
   const from = (limit: number) => (skipped === undefined ? '' : `OFFSET ${skipped}::integer * ${limit}`)
   const lock = (found: string, condition: string) => `
@@ -166,7 +166,7 @@ function picked(operations: string, { timely = '', skipped }: Picking): string {
   const waiting = `SELECT id, priority FROM ${operations} o WHERE type = a.type AND status = 0 ${timely}`
   const isDue = 'run_at <= (SELECT now FROM clock)'
   return `
-    ${CLOCK},
+    ${clock},
     asked AS MATERIALIZED (
       SELECT type, most, place FROM json_to_recordset($2::json) AS given (type text, most integer, place integer)
       WHERE sign(most) = 1),
@@ -194,6 +194,8 @@ function picked(operations: string, { timely = '', skipped }: Picking): string {
 
 /** What {@link picked} leaves out. */
 interface Picking {
+  /** The time, and possibly a limit on waiting for locks. */
+  readonly clock?: string
   /** A condition on the time. */
   readonly timely?: string
   /** The parameter that says how often a full look at the queue, from its head on, is passed over. */
@@ -216,9 +218,11 @@ function takes(schema: string, operations: string) {
       ORDER BY (SELECT min(a.place) FROM asked a WHERE a.type = t.type), t.priority DESC, t.id`
   const taken = `WHERE o.id = ANY (ARRAY (SELECT id FROM picked)) AND ${PENDING}`
   const inTime = 'AND (o.attempt > 0 OR o.start_by IS NULL OR o.start_by > (SELECT now FROM clock))'
+  const taking = (picking: Picking) => `
+    ${picked(operations, { timely: inTime, ...picking })},
+    taken AS (UPDATE ${operations} o SET ${begin(4)} ${taken} ${inTime} RETURNING ${recordOf('o')})`
   const claim = (skipped?: string) => `
-    WITH ${picked(operations, { timely: inTime, skipped })},
-    taken AS (UPDATE ${operations} o SET ${begin(4)} ${taken} ${inTime} RETURNING ${recordOf('o')})
+    WITH ${taking({ skipped })}
     SELECT ${recordOf('t')}, ${input}, outcome.all_held ${fromTaken}`
   const launch = (skipped?: string) => `
     WITH ${picked(operations, { skipped })},
@@ -230,6 +234,13 @@ function takes(schema: string, operations: string) {
   return {
     claim: claim(),
     claimBehind: claim('$9'),
+    // `complete` and `claim` as they are, in one statement: the last column says which of them a row answers.
+    finishAndClaim: `
+    WITH ${taking({ clock: IMPATIENT_CLOCK })},
+    ${completion(schema, operations, '$9')}
+    (SELECT ${recordOf('t')}, ${input}, outcome.all_held, true ${fromTaken})
+    UNION ALL SELECT ${recordOf('s')}, NULL, false, false FROM saved s
+    UNION ALL SELECT ${recordOf('o')}, NULL, true, false ${skipped(operations, 'given')}`,
     // It waits where the row is locked, and does not skip it: the transaction that has it may be about to make it ready.
     claimOne: `
       WITH ${IMPATIENT_CLOCK},

@@ -23,16 +23,16 @@ export function skipped(operations: string, asked: string): string {
     WHERE o.id = ANY (ARRAY (SELECT id FROM ${asked} EXCEPT SELECT id FROM locked)) AND o.status + 0 = 1`
 }
 
-/** @param schema its name, quoted */
-export function writes(schema: string, operations: string) {
-  const set = CHANGED_COLUMNS.map(column => `${column} = v.${column}`).join(', ')
-  return {
-    // As finished() of the state machine for an attempt that has completed. The row keeps its holder: it stands for the
-    // attempt, which the history leaves out (see rows.ts).
-    complete: `
-      WITH ${IMPATIENT_CLOCK},
+/**
+ * Completes attempts as finished() of the state machine does: `saved` has the records, `locked` the rows that nobody else
+ * holds. A row keeps its holder: it stands for the attempt, which the history leaves out (see rows.ts).
+ *
+ * @param given the parameter with id, attempt and output of each
+ */
+export function completion(schema: string, operations: string, given: string): string {
+  return `
       given AS MATERIALIZED (
-        SELECT * FROM json_to_recordset($2::json) AS given (id uuid, attempt integer, output text)),
+        SELECT * FROM json_to_recordset(${given}::json) AS given (id uuid, attempt integer, output text)),
       ${locked(operations, 'ARRAY (SELECT id FROM given)')},
       saved AS (
         UPDATE ${operations} o SET status = 2, version = o.version + 1,
@@ -44,9 +44,17 @@ export function writes(schema: string, operations: string) {
         RETURNING ${recordOf('o')}),
       outputs AS (
         INSERT INTO ${schema}.payloads (id, kind, body)
-        SELECT v.id, 1, v.output FROM given v JOIN saved s ON s.id = v.id
-        ON CONFLICT (id, kind) DO UPDATE SET body = excluded.body),
-      measured AS (${measured(schema, 'SELECT type, finished_at - attempt_started_at AS ms FROM saved')})
+        SELECT v.id, 1, v.output FROM given v JOIN saved s ON s.id = v.id),
+      measured AS (${measured(schema, 'SELECT type, finished_at - attempt_started_at AS ms FROM saved')})`
+}
+
+/** @param schema its name, quoted */
+export function writes(schema: string, operations: string) {
+  const set = CHANGED_COLUMNS.map(column => `${column} = v.${column}`).join(', ')
+  return {
+    complete: `
+      WITH ${IMPATIENT_CLOCK},
+      ${completion(schema, operations, '$2')}
       SELECT ${recordOf('s')}, false FROM saved s
       UNION ALL SELECT ${recordOf('o')}, true ${skipped(operations, 'given')}`,
     versions: `

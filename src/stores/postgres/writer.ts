@@ -33,6 +33,12 @@ export interface WriterOptions {
   readonly steps: ClockSteps
 }
 
+/** What a statement for completions and a claim has done. */
+export interface Joined {
+  readonly changed: (Operation | typeof BUSY | undefined)[]
+  readonly claimed: Row[]
+}
+
 type Limit = keyof SubmissionLimits
 
 /** How an acceptance reaches the server. */
@@ -188,12 +194,22 @@ export class Writer {
   }
 
   async #complete(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {
-    const given = items.filter(({ id }) => isId(id)).map(completionRow)
-    const rows = await this.#connections.run(this.#statements.complete, [this.#now(), JSON.stringify(given)], until)
-    const answers = new Map(
-      rows.map(row => [row[0] as string, row[RECORD_WIDTH] === true ? BUSY : toOperation(row)] as const),
-    )
-    return items.map(({ id }) => answers.get(id))
+    const values = [this.#now(), JSON.stringify(completionRows(items))]
+    return completedAmong(items, await this.#connections.run(this.#statements.complete, values, until), RECORD_WIDTH)
+  }
+
+  /**
+   * Completes attempts and claims, in one statement.
+   *
+   * @param claim the parameters of a claim
+   * @returns what became of the completions, and the rows that the claim alone would give
+   */
+  async finishAndClaim(items: readonly ChangeItem[], claim: readonly unknown[], until: number): Promise<Joined> {
+    const values = [...claim, JSON.stringify(completionRows(items))]
+    const rows = await this.#connections.run(this.#statements.finishAndClaim, values, until)
+    const claimed = rows.filter(row => row.at(-1) === true).map(row => row.slice(0, -1))
+    const others = rows.filter(row => row.at(-1) === false)
+    return { changed: completedAmong(items, others, RECORD_WIDTH + 1), claimed }
   }
 
   /**
@@ -293,9 +309,20 @@ function isCompletion(change: Change): boolean {
   return change.kind === 'finish' && change.outcome.kind === 'completed'
 }
 
-function completionRow({ id, change }: ChangeItem) {
-  if (change.kind !== 'finish' || change.outcome.kind !== 'completed') throw new TypeError(`${id} is not completed.`)
-  return { id, attempt: change.attempt, output: change.outcome.output }
+function completionRows(items: readonly ChangeItem[]) {
+  return items
+    .filter(({ id }) => isId(id))
+    .map(({ id, change }) => {
+      if (change.kind !== 'finish' || change.outcome.kind !== 'completed')
+        throw new TypeError(`${id} is not completed.`)
+      return { id, attempt: change.attempt, output: change.outcome.output }
+    })
+}
+
+/** @param busyAt the column that says whether someone else holds the row */
+function completedAmong(items: readonly ChangeItem[], rows: readonly Row[], busyAt: number): Joined['changed'] {
+  const answers = new Map(rows.map(row => [row[0], row[busyAt] === true ? BUSY : toOperation(row)] as const))
+  return items.map(({ id }) => answers.get(id))
 }
 
 function insertedAmong(submissions: readonly Submission[], rows: readonly Row[]): Map<Submission, Acceptance> {

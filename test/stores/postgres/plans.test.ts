@@ -69,6 +69,11 @@ const EXPECTED: Partial<Readonly<Record<StatementName, Expectation>>> = {
     pages: 50,
   },
   claimBehind: { values: [...CLAIM, 1], indexes: [...PICKED, 'payloads_pkey'], pages: 20_000 },
+  finishAndClaim: {
+    values: [...CLAIM, JSON.stringify([COMPLETED])],
+    indexes: [...PICKED, 'payloads_pkey'],
+    pages: 1100,
+  },
   launch: { values: [null, ASKED, 10, 1000], indexes: PICKED, pages: 1000 },
   launchBehind: { values: [null, ASKED, 10, 1000, 1], indexes: PICKED, pages: 20_000 },
   renew: { values: [null, [SOME_ID], [1], 30_000], indexes: ['operations_pkey'], pages: 50 },

@@ -85,6 +85,12 @@ const STATEMENTS: Readonly<Partial<Record<StatementName, Expectation>>> = {
   webhooksDue: { values: [100], pages: 20, rows: 10 },
   lapsed: { values: [null, 200, 0], pages: 100, rows: 10 },
   purge: { values: [null, 200], pages: 100, rows: 10 },
+  // It comes last: each leaves what it has rolled back to those after it.
+  finishAndClaim: {
+    values: [null, ASKED, CLAIMED, 'holder', 30_000, null, true, null, COMPLETED],
+    pages: 50 * CLAIMED,
+    rows: 2000,
+  },
 }
 
 /** Rows that a node of a plan has looked at, in all its turns. */
