@@ -5,7 +5,9 @@ import { packageVersion } from '../util/version.ts'
 import { backup, restore } from './backup.ts'
 import { check } from './check.ts'
 import { type Command, readArguments, UsageError } from './command.ts'
+import { completion } from './completion.ts'
 import { copy } from './copy.ts'
+import { dev } from './dev.ts'
 import { doctor } from './doctor.ts'
 import { emulate } from './emulate.ts'
 import { helpOf, overview } from './help.ts'
@@ -23,6 +25,7 @@ import { work } from './work.ts'
 /** Every command, in the order of the help. */
 const COMMANDS: readonly Command[] = [
   init,
+  dev,
   work,
   run,
   submit,
@@ -39,6 +42,7 @@ const COMMANDS: readonly Command[] = [
   emulate,
   check,
   doctor,
+  completion(() => COMMANDS),
 ]
 
 /** Runs the arguments after `waybill`. Returns the exit code, and writes errors to standard error. */

@@ -43,6 +43,13 @@ const STORE_URLS: Readonly<Record<StoreName, string>> = {
   postgres: 'postgres://postgres:postgres@127.0.0.1:5432/postgres',
 }
 
+/** Where the operations are seen. `fetchHandler` cannot see where a request comes from, so that it needs a principal. */
+const CONSOLE: Readonly<Record<ServerName, string>> = {
+  fastify: ' Its operations are seen at <http://127.0.0.1:3000/console>, unless `NODE_ENV` is `production`.',
+  express: ' Its operations are seen at <http://127.0.0.1:3000/console>, unless `NODE_ENV` is `production`.',
+  hono: '',
+}
+
 export const init: Command = {
   name: 'init',
   operands: '[FOLDER]',
@@ -137,7 +144,7 @@ function packageName(folder: string): string {
 /** The files of the project, by their paths in it. */
 function filesOf(choice: Choice): Record<string, string> {
   const { name, server, store } = choice
-  const words = { name, store: STORE_URLS[store], start: startOf(store) }
+  const words = { name, store: STORE_URLS[store], start: startOf(store), console: CONSOLE[server] }
   const templates = readdirSync(TEMPLATES, { recursive: true, withFileTypes: true })
     .filter(entry => entry.isFile())
     .map(entry => relative(TEMPLATES, join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
@@ -179,7 +186,7 @@ function manifestOf({ name, server, store, waybill }: Choice) {
     type: 'module',
     engines: { node: '>=22.18' },
     scripts: {
-      dev: 'node --watch --env-file-if-exists=.env src/server.ts',
+      dev: 'waybill dev',
       start: 'node --env-file-if-exists=.env src/server.ts',
       test: 'tsc && node --test',
     },

@@ -18,7 +18,8 @@ const waybill = createWaybill({
 await waybill.start()
 
 const app = express()
-app.use(nodeListener(waybill)) // what it has no route for goes on to the next middleware
+const admin = process.env.NODE_ENV === 'production' ? undefined : {} // the console, for this machine alone
+app.use(nodeListener(waybill, { admin })) // what it has no route for goes on to the next middleware
 const server = app.listen(Number(PORT), HOST, () => {
   const url = `http://${HOST}:${(server.address() as AddressInfo).port}`
   logger.info(`POST ${url}/greetings, described at ${url}/docs`)

@@ -10,6 +10,7 @@ await app.register(waybill, {
   operations: [greetings],
   store: await storeFromUrl(WAYBILL_STORE),
   worker: { handlers: new URL('./greet.ts', import.meta.url) },
+  admin: process.env.NODE_ENV === 'production' ? undefined : {}, // the console, for this machine alone
 })
 
 // At a deploy, unfinished operations go back to the queue without losing an attempt. A second signal exits at once.

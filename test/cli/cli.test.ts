@@ -73,7 +73,7 @@ describe('the command', () => {
   })
 
   test.for([
-    [['lst'], /^waybill: unknown command "lst"\. The commands are init, work, run, .*help\.$/],
+    [['lst'], /^waybill: unknown command "lst"\. The commands are init, dev, work, .*help\.$/],
     [['help', 'lst'], /^waybill: unknown command "lst"/],
     [['ls', '--colour'], /^waybill ls: Unknown option --colour: waybill ls accepts --store, --url, /],
     [['ls', '--limit'], /^waybill ls: --limit needs a value: --limit N\.$/],

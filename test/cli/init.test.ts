@@ -66,6 +66,7 @@ describe('waybill init', () => {
     const greeting = await fetchAndWait<{ result: unknown }>(`${url}/greetings`, post)
     expect(greeting.result).toEqual({ text: 'Hello, Ada!' })
     expect((await fetch(`${url}/docs`)).status).toBe(200)
+    if (server !== 'hono') expect((await fetch(`${url}/admin/session`)).status).toBe(200)
     child.kill('SIGTERM')
     expect(await ended).toEqual([0, null])
   })

@@ -108,6 +108,24 @@ describe.for(WAYS)('by %s', way => {
   })
 })
 
+describe('retry and delete over the admin API', () => {
+  test('act by ids and by a filter', async ({ lab }) => {
+    const { waybill, by } = await open(lab)
+    const id = await submit(waybill, orders, { wish: 'fail' })
+    await hasFinished(waybill.store, id)
+    const { code, out } = await command(['retry', id.slice(-6), '--fresh', ...by.url])
+    const [, next = ''] = /is run again by (\S+)\n$/.exec(out) ?? []
+    expect([code, (await waybill.store.read(next))?.retryOf]).toEqual([0, id])
+    await hasFinished(waybill.store, next)
+    const deleted = await command(['delete', '--filter', 'status:failed', '--yes', ...by.url])
+    expect([deleted.code, deleted.out.trimEnd().split('\n').sort()]).toEqual([
+      0,
+      [`${id} deleted`, `${next} deleted`].sort(),
+    ])
+    expect(await waybill.operator.input(id)).toBeUndefined()
+  })
+})
+
 describe('retry and delete', () => {
   const handlers = ['--handlers', `${root}examples/orders/processor.ts`]
   const order = { customer: 'Ada', items: [{ name: 'Tea', quantity: 1 }], wish: 'fail' }

@@ -1,0 +1,81 @@
+import { execFile } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { promisify } from 'node:util'
+import { describe, expect } from 'vitest'
+import { prettyLine } from '../../src/cli/pretty-log.ts'
+import { startWaybill, waybill } from '../support/cli.ts'
+import { test } from '../support/waybill.ts'
+
+describe('waybill dev', () => {
+  const server = (says: string) => `
+    process.once('SIGTERM', () => { console.log('bye from ${says}'); clearInterval(alive) })
+    const alive = setInterval(() => {}, 1000)
+    console.log(JSON.stringify({ level: 30, time: 0, pid: 1, msg: '${says}', port: 3000 }))`
+
+  test('runs a server, and again after a change or a crash, and ends with it', async ({ lab }) => {
+    const file = lab.file().replace('operations.db', 'server.ts')
+    writeFileSync(file, server('one'))
+    const { child, writes, ended } = startWaybill(['dev', file])
+    await writes('one port=3000\n')
+    writeFileSync(file, server('two'))
+    await writes('two port=3000\n')
+    writeFileSync(file, 'process.exit(7)')
+    await writes('The server has ended with exit code 7. Waiting for a change.')
+    writeFileSync(file, server('three'))
+    await writes('three port=3000\n')
+    child.kill('SIGTERM')
+    const { code, out } = await ended
+    expect(code).toBe(0)
+    expect(out).toContain('bye from one\n')
+    expect(out).toMatch(/bye from three\n$/)
+  })
+
+  test('needs a file', async () => {
+    const { code, err } = await waybill(['dev', 'no-such.ts'])
+    expect([code, err]).toEqual([2, expect.stringContaining('Name the file of the server')])
+  })
+
+  test.for([
+    [
+      '{"level":40,"time":"2026-11-29T08:00:00.000Z","msg":"Slow","id":"x","ms":3}',
+      /^\d\d:00:00 warn {2}Slow id=x ms=3$/,
+    ],
+    [
+      '{"level":"error","message":"Gone","err":{"stack":"Error: a\\n    at b"}}',
+      /^error Gone\n {2}Error: a\n {2}at b$/,
+    ],
+    ['{"answer":42}', /^\{"answer":42\}$/],
+    ['{broken', /^\{broken$/],
+    ['plain text', /^plain text$/],
+  ] as const)('%s is written for people', ([line, shown]) => {
+    expect(prettyLine(line)).toMatch(shown)
+  })
+})
+
+describe('waybill completion', () => {
+  async function complete(...words: string[]): Promise<string[]> {
+    const { out } = await waybill(['completion', 'bash'])
+    const line = words.map(word => `'${word}'`).join(' ')
+    const script = `${out}\nCOMP_WORDS=(${line}); COMP_CWORD=${words.length - 1}; _waybill; echo "\${COMPREPLY[*]}"`
+    const { stdout } = await promisify(execFile)('bash', ['-c', script])
+    return stdout.trim().split(' ').filter(Boolean)
+  }
+
+  test('bash completes commands, options, and the operand of help', async () => {
+    expect(await complete('waybill', 'co')).toEqual(['copy', 'completion'])
+    expect(await complete('waybill', 'ls', '--st')).toEqual(['--store', '--status'])
+    expect(await complete('waybill', 'help', 'ch')).toEqual(['check'])
+    expect(await complete('waybill', 'work', './pro')).toEqual([])
+  })
+
+  test('zsh and fish know every command and option', async () => {
+    const [zsh, fish] = [(await waybill(['completion', 'zsh'])).out, (await waybill(['completion', 'fish'])).out]
+    expect(zsh).toMatch(/^#compdef waybill\n/)
+    expect(zsh).toContain(`    ls) _arguments '--store=[`)
+    expect(zsh).toContain(`'*--header=[`)
+    expect(fish).toContain(`complete -c waybill -n __fish_use_subcommand -a check -d '`)
+    expect(fish).toContain(`complete -c waybill -n '__fish_seen_subcommand_from ls' -l store -r -d '`)
+    for (const script of [zsh, fish]) expect(script.split("'").length % 2).toBe(1)
+    expect(await waybill(['completion', 'tcsh'])).toMatchObject({ code: 2 })
+  })
+})
