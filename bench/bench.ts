@@ -1,24 +1,24 @@
 /** What scenarios measure with: servers, load, a folder for files, and how long a round takes. */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { BenchProcess } from './processes/bench-process.ts'
 import { Connection, request } from './processes/connection.ts'
 import type { Load, LoadResult } from './processes/load.ts'
-import { Peer } from './processes/peer.ts'
 import type { ServerAnswer, ServerInit, ServerQuestion, Template } from './processes/server.ts'
 import type { Told, WaitersInit, WaitersQuestion } from './processes/waiters.ts'
 
 /** A server that was started. */
 export class Server {
-  readonly #peer: Peer<ServerQuestion, ServerAnswer>
+  readonly #peer: BenchProcess<ServerQuestion, ServerAnswer>
   readonly port: number
 
-  private constructor(peer: Peer<ServerQuestion, ServerAnswer>, port: number) {
+  private constructor(peer: BenchProcess<ServerQuestion, ServerAnswer>, port: number) {
     this.#peer = peer
     this.port = port
   }
 
   static async start(init: ServerInit): Promise<Server> {
-    const peer = new Peer<ServerQuestion, ServerAnswer>('./server.ts', init)
+    const peer = new BenchProcess<ServerQuestion, ServerAnswer>('./server.ts', init)
     return new Server(peer, await peer.ready())
   }
 
@@ -56,7 +56,7 @@ export class Bench {
   readonly quick: boolean
   readonly #folder: string
   readonly #ends: (() => Promise<void>)[] = []
-  #load: Peer<{ loads: readonly Load[] }, readonly LoadResult[]> | undefined
+  #load: BenchProcess<{ loads: readonly Load[] }, readonly LoadResult[]> | undefined
 
   constructor({ quick }: { quick: boolean }) {
     this.quick = quick
@@ -103,8 +103,11 @@ export class Bench {
   }
 
   /** Starts a process that has this many connections to a server, for long polls. */
-  async waiters(server: Server, count: number): Promise<Peer<WaitersQuestion, Told>> {
-    const peer = new Peer<WaitersQuestion, Told>('./waiters.ts', { port: server.port, count } satisfies WaitersInit)
+  async waiters(server: Server, count: number): Promise<BenchProcess<WaitersQuestion, Told>> {
+    const peer = new BenchProcess<WaitersQuestion, Told>('./waiters.ts', {
+      port: server.port,
+      count,
+    } satisfies WaitersInit)
     this.onEnd(() => peer.end())
     await peer.ready()
     return peer
@@ -121,9 +124,9 @@ export class Bench {
     rmSync(this.#folder, { recursive: true, force: true })
   }
 
-  async #loader(): Promise<Peer<{ loads: readonly Load[] }, readonly LoadResult[]>> {
+  async #loader(): Promise<BenchProcess<{ loads: readonly Load[] }, readonly LoadResult[]>> {
     if (this.#load !== undefined) return this.#load
-    const peer = new Peer<{ loads: readonly Load[] }, readonly LoadResult[]>('./load.ts')
+    const peer = new BenchProcess<{ loads: readonly Load[] }, readonly LoadResult[]>('./load.ts')
     this.#load = peer
     this.onEnd(() => peer.end())
     await peer.ready()

@@ -46,7 +46,7 @@ const SECTIONS: readonly Section[] = [
       'http/routes#ApiOptions',
       'http/principal#CallerOptions',
       'http/admin/identity#AdminCallerOptions',
-      'servers/web-server#FetchHandlerOptions',
+      'servers/web-server#WebServerOptions',
     ],
   },
   {
@@ -157,7 +157,7 @@ export function readOptions(place: string): Option[] {
         isRequired: !member.optional,
         type: source
           .slice(start, end)
-          .replace(/ \| undefined$/, '')
+          .replace(/^\((.*)\) \| undefined$| \| undefined$/, '$1')
           .replaceAll(/\s+/g, ' '),
         doc: isOwn ? textOf(before.value) : '',
       },

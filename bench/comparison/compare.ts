@@ -1,7 +1,7 @@
 /** Runs the comparison, round by round, the contenders in turn. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { BenchProcess } from '../processes/bench-process.ts'
 import type { Load, LoadResult } from '../processes/load.ts'
-import { Peer } from '../processes/peer.ts'
 import { quiet } from '../quiet.ts'
 import type { Sample } from '../scenario.ts'
 import { CONTENDERS, type Contender } from './contenders.ts'
@@ -23,7 +23,7 @@ export interface ComparisonInit extends Extent {
 export async function compare(init: ComparisonInit): Promise<Results> {
   let contenders = choose(init.only)
   if (contenders.some(({ kind }) => kind === 'peer')) installPeers()
-  const loader = new Peer<{ loads: readonly Load[] }, readonly LoadResult[]>('./load.ts')
+  const loader = new BenchProcess<{ loads: readonly Load[] }, readonly LoadResult[]>('./load.ts')
   await loader.ready()
   const rounds: Round[] = []
   for (let at = 0; at < init.rounds; at++) {

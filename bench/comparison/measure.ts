@@ -1,9 +1,9 @@
 /** One contender, measured once: accept, status, drain, round trip; what each costs in all of its processes. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ORDER } from '../orders.ts'
+import { BenchProcess } from '../processes/bench-process.ts'
 import type { ContenderInit, ContenderQuestion } from '../processes/contender.ts'
 import type { Load, LoadResult } from '../processes/load.ts'
-import { Peer } from '../processes/peer.ts'
 import type { Sample } from '../scenario.ts'
 import type { Contender } from './contenders.ts'
 import { type Service, withService } from './services.ts'
@@ -14,8 +14,8 @@ export interface Extent {
   readonly drained: number
 }
 
-type Program = Peer<ContenderQuestion, number>
-type Loader = Peer<{ loads: readonly Load[] }, readonly LoadResult[]>
+type Program = BenchProcess<ContenderQuestion, number>
+type Loader = BenchProcess<{ loads: readonly Load[] }, readonly LoadResult[]>
 
 const CONCURRENCY = 16
 const CONNECTIONS = 64
@@ -180,7 +180,7 @@ class Run {
   async #start(role: ContenderInit['role']): Promise<number> {
     const { name } = this.#contender
     const init: ContenderInit = { contender: name, role, url: this.#service.url, concurrency: CONCURRENCY }
-    const program: Program = new Peer('./contender.ts', init)
+    const program: Program = new BenchProcess('./contender.ts', init)
     this.#programs.push(program)
     return await program.ready()
   }

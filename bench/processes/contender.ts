@@ -13,7 +13,7 @@ import { openPostgres, openSqlite } from '../comparison/floors.ts'
 import { type OpenQueue, type Order, type QueueInit, stamp } from '../comparison/queue.ts'
 import { queueServer } from '../comparison/serve.ts'
 import { orders } from '../orders.ts'
-import { argument, serve } from './peer.ts'
+import { argument, serve } from './bench-process.ts'
 
 /** Which contender to be. */
 export interface ContenderInit extends QueueInit {

@@ -1,8 +1,8 @@
 /** The load, in a process of its own: keep-alive connections that do as little as can be done with a response. */
 
 import { percentile } from '../statistics.ts'
+import { serve } from './bench-process.ts'
 import { Connection, request } from './connection.ts'
-import { serve } from './peer.ts'
 
 /** Requests of one kind. */
 export interface Load {

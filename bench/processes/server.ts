@@ -7,8 +7,8 @@ import { handler } from 'waybill'
 import { type WaybillPluginOptions, waybill } from 'waybill/fastify'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { crunches, ORDER_SCHEMA, orders } from '../orders.ts'
+import { argument, serve } from './bench-process.ts'
 import type { Load } from './load.ts'
-import { argument, serve } from './peer.ts'
 
 /** What the bare route answers. */
 export interface Template {

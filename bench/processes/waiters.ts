@@ -1,7 +1,7 @@
 /** Long polls, in a process of their own: as many connections as are asked for, each of which waits for an operation. */
 import { percentile } from '../statistics.ts'
+import { argument, serve } from './bench-process.ts'
 import { Connection, request } from './connection.ts'
-import { argument, serve } from './peer.ts'
 
 /** How many connections there are, and to which server. */
 export interface WaitersInit {

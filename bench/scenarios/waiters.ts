@@ -11,7 +11,7 @@ const ORDERS = { method: 'POST', paths: ['/orders'], body: JSON.stringify(ORDER)
 async function allParked(connection: Connection): Promise<void> {
   for (;;) {
     const { body } = await connection.send(request('GET', '/metrics'))
-    if (body.includes(`\nwaybill_waiters ${COUNT}\n`)) return
+    if (body.includes(`\nwaybill_waiting_requests ${COUNT}\n`)) return
     await new Promise(resolve => setTimeout(resolve, 20))
   }
 }

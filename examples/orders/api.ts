@@ -1,6 +1,6 @@
 import Fastify from 'fastify'
 import { frameworkErrors, waybill } from 'waybill/fastify'
-import { shownUrl } from 'waybill/from-url'
+import { redactUrl } from 'waybill/from-url'
 import { processLauncher } from 'waybill/launchers/process'
 import { orders } from './orders.ts'
 import { page } from './page.ts'
@@ -11,7 +11,7 @@ const handlers = new URL('./processor.ts', import.meta.url)
 const entry = new URL('./job.ts', import.meta.url)
 
 const RUN_CURE = `Check what WAYBILL_RUN=${RUN} needs`
-const STORE_CURE = `Check WAYBILL_STORE, which is ${shownUrl(STORE)}`
+const STORE_CURE = `Check WAYBILL_STORE, which is ${redactUrl(STORE)}`
 const ADDRESS_CURE = `Set HOST and PORT to an address that is free, not ${HOST} and ${PORT}`
 
 /** Who does the work is all that differs. */
@@ -51,7 +51,7 @@ process.on('SIGINT', stop).on('SIGTERM', stop)
 await app.ready().then(undefined, explain(STORE_CURE))
 const url = await app.listen({ host: HOST, port: PORT }).catch(explain(ADDRESS_CURE))
 console.log(
-  `Order at ${url} (work: ${RUN}, store: ${shownUrl(STORE)}), described at ${url}/docs, operated at ${url}/console. Ctrl-C stops.`,
+  `Order at ${url} (work: ${RUN}, store: ${redactUrl(STORE)}), described at ${url}/docs, operated at ${url}/console. Ctrl-C stops.`,
 )
 
 /** The first signal hands back what is not done; a second one ends the process at once, and nothing is lost by it either. */

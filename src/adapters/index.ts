@@ -8,7 +8,9 @@ export {
   type ByteRange,
   checkBlobKey,
   checkBlobOperation,
+  type PutResult,
 } from '../blobs/blob-store.ts'
+export { createFinalize, type Finalize } from '../http/answers.ts'
 export { type CorsOptions, corsHeaders } from '../http/cors.ts'
 export type { Dialect, OperationView } from '../http/dialects/dialect.ts'
 export {

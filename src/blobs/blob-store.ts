@@ -15,7 +15,7 @@ export interface ByteRange {
 }
 
 /** What was kept. */
-export interface Kept {
+export interface PutResult {
   /** In bytes. */
   readonly length: number
 }
@@ -29,7 +29,7 @@ export interface BlobStore {
    * Keeps a blob. Nothing of it can be read before the whole of it is durable; when the body fails, or
    * the process ends, nothing ever can. What is there under the key is replaced.
    */
-  put(key: string, body: AsyncIterable<Uint8Array>, mediaType: string): Promise<Kept>
+  put(key: string, body: AsyncIterable<Uint8Array>, mediaType: string): Promise<PutResult>
 
   /**
    * The blob, or a part of it that lies within; undefined where there is none. It is read piece by piece as it is asked

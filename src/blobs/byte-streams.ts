@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import type { MediaBody } from '../model/media.ts'
 
 /** The bytes of a result. Nothing is opened before they are asked for. */
-export async function* bytesOf(body: MediaBody): AsyncGenerator<Uint8Array> {
+export async function* streamBytes(body: MediaBody): AsyncGenerator<Uint8Array> {
   if (typeof body === 'string' || body instanceof Uint8Array) yield toBytes(body)
   else for await (const piece of piecesOf(body)) yield toBytes(piece)
 }
@@ -28,7 +28,7 @@ function toBytes(piece: unknown): Uint8Array {
  * The same bytes until the signal is aborted; then it rejects with the signal's reason at once, also where the next
  * piece never comes. The source is told that no more is wanted, and not waited for.
  */
-export async function* until(bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+export async function* stopAtAbort(bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const iterator = bytes[Symbol.asyncIterator]()
   const aborted = Promise.withResolvers<never>()
   aborted.promise.catch(() => {})
@@ -48,7 +48,7 @@ export async function* until(bytes: AsyncIterable<Uint8Array>, signal: AbortSign
 }
 
 /** A stream whose first piece is there already, so that what cannot be read is known before anything is answered. */
-export async function begun(bytes: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
+export async function startReading(bytes: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
   const iterator = bytes[Symbol.asyncIterator]()
   let first: IteratorResult<Uint8Array> | undefined = await iterator.next()
   const rest: AsyncIterableIterator<Uint8Array> = {
@@ -67,7 +67,7 @@ export async function begun(bytes: AsyncIterable<Uint8Array>): Promise<AsyncIter
 }
 
 /** The same bytes, of exactly the announced length: a shorter response would keep its reader waiting. */
-export async function* exactly(bytes: AsyncIterable<Uint8Array>, length: number): AsyncGenerator<Uint8Array> {
+export async function* checkLength(bytes: AsyncIterable<Uint8Array>, length: number): AsyncGenerator<Uint8Array> {
   let left = length
   for await (const piece of bytes) {
     left -= piece.byteLength

@@ -3,7 +3,7 @@
 import { realpathSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { BlobStore } from '../blobs/blob-store.ts'
-import { shownUrl } from '../from-url/urls.ts'
+import { redactUrl } from '../from-url/urls.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
 import type { Archive, WorkQueue } from '../stores/store.ts'
 import { type Command, type ParsedArgs, UsageError } from './command.ts'
@@ -38,12 +38,12 @@ interface BlobPair {
 async function runCopy(given: ParsedArgs): Promise<number> {
   const [from, to] = [needed(given, 'from'), needed(given, 'to')]
   if (placeOf(from) === placeOf(to))
-    throw new UsageError(`--from and --to both name ${shownUrl(from)}: a copy needs two stores.`)
+    throw new UsageError(`--from and --to both name ${redactUrl(from)}: a copy needs two stores.`)
   const copyBetween = async (source: Archive & WorkQueue, pair: BlobPair) => {
     const running = (await listAllActive(source)).length
     if (running > 0 && !given.has('force')) {
       throw new Error(
-        `${running} operations run in ${shownUrl(from)}. Stop its APIs and workers, which hand back, or repeat with --force.`,
+        `${running} operations run in ${redactUrl(from)}. Stop its APIs and workers, which hand back, or repeat with --force.`,
       )
     }
     const options = { existing: false, blobs: pair.to }

@@ -1,6 +1,6 @@
 /** `waybill doctor`: looks for what does not work, or soon will not. */
 import { styleText } from 'node:util'
-import { shownUrl } from '../from-url/urls.ts'
+import { redactUrl } from '../from-url/urls.ts'
 import { packageVersion } from '../util/version.ts'
 import { BLOBS_OPTION, type Command, JSON_OPTION, type ParsedArgs, STORE_OPTION, UsageError } from './command.ts'
 import { type Finding, Findings, type Grade } from './doctor/finding.ts'
@@ -44,7 +44,7 @@ async function examineStore(given: ParsedArgs, findings: Findings): Promise<void
       await store.check?.()
     }
     await withStore(url, open, blobs)
-    findings.ok('store', `${shownUrl(url)} opens, and takes writes`)
+    findings.ok('store', `${redactUrl(url)} opens, and takes writes`)
   } catch (error) {
     if (error instanceof UsageError) throw error
     findings.fail('store', messageOf(error))

@@ -1,7 +1,7 @@
 /** `waybill migrate`: brings the store to the schema of this version. */
 
 import { hasRoles, migrationPlanFor } from '../from-url/store-from-url.ts'
-import { shownUrl } from '../from-url/urls.ts'
+import { redactUrl } from '../from-url/urls.ts'
 import { type Command, type ParsedArgs, STORE_OPTION, UsageError } from './command.ts'
 import { withStore } from './open.ts'
 import { print } from './output.ts'
@@ -36,6 +36,6 @@ async function runMigrate(given: ParsedArgs): Promise<number> {
   }
   const pending = await migrationPlanFor(url)
   await withStore(url, async () => {}, { existing: false, grantTo })
-  print(`${shownUrl(url)} ${pending === '' ? 'had the schema of this version already' : 'was migrated'}.`)
+  print(`${redactUrl(url)} ${pending === '' ? 'had the schema of this version already' : 'was migrated'}.`)
   return grantTo.length === 0 ? 0 : print(`Its tables may be used by ${grantTo.join(', ')}.`)
 }

@@ -1,6 +1,6 @@
 /** `waybill show`: one operation whole, with its attempts, its steps and the end of its log. */
 
-import { shownUrl } from '../from-url/urls.ts'
+import { redactUrl } from '../from-url/urls.ts'
 import type { AttemptError, Operation } from '../model/operation.ts'
 import { attemptsOf } from '../service/operations.ts'
 import type { LogLine, OperationStore, RecordedError } from '../stores/store.ts'
@@ -53,7 +53,7 @@ async function showOne(given: ParsedArgs): Promise<number> {
   const show = (store: OperationStore) => look(store, id, { lines, payloads: given.has('payloads') })
   const cure = 'say with --blobs URL where it is, or set WAYBILL_BLOBS.'
   const shown = await withBlobs(given.blobsUrl(), blobs => withStore(url, show, { blobs }), { cure })
-  if (shown === undefined) throw new Error(`There is no operation ${id} in ${shownUrl(url)}.`)
+  if (shown === undefined) throw new Error(`There is no operation ${id} in ${redactUrl(url)}.`)
   if (given.has('json')) return printJson(shown)
   for (const line of toLines(shown)) print(line)
   return 0

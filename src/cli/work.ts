@@ -1,7 +1,7 @@
 /** `waybill work`: a worker process without HTTP. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { storeFromUrl } from '../from-url/store-from-url.ts'
-import { shownUrl } from '../from-url/urls.ts'
+import { redactUrl } from '../from-url/urls.ts'
 import { createWaybill, type Waybill } from '../waybill.ts'
 import { BLOBS_OPTION, type Command, type ParsedArgs, STORE_OPTION } from './command.ts'
 import { HANDLER_OPTIONS, namedHandlers } from './handlers.ts'
@@ -53,7 +53,7 @@ async function runWork(given: ParsedArgs): Promise<number> {
   const request = given.has('until-idle') ? await receiveFromQueue(given.text('queue')) : undefined
   await waybill.start()
   print(
-    `Working on ${types.map(({ name }) => name).join(', ')} from ${shownUrl(url)}. Press Ctrl-C or send SIGTERM to stop.`,
+    `Working on ${types.map(({ name }) => name).join(', ')} from ${redactUrl(url)}. Press Ctrl-C or send SIGTERM to stop.`,
   )
   try {
     await (given.has('until-idle') ? untilIdle(waybill, idleMs, stop) : aborted(stop))

@@ -68,7 +68,7 @@ export class SharedCredential<Scopes, Options extends object, Token> {
 }
 
 /** What opens, with errors that name the credential where that is the cause. */
-export function explainedBy<Opened extends { open(): Promise<void> }>(
+export function explainOpenFailures<Opened extends { open(): Promise<void> }>(
   it: Opened,
   credential: { explain(error: unknown, service: string): unknown } | undefined,
   service: string,

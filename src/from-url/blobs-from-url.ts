@@ -6,7 +6,7 @@ import type { BlobStore } from '../blobs/blob-store.ts'
 import { folderBlobs } from '../blobs/folder/folder.ts'
 import { postgresBlobs } from '../blobs/postgres/postgres.ts'
 import { azureCredential, load } from './load-package.ts'
-import { closingWith, connectPostgres, shownUnread, UrlError } from './urls.ts'
+import { connectPostgres, redactUnreadable, UrlError, withClose } from './urls.ts'
 
 /** Options of {@link blobsFromUrl}. */
 export interface BlobsUrlOptions {
@@ -14,7 +14,7 @@ export interface BlobsUrlOptions {
    * Refuses a folder that is not there and, when it is opened, a schema of PostgreSQL without the tables, which would
    * else be made. Default false.
    */
-  readonly existing?: boolean
+  readonly existing?: boolean | undefined
 }
 
 const FORMS =
@@ -45,7 +45,7 @@ export async function blobsFromUrl(url: string, { existing = false }: BlobsUrlOp
   const target = URL.parse(url.replace(/^azure:/, ''))
   if (target !== null && /^azure:https?:/.test(url) && isContainer(target)) return await openAzure(target)
   if (target !== null && /^postgres(ql)?:\/\//.test(url)) return await openPostgres(target, existing)
-  throw new UrlError(`"${shownUnread(url)}" names no blob store: write ${FORMS}.`)
+  throw new UrlError(`"${redactUnreadable(url)}" names no blob store: write ${FORMS}.`)
 }
 
 function openFolder(path: string, existing: boolean): BlobStore {
@@ -57,7 +57,7 @@ function openFolder(path: string, existing: boolean): BlobStore {
 
 async function openPostgres(target: URL, existing: boolean): Promise<BlobStore> {
   const { pool, options } = await connectPostgres(target)
-  return closingWith(postgresBlobs(pool, { ...options, migrate: !existing }), () => pool.end())
+  return withClose(postgresBlobs(pool, { ...options, migrate: !existing }), () => pool.end())
 }
 
 /** One part is the container; where a host has several accounts, as an emulator has, the account comes before it. */

@@ -18,9 +18,9 @@ import { grantPlan, pendingMigrations, postgresStore } from '../stores/postgres/
 import { DEFAULT_SCHEMA } from '../stores/postgres/schema.ts'
 import { pendingSqliteMigrations, sqliteStore } from '../stores/sqlite/sqlite.ts'
 import type { Store } from '../stores/store.ts'
-import { explainedBy } from './azure-credential.ts'
+import { explainOpenFailures } from './azure-credential.ts'
 import { azureCredential, load } from './load-package.ts'
-import { closingWith, connectPostgres, shownUnread, UrlError } from './urls.ts'
+import { connectPostgres, redactUnreadable, UrlError, withClose } from './urls.ts'
 
 /** Options of {@link storeFromUrl}. */
 export interface StoreUrlOptions {
@@ -28,14 +28,14 @@ export interface StoreUrlOptions {
    * Refuses, before or at {@link Store.open}, a SQLite file that is not there, and a schema of PostgreSQL that has no
    * store or one of an older version, which would else be made or migrated. Default false.
    */
-  readonly existing?: boolean
+  readonly existing?: boolean | undefined
   /** Roles of PostgreSQL that may work with the tables, beside those that the URL names as `grantTo`. Default: none. */
-  readonly grantTo?: readonly string[]
+  readonly grantTo?: readonly string[] | undefined
   /**
    * For an execution, which works on one operation: at most two connections to PostgreSQL, of which one is given back
    * when it is idle, and none that listens. Executions may be many, and connections are few. Default false.
    */
-  readonly forExecution?: boolean
+  readonly forExecution?: boolean | undefined
   /**
    * Keeps what is too large for an item of Cosmos DB; the other stores need none. The store opens it, and the code that made
    * it closes it.
@@ -94,7 +94,7 @@ function kindOf(url: string): Kind {
 }
 
 function wrongUrl(url: string): UrlError {
-  return new UrlError(`"${shownUnread(url)}" names no store: write ${FORMS}.`)
+  return new UrlError(`"${redactUnreadable(url)}" names no store: write ${FORMS}.`)
 }
 
 async function openSqlite(url: string, { existing = false }: StoreUrlOptions): Promise<Store> {
@@ -127,7 +127,7 @@ async function openPostgres(url: string, given: StoreUrlOptions): Promise<Store>
   // What only looks grants nothing.
   const roles = existing ? [] : [...named, ...grantTo]
   const store = postgresStore(pool, { ...options, ...notifications, migrate: !existing, grantTo: roles })
-  return closingWith(explainedBy(store, credential, 'PostgreSQL'), () => pool.end())
+  return withClose(explainOpenFailures(store, credential, 'PostgreSQL'), () => pool.end())
 }
 
 async function planPostgres(url: string, grantTo: readonly string[]): Promise<string> {
@@ -156,7 +156,7 @@ async function openCosmos(url: string, { blobs }: StoreUrlOptions): Promise<Stor
     ? new CosmosClient({ endpoint, aadCredentials: credential })
     : new CosmosClient({ endpoint, key: key ?? '' })
   const store = cosmosStore(client.database(database).container(container), blobs === undefined ? {} : { blobs })
-  return closingWith(explainedBy(store, credential, 'Cosmos DB'), async () => client.dispose())
+  return withClose(explainOpenFailures(store, credential, 'Cosmos DB'), async () => client.dispose())
 }
 
 /** There is no schema. */

@@ -9,14 +9,14 @@ export class UrlError extends TypeError {}
  * The URL for people and logs: without the password, or the signature that opens a container.
  *
  * @example
- * console.log(shownUrl('postgres://app:secret@db/orders'))
+ * console.log(redactUrl('postgres://app:secret@db/orders'))
  */
-export function shownUrl(url: string): string {
+export function redactUrl(url: string): string {
   return url.replace(/(:\/\/[^/:]*):[^/]*@/, '$1:***@').replace(/([?&](?:password|sig)=)[^&]*/gi, '$1***')
 }
 
 /** The same for a string that is not a usable URL: it may hold a secret anywhere. */
-export function shownUnread(url: string): string {
+export function redactUnreadable(url: string): string {
   return /[@?]/.test(url) ? url.replace(/[:?].*/s, ':…') : url
 }
 
@@ -42,7 +42,7 @@ export async function connectPostgres(target: URL, size: PoolSize = {}) {
 }
 
 /** What can be closed, whose close also frees what was made for it, once. */
-export function closingWith<Closed extends { close?(): Promise<void> }>(
+export function withClose<Closed extends { close?(): Promise<void> }>(
   it: Closed,
   free: () => Promise<void>,
 ): Closed & { close(): Promise<void> } {

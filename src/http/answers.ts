@@ -6,8 +6,8 @@ import type { Waybill } from '../waybill.ts'
 import { type CorsOptions, corsAnswers } from './cors.ts'
 import type { HttpRequest, HttpResponse } from './message.ts'
 
-/** Adds to an answer what every answer carries. */
-export type Complete = (request: Pick<HttpRequest, 'headers'>, answer: HttpResponse) => HttpResponse
+/** Adds to a response what every response carries. */
+export type Finalize = (request: Pick<HttpRequest, 'headers'>, answer: HttpResponse) => HttpResponse
 
 /**
  * A cache keeps what nothing forbids it to keep, such as a 404, and shares it with other callers. An answer that may be
@@ -15,8 +15,22 @@ export type Complete = (request: Pick<HttpRequest, 'headers'>, answer: HttpRespo
  */
 const KEPT_BY_NOBODY = 'private, no-store'
 
-/** Completes answers, and counts refusals: Cache-Control, the headers of CORS, and `Connection: close` during a shutdown. */
-export function createComplete({ operations, metrics }: Waybill, cors: CorsOptions | undefined): Complete {
+/**
+ * Creates a function that adds to a response what every response carries: `Cache-Control`, the headers of CORS, and
+ * `Connection: close` during a shutdown. It also counts problems in the metrics. The responses of `createRoutes` have
+ * passed through it; a server calls it for those that it makes itself, such as a 404.
+ *
+ * @param cors as given to `createRoutes`
+ * @example
+ * import { createFinalize, errorResponse, type HttpRequest, type HttpResponse } from 'waybill/adapters'
+ * import type { ProblemError } from 'waybill'
+ * import type { Waybill } from 'waybill/server'
+ *
+ * function refuse(waybill: Waybill, request: HttpRequest, error: ProblemError): HttpResponse {
+ *   return createFinalize(waybill)(request, errorResponse(error))
+ * }
+ */
+export function createFinalize({ operations, metrics }: Waybill, cors?: CorsOptions): Finalize {
   const withCors = corsAnswers(cors)
   return (request, answer) => {
     if (answer.problem !== undefined) metrics.refused(reasonOf(answer.problem))

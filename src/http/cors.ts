@@ -9,11 +9,11 @@ export interface CorsOptions {
   /** `*`, or origins such as `https://app.example.com`. */
   readonly origins: '*' | readonly string[]
   /** Whether browsers send cookies along; needs `origins` to be named. Default false. */
-  readonly credentials?: boolean
+  readonly credentials?: boolean | undefined
   /** Request headers that are allowed besides those of the API. Default none. */
-  readonly allowHeaders?: readonly string[]
+  readonly allowHeaders?: readonly string[] | undefined
   /** Response headers that scripts can read besides those of the API, such as those of your own dialect. Default none. */
-  readonly exposeHeaders?: readonly string[]
+  readonly exposeHeaders?: readonly string[] | undefined
 }
 
 const OPTIONS: Checks<CorsOptions> = {

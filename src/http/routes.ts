@@ -23,7 +23,7 @@ import type { Waybill } from '../waybill.ts'
 import { adminRoutes } from './admin/admin.ts'
 import { consoleRoutes } from './admin/console.ts'
 import type { AdminViewOptions } from './admin/identity.ts'
-import { type Complete, createComplete } from './answers.ts'
+import { createFinalize, type Finalize } from './answers.ts'
 import { listAttempts } from './attempts.ts'
 import { conditional } from './conditional.ts'
 import type { CorsOptions } from './cors.ts'
@@ -56,30 +56,30 @@ const SURFACES: Check = {
 /** How an API is put on the wire. */
 export interface ApiOptions {
   /** What stands before every URL that is told to a client: the mount prefix, or a public base URL with it. Default: nothing. */
-  readonly base?: string
+  readonly base?: string | undefined
   /** Whether callers who do not say who they are may be refused: then the description has 401 and 403. Default: where `openapi` has `security`. */
-  readonly authenticated?: boolean
+  readonly authenticated?: boolean | undefined
   /**
    * How status URLs answer. `redirect`: 200 until the operation finishes, then 303 to its result. `accepted`: 202, then
    * the result itself; clients can also request it with `Prefer: respond-async`. `azure`: always 200, as Azure's status
    * monitors answer. Or a {@link Dialect} of your own. Default `redirect`.
    */
-  readonly dialect?: DialectName | Dialect
+  readonly dialect?: DialectName | Dialect | undefined
   /** Whether `GET /{type}` lists the caller's operations. Turn it on where callers are told apart. Default false. */
-  readonly listing?: boolean
+  readonly listing?: boolean | undefined
   /**
    * Whether `GET /operations/{id}/attempts` tells the owner of an operation how each attempt went: its execution as the
    * engine names it, the engine, its times, and why it ended, such as the exit code of its container. Default false.
    */
-  readonly exposeAttempts?: boolean
+  readonly exposeAttempts?: boolean | undefined
   /** The longest time that a request is held for a change, up to 200 s. Default 60 s. */
-  readonly maxWait?: Duration
+  readonly maxWait?: Duration | undefined
   /** Whether `GET /metrics` writes out the metrics in the Prometheus text format. Default true. */
-  readonly metrics?: boolean
+  readonly metrics?: boolean | undefined
   /** What `GET /openapi.json` and `GET /docs` say of the API as a whole, such as its title; false: neither is there. */
-  readonly openapi?: OpenApiInfo | false
+  readonly openapi?: OpenApiInfo | false | undefined
   /** Which pages of other origins may use the API. Default: none. */
-  readonly cors?: CorsOptions
+  readonly cors?: CorsOptions | undefined
   /** What the admin API under `/admin` and the console under `/console` show. Default: neither is there. */
   readonly admin?: AdminViewOptions | undefined
   /** Further ways to call the operations, such as `mcp()` of `waybill/mcp`. Default: none. */
@@ -138,9 +138,9 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
   const routes = [...own, ...monitor, ...healthRoutes(waybill), ...metrics, ...description, ...further]
   const admin = options.admin === undefined ? [] : operatorRoutes(waybill, options.admin, base)
   return [
-    ...completed(waybill, routes, createComplete(waybill, options.cors)),
+    ...completed(waybill, routes, createFinalize(waybill, options.cors)),
     // No page of another origin is an operator's.
-    ...completed(waybill, admin, createComplete(waybill, undefined)),
+    ...completed(waybill, admin, createFinalize(waybill)),
   ]
 }
 
@@ -149,10 +149,10 @@ function operatorRoutes(waybill: Waybill, options: AdminViewOptions, base: strin
   return [...adminRoutes(waybill, options), ...shown]
 }
 
-function completed(waybill: Waybill, routes: readonly OwnRoute[], complete: Complete): Route[] {
+function completed(waybill: Waybill, routes: readonly OwnRoute[], finalize: Finalize): Route[] {
   return withOtherMethods(routes).map(one => ({
     ...one,
-    handle: async request => complete(request, await guard(waybill, one, request)),
+    handle: async request => finalize(request, await guard(waybill, one, request)),
   }))
 }
 

@@ -66,42 +66,42 @@ export interface OperationTypeOptions<Name extends string, Input, Output, Key ex
   /** The path segment and the name: lower-case letters, digits and `-`, a letter first, at most 64. */
   readonly name: Name
   /** What the client sends. Default: any JSON value. */
-  readonly input?: Input
+  readonly input?: Input | undefined
   /** What the handler returns. Default: any JSON value. */
-  readonly output?: Output
+  readonly output?: Output | undefined
   /** The member of the result document that holds the output. Default `result`. */
-  readonly resultKey?: Key
+  readonly resultKey?: Key | undefined
   /** How often the handler may run and fail, 1 to 100. Default 3. */
-  readonly attempts?: number
+  readonly attempts?: number | undefined
   /** How often a run may vanish with its worker (a crash, a lost lease) before the operation fails, 0 to 100. Default 10. */
-  readonly lostAttempts?: number
-  readonly backoff?: Partial<Backoff>
+  readonly lostAttempts?: number | undefined
+  readonly backoff?: Partial<Backoff> | undefined
   /** How long one attempt may run, up to 20 days. Default 15 minutes. */
-  readonly timeout?: Duration
+  readonly timeout?: Duration | undefined
   /** How long the first attempt may take to begin, from the acceptance or from the end of its delay, before the operation fails. Default: for ever. */
-  readonly startDeadline?: Duration
+  readonly startDeadline?: Duration | undefined
   /** How long the record and the result are kept after the end, up to 10 years. Default 7 days. */
-  readonly retention?: Duration
+  readonly retention?: Duration | undefined
   /** The largest request body in bytes, 1 to 100 MiB. Default 1 MiB. */
-  readonly bodyLimit?: number
+  readonly bodyLimit?: number | undefined
   /** How many attempts of this type one worker runs at once, 1 to 10,000. Default: as many as the worker runs in all. */
-  readonly concurrency?: number
+  readonly concurrency?: number | undefined
   /** Those with a higher priority are claimed first: a whole number from -100 to 100. Default 0. */
-  readonly priority?: number
+  readonly priority?: number | undefined
   /** Whether a request without `Idempotency-Key` is refused. Default false. */
-  readonly requireIdempotencyKey?: boolean
+  readonly requireIdempotencyKey?: boolean | undefined
   /** Whether the event stream sends clients what handlers log. Default false. */
-  readonly exposeLogs?: boolean
+  readonly exposeLogs?: boolean | undefined
   /** Whether clients may send a `Webhook-Url`, which receives a webhook when the operation finishes. Default false. */
-  readonly allowWebhooks?: boolean
+  readonly allowWebhooks?: boolean | undefined
   /** The most operations that may wait to begin, 1 to 10,000; past that, requests are refused with 503. Default: no limit. */
-  readonly backlogLimit?: number
+  readonly backlogLimit?: number | undefined
   /** The most unfinished operations of one principal, 1 to 10,000; past that, its requests are refused with 429. Default: no limit. */
-  readonly inFlightLimit?: number
+  readonly inFlightLimit?: number | undefined
   /** How many requests one principal may make in a time, counted by each process; past that, they are refused with 429. Default: no limit. */
-  readonly rateLimit?: RateLimit
+  readonly rateLimit?: RateLimit | undefined
   /** Whether agents can call it as a tool, where the server has the option `mcp`, and how it is offered to them. Default false. */
-  readonly tool?: boolean | ToolOptions
+  readonly tool?: boolean | ToolOptions | undefined
 }
 
 /** A number of requests in a period: at most 1,000,000 in at most a day. */

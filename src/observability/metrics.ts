@@ -230,7 +230,7 @@ export class Metrics {
       },
     })
     new Gauge({
-      name: 'waybill_waiters',
+      name: 'waybill_waiting_requests',
       help: 'Requests held for a change',
       registers,
       collect() {
@@ -238,7 +238,7 @@ export class Metrics {
       },
     })
     const meter = api.getMeter('waybill')
-    meter.createObservableGauge('waybill.waiters').addCallback(result => result.observe(waiting()))
+    meter.createObservableGauge('waybill.waiting_requests').addCallback(result => result.observe(waiting()))
     const observed = {
       depth: meter.createObservableGauge('waybill.queue.depth'),
       age: meter.createObservableGauge('waybill.queue.age', { unit: 's' }),

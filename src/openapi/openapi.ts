@@ -30,34 +30,34 @@ import { ATTEMPT_PATHS, DELIVERY_PATHS, MONITOR_PATHS, servicePaths, TAGS } from
 /** General information about an API. */
 export interface OpenApiInfo {
   /** Default `Operations`. */
-  readonly title?: string
+  readonly title?: string | undefined
   /** The version of the API, not of OpenAPI. Default `1.0.0`. */
-  readonly version?: string
+  readonly version?: string | undefined
   /** What the API is for, in CommonMark. Default: a paragraph that explains asynchronous operations. */
-  readonly description?: string
+  readonly description?: string | undefined
   /** Whom to contact. Default: a contact with the title as its name. */
-  readonly contact?: Contact
+  readonly contact?: Contact | undefined
   /** How callers authenticate, by name. Any one of them is enough. Default: none is described. */
-  readonly security?: Readonly<Record<string, SecurityScheme>>
+  readonly security?: Readonly<Record<string, SecurityScheme>> | undefined
 }
 
 /** Options of {@link openApiDocument}: those of the API that it describes. */
 export interface OpenApiOptions extends OpenApiInfo {
   /** The beginning of every path: a mount prefix, or a public base URL. Default: empty. */
-  readonly base?: string
+  readonly base?: string | undefined
   /** How status URLs answer: the name of a built-in dialect, or one of your own. Default `redirect`. */
-  readonly dialect?: DialectName | DescribedDialect
-  readonly listing?: boolean
+  readonly dialect?: DialectName | DescribedDialect | undefined
+  readonly listing?: boolean | undefined
   /** Whether the API has `GET /operations/{id}/attempts`. Default false. */
-  readonly exposeAttempts?: boolean
+  readonly exposeAttempts?: boolean | undefined
   /** Whether the API can have results that are not JSON. Default false. */
-  readonly blobs?: boolean
+  readonly blobs?: boolean | undefined
   /** Whether the API sends webhooks for the types that allow them. Default: true if a type allows them. */
-  readonly allowWebhooks?: boolean
-  readonly maxWait?: Duration
-  readonly metrics?: boolean
+  readonly allowWebhooks?: boolean | undefined
+  readonly maxWait?: Duration | undefined
+  readonly metrics?: boolean | undefined
   /** Whether the API answers 401 to unauthenticated callers and 403 where access is denied. Default: true if `security` is set. */
-  readonly authenticated?: boolean
+  readonly authenticated?: boolean | undefined
 }
 
 const INFO: Checks<OpenApiInfo> = {

@@ -22,7 +22,7 @@ import {
   isOperator,
   type Origin,
 } from '../http/admin/identity.ts'
-import { type Complete, createComplete, forVersion, withCacheControl, withPresent } from '../http/answers.ts'
+import { createFinalize, type Finalize, forVersion, withCacheControl, withPresent } from '../http/answers.ts'
 import {
   assertUncoded,
   errorResponse,
@@ -60,9 +60,9 @@ export interface PluginOptions
     CallerOptions<FastifyRequest>,
     AdminCallerOptions<FastifyRequest> {
   /** The scheme, host and path under which clients reach the server, such as `https://api.example.com`. Default: URLs are relative. */
-  readonly publicUrl?: string
+  readonly publicUrl?: string | undefined
   /** Whether agents can call operations as tools of the Model Context Protocol, at `POST /mcp`, and how. Default false. */
-  readonly mcp?: boolean | McpOptions
+  readonly mcp?: boolean | McpOptions | undefined
 }
 
 /** The composition, to be started and stopped with the server; or one that is made already, which the caller starts and stops. */
@@ -89,7 +89,7 @@ export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, opt
     : createWaybill({ ...loggerOf(app), ...among<WaybillOptions>(options, WAYBILL_OPTIONS) })
   if (!made) startAndStop(app, composed)
   readBodiesAsText(app)
-  const refuse = createRefuse(createComplete(composed, options.cors))
+  const refuse = createRefuse(createFinalize(composed, options.cors))
   app.setErrorHandler((error: FastifyError, request, reply) =>
     refuse(request, reply, toAnswer(error, reply, composed.logger)),
   )
@@ -165,8 +165,8 @@ export function frameworkErrors(error: FastifyError, request: FastifyRequest, re
 /** Sends an answer that no route has made. */
 type Refuse = (request: FastifyRequest, reply: FastifyReply, answer: HttpResponse) => FastifyReply
 
-function createRefuse(complete: Complete): Refuse {
-  return (request, reply, answer) => send(reply, complete(request, answer))
+function createRefuse(finalize: Finalize): Refuse {
+  return (request, reply, answer) => send(reply, finalize(request, answer))
 }
 
 /** Those of some options that have a check among these. */

@@ -9,7 +9,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import type { Origin } from '../http/admin/identity.ts'
-import { createComplete, forVersion, withPresent } from '../http/answers.ts'
+import { createFinalize, forVersion, withPresent } from '../http/answers.ts'
 import { type HttpResponse, problemResponse } from '../http/message.ts'
 import { RENAMED_API_OPTIONS } from '../http/routes.ts'
 import { checkOptions } from '../model/options.ts'
@@ -18,7 +18,7 @@ import type { Waybill } from '../waybill.ts'
 import { drainBody, MAX_DRAINED_BYTES } from './drain-body.ts'
 import { closeWhenIdle } from './idle-connections.ts'
 import { targetOf, toRequest } from './node-request.ts'
-import { FETCH_OPTIONS, type FetchHandlerOptions, type FetchServer, fetchServer } from './web-server.ts'
+import { createWebServer, WEB_SERVER_OPTIONS, type WebServer, type WebServerOptions } from './web-server.ts'
 
 /** What a framework calls where a request is not the listener's. */
 export type Next = (error?: unknown) => void
@@ -40,8 +40,8 @@ const MAX_MOUNTS = 100
  * @example
  * createServer(nodeListener(composition)).listen(3000)
  */
-export function nodeListener(waybill: Waybill, options: FetchHandlerOptions = {}): NodeListener {
-  checkOptions('nodeListener()', options, FETCH_OPTIONS, RENAMED_API_OPTIONS)
+export function nodeListener(waybill: Waybill, options: WebServerOptions = {}): NodeListener {
+  checkOptions('nodeListener()', options, WEB_SERVER_OPTIONS, RENAMED_API_OPTIONS)
   /** Where the requests that have no answer yet come from. */
   const addresses = new WeakMap<Request, string>()
   const originOf = (request: Request): Origin => ({
@@ -49,9 +49,9 @@ export function nodeListener(waybill: Waybill, options: FetchHandlerOptions = {}
     address: addresses.get(request),
   })
   const serverFor = createMounts(waybill, options, originOf)
-  const complete = createComplete(waybill, options.cors)
+  const finalize = createFinalize(waybill, options.cors)
   const refuse = (message: IncomingMessage, answer: HttpResponse) => {
-    const { status, headers, body } = complete(message, answer)
+    const { status, headers, body } = finalize(message, answer)
     return Promise.resolve(new Response(`${body}`, { status, headers }))
   }
   // A request that is collected passes its signal on no more: each is kept until its answer is done.
@@ -82,13 +82,13 @@ export function nodeListener(waybill: Waybill, options: FetchHandlerOptions = {}
 /** Gives the server for a mount path, whose links begin with the path. */
 function createMounts(
   waybill: Waybill,
-  options: FetchHandlerOptions,
+  options: WebServerOptions,
   originOf: (request: Request) => Origin,
-): (mount: string) => FetchServer {
+): (mount: string) => WebServer {
   const prefix = (options.prefix ?? '').replace(/\/+$/, '')
   const make = (mount: string) => {
     const isWhole = prefix === mount || prefix.startsWith(`${mount}/`)
-    return fetchServer(waybill, { ...options, prefix: isWhole ? prefix : mount + prefix }, originOf)
+    return createWebServer(waybill, { ...options, prefix: isWhole ? prefix : mount + prefix }, originOf)
   }
   const servers = new Map([['', make('')]])
   return mount => {

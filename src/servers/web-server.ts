@@ -8,7 +8,7 @@ import {
   isOperator,
   type Origin,
 } from '../http/admin/identity.ts'
-import { createComplete } from '../http/answers.ts'
+import { createFinalize } from '../http/answers.ts'
 import { assertUncoded, errorResponse, type HttpResponse, JSON_MEDIA_TYPE, problemResponse } from '../http/message.ts'
 import { CALLER_OPTIONS, type CallerOptions, createIdentify, type Identify } from '../http/principal.ts'
 import type { OperatorIdentity } from '../http/role.ts'
@@ -23,21 +23,21 @@ import { ProblemError, problem, problemError } from '../model/problem.ts'
 import type { Waybill } from '../waybill.ts'
 
 /** How an API is put on a server that speaks Fetch. */
-export interface FetchHandlerOptions
+export interface WebServerOptions
   extends Omit<ApiOptions, 'base' | 'authenticated' | 'admin'>,
     CallerOptions<Request>,
     AdminCallerOptions<Request> {
   /** The path under which the API is mounted, such as `/api`. Default: none. */
-  readonly prefix?: string
+  readonly prefix?: string | undefined
   /** The scheme, the host and perhaps a path under which clients reach the server. Default: URLs are relative. */
-  readonly publicUrl?: string
+  readonly publicUrl?: string | undefined
   /** Whether agents can call operations as tools of the Model Context Protocol, at `POST /mcp`, and how. Default false. */
-  readonly mcp?: boolean | McpOptions
+  readonly mcp?: boolean | McpOptions | undefined
 }
 
 const { base: _, authenticated: __, ...API } = API_OPTIONS
 /** What the options must be. */
-export const FETCH_OPTIONS: Checks<FetchHandlerOptions> = {
+export const WEB_SERVER_OPTIONS: Checks<WebServerOptions> = {
   ...API,
   ...CALLER_OPTIONS,
   prefix: PREFIX,
@@ -46,7 +46,7 @@ export const FETCH_OPTIONS: Checks<FetchHandlerOptions> = {
 }
 
 /** The API, for a server that asks first whether a path is the API's. */
-export interface FetchServer {
+export interface WebServer {
   /** The route of a request; undefined where the API has none for the path. */
   find(method: string, pathname: string): RouteMatch | undefined
   /** Answers, with 404 where there is no route; never rejects. */
@@ -59,18 +59,18 @@ export interface FetchServer {
  * @param originOf gives where a request comes from; undefined where nobody can say
  * @throws {TypeError} for an option that cannot be right; the message names it
  */
-export function fetchServer(
+export function createWebServer(
   waybill: Waybill,
-  options: FetchHandlerOptions,
+  options: WebServerOptions,
   originOf?: (request: Request) => Origin,
-): FetchServer {
+): WebServer {
   const { publicUrl = '', prefix: mount = '', principal, challenge, admin, mcp, ...api } = options
   const prefix = mount.replace(/\/+$/, '')
   const identify = createIdentify({ principal, challenge }, waybill.logger)
   const identifyOperator = createIdentifyOperator(admin, originOf, waybill.logger)
-  const complete = createComplete(waybill, options.cors)
+  const finalize = createFinalize(waybill, options.cors)
   const refuse = (request: Request, answer: HttpResponse) =>
-    toResponse(complete({ headers: Object.fromEntries(request.headers) }, answer))
+    toResponse(finalize({ headers: Object.fromEntries(request.headers) }, answer))
   const authenticated = principal === undefined ? {} : { authenticated: true }
   const routes = createRoutes(waybill, {
     ...api,

@@ -10,9 +10,9 @@
 import { RENAMED_API_OPTIONS } from '../http/routes.ts'
 import { checkOptions } from '../model/options.ts'
 import type { Waybill } from '../waybill.ts'
-import { FETCH_OPTIONS, type FetchHandlerOptions, fetchServer } from './web-server.ts'
+import { createWebServer, WEB_SERVER_OPTIONS, type WebServerOptions } from './web-server.ts'
 
-export type { FetchHandlerOptions } from './web-server.ts'
+export type { WebServerOptions } from './web-server.ts'
 
 /**
  * Makes the function. The composition is the caller's to start and to stop.
@@ -25,9 +25,9 @@ export type { FetchHandlerOptions } from './web-server.ts'
  */
 export function fetchHandler(
   waybill: Waybill,
-  options: FetchHandlerOptions = {},
+  options: WebServerOptions = {},
 ): (request: Request) => Promise<Response> {
-  checkOptions('fetchHandler()', options, FETCH_OPTIONS, RENAMED_API_OPTIONS)
-  const server = fetchServer(waybill, options)
+  checkOptions('fetchHandler()', options, WEB_SERVER_OPTIONS, RENAMED_API_OPTIONS)
+  const server = createWebServer(waybill, options)
   return request => server.answer(request, server.find(request.method, new URL(request.url).pathname))
 }

@@ -3,7 +3,7 @@
  * Ownership is checked here and nowhere else: to everyone but the owner, an operation does not exist.
  */
 import { type BlobReference, type BlobStore, type ByteRange, readReference } from '../blobs/blob-store.ts'
-import { begun, exactly } from '../blobs/byte-streams.ts'
+import { checkLength, startReading } from '../blobs/byte-streams.ts'
 import { compileJsonSchema } from '../model/json-schema.ts'
 import type { Attempt, Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
@@ -245,7 +245,7 @@ export class Operations {
     const bytes = await orUnavailable(this.#blobLimit.within((async () => await blobs.get(key, range))()))
     if (bytes === undefined) throw await this.#whyMissing(key)
     const expected = range === undefined ? length : range.end - range.start + 1
-    return await orUnavailable(this.#blobLimit.within(begun(exactly(bytes, expected))))
+    return await orUnavailable(this.#blobLimit.within(startReading(checkLength(bytes, expected))))
   }
 
   /** The sweeper deletes a blob after its record. A blob that is missing otherwise was deleted by another program, or never was in this blob store. */

@@ -1,5 +1,5 @@
 /** One attempt of one handler, for the tests of those who write handlers: no store, no server, no waiting. */
-import { bytesOf } from '../blobs/byte-streams.ts'
+import { streamBytes } from '../blobs/byte-streams.ts'
 import type { AttemptError, Outcome } from '../model/operation.ts'
 import type { AnyOperationType, Handler, LogLevel, OperationInput, OperationOutput } from '../model/operation-type.ts'
 import { type Checks, checkOptions, integer, OBJECT, STRING, UNCHECKED, withMethods } from '../model/options.ts'
@@ -169,7 +169,7 @@ class Recorder {
         this.#media = {
           type: media.type,
           filename: media.filename,
-          bytes: await readBytes(bytesOf(media.body)),
+          bytes: await readBytes(streamBytes(media.body)),
         }
         return 'null'
       },

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { attemptKey, type BlobStore, contentEtag, isReference, writeReference } from '../blobs/blob-store.ts'
-import { until } from '../blobs/byte-streams.ts'
+import { stopAtAbort } from '../blobs/byte-streams.ts'
 import type { Operation, Outcome } from '../model/operation.ts'
 import { isFinal } from '../model/protocol.ts'
 import type { Lease, OperationStore } from '../stores/store.ts'
@@ -36,7 +36,7 @@ export class ResultBlobs {
     const key = attemptKey(id, attempt)
     const hash = createHash('sha256')
     async function* hashed() {
-      for await (const piece of until(bytes, signal)) {
+      for await (const piece of stopAtAbort(bytes, signal)) {
         hash.update(piece)
         yield piece
       }

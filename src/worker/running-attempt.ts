@@ -4,7 +4,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { bytesOf } from '../blobs/byte-streams.ts'
+import { streamBytes } from '../blobs/byte-streams.ts'
 import type { Change, Operation, Outcome } from '../model/operation.ts'
 import { type AnyOperationType, backoffMs } from '../model/operation-type.ts'
 import { problem } from '../model/problem.ts'
@@ -277,7 +277,7 @@ export class RunningAttempt {
         blobs &&
         (async ({ body, type, filename }) => {
           const signal = this.#untilOver()
-          return await blobs.upload(this.lease, { bytes: bytesOf(body), type, filename }, signal)
+          return await blobs.upload(this.lease, { bytes: streamBytes(body), type, filename }, signal)
         }),
       progress: progress => {
         // A progress that is not written is only missed; the next one, or the outcome, says more.

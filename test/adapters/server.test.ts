@@ -28,7 +28,8 @@ test('a server of your own serves the whole API', async ({ lab }) => {
     headers: { accept: 'text/event-stream' },
   })
   expect(await events.text()).toContain('event: status')
-  expect((await fetch(`${url}/nothing`)).status).toBe(404)
+  const unknown = await fetch(`${url}/nothing`)
+  expect([unknown.status, unknown.headers.get('cache-control')]).toEqual([404, 'private, no-store'])
   expect((await fetch(`${url}/teas`, { ...post, body: ' '.repeat(2 ** 21) })).status).toBe(413)
   expect((await fetch(`${url}/teas`, { method: 'PUT' })).status).toBe(405)
 })

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, test } from 'vitest'
-import { blobsFromUrl, shownUrl, storeFromUrl } from 'waybill/from-url'
+import { blobsFromUrl, redactUrl, storeFromUrl } from 'waybill/from-url'
 import { entersByIdentity, identityConfig } from '../../src/from-url/azure-postgres.ts'
 import { temporaryFolder } from '../support/app.ts'
 
@@ -87,7 +87,7 @@ describe("Azure's PostgreSQL", () => {
   })
 })
 
-describe('shownUrl', () => {
+describe('redactUrl', () => {
   test.each([
     ['sqlite:./orders.db', 'sqlite:./orders.db'],
     ['postgres://user:p@ss:w@host/db?schema=x', 'postgres://user:***@host/db?schema=x'],
@@ -98,7 +98,7 @@ describe('shownUrl', () => {
       'azure:https://a.blob.core.windows.net/c?sv=2&sig=***&se=3',
     ],
   ])('of %s is %s', (url, shown) => {
-    expect(shownUrl(url)).toBe(shown)
+    expect(redactUrl(url)).toBe(shown)
   })
 })
 

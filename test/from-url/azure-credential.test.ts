@@ -2,7 +2,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect } from 'vitest'
-import { explainedBy, SharedCredential } from '../../src/from-url/azure-credential.ts'
+import { explainOpenFailures, SharedCredential } from '../../src/from-url/azure-credential.ts'
 import { waybillProcess } from '../support/cli.ts'
 import { test } from '../support/waybill.ts'
 
@@ -27,7 +27,7 @@ async function lateStore(): Promise<void> {
 test('a token that is slow is requested once, and comes to the next try', async () => {
   const { credential, requests } = slowCredential()
   const first = credential.getToken('a scope', { abortSignal: AbortSignal.abort() })
-  const store = explainedBy({ open: lateStore }, credential, 'Cosmos DB')
+  const store = explainOpenFailures({ open: lateStore }, credential, 'Cosmos DB')
   await expect(store.open()).rejects.toThrow(
     /^The credential has given no token for Cosmos DB in 0\.\d s\. Check the identity/,
   )
@@ -43,7 +43,7 @@ test('a token that is slow is requested once, and comes to the next try', async 
 
 test('a token that cannot be had is the cause that an error names', async () => {
   const { credential, requests } = slowCredential()
-  const store = explainedBy({ open: lateStore }, credential, 'PostgreSQL')
+  const store = explainOpenFailures({ open: lateStore }, credential, 'PostgreSQL')
   const token = credential.getToken('a scope')
   requests[0]?.reject(new Error('No managed identity endpoint found.'))
   await expect(token).rejects.toThrow('No managed identity endpoint found.')

@@ -263,7 +263,7 @@ followsReference('Around it', {
       200,
       'text/plain; version=0.0.4; charset=utf-8',
     ])
-    expect(answer.body).toMatch(/^# TYPE waybill_waiters gauge$/m)
+    expect(answer.body).toMatch(/^# TYPE waybill_waiting_requests gauge$/m)
   },
 
   'A method that a path does not have': async lab => {

@@ -69,7 +69,7 @@ function processes(): LauncherUnderTest {
 
 async function containerApps(): Promise<LauncherUnderTest> {
   const jobs = [{ name: JOB, command: ['node', '-e', FOR_EVER] }]
-  const azure = await emulateAzure({ jobs, grace: 0, output: 'ignore' })
+  const azure = await emulateAzure({ jobs, gracePeriod: 0, output: 'ignore' })
   const options = { resourceGroup: azure.resourceGroup, job: JOB, settleTimeout: 300, warn: () => {} } as const
   const make = () => containerAppsJob(azureClientOf(azure), options)
   return {

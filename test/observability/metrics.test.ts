@@ -115,7 +115,7 @@ describe('after a run', () => {
     expect(value('waybill_operation_wait_seconds_count', { operation: 'orders' })).toBe(5)
     expect(value('waybill_operation_wait_seconds_sum', { operation: 'orders' })).toBeGreaterThanOrEqual(0)
     expect(value('waybill_attempts_lost_total')).toBe(0)
-    expect(value('waybill_waiters')).toBe(0)
+    expect(value('waybill_waiting_requests')).toBe(0)
   })
 
   test('the SDK of OpenTelemetry collects the same', async ({ lab }) => {
@@ -130,7 +130,7 @@ describe('after a run', () => {
     const waits = await collected('waybill.operation.wait')
     expect(waits['{"operation":"orders"}']).toMatchObject({ count: 5 })
     expect((await collected('waybill.attempt.run'))[of('completed')]).toMatchObject({ count: 2 })
-    expect(await collected('waybill.waiters')).toEqual({ '{}': 0 })
+    expect(await collected('waybill.waiting_requests')).toEqual({ '{}': 0 })
     expect(await collected('waybill.queue.depth')).toEqual({ '{"operation":"orders"}': 0 })
     expect(await collected('waybill.queue.age')).toEqual({ '{"operation":"orders"}': 0 })
   })
@@ -150,8 +150,8 @@ test('the first scrape tells how deep each queue is, how old, and who waits', as
   await until(async () => (await scrape(served))('waybill_queue_depth', { operation: 'orders' }) === 2)
   const value = await scrape(served)
   expect(value('waybill_queue_age_seconds', { operation: 'orders' })).toBeGreaterThan(0)
-  expect(value('waybill_waiters')).toBe(1)
-  expect(await collected('waybill.waiters')).toEqual({ '{}': 1 })
+  expect(value('waybill_waiting_requests')).toBe(1)
+  expect(await collected('waybill.waiting_requests')).toEqual({ '{}': 1 })
   expect(await collected('waybill.queue.depth')).toEqual({ '{"operation":"orders"}': 2 })
   gone.abort()
   await waits
@@ -164,7 +164,7 @@ test('a scrape reads each gauge as it is then', async () => {
   const metrics = new Metrics({ queues, waiting: () => 4, running: none, executions: none, paused: none })
   const read = async () => {
     const samples = parse(await metrics.text())
-    return ['waybill_queue_depth', 'waybill_queue_age_seconds', 'waybill_waiters'].map(
+    return ['waybill_queue_depth', 'waybill_queue_age_seconds', 'waybill_waiting_requests'].map(
       name => samples.find(sample => sample.name === name)?.value,
     )
   }

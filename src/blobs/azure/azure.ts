@@ -7,7 +7,7 @@
  * createWaybill({ operations, store, blobs: azureBlobs(service.getContainerClient('results')) })
  */
 import { Readable } from 'node:stream'
-import { type BlobStore, type ByteRange, checkBlobKey, checkBlobOperation, type Kept } from '../blob-store.ts'
+import { type BlobStore, type ByteRange, checkBlobKey, checkBlobOperation, type PutResult } from '../blob-store.ts'
 
 /** The part of a `ContainerClient` of `@azure/storage-blob` that is used; a type test pins it to the real one. */
 export interface BlobContainer {
@@ -67,7 +67,7 @@ class AzureBlobs implements BlobStore {
     }
   }
 
-  async put(key: string, body: AsyncIterable<Uint8Array>, mediaType: string): Promise<Kept> {
+  async put(key: string, body: AsyncIterable<Uint8Array>, mediaType: string): Promise<PutResult> {
     let length = 0
     async function* counted() {
       for await (const piece of body) {

@@ -10,7 +10,7 @@ import { constants, createReadStream } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { type Checks, checkOptions, required, STRING } from '../../model/options.ts'
-import { type BlobStore, type ByteRange, checkBlobKey, checkBlobOperation, type Kept } from '../blob-store.ts'
+import { type BlobStore, type ByteRange, checkBlobKey, checkBlobOperation, type PutResult } from '../blob-store.ts'
 
 /** Options of {@link folderBlobs}. */
 export interface FolderBlobsOptions {
@@ -49,7 +49,7 @@ class FolderBlobs implements BlobStore {
     await mkdir(this.#path, { recursive: true, mode: 0o700 })
   }
 
-  async put(key: string, body: AsyncIterable<Uint8Array>): Promise<Kept> {
+  async put(key: string, body: AsyncIterable<Uint8Array>): Promise<PutResult> {
     const file = this.#file(key)
     const partial = `${file}.${randomBytes(8).toString('hex')}${PARTIAL}`
     const handle = await createIn(partial)

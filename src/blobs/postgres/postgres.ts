@@ -11,7 +11,7 @@ import { randomUUID } from 'node:crypto'
 import { type Duration, HOUR, toMs } from '../../model/duration.ts'
 import { BOOLEAN, type Checks, checkOptions, duration, integer, STRING } from '../../model/options.ts'
 import { TimeLimit } from '../../util/time-limit.ts'
-import { type BlobStore, type ByteRange, checkBlobKey, checkBlobOperation, type Kept } from '../blob-store.ts'
+import { type BlobStore, type ByteRange, checkBlobKey, checkBlobOperation, type PutResult } from '../blob-store.ts'
 
 /** A `Pool` of the `pg` package: the part that is used. */
 export interface BlobPool {
@@ -126,7 +126,7 @@ class PostgresBlobs implements BlobStore {
     })
   }
 
-  async put(key: string, body: AsyncIterable<Uint8Array>, mediaType: string): Promise<Kept> {
+  async put(key: string, body: AsyncIterable<Uint8Array>, mediaType: string): Promise<PutResult> {
     const { operation, name } = checkBlobKey(key)
     const { chunkBytes } = this.#options
     const upload = randomUUID()

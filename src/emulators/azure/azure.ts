@@ -10,6 +10,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type Duration, toMs } from '../../model/duration.ts'
 import type { TokenRate } from '../../util/token-bucket.ts'
 import { makeCertificate } from '../certificate.ts'
 import { ArmServer, type StartAnswer } from './arm.ts'
@@ -27,29 +28,29 @@ export type { EmulatedContainer, EmulatedJobInit, EmulatedTemplate } from './job
 export interface EmulateAzureOptions {
   readonly jobs: readonly EmulatedJobInit[]
   /** Default: `00000000-0000-0000-0000-000000000000`. */
-  readonly subscription?: string
+  readonly subscription?: string | undefined
   /** Default: `local`. */
-  readonly resourceGroup?: string
+  readonly resourceGroup?: string | undefined
   /** Where Azure Resource Manager listens. Default: a free port. */
   readonly port?: number | undefined
   /** How many executions run at once. Default 16; more are `Processing` until it is their turn. */
   readonly parallel?: number | undefined
-  /** Milliseconds from a start until its process runs. On Azure it is some 30 seconds. Default 0. */
-  readonly coldStart?: number | undefined
-  /** Milliseconds from a start until its execution is listed and found by its name: the service's listings are late. Default 0. */
-  readonly listDelay?: number
-  /** Milliseconds from SIGTERM to SIGKILL when an execution is stopped. Default 30,000, as on Azure. */
-  readonly grace?: number
+  /** How long an execution waits before its process runs. On Azure it is some 30 seconds. Default 0. */
+  readonly coldStart?: Duration | undefined
+  /** How long a new execution is missing in listings and by its name: the service's listings are late. Default 0. */
+  readonly listDelay?: Duration | undefined
+  /** The time between SIGTERM and SIGKILL when an execution is stopped. Default 30 s, as on Azure. */
+  readonly gracePeriod?: Duration | undefined
   /** Where the output of executions goes. Default: `inherit`. */
-  readonly output?: 'inherit' | 'ignore'
+  readonly output?: 'inherit' | 'ignore' | undefined
   /** How starts are answered. Default: `202`, with the name of the execution. */
-  readonly startAnswer?: StartAnswer
+  readonly startAnswer?: StartAnswer | undefined
   /** How many executions a page of a listing has. Default 20. */
-  readonly pageSize?: number
+  readonly pageSize?: number | undefined
   /** What a subscription may read and write. Default: as on Azure, 25 reads a second and 250 at once, 10 writes and 200. */
-  readonly throttle?: { readonly reads?: TokenRate; readonly writes?: TokenRate }
+  readonly throttle?: { readonly reads?: TokenRate; readonly writes?: TokenRate } | undefined
   /** Makes requests fail. It can be replaced while it runs. */
-  readonly faults?: Faults
+  readonly faults?: Faults | undefined
 }
 
 /** What {@link emulateAzure} makes. */
@@ -109,11 +110,11 @@ export async function emulateAzure(options: EmulateAzureOptions): Promise<Emulat
   const identityEnvironment = { IDENTITY_ENDPOINT: identity.endpoint, IDENTITY_HEADER: identity.secret }
   const machine = new Machine({
     env: { ...identityEnvironment, NODE_EXTRA_CA_CERTS: certificateFile },
-    graceMs: options.grace ?? 30_000,
+    graceMs: toMs(options.gracePeriod ?? '30s'),
     output: options.output ?? 'inherit',
     parallel: options.parallel ?? 16,
-    coldStartMs: options.coldStart ?? 0,
-    listDelayMs: options.listDelay ?? 0,
+    coldStartMs: toMs(options.coldStart ?? 0),
+    listDelayMs: toMs(options.listDelay ?? 0),
   })
   const server = new ArmServer({
     subscription,

@@ -36,13 +36,13 @@ type Values = Readonly<Record<string, Readonly<Record<string, string>>>>
 /** Options of {@link emulateKubernetes}. */
 export interface KubernetesEmulatorOptions {
   /** The images that can be pulled. */
-  readonly images?: Readonly<Record<string, Image>>
+  readonly images?: Readonly<Record<string, Image>> | undefined
   /** The namespaces there are. Default: `default`. */
-  readonly namespaces?: readonly string[]
-  readonly secrets?: Values
-  readonly configMaps?: Values
+  readonly namespaces?: readonly string[] | undefined
+  readonly secrets?: Values | undefined
+  readonly configMaps?: Values | undefined
   /** How many Jobs a namespace may have, as a ResourceQuota says it. Default: any number. */
-  readonly quota?: number
+  readonly quota?: number | undefined
   /** How long a second of deadlines, grace periods and TTLs lasts. Default 1 s. */
   readonly secondDuration?: Duration | undefined
   /** Default: any that is free. */

@@ -91,7 +91,7 @@ export interface CosmosStoreOptions {
 }
 
 /** Its property is missing where an older version wrote the item. */
-type KeptHolding = Omit<ActiveOperation, 'engine'> & Partial<Pick<ActiveOperation, 'engine'>>
+type StoredHolding = Omit<ActiveOperation, 'engine'> & Partial<Pick<ActiveOperation, 'engine'>>
 
 /** How many etags of own writes are kept, to know them again in the change feed. */
 const OWN_KEPT = 1000
@@ -321,8 +321,8 @@ class CosmosStore implements Store {
     return this.#run(async () => {
       const held =
         holder === undefined
-          ? await this.#access.query<KeptHolding>('holdings', { after }, limit)
-          : await this.#access.query<KeptHolding>('holdingsOf', { after, holder }, limit)
+          ? await this.#access.query<StoredHolding>('holdings', { after }, limit)
+          : await this.#access.query<StoredHolding>('holdingsOf', { after, holder }, limit)
       return held.map(it => ({ ...it, engine: it.execution === null ? null : (it.engine ?? null) }))
     })
   }

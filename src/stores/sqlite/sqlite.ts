@@ -69,22 +69,22 @@ export interface SqliteStoreOptions {
   /** The file, made where it is missing; `:memory:` keeps nothing beyond the process. */
   readonly path: string
   /** A connection of your own to use for everything, in place of opening `path`. The store closes it. */
-  readonly database?: Database
+  readonly database?: Database | undefined
   /** The module of the driver. Default `node:sqlite`; `better-sqlite3` fits too. */
-  readonly driver?: string
+  readonly driver?: string | undefined
   /** Default `FULL`: an accepted operation survives a power cut. `NORMAL` survives a crash of the process alone, and is faster. */
-  readonly synchronous?: 'FULL' | 'NORMAL'
+  readonly synchronous?: 'FULL' | 'NORMAL' | undefined
   /**
    * Where writes are executed. Default `thread`, and `inline` in a process that runs one operation; `inline` saves the
    * start of a thread, and blocks the event loop for each sync.
    */
-  readonly writer?: 'thread' | 'inline'
+  readonly writer?: 'thread' | 'inline' | undefined
   /** The store's clock in milliseconds since the epoch. Default `Date.now`. */
-  readonly clock?: () => number
+  readonly clock?: (() => number) | undefined
   /** Milliseconds that no step of the clock changes. Default `performance.now`, or `clock` where that is given: then no step is seen. */
-  readonly monotonicClock?: () => number
+  readonly monotonicClock?: (() => number) | undefined
   /** Called with what an operator should know while the store works on. Default: a warning of the process. */
-  readonly warn?: (message: string) => void
+  readonly warn?: ((message: string) => void) | undefined
 }
 
 const OPTIONS: Checks<SqliteStoreOptions> = {

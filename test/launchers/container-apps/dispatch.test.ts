@@ -40,7 +40,7 @@ async function composed(lab: TestContext, setup: Setup = {}): Promise<{ azure: E
       TEST_STORE: path,
       TEST_WORKER: JSON.stringify({ leaseDuration: setup.leaseDuration ?? '1h', gracePeriod: 100 }),
     },
-    grace: 300,
+    gracePeriod: 300,
     ...setup.azure,
   })
   const { launcher } = launcherOf(lab, azure, setup.launcher)
@@ -102,7 +102,7 @@ describe('an execution', () => {
   })
 
   test('that is told to stop hands its work back, and the next one does it', async ({ lab }) => {
-    const { waybill, id, execution } = await atWork(lab, [{ do: 'wait' }, RETURN], { azure: { grace: 30_000 } })
+    const { waybill, id, execution } = await atWork(lab, [{ do: 'wait' }, RETURN], { azure: { gracePeriod: '30s' } })
     execution.stop()
     expect(await resultOf(waybill.store, id)).toBe('done')
     const { history } = await recordOf(waybill.store, id)

@@ -32,9 +32,8 @@ for (const [name, options] of Object.entries(VARIANTS)) {
         // By the same driver: two copies of SQLite in one process undo each other's locks.
         const database = await openWriter({
           path: files.last(),
-          driver: 'node:sqlite',
-          synchronous: 'FULL',
-          ...options,
+          driver: options.driver ?? 'node:sqlite',
+          synchronous: options.synchronous ?? 'FULL',
         })
         database.prepare('DELETE FROM inputs WHERE number = (SELECT number FROM operations WHERE id = ?)').run(id)
         database.close()

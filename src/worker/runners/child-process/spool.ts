@@ -6,7 +6,7 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { bytesOf, until } from '../../../blobs/byte-streams.ts'
+import { stopAtAbort, streamBytes } from '../../../blobs/byte-streams.ts'
 import type { Media } from '../../../model/media.ts'
 import { hostId } from '../../../util/host-id.ts'
 import { isProcessAlive } from '../../../util/process-alive.ts'
@@ -58,7 +58,7 @@ export async function spool({ body }: Media, newPath: () => Promise<string>, sig
   if (isFile(body)) return { path: resolve(body.path), temporary: false }
   const path = await newPath()
   try {
-    await writeFile(path, until(bytesOf(body), signal), { flag: 'wx', mode: 0o600 })
+    await writeFile(path, stopAtAbort(streamBytes(body), signal), { flag: 'wx', mode: 0o600 })
     return { path, temporary: true }
   } catch (error) {
     await rm(path, { force: true })

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
 /** A process that was started. */
-export class Peer<Question extends object, Answer> {
+export class BenchProcess<Question extends object, Answer> {
   readonly #process: ChildProcess
   #awaited = Promise.withResolvers<Answer>()
 
