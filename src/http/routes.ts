@@ -18,6 +18,7 @@ import {
 import { ProblemError, problem } from '../model/problem.ts'
 import { DIALECT_NAMES, type DialectName } from '../openapi/dialects.ts'
 import { checkOpenApiInfo, type OpenApiInfo } from '../openapi/openapi.ts'
+import { MAX_EVENT_BYTES } from '../service/events.ts'
 import type { Operations } from '../service/operations.ts'
 import type { Waybill } from '../waybill.ts'
 import { adminRoutes } from './admin/admin.ts'
@@ -39,6 +40,7 @@ import { Monitor, namesCancel, namesRetry } from './monitor.ts'
 import { Resource } from './resource.ts'
 import { type OwnRoute, type Route, route } from './route.ts'
 import type { Surface } from './surface.ts'
+import { readWait, sendCallback, sendEvent } from './wait-events.ts'
 
 const DIALECTS: Record<DialectName, Dialect> = { redirect, accepted, azure }
 
@@ -132,8 +134,14 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
   }
   const own = [...resources.values()].flatMap(resource => resourceRoutes(waybill, resource, { ...options, base }))
   const metrics = options.metrics === false ? [] : [metricsRoute(waybill)]
+  const events = eventRoutes(operations, base)
   const history = options.exposeAttempts ? [attemptsRoute(operations)] : []
-  const monitor = [...monitorRoutes(new Monitor(operations, resources)), ...history, ...deliveryRoutes(waybill)]
+  const monitor = [
+    ...monitorRoutes(new Monitor(operations, resources)),
+    ...events,
+    ...history,
+    ...deliveryRoutes(waybill),
+  ]
   const description = descriptionRoutes(waybill, { ...options, base })
   const routes = [...own, ...monitor, ...healthRoutes(waybill), ...metrics, ...description, ...further]
   const admin = options.admin === undefined ? [] : operatorRoutes(waybill, options.admin, base)
@@ -178,6 +186,17 @@ function monitorRoutes(monitor: Monitor): OwnRoute[] {
     route('GET', '/operations/:id', request => monitor.status(request), { fits: isPlain }),
     route('DELETE', '/operations/:id', request => monitor.delete(request), { fits: isPlain }),
     route('POST', '/operations/:id', act, { fits: namesAct }),
+  ]
+}
+
+function eventRoutes(operations: Operations, base: string): Route[] {
+  const event = '/operations/:id/events/:name'
+  const callback = '/operations/:id/callbacks/:token'
+  const bodyLimit = MAX_EVENT_BYTES
+  return [
+    route('GET', event, request => readWait(operations, base, request)),
+    route('POST', event, request => sendEvent(operations, request), { bodyLimit }),
+    route('POST', callback, request => sendCallback(operations, request), { bodyLimit, open: true }),
   ]
 }
 

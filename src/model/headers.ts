@@ -16,6 +16,7 @@ export type RouteKind =
   | 'delete'
   | 'attempts'
   | 'deliveries'
+  | 'events'
   | 'description'
 
 /** A header of a request. */
@@ -67,6 +68,7 @@ export const REQUEST_HEADERS = {
       'delete',
       'attempts',
       'deliveries',
+      'events',
       'description',
     ],
     description:

@@ -9,7 +9,7 @@
 import type { Static } from 'typebox'
 import { type Duration, durationMs, LONGEST_MS, LONGEST_TIMER_MS, MINUTE, SECOND } from './duration.ts'
 import type { Media } from './media.ts'
-import { type Checks, checkOptions, OBJECT, type RenamedOptions, UNCHECKED } from './options.ts'
+import { type Checks, checkOptions, FUNCTION, OBJECT, type RenamedOptions, UNCHECKED } from './options.ts'
 import type { Progress } from './protocol.ts'
 import { readTool, type Tool, type ToolOptions } from './tool.ts'
 import type { WebAbortSignal, WebBlob } from './web-types.ts'
@@ -98,6 +98,11 @@ export interface OperationTypeOptions<Name extends string, Input, Output, Key ex
   readonly backlogLimit?: number | undefined
   /** The most unfinished operations of one principal, 1 to 10,000; past that, its requests are refused with 429. Default: no limit. */
   readonly inFlightLimit?: number | undefined
+  /**
+   * Whether a caller other than the owner may see what the handler asks for, and send the event. `caller` is what
+   * `principal` returned. Default: the owner alone.
+   */
+  readonly mayAnswer?: ((caller: string, event: EventTarget) => boolean | Promise<boolean>) | undefined
   /** How many requests one principal may make in a time, counted by each process; past that, they are refused with 429. Default: no limit. */
   readonly rateLimit?: RateLimit | undefined
   /** Whether agents can call it as a tool, where the server has the option `mcp`, and how it is offered to them. Default false. */
@@ -127,6 +132,7 @@ export interface Policy {
   readonly backlogLimit: number | undefined
   readonly inFlightLimit: number | undefined
   readonly rateLimit: { readonly requests: number; readonly perMs: number } | undefined
+  readonly mayAnswer: ((caller: string, event: EventTarget) => boolean | Promise<boolean>) | undefined
 }
 
 /** A declared kind of operation; see {@link defineOperation}. */
@@ -182,6 +188,7 @@ const OPTIONS: Checks<OperationTypeOptions<string, unknown, unknown, string>> = 
   inFlightLimit: UNCHECKED,
   rateLimit: OBJECT,
   tool: UNCHECKED,
+  mayAnswer: FUNCTION,
 }
 const RENAMED: RenamedOptions<typeof OPTIONS> = { shareLogs: 'exposeLogs', webhooks: 'allowWebhooks' }
 const BACKOFF: Checks<Backoff> = { initial: UNCHECKED, factor: UNCHECKED, max: UNCHECKED, jitter: UNCHECKED }
@@ -264,6 +271,7 @@ function readPolicy(init: OperationTypeOptions<string, unknown, unknown, string>
     backlogLimit: limit('backlogLimit'),
     inFlightLimit: limit('inFlightLimit'),
     rateLimit: init.rateLimit === undefined ? undefined : readRateLimit(init.rateLimit, where),
+    mayAnswer: init.mayAnswer,
   })
 }
 
@@ -354,7 +362,7 @@ export interface Job {
    * Waits for an event: a value that the owner of the operation, or whom the type's `mayAnswer` admits, sends to
    * `POST /operations/{id}/events/{name}`. The first one counts; one that comes before the handler waits is kept. Suspends like {@link sleep}.
    *
-   * @param name as of a step
+   * @param name 1 to 64 letters, digits, `_`, `.` and `-`; the second wait of a name is `name#2`
    * @returns the value as the schema parses it; without a schema, any JSON value
    * @throws {WaitTimeoutError} when nothing has come within the `timeout`
    */
@@ -363,11 +371,28 @@ export interface Job {
    * Asks a question, and waits for the answer as {@link event} does. The status document shows the question with its
    * schema, so that people, pages and agents can answer.
    *
-   * @param name as of a step
+   * @param name as of an event
    * @returns the answer as the schema parses it
    * @throws {WaitTimeoutError} when nobody has answered within the `timeout`
    */
   ask<const S = unknown>(name: string, options: AskOptions<S>): Promise<OutputOf<S>>
+  /**
+   * Gives the URL to which a system that cannot log in, such as a payment provider, sends the event of this name: a POST of
+   * one JSON value. It cannot be guessed, is the same in every attempt, and gives no other right: once the event has come or its time is over, it
+   * refuses further ones. The composition that runs the handler needs `publicUrl`.
+   *
+   * @param name the name of the wait
+   */
+  callbackUrl(name: string): Promise<string>
+}
+
+/** What {@link OperationTypeOptions.mayAnswer} is asked about. */
+export interface EventTarget {
+  /** The id of the operation. */
+  readonly id: string
+  readonly owner: string
+  /** The name of the event. */
+  readonly name: string
 }
 
 /** What a handler says of an event that it waits for. */

@@ -89,6 +89,20 @@ export const DEFAULT_PAGE_LIMIT = 50
 /** The most operations that a page of a list holds. */
 export const MAX_PAGE_LIMIT = 200
 
+/** What the handler of an operation waits for. */
+export interface WaitDocument {
+  /** `time`: nobody needs to do anything. `event`: a system sends something. `input`: a person or an agent answers `message`. */
+  readonly kind: 'time' | 'event' | 'input'
+  readonly name: string
+  /** When it ends without an event. */
+  readonly until?: string
+  readonly message?: string
+  /** The JSON Schema of the event. */
+  readonly schema?: Readonly<Record<string, unknown>>
+  /** Where to POST the event. */
+  readonly url?: string
+}
+
 /**
  * What a client is told about an operation. It never holds the input, nor anything of the
  * server's inside. Times are RFC 3339 in UTC with milliseconds.
@@ -117,8 +131,10 @@ export interface StatusDocument {
   /** Seconds after which asking again is worth it; 0 when finished. */
   readonly retryAfter: number
   readonly cancelRequested: boolean
-  /** Why it has not started. */
+  /** Why it has not started, or does not go on. */
   readonly waitingFor?: string
+  /** What its handler waits for. */
+  readonly waits?: readonly WaitDocument[]
   /** Why it failed or was canceled. */
   readonly error?: Problem
   /** Names and values that the service has given it. */

@@ -36,6 +36,24 @@ export const MAX_EVENTS = 1000
 /** Steps whose names begin so are written by waits, and not by `job.step`. */
 export const RESERVED_STEPS = 'waybill:'
 
+/** Of each callback URL, a step keeps the token; the name of the wait follows. */
+export const CALLBACK_STEP = `${RESERVED_STEPS}callback:`
+
+/** Counted as UTF-16 code units. */
+const NAME = /^[^\0]{1,200}$/
+
+/** Whether every store can keep it as the name of a step or a wait. */
+export function isName(name: unknown): name is string {
+  return typeof name === 'string' && NAME.test(name) && name.isWellFormed()
+}
+
+const EVENT_NAME = /^[A-Za-z0-9][\w.-]{0,63}(?:#\d{1,4})?$/
+
+/** Whether it can be the name of an event, which is a part of a path: `paid`, or `paid#2` for the second wait of that name. */
+export function isEventName(name: unknown): name is string {
+  return typeof name === 'string' && EVENT_NAME.test(name)
+}
+
 /** The due time of what no time makes ready: the last millisecond of the year 9999. */
 export const NEVER_DUE = 253_402_300_799_999
 

@@ -4,6 +4,7 @@ import { REQUEST_HEADERS, RESPONSE_HEADERS, type RequestHeader, type RouteKind }
 import { ATTEMPT_OUTCOMES } from '../model/operation.ts'
 import type { JsonSchema, Policy } from '../model/operation-type.ts'
 import { STATUSES } from '../model/protocol.ts'
+import { WAIT_KINDS } from '../model/waits.ts'
 import { type Parameter, pascal, type Reference, type ResponseHeader, ref, schemaRef } from './model.ts'
 
 const text: JsonSchema = { type: 'string' }
@@ -40,7 +41,8 @@ const STATUS_DOCUMENT = object(
     estimatedCompletionAt: say(time, 'The estimated time at which the operation finishes.'),
     retryAfter: say(count, 'Seconds to wait before polling again; 0 when the operation has finished.'),
     cancelRequested: { type: 'boolean', description: 'Whether a cancel has been requested.' },
-    waitingFor: say(text, 'Why the operation has not started.'),
+    waitingFor: say(text, 'Why the operation has not started, or does not go on.'),
+    waits: { type: 'array', items: schemaRef('Wait'), description: 'What the handler of the operation waits for.' },
     error: schemaRef('Problem'),
     tags: say({ type: 'object', additionalProperties: text }, 'Names and values that the service gave the operation.'),
     links: schemaRef('Links'),
@@ -54,6 +56,7 @@ const STATUS_DOCUMENT = object(
     'queuePosition',
     'estimatedCompletionAt',
     'waitingFor',
+    'waits',
     'error',
     'tags',
   ],
@@ -122,6 +125,24 @@ const WEBHOOK_EVENT = object('The body of a webhook (Standard Webhooks 1.0.0).',
   ),
 })
 
+const WAIT = object(
+  'What the handler of an operation waits for.',
+  {
+    kind: {
+      type: 'string',
+      enum: WAIT_KINDS,
+      description:
+        '"time": nobody needs to do anything. "event": a system sends something. "input": a person or an agent answers the message.',
+    },
+    name: say(text, 'The name of the wait.'),
+    until: say(time, 'When it ends without an event.'),
+    message: say(text, 'The question.'),
+    schema: { type: 'object', description: 'The JSON Schema of the event.' },
+    url: say(uri, 'The URL to POST the event to.'),
+  },
+  ['until', 'message', 'schema', 'url'],
+)
+
 const DELIVERY_ATTEMPT = object(
   'One attempt to deliver a webhook.',
   {
@@ -161,7 +182,7 @@ const ATTEMPT = object(
     number: {
       type: 'integer',
       minimum: 1,
-      description: 'The number of the attempt, from 1. Released and lost attempts are numbered too.',
+      description: 'The number of the attempt, from 1. Released, suspended and lost attempts are numbered too.',
     },
     execution: say(text, 'The execution that was started for the attempt, by the name that its engine gave it.'),
     engine: say(
@@ -225,6 +246,12 @@ export const SCHEMAS: Readonly<Record<string, JsonSchema>> = {
   Failure: ended('failed', 'The document at the result URL of a failed operation.'),
   Cancellation: ended('canceled', 'The document at the result URL of a canceled operation.'),
   Monitor: MONITOR,
+  Wait: WAIT,
+  EventReceipt: object('The receipt of an event.', {
+    id: say(uuid, 'The id of the operation.'),
+    name: say(text, 'The name of the event.'),
+  }),
+  CallbackReceipt: object('The receipt of an event.', { id: say(uuid, 'The id of the operation.') }),
   WebhookEvent: WEBHOOK_EVENT,
   Attempt: ATTEMPT,
   Delivery: DELIVERY,

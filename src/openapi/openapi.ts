@@ -25,7 +25,7 @@ import {
 } from './model.ts'
 import { resourcePaths, schemasOf } from './resource.ts'
 import { EXAMPLE_COMPONENTS } from './responses.ts'
-import { ATTEMPT_PATHS, DELIVERY_PATHS, MONITOR_PATHS, servicePaths, TAGS } from './service-paths.ts'
+import { ATTEMPT_PATHS, DELIVERY_PATHS, EVENT_PATHS, MONITOR_PATHS, servicePaths, TAGS } from './service-paths.ts'
 
 /** General information about an API. */
 export interface OpenApiInfo {
@@ -114,6 +114,7 @@ export function openApiDocument(types: readonly AnyOperationType[], options: Ope
   const api = { ...readOptions(options), webhooks, schemas }
   const around = {
     ...MONITOR_PATHS,
+    ...EVENT_PATHS,
     ...(options.exposeAttempts && ATTEMPT_PATHS),
     ...(webhooks && DELIVERY_PATHS),
     ...servicePaths({ metrics }),

@@ -17,6 +17,14 @@ const MONITOR = {
   percentComplete: 40,
 }
 
+const WAIT = {
+  kind: 'input',
+  name: 'approval',
+  message: 'The order costs 1,200 EUR. Approve it?',
+  schema: { type: 'boolean' },
+  url: `/operations/${EXAMPLE_ID}/events/approval`,
+}
+
 const DELIVERIES = {
   type: 'object',
   required: ['items'],
@@ -105,6 +113,97 @@ export const MONITOR_PATHS: Readonly<Record<string, PathItem>> = {
         200: monitor('The operation is canceled, or has been asked to stop.', { ...MONITOR, status: 'Canceled' }),
         ...troubleResponses({ problems: [...READ_PROBLEMS, 'operation-finished'] }),
       },
+    },
+  },
+}
+
+const EVENT_NAME: Parameter = {
+  name: 'name',
+  in: 'path',
+  required: true,
+  description: 'The name of the wait, as the status document shows it.',
+  schema: { type: 'string', minLength: 1, maxLength: 69 },
+  example: 'approval',
+}
+
+const TOKEN: Parameter = {
+  name: 'token',
+  in: 'path',
+  required: true,
+  description: 'The secret part of the callback URL.',
+  schema: { type: 'string' },
+  example: 'kY3v0QeKqJbqg3bq0bTn5w7cC1yqk2Zs',
+}
+
+const EVENT_PROBLEMS = [
+  ...READ_PROBLEMS,
+  'invalid-json',
+  'invalid-request',
+  'body-too-large',
+  'unsupported-media-type',
+  'unsupported-content-coding',
+  'invalid-event',
+  'event-refused',
+  'operation-finished',
+] as const
+
+const EVENT_BODY = {
+  required: true,
+  description: 'One JSON value of at most 64 KiB.',
+  content: { 'application/json': { schema: { description: 'Any JSON value that the schema of the wait allows.' } } },
+}
+
+/** `/operations/{id}/events/{name}`, and callback URLs. */
+export const EVENT_PATHS: Readonly<Record<string, PathItem>> = {
+  '/operations/{id}/events/{name}': {
+    get: {
+      operationId: 'getWait',
+      tags: ['Operations'],
+      summary: 'Get what an operation waits for',
+      description: 'Answers 404 where the operation does not wait for an event of this name now.',
+      parameters: [ID, EVENT_NAME, ...headerParameters('events')],
+      responses: {
+        200: {
+          description: 'The question, or the event that is expected.',
+          content: { 'application/json': { schema: schemaRef('Wait'), example: WAIT } },
+        },
+        ...troubleResponses({ problems: READ_PROBLEMS }),
+      },
+    },
+    post: {
+      operationId: 'sendEvent',
+      tags: ['Operations'],
+      summary: 'Send an event to an operation that waits for it',
+      description:
+        'The first event of a name counts. The same event again is accepted and changes nothing; another one is refused ' +
+        'with 409. An event that comes before the operation waits for it is kept.',
+      parameters: [ID, EVENT_NAME, ...headerParameters('events')],
+      requestBody: EVENT_BODY,
+      responses: {
+        202: {
+          description: 'The event is stored, and the operation goes on.',
+          content: { 'application/json': { schema: schemaRef('EventReceipt') } },
+        },
+        ...troubleResponses({ problems: EVENT_PROBLEMS, headers: { 415: ['Accept-Encoding?'] } }),
+      },
+    },
+  },
+  '/operations/{id}/callbacks/{token}': {
+    post: {
+      operationId: 'sendCallback',
+      tags: ['Operations'],
+      summary: 'Send an event to a callback URL',
+      description: 'Requires no authentication: a handler gives the URL to the system that sends the event.',
+      parameters: [ID, TOKEN, ...headerParameters('events')],
+      requestBody: EVENT_BODY,
+      responses: {
+        202: {
+          description: 'The event is stored, and the operation goes on.',
+          content: { 'application/json': { schema: schemaRef('CallbackReceipt') } },
+        },
+        ...troubleResponses({ problems: EVENT_PROBLEMS, headers: { 415: ['Accept-Encoding?'] } }),
+      },
+      security: [],
     },
   },
 }

@@ -84,16 +84,20 @@ export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, opt
   const made = 'waybill' in options
   const checks = { ...(made ? COMPOSED : WAYBILL_OPTIONS), ...PLUGIN_OPTIONS, ...REGISTER_OPTIONS }
   checkOptions('register(waybill)', options, checks, { ...RENAMED_API_OPTIONS, ...(!made && RENAMED_WAYBILL_OPTIONS) })
+  const base = (options.publicUrl ?? '').replace(/\/+$/, '') + app.prefix
   const composed = made
     ? options.waybill
-    : createWaybill({ ...loggerOf(app), ...among<WaybillOptions>(options, WAYBILL_OPTIONS) })
+    : createWaybill({
+        ...loggerOf(app),
+        ...among<WaybillOptions>(options, WAYBILL_OPTIONS),
+        ...(options.worker && options.publicUrl && { worker: { publicUrl: base, ...options.worker } }),
+      })
   if (!made) startAndStop(app, composed)
   readBodiesAsText(app)
   const refuse = createRefuse(createFinalize(composed, options.cors))
   app.setErrorHandler((error: FastifyError, request, reply) =>
     refuse(request, reply, toAnswer(error, reply, composed.logger)),
   )
-  const base = (options.publicUrl ?? '').replace(/\/+$/, '') + app.prefix
   const authenticated = options.principal === undefined ? {} : { authenticated: true }
   const identify = createIdentify<FastifyRequest>(options, composed.logger)
   const identifyOperator = createIdentifyOperator<FastifyRequest>(options.admin, originOf, composed.logger)

@@ -5,7 +5,7 @@
  * A client is asked to come back when the operation has ended with a probability of {@link END_PROBABILITY}. Whatever
  * the durations are like, it then polls about `1 / END_PROBABILITY` times in all, more often the nearer the end is.
  */
-import type { Operation } from '../model/operation.ts'
+import { isSuspended, type Operation } from '../model/operation.ts'
 import { QUEUE_COUNT_LIMIT, type QueueStats, type WorkQueue } from '../stores/store.ts'
 
 /** The estimate for an unfinished operation. */
@@ -106,6 +106,9 @@ export class QueueModel {
   }
 
   #ofPending(operation: Operation, now: number): Expected {
+    if (waitsForEvent(operation)) {
+      return { retryAfterMs: clamp(Math.max(0, now - operation.updatedAt) * END_PROBABILITY) }
+    }
     const delayed = operation.runAt !== null
     const place = delayed ? 1 : this.#placeOf(operation)
     const position = delayed || place > QUEUE_COUNT_LIMIT ? {} : { queuePosition: place }
@@ -133,6 +136,12 @@ export class QueueModel {
     if (this.#running === 0 && ahead === 0) return 0
     return ((ahead + 0.5) / Math.max(1, this.#running)) * this.#mean
   }
+}
+
+/** Nobody knows when an event comes: the longer it has not, the less often a client asks. */
+function waitsForEvent(operation: Operation): boolean {
+  if (operation.waits === null || !isSuspended(operation)) return false
+  return operation.waits.open.some(({ kind }) => kind !== 'time')
 }
 
 /** How long it will still run, from the progress that its handler reports. */

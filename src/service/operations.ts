@@ -11,15 +11,18 @@ import { type ProblemError, problemError } from '../model/problem.ts'
 import { isFinal, type Links, type Status, type StatusDocument } from '../model/protocol.ts'
 import type { Submission } from '../model/submission.ts'
 import { checkSchema, validate } from '../model/validation.ts'
+import { isEventName, isFor, type Wait } from '../model/waits.ts'
 import type { Metrics, QueueReading } from '../observability/metrics.ts'
 import { inSpan, traceparentOf } from '../observability/tracing.ts'
 import type { Acceptance, LogLine, OperationStore, Store } from '../stores/store.ts'
 import { TimeLimit } from '../util/time-limit.ts'
 import { Admission } from './admission.ts'
 import { type Durations, type Estimate, Estimator } from './estimator.ts'
+import { callbackName, type EventRequest, mayAnswer, openWaits, sendEvent } from './events.ts'
 import { OperationWatcher } from './operation-watcher.ts'
 import { Readiness } from './readiness.ts'
 import { type RetryOptions, retrySubmission, retryType } from './retries.ts'
+import { toDocument, waitingFor } from './status-document.ts'
 import { type SubmitRequest, toSubmission } from './submissions.ts'
 import { orUnavailable } from './unavailable.ts'
 
@@ -328,6 +331,60 @@ export class Operations {
     await orUnavailable(this.#store.purge(id))
   }
 
+  /**
+   * Reads what the handler of an operation waits for under a name.
+   *
+   * @throws {ProblemError} `not-found` also where it does not wait for that, `operation-expired`
+   */
+  async openWait(id: string, name: string, caller: string): Promise<Wait> {
+    const operation = await this.#findFor(id, name, caller)
+    const wait = openWaits(operation).find(it => isFor(it, name))
+    if (wait === undefined) throw problemError('not-found', `The operation does not wait for ${JSON.stringify(name)}.`)
+    return wait
+  }
+
+  /**
+   * Sends an event to an operation whose handler waits for it, or will. The first one of a name counts; the same one
+   * again changes nothing.
+   *
+   * @throws {ProblemError} `not-found`, `operation-expired`, `invalid-event` with the errors, `event-refused` where
+   * another one was first or its time is over, `operation-finished`
+   */
+  async sendEvent(
+    id: string,
+    { owner = '', ...event }: EventRequest & { readonly owner?: string },
+  ): Promise<Operation> {
+    return await this.#sendEvent(await this.#findFor(id, event.name, owner), event)
+  }
+
+  /** Sends an event to a callback URL, which its token alone opens. */
+  async sendCallback(id: string, token: string, value: unknown): Promise<Operation> {
+    const operation = isId(id) ? await orUnavailable(this.#store.read(id)) : undefined
+    if (operation === undefined || !this.#types.has(operation.type)) throw problemError('not-found')
+    if (operation.purged) throw problemError('operation-expired')
+    const name = await orUnavailable(callbackName(this.#store, id, token))
+    if (name === undefined) throw problemError('not-found')
+    return await this.#sendEvent(operation, { name, value })
+  }
+
+  async #sendEvent(operation: Operation, event: EventRequest): Promise<Operation> {
+    if (!isEventName(event.name)) {
+      throw problemError('invalid-request', 'The name of an event has 1 to 64 letters, digits, "_", "." and "-".')
+    }
+    return await orUnavailable(sendEvent(this.#store, operation, event))
+  }
+
+  /** Like {@link find}, for a caller who may answer. */
+  async #findFor(id: string, name: string, caller: string): Promise<Operation> {
+    const operation = isId(id) ? await orUnavailable(this.#store.read(id)) : undefined
+    const type = operation && this.#types.get(operation.type)
+    if (operation === undefined || type === undefined || !(await mayAnswer(type, operation, caller, name))) {
+      throw problemError('not-found')
+    }
+    if (operation.purged) throw problemError('operation-expired')
+    return operation
+  }
+
   /** Lists operations of a type and an owner, newest first. */
   async list(type: AnyOperationType, request: ListRequest = {}): Promise<readonly Operation[]> {
     const { owner = '', limit = 50, ...rest } = request
@@ -390,63 +447,4 @@ function runningAttempt(operation: Operation): RunningAttempt {
 
 function isId(id: string): boolean {
   return /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(id)
-}
-
-function toDocument(
-  operation: Operation,
-  links: Links,
-  reason: string | undefined,
-  expected: Estimate | undefined,
-): StatusDocument {
-  const time = (at: number | null | undefined) =>
-    at === null || at === undefined ? undefined : new Date(at).toISOString()
-  const document: { [Key in keyof StatusDocument]: StatusDocument[Key] | undefined } = {
-    id: operation.id,
-    operation: operation.type,
-    status: operation.status,
-    createdAt: time(operation.createdAt),
-    updatedAt: time(operation.updatedAt),
-    notBefore: time(notBeforeOf(operation)),
-    startedAt: time(operation.startedAt),
-    finishedAt: time(operation.finishedAt),
-    expiresAt: time(operation.expiresAt),
-    attempt: operation.attempt - operation.released,
-    maxAttempts: operation.maxAttempts,
-    progress: operation.progress ?? undefined,
-    queuePosition: expected?.queuePosition,
-    estimatedCompletionAt: time(expected?.completionAt),
-    retryAfter: expected === undefined ? 0 : Math.ceil(expected.retryAfterMs / 1000),
-    cancelRequested: operation.cancelRequested,
-    waitingFor: reason,
-    error: operation.error ?? undefined,
-    tags: operation.tags ?? undefined,
-    links,
-  }
-  return document as StatusDocument
-}
-
-/** Until the first attempt or execution, only the submission delays an operation. */
-function notBeforeOf({ status, attempt, launches, runAt }: Operation): number | null {
-  return status === 'pending' && attempt === 0 && launches === 0 ? runAt : null
-}
-
-/** Workers look at the queue every second: after this many milliseconds without a claim there is probably no worker. */
-const UNCLAIMED_MS = 30_000
-
-function waitingFor(operation: Operation, expected: Estimate | undefined, why: string | undefined): string | undefined {
-  if (operation.status !== 'pending') return undefined
-  if (operation.execution !== null) return 'Its execution has been started and has not begun the work yet.'
-  if (why !== undefined) return why
-  if (operation.launches > 0) return 'Its execution is being started.'
-  if (operation.runAt !== null) {
-    const why = operation.history.length > 0 ? 'The next attempt' : 'The work'
-    return `${why} is due at ${new Date(operation.runAt).toISOString()}.`
-  }
-  if (expected !== undefined && expected.unclaimedMs >= UNCLAIMED_MS) {
-    return `No worker has claimed an operation of this type for ${Math.floor(expected.unclaimedMs / 1000)} s.`
-  }
-  if (expected?.queuePosition === undefined) return 'It waits in the queue.'
-  const ahead = expected.queuePosition - 1
-  if (ahead === 0) return 'It is next in the queue.'
-  return ahead === 1 ? 'One operation is before it in the queue.' : `${ahead} operations are before it in the queue.`
 }

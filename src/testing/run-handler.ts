@@ -106,6 +106,7 @@ export async function runHandler<Type extends AnyOperationType>(
     failedBefore: attempt - 1,
     claimedAt: Date.now(),
     waits: { open: [], received: Object.keys(events) },
+    publicUrl: 'https://api.example.com',
     input: JSON.stringify(input ?? null),
     traceparent: null,
   }

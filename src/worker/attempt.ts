@@ -189,8 +189,8 @@ function makeJob(task: Task, { host, signal, notes, suspend }: JobContext): Job 
     return steps
   }
   const useWaits = () => {
-    const { waits: before, claimedAt } = task
-    waits ??= new HandlerWaits({ before, claimedAt, steps: useSteps(), signal, suspend })
+    const { id, waits: before, claimedAt, publicUrl } = task
+    waits ??= new HandlerWaits({ id, before, claimedAt, publicUrl, steps: useSteps(), signal, suspend })
     return waits
   }
   return {
@@ -203,6 +203,7 @@ function makeJob(task: Task, { host, signal, notes, suspend }: JobContext): Job 
     step: async <T>(name: string, work: () => T | Promise<T>): Promise<T> => (await useSteps().step(name, work)) as T,
     sleep: async (name, duration) => await useWaits().sleep(name, duration),
     event: async <S>(name: string, options?: EventOptions<S>) => (await useWaits().event(name, options)) as OutputOf<S>,
+    callbackUrl: async name => await useWaits().callbackUrl(name),
     ask: async <S>(name: string, options: AskOptions<S>) => (await useWaits().ask(name, options)) as OutputOf<S>,
   }
 }

@@ -8,6 +8,7 @@ import {
   duration,
   integer,
   oneOf,
+  PUBLIC_URL,
   type RenamedOptions,
   required,
   STRINGS,
@@ -56,6 +57,11 @@ export interface WorkerOptions {
   readonly maxAttemptsPerChild?: number | undefined
   /** How long handler files may take to load, 100 ms to 1 h. In `children` it applies to each child. Default 1 minute. */
   readonly startTimeout?: Duration | undefined
+  /**
+   * The URL under which clients reach the API, such as `https://api.example.com/v1`, for `job.callbackUrl`. Default: the
+   * environment variable `WAYBILL_PUBLIC_URL`; the Fastify plugin knows it from its own `publicUrl`.
+   */
+  readonly publicUrl?: string | undefined
 }
 
 const NICE_VALUE = integer(0, 19)
@@ -76,6 +82,7 @@ export const WORKER_OPTIONS: Checks<WorkerOptions> = {
   },
   maxAttemptsPerChild: integer(1, 1_000_000),
   startTimeout: duration({ min: 100, max: HOUR }),
+  publicUrl: PUBLIC_URL,
 }
 
 export const RENAMED_WORKER_OPTIONS: RenamedOptions<WorkerOptions> = {
@@ -106,6 +113,7 @@ export function makeWorker(options: WorkerOptions, parts: WorkerParts): Worker {
     graceMs: toMs(options.gracePeriod ?? '5s'),
     shutdownMs: toMs(options.shutdownTimeout ?? '20s'),
     pollIntervalMs: toMs(options.pollInterval ?? '1s'),
+    publicUrl: (options.publicUrl ?? process.env.WAYBILL_PUBLIC_URL)?.replace(/\/+$/, ''),
   })
 }
 

@@ -1,7 +1,7 @@
 /** The steps of one attempt: each runs once for its operation, under a name that is the same in every attempt. */
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { RESERVED_STEPS } from '../model/waits.ts'
-import { isName, UniqueNames } from './unique-names.ts'
+import { isName, RESERVED_STEPS } from '../model/waits.ts'
+import { UniqueNames } from './unique-names.ts'
 
 /** What the steps of an attempt need. Values are JSON texts. */
 export interface StepOptions {

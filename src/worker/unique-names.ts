@@ -21,14 +21,6 @@ export class UniqueNames {
   }
 }
 
-/** Counted as UTF-16 code units. */
-const NAME = /^[^\0]{1,200}$/
-
-/** Whether every store can keep it as a name. */
-export function isName(name: unknown): name is string {
-  return typeof name === 'string' && NAME.test(name) && name.isWellFormed()
-}
-
 function nameOfUse(name: string, use: number): string {
   return use === 1 ? name : `${name}#${use}`
 }

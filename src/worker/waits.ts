@@ -2,6 +2,7 @@
  * The waits of one attempt. A wait that is over gives what was recorded; one that is not ends the attempt as suspended,
  * once the handler does nothing but wait.
  */
+import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Duration, durationMs, LONGEST_MS } from '../model/duration.ts'
 import type { AskOptions, EventOptions } from '../model/operation-type.ts'
@@ -9,9 +10,19 @@ import { problemError } from '../model/problem.ts'
 import { jsonSchemaOf } from '../model/standard-json-schema.ts'
 import { validate } from '../model/validation.ts'
 import { WaitTimeoutError } from '../model/wait-timeout-error.ts'
-import { type Wait, type WaitEnd, type WaitKind, type WaitRequest, type Waits, waitStep } from '../model/waits.ts'
+import {
+  CALLBACK_STEP,
+  isEventName,
+  isName,
+  type Wait,
+  type WaitEnd,
+  type WaitKind,
+  type WaitRequest,
+  type Waits,
+  waitStep,
+} from '../model/waits.ts'
 import type { Steps } from './steps.ts'
-import { isName, UniqueNames } from './unique-names.ts'
+import { UniqueNames } from './unique-names.ts'
 
 /** Of a shorter sleep, the attempt waits for the end: to begin again takes about as long. In milliseconds. */
 const HELD_MS = 1000
@@ -28,6 +39,9 @@ export interface WaitsOptions {
   readonly claimedAt: number
   readonly steps: Steps
   readonly signal: AbortSignal
+  readonly id: string
+  /** Where clients reach the API; null where nobody has said. */
+  readonly publicUrl: string | null
   /** Called once, when the handler does nothing but wait for these. */
   readonly suspend: (waits: readonly WaitRequest[]) => void
 }
@@ -79,9 +93,25 @@ export class HandlerWaits {
     return await this.#answer('input', name, options, message)
   }
 
+  async callbackUrl(name: unknown): Promise<string> {
+    const { id, publicUrl, steps } = this.#options
+    if (publicUrl === null) {
+      throw new Error('job.callbackUrl: set "publicUrl", the URL of the API, where the worker is made.')
+    }
+    checkEventName(name)
+    const step = CALLBACK_STEP + name
+    const text = (await steps.recorded()).get(step)
+    const token = text === undefined ? randomBytes(24).toString('base64url') : (JSON.parse(text) as string)
+    if (text === undefined) await steps.record(step, JSON.stringify(token))
+    return `${publicUrl}/operations/${id}/callbacks/${token}`
+  }
+
   async #answer(kind: WaitKind, name: unknown, options: EventOptions, message?: string): Promise<unknown> {
+    checkEventName(name)
     const own = this.#take(name)
     const schema = options.schema === undefined ? undefined : writtenSchema(options.schema)
+    // One that cannot be compiled is an error here, and not where somebody answers.
+    await validate(schema, null)
     const withinMs = timeoutOf(options.timeout)
     const ended = await this.#endOf({
       kind,
@@ -149,9 +179,7 @@ export class HandlerWaits {
   }
 
   #take(name: unknown): string {
-    if (!isName(name)) {
-      throw new TypeError('A wait needs a name of 1 to 200 characters, without NUL and halves of surrogate pairs.')
-    }
+    checkName(name)
     if (this.#options.steps.isInside) {
       throw new Error(`The wait "${name}" was called within a step. Call it beside the step: a step runs to its end.`)
     }
@@ -182,6 +210,16 @@ export class HandlerWaits {
     const { signal, steps, suspend } = this.#options
     if (!steps.isRunning && this.#held === 0 && !signal.aborted) suspend([...this.#open])
   }
+}
+
+function checkName(name: unknown): asserts name is string {
+  if (isName(name)) return
+  throw new TypeError('A wait needs a name of 1 to 200 characters, without NUL and halves of surrogate pairs.')
+}
+
+function checkEventName(name: unknown): asserts name is string {
+  if (isEventName(name)) return
+  throw new TypeError('An event needs a name of 1 to 64 letters, digits, "_", "." and "-", a letter or digit first.')
 }
 
 function msUntil(date: Date): number {

@@ -50,6 +50,8 @@ export interface WorkerSettings {
   readonly metrics?: Metrics | undefined
   /** What its loops are named after. Default `work`. */
   readonly name?: string
+  /** Where clients reach the API, for the URLs that handlers hand out. */
+  readonly publicUrl?: string | undefined
   /** Whether it logs how each attempt ends. Default true. */
   readonly logEnds?: boolean
 }
@@ -276,7 +278,8 @@ export class Worker {
     const failedBefore = countedAttempts(operation) - 1
     const { waits, attemptStartedAt } = operation
     const claimedAt = attemptStartedAt ?? operation.updatedAt
-    const task = { id, attempt, type: operation.type, failedBefore, claimedAt, waits, input, traceparent }
+    const { publicUrl = null } = this.#settings
+    const task = { id, attempt, type: operation.type, failedBefore, claimedAt, waits, publicUrl, input, traceparent }
     const end = await this.#inSlot(run, task)
     return await this.#record(run, run.changeOf(end, failedBefore))
   }

@@ -3,7 +3,8 @@
 import fastify from 'fastify'
 import { expect } from 'vitest'
 import { frameworkErrors, waybill as plugin } from 'waybill/fastify'
-import { accepted, documentOf, exchange, problemOf, sendWithoutEnd } from '../support/http.ts'
+import { isSuspended } from '../../src/model/operation.ts'
+import { accepted, byHeader, documentOf, exchange, problemOf, sendWithoutEnd } from '../support/http.ts'
 import { type OpenOrderServer, openOrderServer, ordersWith, type Wish } from '../support/order-server.ts'
 import { QUICK, startReceiver } from '../support/receiver.ts'
 import { followsReference, textOf } from '../support/reference.ts'
@@ -18,6 +19,7 @@ const alive = async () => ({ kind: 'alive' }) as const
 async function order(served: OpenOrderServer, wish: Wish): Promise<string> {
   const id = await accepted(served, '/orders', { wish })
   if (wish === 'hold') await when(served.store, id, ({ progress }) => progress !== null)
+  else if (wish === 'ask') await when(served.store, id, isSuspended)
   else await hasFinished(served.store, id)
   return id
 }
@@ -85,6 +87,54 @@ followsReference('GET /operations/{id}/attempts', {
   },
 })
 
+/** Sends an event. */
+async function send({ app }: OpenOrderServer, url: string, value: unknown, user?: string) {
+  const headers = { 'content-type': 'application/json', ...(user !== undefined && { 'x-user': user }) }
+  return await app.inject({ method: 'POST', url, payload: JSON.stringify(value), headers })
+}
+
+followsReference('GET and POST /operations/{id}/events/{name}', {
+  'For operations whose handlers': async lab => {
+    const served = await openOrderServer(lab)
+    const url = `/operations/${await order(served, 'ask')}/events/approval`
+    const wait = { kind: 'input', name: 'approval', message: 'Pack it?', schema: { type: 'boolean' }, url }
+    expect((await get(served, url)).json()).toEqual(wait)
+    expect((await get(served, url.replace('approval', 'other'))).statusCode).toBe(404)
+  },
+
+  '`POST` takes one JSON value': async lab => {
+    const served = await openOrderServer(lab)
+    const id = await order(served, 'ask')
+    const approval = `/operations/${id}/events/approval`
+    expect((await send(served, approval, 'x'.repeat(65_535))).statusCode).toBe(413)
+    expect((await send(served, approval, 'yes')).statusCode).toBe(422)
+    expect((await send(served, `/operations/${id}/events/early`, 1)).statusCode).toBe(202)
+    const codes = []
+    for (const value of [true, true, false]) codes.push((await send(served, approval, value)).statusCode)
+    expect(codes).toEqual([202, 202, 409])
+    await hasFinished(served.store, id)
+    expect((await send(served, `/operations/${id}/events/late`, 1)).statusCode).toBe(409)
+  },
+
+  'The owner may use both': async lab => {
+    const type = ordersWith({ mayAnswer: caller => caller === 'boss' })
+    const served = await openOrderServer(lab, { type, api: { principal: byHeader } })
+    const id = await accepted(served, '/orders', { wish: 'ask' }, { 'x-user': 'ann' })
+    await when(served.store, id, isSuspended)
+    const url = `/operations/${id}/events/approval`
+    for (const [user, found] of [
+      ['ann', 200],
+      ['boss', 200],
+      ['eve', 404],
+    ] as const) {
+      expect((await get(served, url, { 'x-user': user })).statusCode).toBe(found)
+    }
+    expect((await send(served, url, true, 'eve')).statusCode).toBe(404)
+    expect((await send(served, `/operations/${id}/callbacks/guessed`, true)).statusCode).toBe(404)
+    expect((await send(served, url, true, 'boss')).statusCode).toBe(202)
+  },
+})
+
 followsReference('The status document', {
   '`id`, `operation`, `status`': async lab => {
     const served = await openOrderServer(lab)
@@ -113,6 +163,12 @@ followsReference('The status document', {
       ids.map(async id => documentOf(await get(served, `/orders/status/${id}`)).waitingFor),
     )
     expect(said).toEqual(['It is next in the queue.', 'One operation is before it in the queue.'])
+  },
+
+  '`waits` lists': async lab => {
+    const served = await openOrderServer(lab)
+    const { waits } = documentOf(await get(served, `/orders/status/${await order(served, 'ask')}`))
+    expect(waits).toEqual([(await get(served, waits?.[0]?.url ?? '')).json()])
   },
 
   '`status` is': async lab => {

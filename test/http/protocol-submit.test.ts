@@ -26,6 +26,7 @@ test('every section of docs/reference/http.md is walked by a test', () => {
     'Conditions',
     'GET /orders',
     'GET /operations/{id}/attempts',
+    'GET and POST /operations/{id}/events/{name}',
     'The status document',
     'Dialects',
     'Around it',

@@ -11,12 +11,15 @@ import { waybill as plugin } from 'waybill/fastify'
 import type { OpenApiDocument } from 'waybill/openapi'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { z } from 'zod'
+import { isSuspended } from '../../src/model/operation.ts'
+import type { StatusDocument, WaitDocument } from '../../src/model/protocol.ts'
 import type { Store } from '../../src/stores/store.ts'
 import type { Waybill, WaybillOptions } from '../../src/waybill.ts'
 import { Contract } from '../fixtures/openapi/contract.ts'
-import { faultyStore, hasFinished, hasStatus, type TestContext, test, until } from '../support/waybill.ts'
+import { faultyStore, hasFinished, hasStatus, type TestContext, test, until, when } from '../support/waybill.ts'
 
-const Task = z.object({ act: z.enum(['return', 'refuse', 'fail', 'wait', 'break']) })
+const Task = z.object({ act: z.enum(['return', 'refuse', 'fail', 'wait', 'break', 'ask']) })
+const YES = { type: 'boolean' } as const
 const Done = z.object({ done: z.boolean() })
 
 const tasks = defineOperation({
@@ -40,6 +43,8 @@ const work: HandlerFunction<typeof tasks> = async ({ act }, job) => {
   if (act === 'fail') throw new Error('It failed.')
   if (act === 'break') return { done: 'perhaps' as never }
   if (act === 'return') return { done: true }
+  if (act === 'ask')
+    return { done: await job.ask('approval', { message: await job.callbackUrl('approval'), schema: YES }) }
   job.progress(0.5, 'waiting')
   return await new Promise((_, reject) => job.signal.addEventListener('abort', () => reject(job.signal.reason)))
 }
@@ -63,7 +68,7 @@ async function run(
   const store = more.store ?? sqliteStore({ path: ':memory:' })
   const waybill = await lab.waybill(TYPES, {
     store,
-    worker: { handlers: HANDLERS },
+    worker: { handlers: HANDLERS, publicUrl: 'http://api.example.org' },
     webhooks: { secrets: SECRETS },
     ...more,
   })
@@ -110,7 +115,7 @@ describe('the document has every route, and no other', () => {
   function inOpenApi({ method, path }: { method: string; path: string }): string[] {
     // The router cannot match what stands behind a parameter; the handler does.
     const acts = method === 'POST' && path === '/operations/:id' ? [':cancel', ':retry'] : ['']
-    return acts.map(act => `${method} ${path.replace(':id', '{id}')}${act}`)
+    return acts.map(act => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}${act}`)
   }
 
   test('and none of the two where it is turned off', ({ lab }) => {
@@ -219,6 +224,49 @@ test('an operation is described through its whole life', async ({ lab }) => {
       'POST /tasks 202 application/json',
     ].sort(),
   )
+})
+
+test('what waits, and the events for it, are described', async ({ lab }) => {
+  const { contract, store } = await run(lab)
+  const asking = async () => {
+    const { id } = (await contract.ask('POST', '/tasks', { payload: { act: 'ask' } })).json<{ id: string }>()
+    await when(store, id, isSuspended)
+    return id
+  }
+  const send = async (path: string, value: string) =>
+    await contract.ask('POST', path, { payload: value, headers: { 'content-type': 'application/json' } })
+
+  const id = await asking()
+  const event = `/operations/${id}/events/approval`
+  const waits = (await contract.ask('GET', `/tasks/status/${id}`)).json<StatusDocument>().waits
+  expect((await contract.ask('GET', event)).json()).toEqual(waits?.[0])
+  await send(event, '"yes"')
+  await send(event, 'yes')
+  await send(`/operations/${id}/events/-`, 'true')
+  await send(event, 'true')
+  await send(event, 'false')
+  await hasFinished(store, id)
+  await contract.ask('GET', event)
+  await send(event, 'true')
+
+  const other = await asking()
+  const callback = (await contract.ask('GET', `/operations/${other}/events/approval`)).json<WaitDocument>().message
+  const path = new URL(callback ?? '').pathname
+  for (const value of ['1', 'true', 'false', '']) await send(path, value)
+  expect((await send(path.slice(0, -1), 'true')).statusCode).toBe(404)
+  expect([...contract.seen].filter(seen => /events|callbacks/.test(seen)).sort()).toEqual([
+    'GET /operations/{id}/events/{name} 200 application/json',
+    'GET /operations/{id}/events/{name} 404 application/problem+json',
+    'POST /operations/{id}/callbacks/{token} 202 application/json',
+    'POST /operations/{id}/callbacks/{token} 400 application/problem+json',
+    'POST /operations/{id}/callbacks/{token} 404 application/problem+json',
+    'POST /operations/{id}/callbacks/{token} 409 application/problem+json',
+    'POST /operations/{id}/callbacks/{token} 422 application/problem+json',
+    'POST /operations/{id}/events/{name} 202 application/json',
+    'POST /operations/{id}/events/{name} 400 application/problem+json',
+    'POST /operations/{id}/events/{name} 409 application/problem+json',
+    'POST /operations/{id}/events/{name} 422 application/problem+json',
+  ])
 })
 
 test('a webhook, and what became of it, are described', async ({ lab }) => {

@@ -75,7 +75,8 @@ describe('names', () => {
     expect(ids).toEqual([
       ...['listOrders', 'submitOrders', 'getOrdersStatus', 'cancelOrders', 'getOrdersResult'],
       ...['listPdfExports', 'submitPdfExports', 'getPdfExportsStatus', 'cancelPdfExports', 'getPdfExportsResult'],
-      ...['getOperation', 'deleteOperation', 'retryOperation', 'stopOperation', 'listDeliveries', 'redeliver'],
+      ...['getOperation', 'deleteOperation', 'retryOperation', 'stopOperation'],
+      ...['getWait', 'sendEvent', 'sendCallback', 'listDeliveries', 'redeliver'],
       ...['getHealth', 'getReadiness', 'getMetrics', 'getOpenApi', 'getDocs'],
     ])
   })

@@ -14,8 +14,15 @@ const NOBODY = {}
 
 type Method = 'GET' | 'POST' | 'DELETE'
 
+interface Way {
+  readonly method: Method
+  readonly path: string
+  readonly headers?: Record<string, string>
+  readonly payload?: object
+}
+
 /** Each way to ask about one operation, and what its owner is answered while it runs. */
-const WAYS: Record<string, { method: Method; path: string; headers?: Record<string, string>; status: number }> = {
+const WAYS: Record<string, Way & { status: number }> = {
   'the status': { method: 'GET', path: '/orders/status/ID', status: 200 },
   'the status if it has changed': {
     method: 'GET',
@@ -35,6 +42,8 @@ const WAYS: Record<string, { method: Method; path: string; headers?: Record<stri
   'the attempts': { method: 'GET', path: '/operations/ID/attempts', status: 200 },
   'the deliveries': { method: 'GET', path: '/operations/ID/deliveries', status: 200 },
   'a redelivery': { method: 'POST', path: '/operations/ID/deliveries', status: 404 },
+  'what it waits for': { method: 'GET', path: '/operations/ID/events/paid', status: 404 },
+  'an event': { method: 'POST', path: '/operations/ID/events/paid', payload: { paid: true }, status: 202 },
   'a cancel': { method: 'DELETE', path: '/orders/status/ID', status: 202 },
   'a retry': { method: 'POST', path: '/operations/ID:retry', status: 409 },
   'a deletion': { method: 'DELETE', path: '/operations/ID', status: 409 },
@@ -56,17 +65,12 @@ async function open(lab: TestContext): Promise<{ served: OpenOrderServer; id: st
   return { served, id }
 }
 
-function ask(
-  { app }: OpenOrderServer,
-  way: { method: Method; path: string; headers?: object },
-  id: string,
-  user: object,
-) {
-  return app.inject({ method: way.method, url: way.path.replace('ID', id), headers: { ...way.headers, ...user } })
+function ask({ app }: OpenOrderServer, { path, headers, ...way }: Way, id: string, user: object) {
+  return app.inject({ ...way, url: path.replace('ID', id), headers: { ...headers, ...user } })
 }
 
 /** Whether a request that does not say the caller is answered with 401, whatever it asks for. */
-async function isRefused(served: OpenOrderServer, way: { method: Method; path: string; headers?: object }, id: string) {
+async function isRefused(served: OpenOrderServer, way: Way, id: string) {
   const [answer, other] = [await ask(served, way, id, NOBODY), await ask(served, way, UNKNOWN, NOBODY)]
   return answer.statusCode === 401 && seen(answer) === seen(other)
 }
@@ -81,9 +85,9 @@ test('every route that names an operation is in the list of ways', async ({ lab 
   const { served } = await open(lab)
   const routes = createRoutes(served.waybill, { listing: true, exposeAttempts: true })
   const found = routes
-    .filter(({ path, method }) => path.includes(':id') && method !== 'OPTIONS' && method !== '*')
-    .map(({ path, method }) => `${method} ${path.replace(':id', 'ID')}`)
-  const known = Object.values(WAYS).map(({ method, path }) => `${method} ${path.replace(/:(cancel|retry)/, '')}`)
+    .filter(({ path, open }) => path.includes(':id') && !open)
+    .map(({ path, method }) => `${method} ${path.replace(':id', 'ID').replace(':name', 'paid')}`)
+  const known = Object.values(WAYS).map(({ method, path }) => `${method} ${path.replace(/:(cancel|retry)$/, '')}`)
   expect([...new Set(known)].sort()).toEqual(found.sort())
 })
 

@@ -9,8 +9,8 @@ import type { Waybill, WaybillOptions } from '../../src/waybill.ts'
 import { byHeader, type Served } from './http.ts'
 import type { TestContext } from './waybill.ts'
 
-/** Complete, fail with 422, fail with an error, or run until the desk lets go of it or it is canceled. */
-export const Order = z.object({ wish: z.enum(['complete', 'fail', 'crash', 'hold']) })
+/** Complete, fail with 422, fail with an error, ask for an approval, or run until the desk lets go of it or it is canceled. */
+export const Order = z.object({ wish: z.enum(['complete', 'fail', 'crash', 'hold', 'ask']) })
 
 export type Wish = z.infer<typeof Order>['wish']
 
@@ -43,6 +43,8 @@ export class OrderServer {
     if (wish === 'fail') throw new ProblemError({ status: 422, title: 'Out of stock', code: 'out-of-stock' })
     if (wish === 'crash') throw new Error('a secret of the server')
     if (wish === 'hold') await this.#hold(job)
+    if (wish === 'ask')
+      return { packed: await job.ask('approval', { message: 'Pack it?', schema: { type: 'boolean' } }) }
     return { packed: true }
   }
 

@@ -110,7 +110,17 @@ describe('a question of a child', () => {
       const run = async (act: 'step' | 'pid') => {
         const input = JSON.stringify(play({ do: act }))
         return await runner.run(
-          { id: 'a', type: 'plays', attempt: 1, failedBefore: 0, claimedAt: 0, waits: null, input, traceparent: null },
+          {
+            id: 'a',
+            type: 'plays',
+            attempt: 1,
+            failedBefore: 0,
+            claimedAt: 0,
+            waits: null,
+            publicUrl: null,
+            input,
+            traceparent: null,
+          },
           context,
         )
       }

@@ -187,6 +187,7 @@ test('a child that ends because it is idle is never given a run', async ({ lab }
         failedBefore: 0,
         claimedAt: 0,
         waits: null,
+        publicUrl: null,
         input,
         traceparent: null,
       }

@@ -20,6 +20,8 @@ export interface Task {
   readonly claimedAt: number
   /** What the handler waited for last, and which events have come. */
   readonly waits: Waits | null
+  /** Where clients reach the API; null where nobody has said. */
+  readonly publicUrl: string | null
   /** A JSON string. */
   readonly input: string
   readonly traceparent: string | null

@@ -1,0 +1,93 @@
+/** Events for operations whose handlers wait: who may send one, what it must be, and which one counts. */
+import { timingSafeEqual } from 'node:crypto'
+import { fingerprint } from '../model/json.ts'
+import { isSuspended, type Operation } from '../model/operation.ts'
+import type { AnyOperationType } from '../model/operation-type.ts'
+import { problemError } from '../model/problem.ts'
+import { isFinal } from '../model/protocol.ts'
+import { validate } from '../model/validation.ts'
+import { CALLBACK_STEP, isFor, type Wait, type WaitEnd, waitStep } from '../model/waits.ts'
+import type { OperationStore } from '../stores/store.ts'
+
+/** The most bytes of the value of an event, as JSON. */
+export const MAX_EVENT_BYTES: number = 64 * 1024
+
+/** What is sent to an operation. */
+export interface EventRequest {
+  /** The name of the wait: 1 to 64 letters, digits, `_`, `.` and `-`; `name#2` for its second wait of a name. */
+  readonly name: string
+  /** Any JSON value, of at most 64 KiB. */
+  readonly value: unknown
+}
+
+/** What events need of a store. */
+type EventStore = Pick<OperationStore, 'read' | 'steps' | 'change'>
+
+/** Whether the caller may answer: the owner, or whom the type admits. */
+export async function mayAnswer(
+  { policy }: AnyOperationType,
+  { id, owner }: Operation,
+  caller: string,
+  name: string,
+): Promise<boolean> {
+  return caller === owner || (await policy.mayAnswer?.(caller, { id, owner, name })) === true
+}
+
+/** What the handler of an operation waits for now. */
+export function openWaits(operation: Operation): readonly Wait[] {
+  return isSuspended(operation) ? (operation.waits?.open ?? []) : []
+}
+
+/**
+ * Sends an event. The same one again changes nothing.
+ *
+ * @returns the operation as it is then
+ * @throws {ProblemError} `invalid-event`, `event-refused`, `operation-finished`
+ */
+export async function sendEvent(store: EventStore, operation: Operation, event: EventRequest): Promise<Operation> {
+  const { id } = operation
+  if (await isKnown(store, id, event)) return operation
+  if (isFinal(operation.status)) throw finished(operation)
+  const wait = openWaits(operation).find(it => isFor(it, event.name))
+  const { errors } = await validate(wait?.schema, event.value)
+  if (errors !== undefined) throw problemError('invalid-event', undefined, { extensions: { errors } })
+  const value = JSON.stringify(event.value ?? null)
+  const after = await store.change(id, { kind: 'event', name: event.name, value })
+  if (after !== undefined) return after
+  return await refused(store, operation, event)
+}
+
+/** Another one was first, or the operation has changed in between. */
+async function refused(store: EventStore, { id }: Operation, event: EventRequest): Promise<Operation> {
+  const isSame = await isKnown(store, id, event)
+  const now = await store.read(id)
+  if (now === undefined) throw problemError('not-found')
+  if (isSame) return now
+  if (isFinal(now.status)) throw finished(now)
+  throw problemError('event-refused', `The time for "${event.name}" is over, or too many events have come.`)
+}
+
+/** @throws {ProblemError} `event-refused` where another event of the name counts */
+async function isKnown(store: EventStore, id: string, { name, value }: EventRequest): Promise<boolean> {
+  const text = (await store.steps(id)).get(waitStep(name))
+  if (text === undefined) return false
+  const end = JSON.parse(text) as WaitEnd
+  if (!('value' in end)) throw problemError('event-refused', `The time for "${name}" is over.`)
+  if (fingerprint(end.value) === fingerprint(value ?? null)) return true
+  throw problemError('event-refused', `Another event named "${name}" has come before.`)
+}
+
+function finished({ status }: Operation) {
+  return problemError('operation-finished', `Its status is "${status}".`)
+}
+
+/** The name of the wait whose callback URL has this token; undefined where none has. */
+export async function callbackName(store: EventStore, id: string, token: string): Promise<string | undefined> {
+  const given = Buffer.from(token)
+  for (const [step, value] of await store.steps(id)) {
+    if (!step.startsWith(CALLBACK_STEP)) continue
+    const known = Buffer.from(JSON.parse(value) as string)
+    if (known.length === given.length && timingSafeEqual(known, given)) return step.slice(CALLBACK_STEP.length)
+  }
+  return undefined
+}

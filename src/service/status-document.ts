@@ -1,0 +1,96 @@
+/** The status document: what a client sees of an operation. */
+import { isSuspended, type Operation } from '../model/operation.ts'
+import type { Links, StatusDocument, WaitDocument } from '../model/protocol.ts'
+import { NEVER_DUE, type Wait } from '../model/waits.ts'
+import type { Estimate } from './estimator.ts'
+import { openWaits } from './events.ts'
+
+/** The status document. */
+export function toDocument(
+  operation: Operation,
+  links: Links,
+  reason: string | undefined,
+  expected: Estimate | undefined,
+): StatusDocument {
+  const time = (at: number | null | undefined) =>
+    at === null || at === undefined ? undefined : new Date(at).toISOString()
+  const document: { [Key in keyof StatusDocument]: StatusDocument[Key] | undefined } = {
+    id: operation.id,
+    operation: operation.type,
+    status: operation.status,
+    createdAt: time(operation.createdAt),
+    updatedAt: time(operation.updatedAt),
+    notBefore: time(notBeforeOf(operation)),
+    startedAt: time(operation.startedAt),
+    finishedAt: time(operation.finishedAt),
+    expiresAt: time(operation.expiresAt),
+    attempt: operation.attempt - operation.released,
+    maxAttempts: operation.maxAttempts,
+    progress: operation.progress ?? undefined,
+    queuePosition: expected?.queuePosition,
+    estimatedCompletionAt: time(expected?.completionAt),
+    retryAfter: expected === undefined ? 0 : Math.ceil(expected.retryAfterMs / 1000),
+    cancelRequested: operation.cancelRequested,
+    waitingFor: reason,
+    waits: waitsOf(operation, links),
+    error: operation.error ?? undefined,
+    tags: operation.tags ?? undefined,
+    links,
+  }
+  return document as StatusDocument
+}
+
+function waitsOf(operation: Operation, links: Links): StatusDocument['waits'] {
+  if (operation.waits === null || !isSuspended(operation)) return undefined
+  return openWaits(operation).map(wait => toWaitDocument(wait, links.operation))
+}
+
+/** What a client is shown of a wait. */
+export function toWaitDocument({ kind, name, until, message, schema }: Wait, operationUrl: string): WaitDocument {
+  return {
+    kind,
+    name,
+    ...(until !== null && { until: new Date(until).toISOString() }),
+    ...(message !== undefined && { message }),
+    ...(schema !== undefined && { schema }),
+    ...(kind !== 'time' && { url: `${operationUrl}/events/${encodeURIComponent(name)}` }),
+  }
+}
+
+/** Until the first attempt or execution, only the submission delays an operation. */
+function notBeforeOf({ status, attempt, launches, runAt }: Operation): number | null {
+  return status === 'pending' && attempt === 0 && launches === 0 ? runAt : null
+}
+
+function describeWait({ kind, name, until }: Wait): string {
+  if (kind === 'time') return `It sleeps until ${new Date(until ?? NEVER_DUE).toISOString()}.`
+  return kind === 'event' ? `It waits for the event "${name}".` : `It waits for an answer to "${name}".`
+}
+
+/** Workers look at the queue every second: after this many milliseconds without a claim there is probably no worker. */
+const UNCLAIMED_MS = 30_000
+
+/** Why an operation has not started, or does not go on. */
+export function waitingFor(
+  operation: Operation,
+  expected: Estimate | undefined,
+  why: string | undefined,
+): string | undefined {
+  if (operation.status !== 'pending') return undefined
+  if (operation.execution !== null) return 'Its execution has been started and has not begun the work yet.'
+  if (why !== undefined) return why
+  if (operation.launches > 0) return 'Its execution is being started.'
+  const [wait] = openWaits(operation)
+  if (wait !== undefined) return describeWait(wait)
+  if (operation.runAt !== null) {
+    const what = operation.history.length > 0 ? 'The next attempt' : 'The work'
+    return `${what} is due at ${new Date(operation.runAt).toISOString()}.`
+  }
+  if (expected !== undefined && expected.unclaimedMs >= UNCLAIMED_MS) {
+    return `No worker has claimed an operation of this type for ${Math.floor(expected.unclaimedMs / 1000)} s.`
+  }
+  if (expected?.queuePosition === undefined) return 'It waits in the queue.'
+  const ahead = expected.queuePosition - 1
+  if (ahead === 0) return 'It is next in the queue.'
+  return ahead === 1 ? 'One operation is before it in the queue.' : `${ahead} operations are before it in the queue.`
+}
