@@ -3,6 +3,7 @@ import type { Pool, PoolClient } from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { postgresStore } from 'waybill/stores/postgres'
 import type { Operation } from '../../../src/model/operation.ts'
+import { problem } from '../../../src/model/problem.ts'
 import type { Claim, Store } from '../../../src/stores/store.ts'
 import { numberedId } from '../../../src/testing/store-conformance/context.ts'
 import { testDatabase } from '../../support/postgres.ts'
@@ -122,11 +123,12 @@ describe('outcomes and a claim of one turn', () => {
   it('are two statements where another outcome is among them', async () => {
     const { type, ids, first, second } = await claimTwo(3)
     const { id, attempt } = second.operation
-    const released = store.change(id, { kind: 'finish', attempt, outcome: { kind: 'released' } })
+    const outcome = { kind: 'failed', problem: problem('operation-failed') } as const
+    const failed = store.change(id, { kind: 'finish', attempt, outcome })
     const [claimed] = await both([first], 1, type)
     expect(sent).not.toContain(JOINED)
     expect(claimed).toMatchObject({ status: 'fulfilled', value: [{ operation: { id: ids[2] } }] })
-    expect(await released).toMatchObject({ status: 'pending' })
+    expect(await failed).toMatchObject({ status: 'failed' })
   })
 
   it('both fail where the connection does, and can be asked for again', async () => {
