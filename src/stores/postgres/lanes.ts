@@ -31,6 +31,8 @@ export interface LanesOptions<Item, Result> {
   readonly size?: (item: Item) => number
   /** How many batches are written at once. Default 2. */
   readonly lanes?: number
+  /** The most items of a batch. Default 500. */
+  readonly most?: number
   /** The items of a batch that have a statement of their own. Default: none. */
   readonly apart?: (items: readonly Item[]) => ReadonlySet<Item>
 }
@@ -67,7 +69,10 @@ export class Lanes<Item, Result> {
     }
     const until = (item: Timed<Item>) => item.until - limitMs / 2
     this.#busy = new BusyLane({ write: this.#write, key: ({ item }) => key(item), until })
-    this.#lanes = Array.from({ length: options.lanes ?? LANES }, () => new Batcher(items => this.#writeFree(items)))
+    this.#lanes = Array.from(
+      { length: options.lanes ?? LANES },
+      () => new Batcher(items => this.#writeFree(items), { limit: options.most }),
+    )
   }
 
   /** Whether a batch is written at the end of this turn of the event loop. */

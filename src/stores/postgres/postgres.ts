@@ -77,6 +77,16 @@ export function postgresStore(pool: PostgresPool, options: PostgresStoreOptions 
   return new PostgresStore(pool, readPostgresOptions(pool, options))
 }
 
+/** The key of a payload. */
+interface PayloadKey {
+  readonly id: string
+  /** 0 for the input, 1 for the output. */
+  readonly kind: 0 | 1
+}
+
+/** The most payloads of one read: each may have 32 MiB. */
+const MOST_PAYLOADS = 10
+
 /** A claim that waits for a batch of changes, to be sent with it. */
 interface JoiningClaim {
   readonly given: unknown[]
@@ -92,6 +102,7 @@ class PostgresStore implements Store {
   readonly #copies: Copies
   readonly #hub: Hub
   readonly #reads: Lanes<string, Operation | undefined>
+  readonly #payloads: Lanes<PayloadKey, string | undefined>
   readonly #accepts: Lanes<Submission, Acceptance>
   readonly #changes: Lanes<ChangeItem, Operation | undefined>
   readonly #notes: Lanes<NoteItem, boolean>
@@ -114,6 +125,12 @@ class PostgresStore implements Store {
       release: ({ id, attempt }) => this.change(id, { kind: 'finish', attempt, outcome: { kind: 'released' } }),
     })
     this.#reads = new Lanes({ limitMs, write: (ids, until) => this.#readAll(ids, until), key: id => id })
+    this.#payloads = new Lanes({
+      limitMs,
+      write: (keys, until) => this.#readPayloads(keys, until),
+      key: ({ id }) => id,
+      most: MOST_PAYLOADS,
+    })
     this.#accepts = new Lanes({
       limitMs,
       write: (submissions, until) => this.#acceptAll(submissions, until),
@@ -196,9 +213,8 @@ class PostgresStore implements Store {
   }
 
   async readPayload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
-    if (!isId(id)) return undefined
-    const [row] = await this.#run('payload', [id, kind === 'input' ? 0 : 1])
-    return row?.[0] as string | undefined
+    this.#checkOpen()
+    return isId(id) ? await this.#payloads.add({ id, kind: kind === 'input' ? 0 : 1 }) : undefined
   }
 
   async claim(request: ClaimRequest): Promise<Claim[]> {
@@ -336,7 +352,9 @@ class PostgresStore implements Store {
     // Where that fails too, the leases end.
     await this.#lostClaims.releaseAll().catch(() => {})
     this.#state = 'closed'
-    await Promise.all([this.#accepts, this.#changes, this.#notes, this.#reads].map(lanes => lanes.drained()))
+    await Promise.all(
+      [this.#accepts, this.#changes, this.#notes, this.#reads, this.#payloads].map(lanes => lanes.drained()),
+    )
     await this.#hub.close()
     this.#connections.unguard()
   }
@@ -412,6 +430,13 @@ class PostgresStore implements Store {
     const rows = await this.#connections.run(this.#statements.read, [[...new Set(ids)]], until)
     const operations = new Map(rows.map(row => [row[0], toOperation(row)]))
     return ids.map(id => operations.get(id))
+  }
+
+  async #readPayloads(keys: readonly PayloadKey[], until: number): Promise<(string | undefined)[]> {
+    const values = [[...new Set(keys.map(({ id }) => id))], [...new Set(keys.map(({ kind }) => kind))]]
+    const rows = await this.#connections.run(this.#statements.payloads, values, until)
+    const bodies = new Map(rows.map(([id, kind, body]) => [`${id}/${kind}`, body as string]))
+    return keys.map(({ id, kind }) => bodies.get(`${id}/${kind}`))
   }
 
   async #acceptAll(submissions: readonly Submission[], until: number): Promise<(Acceptance | typeof BUSY)[]> {

@@ -75,7 +75,9 @@ function reads(schema: string, operations: string, records: string) {
   return {
     read: `${records} WHERE o.id = ANY ($1::uuid[])`,
     byKey: `${records} WHERE o.type = $1 AND o.owner = $2 AND o.idempotency_key = $3`,
-    payload: `SELECT body FROM ${schema}.payloads WHERE id = $1 AND kind = $2`,
+    payloads: `
+      SELECT id, kind, body FROM ${schema}.payloads
+      WHERE id = ANY (ARRAY (SELECT unnest($1::uuid[]))) AND kind = ANY ($2::smallint[])`,
     errors: `SELECT kind - 1, body FROM ${schema}.payloads WHERE id = $1 AND kind > 1 ORDER BY kind`,
     steps: `SELECT name, value FROM ${schema}.steps WHERE id = $1`,
     logs: `
