@@ -64,24 +64,33 @@ async function openerOf(name: string): Promise<OpenQueue> {
 }
 
 async function startWaybill({ url, role, concurrency }: ContenderInit): Promise<Contender> {
-  const store = storeOf(url)
+  const { store, unfinished } = openStore(url)
   const worker = { handlers: handler(orders, order => stamp(order as Order)), concurrency }
   const options = { operations: [orders], store, ...(role !== 'api' && { worker }) }
   if (role === 'worker') {
     const composition = createWaybill(options)
     await composition.start()
-    return { port: 0, unfinished: () => unfinished(store), close: () => composition.stop() }
+    return { port: 0, unfinished, close: () => composition.stop() }
   }
   const app = fastify()
   await app.register(waybill, options)
-  return { port: await listen(app), unfinished: () => unfinished(store), close: () => app.close() }
+  return { port: await listen(app), unfinished, close: () => app.close() }
 }
 
-function storeOf(url: string): Store {
-  return url.startsWith('postgres') ? postgresStore(new Pool({ connectionString: url })) : sqliteStore({ path: url })
+function openStore(url: string): { store: Store; unfinished: () => Promise<number> } {
+  if (!url.startsWith('postgres')) {
+    const store = sqliteStore({ path: url })
+    return { store, unfinished: () => countUnfinished(store) }
+  }
+  const pool = new Pool({ connectionString: url })
+  // As the other contenders on PostgreSQL count: the store's statistics name each operation that is ready.
+  const of = (condition: string) => `(SELECT count(*) FROM waybill.operations WHERE ${condition})`
+  const text = `SELECT (${of('status = 0 AND run_at IS NULL')} + ${of('status = 1')})::int AS count`
+  const unfinished = async () => (await pool.query<{ count: number }>(text)).rows[0]?.count ?? 0
+  return { store: postgresStore(pool), unfinished }
 }
 
-async function unfinished(store: Store): Promise<number> {
+async function countUnfinished(store: Store): Promise<number> {
   const { depth, running } = await store.queueStats('orders')
   return depth + running
 }
