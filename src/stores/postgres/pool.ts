@@ -52,3 +52,14 @@ export interface PostgresPool {
   off(event: 'error', listener: (error: Error) => void): unknown
   off(event: 'connect', listener: (client: PostgresClient) => void): unknown
 }
+
+/**
+ * The client on which a caller has begun a transaction.
+ *
+ * @throws {TypeError} for anything else
+ */
+export function toQueryable(transaction: unknown): PostgresQueryable {
+  const client = transaction as Partial<PostgresQueryable> | null | undefined
+  if (typeof client?.query === 'function') return client as PostgresQueryable
+  throw new TypeError('"transaction" must be a client of the pg package, with your transaction begun on it.')
+}

@@ -43,7 +43,7 @@ import { channelOf, Hub } from './hub.ts'
 import { Lanes } from './lanes.ts'
 import { LostClaims } from './lost-claims.ts'
 import { endWithoutInput } from './lost-inputs.ts'
-import type { PostgresPool, PostgresQueryable, Row } from './pool.ts'
+import { type PostgresPool, type Row, toQueryable } from './pool.ts'
 import { type PostgresStoreOptions, type PostgresStoreSettings, readPostgresOptions } from './postgres-options.ts'
 import { FIRST_ID, isId, LAST_ID, toActiveOperation, toOperation, toRecordedError } from './rows.ts'
 import { migrate, quoteSchema } from './schema.ts'
@@ -495,10 +495,4 @@ function keyOf({ id, type, owner, idempotencyKey }: Submission): string {
 
 function sizeOf(outcome: Outcome): number {
   return outcome.kind === 'completed' ? outcome.output.length : 0
-}
-
-function toQueryable(transaction: unknown): PostgresQueryable {
-  const client = transaction as Partial<PostgresQueryable> | null | undefined
-  if (typeof client?.query === 'function') return client as PostgresQueryable
-  throw new TypeError('"transaction" must be a client of the pg package, with your transaction begun on it.')
 }
