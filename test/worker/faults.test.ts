@@ -32,7 +32,7 @@ function at(app: App, url: string): string {
 
 describe('everything is killed again and again', () => {
   // Each is the start of several processes: `npm run faults` takes five.
-  const ROUNDS = Number(process.env.WAYBILL_ROUNDS ?? 3)
+  const ROUNDS = Number(process.env.WAYBILL_ROUNDS ?? 2)
   const seed = Number(process.env.WAYBILL_SEED ?? Math.floor(Math.random() * 2 ** 32))
 
   // An execution costs the start of a process: there are fewer of them.

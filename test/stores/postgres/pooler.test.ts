@@ -3,10 +3,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type PostgresStoreOptions, postgresStore } from 'waybill/stores/postgres'
 import { storeConformance } from 'waybill/testing'
 import type { Hint, Store } from '../../../src/stores/store.ts'
-import { holdsOf, testDatabase } from '../../support/postgres.ts'
+import { holdsOf, TESTED, testDatabase } from '../../support/postgres.ts'
 import { TransactionPooler } from '../../support/transaction-pooler.ts'
 
-const database = testDatabase()
+// The other version than that of conformance.test.ts: each statement is executed by both.
+const database = testDatabase(TESTED[0])
 let pooler: TransactionPooler
 let pool: Pool
 
