@@ -16,11 +16,15 @@ import { submit, test } from '../../support/waybill.ts'
 /** Each is the start of a process: `npm run faults` takes five hundred. */
 const ORDERS = Number(process.env.WAYBILL_ORDERS ?? 80)
 
-/** Of ten starts, one is made and loses its answer, one is made twice, and every other round one is neither made nor answered. */
+/**
+ * Of ten starts, one is made and loses its answer, one is made twice, and in turn one is neither made nor answered, or
+ * throttled, as others are where they come too fast.
+ */
 function faultOf(start: number): Fault | undefined {
   if (start % 10 === 3) return { acts: 1, answer: start % 20 === 3 ? 'cut' : { status: 500 } }
   if (start % 10 === 6) return { acts: 2 }
   if (start % 20 === 9) return { answer: { status: 503 } }
+  if (start % 20 === 19) return { answer: { status: 429, code: 'SubscriptionRequestsThrottled' } }
   return undefined
 }
 
