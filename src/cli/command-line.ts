@@ -18,7 +18,7 @@ import { fail, messageOf, print } from './output.ts'
 import { run } from './run.ts'
 import { show } from './show.ts'
 import { submit } from './submit.ts'
-import { cancel, remove, retry } from './verbs.ts'
+import { cancel, pause, remove, resume, retry } from './verbs.ts'
 import { watch } from './watch.ts'
 import { work } from './work.ts'
 
@@ -35,6 +35,8 @@ const COMMANDS: readonly Command[] = [
   cancel,
   retry,
   remove,
+  pause,
+  resume,
   migrate,
   copy,
   backup,

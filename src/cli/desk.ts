@@ -1,7 +1,7 @@
 /** Opens what an operator's commands work on: a store, or the admin API of a base URL. */
 import { userInfo } from 'node:os'
 import { storeFromUrl } from '../from-url/store-from-url.ts'
-import type { AnyOperationType } from '../model/operation-type.ts'
+import { type AnyOperationType, defineOperation } from '../model/operation-type.ts'
 import type { Operator } from '../operator/operator.ts'
 import type { Actor } from '../operator/views.ts'
 import { createWaybill } from '../waybill.ts'
@@ -11,7 +11,11 @@ import { namedBlobs } from './open.ts'
 import { RemoteOperator } from './remote-operator.ts'
 
 /** What the commands use of an operator's service. */
-export type Desk = Pick<Operator, 'browse' | 'get' | 'input' | 'output' | 'log' | 'cancel' | 'retry' | 'delete'>
+export type Desk = Pick<
+  Operator,
+  | ('browse' | 'get' | 'input' | 'output' | 'log' | 'cancel' | 'retry' | 'delete')
+  | ('pause' | 'resume' | 'preview' | 'bulk' | 'bulkRun')
+>
 
 /** The options that say where operations are. */
 export const DESK_OPTIONS = {
@@ -27,15 +31,30 @@ export const DESK_OPTIONS = {
   },
 } as const
 
+/** What the work needs of a store, which knows neither types nor works by itself. */
+export interface DeskNeeds {
+  /** Types by their names alone, beside those of the handler files. */
+  readonly named?: readonly string[]
+  /** Whether what is begun on the store is also done here. */
+  readonly works?: boolean
+}
+
 /** Opens the desk for as long as the work takes. */
-export async function withDesk<T>(given: ParsedArgs, work: (desk: Desk) => Promise<T>): Promise<T> {
+export async function withDesk<T>(
+  given: ParsedArgs,
+  work: (desk: Desk) => Promise<T>,
+  { named = [], works = false }: DeskNeeds = {},
+): Promise<T> {
   const base = baseUrl(given)
   if (base !== undefined) return await work(new RemoteOperator(base, headersOf(given)))
   const blobs = await namedBlobs(given)
   const store = await storeFromUrl(given.storeUrl(), { existing: true, ...blobs })
-  const waybill = createWaybill({ operations: await typesOf(given), store, ...blobs })
+  const types = await typesOf(given)
+  const missing = named.filter(name => types.every(type => type.name !== name))
+  const operations = [...types, ...missing.map(name => defineOperation({ name }))]
+  const waybill = createWaybill({ operations, store, ...blobs })
   try {
-    await waybill.store.open()
+    await (works ? waybill.start() : waybill.store.open())
     return await work(waybill.operator)
   } finally {
     await waybill.stop()

@@ -3,12 +3,23 @@ import { ProblemError } from '../model/problem.ts'
 import type { Problem } from '../model/protocol.ts'
 import { formatFilter, type OperatorFilter } from '../operator/filter.ts'
 import type { Operator, PageRequest } from '../operator/operator.ts'
-import type { OperationDetail, OperationView, OperatorPage } from '../operator/views.ts'
+import type {
+  BulkAction,
+  BulkPreview,
+  BulkRun,
+  OperationDetail,
+  OperationView,
+  OperatorPage,
+} from '../operator/views.ts'
 import type { RetryOptions } from '../service/retries.ts'
 import type { LogLine } from '../stores/store.ts'
 
 /** What the admin API does. */
-type RemoteDesk = Pick<Operator, 'browse' | 'get' | 'input' | 'output' | 'log' | 'cancel' | 'retry' | 'delete'>
+type RemoteDesk = Pick<
+  Operator,
+  | ('browse' | 'get' | 'input' | 'output' | 'log' | 'cancel' | 'retry' | 'delete')
+  | ('pause' | 'resume' | 'preview' | 'bulk' | 'bulkRun')
+>
 
 type Headers = Readonly<Record<string, string>>
 
@@ -58,6 +69,26 @@ export class RemoteOperator implements RemoteDesk {
 
   async delete(id: string): Promise<void> {
     await this.#change('DELETE', `/operations/${id}`)
+  }
+
+  async pause(type: string): Promise<void> {
+    await this.#change('POST', `/types/${encodeURIComponent(type)}/pause`)
+  }
+
+  async resume(type: string): Promise<void> {
+    await this.#change('POST', `/types/${encodeURIComponent(type)}/resume`)
+  }
+
+  async preview(action: BulkAction, filter: OperatorFilter): Promise<BulkPreview> {
+    return (await this.#change('POST', '/bulk/preview', { action, filter: formatFilter(filter) })) as BulkPreview
+  }
+
+  async bulk(action: BulkAction, filter: OperatorFilter): Promise<BulkRun> {
+    return (await this.#change('POST', '/bulk', { action, filter: formatFilter(filter) })) as BulkRun
+  }
+
+  async bulkRun(id: string): Promise<BulkRun | undefined> {
+    return (await this.#find(`/bulk/${id}`)) as BulkRun | undefined
   }
 
   async #get(path: string): Promise<unknown> {

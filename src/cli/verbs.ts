@@ -1,9 +1,12 @@
-/** What an operator does to operations: `waybill cancel`, `retry` and `delete`. */
+/** What an operator does to operations and types: `waybill cancel`, `retry`, `delete`, `pause` and `resume`. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isFinal } from '../model/protocol.ts'
 import { type OperatorFilter, parseFilter } from '../operator/filter.ts'
-import type { OperationView } from '../operator/views.ts'
+import type { BulkAction, BulkRun, OperationView } from '../operator/views.ts'
 import { type Command, JSON_OPTION, type ParsedArgs, UsageError } from './command.ts'
-import { actor, DESK_OPTIONS, type Desk, findId, withDesk } from './desk.ts'
-import { fail, messageOf, print, printJson } from './output.ts'
+import { actor, baseUrl, DESK_OPTIONS, type Desk, findId, withDesk } from './desk.ts'
+import { fail, messageOf, print, printJson, time } from './output.ts'
+import { ProgressLine } from './progress.ts'
 
 /** What is said of an operation after the act. */
 interface Done {
@@ -19,8 +22,7 @@ const VERB_OPTIONS = {
   ...JSON_OPTION,
 } as const
 
-/** All that fits, in pages that are not larger than what the admin API gives. */
-const PAGE = 500
+const POLL_MS = 300
 
 export const cancel: Command = {
   name: 'cancel',
@@ -34,7 +36,7 @@ export const cancel: Command = {
   ],
   run: given =>
     toEach(given, {
-      fits: ({ status }) => status === 'pending' || status === 'running',
+      action: 'cancel',
       act: async (desk, id) => {
         const view = await desk.cancel(id, actor())
         return { id, view, says: view.status === 'running' ? 'asked to cancel' : view.status }
@@ -58,7 +60,7 @@ export const retry: Command = {
   ],
   run: given =>
     toEach(given, {
-      fits: ({ status, retriedBy }) => (status === 'failed' || status === 'canceled') && retriedBy === null,
+      action: 'retry',
       act: async (desk, id) => {
         const view = await desk.retry(id, actor(), { fresh: given.has('fresh') })
         return { id, view, says: `is run again by ${view.id}` }
@@ -78,7 +80,7 @@ export const remove: Command = {
   ],
   run: given =>
     toEach(given, {
-      fits: ({ status, purged }) => !purged && status !== 'pending' && status !== 'running',
+      action: 'delete',
       act: async (desk, id) => {
         await desk.delete(id, actor())
         return { id, says: 'deleted' }
@@ -86,30 +88,63 @@ export const remove: Command = {
     }),
 }
 
+export const pause: Command = typeCommand('pause', {
+  summary: 'pause operation types, durably: nothing of them is begun until they are resumed; what runs goes on',
+  act: (desk, type) => desk.pause(type, actor()),
+  done: 'paused',
+})
+
+export const resume: Command = typeCommand('resume', {
+  summary: 'resume operation types that are paused',
+  act: (desk, type) => desk.resume(type, actor()),
+  done: 'resumed',
+})
+
+interface TypeVerb {
+  readonly summary: string
+  readonly act: (desk: Desk, type: string) => Promise<void>
+  readonly done: string
+}
+
+function typeCommand(name: string, { summary, act, done }: TypeVerb): Command {
+  return {
+    name,
+    operands: 'TYPE...',
+    count: { min: 1, max: Number.POSITIVE_INFINITY },
+    summary,
+    options: { ...DESK_OPTIONS, ...JSON_OPTION },
+    examples: [
+      `waybill ${name} orders --store sqlite:./orders.db`,
+      `waybill ${name} orders refunds --url http://127.0.0.1:3000`,
+    ],
+    run: given => {
+      const actOnAll = async (desk: Desk) => {
+        for (const type of given.operands) {
+          await act(desk, type)
+          if (given.has('json')) printJson({ type, paused: name === 'pause' })
+          else print(`${type} ${done}`)
+        }
+        return 0
+      }
+      return withDesk(given, actOnAll, { named: given.operands })
+    },
+  }
+}
+
 interface Verb {
-  /** Whether an operation that a filter has found can be acted on. */
-  readonly fits: (view: OperationView) => boolean
+  readonly action: BulkAction
   readonly act: (desk: Desk, id: string) => Promise<Done>
 }
 
-/** Acts on each operation, and says what became of it. Exits with 1 if it could not act on one of them. */
-async function toEach(given: ParsedArgs, { fits, act }: Verb): Promise<number> {
+/** Acts on the operations that are named, or on all that fit a filter. */
+async function toEach(given: ParsedArgs, verb: Verb): Promise<number> {
   const filter = filterOf(given)
-  return await withDesk(given, async desk => {
-    if (filter !== undefined && !given.has('yes')) return await count(desk, filter, fits)
-    const ids = filter === undefined ? findAll(desk, given.operands) : fitting(desk, filter, fits)
-    let code = 0
-    for await (const id of ids) {
-      try {
-        const { says, view = { id } } = await act(desk, id)
-        if (given.has('json')) printJson(view)
-        else print(`${id} ${says}`)
-      } catch (error) {
-        code = fail(`${id} ${messageOf(error)}`, 1)
-      }
-    }
-    return code
-  })
+  if (filter === undefined) return await withDesk(given, desk => actOnEach(desk, given, verb))
+  if (!given.has('yes')) return await withDesk(given, desk => preview(desk, given, { action: verb.action, filter }))
+  if (verb.action === 'retry' && baseUrl(given) === undefined && given.text('handlers') === undefined) {
+    throw new UsageError('A store does not know the types of its operations: name their handler files by --handlers.')
+  }
+  return await withDesk(given, desk => actOnAll(desk, given, { action: verb.action, filter }), { works: true })
 }
 
 function filterOf(given: ParsedArgs): OperatorFilter | undefined {
@@ -120,24 +155,52 @@ function filterOf(given: ParsedArgs): OperatorFilter | undefined {
   return text === undefined ? undefined : parseFilter(text)
 }
 
-async function* findAll(desk: Desk, operands: readonly string[]): AsyncGenerator<string> {
-  for (const operand of operands) yield await findId(desk, operand)
+/** Says what became of each. Exits with 1 if it could not act on one of them. */
+async function actOnEach(desk: Desk, given: ParsedArgs, { act }: Verb): Promise<number> {
+  let code = 0
+  for (const operand of given.operands) {
+    const id = await findId(desk, operand)
+    try {
+      const { says, view = { id } } = await act(desk, id)
+      if (given.has('json')) printJson(view)
+      else print(`${id} ${says}`)
+    } catch (error) {
+      code = fail(`${id} ${messageOf(error)}`, 1)
+    }
+  }
+  return code
 }
 
-/** The ids of all that fits. The acts change what fits, so a page is read before the first of it is acted on. */
-async function* fitting(desk: Desk, filter: OperatorFilter, fits: Verb['fits']): AsyncGenerator<string> {
-  let after: string | undefined
-  do {
-    const { items, next } = await desk.browse(filter, { limit: PAGE, after })
-    yield* items.filter(fits).map(({ id }) => id)
-    after = next
-  } while (after !== undefined)
+interface Bulk {
+  readonly action: BulkAction
+  readonly filter: OperatorFilter
 }
 
-async function count(desk: Desk, filter: OperatorFilter, fits: Verb['fits']): Promise<number> {
-  let found = 0
-  for await (const _ of fitting(desk, filter, fits)) found++
+async function preview(desk: Desk, given: ParsedArgs, { action, filter }: Bulk): Promise<number> {
+  const found = await desk.preview(action, filter)
+  if (given.has('json')) return printJson(found)
+  const { count, complete, sample } = found
+  for (const { id, type, status, createdAt } of sample) print(`${id}  ${type}  ${status}  ${time(createdAt)}`)
   return print(
-    `${found} ${found === 1 ? 'operation fits' : 'operations fit'}. Repeat it with --yes to act on ${found === 1 ? 'it' : 'them'}.`,
+    `${complete ? count : `At least ${count}`} ${count === 1 ? 'operation fits' : 'operations fit'}. Repeat it with --yes to act.`,
   )
+}
+
+/** Begins a bulk run and shows its progress. Where this is cut short, the run goes on in the other processes of the store. */
+async function actOnAll(desk: Desk, given: ParsedArgs, { action, filter }: Bulk): Promise<number> {
+  const line = new ProgressLine()
+  let run = await desk.bulk(action, filter, actor())
+  while (!isFinal(run.status)) {
+    line.update({ status: `${run.done} done`, message: counts(run) })
+    await sleep(POLL_MS)
+    run = (await desk.bulkRun(run.id)) ?? run
+  }
+  line.end()
+  if (given.has('json')) printJson(run)
+  else print(`${run.id} ${run.status}: ${run.done} done, ${counts(run)}`)
+  return run.status === 'completed' && run.failed === 0 ? 0 : 1
+}
+
+function counts({ skipped, failed }: BulkRun): string {
+  return `${skipped} skipped, ${failed} failed`
 }
