@@ -3,7 +3,9 @@ import { styleText } from 'node:util'
 import { redactUrl } from '../from-url/urls.ts'
 import { packageVersion } from '../util/version.ts'
 import { BLOBS_OPTION, type Command, JSON_OPTION, type ParsedArgs, STORE_OPTION, UsageError } from './command.ts'
+import { AZURE_OPTIONS, examineAzure } from './doctor/azure.ts'
 import { type Finding, Findings, type Grade } from './doctor/finding.ts'
+import { examineKubernetes, KUBERNETES_OPTIONS } from './doctor/kubernetes.ts'
 import { examinePostgres } from './doctor/postgres.ts'
 import { examineSqlite } from './doctor/sqlite.ts'
 import { namedBlobs, withStore } from './open.ts'
@@ -11,16 +13,36 @@ import { columns, messageOf, plain, print, printJson } from './output.ts'
 
 export const doctor: Command = {
   name: 'doctor',
+  operands: '[azure|kubernetes]',
+  count: { max: 1 },
   summary: 'look for what does not work, or soon will not: versions, the store, its disk or its server',
-  options: { ...STORE_OPTION, ...BLOBS_OPTION, ...JSON_OPTION },
-  examples: ['waybill doctor --store sqlite:./orders.db', 'waybill doctor --store postgres://worker@db/orders --json'],
+  options: { ...STORE_OPTION, ...BLOBS_OPTION, ...AZURE_OPTIONS, ...KUBERNETES_OPTIONS, ...JSON_OPTION },
+  notes: ['With azure or kubernetes: would the first execution start, as this identity? Nothing is started.'],
+  examples: [
+    'waybill doctor --store sqlite:./orders.db',
+    'waybill doctor --store postgres://worker@db/orders --json',
+    'waybill doctor azure --resource-group orders --job orders-job',
+    'waybill doctor kubernetes --namespace orders',
+  ],
   run: runDoctor,
 }
+
+const ENGINES: ReadonlyMap<string, (given: ParsedArgs, findings: Findings) => Promise<void>> = new Map([
+  ['azure', examineAzure],
+  ['kubernetes', examineKubernetes],
+])
 
 async function runDoctor(given: ParsedArgs): Promise<number> {
   const findings = new Findings()
   examineVersions(findings)
-  await examineStore(given, findings)
+  const [engine] = given.operands
+  const examineEngine = engine === undefined ? undefined : ENGINES.get(engine)
+  if (engine !== undefined && examineEngine === undefined) {
+    throw new UsageError(`Cannot look at "${engine}": use ${[...ENGINES.keys()].join(' or ')}.`)
+  }
+  await examineEngine?.(given, findings)
+  const hasStore = given.text('store') !== undefined || process.env.WAYBILL_STORE !== undefined
+  if (examineEngine === undefined || hasStore) await examineStore(given, findings)
   if (given.has('json')) printJson(findings.all)
   else for (const line of linesOf(findings.all)) print(line)
   return findings.all.some(({ grade }) => grade === 'fail') ? 1 : 0

@@ -1,11 +1,15 @@
+import { writeFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
+import { emulateKubernetes } from 'waybill/emulators/kubernetes'
 import { postgresStore } from 'waybill/stores/postgres'
+import { examinePermissions } from '../../src/cli/doctor/azure.ts'
 import { type Finding, Findings } from '../../src/cli/doctor/finding.ts'
 import { examineFileSystem } from '../../src/cli/doctor/sqlite.ts'
-import { waybill } from '../support/cli.ts'
+import { azureOf } from '../support/azure.ts'
+import { waybill, waybillProcess } from '../support/cli.ts'
 import { testDatabase } from '../support/postgres.ts'
 import { TransactionPooler } from '../support/transaction-pooler.ts'
-import { test } from '../support/waybill.ts'
+import { type TestContext, test } from '../support/waybill.ts'
 
 async function examine(url: string): Promise<{ code: number | null; findings: Finding[] }> {
   const { code, out } = await waybill(['doctor', '--store', url, '--json'])
@@ -102,5 +106,74 @@ describe('PostgreSQL', () => {
     const { code, findings } = await examine('postgres://u@127.0.0.1:1/x')
     expect(code).toBe(1)
     expect(of(findings, 'store')[0]?.says).toContain('ECONNREFUSED')
+  })
+})
+
+describe('Azure', () => {
+  test('an identity that may start the job, and one that may not read it', async ({ lab }) => {
+    const azure = await azureOf(lab, '')
+    const { code, out } = await waybillProcess(['doctor', 'azure', '--json'], azure.environment)
+    const findings = JSON.parse(out) as Finding[]
+    expect(of(findings, 'identity')[0]?.says).toMatch(/^gets a token/)
+    expect(of(findings, 'job')[0]).toMatchObject({ grade: 'ok', says: expect.stringMatching(/^is there: /) })
+    expect(of(findings, 'executions')).toEqual([{ grade: 'ok', name: 'executions', says: 'can be listed' }])
+    expect({ code, fails: findings.filter(({ grade }) => grade === 'fail') }).toEqual({ code: 0, fails: [] })
+    expect(azure.executions).toEqual([])
+
+    const missing = await waybillProcess(['doctor', 'azure', '--job', 'no-such-job'], azure.environment)
+    expect(missing.code).toBe(1)
+    expect(missing.out).toMatch(/^FAIL {2}job .*404 ResourceNotFound .*Check its name/m)
+    azure.fail(() => ({ answer: { status: 403, code: 'AuthorizationFailed' } }))
+    const refused = await waybillProcess(['doctor', 'azure'], azure.environment)
+    expect(refused.out).toMatch(/^FAIL {2}job .*403 AuthorizationFailed .*"Container Apps Jobs Operator"/m)
+  })
+
+  test.for([
+    [[{ actions: ['Microsoft.App/jobs/*'] }], 'ok', 'allow to read and start'],
+    [
+      [{ actions: ['*'], notActions: ['Microsoft.App/jobs/start/*'] }],
+      'fail',
+      'do not allow Microsoft.App/jobs/start/action.',
+    ],
+    [[{ actions: ['*/read'] }, { actions: ['Microsoft.App/jobs/*/action'] }], 'ok', 'allow'],
+    [[], 'fail', 'do not allow Microsoft.App/jobs/read, '],
+  ] as const)('permissions %j', ([value, grade, says]) => {
+    const findings = new Findings()
+    examinePermissions({ value }, findings)
+    expect(findings.all).toEqual([{ grade, name: 'permissions', says: expect.stringContaining(says) }])
+  })
+
+  test('what is missing is named', async () => {
+    const { code, err } = await waybill(['doctor', 'azure'], { AZURE_SUBSCRIPTION_ID: undefined })
+    expect([code, err]).toEqual([
+      2,
+      expect.stringContaining('--subscription is missing: give it, or set AZURE_SUBSCRIPTION_ID.'),
+    ])
+    expect(await waybill(['doctor', 'aws'])).toMatchObject({ code: 2 })
+  })
+})
+
+describe('Kubernetes', () => {
+  async function examineWith(lab: TestContext, verbs: readonly string[], quota = 10) {
+    const cluster = await emulateKubernetes({ images: { orders: { entrypoint: ['node', '-e', ''] } }, quota })
+    lab.onEnd(() => cluster.close())
+    const file = lab.file()
+    writeFileSync(file, cluster.kubeconfig(cluster.token(verbs)))
+    const { code, out } = await waybill(['doctor', 'kubernetes', '--json'], { KUBECONFIG: file })
+    return { code, findings: JSON.parse(out) as Finding[], cluster }
+  }
+
+  test('a user who may work with jobs: none is made', async ({ lab }) => {
+    const { code, findings, cluster } = await examineWith(lab, ['create', 'get', 'list', 'watch', 'delete'])
+    expect({ code, bad: bad(findings) }).toEqual({ code: 0, bad: [] })
+    expect(cluster.jobs()).toEqual([])
+  })
+
+  test('a user who may only look, and a quota that is used up', async ({ lab }) => {
+    const { code, findings } = await examineWith(lab, ['get', 'list'])
+    expect({ code, bad: bad(findings) }).toEqual({ code: 1, bad: ['create jobs', 'delete jobs'] })
+    expect(of(findings, 'create jobs')[0]?.says).toMatch(/forbidden.*allow create, get, list, watch and delete/)
+    const full = await examineWith(lab, ['create', 'get', 'list', 'watch', 'delete'], 0)
+    expect(of(full.findings, 'create jobs')[0]?.says).toContain('exceeded quota')
   })
 })

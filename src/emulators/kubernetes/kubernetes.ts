@@ -230,12 +230,13 @@ export class KubernetesEmulator {
     }
   }
 
-  #create({ namespace, body }: JobsRequest): Job {
+  #create({ namespace, body, query }: JobsRequest): Job {
     if (!this.#namespaces.has(namespace)) {
       throw new ApiError(404, 'NotFound', `namespaces ${JSON.stringify(namespace)} not found`)
     }
     const job = admit(body, namespace)
     this.#checkQuota(job)
+    if (query.get('dryRun') === 'All') return job
     this.#jobs.add(job)
     const { uid } = job.metadata
     const onGone = () => this.#controllers.delete(uid)
