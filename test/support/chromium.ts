@@ -1,6 +1,7 @@
 /** A real browser for tests of pages. */
 import bundled from '@sparticuz/chromium'
 import { type Browser, chromium } from 'playwright-core'
+import { PATIENCE_MS } from './waybill.ts'
 
 /** What it would do on its own besides showing pages: all of it off. */
 const ARGUMENTS = [
@@ -15,5 +16,11 @@ const ARGUMENTS = [
 
 /** Starts Chromium; the caller closes it. */
 export async function launchChromium(): Promise<Browser> {
-  return await chromium.launch({ executablePath: await bundled.executablePath(), args: ARGUMENTS })
+  const browser = await chromium.launch({ executablePath: await bundled.executablePath(), args: ARGUMENTS, timeout: 0 })
+  // A page is as slow as its machine.
+  browser.on('context', context => {
+    context.setDefaultTimeout(PATIENCE_MS)
+    context.setDefaultNavigationTimeout(PATIENCE_MS)
+  })
+  return browser
 }

@@ -12,7 +12,7 @@ import type { Logger } from '../../src/util/logger.ts'
 import { createWaybill, type Waybill, type WaybillOptions, type WorkerOptions } from '../../src/waybill.ts'
 
 /** No condition takes so long on any machine; a wait that exceeds it has failed. */
-const PATIENCE_MS = 240_000
+export const PATIENCE_MS = 240_000
 
 /** Makes parts, and frees them in the reverse order. */
 export class TestContext {
