@@ -11,6 +11,7 @@ import { type Duration, durationMs, LONGEST_MS, LONGEST_TIMER_MS, MINUTE, SECOND
 import type { Media } from './media.ts'
 import { type Checks, checkOptions, FUNCTION, OBJECT, type RenamedOptions, UNCHECKED } from './options.ts'
 import type { Progress } from './protocol.ts'
+import type { Tagger, TagValues } from './tags.ts'
 import { readTool, type Tool, type ToolOptions } from './tool.ts'
 import type { WebAbortSignal, WebBlob } from './web-types.ts'
 
@@ -105,6 +106,18 @@ export interface OperationTypeOptions<Name extends string, Input, Output, Key ex
   readonly mayAnswer?: ((caller: string, event: EventTarget) => boolean | Promise<boolean>) | undefined
   /** How many requests one principal may make in a time, counted by each process; past that, they are refused with 429. Default: no limit. */
   readonly rateLimit?: RateLimit | undefined
+  /**
+   * Names and values that operators find an operation by, made of its input; clients see them too. At most 8, with names
+   * of at most 32 characters; values are cut to 128. Default: none.
+   */
+  readonly tags?: Tagger<OutputOf<Input>> | undefined
+  /**
+   * JSON Pointers (RFC 6901) to what operators are not shown of the input, the output and recorded steps, such as `/card`;
+   * `*` stands for every member of an object or an array. Default: none.
+   */
+  readonly redact?: readonly string[] | undefined
+  /** Whether operators' searches look into the input too. Default false. */
+  readonly searchInput?: boolean | undefined
   /** Whether agents can call it as a tool, where the server has the option `mcp`, and how it is offered to them. Default false. */
   readonly tool?: boolean | ToolOptions | undefined
 }
@@ -133,6 +146,8 @@ export interface Policy {
   readonly inFlightLimit: number | undefined
   readonly rateLimit: { readonly requests: number; readonly perMs: number } | undefined
   readonly mayAnswer: ((caller: string, event: EventTarget) => boolean | Promise<boolean>) | undefined
+  readonly redact: readonly string[]
+  readonly searchInput: boolean
 }
 
 /** A declared kind of operation; see {@link defineOperation}. */
@@ -147,6 +162,8 @@ export interface OperationType<
   readonly output: Output | undefined
   readonly resultKey: Key
   readonly policy: Policy
+  /** Makes tags of an input that its schema has checked; undefined where there are none. */
+  readonly tags: ((input: unknown) => TagValues) | undefined
   /** How it is offered to agents; undefined where it is not. */
   readonly tool: Tool | undefined
 }
@@ -187,6 +204,9 @@ const OPTIONS: Checks<OperationTypeOptions<string, unknown, unknown, string>> = 
   backlogLimit: UNCHECKED,
   inFlightLimit: UNCHECKED,
   rateLimit: OBJECT,
+  tags: UNCHECKED,
+  redact: UNCHECKED,
+  searchInput: UNCHECKED,
   tool: UNCHECKED,
   mayAnswer: FUNCTION,
 }
@@ -233,6 +253,7 @@ export function defineOperation<
     output: init.output,
     resultKey,
     policy: readPolicy(init, where),
+    tags: readTagger(init.tags, where),
     tool: readTool(init.tool, init.name, where),
   })
 }
@@ -241,7 +262,7 @@ function isSchemaLike(schema: unknown): boolean {
   return (typeof schema === 'object' && schema !== null) || typeof schema === 'function'
 }
 
-function readPolicy(init: OperationTypeOptions<string, unknown, unknown, string>, where: string): Policy {
+function readPolicy(init: Omit<OperationTypeOptions<string, unknown, unknown, string>, 'tags'>, where: string): Policy {
   const whole = (name: keyof typeof init, byDefault: number, min: number, max: number) =>
     numberIn(where, name, init[name] ?? byDefault, { min, max, whole: true })
   const limit = (name: keyof typeof init) => (init[name] === undefined ? undefined : whole(name, 1, 1, 10_000))
@@ -272,7 +293,20 @@ function readPolicy(init: OperationTypeOptions<string, unknown, unknown, string>
     inFlightLimit: limit('inFlightLimit'),
     rateLimit: init.rateLimit === undefined ? undefined : readRateLimit(init.rateLimit, where),
     mayAnswer: init.mayAnswer,
+    redact: readPointers(init.redact ?? [], where),
+    searchInput: flag('searchInput'),
   })
+}
+
+function readTagger(tags: unknown, where: string): OperationType['tags'] {
+  if (tags !== undefined && typeof tags !== 'function') throw new TypeError(`${where}: tags must be a function.`)
+  return tags as OperationType['tags']
+}
+
+function readPointers(pointers: readonly string[], where: string): readonly string[] {
+  const isPointer = (it: unknown) => typeof it === 'string' && /^(?:\/(?:[^~]|~[01])*)+$/.test(it)
+  if (Array.isArray(pointers) && pointers.every(isPointer)) return Object.freeze([...pointers])
+  throw new TypeError(`${where}: redact must be JSON Pointers, such as ["/card"].`)
 }
 
 function readFlag(where: string, name: string, value: unknown): boolean {

@@ -8,7 +8,7 @@ import { ProblemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import { orUnavailable } from '../service/unavailable.ts'
 import { fitsQuery } from '../stores/browsing.ts'
-import type { Store } from '../stores/store.ts'
+import type { BrowsePage, BrowseQuery, Store } from '../stores/store.ts'
 import { type Act, type Bulk, type Done, OPERATOR_TYPES } from './acts.ts'
 import type { OperatorFilter } from './filter.ts'
 import { toView } from './to-view.ts'
@@ -45,6 +45,7 @@ type Result = 'done' | 'skipped' | 'failed'
 /** What a bulk run works with. */
 export interface BulkContext {
   readonly store: Store
+  readonly look: (query: BrowseQuery) => Promise<BrowsePage>
   readonly isKnown: (type: string) => boolean
   readonly perform: (act: Act) => Promise<Done>
 }
@@ -67,11 +68,11 @@ function isAsWanted(action: BulkAction, { status, purged, retriedBy, cancelReque
 
 /** Looks at some operations, and gives those that fit and can be acted on. */
 async function select(
-  { store, isKnown }: BulkContext,
+  { look, isKnown }: BulkContext,
   action: BulkAction,
   query: OperatorFilter & { readonly limit: number; readonly after?: string | undefined },
 ) {
-  const page = await orUnavailable(store.browse(query))
+  const page = await look(query)
   const operations = page.operations.filter(
     operation =>
       (query.type !== undefined || !OPERATOR_TYPES.has(operation.type)) && isActionable(action, operation, isKnown),

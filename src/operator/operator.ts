@@ -1,5 +1,6 @@
 /** What an operator sees and does, over the operations of all owners. */
-import { readReference } from '../blobs/blob-store.ts'
+import { isReference, readReference } from '../blobs/blob-store.ts'
+import { type Duration, durationMs, HOUR, LONGEST_MS } from '../model/duration.ts'
 import type { Operation } from '../model/operation.ts'
 import { problemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
@@ -9,7 +10,7 @@ import type { RetryOptions } from '../service/retries.ts'
 import { toSubmission } from '../service/submissions.ts'
 import { orUnavailable } from '../service/unavailable.ts'
 import { listPauses, OPERATOR, PAUSES, type PausedTypes, pausedType, pauseTags } from '../stores/paused-types.ts'
-import { BROWSE_LIMIT, type LogLine, type RecordedError, type Store } from '../stores/store.ts'
+import { BROWSE_LIMIT, type BrowseQuery, type LogLine, type RecordedError, type Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import type { Loop } from '../util/loop.ts'
 import { DELIVERY_TYPE, type DeliveryInput } from '../webhooks/delivery.ts'
@@ -17,6 +18,9 @@ import type { Webhooks } from '../webhooks/webhooks.ts'
 import { type Act, Acts, BULK_TYPE, type Bulk, type Done, OPERATOR_TYPES } from './acts.ts'
 import { type BulkContext, countsOf, previewBulk, runBulk } from './bulk.ts'
 import { formatFilter, type OperatorFilter } from './filter.ts'
+import { lookThrough } from './look.ts'
+import { redactJson } from './redact.ts'
+import { makeStatistics } from './statistics.ts'
 import { toView } from './to-view.ts'
 import type {
   Actor,
@@ -27,6 +31,7 @@ import type {
   OperationDetail,
   OperationView,
   OperatorPage,
+  Statistics,
 } from './views.ts'
 
 /**
@@ -111,6 +116,14 @@ export interface Operator {
   /** The names of the types that are paused, as far as this process knows. */
   paused(): ReadonlySet<string>
 
+  /**
+   * Counts what happened lately, and shows how things are now. It looks at the newest 5,000 operations at most (1,000 in
+   * Cosmos DB): `complete` says whether those are all of the window.
+   *
+   * @param options `window` is how far back to look, up to 10 years; default 1 h
+   */
+  statistics(options?: { readonly window?: Duration | undefined }): Promise<Statistics>
+
   /** Counts what an action would be done to now, to at most 10,000, and shows the newest 10. */
   preview(action: BulkAction, filter: OperatorFilter): Promise<BulkPreview>
 
@@ -174,7 +187,9 @@ export class StoreOperator implements Operator {
       if (operations.types.has(name)) throw new TypeError(`The name "${name}" is taken: acts of operators have it.`)
     }
     const perform = (act: Act) => this.#perform(act)
-    this.#bulk = { store, isKnown: type => operations.types.has(type), perform }
+    const { types } = operations
+    const look = (query: BrowseQuery) => lookThrough({ store, types }, query)
+    this.#bulk = { store, look, isKnown: type => types.has(type), perform }
     this.#acts = new Acts({ store, logger, perform, performBulk: (bulk, job) => runBulk(this.#bulk, bulk, job) })
   }
 
@@ -198,7 +213,7 @@ export class StoreOperator implements Operator {
     let [scanned, next] = [0, after]
     for (let look = 0; look < MAX_LOOKS; look++) {
       const query = { ...filter, after: next, limit: limit - items.length }
-      const page = await orUnavailable(this.#context.store.browse(query))
+      const page = await this.#bulk.look(query)
       items.push(...page.operations.filter(({ type }) => type === filter.type || !OPERATOR_TYPES.has(type)).map(toView))
       scanned += page.scanned
       next = page.next
@@ -222,7 +237,7 @@ export class StoreOperator implements Operator {
       traceparent: operation.traceparent,
       webhookUrl: operation.webhookUrl,
       attempts: withErrors(operation, errors),
-      steps: [...steps].map(([name, value]) => ({ name, value })).sort(byName),
+      steps: [...steps].map(([name, value]) => ({ name, value: this.#redacted(operation, value) })).sort(byName),
       deliveries,
       hasInput: !operation.purged,
       hasOutput: output !== undefined,
@@ -231,12 +246,26 @@ export class StoreOperator implements Operator {
   }
 
   async input(id: string): Promise<string | undefined> {
-    return await orUnavailable(this.#context.store.readPayload(id, 'input'))
+    return await this.#payload(id, 'input')
   }
 
   async output(id: string): Promise<string | undefined> {
-    const text = await orUnavailable(this.#context.store.readPayload(id, 'output'))
+    const text = await this.#payload(id, 'output')
     return text !== undefined && readReference(text, id) === undefined ? text : undefined
+  }
+
+  async #payload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
+    const text = await this.#rawPayload(id, kind)
+    const operation = text === undefined || isReference(text) ? undefined : await this.#read(id)
+    return text !== undefined && operation !== undefined ? this.#redacted(operation, text) : text
+  }
+
+  async #rawPayload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
+    return await orUnavailable(this.#context.store.readPayload(id, kind))
+  }
+
+  #redacted({ type }: Operation, text: string): string {
+    return redactJson(text, this.#context.operations.types.get(type)?.policy.redact ?? [])
   }
 
   async log(id: string, after = 0): Promise<readonly LogLine[]> {
@@ -270,6 +299,12 @@ export class StoreOperator implements Operator {
 
   paused(): ReadonlySet<string> {
     return this.#context.pauses.types
+  }
+
+  async statistics({ window = HOUR }: { readonly window?: Duration | undefined } = {}): Promise<Statistics> {
+    const { store, pauses, operations } = this.#context
+    const windowMs = durationMs('window', window, { min: 1000, max: LONGEST_MS })
+    return await makeStatistics({ store, pauses, types: [...operations.types.keys()] }, windowMs)
   }
 
   async preview(action: BulkAction, filter: OperatorFilter): Promise<BulkPreview> {
@@ -346,7 +381,7 @@ export class StoreOperator implements Operator {
 
   async #replay(deliveryId: string): Promise<Done> {
     const { webhooks } = this.#context
-    const told = await this.input(deliveryId)
+    const told = await this.#rawPayload(deliveryId, 'input')
     const delivery = await this.#read(deliveryId)
     if (webhooks === undefined || told === undefined || delivery?.type !== DELIVERY_TYPE)
       throw problemError('not-found')
@@ -379,7 +414,7 @@ export class StoreOperator implements Operator {
   }
 
   async #toBulkRun(operation: Operation): Promise<BulkRun[]> {
-    const text = await this.input(operation.id)
+    const text = await this.#rawPayload(operation.id, 'input')
     if (text === undefined) return []
     const steps = await orUnavailable(this.#context.store.steps(operation.id))
     return [toBulkRun(operation, JSON.parse(text) as Bulk, steps)]

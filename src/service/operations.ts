@@ -10,6 +10,7 @@ import type { AnyOperationType } from '../model/operation-type.ts'
 import { type ProblemError, problemError } from '../model/problem.ts'
 import { isFinal, type Links, type Status, type StatusDocument } from '../model/protocol.ts'
 import type { Submission } from '../model/submission.ts'
+import { readTags } from '../model/tags.ts'
 import { checkSchema, validate } from '../model/validation.ts'
 import { isEventName, isFor, type Wait } from '../model/waits.ts'
 import type { Metrics, QueueReading } from '../observability/metrics.ts'
@@ -118,7 +119,8 @@ export class Operations {
     if (checked.errors !== undefined) {
       throw problemError('invalid-input', undefined, { extensions: { errors: checked.errors } })
     }
-    const submission = toSubmission(type, request, key)
+    const tags = type.tags && readTags(type.name, type.tags(checked.value))
+    const submission = { ...toSubmission(type, request, key), ...(tags && { tags }) }
     const acceptance = await this.#accept(submission, request.transaction)
     if (acceptance.kind === 'refused') {
       throw await this.#admission.describeRefusal(type, acceptance.limit, request.transaction === undefined)

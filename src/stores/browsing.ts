@@ -5,7 +5,7 @@ import type { BrowseQuery } from './store.ts'
 /** An id may say an earlier or a later time than its record by this much: processes and stores have clocks of their own. */
 const ID_SLACK_MS = 3_600_000
 
-/** Whether an operation is one of those that are looked for. */
+/** Whether an operation is one of those that are looked for, as far as its record tells: what is in its input is not. */
 export function fitsQuery(query: BrowseQuery, operation: Operation): boolean {
   const { type, owner, status, problem, createdAfter, createdBefore, key, execution, holder, tag, search } = query
   return (
@@ -21,6 +21,11 @@ export function fitsQuery(query: BrowseQuery, operation: Operation): boolean {
     (tag === undefined || operation.tags?.[tag.name] === tag.value) &&
     (search === undefined || isFound(search, operation))
   )
+}
+
+/** The query without its search, where the store has decided on that: of an operation whose input is searched. */
+export function decided(query: BrowseQuery, { type }: Operation): BrowseQuery {
+  return query.searchInputOf?.includes(type) ? { ...query, search: undefined } : query
 }
 
 function is<T>(wanted: T | undefined, found: T | null | undefined): boolean {
@@ -43,7 +48,7 @@ export function partText(search: string): string {
 }
 
 /** As databases do it whatever their locale: letters from A to Z alone. */
-function lowerAscii(text: string): string {
+export function lowerAscii(text: string): string {
   return text.replaceAll(/[A-Z]+/g, letters => letters.toLowerCase())
 }
 
@@ -67,6 +72,6 @@ function idAt(at: number): string {
 }
 
 /** Whether a query says more than where to begin and how much: only then operations are passed over. */
-export function isFiltered({ limit: _, after: __, ...filter }: BrowseQuery): boolean {
+export function isFiltered({ limit: _, after: __, searchInputOf: ___, ...filter }: BrowseQuery): boolean {
   return Object.values(filter).some(value => value !== undefined)
 }

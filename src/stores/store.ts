@@ -120,7 +120,9 @@ export interface BrowseQuery {
   readonly tag?: { readonly name: string; readonly value: string } | undefined
   /** A part of its id, idempotency key, owner or the value of a tag; letters from A to Z in either case. */
   readonly search?: string | undefined
-  /** 1 to 1,000. */
+  /** The types whose input, as JSON, is searched too. */
+  readonly searchInputOf?: readonly string[] | undefined
+  /** 1 to 10,000. */
   readonly limit: number
   /** Look at what comes after this id. */
   readonly after?: string | undefined

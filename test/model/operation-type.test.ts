@@ -38,6 +38,8 @@ describe('defineOperation', () => {
         backlogLimit: undefined,
         inFlightLimit: undefined,
         rateLimit: undefined,
+        redact: [],
+        searchInput: false,
       },
     })
   })

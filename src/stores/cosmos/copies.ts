@@ -1,7 +1,7 @@
 /** What operators ask for: to look through all operations, and to move them whole from one store to another. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptError, Operation } from '../../model/operation.ts'
-import { fitsQuery, idBounds, isFiltered } from '../browsing.ts'
+import { fitsQuery, idBounds, isFiltered, lowerAscii } from '../browsing.ts'
 import type { BrowsePage, BrowseQuery, Dump, DumpPart, LogLine, RecordedError } from '../store.ts'
 import { type CosmosAccess, inParallel } from './access.ts'
 import {
@@ -36,12 +36,24 @@ export async function browse(access: CosmosAccess, query: BrowseQuery): Promise<
   const most = isFiltered(rest) ? LOOK_AT : limit
   const { first = '', before } = idBounds(query)
   const seen = await access.records(name, { ...within(parts, before), after: sorted(...parts, first) }, most)
-  const found = seen.filter(operation => fitsQuery(query, operation))
+  const fits = await inParallel(seen, operation => isWanted(access, query, operation))
+  const found = seen.filter((_, index) => fits[index])
   const operations = found.slice(0, limit)
   const last = operations.length === limit ? operations.at(-1) : seen.length === most ? seen.at(-1) : undefined
   const scanned = last === undefined ? seen.length : seen.findIndex(({ id }) => id === last.id) + 1
   return { operations, next: last?.id, scanned }
 }
+
+/** What is searched for in inputs is looked for where the record alone does not have it. */
+async function isWanted(access: CosmosAccess, query: BrowseQuery, operation: Operation): Promise<boolean> {
+  if (fitsQuery(query, operation)) return true
+  const { search = '', searchInputOf = [] } = query
+  if (!searchInputOf.includes(operation.type) || !fitsQuery({ ...query, search: undefined }, operation)) return false
+  const found = await access.operation(operation.id)
+  const input = found && (await textOf(access, found.item.input))
+  return typeof input === 'string' && lowerAscii(input).includes(lowerAscii(search))
+}
+
 /** Where the operations are looked for: by what they are sorted by, and what of the query that leaves open. */
 function pathOf({ type, owner, status, ...rest }: BrowseQuery): {
   readonly name: QueryName

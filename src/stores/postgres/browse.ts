@@ -1,6 +1,6 @@
 /** Looks through the operations of all owners, a bounded number of them at a time. */
 import { STATUSES } from '../../model/protocol.ts'
-import { fitsQuery, idBounds, isFiltered, partText, tagText } from '../browsing.ts'
+import { decided, fitsQuery, idBounds, isFiltered, partText, tagText } from '../browsing.ts'
 import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery } from '../store.ts'
 import type { Row } from './pool.ts'
 import { FIRST_ID, isId, LAST_ID, recordOf, toOperation } from './rows.ts'
@@ -24,7 +24,7 @@ export function browseStatement(schema: string, query: BrowseQuery): BrowseState
       ${lookedAt(operations, query, bounds, value)} ORDER BY id DESC LIMIT ${lookLimit(query)}),
     found AS MATERIALIZED (
       SELECT ${recordOf('o')} FROM ${operations} o WHERE o.id = ANY (ARRAY (SELECT id FROM looked))
-      ${conditionsOf(query, value)} ORDER BY o.id DESC LIMIT ${query.limit}),
+      ${conditionsOf(schema, query, value)} ORDER BY o.id DESC LIMIT ${query.limit}),
     ends AS (SELECT
       (SELECT id FROM looked ORDER BY id LIMIT 1) AS edge,
       (SELECT count(*) FROM looked) AS looked,
@@ -41,7 +41,7 @@ export async function browse(
   if (query.after !== undefined && !isId(query.after)) return { operations: [], scanned: 0 }
   const rows = await run(browseStatement(schema, query))
   const read = rows.filter(([id]) => id !== null).map(toOperation)
-  const operations = read.filter(operation => fitsQuery(query, operation))
+  const operations = read.filter(operation => fitsQuery(decided(query, operation), operation))
   const [edge, looked, passed] = rows[0]?.slice(RECORD_WIDTH) ?? []
   if (read.length === query.limit) return { operations, next: read.at(-1)?.id, scanned: Number(passed) }
   const isAll = Number(looked) < lookLimit(query)
@@ -73,8 +73,9 @@ function lookedAt(operations: string, query: BrowseQuery, bounds: string, value:
 }
 
 /** What is looked at is narrowed down by; the ids decide how it is read. */
-function conditionsOf(query: BrowseQuery, value: AddValue): string {
+function conditionsOf(schema: string, query: BrowseQuery, value: AddValue): string {
   const { type, owner, status, problem, createdAfter, createdBefore, key, execution, holder, tag, search } = query
+  const { searchInputOf = [] } = query
   const conditions: string[] = []
   const given = (wanted: unknown, sql: (value: string) => string, kind = 'text') => {
     if (wanted !== undefined) conditions.push(`AND ${sql(value(wanted, kind))}`)
@@ -94,7 +95,10 @@ function conditionsOf(query: BrowseQuery, value: AddValue): string {
     const has = (part: string, column: string) => `position(lower(${part} COLLATE "C") IN lower(${column})) > 0`
     const [plain, coded] = [value(search, 'text'), value(partText(search), 'text')]
     const columns = ['o.id::text COLLATE "C"', 'o.idempotency_key', 'o.owner'].map(column => has(plain, column))
-    conditions.push(`AND (${[...columns, has(coded, 'o.tags')].join(' OR ')})`)
+    const input = `(SELECT p.body FROM ${schema}.payloads p WHERE p.id = o.id AND p.kind = 0)`
+    const inInput = () => `(o.type = ANY (${value(searchInputOf, 'text[]')}) AND ${has(plain, input)})`
+    const inputs = searchInputOf.length === 0 ? [] : [inInput()]
+    conditions.push(`AND (${[...columns, has(coded, 'o.tags'), ...inputs].join(' OR ')})`)
   }
   return conditions.join(' ')
 }

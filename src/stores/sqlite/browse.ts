@@ -1,6 +1,6 @@
 /** Looks through the operations of all owners, a bounded number of them at a time. */
 import { STATUSES } from '../../model/protocol.ts'
-import { fitsQuery, idBounds, isFiltered, partText, tagText } from '../browsing.ts'
+import { decided, fitsQuery, idBounds, isFiltered, partText, tagText } from '../browsing.ts'
 import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery } from '../store.ts'
 import type { Database, SqlValue, Statement } from './database.ts'
 import { RECORDS, RecordQuery } from './rows.ts'
@@ -56,7 +56,7 @@ export function prepareBrowse(database: Database): (query: BrowseQuery) => Brows
     const next = read.length === limit ? read.at(-1)?.id : last
     const looked = () => count.get(before, next ?? first) as { count: number }
     const scanned = isFiltered(query) ? looked().count : read.length
-    return { operations: read.filter(operation => fitsQuery(query, operation)), next, scanned }
+    return { operations: read.filter(operation => fitsQuery(decided(query, operation), operation)), next, scanned }
   }
 }
 
@@ -66,12 +66,9 @@ function pathOf({ status, holder }: BrowseQuery): Path {
 }
 
 function conditionsOf(query: BrowseQuery): Condition[] {
-  const { type, owner, status, problem, createdAfter, createdBefore, key, execution, holder, tag, search } = query
+  const { type, owner, status, problem, createdAfter, createdBefore, key, execution, holder, tag } = query
   const given = (sql: string, ...values: (SqlValue | undefined)[]): Condition[] =>
     values.includes(undefined) ? [] : [{ sql, values: values as SqlValue[] }]
-  const part = ['id', 'idempotency_key', 'owner', 'tags']
-    .map(column => `instr(lower(${column}), lower(?))`)
-    .join(' OR ')
   return [
     ...given('+type = ?', type),
     ...given('+owner = ?', owner),
@@ -84,6 +81,22 @@ function conditionsOf(query: BrowseQuery): Condition[] {
     ...given('+execution = ?', execution),
     ...given('+holder = ?', holder),
     ...given('instr(tags, ?)', tag && tagText(tag)),
-    ...given(`(${part})`, search, search, search, search && partText(search)),
+    ...searched(query),
+  ]
+}
+
+function searched({ search, searchInputOf = [] }: BrowseQuery): Condition[] {
+  if (search === undefined) return []
+  const has = (text: string) => `instr(lower(${text}), lower(?))`
+  const parts = ['id', 'idempotency_key', 'owner', 'tags'].map(has)
+  const values = [search, search, search, partText(search)]
+  if (searchInputOf.length === 0) return [{ sql: `(${parts.join(' OR ')})`, values }]
+  const input = has('(SELECT body FROM inputs WHERE inputs.number = operations.number)')
+  const types = searchInputOf.map(() => '?').join(', ')
+  return [
+    {
+      sql: `(${parts.join(' OR ')} OR (type IN (${types}) AND ${input}))`,
+      values: [...values, ...searchInputOf, search],
+    },
   ]
 }

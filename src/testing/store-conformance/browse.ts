@@ -80,6 +80,19 @@ export const browseTests: StoreTests = {
       assert.deepEqual(await found({ search: 'customer' }), [])
     },
 
+    'operators search in inputs, where they are asked to': async test => {
+      const apple = await test.submit({ input: '{"item":"Apple ü"}' })
+      const large = await test.submit({ input: JSON.stringify(`${'x'.repeat(10_000)} Pear`), type: 'refunds' })
+      await test.submit({ input: '"apple"', type: 'others' })
+      const found = async (search: string, searchInputOf: readonly string[]) =>
+        idsOf(await browseAll(test, { search, searchInputOf }))
+      assert.deepEqual(await found('aPPLE ü', [TYPE]), [apple.id])
+      assert.deepEqual(await found('pear', [TYPE, 'refunds']), [large.id])
+      assert.deepEqual(await found('apple', ['refunds']), [])
+      assert.deepEqual(await found(large.id, ['refunds']), [large.id])
+      assert.deepEqual(idsOf((await test.store.browse({ searchInputOf: [TYPE], limit: 1 })).operations).length, 1)
+    },
+
     'a page says how many operations it has looked at': async test => {
       const ids = idsOf([...(await test.submitMany(3, { owner: 'ann' })), ...(await test.submitMany(4))])
       const all = await test.store.browse({ limit: 5 })

@@ -1,0 +1,105 @@
+/** What happened lately, and how things are now: counted over a bounded number of operations, the newest. */
+import type { Operation } from '../model/operation.ts'
+import { orUnavailable } from '../service/unavailable.ts'
+import type { PausedTypes } from '../stores/paused-types.ts'
+import type { ActiveOperation, Store } from '../stores/store.ts'
+import { OPERATOR_TYPES } from './acts.ts'
+import type { Percentiles, SeriesPoint, Statistics, TypeStatistics, WorkerView } from './views.ts'
+
+/** How many operations are looked at, at most. */
+const LOOK_AT = 5000
+const PARTS = 60
+/** How many kinds of failures, and how many operations of workers, are shown. */
+const [MAX_PROBLEMS, MAX_ACTIVE] = [20, 1000]
+
+/** What statistics are made from. */
+export interface StatisticsContext {
+  readonly store: Store
+  readonly pauses: PausedTypes
+  readonly types: readonly string[]
+}
+
+/** @param windowMs how far back to look, in milliseconds */
+export async function makeStatistics(context: StatisticsContext, windowMs: number): Promise<Statistics> {
+  const { store, types } = context
+  const to = Date.now()
+  const createdAfter = to - windowMs
+  const [page, active, states] = await Promise.all([
+    orUnavailable(store.browse({ createdAfter, limit: LOOK_AT })),
+    orUnavailable(store.listActive({ limit: MAX_ACTIVE })),
+    Promise.all(types.map(type => stateOf(context, type))),
+  ])
+  const operations = page.operations.filter(({ type }) => !OPERATOR_TYPES.has(type))
+  const complete = page.next === undefined
+  const from = complete ? createdAfter : Math.max(createdAfter, page.operations.at(-1)?.createdAt ?? createdAfter)
+  return {
+    from,
+    to,
+    complete,
+    series: seriesOf(operations, from, to),
+    wait: percentiles(
+      operations.flatMap(({ startedAt, createdAt }) => (startedAt === null ? [] : [startedAt - createdAt])),
+    ),
+    run: percentiles(
+      operations.flatMap(({ startedAt, finishedAt }) =>
+        startedAt === null || finishedAt === null ? [] : [finishedAt - startedAt],
+      ),
+    ),
+    problems: problemsOf(operations),
+    types: states,
+    workers: workersOf(active.filter(({ type }) => !OPERATOR_TYPES.has(type))),
+  }
+}
+
+async function stateOf({ store, pauses }: StatisticsContext, operation: string): Promise<TypeStatistics> {
+  const { depth, running, oldestAt } = await orUnavailable(store.queueStats(operation))
+  return { operation, paused: pauses.types.has(operation), depth, running, oldestAt }
+}
+
+function seriesOf(operations: readonly Operation[], from: number, to: number): readonly SeriesPoint[] {
+  const width = Math.max((to - from) / PARTS, 1)
+  const parts = Array.from({ length: PARTS }, (_, part) => {
+    return { at: Math.round(from + part * width), accepted: 0, completed: 0, failed: 0, canceled: 0 }
+  })
+  const partAt = (at: number) => parts[Math.min(Math.max(Math.floor((at - from) / width), 0), PARTS - 1)]
+  for (const { createdAt, finishedAt, status } of operations) {
+    const begun = partAt(createdAt)
+    if (begun !== undefined) begun.accepted++
+    const ended = finishedAt === null ? undefined : partAt(finishedAt)
+    if (ended !== undefined && (status === 'completed' || status === 'failed' || status === 'canceled')) ended[status]++
+  }
+  return parts
+}
+
+function percentiles(values: readonly number[]): Percentiles | null {
+  if (values.length === 0) return null
+  const sorted = values.toSorted((a, b) => a - b)
+  const at = (share: number) => Math.max(0, sorted[Math.ceil(share * sorted.length) - 1] ?? 0)
+  return { p50: at(0.5), p90: at(0.9), p99: at(0.99) }
+}
+
+function problemsOf(operations: readonly Operation[]): Statistics['problems'] {
+  const counts = new Map<string, number>()
+  for (const { status, error } of operations) {
+    if (status !== 'failed') continue
+    const code = error?.code ?? String(error?.status ?? '')
+    counts.set(code, (counts.get(code) ?? 0) + 1)
+  }
+  const problems = [...counts].map(([code, count]) => ({ code, count }))
+  return problems.sort((a, b) => b.count - a.count).slice(0, MAX_PROBLEMS)
+}
+
+/** An execution that has not claimed yet stands for its worker. */
+function workersOf(active: readonly ActiveOperation[]): readonly WorkerView[] {
+  const byHolder = Map.groupBy(active, ({ holder, execution }) => holder ?? execution ?? '')
+  return [...byHolder].map(([holder, operations]) => ({
+    holder,
+    operations: operations.map(({ id, type, attempt, execution, engine }) => ({
+      id,
+      type,
+      attempt,
+      execution,
+      engine,
+    })),
+  }))
+}
