@@ -28,7 +28,7 @@ const OPENS_VENDORS = /^(cli|from-url)\//
 export const FLOORS: readonly (readonly string[])[] = [
   ['util'],
   ['model'],
-  ['observability', 'blobs', 'openapi', 'client', 'index.ts'],
+  ['observability', 'blobs', 'openapi', 'client', 'emulators', 'index.ts'],
   ['stores'],
   ['service', 'worker', 'launchers'],
   ['webhooks'],
@@ -36,8 +36,7 @@ export const FLOORS: readonly (readonly string[])[] = [
   ['waybill.ts'],
   ['http', 'from-url', 'server.ts'],
   ['mcp'],
-  ['servers', 'adapters', 'testing', 'emulators'],
-  ['cli'],
+  ['servers', 'adapters', 'testing', 'cli'],
 ]
 
 /** Every rule, checked for every import: also those of types alone, unless the rule lets these through. */
