@@ -63,14 +63,17 @@ export function record({ ratios }: Results): void {
   writeFileSync(RECORDED, `${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`)
 }
 
+/** What a few rounds do not show of the noise: a ratio moves by this part between two runs of the same program. */
+const NOISE = 0.1
+
 /** The ratios that are worse than recorded by more than the noise of both runs, as messages for people. */
 export function findLosses({ ratios }: Results): string[] {
   if (!existsSync(RECORDED)) throw new Error('Nothing is recorded: run with --record on a quiet machine first.')
   const recorded = JSON.parse(readFileSync(RECORDED, 'utf8')) as Recorded
-  return ratios.flatMap(({ name, median, min, max, aim }) => {
+  return ratios.flatMap(({ name, median, min, max, better }) => {
     const before = recorded[name]
     if (before === undefined) return []
-    const isWorse = aim.startsWith('≥') ? max < before.min : min > before.max
+    const isWorse = better === 'more' ? max < before.min * (1 - NOISE) : min > before.max * (1 + NOISE)
     return isWorse ? [`${name}: ${median.toPrecision(3)}, recorded ${before.median.toPrecision(3)}`] : []
   })
 }

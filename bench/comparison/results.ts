@@ -15,6 +15,7 @@ export interface Measured {
 /** One of Waybill's figures by another of the same round, and what is aimed at. */
 export interface RatioResult extends Spread {
   readonly name: string
+  readonly better: RatioOf['better']
   readonly aim: string
   readonly met: boolean
 }
@@ -83,7 +84,15 @@ function ratioOf(
   const met = wanted === undefined || (better === 'more' ? over.median >= wanted : over.median <= wanted)
   const of = to === 'one' ? '' : `, of the ${to}'s`
   const sign = better === 'more' ? '≥' : '≤'
-  return [{ ...over, name: `${own.name}: ${measure}${of}`, aim: wanted === undefined ? '' : `${sign} ${wanted}`, met }]
+  return [
+    {
+      ...over,
+      better,
+      name: `${own.name}: ${measure}${of}`,
+      aim: wanted === undefined ? '' : `${sign} ${wanted}`,
+      met,
+    },
+  ]
 }
 
 function reference(

