@@ -31,7 +31,7 @@ export const FLOORS: readonly (readonly string[])[] = [
   ['observability', 'blobs', 'openapi', 'client', 'emulators', 'index.ts'],
   ['stores'],
   ['service', 'worker', 'launchers'],
-  ['webhooks'],
+  ['webhooks', 'schedules'],
   ['operator'],
   ['waybill.ts'],
   ['http', 'from-url', 'server.ts'],

@@ -28,6 +28,7 @@ export type {
   TypeStatistics,
   WorkerView,
 } from './operator/views.ts'
+export type { ScheduleOptions } from './schedules/schedules.ts'
 export type { ListRequest, Operations, Submitted } from './service/operations.ts'
 export type { SubmitRequest } from './service/submissions.ts'
 export type { Logger } from './util/logger.ts'

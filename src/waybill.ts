@@ -15,6 +15,7 @@ import {
   checkOptions,
   duration,
   integer,
+  LIST,
   LOGGER,
   OBJECT,
   OPERATION_TYPES,
@@ -25,6 +26,7 @@ import {
 } from './model/options.ts'
 import { Metrics } from './observability/metrics.ts'
 import { type Operator, StoreOperator } from './operator/operator.ts'
+import { type ScheduleOptions, Schedules } from './schedules/schedules.ts'
 import { Operations } from './service/operations.ts'
 import { PausedTypes } from './stores/paused-types.ts'
 import type { Store } from './stores/store.ts'
@@ -86,6 +88,11 @@ export interface WaybillOptions {
   readonly autoscale?: AutoscaleOptions | undefined
   /** Accepts webhooks from clients and delivers them from this process. Default: requests with a webhook are refused. */
   readonly webhooks?: WebhooksOptions | undefined
+  /**
+   * Submits operations by timetables, each tick once however many processes have the same schedule. An operator pauses a
+   * schedule by its type `schedule-` and its name.
+   */
+  readonly schedules?: readonly ScheduleOptions[] | undefined
   /** Default: errors and warnings go to standard error as JSON lines. */
   readonly logger?: Logger | undefined
   /** How long one call of the store may take, from 10 ms. Default 10 s. */
@@ -143,6 +150,7 @@ export const WAYBILL_OPTIONS: Checks<WaybillOptions> = {
   dispatcher: OBJECT,
   autoscale: OBJECT,
   webhooks: OBJECT,
+  schedules: LIST,
   logger: LOGGER,
   storeTimeout: duration({ min: 10 }),
   maxWaitingRequests: integer(0, 1_000_000),
@@ -198,6 +206,11 @@ export interface Waybill {
  * await waybill.stop()
  */
 export function createWaybill(options: WaybillOptions): Waybill {
+  return composeWaybill(options, Date.now)
+}
+
+/** The same with a clock, in milliseconds since the epoch: that of the store. */
+export function composeWaybill(options: WaybillOptions, now: () => number): Waybill {
   checkWaybillOptions(options)
   const { operations: types, blobs } = options
   const store = withTimeout(options.store, toMs(options.storeTimeout ?? '10s'))
@@ -235,12 +248,22 @@ export function createWaybill(options: WaybillOptions): Waybill {
   const autoscaler = options.autoscale && makeAutoscaler(options.autoscale, shared)
   const sweeper = new Sweeper({ store, blobs, logger, metrics, everyMs: toMs(options.sweepInterval ?? '5s') })
   const webhooks = options.webhooks && new Webhooks(options.webhooks, { store, operations, logger })
-  const operator = new StoreOperator({ store, operations, webhooks, logger, metrics, pauses })
+  const schedules =
+    options.schedules && new Schedules(options.schedules, { store: shared.store, operations, logger, now })
+  const operator = new StoreOperator({
+    store,
+    operations,
+    webhooks,
+    logger,
+    metrics,
+    pauses,
+    schedules: schedules?.types ?? [],
+  })
   const loops = (): readonly Loop[] =>
-    [worker, dispatcher, autoscaler, sweeper, webhooks, operator, pauses].flatMap(part => part?.loops ?? [])
+    [worker, dispatcher, autoscaler, sweeper, webhooks, schedules, operator, pauses].flatMap(part => part?.loops ?? [])
   const stopWork = async () => {
     operations.drain()
-    const parts = [dispatcher, autoscaler, worker, webhooks, sweeper, operator, pauses]
+    const parts = [schedules, dispatcher, autoscaler, worker, webhooks, sweeper, operator, pauses]
     await Promise.all(parts.map(part => part?.stop()))
   }
   let drained: Promise<void> | undefined
@@ -265,7 +288,7 @@ export function createWaybill(options: WaybillOptions): Waybill {
       const begin = () => {
         dispatcher?.start()
         autoscaler?.start()
-        return Promise.all([webhooks?.start(), operator.start()])
+        return Promise.all([webhooks?.start(), operator.start(), schedules?.start()])
       }
       const steps: readonly StartStep[] = [
         { awaits: 'the store to open', run: () => store.open() },
@@ -273,7 +296,7 @@ export function createWaybill(options: WaybillOptions): Waybill {
         { awaits: 'the sweeper', run: () => sweeper.start() },
         { awaits: 'the paused types', run: () => pauses.start() },
         { awaits: 'the handlers to load', run: () => worker?.start() },
-        { awaits: 'the dispatcher and the webhooks', run: begin },
+        { awaits: 'the dispatcher, the webhooks and the schedules', run: begin },
       ]
       try {
         await runSteps(steps, () => drained !== undefined, { timeoutMs, timeoutHint })

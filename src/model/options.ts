@@ -99,6 +99,7 @@ export const BLOB_STORE: Check = withMethods(
   'delete',
 )
 export const LOGGER: Check = withMethods('a logger with info, warn and error', 'info', 'warn', 'error')
+export const LIST: Check = { expected: 'an array', test: value => Array.isArray(value) }
 export const OPERATION_TYPES: Check = {
   expected: 'a list of operation types made by defineOperation()',
   test: types => Array.isArray(types) && types.every(type => OBJECT.test(type) && OBJECT.test(type.policy)),

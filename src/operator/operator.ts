@@ -164,6 +164,8 @@ export interface OperatorContext {
   readonly logger: Logger
   readonly metrics: Metrics
   readonly pauses: PausedTypes
+  /** The types of the ticks of schedules. */
+  readonly schedules: readonly { readonly name: string }[]
 }
 
 /** The most that one page lists. */
@@ -289,7 +291,9 @@ export class StoreOperator implements Operator {
   }
 
   async pause(type: string, actor: Actor): Promise<void> {
-    if (!this.#context.operations.types.has(type)) throw problemError('not-found', `There is no type "${type}".`)
+    const { operations, schedules } = this.#context
+    const isKnown = operations.types.has(type) || schedules.some(({ name }) => name === type)
+    if (!isKnown) throw problemError('not-found', `There is no type "${type}".`)
     await this.#acts.do({ action: 'pause', actor: nameOf(actor), target: type })
   }
 

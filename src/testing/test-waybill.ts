@@ -7,6 +7,7 @@ import {
   BLOB_STORE,
   type Checks,
   checkOptions,
+  LIST,
   OBJECT,
   OPERATION_TYPES,
   required,
@@ -14,11 +15,12 @@ import {
 } from '../model/options.ts'
 import { ProblemError, problem } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
+import { isTick, type ScheduleOptions } from '../schedules/schedules.ts'
 import type { SubmitRequest } from '../service/submissions.ts'
 import { sqliteStore } from '../stores/sqlite/sqlite.ts'
 import type { LogLine, Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
-import { createWaybill, type Waybill } from '../waybill.ts'
+import { composeWaybill, type Waybill } from '../waybill.ts'
 import type { Handlers } from '../worker/handlers.ts'
 import { type ManualClock, manualClock } from './manual-clock.ts'
 
@@ -30,6 +32,8 @@ export interface TestWaybillOptions {
   readonly handlers?: Handlers | undefined
   /** Where results that are not JSON are stored. Default: a handler that returns one fails. */
   readonly blobs?: BlobStore | undefined
+  /** Timetables. Their ticks come when the test moves the clock. Default: none. */
+  readonly schedules?: readonly ScheduleOptions[] | undefined
   /** The clock. Default: one that starts at the beginning of 2025. */
   readonly clock?: ManualClock | undefined
   /** Default: nothing is logged. */
@@ -40,6 +44,7 @@ const OPTIONS: Checks<TestWaybillOptions> = {
   operations: required(OPERATION_TYPES),
   handlers: UNCHECKED,
   blobs: BLOB_STORE,
+  schedules: LIST,
   clock: OBJECT,
   logger: OBJECT,
 }
@@ -89,7 +94,7 @@ export interface TestWaybill extends AsyncDisposable {
   ): Promise<TestOperation<OperationOutput<Type>>>
   /**
    * Resolves when every operation has ended, or waits for an event. Where only time is missing, such as for the next
-   * attempt or a sleep, it moves the clock there; to let the time of an event pass, move the clock yourself. A handler
+   * attempt or a sleep, it moves the clock there; for the end of an event's time, or the tick of a schedule, move it yourself. A handler
    * that never ends keeps it waiting.
    *
    * @throws {Error} when an operation has not ended and there are no handlers
@@ -127,9 +132,11 @@ export async function testWaybill(options: TestWaybillOptions): Promise<TestWayb
   return lab
 }
 
-function waitsForEvent(operation: Operation, now: number): boolean {
-  if (!isSuspended(operation) || (operation.runAt ?? 0) <= now) return false
-  return operation.waits?.open.some(({ kind }) => kind !== 'time') === true
+/** Whether a time alone does not have it go on: an event has to come, or the test moves the clock to the tick of a schedule. */
+function waitsForTest(operation: Operation, now: number): boolean {
+  if ((operation.runAt ?? 0) <= now) return false
+  if (isTick(operation)) return true
+  return isSuspended(operation) && operation.waits?.open.some(({ kind }) => kind !== 'time') === true
 }
 
 class InMemoryWaybill implements TestWaybill {
@@ -139,13 +146,14 @@ class InMemoryWaybill implements TestWaybill {
   readonly #hasHandlers: boolean
   readonly #failures = new Map<string, number>()
 
-  constructor({ operations, handlers, blobs, clock = manualClock(), logger = QUIET }: TestWaybillOptions) {
+  constructor({ operations, handlers, blobs, schedules, clock = manualClock(), logger = QUIET }: TestWaybillOptions) {
     this.clock = clock
     this.#store = sqliteStore({ path: ':memory:', clock: clock.now, monotonicClock: clock.monotonic })
     const worker = handlers === undefined ? undefined : { handlers, ...WORKER }
     this.#hasHandlers = worker !== undefined
     const store = this.#failing(this.#store)
-    this.waybill = createWaybill({ operations, store, worker, blobs, logger, sweepInterval: SWEEP_MS })
+    const options = { operations, store, worker, blobs, logger, schedules, sweepInterval: SWEEP_MS }
+    this.waybill = composeWaybill(options, clock.now)
   }
 
   async start(): Promise<void> {
@@ -165,7 +173,7 @@ class InMemoryWaybill implements TestWaybill {
     for (;;) {
       const now = this.clock.now()
       const all = [...(await this.#find('pending')), ...(await this.#find('running'))]
-      const unfinished = all.filter(operation => !waitsForEvent(operation, now))
+      const unfinished = all.filter(operation => !waitsForTest(operation, now))
       if (unfinished.length === 0) return
       if (!this.#hasHandlers)
         throw new Error('Operations wait for a handler: give testWaybill() the option "handlers".')
