@@ -21,6 +21,9 @@ const TASKS = [
   'tasks-request-state-removal',
   'tasks-request-headers',
   'tasks-required-task-error',
+  'tasks-dispatch-and-envelope',
+  'tasks-mrtr-input',
+  'tasks-mrtr-composition',
   'tasks-status-notifications',
 ]
 /** Those of revision 2026-07-28 that are not of its suite `active`. */
@@ -83,7 +86,7 @@ async function runAll(url: string, scenarios: readonly string[]): Promise<boolea
   return allPassed
 }
 
-/** Runs the suite on a server. Not in the same step as the server's own output is read, so that neither waits for the other. */
+/** Runs the suite on a server. */
 async function conformance(url: string, ...args: string[]): Promise<{ code: number; output: string }> {
   const script = `${FOLDER}/node_modules/${SUITE}/dist/index.js`
   const child = spawn(process.execPath, [script, 'server', '--url', `${url}/mcp`, '--timeout', '120000', ...args])

@@ -6,11 +6,15 @@ import { ProblemError, problem, problemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import type { Operations, Submitted } from '../service/operations.ts'
 import { CODES, type Members, membersOf, RpcError, stringParam } from './json-rpc.ts'
+import { Asked, giveAnswers, inputRequests, questionsOf } from './questions.ts'
 import { logLevel, progressToken, Report } from './report.ts'
 import { HEARTBEAT_MS, type McpRequest, type Reply, type ReplyStream, TASKS } from './request.ts'
 import { errorResult, faultOf, toolResult } from './results.ts'
 import type { Tasks } from './tasks.ts'
 import { IDEMPOTENCY_KEY, type Tool, type Tools } from './tools.ts'
+
+/** How long the first question of a handler may take until a call becomes a task all the same, in milliseconds. */
+const ASK_WITHIN_MS = 30_000
 
 /** What calls are made of. */
 export interface CallsOptions {
@@ -32,20 +36,46 @@ export class Calls {
 
   /** `tools/call` */
   async call(request: McpRequest): Promise<Reply> {
-    const { operations, tasks, taskAfterMs } = this.#options
     const tool = this.#toolOf(request)
-    const accepted = await this.#submit(tool, request)
+    const resumed = await this.#resume(tool, request)
+    const accepted = resumed ?? (await this.#submit(tool, request))
     if (accepted instanceof ProblemError) return errorResult(accepted.problem)
+    return await this.#reply(tool, accepted, request, resumed !== undefined)
+  }
+
+  async #reply(tool: Tool, accepted: Submitted, request: McpRequest, isResumed: boolean): Promise<Reply> {
+    const { operations, tasks, taskAfterMs } = this.#options
     const { operation } = accepted
     const becomesTask = request.knowsTasks && tool.task !== 'forbidden'
-    if (becomesTask && tool.task === 'required') return { resultType: 'task', ...(await tasks.summary(operation)) }
+    const asksFirst = tool.asksFirst && request.canAsk && !isResumed
+    const toTask = async (now: Operation) => ({ resultType: 'task', ...(await tasks.summary(now, request)) })
+    if (becomesTask && tool.task === 'required' && !asksFirst) return await toTask(operation)
     const wantsStream = progressToken(request) !== undefined || logLevel(request, tool) !== undefined
     if (!becomesTask && wantsStream) return this.#follow(tool, accepted, request)
+    const asks = request.canAsk && request.isModern && (!becomesTask || asksFirst)
+    const isOver = (now: Operation) => isFinal(now.status) || (asks && questionsOf(now).length > 0)
     const { signal } = request.http
-    const { operation: now } = await operations.wait(operation, isOver, { ms: taskAfterMs, signal })
+    const ms = asksFirst ? ASK_WITHIN_MS : taskAfterMs
+    const { operation: now } = await operations.wait(operation, isOver, { ms, signal })
+    if (asks && questionsOf(now).length > 0) return inputRequired(now)
+    if (becomesTask && tool.task === 'required') return await toTask(now)
     if (isFinal(now.status)) return await this.#result(now)
-    if (becomesTask) return { resultType: 'task', ...(await tasks.summary(now)) }
-    return this.#follow(tool, accepted, request)
+    return becomesTask ? await toTask(now) : this.#follow(tool, accepted, request)
+  }
+
+  /**
+   * Goes on with a call that was answered with a question: the client sends it again, with the answers and what names its
+   * operation. A person who declines to answer cancels it, since nobody else knows of the call.
+   */
+  async #resume(tool: Tool, { params, http: { owner } }: McpRequest): Promise<Submitted | undefined> {
+    const { operations, tasks } = this.#options
+    if (params.requestState === undefined) return undefined
+    const operation = await tasks.find(stringParam(params, 'requestState'), owner)
+    if (operation.type !== tool.type.name) throw problemError('not-found')
+    const { inputResponses: responses = {} } = params
+    const isDeclined = await giveAnswers(operations, operation, { responses, owner })
+    if (isDeclined) await operations.cancel(operation.id, owner)
+    return { operation: await tasks.find(operation.id, owner), replayed: true }
   }
 
   /** @throws {RpcError} for a tool that is not there, or that this client cannot call */
@@ -80,11 +110,15 @@ export class Calls {
     const { operations } = this.#options
     const { signal, owner } = request.http
     const report = new Report(operations, request, logLevel(request, tool))
+    const asked = new Asked()
     let now = operation
     try {
       for (;;) {
         yield* report.news(now)
         if (isFinal(now.status)) return await this.#result(now)
+        const questions = request.canAsk ? questionsOf(now) : []
+        if (questions.length > 0 && request.isModern) return inputRequired(now)
+        yield* asked.requests(now, questions)
         if (signal.aborted) return {}
         const seen = now.version
         const next = await operations.wait(now, later => report.hasNews(later, seen), { ms: HEARTBEAT_MS, signal })
@@ -104,10 +138,6 @@ export class Calls {
   }
 }
 
-function isOver({ status }: Operation): boolean {
-  return isFinal(status)
-}
-
 /** The idempotency key and the trace of a call, from `_meta` or else from the headers. */
 function namesOf({ meta, http }: McpRequest): { idempotencyKey: string | undefined; traceparent: string | undefined } {
   const named = { 'idempotency-key': textOf(meta[IDEMPOTENCY_KEY]) ?? header(http, 'Idempotency-Key') }
@@ -117,6 +147,12 @@ function namesOf({ meta, http }: McpRequest): { idempotencyKey: string | undefin
 
 function textOf(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
+}
+
+/** The questions of a handler, in place of a result. The id of the operation is known to its owner alone. */
+function inputRequired(operation: Operation): Members {
+  const requests = inputRequests(questionsOf(operation))
+  return { resultType: 'input_required', inputRequests: requests, requestState: operation.id }
 }
 
 /** The server is shutting down, or too many requests wait already. The operation goes on all the same. */

@@ -5,7 +5,7 @@ import { parseJson } from '../model/json.ts'
 import { ProblemError, problem } from '../model/problem.ts'
 import { formatRetryAfter } from '../model/protocol.ts'
 import type { Logger } from '../util/logger.ts'
-import { readRequest } from './envelope.ts'
+import { readRequest, sessionOf } from './envelope.ts'
 import {
   CODES,
   errorMessage,
@@ -28,6 +28,8 @@ export interface EndpointOptions {
   readonly modern: Readonly<Record<string, Method>>
   /** The methods of the revisions before. */
   readonly legacy: Readonly<Record<string, Method>>
+  /** Takes the response to a request that was sent to a client of such a revision. */
+  readonly respond: (id: RequestId, result: Members | undefined, owner: string) => Promise<void>
   /** How the server names itself in each result. */
   readonly serverInfo: Members
   /** The origins of pages that may call it, beside those of this machine. */
@@ -53,12 +55,14 @@ export class Endpoint {
     try {
       this.#checkOrigin(http)
       const message = readMessage(parseJson(http.body ?? ''))
+      if (message.kind === 'response') await this.#options.respond(message.id, message.result, http.owner)
       if (message.kind !== 'request') return { status: 202, headers: {}, body: null }
       id = message.id
       const request = readRequest(message, http)
       const reply = await this.#methodOf(request)(request)
       if (isStream(reply)) return this.#streamResponse(request, reply)
-      return json(200, this.#resultMessage(request, reply))
+      const session = request.isModern || message.method !== 'initialize' ? {} : sessionOf(message.params)
+      return json(200, this.#resultMessage(request, reply), session)
     } catch (error) {
       return this.#errorResponse(id, error)
     }

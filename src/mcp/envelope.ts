@@ -2,6 +2,7 @@
  * What a request says of itself, and whether its headers agree. Revision 2026-07-28 repeats parts of the body in headers, so
  * that proxies can route by them; a request whose headers and body differ is refused. Earlier revisions begin with `initialize`.
  */
+import { randomUUID } from 'node:crypto'
 import { type HttpRequest, header } from '../http/message.ts'
 import { declaresTasks, missingTasks } from './calls.ts'
 import { CODES, isObject, type Members, type Message, membersOf, RpcError } from './json-rpc.ts'
@@ -9,6 +10,9 @@ import { LEGACY, type McpRequest, MODERN } from './request.ts'
 
 const VERSION = 'io.modelcontextprotocol/protocolVersion'
 const CAPABILITIES = 'io.modelcontextprotocol/clientCapabilities'
+const SESSION = 'Mcp-Session-Id'
+/** The beginning of the sessions of clients that show forms. */
+const ASKS = 'asks-'
 /** The parameter that `Mcp-Name` repeats. */
 const NAMED_BY: Readonly<Record<string, string>> = {
   'tools/call': 'name',
@@ -31,7 +35,22 @@ export function readRequest(message: Message & { readonly kind: 'request' }, htt
   if (isModern) checkModern(message, meta, http)
   const knowsTasks = isModern && declaresTasks(meta[CAPABILITIES])
   if (method.startsWith('tasks/') && isModern && method in NAMED_BY && !knowsTasks) throw missingTasks()
-  return { id, method, params, meta, isModern, knowsTasks, http }
+  const canAsk = isModern ? showsForms(meta[CAPABILITIES]) : header(http, SESSION)?.startsWith(ASKS) === true
+  return { id, method, params, meta, isModern, knowsTasks, canAsk, http }
+}
+
+/**
+ * The session of a client of an earlier revision, which says at its beginning alone what it can do: the id repeats that in
+ * each request, and no process has to remember it.
+ */
+export function sessionOf(params: Members): Readonly<Record<string, string>> {
+  return { [SESSION]: `${showsForms(params.capabilities) ? ASKS : ''}${randomUUID()}` }
+}
+
+/** Whether a client shows forms; one that says nothing more of `elicitation` does. */
+function showsForms(capabilities: unknown): boolean {
+  const { elicitation } = membersOf(capabilities)
+  return isObject(elicitation) && ('form' in elicitation || Object.keys(elicitation).length === 0)
 }
 
 /** A request without the header is taken for the first revision that had this transport. */

@@ -13,7 +13,7 @@ import { type Duration, SECOND, toMs } from '../model/duration.ts'
 import { type Checks, checkOptions, duration, FUNCTION, OBJECT, required, STRING, STRINGS } from '../model/options.ts'
 import { packageVersion } from '../util/version.ts'
 import { Calls } from './calls.ts'
-import { allowedOrigins, Endpoint, type Method } from './endpoint.ts'
+import { allowedOrigins, Endpoint, type EndpointOptions, type Method } from './endpoint.ts'
 import { type Members, stringParam } from './json-rpc.ts'
 import { LEGACY, MODERN, TASKS } from './request.ts'
 import { Subscriptions } from './subscriptions.ts'
@@ -119,7 +119,7 @@ function methodsOf(
   { waybill: { operations }, base, authenticated }: SurfaceContext,
   tools: Tools,
   serverInfo: Members,
-): { readonly modern: Readonly<Record<string, Method>>; readonly legacy: Readonly<Record<string, Method>> } {
+): Pick<EndpointOptions, 'modern' | 'legacy' | 'respond'> {
   const tasks = new Tasks(operations, tools, base)
   const calls = new Calls({ operations, tools, tasks, base, taskAfterMs: toMs(taskAfter ?? 500) })
   const subscriptions = new Subscriptions(operations, tasks)
@@ -137,6 +137,7 @@ function methodsOf(
     'tools/list': async () => ({ tools: await tools.describe(() => true), ...cacheable }),
     'tools/call': call,
     'tasks/get': request => tasks.get(request),
+    'tasks/update': request => tasks.update(request),
     'tasks/cancel': request => tasks.cancel(request),
     'subscriptions/listen': request => subscriptions.listen(request),
   }
@@ -156,7 +157,11 @@ function methodsOf(
       throw new TypeError(`mcp.methods: the server has the method "${name}" itself.`)
   }
   const own = Object.entries(methods).map(([name, method]) => [name, toMethod(name, method)] as const)
-  return { modern: { ...modern, ...Object.fromEntries(own) }, legacy: { ...legacy, ...Object.fromEntries(own) } }
+  return {
+    modern: { ...modern, ...Object.fromEntries(own) },
+    legacy: { ...legacy, ...Object.fromEntries(own) },
+    respond: (id, result, owner) => tasks.respond(id, result, owner),
+  }
 }
 
 /** A method of the user's own. What says nothing of how long it may be cached is not cached. */

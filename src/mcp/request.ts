@@ -21,6 +21,8 @@ export interface McpRequest {
   readonly isModern: boolean
   /** Whether the client knows tasks. */
   readonly knowsTasks: boolean
+  /** Whether the client can show a form to a person. */
+  readonly canAsk: boolean
   readonly http: HttpRequest
 }
 

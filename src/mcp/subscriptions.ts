@@ -41,7 +41,7 @@ export class Subscriptions {
     for await (const change of merge((operations ?? []).map(one => this.#changes(one, request.http.signal)))) {
       yield change === undefined
         ? undefined
-        : notification('notifications/tasks', { _meta, ...(await this.#tasks.detail(change)) })
+        : notification('notifications/tasks', { _meta, ...(await this.#tasks.detail(change, request)) })
     }
     return { _meta }
   }

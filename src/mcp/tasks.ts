@@ -2,8 +2,10 @@
 import type { Operation } from '../model/operation.ts'
 import { ProblemError, problemError } from '../model/problem.ts'
 import { isFinal, linksOf, type Status, type StatusDocument } from '../model/protocol.ts'
+import type { Wait } from '../model/waits.ts'
 import type { Operations } from '../service/operations.ts'
-import { type Members, RpcError, stringParam } from './json-rpc.ts'
+import { type Members, type RequestId, RpcError, stringParam } from './json-rpc.ts'
+import { giveAnswers, inputRequests, questionsOf, readResponseId } from './questions.ts'
 import type { McpRequest } from './request.ts'
 import { describeProblem, toolResult } from './results.ts'
 import type { Tools } from './tools.ts'
@@ -15,6 +17,9 @@ const STATUSES: Readonly<Record<Status, string>> = {
   failed: 'failed',
   canceled: 'cancelled',
 }
+
+/** Whether the client can be asked something. A client that cannot sees a task that works. */
+type Asking = Pick<McpRequest, 'canAsk'>
 
 export class Tasks {
   readonly #operations: Operations
@@ -30,7 +35,23 @@ export class Tasks {
 
   /** `tasks/get` */
   async get(request: McpRequest): Promise<Members> {
-    return await this.detail(await this.#find(request))
+    return await this.detail(await this.#find(request), request)
+  }
+
+  /** `tasks/update`: answers to questions, all or some. */
+  async update(request: McpRequest): Promise<Members> {
+    const { owner } = request.http
+    const operation = await this.#find(request)
+    await giveAnswers(this.#operations, operation, { responses: request.params.inputResponses, owner })
+    return {}
+  }
+
+  /** The response to a question that was sent as a request; one to anything else is ignored. */
+  async respond(id: RequestId, result: Members | undefined, owner: string): Promise<void> {
+    const asked = readResponseId(id)
+    if (asked === undefined || result === undefined) return
+    const operation = await this.find(asked.taskId, owner)
+    await giveAnswers(this.#operations, operation, { responses: { [asked.name]: result }, owner })
   }
 
   /** `tasks/cancel`. A task that has ended is acknowledged too. */
@@ -52,17 +73,20 @@ export class Tasks {
   }
 
   /** The task of an operation, without what has come of it. */
-  async summary(operation: Operation): Promise<Members> {
+  async summary(operation: Operation, { canAsk }: Asking): Promise<Members> {
     const document = await this.#operations.document(operation, linksOf(this.#base, operation.type, operation.id))
-    return taskOf(operation, document)
+    return taskOf(operation, document, canAsk ? questionsOf(operation) : [])
   }
 
-  /** The task of an operation, with its result or its error where it has ended. */
-  async detail(operation: Operation): Promise<Members> {
-    const task = await this.summary(operation)
+  /** The task of an operation, with its questions, or its result or error where it has ended. */
+  async detail(operation: Operation, asking: Asking): Promise<Members> {
+    const task = await this.summary(operation, asking)
+    if (task.status === 'input_required') return { ...task, inputRequests: inputRequests(questionsOf(operation)) }
     if (!isFinal(operation.status) || operation.status === 'canceled') return task
     try {
-      return { ...task, status: 'completed', result: await toolResult(this.#operations, operation, this.#base) }
+      const result = await toolResult(this.#operations, operation, this.#base)
+      // As the call itself would have been answered.
+      return { ...task, status: 'completed', result: { resultType: 'complete', ...result } }
     } catch (error) {
       if (!(error instanceof RpcError)) throw error
       const { code, message, data } = error
@@ -75,12 +99,12 @@ export class Tasks {
   }
 }
 
-function taskOf(operation: Operation, document: StatusDocument): Members {
+function taskOf(operation: Operation, document: StatusDocument, questions: readonly Wait[]): Members {
   const { createdAt, updatedAt, expiresAt, retryAfter } = document
   return {
     taskId: operation.id,
-    status: STATUSES[operation.status],
-    statusMessage: messageOf(document),
+    status: questions.length > 0 ? 'input_required' : STATUSES[operation.status],
+    statusMessage: questions[0]?.message ?? messageOf(document),
     createdAt,
     lastUpdatedAt: updatedAt,
     // The time that a result is kept counts from the end here, and from the beginning there.

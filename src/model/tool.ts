@@ -29,12 +29,18 @@ export interface ToolOptions {
    * there. Default `optional`.
    */
   readonly task?: 'optional' | 'required' | 'forbidden' | undefined
+  /**
+   * Whether the handler begins with a question (`job.ask`): a call is then answered with the question, and becomes a task
+   * when the answer is there. Default false: the task has the question.
+   */
+  readonly asksFirst?: boolean | undefined
 }
 
 /** The same with its defaults. */
 export interface Tool extends ToolOptions {
   readonly name: string
   readonly task: 'optional' | 'required' | 'forbidden'
+  readonly asksFirst: boolean
 }
 
 const NAME: Check = {
@@ -53,6 +59,7 @@ const OPTIONS: Checks<ToolOptions> = {
   description: STRING,
   annotations: { expected: 'an object', test: annotations => typeof annotations === 'object' },
   task: oneOf('optional', 'required', 'forbidden'),
+  asksFirst: BOOLEAN,
 }
 
 /**
@@ -65,5 +72,6 @@ export function readTool(tool: boolean | ToolOptions | undefined, type: string, 
   const options = tool === true ? {} : tool
   checkOptions(`${where}: tool`, options, OPTIONS)
   if (options.annotations !== undefined) checkOptions(`${where}: tool.annotations`, options.annotations, ANNOTATIONS)
-  return Object.freeze({ ...options, name: options.name ?? type, task: options.task ?? 'optional' })
+  const { name = type, task = 'optional', asksFirst = false } = options
+  return Object.freeze({ ...options, name, task, asksFirst })
 }

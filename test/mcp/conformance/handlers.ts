@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { handler, type Job, media, ProblemError } from 'waybill'
+import { z } from 'zod'
 import { PNG } from './methods.ts'
 import * as tools from './tools.ts'
 
@@ -36,6 +37,50 @@ export default [
   handler(tools.jsonSchema, () => 'Done.'),
   handler(tools.withLogging, logAll),
   handler(tools.logging, logAll),
+  handler(tools.confirmDelete, async ({ filename }, job) => {
+    const { confirm } = await job.ask('confirm', {
+      message: `Delete ${filename}?`,
+      schema: z.object({ confirm: z.boolean() }),
+    })
+    return confirm ? `Deleted ${filename}.` : `Kept ${filename}.`
+  }),
+  handler(tools.multiInput, async (_, job) => {
+    const schema = z.object({ name: z.string() })
+    const answers = await Promise.all([
+      job.ask('first', { message: 'The first name?', schema }),
+      job.ask('second', { message: 'The second name?', schema }),
+    ])
+    return answers.map(({ name }) => name).join(' ')
+  }),
+  handler(tools.withTask, async (_, job) => {
+    const schema = z.object({ name: z.string() })
+    const { name } = await job.ask('user_name', { message: 'What is your name?', schema })
+    await sleep(200, undefined, { signal: job.signal })
+    return `Hello, ${name}!`
+  }),
+  handler(tools.elicitation, ({ message }, job) =>
+    ask(job, message, { username: { type: 'string' }, email: { type: 'string' } }),
+  ),
+  handler(tools.elicitationDefaults, (_, job) =>
+    ask(job, 'Please check this.', {
+      name: { type: 'string', default: 'John Doe' },
+      age: { type: 'integer', default: 30 },
+      score: { type: 'number', default: 95.5 },
+      status: { type: 'string', enum: ['active', 'inactive', 'pending'], default: 'active' },
+      verified: { type: 'boolean', default: true },
+    }),
+  ),
+  handler(tools.elicitationEnums, (_, job) => {
+    const options = ['option1', 'option2', 'option3']
+    const titled = [1, 2, 3].map(number => ({ const: `value${number}`, title: `Option ${number}` }))
+    return ask(job, 'Please choose.', {
+      untitledSingle: { type: 'string', enum: options },
+      titledSingle: { type: 'string', oneOf: titled },
+      legacyEnum: { type: 'string', enum: ['opt1', 'opt2', 'opt3'], enumNames: ['One', 'Two', 'Three'] },
+      untitledMulti: { type: 'array', items: { type: 'string', enum: options } },
+      titledMulti: { type: 'array', items: { anyOf: titled } },
+    })
+  }),
   handler(tools.streaming, async (_, job) => {
     await sleep(300, undefined, { signal: job.signal })
     return 'Done.'
@@ -48,4 +93,9 @@ async function logAll(_: unknown, job: Job): Promise<string> {
     await sleep(50)
   }
   return 'Done.'
+}
+
+async function ask(job: Job, message: string, properties: object): Promise<string> {
+  const answer = await job.ask('answer', { message, schema: { type: 'object', properties } })
+  return `Elicitation completed: action=accept, content=${JSON.stringify(answer)}`
 }

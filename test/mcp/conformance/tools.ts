@@ -112,3 +112,35 @@ export const jsonSchema = defineOperation({
   },
   tool: { name: 'json_schema_2020_12_tool', description: 'Takes much of JSON Schema.' },
 })
+
+export const confirmDelete = defineOperation({
+  name: 'confirm-delete',
+  input: z.object({ filename: z.string() }),
+  tool: { name: 'confirm_delete', description: 'Asks before it deletes.', task: 'required' },
+})
+
+export const multiInput = defineOperation({
+  name: 'multi-input',
+  tool: { name: 'multi_input', description: 'Asks two questions at once.', task: 'required' },
+})
+
+export const withTask = defineOperation({
+  name: 'with-task',
+  tool: { name: 'test_tool_with_task', description: 'Asks, and works then.', task: 'required', asksFirst: true },
+})
+
+export const elicitation = defineOperation({
+  name: 'elicitation',
+  input: z.object({ message: z.string() }),
+  tool: { name: 'test_elicitation', description: 'Asks the user.' },
+})
+
+export const elicitationDefaults = defineOperation({
+  name: 'elicitation-defaults',
+  tool: { name: 'test_elicitation_sep1034_defaults', description: 'Asks with defaults.' },
+})
+
+export const elicitationEnums = defineOperation({
+  name: 'elicitation-enums',
+  tool: { name: 'test_elicitation_sep1330_enums', description: 'Asks for choices.' },
+})

@@ -1,0 +1,93 @@
+/** Questions of handlers as the forms of MCP, which have fields and no more: what a person fills in, and the answer it means. */
+
+import { parseJson } from '../model/json.ts'
+import type { JsonSchema } from '../model/operation-type.ts'
+import { isObject, type Members, membersOf } from './json-rpc.ts'
+
+/** What a client is asked. */
+export interface Question {
+  readonly message: string
+  /** What the answer must be. */
+  readonly schema: JsonSchema | undefined
+}
+
+/** The keywords that the schema of a field may have. */
+const KEYWORDS = new Set([
+  'type',
+  'title',
+  'description',
+  'default',
+  'enum',
+  'enumNames',
+  'oneOf',
+  'minLength',
+  'maxLength',
+  'format',
+  'minimum',
+  'maximum',
+  'items',
+  'minItems',
+  'maxItems',
+])
+const FORMATS = new Set(['email', 'uri', 'date', 'date-time'])
+/** The only field of a question whose answer is not an object. */
+const VALUE = 'value'
+
+/** How an answer is asked for: its members as fields, the whole as one field, or as JSON that someone types in. */
+type Shape = 'members' | 'value' | 'json'
+
+/** The request for a question. */
+export function formRequest({ message, schema }: Question): Members {
+  return { method: 'elicitation/create', params: { mode: 'form', message, requestedSchema: formSchema(schema) } }
+}
+
+/** The answer that a form means, once it is filled in. */
+export function answerOf(schema: JsonSchema | undefined, content: unknown): unknown {
+  const value = membersOf(content)[VALUE]
+  switch (shapeOf(schema)) {
+    case 'members':
+      return content
+    case 'value':
+      return value
+    case 'json':
+      return typeof value === 'string' ? parseJson(value) : value
+  }
+}
+
+function formSchema(schema: JsonSchema | undefined): JsonSchema {
+  switch (shapeOf(schema)) {
+    case 'members': {
+      const { properties, required } = membersOf(schema)
+      const fields = Object.entries(membersOf(properties)).map(([name, field]) => [name, toField(field)])
+      return { type: 'object', properties: Object.fromEntries(fields), required }
+    }
+    case 'value':
+      return oneField(toField(schema ?? { type: 'string' }))
+    case 'json':
+      return oneField({ type: 'string', title: 'JSON', description: JSON.stringify(schema) })
+  }
+}
+
+function oneField(field: unknown): JsonSchema {
+  return { type: 'object', properties: { [VALUE]: field }, required: [VALUE] }
+}
+
+function shapeOf(schema: JsonSchema | undefined): Shape {
+  if (schema === undefined || isField(schema)) return 'value'
+  const { type, properties } = schema
+  return type === 'object' && Object.values(membersOf(properties)).every(isField) ? 'members' : 'json'
+}
+
+function isField(schema: unknown): boolean {
+  const { type, items } = membersOf(schema)
+  if (type === 'array') return 'enum' in membersOf(items) || 'anyOf' in membersOf(items)
+  return ['string', 'number', 'integer', 'boolean'].includes(`${type}`)
+}
+
+function toField(schema: unknown): unknown {
+  if (!isObject(schema)) return schema
+  const kept = Object.entries(schema).filter(
+    ([keyword, value]) => KEYWORDS.has(keyword) && (keyword !== 'format' || FORMATS.has(`${value}`)),
+  )
+  return Object.fromEntries(kept)
+}

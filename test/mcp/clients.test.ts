@@ -1,0 +1,148 @@
+/** The official clients of MCP, as they are: with tasks, without, and of earlier revisions. */
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
+import {
+  createTaskSessionFromClient,
+  type RawClientDispatch,
+  resultFromTaskOutcome,
+} from '@modelcontextprotocol/ext-tasks/client'
+import { Client as OldClient } from '@modelcontextprotocol/sdk/client/index.js'
+import { StreamableHTTPClientTransport as OldTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import { CallToolResultSchema, ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js'
+import { expect } from 'vitest'
+import { defineOperation, handler } from 'waybill'
+import { z } from 'zod'
+import { KNOWS_TASKS, TASKS } from '../support/mcp.ts'
+import { type Api, serveNode } from '../support/servers.ts'
+import { hasStatus, type TestContext, test, until } from '../support/waybill.ts'
+
+const Item = z.object({ item: z.string() })
+const order = defineOperation({
+  name: 'order',
+  input: Item,
+  output: Item.extend({ packed: z.boolean() }),
+  tool: { name: 'place_order', description: 'Orders one item.' },
+})
+const long = defineOperation({ name: 'long', tool: true })
+const approve = defineOperation({ name: 'approve', tool: true })
+const TYPES = [order, long, approve]
+const INFO = { name: 'test', version: '1.0.0' }
+
+const question = { message: 'Approve it?', schema: z.object({ approved: z.boolean() }) }
+
+/** An API whose long operations wait until the test lets them end. */
+async function served(lab: TestContext) {
+  const gate = Promise.withResolvers<void>()
+  const handlers = [
+    handler(order, ({ item }) => ({ item, packed: true })),
+    handler(long, async (_, job) => {
+      job.progress(0.5, 'half way')
+      await new Promise<void>((resolve, reject) => {
+        gate.promise.then(resolve)
+        job.signal.addEventListener('abort', () => reject(job.signal.reason))
+      })
+      return 'opened'
+    }),
+    handler(approve, async (_, job) => ({ approved: (await job.ask('approval', question)).approved })),
+  ]
+  const waybill = await lab.waybill(TYPES, { worker: { handlers } })
+  const api = await serveNode(lab, waybill, { mcp: { taskAfter: 1 } })
+  return { api, waybill, open: () => gate.resolve() }
+}
+
+/** A client of revision 2026-07-28 that is connected. */
+async function connect(lab: TestContext, api: Api, capabilities: object = {}): Promise<Client> {
+  const client = new Client(INFO, { versionNegotiation: { mode: 'auto' }, capabilities })
+  client.setRequestHandler('elicitation/create', async () => ({ action: 'accept', content: { approved: true } }))
+  await client.connect(new StreamableHTTPClientTransport(new URL(`${api.url}/mcp`)))
+  lab.onEnd(() => client.close())
+  return client
+}
+
+/** What the host of such a client gives to the package for tasks, since the client itself refuses them. */
+function rawDispatch(api: Api): RawClientDispatch {
+  let lastId = 0
+  return async (request, options) => {
+    const { method, params } = request as { method: string; params: { name?: string; taskId?: string } }
+    const headers = {
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      'mcp-protocol-version': '2026-07-28',
+      'mcp-method': method,
+      'mcp-name': params.name ?? params.taskId ?? '',
+    }
+    const body = JSON.stringify({ jsonrpc: '2.0', id: ++lastId, method, params })
+    const response = await api.ask('/mcp', { method: 'POST', headers, body, signal: options?.signal ?? null })
+    const message = (await response.json()) as { result: never; error?: never }
+    return message.error === undefined
+      ? { kind: 'result', result: message.result }
+      : { kind: 'error', error: message.error }
+  }
+}
+
+function taskSession(lab: TestContext, client: Client, api: Api) {
+  const session = createTaskSessionFromClient(client, {
+    endpointId: 'shop',
+    rawDispatch: rawDispatch(api),
+    v2RequestFraming: {
+      protocolVersion: '2026-07-28',
+      clientInfo: INFO,
+      clientCapabilities: { ...KNOWS_TASKS, elicitation: {} },
+    },
+    onInputRequest: async () => ({ action: 'accept', content: { approved: true } }) as never,
+  })
+  lab.onEnd(() => session.close())
+  return session
+}
+
+test('@modelcontextprotocol/client lists the tools and calls them, and asks its user', async ({ lab }) => {
+  const { api } = await served(lab)
+  const client = await connect(lab, api, { elicitation: {} })
+  expect(client.getProtocolEra()).toBe('modern')
+  expect(client.getServerCapabilities()).toMatchObject({ tools: {}, extensions: { [TASKS]: {} } })
+  expect((await client.listTools()).tools.map(({ name }) => name)).toEqual(['place_order', 'long', 'approve'])
+  const result = await client.callTool({ name: 'place_order', arguments: { item: 'apple' } })
+  expect(result).toMatchObject({ structuredContent: { item: 'apple', packed: true } })
+  expect(await client.callTool({ name: 'approve' })).toMatchObject({ structuredContent: { approved: true } })
+})
+
+test('@modelcontextprotocol/ext-tasks follows a task to its result, answers its questions, and cancels it', async ({
+  lab,
+}) => {
+  const { api, waybill, open } = await served(lab)
+  const session = taskSession(lab, await connect(lab, api, { elicitation: {} }), api)
+  const canceled = await session.callTool('long')
+  await until(async () => (await waybill.operations.list(long))[0]?.status === 'running')
+  await canceled.cancel()
+  const [operation] = await waybill.operations.list(long)
+  await hasStatus(waybill.store, operation?.id ?? '', 'canceled')
+  const execution = await session.callTool('long')
+  expect(execution.kind).toBe('task')
+  open()
+  const { outcome, lastTask } = await execution.settle()
+  expect(resultFromTaskOutcome(outcome)).toMatchObject({ content: [{ type: 'text', text: 'opened' }] })
+  expect(lastTask).toMatchObject({ status: 'completed' })
+  const asked = await (await session.callTool('approve')).settle()
+  expect(resultFromTaskOutcome(asked.outcome)).toMatchObject({ structuredContent: { approved: true } })
+})
+
+test('@modelcontextprotocol/sdk 1.x calls tools, reports their progress, and asks its user', async ({ lab }) => {
+  const { api, open } = await served(lab)
+  const client = new OldClient(INFO, { capabilities: { elicitation: {} } })
+  client.setRequestHandler(ElicitRequestSchema, async () => ({ action: 'accept', content: { approved: true } }))
+  await client.connect(new OldTransport(new URL(`${api.url}/mcp`)))
+  lab.onEnd(() => client.close())
+  expect(client.getServerVersion()).toMatchObject({ name: 'waybill' })
+  expect((await client.listTools()).tools).toHaveLength(3)
+  const result = await client.callTool({ name: 'place_order', arguments: { item: 'apple' } })
+  expect(result).toMatchObject({ structuredContent: { item: 'apple', packed: true } })
+  const progress: unknown[] = []
+  const called = client.callTool({ name: 'long' }, CallToolResultSchema, {
+    onprogress: one => {
+      progress.push(one)
+      open()
+    },
+  })
+  expect(await called).toMatchObject({ content: [{ type: 'text', text: 'opened' }] })
+  expect(progress[0]).toMatchObject({ progress: 0.5, total: 1, message: 'half way' })
+  expect(await client.callTool({ name: 'approve' })).toMatchObject({ structuredContent: { approved: true } })
+})

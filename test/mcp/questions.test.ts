@@ -1,0 +1,176 @@
+/** Questions of handlers over MCP: on a task, before it, without tasks, and for clients of earlier revisions. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ElicitRequestSchema } from '@modelcontextprotocol/core'
+import { GetTaskResultV2Schema, InputRequiredCallToolResultV2Schema } from '@modelcontextprotocol/ext-tasks/core/v2'
+import { expect } from 'vitest'
+import { defineOperation, handler } from 'waybill'
+import { z } from 'zod'
+import { ended, type Json, KNOWS_TASKS, legacy, mcp, post, streamed, taskOf } from '../support/mcp.ts'
+import { type Api, serveNode } from '../support/servers.ts'
+import { hasStatus, recordOf, test } from '../support/waybill.ts'
+
+const Approval = z.object({ approved: z.boolean() })
+const approve = defineOperation({ name: 'approve', tool: true })
+const first = defineOperation({ name: 'first', tool: { task: 'required', asksFirst: true } })
+const pair = defineOperation({ name: 'pair', tool: { task: 'required' } })
+const odd = defineOperation({ name: 'odd', tool: { task: 'required' } })
+const TYPES = [approve, first, pair, odd]
+
+const ask = async (job: Parameters<Parameters<typeof handler>[1]>[1]) =>
+  (await job.ask('approval', { message: 'Approve it?', schema: Approval })).approved
+
+const HANDLERS = [
+  handler(approve, async (_, job) => ({ approved: await ask(job) })),
+  handler(first, async (_, job) => ({ approved: await ask(job) })),
+  handler(pair, async (_, job) => {
+    const schema = { type: 'string' } as const
+    return await Promise.all(['a', 'b'].map(name => job.ask(name, { message: `What is ${name}?`, schema })))
+  }),
+  handler(odd, async (_, job) => {
+    const flag = await job.ask('flag', { message: 'Yes?', schema: z.boolean() })
+    const list = await job.ask('list', { message: 'Which?', schema: z.object({ ids: z.array(z.int()) }) })
+    return { flag, list }
+  }),
+]
+
+const ASKS = { capabilities: { ...KNOWS_TASKS, elicitation: {} } }
+const ASKS_WITHOUT_TASKS = { capabilities: { elicitation: { form: {} } } }
+
+/** Polls a task until it asks for these. */
+async function asked(api: Api, taskId: string, ...names: readonly string[]): Promise<Json> {
+  for (;;) {
+    const { result } = await mcp(api, 'tasks/get', { taskId }, ASKS)
+    const requests = (result.inputRequests ?? {}) as Json
+    if (Object.keys(requests).sort().join() === names.join()) return result
+    expect(['working', 'input_required']).toContain(result.status)
+    await sleep(20)
+  }
+}
+
+const accept = (content: Json) => ({ action: 'accept', content })
+
+test('a task asks, is answered in part and as a whole, and goes on', async ({ lab }) => {
+  const api = await serveNode(lab, await lab.waybill(TYPES, { worker: { handlers: HANDLERS } }), { mcp: true })
+  const taskId = await taskOf(api, 'pair', {}, ASKS)
+  const task = await asked(api, taskId, 'a', 'b')
+  expect(task).toMatchObject({ status: 'input_required', statusMessage: 'What is a?' })
+  for (const request of Object.values(task.inputRequests as Json)) ElicitRequestSchema.parse(request)
+  expect((task.inputRequests as Json).a).toEqual({
+    method: 'elicitation/create',
+    params: {
+      mode: 'form',
+      message: 'What is a?',
+      requestedSchema: { type: 'object', properties: { value: { type: 'string' } }, required: ['value'] },
+    },
+  })
+  const update = (inputResponses: unknown) => mcp(api, 'tasks/update', { taskId, inputResponses }, ASKS)
+  const { result } = await update({ a: accept({ value: 'x' }), unknown: { ignored: true } })
+  expect(Object.keys(result).sort()).toEqual(['_meta', 'resultType'])
+  expect(Object.keys((await mcp(api, 'tasks/get', { taskId }, ASKS)).result.inputRequests as Json)).toEqual(['b'])
+  await update({ a: accept({ value: 'again' }), b: { action: 'decline' } })
+  expect((await update({ b: accept({ value: 5 }) })).error).toMatchObject({ code: -32602 })
+  expect((await update('b')).error).toMatchObject({ code: -32602 })
+  await asked(api, taskId, 'b')
+  await update({ b: accept({ value: 'y' }) })
+  expect(await ended(api, taskId, ASKS)).toMatchObject({
+    status: 'completed',
+    result: { content: [{ text: '["x","y"]' }] },
+  })
+})
+
+test('a form has fields alone: what does not fit is one field, or JSON', async ({ lab }) => {
+  const api = await serveNode(lab, await lab.waybill(TYPES, { worker: { handlers: HANDLERS } }), { mcp: true })
+  const taskId = await taskOf(api, 'odd', {}, ASKS)
+  const update = (inputResponses: Json) => mcp(api, 'tasks/update', { taskId, inputResponses }, ASKS)
+  const { inputRequests: boolean } = await asked(api, taskId, 'flag')
+  expect(boolean).toMatchObject({
+    flag: { params: { requestedSchema: { properties: { value: { type: 'boolean' } } } } },
+  })
+  await update({ flag: accept({ value: true }) })
+  const task = await asked(api, taskId, 'list')
+  GetTaskResultV2Schema.parse(task)
+  expect(task.inputRequests).toMatchObject({
+    list: { params: { requestedSchema: { properties: { value: { type: 'string', title: 'JSON' } } } } },
+  })
+  await update({ list: accept({ value: '{"ids":[1,2]}' }) })
+  expect(await ended(api, taskId, ASKS)).toMatchObject({
+    result: { structuredContent: { flag: true, list: { ids: [1, 2] } } },
+  })
+})
+
+test('a client that cannot ask sees a task that works', async ({ lab }) => {
+  const waybill = await lab.waybill(TYPES, { worker: { handlers: HANDLERS } })
+  const api = await serveNode(lab, waybill, { mcp: { taskAfter: 1 } })
+  const taskId = await taskOf(api, 'approve')
+  await asked(api, taskId, 'approval')
+  const { result } = await mcp(api, 'tasks/get', { taskId })
+  expect(result).toMatchObject({ status: 'working', statusMessage: expect.stringContaining('"approval"') })
+  expect(result).not.toHaveProperty('inputRequests')
+})
+
+test('a call without tasks is answered with the question, and goes on with the answer', async ({ lab }) => {
+  const waybill = await lab.waybill(TYPES, { worker: { handlers: HANDLERS } })
+  const api = await serveNode(lab, waybill, { mcp: { taskAfter: 30_000 }, byHeader: true })
+  const as = (user: string) => ({ ...ASKS_WITHOUT_TASKS, headers: { 'x-user': user } })
+  const call = (params: Json, user = 'ada') =>
+    mcp(api, 'tools/call', { name: 'approve', arguments: {}, ...params }, as(user))
+  const { result } = await call({})
+  InputRequiredCallToolResultV2Schema.parse(result)
+  expect(result).toMatchObject({
+    resultType: 'input_required',
+    inputRequests: { approval: { method: 'elicitation/create' } },
+  })
+  expect(result).not.toHaveProperty('taskId')
+  const { requestState } = result
+  const inputResponses = { approval: accept({ approved: true }) }
+  expect((await call({ requestState, inputResponses }, 'bob')).error).toMatchObject({ code: -32602 })
+  expect((await call({ requestState, inputResponses, name: 'first' })).error).toBeDefined()
+  expect((await call({ requestState })).result).toMatchObject({ resultType: 'input_required', requestState })
+  expect((await call({ requestState, inputResponses })).result).toMatchObject({ structuredContent: { approved: true } })
+  expect(await waybill.operations.list(approve, { owner: 'ada' })).toHaveLength(1)
+})
+
+test('who declines without tasks cancels the call', async ({ lab }) => {
+  const waybill = await lab.waybill(TYPES, { worker: { handlers: HANDLERS } })
+  const api = await serveNode(lab, waybill, { mcp: { taskAfter: 30_000 } })
+  const call = (params: Json) => mcp(api, 'tools/call', { name: 'approve', ...params }, ASKS_WITHOUT_TASKS)
+  const { requestState } = (await call({})).result
+  const declined = await call({ requestState, inputResponses: { approval: { action: 'decline' } } })
+  expect(declined.result).toMatchObject({ isError: true, _meta: { 'waybill/problem': { code: 'operation-canceled' } } })
+  await hasStatus(waybill.store, String(requestState), 'canceled')
+})
+
+test('a tool that asks first becomes a task with the answer', async ({ lab }) => {
+  const waybill = await lab.waybill(TYPES, { worker: { handlers: HANDLERS } })
+  const api = await serveNode(lab, waybill, { mcp: { taskAfter: 1 } })
+  const { result } = await mcp(api, 'tools/call', { name: 'first' }, ASKS)
+  const { requestState } = result
+  expect(result).toMatchObject({ resultType: 'input_required' })
+  const answered = { name: 'first', requestState, inputResponses: { approval: accept({ approved: false }) } }
+  const taskId = String((await mcp(api, 'tools/call', answered, ASKS)).result.taskId)
+  expect(taskId).toBe(requestState)
+  expect(await ended(api, taskId, ASKS)).toMatchObject({ result: { structuredContent: { approved: false } } })
+})
+
+test('a client of an earlier revision is asked on its stream, and answers with a message of its own', async ({
+  lab,
+}) => {
+  const waybill = await lab.waybill(TYPES, { worker: { handlers: HANDLERS } })
+  const api = await serveNode(lab, waybill, { mcp: { taskAfter: 1 }, byHeader: true })
+  const user = { 'x-user': 'ada' }
+  const begin = { protocolVersion: '2025-11-25', capabilities: { elicitation: {} }, clientInfo: {} }
+  const session = (await legacy(api, 'initialize', begin, user)).headers.get('mcp-session-id') ?? ''
+  const headers = { ...user, 'mcp-session-id': session, 'mcp-protocol-version': '2025-11-25' }
+  const call = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'approve' } }
+  const stream = streamed(await post(api, call, headers))
+  const { value: question } = await stream.next()
+  ElicitRequestSchema.parse(question)
+  const answer = { jsonrpc: '2.0', id: question.id, result: accept({ approved: true }) }
+  expect((await post(api, answer, { ...headers, 'x-user': 'bob' })).status).toBe(200)
+  const [operation] = await waybill.operations.list(approve, { owner: 'ada' })
+  expect((await recordOf(waybill.store, operation?.id ?? '')).waits?.received).toEqual([])
+  expect((await post(api, answer, headers)).status).toBe(202)
+  const rest = []
+  for await (const message of stream) rest.push(message)
+  expect(rest).toMatchObject([{ id: 1, result: { structuredContent: { approved: true } } }])
+})
