@@ -2,8 +2,10 @@
 import { userInfo } from 'node:os'
 import { storeFromUrl } from '../from-url/store-from-url.ts'
 import { type AnyOperationType, defineOperation } from '../model/operation-type.ts'
-import type { Operator } from '../operator/operator.ts'
+import type { OperatorFilter } from '../operator/filter.ts'
+import type { Operator, PageRequest } from '../operator/operator.ts'
 import type { Actor } from '../operator/views.ts'
+import type { OperatorStore } from '../stores/store.ts'
 import { createWaybill } from '../waybill.ts'
 import { fileUrl, loadHandlers } from '../worker/handlers.ts'
 import { type ParsedArgs, STORE_OPTION, UsageError } from './command.ts'
@@ -98,6 +100,20 @@ export function actor(): Actor {
   }
 }
 
+/** What lists operations: a desk, or a store. */
+export interface Browsing {
+  browse(filter: OperatorFilter, page: PageRequest): Promise<{ readonly items: readonly { readonly id: string }[] }>
+}
+
+/** The operations of a store, for {@link findId}. */
+export function browsing(store: OperatorStore): Browsing {
+  return {
+    browse: async (filter, { after, limit = MAX_FOUND }) => ({
+      items: (await store.browse({ ...filter, after, limit })).operations,
+    }),
+  }
+}
+
 const ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 const MIN_LENGTH = 4
@@ -109,7 +125,7 @@ const MAX_FOUND = 500
  *
  * @throws {UsageError} where none has it, or several have
  */
-export async function findId(desk: Desk, text: string): Promise<string> {
+export async function findId(desk: Browsing, text: string): Promise<string> {
   if (ID.test(text)) return text
   if (text.length < MIN_LENGTH || !/^[0-9a-f-]+$/.test(text)) {
     throw new UsageError(
@@ -123,13 +139,13 @@ export async function findId(desk: Desk, text: string): Promise<string> {
   throw new UsageError(`Several ids begin or end with "${text}", such as ${[...found].slice(0, 3).join(' and ')}.`)
 }
 
-async function findByBeginning(desk: Desk, text: string): Promise<string[]> {
+async function findByBeginning(desk: Browsing, text: string): Promise<string[]> {
   const after = text + LAST_ID.slice(text.length)
   const { items } = await desk.browse({}, { limit: 2, ...(ID.test(after) && { after }) })
   return items.map(({ id }) => id).filter(id => id.startsWith(text))
 }
 
-async function findByEnd(desk: Desk, text: string): Promise<string[]> {
+async function findByEnd(desk: Browsing, text: string): Promise<string[]> {
   const { items } = await desk.browse({ search: text }, { limit: MAX_FOUND })
   return items.map(({ id }) => id).filter(id => id.endsWith(text))
 }

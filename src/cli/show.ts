@@ -2,9 +2,11 @@
 
 import { redactUrl } from '../from-url/urls.ts'
 import type { AttemptError, Operation } from '../model/operation.ts'
+import type { OperationView } from '../operator/views.ts'
 import { attemptsOf } from '../service/operations.ts'
-import type { LogLine, OperationStore, RecordedError } from '../stores/store.ts'
-import { BLOBS_OPTION, type Command, JSON_OPTION, type ParsedArgs, STORE_OPTION } from './command.ts'
+import type { LogLine, OperationStore, RecordedError, Store } from '../stores/store.ts'
+import { BLOBS_OPTION, type Command, JSON_OPTION, type ParsedArgs } from './command.ts'
+import { baseUrl, browsing, DESK_OPTIONS, type Desk, findId, withDesk } from './desk.ts'
 import { withBlobs, withStore } from './open.ts'
 import { columns, plain, print, printJson, short, span, time } from './output.ts'
 
@@ -16,22 +18,26 @@ export const show: Command = {
   count: { min: 1, max: 1 },
   summary: 'shows one operation: its attempts and why they ended, what they threw, its steps, the end of its log',
   options: {
-    ...STORE_OPTION,
+    ...DESK_OPTIONS,
     ...BLOBS_OPTION,
     log: { value: 'N', help: `how many log lines, 0 to 1000; default ${LOG_LINES}` },
     payloads: { help: 'also the input, the output and what steps have recorded, which may be confidential' },
     ...JSON_OPTION,
   },
   examples: [
-    'waybill show 01941f29-7c00-7000-8000-000000000001',
+    'waybill show 7f6aeb --store sqlite:./orders.db',
     'waybill show 01941f29-7c00-7000-8000-000000000001 --payloads --json',
   ],
   run: showOne,
 }
 
+/** A record, or what the admin API shows of it. */
+type ShownOperation = Omit<OperationView, 'tags' | 'retryOf' | 'retriedBy'> &
+  Partial<Pick<Operation, 'released' | 'lost' | 'maxLost' | 'leaseUntil' | 'webhookDue'>>
+
 /** What is shown. */
 interface Shown {
-  readonly operation: Operation
+  readonly operation: ShownOperation
   readonly attempts: ReturnType<typeof attemptsOf>
   /** The names of the steps. */
   readonly steps: readonly string[]
@@ -46,24 +52,55 @@ interface Shown {
   }
 }
 
+interface LookOptions {
+  readonly lines: number
+  readonly payloads: boolean
+}
+
 async function showOne(given: ParsedArgs): Promise<number> {
-  const [id = ''] = given.operands
-  const lines = given.whole('log', { min: 0, max: 1000 }) ?? LOG_LINES
-  const url = given.storeUrl()
-  const show = (store: OperationStore) => look(store, id, { lines, payloads: given.has('payloads') })
-  const cure = 'say with --blobs URL where it is, or set WAYBILL_BLOBS.'
-  const shown = await withBlobs(given.blobsUrl(), blobs => withStore(url, show, { blobs }), { cure })
-  if (shown === undefined) throw new Error(`There is no operation ${id} in ${redactUrl(url)}.`)
+  const [text = ''] = given.operands
+  const options = {
+    lines: given.whole('log', { min: 0, max: 1000 }) ?? LOG_LINES,
+    payloads: given.has('payloads'),
+  }
+  const base = baseUrl(given)
+  const shown = await (base === undefined
+    ? lookInStore(given, text, options)
+    : withDesk(given, async desk => lookRemotely(desk, await findId(desk, text), options)))
+  if (shown === undefined) throw new Error(`There is no operation ${text} in ${redactUrl(base ?? given.storeUrl())}.`)
   if (given.has('json')) return printJson(shown)
   for (const line of toLines(shown)) print(line)
   return 0
 }
 
-async function look(
-  store: OperationStore,
-  id: string,
-  { lines, payloads }: { lines: number; payloads: boolean },
-): Promise<Shown | undefined> {
+async function lookInStore(given: ParsedArgs, text: string, options: LookOptions): Promise<Shown | undefined> {
+  const url = given.storeUrl()
+  const cure = 'say with --blobs URL where it is, or set WAYBILL_BLOBS.'
+  const show = async (store: Store) => look(store, await findId(browsing(store), text), options)
+  return await withBlobs(given.blobsUrl(), blobs => withStore(url, show, { blobs }), { cure })
+}
+
+async function lookRemotely(desk: Desk, id: string, { lines, payloads }: LookOptions): Promise<Shown | undefined> {
+  const operation = await desk.get(id)
+  if (operation === undefined) return undefined
+  const { attempts, steps } = operation
+  const log = await desk.log(id)
+  const shown = {
+    operation,
+    attempts,
+    steps: steps.map(({ name }) => name),
+    log: log.slice(Math.max(0, log.length - lines)),
+    errors: attempts.flatMap(({ number, thrown }) => (thrown === null ? [] : [{ attempt: number, error: thrown }])),
+  }
+  if (!payloads) return shown
+  const [input, output] = [await desk.input(id), await desk.output(id)]
+  return {
+    ...shown,
+    payloads: { input, output, steps: Object.fromEntries(steps.map(({ name, value }) => [name, value])) },
+  }
+}
+
+async function look(store: OperationStore, id: string, { lines, payloads }: LookOptions): Promise<Shown | undefined> {
   const operation = await store.read(id)
   if (operation === undefined) return undefined
   const [steps, log, errors] = [await store.steps(id), await store.logs(id, 0), await store.errors(id)]
@@ -98,9 +135,8 @@ function toLines({ operation, attempts, errors, steps, log, payloads }: Shown): 
   ]
 }
 
-function facts(operation: Operation): [name: string, value: string][] {
-  const { attempt, released, lost, maxAttempts, maxLost, error, progress, execution, engine, holder } = operation
-  const counted = `${attempt - released - lost} of ${maxAttempts}, lost ${lost} of ${maxLost}, handed back ${released}`
+function facts(operation: ShownOperation): [name: string, value: string][] {
+  const { error, progress, execution, engine, holder } = operation
   const all: [string, string][] = [
     ['id', operation.id],
     ['type', operation.type],
@@ -111,9 +147,9 @@ function facts(operation: Operation): [name: string, value: string][] {
     ['started', time(operation.startedAt)],
     ['finished', time(operation.finishedAt)],
     ['expires', operation.purged ? 'past its retention' : time(operation.expiresAt)],
-    ['attempts', counted],
+    ['attempts', countAttempts(operation)],
     ['holder', holder ?? ''],
-    ['lease until', time(operation.leaseUntil)],
+    ['lease until', time(operation.leaseUntil ?? null)],
     ['engine', engine ?? ''],
     ['execution', execution ?? ''],
     ['progress', progress === null ? '' : JSON.stringify(progress)],
@@ -121,6 +157,12 @@ function facts(operation: Operation): [name: string, value: string][] {
     ['webhook', operation.webhookDue ? 'due' : ''],
   ]
   return all.filter(([, value]) => value !== '')
+}
+
+/** The admin API counts all attempts, and says how each has ended. */
+function countAttempts({ attempt, maxAttempts, released, lost, maxLost }: ShownOperation): string {
+  if (released === undefined || lost === undefined) return `${attempt} of ${maxAttempts}`
+  return `${attempt - released - lost} of ${maxAttempts}, lost ${lost} of ${maxLost}, handed back ${released}`
 }
 
 function attemptRow(attempt: Shown['attempts'][number], errors: readonly RecordedError[]): string[] {

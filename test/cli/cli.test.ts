@@ -316,8 +316,8 @@ describe('waybill show', () => {
 
   test('says that an operation is not there', async ({ lab }) => {
     const { url } = await filled(lab)
-    const { code, err } = await waybill(['show', 'no-such', '--store', url])
-    expect([code, err]).toEqual([1, `waybill show: There is no operation no-such in ${url}.\n`])
+    const { code, err } = await waybill(['show', idOf(9), '--store', url])
+    expect([code, err]).toEqual([1, `waybill show: There is no operation ${idOf(9)} in ${url}.\n`])
   })
 })
 

@@ -68,6 +68,18 @@ describe.for(WAYS)('by %s', way => {
     expect((await command(['ls', `key:${failed}`, ...by[way]])).out.trimEnd()).toMatch(/^ID .*NOTE$/)
   })
 
+  test('show shows one operation, found by the end of its id', async ({ lab }) => {
+    const { waybill, by } = await open(lab)
+    const id = await submit(waybill, orders, { wish: 'fail' })
+    await hasFinished(waybill.store, id)
+    const { code, out } = await command(['show', id.slice(-6), '--payloads', ...by[way]])
+    expect(code).toBe(0)
+    expect(out).toMatch(new RegExp(`^id +${id}\n`))
+    expect(out).toMatch(/\n {2}#1 .* failed .*Out of stock\n/)
+    expect(out).toContain('wish: fail')
+    expect(out).toContain('{"wish":"fail"}')
+  })
+
   test('watch follows an operation by the end of its id, and cancel ends it', async ({ lab }) => {
     const { waybill, by } = await open(lab)
     const id = await submit(waybill, orders, { wish: 'hold' })
