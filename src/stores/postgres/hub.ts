@@ -5,6 +5,7 @@ import type { Connections, Statement } from './connections.ts'
 import { Listener } from './listener.ts'
 import { NotificationPace } from './notification-pace.ts'
 import { Notifier } from './notifier.ts'
+import { Spread } from './spread.ts'
 
 /** Options of {@link Hub}. */
 export interface HubOptions {
@@ -27,6 +28,7 @@ export class Hub {
   readonly #listeners = new HintListeners()
   readonly #notifier: Notifier
   readonly #listener: Listener
+  readonly #spread: Spread
 
   constructor(options: HubOptions) {
     this.#options = options
@@ -34,13 +36,14 @@ export class Hub {
     const { connections, notify, warn, pollMs, checkMs } = options
     const channel = channelOf(options.schema)
     const pace = new NotificationPace()
+    this.#spread = new Spread({ pace, send: hint => this.#listeners.send(hint) })
     this.#notifier = new Notifier({ connections, notify, channel, from, pace })
     this.#listener = new Listener({
       connections,
       channel,
       from,
       send: payloads => this.#notifier.send(payloads),
-      heard: hint => this.#listeners.send(hint),
+      heard: hint => this.#spread.hear(hint),
       arrived: sender => pace.arrived(sender),
       warn,
       checkMs,
@@ -73,6 +76,7 @@ export class Hub {
   /** Sends the last notifications, and stops listening. */
   async close(): Promise<void> {
     await this.#listener.stop()
+    this.#spread.stop()
     await this.#notifier.close()
     this.#listeners.clear()
   }

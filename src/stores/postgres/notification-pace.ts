@@ -11,6 +11,8 @@ const LONGEST_MS = 100
 const EASY_WAKEUPS = 4000
 /** For as many more the pause grows by a millisecond. */
 const WAKEUPS_A_MS = 300
+/** How much longer a hint may wait for each process beside two, in milliseconds: in all they then claim for it about as often, however many they are. */
+const SPREAD_MS = 2
 /** Over how long the load is measured, in milliseconds. */
 const WINDOW_MS = 1000
 /** The most senders to tell apart: any role may invent more. */
@@ -21,6 +23,7 @@ export class NotificationPace {
   #count = 0
   #since = 0
   #pauseMs = SHORTEST_MS
+  #spreadMs = 0
 
   /** Counts a notification that has arrived, also one of this process. */
   arrived(from: string, now: number = performance.now()): void {
@@ -35,11 +38,18 @@ export class NotificationPace {
     return this.#pauseMs
   }
 
+  /** Within how many milliseconds the processes that have learned of work look for it, each at a time of its own. */
+  spreadMs(now: number = performance.now()): number {
+    this.#roll(now)
+    return this.#spreadMs
+  }
+
   #roll(now: number): void {
     const passed = now - this.#since
     if (passed < WINDOW_MS) return
     const wakeups = (this.#count * this.#senders.size * 1000) / passed
     this.#pauseMs = Math.min(LONGEST_MS, SHORTEST_MS + Math.max(0, wakeups - EASY_WAKEUPS) / WAKEUPS_A_MS)
+    this.#spreadMs = Math.min(LONGEST_MS, Math.max(0, this.#senders.size - 2) * SPREAD_MS)
     this.#since = now
     this.#count = 0
     this.#senders.clear()

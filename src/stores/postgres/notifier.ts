@@ -18,7 +18,7 @@ export interface NotifierOptions {
   readonly pace: NotificationPace
 }
 
-/** A progress, or a claim, is told this late, in milliseconds: the end of a short attempt then takes its place. */
+/** A progress, or a claim, is told this late at least, in milliseconds: the end of a short attempt then takes its place. */
 const CHANGED_DELAY_MS = 5
 
 export class Notifier {
@@ -60,8 +60,9 @@ export class Notifier {
 
   #schedule(): void {
     if (this.#timer !== undefined || this.#sending !== undefined) return
-    const paceMs = this.#sentAt + this.#options.pace.pauseMs() - performance.now()
-    const waitMs = this.#isUrgent ? paceMs : Math.max(paceMs, CHANGED_DELAY_MS)
+    const { pace } = this.#options
+    const paceMs = this.#sentAt + pace.pauseMs() - performance.now()
+    const waitMs = this.#isUrgent ? paceMs : Math.max(paceMs, CHANGED_DELAY_MS + pace.spreadMs())
     if (waitMs <= 0) this.#start()
     else this.#timer = setTimeout(() => this.#start(), waitMs)
   }

@@ -34,3 +34,15 @@ describe('the pause between two notifications', () => {
     expect(pace.pauseMs(2001)).toBe(100)
   })
 })
+
+describe('the time over which processes look for work', () => {
+  it('grows with the processes beside two, up to a tenth of a second', () => {
+    const pace = new NotificationPace()
+    second(pace, 1000, 2, 400)
+    expect(pace.spreadMs(2001)).toBe(0)
+    second(pace, 2001, 42, 400)
+    expect(pace.spreadMs(3002)).toBe(80)
+    second(pace, 3002, 1000, 2000)
+    expect(pace.spreadMs(4003)).toBe(100)
+  })
+})

@@ -1,0 +1,41 @@
+/**
+ * Passes on the hints of other processes. All processes learn of work at the same time, and one of them takes it: so the
+ * more there are, the longer each may wait before it looks, and it looks once for all that comes meanwhile.
+ */
+import type { Hint } from '../store.ts'
+import type { NotificationPace } from './notification-pace.ts'
+
+/** Options of {@link Spread}. */
+export interface SpreadOptions {
+  readonly pace: Pick<NotificationPace, 'spreadMs'>
+  readonly send: (hint: Hint) => void
+}
+
+export class Spread {
+  readonly #options: SpreadOptions
+  /** Types whose work is still to be looked for. */
+  readonly #waiting = new Map<string, NodeJS.Timeout>()
+
+  constructor(options: SpreadOptions) {
+    this.#options = options
+  }
+
+  hear(hint: Hint): void {
+    const spreadMs = hint.kind === 'ready' ? this.#options.pace.spreadMs() : 0
+    if (hint.kind !== 'ready' || spreadMs === 0) this.#options.send(hint)
+    else if (!this.#waiting.has(hint.type)) this.#sendLater(hint, hint.type, spreadMs)
+  }
+
+  stop(): void {
+    for (const timer of this.#waiting.values()) clearTimeout(timer)
+    this.#waiting.clear()
+  }
+
+  #sendLater(hint: Hint, type: string, spreadMs: number): void {
+    const send = () => {
+      this.#waiting.delete(type)
+      this.#options.send(hint)
+    }
+    this.#waiting.set(type, setTimeout(send, Math.random() * spreadMs))
+  }
+}
