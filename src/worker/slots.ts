@@ -7,10 +7,12 @@
 /** The most that are claimed ahead for each slot, and in all. */
 const MOST_FOR_EACH = 15
 const MOST_AHEAD = 240
+/** Attempts that take longer together are never short, however long a claim takes, in milliseconds. */
+const SHORT_MS = 10
 /** A longer wait for a slot shows that too much is claimed ahead, in milliseconds, unless claims take half as long. */
 const LONG_WAIT_MS = 20
 /** What waits longer is handed back, so that another worker may take it, in milliseconds. */
-const LONGEST_WAIT_MS = 200
+const LONGEST_WAIT_MS = 1000
 
 /** Options of {@link Slots}. */
 export interface SlotsOptions {
@@ -70,7 +72,7 @@ export class Slots {
     const now = this.#now()
     this.#claimMs = now - asked
     const ranMs = this.#idleAt - this.#claimedAt
-    const areShort = this.#taken === 0 && ranMs >= 0 && ranMs < this.#claimMs
+    const areShort = this.#taken === 0 && ranMs >= 0 && ranMs < Math.min(this.#claimMs, SHORT_MS)
     if (isFull && areShort) this.#ahead = Math.min(2 * this.#ahead + this.#count, this.#mostAhead)
     this.#claimedAt = now
   }

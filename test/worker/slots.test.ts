@@ -10,11 +10,11 @@ function makeSlots({ count = COUNT, ahead = true } = {}): Slots {
   return new Slots({ count, ahead, now: () => now })
 }
 
-/** A claim of all that there is room for, which takes 5 ms, and attempts that end `ms` after it. */
-async function claim(slots: Slots, ms: number): Promise<number> {
+/** A claim of all that there is room for, and attempts that end `ms` after it. */
+async function claim(slots: Slots, ms: number, claimMs = 5): Promise<number> {
   const { room } = slots
   const asked = now
-  now += 5
+  now += claimMs
   slots.noteClaim(asked, true)
   const entering = Array.from({ length: room }, () => slots.enter())
   now += ms
@@ -52,6 +52,11 @@ describe('claiming ahead', () => {
     now += 5
     slots.noteClaim(now - 5, false)
     expect(slots.room).toBe(COUNT)
+  })
+
+  it('does not begin where attempts take more than some milliseconds, however long a claim takes', async () => {
+    const slots = makeSlots()
+    for (let round = 0; round < 5; round++) expect(await claim(slots, 15, 100)).toBe(COUNT)
   })
 
   it('does not begin where the runner has its own bounds', async () => {

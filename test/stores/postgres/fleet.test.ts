@@ -16,8 +16,8 @@ it('two APIs and three workers share the work, and none of it is done twice', as
   const schema = database.nextSchema()
   const env = { WAYBILL_STORE: `${database.url}?schema=${schema}`, ORDER_PROCESSING_MS: '20' }
   const apis = [await startApp({ file: '', entry: API, env }), await startApp({ file: '', entry: API, env })]
-  for (let count = 0; count < 3; count++)
-    startWaybill(['work', PROCESSOR, '--run', 'inline', '--concurrency', '8'], env)
+  const workers = [1, 2, 3].map(() => startWaybill(['work', PROCESSOR, '--run', 'inline', '--concurrency', '8'], env))
+  await Promise.all(workers.map(worker => worker.writes('Working on')))
   const urls = await Promise.all(Array.from({ length: ORDERS }, (_, at) => placeOrder(apis[at % 2]?.url ?? '')))
   expect(new Set(urls).size).toBe(ORDERS)
   for (const url of urls) expect(await untilFinal(url)).toMatchObject({ status: 'completed', attempt: 1 })
