@@ -15,7 +15,7 @@ import { rolldown } from 'rolldown'
 import { npm, root } from './tools.ts'
 
 /** The most that each may weigh in a page: bundled alone, minified and compressed, in bytes. */
-const MAX_SIZES = { fetchAndWait: 3071, client: 5010 }
+const MAX_SIZES = { fetchAndWait: 3071, client: 5100 }
 
 /** Two that differ in what they shorten: a size that holds by both holds by most. */
 const BUNDLERS = { rolldown: bundleByRolldown, esbuild: bundleByEsbuild }

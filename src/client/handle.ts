@@ -58,6 +58,14 @@ export interface OperationHandle<Output = unknown> extends SavedOperation {
    * @throws WaitError `refused`, with the problem `operation-finished`, if it has completed or failed before
    */
   cancel(options?: CallOptions): Promise<StatusDocument>
+  /**
+   * Sends an event that the operation waits for, or will: `waits` of its status lists them. The same event again changes
+   * nothing.
+   *
+   * @param value any JSON value that the schema of the wait allows
+   * @throws WaitError `refused`, with the problem `invalid-event`, `event-refused` or `operation-finished`
+   */
+  sendEvent(name: string, value: unknown, options?: CallOptions): Promise<void>
   toJSON(): SavedOperation
 }
 
@@ -135,6 +143,13 @@ export function createHandle<Output>(
       const answer = await request(api, url, { ...options, method: 'DELETE', statusUrl: url })
       if (isStatusDocument(answer.body)) return answer.body
       throw refusal(answer, url)
+    },
+    async sendEvent(event, value, options) {
+      const target = resolve(`../../operations/${id}/events/${encodeURIComponent(event)}`, url)
+      const headers = { 'content-type': 'application/json' }
+      const init = { method: 'POST', headers, body: JSON.stringify(value ?? null), statusUrl: url } as const
+      const answer = await request(api, target, { ...options, ...init })
+      if (!answer.response.ok) throw refusal(answer, url)
     },
     toJSON: () => ({ operation: name, url }),
   }

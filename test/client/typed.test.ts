@@ -429,6 +429,23 @@ describe('status and cancel', () => {
   )
 })
 
+describe('sendEvent', () => {
+  test('answers what the handler asks, once, and says why an answer is refused', async ({ lab }) => {
+    const ask = (job: Job) => job.ask('paid', { message: 'Paid?', schema: { type: 'boolean' } })
+    const handlers = handler(invoices, (_, job) => ask(job))
+    const { api } = await start(lab, { worker: { handlers, run: 'inline', pollInterval: 50 } })
+    const invoice = await api.invoices.submit(null)
+    await until(async () => (await invoice.status()).waits?.[0]?.name === 'paid')
+    expect((await errorOf(invoice.sendEvent('paid', 'yes'))).problem).toMatchObject({ code: 'invalid-event' })
+    await invoice.sendEvent('paid', true)
+    await invoice.sendEvent('paid', true)
+    expect((await errorOf(invoice.sendEvent('paid', false))).problem).toMatchObject({ code: 'event-refused' })
+    expect(await invoice.result()).toBe(true)
+    const gone = api.invoices.attach('01936f5e-8c1a-7b3c-9d4e-5f60718293a4')
+    expect(await errorOf(gone.sendEvent('paid', true))).toMatchObject({ code: 'gone' })
+  })
+})
+
 describe('events', () => {
   test('tell each status up to the final one, also of a failure', async ({ lab }) => {
     const { api } = await start(lab)
