@@ -17,6 +17,9 @@ import { npm, root } from './tools.ts'
 /** The most that each may weigh in a page: bundled alone, minified and compressed, in bytes. */
 const MAX_SIZES = { fetchAndWait: 3071, client: 5100 }
 
+/** The most that all files of the console may weigh together, compressed, in bytes. */
+const MAX_CONSOLE_SIZE = 120_000
+
 /** Two that differ in what they shorten: a size that holds by both holds by most. */
 const BUNDLERS = { rolldown: bundleByRolldown, esbuild: bundleByEsbuild }
 
@@ -33,6 +36,7 @@ async function main(): Promise<number> {
       checkTypes(tarball),
       checkLinks(tarball),
       await checkSizes(),
+      checkConsole(tarball),
       checkProject(tarball),
     ]
     const failed = checks.filter(passed => !passed)
@@ -127,6 +131,14 @@ async function checkSizes(): Promise<boolean> {
     }
   }
   return fits
+}
+
+/** The console is in the package, and light. */
+function checkConsole(tarball: string): boolean {
+  const files: readonly string[] = tar('-tzf', tarball).match(/^package\/dist\/console\/.+$/gm) ?? []
+  const size = files.reduce((sum, file) => sum + gzipSync(tar('-xzOf', tarball, file), { level: 9 }).length, 0)
+  console.log(`console: ${size} bytes in ${files.length} files (at most ${MAX_CONSOLE_SIZE})`)
+  return files.includes('package/dist/console/index.html') && size <= MAX_CONSOLE_SIZE
 }
 
 /** Bundles a module as a page would. Throws where something it imports is not available in a browser. */

@@ -6,6 +6,7 @@ import { backup, restore } from './backup.ts'
 import { check } from './check.ts'
 import { type Command, readArguments, UsageError } from './command.ts'
 import { completion } from './completion.ts'
+import { consoleCommand } from './console.ts'
 import { copy } from './copy.ts'
 import { dev } from './dev.ts'
 import { doctor } from './doctor.ts'
@@ -37,6 +38,7 @@ const COMMANDS: readonly Command[] = [
   remove,
   pause,
   resume,
+  consoleCommand,
   migrate,
   copy,
   backup,

@@ -64,7 +64,7 @@ export async function withDesk<T>(
 }
 
 /** The types of the handler files that are named: a store does not know them. */
-async function typesOf(given: ParsedArgs): Promise<readonly AnyOperationType[]> {
+export async function typesOf(given: ParsedArgs): Promise<readonly AnyOperationType[]> {
   const handlers = await loadHandlers(given.texts('handlers').map(fileUrl))
   return [...handlers.values()].map(({ type }) => type)
 }

@@ -22,8 +22,8 @@ export interface Ended {
 /** A command that runs. */
 export interface RunningCommand {
   readonly child: ChildProcess
-  /** Resolves when its output holds the text. */
-  writes(text: string): Promise<void>
+  /** Resolves with its output when that holds the text. */
+  writes(text: string): Promise<string>
   readonly ended: Promise<Ended>
 }
 
@@ -58,6 +58,7 @@ function start([program = '', ...args]: readonly string[], env: Environment): Ru
         ended.then(({ err }) => Promise.reject(new Error(`It ended: ${err}`))),
       ])
     }
+    return text.out
   }
   return { child, writes, ended }
 }

@@ -140,12 +140,14 @@ const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-i
 
 /** Whether the client is on this machine, and a page of another site has not led its browser here by a name of its own. */
 function isLocal({ headers, address }: Origin): boolean {
-  const host = `${headers.host ?? headers[':authority'] ?? ''}`.replace(/:\d+$/, '')
+  const host = `${headers.host ?? headers[':authority'] ?? ''}`
   return isLoopback(address) && isLocalName(host) && FORWARDED.every(name => headers[name] === undefined)
 }
 
-function isLocalName(host: string): boolean {
-  return /^(?:[\w-]+\.)*localhost$/i.test(host) || isLoopback(host.replace(/^\[(.*)\]$/, '$1'))
+/** Whether the host of a request, with or without its port, is a name of this machine that no name server can give away. */
+export function isLocalName(host: string): boolean {
+  const name = host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
+  return /^(?:[\w-]+\.)*localhost$/i.test(name) || isLoopback(name)
 }
 
 function isLoopback(address = ''): boolean {

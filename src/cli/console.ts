@@ -1,0 +1,66 @@
+/** `waybill console`: the console on this machine, over a store, beside whatever serves its API. */
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { shownUrl, storeFromUrl } from '../from-url/index.ts'
+import { isLocalName } from '../http/admin/identity.ts'
+import { nodeListener } from '../servers/node.ts'
+import { createWaybill, type Waybill } from '../waybill.ts'
+import { BLOBS_OPTION, type Command, type ParsedArgs, STORE_OPTION } from './command.ts'
+import { actor, typesOf } from './desk.ts'
+import { namedBlobs } from './open.ts'
+import { print } from './output.ts'
+import { aborted, stopSignal } from './signals.ts'
+
+export const consoleCommand: Command = {
+  name: 'console',
+  summary: 'serve the console on this machine: look at the operations of a store in a browser, and act on them',
+  options: {
+    ...STORE_OPTION,
+    ...BLOBS_OPTION,
+    port: { value: 'N', help: 'port to listen on (default: a free port)' },
+    handlers: {
+      value: 'FILE',
+      multiple: true,
+      help: 'handler file, which defines types: needed to retry their operations',
+    },
+  },
+  examples: [
+    'waybill console --store sqlite:./orders.db',
+    'waybill console --store postgres://localhost/orders --handlers ./processor.ts --port 4000',
+  ],
+  run: serve,
+}
+
+async function serve(given: ParsedArgs): Promise<number> {
+  const stop = stopSignal()
+  const blobs = await namedBlobs(given)
+  const storeUrl = given.storeUrl()
+  const store = await storeFromUrl(storeUrl, { existing: true, ...blobs })
+  const waybill = createWaybill({ operations: await typesOf(given), store, ...blobs })
+  try {
+    // Not started: it works on nothing, and sweeps nothing. That is for those that it stands beside.
+    await waybill.store.open()
+    const server = await listen(waybill, given.whole('port', { min: 0, max: 65_535 }) ?? 0)
+    const { port } = server.address() as AddressInfo
+    print(`Console of ${shownUrl(storeUrl)} at http://127.0.0.1:${port}/console. Ctrl-C stops.`)
+    await aborted(stop)
+    server.closeAllConnections()
+    server.close()
+    return 0
+  } finally {
+    await waybill.stop()
+  }
+}
+
+async function listen(waybill: Waybill, port: number) {
+  const { name } = actor()
+  const principal = ({ headers }: Request) =>
+    isLocalName(headers.get('host') ?? '') ? ({ name, role: 'operator' } as const) : undefined
+  // Callers have their API elsewhere.
+  const callers = { principal: () => undefined, openapi: false, metrics: false } as const
+  const server = createServer(nodeListener(waybill, { ...callers, admin: { principal } }))
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  return server
+}
