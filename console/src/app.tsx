@@ -9,11 +9,17 @@ import { Help, openHelp } from './parts/keyboard.tsx'
 import { Notices } from './parts/notices.tsx'
 import { nextTheme, theme } from './parts/theme.ts'
 import { place } from './router.ts'
+import { Audit } from './views/audit.tsx'
+import { Bulk } from './views/bulk.tsx'
 import { Operation } from './views/operation.tsx'
 import { Operations } from './views/operations.tsx'
+import { Types } from './views/types.tsx'
 
 const VIEWS: readonly (readonly [path: string, name: string, icon: IconName])[] = [
   ['operations', 'Operations', 'operations'],
+  ['types', 'Types', 'types'],
+  ['bulk', 'Bulk runs', 'bulk'],
+  ['audit', 'Audit', 'audit'],
 ]
 
 export function App() {
@@ -41,6 +47,12 @@ function View() {
     case '':
     case 'operations':
       return id === undefined ? <Operations /> : <Operation key={id} id={id} />
+    case 'types':
+      return <Types />
+    case 'bulk':
+      return <Bulk />
+    case 'audit':
+      return <Audit />
     default:
       return <p class="empty">There is no such view.</p>
   }

@@ -1,6 +1,15 @@
 /** What the admin API sends, as its sources declare it. */
+export type { TypeView } from '../../src/http/admin/types.ts'
 export type { Problem } from '../../src/model/protocol.ts'
-export type { BulkAction, OperationDetail, OperationView, OperatorPage } from '../../src/operator/views.ts'
+export type {
+  AuditEntry,
+  BulkAction,
+  BulkPreview,
+  BulkRun,
+  OperationDetail,
+  OperationView,
+  OperatorPage,
+} from '../../src/operator/views.ts'
 export type { LogLine } from '../../src/stores/store.ts'
 
 /** Who uses the console, and what it may show. */

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { shownUrl, storeFromUrl } from '../from-url/index.ts'
+import { redactUrl, storeFromUrl } from '../from-url/index.ts'
 import { isLocalName } from '../http/admin/identity.ts'
 import { nodeListener } from '../servers/node.ts'
 import { createWaybill, type Waybill } from '../waybill.ts'
@@ -43,7 +43,7 @@ async function serve(given: ParsedArgs): Promise<number> {
     await waybill.store.open()
     const server = await listen(waybill, given.whole('port', { min: 0, max: 65_535 }) ?? 0)
     const { port } = server.address() as AddressInfo
-    print(`Console of ${shownUrl(storeUrl)} at http://127.0.0.1:${port}/console. Ctrl-C stops.`)
+    print(`Console of ${redactUrl(storeUrl)} at http://127.0.0.1:${port}/console. Ctrl-C stops.`)
     await aborted(stop)
     server.closeAllConnections()
     server.close()

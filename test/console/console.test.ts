@@ -225,6 +225,37 @@ describe('what has ended', () => {
   })
 })
 
+test('all that match are retried, after a preview, and the audit says who did it', async ({ lab }) => {
+  const { waybill, order } = await start(lab)
+  const failed = [await order('fail'), await order('fail'), await order('fail')]
+  await ended(waybill, ...failed, await order('complete'))
+  const { page, complaints } = await openConsole(lab, browser, waybill, '/operations?filter=status:failed')
+  await page.getByRole('button', { name: 'All that match' }).click()
+  const dialog = page.getByRole('dialog', { name: 'All that match' })
+  await dialog.getByText('3 operations fit.').waitFor()
+  expect(await dialog.getByRole('listitem').count()).toBe(3)
+  await dialog.getByRole('button', { name: 'Retry 3' }).click()
+  const row = page.getByRole('row').filter({ hasText: 'status:failed' })
+  await row.getByText('completed').waitFor()
+  await row.getByText('3 of 3').waitFor()
+  for (const id of failed) expect(await waybill.store.read(id)).toMatchObject({ retriedBy: expect.any(String) })
+  await page.getByRole('link', { name: 'Audit' }).click()
+  await page.getByRole('row').filter({ hasText: 'bulk-retry' }).getByText('local').waitFor()
+  expect(complaints).toEqual([])
+})
+
+test('a type is paused and resumed', async ({ lab }) => {
+  const { waybill, order } = await start(lab)
+  const { page } = await openConsole(lab, browser, waybill, '/types')
+  await page.getByRole('button', { name: 'Pause orders' }).click()
+  await page.getByText('paused', { exact: true }).waitFor()
+  const id = await order('complete')
+  await page.getByText('Oldest ready').waitFor()
+  await page.getByRole('button', { name: 'Resume orders' }).click()
+  await page.getByText('open', { exact: true }).waitFor()
+  expect(await hasFinished(waybill.store, id)).toMatchObject({ status: 'completed' })
+})
+
 test('hostile text is shown as text', async ({ lab }) => {
   const { waybill, order } = await start(lab)
   const hostile = '<img src=x onerror="window.pwned = true">'
@@ -337,6 +368,16 @@ describe.each([
     }
     await page.keyboard.press('?')
     await page.getByRole('dialog').waitFor()
+    expect(await violations(page)).toEqual([])
+    await waybill.operator.bulk('retry', { status: 'failed' }, { name: 'ann' })
+    for (const view of ['types', 'bulk', 'audit']) {
+      await page.goto(`${url}/console/${view}`)
+      await page.locator('table, .type').first().waitFor()
+      expect(await violations(page)).toEqual([])
+    }
+    await page.goto(`${url}/console/operations`)
+    await page.getByRole('button', { name: 'All that match' }).click()
+    await page.locator('.sample li').first().waitFor()
     expect(await violations(page)).toEqual([])
   })
 })

@@ -10,17 +10,27 @@ const KEYS: readonly (readonly [keys: string, what: string])[] = [
   ['j k', 'Next and previous operation'],
   ['Enter', 'Open the operation'],
   ['x', 'Select the operation'],
+  ['g p', 'Operations'],
+  ['g t', 'Types'],
+  ['g b', 'Bulk runs'],
+  ['g a', 'Audit'],
   ['Esc', 'Leave a field or a dialog'],
   ['?', 'These keys'],
 ]
 
+const PLACES: Readonly<Record<string, string>> = { p: 'operations', t: 'types', b: 'bulk', a: 'audit' }
+
 export function listenToKeys(): void {
+  let isGoing = false
   document.addEventListener('keydown', event => {
     const { target, key, metaKey, ctrlKey, altKey } = event
     const isTyping =
       target instanceof Element && target.closest('input:not([type=checkbox],[type=radio]), textarea') !== null
     if (metaKey || ctrlKey || altKey || isTyping || document.querySelector('dialog[open]') !== null) return
-    if (key === '/') focusFilter()
+    const to = isGoing ? PLACES[key] : undefined
+    isGoing = key === 'g'
+    if (to !== undefined) navigate(to)
+    else if (key === '/') focusFilter()
     else if (key === 'j') step(1)
     else if (key === 'k') step(-1)
     else if (key === 'x') currentRow()?.querySelector<HTMLInputElement>('input[type=checkbox]')?.click()

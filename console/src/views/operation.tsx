@@ -46,7 +46,7 @@ export function Operation({ id }: { readonly id: string }) {
           <Payload title="Result" text={result} isThere={data.hasOutput} isDue={data.status === 'completed'} />
           <Payload title="Input" text={input} isThere={data.hasInput} isDue />
           <Steps steps={data.steps} />
-          <Deliveries operation={data} />
+          <Deliveries operation={data} reload={reload} />
         </div>
         <Facts operation={data} />
       </div>
@@ -244,10 +244,27 @@ function Steps({ steps }: Pick<OperationDetail, 'steps'>) {
   )
 }
 
-function Deliveries({ operation: { deliveries, webhookUrl } }: Pick<HeadProps, 'operation'>) {
+function Deliveries({ operation: { deliveries, webhookUrl }, reload }: Omit<HeadProps, 'input'>) {
   if (webhookUrl === null && deliveries.length === 0) return null
+  const last = deliveries.at(-1)
   return (
-    <Section title="Webhook" note={<span class="mono">{webhookUrl}</span>}>
+    <Section
+      title="Webhook"
+      note={<span class="mono">{webhookUrl}</span>}
+      actions={
+        mayChange() &&
+        last !== undefined && (
+          <Button
+            icon="retry"
+            onClick={() =>
+              void perform(() => change('POST', `deliveries/${last.id}/replay`), 'Sent again.').then(() => reload())
+            }
+          >
+            Send again
+          </Button>
+        )
+      }
+    >
       {deliveries.length === 0 ? (
         <Empty>It is sent when the operation has ended.</Empty>
       ) : (

@@ -10,12 +10,14 @@ import { confirmed } from '../parts/dialog.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { notify } from '../parts/notices.tsx'
 import { filterLink, navigate, place } from '../router.ts'
-import type { BulkAction } from '../wire.ts'
+import type { BulkAction, OperationView } from '../wire.ts'
+import { BulkDialog } from './bulk-dialog.tsx'
 import { ColumnChoice, shownColumns } from './columns.tsx'
 import { useList } from './list.ts'
 
 export function Operations() {
   const filter = place.value.query.get('filter') ?? ''
+  const isBulkOpen = useSignal(false)
   return (
     <>
       <header class="top">
@@ -27,9 +29,27 @@ export function Operations() {
           </summary>
           <ColumnChoice />
         </details>
+        {mayChange() && (
+          <Button
+            icon="bulk"
+            onClick={() => {
+              isBulkOpen.value = true
+            }}
+          >
+            All that match…
+          </Button>
+        )}
       </header>
       <FilterField filter={filter} />
       <OperationList key={filter} filter={filter} />
+      {isBulkOpen.value && (
+        <BulkDialog
+          filter={filter}
+          onClose={() => {
+            isBulkOpen.value = false
+          }}
+        />
+      )}
     </>
   )
 }
@@ -225,6 +245,7 @@ function OperationList({ filter }: { readonly filter: string }) {
       />
       {selected.value.size > 0 && (
         <SelectionBar
+          items={items}
           selected={selected.value}
           onClear={() => {
             selected.value = new Set()
@@ -278,6 +299,7 @@ export const DELETION = {
 }
 
 function SelectionBar(props: {
+  readonly items: readonly OperationView[]
   readonly selected: ReadonlySet<string>
   readonly onClear: () => void
   readonly onDone: () => void

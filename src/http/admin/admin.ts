@@ -4,7 +4,8 @@ import { checkOptions } from '../../model/options.ts'
 import { problemError } from '../../model/problem.ts'
 import { FilterError, type OperatorFilter, parseFilter } from '../../operator/filter.ts'
 import type { Operator } from '../../operator/operator.ts'
-import type { OperationDetail } from '../../operator/views.ts'
+import { BULK_ACTIONS, type BulkAction, type OperationDetail } from '../../operator/views.ts'
+import { orUnavailable } from '../../service/unavailable.ts'
 import { packageVersion } from '../../util/version.ts'
 import type { Waybill } from '../../waybill.ts'
 import { type HttpRequest, type HttpResponse, json, jsonText } from '../message.ts'
@@ -13,6 +14,7 @@ import { type Method, type OwnRoute, route } from '../route.ts'
 import { assertMayChange, tokenOf } from './changes.ts'
 import { AdminEvents } from './events.ts'
 import { ADMIN_VIEW_OPTIONS, type AdminViewOptions } from './identity.ts'
+import { type TypeView, typeView } from './types.ts'
 
 /** The largest body of a change, in bytes: a filter and a few words. */
 const BODY_LIMIT = 64 * 1024
@@ -32,7 +34,22 @@ export function adminRoutes(waybill: Waybill, options: AdminViewOptions): OwnRou
   return [
     look('/session', (request, who) => json(200, session(request, who, options))),
     look('/events', request => events.open(request)),
+    look('/types', async () => json(200, { items: await typesOf(waybill) })),
+    look('/audit', async ({ query }) => json(200, await operator.audit(readPage(query)))),
     ...operationRoutes(operator),
+    ...bulkRoutes(operator),
+    change('POST', '/deliveries/:id/replay', async ({ params }, who) => {
+      await operator.replay(params.id ?? '', who)
+      return NO_CONTENT
+    }),
+    change('POST', '/types/:name/pause', async ({ params }, who) => {
+      await operator.pause(params.name ?? '', who)
+      return NO_CONTENT
+    }),
+    change('POST', '/types/:name/resume', async ({ params }, who) => {
+      await operator.resume(params.name ?? '', who)
+      return NO_CONTENT
+    }),
   ]
 }
 
@@ -86,6 +103,38 @@ function operationRoutes(operator: Operator): OwnRoute[] {
   ]
 }
 
+function bulkRoutes(operator: Operator): OwnRoute[] {
+  return [
+    look('/bulk', async () => json(200, { items: await operator.bulkRuns() })),
+    look('/bulk/:id', async ({ params }) => {
+      const run = await operator.bulkRun(params.id ?? '')
+      if (run === undefined) throw problemError('not-found')
+      return json(200, run)
+    }),
+    change(
+      'POST',
+      '/bulk/preview',
+      async ({ body }) => {
+        const { action, filter } = readBulk(body)
+        return json(200, await operator.preview(action, filter))
+      },
+      BODY_LIMIT,
+    ),
+    change(
+      'POST',
+      '/bulk',
+      async ({ body }, who) => {
+        const { action, filter } = readBulk(body)
+        return json(202, await operator.bulk(action, filter, who))
+      },
+      BODY_LIMIT,
+    ),
+    change('POST', '/bulk/:id/cancel', async ({ params }, who) =>
+      json(200, await operator.cancelBulk(params.id ?? '', who)),
+    ),
+  ]
+}
+
 function look(path: string, answer: Answer): OwnRoute {
   return adminRoute('GET', path, answer, 0)
 }
@@ -112,6 +161,15 @@ function session(request: HttpRequest, operator: OperatorIdentity, { traceUrl, e
   const { name, role, payloads } = operator
   const token = tokenOf(request, operator)
   return { actor: name, role, payloads, token, version: packageVersion(), traceUrl, executionUrl }
+}
+
+async function typesOf({ operations, operator, store }: Waybill): Promise<TypeView[]> {
+  const paused = operator.paused()
+  const views = [...operations.types.values()].map(async type => {
+    const { depth, running, oldestAt } = await orUnavailable(store.queueStats(type.name))
+    return typeView(type, { paused: paused.has(type.name), depth, running, oldestAt })
+  })
+  return await Promise.all(views)
 }
 
 function withoutPayloads(detail: OperationDetail) {
@@ -145,4 +203,11 @@ function readBody(text = '{}'): Readonly<Record<string, unknown>> {
   const body = parseJson(text)
   if (typeof body === 'object' && body !== null && !Array.isArray(body)) return { ...body }
   throw problemError('invalid-request', 'Its body must be a JSON object.')
+}
+
+function readBulk(body: string | undefined): { readonly action: BulkAction; readonly filter: OperatorFilter } {
+  const { action, filter } = readBody(body)
+  const known = BULK_ACTIONS.find(it => it === action)
+  if (known === undefined) throw problemError('invalid-request', `"action" must be one of ${BULK_ACTIONS.join(', ')}.`)
+  return { action: known, filter: readFilter(filter) }
 }

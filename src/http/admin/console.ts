@@ -8,7 +8,7 @@ import { type OwnRoute, route } from '../route.ts'
 const FOLDERS = ['../../console/', '../../../dist/console/'].map(it => new URL(it, import.meta.url))
 
 /** Views of the console have paths of their own, so that each can be reloaded and linked to. */
-const VIEWS = ['', '/operations', '/operations/:id']
+const VIEWS = ['', '/operations', '/operations/:id', '/types', '/bulk', '/audit']
 
 const TYPES: Readonly<Record<string, string>> = {
   js: 'text/javascript; charset=utf-8',

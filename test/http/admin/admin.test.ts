@@ -4,7 +4,7 @@ import { describe, expect } from 'vitest'
 import type { AdminPrincipal } from '../../../src/http/admin/identity.ts'
 import { OrderServer, orders } from '../../support/order-server.ts'
 import { type Api, eventsOf, idOf, postJson, SERVERS, type ServerOptions } from '../../support/servers.ts'
-import { hasFinished, hasStatus, KeptLog, type TestContext, test } from '../../support/waybill.ts'
+import { hasFinished, hasStatus, KeptLog, type TestContext, test, until } from '../../support/waybill.ts'
 
 const PEOPLE: Readonly<Record<string, AdminPrincipal>> = {
   ann: { name: 'ann@example.com', role: 'operator' },
@@ -194,6 +194,47 @@ describe.each(Object.entries(SERVERS))('the admin API on %s', (_, door) => {
     await hasFinished(waybill.store, id)
     expect((await change(api, 'POST', `/operations/${id}/retry`, 'ann', JSON_TYPE, body)).status).toBe(400)
     expect(await waybill.store.read(id)).toMatchObject({ retriedBy: null })
+  })
+
+  test('says what is declared of each type and how it is, pauses it, and lets it go on', async ({ lab }) => {
+    const { api, waybill, order } = await open(lab, door)
+    const types = async () => (await look(api, '/types')).body
+    expect(await types()).toMatchObject({
+      items: [
+        { name: 'orders', paused: false, depth: 0, running: 0, policy: { attempts: 1 }, input: { type: 'object' } },
+      ],
+    })
+    expect((await change(api, 'POST', '/types/orders/pause')).status).toBe(204)
+    const id = await order('complete')
+    expect(await types()).toMatchObject({ items: [{ paused: true, depth: 1, oldestAt: expect.any(Number) }] })
+    expect((await change(api, 'POST', '/types/orders/resume')).status).toBe(204)
+    expect(await hasFinished(waybill.store, id)).toMatchObject({ status: 'completed' })
+    expect((await change(api, 'POST', '/types/refunds/pause')).status).toBe(404)
+  })
+
+  test('acts on all that match, after a preview, and keeps who did what', async ({ lab }) => {
+    const { api, waybill, order } = await open(lab, door)
+    const failed = [await order('fail'), await order('fail')]
+    for (const id of failed) await hasFinished(waybill.store, id)
+    const ask = async (path: string, body: object) => {
+      const answer = await change(api, 'POST', path, 'ann', JSON_TYPE, JSON.stringify(body))
+      return { status: answer.status, body: (await answer.json()) as { id: string } }
+    }
+    const all = { action: 'retry', filter: 'status:failed type:orders' }
+    expect(await ask('/bulk/preview', all)).toMatchObject({ status: 200, body: { count: 2, complete: true } })
+    const run = await ask('/bulk', all)
+    expect(run).toMatchObject({ status: 202, body: { action: 'retry', actor: { name: 'ann@example.com' } } })
+    await until(async () => (await look(api, `/bulk/${run.body.id}`)).body.status === 'completed')
+    expect((await look(api, `/bulk/${run.body.id}`)).body).toMatchObject({ matched: 2, done: 2, skipped: 0, failed: 0 })
+    expect((await look(api, '/bulk')).body).toMatchObject({ items: [{ id: run.body.id }] })
+    for (const id of failed) expect(await waybill.store.read(id)).toMatchObject({ retriedBy: expect.any(String) })
+    expect((await look(api, '/bulk/01936f5e-8c1a-7b3c-9d4e-5f60718293a4')).status).toBe(404)
+    expect((await look(api, '/audit?limit=1')).body).toMatchObject({
+      items: [{ actor: 'ann@example.com', action: 'bulk-retry', target: 'status:failed type:orders' }],
+    })
+    expect((await change(api, 'POST', `/bulk/${run.body.id}/cancel`)).status).toBe(409)
+    expect((await ask('/bulk', { action: 'pause', filter: '' })).status).toBe(400)
+    expect((await ask('/bulk', { action: 'retry', filter: 'status:done' })).status).toBe(400)
   })
 
   test('a viewer changes nothing', async ({ lab }) => {

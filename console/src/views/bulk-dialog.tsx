@@ -1,0 +1,110 @@
+/** An action on all operations that fit a filter: counted and shown first, then done by the server. */
+import { useSignal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
+import { change, Refusal } from '../api.ts'
+import { count } from '../format.ts'
+import { Ago, IdLink, OperationStatus } from '../parts/basics.tsx'
+import { Dialog } from '../parts/dialog.tsx'
+import { perform } from '../parts/notices.tsx'
+import { navigate } from '../router.ts'
+import type { BulkAction, BulkPreview, BulkRun } from '../wire.ts'
+
+const ACTIONS: Readonly<Record<BulkAction, { readonly verb: string; readonly effect: string }>> = {
+  retry: { verb: 'Retry', effect: 'Each that has failed or was canceled is run again, as a new operation.' },
+  cancel: { verb: 'Cancel', effect: 'What is pending ends at once; what runs is asked to stop.' },
+  delete: { verb: 'Delete', effect: 'Inputs, results, steps and logs of what has ended go for good.' },
+}
+
+export function BulkDialog({ filter, onClose }: { readonly filter: string; readonly onClose: () => void }) {
+  const action = useSignal<BulkAction>('retry')
+  const preview = useSignal<BulkPreview | Refusal | undefined>(undefined)
+  useEffect(() => {
+    let isCurrent = true
+    preview.value = undefined
+    const body = { action: action.value, filter }
+    void change<BulkPreview>('POST', 'bulk/preview', body)
+      .catch(error => {
+        if (error instanceof Refusal) return error
+        throw error
+      })
+      .then(found => {
+        if (isCurrent) preview.value = found
+      })
+    return () => {
+      isCurrent = false
+    }
+  }, [action.value, filter])
+
+  const start = async () => {
+    const body = { action: action.value, filter }
+    const done = await perform(() => change<BulkRun>('POST', 'bulk', body), 'Started.')
+    if (!done) return
+    onClose()
+    navigate('bulk')
+  }
+  const found = preview.value
+  const { verb, effect } = ACTIONS[action.value]
+  const number = found === undefined || found instanceof Refusal ? undefined : found.count
+  const isRefused = number === undefined || number === 0
+  return (
+    <Dialog
+      title="All that match"
+      onClose={onClose}
+      actions={
+        <button
+          type="button"
+          class={`button ${action.value === 'retry' ? 'primary' : 'danger'}`}
+          disabled={isRefused}
+          onClick={() => void start()}
+        >
+          {verb}{' '}
+          {number === undefined
+            ? ''
+            : `${found instanceof Refusal || found?.complete ? '' : 'all, at least '}${count(number)}`}
+        </button>
+      }
+    >
+      <p>
+        <code class="filter">{filter === '' ? 'every operation' : filter}</code>
+      </p>
+      <fieldset class="segments">
+        <legend class="hidden">Action</legend>
+        {(['retry', 'cancel', 'delete'] as const).map(it => (
+          <label key={it}>
+            <input
+              type="radio"
+              name="action"
+              checked={it === action.value}
+              onChange={() => {
+                action.value = it
+              }}
+            />
+            <span>{ACTIONS[it].verb}</span>
+          </label>
+        ))}
+      </fieldset>
+      <p class="note">{effect}</p>
+      <div class="preview" aria-live="polite" aria-busy={found === undefined}>
+        {found instanceof Refusal && <p class="refusal">{found.message}</p>}
+        {number !== undefined && (
+          <p>
+            <strong class="number">{count(number)}</strong> {number === 1 ? 'operation fits' : 'operations fit'}
+            {found instanceof Refusal || found?.complete ? '.' : ' of those looked at so far; there may be more.'}
+          </p>
+        )}
+        {found !== undefined && !(found instanceof Refusal) && (
+          <ul class="sample">
+            {found.sample.map(it => (
+              <li key={it.id}>
+                <OperationStatus operation={it} />
+                <IdLink id={it.id} />
+                <span>{it.type}</span>
+                <Ago at={it.createdAt} />
+              </li>
+            ))}
+          </ul>
+        )}
+      </div>
+    </Dialog>
+  )
+}
