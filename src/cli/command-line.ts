@@ -18,6 +18,7 @@ import { migrate } from './migrate.ts'
 import { fail, messageOf, print } from './output.ts'
 import { run } from './run.ts'
 import { show } from './show.ts'
+import { stats, top } from './stats.ts'
 import { submit } from './submit.ts'
 import { cancel, pause, remove, resume, retry } from './verbs.ts'
 import { watch } from './watch.ts'
@@ -38,6 +39,8 @@ const COMMANDS: readonly Command[] = [
   remove,
   pause,
   resume,
+  stats,
+  top,
   consoleCommand,
   migrate,
   copy,

@@ -16,7 +16,7 @@ import { RemoteOperator } from './remote-operator.ts'
 export type Desk = Pick<
   Operator,
   | ('browse' | 'get' | 'input' | 'output' | 'log' | 'cancel' | 'retry' | 'delete')
-  | ('pause' | 'resume' | 'preview' | 'bulk' | 'bulkRun')
+  | ('pause' | 'resume' | 'preview' | 'bulk' | 'bulkRun' | 'statistics')
 >
 
 /** The options that say where operations are. */

@@ -1,4 +1,5 @@
 /** An operator's service behind the admin API of a base URL. */
+import { type Duration, durationMs } from '../model/duration.ts'
 import { ProblemError } from '../model/problem.ts'
 import type { Problem } from '../model/protocol.ts'
 import { formatFilter, type OperatorFilter } from '../operator/filter.ts'
@@ -10,6 +11,7 @@ import type {
   OperationDetail,
   OperationView,
   OperatorPage,
+  Statistics,
 } from '../operator/views.ts'
 import type { RetryOptions } from '../service/retries.ts'
 import type { LogLine } from '../stores/store.ts'
@@ -18,7 +20,7 @@ import type { LogLine } from '../stores/store.ts'
 type RemoteDesk = Pick<
   Operator,
   | ('browse' | 'get' | 'input' | 'output' | 'log' | 'cancel' | 'retry' | 'delete')
-  | ('pause' | 'resume' | 'preview' | 'bulk' | 'bulkRun')
+  | ('pause' | 'resume' | 'preview' | 'bulk' | 'bulkRun' | 'statistics')
 >
 
 type Headers = Readonly<Record<string, string>>
@@ -89,6 +91,10 @@ export class RemoteOperator implements RemoteDesk {
 
   async bulkRun(id: string): Promise<BulkRun | undefined> {
     return (await this.#find(`/bulk/${id}`)) as BulkRun | undefined
+  }
+
+  async statistics({ window = '1h' }: { readonly window?: Duration | undefined } = {}): Promise<Statistics> {
+    return (await this.#get(`/statistics?window=${durationMs('window', window)}ms`)) as Statistics
   }
 
   async #get(path: string): Promise<unknown> {

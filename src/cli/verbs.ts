@@ -139,9 +139,12 @@ interface Verb {
 /** Acts on the operations that are named, or on all that fit a filter. */
 async function toEach(given: ParsedArgs, verb: Verb): Promise<number> {
   const filter = filterOf(given)
-  if (filter === undefined) return await withDesk(given, desk => actOnEach(desk, given, verb))
+  if (filter === undefined) return await withDesk(given, desk => actOnEach(desk, given, verb.act, given.operands))
   if (!given.has('yes')) return await withDesk(given, desk => preview(desk, given, { action: verb.action, filter }))
-  if (verb.action === 'retry' && baseUrl(given) === undefined && given.text('handlers') === undefined) {
+  if (baseUrl(given) === undefined && verb.action !== 'retry') {
+    return await withDesk(given, desk => actOnPages(desk, given, { ...verb, filter }))
+  }
+  if (baseUrl(given) === undefined && given.text('handlers') === undefined) {
     throw new UsageError('A store does not know the types of its operations: name their handler files by --handlers.')
   }
   return await withDesk(given, desk => actOnAll(desk, given, { action: verb.action, filter }), { works: true })
@@ -156,9 +159,14 @@ function filterOf(given: ParsedArgs): OperatorFilter | undefined {
 }
 
 /** Says what became of each. Exits with 1 if it could not act on one of them. */
-async function actOnEach(desk: Desk, given: ParsedArgs, { act }: Verb): Promise<number> {
+async function actOnEach(
+  desk: Desk,
+  given: ParsedArgs,
+  act: Verb['act'],
+  operands: readonly string[],
+): Promise<number> {
   let code = 0
-  for (const operand of given.operands) {
+  for (const operand of operands) {
     const id = await findId(desk, operand)
     try {
       const { says, view = { id } } = await act(desk, id)
@@ -184,6 +192,29 @@ async function preview(desk: Desk, given: ParsedArgs, { action, filter }: Bulk):
   return print(
     `${complete ? count : `At least ${count}`} ${count === 1 ? 'operation fits' : 'operations fit'}. Repeat it with --yes to act.`,
   )
+}
+
+const PAGE = 500
+const FITS: Readonly<Record<'cancel' | 'delete', (view: OperationView) => boolean>> = {
+  cancel: ({ status }) => !isFinal(status),
+  delete: ({ status, purged }) => isFinal(status) && !purged,
+}
+
+/**
+ * Acts on all that fits, page by page. On a store this process works on no bulk run: it does not know the types, so that
+ * it would skip the retries of a run that another process has left behind.
+ */
+async function actOnPages(desk: Desk, given: ParsedArgs, { action, act, filter }: Verb & Bulk): Promise<number> {
+  const fits = action === 'delete' ? FITS.delete : FITS.cancel
+  let code = 0
+  let after: string | undefined
+  do {
+    const { items, next } = await desk.browse(filter, { limit: PAGE, after })
+    const ids = items.filter(fits).map(({ id }) => id)
+    code = Math.max(code, await actOnEach(desk, given, act, ids))
+    after = next
+  } while (after !== undefined)
+  return code
 }
 
 /** Begins a bulk run and shows its progress. Where this is cut short, the run goes on in the other processes of the store. */

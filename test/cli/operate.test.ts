@@ -6,7 +6,7 @@ import { waybill as plugin } from 'waybill/fastify'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { root } from '../../scripts/tools.ts'
 import type { Waybill } from '../../src/waybill.ts'
-import { waybill as command } from '../support/cli.ts'
+import { waybill as command, startWaybill } from '../support/cli.ts'
 import { startAzureApi } from '../support/public-apis.ts'
 import { hasFinished, submit, type TestContext, test, when } from '../support/waybill.ts'
 
@@ -177,6 +177,9 @@ describe('retry and delete', () => {
     expect(await command(['delete', id, ...by.store])).toEqual({ code: 0, out: `${id} deleted\n`, err: '' })
     expect(await waybill.operator.input(id)).toBeUndefined()
     expect((await command(['delete', '--filter', 'type:orders', ...by.store])).out).toMatch(/^0 operations fit\./m)
+    const other = await submit(waybill, orders, {})
+    await hasFinished(waybill.store, other)
+    expect((await command(['delete', '--filter', 'type:orders', '--yes', ...by.store])).out).toBe(`${other} deleted\n`)
     const running = await submit(waybill, orders, { wish: 'hold' })
     await when(waybill.store, running, ({ status }) => status === 'running')
     expect(await command(['delete', running, ...by.store])).toMatchObject({ code: 1, out: '' })
@@ -198,6 +201,24 @@ test('pause and resume a type of a store', async ({ lab }) => {
   await expect.poll(() => [...waybill.operator.paused()]).toEqual(['orders'])
   expect((await command(['resume', 'orders', '--json', ...by.store])).out).toBe('{"type":"orders","paused":false}\n')
   await expect.poll(() => [...waybill.operator.paused()]).toEqual([])
+})
+
+test('stats and top show what happened of late', async ({ lab }) => {
+  const { waybill, by } = await open(lab)
+  for (const wish of ['complete', 'fail']) await hasFinished(waybill.store, await submit(waybill, orders, { wish }))
+  const { code, out } = await command(['stats', ...by.store])
+  expect(code).toBe(0)
+  expect(out).toMatch(/^The last 1 h 0 min\n/)
+  expect(out).toMatch(/\naccepted +2 +[▁-█ ]+\n/)
+  expect(out).toMatch(/\nfailed +1 \(50 %\) /)
+  expect(out).toMatch(/\norders +0 +- +0\n/)
+  expect(out).toMatch(/\nWhy operations failed\n {2}1 {2}out-of-stock\n/)
+  const { types } = JSON.parse((await command(['stats', '--json', ...by.store])).out)
+  expect(types).toEqual([expect.objectContaining({ operation: 'orders', depth: 0, running: 0 })])
+  const live = startWaybill(['top', '--interval', '20ms', ...by.store])
+  await live.writes('The last 1 h')
+  live.child.kill('SIGTERM')
+  expect((await live.ended).code).toBe(0)
 })
 
 describe('submit', () => {
