@@ -2,55 +2,10 @@
 import { UrlError } from '../from-url/urls.ts'
 import { FilterError } from '../operator/filter.ts'
 import { packageVersion } from '../util/version.ts'
-import { backup, restore } from './backup.ts'
-import { check } from './check.ts'
-import { type Command, readArguments, UsageError } from './command.ts'
-import { completion } from './completion.ts'
-import { consoleCommand } from './console.ts'
-import { copy } from './copy.ts'
-import { dev } from './dev.ts'
-import { doctor } from './doctor.ts'
-import { emulate } from './emulate.ts'
+import { readArguments, UsageError } from './command.ts'
+import { COMMAND_NAMES, loadAll, loadCommand } from './commands.ts'
 import { helpOf, overview } from './help.ts'
-import { init } from './init.ts'
-import { ls } from './ls.ts'
-import { migrate } from './migrate.ts'
 import { fail, messageOf, print } from './output.ts'
-import { run } from './run.ts'
-import { show } from './show.ts'
-import { stats, top } from './stats.ts'
-import { submit } from './submit.ts'
-import { cancel, pause, remove, resume, retry } from './verbs.ts'
-import { watch } from './watch.ts'
-import { work } from './work.ts'
-
-/** Every command, in the order of the help. */
-const COMMANDS: readonly Command[] = [
-  init,
-  dev,
-  work,
-  run,
-  submit,
-  watch,
-  ls,
-  show,
-  cancel,
-  retry,
-  remove,
-  pause,
-  resume,
-  stats,
-  top,
-  consoleCommand,
-  migrate,
-  copy,
-  backup,
-  restore,
-  emulate,
-  check,
-  doctor,
-  completion(() => COMMANDS),
-]
 
 /** Runs the arguments after `waybill`. Returns the exit code, and writes errors to standard error. */
 export async function runCommandLine([name, ...args]: readonly string[]): Promise<number> {
@@ -64,8 +19,8 @@ export async function runCommandLine([name, ...args]: readonly string[]): Promis
 
 async function dispatch(name: string | undefined, args: readonly string[]): Promise<number> {
   if (name === '--version') return print(packageVersion())
-  if (name === undefined || name === 'help' || name === '--help' || name === '-h') return help(args[0])
-  const command = COMMANDS.find(it => it.name === name)
+  if (name === undefined || name === 'help' || name === '--help' || name === '-h') return await help(args[0])
+  const command = await loadCommand(name)
   if (command === undefined) return fail(unknownCommand(name), 2)
   // Arguments after "--" belong to the program named there.
   const own = args.includes('--') ? args.slice(0, args.indexOf('--')) : args
@@ -73,12 +28,12 @@ async function dispatch(name: string | undefined, args: readonly string[]): Prom
   return await command.run(readArguments(command, args))
 }
 
-function help(name: string | undefined): number {
-  const command = COMMANDS.find(it => it.name === name)
-  if (name !== undefined && command === undefined) return fail(unknownCommand(name), 2)
-  return print(command === undefined ? overview(COMMANDS) : helpOf(command))
+async function help(name: string | undefined): Promise<number> {
+  if (name === undefined) return print(overview(await loadAll()))
+  const command = await loadCommand(name)
+  return command === undefined ? fail(unknownCommand(name), 2) : print(helpOf(command))
 }
 
 function unknownCommand(name: string): string {
-  return `waybill: unknown command "${name}". The commands are ${COMMANDS.map(it => it.name).join(', ')} and help.`
+  return `waybill: unknown command "${name}". The commands are ${COMMAND_NAMES.join(', ')} and help.`
 }

@@ -2,11 +2,11 @@
 import { type Command, UsageError } from './command.ts'
 import { print } from './output.ts'
 
-type Commands = () => readonly Command[]
+type Commands = () => Promise<readonly Command[]>
 
 const SHELLS: Readonly<Record<string, (commands: readonly Command[]) => string>> = { bash, zsh, fish }
 
-/** @param commands every command, this one included */
+/** @param commands loads every command, this one included */
 export function completion(commands: Commands): Command {
   return {
     name: 'completion',
@@ -22,7 +22,7 @@ export function completion(commands: Commands): Command {
     run: async ({ operands: [shell = ''] }) => {
       const write = Object.hasOwn(SHELLS, shell) ? SHELLS[shell] : undefined
       if (write === undefined) throw new UsageError(`There is no completion for "${shell}": use bash, zsh or fish.`)
-      return print(write(commands()))
+      return print(write(await commands()))
     },
   }
 }
