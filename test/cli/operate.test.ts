@@ -195,12 +195,21 @@ describe('retry and delete', () => {
   })
 })
 
-test('pause and resume a type of a store', async ({ lab }) => {
+test.for(WAYS)('pause and resume a type, by %s', async (way, { lab }) => {
   const { waybill, by } = await open(lab)
-  expect(await command(['pause', 'orders', ...by.store])).toEqual({ code: 0, out: 'orders paused\n', err: '' })
+  expect(await command(['pause', 'orders', ...by[way]])).toEqual({ code: 0, out: 'orders paused\n', err: '' })
   await expect.poll(() => [...waybill.operator.paused()]).toEqual(['orders'])
-  expect((await command(['resume', 'orders', '--json', ...by.store])).out).toBe('{"type":"orders","paused":false}\n')
+  expect((await command(['resume', 'orders', '--json', ...by[way]])).out).toBe('{"type":"orders","paused":false}\n')
   await expect.poll(() => [...waybill.operator.paused()]).toEqual([])
+})
+
+test('a bulk run over the admin API is counted, then done', async ({ lab }) => {
+  const { waybill, by } = await open(lab)
+  for (const _ of [1, 2]) await hasFinished(waybill.store, await submit(waybill, orders, { wish: 'fail' }))
+  const counted = await command(['delete', '--filter', 'status:failed', ...by.url])
+  expect(counted.out).toMatch(/\n2 operations fit\. Repeat it with --yes to act\.\n$/)
+  const { code, out } = await command(['delete', '--filter', 'status:failed', '--yes', ...by.url])
+  expect([code, out]).toEqual([0, expect.stringMatching(/^\S+ completed: 2 done, 0 skipped, 0 failed\n$/)])
 })
 
 test('stats and top show what happened of late', async ({ lab }) => {
