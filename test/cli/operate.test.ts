@@ -212,19 +212,19 @@ test('a bulk run over the admin API is counted, then done', async ({ lab }) => {
   expect([code, out]).toEqual([0, expect.stringMatching(/^\S+ completed: 2 done, 0 skipped, 0 failed\n$/)])
 })
 
-test('stats and top show what happened of late', async ({ lab }) => {
+test.for(WAYS)('stats and top show what happened of late, by %s', async (way, { lab }) => {
   const { waybill, by } = await open(lab)
   for (const wish of ['complete', 'fail']) await hasFinished(waybill.store, await submit(waybill, orders, { wish }))
-  const { code, out } = await command(['stats', ...by.store])
+  const { code, out } = await command(['stats', ...by[way]])
   expect(code).toBe(0)
   expect(out).toMatch(/^The last 1 h 0 min\n/)
   expect(out).toMatch(/\naccepted +2 +[▁-█ ]+\n/)
   expect(out).toMatch(/\nfailed +1 \(50 %\) /)
   expect(out).toMatch(/\norders +0 +- +0\n/)
   expect(out).toMatch(/\nWhy operations failed\n {2}1 {2}out-of-stock\n/)
-  const { types } = JSON.parse((await command(['stats', '--json', ...by.store])).out)
+  const { types } = JSON.parse((await command(['stats', '--json', ...by[way]])).out)
   expect(types).toEqual([expect.objectContaining({ operation: 'orders', depth: 0, running: 0 })])
-  const live = startWaybill(['top', '--interval', '20ms', ...by.store])
+  const live = startWaybill(['top', '--interval', '20ms', ...by[way]])
   await live.writes('The last 1 h')
   live.child.kill('SIGTERM')
   expect((await live.ended).code).toBe(0)

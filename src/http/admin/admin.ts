@@ -1,4 +1,6 @@
 /** The admin API: what an operator sees and does over all owners, as routes under `/admin`. */
+
+import { LONGEST_MS, readDuration } from '../../model/duration.ts'
 import { parseJson } from '../../model/json.ts'
 import { checkOptions } from '../../model/options.ts'
 import { problemError } from '../../model/problem.ts'
@@ -35,6 +37,7 @@ export function adminRoutes(waybill: Waybill, options: AdminViewOptions): OwnRou
     look('/session', (request, who) => json(200, session(request, who, options))),
     look('/events', request => events.open(request)),
     look('/types', async () => json(200, { items: await typesOf(waybill) })),
+    look('/statistics', async ({ query }) => json(200, await operator.statistics({ window: readWindow(query) }))),
     look('/audit', async ({ query }) => json(200, await operator.audit(readPage(query)))),
     ...operationRoutes(operator),
     ...bulkRoutes(operator),
@@ -189,6 +192,14 @@ function readFilter(text: unknown): OperatorFilter {
 function readPage(query: URLSearchParams): { after?: string; limit?: number } {
   const [after, limit] = [query.get('after'), readWhole(query, 'limit', { min: 1, max: 500 })]
   return { ...(after !== null && { after }), ...(limit !== undefined && { limit }) }
+}
+
+function readWindow(query: URLSearchParams): number | undefined {
+  const text = query.get('window')
+  if (text === null) return undefined
+  const window = readDuration(text, { min: 1000, max: LONGEST_MS })
+  if (window !== undefined) return window
+  throw problemError('invalid-request', '"window" must be a duration from 1s, such as 1h.')
 }
 
 function readWhole(query: URLSearchParams, name: string, { min, max }: { min: number; max: number }) {
