@@ -1,6 +1,6 @@
 /**
  * `npm run conformance:mcp`: the conformance suite of the Model Context Protocol against a server of ours, and its scenarios
- * of tasks once more with a server that is killed between any two calls. The suite is large, so it is a package of its own,
+ * of tasks once more with a server that is killed between any two calls; the Inspector's command line too. The suite is large, so it is a package of its own,
  * which is installed when first needed. With arguments it runs the scenarios that they name.
  */
 import { spawn } from 'node:child_process'
@@ -11,7 +11,9 @@ import { killingFront, startServer } from '../test/mcp/conformance/processes.ts'
 import { npm, root, run } from './tools.ts'
 
 const FOLDER = `${root}test/mcp/suite`
-const SUITE = '@modelcontextprotocol/conformance'
+const PACKAGE = '@modelcontextprotocol/conformance'
+const SUITE = `${PACKAGE}/dist/index.js`
+const INSPECTOR = '@modelcontextprotocol/inspector/clients/launcher/build/index.js'
 
 /** The scenarios of the extension for tasks. The suite has nothing yet behind `tasks-status-notifications`: test/mcp has. */
 const TASKS = [
@@ -45,7 +47,7 @@ async function main(named: readonly string[]): Promise<number> {
       `${root}test/mcp/conformance/left-out.yaml`,
     )
     console.log(active.output)
-    return passed && active.code === 0
+    return passed && active.code === 0 && (await inspect(url))
   })
   const killed = await onKilledServers(url => runAll(url, named.length > 0 ? named : TASKS))
   return plain && killed ? 0 : 1
@@ -87,9 +89,12 @@ async function runAll(url: string, scenarios: readonly string[]): Promise<boolea
 }
 
 /** Runs the suite on a server. */
-async function conformance(url: string, ...args: string[]): Promise<{ code: number; output: string }> {
-  const script = `${FOLDER}/node_modules/${SUITE}/dist/index.js`
-  const child = spawn(process.execPath, [script, 'server', '--url', `${url}/mcp`, '--timeout', '120000', ...args])
+function conformance(url: string, ...args: string[]): Promise<{ code: number; output: string }> {
+  return outputOf(SUITE, 'server', '--url', `${url}/mcp`, '--timeout', '120000', ...args)
+}
+
+async function outputOf(script: string, ...args: string[]): Promise<{ code: number; output: string }> {
+  const child = spawn(process.execPath, [`${FOLDER}/node_modules/${script}`, ...args])
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
@@ -100,13 +105,31 @@ async function conformance(url: string, ...args: string[]): Promise<{ code: numb
   return { code, output }
 }
 
+/** Has the Inspector of MCP list the tools and call one, as a user of its command line does. */
+async function inspect(url: string): Promise<boolean> {
+  const calls = [
+    ['--method', 'tools/list'],
+    ['--method', 'tools/call', '--tool-name', 'slow_compute', '--tool-arg', 'seconds=1', '--tool-arg', 'label=cli'],
+  ]
+  const expected = ['"slow_compute"', '"cli took 1 s"']
+  let allPassed = true
+  for (const [index, call] of calls.entries()) {
+    const { code, output } = await outputOf(INSPECTOR, '--cli', `${url}/mcp`, '--transport', 'http', ...call)
+    const passed = code === 0 && output.includes(expected[index] ?? '')
+    console.log(`${passed ? 'passed' : 'FAILED'}  the Inspector, ${call[1]}`)
+    if (!passed) console.log(output)
+    allPassed &&= passed
+  }
+  return allPassed
+}
+
 /** Installs the suite, where it is not there in the version that is wanted. */
 function install(): number {
-  const installed = `${FOLDER}/node_modules/${SUITE}/package.json`
+  const installed = `${FOLDER}/node_modules/${PACKAGE}/package.json`
   const { dependencies } = JSON.parse(readFileSync(`${FOLDER}/package.json`, 'utf8')) as {
     dependencies: Record<string, string>
   }
-  const wanted = dependencies[SUITE]
+  const wanted = dependencies[PACKAGE]
   if (existsSync(installed) && (JSON.parse(readFileSync(installed, 'utf8')) as { version: unknown }).version === wanted)
     return 0
   const [program, ...first] = npm()

@@ -41,6 +41,8 @@ await app.register(waybill, {
   store,
   listing: true,
   exposeAttempts: true,
+  // Agents place orders too, at POST /mcp.
+  mcp: { name: 'orders' },
   // Everyone on this machine may operate it.
   ...(IS_LOCAL && process.env.NODE_ENV !== 'production' && { admin: {} }),
   ...work[RUN],

@@ -20,4 +20,11 @@ export const orders = defineOperation({
   attempts: 3,
   timeout: '15m',
   retention: '7d',
+  tool: {
+    name: 'place_order',
+    title: 'Place an order',
+    description:
+      'Orders items for a customer. Use it when the user wants to buy something; ask for the quantity first.',
+    annotations: { readOnlyHint: false, destructiveHint: false },
+  },
 })

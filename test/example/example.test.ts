@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runInThisContext } from 'node:vm'
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { rolldown } from 'rolldown'
 import { describe, expect, it, test } from 'vitest'
 import { fetchAndWait } from 'waybill/client'
@@ -76,6 +77,19 @@ test('SIGTERM to npm start ends the API, which leaves no process and no port beh
   expect((await fetch(`${app.url}/readyz`)).status).toBe(200)
   await app.stop('SIGTERM')
   await expect(fetch(`${app.url}/readyz`)).rejects.toThrow('fetch failed')
+})
+
+test('an agent places an order, which people see like any other', async () => {
+  const app = await startApp({ file: temporaryFile() })
+  const client = new Client({ name: 'agent', version: '1.0.0' }, {})
+  await client.connect(new StreamableHTTPClientTransport(new URL(`${app.url}/mcp`)))
+  expect((await client.listTools()).tools).toMatchObject([{ name: 'place_order', title: 'Place an order' }])
+  const placed = await client.callTool({ name: 'place_order', arguments: ORDER })
+  expect(placed).toMatchObject({ structuredContent: ORDER })
+  await client.close()
+  const { items } = (await (await fetch(`${app.url}/orders`)).json()) as { items: readonly object[] }
+  expect(items).toMatchObject([{ operation: 'orders', status: 'completed' }])
+  await app.stop()
 })
 
 describe('stopping', () => {

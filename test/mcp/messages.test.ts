@@ -79,10 +79,7 @@ test('what is not a message is refused, and a notification is taken', async ({ l
   })
 })
 
-test.each(Object.entries(SERVERS))('pages of strangers may not call it on %s', async (_, serve) => {
-  // A context of its own: test.each gives none.
-  const { TestContext } = await import('../support/waybill.ts')
-  const lab = new TestContext()
+test.for(Object.entries(SERVERS))('pages of strangers may not call it on %s', async ([, serve], { lab }) => {
   const waybill = await lab.waybill([tool])
   const options = { publicUrl: 'https://api.example.com', cors: { origins: ['https://app.example.com'] }, mcp: true }
   const api = await serve(lab, waybill, options)
@@ -100,7 +97,6 @@ test.each(Object.entries(SERVERS))('pages of strangers may not call it on %s', a
     statuses.push((await sendMcp(api, 'tools/list', {}, { headers: { origin } })).status)
   }
   expect(statuses).toEqual([200, 200, 200, 200, 200, 403, 403, 403])
-  await lab.free()
 })
 
 test('a caller without a token is told where to get one', async ({ lab }) => {

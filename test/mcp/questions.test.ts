@@ -4,6 +4,7 @@ import { ElicitRequestSchema } from '@modelcontextprotocol/core'
 import { GetTaskResultV2Schema, InputRequiredCallToolResultV2Schema } from '@modelcontextprotocol/ext-tasks/core/v2'
 import { expect } from 'vitest'
 import { defineOperation, handler } from 'waybill'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { z } from 'zod'
 import { ended, type Json, KNOWS_TASKS, legacy, mcp, post, streamed, taskOf } from '../support/mcp.ts'
 import { type Api, serveNode } from '../support/servers.ts'
@@ -150,6 +151,23 @@ test('a tool that asks first becomes a task with the answer', async ({ lab }) =>
   const taskId = String((await mcp(api, 'tools/call', answered, ASKS)).result.taskId)
   expect(taskId).toBe(requestState)
   expect(await ended(api, taskId, ASKS)).toMatchObject({ result: { structuredContent: { approved: false } } })
+})
+
+test('a question outlives the process that has asked it, and any other takes the answer', async ({ lab }) => {
+  const path = lab.file()
+  const begin = async () => {
+    const waybill = await lab.waybill(TYPES, { store: sqliteStore({ path }), worker: { handlers: HANDLERS } })
+    return { waybill, api: await serveNode(lab, waybill, { mcp: { taskAfter: 1 } }) }
+  }
+  const one = await begin()
+  const taskId = await taskOf(one.api, 'approve', {}, ASKS)
+  await asked(one.api, taskId, 'approval')
+  await one.waybill.stop()
+  const other = await begin()
+  expect(await asked(other.api, taskId, 'approval')).toMatchObject({ status: 'input_required' })
+  const inputResponses = { approval: accept({ approved: true }) }
+  await mcp(other.api, 'tasks/update', { taskId, inputResponses }, ASKS)
+  expect(await ended(other.api, taskId, ASKS)).toMatchObject({ result: { structuredContent: { approved: true } } })
 })
 
 test('a client of an earlier revision is asked on its stream, and answers with a message of its own', async ({
