@@ -146,25 +146,46 @@ export function outcomeOfStop(reason: unknown, delayMs: number): Outcome {
   return { kind: 'released' }
 }
 
-/** What an attempt says on its way. All of it is bounded here, where the handler runs, and goes out before its outcome. */
+/**
+ * What an attempt says on its way. All of it is bounded here, where the handler runs, and goes out before its outcome.
+ * Made on first use, since most attempts say nothing.
+ */
 class Notes {
-  readonly progress: ProgressWriter
-  readonly log: AttemptLog
-  readonly #signal: AbortSignal
-  readonly #onAbort = () => this.log.flush()
+  readonly #handler: Handler
+  readonly #task: Task
+  readonly #context: Context
+  readonly #onAbort = () => this.#log?.flush()
+  #progress: ProgressWriter | undefined
+  #log: AttemptLog | undefined
 
-  constructor({ type }: Handler, { attempt }: Task, { host, signal }: Context) {
-    this.progress = new ProgressWriter(progress => host.progress(progress))
-    this.log = new AttemptLog({ attempt, of: type.policy.attempts }, (level, message) => host.log(level, message))
-    this.#signal = signal
-    // Its process may be ended before it returns.
-    signal.addEventListener('abort', this.#onAbort)
+  constructor(handler: Handler, task: Task, context: Context) {
+    this.#handler = handler
+    this.#task = task
+    this.#context = context
+  }
+
+  progress(progress: Progress): void {
+    this.#progress ??= new ProgressWriter(latest => this.#context.host.progress(latest))
+    this.#progress.write(progress)
+  }
+
+  log(message: unknown, level: unknown): void {
+    this.#log ??= this.#makeLog()
+    this.#log.add(message, level)
   }
 
   end(): void {
-    this.#signal.removeEventListener('abort', this.#onAbort)
-    this.progress.flush()
-    this.log.flush()
+    this.#context.signal.removeEventListener('abort', this.#onAbort)
+    this.#progress?.flush()
+    this.#log?.flush()
+  }
+
+  #makeLog(): AttemptLog {
+    const { host, signal } = this.#context
+    const attempts = { attempt: this.#task.attempt, of: this.#handler.type.policy.attempts }
+    // Its process may be ended before it returns.
+    signal.addEventListener('abort', this.#onAbort)
+    return new AttemptLog(attempts, (level, message) => host.log(level, message))
   }
 }
 
@@ -198,8 +219,8 @@ function makeJob(task: Task, { host, signal, notes, suspend }: JobContext): Job 
     attempt: task.attempt,
     signal,
     traceparent: task.traceparent ?? undefined,
-    progress: (fraction, message) => notes.progress.write(readProgress(fraction, message)),
-    log: (message, level = 'info') => notes.log.add(message, level),
+    progress: (fraction, message) => notes.progress(readProgress(fraction, message)),
+    log: (message, level = 'info') => notes.log(message, level),
     step: async <T>(name: string, work: () => T | Promise<T>): Promise<T> => (await useSteps().step(name, work)) as T,
     sleep: async (name, duration) => await useWaits().sleep(name, duration),
     event: async <S>(name: string, options?: EventOptions<S>) => (await useWaits().event(name, options)) as OutputOf<S>,

@@ -269,7 +269,7 @@ export class RecordUpdates {
     return { number, row, operation }
   }
 
-  /** @param set the sum of 2 to the power of the place of each column */
+  /** @param set the sum of 2 to the power of the place of each column, which is exact for up to 53 columns */
   #statementOf(set: number): Statement {
     const known = this.#statements.get(set)
     if (known !== undefined) return known
