@@ -30,6 +30,10 @@ export const check: Command = {
     via: { value: 'HEADER', help: 'header that names the status, where several do, such as operation-location' },
     status: { value: 'URL', help: 'where the status is, with members of the body in braces, such as "/v1/{name}"' },
     openapi: { value: 'URL', help: 'the OpenAPI document (default: the usual places)' },
+    webhook: {
+      value: 'HEADER',
+      help: 'header that names where a webhook is sent, such as webhook-url: one is received here',
+    },
     timeout: { value: 'TIME', help: 'the longest wait for the end of an operation (default 2m)' },
     verbose: { help: 'also print what each rule has seen where it is kept' },
     ...JSON_OPTION,
@@ -69,6 +73,7 @@ function targetOf(given: ParsedArgs): Target {
     via: given.text('via')?.toLowerCase(),
     template: given.text('status'),
     openapi: given.text('openapi'),
+    webhook: given.text('webhook')?.toLowerCase(),
     timeoutMs: given.duration('timeout') ?? TIMEOUT_MS,
   }
 }

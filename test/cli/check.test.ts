@@ -4,7 +4,7 @@ import { describe, expect } from 'vitest'
 import { defineOperation, handler, ProblemError } from 'waybill'
 import { waybill as plugin } from 'waybill/fastify'
 import { z } from 'zod'
-import { type Clock, drive, type Target } from '../../src/cli/check/drive.ts'
+import { type Clock, drive, type Target, WEBHOOK_MS } from '../../src/cli/check/drive.ts'
 import type { Exchange } from '../../src/cli/check/exchange.ts'
 import { pointerOf, stateOf, unknownUrl } from '../../src/cli/check/reading.ts'
 import type { Graded } from '../../src/cli/check/rule.ts'
@@ -52,7 +52,13 @@ async function startWaybillApi(lab: TestContext): Promise<{ url: string; clock: 
   })
   const composed = await lab.waybill([orders], {
     worker: { handlers: [processor] },
-    webhooks: { secrets: ['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'] },
+    webhooks: {
+      secrets: ['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'],
+      allowHttp: true,
+      allowPrivate: true,
+      retries: ['10ms'],
+      pollInterval: '20ms',
+    },
   })
   const app = fastify({ forceCloseConnections: true })
   await app.register(plugin, {
@@ -62,9 +68,11 @@ async function startWaybillApi(lab: TestContext): Promise<{ url: string; clock: 
   })
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
   lab.onEnd(() => app.close())
-  const sleep = async () => {
+  const sleep = async (ms: number) => {
     go.resolve()
     go = Promise.withResolvers()
+    // Only a webhook is really waited for, and it comes.
+    if (ms === WEBHOOK_MS) await new Promise(() => {})
   }
   return { url: `${url}/orders`, clock: { now: () => 0, sleep } }
 }
@@ -80,6 +88,14 @@ describe('a check', () => {
     expect(gradesOf(graded)).toEqual(column('Waybill'))
     expect(findings(graded, 8)).toEqual([expect.stringMatching(/^pass: the result: GET \/orders\/[\w-]+ → 422$/)])
     expect(findings(graded, 14)).toHaveLength(2)
+    expect(findings(graded, 16)).toEqual([
+      'pass: the OpenAPI document describes webhooks with the headers of the standard',
+    ])
+    const received = await grades({ url, headers: { authorization: 'ann' }, webhook: 'webhook-url' }, clock)
+    expect(findings(received, 16)).toEqual([
+      'pass: a webhook came with the headers of the standard',
+      'pass: after a 503 it came again, with the same id',
+    ])
   })
 
   test('of the server of the article, whose orders are completed or fail', async () => {

@@ -15,6 +15,7 @@ import {
   stateOf,
   unknownUrl,
 } from './reading.ts'
+import { type Delivered, startReceiver } from './receiver.ts'
 
 /** The API to check. */
 export interface Target extends PointerOptions {
@@ -31,6 +32,8 @@ export interface Target extends PointerOptions {
   /** A body whose operation fails. */
   readonly fail?: string | undefined
   readonly openapi?: string | undefined
+  /** The header that names where a webhook is sent, such as `webhook-url`. */
+  readonly webhook?: string | undefined
   /** The longest wait for the end of one operation, in milliseconds. */
   readonly timeoutMs: number
 }
@@ -102,6 +105,8 @@ export interface Evidence {
   /** `:cancel` on an operation. */
   readonly colonCancel: Exchange | undefined
   readonly failed: Watched | undefined
+  /** The webhooks of one operation, the first of which was refused; undefined if none were asked for. */
+  readonly delivered: readonly Delivered[] | undefined
   /** The status and the result without credentials. */
   readonly anonymous: { readonly status: Exchange; readonly result: Exchange | undefined } | undefined
 }
@@ -115,6 +120,8 @@ export class CheckError extends Error {
 export const PAGE = 'https://waybill-check.example'
 /** How long a POST asks to be answered with the result, in seconds. */
 export const WAIT_SECONDS = 2
+/** How long a webhook has to come a second time. The first repetition of the standard's example is after 5 s. */
+export const WEBHOOK_MS = 15_000
 const MIN_POLL_MS = 100
 const DEFAULT_POLL_MS = 1000
 const MAX_POLL_MS = 30_000
@@ -156,11 +163,21 @@ class Driver {
     const crossOrigin = await this.#crossOrigin(main)
     const keyed = await this.#keyed()
     const failed = target.fail === undefined ? undefined : await this.#watchFailure(target.fail)
+    const delivered = target.webhook === undefined ? undefined : await this.#receive(target.webhook)
     const canceled = await this.#cancel(main)
     const colonCancel = await this.#colonCancel(canceled)
     const evidence = { refused, keyless, main, again, unknown, anonymous, preferred, crossOrigin, keyed, failed }
     const { hasCredentials } = this.#requests
-    return { target, hasCredentials, description, ...evidence, unchanged: this.#unchanged, canceled, colonCancel }
+    return {
+      target,
+      hasCredentials,
+      description,
+      ...evidence,
+      unchanged: this.#unchanged,
+      delivered,
+      canceled,
+      colonCancel,
+    }
   }
 
   async #refused(): Promise<Exchange[]> {
@@ -263,6 +280,15 @@ class Driver {
   async #watchFailure(body: string): Promise<Watched | undefined> {
     const accepted = await this.#post({}, body)
     return accepted.status >= 300 ? undefined : await this.#watch(accepted)
+  }
+
+  /** Starts an operation with a webhook, and waits for its delivery to come a second time. */
+  async #receive(header: string): Promise<readonly Delivered[]> {
+    await using receiver = await startReceiver()
+    const accepted = await this.#post({ [header]: receiver.url })
+    if (accepted.status >= 300) return []
+    await this.#watch(accepted)
+    return await receiver.deliveries(this.#clock.sleep(WEBHOOK_MS))
   }
 
   /** Cancels an operation that has just started, twice; then the first one, which has ended. */

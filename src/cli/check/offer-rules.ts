@@ -3,6 +3,7 @@ import { type Evidence, PAGE } from './drive.ts'
 import { describeExchange, type Exchange, membersOf } from './exchange.ts'
 import { dereference } from './openapi.ts'
 import { memberAt, retryAfterOf, titleCase } from './reading.ts'
+import type { Delivered } from './receiver.ts'
 import { type Finding, fail, pass, type Rule, skip, warn } from './rule.ts'
 
 export const offerRules: readonly Rule[] = [
@@ -120,7 +121,8 @@ function hiddenHeaders({ headers }: Exchange): string[] {
   return READ_HEADERS.filter(name => headers.has(name) && !exposed.includes(name))
 }
 
-function gradeWebhooks({ description }: Evidence): Finding[] {
+function gradeWebhooks({ delivered, description }: Evidence): Finding[] {
+  if (delivered !== undefined) return gradeDelivered(delivered)
   if (description === undefined) return [skip('there is no OpenAPI document that describes webhooks')]
   const text = JSON.stringify({
     callbacks: membersOf(description.operation).callbacks,
@@ -128,11 +130,28 @@ function gradeWebhooks({ description }: Evidence): Finding[] {
   })
   const described = dereferenceAll(text, description.document)
   if (text === '{}') return [skip('the OpenAPI document describes no webhooks')]
-  const missing = ['webhook-id', 'webhook-timestamp', 'webhook-signature'].filter(
-    name => !described.includes(`"${name}"`),
-  )
+  const missing = WEBHOOK_HEADERS.filter(name => !described.includes(`"${name}"`))
   if (missing.length === 0) return [pass('the OpenAPI document describes webhooks with the headers of the standard')]
   return [warn(`the webhooks of the OpenAPI document do not have ${missing.join(', ')}`)]
+}
+
+const WEBHOOK_HEADERS = ['webhook-id', 'webhook-timestamp', 'webhook-signature']
+
+function gradeDelivered([first, second]: readonly Delivered[]): Finding[] {
+  if (first === undefined) return [fail('no webhook came, or the request with its URL was refused')]
+  const missing = WEBHOOK_HEADERS.filter(name => first.headers[name] === undefined)
+  if (missing.length > 0) return [fail(`a webhook came without ${missing.join(', ')}`)]
+  const findings = [pass('a webhook came with the headers of the standard')]
+  const signature = String(first.headers['webhook-signature'])
+  if (!/(?:^| )v1a?,[A-Za-z0-9+/=]+/.test(signature)) findings.push(fail(`its signature is not "v1,…": ${signature}`))
+  if (second === undefined) return [...findings, warn('it was answered with 503, and did not come again')]
+  const isSame = second.headers['webhook-id'] === first.headers['webhook-id'] && second.body === first.body
+  return [
+    ...findings,
+    isSame
+      ? pass('after a 503 it came again, with the same id')
+      : fail('after a 503 it came again with another id or body'),
+  ]
 }
 
 /** A description in lower case, with what it refers to. */
