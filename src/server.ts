@@ -29,6 +29,7 @@ export type {
   WorkerView,
 } from './operator/views.ts'
 export type { ScheduleOptions } from './schedules/schedules.ts'
+export type { DirectCalls, OwnerOption, WaitOptions } from './service/direct.ts'
 export type { ListRequest, Operations, Submitted } from './service/operations.ts'
 export type { SubmitRequest } from './service/submissions.ts'
 export type { Logger } from './util/logger.ts'

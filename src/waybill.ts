@@ -8,12 +8,14 @@ import { Dispatcher } from './launchers/dispatcher.ts'
 import { type Launcher, REFUSAL_REASONS } from './launchers/launcher.ts'
 import type { ScaleTrigger } from './launchers/scale-trigger.ts'
 import { type Duration, durationMs, toMs } from './model/duration.ts'
+import type { Operation } from './model/operation.ts'
 import type { AnyOperationType } from './model/operation-type.ts'
 import {
   BLOB_STORE,
   type Checks,
   checkOptions,
   duration,
+  FUNCTION,
   integer,
   LIST,
   LOGGER,
@@ -26,10 +28,14 @@ import {
 } from './model/options.ts'
 import { Metrics } from './observability/metrics.ts'
 import { type Operator, StoreOperator } from './operator/operator.ts'
+import { toView } from './operator/to-view.ts'
+import type { OperationView } from './operator/views.ts'
 import { type ScheduleOptions, Schedules } from './schedules/schedules.ts'
+import { type DirectCalls, directCalls } from './service/direct.ts'
 import { Operations } from './service/operations.ts'
 import { PausedTypes } from './stores/paused-types.ts'
 import type { Store } from './stores/store.ts'
+import { type OperationHooks, withHooks } from './stores/with-hooks.ts'
 import { withTimeout } from './stores/with-timeout.ts'
 import { guardLogger, type Logger, stderrLogger } from './util/logger.ts'
 import type { Loop } from './util/loop.ts'
@@ -95,6 +101,16 @@ export interface WaybillOptions {
   readonly schedules?: readonly ScheduleOptions[] | undefined
   /** Default: errors and warnings go to standard error as JSON lines. */
   readonly logger?: Logger | undefined
+  /**
+   * Called with each operation that this process accepts. As all three hooks, it delays nothing, an error that it throws
+   * is logged, and it is called once for each time that this process records what it is about: not for what other
+   * processes record, nor for what a sweep ends, such as a start deadline. Webhooks miss nothing.
+   */
+  readonly onAccepted?: ((operation: OperationView) => unknown) | undefined
+  /** Called with each operation whose end this process records: completed, failed or canceled. */
+  readonly onFinished?: ((operation: OperationView) => unknown) | undefined
+  /** Called with each operation whose failure this process records. */
+  readonly onFailed?: ((operation: OperationView) => unknown) | undefined
   /** How long one call of the store may take, from 10 ms. Default 10 s. */
   readonly storeTimeout?: Duration | undefined
   /** How many requests may wait for a change at once, 0 to 1,000,000. Further ones are answered immediately. Default 10,000. */
@@ -152,6 +168,9 @@ export const WAYBILL_OPTIONS: Checks<WaybillOptions> = {
   webhooks: OBJECT,
   schedules: LIST,
   logger: LOGGER,
+  onAccepted: FUNCTION,
+  onFinished: FUNCTION,
+  onFailed: FUNCTION,
   storeTimeout: duration({ min: 10 }),
   maxWaitingRequests: integer(0, 1_000_000),
   sweepInterval: duration({ min: 50 }),
@@ -164,7 +183,7 @@ export const RENAMED_WAYBILL_OPTIONS: RenamedOptions<WaybillOptions> = {
 }
 
 /** What {@link createWaybill} makes. */
-export interface Waybill {
+export interface Waybill extends DirectCalls {
   readonly operations: Operations
   /** Looks at the operations of all owners, and acts on them. */
   readonly operator: Operator
@@ -213,8 +232,11 @@ export function createWaybill(options: WaybillOptions): Waybill {
 export function composeWaybill(options: WaybillOptions, now: () => number): Waybill {
   checkWaybillOptions(options)
   const { operations: types, blobs } = options
-  const store = withTimeout(options.store, toMs(options.storeTimeout ?? '10s'))
   const logger = guardLogger(options.logger ?? stderrLogger)
+  const timed = withTimeout(options.store, toMs(options.storeTimeout ?? '10s'))
+  const store = withHooks(timed, hooksOf(options), new Set(types.map(({ name }) => name)), error => {
+    logger.error({ err: error }, 'A hook of the composition failed')
+  })
   const metrics = new Metrics(
     {
       queues: () => operations.queues(),
@@ -276,6 +298,7 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
     await Promise.all([store.close(), blobs?.close?.()])
   }
   return {
+    ...directCalls(operations),
     operations,
     operator,
     store,
@@ -321,6 +344,13 @@ function checkWaybillOptions(options: WaybillOptions): void {
   if (worker !== undefined) checkOptions('worker', worker, WORKER_OPTIONS, RENAMED_WORKER_OPTIONS)
   if (dispatcher !== undefined) checkOptions('dispatcher', dispatcher, DISPATCHER_OPTIONS, RENAMED_DISPATCHER_OPTIONS)
   if (autoscale !== undefined) checkOptions('autoscale', autoscale, AUTOSCALE_OPTIONS, RENAMED_AUTOSCALE_OPTIONS)
+}
+
+/** Hooks see what operators see. */
+function hooksOf({ onAccepted, onFinished, onFailed }: WaybillOptions): OperationHooks {
+  const viewed = (hook: ((operation: OperationView) => unknown) | undefined) =>
+    hook && ((operation: Operation) => hook(toView(operation)))
+  return { onAccepted: viewed(onAccepted), onFinished: viewed(onFinished), onFailed: viewed(onFailed) }
 }
 
 interface Shared {

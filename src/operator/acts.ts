@@ -59,6 +59,9 @@ const BEGINS_WITHIN_MS = 60_000
 const POLL_MS = 10_000
 const CONCURRENCY = 8
 
+/** Between the places in the lists that an audit is merged of. */
+const CURSOR_SEPARATOR = '.'
+
 /** What acts work with. */
 export interface ActsContext {
   readonly store: Store
@@ -146,18 +149,26 @@ export class Acts {
     return acceptedOperation(await orUnavailable(store.accept(submissionOf(BULK_TYPE, bulk))))
   }
 
-  /** Lists acts, newest first. */
-  async audit(limit: number, after: string | undefined): Promise<{ items: readonly AuditEntry[]; next?: string }> {
+  /**
+   * Lists acts, newest first.
+   *
+   * @param after the `next` of the page before: where each of the lists goes on that are merged
+   */
+  async audit(limit: number, after = ''): Promise<{ items: readonly AuditEntry[]; next?: string }> {
     const { store } = this.#context
+    const cursors = after.split(CURSOR_SEPARATOR)
     const lists = await Promise.all(
-      [ACT_TYPE, BULK_TYPE].map(({ name }) => orUnavailable(store.list({ type: name, owner: OPERATOR, limit, after }))),
+      [ACT_TYPE, BULK_TYPE].map(({ name }, index) =>
+        orUnavailable(store.list({ type: name, owner: OPERATOR, limit, after: cursors[index] || undefined })),
+      ),
     )
-    const acts = lists.flat().sort((a, b) => (a.id < b.id ? 1 : -1))
-    const page = acts.slice(0, limit)
+    // Those of one moment stay in the order of their list.
+    const all = lists.flat().sort((a, b) => b.createdAt - a.createdAt)
+    const page = all.slice(0, limit)
     const items = await Promise.all(page.map(operation => this.#describe(operation)))
-    const isAll = acts.length === page.length && lists.every(list => list.length < limit)
-    const last = page.at(-1)
-    return isAll || last === undefined ? { items } : { items, next: last.id }
+    if (all.length === page.length && lists.every(list => list.length < limit)) return { items }
+    const lasts = lists.map((list, index) => list.findLast(it => page.includes(it))?.id ?? cursors[index] ?? '')
+    return { items, next: lasts.join(CURSOR_SEPARATOR) }
   }
 
   async #describe(operation: Operation): Promise<AuditEntry> {
