@@ -13,9 +13,11 @@ import { Audit } from './views/audit.tsx'
 import { Bulk } from './views/bulk.tsx'
 import { Operation } from './views/operation.tsx'
 import { Operations } from './views/operations.tsx'
+import { Overview } from './views/overview.tsx'
 import { Types } from './views/types.tsx'
 
 const VIEWS: readonly (readonly [path: string, name: string, icon: IconName])[] = [
+  ['', 'Overview', 'overview'],
   ['operations', 'Operations', 'operations'],
   ['types', 'Types', 'types'],
   ['bulk', 'Bulk runs', 'bulk'],
@@ -45,6 +47,7 @@ function View() {
   document.title = `${id?.slice(-8) ?? VIEWS.find(([path]) => path === name)?.[1] ?? 'Console'} · Waybill`
   switch (name) {
     case '':
+      return <Overview />
     case 'operations':
       return id === undefined ? <Operations /> : <Operation key={id} id={id} />
     case 'types':
@@ -70,11 +73,7 @@ function Side() {
       </a>
       <nav aria-label="Views">
         {VIEWS.map(([path, name, icon]) => (
-          <a
-            key={path}
-            href={path === '' ? '.' : path}
-            aria-current={(current || 'operations') === path ? 'page' : undefined}
-          >
+          <a key={path} href={path === '' ? '.' : path} aria-current={current === path ? 'page' : undefined}>
             <Icon name={icon} />
             <span>{name}</span>
           </a>

@@ -9,6 +9,11 @@ export type {
   OperationDetail,
   OperationView,
   OperatorPage,
+  Percentiles,
+  SeriesPoint,
+  Statistics,
+  TypeStatistics,
+  WorkerView,
 } from '../../src/operator/views.ts'
 export type { LogLine } from '../../src/stores/store.ts'
 

@@ -31,6 +31,33 @@ async function ended(waybill: Waybill, ...ids: readonly string[]): Promise<void>
 
 const end = (id: string) => id.slice(-8)
 
+describe('the overview', () => {
+  test('counts what is accepted, ends and waits, live, and leads to what failed', async ({ lab }) => {
+    const { desk, waybill, order } = await start(lab)
+    const { page, complaints, strangers } = await openConsole(lab, browser, waybill)
+    const tile = (name: string) =>
+      page
+        .locator('.tile')
+        .filter({ has: page.getByText(name, { exact: true }) })
+        .locator('.value')
+    await page.getByText('Nothing has failed in the window.').waitFor()
+    const failed = await order('fail')
+    await ended(waybill, failed)
+    await order('hold')
+    await expect.poll(() => tile('Accepted').textContent()).toBe('2')
+    await expect.poll(() => tile('Failed').textContent()).toBe('1')
+    await expect.poll(() => tile('Running').textContent()).toBe('1')
+    desk.letGo()
+    await page.getByText('No worker runs anything at present.').waitFor()
+    await page.getByText('24h').click()
+    expect(new URL(page.url()).search).toBe('?window=24h')
+    await page.getByRole('link', { name: 'out-of-stock' }).click()
+    await page.getByText(end(failed)).waitFor()
+    expect(complaints).toEqual([])
+    expect(strangers).toEqual([])
+  })
+})
+
 describe('the list of operations', () => {
   test('shows an order as it is accepted, runs and ends', async ({ lab }) => {
     const { desk, waybill, order } = await start(lab)
@@ -370,8 +397,8 @@ describe.each([
     await page.getByRole('dialog').waitFor()
     expect(await violations(page)).toEqual([])
     await waybill.operator.bulk('retry', { status: 'failed' }, { name: 'ann' })
-    for (const view of ['types', 'bulk', 'audit']) {
-      await page.goto(`${url}/console/${view}`)
+    for (const view of ['', '/types', '/bulk', '/audit']) {
+      await page.goto(`${url}/console${view}`)
       await page.locator('table, .type').first().waitFor()
       expect(await violations(page)).toEqual([])
     }

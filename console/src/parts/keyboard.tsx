@@ -10,6 +10,7 @@ const KEYS: readonly (readonly [keys: string, what: string])[] = [
   ['j k', 'Next and previous operation'],
   ['Enter', 'Open the operation'],
   ['x', 'Select the operation'],
+  ['g o', 'Overview'],
   ['g p', 'Operations'],
   ['g t', 'Types'],
   ['g b', 'Bulk runs'],
@@ -18,7 +19,7 @@ const KEYS: readonly (readonly [keys: string, what: string])[] = [
   ['?', 'These keys'],
 ]
 
-const PLACES: Readonly<Record<string, string>> = { p: 'operations', t: 'types', b: 'bulk', a: 'audit' }
+const PLACES: Readonly<Record<string, string>> = { o: '.', p: 'operations', t: 'types', b: 'bulk', a: 'audit' }
 
 export function listenToKeys(): void {
   let isGoing = false
