@@ -148,7 +148,7 @@ function Actions({ operation, input, reload }: HeadProps) {
           {cancelRequested ? 'Canceling' : 'Cancel'}
         </Button>
       )}
-      {mayChange() && hasEnded && !purged && isKnownType && retriedBy === null && (
+      {mayChange() && hasEnded && status !== 'completed' && !purged && isKnownType && retriedBy === null && (
         <>
           <Button
             icon="retry"
