@@ -28,8 +28,10 @@ it('two APIs and three workers share the work, and none of it is done twice', as
   const holders = new Set<string>()
   for (const url of urls) {
     const { history = [] } = (await store.read(url.slice(-36))) ?? {}
-    expect(history).toHaveLength(1)
-    holders.add(history[0]?.holder ?? '')
+    // A claim whose answer was too late was handed back before anything began.
+    const [done, ...others] = history.filter(({ outcome }) => outcome !== 'released')
+    expect([done?.outcome, others]).toEqual(['completed', []])
+    holders.add(done?.holder ?? '')
   }
   await store.close()
   expect(holders.size).toBe(3)
