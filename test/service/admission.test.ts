@@ -1,4 +1,4 @@
-import { describe, expect } from 'vitest'
+import { describe, expect, vi } from 'vitest'
 import type { RateLimit } from '../../src/model/operation-type.ts'
 import type { ProblemError } from '../../src/model/problem.ts'
 import { Admission } from '../../src/service/admission.ts'
@@ -120,6 +120,8 @@ test('a client that repeats one key takes no place of the backlog from others', 
 
 describe('a limit of the rate', () => {
   test('holds for requests at once, for each caller and each type, and its Retry-After is enough', async ({ lab }) => {
+    vi.useFakeTimers({ toFake: ['performance'] })
+    lab.onEnd(() => vi.useRealTimers())
     const served = await open(lab, { rateLimit: { requests: 2, per: '2s' } }, false)
     const refused = await atOnce(served, ALL, { 'x-user': 'ann' })
     expect(ALL - refused.length).toBe(2)
@@ -130,7 +132,7 @@ describe('a limit of the rate', () => {
     expect(problemOf(last)).toMatchObject({ status: 429, code: 'too-many-requests' })
     const seconds = Number(last.headers['retry-after'])
     expect(seconds).toBe(1)
-    await new Promise(resolve => setTimeout(resolve, seconds * 1000))
+    vi.advanceTimersByTime(seconds * 1000)
     expect(await atOnce(served, 1, { 'x-user': 'ann' })).toEqual([])
     expect(await atOnce(served, 1, { 'x-user': 'ann' })).toHaveLength(1)
   })

@@ -15,11 +15,11 @@ async function open(clock: ManualClock, options: SqliteStoreOptions): Promise<St
 
 storeConformance({ name: 'SQLite in memory', open: clock => open(clock, { path: ':memory:' }) }, { describe, it })
 
+// Each driver, each writer, in memory and on a file: together, since no two of these know of each other.
 // A sync is what a test of the contract does not see, and what a thousand of them would wait for.
 const VARIANTS: Record<string, Omit<SqliteStoreOptions, 'path'>> = {
-  'SQLite on a file, writing inline': { writer: 'inline', synchronous: 'NORMAL' },
   'SQLite on a file, writing in a thread': { synchronous: 'NORMAL' },
-  'SQLite by better-sqlite3': { driver: 'better-sqlite3', writer: 'inline', synchronous: 'NORMAL' },
+  'SQLite on a file by better-sqlite3, writing inline': { driver: 'better-sqlite3', writer: 'inline', synchronous: 'NORMAL' },
 }
 
 for (const [name, options] of Object.entries(VARIANTS)) {
