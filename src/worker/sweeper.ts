@@ -30,6 +30,11 @@ const BATCH = 200
 const DELETE_MS = 10_000
 /** How many processes are asked for in one turn of the event loop: each takes about 50 microseconds. */
 const ASKED_AT_ONCE = 100
+/**
+ * How many holders one sweep asks for. Each ten more have a sweeper pass over one sweep more between two looks at them:
+ * a look reads all leases, so the server answers a large fleet as often as a small one. The end of the lease remains.
+ */
+const HOLDERS_ASKED_FOR = 10
 /** How many operations are remembered whose blobs could not be deleted. */
 const MOST_UNDELETED = 10_000
 
@@ -39,6 +44,8 @@ export class Sweeper {
   readonly #deleteLimit = new TimeLimit(DELETE_MS, 'The blob store did not delete in time.')
   /** Operations that were swept and whose blobs may still be there. What a crash forgets of them, the sweep of their records names again. */
   #undeleted: readonly string[] = []
+  /** How many sweeps do not ask who holds leases. */
+  #toPass = 0
 
   constructor(options: SweeperOptions) {
     this.#options = options
@@ -87,8 +94,10 @@ export class Sweeper {
 
   /** A process that is gone renews nothing: to wait for its leases would only cost time. */
   async #abandonDead(): Promise<void> {
-    const { store } = this.#options
-    for (const holder of await deadOf(await store.holders())) await this.#abandon(holder)
+    if (this.#toPass-- > 0) return
+    const holders = await this.#options.store.holders()
+    this.#toPass = Math.floor(holders.length / HOLDERS_ASKED_FOR)
+    for (const holder of await deadOf(holders)) await this.#abandon(holder)
   }
 
   async #abandon(holder: string): Promise<void> {

@@ -131,3 +131,18 @@ test('a sweep that fails is reported and repeated', async ({ lab }) => {
   cut.clear()
   await hasStatus(store, id, 'pending')
 })
+
+test('a large fleet asks who holds leases as often as a small one', async ({ lab }) => {
+  const { store, calls } = faultyStore(await lab.store())
+  const fleet = async () => Array.from({ length: 40 }, (_, n) => `elsewhere/${n}/x`)
+  const asked = new Proxy(store, {
+    get: (target, name) => (name === 'holders' ? () => target.holders().then(fleet) : Reflect.get(target, name)),
+  })
+  const sweeper = new Sweeper({ store: asked, everyMs: 1, logger: new KeptLog() })
+  sweeper.start()
+  lab.onEnd(() => sweeper.stop())
+  await until(() => (calls.get('sweep') ?? 0) >= 11)
+  await sweeper.stop()
+  const sweeps = calls.get('sweep') ?? 0
+  expect(calls.get('holders')).toBe(Math.ceil(sweeps / 5))
+})

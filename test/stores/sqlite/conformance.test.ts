@@ -19,7 +19,11 @@ storeConformance({ name: 'SQLite in memory', open: clock => open(clock, { path: 
 // A sync is what a test of the contract does not see, and what a thousand of them would wait for.
 const VARIANTS: Record<string, Omit<SqliteStoreOptions, 'path'>> = {
   'SQLite on a file, writing in a thread': { synchronous: 'NORMAL' },
-  'SQLite on a file by better-sqlite3, writing inline': { driver: 'better-sqlite3', writer: 'inline', synchronous: 'NORMAL' },
+  'SQLite on a file by better-sqlite3, writing inline': {
+    driver: 'better-sqlite3',
+    writer: 'inline',
+    synchronous: 'NORMAL',
+  },
 }
 
 for (const [name, options] of Object.entries(VARIANTS)) {
