@@ -3,6 +3,7 @@ import type { Scenario } from '../scenario.ts'
 import { cpuBound } from './cpu-bound.ts'
 import { drain } from './drain.ts'
 import { limits } from './limits.ts'
+import { operator } from './operator.ts'
 import { post } from './post.ts'
 import { completed, result } from './result.ts'
 import { retryAfter } from './retry-after.ts'
@@ -21,4 +22,5 @@ export const scenarios: readonly Scenario[] = [
   waiters,
   cpuBound,
   retryAfter,
+  operator,
 ]

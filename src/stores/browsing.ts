@@ -71,7 +71,20 @@ function idAt(at: number): string {
   return `${digits.slice(0, 8)}-${digits.slice(8)}-0000-0000-000000000000`
 }
 
-/** Whether a query says more than where to begin and how much: only then operations are passed over. */
-export function isFiltered({ limit: _, after: __, searchInputOf: ___, ...filter }: BrowseQuery): boolean {
-  return Object.values(filter).some(value => value !== undefined)
+/**
+ * Whether a query says more than between which times, where to begin and how much: only then operations are passed over,
+ * but for the few that have an id of another time.
+ */
+export function isFiltered({
+  status,
+  type,
+  owner,
+  problem,
+  key,
+  execution,
+  holder,
+  tag,
+  search,
+}: BrowseQuery): boolean {
+  return [status, type, owner, problem, key, execution, holder, tag, search].some(value => value !== undefined)
 }
