@@ -20,6 +20,8 @@ addItem('Apple', 5)
 addItem('Banana', 3)
 $('add').addEventListener('click', () => addItem('', 1).querySelector('input').focus())
 $('cancel').addEventListener('click', cancel)
+$('approve').addEventListener('click', () => answer(true))
+$('refuse').addEventListener('click', () => answer(false))
 $('form').addEventListener('submit', event => {
   event.preventDefault()
   void follow(placeOrder)
@@ -64,7 +66,8 @@ function onAccepted(url) {
 }
 
 /** Called for each poll, as in the article; what else the status document says is there as well. */
-function onStatusPoll({ response, retryAfter, status, document: { progress, queuePosition, cancelRequested } }) {
+function onStatusPoll({ response, retryAfter, status, document: { progress, queuePosition, cancelRequested, waits } }) {
+  showQuestion(waits?.find(({ kind }) => kind === 'input'))
   // The end is told by the wait itself, with the result.
   if (retryAfter > 0) addLine(status, `retrying in ${seconds(retryAfter)}`, response.url)
   showStatus(status, progress?.fraction)
@@ -86,7 +89,24 @@ async function cancel() {
   $('cancel').disabled = response?.ok === true
 }
 
+/** What the handler asks; the answer goes to the URL that the status names. */
+function showQuestion(wait) {
+  $('question').hidden = !wait
+  $('question').dataset.url = wait?.url ?? ''
+  $('question-text').textContent = wait?.message ?? ''
+}
+
+async function answer(value) {
+  const { url } = $('question').dataset
+  const init = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(value) }
+  const response = await fetch(url, init).catch(() => undefined)
+  addLine('answer', response ? `answered ${response.status}` : 'not sent', url)
+  // One that did not arrive can be sent again.
+  if (response) showQuestion()
+}
+
 function begin(url) {
+  showQuestion()
   $('idle').hidden = true
   $('tracking').hidden = false
   $('outcome').hidden = true
@@ -113,6 +133,7 @@ function showStatus(status, fraction) {
 
 function showEnd(status, result, error) {
   showStatus(status, 1)
+  showQuestion()
   $('trouble').hidden = true
   addLine(status, 'ended', error?.response?.url ?? statusUrl)
   $('track').hidden = !result
