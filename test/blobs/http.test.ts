@@ -303,7 +303,7 @@ followsReference('GET /orders/{id}, where the result is not JSON', {
     expect([status, headers.get('content-range')]).toEqual([416, 'bytes */20'])
   },
 
-  'Several ranges': async lab => {
+  'A request for several ranges': async lab => {
     expect((await answerTo(lab, { range: 'bytes=0-1,3-4' })).status).toBe(200)
     expect((await answerTo(lab, {}, 'HEAD')).headers.get('content-length')).toBe('20')
   },
