@@ -6,12 +6,14 @@
 import type { Operation } from '../model/operation.ts'
 import { type AnyOperationType, defineOperation, handler, type Job } from '../model/operation-type.ts'
 import { ProblemError, problem } from '../model/problem.ts'
+import { isTick } from '../schedules/schedules.ts'
 import { toSubmission } from '../service/submissions.ts'
 import { orUnavailable } from '../service/unavailable.ts'
 import { OPERATOR, PAUSES } from '../stores/paused-types.ts'
 import { acceptedOperation, type Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import type { Loop } from '../util/loop.ts'
+import { DELIVERY_TYPE } from '../webhooks/delivery.ts'
 import { inlineRunner } from '../worker/runners/inline.ts'
 import { holderName, Worker } from '../worker/worker.ts'
 import type { OperatorFilter } from './filter.ts'
@@ -49,8 +51,16 @@ const KEPT = { attempts: 100, lostAttempts: 100, retention: '90d' } as const
 const ACT_TYPE = defineOperation({ name: 'operator-acts', ...KEPT })
 export const BULK_TYPE: AnyOperationType = defineOperation({ name: 'operator-bulk', timeout: '20d', ...KEPT })
 
-/** The types of operations that stand for what operators do: no list shows them unless it is asked for one of them. */
+/** The types of operations that stand for what operators do. */
 export const OPERATOR_TYPES: ReadonlySet<string> = new Set([ACT_TYPE.name, BULK_TYPE.name, PAUSES.name])
+
+/**
+ * Whether operations of a type are Waybill's own: acts of operators, webhook deliveries and ticks of schedules. No list
+ * shows them, and no bulk run acts on them, unless it is asked for one of their types.
+ */
+export function isInternal(type: string): boolean {
+  return OPERATOR_TYPES.has(type) || type === DELIVERY_TYPE || isTick({ type })
+}
 
 const LEASE_MS = 30_000
 /** After this long, another process does an act that was accepted and not begun. */

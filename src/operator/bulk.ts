@@ -9,7 +9,7 @@ import { isFinal } from '../model/protocol.ts'
 import { orUnavailable } from '../service/unavailable.ts'
 import { fitsQuery } from '../stores/browsing.ts'
 import type { BrowsePage, BrowseQuery, Store } from '../stores/store.ts'
-import { type Act, type Bulk, type Done, OPERATOR_TYPES } from './acts.ts'
+import { type Act, type Bulk, type Done, isInternal } from './acts.ts'
 import type { OperatorFilter } from './filter.ts'
 import { toView } from './to-view.ts'
 import type { BulkAction, BulkPreview } from './views.ts'
@@ -74,8 +74,7 @@ async function select(
 ) {
   const page = await look(query)
   const operations = page.operations.filter(
-    operation =>
-      (query.type !== undefined || !OPERATOR_TYPES.has(operation.type)) && isActionable(action, operation, isKnown),
+    operation => (query.type !== undefined || !isInternal(operation.type)) && isActionable(action, operation, isKnown),
   )
   return { operations, next: page.next, scanned: page.scanned }
 }

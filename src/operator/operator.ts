@@ -15,7 +15,7 @@ import type { Logger } from '../util/logger.ts'
 import type { Loop } from '../util/loop.ts'
 import { DELIVERY_TYPE, type DeliveryInput } from '../webhooks/delivery.ts'
 import type { Webhooks } from '../webhooks/webhooks.ts'
-import { type Act, Acts, BULK_TYPE, type Bulk, type Done, OPERATOR_TYPES } from './acts.ts'
+import { type Act, Acts, BULK_TYPE, type Bulk, type Done, isInternal, OPERATOR_TYPES } from './acts.ts'
 import { type BulkContext, countsOf, previewBulk, runBulk } from './bulk.ts'
 import { formatFilter, type OperatorFilter } from './filter.ts'
 import { lookThrough } from './look.ts'
@@ -216,7 +216,7 @@ export class StoreOperator implements Operator {
     for (let look = 0; look < MAX_LOOKS; look++) {
       const query = { ...filter, after: next, limit: limit - items.length }
       const page = await this.#bulk.look(query)
-      items.push(...page.operations.filter(({ type }) => type === filter.type || !OPERATOR_TYPES.has(type)).map(toView))
+      items.push(...page.operations.filter(({ type }) => type === filter.type || !isInternal(type)).map(toView))
       scanned += page.scanned
       next = page.next
       if (next === undefined || items.length === limit || scanned >= BROWSE_LIMIT) break
@@ -375,7 +375,7 @@ export class StoreOperator implements Operator {
     if (before.purged) throw problemError('operation-expired')
     const { store, metrics } = this.#context
     const changed = isFinal(before.status) ? undefined : await orUnavailable(store.change(id, { kind: 'cancel' }))
-    if (changed?.status === 'canceled' && !OPERATOR_TYPES.has(changed.type)) metrics.finished(changed.type, 'canceled')
+    if (changed?.status === 'canceled' && !isInternal(changed.type)) metrics.finished(changed.type, 'canceled')
     const operation = changed ?? (await this.#find(id))
     if (operation.status === 'completed' || operation.status === 'failed') {
       throw problemError('operation-finished', `Its status is "${operation.status}".`)

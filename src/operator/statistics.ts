@@ -3,7 +3,7 @@ import type { Operation } from '../model/operation.ts'
 import { orUnavailable } from '../service/unavailable.ts'
 import type { PausedTypes } from '../stores/paused-types.ts'
 import type { ActiveOperation, Store } from '../stores/store.ts'
-import { OPERATOR_TYPES } from './acts.ts'
+import { isInternal } from './acts.ts'
 import type { Percentiles, SeriesPoint, Statistics, TypeStatistics, WorkerView } from './views.ts'
 
 /** How many operations are looked at, at most. */
@@ -29,7 +29,7 @@ export async function makeStatistics(context: StatisticsContext, windowMs: numbe
     orUnavailable(store.listActive({ limit: MAX_ACTIVE })),
     Promise.all(types.map(type => stateOf(context, type))),
   ])
-  const operations = page.operations.filter(({ type }) => !OPERATOR_TYPES.has(type))
+  const operations = page.operations.filter(({ type }) => !isInternal(type))
   const complete = page.next === undefined
   const from = complete ? createdAfter : Math.max(createdAfter, page.operations.at(-1)?.createdAt ?? createdAfter)
   return {
@@ -47,7 +47,7 @@ export async function makeStatistics(context: StatisticsContext, windowMs: numbe
     ),
     problems: problemsOf(operations),
     types: states,
-    workers: workersOf(active.filter(({ type }) => !OPERATOR_TYPES.has(type))),
+    workers: workersOf(active.filter(({ type }) => !isInternal(type))),
   }
 }
 

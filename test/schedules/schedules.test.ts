@@ -121,6 +121,17 @@ describe('a schedule', () => {
     expect(await ticks()).toEqual(['2026-03-02T03:00:00.000Z'])
   })
 
+  test("is not among an operator's operations, unless its type is asked for", async ({ lab }) => {
+    const { waybill, clock } = await scheduled(lab, '2026-03-01T00:00:00Z', {})
+    clock.advanceTo(Date.parse('2026-03-01T03:00:00Z'))
+    await waybill.drain()
+    const { operator } = waybill.waybill
+    expect((await operator.browse({})).items.map(({ type }) => type)).toEqual(['reports'])
+    expect((await operator.browse({ type: 'schedule-nightly' })).items).toHaveLength(2)
+    expect((await operator.preview('delete', {})).count).toBe(1)
+    expect((await operator.preview('cancel', {})).count).toBe(0)
+  })
+
   test('ticks once though the clock is set back over the tick', async ({ lab }) => {
     const { ticks, clock, waybill } = await scheduled(lab, '2026-03-01T02:59:00Z', {})
     clock.advance(2 * MINUTE)
