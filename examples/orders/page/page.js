@@ -67,12 +67,15 @@ function onAccepted(url) {
 
 /** Called for each poll, as in the article; what else the status document says is there as well. */
 function onStatusPoll({ response, retryAfter, status, document: { progress, queuePosition, cancelRequested, waits } }) {
-  showQuestion(waits?.find(({ kind }) => kind === 'input'))
+  const question = waits?.find(({ kind }) => kind === 'input')
+  showQuestion(question)
   // The end is told by the wait itself, with the result.
   if (retryAfter > 0) addLine(status, `retrying in ${seconds(retryAfter)}`, response.url)
   showStatus(status, progress?.fraction)
   const place = queuePosition > 1 ? `${WORDS.pending}: number ${queuePosition} in the queue` : WORDS[status]
-  $('message').textContent = cancelRequested ? 'Canceling' : sentence(progress?.message ?? place ?? status)
+  $('message').textContent = cancelRequested
+    ? 'Canceling'
+    : sentence(question ? 'Waiting for an answer' : (progress?.message ?? place ?? status))
 }
 
 /** Called for each request that fails and is sent again, and without an error once the server answers. */
