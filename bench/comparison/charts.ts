@@ -31,13 +31,16 @@ const LABELS = 190
 const ROW = 26
 const TOP = 44
 
-/** Writes the charts into a folder, and gives their names. */
-export function writeCharts(results: Results, folder: URL): readonly string[] {
+/** Writes the charts into a folder, and gives their file names and titles. */
+export function writeCharts(
+  results: Results,
+  folder: URL,
+): readonly { readonly name: string; readonly title: string }[] {
   mkdirSync(folder, { recursive: true })
   return CHARTS.map(chart => {
     const name = `${chart.file}.svg`
     writeFileSync(new URL(name, folder), svgOf(chart, results))
-    return name
+    return { name, title: chart.title }
   })
 }
 

@@ -14,7 +14,7 @@ export function writePage(results: Results, facts: Readonly<Record<string, strin
   const [before, rest = ''] = text.split(BEGIN)
   const after = rest.split(END)[1]
   if (after === undefined) throw new Error('docs/benchmarks.md has lost the marks of the comparison.')
-  const charts = writeCharts(results, CHARTS).map(name => `![](images/benchmarks/${name})`)
+  const charts = writeCharts(results, CHARTS).map(({ name, title }) => `![${title}](images/benchmarks/${name})`)
   const settings = results.contenders.map(({ contender }) => `- **${contender.name}**: ${contender.settings}`)
   const about = `${String(facts.at).slice(0, 10)}, commit ${facts.commit}, ${facts.cores} cores (${facts.cpu}), Node ${facts.node}, SQLite ${facts.sqlite}; medians of ${results.rounds} rounds.`
   const parts = [BEGIN, about, charts.join('\n\n'), tableOf(results), settings.join('\n'), END]
