@@ -102,7 +102,8 @@ export async function previewBulk(
 export async function runBulk(context: BulkContext, bulk: Bulk, job: Job): Promise<Done> {
   const { store } = context
   const { createdAt } = (await orUnavailable(store.read(job.id))) ?? { createdAt: 0 }
-  const createdBefore = Math.min(bulk.filter.createdBefore ?? createdAt, createdAt)
+  // Those of its own millisecond may be older than it.
+  const createdBefore = Math.min(bulk.filter.createdBefore ?? Number.POSITIVE_INFINITY, createdAt + 1)
   const filter = { ...bulk.filter, createdBefore }
   let count = 0
   let after: string | undefined

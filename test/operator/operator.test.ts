@@ -3,6 +3,7 @@ import { describe, expect } from 'vitest'
 import { defineOperation, handler, media } from 'waybill'
 import { folderBlobs } from 'waybill/blobs/folder'
 import { sqliteStore } from 'waybill/stores/sqlite'
+import { manualClock } from 'waybill/testing'
 import { deliveryId } from '../../src/webhooks/delivery.ts'
 import { carrier, send, startReceiver, statuses } from '../support/receiver.ts'
 import { submissionOf } from '../support/submission.ts'
@@ -268,6 +269,16 @@ describe('the audit', () => {
 })
 
 describe('an act on all that fit', () => {
+  test('acts on what was accepted in its own millisecond, too', async ({ lab }) => {
+    const { now: clock, monotonic: monotonicClock } = manualClock(Date.now())
+    const store = sqliteStore({ path: ':memory:', clock, monotonicClock })
+    const waybill = await lab.waybill([orders], { store })
+    for (let n = 0; n < 3; n++) await submit(waybill, orders)
+    const run = await waybill.operator.bulk('cancel', { type: 'orders' }, ann)
+    await hasStatus(store, run.id, 'completed')
+    expect(await waybill.operator.bulkRun(run.id)).toMatchObject({ matched: 3, done: 3 })
+  })
+
   test('is previewed, done in the background, and skips what no longer fits', async ({ lab }) => {
     const store = await lab.store()
     const waybill = await lab.waybill([orders, refunds], { store })
