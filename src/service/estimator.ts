@@ -5,8 +5,9 @@
  * A client is asked to come back when the operation has ended with a probability of {@link END_PROBABILITY}. Whatever
  * the durations are like, it then polls about `1 / END_PROBABILITY` times in all, more often the nearer the end is.
  */
-import { isSuspended, type Operation } from '../model/operation.ts'
+import type { Operation } from '../model/operation.ts'
 import { QUEUE_COUNT_LIMIT, type QueueStats, type WorkQueue } from '../stores/store.ts'
+import { awaitsEvent } from './events.ts'
 
 /** The estimate for an unfinished operation. */
 export interface Estimate {
@@ -106,7 +107,8 @@ export class QueueModel {
   }
 
   #ofPending(operation: Operation, now: number): Expected {
-    if (waitsForEvent(operation)) {
+    // The longer an event has not come, the less often a client asks.
+    if (awaitsEvent(operation)) {
       return { retryAfterMs: clamp(Math.max(0, now - operation.updatedAt) * END_PROBABILITY) }
     }
     const delayed = operation.runAt !== null
@@ -136,12 +138,6 @@ export class QueueModel {
     if (this.#running === 0 && ahead === 0) return 0
     return ((ahead + 0.5) / Math.max(1, this.#running)) * this.#mean
   }
-}
-
-/** Nobody knows when an event comes: the longer it has not, the less often a client asks. */
-function waitsForEvent(operation: Operation): boolean {
-  if (operation.waits === null || !isSuspended(operation)) return false
-  return operation.waits.open.some(({ kind }) => kind !== 'time')
 }
 
 /** How long it will still run, from the progress that its handler reports. */

@@ -38,6 +38,11 @@ export function openWaits(operation: Operation): readonly Wait[] {
   return isSuspended(operation) ? (operation.waits?.open ?? []) : []
 }
 
+/** Whether it waits for an event, which may come at any time. */
+export function awaitsEvent(operation: Operation): boolean {
+  return openWaits(operation).some(({ kind }) => kind !== 'time')
+}
+
 /**
  * Sends an event. The same one again changes nothing.
  *

@@ -1,5 +1,5 @@
 /** The status document: what a client sees of an operation. */
-import { isSuspended, type Operation } from '../model/operation.ts'
+import type { Operation } from '../model/operation.ts'
 import type { Links, StatusDocument, WaitDocument } from '../model/protocol.ts'
 import { NEVER_DUE, type Wait } from '../model/waits.ts'
 import type { Estimate } from './estimator.ts'
@@ -41,8 +41,8 @@ export function toDocument(
 }
 
 function waitsOf(operation: Operation, links: Links): StatusDocument['waits'] {
-  if (operation.waits === null || !isSuspended(operation)) return undefined
-  return openWaits(operation).map(wait => toWaitDocument(wait, links.operation))
+  const waits = openWaits(operation)
+  return waits.length === 0 ? undefined : waits.map(wait => toWaitDocument(wait, links.operation))
 }
 
 /** What a client is shown of a wait. */

@@ -1,7 +1,7 @@
 /** A whole Waybill in memory with a clock of the test's own, for the tests of those who use it: retries and delays take no time. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BlobStore } from '../blobs/blob-store.ts'
-import { type Attempt, isSuspended, type Operation } from '../model/operation.ts'
+import type { Attempt, Operation } from '../model/operation.ts'
 import type { AnyOperationType, OperationInput, OperationOutput } from '../model/operation-type.ts'
 import {
   BLOB_STORE,
@@ -16,6 +16,7 @@ import {
 import { ProblemError, problem } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import { isTick, type ScheduleOptions } from '../schedules/schedules.ts'
+import { awaitsEvent } from '../service/events.ts'
 import type { SubmitRequest } from '../service/submissions.ts'
 import { sqliteStore } from '../stores/sqlite/sqlite.ts'
 import type { LogLine, Store } from '../stores/store.ts'
@@ -136,7 +137,7 @@ export async function testWaybill(options: TestWaybillOptions): Promise<TestWayb
 function waitsForTest(operation: Operation, now: number): boolean {
   if ((operation.runAt ?? 0) <= now) return false
   if (isTick(operation)) return true
-  return isSuspended(operation) && operation.waits?.open.some(({ kind }) => kind !== 'time') === true
+  return awaitsEvent(operation)
 }
 
 class InMemoryWaybill implements TestWaybill {
