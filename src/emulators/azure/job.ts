@@ -1,5 +1,5 @@
 /** A Container Apps Job as the emulator keeps it, and what a start makes of its template. */
-import { ArmProblem } from './problem.ts'
+import { ArmProblem } from './arm-problem.ts'
 
 export interface EmulatedVariable {
   readonly name: string

@@ -1,6 +1,6 @@
 /** The Job controller and the kubelet in one: makes a Job's pod, and says of the Job what became of it. */
-import { now } from './admission.ts'
 import type { JobCollection } from './collection.ts'
+import { now } from './job-admission.ts'
 import type { Condition, FailureRule, Job, JobStatus } from './objects.ts'
 import { type Cluster, Pod } from './pod.ts'
 

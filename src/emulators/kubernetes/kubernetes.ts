@@ -16,20 +16,20 @@ import { randomUUID, X509Certificate } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { type Duration, toMs } from '../../model/duration.ts'
 import { type Certificate, makeClientCertificate } from '../certificate.ts'
-import { admit } from './admission.ts'
+import { ApiServer, type JobsRequest, type RecordedRequest } from './api-server.ts'
 import { type Change, JobCollection } from './collection.ts'
 import { JobController } from './controller.ts'
 import type { KubernetesFault } from './faults.ts'
+import { admit } from './job-admission.ts'
 import { ApiError, type Job, type JobStatus } from './objects.ts'
 import type { Cluster, Image } from './pod.ts'
 import { fieldSelector, labelSelector } from './selectors.ts'
-import { ApiServer, type JobsRequest, type RecordedRequest } from './server.ts'
 
 export type { Certificate as EmulatedCertificate } from '../certificate.ts'
+export type { RecordedRequest } from './api-server.ts'
 export type { KubernetesFault, Verb } from './faults.ts'
 export type { Job as EmulatedJob, JobStatus as EmulatedJobStatus } from './objects.ts'
 export type { Image as EmulatedImage } from './pod.ts'
-export type { RecordedRequest } from './server.ts'
 
 type Values = Readonly<Record<string, Readonly<Record<string, string>>>>
 
