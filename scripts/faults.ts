@@ -12,7 +12,7 @@ const FILES = [
   'test/stores/store-model.test.ts',
   'test/stores/postgres/model.test.ts',
   'test/stores/cosmos/model.test.ts',
-  'test/model/operation-properties.test.ts',
+  'test/model/state-machine-properties.test.ts',
 ]
 
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' }, seed: { type: 'string' } } })

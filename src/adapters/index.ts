@@ -38,21 +38,17 @@ export {
   type RefusalReason,
 } from '../launchers/launcher.ts'
 export type { ScaleTrigger } from '../launchers/scale-trigger.ts'
+export { type Change, type ClaimBy, INPUT_LOST, type Operation, type Outcome } from '../model/operation.ts'
 export {
   accepted,
-  type Change,
-  type ClaimBy,
   changed,
   claimed,
   expired,
-  INPUT_LOST,
   launching,
-  type Operation,
-  type Outcome,
   renewed,
   rescheduled,
   SET_BACK_MS,
-} from '../model/operation.ts'
+} from '../model/state-machine.ts'
 export type { Submission, SubmissionLimits } from '../model/submission.ts'
 export type { DialectContext, DialectDescription, Moment, ResponseObject, Responses } from '../openapi/model.ts'
 export * from '../stores/store.ts'

@@ -4,8 +4,8 @@
  */
 import { expect } from 'vitest'
 import { sqliteStore } from 'waybill/stores/sqlite'
-import { accepted, changed, claimed } from '../../src/model/operation.ts'
 import { problem } from '../../src/model/problem.ts'
+import { accepted, changed, claimed } from '../../src/model/state-machine.ts'
 import type { Dump, Store } from '../../src/stores/store.ts'
 import { ORDERS } from '../fixtures/operator-types.ts'
 import { Child } from '../support/child.ts'

@@ -1,15 +1,7 @@
 /** A store as plain as can be: a map of records, changed by the pure functions of the state machine. */
-import {
-  accepted,
-  type Change,
-  changed,
-  claimed,
-  expired,
-  launching,
-  type Operation,
-  renewed,
-} from '../../src/model/operation.ts'
+import type { Change, Operation } from '../../src/model/operation.ts'
 import { isFinal } from '../../src/model/protocol.ts'
+import { accepted, changed, claimed, expired, launching, renewed } from '../../src/model/state-machine.ts'
 import type { Submission } from '../../src/model/submission.ts'
 import { eventText, waitStep } from '../../src/model/waits.ts'
 import type { Claim, ClaimRequest, Lease, LogLine, Note, Renewal, SweepResult } from '../../src/stores/store.ts'

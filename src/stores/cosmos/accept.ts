@@ -9,8 +9,9 @@
  * operation's item as an operation. What a crash leaves behind is named by the first, and a sweep takes it away.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { accepted, type Operation } from '../../model/operation.ts'
+import type { Operation } from '../../model/operation.ts'
 import { problemError } from '../../model/problem.ts'
+import { accepted } from '../../model/state-machine.ts'
 import type { Submission } from '../../model/submission.ts'
 import type { Acceptance } from '../store.ts'
 import type { CosmosAccess } from './access.ts'

@@ -1,6 +1,7 @@
 /** Ends what has run out, and deletes what has passed its retention. Any number of processes may sweep. */
-import { SET_BACK_MS } from '../../model/operation.ts'
+
 import { isFinal } from '../../model/protocol.ts'
+import { SET_BACK_MS } from '../../model/state-machine.ts'
 import type { SweepResult } from '../store.ts'
 import { release } from './accept.ts'
 import { type CosmosAccess, inParallel } from './access.ts'

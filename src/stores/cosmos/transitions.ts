@@ -1,16 +1,7 @@
 /** The pure state machine as mutations of items. Each is fenced by what it finds in the item it is applied to. */
-import {
-  type Change,
-  type ClaimBy,
-  changed,
-  claimed,
-  expired,
-  launching,
-  type Operation,
-  renewed,
-  rescheduled,
-} from '../../model/operation.ts'
+import type { Change, ClaimBy, Operation } from '../../model/operation.ts'
 import { problem } from '../../model/problem.ts'
+import { changed, claimed, expired, launching, renewed, rescheduled } from '../../model/state-machine.ts'
 import { eventText, waitStep } from '../../model/waits.ts'
 import { type Lease, LOG_LIMIT, type Note, type Renewal } from '../store.ts'
 import {

@@ -6,7 +6,7 @@
  * - A statement that changes several rows locks them in the order of their ids, so that two never wait for each other.
  */
 
-import { SET_BACK_MS } from '../../model/operation.ts'
+import { SET_BACK_MS } from '../../model/state-machine.ts'
 import { LOG_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_READY_LIMIT } from '../store.ts'
 import { accepts } from './accept-statements.ts'
 import type { Statement } from './connections.ts'

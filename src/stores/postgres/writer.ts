@@ -1,6 +1,7 @@
 /** The writes that are joined into batches: each batch is one statement, and stands whole or not at all. */
 
-import { accepted, type Change, changed, expired, type Operation } from '../../model/operation.ts'
+import type { Change, Operation } from '../../model/operation.ts'
+import { accepted, changed, expired } from '../../model/state-machine.ts'
 import type { Submission, SubmissionLimits } from '../../model/submission.ts'
 import { eventText, waitStep } from '../../model/waits.ts'
 import type { ClockSteps } from '../clock-steps.ts'

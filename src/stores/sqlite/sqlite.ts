@@ -10,9 +10,10 @@
  */
 
 import { existsSync } from 'node:fs'
-import { accepted, type Change, type Operation } from '../../model/operation.ts'
+import type { Change, Operation } from '../../model/operation.ts'
 import { type Checks, checkOptions, FUNCTION, oneOf, required, STRING, withMethods } from '../../model/options.ts'
 import { STATUSES } from '../../model/protocol.ts'
+import { accepted } from '../../model/state-machine.ts'
 import type { Submission } from '../../model/submission.ts'
 import { Batcher, type BatchResult } from '../../util/batcher.ts'
 import { emitWarning } from '../../util/warning.ts'

@@ -3,20 +3,9 @@
  * sync to the disk. It is synchronous, and runs in a thread of its own or on the event loop.
  */
 
-import {
-  accepted,
-  type Change,
-  changed,
-  claimed,
-  expired,
-  INPUT_LOST,
-  launching,
-  type Operation,
-  type Outcome,
-  rescheduled,
-  SET_BACK_MS,
-} from '../../model/operation.ts'
+import { type Change, INPUT_LOST, type Operation, type Outcome } from '../../model/operation.ts'
 import { isFinal } from '../../model/protocol.ts'
+import { accepted, changed, claimed, expired, launching, rescheduled, SET_BACK_MS } from '../../model/state-machine.ts'
 import type { Submission } from '../../model/submission.ts'
 import { eventText, waitStep } from '../../model/waits.ts'
 import type { BatchResult } from '../../util/batcher.ts'

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { accepted } from '../../model/operation.ts'
+import { accepted } from '../../model/state-machine.ts'
 import { acceptedOperation, type ListQuery } from '../../stores/store.ts'
 import { idsOf, leaseOf, numberedId, OUTCOMES, type StoreTests, TYPE } from './context.ts'
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { type Change, changed, type Operation } from '../../model/operation.ts'
+import type { Change, Operation } from '../../model/operation.ts'
 import { isFinal } from '../../model/protocol.ts'
+import { changed } from '../../model/state-machine.ts'
 import { LEASE_MS, numberedId, OUTCOMES, type StoreTest, type StoreTests } from './context.ts'
 
 /** Ways to bring a fresh operation into each state in which changes mean something else. */

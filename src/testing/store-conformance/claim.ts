@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { claimed } from '../../model/operation.ts'
+import { claimed } from '../../model/state-machine.ts'
 import { CLAIM_BY, idsOf, numberedId, OUTCOMES, type StoreTests, TYPE } from './context.ts'
 
 export const claimTests: StoreTests = {

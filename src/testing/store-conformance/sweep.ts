@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { expired, type Operation } from '../../model/operation.ts'
+import type { Operation } from '../../model/operation.ts'
+import { expired } from '../../model/state-machine.ts'
 import type { ListQuery } from '../../stores/store.ts'
 import { DAY, HOUR, idsOf, LEASE_MS, leaseOf, OUTCOMES, type StoreTest, type StoreTests, TYPE } from './context.ts'
 

@@ -1,19 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import {
-  accepted,
-  type Change,
-  type ClaimBy,
-  changed,
-  claimed,
-  countedAttempts,
-  expired,
-  launching,
-  type Operation,
-  type Outcome,
-  renewed,
-} from '../../src/model/operation.ts'
+import { type Change, type ClaimBy, countedAttempts, type Operation, type Outcome } from '../../src/model/operation.ts'
 import { problem } from '../../src/model/problem.ts'
+import { accepted, changed, claimed, expired, launching, renewed } from '../../src/model/state-machine.ts'
 import type { Submission } from '../../src/model/submission.ts'
 import { type KeptAttempt, operationOf } from '../../src/stores/stored-operation.ts'
 import { submissionOf } from '../support/submission.ts'

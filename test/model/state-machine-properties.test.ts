@@ -2,22 +2,17 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
-  accepted,
   type Change,
   type ClaimBy,
-  changed,
-  claimed,
   countedAttempts,
-  expired,
   HISTORY_LIMIT,
   isSuspended,
-  launching,
   type Operation,
   type Outcome,
-  renewed,
 } from '../../src/model/operation.ts'
 import { problem } from '../../src/model/problem.ts'
 import { isFinal } from '../../src/model/protocol.ts'
+import { accepted, changed, claimed, expired, launching, renewed } from '../../src/model/state-machine.ts'
 import { NEVER_DUE, WAIT_KINDS, type WaitRequest } from '../../src/model/waits.ts'
 import { submissionOf } from '../support/submission.ts'
 
