@@ -23,7 +23,7 @@ import {
   type SecurityScheme,
   schemaRef,
 } from './model.ts'
-import { resourcePaths, schemasOf } from './resource.ts'
+import { resourcePaths, schemasOf } from './resource-paths.ts'
 import { EXAMPLE_COMPONENTS } from './responses.ts'
 import { ATTEMPT_PATHS, DELIVERY_PATHS, EVENT_PATHS, MONITOR_PATHS, servicePaths, TAGS } from './service-paths.ts'
 

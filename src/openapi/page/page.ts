@@ -5,10 +5,10 @@
 import { createHash } from 'node:crypto'
 import type { Example, OpenApiDocument, Reference, ResponseHeader } from '../model.ts'
 import { TAGS } from '../service-paths.ts'
-import { type Command, commandsFor, whereCommand } from './commands.ts'
+import { type Command, commandsFor, whereCommand } from './curl-commands.ts'
 import { anchor, type Fragment, type Html, html, raw } from './html.ts'
-import { type Located, operationDetails, type PageContext } from './operation.ts'
-import { schemaTable } from './schema.ts'
+import { type Located, operationDetails, type PageContext } from './operation-details.ts'
+import { schemaTable } from './schema-table.ts'
 import { STYLE } from './style.ts'
 
 /** The headers of the page. It may load nothing but its own style, and no other page may embed it. */

@@ -2,7 +2,7 @@
 import { isRequired } from '../merge-responses.ts'
 import type { MediaType, OpenApiDocument, OperationObject, Parameter, Reference, ResponseObject } from '../model.ts'
 import { anchor, type Fragment, type Html, html } from './html.ts'
-import { type SchemaContext, schemaName } from './schema.ts'
+import { type SchemaContext, schemaName } from './schema-table.ts'
 
 /** An operation with its method and path. */
 export interface Located {
