@@ -45,14 +45,14 @@ const SECTIONS: readonly Section[] = [
     of: [
       'http/routes#ApiOptions',
       'http/principal#CallerOptions',
-      'http/admin/identity#AdminCallerOptions',
+      'http/admin/operator-identity#AdminCallerOptions',
       'servers/web-server#WebServerOptions',
     ],
   },
   {
     title: 'admin',
     about: 'Who operates the API over the operations of all callers, and what the admin API shows.',
-    of: ['http/admin/identity#AdminOptions', 'http/admin/identity#AdminViewOptions'],
+    of: ['http/admin/operator-identity#AdminOptions', 'http/admin/identity#AdminViewOptions'],
   },
   {
     title: 'mcp',

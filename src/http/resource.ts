@@ -18,10 +18,10 @@ import { admitWebhookUrl, type Webhooks } from '../webhooks/webhooks.ts'
 import { assertConditions, isConditional, matches } from './conditional.ts'
 import { accepted } from './dialects/accepted.ts'
 import type { Dialect, OperationView } from './dialects/dialect.ts'
-import { eventStream } from './events.ts'
 import { type Asked, mediaResponse } from './media-response.ts'
 import { type HttpRequest, type HttpResponse, header, json, jsonText, problemResponse } from './message.ts'
 import { delayMs, idempotencyKey, traceparent, wantsEvents } from './request-headers.ts'
+import { eventStream } from './status-stream.ts'
 
 /** What every resource of an API shares. */
 export interface ResourceOptions {

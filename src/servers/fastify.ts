@@ -21,7 +21,7 @@ import {
   createIdentifyOperator,
   isOperator,
   type Origin,
-} from '../http/admin/identity.ts'
+} from '../http/admin/operator-identity.ts'
 import { createFinalize, type Finalize, forVersion, withCacheControl, withPresent } from '../http/answers.ts'
 import {
   assertUncoded,

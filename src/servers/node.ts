@@ -8,7 +8,7 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
-import type { Origin } from '../http/admin/identity.ts'
+import type { Origin } from '../http/admin/operator-identity.ts'
 import { createFinalize, forVersion, withPresent } from '../http/answers.ts'
 import { type HttpResponse, problemResponse } from '../http/message.ts'
 import { RENAMED_API_OPTIONS } from '../http/routes.ts'

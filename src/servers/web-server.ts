@@ -7,7 +7,7 @@ import {
   type IdentifyOperator,
   isOperator,
   type Origin,
-} from '../http/admin/identity.ts'
+} from '../http/admin/operator-identity.ts'
 import { createFinalize } from '../http/answers.ts'
 import { assertUncoded, errorResponse, type HttpResponse, JSON_MEDIA_TYPE, problemResponse } from '../http/message.ts'
 import { CALLER_OPTIONS, type CallerOptions, createIdentify, type Identify } from '../http/principal.ts'

@@ -13,9 +13,9 @@ import type { Waybill } from '../../waybill.ts'
 import { type HttpRequest, type HttpResponse, json, jsonText } from '../message.ts'
 import type { OperatorIdentity } from '../role.ts'
 import { type Method, type OwnRoute, route } from '../route.ts'
+import { AdminEvents } from './admin-events.ts'
 import { assertMayChange, tokenOf } from './changes.ts'
-import { AdminEvents } from './events.ts'
-import { ADMIN_VIEW_OPTIONS, type AdminViewOptions } from './identity.ts'
+import { ADMIN_VIEW_OPTIONS, type AdminViewOptions } from './operator-identity.ts'
 import { type TypeView, typeView } from './types.ts'
 
 /** The largest body of a change, in bytes: a filter and a few words. */

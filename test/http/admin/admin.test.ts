@@ -1,7 +1,7 @@
 /** The admin API: the same on every server. */
 import { get } from 'node:http'
 import { describe, expect } from 'vitest'
-import type { AdminPrincipal } from '../../../src/http/admin/identity.ts'
+import type { AdminPrincipal } from '../../../src/http/admin/operator-identity.ts'
 import { OrderServer, orders } from '../../support/order-server.ts'
 import { type Api, eventsOf, idOf, postJson, SERVERS, type ServerOptions } from '../../support/servers.ts'
 import { hasFinished, hasStatus, KeptLog, type TestContext, test, until } from '../../support/waybill.ts'
