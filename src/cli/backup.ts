@@ -1,7 +1,7 @@
 /** `waybill backup` and `waybill restore`: copies of a SQLite file, made while it is in use and put back in its place. */
 
 import { sqlitePath } from '../from-url/store-from-url.ts'
-import { backUp, restore as putBack } from '../stores/sqlite/backup.ts'
+import { backUp, restore as putBack } from '../stores/sqlite/file-backup.ts'
 import { type Command, type ParsedArgs, STORE_OPTION, UsageError } from './command.ts'
 import { print } from './output.ts'
 

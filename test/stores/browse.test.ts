@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { postgresStore } from 'waybill/stores/postgres'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { browseStatement } from '../../src/stores/postgres/browse.ts'
-import { copyStatements } from '../../src/stores/postgres/copies.ts'
+import { copyStatements } from '../../src/stores/postgres/dumps.ts'
 import { BROWSE_LIMIT, type BrowseQuery, type Store } from '../../src/stores/store.ts'
 import { testDatabase } from '../support/postgres.ts'
 

@@ -44,7 +44,7 @@ import { CosmosCalls } from './calls.ts'
 import { checkAccount, checkContainer } from './checks.ts'
 import { Claims } from './claims.ts'
 import type { CosmosContainer } from './container.ts'
-import { browse, dump, errorsOf, restore } from './copies.ts'
+import { browse, dump, errorsOf, restore } from './dumps.ts'
 import { Feed } from './feed.ts'
 import {
   BODY_LIMIT,
@@ -60,8 +60,8 @@ import {
   within,
 } from './items.ts'
 import { LongKeys } from './keys.ts'
-import { Limits } from './limits.ts'
 import { type Mutation, Mutations } from './mutations.ts'
+import { Limits } from './submission-limits.ts'
 import { purgeOne, reschedule, sweep } from './sweeps.ts'
 import { changing, claiming, holdingBack, noting, renewing } from './transitions.ts'
 

@@ -2,7 +2,7 @@
 import type { BrowsePage, BrowseQuery, Dump, LogLine } from '../store.ts'
 import { prepareBrowse } from './browse.ts'
 import type { Database, Row } from './database.ts'
-import { type ErrorRow, toErrors } from './errors.ts'
+import { type ErrorRow, toErrors } from './error-rows.ts'
 import { RECORDS, RESTORE, RecordQuery, restoreValues, type StoredRecord } from './rows.ts'
 
 /** The reads of operators. */

@@ -43,7 +43,6 @@ import type {
 } from '../store.ts'
 import { changeHints, QUEUE_COUNT_LIMIT, QUEUE_READY_LIMIT } from '../store.ts'
 import { CommitWatcher } from './commit-watcher.ts'
-import { type Dumps, prepareDumps } from './copy.ts'
 import {
   checkOurs,
   type Database,
@@ -57,8 +56,9 @@ import {
   realFile,
   sqliteVersion,
 } from './database.ts'
-import { type ErrorRow, toErrors } from './errors.ts'
-import { FileIdentity } from './identity.ts'
+import { type Dumps, prepareDumps } from './dumps.ts'
+import { type ErrorRow, toErrors } from './error-rows.ts'
+import { FileIdentity } from './file-identity.ts'
 import { prepareReads, type Reads } from './reads.ts'
 import { toHolding } from './rows.ts'
 import { migrationPlan } from './schema.ts'

@@ -4,9 +4,9 @@ import type { BatchResult } from '../../util/batcher.ts'
 import { threadExecArgv } from '../../util/exec-argv.ts'
 import { siblingModuleUrl } from '../../util/module-url.ts'
 import type { Database, DatabaseLocation } from './database.ts'
-import { disclose, enclose, unpackResults, type WriterReply } from './messages.ts'
 import { migrate } from './schema.ts'
 import { type Write, type WriteResult, Writer } from './writer.ts'
+import { disclose, enclose, unpackResults, type WriterReply } from './writer-messages.ts'
 
 /** For the objects of a few batches. Node's own default lets a busy thread take ten times as much before it collects any. */
 const YOUNG_GENERATION_MB = 12

@@ -1,9 +1,9 @@
 /** The writer's thread: it opens its own connection, migrates the file, and answers each batch that it is sent. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { type DatabaseLocation, openWriter } from './database.ts'
-import { disclose, enclose, packResults, type WriterRequest } from './messages.ts'
 import { migrate } from './schema.ts'
 import { Writer } from './writer.ts'
+import { disclose, enclose, packResults, type WriterRequest } from './writer-messages.ts'
 
 async function serve(port: MessagePort, location: DatabaseLocation): Promise<void> {
   const database = await openWriter(location)

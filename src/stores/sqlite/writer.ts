@@ -20,10 +20,10 @@ import {
   type Renewal,
   type SweepResult,
 } from '../store.ts'
-import { prepareDeleteBeside, prepareRestore } from './copy.ts'
 import { type Database, prepareVersion } from './database.ts'
-import { Limits } from './limits.ts'
+import { prepareDeleteBeside, prepareRestore } from './dumps.ts'
 import { INSERT, RECORDS, RecordQuery, RecordUpdates, type StoredRecord, toRow } from './rows.ts'
+import { Limits } from './submission-limits.ts'
 import { waitForTurn } from './turns.ts'
 
 /** One write. */
