@@ -52,7 +52,7 @@ const SECTIONS: readonly Section[] = [
   {
     title: 'admin',
     about: 'Who operates the API over the operations of all callers, and what the admin API shows.',
-    of: ['http/admin/operator-identity#AdminOptions', 'http/admin/identity#AdminViewOptions'],
+    of: ['http/admin/operator-identity#AdminOptions', 'http/admin/operator-identity#AdminViewOptions'],
   },
   {
     title: 'mcp',

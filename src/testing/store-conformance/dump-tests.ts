@@ -8,7 +8,7 @@ const webhookUrl = 'https://hooks.example/ü?a=1'
 /** Dumps as they are compared: the order of steps is left to the store. */
 const seen = (dumps: readonly Dump[]) => dumps.map(it => ({ ...it, steps: [...it.steps].sort() }))
 
-export const copyTests: StoreTests = {
+export const dumpTests: StoreTests = {
   name: 'dump and restore',
   tests: {
     'dumps all that is kept of an operation': async test => {

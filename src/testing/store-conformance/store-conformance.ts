@@ -9,7 +9,7 @@ import { claimTests } from './claim-tests.ts'
 import { clockTests } from './clock-tests.ts'
 import { closeTests, reopenTests } from './close-tests.ts'
 import { type StoreHolds, type StoreTest, type StoreTests, withStoreTest } from './context.ts'
-import { copyTests } from './dump-tests.ts'
+import { dumpTests } from './dump-tests.ts'
 import { holdTests } from './hold-tests.ts'
 import { launchTests } from './launch-tests.ts'
 import { leaseTests } from './lease-tests.ts'
@@ -72,7 +72,7 @@ const GROUPS: readonly StoreTests[] = [
   purgeTests,
   clockTests,
   webhookTests,
-  copyTests,
+  dumpTests,
   watchTests,
   checkTests,
   closeTests,
