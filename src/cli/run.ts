@@ -3,7 +3,7 @@
 import { storeFromUrl } from '../from-url/store-from-url.ts'
 import { runOperation } from '../worker/run-operation.ts'
 import { BLOBS_OPTION, type Command, type ParsedArgs, STORE_OPTION, UsageError } from './command.ts'
-import { HANDLER_OPTIONS, namedHandlers } from './handlers.ts'
+import { HANDLER_OPTIONS, namedHandlers } from './handler-files.ts'
 import { namedBlobs } from './open.ts'
 import { stopSignal } from './signals.ts'
 

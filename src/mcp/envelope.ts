@@ -4,9 +4,9 @@
  */
 import { randomUUID } from 'node:crypto'
 import { type HttpRequest, header } from '../http/message.ts'
-import { declaresTasks, missingTasks } from './calls.ts'
 import { CODES, isObject, type Members, type Message, membersOf, RpcError } from './json-rpc.ts'
 import { LEGACY, type McpRequest, MODERN } from './request.ts'
+import { declaresTasks, missingTasks } from './tool-calls.ts'
 
 const VERSION = 'io.modelcontextprotocol/protocolVersion'
 const CAPABILITIES = 'io.modelcontextprotocol/clientCapabilities'

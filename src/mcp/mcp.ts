@@ -12,12 +12,12 @@ import type { Surface, SurfaceContext } from '../http/surface.ts'
 import { type Duration, SECOND, toMs } from '../model/duration.ts'
 import { type Checks, checkOptions, duration, FUNCTION, OBJECT, required, STRING, STRINGS } from '../model/options.ts'
 import { packageVersion } from '../util/version.ts'
-import { Calls } from './calls.ts'
 import { allowedOrigins, Endpoint, type EndpointOptions, type Method } from './endpoint.ts'
 import { type Members, stringParam } from './json-rpc.ts'
 import { LEGACY, MODERN, TASKS } from './request.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { Tasks } from './tasks.ts'
+import { Calls } from './tool-calls.ts'
 import { Tools } from './tools.ts'
 
 /** Which authorization servers give tokens for the endpoint (RFC 9728). */

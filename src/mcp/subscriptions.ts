@@ -3,10 +3,10 @@ import type { Operation } from '../model/operation.ts'
 import { ProblemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import type { Operations } from '../service/operations.ts'
-import { missingTasks } from './calls.ts'
 import { CODES, membersOf, notification, RpcError } from './json-rpc.ts'
 import { HEARTBEAT_MS, type McpRequest, type ReplyStream } from './request.ts'
 import type { Tasks } from './tasks.ts'
+import { missingTasks } from './tool-calls.ts'
 
 const SUBSCRIPTION = 'io.modelcontextprotocol/subscriptionId'
 /** How many tasks one stream reports on. */

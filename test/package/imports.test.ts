@@ -32,7 +32,7 @@ function nameOf(url: string): string[] {
 }
 
 test('a child process loads the packages that it needs to run a handler, and no others', () => {
-  expect(loadedBy('worker/runners/child-process/main.ts')).toEqual(['secure-json-parse'])
+  expect(loadedBy('worker/runners/child-process/child-main.ts')).toEqual(['secure-json-parse'])
 })
 
 test('the job of an execution loads the packages that it needs to run a handler, and no others', () => {

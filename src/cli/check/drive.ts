@@ -1,7 +1,7 @@
 /** Drives an API through everything that the rules look at, and collects what it answered. */
 import { randomUUID } from 'node:crypto'
+import { type ApiDescription, readDescription } from './api-description.ts'
 import { type Exchange, membersOf, Requests } from './exchange.ts'
-import { type ApiDescription, readDescription } from './openapi.ts'
 import {
   memberAt,
   type Pointer,

@@ -1,7 +1,7 @@
 /** Rules about what an API offers around its operations: retention, caching, access, browsers, webhooks, a description. */
+import { dereference } from './api-description.ts'
 import { type Evidence, PAGE } from './drive.ts'
 import { describeExchange, type Exchange, membersOf } from './exchange.ts'
-import { dereference } from './openapi.ts'
 import { memberAt, retryAfterOf, titleCase } from './reading.ts'
 import type { Delivered } from './receiver.ts'
 import { type Finding, fail, pass, type Rule, skip, warn } from './rule.ts'

@@ -25,13 +25,13 @@ import {
   type LaunchRequest,
   type RefusalReason,
 } from '../launcher.ts'
-import type { Answer, ContainerAppsClient, ExecutionTemplate } from './client.ts'
+import type { Answer, ContainerAppsClient, ExecutionTemplate } from './container-apps-client.ts'
 import { type Execution, Executions, findIn, type Listing, statusOf, VARIABLES } from './executions.ts'
 import { answerOf, readJob } from './reader.ts'
 import { StartFailed, sendStartsOnce } from './start-once.ts'
 import { flawsOf, KeptJob, templateWith, UnusableJob } from './template.ts'
 
-export type { ContainerAppsClient } from './client.ts'
+export type { ContainerAppsClient } from './container-apps-client.ts'
 
 /** Options of {@link containerAppsJob}. */
 export interface ContainerAppsJobOptions {

@@ -1,6 +1,6 @@
 /** What the engine says of a job's executions. One listing answers many questions: the subscription's reads are metered. */
 import type { TokenBucket } from '../../util/token-bucket.ts'
-import type { Answer, ContainerAppsClient } from './client.ts'
+import type { Answer, ContainerAppsClient } from './container-apps-client.ts'
 import { answerOf, type ExecutionDescription, readExecution } from './reader.ts'
 
 /** What an execution knows about itself, from its environment: enough to find it, and to know when it is overdue. */

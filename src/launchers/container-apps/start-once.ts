@@ -4,7 +4,7 @@
  * a step of its pipeline, inside of its retries, can for one call.
  */
 import { parseRetryAfter } from '../../model/protocol.ts'
-import type { Answer, ContainerAppsClient, Policy } from './client.ts'
+import type { Answer, ContainerAppsClient, Policy } from './container-apps-client.ts'
 
 /** A start was sent, and not answered with success. Being no `RestError`, it passes the SDK's retries. */
 export class StartFailed extends Error {

@@ -2,7 +2,7 @@
  * The template of the executions. A start can replace the job's whole template or nothing of it, so the job's is
  * read, kept, and sent with each start, changed only in the environment of one container.
  */
-import type { EnvironmentVariable, ExecutionTemplate } from './client.ts'
+import type { EnvironmentVariable, ExecutionTemplate } from './container-apps-client.ts'
 import type { JobDescription } from './reader.ts'
 
 /** The job cannot be started as it is: the message says what about it. */

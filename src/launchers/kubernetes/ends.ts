@@ -1,6 +1,6 @@
 /** Watches Jobs, to tell at once what a listing would tell at the end of a period. It is a hint: it may miss any of them. */
 import type { KubernetesJobsApi, KubernetesWatch } from './api.ts'
-import { readFault } from './faults.ts'
+import { readFault } from './api-fault.ts'
 import { SELECTOR } from './manifest.ts'
 import { readJob, readPage } from './reader.ts'
 import { stateOf } from './states.ts'

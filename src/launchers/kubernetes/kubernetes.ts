@@ -24,8 +24,8 @@ import {
   type RefusalReason,
 } from '../launcher.ts'
 import type { KubernetesJobsApi, KubernetesJobTemplate, KubernetesWatch } from './api.ts'
+import { type Fault, readFault } from './api-fault.ts'
 import { Ends } from './ends.ts'
-import { type Fault, readFault } from './faults.ts'
 import { type JobPlan, jobName, jobOf, withoutNulls } from './manifest.ts'
 import { JobStates } from './states.ts'
 

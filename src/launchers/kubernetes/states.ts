@@ -1,6 +1,6 @@
 /** What Jobs say of their executions, seen through one listing for all that are looked at in one moment. */
 import type { KubernetesJobsApi } from './api.ts'
-import { readFault } from './faults.ts'
+import { readFault } from './api-fault.ts'
 import { SELECTOR } from './manifest.ts'
 import { type JobCondition, type JobDescription, type JobPage, readJob, readPage } from './reader.ts'
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { readFault } from '../../../src/launchers/kubernetes/faults.ts'
+import { readFault } from '../../../src/launchers/kubernetes/api-fault.ts'
 
 const DATE = 'Sun, 29 Nov 2026 10:00:00 GMT'
 

@@ -4,7 +4,7 @@ import type { Media } from '../../../model/media.ts'
 import type { LogLevel } from '../../../model/operation-type.ts'
 import type { Progress } from '../../../model/protocol.ts'
 import { type Host, StopError, type StopReason, type Task } from '../runner.ts'
-import { type FromChild, type Question, receivedError, type ToChild } from './messages.ts'
+import { type FromChild, type Question, receivedError, type ToChild } from './child-messages.ts'
 import { spool } from './spool.ts'
 
 export class ChildHost implements Host {

@@ -7,8 +7,8 @@ import { guardLogger, type Logger } from '../../../util/logger.ts'
 import type { Niceness } from '../../../util/niceness.ts'
 import { fileUrl } from '../../handlers.ts'
 import type { Runner } from '../runner.ts'
+import { ChildPool } from './child-pool.ts'
 import { refuseInChild } from './environment.ts'
-import { ChildPool } from './pool.ts'
 import { removeStraySpools } from './spool.ts'
 
 /** Options of {@link childProcessRunner}. Durations in milliseconds. */

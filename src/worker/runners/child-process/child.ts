@@ -6,8 +6,8 @@ import { lowerPriority, type Niceness } from '../../../util/niceness.ts'
 import { originMark } from '../../../util/process-origin.ts'
 import { lateHandlers } from '../../handlers.ts'
 import type { RunContext, Task } from '../runner.ts'
-import { enclose, type FromChild, isWatchReport, readFromChild, type ToChild } from './messages.ts'
-import { ChildRun, type ChildRunResult, type ProcessEnd } from './run.ts'
+import { enclose, type FromChild, isWatchReport, readFromChild, type ToChild } from './child-messages.ts'
+import { ChildRun, type ChildRunResult, type ProcessEnd } from './child-run.ts'
 import { makeSpool, removeSpool } from './spool.ts'
 import { relayStderr } from './stderr.ts'
 
@@ -58,7 +58,7 @@ export class Child {
     this.#settings = settings
     this.loaded = this.#load.promise
     this.exited = this.#exit.promise
-    this.#process = fork(siblingModuleUrl(import.meta.url, 'main'), [], {
+    this.#process = fork(siblingModuleUrl(import.meta.url, 'child-main'), [], {
       execArgv: [...(settings.execArgv ?? inheritedExecArgv())],
       env: { ...process.env, ...originMark('child') },
       serialization: 'advanced',

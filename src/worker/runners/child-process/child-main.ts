@@ -13,8 +13,8 @@ import { describeError } from '../../attempt-error.ts'
 import { loadHandlers } from '../../handlers.ts'
 import type { Host, Task } from '../runner.ts'
 import { ChildHost } from './child-host.ts'
+import { enclose, type FromChild, readToChild, type ToChild } from './child-messages.ts'
 import { LEFT_BEHIND_EXIT_CODE } from './environment.ts'
-import { enclose, type FromChild, readToChild, type ToChild } from './messages.ts'
 
 /** Before handlers are loaded, which may replace it. */
 const post = process.send?.bind(process)

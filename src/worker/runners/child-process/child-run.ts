@@ -4,8 +4,8 @@ import { media } from '../../../model/media.ts'
 import type { AttemptError } from '../../../model/operation.ts'
 import { describeError } from '../../attempt-error.ts'
 import { type Host, type RunContext, type RunResult, stopReason, type Task } from '../runner.ts'
+import type { FromChild, Question, ToChild } from './child-messages.ts'
 import { LEFT_BEHIND_EXIT_CODE } from './environment.ts'
-import type { FromChild, Question, ToChild } from './messages.ts'
 
 /** How a run in one child ended; `unbegun`: the child never confirmed it, so no handler was called. */
 export type ChildRunResult = RunResult | { readonly kind: 'unbegun'; readonly reason: string }
