@@ -23,10 +23,10 @@ import { fail, inSpan, traceparentOf } from '../observability/tracing.ts'
 import { readMember } from '../util/plain-json.ts'
 import { describeError } from './attempt-error.ts'
 import { AttemptLog } from './attempt-log.ts'
+import { HandlerWaits } from './attempt-waits.ts'
 import { ProgressWriter } from './progress-writer.ts'
 import { type Host, StopError, type Task } from './runners/runner.ts'
 import { Steps } from './steps.ts'
-import { HandlerWaits } from './waits.ts'
 
 /** The most bytes of a result that is JSON, and of what one step returns. */
 export const MAX_JSON_BYTES: number = 32 * 1024 * 1024
