@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { posix } from 'node:path'
 import type { Import, SourceFile } from './source.ts'
 import { root } from './tools.ts'
 
@@ -114,11 +115,12 @@ export const MAX_FILE_LINES = 500
 /** The longest a function may be, in lines, the functions inside it not counted. */
 export const MAX_FUNCTION_LINES = 80
 
-/** Every broken rule about imports and lengths, and every import cycle, as messages for people. */
+/** Every broken rule about imports, names and lengths, and every import cycle, as messages for people. */
 export function findBroken(sources: readonly SourceFile[]): string[] {
   return [
     ...sources.flatMap(source => source.imports.flatMap(brokenBy)),
     ...findCycles(sources).map(describeCycle),
+    ...findHomonyms(sources.map(it => it.file)).map(describeHomonyms),
     ...sources.flatMap(tooLong),
   ]
 }
@@ -134,7 +136,7 @@ function isSource(target: string): boolean {
 }
 
 /** `stores` for `stores/sqlite/sqlite.ts`; a file at the root of src is a room of its own. */
-function room(path: string): string {
+export function room(path: string): string {
   return /^[^/]+/.exec(path)?.[0] ?? path
 }
 
@@ -148,6 +150,34 @@ const ADAPTERS = /^((?:stores|blobs|launchers|worker\/runners|emulators)\/[^/.]+
 /** `stores/sqlite` for `stores/sqlite/schema.ts`; undefined for what the implementations of a contract share. */
 function adapter(path: string): string | undefined {
   return ADAPTERS.exec(path)?.[0]
+}
+
+/**
+ * Finds the names of files that stand for different things, each as the paths that bear it. One name stands for one
+ * thing in these cases:
+ * - `index.ts` is the face of a room.
+ * - `rows.ts` in two implementations of one contract is the same part of each.
+ * - `azure.ts` is what a room has for that system, where the system is one that implementations are named after.
+ */
+export function findHomonyms(files: readonly string[]): string[][] {
+  const systems = new Set(files.flatMap(file => adapter(file) ?? []).map(path => posix.basename(path, '.ts')))
+  const named = Map.groupBy(files, file => posix.basename(file, '.ts'))
+  return [...named]
+    .filter(([name, paths]) => name !== 'index' && !systems.has(name) && new Set(paths.map(partOf)).size > 1)
+    .map(([, paths]) => paths)
+}
+
+/** `stores/rows.ts` for `stores/sqlite/rows.ts`; other paths as they are. */
+function partOf(path: string): string {
+  const implementation = adapter(path)
+  return implementation === undefined
+    ? path
+    : posix.join(posix.dirname(implementation), path.slice(implementation.length))
+}
+
+function describeHomonyms(paths: readonly string[]): string {
+  const list = paths.map(path => `src/${path}`).join(' and ')
+  return `${list} bear one name\n  rule: no two files bear one name for different things\n  reason: a name in an editor, a stack trace or a review leads to one thing`
 }
 
 function isPackage(target: string): boolean {
