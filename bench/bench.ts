@@ -113,14 +113,14 @@ export class Bench {
     return peer
   }
 
-  /** Does something when the scenario ends. */
+  /** Does something when the scenario ends. What was begun last is ended first, since it may need what was begun before. */
   onEnd(end: () => Promise<void>): void {
     this.#ends.push(end)
   }
 
   /** Ends the servers and the load of a scenario, and deletes its files. */
   async end(): Promise<void> {
-    for (const end of this.#ends.splice(0)) await end()
+    for (const end of this.#ends.splice(0).reverse()) await end()
     rmSync(this.#folder, { recursive: true, force: true })
   }
 

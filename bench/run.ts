@@ -46,8 +46,16 @@ console.log(
     .join(', '),
   '\n',
 )
+// What waits for something that keeps no process alive would end it, and seem to have ended well.
+let isDone = false
+process.once('exit', () => {
+  if (isDone) return
+  console.error('The benchmark ended before it was done.')
+  process.exitCode ||= 1
+})
 if (options.scenario === undefined) await runComparison()
 else await runScenarios(options.scenario)
+isDone = true
 
 async function runComparison(): Promise<void> {
   const extent = quick ? { seconds: 0.5, drained: 1000 } : { seconds: 2, drained: 10_000 }
