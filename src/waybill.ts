@@ -103,11 +103,14 @@ export interface WaybillOptions {
   readonly logger?: Logger | undefined
   /**
    * Called with each operation that this process accepts. As all three hooks, it delays nothing, an error that it throws
-   * is logged, and it is called once for each time that this process records what it is about: not for what other
-   * processes record, nor for what a sweep ends, such as a start deadline. Webhooks miss nothing.
+   * is logged, and it is called once for each time that this process records what it is about, and not for what other
+   * processes record. A process that dies calls none: webhooks miss nothing.
    */
   readonly onAccepted?: ((operation: OperationView) => unknown) | undefined
-  /** Called with each operation whose end this process records: completed, failed or canceled. */
+  /**
+   * Called with each operation whose end this process records: completed, failed or canceled, also where its sweep ends
+   * what no worker has begun in time, or has lost too often.
+   */
   readonly onFinished?: ((operation: OperationView) => unknown) | undefined
   /** Called with each operation whose failure this process records. */
   readonly onFailed?: ((operation: OperationView) => unknown) | undefined
@@ -234,7 +237,8 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
   const { operations: types, blobs } = options
   const logger = guardLogger(options.logger ?? stderrLogger)
   const timed = withTimeout(options.store, toMs(options.storeTimeout ?? '10s'))
-  const store = withHooks(timed, hooksOf(options), new Set(types.map(({ name }) => name)), error => {
+  const declared = new Set(types.map(({ name }) => name))
+  const store = withHooks(timed, hooksOf(options), declared, error => {
     logger.error({ err: error }, 'A hook of the composition failed')
   })
   const metrics = new Metrics(
@@ -268,7 +272,14 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
   const worker = options.worker && makeWorker(options.worker, shared)
   const dispatcher = options.dispatcher && makeDispatcher(options.dispatcher, shared)
   const autoscaler = options.autoscale && makeAutoscaler(options.autoscale, shared)
-  const sweeper = new Sweeper({ store, blobs, logger, metrics, everyMs: toMs(options.sweepInterval ?? '5s') })
+  const sweeper = new Sweeper({
+    store,
+    blobs,
+    logger,
+    metrics,
+    types: declared,
+    everyMs: toMs(options.sweepInterval ?? '5s'),
+  })
   const webhooks = options.webhooks && new Webhooks(options.webhooks, { store, operations, logger })
   const schedules =
     options.schedules && new Schedules(options.schedules, { store: shared.store, operations, logger, now })

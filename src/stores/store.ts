@@ -219,8 +219,8 @@ export interface ActiveQuery {
 
 /** What a sweep did. */
 export interface SweepResult {
-  /** Operations whose lease or start deadline had run out. */
-  readonly expired: number
+  /** The operations whose lease or start deadline had run out, as they are then: ready again, or ended. */
+  readonly expired: readonly Operation[]
   /** The ids of operations whose payloads, or whose record, were deleted, in any order. */
   readonly purged: readonly string[]
 }

@@ -29,6 +29,11 @@ export function withHooks(
       onError(error)
     }
   }
+  const report = (operation: Operation) => {
+    if (!isFinal(operation.status) || !types.has(operation.type)) return
+    void call(onFinished, operation)
+    if (operation.status === 'failed') void call(onFailed, operation)
+  }
   return {
     ...store,
     accept: async submission => {
@@ -38,12 +43,13 @@ export function withHooks(
     },
     change: async (id, change) => {
       const operation = await store.change(id, change)
-      const hasEnded = operation !== undefined && isFinal(operation.status) && ENDING.has(change.kind)
-      if (hasEnded && types.has(operation.type)) {
-        void call(onFinished, operation)
-        if (operation.status === 'failed') void call(onFailed, operation)
-      }
+      if (operation !== undefined && ENDING.has(change.kind)) report(operation)
       return operation
+    },
+    sweep: async limit => {
+      const swept = await store.sweep(limit)
+      for (const operation of swept.expired) report(operation)
+      return swept
     },
   }
 }

@@ -4,6 +4,8 @@
  */
 import { setImmediate as turn } from 'node:timers/promises'
 import type { BlobStore } from '../blobs/blob-store.ts'
+import type { Operation } from '../model/operation.ts'
+import { isFinal } from '../model/protocol.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
 import type { OperationStore, WorkQueue } from '../stores/store.ts'
@@ -22,6 +24,8 @@ export interface SweeperOptions {
   readonly everyMs: number
   readonly logger: Logger
   readonly metrics?: Metrics | undefined
+  /** The names of the types whose ends count in the metrics. Default: none. */
+  readonly types?: ReadonlySet<string> | undefined
 }
 
 /** How many operations one transaction sweeps, so that it holds no lock for long. */
@@ -72,10 +76,17 @@ export class Sweeper {
   async #turn(): Promise<void> {
     await this.#abandonDead()
     const { expired, purged } = await this.#options.store.sweep(BATCH)
-    this.#options.metrics?.lost(expired)
-    if (expired > 0) this.#options.logger.warn({ expired }, 'Leases or start deadlines ran out')
-    if (expired >= BATCH || purged.length >= BATCH) this.#loop.wake()
+    if (expired.length > 0) this.#options.logger.warn({ expired: expired.length }, 'Leases or start deadlines ran out')
+    for (const operation of expired) this.#count(operation)
+    if (expired.length >= BATCH || purged.length >= BATCH) this.#loop.wake()
     await this.#deleteBlobs(purged)
+  }
+
+  /** One that never began has lost no attempt. */
+  #count({ type, status, attempt }: Operation): void {
+    const { metrics, types } = this.#options
+    if (attempt > 0) metrics?.lost(1)
+    if (isFinal(status) && types?.has(type)) metrics?.finished(type, status)
   }
 
   async #deleteBlobs(purged: readonly string[]): Promise<void> {
@@ -101,13 +112,13 @@ export class Sweeper {
   }
 
   async #abandon(holder: string): Promise<void> {
-    const { store, logger, metrics } = this.#options
+    const { store, logger } = this.#options
     for (const { id, attempt, status } of await listAllActive(store, { holder })) {
       if (status !== 'running') continue
       const reason = `Its worker, process ${holder}, is gone.`
       const changed = await store.change(id, { kind: 'abandon', attempt, reason })
       if (changed === undefined) continue
-      metrics?.lost(1)
+      this.#count(changed)
       logger.warn({ operation: id, attempt, holder }, 'An attempt was lost with its worker')
     }
   }

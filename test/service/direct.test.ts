@@ -1,6 +1,7 @@
 /** What a program calls without HTTP, and the hooks that it is called by. */
 import { describe, expect, expectTypeOf } from 'vitest'
 import { defineOperation, handler, ProblemError } from 'waybill'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { z } from 'zod'
 import { hasFinished, KeptLog, test, until } from '../support/waybill.ts'
 
@@ -69,6 +70,36 @@ describe('hooks', () => {
       `failed ${ids[1]} failed`,
     ])
     expect(told).toHaveLength(8)
+  })
+
+  test('are called once for what a sweep ends, in the process whose sweep it is', async ({ lab }) => {
+    const late = defineOperation({ name: 'late', startDeadline: '50ms' })
+    const lost = defineOperation({ name: 'lost', lostAttempts: 0 })
+    const told: string[] = []
+    const tell = (what: string) => (it: { id: string; error: { code?: string } | null }) =>
+      told.push(`${what} ${it.id} ${it.error?.code}`)
+    const hooks = { onFinished: tell('finished'), onFailed: tell('failed') }
+    const path = lab.file()
+    const [waybill, other] = [
+      await lab.waybill([late, lost], { store: sqliteStore({ path }), ...hooks }),
+      await lab.waybill([late, lost], { store: sqliteStore({ path }), ...hooks }),
+    ]
+    const { id: first } = await waybill.submit(late, null)
+    const { id: second } = await waybill.submit(lost, null)
+    await waybill.store.claim({ holder: 'elsewhere/1/x', leaseMs: 50, execution: null, from: { id: second } })
+    for (const id of [first, second]) expect(await hasFinished(other.store, id)).toMatchObject({ status: 'failed' })
+    await until(() => told.length >= 4)
+    await Promise.all([waybill.stop(), other.stop()])
+    expect(told.sort()).toEqual([
+      ...[`failed ${first} start-deadline`, `failed ${second} worker-lost`].sort(),
+      ...[`finished ${first} start-deadline`, `finished ${second} worker-lost`].sort(),
+    ])
+    const texts = await Promise.all([waybill.metrics.text(), other.metrics.text()])
+    for (const operation of ['late', 'lost']) {
+      const counted = `waybill_operations_finished_total{operation="${operation}",outcome="failed"} 1`
+      expect(texts.filter(text => text.includes(counted))).toHaveLength(1)
+    }
+    expect(texts.filter(text => text.includes('waybill_attempts_lost_total 1'))).toHaveLength(1)
   })
 
   test('that throw are logged, and change nothing', async ({ lab }) => {

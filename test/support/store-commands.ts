@@ -346,8 +346,8 @@ function isHeld({ status, execution }: Operation): boolean {
   return status === 'running' || (status === 'pending' && execution !== null)
 }
 
-function inOrder({ purged, ...swept }: SweepResult): SweepResult {
-  return { ...swept, purged: [...purged].sort() }
+function inOrder({ expired, purged }: SweepResult): SweepResult {
+  return { expired: [...expired].sort((a, b) => (a.id < b.id ? -1 : 1)), purged: [...purged].sort() }
 }
 
 /** An answer as it is compared: a time to wait for that has passed is none, whether or not anyone has noticed. */

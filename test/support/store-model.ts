@@ -103,9 +103,9 @@ export class StoreModel {
   }
 
   sweep(): SweepResult {
-    const swept = { expired: 0, purged: [] as string[] }
-    for (const { id } of this.all()) {
-      if (this.#apply(id, operation => expired(operation, this.#now())) !== undefined) swept.expired++
+    const swept = {
+      expired: this.all().flatMap(({ id }) => this.#apply(id, operation => expired(operation, this.#now())) ?? []),
+      purged: [] as string[],
     }
     for (const [id, entry] of this.entries) {
       if (entry.purgeAt === undefined || entry.purgeAt > this.#now()) continue

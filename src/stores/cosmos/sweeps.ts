@@ -39,9 +39,10 @@ export async function reschedule(access: CosmosAccess, mutations: Mutations): Pr
   }
 }
 
-async function expire(access: CosmosAccess, mutations: Mutations, limit: number, aheadMs: number): Promise<number> {
+async function expire(access: CosmosAccess, mutations: Mutations, limit: number, aheadMs: number) {
   const ids = await access.query<string>('expired', { now: access.now() }, limit)
-  return count(await inParallel(ids, id => mutations.apply(id, expiring(aheadMs))))
+  const operations = await inParallel(ids, id => mutations.apply(id, expiring(aheadMs)))
+  return operations.filter(operation => operation !== undefined)
 }
 
 /** First the payloads go and a record stays to say so; the record goes later. */
@@ -100,8 +101,4 @@ async function deleteBesides(access: CosmosAccess, operations: readonly Tagged<O
 
 async function deleteIfSame(access: CosmosAccess, { item, etag }: Tagged<OperationItem>): Promise<boolean> {
   return (await access.delete(item.id, etag)).kind === 'written'
-}
-
-function count(answers: readonly boolean[]): number {
-  return answers.filter(Boolean).length
 }

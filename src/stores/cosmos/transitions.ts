@@ -120,21 +120,21 @@ function logging(item: OperationItem, attempt: number, note: Note & { kind: 'log
   return { item: { ...item, log: { count: count + 1, parts, tail: [...tail, line] } }, result: true }
 }
 
-/** The result is whether its lease, or its start deadline, had run out. */
-export function expiring(aheadMs: number): Mutation<boolean> {
+/** The result is the operation whose lease, or start deadline, had run out. */
+export function expiring(aheadMs: number): Mutation<Operation | undefined> {
   return recording((record, now) => expired(record, now, aheadMs))
 }
 
-export function rescheduling(): Mutation<boolean> {
+export function rescheduling(): Mutation<Operation | undefined> {
   return recording(rescheduled)
 }
 
-/** The result is whether there was anything to write. */
-function recording(next: (record: Operation, now: number) => Operation | undefined): Mutation<boolean> {
+/** The result is what was written, if anything. */
+function recording(next: (record: Operation, now: number) => Operation | undefined): Mutation<Operation | undefined> {
   return (item, now) => {
     const record = item && next(item.record, now)
-    if (item === undefined || record === undefined) return { result: false }
-    return { item: withRecord(item, record, now), result: true }
+    if (item === undefined || record === undefined) return { result: undefined }
+    return { item: withRecord(item, record, now), result: record }
   }
 }
 

@@ -316,9 +316,9 @@ class PostgresStore implements Store {
 
   async sweep(limit: number): Promise<SweepResult> {
     this.#checkOpen()
-    const operations = await this.#writer.expire(limit)
-    for (const operation of operations) this.#tellOf(operation)
-    return { expired: operations.length, purged: await this.#writer.purge(limit) }
+    const expired = await this.#writer.expire(limit)
+    for (const operation of expired) this.#tellOf(operation)
+    return { expired, purged: await this.#writer.purge(limit) }
   }
 
   async browse(query: BrowseQuery): Promise<BrowsePage> {

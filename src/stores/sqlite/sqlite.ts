@@ -390,8 +390,6 @@ class SqliteStore implements Store {
         if (operation.status === 'pending' && operation.runAt === null) ready.add(operation.type)
       }
       if (write.kind === 'note' && write.note.kind === 'log') this.#hint({ kind: 'changed', id: write.lease.id })
-      // A sweep does not tell what it has ended or made ready again.
-      if (write.kind === 'sweep' && (result.value as SweepResult).expired > 0) this.#hint({ kind: 'unknown' })
       if (write.kind === 'restore') this.#hint({ kind: 'unknown' })
       if (write.kind === 'purge') this.#hint({ kind: 'changed', id: write.id })
     })
@@ -452,6 +450,8 @@ function touched(write: Write, result: WriteResult): readonly Operation[] {
       return operationsOf(result as ClaimResult)
     case 'launch':
       return result as Operation[]
+    case 'sweep':
+      return (result as SweepResult).expired
     default:
       return []
   }

@@ -343,16 +343,14 @@ export class Writer {
     return records.length
   }
 
-  #expire(limit: number, now: number, aheadMs: number): number {
+  #expire(limit: number, now: number, aheadMs: number): Operation[] {
     const lapsed = this.#sql.lapsed.allStored(now - aheadMs, limit)
-    let count = 0
-    for (const record of [...lapsed, ...this.#sql.unstarted.allStored(now, limit)]) {
+    return [...lapsed, ...this.#sql.unstarted.allStored(now, limit)].flatMap(record => {
       const after = expired(record.operation, now, aheadMs)
-      if (after === undefined) continue
+      if (after === undefined) return []
       this.#save(record, after)
-      count++
-    }
-    return count
+      return [after]
+    })
   }
 
   /** First the payloads go and a record stays to say so; the record goes after as long again, 1 to 30 days. */

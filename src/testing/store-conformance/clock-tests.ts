@@ -12,12 +12,12 @@ export const clockTests: StoreTests = {
       const [living, dead] = [await test.run(), await test.run()]
       await test.store.sweep(10)
       test.clock.step(2 * LEASE_MS)
-      assert.equal((await test.store.sweep(10)).expired, 0)
+      assert.equal((await test.store.sweep(10)).expired.length, 0)
       test.clock.advance(LEASE_MS / 3)
       assert.deepEqual(await test.store.renew([leaseOf(living)], LEASE_MS), [{ kind: 'held', cancelRequested: false }])
-      assert.equal((await test.store.sweep(10)).expired, 0)
+      assert.equal((await test.store.sweep(10)).expired.length, 0)
       test.clock.advance((2 * LEASE_MS) / 3)
-      assert.equal((await test.store.sweep(10)).expired, 1)
+      assert.equal((await test.store.sweep(10)).expired.length, 1)
       assert.deepEqual(await statuses(test, [living, dead]), ['running', 'pending'])
     },
 

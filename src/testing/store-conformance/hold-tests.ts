@@ -72,9 +72,9 @@ export const holdTests: StoreTests = {
       const [held, ...others] = await runMany(test, 5)
       const release = await test.hold.record(held.id)
       test.clock.advance(LEASE_MS)
-      assert.equal((await test.store.sweep(10)).expired, others.length)
+      assert.equal((await test.store.sweep(10)).expired.length, others.length)
       await release()
-      assert.equal((await test.store.sweep(10)).expired, 1)
+      assert.equal((await test.store.sweep(10)).expired.length, 1)
     },
 
     'a claim passes over a held record': async test => {

@@ -47,7 +47,7 @@ export const leaseTests: StoreTests = {
       const operation = await test.run()
       test.clock.advance(LEASE_MS + 1)
       assert.deepEqual(await test.store.renew([leaseOf(operation)], LEASE_MS), [HELD])
-      assert.deepEqual(await test.store.sweep(10), { expired: 0, purged: [] })
+      assert.deepEqual(await test.store.sweep(10), { expired: [], purged: [] })
       test.clock.advance(LEASE_MS)
       await test.store.sweep(10)
       assert.deepEqual(await test.store.renew([leaseOf(operation)], LEASE_MS), [LOST])
@@ -81,7 +81,7 @@ export const leaseTests: StoreTests = {
 
 async function loseLease(test: StoreTest): Promise<void> {
   test.clock.advance(LEASE_MS)
-  assert.equal((await test.store.sweep(10)).expired, 1)
+  assert.equal((await test.store.sweep(10)).expired.length, 1)
 }
 
 /** Nothing that the attempt tries leaves a trace. */

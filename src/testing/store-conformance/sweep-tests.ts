@@ -4,7 +4,7 @@ import { expired } from '../../model/state-machine.ts'
 import type { ListQuery } from '../../stores/store.ts'
 import { DAY, HOUR, idsOf, LEASE_MS, leaseOf, OUTCOMES, type StoreTest, type StoreTests, TYPE } from './context.ts'
 
-const NOTHING = { expired: 0, purged: [] }
+const NOTHING = { expired: [], purged: [] }
 const MINE: ListQuery = { type: TYPE, owner: '', limit: 1000 }
 
 export const sweepTests: StoreTests = {
@@ -24,8 +24,9 @@ export const sweepTests: StoreTests = {
     'a lease that has run out leads back to pending, counted as lost': async test => {
       const running = await test.run()
       test.clock.advance(LEASE_MS)
-      assert.deepEqual(await test.store.sweep(100), { expired: 1, purged: [] })
+      const swept = await test.store.sweep(100)
       const operation = await test.read(running.id)
+      assert.deepEqual(swept, { expired: [operation], purged: [] })
       assert.deepEqual(operation, expired(running, test.now))
       assert.equal(operation.status, 'pending')
       assert.equal(operation.lost, 1)
@@ -40,7 +41,7 @@ export const sweepTests: StoreTests = {
       test.clock.advance(LEASE_MS - 1)
       assert.deepEqual(await test.store.sweep(100), NOTHING)
       test.clock.advance(1)
-      assert.equal((await test.store.sweep(100)).expired, 1)
+      assert.equal((await test.store.sweep(100)).expired.length, 1)
     },
 
     'an operation that is lost more often than it may be fails as worker-lost': async test => {
@@ -69,10 +70,10 @@ export const sweepTests: StoreTests = {
       const late = await test.submit({ startWithin: 1000 })
       const delayed = await test.submit({ startWithin: 1000, delay: HOUR })
       test.clock.advance(1000)
-      assert.equal((await test.store.sweep(100)).expired, 1)
+      assert.equal((await test.store.sweep(100)).expired.length, 1)
       assert.equal((await test.read(late.id)).error?.code, 'start-deadline')
       test.clock.advance(HOUR)
-      assert.equal((await test.store.sweep(100)).expired, 1)
+      assert.equal((await test.store.sweep(100)).expired.length, 1)
       assert.equal((await test.read(delayed.id)).error?.code, 'start-deadline')
     },
 
@@ -89,8 +90,10 @@ export const sweepTests: StoreTests = {
       for (let time = 0; time < 3; time++) await test.end(OUTCOMES.released, { startWithin: 10 })
       const late = await test.submit({ startWithin: 10 })
       test.clock.advance(10)
-      assert.deepEqual(await test.store.sweep(1), { expired: 1, purged: [] })
-      assert.equal((await test.read(late.id)).status, 'failed')
+      const swept = await test.store.sweep(1)
+      const failed = await test.read(late.id)
+      assert.equal(failed.status, 'failed')
+      assert.deepEqual(swept, { expired: [failed], purged: [] })
     },
 
     'after its retention what belongs to an operation is gone, and the record says so': async test => {
@@ -99,7 +102,7 @@ export const sweepTests: StoreTests = {
       assert.deepEqual(await test.store.sweep(100), NOTHING)
       assert.equal(await test.store.readPayload(done.id, 'output'), OUTCOMES.completed.output)
       test.clock.advance(1)
-      assert.deepEqual(await test.store.sweep(100), { expired: 0, purged: [done.id] })
+      assert.deepEqual(await test.store.sweep(100), { expired: [], purged: [done.id] })
       const tombstone = await test.read(done.id)
       assert.equal(tombstone.purged, true)
       assert.equal(tombstone.status, 'completed')
@@ -116,7 +119,7 @@ export const sweepTests: StoreTests = {
       test.clock.advance(DAY - 1)
       assert.deepEqual(await test.store.sweep(100), NOTHING)
       test.clock.advance(1)
-      assert.deepEqual(await test.store.sweep(100), { expired: 0, purged: [id] })
+      assert.deepEqual(await test.store.sweep(100), { expired: [], purged: [id] })
       assert.equal(await test.store.read(id), undefined)
       assert.deepEqual(await test.store.list(MINE), [])
       assert.deepEqual(await test.store.sweep(100), NOTHING)
@@ -150,7 +153,7 @@ export const sweepTests: StoreTests = {
       }
       test.clock.advance(LEASE_MS)
       const swept = [await test.store.sweep(2), await test.store.sweep(2), await test.store.sweep(2)]
-      const counts = swept.map(({ expired, purged }) => ({ expired, purged: purged.length }))
+      const counts = swept.map(({ expired, purged }) => ({ expired: expired.length, purged: purged.length }))
       assert.deepEqual(counts, [
         { expired: 2, purged: 2 },
         { expired: 2, purged: 2 },
@@ -164,7 +167,7 @@ export const sweepTests: StoreTests = {
       test.clock.advance(LEASE_MS)
       const swept = await Promise.all(Array.from({ length: 5 }, () => test.store.sweep(100)))
       assert.equal(
-        swept.reduce((sum, { expired }) => sum + expired, 0),
+        swept.reduce((sum, { expired }) => sum + expired.length, 0),
         10,
       )
       for (const { id } of running) assert.equal((await test.read(id)).lost, 1)

@@ -72,7 +72,7 @@ export const waitTests: StoreTests = {
       assert.equal((await suspend(test, running, PAID)).runAt, NEVER_DUE)
       test.clock.advance(3650 * 86_400_000)
       assert.deepEqual(await test.claim(1), [])
-      assert.equal((await test.store.sweep(100)).expired, 0)
+      assert.equal((await test.store.sweep(100)).expired.length, 0)
       assert.equal((await test.read(running.id)).status, 'pending')
     },
 

@@ -51,7 +51,7 @@ it('a large input and a large output are kept, read, dumped, and deleted with th
   await other.store.restore(dump === undefined ? [] : [dump])
   expect(await other.store.readPayload('a', 'output')).toBe(output)
   clock.advance(DAY)
-  expect(await store.sweep(10)).toEqual({ expired: 0, purged: ['a'] })
+  expect(await store.sweep(10)).toEqual({ expired: [], purged: ['a'] })
   expect(names()).toEqual([])
   expect(await store.readPayload('a', 'input')).toBeUndefined()
 })

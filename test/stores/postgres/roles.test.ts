@@ -67,7 +67,7 @@ describe('a user who did not make the tables', () => {
     expect(out).toContain(`Its tables may be used by ${userName}.`)
     const granted = await storeFromUrl(user)
     await granted.open()
-    expect(await granted.sweep(10)).toEqual({ expired: 0, purged: [] })
+    expect(await granted.sweep(10)).toEqual({ expired: [], purged: [] })
     await granted.close()
     expect((await cli(['ls', '--store', user])).out).toMatch(/^ID /)
   })
