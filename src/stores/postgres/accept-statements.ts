@@ -1,9 +1,12 @@
 /** The statements that accept submissions. */
 import { recordOf } from './rows.ts'
-import { CLOCK, IMPATIENT_CLOCK, LOCK_WAIT } from './statement-clock.ts'
+import { CLOCK, IMPATIENT_CLOCK, LOCK_WAIT, tellingClock } from './statement-clock.ts'
 
-/** @param schema its name, quoted */
-export function accepts(schema: string, operations: string) {
+/**
+ * @param schema its name, quoted
+ * @param channel of its notifications, as a literal
+ */
+export function accepts(schema: string, operations: string, channel: string) {
   const given = `
     id uuid, type text, owner text, priority integer, input text, max_attempts integer, max_lost integer,
     retention bigint, start_within bigint, delay bigint, idempotency_key text, fingerprint text, traceparent text,
@@ -42,7 +45,7 @@ export function accepts(schema: string, operations: string) {
       INSERT INTO ${schema}.payloads (id, kind, body)
       SELECT g.id, 0, g.input FROM ${source} g WHERE g.id = ANY (ARRAY (SELECT id FROM accepted)))`
   return {
-    accept: accept(IMPATIENT_CLOCK, keyIsFree(schema)),
+    accept: accept(tellingClock(channel, '$3'), keyIsFree(schema)),
     // In the caller's transaction a limit on waiting would outlast the statement.
     acceptWithin: accept(CLOCK, keyIsTaken(schema)),
     // For submissions with limits, and others of their batch.

@@ -1,7 +1,8 @@
 /** The rights of other users on the tables: PostgreSQL gives them to the user who makes the tables, and to nobody else. */
 import { type Connections, sqlState } from './connections.ts'
+import { quoteName } from './names.ts'
 import type { PostgresClient, Row } from './pool.ts'
-import { quoteName, quoteSchema } from './schema.ts'
+import { quoteSchema } from './schema.ts'
 
 /** Names in PostgreSQL have 63 bytes; the server cuts what is longer without a word. */
 const LONGEST_ROLE = 63

@@ -3,6 +3,7 @@ import { HintListeners } from '../hint-listeners.ts'
 import type { Hint } from '../store.ts'
 import type { Connections, Statement } from './connections.ts'
 import { Listener } from './listener.ts'
+import { channelOf } from './names.ts'
 import { NotificationPace } from './notification-pace.ts'
 import { Notifier } from './notifier.ts'
 import { Spread } from './spread.ts'
@@ -73,6 +74,18 @@ export class Hub {
     if (this.#options.notifications) this.#notifier.tell(hint)
   }
 
+  /**
+   * Writes, and tells everyone then.
+   *
+   * @param hints what everyone is told where the write is done, also where it changes less than that
+   * @param write is given what its statement is to send to other processes; null for nothing
+   */
+  async tellWith<T>(hints: readonly Hint[], write: (payloads: readonly string[] | null) => Promise<T>): Promise<T> {
+    const result = await (this.#options.notifications ? this.#notifier.tellWith(hints, write) : write(null))
+    for (const hint of hints) this.#listeners.send(hint)
+    return result
+  }
+
   /** Sends the last notifications, and stops listening. */
   async close(): Promise<void> {
     await this.#listener.stop()
@@ -80,9 +93,4 @@ export class Hub {
     await this.#notifier.close()
     this.#listeners.clear()
   }
-}
-
-/** The channel of a schema: channels belong to a whole database. */
-export function channelOf(schema: string): string {
-  return `waybill/${schema}`
 }

@@ -9,8 +9,8 @@ import type { Hint } from '../store.ts'
 import type { Connections } from './connections.ts'
 import { before } from './deadline.ts'
 import { hintsOf, readMessage } from './hints.ts'
+import { quoteName } from './names.ts'
 import type { PostgresClient, PostgresNotification } from './pool.ts'
-import { quoteName } from './schema.ts'
 
 /** Options of {@link Listener}. Durations in milliseconds. */
 export interface ListenerOptions {

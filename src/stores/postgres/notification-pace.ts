@@ -38,6 +38,12 @@ export class NotificationPace {
     return this.#pauseMs
   }
 
+  /** Whether so few notifications are sent that they cost next to nothing. */
+  isEasy(now: number = performance.now()): boolean {
+    this.#roll(now)
+    return this.#pauseMs === SHORTEST_MS && this.#spreadMs === 0
+  }
+
   /** Within how many milliseconds the processes that have learned of work look for it, each at a time of its own. */
   spreadMs(now: number = performance.now()): number {
     this.#roll(now)

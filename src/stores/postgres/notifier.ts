@@ -1,6 +1,7 @@
 /**
- * Tells other processes what has changed. Never within a write's transaction: commits that
- * notify take their turns under one lock of the whole database. What comes within a pause is told together.
+ * Tells other processes what has changed. What comes within a pause is told together, apart from the writes: commits
+ * that notify take their turns under one lock of the whole database. While there are few of them, one write at a time
+ * takes its hints along, which saves a round trip.
  */
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Hint } from '../store.ts'
@@ -21,6 +22,9 @@ export interface NotifierOptions {
 /** A progress, or a claim, is told this late at least, in milliseconds: the end of a short attempt then takes its place. */
 const CHANGED_DELAY_MS = 5
 
+/** After a write with hints that failed, perhaps since the lock was held for long, none takes hints along for this long, in milliseconds. */
+const APART_MS = 10_000
+
 export class Notifier {
   readonly #options: NotifierOptions
   #hints = new Hints()
@@ -29,6 +33,8 @@ export class Notifier {
   #timer: NodeJS.Timeout | undefined
   #sending: Promise<void> | undefined
   #sentAt = 0
+  #isWriting = false
+  #apartUntil = Number.NEGATIVE_INFINITY
 
   constructor(options: NotifierOptions) {
     this.#options = options
@@ -43,6 +49,37 @@ export class Notifier {
       this.#timer = undefined
     }
     this.#schedule()
+  }
+
+  /**
+   * Writes, with the payloads of hints and of all that is to be told beside them; their statement sends them. Where it
+   * should not, the payloads are null, and the hints are told after the write.
+   */
+  async tellWith<T>(hints: readonly Hint[], write: (payloads: readonly string[] | null) => Promise<T>): Promise<T> {
+    if (hints.length === 0 || !this.#mayJoin()) {
+      const result = await write(null)
+      for (const hint of hints) this.tell(hint)
+      return result
+    }
+    for (const hint of hints) this.#hints.add(hint)
+    const payloads = this.#take()
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#isWriting = true
+    try {
+      return await write(payloads)
+    } catch (error) {
+      this.#apartUntil = performance.now() + APART_MS
+      throw error
+    } finally {
+      this.#sentAt = performance.now()
+      this.#isWriting = false
+    }
+  }
+
+  #mayJoin(): boolean {
+    if (this.#isWriting || this.#sending !== undefined || performance.now() < this.#apartUntil) return false
+    return !this.#isUrgent && this.#options.pace.isEasy()
   }
 
   /** Sends a payload as it is. */
@@ -84,10 +121,14 @@ export class Notifier {
   /** A notification that cannot be sent is dropped: a scan finds what it would have told. */
   async #flush(): Promise<void> {
     if (this.#hints.isEmpty) return
+    await this.send(this.#take()).catch(() => {})
+    this.#sentAt = performance.now()
+  }
+
+  #take(): string[] {
     const payloads = this.#hints.write(this.#options.from)
     this.#hints = new Hints()
     this.#isUrgent = false
-    await this.send(payloads).catch(() => {})
-    this.#sentAt = performance.now()
+    return payloads
   }
 }

@@ -35,15 +35,17 @@ import type {
 } from '../store.ts'
 import { changeHints } from '../store.ts'
 import { BUSY } from './busy-lane.ts'
+import { Claims } from './claims.ts'
 import { Connections, send } from './connections.ts'
 import { Copies } from './dumps.ts'
 import { grantTo, withGrantCure } from './grants.ts'
 import { Hints } from './hints.ts'
-import { channelOf, Hub } from './hub.ts'
+import { Hub } from './hub.ts'
 import { inspectServer } from './inspect-server.ts'
 import { Lanes } from './lanes.ts'
 import { LostClaims } from './lost-claims.ts'
 import { endWithoutInput } from './lost-inputs.ts'
+import { channelOf } from './names.ts'
 import { type PostgresPool, type Row, toQueryable } from './pool.ts'
 import { type PostgresStoreOptions, type PostgresStoreSettings, readPostgresOptions } from './postgres-options.ts'
 import { FIRST_ID, isId, LAST_ID, toActiveOperation, toOperation, toRecordedError } from './rows.ts'
@@ -51,7 +53,7 @@ import { migrate, quoteSchema } from './schema.ts'
 import { RECORD_WIDTH, type StatementName, type Statements, statementsFor } from './statements.ts'
 import { MEASURE_TEXT, measuredTables, TableGrowth } from './table-growth.ts'
 import { checkSubmission, checkText } from './text.ts'
-import { type ChangeItem, completionsAmong, type NoteItem, Writer } from './writer.ts'
+import { type ChangeItem, completionsAmong, isPlain, type NoteItem, type Telling, Writer } from './writer.ts'
 
 export { grantPlan } from './grants.ts'
 export type {
@@ -87,13 +89,6 @@ interface PayloadKey {
 /** The most payloads of one read: each may have 32 MiB. */
 const MOST_PAYLOADS = 10
 
-/** A claim that waits for a batch of changes, to be sent with it. */
-interface JoiningClaim {
-  readonly given: unknown[]
-  readonly resolve: (rows: Row[]) => void
-  readonly reject: (error: unknown) => void
-}
-
 class PostgresStore implements Store {
   readonly #options: PostgresStoreSettings
   readonly #connections: Connections
@@ -107,8 +102,7 @@ class PostgresStore implements Store {
   readonly #changes: Lanes<ChangeItem, Operation | undefined>
   readonly #notes: Lanes<NoteItem, boolean>
   readonly #lostClaims: LostClaims
-  /** Claims for the next batch of changes. */
-  readonly #joining: JoiningClaim[] = []
+  readonly #claims: Claims
   #state: 'new' | 'open' | 'closed' = 'new'
 
   constructor(pool: PostgresPool, options: PostgresStoreSettings) {
@@ -120,6 +114,11 @@ class PostgresStore implements Store {
     this.#writer = new Writer({ connections, statements: this.#statements, now: options.clock, steps: options.steps })
     this.#copies = new Copies(connections, quoteSchema(options.schema))
     this.#hub = new Hub({ ...options, connections, notify: this.#statements.notify })
+    this.#claims = new Claims({
+      run: (name, values) => this.#run(name, values),
+      now: options.clock,
+      outcomesCome: () => this.#changes.isCollecting,
+    })
     this.#lostClaims = new LostClaims({
       find: (holder, after) => this.#heldBy(holder, after),
       release: ({ id, attempt }) => this.change(id, { kind: 'finish', attempt, outcome: { kind: 'released' } }),
@@ -223,12 +222,13 @@ class PostgresStore implements Store {
   }
 
   async #claim({ from, holder, leaseMs, execution, engine }: ClaimRequest): Promise<Claim[]> {
-    const now = this.#options.clock()
     // Who does not know the name of its execution leaves the one that is recorded.
     const named = execution ?? null
     const by = [holder, leaseMs, named, execution === undefined, named === null ? null : (engine ?? null)]
     const rows =
-      'id' in from ? await this.#claimOne(from.id, by) : await this.#take('claim', from.types, [from.limit, ...by], now)
+      'id' in from
+        ? await this.#claimOne(from.id, by)
+        : await this.#claims.take('claim', from.types, [from.limit, ...by])
     const claimed = rows.map(row => ({ operation: toOperation(row), input: row[RECORD_WIDTH] as string | null }))
     const claims = await endWithoutInput(claimed, (id, change) => this.change(id, change))
     for (const { operation } of claims) this.#hub.tell({ kind: 'changed', id: operation.id })
@@ -295,7 +295,7 @@ class PostgresStore implements Store {
 
   async reserveForLaunch(request: ReserveRequest): Promise<readonly Operation[]> {
     const types = request.types.map(type => ({ type, limit: request.limit }))
-    const rows = await this.#take('launch', types, [request.limit, request.holdMs], this.#options.clock())
+    const rows = await this.#claims.take('launch', types, [request.limit, request.holdMs])
     const operations = rows.map(toOperation)
     for (const { id } of operations) this.#hub.tell({ kind: 'changed', id })
     return operations
@@ -391,41 +391,6 @@ class PostgresStore implements Store {
     return isId(id) ? await this.#run('claimOne', [this.#options.clock(), id, ...by]) : []
   }
 
-  async #take(
-    name: 'claim' | 'launch',
-    types: readonly { readonly type: string; readonly limit: number }[],
-    [limit, ...values]: readonly [number, ...unknown[]],
-    now: number | null,
-  ): Promise<Row[]> {
-    const asked = types.filter(type => type.limit > 0)
-    if (asked.length === 0 || limit <= 0) return []
-    const wanted = asked.map((it, place) => ({ type: it.type, most: Math.min(it.limit, limit), place }))
-    const given = [now, JSON.stringify(wanted), limit, ...values]
-    for (const [look, skipped] of WINDOWS.entries()) {
-      const isJoined = look === 0 && name === 'claim' && this.#changes.isCollecting
-      const rows = isJoined ? await this.#claimWithOutcomes(given) : await this.#look(name, given, skipped)
-      if (rows[0]?.at(-1) !== true) return rows.filter(([id]) => id !== null)
-    }
-    return []
-  }
-
-  async #look(name: 'claim' | 'launch', given: unknown[], skipped: number): Promise<Row[]> {
-    return skipped === 0 ? await this.#run(name, given) : await this.#run(`${name}Behind`, [...given, skipped])
-  }
-
-  /** With the outcomes that are written at the end of this turn, so that both take one commit. */
-  async #claimWithOutcomes(given: unknown[]): Promise<Row[]> {
-    const claim = { given, ...Promise.withResolvers<Row[]>() }
-    this.#joining.push(claim)
-    // There may be no such batch any more.
-    setImmediate(() => {
-      if (!this.#joining.includes(claim)) return
-      this.#joining.splice(this.#joining.indexOf(claim), 1)
-      this.#run('claim', given).then(claim.resolve, claim.reject)
-    })
-    return await claim.promise
-  }
-
   async #readAll(ids: readonly string[], until: number): Promise<(Operation | undefined)[]> {
     const rows = await this.#connections.run(this.#statements.read, [[...new Set(ids)]], until)
     const operations = new Map(rows.map(row => [row[0], toOperation(row)]))
@@ -440,6 +405,11 @@ class PostgresStore implements Store {
   }
 
   async #acceptAll(submissions: readonly Submission[], until: number): Promise<(Acceptance | typeof BUSY)[]> {
+    if (submissions.every(isPlain)) {
+      const types = new Set(submissions.filter(({ delay }) => !(delay > 0)).map(({ type }) => type))
+      const hints = [...types].map(type => ({ kind: 'ready', type }) as const)
+      return await this.#hub.tellWith(hints, telling => this.#writer.accept(submissions, until, telling))
+    }
     const acceptances = await this.#writer.accept(submissions, until)
     const made = acceptances.flatMap(it => (it !== BUSY && it.kind === 'accepted' ? [it.operation] : []))
     for (const type of new Set(made.filter(isReady).map(({ type }) => type))) this.#hub.tell({ kind: 'ready', type })
@@ -447,16 +417,24 @@ class PostgresStore implements Store {
   }
 
   async #changeAll(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {
-    const answers = await this.#write(items, until)
+    if (completionsAmong(items).size === items.length) {
+      const hints = items.filter(({ id }) => isId(id)).map(({ id }) => ({ kind: 'ended', id }) as const)
+      return await this.#hub.tellWith(hints, telling => this.#complete(items, until, telling))
+    }
+    const answers = await this.#writer.change(items, until)
     for (const answer of answers) if (answer !== undefined && answer !== BUSY) this.#tellOf(answer)
     return answers
   }
 
-  async #write(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {
-    const claim = completionsAmong(items).size === items.length ? this.#joining.shift() : undefined
-    if (claim === undefined) return await this.#writer.change(items, until)
+  async #complete(
+    items: readonly ChangeItem[],
+    until: number,
+    telling: Telling,
+  ): Promise<(Operation | typeof BUSY | undefined)[]> {
+    const claim = this.#claims.joining()
+    if (claim === undefined) return await this.#writer.complete(items, until, telling)
     try {
-      const { changed, claimed } = await this.#writer.finishAndClaim(items, claim.given, until)
+      const { changed, claimed } = await this.#writer.finishAndClaim(items, claim.given, until, telling)
       claim.resolve(claimed)
       return changed
     } catch (error) {
@@ -477,12 +455,6 @@ class PostgresStore implements Store {
     if (isReady(operation)) this.#hub.tell({ kind: 'ready', type: operation.type })
   }
 }
-
-/**
- * Where a claim looks while all that it finds is locked by others: most of them claim too, and are done with the head
- * of the queue by the second look. Then it goes on behind, as far as 100,000 operations.
- */
-const WINDOWS: readonly number[] = [0, ...Array(50).keys()]
 
 function isReady({ status, runAt }: Operation): boolean {
   return status === 'pending' && runAt === null

@@ -5,6 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Connections, sqlState } from './connections.ts'
+import { quoteName, quoteText } from './names.ts'
 import type { PostgresClient, PostgresPool, Row } from './pool.ts'
 
 /** A transaction that waits for the lock of a whole table delays all that come after it. So it waits only for a moment, and then lets them pass. */
@@ -171,15 +172,6 @@ export function quoteSchema(schema: string): string {
     throw new TypeError(`schema must have 1 to ${LONGEST_SCHEMA} bytes and no NUL, not ${JSON.stringify(schema)}.`)
   }
   return quoteName(schema)
-}
-
-/** Quotes a name. */
-export function quoteName(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`
-}
-
-function quoteText(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`
 }
 
 /** What {@link migrationPlan} is told. */

@@ -1,4 +1,4 @@
-/** The time within a statement, and a limit on its waiting for locks. `$1` is the time of a clock that stands in, or null. */
+/** The time within a statement, a limit on its waiting for locks, and what it tells other processes. `$1` is the time of a clock that stands in, or null. */
 
 /** How long a write waits for a row, or a key, that another transaction holds; then it fails and is tried again. */
 export const LOCK_WAIT = '1s'
@@ -9,3 +9,15 @@ export const CLOCK = `clock AS MATERIALIZED (SELECT ${NOW} AS now)`
 /** The same, and a limit on waiting for locks that ends with the statement's own transaction. */
 export const IMPATIENT_CLOCK = `
   clock AS MATERIALIZED (SELECT ${NOW} AS now, set_config('lock_timeout', '${LOCK_WAIT}', true) AS wait)`
+
+/**
+ * The same, and messages for other processes, which the commit sends.
+ *
+ * @param channel where they are sent, as a literal
+ * @param messages the parameter with them, or null for none
+ */
+export function tellingClock(channel: string, messages: string): string {
+  return `
+  clock AS MATERIALIZED (SELECT ${NOW} AS now, set_config('lock_timeout', '${LOCK_WAIT}', true) AS wait,
+    (SELECT count(pg_notify(${channel}, message)) FROM unnest(${messages}::text[]) AS message) AS told)`
+}

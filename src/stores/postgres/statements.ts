@@ -10,8 +10,9 @@ import { SET_BACK_MS } from '../../model/state-machine.ts'
 import { LOG_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_READY_LIMIT } from '../store.ts'
 import { accepts } from './accept-statements.ts'
 import type { Statement } from './connections.ts'
+import { channelOf, quoteText, unquoted } from './names.ts'
 import { COLUMNS, recordOf } from './rows.ts'
-import { CLOCK, IMPATIENT_CLOCK } from './statement-clock.ts'
+import { CLOCK, IMPATIENT_CLOCK, tellingClock } from './statement-clock.ts'
 import { completion, DURATIONS_KEPT, locked, skipped, writes } from './write-statements.ts'
 
 /** The statements, by name. */
@@ -50,19 +51,20 @@ export function statementsFor(schema: string): Statements {
  * apart by 63 bytes: up to 48 are the schema's, as long as its quotes are not doubled, and up to 14 the statement's.
  */
 function nameOf(schema: string, name: string): string {
-  return `${schema.slice(1, -1).replaceAll('""', '"')}/${name}`
+  return `${unquoted(schema)}/${name}`
 }
 
 function texts(schema: string) {
   const operations = `${schema}.operations`
+  const channel = quoteText(channelOf(unquoted(schema)))
   const records = `SELECT ${recordOf('o')} FROM ${operations} o`
   return {
     ...reads(schema, operations, records),
     ...lists(operations),
     ...queueReads(schema, operations),
-    ...takes(schema, operations),
-    ...accepts(schema, operations),
-    ...writes(schema, operations),
+    ...takes(schema, operations, channel),
+    ...accepts(schema, operations, channel),
+    ...writes(schema, operations, channel),
     ...notes(schema, operations),
     ...sweeps(schema, operations),
     notify: 'SELECT pg_notify($1, message) FROM unnest($2::text[]) AS message',
@@ -204,7 +206,7 @@ interface Picking {
   readonly skipped?: string | undefined
 }
 
-function takes(schema: string, operations: string) {
+function takes(schema: string, operations: string, channel: string) {
   const begin = (holder: number) => `
     status = 1, attempt = o.attempt + 1, run_at = NULL, started_at = coalesce(o.started_at, (SELECT now FROM clock)),
     attempt_started_at = (SELECT now FROM clock), holder = $${holder}::text,
@@ -238,7 +240,7 @@ function takes(schema: string, operations: string) {
     claimBehind: claim('$9'),
     // `complete` and `claim` as they are, in one statement: the last column says which of them a row answers.
     finishAndClaim: `
-    WITH ${taking({ clock: IMPATIENT_CLOCK })},
+    WITH ${taking({ clock: tellingClock(channel, '$10') })},
     ${completion(schema, operations, '$9')}
     (SELECT ${recordOf('t')}, ${input}, outcome.all_held, true ${fromTaken})
     UNION ALL SELECT ${recordOf('s')}, NULL, false, false FROM saved s

@@ -1,6 +1,6 @@
 /** The statements that change records, and how they lock rows. */
 import { CHANGED_COLUMNS, CHANGED_TYPES, recordOf } from './rows.ts'
-import { CLOCK, IMPATIENT_CLOCK } from './statement-clock.ts'
+import { CLOCK, IMPATIENT_CLOCK, tellingClock } from './statement-clock.ts'
 
 /** How many durations of a type are shown; of a batch, and of batches, no more are kept. */
 export const DURATIONS_KEPT = 100
@@ -48,12 +48,15 @@ export function completion(schema: string, operations: string, given: string): s
       measured AS (${measured(schema, 'SELECT type, finished_at - attempt_started_at AS ms FROM saved')})`
 }
 
-/** @param schema its name, quoted */
-export function writes(schema: string, operations: string) {
+/**
+ * @param schema its name, quoted
+ * @param channel of its notifications, as a literal
+ */
+export function writes(schema: string, operations: string, channel: string) {
   const set = CHANGED_COLUMNS.map(column => `${column} = v.${column}`).join(', ')
   return {
     complete: `
-      WITH ${IMPATIENT_CLOCK},
+      WITH ${tellingClock(channel, '$3')},
       ${completion(schema, operations, '$2')}
       SELECT ${recordOf('s')}, false FROM saved s
       UNION ALL SELECT ${recordOf('o')}, true ${skipped(operations, 'given')}`,

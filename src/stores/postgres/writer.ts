@@ -40,6 +40,9 @@ export interface Joined {
   readonly claimed: Row[]
 }
 
+/** Messages for other processes, or null for none. */
+export type Telling = readonly string[] | null
+
 type Limit = keyof SubmissionLimits
 
 /** How an acceptance reaches the server. */
@@ -86,14 +89,22 @@ export class Writer {
     this.#steps = steps
   }
 
-  /** Accepts submissions; of those with one key, one. Where a transaction of a caller holds the key, the answer is busy. */
-  async accept(submissions: readonly Submission[], until: number): Promise<(Acceptance | typeof BUSY)[]> {
+  /**
+   * Accepts submissions; of those with one key, one. Where a transaction of a caller holds the key, the answer is busy.
+   *
+   * @param telling messages that the commit sends; only for submissions that are all {@link isPlain}
+   */
+  async accept(
+    submissions: readonly Submission[],
+    until: number,
+    telling: Telling = null,
+  ): Promise<(Acceptance | typeof BUSY)[]> {
     const { accept, known } = this.#statements
     return await this.#accept(submissions, {
       insert: batch => {
         if (batch.some(({ steps = [] }) => steps.length > 0)) return this.#insertWithSteps(batch, until)
         if (batch.some(isLimited)) return this.#insertLimited(batch, until)
-        return this.#connections.run(accept, [this.#now(), JSON.stringify(batch.map(acceptRow))], until)
+        return this.#connections.run(accept, [this.#now(), JSON.stringify(batch.map(acceptRow)), telling], until)
       },
       known: asked => this.#connections.run(known, [JSON.stringify(asked)], until),
     })
@@ -188,14 +199,18 @@ export class Writer {
     return submissions.map(submission => answers.get(submission) as Acceptance | typeof BUSY)
   }
 
-  /** Applies changes. Those of {@link completionsAmong} alone take one statement, which reads nothing before. */
-  async change(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {
-    const completions = completionsAmong(items)
-    return await (completions.size === items.length ? this.#complete(items, until) : this.#changeRead(items, until))
-  }
-
-  async #complete(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {
-    const values = [this.#now(), JSON.stringify(completionRows(items))]
+  /**
+   * Completes attempts, in one statement that reads nothing before.
+   *
+   * @param items all of {@link completionsAmong}
+   * @param telling messages that the commit sends
+   */
+  async complete(
+    items: readonly ChangeItem[],
+    until: number,
+    telling: Telling,
+  ): Promise<(Operation | typeof BUSY | undefined)[]> {
+    const values = [this.#now(), JSON.stringify(completionRows(items)), telling]
     return completedAmong(items, await this.#connections.run(this.#statements.complete, values, until), RECORD_WIDTH)
   }
 
@@ -203,10 +218,16 @@ export class Writer {
    * Completes attempts and claims, in one statement.
    *
    * @param claim the parameters of a claim
+   * @param telling messages that the commit sends
    * @returns what became of the completions, and the rows that the claim alone would give
    */
-  async finishAndClaim(items: readonly ChangeItem[], claim: readonly unknown[], until: number): Promise<Joined> {
-    const values = [...claim, JSON.stringify(completionRows(items))]
+  async finishAndClaim(
+    items: readonly ChangeItem[],
+    claim: readonly unknown[],
+    until: number,
+    telling: Telling,
+  ): Promise<Joined> {
+    const values = [...claim, JSON.stringify(completionRows(items)), telling]
     const rows = await this.#connections.run(this.#statements.finishAndClaim, values, until)
     const claimed = rows.filter(row => row.at(-1) === true).map(row => row.slice(0, -1))
     const others = rows.filter(row => row.at(-1) === false)
@@ -217,7 +238,7 @@ export class Writer {
    * Applies changes one after the other, and writes each record that results once. A record that someone else holds,
    * or has changed in between, is left as it is: its changes are answered as busy.
    */
-  async #changeRead(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {
+  async change(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {
     const ids = [...new Set(items.map(({ id }) => id).filter(isId))]
     const rows =
       ids.length === 0 ? [] : await this.#connections.run(this.#statements.versions, [this.#now(), ids], until)
@@ -378,8 +399,14 @@ async function knownAmong(
   return answers
 }
 
+/** Whether nothing but its id decides whether it is accepted, and one statement writes all of it. */
+export function isPlain(submission: Submission): boolean {
+  const { idempotencyKey, steps = [] } = submission
+  return idempotencyKey === null && steps.length === 0 && !isLimited(submission)
+}
+
 /** Whether anything is to be counted for it. */
-export function isLimited({ limits }: Submission): boolean {
+function isLimited({ limits }: Submission): boolean {
   return limits?.inFlight !== undefined || limits?.backlog !== undefined
 }
 

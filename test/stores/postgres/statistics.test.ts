@@ -75,7 +75,7 @@ const STATEMENTS: Readonly<Partial<Record<StatementName, Expectation>>> = {
   claimOne: { values: [null, idOf(FIRST), 'holder', 30_000, 'job-1', false, 'jobs'], pages: 100, rows: 10 },
   renew: { values: [null, IDS, IDS.map(() => 1), 30_000], pages: 10 * CLAIMED },
   read: { values: [IDS], pages: 5 * CLAIMED },
-  complete: { values: [null, COMPLETED], pages: 20 * CLAIMED },
+  complete: { values: [null, COMPLETED, null], pages: 20 * CLAIMED },
   versions: { values: [null, IDS], pages: 5 * CLAIMED },
   known: { values: [JSON.stringify(KNOWN)], pages: 10 * CLAIMED, rows: 2 * CLAIMED },
   byKey: { values: ['orders', 'me', 'k'], pages: 20, rows: 10 },
@@ -87,7 +87,7 @@ const STATEMENTS: Readonly<Partial<Record<StatementName, Expectation>>> = {
   purge: { values: [null, 200], pages: 100, rows: 10 },
   // It comes last: each leaves what it has rolled back to those after it.
   finishAndClaim: {
-    values: [null, ASKED, CLAIMED, 'holder', 30_000, null, true, null, COMPLETED],
+    values: [null, ASKED, CLAIMED, 'holder', 30_000, null, true, null, COMPLETED, null],
     pages: 50 * CLAIMED,
     rows: 2000,
   },
