@@ -56,13 +56,13 @@ export interface WebServer {
 /**
  * Makes the server.
  *
- * @param originOf gives where a request comes from; undefined where nobody can say
+ * @param originOf gives where a request comes from
  * @throws {TypeError} for an option that cannot be right; the message names it
  */
 export function createWebServer(
   waybill: Waybill,
   options: WebServerOptions,
-  originOf?: (request: Request) => Origin,
+  originOf: (request: Request) => Origin,
 ): WebServer {
   const { publicUrl = '', prefix: mount = '', principal, challenge, admin, mcp, ...api } = options
   const prefix = mount.replace(/\/+$/, '')

@@ -1,5 +1,6 @@
 import type { Server } from 'node:http'
 import { serve } from '@hono/node-server'
+import { getConnInfo } from '@hono/node-server/conninfo'
 import { Hono } from 'hono'
 import { pino } from 'pino'
 import { storeFromUrl } from 'waybill/from-url'
@@ -19,9 +20,10 @@ const waybill = createWaybill({
 })
 await waybill.start()
 
-const answer = fetchHandler(waybill)
+const admin = process.env.NODE_ENV === 'production' ? undefined : {} // the console, for this machine alone
+const answer = fetchHandler(waybill, { admin })
 const app = new Hono()
-app.all('*', context => answer(context.req.raw)) // routes of your own go before it
+app.all('*', context => answer(context.req.raw, getConnInfo(context).remote)) // routes of your own go before it
 
 const server = serve({ fetch: app.fetch, hostname: HOST, port: Number(PORT) }, ({ port }) => {
   const url = `http://${HOST}:${port}`

@@ -59,6 +59,8 @@ describe('waybill init', () => {
     ['express', 'sqlite'],
     ['hono', 'sqlite'],
     ['fastify', 'postgres'],
+    ['express', 'postgres'],
+    ['hono', 'postgres'],
   ] as const)('makes a project on %s and %s that serves, and ends at a signal', async ([server, store]) => {
     const folder = await create('--server', server, '--store', store)
     const env: Record<string, string> = store === 'postgres' ? { WAYBILL_STORE: `${database.url}?schema=init` } : {}
@@ -66,7 +68,8 @@ describe('waybill init', () => {
     const greeting = await fetchAndWait<{ result: unknown }>(`${url}/greetings`, post)
     expect(greeting.result).toEqual({ text: 'Hello, Ada!' })
     expect((await fetch(`${url}/docs`)).status).toBe(200)
-    if (server !== 'hono') expect((await fetch(`${url}/admin/session`)).status).toBe(200)
+    expect((await fetch(`${url}/admin/session`)).status).toBe(200)
+    expect((await fetch(`${url}/admin/session`, { headers: { 'x-forwarded-for': '192.0.2.1' } })).status).toBe(403)
     child.kill('SIGTERM')
     expect(await ended).toEqual([0, null])
   })

@@ -34,7 +34,7 @@ export interface AdminOptions<Request> extends AdminViewOptions {
    * answered as for `principal` of the API. It is called before the body of the request is read.
    *
    * Without it, only requests from this machine to `localhost` are answered, and only while `NODE_ENV` is not
-   * `production`; a warning says so at the start. `fetchHandler` cannot see where a request comes from and needs it.
+   * `production`; a warning says so at the start. `fetchHandler` is told where a request comes from by its second argument.
    */
   readonly principal?: ((request: Request) => MaybePrincipal | Promise<MaybePrincipal>) | undefined
   /** What `WWW-Authenticate` says in answers with 401. With `Basic`, browsers ask for a name and a password. Default `Bearer`. */
@@ -76,12 +76,12 @@ export type IdentifyOperator<Request> = (request: Request) => Promise<OperatorId
 /**
  * Makes what asks `admin.principal`; undefined without the option `admin`.
  *
- * @param originOf gives where a request comes from; undefined where the server cannot say
+ * @param originOf gives where a request comes from
  * @throws {TypeError} for an option that cannot be right, or without a principal where one is needed
  */
 export function createIdentifyOperator<Request>(
   admin: AdminOptions<Request> | undefined,
-  originOf: ((request: Request) => Origin) | undefined,
+  originOf: (request: Request) => Origin,
   logger: Logger,
 ): IdentifyOperator<Request> | undefined {
   if (admin === undefined) return undefined
@@ -122,15 +122,15 @@ function named<Request>(principal: NonNullable<AdminOptions<Request>['principal'
   }
 }
 
-function localOnly<Request>(originOf: ((request: Request) => Origin) | undefined, logger: Logger): Name<Request> {
-  if (originOf === undefined)
-    throw new TypeError('admin.principal is required: this server does not see where a request comes from.')
+function localOnly<Request>(originOf: (request: Request) => Origin, logger: Logger): Name<Request> {
   if (process.env.NODE_ENV === 'production')
     throw new TypeError('admin.principal is required while NODE_ENV is "production".')
   logger.warn({}, 'The admin API and the console are open to everyone on this machine: admin.principal is not set')
   return async request => {
-    if (isLocal(originOf(request))) return { name: 'local', role: 'operator', payloads: true, isLocal: true }
-    const why = 'Without admin.principal, only requests from this machine to localhost are answered.'
+    const origin = originOf(request)
+    if (isLocal(origin)) return { name: 'local', role: 'operator', payloads: true, isLocal: true }
+    const unknown = origin.address === undefined ? ' This server does not say where a request comes from.' : ''
+    const why = `Without admin.principal, only requests from this machine to localhost are answered.${unknown}`
     throw problemError('forbidden', why)
   }
 }

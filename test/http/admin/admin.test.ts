@@ -1,6 +1,7 @@
 /** The admin API: the same on every server. */
 import { get } from 'node:http'
 import { describe, expect } from 'vitest'
+import { fetchHandler } from 'waybill/web'
 import type { AdminPrincipal } from '../../../src/http/admin/operator-identity.ts'
 import { OrderServer, orders } from '../../support/order-server.ts'
 import { type Api, eventsOf, idOf, postJson, SERVERS, type ServerOptions } from '../../support/servers.ts'
@@ -304,7 +305,7 @@ function statusFor(api: Api, host: string): Promise<number | undefined> {
 
 describe('without a principal', () => {
   const local = { admin: {} }
-  const { Fastify, 'node:http': Node, Hono } = SERVERS
+  const { Fastify, 'node:http': Node } = SERVERS
 
   test.for([Fastify, Node])('this machine alone is answered, and a warning says so', async (door, { lab }) => {
     if (door === undefined) throw new Error('There is no such server.')
@@ -324,8 +325,25 @@ describe('without a principal', () => {
     expect(await statusFor(api, 'rebound.example')).toBe(403)
   })
 
-  test('a server that does not see its clients is refused', async ({ lab }) => {
-    await expect(open(lab, Hono as NonNullable<typeof Hono>, local)).rejects.toThrow('admin.principal is required')
+  test('a function of requests answers this machine alone where it is told that a request comes from it', async ({
+    lab,
+  }) => {
+    const { waybill } = await open(lab, Fastify as NonNullable<typeof Fastify>, local)
+    const answer = fetchHandler(waybill, local)
+    const ask = async (source?: object, headers = {}) => {
+      const request = new Request('http://localhost:3000/admin/session', { headers })
+      const response = await answer(request, source)
+      const { actor, detail } = (await response.json()) as { actor?: string; detail?: string }
+      return [response.status, actor ?? detail]
+    }
+    const why = /Without admin.principal, only requests from this machine to localhost are answered\. Ask/
+    const unknown = /This server does not say where a request comes from\./
+    expect(await ask({ address: '127.0.0.1' })).toEqual([200, 'local'])
+    expect(await ask({ address: '192.0.2.1' })).toEqual([403, expect.stringMatching(why)])
+    expect(await ask({ address: '127.0.0.1' }, { host: 'rebound.example' })).toEqual([403, expect.stringMatching(why)])
+    expect(await ask()).toEqual([403, expect.stringMatching(unknown)])
+    // Bun gives the server itself, whose address is where it listens.
+    expect(await ask({ address: { address: '127.0.0.1' } })).toEqual([403, expect.stringMatching(unknown)])
   })
 
   test('production is refused', async ({ lab }) => {
