@@ -14,6 +14,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   cancel: async () => (await import('./verbs.ts')).cancel,
   retry: async () => (await import('./verbs.ts')).retry,
   delete: async () => (await import('./verbs.ts')).remove,
+  answer: async () => (await import('./answer.ts')).answer,
   pause: async () => (await import('./verbs.ts')).pause,
   resume: async () => (await import('./verbs.ts')).resume,
   stats: async () => (await import('./stats.ts')).stats,

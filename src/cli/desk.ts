@@ -15,7 +15,7 @@ import { RemoteOperator } from './remote-operator.ts'
 /** What the commands use of an operator's service. */
 export type Desk = Pick<
   Operator,
-  | ('browse' | 'get' | 'input' | 'output' | 'log' | 'cancel' | 'retry' | 'delete')
+  | ('browse' | 'get' | 'input' | 'output' | 'log' | 'cancel' | 'retry' | 'delete' | 'sendEvent')
   | ('pause' | 'resume' | 'preview' | 'bulk' | 'bulkRun' | 'statistics')
 >
 

@@ -5,7 +5,7 @@ import { isFinal } from '../model/protocol.ts'
 import type { OperationDetail } from '../operator/views.ts'
 import type { LogLine } from '../stores/store.ts'
 import type { Desk } from './desk.ts'
-import { plain, print, printJson, time } from './output.ts'
+import { describeWait, plain, print, printJson, time } from './output.ts'
 import { ProgressLine } from './progress.ts'
 
 /** Exit codes for the end of an operation. */
@@ -41,8 +41,10 @@ export async function follow(desk: Desk, id: string, json: boolean): Promise<Ope
   }
 }
 
-function describeStatus({ status, attempt, maxAttempts, cancelRequested, runAt }: OperationDetail): string {
+function describeStatus({ status, attempt, maxAttempts, cancelRequested, runAt, waits }: OperationDetail): string {
   if (cancelRequested) return `${status}, asked to cancel`
+  const [wait] = waits
+  if (wait !== undefined) return `${status}, ${describeWait(wait)}`
   if (status === 'pending') return runAt === null ? status : `${status} until ${time(runAt)}`
   return attempt > 1 ? `${status}, attempt ${attempt} of ${maxAttempts}` : status
 }

@@ -4,12 +4,13 @@ import type { Operation } from '../model/operation.ts'
 import { STATUSES } from '../model/protocol.ts'
 import { FILTER_NAMES, type OperatorFilter, parseFilter } from '../operator/filter.ts'
 import type { OperationView } from '../operator/views.ts'
+import { openWaits } from '../service/events.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
 import type { BrowseQuery, OperationStore, Store, WorkQueue } from '../stores/store.ts'
 import { type Command, JSON_OPTION, type ParsedArgs } from './command.ts'
 import { baseUrl, DESK_OPTIONS, type Desk, withDesk } from './desk.ts'
 import { withStore } from './open.ts'
-import { columns, plain, print, printJson, short, time } from './output.ts'
+import { columns, describeWait, plain, print, printJson, short, time } from './output.ts'
 
 /** How many pages are looked at for one listing: of a store that holds very many, the newest. */
 const MOST_PAGES = 100
@@ -76,7 +77,7 @@ async function list(given: ParsedArgs): Promise<number> {
       found,
       query,
       false,
-      operations.map(one => row(one, unserved, thrown)),
+      operations.map(one => row({ ...one, waits: openWaits(one) }, unserved, thrown)),
     )
   })
 }
@@ -194,10 +195,12 @@ function row(operation: Listed, unserved: ReadonlySet<string>, thrown: ReadonlyM
 
 /** What there is to say of it in some words. */
 function noteOf(operation: Listed, unserved: ReadonlySet<string>): string {
-  const { type, status, error, progress, runAt, cancelRequested, purged, holder } = operation
+  const { type, status, error, progress, runAt, cancelRequested, purged, holder, waits } = operation
   if (purged) return 'past its retention'
   if (error !== null) return error.detail ?? error.title
   if (cancelRequested) return 'asked to cancel'
+  const [wait] = waits
+  if (wait !== undefined) return plain(describeWait(wait))
   if (status === 'pending' && runAt !== null) return `due at ${time(runAt)}`
   if (isReady(operation) && unserved.has(type)) return `ready since ${time(operation.updatedAt)}; none of its type runs`
   if (progress === null) return status === 'running' ? (holder ?? '') : ''

@@ -1,6 +1,7 @@
 /** Prints the output of commands: columns for people, JSON for programs. */
 import { fstatSync, writeFileSync } from 'node:fs'
 import { ProblemError } from '../model/problem.ts'
+import type { Wait } from '../model/waits.ts'
 
 /**
  * Whether the output is a file or a device. If the disk is nearly full and takes only part of a write, Node's stream
@@ -75,6 +76,13 @@ export function time(at: number | null): string {
   return at === null ? '' : new Date(at).toISOString()
 }
 
+/** What a suspended handler waits for, in some words. */
+export function describeWait({ kind, name, until }: Pick<Wait, 'kind' | 'name' | 'until'>): string {
+  const end = until === null ? '' : ` until ${time(until)}`
+  if (kind === 'time') return `sleeps${end}`
+  return `waits for ${kind === 'event' ? 'the event' : 'an answer to'} "${name}"${end}`
+}
+
 /** Formats a duration in the most readable unit: `250 ms`, `1.5 s`, `2 min 5 s`, `3 h 4 min`. */
 export function span(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`
@@ -93,9 +101,15 @@ export function fail(message: string, code: number): number {
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   if (error instanceof ProblemError) {
-    const { title, detail } = error.problem
+    const { title, detail, errors } = error.problem
+    if (errors !== undefined && errors.length > 0) return `${title}: ${errors.map(fieldError).join('; ')}`
     return detail === undefined ? title : `${title}. ${detail}`
   }
   if (error.message !== '') return error.message
   return error instanceof AggregateError ? error.errors.map(messageOf).join(' ') : error.name
+}
+
+/** The field as a JSON Pointer, which is empty for the whole. */
+function fieldError({ pointer, detail }: { readonly pointer: string; readonly detail: string }): string {
+  return plain(`${pointer} ${detail}`)
 }

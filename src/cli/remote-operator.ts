@@ -13,13 +13,14 @@ import type {
   OperatorPage,
   Statistics,
 } from '../operator/views.ts'
+import type { EventRequest } from '../service/events.ts'
 import type { RetryOptions } from '../service/retries.ts'
 import type { LogLine } from '../stores/store.ts'
 
 /** What the admin API does. */
 type RemoteDesk = Pick<
   Operator,
-  | ('browse' | 'get' | 'input' | 'output' | 'log' | 'cancel' | 'retry' | 'delete')
+  | ('browse' | 'get' | 'input' | 'output' | 'log' | 'cancel' | 'retry' | 'delete' | 'sendEvent')
   | ('pause' | 'resume' | 'preview' | 'bulk' | 'bulkRun' | 'statistics')
 >
 
@@ -71,6 +72,11 @@ export class RemoteOperator implements RemoteDesk {
 
   async delete(id: string): Promise<void> {
     await this.#change('DELETE', `/operations/${id}`)
+  }
+
+  async sendEvent(id: string, { name, value }: EventRequest): Promise<OperationView> {
+    const path = `/operations/${id}/events/${encodeURIComponent(name)}`
+    return (await this.#change('POST', path, value)) as OperationView
   }
 
   async pause(type: string): Promise<void> {

@@ -2,9 +2,12 @@
 
 import { redactUrl } from '../from-url/urls.ts'
 import type { AttemptError, Operation } from '../model/operation.ts'
+import { NEVER_DUE, type Wait } from '../model/waits.ts'
 import type { OperationView } from '../operator/views.ts'
+import { openWaits } from '../service/events.ts'
 import { attemptsOf } from '../service/operations.ts'
 import type { LogLine, OperationStore, RecordedError, Store } from '../stores/store.ts'
+import { waitRow } from './answer.ts'
 import { BLOBS_OPTION, type Command, JSON_OPTION, type ParsedArgs } from './command.ts'
 import { baseUrl, browsing, DESK_OPTIONS, type Desk, findId, withDesk } from './desk.ts'
 import { withBlobs, withStore } from './open.ts'
@@ -32,13 +35,15 @@ export const show: Command = {
 }
 
 /** A record, or what the admin API shows of it. */
-type ShownOperation = Omit<OperationView, 'tags' | 'retryOf' | 'retriedBy'> &
+type ShownOperation = Omit<OperationView, 'tags' | 'retryOf' | 'retriedBy' | 'waits'> &
   Partial<Pick<Operation, 'released' | 'lost' | 'maxLost' | 'leaseUntil' | 'webhookDue'>>
 
 /** What is shown. */
 interface Shown {
   readonly operation: ShownOperation
   readonly attempts: ReturnType<typeof attemptsOf>
+  /** What its handler waits for. */
+  readonly waits: readonly Wait[]
   /** The names of the steps. */
   readonly steps: readonly string[]
   readonly log: readonly LogLine[]
@@ -83,11 +88,12 @@ async function lookInStore(given: ParsedArgs, text: string, options: LookOptions
 async function lookRemotely(desk: Desk, id: string, { lines, payloads }: LookOptions): Promise<Shown | undefined> {
   const operation = await desk.get(id)
   if (operation === undefined) return undefined
-  const { attempts, steps } = operation
+  const { attempts, steps, waits } = operation
   const log = await desk.log(id)
   const shown = {
     operation,
     attempts,
+    waits,
     steps: steps.map(({ name }) => name),
     log: log.slice(Math.max(0, log.length - lines)),
     errors: attempts.flatMap(({ number, thrown }) => (thrown === null ? [] : [{ attempt: number, error: thrown }])),
@@ -107,6 +113,7 @@ async function look(store: OperationStore, id: string, { lines, payloads }: Look
   const shown = {
     operation,
     attempts: attemptsOf(operation),
+    waits: openWaits(operation),
     steps: [...steps.keys()],
     log: log.slice(Math.max(0, log.length - lines)),
     errors,
@@ -116,10 +123,11 @@ async function look(store: OperationStore, id: string, { lines, payloads }: Look
   return { ...shown, payloads: { input, output, steps: Object.fromEntries(steps) } }
 }
 
-function toLines({ operation, attempts, errors, steps, log, payloads }: Shown): string[] {
+function toLines({ operation, attempts, waits, errors, steps, log, payloads }: Shown): string[] {
   return [
     ...columns(facts(operation).map(([name, value]) => [name, plain(value)])),
     ...section('Attempts', columns(attempts.map(attempt => attemptRow(attempt, errors)))),
+    ...section('Waits for', columns(waits.map(waitRow))),
     ...section('Errors', errors.flatMap(errorLines)),
     ...section('Steps', steps.map(plain)),
     ...section(
@@ -143,7 +151,7 @@ function facts(operation: ShownOperation): [name: string, value: string][] {
     ['owner', operation.owner],
     ['status', operation.cancelRequested ? `${operation.status}, asked to cancel` : operation.status],
     ['created', time(operation.createdAt)],
-    ['due', time(operation.runAt)],
+    ['due', operation.runAt === NEVER_DUE ? '' : time(operation.runAt)],
     ['started', time(operation.startedAt)],
     ['finished', time(operation.finishedAt)],
     ['expires', operation.purged ? 'past its retention' : time(operation.expiresAt)],

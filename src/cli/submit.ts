@@ -1,5 +1,4 @@
 /** `waybill submit`: starts an operation, by a POST or in a store. */
-import { readFileSync } from 'node:fs'
 import { fetchAndWait } from '../client/client.ts'
 import { storeFromUrl } from '../from-url/store-from-url.ts'
 import { createWaybill } from '../waybill.ts'
@@ -7,6 +6,7 @@ import { BLOBS_OPTION, type Command, JSON_OPTION, type ParsedArgs, UsageError } 
 import { baseUrl, DESK_OPTIONS, headersOf } from './desk.ts'
 import { follow, reportEnd, shownOf, showResult } from './follow.ts'
 import { namedHandlers } from './handler-files.ts'
+import { readJson } from './json-text.ts'
 import { namedBlobs } from './open.ts'
 import { print, printJson } from './output.ts'
 import { ProgressLine } from './progress.ts'
@@ -38,21 +38,10 @@ export const submit: Command = {
 async function runSubmit(given: ParsedArgs): Promise<number> {
   const [operand = ''] = given.operands
   const base = baseUrl(given)
-  const text = readInput(given.text('data') ?? '{}')
+  const text = readJson(given.text('data') ?? '{}', '--data')
   if (/^https?:/.test(operand)) return await submitByPost(operand, text, given)
   if (base !== undefined) return await submitByPost(`${base.replace(/\/+$/, '')}/${operand}`, text, given)
   return await submitToStore(operand, text, given)
-}
-
-function readInput(data: string): string {
-  const text =
-    data === '-' ? readFileSync(0, 'utf8') : data.startsWith('@') ? readFileSync(data.slice(1), 'utf8') : data
-  try {
-    JSON.parse(text)
-    return text
-  } catch (error) {
-    throw new UsageError(`--data is not JSON: ${(error as Error).message}.`)
-  }
 }
 
 async function submitByPost(url: string, body: string, given: ParsedArgs): Promise<number> {

@@ -21,12 +21,19 @@ import type { AuditEntry, BulkAction } from './views.ts'
 
 /** What is done to one operation, one delivery or one operation type. */
 export interface Act {
-  readonly action: BulkAction | 'replay' | 'pause' | 'resume'
+  readonly action: BulkAction | 'event' | 'replay' | 'pause' | 'resume'
   readonly actor: string
   /** An id, or the name of a type. */
   readonly target: string
   /** Of a retry: whether recorded steps are run again too. */
   readonly fresh?: boolean | undefined
+  /** Of an event: its name. */
+  readonly name?: string | undefined
+  /**
+   * Of an event: what is sent. It is not recorded with the act, which is kept longer than many operations and after
+   * they are deleted: an act whose process dies before the event is sent fails.
+   */
+  readonly value?: unknown
 }
 
 /** What is done to all operations that fit a filter. */
@@ -123,7 +130,8 @@ export class Acts {
   /** Records an act, does it, and records what became of it. */
   async do(act: Act): Promise<Done> {
     const { store, perform } = this.#context
-    const submission = { ...submissionOf(ACT_TYPE, act), delay: BEGINS_WITHIN_MS }
+    const { value: _, ...recorded } = act
+    const submission = { ...submissionOf(ACT_TYPE, recorded), delay: BEGINS_WITHIN_MS }
     const { id } = acceptedOperation(await orUnavailable(store.accept(submission)))
     const by = { holder: this.#holder, leaseMs: LEASE_MS, execution: null }
     const [claim] = await orUnavailable(store.claim({ ...by, from: { id } }))

@@ -5,6 +5,7 @@ import type { Operation } from '../model/operation.ts'
 import { problemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import type { Metrics } from '../observability/metrics.ts'
+import { type EventRequest, openWaits } from '../service/events.ts'
 import { attemptsOf, type Operations } from '../service/operations.ts'
 import type { RetryOptions } from '../service/retries.ts'
 import { toSubmission } from '../service/submissions.ts'
@@ -92,6 +93,15 @@ export interface Operator {
    * @throws {ProblemError} `operation-unfinished`, `operation-expired`
    */
   delete(id: string, actor: Actor): Promise<void>
+
+  /**
+   * Sends an event to an operation whose handler waits for it, or will, as its owner does: also the answer to a question.
+   * The audit names the event, and does not keep its value.
+   *
+   * @throws {ProblemError} `invalid-event` with the errors, `event-refused` where another one was first or its time is
+   * over, `operation-finished`, `operation-expired`
+   */
+  sendEvent(id: string, event: EventRequest, actor: Actor): Promise<OperationView>
 
   /**
    * Sends the webhook of a delivery's operation once more, at once.
@@ -238,6 +248,7 @@ export class StoreOperator implements Operator {
       ...toView(operation),
       traceparent: operation.traceparent,
       webhookUrl: operation.webhookUrl,
+      waits: openWaits(operation),
       attempts: withErrors(operation, errors),
       steps: [...steps].map(([name, value]) => ({ name, value: this.#redacted(operation, value) })).sort(byName),
       deliveries,
@@ -284,6 +295,10 @@ export class StoreOperator implements Operator {
 
   async delete(id: string, actor: Actor): Promise<void> {
     await this.#acts.do({ action: 'delete', actor: nameOf(actor), target: id })
+  }
+
+  async sendEvent(id: string, { name, value = null }: EventRequest, actor: Actor): Promise<OperationView> {
+    return await this.#act({ action: 'event', actor: nameOf(actor), target: id, name, value })
   }
 
   async replay(deliveryId: string, actor: Actor): Promise<void> {
@@ -349,7 +364,7 @@ export class StoreOperator implements Operator {
   }
 
   /** Does an act, which may have been done before by a process that died. */
-  async #perform({ action, target, fresh }: Act): Promise<Done> {
+  async #perform({ action, target, fresh, ...event }: Act): Promise<Done> {
     const { operations } = this.#context
     switch (action) {
       case 'cancel':
@@ -361,6 +376,8 @@ export class StoreOperator implements Operator {
       case 'delete':
         await operations.deleteOperation(await this.#find(target))
         return { count: 1 }
+      case 'event':
+        return await this.#sendEvent(target, event)
       case 'replay':
         return await this.#replay(target)
       case 'pause':
@@ -381,6 +398,13 @@ export class StoreOperator implements Operator {
       throw problemError('operation-finished', `Its status is "${operation.status}".`)
     }
     return operation
+  }
+
+  async #sendEvent(id: string, { name = '', value }: Pick<Act, 'name' | 'value'>): Promise<Done> {
+    const detail = `The event is "${name}".`
+    if (value === undefined) throw problemError('unavailable', `${detail} It may not have been sent: send it again.`)
+    const operation = await this.#context.operations.sendOperationEvent(await this.#find(id), { name, value })
+    return { count: 1, detail, operation }
   }
 
   async #replay(deliveryId: string): Promise<Done> {

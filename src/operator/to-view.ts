@@ -1,5 +1,6 @@
 /** Makes of a record what an operator is shown of it. */
 import type { Operation } from '../model/operation.ts'
+import { openWaits } from '../service/events.ts'
 import type { OperationView } from './views.ts'
 
 export function toView(operation: Operation): OperationView {
@@ -29,5 +30,6 @@ export function toView(operation: Operation): OperationView {
     tags: operation.tags ?? {},
     retryOf: operation.retryOf,
     retriedBy: operation.retriedBy,
+    waits: openWaits(operation).map(({ kind, name, until }) => ({ kind, name, until })),
   }
 }

@@ -1,6 +1,7 @@
 /** What an operator is shown, and what becomes of what an operator does. Times are milliseconds since the epoch, by the store's clock. */
 import type { Attempt, AttemptError, Operation } from '../model/operation.ts'
 import type { Status } from '../model/protocol.ts'
+import type { Wait } from '../model/waits.ts'
 import type { RunningAttempt } from '../service/operations.ts'
 import type { Delivery } from '../webhooks/history.ts'
 import type { OperatorFilter } from './filter.ts'
@@ -43,6 +44,8 @@ export interface OperationView
   readonly retryOf: string | null
   /** The operation that runs this one again. */
   readonly retriedBy: string | null
+  /** What its handler waits for while it is suspended; empty where it is not. */
+  readonly waits: readonly Pick<Wait, 'kind' | 'name' | 'until'>[]
 }
 
 /** Some of the operations that fit a filter, newest first. */
@@ -58,6 +61,8 @@ export interface OperatorPage {
 export interface OperationDetail extends OperationView {
   readonly traceparent: string | null
   readonly webhookUrl: string | null
+  /** The same with the questions, and the schemas of what may be sent. */
+  readonly waits: readonly Wait[]
   /** In their order, the running one last. `error` is the problem, `thrown` what the handler threw. */
   readonly attempts: readonly ((Attempt | RunningAttempt) & { readonly thrown: AttemptError | null })[]
   /** The steps that were recorded, each with its JSON as the type's `redact` leaves it, in the order of their names. */
@@ -167,7 +172,7 @@ export interface AuditEntry {
   readonly id: string
   readonly at: number
   readonly actor: string
-  /** Such as `cancel`, `retry`, `delete`, `pause`, `resume`, `bulk-retry`. */
+  /** Such as `cancel`, `retry`, `delete`, `event`, `replay`, `pause`, `resume`, `bulk-retry`. */
   readonly action: string
   /** What it was done to: an id, a type, or a filter as text. */
   readonly target: string

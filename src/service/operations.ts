@@ -359,6 +359,12 @@ export class Operations {
     return await this.#sendEvent(await this.#findFor(id, event.name, owner), event)
   }
 
+  /** Sends an event to an operation of any owner. */
+  async sendOperationEvent(operation: Operation, event: EventRequest): Promise<Operation> {
+    if (operation.purged) throw problemError('operation-expired')
+    return await this.#sendEvent(operation, event)
+  }
+
   /** Sends an event to a callback URL, which its token alone opens. */
   async sendCallback(id: string, token: string, value: unknown): Promise<Operation> {
     const operation = isId(id) ? await orUnavailable(this.#store.read(id)) : undefined

@@ -285,6 +285,7 @@ describe('waybill show', () => {
           startedAt: expect.any(Number),
         },
       ],
+      waits: [],
       steps: [],
       log: [],
       errors: [],

@@ -21,6 +21,10 @@ const processor = handler(orders, async (order, job) => {
   const { wish } = order as { wish?: string }
   job.log(`wish: ${wish}`)
   if (wish === 'fail') throw new ProblemError({ status: 422, title: 'Out of stock', code: 'out-of-stock' })
+  if (wish === 'ask') {
+    const approved = await job.ask('approval', { message: 'Ship it?', schema: { type: 'boolean' } })
+    return { approved, carrier: await job.event('carrier') }
+  }
   if (wish !== 'hold') return { packed: true }
   job.progress(0.5, 'packing')
   return await new Promise((_, reject) => job.signal.addEventListener('abort', () => reject(job.signal.reason)))
@@ -103,6 +107,43 @@ describe.for(WAYS)('by %s', way => {
     await hasFinished(waybill.store, done)
     const late = await command(['cancel', done, ...by[way]])
     expect([late.code, late.err]).toEqual([1, expect.stringMatching(`^${done} .*"completed"`)])
+  })
+
+  test('answer lists what an operation waits for, and answers it', async ({ lab }) => {
+    const { waybill, by } = await open(lab)
+    const id = await submit(waybill, orders, { wish: 'ask' })
+    await when(waybill.store, id, ({ waits }) => waits !== null)
+    const listed = await command(['answer', id.slice(-6), ...by[way]])
+    expect([listed.code, listed.out.split('\n').slice(0, 2)]).toEqual([
+      0,
+      [expect.stringMatching(/^NAME +WAITS FOR +UNTIL +QUESTION$/), 'approval  an answer  -      Ship it?'],
+    ])
+    expect(listed.out).toContain('Schema of approval: {"type":"boolean"}')
+    expect(JSON.parse((await command(['answer', id, '--json', ...by[way]])).out)).toMatchObject([{ name: 'approval' }])
+    expect((await command(['ls', ...by[way]])).out).toContain(' waits for an answer to "approval"\n')
+    expect((await command(['show', id, ...by[way]])).out).toContain('\nWaits for\n  approval  an answer  -  Ship it?\n')
+    const early = await command(['answer', id, 'carrier', '{"name":"Ada"}', ...by[way]])
+    expect(early).toEqual({ code: 0, out: `${id} does not wait yet, and keeps "carrier"\n`, err: '' })
+    const wrong = await command(['answer', id, 'approval', '"perhaps"', ...by[way]])
+    expect([wrong.code, wrong.err]).toEqual([1, expect.stringContaining('must be boolean')])
+    const answered = await command(['answer', id, 'approval', 'true', ...by[way]])
+    expect(answered).toEqual({ code: 0, out: `${id} took "approval"\n`, err: '' })
+    await hasFinished(waybill.store, id)
+    expect(await waybill.operator.output(id)).toBe('{"approved":true,"carrier":{"name":"Ada"}}')
+    const none = await command(['answer', id, ...by[way]])
+    expect(none.out).toBe(`${id} waits for nothing; its status is "completed".\n`)
+    expect(await command(['answer', id, 'approval', 'true', ...by[way]])).toMatchObject({ code: 0 })
+  })
+
+  test('answer says what is missing, and what is not JSON', async ({ lab }) => {
+    const { by } = await open(lab)
+    const id = '01941f29-7c00-7000-8000-000000000001'
+    const missing = await command(['answer', id, 'approval', ...by[way]])
+    expect([missing.code, missing.err]).toEqual([2, expect.stringContaining('The value is missing')])
+    const text = await command(['answer', id, 'approval', 'yes', ...by[way]])
+    expect([text.code, text.err]).toEqual([2, expect.stringContaining(`"yes" is not JSON: `)])
+    const unknown = await command(['answer', id, 'approval', 'true', ...by[way]])
+    expect([unknown.code, unknown.err]).toEqual([1, expect.stringContaining('There is no operation')])
   })
 
   test('an id that nobody or several have is refused', async ({ lab }) => {

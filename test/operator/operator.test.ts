@@ -181,6 +181,61 @@ describe('what an operator runs again and deletes', () => {
   })
 })
 
+describe('what an operator answers', () => {
+  const transfers = defineOperation({ name: 'transfers' })
+  const asks = handler(transfers, async (_, job) => {
+    const isApproved = await job.ask('approval', { message: 'Transfer 1200?', schema: { type: 'boolean' } })
+    return { isApproved, booked: await job.event('booked') }
+  })
+
+  test('is shown while it is waited for, and goes to the handler', async ({ lab }) => {
+    const waybill = await lab.waybill([transfers], { worker: { handlers: [asks] } })
+    const { operator, store } = waybill
+    const id = await submit(waybill, transfers, null, { owner: 'bob' })
+    await until(async () => (await operator.get(id))?.waits.length === 1)
+    const question = { kind: 'input', name: 'approval', until: null }
+    const { items } = await operator.browse({ owner: 'bob' })
+    expect(items[0]?.waits).toEqual([question])
+    const all = { ...question, message: 'Transfer 1200?', schema: { type: 'boolean' } }
+    expect((await operator.get(id))?.waits).toEqual([all])
+    const send = (name: string, value: unknown) => operator.sendEvent(id, { name, value }, ann)
+    await expect(send('approval', 'perhaps')).rejects.toMatchObject({ problem: { code: 'invalid-event' } })
+    // What comes before it is waited for is kept.
+    expect(await send('booked', 'R-17')).toMatchObject({ id, status: 'pending', waits: [question] })
+    expect((await send('approval', false)).waits).toEqual([])
+    await expect(send('approval', true)).rejects.toMatchObject({ problem: { code: 'event-refused' } })
+    await hasFinished(store, id)
+    expect(await operator.output(id)).toBe('{"isApproved":false,"booked":"R-17"}')
+    await expect(send('later', 1)).rejects.toMatchObject({ problem: { code: 'operation-finished' } })
+    await operator.delete(id, ann)
+    await expect(send('later', 1)).rejects.toMatchObject({ problem: { code: 'operation-expired' } })
+  })
+
+  test('is in the audit by its name, and not by its value', async ({ lab }) => {
+    const waybill = await lab.waybill([transfers])
+    const { operator, store } = waybill
+    const id = await submit(waybill, transfers, null)
+    await operator.sendEvent(id, { name: 'approval', value: 'a secret' }, ann)
+    const [entry] = (await operator.audit()).items
+    const expected = { action: 'event', target: id, actor: ann.name, count: 1, detail: 'The event is "approval".' }
+    expect(entry).toMatchObject(expected)
+    expect(await store.readPayload(entry?.id ?? '', 'input')).not.toContain('secret')
+  })
+
+  test('is not sent by another process when its own has died, and the audit says so', async ({ lab }) => {
+    const store = await lab.store()
+    const waybill = lab.composition([transfers], { store })
+    const id = await submit(waybill, transfers, null)
+    const act = { action: 'event', actor: 'ann', target: id, name: 'approval' }
+    const actId = '01941f29-7c00-7000-8000-000000000001'
+    await store.accept(submissionOf(actId, { type: 'operator-acts', input: JSON.stringify(act) }))
+    await waybill.start()
+    await hasStatus(store, actId, 'failed')
+    const [entry] = (await waybill.operator.audit()).items
+    expect(entry).toMatchObject({ action: 'event', count: 0, detail: expect.stringContaining('send it again') })
+  })
+})
+
 describe('a paused type', () => {
   test('is not claimed until it is resumed, in this process and another, and says so', async ({ lab }) => {
     const path = lab.file()

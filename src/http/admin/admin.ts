@@ -7,6 +7,7 @@ import { problemError } from '../../model/problem.ts'
 import { FilterError, type OperatorFilter, parseFilter } from '../../operator/filter.ts'
 import type { Operator } from '../../operator/operator.ts'
 import { BULK_ACTIONS, type BulkAction, type OperationDetail } from '../../operator/views.ts'
+import { MAX_EVENT_BYTES } from '../../service/events.ts'
 import { orUnavailable } from '../../service/unavailable.ts'
 import { packageVersion } from '../../util/version.ts'
 import type { Waybill } from '../../waybill.ts'
@@ -98,6 +99,15 @@ function operationRoutes(operator: Operator): OwnRoute[] {
         return json(200, await operator.retry(params.id ?? '', who, { fresh }))
       },
       BODY_LIMIT,
+    ),
+    change(
+      'POST',
+      '/operations/:id/events/:name',
+      async ({ params, body = '' }, who) => {
+        const event = { name: params.name ?? '', value: parseJson(body) }
+        return json(200, await operator.sendEvent(params.id ?? '', event, who))
+      },
+      MAX_EVENT_BYTES,
     ),
     change('DELETE', '/operations/:id', async ({ params }, who) => {
       await operator.delete(params.id ?? '', who)

@@ -189,6 +189,20 @@ describe.each(Object.entries(SERVERS))('the admin API on %s', (_, door) => {
     expect((await api.ask(`/orders/status/${id}`)).status).toBe(410)
   })
 
+  test('sends an event for an operator, and no more than one of a name', async ({ lab }) => {
+    const { api, waybill, order } = await open(lab, door)
+    const id = await order('hold')
+    await hasStatus(waybill.store, id, 'running')
+    const send = (body: string, who = 'ann') =>
+      change(api, 'POST', `/operations/${id}/events/booked`, who, JSON_TYPE, body)
+    const answer = await send('{"receipt":"R-17"}')
+    expect([answer.status, await answer.json()]).toMatchObject([200, { id, waits: [] }])
+    expect((await send('{"receipt":"R-17"}')).status).toBe(200)
+    expect((await send('{"receipt":"R-18"}')).status).toBe(409)
+    expect((await send('null', 'val')).status).toBe(403)
+    expect((await send('{')).status).toBe(400)
+  })
+
   test.for(['', '[]', '{"fresh":1}', '{'])('a retry with the body %j is refused', async (body, { lab }) => {
     const { api, waybill, order } = await open(lab, door)
     const id = await order('fail')
