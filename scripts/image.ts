@@ -1,21 +1,29 @@
 /**
- * `npm run test:image`: builds the Dockerfile as it is and tests the image in containers, without a daemon. It needs
- * Linux, root and three Debian packages. Further arguments go to Vitest.
+ * `npm run test:image`: builds the Dockerfile as it is, and that of a project of `waybill init`, and tests the images in
+ * containers, without a daemon. It needs Linux, root and three Debian packages. Further arguments go to Vitest.
  *
  * The base image is Debian with the Node and the npm of this repository, and stands for `node:24-slim`. Everything is
  * kept in a folder of its own, so that no image of the machine is replaced.
  */
 import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { node, npm, root, run } from './tools.ts'
 
 const TOOLS = ['buildah', 'crun', 'debootstrap']
 const BASE = 'localhost/node:24-slim'
-const IMAGE = 'localhost/waybill-orders'
 const DEBIAN = 'bookworm'
 const FOLDER = join(root, '.toolchain/image')
+const PACKED = join(FOLDER, 'packed')
 const BUILDAH = ['--root', join(FOLDER, 'storage'), '--runroot', join(FOLDER, 'run')]
+
+interface Image {
+  readonly name: string
+  /** The folder that it is built from. */
+  readonly folder: string
+}
+const ORDERS: Image = { name: 'localhost/waybill-orders', folder: root }
+const PROJECT: Image = { name: 'localhost/my-api', folder: join(FOLDER, 'my-api') }
 
 /** Authorities that this machine trusts, mounted for the time of the build alone. */
 const AUTHORITIES = '/etc/waybill-authorities.pem'
@@ -34,21 +42,29 @@ function main(): number {
   if (process.getuid?.() !== 0) return fail('Run it as root: debootstrap, and mounts of images, need it.')
   mkdirSync(FOLDER, { recursive: true })
   makeBase()
-  build()
-  const container = read('from', '--pull-never', IMAGE)
+  makeProject()
+  const containers = [ORDERS, PROJECT].map(image => {
+    build(image)
+    return read('from', '--pull-never', image.name)
+  })
   try {
-    return test(container)
+    return test(containers)
   } finally {
-    buildah('rm', container)
+    for (const container of containers) buildah('rm', container)
   }
 }
 
-function test(container: string): number {
-  process.env.WAYBILL_IMAGE_ROOT = read('mount', container)
-  const { OCIv1 } = JSON.parse(read('inspect', '--type', 'image', IMAGE)) as { OCIv1: { config: object } }
-  process.env.WAYBILL_IMAGE_CONFIG = JSON.stringify(OCIv1.config)
+function test([orders = '', project = '']: readonly string[]): number {
+  process.env.WAYBILL_IMAGE = JSON.stringify(describe(orders, ORDERS))
+  process.env.WAYBILL_PROJECT_IMAGE = JSON.stringify(describe(project, PROJECT))
   const config = ['--config', 'test/deploy/image/vitest.config.ts']
   return node('node_modules/vitest/vitest.mjs', 'run', ...config, ...process.argv.slice(2))
+}
+
+/** What the tests need of an image: where its files are, and how it is run. */
+function describe(container: string, { name }: Image) {
+  const { OCIv1 } = JSON.parse(read('inspect', '--type', 'image', name)) as { OCIv1: { config: object } }
+  return { root: read('mount', container), config: OCIv1.config }
 }
 
 /** Debian with Node and npm, once. */
@@ -78,9 +94,20 @@ function npmFolder(): string {
   return dirname(dirname(script))
 }
 
-function build(): void {
-  const options = ['--isolation', 'chroot', '--network', 'host', '--pull-never', '--layers', '--tag', IMAGE]
-  buildah('build', ...options, ...volumes(), '.')
+/** The project of `waybill init`, with the package as `npm pack` makes it. */
+function makeProject(): void {
+  for (const folder of [PACKED, PROJECT.folder]) rmSync(folder, { recursive: true, force: true })
+  mkdirSync(PACKED)
+  const [program, ...first] = npm()
+  expect(run(program, [...first, 'pack', '--silent', '--pack-destination', PACKED]), 'npm pack')
+  const [packed = ''] = readdirSync(PACKED)
+  const options = ['--yes', '--no-install', '--package', join(PACKED, packed)]
+  expect(node('dist/cli/main.js', 'init', PROJECT.folder, ...options), 'waybill init')
+}
+
+function build({ name, folder }: Image): void {
+  const options = ['--isolation', 'chroot', '--network', 'host', '--pull-never', '--layers', '--tag', name]
+  buildah('build', ...options, ...volumes(), folder)
 }
 
 /** The configuration of npm on this machine, for the time of the build: its registry, and the authorities it trusts. */

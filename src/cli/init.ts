@@ -1,6 +1,6 @@
 /** `waybill init`: writes a project that runs, and installs its packages. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import { fileURLToPath } from 'node:url'
@@ -23,6 +23,8 @@ interface Choice {
   readonly store: StoreName
   /** What npm installs as `waybill`. */
   readonly waybill: string
+  /** The packed package that becomes a file of the project, so that an image is built from the project alone. */
+  readonly packed: string | undefined
 }
 
 type Versions = Readonly<Record<string, string>>
@@ -41,13 +43,6 @@ const PACKAGES: Readonly<Record<ServerName | StoreName, { readonly uses: Version
 const STORE_URLS: Readonly<Record<StoreName, string>> = {
   sqlite: 'sqlite:./data/operations.db',
   postgres: 'postgres://postgres:postgres@127.0.0.1:5432/postgres',
-}
-
-/** Where the operations are seen. `fetchHandler` cannot see where a request comes from, so that it needs a principal. */
-const CONSOLE: Readonly<Record<ServerName, string>> = {
-  fastify: ' Its operations are seen at <http://127.0.0.1:3000/console>, unless `NODE_ENV` is `production`.',
-  express: ' Its operations are seen at <http://127.0.0.1:3000/console>, unless `NODE_ENV` is `production`.',
-  hono: '',
 }
 
 export const init: Command = {
@@ -77,13 +72,17 @@ async function runInit(given: ParsedArgs): Promise<number> {
   const started = performance.now()
   const choice = await choose(given)
   const files = filesOf(choice)
+  const { packed } = choice
+  const copy = packed && join(choice.folder, basename(packed))
   const taken = Object.keys(files).filter(file => existsSync(join(choice.folder, file)))
+  if (copy !== undefined && copy !== packed && existsSync(copy)) taken.push(basename(copy))
   if (taken.length > 0) throw new UsageError(`${choice.folder} has ${taken.join(', ')} already: name a new folder.`)
   for (const [file, text] of Object.entries(files)) {
     const path = join(choice.folder, file)
     mkdirSync(dirname(path), { recursive: true })
     writeFileSync(path, text)
   }
+  if (packed !== undefined && copy !== undefined && copy !== packed) copyFileSync(packed, copy)
   const manager = packageManager()
   const isInstalled = !given.has('no-install') && install(manager, choice.folder)
   for (const line of nextSteps(choice, manager, isInstalled)) print(line)
@@ -102,13 +101,15 @@ async function choose(given: ParsedArgs): Promise<Choice> {
     name: packageName(basename(folder)),
     server: server ?? asked.server ?? 'fastify',
     store: store ?? asked.store ?? 'sqlite',
-    waybill: specOf(given.text('package')) ?? `^${packageVersion()}`,
+    ...packageOf(given.text('package') ?? `^${packageVersion()}`),
   }
 }
 
 /** A path is meant from here, not from the new project. */
-function specOf(spec: string | undefined): string | undefined {
-  return spec !== undefined && existsSync(spec) ? `file:${resolve(spec)}` : spec
+function packageOf(spec: string): Pick<Choice, 'waybill' | 'packed'> {
+  const found = statSync(spec, { throwIfNoEntry: false })
+  if (found?.isFile()) return { waybill: `file:${basename(spec)}`, packed: resolve(spec) }
+  return { waybill: found === undefined ? spec : `file:${resolve(spec)}`, packed: undefined }
 }
 
 /** Asks what was not given. */
@@ -144,7 +145,7 @@ function packageName(folder: string): string {
 /** The files of the project, by their paths in it. */
 function filesOf(choice: Choice): Record<string, string> {
   const { name, server, store } = choice
-  const words = { name, store: STORE_URLS[store], start: startOf(store), console: CONSOLE[server] }
+  const words = { name, store: STORE_URLS[store], start: startOf(store), image: imageOf(choice) }
   const templates = readdirSync(TEMPLATES, { recursive: true, withFileTypes: true })
     .filter(entry => entry.isFile())
     .map(entry => relative(TEMPLATES, join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
@@ -175,6 +176,12 @@ function fill(text: string, words: Readonly<Record<string, string>>): string {
 
 function startOf(store: StoreName): string {
   return store === 'postgres' ? 'docker compose up --wait # PostgreSQL\nnpm run dev' : 'npm run dev'
+}
+
+/** How the image is built and run. */
+function imageOf({ name, store }: Choice): string {
+  if (store === 'postgres') return 'docker compose --profile api up --build # with PostgreSQL'
+  return `docker build -t ${name} .\ndocker run --rm -p 127.0.0.1:3000:3000 -v ${name}:/app/data ${name}`
 }
 
 function manifestOf({ name, server, store, waybill }: Choice) {

@@ -1,4 +1,4 @@
-/** Containers of the image, started by crun as strictly as the manifests of deploy/kubernetes ask for it. */
+/** Containers of the images, started by crun as strictly as the manifests of deploy/kubernetes ask for it. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
@@ -15,23 +15,33 @@ const ARCHITECTURE = { x64: ['amd64', 'SCMP_ARCH_X86_64'], arm64: ['arm64', 'SCM
 interface ImageConfig {
   readonly User: string
   readonly Env: readonly string[]
-  readonly Entrypoint: readonly string[]
+  readonly Entrypoint?: readonly string[] | null
   readonly Cmd: readonly string[]
   readonly WorkingDir: string
 }
 
 /** What `npm run test:image` has built. */
-export const IMAGE = {
-  root: required('WAYBILL_IMAGE_ROOT'),
-  config: JSON.parse(required('WAYBILL_IMAGE_CONFIG')) as ImageConfig,
+export interface Image {
+  /** Where its files are. */
+  readonly root: string
+  readonly config: ImageConfig
 }
 
+/** The image of this repository. */
+export const ORDERS = imageOf('WAYBILL_IMAGE')
+
+/** The image of a project that `waybill init` has written. */
+export const PROJECT = imageOf('WAYBILL_PROJECT_IMAGE')
+
 export interface ContainerOptions {
+  readonly image?: Image
   /** Replaces CMD, as `args` in a manifest. */
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
-  /** A folder of this machine that is mounted as /data and can be written. */
+  /** A folder of this machine that is mounted and can be written. */
   readonly data?: string
+  /** Where it is mounted. Default `/data`. */
+  readonly dataAt?: string
 }
 
 /** These containers use no cgroups, and crun refuses to start where those of the machine are of both versions. */
@@ -94,16 +104,16 @@ export class Container {
 }
 
 /** The OCI runtime specification of a container: no right, no file of its own, the filter of system calls. */
-function specOf({ args = IMAGE.config.Cmd, env = {}, data }: ContainerOptions): object {
-  const { Entrypoint, Env, User, WorkingDir } = IMAGE.config
+function specOf({ image = ORDERS, args = image.config.Cmd, env = {}, data, dataAt }: ContainerOptions): object {
+  const { Entrypoint, Env, User, WorkingDir } = image.config
   const [uid, gid] = User.split(':').map(Number)
   const none: string[] = []
   return {
     ociVersion: '1.0.2',
-    root: { path: IMAGE.root, readonly: true },
+    root: { path: image.root, readonly: true },
     process: {
       user: { uid, gid },
-      args: [...Entrypoint, ...args],
+      args: [...(Entrypoint ?? []), ...args],
       env: [...Env, ...Object.entries(env).map(([name, value]) => `${name}=${value}`)],
       cwd: WorkingDir,
       capabilities: { bounding: none, effective: none, inheritable: none, permitted: none, ambient: none },
@@ -113,7 +123,9 @@ function specOf({ args = IMAGE.config.Cmd, env = {}, data }: ContainerOptions): 
       { destination: '/proc', type: 'proc', source: 'proc' },
       { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755'] },
       { destination: '/tmp', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', 'mode=1777'] },
-      ...(data === undefined ? [] : [{ destination: '/data', type: 'bind', source: data, options: ['bind', 'rw'] }]),
+      ...(data === undefined
+        ? []
+        : [{ destination: dataAt ?? '/data', type: 'bind', source: data, options: ['bind', 'rw'] }]),
     ],
     // The network is that of this machine, so that tests reach its ports.
     linux: {
@@ -146,8 +158,8 @@ function seccomp(): object {
   }
 }
 
-function required(name: string): string {
-  const value = process.env[name]
-  if (!value) throw new Error(`${name} is not set. Start these tests by npm run test:image.`)
-  return value
+function imageOf(variable: string): Image {
+  const value = process.env[variable]
+  if (!value) throw new Error(`${variable} is not set. Start these tests by npm run test:image.`)
+  return JSON.parse(value) as Image
 }

@@ -1,9 +1,9 @@
-/** The image as it is built from the Dockerfile: what is in it, and what it does in a container without any right. */
+/** The images as they are built from the Dockerfiles: what is in it, and what it does in a container without any right. */
 import { chownSync, mkdtempSync, readdirSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
-import { Container, type ContainerOptions, IMAGE } from './container.ts'
+import { Container, type ContainerOptions, ORDERS, PROJECT } from './container.ts'
 
 /** The most that /app may have, in bytes. */
 const MAX_APP_BYTES = 90 * 2 ** 20
@@ -88,8 +88,36 @@ describe('a container of the image', () => {
   })
 })
 
+describe('the image of a project that waybill init has written', () => {
+  it('serves without any right, keeps its data, and ends on SIGTERM', async () => {
+    const options = { image: PROJECT, dataAt: '/app/data', env: { HOST: '127.0.0.1', PORT: '0' } }
+    const serve = async () => {
+      const container = start({ ...options, env: { ...options.env, WAYBILL_STORE: 'sqlite:./data/operations.db' } })
+      const [, url = ''] = await container.written(/POST (http:\S+)\/greetings/)
+      return { container, url }
+    }
+    const before = await serve()
+    const headers = { 'content-type': 'application/json', prefer: 'wait=60' }
+    const posted = await fetch(`${before.url}/greetings`, { method: 'POST', headers, body: '{"name":"Ada"}' })
+    const greeting = { status: 'completed', result: { text: 'Hello, Ada!' } }
+    expect(await posted.json()).toMatchObject(greeting)
+    // In production there is no console without a principal.
+    expect((await fetch(`${before.url}/console`)).status).toBe(404)
+    before.container.signal('SIGTERM')
+    expect(await before.container.ended()).toBe(0)
+    const after = await serve()
+    expect(await (await fetch(after.url + posted.headers.get('content-location'))).json()).toMatchObject(greeting)
+  })
+
+  it('has what its contract and handler need, and nothing that only development needs', () => {
+    const packages = readdirSync(join(PROJECT.root, 'app/node_modules'))
+    expect(packages).toEqual(expect.arrayContaining(['fastify', 'waybill', 'zod']))
+    expect(packages).not.toContain('typescript')
+  })
+})
+
 describe('the image', () => {
-  const files = readdirSync(join(IMAGE.root, 'app'), { recursive: true, encoding: 'utf8' })
+  const files = readdirSync(join(ORDERS.root, 'app'), { recursive: true, encoding: 'utf8' })
 
   it('has no file that production does not need', () => {
     expect(files.length).toBeGreaterThan(1000)
@@ -99,7 +127,7 @@ describe('the image', () => {
   })
 
   it('has at most 90 MiB of its own', () => {
-    const bytes = files.reduce((sum, file) => sum + statSync(join(IMAGE.root, 'app', file)).size, 0)
+    const bytes = files.reduce((sum, file) => sum + statSync(join(ORDERS.root, 'app', file)).size, 0)
     expect(bytes).toBeLessThan(MAX_APP_BYTES)
   })
 })
