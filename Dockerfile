@@ -4,9 +4,11 @@ FROM node:24-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 COPY toolchain/package.json toolchain/
-RUN npm ci --ignore-scripts --workspaces=false
+COPY console/package.json console/
+RUN npm ci --ignore-scripts --workspace=console --include-workspace-root
 COPY tsconfig.json tsconfig.build.json ./
 COPY scripts scripts
+COPY console/src console/src
 COPY src src
 # Source maps and declarations are for developers.
 RUN npm run build && find dist \( -name '*.map' -o -name '*.d.ts' \) -delete
