@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import { durationMs } from '../model/duration.ts'
 
 /** An option of a command. */
-export interface OptionSpec {
+interface OptionSpec {
   /** The name of its value in the help. Without it the option is a switch. */
   readonly value?: string
   /** Whether it may be given several times. */

@@ -161,7 +161,7 @@ export async function compare(source: Archive, target: Archive, blobs?: BlobCopi
  * A digest that equal operations share, whichever store they are in. PostgreSQL holds no NUL and no half of a surrogate
  * pair, and replaces them in log lines, so these are compared without.
  */
-export function digestOf({ steps, logs, ...rest }: Dump): string {
+function digestOf({ steps, logs, ...rest }: Dump): string {
   const byName = Object.fromEntries(steps)
   const lines = logs.map(line => ({ ...line, message: line.message.toWellFormed().replaceAll('\0', '\ufffd') }))
   return fingerprint({ ...rest, steps: byName, logs: lines })

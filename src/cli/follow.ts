@@ -61,7 +61,7 @@ export function reportEnd({ id, status, error }: Pick<OperationDetail, 'id' | 's
 }
 
 /** The exit code for a final status. */
-export function endCode(status: string): number {
+function endCode(status: string): number {
   return END_CODES[status] ?? 1
 }
 

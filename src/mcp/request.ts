@@ -27,7 +27,7 @@ export interface McpRequest {
 }
 
 /** A message before the result of a request that is answered with a stream; undefined for a sign that the stream is alive. */
-export type Interim = Members | undefined
+type Interim = Members | undefined
 
 /** The messages of a stream, which ends with the result. */
 export type ReplyStream = AsyncGenerator<Interim, Members>

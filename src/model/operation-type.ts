@@ -10,7 +10,6 @@ import type { Static } from 'typebox'
 import { type Duration, durationMs, LONGEST_MS, LONGEST_TIMER_MS, MINUTE, SECOND } from './duration.ts'
 import type { Media } from './media.ts'
 import { type Checks, checkOptions, FUNCTION, OBJECT, type RenamedOptions, UNCHECKED } from './options.ts'
-import type { Progress } from './protocol.ts'
 import type { Tagger, TagValues } from './tags.ts'
 import { readTool, type Tool, type ToolOptions } from './tool.ts'
 import type { WebAbortSignal, WebBlob } from './web-types.ts'
@@ -26,7 +25,7 @@ export interface StandardSchema<Input = unknown, Output = Input> {
 }
 
 /** What a Standard Schema says of a value. */
-export type StandardResult<Output> =
+type StandardResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly StandardIssue[] }
 
@@ -43,7 +42,7 @@ export type JsonSchema = Readonly<Record<string, unknown>>
 export type Schema = StandardSchema | JsonSchema
 
 /** The type a value of the schema has on the wire, before it is parsed. */
-export type InputOf<S> = S extends StandardSchema<infer Input, unknown> ? Input : StaticOf<S>
+type InputOf<S> = S extends StandardSchema<infer Input, unknown> ? Input : StaticOf<S>
 
 /** The type a value of the schema has once it is parsed. */
 export type OutputOf<S> = S extends StandardSchema<unknown, infer Output> ? Output : StaticOf<S>
@@ -421,7 +420,7 @@ export interface Job {
 }
 
 /** What {@link OperationTypeOptions.mayAnswer} is asked about. */
-export interface EventTarget {
+interface EventTarget {
   /** The id of the operation. */
   readonly id: string
   readonly owner: string
@@ -473,5 +472,3 @@ export interface Handler<T extends AnyOperationType = AnyOperationType> {
 export function handler<T extends AnyOperationType>(type: T, run: HandlerFunction<T>): Handler<T> {
   return Object.freeze({ type, run: run as Handler['run'] })
 }
-
-export type { Progress }

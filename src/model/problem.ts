@@ -324,10 +324,10 @@ export interface ProblemErrorOptions {
 }
 
 /** The most bytes of a problem as JSON. */
-export const MAX_PROBLEM_BYTES: number = 16 * 1024
+const MAX_PROBLEM_BYTES: number = 16 * 1024
 
 /** The longest time before another attempt that a handler can ask for: 30 days, in milliseconds. */
-export const LONGEST_RETRY_AFTER_MS: number = 30 * 24 * 3_600_000
+const LONGEST_RETRY_AFTER_MS: number = 30 * 24 * 3_600_000
 
 const DEFAULT_TYPE = 'about:blank'
 const DEFAULT_TITLE = 'The operation failed'

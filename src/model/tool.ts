@@ -2,7 +2,7 @@
 import { BOOLEAN, type Check, type Checks, checkOptions, oneOf, STRING } from './options.ts'
 
 /** What a tool does, for agents, which may trust it or not. */
-export interface ToolAnnotations {
+interface ToolAnnotations {
   /** Whether it changes nothing. */
   readonly readOnlyHint?: boolean
   /** Whether it may destroy something; only of a tool that changes something. */

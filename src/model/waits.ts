@@ -31,7 +31,7 @@ export interface Waits {
 }
 
 /** How many events one operation takes. */
-export const MAX_EVENTS = 1000
+const MAX_EVENTS = 1000
 
 /** Steps whose names begin so are written by waits, and not by `job.step`. */
 export const RESERVED_STEPS = 'waybill:'

@@ -19,7 +19,7 @@ function isTraced(): boolean {
 }
 
 /** What a span is about. */
-export interface SpanSubject {
+interface SpanSubject {
   readonly operation: string
   readonly id?: string
   readonly attempt?: number

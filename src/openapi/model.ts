@@ -73,7 +73,7 @@ export interface OperationObject {
 }
 
 /** The methods that are described. */
-export type DescribedMethod = 'get' | 'post' | 'delete'
+type DescribedMethod = 'get' | 'post' | 'delete'
 
 /** The methods of a path. */
 export type PathItem = Readonly<Partial<Record<DescribedMethod, OperationObject>>>

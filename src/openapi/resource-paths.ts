@@ -108,7 +108,7 @@ function submit(context: Context): OperationObject {
 }
 
 /** Such as `an orders operation`. */
-export function operationOf({ name }: AnyOperationType): string {
+function operationOf({ name }: AnyOperationType): string {
   return `${/^[aeiou]/.test(name) ? 'an' : 'a'} ${name} operation`
 }
 

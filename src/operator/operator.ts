@@ -179,7 +179,7 @@ export interface OperatorContext {
 }
 
 /** The most that one page lists. */
-export const OPERATOR_PAGE_LIMIT = 500
+const OPERATOR_PAGE_LIMIT = 500
 /** How many a page lists unless it is asked for another number. */
 const DEFAULT_LIMIT = 50
 

@@ -3,7 +3,7 @@ import type { AttemptError } from '../model/operation.ts'
 import { cutToJsonBytes, readMember, toPlainJson } from '../util/plain-json.ts'
 
 /** The most bytes of an error as JSON, its causes included. */
-export const MAX_ERROR_BYTES: number = 8192
+const MAX_ERROR_BYTES: number = 8192
 
 /** How many causes are followed. Each has half the room of the error it caused. */
 const MAX_CAUSES = 4

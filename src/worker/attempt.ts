@@ -29,7 +29,7 @@ import { type Host, StopError, type Task } from './runners/runner.ts'
 import { Steps } from './steps.ts'
 
 /** The most bytes of a result that is JSON, and of what one step returns. */
-export const MAX_JSON_BYTES: number = 32 * 1024 * 1024
+const MAX_JSON_BYTES: number = 32 * 1024 * 1024
 
 /** What a run needs beside its task. */
 interface Context {

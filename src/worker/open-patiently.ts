@@ -57,7 +57,7 @@ export async function openPatiently(
 }
 
 /** Whether the error, or what caused it, goes by itself. */
-export function isTransient(error: unknown, depth = 0): boolean {
+function isTransient(error: unknown, depth = 0): boolean {
   if (typeof error !== 'object' || error === null || depth > 5) return false
   const { code, name, message, cause, errors } = error as Readonly<Record<string, unknown>>
   if (TRANSIENT_CODES.has(code) || name === 'NoTokenError') return true

@@ -90,7 +90,7 @@ function Note({ operation }: { readonly operation: OperationView }) {
 }
 
 /** From the first attempt to the end. */
-export function Took({ operation: { startedAt, finishedAt } }: { readonly operation: OperationView }) {
+function Took({ operation: { startedAt, finishedAt } }: { readonly operation: OperationView }) {
   if (startedAt === null) return <span class="note">–</span>
   return finishedAt === null ? <Since at={startedAt} /> : <span>{duration(finishedAt - startedAt)}</span>
 }

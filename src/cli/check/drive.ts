@@ -46,7 +46,7 @@ export interface Clock {
 }
 
 /** An operation that the check has started. */
-export interface Started {
+interface Started {
   readonly accepted: Exchange
   readonly pointer: Pointer | undefined
 }
@@ -112,7 +112,7 @@ export interface Evidence {
 }
 
 /** The API did nothing that a check could look at. */
-export class CheckError extends Error {
+class CheckError extends Error {
   override readonly name = 'CheckError'
 }
 
@@ -358,7 +358,7 @@ function brief({ text }: Exchange): string {
 }
 
 /** The body with its first string or number changed. */
-export function changedBody(body: string): string {
+function changedBody(body: string): string {
   let done = false
   const change = (value: unknown): unknown => {
     if (done) return value

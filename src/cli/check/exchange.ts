@@ -22,7 +22,7 @@ export interface Sent {
 }
 
 /** Headers by which a caller says who it is. */
-export const CREDENTIALS = /^(authorization|cookie|.*(api-?key|token|secret).*)$/i
+const CREDENTIALS = /^(authorization|cookie|.*(api-?key|token|secret).*)$/i
 
 const ANSWER_TIMEOUT_MS = 120_000
 const MOVED = [301, 308]

@@ -6,9 +6,7 @@ import { offerRules } from './offer-rules.ts'
 import type { Grade, Graded, Rule } from './rule.ts'
 
 /** Every rule, in the order of their numbers. */
-export const RULES: readonly Rule[] = [...contractRules, ...lifeRules, ...offerRules].sort(
-  (a, b) => a.number - b.number,
-)
+const RULES: readonly Rule[] = [...contractRules, ...lifeRules, ...offerRules].sort((a, b) => a.number - b.number)
 
 const WORST: readonly Grade[] = ['fail', 'warn', 'pass']
 

@@ -3,7 +3,7 @@ import type { LaunchRequest } from '../launcher.ts'
 import type { KubernetesContainer, KubernetesJobBody, KubernetesJobTemplate } from './api.ts'
 
 /** On each Job and its pods: what is Waybill's. */
-export const MANAGED_BY = { name: 'app.kubernetes.io/managed-by', value: 'waybill' } as const
+const MANAGED_BY = { name: 'app.kubernetes.io/managed-by', value: 'waybill' } as const
 /** On each Job and its pods: the operation's id. */
 export const OPERATION_LABEL = 'waybill/operation'
 /** On each Job and its pods: the operation type's name. */

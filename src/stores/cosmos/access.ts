@@ -240,7 +240,7 @@ function written<Item extends OperationItem | KeyItem | BesideItem>(item: Item) 
 }
 
 /** The item of an operation, and its tag. */
-export function taggedOperation(resource: unknown): Tagged<OperationItem> {
+function taggedOperation(resource: unknown): Tagged<OperationItem> {
   return current(tagged<KeptItem>(resource))
 }
 
