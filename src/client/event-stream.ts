@@ -17,11 +17,9 @@ export async function* readStatuses(response: Response | undefined): AsyncGenera
       const blocks = (rest + value).split(/\r?\n\r?\n|\r\r/)
       rest = blocks.pop() ?? ''
       // Without the flag m and without `.`: they take U+2028, which JSON may contain, for the end of a line.
-      for (const block of blocks) {
-        if (!/(^|[\r\n])event: ?status([\r\n]|$)/.test(block)) continue
-        // The data is JSON: line breaks between its lines mean nothing.
-        yield block.replace(/(^|[\r\n]+)(data: ?|[^\r\n]*)/g, '')
-      }
+      const statuses = blocks.filter(block => /(^|[\r\n])event: ?status([\r\n]|$)/.test(block))
+      // The data is JSON: line breaks between its lines mean nothing.
+      yield* statuses.map(block => block.replace(/(^|[\r\n]+)(data: ?|[^\r\n]*)/g, ''))
     }
   } catch {
     // It broke.

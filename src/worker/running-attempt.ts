@@ -213,12 +213,10 @@ export class RunningAttempt {
       } catch (error) {
         this.#warn(error, 'An outcome could not be recorded yet')
         if (performance.now() > Math.min(this.#confirmedUntil, this.#recordUntil)) return { kind: 'unrecorded' }
-        if ((await this.#storeAnswers()) && ++this.#refusals % MAX_REFUSALS === 0) {
-          // The store answers, and refuses even a plain failure: the lease runs out, and the sweeper takes over.
-          if (change !== first) return { kind: 'unrecorded' }
-          change = this.#replacement(error)
-          failures = 0
-        }
+        const isRefused = (await this.#storeAnswers()) && ++this.#refusals % MAX_REFUSALS === 0
+        // The store answers, and refuses even a plain failure: the lease runs out, and the sweeper takes over.
+        if (isRefused && change !== first) return { kind: 'unrecorded' }
+        if (isRefused) [change, failures] = [this.#replacement(error), 0]
       }
       await sleepUnref(backoff(failures))
     }
