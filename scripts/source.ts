@@ -15,11 +15,13 @@ export interface Import {
   readonly typeOnly: boolean
 }
 
-/** A function with its lines, those of the functions inside it not counted. */
-export interface FunctionLines {
+/** A function, the functions inside it not counted. */
+export interface FunctionSize {
   readonly name: string
   readonly line: number
   readonly lines: number
+  /** How deep its statements lie in branches, loops and `try`: 2 for an `if` in a loop. */
+  readonly depth: number
 }
 
 /** What the rules look at in one source file. */
@@ -27,9 +29,24 @@ export interface SourceFile {
   /** Relative to src. */
   readonly file: string
   readonly lines: number
+  /** How many of its lines are comments. */
+  readonly commentLines: number
+  /** How many values are given another type, by `as` or `!`. `as const` is none. */
+  readonly casts: number
   readonly imports: readonly Import[]
-  readonly functions: readonly FunctionLines[]
+  readonly functions: readonly FunctionSize[]
 }
+
+/** Statements that hold others, beside `if`. */
+const BLOCKS = [
+  'ForStatement',
+  'ForOfStatement',
+  'ForInStatement',
+  'WhileStatement',
+  'DoWhileStatement',
+  'SwitchStatement',
+  'TryStatement',
+]
 
 type FunctionNode = ESTree.Function | ESTree.ArrowFunctionExpression
 
@@ -44,13 +61,15 @@ export function readSources(folder: string): SourceFile[] {
 
 /** Reads one source file from its text. */
 export function readSource(file: string, text: string): SourceFile {
-  const { program, errors } = parseSync(file, text)
+  const { program, comments, errors } = parseSync(file, text)
   const error = errors[0]
   if (error) throw new Error(`${file} does not parse: ${error.message}`)
   const lineAt = lineFinder(text)
   return {
     file,
     lines: lineAt(text.trimEnd().length),
+    commentLines: comments.reduce((sum, { start, end }) => sum + lineAt(end) - lineAt(start) + 1, 0),
+    casts: countCasts(program),
     imports: findImports(file, program, lineAt),
     functions: findFunctions(program, lineAt),
   }
@@ -92,28 +111,69 @@ function resolve(file: string, specifier: string): string {
   return posix.join(posix.dirname(file), specifier)
 }
 
+function countCasts(program: ESTree.Program): number {
+  let casts = 0
+  new Visitor({
+    TSAsExpression: ({ typeAnnotation: type }) => {
+      const isConst = type.type === 'TSTypeReference' && 'name' in type.typeName && type.typeName.name === 'const'
+      if (!isConst) casts += 1
+    },
+    TSNonNullExpression: () => {
+      casts += 1
+    },
+  }).visit(program)
+  return casts
+}
+
 interface OpenFunction {
   readonly name: string
   readonly first: number
   nested: number
+  depth: number
+  maxDepth: number
 }
 
-function findFunctions(program: ESTree.Program, lineAt: LineAt): FunctionLines[] {
+function findFunctions(program: ESTree.Program, lineAt: LineAt): FunctionSize[] {
   const open: OpenFunction[] = []
-  const found: FunctionLines[] = []
+  const found: FunctionSize[] = []
+  const elseIfs = new Set<ESTree.Node>()
   const enter = (node: FunctionNode) => {
-    open.push({ name: ('id' in node && node.id?.name) || 'a function', first: lineAt(node.start), nested: 0 })
+    const name = ('id' in node && node.id?.name) || 'a function'
+    open.push({ name, first: lineAt(node.start), nested: 0, depth: 0, maxDepth: 0 })
   }
   const leave = (node: FunctionNode) => {
     const ended = open.pop()
     if (!ended) return
     const last = lineAt(node.end)
-    found.push({ name: ended.name, line: ended.first, lines: last - ended.first + 1 - ended.nested })
+    const lines = last - ended.first + 1 - ended.nested
+    found.push({ name: ended.name, line: ended.first, lines, depth: ended.maxDepth })
     const outer = open.at(-1)
     // The line it starts on is the outer function's too.
     if (outer) outer.nested += last - ended.first
   }
+  const indent = () => {
+    const inner = open.at(-1)
+    if (inner) inner.maxDepth = Math.max(inner.maxDepth, ++inner.depth)
+  }
+  const dedent = () => {
+    const inner = open.at(-1)
+    if (inner) inner.depth -= 1
+  }
   new Visitor({
+    ...Object.fromEntries(
+      BLOCKS.flatMap(block => [
+        [block, indent],
+        [`${block}:exit`, dedent],
+      ]),
+    ),
+    // `else if` lies no deeper than its `if`.
+    IfStatement: node => {
+      if (node.alternate?.type === 'IfStatement') elseIfs.add(node.alternate)
+      if (!elseIfs.has(node)) indent()
+    },
+    'IfStatement:exit': node => {
+      if (!elseIfs.has(node)) dedent()
+    },
     FunctionDeclaration: enter,
     'FunctionDeclaration:exit': leave,
     FunctionExpression: enter,

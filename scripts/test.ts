@@ -14,6 +14,7 @@ const STEPS: readonly Step[] = [
   { name: 'format and lint', run: () => biome('check', '--error-on-warnings') },
   { name: 'types', run: () => node('node_modules/typescript/bin/tsc', '-p', '.') },
   { name: 'import rules', run: () => node('scripts/imports.ts') },
+  { name: 'measures', run: () => node('scripts/measures.ts') },
   { name: 'unused exports', run: () => node('node_modules/knip/bin/knip.js') },
   { name: 'words', run: () => node('scripts/words.ts') },
   { name: 'build', run: () => node('scripts/build.ts') },
