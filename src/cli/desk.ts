@@ -16,7 +16,7 @@ import { RemoteOperator } from './remote-operator.ts'
 export type Desk = Pick<
   Operator,
   | ('browse' | 'get' | 'input' | 'output' | 'log' | 'cancel' | 'retry' | 'delete' | 'sendEvent')
-  | ('pause' | 'resume' | 'preview' | 'bulk' | 'bulkRun' | 'statistics')
+  | ('replay' | 'pause' | 'resume' | 'preview' | 'bulk' | 'bulkRun' | 'statistics' | 'audit')
 >
 
 /** The options that say where operations are. */

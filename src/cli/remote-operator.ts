@@ -16,12 +16,13 @@ import type {
 import type { EventRequest } from '../service/events.ts'
 import type { RetryOptions } from '../service/retries.ts'
 import type { LogLine } from '../stores/store.ts'
+import type { Delivery } from '../webhooks/history.ts'
 
 /** What the admin API does. */
 type RemoteDesk = Pick<
   Operator,
   | ('browse' | 'get' | 'input' | 'output' | 'log' | 'cancel' | 'retry' | 'delete' | 'sendEvent')
-  | ('pause' | 'resume' | 'preview' | 'bulk' | 'bulkRun' | 'statistics')
+  | ('replay' | 'pause' | 'resume' | 'preview' | 'bulk' | 'bulkRun' | 'statistics' | 'audit')
 >
 
 type Headers = Readonly<Record<string, string>>
@@ -38,10 +39,9 @@ export class RemoteOperator implements RemoteDesk {
     this.#headers = headers
   }
 
-  async browse(filter: OperatorFilter, { after, limit }: PageRequest = {}): Promise<OperatorPage> {
-    const query = new URLSearchParams({ filter: formatFilter(filter) })
-    if (after !== undefined) query.set('after', after)
-    if (limit !== undefined) query.set('limit', String(limit))
+  async browse(filter: OperatorFilter, page: PageRequest = {}): Promise<OperatorPage> {
+    const query = pageQuery(page)
+    query.set('filter', formatFilter(filter))
     return (await this.#get(`/operations?${query}`)) as OperatorPage
   }
 
@@ -79,6 +79,10 @@ export class RemoteOperator implements RemoteDesk {
     return (await this.#change('POST', path, value)) as OperationView
   }
 
+  async replay(id: string): Promise<Delivery> {
+    return (await this.#change('POST', `/deliveries/${id}/replay`)) as Delivery
+  }
+
   async pause(type: string): Promise<void> {
     await this.#change('POST', `/types/${encodeURIComponent(type)}/pause`)
   }
@@ -101,6 +105,10 @@ export class RemoteOperator implements RemoteDesk {
 
   async statistics({ window = '1h' }: { readonly window?: Duration | undefined } = {}): Promise<Statistics> {
     return (await this.#get(`/statistics?window=${durationMs('window', window)}ms`)) as Statistics
+  }
+
+  async audit(page: PageRequest = {}): ReturnType<Operator['audit']> {
+    return (await this.#get(`/audit?${pageQuery(page)}`)) as Awaited<ReturnType<Operator['audit']>>
   }
 
   async #get(path: string): Promise<unknown> {
@@ -137,6 +145,13 @@ export class RemoteOperator implements RemoteDesk {
     if (!response.ok) throw problemOf(response, text)
     return text === '' ? undefined : (JSON.parse(text) as unknown)
   }
+}
+
+function pageQuery({ after, limit }: PageRequest): URLSearchParams {
+  const query = new URLSearchParams()
+  if (after !== undefined) query.set('after', after)
+  if (limit !== undefined) query.set('limit', String(limit))
+  return query
 }
 
 function textOf(value: unknown): string | undefined {

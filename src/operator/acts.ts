@@ -14,6 +14,7 @@ import { acceptedOperation, type Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import type { Loop } from '../util/loop.ts'
 import { DELIVERY_TYPE } from '../webhooks/delivery.ts'
+import type { Delivery } from '../webhooks/history.ts'
 import { inlineRunner } from '../worker/runners/inline.ts'
 import { holderName, Worker } from '../worker/worker.ts'
 import type { OperatorFilter } from './filter.ts'
@@ -52,6 +53,8 @@ export interface Done {
   readonly detail?: string | undefined
   /** The operation as it is then. */
   readonly operation?: Operation | undefined
+  /** Of a replay: the new delivery. */
+  readonly delivery?: Delivery | undefined
 }
 
 const KEPT = { attempts: 100, lostAttempts: 100, retention: '90d' } as const

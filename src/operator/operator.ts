@@ -14,13 +14,14 @@ import { listPauses, OPERATOR, PAUSES, type PausedTypes, pausedType, pauseTags }
 import { BROWSE_LIMIT, type BrowseQuery, type LogLine, type RecordedError, type Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import type { Loop } from '../util/loop.ts'
-import { DELIVERY_TYPE, type DeliveryInput } from '../webhooks/delivery.ts'
-import type { Webhooks } from '../webhooks/webhooks.ts'
+import type { Delivery } from '../webhooks/history.ts'
+import { historyAlone, type Webhooks } from '../webhooks/webhooks.ts'
 import { type Act, Acts, BULK_TYPE, type Bulk, type Done, isInternal, OPERATOR_TYPES } from './acts.ts'
 import { type BulkContext, countsOf, previewBulk, runBulk } from './bulk.ts'
 import { formatFilter, type OperatorFilter } from './filter.ts'
 import { lookThrough } from './look.ts'
 import { redactJson } from './redact.ts'
+import { type ReplayContext, replayWebhook } from './replay-webhook.ts'
 import { makeStatistics } from './statistics.ts'
 import { toView } from './to-view.ts'
 import type {
@@ -104,12 +105,14 @@ export interface Operator {
   sendEvent(id: string, event: EventRequest, actor: Actor): Promise<OperationView>
 
   /**
-   * Sends the webhook of a delivery's operation once more, at once.
+   * Sends the webhook of an operation once more, at once. A process without webhooks leaves the sending to one that has
+   * them.
    *
-   * @param deliveryId the id of any of its deliveries
-   * @throws {ProblemError} `no-webhook`, `too-many-requests` after 20 times
+   * @param id the id of the operation, or of any of its deliveries
+   * @returns the new delivery
+   * @throws {ProblemError} `no-webhook`, `not-finished`, `too-many-requests` after 20 times
    */
-  replay(deliveryId: string, actor: Actor): Promise<void>
+  replay(id: string, actor: Actor): Promise<Delivery>
 
   /**
    * Pauses an operation type, durably: workers claim none of its operations, and no execution is started for one, until
@@ -190,6 +193,7 @@ export class StoreOperator implements Operator {
   readonly #context: OperatorContext
   readonly #acts: Acts
   readonly #bulk: BulkContext
+  readonly #replays: ReplayContext
 
   /** @throws {TypeError} when an operation type has the name of one of its own */
   constructor(context: OperatorContext) {
@@ -198,6 +202,8 @@ export class StoreOperator implements Operator {
     for (const name of OPERATOR_TYPES) {
       if (operations.types.has(name)) throw new TypeError(`The name "${name}" is taken: acts of operators have it.`)
     }
+    const history = context.webhooks?.history ?? historyAlone({ store, operations })
+    this.#replays = { store, history, delivers: context.webhooks !== undefined }
     const perform = (act: Act) => this.#perform(act)
     const { types } = operations
     const look = (query: BrowseQuery) => lookThrough({ store, types }, query)
@@ -301,8 +307,10 @@ export class StoreOperator implements Operator {
     return await this.#act({ action: 'event', actor: nameOf(actor), target: id, name, value })
   }
 
-  async replay(deliveryId: string, actor: Actor): Promise<void> {
-    await this.#acts.do({ action: 'replay', actor: nameOf(actor), target: deliveryId })
+  async replay(id: string, actor: Actor): Promise<Delivery> {
+    const { delivery } = await this.#acts.do({ action: 'replay', actor: nameOf(actor), target: id })
+    if (delivery === undefined) throw problemError('not-found')
+    return delivery
   }
 
   async pause(type: string, actor: Actor): Promise<void> {
@@ -379,7 +387,7 @@ export class StoreOperator implements Operator {
       case 'event':
         return await this.#sendEvent(target, event)
       case 'replay':
-        return await this.#replay(target)
+        return await replayWebhook(this.#replays, target)
       case 'pause':
         return await this.#pause(target)
       case 'resume':
@@ -405,17 +413,6 @@ export class StoreOperator implements Operator {
     if (value === undefined) throw problemError('unavailable', `${detail} It may not have been sent: send it again.`)
     const operation = await this.#context.operations.sendOperationEvent(await this.#find(id), { name, value })
     return { count: 1, detail, operation }
-  }
-
-  async #replay(deliveryId: string): Promise<Done> {
-    const { webhooks } = this.#context
-    const told = await this.#rawPayload(deliveryId, 'input')
-    const delivery = await this.#read(deliveryId)
-    if (webhooks === undefined || told === undefined || delivery?.type !== DELIVERY_TYPE)
-      throw problemError('not-found')
-    const { operation, owner } = JSON.parse(told) as DeliveryInput
-    const { id } = await webhooks.redeliver(operation, owner)
-    return { count: 1, detail: `The delivery is ${id}.` }
   }
 
   async #pause(type: string): Promise<Done> {
@@ -459,8 +456,7 @@ export class StoreOperator implements Operator {
   }
 
   async #deliveries({ id, owner, webhookUrl }: Operation): Promise<OperationDetail['deliveries']> {
-    const { webhooks } = this.#context
-    return webhooks === undefined || webhookUrl === null ? [] : await orUnavailable(webhooks.deliveries(id, owner))
+    return webhookUrl === null ? [] : await orUnavailable(this.#replays.history.list(id, owner))
   }
 }
 

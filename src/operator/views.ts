@@ -67,7 +67,7 @@ export interface OperationDetail extends OperationView {
   readonly attempts: readonly ((Attempt | RunningAttempt) & { readonly thrown: AttemptError | null })[]
   /** The steps that were recorded, each with its JSON as the type's `redact` leaves it, in the order of their names. */
   readonly steps: readonly { readonly name: string; readonly value: string }[]
-  /** Webhook deliveries, oldest first; empty without webhooks. */
+  /** Webhook deliveries, oldest first. */
   readonly deliveries: readonly Delivery[]
   readonly hasInput: boolean
   readonly hasOutput: boolean

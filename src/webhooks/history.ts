@@ -62,8 +62,14 @@ export class History {
   }
 
   async deliveries(id: string, owner: string): Promise<readonly Delivery[]> {
+    const deliveries = await this.list(id, owner)
+    if (deliveries.length === 0) await this.#options.operations.find(id, owner)
+    return deliveries
+  }
+
+  /** The same; none also where there is no such operation. */
+  async list(id: string, owner: string): Promise<readonly Delivery[]> {
     const known = await this.#known(id, owner)
-    if (known.length === 0) await this.#options.operations.find(id, owner)
     return await Promise.all(known.map(it => this.#describe(it)))
   }
 

@@ -40,11 +40,26 @@ const CLAIMED_PER_SLOT = 10
 /** More are not claimed at once by default. */
 const MOST_CLAIMED = 10_000
 
+/**
+ * The history of deliveries where this process delivers none: it needs no secret to read them, nor to add one, which a
+ * process that has the secrets then sends.
+ */
+export function historyAlone({ store, operations }: Omit<WebhooksContext, 'logger'>): History {
+  const type = typeOf(readWebhookOptions({ secrets: () => [] }))
+  return new History({ store, operations, type, baseUrl: undefined })
+}
+
+function typeOf({ retriesMs, timeoutMs, retentionMs }: WebhooksSettings): AnyOperationType {
+  const timeout = TURN_MS + timeoutMs + MARGIN_MS
+  return deliveryType({ attempts: retriesMs.length + 1, timeout, retention: retentionMs })
+}
+
 export class Webhooks {
   readonly #options: WebhooksSettings
   readonly #outbox: Outbox
   readonly #worker: Worker
-  readonly #history: History
+  /** What became of deliveries. */
+  readonly history: History
 
   /** @throws {TypeError} for options that cannot be right; the message names them, and never holds a secret */
   constructor(init: WebhooksOptions, { store, operations, logger }: WebhooksContext) {
@@ -52,14 +67,10 @@ export class Webhooks {
       throw new TypeError(`The name "${DELIVERY_TYPE}" is taken: deliveries of webhooks are operations of that type.`)
     }
     this.#options = readWebhookOptions(init)
-    const { baseUrl, retriesMs, retentionMs, timeoutMs, pollIntervalMs, concurrency, shutdownMs } = this.#options
-    const type = deliveryType({
-      attempts: retriesMs.length + 1,
-      timeout: TURN_MS + timeoutMs + MARGIN_MS,
-      retention: retentionMs,
-    })
+    const { baseUrl, pollIntervalMs, concurrency, shutdownMs } = this.#options
+    const type = typeOf(this.#options)
     this.#outbox = new Outbox({ store, type, baseUrl, pollIntervalMs, logger })
-    this.#history = new History({ store, operations, type, baseUrl })
+    this.history = new History({ store, operations, type, baseUrl })
     const claimed = Math.min(concurrency * CLAIMED_PER_SLOT, MOST_CLAIMED)
     this.#worker = new Worker({
       store,
@@ -111,7 +122,7 @@ export class Webhooks {
    * @throws {ProblemError} `not-found` for what is not the owner's, `operation-expired`
    */
   async deliveries(id: string, owner: string): Promise<readonly Delivery[]> {
-    return await orUnavailable(this.#history.deliveries(id, owner))
+    return await orUnavailable(this.history.deliveries(id, owner))
   }
 
   /**
@@ -123,7 +134,7 @@ export class Webhooks {
    * `not-finished`, `too-many-requests` after 20 times
    */
   async redeliver(id: string, owner: string): Promise<Delivery> {
-    return await orUnavailable(this.#history.redeliver(id, owner))
+    return await orUnavailable(this.history.redeliver(id, owner))
   }
 }
 

@@ -90,6 +90,33 @@ describe('what an operator sees', () => {
   })
 })
 
+describe('what an operator replays', () => {
+  test('is sent by a process that has the secrets, also where this one has none', async ({ lab }) => {
+    const store = sqliteStore({ path: lab.file(), synchronous: 'NORMAL' })
+    const receiver = await startReceiver(lab, { answer: statuses(204) })
+    const waybill = await carrier(lab, {}, { store })
+    const id = await send(waybill, receiver.url, 'ok', 'alice')
+    await hasStatus(store, deliveryId(id, 0), 'completed')
+    const { operator } = lab.composition([], { store })
+    expect((await operator.get(id))?.deliveries).toMatchObject([{ number: 0, attempts: [{ answerStatus: 204 }] }])
+    const again = await operator.replay(id, ann)
+    expect(again).toMatchObject({ id: deliveryId(id, 1), number: 1, url: receiver.url })
+    await hasStatus(store, again.id, 'completed')
+    expect(await operator.replay(again.id, ann)).toMatchObject({ id: deliveryId(id, 2) })
+    const [entry] = (await operator.audit()).items
+    expect(entry).toMatchObject({ action: 'replay', detail: expect.stringContaining(deliveryId(id, 2)) })
+  })
+
+  test('is not what has never been delivered', async ({ lab }) => {
+    const waybill = await lab.waybill([orders])
+    const id = await submit(waybill, orders)
+    const refused = expect(waybill.operator.replay(id, ann)).rejects
+    await refused.toMatchObject({ problem: { code: 'no-webhook' } })
+    const unknown = expect(waybill.operator.replay('01941f29-7c00-7000-8000-000000000001', ann)).rejects
+    await unknown.toMatchObject({ problem: { code: 'not-found' } })
+  })
+})
+
 describe('what an operator cancels', () => {
   test('a pending operation is canceled at once, and once more', async ({ lab }) => {
     const waybill = await lab.waybill([orders])

@@ -42,10 +42,9 @@ export function adminRoutes(waybill: Waybill, options: AdminViewOptions): OwnRou
     look('/audit', async ({ query }) => json(200, await operator.audit(readPage(query)))),
     ...operationRoutes(operator),
     ...bulkRoutes(operator),
-    change('POST', '/deliveries/:id/replay', async ({ params }, who) => {
-      await operator.replay(params.id ?? '', who)
-      return NO_CONTENT
-    }),
+    change('POST', '/deliveries/:id/replay', async ({ params }, who) =>
+      json(200, await operator.replay(params.id ?? '', who)),
+    ),
     change('POST', '/types/:name/pause', async ({ params }, who) => {
       await operator.pause(params.name ?? '', who)
       return NO_CONTENT

@@ -1,0 +1,79 @@
+/** `waybill webhooks` and `waybill replay`: what became of the webhooks of an operation, and sending them once more. */
+import { isFinal } from '../model/protocol.ts'
+import type { Delivery, DeliveryAttempt } from '../webhooks/history.ts'
+import { type Command, JSON_OPTION, type ParsedArgs } from './command.ts'
+import { actor, DESK_OPTIONS, type Desk, findId, withDesk } from './desk.ts'
+import { columns, fail, messageOf, plain, print, printJson, short, span, time } from './output.ts'
+
+export const webhooks: Command = {
+  name: 'webhooks',
+  operands: 'ID',
+  count: { min: 1, max: 1 },
+  summary: 'show the webhook deliveries of an operation, with every attempt and what the receiver answered',
+  options: { ...DESK_OPTIONS, ...JSON_OPTION },
+  examples: [
+    'waybill webhooks 7f6aeb --store sqlite:./orders.db',
+    'waybill webhooks 01941f29-7c00-7000-8000-000000000001 --json --url http://127.0.0.1:3000',
+  ],
+  run: given => withDesk(given, desk => show(desk, given)),
+}
+
+export const replay: Command = {
+  name: 'replay',
+  operands: 'ID...',
+  count: { min: 1, max: Number.POSITIVE_INFINITY },
+  summary: 'send the webhook of each operation once more, at once',
+  options: { ...DESK_OPTIONS, ...JSON_OPTION },
+  notes: [
+    'ID is that of an operation, or of one of its deliveries. Over a store, a process of the API that delivers webhooks sends it.',
+  ],
+  examples: [
+    'waybill replay 7f6aeb --url http://127.0.0.1:3000',
+    'waybill replay 7f6aeb 3c01d2 --store sqlite:./orders.db',
+  ],
+  run: given => withDesk(given, desk => replayEach(desk, given)),
+}
+
+async function show(desk: Desk, given: ParsedArgs): Promise<number> {
+  const [operand = ''] = given.operands
+  const id = await findId(desk, operand)
+  const detail = await desk.get(id)
+  if (detail === undefined) throw new Error(`There is no operation ${id}.`)
+  const { deliveries, webhookUrl, status } = detail
+  if (given.has('json')) return printJson(deliveries)
+  if (webhookUrl === null) return print(`${id} has no webhook.`)
+  if (deliveries.length === 0) {
+    return print(`${id} has not been delivered yet to ${plain(webhookUrl)}; its status is "${status}".`)
+  }
+  for (const line of deliveries.flatMap(deliveryLines)) print(line)
+  return 0
+}
+
+function deliveryLines({ id, url, status, createdAt, nextAttemptAt, attempts }: Delivery): string[] {
+  const next = nextAttemptAt === null || isFinal(status) ? '' : `, next attempt at ${time(nextAttemptAt)}`
+  return [
+    `${id}  ${status}${next}  ${time(createdAt)}  ${plain(url)}`,
+    ...columns(attempts.map(attemptRow)).map(line => `  ${line}`),
+  ]
+}
+
+function attemptRow({ number, startedAt, finishedAt, outcome, answerStatus, error }: DeliveryAttempt): string[] {
+  const reason = short(error?.detail ?? error?.title ?? '', 120)
+  return [`#${number}`, time(startedAt), span(finishedAt - startedAt), outcome, String(answerStatus ?? '-'), reason]
+}
+
+/** Says what became of each. Exits with 1 if one of them could not be sent. */
+async function replayEach(desk: Desk, given: ParsedArgs): Promise<number> {
+  let code = 0
+  for (const operand of given.operands) {
+    const id = await findId(desk, operand)
+    try {
+      const delivery = await desk.replay(id, actor())
+      if (given.has('json')) printJson(delivery)
+      else print(`${id} is sent again by ${delivery.id}`)
+    } catch (error) {
+      code = fail(`${id} ${messageOf(error)}`, 1)
+    }
+  }
+  return code
+}

@@ -1,0 +1,39 @@
+/** Sends the webhook of an operation once more. */
+import { problemError } from '../model/problem.ts'
+import { orUnavailable } from '../service/unavailable.ts'
+import type { Store } from '../stores/store.ts'
+import { DELIVERY_TYPE, type DeliveryInput } from '../webhooks/delivery.ts'
+import type { History } from '../webhooks/history.ts'
+import type { Done } from './acts.ts'
+
+/** What is known of deliveries. */
+export interface ReplayContext {
+  readonly store: Pick<Store, 'read' | 'readPayload'>
+  readonly history: History
+  /** Whether this process delivers, so that it knows what the first delivery of an operation says. */
+  readonly delivers: boolean
+}
+
+/**
+ * Does it.
+ *
+ * @param id the id of the operation, or of any of its deliveries
+ * @throws {ProblemError} `not-found`, `no-webhook`, `not-finished`, `too-many-requests`
+ */
+export async function replayWebhook({ store, history, delivers }: ReplayContext, id: string): Promise<Done> {
+  const { operation, owner } = await toldOf(store, id)
+  const known = await orUnavailable(history.list(operation, owner))
+  if (known.length === 0 && !delivers) throw problemError('no-webhook', 'Nothing has been delivered yet.')
+  const delivery = await orUnavailable(history.redeliver(operation, owner))
+  return { count: 1, detail: `The delivery is ${delivery.id}.`, delivery }
+}
+
+/** The operation whose end a delivery tells, or the operation itself. */
+async function toldOf(store: ReplayContext['store'], id: string): Promise<Pick<DeliveryInput, 'operation' | 'owner'>> {
+  const found = await orUnavailable(store.read(id))
+  if (found === undefined) throw problemError('not-found')
+  if (found.type !== DELIVERY_TYPE) return { operation: id, owner: found.owner }
+  const told = await orUnavailable(store.readPayload(id, 'input'))
+  if (told === undefined) throw problemError('not-found')
+  return JSON.parse(told) as DeliveryInput
+}
