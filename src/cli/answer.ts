@@ -46,7 +46,12 @@ function list({ id, waits, status }: OperationDetail, given: ParsedArgs): number
   return 0
 }
 
-const KINDS: Readonly<Record<Wait['kind'], string>> = { time: 'a time', event: 'an event', input: 'an answer' }
+const KINDS: Readonly<Record<Wait['kind'], string>> = {
+  time: 'a time',
+  event: 'an event',
+  input: 'an answer',
+  children: 'its children',
+}
 
 /** The columns of a wait. */
 export function waitRow({ kind, name, until, message = '' }: Wait): string[] {

@@ -103,6 +103,10 @@ export interface Operation {
   readonly purged: boolean
   /** What operators find it by, as the type's `tags` made it of the input; null where there are none. They go with the payloads. */
   readonly tags: Tags | null
+  /** The operation whose handler has submitted this one. */
+  readonly parent: string | null
+  /** It has ended, and its parent has not been told yet, or its children have not been looked after. */
+  readonly familyDue: boolean
   /** The operation that this one runs again. */
   readonly retryOf: string | null
   /** The operation that runs this one again. */
@@ -141,8 +145,14 @@ export type Change =
   | { readonly kind: 'abandon'; readonly attempt: number; readonly execution?: string; readonly reason: string }
   /** An event, as JSON text. Refused where one of this name has come, or the wait for it is over. It is kept as a step. */
   | { readonly kind: 'event'; readonly name: string; readonly value: string }
-  /** Its webhook delivery has been accepted as an operation of its own. An ended operation takes this change and the next one. */
+  /** The attempt is about to submit children. */
+  | { readonly kind: 'has-children'; readonly attempt: number }
+  /** Children have ended; how many have not. */
+  | { readonly kind: 'children-ended'; readonly unfinished: number }
+  /** Its webhook delivery has been accepted as an operation of its own. An ended operation takes this change and the next two. */
   | { readonly kind: 'webhook-accepted' }
+  /** Its parent knows of its end, and its children have been looked after. */
+  | { readonly kind: 'family-told' }
   /** Another operation runs this one again. */
   | { readonly kind: 'retried'; readonly by: string }
 
@@ -160,6 +170,11 @@ export interface ClaimBy {
 export function isSuspended({ status, runAt, launches, waits, history }: Operation): boolean {
   if (status !== 'pending' || runAt === null || launches > 0 || waits === null) return false
   return history.at(-1)?.outcome === 'suspended'
+}
+
+/** Whether it has submitted children. */
+export function hasChildren({ waits }: Pick<Operation, 'waits'>): boolean {
+  return waits?.children !== undefined
 }
 
 /** Failed attempts that count: those that were neither handed back, nor suspended, nor lost with their worker. */

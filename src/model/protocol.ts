@@ -92,7 +92,7 @@ export const MAX_PAGE_LIMIT = 200
 /** What the handler of an operation waits for. */
 export interface WaitDocument {
   /** `time`: nobody needs to do anything. `event`: a system sends something. `input`: a person or an agent answers `message`. */
-  readonly kind: 'time' | 'event' | 'input'
+  readonly kind: 'time' | 'event' | 'input' | 'children'
   readonly name: string
   /** When it ends without an event. */
   readonly until?: string

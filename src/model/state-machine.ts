@@ -12,8 +12,8 @@
  *   └── start deadline, launches used up ───────────▶ failed
  * ```
  *
- * A suspended operation is pending: its handler waits for a time or an event, which `waits` holds, and `runAt` is the end
- * of the first wait that ends by itself. An event that it waits for makes it ready at once.
+ * A suspended operation is pending: its handler waits for a time, an event or its children, which `waits` holds, and
+ * `runAt` is the end of the first wait that ends by itself. What it waits for makes it ready at once when it comes.
  */
 import {
   type Attempt,
@@ -22,6 +22,7 @@ import {
   type ClaimBy,
   countedAttempts,
   HISTORY_LIMIT,
+  hasChildren,
   isSuspended,
   type Operation,
   type Outcome,
@@ -29,7 +30,7 @@ import {
 import { briefProblem, problem } from './problem.ts'
 import { isFinal, type Problem } from './protocol.ts'
 import type { Submission } from './submission.ts'
-import { isFor, receivedEvent, suspendedWaits, type WaitRequest } from './waits.ts'
+import { isFor, isOver, receivedEvent, suspendedWaits, type WaitRequest, withChildren } from './waits.ts'
 
 /**
  * The record of an operation that has just been accepted.
@@ -38,11 +39,13 @@ import { isFor, receivedEvent, suspendedWaits, type WaitRequest } from './waits.
  * const record = accepted(submission, now)
  */
 export function accepted(submission: Submission, now: number): Operation {
-  const { input: _, delay, startWithin, limits: __, steps: ___, tags = null, retryOf = null, ...kept } = submission
+  const { input: _, delay, startWithin, limits: __, steps: ___, ...kept } = submission
   return {
     ...kept,
-    tags,
-    retryOf,
+    tags: submission.tags ?? null,
+    parent: submission.parent ?? null,
+    familyDue: false,
+    retryOf: submission.retryOf ?? null,
     retriedBy: null,
     status: 'pending',
     version: 1,
@@ -148,8 +151,14 @@ export function changed(operation: Operation, change: Change, now: number): Oper
       return abandoned(operation, change, now)
     case 'event':
       return eventReceived(operation, change.name, now)
+    case 'has-children':
+      return owns(operation, change.attempt) ? { ...operation, waits: withChildren(operation.waits) } : undefined
+    case 'children-ended':
+      return childrenEnded(operation, change.unfinished, now)
     case 'webhook-accepted':
       return operation.webhookDue ? { ...operation, webhookDue: false } : undefined
+    case 'family-told':
+      return operation.familyDue ? { ...operation, familyDue: false } : undefined
     case 'retried':
       return isFinal(operation.status) && operation.retriedBy !== change.by
         ? { ...operation, retriedBy: change.by }
@@ -250,6 +259,14 @@ function eventReceived(operation: Operation, name: string, now: number): Operati
   return next(operation, now, { waits, ...(isAwaited && { runAt: null }) })
 }
 
+function childrenEnded(operation: Operation, unfinished: number, now: number): Operation | undefined {
+  const { waits } = operation
+  if (isFinal(operation.status) || waits?.children === undefined) return undefined
+  const isAwaited = isSuspended(operation) && waits.open.some(wait => isOver(wait, unfinished))
+  const children = { told: waits.children.told + 1, unfinished }
+  return next(operation, now, { waits: { ...waits, children }, ...(isAwaited && { runAt: null }) })
+}
+
 function retried(operation: Operation, outcome: Outcome & { kind: 'retry' }, now: number): Operation {
   const { problem: error, delayMs } = outcome
   if (countedAttempts(operation) >= operation.maxAttempts && !operation.cancelRequested) {
@@ -327,6 +344,7 @@ function ended(operation: Operation, now: number, change: Partial<Operation>): O
     finishedAt: now,
     expiresAt: now + operation.retention,
     webhookDue: operation.webhookUrl !== null,
+    familyDue: operation.parent !== null || hasChildren(operation),
     runAt: null,
     holder: null,
     leaseUntil: null,

@@ -23,6 +23,8 @@ export interface Submission {
   readonly limits?: SubmissionLimits | undefined
   /** Default: none. */
   readonly tags?: Tags | null
+  /** The operation whose handler submits it. Default: none. */
+  readonly parent?: string | null
   /** The operation that this one runs again. Default: none. */
   readonly retryOf?: string | null
   /** Steps that count as recorded from the beginning: names and their JSON. Default: none. */

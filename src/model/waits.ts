@@ -1,7 +1,7 @@
 /** What a suspended handler waits for, and what has come: pure, as the state machine that uses it. */
 
-/** What a handler can wait for: a time, an event, or an answer to a question. */
-export const WAIT_KINDS = ['time', 'event', 'input'] as const
+/** What a handler can wait for: a time, an event, an answer to a question, or operations that it has submitted. */
+export const WAIT_KINDS = ['time', 'event', 'input', 'children'] as const
 export type WaitKind = (typeof WAIT_KINDS)[number]
 
 /** What a suspended handler waits for. */
@@ -14,12 +14,16 @@ export interface Wait {
   readonly message?: string
   /** What an event must be: a JSON Schema, of at most 16 KiB. */
   readonly schema?: Readonly<Record<string, unknown>>
+  /** Of `children`: it is over when at most this number of all children are unfinished. */
+  readonly left?: number
 }
 
 /** A wait as a handler asks for it. */
 export interface WaitRequest extends Omit<Wait, 'until'> {
   /** Milliseconds until it ends by itself; null for never. A wait that is open already keeps its end. */
   readonly withinMs: number | null
+  /** Of `children`: how often ends were reported to the operation when `left` was worked out. */
+  readonly told?: number
 }
 
 /** What a handler waits for, and what has come. */
@@ -28,6 +32,8 @@ export interface Waits {
   readonly open: readonly Wait[]
   /** The names of the events that have come, at most {@link MAX_EVENTS}; their values are steps. */
   readonly received: readonly string[]
+  /** Of an operation that submits others: how often ends of them were reported to it, and how many were unfinished then. */
+  readonly children?: { readonly told: number; readonly unfinished: number }
 }
 
 /** How many events one operation takes. */
@@ -82,15 +88,20 @@ export function suspendedWaits(
   requests: readonly WaitRequest[],
   now: number,
 ): { readonly waits: Waits; readonly dueAt: number } {
-  const { open: known, received } = before ?? NONE
-  const open = requests.map(request => opened(request, known, now))
-  // An event may have come while the attempt was on its way to this wait.
-  const hasCome = open.some(({ name, kind }) => kind !== 'time' && received.includes(name))
+  const was = before ?? NONE
+  const open = requests.map(request => opened(request, was.open, now))
+  // What it waits for may have come while the attempt was on its way to this wait.
+  const hasCome = requests.some(request => hasEnded(request, was))
   const dueAt = hasCome ? now : Math.min(NEVER_DUE, ...open.map(({ until }) => until ?? NEVER_DUE))
-  return { waits: { open, received }, dueAt }
+  return { waits: { ...was, open }, dueAt }
 }
 
-function opened({ withinMs, ...request }: WaitRequest, known: readonly Wait[], now: number): Wait {
+function hasEnded({ kind, name, left = 0, told = 0 }: WaitRequest, { received, children }: Waits): boolean {
+  if (kind === 'children') return children !== undefined && children.told > told && children.unfinished <= left
+  return kind !== 'time' && received.includes(name)
+}
+
+function opened({ withinMs, told: _, ...request }: WaitRequest, known: readonly Wait[], now: number): Wait {
   const before = known.find(({ name, kind }) => name === request.name && kind === request.kind)
   const until = withinMs === null ? null : Math.min(now + Math.max(0, withinMs), NEVER_DUE)
   return { ...request, until: before === undefined ? until : before.until }
@@ -101,13 +112,25 @@ function opened({ withinMs, ...request }: WaitRequest, known: readonly Wait[], n
  * is over, or too many have come.
  */
 export function receivedEvent(before: Waits | null, name: string, now: number): Waits | undefined {
-  const { open, received } = before ?? NONE
+  const was = before ?? NONE
+  const { open, received } = was
   const until = open.find(wait => isFor(wait, name))?.until ?? NEVER_DUE
   if (until <= now || received.includes(name) || received.length >= MAX_EVENTS) return undefined
-  return { open, received: [...received, name] }
+  return { ...was, received: [...received, name] }
 }
 
 /** Whether the wait is for an event of this name. */
 export function isFor(wait: Wait, name: string): boolean {
-  return wait.kind !== 'time' && wait.name === name
+  return (wait.kind === 'event' || wait.kind === 'input') && wait.name === name
+}
+
+/** Whether the wait is for children, and over while this number of them is unfinished. */
+export function isOver({ kind, left = 0 }: Wait, unfinished: number): boolean {
+  return kind === 'children' && unfinished <= left
+}
+
+/** The waits of an operation that submits others. */
+export function withChildren(before: Waits | null): Waits {
+  const was = before ?? NONE
+  return { ...was, children: was.children ?? { told: 0, unfinished: 0 } }
 }

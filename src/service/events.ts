@@ -40,7 +40,7 @@ export function openWaits(operation: Operation): readonly Wait[] {
 
 /** Whether it waits for an event, which may come at any time. */
 export function awaitsEvent(operation: Operation): boolean {
-  return openWaits(operation).some(({ kind }) => kind !== 'time')
+  return openWaits(operation).some(({ kind }) => kind === 'event' || kind === 'input')
 }
 
 /**

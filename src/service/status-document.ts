@@ -53,7 +53,7 @@ export function toWaitDocument({ kind, name, until, message, schema }: Wait, ope
     ...(until !== null && { until: new Date(until).toISOString() }),
     ...(message !== undefined && { message }),
     ...(schema !== undefined && { schema }),
-    ...(kind !== 'time' && { url: `${operationUrl}/events/${encodeURIComponent(name)}` }),
+    ...((kind === 'event' || kind === 'input') && { url: `${operationUrl}/events/${encodeURIComponent(name)}` }),
   }
 }
 
@@ -64,6 +64,7 @@ function notBeforeOf({ status, attempt, launches, runAt }: Operation): number | 
 
 function describeWait({ kind, name, until }: Wait): string {
   if (kind === 'time') return `It sleeps until ${new Date(until ?? NEVER_DUE).toISOString()}.`
+  if (kind === 'children') return 'It waits for operations that it has submitted.'
   return kind === 'event' ? `It waits for the event "${name}".` : `It waits for an answer to "${name}".`
 }
 

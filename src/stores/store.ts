@@ -12,7 +12,7 @@
  * - A record, or an idempotency key, that another transaction holds delays no other one by more than one round trip.
  */
 import type { AttemptError, Change, ClaimBy, Operation } from '../model/operation.ts'
-import { isFinal, type Status } from '../model/protocol.ts'
+import { type FinalStatus, isFinal, type Status } from '../model/protocol.ts'
 import type { Submission, SubmissionLimits } from '../model/submission.ts'
 
 /** The answer to a submission. */
@@ -98,6 +98,25 @@ export interface ListQuery {
   readonly limit: number
   /** List what comes after this id. */
   readonly after?: string | undefined
+}
+
+/** Which children of an operation to list: one state, in the order of their ids. */
+export interface ChildrenQuery {
+  readonly parent: string
+  /** `unfinished`: those that are pending or running, as they are at one moment. */
+  readonly state: 'unfinished' | FinalStatus
+  /** 1 to 1,000. */
+  readonly limit: number
+  /** List what comes after this id. */
+  readonly after?: string | undefined
+}
+
+/** How many children of an operation are kept. */
+export interface ChildCounts {
+  readonly unfinished: number
+  readonly completed: number
+  readonly failed: number
+  readonly canceled: number
 }
 
 /** Which operations of all owners an operator looks for, newest first: those that fit everything that is given. */
@@ -310,6 +329,12 @@ export interface OperationStore {
   /** Lists operations of one type and owner, newest first. */
   list(query: ListQuery): Promise<readonly Operation[]>
 
+  /** Lists the ids of the operations that the handler of another one has submitted. */
+  listChildren(query: ChildrenQuery): Promise<readonly string[]>
+
+  /** Counts the operations that the handler of this one has submitted. */
+  countChildren(parent: string): Promise<ChildCounts>
+
   /** Calls the listener with each hint until the returned function is called. */
   watch(listener: (hint: Hint) => void): () => void
 }
@@ -342,6 +367,9 @@ export interface WorkQueue {
 
   /** Lists ended operations whose webhook delivery is due, at most `limit`. */
   webhooksDue(limit: number): Promise<readonly Operation[]>
+
+  /** Lists ended operations whose parents are to be told, or whose children are to be looked after, at most `limit`. */
+  familyDue(limit: number): Promise<readonly Operation[]>
 
   /** Ends what has run out and deletes what has passed its retention, at most `limit` operations of each. */
   sweep(limit: number): Promise<SweepResult>

@@ -1,5 +1,7 @@
 /** Records as stores keep them, read back: those of older versions lack members, and a long history is parsed late. */
 import { type Attempt, HISTORY_LIMIT, type Operation } from '../model/operation.ts'
+import type { Status } from '../model/protocol.ts'
+import type { ChildCounts } from './store.ts'
 
 /** An ended attempt as a store has kept it: one that an older version wrote names no engine. */
 export type KeptAttempt = Omit<Attempt, 'engine'> & Partial<Pick<Attempt, 'engine'>>
@@ -69,7 +71,7 @@ function saysEngine(attempt: KeptAttempt): attempt is Attempt {
 }
 
 /** What few records have: a store may leave it out, and older versions did. */
-type RareMember = 'waits' | 'tags' | 'retryOf' | 'retriedBy'
+type RareMember = 'waits' | 'tags' | 'retryOf' | 'retriedBy' | 'parent' | 'familyDue'
 
 /** A record as a store has kept it whole: that of an older version names no engine. */
 export type KeptOperation = Omit<Operation, 'engine' | 'history' | RareMember> & {
@@ -81,6 +83,16 @@ export type KeptOperation = Omit<Operation, 'engine' | 'history' | RareMember> &
 /** The record that a store has kept, whatever the version that wrote it: one that takes the execution out may leave its engine behind. */
 export function operationOf(kept: KeptOperation): Operation {
   const engine = kept.execution === null ? null : (kept.engine ?? null)
-  const { waits = null, tags = null, retryOf = null, retriedBy = null } = kept
-  return { ...kept, engine, history: historyOf(kept.history), waits, tags, retryOf, retriedBy }
+  const { waits = null, tags = null, retryOf = null, retriedBy = null, parent = null, familyDue = false } = kept
+  const rare = { waits, tags, retryOf, retriedBy, parent, familyDue }
+  return { ...kept, ...rare, engine, history: historyOf(kept.history) }
+}
+
+/** Adds up how many children of each status there are. */
+export function toChildCounts(counts: readonly (readonly [status: Status | undefined, count: number])[]): ChildCounts {
+  const sum = { unfinished: 0, completed: 0, failed: 0, canceled: 0 }
+  for (const [status, count] of counts) {
+    sum[status === undefined || status === 'pending' || status === 'running' ? 'unfinished' : status] += count
+  }
+  return sum
 }

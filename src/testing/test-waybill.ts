@@ -15,6 +15,7 @@ import {
 } from '../model/options.ts'
 import { ProblemError, problem } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
+import { NEVER_DUE } from '../model/waits.ts'
 import { isTick, type ScheduleOptions } from '../schedules/schedules.ts'
 import { awaitsEvent } from '../service/events.ts'
 import type { SubmitRequest } from '../service/submissions.ts'
@@ -140,6 +141,12 @@ function waitsForTest(operation: Operation, now: number): boolean {
   return awaitsEvent(operation)
 }
 
+/** When time alone has it go on; null where it goes on without. */
+function dueAt({ status, runAt, waits }: Operation): number | null {
+  const waitsForChildren = waits?.open.some(({ kind }) => kind === 'children') === true
+  return status === 'running' || (runAt === NEVER_DUE && waitsForChildren) ? null : runAt
+}
+
 class InMemoryWaybill implements TestWaybill {
   readonly waybill: Waybill
   readonly clock: ManualClock
@@ -178,7 +185,7 @@ class InMemoryWaybill implements TestWaybill {
       if (unfinished.length === 0) return
       if (!this.#hasHandlers)
         throw new Error('Operations wait for a handler: give testWaybill() the option "handlers".')
-      const due = unfinished.map(({ status, runAt }) => (status === 'running' ? now : (runAt ?? now)))
+      const due = unfinished.map(operation => dueAt(operation) ?? now)
       const next = Math.min(...due)
       if (next > now) this.clock.advanceTo(next)
       await sleep(1)

@@ -6,6 +6,7 @@ import {
   type ClaimBy,
   countedAttempts,
   HISTORY_LIMIT,
+  hasChildren,
   isSuspended,
   type Operation,
   type Outcome,
@@ -13,7 +14,7 @@ import {
 import { problem } from '../../src/model/problem.ts'
 import { isFinal } from '../../src/model/protocol.ts'
 import { accepted, changed, claimed, expired, launching, renewed } from '../../src/model/state-machine.ts'
-import { NEVER_DUE, WAIT_KINDS, type WaitRequest } from '../../src/model/waits.ts'
+import { isOver, NEVER_DUE, WAIT_KINDS, type WaitRequest } from '../../src/model/waits.ts'
 import { submissionOf } from '../support/submission.ts'
 
 /** What happens, and how many milliseconds after what happened before. */
@@ -40,6 +41,7 @@ const start = fc
     startWithin: fc.option(fc.nat(5000)),
     delay: fc.nat(5000),
     webhookUrl: fc.constantFrom(null, 'https://hooks.example/'),
+    parent: fc.constantFrom(null, 'p'),
   })
   .map(parts => accepted(submissionOf('a', parts), 0))
 
@@ -48,6 +50,8 @@ const waits: fc.Arbitrary<WaitRequest[]> = fc.array(
     kind: fc.constantFrom(...WAIT_KINDS),
     name: fc.constantFrom('a', 'b'),
     withinMs: fc.option(fc.nat(5000)),
+    left: fc.nat(2),
+    told: fc.nat(2),
   }),
   { minLength: 1, maxLength: 3 },
 )
@@ -77,6 +81,9 @@ const change: fc.Arbitrary<Change> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant('event'), name: fc.constantFrom('a', 'b'), value: fc.constant('1') }),
     weight: 2,
   },
+  fc.record({ kind: fc.constant('has-children'), attempt: number }),
+  { arbitrary: fc.record({ kind: fc.constant('children-ended'), unfinished: fc.nat(3) }), weight: 2 },
+  fc.constant({ kind: 'family-told' } as const),
   fc.constant({ kind: 'webhook-accepted' } as const),
   fc.constant({ kind: 'retried', by: 'b' } as const),
 )
@@ -156,23 +163,26 @@ function visible(operation: Operation): unknown {
     engine: _____,
     runAt: ______,
     webhookDue: _______,
+    familyDue: _________,
+    waits,
     retriedBy: ________,
     ...rest
   } = operation
-  return rest
+  // That it has children shows in their number.
+  return { ...rest, open: waits?.open ?? [], received: waits?.received ?? [] }
 }
 
 describe('every operation', () => {
   it('keeps its final status, and all that is known about it, for ever', () => {
     always(({ before, after }) => {
-      const fixed = { webhookDue: true, retriedBy: null }
+      const fixed = { webhookDue: true, familyDue: true, retriedBy: null }
       if (isFinal(before.status)) expect({ ...after, ...fixed }).toEqual({ ...before, ...fixed })
     })
   })
 
-  it('takes nothing but the acceptance of its webhook, and of its retry, once it has ended', () => {
+  it('takes nothing but the acceptance of its webhook, of its retry and of its family once it has ended', () => {
     always(({ before, event: it }) => {
-      const kinds = ['webhook-accepted', 'retried']
+      const kinds = ['webhook-accepted', 'family-told', 'retried']
       if (isFinal(before.status)) expect(kinds).toContain(it.do === 'change' && it.change.kind)
     })
   })
@@ -229,8 +239,21 @@ describe('every operation', () => {
       expect(new Set(received).size).toBe(received.length)
       if (it.do === 'change' && it.change.kind === 'event')
         expect(before.waits?.received ?? []).not.toContain(it.change.name)
-      const asked = after.waits?.open.filter(({ kind }) => kind !== 'time').map(({ name }) => name) ?? []
+      const asked =
+        after.waits?.open.filter(({ kind }) => kind === 'event' || kind === 'input').map(({ name }) => name) ?? []
       if (isSuspended(after)) expect(asked.filter(name => received.includes(name))).toEqual([])
+    })
+  })
+
+  it('does not wait for children once few enough are unfinished, and its family is due when it has ended', () => {
+    always(({ before, after, event: it }) => {
+      if (it.do === 'change' && it.change.kind === 'children-ended' && isSuspended(after)) {
+        const { unfinished } = it.change
+        expect(after.waits?.open.filter(wait => isOver(wait, unfinished))).toEqual([])
+      }
+      const hasEnded = isFinal(after.status) && !isFinal(before.status)
+      if (hasEnded) expect(after.familyDue).toBe(after.parent !== null || hasChildren(after))
+      if (!isFinal(after.status)) expect(after.familyDue).toBe(false)
     })
   })
 

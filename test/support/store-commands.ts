@@ -8,6 +8,7 @@ import { expect } from 'vitest'
 import { type ManualClock, manualClock } from 'waybill/testing'
 import type { Change, ClaimBy, Operation, Outcome } from '../../src/model/operation.ts'
 import { problem } from '../../src/model/problem.ts'
+import { FINAL_STATUSES, isFinal } from '../../src/model/protocol.ts'
 import type { Submission } from '../../src/model/submission.ts'
 import { WAIT_KINDS, type WaitRequest } from '../../src/model/waits.ts'
 import { listAllActive } from '../../src/stores/list-all-active.ts'
@@ -20,6 +21,7 @@ const DAY = 86_400 * SECOND
 const LEASE_MS = 30 * SECOND
 const TYPES = ['orders', 'refunds'] as const
 const OWNERS = ['', 'ann'] as const
+const PARENT = '01941f29-7c00-7000-8000-0000000000fe'
 const CLAIM_BY = { holder: 'host/1/a', leaseMs: LEASE_MS }
 
 type Write =
@@ -61,6 +63,7 @@ const parts: fc.Arbitrary<Partial<Submission>> = fc.record({
   maxLost: fc.constantFrom(0, 1, 2),
   retention: fc.constantFrom(0, 60 * SECOND, 2 * DAY),
   webhookUrl: fc.constantFrom(null, null, 'https://hooks.example/'),
+  parent: fc.constantFrom(null, null, PARENT),
 })
 
 const note: fc.Arbitrary<Note> = fc.oneof(
@@ -73,6 +76,8 @@ const waits: fc.Arbitrary<WaitRequest[]> = fc.array(
     kind: fc.constantFrom(...WAIT_KINDS),
     name: fc.constantFrom('a', 'b'),
     withinMs: fc.option(fc.nat(9 * SECOND)),
+    left: fc.nat(2),
+    told: fc.nat(2),
   }),
   { minLength: 1, maxLength: 3 },
 )
@@ -110,6 +115,9 @@ const change: fc.Arbitrary<AimedChange> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant('event'), name: fc.constantFrom('a', 'b'), value: fc.constant('1') }),
     weight: 2,
   },
+  fc.constant({ kind: 'has-children' } as const),
+  fc.record({ kind: fc.constant('children-ended'), unfinished: fc.nat(3) }),
+  fc.constant({ kind: 'family-told' } as const),
   fc.constant({ kind: 'webhook-accepted' } as const),
   fc.constant({ kind: 'retried', by: '01941f29-7c00-7000-8000-0000000000ff' } as const),
 )
@@ -310,21 +318,28 @@ async function assertSameParts(store: Store, model: StoreModel): Promise<void> {
 async function assertSameQueues(store: Store, model: StoreModel): Promise<void> {
   await Promise.all(TYPES.map(type => assertSameQueue(store, model, type)))
   const due = (await store.webhooksDue(1000)).map(({ id }) => id)
-  expect(due).toEqual(
-    model
-      .all()
-      .filter(it => it.webhookDue)
-      .map(({ id }) => id)
-      .sort(),
-  )
+  expect(due).toEqual(idsOf(model, it => it.webhookDue))
+  const family = (await store.familyDue(1000)).map(({ id }) => id)
+  expect(family).toEqual(idsOf(model, it => it.familyDue))
+  const children = (state: string) => idsOf(model, it => it.parent === PARENT && stateOf(it) === state)
+  const counts = Object.entries(await store.countChildren(PARENT)).map(([state, count]) => [state, count])
+  expect(counts).toEqual(['unfinished', ...FINAL_STATUSES].map(state => [state, children(state).length]))
+  const unfinished = await store.listChildren({ parent: PARENT, state: 'unfinished', limit: 1000 })
+  expect(unfinished).toEqual(children('unfinished'))
   const held = (await listAllActive(store)).map(({ id }) => id).sort()
-  expect(held).toEqual(
-    model
-      .all()
-      .filter(isHeld)
-      .map(({ id }) => id)
-      .sort(),
-  )
+  expect(held).toEqual(idsOf(model, isHeld))
+}
+
+function idsOf(model: StoreModel, wanted: (operation: Operation) => boolean): string[] {
+  return model
+    .all()
+    .filter(wanted)
+    .map(({ id }) => id)
+    .sort()
+}
+
+function stateOf({ status }: Operation) {
+  return isFinal(status) ? status : 'unfinished'
 }
 
 async function assertSameQueue(store: Store, model: StoreModel, type: string): Promise<void> {

@@ -22,6 +22,8 @@ import type {
   ActiveQuery,
   BrowsePage,
   BrowseQuery,
+  ChildCounts,
+  ChildrenQuery,
   Claim,
   ClaimRequest,
   Dump,
@@ -56,11 +58,13 @@ import {
   type LogPart,
   type OperationItem,
   scopeOf,
+  sorted,
   type Tagged,
   within,
 } from './items.ts'
 import { LongKeys } from './keys.ts'
 import { type Mutation, Mutations } from './mutations.ts'
+import type { CountName } from './queries.ts'
 import { Limits } from './submission-limits.ts'
 import { purgeOne, reschedule, sweep } from './sweeps.ts'
 import { changing, claiming, holdingBack, noting, renewing } from './transitions.ts'
@@ -335,6 +339,29 @@ class CosmosStore implements Store {
 
   webhooksDue(limit: number): Promise<readonly Operation[]> {
     return this.#run(() => this.#access.records('webhooksDue', { after: '' }, limit))
+  }
+
+  familyDue(limit: number): Promise<readonly Operation[]> {
+    return this.#run(() => this.#access.records('familyDue', { after: '' }, limit))
+  }
+
+  listChildren({ parent, state, after = '', limit }: ChildrenQuery): Promise<readonly string[]> {
+    const isOpen = state === 'unfinished'
+    const parts = isOpen ? [parent] : [parent, state]
+    const range = { ...within(parts), after: sorted(...parts, after) }
+    return this.#run(() => this.#access.query<string>(isOpen ? 'openChildren' : 'endedChildren', range, limit))
+  }
+
+  countChildren(parent: string): Promise<ChildCounts> {
+    const count = (name: CountName, ...parts: string[]) =>
+      this.#access.count(name, within([parent, ...parts]), Infinity)
+    return this.#run(async () => {
+      const [unfinished = 0, completed = 0, failed = 0, canceled = 0] = await Promise.all([
+        count('countOpenChildren'),
+        ...(['completed', 'failed', 'canceled'] as const).map(status => count('countEndedChildren', status)),
+      ])
+      return { unfinished, completed, failed, canceled }
+    })
   }
 
   sweep(limit: number): Promise<SweepResult> {

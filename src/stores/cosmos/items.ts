@@ -39,6 +39,12 @@ export interface Index {
   readonly deadline?: number
   /** A notification is due: the id. */
   readonly webhook?: string
+  /** Its parent has to be told, or its children looked after: the id. */
+  readonly family?: string
+  /** Unfinished, of a parent: that, and its id. */
+  readonly openChild?: string
+  /** Ended, of a parent: that, the status, and its id. */
+  readonly endedChild?: string
   /** When its payloads, or its record, are to go. */
   readonly purge?: number
   /** Completed: the type and when it ended, and how long the last attempt ran. */
@@ -101,12 +107,14 @@ export type KeptItem = Omit<OperationItem, 'record'> & { readonly record: KeptOp
 
 /** The item as it is to be kept: an engine that there is none of is left out, and costs nothing; so is what few records have. */
 export function kept(item: OperationItem): KeptItem {
-  const { waits, tags, retryOf, retriedBy, ...record } = item.record
+  const { waits, tags, retryOf, retriedBy, parent, familyDue, ...record } = item.record
   const rare = {
     ...(waits && { waits }),
     ...(tags && { tags }),
     ...(retryOf && { retryOf }),
     ...(retriedBy && { retriedBy }),
+    ...(parent && { parent }),
+    ...(familyDue && { familyDue }),
   }
   return { ...item, record: { ...withoutNull(record), ...rare, history: record.history.map(withoutNull) } }
 }
@@ -347,8 +355,14 @@ function indexOf(record: Operation, purgeAt: number | null, ms?: number): Index 
     ...(isFinal(status) ? {} : { open: scope, ...keyedIndex(record) }),
     ...(status === 'completed' ? { done: sorted(type, padded(record.finishedAt ?? 0)), ms: ms ?? ranFor(record) } : {}),
     ...(record.webhookDue ? { webhook: id } : {}),
+    ...(record.familyDue ? { family: id } : {}),
+    ...(record.parent === null ? {} : childIndex(record, record.parent)),
     ...(purgeAt === null ? {} : { purge: purgeAt }),
   }
+}
+
+function childIndex({ id, status }: Operation, parent: string): Index {
+  return isFinal(status) ? { endedChild: sorted(parent, status, id) } : { openChild: sorted(parent, id) }
 }
 
 function pendingIndex(record: Operation): Index {

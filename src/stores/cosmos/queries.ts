@@ -35,6 +35,11 @@ export const QUERIES = {
   holdingsOf: ordered(`SELECT ${HOLDING_FIELDS} ${HELD} AND c.record.holder = @holder ORDER BY c.by.held ASC`),
   holders: plain(`SELECT VALUE c.record.holder ${HELD} AND c.record.status = 'running'`),
   webhooksDue: ordered('SELECT VALUE c.record FROM c WHERE c.by.webhook > @after ORDER BY c.by.webhook ASC'),
+  familyDue: ordered('SELECT VALUE c.record FROM c WHERE c.by.family > @after ORDER BY c.by.family ASC'),
+  openChildren: inOrder('openChild'),
+  endedChildren: inOrder('endedChild'),
+  countOpenChildren: count(`FROM c WHERE ${between('openChild')}`),
+  countEndedChildren: count(`FROM c WHERE ${between('endedChild')}`),
   expired: ordered('SELECT VALUE c.id FROM c WHERE c.by.deadline <= @now ORDER BY c.by.deadline ASC'),
   ahead: ordered(
     'SELECT VALUE c.id FROM c WHERE c.by.due > @now AND c.record.updatedAt > @ahead ORDER BY c.by.due ASC',
@@ -45,7 +50,7 @@ export const QUERIES = {
 } as const satisfies Record<string, Query>
 
 export type QueryName = keyof typeof QUERIES
-export type CountName = 'readyCount' | 'runningCount' | 'unfinished'
+export type CountName = 'readyCount' | 'runningCount' | 'unfinished' | 'countOpenChildren' | 'countEndedChildren'
 
 function plain(text: string): Query {
   return { text, ordered: false }
@@ -54,6 +59,16 @@ function plain(text: string): Query {
 /** The SDK adds up the counts of the partitions, for which it needs a plan too. */
 function count(from: string): Query {
   return { text: `SELECT VALUE COUNT(1) ${from}`, ordered: true }
+}
+
+type ChildProperty = 'openChild' | 'endedChild'
+
+function inOrder(property: ChildProperty): Query {
+  return ordered(`SELECT VALUE c.id FROM c WHERE ${between(property)} ORDER BY c.by.${property} ASC`)
+}
+
+function between(property: ChildProperty): string {
+  return `c.by.${property} > @after AND c.by.${property} < @before`
 }
 
 function newestFirst(selected: string, property: 'id' | 'scope' | 'state' | 'status' | 'done'): Query {

@@ -1,4 +1,5 @@
 /** Batches that are written one or two at a time, in halves when one row of them is refused, and never too large. */
+import type { Submission } from '../../model/submission.ts'
 import { Batcher, type BatchResult } from '../../util/batcher.ts'
 import { BUSY, BusyLane } from './busy-lane.ts'
 import { isOfOneRow, sqlState } from './connections.ts'
@@ -180,4 +181,9 @@ function partsAfter<Item>(error: unknown, items: readonly Item[]): (readonly Ite
   if (sqlState(error) === LOCK_NOT_AVAILABLE) return items.map(item => [item])
   const middle = items.length >> 1
   return [items.slice(0, middle), items.slice(middle)]
+}
+
+/** Submissions of one idempotency key are written in one lane, so that they never wait for each other. */
+export function keyOfSubmission({ id, type, owner, idempotencyKey }: Submission): string {
+  return idempotencyKey === null ? id : `${type}\0${owner}\0${idempotencyKey}`
 }

@@ -18,6 +18,8 @@ import type {
   ActiveQuery,
   BrowsePage,
   BrowseQuery,
+  ChildCounts,
+  ChildrenQuery,
   Claim,
   ClaimRequest,
   Dump,
@@ -42,13 +44,26 @@ import { grantTo, withGrantCure } from './grants.ts'
 import { Hints } from './hints.ts'
 import { Hub } from './hub.ts'
 import { inspectServer } from './inspect-server.ts'
-import { Lanes } from './lanes.ts'
+import { keyOfSubmission, Lanes } from './lanes.ts'
 import { LostClaims } from './lost-claims.ts'
 import { endWithoutInput } from './lost-inputs.ts'
 import { channelOf } from './names.ts'
 import { type PostgresPool, type Row, toQueryable } from './pool.ts'
 import { type PostgresStoreOptions, type PostgresStoreSettings, readPostgresOptions } from './postgres-options.ts'
-import { FIRST_ID, isId, LAST_ID, toActiveOperation, toOperation, toRecordedError } from './rows.ts'
+import {
+  bodiesOf,
+  countedChildren,
+  FIRST_ID,
+  isId,
+  LAST_ID,
+  operationsOf,
+  renewalsOf,
+  toActiveOperation,
+  toLogLine,
+  toOperation,
+  toQueueStats,
+  toRecordedError,
+} from './rows.ts'
 import { migrate, quoteSchema } from './schema.ts'
 import { RECORD_WIDTH, type StatementName, type Statements, statementsFor } from './statements.ts'
 import { MEASURE_TEXT, measuredTables, TableGrowth } from './table-growth.ts'
@@ -133,7 +148,7 @@ class PostgresStore implements Store {
     this.#accepts = new Lanes({
       limitMs,
       write: (submissions, until) => this.#acceptAll(submissions, until),
-      key: keyOf,
+      key: keyOfSubmission,
       size: ({ input }) => input.length,
     })
     this.#changes = new Lanes({
@@ -264,10 +279,7 @@ class PostgresStore implements Store {
   }
 
   async logs(id: string, after: number): Promise<readonly LogLine[]> {
-    const rows = isId(id) ? await this.#run('logs', [id, after]) : []
-    return rows.map(([sequence, at, attempt, level, message]) => {
-      return { sequence: Number(sequence), at: Number(at), attempt: Number(attempt), level, message } as LogLine
-    })
+    return isId(id) ? (await this.#run('logs', [id, after])).map(toLogLine) : []
   }
 
   async errors(id: string): Promise<readonly RecordedError[]> {
@@ -283,14 +295,7 @@ class PostgresStore implements Store {
 
   async queueStats(type: string): Promise<QueueStats> {
     const [row = []] = await this.#run('queue', [this.#options.clock(), type])
-    const [ready, depth, running, oldestAt, durations] = row
-    return {
-      ready: ready as string[],
-      depth: Number(depth),
-      running: Number(running),
-      oldestAt: oldestAt === null ? null : Number(oldestAt),
-      durations: durations as number[],
-    }
+    return toQueueStats(row)
   }
 
   async reserveForLaunch(request: ReserveRequest): Promise<readonly Operation[]> {
@@ -312,6 +317,20 @@ class PostgresStore implements Store {
 
   async webhooksDue(limit: number): Promise<readonly Operation[]> {
     return (await this.#run('webhooksDue', [limit])).map(toOperation)
+  }
+
+  async familyDue(limit: number): Promise<readonly Operation[]> {
+    return (await this.#run('familyDue', [limit])).map(toOperation)
+  }
+
+  async listChildren({ parent, state, after = FIRST_ID, limit }: ChildrenQuery): Promise<readonly string[]> {
+    if (!isId(parent) || !isId(after)) return []
+    const statuses = state === 'unfinished' ? [0, 1] : [STATUSES.indexOf(state)]
+    return (await this.#run('children', [parent, statuses, after, limit])).map(([id]) => id as string)
+  }
+
+  async countChildren(parent: string): Promise<ChildCounts> {
+    return countedChildren(isId(parent) ? await this.#run('countChildren', [parent]) : [])
   }
 
   async sweep(limit: number): Promise<SweepResult> {
@@ -378,13 +397,7 @@ class PostgresStore implements Store {
     const asked = leases.filter(({ id }) => isId(id))
     const [ids, attempts] = [asked.map(({ id }) => id), asked.map(({ attempt }) => attempt)]
     const rows = ids.length === 0 ? [] : await this.#run('renew', [this.#options.clock(), ids, attempts, leaseMs])
-    const answers = new Map(
-      rows.map(([id, attempt, cancelRequested, held]): [string, Renewal] => [
-        `${id}/${attempt}`,
-        held === true ? { kind: 'held', cancelRequested: cancelRequested === true } : { kind: 'busy' },
-      ]),
-    )
-    return leases.map(({ id, attempt }) => answers.get(`${id}/${attempt}`) ?? { kind: 'lost' })
+    return renewalsOf(leases, rows)
   }
 
   async #claimOne(id: string, by: unknown[]): Promise<Row[]> {
@@ -393,15 +406,13 @@ class PostgresStore implements Store {
 
   async #readAll(ids: readonly string[], until: number): Promise<(Operation | undefined)[]> {
     const rows = await this.#connections.run(this.#statements.read, [[...new Set(ids)]], until)
-    const operations = new Map(rows.map(row => [row[0], toOperation(row)]))
-    return ids.map(id => operations.get(id))
+    return operationsOf(ids, rows)
   }
 
   async #readPayloads(keys: readonly PayloadKey[], until: number): Promise<(string | undefined)[]> {
     const values = [[...new Set(keys.map(({ id }) => id))], [...new Set(keys.map(({ kind }) => kind))]]
     const rows = await this.#connections.run(this.#statements.payloads, values, until)
-    const bodies = new Map(rows.map(([id, kind, body]) => [`${id}/${kind}`, body as string]))
-    return keys.map(({ id, kind }) => bodies.get(`${id}/${kind}`))
+    return bodiesOf(keys, rows)
   }
 
   async #acceptAll(submissions: readonly Submission[], until: number): Promise<(Acceptance | typeof BUSY)[]> {
@@ -458,11 +469,6 @@ class PostgresStore implements Store {
 
 function isReady({ status, runAt }: Operation): boolean {
   return status === 'pending' && runAt === null
-}
-
-/** Submissions of one idempotency key are written in one lane, so that they never wait for each other. */
-function keyOf({ id, type, owner, idempotencyKey }: Submission): string {
-  return idempotencyKey === null ? id : `${type}\0${owner}\0${idempotencyKey}`
 }
 
 function sizeOf(outcome: Outcome): number {

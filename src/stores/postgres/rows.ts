@@ -3,8 +3,8 @@ import type { AttemptError, Operation } from '../../model/operation.ts'
 import { type Problem, type Progress, STATUSES } from '../../model/protocol.ts'
 import type { Tags } from '../../model/submission.ts'
 import type { Waits } from '../../model/waits.ts'
-import type { ActiveOperation, RecordedError } from '../store.ts'
-import { withCompletedAttempt, withHistory } from '../stored-operation.ts'
+import type { ActiveOperation, ChildCounts, Lease, LogLine, QueueStats, RecordedError, Renewal } from '../store.ts'
+import { toChildCounts, withCompletedAttempt, withHistory } from '../stored-operation.ts'
 import type { Row } from './pool.ts'
 
 /** The columns that are written once, in the order in which they are read. */
@@ -23,6 +23,7 @@ const FIXED = [
   'traceparent',
   'webhook_url',
   'retry_of',
+  'parent',
   'tags',
 ] as const
 
@@ -50,6 +51,7 @@ const CHANGED = {
   history: 'text',
   waits: 'text',
   webhook_due: 'boolean',
+  family_due: 'boolean',
   retried_by: 'uuid',
 } as const
 
@@ -96,6 +98,7 @@ export function changedRow(operation: Operation): Record<(typeof CHANGED_COLUMNS
     history: operation.history.length === 0 ? null : JSON.stringify(operation.history),
     waits: encode(operation.waits),
     webhook_due: operation.webhookDue,
+    family_due: operation.familyDue,
     retried_by: operation.retriedBy,
     purge_at: operation.expiresAt,
   }
@@ -129,6 +132,7 @@ function read(row: Row) {
     traceparent: at.textOrNull(),
     webhookUrl: at.textOrNull(),
     retryOf: at.textOrNull(),
+    parent: at.textOrNull(),
     tags: decode<Tags>(at.textOrNull()),
     status: STATUSES[at.number()] ?? 'failed',
     version: at.number(),
@@ -152,6 +156,7 @@ function read(row: Row) {
     ...at.skip(),
     waits: decode<Waits>(at.textOrNull()),
     webhookDue: at.boolean(),
+    familyDue: at.boolean(),
     retriedBy: at.textOrNull(),
     purged: at.boolean(),
   }
@@ -199,6 +204,53 @@ export function toActiveOperation(row: Row): ActiveOperation {
 /** Reads what an attempt threw, behind the number of the attempt. */
 export function toRecordedError([attempt, error]: Row): RecordedError {
   return { attempt: Number(attempt), error: JSON.parse(error as string) as AttemptError }
+}
+
+/** Reads a line of a log. */
+export function toLogLine([sequence, at, attempt, level, message]: Row): LogLine {
+  return { sequence: Number(sequence), at: Number(at), attempt: Number(attempt), level, message } as LogLine
+}
+
+/** Reads the state of a queue. */
+export function toQueueStats([ready, depth, running, oldestAt, durations]: Row): QueueStats {
+  return {
+    ready: ready as string[],
+    depth: Number(depth),
+    running: Number(running),
+    oldestAt: oldestAt === null ? null : Number(oldestAt),
+    durations: durations as number[],
+  }
+}
+
+/** Reads how many children there are, a row for each status. */
+export function countedChildren(rows: readonly Row[]): ChildCounts {
+  return toChildCounts(rows.map(([status, count]) => [STATUSES[Number(status)], Number(count)]))
+}
+
+/** The records of ids, from rows in any order; undefined for those that are not among them. */
+export function operationsOf(ids: readonly string[], rows: readonly Row[]): (Operation | undefined)[] {
+  const operations = new Map(rows.map(row => [row[0], toOperation(row)]))
+  return ids.map(id => operations.get(id))
+}
+
+/** Payloads, from rows in any order that hold ids, kinds and bodies. */
+export function bodiesOf(
+  keys: readonly { readonly id: string; readonly kind: number }[],
+  rows: readonly Row[],
+): (string | undefined)[] {
+  const bodies = new Map(rows.map(([id, kind, body]) => [`${id}/${kind}`, body as string]))
+  return keys.map(({ id, kind }) => bodies.get(`${id}/${kind}`))
+}
+
+/** What became of leases, from the rows of those that are held, or whose record others hold. */
+export function renewalsOf(leases: readonly Lease[], rows: readonly Row[]): Renewal[] {
+  const answers = new Map(
+    rows.map(([id, attempt, cancelRequested, held]): [string, Renewal] => [
+      `${id}/${attempt}`,
+      held === true ? { kind: 'held', cancelRequested: cancelRequested === true } : { kind: 'busy' },
+    ]),
+  )
+  return leases.map(({ id, attempt }) => answers.get(`${id}/${attempt}`) ?? { kind: 'lost' })
 }
 
 /** Whether it is an id as Waybill makes them: nothing else can be the key of a row. */

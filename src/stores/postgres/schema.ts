@@ -44,6 +44,14 @@ const MIGRATIONS: readonly Migration[] = [
     sql: schema => `${LOCK_BRIEFLY}
 ALTER TABLE ${schema}.operations ADD COLUMN retry_of uuid, ADD COLUMN retried_by uuid, ADD COLUMN tags text COLLATE "C";`,
   },
+  {
+    // Version 4 would not tell the parent of a child.
+    readableBy: 5,
+    sql: schema => `${LOCK_BRIEFLY}
+ALTER TABLE ${schema}.operations ADD COLUMN parent uuid, ADD COLUMN family_due boolean NOT NULL DEFAULT false;
+CREATE INDEX operations_family_due ON ${schema}.operations (id) WHERE family_due;
+CREATE INDEX operations_children ON ${schema}.operations (parent, status, id) WHERE parent IS NOT NULL;`,
+  },
 ]
 
 function operationsTable(schema: string): string {

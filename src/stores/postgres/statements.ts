@@ -86,6 +86,11 @@ function reads(schema: string, operations: string, records: string) {
       SELECT sequence, at, attempt, level, message FROM ${schema}.logs
       WHERE id = $1 AND sequence > $2 ORDER BY sequence LIMIT ${LOG_LIMIT}`,
     webhooksDue: `${records} WHERE o.webhook_due ORDER BY o.id LIMIT $1`,
+    familyDue: `${records} WHERE o.family_due ORDER BY o.id LIMIT $1`,
+    children: `
+      SELECT id FROM ${operations} WHERE parent = $1 AND status = ANY ($2::smallint[]) AND id > $3::uuid
+      ORDER BY id LIMIT $4`,
+    countChildren: `SELECT status, count(*) FROM ${operations} WHERE parent = $1 GROUP BY status`,
     heldBy: `
       SELECT id, attempt FROM ${operations} WHERE status = 1 AND holder = $1 AND attempt_started_at > $2::bigint
       ORDER BY type, id LIMIT ${FOUND_AGAIN_LIMIT}`,

@@ -38,7 +38,8 @@ export function completion(schema: string, operations: string, given: string): s
         UPDATE ${operations} o SET status = 2, version = o.version + 1,
           updated_at = greatest((SELECT now FROM clock), o.updated_at), finished_at = (SELECT now FROM clock),
           expires_at = (SELECT now FROM clock) + o.retention, purge_at = (SELECT now FROM clock) + o.retention,
-          run_at = NULL, lease_until = NULL, webhook_due = o.webhook_url IS NOT NULL
+          run_at = NULL, lease_until = NULL, webhook_due = o.webhook_url IS NOT NULL,
+          family_due = o.parent IS NOT NULL OR o.waits::json -> 'children' IS NOT NULL
         FROM given v
         WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.attempt = v.attempt AND o.status + 0 = 1
         RETURNING ${recordOf('o')}),
@@ -76,7 +77,8 @@ export function writes(schema: string, operations: string, channel: string) {
         WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.xmin = v.seen AND o.status < 2
         RETURNING o.id, o.type),
       told AS (
-        UPDATE ${operations} o SET webhook_due = v.webhook_due, retried_by = v.retried_by FROM given v
+        UPDATE ${operations} o SET webhook_due = v.webhook_due, family_due = v.family_due, retried_by = v.retried_by
+        FROM given v
         WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.xmin = v.seen AND o.status >= 2
         RETURNING o.id),
       outputs AS (

@@ -446,6 +446,7 @@ function acceptRow(submission: Submission) {
     traceparent: submission.traceparent,
     webhook_url: submission.webhookUrl,
     ...(submission.retryOf && { retry_of: submission.retryOf }),
+    ...(submission.parent && { parent: submission.parent }),
     ...(submission.tags && { tags: JSON.stringify(submission.tags) }),
   }
 }

@@ -24,6 +24,7 @@ const RECORD_READS = {
     ${RECORDS} INDEXED BY operations_leased
     WHERE type = ? AND owner = ? AND number < ? AND status = 1 ORDER BY number DESC LIMIT ?`,
   webhooksDue: `${RECORDS} WHERE webhook_due = 1 ORDER BY id LIMIT ?`,
+  familyDue: `${RECORDS} WHERE family_due = 1 ORDER BY id LIMIT ?`,
 } as const
 
 /** The index of the lists has each status of what has ended apart: of each the newest are read, and the newest of these taken. */
@@ -44,6 +45,10 @@ const READS = {
   holdingsOf: `${HOLDINGS} INDEXED BY operations_leased WHERE status = 1 AND holder = ? AND id > ? ORDER BY id LIMIT ?`,
   holders:
     'SELECT DISTINCT holder FROM operations INDEXED BY operations_leased WHERE status = 1 AND holder IS NOT NULL',
+  children: `
+    SELECT id FROM operations INDEXED BY operations_children WHERE parent = ? AND ended IS ? AND id > ? ORDER BY id LIMIT ?`,
+  countChildren: `
+    SELECT ended, count(*) AS count FROM operations INDEXED BY operations_children WHERE parent = ? GROUP BY ended`,
   input: 'SELECT body FROM inputs WHERE number = (SELECT number FROM operations WHERE id = ?)',
   output: 'SELECT body FROM outputs WHERE number = (SELECT number FROM operations WHERE id = ?)',
   errors: 'SELECT attempt, body FROM errors WHERE id = ? ORDER BY attempt',

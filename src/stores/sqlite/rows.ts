@@ -50,6 +50,8 @@ const COLUMNS = [
   'retry_of',
   'retried_by',
   'tags',
+  'parent',
+  'family_due',
 ] as const
 
 type Column = (typeof COLUMNS)[number]
@@ -108,6 +110,8 @@ export function toRow(operation: Operation): RecordRow {
     operation.retryOf,
     operation.retriedBy,
     encode(operation.tags),
+    operation.parent,
+    operation.familyDue ? 1 : 0,
   ]
 }
 
@@ -156,6 +160,8 @@ export function toOperation(row: RecordRow): Operation {
     tags: decode<Tags>(row[AT.tags]),
     retryOf: row[AT.retry_of] as string | null,
     retriedBy: row[AT.retried_by] as string | null,
+    parent: row[AT.parent] as string | null,
+    familyDue: row[AT.family_due] === 1,
   }
   return status === 'completed' && holder !== null
     ? withCompletedAttempt(operation, holder, history)

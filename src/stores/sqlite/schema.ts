@@ -103,6 +103,16 @@ ALTER TABLE operations ADD COLUMN retried_by TEXT;
 -- A JSON object of strings.
 ALTER TABLE operations ADD COLUMN tags TEXT;`,
   },
+  {
+    // Version 4 would not tell the parent of a child.
+    readableBy: 5,
+    sql: `
+ALTER TABLE operations ADD COLUMN parent TEXT;
+ALTER TABLE operations ADD COLUMN family_due INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX operations_family_due ON operations (id) WHERE family_due = 1;
+-- A claim leaves it alone: see ended.
+CREATE INDEX operations_children ON operations (parent, ended, id) WHERE parent IS NOT NULL;`,
+  },
 ]
 
 /** The version of the schema that this program writes. */

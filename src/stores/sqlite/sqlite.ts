@@ -25,6 +25,8 @@ import type {
   ActiveQuery,
   BrowsePage,
   BrowseQuery,
+  ChildCounts,
+  ChildrenQuery,
   Claim,
   ClaimRequest,
   Dump,
@@ -42,6 +44,7 @@ import type {
   SweepResult,
 } from '../store.ts'
 import { changeHints, QUEUE_COUNT_LIMIT, QUEUE_READY_LIMIT } from '../store.ts'
+import { toChildCounts } from '../stored-operation.ts'
 import { CommitWatcher } from './commit-watcher.ts'
 import {
   checkOurs,
@@ -290,6 +293,20 @@ class SqliteStore implements Store {
 
   async webhooksDue(limit: number): Promise<readonly Operation[]> {
     return this.#open.webhooksDue.all(limit)
+  }
+
+  async familyDue(limit: number): Promise<readonly Operation[]> {
+    return this.#open.familyDue.all(limit)
+  }
+
+  async listChildren({ parent, state, after = '', limit }: ChildrenQuery): Promise<readonly string[]> {
+    const ended = state === 'unfinished' ? null : STATUSES.indexOf(state)
+    return (this.#open.children.all(parent, ended, after, limit) as { id: string }[]).map(({ id }) => id)
+  }
+
+  async countChildren(parent: string): Promise<ChildCounts> {
+    const rows = this.#open.countChildren.all(parent) as { ended: number | null; count: number }[]
+    return toChildCounts(rows.map(({ ended, count }) => [ended === null ? 'pending' : STATUSES[ended], count]))
   }
 
   async sweep(limit: number): Promise<SweepResult> {

@@ -234,6 +234,7 @@ export class Writer {
     const after = record && changed(record.operation, change, now)
     if (record === undefined || after === undefined) return undefined
     if (change.kind === 'webhook-accepted') this.#sql.webhookAccepted.run(record.number)
+    else if (change.kind === 'family-told') this.#sql.familyTold.run(record.number)
     else if (change.kind === 'retried') this.#sql.retried.run(change.by, record.number)
     else this.#save(record, after)
     if (change.kind === 'event') this.#sql.putStep.run(id, waitStep(change.name), eventText(change.value, now))
@@ -444,6 +445,7 @@ function prepare(database: Database) {
       WHERE purge_at IS NOT NULL AND purge_at <= ? ORDER BY purge_at LIMIT ?`),
     entomb: sql('UPDATE operations SET purged = 1, idempotency_key = NULL, tags = NULL, purge_at = ? WHERE number = ?'),
     retried: sql('UPDATE operations SET retried_by = ? WHERE number = ?'),
+    familyTold: sql('UPDATE operations SET family_due = 0 WHERE number = ?'),
     webhookAccepted: sql('UPDATE operations SET webhook_due = 0 WHERE number = ?'),
     deleteOperation: sql('DELETE FROM operations WHERE number = ?'),
     restore: prepareRestore(database),

@@ -33,6 +33,14 @@ const STATES: Readonly<Record<string, (test: StoreTest) => Promise<Operation>>> 
     const { id } = await test.end(OUTCOMES.completed, { webhookUrl: 'https://a.example/' })
     return await test.change(id, { kind: 'webhook-accepted' })
   },
+  'an operation that waits for two of three children': async test => await waitingParent(test),
+  'an ended operation whose family is to be told': async test => {
+    return await test.end(OUTCOMES.completed, { parent: numberedId(97) })
+  },
+  'an ended operation whose family was told': async test => {
+    const { id } = await test.end(OUTCOMES.failed, { parent: numberedId(97) })
+    return await test.change(id, { kind: 'family-told' })
+  },
   'a completed operation': test => test.end(OUTCOMES.completed),
   'a failed operation': test => test.end(OUTCOMES.failed),
   'an ended operation that another one runs again': async test => {
@@ -46,6 +54,13 @@ const STATES: Readonly<Record<string, (test: StoreTest) => Promise<Operation>>> 
 }
 
 const HOLD_MS = 10_000
+
+async function waitingParent(test: StoreTest): Promise<Operation> {
+  const { id, attempt } = await test.run()
+  await test.change(id, { kind: 'has-children', attempt })
+  const wait = { kind: 'children', name: 'all', withinMs: null, left: 1, told: 0 } as const
+  return await test.change(id, { kind: 'finish', attempt, outcome: { kind: 'suspended', waits: [wait] } })
+}
 
 async function launched(test: StoreTest, launches = 1): Promise<Operation> {
   if (launches === 1) await test.submit()
@@ -67,6 +82,9 @@ const CHANGES: readonly Change[] = [
   ...[0, 1, 2, 3].map(launch => ({ kind: 'launched', launch, execution: 'job-9', engine: 'jobs' }) as const),
   ...[0, 1, 2, 3].map(launch => ({ kind: 'launch-refused', launch, delayMs: 2000 }) as const),
   { kind: 'webhook-accepted' },
+  { kind: 'family-told' },
+  ...[0, 1].map(attempt => ({ kind: 'has-children', attempt }) as const),
+  ...[0, 2].map(unfinished => ({ kind: 'children-ended', unfinished }) as const),
   { kind: 'retried', by: numberedId(99) },
   ...[0, 1, 2].map(attempt => ({ kind: 'abandon', attempt, reason: 'It is gone.' }) as const),
 ]

@@ -10,6 +10,7 @@ import { clockTests } from './clock-tests.ts'
 import { closeTests, reopenTests } from './close-tests.ts'
 import { type StoreHolds, type StoreTest, type StoreTests, withStoreTest } from './context.ts'
 import { dumpTests } from './dump-tests.ts'
+import { familyTests } from './family-tests.ts'
 import { holdTests } from './hold-tests.ts'
 import { launchTests } from './launch-tests.ts'
 import { leaseTests } from './lease-tests.ts'
@@ -72,6 +73,7 @@ const GROUPS: readonly StoreTests[] = [
   purgeTests,
   clockTests,
   webhookTests,
+  familyTests,
   dumpTests,
   watchTests,
   checkTests,

@@ -75,6 +75,9 @@ it('no query of a client, a worker or a dispatcher costs by what it does not ret
     'a page of all by status': () => store.browse({ limit: 1, status: 'completed' }),
     'a claim': () => store.claim({ ...CLAIM_BY, from: { types: [{ type: 'none', limit: 5 }], limit: 5 } }),
     webhooks: () => store.webhooksDue(10),
+    families: () => store.familyDue(10),
+    'unfinished children': () => store.listChildren({ parent: 'a', state: 'unfinished', limit: 10 }),
+    'failed children': () => store.listChildren({ parent: 'a', state: 'failed', limit: 10 }),
     'a page of what is held': () => store.listActive({ limit: 1 }),
     'a submission that counts what is in flight': () =>
       store.accept(submissionOf('c', { type: 'orders', owner: 'other', limits: { inFlight: 1000 } })),

@@ -29,7 +29,16 @@ const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 const ASKED = JSON.stringify(['orders', 'refunds'].map((type, place) => ({ type, most: 10, place })))
 const CLAIM = [null, ASKED, 10, 'holder', 30_000, null, true, null]
 const PICKED = ['operations_ready', 'operations_delayed', 'operations_pkey']
-const SAVED = { id: SOME_ID, seen: '1', status: 2, version: 2, webhook_due: false, ms: 5, output: '1' }
+const SAVED = {
+  id: SOME_ID,
+  seen: '1',
+  status: 2,
+  version: 2,
+  webhook_due: false,
+  family_due: false,
+  ms: 5,
+  output: '1',
+}
 const COMPLETED = { id: SOME_ID, attempt: 1, output: '1' }
 const NOTED = { place: 0, id: SOME_ID, attempt: 1, level: 'info', message: 'one' }
 const SUBMITTED = {
@@ -53,6 +62,9 @@ const EXPECTED: Partial<Readonly<Record<StatementName, Expectation>>> = {
   errors: { values: [SOME_ID], indexes: ['payloads_pkey'], pages: 10 },
   logs: { values: [SOME_ID, 0], indexes: ['logs_pkey'], pages: 10 },
   webhooksDue: { values: [100], indexes: ['operations_webhook_due'], pages: 10 },
+  familyDue: { values: [100], indexes: ['operations_family_due'], pages: 10 },
+  children: { values: [SOME_ID, [0, 1], SOME_ID, 100], indexes: ['operations_children'], pages: 10 },
+  countChildren: { values: [SOME_ID], indexes: ['operations_children'], pages: 10 },
   heldBy: { values: ['holder', 0], indexes: ['operations_running'], pages: 600 },
   holdings: { values: [null, SOME_ID, 1000], indexes: ['operations_launched', 'operations_running'], pages: 600 },
   holders: { values: [], indexes: ['operations_running'], pages: 600 },

@@ -83,6 +83,9 @@ const STATEMENTS: Readonly<Partial<Record<StatementName, Expectation>>> = {
   list: { values: ['orders', 'me', idOf(2 ** 40), 50, [0, 1, 2, 3, 4]], pages: 1000, rows: 400 },
   queue: { values: [null, 'orders'], pages: 1000 },
   webhooksDue: { values: [100], pages: 20, rows: 10 },
+  familyDue: { values: [100], pages: 20, rows: 10 },
+  children: { values: [idOf(FIRST), [0, 1], idOf(FIRST), 100], pages: 20, rows: 10 },
+  countChildren: { values: [idOf(FIRST)], pages: 20, rows: 10 },
   lapsed: { values: [null, 200, 0], pages: 100, rows: 10 },
   purge: { values: [null, 200], pages: 100, rows: 10 },
   // It comes last: each leaves what it has rolled back to those after it.

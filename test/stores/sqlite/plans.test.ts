@@ -55,6 +55,7 @@ const EXPECTED: readonly { readonly text: RegExp; readonly indexes: readonly str
   },
   { text: / WHERE status = 1 AND holder = \? AND id > \? ORDER BY id LIMIT \?$/, indexes: ['operations_leased'] },
   { text: / WHERE webhook_due = 1/, indexes: ['operations_webhook_due'] },
+  { text: / WHERE family_due = 1/, indexes: ['operations_family_due'] },
 ]
 
 const texts: string[] = []
@@ -137,7 +138,7 @@ function plan(sql: string): string[] {
 
 /** Reading a partial index from end to end is not a scan of all operations: it holds those few that it is for. */
 function isScan(step: string): boolean {
-  return /^SCAN operations(?! USING (COVERING )?INDEX operations_(leased|launched|webhook_due))/.test(step)
+  return /^SCAN operations(?! USING (COVERING )?INDEX operations_(leased|launched|webhook_due|family_due))/.test(step)
 }
 
 function indexesOf(steps: readonly string[]): string[] {
