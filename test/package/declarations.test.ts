@@ -1,12 +1,9 @@
 /** The built declarations, as programs with other libraries than ours read them. */
-import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
-
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+import { root as ROOT } from '../../scripts/tools.ts'
+import { compile } from '../support/sample-program.ts'
 
 const PROGRAM = `
 import { defineOperation, handler } from 'waybill'
@@ -29,23 +26,19 @@ export async function place(input: unknown): Promise<unknown> {
 `
 
 /** What the compiler says about the program. */
-async function compile(options: object): Promise<string> {
+async function complaintsWith(options: object): Promise<string> {
   await mkdir(join(ROOT, 'data'), { recursive: true })
   const folder = await mkdtemp(join(ROOT, 'data', 'declarations-'))
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
   const compilerOptions = { noEmit: true, strict: true, skipLibCheck: false, module: 'nodenext', ...options }
   await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['program.mts'] }))
   await writeFile(join(folder, 'program.mts'), PROGRAM)
-  const command = [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', folder]
-  return await promisify(execFile)(process.execPath, command).then(
-    ({ stdout }) => stdout,
-    (error: { stdout: string }) => error.stdout,
-  )
+  return await compile(folder)
 }
 
 test.each([
   ['those of Node', { target: 'es2022', lib: ['es2022'], types: ['node'] }],
   ['those of the language', { target: 'es2022', lib: ['es2022'], types: [] }],
 ])('the contract and the client need no more types than %s', async (_, options) => {
-  expect(await compile(options)).toBe('')
+  expect(await complaintsWith(options)).toBe('')
 })

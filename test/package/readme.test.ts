@@ -1,16 +1,16 @@
 /** The samples of the README and of docs/guide/getting-started.md run as they stand, apart from the port and the folder. */
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { appendFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { rolldown } from 'rolldown'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { PROBLEMS } from '../../src/model/problem.ts'
 import type { StatusDocument } from '../../src/model/protocol.ts'
 import { freePort } from '../support/free-port.ts'
+import { compile } from '../support/sample-program.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const processes: ChildProcess[] = []
@@ -83,10 +83,8 @@ test('node --watch starts the server of the guide again when its handler changes
 })
 
 test('the samples compile, and run compiled, by the configurations of the page on TypeScript', async () => {
-  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
-  const compile = (...args: string[]) => promisify(execFile)(process.execPath, [tsc, ...args], { cwd: folder })
-  await compile()
-  await compile('-p', 'tsconfig.build.json')
+  expect(await compile(folder)).toBe('')
+  expect(await compile(folder, '-p', 'tsconfig.build.json')).toBe('')
   const server = run('dist/server.js')
   await listening(server)
   const client = run('dist/client.js')

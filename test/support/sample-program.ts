@@ -36,10 +36,12 @@ export function moduleOf(code: string): string {
 }
 
 /** What the compiler says of a folder; empty where all is well. */
-export async function compile(project: string): Promise<string> {
+export async function compile(folder: string, ...options: readonly string[]): Promise<string> {
   const compiler = join(root, 'node_modules/typescript/bin/tsc')
-  return await promisify(execFile)(process.execPath, [compiler, '-p', project]).then(
+  const args = [compiler, ...options, '--checkers', '1']
+  return await promisify(execFile)(process.execPath, args, { cwd: folder }).then(
     ({ stdout }) => stdout,
-    (error: { stdout: string }) => error.stdout,
+    // A compiler that does not start has written nothing.
+    (error: { stdout: string }) => error.stdout || String(error),
   )
 }
