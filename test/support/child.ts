@@ -5,6 +5,7 @@ import { once } from 'node:events'
 export class Child<Command extends object, Report> {
   readonly reports: Report[] = []
   readonly #process: ChildProcess
+  readonly #closed: Promise<unknown>
   readonly #waiting = new Set<() => void>()
 
   /** @param module the fixture to run, with its arguments */
@@ -14,6 +15,7 @@ export class Child<Command extends object, Report> {
       this.reports.push(report)
       this.#wake()
     })
+    this.#closed = once(this.#process, 'close')
     this.#process.once('close', () => this.#wake())
   }
 
@@ -40,9 +42,14 @@ export class Child<Command extends object, Report> {
   /** Ends it at once, as a crash would, and waits until all that it had said has arrived. */
   async kill(): Promise<void> {
     if (this.#ended) return
-    const closed = once(this.#process, 'close')
+    const closed = this.ended()
     this.#process.kill('SIGKILL')
     await closed
+  }
+
+  /** Resolves when it is gone, and all that it had said has arrived. */
+  async ended(): Promise<void> {
+    await this.#closed
   }
 
   get #ended(): boolean {
