@@ -8,9 +8,15 @@ export type Given = readonly unknown[]
 /** Makes one call fail, once. */
 export class Faults {
   #armed: { method: string; fits: (given: Given) => boolean; fault: Fault } | undefined
+  #slowestMs = 0
 
   get isArmed(): boolean {
     return this.#armed !== undefined
+  }
+
+  /** How long the slowest call without a fault has taken, in milliseconds. */
+  get slowestMs(): number {
+    return this.#slowestMs
   }
 
   arm(method: string, fault: Fault, fits: (given: Given) => boolean = () => true): void {
@@ -26,11 +32,19 @@ export class Faults {
         return (...given: Given) => {
           const call = () => method.apply(target, [...given])
           const armed = this.#armed
-          if (armed?.method !== name || !armed.fits(given)) return call()
+          if (armed?.method !== name || !armed.fits(given)) return this.#timed(call())
           this.#armed = undefined
           return misbehave(armed.fault, call)
         }
       },
+    })
+  }
+
+  #timed(answer: unknown): unknown {
+    if (!(answer instanceof Promise)) return answer
+    const began = performance.now()
+    return answer.finally(() => {
+      this.#slowestMs = Math.max(this.#slowestMs, performance.now() - began)
     })
   }
 }
