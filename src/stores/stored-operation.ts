@@ -12,12 +12,20 @@ export function historyOf(kept: readonly KeptAttempt[]): readonly Attempt[] {
 }
 
 /**
- * The operation with the history that a store has kept as text, which is only parsed when it is asked for: it may be
- * long, and a status, a list or a wait does not look at it.
+ * Text of this length or less is parsed at once. What is parsed late needs a getter of its own, which takes more memory
+ * than a record, and time with each copy: that pays for a long history alone, at which a status, a list or a wait does
+ * not look.
  */
-export function withHistory(operation: Fields, text: string | null): Operation {
-  if (text === null) return Object.assign(operation, { history: [] })
-  return withLazyHistory(operation, () => parseHistory(text))
+const SHORT_HISTORY = 2000
+
+/** The operation with the history that a store has kept as text, and with an attempt behind that. Changes `operation`. */
+export function withHistory(operation: Fields, text: string | null, last?: Attempt): Operation {
+  const read = () => {
+    const kept = text === null ? [] : parseHistory(text)
+    return last === undefined ? kept : [...kept, last].slice(-HISTORY_LIMIT)
+  }
+  if (text !== null && text.length > SHORT_HISTORY) return withLazyHistory(operation, read)
+  return Object.assign(operation, { history: read() })
 }
 
 /** A record without its history. */
@@ -36,11 +44,10 @@ export function earlierAttempts(operation: Operation): readonly Attempt[] | unde
   return told.every(([name, value]) => last[name as keyof Attempt] === value) ? history.slice(0, -1) : undefined
 }
 
-/** The record of a completed operation of which the holder of the last attempt was kept, and the attempts before it. */
+/** The record of a completed operation of which the holder of the last attempt was kept, and the attempts before it. Changes `fields`. */
 export function withCompletedAttempt(fields: Fields, holder: string, earlier: string | null): Operation {
   const last = completedAttempt(fields, holder)
-  const attempts = () => [...(earlier === null ? [] : parseHistory(earlier)), last].slice(-HISTORY_LIMIT)
-  return withLazyHistory({ ...fields, holder: null }, attempts)
+  return withHistory(Object.assign(fields, { holder: null }), earlier, last)
 }
 
 function completedAttempt(fields: Fields, holder: string): Attempt {
