@@ -47,6 +47,7 @@ function reasonOf({ code, status }: Problem): string {
 
 /** The answer with a Cache-Control, its own where it has one. */
 export function withCacheControl(answer: HttpResponse): HttpResponse {
+  if ('Cache-Control' in answer.headers) return answer
   return { ...answer, headers: { 'Cache-Control': KEPT_BY_NOBODY, ...answer.headers } }
 }
 

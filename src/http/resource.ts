@@ -63,9 +63,9 @@ export class Resource {
     const preferences = preferencesOf(request)
     const { now, applied } = await this.#hold(operation, request, preferences, ({ status }) => isFinal(status))
     const view = await this.view(now)
-    const replay = replayed ? { 'Idempotency-Replayed': 'true' } : {}
     const answer = applied !== undefined && isFinal(now.status) ? await located(view) : acceptedAnswer(view.document)
-    return withHeaders(answer, { ...replay, ...preferenceHeaders(preferences, applied) })
+    const applies = preferenceHeaders(preferences, applied)
+    return withHeaders(answer, replayed ? { 'Idempotency-Replayed': 'true', ...applies } : applies)
   }
 
   /** GET /orders/status/{id} */
@@ -78,9 +78,8 @@ export class Resource {
     const { now, applied } = await this.#hold(operation, request, preferences, wanted)
     const dialect = preferences.respondAsync ? accepted : this.#options.dialect
     const answer = await dialect.status(await this.view(now, withoutRange(request)))
-    const more = { ...preferenceHeaders(preferences, applied), Vary: 'Prefer, Accept' }
-    if (isFinal(now.status)) return withHeaders(answer, more)
-    return withHeaders(answer, { ETag: etagOf(now), 'Cache-Control': 'private, no-cache', ...more })
+    const own = isFinal(now.status) ? {} : { ETag: etagOf(now), 'Cache-Control': 'private, no-cache' }
+    return withHeaders(answer, { Vary: 'Prefer, Accept', ...own, ...preferenceHeaders(preferences, applied) })
   }
 
   /** GET /orders/{id} */
@@ -123,8 +122,10 @@ export class Resource {
 
   #linksOf({ id, retryOf, retriedBy }: Operation): Links {
     const links = (of: string) => linksOf(this.#options.base, this.type.name, of)
+    const own = links(id)
+    if (retryOf === null && retriedBy === null) return own
     return {
-      ...links(id),
+      ...own,
       ...(retryOf !== null && { retryOf: links(retryOf).status }),
       ...(retriedBy !== null && { retriedBy: links(retriedBy).status }),
     }
@@ -229,17 +230,26 @@ function finalHeaders(operation: Operation): Record<string, string> {
   }
 }
 
+const NO_PREFERENCES: Preferences = { respondAsync: false }
+
 function preferencesOf(request: HttpRequest): Preferences {
   const value = request.headers.prefer
+  if (value === undefined) return NO_PREFERENCES
   return parsePrefer(typeof value === 'object' ? value.join(',') : value)
 }
 
-function preferenceHeaders({ respondAsync }: Preferences, waited: number | undefined): Record<string, string> {
+const NO_HEADERS: Readonly<Record<string, string>> = {}
+
+function preferenceHeaders(
+  { respondAsync }: Preferences,
+  waited: number | undefined,
+): Readonly<Record<string, string>> {
   const wait = waited === undefined ? '' : `wait=${waited}`
+  if (!respondAsync && wait === '') return NO_HEADERS
   const applied = [respondAsync ? 'respond-async' : '', wait].filter(text => text !== '')
-  return applied.length === 0 ? {} : { 'Preference-Applied': applied.join(', ') }
+  return { 'Preference-Applied': applied.join(', ') }
 }
 
 function withHeaders(answer: HttpResponse, headers: Readonly<Record<string, string>>): HttpResponse {
-  return { ...answer, headers: { ...answer.headers, ...headers } }
+  return headers === NO_HEADERS ? answer : { ...answer, headers: { ...answer.headers, ...headers } }
 }

@@ -40,6 +40,8 @@ const MAX_RETRY_AFTER_MS = 5 * 60_000
 const OVERHEAD_MS = 50
 /** How long a view of the queue is used before it is read again. */
 const MAX_AGE_MS = 500
+/** How many operations that a view does not show keep their place in it. */
+const MAX_NEWCOMERS = 1000
 
 /** A view of the queue, prepared for many estimates. */
 export class QueueModel {
@@ -50,8 +52,10 @@ export class QueueModel {
   readonly #durations: readonly number[]
   readonly #mean: number
   readonly #readAt: number
-  /** Operations that were accepted after the view was read, with their order in the queue. */
+  /** Operations that were accepted after the view was read, with their order in the queue: the first ones. */
   readonly #newcomers = new Map<string, number>()
+  /** How many were, as far as was asked. */
+  #newcomerCount = 0
 
   /**
    * @param readAt when the view was read, in milliseconds since the epoch
@@ -128,9 +132,12 @@ export class QueueModel {
     const shown = this.#positions.get(id)
     if (shown !== undefined) return shown
     if (createdAt < this.#readAt) return this.#depth + 1
-    const place = this.#newcomers.get(id) ?? this.#newcomers.size + 1
-    this.#newcomers.set(id, place)
-    return this.#depth + place
+    const known = this.#newcomers.get(id)
+    if (known !== undefined) return this.#depth + known
+    this.#newcomerCount++
+    // One that is not kept counts again with each poll until the next view, which is read soon.
+    if (this.#newcomerCount <= MAX_NEWCOMERS) this.#newcomers.set(id, this.#newcomerCount)
+    return this.#depth + this.#newcomerCount
   }
 
   /** Assumes that slots become free one after the other, and that an idle slot takes the next operation at once. */

@@ -14,12 +14,13 @@ export function toDocument(
 ): StatusDocument {
   const time = (at: number | null | undefined) =>
     at === null || at === undefined ? undefined : new Date(at).toISOString()
+  const createdAt = time(operation.createdAt)
   const document: { [Key in keyof StatusDocument]: StatusDocument[Key] | undefined } = {
     id: operation.id,
     operation: operation.type,
     status: operation.status,
-    createdAt: time(operation.createdAt),
-    updatedAt: time(operation.updatedAt),
+    createdAt,
+    updatedAt: operation.updatedAt === operation.createdAt ? createdAt : time(operation.updatedAt),
     notBefore: time(notBeforeOf(operation)),
     startedAt: time(operation.startedAt),
     finishedAt: time(operation.finishedAt),

@@ -46,6 +46,7 @@ export class PausedTypes {
   readonly #reading = new PacedTask(() => this.#loop.wake(), PACE)
   /** From the id of a pause to its type. */
   #pauses: ReadonlyMap<string, string> = new Map()
+  #types: ReadonlySet<string> = new Set()
   readonly #listeners = new Set<(hint: Hint) => void>()
   #unwatch: () => void = () => {}
 
@@ -61,7 +62,7 @@ export class PausedTypes {
 
   /** The types that are paused, as far as this process knows. */
   get types(): ReadonlySet<string> {
-    return new Set(this.#pauses.values())
+    return this.#types
   }
 
   /** Knows all pauses when it resolves. */
@@ -79,9 +80,10 @@ export class PausedTypes {
 
   /** Reads the pauses now. */
   async refresh(): Promise<void> {
-    const before = this.types
+    const before = this.#types
     this.#pauses = new Map((await listPauses(this.#store)).map(pause => [pause.id, pausedType(pause)]))
-    const now = this.types
+    const now = new Set(this.#pauses.values())
+    this.#types = now
     for (const type of before) {
       if (!now.has(type)) for (const listener of this.#listeners) listener({ kind: 'ready', type })
     }

@@ -52,6 +52,14 @@ describe('an estimate of a pending operation', () => {
     expect(places).toEqual([3, 4, 3, 5, 4])
   })
 
+  it('puts what comes after a thousand newcomers behind them, and keeps the places of these', () => {
+    const model = new QueueModel({ ...EMPTY, ready: ['x'], depth: 1 }, NOW)
+    const placeOf = (id: string) => model.estimate(pending(id), NOW).queuePosition
+    const places = Array.from({ length: 1001 }, (_, at) => placeOf(`newcomer-${at}`))
+    expect(places).toEqual(places.map((_, at) => at + 2))
+    expect(placeOf('newcomer-999')).toBe(1001)
+  })
+
   it('tells no place where those before it were not counted to the end', () => {
     expect(estimate(pending(), { ready: ['x'], depth: QUEUE_COUNT_LIMIT })).not.toHaveProperty('queuePosition')
   })
