@@ -13,6 +13,7 @@ import {
   parsePrefer,
   type StatusDocument,
 } from '../model/protocol.ts'
+import type { Waited } from '../service/operation-watcher.ts'
 import type { Operations } from '../service/operations.ts'
 import { admitWebhookUrl, type Webhooks } from '../webhooks/webhooks.ts'
 import { assertConditions, isConditional, matches } from './conditional.ts'
@@ -70,12 +71,11 @@ export class Resource {
 
   /** GET /orders/status/{id} */
   async status(request: HttpRequest): Promise<HttpResponse> {
-    const operation = await this.#find(request)
-    if (wantsEvents(request)) return this.#events(operation, request)
+    if (wantsEvents(request)) return this.#events(await this.#find(request), request)
     const preferences = preferencesOf(request)
     const known = header(request, 'If-None-Match')
     const wanted = (now: Operation) => isFinal(now.status) || (known !== undefined && !matches(known, etagOf(now)))
-    const { now, applied } = await this.#hold(operation, request, preferences, wanted)
+    const { now, applied } = await this.#findAndHold(request, preferences, wanted)
     const dialect = preferences.respondAsync ? accepted : this.#options.dialect
     const answer = await dialect.status(await this.view(now, withoutRange(request)))
     const own = isFinal(now.status) ? {} : { ETag: etagOf(now), 'Cache-Control': 'private, no-cache' }
@@ -84,7 +84,12 @@ export class Resource {
 
   /** GET /orders/{id} */
   async result(request: HttpRequest): Promise<HttpResponse> {
-    return await this.#result(await this.#find(request), request)
+    const { operation, output } = await this.#operations.findWithOutput(
+      request.params.id ?? '',
+      request.owner,
+      this.type,
+    )
+    return await this.#result(operation, request, output)
   }
 
   /** DELETE /orders/status/{id} */
@@ -135,21 +140,29 @@ export class Resource {
     return this.#operations.find(request.params.id ?? '', request.owner, this.type)
   }
 
-  /**
-   * Holds the request for as long as the client prefers and the server allows, until the operation is as wanted.
-   *
-   * @returns the operation as it is then, and the seconds that it was held for at most; undefined where it was not held
-   */
+  /** Holds the request for as long as the client prefers and the server allows, until the operation is as wanted. */
   async #hold(
     operation: Operation,
     request: HttpRequest,
     { wait }: Preferences,
     wanted: (operation: Operation) => boolean,
-  ): Promise<{ now: Operation; applied: number | undefined }> {
+  ): Promise<Held> {
     if (wait === undefined) return { now: operation, applied: undefined }
     const ms = Math.min(wait * 1000, this.#options.maxWaitMs)
-    const { operation: now, waited } = await this.#operations.wait(operation, wanted, { ms, signal: request.signal })
-    return { now, applied: waited ? Math.floor(ms / 1000) : undefined }
+    return heldFor(ms, await this.#operations.wait(operation, wanted, { ms, signal: request.signal }))
+  }
+
+  /** The same of an operation that is yet to be found. */
+  async #findAndHold(
+    request: HttpRequest,
+    { wait }: Preferences,
+    wanted: (operation: Operation) => boolean,
+  ): Promise<Held> {
+    if (wait === undefined) return { now: await this.#find(request), applied: undefined }
+    const { params, owner, signal } = request
+    const ms = Math.min(wait * 1000, this.#options.maxWaitMs)
+    const patience = { ms, signal, type: this.type }
+    return heldFor(ms, await this.#operations.findAndWait(params.id ?? '', owner, wanted, patience))
   }
 
   #events(operation: Operation, request: HttpRequest): HttpResponse {
@@ -158,12 +171,13 @@ export class Resource {
     return eventStream({ operations: this.#operations, operation, exposeLogs, document }, request)
   }
 
-  async #result(operation: Operation, asked: Asked): Promise<HttpResponse> {
+  /** @param read the output, where it was read already */
+  async #result(operation: Operation, asked: Asked, read?: string): Promise<HttpResponse> {
     const { id, status, error } = operation
     if (!isFinal(status)) return this.#unfinished(await this.document(operation))
     const headers = finalHeaders(operation)
     if (status === 'completed') {
-      const output = await this.#operations.output(operation)
+      const output = await this.#operations.output(operation, read)
       if (typeof output !== 'string') {
         return await mediaResponse(output, asked, { headers, read: range => this.#operations.content(output, range) })
       }
@@ -182,6 +196,18 @@ export class Resource {
       Link: `<${document.links.status}>; rel="monitor"`,
     })
   }
+}
+
+/** A request that was possibly held. */
+interface Held {
+  /** The operation as it is then. */
+  readonly now: Operation
+  /** The seconds that it was held for at most; undefined where it was not held. */
+  readonly applied: number | undefined
+}
+
+function heldFor(ms: number, { operation, waited }: Waited): Held {
+  return { now: operation, applied: waited ? Math.floor(ms / 1000) : undefined }
 }
 
 /** Whether a cancel does something, or has done so before. */

@@ -16,6 +16,20 @@ export interface OperationWatcherOptions {
 /** A read that is under way. */
 type Reading = Promise<Operation | undefined>
 
+/** How long a request waits. */
+export interface Patience {
+  readonly ms: number
+  readonly signal: AbortSignal
+}
+
+/** The end of a wait. */
+export interface Waited {
+  /** As it is then. */
+  readonly operation: Operation
+  /** Whether it was waited for, and not answered at once since too many wait. */
+  readonly waited: boolean
+}
+
 interface Waiter {
   readonly wake: (reading: Reading) => void
 }
@@ -63,19 +77,22 @@ export class OperationWatcher {
    * Subscribes before it reads, so that no change is missed in between.
    *
    * @param wanted called with the operation as it is now, and after each change
+   * @param patience how long; and how to read the operation at first, where it is not the store's read
    * @returns the operation as it was read last; undefined where there is none
    */
   async waitUntil(
     id: string,
     wanted: (operation: Operation) => boolean | Promise<boolean>,
-    { ms, signal }: { ms: number; signal: AbortSignal },
+    { ms, signal, first = () => this.#options.store.read(id) }: Patience & { readonly first?: () => Reading },
   ): Promise<Operation | undefined> {
     const subscription = this.#subscribe(id)
     const deadline = startDeadline(ms, signal)
+    let read = first
     try {
       for (;;) {
         const changed = subscription.next()
-        const operation = await (subscription.latest() ?? this.#options.store.read(id))
+        const operation = await (subscription.latest() ?? read())
+        read = () => this.#options.store.read(id)
         if (operation === undefined || (await wanted(operation))) return operation
         if (deadline.isOver() || this.#closed) return operation
         await Promise.race([changed, deadline.promise])

@@ -15,12 +15,12 @@ import { checkSchema, validate } from '../model/validation.ts'
 import { isEventName, isFor, type Wait } from '../model/waits.ts'
 import type { Metrics, QueueReading } from '../observability/metrics.ts'
 import { inSpan, traceparentOf } from '../observability/tracing.ts'
-import type { Acceptance, LogLine, OperationStore, Store } from '../stores/store.ts'
+import type { Acceptance, LogLine, OperationStore, Store, WithOutput } from '../stores/store.ts'
 import { TimeLimit } from '../util/time-limit.ts'
 import { Admission } from './admission.ts'
 import { type Durations, type Estimate, Estimator } from './estimator.ts'
 import { callbackName, type EventRequest, mayAnswer, openWaits, sendEvent } from './events.ts'
-import { OperationWatcher } from './operation-watcher.ts'
+import { OperationWatcher, type Patience, type Waited } from './operation-watcher.ts'
 import { Readiness } from './readiness.ts'
 import { type RetryOptions, retrySubmission, retryType } from './retries.ts'
 import { toDocument, waitingFor } from './status-document.ts'
@@ -166,7 +166,10 @@ export class Operations {
    */
   async find(id: string, owner: string, type?: AnyOperationType): Promise<Operation> {
     // Something that cannot be an id is not looked up: the answer is the same.
-    const operation = isId(id) ? await orUnavailable(this.#store.read(id)) : undefined
+    return this.#checkFound(isId(id) ? await orUnavailable(this.#store.read(id)) : undefined, owner, type)
+  }
+
+  #checkFound(operation: Operation | undefined, owner: string, type: AnyOperationType | undefined): Operation {
     const known = operation !== undefined && this.#types.has(operation.type)
     if (!known || operation.owner !== owner || (type !== undefined && operation.type !== type.name)) {
       throw problemError('not-found')
@@ -184,12 +187,37 @@ export class Operations {
   async wait(
     operation: Operation,
     wanted: (operation: Operation) => boolean | Promise<boolean>,
-    { ms, signal }: { ms: number; signal: AbortSignal },
-  ): Promise<{ readonly operation: Operation; readonly waited: boolean }> {
+    patience: Patience,
+  ): Promise<Waited> {
     if (this.#watcher.isFull || this.#draining) return { operation, waited: false }
     // While the store is away no change can be seen; an accepted operation must still be answered with 202.
-    const after = await this.#watcher.waitUntil(operation.id, wanted, { ms, signal }).catch(() => undefined)
+    const after = await this.#watcher.waitUntil(operation.id, wanted, patience).catch(() => undefined)
     return { operation: after ?? operation, waited: after !== undefined }
+  }
+
+  /**
+   * Finds an operation as {@link find} does, and waits as {@link wait} does. It reads once less than both of them.
+   *
+   * @throws {ProblemError} what `find` throws
+   */
+  async findAndWait(
+    id: string,
+    owner: string,
+    wanted: (operation: Operation) => boolean,
+    { type, ...patience }: Patience & { readonly type?: AnyOperationType },
+  ): Promise<Waited> {
+    let found: Operation | undefined
+    const first = async () => {
+      found = await this.find(id, owner, type)
+      return found
+    }
+    if (this.#watcher.isFull || this.#draining) return { operation: await first(), waited: false }
+    const after = await this.#watcher.waitUntil(id, wanted, { ...patience, first }).catch((error: unknown) => {
+      if (found === undefined) throw error
+    })
+    const operation = after ?? found
+    if (operation === undefined) throw problemError('not-found')
+    return { operation, waited: after !== undefined }
   }
 
   /** Tells whether the store answers and takes writes, and no shutdown has begun. */
@@ -230,9 +258,21 @@ export class Operations {
     this.#watcher.close()
   }
 
-  /** Reads the result of a completed operation: JSON, or a reference to the bytes that {@link content} reads. */
-  async output(operation: Operation): Promise<string | BlobReference> {
-    const text = await orUnavailable(this.#store.readPayload(operation.id, 'output'))
+  /** Finds an operation as {@link find} does, and reads its output with it where the store can. */
+  async findWithOutput(id: string, owner: string, type?: AnyOperationType): Promise<WithOutput> {
+    const { readWithOutput } = this.#store
+    if (readWithOutput === undefined || !isId(id)) return { operation: await this.find(id, owner, type) }
+    const { operation, output } = (await orUnavailable(readWithOutput.call(this.#store, id))) ?? {}
+    return { operation: this.#checkFound(operation, owner, type), ...(output !== undefined && { output }) }
+  }
+
+  /**
+   * Reads the result of a completed operation: JSON, or a reference to the bytes that {@link content} reads.
+   *
+   * @param read the output as the store has it, where it was read already
+   */
+  async output(operation: Operation, read?: string): Promise<string | BlobReference> {
+    const text = read ?? (await orUnavailable(this.#store.readPayload(operation.id, 'output')))
     if (text === undefined) throw problemError('operation-expired')
     return readReference(text, operation.id) ?? text
   }

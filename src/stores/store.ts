@@ -280,6 +280,12 @@ export function changeHints({
   return hints.length > 0 ? hints : [{ kind: 'changed', id }]
 }
 
+/** An operation, and its output as JSON where it has one. */
+export interface WithOutput {
+  readonly operation: Operation
+  readonly output?: string
+}
+
 /** What the service needs: accepts operations, reads and changes them, and reports what happens to them. */
 export interface OperationStore {
   /**
@@ -307,6 +313,12 @@ export interface OperationStore {
 
   /** Reads the input or the output as JSON; undefined where there is none. */
   readPayload(id: string, kind: 'input' | 'output'): Promise<string | undefined>
+
+  /**
+   * Reads an operation and its output at once; undefined where there is no such operation. A store that gains nothing
+   * by it leaves this method out.
+   */
+  readWithOutput?(id: string): Promise<WithOutput | undefined>
 
   /** Applies a change. Undefined where there is no such operation, or it refused the change. */
   change(id: string, change: Change): Promise<Operation | undefined>

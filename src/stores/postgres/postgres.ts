@@ -34,6 +34,7 @@ import type {
   ReserveRequest,
   Store,
   SweepResult,
+  WithOutput,
 } from '../store.ts'
 import { changeHints } from '../store.ts'
 import { BUSY } from './busy-lane.ts'
@@ -113,6 +114,7 @@ class PostgresStore implements Store {
   readonly #hub: Hub
   readonly #reads: Lanes<string, Operation | undefined>
   readonly #payloads: Lanes<PayloadKey, string | undefined>
+  readonly #results: Lanes<string, WithOutput | undefined>
   readonly #accepts: Lanes<Submission, Acceptance>
   readonly #changes: Lanes<ChangeItem, Operation | undefined>
   readonly #notes: Lanes<NoteItem, boolean>
@@ -143,6 +145,12 @@ class PostgresStore implements Store {
       limitMs,
       write: (keys, until) => this.#readPayloads(keys, until),
       key: ({ id }) => id,
+      most: MOST_PAYLOADS,
+    })
+    this.#results = new Lanes({
+      limitMs,
+      write: (ids, until) => this.#readResults(ids, until),
+      key: id => id,
       most: MOST_PAYLOADS,
     })
     this.#accepts = new Lanes({
@@ -259,6 +267,11 @@ class PostgresStore implements Store {
     return renewals.map(renewal => (renewal.kind === 'busy' ? (again.next().value ?? renewal) : renewal))
   }
 
+  async readWithOutput(id: string): Promise<WithOutput | undefined> {
+    this.#checkOpen()
+    return isId(id) ? await this.#results.add(id) : undefined
+  }
+
   async change(id: string, change: Change): Promise<Operation | undefined> {
     this.#checkOpen()
     return await this.#changes.add({ id, change })
@@ -372,7 +385,7 @@ class PostgresStore implements Store {
     await this.#lostClaims.releaseAll().catch(() => {})
     this.#state = 'closed'
     await Promise.all(
-      [this.#accepts, this.#changes, this.#notes, this.#reads, this.#payloads].map(lanes => lanes.drained()),
+      [this.#accepts, this.#changes, this.#notes, this.#reads, this.#payloads, this.#results].map(it => it.drained()),
     )
     await this.#hub.close()
     this.#connections.unguard()
@@ -407,6 +420,17 @@ class PostgresStore implements Store {
   async #readAll(ids: readonly string[], until: number): Promise<(Operation | undefined)[]> {
     const rows = await this.#connections.run(this.#statements.read, [[...new Set(ids)]], until)
     return operationsOf(ids, rows)
+  }
+
+  async #readResults(ids: readonly string[], until: number): Promise<(WithOutput | undefined)[]> {
+    const rows = await this.#connections.run(this.#statements.readWithOutput, [[...new Set(ids)]], until)
+    const results = new Map(
+      rows.map((row): [unknown, WithOutput] => {
+        const output = row[RECORD_WIDTH] as string | null
+        return [row[0], { operation: toOperation(row), ...(output !== null && { output }) }]
+      }),
+    )
+    return ids.map(id => results.get(id))
   }
 
   async #readPayloads(keys: readonly PayloadKey[], until: number): Promise<(string | undefined)[]> {

@@ -76,6 +76,9 @@ function texts(schema: string) {
 function reads(schema: string, operations: string, records: string) {
   return {
     read: `${records} WHERE o.id = ANY ($1::uuid[])`,
+    readWithOutput: `
+      SELECT ${recordOf('o')}, (SELECT body FROM ${schema}.payloads p WHERE p.id = o.id AND p.kind = 1)
+      FROM ${operations} o WHERE o.id = ANY ($1::uuid[])`,
     byKey: `${records} WHERE o.type = $1 AND o.owner = $2 AND o.idempotency_key = $3`,
     payloads: `
       SELECT id, kind, body FROM ${schema}.payloads

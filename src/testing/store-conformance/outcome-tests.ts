@@ -27,6 +27,19 @@ export const outcomeTests: StoreTests = {
       assert.equal(await test.store.readPayload(operation.id, 'output'), undefined)
     },
 
+    'an operation is read with its output, where the store can': async test => {
+      const { store } = test
+      if (store.readWithOutput === undefined) return
+      const done = await test.end(OUTCOMES.completed)
+      const others = [await test.end(OUTCOMES.failed), await test.run()]
+      const ids = [done, ...others].map(({ id }) => id)
+      assert.deepEqual(await Promise.all(ids.map(async id => await store.readWithOutput?.(id))), [
+        { operation: done, output: OUTCOMES.completed.output },
+        ...others.map(operation => ({ operation })),
+      ])
+      assert.equal(await store.readWithOutput(crypto.randomUUID()), undefined)
+    },
+
     'what attempts threw is kept beside the record, which does not have it': async test => {
       const running = await test.run()
       const first = await test.finish(running, { ...OUTCOMES.retry, delayMs: 0, error: THROWN })

@@ -56,6 +56,7 @@ const KNOWN = { place: 0, id: SOME_ID, type: 'orders', owner: '', key: 'k' }
 
 const EXPECTED: Partial<Readonly<Record<StatementName, Expectation>>> = {
   read: { values: [[SOME_ID, LAST_ID]], indexes: ['operations_pkey'], pages: 20 },
+  readWithOutput: { values: [[SOME_ID, LAST_ID]], indexes: ['operations_pkey', 'payloads_pkey'], pages: 30 },
   byKey: { values: ['orders', 'noisy', 'k'], indexes: ['operations_key'], pages: 10 },
   payloads: { values: [[SOME_ID], [1]], indexes: ['payloads_pkey'], pages: 10 },
   steps: { values: [SOME_ID], indexes: ['steps_pkey'], pages: 10 },

@@ -75,6 +75,7 @@ const STATEMENTS: Readonly<Partial<Record<StatementName, Expectation>>> = {
   claimOne: { values: [null, idOf(FIRST), 'holder', 30_000, 'job-1', false, 'jobs'], pages: 100, rows: 10 },
   renew: { values: [null, IDS, IDS.map(() => 1), 30_000], pages: 10 * CLAIMED },
   read: { values: [IDS], pages: 5 * CLAIMED },
+  readWithOutput: { values: [IDS.slice(0, 10)], pages: 100, rows: 20 },
   complete: { values: [null, COMPLETED, null], pages: 20 * CLAIMED },
   versions: { values: [null, IDS], pages: 5 * CLAIMED },
   known: { values: [JSON.stringify(KNOWN)], pages: 10 * CLAIMED, rows: 2 * CLAIMED },
