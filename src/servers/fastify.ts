@@ -74,13 +74,37 @@ const PLUGIN_OPTIONS: Checks<PluginOptions> = { ...API, ...CALLER_OPTIONS, publi
 const REGISTER_OPTIONS = { prefix: PREFIX, logLevel: UNCHECKED, logSerializers: UNCHECKED }
 const COMPOSED: Checks<{ waybill: Waybill }> = { waybill: OBJECT }
 
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The composition that the plugin `waybill` serves here; of several, the first. */
+    waybill: Waybill
+  }
+}
+
 /**
- * The plugin. It starts the composition when the server is ready, and stops it when the server closes.
+ * The plugin. It starts the composition when the server is ready, and stops it when the server closes. The server has the
+ * composition as `app.waybill` then: `submit`, `wait`, `result`, `cancel` and `operator`.
  *
  * @example
  * await app.register(waybill, { operations: [orders], store, worker: { handlers: './processor.ts' } })
+ * const { id } = await app.waybill.submit(orders, { customer: 'Ada', items: [] })
  */
-export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, options) => {
+export const waybill: FastifyPluginAsync<WaybillPluginOptions> = Object.assign(
+  async function waybill(app: FastifyInstance, options: WaybillPluginOptions) {
+    let composed: Waybill | undefined
+    // Parsers, hooks and errors are of the routes alone; the composition is of the instance around them.
+    const routes: FastifyPluginAsync = async scope => {
+      composed = await serve(scope, options)
+    }
+    await app.register(routes, among<object>(options, REGISTER_OPTIONS))
+    if (composed !== undefined && !Object.hasOwn(app, 'waybill')) app.decorate('waybill', composed)
+  } satisfies FastifyPluginAsync<WaybillPluginOptions>,
+  // Fastify makes no scope of its own for it.
+  { [Symbol.for('skip-override')]: true },
+)
+
+/** Puts the routes on a scope of their own, and gives the composition behind them. */
+async function serve(app: FastifyInstance, options: WaybillPluginOptions): Promise<Waybill> {
   const made = 'waybill' in options
   const checks = { ...(made ? COMPOSED : WAYBILL_OPTIONS), ...PLUGIN_OPTIONS, ...REGISTER_OPTIONS }
   checkOptions('register(waybill)', options, checks, { ...RENAMED_API_OPTIONS, ...(!made && RENAMED_WAYBILL_OPTIONS) })
@@ -116,13 +140,15 @@ export const waybill: FastifyPluginAsync<WaybillPluginOptions> = async (app, opt
     )
   const siblings = Map.groupBy(routes, ({ path }) => path)
   // A scope of its own, since Fastify chooses by the scope how bodies are read.
-  await app.register(async bodyless => {
+  const addAll: FastifyPluginAsync = async bodyless => {
     leaveBodies(bodyless)
     for (const route of routes) {
       const methods = route.method === '*' ? othersThan(siblings.get(route.path) ?? [], app) : [route.method]
       add(route.bodyLimit === 0 ? bodyless : app, { ...route, methods }, route.admin ? askOperator : askCaller(route))
     }
-  })
+  }
+  await app.register(addAll)
+  return composed
 }
 
 /** Fastify's own logger; none where Fastify was made without one, so that warnings and errors go to standard error. */

@@ -1,15 +1,17 @@
 import { Writable } from 'node:stream'
-import fastify, { type FastifyServerOptions } from 'fastify'
-import { describe, expect, vi } from 'vitest'
+import fastify, { type FastifyPluginAsync, type FastifyServerOptions } from 'fastify'
+import { describe, expect, expectTypeOf, vi } from 'vitest'
 import { defineOperation, handler } from 'waybill'
 import { waybill as plugin } from 'waybill/fastify'
 import { sqliteStore } from 'waybill/stores/sqlite'
+import { z } from 'zod'
 import { handlerFile } from '../support/handlers.ts'
 import { accepted, countOf, documentOf, listen, post, problemOf, serve } from '../support/http.ts'
 import { faultyStore, hasStatus, SILENT, test, until } from '../support/waybill.ts'
 
 const orders = defineOperation({ name: 'orders', resultKey: 'order' })
 const returns = defineOperation({ name: 'returns' })
+const greetings = defineOperation({ name: 'greetings', input: z.string(), output: z.string() })
 
 test('several operation types stand side by side', async ({ lab }) => {
   const handlers = [handler(orders, () => 'ordered'), handler(returns, () => 'returned')]
@@ -37,6 +39,42 @@ test('several instances live in one app, each with its own store and prefix', as
   expect((await app.inject(`/a/orders/status/${id}`)).statusCode).toBe(200)
   expect((await app.inject(`/b/orders/status/${id}`)).statusCode).toBe(404)
   expect([await countOf(stores[0], orders), await countOf(stores[1], orders)]).toEqual([1, 0])
+})
+
+test('the composition is app.waybill, where the plugin is registered and below', async ({ lab }) => {
+  const app = fastify()
+  lab.onEnd(() => app.close())
+  const store = sqliteStore({ path: ':memory:' })
+  const worker = { handlers: handler(greetings, name => `Hello ${name}`) }
+  await app.register(plugin, { prefix: '/api', operations: [greetings], store, worker, logger: SILENT })
+  const own: FastifyPluginAsync = async scope => {
+    scope.get('/hello', async () => {
+      const { id } = await scope.waybill.submit(greetings, 'Ada')
+      expect(await scope.waybill.wait(id)).toMatchObject({ status: 'completed' })
+      const output = await scope.waybill.result(greetings, id)
+      expectTypeOf(output).toEqualTypeOf<string>()
+      return { output, listed: (await scope.waybill.operator.browse({})).items.length }
+    })
+  }
+  await app.register(own)
+  expect((await app.inject('/hello')).json()).toEqual({ output: 'Hello Ada', listed: 1 })
+  expect((await app.inject('/api/healthz')).statusCode).toBe(200)
+})
+
+test('of several compositions app.waybill is the first, and that of a scope of its own there', async ({ lab }) => {
+  const app = fastify()
+  lab.onEnd(() => app.close())
+  const [first, second, inner] = [await lab.waybill([orders]), await lab.waybill([orders]), await lab.waybill([orders])]
+  await app.register(plugin, { prefix: '/a', waybill: first })
+  await app.register(plugin, { prefix: '/b', waybill: second })
+  let found: unknown
+  const own: FastifyPluginAsync = async scope => {
+    await scope.register(plugin, { prefix: '/c', waybill: inner })
+    found = scope.waybill
+  }
+  await app.register(own)
+  expect(app.waybill).toBe(first)
+  expect(found).toBe(inner)
 })
 
 test("the app's own routes, bodies, errors and unknown URLs stay its own", async ({ lab }) => {
