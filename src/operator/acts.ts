@@ -17,8 +17,8 @@ import { DELIVERY_TYPE } from '../webhooks/delivery.ts'
 import type { Delivery } from '../webhooks/history.ts'
 import { inlineRunner } from '../worker/runners/inline.ts'
 import { holderName, Worker } from '../worker/worker.ts'
-import type { OperatorFilter } from './filter.ts'
-import type { AuditEntry, BulkAction } from './views.ts'
+import { describeTarget } from './target.ts'
+import type { AuditEntry, BulkAction, BulkTarget } from './views.ts'
 
 /** What is done to one operation, one delivery or one operation type. */
 export interface Act {
@@ -37,13 +37,17 @@ export interface Act {
   readonly value?: unknown
 }
 
-/** What is done to all operations that fit a filter. */
-export interface Bulk {
+/** What a bulk run does to each operation that it comes upon. */
+export interface BulkActs {
   readonly action: BulkAction
+  /** The types whose declarations it needs. Processes that do not declare them all leave it to others. */
+  readonly types: readonly string[]
+}
+
+/** What is done to many operations. */
+export interface Bulk extends BulkActs {
   readonly actor: string
-  readonly filter: OperatorFilter
-  /** The same as text, for the audit. */
-  readonly target: string
+  readonly target: BulkTarget
 }
 
 /** What became of an act. */
@@ -78,6 +82,9 @@ const BEGINS_WITHIN_MS = 60_000
 /** Hints come at once; without any, an act that was left behind is found this soon, in milliseconds. */
 const POLL_MS = 10_000
 const CONCURRENCY = 8
+/** What an act waits for that this process cannot do, and for how long at least and at most, in milliseconds. */
+const ELSEWHERE = 'a process that declares its operation types'
+const [LEFT_MS, LONGEST_LEFT_MS] = [1000, 300_000]
 
 /** Between the places in the lists that an audit is merged of. */
 const CURSOR_SEPARATOR = '.'
@@ -86,7 +93,10 @@ const CURSOR_SEPARATOR = '.'
 export interface ActsContext {
   readonly store: Store
   readonly logger: Logger
+  /** Whether this process has what an act needs; another one of the composition may have more. */
+  readonly canPerform: (act: Act) => Promise<boolean>
   readonly perform: (act: Act) => Promise<Done>
+  readonly canPerformBulk: (bulk: Bulk) => boolean
   readonly performBulk: (bulk: Bulk, job: Job) => Promise<Done>
 }
 
@@ -97,10 +107,16 @@ export class Acts {
 
   constructor(context: ActsContext) {
     this.#context = context
-    const { store, logger, perform, performBulk } = context
+    const { store, logger, canPerform, perform, canPerformBulk, performBulk } = context
     const handlers = [
-      handler(ACT_TYPE, async input => outputOf(await perform(input as Act))),
-      handler(BULK_TYPE, async (input, job) => outputOf(await performBulk(input as Bulk, job))),
+      handler(ACT_TYPE, async (input, job) => {
+        while (!(await canPerform(input as Act))) await leaveToOthers(job)
+        return outputOf(await perform(input as Act))
+      }),
+      handler(BULK_TYPE, async (input, job) => {
+        while (!canPerformBulk(input as Bulk)) await leaveToOthers(job)
+        return outputOf(await performBulk(input as Bulk, job))
+      }),
     ]
     this.#worker = new Worker({
       store,
@@ -199,18 +215,27 @@ export class Acts {
       orUnavailable(store.readPayload(id, 'input')),
       orUnavailable(store.readPayload(id, 'output')),
     ])
-    const { action, actor, target } = JSON.parse(input ?? '{}') as Partial<Act>
+    const { action, actor, target = '' } = JSON.parse(input ?? '{}') as Partial<Act | Bulk>
     const { count = 0, detail } = JSON.parse(output ?? '{}') as Partial<Done>
     return {
       id,
       at: createdAt,
       actor: actor ?? '',
       action: type === BULK_TYPE.name ? `bulk-${action}` : (action ?? ''),
-      target: target ?? '',
+      target: typeof target === 'string' ? target : describeTarget(target),
       count,
       detail: detail ?? error?.detail ?? (status === 'completed' ? null : status),
     }
   }
+}
+
+/**
+ * Lets any process claim it again, later: at times that keep no step with their looks at the queue, and less often the
+ * longer none of them could do it.
+ */
+async function leaveToOthers(job: Job): Promise<void> {
+  const spread = Math.min(2 * LEFT_MS * job.attempt, LONGEST_LEFT_MS)
+  await job.sleep(ELSEWHERE, Math.round(LEFT_MS + Math.random() * spread))
 }
 
 type AuditProblem = ProblemError['problem']

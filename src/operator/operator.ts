@@ -17,12 +17,13 @@ import type { Loop } from '../util/loop.ts'
 import type { Delivery } from '../webhooks/history.ts'
 import { historyAlone, type Webhooks } from '../webhooks/webhooks.ts'
 import { type Act, Acts, BULK_TYPE, type Bulk, type Done, isInternal, OPERATOR_TYPES } from './acts.ts'
-import { type BulkContext, countsOf, previewBulk, runBulk } from './bulk.ts'
-import { formatFilter, type OperatorFilter } from './filter.ts'
+import { type BulkContext, previewBulk, runBulk, toBulkRun } from './bulk.ts'
+import type { OperatorFilter } from './filter.ts'
 import { lookThrough } from './look.ts'
 import { redactJson } from './redact.ts'
 import { type ReplayContext, replayWebhook } from './replay-webhook.ts'
 import { makeStatistics } from './statistics.ts'
+import { readTarget, typesFor } from './target.ts'
 import { toView } from './to-view.ts'
 import type {
   Actor,
@@ -30,6 +31,7 @@ import type {
   BulkAction,
   BulkPreview,
   BulkRun,
+  BulkTarget,
   OperationDetail,
   OperationView,
   OperatorPage,
@@ -137,14 +139,21 @@ export interface Operator {
    */
   statistics(options?: { readonly window?: Duration | undefined }): Promise<Statistics>
 
-  /** Counts what an action would be done to now, to at most 10,000, and shows the newest 10. */
-  preview(action: BulkAction, filter: OperatorFilter): Promise<BulkPreview>
+  /**
+   * Counts what an action would be done to now, to at most 10,000, and shows the newest 10.
+   *
+   * @param target a filter, or `{ ids }` of up to 1,000 operations
+   */
+  preview(action: BulkAction, target: BulkTarget): Promise<BulkPreview>
 
   /**
-   * Does an action to all operations that fit a filter and were accepted before now. It is itself an operation, done in
-   * the background by any process of the composition, which goes on where another one has died.
+   * Does an action to many operations: to all that fit a filter and were accepted before now, or to those of a selection.
+   * It is itself an operation, done in the background by any process of the composition that declares the types it needs
+   * (those of what is retried), and goes on in another one where its process has died.
+   *
+   * @param target a filter, or `{ ids }` of up to 1,000 operations
    */
-  bulk(action: BulkAction, filter: OperatorFilter, actor: Actor): Promise<BulkRun>
+  bulk(action: BulkAction, target: BulkTarget, actor: Actor): Promise<BulkRun>
 
   /** Lists the last 50 bulk runs, newest first. They are kept for 90 days. */
   bulkRuns(): Promise<readonly BulkRun[]>
@@ -207,8 +216,15 @@ export class StoreOperator implements Operator {
     const perform = (act: Act) => this.#perform(act)
     const { types } = operations
     const look = (query: BrowseQuery) => lookThrough({ store, types }, query)
-    this.#bulk = { store, look, isKnown: type => types.has(type), perform }
-    this.#acts = new Acts({ store, logger, perform, performBulk: (bulk, job) => runBulk(this.#bulk, bulk, job) })
+    this.#bulk = { store, look, perform }
+    this.#acts = new Acts({
+      store,
+      logger,
+      canPerform: act => this.#canPerform(act),
+      perform,
+      canPerformBulk: bulk => bulk.types.every(type => types.has(type)),
+      performBulk: (bulk, job) => runBulk(this.#bulk, bulk, job),
+    })
   }
 
   /** The loops, for health checks. */
@@ -334,13 +350,19 @@ export class StoreOperator implements Operator {
     return await makeStatistics({ store, pauses, types: [...operations.types.keys()] }, windowMs)
   }
 
-  async preview(action: BulkAction, filter: OperatorFilter): Promise<BulkPreview> {
-    return await previewBulk(this.#bulk, action, filter)
+  async preview(action: BulkAction, given: BulkTarget): Promise<BulkPreview> {
+    const target = readTarget(given)
+    return await previewBulk(this.#bulk, { action, types: this.#typesFor(action, target) }, target)
   }
 
-  async bulk(action: BulkAction, filter: OperatorFilter, actor: Actor): Promise<BulkRun> {
-    const bulk = { action, filter, actor: nameOf(actor), target: formatFilter(filter) }
+  async bulk(action: BulkAction, given: BulkTarget, actor: Actor): Promise<BulkRun> {
+    const target = readTarget(given)
+    const bulk = { action, types: this.#typesFor(action, target), actor: nameOf(actor), target }
     return toBulkRun(await this.#acts.begin(bulk), bulk, new Map())
+  }
+
+  #typesFor(action: BulkAction, target: BulkTarget): readonly string[] {
+    return typesFor(action, target, [...this.#context.operations.types.keys()])
   }
 
   async bulkRuns(): Promise<readonly BulkRun[]> {
@@ -369,6 +391,14 @@ export class StoreOperator implements Operator {
   async #act(act: Act): Promise<OperationView> {
     const { operation } = await this.#acts.do(act)
     return toView(operation ?? (await this.#find(act.target)))
+  }
+
+  /** Whether this process declares what an act is about: the type of a retry, and webhooks. */
+  async #canPerform({ action, target }: Act): Promise<boolean> {
+    const { operations, webhooks } = this.#context
+    if (action === 'replay') return webhooks !== undefined
+    const operation = action === 'retry' ? await this.#read(target) : undefined
+    return operation === undefined || operations.types.has(operation.type)
   }
 
   /** Does an act, which may have been done before by a process that died. */
@@ -458,11 +488,6 @@ export class StoreOperator implements Operator {
   async #deliveries({ id, owner, webhookUrl }: Operation): Promise<OperationDetail['deliveries']> {
     return webhookUrl === null ? [] : await orUnavailable(this.#replays.history.list(id, owner))
   }
-}
-
-function toBulkRun(operation: Operation, { action, filter, actor }: Bulk, steps: ReadonlyMap<string, string>): BulkRun {
-  const { id, status, createdAt, finishedAt } = operation
-  return { id, action, filter, actor: { name: actor }, status, ...countsOf(steps), createdAt, finishedAt }
 }
 
 function nameOf({ name }: Actor): string {

@@ -135,6 +135,15 @@ export interface Statistics {
   readonly workers: readonly WorkerView[]
 }
 
+/** Operations that were selected one by one. */
+export interface Selection {
+  /** Their ids, 1 to 1,000. */
+  readonly ids: readonly string[]
+}
+
+/** What a bulk run acts on: all operations that fit a filter, or those of a selection. */
+export type BulkTarget = OperatorFilter | Selection
+
 /** What a bulk run does with each operation. */
 export const BULK_ACTIONS = ['cancel', 'retry', 'delete'] as const
 export type BulkAction = (typeof BULK_ACTIONS)[number]
@@ -148,14 +157,17 @@ export interface BulkPreview {
   readonly sample: readonly OperationView[]
 }
 
-/** An action on all operations that fit a filter, which is itself a durable operation. */
+/** An action on many operations, which is itself a durable operation. */
 export interface BulkRun {
   readonly id: string
   readonly action: BulkAction
-  readonly filter: OperatorFilter
+  /** Null where operations were selected by their ids. */
+  readonly filter: OperatorFilter | null
+  /** How many operations were selected; null where it acts on all that fit a filter. */
+  readonly selected: number | null
   readonly actor: Actor
   readonly status: Status
-  /** How many operations fitted so far. */
+  /** How many operations it has come upon so far: those that fitted, or those of the selection. */
   readonly matched: number
   /** How many of them it has acted on. */
   readonly done: number
@@ -174,7 +186,7 @@ export interface AuditEntry {
   readonly actor: string
   /** Such as `cancel`, `retry`, `delete`, `event`, `replay`, `pause`, `resume`, `bulk-retry`. */
   readonly action: string
-  /** What it was done to: an id, a type, or a filter as text. */
+  /** What it was done to: an id, a type, a filter as text, or the first ids of a selection. */
   readonly target: string
   /** How many operations it was done to. */
   readonly count: number

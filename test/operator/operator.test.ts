@@ -4,10 +4,11 @@ import { defineOperation, handler, media } from 'waybill'
 import { folderBlobs } from 'waybill/blobs/folder'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { manualClock } from 'waybill/testing'
+import { isSuspended } from '../../src/model/operation.ts'
 import { deliveryId } from '../../src/webhooks/delivery.ts'
 import { carrier, send, startReceiver, statuses } from '../support/receiver.ts'
 import { submissionOf } from '../support/submission.ts'
-import { faultyStore, hasFinished, hasStatus, recordOf, submit, test, until } from '../support/waybill.ts'
+import { faultyStore, hasFinished, hasStatus, recordOf, submit, test, until, when } from '../support/waybill.ts'
 
 const orders = defineOperation({ name: 'orders', attempts: 2, backoff: { initial: 1, max: 1 } })
 const refunds = defineOperation({ name: 'refunds' })
@@ -397,6 +398,67 @@ describe('an act on all that fit', () => {
       count: 5,
     })
     expect(items.find(({ id }) => id === again.id)).toMatchObject({ action: 'bulk-retry', count: 0 })
+  })
+
+  test('takes operations by their ids, of which it skips what does not fit', async ({ lab }) => {
+    const store = await lab.store()
+    const waybill = await lab.waybill([orders], { store })
+    const { operator } = waybill
+    const ids: string[] = []
+    for (let n = 0; n < 205; n++) ids.push(await submit(waybill, orders, n))
+    const [first = '', second = ''] = ids
+    const kept = await submit(waybill, orders)
+    await operator.cancel(first, ann)
+    const target = { ids: [...ids, second, 'none'] }
+    const preview = await operator.preview('cancel', target)
+    expect(preview).toMatchObject({ count: 204, complete: true, sample: { length: 10 } })
+    expect(preview.sample[0]?.id).toBe(ids.at(-1))
+    const run = await operator.bulk('cancel', target, ann)
+    expect(run).toMatchObject({ filter: null, selected: 206 })
+    await hasStatus(store, run.id, 'completed')
+    expect(await operator.bulkRun(run.id)).toMatchObject({ matched: 206, done: 204, skipped: 2, failed: 0 })
+    expect((await recordOf(store, kept)).status).toBe('pending')
+    const [act] = (await operator.audit()).items
+    expect(act).toMatchObject({
+      action: 'bulk-cancel',
+      count: 204,
+      target: `${ids.slice(0, 3).join(', ')} and 203 more`,
+    })
+    for (const bad of [[], [''], Array.from({ length: 1001 }, (_, n) => `${n}`)]) {
+      const refused = { problem: { code: 'invalid-request' } }
+      await expect(operator.bulk('cancel', { ids: bad }, ann)).rejects.toMatchObject(refused)
+      await expect(operator.preview('cancel', { ids: bad })).rejects.toMatchObject(refused)
+    }
+  })
+
+  test('is left to a process that declares the types of what it retries', async ({ lab }) => {
+    const path = lab.file()
+    const clock = manualClock(Date.now())
+    const open = () => sqliteStore({ path, clock: clock.now, monotonicClock: clock.monotonic })
+    const first = lab.composition([orders, refunds], { store: open() })
+    await first.store.open()
+    const ids = [await submit(first, orders), await submit(first, refunds)]
+    for (const id of ids) await first.operator.cancel(id, ann)
+    const run = await first.operator.bulk('retry', { status: 'canceled' }, ann)
+    const act = { action: 'retry', actor: 'ann', target: ids[0] }
+    const acts = '01941f29-7c00-7000-8000-000000000001'
+    await first.store.accept(submissionOf(acts, { type: 'operator-acts', input: JSON.stringify(act) }))
+    const other = await lab.waybill([refunds], { store: open() })
+    for (const id of [run.id, acts]) await when(other.store, id, isSuspended)
+    expect(await other.operator.bulkRun(run.id)).toMatchObject({ status: 'pending', matched: 0, done: 0 })
+    // Which types it knows does not matter to what any process can do.
+    const refund = await submit(other, refunds)
+    await other.operator.cancel(refund, ann)
+    const removed = await other.operator.bulk('delete', { ids: [refund] }, ann)
+    await hasStatus(other.store, removed.id, 'completed')
+    await other.stop()
+    clock.advance(600_000)
+    await first.start()
+    lab.onEnd(() => first.stop())
+    await hasStatus(first.store, run.id, 'completed')
+    expect(await first.operator.bulkRun(run.id)).toMatchObject({ matched: 2, done: 2, skipped: 0 })
+    await hasStatus(first.store, acts, 'completed')
+    for (const id of ids) expect(await recordOf(first.store, id)).toMatchObject({ retriedBy: expect.any(String) })
   })
 
   test('can be stopped, and what it has done stays done', async ({ lab }) => {

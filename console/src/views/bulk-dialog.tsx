@@ -1,4 +1,4 @@
-/** An action on all operations that fit a filter: counted and shown first, then done by the server. */
+/** An action on many operations, which fit a filter or are selected: counted and shown first, then done by the server. */
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { change, Refusal } from '../api.ts'
@@ -6,7 +6,6 @@ import { count } from '../format.ts'
 import { Ago, IdLink, OperationStatus } from '../parts/basics.tsx'
 import { Dialog } from '../parts/dialog.tsx'
 import { perform } from '../parts/notices.tsx'
-import { navigate } from '../router.ts'
 import type { BulkAction, BulkPreview, BulkRun } from '../wire.ts'
 
 const ACTIONS: Readonly<Record<BulkAction, { readonly verb: string; readonly effect: string }>> = {
@@ -15,13 +14,22 @@ const ACTIONS: Readonly<Record<BulkAction, { readonly verb: string; readonly eff
   delete: { verb: 'Delete', effect: 'Inputs, results, steps and logs of what has ended go for good.' },
 }
 
-export function BulkDialog({ filter, onClose }: { readonly filter: string; readonly onClose: () => void }) {
-  const action = useSignal<BulkAction>('retry')
+/** The text of a filter, or the ids of a selection, as the admin API takes them. */
+export type BulkTarget = { readonly filter: string } | { readonly ids: readonly string[] }
+
+export function BulkDialog(props: {
+  readonly target: BulkTarget
+  readonly first: BulkAction
+  readonly onClose: () => void
+  readonly onStart: (run: BulkRun) => void
+}) {
+  const { target, first, onClose, onStart } = props
+  const action = useSignal<BulkAction>(first)
   const preview = useSignal<BulkPreview | Refusal | undefined>(undefined)
   useEffect(() => {
     let isCurrent = true
     preview.value = undefined
-    const body = { action: action.value, filter }
+    const body = { action: action.value, ...target }
     void change<BulkPreview>('POST', 'bulk/preview', body)
       .catch(error => {
         if (error instanceof Refusal) return error
@@ -33,14 +41,15 @@ export function BulkDialog({ filter, onClose }: { readonly filter: string; reado
     return () => {
       isCurrent = false
     }
-  }, [action.value, filter])
+  }, [action.value, target])
 
   const start = async () => {
-    const body = { action: action.value, filter }
-    const done = await perform(() => change<BulkRun>('POST', 'bulk', body), 'Started.')
-    if (!done) return
-    onClose()
-    navigate('bulk')
+    const body = { action: action.value, ...target }
+    await perform(async () => {
+      const run = await change<BulkRun>('POST', 'bulk', body)
+      onClose()
+      onStart(run)
+    }, 'Started.')
   }
   const found = preview.value
   const { verb, effect } = ACTIONS[action.value]
@@ -48,7 +57,7 @@ export function BulkDialog({ filter, onClose }: { readonly filter: string; reado
   const isRefused = number === undefined || number === 0
   return (
     <Dialog
-      title="All that match"
+      title={'ids' in target ? 'The selected operations' : 'All that match'}
       onClose={onClose}
       actions={
         <button
@@ -65,7 +74,11 @@ export function BulkDialog({ filter, onClose }: { readonly filter: string; reado
       }
     >
       <p>
-        <code class="filter">{filter === '' ? 'every operation' : filter}</code>
+        {'ids' in target ? (
+          `${count(target.ids.length)} selected`
+        ) : (
+          <code class="filter">{target.filter === '' ? 'every operation' : target.filter}</code>
+        )}
       </p>
       <fieldset class="segments">
         <legend class="hidden">Action</legend>

@@ -19,7 +19,8 @@ export function Bulk() {
       </header>
       {data?.items.length === 0 && (
         <Empty>
-          None yet. In <a href="operations">Operations</a>, “All that match…” retries, cancels or deletes by a filter.
+          None yet. In <a href="operations">Operations</a>, “All that match…” retries, cancels or deletes by a filter,
+          and the same can be done to what is selected.
         </Empty>
       )}
       {data !== undefined && data.items.length > 0 && (
@@ -29,7 +30,7 @@ export function Bulk() {
               <tr>
                 <th scope="col">Status</th>
                 <th scope="col">Action</th>
-                <th scope="col">Filter</th>
+                <th scope="col">Operations</th>
                 <th scope="col" class="right">
                   Done
                 </th>
@@ -62,20 +63,19 @@ export function Bulk() {
 
 function Run({ run, reload }: { readonly run: BulkRun; readonly reload: () => Promise<void> }) {
   const { id, action, status, matched, done, skipped, failed, actor, createdAt } = run
-  const filter = formatFilter(run.filter)
   return (
     <tr>
       <td>
         <Status status={status} />
       </td>
-      <td>{action}</td>
       <td>
-        <a class="mono" href={filterLink(filter)}>
-          {filter === '' ? 'every operation' : filter}
-        </a>
+        <a href={`operations/${id}`}>{action}</a>
+      </td>
+      <td>
+        <Target run={run} />
       </td>
       <td class="number right">
-        {count(done)} of {count(matched)}
+        {count(done)} of {count(run.selected ?? matched)}
       </td>
       <td class="number right">{count(skipped)}</td>
       <td class="number right">{count(failed)}</td>
@@ -95,5 +95,16 @@ function Run({ run, reload }: { readonly run: BulkRun; readonly reload: () => Pr
         )}
       </td>
     </tr>
+  )
+}
+
+/** What it acts on: those of a filter, or of a selection, whose ids its own record has. */
+function Target({ run: { id, filter, selected } }: { readonly run: BulkRun }) {
+  if (filter === null) return <a href={`operations/${id}`}>{count(selected ?? 0)} selected</a>
+  const text = formatFilter(filter)
+  return (
+    <a class="mono" href={filterLink(text)}>
+      {text === '' ? 'every operation' : text}
+    </a>
   )
 }

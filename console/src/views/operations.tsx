@@ -1,22 +1,23 @@
 /** The list of operations: a filter in the URL, columns, and actions on some or on all that match. */
-import { useSignal } from '@preact/signals'
-import { useEffect, useRef } from 'preact/hooks'
-import { STATUSES } from '../../../src/model/protocol.ts'
+import { type Signal, useSignal } from '@preact/signals'
+import { useEffect, useMemo, useRef } from 'preact/hooks'
+import { isFinal, STATUSES } from '../../../src/model/protocol.ts'
 import { FILTER_NAMES, FilterError, parseFilter } from '../../../src/operator/filter.ts'
-import { change, mayChange, Refusal } from '../api.ts'
+import { change, mayChange } from '../api.ts'
 import { count } from '../format.ts'
+import { useLive } from '../live.ts'
 import { Button, Empty } from '../parts/basics.tsx'
-import { confirmed } from '../parts/dialog.tsx'
 import { Icon } from '../parts/icons.tsx'
-import { notify } from '../parts/notices.tsx'
+import { notify, perform } from '../parts/notices.tsx'
 import { filterLink, navigate, place } from '../router.ts'
-import type { BulkAction, OperationView } from '../wire.ts'
+import type { BulkAction, BulkRun } from '../wire.ts'
 import { BulkDialog } from './bulk-dialog.tsx'
 import { ColumnChoice, shownColumns } from './columns.tsx'
 import { useList } from './list.ts'
 
 export function Operations() {
   const filter = place.value.query.get('filter') ?? ''
+  const target = useMemo(() => ({ filter }), [filter])
   const isBulkOpen = useSignal(false)
   return (
     <>
@@ -44,7 +45,9 @@ export function Operations() {
       <OperationList key={filter} filter={filter} />
       {isBulkOpen.value && (
         <BulkDialog
-          filter={filter}
+          target={target}
+          first="retry"
+          onStart={() => navigate('bulk')}
           onClose={() => {
             isBulkOpen.value = false
           }}
@@ -154,8 +157,23 @@ function errorOf(text: string): string | undefined {
 }
 
 function OperationList({ filter }: { readonly filter: string }) {
-  const { list, more, refresh } = useList(filter)
+  const pages = useList(filter)
   const selected = useSignal<ReadonlySet<string>>(new Set())
+  return (
+    <>
+      <Rows filter={filter} pages={pages} selected={selected} />
+      <OnSelection selected={selected} onEnd={() => void pages.refresh(true)} />
+    </>
+  )
+}
+
+function Rows(props: {
+  readonly filter: string
+  readonly pages: ReturnType<typeof useList>
+  readonly selected: Signal<ReadonlySet<string>>
+}) {
+  const { filter, selected } = props
+  const { list, more, refresh } = props.pages
   const columns = shownColumns()
   const { items, newer, next, state, refusal } = list
   const toggle = (ids: readonly string[], isOn: boolean) => {
@@ -243,14 +261,56 @@ function OperationList({ filter }: { readonly filter: string }) {
         hasMore={next !== undefined}
         more={more}
       />
-      {selected.value.size > 0 && (
-        <SelectionBar
-          items={items}
-          selected={selected.value}
-          onClear={() => {
-            selected.value = new Set()
+    </>
+  )
+}
+
+/** What is done with the selected operations: chosen, previewed, and then followed, as one bulk run. */
+function OnSelection({
+  selected,
+  onEnd,
+}: {
+  readonly selected: Signal<ReadonlySet<string>>
+  readonly onEnd: () => void
+}) {
+  const asked = useSignal<BulkAction | undefined>(undefined)
+  const started = useSignal<BulkRun | undefined>(undefined)
+  const target = useMemo(() => ({ ids: [...selected.value] }), [selected.value])
+  const clear = () => {
+    selected.value = new Set()
+  }
+  if (started.value !== undefined) {
+    return (
+      <RunBar
+        started={started.value}
+        onEnd={() => {
+          started.value = undefined
+          onEnd()
+        }}
+      />
+    )
+  }
+  if (selected.value.size === 0) return null
+  return (
+    <>
+      <SelectionBar
+        ids={selected.value}
+        onClear={clear}
+        onAct={action => {
+          asked.value = action
+        }}
+      />
+      {asked.value !== undefined && (
+        <BulkDialog
+          target={target}
+          first={asked.value}
+          onStart={run => {
+            started.value = run
+            clear()
           }}
-          onDone={() => void refresh(true)}
+          onClose={() => {
+            asked.value = undefined
+          }}
         />
       )}
     </>
@@ -286,49 +346,37 @@ function End(props: {
   )
 }
 
-const VERBS: Readonly<Record<BulkAction, { readonly path: (id: string) => string; readonly done: string }>> = {
-  retry: { path: id => `operations/${id}/retry`, done: 'retried' },
-  cancel: { path: id => `operations/${id}/cancel`, done: 'canceled, or asked to stop' },
-  delete: { path: id => `operations/${id}`, done: 'deleted' },
-}
-
 /** What a deletion means. */
 export const DELETION = {
   text: 'Inputs, results, steps and logs go for good. Clients are answered with 410.',
   verb: 'Delete',
 }
 
-function SelectionBar(props: {
-  readonly items: readonly OperationView[]
-  readonly selected: ReadonlySet<string>
+/** The most operations that one bulk run takes by their ids. */
+const MAX_SELECTED = 1000
+
+function SelectionBar({
+  ids,
+  onAct,
+  onClear,
+}: {
+  readonly ids: ReadonlySet<string>
+  readonly onAct: (action: BulkAction) => void
   readonly onClear: () => void
-  readonly onDone: () => void
 }) {
-  const { selected, onClear, onDone } = props
-  const isBusy = useSignal(false)
-  const act = async (action: BulkAction) => {
-    const title = `Delete ${selected.size === 1 ? 'one operation' : `${selected.size} operations`}?`
-    if (action === 'delete' && !(await confirmed({ title, ...DELETION }))) return
-    isBusy.value = true
-    const ids = [...selected]
-    const { done, skipped, away } = await actOnEach(action, ids)
-    isBusy.value = false
-    const rest = skipped > 0 ? `, ${skipped} did not fit` : ''
-    if (away) notify('The server does not answer; some may be left.', true)
-    else notify(`${done} ${VERBS[action].done}${rest}.`, done === 0)
-    onClear()
-    onDone()
-  }
+  const isTooLarge = ids.size > MAX_SELECTED
   return (
     <div class="selection" role="toolbar" aria-label="The selected operations">
-      <strong class="number">{selected.size} selected</strong>
-      <Button icon="retry" onClick={() => void act('retry')} disabled={isBusy.value}>
+      <strong class="number">
+        {count(ids.size)} selected{isTooLarge && `, ${count(MAX_SELECTED)} at most`}
+      </strong>
+      <Button icon="retry" onClick={() => onAct('retry')} disabled={isTooLarge}>
         Retry
       </Button>
-      <Button icon="cancel" onClick={() => void act('cancel')} disabled={isBusy.value}>
+      <Button icon="cancel" onClick={() => onAct('cancel')} disabled={isTooLarge}>
         Cancel
       </Button>
-      <Button icon="trash" kind="danger" onClick={() => void act('delete')} disabled={isBusy.value}>
+      <Button icon="trash" kind="danger" onClick={() => onAct('delete')} disabled={isTooLarge}>
         Delete
       </Button>
       <Button kind="quiet" onClick={onClear}>
@@ -338,19 +386,37 @@ function SelectionBar(props: {
   )
 }
 
-/** One after the other, so that a long selection does not crowd out others. */
-async function actOnEach(action: BulkAction, ids: readonly string[]) {
-  let [done, skipped] = [0, 0]
-  for (const id of ids) {
-    try {
-      const path = VERBS[action].path(id)
-      await (action === 'delete' ? change('DELETE', path) : change('POST', path, action === 'retry' ? {} : undefined))
-      done++
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error
-      if (error.isAway) return { done, skipped, away: true }
-      skipped++
-    }
+const DOING: Readonly<Record<BulkAction, readonly [now: string, then: string]>> = {
+  retry: ['Retrying', 'retried'],
+  cancel: ['Canceling', 'canceled, or asked to stop'],
+  delete: ['Deleting', 'deleted'],
+}
+
+/** How far a bulk run on a selection is, until it has ended. */
+function RunBar({ started, onEnd }: { readonly started: BulkRun; readonly onEnd: () => void }) {
+  const { data: run = started, reload } = useLive<BulkRun>(`bulk/${started.id}`)
+  const { id, action, status, selected, done, skipped, failed } = run
+  const [now, then] = DOING[action]
+  useEffect(() => {
+    if (!isFinal(status)) return
+    const rest = [skipped > 0 && `, ${count(skipped)} did not fit`, failed > 0 && `, ${count(failed)} failed`]
+    notify(`${count(done)} ${then}${rest.filter(Boolean).join('')}.`, done === 0)
+    onEnd()
+  }, [status])
+  const cancel = async () => {
+    await perform(() => change('POST', `bulk/${id}/cancel`), 'Asked to stop.')
+    await reload()
   }
-  return { done, skipped, away: false }
+  const of = selected ?? 0
+  return (
+    <div class="selection" role="toolbar" aria-label="The bulk run">
+      <strong class="number">
+        {now} {count(done + skipped + failed)} of {count(of)}
+      </strong>
+      <progress value={done + skipped + failed} max={of} aria-label={now} />
+      <Button icon="cancel" onClick={() => void cancel()}>
+        Stop
+      </Button>
+    </div>
+  )
 }

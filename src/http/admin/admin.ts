@@ -6,7 +6,7 @@ import { checkOptions } from '../../model/options.ts'
 import { problemError } from '../../model/problem.ts'
 import { FilterError, type OperatorFilter, parseFilter } from '../../operator/filter.ts'
 import type { Operator } from '../../operator/operator.ts'
-import { BULK_ACTIONS, type BulkAction, type OperationDetail } from '../../operator/views.ts'
+import { BULK_ACTIONS, type BulkAction, type BulkTarget, type OperationDetail } from '../../operator/views.ts'
 import { MAX_EVENT_BYTES } from '../../service/events.ts'
 import { orUnavailable } from '../../service/unavailable.ts'
 import { packageVersion } from '../../util/version.ts'
@@ -127,8 +127,8 @@ function bulkRoutes(operator: Operator): OwnRoute[] {
       'POST',
       '/bulk/preview',
       async ({ body }) => {
-        const { action, filter } = readBulk(body)
-        return json(200, await operator.preview(action, filter))
+        const { action, target } = readBulk(body)
+        return json(200, await operator.preview(action, target))
       },
       BODY_LIMIT,
     ),
@@ -136,8 +136,8 @@ function bulkRoutes(operator: Operator): OwnRoute[] {
       'POST',
       '/bulk',
       async ({ body }, who) => {
-        const { action, filter } = readBulk(body)
-        return json(202, await operator.bulk(action, filter, who))
+        const { action, target } = readBulk(body)
+        return json(202, await operator.bulk(action, target, who))
       },
       BODY_LIMIT,
     ),
@@ -225,9 +225,16 @@ function readBody(text = '{}'): Readonly<Record<string, unknown>> {
   throw problemError('invalid-request', 'Its body must be a JSON object.')
 }
 
-function readBulk(body: string | undefined): { readonly action: BulkAction; readonly filter: OperatorFilter } {
-  const { action, filter } = readBody(body)
+function readBulk(body: string | undefined): { readonly action: BulkAction; readonly target: BulkTarget } {
+  const { action, filter, ids } = readBody(body)
   const known = BULK_ACTIONS.find(it => it === action)
   if (known === undefined) throw problemError('invalid-request', `"action" must be one of ${BULK_ACTIONS.join(', ')}.`)
-  return { action: known, filter: readFilter(filter) }
+  if (ids === undefined) return { action: known, target: readFilter(filter) }
+  if (filter !== undefined) throw problemError('invalid-request', 'Send either "filter" or "ids".')
+  return { action: known, target: { ids: readIds(ids) } }
+}
+
+function readIds(ids: unknown): string[] {
+  if (Array.isArray(ids) && ids.every(id => typeof id === 'string')) return ids
+  throw problemError('invalid-request', '"ids" must be a list of strings.')
 }

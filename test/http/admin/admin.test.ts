@@ -249,6 +249,12 @@ describe.each(Object.entries(SERVERS))('the admin API on %s', (_, door) => {
     })
     expect((await change(api, 'POST', `/bulk/${run.body.id}/cancel`)).status).toBe(409)
     expect((await ask('/bulk', { action: 'pause', filter: '' })).status).toBe(400)
+    const selection = { action: 'delete', ids: [run.body.id, 'none'] }
+    expect(await ask('/bulk/preview', selection)).toMatchObject({ status: 200, body: { count: 1 } })
+    expect(await ask('/bulk', selection)).toMatchObject({ status: 202, body: { selected: 2, filter: null } })
+    for (const wrong of [{ ids: [] }, { ids: 'x' }, { ids: [1] }, { ids: ['x'], filter: '' }, {}]) {
+      expect(await ask('/bulk', { action: 'delete', ...wrong })).toMatchObject({ status: 400 })
+    }
     expect((await ask('/bulk', { action: 'retry', filter: 'status:done' })).status).toBe(400)
   })
 
