@@ -27,7 +27,8 @@ import {
   withMethods,
 } from './model/options.ts'
 import { Metrics } from './observability/metrics.ts'
-import { type Operator, StoreOperator } from './operator/operator.ts'
+import type { Operator } from './operator/operator.ts'
+import { StoreOperator } from './operator/store-operator.ts'
 import { toView } from './operator/to-view.ts'
 import type { OperationView } from './operator/views.ts'
 import { type ScheduleOptions, Schedules } from './schedules/schedules.ts'

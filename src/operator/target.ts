@@ -4,7 +4,7 @@ import { formatFilter } from './filter.ts'
 import type { BulkAction, BulkTarget, Selection } from './views.ts'
 
 /** The most ids of a selection. */
-export const MAX_SELECTED = 1000
+const MAX_SELECTED = 1000
 /** How many of them the audit names. */
 const NAMED = 3
 
