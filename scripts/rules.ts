@@ -63,10 +63,10 @@ export const IMPORT_RULES: readonly ImportRule[] = [
       !['model/protocol.ts', 'model/duration.ts', 'util/brand.ts', 'util/plain-json.ts'].includes(target),
   },
   {
-    rule: 'the record and the state machine import only protocol, problem, submission and waits',
+    rule: 'the record and the state machine import only protocol, problem, submission, waits and deadlines',
     reason: 'the state machine is pure: it is read and tested without a store, a clock or a server',
-    of: /^model\/(operation|state-machine)\.ts$/,
-    breaks: ({ target }) => !/^model\/(operation|protocol|problem|submission|waits)\.ts$/.test(target),
+    of: /^model\/(deadlines|operation|state-machine)\.ts$/,
+    breaks: ({ target }) => !/^model\/(deadlines|operation|protocol|problem|submission|waits)\.ts$/.test(target),
   },
   {
     rule: 'client imports protocol alone (and the types of operation-type and web-types)',

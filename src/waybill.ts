@@ -110,7 +110,7 @@ export interface WaybillOptions {
   readonly onAccepted?: ((operation: OperationView) => unknown) | undefined
   /**
    * Called with each operation whose end this process records: completed, failed or canceled, also where its sweep ends
-   * what no worker has begun in time, or has lost too often.
+   * what has passed a deadline, or was lost too often.
    */
   readonly onFinished?: ((operation: OperationView) => unknown) | undefined
   /** Called with each operation whose failure this process records. */

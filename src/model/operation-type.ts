@@ -80,6 +80,11 @@ export interface OperationTypeOptions<Name extends string, Input, Output, Key ex
   readonly timeout?: Duration | undefined
   /** How long the first attempt may take to begin, from the acceptance or from the end of its delay, before the operation fails. Default: for ever. */
   readonly startDeadline?: Duration | undefined
+  /**
+   * How long the whole operation may take, from the acceptance or from the end of its delay, before it fails: its time in
+   * the queue, its attempts, and all waits, up to 10 years. Default: for ever.
+   */
+  readonly deadline?: Duration | undefined
   /** How long the record and the result are kept after the end, up to 10 years. Default 7 days. */
   readonly retention?: Duration | undefined
   /** The largest request body in bytes, 1 to 100 MiB. Default 1 MiB. */
@@ -134,6 +139,7 @@ export interface Policy {
   readonly backoff: { readonly initial: number; readonly factor: number; readonly max: number; readonly jitter: number }
   readonly timeout: number
   readonly startDeadline: number | undefined
+  readonly deadline: number | undefined
   readonly retention: number
   readonly bodyLimit: number
   readonly concurrency: number | undefined
@@ -193,6 +199,7 @@ const OPTIONS: Checks<OperationTypeOptions<string, unknown, unknown, string>> = 
   backoff: OBJECT,
   timeout: UNCHECKED,
   startDeadline: UNCHECKED,
+  deadline: UNCHECKED,
   retention: UNCHECKED,
   bodyLimit: UNCHECKED,
   concurrency: UNCHECKED,
@@ -267,6 +274,8 @@ function readPolicy(init: Omit<OperationTypeOptions<string, unknown, unknown, st
   const limit = (name: keyof typeof init) => (init[name] === undefined ? undefined : whole(name, 1, 1, 10_000))
   const flag = (name: keyof typeof init) => readFlag(where, name, init[name] ?? false)
   const duration = (name: string, value: Duration, max: number) => durationMs(`${where}: ${name}`, value, { max })
+  const within = (name: 'startDeadline' | 'deadline') =>
+    init[name] === undefined ? undefined : duration(name, init[name], LONGEST_MS)
   if (init.backoff !== undefined) checkOptions(`${where}: backoff`, init.backoff, BACKOFF)
   const { initial = SECOND, factor = 2, max = MINUTE, jitter = 0.5 } = init.backoff ?? {}
   return Object.freeze({
@@ -279,8 +288,8 @@ function readPolicy(init: Omit<OperationTypeOptions<string, unknown, unknown, st
       jitter: numberIn(where, 'backoff.jitter', jitter, { min: 0, max: 1 }),
     }),
     timeout: duration('timeout', init.timeout ?? 15 * MINUTE, LONGEST_TIMER_MS),
-    startDeadline:
-      init.startDeadline === undefined ? undefined : duration('startDeadline', init.startDeadline, LONGEST_MS),
+    startDeadline: within('startDeadline'),
+    deadline: within('deadline'),
     retention: duration('retention', init.retention ?? 7 * DAY, LONGEST_MS),
     bodyLimit: whole('bodyLimit', MIB, 1, 100 * MIB),
     concurrency: limit('concurrency'),
@@ -354,7 +363,7 @@ export interface Job {
   /** The number of this run, from 1. A higher number replaces every lower one. */
   readonly attempt: number
   /**
-   * Aborted when the run should stop: `reason.name` is `CanceledError`, `TimeoutError`,
+   * Aborted when the run should stop: `reason.name` is `CanceledError`, `TimeoutError`, `DeadlineError`,
    * `LeaseLostError` or `ShutdownError`. A run that completes all the same is recorded as completed,
    * unless its lease was lost; one that goes on for more than a grace time is ended where it can be.
    */

@@ -59,6 +59,8 @@ export interface Operation {
   readonly runAt: number | null
   /** The first attempt must have begun by then. */
   readonly startBy: number | null
+  /** It must have ended by then: no attempt begins, and the one that runs is told to stop. */
+  readonly deadline: number | null
   /** When the first attempt began. */
   readonly startedAt: number | null
   readonly finishedAt: number | null

@@ -174,6 +174,11 @@ export const PROBLEMS = {
     title: 'The work did not start in time',
     cure: 'Send the request again when the service is less busy.',
   },
+  'deadline-exceeded': {
+    status: 504,
+    title: 'The work was not finished in time',
+    cure: 'Send the request again when the service is less busy, or ask the operator of this API to raise the deadline.',
+  },
   'worker-lost': {
     status: 500,
     title: 'The worker stopped before the work was finished',

@@ -116,6 +116,8 @@ export interface StatusDocument {
   readonly updatedAt: string
   /** The time before which the work does not begin, where the request has set one that has not passed. */
   readonly notBefore?: string
+  /** When it fails unless it has finished. */
+  readonly deadline?: string
   /** When the first attempt began. */
   readonly startedAt?: string
   readonly finishedAt?: string

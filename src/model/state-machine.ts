@@ -9,12 +9,14 @@
  *   │  └────────────────┘ └────── finish canceled ──▶ canceled
  *   │   retry, release, expiry, suspend
  *   ├── cancel ─────────────────────────────────────▶ canceled
- *   └── start deadline, launches used up ───────────▶ failed
+ *   └── a deadline, launches used up ───────────────▶ failed
  * ```
  *
  * A suspended operation is pending: its handler waits for a time, an event or its children, which `waits` holds, and
  * `runAt` is the end of the first wait that ends by itself. What it waits for makes it ready at once when it comes.
  */
+
+import { isPastDeadline, lateProblem } from './deadlines.ts'
 import {
   type Attempt,
   type AttemptOutcome,
@@ -39,7 +41,7 @@ import { isFor, isOver, receivedEvent, suspendedWaits, type WaitRequest, withChi
  * const record = accepted(submission, now)
  */
 export function accepted(submission: Submission, now: number): Operation {
-  const { delay, startWithin } = submission
+  const { delay, startWithin, endWithin = null } = submission
   // Written out: with the rest and the spread of a submission it would take four times as long, and as much memory.
   return {
     id: submission.id,
@@ -52,6 +54,7 @@ export function accepted(submission: Submission, now: number): Operation {
     updatedAt: now,
     runAt: delay > 0 ? now + delay : null,
     startBy: startWithin === null ? null : now + delay + startWithin,
+    deadline: endWithin === null ? null : now + delay + endWithin,
     startedAt: null,
     finishedAt: null,
     expiresAt: null,
@@ -93,7 +96,7 @@ export function accepted(submission: Submission, now: number): Operation {
  * const after = claimed(operation, { holder: 'host/1', leaseMs: 30_000, execution: null, engine: null }, now)
  */
 export function claimed(operation: Operation, by: ClaimBy, now: number): Operation | undefined {
-  if (operation.status !== 'pending' || startIsOver(operation, now)) return undefined
+  if (operation.status !== 'pending' || lateProblem(operation, now)) return undefined
   return next(operation, now, {
     status: 'running',
     attempt: operation.attempt + 1,
@@ -126,13 +129,14 @@ export function renewed(operation: Operation, attempt: number, leaseMs: number, 
 }
 
 /**
- * An execution is about to be started: until `holdMs` have passed no other one is. Undefined where it is not pending.
+ * An execution is about to be started: until `holdMs` have passed no other one is. Undefined where it is not pending, or
+ * too late to start.
  *
  * @example
  * const after = launching(operation, 120_000, now)
  */
 export function launching(operation: Operation, holdMs: number, now: number): Operation | undefined {
-  if (operation.status !== 'pending') return undefined
+  if (operation.status !== 'pending' || lateProblem(operation, now)) return undefined
   return { ...operation, runAt: now + holdMs, launches: operation.launches + 1, execution: null, engine: null }
 }
 
@@ -178,7 +182,7 @@ export function changed(operation: Operation, change: Change, now: number): Oper
 }
 
 /**
- * The lease has run out, or the start deadline. Undefined where neither has.
+ * The lease has run out, or a deadline of what does not run. Undefined where neither has.
  *
  * @param aheadMs how far the clock was set forward since leases were written: none of them ends by that
  *
@@ -189,8 +193,8 @@ export function expired(operation: Operation, now: number, aheadMs: number = 0):
   if (operation.status === 'running') {
     return (operation.leaseUntil ?? 0) <= now - aheadMs ? lostLease(operation, 'Its lease ran out.', now) : undefined
   }
-  if (operation.status !== 'pending' || !startIsOver(operation, now)) return undefined
-  return ended(operation, now, { status: 'failed', error: problem('start-deadline') })
+  const error = operation.status === 'pending' ? lateProblem(operation, now) : undefined
+  return error && ended(operation, now, { status: 'failed', error })
 }
 
 /** A record is this much newer than the clock only where that was set back, in milliseconds. */
@@ -208,16 +212,12 @@ export function rescheduled(operation: Operation, now: number): Operation | unde
   return { ...operation, runAt: now + Math.max(0, runAt - updatedAt), updatedAt: now }
 }
 
-function startIsOver({ attempt, startBy }: Operation, now: number): boolean {
-  return attempt === 0 && startBy !== null && startBy <= now
-}
-
 function owns(operation: Operation, attempt: number): boolean {
   return operation.status === 'running' && operation.attempt === attempt
 }
 
 function awaitsLaunch(operation: Operation, launch: number): boolean {
-  return operation.status === 'pending' && operation.launches === launch
+  return operation.status === 'pending' && launch > 0 && operation.launches === launch
 }
 
 const CANCELED: Outcome = { kind: 'canceled', problem: problem('operation-canceled') }
@@ -264,7 +264,8 @@ function suspended(operation: Operation, requests: readonly WaitRequest[], now: 
 }
 
 function eventReceived(operation: Operation, name: string, now: number): Operation | undefined {
-  const waits = isFinal(operation.status) ? undefined : receivedEvent(operation.waits, name, now)
+  if (isFinal(operation.status) || isPastDeadline(operation, now)) return undefined
+  const waits = receivedEvent(operation.waits, name, now)
   if (waits === undefined) return undefined
   const isAwaited = isSuspended(operation) && waits.open.some(wait => isFor(wait, name))
   return next(operation, now, { waits, ...(isAwaited && { runAt: null }) })
@@ -280,15 +281,17 @@ function childrenEnded(operation: Operation, unfinished: number, now: number): O
 
 function retried(operation: Operation, outcome: Outcome & { kind: 'retry' }, now: number): Operation {
   const { problem: error, delayMs } = outcome
-  if (countedAttempts(operation) >= operation.maxAttempts && !operation.cancelRequested) {
-    return failed(operation, error, now)
-  }
+  // An attempt that cannot begin before the deadline is not waited for.
+  const isLast = countedAttempts(operation) >= operation.maxAttempts || isPastDeadline(operation, now + delayMs)
+  if (isLast && !operation.cancelRequested) return failed(operation, error, now)
   return waiting(withAttempt(operation, 'failed', error, now), delayMs, now)
 }
 
-/** Back to pending, unless a cancel was waiting for the attempt to end. */
+/** Back to pending, unless a cancel was waiting for the attempt to end, or it is too late for another one. */
 function waiting(operation: Operation, delayMs: number, now: number): Operation {
   if (operation.cancelRequested) return ended(operation, now, canceled(problem('operation-canceled')))
+  const error = lateProblem(operation, now)
+  if (error !== undefined) return ended(operation, now, { status: 'failed', error })
   return next(operation, now, {
     status: 'pending',
     runAt: delayMs > 0 ? now + delayMs : null,

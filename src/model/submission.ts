@@ -13,6 +13,8 @@ export interface Submission {
   readonly retention: number
   /** Milliseconds from the acceptance, or from the end of its delay, within which the first attempt must begin. */
   readonly startWithin: number | null
+  /** Milliseconds from the acceptance, or from the end of its delay, within which it must end. Default: for ever. */
+  readonly endWithin?: number | null | undefined
   /** Milliseconds from the acceptance before which no attempt begins; 0 for at once. */
   readonly delay: number
   readonly idempotencyKey: string | null

@@ -31,6 +31,7 @@ const STATUS_DOCUMENT = object(
     createdAt: say(time, 'When the operation was accepted.'),
     updatedAt: say(time, 'When the operation last changed.'),
     notBefore: say(time, 'The time before which the work does not begin, if the request set one that has not passed.'),
+    deadline: say(time, 'When the operation fails unless it has finished.'),
     startedAt: say(time, 'When the first attempt started.'),
     finishedAt: say(time, 'When the operation finished.'),
     expiresAt: say(time, 'When the operation and its result will be deleted.'),
@@ -49,6 +50,7 @@ const STATUS_DOCUMENT = object(
   },
   [
     'notBefore',
+    'deadline',
     'startedAt',
     'finishedAt',
     'expiresAt',

@@ -20,6 +20,7 @@ const FAILURES = [
   'operation-failed',
   'attempt-timeout',
   'start-deadline',
+  'deadline-exceeded',
   'worker-lost',
   'launch-lost',
   'input-lost',

@@ -22,6 +22,7 @@ export function toDocument(
     createdAt,
     updatedAt: operation.updatedAt === operation.createdAt ? createdAt : time(operation.updatedAt),
     notBefore: time(notBeforeOf(operation)),
+    deadline: time(operation.deadline),
     startedAt: time(operation.startedAt),
     finishedAt: time(operation.finishedAt),
     expiresAt: time(operation.expiresAt),

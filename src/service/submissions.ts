@@ -42,6 +42,7 @@ export function toSubmission(type: AnyOperationType, request: SubmitRequest, key
     maxLost: policy.lostAttempts,
     retention: policy.retention,
     startWithin: policy.startDeadline ?? null,
+    endWithin: policy.deadline,
     delay: durationMs('delay', request.delay ?? 0, { max: LONGEST_MS }),
     idempotencyKey: key,
     fingerprint: key === null ? null : fingerprint(request.input),

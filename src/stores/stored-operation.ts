@@ -78,7 +78,7 @@ function saysEngine(attempt: KeptAttempt): attempt is Attempt {
 }
 
 /** What few records have: a store may leave it out, and older versions did. */
-type RareMember = 'waits' | 'tags' | 'retryOf' | 'retriedBy' | 'parent' | 'familyDue'
+type RareMember = 'deadline' | 'waits' | 'tags' | 'retryOf' | 'retriedBy' | 'parent' | 'familyDue'
 
 /** A record as a store has kept it whole: that of an older version names no engine. */
 export type KeptOperation = Omit<Operation, 'engine' | 'history' | RareMember> & {
@@ -90,8 +90,9 @@ export type KeptOperation = Omit<Operation, 'engine' | 'history' | RareMember> &
 /** The record that a store has kept, whatever the version that wrote it: one that takes the execution out may leave its engine behind. */
 export function operationOf(kept: KeptOperation): Operation {
   const engine = kept.execution === null ? null : (kept.engine ?? null)
-  const { waits = null, tags = null, retryOf = null, retriedBy = null, parent = null, familyDue = false } = kept
-  const rare = { waits, tags, retryOf, retriedBy, parent, familyDue }
+  const { deadline = null, waits = null, tags = null, retryOf = null, retriedBy = null } = kept
+  const { parent = null, familyDue = false } = kept
+  const rare = { deadline, waits, tags, retryOf, retriedBy, parent, familyDue }
   return { ...kept, ...rare, engine, history: historyOf(kept.history) }
 }
 

@@ -105,6 +105,7 @@ export async function runHandler<Type extends AnyOperationType>(
     attempt,
     failedBefore: attempt - 1,
     claimedAt: Date.now(),
+    deadline: null,
     waits: { open: [], received: Object.keys(events) },
     publicUrl: 'https://api.example.com',
     input: JSON.stringify(input ?? null),

@@ -111,7 +111,7 @@ export interface TestWaybill extends AsyncDisposable {
 const QUIET: Logger = { info: () => {}, warn: () => {}, error: () => {} }
 /** A handler that hangs, as one of a test may, does not hold up the end of the test. */
 const WORKER = { run: 'inline', pollInterval: 10, shutdownTimeout: 0, gracePeriod: 50 } as const
-/** So that what the clock has passed, such as a start deadline, shows at once. */
+/** So that what the clock has passed, such as a deadline, shows at once. */
 const SWEEP_MS = 50
 
 /**
@@ -141,10 +141,11 @@ function waitsForTest(operation: Operation, now: number): boolean {
   return awaitsEvent(operation)
 }
 
-/** When time alone has it go on; null where it goes on without. */
-function dueAt({ status, runAt, waits }: Operation): number | null {
+/** When time alone has it go on, or its deadline ends it; null where it goes on without. */
+function dueAt({ status, runAt, deadline, waits }: Operation): number | null {
   const waitsForChildren = waits?.open.some(({ kind }) => kind === 'children') === true
-  return status === 'running' || (runAt === NEVER_DUE && waitsForChildren) ? null : runAt
+  if (status === 'running' || runAt === null || (runAt === NEVER_DUE && waitsForChildren)) return null
+  return Math.min(runAt, deadline ?? NEVER_DUE)
 }
 
 class InMemoryWaybill implements TestWaybill {

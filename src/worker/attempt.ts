@@ -142,6 +142,7 @@ function failure(handler: Handler, task: Task, thrown: unknown, signal: AbortSig
 export function outcomeOfStop(reason: unknown, delayMs: number): Outcome {
   const name = reason instanceof Error ? reason.name : ''
   if (name === 'CanceledError') return { kind: 'canceled', problem: problem('operation-canceled') }
+  if (name === 'DeadlineError') return { kind: 'failed', problem: problem('deadline-exceeded') }
   if (name === 'TimeoutError') return { kind: 'retry', problem: problem('attempt-timeout'), delayMs }
   return { kind: 'released' }
 }

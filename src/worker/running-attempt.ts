@@ -58,6 +58,7 @@ const NOTES_MS = 2000
 export class RunningAttempt {
   readonly lease: Lease
   readonly type: AnyOperationType
+  readonly #asked: number
   readonly #settings: AttemptSettings
   readonly #controller = new AbortController()
   /** The handler has returned. */
@@ -79,6 +80,7 @@ export class RunningAttempt {
   constructor(lease: Lease, type: AnyOperationType, asked: number, settings: AttemptSettings) {
     this.lease = lease
     this.type = type
+    this.#asked = asked
     this.#settings = settings
     this.confirm(asked)
   }
@@ -116,7 +118,7 @@ export class RunningAttempt {
   /** Has the runner run it. Never rejects, and ends within the timeout, the grace time and a lease, whatever the runner does. */
   async run(runner: Runner, task: Task): Promise<RunResult> {
     const { signal } = this.#controller
-    const timeout = setTimeout(() => this.stop('TimeoutError'), this.type.policy.timeout)
+    const timeout = this.#stopInTime(task)
     const overdue = this.#overdue()
     try {
       const { graceMs, shutdownMs, logger } = this.#settings
@@ -183,6 +185,15 @@ export class RunningAttempt {
       default:
         return end
     }
+  }
+
+  /** Stops it at the end of its timeout, or at the deadline of its operation if that comes first. */
+  #stopInTime({ claimedAt, deadline }: Task): NodeJS.Timeout {
+    const { timeout } = this.type.policy
+    // The store's clock says how much time there was at the claim, and the monotonic clock how much of it is left.
+    const left = deadline === null ? timeout : this.#asked + deadline - claimedAt - performance.now()
+    const reason = left < timeout ? 'DeadlineError' : 'TimeoutError'
+    return setTimeout(() => this.stop(reason), Math.max(0, Math.min(left, timeout)))
   }
 
   /** A runner that does not end what it was told to stop would hold its slot and its lease for ever. */

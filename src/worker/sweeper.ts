@@ -76,16 +76,17 @@ export class Sweeper {
   async #turn(): Promise<void> {
     await this.#abandonDead()
     const { expired, purged } = await this.#options.store.sweep(BATCH)
-    if (expired.length > 0) this.#options.logger.warn({ expired: expired.length }, 'Leases or start deadlines ran out')
+    if (expired.length > 0) this.#options.logger.warn({ expired: expired.length }, 'Leases or deadlines ran out')
     for (const operation of expired) this.#count(operation)
     if (expired.length >= BATCH || purged.length >= BATCH) this.#loop.wake()
     await this.#deleteBlobs(purged)
   }
 
-  /** One that never began has lost no attempt. */
-  #count({ type, status, attempt }: Operation): void {
+  /** One that a deadline has ended while nothing ran has lost no attempt. */
+  #count({ type, status, history, updatedAt }: Operation): void {
     const { metrics, types } = this.#options
-    if (attempt > 0) metrics?.lost(1)
+    const last = history.at(-1)
+    if (last?.outcome === 'lost' && last.finishedAt === updatedAt) metrics?.lost(1)
     if (isFinal(status) && types?.has(type)) metrics?.finished(type, status)
   }
 

@@ -39,6 +39,7 @@ const start = fc
     maxLost: fc.integer({ min: 0, max: 5 }),
     retention: fc.nat(10_000),
     startWithin: fc.option(fc.nat(5000)),
+    endWithin: fc.option(fc.nat(20_000)),
     delay: fc.nat(5000),
     webhookUrl: fc.constantFrom(null, 'https://hooks.example/'),
     parent: fc.constantFrom(null, 'p'),
@@ -265,6 +266,14 @@ describe('every operation', () => {
     })
   })
 
+  it('begins nothing once its deadline has passed, and is not left waiting when an attempt ends', () => {
+    always(({ before, after, event: it, now }) => {
+      if (now < (before.deadline ?? Number.POSITIVE_INFINITY)) return
+      expect(['claim', 'launch']).not.toContain(it.do)
+      if (before.status === 'running') expect(after.status).not.toBe('pending')
+    })
+  })
+
   it('is never changed by an attempt that does not own it', () => {
     always(({ before, event: it }) => {
       if (it.do !== 'change' || !('attempt' in it.change) || it.change.attempt < 0) return
@@ -304,6 +313,7 @@ describe('every operation', () => {
         'priority',
         'createdAt',
         'startBy',
+        'deadline',
         'maxAttempts',
         'maxLost',
         'retention',

@@ -48,6 +48,7 @@ describe('accepted', () => {
       updatedAt: NOW,
       runAt: null,
       startBy: null,
+      deadline: null,
       attempt: 0,
       history: [],
       purged: false,
@@ -377,6 +378,37 @@ describe('a start deadline', () => {
 
   it('means nothing where there is none', () => {
     expect(expired(pending(), Number.MAX_SAFE_INTEGER)).toBeUndefined()
+  })
+})
+
+describe('a deadline', () => {
+  it('fails what has not ended by then, at that moment and not before, also where it comes before the delay is over', () => {
+    const operation = pending({ endWithin: 100, delay: 50 })
+    expect(operation.deadline).toBe(NOW + 150)
+    expect(expired(operation, NOW + 149)).toBeUndefined()
+    const error = { code: 'deadline-exceeded', status: 504 }
+    expect(expired(operation, NOW + 150)).toMatchObject({ status: 'failed', error, finishedAt: NOW + 150 })
+  })
+
+  it('leaves what runs to its worker, and decides what comes of it', () => {
+    const before = running({ endWithin: 100 })
+    expect(expired(before, NOW + 100)).toBeUndefined()
+    const over = { status: 'failed', error: { code: 'deadline-exceeded' } }
+    expect(finish(before, RELEASED, NOW + 100)).toMatchObject(over)
+    expect(finish(before, COMPLETED, NOW + 100).status).toBe('completed')
+    expect(finish(before, RELEASED, NOW + 99).status).toBe('pending')
+  })
+
+  it('ends an operation with the problem of its attempt, where no other attempt can begin in time', () => {
+    const before = running({ endWithin: 100 })
+    const retry = { ...RETRY, delayMs: 60 } as const
+    expect(finish(before, retry, NOW + 39).status).toBe('pending')
+    expect(finish(before, retry, NOW + 40)).toMatchObject({ status: 'failed', error: RETRY.problem })
+  })
+
+  it('loses to a cancel', () => {
+    const asked = must(changed(running({ endWithin: 100 }), { kind: 'cancel' }, NOW))
+    expect(finish(asked, RELEASED, NOW + 100).status).toBe('canceled')
   })
 })
 

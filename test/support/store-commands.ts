@@ -59,6 +59,7 @@ const parts: fc.Arbitrary<Partial<Submission>> = fc.record({
   idempotencyKey: fc.constantFrom(null, null, 'a', 'b'),
   delay: fc.constantFrom(0, 0, 0, 5 * SECOND),
   startWithin: fc.constantFrom(null, null, 20 * SECOND),
+  endWithin: fc.constantFrom(null, null, undefined, 30 * SECOND, 90 * SECOND),
   maxAttempts: fc.constantFrom(1, 2, 3),
   maxLost: fc.constantFrom(0, 1, 2),
   retention: fc.constantFrom(0, 60 * SECOND, 2 * DAY),

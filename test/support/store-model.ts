@@ -51,15 +51,20 @@ export class StoreModel {
     const claims: Claim[] = []
     for (const { type, limit } of request.from.types) {
       const room = Math.min(limit, request.from.limit - claims.length)
-      const startable = this.ready(type).filter(id => this.#canStart(id))
-      claims.push(...this.#claimEach(startable.slice(0, Math.max(0, room)), request))
+      claims.push(...this.#claimEach(this.#inTime(type).slice(0, Math.max(0, room)), request))
     }
     return claims
   }
 
-  #canStart(id: string): boolean {
-    const { attempt = 0, startBy = null } = this.entries.get(id)?.operation ?? {}
-    return attempt > 0 || startBy === null || startBy > this.#now()
+  /** What is ready, and not too late. */
+  #inTime(type: string): string[] {
+    return this.ready(type).filter(id => {
+      const { attempt = 0, startBy = null, deadline = null } = this.entries.get(id)?.operation ?? {}
+      return (
+        (attempt > 0 || (startBy ?? Number.POSITIVE_INFINITY) > this.#now()) &&
+        (deadline ?? Number.POSITIVE_INFINITY) > this.#now()
+      )
+    })
   }
 
   renew(leases: readonly Lease[], leaseMs: number): Renewal[] {
@@ -98,7 +103,7 @@ export class StoreModel {
   }
 
   launch({ types, limit, holdMs }: { types: readonly string[]; limit: number; holdMs: number }): Operation[] {
-    const ids = types.flatMap(type => this.ready(type)).slice(0, limit)
+    const ids = types.flatMap(type => this.#inTime(type)).slice(0, limit)
     return ids.flatMap(id => this.#apply(id, operation => launching(operation, holdMs, this.#now())) ?? [])
   }
 

@@ -314,6 +314,7 @@ test('a handler is not called with an attempt that was told to stop before it be
     attempt: 1,
     failedBefore: 0,
     claimedAt: 0,
+    deadline: null,
     waits: null,
     publicUrl: null,
     input: 'null',

@@ -116,6 +116,7 @@ describe('a question of a child', () => {
             attempt: 1,
             failedBefore: 0,
             claimedAt: 0,
+            deadline: null,
             waits: null,
             publicUrl: null,
             input,

@@ -186,6 +186,7 @@ test('a child that ends because it is idle is never given a run', async ({ lab }
         attempt: 1,
         failedBefore: 0,
         claimedAt: 0,
+        deadline: null,
         waits: null,
         publicUrl: null,
         input,

@@ -13,6 +13,7 @@ import {
   readStatus,
   storedOperation,
   storedOperations,
+  until,
   untilAtWork,
   untilFinal,
 } from '../support/order.ts'
@@ -108,6 +109,20 @@ describe('a single process is killed', () => {
     await app.stop()
     const { history } = await storedOperation(file, 'deadly')
     expect(history).toHaveLength(3)
+  })
+
+  it('ends an operation by its deadline, which passes while no process is there', async () => {
+    const file = temporaryFile()
+    const app = await startApp({ file, entry: DEADLY })
+    const accepted = await fetch(`${app.url}/hanging`, orderRequest())
+    const statusUrl = new URL(accepted.headers.get('Location') ?? '', app.url).href
+    const { deadline = '' } = await until(statusUrl, ({ status }) => status !== 'pending')
+    await app.killGroup()
+    while (Date.now() < Date.parse(deadline)) await sleep(50)
+    const next = await startApp({ file, entry: DEADLY })
+    const final = await untilFinal(at(next, statusUrl))
+    expect(final).toMatchObject({ status: 'failed', attempt: 1, deadline, error: { code: 'deadline-exceeded' } })
+    await next.stop()
   })
 
   it.each(RUNS)(

@@ -10,6 +10,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { isReference } from '../../blobs/blob-store.ts'
+import { endsBy } from '../../model/deadlines.ts'
 import type { AttemptError, Operation } from '../../model/operation.ts'
 import { isFinal } from '../../model/protocol.ts'
 import type { LogLine } from '../store.ts'
@@ -35,7 +36,7 @@ export interface Index {
   readonly open?: string
   /** Its id, where a process or an execution has it. */
   readonly held?: string
-  /** When its lease or its start deadline runs out. */
+  /** When its lease or one of its deadlines runs out. */
   readonly deadline?: number
   /** A notification is due: the id. */
   readonly webhook?: string
@@ -107,8 +108,9 @@ export type KeptItem = Omit<OperationItem, 'record'> & { readonly record: KeptOp
 
 /** The item as it is to be kept: an engine that there is none of is left out, and costs nothing; so is what few records have. */
 export function kept(item: OperationItem): KeptItem {
-  const { waits, tags, retryOf, retriedBy, parent, familyDue, ...record } = item.record
+  const { deadline, waits, tags, retryOf, retriedBy, parent, familyDue, ...record } = item.record
   const rare = {
+    ...(deadline !== null && { deadline }),
     ...(waits && { waits }),
     ...(tags && { tags }),
     ...(retryOf && { retryOf }),
@@ -366,13 +368,13 @@ function childIndex({ id, status }: Operation, parent: string): Index {
 }
 
 function pendingIndex(record: Operation): Index {
-  const { type, runAt, createdAt, execution, attempt, startBy } = record
+  const { type, runAt, createdAt, execution } = record
   return {
     queue: sorted(type, placeOf(record)),
     due: runAt ?? 0,
     at: createdAt,
     ...(execution === null ? {} : { held: record.id }),
-    ...(attempt === 0 ? deadline(startBy) : {}),
+    ...deadline(endsBy(record)),
   }
 }
 

@@ -120,7 +120,7 @@ function logging(item: OperationItem, attempt: number, note: Note & { kind: 'log
   return { item: { ...item, log: { count: count + 1, parts, tail: [...tail, line] } }, result: true }
 }
 
-/** The result is the operation whose lease, or start deadline, had run out. */
+/** The result is the operation whose lease, or one of its deadlines, had run out. */
 export function expiring(aheadMs: number): Mutation<Operation | undefined> {
   return recording((record, now) => expired(record, now, aheadMs))
 }

@@ -10,7 +10,7 @@ export function accepts(schema: string, operations: string, channel: string) {
   const given = `
     id uuid, type text, owner text, priority integer, input text, max_attempts integer, max_lost integer,
     retention bigint, start_within bigint, delay bigint, idempotency_key text, fingerprint text, traceparent text,
-    webhook_url text, retry_of uuid, parent uuid, tags text`
+    webhook_url text, retry_of uuid, parent uuid, tags text, end_within bigint`
   const accept = (clock: string, free: string) => `
     WITH ${clock},
     given AS MATERIALIZED (SELECT g.*, ${free} AS free FROM json_to_recordset($2::json) AS g (${given})),
@@ -34,10 +34,11 @@ export function accepts(schema: string, operations: string, channel: string) {
     accepted AS (
       INSERT INTO ${operations} (
         id, type, owner, priority, max_attempts, max_lost, retention, idempotency_key, fingerprint, traceparent,
-        webhook_url, retry_of, parent, tags, created_at, updated_at, run_at, start_by)
+        webhook_url, retry_of, parent, tags, created_at, updated_at, run_at, start_by, deadline)
       SELECT g.id, g.type, g.owner, g.priority, g.max_attempts, g.max_lost, g.retention, g.idempotency_key,
         g.fingerprint, g.traceparent, g.webhook_url, g.retry_of, g.parent, g.tags, c.now, c.now,
-        CASE WHEN g.delay > 0 THEN c.now + g.delay END, c.now + g.delay + g.start_within
+        CASE WHEN g.delay > 0 THEN c.now + g.delay END, c.now + g.delay + g.start_within,
+        c.now + g.delay + g.end_within
       FROM clock c CROSS JOIN ${source} g
       ORDER BY g.type COLLATE "C", g.owner COLLATE "C", g.idempotency_key COLLATE "C", g.id
       ON CONFLICT DO NOTHING RETURNING id, created_at),

@@ -29,7 +29,7 @@ export function copyStatements(schema: string) {
 const FIXED_TYPES = `
   id uuid, type text, owner text, priority integer, created_at bigint, start_by bigint, max_attempts integer,
   max_lost integer, retention bigint, idempotency_key text, fingerprint text, traceparent text, webhook_url text,
-  retry_of uuid, parent uuid, tags text`
+  retry_of uuid, parent uuid, tags text, deadline bigint`
 
 function restores(schema: string, operations: string) {
   const columns = [...COLUMNS, 'purge_at']
@@ -161,6 +161,7 @@ function fixedRow(operation: Operation) {
     retry_of: operation.retryOf,
     parent: operation.parent,
     tags: operation.tags && JSON.stringify(operation.tags),
+    deadline: operation.deadline,
   }
 }
 

@@ -25,6 +25,7 @@ const FIXED = [
   'retry_of',
   'parent',
   'tags',
+  'deadline',
 ] as const
 
 /** The columns that a change may write, with their types. */
@@ -134,6 +135,7 @@ function read(row: Row) {
     retryOf: at.textOrNull(),
     parent: at.textOrNull(),
     tags: decode<Tags>(at.textOrNull()),
+    deadline: at.numberOrNull(),
     status: STATUSES[at.number()] ?? 'failed',
     version: at.number(),
     updatedAt: at.number(),

@@ -12,6 +12,7 @@ import { accepts } from './accept-statements.ts'
 import type { Statement } from './connections.ts'
 import { channelOf, quoteText, unquoted } from './names.ts'
 import { COLUMNS, recordOf } from './rows.ts'
+import { endsBySql, endsSql } from './schema.ts'
 import { CLOCK, IMPATIENT_CLOCK, tellingClock } from './statement-clock.ts'
 import { completion, DURATIONS_KEPT, locked, skipped, writes } from './write-statements.ts'
 
@@ -229,7 +230,8 @@ function takes(schema: string, operations: string, channel: string) {
   const fromTaken = `FROM outcome LEFT JOIN taken t ON true
       ORDER BY (SELECT min(a.place) FROM asked a WHERE a.type = t.type), t.priority DESC, t.id`
   const taken = `WHERE o.id = ANY (ARRAY (SELECT id FROM picked)) AND ${PENDING}`
-  const inTime = 'AND (o.attempt > 0 OR o.start_by IS NULL OR o.start_by > (SELECT now FROM clock))'
+  const inTime = `AND (o.attempt > 0 OR o.start_by IS NULL OR o.start_by > (SELECT now FROM clock))
+    AND (o.deadline IS NULL OR o.deadline > (SELECT now FROM clock))`
   const taking = (picking: Picking) => `
     ${picked(operations, { timely: inTime, ...picking })},
     taken AS (UPDATE ${operations} o SET ${begin(4)} ${taken} ${inTime} RETURNING ${recordOf('o')})`
@@ -237,11 +239,11 @@ function takes(schema: string, operations: string, channel: string) {
     WITH ${taking({ skipped })}
     SELECT ${recordOf('t')}, ${input}, outcome.all_held ${fromTaken}`
   const launch = (skipped?: string) => `
-    WITH ${picked(operations, { skipped })},
+    WITH ${picked(operations, { timely: inTime, skipped })},
     taken AS (
       UPDATE ${operations} o
       SET run_at = (SELECT now FROM clock) + $4::bigint, launches = o.launches + 1, execution = NULL, engine = NULL
-      ${taken} RETURNING ${recordOf('o')})
+      ${taken} ${inTime} RETURNING ${recordOf('o')})
     SELECT ${recordOf('t')}, outcome.all_held ${fromTaken}`
   return {
     claim: claim(),
@@ -332,8 +334,8 @@ function sweeps(schema: string, operations: string) {
       WITH ${CLOCK}
       (${record} WHERE o.status = 1 AND o.lease_until <= (SELECT now FROM clock) - $3::bigint ORDER BY o.lease_until LIMIT $2)
       UNION ALL
-      (${record} WHERE o.status = 0 AND o.start_by <= (SELECT now FROM clock) AND o.attempt = 0
-      ORDER BY o.start_by LIMIT $2)`,
+      (${record} WHERE ${endsSql('o.')} AND ${endsBySql('o.')} <= (SELECT now FROM clock)
+      ORDER BY ${endsBySql('o.')} LIMIT $2)`,
     // First the payloads go and a record stays to say so; the record goes after as long again, 1 to 30 days.
     purge: `
       WITH ${CLOCK},

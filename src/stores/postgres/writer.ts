@@ -448,6 +448,7 @@ function acceptRow(submission: Submission) {
     ...(submission.retryOf && { retry_of: submission.retryOf }),
     ...(submission.parent && { parent: submission.parent }),
     ...(submission.tags && { tags: JSON.stringify(submission.tags) }),
+    ...(submission.endWithin != null && { end_within: submission.endWithin }),
   }
 }
 

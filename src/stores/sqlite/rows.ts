@@ -52,6 +52,7 @@ const COLUMNS = [
   'tags',
   'parent',
   'family_due',
+  'deadline',
 ] as const
 
 type Column = (typeof COLUMNS)[number]
@@ -112,6 +113,7 @@ export function toRow(operation: Operation): RecordRow {
     encode(operation.tags),
     operation.parent,
     operation.familyDue ? 1 : 0,
+    operation.deadline,
   ]
 }
 
@@ -132,6 +134,7 @@ export function toOperation(row: RecordRow): Operation {
     updatedAt: row[AT.updated_at] as number,
     runAt: row[AT.run_at] as number | null,
     startBy: row[AT.start_by] as number | null,
+    deadline: row[AT.deadline] as number | null,
     startedAt: row[AT.started_at] as number | null,
     finishedAt: row[AT.finished_at] as number | null,
     expiresAt: row[AT.expires_at] as number | null,

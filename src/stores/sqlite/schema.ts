@@ -10,6 +10,11 @@ interface Migration {
   readonly sql: string
 }
 
+/** As endsBy() of the model: an expression that an index is of. */
+export const ENDS_BY = 'min(coalesce(CASE WHEN attempt = 0 THEN start_by END, deadline), coalesce(deadline, start_by))'
+/** Of which operations it is looked at. */
+export const ENDS = 'status = 0 AND (start_by IS NOT NULL OR deadline IS NOT NULL)'
+
 /** Migration n, from 1, leads from version n - 1 to version n. */
 const MIGRATIONS: readonly Migration[] = [
   {
@@ -112,6 +117,15 @@ ALTER TABLE operations ADD COLUMN family_due INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX operations_family_due ON operations (id) WHERE family_due = 1;
 -- A claim leaves it alone: see ended.
 CREATE INDEX operations_children ON operations (parent, ended, id) WHERE parent IS NOT NULL;`,
+  },
+  {
+    // Version 5 sweeps without the index, and holds no deadline; others then do.
+    readableBy: 5,
+    // In place of the index on the start deadline: one more index would be opened by every write.
+    sql: `
+ALTER TABLE operations ADD COLUMN deadline INTEGER;
+DROP INDEX operations_start_by;
+CREATE INDEX operations_ends_by ON operations (${ENDS_BY}) WHERE ${ENDS};`,
   },
 ]
 

@@ -23,6 +23,7 @@ import {
 import { type Database, prepareVersion } from './database.ts'
 import { prepareDeleteBeside, prepareRestore } from './dumps.ts'
 import { INSERT, RECORDS, RecordQuery, RecordUpdates, type StoredRecord, toRow } from './rows.ts'
+import { ENDS, ENDS_BY } from './schema.ts'
 import { Limits } from './submission-limits.ts'
 import { waitForTurn } from './turns.ts'
 
@@ -284,7 +285,7 @@ export class Writer {
     }
     for (const { type, limit } of request.from.types) {
       const room = Math.min(limit, request.from.limit - result.claims.length)
-      if (room > 0) this.#claimEach(this.#ready(type, room, now, now), request, now, result)
+      if (room > 0) this.#claimEach(this.#ready(type, room, now), request, now, result)
     }
     return result
   }
@@ -318,7 +319,7 @@ export class Writer {
   #launch(types: readonly string[], limit: number, holdMs: number, now: number): Operation[] {
     const launched: Operation[] = []
     for (const type of types) {
-      for (const record of this.#ready(type, limit - launched.length, now, 0)) {
+      for (const record of this.#ready(type, limit - launched.length, now)) {
         const after = launching(record.operation, holdMs, now)
         if (after === undefined) continue
         this.#save(record, after)
@@ -328,10 +329,10 @@ export class Writer {
     return launched
   }
 
-  /** @param startAfter those whose start deadline is not after it are passed over: the sweep ends them */
-  #ready(type: string, limit: number, now: number, startAfter: number): StoredRecord[] {
+  /** What is too late to begin is passed over: the sweep ends it. */
+  #ready(type: string, limit: number, now: number): StoredRecord[] {
     if (this.#sql.anyDue.get(type, now) !== undefined) this.#sql.promote.run(type, now, PROMOTE_LIMIT)
-    return this.#sql.ready.allStored(type, startAfter, limit)
+    return this.#sql.ready.allStored(type, now, now, limit)
   }
 
   /** Due times that were written by a clock which has been set back since. */
@@ -346,7 +347,7 @@ export class Writer {
 
   #expire(limit: number, now: number, aheadMs: number): Operation[] {
     const lapsed = this.#sql.lapsed.allStored(now - aheadMs, limit)
-    return [...lapsed, ...this.#sql.unstarted.allStored(now, limit)].flatMap(record => {
+    return [...lapsed, ...this.#sql.late.allStored(now, limit)].flatMap(record => {
       const after = expired(record.operation, now, aheadMs)
       if (after === undefined) return []
       this.#save(record, after)
@@ -434,12 +435,12 @@ function prepare(database: Database) {
         SELECT number FROM operations WHERE type = ? AND status = 0 AND run_at <= ? ORDER BY run_at LIMIT ?)`),
     ready: records(`
       WHERE type = ? AND status = 0 AND run_at IS NULL AND (start_by IS NULL OR start_by > ? OR attempt > 0)
+      AND (deadline IS NULL OR deadline > ?)
       ORDER BY priority DESC, id LIMIT ?`),
     lapsed: records('WHERE status = 1 AND lease_until <= ? ORDER BY lease_until LIMIT ?'),
     ahead: records(`
       INDEXED BY operations_delayed WHERE status = 0 AND run_at IS NOT NULL AND updated_at > ? LIMIT ?`),
-    unstarted: records(`
-      WHERE status = 0 AND start_by IS NOT NULL AND start_by <= ? AND attempt = 0 LIMIT ?`),
+    late: records(`INDEXED BY operations_ends_by WHERE ${ENDS} AND ${ENDS_BY} <= ? ORDER BY ${ENDS_BY} LIMIT ?`),
     purgeable: sql(`
       SELECT number, id, purged, retention FROM operations
       WHERE purge_at IS NOT NULL AND purge_at <= ? ORDER BY purge_at LIMIT ?`),

@@ -15,9 +15,11 @@ export const acceptTests: StoreTests = {
     },
 
     'takes a delay and a start deadline by its own clock': async test => {
-      const operation = await test.submit({ delay: 1000, startWithin: 5000, traceparent: '00-ab-cd-01' })
+      const parts = { delay: 1000, startWithin: 5000, endWithin: 9000, traceparent: '00-ab-cd-01' }
+      const operation = await test.submit(parts)
       assert.equal(operation.runAt, test.now + 1000)
       assert.equal(operation.startBy, test.now + 6000)
+      assert.equal(operation.deadline, test.now + 10_000)
       assert.deepEqual(await test.read(operation.id), operation)
     },
 

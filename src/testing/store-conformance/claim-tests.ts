@@ -78,8 +78,10 @@ export const claimTests: StoreTests = {
 
     'passes over what is too late to start, and takes the next': async test => {
       await test.submit({ startWithin: 1000 })
-      const next = await test.submit()
+      const late = await test.submit({ endWithin: 1000 })
+      const next = await test.submit({ endWithin: 1001 })
       test.clock.advance(1000)
+      assert.deepEqual(await test.store.claim({ ...CLAIM_BY, from: { id: late.id } }), [])
       assert.deepEqual(idsOf(await test.claim(1)), [next.id])
     },
 

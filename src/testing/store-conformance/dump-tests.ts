@@ -121,7 +121,12 @@ async function inEveryState(test: StoreTest) {
   const noted = await test.run({ idempotencyKey: 'k', webhookUrl, input: large, owner: 'ann' })
   await keepNotes(test, noted)
   const done = await test.finish(noted, OUTCOMES.completed)
-  const pending = await test.submit({ startWithin: 365 * DAY, traceparent: '00-1', fingerprint: 'f' })
+  const pending = await test.submit({
+    startWithin: 365 * DAY,
+    endWithin: 366 * DAY,
+    traceparent: '00-1',
+    fingerprint: 'f',
+  })
   await test.submit({ delay: HOUR, priority: -3 })
   const { id } = await test.submit({ maxAttempts: 2 })
   await test.finish(await test.claimOne(id, { execution: 'job-1', engine: 'jobs' }), {

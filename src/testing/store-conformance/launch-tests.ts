@@ -27,7 +27,9 @@ export const launchTests: StoreTests = {
       assert.deepEqual(idsOf(await test.store.reserveForLaunch(request)), idsOf(b.slice(1)))
     },
 
-    'takes nothing that is delayed, running or finished': async test => {
+    'takes nothing that is delayed, running, finished or too late': async test => {
+      await test.submit({ startWithin: 0 })
+      await test.submit({ endWithin: 0 })
       await test.submit({ delay: 1000 })
       await test.run()
       await test.end(OUTCOMES.completed)

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import type { Operation } from '../../model/operation.ts'
+import type { Operation, Outcome } from '../../model/operation.ts'
 import { expired } from '../../model/state-machine.ts'
 import type { ListQuery } from '../../stores/store.ts'
 import { DAY, HOUR, idsOf, LEASE_MS, leaseOf, OUTCOMES, type StoreTest, type StoreTests, TYPE } from './context.ts'
 
 const NOTHING = { expired: [], purged: [] }
+const FOREVER: Outcome = { kind: 'suspended', waits: [{ kind: 'event', name: 'paid', withinMs: null }] }
 const MINE: ListQuery = { type: TYPE, owner: '', limit: 1000 }
 
 export const sweepTests: StoreTests = {
@@ -13,6 +14,7 @@ export const sweepTests: StoreTests = {
     'leaves alone what has not run out': async test => {
       const operations = [
         await test.submit({ startWithin: LEASE_MS, delay: HOUR }),
+        await test.submit({ endWithin: LEASE_MS }),
         await test.run(),
         await test.end(OUTCOMES.completed),
       ]
@@ -84,6 +86,51 @@ export const sweepTests: StoreTests = {
       assert.deepEqual(await test.store.sweep(100), NOTHING)
       assert.deepEqual(await test.read(running.id), running)
       assert.deepEqual(await test.read(waiting.id), waiting)
+    },
+
+    'what has not ended by its deadline fails, whether it waits, is delayed or comes back': async test => {
+      const ready = await test.submit({ endWithin: HOUR })
+      const delayed = await test.submit({ endWithin: HOUR, delay: HOUR, startWithin: 2 * HOUR })
+      const retried = await test.end({ ...OUTCOMES.retry, delayMs: HOUR - 1 }, { endWithin: HOUR })
+      const suspended = await test.end(FOREVER, { endWithin: HOUR, webhookUrl: 'https://hooks.example/' })
+      test.clock.advance(HOUR)
+      assert.equal((await test.store.sweep(100)).expired.length, 3)
+      for (const { id } of [ready, retried, suspended]) {
+        const { status, error, finishedAt } = await test.read(id)
+        assert.deepEqual([status, error?.code, finishedAt], ['failed', 'deadline-exceeded', test.now])
+      }
+      assert.deepEqual(idsOf(await test.store.webhooksDue(10)), [suspended.id])
+      test.clock.advance(HOUR)
+      assert.equal((await test.store.sweep(100)).expired.length, 1)
+      assert.equal((await test.read(delayed.id)).error?.code, 'deadline-exceeded')
+    },
+
+    'a deadline ends what runs once nobody holds its lease': async test => {
+      const running = await test.run({ endWithin: 1000 })
+      test.clock.advance(1000)
+      assert.deepEqual(await test.store.sweep(100), NOTHING)
+      test.clock.advance(LEASE_MS)
+      assert.equal((await test.store.sweep(100)).expired.length, 1)
+      const { status, error, history } = await test.read(running.id)
+      assert.deepEqual([status, error?.code, history[0]?.outcome], ['failed', 'deadline-exceeded', 'lost'])
+    },
+
+    'a retry that would begin after the deadline is not waited for': async test => {
+      const before = await test.run({ endWithin: 6000 })
+      test.clock.advance(1000)
+      const { status, error } = await test.finish(before, OUTCOMES.retry)
+      assert.deepEqual([status, error?.code], ['failed', 'operation-failed'])
+    },
+
+    'of two deadlines the one that comes first counts, and the start deadline until the first attempt': async test => {
+      const first = await test.submit({ startWithin: 1000, endWithin: 5000 })
+      const begun = await test.end(OUTCOMES.released, { startWithin: 1000, endWithin: 5000 })
+      test.clock.advance(1000)
+      assert.equal((await test.store.sweep(100)).expired.length, 1)
+      assert.equal((await test.read(first.id)).error?.code, 'start-deadline')
+      test.clock.advance(4000)
+      assert.equal((await test.store.sweep(100)).expired.length, 1)
+      assert.equal((await test.read(begun.id)).error?.code, 'deadline-exceeded')
     },
 
     'operations that have begun do not use up the limit of those that have not': async test => {

@@ -45,6 +45,12 @@ export const waitTests: StoreTests = {
       assert.deepEqual(await test.claim(1), [])
     },
 
+    'it takes no event once its deadline has passed': async test => {
+      const { id } = await suspend(test, await test.run({ endWithin: 1000 }), PAID)
+      test.clock.advance(1000)
+      assert.equal(await pay(test, id), undefined)
+    },
+
     'it is claimed when the first of its waits is over, and no attempt counts': async test => {
       const { id } = await test.submit({ maxAttempts: 1 })
       for (let time = 1; time <= 3; time++) {

@@ -18,6 +18,8 @@ export interface Task {
   readonly failedBefore: number
   /** When it was claimed, by the store's clock, in milliseconds since the epoch. */
   readonly claimedAt: number
+  /** When its operation must have ended, by the same clock; null for never. */
+  readonly deadline: number | null
   /** What the handler waited for last, and which events have come. */
   readonly waits: Waits | null
   /** Where clients reach the API; null where nobody has said. */
@@ -40,12 +42,19 @@ export interface Host {
 }
 
 /** Why an attempt must stop: the name of its signal's reason. */
-export const STOP_REASONS = ['CanceledError', 'TimeoutError', 'LeaseLostError', 'ShutdownError'] as const
+export const STOP_REASONS = [
+  'CanceledError',
+  'TimeoutError',
+  'DeadlineError',
+  'LeaseLostError',
+  'ShutdownError',
+] as const
 export type StopReason = (typeof STOP_REASONS)[number]
 
 const STOP_MESSAGES: Record<StopReason, string> = {
   CanceledError: 'The operation was canceled.',
   TimeoutError: 'The attempt ran longer than its timeout.',
+  DeadlineError: 'The operation has no time left.',
   LeaseLostError: 'The attempt lost its lease: another one may be running.',
   ShutdownError: 'The worker is shutting down.',
 }

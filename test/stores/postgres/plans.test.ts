@@ -106,7 +106,7 @@ const EXPECTED: Partial<Readonly<Record<StatementName, Expectation>>> = {
   versions: { values: [null, [SOME_ID]], indexes: ['operations_pkey'], pages: 20 },
   save: { values: [null, JSON.stringify([SAVED])], indexes: ['operations_pkey'], pages: 100 },
   note: { values: [null, JSON.stringify([NOTED])], indexes: ['logs_pkey', 'operations_pkey'], pages: 100 },
-  lapsed: { values: [null, 200, 0], indexes: ['operations_running', 'operations_start_by'], pages: 600 },
+  lapsed: { values: [null, 200, 0], indexes: ['operations_ends_by', 'operations_running'], pages: 600 },
   purge: {
     values: [null, 200],
     indexes: ['logs_pkey', 'operations_pkey', 'operations_purge', 'payloads_pkey', 'steps_pkey'],

@@ -25,7 +25,7 @@ const EXPECTED: readonly { readonly text: RegExp; readonly indexes: readonly str
   { text: / WHERE type = \? AND owner = \? AND idempotency_key = \?$/, indexes: ['operations_key'] },
   // sweeps
   { text: / WHERE status = 1 AND lease_until <= \?/, indexes: ['operations_leased'] },
-  { text: / WHERE status = 0 AND start_by IS NOT NULL/, indexes: ['operations_start_by'] },
+  { text: / WHERE status = 0 AND \(start_by IS NOT NULL/, indexes: ['operations_ends_by'] },
   { text: / WHERE purge_at IS NOT NULL AND purge_at <= \?/, indexes: ['operations_purge'] },
   // lists
   { text: /^WITH asked /, indexes: Array.from({ length: 4 }, () => 'operations_listed') },
