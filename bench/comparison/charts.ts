@@ -10,17 +10,17 @@ interface Chart {
 }
 
 const CHARTS: readonly Chart[] = [
-  { file: 'accept', title: 'Orders accepted in a second', measure: 'POST/s', better: 'more' },
-  { file: 'drain', title: 'Waiting orders worked off in a second', measure: 'drain/s', better: 'more' },
+  { file: 'accept', title: 'Orders accepted per second', measure: 'POST/s', better: 'more' },
+  { file: 'drain', title: 'Waiting orders processed per second', measure: 'drain/s', better: 'more' },
   {
     file: 'cpu',
-    title: 'CPU of an order in worker and store, in microseconds',
-    measure: 'drain CPU, us',
+    title: 'CPU time per order in worker and store, in microseconds',
+    measure: 'drain CPU, µs',
     better: 'less',
   },
   {
     file: 'round-trip',
-    title: 'From POST to result at 32 clients, in milliseconds',
+    title: 'From POST to result with 32 clients, in milliseconds',
     measure: 'round trip at 32 p50, ms',
     better: 'less',
   },

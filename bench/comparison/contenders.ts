@@ -24,7 +24,7 @@ export const CONTENDERS: readonly Contender[] = [
     kind: 'waybill',
     oneProcess: true,
     waits: true,
-    settings: 'Defaults: synchronous=FULL. Writes of one moment share a transaction.',
+    settings: 'Defaults: synchronous=FULL. Concurrent writes share a transaction.',
   },
   {
     name: 'Waybill on PostgreSQL',
@@ -33,7 +33,7 @@ export const CONTENDERS: readonly Contender[] = [
     kind: 'waybill',
     oneProcess: false,
     waits: true,
-    settings: 'Defaults. Writes of one moment share a statement.',
+    settings: 'Defaults. Concurrent writes share a statement.',
   },
   {
     name: 'floor on SQLite',
@@ -42,7 +42,7 @@ export const CONTENDERS: readonly Contender[] = [
     kind: 'floor',
     oneProcess: true,
     waits: true,
-    settings: 'The same rows by node:sqlite, in transactions by hand, synchronous=FULL.',
+    settings: 'The same rows with node:sqlite, grouped into transactions by hand, synchronous=FULL.',
   },
   {
     name: 'floor on PostgreSQL',
@@ -51,7 +51,7 @@ export const CONTENDERS: readonly Contender[] = [
     kind: 'floor',
     oneProcess: false,
     waits: true,
-    settings: 'The same rows by pg, in statements by hand over unnest.',
+    settings: 'The same rows with pg, grouped by hand into statements over unnest.',
   },
   {
     name: 'bullmq',
@@ -69,7 +69,8 @@ export const CONTENDERS: readonly Contender[] = [
     kind: 'peer',
     oneProcess: false,
     waits: true,
-    settings: 'useListenNotify, batchSize 500, burstWhenBatchFull, perJobResults: its page on throughput.',
+    settings:
+      'useListenNotify, batchSize 500, burstWhenBatchFull, perJobResults: as its page on throughput recommends.',
   },
   {
     name: 'graphile-worker',
@@ -78,7 +79,8 @@ export const CONTENDERS: readonly Contender[] = [
     kind: 'peer',
     oneProcess: false,
     waits: true,
-    settings: 'localQueue 500, completeJobBatchDelay 0: its page on performance. Results in a table of the user.',
+    settings:
+      'localQueue 500, completeJobBatchDelay 0: as its page on performance recommends. Results are in a table of our own.',
   },
   {
     name: 'dbos',

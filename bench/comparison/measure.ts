@@ -57,8 +57,8 @@ class Run {
     const reading = await this.#read(accepting.locations)
     const draining = await this.#drain()
     const kept = {
-      'disk bytes an operation': ((await this.#service.bytes()) - bytesBefore) / this.#accepted,
-      'log bytes an operation': (((await this.#service.logBytes()) ?? Number.NaN) - (logBefore ?? 0)) / this.#accepted,
+      'disk bytes per operation': ((await this.#service.bytes()) - bytesBefore) / this.#accepted,
+      'log bytes per operation': (((await this.#service.logBytes()) ?? Number.NaN) - (logBefore ?? 0)) / this.#accepted,
     }
     const trips = await this.#roundTrips()
     return { ...accepting.sample, ...reading, ...draining, ...kept, ...trips, ...(await this.#memory()) }
@@ -75,7 +75,7 @@ class Run {
     const alone = await this.#load({ connections: 1, seconds: this.#extent.seconds / 2 })
     const sample = {
       'POST/s': result.perSecond,
-      'POST CPU, us': cpu / result.count,
+      'POST CPU, µs': cpu / result.count,
       'accept p50, ms': result.p50,
       'accept alone p50, ms': alone.p50,
     }
@@ -84,7 +84,7 @@ class Run {
 
   async #read(paths: readonly string[]): Promise<Sample> {
     const { result, cpu } = await this.#costing(() => this.#load({ method: 'GET', paths, expect: this.#pending }))
-    return { 'status/s': result.perSecond, 'status CPU, us': cpu / result.count, 'status p50, ms': result.p50 }
+    return { 'status/s': result.perSecond, 'status CPU, µs': cpu / result.count, 'status p50, ms': result.p50 }
   }
 
   /** Where the worker runs already, orders that were read have ended. */
@@ -105,7 +105,7 @@ class Run {
     await this.#emptied()
     const ms = performance.now() - began
     const cpu = this.#service.cpu() - before + ((await worker?.ask({ ask: 'cpu' })) ?? 0) - ownBefore
-    return { 'drain/s': (this.#accepted / ms) * 1000, 'drain CPU, us': cpu / this.#accepted }
+    return { 'drain/s': (this.#accepted / ms) * 1000, 'drain CPU, µs': cpu / this.#accepted }
   }
 
   async #drainFromTheFirst(): Promise<Sample> {
@@ -117,7 +117,7 @@ class Run {
       await this.#emptied()
     })
     const drained = this.#accepted - accepted
-    return { 'drain/s': (drained / (performance.now() - began)) * 1000, 'drain CPU, us': cpu / drained }
+    return { 'drain/s': (drained / (performance.now() - began)) * 1000, 'drain CPU, µs': cpu / drained }
   }
 
   async #emptied(): Promise<void> {

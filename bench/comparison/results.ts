@@ -36,16 +36,16 @@ interface RatioOf {
 }
 
 const RATIOS: readonly RatioOf[] = [
-  { measure: 'POST CPU, us', to: 'floor', better: 'less', aim: { SQLite: 1.3, PostgreSQL: 1.3 } },
-  { measure: 'status CPU, us', to: 'floor', better: 'less', aim: { SQLite: 1.3, PostgreSQL: 1.3 } },
+  { measure: 'POST CPU, µs', to: 'floor', better: 'less', aim: { SQLite: 1.3, PostgreSQL: 1.3 } },
+  { measure: 'status CPU, µs', to: 'floor', better: 'less', aim: { SQLite: 1.3, PostgreSQL: 1.3 } },
   { measure: 'POST/s', to: 'best peer', better: 'more', aim: { SQLite: 1.5, PostgreSQL: 1.5 } },
   { measure: 'drain/s', to: 'best peer', better: 'more', aim: { SQLite: 2, PostgreSQL: 1.3 } },
-  { measure: 'drain CPU, us', to: 'floor', better: 'less', aim: { SQLite: 2, PostgreSQL: 2 } },
-  { measure: 'drain CPU, us', to: 'one', better: 'less', aim: { SQLite: 100, PostgreSQL: 120 } },
+  { measure: 'drain CPU, µs', to: 'floor', better: 'less', aim: { SQLite: 2, PostgreSQL: 2 } },
+  { measure: 'drain CPU, µs', to: 'one', better: 'less', aim: { SQLite: 100, PostgreSQL: 120 } },
   { measure: 'round trip alone p50, ms', to: 'best peer', better: 'less', aim: { SQLite: 0.6, PostgreSQL: 0.7 } },
   { measure: 'round trip at 32 p50, ms', to: 'best peer', better: 'less', aim: { SQLite: 0.25, PostgreSQL: 0.35 } },
   { measure: 'memory API, MiB', to: 'one', better: 'less', aim: { SQLite: 150, PostgreSQL: 150 } },
-  { measure: 'disk bytes an operation', to: 'one', better: 'less', aim: { SQLite: 600, PostgreSQL: 700 } },
+  { measure: 'disk bytes per operation', to: 'one', better: 'less', aim: { SQLite: 600, PostgreSQL: 700 } },
 ]
 
 /** Medians over the rounds. A ratio is taken in each round, so that what slows the machine for a while cancels out. */
@@ -82,7 +82,7 @@ function ratioOf(
   const over = spread(values)
   const wanted = aim[own.store]
   const met = wanted === undefined || (better === 'more' ? over.median >= wanted : over.median <= wanted)
-  const of = to === 'one' ? '' : `, of the ${to}'s`
+  const of = to === 'one' ? '' : `, relative to the ${to}`
   const sign = better === 'more' ? '≥' : '≤'
   return [
     {
