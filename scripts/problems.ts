@@ -1,6 +1,6 @@
 /** Writes docs/reference/problems.md from the table of problems. A test compares them. */
 import { writeFileSync } from 'node:fs'
-import { PROBLEM_TYPE_PREFIX, PROBLEMS } from '../src/model/problem.ts'
+import { PROBLEM_TYPE_PREFIX, PROBLEMS } from '../src/model/problem-kinds.ts'
 
 /** The page. */
 export function problemsPage(): string {

@@ -56,11 +56,11 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     breaks: () => true,
   },
   {
-    rule: 'problem imports only protocol and duration, and what util has for plain values',
+    rule: 'problem imports only its kinds, protocol and duration, and what util has for plain values',
     reason: 'it is a leaf: a table that the server, its stores and the state machine share',
-    of: /^model\/problem\.ts$/,
+    of: /^model\/problem(-kinds)?\.ts$/,
     breaks: ({ target }) =>
-      !['model/protocol.ts', 'model/duration.ts', 'util/brand.ts', 'util/plain-json.ts'].includes(target),
+      !/^model\/(problem-kinds|protocol|duration)\.ts$|^util\/(brand|plain-json)\.ts$/.test(target),
   },
   {
     rule: 'the record and the state machine import only protocol, problem, submission, waits and deadlines',

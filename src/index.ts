@@ -31,12 +31,7 @@ export {
   type Schema,
   type StandardSchema,
 } from './model/operation-type.ts'
-export {
-  PROBLEMS,
-  type ProblemCode,
-  ProblemError,
-  type ProblemErrorOptions,
-  type ProblemInit,
-} from './model/problem.ts'
+export { ProblemError, type ProblemErrorOptions, type ProblemInit } from './model/problem.ts'
+export { PROBLEMS, type ProblemCode } from './model/problem-kinds.ts'
 export type { Problem, Progress, Status, StatusDocument } from './model/protocol.ts'
 export { WaitTimeoutError } from './model/wait-timeout-error.ts'

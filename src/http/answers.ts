@@ -1,6 +1,6 @@
 /** What every answer carries, whichever route or server made it. */
 
-import { PROBLEMS } from '../model/problem.ts'
+import { PROBLEMS } from '../model/problem-kinds.ts'
 import type { Problem } from '../model/protocol.ts'
 import type { Waybill } from '../waybill.ts'
 import { type CorsOptions, corsAnswers } from './cors.ts'

@@ -1,6 +1,7 @@
 /** The problem of an HTTP status that a hook or another plugin has chosen. */
 import { STATUS_CODES } from 'node:http'
-import { type ProblemCode, problem } from '../model/problem.ts'
+import { problem } from '../model/problem.ts'
+import type { ProblemCode } from '../model/problem-kinds.ts'
 import type { Problem } from '../model/protocol.ts'
 
 /** The statuses that one kind of problem stands for, whatever the reason. */

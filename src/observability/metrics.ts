@@ -4,7 +4,7 @@
  */
 import { metrics as api, type Counter as OtelCounter, type Histogram as OtelHistogram } from '@opentelemetry/api'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
-import type { ProblemCode } from '../model/problem.ts'
+import type { ProblemCode } from '../model/problem-kinds.ts'
 import { packageVersion } from '../util/version.ts'
 
 /** A queue as it is when metrics are collected. */

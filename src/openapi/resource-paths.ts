@@ -1,6 +1,6 @@
 /** Describes the paths of one operation type: submit, list, status, cancel and result. */
 import type { AnyOperationType, JsonSchema } from '../model/operation-type.ts'
-import type { ProblemCode } from '../model/problem.ts'
+import type { ProblemCode } from '../model/problem-kinds.ts'
 import { DEFAULT_PAGE_LIMIT, MAX_PAGE_LIMIT } from '../model/protocol.ts'
 import { jsonSchemaOf } from '../model/standard-json-schema.ts'
 import { type HeaderUse, headerParameters, headers, ID } from './components.ts'

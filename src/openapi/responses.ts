@@ -1,6 +1,7 @@
 /** Describes the responses that carry a problem, from the table of problems, and those of operations that failed or were canceled. */
 import type { JsonSchema } from '../model/operation-type.ts'
-import { PROBLEMS, type ProblemCode, type ProblemKind, problem, resultStatus } from '../model/problem.ts'
+import { problem, resultStatus } from '../model/problem.ts'
+import { PROBLEMS, type ProblemCode, type ProblemKind } from '../model/problem-kinds.ts'
 import { type HeaderUse, headers } from './components.ts'
 import {
   type Example,

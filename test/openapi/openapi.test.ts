@@ -8,7 +8,7 @@ import { defineOperation } from 'waybill'
 import { type OpenApiDocument, type OpenApiOptions, openApiDocument } from 'waybill/openapi'
 import { z } from 'zod'
 import { orders } from '../../examples/orders/orders.ts'
-import { PROBLEMS } from '../../src/model/problem.ts'
+import { PROBLEMS } from '../../src/model/problem-kinds.ts'
 
 const exportsType = defineOperation({
   name: 'pdf-exports',

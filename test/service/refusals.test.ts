@@ -2,7 +2,7 @@
 import fastify, { type FastifyInstance } from 'fastify'
 import { describe, expect } from 'vitest'
 import { waybill as plugin } from 'waybill/fastify'
-import { PROBLEMS, type ProblemCode } from '../../src/model/problem.ts'
+import { PROBLEMS, type ProblemCode } from '../../src/model/problem-kinds.ts'
 import { problemOf, sendWithoutEnd } from '../support/http.ts'
 import { ordersWith } from '../support/order-server.ts'
 import { postJson, SERVERS } from '../support/servers.ts'
