@@ -1,21 +1,15 @@
 /** The questions that handlers ask by `job.ask`: as input that a task requires, and the answers to them. */
 import type { Operation } from '../model/operation.ts'
 import { ProblemError } from '../model/problem.ts'
-import { isFinal } from '../model/protocol.ts'
 import type { Wait } from '../model/waits.ts'
+import { openWaits } from '../service/events.ts'
 import type { Operations } from '../service/operations.ts'
 import { answerOf, formRequest } from './forms.ts'
 import { CODES, isObject, type Members, membersOf, RpcError } from './json-rpc.ts'
 
-/** The questions that nobody has answered yet, by name. Empty where there are none. */
+/** The questions that nobody has answered yet. */
 export function questionsOf(operation: Operation): readonly Wait[] {
-  const { waits, history, status } = operation
-  // An answer wakes the handler, which comes back to its other questions soon: they are open all the while.
-  if (waits === null || isFinal(status) || history.at(-1)?.outcome !== 'suspended') return []
-  const now = Date.now()
-  return waits.open.filter(
-    ({ kind, name, until }) => kind === 'input' && !waits.received.includes(name) && (until === null || until > now),
-  )
+  return openWaits(operation).filter(({ kind }) => kind === 'input')
 }
 
 /** The questions as requests to the client. */

@@ -33,14 +33,27 @@ export async function mayAnswer(
   return caller === owner || (await policy.mayAnswer?.(caller, { id, owner, name })) === true
 }
 
-/** What the handler of an operation waits for now. */
+/**
+ * What the handler of an operation waits for now. Where one of several events has come, it is woken and soon comes back to
+ * the others: they are open all the while, as far as their time was not over when it was woken.
+ */
 export function openWaits(operation: Operation): readonly Wait[] {
-  return isSuspended(operation) ? (operation.waits?.open ?? []) : []
+  const { waits, status, history, attemptStartedAt } = operation
+  if (waits === null || isFinal(status)) return []
+  if (isSuspended(operation)) return waits.open
+  if (history.at(-1)?.outcome !== 'suspended') return []
+  const isOpen = ({ name, until }: Wait) =>
+    !waits.received.includes(name) && (until === null || until > (attemptStartedAt ?? 0))
+  return waits.open.filter(wait => isEvent(wait) && isOpen(wait))
+}
+
+function isEvent({ kind }: Wait): boolean {
+  return kind === 'event' || kind === 'input'
 }
 
 /** Whether it waits for an event, which may come at any time. */
 export function awaitsEvent(operation: Operation): boolean {
-  return openWaits(operation).some(({ kind }) => kind === 'event' || kind === 'input')
+  return openWaits(operation).some(isEvent)
 }
 
 /**

@@ -83,9 +83,9 @@ export function waitingFor(
   if (operation.execution !== null) return 'Its execution has been started and has not begun the work yet.'
   if (why !== undefined) return why
   if (operation.launches > 0) return 'Its execution is being started.'
-  const [wait] = openWaits(operation)
-  if (wait !== undefined) return describeWait(wait)
   if (operation.runAt !== null) {
+    const [wait] = openWaits(operation)
+    if (wait !== undefined) return describeWait(wait)
     const what = operation.history.length > 0 ? 'The next attempt' : 'The work'
     return `${what} is due at ${new Date(operation.runAt).toISOString()}.`
   }

@@ -62,6 +62,24 @@ describe.each(Object.entries(SERVERS))('over %s', (_, serve) => {
     expect([late.status, await late.json()]).toMatchObject([409, { code: 'operation-finished' }])
   })
 
+  test('an answer leaves the other questions open while it wakes the handler', async ({ lab }) => {
+    const gate = Promise.withResolvers<void>()
+    const { waybill, api, id, path } = await asking(lab, async job => {
+      if (job.attempt > 1) await gate.promise
+      const more = job.event('more', { schema: BOOLEAN, timeout: '1h' })
+      return await Promise.all([ask(job), more, Promise.race([job.sleep('long', '3h'), more])])
+    })
+    expect((await send(api, path('approval'), true)).status).toBe(202)
+    await when(waybill.store, id, ({ attempt }) => attempt === 2)
+    const headers = { 'x-user': 'ann' }
+    const status = (await (await api.ask(`/orders/status/${id}`, { headers })).json()) as StatusDocument
+    expect(status.waits?.map(({ name }) => name)).toEqual(['more'])
+    expect((await send(api, path('more'), 3)).status).toBe(422)
+    expect((await send(api, path('more'), false)).status).toBe(202)
+    gate.resolve()
+    expect(await resultOf(waybill.store, id)).toEqual([true, false, false])
+  })
+
   test('what does not fit is refused, and the handler still waits', async ({ lab }) => {
     const { waybill, api, id, path } = await asking(lab)
     const refused = async (path: string, body: unknown) => {
