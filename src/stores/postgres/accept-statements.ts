@@ -1,5 +1,5 @@
 /** The statements that accept submissions. */
-import { recordOf } from './rows.ts'
+import { recordOf, SUBMITTED_COLUMNS, SUBMITTED_TYPES } from './rows.ts'
 import { CLOCK, IMPATIENT_CLOCK, LOCK_WAIT, tellingClock } from './statement-clock.ts'
 
 /**
@@ -7,10 +7,7 @@ import { CLOCK, IMPATIENT_CLOCK, LOCK_WAIT, tellingClock } from './statement-clo
  * @param channel of its notifications, as a literal
  */
 export function accepts(schema: string, operations: string, channel: string) {
-  const given = `
-    id uuid, type text, owner text, priority integer, input text, max_attempts integer, max_lost integer,
-    retention bigint, start_within bigint, delay bigint, idempotency_key text, fingerprint text, traceparent text,
-    webhook_url text, retry_of uuid, parent uuid, tags text, end_within bigint`
+  const given = `${SUBMITTED_TYPES}, input text, delay bigint, start_within bigint, end_within bigint`
   const accept = (clock: string, free: string) => `
     WITH ${clock},
     given AS MATERIALIZED (SELECT g.*, ${free} AS free FROM json_to_recordset($2::json) AS g (${given})),
@@ -32,11 +29,8 @@ export function accepts(schema: string, operations: string, channel: string) {
   // In the order of the keys: two processes that insert the same ones wait for each other in one direction only.
   const insertFrom = (source: string) => `
     accepted AS (
-      INSERT INTO ${operations} (
-        id, type, owner, priority, max_attempts, max_lost, retention, idempotency_key, fingerprint, traceparent,
-        webhook_url, retry_of, parent, tags, created_at, updated_at, run_at, start_by, deadline)
-      SELECT g.id, g.type, g.owner, g.priority, g.max_attempts, g.max_lost, g.retention, g.idempotency_key,
-        g.fingerprint, g.traceparent, g.webhook_url, g.retry_of, g.parent, g.tags, c.now, c.now,
+      INSERT INTO ${operations} (${SUBMITTED_COLUMNS.join(', ')}, created_at, updated_at, run_at, start_by, deadline)
+      SELECT ${SUBMITTED_COLUMNS.map(column => `g.${column}`).join(', ')}, c.now, c.now,
         CASE WHEN g.delay > 0 THEN c.now + g.delay END, c.now + g.delay + g.start_within,
         c.now + g.delay + g.end_within
       FROM clock c CROSS JOIN ${source} g

@@ -1,10 +1,9 @@
 /** What operators ask for: to look through all operations, and to move them whole from one store to another. */
-import type { Operation } from '../../model/operation.ts'
 import { type BrowsePage, type BrowseQuery, type Dump, LOG_LIMIT, type LogLine, type RecordedError } from '../store.ts'
 import { browse } from './browse.ts'
 import { BEGIN, COMMIT, type Connections, ROLLBACK, type Statement, send } from './connections.ts'
 import type { PostgresClient, Row } from './pool.ts'
-import { CHANGED_TYPES, COLUMNS, changedRow, FIRST_ID, isId, recordOf, toOperation } from './rows.ts'
+import { COLUMNS, FIRST_ID, isId, RECORD_TYPES, recordOf, recordRow, toOperation } from './rows.ts'
 import { RECORD_WIDTH } from './statements.ts'
 import { checkText, storable } from './text.ts'
 
@@ -26,11 +25,6 @@ export function copyStatements(schema: string) {
   }
 }
 
-const FIXED_TYPES = `
-  id uuid, type text, owner text, priority integer, created_at bigint, start_by bigint, max_attempts integer,
-  max_lost integer, retention bigint, idempotency_key text, fingerprint text, traceparent text, webhook_url text,
-  retry_of uuid, parent uuid, tags text, deadline bigint`
-
 function restores(schema: string, operations: string) {
   const columns = [...COLUMNS, 'purge_at']
   const given = (types: string) => `json_to_recordset($1::json) AS given (${types})`
@@ -43,7 +37,7 @@ function restores(schema: string, operations: string) {
       name: '',
       text: `
         INSERT INTO ${operations} (${columns.join(', ')})
-        SELECT ${columns.join(', ')} FROM ${given(`${FIXED_TYPES}, ${CHANGED_TYPES}, purged boolean`)} ORDER BY id
+        SELECT ${columns.join(', ')} FROM ${given(RECORD_TYPES)} ORDER BY id
         ON CONFLICT (id) DO UPDATE SET ${columns.map(column => `${column} = excluded.${column}`).join(', ')}`,
     },
     clear: ['payloads', 'steps', 'logs'].map(table => ({
@@ -90,7 +84,7 @@ export class Copies {
     await this.#connections.use(async client => {
       await send(client, BEGIN, [])
       try {
-        await send(client, records, [JSON.stringify(dumps.map(recordRow))])
+        await send(client, records, [JSON.stringify(dumps.map(dump => recordRow(dump.operation, dump.purgeAt)))])
         for (const statement of clear) await send(client, statement, [ids])
         await insert(client, payloads, dumps.flatMap(payloadRows))
         await insert(client, steps, dumps.flatMap(stepRows))
@@ -137,32 +131,6 @@ function checkDump({ operation, input, output, steps }: Dump): void {
   const texts = { ...operation, input, output }
   for (const [name, text] of Object.entries(texts)) if (typeof text === 'string') checkText(name, text)
   for (const text of steps.flat()) checkText('steps', text)
-}
-
-function recordRow({ operation, purgeAt }: Dump) {
-  return { ...fixedRow(operation), ...changedRow(operation), purged: operation.purged, purge_at: purgeAt }
-}
-
-function fixedRow(operation: Operation) {
-  return {
-    id: operation.id,
-    type: operation.type,
-    owner: operation.owner,
-    priority: operation.priority,
-    created_at: operation.createdAt,
-    start_by: operation.startBy,
-    max_attempts: operation.maxAttempts,
-    max_lost: operation.maxLost,
-    retention: operation.retention,
-    idempotency_key: operation.idempotencyKey,
-    fingerprint: operation.fingerprint,
-    traceparent: operation.traceparent,
-    webhook_url: operation.webhookUrl,
-    retry_of: operation.retryOf,
-    parent: operation.parent,
-    tags: operation.tags && JSON.stringify(operation.tags),
-    deadline: operation.deadline,
-  }
 }
 
 function payloadRows({ operation: { id }, input, output, errors }: Dump) {

@@ -1,32 +1,36 @@
 /** How a record becomes a row, and a row a record. */
 import type { AttemptError, Operation } from '../../model/operation.ts'
 import { type Problem, type Progress, STATUSES } from '../../model/protocol.ts'
-import type { Tags } from '../../model/submission.ts'
+import type { Submission, Tags } from '../../model/submission.ts'
 import type { Waits } from '../../model/waits.ts'
 import type { ActiveOperation, ChildCounts, Lease, LogLine, QueueStats, RecordedError, Renewal } from '../store.ts'
 import { toChildCounts, withCompletedAttempt, withHistory } from '../stored-operation.ts'
 import type { Row } from './pool.ts'
 
-/** The columns that are written once, in the order in which they are read. */
-const FIXED = [
-  'id',
-  'type',
-  'owner',
-  'priority',
-  'created_at',
-  'start_by',
-  'max_attempts',
-  'max_lost',
-  'retention',
-  'idempotency_key',
-  'fingerprint',
-  'traceparent',
-  'webhook_url',
-  'retry_of',
-  'parent',
-  'tags',
-  'deadline',
-] as const
+/** The columns that a submission gives, with their types. */
+const SUBMITTED = {
+  id: 'uuid',
+  type: 'text',
+  owner: 'text',
+  priority: 'integer',
+  max_attempts: 'integer',
+  max_lost: 'integer',
+  retention: 'bigint',
+  idempotency_key: 'text',
+  fingerprint: 'text',
+  traceparent: 'text',
+  webhook_url: 'text',
+  retry_of: 'uuid',
+  parent: 'uuid',
+  tags: 'text',
+} as const
+
+/** The columns that the acceptance works out, with their types. */
+const ACCEPTED = {
+  created_at: 'bigint',
+  start_by: 'bigint',
+  deadline: 'bigint',
+} as const
 
 /** The columns that a change may write, with their types. */
 const CHANGED = {
@@ -56,22 +60,66 @@ const CHANGED = {
   retried_by: 'uuid',
 } as const
 
-/** Every column of a record, in order. */
-export const COLUMNS: readonly string[] = [...FIXED, ...Object.keys(CHANGED), 'purged']
+const RECORD = { ...SUBMITTED, ...ACCEPTED, ...CHANGED, purged: 'boolean' } as const
+
+/** Every column of a record, in the order in which they are read. */
+export const COLUMNS: readonly string[] = Object.keys(RECORD)
 
 const HISTORY_AT = COLUMNS.indexOf('history')
 
-/** The columns of a change, each with its type, as a recordset is declared. */
-export const CHANGED_TYPES: string = Object.entries({ ...CHANGED, purge_at: 'bigint' })
-  .map(([column, type]) => `${column} ${type}`)
-  .join(', ')
+/** The columns of a submission. */
+export const SUBMITTED_COLUMNS: readonly string[] = Object.keys(SUBMITTED)
 
 /** The columns of a change. */
 export const CHANGED_COLUMNS: readonly string[] = [...Object.keys(CHANGED), 'purge_at']
 
+/** The columns of a submission, of a change and of a whole record, each with its type, as a recordset is declared. */
+export const SUBMITTED_TYPES: string = declared(SUBMITTED)
+export const CHANGED_TYPES: string = declared({ ...CHANGED, purge_at: 'bigint' })
+export const RECORD_TYPES: string = declared({ ...RECORD, purge_at: 'bigint' })
+
+function declared(columns: Readonly<Record<string, string>>): string {
+  return Object.entries(columns)
+    .map(([column, type]) => `${column} ${type}`)
+    .join(', ')
+}
+
 /** Selects a record of the table or the alias. */
 export function recordOf(alias: string): string {
   return COLUMNS.map(column => `${alias}.${column}`).join(', ')
+}
+
+/** What a submission gives. What few of them have is left out where it is missing. */
+export function submittedRow(given: Operation | Submission): Record<string, unknown> {
+  return {
+    id: given.id,
+    type: given.type,
+    owner: given.owner,
+    priority: given.priority,
+    max_attempts: given.maxAttempts,
+    max_lost: given.maxLost,
+    retention: given.retention,
+    idempotency_key: given.idempotencyKey,
+    fingerprint: given.fingerprint,
+    traceparent: given.traceparent,
+    webhook_url: given.webhookUrl,
+    retry_of: given.retryOf ?? undefined,
+    parent: given.parent ?? undefined,
+    tags: given.tags ? JSON.stringify(given.tags) : undefined,
+  }
+}
+
+/** The whole record, for a store that takes it over. */
+export function recordRow(operation: Operation, purgeAt: number | null): Record<string, unknown> {
+  return {
+    ...submittedRow(operation),
+    created_at: operation.createdAt,
+    start_by: operation.startBy,
+    deadline: operation.deadline,
+    ...changedRow(operation),
+    purged: operation.purged,
+    purge_at: purgeAt,
+  }
 }
 
 /** What a change writes. */
@@ -123,8 +171,6 @@ function read(row: Row) {
     type: at.text(),
     owner: at.text(),
     priority: at.number(),
-    createdAt: at.number(),
-    startBy: at.numberOrNull(),
     maxAttempts: at.number(),
     maxLost: at.number(),
     retention: at.number(),
@@ -135,6 +181,8 @@ function read(row: Row) {
     retryOf: at.textOrNull(),
     parent: at.textOrNull(),
     tags: decode<Tags>(at.textOrNull()),
+    createdAt: at.number(),
+    startBy: at.numberOrNull(),
     deadline: at.numberOrNull(),
     status: STATUSES[at.number()] ?? 'failed',
     version: at.number(),

@@ -9,7 +9,7 @@ import type { Acceptance, Lease, Note, SweepResult } from '../store.ts'
 import { BUSY } from './busy-lane.ts'
 import { BEGIN, COMMIT, type Connections, ROLLBACK, send } from './connections.ts'
 import type { PostgresQueryable, Row } from './pool.ts'
-import { changedRow, isId, toOperation } from './rows.ts'
+import { changedRow, isId, submittedRow, toOperation } from './rows.ts'
 import { RECORD_WIDTH, type Statements } from './statements.ts'
 import { storable } from './text.ts'
 
@@ -430,26 +430,8 @@ function applied(before: Saving, change: Change, now: number): Saving | undefine
 }
 
 function acceptRow(submission: Submission) {
-  return {
-    id: submission.id,
-    type: submission.type,
-    owner: submission.owner,
-    priority: submission.priority,
-    input: submission.input,
-    max_attempts: submission.maxAttempts,
-    max_lost: submission.maxLost,
-    retention: submission.retention,
-    start_within: submission.startWithin,
-    delay: submission.delay,
-    idempotency_key: submission.idempotencyKey,
-    fingerprint: submission.fingerprint,
-    traceparent: submission.traceparent,
-    webhook_url: submission.webhookUrl,
-    ...(submission.retryOf && { retry_of: submission.retryOf }),
-    ...(submission.parent && { parent: submission.parent }),
-    ...(submission.tags && { tags: JSON.stringify(submission.tags) }),
-    ...(submission.endWithin != null && { end_within: submission.endWithin }),
-  }
+  const { input, delay, startWithin, endWithin } = submission
+  return { ...submittedRow(submission), input, delay, start_within: startWithin, end_within: endWithin ?? undefined }
 }
 
 function limitedRow(submission: Submission, place: number) {
