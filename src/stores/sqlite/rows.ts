@@ -119,56 +119,72 @@ export function toRow(operation: Operation): RecordRow {
 
 /** The record of a row. What stands behind the columns is left alone. */
 export function toOperation(row: RecordRow): Operation {
-  const execution = row[AT.execution] as string | null
-  const status = statusOf(row[AT.status] as number)
-  const holder = row[AT.holder] as string | null
-  const history = row[AT.history] as string | null
+  const execution = textOrNull(row[AT.execution])
+  const status = statusOf(number(row[AT.status]))
+  const holder = textOrNull(row[AT.holder])
+  const history = textOrNull(row[AT.history])
   const operation = {
-    id: row[AT.id] as string,
-    type: row[AT.type] as string,
-    owner: row[AT.owner] as string,
+    id: text(row[AT.id]),
+    type: text(row[AT.type]),
+    owner: text(row[AT.owner]),
     status,
-    version: row[AT.version] as number,
-    priority: row[AT.priority] as number,
-    createdAt: row[AT.created_at] as number,
-    updatedAt: row[AT.updated_at] as number,
-    runAt: row[AT.run_at] as number | null,
-    startBy: row[AT.start_by] as number | null,
-    deadline: row[AT.deadline] as number | null,
-    startedAt: row[AT.started_at] as number | null,
-    finishedAt: row[AT.finished_at] as number | null,
-    expiresAt: row[AT.expires_at] as number | null,
-    attempt: row[AT.attempt] as number,
-    released: row[AT.released] as number,
-    lost: row[AT.lost] as number,
-    maxAttempts: row[AT.max_attempts] as number,
-    maxLost: row[AT.max_lost] as number,
-    retention: row[AT.retention] as number,
+    version: number(row[AT.version]),
+    priority: number(row[AT.priority]),
+    createdAt: number(row[AT.created_at]),
+    updatedAt: number(row[AT.updated_at]),
+    runAt: numberOrNull(row[AT.run_at]),
+    startBy: numberOrNull(row[AT.start_by]),
+    deadline: numberOrNull(row[AT.deadline]),
+    startedAt: numberOrNull(row[AT.started_at]),
+    finishedAt: numberOrNull(row[AT.finished_at]),
+    expiresAt: numberOrNull(row[AT.expires_at]),
+    attempt: number(row[AT.attempt]),
+    released: number(row[AT.released]),
+    lost: number(row[AT.lost]),
+    maxAttempts: number(row[AT.max_attempts]),
+    maxLost: number(row[AT.max_lost]),
+    retention: number(row[AT.retention]),
     holder,
-    leaseUntil: row[AT.lease_until] as number | null,
-    attemptStartedAt: row[AT.attempt_started_at] as number | null,
-    launches: row[AT.launches] as number,
+    leaseUntil: numberOrNull(row[AT.lease_until]),
+    attemptStartedAt: numberOrNull(row[AT.attempt_started_at]),
+    launches: number(row[AT.launches]),
     execution,
-    engine: engineOf(execution, row[AT.engine] as string | null),
+    engine: engineOf(execution, textOrNull(row[AT.engine])),
     cancelRequested: row[AT.cancel_requested] === 1,
     progress: decode<Progress>(row[AT.progress]),
     error: decode<Problem>(row[AT.error]),
     waits: decode<Waits>(row[AT.waits]),
-    idempotencyKey: row[AT.idempotency_key] as string | null,
-    fingerprint: row[AT.fingerprint] as string | null,
-    traceparent: row[AT.traceparent] as string | null,
-    webhookUrl: row[AT.webhook_url] as string | null,
+    idempotencyKey: textOrNull(row[AT.idempotency_key]),
+    fingerprint: textOrNull(row[AT.fingerprint]),
+    traceparent: textOrNull(row[AT.traceparent]),
+    webhookUrl: textOrNull(row[AT.webhook_url]),
     webhookDue: row[AT.webhook_due] === 1,
     purged: row[AT.purged] === 1,
     tags: decode<Tags>(row[AT.tags]),
-    retryOf: row[AT.retry_of] as string | null,
-    retriedBy: row[AT.retried_by] as string | null,
-    parent: row[AT.parent] as string | null,
+    retryOf: textOrNull(row[AT.retry_of]),
+    retriedBy: textOrNull(row[AT.retried_by]),
+    parent: textOrNull(row[AT.parent]),
     familyDue: row[AT.family_due] === 1,
   }
   return status === 'completed' && holder !== null
     ? withCompletedAttempt(operation, holder, history)
     : withHistory(operation, history)
+}
+
+function text(value: SqlValue | undefined): string {
+  return value as string
+}
+
+function textOrNull(value: SqlValue | undefined): string | null {
+  return value as string | null
+}
+
+function number(value: SqlValue | undefined): number {
+  return value as number
+}
+
+function numberOrNull(value: SqlValue | undefined): number | null {
+  return value as number | null
 }
 
 function encode(value: object | null): string | null {
@@ -179,8 +195,8 @@ function encodeAll(values: readonly object[]): string | null {
   return values.length === 0 ? null : JSON.stringify(values)
 }
 
-function decode<T>(text: unknown): T | null {
-  return typeof text === 'string' ? (JSON.parse(text) as T) : null
+function decode<T>(value: unknown): T | null {
+  return typeof value === 'string' ? (JSON.parse(value) as T) : null
 }
 
 function statusOf(code: number): Status {
@@ -244,7 +260,7 @@ export class RecordQuery {
 }
 
 function toStored(row: RecordRow): StoredRecord {
-  return { number: row[COLUMNS.length] as number, row, operation: toOperation(row) }
+  return { number: number(row[COLUMNS.length]), row, operation: toOperation(row) }
 }
 
 /** Writes what has changed of records: one statement for each set of columns, so that only the indexes of these are touched. */
