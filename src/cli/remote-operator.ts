@@ -42,11 +42,11 @@ export class RemoteOperator implements RemoteDesk {
   async browse(filter: OperatorFilter, page: PageRequest = {}): Promise<OperatorPage> {
     const query = pageQuery(page)
     query.set('filter', formatFilter(filter))
-    return (await this.#get(`/operations?${query}`)) as OperatorPage
+    return await this.#get(`/operations?${query}`)
   }
 
   async get(id: string): Promise<OperationDetail | undefined> {
-    return (await this.#find(`/operations/${id}`)) as OperationDetail | undefined
+    return await this.#find(`/operations/${id}`)
   }
 
   async input(id: string): Promise<string | undefined> {
@@ -58,16 +58,16 @@ export class RemoteOperator implements RemoteDesk {
   }
 
   async log(id: string, after = 0): Promise<readonly LogLine[]> {
-    const { items } = (await this.#get(`/operations/${id}/log?after=${after}`)) as { items: readonly LogLine[] }
+    const { items } = await this.#get<{ readonly items: readonly LogLine[] }>(`/operations/${id}/log?after=${after}`)
     return items
   }
 
   async cancel(id: string): Promise<OperationView> {
-    return (await this.#change('POST', `/operations/${id}/cancel`)) as OperationView
+    return await this.#change('POST', `/operations/${id}/cancel`)
   }
 
   async retry(id: string, _: unknown, { fresh = false }: RetryOptions = {}): Promise<OperationView> {
-    return (await this.#change('POST', `/operations/${id}/retry`, { fresh })) as OperationView
+    return await this.#change('POST', `/operations/${id}/retry`, { fresh })
   }
 
   async delete(id: string): Promise<void> {
@@ -76,11 +76,11 @@ export class RemoteOperator implements RemoteDesk {
 
   async sendEvent(id: string, { name, value }: EventRequest): Promise<OperationView> {
     const path = `/operations/${id}/events/${encodeURIComponent(name)}`
-    return (await this.#change('POST', path, value)) as OperationView
+    return await this.#change('POST', path, value)
   }
 
   async replay(id: string): Promise<Delivery> {
-    return (await this.#change('POST', `/deliveries/${id}/replay`)) as Delivery
+    return await this.#change('POST', `/deliveries/${id}/replay`)
   }
 
   async pause(type: string): Promise<void> {
@@ -92,31 +92,31 @@ export class RemoteOperator implements RemoteDesk {
   }
 
   async preview(action: BulkAction, filter: OperatorFilter): Promise<BulkPreview> {
-    return (await this.#change('POST', '/bulk/preview', { action, filter: formatFilter(filter) })) as BulkPreview
+    return await this.#change('POST', '/bulk/preview', { action, filter: formatFilter(filter) })
   }
 
   async bulk(action: BulkAction, filter: OperatorFilter): Promise<BulkRun> {
-    return (await this.#change('POST', '/bulk', { action, filter: formatFilter(filter) })) as BulkRun
+    return await this.#change('POST', '/bulk', { action, filter: formatFilter(filter) })
   }
 
   async bulkRun(id: string): Promise<BulkRun | undefined> {
-    return (await this.#find(`/bulk/${id}`)) as BulkRun | undefined
+    return await this.#find(`/bulk/${id}`)
   }
 
   async statistics({ window = '1h' }: { readonly window?: Duration | undefined } = {}): Promise<Statistics> {
-    return (await this.#get(`/statistics?window=${durationMs('window', window)}ms`)) as Statistics
+    return await this.#get(`/statistics?window=${durationMs('window', window)}ms`)
   }
 
   async audit(page: PageRequest = {}): ReturnType<Operator['audit']> {
-    return (await this.#get(`/audit?${pageQuery(page)}`)) as Awaited<ReturnType<Operator['audit']>>
+    return await this.#get(`/audit?${pageQuery(page)}`)
   }
 
-  async #get(path: string): Promise<unknown> {
+  async #get<Answer>(path: string): Promise<Answer> {
     return await this.#send('GET', path, {})
   }
 
   /** The same; undefined where there is no such thing. */
-  async #find(path: string): Promise<unknown> {
+  async #find<Answer>(path: string): Promise<Answer | undefined> {
     try {
       return await this.#get(path)
     } catch (error) {
@@ -125,12 +125,12 @@ export class RemoteOperator implements RemoteDesk {
     }
   }
 
-  async #change(method: string, path: string, body?: unknown): Promise<unknown> {
-    this.#token ??= ((await this.#get('/session')) as { token: string }).token
+  async #change<Answer>(method: string, path: string, body?: unknown): Promise<Answer> {
+    this.#token ??= (await this.#get<{ readonly token: string }>('/session')).token
     return await this.#send(method, path, { 'waybill-token': this.#token }, body)
   }
 
-  async #send(method: string, path: string, headers: Headers, body?: unknown): Promise<unknown> {
+  async #send<Answer>(method: string, path: string, headers: Headers, body?: unknown): Promise<Answer> {
     const response = await fetch(this.#base + path, {
       method,
       headers: {
@@ -143,7 +143,7 @@ export class RemoteOperator implements RemoteDesk {
     })
     const text = await response.text()
     if (!response.ok) throw problemOf(response, text)
-    return text === '' ? undefined : (JSON.parse(text) as unknown)
+    return (text === '' ? undefined : JSON.parse(text)) as Answer
   }
 }
 
