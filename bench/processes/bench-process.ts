@@ -43,7 +43,9 @@ export class BenchProcess<Question extends object, Answer> {
 /** BENCH_PROFILE names a folder for CPU profiles of the servers. */
 function execArgv(path: string): string[] {
   const folder = process.env.BENCH_PROFILE
-  return folder !== undefined && /(?:server|contender)\.ts$/.test(path) ? ['--cpu-prof', `--cpu-prof-dir=${folder}`] : []
+  return folder !== undefined && /(?:server|contender)\.ts$/.test(path)
+    ? ['--cpu-prof', `--cpu-prof-dir=${folder}`]
+    : []
 }
 
 /** Serves questions. `ready` is the first answer. */

@@ -11,7 +11,7 @@ import { LOG_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_READY_LIMIT } from '../store.ts'
 import { accepts } from './accept-statements.ts'
 import type { Statement } from './connections.ts'
 import { channelOf, quoteText, unquoted } from './names.ts'
-import { COLUMNS, recordOf } from './rows.ts'
+import { COLUMNS, idsOf, recordOf } from './rows.ts'
 import { endsBySql, endsSql } from './schema.ts'
 import { CLOCK, IMPATIENT_CLOCK, tellingClock } from './statement-clock.ts'
 import { completion, DURATIONS_KEPT, locked, skipped, writes } from './write-statements.ts'
@@ -76,14 +76,14 @@ function texts(schema: string) {
 
 function reads(schema: string, operations: string, records: string) {
   return {
-    read: `${records} WHERE o.id = ANY ($1::uuid[])`,
+    read: `${records} WHERE o.id = ANY (${idsOf('$1')})`,
     readWithOutput: `
       SELECT ${recordOf('o')}, (SELECT body FROM ${schema}.payloads p WHERE p.id = o.id AND p.kind = 1)
-      FROM ${operations} o WHERE o.id = ANY ($1::uuid[])`,
+      FROM ${operations} o WHERE o.id = ANY (${idsOf('$1')})`,
     byKey: `${records} WHERE o.type = $1 AND o.owner = $2 AND o.idempotency_key = $3`,
     payloads: `
       SELECT id, kind, body FROM ${schema}.payloads
-      WHERE id = ANY (ARRAY (SELECT unnest($1::uuid[]))) AND kind = ANY ($2::smallint[])`,
+      WHERE id = ANY (${idsOf('$1')}) AND kind = ANY (ARRAY (SELECT unnest($2::smallint[])))`,
     errors: `SELECT kind - 1, body FROM ${schema}.payloads WHERE id = $1 AND kind > 1 ORDER BY kind`,
     steps: `SELECT name, value FROM ${schema}.steps WHERE id = $1`,
     logs: `
@@ -267,7 +267,7 @@ function takes(schema: string, operations: string, channel: string) {
     renew: `
       WITH ${CLOCK},
       asked AS MATERIALIZED (SELECT id, attempt FROM unnest($2::uuid[], $3::int[]) AS given (id, attempt)),
-      ${locked(operations, '$2::uuid[]')},
+      ${locked(operations, idsOf('$2'))},
       renewed AS (
         UPDATE ${operations} o SET lease_until = (SELECT now FROM clock) + $4::bigint
         FROM asked a

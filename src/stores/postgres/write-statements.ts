@@ -1,5 +1,5 @@
 /** The statements that change records, and how they lock rows. */
-import { CHANGED_COLUMNS, CHANGED_TYPES, recordOf } from './rows.ts'
+import { CHANGED_COLUMNS, CHANGED_TYPES, idsOf, recordOf } from './rows.ts'
 import { CLOCK, IMPATIENT_CLOCK, tellingClock } from './statement-clock.ts'
 
 /** How many durations of a type are shown; of a batch, and of batches, no more are kept. */
@@ -64,7 +64,7 @@ export function writes(schema: string, operations: string, channel: string) {
     versions: `
       WITH ${CLOCK}
       SELECT ${recordOf('o')}, o.xmin::text, (SELECT now FROM clock) FROM ${operations} o
-      WHERE o.id = ANY ($2::uuid[])`,
+      WHERE o.id = ANY (${idsOf('$2')})`,
     // A record is written over that very row version it was made from, and no other: xmin changes with each write.
     save: `
       WITH ${IMPATIENT_CLOCK},
