@@ -31,7 +31,9 @@ const work = {
   none: {},
 } as const
 
-const logger = { level: 'warn', stream: process.stderr }
+// On a terminal Waybill writes its own warnings and errors, as lines for people.
+const logger = process.stderr.isTTY ? false : { level: 'warn', stream: process.stderr }
+const isOperatedHere = IS_LOCAL && process.env.NODE_ENV !== 'production'
 const store = await openStore()
 const app = Fastify({ logger, frameworkErrors, requestTimeout: 30_000 })
 // What a handler threw is for the operator: the page shows it where only this machine reaches it.
@@ -44,7 +46,7 @@ await app.register(waybill, {
   // Agents place orders too, at POST /mcp.
   mcp: { name: 'orders' },
   // Everyone on this machine may operate it.
-  ...(IS_LOCAL && process.env.NODE_ENV !== 'production' && { admin: {} }),
+  ...(isOperatedHere && { admin: {} }),
   ...work[RUN],
 })
 
@@ -52,9 +54,9 @@ let stoppedAt = Number.POSITIVE_INFINITY
 process.on('SIGINT', stop).on('SIGTERM', stop)
 await app.ready().then(undefined, explain(STORE_CURE))
 const url = await app.listen({ host: HOST, port: PORT }).catch(explain(ADDRESS_CURE))
-console.log(
-  `Order at ${url} (work: ${RUN}, store: ${redactUrl(STORE)}), described at ${url}/docs, operated at ${url}/console. Ctrl-C stops.`,
-)
+console.log(`Order at ${url} (work: ${RUN}, store: ${redactUrl(STORE)}). Ctrl-C stops.`)
+console.log(`  The API is described at ${url}/docs`)
+if (isOperatedHere) console.log(`  Operations are seen at ${url}/console`)
 
 /** The first signal hands back what is not done; a second one ends the process at once, and nothing is lost by it either. */
 function stop(): void {

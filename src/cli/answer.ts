@@ -1,10 +1,12 @@
 /** `waybill answer`: what an operation waits for, and the answer to it. */
+
 import { isFor, type Wait } from '../model/waits.ts'
 import type { OperationDetail } from '../operator/views.ts'
+import { plain } from '../util/plain-text.ts'
 import { type Command, JSON_OPTION, type ParsedArgs, UsageError } from './command.ts'
 import { actor, DESK_OPTIONS, type Desk, findId, withDesk } from './desk.ts'
 import { readJson } from './json-text.ts'
-import { columns, plain, print, printJson, time } from './output.ts'
+import { columns, print, printJson, time } from './output.ts'
 
 export const answer: Command = {
   name: 'answer',

@@ -1,8 +1,10 @@
 /** `waybill audit`: what operators did. */
+
 import type { AuditEntry } from '../operator/views.ts'
+import { plain } from '../util/plain-text.ts'
 import { type Command, JSON_OPTION, type ParsedArgs } from './command.ts'
 import { DESK_OPTIONS, withDesk } from './desk.ts'
-import { columns, plain, print, printJson, short, time } from './output.ts'
+import { columns, print, printJson, short, time } from './output.ts'
 
 /** The most that one page holds. */
 const MAX_PAGE = 500

@@ -1,14 +1,16 @@
 /** `waybill check`: drives an asynchronous API, and grades it by the standards. */
+
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { styleText } from 'node:util'
+import { plain } from '../util/plain-text.ts'
 import { drive, type Evidence, type Target } from './check/drive.ts'
 import { describeExchange } from './check/exchange.ts'
 import type { Grade, Graded } from './check/rule.ts'
 import { gradeAll } from './check/rules.ts'
 import { type Command, JSON_OPTION, type ParsedArgs, UsageError } from './command.ts'
 import { headersOf } from './desk.ts'
-import { plain, print, printJson, span } from './output.ts'
+import { print, printJson, span } from './output.ts'
 
 const TIMEOUT_MS = 120_000
 

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { styleText } from 'node:util'
 import { type Command, type ParsedArgs, UsageError } from './command.ts'
 import { print } from './output.ts'
-import { prettyLine } from './pretty-log.ts'
+import { PrettyLog } from './pretty-log.ts'
 import { stopSignal } from './signals.ts'
 
 const DEFAULT_FILES = ['src/server.ts', 'server.ts', 'src/index.ts', 'index.ts']
@@ -38,7 +38,8 @@ async function runDev(given: ParsedArgs): Promise<number> {
   }
   const stop = stopSignal()
   const changes = new Changes([dirname(file), ...given.texts('watch')], stop)
-  const show = given.has('raw') ? (line: string) => line : prettyLine
+  const log = new PrettyLog()
+  const show = given.has('raw') ? (line: string) => line : (line: string) => log.line(line)
   while (!stop.aborted) {
     const server = start(file, show)
     const ended = once(server, 'exit').then(([code]) => ({ code: code as number | null }))
@@ -54,8 +55,11 @@ async function runDev(given: ParsedArgs): Promise<number> {
   return 0
 }
 
+/** What is shown of a line of the log; undefined for nothing. */
+type ShowLine = (line: string) => string | undefined
+
 /** Starts the server, and shows its log. */
-function start(file: string, show: (line: string) => string): ChildProcess {
+function start(file: string, show: ShowLine): ChildProcess {
   const args = ['--env-file-if-exists=.env', file]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
   printLines(child.stdout, show)
@@ -63,9 +67,10 @@ function start(file: string, show: (line: string) => string): ChildProcess {
   return child
 }
 
-function printLines(stream: Readable, show: (line: string) => string): void {
+function printLines(stream: Readable, show: ShowLine): void {
   createInterface(stream).on('line', line => {
-    print(show(line))
+    const shown = show(line)
+    if (shown !== undefined) print(shown)
     const [origin] = /https?:\/\/[^/\s"]+(?=\/docs)/.exec(line) ?? []
     if (origin !== undefined) showConsole(origin).catch(() => {})
   })

@@ -1,6 +1,8 @@
 /** `waybill doctor`: looks for what does not work, or soon will not. */
+
 import { styleText } from 'node:util'
 import { redactUrl } from '../from-url/urls.ts'
+import { plain } from '../util/plain-text.ts'
 import { packageVersion } from '../util/version.ts'
 import { BLOBS_OPTION, type Command, JSON_OPTION, type ParsedArgs, STORE_OPTION, UsageError } from './command.ts'
 import { AZURE_OPTIONS, examineAzure } from './doctor/azure.ts'
@@ -9,7 +11,7 @@ import { examineKubernetes, KUBERNETES_OPTIONS } from './doctor/kubernetes.ts'
 import { examinePostgres } from './doctor/postgres.ts'
 import { examineSqlite } from './doctor/sqlite.ts'
 import { namedBlobs, withStore } from './open.ts'
-import { columns, messageOf, plain, print, printJson } from './output.ts'
+import { columns, messageOf, print, printJson } from './output.ts'
 
 export const doctor: Command = {
   name: 'doctor',

@@ -1,11 +1,13 @@
 /** Follows one operation to its end: by a desk, or by its status URL. */
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import { attach, OperationError, type StatusPoll } from '../client/client.ts'
 import { isFinal } from '../model/protocol.ts'
 import type { OperationDetail } from '../operator/views.ts'
 import type { LogLine } from '../stores/store.ts'
+import { plain } from '../util/plain-text.ts'
 import type { Desk } from './desk.ts'
-import { describeWait, plain, print, printJson, time } from './output.ts'
+import { describeWait, print, printJson, time } from './output.ts'
 import { ProgressLine } from './progress.ts'
 
 /** Exit codes for the end of an operation. */

@@ -7,10 +7,11 @@ import type { OperationView } from '../operator/views.ts'
 import { openWaits } from '../service/events.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
 import type { BrowseQuery, OperationStore, Store, WorkQueue } from '../stores/store.ts'
+import { plain } from '../util/plain-text.ts'
 import { type Command, JSON_OPTION, type ParsedArgs } from './command.ts'
 import { baseUrl, DESK_OPTIONS, type Desk, withDesk } from './desk.ts'
 import { withStore } from './open.ts'
-import { columns, describeWait, plain, print, printJson, short, time } from './output.ts'
+import { columns, describeWait, print, printJson, short, time } from './output.ts'
 
 /** How many pages are looked at for one listing: of a store that holds very many, the newest. */
 const MOST_PAGES = 100

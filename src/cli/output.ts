@@ -2,6 +2,7 @@
 import { fstatSync, writeFileSync } from 'node:fs'
 import { ProblemError } from '../model/problem.ts'
 import type { Wait } from '../model/waits.ts'
+import { plain } from '../util/plain-text.ts'
 
 /**
  * Whether the output is a file or a device. If the disk is nearly full and takes only part of a write, Node's stream
@@ -61,12 +62,7 @@ export function columns(rows: readonly (readonly string[])[]): string[] {
   )
 }
 
-/** Untrusted text on one line, without control characters. */
-export function plain(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').trim()
-}
-
-/** The same, shortened to `most` characters. */
+/** Untrusted text on one line, without control characters, shortened to `most` characters. */
 export function short(text: string, most = 80): string {
   const characters = [...plain(text)]
   return characters.length <= most ? characters.join('') : `${characters.slice(0, most - 1).join('')}…`

@@ -1,53 +1,58 @@
 /** Makes lines for people of a log of JSON lines, as pino and Waybill write them. Other lines stay as they are. */
-import { styleText } from 'node:util'
-import { plain } from './output.ts'
+import { type LogEntry, readableLine } from '../util/readable-log.ts'
 
-type Entry = Readonly<Record<string, unknown>>
-
-const LEVELS: Readonly<Record<string, readonly [name: string, color: 'dim' | 'green' | 'yellow' | 'red']>> = {
-  10: ['trace', 'dim'],
-  20: ['debug', 'dim'],
-  30: ['info', 'green'],
-  40: ['warn', 'yellow'],
-  50: ['error', 'red'],
-  60: ['fatal', 'red'],
-  info: ['info', 'green'],
-  warn: ['warn', 'yellow'],
-  error: ['error', 'red'],
+/** What Fastify writes of a request; the end of one has no `req`. */
+interface RequestEntry {
+  readonly req?: { readonly method?: unknown; readonly url?: unknown }
+  readonly res?: { readonly statusCode?: unknown }
+  readonly reqId?: unknown
+  readonly responseTime?: unknown
 }
 
-/** What is on each line anyway, or of no use on one's own machine. */
-const LEFT_OUT = new Set(['level', 'time', 'pid', 'hostname', 'msg', 'message', 'err', 'v', 'reqId'])
+/** The requests of the console itself, which say nothing of the server under development. */
+const OF_CONSOLE = /^(?:\/[^?]*)?\/(?:admin|console)(?:[/?]|$)/
 
-/** Formats one line. */
-export function prettyLine(line: string): string {
-  const entry = parse(line)
-  const level = entry && LEVELS[String(entry.level)]
-  if (entry === undefined || level === undefined) return line
-  const [name, color] = level
-  const time = new Date(entry.time as string | number)
-  const clock = Number.isNaN(time.getTime()) ? '' : time.toTimeString().slice(0, 8)
-  const fields = Object.entries(entry).filter(([key]) => !LEFT_OUT.has(key))
-  const shown = fields.map(
-    ([key, value]) => `${key}=${plain(typeof value === 'string' ? value : JSON.stringify(value))}`,
-  )
-  const message = plain(String(entry.msg ?? entry.message ?? ''))
-  const head = [styleText('dim', clock), styleText(color, name.padEnd(5)), message, styleText('dim', shown.join(' '))]
-  return [head.filter(Boolean).join(' ').trimEnd(), ...stackOf(entry.err)].join('\n')
-}
+/** How many requests may be under way before the first one is forgotten. */
+const MAX_REQUESTS = 1000
 
-function parse(line: string): Entry | undefined {
-  if (!line.startsWith('{')) return undefined
-  try {
-    return JSON.parse(line) as Entry
-  } catch {
-    return undefined
+/** Formats a log line by line. A request that Fastify logs as two entries becomes one line at its end. */
+export class PrettyLog {
+  readonly #requests = new Map<unknown, string>()
+
+  /** Formats one line; undefined where nothing is to be shown. */
+  line(text: string): string | undefined {
+    const entry = parse(text)
+    if (entry === undefined) return text
+    const { req, res, reqId, responseTime } = entry as RequestEntry
+    if (entry.msg === 'incoming request' && typeof req?.url === 'string') {
+      this.#begin(reqId, `${req.method} ${req.url}`)
+      return undefined
+    }
+    const request = this.#requests.get(reqId)
+    if (request === undefined || entry.msg !== 'request completed') return this.#format(entry, text)
+    this.#requests.delete(reqId)
+    if (OF_CONSOLE.test(request.slice(request.indexOf(' ') + 1))) return undefined
+    const { level, time } = entry
+    const took = typeof responseTime === 'number' ? ` ${Math.round(responseTime)} ms` : ''
+    return this.#format({ level, time, msg: `${request} ${res?.statusCode}${took}` }, text)
+  }
+
+  #begin(id: unknown, request: string): void {
+    const [first] = this.#requests.keys()
+    if (this.#requests.size >= MAX_REQUESTS) this.#requests.delete(first)
+    this.#requests.set(id, request)
+  }
+
+  #format(entry: LogEntry, text: string): string {
+    return readableLine(entry, process.stdout) ?? text
   }
 }
 
-function stackOf(error: unknown): string[] {
-  const { stack, message } = Object(error) as { stack?: unknown; message?: unknown }
-  const text = typeof stack === 'string' ? stack : message
-  if (typeof text !== 'string') return []
-  return text.split('\n').map(line => styleText('red', `  ${plain(line)}`))
+function parse(line: string): LogEntry | undefined {
+  if (!line.startsWith('{')) return undefined
+  try {
+    return JSON.parse(line) as LogEntry
+  } catch {
+    return undefined
+  }
 }

@@ -1,6 +1,8 @@
 /** Shows how far an operation is: as one line that is redrawn on a terminal, else as a line for each change. */
+
 import { clearLine, cursorTo } from 'node:readline'
-import { plain, short } from './output.ts'
+import { plain } from '../util/plain-text.ts'
+import { short } from './output.ts'
 
 /** What is shown of an operation. */
 export interface Shown {

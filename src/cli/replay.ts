@@ -1,9 +1,11 @@
 /** `waybill webhooks` and `waybill replay`: what became of the webhooks of an operation, and sending them once more. */
+
 import { isFinal } from '../model/protocol.ts'
+import { plain } from '../util/plain-text.ts'
 import type { Delivery, DeliveryAttempt } from '../webhooks/history.ts'
 import { type Command, JSON_OPTION, type ParsedArgs } from './command.ts'
 import { actor, DESK_OPTIONS, type Desk, findId, withDesk } from './desk.ts'
-import { columns, fail, messageOf, plain, print, printJson, short, span, time } from './output.ts'
+import { columns, fail, messageOf, print, printJson, short, span, time } from './output.ts'
 
 export const webhooks: Command = {
   name: 'webhooks',

@@ -7,11 +7,12 @@ import type { OperationView } from '../operator/views.ts'
 import { openWaits } from '../service/events.ts'
 import { attemptsOf } from '../service/operations.ts'
 import type { LogLine, OperationStore, RecordedError, Store } from '../stores/store.ts'
+import { plain } from '../util/plain-text.ts'
 import { waitRow } from './answer.ts'
 import { BLOBS_OPTION, type Command, JSON_OPTION, type ParsedArgs } from './command.ts'
 import { baseUrl, browsing, DESK_OPTIONS, type Desk, findId, withDesk } from './desk.ts'
 import { withBlobs, withStore } from './open.ts'
-import { columns, plain, print, printJson, short, span, time } from './output.ts'
+import { columns, print, printJson, short, span, time } from './output.ts'
 
 const LOG_LINES = 20
 

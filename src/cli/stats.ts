@@ -1,10 +1,12 @@
 /** `waybill stats` and `waybill top`: what happened of late, and how things are now. */
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Percentiles, Statistics } from '../operator/views.ts'
+import { plain } from '../util/plain-text.ts'
 import { type Command, JSON_OPTION, type ParsedArgs } from './command.ts'
 import { baseUrl, DESK_OPTIONS, type DeskNeeds, withDesk } from './desk.ts'
 import { withStore } from './open.ts'
-import { columns, plain, print, printJson, span } from './output.ts'
+import { columns, print, printJson, span } from './output.ts'
 import { stopSignal } from './signals.ts'
 
 const WINDOW_MS = 3_600_000

@@ -1,5 +1,6 @@
 /** What Waybill logs to. */
 import { readMember, toPlainJson } from './plain-json.ts'
+import { readableLine } from './readable-log.ts'
 
 /**
  * What operators read: `error` for faults, `warn` for what Waybill makes up for itself, `info` for the rest. Loggers
@@ -33,7 +34,7 @@ export function guardLogger(logger: Logger): Logger {
   return guarding
 }
 
-/** Writes warnings and errors to standard error, one JSON object a line. */
+/** Writes warnings and errors to standard error: on a terminal as lines for people, else one JSON object a line. */
 export const stderrLogger: Logger = guardLogger({
   info: () => {},
   warn: (fields, message) => writeLine('warn', fields, message),
@@ -42,8 +43,9 @@ export const stderrLogger: Logger = guardLogger({
 
 function writeLine(level: string, fields: object, message: string): void {
   const shown = Object.keys(fields).map(name => [name, toPlainJson(readMember(fields, name), FIELD_ROOM)])
-  const line = { level, time: new Date().toISOString(), message, ...Object.fromEntries(shown) }
-  process.stderr.write(`${JSON.stringify(line)}\n`)
+  const entry = { level, time: new Date().toISOString(), message, ...Object.fromEntries(shown) }
+  const readable = process.stderr.isTTY ? readableLine(entry, process.stderr) : undefined
+  process.stderr.write(`${readable ?? JSON.stringify(entry)}\n`)
 }
 
 function isPromise(value: unknown): value is Promise<unknown> {

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { describe, expect } from 'vitest'
-import { prettyLine } from '../../src/cli/pretty-log.ts'
+import { PrettyLog } from '../../src/cli/pretty-log.ts'
 import { startWaybill, waybill } from '../support/cli.ts'
 import { test } from '../support/waybill.ts'
 
@@ -48,7 +48,23 @@ describe('waybill dev', () => {
     ['{broken', /^\{broken$/],
     ['plain text', /^plain text$/],
   ] as const)('%s is written for people', ([line, shown]) => {
-    expect(prettyLine(line)).toMatch(shown)
+    expect(new PrettyLog().line(line)).toMatch(shown)
+  })
+
+  test('a request of Fastify is one line, and one of the console none', () => {
+    const log = new PrettyLog()
+    const lines = (reqId: string, url: string) =>
+      [
+        { level: 30, reqId, req: { method: 'GET', url }, msg: 'incoming request' },
+        { level: 30, reqId, res: { statusCode: 200 }, responseTime: 9.4524, msg: 'request completed' },
+      ].map(entry => log.line(JSON.stringify(entry)))
+    expect(lines('req-1', '/orders/1?x=2')).toEqual([undefined, 'info  GET /orders/1?x=2 200 9 ms'])
+    for (const url of ['/console', '/console/types', '/admin/events', '/api/admin/types?a=b']) {
+      expect(lines('req-2', url)).toEqual([undefined, undefined])
+    }
+    expect(lines('req-3', '/administrators')[1]).toBe('info  GET /administrators 200 9 ms')
+    const failed = { level: 50, reqId: 'req-4', err: { message: 'boom' }, msg: 'request errored' }
+    expect(log.line(JSON.stringify(failed))).toBe('error request errored\n  boom')
   })
 })
 

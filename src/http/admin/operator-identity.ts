@@ -125,7 +125,7 @@ function named<Request>(principal: NonNullable<AdminOptions<Request>['principal'
 function localOnly<Request>(originOf: (request: Request) => Origin, logger: Logger): Name<Request> {
   if (process.env.NODE_ENV === 'production')
     throw new TypeError('admin.principal is required while NODE_ENV is "production".')
-  logger.warn({}, 'The admin API and the console are open to everyone on this machine: admin.principal is not set')
+  logger.warn({}, 'Everyone on this machine can use the admin API and the console: admin.principal is not set')
   return async request => {
     const origin = originOf(request)
     if (isLocal(origin)) return { name: 'local', role: 'operator', payloads: true, isLocal: true }

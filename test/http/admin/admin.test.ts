@@ -331,7 +331,7 @@ describe('without a principal', () => {
     if (door === undefined) throw new Error('There is no such server.')
     const { api, logger, waybill, order } = await open(lab, door, local)
     expect(logger.lines).toMatchObject([
-      { level: 'warn', message: expect.stringContaining('everyone on this machine') },
+      { level: 'warn', message: expect.stringContaining('Everyone on this machine') },
     ])
     const session = await look(api, '/session')
     expect(session).toMatchObject({ status: 200, body: { actor: 'local', role: 'operator', payloads: true } })

@@ -1,0 +1,6 @@
+/** Text of strangers, made safe for a terminal. */
+
+/** Untrusted text on one line, without control characters. */
+export function plain(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').trim()
+}
