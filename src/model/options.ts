@@ -115,7 +115,7 @@ export function oneOf(...values: readonly string[]): Check {
 
 /** An integer within bounds. */
 export function integer(min: number, max: number): Check {
-  const test = (value: unknown) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max
+  const test = (value: unknown) => typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max
   return { expected: `a whole number from ${min} to ${max}`, test }
 }
 

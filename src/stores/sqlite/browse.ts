@@ -2,7 +2,7 @@
 import { STATUSES } from '../../model/protocol.ts'
 import { decided, fitsQuery, idBounds, isFiltered, partText, tagText } from '../browsing.ts'
 import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery } from '../store.ts'
-import type { Database, SqlValue, Statement } from './database.ts'
+import { type Database, type SqlValue, type Statement, select } from './database.ts'
 import { RECORDS, RecordQuery } from './rows.ts'
 
 /** Sorts behind every id. */
@@ -21,9 +21,9 @@ interface Condition {
 }
 
 interface Prepared {
-  readonly edge: Statement
+  readonly edge: Statement<{ id: string }>
   readonly found: RecordQuery
-  readonly count: Statement
+  readonly count: Statement<{ count: number }>
 }
 
 /** Prepares the look through all operations on a connection; each combination of conditions is prepared once. */
@@ -37,9 +37,9 @@ export function prepareBrowse(database: Database): (query: BrowseQuery) => Brows
     if (known !== undefined) return known
     const ids = `FROM operations ${scope} AND id < ? AND id >= ?`
     const prepared = {
-      edge: database.prepare(`SELECT id ${ids} ORDER BY id DESC LIMIT 1 OFFSET ${BROWSE_LIMIT - 1}`),
+      edge: select<{ id: string }>(database, `SELECT id ${ids} ORDER BY id DESC LIMIT 1 OFFSET ${BROWSE_LIMIT - 1}`),
       found: new RecordQuery(database, text),
-      count: database.prepare(`SELECT count(*) AS count ${ids}`),
+      count: select<{ count: number }>(database, `SELECT count(*) AS count ${ids}`),
     }
     cache.set(text, prepared)
     return prepared
@@ -50,12 +50,12 @@ export function prepareBrowse(database: Database): (query: BrowseQuery) => Brows
     const path = pathOf(query)
     const conditions = conditionsOf(query)
     const { edge, found, count } = prepare(path, conditions)
-    const last = (edge.get(before, first) as { id: string } | undefined)?.id
+    const last = edge.get(before, first)?.id
     const values = conditions.flatMap(condition => condition.values)
     const read = found.all(before, last ?? first, ...values, limit)
     const next = read.length === limit ? read.at(-1)?.id : last
-    const looked = () => count.get(before, next ?? first) as { count: number }
-    const scanned = isFiltered(query) ? looked().count : read.length
+    const looked = () => count.get(before, next ?? first)?.count ?? 0
+    const scanned = isFiltered(query) ? looked() : read.length
     return { operations: read.filter(operation => fitsQuery(decided(query, operation), operation)), next, scanned }
   }
 }

@@ -12,11 +12,11 @@ export type SqlValue = string | number | null
 /** A row as the drivers give it. */
 export type Row = Record<string, unknown>
 
-/** A prepared statement. */
-export interface Statement {
+/** A prepared statement. Its rows are what its SQL selects. */
+export interface Statement<Selected = unknown> {
   run(...parameters: SqlValue[]): { changes: number | bigint; lastInsertRowid: number | bigint }
-  get(...parameters: SqlValue[]): unknown
-  all(...parameters: SqlValue[]): unknown[]
+  get(...parameters: SqlValue[]): Selected | undefined
+  all(...parameters: SqlValue[]): Selected[]
 }
 
 /**
@@ -45,6 +45,11 @@ export interface Database {
   exec(sql: string): unknown
   prepare(sql: string): Statement
   close(): unknown
+}
+
+/** Prepares a statement whose rows are of a type: that of its SQL, which nothing checks. */
+export function select<Selected>(database: Database, sql: string): Statement<Selected> {
+  return database.prepare(sql) as Statement<Selected>
 }
 
 /** Where a connection leads, and how. */
@@ -213,7 +218,7 @@ const CURES: readonly (readonly [refusal: RegExp, cure: string])[] = [
  */
 export function checkOurs(database: Database): void {
   if (pragma(database, 'application_id') === APPLICATION_ID) return
-  const { tables } = database.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() as { tables: number }
+  const tables = select<{ tables: number }>(database, 'SELECT count(*) AS tables FROM sqlite_schema').get()?.tables
   if (tables === 0 && pragma(database, 'user_version') === 0) return
   throw new Error(
     `The SQLite file "${fileOf(database)}" belongs to another program. Name a new file, or the one that Waybill made.`,
@@ -228,13 +233,13 @@ function checkOursAlone(database: Database): void {
 
 /** The file of a connection, for messages. */
 export function fileOf(database: Database): string {
-  const { file } = database.prepare('PRAGMA database_list').get() as { file: string }
+  const file = select<{ file: string }>(database, 'PRAGMA database_list').get()?.file
   return file || ':memory:'
 }
 
 /** The value of a pragma that is a number. */
 export function pragma(database: Database, name: string): number {
-  return Number(Object.values(database.prepare(`PRAGMA ${name}`).get() as Record<string, unknown>)[0])
+  return Number(Object.values(select<object>(database, `PRAGMA ${name}`).get() ?? {})[0])
 }
 
 /** File system types, as statfs(2) numbers them, on which SQLite's locks are not to be trusted. */
@@ -275,8 +280,8 @@ function prepareFolder(path: string): void {
 
 /** Gives a read of a number that is another one whenever another connection has committed, and says nothing else. */
 export function prepareVersion(database: Database): () => number {
-  const statement = database.prepare('PRAGMA data_version')
-  return () => (statement.get() as { data_version: number }).data_version
+  const statement = select<{ data_version: number }>(database, 'PRAGMA data_version')
+  return () => statement.get()?.data_version ?? 0
 }
 
 /** The absolute path of a file that is there, as SQLite itself follows links: the log lies beside what a link leads to. */
@@ -309,5 +314,5 @@ const WAL_RESET_FIXES: ReadonlyMap<number, number> = new Map([
 
 /** The version of SQLite itself, such as `3.51.3`. */
 export function sqliteVersion(database: Database): string {
-  return (database.prepare('SELECT sqlite_version() AS version').get() as { version: string }).version
+  return select<{ version: string }>(database, 'SELECT sqlite_version() AS version').get()?.version ?? ''
 }

@@ -1,7 +1,7 @@
 /** What operators ask for: to look through all operations, and to move them whole from one store to another. */
 import type { BrowsePage, BrowseQuery, Dump, LogLine } from '../store.ts'
 import { prepareBrowse } from './browse.ts'
-import type { Database, Row } from './database.ts'
+import { type Database, select } from './database.ts'
 import { type ErrorRow, toErrors } from './error-rows.ts'
 import { RECORDS, RESTORE, RecordQuery, restoreValues, type StoredRecord } from './rows.ts'
 
@@ -18,25 +18,28 @@ export function prepareDumps(database: Database): Dumps {
 
 function prepareDump(database: Database): Dumps['dump'] {
   const records = new RecordQuery(database, `${RECORDS} WHERE id > ? ORDER BY id LIMIT ?`)
-  const purgeAt = database.prepare('SELECT purge_at AS at FROM operations WHERE number = ?')
+  const purgeAt = select<{ at: number | null }>(database, 'SELECT purge_at AS at FROM operations WHERE number = ?')
   const payload = (table: string) => {
-    const statement = database.prepare(`SELECT body FROM ${table} WHERE number = ?`)
-    return (number: number) => (statement.get(number) as { body: string } | undefined)?.body ?? null
+    const statement = select<{ body: string }>(database, `SELECT body FROM ${table} WHERE number = ?`)
+    return (number: number) => statement.get(number)?.body ?? null
   }
   const [input, output] = [payload('inputs'), payload('outputs')]
-  const errors = database.prepare('SELECT attempt, body FROM errors WHERE id = ? ORDER BY attempt')
-  const steps = database.prepare('SELECT name, value FROM steps WHERE id = ?')
-  const logs = database.prepare('SELECT sequence, at, attempt, level, message FROM logs WHERE id = ? ORDER BY sequence')
+  const errors = select<ErrorRow>(database, 'SELECT attempt, body FROM errors WHERE id = ? ORDER BY attempt')
+  const steps = select<{ name: string; value: string }>(database, 'SELECT name, value FROM steps WHERE id = ?')
+  const logs = select<LogLine>(
+    database,
+    'SELECT sequence, at, attempt, level, message FROM logs WHERE id = ? ORDER BY sequence',
+  )
   const whole = ({ number, operation }: StoredRecord): Dump => {
     const { id } = operation
     return {
       operation,
       input: input(number),
       output: output(number),
-      steps: (steps.all(id) as { name: string; value: string }[]).map(({ name, value }) => [name, value]),
-      logs: (logs.all(id) as Row[]).map(row => ({ ...row }) as unknown as LogLine),
-      errors: toErrors(errors.all(id) as ErrorRow[]),
-      purgeAt: (purgeAt.get(number) as { at: number | null }).at,
+      steps: steps.all(id).map(({ name, value }) => [name, value]),
+      logs: logs.all(id).map(row => ({ ...row })),
+      errors: toErrors(errors.all(id)),
+      purgeAt: purgeAt.get(number)?.at ?? null,
     }
   }
   const [begin, commit] = [database.prepare('BEGIN'), database.prepare('COMMIT')]

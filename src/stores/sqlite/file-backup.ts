@@ -1,7 +1,15 @@
 /** Copying a SQLite file while it is in use, and putting a copy in its place. */
 import { closeSync, constants, copyFileSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { checkOurs, type Database, type DatabaseLocation, lockAlone, openConnection, openWriter } from './database.ts'
+import {
+  checkOurs,
+  type Database,
+  type DatabaseLocation,
+  lockAlone,
+  openConnection,
+  openWriter,
+  select,
+} from './database.ts'
 import { isLocked } from './turns.ts'
 
 /** What SQLite keeps beside a file, and reads as a part of whatever file bears the name. */
@@ -78,7 +86,7 @@ async function checkCopy(copy: string): Promise<void> {
 }
 
 function checkOf(database: Database): string {
-  return (database.prepare('PRAGMA quick_check(1)').get() as { quick_check: string }).quick_check
+  return select<{ quick_check: string }>(database, 'PRAGMA quick_check(1)').get()?.quick_check ?? ''
 }
 
 async function refuseOpen(path: string): Promise<void> {

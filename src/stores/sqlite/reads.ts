@@ -1,9 +1,33 @@
 /** The statements that only read, on a connection of the event loop. */
-import type { Database, Statement } from './database.ts'
+import type { LogLine } from '../store.ts'
+import type { Database, Row, Statement } from './database.ts'
+import type { ErrorRow } from './error-rows.ts'
 import { RECORDS, RecordQuery } from './rows.ts'
 
+/** What each read selects, but for whole records. */
+interface Selected {
+  readonly holdings: Row
+  readonly holdingsOf: Row
+  readonly holders: { readonly holder: string }
+  readonly children: { readonly id: string }
+  readonly countChildren: { readonly ended: number | null; readonly count: number }
+  readonly input: { readonly body: string }
+  readonly output: { readonly body: string }
+  readonly errors: ErrorRow
+  readonly place: { readonly id: string; readonly number: number }
+  readonly steps: { readonly name: string; readonly value: string }
+  readonly logs: LogLine
+  readonly ready: { readonly id: string; readonly at: number }
+  readonly countReady: { readonly count: number }
+  readonly countRunning: { readonly count: number }
+  readonly durations: { readonly recent: string }
+  readonly anyReady: unknown
+}
+
 /** Prepared reads. */
-export type Reads = Readonly<Record<keyof typeof READS, Statement> & Record<keyof typeof RECORD_READS, RecordQuery>>
+export type Reads = { readonly [Name in keyof Selected]: Statement<Selected[Name]> } & Readonly<
+  Record<keyof typeof RECORD_READS, RecordQuery>
+>
 
 // Left to itself, SQLite may take an index with which it reads far more than is asked for: hence INDEXED BY.
 const RECORD_READS = {
@@ -76,7 +100,7 @@ const READS = {
   anyReady: `
     SELECT 1 FROM operations INDEXED BY operations_ready WHERE type = ? AND status = 0 AND run_at IS NULL
     UNION ALL SELECT 1 FROM operations INDEXED BY operations_delayed WHERE type = ? AND status = 0 AND run_at <= ? LIMIT 1`,
-} as const
+} as const satisfies Record<keyof Selected, string>
 
 /** Prepares every read on a connection. */
 export function prepareReads(database: Database): Reads {

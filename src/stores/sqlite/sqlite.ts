@@ -55,12 +55,11 @@ import {
   openWriter,
   pragma,
   prepareVersion,
-  type Row,
   realFile,
   sqliteVersion,
 } from './database.ts'
 import { type Dumps, prepareDumps } from './dumps.ts'
-import { type ErrorRow, toErrors } from './error-rows.ts'
+import { toErrors } from './error-rows.ts'
 import { FileIdentity } from './file-identity.ts'
 import { prepareReads, type Reads } from './reads.ts'
 import { toHolding } from './rows.ts'
@@ -209,8 +208,7 @@ class SqliteStore implements Store {
   }
 
   async readPayload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
-    const row = this.#open[kind].get(id) as { body: string } | undefined
-    return row?.body
+    return this.#open[kind].get(id)?.body
   }
 
   async claim(request: ClaimRequest): Promise<Claim[]> {
@@ -232,16 +230,15 @@ class SqliteStore implements Store {
   }
 
   async steps(id: string): Promise<ReadonlyMap<string, string>> {
-    const rows = this.#open.steps.all(id) as { name: string; value: string }[]
-    return new Map(rows.map(({ name, value }) => [name, value]))
+    return new Map(this.#open.steps.all(id).map(({ name, value }) => [name, value]))
   }
 
   async logs(id: string, after: number): Promise<readonly LogLine[]> {
-    return (this.#open.logs.all(id, after) as Row[]).map(row => ({ ...row }) as unknown as LogLine)
+    return this.#open.logs.all(id, after).map(row => ({ ...row }))
   }
 
   async errors(id: string): Promise<readonly RecordedError[]> {
-    return toErrors(this.#open.errors.all(id) as ErrorRow[])
+    return toErrors(this.#open.errors.all(id))
   }
 
   async list(query: ListQuery): Promise<readonly Operation[]> {
@@ -256,7 +253,7 @@ class SqliteStore implements Store {
 
   /** The number before which the operations after an id are listed. */
   #placeOf(id: string): number {
-    const found = this.#open.place.get(id) as { id: string; number: number } | undefined
+    const found = this.#open.place.get(id)
     if (found === undefined) return 0
     return found.id === id ? found.number : found.number + 1
   }
@@ -264,13 +261,13 @@ class SqliteStore implements Store {
   async queueStats(type: string): Promise<QueueStats> {
     const reads = this.#open
     const [most, now] = [QUEUE_READY_LIMIT, this.#clock()]
-    const ready = reads.ready.all(type, most, type, now, most, most) as { id: string; at: number }[]
-    const durations = reads.durations.get(type) as { recent: string } | undefined
-    const count = (row: unknown) => (row as { count: number }).count
+    const ready = reads.ready.all(type, most, type, now, most, most)
+    const durations = reads.durations.get(type)
     return {
       ready: ready.map(({ id }) => id),
-      depth: ready.length < most ? ready.length : count(reads.countReady.get(type, type, now, QUEUE_COUNT_LIMIT)),
-      running: count(reads.countRunning.get(type, QUEUE_COUNT_LIMIT)),
+      depth:
+        ready.length < most ? ready.length : (reads.countReady.get(type, type, now, QUEUE_COUNT_LIMIT)?.count ?? 0),
+      running: reads.countRunning.get(type, QUEUE_COUNT_LIMIT)?.count ?? 0,
       oldestAt: ready.length === 0 ? null : Math.min(...ready.map(({ at }) => at)),
       durations: durations === undefined ? [] : (JSON.parse(durations.recent) as number[]),
     }
@@ -284,11 +281,11 @@ class SqliteStore implements Store {
   async listActive({ holder, after = '', limit }: ActiveQuery): Promise<readonly ActiveOperation[]> {
     const { holdings, holdingsOf } = this.#open
     const rows = holder === undefined ? holdings.all(after, after, limit) : holdingsOf.all(holder, after, limit)
-    return (rows as Row[]).map(toHolding)
+    return rows.map(toHolding)
   }
 
   async holders(): Promise<readonly string[]> {
-    return (this.#open.holders.all() as { holder: string }[]).map(({ holder }) => holder)
+    return this.#open.holders.all().map(({ holder }) => holder)
   }
 
   async webhooksDue(limit: number): Promise<readonly Operation[]> {
@@ -301,11 +298,11 @@ class SqliteStore implements Store {
 
   async listChildren({ parent, state, after = '', limit }: ChildrenQuery): Promise<readonly string[]> {
     const ended = state === 'unfinished' ? null : STATUSES.indexOf(state)
-    return (this.#open.children.all(parent, ended, after, limit) as { id: string }[]).map(({ id }) => id)
+    return this.#open.children.all(parent, ended, after, limit).map(({ id }) => id)
   }
 
   async countChildren(parent: string): Promise<ChildCounts> {
-    const rows = this.#open.countChildren.all(parent) as { ended: number | null; count: number }[]
+    const rows = this.#open.countChildren.all(parent)
     return toChildCounts(rows.map(({ ended, count }) => [ended === null ? 'pending' : STATUSES[ended], count]))
   }
 

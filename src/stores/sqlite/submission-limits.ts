@@ -1,7 +1,7 @@
 /** The limits of submissions, counted within the transaction that writes them. */
 import type { Operation } from '../../model/operation.ts'
 import type { Submission, SubmissionLimits } from '../../model/submission.ts'
-import type { Database, Statement } from './database.ts'
+import { type Database, type Statement, select } from './database.ts'
 
 interface Counted {
   readonly limit: number
@@ -10,19 +10,25 @@ interface Counted {
 }
 
 export class Limits {
-  readonly #unfinished: Statement
-  readonly #ready: Statement
+  readonly #unfinished: Statement<{ count: number }>
+  readonly #ready: Statement<{ count: number }>
   /** By scope, so that a batch of submissions counts once. */
   readonly #counted = new Map<string, Counted>()
 
   constructor(database: Database) {
-    this.#unfinished = database.prepare(`
+    this.#unfinished = select(
+      database,
+      `
       SELECT count(*) AS count FROM (
-        SELECT 1 FROM operations INDEXED BY operations_listed WHERE type = ? AND owner = ? AND ended IS NULL LIMIT ?)`)
-    this.#ready = database.prepare(`
+        SELECT 1 FROM operations INDEXED BY operations_listed WHERE type = ? AND owner = ? AND ended IS NULL LIMIT ?)`,
+    )
+    this.#ready = select(
+      database,
+      `
       SELECT count(*) AS count FROM (
         SELECT 1 FROM operations INDEXED BY operations_ready WHERE type = ? AND status = 0 AND run_at IS NULL
-        UNION ALL SELECT 1 FROM operations INDEXED BY operations_delayed WHERE type = ? AND status = 0 AND run_at <= ? LIMIT ?)`)
+        UNION ALL SELECT 1 FROM operations INDEXED BY operations_delayed WHERE type = ? AND status = 0 AND run_at <= ? LIMIT ?)`,
+    )
   }
 
   /** To be called when anything else than {@link add} may have changed what was counted. */
@@ -50,11 +56,11 @@ export class Limits {
     }
   }
 
-  #isReached(scope: string, limit: number | undefined, read: (most: number) => unknown): boolean {
+  #isReached(scope: string, limit: number | undefined, read: (most: number) => { count: number } | undefined): boolean {
     if (limit === undefined) return false
     let counted = this.#counted.get(scope)
     if (counted?.limit !== limit) {
-      counted = { limit, count: (read(limit) as { count: number }).count }
+      counted = { limit, count: read(limit)?.count ?? 0 }
       this.#counted.set(scope, counted)
     }
     return counted.count >= limit

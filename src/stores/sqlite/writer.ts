@@ -20,7 +20,7 @@ import {
   type Renewal,
   type SweepResult,
 } from '../store.ts'
-import { type Database, prepareVersion } from './database.ts'
+import { type Database, prepareVersion, select } from './database.ts'
 import { prepareDeleteBeside, prepareRestore } from './dumps.ts'
 import { INSERT, RECORDS, RecordQuery, RecordUpdates, type StoredRecord, toRow } from './rows.ts'
 import { ENDS, ENDS_BY } from './schema.ts'
@@ -257,7 +257,7 @@ export class Writer {
   /** Once for each transaction. */
   #saveDurations(): void {
     for (const [type, durations] of this.#durations) {
-      const row = this.#sql.durations.get(type) as { recent: string } | undefined
+      const row = this.#sql.durations.get(type)
       const recent = [...durations, ...((row && JSON.parse(row.recent)) ?? [])].slice(0, DURATIONS_KEPT)
       this.#sql.putDurations.run(type, JSON.stringify(recent))
     }
@@ -272,12 +272,12 @@ export class Writer {
 
   #renew(lease: Lease, leaseMs: number, now: number): Renewal {
     this.#running.delete(lease.id)
-    const held = this.#sql.extend.get(now + leaseMs, lease.id, lease.attempt) as { canceled: number } | undefined
+    const held = this.#sql.extend.get(now + leaseMs, lease.id, lease.attempt)
     return held === undefined ? { kind: 'lost' } : { kind: 'held', cancelRequested: held.canceled === 1 }
   }
 
   #claim(request: ClaimRequest, now: number): ClaimResult {
-    const result = { claims: [] as Claim[], ended: [] as Operation[] }
+    const result: { claims: Claim[]; ended: Operation[] } = { claims: [], ended: [] }
     if ('id' in request.from) {
       const record = this.#sql.read.getStored(request.from.id)
       if (record !== undefined) this.#claimEach([record], request, now, result)
@@ -299,7 +299,7 @@ export class Writer {
     for (const record of records) {
       const after = claimed(record.operation, request, now)
       if (after === undefined) continue
-      const input = this.#sql.input.get(record.number) as { body: string } | undefined
+      const input = this.#sql.input.get(record.number)
       if (input === undefined) ended.push(...this.#endWithoutInput(record, after, now))
       else {
         this.#running.set(after.id, this.#save(record, after))
@@ -357,7 +357,7 @@ export class Writer {
 
   /** First the payloads go and a record stays to say so; the record goes after as long again, 1 to 30 days. */
   #purge(limit: number, now: number): string[] {
-    const rows = this.#sql.purgeable.all(now, limit) as PurgeableRow[]
+    const rows = this.#sql.purgeable.all(now, limit)
     for (const { number, id, purged, retention } of rows) {
       if (purged === 1) this.#sql.deleteOperation.run(number)
       else this.#entomb({ number, id, retention }, now)
@@ -405,24 +405,24 @@ function takes(write: Write): boolean {
 type Statements = ReturnType<typeof prepare>
 
 function prepare(database: Database) {
-  const sql = (text: string) => database.prepare(text)
+  const sql = <Selected = unknown>(text: string) => select<Selected>(database, text)
   const records = (text: string) => new RecordQuery(database, `${RECORDS} ${text}`)
   return {
     begin: sql('BEGIN IMMEDIATE'),
     commit: sql('COMMIT'),
     insert: sql(INSERT),
     // It comes often, and so does not read whole records.
-    extend: sql(`
+    extend: sql<{ canceled: number }>(`
       UPDATE operations SET lease_until = ? WHERE id = ? AND status = 1 AND attempt = ?
       RETURNING cancel_requested AS canceled`),
     owns: sql('SELECT 1 FROM operations WHERE id = ? AND status = 1 AND attempt = ?'),
     read: records('WHERE id = ?'),
     byKey: records('WHERE type = ? AND owner = ? AND idempotency_key = ?'),
-    input: sql('SELECT body FROM inputs WHERE number = ?'),
+    input: sql<{ body: string }>('SELECT body FROM inputs WHERE number = ?'),
     putInput: sql('INSERT OR REPLACE INTO inputs (number, body) VALUES (?, ?)'),
     putOutput: sql('INSERT OR REPLACE INTO outputs (number, body) VALUES (?, ?)'),
     putError: sql('INSERT OR REPLACE INTO errors (id, attempt, body) VALUES (?, ?, ?)'),
-    durations: sql('SELECT recent FROM durations WHERE type = ?'),
+    durations: sql<{ recent: string }>('SELECT recent FROM durations WHERE type = ?'),
     putDurations: sql('INSERT OR REPLACE INTO durations (type, recent) VALUES (?, ?)'),
     putStep: sql('INSERT INTO steps (id, name, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING'),
     putLog: sql(`
@@ -441,7 +441,7 @@ function prepare(database: Database) {
     ahead: records(`
       INDEXED BY operations_delayed WHERE status = 0 AND run_at IS NOT NULL AND updated_at > ? LIMIT ?`),
     late: records(`INDEXED BY operations_ends_by WHERE ${ENDS} AND ${ENDS_BY} <= ? ORDER BY ${ENDS_BY} LIMIT ?`),
-    purgeable: sql(`
+    purgeable: sql<PurgeableRow>(`
       SELECT number, id, purged, retention FROM operations
       WHERE purge_at IS NOT NULL AND purge_at <= ? ORDER BY purge_at LIMIT ?`),
     entomb: sql('UPDATE operations SET purged = 1, idempotency_key = NULL, tags = NULL, purge_at = ? WHERE number = ?'),
