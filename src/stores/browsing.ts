@@ -72,10 +72,11 @@ function idAt(at: number): string {
 }
 
 /**
- * Whether a query says more than between which times, where to begin and how much: only then operations are passed over,
- * but for the few that have an id of another time.
+ * Whether a query says more than since when, where to begin and how much: only then operations are passed over, but for
+ * the few whose id says a later time. An end in time passes over those whose id may be that of an earlier operation.
  */
 export function isFiltered({
+  createdBefore,
   status,
   type,
   owner,
@@ -86,5 +87,5 @@ export function isFiltered({
   tag,
   search,
 }: BrowseQuery): boolean {
-  return [status, type, owner, problem, key, execution, holder, tag, search].some(value => value !== undefined)
+  return [createdBefore, status, type, owner, problem, key, execution, holder, tag, search].some(value => value !== undefined)
 }

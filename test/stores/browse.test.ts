@@ -10,6 +10,8 @@ import { testDatabase } from '../support/postgres.ts'
 
 const COUNT = 2 * BROWSE_LIMIT + 5
 const database = testDatabase()
+/** The time that the ids say. The operation of each number was accepted that many milliseconds later. */
+const AT = Number.parseInt('01941f297c00', 16)
 const idOf = (number: number) => `01941f29-7c00-7000-8000-${String(number).padStart(12, '0')}`
 const COLUMNS = `id, type, owner, status, version, priority, created_at, updated_at, attempt, released, lost, max_attempts,
   max_lost, retention, launches, cancel_requested, webhook_due`
@@ -24,7 +26,7 @@ async function sqlite(): Promise<Store> {
   file.exec(`
     INSERT INTO operations (${COLUMNS})
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${COUNT})
-    SELECT printf('01941f29-7c00-7000-8000-%012d', i), ${type('i')}, '', 2, 3, 0, i, i, 1, 0, 0, 3, 2, 1000, 0, 0, 0 FROM n`)
+    SELECT printf('01941f29-7c00-7000-8000-%012d', i), ${type('i')}, '', 2, 3, 0, ${AT} + i, ${AT} + i, 1, 0, 0, 3, 2, 1000, 0, 0, 0 FROM n`)
   return store
 }
 
@@ -34,7 +36,7 @@ async function postgres(): Promise<Store> {
   await store.open()
   await pool.query(`
     INSERT INTO "${schema}".operations (${COLUMNS})
-    SELECT ('01941f29-7c00-7000-8000-' || lpad(n::text, 12, '0'))::uuid, ${type('n')}, '', 2, 3, 0, n, n, 1, 0, 0, 3, 2,
+    SELECT ('01941f29-7c00-7000-8000-' || lpad(n::text, 12, '0'))::uuid, ${type('n')}, '', 2, 3, 0, ${AT} + n, ${AT} + n, 1, 0, 0, 3, 2,
       1000, 0, false, false FROM generate_series(1, ${COUNT}) AS n`)
   await pool.query(`ANALYZE "${schema}".operations`)
   return store
@@ -56,6 +58,15 @@ describe.each([
     expect(third?.scanned).toBe(COUNT - 2 * BROWSE_LIMIT)
     expect(third?.operations.map(({ id }) => id)).toEqual([idOf(1)])
     expect(pages).toHaveLength(3)
+    await store.close()
+  })
+
+  it('finds those before a time behind many whose ids could be as early', async () => {
+    const store = await open()
+    const last = COUNT - 500
+    const page = await store.browse({ createdBefore: AT + last, limit: 5 })
+    expect(page.operations.map(({ id }) => id)).toEqual([1, 2, 3, 4, 5].map(n => idOf(last - n)))
+    expect(page).toMatchObject({ next: idOf(last - 5), scanned: 506 })
     await store.close()
   })
 })

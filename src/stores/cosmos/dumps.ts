@@ -33,7 +33,8 @@ const MOST_TURNS = 20
 export async function browse(access: CosmosAccess, query: BrowseQuery): Promise<BrowsePage> {
   const { limit } = query
   const { name, parts, rest } = pathOf(query)
-  const most = isFiltered(rest) ? LOOK_AT : limit
+  // Where only the end in time passes over some, further looks cost less than a large one.
+  const most = isFiltered({ ...rest, createdBefore: undefined }) ? LOOK_AT : limit
   const { first = '', before } = idBounds(query)
   const seen = await access.records(name, { ...within(parts, before), after: sorted(...parts, first) }, most)
   const fits = await inParallel(seen, operation => isWanted(access, query, operation))

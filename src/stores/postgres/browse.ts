@@ -1,4 +1,5 @@
 /** Looks through the operations of all owners, a bounded number of them at a time. */
+import type { Operation } from '../../model/operation.ts'
 import { STATUSES } from '../../model/protocol.ts'
 import { decided, fitsQuery, idBounds, isFiltered, partText, tagText } from '../browsing.ts'
 import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery } from '../store.ts'
@@ -19,9 +20,13 @@ export function browseStatement(schema: string, query: BrowseQuery): BrowseState
   const { first = FIRST_ID, before = LAST_ID } = idBounds(query)
   const bounds = `id < ${value(before, 'uuid')} AND id >= ${value(first, 'uuid')}`
   const operations = `${schema}.operations`
+  if (!isFiltered(query)) {
+    const records = `SELECT ${recordOf('o')} FROM ${operations} o WHERE ${bounds}`
+    return { text: `${records} ORDER BY o.id DESC LIMIT ${query.limit}`, values }
+  }
   const text = `
     WITH looked AS MATERIALIZED (
-      ${lookedAt(operations, query, bounds, value)} ORDER BY id DESC LIMIT ${lookLimit(query)}),
+      ${lookedAt(operations, query, bounds, value)} ORDER BY id DESC LIMIT ${BROWSE_LIMIT}),
     found AS MATERIALIZED (
       SELECT ${recordOf('o')} FROM ${operations} o WHERE o.id = ANY (ARRAY (SELECT id FROM looked))
       ${conditionsOf(schema, query, value)} ORDER BY o.id DESC LIMIT ${query.limit}),
@@ -40,19 +45,22 @@ export async function browse(
 ): Promise<BrowsePage> {
   if (query.after !== undefined && !isId(query.after)) return { operations: [], scanned: 0 }
   const rows = await run(browseStatement(schema, query))
+  if (!isFiltered(query)) return pageOf(rows.map(toOperation), query)
   const read = rows.filter(([id]) => id !== null).map(toOperation)
   const operations = read.filter(operation => fitsQuery(decided(query, operation), operation))
   const [edge, looked, passed] = rows[0]?.slice(RECORD_WIDTH) ?? []
   if (read.length === query.limit) return { operations, next: read.at(-1)?.id, scanned: Number(passed) }
-  const isAll = Number(looked) < lookLimit(query)
+  const isAll = Number(looked) < BROWSE_LIMIT
   return { operations, next: isAll ? undefined : (edge as string), scanned: Number(looked) }
 }
 
-type AddValue = (given: unknown, type: string) => string
-
-function lookLimit(query: BrowseQuery): number {
-  return isFiltered(query) ? BROWSE_LIMIT : query.limit
+/** A page of all that there is. */
+function pageOf(read: readonly Operation[], query: BrowseQuery): BrowsePage {
+  const operations = read.filter(operation => fitsQuery(query, operation))
+  return { operations, next: read.length === query.limit ? read.at(-1)?.id : undefined, scanned: read.length }
 }
+
+type AddValue = (given: unknown, type: string) => string
 
 /** Where the operations are looked for: all of them by their ids, or those that an index has together. */
 function lookedAt(operations: string, query: BrowseQuery, bounds: string, value: AddValue): string {
@@ -69,7 +77,7 @@ function lookedAt(operations: string, query: BrowseQuery, bounds: string, value:
       SELECT l.id FROM ${operations} l
       WHERE l.type = ${typed} AND l.owner = ${owned} AND l.status >= asked.status
       AND (l.status, l.id) < (asked.status, $1::uuid) AND l.id >= $2::uuid
-      ORDER BY l.status DESC, l.id DESC LIMIT ${lookLimit(query)}) AS listed`
+      ORDER BY l.status DESC, l.id DESC LIMIT ${BROWSE_LIMIT}) AS listed`
 }
 
 /** What is looked at is narrowed down by; the ids decide how it is read. */
