@@ -20,7 +20,13 @@ export interface Template {
 /** Which server to be. */
 export type ServerInit =
   | { readonly kind: 'bare'; readonly method: Load['method']; readonly template: Template }
-  | { readonly kind: 'waybill'; readonly path: string; readonly work: 'none' | 'inline' | 'children' }
+  | {
+      readonly kind: 'waybill'
+      readonly path: string
+      readonly work: 'none' | 'inline' | 'children'
+      /** Whether it serves the admin API and the console, to everyone. */
+      readonly admin?: boolean
+    }
 
 /** What it is asked: its use of the CPU so far, of memory now, or to wait until this many operations have ended since it started. */
 export type ServerQuestion =
@@ -51,11 +57,13 @@ class EndCounter {
   }
 }
 
+const ADMIN = { principal: () => ({ name: 'bench', role: 'operator' as const }) }
+
 const init = argument<ServerInit>()
 const ends = new EndCounter()
 const app = fastify()
 if (init.kind === 'bare') addBare(app, init.method, init.template)
-else await app.register(waybill, options(init.path, init.work))
+else await app.register(waybill, { ...options(init.path, init.work), ...(init.admin && { admin: ADMIN }) })
 
 const before = performance.now()
 await app.listen({ host: '127.0.0.1', port: 0 })
