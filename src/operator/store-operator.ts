@@ -4,6 +4,7 @@ import { type Duration, durationMs, HOUR, LONGEST_MS } from '../model/duration.t
 import type { Operation } from '../model/operation.ts'
 import { problemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
+import { CALLBACK_STEP } from '../model/waits.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { type EventRequest, openWaits } from '../service/events.ts'
 import { attemptsOf, type Operations } from '../service/operations.ts'
@@ -132,7 +133,10 @@ export class StoreOperator implements Operator {
       webhookUrl: operation.webhookUrl,
       waits: openWaits(operation),
       attempts: withErrors(operation, errors),
-      steps: [...steps].map(([name, value]) => ({ name, value: this.#redacted(operation, value) })).sort(byName),
+      steps: [...steps]
+        .filter(([name]) => !name.startsWith(CALLBACK_STEP))
+        .map(([name, value]) => ({ name, value: this.#redacted(operation, value) }))
+        .sort(byName),
       deliveries,
       hasInput: !operation.purged,
       hasOutput: output !== undefined,
@@ -255,7 +259,8 @@ export class StoreOperator implements Operator {
 
   /** Whether this process declares the type of what is retried. */
   async #canPerform({ action, target }: Act): Promise<boolean> {
-    const operation = action === 'retry' ? await this.#read(target) : undefined
+    if (action !== 'retry') return true
+    const operation = await this.#read(target)
     return operation === undefined || this.#context.operations.types.has(operation.type)
   }
 

@@ -65,7 +65,10 @@ export interface OperationDetail extends OperationView {
   readonly waits: readonly Wait[]
   /** In their order, the running one last. `error` is the problem, `thrown` what the handler threw. */
   readonly attempts: readonly ((Attempt | RunningAttempt) & { readonly thrown: AttemptError | null })[]
-  /** The steps that were recorded, each with its JSON as the type's `redact` leaves it, in the order of their names. */
+  /**
+   * The steps that were recorded, each with its JSON as the type's `redact` leaves it, in the order of their names;
+   * without the secrets of callback URLs.
+   */
   readonly steps: readonly { readonly name: string; readonly value: string }[]
   /** Webhook deliveries, oldest first. */
   readonly deliveries: readonly Delivery[]

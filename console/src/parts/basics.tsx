@@ -45,9 +45,10 @@ export function Status({ status, label = status }: { readonly status: string; re
 
 /** The status of an operation, with what is special about it. */
 export function OperationStatus({ operation }: { readonly operation: OperationView }) {
-  const { status, cancelRequested, purged } = operation
+  const { status, cancelRequested, purged, waits } = operation
   const isStopping = cancelRequested && status === 'running'
-  return <Status status={status} label={purged ? `${status}, deleted` : isStopping ? 'canceling' : status} />
+  const special = isStopping ? 'canceling' : waits.length > 0 ? 'waiting' : status
+  return <Status status={status} label={purged ? `${status}, deleted` : special} />
 }
 
 export function IdLink({ id }: { readonly id: string }) {

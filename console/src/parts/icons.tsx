@@ -21,6 +21,10 @@ const PATHS = {
   external: 'M6.5 3H3v10h10V9.5M9 2.8h4.2V7M13 3 7.5 8.5',
   more: 'M3.5 8h.1M8 8h.1M12.5 8h.1',
   down: 'M4 6.2 8 10l4-3.8',
+  clock: 'M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12zM8 4.6V8l2.4 1.6',
+  event: 'M8.8 1.8 3.4 9h4.2l-.4 5.2L12.6 7H8.4z',
+  question: 'M2.2 3h11.6v8.2H8.6L5.4 14v-2.8H2.2zM6.3 5.9a1.7 1.7 0 1 1 1.7 1.9M8 9.4v.1',
+  children: 'M6 2.5h4v3.5H6zM2 10.5h4V14H2zM10 10.5h4V14h-4zM8 6v2.2M4 10.5V8.2h8v2.3',
   terminal: 'M2 3h12v10H2zM4.5 6l2 2-2 2M8.2 10.2h3',
 } as const
 

@@ -72,9 +72,11 @@ function read(): readonly string[] {
   return COLUMNS.filter(it => it.isShown).map(({ name }) => name)
 }
 
+const WAITS_FOR = { time: 'sleeps:', event: 'waits for the event', input: 'asks:', children: 'waits for' } as const
+
 /** What there is to say of it in some words. */
 function Note({ operation }: { readonly operation: OperationView }) {
-  const { status, error, runAt, retriedBy } = operation
+  const { status, error, runAt, retriedBy, waits } = operation
   if (retriedBy !== null) {
     return (
       <span class="note">
@@ -83,6 +85,15 @@ function Note({ operation }: { readonly operation: OperationView }) {
     )
   }
   if (error !== null && status === 'failed') return <span title={error.detail ?? error.title}>{error.title}</span>
+  const [wait] = waits
+  if (wait !== undefined) {
+    return (
+      <span class="note">
+        {WAITS_FOR[wait.kind]} {wait.name}
+        {waits.length > 1 && `, and ${waits.length - 1} more`}
+      </span>
+    )
+  }
   if (status === 'pending' && runAt !== null) {
     return <span class="note">due {new Date(runAt).toLocaleTimeString('en', { hourCycle: 'h23' })}</span>
   }

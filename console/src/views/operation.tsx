@@ -2,6 +2,7 @@
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { isFinal } from '../../../src/model/protocol.ts'
+import { waitStep } from '../../../src/model/waits.ts'
 import { adminUrl, change, get, mayChange, Refusal, session } from '../api.ts'
 import { duration, instant } from '../format.ts'
 import { useLive } from '../live.ts'
@@ -16,6 +17,7 @@ import { Log } from './log.tsx'
 import { DELETION } from './operations.tsx'
 import { Thrown } from './thrown.tsx'
 import { Execution, Timeline } from './timeline.tsx'
+import { Waits } from './waits.tsx'
 
 export function Operation({ id }: { readonly id: string }) {
   const { data, refusal, reload } = useLive<OperationDetail>(`operations/${encodeURIComponent(id)}`)
@@ -39,6 +41,7 @@ export function Operation({ id }: { readonly id: string }) {
           <Section title="Attempts" note={attemptNote(data)}>
             <Timeline operation={data} />
           </Section>
+          <Waits operation={data} reload={reload} />
           <Failure operation={data} />
           <Section title="Log">
             <Log id={data.id} isEnded={isFinal(data.status)} />
@@ -222,6 +225,9 @@ function Payload(props: {
   )
 }
 
+/** How the steps begin that keep how a wait has ended. */
+const WAIT_STEPS = waitStep('')
+
 function Steps({ steps }: Pick<OperationDetail, 'steps'>) {
   if (steps.length === 0) return null
   return (
@@ -232,7 +238,8 @@ function Steps({ steps }: Pick<OperationDetail, 'steps'>) {
             <details>
               <summary>
                 <Icon name="check" />
-                <code>{name}</code>
+                {name.startsWith(WAIT_STEPS) && <span class="note">wait</span>}
+                <code>{name.replace(WAIT_STEPS, '')}</code>
                 <span class="note value">{value}</span>
               </summary>
               {value !== undefined && <JsonText text={value} label={`Step ${name}`} />}
@@ -307,12 +314,12 @@ function Deliveries({ operation: { deliveries, webhookUrl }, reload }: Omit<Head
 
 function Facts({ operation }: { readonly operation: OperationDetail }) {
   const { owner, createdAt, startedAt, finishedAt, expiresAt, runAt, priority, idempotencyKey } = operation
-  const { holder, execution, engine, traceparent, retryOf, retriedBy, tags } = operation
+  const { holder, execution, engine, traceparent, retryOf, retriedBy, tags, waits } = operation
   const facts: readonly (readonly [string, preact.ComponentChildren])[] = [
     ['Owner', owner],
     ['Tags', Object.keys(tags).length > 0 && <Tags tags={tags} />],
     ['Accepted', <Time key="" at={createdAt} />],
-    ['Due', runAt !== null && <Time at={runAt} />],
+    ['Due', runAt !== null && waits.length === 0 && <Time at={runAt} />],
     ['Started', startedAt !== null && <Time at={startedAt} />],
     ['Ended', finishedAt !== null && <Time at={finishedAt} />],
     ['Waited', startedAt !== null && duration(startedAt - createdAt)],

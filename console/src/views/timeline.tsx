@@ -10,7 +10,7 @@ import { Thrown } from './thrown.tsx'
 type AttemptView = OperationDetail['attempts'][number]
 
 export function Timeline({ operation }: { readonly operation: OperationDetail }) {
-  const { createdAt, finishedAt, attempts, status, runAt } = operation
+  const { createdAt, finishedAt, attempts, status, runAt, waits } = operation
   const end = useComputed(() => finishedAt ?? Math.max(now.value, createdAt + 1))
   const span = Math.max(1, end.value - createdAt)
   const place = (at: number) => Math.min(100, Math.max(0, ((at - createdAt) / span) * 100))
@@ -31,7 +31,7 @@ export function Timeline({ operation }: { readonly operation: OperationDetail })
       {status === 'pending' && (
         <div class="attempt">
           <div class="lane">
-            <Status status="pending" label={runAt === null ? 'waiting' : `due ${clock(runAt)}`} />
+            <Status status="pending" label={runAt === null || waits.length > 0 ? 'waiting' : `due ${clock(runAt)}`} />
             <span class="track">
               <Bar
                 kind="wait"
