@@ -87,5 +87,7 @@ export function isFiltered({
   tag,
   search,
 }: BrowseQuery): boolean {
-  return [createdBefore, status, type, owner, problem, key, execution, holder, tag, search].some(value => value !== undefined)
+  return [createdBefore, status, type, owner, problem, key, execution, holder, tag, search].some(
+    value => value !== undefined,
+  )
 }

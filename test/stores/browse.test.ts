@@ -11,7 +11,7 @@ import { testDatabase } from '../support/postgres.ts'
 const COUNT = 2 * BROWSE_LIMIT + 5
 const database = testDatabase()
 /** The time that the ids say. The operation of each number was accepted that many milliseconds later. */
-const AT = Number.parseInt('01941f297c00', 16)
+const AT = 0x01941f297c00
 const idOf = (number: number) => `01941f29-7c00-7000-8000-${String(number).padStart(12, '0')}`
 const COLUMNS = `id, type, owner, status, version, priority, created_at, updated_at, attempt, released, lost, max_attempts,
   max_lost, retention, launches, cancel_requested, webhook_due`
