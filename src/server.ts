@@ -11,7 +11,7 @@
  * const { operation } = await waybill.operations.submit(orders, { input: { customer: 'Ada', items: [] } })
  * console.log(operation.status)
  */
-export { FilterError, formatFilter, type OperatorFilter, parseFilter } from './operator/filter.ts'
+export { FilterError, formatFilter, parseFilter } from './operator/filter.ts'
 export type { Operator, PageRequest } from './operator/operator.ts'
 export type {
   Actor,
@@ -34,6 +34,7 @@ export type { ScheduleOptions } from './schedules/schedules.ts'
 export type { DirectCalls, OwnerOption, WaitOptions } from './service/direct.ts'
 export type { ListRequest, Operations, Submitted } from './service/operations.ts'
 export type { SubmitRequest } from './service/submissions.ts'
+export type { OperatorFilter } from './stores/store.ts'
 export type { Logger } from './util/logger.ts'
 export {
   type AutoscaleOptions,

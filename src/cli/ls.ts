@@ -2,11 +2,11 @@
 
 import type { Operation } from '../model/operation.ts'
 import { STATUSES } from '../model/protocol.ts'
-import { FILTER_NAMES, type OperatorFilter, parseFilter } from '../operator/filter.ts'
+import { FILTER_NAMES, parseFilter } from '../operator/filter.ts'
 import type { OperationView } from '../operator/views.ts'
 import { openWaits } from '../service/events.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
-import type { BrowseQuery, OperationStore, Store, WorkQueue } from '../stores/store.ts'
+import type { BrowseQuery, OperationStore, OperatorFilter, Store, WorkQueue } from '../stores/store.ts'
 import { plain } from '../util/plain-text.ts'
 import { type Command, JSON_OPTION, type ParsedArgs } from './command.ts'
 import { baseUrl, DESK_OPTIONS, type Desk, withDesk } from './desk.ts'

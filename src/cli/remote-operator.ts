@@ -2,7 +2,7 @@
 import { type Duration, durationMs } from '../model/duration.ts'
 import { ProblemError } from '../model/problem.ts'
 import type { Problem } from '../model/protocol.ts'
-import { formatFilter, type OperatorFilter } from '../operator/filter.ts'
+import { formatFilter } from '../operator/filter.ts'
 import type { Operator, PageRequest } from '../operator/operator.ts'
 import type {
   BulkAction,
@@ -15,7 +15,7 @@ import type {
 } from '../operator/views.ts'
 import type { EventRequest } from '../service/events.ts'
 import type { RetryOptions } from '../service/retries.ts'
-import type { LogLine } from '../stores/store.ts'
+import type { LogLine, OperatorFilter } from '../stores/store.ts'
 import type { Delivery } from '../webhooks/history.ts'
 
 /** What the admin API does. */

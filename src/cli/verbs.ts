@@ -1,8 +1,9 @@
 /** What an operator does to operations and types: `waybill cancel`, `retry`, `delete`, `pause` and `resume`. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isFinal } from '../model/protocol.ts'
-import { type OperatorFilter, parseFilter } from '../operator/filter.ts'
+import { parseFilter } from '../operator/filter.ts'
 import type { BulkAction, BulkRun, OperationView } from '../operator/views.ts'
+import type { OperatorFilter } from '../stores/store.ts'
 import { type Command, JSON_OPTION, type ParsedArgs, UsageError } from './command.ts'
 import { actor, baseUrl, DESK_OPTIONS, type Desk, findId, withDesk } from './desk.ts'
 import { fail, messageOf, print, printJson, time } from './output.ts'

@@ -4,31 +4,7 @@
  */
 import { durationText, LONGEST_MS, readDuration } from '../model/duration.ts'
 import { STATUSES, type Status } from '../model/protocol.ts'
-
-/** Which operations of all owners: those that fit everything that is given. Times are milliseconds since the epoch. */
-export interface OperatorFilter {
-  /** The operation type's name. */
-  readonly type?: string | undefined
-  readonly owner?: string | undefined
-  readonly status?: Status | undefined
-  /** The code of the problem it ended with, such as `card-declined`. */
-  readonly problem?: string | undefined
-  /** Accepted at this time or later. */
-  readonly createdAfter?: number | undefined
-  /** Accepted before this time. */
-  readonly createdBefore?: number | undefined
-  /** The idempotency key. */
-  readonly key?: string | undefined
-  /** The execution that its launcher started last, by the name that its engine gave it. */
-  readonly execution?: string | undefined
-  /** The worker process that runs it. */
-  readonly holder?: string | undefined
-  readonly tag?: { readonly name: string; readonly value: string } | undefined
-  /**
-   * A part of its id, idempotency key, owner or a tag's value; letters from A to Z in either case.
-   */
-  readonly search?: string | undefined
-}
+import type { OperatorFilter } from '../stores/store.ts'
 
 /**
  * Says which part of a filter's text is wrong, and how to write it.

@@ -2,9 +2,8 @@
 import type { Duration } from '../model/duration.ts'
 import type { EventRequest } from '../service/events.ts'
 import type { RetryOptions } from '../service/retries.ts'
-import type { LogLine } from '../stores/store.ts'
+import type { LogLine, OperatorFilter } from '../stores/store.ts'
 import type { Delivery } from '../webhooks/history.ts'
-import type { OperatorFilter } from './filter.ts'
 import type {
   Actor,
   AuditEntry,

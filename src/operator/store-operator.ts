@@ -12,14 +12,20 @@ import type { RetryOptions } from '../service/retries.ts'
 import { toSubmission } from '../service/submissions.ts'
 import { orUnavailable } from '../service/unavailable.ts'
 import { listPauses, OPERATOR, PAUSES, type PausedTypes, pausedType, pauseTags } from '../stores/paused-types.ts'
-import { BROWSE_LIMIT, type BrowseQuery, type LogLine, type RecordedError, type Store } from '../stores/store.ts'
+import {
+  BROWSE_LIMIT,
+  type BrowseQuery,
+  type LogLine,
+  type OperatorFilter,
+  type RecordedError,
+  type Store,
+} from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import type { Loop } from '../util/loop.ts'
 import type { Delivery } from '../webhooks/history.ts'
 import { historyAlone, type Webhooks } from '../webhooks/webhooks.ts'
 import { type Act, Acts, BULK_TYPE, type Bulk, type Done, isInternal, OPERATOR_TYPES } from './acts.ts'
 import { type BulkContext, previewBulk, runBulk, toBulkRun } from './bulk.ts'
-import type { OperatorFilter } from './filter.ts'
 import { lookThrough } from './look.ts'
 import type { Operator, PageRequest } from './operator.ts'
 import { redactJson } from './redact.ts'

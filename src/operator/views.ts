@@ -3,8 +3,8 @@ import type { Attempt, AttemptError, Operation } from '../model/operation.ts'
 import type { Status } from '../model/protocol.ts'
 import type { Wait } from '../model/waits.ts'
 import type { RunningAttempt } from '../service/operations.ts'
+import type { OperatorFilter } from '../stores/store.ts'
 import type { Delivery } from '../webhooks/history.ts'
-import type { OperatorFilter } from './filter.ts'
 
 /** Who acts, as the audit names it. */
 export interface Actor {

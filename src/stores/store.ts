@@ -119,19 +119,21 @@ export interface ChildCounts {
   readonly canceled: number
 }
 
-/** Which operations of all owners an operator looks for, newest first: those that fit everything that is given. */
-export interface BrowseQuery {
+/** Which operations of all owners: those that fit everything that is given. Times are milliseconds since the epoch. */
+export interface OperatorFilter {
+  /** The operation type's name. */
   readonly type?: string | undefined
   readonly owner?: string | undefined
   readonly status?: Status | undefined
-  /** The code of the problem that it ended with. */
+  /** The code of the problem that it ended with, such as `card-declined`. */
   readonly problem?: string | undefined
-  /** Accepted at this time or later, in milliseconds since the epoch. */
+  /** Accepted at this time or later. */
   readonly createdAfter?: number | undefined
-  /** Accepted before this time, in milliseconds since the epoch. */
+  /** Accepted before this time. */
   readonly createdBefore?: number | undefined
   /** The idempotency key. */
   readonly key?: string | undefined
+  /** The execution that its launcher started last, by the name that its engine gave it. */
   readonly execution?: string | undefined
   /** The worker process that runs it. */
   readonly holder?: string | undefined
@@ -139,6 +141,10 @@ export interface BrowseQuery {
   readonly tag?: { readonly name: string; readonly value: string } | undefined
   /** A part of its id, idempotency key, owner or the value of a tag; letters from A to Z in either case. */
   readonly search?: string | undefined
+}
+
+/** Which operations of all owners an operator looks for, newest first: those that fit everything that is given. */
+export interface BrowseQuery extends OperatorFilter {
   /** The types whose input, as JSON, is searched too. */
   readonly searchInputOf?: readonly string[] | undefined
   /** 1 to 10,000. */

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it, test } from 'vitest'
 import { STATUSES } from '../../src/model/protocol.ts'
-import { FilterError, formatFilter, type OperatorFilter, parseFilter } from '../../src/operator/filter.ts'
+import { FilterError, formatFilter, parseFilter } from '../../src/operator/filter.ts'
+import type { OperatorFilter } from '../../src/stores/store.ts'
 
 const NOW = Date.parse('2026-11-29T12:00:00.000Z')
 const HOUR = 3_600_000
