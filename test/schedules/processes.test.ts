@@ -1,0 +1,56 @@
+/** Processes that have the same schedule, some of which are killed: each tick once. */
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { expect } from 'vitest'
+import type { Store } from 'waybill/adapters'
+import { type TestContext, test, until } from '../support/waybill.ts'
+
+const PROGRAM = new URL('../fixtures/schedule-process.ts', import.meta.url)
+const SECOND = 1000
+
+async function start(lab: TestContext, path: string): Promise<ChildProcess> {
+  const child = fork(PROGRAM, [path], { execArgv: [] })
+  lab.onEnd(() => kill(child))
+  await once(child, 'message')
+  return child
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const gone = once(child, 'exit')
+  child.kill('SIGKILL')
+  await gone
+}
+
+/** The times of the ticks that were submitted, in their order, and the processes that submitted them. */
+async function ticksIn(store: Store): Promise<readonly { readonly tick: number; readonly process: number }[]> {
+  const found = await store.list({ type: 'reports', owner: '', limit: 1000 })
+  const inputs = await Promise.all(found.map(({ id }) => store.readPayload(id, 'input')))
+  return inputs
+    .map(input => JSON.parse(input ?? '') as { tick: number; process: number })
+    .sort((a, b) => a.tick - b.tick)
+}
+
+test('each tick once with three processes, of which one after the other is killed', async ({ lab }) => {
+  const path = lab.file()
+  const store = await lab.store(path)
+  const processes = [await start(lab, path), await start(lab, path), await start(lab, path)]
+  const more = async (count: number) => {
+    const before = (await ticksIn(store)).length
+    await until(async () => (await ticksIn(store)).length >= before + count)
+  }
+  for (const child of processes) {
+    await more(2)
+    await kill(child)
+  }
+  // With none of them alive, ticks are missed; they are made up for.
+  const before = Date.now()
+  await until(() => Date.now() > before + 2 * SECOND)
+  const last = await start(lab, path)
+  await more(4)
+  await kill(last)
+  const ticks = await ticksIn(store)
+  const first = ticks[0]?.tick ?? 0
+  expect(ticks.map(({ tick }) => (tick - first) / SECOND)).toEqual(ticks.map((_, index) => index))
+  expect(ticks.at(-1)?.process).toBe(last.pid)
+})
