@@ -42,6 +42,7 @@ export class RpcError extends Error {
 
 /** @throws {RpcError} where it is not a message */
 export function readMessage(value: unknown): Message {
+  if (Array.isArray(value)) throw invalid('Send one message in each request: this server does not take batches.')
   const { jsonrpc, id, method, params = {}, result, error } = membersOf(value)
   if (jsonrpc !== '2.0') throw invalid('It is not a JSON-RPC 2.0 message.')
   if (id !== undefined && !isRequestId(id)) throw invalid('"id" must be a string or a whole number.')

@@ -14,6 +14,7 @@ import { type Checks, checkOptions, duration, FUNCTION, OBJECT, required, STRING
 import { packageVersion } from '../util/version.ts'
 import { allowedOrigins, Endpoint, type EndpointOptions, type Method } from './endpoint.ts'
 import { type Members, stringParam } from './json-rpc.ts'
+import { hasLegacyTasks, LEGACY_TASKS, LegacyTasks } from './legacy-tasks.ts'
 import { LEGACY, MODERN, TASKS } from './request.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { Tasks } from './tasks.ts'
@@ -122,6 +123,7 @@ function methodsOf(
 ): Pick<EndpointOptions, 'modern' | 'legacy' | 'respond'> {
   const tasks = new Tasks(operations, tools, base)
   const calls = new Calls({ operations, tools, tasks, base, taskAfterMs: toMs(taskAfter ?? 500) })
+  const legacyTasks = new LegacyTasks(calls, tasks)
   const subscriptions = new Subscriptions(operations, tasks)
   const cacheable = { ttlMs: LIST_TTL_MS, cacheScope: authenticated ? 'private' : 'public' }
   const call: Method = request => calls.call(request)
@@ -145,11 +147,24 @@ function methodsOf(
     initialize: async ({ params }) => {
       const wanted = stringParam(params, 'protocolVersion')
       const protocolVersion = LEGACY.includes(wanted) ? wanted : LEGACY[0]
-      return { protocolVersion, capabilities: { ...further, ...logging, tools: {} }, serverInfo, instructions }
+      const tasks = protocolVersion === LEGACY[0] ? { tasks: LEGACY_TASKS } : {}
+      return {
+        protocolVersion,
+        capabilities: { ...further, ...logging, ...tasks, tools: {} },
+        serverInfo,
+        instructions,
+      }
     },
     ping: async () => ({}),
-    'tools/list': async () => ({ tools: await tools.describe(({ task }) => task !== 'required') }),
-    'tools/call': call,
+    'tools/list': async request => ({
+      tools: hasLegacyTasks(request)
+        ? await tools.describeForLegacyTasks()
+        : await tools.describe(({ task }) => task !== 'required'),
+    }),
+    'tools/call': request => (request.params.task === undefined ? calls.call(request) : legacyTasks.call(request)),
+    'tasks/get': request => legacyTasks.get(request),
+    'tasks/result': request => legacyTasks.result(request),
+    'tasks/cancel': request => legacyTasks.cancel(request),
     ...(tools.exposeLogs && { 'logging/setLevel': async () => ({}) }),
   }
   for (const name of Object.keys(methods)) {

@@ -1,10 +1,10 @@
 /** What a client receives while its call is held: the progress, and what the handler logs. */
 import type { Operation } from '../model/operation.ts'
+import type { AnyOperationType } from '../model/operation-type.ts'
 import type { Operations } from '../service/operations.ts'
 import type { LogLine } from '../stores/store.ts'
 import { type Members, notification } from './json-rpc.ts'
 import type { McpRequest } from './request.ts'
-import type { Tool } from './tools.ts'
 
 const LOG_LEVEL = 'io.modelcontextprotocol/logLevel'
 
@@ -19,8 +19,8 @@ export function progressToken({ meta }: McpRequest): string | number | undefined
 }
 
 /** The level from which on the client is sent the log; undefined where it is not. Earlier revisions do not say: all of it. */
-export function logLevel({ meta, isModern }: McpRequest, { type }: Tool): Level | undefined {
-  if (!type.policy.exposeLogs) return undefined
+export function logLevel({ meta, isModern }: McpRequest, type: AnyOperationType | undefined): Level | undefined {
+  if (!type?.policy.exposeLogs) return undefined
   return isModern ? LEVELS.find(level => level === meta[LOG_LEVEL]) : 'debug'
 }
 

@@ -35,13 +35,13 @@ export class Tasks {
 
   /** `tasks/get` */
   async get(request: McpRequest): Promise<Members> {
-    return await this.detail(await this.#find(request), request)
+    return await this.detail(await this.ofRequest(request), request)
   }
 
   /** `tasks/update`: answers to questions, all or some. */
   async update(request: McpRequest): Promise<Members> {
     const { owner } = request.http
-    const operation = await this.#find(request)
+    const operation = await this.ofRequest(request)
     await giveAnswers(this.#operations, operation, { responses: request.params.inputResponses, owner })
     return {}
   }
@@ -56,7 +56,7 @@ export class Tasks {
 
   /** `tasks/cancel`. A task that has ended is acknowledged too. */
   async cancel(request: McpRequest): Promise<Members> {
-    const { id } = await this.#find(request)
+    const { id } = await this.ofRequest(request)
     await this.#operations.cancel(id, request.http.owner).catch(ignoreFinished)
     return {}
   }
@@ -94,8 +94,9 @@ export class Tasks {
     }
   }
 
-  #find({ params, http }: McpRequest): Promise<Operation> {
-    return this.find(stringParam(params, 'taskId'), http.owner)
+  /** The operation of the task that a request names; see {@link find}. */
+  async ofRequest({ params, http }: McpRequest): Promise<Operation> {
+    return await this.find(stringParam(params, 'taskId'), http.owner)
   }
 }
 

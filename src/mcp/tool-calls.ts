@@ -43,6 +43,13 @@ export class Calls {
     return await this.#reply(tool, accepted, request, resumed !== undefined)
   }
 
+  /** The operation of a call that is to be a task, whatever becomes of it. */
+  async begin(request: McpRequest): Promise<Operation> {
+    const accepted = await this.#submit(this.#toolOf(request), request)
+    if (accepted instanceof ProblemError) throw accepted
+    return accepted.operation
+  }
+
   async #reply(tool: Tool, accepted: Submitted, request: McpRequest, isResumed: boolean): Promise<Reply> {
     const { operations, tasks, taskAfterMs } = this.#options
     const { operation } = accepted
@@ -50,8 +57,8 @@ export class Calls {
     const asksFirst = tool.asksFirst && request.canAsk && !isResumed
     const toTask = async (now: Operation) => ({ resultType: 'task', ...(await tasks.summary(now, request)) })
     if (becomesTask && tool.task === 'required' && !asksFirst) return await toTask(operation)
-    const wantsStream = progressToken(request) !== undefined || logLevel(request, tool) !== undefined
-    if (!becomesTask && wantsStream) return this.#follow(tool, accepted, request)
+    const wantsStream = progressToken(request) !== undefined || logLevel(request, tool.type) !== undefined
+    if (!becomesTask && wantsStream) return this.follow(accepted, request)
     const asks = request.canAsk && request.isModern && (!becomesTask || asksFirst)
     const isOver = (now: Operation) => isFinal(now.status) || (asks && questionsOf(now).length > 0)
     const { signal } = request.http
@@ -60,7 +67,7 @@ export class Calls {
     if (asks && questionsOf(now).length > 0) return inputRequired(now)
     if (becomesTask && tool.task === 'required') return await toTask(now)
     if (isFinal(now.status)) return await this.#result(now)
-    return becomesTask ? await toTask(now) : this.#follow(tool, accepted, request)
+    return becomesTask ? await toTask(now) : this.follow(accepted, request)
   }
 
   /**
@@ -82,10 +89,11 @@ export class Calls {
   #toolOf(request: McpRequest): Tool {
     const name = stringParam(request.params, 'name')
     const tool = this.#options.tools.find(name)
-    if (tool === undefined || (tool.task === 'required' && !request.isModern)) {
+    if (tool === undefined) {
       throw new RpcError(CODES.invalidParams, `Unknown tool: ${JSON.stringify(name)}. tools/list names all tools.`)
     }
-    if (tool.task === 'required' && !request.knowsTasks) throw missingTasks()
+    if (!request.isModern) checkLegacyTask(tool, request)
+    else if (tool.task === 'required' && !request.knowsTasks) throw missingTasks()
     return tool
   }
 
@@ -106,10 +114,10 @@ export class Calls {
   }
 
   /** Reports on an operation until it has ended. A client that leaves cancels it, unless it can come back with its key. */
-  async *#follow(tool: Tool, { operation, replayed }: Submitted, request: McpRequest): ReplyStream {
+  async *follow({ operation, replayed }: Submitted, request: McpRequest): ReplyStream {
     const { operations } = this.#options
     const { signal, owner } = request.http
-    const report = new Report(operations, request, logLevel(request, tool))
+    const report = new Report(operations, request, logLevel(request, operations.types.get(operation.type)))
     const asked = new Asked()
     let now = operation
     try {
@@ -158,6 +166,17 @@ function inputRequired(operation: Operation): Members {
 /** The server is shutting down, or too many requests wait already. The operation goes on all the same. */
 function unattended({ id }: Operation): RpcError {
   return faultOf(problem('unavailable', `The call cannot be held any longer; its operation ${id} goes on.`))
+}
+
+/** In revision 2025-11-25 a client says with each call whether it is to be a task. */
+function checkLegacyTask({ name, task }: Tool, { params }: McpRequest): void {
+  const isTask = params.task !== undefined
+  if (task === 'required' && !isTask) {
+    throw new RpcError(CODES.methodNotFound, `The tool ${JSON.stringify(name)} can only be called as a task.`)
+  }
+  if (task === 'forbidden' && isTask) {
+    throw new RpcError(CODES.methodNotFound, `The tool ${JSON.stringify(name)} cannot be called as a task.`)
+  }
 }
 
 /** What a client must know to make a request. */

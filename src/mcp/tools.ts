@@ -52,8 +52,19 @@ export class Tools {
 
   /** Describes the tools, always in the same order. */
   async describe(wanted: (tool: Tool) => boolean): Promise<readonly Members[]> {
-    const tools = [...this.#byName.values()].filter(wanted)
-    return await Promise.all(tools.map(async tool => describe(tool, await this.#operations.durations(tool.type))))
+    return await Promise.all([...this.#byName.values()].filter(wanted).map(tool => this.#describe(tool)))
+  }
+
+  /** The same for clients of revision 2025-11-25, which say with a call whether it is to be a task. */
+  async describeForLegacyTasks(): Promise<readonly Members[]> {
+    const all = [...this.#byName.values()]
+    return await Promise.all(
+      all.map(async tool => ({ ...(await this.#describe(tool)), execution: { taskSupport: tool.task } })),
+    )
+  }
+
+  async #describe(tool: Tool): Promise<Members> {
+    return describe(tool, await this.#operations.durations(tool.type))
   }
 }
 

@@ -24,7 +24,9 @@ const order = defineOperation({
 })
 const long = defineOperation({ name: 'long', tool: true })
 const approve = defineOperation({ name: 'approve', tool: true })
-const TYPES = [order, long, approve]
+const always = defineOperation({ name: 'always', tool: { task: 'required' } })
+const never = defineOperation({ name: 'never', tool: { task: 'forbidden' } })
+const TYPES = [order, long, approve, always, never]
 const INFO = { name: 'test', version: '1.0.0' }
 
 const question = { message: 'Approve it?', schema: z.object({ approved: z.boolean() }) }
@@ -43,6 +45,8 @@ async function served(lab: TestContext) {
       return 'opened'
     }),
     handler(approve, async (_, job) => ({ approved: (await job.ask('approval', question)).approved })),
+    handler(always, () => 'done'),
+    handler(never, () => 'done'),
   ]
   const waybill = await lab.waybill(TYPES, { worker: { handlers } })
   const api = await serveNode(lab, waybill, { mcp: { taskAfter: 1 } })
@@ -99,7 +103,8 @@ test('@modelcontextprotocol/client lists the tools and calls them, and asks its 
   const client = await connect(lab, api, { elicitation: {} })
   expect(client.getProtocolEra()).toBe('modern')
   expect(client.getServerCapabilities()).toMatchObject({ tools: {}, extensions: { [TASKS]: {} } })
-  expect((await client.listTools()).tools.map(({ name }) => name)).toEqual(['place_order', 'long', 'approve'])
+  const names = (await client.listTools()).tools.map(({ name }) => name)
+  expect(names).toEqual(['place_order', 'long', 'approve', 'always', 'never'])
   const result = await client.callTool({ name: 'place_order', arguments: { item: 'apple' } })
   expect(result).toMatchObject({ structuredContent: { item: 'apple', packed: true } })
   expect(await client.callTool({ name: 'approve' })).toMatchObject({ structuredContent: { approved: true } })
@@ -132,7 +137,7 @@ test('@modelcontextprotocol/sdk 1.x calls tools, reports their progress, and ask
   await client.connect(new OldTransport(new URL(`${api.url}/mcp`)))
   lab.onEnd(() => client.close())
   expect(client.getServerVersion()).toMatchObject({ name: 'waybill' })
-  expect((await client.listTools()).tools).toHaveLength(3)
+  expect((await client.listTools()).tools).toHaveLength(5)
   const result = await client.callTool({ name: 'place_order', arguments: { item: 'apple' } })
   expect(result).toMatchObject({ structuredContent: { item: 'apple', packed: true } })
   const progress: unknown[] = []
@@ -145,4 +150,49 @@ test('@modelcontextprotocol/sdk 1.x calls tools, reports their progress, and ask
   expect(await called).toMatchObject({ content: [{ type: 'text', text: 'opened' }] })
   expect(progress[0]).toMatchObject({ progress: 0.5, total: 1, message: 'half way' })
   expect(await client.callTool({ name: 'approve' })).toMatchObject({ structuredContent: { approved: true } })
+})
+
+test('@modelcontextprotocol/sdk 1.x follows, answers and cancels the tasks of its revision', async ({ lab }) => {
+  const { api, waybill, open } = await served(lab)
+  const client = new OldClient(INFO, { capabilities: { elicitation: {} } })
+  client.setRequestHandler(ElicitRequestSchema, async () => ({ action: 'accept', content: { approved: true } }))
+  await client.connect(new OldTransport(new URL(`${api.url}/mcp`)))
+  lab.onEnd(() => client.close())
+  const tools = (await client.listTools()).tools.map(({ name, execution }) => [name, execution?.taskSupport])
+  expect(tools).toEqual([
+    ['place_order', 'optional'],
+    ['long', 'optional'],
+    ['approve', 'optional'],
+    ['always', 'required'],
+    ['never', 'forbidden'],
+  ])
+  const { tasks } = client.experimental
+  const messagesOf = async (name: string) => {
+    const messages = []
+    for await (const message of tasks.callToolStream({ name })) messages.push(message)
+    return messages
+  }
+  const asked = await messagesOf('approve')
+  expect(asked[0]).toMatchObject({ type: 'taskCreated', task: { ttl: null, pollInterval: expect.any(Number) } })
+  expect(asked.at(-1)).toMatchObject({ type: 'result', result: { structuredContent: { approved: true } } })
+  expect((await messagesOf('always')).at(-1)).toMatchObject({ type: 'result', result: { content: [{ text: 'done' }] } })
+  expect((await messagesOf('never')).map(({ type }) => type)).toEqual(['result'])
+
+  const [created] = [await tasks.callToolStream({ name: 'long' }).next()]
+  const { task } = created.value as { task: { taskId: string } }
+  expect(await tasks.getTask(task.taskId)).toMatchObject({ status: 'working' })
+  expect(await tasks.cancelTask(task.taskId)).toMatchObject({ taskId: task.taskId })
+  await hasStatus(waybill.store, task.taskId, 'canceled')
+  expect(await tasks.getTask(task.taskId)).toMatchObject({ status: 'cancelled' })
+  await expect(tasks.cancelTask(task.taskId)).rejects.toThrow('has ended')
+
+  const held = await tasks.callToolStream({ name: 'long' }).next()
+  const { taskId } = (held.value as { task: { taskId: string } }).task
+  const result = tasks.getTaskResult(taskId, CallToolResultSchema)
+  open()
+  expect(await result).toMatchObject({
+    content: [{ text: 'opened' }],
+    _meta: { 'io.modelcontextprotocol/related-task': { taskId } },
+  })
+  await expect(client.callTool({ name: 'always' })).rejects.toThrow('task-based execution')
 })

@@ -72,6 +72,8 @@ test('what is not a message is refused, and a notification is taken', async ({ l
   expect([broken.status, await broken.json()]).toMatchObject([400, { error: { code: -32700 } }])
   const taken = await post(api, { jsonrpc: '2.0', method: 'notifications/initialized' })
   expect([taken.status, await taken.text()]).toEqual([202, ''])
+  const batch = await post(api, [{ jsonrpc: '2.0', id: 1, method: 'ping' }])
+  expect(await batch.json()).toMatchObject({ error: { message: expect.stringContaining('does not take batches') } })
   const wrong = await legacy(api, 'tools/call', { name: 5 })
   expect(wrong.error).toMatchObject({
     code: -32602,

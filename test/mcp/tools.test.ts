@@ -303,6 +303,6 @@ test('clients of earlier revisions initialize, list the tools and call them, wit
     structuredContent: { item: 'apple', packed: true },
   })
   expect(await legacy(api, 'ping')).toMatchObject({ result: {} })
-  expect(await legacy(api, 'tasks/get', { taskId: 'x' })).toMatchObject({ status: 200, error: { code: -32601 } })
+  expect(await legacy(api, 'tasks/list')).toMatchObject({ status: 200, error: { code: -32601 } })
   expect((await api.ask('/mcp')).status).toBe(405)
 })

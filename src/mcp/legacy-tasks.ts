@@ -1,0 +1,77 @@
+/**
+ * Tasks as revision 2025-11-25 has tried them: the client asks for one with its call, polls it, and reads the result by a
+ * request that is held until the end, on whose stream it is asked questions too.
+ */
+import { header } from '../http/message.ts'
+import { isFinal } from '../model/protocol.ts'
+import { CODES, type Members, membersOf, RpcError } from './json-rpc.ts'
+import { LEGACY, type McpRequest, type ReplyStream } from './request.ts'
+import type { Tasks } from './tasks.ts'
+import type { Calls } from './tool-calls.ts'
+
+/** The member of `_meta` that says which task a message belongs to. */
+const RELATED = 'io.modelcontextprotocol/related-task'
+
+/** What a server of that revision says of its tasks. */
+export const LEGACY_TASKS: Members = { cancel: {}, requests: { tools: { call: {} } } }
+
+/** Whether the client is of the revision that has them. */
+export function hasLegacyTasks({ http }: McpRequest): boolean {
+  return header(http, 'MCP-Protocol-Version')?.trim() === LEGACY[0]
+}
+
+export class LegacyTasks {
+  readonly #calls: Calls
+  readonly #tasks: Tasks
+
+  constructor(calls: Calls, tasks: Tasks) {
+    this.#calls = calls
+    this.#tasks = tasks
+  }
+
+  /** `tools/call` with `task` */
+  async call(request: McpRequest): Promise<Members> {
+    return { task: toLegacy(await this.#tasks.summary(await this.#calls.begin(request), request)) }
+  }
+
+  /** `tasks/get` */
+  async get(request: McpRequest): Promise<Members> {
+    return toLegacy(await this.#tasks.summary(await this.#tasks.ofRequest(request), request))
+  }
+
+  /** `tasks/cancel`. A task that has ended cannot be canceled in this revision. */
+  async cancel(request: McpRequest): Promise<Members> {
+    const { id, status } = await this.#tasks.ofRequest(request)
+    if (isFinal(status)) throw new RpcError(CODES.invalidParams, `The task ${id} has ended: its status is "${status}".`)
+    await this.#tasks.cancel(request)
+    return await this.get(request)
+  }
+
+  /** `tasks/result` */
+  async result(request: McpRequest): Promise<ReplyStream> {
+    const operation = await this.#tasks.ofRequest(request)
+    return relate(operation.id, this.#calls.follow({ operation, replayed: true }, request))
+  }
+}
+
+function toLegacy({ ttlMs, pollIntervalMs, ...task }: Members): Members {
+  return { ...task, ttl: ttlMs, pollInterval: pollIntervalMs }
+}
+
+/** The same stream, each message of which names the task. */
+async function* relate(taskId: string, stream: ReplyStream): ReplyStream {
+  const related = (members: unknown): Members => {
+    const { _meta, ...rest } = membersOf(members)
+    return { ...rest, _meta: { ...membersOf(_meta), [RELATED]: { taskId } } }
+  }
+  try {
+    let next = await stream.next()
+    while (!next.done) {
+      yield next.value && { ...next.value, params: related(next.value.params) }
+      next = await stream.next()
+    }
+    return related(next.value)
+  } finally {
+    await stream.return({})
+  }
+}
