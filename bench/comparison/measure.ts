@@ -178,9 +178,9 @@ class Run {
   }
 
   async #start(role: ContenderInit['role']): Promise<number> {
-    const { name } = this.#contender
+    const { name, execArgv } = this.#contender
     const init: ContenderInit = { contender: name, role, url: this.#service.url, concurrency: CONCURRENCY }
-    const program: Program = new BenchProcess('./contender.ts', init)
+    const program: Program = new BenchProcess('./contender.ts', init, execArgv)
     this.#programs.push(program)
     return await program.ready()
   }

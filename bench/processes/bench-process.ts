@@ -8,10 +8,12 @@ export class BenchProcess<Question extends object, Answer> {
   readonly #process: ChildProcess
   #awaited = Promise.withResolvers<Answer>()
 
-  constructor(script: string, argument: object = {}) {
+  /** @param nodeOptions of the process, beside those of a profile */
+  constructor(script: string, argument: object = {}, nodeOptions: readonly string[] = []) {
     const { NODE_OPTIONS: _, ...env } = process.env
     const path = fileURLToPath(new URL(script, import.meta.url))
-    this.#process = fork(path, [JSON.stringify(argument)], { execArgv: execArgv(path), env, serialization: 'advanced' })
+    const execArgv = [...nodeOptions, ...profileOptions(path)]
+    this.#process = fork(path, [JSON.stringify(argument)], { execArgv, env, serialization: 'advanced' })
     this.#process.on('message', message => {
       if (isFailure(message)) this.#awaited.reject(new Error(message.failure))
       else this.#awaited.resolve(message as Answer)
@@ -41,7 +43,7 @@ export class BenchProcess<Question extends object, Answer> {
 }
 
 /** BENCH_PROFILE names a folder for CPU profiles of the servers. */
-function execArgv(path: string): string[] {
+function profileOptions(path: string): string[] {
   const folder = process.env.BENCH_PROFILE
   return folder !== undefined && /(?:server|contender)\.ts$/.test(path)
     ? ['--cpu-prof', `--cpu-prof-dir=${folder}`]

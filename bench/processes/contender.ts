@@ -1,5 +1,6 @@
 /** A process of a contender: it accepts orders over HTTP, works on them, or both. */
 import type { AddressInfo } from 'node:net'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fastify, { type FastifyInstance } from 'fastify'
 import { Pool } from 'pg'
@@ -77,22 +78,27 @@ async function startWaybill({ url, role, concurrency }: ContenderInit): Promise<
   return { port: await listen(app), unfinished, close: () => app.close() }
 }
 
+/** Counts as the other contenders do: the store's statistics name each operation that is ready. */
+const UNFINISHED = ['status = 0 AND run_at IS NULL', 'status = 1']
+
 function openStore(url: string): { store: Store; unfinished: () => Promise<number> } {
-  if (!url.startsWith('postgres')) {
-    const store = sqliteStore({ path: url })
-    return { store, unfinished: () => countUnfinished(store) }
-  }
+  if (!url.startsWith('postgres')) return { store: sqliteStore({ path: url }), unfinished: sqliteCounter(url) }
   const pool = new Pool({ connectionString: url })
-  // As the other contenders on PostgreSQL count: the store's statistics name each operation that is ready.
-  const of = (condition: string) => `(SELECT count(*) FROM waybill.operations WHERE ${condition})`
-  const text = `SELECT (${of('status = 0 AND run_at IS NULL')} + ${of('status = 1')})::int AS count`
+  const text = `SELECT (${countsIn('waybill.operations')})::int AS count`
   const unfinished = async () => (await pool.query<{ count: number }>(text)).rows[0]?.count ?? 0
   return { store: postgresStore(pool), unfinished }
 }
 
-async function countUnfinished(store: Store): Promise<number> {
-  const { depth, running } = await store.queueStats('orders')
-  return depth + running
+function sqliteCounter(path: string): () => Promise<number> {
+  let statement: StatementSync | undefined
+  return async () => {
+    statement ??= new DatabaseSync(path, { readOnly: true }).prepare(`SELECT ${countsIn('operations')} AS count`)
+    return (statement.get() as { count: number }).count
+  }
+}
+
+function countsIn(table: string): string {
+  return UNFINISHED.map(condition => `(SELECT count(*) FROM ${table} WHERE ${condition})`).join(' + ')
 }
 
 async function listen(app: FastifyInstance): Promise<number> {
