@@ -2,17 +2,18 @@
 
 import { sqlitePath } from '../from-url/store-from-url.ts'
 import { backUp, restore as putBack } from '../stores/sqlite/file-backup.ts'
-import { type Command, type ParsedArgs, STORE_OPTION, UsageError } from './command.ts'
-import { print } from './output.ts'
+import { type Command, JSON_OPTION, type ParsedArgs, STORE_OPTION, UsageError } from './command.ts'
+import { print, printJson } from './output.ts'
 
 export const backup: Command = {
   name: 'backup',
   summary: 'copies a SQLite file while it is in use',
-  options: { ...STORE_OPTION, to: { value: 'FILE', help: 'the new file' } },
+  options: { ...STORE_OPTION, to: { value: 'FILE', help: 'the new file' }, ...JSON_OPTION },
   examples: ['waybill backup --store sqlite:./orders.db --to ./orders-backup.db'],
   run: async given => {
     const [path, target] = [fileOf(given), fileNamed(given, 'to')]
     await backUp(path, target)
+    if (given.has('json')) return printJson({ from: path, to: target })
     return print(`${path} was copied to ${target}. Where results are kept in a blob store, copy that after it.`)
   },
 }
@@ -20,11 +21,12 @@ export const backup: Command = {
 export const restore: Command = {
   name: 'restore',
   summary: 'puts a backup in the place of a SQLite file; stop what uses it first',
-  options: { ...STORE_OPTION, from: { value: 'FILE', help: 'what waybill backup has made' } },
+  options: { ...STORE_OPTION, from: { value: 'FILE', help: 'what waybill backup has made' }, ...JSON_OPTION },
   examples: ['waybill restore --store sqlite:./orders.db --from ./orders-backup.db'],
   run: async given => {
     const [path, copy] = [fileOf(given), fileNamed(given, 'from')]
     const before = await putBack(copy, path)
+    if (given.has('json')) return printJson({ from: copy, to: path, before: before ?? null })
     if (before !== undefined) print(`What was there is kept as ${before}.`)
     return print(`${path} is as it was in ${copy}: operations that have ended since run again.`)
   },

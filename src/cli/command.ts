@@ -162,3 +162,6 @@ export const BLOBS_OPTION = {
 } as const
 
 export const JSON_OPTION = { json: { help: 'print JSON' } } as const
+
+/** The same, for commands that go on until they are stopped. */
+export const JSON_LINES_OPTION = { json: { help: 'print what happens as lines of JSON' } } as const

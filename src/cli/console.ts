@@ -6,10 +6,10 @@ import { redactUrl, storeFromUrl } from '../from-url/index.ts'
 import { isLocalName } from '../http/admin/operator-identity.ts'
 import { nodeListener } from '../servers/node.ts'
 import { createWaybill, type Waybill } from '../waybill.ts'
-import { BLOBS_OPTION, type Command, type ParsedArgs, STORE_OPTION } from './command.ts'
+import { BLOBS_OPTION, type Command, JSON_LINES_OPTION, type ParsedArgs, STORE_OPTION } from './command.ts'
 import { actor, typesOf } from './desk.ts'
 import { namedBlobs } from './open.ts'
-import { print } from './output.ts'
+import { print, printEntry } from './output.ts'
 import { aborted, stopSignal } from './signals.ts'
 
 export const consoleCommand: Command = {
@@ -24,6 +24,7 @@ export const consoleCommand: Command = {
       multiple: true,
       help: 'handler file, which defines types: needed to retry their operations',
     },
+    ...JSON_LINES_OPTION,
   },
   examples: [
     'waybill console --store sqlite:./orders.db',
@@ -43,7 +44,9 @@ async function serve(given: ParsedArgs): Promise<number> {
     await waybill.store.open()
     const server = await listen(waybill, given.whole('port', { min: 0, max: 65_535 }) ?? 0)
     const { port } = server.address() as AddressInfo
-    print(`Console of ${redactUrl(storeUrl)} at http://127.0.0.1:${port}/console. Ctrl-C stops.`)
+    const [url, of] = [`http://127.0.0.1:${port}/console`, redactUrl(storeUrl)]
+    if (given.has('json')) printEntry('info', { url, store: of }, 'The console has started')
+    else print(`Console of ${of} at ${url}. Ctrl-C stops.`)
     await aborted(stop)
     server.closeAllConnections()
     server.close()

@@ -6,11 +6,11 @@ import type { BlobStore } from '../blobs/blob-store.ts'
 import { redactUrl } from '../from-url/urls.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
 import type { Archive, WorkQueue } from '../stores/store.ts'
-import { type Command, type ParsedArgs, UsageError } from './command.ts'
+import { type Command, JSON_OPTION, type ParsedArgs, UsageError } from './command.ts'
 import { type Comparison, compare, copyAll, type Digest } from './copying.ts'
 import { BlobCopier } from './copying-blobs.ts'
 import { withBlobs, withStore } from './open.ts'
-import { print } from './output.ts'
+import { print, printJson } from './output.ts'
 
 export const copy: Command = {
   name: 'copy',
@@ -21,6 +21,7 @@ export const copy: Command = {
     'from-blobs': { value: 'URL', help: 'what keeps large results, and files, of the first' },
     'to-blobs': { value: 'URL', help: 'what is to keep them of the second; the same URL leaves them where they are' },
     force: { help: 'copies although operations run: these run again from the copy' },
+    ...JSON_OPTION,
   },
   examples: ['waybill copy --from sqlite:./orders.db --to postgres://owner@db/orders'],
   run: runCopy,
@@ -47,7 +48,10 @@ async function runCopy(given: ParsedArgs): Promise<number> {
       )
     }
     const options = { existing: false, blobs: pair.to }
-    return await withStore(to, target => copyAndCompare(source, target, pair), options)
+    const result = await withStore(to, target => copyAndCompare(source, target, pair), options)
+    if (given.has('json')) printJson(result)
+    else for (const line of linesOf(result)) print(line)
+    return result.lost === 0 && result.different.length === 0 ? 0 : 1
   }
   return await withBlobPair(given, pair => withStore(from, source => copyBetween(source, pair), { blobs: pair.from }))
 }
@@ -85,32 +89,49 @@ function needed(given: ParsedArgs, name: string): string {
   throw new UsageError(`Say where to copy from and to: waybill copy --from sqlite:./orders.db --to postgres://….`)
 }
 
-/** Gives the exit code. */
-async function copyAndCompare(source: Archive, target: Archive, pair: BlobPair): Promise<number> {
-  await pair.from.open?.()
-  await pair.to.open?.()
-  let lacks = 0
-  const onLack = (message: string) => {
-    lacks++
-    process.stderr.write(`${message}\n`)
-  }
-  const blobs = new BlobCopier(pair.from, pair.to, onLack)
-  const { written, same, ahead } = await showingProgress(blobs, onEach =>
-    copyAll(source, target, { blobs, onEach, onLack }),
-  )
-  print(`Copied ${written} operations; ${same} were there already, and the same.`)
-  if (ahead > 0) print(`${ahead} have gone on in the target, and were left as they are there.`)
-  printBlobs(blobs)
-  const code = report(await compare(source, target, blobs.stays ? undefined : blobs))
-  if (lacks === 0) return code
-  print(`Parts or blobs that the source has lost, or holds damaged: ${lacks}, each named above.`)
-  return 1
+/** What a copy did, and how the stores compare after it. */
+interface CopyResult extends Comparison {
+  /** Operations that were written, were there already and the same, and have gone on in the target. */
+  readonly written: number
+  readonly same: number
+  readonly ahead: number
+  /** Blobs that were sent, and were there already; where they stay, all of them are there. */
+  readonly blobs: Pick<BlobCopier, 'stays' | 'sent' | 'there'>
+  /** Parts and blobs that the source has lost or holds damaged. */
+  readonly lost: number
 }
 
-function printBlobs({ stays, sent, there }: BlobCopier): void {
-  if (sent + there === 0) return
-  if (stays) print(`${there} blobs stay where they are.`)
-  else print(`Copied ${sent} blobs; ${there} were there already, and the same.`)
+async function copyAndCompare(source: Archive, target: Archive, pair: BlobPair): Promise<CopyResult> {
+  await pair.from.open?.()
+  await pair.to.open?.()
+  let lost = 0
+  const onLack = (message: string) => {
+    lost++
+    process.stderr.write(`${message}\n`)
+  }
+  const copier = new BlobCopier(pair.from, pair.to, onLack)
+  const { written, same, ahead } = await showingProgress(copier, onEach =>
+    copyAll(source, target, { blobs: copier, onEach, onLack }),
+  )
+  const { stays, sent, there } = copier
+  const compared = await compare(source, target, stays ? undefined : copier)
+  return { written, same, ahead, blobs: { stays, sent, there }, lost, ...compared }
+}
+
+function linesOf({ written, same, ahead, blobs, lost, ...compared }: CopyResult): string[] {
+  return [
+    `Copied ${written} operations; ${same} were there already, and the same.`,
+    ...(ahead > 0 ? [`${ahead} have gone on in the target, and were left as they are there.`] : []),
+    ...blobLines(blobs),
+    ...comparisonLines(compared),
+    ...(lost > 0 ? [`Parts or blobs that the source has lost, or holds damaged: ${lost}, each named above.`] : []),
+  ]
+}
+
+function blobLines({ stays, sent, there }: CopyResult['blobs']): string[] {
+  if (sent + there === 0) return []
+  if (stays) return [`${there} blobs stay where they are.`]
+  return [`Copied ${sent} blobs; ${there} were there already, and the same.`]
 }
 
 const PROGRESS_MS = 10_000
@@ -132,19 +153,22 @@ async function showingProgress<T>(
   }
 }
 
-/** Prints the comparison. Gives the exit code. */
-function report({ source, target, others, different }: Comparison): number {
-  printDigests(source, target, ({ count, digest }) => `${count} operations, sha256 ${digest}`)
+function comparisonLines({ source, target, others, different }: Comparison): string[] {
+  const lines = digestLines(source, target, ({ count, digest }) => `${count} operations, sha256 ${digest}`)
   if (source.blobs.count + target.blobs.count > 0) {
-    printDigests(source, target, ({ blobs }) => `${blobs.count} blobs, ${blobs.bytes} bytes, sha256 ${blobs.digest}`)
+    lines.push(
+      ...digestLines(
+        source,
+        target,
+        ({ blobs }) => `${blobs.count} blobs, ${blobs.bytes} bytes, sha256 ${blobs.digest}`,
+      ),
+    )
   }
-  if (others > 0) print(`The target has ${others} operations more, which the source does not have.`)
-  if (different.length === 0) return print('They are the same.')
-  print(`They differ. The first that do: ${different.join(', ')}.`)
-  return 1
+  if (others > 0) lines.push(`The target has ${others} operations more, which the source does not have.`)
+  const isSame = different.length === 0
+  return [...lines, isSame ? 'They are the same.' : `They differ. The first that do: ${different.join(', ')}.`]
 }
 
-function printDigests(source: Digest, target: Digest, line: (digest: Digest) => string): void {
-  print(`source: ${line(source)}`)
-  print(`target: ${line(target)}`)
+function digestLines(source: Digest, target: Digest, line: (digest: Digest) => string): string[] {
+  return [`source: ${line(source)}`, `target: ${line(target)}`]
 }

@@ -7,8 +7,9 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { styleText } from 'node:util'
-import { type Command, type ParsedArgs, UsageError } from './command.ts'
-import { print } from './output.ts'
+import { logEntry } from '../util/logger.ts'
+import { type Command, JSON_LINES_OPTION, type ParsedArgs, UsageError } from './command.ts'
+import { print, printEntry } from './output.ts'
 import { PrettyLog } from './pretty-log.ts'
 import { stopSignal } from './signals.ts'
 
@@ -24,6 +25,7 @@ export const dev: Command = {
   options: {
     watch: { value: 'FOLDER', multiple: true, help: 'another folder whose changes count' },
     raw: { help: 'leave the log as the server writes it' },
+    ...JSON_LINES_OPTION,
   },
   examples: ['waybill dev', 'waybill dev ./server.ts --watch ./shared'],
   run: runDev,
@@ -38,51 +40,68 @@ async function runDev(given: ParsedArgs): Promise<number> {
   }
   const stop = stopSignal()
   const changes = new Changes([dirname(file), ...given.texts('watch')], stop)
-  const log = new PrettyLog()
-  const show = given.has('raw') ? (line: string) => line : (line: string) => log.line(line)
+  const screen = screenOf(given)
   while (!stop.aborted) {
-    const server = start(file, show)
+    const server = start(file, screen)
     const ended = once(server, 'exit').then(([code]) => ({ code: code as number | null }))
     const end = await Promise.race([changes.next(), ended])
     if (end !== undefined && 'code' in end) {
       if (stop.aborted) break
-      say(`The server has ended with exit code ${end.code}. Waiting for a change.`)
+      screen.say(`The server has ended with exit code ${end.code}. Waiting for a change.`)
       await changes.next()
     } else server.kill('SIGTERM')
     await ended
-    if (!stop.aborted) say(`${changes.last} has changed. Starting again.`)
+    if (!stop.aborted) screen.say(`${changes.last} has changed. Starting again.`)
   }
   return 0
 }
 
-/** What is shown of a line of the log; undefined for nothing. */
-type ShowLine = (line: string) => string | undefined
+/** How the log is shown, and what this command says beside it. */
+interface Screen {
+  /** What is printed of a line of the server; undefined for nothing. */
+  readonly show: (line: string) => string | undefined
+  readonly say: (message: string) => void
+}
+
+function screenOf(given: ParsedArgs): Screen {
+  if (given.has('json')) return { show: asJson, say: message => printEntry('info', {}, message) }
+  const log = new PrettyLog()
+  const show = given.has('raw') ? (line: string) => line : (line: string) => log.line(line)
+  return { show, say: message => print(styleText('cyan', message)) }
+}
+
+/** A line of a JSON log as it is, any other as the message of an entry. */
+function asJson(line: string): string {
+  try {
+    if (line.startsWith('{')) return JSON.stringify(JSON.parse(line))
+  } catch {
+    // Not JSON.
+  }
+  return JSON.stringify(logEntry('info', {}, line))
+}
 
 /** Starts the server, and shows its log. */
-function start(file: string, show: ShowLine): ChildProcess {
-  const args = ['--env-file-if-exists=.env', file]
+function start(file: string, screen: Screen): ChildProcess {
+  // Node writes a line where a file that may be missing is missing.
+  const args = [...(existsSync('.env') ? ['--env-file=.env'] : []), file]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-  printLines(child.stdout, show)
-  printLines(child.stderr, show)
+  printLines(child.stdout, screen)
+  printLines(child.stderr, screen)
   return child
 }
 
-function printLines(stream: Readable, show: ShowLine): void {
+function printLines(stream: Readable, { show, say }: Screen): void {
   createInterface(stream).on('line', line => {
     const shown = show(line)
     if (shown !== undefined) print(shown)
     const [origin] = /https?:\/\/[^/\s"]+(?=\/docs)/.exec(line) ?? []
-    if (origin !== undefined) showConsole(origin).catch(() => {})
+    if (origin !== undefined) findConsole(origin, say).catch(() => {})
   })
 }
 
-async function showConsole(origin: string): Promise<void> {
+async function findConsole(origin: string, say: Screen['say']): Promise<void> {
   const { ok } = await fetch(`${origin}/console`, { method: 'HEAD' })
   if (ok) say(`The console is at ${origin}/console.`)
-}
-
-function say(line: string): void {
-  print(styleText('cyan', line))
 }
 
 /** Changes of files in folders, installed packages and data left out. */

@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Command, type ParsedArgs, UsageError } from './command.ts'
-import { print } from './output.ts'
+import { type Command, JSON_LINES_OPTION, type ParsedArgs, UsageError } from './command.ts'
+import { print, printEntry } from './output.ts'
 import { aborted, stopSignal } from './signals.ts'
 
 export const emulate: Command = {
@@ -22,6 +22,7 @@ export const emulate: Command = {
     port: { value: 'N', help: 'port to listen on (default: a free port)' },
     parallel: { value: 'N', help: 'azure: how many executions run at once (default 16)' },
     'cold-start': { value: 'TIME', help: 'azure: delay between a start and its process (default 0s)' },
+    ...JSON_LINES_OPTION,
   },
   examples: [
     'waybill emulate azure --job orders-job -- node job.ts',
@@ -52,11 +53,17 @@ async function runEmulate(given: ParsedArgs): Promise<number> {
     throw new UsageError(`The program of the executions is missing: waybill emulate ${name} -- node job.ts.`)
   const stop = stopSignal()
   const engine = await start(given, program)
-  print('# Set these for the application. Press Ctrl-C or send SIGTERM to stop.')
-  for (const [variable, value] of Object.entries(engine.environment)) print(`export ${variable}=${quoted(value)}`)
+  if (given.has('json')) printEntry('info', { engine: name, environment: engine.environment }, 'The engine has started')
+  else printExports(engine.environment)
   await aborted(stop)
   await engine.close()
   return 0
+}
+
+/** Prints the variables as a shell reads them. */
+function printExports(environment: Engine['environment']): void {
+  print('# Set these for the application. Press Ctrl-C or send SIGTERM to stop.')
+  for (const [variable, value] of Object.entries(environment)) print(`export ${variable}=${quoted(value)}`)
 }
 
 async function startAzure(given: ParsedArgs, command: readonly string[]): Promise<Engine> {

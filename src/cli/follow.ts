@@ -7,11 +7,9 @@ import type { OperationDetail } from '../operator/views.ts'
 import type { LogLine } from '../stores/store.ts'
 import { plain } from '../util/plain-text.ts'
 import type { Desk } from './desk.ts'
+import { END_CODES } from './exit-codes.ts'
 import { describeWait, print, printJson, time } from './output.ts'
 import { ProgressLine } from './progress.ts'
-
-/** Exit codes for the end of an operation. */
-const END_CODES: Readonly<Record<string, number>> = { completed: 0, failed: 3, canceled: 4 }
 
 const POLL_MS = 500
 

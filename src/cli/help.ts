@@ -1,9 +1,9 @@
 /** Generates the help from the table of commands. */
 import type { Command } from './command.ts'
+import { EXIT_CODES } from './exit-codes.ts'
 import { columns } from './output.ts'
 
-const EXIT_CODES =
-  'Exit codes: 0 success, 1 failure, 2 invalid arguments; of watch and submit --wait also 3 the operation failed, 4 it was canceled.'
+const CODES = Object.entries(EXIT_CODES).map(([code, meaning]) => `${code} ${meaning}`)
 
 /** The output of `waybill help`. */
 export function overview(commands: readonly Command[]): string {
@@ -16,7 +16,7 @@ export function overview(commands: readonly Command[]): string {
     ...lines,
     '',
     'Run waybill help <command> to list its options.',
-    EXIT_CODES,
+    `Exit codes: ${CODES.join(', ')}.`,
   ].join('\n')
 }
 

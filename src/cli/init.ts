@@ -1,12 +1,13 @@
 /** `waybill init`: writes a project that runs, and installs its packages. */
-import { spawnSync } from 'node:child_process'
+import { type SpawnSyncOptions, spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import { fileURLToPath } from 'node:url'
 import { packageVersion } from '../util/version.ts'
-import { type Command, type ParsedArgs, UsageError } from './command.ts'
-import { print, span } from './output.ts'
+import { type Command, JSON_OPTION, type ParsedArgs, UsageError } from './command.ts'
+import { MIN_NODE_FOR_TYPESCRIPT, nodeIsAtLeast } from './node-version.ts'
+import { print, printJson, span } from './output.ts'
 
 const TEMPLATES = fileURLToPath(new URL('../../templates/', import.meta.url))
 
@@ -59,6 +60,7 @@ export const init: Command = {
       value: 'SPEC',
       help: 'what to install as waybill, such as ../waybill-0.1.0.tgz (default: this version)',
     },
+    ...JSON_OPTION,
   },
   examples: [
     'npm create waybill@latest my-api',
@@ -85,15 +87,21 @@ async function runInit(given: ParsedArgs): Promise<number> {
   if (packed !== undefined && copy !== undefined && copy !== packed) copyFileSync(packed, copy)
   const manager = packageManager()
   const isInstalled = !given.has('no-install') && install(manager, choice.folder)
-  for (const line of nextSteps(choice, manager, isInstalled)) print(line)
-  print(`Created in ${span(performance.now() - started)}.`)
+  if (given.has('json')) {
+    const { folder, name, server, store } = choice
+    printJson({ folder, name, server, store, files: Object.keys(files).sort(), installed: isInstalled })
+  } else {
+    for (const line of nextSteps(choice, manager, isInstalled)) print(line)
+    print(`Created in ${span(performance.now() - started)}.`)
+  }
   return given.has('no-install') || isInstalled ? 0 : 1
 }
 
 async function choose(given: ParsedArgs): Promise<Choice> {
   const [operand] = given.operands
   const [server, store] = [given.oneOf('server', SERVERS), given.oneOf('store', STORES)]
-  const isAsking = process.stdin.isTTY === true && process.stdout.isTTY === true && !given.has('yes')
+  const isSilent = given.has('yes') || given.has('json')
+  const isAsking = process.stdin.isTTY === true && process.stdout.isTTY === true && !isSilent
   const asked = isAsking ? await askAll({ operand, server, store }) : {}
   const folder = resolve(operand ?? asked.folder ?? 'my-api')
   return {
@@ -191,7 +199,7 @@ function manifestOf({ name, server, store, waybill }: Choice) {
     version: '0.1.0',
     private: true,
     type: 'module',
-    engines: { node: '>=22.18' },
+    engines: { node: `>=${MIN_NODE_FOR_TYPESCRIPT}` },
     scripts: {
       dev: 'waybill dev',
       start: 'node --env-file-if-exists=.env src/server.ts',
@@ -212,16 +220,23 @@ function packageManager(): string {
   return name !== undefined && ['pnpm', 'yarn', 'bun'].includes(name) ? name : 'npm'
 }
 
+/** Installs the packages. What the package manager says goes to standard error. */
 function install(manager: string, cwd: string): boolean {
-  print(`Installing with ${manager} …`)
+  process.stderr.write(`Installing with ${manager} …\n`)
   const quiet = manager === 'npm' ? ['--no-audit', '--no-fund', '--loglevel=error'] : []
-  const options = { cwd, stdio: 'inherit', shell: process.platform === 'win32' } as const
+  const options = {
+    cwd,
+    stdio: ['inherit', 2, 'inherit'],
+    shell: process.platform === 'win32',
+  } satisfies SpawnSyncOptions
   return spawnSync(manager, ['install', ...quiet], options).status === 0
 }
 
 function nextSteps({ folder, store }: Choice, manager: string, isInstalled: boolean): string[] {
   const path = relative(process.cwd(), folder)
+  const needed = `Node.js ${MIN_NODE_FOR_TYPESCRIPT} or newer, which runs .ts files; this is ${process.versions.node}`
   const steps = [
+    ...(nodeIsAtLeast(MIN_NODE_FOR_TYPESCRIPT) ? [] : [`install ${needed}`]),
     ...(path === '' ? [] : [`cd ${path}`]),
     ...(isInstalled ? [] : [`${manager} install`]),
     `${manager} test`,

@@ -1,25 +1,9 @@
 #!/usr/bin/env node
 /** The `waybill` command. `waybill help` lists its commands. */
-import { runCommandLine } from './command-line.ts'
-import { fail, unwritten, whenWritten } from './output.ts'
+import { MIN_NODE, nodeIsAtLeast } from './node-version.ts'
 
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(codeOf(error, 0)))
-loadEnvironment()
-const code = await runCommandLine(process.argv.slice(2))
-// Handles that handler files have opened must not keep the process alive, but all output must have been written.
-whenWritten(error => process.exit(error ? codeOf(error, code) : code))
-
-/** Reads `.env` of the working directory, as `node --env-file` does: what is set already stays as it is. */
-function loadEnvironment(): void {
-  try {
-    process.loadEnvFile()
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') fail(`waybill: .env was not read: ${error}`, 1)
-  }
-}
-
-/** The exit code after writing the output has failed. */
-function codeOf(error: NodeJS.ErrnoException, code: number): number {
-  // A reader such as `head` closes the pipe once it has read enough.
-  return error.code === 'EPIPE' ? code : fail(`waybill: ${unwritten(error).message}`, 1)
+if (nodeIsAtLeast(MIN_NODE)) await (await import('./run-process.ts')).runProcess()
+else {
+  process.stderr.write(`waybill: Node.js ${MIN_NODE} or newer is needed; this is ${process.versions.node}.\n`)
+  process.exitCode = 1
 }

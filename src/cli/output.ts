@@ -2,6 +2,7 @@
 import { fstatSync, writeFileSync } from 'node:fs'
 import { ProblemError } from '../model/problem.ts'
 import type { Wait } from '../model/waits.ts'
+import { type Logger, logEntry } from '../util/logger.ts'
 import { plain } from '../util/plain-text.ts'
 
 /**
@@ -79,12 +80,25 @@ export function describeWait({ kind, name, until }: Pick<Wait, 'kind' | 'name' |
   return `waits for ${kind === 'event' ? 'the event' : 'an answer to'} "${name}"${end}`
 }
 
-/** Formats a duration in the most readable unit: `250 ms`, `1.5 s`, `2 min 5 s`, `3 h 4 min`. */
+/** Formats a duration in the most readable unit: `250 ms`, `1.5 s`, `2 min 5 s`, `3 h`. */
 export function span(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`
   if (ms < 60_000) return `${Math.round(ms / 100) / 10} s`
   const [unit, part, size] = ms < 3_600_000 ? ['min', 's', 60_000] : ['h', 'min', 3_600_000]
-  return `${Math.floor(ms / size)} ${unit} ${Math.floor((ms % size) / (size / 60))} ${part}`
+  const rest = Math.floor((ms % size) / (size / 60))
+  return `${Math.floor(ms / size)} ${unit}${rest === 0 ? '' : ` ${rest} ${part}`}`
+}
+
+/** Prints an entry of a log as a line of JSON. */
+export function printEntry(level: keyof Logger, fields: object, message: string): void {
+  printJson(logEntry(level, fields, message))
+}
+
+/** Prints every entry as a line of JSON. */
+export const jsonLogger: Logger = {
+  info: (fields, message) => printEntry('info', fields, message),
+  warn: (fields, message) => printEntry('warn', fields, message),
+  error: (fields, message) => printEntry('error', fields, message),
 }
 
 /** Writes a line to standard error. Returns the exit code. */

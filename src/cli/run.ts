@@ -2,9 +2,10 @@
 
 import { storeFromUrl } from '../from-url/store-from-url.ts'
 import { runOperation } from '../worker/run-operation.ts'
-import { BLOBS_OPTION, type Command, type ParsedArgs, STORE_OPTION, UsageError } from './command.ts'
+import { BLOBS_OPTION, type Command, JSON_LINES_OPTION, type ParsedArgs, STORE_OPTION, UsageError } from './command.ts'
 import { HANDLER_OPTIONS, namedHandlers } from './handler-files.ts'
 import { namedBlobs } from './open.ts'
+import { jsonLogger } from './output.ts'
 import { stopSignal } from './signals.ts'
 
 export const run: Command = {
@@ -17,6 +18,7 @@ export const run: Command = {
     ...BLOBS_OPTION,
     ...HANDLER_OPTIONS,
     id: { value: 'ID', help: 'id of the operation (default: the environment variable WAYBILL_OPERATION_ID)' },
+    ...JSON_LINES_OPTION,
   },
   examples: [
     'WAYBILL_OPERATION_ID=01941f29-7c00-7000-8000-000000000001 waybill run ./processor.ts --store postgres://worker@db/orders',
@@ -35,5 +37,6 @@ async function runOne(given: ParsedArgs): Promise<number> {
   const { files, types, run } = await namedHandlers(given)
   const blobs = await namedBlobs(given)
   const store = await storeFromUrl(url, { ...blobs, forExecution: true })
-  return await runOperation({ operations: types, store, handlers: files, run, operationId, ...blobs })
+  const log = given.has('json') ? { logger: jsonLogger } : {}
+  return await runOperation({ operations: types, store, handlers: files, run, operationId, ...blobs, ...log })
 }

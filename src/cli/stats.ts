@@ -37,6 +37,7 @@ export const top: Command = {
     ...DESK_OPTIONS,
     ...WINDOW_OPTION,
     interval: { value: 'TIME', help: 'how often to look (default 2s)' },
+    json: { help: 'print each look as a line of JSON' },
   },
   examples: [
     'waybill top --store postgres://worker@db/orders',
@@ -49,12 +50,16 @@ async function runTop(given: ParsedArgs): Promise<number> {
   const stop = stopSignal()
   const interval = given.duration('interval') ?? REFRESH_MS
   const window = windowOf(given)
+  const show = (found: Statistics) => {
+    if (given.has('json')) return printJson(found)
+    const lines = linesOf(found)
+    return print(process.stdout.isTTY ? screen(lines) : [...lines, ''].join('\n'))
+  }
   return await withDesk(
     given,
     async desk => {
       while (!stop.aborted) {
-        const lines = linesOf(await desk.statistics({ window }))
-        print(process.stdout.isTTY ? screen(lines) : [...lines, ''].join('\n'))
+        show(await desk.statistics({ window }))
         await sleep(interval, undefined, { signal: stop }).catch(() => {})
       }
       return 0

@@ -3,10 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { storeFromUrl } from '../from-url/store-from-url.ts'
 import { redactUrl } from '../from-url/urls.ts'
 import { createWaybill, type Waybill } from '../waybill.ts'
-import { BLOBS_OPTION, type Command, type ParsedArgs, STORE_OPTION } from './command.ts'
+import { BLOBS_OPTION, type Command, JSON_LINES_OPTION, type ParsedArgs, STORE_OPTION } from './command.ts'
 import { HANDLER_OPTIONS, namedHandlers } from './handler-files.ts'
 import { namedBlobs } from './open.ts'
-import { print } from './output.ts'
+import { jsonLogger, print } from './output.ts'
 import { receiveFromQueue } from './queue.ts'
 import { aborted, stopSignal } from './signals.ts'
 
@@ -33,10 +33,11 @@ export const work: Command = {
       help: 'with --until-idle: the Azure Storage queue whose message started this process (default: WAYBILL_QUEUE)',
     },
     idle: { value: 'TIME', help: 'how long the queue must stay empty before exiting (default 5s)' },
+    ...JSON_LINES_OPTION,
   },
   examples: [
     'waybill work ./processor.ts --store postgres://worker@db/orders',
-    'waybill work ./processor.ts --until-idle --store sqlite:./orders.db',
+    'waybill work ./processor.ts --until-idle --json --store sqlite:./orders.db',
   ],
   run: runWork,
 }
@@ -49,18 +50,20 @@ async function runWork(given: ParsedArgs): Promise<number> {
   const { files, types, run } = await namedHandlers(given)
   const worker = { handlers: files, run, concurrency }
   const blobs = await namedBlobs(given)
-  const waybill = createWaybill({ operations: types, store: await storeFromUrl(url, blobs), worker, ...blobs })
+  const log = given.has('json') ? { logger: jsonLogger } : {}
+  const waybill = createWaybill({ operations: types, store: await storeFromUrl(url, blobs), worker, ...blobs, ...log })
   const request = given.has('until-idle') ? await receiveFromQueue(given.text('queue')) : undefined
   await waybill.start()
-  print(
-    `Working on ${types.map(({ name }) => name).join(', ')} from ${redactUrl(url)}. Press Ctrl-C or send SIGTERM to stop.`,
-  )
+  const names = types.map(({ name }) => name)
+  if (given.has('json')) jsonLogger.info({ types: names, store: redactUrl(url) }, 'The worker has started')
+  else print(`Working on ${names.join(', ')} from ${redactUrl(url)}. Press Ctrl-C or send SIGTERM to stop.`)
   try {
     await (given.has('until-idle') ? untilIdle(waybill, idleMs, stop) : aborted(stop))
   } finally {
     await waybill.stop()
   }
   await (stop.aborted ? request?.release() : request?.complete())
+  if (given.has('json')) jsonLogger.info({}, 'The worker has stopped')
   return 0
 }
 

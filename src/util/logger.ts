@@ -41,9 +41,14 @@ export const stderrLogger: Logger = guardLogger({
   error: (fields, message) => writeLine('error', fields, message),
 })
 
-function writeLine(level: string, fields: object, message: string): void {
+/** Makes an entry that JSON can say, of any fields. */
+export function logEntry(level: keyof Logger, fields: object, message: string): Readonly<Record<string, unknown>> {
   const shown = Object.keys(fields).map(name => [name, toPlainJson(readMember(fields, name), FIELD_ROOM)])
-  const entry = { level, time: new Date().toISOString(), message, ...Object.fromEntries(shown) }
+  return { level, time: new Date().toISOString(), message, ...Object.fromEntries(shown) }
+}
+
+function writeLine(level: keyof Logger, fields: object, message: string): void {
+  const entry = logEntry(level, fields, message)
   const readable = process.stderr.isTTY ? readableLine(entry, process.stderr) : undefined
   process.stderr.write(`${readable ?? JSON.stringify(entry)}\n`)
 }
