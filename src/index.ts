@@ -8,20 +8,24 @@
  * ```
  */
 export type { Duration } from './model/duration.ts'
-export { type Media, type MediaBody, type MediaOptions, media, type Pieces } from './model/media.ts'
-export type { Attempt, Operation } from './model/operation.ts'
 export {
-  type AnyOperationType,
   type AskOptions,
-  type Backoff,
-  defineOperation,
+  type Child,
+  type ChildOptions,
   type EventOptions,
   type Handler,
   type HandlerFunction,
   handler,
   type Job,
-  type JsonSchema,
   type LogLevel,
+} from './model/handler.ts'
+export { type Media, type MediaBody, type MediaOptions, media, type Pieces } from './model/media.ts'
+export type { Attempt, Operation } from './model/operation.ts'
+export {
+  type AnyOperationType,
+  type Backoff,
+  defineOperation,
+  type JsonSchema,
   type OperationInput,
   type OperationOutput,
   type OperationResult,

@@ -11,6 +11,7 @@
  * const { operation } = await waybill.operations.submit(orders, { input: { customer: 'Ada', items: [] } })
  * console.log(operation.status)
  */
+export type { SubmitRequest } from './model/submit-request.ts'
 export { FilterError, formatFilter, parseFilter } from './operator/filter.ts'
 export type { Operator, PageRequest } from './operator/operator.ts'
 export type {
@@ -33,7 +34,6 @@ export type {
 export type { ScheduleOptions } from './schedules/schedules.ts'
 export type { DirectCalls, OwnerOption, WaitOptions } from './service/direct.ts'
 export type { ListRequest, Operations, Submitted } from './service/operations.ts'
-export type { SubmitRequest } from './service/submissions.ts'
 export type { OperatorFilter } from './stores/store.ts'
 export type { Logger } from './util/logger.ts'
 export {

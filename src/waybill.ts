@@ -43,6 +43,7 @@ import type { Loop } from './util/loop.ts'
 import { runSteps, type StartStep, StartTimeoutError } from './util/start-steps.ts'
 import { Webhooks } from './webhooks/webhooks.ts'
 import type { WebhooksOptions } from './webhooks/webhooks-options.ts'
+import { FamilyOutbox } from './worker/family-outbox.ts'
 import { makeWorker, RENAMED_WORKER_OPTIONS, WORKER_OPTIONS, type WorkerOptions } from './worker/make-worker.ts'
 import { Sweeper } from './worker/sweeper.ts'
 
@@ -239,7 +240,8 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
   const logger = guardLogger(options.logger ?? stderrLogger)
   const timed = withTimeout(options.store, toMs(options.storeTimeout ?? '10s'))
   const declared = new Set(types.map(({ name }) => name))
-  const store = withHooks(timed, hooksOf(options), declared, error => {
+  const families = new FamilyOutbox({ store: timed, logger })
+  const store = withHooks(families.following(timed), hooksOf(options), declared, error => {
     logger.error({ err: error }, 'A hook of the composition failed')
   })
   const metrics = new Metrics(
@@ -294,10 +296,12 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
     schedules: schedules?.types ?? [],
   })
   const loops = (): readonly Loop[] =>
-    [worker, dispatcher, autoscaler, sweeper, webhooks, schedules, operator, pauses].flatMap(part => part?.loops ?? [])
+    [worker, dispatcher, autoscaler, sweeper, webhooks, schedules, operator, pauses, families].flatMap(
+      part => part?.loops ?? [],
+    )
   const stopWork = async () => {
     operations.drain()
-    const parts = [schedules, dispatcher, autoscaler, worker, webhooks, sweeper, operator, pauses]
+    const parts = [schedules, dispatcher, autoscaler, worker, webhooks, sweeper, operator, pauses, families]
     await Promise.all(parts.map(part => part?.stop()))
   }
   let drained: Promise<void> | undefined
@@ -329,6 +333,7 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
         { awaits: 'the store to open', run: () => store.open() },
         { awaits: 'the blob store to open', run: () => blobs?.open?.() },
         { awaits: 'the sweeper', run: () => sweeper.start() },
+        { awaits: 'the families', run: () => families.start() },
         { awaits: 'the paused types', run: () => pauses.start() },
         { awaits: 'the handlers to load', run: () => worker?.start() },
         { awaits: 'the dispatcher, the webhooks and the schedules', run: begin },

@@ -1,7 +1,8 @@
 /** The attempts of one operation, for debugging. */
 
 import type { Attempt } from '../model/operation.ts'
-import type { Operations, RunningAttempt } from '../service/operations.ts'
+import type { RunningAttempt } from '../service/attempts-of.ts'
+import type { Operations } from '../service/operations.ts'
 import { type HttpRequest, type HttpResponse, json } from './message.ts'
 
 /** GET /operations/{id}/attempts: the last 50, the oldest first; never who held them, which is the name of a machine. */

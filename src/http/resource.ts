@@ -125,14 +125,15 @@ export class Resource {
     return this.#operations.document(operation, this.#linksOf(operation))
   }
 
-  #linksOf({ id, retryOf, retriedBy }: Operation): Links {
+  #linksOf({ id, retryOf, retriedBy, parent }: Operation): Links {
     const links = (of: string) => linksOf(this.#options.base, this.type.name, of)
     const own = links(id)
-    if (retryOf === null && retriedBy === null) return own
+    if (retryOf === null && retriedBy === null && parent === null) return own
     return {
       ...own,
       ...(retryOf !== null && { retryOf: links(retryOf).status }),
       ...(retriedBy !== null && { retriedBy: links(retriedBy).status }),
+      ...(parent !== null && { parent: links(parent).operation }),
     }
   }
 

@@ -124,6 +124,11 @@ export const PROBLEMS = {
     title: 'The operation has already finished',
     cure: 'Read its result; nothing can change an operation that has finished.',
   },
+  'child-failed': {
+    status: 500,
+    title: 'An operation that this one depends on did not complete',
+    cure: 'Read "child" for its id and problem, and retry this operation once the cause is gone.',
+  },
   'invalid-event': {
     status: 422,
     title: 'The event does not match the schema',

@@ -68,6 +68,8 @@ export interface Links {
   readonly events: string
   /** The status of the operation that this one runs again. */
   readonly retryOf?: string
+  /** The status of the operation that has submitted this one. */
+  readonly parent?: string
   /** The status of the operation that runs this one again. */
   readonly retriedBy?: string
 }
@@ -91,7 +93,7 @@ export const MAX_PAGE_LIMIT = 200
 
 /** What the handler of an operation waits for. */
 export interface WaitDocument {
-  /** `time`: nobody needs to do anything. `event`: a system sends something. `input`: a person or an agent answers `message`. */
+  /** `time` and `children`: nobody needs to do anything. `event`: a system sends something. `input`: a person or an agent answers `message`. */
   readonly kind: 'time' | 'event' | 'input' | 'children'
   readonly name: string
   /** When it ends without an event. */
@@ -101,6 +103,14 @@ export interface WaitDocument {
   readonly schema?: Readonly<Record<string, unknown>>
   /** Where to POST the event. */
   readonly url?: string
+}
+
+/** The operations that another one has submitted. */
+export interface ChildrenDocument {
+  readonly total: number
+  readonly completed: number
+  readonly failed: number
+  readonly canceled: number
 }
 
 /**
@@ -137,6 +147,8 @@ export interface StatusDocument {
   readonly waitingFor?: string
   /** What its handler waits for. */
   readonly waits?: readonly WaitDocument[]
+  /** How many operations its handler has submitted, as far as they are kept, and how they have ended. */
+  readonly children?: ChildrenDocument
   /** Why it failed or was canceled. */
   readonly error?: Problem
   /** Names and values that the service has given it. */

@@ -45,6 +45,29 @@ export const RESERVED_STEPS = 'waybill:'
 /** Of each callback URL, a step keeps the token; the name of the wait follows. */
 export const CALLBACK_STEP = `${RESERVED_STEPS}callback:`
 
+/** Steps that keep which children were submitted, as JSON of keys and ids; the id of the first one follows. */
+export const CHILDREN_STEP = `${RESERVED_STEPS}children:`
+
+/** What such a step keeps of each child. */
+export interface RecordedChild {
+  readonly key: string
+  readonly id: string
+  readonly detached?: true
+}
+
+/** The children that steps have recorded. Of two with one key the one with the later id counts: a retry has replaced the other. */
+export function recordedChildren(steps: ReadonlyMap<string, string>): RecordedChild[] {
+  const children = new Map<string, RecordedChild>()
+  for (const [name, value] of steps) {
+    if (!name.startsWith(CHILDREN_STEP)) continue
+    for (const child of JSON.parse(value) as RecordedChild[]) {
+      const other = children.get(child.key)
+      if (other === undefined || other.id < child.id) children.set(child.key, child)
+    }
+  }
+  return [...children.values()]
+}
+
 /** Counted as UTF-16 code units. */
 const NAME = /^[^\0]{1,200}$/
 

@@ -44,6 +44,7 @@ const STATUS_DOCUMENT = object(
     cancelRequested: { type: 'boolean', description: 'Whether a cancel has been requested.' },
     waitingFor: say(text, 'Why the operation has not started, or does not go on.'),
     waits: { type: 'array', items: schemaRef('Wait'), description: 'What the handler of the operation waits for.' },
+    children: schemaRef('Children'),
     error: schemaRef('Problem'),
     tags: say({ type: 'object', additionalProperties: text }, 'Names and values that the service gave the operation.'),
     links: schemaRef('Links'),
@@ -59,6 +60,7 @@ const STATUS_DOCUMENT = object(
     'estimatedCompletionAt',
     'waitingFor',
     'waits',
+    'children',
     'error',
     'tags',
   ],
@@ -134,7 +136,7 @@ const WAIT = object(
       type: 'string',
       enum: WAIT_KINDS,
       description:
-        '"time": nobody needs to do anything. "event": a system sends something. "input": a person or an agent answers the message.',
+        '"time" and "children": nobody needs to do anything. "event": a system sends something. "input": a person or an agent answers the message.',
     },
     name: say(text, 'The name of the wait.'),
     until: say(time, 'When it ends without an event.'),
@@ -144,6 +146,13 @@ const WAIT = object(
   },
   ['until', 'message', 'schema', 'url'],
 )
+
+const CHILDREN = object('The operations that the handler of an operation has submitted, as far as they are kept.', {
+  total: say(count, 'How many there are.'),
+  completed: say(count, 'How many of them have completed.'),
+  failed: say(count, 'How many of them have failed.'),
+  canceled: say(count, 'How many of them were canceled.'),
+})
 
 const DELIVERY_ATTEMPT = object(
   'One attempt to deliver a webhook.',
@@ -237,8 +246,9 @@ export const SCHEMAS: Readonly<Record<string, JsonSchema>> = {
       events: say(uri, 'The stream of events, with "Accept: text/event-stream".'),
       retryOf: say(uri, 'The status of the operation that this one runs again.'),
       retriedBy: say(uri, 'The status of the operation that runs this one again.'),
+      parent: say(uri, 'The operation that has submitted this one, in the format of Azure clients.'),
     },
-    ['retryOf', 'retriedBy'],
+    ['retryOf', 'retriedBy', 'parent'],
   ),
   Problem: PROBLEM,
   InputError: object('One error in the input.', {
@@ -249,6 +259,7 @@ export const SCHEMAS: Readonly<Record<string, JsonSchema>> = {
   Cancellation: ended('canceled', 'The document at the result URL of a canceled operation.'),
   Monitor: MONITOR,
   Wait: WAIT,
+  Children: CHILDREN,
   EventReceipt: object('The receipt of an event.', {
     id: say(uuid, 'The id of the operation.'),
     name: say(text, 'The name of the event.'),

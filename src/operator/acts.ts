@@ -3,11 +3,13 @@
  * act whose process dies in between is done by another process, so every act can be repeated without harm. An act on many
  * operations is an operation that works through them page by page, and goes on where it was.
  */
+
+import { handler, type Job } from '../model/handler.ts'
 import type { Operation } from '../model/operation.ts'
-import { type AnyOperationType, defineOperation, handler, type Job } from '../model/operation-type.ts'
+import { type AnyOperationType, defineOperation } from '../model/operation-type.ts'
 import { ProblemError, problem } from '../model/problem.ts'
+import { toSubmission } from '../model/submit-request.ts'
 import { isTick } from '../schedules/schedules.ts'
-import { toSubmission } from '../service/submissions.ts'
 import { orUnavailable } from '../service/unavailable.ts'
 import { OPERATOR, PAUSES } from '../stores/paused-types.ts'
 import { acceptedOperation, type Store } from '../stores/store.ts'

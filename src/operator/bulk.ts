@@ -2,8 +2,9 @@
  * One act on all operations that fit a filter, newest first, or on those of a selection: page by page. Each page is chosen, recorded, acted on and
  * recorded again, so a run that goes on after a crash repeats one page at most, and what it has done before is done once.
  */
+
+import type { Job } from '../model/handler.ts'
 import type { Operation } from '../model/operation.ts'
-import type { Job } from '../model/operation-type.ts'
 import { ProblemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import { orUnavailable } from '../service/unavailable.ts'

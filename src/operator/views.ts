@@ -2,7 +2,7 @@
 import type { Attempt, AttemptError, Operation } from '../model/operation.ts'
 import type { Status } from '../model/protocol.ts'
 import type { Wait } from '../model/waits.ts'
-import type { RunningAttempt } from '../service/operations.ts'
+import type { RunningAttempt } from '../service/attempts-of.ts'
 import type { OperatorFilter } from '../stores/store.ts'
 import type { Delivery } from '../webhooks/history.ts'
 

@@ -4,12 +4,13 @@
  * operation, arms the next one, and submits what the schedule is for under a key of the same kind.
  */
 import { Cron } from 'croner'
-import { type AnyOperationType, defineOperation, type Handler, handler, type Job } from '../model/operation-type.ts'
+import { type Handler, handler, type Job } from '../model/handler.ts'
+import { type AnyOperationType, defineOperation } from '../model/operation-type.ts'
 import { type Checks, checkOptions, oneOf, required, STRING, UNCHECKED } from '../model/options.ts'
 import { ProblemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
+import { toSubmission } from '../model/submit-request.ts'
 import type { Operations } from '../service/operations.ts'
-import { toSubmission } from '../service/submissions.ts'
 import type { Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import type { Loop } from '../util/loop.ts'

@@ -71,9 +71,3 @@ export class Admission {
     return bucket
   }
 }
-
-/** Reads the limits that a type sets for its submissions; undefined where it sets none. */
-export function limitsOf({ inFlightLimit, backlogLimit }: AnyOperationType['policy']): SubmissionLimits | undefined {
-  if (inFlightLimit === undefined && backlogLimit === undefined) return undefined
-  return { inFlight: inFlightLimit, backlog: backlogLimit }
-}

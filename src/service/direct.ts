@@ -5,8 +5,8 @@ import type { Operation } from '../model/operation.ts'
 import type { AnyOperationType, OperationInput, OperationOutput } from '../model/operation-type.ts'
 import { ProblemError, problem, problemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
+import type { SubmitRequest } from '../model/submit-request.ts'
 import type { Operations } from './operations.ts'
-import type { SubmitRequest } from './submissions.ts'
 
 /** Whose operations are meant. */
 export interface OwnerOption {

@@ -5,11 +5,12 @@
 import { type BlobReference, type BlobStore, type ByteRange, readReference } from '../blobs/blob-store.ts'
 import { checkLength, startReading } from '../blobs/byte-streams.ts'
 import { compileJsonSchema } from '../model/json-schema.ts'
-import type { Attempt, Operation } from '../model/operation.ts'
+import { type Attempt, hasChildren, type Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
 import { type ProblemError, problemError } from '../model/problem.ts'
 import { isFinal, type Links, type Status, type StatusDocument } from '../model/protocol.ts'
 import type { Submission } from '../model/submission.ts'
+import { type SubmitRequest, toSubmission } from '../model/submit-request.ts'
 import { readTags } from '../model/tags.ts'
 import { checkSchema, validate } from '../model/validation.ts'
 import { isEventName, isFor, type Wait } from '../model/waits.ts'
@@ -18,13 +19,13 @@ import { inSpan, traceparentOf } from '../observability/tracing.ts'
 import type { Acceptance, LogLine, OperationStore, Store, WithOutput } from '../stores/store.ts'
 import { TimeLimit } from '../util/time-limit.ts'
 import { Admission } from './admission.ts'
+import { attemptsOf, type RunningAttempt } from './attempts-of.ts'
 import { type Durations, type Estimate, Estimator } from './estimator.ts'
 import { callbackName, type EventRequest, mayAnswer, openWaits, sendEvent } from './events.ts'
 import { OperationWatcher, type Patience, type Waited } from './operation-watcher.ts'
 import { Readiness } from './readiness.ts'
 import { type RetryOptions, retrySubmission, retryType } from './retries.ts'
 import { toDocument, waitingFor } from './status-document.ts'
-import { type SubmitRequest, toSubmission } from './submissions.ts'
 import { orUnavailable } from './unavailable.ts'
 
 /** The answer to a submission. */
@@ -455,13 +456,22 @@ export class Operations {
     return await orUnavailable(this.#store.logs(id, after))
   }
 
+  async #childrenOf(operation: Operation): Promise<Pick<StatusDocument, 'children'>> {
+    if (!hasChildren(operation)) return {}
+    const counts = await this.#store.countChildren(operation.id).catch(() => undefined)
+    if (counts === undefined) return {}
+    const { unfinished, completed, failed, canceled } = counts
+    return { children: { total: unfinished + completed + failed + canceled, completed, failed, canceled } }
+  }
+
   /** Makes the status document that a client gets of an operation. */
   async document(operation: Operation, links: Links): Promise<StatusDocument> {
     // What is known is answered without an estimate too: an accepted operation must be answered with 202.
     const expected = isFinal(operation.status)
       ? undefined
       : await this.#estimator.estimate(operation).catch((): Estimate => ({ retryAfterMs: 1000, unclaimedMs: 0 }))
-    return toDocument(operation, links, waitingFor(operation, expected, this.#whyWaiting(operation.type)), expected)
+    const reason = waitingFor(operation, expected, this.#whyWaiting(operation.type))
+    return { ...toDocument(operation, links, reason, expected), ...(await this.#childrenOf(operation)) }
   }
 }
 
@@ -469,28 +479,6 @@ export class Operations {
 function replayOf(operation: Operation, { fingerprint: body }: Submission): Submitted {
   if (operation.fingerprint !== body) throw problemError('idempotency-key-reused')
   return { operation, replayed: true }
-}
-
-/** An attempt that has not ended. */
-export type RunningAttempt = Pick<Attempt, 'number' | 'holder' | 'execution' | 'engine' | 'startedAt'> & {
-  readonly outcome: 'running'
-}
-
-/** Lists the attempts of an operation, including the running one. */
-export function attemptsOf(operation: Operation): readonly (Attempt | RunningAttempt)[] {
-  if (operation.status !== 'running') return operation.history
-  return [...operation.history, runningAttempt(operation)]
-}
-
-function runningAttempt(operation: Operation): RunningAttempt {
-  return {
-    number: operation.attempt,
-    holder: operation.holder ?? '',
-    execution: operation.execution,
-    engine: operation.engine,
-    startedAt: operation.attemptStartedAt ?? operation.updatedAt,
-    outcome: 'running',
-  }
 }
 
 function isId(id: string): boolean {

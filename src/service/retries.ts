@@ -1,9 +1,11 @@
 /** An operation that has ended without a result is run again: as a new operation that names the old one. */
-import type { Operation } from '../model/operation.ts'
+import { hasChildren, type Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
 import { problemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import type { Submission } from '../model/submission.ts'
+import { CHILDREN_STEP, type RecordedChild } from '../model/waits.ts'
+import { listAllChildren } from '../stores/list-all-children.ts'
 import type { OperationStore } from '../stores/store.ts'
 import { orUnavailable } from './unavailable.ts'
 
@@ -40,9 +42,28 @@ export async function retrySubmission(
   if (status === 'completed') throw problemError('not-retryable', 'It has completed.')
   const input = await orUnavailable(store.readPayload(id, 'input'))
   if (input === undefined) throw problemError('not-retryable', 'Its input is missing.')
-  const steps = fresh ? [] : [...(await orUnavailable(store.steps(id)))]
+  const steps = fresh ? [] : await orUnavailable(stepsToKeep(store, operation))
   const { webhookUrl, tags } = operation
   return { ...as(input), idempotencyKey: retryKey(id), retryOf: id, webhookUrl, tags, steps }
+}
+
+/** Of the children, the completed ones alone are kept: the others are submitted again. */
+async function stepsToKeep(
+  store: OperationStore,
+  operation: Operation,
+): Promise<(readonly [name: string, value: string])[]> {
+  const steps = await store.steps(operation.id)
+  if (!hasChildren(operation)) return [...steps]
+  const states = ['unfinished', 'failed', 'canceled'] as const
+  const again = new Set((await Promise.all(states.map(state => listAllChildren(store, operation.id, state)))).flat())
+  return [...steps].map(([name, value]) => [
+    name,
+    name.startsWith(CHILDREN_STEP) ? withoutChildren(value, again) : value,
+  ])
+}
+
+function withoutChildren(value: string, ids: ReadonlySet<string>): string {
+  return JSON.stringify((JSON.parse(value) as RecordedChild[]).filter(({ id }) => !ids.has(id)))
 }
 
 /** The type of an operation that is to run again. */

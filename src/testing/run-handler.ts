@@ -1,13 +1,16 @@
 /** One attempt of one handler, for the tests of those who write handlers: no store, no server, no waiting. */
 import { streamBytes } from '../blobs/byte-streams.ts'
+import type { Handler, LogLevel } from '../model/handler.ts'
 import type { AttemptError, Outcome } from '../model/operation.ts'
-import type { AnyOperationType, Handler, LogLevel, OperationInput, OperationOutput } from '../model/operation-type.ts'
+import type { AnyOperationType, OperationInput, OperationOutput } from '../model/operation-type.ts'
 import { type Checks, checkOptions, integer, OBJECT, STRING, UNCHECKED, withMethods } from '../model/options.ts'
 import { problem } from '../model/problem.ts'
 import type { Problem, Progress } from '../model/protocol.ts'
+import type { Submission } from '../model/submission.ts'
 import { validate } from '../model/validation.ts'
 import { eventText, RESERVED_STEPS, type WaitRequest, waitStep } from '../model/waits.ts'
 import { runAttempt } from '../worker/attempt.ts'
+import { childKey } from '../worker/attempt-children.ts'
 import { type Host, StopError } from '../worker/runners/runner.ts'
 
 /** Options of {@link runHandler}. */
@@ -21,6 +24,11 @@ export interface RunHandlerOptions {
    * waits for something else is suspended. Default: nothing.
    */
   readonly events?: Readonly<Record<string, unknown>> | undefined
+  /**
+   * The results of children, by their keys: these have completed. A handler that waits for another one is suspended.
+   * Default: none.
+   */
+  readonly children?: Readonly<Record<string, unknown>> | undefined
   /** The names of waits whose time is over: sleeps that have ended, and events that did not come within their timeout. Default: none. */
   readonly waitsOver?: readonly string[] | undefined
   /** Cancels the operation when it is aborted, as a client does. Default: nothing cancels it. */
@@ -34,6 +42,15 @@ export interface MediaResult {
   readonly type: string
   readonly filename: string | undefined
   readonly bytes: Uint8Array
+}
+
+/** An operation that the handler has submitted. */
+export interface SubmittedChild {
+  readonly id: string
+  readonly key: string
+  /** The name of the operation type. */
+  readonly type: string
+  readonly input: unknown
 }
 
 /** What one attempt has come to. */
@@ -54,6 +71,8 @@ export interface HandlerRun<Output> {
   readonly error: AttemptError | undefined
   /** How long the next attempt would wait, in milliseconds. */
   readonly retryDelayMs: number | undefined
+  /** The operations that it has submitted, in this attempt, in their order. */
+  readonly children: readonly SubmittedChild[]
   /** What a suspended handler waits for. */
   readonly waits: readonly WaitRequest[]
   /** What the handler reported: of calls in quick succession the first and the last, as clients see them. */
@@ -67,6 +86,7 @@ const OPTIONS: Checks<RunHandlerOptions> = {
   attempt: integer(1, 1000),
   steps: OBJECT,
   events: OBJECT,
+  children: OBJECT,
   waitsOver: UNCHECKED,
   signal: withMethods('an AbortSignal', 'addEventListener', 'throwIfAborted'),
   id: STRING,
@@ -92,8 +112,8 @@ export async function runHandler<Type extends AnyOperationType>(
   options: RunHandlerOptions = {},
 ): Promise<HandlerRun<OperationOutput<Type>>> {
   checkOptions('runHandler()', options, OPTIONS)
-  const { attempt = 1, steps = {}, events = {}, waitsOver = [], signal, id = ID } = options
-  const record = new Recorder(steps)
+  const { attempt = 1, steps = {}, events = {}, children = {}, waitsOver = [], signal, id = ID } = options
+  const record = new Recorder(id, steps, children)
   record.addWaits(events, waitsOver)
   const checked = await validate(handler.type.input, input)
   if (checked.errors !== undefined) {
@@ -102,6 +122,7 @@ export async function runHandler<Type extends AnyOperationType>(
   const task = {
     id,
     type: handler.type.name,
+    owner: '',
     attempt,
     failedBefore: attempt - 1,
     claimedAt: Date.now(),
@@ -147,9 +168,16 @@ class Recorder {
   readonly #progress: Progress[] = []
   readonly #log: { level: LogLevel; message: string }[] = []
   readonly #steps: Map<string, string>
+  readonly #results: Readonly<Record<string, unknown>>
+  readonly #submitted: SubmittedChild[] = []
   #media: MediaResult | undefined
 
-  constructor(steps: Readonly<Record<string, unknown>>) {
+  readonly #keyPrefix: string
+
+  /** @param results of children, by their keys */
+  constructor(id: string, steps: Readonly<Record<string, unknown>>, results: Readonly<Record<string, unknown>>) {
+    this.#keyPrefix = childKey(id, '')
+    this.#results = results
     this.#steps = new Map(Object.entries(steps).map(([name, value]) => [name, JSON.stringify(value ?? null)]))
   }
 
@@ -167,6 +195,16 @@ class Recorder {
       log: (level, message) => void this.#log.push({ level, message }),
       steps: async () => this.#steps,
       recordStep: async (name, value) => void this.#steps.set(name, value),
+      submit: async children => children.map(child => this.#submit(child)),
+      family: async () => ({
+        unfinished: this.#submitted.flatMap(({ key, id }) => (Object.hasOwn(this.#results, key) ? [] : [id])),
+        told: 0,
+      }),
+      childEnd: async id => {
+        const child = this.#submitted.find(it => it.id === id)
+        const result = child && this.#results[child.key]
+        return { status: 'completed', at: 0, output: JSON.stringify(result ?? null) }
+      },
       upload: async media => {
         this.#media = {
           type: media.type,
@@ -176,6 +214,12 @@ class Recorder {
         return 'null'
       },
     }
+  }
+
+  #submit({ id, type, input, idempotencyKey }: Submission): string {
+    const key = (idempotencyKey ?? '').slice(this.#keyPrefix.length)
+    this.#submitted.push({ id, key, type, input: JSON.parse(input) as unknown })
+    return id
   }
 
   run<Output>(end: End<Output>): HandlerRun<Output> {
@@ -189,6 +233,7 @@ class Recorder {
       media: this.#media,
       progress: this.#progress,
       log: this.#log,
+      children: this.#submitted,
       steps: Object.fromEntries(
         [...this.#steps]
           .filter(([name]) => !name.startsWith(RESERVED_STEPS))

@@ -15,10 +15,10 @@ import {
 } from '../model/options.ts'
 import { ProblemError, problem } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
+import type { SubmitRequest } from '../model/submit-request.ts'
 import { NEVER_DUE } from '../model/waits.ts'
 import { isTick, type ScheduleOptions } from '../schedules/schedules.ts'
 import { awaitsEvent } from '../service/events.ts'
-import type { SubmitRequest } from '../service/submissions.ts'
 import { sqliteStore } from '../stores/sqlite/sqlite.ts'
 import type { LogLine, Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
@@ -141,11 +141,9 @@ function waitsForTest(operation: Operation, now: number): boolean {
   return awaitsEvent(operation)
 }
 
-/** When time alone has it go on, or its deadline ends it; null where it goes on without. */
-function dueAt({ status, runAt, deadline, waits }: Operation): number | null {
-  const waitsForChildren = waits?.open.some(({ kind }) => kind === 'children') === true
-  if (status === 'running' || runAt === null || (runAt === NEVER_DUE && waitsForChildren)) return null
-  return Math.min(runAt, deadline ?? NEVER_DUE)
+/** When it goes on, or its deadline ends it. What waits for its children alone is never due: they are among the others. */
+function dueAt({ status, runAt, deadline }: Operation, now: number): number {
+  return status === 'running' ? now : Math.min(runAt ?? now, deadline ?? NEVER_DUE)
 }
 
 class InMemoryWaybill implements TestWaybill {
@@ -186,9 +184,8 @@ class InMemoryWaybill implements TestWaybill {
       if (unfinished.length === 0) return
       if (!this.#hasHandlers)
         throw new Error('Operations wait for a handler: give testWaybill() the option "handlers".')
-      const due = unfinished.map(operation => dueAt(operation) ?? now)
-      const next = Math.min(...due)
-      if (next > now) this.clock.advanceTo(next)
+      const next = Math.min(...unfinished.map(operation => dueAt(operation, now)))
+      if (next > now && next < NEVER_DUE) this.clock.advanceTo(next)
       await sleep(1)
     }
   }

@@ -1,5 +1,5 @@
 /** The log lines of one attempt: the first ones go out at once, and the last ones when it ends. */
-import type { LogLevel } from '../model/operation-type.ts'
+import type { LogLevel } from '../model/handler.ts'
 import { LOG_LIMIT } from '../stores/store.ts'
 
 /** The most bytes, about, of a line's message. */

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Duration, durationMs, LONGEST_MS } from '../model/duration.ts'
-import type { AskOptions, EventOptions } from '../model/operation-type.ts'
+import type { AskOptions, EventOptions } from '../model/handler.ts'
 import { problemError } from '../model/problem.ts'
 import { jsonSchemaOf } from '../model/standard-json-schema.ts'
 import { validate } from '../model/validation.ts'
@@ -21,6 +21,7 @@ import {
   type Waits,
   waitStep,
 } from '../model/waits.ts'
+import type { Family } from './runners/runner.ts'
 import type { Steps } from './steps.ts'
 import { UniqueNames } from './unique-names.ts'
 
@@ -39,11 +40,28 @@ export interface WaitsOptions {
   readonly claimedAt: number
   readonly steps: Steps
   readonly signal: AbortSignal
+  /** Reads which children have not ended. */
+  readonly family: () => Promise<Family>
   readonly id: string
   /** Where clients reach the API; null where nobody has said. */
   readonly publicUrl: string | null
   /** Called once, when the handler does nothing but wait for these. */
   readonly suspend: (waits: readonly WaitRequest[]) => void
+}
+
+/** A wait that is not over. */
+interface OpenWait {
+  readonly request: WaitRequest
+  readonly children?: ChildrenWait
+}
+
+/** A wait for children, which is looked at once more before the attempt ends. */
+interface ChildrenWait {
+  readonly ids: readonly string[]
+  /** When the last of them ended, where all have. */
+  readonly endedAt: () => Promise<number | undefined>
+  readonly tell: (end: WaitEnd) => void
+  readonly fail: (error: unknown) => void
 }
 
 /** The end of a wait, and who is waiting for it. */
@@ -52,10 +70,10 @@ interface Told {
   readonly tell: (end: WaitEnd) => void
 }
 
-export class HandlerWaits {
+export class AttemptWaits {
   readonly #options: WaitsOptions
   readonly #names = new UniqueNames()
-  readonly #open: WaitRequest[] = []
+  #open: readonly OpenWait[] = []
   /** Waits that are over, before the handler is told so. */
   #over: readonly Told[] = []
   /** Short sleeps under way. */
@@ -63,6 +81,8 @@ export class HandlerWaits {
   /** Waits of which it is not known yet whether they are over. */
   #lookUps = 0
   #isScheduled = false
+  /** The children that had not ended when it was read last. */
+  #family: Promise<Family> | undefined
 
   constructor(options: WaitsOptions) {
     this.#options = options
@@ -106,6 +126,44 @@ export class HandlerWaits {
     return `${publicUrl}/operations/${id}/callbacks/${token}`
   }
 
+  /** Waits until all of these children have ended. */
+  async children(name: string, ids: readonly string[], endedAt: ChildrenWait['endedAt']): Promise<void> {
+    if (this.#options.steps.isInside) throw insideStep(name)
+    const { promise, resolve: tell, reject: fail } = Promise.withResolvers<WaitEnd>()
+    const children = { ids, endedAt, tell, fail }
+    const at = await this.during(async () => await this.#endOfChildren(children))
+    if (at === undefined)
+      this.#open = [...this.#open, { request: { kind: 'children', name, withinMs: null }, children }]
+    else this.#over = [...this.#over, { end: { at }, tell }]
+    await promise
+  }
+
+  /** While the work goes on, the attempt is not suspended. */
+  async during<T>(work: () => Promise<T>): Promise<T> {
+    this.#lookUps++
+    try {
+      return await work()
+    } finally {
+      this.#lookUps--
+      this.#goOn()
+    }
+  }
+
+  /** There are more children than were read. */
+  forgetFamily(): void {
+    this.#family = undefined
+  }
+
+  async #endOfChildren({ ids, endedAt }: ChildrenWait): Promise<number | undefined> {
+    const unfinished = new Set((await this.#readFamily()).unfinished)
+    return ids.some(id => unfinished.has(id)) ? undefined : await endedAt()
+  }
+
+  async #readFamily(): Promise<Family> {
+    this.#family ??= this.#options.family()
+    return await this.#family
+  }
+
   async #answer(kind: WaitKind, name: unknown, options: EventOptions, message?: string): Promise<unknown> {
     checkEventName(name)
     const own = this.#take(name)
@@ -129,7 +187,7 @@ export class HandlerWaits {
   /** How the wait has ended. Where it has not, the promise stays open, and the attempt is suspended. */
   async #endOf(request: WaitRequest): Promise<WaitEnd> {
     const end = await this.#lookUp(request)
-    if (end === undefined) this.#open.push(request)
+    if (end === undefined) this.#open = [...this.#open, { request }]
     const told = new Promise<WaitEnd>(tell => {
       if (end !== undefined) this.#over = [...this.#over, { end, tell }]
     })
@@ -137,13 +195,7 @@ export class HandlerWaits {
   }
 
   async #lookUp(request: WaitRequest): Promise<WaitEnd | undefined> {
-    this.#lookUps++
-    try {
-      return (await this.#recorded(request.name)) ?? (await this.#timedOut(request))
-    } finally {
-      this.#lookUps--
-      this.#goOn()
-    }
+    return await this.during(async () => (await this.#recorded(request.name)) ?? (await this.#timedOut(request)))
   }
 
   /** An operation that has never waited, and was sent no event, has no such steps: they need not be read. */
@@ -180,9 +232,7 @@ export class HandlerWaits {
 
   #take(name: unknown): string {
     checkName(name)
-    if (this.#options.steps.isInside) {
-      throw new Error(`The wait "${name}" was called within a step. Call it beside the step: a step runs to its end.`)
-    }
+    if (this.#options.steps.isInside) throw insideStep(name)
     return this.#names.take(name)
   }
 
@@ -194,7 +244,7 @@ export class HandlerWaits {
       this.#isScheduled = false
       if (this.#lookUps > 0) return
       if (this.#over.length > 0) this.#tellNext()
-      else if (this.#open.length > 0) this.#suspend()
+      else if (this.#open.length > 0 && this.#isIdle) void this.#suspend()
     })
   }
 
@@ -206,10 +256,48 @@ export class HandlerWaits {
     this.#goOn()
   }
 
-  #suspend(): void {
-    const { signal, steps, suspend } = this.#options
-    if (!steps.isRunning && this.#held === 0 && !signal.aborted) suspend([...this.#open])
+  get #isIdle(): boolean {
+    const { signal, steps } = this.#options
+    return !steps.isRunning && this.#held === 0 && this.#lookUps === 0 && !signal.aborted
   }
+
+  async #suspend(): Promise<void> {
+    const children = this.#open.flatMap(wait => wait.children ?? [])
+    if (children.length > 0) await this.#lookAgain(children)
+    // Meanwhile something may have ended, or the handler may have begun something else.
+    if (this.#over.length > 0 || this.#open.length === 0 || !this.#isIdle) return this.#goOn()
+    const family = await this.#family
+    this.#options.suspend(this.#open.map(wait => toRequest(wait, family)))
+  }
+
+  /** Children may have ended since they were waited for. */
+  async #lookAgain(waits: readonly ChildrenWait[]): Promise<void> {
+    this.#lookUps++
+    this.#family = undefined
+    for (const wait of waits) {
+      try {
+        const at = await this.#endOfChildren(wait)
+        if (at === undefined) continue
+        this.#over = [...this.#over, { end: { at }, tell: wait.tell }]
+      } catch (error) {
+        wait.fail(error)
+      }
+      this.#open = this.#open.filter(({ children }) => children !== wait)
+    }
+    this.#lookUps--
+  }
+}
+
+/** How few may be left unfinished for a wait for children to be over: all but those that it is for. */
+function toRequest({ request, children }: OpenWait, family: Family | undefined): WaitRequest {
+  if (children === undefined || family === undefined) return request
+  const awaited = new Set(children.ids)
+  const { unfinished, told } = family
+  return { ...request, left: unfinished.filter(id => !awaited.has(id)).length, told }
+}
+
+function insideStep(name: string): Error {
+  return new Error(`The wait "${name}" was called within a step. Call it beside the step: a step runs to its end.`)
 }
 
 function checkName(name: unknown): asserts name is string {

@@ -4,15 +4,24 @@
  * write. It runs where the handler does: on the worker's event loop, or in a child process.
  */
 import { isReference } from '../blobs/blob-store.ts'
+import type {
+  AskOptions,
+  Child,
+  ChildOptions,
+  ChildResults,
+  EventOptions,
+  Handler,
+  Job,
+  SettledChildren,
+} from '../model/handler.ts'
 import { parseJson } from '../model/json.ts'
 import { type Media, toMedia } from '../model/media.ts'
 import type { Outcome } from '../model/operation.ts'
 import {
-  type AskOptions,
+  type AnyOperationType,
   backoffMs,
-  type EventOptions,
-  type Handler,
-  type Job,
+  type OperationInput,
+  type OperationOutput,
   type OutputOf,
 } from '../model/operation-type.ts'
 import { ProblemError, plainProblem, problem, problemError, readRetryAfterMs } from '../model/problem.ts'
@@ -21,9 +30,10 @@ import { validate } from '../model/validation.ts'
 import type { WaitRequest } from '../model/waits.ts'
 import { fail, inSpan, traceparentOf } from '../observability/tracing.ts'
 import { readMember } from '../util/plain-json.ts'
+import { AttemptChildren } from './attempt-children.ts'
 import { describeError } from './attempt-error.ts'
 import { AttemptLog } from './attempt-log.ts'
-import { HandlerWaits } from './attempt-waits.ts'
+import { AttemptWaits } from './attempt-waits.ts'
 import { ProgressWriter } from './progress-writer.ts'
 import { type Host, StopError, type Task } from './runners/runner.ts'
 import { Steps } from './steps.ts'
@@ -198,7 +208,8 @@ interface JobContext extends Context {
 function makeJob(task: Task, { host, signal, notes, suspend }: JobContext): Job {
   // Made on first use: few handlers need them.
   let steps: Steps | undefined
-  let waits: HandlerWaits | undefined
+  let waits: AttemptWaits | undefined
+  let children: AttemptChildren | undefined
   const useSteps = () => {
     steps ??= new Steps({
       recorded: () => host.steps(),
@@ -212,8 +223,13 @@ function makeJob(task: Task, { host, signal, notes, suspend }: JobContext): Job 
   }
   const useWaits = () => {
     const { id, waits: before, claimedAt, publicUrl } = task
-    waits ??= new HandlerWaits({ id, before, claimedAt, publicUrl, steps: useSteps(), signal, suspend })
+    const family = () => host.family()
+    waits ??= new AttemptWaits({ id, before, claimedAt, publicUrl, steps: useSteps(), signal, family, suspend })
     return waits
+  }
+  const useChildren = () => {
+    children ??= new AttemptChildren({ parent: task, host, steps: useSteps(), waits: useWaits() })
+    return children
   }
   return {
     id: task.id,
@@ -227,6 +243,12 @@ function makeJob(task: Task, { host, signal, notes, suspend }: JobContext): Job 
     event: async <S>(name: string, options?: EventOptions<S>) => (await useWaits().event(name, options)) as OutputOf<S>,
     callbackUrl: async name => await useWaits().callbackUrl(name),
     ask: async <S>(name: string, options: AskOptions<S>) => (await useWaits().ask(name, options)) as OutputOf<S>,
+    submit: async <T extends AnyOperationType>(type: T, input: OperationInput<T>, options?: ChildOptions) =>
+      (await useChildren().submit(type, input, options)) as Child<OperationOutput<T>>,
+    all: async <Children extends readonly Child[]>(children: Children) =>
+      (await useChildren().all(children)) as ChildResults<Children>,
+    allSettled: async <Children extends readonly Child[]>(children: Children) =>
+      (await useChildren().allSettled(children)) as SettledChildren<Children>,
   }
 }
 

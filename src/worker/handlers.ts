@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { isAbsolute, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { Handler } from '../model/operation-type.ts'
+import type { Handler } from '../model/handler.ts'
 import { TimeLimit } from '../util/time-limit.ts'
 
 /** One handler or several. */

@@ -2,7 +2,8 @@
 import { availableParallelism } from 'node:os'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { type Duration, HOUR, SECOND, toMs } from '../model/duration.ts'
-import type { AnyOperationType, Handler } from '../model/operation-type.ts'
+import type { Handler } from '../model/handler.ts'
+import type { AnyOperationType } from '../model/operation-type.ts'
 import {
   type Checks,
   duration,

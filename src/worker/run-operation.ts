@@ -25,6 +25,7 @@ import type { Store } from '../stores/store.ts'
 import { withTimeout } from '../stores/with-timeout.ts'
 import { guardLogger, type Logger, stderrLogger } from '../util/logger.ts'
 import { fillProcessName } from '../util/process-start.ts'
+import { followUp } from './family-outbox.ts'
 import { makeWorker, WORKER_OPTIONS, type WorkerOptions } from './make-worker.ts'
 import { openPatiently } from './open-patiently.ts'
 import type { Worker } from './worker.ts'
@@ -115,6 +116,7 @@ export async function runOperation(options: RunOperationOptions): Promise<number
     await openPatiently(() => store.open({ brief: true }), { startupMs, logger })
     await options.blobs?.open?.()
     const claimed = await untilDone(worker, id, execution, logger)
+    await followUpEnd(store, id, logger)
     logger.info(
       { operation: id, ...execution, claimed },
       claimed ? 'The operation was run' : 'There was nothing to claim',
@@ -127,6 +129,16 @@ export async function runOperation(options: RunOperationOptions): Promise<number
     return 1
   } finally {
     await Promise.allSettled([store.close(), options.blobs?.close?.()])
+  }
+}
+
+/** What fails here is followed up by the processes that serve the API, some seconds later. */
+async function followUpEnd(store: Store, id: string, logger: Logger): Promise<void> {
+  try {
+    const operation = await store.read(id)
+    if (operation?.familyDue) await followUp(store, [operation])
+  } catch (error) {
+    logger.warn({ operation: id, err: error }, 'The end could not be reported to the parent, and will be later')
   }
 }
 

@@ -13,6 +13,7 @@ import type { Logger } from '../util/logger.ts'
 import { sleepUnref } from '../util/sleep.ts'
 import { outcomeOfStop } from './attempt.ts'
 import { describeError } from './attempt-error.ts'
+import { readChildEnd, readFamily, submitChildren } from './family.ts'
 import type { ResultBlobs } from './result-blobs.ts'
 import {
   type Host,
@@ -305,6 +306,9 @@ export class RunningAttempt {
         void written.then(() => this.#notes.delete(written))
       },
       steps: async () => await this.#insist(async () => await store.steps(id)),
+      submit: async children => await this.#insist(async () => await submitChildren(store, this.lease, children)),
+      family: async () => await this.#insist(async () => await readFamily(store, id)),
+      childEnd: async child => await this.#insist(async () => await readChildEnd(store, child)),
       recordStep: async (name, value) => {
         const step = { kind: 'step', name, value } as const
         if (!(await this.#insist(async () => await store.appendNote(this.lease, step))))

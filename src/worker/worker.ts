@@ -276,11 +276,11 @@ export class Worker {
     if (this.#stopping) run.stop('ShutdownError')
     // The attempt that runs now counts among the counted ones, and has not failed yet.
     const failedBefore = countedAttempts(operation) - 1
-    const { waits, deadline, attemptStartedAt } = operation
+    const { owner, waits, deadline, attemptStartedAt } = operation
     const claimedAt = attemptStartedAt ?? operation.updatedAt
     const { publicUrl = null } = this.#settings
-    const known = { id, attempt, type: operation.type, failedBefore, claimedAt, deadline, waits }
-    const task = { ...known, publicUrl, input, traceparent }
+    const known = { id, attempt, type: operation.type, owner, failedBefore, claimedAt, deadline, waits, traceparent }
+    const task = { ...known, publicUrl, input }
     const end = await this.#inSlot(run, task)
     return await this.#record(run, run.changeOf(end, failedBefore))
   }

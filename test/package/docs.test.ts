@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { root as ROOT } from '../../scripts/tools.ts'
-import type { Handler } from '../../src/model/operation-type.ts'
+import type { Handler } from '../../src/model/handler.ts'
 import { compile, createProgramFolder, moduleOf } from '../support/sample-program.ts'
 import { hasFinished, submit, test } from '../support/waybill.ts'
 

@@ -315,6 +315,7 @@ test('a handler is not called with an attempt that was told to stop before it be
     failedBefore: 0,
     claimedAt: 0,
     deadline: null,
+    owner: '',
     waits: null,
     publicUrl: null,
     input: 'null',

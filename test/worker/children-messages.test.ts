@@ -6,6 +6,7 @@ import { childProcessRunner } from '../../src/worker/runners/child-process/child
 import type { Host } from '../../src/worker/runners/runner.ts'
 import { pidOf, worker } from '../support/children.ts'
 import { handlerFile, play, plays } from '../support/handlers.ts'
+import { QUIET_HOST } from '../support/quiet-host.ts'
 import {
   faultyStore,
   hasFinished,
@@ -102,7 +103,7 @@ describe('a question of a child', () => {
       await runner.start()
       const errors: unknown[] = []
       const context = {
-        host: { progress: () => {}, log: () => {}, steps: async () => new Map(), recordStep: async () => {}, ...host },
+        host: { ...QUIET_HOST, ...host },
         signal: new AbortController().signal,
         graceMs: () => 1000,
         onError: (error: unknown) => void errors.push(error),
@@ -117,6 +118,7 @@ describe('a question of a child', () => {
             failedBefore: 0,
             claimedAt: 0,
             deadline: null,
+            owner: '',
             waits: null,
             publicUrl: null,
             input,

@@ -5,6 +5,7 @@ import type { Waybill } from '../../src/waybill.ts'
 import { childProcessRunner } from '../../src/worker/runners/child-process/child-process.ts'
 import { isGone, pidOf, worker } from '../support/children.ts'
 import { type Act, handlerFile, play, plays } from '../support/handlers.ts'
+import { QUIET_HOST } from '../support/quiet-host.ts'
 import {
   hasFinished,
   hasStatus,
@@ -175,8 +176,7 @@ test('a child that ends because it is idle is never given a run', async ({ lab }
   })
   lab.onEnd(() => runner.close())
   await runner.start()
-  const host = { progress: () => {}, log: () => {}, steps: async () => new Map(), recordStep: async () => {} }
-  const context = { host, signal: new AbortController().signal, graceMs: () => 1000, onError: () => {} }
+  const context = { host: QUIET_HOST, signal: new AbortController().signal, graceMs: () => 1000, onError: () => {} }
   for (let round = 0; round < 15; round++) {
     const runs = Array.from({ length: concurrency }, async (_, index) => {
       const input = JSON.stringify(play({ do: 'spin', ms: (index + round) % 4 }))
@@ -187,6 +187,7 @@ test('a child that ends because it is idle is never given a run', async ({ lab }
         failedBefore: 0,
         claimedAt: 0,
         deadline: null,
+        owner: '',
         waits: null,
         publicUrl: null,
         input,

@@ -1,6 +1,6 @@
 /** Runs handlers on the worker's event loop: the least overhead, for handlers that wait more than they compute. */
 
-import type { Handler } from '../../model/operation-type.ts'
+import type { Handler } from '../../model/handler.ts'
 import { runAttempt } from '../attempt.ts'
 import { fileUrl, type Handlers, handlersByType, loadHandlers } from '../handlers.ts'
 import { type RunContext, type Runner, type RunResult, stopReason } from './runner.ts'

@@ -2,10 +2,12 @@
  * The contract of a runner: where a worker's handlers run. Its neighbours are the implementations: on the worker's own
  * event loop, or in child processes.
  */
+
+import type { LogLevel } from '../../model/handler.ts'
 import type { Media } from '../../model/media.ts'
 import type { AttemptError, Outcome } from '../../model/operation.ts'
-import type { LogLevel } from '../../model/operation-type.ts'
-import type { Progress } from '../../model/protocol.ts'
+import type { FinalStatus, Problem, Progress } from '../../model/protocol.ts'
+import type { Submission } from '../../model/submission.ts'
 import type { Waits } from '../../model/waits.ts'
 import { markInstances } from '../../util/brand.ts'
 
@@ -13,6 +15,7 @@ import { markInstances } from '../../util/brand.ts'
 export interface Task {
   readonly id: string
   readonly type: string
+  readonly owner: string
   readonly attempt: number
   /** How many attempts have failed before, for the backoff. */
   readonly failedBefore: number
@@ -29,6 +32,23 @@ export interface Task {
   readonly traceparent: string | null
 }
 
+/** The children that have not ended. */
+export interface Family {
+  readonly unfinished: readonly string[]
+  /** How often ends of children had been reported to the operation before that was read. */
+  readonly told: number
+}
+
+/** How a child has ended. */
+export interface ChildEnd {
+  readonly status: FinalStatus
+  /** When, in milliseconds since the epoch, by the store's clock. */
+  readonly at: number
+  /** Of a completed one: a JSON string. */
+  readonly output?: string | undefined
+  readonly problem?: Problem | undefined
+}
+
 /** What an attempt can ask of the worker that holds its lease. */
 export interface Host {
   progress(progress: Progress): void
@@ -37,6 +57,12 @@ export interface Host {
   steps(): Promise<ReadonlyMap<string, string>>
   /** Resolves when the step is durable. Rejects when the attempt has lost its lease. */
   recordStep(name: string, value: string): Promise<void>
+  /** Submits children, and gives their ids: of one that was submitted before, the id that it has. */
+  submit(children: readonly Submission[]): Promise<readonly string[]>
+  /** Reads which children have not ended. */
+  family(): Promise<Family>
+  /** Reads how a child has ended; undefined while it has not. */
+  childEnd(id: string): Promise<ChildEnd | undefined>
   /** Stores a result that is not JSON and returns the output to record for it. Undefined without a blob store. */
   readonly upload?: ((media: Media) => Promise<string>) | undefined
 }

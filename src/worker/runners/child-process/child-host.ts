@@ -1,9 +1,10 @@
 /** What a run in a child process needs of its worker: it sends, and it asks and waits for the one answer. */
 import { join } from 'node:path'
+import type { LogLevel } from '../../../model/handler.ts'
 import type { Media } from '../../../model/media.ts'
-import type { LogLevel } from '../../../model/operation-type.ts'
 import type { Progress } from '../../../model/protocol.ts'
-import { type Host, StopError, type StopReason, type Task } from '../runner.ts'
+import type { Submission } from '../../../model/submission.ts'
+import { type ChildEnd, type Family, type Host, StopError, type StopReason, type Task } from '../runner.ts'
 import { type FromChild, type Question, receivedError, type ToChild } from './child-messages.ts'
 import { spool } from './spool.ts'
 
@@ -61,6 +62,18 @@ export class ChildHost implements Host {
 
   async recordStep(name: string, value: string): Promise<void> {
     await this.#ask({ ask: 'record-step', name, value })
+  }
+
+  async submit(children: readonly Submission[]): Promise<readonly string[]> {
+    return (await this.#ask({ ask: 'submit', children })) as readonly string[]
+  }
+
+  async family(): Promise<Family> {
+    return (await this.#ask({ ask: 'family' })) as Family
+  }
+
+  async childEnd(id: string): Promise<ChildEnd | undefined> {
+    return (await this.#ask({ ask: 'child-end', id })) as ChildEnd | undefined
   }
 
   async upload(media: Media): Promise<string> {

@@ -4,8 +4,8 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { Worker } from 'node:worker_threads'
+import type { Handler } from '../../../model/handler.ts'
 import type { Outcome } from '../../../model/operation.ts'
-import type { Handler } from '../../../model/operation-type.ts'
 import { problem } from '../../../model/problem.ts'
 import { markedParent } from '../../../util/process-origin.ts'
 import { runAttempt } from '../../attempt.ts'
@@ -55,6 +55,9 @@ function withoutUpload(host: Host): Host {
     log: (level, message) => host.log(level, message),
     steps: () => host.steps(),
     recordStep: (name, value) => host.recordStep(name, value),
+    submit: children => host.submit(children),
+    family: () => host.family(),
+    childEnd: id => host.childEnd(id),
   }
 }
 

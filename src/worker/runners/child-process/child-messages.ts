@@ -3,9 +3,10 @@
  * every message is in an envelope with a mark of its own, and what has no envelope or a wrong content is ignored.
  */
 
+import type { LogLevel } from '../../../model/handler.ts'
 import type { AttemptError, Outcome } from '../../../model/operation.ts'
-import type { LogLevel } from '../../../model/operation-type.ts'
 import type { Progress } from '../../../model/protocol.ts'
+import type { Submission } from '../../../model/submission.ts'
 import { STOP_REASONS, StopError, type StopReason, type Task } from '../runner.ts'
 import type { Spooled } from './spool.ts'
 
@@ -23,6 +24,9 @@ export type Question =
   /** The steps that earlier attempts have recorded. */
   | { readonly ask: 'steps' }
   | { readonly ask: 'record-step'; readonly name: string; readonly value: string }
+  | { readonly ask: 'submit'; readonly children: readonly Submission[] }
+  | { readonly ask: 'family' }
+  | { readonly ask: 'child-end'; readonly id: string }
   /** The folder for the bytes of results. */
   | { readonly ask: 'folder' }
   /** Upload the file of a result: the answer is the output to record. */
@@ -113,6 +117,9 @@ const OUTCOMES: Record<Outcome['kind'], (outcome: Fields) => boolean> = {
 const QUESTIONS: Record<Question['ask'], (question: Fields) => boolean> = {
   steps: () => true,
   'record-step': ({ name, value }) => isString(name) && isString(value),
+  submit: ({ children }) => Array.isArray(children) && children.every(isSubmission),
+  family: () => true,
+  'child-end': ({ id }) => isString(id),
   folder: () => true,
   upload: ({ file, type, filename }) => isObject(file) && isString(file.path) && isString(type) && isText(filename),
 }
@@ -127,6 +134,11 @@ function isOutcome(outcome: Fields): boolean {
 
 function isWait(wait: unknown): boolean {
   return isObject(wait) && isString(wait.kind) && isString(wait.name) && isText(wait.message)
+}
+
+function isSubmission(submission: unknown): boolean {
+  if (!isObject(submission)) return false
+  return ['id', 'type', 'input', 'idempotencyKey'].every(name => isString(submission[name]))
 }
 
 function isQuestion(question: Fields): boolean {

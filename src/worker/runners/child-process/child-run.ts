@@ -137,6 +137,12 @@ export class ChildRun {
         return await host.steps()
       case 'record-step':
         return await host.recordStep(asked.name, asked.value)
+      case 'submit':
+        return await host.submit(asked.children)
+      case 'family':
+        return await host.family()
+      case 'child-end':
+        return await host.childEnd(asked.id)
       case 'folder':
         return await this.#port.folder()
       case 'upload':

@@ -1,10 +1,10 @@
 /** What is submitted, as a store is given it. */
-import { type Duration, durationMs, LONGEST_MS } from '../model/duration.ts'
-import { fingerprint } from '../model/json.ts'
-import type { AnyOperationType } from '../model/operation-type.ts'
-import type { Submission } from '../model/submission.ts'
-import { limitsOf } from './admission.ts'
-import { newId } from './new-id.ts'
+
+import { newId } from '../util/new-id.ts'
+import { type Duration, durationMs, LONGEST_MS } from './duration.ts'
+import { fingerprint } from './json.ts'
+import type { AnyOperationType } from './operation-type.ts'
+import type { Submission, SubmissionLimits } from './submission.ts'
 
 /** What is submitted. */
 export interface SubmitRequest {
@@ -50,4 +50,9 @@ export function toSubmission(type: AnyOperationType, request: SubmitRequest, key
     webhookUrl: request.webhookUrl ?? null,
     limits: limitsOf(policy),
   }
+}
+
+function limitsOf({ inFlightLimit, backlogLimit }: AnyOperationType['policy']): SubmissionLimits | undefined {
+  if (inFlightLimit === undefined && backlogLimit === undefined) return undefined
+  return { inFlight: inFlightLimit, backlog: backlogLimit }
 }

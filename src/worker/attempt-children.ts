@@ -1,0 +1,169 @@
+/** The operations that the handler of one attempt submits. Each is submitted once, under a key that is the same in every attempt. */
+import { readReference } from '../blobs/blob-store.ts'
+import type { Child, ChildOptions } from '../model/handler.ts'
+import type { AnyOperationType } from '../model/operation-type.ts'
+import { type ProblemError, problemError } from '../model/problem.ts'
+import type { Submission } from '../model/submission.ts'
+import { toSubmission } from '../model/submit-request.ts'
+import { readTags } from '../model/tags.ts'
+import { validate } from '../model/validation.ts'
+import { CHILDREN_STEP, isName, type RecordedChild, recordedChildren } from '../model/waits.ts'
+import { Batcher } from '../util/batcher.ts'
+import type { AttemptWaits } from './attempt-waits.ts'
+import type { ChildEnd, Host } from './runners/runner.ts'
+import type { Steps } from './steps.ts'
+import { UniqueNames } from './unique-names.ts'
+
+/** What the children of an attempt need. */
+export interface ChildrenOptions {
+  /** The operation that submits them. */
+  readonly parent: { readonly id: string; readonly owner: string; readonly traceparent: string | null }
+  readonly host: Pick<Host, 'submit' | 'childEnd'>
+  readonly steps: Steps
+  readonly waits: AttemptWaits
+}
+
+/** A child before it is submitted. */
+interface NewChild {
+  readonly key: string
+  readonly detached: boolean
+  readonly submission: Submission
+}
+
+/** How many children one step records; a handler that submits more at once submits them one batch after the other. */
+const BATCH = 500
+/** How many ends are read at once. */
+const PARALLEL = 32
+
+export class AttemptChildren {
+  readonly #options: ChildrenOptions
+  readonly #keys = new UniqueNames()
+  readonly #batcher = new Batcher<NewChild, string>(batch => this.#submitAll(batch), { limit: BATCH })
+  readonly #types = new Map<string, string>()
+  readonly #ends = new Map<string, ChildEnd>()
+  #recorded: Promise<ReadonlyMap<string, string>> | undefined
+
+  constructor(options: ChildrenOptions) {
+    this.#options = options
+  }
+
+  async submit(type: AnyOperationType, input: unknown, options: ChildOptions = {}): Promise<Child> {
+    const { key: name = type.name, detached = false } = options
+    if (!isName(name)) {
+      throw new TypeError('A child needs a key of 1 to 200 characters, without NUL and halves of surrogate pairs.')
+    }
+    if (this.#options.steps.isInside) {
+      throw new Error(
+        `The child "${name}" was submitted within a step. Submit it beside the step: it is recorded itself.`,
+      )
+    }
+    const key = this.#keys.take(name)
+    const id = await this.#options.waits.during(async () => {
+      const known = (await this.#known()).get(key)
+      return known ?? (await this.#batcher.add(await this.#newChild(type, input, key, detached)))
+    })
+    this.#types.set(id, type.name)
+    return { id, key, result: async () => (await this.#ended(key, [id]))[0] }
+  }
+
+  async all(children: readonly Child[]): Promise<unknown[]> {
+    return await this.#ended('all', idsOf(children))
+  }
+
+  async allSettled(children: readonly Child[]): Promise<PromiseSettledResult<unknown>[]> {
+    const ids = idsOf(children)
+    await this.#wait('all', ids)
+    return ids.map(id => {
+      try {
+        return { status: 'fulfilled', value: this.#resultOf(id) }
+      } catch (reason) {
+        return { status: 'rejected', reason }
+      }
+    })
+  }
+
+  /** What earlier attempts have submitted: the ids by the keys. */
+  async #known(): Promise<ReadonlyMap<string, string>> {
+    this.#recorded ??= this.#options.steps.recorded().then(steps => {
+      return new Map(recordedChildren(steps).map(({ key, id }) => [key, id]))
+    })
+    return await this.#recorded
+  }
+
+  async #newChild(type: AnyOperationType, input: unknown, key: string, detached: boolean): Promise<NewChild> {
+    const checked = await validate(type.input, input)
+    if (checked.errors !== undefined) {
+      const [error] = checked.errors
+      const where = error === undefined ? '' : ` ${error.pointer || 'The input'}: ${error.detail}.`
+      throw new Error(`The input of the child "${key}" does not match the schema of "${type.name}".${where}`)
+    }
+    const { id: parent, owner, traceparent } = this.#options.parent
+    const request = { input, owner, traceparent: traceparent ?? undefined }
+    const submission = {
+      ...toSubmission(type, request, childKey(parent, key)),
+      limits: undefined,
+      tags: type.tags === undefined ? null : readTags(type.name, type.tags(checked.value)),
+    }
+    return { key, detached, submission }
+  }
+
+  /** They are recorded after they were accepted: until then their idempotency keys find them again. */
+  async #submitAll(batch: readonly NewChild[]) {
+    const { host, steps, waits } = this.#options
+    const ids = await host.submit(batch.map(({ submission }) => submission))
+    waits.forgetFamily()
+    const children = batch.map(({ key, detached }, index): RecordedChild => {
+      return { key, id: ids[index] ?? '', ...(detached && { detached }) }
+    })
+    await steps.record(CHILDREN_STEP + ids[0], JSON.stringify(children))
+    return children.map(({ id }) => ({ value: id }))
+  }
+
+  async #ended(name: string, ids: readonly string[]): Promise<unknown[]> {
+    await this.#wait(name, ids)
+    return ids.map(id => this.#resultOf(id))
+  }
+
+  async #wait(name: string, ids: readonly string[]): Promise<void> {
+    if (ids.length > 0) await this.#options.waits.children(name, ids, () => this.#readEnds(ids))
+  }
+
+  /** When the last of them ended; undefined where one has not, after all. */
+  async #readEnds(ids: readonly string[]): Promise<number | undefined> {
+    const left = ids.filter(id => !this.#ends.has(id)).values()
+    const read = async () => {
+      for (const id of left) {
+        const end = await this.#options.host.childEnd(id)
+        if (end !== undefined) this.#ends.set(id, end)
+      }
+    }
+    await Promise.all(Array.from({ length: PARALLEL }, read))
+    const ends = ids.map(id => this.#ends.get(id)?.at)
+    return ends.includes(undefined) ? undefined : Math.max(...(ends as number[]))
+  }
+
+  #resultOf(id: string): unknown {
+    const end = this.#ends.get(id)
+    if (end?.output === undefined) throw this.#failure(id, end)
+    const reference = readReference(end.output, id)
+    if (reference === undefined) return JSON.parse(end.output)
+    throw new Error(`The result of the child ${id} is not JSON but ${reference.type}. Read it from its result URL.`)
+  }
+
+  #failure(id: string, end: ChildEnd | undefined): ProblemError {
+    const type = this.#types.get(id) ?? ''
+    const problem = end?.problem
+    const why = problem === undefined ? 'Its result is no longer kept.' : (problem.detail ?? problem.title)
+    const child = { id, operation: type, status: end?.status, ...(problem && { error: problem }) }
+    return problemError('child-failed', `The operation ${id} of type "${type}": ${why}`, { extensions: { child } })
+  }
+}
+
+function idsOf(children: readonly Child[]): readonly string[] {
+  return children.map(({ id }) => id)
+}
+
+/** The idempotency key of a child. No key that a request can send has such a sign. */
+export function childKey(parent: string, key: string): string {
+  return `child \u2192 ${parent} \u2192 ${key}`
+}

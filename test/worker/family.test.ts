@@ -1,0 +1,232 @@
+/** Operations that a handler submits, from the handler's side. */
+import { describe, expect } from 'vitest'
+import { type Child, defineOperation, handler, type Job, media, ProblemError } from 'waybill'
+import { folderBlobs } from 'waybill/blobs/folder'
+import { type TestWaybillOptions, testWaybill } from 'waybill/testing'
+import { z } from 'zod'
+import type { BlobStore } from '../../src/blobs/blob-store.ts'
+import { isSuspended } from '../../src/model/operation.ts'
+import { type TestContext, test, until } from '../support/waybill.ts'
+
+const parents = defineOperation({ name: 'parents', attempts: 2, backoff: { initial: 10 } })
+const squares = defineOperation({
+  name: 'squares',
+  attempts: 1,
+  input: z.object({ of: z.number() }),
+  output: z.number(),
+  tags: ({ of }) => ({ of }),
+})
+
+type Run = (job: Job) => unknown
+type Square = (of: number, job: Job) => unknown
+
+async function slowly(of: number, job: Job) {
+  await job.sleep('slow', '10m')
+  return of * of
+}
+
+/** A Waybill in memory whose parents run as given, and an operation of them. */
+async function started(lab: TestContext, run: Run, square: Square = of => of * of, blobs?: BlobStore) {
+  const handlers = [
+    handler(parents, async (_, job) => (await run(job)) as never),
+    handler(squares, async ({ of }, job) => (await square(of, job)) as number),
+  ]
+  const options: TestWaybillOptions = { operations: [parents, squares], handlers, blobs }
+  const waybill = await testWaybill(options)
+  lab.onEnd(() => waybill.close())
+  const parent = await waybill.submit(parents, null, { owner: 'ann' })
+  return { waybill, parent, store: waybill.waybill.store }
+}
+
+describe('job.submit', () => {
+  test('gives a child whose result the handler waits for, without a slot meanwhile', async ({ lab }) => {
+    const runs: number[] = []
+    const run = async (job: Job) => {
+      runs.push(job.attempt)
+      const child = await job.submit(squares, { of: 7 })
+      return { result: await child.result(), id: child.id, key: child.key }
+    }
+    const { waybill, parent, store } = await started(lab, run, slowly)
+    await waybill.drain()
+    const output = (await parent.result()) as { result: number; id: string; key: string }
+    expect(output).toMatchObject({ result: 49, key: 'squares' })
+    expect(await store.read(output.id)).toMatchObject({ parent: parent.id, owner: 'ann', tags: { of: '7' } })
+    await until(async () => (await store.familyDue(10)).length === 0)
+    expect((await parent.attempts()).map(({ outcome }) => outcome)).toEqual(['suspended', 'completed'])
+    expect(runs).toEqual([1, 2])
+    const links = { status: '', result: '', operation: '', events: '' }
+    const document = await waybill.waybill.operations.document(await parent.read(), links)
+    expect(document.children).toEqual({ total: 1, completed: 1, failed: 0, canceled: 0 })
+  })
+
+  test('submits once for the operation, also where an attempt is lost or fails after it', async ({ lab }) => {
+    const { waybill, parent, store } = await started(lab, async job => {
+      const children = [await job.submit(squares, { of: 2 }), await job.submit(squares, { of: 3 }, { key: 'three' })]
+      if (job.attempt === 1) throw new Error('Once.')
+      return await job.all(children)
+    })
+    await waybill.drain()
+    expect(await parent.result()).toEqual([4, 9])
+    expect(await store.countChildren(parent.id)).toMatchObject({ completed: 2, unfinished: 0 })
+  })
+
+  test('refuses what does not match the schema, a bad key, and to be called in a step', async ({ lab }) => {
+    const errors: unknown[] = []
+    const { waybill } = await started(lab, async job => {
+      const attempts = [
+        () => job.submit(squares, { of: 'x' as unknown as number }),
+        () => job.submit(squares, { of: 1 }, { key: 'a\0b' }),
+        () => job.step('step', () => job.submit(squares, { of: 1 })),
+        () => job.step('wait', () => job.all([{ id: 'a', key: 'b', result: async () => 1 }])),
+      ]
+      for (const attempt of attempts) errors.push(await attempt().then(String, String))
+      return null
+    })
+    await waybill.drain()
+    expect(errors).toEqual([
+      expect.stringMatching(/The input of the child "squares" does not match the schema of "squares"\. \/of: /),
+      expect.stringContaining('A child needs a key'),
+      expect.stringContaining('was submitted within a step'),
+      expect.stringContaining('was called within a step'),
+    ])
+  })
+
+  test('one after the other has the parent run once more for each', async ({ lab }) => {
+    const run = async (job: Job) => {
+      let sum = 0
+      for (let of = 1; of <= 3; of++) sum += await (await job.submit(squares, { of })).result()
+      return sum
+    }
+    const { waybill, parent } = await started(lab, run, slowly)
+    await waybill.drain()
+    expect(await parent.result()).toBe(14)
+    expect((await parent.attempts()).at(-1)?.number).toBe(4)
+  })
+})
+
+describe('the end of children', () => {
+  test('of many wakes the parent once', async ({ lab }) => {
+    const COUNT = 300
+    let runs = 0
+    const { waybill, parent, store } = await started(lab, async job => {
+      runs++
+      const inputs = Array.from({ length: COUNT }, (_, of) => ({ of }))
+      const children = await Promise.all(inputs.map(input => job.submit(squares, input)))
+      return (await job.all(children)).reduce((sum, square) => sum + square, 0)
+    })
+    await waybill.drain()
+    expect(await parent.result()).toBe(inSum(COUNT))
+    expect(runs).toBe(2)
+    expect(await store.countChildren(parent.id)).toMatchObject({ completed: COUNT, unfinished: 0 })
+  })
+
+  test('of a failed one is an error that names it, and settles with the others', async ({ lab }) => {
+    const seen: unknown[] = []
+    const square = (of: number) => {
+      if (of === 2) throw new ProblemError({ code: 'no-even-numbers', title: 'No even numbers', status: 422 })
+      return of * of
+    }
+    const run = async (job: Job) => {
+      const children = await Promise.all([1, 2, 3].map(of => job.submit(squares, { of })))
+      seen.push(await job.allSettled(children))
+      return await job.all(children)
+    }
+    const { waybill, parent } = await started(lab, run, square)
+    await waybill.drain()
+    const { status, error } = await parent.read()
+    expect([status, error?.code]).toEqual(['failed', 'child-failed'])
+    expect(error).toMatchObject({
+      child: { operation: 'squares', status: 'failed', error: { code: 'no-even-numbers' } },
+    })
+    expect(seen.at(-1)).toMatchObject([
+      { status: 'fulfilled', value: 1 },
+      { status: 'rejected', reason: { problem: { code: 'child-failed' } } },
+      { status: 'fulfilled', value: 9 },
+    ])
+  })
+
+  test('loses a race to a time that was over before, in every attempt', async ({ lab }) => {
+    const winners: unknown[] = []
+    const { waybill, parent } = await started(
+      lab,
+      async job => {
+        const child = await job.submit(squares, { of: 2 })
+        const first = await Promise.race([child.result(), job.sleep('minute', '1m').then(() => 'minute')])
+        winners.push(first)
+        await job.sleep('hour', '1h')
+        return [first, await child.result()]
+      },
+      slowly,
+    )
+    await waybill.drain()
+    expect(await parent.result()).toEqual(['minute', 4])
+    expect(new Set(winners)).toEqual(new Set(['minute']))
+  })
+
+  test('whose result is not JSON is an error that says so', async ({ lab }) => {
+    const errors: unknown[] = []
+    const run = async (job: Job) => {
+      const child = await job.submit(squares, { of: 1 })
+      return await child.result().catch(error => errors.push(String(error)))
+    }
+    const blobs = folderBlobs({ path: `${lab.file()}-blobs` })
+    const { waybill } = await started(lab, run, () => media('a', { type: 'text/plain' }), blobs)
+    await waybill.drain()
+    expect(errors).toEqual([expect.stringContaining('is not JSON but text/plain')])
+  })
+})
+
+describe('the end of the parent', () => {
+  const sleeping = async (of: number, job: Job) => {
+    await job.sleep('long', '365d')
+    return of
+  }
+
+  test('by a cancel reaches its children, but for those that are detached', async ({ lab }) => {
+    const run = async (job: Job) => {
+      const inputs = Array.from({ length: 40 }, (_, of) => ({ of }))
+      const children: Child[] = await Promise.all(inputs.map(input => job.submit(squares, input)))
+      children.push(await job.submit(squares, { of: 99 }, { key: 'free', detached: true }))
+      return await job.all(children)
+    }
+    const { parent, store } = await started(lab, run, sleeping)
+    await until(async () => (await asleep(store)) === 42)
+    await parent.cancel()
+    await until(async () => (await store.countChildren(parent.id)).canceled === 40)
+    const [free] = await store.listChildren({ parent: parent.id, state: 'unfinished', limit: 10 })
+    expect((await store.read(free ?? ''))?.tags).toEqual({ of: '99' })
+    expect((await parent.read()).status).toBe('canceled')
+    await until(async () => (await store.familyDue(10)).length === 0)
+  })
+
+  test('by a failure does too; a retry submits again what had not completed', async ({ lab }) => {
+    let isBroken = true
+    const run = async (job: Job) => {
+      const children = await Promise.all([1, 2].map(of => job.submit(squares, { of }, { key: `square-${of}` })))
+      return await job.all(children)
+    }
+    const ran: number[] = []
+    const { waybill, parent, store } = await started(lab, run, of => {
+      ran.push(of)
+      if (of === 2 && isBroken) throw new Error('Broken.')
+      return of * of
+    })
+    await waybill.drain()
+    expect((await parent.read()).status).toBe('failed')
+    isBroken = false
+    const { operation: retry } = await waybill.waybill.operations.retry(parent.id, 'ann')
+    await waybill.drain()
+    expect(await store.readPayload(retry.id, 'output')).toBe('[1,4]')
+    expect(ran.sort()).toEqual([1, 2, 2])
+    expect(await store.countChildren(retry.id)).toMatchObject({ completed: 1 })
+  })
+})
+
+function inSum(count: number): number {
+  return Array.from({ length: count }, (_, of) => of * of).reduce((sum, square) => sum + square, 0)
+}
+
+async function asleep(store: Awaited<ReturnType<typeof started>>['store']): Promise<number> {
+  const { operations } = await store.browse({ status: 'pending', limit: 1000 })
+  return operations.filter(isSuspended).length
+}
