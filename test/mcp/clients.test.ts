@@ -1,17 +1,14 @@
 /** The official clients of MCP, as they are: with tasks, without, and of earlier revisions. */
-import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
-import {
-  createTaskSessionFromClient,
-  type RawClientDispatch,
-  resultFromTaskOutcome,
-} from '@modelcontextprotocol/ext-tasks/client'
+import type { Client } from '@modelcontextprotocol/client'
+import { resultFromTaskOutcome } from '@modelcontextprotocol/ext-tasks/client'
 import { Client as OldClient } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport as OldTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { CallToolResultSchema, ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js'
 import { expect } from 'vitest'
 import { defineOperation, handler } from 'waybill'
 import { z } from 'zod'
-import { KNOWS_TASKS, TASKS } from '../support/mcp.ts'
+import { TASKS } from '../support/mcp.ts'
+import { connectClient, INFO, taskSession } from '../support/mcp-clients.ts'
 import { type Api, serveNode } from '../support/servers.ts'
 import { hasStatus, type TestContext, test, until } from '../support/waybill.ts'
 
@@ -27,7 +24,6 @@ const approve = defineOperation({ name: 'approve', tool: true })
 const always = defineOperation({ name: 'always', tool: { task: 'required' } })
 const never = defineOperation({ name: 'never', tool: { task: 'forbidden' } })
 const TYPES = [order, long, approve, always, never]
-const INFO = { name: 'test', version: '1.0.0' }
 
 const question = { message: 'Approve it?', schema: z.object({ approved: z.boolean() }) }
 
@@ -53,49 +49,13 @@ async function served(lab: TestContext) {
   return { api, waybill, open: () => gate.resolve() }
 }
 
+const APPROVED = { approved: true }
+
 /** A client of revision 2026-07-28 that is connected. */
 async function connect(lab: TestContext, api: Api, capabilities: object = {}): Promise<Client> {
-  const client = new Client(INFO, { versionNegotiation: { mode: 'auto' }, capabilities })
-  client.setRequestHandler('elicitation/create', async () => ({ action: 'accept', content: { approved: true } }))
-  await client.connect(new StreamableHTTPClientTransport(new URL(`${api.url}/mcp`)))
+  const client = await connectClient(api, capabilities, APPROVED)
   lab.onEnd(() => client.close())
   return client
-}
-
-/** What the host of such a client gives to the package for tasks, since the client itself refuses them. */
-function rawDispatch(api: Api): RawClientDispatch {
-  let lastId = 0
-  return async (request, options) => {
-    const { method, params } = request as { method: string; params: { name?: string; taskId?: string } }
-    const headers = {
-      'content-type': 'application/json',
-      accept: 'application/json, text/event-stream',
-      'mcp-protocol-version': '2026-07-28',
-      'mcp-method': method,
-      'mcp-name': params.name ?? params.taskId ?? '',
-    }
-    const body = JSON.stringify({ jsonrpc: '2.0', id: ++lastId, method, params })
-    const response = await api.ask('/mcp', { method: 'POST', headers, body, signal: options?.signal ?? null })
-    const message = (await response.json()) as { result: never; error?: never }
-    return message.error === undefined
-      ? { kind: 'result', result: message.result }
-      : { kind: 'error', error: message.error }
-  }
-}
-
-function taskSession(lab: TestContext, client: Client, api: Api) {
-  const session = createTaskSessionFromClient(client, {
-    endpointId: 'shop',
-    rawDispatch: rawDispatch(api),
-    v2RequestFraming: {
-      protocolVersion: '2026-07-28',
-      clientInfo: INFO,
-      clientCapabilities: { ...KNOWS_TASKS, elicitation: {} },
-    },
-    onInputRequest: async () => ({ action: 'accept', content: { approved: true } }) as never,
-  })
-  lab.onEnd(() => session.close())
-  return session
 }
 
 test('@modelcontextprotocol/client lists the tools and calls them, and asks its user', async ({ lab }) => {
@@ -114,7 +74,8 @@ test('@modelcontextprotocol/ext-tasks follows a task to its result, answers its 
   lab,
 }) => {
   const { api, waybill, open } = await served(lab)
-  const session = taskSession(lab, await connect(lab, api, { elicitation: {} }), api)
+  const session = taskSession(await connect(lab, api, { elicitation: {} }), api, APPROVED)
+  lab.onEnd(() => session.close())
   const canceled = await session.callTool('long')
   await until(async () => (await waybill.operations.list(long))[0]?.status === 'running')
   await canceled.cancel()
