@@ -79,9 +79,9 @@ async function onServer(work: (url: string) => Promise<boolean>): Promise<boolea
 
 async function onKilledServers(work: (url: string) => Promise<boolean>): Promise<boolean> {
   const folder = mkdtempSync(join(tmpdir(), 'waybill-mcp-'))
-  const path = join(folder, 'operations.db')
-  const worker = await startServer('work', path)
-  const front = await killingFront(path)
+  const place = [join(folder, 'operations.db'), join(folder, 'results')]
+  const worker = await startServer('work', ...place)
+  const front = await killingFront(...place)
   try {
     const passed = await work(front.url)
     console.log(`${front.kills()} servers were killed, each between two calls`)

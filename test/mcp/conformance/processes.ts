@@ -47,21 +47,23 @@ export interface KillingFront {
 }
 
 /**
- * Takes requests, and gives each to a server of its own: the one before it is killed first. Servers share a store, and the next
- * one is started ahead, so that a request does not wait for a start.
+ * Takes requests, and gives each to a server of its own: the one before it is killed first. Servers share a store and a
+ * folder for results, and the next one is started ahead, so that a request does not wait for a start.
+ *
+ * @param place the file of the store, and the folder
  */
-export async function killingFront(path: string): Promise<KillingFront> {
+export async function killingFront(...place: readonly string[]): Promise<KillingFront> {
   let kills = 0
-  let next = startServer('api', path)
+  let next = startServer('api', ...place)
   let current = await next
   let open = 0
-  next = startServer('api', path)
+  next = startServer('api', ...place)
   const swap = async () => {
     const ready = await next
     await current.kill()
     kills++
     current = ready
-    next = startServer('api', path)
+    next = startServer('api', ...place)
   }
   let swapping = Promise.resolve()
   const front = createServer((message, response) => {
