@@ -5,7 +5,8 @@ import { afterAll, beforeAll, expect } from 'vitest'
 import { defineOperation, handler } from 'waybill'
 import { waybill as plugin } from 'waybill/fastify'
 import { isSuspended } from '../../src/model/operation.ts'
-import { openConsole, openPage, startBrowser, violations } from '../support/console.ts'
+import { violations } from '../support/axe.ts'
+import { openConsole, openPage, startBrowser } from '../support/console.ts'
 import { hasFinished, submit, type TestContext, test, when } from '../support/waybill.ts'
 
 const transfers = defineOperation({ name: 'transfers' })

@@ -1,20 +1,24 @@
 /** The pages for people, by the rules of axe: in both themes, narrow and wide, and in forced colors. */
 import { join } from 'node:path'
-import axe, { type AxeResults } from 'axe-core'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { startApp, temporaryFolder } from '../support/app.ts'
+import { violations } from '../support/axe.ts'
 import { launchChromium } from '../support/chromium.ts'
 
 /** Where pictures of the pages are written to, if anywhere. */
 const SHOTS = process.env.WAYBILL_SHOTS
 
-const LOOKS: [string, BrowserContextOptions][] = [
-  ['light', { colorScheme: 'light', viewport: { width: 1280, height: 900 } }],
-  ['dark', { colorScheme: 'dark', viewport: { width: 1280, height: 900 } }],
-  ['narrow', { colorScheme: 'dark', viewport: { width: 320, height: 700 } }],
-  ['forced colors', { colorScheme: 'dark', forcedColors: 'active', viewport: { width: 1280, height: 900 } }],
+const [WIDE, NARROW] = [
+  { width: 1280, height: 900 },
+  { width: 320, height: 700 },
 ]
+const LOOKS = {
+  light: { colorScheme: 'light', forcedColors: 'none', viewport: WIDE },
+  dark: { colorScheme: 'dark', forcedColors: 'none', viewport: WIDE },
+  narrow: { colorScheme: 'dark', forcedColors: 'none', viewport: NARROW },
+  'forced colors': { colorScheme: 'dark', forcedColors: 'active', viewport: WIDE },
+} as const
 
 let browser: Browser
 
@@ -23,8 +27,8 @@ beforeAll(async () => {
 })
 afterAll(() => browser.close())
 
-/** The example with a page of it, in one look. */
-async function open(look: BrowserContextOptions, processingMs: string): Promise<{ page: Page; url: string }> {
+/** The example with a page of it. */
+async function open(processingMs: string, look: BrowserContextOptions = {}): Promise<{ page: Page; url: string }> {
   const file = join(temporaryFolder(), 'orders.db')
   const { url } = await startApp({ file, env: { ORDER_PROCESSING_MS: processingMs, WAYBILL_RUN: 'inline' } })
   const context = await browser.newContext({ ...look, reducedMotion: 'reduce' })
@@ -34,54 +38,65 @@ async function open(look: BrowserContextOptions, processingMs: string): Promise<
   return { page, url }
 }
 
-/** What axe finds wrong with the page as it is now. */
-async function violations(page: Page, name: string): Promise<string[]> {
-  if (SHOTS) await page.screenshot({ path: join(SHOTS, `${name.replaceAll(' ', '-')}.png`), fullPage: true })
-  // By the debugger: the policies of the pages let no script in.
-  await page.evaluate(axe.source)
-  const found = (await page.evaluate('axe.run()')) as AxeResults
-  return found.violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 120)}`))
+/** What axe finds wrong with the page as it is now, in every look. */
+async function violationsInEveryLook(page: Page, name: string): Promise<string[]> {
+  const found: string[] = []
+  for (const [look, { viewport, ...media }] of Object.entries(LOOKS)) {
+    await page.emulateMedia(media)
+    await page.setViewportSize(viewport)
+    const shot = `${name} ${look}`.replaceAll(' ', '-')
+    if (SHOTS) await page.screenshot({ path: join(SHOTS, `${shot}.png`), fullPage: true })
+    for (const violation of await violations(page)) found.push(`${look}: ${violation}`)
+  }
+  return found
 }
 
-describe.each(LOOKS)('axe finds nothing, %s,', (name, look) => {
+test('axe finds a picture without an alternative', async () => {
+  const page = await browser.newPage()
+  await page.setContent('<html lang="en"><title>A page</title><main><h1>A picture</h1><img src="data:,"></main></html>')
+  expect(await violations(page)).toEqual(['image-alt: <img src="data:,">'])
+  await page.close()
+})
+
+describe('axe finds nothing', () => {
   test('on the page of orders', async () => {
-    const { page } = await open(look, '60000')
-    expect(await violations(page, `idle ${name}`)).toEqual([])
+    const { page } = await open('600000')
+    expect(await violationsInEveryLook(page, 'idle')).toEqual([])
     await page.getByLabel('Customer').fill('')
     await page.getByLabel('Quantity').last().fill('1001')
     await page.getByRole('button', { name: 'Order', exact: true }).click()
     await page.getByRole('alert').waitFor()
-    expect(await violations(page, `refused ${name}`)).toEqual([])
+    expect(await violationsInEveryLook(page, 'refused')).toEqual([])
     await page.getByLabel('Customer').fill('Contoso')
     await page.getByLabel('Quantity').last().fill('3')
     await page.getByRole('button', { name: 'Order', exact: true }).click()
     await page.locator('[data-status="running"]').first().waitFor()
-    expect(await violations(page, `running ${name}`)).toEqual([])
+    expect(await violationsInEveryLook(page, 'running')).toEqual([])
     await page.getByRole('button', { name: 'Cancel the order' }).click()
     await page.locator('#failure:visible').waitFor()
-    expect(await violations(page, `canceled ${name}`)).toEqual([])
+    expect(await violationsInEveryLook(page, 'canceled')).toEqual([])
   })
 
   test('on the page of the history, and that of the API', async () => {
-    const { page, url } = await open(look, '0')
+    const { page, url } = await open('0')
     for (const _ of [1, 2]) {
       await page.getByRole('button', { name: 'Order', exact: true }).click()
       await page.locator('#result:visible').waitFor()
     }
-    expect(await violations(page, `completed ${name}`)).toEqual([])
+    expect(await violationsInEveryLook(page, 'completed')).toEqual([])
     await page.goto(`${url}/history`)
     await page.getByRole('cell', { name: 'completed' }).nth(1).waitFor()
-    expect(await violations(page, `history ${name}`)).toEqual([])
+    expect(await violationsInEveryLook(page, 'history')).toEqual([])
     await page.goto(`${url}/docs`)
     await page.evaluate(() => {
       for (const part of document.querySelectorAll('details')) part.open = true
     })
-    expect(await violations(page, `docs ${name}`)).toEqual([])
+    expect(await violationsInEveryLook(page, 'docs')).toEqual([])
   })
 })
 
 test('what is wrong with a field is its description', async () => {
-  const { page } = await open({}, '0')
+  const { page } = await open('0')
   await page.getByLabel('Customer').fill('')
   await page.getByRole('button', { name: 'Order', exact: true }).click()
   await page.getByRole('alert').waitFor()
@@ -97,7 +112,7 @@ test('what is wrong with a field is its description', async () => {
 })
 
 test('the progress shows in forced colors', async () => {
-  const { page } = await open({ forcedColors: 'active', colorScheme: 'dark' }, '4000')
+  const { page } = await open('4000', { forcedColors: 'active', colorScheme: 'dark' })
   await page.getByRole('button', { name: 'Order', exact: true }).click()
   await expect.poll(() => page.getByRole('progressbar').getAttribute('value')).toMatch(/^0\.\d/)
   const picture = await page.getByRole('progressbar').screenshot()

@@ -1,5 +1,4 @@
 /** The console in a real browser, on a server of the test's own. */
-import axe, { type AxeResults } from 'axe-core'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { buildConsole } from '../../scripts/console.ts'
 import type { Waybill } from '../../src/waybill.ts'
@@ -52,12 +51,4 @@ export async function openPage(lab: TestContext, browser: Browser, url: string, 
   })
   await page.goto(url)
   return { page, complaints, strangers }
-}
-
-/** What axe finds wrong with a page as it is now. */
-export async function violations(page: Page): Promise<string[]> {
-  // By the debugger: the policy of the page lets no script in.
-  await page.evaluate(axe.source)
-  const found = (await page.evaluate('axe.run()')) as AxeResults
-  return found.violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 160)}`))
 }
