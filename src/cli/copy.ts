@@ -47,7 +47,7 @@ async function runCopy(given: ParsedArgs): Promise<number> {
         `${running} operations run in ${redactUrl(from)}. Stop its APIs and workers, which hand back, or repeat with --force.`,
       )
     }
-    const options = { existing: false, blobs: pair.to }
+    const options = { existing: false, brief: false, blobs: pair.to }
     const result = await withStore(to, target => copyAndCompare(source, target, pair), options)
     if (given.has('json')) printJson(result)
     else for (const line of linesOf(result)) print(line)

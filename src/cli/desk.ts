@@ -55,7 +55,7 @@ export async function withDesk<T>(
   const operations = [...types, ...missing.map(name => defineOperation({ name }))]
   const waybill = createWaybill({ operations, store, ...blobs })
   try {
-    await (works ? waybill.start() : waybill.store.open())
+    await (works ? waybill.start() : waybill.store.open({ brief: true }))
     return await work(waybill.operator)
   } finally {
     await waybill.stop()

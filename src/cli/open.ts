@@ -2,18 +2,18 @@
 import { type BlobStore, checkBlobKey } from '../blobs/blob-store.ts'
 import { type BlobsUrlOptions, blobsFromUrl } from '../from-url/blobs-from-url.ts'
 import { type StoreUrlOptions, storeFromUrl } from '../from-url/store-from-url.ts'
-import type { Store } from '../stores/store.ts'
+import type { Store, StoreUse } from '../stores/store.ts'
 import { type ParsedArgs, UsageError } from './command.ts'
 
-/** Opens the store of a URL, which must be there unless the options say otherwise, for as long as the work takes. */
+/** Opens the store of a URL for as long as the work takes. It must be there, and is written little to, unless the options say otherwise. */
 export async function withStore<T>(
   url: string,
   work: (store: Store) => Promise<T>,
-  options: StoreUrlOptions = {},
+  { brief = true, ...options }: StoreUrlOptions & StoreUse = {},
 ): Promise<T> {
   const store = await storeFromUrl(url, { existing: true, ...options })
   try {
-    await store.open()
+    await store.open({ brief })
     return await work(store)
   } finally {
     await store.close()

@@ -82,7 +82,7 @@ async function submitToStore(name: string, text: string, given: ParsedArgs): Pro
   const blobs = await namedBlobs(given)
   const waybill = createWaybill({ operations: types, store: await storeFromUrl(given.storeUrl(), blobs), ...blobs })
   try {
-    await waybill.store.open()
+    await waybill.store.open({ brief: true })
     const { operation } = await waybill.operations.submit(type, {
       input: JSON.parse(text),
       owner: given.text('owner') ?? '',
