@@ -21,6 +21,7 @@ export type {
   BulkPreview,
   BulkRun,
   BulkTarget,
+  ChildrenPage,
   OperationDetail,
   OperationView,
   OperatorPage,

@@ -1,4 +1,5 @@
 /** What the admin API sends, as its sources declare it. */
+export type { Session } from '../../src/http/admin/operator-session.ts'
 export type { TypeView } from '../../src/http/admin/types.ts'
 export type { Problem } from '../../src/model/protocol.ts'
 export type {
@@ -6,6 +7,7 @@ export type {
   BulkAction,
   BulkPreview,
   BulkRun,
+  ChildrenPage,
   OperationDetail,
   OperationView,
   OperatorPage,
@@ -15,15 +17,4 @@ export type {
   TypeStatistics,
   WorkerView,
 } from '../../src/operator/views.ts'
-export type { LogLine } from '../../src/stores/store.ts'
-
-/** Who uses the console, and what it may show. */
-export interface Session {
-  readonly actor: string
-  readonly role: 'viewer' | 'operator'
-  readonly payloads: boolean
-  readonly token: string
-  readonly version: string
-  readonly traceUrl?: string
-  readonly executionUrl?: string
-}
+export type { ChildState, LogLine } from '../../src/stores/store.ts'

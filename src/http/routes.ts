@@ -154,7 +154,7 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
 
 function operatorRoutes(waybill: Waybill, options: AdminViewOptions, base: string): OwnRoute[] {
   const shown = options.console === false ? [] : consoleRoutes(base)
-  return [...adminRoutes(waybill, options), ...shown]
+  return [...adminRoutes(waybill, options, base), ...shown]
 }
 
 function completed(waybill: Waybill, routes: readonly OwnRoute[], finalize: Finalize): Route[] {

@@ -13,11 +13,11 @@ const uri: JsonSchema = { type: 'string', format: 'uri-reference' }
 const time: JsonSchema = { type: 'string', format: 'date-time' }
 const uuid: JsonSchema = { type: 'string', format: 'uuid' }
 
-function say(schema: JsonSchema, description: string): JsonSchema {
+export function say(schema: JsonSchema, description: string): JsonSchema {
   return { ...schema, description }
 }
 
-function object(description: string, properties: Record<string, JsonSchema>, optional: readonly string[] = []) {
+export function object(description: string, properties: Record<string, JsonSchema>, optional: readonly string[] = []) {
   const required = Object.keys(properties).filter(name => !optional.includes(name))
   return { type: 'object', description, required, properties }
 }

@@ -123,20 +123,39 @@ export function openApiDocument(types: readonly AnyOperationType[], options: Ope
   const paths = { ...(options.blobs ? withMedia(own, types) : own), ...around }
   const secured = Object.keys(security).length > 0
   const refused = (options.authenticated ?? secured) ? mapOperations(paths, withRefusals) : paths
-  const described = mapOperations(refused, withCacheControl)
+  const info = {
+    title,
+    version: options.version ?? '1.0.0',
+    description: options.description ?? DESCRIPTION,
+    contact: options.contact ?? { name: title },
+  }
+  const document = assembleDocument({ info, base: api.base, tags: tagsOf(types), paths: refused, schemas })
+  if (!secured) return document
+  return {
+    ...document,
+    components: { ...document.components, securitySchemes: security },
+    security: Object.keys(security).map(name => ({ [name]: [] })),
+  }
+}
+
+/** What a document is put together from. */
+export interface DocumentParts extends Pick<OpenApiDocument, 'info' | 'tags' | 'paths'> {
+  /** The beginning of every path. */
+  readonly base: string
+  /** The schemas that the paths refer to, beside those that are known. */
+  readonly schemas: Components['schemas']
+}
+
+/** Puts a document together, with what every response carries and the components that are referred to. */
+export function assembleDocument({ info, base, tags, paths, schemas }: DocumentParts): OpenApiDocument {
+  const described = mapOperations(paths, withCacheControl)
   return {
     openapi: '3.1.0',
-    info: {
-      title,
-      version: options.version ?? '1.0.0',
-      description: options.description ?? DESCRIPTION,
-      contact: options.contact ?? { name: title },
-    },
-    servers: [{ url: api.base === '' ? '/' : api.base, description: 'This API.' }],
-    tags: tagsOf(types),
+    info,
+    servers: [{ url: base === '' ? '/' : base, description: 'This API.' }],
+    tags,
     paths: described,
-    components: { ...usedComponents(described, schemas), ...(secured && { securitySchemes: security }) },
-    ...(secured && { security: Object.keys(security).map(name => ({ [name]: [] })) }),
+    components: usedComponents(described, schemas),
   }
 }
 

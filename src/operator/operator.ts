@@ -2,7 +2,7 @@
 import type { Duration } from '../model/duration.ts'
 import type { EventRequest } from '../service/events.ts'
 import type { RetryOptions } from '../service/retries.ts'
-import type { LogLine, OperatorFilter } from '../stores/store.ts'
+import type { ChildState, LogLine, OperatorFilter } from '../stores/store.ts'
 import type { Delivery } from '../webhooks/history.ts'
 import type {
   Actor,
@@ -11,6 +11,7 @@ import type {
   BulkPreview,
   BulkRun,
   BulkTarget,
+  ChildrenPage,
   OperationDetail,
   OperationView,
   OperatorPage,
@@ -35,6 +36,14 @@ export interface Operator {
 
   /** Reads one operation with everything around it but its payloads and its log; undefined where there is none. */
   get(id: string): Promise<OperationDetail | undefined>
+
+  /**
+   * Lists the operations that the handler of this one has submitted, in the order of their ids.
+   *
+   * @param state `unfinished`: those that are pending or running
+   * @param page `limit` is 1 to 500, default 50; `after` is the `next` of the page before
+   */
+  children(id: string, state: ChildState, page?: PageRequest): Promise<ChildrenPage>
 
   /** Reads the input as JSON; undefined where there is none any more. */
   input(id: string): Promise<string | undefined>

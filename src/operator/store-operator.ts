@@ -1,7 +1,7 @@
 /** The operator's service on a store. */
 import { isReference, readReference } from '../blobs/blob-store.ts'
 import { type Duration, durationMs, HOUR, LONGEST_MS } from '../model/duration.ts'
-import type { Operation } from '../model/operation.ts'
+import { hasChildren, type Operation } from '../model/operation.ts'
 import { problemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import { toSubmission } from '../model/submit-request.ts'
@@ -16,6 +16,7 @@ import { listPauses, OPERATOR, PAUSES, type PausedTypes, pausedType, pauseTags }
 import {
   BROWSE_LIMIT,
   type BrowseQuery,
+  type ChildState,
   type LogLine,
   type OperatorFilter,
   type RecordedError,
@@ -40,6 +41,7 @@ import type {
   BulkPreview,
   BulkRun,
   BulkTarget,
+  ChildrenPage,
   OperationDetail,
   OperationView,
   OperatorPage,
@@ -128,17 +130,19 @@ export class StoreOperator implements Operator {
     const { store, operations } = this.#context
     const operation = await this.#read(id)
     if (operation === undefined) return undefined
-    const [errors, steps, deliveries, output] = await Promise.all([
+    const [errors, steps, deliveries, output, children] = await Promise.all([
       orUnavailable(store.errors(id)),
       orUnavailable(store.steps(id)),
       this.#deliveries(operation),
       this.output(id),
+      this.#countChildren(operation),
     ])
     return {
       ...toView(operation),
       traceparent: operation.traceparent,
       webhookUrl: operation.webhookUrl,
       waits: openWaits(operation),
+      children,
       attempts: withErrors(operation, errors),
       steps: [...steps]
         .filter(([name]) => !name.startsWith(CALLBACK_STEP))
@@ -149,6 +153,25 @@ export class StoreOperator implements Operator {
       hasOutput: output !== undefined,
       isKnownType: operations.types.has(operation.type),
     }
+  }
+
+  async children(
+    id: string,
+    state: ChildState,
+    { after, limit = DEFAULT_LIMIT }: PageRequest = {},
+  ): Promise<ChildrenPage> {
+    checkLimit(limit)
+    const { store } = this.#context
+    const ids = await orUnavailable(store.listChildren({ parent: id, state, limit, after }))
+    const found = await Promise.all(ids.map(child => this.#read(child)))
+    return { items: found.flatMap(child => (child === undefined ? [] : [toView(child)])), next: nextOf(ids, limit) }
+  }
+
+  async #countChildren(operation: Operation): Promise<OperationDetail['children']> {
+    if (!hasChildren(operation)) return null
+    const counts = await orUnavailable(this.#context.store.countChildren(operation.id))
+    const { unfinished, completed, failed, canceled } = counts
+    return { ...counts, total: unfinished + completed + failed + canceled }
   }
 
   async input(id: string): Promise<string | undefined> {
@@ -358,6 +381,11 @@ export class StoreOperator implements Operator {
   async #deliveries({ id, owner, webhookUrl }: Operation): Promise<OperationDetail['deliveries']> {
     return webhookUrl === null ? [] : await orUnavailable(this.#replays.history.list(id, owner))
   }
+}
+
+/** A page that is full may be followed by another one. */
+function nextOf(ids: readonly string[], limit: number): string | undefined {
+  return ids.length === limit ? ids.at(-1) : undefined
 }
 
 function nameOf({ name }: Actor): string {

@@ -27,6 +27,7 @@ export function toView(operation: Operation): OperationView {
     error: operation.error,
     idempotencyKey: operation.idempotencyKey,
     purged: operation.purged,
+    parent: operation.parent,
     tags: operation.tags ?? {},
     retryOf: operation.retryOf,
     retriedBy: operation.retriedBy,

@@ -3,7 +3,7 @@ import type { Attempt, AttemptError, Operation } from '../model/operation.ts'
 import type { Status } from '../model/protocol.ts'
 import type { Wait } from '../model/waits.ts'
 import type { RunningAttempt } from '../service/attempts-of.ts'
-import type { OperatorFilter } from '../stores/store.ts'
+import type { ChildCounts, OperatorFilter } from '../stores/store.ts'
 import type { Delivery } from '../webhooks/history.ts'
 
 /** Who acts, as the audit names it. */
@@ -38,6 +38,7 @@ export interface OperationView
     | 'error'
     | 'idempotencyKey'
     | 'purged'
+    | 'parent'
   > {
   readonly tags: Readonly<Record<string, string>>
   /** The operation that this one runs again. */
@@ -57,10 +58,19 @@ export interface OperatorPage {
   readonly scanned: number
 }
 
+/** Some of the operations that the handler of another one has submitted, in the order of their ids. */
+export interface ChildrenPage {
+  readonly items: readonly OperationView[]
+  /** The `after` of the next page; undefined where no more follow. */
+  readonly next?: string | undefined
+}
+
 /** One operation with everything around it but its payloads and its log. */
 export interface OperationDetail extends OperationView {
   readonly traceparent: string | null
   readonly webhookUrl: string | null
+  /** How many operations its handler has submitted, by their state; null where it has submitted none. */
+  readonly children: (ChildCounts & { readonly total: number }) | null
   /** The same with the questions, and the schemas of what may be sent. */
   readonly waits: readonly Wait[]
   /** In their order, the running one last. `error` is the problem, `thrown` what the handler threw. */

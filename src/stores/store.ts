@@ -12,7 +12,7 @@
  * - A record, or an idempotency key, that another transaction holds delays no other one by more than one round trip.
  */
 import type { AttemptError, Change, ClaimBy, Operation } from '../model/operation.ts'
-import { type FinalStatus, isFinal, type Status } from '../model/protocol.ts'
+import { isFinal, type Status } from '../model/protocol.ts'
 import type { Submission, SubmissionLimits } from '../model/submission.ts'
 
 /** The answer to a submission. */
@@ -100,11 +100,15 @@ export interface ListQuery {
   readonly after?: string | undefined
 }
 
+/** The states by which children of an operation are listed. `unfinished`: pending or running. */
+export const CHILD_STATES = ['unfinished', 'completed', 'failed', 'canceled'] as const
+export type ChildState = (typeof CHILD_STATES)[number]
+
 /** Which children of an operation to list: one state, in the order of their ids. */
 export interface ChildrenQuery {
   readonly parent: string
   /** `unfinished`: those that are pending or running, as they are at one moment. */
-  readonly state: 'unfinished' | FinalStatus
+  readonly state: ChildState
   /** 1 to 1,000. */
   readonly limit: number
   /** List what comes after this id. */

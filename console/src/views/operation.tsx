@@ -13,6 +13,7 @@ import { JsonText } from '../parts/json.tsx'
 import { perform } from '../parts/notices.tsx'
 import { navigate } from '../router.ts'
 import type { OperationDetail, OperationView } from '../wire.ts'
+import { Children } from './children.tsx'
 import { Log } from './log.tsx'
 import { DELETION } from './operations.tsx'
 import { Thrown } from './thrown.tsx'
@@ -43,6 +44,7 @@ export function Operation({ id }: { readonly id: string }) {
           </Section>
           <Waits operation={data} reload={reload} />
           <Failure operation={data} />
+          <Children operation={data} />
           <Section title="Log">
             <Log id={data.id} isEnded={isFinal(data.status)} />
           </Section>
@@ -314,7 +316,7 @@ function Deliveries({ operation: { deliveries, webhookUrl }, reload }: Omit<Head
 
 function Facts({ operation }: { readonly operation: OperationDetail }) {
   const { owner, createdAt, startedAt, finishedAt, expiresAt, runAt, priority, idempotencyKey } = operation
-  const { holder, execution, engine, traceparent, retryOf, retriedBy, tags, waits } = operation
+  const { holder, execution, engine, traceparent, retryOf, retriedBy, tags, waits, parent } = operation
   const facts: readonly (readonly [string, preact.ComponentChildren])[] = [
     ['Owner', owner],
     ['Tags', Object.keys(tags).length > 0 && <Tags tags={tags} />],
@@ -324,6 +326,7 @@ function Facts({ operation }: { readonly operation: OperationDetail }) {
     ['Ended', finishedAt !== null && <Time at={finishedAt} />],
     ['Waited', startedAt !== null && duration(startedAt - createdAt)],
     ['Kept until', expiresAt !== null && <Time at={expiresAt} />],
+    ['Parent', parent !== null && <IdLink id={parent} />],
     ['Retry of', retryOf !== null && <IdLink id={retryOf} />],
     ['Retried by', retriedBy !== null && <IdLink id={retriedBy} />],
     ['Key', idempotencyKey !== null && <code>{idempotencyKey}</code>],

@@ -9,15 +9,16 @@ import type { Operator } from '../../operator/operator.ts'
 import { BULK_ACTIONS, type BulkAction, type BulkTarget, type OperationDetail } from '../../operator/views.ts'
 import { MAX_EVENT_BYTES } from '../../service/events.ts'
 import { orUnavailable } from '../../service/unavailable.ts'
-import type { OperatorFilter } from '../../stores/store.ts'
-import { packageVersion } from '../../util/version.ts'
+import { CHILD_STATES, type ChildState, type OperatorFilter } from '../../stores/store.ts'
 import type { Waybill } from '../../waybill.ts'
 import { type HttpRequest, type HttpResponse, json, jsonText } from '../message.ts'
 import type { OperatorIdentity } from '../role.ts'
 import { type Method, type OwnRoute, route } from '../route.ts'
+import { adminDocument } from './admin-document.ts'
 import { AdminEvents } from './admin-events.ts'
-import { assertMayChange, tokenOf } from './changes.ts'
+import { assertMayChange } from './changes.ts'
 import { ADMIN_VIEW_OPTIONS, type AdminViewOptions } from './operator-identity.ts'
+import { session } from './operator-session.ts'
 import { type TypeView, typeView } from './types.ts'
 
 /** The largest body of a change, in bytes: a filter and a few words. */
@@ -29,15 +30,17 @@ type Answer = (request: HttpRequest, operator: OperatorIdentity) => HttpResponse
 /**
  * Makes the routes.
  *
+ * @param base what stands before every URL that is told to a client
  * @throws {TypeError} for an unknown option, or one that cannot be right
  */
-export function adminRoutes(waybill: Waybill, options: AdminViewOptions): OwnRoute[] {
+export function adminRoutes(waybill: Waybill, options: AdminViewOptions, base: string): OwnRoute[] {
   checkOptions('admin', options, ADMIN_VIEW_OPTIONS)
   const { operator } = waybill
   const events = new AdminEvents(waybill)
   return [
     look('/session', (request, who) => json(200, session(request, who, options))),
     look('/events', request => events.open(request)),
+    look('/openapi.json', () => json(200, adminDocument(base))),
     look('/types', async () => json(200, { items: await typesOf(waybill) })),
     look('/statistics', async ({ query }) => json(200, await operator.statistics({ window: readWindow(query) }))),
     look('/audit', async ({ query }) => json(200, await operator.audit(readPage(query)))),
@@ -86,6 +89,10 @@ function operationRoutes(operator: Operator): OwnRoute[] {
     look('/operations/:id/log', async ({ params, query }) => {
       const after = readWhole(query, 'after', { min: 0, max: Number.MAX_SAFE_INTEGER })
       return json(200, { items: await operator.log(params.id ?? '', after) })
+    }),
+    look('/operations/:id/children', async ({ params, query }) => {
+      const state = readState(query.get('state') ?? 'unfinished')
+      return json(200, await operator.children(params.id ?? '', state, readPage(query)))
     }),
     change('POST', '/operations/:id/cancel', async ({ params }, who) =>
       json(200, await operator.cancel(params.id ?? '', who)),
@@ -169,13 +176,6 @@ function adminRoute(method: Method, path: string, answer: Answer, bodyLimit: num
   return route(method, `/admin${path}`, handle, { bodyLimit, admin: true })
 }
 
-/** What the console needs to know of itself. */
-function session(request: HttpRequest, operator: OperatorIdentity, { traceUrl, executionUrl }: AdminViewOptions) {
-  const { name, role, payloads } = operator
-  const token = tokenOf(request, operator)
-  return { actor: name, role, payloads, token, version: packageVersion(), traceUrl, executionUrl }
-}
-
 async function typesOf({ operations, operator, store }: Waybill): Promise<TypeView[]> {
   const paused = operator.paused()
   const views = [...operations.types.values()].map(async type => {
@@ -202,6 +202,12 @@ function readFilter(text: unknown): OperatorFilter {
 function readPage(query: URLSearchParams): { after?: string; limit?: number } {
   const [after, limit] = [query.get('after'), readWhole(query, 'limit', { min: 1, max: 500 })]
   return { ...(after !== null && { after }), ...(limit !== undefined && { limit }) }
+}
+
+function readState(text: string): ChildState {
+  const state = CHILD_STATES.find(it => it === text)
+  if (state !== undefined) return state
+  throw problemError('invalid-request', `"state" must be one of ${CHILD_STATES.join(', ')}.`)
 }
 
 function readWindow(query: URLSearchParams): number | undefined {

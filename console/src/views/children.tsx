@@ -1,0 +1,100 @@
+/** The operations that the handler of another one has submitted: how many of each state, and which. */
+import { useSignal } from '@preact/signals'
+import { get, Refusal } from '../api.ts'
+import { count } from '../format.ts'
+import { useLive } from '../live.ts'
+import { Ago, Button, IdLink, OperationStatus, Section } from '../parts/basics.tsx'
+import { notify } from '../parts/notices.tsx'
+import type { ChildrenPage, ChildState, OperationDetail, OperationView } from '../wire.ts'
+
+const STATES: readonly ChildState[] = ['unfinished', 'completed', 'failed', 'canceled']
+const PAGE = 50
+
+type Counts = NonNullable<OperationDetail['children']>
+
+export function Children({ operation: { id, children } }: { readonly operation: OperationDetail }) {
+  const chosen = useSignal<ChildState | undefined>(undefined)
+  if (children === null || children.total === 0) return null
+  const state = chosen.value ?? firstOf(children)
+  return (
+    <Section title="Children" note={<Summary counts={children} />}>
+      <fieldset class="segments">
+        <legend class="hidden">State</legend>
+        {STATES.map(it => (
+          <label key={it}>
+            <input
+              type="radio"
+              name="children"
+              checked={it === state}
+              onChange={() => {
+                chosen.value = it
+              }}
+            />
+            <span class="number">
+              {it} {count(children[it])}
+            </span>
+          </label>
+        ))}
+      </fieldset>
+      <ChildList key={state} id={id} state={state} />
+    </Section>
+  )
+}
+
+/** What is looked for first: what went wrong, or else what is still to come. */
+function firstOf({ failed, unfinished }: Counts): ChildState {
+  if (failed > 0) return 'failed'
+  return unfinished > 0 ? 'unfinished' : 'completed'
+}
+
+function Summary({ counts: { total, unfinished } }: { readonly counts: Counts }) {
+  const ended = total - unfinished
+  return (
+    <span class="progress">
+      <progress value={ended} max={total} aria-label="Children that have ended" />
+      <span class="number">
+        {count(ended)} of {count(total)}
+      </span>
+    </span>
+  )
+}
+
+function ChildList({ id, state }: { readonly id: string; readonly state: ChildState }) {
+  const path = `operations/${encodeURIComponent(id)}/children?${new URLSearchParams({ state, limit: `${PAGE}` })}`
+  const { data } = useLive<ChildrenPage>(path)
+  const more = useSignal<ChildrenPage>({ items: [] })
+  if (data === undefined) return null
+  const shown = new Set(data.items.map(child => child.id))
+  const items = [...data.items, ...more.value.items.filter(child => !shown.has(child.id))]
+  const next = more.value.items.length === 0 ? data.next : more.value.next
+  const load = async () => {
+    try {
+      const page = await get<ChildrenPage>(`${path}&after=${encodeURIComponent(next ?? '')}`)
+      more.value = { items: [...more.value.items, ...page.items], next: page.next }
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      notify(error.message, true)
+    }
+  }
+  return (
+    <>
+      <ul class="sample children">
+        {items.map(child => (
+          <Child key={child.id} child={child} />
+        ))}
+      </ul>
+      {next !== undefined && <Button onClick={() => void load()}>Show more</Button>}
+    </>
+  )
+}
+
+function Child({ child }: { readonly child: OperationView }) {
+  return (
+    <li>
+      <OperationStatus operation={child} />
+      <IdLink id={child.id} />
+      <span>{child.error === null ? child.type : `${child.type}: ${child.error.title}`}</span>
+      <Ago at={child.createdAt} />
+    </li>
+  )
+}

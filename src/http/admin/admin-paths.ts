@@ -1,0 +1,325 @@
+/** Describes the routes of the admin API. */
+import type { ProblemCode } from '../../model/problem-kinds.ts'
+import { type HeaderUse, headerParameters } from '../../openapi/components.ts'
+import {
+  type OperationObject,
+  type Parameter,
+  type PathItem,
+  type ResponseObject,
+  schemaRef,
+} from '../../openapi/model.ts'
+import { troubleResponses } from '../../openapi/responses.ts'
+import { CHILD_STATES } from '../../stores/store.ts'
+
+/** What any request may be refused with. */
+const REFUSALS: readonly ProblemCode[] = ['unauthenticated', 'forbidden', 'unavailable', 'internal-error']
+const CHANGE_REFUSALS: readonly ProblemCode[] = ['cross-origin', 'admin-token-invalid']
+const BODY_PROBLEMS: readonly ProblemCode[] = [
+  'invalid-json',
+  'invalid-request',
+  'body-too-large',
+  'unsupported-media-type',
+  'unsupported-content-coding',
+]
+const HEADERS: Readonly<Record<number, readonly HeaderUse[]>> = {
+  401: ['WWW-Authenticate'],
+  415: ['Accept-Encoding?'],
+  429: ['Retry-After?'],
+  503: ['Retry-After?'],
+}
+
+const TOKEN: Parameter = {
+  name: 'waybill-token',
+  in: 'header',
+  required: true,
+  description: 'The token of the session, as GET /admin/session answers it.',
+  schema: { type: 'string' },
+}
+const ID = inPath('id', 'The id of the operation.')
+const RUN = inPath('id', 'The id of the bulk run.')
+const TYPE = inPath('name', 'The name of the operation type.')
+const EVENT = inPath('name', 'The name of the wait.')
+const AFTER = inQuery('after', 'The "next" of the page before.', { type: 'string' })
+const LIMIT = inQuery('limit', 'How many items.', { type: 'integer', minimum: 1, maximum: 500, default: 50 })
+
+function inPath(name: string, description: string): Parameter {
+  return { name, in: 'path', required: true, description, schema: { type: 'string' } }
+}
+
+function inQuery(name: string, description: string, schema: Parameter['schema']): Parameter {
+  return { name, in: 'query', description, schema }
+}
+
+/** What one route does, and answers where all is well. */
+interface Described {
+  readonly id: string
+  readonly tag: 'Operations' | 'Types' | 'Bulk runs' | 'Console'
+  readonly summary: string
+  readonly description?: string
+  readonly parameters?: readonly Parameter[]
+  /** The schema of the body. */
+  readonly body?: string | Parameter['schema']
+  readonly answers: Readonly<Record<number, ResponseObject>>
+  readonly problems?: readonly ProblemCode[]
+}
+
+function ok(description: string, schema: string): Readonly<Record<number, ResponseObject>> {
+  return { 200: { description, content: { 'application/json': { schema: schemaRef(schema) } } } }
+}
+
+const GONE: Readonly<Record<number, ResponseObject>> = { 204: { description: 'It is done.' } }
+
+function look(described: Described): PathItem {
+  const parameters = [...(described.parameters ?? []), ...headerParameters('monitor')]
+  return { get: operation({ ...described, parameters: [] }, parameters, ['precondition-failed']) }
+}
+
+function change(described: Described): OperationObject {
+  const problems = [...CHANGE_REFUSALS, ...(described.body === undefined ? [] : BODY_PROBLEMS)]
+  return operation(described, [...(described.parameters ?? []), TOKEN], problems)
+}
+
+function operation(
+  { id, tag, summary, description = summary, body, answers, problems = [] }: Described,
+  parameters: NonNullable<OperationObject['parameters']>,
+  more: readonly ProblemCode[],
+): OperationObject {
+  const schema = typeof body === 'string' ? schemaRef(body) : body
+  const codes = new Set([...problems, ...more, ...REFUSALS])
+  return {
+    operationId: id,
+    tags: [tag],
+    summary,
+    description: `${description.replace(/\.$/, '')}.`,
+    parameters,
+    ...(schema && {
+      requestBody: { required: true, description: 'A JSON value.', content: { 'application/json': { schema } } },
+    }),
+    responses: { ...answers, ...troubleResponses({ problems: [...codes], headers: HEADERS }) },
+  }
+}
+
+const OPERATIONS: Readonly<Record<string, PathItem>> = {
+  '/admin/operations': look({
+    id: 'browseOperations',
+    tag: 'Operations',
+    summary: 'List the operations that fit a filter',
+    description: 'Newest first. A page looks at a bounded number of operations: it may be empty and have a "next".',
+    parameters: [
+      inQuery('filter', 'Such as "status:failed type:orders since:2h". Default: all.', { type: 'string' }),
+      AFTER,
+      LIMIT,
+    ],
+    answers: ok('A page.', 'OperationPage'),
+    problems: ['invalid-request'],
+  }),
+  '/admin/operations/{id}': {
+    ...look({
+      id: 'showOperation',
+      tag: 'Operations',
+      summary: 'Get one operation with everything around it',
+      parameters: [ID],
+      answers: ok('The operation.', 'OperationDetail'),
+      problems: ['not-found'],
+    }),
+    delete: change({
+      id: 'removeOperation',
+      tag: 'Operations',
+      summary: 'Delete the payloads, steps and log of an operation that has finished',
+      parameters: [ID],
+      answers: GONE,
+      problems: ['not-found', 'operation-unfinished', 'operation-expired'],
+    }),
+  },
+  '/admin/operations/{id}/input': payload('showInput', 'Get the input of an operation'),
+  '/admin/operations/{id}/result': payload('showResult', 'Get the result of an operation, where it is JSON'),
+  '/admin/operations/{id}/log': look({
+    id: 'showLog',
+    tag: 'Operations',
+    summary: 'Get what the handler has logged',
+    description: 'At most 1,000 lines.',
+    parameters: [ID, inQuery('after', 'The sequence after which to begin.', { type: 'integer', minimum: 0 })],
+    answers: ok('The lines.', 'LogLines'),
+    problems: ['invalid-request'],
+  }),
+  '/admin/operations/{id}/children': look({
+    id: 'listChildren',
+    tag: 'Operations',
+    summary: 'List the operations that the handler of this one has submitted',
+    parameters: [
+      ID,
+      inQuery('state', 'Which of them. Pending and running ones are unfinished.', {
+        type: 'string',
+        enum: CHILD_STATES,
+        default: 'unfinished',
+      }),
+      AFTER,
+      LIMIT,
+    ],
+    answers: ok('A page, in the order of their ids.', 'ChildrenPage'),
+    problems: ['invalid-request'],
+  }),
+  '/admin/operations/{id}/cancel': {
+    post: change({
+      id: 'cancelAnyOperation',
+      tag: 'Operations',
+      summary: 'Cancel an operation, as its owner does',
+      parameters: [ID],
+      answers: ok('The operation as it is then.', 'OperationView'),
+      problems: ['not-found', 'operation-finished', 'operation-expired'],
+    }),
+  },
+  '/admin/operations/{id}/retry': {
+    post: change({
+      id: 'retryAnyOperation',
+      tag: 'Operations',
+      summary: 'Run an operation again that failed or was canceled',
+      description: 'Creates a new operation; the same one for the same operation.',
+      parameters: [ID],
+      body: { type: 'object', properties: { fresh: { type: 'boolean', default: false } } },
+      answers: ok('The new operation.', 'OperationView'),
+      problems: ['not-found', 'operation-unfinished', 'not-retryable', 'operation-expired'],
+    }),
+  },
+  '/admin/operations/{id}/events/{name}': {
+    post: change({
+      id: 'sendAnyEvent',
+      tag: 'Operations',
+      summary: 'Send an event to an operation, or the answer to its question',
+      parameters: [ID, EVENT],
+      body: { description: 'Any JSON value that the schema of the wait allows.' },
+      answers: ok('The operation as it is then.', 'OperationView'),
+      problems: ['not-found', 'operation-finished', 'operation-expired', 'invalid-event', 'event-refused'],
+    }),
+  },
+  '/admin/deliveries/{id}/replay': {
+    post: change({
+      id: 'replayDelivery',
+      tag: 'Operations',
+      summary: 'Send a webhook once more',
+      parameters: [inPath('id', 'The id of the operation, or of one of its deliveries.')],
+      answers: ok('The new delivery.', 'WebhookDelivery'),
+      problems: ['not-found', 'no-webhook', 'not-finished', 'operation-expired', 'too-many-requests'],
+    }),
+  },
+}
+
+function payload(id: string, summary: string): PathItem {
+  const content = { 'application/json': { schema: { description: 'Any JSON value.' } } }
+  const answers = { 200: { description: 'The payload, without what the type redacts.', content } }
+  return look({ id, tag: 'Operations', summary, parameters: [ID], answers, problems: ['not-found'] })
+}
+
+function typeChange(id: string, summary: string): PathItem {
+  return { post: change({ id, tag: 'Types', summary, parameters: [TYPE], answers: GONE, problems: ['not-found'] }) }
+}
+
+const TYPES: Readonly<Record<string, PathItem>> = {
+  '/admin/types': look({
+    id: 'listTypes',
+    tag: 'Types',
+    summary: 'List the operation types',
+    answers: ok('The types.', 'TypeViews'),
+  }),
+  '/admin/types/{name}/pause': typeChange('pauseType', 'Pause an operation type'),
+  '/admin/types/{name}/resume': typeChange('resumeType', 'End the pause of an operation type'),
+}
+
+const BULK: Readonly<Record<string, PathItem>> = {
+  '/admin/bulk': {
+    ...look({
+      id: 'listBulkRuns',
+      tag: 'Bulk runs',
+      summary: 'List the last bulk runs',
+      answers: ok('The runs.', 'BulkRuns'),
+    }),
+    post: change({
+      id: 'startBulkRun',
+      tag: 'Bulk runs',
+      summary: 'Do something with many operations, in the background',
+      body: 'BulkRequest',
+      answers: {
+        202: { description: 'The run.', content: { 'application/json': { schema: schemaRef('BulkRun') } } },
+      },
+    }),
+  },
+  '/admin/bulk/preview': {
+    post: change({
+      id: 'previewBulkRun',
+      tag: 'Bulk runs',
+      summary: 'Count what a bulk run would act on now',
+      body: 'BulkRequest',
+      answers: ok('How many, and some of them.', 'BulkPreview'),
+    }),
+  },
+  '/admin/bulk/{id}': look({
+    id: 'showBulkRun',
+    tag: 'Bulk runs',
+    summary: 'Get a bulk run',
+    parameters: [RUN],
+    answers: ok('The run.', 'BulkRun'),
+    problems: ['not-found'],
+  }),
+  '/admin/bulk/{id}/cancel': {
+    post: change({
+      id: 'cancelBulkRun',
+      tag: 'Bulk runs',
+      summary: 'Stop a bulk run',
+      description: 'What it has done stays done.',
+      parameters: [RUN],
+      answers: ok('The run as it is then.', 'BulkRun'),
+      problems: ['not-found', 'operation-finished', 'operation-expired'],
+    }),
+  },
+}
+
+const STREAM: ResponseObject = {
+  description: 'Events named "changed", at most two a second.',
+  headers: {
+    'X-Accel-Buffering': { description: 'Keeps Nginx from holding events back.', schema: { type: 'string' } },
+  },
+  content: { 'text/event-stream': { schema: { type: 'string' } } },
+}
+
+const CONSOLE: Readonly<Record<string, PathItem>> = {
+  '/admin/session': look({
+    id: 'getSession',
+    tag: 'Console',
+    summary: 'Get who the operator is, and the token for changes',
+    answers: ok('The session.', 'Session'),
+  }),
+  '/admin/statistics': look({
+    id: 'getStatistics',
+    tag: 'Console',
+    summary: 'Get what happened lately, and how things are now',
+    parameters: [inQuery('window', 'How far back to look, such as 1h.', { type: 'string', default: '1h' })],
+    answers: ok('The statistics.', 'Statistics'),
+    problems: ['invalid-request'],
+  }),
+  '/admin/audit': look({
+    id: 'listAudit',
+    tag: 'Console',
+    summary: 'List what operators did',
+    parameters: [AFTER, LIMIT],
+    answers: ok('A page, newest first.', 'AuditPage'),
+    problems: ['invalid-request'],
+  }),
+  '/admin/events': look({
+    id: 'watchChanges',
+    tag: 'Console',
+    summary: 'Watch for changes',
+    answers: { 200: STREAM },
+    problems: ['too-many-requests'],
+  }),
+  '/admin/openapi.json': look({
+    id: 'getAdminOpenApi',
+    tag: 'Console',
+    summary: 'Get this description',
+    answers: {
+      200: { description: 'The description.', content: { 'application/json': { schema: { type: 'object' } } } },
+    },
+  }),
+}
+
+/** The paths, in the order in which they are described. */
+export const ADMIN_PATHS: Readonly<Record<string, PathItem>> = { ...OPERATIONS, ...TYPES, ...BULK, ...CONSOLE }
