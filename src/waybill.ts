@@ -256,11 +256,11 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
     options.dispatcher && REFUSAL_REASONS,
   )
   const pauses = new PausedTypes(store, (error, loop) => {
-    logger.warn({ err: error, loop }, 'The paused operation types could not be read and will be later')
+    logger.warn({ err: error, loop }, 'Could not read the paused operation types; will retry')
   })
   const whyWaiting = (type: string) => {
     if (pauses.types.has(type)) return 'Its operation type is paused.'
-    if (dispatcher?.isBlocked) return 'No execution can be started at present. It is tried again until one can.'
+    if (dispatcher?.isBlocked) return 'No execution can be started at present; Waybill keeps trying.'
     return undefined
   }
   const operations = new Operations({

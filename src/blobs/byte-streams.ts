@@ -21,7 +21,7 @@ function streamed(stream: ReadableStream<Uint8Array>): AsyncIterable<unknown> {
 function toBytes(piece: unknown): Uint8Array {
   if (piece instanceof Uint8Array) return piece
   if (typeof piece === 'string') return Buffer.from(piece)
-  throw new TypeError(`The stream of a result gives pieces that are Uint8Array or text, not ${typeof piece}.`)
+  throw new TypeError(`The stream of a result must consist of Uint8Array or string chunks, not ${typeof piece}.`)
 }
 
 /**
@@ -74,6 +74,5 @@ export async function* checkLength(bytes: AsyncIterable<Uint8Array>, length: num
     if (left < 0) break
     yield piece
   }
-  if (left !== 0)
-    throw new Error(`There should be ${length} bytes, and there are ${left < 0 ? 'more' : length - left}.`)
+  if (left !== 0) throw new Error(`Expected ${length} bytes, but got ${left < 0 ? 'more' : length - left}.`)
 }

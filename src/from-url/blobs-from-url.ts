@@ -45,7 +45,7 @@ export async function blobsFromUrl(url: string, { existing = false }: BlobsUrlOp
   const target = URL.parse(url.replace(/^azure:/, ''))
   if (target !== null && /^azure:https?:/.test(url) && isContainer(target)) return await openAzure(target)
   if (target !== null && /^postgres(ql)?:\/\//.test(url)) return await openPostgres(target, existing)
-  throw new UrlError(`"${redactUnreadable(url)}" names no blob store: write ${FORMS}.`)
+  throw new UrlError(`"${redactUnreadable(url)}" is not the URL of a blob store: write ${FORMS}.`)
 }
 
 function openFolder(path: string, existing: boolean): BlobStore {

@@ -23,7 +23,7 @@ export async function load<Module>(name: string, install: string): Promise<Modul
     return createRequire(resolve('package.json'))(name) as Module
   } catch (error) {
     if (!isMissing(name, error)) throw error
-    throw new Error(`The package ${name} is not installed, and it is needed here: npm install ${install}`)
+    throw new Error(`The package ${name} is needed here, but is not installed: npm install ${install}`)
   }
 }
 

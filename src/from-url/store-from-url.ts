@@ -94,7 +94,7 @@ function kindOf(url: string): Kind {
 }
 
 function wrongUrl(url: string): UrlError {
-  return new UrlError(`"${redactUnreadable(url)}" names no store: write ${FORMS}.`)
+  return new UrlError(`"${redactUnreadable(url)}" is not the URL of a store: write ${FORMS}.`)
 }
 
 async function openSqlite(url: string, { existing = false }: StoreUrlOptions): Promise<Store> {

@@ -91,7 +91,7 @@ function readQuery(query: URLSearchParams): PageRequest {
 function readCursor(cursor: string): string {
   const hex = Buffer.from(cursor, 'base64url').toString('hex')
   if (!/^[\w-]{22}$/.test(cursor) || hex.length !== 32) {
-    throw problemError('invalid-request', 'cursor is what the link to the next page holds.')
+    throw problemError('invalid-request', 'cursor must be taken from the link to the next page.')
   }
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }

@@ -129,7 +129,7 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
   const resources = new Map<string, Resource>()
   for (const type of operations.types.values()) {
     if (reserved.has(type.name))
-      throw new TypeError(`An operation type cannot be named "${type.name}": the API has that path.`)
+      throw new TypeError(`An operation type cannot be named "${type.name}": the API uses that path itself.`)
     resources.set(type.name, new Resource(type, { operations, webhooks, base, dialect, maxWaitMs }))
   }
   const own = [...resources.values()].flatMap(resource => resourceRoutes(waybill, resource, { ...options, base }))

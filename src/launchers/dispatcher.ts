@@ -78,7 +78,7 @@ export class Dispatcher {
     this.#names = new Set(settings.types.map(type => type.name))
     this.#timeouts = new Map(settings.types.map(type => [type.name, type.policy.timeout]))
     const onError = (error: unknown, loop: string) =>
-      settings.logger.warn({ err: error, loop }, `The dispatcher's ${loop} loop failed and goes on`)
+      settings.logger.warn({ err: error, loop }, `The dispatcher's ${loop} loop failed; continuing`)
     this.#dispatching = new Loop({
       name: 'dispatch',
       everyMs: settings.pollIntervalMs,
@@ -121,7 +121,7 @@ export class Dispatcher {
     try {
       return launcher.watchEnds?.(() => this.#ended()) ?? (() => {})
     } catch (error) {
-      logger.warn({ err: error }, 'The launcher cannot watch executions, and they are looked at every now and then')
+      logger.warn({ err: error }, 'The launcher cannot watch executions; polling instead')
       return () => {}
     }
   }
@@ -131,7 +131,7 @@ export class Dispatcher {
     try {
       await launcher.open?.()
     } catch (error) {
-      logger.warn({ err: error }, 'The launcher could not prepare, and goes on without')
+      logger.warn({ err: error }, 'The launcher could not prepare; continuing without')
     }
   }
 
@@ -187,7 +187,7 @@ export class Dispatcher {
   #begin(operation: Operation): void {
     const start = this.#launch(operation)
       .catch(error =>
-        this.#settings.logger.warn({ operation: operation.id, err: error }, 'What became of a start was not recorded'),
+        this.#settings.logger.warn({ operation: operation.id, err: error }, 'Could not record the outcome of a start'),
       )
       .finally(() => {
         this.#starts.delete(start)
@@ -225,11 +225,11 @@ export class Dispatcher {
       return { kind: 'started', execution }
     } catch (error) {
       if (error instanceof LaunchRefused) {
-        logger.info({ operation: id, reason: error.message }, 'No execution was started, and it is tried again later')
+        logger.info({ operation: id, reason: error.message }, 'Could not start an execution; will retry')
         return { kind: 'refused', refusal: error }
       }
       // The start may have been made: the operation stays held back until its execution claims it, or the time is up.
-      logger.warn({ operation: id, err: error }, 'It is not known whether an execution was started')
+      logger.warn({ operation: id, err: error }, 'Could not tell whether an execution was started')
       return { kind: 'unknown', message: String(error) }
     }
   }
@@ -252,7 +252,7 @@ export class Dispatcher {
   async #giveUp({ id, attempt, launches }: Operation): Promise<void> {
     const reason = `${launches - 1} executions were started, and none has claimed it.`
     await this.#settings.store.change(id, { kind: 'abandon', attempt, reason })
-    this.#settings.logger.error({ operation: id, reason }, 'No more executions are started for an operation')
+    this.#settings.logger.error({ operation: id, reason }, 'Starting no more executions for an operation')
   }
 
   /** A refusal is about the engine and not the operation: nothing else is started either, until the time is up or a place is free. */
@@ -323,7 +323,7 @@ export class Dispatcher {
       const { id, execution } = operation
       this.#settings.logger.warn(
         { operation: id, execution, err: error },
-        'It is not known what became of an execution',
+        'Could not find out what happened to an execution',
       )
     }
   }
@@ -339,7 +339,7 @@ export class Dispatcher {
     if (changed === undefined) return
     logger.warn(
       { operation: id, execution, reason: state.reason },
-      'An execution is gone and its operation is not finished',
+      'An execution is gone, but its operation has not finished',
     )
     this.#dispatching.wake()
   }

@@ -67,7 +67,7 @@ export class StartRefusals {
     this.#row = undefined
     if (row?.errorAt === undefined) return
     const { count: refusals, since } = row
-    this.#logger.info({ refusals, lastedMs: Math.round(this.#clock() - since) }, 'Executions are started again')
+    this.#logger.info({ refusals, lastedMs: Math.round(this.#clock() - since) }, 'Executions can be started again')
   }
 
   /** Reports what has lasted long enough. To be called now and then: the next refusal may be minutes away. */

@@ -134,7 +134,7 @@ export class Endpoint {
     const cause = error instanceof ProblemError ? error.cause : error
     const known = error instanceof ProblemError ? error.problem : problem('internal-error')
     if (known.status >= 500 && cause !== undefined) {
-      this.#options.logger.error({ err: cause }, 'A request of MCP met an error')
+      this.#options.logger.error({ err: cause }, 'A request of MCP failed')
     }
     if (known.code === 'invalid-json') return new RpcError(CODES.parseError, describeProblem(known), { status: 400 })
     if (known.status < 500) return new RpcError(CODES.invalidParams, describeProblem(known))

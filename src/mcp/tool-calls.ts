@@ -165,7 +165,7 @@ function inputRequired(operation: Operation): Members {
 
 /** The server is shutting down, or too many requests wait already. The operation goes on all the same. */
 function unattended({ id }: Operation): RpcError {
-  return faultOf(problem('unavailable', `The call cannot be held any longer; its operation ${id} goes on.`))
+  return faultOf(problem('unavailable', `The call cannot be held any longer; its operation ${id} continues.`))
 }
 
 /** In revision 2025-11-25 a client says with each call whether it is to be a task. */

@@ -19,10 +19,10 @@ export function readTags(type: string, values: TagValues): Tags | null {
     value === undefined || value === null ? [] : [[name, String(value).slice(0, MAX_VALUE)]],
   )
   if (tags.length > MAX_TAGS)
-    throw new TypeError(`The type "${type}" gives ${tags.length} tags: at most ${MAX_TAGS} are kept.`)
+    throw new TypeError(`The type "${type}" returns ${tags.length} tags, but at most ${MAX_TAGS} are allowed.`)
   for (const [name] of tags) {
     if (name.length < 1 || name.length > MAX_NAME) {
-      throw new TypeError(`The type "${type}" gives the tag "${name}": a name has 1 to ${MAX_NAME} characters.`)
+      throw new TypeError(`The type "${type}" returns the tag "${name}", but a name has 1 to ${MAX_NAME} characters.`)
     }
   }
   return tags.length === 0 ? null : Object.fromEntries(tags)

@@ -21,7 +21,7 @@ export class WaitTimeoutError extends ProblemError {
   readonly wait: string
 
   constructor(wait: string) {
-    super(problem('wait-timeout', `Nothing came for "${wait}" in time.`))
+    super(problem('wait-timeout', `The event "${wait}" did not arrive in time.`))
     this.wait = wait
   }
 }

@@ -94,7 +94,7 @@ export class Metrics {
     this.#launches = new Count({
       ...shared,
       name: 'launches',
-      help: 'Starts of executions that were asked for, by outcome',
+      help: 'Requested starts of executions, by outcome',
       labels: ['operation', 'outcome'],
     })
     this.#launchRefusals = new Count({
@@ -118,13 +118,13 @@ export class Metrics {
     this.#wait = new Measure({
       ...shared,
       name: 'operation_wait',
-      help: 'From the acceptance to the begin of the first attempt',
+      help: 'Time from the acceptance to the start of the first attempt',
       labels: ['operation'],
     })
     this.#run = new Measure({
       ...shared,
       name: 'attempt_run',
-      help: 'From the begin of an attempt to its end',
+      help: 'Duration of an attempt',
       labels: ['operation', 'outcome'],
     })
     this.#readQueues(readings)
@@ -231,7 +231,7 @@ export class Metrics {
     })
     new Gauge({
       name: 'waybill_waiting_requests',
-      help: 'Requests held for a change',
+      help: 'Requests that are waiting for a change',
       registers,
       collect() {
         this.set(waiting())

@@ -79,7 +79,7 @@ export class StoreOperator implements Operator {
     this.#context = context
     const { store, operations, logger } = context
     for (const name of OPERATOR_TYPES) {
-      if (operations.types.has(name)) throw new TypeError(`The name "${name}" is taken: acts of operators have it.`)
+      if (operations.types.has(name)) throw new TypeError(`The name "${name}" is reserved for acts of operators.`)
     }
     const history = context.webhooks?.history ?? historyAlone({ store, operations })
     this.#replays = { store, history, delivers: context.webhooks !== undefined }

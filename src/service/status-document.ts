@@ -80,7 +80,7 @@ export function waitingFor(
   why: string | undefined,
 ): string | undefined {
   if (operation.status !== 'pending') return undefined
-  if (operation.execution !== null) return 'Its execution has been started and has not begun the work yet.'
+  if (operation.execution !== null) return 'Its execution has started, but has not begun the work yet.'
   if (why !== undefined) return why
   if (operation.launches > 0) return 'Its execution is being started.'
   if (operation.runAt !== null) {

@@ -92,8 +92,8 @@ function faultOf(url: URL, rules: Rules): string | undefined {
   const { allowHttp, ports, allowAddress } = rules
   if (url.href.length > MAX_URL_LENGTH) return `It is longer than ${MAX_URL_LENGTH} characters.`
   if (url.protocol !== 'https:' && !(allowHttp && url.protocol === 'http:')) return 'Its scheme is not https.'
-  if (url.username !== '' || url.password !== '') return 'It holds a user name or a password.'
-  if (ports !== undefined && !ports.includes(portOf(url))) return `Its port is none of ${ports.join(', ')}.`
+  if (url.username !== '' || url.password !== '') return 'It contains a user name or a password.'
+  if (ports !== undefined && !ports.includes(portOf(url))) return `Its port is not one of ${ports.join(', ')}.`
   const host = hostOf(url)
   if (host.endsWith('.')) return 'Its host ends with a dot.'
   const address = literalAddress(host)

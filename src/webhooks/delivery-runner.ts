@@ -103,7 +103,7 @@ export class DeliveryRunner implements Runner {
     const signed = signedHeaders({ id: delivery.event, body: delivery.body, at: new Date() }, secrets)
     const headers = { 'Content-Type': 'application/json', 'User-Agent': 'Waybill-Webhooks', ...signed }
     return await post({ url, headers, body: delivery.body, addresses, signal }).catch((error: unknown) => {
-      throw new DeliveryError('connection', `There was no answer (${codeOf(error)}).`, { cause: error })
+      throw new DeliveryError('connection', `The receiver did not answer (${codeOf(error)}).`, { cause: error })
     })
   }
 
@@ -120,7 +120,7 @@ export class DeliveryRunner implements Runner {
     const problem = notDelivered(failure, answer?.status)
     const final = failure.reason === 'gone' || failure.reason === 'url'
     if (final || task.failedBefore >= this.#options.retriesMs.length) {
-      this.#logger.warn({ delivery: task.id, reason: failure.reason }, 'A webhook was not delivered and is given up')
+      this.#logger.warn({ delivery: task.id, reason: failure.reason }, 'A webhook was not delivered; giving up')
     }
     return final ? { kind: 'failed', problem } : { kind: 'retry', problem, delayMs: this.#wait(task, answer) }
   }
@@ -146,11 +146,11 @@ function isUnanswered(end: RunResult): boolean {
 }
 
 function late({ timeoutMs }: WebhooksSettings): string {
-  return `There was no answer within ${timeoutMs / 1000} s.`
+  return `The receiver did not answer within ${timeoutMs / 1000} s.`
 }
 
 function failureOf(status: number): DeliveryError {
-  if (status === 410) return new DeliveryError('gone', 'The receiver answered 410: it wants no more.')
+  if (status === 410) return new DeliveryError('gone', 'The receiver answered 410: it wants no more webhooks.')
   if (status >= 300 && status < 400) {
     return new DeliveryError('redirect', `The receiver answered ${status}; redirects are not followed.`)
   }

@@ -40,7 +40,7 @@ export class Outbox {
       everyMs: options.pollIntervalMs,
       turn: () => this.#turn(),
       onError: (error, loop) =>
-        options.logger.warn({ err: error, loop }, 'Webhooks could not be handed on and will be later'),
+        options.logger.warn({ err: error, loop }, 'Could not submit deliveries of webhooks; will retry'),
     })
   }
 

@@ -17,7 +17,7 @@ const PREFIX = 'whsec_'
  */
 export function checkSecrets(secrets: unknown): readonly string[] {
   if (!Array.isArray(secrets) || secrets.length === 0) {
-    throw new TypeError('webhooks.secrets must be one secret or more, in an array, or a function that gives them.')
+    throw new TypeError('webhooks.secrets must be an array of at least one secret, or a function that returns one.')
   }
   secrets.forEach((secret: unknown, index) => {
     if (isSecret(secret)) return

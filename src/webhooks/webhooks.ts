@@ -64,7 +64,7 @@ export class Webhooks {
   /** @throws {TypeError} for options that cannot be right; the message names them, and never holds a secret */
   constructor(init: WebhooksOptions, { store, operations, logger }: WebhooksContext) {
     if (operations.types.has(DELIVERY_TYPE)) {
-      throw new TypeError(`The name "${DELIVERY_TYPE}" is taken: deliveries of webhooks are operations of that type.`)
+      throw new TypeError(`The name "${DELIVERY_TYPE}" is reserved for deliveries of webhooks.`)
     }
     this.#options = readWebhookOptions(init)
     const { baseUrl, pollIntervalMs, concurrency, shutdownMs } = this.#options

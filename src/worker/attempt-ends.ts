@@ -57,5 +57,5 @@ const MESSAGES: Readonly<Record<string, string>> = {
   completed: 'An operation completed',
   canceled: 'An operation was canceled',
   released: 'An attempt was handed back',
-  suspended: 'A handler waits, and its attempt ended',
+  suspended: 'An attempt was suspended: its handler waits',
 }

@@ -254,7 +254,7 @@ function makeJob(task: Task, { host, signal, notes, suspend }: JobContext): Job 
 
 function readProgress(fraction: number, message: string | undefined): Progress {
   if (typeof fraction !== 'number' || Number.isNaN(fraction)) {
-    throw new TypeError(`A progress is a number from 0 to 1, not ${String(fraction)}.`)
+    throw new TypeError(`The progress must be a number from 0 to 1, not ${String(fraction)}.`)
   }
   const clamped = Math.min(Math.max(fraction, 0), 1)
   return message === undefined ? { fraction: clamped } : { fraction: clamped, message: String(message).slice(0, 500) }

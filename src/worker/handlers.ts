@@ -17,7 +17,7 @@ export function handlersByType(handlers: Handlers): ReadonlyMap<string, Handler>
   const byType = new Map<string, Handler>()
   for (const handler of [handlers].flat()) {
     if (!isHandler(handler)) {
-      throw new TypeError('A handler is made by handler(operationType, async (input, job) => output).')
+      throw new TypeError('A handler must be made by handler(operationType, async (input, job) => output).')
     }
     if (byType.has(handler.type.name)) {
       throw new TypeError(`Two handlers serve the operation type "${handler.type.name}"; each type takes one.`)

@@ -134,7 +134,7 @@ function makeRunner(options: WorkerOptions, logger: Logger): { runner: Runner; c
     return { runner, concurrency: options.concurrency ?? 32 }
   }
   if (files.length === 0)
-    throw new TypeError('worker.handlers must name files: a child process cannot be given values.')
+    throw new TypeError('worker.handlers must be files: handlers cannot be passed to a child process as values.')
   const { execArgv, niceness, maxAttemptsPerChild, concurrency = availableParallelism() } = options
   const settings = { files, concurrency, logger, execArgv, niceness, maxAttemptsPerChild, startTimeoutMs }
   return { runner: childProcessRunner(settings), concurrency }

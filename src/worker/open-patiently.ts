@@ -50,7 +50,7 @@ export async function openPatiently(
       return
     } catch (error) {
       if (!isTransient(error) || performance.now() + pauseMs >= until) throw error
-      logger.warn({ err: error }, 'The store cannot be opened yet, and it is tried again')
+      logger.warn({ err: error }, 'The store cannot be opened yet; will retry')
       await sleep(pauseMs)
     }
   }

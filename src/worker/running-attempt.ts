@@ -223,7 +223,7 @@ export class RunningAttempt {
       try {
         return await this.#write(change)
       } catch (error) {
-        this.#warn(error, 'An outcome could not be recorded yet')
+        this.#warn(error, 'Could not record an outcome; will retry')
         if (performance.now() > Math.min(this.#confirmedUntil, this.#recordUntil)) return { kind: 'unrecorded' }
         const isRefused = (await this.#storeAnswers()) && ++this.#refusals % MAX_REFUSALS === 0
         // The store answers, and refuses even a plain failure: the lease runs out, and the sweeper takes over.
@@ -299,7 +299,7 @@ export class RunningAttempt {
         const written = settled(
           async () => await store.appendNote(this.lease, line),
           error => {
-            this.#warn(error, 'A log line of an attempt could not be kept')
+            this.#warn(error, 'Could not store a log line of an attempt')
           },
         )
         this.#notes.add(written)
@@ -329,7 +329,7 @@ export class RunningAttempt {
       try {
         return await call()
       } catch (error) {
-        this.#warn(error, 'The steps of an attempt could not be read or recorded yet')
+        this.#warn(error, 'Could not read or record the steps of an attempt; will retry')
         if (signal.aborted || ((await this.#storeAnswers()) && ++refusals === MAX_STEP_REFUSALS)) throw error
       }
       await sleep(backoff(failures), undefined, { ref: false, signal }).catch(() => {

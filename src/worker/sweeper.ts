@@ -57,7 +57,7 @@ export class Sweeper {
       name: 'sweep',
       everyMs: options.everyMs,
       turn: () => this.#turn(),
-      onError: (error, loop) => options.logger.warn({ err: error, loop }, 'The sweep failed and will be repeated'),
+      onError: (error, loop) => options.logger.warn({ err: error, loop }, 'The sweep failed; will retry'),
     })
   }
 
@@ -100,7 +100,7 @@ export class Sweeper {
       this.#undeleted = this.#undeleted.slice(BATCH)
       if (this.#undeleted.length > 0) this.#loop.wake()
     } catch (error) {
-      logger.warn({ err: error, operations: this.#undeleted.length }, 'Results could not be deleted yet')
+      logger.warn({ err: error, operations: this.#undeleted.length }, 'Could not delete results; will retry')
     }
   }
 

@@ -99,9 +99,9 @@ export class Worker {
     // A runner that has its own bounds, such as its processes, takes no more than it can run at once.
     this.#slots = new Slots({ count: settings.concurrency, ahead: settings.runner.room === undefined })
     const onError = (error: unknown, loop: string) =>
-      this.#logger.warn({ err: error, loop }, `The worker's ${loop} loop failed and goes on`)
+      this.#logger.warn({ err: error, loop }, `The worker's ${loop} loop failed; continuing`)
     // What does not answer is asked again, while the lease still lasts.
-    this.#renewalLimit = new TimeLimit(settings.leaseMs / 3, 'The store did not answer to a renewal in time.')
+    this.#renewalLimit = new TimeLimit(settings.leaseMs / 3, 'The store did not answer a renewal in time.')
     const name = settings.name ?? 'work'
     this.#claiming = new Loop({
       name: `${name}.claim`,
@@ -342,7 +342,7 @@ export class Worker {
   #ended(run: RunningAttempt, asked: Change, recorded: Recorded): void {
     if (recorded.kind === 'unrecorded') {
       this.#blobs?.release(run.lease)
-      this.#logger.error({ operation: run.lease.id, attempt: run.lease.attempt }, 'An outcome could not be recorded')
+      this.#logger.error({ operation: run.lease.id, attempt: run.lease.attempt }, 'Could not record an outcome')
       return
     }
     const change = recorded.kind === 'recorded' ? recorded.change : asked
@@ -371,7 +371,7 @@ export class Worker {
       if (attempt.number === 1) metrics.waited(after.type, attempt.startedAt - after.createdAt)
       if (isFinal(after.status)) metrics.finished(after.type, after.status)
     } catch (error) {
-      this.#logger.warn({ operation: after.id, err: error }, 'An attempt could not be counted in the metrics')
+      this.#logger.warn({ operation: after.id, err: error }, 'Could not count an attempt in the metrics')
     }
   }
 
@@ -417,7 +417,7 @@ export class Worker {
     const cleaned = this.#blobs.cleanUp(lease, outcome, after).catch((error: unknown) => {
       this.#logger.warn(
         { operation: lease.id, err: error },
-        'A result that is not needed could not be deleted; it is deleted with its operation',
+        'Could not delete a result that is not needed; it is deleted with its operation',
       )
     })
     this.#follow(cleaned)

@@ -111,7 +111,7 @@ describe('PostgreSQL', () => {
     const schema = database.nextSchema()
     const user = await database.user(schema)
     const blobs = postgresBlobs(user.pool, { schema })
-    await expect(blobs.open?.()).rejects.toThrow(/this user may not make them.*blobMigration\(\)/)
+    await expect(blobs.open?.()).rejects.toThrow(/this user may not create them.*blobMigration\(\)/)
 
     await pool.query(blobMigration(schema))
     await user.grant()

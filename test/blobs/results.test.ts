@@ -340,7 +340,7 @@ describe('a blob goes', () => {
     const { clock, logger, id } = await aged(lab, { ...bound(folder), deleteAll })
     clock.advance(HOUR)
     await until(async () => (await folder.get(`${id}/1`)) === undefined)
-    expect(logger.lines.filter(({ message }) => message === 'Results could not be deleted yet')).toHaveLength(2)
+    expect(logger.lines.filter(({ message }) => message === 'Could not delete results; will retry')).toHaveLength(2)
   })
 })
 

@@ -51,7 +51,7 @@ describe('a backup', () => {
     await expect(backUp(path, copy)).rejects.toThrow(`There is no SQLite file ${path}`)
     await open(path)
     writeFileSync(copy, 'mine')
-    await expect(backUp(path, copy)).rejects.toThrow(`There is a file ${copy} already`)
+    await expect(backUp(path, copy)).rejects.toThrow(`The file ${copy} already exists`)
   })
 })
 

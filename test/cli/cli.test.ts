@@ -119,20 +119,23 @@ describe('the command', () => {
   })
 
   test.for([
-    ['orders.db', /^waybill ls: "orders\.db" names no store: write sqlite:<file>, postgres:/],
-    ['sqlite:', /names no store/],
-    ['postgres://u:s3cr3t@:x/y', /^waybill ls: "postgres:…" names no store/],
-    ['cosmos:https://account.documents.azure.com/database', /names no store/],
-    ['cosmos:https://account.documents.azure.com/%zz/container', /names no store/],
-    ['cosmos:database/container', /names no store/],
-  ] as const)('%s, which names no store, is refused with one line and exit code 2', async ([url, message]) => {
-    expect(await refusalOf(['ls', '--store', url], 2)).toMatch(message)
-    expect(await refusalOf(['migrate', '--plan', '--store', url], 2)).toContain('names no store')
-  })
+    ['orders.db', /^waybill ls: "orders\.db" is not the URL of a store: write sqlite:<file>, postgres:/],
+    ['sqlite:', /is not the URL of a store/],
+    ['postgres://u:s3cr3t@:x/y', /^waybill ls: "postgres:…" is not the URL of a store/],
+    ['cosmos:https://account.documents.azure.com/database', /is not the URL of a store/],
+    ['cosmos:https://account.documents.azure.com/%zz/container', /is not the URL of a store/],
+    ['cosmos:database/container', /is not the URL of a store/],
+  ] as const)(
+    '%s, which is not the URL of a store, is refused with one line and exit code 2',
+    async ([url, message]) => {
+      expect(await refusalOf(['ls', '--store', url], 2)).toMatch(message)
+      expect(await refusalOf(['migrate', '--plan', '--store', url], 2)).toContain('is not the URL of a store')
+    },
+  )
 
-  test('a URL that names no blob store is refused in the same way', async () => {
+  test('a URL of something else than a blob store is refused in the same way', async () => {
     const message = await refusalOf(['show', idOf(1), '--store', 'sqlite:x.db', '--blobs', 'folder:'], 2)
-    expect(message).toMatch(/^waybill show: "folder:" names no blob store: write folder:<path>,/)
+    expect(message).toMatch(/^waybill show: "folder:" is not the URL of a blob store: write folder:<path>,/)
   })
 
   test.for([

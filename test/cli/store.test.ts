@@ -39,7 +39,7 @@ describe('without the package of a store', () => {
   ])('%s is refused, and it is said what to install', (url, name, install) => {
     const folder = installedAlone()
     const { status, stderr } = ls(folder, url, folder)
-    const message = `The package ${name} is not installed, and it is needed here: npm install ${install}`
+    const message = `The package ${name} is needed here, but is not installed: npm install ${install}`
     expect([status, stderr]).toEqual([1, `waybill ls: ${message}\n`])
   })
 
@@ -49,7 +49,7 @@ describe('without the package of a store', () => {
   ])('the blobs of %s are refused, and it is said what to install', (url, name, install) => {
     const folder = installedAlone()
     const { status, stderr } = run(folder, ['show', 'x', '--store', 'sqlite:x.db', '--blobs', url], folder)
-    const message = `The package ${name} is not installed, and it is needed here: npm install ${install}`
+    const message = `The package ${name} is needed here, but is not installed: npm install ${install}`
     expect([status, stderr]).toEqual([1, `waybill show: ${message}\n`])
   })
 
@@ -155,6 +155,8 @@ describe('blobsFromUrl', () => {
   ])('refuses %s, and says what it may be', async (url, shown) => {
     const forms =
       'folder:<path>, postgres://<user>@<host>/<database> or azure:https://<account>.blob.core.windows.net/<container>'
-    await expect(blobsFromUrl(url)).rejects.toThrow(new TypeError(`${shown} names no blob store: write ${forms}.`))
+    await expect(blobsFromUrl(url)).rejects.toThrow(
+      new TypeError(`${shown} is not the URL of a blob store: write ${forms}.`),
+    )
   })
 })

@@ -346,7 +346,7 @@ test('an operator who is known by a token signs in', async ({ lab }) => {
   await page.getByRole('button', { name: 'Sign in' }).click()
   await page.getByText(id).first().waitFor()
   await page.getByText('viewer').waitFor()
-  await page.getByText('Payloads are not shown to you.').first().waitFor()
+  await page.getByText('Your role does not include payloads.').first().waitFor()
   expect(await page.getByRole('button', { name: 'Delete' }).count()).toBe(0)
 })
 

@@ -156,7 +156,7 @@ describe('settings', () => {
     [
       'WAYBILL_STORE',
       'orders.db',
-      /^WAYBILL_STORE cannot be used: "orders\.db" names no store: write sqlite:<file>, postgres:/,
+      /^WAYBILL_STORE cannot be used: "orders\.db" is not the URL of a store: write sqlite:<file>, postgres:/,
     ],
     [
       'WAYBILL_STORE',

@@ -22,7 +22,7 @@ interface Line {
 function listening() {
   const logger = new KeptLog()
   const lines = (): Line[] => logger.lines.map(({ level, message, fields }) => ({ ...fields, level, message }))
-  const starts = () => lines().filter(({ message }) => /^Executions (cannot be|are) started/.test(message))
+  const starts = () => lines().filter(({ message }) => /^Executions can(not)? be started/.test(message))
   return { logger, lines, starts }
 }
 
@@ -119,9 +119,7 @@ describe('a start that cannot succeed', () => {
     await until(() => starts().length > 0)
     expect(starts()).toMatchObject([{ level: 'error', reason: 'unusable' }])
     expect(starts()[0]?.message).toContain('role Container Apps Jobs Operator')
-    expect(await waitingFor(waybill, id)).toBe(
-      'No execution can be started at present. It is tried again until one can.',
-    )
+    expect(await waitingFor(waybill, id)).toBe('No execution can be started at present; Waybill keeps trying.')
     expect(await waybill.metrics.text()).toContain(
       `waybill_launch_refusals_total{operation="${type.name}",reason="unusable"} 1`,
     )
@@ -146,7 +144,7 @@ describe('a start that cannot succeed', () => {
     await until(() => starts().length === 2)
     expect(starts().map(({ level }) => level)).toEqual(['error', 'info'])
     await until(async () => (await recordOf(waybill.store, id)).execution === 'an-execution')
-    expect(await waitingFor(waybill, id)).toMatch(/^Its execution has been started/)
+    expect(await waitingFor(waybill, id)).toMatch(/^Its execution has started/)
   })
 
   test.for([
@@ -213,7 +211,7 @@ test('an execution that cannot be looked at keeps none of the others from it', a
   for (let i = 0; i < 24; i++) await submit(waybill, type, play())
   await until(() => looked.size === 24)
   expect(await waybill.metrics.text()).toContain(`waybill_executions{operation="${type.name}"} 24`)
-  const failed = lines().filter(({ message }) => message === 'It is not known what became of an execution')
+  const failed = lines().filter(({ message }) => message === 'Could not find out what happened to an execution')
   expect(new Set(failed.map(({ execution }) => execution))).toEqual(new Set(['execution-3']))
 })
 

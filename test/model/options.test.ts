@@ -200,7 +200,7 @@ test.each<[Door, Anything, named: string]>([
   ['worker', { concurrency: 0 }, 'worker.concurrency must be a whole number from 1 to 10000, not 0'],
   ['worker', { run: 'child' }, 'worker.run must be "children" or "inline"'],
   ['worker', { handlers: [pack, pack] }, 'Two handlers serve the operation type "orders"'],
-  ['worker', { handlers: [() => 'packed'] }, 'A handler is made by handler('],
+  ['worker', { handlers: [() => 'packed'] }, 'A handler must be made by handler('],
   ['worker', { lease: '1m' }, 'worker: the option "lease" is now called "leaseDuration".'],
   ['createWaybill', { sweep: '1m' }, 'createWaybill(): the option "sweep" is now called "sweepInterval".'],
   ['plugin', { waiters: 5 }, 'register(waybill): the option "waiters" is now called "maxWaitingRequests".'],

@@ -148,8 +148,8 @@ describe('a URL at the door', () => {
     const rules = rulesOf({ ports: [443, 8443], allowHttp: true })
     expect(readWebhookUrl('https://example.com/', rules).port).toBe('')
     expect(readWebhookUrl('https://example.com:8443/', rules).port).toBe('8443')
-    expect(() => readWebhookUrl('https://example.com:22/', rules)).toThrow('none of 443, 8443')
-    expect(() => readWebhookUrl('http://example.com/', rules)).toThrow('none of 443, 8443')
+    expect(() => readWebhookUrl('https://example.com:22/', rules)).toThrow('not one of 443, 8443')
+    expect(() => readWebhookUrl('http://example.com/', rules)).toThrow('not one of 443, 8443')
   })
 
   test('is checked against the addresses that the composition allows, in their canonical form', () => {

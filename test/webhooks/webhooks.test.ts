@@ -280,5 +280,5 @@ test('an operation without a URL makes no delivery', async ({ lab }) => {
 
 test('the composition takes no operation type of the name that deliveries have', ({ lab }) => {
   const taken = { ...parcels, name: 'webhook-deliveries' }
-  expect(() => lab.composition([taken], { webhooks: QUICK })).toThrow('"webhook-deliveries" is taken')
+  expect(() => lab.composition([taken], { webhooks: QUICK })).toThrow('"webhook-deliveries" is reserved')
 })

@@ -30,7 +30,7 @@ async function bundle(path: string, folder: string): Promise<void> {
 }
 
 test.each([
-  ['a child process', ':memory:', /\/main\.js/],
+  ['a child process', ':memory:', /\/child-main\.js/],
   ['the writer thread of SQLite', 'operations.db', /writer-thread\.js/],
 ])('a bundle without the file of %s says so, and what to do', async (_, path, file) => {
   const folder = mkdtempSync(join(tmpdir(), 'waybill-test-'))

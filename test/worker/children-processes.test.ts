@@ -126,7 +126,7 @@ describe('code that an earlier attempt has left behind', () => {
       const { attempt, lost, history } = await recordOf(waybill.store, id)
       expect({ attempt, lost }).toEqual({ attempt: 2, lost: 1 })
       expect(history[0]).toMatchObject({ outcome: 'lost', error: { code: 'worker-lost' } })
-      expect(history[0]?.error?.detail).toContain('had left behind')
+      expect(history[0]?.error?.detail).toContain('left running by another attempt')
     })
 
     test(`is not what an attempt does itself later on (${what}): that fails it`, async ({ lab }) => {

@@ -63,7 +63,7 @@ describe('handlers that cannot be loaded', () => {
   test('values cannot be given to children', ({ lab }) => {
     const apples = defineOperation({ name: 'apples' })
     const handlers = handler(apples, () => {})
-    expect(() => lab.composition([apples], { worker: { handlers, run: 'children' } })).toThrow('must name files')
+    expect(() => lab.composition([apples], { worker: { handlers, run: 'children' } })).toThrow('must be files')
   })
 
   for (const run of ['children', 'inline'] as const) {
@@ -85,7 +85,7 @@ describe('a worker whose next children cannot start', () => {
     const waybill = await lab.waybill([type], { logger, ...worker({ handlers: handlerFile('once') }) })
     const repair = setVariable(lab, 'TEST_UNLOADABLE', 'yes')
     const crash = await perform(waybill, { do: 'exit', code: 1 })
-    await until(() => logger.lines.filter(({ message }) => message.includes('could not be started')).length >= 4)
+    await until(() => logger.lines.filter(({ message }) => message.includes('Could not start a process')).length >= 4)
     expect(textsOf(logger)).toContain('A deployment has broken it.')
     expect((await recordOf(waybill.store, crash)).released).toBe(1)
     repair()
@@ -156,7 +156,7 @@ describe('a worker whose next children cannot start', () => {
         process.execPath = real
       })
       process.execPath = execPath
-      await until(() => logger.lines.filter(({ message }) => message.includes('could not be started')).length >= 3)
+      await until(() => logger.lines.filter(({ message }) => message.includes('Could not start a process')).length >= 3)
       expect(textsOf(logger)).toMatch(/spawn .*(ENOTDIR|ENOENT)/)
       process.execPath = real
       expect(await resultOf(waybill.store, id)).toBe('recovered')

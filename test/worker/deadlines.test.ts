@@ -40,7 +40,7 @@ describe('a deadline that passes while the handler runs', () => {
     })
     await lab.waybill([reports], { store, worker: { handlers } })
     expect(await hasFinished(store, id)).toMatchObject({ ...OVER, attempt: 1, history: [{ outcome: 'failed' }] })
-    expect(reasons).toEqual(['DeadlineError', 'The operation has no time left.'])
+    expect(reasons).toEqual(['DeadlineError', 'The operation ran past its deadline.'])
   })
 
   test('leaves a handler its grace period to complete', async ({ lab }) => {

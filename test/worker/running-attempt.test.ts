@@ -225,7 +225,7 @@ describe('an outcome that the store refuses for good', () => {
       worker: { handlers: handler(tasks, () => 1), leaseDuration: '1h' },
     })
     await submit(waybill, tasks)
-    await until(() => logger.lines.some(({ message }) => message === 'An outcome could not be recorded'))
+    await until(() => logger.lines.some(({ message }) => message === 'Could not record an outcome'))
     expect(waybill.running()).toBe(0)
   })
 })

@@ -127,7 +127,7 @@ test('a sweep that fails is reported and repeated', async ({ lab }) => {
   const id = await submit(waybill, tasks)
   cut.add('sweep')
   await claimAs(store, id, 'elsewhere/1/x', 10)
-  await until(() => logger.lines.some(({ message }) => message === 'The sweep failed and will be repeated'))
+  await until(() => logger.lines.some(({ message }) => message === 'The sweep failed; will retry'))
   cut.clear()
   await hasStatus(store, id, 'pending')
 })

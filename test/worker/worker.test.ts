@@ -305,7 +305,7 @@ describe.concurrent('leases', () => {
     cut.clear()
     expect(await resultOf(store, id)).toBe('kept')
     expect((await recordOf(store, id)).attempt).toBe(1)
-    expect(logger.lines.map(({ message }) => message)).toContain('An outcome could not be recorded yet')
+    expect(logger.lines.map(({ message }) => message)).toContain('Could not record an outcome; will retry')
   })
 })
 

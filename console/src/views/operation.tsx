@@ -219,7 +219,7 @@ function Payload(props: {
           {isThere
             ? session.value?.payloads
               ? ' '
-              : 'Payloads are not shown to you.'
+              : 'Your role does not include payloads.'
             : 'It is not here, or no longer JSON.'}
         </Empty>
       )}

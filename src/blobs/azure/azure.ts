@@ -63,7 +63,7 @@ class AzureBlobs implements BlobStore {
       for await (const _ of this.#container.listBlobsFlat({ prefix: NO_BLOBS })) return
     } catch (error) {
       if ((error as { statusCode?: unknown }).statusCode !== 404) throw error
-      throw new Error('azureBlobs: there is no such container. Make it, or name another one.', { cause: error })
+      throw new Error('azureBlobs: the container does not exist. Create it, or name another one.', { cause: error })
     }
   }
 

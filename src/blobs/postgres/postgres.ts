@@ -118,11 +118,11 @@ class PostgresBlobs implements BlobStore {
     const [[exists] = []] = await this.#run('SELECT to_regclass($1) IS NOT NULL', [this.#chunks])
     if (exists === true) return
     const { schema, migrate } = this.#options
-    if (!migrate) throw new Error(noTables(schema, 'this blob store was told not to make them'))
+    if (!migrate) throw new Error(noTables(schema, 'this blob store is configured not to create them'))
     // Without parameters several statements can be sent as one, which is then one transaction.
     await this.#run(blobMigration(schema)).catch(error => {
       if (error?.code !== NOT_ALLOWED) throw error
-      throw new Error(noTables(schema, 'this user may not make them'), { cause: error })
+      throw new Error(noTables(schema, 'this user may not create them'), { cause: error })
     })
   }
 

@@ -63,7 +63,7 @@ export function adminRoutes(waybill: Waybill, options: AdminViewOptions, base: s
 function operationRoutes(operator: Operator): OwnRoute[] {
   const payload = (read: (id: string) => Promise<string | undefined>): Answer => {
     return async ({ params }, { payloads }) => {
-      if (!payloads) throw problemError('forbidden', 'Payloads are not shown to you.')
+      if (!payloads) throw problemError('forbidden', 'Your role does not include payloads.')
       const text = await read(params.id ?? '')
       if (text === undefined) throw problemError('not-found')
       return jsonText(200, text)

@@ -23,7 +23,7 @@ export function tokenOf(request: Pick<HttpRequest, 'headers'>, { name, isLocal }
  * @throws {ProblemError} `forbidden`, `cross-origin` or `admin-token-invalid`
  */
 export function assertMayChange(request: HttpRequest, operator: OperatorIdentity): void {
-  if (operator.role !== 'operator') throw problemError('forbidden', 'The role "viewer" may look and not change.')
+  if (operator.role !== 'operator') throw problemError('forbidden', 'The role "viewer" may only look.')
   if (!isSameOrigin(request)) throw problemError('cross-origin')
   const [given, expected] = [header(request, 'waybill-token') ?? '', tokenOf(request, operator)].map(it =>
     Buffer.from(it),

@@ -166,7 +166,7 @@ function readSettings(options: ContainerAppsJobOptions) {
 
 /** What an operator should do about a refusal that does not go by itself. */
 const CURES: Readonly<Record<number, string>> = {
-  400: 'Check the job, and that env and container fit it.',
+  400: 'Check the job, and that the options env and container match it.',
   401: 'Check that the credential is for the tenant of the subscription.',
   403: 'Give the identity the role Container Apps Jobs Operator on the job. A new assignment takes some minutes.',
   404: 'Check subscription, resourceGroup and job.',

@@ -92,7 +92,7 @@ export function flawsOf(job: JobDescription, name: string): string[] {
     ...(lost.length > 0
       ? [
           `The job "${name}" has ${lost.join(', ')}, which Azure drops from executions that are started with an ` +
-            'environment of their own. Have the job do without.',
+            'environment of their own. Remove that from the job.',
         ]
       : []),
     ...(replicas > 1

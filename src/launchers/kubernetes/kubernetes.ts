@@ -210,7 +210,7 @@ class KubernetesLauncher implements Launcher {
     const exists = certain === undefined ? await this.#exists(name) : false
     if (exists === true) return name
     const retryAfterMs = fault.retryAfterMs ?? certain ?? (exists === undefined ? AWAY_MS : BUSY_MS)
-    const told = exists === undefined ? 'It is not known whether the Job was created' : 'The Job was not created'
+    const told = exists === undefined ? 'Could not tell whether the Job was created' : 'The Job was not created'
     const message = `${told}: ${fault.message}`
     if (fault.status !== 429) this.#warn(fault.status, message)
     throw new LaunchRefused(message, retryAfterMs, { cause: error, reason: reasonOf(fault) })
@@ -220,7 +220,7 @@ class KubernetesLauncher implements Launcher {
   #warn(status: number, message: string): void {
     if (this.#warned.has(status)) return
     this.#warned.add(status)
-    const text = `Kubernetes started no execution, and is asked again: ${message}`
+    const text = `Kubernetes started no execution; retrying: ${message}`
     const { warn = emitWarning } = this.#options
     warn(text)
   }
@@ -244,7 +244,7 @@ class KubernetesLauncher implements Launcher {
       return { kind: 'alive' }
     }
     const seconds = Math.round(this.#startupTimeoutMs / 1000)
-    return { kind: 'gone', reason: `Its pod had not started after ${seconds} s, and was given up.` }
+    return { kind: 'gone', reason: `Its pod did not start within ${seconds} s.` }
   }
 }
 
@@ -272,11 +272,11 @@ function planOf(options: KubernetesJobOptions, startMs: number): JobPlan {
   const fail = (message: string): never => {
     throw new TypeError(`kubernetesJob: ${message}`)
   }
-  if (!JOB_NAME.test(namespace)) fail(`namespace must be the name of one, not ${JSON.stringify(namespace)}.`)
+  if (!JOB_NAME.test(namespace)) fail(`namespace must be the name of a namespace, not ${JSON.stringify(namespace)}.`)
   if (pod === undefined || container === undefined) fail('template has no container.')
   if (!pod?.containers.some(({ name }) => name === container)) fail(`template has no container ${container}.`)
   if (variable !== undefined && !ENVIRONMENT_NAME.test(variable)) {
-    fail(`variable must be the name of one, not ${JSON.stringify(variable)}.`)
+    fail(`variable must be the name of an environment variable, not ${JSON.stringify(variable)}.`)
   }
   // A pod that runs must count as ready: else it would be taken for one that never started.
   if (pod?.readinessGates?.length || pod?.containers.some(it => it.readinessProbe !== undefined)) {

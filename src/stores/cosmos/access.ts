@@ -115,7 +115,7 @@ export class CosmosAccess {
   #blobStore(): BlobStore {
     if (this.blobs !== undefined) return this.blobs
     throw new Error(
-      'The Cosmos DB store holds what is too large for an item and was made without "blobs", which keeps it.',
+      'The Cosmos DB store has a value that is too large for an item, and was created without the option "blobs", which keeps such values.',
     )
   }
 

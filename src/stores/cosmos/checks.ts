@@ -35,7 +35,7 @@ export function checkContainer(id: string, definition: CosmosContainerDefinition
   }
   if (definition?.defaultTtl === undefined) {
     process.emitWarning(
-      `The container "${id}" has no default TTL, so what outlives its retention goes only while some process sweeps. Set it to -1.`,
+      `The container "${id}" has no default TTL, so expired operations are deleted only while a process sweeps. Set it to -1.`,
       { code: 'WAYBILL_COSMOS_TTL' },
     )
   }

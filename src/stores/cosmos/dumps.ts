@@ -129,7 +129,7 @@ async function restoreOne(access: CosmosAccess, dumped: Dump): Promise<void> {
     if ((await access.replace(item, there.etag)).kind === 'written') return
     await sleep(Math.random() * 10 * turn)
   }
-  throw new Error(`The operation ${item.id} was changed by others while it was to be restored.`)
+  throw new Error(`The operation ${item.id} was changed by another process during its restore.`)
 }
 
 /** @throws where the key belongs to another operation */

@@ -111,7 +111,9 @@ export class Mutations {
       latest = true
       await sleep(Math.random() * Math.min(5 * 2 ** conflicts, 250))
     }
-    throw new Error(`The operation ${id} was changed by others ${MOST_CONFLICTS} times while it was to be changed.`)
+    throw new Error(
+      `The operation ${id} could not be changed: other processes changed it ${MOST_CONFLICTS} times meanwhile.`,
+    )
   }
 
   /** Where somebody else has written: the item as it is now. */

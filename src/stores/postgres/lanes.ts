@@ -116,7 +116,7 @@ export class Lanes<Item, Result> {
   }
 }
 
-const NOT_WRITTEN = 'PostgreSQL is so slow that this was not sent in time. Nothing was written.'
+const NOT_WRITTEN = 'PostgreSQL is too slow: the statement was not sent in time. Nothing was written.'
 const NO_ANSWER = { error: new Error('The batch was written without an answer for this item.') }
 
 /** Keys may share their ends, so all of each counts. */

@@ -121,7 +121,7 @@ export class Listener {
     this.#toldDeaf = true
     this.#options.warn(
       `Notifications of PostgreSQL do not arrive, as behind a pooler in transaction mode: ` +
-        `the store looks every ${this.#options.pollMs} ms instead. Everything works, a little later.`,
+        `the store polls every ${this.#options.pollMs} ms instead, so work begins a little later.`,
     )
   }
 

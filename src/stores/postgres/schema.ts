@@ -264,7 +264,7 @@ export async function migrate(connections: Connections, schema: string, allowed:
   const found = await connections.use(client => versionOf(client, schema))
   if (found.version === 0 && !allowed) throw new Error(noStore(schema))
   if (found.version < SCHEMA_VERSION && !allowed) {
-    throw new Error(notMigrated(schema, found.version, 'this store was told not to migrate it'))
+    throw new Error(notMigrated(schema, found.version, 'this store is configured not to migrate it'))
   }
   if (found.version < SCHEMA_VERSION) {
     await connections.use(client => migrateAll(client, schema, found.version), performance.now() + MIGRATION_MS)
@@ -318,7 +318,7 @@ async function rows(client: PostgresClient, text: string): Promise<Row[]> {
 
 function noStore(schema: string): string {
   return (
-    `There is no Waybill store in the schema "${schema}" of the PostgreSQL database, and this store was told not to ` +
+    `There is no Waybill store in the schema "${schema}" of the PostgreSQL database, and this store is configured not to ` +
     'migrate it: check the name of the schema, "?schema=" in a URL, or run "waybill migrate" to make one there.'
   )
 }

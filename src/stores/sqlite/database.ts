@@ -75,7 +75,7 @@ const READER_CACHE_KIB = 2048
 /**
  * Opens a connection for writing, and makes the file and its folder where they are missing.
  *
- * @throws when the driver or the file cannot be opened, the file is another program's, or it lies on a network share,
+ * @throws when the driver or the file cannot be opened, the file is another program's, or it is on a network share,
  * whose locks SQLite cannot trust; the message names the file and the cure, and the driver's error is its `cause`
  */
 export async function openWriter(location: DatabaseLocation): Promise<Database> {
@@ -273,7 +273,7 @@ function prepareFolder(path: string): void {
   const network = networkFileSystem(statfsSync(folder).type)
   if (network === undefined) return
   throw new Error(
-    `The SQLite file "${path}" lies on a network share (${network}), where its locks do not hold. ` +
+    `The SQLite file "${path}" is on a network share (${network}), where its locks do not hold. ` +
       'Put it on a local disk, or use a PostgreSQL or Cosmos DB store.',
   )
 }

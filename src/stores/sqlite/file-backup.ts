@@ -109,7 +109,7 @@ function setAside(path: string): string | undefined {
 }
 
 function refuseExisting(target: string): void {
-  if (existsSync(target)) throw new Error(`There is a file ${resolve(target)} already: name a new one.`)
+  if (existsSync(target)) throw new Error(`The file ${resolve(target)} already exists: name a new one.`)
 }
 
 function locationOf(path: string): DatabaseLocation {

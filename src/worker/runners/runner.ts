@@ -80,7 +80,7 @@ export type StopReason = (typeof STOP_REASONS)[number]
 const STOP_MESSAGES: Record<StopReason, string> = {
   CanceledError: 'The operation was canceled.',
   TimeoutError: 'The attempt ran longer than its timeout.',
-  DeadlineError: 'The operation has no time left.',
+  DeadlineError: 'The operation ran past its deadline.',
   LeaseLostError: 'The attempt lost its lease: another one may be running.',
   ShutdownError: 'The worker is shutting down.',
 }

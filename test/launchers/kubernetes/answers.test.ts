@@ -103,7 +103,7 @@ test('a Job that starts, with a deletion time of null, is given up when its time
   replay.show(job)
   const { launcher } = replay
   await until(async () => (await launcher.inspect(NAME)).kind === 'gone')
-  expect(await launcher.inspect(NAME)).toMatchObject({ reason: expect.stringContaining('had not started') })
+  expect(await launcher.inspect(NAME)).toMatchObject({ reason: expect.stringContaining('did not start') })
 })
 
 test('a list whose items and whose metadata are null has no Jobs', async ({ lab }) => {

@@ -130,7 +130,7 @@ describe('an execution that', () => {
     const waybill = await onKubernetes(lab, emulator, path, { type: stubborn, launcher: { startupTimeout: '1s' } })
     const { error, status } = await hasFinished(waybill.store, await submit(waybill, stubborn))
     expect({ status, code: error?.code }).toEqual({ status: 'failed', code: 'launch-lost' })
-    expect(error?.detail).toContain('Its pod had not started after 1 s, and was given up.')
+    expect(error?.detail).toContain('Its pod did not start within 1 s.')
     expect(emulator.jobs()).toEqual([])
     expect(emulator.requests.filter(({ verb }) => verb === 'create')).toHaveLength(2)
   })

@@ -164,7 +164,7 @@ describe('a start', () => {
     emulator.fail({ verb: 'create', when: 'after', answer: 'cut' })
     emulator.fail({ verb: 'get', answer: 503, reason: 'ServiceUnavailable' })
     const { message } = await refusalOf(launcherOn(emulator).start(request))
-    expect(message).toMatch(/^It is not known whether the Job was created: /)
+    expect(message).toMatch(/^Could not tell whether the Job was created: /)
     expect(await launcherOn(emulator).start(request)).toBe(NAME)
     expect(emulator.jobs()).toHaveLength(1)
   })
@@ -426,10 +426,10 @@ describe('options that cannot be right are refused at once:', () => {
   })
   const probed = pod({ containers: [{ name: 'job', readinessProbe: {} }] })
   it.each([
-    ['a namespace', { namespace: 'No!' }, /namespace must be the name of one, not "No!"/],
+    ['a namespace', { namespace: 'No!' }, /namespace must be the name of a namespace, not "No!"/],
     ['no container', { template: {} }, /template has no container/],
     ['an unknown container', { container: 'other' }, /template has no container other/],
-    ['a variable', { variable: 'NOT=ONE' }, /variable must be the name of one/],
+    ['a variable', { variable: 'NOT=ONE' }, /variable must be the name of an environment variable/],
     ['a readiness probe', { template: probed }, /no readiness probes or gates/],
     ['a readiness gate', { template: pod({ readinessGates: [{}] }) }, /no readiness probes or gates/],
     ['a duration', { startupTimeout: '1' as '1s' }, /startupTimeout must be a number of milliseconds/],

@@ -130,11 +130,15 @@ describe('migrations', () => {
   })
 
   it('are not run where the store is told not to', async () => {
-    await expect(open({ migrate: false })).rejects.toThrow(/^There is no Waybill store in .*told not to migrate it/)
+    await expect(open({ migrate: false })).rejects.toThrow(
+      /^There is no Waybill store in .*configured not to migrate it/,
+    )
     const { rows } = await pool.query(`SELECT 1 FROM pg_namespace WHERE nspname = '${database.lastSchema()}'`)
     expect(rows).toEqual([])
     const older = await versionOne()
-    await expect(open({ schema: older, migrate: false })).rejects.toThrow(/has version 1, .*told not to migrate it/)
+    await expect(open({ schema: older, migrate: false })).rejects.toThrow(
+      /has version 1, .*configured not to migrate it/,
+    )
     expect((await pool.query(`SELECT version FROM ${older}.migrations`)).rows).toEqual([{ version: 1 }])
   })
 

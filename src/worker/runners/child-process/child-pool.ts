@@ -119,7 +119,7 @@ export class ChildPool {
   /** Starts as many children as runs wait for, as far as there may be more. */
   #startForWaiting(): void {
     while (this.#waiting.size > this.#count('starting') && this.#mayStart()) this.#startOne()
-    if (this.#pause !== undefined) this.#handBackExcess('No process for handlers can be started now.')
+    if (this.#pause !== undefined) this.#handBackExcess('No process for handlers can be started at present.')
   }
 
   #mayStart(): boolean {
@@ -164,7 +164,7 @@ export class ChildPool {
   #startFailed(error: unknown): void {
     if (this.#closed) return
     const pauseMs = Math.min(100 * 2 ** ++this.#failures, 5000)
-    this.#settings.report(error, `A process for handlers could not be started; the next try is in ${pauseMs} ms`)
+    this.#settings.report(error, `Could not start a process for handlers; will retry in ${pauseMs} ms`)
     clearTimeout(this.#pause)
     this.#pause = setTimeout(() => this.#tryAgain(), pauseMs).unref()
     this.#handBackExcess(error instanceof Error ? error.message : String(error))

@@ -16,8 +16,7 @@ export interface ProcessEnd {
   readonly reason: string
 }
 
-const LEFT_BEHIND =
-  'Its process was ended by code that another attempt, or the loading of the handlers, had left behind.'
+const LEFT_BEHIND = 'Its process was ended by code left running by another attempt or by the loading of the handlers.'
 
 /** What a run does with its child. */
 export interface RunPort {

@@ -97,7 +97,7 @@ export class Child {
       send: content => this.#send(number, content),
       kill: () => this.kill(),
       folder: () => this.#folder(),
-      report: error => this.#settings.report(error, 'A run in a child process met a fault of its worker'),
+      report: error => this.#settings.report(error, 'The worker failed while it followed a run in a child process'),
     })
     this.#run = run
     run.start(task)
@@ -240,7 +240,7 @@ export class Child {
       this.#process.send(enclose(run, content), () => {})
       return true
     } catch (error) {
-      this.#settings.report(error, 'A child process could not be sent a message')
+      this.#settings.report(error, 'Could not send a message to a child process')
       return false
     }
   }
@@ -250,7 +250,7 @@ export class Child {
       try {
         callback(...given)
       } catch (error) {
-        this.#settings.report(error, 'A child process could not be followed')
+        this.#settings.report(error, 'The worker failed to follow a child process')
       }
     }
   }
