@@ -32,7 +32,7 @@ export const FLOORS: readonly (readonly string[])[] = [
   ['observability', 'blobs', 'openapi', 'client', 'emulators', 'index.ts'],
   ['stores'],
   ['service', 'worker', 'launchers'],
-  ['webhooks', 'schedules'],
+  ['webhooks', 'schedules', 'batches'],
   ['operator'],
   ['waybill.ts'],
   ['http', 'from-url', 'server.ts'],

@@ -7,6 +7,7 @@
  * await app.register(waybill, { operations: [orders], store, worker: { handlers: './processor.ts' } })
  * ```
  */
+export { type BatchOptions, type BatchSummary, type BatchType, batchOf } from './model/batch.ts'
 export type { Duration } from './model/duration.ts'
 export {
   type AskOptions,

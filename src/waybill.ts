@@ -2,6 +2,7 @@
  * Puts the rooms together: a store, the operation types, and what runs the work, as one object to start, use and stop.
  * It knows nothing of HTTP: `servers/` serve it.
  */
+import { Batches } from './batches/batches.ts'
 import type { BlobStore } from './blobs/blob-store.ts'
 import { Autoscaler } from './launchers/autoscaler.ts'
 import { Dispatcher } from './launchers/dispatcher.ts'
@@ -271,7 +272,8 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
     maxWaitingRequests: options.maxWaitingRequests ?? 10_000,
     whyWaiting,
   })
-  const shared = { store: pauses.without(store), types, blobs, logger, metrics }
+  const [batchTypes, ownTypes] = [types.filter(isBatch), types.filter(type => !isBatch(type))]
+  const shared = { store: pauses.without(store), types: ownTypes, blobs, logger, metrics }
   const worker = options.worker && makeWorker(options.worker, shared)
   const dispatcher = options.dispatcher && makeDispatcher(options.dispatcher, shared)
   const autoscaler = options.autoscale && makeAutoscaler(options.autoscale, shared)
@@ -286,6 +288,7 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
   const webhooks = options.webhooks && new Webhooks(options.webhooks, { store, operations, logger })
   const schedules =
     options.schedules && new Schedules(options.schedules, { store: shared.store, operations, logger, now })
+  const batches = batchTypes.length === 0 ? undefined : new Batches(batchTypes, types, shared)
   const operator = new StoreOperator({
     store,
     operations,
@@ -296,12 +299,12 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
     schedules: schedules?.types ?? [],
   })
   const loops = (): readonly Loop[] =>
-    [worker, dispatcher, autoscaler, sweeper, webhooks, schedules, operator, pauses, families].flatMap(
+    [worker, dispatcher, autoscaler, sweeper, webhooks, schedules, batches, operator, pauses, families].flatMap(
       part => part?.loops ?? [],
     )
   const stopWork = async () => {
     operations.drain()
-    const parts = [schedules, dispatcher, autoscaler, worker, webhooks, sweeper, operator, pauses, families]
+    const parts = [schedules, batches, dispatcher, autoscaler, worker, webhooks, sweeper, operator, pauses, families]
     await Promise.all(parts.map(part => part?.stop()))
   }
   let drained: Promise<void> | undefined
@@ -327,7 +330,7 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
       const begin = () => {
         dispatcher?.start()
         autoscaler?.start()
-        return Promise.all([webhooks?.start(), operator.start(), schedules?.start()])
+        return Promise.all([webhooks?.start(), operator.start(), schedules?.start(), batches?.start()])
       }
       const steps: readonly StartStep[] = [
         { awaits: 'the store to open', run: () => store.open() },
@@ -404,4 +407,9 @@ function makeDispatcher(options: DispatcherOptions, shared: Shared): Dispatcher 
     reconcileIntervalMs: toMs(options.reconcileInterval ?? '10s'),
     maxExecutions: options.maxExecutions,
   })
+}
+
+/** Its operations are worked off by the composition itself. */
+function isBatch({ batchOf }: AnyOperationType): boolean {
+  return batchOf !== undefined
 }

@@ -34,6 +34,9 @@ export interface HttpResponse {
 export const JSON_MEDIA_TYPE: RegExp =
   /^application\/(?:[\w.+-]+\+)?json\s*(?:;(?!(?:.*;)?\s*charset\s*=(?!\s*"?(?:utf-?8|us-ascii)"?\s*(?:;|$)))|$)/i
 
+/** The media types that lines of JSON may have (NDJSON, also known as JSON Lines); they are UTF-8. */
+export const NDJSON_MEDIA_TYPE: RegExp = /^application\/(?:x-ndjson|ndjson|jsonl|x-jsonlines)\s*(?:;|$)/i
+
 /**
  * Lets a body pass that is sent as it is.
  *

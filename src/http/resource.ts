@@ -1,6 +1,5 @@
 /** The HTTP resource of one operation type: submit, status, result, cancel and list. */
 
-import { parseJson } from '../model/json.ts'
 import type { Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
 import { problem, resultStatus } from '../model/problem.ts'
@@ -23,6 +22,7 @@ import { type Asked, mediaResponse } from './media-response.ts'
 import { type HttpRequest, type HttpResponse, header, json, jsonText, problemResponse } from './message.ts'
 import { delayMs, idempotencyKey, traceparent, wantsEvents } from './request-headers.ts'
 import { eventStream } from './status-stream.ts'
+import { readInput } from './submitted-input.ts'
 
 /** What every resource of an API shares. */
 export interface ResourceOptions {
@@ -51,10 +51,8 @@ export class Resource {
   async submit(request: HttpRequest): Promise<HttpResponse> {
     this.#operations.countRequest(this.type, request.owner)
     assertConditions(request)
-    const text = request.body ?? ''
     const { operation, replayed } = await this.#operations.submit(this.type, {
-      input: parseJson(text),
-      text,
+      ...readInput(request),
       owner: request.owner,
       idempotencyKey: idempotencyKey(request),
       traceparent: traceparent(request),

@@ -10,6 +10,8 @@ export interface Route {
   readonly path: string
   /** The largest body it takes, in bytes; 0 where it takes none. */
   readonly bodyLimit: number
+  /** Whether it takes lines of JSON (NDJSON) too. Default false. */
+  readonly ndjson?: boolean | undefined
   /** Whether it is for everyone: `principal` is not asked. */
   readonly open: boolean
   /** Whether it is for operators: `admin.principal` is asked, and `principal` is not. Default false. */

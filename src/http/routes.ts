@@ -15,7 +15,7 @@ import {
   UNCHECKED,
   withMethods,
 } from '../model/options.ts'
-import { ProblemError, problem } from '../model/problem.ts'
+import { ProblemError, problem, problemError } from '../model/problem.ts'
 import { DIALECT_NAMES, type DialectName } from '../openapi/dialects.ts'
 import { checkOpenApiInfo, type OpenApiInfo } from '../openapi/openapi.ts'
 import { MAX_EVENT_BYTES } from '../service/events.ts'
@@ -26,6 +26,7 @@ import { consoleRoutes } from './admin/console-files.ts'
 import type { AdminViewOptions } from './admin/operator-identity.ts'
 import { createFinalize, type Finalize } from './answers.ts'
 import { listAttempts } from './attempts.ts'
+import { batchResults } from './batch-results.ts'
 import { conditional } from './conditional.ts'
 import type { CorsOptions } from './cors.ts'
 import { listDeliveries, redeliver } from './deliveries.ts'
@@ -35,7 +36,15 @@ import { azure } from './dialects/azure.ts'
 import type { Dialect } from './dialects/dialect.ts'
 import { redirect } from './dialects/redirect.ts'
 import { list } from './listing.ts'
-import { errorResponse, type HttpRequest, type HttpResponse, json, problemResponse } from './message.ts'
+import {
+  errorResponse,
+  type HttpRequest,
+  type HttpResponse,
+  header,
+  json,
+  NDJSON_MEDIA_TYPE,
+  problemResponse,
+} from './message.ts'
 import { Monitor, namesCancel, namesRetry } from './monitor.ts'
 import { Resource } from './resource.ts'
 import { type OwnRoute, type Route, route } from './route.ts'
@@ -167,9 +176,15 @@ function completed(waybill: Waybill, routes: readonly OwnRoute[], finalize: Fina
 function resourceRoutes({ operations }: Waybill, resource: Resource, options: ApiOptions): Route[] {
   const { name, policy } = resource.type
   const path = `${options.base}/${name}`
+  const isBatch = resource.type.batchOf !== undefined
+  const { base = '' } = options
+  const results = route('GET', `/${name}/:id/results`, request =>
+    batchResults({ operations, type: resource.type, base }, request),
+  )
   const listing = route('GET', `/${name}`, request => list({ operations, resource, path }, request))
   return [
-    route('POST', `/${name}`, request => resource.submit(request), { bodyLimit: policy.bodyLimit }),
+    route('POST', `/${name}`, request => resource.submit(request), { bodyLimit: policy.bodyLimit, ndjson: isBatch }),
+    ...(isBatch ? [results] : []),
     ...(options.listing ? [listing] : []),
     route('GET', `/${name}/status/:id`, request => resource.status(request)),
     route('DELETE', `/${name}/status/:id`, request => resource.cancel(request)),
@@ -273,9 +288,15 @@ function allowed(known: readonly OwnRoute[], request: HttpRequest): string {
   return [...methods, 'OPTIONS'].join(', ').replace('GET', 'GET, HEAD')
 }
 
+/** Servers read lines of JSON for every route; few take them. */
+function assertNoLines(request: HttpRequest): void {
+  if (NDJSON_MEDIA_TYPE.test(header(request, 'Content-Type') ?? '')) throw problemError('unsupported-media-type')
+}
+
 /** Turns what was thrown into a problem; what is not one is a fault of ours, which the client is told nothing of. */
-async function guard(waybill: Waybill, { method, handle }: Route, request: HttpRequest): Promise<HttpResponse> {
+async function guard(waybill: Waybill, { method, handle, ndjson }: Route, request: HttpRequest): Promise<HttpResponse> {
   try {
+    if (!ndjson && request.body !== undefined) assertNoLines(request)
     const answer = await handle(request)
     return method === 'GET' ? conditional(request, answer) : answer
   } catch (error) {

@@ -9,6 +9,7 @@ import type {
   OperationType,
   OutputOf,
 } from './operation-type.ts'
+import type { FinalStatus } from './protocol.ts'
 import type { WebAbortSignal, WebBlob } from './web-types.ts'
 
 /** Levels of a handler's log lines. */
@@ -104,7 +105,9 @@ export interface Job {
    * @throws {ProblemError} `child-failed` for the first of them that has failed or was canceled
    */
   all<const Children extends readonly Child[]>(children: Children): Promise<ChildResults<Children>>
-  /** The same, but every child counts: as `Promise.allSettled`, with `child-failed` as the reason of those that did not complete. */
+  /** Waits like {@link all}, and says how each child has ended. No result is read. */
+  settled(children: readonly Child[]): Promise<FinalStatus[]>
+  /** The same, with results: as `Promise.allSettled`, with `child-failed` as the reason of those that did not complete. */
   allSettled<const Children extends readonly Child[]>(children: Children): Promise<SettledChildren<Children>>
 }
 
@@ -116,6 +119,11 @@ export interface ChildOptions {
    * calls, which must be the same in each attempt.
    */
   readonly key?: string | undefined
+  /**
+   * What happens where the input does not match the schema of the type. `throw`: the call does. `fail`: the child is there,
+   * and has failed with `invalid-input`. Default `throw`.
+   */
+  readonly ifInvalid?: 'throw' | 'fail' | undefined
   /** Whether it goes on when its parent is canceled or fails. Default false. */
   readonly detached?: boolean | undefined
 }

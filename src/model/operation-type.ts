@@ -169,6 +169,8 @@ export interface OperationType<
   readonly tags: ((input: unknown) => TagValues) | undefined
   /** How it is offered to agents; undefined where it is not. */
   readonly tool: Tool | undefined
+  /** Of the batches that `batchOf` declares: the type of their items. */
+  readonly batchOf?: AnyOperationType | undefined
 }
 
 /** Any operation type, whatever its schemas. */

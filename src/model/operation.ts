@@ -147,6 +147,8 @@ export type Change =
   | { readonly kind: 'abandon'; readonly attempt: number; readonly execution?: string; readonly reason: string }
   /** An event, as JSON text. Refused where one of this name has come, or the wait for it is over. It is kept as a step. */
   | { readonly kind: 'event'; readonly name: string; readonly value: string }
+  /** It fails before any attempt: nobody could do it. */
+  | { readonly kind: 'refuse'; readonly problem: Problem }
   /** The attempt is about to submit children. */
   | { readonly kind: 'has-children'; readonly attempt: number }
   /** Children have ended; how many have not. */

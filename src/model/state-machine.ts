@@ -166,6 +166,8 @@ export function changed(operation: Operation, change: Change, now: number): Oper
       return abandoned(operation, change, now)
     case 'event':
       return eventReceived(operation, change.name, now)
+    case 'refuse':
+      return isUntouched(operation) ? ended(operation, now, { status: 'failed', error: change.problem }) : undefined
     case 'has-children':
       return owns(operation, change.attempt) ? { ...operation, waits: withChildren(operation.waits) } : undefined
     case 'children-ended':
@@ -214,6 +216,10 @@ export function rescheduled(operation: Operation, now: number): Operation | unde
 
 function owns(operation: Operation, attempt: number): boolean {
   return operation.status === 'running' && operation.attempt === attempt
+}
+
+function isUntouched({ status, attempt, launches }: Operation): boolean {
+  return status === 'pending' && attempt === 0 && launches === 0
 }
 
 function awaitsLaunch(operation: Operation, launch: number): boolean {

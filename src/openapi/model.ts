@@ -174,6 +174,6 @@ export function schemaRef(name: string): JsonSchema {
 export function pascal({ name }: Pick<AnyOperationType, 'name'>): string {
   return name
     .replace(/^[a-z]/, first => first.toUpperCase())
-    .replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
+    .replaceAll(/[-/]([a-z])/g, (_, letter: string) => letter.toUpperCase())
     .replaceAll('-', '_')
 }

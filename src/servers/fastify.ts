@@ -29,6 +29,7 @@ import {
   type HttpRequest,
   type HttpResponse,
   JSON_MEDIA_TYPE,
+  NDJSON_MEDIA_TYPE,
   problemResponse,
 } from '../http/message.ts'
 import { CALLER_OPTIONS, type CallerOptions, createIdentify } from '../http/principal.ts'
@@ -352,10 +353,12 @@ function send(reply: FastifyReply, { status, headers: own, body }: HttpResponse)
 /** The text is what is stored and fingerprinted; Fastify's parser would throw it away. */
 function readBodiesAsText(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser(JSON_MEDIA_TYPE, { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
-    assertUncoded(request.headers['content-encoding'])
-    return readUtf8(body)
-  })
+  for (const type of [JSON_MEDIA_TYPE, NDJSON_MEDIA_TYPE]) {
+    app.addContentTypeParser(type, { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
+      assertUncoded(request.headers['content-encoding'])
+      return readUtf8(body)
+    })
+  }
 }
 
 /** The type of bodies that nobody reads. */

@@ -9,7 +9,14 @@ import {
   type Origin,
 } from '../http/admin/operator-identity.ts'
 import { createFinalize } from '../http/answers.ts'
-import { assertUncoded, errorResponse, type HttpResponse, JSON_MEDIA_TYPE, problemResponse } from '../http/message.ts'
+import {
+  assertUncoded,
+  errorResponse,
+  type HttpResponse,
+  JSON_MEDIA_TYPE,
+  NDJSON_MEDIA_TYPE,
+  problemResponse,
+} from '../http/message.ts'
 import { CALLER_OPTIONS, type CallerOptions, createIdentify, type Identify } from '../http/principal.ts'
 import type { OperatorIdentity } from '../http/role.ts'
 import type { Route } from '../http/route.ts'
@@ -143,7 +150,7 @@ function departure(request: Request): { readonly signal: AbortSignal; readonly l
 
 async function readText(request: Request, limit: number): Promise<string> {
   const type = request.headers.get('content-type') ?? ''
-  if (!JSON_MEDIA_TYPE.test(type)) {
+  if (!JSON_MEDIA_TYPE.test(type) && !NDJSON_MEDIA_TYPE.test(type)) {
     throw problemError('unsupported-media-type')
   }
   assertUncoded(request.headers.get('content-encoding'))

@@ -13,7 +13,7 @@ import type { Submission } from '../model/submission.ts'
 import { type SubmitRequest, toSubmission } from '../model/submit-request.ts'
 import { readTags } from '../model/tags.ts'
 import { checkSchema, validate } from '../model/validation.ts'
-import { isEventName, isFor, type Wait } from '../model/waits.ts'
+import { isEventName, isFor, type RecordedChild, recordedChildren, type Wait } from '../model/waits.ts'
 import type { Metrics, QueueReading } from '../observability/metrics.ts'
 import { inSpan, traceparentOf } from '../observability/tracing.ts'
 import type { Acceptance, LogLine, OperationStore, Store, WithOutput } from '../stores/store.ts'
@@ -344,7 +344,7 @@ export class Operations {
     const type = retryType(this.#types, operation)
     const { owner } = operation
     const as = (text: string) => toSubmission(type, { input: undefined, text, owner }, null)
-    const { limits, ...submission } = await retrySubmission(this.#store, operation, as, options)
+    const { limits, ...submission } = await retrySubmission(this.#store, operation, as, { ...options, type })
     const acceptance = await this.#accept({ ...submission, limits: isLimited ? limits : undefined }, undefined)
     if (acceptance.kind === 'refused') throw await this.#admission.describeRefusal(type, acceptance.limit, true)
     const { id } = acceptance.operation
@@ -454,6 +454,11 @@ export class Operations {
   /** Reads the same of an operation whose owner the caller has checked. */
   async logsOf(id: string, after: number): Promise<readonly LogLine[]> {
     return await orUnavailable(this.#store.logs(id, after))
+  }
+
+  /** Lists what the handler of an operation has submitted, by the keys, in any order; of a batch, its items. */
+  async children({ id }: Operation): Promise<readonly RecordedChild[]> {
+    return recordedChildren(await orUnavailable(this.#store.steps(id)))
   }
 
   async #childrenOf(operation: Operation): Promise<Pick<StatusDocument, 'children'>> {

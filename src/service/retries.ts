@@ -34,17 +34,30 @@ export async function retrySubmission(
   store: OperationStore,
   operation: Operation,
   as: (input: string) => Submission,
-  { fresh = false }: RetryOptions,
+  { fresh = false, type }: RetryOptions & { readonly type: AnyOperationType },
 ): Promise<Submission> {
   const { id, status } = operation
   if (operation.purged) throw problemError('operation-expired')
   if (!isFinal(status)) throw problemError('operation-unfinished', `Its status is "${status}".`)
-  if (status === 'completed') throw problemError('not-retryable', 'It has completed.')
+  if (status === 'completed' && !(await hasFailedItems(store, operation, type))) {
+    throw problemError('not-retryable', 'It has completed.')
+  }
   const input = await orUnavailable(store.readPayload(id, 'input'))
   if (input === undefined) throw problemError('not-retryable', 'Its input is missing.')
   const steps = fresh ? [] : await orUnavailable(stepsToKeep(store, operation))
   const { webhookUrl, tags } = operation
   return { ...as(input), idempotencyKey: retryKey(id), retryOf: id, webhookUrl, tags, steps }
+}
+
+/** A batch has completed once all of its items have ended: those that did not complete can be submitted again. */
+async function hasFailedItems(
+  store: OperationStore,
+  { id }: Operation,
+  { batchOf }: AnyOperationType,
+): Promise<boolean> {
+  if (batchOf === undefined) return false
+  const { failed, canceled } = await orUnavailable(store.countChildren(id))
+  return failed + canceled > 0
 }
 
 /** Of the children, the completed ones alone are kept: the others are submitted again. */

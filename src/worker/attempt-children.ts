@@ -2,15 +2,15 @@
 import { readReference } from '../blobs/blob-store.ts'
 import type { Child, ChildOptions } from '../model/handler.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
-import { type ProblemError, problemError } from '../model/problem.ts'
-import type { Submission } from '../model/submission.ts'
+import { type ProblemError, problem, problemError } from '../model/problem.ts'
+import type { FinalStatus, InputError } from '../model/protocol.ts'
 import { toSubmission } from '../model/submit-request.ts'
 import { readTags } from '../model/tags.ts'
 import { validate } from '../model/validation.ts'
 import { CHILDREN_STEP, isName, type RecordedChild, recordedChildren } from '../model/waits.ts'
 import { Batcher } from '../util/batcher.ts'
 import type { AttemptWaits } from './attempt-waits.ts'
-import type { ChildEnd, Host } from './runners/runner.ts'
+import type { ChildEnd, ChildSubmission, Host } from './runners/runner.ts'
 import type { Steps } from './steps.ts'
 import { UniqueNames } from './unique-names.ts'
 
@@ -18,7 +18,8 @@ import { UniqueNames } from './unique-names.ts'
 export interface ChildrenOptions {
   /** The operation that submits them. */
   readonly parent: { readonly id: string; readonly owner: string; readonly traceparent: string | null }
-  readonly host: Pick<Host, 'submit' | 'childEnd'>
+  readonly host: Pick<Host, 'submit' | 'childEnd' | 'childOutput'>
+  readonly signal: AbortSignal
   readonly steps: Steps
   readonly waits: AttemptWaits
 }
@@ -27,7 +28,7 @@ export interface ChildrenOptions {
 interface NewChild {
   readonly key: string
   readonly detached: boolean
-  readonly submission: Submission
+  readonly submission: ChildSubmission
 }
 
 /** How many children one step records; a handler that submits more at once submits them one batch after the other. */
@@ -48,7 +49,7 @@ export class AttemptChildren {
   }
 
   async submit(type: AnyOperationType, input: unknown, options: ChildOptions = {}): Promise<Child> {
-    const { key: name = type.name, detached = false } = options
+    const { key: name = type.name, detached = false, ifInvalid = 'throw' } = options
     if (!isName(name)) {
       throw new TypeError('A child needs a key of 1 to 200 characters, without NUL and halves of surrogate pairs.')
     }
@@ -60,7 +61,7 @@ export class AttemptChildren {
     const key = this.#keys.take(name)
     const id = await this.#options.waits.during(async () => {
       const known = (await this.#known()).get(key)
-      return known ?? (await this.#batcher.add(await this.#newChild(type, input, key, detached)))
+      return known ?? (await this.#batcher.add(await this.#newChild(type, input, { key, detached, ifInvalid })))
     })
     this.#types.set(id, type.name)
     return { id, key, result: async () => (await this.#ended(key, [id]))[0] }
@@ -70,16 +71,16 @@ export class AttemptChildren {
     return await this.#ended('all', idsOf(children))
   }
 
+  async settled(children: readonly Child[]): Promise<FinalStatus[]> {
+    const ids = idsOf(children)
+    await this.#wait('all', ids)
+    return ids.map(id => this.#ends.get(id)?.status ?? 'canceled')
+  }
+
   async allSettled(children: readonly Child[]): Promise<PromiseSettledResult<unknown>[]> {
     const ids = idsOf(children)
     await this.#wait('all', ids)
-    return ids.map(id => {
-      try {
-        return { status: 'fulfilled', value: this.#resultOf(id) }
-      } catch (reason) {
-        return { status: 'rejected', reason }
-      }
-    })
+    return await Promise.allSettled(ids.map(id => this.#resultOf(id)))
   }
 
   /** What earlier attempts have submitted: the ids by the keys. */
@@ -90,26 +91,29 @@ export class AttemptChildren {
     return await this.#recorded
   }
 
-  async #newChild(type: AnyOperationType, input: unknown, key: string, detached: boolean): Promise<NewChild> {
+  async #newChild(
+    type: AnyOperationType,
+    input: unknown,
+    { key, detached, ifInvalid }: Required<ChildOptions> & { readonly key: string; readonly detached: boolean },
+  ): Promise<NewChild> {
     const checked = await validate(type.input, input)
-    if (checked.errors !== undefined) {
-      const [error] = checked.errors
-      const where = error === undefined ? '' : ` ${error.pointer || 'The input'}: ${error.detail}.`
-      throw new Error(`The input of the child "${key}" does not match the schema of "${type.name}".${where}`)
-    }
+    const { errors } = checked
+    if (errors !== undefined && ifInvalid === 'throw') throw invalidInput(type.name, key, errors)
     const { id: parent, owner, traceparent } = this.#options.parent
     const request = { input, owner, traceparent: traceparent ?? undefined }
     const submission = {
       ...toSubmission(type, request, childKey(parent, key)),
       limits: undefined,
-      tags: type.tags === undefined ? null : readTags(type.name, type.tags(checked.value)),
+      ...(errors !== undefined && { refused: problem('invalid-input', undefined, { errors }) }),
+      ...(errors === undefined && type.tags && { tags: readTags(type.name, type.tags(checked.value)) }),
     }
     return { key, detached, submission }
   }
 
   /** They are recorded after they were accepted: until then their idempotency keys find them again. */
   async #submitAll(batch: readonly NewChild[]) {
-    const { host, steps, waits } = this.#options
+    const { host, steps, waits, signal } = this.#options
+    signal.throwIfAborted()
     const ids = await host.submit(batch.map(({ submission }) => submission))
     waits.forgetFamily()
     const children = batch.map(({ key, detached }, index): RecordedChild => {
@@ -121,7 +125,7 @@ export class AttemptChildren {
 
   async #ended(name: string, ids: readonly string[]): Promise<unknown[]> {
     await this.#wait(name, ids)
-    return ids.map(id => this.#resultOf(id))
+    return await Promise.all(ids.map(id => this.#resultOf(id)))
   }
 
   async #wait(name: string, ids: readonly string[]): Promise<void> {
@@ -142,21 +146,27 @@ export class AttemptChildren {
     return ends.includes(undefined) ? undefined : Math.max(...(ends as number[]))
   }
 
-  #resultOf(id: string): unknown {
+  async #resultOf(id: string): Promise<unknown> {
     const end = this.#ends.get(id)
-    if (end?.output === undefined) throw this.#failure(id, end)
-    const reference = readReference(end.output, id)
-    if (reference === undefined) return JSON.parse(end.output)
+    const output = end?.status === 'completed' ? await this.#options.host.childOutput(id) : undefined
+    if (output === undefined) throw this.#failure(id, end)
+    const reference = readReference(output, id)
+    if (reference === undefined) return JSON.parse(output)
     throw new Error(`The result of the child ${id} is not JSON but ${reference.type}. Read it from its result URL.`)
   }
 
   #failure(id: string, end: ChildEnd | undefined): ProblemError {
     const type = this.#types.get(id) ?? ''
-    const problem = end?.problem
-    const why = problem === undefined ? 'Its result is no longer kept.' : (problem.detail ?? problem.title)
-    const child = { id, operation: type, status: end?.status, ...(problem && { error: problem }) }
+    const error = end?.problem
+    const why = error === undefined ? 'Its result is no longer kept.' : (error.detail ?? error.title)
+    const child = { id, operation: type, status: end?.status, ...(error && { error }) }
     return problemError('child-failed', `The operation ${id} of type "${type}": ${why}`, { extensions: { child } })
   }
+}
+
+function invalidInput(type: string, key: string, [error]: readonly InputError[]): Error {
+  const where = error === undefined ? '' : ` ${error.pointer || 'The input'}: ${error.detail}.`
+  return new Error(`The input of the child "${key}" does not match the schema of "${type}".${where}`)
 }
 
 function idsOf(children: readonly Child[]): readonly string[] {

@@ -228,7 +228,7 @@ function makeJob(task: Task, { host, signal, notes, suspend }: JobContext): Job 
     return waits
   }
   const useChildren = () => {
-    children ??= new AttemptChildren({ parent: task, host, steps: useSteps(), waits: useWaits() })
+    children ??= new AttemptChildren({ parent: task, host, signal, steps: useSteps(), waits: useWaits() })
     return children
   }
   return {
@@ -247,6 +247,7 @@ function makeJob(task: Task, { host, signal, notes, suspend }: JobContext): Job 
       (await useChildren().submit(type, input, options)) as Child<OperationOutput<T>>,
     all: async <Children extends readonly Child[]>(children: Children) =>
       (await useChildren().all(children)) as ChildResults<Children>,
+    settled: async children => await useChildren().settled(children),
     allSettled: async <Children extends readonly Child[]>(children: Children) =>
       (await useChildren().allSettled(children)) as SettledChildren<Children>,
   }

@@ -1,10 +1,10 @@
 /** What an attempt asks the store about the operations that its handler submits. */
+import { LONGEST_MS } from '../model/duration.ts'
 import { isFinal } from '../model/protocol.ts'
-import type { Submission } from '../model/submission.ts'
 import { listAllChildren } from '../stores/list-all-children.ts'
 import type { Lease, OperationStore } from '../stores/store.ts'
 import { acceptedOperation } from '../stores/store.ts'
-import { type ChildEnd, type Family, StopError } from './runners/runner.ts'
+import { type ChildEnd, type ChildSubmission, type Family, StopError } from './runners/runner.ts'
 
 /**
  * Submits children. The parent is told first that it has some: a crash in between leaves none that nobody looks after.
@@ -14,11 +14,18 @@ import { type ChildEnd, type Family, StopError } from './runners/runner.ts'
 export async function submitChildren(
   store: OperationStore,
   { id, attempt }: Lease,
-  children: readonly Submission[],
+  children: readonly ChildSubmission[],
 ): Promise<readonly string[]> {
   if ((await store.change(id, { kind: 'has-children', attempt })) === undefined) throw new StopError('LeaseLostError')
-  const acceptances = await Promise.all(children.map(child => store.accept({ ...child, parent: id })))
-  return acceptances.map(acceptance => acceptedOperation(acceptance).id)
+  return await Promise.all(children.map(child => submitChild(store, { ...child, parent: id })))
+}
+
+async function submitChild(store: OperationStore, { refused, ...child }: ChildSubmission): Promise<string> {
+  // Until it is refused, nobody may claim it.
+  const submission = refused === undefined ? child : { ...child, delay: LONGEST_MS }
+  const { id } = acceptedOperation(await store.accept(submission))
+  if (refused !== undefined) await store.change(id, { kind: 'refuse', problem: refused })
+  return id
 }
 
 /** Reads which children have not ended, after how often ends were reported: what is reported meanwhile counts as new. */
@@ -35,5 +42,5 @@ export async function readChildEnd(store: OperationStore, id: string): Promise<C
   if (!isFinal(status)) return undefined
   const at = finishedAt ?? 0
   if (status !== 'completed') return { status, at, problem: error ?? undefined }
-  return { status, at, output: await store.readPayload(id, 'output') }
+  return { status, at }
 }

@@ -308,6 +308,7 @@ export class RunningAttempt {
       steps: async () => await this.#insist(async () => await store.steps(id)),
       submit: async children => await this.#insist(async () => await submitChildren(store, this.lease, children)),
       family: async () => await this.#insist(async () => await readFamily(store, id)),
+      childOutput: async child => await this.#insist(async () => await store.readPayload(child, 'output')),
       childEnd: async child => await this.#insist(async () => await readChildEnd(store, child)),
       recordStep: async (name, value) => {
         const step = { kind: 'step', name, value } as const

@@ -9,4 +9,5 @@ export const QUIET_HOST: Host = {
   submit: async children => children.map(({ id }) => id),
   family: async () => ({ unfinished: [], told: 0 }),
   childEnd: async () => undefined,
+  childOutput: async () => undefined,
 }

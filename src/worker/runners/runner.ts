@@ -32,6 +32,12 @@ export interface Task {
   readonly traceparent: string | null
 }
 
+/** A child to submit. */
+export interface ChildSubmission extends Submission {
+  /** Why it fails at once. */
+  readonly refused?: Problem | undefined
+}
+
 /** The children that have not ended. */
 export interface Family {
   readonly unfinished: readonly string[]
@@ -44,8 +50,6 @@ export interface ChildEnd {
   readonly status: FinalStatus
   /** When, in milliseconds since the epoch, by the store's clock. */
   readonly at: number
-  /** Of a completed one: a JSON string. */
-  readonly output?: string | undefined
   readonly problem?: Problem | undefined
 }
 
@@ -58,11 +62,13 @@ export interface Host {
   /** Resolves when the step is durable. Rejects when the attempt has lost its lease. */
   recordStep(name: string, value: string): Promise<void>
   /** Submits children, and gives their ids: of one that was submitted before, the id that it has. */
-  submit(children: readonly Submission[]): Promise<readonly string[]>
+  submit(children: readonly ChildSubmission[]): Promise<readonly string[]>
   /** Reads which children have not ended. */
   family(): Promise<Family>
   /** Reads how a child has ended; undefined while it has not. */
   childEnd(id: string): Promise<ChildEnd | undefined>
+  /** Reads the output of a child, as a JSON string; undefined where there is none, or it is no longer kept. */
+  childOutput(id: string): Promise<string | undefined>
   /** Stores a result that is not JSON and returns the output to record for it. Undefined without a blob store. */
   readonly upload?: ((media: Media) => Promise<string>) | undefined
 }

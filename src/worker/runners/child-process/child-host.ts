@@ -3,8 +3,15 @@ import { join } from 'node:path'
 import type { LogLevel } from '../../../model/handler.ts'
 import type { Media } from '../../../model/media.ts'
 import type { Progress } from '../../../model/protocol.ts'
-import type { Submission } from '../../../model/submission.ts'
-import { type ChildEnd, type Family, type Host, StopError, type StopReason, type Task } from '../runner.ts'
+import {
+  type ChildEnd,
+  type ChildSubmission,
+  type Family,
+  type Host,
+  StopError,
+  type StopReason,
+  type Task,
+} from '../runner.ts'
 import { type FromChild, type Question, receivedError, type ToChild } from './child-messages.ts'
 import { spool } from './spool.ts'
 
@@ -64,7 +71,7 @@ export class ChildHost implements Host {
     await this.#ask({ ask: 'record-step', name, value })
   }
 
-  async submit(children: readonly Submission[]): Promise<readonly string[]> {
+  async submit(children: readonly ChildSubmission[]): Promise<readonly string[]> {
     return (await this.#ask({ ask: 'submit', children })) as readonly string[]
   }
 
@@ -74,6 +81,10 @@ export class ChildHost implements Host {
 
   async childEnd(id: string): Promise<ChildEnd | undefined> {
     return (await this.#ask({ ask: 'child-end', id })) as ChildEnd | undefined
+  }
+
+  async childOutput(id: string): Promise<string | undefined> {
+    return (await this.#ask({ ask: 'child-output', id })) as string | undefined
   }
 
   async upload(media: Media): Promise<string> {

@@ -58,6 +58,7 @@ function withoutUpload(host: Host): Host {
     submit: children => host.submit(children),
     family: () => host.family(),
     childEnd: id => host.childEnd(id),
+    childOutput: id => host.childOutput(id),
   }
 }
 

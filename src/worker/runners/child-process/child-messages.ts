@@ -6,8 +6,7 @@
 import type { LogLevel } from '../../../model/handler.ts'
 import type { AttemptError, Outcome } from '../../../model/operation.ts'
 import type { Progress } from '../../../model/protocol.ts'
-import type { Submission } from '../../../model/submission.ts'
-import { STOP_REASONS, StopError, type StopReason, type Task } from '../runner.ts'
+import { type ChildSubmission, STOP_REASONS, StopError, type StopReason, type Task } from '../runner.ts'
 import type { Spooled } from './spool.ts'
 
 /** From the worker to the child. */
@@ -24,9 +23,10 @@ export type Question =
   /** The steps that earlier attempts have recorded. */
   | { readonly ask: 'steps' }
   | { readonly ask: 'record-step'; readonly name: string; readonly value: string }
-  | { readonly ask: 'submit'; readonly children: readonly Submission[] }
+  | { readonly ask: 'submit'; readonly children: readonly ChildSubmission[] }
   | { readonly ask: 'family' }
   | { readonly ask: 'child-end'; readonly id: string }
+  | { readonly ask: 'child-output'; readonly id: string }
   /** The folder for the bytes of results. */
   | { readonly ask: 'folder' }
   /** Upload the file of a result: the answer is the output to record. */
@@ -120,6 +120,7 @@ const QUESTIONS: Record<Question['ask'], (question: Fields) => boolean> = {
   submit: ({ children }) => Array.isArray(children) && children.every(isSubmission),
   family: () => true,
   'child-end': ({ id }) => isString(id),
+  'child-output': ({ id }) => isString(id),
   folder: () => true,
   upload: ({ file, type, filename }) => isObject(file) && isString(file.path) && isString(type) && isText(filename),
 }

@@ -142,6 +142,8 @@ export class ChildRun {
         return await host.family()
       case 'child-end':
         return await host.childEnd(asked.id)
+      case 'child-output':
+        return await host.childOutput(asked.id)
       case 'folder':
         return await this.#port.folder()
       case 'upload':

@@ -1,0 +1,78 @@
+/** Works off batches: each submits its items as children, and ends when all of them have. */
+import { type Child, type Handler, handler, type Job } from '../model/handler.ts'
+import type { AnyOperationType } from '../model/operation-type.ts'
+import type { OperationStore, WorkQueue } from '../stores/store.ts'
+import type { Logger } from '../util/logger.ts'
+import type { Loop } from '../util/loop.ts'
+import { inlineRunner } from '../worker/runners/inline.ts'
+import { Worker } from '../worker/worker.ts'
+
+/** What batches work with. */
+export interface BatchesContext {
+  /** Claims from it skip paused types. */
+  readonly store: OperationStore & WorkQueue
+  readonly logger: Logger
+}
+
+const LEASE_MS = 30_000
+const START_MS = 60_000
+/** How many items are handed to the store before the handler looks up: a cancel is seen, and progress told. */
+const CHUNK = 500
+
+export class Batches {
+  readonly #worker: Worker
+
+  /** @throws {TypeError} for batches of a type that is not among the others */
+  constructor(types: readonly AnyOperationType[], all: readonly AnyOperationType[], context: BatchesContext) {
+    const handlers = types.map(type => handlerOf(type, all))
+    this.#worker = new Worker({
+      store: context.store,
+      types,
+      name: 'batches',
+      logger: context.logger,
+      logEnds: false,
+      runner: inlineRunner(handlers, START_MS),
+      concurrency: 4,
+      leaseMs: LEASE_MS,
+      graceMs: 1000,
+      shutdownMs: 1000,
+      pollIntervalMs: 1000,
+    })
+  }
+
+  get loops(): readonly Loop[] {
+    return this.#worker.loops
+  }
+
+  async start(): Promise<void> {
+    await this.#worker.start()
+  }
+
+  async stop(): Promise<void> {
+    await this.#worker.stop()
+  }
+}
+
+function handlerOf(type: AnyOperationType, all: readonly AnyOperationType[]): Handler {
+  const { batchOf } = type
+  if (batchOf === undefined || !all.includes(batchOf)) {
+    throw new TypeError(`operations: "${type.name}" has batches of a type that is not in the list. Add that type.`)
+  }
+  return handler(type, async (items, job) => await run(batchOf, items as readonly unknown[], job))
+}
+
+async function run(type: AnyOperationType, items: readonly unknown[], job: Job) {
+  const children: Child[] = []
+  for (let first = 0; first < items.length; first += CHUNK) {
+    job.signal.throwIfAborted()
+    const chunk = items.slice(first, first + CHUNK)
+    const submitted = chunk.map((item, at) =>
+      job.submit(type, item as never, { key: String(first + at), ifInvalid: 'fail' }),
+    )
+    children.push(...(await Promise.all(submitted)))
+  }
+  const ends = await job.settled(children)
+  const count = (status: string) => ends.filter(end => end === status).length
+  const [completed, failed, canceled] = [count('completed'), count('failed'), count('canceled')]
+  return { total: items.length, completed, failed, canceled }
+}
