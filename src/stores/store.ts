@@ -365,7 +365,8 @@ export interface OperationStore {
 export interface WorkQueue {
   /**
    * Begins the next attempt of ready operations: type by type in the order of the request, and within a type
-   * by priority, then in the order of their ids. An operation whose `runAt` has passed is ready.
+   * by priority, then in the order of their ids, which is that of their acceptance; those of one millisecond may be in
+   * any order. An operation whose `runAt` has passed is ready.
    */
   claim(request: ClaimRequest): Promise<Claim[]>
 

@@ -40,8 +40,21 @@ export function earlierAttempts(operation: Operation): readonly Attempt[] | unde
   const { history } = operation
   const last = history.at(-1)
   if (last === undefined || last.holder === '') return undefined
-  const told = Object.entries(completedAttempt(operation, last.holder))
-  return told.every(([name, value]) => last[name as keyof Attempt] === value) ? history.slice(0, -1) : undefined
+  return isSame(last, completedAttempt(operation, last.holder)) ? history.slice(0, -1) : undefined
+}
+
+/** Written out: it is asked of each operation that completes. */
+function isSame(one: Attempt, other: Attempt): boolean {
+  return (
+    one.number === other.number &&
+    one.holder === other.holder &&
+    one.execution === other.execution &&
+    one.engine === other.engine &&
+    one.startedAt === other.startedAt &&
+    one.finishedAt === other.finishedAt &&
+    one.outcome === other.outcome &&
+    one.error === other.error
+  )
 }
 
 /** The record of a completed operation of which the holder of the last attempt was kept, and the attempts before it. Changes `fields`. */

@@ -83,12 +83,12 @@ const READS = {
   // What is due has no place in the queue before a claim gives it one, so the two are read apart and merged.
   ready: `
     SELECT id, created_at AS at FROM (
-      SELECT * FROM (SELECT id, priority, created_at FROM operations
-        WHERE type = ? AND status = 0 AND run_at IS NULL ORDER BY priority DESC, id LIMIT ?)
+      SELECT * FROM (SELECT id, priority, number, created_at FROM operations
+        WHERE type = ? AND status = 0 AND run_at IS NULL ORDER BY priority DESC, number LIMIT ?)
       UNION ALL
-      SELECT * FROM (SELECT id, priority, created_at FROM operations
+      SELECT * FROM (SELECT id, priority, number, created_at FROM operations
         WHERE type = ? AND status = 0 AND run_at <= ? ORDER BY run_at LIMIT ?))
-    ORDER BY priority DESC, id LIMIT ?`,
+    ORDER BY priority DESC, number LIMIT ?`,
   countReady: `
     SELECT count(*) AS count FROM (
       SELECT 1 FROM operations INDEXED BY operations_ready WHERE type = ? AND status = 0 AND run_at IS NULL

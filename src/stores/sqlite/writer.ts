@@ -436,7 +436,7 @@ function prepare(database: Database) {
     ready: records(`
       WHERE type = ? AND status = 0 AND run_at IS NULL AND (start_by IS NULL OR start_by > ? OR attempt > 0)
       AND (deadline IS NULL OR deadline > ?)
-      ORDER BY priority DESC, id LIMIT ?`),
+      ORDER BY priority DESC, number LIMIT ?`),
     lapsed: records('WHERE status = 1 AND lease_until <= ? ORDER BY lease_until LIMIT ?'),
     ahead: records(`
       INDEXED BY operations_delayed WHERE status = 0 AND run_at IS NOT NULL AND updated_at > ? LIMIT ?`),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { QUEUE_READY_LIMIT } from '../../stores/store.ts'
-import { idsOf, numberedId, OUTCOMES, type StoreTests, TYPE } from './context.ts'
+import { idsOf, OUTCOMES, type StoreTests, TYPE } from './context.ts'
 
 const EMPTY = { ready: [], depth: 0, running: 0, oldestAt: null, durations: [] }
 
@@ -12,15 +12,9 @@ export const queueTests: StoreTests = {
     },
 
     'shows what is ready in the order of the claims to come': async test => {
-      const [a, b, c, d] = [1, 2, 3, 4].map(numberedId)
-      for (const [id, priority] of [
-        [c, 0],
-        [a, 0],
-        [d, 5],
-        [b, -5],
-      ] as const) {
-        await test.submit({ id: id ?? '', priority })
-      }
+      const ids: string[] = []
+      for (const priority of [0, -5, 0, 5]) ids.push((await test.submit({ priority })).id)
+      const [a, b, c, d] = ids
       const { ready, depth } = await test.store.queueStats(TYPE)
       assert.deepEqual(ready, [d, a, c, b])
       assert.equal(depth, 4)

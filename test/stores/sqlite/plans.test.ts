@@ -35,7 +35,7 @@ const EXPECTED: readonly { readonly text: RegExp; readonly indexes: readonly str
   { text: / AND number < \? AND status = 1 ORDER BY number DESC LIMIT \?$/, indexes: ['operations_leased'] },
   // the queue
   {
-    text: / ORDER BY run_at LIMIT \?\)\) ORDER BY priority DESC, id LIMIT \?$/,
+    text: / ORDER BY run_at LIMIT \?\)\) ORDER BY priority DESC, number LIMIT \?$/,
     indexes: ['operations_ready', 'operations_delayed'],
   },
   {
