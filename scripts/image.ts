@@ -6,15 +6,14 @@
  * kept in a folder of its own, so that no image of the machine is replaced.
  */
 import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { node, npm, root, run } from './tools.ts'
+import { node, npm, pack, root, run } from './tools.ts'
 
 const TOOLS = ['buildah', 'crun', 'debootstrap']
 const BASE = 'localhost/node:24-slim'
 const DEBIAN = 'bookworm'
 const FOLDER = join(root, '.toolchain/image')
-const PACKED = join(FOLDER, 'packed')
 const BUILDAH = ['--root', join(FOLDER, 'storage'), '--runroot', join(FOLDER, 'run')]
 
 interface Image {
@@ -96,12 +95,8 @@ function npmFolder(): string {
 
 /** The project of `waybill init`, with the package as `npm pack` makes it. */
 function makeProject(): void {
-  for (const folder of [PACKED, PROJECT.folder]) rmSync(folder, { recursive: true, force: true })
-  mkdirSync(PACKED)
-  const [program, ...first] = npm()
-  expect(run(program, [...first, 'pack', '--silent', '--pack-destination', PACKED]), 'npm pack')
-  const [packed = ''] = readdirSync(PACKED)
-  const options = ['--yes', '--no-install', '--package', join(PACKED, packed)]
+  rmSync(PROJECT.folder, { recursive: true, force: true })
+  const options = ['--yes', '--no-install', '--package', pack()]
   expect(node('dist/cli/main.js', 'init', PROJECT.folder, ...options), 'waybill init')
 }
 

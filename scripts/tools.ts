@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process'
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** The repository's root, with a slash at its end. */
@@ -23,6 +25,18 @@ export function node(script: string, ...args: string[]): number {
 export function npm(): readonly [program: string, ...args: string[]] {
   const script = process.env.npm_execpath
   return script?.endsWith('.js') ? [process.execPath, script] : ['npm']
+}
+
+/** Packs the package as it would be published. Gives the file, which is alone in its folder below `.toolchain/`. */
+export function pack(): string {
+  const folder = join(root, '.toolchain/packed')
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  const [program, ...first] = npm()
+  if (run(program, [...first, 'pack', '--silent', '--pack-destination', folder]) !== 0)
+    throw new Error('npm pack failed')
+  const [file = ''] = readdirSync(folder)
+  return join(folder, file)
 }
 
 /**
