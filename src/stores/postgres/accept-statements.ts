@@ -1,5 +1,5 @@
 /** The statements that accept submissions. */
-import { recordOf, SUBMITTED_COLUMNS, SUBMITTED_TYPES } from './rows.ts'
+import { COMMON_TYPES, OWN_TYPES, recordOf, SUBMITTED_COLUMNS, SUBMITTED_TYPES } from './rows.ts'
 import { CLOCK, IMPATIENT_CLOCK, LOCK_WAIT, tellingClock } from './statement-clock.ts'
 
 /**
@@ -7,7 +7,8 @@ import { CLOCK, IMPATIENT_CLOCK, LOCK_WAIT, tellingClock } from './statement-clo
  * @param channel of its notifications, as a literal
  */
 export function accepts(schema: string, operations: string, channel: string) {
-  const given = `${SUBMITTED_TYPES}, input text, delay bigint, start_within bigint, end_within bigint`
+  const times = 'delay bigint, start_within bigint, end_within bigint'
+  const given = `${SUBMITTED_TYPES}, input text, ${times}`
   const accept = (clock: string, free: string) => `
     WITH ${clock},
     given AS MATERIALIZED (SELECT g.*, ${free} AS free FROM json_to_recordset($2::json) AS g (${given})),
@@ -26,20 +27,30 @@ export function accepts(schema: string, operations: string, channel: string) {
     UNION ALL SELECT id, NULL, 'busy' FROM given WHERE NOT free
     UNION ALL SELECT id, NULL, 'inFlight' FROM ranked WHERE NOT fits
     UNION ALL SELECT id, NULL, 'backlog' FROM queued WHERE NOT fits`
-  // In the order of the keys: two processes that insert the same ones wait for each other in one direction only.
-  const insertFrom = (source: string) => `
-    accepted AS (
+  const insertOperations = `
       INSERT INTO ${operations} (${SUBMITTED_COLUMNS.join(', ')}, created_at, updated_at, run_at, start_by, deadline)
       SELECT ${SUBMITTED_COLUMNS.map(column => `g.${column}`).join(', ')}, c.now, c.now,
         CASE WHEN g.delay > 0 THEN c.now + g.delay END, c.now + g.delay + g.start_within,
-        c.now + g.delay + g.end_within
-      FROM clock c CROSS JOIN ${source} g
+        c.now + g.delay + g.end_within`
+  // In the order of the keys: two processes that insert the same ones wait for each other in one direction only.
+  const insertFrom = (source: string) => `
+    accepted AS (
+      ${insertOperations} FROM clock c CROSS JOIN ${source} g
       ORDER BY g.type COLLATE "C", g.owner COLLATE "C", g.idempotency_key COLLATE "C", g.id
       ON CONFLICT DO NOTHING RETURNING id, created_at),
     inputs AS (
       INSERT INTO ${schema}.payloads (id, kind, body)
       SELECT g.id, 0, g.input FROM ${source} g WHERE g.id = ANY (ARRAY (SELECT id FROM accepted)))`
   return {
+    // For submissions that nothing but a known id can refuse, which makes it fail: most of each is given once for all.
+    acceptPlain: `
+      WITH ${tellingClock(channel, '$4')},
+      given AS MATERIALIZED (
+        SELECT o.*, c.* FROM json_to_record($2::json) AS c (${COMMON_TYPES}, ${times})
+        CROSS JOIN json_to_recordset($3::json) AS o (${OWN_TYPES}, input text)),
+      accepted AS (${insertOperations} FROM clock c CROSS JOIN given g ORDER BY g.id),
+      inputs AS (INSERT INTO ${schema}.payloads (id, kind, body) SELECT g.id, 0, g.input FROM given g)
+      SELECT now FROM clock`,
     accept: accept(tellingClock(channel, '$3'), keyIsFree(schema)),
     // In the caller's transaction a limit on waiting would outlast the statement.
     acceptWithin: accept(CLOCK, keyIsTaken(schema)),

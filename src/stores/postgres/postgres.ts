@@ -49,15 +49,15 @@ import { keyOfSubmission, Lanes } from './lanes.ts'
 import { LostClaims } from './lost-claims.ts'
 import { endWithoutInput } from './lost-inputs.ts'
 import { channelOf } from './names.ts'
+import { isPlain } from './plain-submissions.ts'
 import { type PostgresPool, type Row, toQueryable } from './pool.ts'
 import { type PostgresStoreOptions, type PostgresStoreSettings, readPostgresOptions } from './postgres-options.ts'
+import { ReadLanes } from './read-lanes.ts'
 import {
-  bodiesOf,
   countedChildren,
   FIRST_ID,
   isId,
   LAST_ID,
-  operationsOf,
   renewalsOf,
   toActiveOperation,
   toLogLine,
@@ -69,7 +69,7 @@ import { migrate, quoteSchema } from './schema.ts'
 import { RECORD_WIDTH, type StatementName, type Statements, statementsFor } from './statements.ts'
 import { MEASURE_TEXT, measuredTables, TableGrowth } from './table-growth.ts'
 import { checkSubmission, checkText } from './text.ts'
-import { type ChangeItem, completionsAmong, isPlain, type NoteItem, type Telling, Writer } from './writer.ts'
+import { type ChangeItem, completionsAmong, type NoteItem, type Telling, Writer } from './writer.ts'
 
 export { grantPlan } from './grants.ts'
 export type {
@@ -95,16 +95,6 @@ export function postgresStore(pool: PostgresPool, options: PostgresStoreOptions 
   return new PostgresStore(pool, readPostgresOptions(pool, options))
 }
 
-/** The key of a payload. */
-interface PayloadKey {
-  readonly id: string
-  /** 0 for the input, 1 for the output. */
-  readonly kind: 0 | 1
-}
-
-/** The most payloads of one read: each may have 32 MiB. */
-const MOST_PAYLOADS = 10
-
 class PostgresStore implements Store {
   readonly #options: PostgresStoreSettings
   readonly #connections: Connections
@@ -112,9 +102,7 @@ class PostgresStore implements Store {
   readonly #writer: Writer
   readonly #copies: Copies
   readonly #hub: Hub
-  readonly #reads: Lanes<string, Operation | undefined>
-  readonly #payloads: Lanes<PayloadKey, string | undefined>
-  readonly #results: Lanes<string, WithOutput | undefined>
+  readonly #reads: ReadLanes
   readonly #accepts: Lanes<Submission, Acceptance>
   readonly #changes: Lanes<ChangeItem, Operation | undefined>
   readonly #notes: Lanes<NoteItem, boolean>
@@ -140,19 +128,7 @@ class PostgresStore implements Store {
       find: (holder, after) => this.#heldBy(holder, after),
       release: ({ id, attempt }) => this.change(id, { kind: 'finish', attempt, outcome: { kind: 'released' } }),
     })
-    this.#reads = new Lanes({ limitMs, write: (ids, until) => this.#readAll(ids, until), key: id => id })
-    this.#payloads = new Lanes({
-      limitMs,
-      write: (keys, until) => this.#readPayloads(keys, until),
-      key: ({ id }) => id,
-      most: MOST_PAYLOADS,
-    })
-    this.#results = new Lanes({
-      limitMs,
-      write: (ids, until) => this.#readResults(ids, until),
-      key: id => id,
-      most: MOST_PAYLOADS,
-    })
+    this.#reads = new ReadLanes(connections, this.#statements)
     this.#accepts = new Lanes({
       limitMs,
       write: (submissions, until) => this.#acceptAll(submissions, until),
@@ -226,7 +202,7 @@ class PostgresStore implements Store {
 
   async read(id: string): Promise<Operation | undefined> {
     this.#checkOpen()
-    return isId(id) ? await this.#reads.add(id) : undefined
+    return isId(id) ? await this.#reads.read(id) : undefined
   }
 
   async findByKey(type: string, owner: string, key: string): Promise<Operation | undefined> {
@@ -236,7 +212,7 @@ class PostgresStore implements Store {
 
   async readPayload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
     this.#checkOpen()
-    return isId(id) ? await this.#payloads.add({ id, kind: kind === 'input' ? 0 : 1 }) : undefined
+    return isId(id) ? await this.#reads.payload(id, kind) : undefined
   }
 
   async claim(request: ClaimRequest): Promise<Claim[]> {
@@ -269,7 +245,7 @@ class PostgresStore implements Store {
 
   async readWithOutput(id: string): Promise<WithOutput | undefined> {
     this.#checkOpen()
-    return isId(id) ? await this.#results.add(id) : undefined
+    return isId(id) ? await this.#reads.withOutput(id) : undefined
   }
 
   async change(id: string, change: Change): Promise<Operation | undefined> {
@@ -384,9 +360,7 @@ class PostgresStore implements Store {
     // Where that fails too, the leases end.
     await this.#lostClaims.releaseAll().catch(() => {})
     this.#state = 'closed'
-    await Promise.all(
-      [this.#accepts, this.#changes, this.#notes, this.#reads, this.#payloads, this.#results].map(it => it.drained()),
-    )
+    await Promise.all([this.#accepts, this.#changes, this.#notes, this.#reads].map(it => it.drained()))
     await this.#hub.close()
     this.#connections.unguard()
   }
@@ -415,28 +389,6 @@ class PostgresStore implements Store {
 
   async #claimOne(id: string, by: unknown[]): Promise<Row[]> {
     return isId(id) ? await this.#run('claimOne', [this.#options.clock(), id, ...by]) : []
-  }
-
-  async #readAll(ids: readonly string[], until: number): Promise<(Operation | undefined)[]> {
-    const rows = await this.#connections.run(this.#statements.read, [[...new Set(ids)]], until)
-    return operationsOf(ids, rows)
-  }
-
-  async #readResults(ids: readonly string[], until: number): Promise<(WithOutput | undefined)[]> {
-    const rows = await this.#connections.run(this.#statements.readWithOutput, [[...new Set(ids)]], until)
-    const results = new Map(
-      rows.map((row): [unknown, WithOutput] => {
-        const output = row[RECORD_WIDTH] as string | null
-        return [row[0], { operation: toOperation(row), ...(output !== null && { output }) }]
-      }),
-    )
-    return ids.map(id => results.get(id))
-  }
-
-  async #readPayloads(keys: readonly PayloadKey[], until: number): Promise<(string | undefined)[]> {
-    const values = [[...new Set(keys.map(({ id }) => id))], [...new Set(keys.map(({ kind }) => kind))]]
-    const rows = await this.#connections.run(this.#statements.payloads, values, until)
-    return bodiesOf(keys, rows)
   }
 
   async #acceptAll(submissions: readonly Submission[], until: number): Promise<(Acceptance | typeof BUSY)[]> {

@@ -75,6 +75,11 @@ export const CHANGED_COLUMNS: readonly string[] = [...Object.keys(CHANGED), 'pur
 
 /** The columns of a submission, of a change and of a whole record, each with its type, as a recordset is declared. */
 export const SUBMITTED_TYPES: string = declared(SUBMITTED)
+
+const { id, owner, traceparent, ...COMMON } = SUBMITTED
+/** What many submissions at once have each of its own, and what they often have in common. */
+export const OWN_TYPES: string = declared({ id, owner, traceparent })
+export const COMMON_TYPES: string = declared(COMMON)
 export const CHANGED_TYPES: string = declared({ ...CHANGED, purge_at: 'bigint' })
 export const RECORD_TYPES: string = declared({ ...RECORD, purge_at: 'bigint' })
 

@@ -7,9 +7,10 @@ import { eventText, waitStep } from '../../model/waits.ts'
 import type { ClockSteps } from '../clock-steps.ts'
 import type { Acceptance, Lease, Note, SweepResult } from '../store.ts'
 import { BUSY } from './busy-lane.ts'
-import { BEGIN, COMMIT, type Connections, ROLLBACK, send } from './connections.ts'
+import { BEGIN, COMMIT, type Connections, ROLLBACK, send, sqlState } from './connections.ts'
+import { acceptRow, isLimited, isPlain, plainParameters } from './plain-submissions.ts'
 import type { PostgresQueryable, Row } from './pool.ts'
-import { changedRow, isId, submittedRow, toOperation } from './rows.ts'
+import { changedRow, isId, toOperation } from './rows.ts'
 import { RECORD_WIDTH, type Statements } from './statements.ts'
 import { storable } from './text.ts'
 
@@ -69,6 +70,8 @@ interface Saving extends Seen {
   readonly ms?: number
 }
 
+const UNIQUE_VIOLATION = '23505'
+
 /** How often submissions are inserted or looked up before they are given up. */
 const MOST_ROUNDS = 100
 /** More durations are not shown, so of a batch no more are kept. */
@@ -102,9 +105,10 @@ export class Writer {
     const { accept, known } = this.#statements
     return await this.#accept(submissions, {
       insert: batch => {
+        if (batch.every(isPlain)) return this.#insertPlain(batch, until, telling)
         if (batch.some(({ steps = [] }) => steps.length > 0)) return this.#insertWithSteps(batch, until)
         if (batch.some(isLimited)) return this.#insertLimited(batch, until)
-        return this.#connections.run(accept, [this.#now(), JSON.stringify(batch.map(acceptRow)), telling], until)
+        return this.#connections.run(accept, [this.#now(), JSON.stringify(batch.map(acceptRow)), null], until)
       },
       known: asked => this.#connections.run(known, [JSON.stringify(asked)], until),
     })
@@ -129,6 +133,22 @@ export class Writer {
       throw new Error(`The submission ${submission.id} had no answer.`)
     }
     return acceptance
+  }
+
+  /** All of them, or, where an id is known, those whose ids are not. */
+  async #insertPlain(batch: readonly Submission[], until: number, telling: Telling): Promise<Row[]> {
+    const { acceptPlain, accept } = this.#statements
+    const parameters = plainParameters(batch)
+    try {
+      if (parameters !== undefined) {
+        const values = [this.#now(), ...parameters, telling]
+        const [[now] = []] = await this.#connections.run(acceptPlain, values, until)
+        return batch.map(({ id }) => [id, now, null])
+      }
+    } catch (error) {
+      if (sqlState(error) !== UNIQUE_VIOLATION) throw error
+    }
+    return await this.#connections.run(accept, [this.#now(), JSON.stringify(batch.map(acceptRow)), telling], until)
   }
 
   /** Under the locks of its limits, so that of several processes one counts and writes at a time. */
@@ -399,17 +419,6 @@ async function knownAmong(
   return answers
 }
 
-/** Whether nothing but its id decides whether it is accepted, and one statement writes all of it. */
-export function isPlain(submission: Submission): boolean {
-  const { idempotencyKey, steps = [] } = submission
-  return idempotencyKey === null && steps.length === 0 && !isLimited(submission)
-}
-
-/** Whether anything is to be counted for it. */
-function isLimited({ limits }: Submission): boolean {
-  return limits?.inFlight !== undefined || limits?.backlog !== undefined
-}
-
 function toSeen(row: Row): Seen {
   return { operation: toOperation(row), version: row[RECORD_WIDTH] as string }
 }
@@ -427,11 +436,6 @@ function applied(before: Saving, change: Change, now: number): Saving | undefine
   }
   if (change.outcome.kind !== 'completed') return { ...before, operation }
   return { ...before, operation, output: change.outcome.output, ms: now - (operation.attemptStartedAt ?? now) }
-}
-
-function acceptRow(submission: Submission) {
-  const { input, delay, startWithin, endWithin } = submission
-  return { ...submittedRow(submission), input, delay, start_within: startWithin, end_within: endWithin ?? undefined }
 }
 
 function limitedRow(submission: Submission, place: number) {

@@ -142,3 +142,41 @@ describe('outcomes and a claim of one turn', () => {
     expect((await claim(1, type))[0]?.operation.id).toBe(ids[2])
   })
 })
+
+describe('submissions of one turn', () => {
+  /** Enough for both lanes to have several. */
+  const newIds = () => Array.from({ length: 20 }, (_, at) => numberedId(100 * ++numbers + at))
+
+  it('give what they have in common once, and keep what each has of its own', async () => {
+    const ids = newIds()
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+    const given = ids.map((id, at) => submissionOf(id, { owner: `owner-${at}`, ...(at % 2 === 0 && { traceparent }) }))
+    const accepted = await Promise.all(given.map(submission => store.accept(submission)))
+    expect(new Set(sent)).toEqual(new Set(['acceptPlain']))
+    for (const [at, acceptance] of accepted.entries()) {
+      const read = await store.read(ids[at] ?? '')
+      expect(acceptance).toEqual({ kind: 'accepted', operation: read })
+      expect(read).toMatchObject({ owner: `owner-${at}`, traceparent: at % 2 === 0 ? traceparent : null })
+      expect(await store.readPayload(ids[at] ?? '', 'input')).toBe(JSON.stringify(ids[at]))
+    }
+  })
+
+  it('are accepted together where they have less in common', async () => {
+    const ids = newIds()
+    await Promise.all(ids.map((id, at) => store.accept(submissionOf(id, { priority: at, delay: 1000 * at }))))
+    expect(new Set(sent)).toEqual(new Set(['accept']))
+    for (const [at, id] of ids.entries()) {
+      const { priority, runAt, createdAt } = (await store.read(id)) ?? {}
+      expect([priority, (runAt ?? createdAt ?? 0) - (createdAt ?? 0)]).toEqual([at, 1000 * at])
+    }
+  })
+
+  it('are accepted where the ids of others among them are known', async () => {
+    const ids = newIds()
+    const known = await store.accept(submissionOf(ids[3] ?? '', { owner: 'first' }))
+    const accepted = await Promise.all(ids.map(id => store.accept(submissionOf(id, { owner: 'second' }))))
+    expect(accepted[3]).toEqual(known)
+    const others = accepted.toSpliced(3, 1)
+    expect(others.map(it => it.kind === 'accepted' && it.operation.owner)).toEqual(others.map(() => 'second'))
+  })
+})

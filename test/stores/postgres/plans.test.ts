@@ -41,6 +41,8 @@ const SAVED = {
 }
 const COMPLETED = { id: SOME_ID, attempt: 1, output: '1' }
 const NOTED = { place: 0, id: SOME_ID, attempt: 1, level: 'info', message: 'one' }
+const COMMON = { type: 'orders', priority: 0, max_attempts: 1, max_lost: 1, retention: 1 }
+const OWN = { id: '00000000-0000-7000-8000-0000fffffffe', owner: '', input: '1' }
 const SUBMITTED = {
   id: '00000000-0000-7000-8000-0000ffffffff',
   type: 'orders',
@@ -90,6 +92,11 @@ const EXPECTED: Partial<Readonly<Record<StatementName, Expectation>>> = {
   launch: { values: [null, ASKED, 10, 1000], indexes: PICKED, pages: 1000 },
   launchBehind: { values: [null, ASKED, 10, 1000, 1], indexes: PICKED, pages: 20_000 },
   renew: { values: [null, [SOME_ID], [1], 30_000], indexes: ['operations_pkey'], pages: 50 },
+  acceptPlain: {
+    values: [null, JSON.stringify(COMMON), JSON.stringify([OWN]), null],
+    indexes: [],
+    pages: 100,
+  },
   accept: { values: [null, JSON.stringify([SUBMITTED]), null], indexes: [], pages: 100 },
   acceptLimited: {
     values: [null, JSON.stringify([{ ...SUBMITTED, place: 0, in_flight_limit: 100, backlog_limit: 100 }])],

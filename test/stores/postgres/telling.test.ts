@@ -87,7 +87,7 @@ it('is told by the statement that accepts, and by the one that completes', async
     const id = nextId()
     await store.accept(submissionOf(id, { type: 'orders' }))
     await receives({ kind: 'ready', type: 'orders' })
-    if (!sentFrom('accept').includes('notify')) joined.add('accept')
+    if (!sentFrom('acceptPlain').includes('notify')) joined.add('accept')
     const { operation } = await claimNext()
     await receives({ kind: 'changed', id })
     await store.change(id, { kind: 'finish', attempt: operation.attempt, outcome: { kind: 'completed', output: '1' } })
@@ -112,11 +112,11 @@ it('is told after the write where only its answer says what has happened', async
 })
 
 it('is told apart from writes for a while after such a write has failed', async () => {
-  failing = 'accept'
+  failing = 'acceptPlain'
   await expect(store.accept(submissionOf(nextId(), { type: 'orders' }))).rejects.toThrow('The connection was lost.')
   failing = undefined
   sent = []
   await store.accept(submissionOf(nextId(), { type: 'orders' }))
   await receives({ kind: 'ready', type: 'orders' })
-  expect(sentFrom('accept')).toEqual(['accept', 'notify'])
+  expect(sentFrom('acceptPlain')).toEqual(['acceptPlain', 'notify'])
 })
