@@ -9,6 +9,7 @@ import { post } from './post.ts'
 import { completed, result } from './result.ts'
 import { retryAfter } from './retry-after.ts'
 import { roundTrip } from './round-trip.ts'
+import { sleeping } from './sleeping.ts'
 import { status } from './status.ts'
 import { waiters } from './waiters.ts'
 
@@ -23,6 +24,7 @@ export const scenarios: readonly Scenario[] = [
   waiters,
   cpuBound,
   retryAfter,
+  sleeping,
   operator,
   console,
 ]

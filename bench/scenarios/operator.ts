@@ -1,12 +1,10 @@
 /** What an operator's views take on a store that holds very many operations: each is to take less than 200 ms. */
-import { chmodSync, mkdirSync } from 'node:fs'
-import pg from 'pg'
 import { defineOperation } from 'waybill'
 import { createWaybill, type Operator, type Waybill } from 'waybill/server'
 import { postgresStore } from 'waybill/stores/postgres'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import type { Bench } from '../bench.ts'
-import { postgres } from '../comparison/services.ts'
+import { freshPostgres } from '../fresh-postgres.ts'
 import type { Ratio, Sample, Scenario } from '../scenario.ts'
 import { idOf, seedPostgres, seedSqlite } from '../seed.ts'
 
@@ -84,16 +82,7 @@ async function onSqlite(bench: Bench, count: number, now: number): Promise<Waybi
 }
 
 async function onPostgres(bench: Bench, count: number, now: number): Promise<Waybill> {
-  const folder = bench.file('server')
-  mkdirSync(folder)
-  // As root, the server runs as another user.
-  for (const path of [bench.file('.'), folder]) chmodSync(path, 0o777)
-  const { url, stop } = await postgres(folder)
-  bench.onEnd(stop)
-  const pool = new pg.Pool({ connectionString: url })
-  // Its connections are still on their way to their end when the server stops.
-  pool.on('error', () => {})
-  bench.onEnd(() => pool.end())
+  const pool = await freshPostgres(bench)
   const made = postgresStore(pool)
   await made.open()
   await made.close()

@@ -73,6 +73,8 @@ export async function killingFront(...place: readonly string[]): Promise<Killing
     response.once('close', () => open--)
     swapping.then(() => forward(message, response, current.said)).catch(error => response.destroy(error))
   })
+  // A connection that is closed for being idle, at the moment of a call, would look like a fault of the server.
+  front.keepAliveTimeout = 0
   front.listen(0, '127.0.0.1')
   await once(front, 'listening')
   return {
