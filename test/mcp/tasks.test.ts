@@ -175,6 +175,9 @@ test('a shutdown ends the streams, and the operations go on', async ({ lab }) =>
     for await (const message of streamed(stream)) last = message
     ends.push(last)
   }
-  expect(ends).toMatchObject([{ error: { code: -32603, message: expect.stringContaining('continues') } }, { result: {} }])
+  expect(ends).toMatchObject([
+    { error: { code: -32603, message: expect.stringContaining('continues') } },
+    { result: {} },
+  ])
   expect(await recordOf(waybill.store, taskId)).toMatchObject({ cancelRequested: false })
 })
