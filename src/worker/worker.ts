@@ -4,7 +4,6 @@
  */
 
 import type { BlobStore } from '../blobs/blob-store.ts'
-import { timerMs } from '../model/duration.ts'
 import {
   type Attempt,
   type Change,
@@ -16,6 +15,7 @@ import {
 import type { AnyOperationType } from '../model/operation-type.ts'
 import { problem } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
+import { NEVER_DUE } from '../model/waits.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import type { Claim, Hint, OperationStore, WorkQueue } from '../stores/store.ts'
 import { hostId } from '../util/host-id.ts'
@@ -29,6 +29,7 @@ import { ResultBlobs } from './result-blobs.ts'
 import type { Runner, RunResult, Task } from './runners/runner.ts'
 import { type AttemptSettings, type Recorded, RunningAttempt } from './running-attempt.ts'
 import { Slots } from './slots.ts'
+import { WakeUps } from './wake-ups.ts'
 
 /** What a {@link Worker} is made of. Durations in milliseconds. */
 export interface WorkerSettings {
@@ -83,6 +84,7 @@ export class Worker {
   readonly #slots: Slots
   /** Hints that do not say what changed may be frequent, and renewals find cancel requests in any case. */
   readonly #lookAtAll = new PacedTask(() => this.#lookForCancels([...this.#runs.values()]), LOOK_AT_ALL)
+  readonly #wakeUps = new WakeUps(() => this.#claiming.wake())
   #unwatch: () => void = () => {}
   #stopping = false
   #claimScheduled = false
@@ -163,6 +165,7 @@ export class Worker {
     this.#stopping = true
     this.#unwatch()
     this.#lookAtAll.stop()
+    this.#wakeUps.stop()
     await this.#claiming.stop()
     for (const run of this.#runs.values()) run.stop('ShutdownError')
     this.#slots.close()
@@ -351,13 +354,12 @@ export class Worker {
     const ended = logEnd(this.#settings.logEnds === false ? NO_LOG : this.#logger, run, outcome, recorded)
     if (recorded.kind !== 'recorded') return
     this.#measure(recorded.operation, ended, outcome)
-    if (recorded.operation.status === 'pending') this.#wakeIn(outcome)
+    if (recorded.operation.status === 'pending') this.#wakeFor(recorded.operation)
   }
 
-  /** Nothing hints when a delay ends: without a timer the next attempt would wait for the next poll. */
-  #wakeIn(outcome: Outcome): void {
-    if (outcome.kind !== 'retry') return
-    setTimeout(() => this.#claiming.wake(), timerMs(outcome.delayMs + 1)).unref()
+  /** Nothing hints when a delay or a sleep ends: the next attempt would wait for the next poll. */
+  #wakeFor({ runAt, updatedAt }: Operation): void {
+    if (runAt !== null && runAt !== NEVER_DUE) this.#wakeUps.add(runAt - updatedAt)
   }
 
   #measure(after: Operation, attempt: Attempt | undefined, { kind }: Outcome): void {

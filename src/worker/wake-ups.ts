@@ -1,0 +1,63 @@
+/** The ends of delays that this process knows of: one timer for all of them, since very many operations may sleep. */
+import { timerMs } from '../model/duration.ts'
+
+/** Ends that are closer to each other are one, in milliseconds. */
+const STEP_MS = 10
+/** How many are known: of more, those that end last are left to the polls. */
+const MOST = 10_000
+
+export class WakeUps {
+  readonly #wake: () => void
+  /** In order, by the monotonic clock, in steps. */
+  readonly #ends: number[] = []
+  #timer: NodeJS.Timeout | undefined
+
+  /** @param wake called when a delay has ended */
+  constructor(wake: () => void) {
+    this.#wake = wake
+  }
+
+  /** A delay of this many milliseconds begins now. */
+  add(delayMs: number): void {
+    const end = Math.ceil((performance.now() + Math.max(0, delayMs)) / STEP_MS)
+    const place = this.#placeOf(end)
+    if (this.#ends[place] === end || place === MOST) return
+    this.#ends.splice(place, 0, end)
+    this.#ends.length = Math.min(this.#ends.length, MOST)
+    if (place === 0) this.#arm()
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#ends.length = 0
+  }
+
+  /** Where it stands, or is to be inserted. */
+  #placeOf(end: number): number {
+    let [low, high] = [0, this.#ends.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.#ends[middle] ?? 0) < end) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer)
+    const [first] = this.#ends
+    if (first === undefined) return
+    // A timer may fire a moment early.
+    const left = first * STEP_MS - performance.now() + 1
+    this.#timer = setTimeout(() => this.#ring(), timerMs(Math.max(0, left))).unref()
+  }
+
+  #ring(): void {
+    const over = this.#placeOf(Math.floor(performance.now() / STEP_MS) + 1)
+    if (over > 0) {
+      this.#ends.splice(0, over)
+      this.#wake()
+    }
+    this.#arm()
+  }
+}
