@@ -31,6 +31,8 @@ interface Contender {
   close(): Promise<void>
 }
 
+/** Counts as the other contenders do: the store's statistics name each operation that is ready. */
+const UNFINISHED = ['status = 0 AND run_at IS NULL', 'status = 1']
 const OWN: Readonly<Record<string, OpenQueue>> = { 'floor on SQLite': openSqlite, 'floor on PostgreSQL': openPostgres }
 
 const init = argument<ContenderInit>()
@@ -77,9 +79,6 @@ async function startWaybill({ url, role, concurrency }: ContenderInit): Promise<
   await app.register(waybill, options)
   return { port: await listen(app), unfinished, close: () => app.close() }
 }
-
-/** Counts as the other contenders do: the store's statistics name each operation that is ready. */
-const UNFINISHED = ['status = 0 AND run_at IS NULL', 'status = 1']
 
 function openStore(url: string): { store: Store; unfinished: () => Promise<number> } {
   if (!url.startsWith('postgres')) return { store: sqliteStore({ path: url }), unfinished: sqliteCounter(url) }
