@@ -23,4 +23,5 @@ await app.register(waybill, {
   store: sqliteStore({ path: './greetings.db' }),
   worker: { handlers: [greet] },
 })
-await app.listen({ port: 3000 })
+const url = await app.listen({ port: 3000 })
+console.log(`POST ${url}/greetings, described at ${url}/docs`)

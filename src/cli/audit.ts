@@ -11,11 +11,11 @@ const MAX_PAGE = 500
 
 export const audit: Command = {
   name: 'audit',
-  summary: 'list what operators did, the newest first: who, when, what, and to how many operations',
+  summary: 'list what operators did, newest first: who, when, what, and to how many operations',
   options: {
     ...DESK_OPTIONS,
-    limit: { value: 'N', help: `1 to ${MAX_PAGE}; default 50` },
-    after: { value: 'PLACE', help: 'go on where a page before has ended, as it said' },
+    limit: { value: 'N', help: `how many, 1 to ${MAX_PAGE} (default 50)` },
+    after: { value: 'PLACE', help: 'continue a list: the place that the page before it printed' },
     ...JSON_OPTION,
   },
   examples: [
@@ -28,7 +28,7 @@ export const audit: Command = {
 async function runAudit(given: ParsedArgs): Promise<number> {
   const page = { limit: given.whole('limit', { min: 1, max: MAX_PAGE }) ?? 50, after: given.text('after') }
   const { items, next } = await withDesk(given, desk => desk.audit(page))
-  if (next !== undefined) process.stderr.write(`There may be more: repeat it with --after ${next}.\n`)
+  if (next !== undefined) process.stderr.write(`There may be more: repeat the command with --after ${next}.\n`)
   if (given.has('json')) for (const entry of items) printJson(entry)
   else for (const line of columns([HEADINGS, ...items.map(row)])) print(line)
   return 0

@@ -7,28 +7,28 @@ import { print, printJson } from './output.ts'
 
 export const backup: Command = {
   name: 'backup',
-  summary: 'copies a SQLite file while it is in use',
-  options: { ...STORE_OPTION, to: { value: 'FILE', help: 'the new file' }, ...JSON_OPTION },
+  summary: 'copy a SQLite file while it is in use',
+  options: { ...STORE_OPTION, to: { value: 'FILE', help: 'path of the copy, which must not exist' }, ...JSON_OPTION },
   examples: ['waybill backup --store sqlite:./orders.db --to ./orders-backup.db'],
   run: async given => {
     const [path, target] = [fileOf(given), fileNamed(given, 'to')]
     await backUp(path, target)
     if (given.has('json')) return printJson({ from: path, to: target })
-    return print(`${path} was copied to ${target}. Where results are kept in a blob store, copy that after it.`)
+    return print(`Copied ${path} to ${target}. If results are in a blob store, copy the blob store now.`)
   },
 }
 
 export const restore: Command = {
   name: 'restore',
-  summary: 'puts a backup in the place of a SQLite file; stop what uses it first',
-  options: { ...STORE_OPTION, from: { value: 'FILE', help: 'what waybill backup has made' }, ...JSON_OPTION },
+  summary: 'replace a SQLite file with a backup; stop every process that uses the file first',
+  options: { ...STORE_OPTION, from: { value: 'FILE', help: 'a backup that waybill backup made' }, ...JSON_OPTION },
   examples: ['waybill restore --store sqlite:./orders.db --from ./orders-backup.db'],
   run: async given => {
     const [path, copy] = [fileOf(given), fileNamed(given, 'from')]
     const before = await putBack(copy, path)
     if (given.has('json')) return printJson({ from: copy, to: path, before: before ?? null })
-    if (before !== undefined) print(`What was there is kept as ${before}.`)
-    return print(`${path} is as it was in ${copy}: operations that have ended since run again.`)
+    if (before !== undefined) print(`The previous file is now ${before}.`)
+    return print(`Restored ${path} from ${copy}. Operations that finished after the backup run again.`)
   },
 }
 
@@ -43,5 +43,5 @@ function fileOf(given: ParsedArgs): string {
 function fileNamed(given: ParsedArgs, name: string): string {
   const file = given.text(name)
   if (file) return file
-  throw new UsageError(`Name the file: --${name} ./orders-backup.db`)
+  throw new UsageError(`The file is missing: use --${name} ./orders-backup.db.`)
 }

@@ -12,7 +12,7 @@ export function completion(commands: Commands): Command {
     name: 'completion',
     operands: 'bash|zsh|fish',
     count: { min: 1, max: 1 },
-    summary: 'print what makes a shell complete commands and options',
+    summary: 'print a script that makes a shell complete commands and options',
     options: {},
     examples: [
       'waybill completion bash >> ~/.bashrc',

@@ -14,7 +14,7 @@ import { aborted, stopSignal } from './signals.ts'
 
 export const consoleCommand: Command = {
   name: 'console',
-  summary: 'serve the console on this machine: look at the operations of a store in a browser, and act on them',
+  summary: 'serve the console on this machine: see the operations of a store in a browser, and act on them',
   options: {
     ...STORE_OPTION,
     ...BLOBS_OPTION,
@@ -22,7 +22,7 @@ export const consoleCommand: Command = {
     handlers: {
       value: 'FILE',
       multiple: true,
-      help: 'handler file, which defines types: needed to retry their operations',
+      help: 'handler file, which defines operation types; needed to retry operations',
     },
     ...JSON_LINES_OPTION,
   },

@@ -14,13 +14,13 @@ import { print, printJson } from './output.ts'
 
 export const copy: Command = {
   name: 'copy',
-  summary: 'copies every operation to another store, with its blobs, and compares the two',
+  summary: 'copy every operation to another store, with its blobs, and compare both stores',
   options: {
-    from: { value: 'URL', help: 'the store to copy from; stop what uses it first' },
-    to: { value: 'URL', help: 'the store to copy to' },
-    'from-blobs': { value: 'URL', help: 'what keeps large results, and files, of the first' },
-    'to-blobs': { value: 'URL', help: 'what is to keep them of the second; the same URL leaves them where they are' },
-    force: { help: 'copies although operations run: these run again from the copy' },
+    from: { value: 'URL', help: 'store to copy from; stop its APIs and workers first' },
+    to: { value: 'URL', help: 'store to copy to' },
+    'from-blobs': { value: 'URL', help: 'blob store of the first store' },
+    'to-blobs': { value: 'URL', help: 'blob store of the second store; with the same URL, blobs stay where they are' },
+    force: { help: 'copy even if operations are running: they run again from the copy' },
     ...JSON_OPTION,
   },
   examples: ['waybill copy --from sqlite:./orders.db --to postgres://owner@db/orders'],
@@ -28,7 +28,7 @@ export const copy: Command = {
 }
 
 const CURE =
-  'say with --from-blobs URL where blobs are and with --to-blobs URL where they go; the same URL twice leaves them where they are.'
+  'name both blob stores with --from-blobs URL and --to-blobs URL; with the same URL twice, blobs stay where they are.'
 
 /** The blob stores of the two stores; one and the same where everything stays where it is. */
 interface BlobPair {
@@ -44,7 +44,7 @@ async function runCopy(given: ParsedArgs): Promise<number> {
     const running = (await listAllActive(source)).length
     if (running > 0 && !given.has('force')) {
       throw new Error(
-        `${running} operations run in ${redactUrl(from)}. Stop its APIs and workers, which hand back, or repeat with --force.`,
+        `Operations are running in ${redactUrl(from)}: ${running}. Stop its APIs and workers first, or repeat with --force.`,
       )
     }
     const options = { existing: false, brief: false, blobs: pair.to }
@@ -86,7 +86,7 @@ function realPath(path: string): string {
 function needed(given: ParsedArgs, name: string): string {
   const url = given.text(name)
   if (url) return url
-  throw new UsageError(`Say where to copy from and to: waybill copy --from sqlite:./orders.db --to postgres://….`)
+  throw new UsageError(`Both stores are needed: waybill copy --from sqlite:./orders.db --to postgres://….`)
 }
 
 /** What a copy did, and how the stores compare after it. */
@@ -120,18 +120,18 @@ async function copyAndCompare(source: Archive, target: Archive, pair: BlobPair):
 
 function linesOf({ written, same, ahead, blobs, lost, ...compared }: CopyResult): string[] {
   return [
-    `Copied ${written} operations; ${same} were there already, and the same.`,
-    ...(ahead > 0 ? [`${ahead} have gone on in the target, and were left as they are there.`] : []),
+    `Copied ${written} operations; ${same} were there already, unchanged.`,
+    ...(ahead > 0 ? [`${ahead} are newer in the target, and were left unchanged.`] : []),
     ...blobLines(blobs),
     ...comparisonLines(compared),
-    ...(lost > 0 ? [`Parts or blobs that the source has lost, or holds damaged: ${lost}, each named above.`] : []),
+    ...(lost > 0 ? [`Parts or blobs that are lost or damaged in the source: ${lost}, each named above.`] : []),
   ]
 }
 
 function blobLines({ stays, sent, there }: CopyResult['blobs']): string[] {
   if (sent + there === 0) return []
   if (stays) return [`${there} blobs stay where they are.`]
-  return [`Copied ${sent} blobs; ${there} were there already, and the same.`]
+  return [`Copied ${sent} blobs; ${there} were there already, unchanged.`]
 }
 
 const PROGRESS_MS = 10_000
@@ -164,9 +164,14 @@ function comparisonLines({ source, target, others, different }: Comparison): str
       ),
     )
   }
-  if (others > 0) lines.push(`The target has ${others} operations more, which the source does not have.`)
+  if (others > 0) lines.push(`Operations that only the target has: ${others}.`)
   const isSame = different.length === 0
-  return [...lines, isSame ? 'They are the same.' : `They differ. The first that do: ${different.join(', ')}.`]
+  return [
+    ...lines,
+    isSame
+      ? 'The stores are the same.'
+      : `The stores differ. The first operations that differ: ${different.join(', ')}.`,
+  ]
 }
 
 function digestLines(source: Digest, target: Digest, line: (digest: Digest) => string): string[] {

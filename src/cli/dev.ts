@@ -21,10 +21,10 @@ export const dev: Command = {
   name: 'dev',
   operands: '[FILE]',
   count: { max: 1 },
-  summary: 'run a server, and again after each change of a file beside it or below, with a readable log',
+  summary: 'run a server with a readable log, and restart it when a file in its folder changes',
   options: {
-    watch: { value: 'FOLDER', multiple: true, help: 'another folder whose changes count' },
-    raw: { help: 'leave the log as the server writes it' },
+    watch: { value: 'FOLDER', multiple: true, help: 'another folder to watch' },
+    raw: { help: 'print the log as the server writes it' },
     ...JSON_LINES_OPTION,
   },
   examples: ['waybill dev', 'waybill dev ./server.ts --watch ./shared'],

@@ -17,7 +17,7 @@ export const doctor: Command = {
   name: 'doctor',
   operands: '[azure|kubernetes]',
   count: { max: 1 },
-  summary: 'look for what does not work, or soon will not: versions, the store, its disk or its server',
+  summary: 'find problems, and what will soon be one: versions, the store, its disk or its server',
   options: { ...STORE_OPTION, ...BLOBS_OPTION, ...AZURE_OPTIONS, ...KUBERNETES_OPTIONS, ...JSON_OPTION },
   notes: ['With azure or kubernetes: would the first execution start, as this identity? Nothing is started.'],
   examples: [

@@ -1,9 +1,9 @@
 /** The exit codes of every command, and what each says. */
 
 export const EXIT_CODES = {
-  0: 'done',
-  1: 'failed',
-  2: 'called in a wrong way',
+  0: 'success',
+  1: 'failure',
+  2: 'invalid arguments',
   3: 'the operation failed',
   4: 'the operation was canceled',
 } as const

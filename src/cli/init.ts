@@ -52,9 +52,9 @@ export const init: Command = {
   count: { max: 1 },
   summary: 'create a project: a server, an operation, its handler, a test, a Dockerfile',
   options: {
-    server: { value: 'NAME', help: `${SERVERS.join(', ')} (default fastify)` },
-    store: { value: 'NAME', help: `${STORES.join(', ')} (default sqlite)` },
-    yes: { help: 'take the defaults instead of asking' },
+    server: { value: 'NAME', help: `server framework: ${SERVERS.join(', ')} (default fastify)` },
+    store: { value: 'NAME', help: `store: ${STORES.join(', ')} (default sqlite)` },
+    yes: { help: 'use the defaults instead of asking' },
     'no-install': { help: 'do not install the packages' },
     package: {
       value: 'SPEC',

@@ -22,18 +22,18 @@ export const ls: Command = {
   name: 'ls',
   operands: '[FILTER...]',
   count: { max: Number.POSITIVE_INFINITY },
-  summary: 'list the operations of all owners that fit a filter, the newest first',
+  summary: 'list the operations of all owners that match a filter, newest first',
   options: {
     ...DESK_OPTIONS,
-    type: { value: 'NAME', help: 'those of one operation type, as type:NAME' },
-    status: { value: 'STATUS', help: `those with one status, as status:STATUS: ${STATUSES.join(', ')}` },
-    owner: { value: 'OWNER', help: 'those of one owner, as owner:OWNER' },
-    limit: { value: 'N', help: '1 to 1000; default 50' },
-    after: { value: 'ID', help: 'those older than an operation' },
+    type: { value: 'NAME', help: 'only this operation type; the same as type:NAME' },
+    status: { value: 'STATUS', help: `only this status, the same as status:STATUS: ${STATUSES.join(', ')}` },
+    owner: { value: 'OWNER', help: 'only this owner; the same as owner:OWNER' },
+    limit: { value: 'N', help: 'how many, 1 to 1000 (default 50)' },
+    after: { value: 'ID', help: 'only operations older than this one' },
     ...JSON_OPTION,
   },
   notes: [
-    `A filter is made of name:value and words to search for. The names are ${FILTER_NAMES.join(', ')}.`,
+    `A filter consists of name:value pairs and words to search for. The names are ${FILTER_NAMES.join(', ')}.`,
     'since and until take a time, a day, or how long ago, such as 2h.',
   ],
   examples: [
@@ -104,7 +104,7 @@ function filterOf(given: ParsedArgs): OperatorFilter {
 function printAll(found: Found<object>, query: BrowseQuery, isForPrograms: boolean, rows: readonly string[][]): number {
   const { operations, next } = found
   if (next !== undefined && operations.length < query.limit) {
-    process.stderr.write(`There may be more: repeat it with --after ${next}.\n`)
+    process.stderr.write(`There may be more: repeat the command with --after ${next}.\n`)
   }
   if (isForPrograms) for (const operation of operations) printJson(operation)
   else for (const line of columns([HEADINGS, ...rows])) print(line)

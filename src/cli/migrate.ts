@@ -1,4 +1,4 @@
-/** `waybill migrate`: brings the store to the schema of this version. */
+/** `waybill migrate`: migrates the store to the schema of this version. */
 
 import { hasRoles, migrationPlanFor } from '../from-url/store-from-url.ts'
 import { redactUrl } from '../from-url/urls.ts'
@@ -8,15 +8,15 @@ import { print, printJson } from './output.ts'
 
 export const migrate: Command = {
   name: 'migrate',
-  summary: 'brings the store to the schema of this version',
+  summary: 'migrate the store to the schema of this version',
   options: {
     ...STORE_OPTION,
     'grant-to': {
       value: 'ROLE',
       multiple: true,
-      help: 'a role of PostgreSQL that may work with the tables; several times for several',
+      help: 'PostgreSQL role that gets access to the tables',
     },
-    plan: { help: 'prints the SQL, and changes nothing' },
+    plan: { help: 'print the SQL and change nothing' },
     ...JSON_OPTION,
   },
   examples: [
@@ -34,11 +34,11 @@ async function runMigrate(given: ParsedArgs): Promise<number> {
   if (given.has('plan')) {
     const plan = await migrationPlanFor(url, grantTo)
     if (given.has('json')) return printJson({ store: redactUrl(url), sql: plan })
-    return print(plan === '' ? '-- There is nothing to migrate.' : plan)
+    return print(plan === '' ? '-- Nothing to migrate.' : plan)
   }
   const pending = await migrationPlanFor(url)
   await withStore(url, async () => {}, { existing: false, grantTo })
   if (given.has('json')) return printJson({ store: redactUrl(url), migrated: pending !== '', grantedTo: grantTo })
-  print(`${redactUrl(url)} ${pending === '' ? 'had the schema of this version already' : 'was migrated'}.`)
-  return grantTo.length === 0 ? 0 : print(`Its tables may be used by ${grantTo.join(', ')}.`)
+  print(`${redactUrl(url)} ${pending === '' ? 'already had the schema of this version' : 'was migrated'}.`)
+  return grantTo.length === 0 ? 0 : print(`These roles can use its tables: ${grantTo.join(', ')}.`)
 }

@@ -11,7 +11,7 @@ export const webhooks: Command = {
   name: 'webhooks',
   operands: 'ID',
   count: { min: 1, max: 1 },
-  summary: 'show the webhook deliveries of an operation, with every attempt and what the receiver answered',
+  summary: 'show the webhook deliveries of an operation, with each attempt and the answer of the receiver',
   options: { ...DESK_OPTIONS, ...JSON_OPTION },
   examples: [
     'waybill webhooks 7f6aeb --store sqlite:./orders.db',
@@ -24,10 +24,10 @@ export const replay: Command = {
   name: 'replay',
   operands: 'ID...',
   count: { min: 1, max: Number.POSITIVE_INFINITY },
-  summary: 'send the webhook of each operation once more, at once',
+  summary: 'send the webhooks of operations again, now',
   options: { ...DESK_OPTIONS, ...JSON_OPTION },
   notes: [
-    'ID is that of an operation, or of one of its deliveries. Over a store, a process of the API that delivers webhooks sends it.',
+    'ID is the id of an operation or of one of its deliveries. Over a store, a process of the API sends the webhook.',
   ],
   examples: [
     'waybill replay 7f6aeb --url http://127.0.0.1:3000',

@@ -12,7 +12,7 @@ export const run: Command = {
   name: 'run',
   operands: 'FILE...',
   count: { max: Number.POSITIVE_INFINITY },
-  summary: 'run one operation to its end, as an execution that a launcher started',
+  summary: 'run one operation to its end; a launcher starts this command as an execution',
   options: {
     ...STORE_OPTION,
     ...BLOBS_OPTION,

@@ -20,12 +20,12 @@ export const show: Command = {
   name: 'show',
   operands: 'ID',
   count: { min: 1, max: 1 },
-  summary: 'shows one operation: its attempts and why they ended, what they threw, its steps, the end of its log',
+  summary: 'show one operation: its attempts and their errors, its steps, and the end of its log',
   options: {
     ...DESK_OPTIONS,
     ...BLOBS_OPTION,
-    log: { value: 'N', help: `how many log lines, 0 to 1000; default ${LOG_LINES}` },
-    payloads: { help: 'also the input, the output and what steps have recorded, which may be confidential' },
+    log: { value: 'N', help: `how many log lines, 0 to 1000 (default ${LOG_LINES})` },
+    payloads: { help: 'also show the input, the output and the values of steps, which may be confidential' },
     ...JSON_OPTION,
   },
   examples: [
@@ -81,7 +81,7 @@ async function showOne(given: ParsedArgs): Promise<number> {
 
 async function lookInStore(given: ParsedArgs, text: string, options: LookOptions): Promise<Shown | undefined> {
   const url = given.storeUrl()
-  const cure = 'say with --blobs URL where it is, or set WAYBILL_BLOBS.'
+  const cure = 'name its blob store with --blobs URL, or set WAYBILL_BLOBS.'
   const show = async (store: Store) => look(store, await findId(browsing(store), text), options)
   return await withBlobs(given.blobsUrl(), blobs => withStore(url, show, { blobs }), { cure })
 }

@@ -16,7 +16,7 @@ const WINDOW_OPTION = { window: { value: 'TIME', help: 'how far back to look (de
 
 export const stats: Command = {
   name: 'stats',
-  summary: 'show what happened of late: rates, failures, waits, the queue of each type, who works',
+  summary: 'show recent statistics: rates, failures, waiting times, the queue of each type, the workers',
   options: { ...DESK_OPTIONS, ...WINDOW_OPTION, ...JSON_OPTION },
   examples: [
     'waybill stats --store sqlite:./orders.db',
@@ -32,12 +32,12 @@ export const stats: Command = {
 
 export const top: Command = {
   name: 'top',
-  summary: 'show the same, live, until it is stopped',
+  summary: 'show the same statistics live, until you stop it',
   options: {
     ...DESK_OPTIONS,
     ...WINDOW_OPTION,
-    interval: { value: 'TIME', help: 'how often to look (default 2s)' },
-    json: { help: 'print each look as a line of JSON' },
+    interval: { value: 'TIME', help: 'how often to refresh (default 2s)' },
+    json: { help: 'print each refresh as a line of JSON' },
   },
   examples: [
     'waybill top --store postgres://worker@db/orders',
@@ -118,7 +118,7 @@ function linesOf(found: Statistics): string[] {
     ...columns([['TYPE', 'READY', 'OLDEST', 'RUNNING', ''], ...types.map(type => typeRow(type, to))]),
     ...section('Why operations failed', columns(problems.map(({ code, count }) => [String(count), plain(code)]))),
     ...section(
-      'Who works',
+      'Workers',
       columns(workers.map(({ holder, operations }) => [plain(holder), `${operations.length} running`])),
     ),
   ]

@@ -18,8 +18,11 @@ interface Done {
 
 const VERB_OPTIONS = {
   ...DESK_OPTIONS,
-  filter: { value: 'FILTER', help: 'all that fit a filter, as of waybill ls; without --yes they are only counted' },
-  yes: { help: 'with --filter: act on them' },
+  filter: {
+    value: 'FILTER',
+    help: 'all operations that match a filter, as in waybill ls; without --yes, only count them',
+  },
+  yes: { help: 'with --filter: act on the operations' },
   ...JSON_OPTION,
 } as const
 
@@ -29,7 +32,7 @@ export const cancel: Command = {
   name: 'cancel',
   operands: 'ID...',
   count: { max: Number.POSITIVE_INFINITY },
-  summary: 'cancel operations: pending ones at once, running ones by a request that their handlers learn of',
+  summary: 'cancel operations: a pending one at once, a running one by asking its handler to stop',
   options: VERB_OPTIONS,
   examples: [
     'waybill cancel 7f6aeb --store sqlite:./orders.db',
@@ -49,11 +52,11 @@ export const retry: Command = {
   name: 'retry',
   operands: 'ID...',
   count: { max: Number.POSITIVE_INFINITY },
-  summary: 'run operations again that failed or were canceled, each as a new operation',
+  summary: 'retry operations that failed or were canceled, each as a new operation',
   options: {
     ...VERB_OPTIONS,
-    fresh: { help: 'also run recorded steps again' },
-    handlers: { value: 'FILE', multiple: true, help: 'with --store: handler file, which defines the types' },
+    fresh: { help: 'run recorded steps again too' },
+    handlers: { value: 'FILE', multiple: true, help: 'with --store: handler file, which defines the operation types' },
   },
   examples: [
     'waybill retry 7f6aeb --store sqlite:./orders.db --handlers ./processor.ts',
@@ -64,7 +67,7 @@ export const retry: Command = {
       action: 'retry',
       act: async (desk, id) => {
         const view = await desk.retry(id, actor(), { fresh: given.has('fresh') })
-        return { id, view, says: `is run again by ${view.id}` }
+        return { id, view, says: `is retried by ${view.id}` }
       },
     }),
 }
@@ -73,7 +76,7 @@ export const remove: Command = {
   name: 'delete',
   operands: 'ID...',
   count: { max: Number.POSITIVE_INFINITY },
-  summary: 'delete the inputs, results, steps and logs of operations that have ended, at once',
+  summary: 'delete the inputs, results, steps and logs of finished operations',
   options: VERB_OPTIONS,
   examples: [
     'waybill delete 7f6aeb --store sqlite:./orders.db',
@@ -90,13 +93,13 @@ export const remove: Command = {
 }
 
 export const pause: Command = typeCommand('pause', {
-  summary: 'pause operation types, durably: nothing of them is begun until they are resumed; what runs goes on',
+  summary: 'pause operation types: no new work starts until they are resumed; running work continues',
   act: (desk, type) => desk.pause(type, actor()),
   done: 'paused',
 })
 
 export const resume: Command = typeCommand('resume', {
-  summary: 'resume operation types that are paused',
+  summary: 'resume paused operation types',
   act: (desk, type) => desk.resume(type, actor()),
   done: 'resumed',
 })
@@ -191,7 +194,7 @@ async function preview(desk: Desk, given: ParsedArgs, { action, filter }: Bulk):
   const { count, complete, sample } = found
   for (const { id, type, status, createdAt } of sample) print(`${id}  ${type}  ${status}  ${time(createdAt)}`)
   return print(
-    `${complete ? count : `At least ${count}`} ${count === 1 ? 'operation fits' : 'operations fit'}. Repeat it with --yes to act.`,
+    `${complete ? count : `At least ${count}`} ${count === 1 ? 'operation matches' : 'operations match'}. Repeat the command with --yes to act.`,
   )
 }
 

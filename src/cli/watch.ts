@@ -7,7 +7,7 @@ export const watch: Command = {
   name: 'watch',
   operands: 'ID|URL',
   count: { min: 1, max: 1 },
-  summary: 'follow one operation to its end: its progress and its log; or any status URL, to its result',
+  summary: 'follow an operation to its end, with its progress and log; or any status URL, to its result',
   options: { ...DESK_OPTIONS, ...JSON_OPTION },
   examples: [
     'waybill watch 7f6aeb --store sqlite:./orders.db',

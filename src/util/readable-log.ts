@@ -30,7 +30,7 @@ export function readableLine(entry: LogEntry, stream: NodeJS.WritableStream): st
   const level = LEVELS[String(entry.level)]
   if (level === undefined) return undefined
   const [name, color] = level
-  const style = (format: typeof color, text: string) => styleText(format, text, { stream })
+  const style = (format: typeof color, text: string) => (text === '' ? '' : styleText(format, text, { stream }))
   const time = new Date(entry.time as string | number)
   const clock = Number.isNaN(time.getTime()) ? '' : time.toTimeString().slice(0, 8)
   const fields = Object.entries(entry).filter(([key]) => !LEFT_OUT.has(key))

@@ -109,7 +109,7 @@ describe('the command', () => {
       ['emulate', 'azure'],
       /^waybill emulate: The program of the executions is missing: waybill emulate azure -- node job\.ts\.$/,
     ],
-    [['copy', '--from', 'sqlite:x.db'], /^waybill copy: Say where to copy from and to: waybill copy --from/],
+    [['copy', '--from', 'sqlite:x.db'], /^waybill copy: Both stores are needed: waybill copy --from/],
     [
       ['copy', '--from', 'sqlite:x', '--to', 'sqlite:x'],
       /^waybill copy: --from and --to both name sqlite:x: a copy needs two/,
@@ -341,8 +341,8 @@ describe('waybill migrate', () => {
   test('makes the schema, and says when there is nothing to do', async ({ lab }) => {
     const url = `sqlite:${lab.file()}`
     expect(await waybill(['migrate', '--store', url])).toEqual({ code: 0, out: `${url} was migrated.\n`, err: '' })
-    expect((await waybill(['migrate', '--store', url])).out).toBe(`${url} had the schema of this version already.\n`)
-    expect((await waybill(['migrate', '--plan', '--store', url])).out).toBe('-- There is nothing to migrate.\n')
+    expect((await waybill(['migrate', '--store', url])).out).toBe(`${url} already had the schema of this version.\n`)
+    expect((await waybill(['migrate', '--plan', '--store', url])).out).toBe('-- Nothing to migrate.\n')
   })
 
   test('prints the SQL that it would run, which does the same, and changes nothing', async ({ lab }) => {
@@ -353,9 +353,7 @@ describe('waybill migrate', () => {
     database.exec(out)
     database.close()
     const { mtimeMs } = statSync(path)
-    expect((await waybill(['migrate', '--plan', '--store', `sqlite:${path}`])).out).toBe(
-      '-- There is nothing to migrate.\n',
-    )
+    expect((await waybill(['migrate', '--plan', '--store', `sqlite:${path}`])).out).toBe('-- Nothing to migrate.\n')
     expect(statSync(path).mtimeMs).toBe(mtimeMs)
     await (await lab.store(path)).accept(submissionOf(idOf(1)))
   })

@@ -141,16 +141,16 @@ describe('waybill copy, with blobs', () => {
     const bytes = lengths.reduce((sum, length) => sum + length, 0)
     const { code, out, err } = await copy(source.url, target.url, ...options)
     expect([code, err]).toEqual([0, ''])
-    expect(out).toMatch(/^Copied 5 operations; 0 .*\nCopied 4 blobs; 0 were there already, and the same\.\n/)
+    expect(out).toMatch(/^Copied 5 operations; 0 .*\nCopied 4 blobs; 0 were there already, unchanged\.\n/)
     expect(out).toMatch(
       new RegExp(
-        `\nsource: 4 blobs, ${bytes} bytes, sha256 (\\w{64})\ntarget: 4 blobs, ${bytes} bytes, sha256 \\1\nThey are`,
+        `\nsource: 4 blobs, ${bytes} bytes, sha256 (\\w{64})\ntarget: 4 blobs, ${bytes} bytes, sha256 \\1\nThe stores are`,
       ),
     )
     await target.store.open()
     expect(await broken(target.store, target.blobs)).toEqual([])
     expect((await copy(source.url, target.url, ...options)).out).toContain(
-      'Copied 0 blobs; 4 were there already, and the same.',
+      'Copied 0 blobs; 4 were there already, unchanged.',
     )
     const returned = await copy(target.url, back.url, '--from-blobs', target.url, '--to-blobs', back.blobsUrl)
     expect(returned).toMatchObject({ code: 0, err: '' })
@@ -183,7 +183,7 @@ describe('waybill copy, with blobs', () => {
     }
     const { code, out } = await waybill(args)
     expect(code).toBe(0)
-    expect(out).toMatch(/^Copied 60 operations; 100 .*\nCopied 11 blobs; 149 were there already, and the same\.\n/)
+    expect(out).toMatch(/^Copied 60 operations; 100 .*\nCopied 11 blobs; 149 were there already, unchanged\.\n/)
     expect(await broken(target.store, target.blobs)).toEqual([])
     expect(await counted(target, 'operations')).toBe(count)
   })
@@ -199,7 +199,7 @@ describe('waybill copy, with blobs', () => {
     const { code, out, err } = await copy(source.url, target.url, ...given)
     expect([code, out]).toEqual([2, ''])
     expect(err).toBe(
-      `waybill copy: The operation ${idOf(1)} has a blob, ${idOf(1)}/1: say with --from-blobs URL where blobs are and with --to-blobs URL where they go; the same URL twice leaves them where they are.\n`,
+      `waybill copy: The operation ${idOf(1)} has a blob, ${idOf(1)}/1: name both blob stores with --from-blobs URL and --to-blobs URL; with the same URL twice, blobs stay where they are.\n`,
     )
     expect(await target.store.read(idOf(1))).toBeUndefined()
     expect(readdirSync(target.path)).toEqual([])
@@ -223,8 +223,8 @@ describe('waybill copy, with blobs', () => {
       `The blob ${idOf(4)}/1 is not copied. In the source it is not what its record says.`,
     ])
     expect(out).toMatch(/^Copied 4 operations; 0 .*\nCopied 1 blobs; 0 /)
-    expect(out).toContain(`They differ. The first that do: ${idOf(2)}, ${idOf(3)}, ${idOf(4)}.`)
-    expect(out).toContain('Parts or blobs that the source has lost, or holds damaged: 3, each named above.')
+    expect(out).toContain(`The stores differ. The first operations that differ: ${idOf(2)}, ${idOf(3)}, ${idOf(4)}.`)
+    expect(out).toContain('Parts or blobs that are lost or damaged in the source: 3, each named above.')
     expect(await target.store.dump(undefined, 10)).toEqual(await source.store.dump(undefined, 10))
     expect(readdirSync(target.path)).toEqual([idOf(1)])
     renameSync(`${source.path}/kept`, file(2))
@@ -252,7 +252,7 @@ describe('waybill copy, with blobs', () => {
     await breakOff(target, 3)
     const again = await copy(first.url, target.url, '--from-blobs', first.blobsUrl, '--to-blobs', target.url)
     expect(again).toMatchObject({ code: 0, err: '' })
-    expect(again.out).toContain('Copied 2 blobs; 1 were there already, and the same.')
+    expect(again.out).toContain('Copied 2 blobs; 1 were there already, unchanged.')
   })
 
   test('sends again what is in the target under its name and is another content', async ({ lab }) => {
@@ -278,7 +278,7 @@ describe('waybill copy, with blobs', () => {
     const { code, out } = await copy(source.url, target.url, ...options)
     expect(code).toBe(1)
     expect(out).toMatch(/source: 2 blobs, 2000 bytes, sha256 (\w+)\ntarget: 2 blobs, 2000 bytes, sha256 (?!\1)/)
-    expect(out).toContain(`They differ. The first that do: ${idOf(2)}.`)
+    expect(out).toContain(`The stores differ. The first operations that differ: ${idOf(2)}.`)
   })
 })
 
@@ -291,7 +291,7 @@ describe('waybill copy, where both stores have their blobs in one place', () => 
     const { code, out, err } = await copy(source.url, target.url, ...options)
     expect([code, err]).toEqual([0, ''])
     expect(out).toMatch(
-      /^Copied 2 operations; .*\n2 blobs stay where they are\.\nsource: 2 operations.*\ntarget: .*\nThey are/,
+      /^Copied 2 operations; .*\n2 blobs stay where they are\.\nsource: 2 operations.*\ntarget: .*\nThe stores are/,
     )
     expect([1, 2].map(number => statSync(join(source.path, idOf(number), '1')).ino)).toEqual(before)
     await target.store.open()
@@ -311,7 +311,7 @@ describe('waybill copy, where both stores have their blobs in one place', () => 
     const options = ['--from-blobs', source.blobsUrl, '--to-blobs', `folder:${alias}`]
     const { code, out } = await copy(source.url, target.url, ...options)
     expect(code).toBe(1)
-    expect(out).toContain('Copied 0 blobs; 1 were there already, and the same.')
+    expect(out).toContain('Copied 0 blobs; 1 were there already, unchanged.')
     expect(readFileSync(file)).toEqual(bytesOf(1, 1000))
     expect(existsSync(join(source.path, idOf(1), '1'))).toBe(true)
   })

@@ -100,7 +100,7 @@ describe.each(Object.keys(TARGETS) as (keyof typeof TARGETS)[])('waybill copy, f
     const { code, out, err } = await copy(`sqlite:${path}`, target.url)
     expect([code, err]).toEqual([0, ''])
     expect(out).toMatch(
-      /^Copied 120 operations; 0 were .*\nsource: 120 operations, sha256 (\w{64})\ntarget: 120 operations, sha256 \1\nThey are/,
+      /^Copied 120 operations; 0 were .*\nsource: 120 operations, sha256 (\w{64})\ntarget: 120 operations, sha256 \1\nThe stores are/,
     )
     const [ours, theirs] = [await dumpOf(await lab.store(path)), await dumpOf(await target.look())]
     expect(ours.some(({ operation }) => operation.purged)).toBe(true)
@@ -134,7 +134,10 @@ describe('waybill copy', () => {
     await store.claim({ ...by, from: { id: idOf(1) } })
     const to = `sqlite:${lab.file()}`
     const { code, err } = await copy(`sqlite:${path}`, to)
-    expect([code, err]).toEqual([1, expect.stringMatching(/^waybill copy: 1 operations run in sqlite:.*--force\.\n$/)])
+    expect([code, err]).toEqual([
+      1,
+      expect.stringMatching(/^waybill copy: Operations are running in sqlite:.*: 1\. .*--force\.\n$/),
+    ])
     expect((await copy(`sqlite:${path}`, to, '--force')).code).toBe(0)
   })
 
@@ -158,9 +161,9 @@ describe('waybill copy', () => {
     await target.accept(submissionOf(idOf(999)))
     const { code, out } = await copy(`sqlite:${path}`, `sqlite:${targetPath}`)
     expect(code).toBe(1)
-    expect(out).toContain('1 have gone on in the target')
-    expect(out).toContain('The target has 1 operations more')
-    expect(out).toContain(`They differ. The first that do: ${idOf(2)}.`)
+    expect(out).toContain('1 are newer in the target')
+    expect(out).toContain('Operations that only the target has: 1.')
+    expect(out).toContain(`The stores differ. The first operations that differ: ${idOf(2)}.`)
     expect((await target.read(idOf(2)))?.status).toBe('canceled')
   })
 
@@ -183,7 +186,7 @@ describe('waybill copy', () => {
     file.close()
     const { code, out } = await copy(`sqlite:${path}`, `sqlite:${targetPath}`)
     expect(code).toBe(1)
-    expect(out).toContain(`They differ. The first that do: ${idOf(1)}.`)
+    expect(out).toContain(`The stores differ. The first operations that differ: ${idOf(1)}.`)
   })
 })
 
@@ -221,7 +224,7 @@ describe('waybill migrate on PostgreSQL', () => {
     expect((await waybill(['migrate', '--store', url])).out).toMatch(
       /^postgres:\/\/postgres:\*\*\*@.* was migrated\.\n$/,
     )
-    expect((await waybill(['migrate', '--plan', '--store', url])).out).toBe('-- There is nothing to migrate.\n')
+    expect((await waybill(['migrate', '--plan', '--store', url])).out).toBe('-- Nothing to migrate.\n')
     expect((await waybill(['ls', '--store', url])).out).toMatch(/^ID /)
   })
 })

@@ -72,7 +72,9 @@ describe('waybill copy, with what is too large for Cosmos DB', () => {
   test('refuses where it is not said where that is kept', async ({ lab }) => {
     const [source, target] = [await filledFile(lab), await cosmos(lab)]
     const refused = (number: number) =>
-      new RegExp(`^waybill copy: The operation ${idOf(number)} has a blob, ${idOf(number)}/\\S+: say with --from-blobs`)
+      new RegExp(
+        `^waybill copy: The operation ${idOf(number)} has a blob, ${idOf(number)}/\\S+: name both blob stores with --from-blobs`,
+      )
     const to = await copy(source.url, target.url)
     expect([to.code, to.err]).toEqual([2, expect.stringMatching(refused(1))])
     expect(await target.store.read(idOf(1))).toBeUndefined()
@@ -95,7 +97,7 @@ describe('waybill copy, with what is too large for Cosmos DB', () => {
     expect(err).toBe(
       `The source has lost of the operation ${idOf(1)}: steps.\nThe source has lost of the operation ${idOf(2)}: input. It is not copied, for it could not run.\n`,
     )
-    expect(out).toContain(`They differ. The first that do: ${idOf(1)}, ${idOf(2)}.`)
+    expect(out).toContain(`The stores differ. The first operations that differ: ${idOf(1)}, ${idOf(2)}.`)
     const back = await lab.store(file)
     expect((await back.read(idOf(1)))?.status).toBe('completed')
     expect(await back.read(idOf(2))).toBeUndefined()
@@ -149,7 +151,7 @@ describe('waybill work, run and show', () => {
     expect(JSON.parse(shown.out).payloads.output).toBe(JSON.stringify(value))
     expect(await waybill(show, env)).toMatchObject({
       code: 2,
-      err: expect.stringMatching(/^waybill show: .*: say with --blobs URL where it is, or set WAYBILL_BLOBS\.\n$/),
+      err: expect.stringMatching(/^waybill show: .*: name its blob store with --blobs URL, or set WAYBILL_BLOBS\.\n$/),
     })
   })
 })

@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { describe, expect, onTestFinished } from 'vitest'
@@ -106,6 +106,23 @@ describe('waybill init', () => {
     for (const file of ['.gitignore', '.dockerignore'])
       expect(readFileSync(join(folder, file), 'utf8')).toContain('.env\n')
     expect(readFileSync(join(folder, '.env'), 'utf8')).toContain('WAYBILL_STORE=postgres://')
+  })
+
+  test('takes a packed package into the project, so that its image can be built elsewhere', async () => {
+    const packed = join(emptyFolder(), 'waybill-9.9.9.tgz')
+    writeFileSync(packed, 'packed')
+    const folder = await create('--package', packed)
+    expect(readFileSync(join(folder, 'waybill-9.9.9.tgz'), 'utf8')).toBe('packed')
+    const { dependencies } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+    expect(dependencies.waybill).toBe('file:waybill-9.9.9.tgz')
+    expect(readFileSync(join(folder, 'Dockerfile'), 'utf8')).toMatch(/^COPY package\.json .*\*\.tgz/m)
+    expect(readFileSync(join(folder, '.dockerignore'), 'utf8')).not.toContain('tgz')
+    const other = join(emptyFolder(), 'other')
+    mkdirSync(other)
+    writeFileSync(join(other, basename(packed)), 'mine')
+    const refused = await waybill(['init', other, '--no-install', '--package', packed])
+    expect([refused.code, refused.err]).toEqual([2, expect.stringContaining('has waybill-9.9.9.tgz already')])
+    expect(readFileSync(join(other, basename(packed)), 'utf8')).toBe('mine')
   })
 
   test('npm create waybill is the same', async () => {

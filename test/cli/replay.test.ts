@@ -72,7 +72,7 @@ describe.for(['store', 'url'] as const)('by %s', way => {
     ])
     const first = await command(['audit', '--limit', '2', '--json', ...by[way]])
     expect(first.out.trimEnd().split('\n')).toHaveLength(2)
-    const [, after = ''] = /repeat it with --after (\S+)\.\n$/.exec(first.err) ?? []
+    const [, after = ''] = /repeat the command with --after (\S+)\.\n$/.exec(first.err) ?? []
     const rest = await command(['audit', '--after', after, '--json', ...by[way]])
     expect(rest.out.trimEnd().split('\n')).toHaveLength(1)
     expect(first.out).not.toContain(JSON.parse(rest.out).id)

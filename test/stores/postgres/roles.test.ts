@@ -64,7 +64,7 @@ describe('a user who did not make the tables', () => {
     await expect(refused.open()).rejects.toThrow(/may not use the tables.*"waybill migrate --grant-to ROLE"/s)
     await refused.close()
     const { out } = await cli(['migrate', '--grant-to', userName, '--store', owner])
-    expect(out).toContain(`Its tables may be used by ${userName}.`)
+    expect(out).toContain(`These roles can use its tables: ${userName}.`)
     const granted = await storeFromUrl(user)
     await granted.open()
     expect(await granted.sweep(10)).toEqual({ expired: [], purged: [] })
