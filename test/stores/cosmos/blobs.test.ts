@@ -104,7 +104,7 @@ it('a store without blobs says what it lacks', async () => {
   const { clock, store, container } = await fresh()
   await store.accept(submissionOf('a', { input: TOO_LARGE }))
   const bare = await account.store(container, { clock: clock.now })
-  await expect(bare.readPayload('a', 'input')).rejects.toThrow('made without "blobs"')
+  await expect(bare.readPayload('a', 'input')).rejects.toThrow('created without the option "blobs"')
   const dumps = await store.dump(undefined, 10)
   await expect(bare.restore(dumps)).rejects.toThrow(/^The input of the operation a is too large/)
   const withStep = dumps.map(it => ({ ...it, input: '1', steps: [['charge', TOO_LARGE]] as const }))
