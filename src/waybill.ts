@@ -241,7 +241,7 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
   const logger = guardLogger(options.logger ?? stderrLogger)
   const timed = withTimeout(options.store, toMs(options.storeTimeout ?? '10s'))
   const declared = new Set(types.map(({ name }) => name))
-  const families = new FamilyOutbox({ store: timed, logger })
+  const families = new FamilyOutbox(logger)
   const store = withHooks(families.following(timed), hooksOf(options), declared, error => {
     logger.error({ err: error }, 'A hook of the composition failed')
   })
@@ -289,6 +289,9 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
   const schedules =
     options.schedules && new Schedules(options.schedules, { store: shared.store, operations, logger, now })
   const batches = batchTypes.length === 0 ? undefined : new Batches(batchTypes, types, shared)
+  const onCanceled = ({ type }: Operation) => {
+    if (declared.has(type)) metrics.finished(type, 'canceled')
+  }
   const operator = new StoreOperator({
     store,
     operations,
@@ -336,7 +339,7 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
         { awaits: 'the store to open', run: () => store.open() },
         { awaits: 'the blob store to open', run: () => blobs?.open?.() },
         { awaits: 'the sweeper', run: () => sweeper.start() },
-        { awaits: 'the families', run: () => families.start() },
+        { awaits: 'the families', run: () => families.start({ store, onCanceled }) },
         { awaits: 'the paused types', run: () => pauses.start() },
         { awaits: 'the handlers to load', run: () => worker?.start() },
         { awaits: 'the dispatcher, the webhooks and the schedules', run: begin },

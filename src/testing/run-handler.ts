@@ -10,7 +10,7 @@ import type { Submission } from '../model/submission.ts'
 import { validate } from '../model/validation.ts'
 import { eventText, RESERVED_STEPS, type WaitRequest, waitStep } from '../model/waits.ts'
 import { runAttempt } from '../worker/attempt.ts'
-import { childKey } from '../worker/attempt-children.ts'
+import { keyWithin } from '../worker/child-key.ts'
 import { type Host, StopError } from '../worker/runners/runner.ts'
 
 /** Options of {@link runHandler}. */
@@ -171,12 +171,11 @@ class Recorder {
   readonly #results: Readonly<Record<string, unknown>>
   readonly #submitted: SubmittedChild[] = []
   #media: MediaResult | undefined
-
-  readonly #keyPrefix: string
+  readonly #id: string
 
   /** @param results of children, by their keys */
   constructor(id: string, steps: Readonly<Record<string, unknown>>, results: Readonly<Record<string, unknown>>) {
-    this.#keyPrefix = childKey(id, '')
+    this.#id = id
     this.#results = results
     this.#steps = new Map(Object.entries(steps).map(([name, value]) => [name, JSON.stringify(value ?? null)]))
   }
@@ -218,7 +217,7 @@ class Recorder {
   }
 
   #submit({ id, type, input, idempotencyKey }: Submission): string {
-    const key = (idempotencyKey ?? '').slice(this.#keyPrefix.length)
+    const key = keyWithin(this.#id, idempotencyKey ?? '')
     this.#submitted.push({ id, key, type, input: JSON.parse(input) as unknown })
     return id
   }

@@ -10,6 +10,7 @@ import { validate } from '../model/validation.ts'
 import { CHILDREN_STEP, isName, type RecordedChild, recordedChildren } from '../model/waits.ts'
 import { Batcher } from '../util/batcher.ts'
 import type { AttemptWaits } from './attempt-waits.ts'
+import { childKey } from './child-key.ts'
 import type { ChildEnd, ChildSubmission, Host } from './runners/runner.ts'
 import type { Steps } from './steps.ts'
 import { UniqueNames } from './unique-names.ts'
@@ -60,8 +61,14 @@ export class AttemptChildren {
     }
     const key = this.#keys.take(name)
     const id = await this.#options.waits.during(async () => {
-      const known = (await this.#known()).get(key)
-      return known ?? (await this.#batcher.add(await this.#newChild(type, input, { key, detached, ifInvalid })))
+      try {
+        const known = (await this.#known()).get(key)
+        return known ?? (await this.#batcher.add(await this.#newChild(type, input, { key, detached, ifInvalid })))
+      } catch (error) {
+        // A handler may try again what has failed.
+        this.#keys.giveBack(name, key)
+        throw error
+      }
     })
     this.#types.set(id, type.name)
     return { id, key, result: async () => (await this.#ended(key, [id]))[0] }
@@ -102,7 +109,7 @@ export class AttemptChildren {
     const { id: parent, owner, traceparent } = this.#options.parent
     const request = { input, owner, traceparent: traceparent ?? undefined }
     const submission = {
-      ...toSubmission(type, request, childKey(parent, key)),
+      ...toSubmission(type, request, childKey(parent, key, detached)),
       limits: undefined,
       ...(errors !== undefined && { refused: problem('invalid-input', undefined, { errors }) }),
       ...(errors === undefined && type.tags && { tags: readTags(type.name, type.tags(checked.value)) }),
@@ -171,9 +178,4 @@ function invalidInput(type: string, key: string, [error]: readonly InputError[])
 
 function idsOf(children: readonly Child[]): readonly string[] {
   return children.map(({ id }) => id)
-}
-
-/** The idempotency key of a child. No key that a request can send has such a sign. */
-export function childKey(parent: string, key: string): string {
-  return `child \u2192 ${parent} \u2192 ${key}`
 }

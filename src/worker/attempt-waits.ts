@@ -160,8 +160,14 @@ export class AttemptWaits {
   }
 
   async #readFamily(): Promise<Family> {
-    this.#family ??= this.#options.family()
-    return await this.#family
+    const reading = this.#family ?? this.#options.family()
+    this.#family = reading
+    try {
+      return await reading
+    } catch (error) {
+      if (this.#family === reading) this.#family = undefined
+      throw error
+    }
   }
 
   async #answer(kind: WaitKind, name: unknown, options: EventOptions, message?: string): Promise<unknown> {
@@ -264,9 +270,12 @@ export class AttemptWaits {
   async #suspend(): Promise<void> {
     const children = this.#open.flatMap(wait => wait.children ?? [])
     if (children.length > 0) await this.#lookAgain(children)
-    // Meanwhile something may have ended, or the handler may have begun something else.
-    if (this.#over.length > 0 || this.#open.length === 0 || !this.#isIdle) return this.#goOn()
-    const family = await this.#family
+    const reading = this.#family
+    const family = await reading?.catch(() => undefined)
+    // Meanwhile something may have ended, or the handler may have begun something else, such as further children.
+    const isKnown = family !== undefined && this.#family === reading
+    const isOutdated = !isKnown && this.#open.some(wait => wait.children !== undefined)
+    if (this.#over.length > 0 || this.#open.length === 0 || !this.#isIdle || isOutdated) return this.#goOn()
     this.#options.suspend(this.#open.map(wait => toRequest(wait, family)))
   }
 

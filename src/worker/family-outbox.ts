@@ -4,18 +4,19 @@
  * marked, and to follow it up twice changes nothing more.
  */
 import { hasChildren, type Operation } from '../model/operation.ts'
-import { recordedChildren } from '../model/waits.ts'
-import { listAllChildren } from '../stores/list-all-children.ts'
 import type { Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import { Loop } from '../util/loop.ts'
+import { cancelChildren } from './family.ts'
 
-type FamilyStore = Pick<Store, 'change' | 'countChildren' | 'familyDue' | 'listChildren' | 'steps'>
+type FamilyStore = Pick<Store, 'change' | 'countChildren' | 'familyDue' | 'listChildren' | 'read' | 'steps'>
 
-/** Options of a {@link FamilyOutbox}. */
-export interface FamilyOutboxOptions {
+/** What a {@link FamilyOutbox} works with. */
+export interface FamilyOutboxParts {
+  /** A store that the outbox follows, since the children that it cancels may have children themselves. */
   readonly store: FamilyStore
-  readonly logger: Logger
+  /** Called with each child that it has canceled. */
+  readonly onCanceled: (child: Operation) => void
 }
 
 /** How many ends one turn follows up. */
@@ -24,22 +25,19 @@ const BATCH = 500
 const COLLECT_MS = 20
 /** The time between two looks when this process has recorded no such end. */
 const POLL_MS = 5000
-/** How many children are canceled at once. */
-const PARALLEL = 32
 
 export class FamilyOutbox {
-  readonly #options: FamilyOutboxOptions
   readonly #loop: Loop
+  #parts: FamilyOutboxParts | undefined
   #collecting: NodeJS.Timeout | undefined
 
-  constructor(options: FamilyOutboxOptions) {
-    this.#options = options
+  constructor(logger: Logger) {
     this.#loop = new Loop({
       name: 'families',
       everyMs: POLL_MS,
       turn: () => this.#turn(),
       onError: (error, loop) =>
-        options.logger.warn(
+        logger.warn(
           { err: error, loop },
           'The ends of children could not be reported to their parents yet, and will be later',
         ),
@@ -50,7 +48,8 @@ export class FamilyOutbox {
     return [this.#loop]
   }
 
-  start(): void {
+  start(parts: FamilyOutboxParts): void {
+    this.#parts = parts
     this.#loop.start()
   }
 
@@ -86,16 +85,23 @@ export class FamilyOutbox {
   }
 
   async #turn(): Promise<void> {
-    const due = await this.#options.store.familyDue(BATCH)
-    await followUp(this.#options.store, due)
+    if (this.#parts === undefined) return
+    const { store, onCanceled } = this.#parts
+    const due = await store.familyDue(BATCH)
+    await followUp(store, due, onCanceled)
     if (due.length === BATCH) this.#loop.wake()
   }
 }
 
 /** Follows up ends that are due. */
-export async function followUp(store: FamilyStore, ended: readonly Operation[]): Promise<void> {
+export async function followUp(
+  store: FamilyStore,
+  ended: readonly Operation[],
+  onCanceled?: FamilyOutboxParts['onCanceled'],
+): Promise<void> {
   for (const operation of ended) {
-    if (hasChildren(operation) && operation.status !== 'completed') await cancelChildren(store, operation.id)
+    if (hasChildren(operation) && operation.status !== 'completed')
+      await cancelChildren(store, operation.id, onCanceled)
   }
   const parents = new Set(ended.flatMap(({ parent }) => parent ?? []))
   await Promise.all([...parents].map(parent => tellParent(store, parent)))
@@ -105,13 +111,4 @@ export async function followUp(store: FamilyStore, ended: readonly Operation[]):
 async function tellParent(store: FamilyStore, parent: string): Promise<void> {
   const { unfinished } = await store.countChildren(parent)
   await store.change(parent, { kind: 'children-ended', unfinished })
-}
-
-async function cancelChildren(store: FamilyStore, parent: string): Promise<void> {
-  const detached = new Set(recordedChildren(await store.steps(parent)).flatMap(it => (it.detached ? [it.id] : [])))
-  const left = (await listAllChildren(store, parent, 'unfinished')).filter(id => !detached.has(id)).values()
-  const cancel = async () => {
-    for (const id of left) await store.change(id, { kind: 'cancel' })
-  }
-  await Promise.all(Array.from({ length: PARALLEL }, cancel))
 }

@@ -1,23 +1,33 @@
 /** What an attempt asks the store about the operations that its handler submits. */
 import { LONGEST_MS } from '../model/duration.ts'
+import type { Operation } from '../model/operation.ts'
 import { isFinal } from '../model/protocol.ts'
+import { recordedChildren } from '../model/waits.ts'
 import { listAllChildren } from '../stores/list-all-children.ts'
 import type { Lease, OperationStore } from '../stores/store.ts'
 import { acceptedOperation } from '../stores/store.ts'
-import { type ChildEnd, type ChildSubmission, type Family, StopError } from './runners/runner.ts'
+import { isDetachedKey } from './child-key.ts'
+import type { ChildEnd, ChildSubmission, Family } from './runners/runner.ts'
+
+/** How many children are canceled at once. */
+const PARALLEL = 32
 
 /**
  * Submits children. The parent is told first that it has some: a crash in between leaves none that nobody looks after.
- *
- * @throws {StopError} where the attempt has lost its lease
+ * Undefined where the attempt does not hold its lease any more.
  */
 export async function submitChildren(
   store: OperationStore,
   { id, attempt }: Lease,
   children: readonly ChildSubmission[],
-): Promise<readonly string[]> {
-  if ((await store.change(id, { kind: 'has-children', attempt })) === undefined) throw new StopError('LeaseLostError')
-  return await Promise.all(children.map(child => submitChild(store, { ...child, parent: id })))
+): Promise<readonly string[] | undefined> {
+  if ((await store.change(id, { kind: 'has-children', attempt })) === undefined) return undefined
+  const ids = await Promise.all(children.map(child => submitChild(store, { ...child, parent: id })))
+  const after = await store.read(id)
+  if (after?.status === 'running' && after.attempt === attempt) return ids
+  // The parent may have ended while they were on their way, and its children been canceled without them.
+  if (after === undefined || (isFinal(after.status) && after.status !== 'completed')) await cancelChildren(store, id)
+  return undefined
 }
 
 async function submitChild(store: OperationStore, { refused, ...child }: ChildSubmission): Promise<string> {
@@ -28,16 +38,35 @@ async function submitChild(store: OperationStore, { refused, ...child }: ChildSu
   return id
 }
 
+/** Cancels the children that have not ended, but for detached ones. */
+export async function cancelChildren(
+  store: Pick<OperationStore, 'change' | 'listChildren' | 'read' | 'steps'>,
+  parent: string,
+  onCanceled: (child: Operation) => void = () => {},
+): Promise<void> {
+  const isDetached = new Map(recordedChildren(await store.steps(parent)).map(it => [it.id, it.detached === true]))
+  const left = (await listAllChildren(store, parent, 'unfinished')).values()
+  const cancel = async () => {
+    for (const id of left) {
+      // A crash may have come before the record of the child, and a deletion of the parent after it.
+      const goesOn = isDetached.get(id) ?? isDetachedKey((await store.read(id))?.idempotencyKey ?? null)
+      const after = goesOn ? undefined : await store.change(id, { kind: 'cancel' })
+      if (after?.status === 'canceled') onCanceled(after)
+    }
+  }
+  await Promise.all(Array.from({ length: PARALLEL }, cancel))
+}
+
 /** Reads which children have not ended, after how often ends were reported: what is reported meanwhile counts as new. */
 export async function readFamily(store: OperationStore, parent: string): Promise<Family> {
   const told = (await store.read(parent))?.waits?.children?.told ?? 0
   return { unfinished: await listAllChildren(store, parent, 'unfinished'), told }
 }
 
-/** Reads how a child has ended; undefined while it has not. One that is gone counts as expired, for the handler to see. */
+/** Reads how a child has ended; undefined while it has not. One that was deleted has ended without a result. */
 export async function readChildEnd(store: OperationStore, id: string): Promise<ChildEnd | undefined> {
   const child = await store.read(id)
-  if (child === undefined || child.purged) return { status: 'canceled', at: child?.finishedAt ?? 0 }
+  if (child === undefined) return { status: undefined, at: 0 }
   const { status, finishedAt, error } = child
   if (!isFinal(status)) return undefined
   const at = finishedAt ?? 0

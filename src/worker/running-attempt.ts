@@ -306,7 +306,11 @@ export class RunningAttempt {
         void written.then(() => this.#notes.delete(written))
       },
       steps: async () => await this.#insist(async () => await store.steps(id)),
-      submit: async children => await this.#insist(async () => await submitChildren(store, this.lease, children)),
+      submit: async children => {
+        const ids = await this.#insist(async () => await submitChildren(store, this.lease, children))
+        if (ids === undefined) throw new StopError('LeaseLostError')
+        return ids
+      },
       family: async () => await this.#insist(async () => await readFamily(store, id)),
       childOutput: async child => await this.#insist(async () => await store.readPayload(child, 'output')),
       childEnd: async child => await this.#insist(async () => await readChildEnd(store, child)),
@@ -330,7 +334,7 @@ export class RunningAttempt {
       try {
         return await call()
       } catch (error) {
-        this.#warn(error, 'Could not read or record the steps of an attempt; will retry')
+        this.#warn(error, 'Could not read or record the steps or children of an attempt; will retry')
         if (signal.aborted || ((await this.#storeAnswers()) && ++refusals === MAX_STEP_REFUSALS)) throw error
       }
       await sleep(backoff(failures), undefined, { ref: false, signal }).catch(() => {

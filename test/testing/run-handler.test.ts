@@ -106,6 +106,26 @@ test('a result that is not JSON has its bytes', async () => {
   expect(run.media).toEqual({ type: 'application/pdf', filename: undefined, bytes: Buffer.from('%PDF') })
 })
 
+test('children are listed, and their results can be given', async () => {
+  const parent = handler(defineOperation({ name: 'parent' }), async (_, job) => {
+    const ada = await job.submit(greet, { name: 'Ada' })
+    const bob = await job.submit(greet, { name: 'Bob' }, { key: 'bob', detached: true })
+    return (await job.all([ada, bob])).map(({ text }) => text) as never
+  })
+  const first = await runHandler(parent, null)
+  expect(first.outcome).toBe('suspended')
+  expect(first.children).toMatchObject([
+    { key: 'greet', type: 'greet', input: { name: 'Ada' } },
+    { key: 'bob', type: 'greet', input: { name: 'Bob' } },
+  ])
+  expect(first.waits).toMatchObject([{ kind: 'children', name: 'all' }])
+  const children = { greet: { text: 'Hi, Ada' }, bob: { text: 'Hi, Bob' } }
+  expect(await runHandler(parent, null, { attempt: 2, children })).toMatchObject({
+    outcome: 'completed',
+    output: ['Hi, Ada', 'Hi, Bob'],
+  })
+})
+
 test('options that cannot be right are refused by name', async () => {
   const any = handler(greet, () => ({ text: '' }))
   await expect(runHandler(any, ADA, { attempt: 0 })).rejects.toThrow('attempt')

@@ -6,7 +6,7 @@ import { type TestWaybillOptions, testWaybill } from 'waybill/testing'
 import { z } from 'zod'
 import type { BlobStore } from '../../src/blobs/blob-store.ts'
 import { isSuspended } from '../../src/model/operation.ts'
-import { type TestContext, test, until } from '../support/waybill.ts'
+import { submit, type TestContext, test, until } from '../support/waybill.ts'
 
 const parents = defineOperation({ name: 'parents', attempts: 2, backoff: { initial: 10 } })
 const squares = defineOperation({
@@ -197,6 +197,33 @@ describe('the end of the parent', () => {
     expect((await store.read(free ?? ''))?.tags).toEqual({ of: '99' })
     expect((await parent.read()).status).toBe('canceled')
     await until(async () => (await store.familyDue(10)).length === 0)
+  })
+
+  test('by a cancel reaches the children of its children, which count as canceled and are reported', async ({
+    lab,
+  }) => {
+    const sums = defineOperation({ name: 'sums' })
+    const ended: string[] = []
+    const handlers = [
+      handler(parents, async (_, job) => void (await (await job.submit(sums, null)).result())),
+      handler(sums, async (_, job) => void (await (await job.submit(squares, { of: 1 })).result())),
+      handler(squares, async ({ of }, job) => await sleeping(of, job)),
+    ]
+    const waybill = await lab.waybill([parents, sums, squares], {
+      worker: { handlers: handlers as never },
+      onFinished: ({ type }) => ended.push(type),
+    })
+    const id = await submit(waybill, parents)
+    await until(async () => (await asleep(waybill.store)) === 3)
+    await waybill.operations.cancel(id, '')
+    await until(() => ended.length === 3)
+    expect(ended).toEqual(['parents', 'sums', 'squares'])
+    for (const type of ended) {
+      expect(await waybill.metrics.text()).toContain(
+        `operations_finished_total{operation="${type}",outcome="canceled"} 1`,
+      )
+    }
+    await until(async () => (await waybill.store.familyDue(10)).length === 0)
   })
 
   test('by a failure does too; a retry submits again what had not completed', async ({ lab }) => {

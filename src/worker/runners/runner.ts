@@ -47,7 +47,8 @@ export interface Family {
 
 /** How a child has ended. */
 export interface ChildEnd {
-  readonly status: FinalStatus
+  /** Undefined of one that is gone. */
+  readonly status: FinalStatus | undefined
   /** When, in milliseconds since the epoch, by the store's clock. */
   readonly at: number
   readonly problem?: Problem | undefined

@@ -1,0 +1,193 @@
+/** Children whose parent ends, or whose attempt goes on, at the worst moment. */
+import { describe, expect } from 'vitest'
+import { defineOperation, handler, type Job } from 'waybill'
+import { z } from 'zod'
+import type { Operation } from '../../src/model/operation.ts'
+import { withTimeout } from '../../src/stores/with-timeout.ts'
+import { newId } from '../../src/util/new-id.ts'
+import { runAttempt } from '../../src/worker/attempt.ts'
+import { childKey } from '../../src/worker/child-key.ts'
+import { submitChildren } from '../../src/worker/family.ts'
+import { followUp } from '../../src/worker/family-outbox.ts'
+import type { Host, Task } from '../../src/worker/runners/runner.ts'
+import { QUIET_HOST } from '../support/quiet-host.ts'
+import { submissionOf } from '../support/submission.ts'
+import { hasFinished, hasStatus, recordOf, submit, type TestContext, test } from '../support/waybill.ts'
+
+const parents = defineOperation({ name: 'parents', attempts: 1 })
+const squares = defineOperation({ name: 'squares', input: z.object({ of: z.number() }), output: z.number() })
+
+const TASK: Task = {
+  id: newId(),
+  type: parents.name,
+  owner: '',
+  attempt: 1,
+  failedBefore: 0,
+  claimedAt: 0,
+  deadline: null,
+  waits: null,
+  publicUrl: null,
+  input: 'null',
+  traceparent: null,
+}
+
+/** A parent that runs, in a store of its own. */
+async function running(lab: TestContext) {
+  const store = await lab.store()
+  const submission = submissionOf(newId(), { type: parents.name })
+  await store.accept(submission)
+  const from = { types: [{ type: parents.name, limit: 1 }], limit: 1 }
+  await store.claim({ holder: 'test', leaseMs: 60_000, execution: null, from })
+  return { store, lease: { id: submission.id, attempt: 1 } }
+}
+
+function childOf(parent: string, key: string, detached: boolean = false) {
+  return submissionOf(newId(), { type: squares.name, idempotencyKey: childKey(parent, key, detached) })
+}
+
+describe('a parent', () => {
+  test('that ends while its children are on their way leaves none behind', async ({ lab }) => {
+    const { store, lease } = await running(lab)
+    const late = {
+      ...withTimeout(store, 60_000),
+      accept: async (child: Parameters<typeof store.accept>[0]) => {
+        // All that its end asks for has been done before the first child comes.
+        const outcome = {
+          kind: 'failed',
+          problem: { code: 'x', title: 'x', status: 422, type: 'about:blank' },
+        } as const
+        const ended = await store.change(lease.id, { kind: 'finish', attempt: 1, outcome })
+        if (ended !== undefined) await followUp(store, [ended])
+        return await store.accept(child)
+      },
+    }
+    const [free, one, two] = [childOf(lease.id, 'free', true), childOf(lease.id, 'one'), childOf(lease.id, 'two')]
+    expect(await submitChildren(late, lease, [free, one, two])).toBeUndefined()
+    const status = async ({ id }: { id: string }) => (await recordOf(store, id)).status
+    expect([await status(free), await status(one), await status(two)]).toEqual(['pending', 'canceled', 'canceled'])
+  })
+
+  test('whose attempt was lost before takes no child of that attempt', async ({ lab }) => {
+    const { store, lease } = await running(lab)
+    await store.change(lease.id, { kind: 'abandon', attempt: 1, reason: 'Test.' })
+    expect(await submitChildren(store, lease, [childOf(lease.id, 'one')])).toBeUndefined()
+    expect(await store.countChildren(lease.id)).toMatchObject({ unfinished: 0 })
+  })
+
+  test('that is deleted before its end was followed up cancels all but the detached ones', async ({ lab }) => {
+    const { store, lease } = await running(lab)
+    const [free, one] = [childOf(lease.id, 'free', true), childOf(lease.id, 'one')]
+    expect(await submitChildren(store, lease, [free, one])).toEqual([free.id, one.id])
+    const outcome = { kind: 'canceled', problem: { code: 'x', title: 'x', status: 409, type: 'about:blank' } } as const
+    await store.change(lease.id, { kind: 'finish', attempt: 1, outcome })
+    await store.purge(lease.id)
+    await followUp(store, await store.familyDue(10))
+    expect((await recordOf(store, one.id)).status).toBe('canceled')
+    expect((await recordOf(store, free.id)).status).toBe('pending')
+    expect(await store.listChildren({ parent: lease.id, state: 'unfinished', limit: 10 })).toEqual([free.id])
+  })
+})
+
+describe('a handler', () => {
+  /** Runs one attempt on a worker of the test's own. */
+  async function attempt(run: (job: Job) => unknown, host: Partial<Host>) {
+    const signal = new AbortController().signal
+    return await runAttempt(
+      handler(parents, async (_, job) => (await run(job)) as never),
+      TASK,
+      { host: { ...QUIET_HOST, ...host }, signal },
+    )
+  }
+
+  test('that tries a refused child again submits it under the same key', async ({ lab }) => {
+    const keys: string[] = []
+    const run = async (job: Job) => {
+      await job.submit(squares, { of: 'two' as unknown as number }).catch(() => {})
+      keys.push((await job.submit(squares, { of: 2 })).key, (await job.submit(squares, { of: 3 })).key)
+    }
+    const waybill = await lab.waybill([parents, squares], {
+      worker: { handlers: handler(parents, async (_, job) => void (await run(job))) },
+    })
+    await hasStatus(waybill.store, await submit(waybill, parents), 'completed')
+    expect(keys).toEqual(['squares', 'squares#2'])
+  })
+
+  test('goes on with its other waits where children cannot be read', async () => {
+    let reads = 0
+    let ids: readonly string[] = []
+    const outcome = await attempt(
+      async job => {
+        const child = await job.submit(squares, { of: 2 })
+        const seen = child.result().catch(String)
+        await Promise.all([seen, job.sleep('hour', '1h')])
+      },
+      {
+        family: async () => {
+          if (++reads > 1) throw new Error('It is away.')
+          return { unfinished: ids, told: 0 }
+        },
+        submit: async children => {
+          ids = children.map(({ id }) => id)
+          return ids
+        },
+      },
+    )
+    expect(outcome).toMatchObject({ kind: 'suspended', waits: [{ kind: 'time', name: 'hour' }] })
+    expect(reads).toBe(2)
+  })
+
+  test('counts children that it submits at the last moment before it is suspended', async () => {
+    const gate = Promise.withResolvers<void>()
+    let reads = 0
+    let ids: readonly string[] = []
+    const outcome = await attempt(
+      async job => {
+        const awaited = await job.submit(squares, { of: 2 })
+        const further = gate.promise.then(() => job.submit(squares, { of: 3 }))
+        await Promise.all([job.all([awaited]), further])
+      },
+      {
+        submit: async children => {
+          ids = [...ids, ...children.map(({ id }) => id)]
+          return children.map(({ id }) => id)
+        },
+        family: async () => {
+          const family = { unfinished: ids, told: 0 }
+          if (++reads === 2) {
+            gate.resolve()
+            while (ids.length < 2) await new Promise(setImmediate)
+          }
+          return family
+        },
+      },
+    )
+    expect(outcome).toMatchObject({ kind: 'suspended', waits: [{ kind: 'children', name: 'all', left: 1 }] })
+  })
+})
+
+test('a child that was deleted tells how it had ended', async ({ lab }) => {
+  const seen: unknown[] = []
+  const handlers = [
+    handler(squares, ({ of }) => of * of),
+    handler(parents, async (_, job) => {
+      const child = await job.submit(squares, { of: 2 })
+      if ((await recordOf(waybill.store, child.id)).status === 'completed') await waybill.store.purge(child.id)
+      seen.push(await job.allSettled([child]))
+      return null as never
+    }),
+  ]
+  const waybill = await lab.waybill([parents, squares], { worker: { handlers } })
+  const parent: Operation = await hasFinished(waybill.store, await submit(waybill, parents))
+  expect(parent.status).toBe('completed')
+  expect(seen.at(-1)).toMatchObject([
+    {
+      reason: {
+        problem: {
+          code: 'child-failed',
+          detail: expect.stringContaining('no longer kept'),
+          child: { status: 'completed' },
+        },
+      },
+    },
+  ])
+})
