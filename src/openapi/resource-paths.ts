@@ -3,6 +3,7 @@ import type { AnyOperationType, JsonSchema } from '../model/operation-type.ts'
 import type { ProblemCode } from '../model/problem-kinds.ts'
 import { DEFAULT_PAGE_LIMIT, MAX_PAGE_LIMIT } from '../model/protocol.ts'
 import { jsonSchemaOf } from '../model/standard-json-schema.ts'
+import { batchPaths, ITEM_LINES, NDJSON } from './batch-paths.ts'
 import { type HeaderUse, headerParameters, headers, ID } from './components.ts'
 import { DIALECT_DESCRIPTIONS, exampleDocument } from './dialects.ts'
 import { exampleOf } from './example.ts'
@@ -62,6 +63,7 @@ export function resourcePaths(type: AnyOperationType, api: Described): Record<st
     [`/${type.name}`]: { ...(api.listing && { get: list(context) }), post: submit(context) },
     [`/${type.name}/status/{id}`]: { get: status(context), delete: cancel(context) },
     [`/${type.name}/{id}`]: { get: result(context) },
+    ...batchPaths(type, api.base),
   }
 }
 
@@ -96,7 +98,7 @@ function submit(context: Context): OperationObject {
     requestBody: {
       description: `The input: at most ${type.policy.bodyLimit} bytes.`,
       required: true,
-      content: { 'application/json': inputMedia(context) },
+      content: { 'application/json': inputMedia(context), ...(type.batchOf && { [NDJSON]: ITEM_LINES }) },
     },
     responses: {
       200: resultResponse(context, 'The operation completed within the time of "Prefer: wait".', ending),

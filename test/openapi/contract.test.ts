@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { describe, expect } from 'vitest'
-import { defineOperation, type HandlerFunction, handler, ProblemError } from 'waybill'
+import { batchOf, defineOperation, type HandlerFunction, handler, ProblemError } from 'waybill'
 import { type ApiOptions, createRoutes } from 'waybill/adapters'
 import { waybill as plugin } from 'waybill/fastify'
 import type { OpenApiDocument } from 'waybill/openapi'
@@ -35,7 +35,8 @@ const tasks = defineOperation({
 const brief = defineOperation({ name: 'brief', retention: 1 })
 const keyed = defineOperation({ name: 'keyed', requireIdempotencyKey: true })
 const limited = defineOperation({ name: 'limited', rateLimit: { requests: 1, per: '1h' } })
-const TYPES = [tasks, brief, keyed, limited]
+const batches = batchOf(tasks)
+const TYPES = [tasks, brief, keyed, limited, batches]
 
 const work: HandlerFunction<typeof tasks> = async ({ act }, job) => {
   job.log(`asked to ${act}`)
@@ -267,6 +268,26 @@ test('what waits, and the events for it, are described', async ({ lab }) => {
     'POST /operations/{id}/events/{name} 409 application/problem+json',
     'POST /operations/{id}/events/{name} 422 application/problem+json',
   ])
+})
+
+test('a batch, and the results of its items, are described', async ({ lab }) => {
+  const { contract, store } = await run(lab)
+  const items = [{ act: 'return' }, { act: 'x' }, { act: 'fail' }]
+  const submitted = await contract.ask('POST', '/tasks/batches', { payload: items })
+  const { id } = submitted.json<{ id: string }>()
+  await hasFinished(store, id)
+  await contract.ask('GET', `/tasks/batches/status/${id}`)
+  await contract.ask('GET', `/tasks/batches/${id}`)
+  const first = await contract.ask('GET', `/tasks/batches/${id}/results?limit=1`)
+  const line = JSON.parse(first.body) as { id: string }
+  await contract.ask('GET', `/tasks/batches/${id}/results?after=-`)
+  await contract.ask('GET', `/tasks/batches/${UNKNOWN}/results`)
+  const child = (await contract.ask('GET', `/tasks/status/${line.id}`)).json<StatusDocument>()
+  expect(child.links.parent).toBe(`/operations/${id}`)
+  const headers = { 'content-type': 'application/x-ndjson' }
+  await contract.ask('POST', '/tasks/batches', { headers, payload: '{"act":"return"}' })
+  await contract.ask('POST', '/tasks/batches', { headers, payload: '{"act":' })
+  await contract.ask('POST', '/tasks', { headers, payload: '{"act":"return"}' })
 })
 
 test('a webhook, and what became of it, are described', async ({ lab }) => {
