@@ -38,7 +38,10 @@ followsReference('POST /orders/batches', {
     const batch = { total: 2, completed: 1, failed: 1, canceled: 0 }
     expect(await (await ask(`/orders/batches/${id}`)).json()).toEqual({ id, status: 'completed', batch })
     const broken = await post('{"wish":"complete"}\n{"wish":', NDJSON)
-    expect([broken.status, await broken.json()]).toMatchObject([400, { code: 'invalid-json', detail: expect.stringMatching(/^Line 2 /) }])
+    expect([broken.status, await broken.json()]).toMatchObject([
+      400,
+      { code: 'invalid-json', detail: expect.stringMatching(/^Line 2 /) },
+    ])
     for (const items of [[], Array(4).fill({ wish: 'complete' })]) {
       const refused = await post(JSON.stringify(items))
       expect([refused.status, await refused.json()]).toMatchObject([400, { code: 'invalid-input' }])
