@@ -17,8 +17,9 @@ test('a greeting without a name is rejected', async () => {
   assert.equal(run.problem?.errors?.[0]?.pointer, '/name')
 })
 
-test('a greeting survives a store that is away', async () => {
-  await using lab = await testWaybill({ operations: [greetings], handlers: greet })
+test('a greeting survives a store that is away', async t => {
+  const lab = await testWaybill({ operations: [greetings], handlers: greet })
+  t.after(() => lab.close())
   lab.failStore('change')
   const greeting = await lab.submit(greetings, { name: 'Ada' })
   await lab.drain()

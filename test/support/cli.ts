@@ -71,6 +71,9 @@ export async function waybillProcess(args: readonly string[], env: Environment =
 /** What `waybill copy` tells each ten seconds, which is never on a fast machine. */
 const PROGRESS = /^\d+ operations, \d+ blobs\n/gm
 
+/** What Node 22 says of its SQLite, once in a process or thread. */
+const SQLITE_WARNING = /^\(node:\d+\) ExperimentalWarning: SQLite .*\n(?:\(Use `node .*\n)?/gm
+
 let previous: Promise<unknown> = Promise.resolve()
 
 /** Runs a command to its end in the process of the test, one at a time: for those that listen to no signal. */
@@ -85,7 +88,7 @@ async function runHere(args: readonly string[], env: Environment): Promise<Ended
   for (const [name, value] of Object.entries({ ...UNSET, ...env })) vi.stubEnv(name, value)
   try {
     const code = await runCommandLine(args)
-    return { code, out: out.text(), err: err.text().replaceAll(PROGRESS, '') }
+    return { code, out: out.text(), err: err.text().replaceAll(PROGRESS, '').replaceAll(SQLITE_WARNING, '') }
   } finally {
     vi.unstubAllEnvs()
     out.release()

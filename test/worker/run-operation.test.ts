@@ -38,7 +38,7 @@ async function submitted(lab: TestContext, ...acts: Act[]): Promise<Submitted> {
 function startJob(lab: TestContext, path: string, env: Record<string, string | undefined>): ChildProcess {
   const entry = fileURLToPath(new URL('../fixtures/job.ts', import.meta.url))
   const child = spawn(process.execPath, [entry], {
-    env: { ...process.env, TEST_STORE: path, ...env },
+    env: { ...process.env, NODE_NO_WARNINGS: '1', TEST_STORE: path, ...env },
     stdio: ['ignore', 'inherit', 'pipe'],
   })
   lab.onEnd(() => child.kill('SIGKILL'))

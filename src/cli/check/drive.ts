@@ -284,11 +284,15 @@ class Driver {
 
   /** Starts an operation with a webhook, and waits for its delivery to come a second time. */
   async #receive(header: string): Promise<readonly Delivered[]> {
-    await using receiver = await startReceiver()
-    const accepted = await this.#post({ [header]: receiver.url })
-    if (accepted.status >= 300) return []
-    await this.#watch(accepted)
-    return await receiver.deliveries(this.#clock.sleep(WEBHOOK_MS))
+    const receiver = await startReceiver()
+    try {
+      const accepted = await this.#post({ [header]: receiver.url })
+      if (accepted.status >= 300) return []
+      await this.#watch(accepted)
+      return await receiver.deliveries(this.#clock.sleep(WEBHOOK_MS))
+    } finally {
+      await receiver.close()
+    }
   }
 
   /** Cancels an operation that has just started, twice; then the first one, which has ended. */

@@ -10,10 +10,11 @@ export interface Delivered {
 }
 
 /** A receiver that listens. */
-export interface Receiver extends AsyncDisposable {
+export interface Receiver {
   readonly url: string
   /** Resolves with what came, as soon as there are two deliveries, or when the promise resolves. */
   deliveries(until: Promise<unknown>): Promise<readonly Delivered[]>
+  close(): Promise<void>
 }
 
 /** Starts a receiver on a free port of the loopback interface. */
@@ -35,7 +36,7 @@ export async function startReceiver(): Promise<Receiver> {
       await Promise.race([second.promise, until])
       return all
     },
-    [Symbol.asyncDispose]: async () => {
+    close: async () => {
       server.closeAllConnections()
       await new Promise(resolve => server.close(resolve))
     },
