@@ -19,7 +19,7 @@ import { DELIVERY_TYPE } from '../webhooks/delivery.ts'
 import type { Delivery } from '../webhooks/history.ts'
 import { inlineRunner } from '../worker/runners/inline.ts'
 import { holderName, Worker } from '../worker/worker.ts'
-import { describeTarget } from './target.ts'
+import { describeTarget, selectedOf } from './target.ts'
 import type { AuditEntry, BulkAction, BulkTarget } from './views.ts'
 
 /** What is done to one operation, one delivery or one operation type. */
@@ -225,6 +225,7 @@ export class Acts {
       actor: actor ?? '',
       action: type === BULK_TYPE.name ? `bulk-${action}` : (action ?? ''),
       target: typeof target === 'string' ? target : describeTarget(target),
+      selected: typeof target === 'string' ? null : selectedOf(target),
       count,
       detail: detail ?? error?.detail ?? (status === 'completed' ? null : status),
     }

@@ -11,7 +11,7 @@ import { orUnavailable } from '../service/unavailable.ts'
 import { fitsQuery } from '../stores/browsing.ts'
 import type { BrowsePage, BrowseQuery, OperatorFilter, Store } from '../stores/store.ts'
 import { type Act, type Bulk, type BulkActs, type Done, isInternal } from './acts.ts'
-import { isSelection } from './target.ts'
+import { isSelection, selectedOf } from './target.ts'
 import { toView } from './to-view.ts'
 import type { BulkAction, BulkPreview, BulkRun, BulkTarget, Selection } from './views.ts'
 
@@ -195,8 +195,18 @@ export function toBulkRun(
   { action, target, actor }: Bulk,
   steps: ReadonlyMap<string, string>,
 ): BulkRun {
-  const which = isSelection(target) ? { filter: null, selected: target.ids.length } : { filter: target, selected: null }
-  return { id, action, ...which, actor: { name: actor }, status, ...countsOf(steps), createdAt, finishedAt }
+  const filter = isSelection(target) ? null : target
+  return {
+    id,
+    action,
+    filter,
+    selected: selectedOf(target),
+    actor: { name: actor },
+    status,
+    ...countsOf(steps),
+    createdAt,
+    finishedAt,
+  }
 }
 
 /** How far a bulk run has come, by what it has recorded. */

@@ -5,7 +5,7 @@ import { hasChildren, type Operation } from '../model/operation.ts'
 import { problemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import { toSubmission } from '../model/submit-request.ts'
-import { CALLBACK_STEP } from '../model/waits.ts'
+import { RESERVED_STEPS, waitStep } from '../model/waits.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { attemptsOf } from '../service/attempts-of.ts'
 import { type EventRequest, openWaits } from '../service/events.ts'
@@ -59,6 +59,9 @@ export interface OperatorContext {
   /** The types of the ticks of schedules. */
   readonly schedules: readonly { readonly name: string }[]
 }
+
+/** Of Waybill's own steps, those that keep how a wait ended are shown; others hold secrets and lists. */
+const WAIT_STEPS = waitStep('')
 
 /** The most that one page lists. */
 const OPERATOR_PAGE_LIMIT = 500
@@ -145,7 +148,7 @@ export class StoreOperator implements Operator {
       children,
       attempts: withErrors(operation, errors),
       steps: [...steps]
-        .filter(([name]) => !name.startsWith(CALLBACK_STEP))
+        .filter(([name]) => !name.startsWith(RESERVED_STEPS) || name.startsWith(WAIT_STEPS))
         .map(([name, value]) => ({ name, value: this.#redacted(operation, value) }))
         .sort(byName),
       deliveries,

@@ -26,6 +26,11 @@ export function readTarget(target: BulkTarget): BulkTarget {
   throw problemError('invalid-request', `A selection has 1 to ${MAX_SELECTED} ids.`)
 }
 
+/** How many operations were selected; null for a filter. */
+export function selectedOf(target: BulkTarget): number | null {
+  return isSelection(target) ? target.ids.length : null
+}
+
 /** What an audit says of it. */
 export function describeTarget(target: BulkTarget): string {
   if (!isSelection(target)) return formatFilter(target)

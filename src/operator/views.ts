@@ -77,7 +77,7 @@ export interface OperationDetail extends OperationView {
   readonly attempts: readonly ((Attempt | RunningAttempt) & { readonly thrown: AttemptError | null })[]
   /**
    * The steps that were recorded, each with its JSON as the type's `redact` leaves it, in the order of their names;
-   * without the secrets of callback URLs.
+   * how waits ended is among them.
    */
   readonly steps: readonly { readonly name: string; readonly value: string }[]
   /** Webhook deliveries, oldest first. */
@@ -201,6 +201,8 @@ export interface AuditEntry {
   readonly action: string
   /** What it was done to: an id, a type, a filter as text, or the first ids of a selection. */
   readonly target: string
+  /** Of a bulk run on a selection: how many operations were selected; else null. */
+  readonly selected: number | null
   /** How many operations it was done to. */
   readonly count: number
   readonly detail: string | null

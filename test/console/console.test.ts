@@ -154,6 +154,8 @@ describe('the list of operations', () => {
     await page.getByText('2 canceled, or asked to stop.').waitFor()
     const { items } = await waybill.operator.audit()
     expect(items).toMatchObject([{ action: 'bulk-cancel', count: 2, target: expect.stringContaining(ids[0] ?? '') }])
+    await page.getByRole('link', { name: 'Audit' }).click()
+    await page.getByRole('row').filter({ hasText: 'bulk-cancel' }).getByRole('link', { name: '2 selected' }).waitFor()
   })
 })
 
@@ -410,6 +412,8 @@ describe.each([
       await page.goto(`${url}/console${view}`)
       await page.locator('table, .type').first().waitFor()
       expect(await violations(page)).toEqual([])
+      // What is too wide scrolls by itself, and not the page.
+      expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth'), view).toBe(true)
     }
     await page.goto(`${url}/console/operations`)
     await page.getByRole('button', { name: 'All that match' }).click()

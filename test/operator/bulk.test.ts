@@ -81,6 +81,7 @@ describe('an act on all that fit', () => {
     const [act] = (await operator.audit()).items
     expect(act).toMatchObject({
       action: 'bulk-cancel',
+      selected: 206,
       count: 204,
       target: `${ids.slice(0, 3).join(', ')} and 203 more`,
     })

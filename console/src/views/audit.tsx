@@ -70,7 +70,8 @@ export function Audit() {
 
 const ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
-function Target({ entry: { target, action } }: { readonly entry: AuditEntry }) {
+function Target({ entry: { id, target, action, selected } }: { readonly entry: AuditEntry }) {
+  if (selected !== null) return <a href={`operations/${id}`}>{count(selected)} selected</a>
   if (ID.test(target)) {
     return (
       <a class="mono" href={`operations/${target}`}>

@@ -72,7 +72,12 @@ function read(): readonly string[] {
   return COLUMNS.filter(it => it.isShown).map(({ name }) => name)
 }
 
-const WAITS_FOR = { time: 'sleeps:', event: 'waits for the event', input: 'asks:', children: 'waits for' } as const
+const WAITS_FOR = {
+  time: 'sleeps:',
+  event: 'waits for the event',
+  input: 'asks:',
+  children: 'waits for children:',
+} as const
 
 /** What there is to say of it in some words. */
 function Note({ operation }: { readonly operation: OperationView }) {
@@ -85,7 +90,7 @@ function Note({ operation }: { readonly operation: OperationView }) {
     )
   }
   if (error !== null && status === 'failed') return <span title={error.detail ?? error.title}>{error.title}</span>
-  const [wait] = waits
+  const wait = waits.find(({ kind }) => kind === 'input') ?? waits[0]
   if (wait !== undefined) {
     return (
       <span class="note">

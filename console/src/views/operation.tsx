@@ -60,8 +60,14 @@ export function Operation({ id }: { readonly id: string }) {
 }
 
 function attemptNote({ attempts, maxAttempts }: OperationDetail): string {
-  return attempts.length === 0 ? `at most ${maxAttempts}` : `${attempts.length} of at most ${maxAttempts}`
+  const others = attempts.filter(({ outcome }) => UNCOUNTED.includes(outcome)).length
+  const counted = attempts.length - others
+  const rest = others === 0 ? '' : `, and ${others} that ${others === 1 ? 'does' : 'do'} not count`
+  return attempts.length === 0 ? `at most ${maxAttempts}` : `${counted} of at most ${maxAttempts}${rest}`
 }
+
+/** Attempts that were handed back, have waited, or were lost with their worker. */
+const UNCOUNTED: readonly string[] = ['released', 'suspended', 'lost']
 
 /** A payload, which is read once it is there. */
 function usePayload(data: OperationDetail | undefined, name: 'input' | 'result'): string | undefined {

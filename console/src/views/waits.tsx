@@ -11,6 +11,9 @@ import type { OperationDetail, Problem } from '../wire.ts'
 
 type Wait = OperationDetail['waits'][number]
 
+/** What a person can do something about comes first. */
+const ORDER: readonly Wait['kind'][] = ['input', 'event', 'children', 'time']
+
 const KINDS: Readonly<Record<Wait['kind'], readonly [name: string, icon: IconName]>> = {
   time: ['Sleep', 'clock'],
   event: ['Event', 'event'],
@@ -39,19 +42,21 @@ export function Waits({
       }
     >
       <ul class="waits">
-        {waits.map(wait => (
-          <li key={wait.name}>
-            <p class="head">
-              <Kind kind={wait.kind} />
-              <code>{wait.name}</code>
-              <Until wait={wait} />
-            </p>
-            {wait.message !== undefined && <p class="message">{wait.message}</p>}
-            {(wait.kind === 'event' || wait.kind === 'input') && mayChange() && (
-              <Answer id={id} wait={wait} reload={reload} />
-            )}
-          </li>
-        ))}
+        {waits
+          .toSorted((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind))
+          .map(wait => (
+            <li key={wait.name}>
+              <p class="head">
+                <Kind kind={wait.kind} />
+                <code>{wait.name}</code>
+                {wait.kind !== 'children' && <Until wait={wait} />}
+              </p>
+              {wait.message !== undefined && <p class="message">{wait.message}</p>}
+              {(wait.kind === 'event' || wait.kind === 'input') && mayChange() && (
+                <Answer id={id} wait={wait} reload={reload} />
+              )}
+            </li>
+          ))}
       </ul>
     </Section>
   )

@@ -321,6 +321,7 @@ export const ADMIN_SCHEMAS: Readonly<Record<string, JsonSchema>> = {
     actor: text,
     action: text,
     target: text,
+    selected: say(maybe(count), 'Of a bulk run on a selection: how many operations were selected.'),
     count,
     detail: maybe(text),
   }),
