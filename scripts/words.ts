@@ -19,6 +19,11 @@ const PHRASES: readonly (readonly [phrase: string, instead: string])[] = [
   ['so many', 'the number: "at most 5", "as many as"'],
   ['so often', 'the number: "each 5 s", "that many times"'],
   ['hears?|heard', 'is notified, receives'],
+  ['in place of', 'instead of'],
+  ['seldom', 'rarely'],
+  ['in vain', 'without success, for nothing'],
+  ['ma(?:k|d)es? up for', 'catch up'],
+  ['hence|thereby|whereupon|lest', 'so, or two sentences'],
   ['(?<!\\b(?:a|the|one|each|every|this|no|last|first) )call(?:s|ed|ing)? for', 'request, start, need'],
 ]
 

@@ -47,7 +47,7 @@ export interface BlobStore {
   close?(): Promise<void>
 }
 
-/** What an operation's record holds in place of a result that is kept by a blob store. */
+/** What an operation's record holds instead of a result that is kept by a blob store. */
 export interface BlobReference {
   readonly key: string
   /** The media type. */

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { UsageError } from './command.ts'
 
 /** The text itself, that of a file for `@FILE`, or standard input for `-`. */
-export function readText(text: string): string {
+function readText(text: string): string {
   if (text === '-') return readFileSync(0, 'utf8')
   return text.startsWith('@') ? readFileSync(text.slice(1), 'utf8') : text
 }

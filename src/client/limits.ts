@@ -4,7 +4,7 @@
 export const FIRST_DELAY_MS = 500
 /** The longest delay if the server names none, in milliseconds. */
 export const MAX_DELAY_MS = 15_000
-/** Polls that bring nothing new are at last this far apart, in milliseconds, however short `Retry-After` is. */
+/** In the end, polls that bring nothing new are this far apart, in milliseconds, however short `Retry-After` is. */
 export const MAX_FLOOR_MS = 1000
 /** The longest `Retry-After` that is obeyed, in milliseconds: the server's clock, or its estimate, may be wrong. */
 export const MAX_RETRY_AFTER_MS = 3_600_000

@@ -10,7 +10,7 @@ import type { Resource } from './resource.ts'
 /** Bytes of JSON after which a page ends: a document holds a problem that a handler made, and is up to about 20 KiB. */
 export const PAGE_BYTES: number = 512 * 1024
 
-/** How many records are read at once: most pages in one read, and little in vain where a page ends early. */
+/** How many records are read at once: most pages in one read, and little for nothing where a page ends early. */
 const READ_AT_ONCE = DEFAULT_PAGE_LIMIT + 1
 
 /** Where a list comes from. */

@@ -14,7 +14,7 @@ export type Asked = Pick<HttpRequest, 'headers' | 'method'> | undefined
  * The answer with the bytes, with the part of them that a GET asks for, or without them where they are
  * not asked for or known.
  *
- * @param read called when all else is decided, so that nothing is opened in vain
+ * @param read called when all else is decided, so that nothing is opened for nothing
  */
 export async function mediaResponse(
   reference: BlobReference,

@@ -157,7 +157,7 @@ function textOf(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
 }
 
-/** The questions of a handler, in place of a result. The id of the operation is known to its owner alone. */
+/** The questions of a handler, instead of a result. The id of the operation is known to its owner alone. */
 function inputRequired(operation: Operation): Members {
   const requests = inputRequests(questionsOf(operation))
   return { resultType: 'input_required', inputRequests: requests, requestState: operation.id }

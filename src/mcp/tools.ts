@@ -105,7 +105,7 @@ function describe(tool: Tool, durations: Durations | undefined): Members {
  */
 export const IDEMPOTENCY_KEY = 'waybill/idempotencyKey'
 
-/** The durations that descriptions name, in seconds: few, so that descriptions seldom change, which prompt caches need. */
+/** The durations that descriptions name, in seconds: few, so that descriptions rarely change, which prompt caches need. */
 const STEPS_S = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18_000, 36_000, 86_400]
 
 function sayDurations({ median, p90 }: Durations): string {

@@ -17,7 +17,7 @@ interface ToolAnnotations {
 export interface ToolOptions {
   /** 1 to 128 letters, digits, `_`, `-` and `.`. A verb and its object, such as `place_order`, work best. Default: the name of the type. */
   readonly name?: string | undefined
-  /** What people see in place of the name. Default: the name. */
+  /** What people see instead of the name. Default: the name. */
   readonly title?: string | undefined
   /** What it does and when to use it, for the model that chooses among tools. How long a call takes is added. Default: a sentence with the name. */
   readonly description?: string | undefined

@@ -114,7 +114,7 @@ function ended(status: string, description: string) {
 }
 
 const WEBHOOK_EVENT = object('The body of a webhook (Standard Webhooks 1.0.0).', {
-  type: say(text, 'The operation type, with "_" in place of "-", and the status, such as "orders.completed".'),
+  type: say(text, 'The operation type, with "_" instead of "-", and the status, such as "orders.completed".'),
   timestamp: say(time, 'When the operation finished.'),
   data: object(
     'The operation, without its input and result. Read these from the links.',

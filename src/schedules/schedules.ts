@@ -32,7 +32,7 @@ export interface ScheduleOptions {
   /** The owner of what is submitted. Default: the empty string. */
   readonly owner?: string | undefined
   /**
-   * What happens to ticks that came while no process ran, or while the schedule was paused: `none` of them is made up for,
+   * What happens to ticks that came while no process ran, or while the schedule was paused: `none` of them is submitted late,
    * the `latest` one, or `all` of them, at most 1,000. Default `latest`.
    */
   readonly catchUp?: 'none' | 'latest' | 'all' | undefined
@@ -80,7 +80,7 @@ interface Schedule extends ScheduleOptions {
 
 /** A tick that is later than this was missed. In milliseconds. */
 const LATE_MS = 60_000
-/** The most missed ticks that are made up for. */
+/** The most missed ticks that are caught up. */
 const MOST_MISSED = 1000
 const LEASE_MS = 30_000
 const START_MS = 60_000

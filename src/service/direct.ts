@@ -1,4 +1,4 @@
-/** What a program calls in place of sending itself requests: typed, for one owner at a time, without HTTP. */
+/** What a program calls instead of sending itself requests: typed, for one owner at a time, without HTTP. */
 
 import { type Duration, durationMs, LONGEST_MS } from '../model/duration.ts'
 import type { Operation } from '../model/operation.ts'

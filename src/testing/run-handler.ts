@@ -45,7 +45,7 @@ export interface MediaResult {
 }
 
 /** An operation that the handler has submitted. */
-export interface SubmittedChild {
+interface SubmittedChild {
   readonly id: string
   readonly key: string
   /** The name of the operation type. */

@@ -3,7 +3,7 @@ import { readMember, toPlainJson } from './plain-json.ts'
 import { readableLine } from './readable-log.ts'
 
 /**
- * What operators read: `error` for faults, `warn` for what Waybill makes up for itself, `info` for the rest. Loggers
+ * What operators read: `error` for faults, `warn` for what Waybill handles itself, `info` for the rest. Loggers
  * of Fastify and pino fit.
  */
 export interface Logger {

@@ -36,7 +36,7 @@ export function deliveryType(policy: { attempts: number; timeout: number; retent
 
 /**
  * The id of an operation's nth delivery, from 0: a UUID version 7 with the operation's time, and a
- * digest in place of random bits. Every process that makes the delivery gives it the same id, so there is one,
+ * digest instead of random bits. Every process that makes the delivery gives it the same id, so there is one,
  * and the deliveries of an operation are found by their ids, even when its own record is gone.
  */
 export function deliveryId(operationId: string, number: number): string {

@@ -74,7 +74,7 @@ function defaultExport({ default: exported }: Module): Handlers | undefined {
 
 /**
  * The URL of a file that is named by a URL or a path. A program that names its `.ts` files finds what they were
- * compiled to once it is compiled itself: in place of a `.ts` that is missing, the `.js` or `.mjs` beside it.
+ * compiled to once it is compiled itself: instead of a `.ts` that is missing, the `.js` or `.mjs` beside it.
  */
 export function fileUrl(file: string | URL): string {
   const text = String(file)

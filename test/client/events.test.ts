@@ -16,7 +16,7 @@ const links = { status: '/status/1', result: '/orders/1', operation: '/operation
 const offered = () =>
   [202, { Location: '/status/1', 'Retry-After': '0' }, { id: '1', status: 'pending', links }] as const
 
-/** Of an operation that goes well and has a stream of events, but for these routes. */
+/** Of an operation that goes well and has a stream of events, except for these routes. */
 function script(routes: Parameters<typeof startScriptedServer>[0]): Promise<ScriptedServer> {
   return startScriptedServer({ 'POST /orders': offered, 'GET /orders/1': result, ...routes })
 }

@@ -16,7 +16,7 @@ import {
 } from '../support/article-server.ts'
 import { withoutDelays } from '../support/client-delays.ts'
 
-/** Of an operation that goes well, but for these routes. */
+/** Of an operation that goes well, except for these routes. */
 function script(routes: Parameters<typeof startScriptedServer>[0]): Promise<ScriptedServer> {
   return startScriptedServer({ 'POST /orders': accepted, 'GET /orders/1': result, ...routes })
 }

@@ -187,7 +187,7 @@ describe('in the manifests', () => {
     for (const port of opened) expect(table).toMatch(new RegExp(`\\b${port}\\b`))
   })
 
-  it('each program that is run is in the image, and none is run in place of its init', () => {
+  it('each program that is run is in the image, and none is run instead of its init', () => {
     const commands = pods.flatMap(([, pod]) => pod?.spec?.containers[0] ?? [])
     const words = commands.flatMap(({ args = [] }) => args)
     expect(commands.map(({ command }) => command)).toEqual(commands.map(() => undefined))

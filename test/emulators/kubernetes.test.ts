@@ -326,7 +326,7 @@ describe('a watch', () => {
     expect(types()).toEqual(['ADDED', 'BOOKMARK'])
   })
 
-  test('is silent on a quiet cluster but for one bookmark a minute', async ({ lab }) => {
+  test('is silent on a quiet cluster except for one bookmark a minute', async ({ lab }) => {
     const given = await cluster(lab, {}, { secondDuration: 5 })
     const query = { resourceVersion: '1', allowWatchBookmarks: 'true', timeoutSeconds: '150' }
     const { types, ended } = await watched(lab, given, query)

@@ -105,7 +105,7 @@ handler(bare, (it, job) => {
   return job.attempt
 })
 
-// In place of the declared output: a file, or a stream.
+// Instead of the declared output: a file, or a stream.
 handler(plain, () => new Blob(['x']))
 handler(plain, () => media('x', { type: 'text/plain' }))
 handler(plain, async it => (it.count > 1 ? media({ path: 'a.pdf' }, { type: 'application/pdf' }) : { total: it.count }))

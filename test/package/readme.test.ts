@@ -103,7 +103,7 @@ test('a browser that imports the contract of the guide does not load the handler
   expect(modules.filter(id => id.endsWith('greet.ts'))).toEqual([])
 })
 
-/** In place of the handler's work. */
+/** Instead of the handler's work. */
 const UNTIL_STOPPED = `
   const text = await new Promise<string>((_, reject) => {
     job.signal.addEventListener('abort', () => reject(job.signal.reason))

@@ -49,7 +49,7 @@ test('each tick once with three processes, of which one after the other is kille
     await more(2)
     await kill(child)
   }
-  // With none of them alive, ticks are missed; they are made up for.
+  // With none of them alive, ticks are missed; they are caught up.
   const before = Date.now()
   await until(() => Date.now() > before + 2 * SECOND)
   const last = await start(lab, path)

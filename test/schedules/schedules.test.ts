@@ -80,7 +80,7 @@ describe('a schedule', () => {
     ['none', []],
     ['latest', ['2026-03-03T03:00:00.000Z']],
     ['all', ['2026-03-01T03:00:00.000Z', '2026-03-02T03:00:00.000Z', '2026-03-03T03:00:00.000Z']],
-  ] as const)('makes up for what it has missed: %s', async ([catchUp, made], { lab }) => {
+  ] as const)('catches up on what it has missed: %s', async ([catchUp, made], { lab }) => {
     const { ticks, clock, waybill, passUntil } = await scheduled(lab, '2026-03-01T00:00:00Z', { catchUp })
     clock.advanceTo(Date.parse('2026-03-03T12:00:00Z'))
     await waybill.drain()

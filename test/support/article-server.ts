@@ -1,6 +1,6 @@
 /**
- * The article's HTTP server, handler by handler, on a Map in place of Cosmos DB and polls in
- * place of the job; and a server that a test scripts answer by answer, with the answers that many
+ * The article's HTTP server, handler by handler, on a Map instead of Cosmos DB and polls
+ * instead of the job; and a server that a test scripts answer by answer, with the answers that many
  * tests give. Both are closed when the test that starts them has finished.
  */
 import { randomUUID } from 'node:crypto'

@@ -182,7 +182,7 @@ describe('the end of the parent', () => {
     return of
   }
 
-  test('by a cancel reaches its children, but for those that are detached', async ({ lab }) => {
+  test('by a cancel reaches its children, except for those that are detached', async ({ lab }) => {
     const run = async (job: Job) => {
       const inputs = Array.from({ length: 40 }, (_, of) => ({ of }))
       const children: Child[] = await Promise.all(inputs.map(input => job.submit(squares, input)))

@@ -117,7 +117,7 @@ function append(now: List, { items, next, scanned }: OperatorPage): List {
   return { ...now, items: [...now.items, ...added], next, scanned: now.scanned + scanned }
 }
 
-/** The newest page in place of what was known of its range: what no longer fits the filter is not in it. */
+/** The newest page instead of what was known of its range: what no longer fits the filter is not in it. */
 function withHead(now: List, { items, next, scanned }: OperatorPage, isAtTop: boolean): List {
   const end = next === undefined ? undefined : (items.at(-1)?.id ?? next)
   const older = end === undefined ? [] : now.items.filter(({ id }) => id < end)

@@ -248,7 +248,7 @@ function noTables(schema: string, why: string): string {
 
 function ignore(): void {}
 
-/** The same bytes in pieces of one size, but for the last. */
+/** The same bytes in pieces of one size, except for the last. */
 async function* inChunks(body: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Buffer> {
   let held: Uint8Array[] = []
   let bytes = 0

@@ -96,7 +96,7 @@ function labelsOf({ operationId, type }: LaunchRequest): Record<string, string> 
   return { [MANAGED_BY.name]: MANAGED_BY.value, [OPERATION_LABEL]: operationId, [TYPE_LABEL]: value }
 }
 
-/** The container with what it is told: our variables in place of any of their names. */
+/** The container with what it is told: our variables instead of any of their names. */
 function told(
   container: KubernetesContainer,
   plan: JobPlan,

@@ -116,7 +116,7 @@ export class CosmosCalls {
       controller.abort()
     }, this.#options.timeoutMs * TRY_PART)
     try {
-      // The SDK sleeps between its own repetitions without an ear for the signal: hence the race.
+      // The SDK sleeps between its own repetitions without an ear for the signal: so the two race.
       return await Promise.race([call({ abortSignal: controller.signal, ...session }, tokens), late])
     } finally {
       clearTimeout(timer)

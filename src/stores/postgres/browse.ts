@@ -7,7 +7,7 @@ import type { Row } from './pool.ts'
 import { FIRST_ID, isId, LAST_ID, recordOf, toOperation } from './rows.ts'
 import { RECORD_WIDTH } from './statements.ts'
 
-/** A statement for one query, with its values. It runs seldom, and is not prepared. */
+/** A statement for one query, with its values. It runs rarely, and is not prepared. */
 export interface BrowseStatement {
   readonly text: string
   readonly values: readonly unknown[]

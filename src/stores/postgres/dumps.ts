@@ -7,7 +7,7 @@ import { COLUMNS, FIRST_ID, isId, RECORD_TYPES, recordOf, recordRow, toOperation
 import { RECORD_WIDTH } from './statements.ts'
 import { checkText, storable } from './text.ts'
 
-/** The statements for a schema, whose name is quoted. They run seldom, and are not prepared. */
+/** The statements for a schema, whose name is quoted. They run rarely, and are not prepared. */
 export function copyStatements(schema: string) {
   const operations = `${schema}.operations`
   const body = (kind: number) => `(SELECT p.body FROM ${schema}.payloads p WHERE p.id = o.id AND p.kind = ${kind})`

@@ -30,7 +30,7 @@ export async function inspectServer(connections: Connections): Promise<ServerFac
   return { session: isDirect || (await keepsSessions(connections)) }
 }
 
-/** A pooler gives a server process to another client as soon as a transaction ends, but for luck: so it is tried a few times. */
+/** A pooler gives a server process to another client as soon as a transaction ends. By luck it may not, so it is tried a few times. */
 const ROUNDS = 3
 
 async function keepsSessions(connections: Connections): Promise<boolean> {

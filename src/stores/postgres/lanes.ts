@@ -12,7 +12,7 @@ const MOST_CHARACTERS = 4_000_000
 const LOCK_NOT_AVAILABLE = '55P03'
 
 /**
- * Writes a batch; it is done whole or not at all, but for items whose rows others hold: those are skipped.
+ * Writes a batch; it is done whole or not at all, except for items whose rows others hold: those are skipped.
  *
  * @param until when it is to be done, by the monotonic clock
  */
@@ -176,7 +176,7 @@ async function writeInHalves<Item, Result>(
   }
 }
 
-/** A lock that was waited for in vain would be waited for again in each smaller part: so each stands alone at once. */
+/** A lock that was waited for without success would be waited for again in each smaller part: so each stands alone at once. */
 function partsAfter<Item>(error: unknown, items: readonly Item[]): (readonly Item[])[] {
   if (sqlState(error) === LOCK_NOT_AVAILABLE) return items.map(item => [item])
   const middle = items.length >> 1

@@ -55,7 +55,7 @@ CREATE INDEX operations_children ON ${schema}.operations (parent, status, id) WH
   {
     // Version 5 sweeps without the index, and holds no deadline; others then do.
     readableBy: 5,
-    // In place of the index on the start deadline: one more index would be opened by every write.
+    // Instead of the index on the start deadline: one more index would be opened by every write.
     sql: schema => `${LOCK_BRIEFLY}
 ALTER TABLE ${schema}.operations ADD COLUMN deadline bigint;
 DROP INDEX ${schema}.operations_start_by;

@@ -4,7 +4,7 @@ import type { Database, Row, Statement } from './database.ts'
 import type { ErrorRow } from './error-rows.ts'
 import { RECORDS, RecordQuery } from './rows.ts'
 
-/** What each read selects, but for whole records. */
+/** What each read selects, except for whole records. */
 interface Selected {
   readonly holdings: Row
   readonly holdingsOf: Row
@@ -29,7 +29,7 @@ export type Reads = { readonly [Name in keyof Selected]: Statement<Selected[Name
   Record<keyof typeof RECORD_READS, RecordQuery>
 >
 
-// Left to itself, SQLite may take an index with which it reads far more than is asked for: hence INDEXED BY.
+// Left to itself, SQLite may take an index with which it reads far more than is asked for: so it is told which by INDEXED BY.
 const RECORD_READS = {
   operation: `${RECORDS} WHERE id = ?`,
   byKey: `${RECORDS} WHERE type = ? AND owner = ? AND idempotency_key = ?`,

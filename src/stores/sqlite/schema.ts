@@ -121,7 +121,7 @@ CREATE INDEX operations_children ON operations (parent, ended, id) WHERE parent 
   {
     // Version 5 sweeps without the index, and holds no deadline; others then do.
     readableBy: 5,
-    // In place of the index on the start deadline: one more index would be opened by every write.
+    // Instead of the index on the start deadline: one more index would be opened by every write.
     sql: `
 ALTER TABLE operations ADD COLUMN deadline INTEGER;
 DROP INDEX operations_start_by;

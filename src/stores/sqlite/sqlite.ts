@@ -71,7 +71,7 @@ import { inlineWriter, ThreadWriter, type WriterClient } from './writer-client.t
 export interface SqliteStoreOptions {
   /** The file, made where it is missing; `:memory:` keeps nothing beyond the process. */
   readonly path: string
-  /** A connection of your own to use for everything, in place of opening `path`. The store closes it. */
+  /** A connection of your own to use for everything, instead of opening `path`. The store closes it. */
   readonly database?: Database | undefined
   /** The module of the driver. Default `node:sqlite`; `better-sqlite3` fits too. */
   readonly driver?: string | undefined

@@ -89,7 +89,7 @@ export class Writer {
   readonly #begin: () => void
   /** The records of the attempts that this writer has begun, so that their ends need no read: unless another connection has written since, or their lease was renewed. */
   readonly #running = new Map<string, StoredRecord>()
-  /** The version of the file, but for this connection's own writes, that {@link #running} is of. */
+  /** The version of the file, except for this connection's own writes, that {@link #running} is of. */
   #runningAt: number | undefined
   /** How long the attempts ran that the transaction under way has completed, by type. */
   readonly #durations = new Map<string, number[]>()
