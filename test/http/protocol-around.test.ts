@@ -2,6 +2,7 @@
 
 import fastify from 'fastify'
 import { expect } from 'vitest'
+import { defineOperation, handler, ProblemError } from 'waybill'
 import { frameworkErrors, waybill as plugin } from 'waybill/fastify'
 import { isSuspended } from '../../src/model/operation.ts'
 import { accepted, byHeader, documentOf, exchange, problemOf, sendWithoutEnd } from '../support/http.ts'
@@ -169,6 +170,37 @@ followsReference('The status document', {
     const served = await openOrderServer(lab)
     const { waits } = documentOf(await get(served, `/orders/status/${await order(served, 'ask')}`))
     expect(waits).toEqual([(await get(served, waits?.[0]?.url ?? '')).json()])
+  },
+
+  '`children` counts': async lab => {
+    const parts = defineOperation({ name: 'parts', attempts: 1 })
+    const kits = defineOperation({ name: 'kits' })
+    const waybill = await lab.waybill([kits, parts], {
+      worker: {
+        handlers: [
+          handler(parts, input => {
+            if (input === 'missing') throw new ProblemError({ status: 422, title: 'It is missing' })
+            return null
+          }),
+          handler(kits, async (_, job) => {
+            const children = await Promise.all(['lid', 'box', 'missing'].map(part => job.submit(parts, part)))
+            await job.settled(children)
+          }),
+        ] as never,
+      },
+    })
+    const app = fastify()
+    lab.onEnd(() => app.close())
+    await app.register(plugin, { waybill })
+    const id = await accepted({ app, store: waybill.store }, '/kits', null)
+    await hasFinished(waybill.store, id)
+    const parent = documentOf(await app.inject(`/kits/status/${id}`))
+    expect(parent.children).toEqual({ total: 3, completed: 2, failed: 1, canceled: 0 })
+    expect(parent.links).not.toHaveProperty('parent')
+    const [failed = ''] = await waybill.store.listChildren({ parent: id, state: 'failed', limit: 10 })
+    const child = documentOf(await app.inject(`/parts/status/${failed}`))
+    expect(child.links.parent).toBe(parent.links.operation)
+    expect(child).not.toHaveProperty('children')
   },
 
   '`status` is': async lab => {

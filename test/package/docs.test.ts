@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { root as ROOT } from '../../scripts/tools.ts'
 import type { Handler } from '../../src/model/handler.ts'
+import type { AnyOperationType } from '../../src/model/operation-type.ts'
 import { compile, createProgramFolder, moduleOf } from '../support/sample-program.ts'
 import { hasFinished, submit, test } from '../support/waybill.ts'
 
@@ -99,6 +100,21 @@ test('a ProblemError with retryAfterMs is run again, as the guide shows it', asy
   expect(await readFile(join(ROOT, 'docs/reliability.md'), 'utf8')).toContain(
     /throw new ProblemError.*/.exec(block?.code ?? '')?.[0] ?? 'no such line',
   )
+})
+
+test('a parent adds up what its children return, as the guide shows it', async ({ lab }) => {
+  const block = (await blocksOf('docs/guide/children.md')).find(({ file }) => file === 'reports-by-region.ts')
+  const file = join(folder, 'run-reports-by-region.ts')
+  await writeFile(file, block?.code ?? '')
+  const { default: handlers } = (await import(file)) as { default: readonly Handler[] }
+  const waybill = await lab.waybill(
+    handlers.map(({ type }) => type),
+    { worker: { handlers } },
+  )
+  const id = await submit(waybill, handlers[0]?.type as AnyOperationType, { regions: ['north', 'south', 'east'] })
+  await hasFinished(waybill.store, id)
+  expect(JSON.parse((await waybill.store.readPayload(id, 'output')) ?? '')).toEqual({ orders: 14 })
+  expect(await waybill.store.countChildren(id)).toMatchObject({ completed: 3 })
 })
 
 test('the tests for node:test on the page about testing pass', async () => {
