@@ -1,12 +1,12 @@
 /** `waybill show`: one operation whole, with its attempts, its steps and the end of its log. */
 
 import { redactUrl } from '../from-url/urls.ts'
-import type { AttemptError, Operation } from '../model/operation.ts'
+import { type AttemptError, hasChildren, type Operation } from '../model/operation.ts'
 import { NEVER_DUE, type Wait } from '../model/waits.ts'
 import type { OperationView } from '../operator/views.ts'
 import { attemptsOf } from '../service/attempts-of.ts'
 import { openWaits } from '../service/events.ts'
-import type { LogLine, OperationStore, RecordedError, Store } from '../stores/store.ts'
+import type { ChildCounts, LogLine, OperationStore, RecordedError, Store } from '../stores/store.ts'
 import { plain } from '../util/plain-text.ts'
 import { waitRow } from './answer.ts'
 import { BLOBS_OPTION, type Command, JSON_OPTION, type ParsedArgs } from './command.ts'
@@ -43,6 +43,8 @@ type ShownOperation = Omit<OperationView, 'tags' | 'retryOf' | 'retriedBy' | 'wa
 interface Shown {
   readonly operation: ShownOperation
   readonly attempts: ReturnType<typeof attemptsOf>
+  /** How many operations its handler has submitted, by their state; null where it has submitted none. */
+  readonly children: ChildCounts | null
   /** What its handler waits for. */
   readonly waits: readonly Wait[]
   /** The names of the steps. */
@@ -89,11 +91,12 @@ async function lookInStore(given: ParsedArgs, text: string, options: LookOptions
 async function lookRemotely(desk: Desk, id: string, { lines, payloads }: LookOptions): Promise<Shown | undefined> {
   const operation = await desk.get(id)
   if (operation === undefined) return undefined
-  const { attempts, steps, waits } = operation
+  const { attempts, children, steps, waits } = operation
   const log = await desk.log(id)
   const shown = {
     operation,
     attempts,
+    children,
     waits,
     steps: steps.map(({ name }) => name),
     log: log.slice(Math.max(0, log.length - lines)),
@@ -114,6 +117,7 @@ async function look(store: OperationStore, id: string, { lines, payloads }: Look
   const shown = {
     operation,
     attempts: attemptsOf(operation),
+    children: hasChildren(operation) ? await store.countChildren(id) : null,
     waits: openWaits(operation),
     steps: [...steps.keys()],
     log: log.slice(Math.max(0, log.length - lines)),
@@ -124,9 +128,9 @@ async function look(store: OperationStore, id: string, { lines, payloads }: Look
   return { ...shown, payloads: { input, output, steps: Object.fromEntries(steps) } }
 }
 
-function toLines({ operation, attempts, waits, errors, steps, log, payloads }: Shown): string[] {
+function toLines({ operation, attempts, children, waits, errors, steps, log, payloads }: Shown): string[] {
   return [
-    ...columns(facts(operation).map(([name, value]) => [name, plain(value)])),
+    ...columns(facts(operation, children).map(([name, value]) => [name, plain(value)])),
     ...section('Attempts', columns(attempts.map(attempt => attemptRow(attempt, errors)))),
     ...section('Waits for', columns(waits.map(waitRow))),
     ...section('Errors', errors.flatMap(errorLines)),
@@ -144,12 +148,13 @@ function toLines({ operation, attempts, waits, errors, steps, log, payloads }: S
   ]
 }
 
-function facts(operation: ShownOperation): [name: string, value: string][] {
+function facts(operation: ShownOperation, children: ChildCounts | null): [name: string, value: string][] {
   const { error, progress, execution, engine, holder } = operation
   const all: [string, string][] = [
     ['id', operation.id],
     ['type', operation.type],
     ['owner', operation.owner],
+    ['parent', operation.parent ?? ''],
     ['status', operation.cancelRequested ? `${operation.status}, asked to cancel` : operation.status],
     ['created', time(operation.createdAt)],
     ['due', operation.runAt === NEVER_DUE ? '' : time(operation.runAt)],
@@ -157,6 +162,7 @@ function facts(operation: ShownOperation): [name: string, value: string][] {
     ['finished', time(operation.finishedAt)],
     ['expires', operation.purged ? 'past its retention' : time(operation.expiresAt)],
     ['attempts', countAttempts(operation)],
+    ['children', children === null ? '' : countStates(children)],
     ['holder', holder ?? ''],
     ['lease until', time(operation.leaseUntil ?? null)],
     ['engine', engine ?? ''],
@@ -166,6 +172,10 @@ function facts(operation: ShownOperation): [name: string, value: string][] {
     ['webhook', operation.webhookDue ? 'due' : ''],
   ]
   return all.filter(([, value]) => value !== '')
+}
+
+function countStates({ unfinished, completed, failed, canceled }: ChildCounts): string {
+  return `${unfinished} unfinished, ${completed} completed, ${failed} failed, ${canceled} canceled`
 }
 
 /** The admin API counts all attempts, and says how each has ended. */

@@ -461,12 +461,12 @@ export class Operations {
     return recordedChildren(await orUnavailable(this.#store.steps(id)))
   }
 
-  async #childrenOf(operation: Operation): Promise<Pick<StatusDocument, 'children'>> {
-    if (!hasChildren(operation)) return {}
+  async #childrenOf(operation: Operation): Promise<StatusDocument['children']> {
+    if (!hasChildren(operation)) return undefined
     const counts = await this.#store.countChildren(operation.id).catch(() => undefined)
-    if (counts === undefined) return {}
+    if (counts === undefined) return undefined
     const { unfinished, completed, failed, canceled } = counts
-    return { children: { total: unfinished + completed + failed + canceled, completed, failed, canceled } }
+    return { total: unfinished + completed + failed + canceled, completed, failed, canceled }
   }
 
   /** Makes the status document that a client gets of an operation. */
@@ -475,8 +475,9 @@ export class Operations {
     const expected = isFinal(operation.status)
       ? undefined
       : await this.#estimator.estimate(operation).catch((): Estimate => ({ retryAfterMs: 1000, unclaimedMs: 0 }))
-    const reason = waitingFor(operation, expected, this.#whyWaiting(operation.type))
-    return { ...toDocument(operation, links, reason, expected), ...(await this.#childrenOf(operation)) }
+    const children = await this.#childrenOf(operation)
+    const reason = waitingFor(operation, expected, this.#whyWaiting(operation.type), children)
+    return { ...toDocument(operation, links, reason, expected), ...(children !== undefined && { children }) }
   }
 }
 

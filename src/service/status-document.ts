@@ -1,6 +1,6 @@
 /** The status document: what a client sees of an operation. */
 import type { Operation } from '../model/operation.ts'
-import type { Links, StatusDocument, WaitDocument } from '../model/protocol.ts'
+import type { ChildrenDocument, Links, StatusDocument, WaitDocument } from '../model/protocol.ts'
 import { NEVER_DUE, type Wait } from '../model/waits.ts'
 import type { Estimate } from './estimator.ts'
 import { openWaits } from './events.ts'
@@ -64,10 +64,16 @@ function notBeforeOf({ status, attempt, launches, runAt }: Operation): number | 
   return status === 'pending' && attempt === 0 && launches === 0 ? runAt : null
 }
 
-function describeWait({ kind, name, until }: Wait): string {
+function describeWait({ kind, name, until }: Wait, children: ChildrenDocument | undefined): string {
   if (kind === 'time') return `It sleeps until ${new Date(until ?? NEVER_DUE).toISOString()}.`
-  if (kind === 'children') return 'It waits for operations that it has submitted.'
+  if (kind === 'children') return describeChildren(children)
   return kind === 'event' ? `It waits for the event "${name}".` : `It waits for an answer to "${name}".`
+}
+
+function describeChildren(children: ChildrenDocument | undefined): string {
+  if (children === undefined) return 'It waits for operations that it has submitted.'
+  const { total, completed, failed, canceled } = children
+  return `It waits for operations that it has submitted: ${completed + failed + canceled} of ${total} have ended.`
 }
 
 /** Workers look at the queue every second: after this many milliseconds without a claim there is probably no worker. */
@@ -78,6 +84,7 @@ export function waitingFor(
   operation: Operation,
   expected: Estimate | undefined,
   why: string | undefined,
+  children: ChildrenDocument | undefined,
 ): string | undefined {
   if (operation.status !== 'pending') return undefined
   if (operation.execution !== null) return 'Its execution has started, but has not begun the work yet.'
@@ -85,7 +92,7 @@ export function waitingFor(
   if (operation.launches > 0) return 'Its execution is being started.'
   if (operation.runAt !== null) {
     const [wait] = openWaits(operation)
-    if (wait !== undefined) return describeWait(wait)
+    if (wait !== undefined) return describeWait(wait, children)
     const what = operation.history.length > 0 ? 'The next attempt' : 'The work'
     return `${what} is due at ${new Date(operation.runAt).toISOString()}.`
   }

@@ -5,6 +5,7 @@ import { defineOperation, handler, ProblemError } from 'waybill'
 import { waybill as plugin } from 'waybill/fastify'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { root } from '../../scripts/tools.ts'
+import { isSuspended } from '../../src/model/operation.ts'
 import type { Waybill } from '../../src/waybill.ts'
 import { waybill as command, startWaybill } from '../support/cli.ts'
 import { startAzureApi } from '../support/public-apis.ts'
@@ -25,6 +26,7 @@ const processor = handler(orders, async (order, job) => {
     const approved = await job.ask('approval', { message: 'Ship it?', schema: { type: 'boolean' } })
     return { approved, carrier: await job.event('carrier') }
   }
+  if (wish === 'parent') return await (await job.submit(orders, { wish: 'hold' })).result()
   if (wish !== 'hold') return { packed: true }
   job.progress(0.5, 'packing')
   return await new Promise((_, reject) => job.signal.addEventListener('abort', () => reject(job.signal.reason)))
@@ -82,6 +84,19 @@ describe.for(WAYS)('by %s', way => {
     expect(out).toMatch(/\n {2}#1 .* failed .*Out of stock\n/)
     expect(out).toContain('wish: fail')
     expect(out).toContain('{"wish":"fail"}')
+  })
+
+  test('show counts the children of an operation, and names the parent of one', async ({ lab }) => {
+    const { waybill, by } = await open(lab)
+    const parent = await submit(waybill, orders, { wish: 'parent' })
+    await when(waybill.store, parent, isSuspended)
+    const shown = await command(['show', parent, ...by[way]])
+    expect(shown.out).toMatch(/^children +1 unfinished, 0 completed, 0 failed, 0 canceled$/m)
+    expect(shown.out).not.toMatch(/^parent /m)
+    const [child = ''] = await waybill.store.listChildren({ parent, state: 'unfinished', limit: 1 })
+    const { out } = await command(['show', child, ...by[way]])
+    expect(out).toMatch(new RegExp(`^parent +${parent}$`, 'm'))
+    expect(out).not.toMatch(/^children /m)
   })
 
   test('watch follows an operation by the end of its id, and cancel ends it', async ({ lab }) => {

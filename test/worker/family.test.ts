@@ -17,6 +17,8 @@ const squares = defineOperation({
   tags: ({ of }) => ({ of }),
 })
 
+const LINKS = { status: '', result: '', operation: '', events: '' }
+
 type Run = (job: Job) => unknown
 type Square = (of: number, job: Job) => unknown
 
@@ -54,8 +56,7 @@ describe('job.submit', () => {
     await until(async () => (await store.familyDue(10)).length === 0)
     expect((await parent.attempts()).map(({ outcome }) => outcome)).toEqual(['suspended', 'completed'])
     expect(runs).toEqual([1, 2])
-    const links = { status: '', result: '', operation: '', events: '' }
-    const document = await waybill.waybill.operations.document(await parent.read(), links)
+    const document = await waybill.waybill.operations.document(await parent.read(), LINKS)
     expect(document.children).toEqual({ total: 1, completed: 1, failed: 0, canceled: 0 })
   })
 
@@ -189,8 +190,10 @@ describe('the end of the parent', () => {
       children.push(await job.submit(squares, { of: 99 }, { key: 'free', detached: true }))
       return await job.all(children)
     }
-    const { parent, store } = await started(lab, run, sleeping)
+    const { waybill, parent, store } = await started(lab, run, sleeping)
     await until(async () => (await asleep(store)) === 42)
+    const document = await waybill.waybill.operations.document(await parent.read(), LINKS)
+    expect(document.waitingFor).toBe('It waits for operations that it has submitted: 0 of 41 have ended.')
     await parent.cancel()
     await until(async () => (await store.countChildren(parent.id)).canceled === 40)
     const [free] = await store.listChildren({ parent: parent.id, state: 'unfinished', limit: 10 })
