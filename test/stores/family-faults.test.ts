@@ -1,0 +1,90 @@
+/** Each call that parents and children make of their store fails once in each way, and every parent completes. */
+import { afterAll, beforeAll, expect } from 'vitest'
+import type { Change } from '../../src/model/operation.ts'
+import type { Submission } from '../../src/model/submission.ts'
+import { CHILDREN_STEP } from '../../src/model/waits.ts'
+import type { Note, Store } from '../../src/stores/store.ts'
+import { squares, sumOf, sums } from '../fixtures/handlers/family.ts'
+import { FAULTS, Faults, type Given } from '../support/faults.ts'
+import { hasFinished, resultOf, submit, test, until } from '../support/waybill.ts'
+
+const COUNT = 3
+
+const changes = (kind: Change['kind']) => (given: Given) => (given[1] as Change).kind === kind
+
+const CALLS: Record<string, { method: keyof Store; fits?: (given: Given) => boolean }> = {
+  'the mark of a parent': { method: 'change', fits: changes('has-children') },
+  'the acceptance of a child': {
+    method: 'accept',
+    fits: ([given]) => typeof (given as Submission).parent === 'string',
+  },
+  'the record of children': { method: 'appendNote', fits: ([, note]) => recordsChildren(note as Note) },
+  'a list of children': { method: 'listChildren' },
+  'a read': { method: 'read' },
+  'a read of a result': { method: 'readPayload' },
+  'a look at what is due': { method: 'familyDue' },
+  'a count of children': { method: 'countChildren' },
+  'a report to a parent': { method: 'change', fits: changes('children-ended') },
+  'the end of a follow-up': { method: 'change', fits: changes('family-told') },
+}
+
+function recordsChildren(note: Note): boolean {
+  return note.kind === 'step' && note.name.startsWith(CHILDREN_STEP)
+}
+
+/** How long a call that never answers is waited for, in milliseconds. */
+const LIMIT_MS = 200
+
+const unhandled: unknown[] = []
+const onUnhandled = (reason: unknown) => void unhandled.push(reason)
+
+beforeAll(() => void process.on('unhandledRejection', onUnhandled))
+afterAll(() => void process.off('unhandledRejection', onUnhandled))
+
+for (const run of ['inline', 'children'] as const) {
+  test.for(FAULTS)(`a call that %s with handlers in ${run}, and every parent completes`, async (fault, { lab }) => {
+    const faults = new Faults()
+    const waybill = await lab.waybill([sums, squares], {
+      store: faults.of(await lab.store()),
+      storeTimeout: fault === 'never answers' ? LIMIT_MS : '1h',
+      worker: { handlers: new URL('../fixtures/handlers/family.ts', import.meta.url), run, concurrency: 2 },
+    })
+    for (const [name, { method, fits }] of Object.entries(CALLS)) {
+      faults.arm(method, fault, fits)
+      const id = await submit(waybill, sums, { count: COUNT })
+      await until(() => !faults.isArmed)
+      const { status, error } = await hasFinished(waybill.store, id)
+      expect([status, error], name).toEqual(['completed', null])
+      expect(await resultOf(waybill.store, id), name).toBe(sumOf(COUNT))
+      const counts = await waybill.store.countChildren(id)
+      expect(counts, name).toEqual({ unfinished: 0, completed: COUNT, failed: 0, canceled: 0 })
+      await until(async () => (await waybill.store.familyDue(10)).length === 0)
+      expect(unhandled, name).toEqual([])
+    }
+  })
+
+  test.for(FAULTS)(
+    `a cancel of which a call %s with handlers in ${run} reaches every child`,
+    async (fault, { lab }) => {
+      const faults = new Faults()
+      const waybill = await lab.waybill([sums, squares], {
+        store: faults.of(await lab.store()),
+        storeTimeout: fault === 'never answers' ? LIMIT_MS : '1h',
+        worker: { handlers: new URL('../fixtures/handlers/family.ts', import.meta.url), run, concurrency: 2 },
+      })
+      const { store, operator } = waybill
+      await operator.pause(squares.name, { name: 'test' })
+      for (const method of ['steps', 'listChildren', 'change'] as const) {
+        const id = await submit(waybill, sums, { count: COUNT })
+        await until(async () => (await store.countChildren(id)).unfinished === COUNT)
+        await until(async () => (await store.read(id))?.history.at(-1)?.outcome === 'suspended')
+        const isOfChild = (given: Given) => given[0] !== id && changes('cancel')(given)
+        faults.arm(method, fault, method === 'change' ? isOfChild : undefined)
+        await store.change(id, { kind: 'cancel' })
+        await until(() => !faults.isArmed)
+        await until(async () => (await store.countChildren(id)).canceled === COUNT)
+        expect(unhandled, method).toEqual([])
+      }
+    },
+  )
+}
