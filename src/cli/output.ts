@@ -77,6 +77,7 @@ export function time(at: number | null): string {
 export function describeWait({ kind, name, until }: Pick<Wait, 'kind' | 'name' | 'until'>): string {
   const end = until === null ? '' : ` until ${time(until)}`
   if (kind === 'time') return `sleeps${end}`
+  if (kind === 'children') return `waits for its children${end}`
   return `waits for ${kind === 'event' ? 'the event' : 'an answer to'} "${name}"${end}`
 }
 
