@@ -9,6 +9,8 @@ const SHORTEST_MS = 1
 const LONGEST_MS = 100
 /** Wake-ups a second, of all processes together, up to which the pause stays the shortest. */
 const EASY_WAKEUPS = 4000
+/** As many processes may notify as long as it costs next to nothing. */
+const EASY_SENDERS = 6
 /** For as many more the pause grows by a millisecond. */
 const WAKEUPS_A_MS = 300
 /** How much longer a hint may wait for each process beside two, in milliseconds: in all they then claim for it about as often, however many they are. */
@@ -38,10 +40,10 @@ export class NotificationPace {
     return this.#pauseMs
   }
 
-  /** Whether so few notifications are sent that they cost next to nothing. */
+  /** Whether so few notifications are sent, by so few, that they cost next to nothing. */
   isEasy(now: number = performance.now()): boolean {
     this.#roll(now)
-    return this.#pauseMs === SHORTEST_MS && this.#spreadMs === 0
+    return this.#pauseMs === SHORTEST_MS && this.#spreadMs <= (EASY_SENDERS - 2) * SPREAD_MS
   }
 
   /** Within how many milliseconds the processes that have learned of work look for it, each at a time of its own. */

@@ -46,3 +46,14 @@ describe('the time over which processes look for work', () => {
     expect(pace.spreadMs(4003)).toBe(100)
   })
 })
+
+it('notifications are few while at most six processes send some of them', () => {
+  const pace = new NotificationPace()
+  expect(pace.isEasy(1000)).toBe(true)
+  second(pace, 1000, 6, 400)
+  expect(pace.isEasy(2001)).toBe(true)
+  second(pace, 2001, 6, 2000)
+  expect(pace.isEasy(3002)).toBe(false)
+  second(pace, 3002, 7, 100)
+  expect(pace.isEasy(4003)).toBe(false)
+})
