@@ -1,7 +1,7 @@
 /** The samples of the README and of docs/guide/getting-started.md run as they stand, apart from the port and the folder. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
@@ -146,6 +146,13 @@ test.each(['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'llms.txt'])(
     for (const target of targets) await expect(stat(join(ROOT, target)), target).resolves.toBeDefined()
   },
 )
+
+test('llms.txt names every page of the guide, the reference, and how to deploy and extend', async () => {
+  const list = await readFile(join(ROOT, 'llms.txt'), 'utf8')
+  for (const room of ['guide', 'reference', 'deploy', 'extend']) {
+    for (const page of await readdir(join(ROOT, 'docs', room))) expect(list).toContain(`(docs/${room}/${page})`)
+  }
+})
 
 /** The code blocks of a page that name a file. */
 async function codeOf(page: string): Promise<[string, string][]> {
