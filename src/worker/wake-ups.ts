@@ -3,6 +3,8 @@ import { timerMs } from '../model/duration.ts'
 
 /** Ends that are closer to each other are one, in milliseconds. */
 const STEP_MS = 10
+/** At least so long lies between two calls, in milliseconds: of many ends one after the other, each call finds several. */
+const PACE_MS = 200
 /** How many are known: of more, those that end last are left to the polls. */
 const MOST = 10_000
 
@@ -11,6 +13,7 @@ export class WakeUps {
   /** In order, by the monotonic clock, in steps. */
   readonly #ends: number[] = []
   #timer: NodeJS.Timeout | undefined
+  #nextCall = 0
 
   /** @param wake called when a delay has ended */
   constructor(wake: () => void) {
@@ -48,13 +51,15 @@ export class WakeUps {
     const [first] = this.#ends
     if (first === undefined) return
     // A timer may fire a moment early.
-    const left = first * STEP_MS - performance.now() + 1
+    const left = Math.max(first * STEP_MS, this.#nextCall) - performance.now() + 1
     this.#timer = setTimeout(() => this.#ring(), timerMs(Math.max(0, left))).unref()
   }
 
   #ring(): void {
-    const over = this.#placeOf(Math.floor(performance.now() / STEP_MS) + 1)
+    const now = performance.now()
+    const over = this.#placeOf(Math.floor(now / STEP_MS) + 1)
     if (over > 0) {
+      this.#nextCall = now + PACE_MS
       this.#ends.splice(0, over)
       this.#wake()
     }
