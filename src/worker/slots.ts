@@ -4,9 +4,13 @@
  * not for long.
  */
 
-/** The most that are claimed ahead for each slot, and in all. */
-const MOST_FOR_EACH = 15
-const MOST_AHEAD = 240
+/**
+ * The most that are claimed ahead for each slot, and in all. More makes claims larger, and what waits outlive the
+ * collections of V8's young generation: with 240 a process that worked off orders from SQLite had 60 MB more, and took
+ * 6 % more CPU.
+ */
+const MOST_FOR_EACH = 8
+const MOST_AHEAD = 128
 /** Attempts that take longer together are never short, however long a claim takes, in milliseconds. */
 const SHORT_MS = 10
 /** A longer wait for a slot shows that too much is claimed ahead, in milliseconds, unless claims take half as long. */
