@@ -75,9 +75,9 @@ export function openEvents(signal: AbortSignal): Promise<Response> {
   return send('events', { signal, headers: { accept: 'text/event-stream' } })
 }
 
-/** The URL of an answer, for people who want it elsewhere. */
-export function adminUrl(path: string): string {
-  return new URL(path, ADMIN).href
+/** A URL of the API beside which the console is served, for people who want it elsewhere. */
+export function apiUrl(path: string): string {
+  return new URL(`../${path}`, ADMIN).href
 }
 
 async function send(path: string, init: RequestInit): Promise<Response> {

@@ -1,7 +1,7 @@
 /** The operations that a handler has submitted, in the console. */
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, expect } from 'vitest'
-import { defineOperation, handler, ProblemError } from 'waybill'
+import { batchOf, defineOperation, handler, ProblemError } from 'waybill'
 import { isSuspended } from '../../src/model/operation.ts'
 import { violations } from '../support/axe.ts'
 import { openConsole, startBrowser } from '../support/console.ts'
@@ -54,5 +54,26 @@ test('are counted and listed by their state, and lead to their parent', async ({
   expect(await hasFinished(waybill.store, id)).toMatchObject({ status: 'completed' })
   // How children were submitted is a step of Waybill's own.
   expect((await waybill.operator.get(id))?.steps.filter(({ name }) => name.includes('children'))).toEqual([])
+  expect(complaints).toEqual([])
+})
+
+test('of a batch are its items, those of which can be retried that did not complete', async ({ lab }) => {
+  const batches = batchOf(parts)
+  const waybill = await lab.waybill([parts, batches], { worker: { handlers: handlers.slice(0, 1), concurrency: 4 } })
+  const id = await submit(waybill, batches, ['wheel', 'none', 'axle'])
+  expect(await hasFinished(waybill.store, id)).toMatchObject({ status: 'completed' })
+  const { page, url, complaints } = await openConsole(lab, browser, waybill, `/operations/${id}`)
+  await page.getByRole('heading', { name: 'Items' }).waitFor()
+  await page.getByText('parts: Out of stock').waitFor()
+  await page.getByRole('button', { name: 'Copy as curl: the results' }).click()
+  await page.getByRole('button', { name: 'Copied' }).waitFor()
+  const copied = await page.evaluate(() => navigator.clipboard.readText())
+  expect(copied).toBe(`curl ${url}/parts/batches/${id}/results`)
+  await page.getByRole('button', { name: 'Retry' }).first().click()
+  await page.getByText('Retry of').waitFor()
+  await page.goto(`${url}/console/types`)
+  await page.getByRole('button', { name: 'Pause parts/batches' }).click()
+  await page.getByRole('button', { name: 'Resume parts/batches' }).waitFor()
+  expect([...waybill.operator.paused()]).toEqual(['parts/batches'])
   expect(complaints).toEqual([])
 })

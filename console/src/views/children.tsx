@@ -1,9 +1,9 @@
 /** The operations that the handler of another one has submitted: how many of each state, and which. */
 import { useSignal } from '@preact/signals'
-import { get, Refusal } from '../api.ts'
+import { apiUrl, get, Refusal } from '../api.ts'
 import { count } from '../format.ts'
 import { useLive } from '../live.ts'
-import { Ago, Button, IdLink, OperationStatus, Section } from '../parts/basics.tsx'
+import { Ago, Button, Copy, IdLink, OperationStatus, Section } from '../parts/basics.tsx'
 import { notify } from '../parts/notices.tsx'
 import type { ChildrenPage, ChildState, OperationDetail, OperationView } from '../wire.ts'
 
@@ -12,12 +12,32 @@ const PAGE = 50
 
 type Counts = NonNullable<OperationDetail['children']>
 
-export function Children({ operation: { id, children } }: { readonly operation: OperationDetail }) {
+/** Whether an operation is a batch, whose children are its items. */
+export function isBatch({ type }: Pick<OperationView, 'type'>): boolean {
+  return type.endsWith('/batches')
+}
+
+export function Children({ operation }: { readonly operation: OperationDetail }) {
+  const { id, type, children } = operation
   const chosen = useSignal<ChildState | undefined>(undefined)
   if (children === null || children.total === 0) return null
   const state = chosen.value ?? firstOf(children)
   return (
-    <Section title="Children" note={<Summary counts={children} />}>
+    <Section
+      title={isBatch(operation) ? 'Items' : 'Children'}
+      note={<Summary counts={children} />}
+      actions={
+        isBatch(operation) && (
+          <Copy
+            text={() => `curl ${apiUrl(`${type}/${id}/results`)}`}
+            label="Copy as curl: the results"
+            icon="terminal"
+          >
+            Results
+          </Copy>
+        )
+      }
+    >
       <fieldset class="segments">
         <legend class="hidden">State</legend>
         {STATES.map(it => (

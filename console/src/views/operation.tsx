@@ -3,7 +3,7 @@ import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { isFinal } from '../../../src/model/protocol.ts'
 import { waitStep } from '../../../src/model/waits.ts'
-import { adminUrl, change, get, mayChange, Refusal, session } from '../api.ts'
+import { apiUrl, change, get, mayChange, Refusal, session } from '../api.ts'
 import { duration, instant } from '../format.ts'
 import { useLive } from '../live.ts'
 import { Ago, Button, Copy, Empty, IdLink, OperationStatus, Progress, Section, Status, Tags } from '../parts/basics.tsx'
@@ -13,7 +13,7 @@ import { JsonText } from '../parts/json.tsx'
 import { perform } from '../parts/notices.tsx'
 import { navigate } from '../router.ts'
 import type { OperationDetail, OperationView } from '../wire.ts'
-import { Children } from './children.tsx'
+import { Children, isBatch } from './children.tsx'
 import { Log } from './log.tsx'
 import { DELETION } from './operations.tsx'
 import { Thrown } from './thrown.tsx'
@@ -159,7 +159,7 @@ function Actions({ operation, input, reload }: HeadProps) {
           {cancelRequested ? 'Canceling' : 'Cancel'}
         </Button>
       )}
-      {mayChange() && hasEnded && status !== 'completed' && !purged && isKnownType && retriedBy === null && (
+      {mayChange() && hasEnded && mayRetry(operation) && !purged && isKnownType && retriedBy === null && (
         <>
           <Button
             icon="retry"
@@ -185,9 +185,16 @@ function Actions({ operation, input, reload }: HeadProps) {
   )
 }
 
+/** What did not complete; of a batch, whose items did not. */
+function mayRetry(operation: OperationDetail): boolean {
+  const { status, children } = operation
+  if (status !== 'completed') return true
+  return isBatch(operation) && children !== null && children.failed + children.canceled > 0
+}
+
 /** The request that submits the same input. */
 function curlOf(type: string, input: string | undefined): string {
-  const url = new URL(`../${type}`, adminUrl('.')).href
+  const url = apiUrl(type)
   const body = input === undefined ? "'…'" : `'${input.replaceAll("'", String.raw`'\''`)}'`
   return `curl -i ${url} \\\n  -H 'Content-Type: application/json' \\\n  -d ${body}`
 }

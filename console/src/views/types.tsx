@@ -25,7 +25,7 @@ function Type({ type, reload }: { readonly type: TypeView; readonly reload: () =
   const { name, paused } = type
   const turn = async () => {
     const [verb, done] = paused ? ['resume', `${name} goes on.`] : ['pause', `${name} is paused: nothing new begins.`]
-    await perform(() => change('POST', `types/${name}/${verb}`), done)
+    await perform(() => change('POST', `types/${encodeURIComponent(name)}/${verb}`), done)
     await reload()
   }
   return (
