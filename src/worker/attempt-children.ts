@@ -4,7 +4,6 @@ import type { Child, ChildOptions } from '../model/handler.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
 import { type ProblemError, problem, problemError } from '../model/problem.ts'
 import type { FinalStatus, InputError } from '../model/protocol.ts'
-import { toSubmission } from '../model/submit-request.ts'
 import { readTags } from '../model/tags.ts'
 import { validate } from '../model/validation.ts'
 import { CHILDREN_STEP, isName, type RecordedChild, recordedChildren } from '../model/waits.ts'
@@ -103,6 +102,8 @@ export class AttemptChildren {
     input: unknown,
     { key, detached, ifInvalid }: Required<ChildOptions> & { readonly key: string; readonly detached: boolean },
   ): Promise<NewChild> {
+    // Loaded by the first child: most handlers have none, and the package that makes ids takes 15 ms of CPU to load.
+    const { toSubmission } = await import('../model/submit-request.ts')
     const checked = await validate(type.input, input)
     const { errors } = checked
     if (errors !== undefined && ifInvalid === 'throw') throw invalidInput(type.name, key, errors)
