@@ -1,5 +1,6 @@
 /** Every scenario, in the order in which they run. Peers will stand beside them in packages of their own. */
 import type { Scenario } from '../scenario.ts'
+import { children } from './children.ts'
 import { console } from './console.ts'
 import { cpuBound } from './cpu-bound.ts'
 import { drain } from './drain.ts'
@@ -25,6 +26,7 @@ export const scenarios: readonly Scenario[] = [
   cpuBound,
   retryAfter,
   sleeping,
+  children,
   operator,
   console,
 ]
