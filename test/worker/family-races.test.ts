@@ -12,7 +12,7 @@ import { followUp } from '../../src/worker/family-outbox.ts'
 import type { Host, Task } from '../../src/worker/runners/runner.ts'
 import { QUIET_HOST } from '../support/quiet-host.ts'
 import { submissionOf } from '../support/submission.ts'
-import { hasFinished, hasStatus, recordOf, submit, type TestContext, test } from '../support/waybill.ts'
+import { hasFinished, hasStatus, recordOf, submit, type TestContext, test, until } from '../support/waybill.ts'
 
 const parents = defineOperation({ name: 'parents', attempts: 1 })
 const squares = defineOperation({ name: 'squares', input: z.object({ of: z.number() }), output: z.number() })
@@ -72,6 +72,22 @@ describe('a parent', () => {
     await store.change(lease.id, { kind: 'abandon', attempt: 1, reason: 'Test.' })
     expect(await submitChildren(store, lease, [childOf(lease.id, 'one')])).toBeUndefined()
     expect(await store.countChildren(lease.id)).toMatchObject({ unfinished: 0 })
+  })
+
+  test('whose execution is being started is not started once more when its children end', async ({ lab }) => {
+    const { store, lease } = await running(lab)
+    await store.change(lease.id, { kind: 'has-children', attempt: 1 })
+    const waits = [
+      { kind: 'time', name: 'moment', withinMs: 0 },
+      { kind: 'children', name: 'all', withinMs: null, left: 0, told: 0 },
+    ] as const
+    await store.change(lease.id, { kind: 'finish', attempt: 1, outcome: { kind: 'suspended', waits } })
+    const launch = { types: [parents.name], limit: 1, holdMs: 60_000 }
+    await until(async () => (await store.reserveForLaunch(launch)).length === 1)
+    const { runAt } = await recordOf(store, lease.id)
+    await store.change(lease.id, { kind: 'children-ended', unfinished: 0 })
+    expect(await recordOf(store, lease.id)).toMatchObject({ runAt, launches: 1, waits: { children: { told: 1 } } })
+    expect(await store.reserveForLaunch(launch)).toEqual([])
   })
 
   test('that is deleted before its end was followed up cancels all but the detached ones', async ({ lab }) => {

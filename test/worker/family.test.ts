@@ -229,6 +229,50 @@ describe('the end of the parent', () => {
     await until(async () => (await waybill.store.familyDue(10)).length === 0)
   })
 
+  test('by its deadline reaches its children', async ({ lab }) => {
+    const hurried = defineOperation({ name: 'hurried', deadline: '1h' })
+    const handlers = [
+      handler(hurried, async (_, job) => (await (await job.submit(squares, { of: 1 })).result()) as never),
+      handler(squares, async ({ of }, job) => await sleeping(of, job)),
+    ]
+    const waybill = await testWaybill({ operations: [hurried, squares], handlers: handlers as never })
+    lab.onEnd(() => waybill.close())
+    const parent = await waybill.submit(hurried, null)
+    const { store } = waybill.waybill
+    await until(async () => (await asleep(store)) === 2)
+    waybill.clock.advance(3_600_000)
+    await until(async () => (await store.countChildren(parent.id)).canceled === 1)
+    expect(await parent.read()).toMatchObject({ status: 'failed', error: { code: 'deadline-exceeded' } })
+  })
+
+  test('by a second failure keeps what both of its attempts have completed, in a retry of the retry', async ({
+    lab,
+  }) => {
+    const broken = new Set([2, 3])
+    const ran: number[] = []
+    const run = async (job: Job) => {
+      const children = await Promise.all([1, 2, 3].map(of => job.submit(squares, { of }, { key: `square-${of}` })))
+      return await job.all(children)
+    }
+    const { waybill, parent, store } = await started(lab, run, of => {
+      ran.push(of)
+      if (broken.has(of)) throw new Error('Broken.')
+      return of * of
+    })
+    const { operations } = waybill.waybill
+    await waybill.drain()
+    let last = parent.id
+    for (const mended of [2, 3]) {
+      broken.delete(mended)
+      last = (await operations.retry(last, 'ann')).operation.id
+      await waybill.drain()
+    }
+    expect(await store.readPayload(last, 'output')).toBe('[1,4,9]')
+    expect(ran.filter(of => of === 1)).toEqual([1])
+    expect(ran.filter(of => of === 2)).toEqual([2, 2])
+    expect(ran.filter(of => of === 3)).toEqual([3, 3, 3])
+  })
+
   test('by a failure does too; a retry submits again what had not completed', async ({ lab }) => {
     let isBroken = true
     const run = async (job: Job) => {
