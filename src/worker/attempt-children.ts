@@ -33,7 +33,7 @@ interface NewChild {
 
 /** How many children one step records; a handler that submits more at once submits them one batch after the other. */
 const BATCH = 500
-/** How many ends are read at once. */
+/** How many ends or results are read at once. */
 const PARALLEL = 32
 
 export class AttemptChildren {
@@ -86,7 +86,7 @@ export class AttemptChildren {
   async allSettled(children: readonly Child[]): Promise<PromiseSettledResult<unknown>[]> {
     const ids = idsOf(children)
     await this.#wait('all', ids)
-    return await Promise.allSettled(ids.map(id => this.#resultOf(id)))
+    return await this.#results(ids)
   }
 
   /** What earlier attempts have submitted: the ids by the keys. */
@@ -133,7 +133,25 @@ export class AttemptChildren {
 
   async #ended(name: string, ids: readonly string[]): Promise<unknown[]> {
     await this.#wait(name, ids)
-    return await Promise.all(ids.map(id => this.#resultOf(id)))
+    const failed = ids.find(id => this.#ends.get(id)?.status !== 'completed')
+    if (failed !== undefined) throw this.#failure(failed, this.#ends.get(failed))
+    return (await this.#results(ids)).map(result => {
+      if (result.status === 'rejected') throw result.reason
+      return result.value
+    })
+  }
+
+  /** Their wait is over, so the handler is at work, and not suspended for another wait, until it has them. */
+  async #results(ids: readonly string[]): Promise<PromiseSettledResult<unknown>[]> {
+    const results: PromiseSettledResult<unknown>[] = []
+    const left = ids.entries()
+    const read = async () => {
+      for (const [index, id] of left) {
+        for (const result of await Promise.allSettled([this.#resultOf(id)])) results[index] = result
+      }
+    }
+    await this.#options.waits.during(() => Promise.all(Array.from({ length: PARALLEL }, read)))
+    return results
   }
 
   async #wait(name: string, ids: readonly string[]): Promise<void> {

@@ -152,6 +152,28 @@ describe('a handler', () => {
     expect(reads).toBe(2)
   })
 
+  test('is not suspended for the loser of a race while it reads the results of a child', async () => {
+    let reading = 0
+    let most = 0
+    const outcome = await attempt(
+      async job => {
+        const children = await Promise.all(Array.from({ length: 100 }, (_, of) => job.submit(squares, { of })))
+        return await Promise.race([job.all(children), job.sleep('hour', '1h')])
+      },
+      {
+        childEnd: async () => ({ status: 'completed', at: 1 }),
+        childOutput: async () => {
+          most = Math.max(most, ++reading)
+          for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate)
+          reading--
+          return '4'
+        },
+      },
+    )
+    expect(outcome).toMatchObject({ kind: 'completed', output: JSON.stringify(Array.from({ length: 100 }, () => 4)) })
+    expect(most).toBeLessThanOrEqual(32)
+  })
+
   test('counts children that it submits at the last moment before it is suspended', async () => {
     const gate = Promise.withResolvers<void>()
     let reads = 0
