@@ -278,6 +278,7 @@ describe('waybill show', () => {
     const shown = JSON.parse((await waybill(['show', idOf(3), '--json', '--store', url])).out)
     expect(shown).toEqual({
       operation: operations.find(({ id }) => id === idOf(3)),
+      children: null,
       attempts: [
         {
           number: 1,
