@@ -20,7 +20,7 @@ describe('the Cosmos DB store under random commands, alone and many at once', ()
       open,
       ordered: false,
       listsBy: 'id',
-      runs: Number(process.env.WAYBILL_LISTS ?? 20),
+      runs: Number(process.env.WAYBILL_LISTS ?? 10),
       longest: 40,
     })
   })

@@ -10,7 +10,7 @@ describe('the PostgreSQL store under random commands', () => {
     const pool = database.pool()
     await assertFollowsModel({
       open: async clock => {
-        const options = { schema: database.nextSchema(), clock: clock.now, notifications: false }
+        const options = { schema: await database.emptiedSchema(), clock: clock.now, notifications: false }
         const store = postgresStore(pool, options)
         await store.open()
         return store
