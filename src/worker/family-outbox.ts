@@ -93,19 +93,29 @@ export class FamilyOutbox {
   }
 }
 
-/** Follows up ends that are due. */
+/**
+ * Follows up ends that are due. One that cannot be followed up keeps none of the others from it, and stays due.
+ *
+ * @throws what the first of those met
+ */
 export async function followUp(
   store: FamilyStore,
   ended: readonly Operation[],
   onCanceled?: FamilyOutboxParts['onCanceled'],
 ): Promise<void> {
-  for (const operation of ended) {
-    if (hasChildren(operation) && operation.status !== 'completed')
-      await cancelChildren(store, operation.id, onCanceled)
+  const failures = new Map<string, unknown>()
+  const attempt = async (id: string, work: () => Promise<void>) => {
+    await work().catch((error: unknown) => failures.set(id, error))
+  }
+  for (const { id, status, waits } of ended) {
+    if (!hasChildren({ waits }) || status === 'completed') continue
+    await attempt(id, () => cancelChildren(store, id, onCanceled))
   }
   const parents = new Set(ended.flatMap(({ parent }) => parent ?? []))
-  await Promise.all([...parents].map(parent => tellParent(store, parent)))
-  await Promise.all(ended.map(({ id }) => store.change(id, { kind: 'family-told' })))
+  await Promise.all([...parents].map(parent => attempt(parent, () => tellParent(store, parent))))
+  const done = ended.filter(({ id, parent }) => !failures.has(id) && !failures.has(parent ?? ''))
+  await Promise.all(done.map(({ id }) => store.change(id, { kind: 'family-told' })))
+  for (const error of failures.values()) throw error
 }
 
 async function tellParent(store: FamilyStore, parent: string): Promise<void> {

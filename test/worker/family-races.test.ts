@@ -90,6 +90,23 @@ describe('a parent', () => {
     expect(await store.reserveForLaunch(launch)).toEqual([])
   })
 
+  test('that cannot be looked after keeps no other one from it, and stays due', async ({ lab }) => {
+    const { store, lease } = await running(lab)
+    const problem = { code: 'x', title: 'x', status: 409, type: 'about:blank' }
+    await store.change(lease.id, { kind: 'has-children', attempt: 1 })
+    await store.change(lease.id, { kind: 'finish', attempt: 1, outcome: { kind: 'canceled', problem } })
+    const other = submissionOf(newId(), { type: parents.name })
+    await store.accept(other)
+    const child = { ...childOf(other.id, 'one'), parent: other.id }
+    await store.accept(child)
+    await store.change(child.id, { kind: 'cancel' })
+    const broken = { ...withTimeout(store, 60_000), steps: async () => Promise.reject(new Error('It is unreadable.')) }
+    await expect(followUp(broken, await store.familyDue(10))).rejects.toThrow('It is unreadable.')
+    expect((await store.familyDue(10)).map(({ id }) => id)).toEqual([lease.id])
+    await followUp(store, await store.familyDue(10))
+    expect(await store.familyDue(10)).toEqual([])
+  })
+
   test('that is deleted before its end was followed up cancels all but the detached ones', async ({ lab }) => {
     const { store, lease } = await running(lab)
     const [free, one] = [childOf(lease.id, 'free', true), childOf(lease.id, 'one')]
