@@ -2,7 +2,7 @@ import Fastify from 'fastify'
 import { frameworkErrors, waybill } from 'waybill/fastify'
 import { redactUrl } from 'waybill/from-url'
 import { processLauncher } from 'waybill/launchers/process'
-import { orders } from './orders.ts'
+import { orderBatches, orders } from './orders.ts'
 import { page } from './page.ts'
 import { CONCURRENCY, fail, HOST, IS_LOCAL, PORT, RUN, STORE, sentence } from './settings.ts'
 import { openStore } from './store.ts'
@@ -39,7 +39,7 @@ const app = Fastify({ logger, frameworkErrors, requestTimeout: 30_000 })
 // What a handler threw is for the operator: the page shows it where only this machine reaches it.
 await app.register(page, { errors: IS_LOCAL ? id => store.errors(id) : undefined })
 await app.register(waybill, {
-  operations: [orders],
+  operations: [orders, orderBatches],
   store,
   listing: true,
   exposeAttempts: true,

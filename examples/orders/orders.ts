@@ -1,4 +1,4 @@
-import { defineOperation } from 'waybill'
+import { batchOf, defineOperation } from 'waybill'
 import { z } from 'zod'
 
 export const Order = z.object({
@@ -28,3 +28,6 @@ export const orders = defineOperation({
     annotations: { readOnlyHint: false, destructiveHint: false },
   },
 })
+
+/** Many orders by one request: `POST /orders/batches`. */
+export const orderBatches = batchOf(orders)

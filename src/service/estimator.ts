@@ -7,7 +7,7 @@
  */
 import type { Operation } from '../model/operation.ts'
 import { QUEUE_COUNT_LIMIT, type QueueStats, type WorkQueue } from '../stores/store.ts'
-import { awaitsEvent } from './events.ts'
+import { awaitsChildren, awaitsEvent } from './events.ts'
 
 /** The estimate for an unfinished operation. */
 export interface Estimate {
@@ -114,6 +114,10 @@ export class QueueModel {
     // The longer an event has not come, the less often a client asks.
     if (awaitsEvent(operation)) {
       return { retryAfterMs: clamp(Math.max(0, now - operation.updatedAt) * END_PROBABILITY) }
+    }
+    // Nobody knows when its children end: the longer they have taken, the less often a client asks.
+    if (awaitsChildren(operation)) {
+      return { retryAfterMs: clamp(Math.max(0, now - operation.createdAt) * END_PROBABILITY) }
     }
     const delayed = operation.runAt !== null
     const place = delayed ? 1 : this.#placeOf(operation)

@@ -56,6 +56,11 @@ export function awaitsEvent(operation: Operation): boolean {
   return openWaits(operation).some(isEvent)
 }
 
+/** Whether it waits for operations that it has submitted. */
+export function awaitsChildren(operation: Operation): boolean {
+  return openWaits(operation).some(({ kind }) => kind === 'children')
+}
+
 /**
  * Sends an event. The same one again changes nothing.
  *

@@ -88,6 +88,16 @@ describe('an estimate of a pending operation', () => {
     expect(at(10, 1)).toBeGreaterThanOrEqual(NOW + 110_000)
   })
 
+  it('asks for one that waits for its children soon, and the less often the longer they take', () => {
+    const parent = changed(running(), { kind: 'has-children', attempt: 1 }, NOW) ?? running()
+    const waits = [{ kind: 'children', name: 'all', withinMs: null, left: 0 } as const]
+    const waiting = changed(parent, { kind: 'finish', attempt: 1, outcome: { kind: 'suspended', waits } }, NOW)
+    const retryIn = (ms: number) => waiting && estimate(waiting, {}, ms).retryAfterMs
+    expect(retryIn(0)).toBe(1000)
+    expect(retryIn(60_000)).toBeGreaterThan(retryIn(30_000) ?? 0)
+    expect(retryIn(60_000)).toBeLessThan(60_000)
+  })
+
   it('expects a delayed one no sooner than it may begin, and gives it no place', () => {
     const later = estimate(pending('a', 60_000), { durations: alike(2000), ready: ['x'], depth: 1 })
     expect(later.completionAt).toBe(NOW + 62_000)
