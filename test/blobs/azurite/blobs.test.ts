@@ -29,7 +29,7 @@ it('takes the ContainerClient of the real SDK, as it is', () => {
 })
 
 it('needs a container that is there', async () => {
-  await expect(azureBlobs(azure.missingContainer()).open?.()).rejects.toThrow('no such container')
+  await expect(azureBlobs(azure.missingContainer()).open?.()).rejects.toThrow('the container does not exist')
 })
 
 it('keeps the media type, for those who read the container', async () => {
