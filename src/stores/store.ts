@@ -363,6 +363,9 @@ export interface OperationStore {
 
 /** What workers and launchers need: claims operations, keeps leases, and ends what has run out. */
 export interface WorkQueue {
+  /** Whether a claim takes a round trip over a network: then workers with short attempts claim further ahead. Default false. */
+  readonly isRemote?: boolean | undefined
+
   /**
    * Begins the next attempt of ready operations: type by type in the order of the request, and within a type
    * by priority, then in the order of their ids, which is that of their acceptance; those of one millisecond may be in

@@ -25,6 +25,7 @@ export function withTimeout(store: Store, ms: number): Store {
   }
   return {
     ...(Object.fromEntries(methodNames(store).map(name => [name, limited(name)])) as unknown as Store),
+    isRemote: store.isRemote,
     watch: listener => store.watch(listener),
     claim: async request => {
       const claims = promised(() => store.claim(request))

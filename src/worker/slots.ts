@@ -7,10 +7,10 @@
 /**
  * The most that are claimed ahead for each slot, and in all. More makes claims larger, and what waits outlive the
  * collections of V8's young generation: with 240 a process that worked off orders from SQLite had 60 MB more, and took
- * 6 % more CPU.
+ * 6 % more CPU. Over a network, larger claims pay: PostgreSQL and its workers took 15 % less CPU with 240 than with 128.
  */
-const MOST_FOR_EACH = 8
-const MOST_AHEAD = 128
+const LOCAL = { forEach: 8, inAll: 128 }
+const REMOTE = { forEach: 15, inAll: 240 }
 /** Attempts that take longer together are never short, however long a claim takes, in milliseconds. */
 const SHORT_MS = 10
 /** A longer wait for a slot shows that too much is claimed ahead, in milliseconds, unless claims take half as long. */
@@ -23,6 +23,8 @@ export interface SlotsOptions {
   readonly count: number
   /** Whether attempts may be claimed ahead. */
   readonly ahead: boolean
+  /** Whether a claim takes a round trip over a network. Default false. */
+  readonly isRemote?: boolean | undefined
   /** The monotonic clock, in milliseconds. Default: that of the process. */
   readonly now?: () => number
 }
@@ -48,10 +50,11 @@ export class Slots {
   #claimMs = 0
   #closed = false
 
-  constructor({ count, ahead, now = () => performance.now() }: SlotsOptions) {
+  constructor({ count, ahead, isRemote = false, now = () => performance.now() }: SlotsOptions) {
     this.#count = count
     this.#now = now
-    this.#mostAhead = ahead ? Math.min(MOST_FOR_EACH * count, MOST_AHEAD) : 0
+    const { forEach, inAll } = isRemote ? REMOTE : LOCAL
+    this.#mostAhead = ahead ? Math.min(forEach * count, inAll) : 0
   }
 
   /** How many are free. */

@@ -99,7 +99,8 @@ export class Worker {
     this.#blobs = settings.blobs && new ResultBlobs(settings.blobs, settings.store)
     this.#attempt = { ...settings, logger: this.#logger, blobs: this.#blobs }
     // A runner that has its own bounds, such as its processes, takes no more than it can run at once.
-    this.#slots = new Slots({ count: settings.concurrency, ahead: settings.runner.room === undefined })
+    const ahead = settings.runner.room === undefined
+    this.#slots = new Slots({ count: settings.concurrency, ahead, isRemote: settings.store.isRemote })
     const onError = (error: unknown, loop: string) =>
       this.#logger.warn({ err: error, loop }, `The worker's ${loop} loop failed; continuing`)
     // What does not answer is asked again, while the lease still lasts.

@@ -181,7 +181,10 @@ describe('an end is not lost', () => {
       throw new Error('The process is gone.')
     }
     const crashing = new Proxy(store, {
-      get: (target, name: keyof Store) => (name === 'change' ? change : target[name]?.bind(target)),
+      get: (target, name) => {
+        const member: unknown = Reflect.get(target, name)
+        return name === 'change' ? change : typeof member === 'function' ? member.bind(target) : member
+      },
     })
     await carrier(lab, {}, { store: crashing })
     await accepted.promise

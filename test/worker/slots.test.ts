@@ -6,8 +6,8 @@ const COUNT = 4
 
 let now = 0
 
-function makeSlots({ count = COUNT, ahead = true } = {}): Slots {
-  return new Slots({ count, ahead, now: () => now })
+function makeSlots({ count = COUNT, ahead = true, isRemote = false } = {}): Slots {
+  return new Slots({ count, ahead, isRemote, now: () => now })
 }
 
 /** A claim of all that there is room for, and attempts that end `ms` after it. */
@@ -44,6 +44,13 @@ describe('claiming ahead', () => {
     const rooms: number[] = []
     for (let round = 0; round < 7; round++) rooms.push(await claim(slots, 1))
     expect(rooms).toEqual([4, 4, 8, 16, 32, 36, 36])
+  })
+
+  it('goes further where a claim takes a round trip over a network, up to 15 for each slot', async () => {
+    const slots = makeSlots({ isRemote: true })
+    const rooms: number[] = []
+    for (let round = 0; round < 7; round++) rooms.push(await claim(slots, 1))
+    expect(rooms).toEqual([4, 4, 8, 16, 32, 64, 64])
   })
 
   it('does not begin where attempts take longer, or a claim has not given all that was asked for', async () => {

@@ -131,6 +131,7 @@ export function cosmosStore(container: CosmosContainer, options: CosmosStoreOpti
 }
 
 class CosmosStore implements Store {
+  readonly isRemote = true
   readonly #container: CosmosContainer
   readonly #access: CosmosAccess
   readonly #mutations: Mutations

@@ -96,6 +96,7 @@ export function postgresStore(pool: PostgresPool, options: PostgresStoreOptions 
 }
 
 class PostgresStore implements Store {
+  readonly isRemote = true
   readonly #options: PostgresStoreSettings
   readonly #connections: Connections
   readonly #statements: Statements
