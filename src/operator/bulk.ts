@@ -10,6 +10,7 @@ import { isFinal } from '../model/protocol.ts'
 import { orUnavailable } from '../service/unavailable.ts'
 import { fitsQuery } from '../stores/browsing.ts'
 import type { BrowsePage, BrowseQuery, OperatorFilter, Store } from '../stores/store.ts'
+import { inParallel } from '../util/in-parallel.ts'
 import { type Act, type Bulk, type BulkActs, type Done, isInternal } from './acts.ts'
 import { isSelection, selectedOf } from './target.ts'
 import { toView } from './to-view.ts'
@@ -17,8 +18,6 @@ import type { BulkAction, BulkPreview, BulkRun, BulkTarget, Selection } from './
 
 /** How many operations one page has at most. */
 const PAGE = 200
-/** How many of them are acted on at once. */
-const PARALLEL = 16
 /** Where a preview ends to count, and to look. */
 const PREVIEW_LIMIT = 10_000
 const SAMPLE = 10
@@ -159,14 +158,6 @@ async function actOnAll(
     results[await actOn(context, bulk, id, isRepeated)]++
   })
   return results
-}
-
-async function inParallel(ids: Iterable<string>, act: (id: string) => Promise<void>): Promise<void> {
-  const left = ids[Symbol.iterator]()
-  const work = async () => {
-    for (let next = left.next(); next.done !== true; next = left.next()) await act(next.value)
-  }
-  await Promise.all(Array.from({ length: PARALLEL }, work))
 }
 
 async function actOn(context: BulkContext, bulk: Bulk, id: string, isRepeated: boolean): Promise<Result> {

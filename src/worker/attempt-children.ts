@@ -8,6 +8,7 @@ import { readTags } from '../model/tags.ts'
 import { validate } from '../model/validation.ts'
 import { CHILDREN_STEP, isName, type RecordedChild, recordedChildren } from '../model/waits.ts'
 import { Batcher } from '../util/batcher.ts'
+import { inParallel } from '../util/in-parallel.ts'
 import type { AttemptWaits } from './attempt-waits.ts'
 import { childKey } from './child-key.ts'
 import type { ChildEnd, ChildSubmission, Host } from './runners/runner.ts'
@@ -143,15 +144,8 @@ export class AttemptChildren {
 
   /** Their wait is over, so the handler is at work, and not suspended for another wait, until it has them. */
   async #results(ids: readonly string[]): Promise<PromiseSettledResult<unknown>[]> {
-    const results: PromiseSettledResult<unknown>[] = []
-    const left = ids.entries()
-    const read = async () => {
-      for (const [index, id] of left) {
-        for (const result of await Promise.allSettled([this.#resultOf(id)])) results[index] = result
-      }
-    }
-    await this.#options.waits.during(() => Promise.all(Array.from({ length: PARALLEL }, read)))
-    return results
+    const settled = async (id: string) => await Promise.allSettled([this.#resultOf(id)])
+    return (await this.#options.waits.during(() => inParallel(ids, settled, PARALLEL))).flat()
   }
 
   async #wait(name: string, ids: readonly string[]): Promise<void> {
@@ -160,14 +154,12 @@ export class AttemptChildren {
 
   /** When the last of them ended; undefined where one has not, after all. */
   async #readEnds(ids: readonly string[]): Promise<number | undefined> {
-    const left = ids.filter(id => !this.#ends.has(id)).values()
-    const read = async () => {
-      for (const id of left) {
-        const end = await this.#options.host.childEnd(id)
-        if (end !== undefined) this.#ends.set(id, end)
-      }
+    const read = async (id: string) => {
+      const end = await this.#options.host.childEnd(id)
+      if (end !== undefined) this.#ends.set(id, end)
     }
-    await Promise.all(Array.from({ length: PARALLEL }, read))
+    const left = ids.filter(id => !this.#ends.has(id))
+    await inParallel(left, read, PARALLEL)
     const ends = ids.map(id => this.#ends.get(id)?.at)
     return ends.includes(undefined) ? undefined : Math.max(...(ends as number[]))
   }

@@ -6,6 +6,7 @@ import { recordedChildren } from '../model/waits.ts'
 import { listAllChildren } from '../stores/list-all-children.ts'
 import type { Lease, OperationStore } from '../stores/store.ts'
 import { acceptedOperation } from '../stores/store.ts'
+import { inParallel } from '../util/in-parallel.ts'
 import { isDetachedKey } from './child-key.ts'
 import type { ChildEnd, ChildSubmission, Family } from './runners/runner.ts'
 
@@ -45,16 +46,13 @@ export async function cancelChildren(
   onCanceled: (child: Operation) => void = () => {},
 ): Promise<void> {
   const isDetached = new Map(recordedChildren(await store.steps(parent)).map(it => [it.id, it.detached === true]))
-  const left = (await listAllChildren(store, parent, 'unfinished')).values()
-  const cancel = async () => {
-    for (const id of left) {
-      // A crash may have come before the record of the child, and a deletion of the parent after it.
-      const goesOn = isDetached.get(id) ?? isDetachedKey((await store.read(id))?.idempotencyKey ?? null)
-      const after = goesOn ? undefined : await store.change(id, { kind: 'cancel' })
-      if (after?.status === 'canceled') onCanceled(after)
-    }
+  const cancel = async (id: string) => {
+    // A crash may have come before the record of the child, and a deletion of the parent after it.
+    const goesOn = isDetached.get(id) ?? isDetachedKey((await store.read(id))?.idempotencyKey ?? null)
+    const after = goesOn ? undefined : await store.change(id, { kind: 'cancel' })
+    if (after?.status === 'canceled') onCanceled(after)
   }
-  await Promise.all(Array.from({ length: PARALLEL }, cancel))
+  await inParallel(await listAllChildren(store, parent, 'unfinished'), cancel, PARALLEL)
 }
 
 /** Reads which children have not ended, after how often ends were reported: what is reported meanwhile counts as new. */

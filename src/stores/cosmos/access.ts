@@ -1,6 +1,8 @@
 /** Reads and writes of single items, and queries: what the rest of the store is made of. */
+
 import type { BlobStore } from '../../blobs/blob-store.ts'
 import type { Operation } from '../../model/operation.ts'
+import { inParallel } from '../../util/in-parallel.ts'
 import { type KeptOperation, operationOf } from '../stored-operation.ts'
 import { type CallOptions, type CosmosCalls, type Page, statusOf } from './calls.ts'
 import type { CosmosContainer } from './container.ts'
@@ -261,24 +263,4 @@ function etagOf(resource: unknown): string {
 
 function ifMatch(condition: string): { type: string; condition: string } {
   return { type: 'IfMatch', condition }
-}
-
-/** How many calls one method of the store has under way at once. */
-const PARALLEL = 16
-
-/** The answers in the order of the inputs; a bounded number is under way at once. */
-export async function inParallel<Input, Output>(
-  inputs: readonly Input[],
-  act: (input: Input) => Promise<Output>,
-): Promise<Output[]> {
-  const outputs: Output[] = []
-  let next = 0
-  const work = async () => {
-    while (next < inputs.length) {
-      const at = next++
-      outputs[at] = await act(inputs[at] as Input)
-    }
-  }
-  await Promise.all(Array.from({ length: Math.min(PARALLEL, inputs.length) }, work))
-  return outputs
 }

@@ -3,7 +3,8 @@
  * conditional write of each decides. A lone worker takes the first ones. A worker that has lost some lately picks at
  * random among more of them, so that many claimers do not fight for the same item.
  */
-import { type CosmosAccess, inParallel } from './access.ts'
+import { inParallel } from '../../util/in-parallel.ts'
+import type { CosmosAccess } from './access.ts'
 import { type OperationItem, type Tagged, within } from './items.ts'
 
 /** Makes one candidate ours; undefined where another was faster. */

@@ -1,9 +1,11 @@
 /** What operators ask for: to look through all operations, and to move them whole from one store to another. */
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptError, Operation } from '../../model/operation.ts'
+import { inParallel } from '../../util/in-parallel.ts'
 import { fitsQuery, idBounds, isFiltered, lowerAscii } from '../browsing.ts'
 import type { BrowsePage, BrowseQuery, Dump, DumpPart, LogLine, RecordedError } from '../store.ts'
-import { type CosmosAccess, inParallel } from './access.ts'
+import type { CosmosAccess } from './access.ts'
 import {
   type BesideItem,
   BODY_LIMIT,

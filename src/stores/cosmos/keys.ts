@@ -2,8 +2,10 @@
  * An idempotency key's item has a TTL, so that a crash before its operation is made leaves nothing behind for ever. The
  * key of an operation that takes longer than that is written again, as long as the operation is not finished.
  */
+
 import type { Operation } from '../../model/operation.ts'
-import { type CosmosAccess, inParallel } from './access.ts'
+import { inParallel } from '../../util/in-parallel.ts'
+import type { CosmosAccess } from './access.ts'
 import { isAged, keyItem, keyItemOf } from './items.ts'
 
 /** A look costs a query, and the TTL leaves 15 days. */

@@ -7,8 +7,8 @@
 import type { Operation } from '../../model/operation.ts'
 import type { Submission, SubmissionLimits } from '../../model/submission.ts'
 import { Batcher, type BatchResult } from '../../util/batcher.ts'
+import { inParallel } from '../../util/in-parallel.ts'
 import type { Acceptance } from '../store.ts'
-import { inParallel } from './access.ts'
 
 /** What limits need of a store. */
 export interface LimitsOptions {

@@ -2,9 +2,10 @@
 
 import { isFinal } from '../../model/protocol.ts'
 import { SET_BACK_MS } from '../../model/state-machine.ts'
+import { inParallel } from '../../util/in-parallel.ts'
 import type { SweepResult } from '../store.ts'
 import { release } from './accept.ts'
-import { type CosmosAccess, inParallel } from './access.ts'
+import type { CosmosAccess } from './access.ts'
 import { keyItemOf, namedBesides, type OperationItem, type Tagged } from './items.ts'
 import type { Mutations } from './mutations.ts'
 import { entombing, expiring, rescheduling } from './transitions.ts'

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, expect, it } from 'vitest'
 import { manualClock } from 'waybill/testing'
-import { inParallel } from '../../../src/stores/cosmos/access.ts'
 import type { Store } from '../../../src/stores/store.ts'
+import { inParallel } from '../../../src/util/in-parallel.ts'
 import { cosmosAccount } from '../../support/cosmos.ts'
 import { submissionOf } from '../../support/submission.ts'
 
