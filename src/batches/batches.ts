@@ -4,8 +4,8 @@ import type { AnyOperationType } from '../model/operation-type.ts'
 import type { OperationStore, WorkQueue } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import type { Loop } from '../util/loop.ts'
-import { inlineRunner } from '../worker/runners/inline.ts'
-import { Worker } from '../worker/worker.ts'
+import { internalWorker } from '../worker/internal-worker.ts'
+import type { Worker } from '../worker/worker.ts'
 
 /** What batches work with. */
 export interface BatchesContext {
@@ -14,8 +14,6 @@ export interface BatchesContext {
   readonly logger: Logger
 }
 
-const LEASE_MS = 30_000
-const START_MS = 60_000
 /** How many items are handed to the store before the handler looks up: a cancel is seen, and progress told. */
 const CHUNK = 500
 
@@ -25,19 +23,8 @@ export class Batches {
   /** @throws {TypeError} for batches of a type that is not among the others */
   constructor(types: readonly AnyOperationType[], all: readonly AnyOperationType[], context: BatchesContext) {
     const handlers = types.map(type => handlerOf(type, all))
-    this.#worker = new Worker({
-      store: context.store,
-      types,
-      name: 'batches',
-      logger: context.logger,
-      logEnds: false,
-      runner: inlineRunner(handlers, START_MS),
-      concurrency: 4,
-      leaseMs: LEASE_MS,
-      graceMs: 1000,
-      shutdownMs: 1000,
-      pollIntervalMs: 1000,
-    })
+    const { store, logger } = context
+    this.#worker = internalWorker({ name: 'batches', store, logger, handlers, concurrency: 4 })
   }
 
   get loops(): readonly Loop[] {

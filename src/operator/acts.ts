@@ -17,8 +17,8 @@ import type { Logger } from '../util/logger.ts'
 import type { Loop } from '../util/loop.ts'
 import { DELIVERY_TYPE } from '../webhooks/delivery.ts'
 import type { Delivery } from '../webhooks/history.ts'
-import { inlineRunner } from '../worker/runners/inline.ts'
-import { holderName, Worker } from '../worker/worker.ts'
+import { INTERNAL_LEASE_MS, internalWorker } from '../worker/internal-worker.ts'
+import { holderName, type Worker } from '../worker/worker.ts'
 import { describeTarget, selectedOf } from './target.ts'
 import type { AuditEntry, BulkAction, BulkTarget } from './views.ts'
 
@@ -78,7 +78,6 @@ export function isInternal(type: string): boolean {
   return OPERATOR_TYPES.has(type) || type === DELIVERY_TYPE || isTick({ type })
 }
 
-const LEASE_MS = 30_000
 /** After this long, another process does an act that was accepted and not begun. */
 const BEGINS_WITHIN_MS = 60_000
 /** Hints come at once; without any, an act that was left behind is found this soon, in milliseconds. */
@@ -120,19 +119,8 @@ export class Acts {
         return outputOf(await performBulk(input as Bulk, job))
       }),
     ]
-    this.#worker = new Worker({
-      store,
-      types: [ACT_TYPE, BULK_TYPE],
-      name: 'operator',
-      logger,
-      logEnds: false,
-      runner: inlineRunner(handlers, BEGINS_WITHIN_MS),
-      concurrency: CONCURRENCY,
-      leaseMs: LEASE_MS,
-      graceMs: 1000,
-      shutdownMs: 1000,
-      pollIntervalMs: POLL_MS,
-    })
+    const limits = { concurrency: CONCURRENCY, pollIntervalMs: POLL_MS }
+    this.#worker = internalWorker({ name: 'operator', store, logger, handlers, ...limits })
   }
 
   get loops(): readonly Loop[] {
@@ -154,7 +142,7 @@ export class Acts {
     const { value: _, ...recorded } = act
     const submission = { ...submissionOf(ACT_TYPE, recorded), delay: BEGINS_WITHIN_MS }
     const { id } = acceptedOperation(await orUnavailable(store.accept(submission)))
-    const by = { holder: this.#holder, leaseMs: LEASE_MS, execution: null }
+    const by = { holder: this.#holder, leaseMs: INTERNAL_LEASE_MS, execution: null }
     const [claim] = await orUnavailable(store.claim({ ...by, from: { id } }))
     const attempt = claim?.operation.attempt ?? 1
     try {

@@ -14,8 +14,8 @@ import type { Operations } from '../service/operations.ts'
 import type { Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import type { Loop } from '../util/loop.ts'
-import { inlineRunner } from '../worker/runners/inline.ts'
-import { Worker } from '../worker/worker.ts'
+import { internalWorker } from '../worker/internal-worker.ts'
+import type { Worker } from '../worker/worker.ts'
 
 /** One schedule; see {@link Schedules}. */
 export interface ScheduleOptions {
@@ -82,8 +82,6 @@ interface Schedule extends ScheduleOptions {
 const LATE_MS = 60_000
 /** The most missed ticks that are caught up. */
 const MOST_MISSED = 1000
-const LEASE_MS = 30_000
-const START_MS = 60_000
 
 export class Schedules {
   readonly #context: SchedulesContext
@@ -97,22 +95,9 @@ export class Schedules {
     const names = this.#schedules.map(({ name }) => name)
     const twice = names.find((name, index) => names.indexOf(name) !== index)
     if (twice !== undefined) throw new TypeError(`schedules: two are named "${twice}".`)
-    this.#worker = new Worker({
-      store: context.store,
-      types: this.#schedules.map(({ ticks }) => ticks),
-      name: 'schedules',
-      logger: context.logger,
-      logEnds: false,
-      runner: inlineRunner(
-        this.#schedules.map(schedule => this.#handler(schedule)),
-        START_MS,
-      ),
-      concurrency: 8,
-      leaseMs: LEASE_MS,
-      graceMs: 1000,
-      shutdownMs: 1000,
-      pollIntervalMs: 1000,
-    })
+    const { store, logger } = context
+    const handlers = this.#schedules.map(schedule => this.#handler(schedule))
+    this.#worker = internalWorker({ name: 'schedules', store, logger, handlers, concurrency: 8 })
   }
 
   /** The types of the ticks: an operator pauses and resumes a schedule by them. */

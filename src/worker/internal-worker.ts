@@ -1,0 +1,39 @@
+/** Works off operations of Waybill's own, such as the ticks of schedules, on the event loop of the process. */
+import type { Handler } from '../model/handler.ts'
+import type { OperationStore, WorkQueue } from '../stores/store.ts'
+import type { Logger } from '../util/logger.ts'
+import { inlineRunner } from './runners/inline.ts'
+import { Worker } from './worker.ts'
+
+/** What an internal worker needs. */
+export interface InternalWorkerParts {
+  /** The beginning of the names of its loops. */
+  readonly name: string
+  readonly store: OperationStore & WorkQueue
+  readonly logger: Logger
+  /** For each type that it works off. */
+  readonly handlers: readonly Handler[]
+  /** How many attempts run at once. */
+  readonly concurrency: number
+  /** The longest time between two looks at the queue, in milliseconds. Default 1 s. */
+  readonly pollIntervalMs?: number
+}
+
+/** How long one of these operations waits for another process after its own has died, in milliseconds. */
+export const INTERNAL_LEASE_MS = 30_000
+/** Handlers that are values are loaded already. */
+const START_MS = 60_000
+
+/** Makes the worker. What it does is reported by whom it is for: it logs no ends. */
+export function internalWorker({ handlers, pollIntervalMs = 1000, ...parts }: InternalWorkerParts): Worker {
+  return new Worker({
+    ...parts,
+    types: handlers.map(({ type }) => type),
+    logEnds: false,
+    runner: inlineRunner(handlers, START_MS),
+    leaseMs: INTERNAL_LEASE_MS,
+    graceMs: 1000,
+    shutdownMs: 1000,
+    pollIntervalMs,
+  })
+}
