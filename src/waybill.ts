@@ -35,9 +35,10 @@ import type { OperationView } from './operator/views.ts'
 import { type ScheduleOptions, Schedules } from './schedules/schedules.ts'
 import { type DirectCalls, directCalls } from './service/direct.ts'
 import { Operations } from './service/operations.ts'
+import { observed } from './stores/observed.ts'
+import { hooksObserver, type OperationHooks } from './stores/operation-hooks.ts'
 import { PausedTypes } from './stores/paused-types.ts'
 import type { Store } from './stores/store.ts'
-import { type OperationHooks, withHooks } from './stores/with-hooks.ts'
 import { withTimeout } from './stores/with-timeout.ts'
 import { guardLogger, type Logger, stderrLogger } from './util/logger.ts'
 import type { Loop } from './util/loop.ts'
@@ -242,9 +243,10 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
   const timed = withTimeout(options.store, toMs(options.storeTimeout ?? '10s'))
   const declared = new Set(types.map(({ name }) => name))
   const families = new FamilyOutbox(logger)
-  const store = withHooks(families.following(timed), hooksOf(options), declared, error => {
+  const hooks = hooksObserver(hooksOf(options), declared, error => {
     logger.error({ err: error }, 'A hook of the composition failed')
   })
+  const store = observed(timed, hooks === undefined ? [families] : [families, hooks])
   const metrics = new Metrics(
     {
       queues: () => operations.queues(),

@@ -4,6 +4,7 @@ import type { AnyOperationType } from '../model/operation-type.ts'
 import { ProblemError, problemError } from '../model/problem.ts'
 import { linksOf } from '../model/protocol.ts'
 import type { RecordedChild } from '../model/waits.ts'
+import { NDJSON } from '../openapi/batch-paths.ts'
 import type { Operations } from '../service/operations.ts'
 import type { HttpRequest, HttpResponse } from './message.ts'
 
@@ -16,8 +17,6 @@ interface BatchResults {
   readonly base: string
 }
 
-/** The media type of lines of JSON. */
-const NDJSON = 'application/x-ndjson'
 /** How many items are read at once. */
 const READ_AT_ONCE = 32
 

@@ -4,6 +4,7 @@
  * marked, and to follow it up twice changes nothing more.
  */
 import { hasChildren, type Operation } from '../model/operation.ts'
+import type { StoreObserver } from '../stores/observed.ts'
 import type { Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import { Loop } from '../util/loop.ts'
@@ -13,7 +14,7 @@ type FamilyStore = Pick<Store, 'change' | 'countChildren' | 'familyDue' | 'listC
 
 /** What a {@link FamilyOutbox} works with. */
 export interface FamilyOutboxParts {
-  /** A store that the outbox follows, since the children that it cancels may have children themselves. */
+  /** A store that the outbox observes, since the children that it cancels may have children themselves. */
   readonly store: FamilyStore
   /** Called with each child that it has canceled. */
   readonly onCanceled: (child: Operation) => void
@@ -26,7 +27,7 @@ const COLLECT_MS = 20
 /** The time between two looks when this process has recorded no such end. */
 const POLL_MS = 5000
 
-export class FamilyOutbox {
+export class FamilyOutbox implements StoreObserver {
   readonly #loop: Loop
   #parts: FamilyOutboxParts | undefined
   #collecting: NodeJS.Timeout | undefined
@@ -58,25 +59,8 @@ export class FamilyOutbox {
     await this.#loop.stop()
   }
 
-  /** The store, whose ends this outbox follows up at once where this process records them. */
-  following(store: Store): Store {
-    return {
-      ...store,
-      change: async (id, change) => {
-        const operation = await store.change(id, change)
-        if (operation !== undefined) this.note(operation)
-        return operation
-      },
-      sweep: async limit => {
-        const swept = await store.sweep(limit)
-        for (const operation of swept.expired) this.note(operation)
-        return swept
-      },
-    }
-  }
-
-  /** This process has recorded a change. */
-  note({ familyDue }: Operation): void {
+  /** Follows up at once what this process has recorded. */
+  changed({ familyDue }: Operation): void {
     if (!familyDue) return
     this.#collecting ??= setTimeout(() => {
       this.#collecting = undefined

@@ -1,25 +1,16 @@
 /** Processes that have the same schedule, some of which are killed: each tick once. */
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
 import { expect } from 'vitest'
 import type { Store } from 'waybill/adapters'
+import { Child } from '../support/child.ts'
 import { type TestContext, test, until } from '../support/waybill.ts'
 
 const PROGRAM = new URL('../fixtures/schedule-process.ts', import.meta.url)
 const SECOND = 1000
 
-async function start(lab: TestContext, path: string): Promise<ChildProcess> {
-  const child = fork(PROGRAM, [path], { execArgv: [] })
-  lab.onEnd(() => kill(child))
-  await once(child, 'message')
-  return child
-}
-
-async function kill(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  const gone = once(child, 'exit')
-  child.kill('SIGKILL')
-  await gone
+async function start(lab: TestContext, path: string): Promise<Child<never, string>> {
+  const child = new Child<never, string>(PROGRAM, path)
+  lab.onEnd(() => child.kill())
+  return await child.started()
 }
 
 /** The times of the ticks that were submitted, in their order, and the processes that submitted them. */
@@ -47,7 +38,7 @@ test('each tick once with three processes, of which one after the other is kille
   }
   for (const child of processes) {
     await more(2)
-    await kill(child)
+    await child.kill()
   }
   // With none of them alive, ticks are missed; they are caught up.
   const before = Date.now()
@@ -56,7 +47,7 @@ test('each tick once with three processes, of which one after the other is kille
   await more(4)
   // It may submit the next tick before all that were missed.
   await until(async () => isWhole(await ticksIn(store)))
-  await kill(last)
+  await last.kill()
   const ticks = await ticksIn(store)
   expect(isWhole(ticks)).toBe(true)
   expect(ticks.at(-1)?.process).toBe(last.pid)

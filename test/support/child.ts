@@ -19,6 +19,10 @@ export class Child<Command extends object, Report> {
     this.#process.once('close', () => this.#wake())
   }
 
+  get pid(): number | undefined {
+    return this.#process.pid
+  }
+
   tell(command: Command): void {
     this.#process.send(command)
   }
@@ -37,6 +41,12 @@ export class Child<Command extends object, Report> {
   /** Resolves when it has reported this often what fits. */
   async reported(count: number, fits: (report: Report) => boolean): Promise<void> {
     while (this.reports.filter(fits).length < count) await this.#more()
+  }
+
+  /** Resolves when it has made its first report, or fails where it ends before. */
+  async started(): Promise<this> {
+    await this.report(() => true)
+    return this
   }
 
   /** Ends it at once, as a crash would, and waits until all that it had said has arrived. */

@@ -1,11 +1,10 @@
 /** Parents and children in processes of their own, on each store; and what is left of them when those are killed. */
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
 import { describe, expect } from 'vitest'
 import type { Store } from 'waybill/adapters'
 import { storeFromUrl } from 'waybill/from-url'
 import { processLauncher } from 'waybill/launchers/process'
 import { squares, sumOf, sums } from '../fixtures/handlers/family.ts'
+import { Child } from '../support/child.ts'
 import { cosmosAccount } from '../support/cosmos.ts'
 import { testDatabase } from '../support/postgres.ts'
 import { hasFinished, resultOf, submit, type TestContext, test, until } from '../support/waybill.ts'
@@ -80,25 +79,17 @@ test('a parent whose processes are killed again and again completes with each ch
     // Before a child has ended, while they end, and as the parent is woken.
     const isLate = async () => share === 0 || (await completed()) >= share * COUNT
     await until(isLate)
-    await kill(child)
+    await child.kill()
   }
   const last = await startProcess(lab, path)
   const outcomes = await expectFamily(store, parent, COUNT)
-  await kill(last)
+  await last.kill()
   expect(outcomes.filter(outcome => outcome === 'suspended').length).toBeLessThanOrEqual(1)
   expect(outcomes.filter(outcome => outcome === 'completed')).toHaveLength(1)
 })
 
-async function startProcess(lab: TestContext, path: string): Promise<ChildProcess> {
-  const child = fork(PROCESS, [path], { execArgv: [] })
-  lab.onEnd(() => kill(child))
-  await once(child, 'message')
-  return child
-}
-
-async function kill(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  const gone = once(child, 'exit')
-  child.kill('SIGKILL')
-  await gone
+async function startProcess(lab: TestContext, path: string): Promise<Child<never, string>> {
+  const child = new Child<never, string>(PROCESS, path)
+  lab.onEnd(() => child.kill())
+  return await child.started()
 }

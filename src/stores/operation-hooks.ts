@@ -1,0 +1,46 @@
+/** Calls of the program that runs a composition, for what this process records itself. */
+import type { Operation } from '../model/operation.ts'
+import { isFinal } from '../model/protocol.ts'
+import type { StoreObserver } from './observed.ts'
+
+/** What is called. */
+export interface OperationHooks {
+  readonly onAccepted?: ((operation: Operation) => unknown) | undefined
+  readonly onFinished?: ((operation: Operation) => unknown) | undefined
+  readonly onFailed?: ((operation: Operation) => unknown) | undefined
+}
+
+/** The changes that may end an operation. */
+const ENDING: ReadonlySet<string> = new Set(['finish', 'cancel', 'abandon'])
+
+/**
+ * The observer of a store that calls hooks for operations of some types. A call that fails changes nothing. Undefined
+ * where there are no hooks.
+ *
+ * @param onError is told what a call threw
+ */
+export function hooksObserver(
+  { onAccepted, onFinished, onFailed }: OperationHooks,
+  types: ReadonlySet<string>,
+  onError: (error: unknown) => void,
+): StoreObserver | undefined {
+  if (onAccepted === undefined && onFinished === undefined && onFailed === undefined) return undefined
+  const call = async (hook: OperationHooks['onAccepted'], operation: Operation) => {
+    try {
+      await hook?.(operation)
+    } catch (error) {
+      onError(error)
+    }
+  }
+  return {
+    accepted: operation => {
+      if (types.has(operation.type)) void call(onAccepted, operation)
+    },
+    changed: (operation, kind) => {
+      const hasEnded = isFinal(operation.status) && (kind === undefined || ENDING.has(kind))
+      if (!hasEnded || !types.has(operation.type)) return
+      void call(onFinished, operation)
+      if (operation.status === 'failed') void call(onFailed, operation)
+    },
+  }
+}
