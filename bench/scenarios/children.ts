@@ -1,18 +1,19 @@
 /** A parent of many children beside as many plain operations: what a child costs, how often the parent runs, and its cancel. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { defineOperation, handler } from 'waybill'
-import { createWaybill, type Waybill } from 'waybill/server'
+import type { Store } from 'waybill/adapters'
+import type { Waybill } from 'waybill/server'
 import { postgresStore } from 'waybill/stores/postgres'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import type { Bench } from '../bench.ts'
 import { freshPostgres } from '../fresh-postgres.ts'
 import type { Ratio, Sample, Scenario } from '../scenario.ts'
+import { startWaybill } from '../start-waybill.ts'
 
 const [COUNT, QUICK_COUNT] = [10_000, 500]
 /** How many are submitted at once, as the attempt of a parent does. */
 const AT_ONCE = 500
 const CONCURRENCY = 64
-const SILENT = { info: () => {}, warn: () => {}, error: () => {} }
 const POLICY = { timeout: '1h', lostAttempts: 0, attempts: 1 } as const
 
 const parents = defineOperation({ name: 'parents', ...POLICY })
@@ -53,11 +54,7 @@ function ofPlain(store: string, unit: string): string {
   return `${store}: a plain operation: ${unit}`
 }
 
-async function start(
-  bench: Bench,
-  store: Parameters<typeof createWaybill>[0]['store'],
-  notes: Notes,
-): Promise<Waybill> {
+async function start(bench: Bench, store: Store, notes: Notes): Promise<Waybill> {
   const handlers = [
     handler(parents, async (input, job) => {
       notes.parents++
@@ -72,10 +69,7 @@ async function start(
     }),
   ]
   const worker = { handlers, concurrency: CONCURRENCY }
-  const waybill = createWaybill({ operations: [parents, parts, waiting], store, worker, logger: SILENT })
-  await waybill.start()
-  bench.onEnd(() => waybill.stop())
-  return waybill
+  return await startWaybill(bench, { operations: [parents, parts, waiting], store, worker })
 }
 
 async function measure(name: string, waybill: Waybill, notes: Notes, count: number): Promise<Sample> {

@@ -1,17 +1,18 @@
 /** What an operator's views take on a store that holds very many operations: each is to take less than 200 ms. */
 import { defineOperation } from 'waybill'
-import { createWaybill, type Operator, type Waybill } from 'waybill/server'
+import type { Store } from 'waybill/adapters'
+import type { Operator, Waybill } from 'waybill/server'
 import { postgresStore } from 'waybill/stores/postgres'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import type { Bench } from '../bench.ts'
 import { freshPostgres } from '../fresh-postgres.ts'
 import type { Ratio, Sample, Scenario } from '../scenario.ts'
 import { idOf, seedPostgres, seedSqlite } from '../seed.ts'
+import { startWaybill } from '../start-waybill.ts'
 
 const [COUNT, QUICK_COUNT] = [1_000_000, 20_000]
 const ALLOWED_MS = 200
 const ALLOWED = 'allowed: ms'
-const SILENT = { info: () => {}, warn: () => {}, error: () => {} }
 const orders = defineOperation({ name: 'orders', searchInput: true })
 const refunds = defineOperation({ name: 'refunds' })
 const HOUR = 3_600_000
@@ -90,9 +91,6 @@ async function onPostgres(bench: Bench, count: number, now: number): Promise<Way
   return await start(bench, postgresStore(pool))
 }
 
-async function start(bench: Bench, store: Parameters<typeof createWaybill>[0]['store']): Promise<Waybill> {
-  const waybill = createWaybill({ operations: [orders, refunds], store, logger: SILENT })
-  await waybill.start()
-  bench.onEnd(() => waybill.stop())
-  return waybill
+async function start(bench: Bench, store: Store): Promise<Waybill> {
+  return await startWaybill(bench, { operations: [orders, refunds], store })
 }

@@ -1,13 +1,15 @@
 /** Operations that sleep: what many of them cost while they do, and how soon after its time each goes on. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { defineOperation, handler } from 'waybill'
-import { createWaybill, type Waybill } from 'waybill/server'
+import type { Store } from 'waybill/adapters'
+import type { Waybill } from 'waybill/server'
 import { postgresStore } from 'waybill/stores/postgres'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { countTimers } from '../../test/support/live-timers.ts'
 import type { Bench } from '../bench.ts'
 import { freshPostgres } from '../fresh-postgres.ts'
 import type { Ratio, Sample, Scenario } from '../scenario.ts'
+import { startWaybill } from '../start-waybill.ts'
 
 const [COUNT, QUICK_COUNT] = [10_000, 300]
 /** How many of them wake in each second. */
@@ -17,7 +19,6 @@ const BEGUN_PER_SECOND = 250
 const CONCURRENCY = 64
 const WATCHED_MS = 5000
 const A_SECOND = 'a second: ms'
-const SILENT = { info: () => {}, warn: () => {}, error: () => {} }
 
 const naps = defineOperation({ name: 'naps', timeout: '1h' })
 const quick = defineOperation({ name: 'quick' })
@@ -50,11 +51,7 @@ function makeNotes(): Notes {
   return { begun: 0, late: [] }
 }
 
-async function start(
-  bench: Bench,
-  store: Parameters<typeof createWaybill>[0]['store'],
-  notes: Notes,
-): Promise<Waybill> {
+async function start(bench: Bench, store: Store, notes: Notes): Promise<Waybill> {
   const handlers = [
     handler(naps, async (input, job) => {
       const { until } = input as { until: number }
@@ -65,10 +62,7 @@ async function start(
     handler(quick, () => 'done'),
   ]
   const worker = { handlers, concurrency: CONCURRENCY }
-  const waybill = createWaybill({ operations: [naps, quick], store, worker, logger: SILENT })
-  await waybill.start()
-  bench.onEnd(() => waybill.stop())
-  return waybill
+  return await startWaybill(bench, { operations: [naps, quick], store, worker })
 }
 
 async function measure(name: string, waybill: Waybill, notes: Notes, isQuick: boolean): Promise<Sample> {
