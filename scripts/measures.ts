@@ -16,6 +16,10 @@ interface Measure {
 
 const CONTRACTS = new Set([
   'stores/store.ts',
+  'stores/operation-store.ts',
+  'stores/work-queue.ts',
+  'stores/operator-store.ts',
+  'stores/archive.ts',
   'blobs/blob-store.ts',
   'worker/runners/runner.ts',
   'launchers/launcher.ts',
