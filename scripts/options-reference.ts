@@ -71,7 +71,7 @@ const SECTIONS: readonly Section[] = [
     about: 'What an execution needs. It takes the options of `worker` too, except those for several attempts.',
     of: ['worker/run-operation#RunOperationOptions'],
   },
-  { title: 'sqliteStore', about: '', of: ['stores/sqlite/sqlite#SqliteStoreOptions'] },
+  { title: 'sqliteStore', about: '', of: ['stores/sqlite/sqlite-options#SqliteStoreOptions'] },
   {
     title: 'postgresStore',
     about: 'The pool is the first argument.',

@@ -11,13 +11,10 @@
 
 import { existsSync } from 'node:fs'
 import type { Change, Operation } from '../../model/operation.ts'
-import { type Checks, checkOptions, FUNCTION, oneOf, required, STRING, withMethods } from '../../model/options.ts'
 import { STATUSES } from '../../model/protocol.ts'
 import { accepted } from '../../model/state-machine.ts'
 import type { Submission } from '../../model/submission.ts'
-import { Batcher, type BatchResult } from '../../util/batcher.ts'
-import { emitWarning } from '../../util/warning.ts'
-import { ClockSteps } from '../clock-steps.ts'
+import { Batcher } from '../../util/batcher.ts'
 import { HintListeners } from '../hint-listeners.ts'
 import type {
   Acceptance,
@@ -43,13 +40,13 @@ import type {
   StoreUse,
   SweepResult,
 } from '../store.ts'
-import { changeHints, QUEUE_COUNT_LIMIT, QUEUE_READY_LIMIT } from '../store.ts'
+import { QUEUE_COUNT_LIMIT, QUEUE_READY_LIMIT } from '../store.ts'
 import { toChildCounts } from '../stored-operation.ts'
+import { hintsOf } from './batch-hints.ts'
 import { CommitWatcher } from './commit-watcher.ts'
 import {
   checkOurs,
   type Database,
-  type DatabaseLocation,
   hasWalResetBug,
   openReader,
   openWriter,
@@ -64,42 +61,11 @@ import { FileIdentity } from './file-identity.ts'
 import { prepareReads, type Reads } from './reads.ts'
 import { toHolding } from './rows.ts'
 import { migrationPlan } from './schema.ts'
-import { type ClaimResult, PROMOTE_LIMIT, type Write, type WriteResult, type WriteResults } from './writer.ts'
+import { readSqliteOptions, type SqliteStoreOptions, type SqliteStoreSettings } from './sqlite-options.ts'
+import { PROMOTE_LIMIT, type Write, type WriteResult, type WriteResults } from './writer.ts'
 import { inlineWriter, ThreadWriter, type WriterClient } from './writer-client.ts'
 
-/** Options of {@link sqliteStore}. */
-export interface SqliteStoreOptions {
-  /** The file, made where it is missing; `:memory:` keeps nothing beyond the process. */
-  readonly path: string
-  /** A connection of your own to use for everything, instead of opening `path`. The store closes it. */
-  readonly database?: Database | undefined
-  /** The module of the driver. Default `node:sqlite`; `better-sqlite3` fits too. */
-  readonly driver?: string | undefined
-  /** Default `FULL`: an accepted operation survives a power cut. `NORMAL` survives a crash of the process alone, and is faster. */
-  readonly synchronous?: 'FULL' | 'NORMAL' | undefined
-  /**
-   * Where writes are executed. Default `thread`, and `inline` in a process that runs one operation; `inline` saves the
-   * start of a thread, and blocks the event loop for each sync.
-   */
-  readonly writer?: 'thread' | 'inline' | undefined
-  /** The store's clock in milliseconds since the epoch. Default `Date.now`. */
-  readonly clock?: (() => number) | undefined
-  /** Milliseconds that no step of the clock changes. Default `performance.now`, or `clock` where that is given: then no step is seen. */
-  readonly monotonicClock?: (() => number) | undefined
-  /** Called with what an operator should know while the store works on. Default: a warning of the process. */
-  readonly warn?: ((message: string) => void) | undefined
-}
-
-const OPTIONS: Checks<SqliteStoreOptions> = {
-  path: required(STRING),
-  database: withMethods('an open connection', 'exec', 'prepare', 'close'),
-  driver: STRING,
-  synchronous: oneOf('FULL', 'NORMAL'),
-  writer: oneOf('thread', 'inline'),
-  clock: FUNCTION,
-  monotonicClock: FUNCTION,
-  warn: FUNCTION,
-}
+export type { SqliteStoreOptions } from './sqlite-options.ts'
 
 /**
  * Makes a store on a SQLite file; nothing is opened before {@link Store.open}.
@@ -110,8 +76,7 @@ const OPTIONS: Checks<SqliteStoreOptions> = {
  * const file = sqliteStore({ path: './data/orders.db' })
  */
 export function sqliteStore(options: SqliteStoreOptions): Store {
-  checkOptions('sqliteStore()', options, OPTIONS)
-  return new SqliteStore(options)
+  return new SqliteStore(readSqliteOptions(options))
 }
 
 /**
@@ -138,11 +103,7 @@ export async function pendingSqliteMigrations(path: string): Promise<string> {
 const EARLY_AT = 32
 
 class SqliteStore implements Store {
-  readonly #options: SqliteStoreOptions
-  readonly #location: DatabaseLocation
-  readonly #clock: () => number
-  readonly #steps: ClockSteps
-  readonly #warn: (message: string) => void
+  readonly #options: SqliteStoreSettings
   readonly #listeners = new HintListeners()
   readonly #batcher: Batcher<Write, WriteResult>
   #writer: WriterClient | undefined
@@ -154,16 +115,8 @@ class SqliteStore implements Store {
   /** The version of the file without this store's own commits, as the writer sees it: listeners know of it. */
   #told: number | undefined
 
-  constructor(options: SqliteStoreOptions) {
+  constructor(options: SqliteStoreSettings) {
     this.#options = options
-    this.#clock = options.clock ?? Date.now
-    this.#steps = new ClockSteps(options.monotonicClock ?? options.clock)
-    this.#warn = options.warn ?? emitWarning
-    this.#location = {
-      path: options.path,
-      driver: options.driver ?? 'node:sqlite',
-      synchronous: options.synchronous ?? 'FULL',
-    }
     // A writer on the event loop works in no other time.
     const earlyAt = options.writer === 'inline' ? undefined : EARLY_AT
     this.#batcher = new Batcher(writes => this.#write(writes), { earlyAt })
@@ -171,7 +124,7 @@ class SqliteStore implements Store {
 
   async open({ brief = false }: StoreUse = {}): Promise<void> {
     if (this.#writer !== undefined) return
-    const shared = this.#options.database ?? (this.#inMemory ? await openWriter(this.#location) : undefined)
+    const shared = this.#options.database ?? (this.#inMemory ? await openWriter(this.#options.location) : undefined)
     if (shared !== undefined) {
       this.#writer = inlineWriter(shared, { patient: false })
       this.#prepare(shared)
@@ -179,11 +132,11 @@ class SqliteStore implements Store {
     }
     const inline = (this.#options.writer ?? (brief ? 'inline' : 'thread')) === 'inline'
     this.#writer = inline
-      ? inlineWriter(await openWriter(this.#location), { patient: true })
-      : await ThreadWriter.open(this.#location)
-    this.#reader = await openReader(this.#location)
+      ? inlineWriter(await openWriter(this.#options.location), { patient: true })
+      : await ThreadWriter.open(this.#options.location)
+    this.#reader = await openReader(this.#options.location)
     this.#warnOfVersion(this.#reader)
-    this.#file = new FileIdentity(this.#location.path)
+    this.#file = new FileIdentity(this.#options.location.path)
     this.#prepare(this.#reader)
     await this.#watchOthers(this.#reader)
   }
@@ -212,7 +165,7 @@ class SqliteStore implements Store {
   }
 
   async claim(request: ClaimRequest): Promise<Claim[]> {
-    this.#steps.noteLease(request.leaseMs)
+    this.#options.steps.noteLease(request.leaseMs)
     if ('types' in request.from && !this.#anyReady(request.from.types)) return []
     return [...(await this.#add({ kind: 'claim', request })).claims]
   }
@@ -260,7 +213,7 @@ class SqliteStore implements Store {
 
   async queueStats(type: string): Promise<QueueStats> {
     const reads = this.#open
-    const [most, now] = [QUEUE_READY_LIMIT, this.#clock()]
+    const [most, now] = [QUEUE_READY_LIMIT, this.#options.clock()]
     const ready = reads.ready.all(type, most, type, now, most, most)
     const durations = reads.durations.get(type)
     return {
@@ -309,7 +262,7 @@ class SqliteStore implements Store {
   async sweep(limit: number): Promise<SweepResult> {
     // Where changes of the folder are not told, such as on some mounts of containers, a lost file is found here.
     this.#file?.look()
-    const { aheadMs, mayBeBack } = this.#steps.look(this.#clock())
+    const { aheadMs, mayBeBack } = this.#options.steps.look(this.#options.clock())
     if (mayBeBack) await this.#reschedule()
     return await this.#add({ kind: 'sweep', limit, aheadMs })
   }
@@ -317,7 +270,7 @@ class SqliteStore implements Store {
   /** Batch by batch, so that other writes come in between. */
   async #reschedule(): Promise<void> {
     while ((await this.#add({ kind: 'reschedule' })) === PROMOTE_LIMIT);
-    this.#steps.noteRescheduled()
+    this.#options.steps.noteRescheduled()
   }
 
   async browse(query: BrowseQuery): Promise<BrowsePage> {
@@ -351,7 +304,7 @@ class SqliteStore implements Store {
   }
 
   get #inMemory(): boolean {
-    return this.#location.path === ':memory:'
+    return this.#options.location.path === ':memory:'
   }
 
   #prepare(database: Database): void {
@@ -378,36 +331,16 @@ class SqliteStore implements Store {
   async #write(writes: readonly Write[]): ReturnType<WriterClient['execute']> {
     if (this.#writer === undefined) throw new Error('The SQLite store is not open.')
     this.#file?.check()
-    const settled = await this.#writer.execute(writes, this.#clock())
-    this.#hintOfBatch(writes, settled)
+    const settled = await this.#writer.execute(writes, this.#options.clock())
+    for (const hint of hintsOf(writes, settled)) this.#hint(hint)
     return settled
   }
 
   /** A look before the leap: an empty queue costs a read of some microseconds, and no transaction. */
   #anyReady(types: readonly { readonly type: string }[]): boolean {
     if (this.#batcher.holds(write => write.kind === 'accept' || write.kind === 'change')) return true
-    const now = this.#clock()
+    const now = this.#options.clock()
     return types.some(({ type }) => this.#open.anyReady.get(type, type, now) !== undefined)
-  }
-
-  #hintOfBatch(writes: readonly Write[], settled: readonly BatchResult<WriteResult>[]): void {
-    const ready = new Set<string>()
-    writes.forEach((write, index) => {
-      const result = settled[index]
-      if (result === undefined || !('value' in result)) return
-      if (write.kind === 'accept') {
-        if (isAccepted(result.value) && write.submission.delay === 0) ready.add(write.submission.type)
-        return
-      }
-      for (const operation of touched(write, result.value)) {
-        for (const hint of changeHints(operation)) this.#hint(hint)
-        if (operation.status === 'pending' && operation.runAt === null) ready.add(operation.type)
-      }
-      if (write.kind === 'note' && write.note.kind === 'log') this.#hint({ kind: 'changed', id: write.lease.id })
-      if (write.kind === 'restore') this.#hint({ kind: 'unknown' })
-      if (write.kind === 'purge') this.#hint({ kind: 'changed', id: write.id })
-    })
-    for (const type of ready) this.#hint({ kind: 'ready', type })
   }
 
   #hint(hint: Hint): void {
@@ -417,7 +350,7 @@ class SqliteStore implements Store {
   #warnOfVersion(database: Database): void {
     const version = sqliteVersion(database)
     if (!hasWalResetBug(version)) return
-    this.#warn(
+    this.#options.warn(
       `SQLite ${version} has a bug that can corrupt a file which several connections write at the same time (WAL-reset). ` +
         'Use a Node whose process.versions.sqlite is 3.51.3 or later, or a driver with such a version.',
     )
@@ -426,11 +359,11 @@ class SqliteStore implements Store {
   async #watchOthers(reader: Database): Promise<void> {
     this.#told = await this.#add({ kind: 'look' })
     this.#watcher = new CommitWatcher({
-      path: realFile(this.#location.path),
+      path: realFile(this.#options.location.path),
       version: prepareVersion(reader),
       onCommit: () => void this.#tellOfOthers(),
       onRename: () => this.#file?.look(),
-      warn: this.#warn,
+      warn: this.#options.warn,
     })
   }
 
@@ -445,28 +378,4 @@ class SqliteStore implements Store {
 
 function toAcceptance(submission: Submission, result: WriteResults['accept']): Acceptance {
   return typeof result === 'number' ? { kind: 'accepted', operation: accepted(submission, result) } : result
-}
-
-function isAccepted(result: WriteResult): boolean {
-  return typeof result === 'number' || (result as Acceptance).kind === 'accepted'
-}
-
-function operationsOf({ claims, ended }: ClaimResult): readonly Operation[] {
-  return [...claims.map(({ operation }) => operation), ...ended]
-}
-
-/** The operations that a write has changed. */
-function touched(write: Write, result: WriteResult): readonly Operation[] {
-  switch (write.kind) {
-    case 'change':
-      return result === undefined ? [] : [result as Operation]
-    case 'claim':
-      return operationsOf(result as ClaimResult)
-    case 'launch':
-      return result as Operation[]
-    case 'sweep':
-      return (result as SweepResult).expired
-    default:
-      return []
-  }
 }

@@ -20,12 +20,11 @@ import {
   type Renewal,
   type SweepResult,
 } from '../store.ts'
-import { type Database, prepareVersion, select } from './database.ts'
-import { prepareDeleteBeside, prepareRestore } from './dumps.ts'
-import { INSERT, RECORDS, RecordQuery, RecordUpdates, type StoredRecord, toRow } from './rows.ts'
-import { ENDS, ENDS_BY } from './schema.ts'
+import { type Database, prepareVersion } from './database.ts'
+import { RecordUpdates, type StoredRecord, toRow } from './rows.ts'
 import { Limits } from './submission-limits.ts'
 import { waitForTurn } from './turns.ts'
+import { type PurgeableRow, prepareWrites, type WriteStatements } from './write-statements.ts'
 
 /** One write. */
 export type Write =
@@ -82,7 +81,7 @@ export const PROMOTE_LIMIT = 1000
 /** Executes batches of writes on a connection of its own. */
 export class Writer {
   readonly #database: Database
-  readonly #sql: Statements
+  readonly #sql: WriteStatements
   readonly #version: () => number
   readonly #limits: Limits
   readonly #updates: RecordUpdates
@@ -97,7 +96,7 @@ export class Writer {
   /** @param patient waits for other processes' locks itself: `database` is a connection of the store's own */
   constructor(database: Database, { patient }: { readonly patient: boolean }) {
     this.#database = database
-    this.#sql = prepare(database)
+    this.#sql = prepareWrites(database)
     // IMMEDIATE, because a transaction that reads first and then writes cannot wait for a lock: it fails at once.
     const begin = () => void this.#sql.begin.run()
     this.#begin = patient ? () => waitForTurn(begin) : begin
@@ -390,67 +389,7 @@ export class Writer {
   }
 }
 
-interface PurgeableRow {
-  readonly number: number
-  readonly id: string
-  readonly purged: number
-  readonly retention: number
-}
-
 /** Claims and launches take what is ready; everything else may make something ready. */
 function takes(write: Write): boolean {
   return write.kind === 'claim' || write.kind === 'launch'
-}
-
-type Statements = ReturnType<typeof prepare>
-
-function prepare(database: Database) {
-  const sql = <Selected = unknown>(text: string) => select<Selected>(database, text)
-  const records = (text: string) => new RecordQuery(database, `${RECORDS} ${text}`)
-  return {
-    begin: sql('BEGIN IMMEDIATE'),
-    commit: sql('COMMIT'),
-    insert: sql(INSERT),
-    // It comes often, and so does not read whole records.
-    extend: sql<{ canceled: number }>(`
-      UPDATE operations SET lease_until = ? WHERE id = ? AND status = 1 AND attempt = ?
-      RETURNING cancel_requested AS canceled`),
-    owns: sql('SELECT 1 FROM operations WHERE id = ? AND status = 1 AND attempt = ?'),
-    read: records('WHERE id = ?'),
-    byKey: records('WHERE type = ? AND owner = ? AND idempotency_key = ?'),
-    input: sql<{ body: string }>('SELECT body FROM inputs WHERE number = ?'),
-    putInput: sql('INSERT OR REPLACE INTO inputs (number, body) VALUES (?, ?)'),
-    putOutput: sql('INSERT OR REPLACE INTO outputs (number, body) VALUES (?, ?)'),
-    putError: sql('INSERT OR REPLACE INTO errors (id, attempt, body) VALUES (?, ?, ?)'),
-    durations: sql<{ recent: string }>('SELECT recent FROM durations WHERE type = ?'),
-    putDurations: sql('INSERT OR REPLACE INTO durations (type, recent) VALUES (?, ?)'),
-    putStep: sql('INSERT INTO steps (id, name, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING'),
-    putLog: sql(`
-      INSERT INTO logs (id, sequence, at, attempt, level, message)
-      SELECT ?, 1 + coalesce((SELECT max(sequence) FROM logs WHERE id = ?), 0), ?, ?, ?, ?
-      WHERE coalesce((SELECT max(sequence) FROM logs WHERE id = ?), 0) < ?`),
-    anyDue: sql('SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at <= ? LIMIT 1'),
-    promote: sql(`
-      UPDATE operations SET run_at = NULL WHERE number IN (
-        SELECT number FROM operations WHERE type = ? AND status = 0 AND run_at <= ? ORDER BY run_at LIMIT ?)`),
-    ready: records(`
-      WHERE type = ? AND status = 0 AND run_at IS NULL AND (start_by IS NULL OR start_by > ? OR attempt > 0)
-      AND (deadline IS NULL OR deadline > ?)
-      ORDER BY priority DESC, number LIMIT ?`),
-    lapsed: records('WHERE status = 1 AND lease_until <= ? ORDER BY lease_until LIMIT ?'),
-    ahead: records(`
-      INDEXED BY operations_delayed WHERE status = 0 AND run_at IS NOT NULL AND updated_at > ? LIMIT ?`),
-    late: records(`INDEXED BY operations_ends_by WHERE ${ENDS} AND ${ENDS_BY} <= ? ORDER BY ${ENDS_BY} LIMIT ?`),
-    purgeable: sql<PurgeableRow>(`
-      SELECT number, id, purged, retention FROM operations
-      WHERE purge_at IS NOT NULL AND purge_at <= ? ORDER BY purge_at LIMIT ?`),
-    entomb: sql('UPDATE operations SET purged = 1, idempotency_key = NULL, tags = NULL, purge_at = ? WHERE number = ?'),
-    retried: sql('UPDATE operations SET retried_by = ? WHERE number = ?'),
-    familyTold: sql('UPDATE operations SET family_due = 0 WHERE number = ?'),
-    webhookAccepted: sql('UPDATE operations SET webhook_due = 0 WHERE number = ?'),
-    deleteOperation: sql('DELETE FROM operations WHERE number = ?'),
-    restore: prepareRestore(database),
-    check: sql("INSERT OR REPLACE INTO meta (key, value) VALUES ('checked_at', ?)"),
-    deleteBeside: prepareDeleteBeside(database),
-  }
 }
