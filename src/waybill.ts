@@ -35,7 +35,7 @@ import type { OperationView } from './operator/views.ts'
 import { type ScheduleOptions, Schedules } from './schedules/schedules.ts'
 import { type DirectCalls, directCalls } from './service/direct.ts'
 import { Operations } from './service/operations.ts'
-import { observed } from './stores/observed.ts'
+import { observed, type StoreObserver } from './stores/observed.ts'
 import { hooksObserver, type OperationHooks } from './stores/operation-hooks.ts'
 import { PausedTypes } from './stores/paused-types.ts'
 import type { Store } from './stores/store.ts'
@@ -106,7 +106,7 @@ export interface WaybillOptions {
   /** Default: errors and warnings go to standard error as JSON lines. */
   readonly logger?: Logger | undefined
   /**
-   * Called with each operation that this process accepts. As all three hooks, it delays nothing, an error that it throws
+   * Called with each operation that this process accepts, except in a transaction of yours. As all three hooks, it delays nothing, an error that it throws
    * is logged, and it is called once for each time that this process records what it is about, and not for what other
    * processes record. A process that dies calls none: webhooks miss nothing.
    */
@@ -246,7 +246,15 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
   const hooks = hooksObserver(hooksOf(options), declared, error => {
     logger.error({ err: error }, 'A hook of the composition failed')
   })
-  const store = observed(timed, hooks === undefined ? [families] : [families, hooks])
+  const counts: StoreObserver = {
+    accepted: ({ type }) => {
+      if (declared.has(type)) metrics.accepted(type)
+    },
+    ended: ({ type, status }) => {
+      if (declared.has(type)) metrics.finished(type, status)
+    },
+  }
+  const store = observed(timed, hooks === undefined ? [families, counts] : [families, counts, hooks])
   const metrics = new Metrics(
     {
       queues: () => operations.queues(),
@@ -284,22 +292,17 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
     blobs,
     logger,
     metrics,
-    types: declared,
     everyMs: toMs(options.sweepInterval ?? '5s'),
   })
   const webhooks = options.webhooks && new Webhooks(options.webhooks, { store, operations, logger })
   const schedules =
     options.schedules && new Schedules(options.schedules, { store: shared.store, operations, logger, now })
   const batches = batchTypes.length === 0 ? undefined : new Batches(batchTypes, types, shared)
-  const onCanceled = ({ type }: Operation) => {
-    if (declared.has(type)) metrics.finished(type, 'canceled')
-  }
   const operator = new StoreOperator({
     store,
     operations,
     webhooks,
     logger,
-    metrics,
     pauses,
     schedules: schedules?.types ?? [],
   })
@@ -341,7 +344,7 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
         { awaits: 'the store to open', run: () => store.open() },
         { awaits: 'the blob store to open', run: () => blobs?.open?.() },
         { awaits: 'the sweeper', run: () => sweeper.start() },
-        { awaits: 'the families', run: () => families.start({ store, onCanceled }) },
+        { awaits: 'the families', run: () => families.start(store) },
         { awaits: 'the paused types', run: () => pauses.start() },
         { awaits: 'the handlers to load', run: () => worker?.start() },
         { awaits: 'the dispatcher, the webhooks and the schedules', run: begin },

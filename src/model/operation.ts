@@ -131,7 +131,10 @@ export type Outcome =
 export const INPUT_LOST: Outcome = { kind: 'failed', problem: problem('input-lost') }
 
 /** A change to one operation. `attempt` is the fence: a change by an attempt that no longer owns the operation is refused. */
-export type Change =
+export type Change = UnfinishedChange | EndedChange
+
+/** What changes an operation that has not ended, and may end it. */
+export type UnfinishedChange =
   | { readonly kind: 'finish'; readonly attempt: number; readonly outcome: Outcome }
   | { readonly kind: 'progress'; readonly attempt: number; readonly progress: Progress }
   /** The client's cancel: done at once where it is pending, a request where it runs. */
@@ -153,7 +156,10 @@ export type Change =
   | { readonly kind: 'has-children'; readonly attempt: number }
   /** Children have ended; how many have not. */
   | { readonly kind: 'children-ended'; readonly unfinished: number }
-  /** Its webhook delivery has been accepted as an operation of its own. An ended operation takes this change and the next two. */
+
+/** What is noted about an operation that has ended. Its status stays. */
+export type EndedChange =
+  /** Its webhook delivery has been accepted as an operation of its own. */
   | { readonly kind: 'webhook-accepted' }
   /** Its parent knows of its end, and its children have been looked after. */
   | { readonly kind: 'family-told' }

@@ -23,6 +23,7 @@ import {
   type Change,
   type ClaimBy,
   countedAttempts,
+  type EndedChange,
   HISTORY_LIMIT,
   hasChildren,
   isSuspended,
@@ -181,6 +182,24 @@ export function changed(operation: Operation, change: Change, now: number): Oper
         ? { ...operation, retriedBy: change.by }
         : undefined
   }
+}
+
+const NOTED_AFTER_THE_END: Readonly<Record<EndedChange['kind'], true>> = {
+  'webhook-accepted': true,
+  'family-told': true,
+  retried: true,
+}
+
+/**
+ * Whether a change has ended the operation: it is final since this change, and not since an earlier one.
+ *
+ * @param kind which change it was; undefined where a sweep has changed it
+ *
+ * @example
+ * if (hasJustEnded(after, 'cancel')) console.log(after.status)
+ */
+export function hasJustEnded({ status }: Operation, kind?: Change['kind']): boolean {
+  return isFinal(status) && (kind === undefined || !(kind in NOTED_AFTER_THE_END))
 }
 
 /**

@@ -6,7 +6,6 @@ import { problemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import { toSubmission } from '../model/submit-request.ts'
 import { RESERVED_STEPS, waitStep } from '../model/waits.ts'
-import type { Metrics } from '../observability/metrics.ts'
 import { attemptsOf } from '../service/attempts-of.ts'
 import { type EventRequest, openWaits } from '../service/events.ts'
 import type { Operations } from '../service/operations.ts'
@@ -54,7 +53,6 @@ export interface OperatorContext {
   readonly operations: Operations
   readonly webhooks: Webhooks | undefined
   readonly logger: Logger
-  readonly metrics: Metrics
   readonly pauses: PausedTypes
   /** The types of the ticks of schedules. */
   readonly schedules: readonly { readonly name: string }[]
@@ -324,9 +322,8 @@ export class StoreOperator implements Operator {
   async #cancel(id: string): Promise<Operation> {
     const before = await this.#find(id)
     if (before.purged) throw problemError('operation-expired')
-    const { store, metrics } = this.#context
+    const { store } = this.#context
     const changed = isFinal(before.status) ? undefined : await orUnavailable(store.change(id, { kind: 'cancel' }))
-    if (changed?.status === 'canceled' && !isInternal(changed.type)) metrics.finished(changed.type, 'canceled')
     const operation = changed ?? (await this.#find(id))
     if (operation.status === 'completed' || operation.status === 'failed') {
       throw problemError('operation-finished', `Its status is "${operation.status}".`)

@@ -127,7 +127,8 @@ export class Operations {
       throw await this.#admission.describeRefusal(type, acceptance.limit, request.transaction === undefined)
     }
     if (acceptance.kind === 'known') return replayOf(acceptance.operation, submission)
-    this.#metrics?.accepted(type.name)
+    // What the caller has not committed yet is counted here: nobody observes it in the store.
+    if (request.transaction !== undefined) this.#metrics?.accepted(type.name)
     return { operation: acceptance.operation, replayed: false }
   }
 
@@ -315,7 +316,6 @@ export class Operations {
   async cancel(id: string, owner: string, type?: AnyOperationType): Promise<Operation> {
     const before = await this.find(id, owner, type)
     const changed = isFinal(before.status) ? undefined : await orUnavailable(this.#store.change(id, { kind: 'cancel' }))
-    if (changed?.status === 'canceled') this.#metrics?.finished(changed.type, 'canceled')
     const operation = changed ?? (await this.find(id, owner, type))
     if (operation.status === 'completed' || operation.status === 'failed') {
       throw problemError('operation-finished', `Its status is "${operation.status}".`)
@@ -351,7 +351,6 @@ export class Operations {
     if (operation.retriedBy !== id) {
       await orUnavailable(this.#store.change(operation.id, { kind: 'retried', by: id }))
     }
-    if (acceptance.kind === 'accepted') this.#metrics?.accepted(type.name)
     return { operation: acceptance.operation, replayed: acceptance.kind === 'known' }
   }
 

@@ -1,17 +1,16 @@
 /** A store that reports what this process records through it. */
 import type { Change, Operation } from '../model/operation.ts'
+import { hasJustEnded } from '../model/state-machine.ts'
 import type { Store } from './store.ts'
 
 /** Receives the reports. It delays nothing, and must not throw. */
 export interface StoreObserver {
   /** Called with each operation that was accepted, and was not known before. */
   accepted?(operation: Operation): void
-  /**
-   * Called with each operation that was changed.
-   *
-   * @param kind which change it was; undefined where a sweep has ended the attempt or the operation
-   */
-  changed(operation: Operation, kind: Change['kind'] | undefined): void
+  /** Called with each operation that was changed, also by a sweep. */
+  changed?(operation: Operation): void
+  /** Called with each operation that has reached a final status, by whatever change or by a sweep. */
+  ended?(operation: Operation): void
 }
 
 /** The store with its observers. */
@@ -20,7 +19,11 @@ export function observed(store: Store, observers: readonly StoreObserver[]): Sto
     for (const observer of observers) observer.accepted?.(operation)
   }
   const changed = (operation: Operation, kind?: Change['kind']) => {
-    for (const observer of observers) observer.changed(operation, kind)
+    const isEnd = hasJustEnded(operation, kind)
+    for (const observer of observers) {
+      observer.changed?.(operation)
+      if (isEnd) observer.ended?.(operation)
+    }
   }
   const accept: Store['accept'] = async submission => {
     const acceptance = await store.accept(submission)
@@ -29,8 +32,7 @@ export function observed(store: Store, observers: readonly StoreObserver[]): Sto
   }
   return {
     ...store,
-    // Most compositions have no observer of it, and every POST comes through here.
-    ...(observers.some(observer => observer.accepted !== undefined) && { accept }),
+    accept,
     change: async (id, change) => {
       const operation = await store.change(id, change)
       if (operation !== undefined) changed(operation, change.kind)

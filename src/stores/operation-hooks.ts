@@ -1,6 +1,5 @@
 /** Calls of the program that runs a composition, for what this process records itself. */
 import type { Operation } from '../model/operation.ts'
-import { isFinal } from '../model/protocol.ts'
 import type { StoreObserver } from './observed.ts'
 
 /** What is called. */
@@ -9,9 +8,6 @@ export interface OperationHooks {
   readonly onFinished?: ((operation: Operation) => unknown) | undefined
   readonly onFailed?: ((operation: Operation) => unknown) | undefined
 }
-
-/** The changes that may end an operation. */
-const ENDING: ReadonlySet<string> = new Set(['finish', 'cancel', 'abandon'])
 
 /**
  * The observer of a store that calls hooks for operations of some types. A call that fails changes nothing. Undefined
@@ -36,9 +32,8 @@ export function hooksObserver(
     accepted: operation => {
       if (types.has(operation.type)) void call(onAccepted, operation)
     },
-    changed: (operation, kind) => {
-      const hasEnded = isFinal(operation.status) && (kind === undefined || ENDING.has(kind))
-      if (!hasEnded || !types.has(operation.type)) return
+    ended: operation => {
+      if (!types.has(operation.type)) return
       void call(onFinished, operation)
       if (operation.status === 'failed') void call(onFailed, operation)
     },

@@ -12,14 +12,6 @@ import { cancelChildren } from './family.ts'
 
 type FamilyStore = Pick<Store, 'change' | 'countChildren' | 'familyDue' | 'listChildren' | 'read' | 'steps'>
 
-/** What a {@link FamilyOutbox} works with. */
-export interface FamilyOutboxParts {
-  /** A store that the outbox observes, since the children that it cancels may have children themselves. */
-  readonly store: FamilyStore
-  /** Called with each child that it has canceled. */
-  readonly onCanceled: (child: Operation) => void
-}
-
 /** How many ends one turn follows up. */
 const BATCH = 500
 /** How long ends are collected, in milliseconds: those of one parent are reported to it together. */
@@ -29,7 +21,7 @@ const POLL_MS = 5000
 
 export class FamilyOutbox implements StoreObserver {
   readonly #loop: Loop
-  #parts: FamilyOutboxParts | undefined
+  #store: FamilyStore | undefined
   #collecting: NodeJS.Timeout | undefined
 
   constructor(logger: Logger) {
@@ -49,8 +41,9 @@ export class FamilyOutbox implements StoreObserver {
     return [this.#loop]
   }
 
-  start(parts: FamilyOutboxParts): void {
-    this.#parts = parts
+  /** @param store one that the outbox observes, since the children that it cancels may have children themselves */
+  start(store: FamilyStore): void {
+    this.#store = store
     this.#loop.start()
   }
 
@@ -69,10 +62,9 @@ export class FamilyOutbox implements StoreObserver {
   }
 
   async #turn(): Promise<void> {
-    if (this.#parts === undefined) return
-    const { store, onCanceled } = this.#parts
-    const due = await store.familyDue(BATCH)
-    await followUp(store, due, onCanceled)
+    if (this.#store === undefined) return
+    const due = await this.#store.familyDue(BATCH)
+    await followUp(this.#store, due)
     if (due.length === BATCH) this.#loop.wake()
   }
 }
@@ -82,18 +74,14 @@ export class FamilyOutbox implements StoreObserver {
  *
  * @throws what the first of those met
  */
-export async function followUp(
-  store: FamilyStore,
-  ended: readonly Operation[],
-  onCanceled?: FamilyOutboxParts['onCanceled'],
-): Promise<void> {
+export async function followUp(store: FamilyStore, ended: readonly Operation[]): Promise<void> {
   const failures = new Map<string, unknown>()
   const attempt = async (id: string, work: () => Promise<void>) => {
     await work().catch((error: unknown) => failures.set(id, error))
   }
   for (const { id, status, waits } of ended) {
     if (!hasChildren({ waits }) || status === 'completed') continue
-    await attempt(id, () => cancelChildren(store, id, onCanceled))
+    await attempt(id, () => cancelChildren(store, id))
   }
   const parents = new Set(ended.flatMap(({ parent }) => parent ?? []))
   await Promise.all([...parents].map(parent => attempt(parent, () => tellParent(store, parent))))

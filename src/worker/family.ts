@@ -1,6 +1,5 @@
 /** What an attempt asks the store about the operations that its handler submits. */
 import { LONGEST_MS } from '../model/duration.ts'
-import type { Operation } from '../model/operation.ts'
 import { isFinal } from '../model/protocol.ts'
 import { recordedChildren } from '../model/waits.ts'
 import { listAllChildren } from '../stores/list-all-children.ts'
@@ -43,14 +42,12 @@ async function submitChild(store: OperationStore, { refused, ...child }: ChildSu
 export async function cancelChildren(
   store: Pick<OperationStore, 'change' | 'listChildren' | 'read' | 'steps'>,
   parent: string,
-  onCanceled: (child: Operation) => void = () => {},
 ): Promise<void> {
   const isDetached = new Map(recordedChildren(await store.steps(parent)).map(it => [it.id, it.detached === true]))
   const cancel = async (id: string) => {
     // A crash may have come before the record of the child, and a deletion of the parent after it.
     const goesOn = isDetached.get(id) ?? isDetachedKey((await store.read(id))?.idempotencyKey ?? null)
-    const after = goesOn ? undefined : await store.change(id, { kind: 'cancel' })
-    if (after?.status === 'canceled') onCanceled(after)
+    if (!goesOn) await store.change(id, { kind: 'cancel' })
   }
   await inParallel(await listAllChildren(store, parent, 'unfinished'), cancel, PARALLEL)
 }

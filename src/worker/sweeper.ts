@@ -5,7 +5,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { Operation } from '../model/operation.ts'
-import { isFinal } from '../model/protocol.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
 import type { OperationStore, WorkQueue } from '../stores/store.ts'
@@ -24,8 +23,6 @@ export interface SweeperOptions {
   readonly everyMs: number
   readonly logger: Logger
   readonly metrics?: Metrics | undefined
-  /** The names of the types whose ends count in the metrics. Default: none. */
-  readonly types?: ReadonlySet<string> | undefined
 }
 
 /** How many operations one transaction sweeps, so that it holds no lock for long. */
@@ -77,17 +74,15 @@ export class Sweeper {
     await this.#abandonDead()
     const { expired, purged } = await this.#options.store.sweep(BATCH)
     if (expired.length > 0) this.#options.logger.warn({ expired: expired.length }, 'Leases or deadlines ran out')
-    for (const operation of expired) this.#count(operation)
+    for (const operation of expired) this.#countLoss(operation)
     if (expired.length >= BATCH || purged.length >= BATCH) this.#loop.wake()
     await this.#deleteBlobs(purged)
   }
 
   /** One that a deadline has ended while nothing ran has lost no attempt. */
-  #count({ type, status, history, updatedAt }: Operation): void {
-    const { metrics, types } = this.#options
+  #countLoss({ history, updatedAt }: Operation): void {
     const last = history.at(-1)
-    if (last?.outcome === 'lost' && last.finishedAt === updatedAt) metrics?.lost(1)
-    if (isFinal(status) && types?.has(type)) metrics?.finished(type, status)
+    if (last?.outcome === 'lost' && last.finishedAt === updatedAt) this.#options.metrics?.lost(1)
   }
 
   async #deleteBlobs(purged: readonly string[]): Promise<void> {
@@ -119,7 +114,7 @@ export class Sweeper {
       const reason = `Its worker, process ${holder}, is gone.`
       const changed = await store.change(id, { kind: 'abandon', attempt, reason })
       if (changed === undefined) continue
-      this.#count(changed)
+      this.#countLoss(changed)
       logger.warn({ operation: id, attempt, holder }, 'An attempt was lost with its worker')
     }
   }

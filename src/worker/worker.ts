@@ -372,7 +372,6 @@ export class Worker {
       if (isRetried) metrics.retried(after.type)
       metrics.ran(after.type, isRetried ? 'retry' : attempt.outcome, attempt.finishedAt - attempt.startedAt)
       if (attempt.number === 1) metrics.waited(after.type, attempt.startedAt - after.createdAt)
-      if (isFinal(after.status)) metrics.finished(after.type, after.status)
     } catch (error) {
       this.#logger.warn({ operation: after.id, err: error }, 'Could not count an attempt in the metrics')
     }

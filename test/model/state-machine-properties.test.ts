@@ -13,7 +13,7 @@ import {
 } from '../../src/model/operation.ts'
 import { problem } from '../../src/model/problem.ts'
 import { isFinal } from '../../src/model/protocol.ts'
-import { accepted, changed, claimed, expired, launching, renewed } from '../../src/model/state-machine.ts'
+import { accepted, changed, claimed, expired, hasJustEnded, launching, renewed } from '../../src/model/state-machine.ts'
 import { isOver, NEVER_DUE, WAIT_KINDS, type WaitRequest } from '../../src/model/waits.ts'
 import { submissionOf } from '../support/submission.ts'
 
@@ -82,6 +82,7 @@ const change: fc.Arbitrary<Change> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant('event'), name: fc.constantFrom('a', 'b'), value: fc.constant('1') }),
     weight: 2,
   },
+  fc.constant({ kind: 'refuse', problem: NO } as const),
   fc.record({ kind: fc.constant('has-children'), attempt: number }),
   { arbitrary: fc.record({ kind: fc.constant('children-ended'), unfinished: fc.nat(3) }), weight: 2 },
   fc.constant({ kind: 'family-told' } as const),
@@ -185,6 +186,14 @@ describe('every operation', () => {
     always(({ before, event: it }) => {
       const kinds = ['webhook-accepted', 'family-told', 'retried']
       if (isFinal(before.status)) expect(kinds).toContain(it.do === 'change' && it.change.kind)
+    })
+  })
+
+  it('is said to have just ended by the change that ends it, and by no other', () => {
+    always(({ before, after, event: it }) => {
+      if (it.do !== 'change' && it.do !== 'expire') return
+      const kind = it.do === 'change' ? it.change.kind : undefined
+      expect(hasJustEnded(after, kind)).toBe(isFinal(after.status) && !isFinal(before.status))
     })
   })
 

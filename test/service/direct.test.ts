@@ -1,6 +1,6 @@
 /** What a program calls without HTTP, and the hooks that it is called by. */
 import { describe, expect, expectTypeOf } from 'vitest'
-import { defineOperation, handler, ProblemError } from 'waybill'
+import { batchOf, defineOperation, handler, ProblemError } from 'waybill'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { z } from 'zod'
 import { hasFinished, KeptLog, test, until } from '../support/waybill.ts'
@@ -100,6 +100,32 @@ describe('hooks', () => {
       expect(texts.filter(text => text.includes(counted))).toHaveLength(1)
     }
     expect(texts.filter(text => text.includes('waybill_attempts_lost_total 1'))).toHaveLength(1)
+  })
+
+  test('are called, and counted, for each item of a batch, also for one that is refused', async ({ lab }) => {
+    const told: string[] = []
+    const tell = (what: string) => (it: { type: string; status: string }) =>
+      told.push(`${what} ${it.type} ${it.status}`)
+    const hooks = { onAccepted: tell('accepted'), onFinished: tell('finished'), onFailed: tell('failed') }
+    const batches = batchOf(orders)
+    const waybill = await lab.waybill([orders, batches], { worker: { handlers: pack }, ...hooks })
+    const { id } = await waybill.submit(batches, [{ item: 'apple' }, { item: 1 }] as never)
+    await waybill.wait(id)
+    await until(() => told.length === 7)
+    expect(told.toSorted()).toEqual([
+      'accepted orders pending',
+      'accepted orders pending',
+      'accepted orders/batches pending',
+      'failed orders failed',
+      'finished orders completed',
+      'finished orders failed',
+      'finished orders/batches completed',
+    ])
+    const text = await waybill.metrics.text()
+    expect(text).toContain('waybill_operations_accepted_total{operation="orders"} 2')
+    for (const outcome of ['completed', 'failed']) {
+      expect(text).toContain(`waybill_operations_finished_total{operation="orders",outcome="${outcome}"} 1`)
+    }
   })
 
   test('that throw are logged, and change nothing', async ({ lab }) => {
