@@ -1,6 +1,7 @@
 /** Hints between this process and all others, and within it. */
+import type { Operation } from '../../model/operation.ts'
 import { HintListeners } from '../hint-listeners.ts'
-import type { Hint } from '../store.ts'
+import { changeHints, type Hint } from '../store.ts'
 import type { Connections, Statement } from './connections.ts'
 import { Listener } from './listener.ts'
 import { channelOf } from './names.ts'
@@ -74,6 +75,12 @@ export class Hub {
     if (this.#options.notifications) this.#notifier.tell(hint)
   }
 
+  /** Tells everyone of an operation that was written: what has changed, and whether it is ready. */
+  tellOf(operation: Operation): void {
+    for (const hint of changeHints(operation)) this.tell(hint)
+    if (isReady(operation)) this.tell({ kind: 'ready', type: operation.type })
+  }
+
   /**
    * Writes, and tells everyone then.
    *
@@ -93,4 +100,9 @@ export class Hub {
     await this.#notifier.close()
     this.#listeners.clear()
   }
+}
+
+/** Whether a worker may claim an operation as it is. */
+export function isReady({ status, runAt }: Operation): boolean {
+  return status === 'pending' && runAt === null
 }

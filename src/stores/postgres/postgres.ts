@@ -9,7 +9,7 @@
  * const store = postgresStore(new Pool({ connectionString: process.env.DATABASE_URL }))
  */
 
-import type { Change, Operation, Outcome } from '../../model/operation.ts'
+import type { Change, Operation } from '../../model/operation.ts'
 import { STATUSES } from '../../model/protocol.ts'
 import type { Submission } from '../../model/submission.ts'
 import type {
@@ -36,8 +36,6 @@ import type {
   SweepResult,
   WithOutput,
 } from '../store.ts'
-import { changeHints } from '../store.ts'
-import { BUSY } from './busy-lane.ts'
 import { Claims } from './claims.ts'
 import { Connections, send } from './connections.ts'
 import { Copies } from './dumps.ts'
@@ -45,11 +43,9 @@ import { grantTo, withGrantCure } from './grants.ts'
 import { Hints } from './hints.ts'
 import { Hub } from './hub.ts'
 import { inspectServer } from './inspect-server.ts'
-import { keyOfSubmission, Lanes } from './lanes.ts'
 import { LostClaims } from './lost-claims.ts'
 import { endWithoutInput } from './lost-inputs.ts'
 import { channelOf } from './names.ts'
-import { isPlain } from './plain-submissions.ts'
 import { type PostgresPool, type Row, toQueryable } from './pool.ts'
 import { type PostgresStoreOptions, type PostgresStoreSettings, readPostgresOptions } from './postgres-options.ts'
 import { ReadLanes } from './read-lanes.ts'
@@ -69,7 +65,8 @@ import { migrate, quoteSchema } from './schema.ts'
 import { RECORD_WIDTH, type StatementName, type Statements, statementsFor } from './statements.ts'
 import { MEASURE_TEXT, measuredTables, TableGrowth } from './table-growth.ts'
 import { checkSubmission, checkText } from './text.ts'
-import { type ChangeItem, completionsAmong, type NoteItem, type Telling, Writer } from './writer.ts'
+import { WriteLanes } from './write-lanes.ts'
+import { Writer } from './writer.ts'
 
 export { grantPlan } from './grants.ts'
 export type {
@@ -104,9 +101,7 @@ class PostgresStore implements Store {
   readonly #copies: Copies
   readonly #hub: Hub
   readonly #reads: ReadLanes
-  readonly #accepts: Lanes<Submission, Acceptance>
-  readonly #changes: Lanes<ChangeItem, Operation | undefined>
-  readonly #notes: Lanes<NoteItem, boolean>
+  readonly #writes: WriteLanes
   readonly #lostClaims: LostClaims
   readonly #claims: Claims
   #state: 'new' | 'open' | 'closed' = 'new'
@@ -115,7 +110,6 @@ class PostgresStore implements Store {
     this.#options = options
     this.#statements = statementsFor(quoteSchema(options.schema))
     const connections = new Connections(pool, options.timeoutMs)
-    const { limitMs } = connections
     this.#connections = connections
     this.#writer = new Writer({ connections, statements: this.#statements, now: options.clock, steps: options.steps })
     this.#copies = new Copies(connections, quoteSchema(options.schema))
@@ -123,33 +117,18 @@ class PostgresStore implements Store {
     this.#claims = new Claims({
       run: (name, values) => this.#run(name, values),
       now: options.clock,
-      outcomesCome: () => this.#changes.isCollecting,
+      outcomesCome: () => this.#writes.isCollectingChanges,
     })
     this.#lostClaims = new LostClaims({
       find: (holder, after) => this.#heldBy(holder, after),
       release: ({ id, attempt }) => this.change(id, { kind: 'finish', attempt, outcome: { kind: 'released' } }),
     })
     this.#reads = new ReadLanes(connections, this.#statements)
-    this.#accepts = new Lanes({
-      limitMs,
-      write: (submissions, until) => this.#acceptAll(submissions, until),
-      key: keyOfSubmission,
-      size: ({ input }) => input.length,
-    })
-    this.#changes = new Lanes({
-      limitMs,
-      write: (items, until) => this.#changeAll(items, until),
-      key: ({ id }) => id,
-      size: ({ change }) => (change.kind === 'finish' ? sizeOf(change.outcome) : 0),
-      // Attempts end together, and one statement for all of them costs least.
-      lanes: 1,
-      apart: completionsAmong,
-    })
-    this.#notes = new Lanes({
-      limitMs,
-      write: (items, until) => this.#noteAll(items, until),
-      key: ({ lease }) => lease.id,
-      size: ({ note }) => (note.kind === 'step' ? note.value.length : note.message.length),
+    this.#writes = new WriteLanes({
+      limitMs: connections.limitMs,
+      writer: this.#writer,
+      hub: this.#hub,
+      claims: this.#claims,
     })
   }
 
@@ -183,7 +162,7 @@ class PostgresStore implements Store {
   async accept(submission: Submission): Promise<Acceptance> {
     this.#checkOpen()
     checkSubmission(submission)
-    return await this.#accepts.add(submission)
+    return await this.#writes.accept(submission)
   }
 
   async acceptWithin(submission: Submission, transaction: unknown): Promise<Acceptance> {
@@ -251,7 +230,7 @@ class PostgresStore implements Store {
 
   async change(id: string, change: Change): Promise<Operation | undefined> {
     this.#checkOpen()
-    return await this.#changes.add({ id, change })
+    return await this.#writes.change({ id, change })
   }
 
   async appendNote(lease: Lease, note: Note): Promise<boolean> {
@@ -260,7 +239,7 @@ class PostgresStore implements Store {
       checkText('name', note.name)
       checkText('value', note.value)
     }
-    return await this.#notes.add({ lease, note })
+    return await this.#writes.note({ lease, note })
   }
 
   async steps(id: string): Promise<ReadonlyMap<string, string>> {
@@ -326,7 +305,7 @@ class PostgresStore implements Store {
   async sweep(limit: number): Promise<SweepResult> {
     this.#checkOpen()
     const expired = await this.#writer.expire(limit)
-    for (const operation of expired) this.#tellOf(operation)
+    for (const operation of expired) this.#hub.tellOf(operation)
     return { expired, purged: await this.#writer.purge(limit) }
   }
 
@@ -349,7 +328,7 @@ class PostgresStore implements Store {
   async restore(dumps: readonly Dump[]): Promise<void> {
     this.#checkOpen()
     await this.#copies.restore(dumps)
-    for (const { operation } of dumps) this.#tellOf(operation)
+    for (const { operation } of dumps) this.#hub.tellOf(operation)
   }
 
   watch(listener: (hint: Hint) => void): () => void {
@@ -361,7 +340,7 @@ class PostgresStore implements Store {
     // Where that fails too, the leases end.
     await this.#lostClaims.releaseAll().catch(() => {})
     this.#state = 'closed'
-    await Promise.all([this.#accepts, this.#changes, this.#notes, this.#reads].map(it => it.drained()))
+    await Promise.all([this.#writes.drained(), this.#reads.drained()])
     await this.#hub.close()
     this.#connections.unguard()
   }
@@ -391,63 +370,4 @@ class PostgresStore implements Store {
   async #claimOne(id: string, by: unknown[]): Promise<Row[]> {
     return isId(id) ? await this.#run('claimOne', [this.#options.clock(), id, ...by]) : []
   }
-
-  async #acceptAll(submissions: readonly Submission[], until: number): Promise<(Acceptance | typeof BUSY)[]> {
-    if (submissions.every(isPlain)) {
-      const types = new Set(submissions.filter(({ delay }) => !(delay > 0)).map(({ type }) => type))
-      const hints = [...types].map(type => ({ kind: 'ready', type }) as const)
-      return await this.#hub.tellWith(hints, telling => this.#writer.accept(submissions, until, telling))
-    }
-    const acceptances = await this.#writer.accept(submissions, until)
-    const made = acceptances.flatMap(it => (it !== BUSY && it.kind === 'accepted' ? [it.operation] : []))
-    for (const type of new Set(made.filter(isReady).map(({ type }) => type))) this.#hub.tell({ kind: 'ready', type })
-    return acceptances
-  }
-
-  async #changeAll(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {
-    if (completionsAmong(items).size === items.length) {
-      const hints = items.filter(({ id }) => isId(id)).map(({ id }) => ({ kind: 'ended', id }) as const)
-      return await this.#hub.tellWith(hints, telling => this.#complete(items, until, telling))
-    }
-    const answers = await this.#writer.change(items, until)
-    for (const answer of answers) if (answer !== undefined && answer !== BUSY) this.#tellOf(answer)
-    return answers
-  }
-
-  async #complete(
-    items: readonly ChangeItem[],
-    until: number,
-    telling: Telling,
-  ): Promise<(Operation | typeof BUSY | undefined)[]> {
-    const claim = this.#claims.joining()
-    if (claim === undefined) return await this.#writer.complete(items, until, telling)
-    try {
-      const { changed, claimed } = await this.#writer.finishAndClaim(items, claim.given, until, telling)
-      claim.resolve(claimed)
-      return changed
-    } catch (error) {
-      claim.reject(error)
-      throw error
-    }
-  }
-
-  async #noteAll(items: readonly NoteItem[], until: number): Promise<(boolean | typeof BUSY)[]> {
-    const kept = await this.#writer.note(items, until)
-    const logged = items.filter(({ note }, index) => note.kind === 'log' && kept[index] === true)
-    for (const id of new Set(logged.map(({ lease }) => lease.id))) this.#hub.tell({ kind: 'changed', id })
-    return kept
-  }
-
-  #tellOf(operation: Operation): void {
-    for (const hint of changeHints(operation)) this.#hub.tell(hint)
-    if (isReady(operation)) this.#hub.tell({ kind: 'ready', type: operation.type })
-  }
-}
-
-function isReady({ status, runAt }: Operation): boolean {
-  return status === 'pending' && runAt === null
-}
-
-function sizeOf(outcome: Outcome): number {
-  return outcome.kind === 'completed' ? outcome.output.length : 0
 }
