@@ -80,7 +80,7 @@ const SECTIONS: readonly Section[] = [
   {
     title: 'cosmosStore',
     about: 'The container is the first argument.',
-    of: ['stores/cosmos/cosmos#CosmosStoreOptions'],
+    of: ['stores/cosmos/cosmos-options#CosmosStoreOptions'],
   },
   { title: 'folderBlobs', about: '', of: ['blobs/folder/folder#FolderBlobsOptions'] },
   {

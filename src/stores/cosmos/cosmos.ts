@@ -9,13 +9,10 @@
  * const store = cosmosStore(client.database('orders').container('operations'))
  */
 
-import type { BlobStore } from '../../blobs/blob-store.ts'
-import { type Duration, HOUR, toMs } from '../../model/duration.ts'
-import { type Change, INPUT_LOST, type Operation } from '../../model/operation.ts'
-import { BLOB_STORE, type Checks, checkOptions, duration, FUNCTION, type RenamedOptions } from '../../model/options.ts'
+import type { Change, Operation } from '../../model/operation.ts'
 import type { Submission } from '../../model/submission.ts'
 import { inParallel } from '../../util/in-parallel.ts'
-import { ClockSteps } from '../clock-steps.ts'
+import type { ClockSteps } from '../clock-steps.ts'
 import { HintListeners } from '../hint-listeners.ts'
 import type {
   Acceptance,
@@ -43,20 +40,21 @@ import type {
 import { changeHints, QUEUE_COUNT_LIMIT, QUEUE_READY_LIMIT } from '../store.ts'
 import { accept } from './accept.ts'
 import { CosmosAccess, tagged } from './access.ts'
+import { AttemptClaims } from './attempt-claims.ts'
+import { errorsOf, movedLinesOf, stepsOf, textOf } from './besides.ts'
 import { CosmosCalls } from './calls.ts'
 import { checkAccount, checkContainer } from './checks.ts'
 import { Claims } from './claims.ts'
 import type { CosmosContainer } from './container.ts'
-import { browse, dump, errorsOf, restore } from './dumps.ts'
+import { type CosmosStoreOptions, type CosmosStoreSettings, readCosmosOptions } from './cosmos-options.ts'
+import { browse, dump, restore } from './dumps.ts'
 import { Feed } from './feed.ts'
 import {
   BODY_LIMIT,
-  type Body,
   fits,
   type KeptItem,
   keyItemId,
   keyItemOf,
-  type LogPart,
   type OperationItem,
   scopeOf,
   sorted,
@@ -68,52 +66,17 @@ import { type Mutation, Mutations } from './mutations.ts'
 import type { CountName } from './queries.ts'
 import { Limits } from './submission-limits.ts'
 import { purgeOne, reschedule, sweep } from './sweeps.ts'
-import { changing, claiming, holdingBack, noting, renewing } from './transitions.ts'
+import { changing, holdingBack, noting, renewing } from './transitions.ts'
 
 export type { CosmosContainer } from './container.ts'
 
-/** Options of {@link cosmosStore}. */
-export interface CosmosStoreOptions {
-  /**
-   * The time between two looks at the change feed while something listens. While nothing happens it grows to a tenth of
-   * the time since something did, up to 30 s. Default 1 s.
-   */
-  readonly pollInterval?: Duration | undefined
-  /**
-   * Keeps inputs, outputs and outcomes of steps that are too large for an item, 2 MB. Give the same one to the
-   * composition, which deletes what a crash left behind. Default: such an input is refused, such an output fails its
-   * operation, and such a step its attempt.
-   */
-  readonly blobs?: BlobStore | undefined
-  /** How long one call of the service may take, its repetitions included, up to 1 h. Default 9 s. */
-  readonly timeout?: Duration | undefined
-  /** Called with the request units that each response of the service cost, and the name of the call. */
-  readonly onCharge?: ((charge: number, call: string) => void) | undefined
-  /** The store's clock in milliseconds since the epoch. Default: the service's, told from its answers. */
-  readonly clock?: (() => number) | undefined
-  /** Milliseconds that no step of the clock changes. Default `performance.now`, or `clock` where that is given: then no step is seen. */
-  readonly monotonicClock?: (() => number) | undefined
-}
+export type { CosmosStoreOptions } from './cosmos-options.ts'
 
 /** Its property is missing where an older version wrote the item. */
 type StoredHolding = Omit<ActiveOperation, 'engine'> & Partial<Pick<ActiveOperation, 'engine'>>
 
 /** How many etags of own writes are kept, to know them again in the change feed. */
 const OWN_KEPT = 1000
-/** How long an accepted operation's input may be missing from what a replica shows, in milliseconds. */
-const LATEST_INPUT_MS = 60_000
-
-const DURATION = duration({ min: 1, max: HOUR })
-const OPTIONS: Checks<CosmosStoreOptions> = {
-  pollInterval: DURATION,
-  blobs: BLOB_STORE,
-  timeout: DURATION,
-  onCharge: FUNCTION,
-  clock: FUNCTION,
-  monotonicClock: FUNCTION,
-}
-
-const RENAMED: RenamedOptions<CosmosStoreOptions> = { feedMs: 'pollInterval', timeoutMs: 'timeout' }
 
 /**
  * Makes a store on a container; the container's client stays the caller's, to make and to dispose of.
@@ -127,8 +90,7 @@ const RENAMED: RenamedOptions<CosmosStoreOptions> = { feedMs: 'pollInterval', ti
  * const documents = cosmosStore(client.database('orders').container('operations'))
  */
 export function cosmosStore(container: CosmosContainer, options: CosmosStoreOptions = {}): Store {
-  checkOptions('cosmosStore()', options, OPTIONS, RENAMED)
-  return new CosmosStore(container, options)
+  return new CosmosStore(container, readCosmosOptions(options))
 }
 
 class CosmosStore implements Store {
@@ -137,6 +99,7 @@ class CosmosStore implements Store {
   readonly #access: CosmosAccess
   readonly #mutations: Mutations
   readonly #claims: Claims
+  readonly #attempts: AttemptClaims
   readonly #limits: Limits
   readonly #longKeys: LongKeys
   readonly #steps: ClockSteps
@@ -146,15 +109,15 @@ class CosmosStore implements Store {
   readonly #own = new Set<string>()
   #state: 'new' | 'open' | 'closed' = 'new'
 
-  constructor(container: CosmosContainer, options: CosmosStoreOptions) {
-    this.#steps = new ClockSteps(options.monotonicClock ?? options.clock)
-    const { pollInterval = '1s', timeout = '9s', onCharge, clock, blobs } = options
-    const timeoutMs = toMs(timeout)
+  constructor(container: CosmosContainer, settings: CosmosStoreSettings) {
+    const { pollMs, timeoutMs, onCharge, clock, monotonicClock, blobs, steps } = settings
     this.#container = container
+    this.#steps = steps
     const calls = new CosmosCalls({ timeoutMs, onCharge })
     this.#access = new CosmosAccess(container, calls, { clock, blobs })
     this.#mutations = new Mutations(this.#access, (written, silent) => this.#written(written, silent))
     this.#claims = new Claims(this.#access)
+    this.#attempts = new AttemptClaims(this.#access, this.#mutations, this.#claims)
     this.#longKeys = new LongKeys(this.#access)
     this.#limits = new Limits({
       countUnfinished: (type, owner, limit) => this.#countUnfinished(type, owner, limit),
@@ -168,9 +131,9 @@ class CosmosStore implements Store {
     })
     this.#feed = new Feed({
       container,
-      everyMs: toMs(pollInterval),
+      everyMs: pollMs,
       timeoutMs,
-      monotonic: options.monotonicClock ?? (() => performance.now()),
+      monotonic: monotonicClock,
       onCharge,
       onItem: resource => this.#changedByOthers(resource),
       onGap: () => this.#hint({ kind: 'unknown' }),
@@ -209,40 +172,12 @@ class CosmosStore implements Store {
   }
 
   readPayload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
-    return this.#run(async () => await this.#body((await this.#operation(id))?.item[kind]))
+    return this.#run(async () => await textOf(this.#access, (await this.#operation(id))?.item[kind]))
   }
 
   claim(request: ClaimRequest): Promise<Claim[]> {
-    const { from } = request
     this.#steps.noteLease(request.leaseMs)
-    return this.#run(async () => {
-      const inputs = new Map<string, string>()
-      const begin = async (candidate: Tagged<OperationItem>) => {
-        // Before the claim: an attempt that has begun and cannot be handed out would be lost.
-        const input = await this.#body(candidate.item.input)
-        if (input !== undefined) inputs.set(candidate.item.id, input)
-        else if (this.#mayArrive(candidate.item)) return undefined
-        const claim = claiming(request, 'id' in from ? 'any' : 'due')
-        return await this.#mutations.apply(candidate.item.id, claim, candidate)
-      }
-      const items =
-        'id' in from ? await this.#claimOne(from.id, begin) : await this.#claims.take(from.types, from.limit, begin)
-      const claims = await inParallel(items, item => this.#handOut(item, inputs.get(item.id)))
-      return claims.flat()
-    })
-  }
-
-  /** An operation whose input is not there ends, and takes nothing from the others. */
-  async #handOut({ id, record }: OperationItem, input: string | undefined): Promise<Claim[]> {
-    if (input !== undefined) return [{ operation: record, input }]
-    const end: Change = { kind: 'finish', attempt: record.attempt, outcome: INPUT_LOST }
-    await this.#mutations.apply(id, changing(id, end, false))
-    return []
-  }
-
-  /** What a replica does not show yet is not lost. */
-  #mayArrive({ record }: OperationItem): boolean {
-    return this.#access.now() - record.createdAt < LATEST_INPUT_MS
+    return this.#run(() => this.#attempts.claim(request))
   }
 
   renew(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]> {
@@ -264,9 +199,7 @@ class CosmosStore implements Store {
 
   steps(id: string): Promise<ReadonlyMap<string, string>> {
     return this.#run(async () => {
-      const steps = (await this.#operation(id))?.item.steps ?? []
-      const values = await inParallel(steps, step => this.#access.body(step.item))
-      return new Map(steps.flatMap(({ name }, index) => (values[index] === undefined ? [] : [[name, values[index]]])))
+      return new Map(await stepsOf(this.#access, (await this.#operation(id))?.item.steps ?? []))
     })
   }
 
@@ -275,7 +208,7 @@ class CosmosStore implements Store {
       const log = (await this.#operation(id))?.item.log
       if (log === undefined) return []
       const parts = log.parts.filter(({ first, count }) => first + count - 1 > after)
-      const moved = await inParallel(parts, part => this.#linesOf(part))
+      const moved = await movedLinesOf(this.#access, parts)
       return [...moved.flat(), ...log.tail].filter(({ sequence }) => sequence > after)
     })
   }
@@ -446,25 +379,6 @@ class CosmosStore implements Store {
   async #operation(id: string): Promise<Tagged<OperationItem> | undefined> {
     const found = await this.#access.operation(id)
     return found?.item.kind === 'operation' ? found : undefined
-  }
-
-  async #claimOne(
-    id: string,
-    begin: (candidate: Tagged<OperationItem>) => Promise<OperationItem | undefined>,
-  ): Promise<OperationItem[]> {
-    const candidate = await this.#operation(id)
-    if (candidate?.item.record.status !== 'pending') return []
-    const begun = await begin(candidate)
-    return begun === undefined ? [] : [begun]
-  }
-
-  async #body(body: Body | null | undefined): Promise<string | undefined> {
-    if (body === null || body === undefined) return undefined
-    return 'text' in body ? body.text : await this.#access.body(body.item)
-  }
-
-  async #linesOf({ item }: LogPart): Promise<readonly LogLine[]> {
-    return JSON.parse((await this.#access.body(item)) ?? '[]') as LogLine[]
   }
 
   #written({ item: { record }, etag }: Tagged<OperationItem>, silent: boolean): void {

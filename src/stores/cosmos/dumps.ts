@@ -1,17 +1,17 @@
 /** What operators ask for: to look through all operations, and to move them whole from one store to another. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { AttemptError, Operation } from '../../model/operation.ts'
+import type { Operation } from '../../model/operation.ts'
 import { inParallel } from '../../util/in-parallel.ts'
 import { fitsQuery, idBounds, isFiltered, lowerAscii } from '../browsing.ts'
-import type { BrowsePage, BrowseQuery, Dump, DumpPart, LogLine, RecordedError } from '../store.ts'
+import type { BrowsePage, BrowseQuery, Dump, DumpPart } from '../store.ts'
 import type { CosmosAccess } from './access.ts'
+import { errorsOf, movedLinesOf, stepsOf, textOf } from './besides.ts'
 import {
   type BesideItem,
   BODY_LIMIT,
   type Body,
   bodyFor,
-  type ErrorPart,
   fits,
   freshBeside,
   freshItem,
@@ -54,7 +54,7 @@ async function isWanted(access: CosmosAccess, query: BrowseQuery, operation: Ope
   if (!searchInputOf.includes(operation.type) || !fitsQuery({ ...query, search: undefined }, operation)) return false
   const found = await access.operation(operation.id)
   const input = found && (await textOf(access, found.item.input))
-  return typeof input === 'string' && lowerAscii(input).includes(lowerAscii(search))
+  return input !== undefined && lowerAscii(input).includes(lowerAscii(search))
 }
 
 /** Where the operations are looked for: by what they are sorted by, and what of the query that leaves open. */
@@ -78,41 +78,27 @@ function pathOf({ type, owner, status, ...rest }: BrowseQuery): {
 export async function dump(access: CosmosAccess, after = '', limit: number): Promise<Dump[]> {
   const found = await access.items('dump', { after }, limit)
   return await inParallel(found, async ({ item }) => {
-    const [input, output] = [await textOf(access, item.input), await textOf(access, item.output)]
-    const steps = await inParallel(item.steps, async ({ name, item: id }) => [name, await access.body(id)] as const)
-    const parts = await inParallel(item.log.parts, part => access.body(part.item))
+    const [input = null, output = null] = [await textOf(access, item.input), await textOf(access, item.output)]
+    const steps = await stepsOf(access, item.steps)
+    const moved = await movedLinesOf(access, item.log.parts)
     const errors = await errorsOf(access, item.errors)
     const missing: DumpPart[] = []
     if (item.input !== null && input === null) missing.push('input')
     if (item.output !== null && output === null) missing.push('output')
-    if (steps.some(([, value]) => value === undefined)) missing.push('steps')
-    if (parts.includes(undefined)) missing.push('logs')
+    if (steps.length < item.steps.length) missing.push('steps')
+    if (moved.length < item.log.parts.length) missing.push('logs')
     if (errors.length < (item.errors?.length ?? 0)) missing.push('errors')
     return {
       operation: item.record,
       input,
       output,
-      steps: steps.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const])),
-      logs: [...parts.flatMap(part => JSON.parse(part ?? '[]') as LogLine[]), ...item.log.tail],
+      steps,
+      logs: [...moved.flat(), ...item.log.tail],
       errors,
       purgeAt: item.purgeAt,
       ...(missing.length > 0 && { missing }),
     }
   })
-}
-
-/** What attempts threw, as far as the items that keep it are there. */
-export async function errorsOf(access: CosmosAccess, parts: readonly ErrorPart[] = []): Promise<RecordedError[]> {
-  const bodies = await inParallel(parts, part => access.body(part.item))
-  return parts.flatMap(({ attempt }, index) => {
-    const body = bodies[index]
-    return body === undefined ? [] : [{ attempt, error: JSON.parse(body) as AttemptError }]
-  })
-}
-
-async function textOf(access: CosmosAccess, body: Body | null): Promise<string | null> {
-  if (body === null) return null
-  return 'text' in body ? body.text : ((await access.body(body.item)) ?? null)
 }
 
 export async function restore(access: CosmosAccess, dumps: readonly Dump[]): Promise<void> {
