@@ -110,7 +110,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
 ]
 
 /** The longest a file may be, in lines. */
-export const MAX_FILE_LINES = 500
+export const MAX_FILE_LINES = 449
 
 /** The longest a function may be, in lines, the functions inside it not counted. */
 export const MAX_FUNCTION_LINES = 80

@@ -6,7 +6,7 @@ import type { AnyOperationType } from '../model/operation-type.ts'
 import { problemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import { validate } from '../model/validation.ts'
-import { CALLBACK_STEP, isFor, type Wait, type WaitEnd, waitStep } from '../model/waits.ts'
+import { CALLBACK_STEP, isEventName, isFor, type Wait, type WaitEnd, waitStep } from '../model/waits.ts'
 import type { OperationStore } from '../stores/store.ts'
 
 /** The most bytes of the value of an event, as JSON. */
@@ -65,10 +65,13 @@ export function awaitsChildren(operation: Operation): boolean {
  * Sends an event. The same one again changes nothing.
  *
  * @returns the operation as it is then
- * @throws {ProblemError} `invalid-event`, `event-refused`, `operation-finished`
+ * @throws {ProblemError} `invalid-request` for the name, `invalid-event`, `event-refused`, `operation-finished`
  */
 export async function sendEvent(store: EventStore, operation: Operation, event: EventRequest): Promise<Operation> {
   const { id } = operation
+  if (!isEventName(event.name)) {
+    throw problemError('invalid-request', 'The name of an event has 1 to 64 letters, digits, "_", "." and "-".')
+  }
   if (await isKnown(store, id, event)) return operation
   if (isFinal(operation.status)) throw finished(operation)
   const wait = openWaits(operation).find(it => isFor(it, event.name))

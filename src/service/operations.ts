@@ -2,30 +2,29 @@
  * The service: submits, finds, waits for, cancels and lists operations. It does not know HTTP.
  * Ownership is checked here and nowhere else: to everyone but the owner, an operation does not exist.
  */
-import { type BlobReference, type BlobStore, type ByteRange, readReference } from '../blobs/blob-store.ts'
-import { checkLength, startReading } from '../blobs/byte-streams.ts'
+import type { BlobReference, BlobStore, ByteRange } from '../blobs/blob-store.ts'
 import { compileJsonSchema } from '../model/json-schema.ts'
-import { type Attempt, hasChildren, type Operation } from '../model/operation.ts'
+import type { Attempt, Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
-import { type ProblemError, problemError } from '../model/problem.ts'
+import { problemError } from '../model/problem.ts'
 import { isFinal, type Links, type Status, type StatusDocument } from '../model/protocol.ts'
 import type { Submission } from '../model/submission.ts'
 import { type SubmitRequest, toSubmission } from '../model/submit-request.ts'
 import { readTags } from '../model/tags.ts'
 import { checkSchema, validate } from '../model/validation.ts'
-import { isEventName, isFor, type RecordedChild, recordedChildren, type Wait } from '../model/waits.ts'
+import { isFor, type RecordedChild, recordedChildren, type Wait } from '../model/waits.ts'
 import type { Metrics, QueueReading } from '../observability/metrics.ts'
 import { inSpan, traceparentOf } from '../observability/tracing.ts'
 import type { Acceptance, LogLine, OperationStore, Store, WithOutput } from '../stores/store.ts'
-import { TimeLimit } from '../util/time-limit.ts'
 import { Admission } from './admission.ts'
 import { attemptsOf, type RunningAttempt } from './attempts-of.ts'
-import { type Durations, type Estimate, Estimator } from './estimator.ts'
+import { type Durations, Estimator } from './estimator.ts'
 import { callbackName, type EventRequest, mayAnswer, openWaits, sendEvent } from './events.ts'
 import { OperationWatcher, type Patience, type Waited } from './operation-watcher.ts'
 import { Readiness } from './readiness.ts'
 import { type RetryOptions, retrySubmission, retryType } from './retries.ts'
-import { toDocument, waitingFor } from './status-document.ts'
+import { StatusDocuments } from './status-document.ts'
+import { StoredResults } from './stored-results.ts'
 import { orUnavailable } from './unavailable.ts'
 
 /** The answer to a submission. */
@@ -61,9 +60,6 @@ export interface OperationsOptions {
   readonly whyWaiting?: (type: string) => string | undefined
 }
 
-/** How long the blob store may take until a result begins, in milliseconds. */
-const BLOB_TIMEOUT_MS = 10_000
-
 /**
  * Submits, finds, waits for, cancels and lists operations.
  *
@@ -72,23 +68,22 @@ const BLOB_TIMEOUT_MS = 10_000
  */
 export class Operations {
   readonly #store: OperationStore & Pick<Store, 'purge'>
-  readonly #blobLimit = new TimeLimit(BLOB_TIMEOUT_MS, 'The blob store did not answer in time.')
-  readonly #blobs: BlobStore | undefined
+  readonly #results: StoredResults
   readonly #types = new Map<string, AnyOperationType>()
   readonly #estimator: Estimator
   readonly #admission: Admission
   readonly #watcher: OperationWatcher
   readonly #metrics: Metrics | undefined
   readonly #readiness: Readiness
-  readonly #whyWaiting: (type: string) => string | undefined
+  readonly #documents: StatusDocuments
   #draining = false
 
   /** @throws {TypeError} when two types have the same name, or something else is given as a schema */
   constructor(options: OperationsOptions) {
     this.#store = options.store
-    this.#blobs = options.blobs
-    this.#whyWaiting = options.whyWaiting ?? (() => undefined)
+    this.#results = new StoredResults(options.store, options.blobs)
     this.#estimator = new Estimator(options.store)
+    this.#documents = new StatusDocuments(options.store, this.#estimator, options.whyWaiting ?? (() => undefined))
     this.#readiness = new Readiness(options.store)
     this.#metrics = options.metrics
     this.#admission = new Admission(this.#estimator)
@@ -274,9 +269,7 @@ export class Operations {
    * @param read the output as the store has it, where it was read already
    */
   async output(operation: Operation, read?: string): Promise<string | BlobReference> {
-    const text = read ?? (await orUnavailable(this.#store.readPayload(operation.id, 'output')))
-    if (text === undefined) throw problemError('operation-expired')
-    return readReference(text, operation.id) ?? text
+    return await this.#results.output(operation, read)
   }
 
   /**
@@ -285,26 +278,8 @@ export class Operations {
    * @throws {ProblemError} `operation-expired` where they were deleted with their operation, `result-lost` where they
    * are missing though it is there, `unavailable` where they cannot be read now
    */
-  async content({ key, length }: BlobReference, range?: ByteRange): Promise<AsyncIterable<Uint8Array>> {
-    if (this.#blobs === undefined) throw problemError('no-blob-store')
-    const blobs = this.#blobs
-    // Asynchronous, so that a blob store that throws rejects.
-    const bytes = await orUnavailable(this.#blobLimit.within((async () => await blobs.get(key, range))()))
-    if (bytes === undefined) throw await this.#whyMissing(key)
-    const expected = range === undefined ? length : range.end - range.start + 1
-    return await orUnavailable(this.#blobLimit.within(startReading(checkLength(bytes, expected))))
-  }
-
-  /** The sweeper deletes a blob after its record. A blob that is missing otherwise was deleted by another program, or never was in this blob store. */
-  async #whyMissing(key: string): Promise<ProblemError> {
-    const [id = ''] = key.split('/')
-    const operation = await orUnavailable(this.#store.read(id))
-    if (operation === undefined || operation.purged) return problemError('operation-expired')
-    const cause = new Error(
-      `The blob "${key}", the result of the operation ${id}, is not in the blob store. Give the API and all workers ` +
-        'the same "blobs", such as one folder that each of them sees, or put the blob back from a backup.',
-    )
-    return problemError('result-lost', undefined, { cause })
+  async content(reference: BlobReference, range?: ByteRange): Promise<AsyncIterable<Uint8Array>> {
+    return await this.#results.content(reference, range)
   }
 
   /**
@@ -367,9 +342,8 @@ export class Operations {
   async deleteOperation({ id, status, purged }: Operation): Promise<void> {
     if (purged) throw problemError('operation-expired')
     if (!isFinal(status)) throw problemError('operation-unfinished', `Its status is "${status}".`)
-    const blobs = this.#blobs
     // Before the record: what fails here can be repeated, and what is purged cannot.
-    if (blobs !== undefined) await orUnavailable(this.#blobLimit.within((async () => await blobs.deleteAll([id]))()))
+    await this.#results.deleteBlobs(id)
     await orUnavailable(this.#store.purge(id))
   }
 
@@ -416,9 +390,6 @@ export class Operations {
   }
 
   async #sendEvent(operation: Operation, event: EventRequest): Promise<Operation> {
-    if (!isEventName(event.name)) {
-      throw problemError('invalid-request', 'The name of an event has 1 to 64 letters, digits, "_", "." and "-".')
-    }
     return await orUnavailable(sendEvent(this.#store, operation, event))
   }
 
@@ -460,23 +431,9 @@ export class Operations {
     return recordedChildren(await orUnavailable(this.#store.steps(id)))
   }
 
-  async #childrenOf(operation: Operation): Promise<StatusDocument['children']> {
-    if (!hasChildren(operation)) return undefined
-    const counts = await this.#store.countChildren(operation.id).catch(() => undefined)
-    if (counts === undefined) return undefined
-    const { unfinished, completed, failed, canceled } = counts
-    return { total: unfinished + completed + failed + canceled, completed, failed, canceled }
-  }
-
   /** Makes the status document that a client gets of an operation. */
   async document(operation: Operation, links: Links): Promise<StatusDocument> {
-    // What is known is answered without an estimate too: an accepted operation must be answered with 202.
-    const expected = isFinal(operation.status)
-      ? undefined
-      : await this.#estimator.estimate(operation).catch((): Estimate => ({ retryAfterMs: 1000, unclaimedMs: 0 }))
-    const children = await this.#childrenOf(operation)
-    const reason = waitingFor(operation, expected, this.#whyWaiting(operation.type), children)
-    return { ...toDocument(operation, links, reason, expected), ...(children !== undefined && { children }) }
+    return await this.#documents.of(operation, links)
   }
 }
 

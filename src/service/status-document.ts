@@ -1,12 +1,54 @@
 /** The status document: what a client sees of an operation. */
-import type { Operation } from '../model/operation.ts'
-import type { ChildrenDocument, Links, StatusDocument, WaitDocument } from '../model/protocol.ts'
+import { hasChildren, type Operation } from '../model/operation.ts'
+import {
+  type ChildrenDocument,
+  isFinal,
+  type Links,
+  type StatusDocument,
+  type WaitDocument,
+} from '../model/protocol.ts'
 import { NEVER_DUE, type Wait } from '../model/waits.ts'
-import type { Estimate } from './estimator.ts'
+import type { OperationStore } from '../stores/store.ts'
+import type { Estimate, Estimator } from './estimator.ts'
 import { openWaits } from './events.ts'
 
-/** The status document. */
-export function toDocument(
+/** Makes status documents of operations. */
+export class StatusDocuments {
+  readonly #store: Pick<OperationStore, 'countChildren'>
+  readonly #estimator: Estimator
+  readonly #whyWaiting: (type: string) => string | undefined
+
+  /** @param whyWaiting why no operation of a type begins at present; undefined where nothing holds it back */
+  constructor(
+    store: Pick<OperationStore, 'countChildren'>,
+    estimator: Estimator,
+    whyWaiting: (type: string) => string | undefined,
+  ) {
+    this.#store = store
+    this.#estimator = estimator
+    this.#whyWaiting = whyWaiting
+  }
+
+  async of(operation: Operation, links: Links): Promise<StatusDocument> {
+    // What is known is answered without an estimate too: an accepted operation must be answered with 202.
+    const expected = isFinal(operation.status)
+      ? undefined
+      : await this.#estimator.estimate(operation).catch((): Estimate => ({ retryAfterMs: 1000, unclaimedMs: 0 }))
+    const children = await this.#childrenOf(operation)
+    const reason = waitingFor(operation, expected, this.#whyWaiting(operation.type), children)
+    return { ...toDocument(operation, links, reason, expected), ...(children !== undefined && { children }) }
+  }
+
+  async #childrenOf(operation: Operation): Promise<ChildrenDocument | undefined> {
+    if (!hasChildren(operation)) return undefined
+    const counts = await this.#store.countChildren(operation.id).catch(() => undefined)
+    if (counts === undefined) return undefined
+    const { unfinished, completed, failed, canceled } = counts
+    return { total: unfinished + completed + failed + canceled, completed, failed, canceled }
+  }
+}
+
+function toDocument(
   operation: Operation,
   links: Links,
   reason: string | undefined,
@@ -80,7 +122,7 @@ function describeChildren(children: ChildrenDocument | undefined): string {
 const UNCLAIMED_MS = 30_000
 
 /** Why an operation has not started, or does not go on. */
-export function waitingFor(
+function waitingFor(
   operation: Operation,
   expected: Estimate | undefined,
   why: string | undefined,
