@@ -8,6 +8,7 @@ import { describe, expect, onTestFinished } from 'vitest'
 import { fetchAndWait } from 'waybill/client'
 import { root } from '../../scripts/tools.ts'
 import { waybill } from '../support/cli.ts'
+import { atLength } from '../support/length.ts'
 import { testDatabase } from '../support/postgres.ts'
 import { test } from '../support/waybill.ts'
 
@@ -51,28 +52,32 @@ async function start(cwd: string, env: Record<string, string>) {
   throw new Error('The server ended.')
 }
 
+/** Each server once, and each store. */
+const EACH_ONCE = [
+  ['fastify', 'postgres'],
+  ['express', 'sqlite'],
+  ['hono', 'sqlite'],
+]
+const ALL = ['fastify', 'express', 'hono'].flatMap(server => ['sqlite', 'postgres'].map(store => [server, store]))
+
 const post = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"name":"Ada"}' }
 
 describe('waybill init', () => {
-  test.for([
-    ['fastify', 'sqlite'],
-    ['express', 'sqlite'],
-    ['hono', 'sqlite'],
-    ['fastify', 'postgres'],
-    ['express', 'postgres'],
-    ['hono', 'postgres'],
-  ] as const)('makes a project on %s and %s that serves, and ends at a signal', async ([server, store]) => {
-    const folder = await create('--server', server, '--store', store)
-    const env: Record<string, string> = store === 'postgres' ? { WAYBILL_STORE: `${database.url}?schema=init` } : {}
-    const { child, ended, url } = await start(folder, env)
-    const greeting = await fetchAndWait<{ result: unknown }>(`${url}/greetings`, post)
-    expect(greeting.result).toEqual({ text: 'Hello, Ada!' })
-    expect((await fetch(`${url}/docs`)).status).toBe(200)
-    expect((await fetch(`${url}/admin/session`)).status).toBe(200)
-    expect((await fetch(`${url}/admin/session`, { headers: { 'x-forwarded-for': '192.0.2.1' } })).status).toBe(403)
-    child.kill('SIGTERM')
-    expect(await ended).toEqual([0, null])
-  })
+  test.for(atLength(EACH_ONCE, ALL))(
+    'makes a project on %s and %s that serves, and ends at a signal',
+    async ([server = '', store = '']) => {
+      const folder = await create('--server', server, '--store', store)
+      const env: Record<string, string> = store === 'postgres' ? { WAYBILL_STORE: `${database.url}?schema=init` } : {}
+      const { child, ended, url } = await start(folder, env)
+      const greeting = await fetchAndWait<{ result: unknown }>(`${url}/greetings`, post)
+      expect(greeting.result).toEqual({ text: 'Hello, Ada!' })
+      expect((await fetch(`${url}/docs`)).status).toBe(200)
+      expect((await fetch(`${url}/admin/session`)).status).toBe(200)
+      expect((await fetch(`${url}/admin/session`, { headers: { 'x-forwarded-for': '192.0.2.1' } })).status).toBe(403)
+      child.kill('SIGTERM')
+      expect(await ended).toEqual([0, null])
+    },
+  )
 
   test('the tests of a project pass', async () => {
     const folder = await create()
@@ -82,11 +87,7 @@ describe('waybill init', () => {
 
   test('a project names what it needs in versions that this repository is tested with', async () => {
     const lock = JSON.parse(readFileSync(`${root}package-lock.json`, 'utf8')).packages
-    for (const choice of [
-      ['fastify', 'postgres'],
-      ['express', 'sqlite'],
-      ['hono', 'sqlite'],
-    ]) {
+    for (const choice of EACH_ONCE) {
       const folder = await create('--server', `${choice[0]}`, '--store', `${choice[1]}`)
       const { dependencies, devDependencies } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
       const { waybill: own, ...others } = { ...dependencies, ...devDependencies }

@@ -8,6 +8,7 @@ import { buildConsole } from '../../scripts/console.ts'
 import type { Waybill } from '../../src/waybill.ts'
 import { violations } from '../support/axe.ts'
 import { openConsole, openPage, startBrowser } from '../support/console.ts'
+import { atLength } from '../support/length.ts'
 import { OrderServer, orders, type Wish } from '../support/order-server.ts'
 import { serveFastify } from '../support/servers.ts'
 import { hasFinished, hasStatus, submit, type TestContext, test, when } from '../support/waybill.ts'
@@ -383,12 +384,15 @@ describe('the files', () => {
   })
 })
 
-describe.each([
-  ['light', { colorScheme: 'light', viewport: { width: 1280, height: 900 } }],
+const LIGHT = ['light', { colorScheme: 'light', viewport: { width: 1280, height: 900 } }] as const
+const LOOKS = [
+  LIGHT,
   ['dark', { colorScheme: 'dark', viewport: { width: 1280, height: 900 } }],
   ['narrow', { colorScheme: 'dark', viewport: { width: 360, height: 740 } }],
   ['forced colors', { forcedColors: 'active', viewport: { width: 1280, height: 900 } }],
-] as const)('axe finds nothing, %s,', (_, look) => {
+] as const
+
+describe.each(atLength<readonly (typeof LOOKS)[number][]>([LIGHT], LOOKS))('axe finds nothing, %s,', (_, look) => {
   test('in any view', async ({ lab }) => {
     const { waybill, order } = await start(lab)
     const [failed, completed] = [await order('crash'), await order('complete')]

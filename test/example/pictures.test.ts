@@ -19,7 +19,7 @@ test('an order that has completed looks different in the light and in the dark t
   const pictures: Buffer[] = []
   for (const colorScheme of ['light', 'dark'] as const) {
     const file = join(temporaryFolder(), 'orders.db')
-    const { url } = await startApp({ file, env: { ORDER_PROCESSING_MS: '3000', WAYBILL_RUN: 'inline' } })
+    const { url } = await startApp({ file, env: { ORDER_PROCESSING_MS: SHOTS ? '3000' : '0', WAYBILL_RUN: 'inline' } })
     const look = { colorScheme, viewport: { width: 1180, height: 860 }, deviceScaleFactor: 1.5 }
     const context = await browser.newContext({ ...look, reducedMotion: 'reduce' })
     const page = await context.newPage()

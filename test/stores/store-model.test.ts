@@ -1,5 +1,6 @@
 import { describe, it } from 'vitest'
 import { sqliteStore } from 'waybill/stores/sqlite'
+import { atLength } from '../support/length.ts'
 import { assertFollowsModel } from '../support/store-commands.ts'
 
 describe('a store under random commands, alone and many at once', () => {
@@ -13,7 +14,7 @@ describe('a store under random commands, alone and many at once', () => {
       // Writes of one moment share a transaction, in their order.
       ordered: true,
       listsBy: 'acceptance',
-      runs: 150,
+      runs: atLength(50, 150),
       longest: 60,
     })
   })

@@ -6,6 +6,7 @@ import { processLauncher } from 'waybill/launchers/process'
 import { squares, sumOf, sums } from '../fixtures/handlers/family.ts'
 import { Child } from '../support/child.ts'
 import { cosmosAccount } from '../support/cosmos.ts'
+import { atLength } from '../support/length.ts'
 import { testDatabase } from '../support/postgres.ts'
 import { hasFinished, resultOf, submit, type TestContext, test, until } from '../support/waybill.ts'
 
@@ -74,7 +75,7 @@ test('a parent whose processes are killed again and again completes with each ch
   const store = await lab.store(path)
   const parent = await submit(lab.composition([sums, squares], { store }), sums, { count: COUNT })
   const completed = async () => (await store.countChildren(parent)).completed
-  for (const share of [0, 0, 0.1, 0.3, 0.6, 0.9, 1]) {
+  for (const share of atLength([0, 0.3, 1], [0, 0, 0.1, 0.3, 0.6, 0.9, 1])) {
     const child = await startProcess(lab, path)
     // Before a child has ended, while they end, and as the parent is woken.
     const isLate = async () => share === 0 || (await completed()) >= share * COUNT

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { type App, startApp, temporaryFolder } from '../support/app.ts'
+import { atLength } from '../support/length.ts'
 import {
   ORDER,
   orderRequest,
@@ -33,7 +34,7 @@ function at(app: App, url: string): string {
 
 describe('everything is killed again and again', () => {
   // Each is the start of several processes: `npm run faults` takes five.
-  const ROUNDS = Number(process.env.WAYBILL_ROUNDS ?? 2)
+  const ROUNDS = Number(process.env.WAYBILL_ROUNDS ?? atLength(1, 2))
   const seed = Number(process.env.WAYBILL_SEED ?? Math.floor(Math.random() * 2 ** 32))
 
   // An execution costs the start of a process: there are fewer of them.

@@ -10,11 +10,12 @@ import { sqliteStore } from 'waybill/stores/sqlite'
 import type { Store } from '../../../src/stores/store.ts'
 import { tiny } from '../../fixtures/azure/tiny.ts'
 import { azureOf, countOf, launcherOf } from '../../support/azure.ts'
+import { atLength } from '../../support/length.ts'
 import { countUnfinished } from '../../support/unfinished.ts'
 import { submit, test } from '../../support/waybill.ts'
 
 /** Each is the start of a process: `npm run faults` takes five hundred. */
-const ORDERS = Number(process.env.WAYBILL_ORDERS ?? 80)
+const ORDERS = Number(process.env.WAYBILL_ORDERS ?? atLength(25, 80))
 
 /**
  * Of ten starts, one is made and loses its answer, one is made twice, and in turn one is neither made nor answered, or

@@ -2,6 +2,7 @@ import { describe, it, vi } from 'vitest'
 import type { Store } from '../../../src/stores/store.ts'
 import type { ManualClock } from '../../../src/testing/manual-clock.ts'
 import { cosmosAccount } from '../../support/cosmos.ts'
+import { atLength } from '../../support/length.ts'
 import { assertFollowsModel } from '../../support/store-commands.ts'
 
 const account = cosmosAccount()
@@ -20,7 +21,7 @@ describe('the Cosmos DB store under random commands, alone and many at once', ()
       open,
       ordered: false,
       listsBy: 'id',
-      runs: Number(process.env.WAYBILL_LISTS ?? 10),
+      runs: Number(process.env.WAYBILL_LISTS ?? atLength(3, 10)),
       longest: 40,
     })
   })

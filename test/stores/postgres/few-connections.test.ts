@@ -7,6 +7,7 @@ import { processLauncher } from 'waybill/launchers/process'
 import type { Hint, Store } from '../../../src/stores/store.ts'
 import { temporaryFolder } from '../../support/app.ts'
 import { play, plays } from '../../support/handlers.ts'
+import { atLength } from '../../support/length.ts'
 import { PostgresServer, testDatabase } from '../../support/postgres.ts'
 import { recordOf, resultOf, submit, type TestContext, test, until } from '../../support/waybill.ts'
 
@@ -83,24 +84,32 @@ describe('where the server has no connection left', () => {
   })
 })
 
-test('a server of 35 connections bears three APIs and 18 executions at once, and each completes', async ({ lab }) => {
-  const server = await PostgresServer.start(18, 35)
+/** The APIs are left fewer connections than they would take. */
+const EXECUTIONS = atLength(6, 18)
+const CONNECTIONS = atLength(23, 35)
+
+test(`a server of ${CONNECTIONS} connections bears three APIs and ${EXECUTIONS} executions at once, and each completes`, async ({
+  lab,
+}) => {
+  const server = await PostgresServer.start(18, CONNECTIONS)
   lab.onEnd(() => server.remove())
   const entry = fileURLToPath(new URL('../../fixtures/postgres-job.ts', import.meta.url))
-  const env = { TEST_STORE: server.url, TEST_MEETING: temporaryFolder(), TEST_EXPECTED: '18' }
+  const env = { TEST_STORE: server.url, TEST_MEETING: temporaryFolder(), TEST_EXPECTED: String(EXECUTIONS) }
   const apis = await Promise.all(
     [1, 2, 3].map(async () => {
-      const launcher = processLauncher({ entry, niceness: 0, maxProcesses: 18, env })
+      const launcher = processLauncher({ entry, niceness: 0, maxProcesses: EXECUTIONS, env })
       const store = await storeFromUrl(server.url)
       return await lab.waybill([type], { store, dispatcher: { launcher, pollInterval: 50, claimTimeout: '10m' } })
     }),
   )
   const { store } = apis[0] ?? expect.fail('There is no API.')
   const ids = await Promise.all(
-    Array.from({ length: 6 }, () => apis.map(api => submit(api, type, play({ do: 'return', value: 1 })))).flat(),
+    Array.from({ length: EXECUTIONS / 3 }, () =>
+      apis.map(api => submit(api, type, play({ do: 'return', value: 1 }))),
+    ).flat(),
   )
   const results = await Promise.all(ids.map(id => resultOf(store, id)))
-  expect(results).toEqual(Array.from({ length: 18 }, () => 'met'))
+  expect(results).toEqual(ids.map(() => 'met'))
   const records = await Promise.all(ids.map(id => recordOf(store, id)))
   expect(records.map(({ lost, history }) => [lost, history.length])).toEqual(ids.map(() => [0, 1]))
 })

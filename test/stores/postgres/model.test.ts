@@ -1,5 +1,6 @@
 import { describe, it } from 'vitest'
 import { postgresStore } from 'waybill/stores/postgres'
+import { atLength } from '../../support/length.ts'
 import { testDatabase } from '../../support/postgres.ts'
 import { assertFollowsModel } from '../../support/store-commands.ts'
 
@@ -17,7 +18,7 @@ describe('the PostgreSQL store under random commands', () => {
       },
       ordered: false,
       listsBy: 'id',
-      runs: 25,
+      runs: atLength(8, 25),
       longest: 40,
     })
   })

@@ -3,10 +3,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type PostgresStoreOptions, postgresStore } from 'waybill/stores/postgres'
 import { storeConformance } from 'waybill/testing'
 import type { Hint, Store } from '../../../src/stores/store.ts'
+import { atLength } from '../../support/length.ts'
 import { holdsOf, TESTED, testDatabase } from '../../support/postgres.ts'
 import { TransactionPooler } from '../../support/transaction-pooler.ts'
 
-// The other version than that of conformance.test.ts: each statement is executed by both.
 const database = testDatabase(TESTED[0])
 let pooler: TransactionPooler
 let pool: Pool
@@ -31,17 +31,22 @@ async function open(options: PostgresStoreOptions): Promise<Store> {
 // That nothing is received is found out once, below: to wait for it in each test would take minutes.
 const POLLING = { notifications: false, pollInterval: 20 }
 
-storeConformance(
-  {
-    name: 'PostgreSQL behind a pooler in transaction mode',
-    open: async clock =>
-      open({ schema: await database.emptiedSchema(), clock: clock.now, monotonicClock: clock.monotonic, ...POLLING }),
-    reopen: clock =>
-      open({ schema: database.lastSchema(), clock: clock.now, monotonicClock: clock.monotonic, ...POLLING }),
-    hold: holdsOf(database),
-  },
-  { describe, it },
-)
+/** The whole contract, on the other version than that of conformance.test.ts: each statement is executed by both. */
+function conformance(): void {
+  storeConformance(
+    {
+      name: 'PostgreSQL behind a pooler in transaction mode',
+      open: async clock =>
+        open({ schema: await database.emptiedSchema(), clock: clock.now, monotonicClock: clock.monotonic, ...POLLING }),
+      reopen: clock =>
+        open({ schema: database.lastSchema(), clock: clock.now, monotonicClock: clock.monotonic, ...POLLING }),
+      hold: holdsOf(database),
+    },
+    { describe, it },
+  )
+}
+
+atLength(() => {}, conformance)()
 
 describe('a store behind a pooler in transaction mode', () => {
   const stores: Store[] = []
