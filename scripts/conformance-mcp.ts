@@ -29,9 +29,7 @@ const TASKS = [
   'tasks-status-notifications',
 ]
 /** Those of revision 2026-07-28 that are not of its suite `active`. */
-const MODERN = ['http-header-validation', 'json-schema-2020-12']
-/** The checks of `server-stateless` that need `test_missing_capability`, a tool for clients with `sampling`. */
-const LEFT_OUT_CHECKS = ['sep-2575-server-rejects-undeclared-capability', 'sep-2575-missing-capability-http-400']
+const MODERN = ['server-stateless', 'http-header-validation', 'json-schema-2020-12']
 
 process.exitCode = await main(process.argv.slice(2))
 
@@ -41,7 +39,7 @@ async function main(named: readonly string[]): Promise<number> {
   const plain = await onServer(async url => {
     const passed = await runAll(url, named.length > 0 ? named : [...TASKS, ...MODERN])
     if (named.length > 0) return passed
-    const all = [passed, await runStateless(url), await runActive(url), await inspect(url)]
+    const all = [passed, await runActive(url), await inspect(url)]
     return all.every(one => one)
   })
   const killed = await onKilledServers(async url => {
@@ -56,16 +54,6 @@ async function runActive(url: string): Promise<boolean> {
   const { code, output } = await conformance(url, '--suite', 'active', '--expected-failures', leftOut)
   console.log(output)
   return code === 0
-}
-
-/** Those checks fail that want a tool which uses the model of the client, as no handler can; and no others. */
-async function runStateless(url: string): Promise<boolean> {
-  const { output } = await conformance(url, '--scenario', 'server-stateless')
-  const failed = output.split('\n').flatMap(line => /\[(\S+) *\].*FAILURE/.exec(line)?.[1] ?? [])
-  const passed = failed.length > 0 && failed.every(check => LEFT_OUT_CHECKS.includes(check))
-  console.log(`${passed ? 'passed' : 'FAILED'}  server-stateless  ${/Passed: .*/.exec(output)?.[0] ?? ''}`)
-  if (!passed) console.log(output)
-  return passed
 }
 
 async function onServer(work: (url: string) => Promise<boolean>): Promise<boolean> {

@@ -10,6 +10,7 @@
 export { type BatchOptions, type BatchSummary, type BatchType, batchOf } from './model/batch.ts'
 export type { Duration } from './model/duration.ts'
 export {
+  type AskModelOptions,
   type AskOptions,
   type Child,
   type ChildOptions,
@@ -39,4 +40,5 @@ export {
 export { ProblemError, type ProblemErrorOptions, type ProblemInit } from './model/problem.ts'
 export { PROBLEMS, type ProblemCode } from './model/problem-kinds.ts'
 export type { Problem, Progress, Status, StatusDocument } from './model/protocol.ts'
+export type { ToolContent } from './model/tool.ts'
 export { WaitTimeoutError } from './model/wait-timeout-error.ts'

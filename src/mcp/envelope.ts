@@ -5,14 +5,14 @@
 import { randomUUID } from 'node:crypto'
 import { type HttpRequest, header } from '../http/message.ts'
 import { CODES, isObject, type Members, type Message, membersOf, RpcError } from './json-rpc.ts'
-import { LEGACY, type McpRequest, MODERN } from './request.ts'
+import { type Asks, LEGACY, type McpRequest, MODERN } from './request.ts'
 import { declaresTasks, missingTasks } from './tool-calls.ts'
 
 const VERSION = 'io.modelcontextprotocol/protocolVersion'
 const CAPABILITIES = 'io.modelcontextprotocol/clientCapabilities'
 const SESSION = 'Mcp-Session-Id'
-/** The beginning of the sessions of clients that show forms. */
-const ASKS = 'asks-'
+/** The beginning of the sessions of clients that can be asked. */
+const ASKS = /^asks(-form)?(-model)?-/
 /** The parameter that `Mcp-Name` repeats. */
 const NAMED_BY: Readonly<Record<string, string>> = {
   'tools/call': 'name',
@@ -35,8 +35,8 @@ export function readRequest(message: Message & { readonly kind: 'request' }, htt
   if (isModern) checkModern(message, meta, http)
   const knowsTasks = isModern && declaresTasks(meta[CAPABILITIES])
   if (method.startsWith('tasks/') && isModern && method in NAMED_BY && !knowsTasks) throw missingTasks()
-  const canAsk = isModern ? showsForms(meta[CAPABILITIES]) : header(http, SESSION)?.startsWith(ASKS) === true
-  return { id, method, params, meta, isModern, knowsTasks, canAsk, http }
+  const asks = isModern ? asksOf(meta[CAPABILITIES]) : asksOfSession(header(http, SESSION) ?? '')
+  return { id, method, params, meta, isModern, knowsTasks, asks, http }
 }
 
 /**
@@ -44,13 +44,21 @@ export function readRequest(message: Message & { readonly kind: 'request' }, htt
  * each request, and no process has to remember it.
  */
 export function sessionOf(params: Members): Readonly<Record<string, string>> {
-  return { [SESSION]: `${showsForms(params.capabilities) ? ASKS : ''}${randomUUID()}` }
+  const { form, model } = asksOf(params.capabilities)
+  const asks = form || model ? `asks${form ? '-form' : ''}${model ? '-model' : ''}-` : ''
+  return { [SESSION]: asks + randomUUID() }
 }
 
-/** Whether a client shows forms; one that says nothing more of `elicitation` does. */
-function showsForms(capabilities: unknown): boolean {
-  const { elicitation } = membersOf(capabilities)
-  return isObject(elicitation) && ('form' in elicitation || Object.keys(elicitation).length === 0)
+function asksOfSession(session: string): Asks {
+  const [, form, model] = ASKS.exec(session) ?? []
+  return { form: form !== undefined, model: model !== undefined }
+}
+
+/** What a client can be asked for; one that says nothing more of `elicitation` shows forms. */
+function asksOf(capabilities: unknown): Asks {
+  const { elicitation, sampling } = membersOf(capabilities)
+  const form = isObject(elicitation) && ('form' in elicitation || Object.keys(elicitation).length === 0)
+  return { form, model: isObject(sampling) }
 }
 
 /** A request without the header is taken for the first revision that had this transport. */

@@ -6,17 +6,23 @@ import { openWaits } from '../service/events.ts'
 import type { Operations } from '../service/operations.ts'
 import { answerOf, formRequest } from './forms.ts'
 import { CODES, isObject, type Members, membersOf, RpcError } from './json-rpc.ts'
+import { promptRequest, spokenText } from './prompts.ts'
+import type { Asks, McpRequest } from './request.ts'
 
-/** The questions that nobody has answered yet. */
-export function questionsOf(operation: Operation): readonly Wait[] {
-  return openWaits(operation).filter(({ kind }) => kind === 'input')
+const ANYBODY: Asks = { form: true, model: true }
+
+/** The questions that nobody has answered yet, of those that the client can be asked. */
+export function questionsOf(operation: Operation, { form, model }: Asks): readonly Wait[] {
+  return openWaits(operation).filter(wait => wait.kind === 'input' && (wait.model === undefined ? form : model))
 }
 
 /** The questions as requests to the client. */
 export function inputRequests(questions: readonly Wait[]): Members {
-  return Object.fromEntries(
-    questions.map(({ name, message = name, schema }) => [name, formRequest({ message, schema })]),
-  )
+  return Object.fromEntries(questions.map(wait => [wait.name, requestFor(wait)]))
+}
+
+function requestFor({ name, message = name, schema, model }: Wait): Members {
+  return model === undefined ? formRequest({ message, schema }) : promptRequest({ message, model })
 }
 
 /**
@@ -34,18 +40,24 @@ export async function giveAnswers(
 ): Promise<boolean> {
   if (!isObject(responses)) throw new RpcError(CODES.invalidParams, '"inputResponses" must be an object.')
   let isDeclined = false
-  for (const { name, schema } of questionsOf(operation)) {
+  for (const wait of questionsOf(operation, ANYBODY)) {
+    const { name } = wait
     if (!Object.hasOwn(responses, name)) continue
-    const { action, content } = membersOf(responses[name])
-    if (typeof action !== 'string') {
-      throw new RpcError(CODES.invalidParams, `"inputResponses.${name}" must have an "action".`)
-    }
-    if (action === 'accept') {
-      const value = answerOf(schema, content)
-      await operations.sendEvent(operation.id, { name, value, owner }).catch(ignoreLate)
-    } else isDeclined = true
+    const answer = readAnswer(wait, membersOf(responses[name]))
+    if (answer === undefined) isDeclined = true
+    else await operations.sendEvent(operation.id, { name, value: answer.value, owner }).catch(ignoreLate)
   }
   return isDeclined
+}
+
+/** What the response to a question says; undefined where it declines to answer. */
+function readAnswer({ name, schema, model }: Wait, response: Members): { readonly value: unknown } | undefined {
+  if (model !== undefined) return { value: spokenText(response) }
+  const { action, content } = response
+  if (typeof action !== 'string') {
+    throw new RpcError(CODES.invalidParams, `"inputResponses.${name}" must have an "action".`)
+  }
+  return action === 'accept' ? { value: answerOf(schema, content) } : undefined
 }
 
 /** Someone else was first, or the operation has ended meanwhile. */
@@ -54,24 +66,35 @@ function ignoreLate(error: unknown): void {
   if (!(error instanceof ProblemError) || !late.includes(`${error.problem.code}`)) throw error
 }
 
+/** The beginning of the ids of requests on the stream of a held call. */
+const HELD = 'call/'
+
 /** The questions that a stream of an earlier revision has asked: there the server sends a request, whose response is a message of its own. */
 export class Asked {
   readonly #names = new Set<string>()
+  readonly #prefix: string
+
+  constructor({ method }: McpRequest) {
+    this.#prefix = method === 'tools/call' ? HELD : ''
+  }
 
   /** The requests for the questions that have not been asked yet. */
   requests({ id }: Operation, questions: readonly Wait[]): readonly Members[] {
     const open = questions.filter(({ name }) => !this.#names.has(name))
     for (const { name } of open) this.#names.add(name)
-    return open.map(({ name, message = name, schema }) => ({
-      jsonrpc: '2.0',
-      id: `${id}/${name}`,
-      ...formRequest({ message, schema }),
-    }))
+    return open.map(wait => ({ jsonrpc: '2.0', id: `${this.#prefix}${id}/${wait.name}`, ...requestFor(wait) }))
   }
 }
 
-/** The operation and the question that such a response is for. */
-export function readResponseId(id: unknown): { readonly taskId: string; readonly name: string } | undefined {
-  const [, taskId, name] = /^([^/]+)\/(.+)$/s.exec(`${id}`) ?? []
-  return taskId === undefined || name === undefined ? undefined : { taskId, name }
+/** What a response is for: the operation, the question, and whether nobody but the held call knows of the operation. */
+export interface ResponseTarget {
+  readonly taskId: string
+  readonly name: string
+  readonly isHeld: boolean
+}
+
+/** What the response to such a request is for. */
+export function readResponseId(id: unknown): ResponseTarget | undefined {
+  const [, held, taskId, name] = /^(call\/)?([^/]+)\/(.+)$/s.exec(`${id}`) ?? []
+  return taskId === undefined || name === undefined ? undefined : { taskId, name, isHeld: held !== undefined }
 }

@@ -11,6 +11,14 @@ export const MODERN = '2026-07-28'
 /** The revisions that begin with `initialize`, newest first. */
 export const LEGACY: readonly string[] = ['2025-11-25', '2025-06-18', '2025-03-26']
 
+/** What the handler of an operation can ask the client for. */
+export interface Asks {
+  /** Whether it shows a form to a person. */
+  readonly form: boolean
+  /** Whether it has a model that answers prompts. */
+  readonly model: boolean
+}
+
 export interface McpRequest {
   readonly id: RequestId
   readonly method: string
@@ -21,8 +29,7 @@ export interface McpRequest {
   readonly isModern: boolean
   /** Whether the client knows tasks. */
   readonly knowsTasks: boolean
-  /** Whether the client can show a form to a person. */
-  readonly canAsk: boolean
+  readonly asks: Asks
   readonly http: HttpRequest
 }
 

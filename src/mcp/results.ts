@@ -2,6 +2,7 @@
 import { buffer } from 'node:stream/consumers'
 import type { BlobReference } from '../blobs/blob-store.ts'
 import type { Operation } from '../model/operation.ts'
+import type { AnyOperationType } from '../model/operation-type.ts'
 import { problem } from '../model/problem.ts'
 import { PROBLEM_TYPE_PREFIX } from '../model/problem-kinds.ts'
 import { linksOf, type Problem } from '../model/protocol.ts'
@@ -27,15 +28,16 @@ export async function toolResult(operations: Operations, operation: Operation, b
   const { status, error } = operation
   if (status !== 'completed') return failedResult(error ?? problem('operation-failed'))
   const output = await operations.output(operation)
-  return typeof output === 'string' ? jsonResult(output) : await mediaResult(operations, operation, { output, base })
+  if (typeof output !== 'string') return await mediaResult(operations, operation, { output, base })
+  return await jsonResult(output, operations.types.get(operation.type))
 }
 
-function jsonResult(text: string): Members {
+async function jsonResult(text: string, type: AnyOperationType | undefined): Promise<Members> {
   const value: unknown = JSON.parse(text)
-  return {
-    content: [{ type: 'text', text: typeof value === 'string' ? value : text }],
-    structuredContent: isObject(value) ? value : undefined,
-  }
+  const content = (await type?.tool?.content?.(value)) ?? [
+    { type: 'text', text: typeof value === 'string' ? value : text },
+  ]
+  return { content, structuredContent: isObject(value) ? value : undefined }
 }
 
 /** A link, and where a model can see or read the bytes, and they are few, the bytes too: it cannot follow a link by itself. */

@@ -18,8 +18,8 @@ const STATUSES: Readonly<Record<Status, string>> = {
   canceled: 'cancelled',
 }
 
-/** Whether the client can be asked something. A client that cannot sees a task that works. */
-type Asking = Pick<McpRequest, 'canAsk'>
+/** What the client can be asked. One that cannot be asked a question sees a task that works. */
+type Asking = Pick<McpRequest, 'asks'>
 
 export class Tasks {
   readonly #operations: Operations
@@ -46,12 +46,19 @@ export class Tasks {
     return {}
   }
 
-  /** The response to a question that was sent as a request; one to anything else is ignored. */
+  /**
+   * The response to a question that was sent as a request; one to anything else is ignored. A client that declines to
+   * answer, or cannot, cancels a call that it holds: nobody else knows of it.
+   *
+   * @param result undefined for an error
+   */
   async respond(id: RequestId, result: Members | undefined, owner: string): Promise<void> {
     const asked = readResponseId(id)
-    if (asked === undefined || result === undefined) return
+    if (asked === undefined) return
     const operation = await this.find(asked.taskId, owner)
-    await giveAnswers(this.#operations, operation, { responses: { [asked.name]: result }, owner })
+    const responses = { [asked.name]: result }
+    const isDeclined = result === undefined || (await giveAnswers(this.#operations, operation, { responses, owner }))
+    if (isDeclined && asked.isHeld) await this.#operations.cancel(operation.id, owner).catch(ignoreFinished)
   }
 
   /** `tasks/cancel`. A task that has ended is acknowledged too. */
@@ -73,15 +80,16 @@ export class Tasks {
   }
 
   /** The task of an operation, without what has come of it. */
-  async summary(operation: Operation, { canAsk }: Asking): Promise<Members> {
+  async summary(operation: Operation, { asks }: Asking): Promise<Members> {
     const document = await this.#operations.document(operation, linksOf(this.#base, operation.type, operation.id))
-    return taskOf(operation, document, canAsk ? questionsOf(operation) : [])
+    return taskOf(operation, document, questionsOf(operation, asks))
   }
 
   /** The task of an operation, with its questions, or its result or error where it has ended. */
   async detail(operation: Operation, asking: Asking): Promise<Members> {
     const task = await this.summary(operation, asking)
-    if (task.status === 'input_required') return { ...task, inputRequests: inputRequests(questionsOf(operation)) }
+    if (task.status === 'input_required')
+      return { ...task, inputRequests: inputRequests(questionsOf(operation, asking.asks)) }
     if (!isFinal(operation.status) || operation.status === 'canceled') return task
     try {
       const result = await toolResult(this.#operations, operation, this.#base)

@@ -4,17 +4,21 @@ import { idempotencyKey, traceparent } from '../http/request-headers.ts'
 import type { Operation } from '../model/operation.ts'
 import { ProblemError, problem, problemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
+import type { Requirement } from '../model/tool.ts'
+import type { Wait } from '../model/waits.ts'
 import type { Operations, Submitted } from '../service/operations.ts'
 import { CODES, type Members, membersOf, RpcError, stringParam } from './json-rpc.ts'
 import { Asked, giveAnswers, inputRequests, questionsOf } from './questions.ts'
 import { logLevel, progressToken, Report } from './report.ts'
-import { HEARTBEAT_MS, type McpRequest, type Reply, type ReplyStream, TASKS } from './request.ts'
+import { type Asks, HEARTBEAT_MS, type McpRequest, type Reply, type ReplyStream, TASKS } from './request.ts'
 import { errorResult, faultOf, toolResult } from './results.ts'
 import type { Tasks } from './tasks.ts'
 import { IDEMPOTENCY_KEY, type Tool, type Tools } from './tools.ts'
 
 /** How long the first question of a handler may take until a call becomes a task all the same, in milliseconds. */
 const ASK_WITHIN_MS = 30_000
+
+const NOBODY: Asks = { form: false, model: false }
 
 /** What calls are made of. */
 export interface CallsOptions {
@@ -54,17 +58,18 @@ export class Calls {
     const { operations, tasks, taskAfterMs } = this.#options
     const { operation } = accepted
     const becomesTask = request.knowsTasks && tool.task !== 'forbidden'
-    const asksFirst = tool.asksFirst && request.canAsk && !isResumed
+    const asksFirst = tool.asksFirst && (request.asks.form || request.asks.model) && !isResumed
     const toTask = async (now: Operation) => ({ resultType: 'task', ...(await tasks.summary(now, request)) })
     if (becomesTask && tool.task === 'required' && !asksFirst) return await toTask(operation)
     const wantsStream = progressToken(request) !== undefined || logLevel(request, tool.type) !== undefined
     if (!becomesTask && wantsStream) return this.follow(accepted, request)
-    const asks = request.canAsk && request.isModern && (!becomesTask || asksFirst)
-    const isOver = (now: Operation) => isFinal(now.status) || (asks && questionsOf(now).length > 0)
+    const asks = request.isModern && (!becomesTask || asksFirst) ? request.asks : NOBODY
+    const isOver = (now: Operation) => isFinal(now.status) || questionsOf(now, asks).length > 0
     const { signal } = request.http
     const ms = asksFirst ? ASK_WITHIN_MS : taskAfterMs
     const { operation: now } = await operations.wait(operation, isOver, { ms, signal })
-    if (asks && questionsOf(now).length > 0) return inputRequired(now)
+    const questions = questionsOf(now, asks)
+    if (questions.length > 0) return inputRequired(now, questions)
     if (becomesTask && tool.task === 'required') return await toTask(now)
     if (isFinal(now.status)) return await this.#result(now)
     return becomesTask ? await toTask(now) : this.follow(accepted, request)
@@ -94,6 +99,7 @@ export class Calls {
     }
     if (!request.isModern) checkLegacyTask(tool, request)
     else if (tool.task === 'required' && !request.knowsTasks) throw missingTasks()
+    checkRequirements(tool, request)
     return tool
   }
 
@@ -118,14 +124,14 @@ export class Calls {
     const { operations } = this.#options
     const { signal, owner } = request.http
     const report = new Report(operations, request, logLevel(request, operations.types.get(operation.type)))
-    const asked = new Asked()
+    const asked = new Asked(request)
     let now = operation
     try {
       for (;;) {
         yield* report.news(now)
         if (isFinal(now.status)) return await this.#result(now)
-        const questions = request.canAsk ? questionsOf(now) : []
-        if (questions.length > 0 && request.isModern) return inputRequired(now)
+        const questions = questionsOf(now, request.asks)
+        if (questions.length > 0 && request.isModern) return inputRequired(now, questions)
         yield* asked.requests(now, questions)
         if (signal.aborted) return {}
         const seen = now.version
@@ -158,9 +164,8 @@ function textOf(value: unknown): string | undefined {
 }
 
 /** The questions of a handler, instead of a result. The id of the operation is known to its owner alone. */
-function inputRequired(operation: Operation): Members {
-  const requests = inputRequests(questionsOf(operation))
-  return { resultType: 'input_required', inputRequests: requests, requestState: operation.id }
+function inputRequired({ id }: Operation, questions: readonly Wait[]): Members {
+  return { resultType: 'input_required', inputRequests: inputRequests(questions), requestState: id }
 }
 
 /** The server is shutting down, or too many requests wait already. The operation goes on all the same. */
@@ -181,8 +186,26 @@ function checkLegacyTask({ name, task }: Tool, { params }: McpRequest): void {
 
 /** What a client must know to make a request. */
 export function missingTasks(): RpcError {
-  const data = { requiredCapabilities: { extensions: { [TASKS]: {} } } }
-  return new RpcError(CODES.missingCapability, `The client must declare the extension ${TASKS}.`, { data, status: 400 })
+  return missingCapability(`the extension ${TASKS}`, { extensions: { [TASKS]: {} } }, 400)
+}
+
+/** A tool may need a client that can be asked. */
+function checkRequirements({ requires }: Tool, { asks, isModern }: McpRequest): void {
+  const missing = requires.find(capability => !asks[capability === 'sampling' ? 'model' : 'form'])
+  if (missing !== undefined) {
+    throw missingCapability(`the capability "${missing}"`, REQUIRED[missing], isModern ? 400 : 200)
+  }
+}
+
+/** The capabilities as a client declares them. */
+const REQUIRED: Readonly<Record<Requirement, Members>> = {
+  elicitation: { elicitation: { form: {} } },
+  sampling: { sampling: {} },
+}
+
+function missingCapability(what: string, requiredCapabilities: Members, status: number): RpcError {
+  const message = `The client must declare ${what}.`
+  return new RpcError(CODES.missingCapability, message, { data: { requiredCapabilities }, status })
 }
 
 /** Whether the capabilities of a client have the extension for tasks. */

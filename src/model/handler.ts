@@ -78,6 +78,15 @@ export interface Job {
    */
   ask<const S = unknown>(name: string, options: AskOptions<S>): Promise<OutputOf<S>>
   /**
+   * Asks the model of the agent that has called the tool, and waits for its text as {@link ask} does. Over HTTP it is a
+   * question like any other, whose answer is a string.
+   *
+   * @param name as of an event
+   * @returns what the model has said. Check it: a model may say anything
+   * @throws {WaitTimeoutError} when nothing has come within the `timeout`
+   */
+  askModel(name: string, options: AskModelOptions): Promise<string>
+  /**
    * Gives the URL to which a system that cannot log in, such as a payment provider, sends the event of this name: a POST of
    * one JSON value. It cannot be guessed, is the same in every attempt, and gives no other right: once the event has come or its time is over, it
    * refuses further ones. The composition that runs the handler needs `publicUrl`.
@@ -163,6 +172,14 @@ export interface EventOptions<S = unknown> {
 export interface AskOptions<S = unknown> extends EventOptions<S> {
   /** The question, for people: 1 to 2,000 characters. */
   readonly message: string
+}
+
+/** What a handler says of a question to the caller's model. */
+export interface AskModelOptions extends Omit<EventOptions, 'schema'> {
+  /** What the model is to do: 1 to 20,000 characters. */
+  readonly prompt: string
+  /** The most tokens of the answer, 1 to 1,000,000. Default 1,000. */
+  readonly maxTokens?: number | undefined
 }
 
 /**

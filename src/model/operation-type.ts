@@ -121,7 +121,7 @@ export interface OperationTypeOptions<Name extends string, Input, Output, Key ex
   /** Whether operators' searches look into the input too. Default false. */
   readonly searchInput?: boolean | undefined
   /** Whether agents can call it as a tool, where the server has the option `mcp`, and how it is offered to them. Default false. */
-  readonly tool?: boolean | ToolOptions | undefined
+  readonly tool?: boolean | ToolOptions<OutputOf<Output>> | undefined
 }
 
 /** A number of requests in a period: at most 1,000,000 in at most a day. */

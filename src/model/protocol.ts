@@ -101,6 +101,8 @@ export interface WaitDocument {
   readonly message?: string
   /** The JSON Schema of the event. */
   readonly schema?: Readonly<Record<string, unknown>>
+  /** Of a question that a language model is to answer: the most tokens of its answer. */
+  readonly model?: { readonly maxTokens: number }
   /** Where to POST the event. */
   readonly url?: string
 }

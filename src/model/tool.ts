@@ -1,5 +1,5 @@
 /** How an operation type is offered to agents, as a tool of the Model Context Protocol. */
-import { BOOLEAN, type Check, type Checks, checkOptions, oneOf, STRING } from './options.ts'
+import { BOOLEAN, type Check, type Checks, checkOptions, FUNCTION, oneOf, STRING } from './options.ts'
 
 /** What a tool does, for agents, which may trust it or not. */
 interface ToolAnnotations {
@@ -13,8 +13,33 @@ interface ToolAnnotations {
   readonly openWorldHint?: boolean
 }
 
+/** A part of a result as a model is shown it: text, a picture or a sound, a resource, or a link to one. `data` and `blob` are Base64. */
+export type ToolContent =
+  | { readonly type: 'text'; readonly text: string }
+  | { readonly type: 'image' | 'audio'; readonly data: string; readonly mimeType: string }
+  | {
+      readonly type: 'resource'
+      readonly resource: ToolResource & ({ readonly text: string } | { readonly blob: string })
+    }
+  | ({ readonly type: 'resource_link'; readonly name: string; readonly description?: string } & ToolResource)
+
+interface ToolResource {
+  readonly uri: string
+  readonly mimeType?: string
+}
+
+/** Makes what a model is shown of an output. A method, so that a tool of any output is one of `unknown` too. */
+type ToContent<Output> = {
+  content(output: Output): readonly ToolContent[] | Promise<readonly ToolContent[]>
+}['content']
+
+const CAPABILITIES = ['elicitation', 'sampling'] as const
+
+/** What a tool may need of a client. */
+export type Requirement = (typeof CAPABILITIES)[number]
+
 /** How an operation type is offered to agents. */
-export interface ToolOptions {
+export interface ToolOptions<Output = unknown> {
   /** 1 to 128 letters, digits, `_`, `-` and `.`. A verb and its object, such as `place_order`, work best. Default: the name of the type. */
   readonly name?: string | undefined
   /** What people see instead of the name. Default: the name. */
@@ -34,6 +59,13 @@ export interface ToolOptions {
    * when the answer is there. Default false: the task has the question.
    */
   readonly asksFirst?: boolean | undefined
+  /**
+   * What a client must have for a call: `elicitation`, forms that it shows to its user (`job.ask`), or `sampling`, a model
+   * that it asks (`job.askModel`). Calls of other clients are refused. Default: nothing.
+   */
+  readonly requires?: readonly Requirement[] | undefined
+  /** Makes what the model is shown of an output, in any number of parts. Not used for results of bytes. Default: the output as text. */
+  readonly content?: ToContent<Output> | undefined
 }
 
 /** The same with its defaults. */
@@ -41,6 +73,7 @@ export interface Tool extends ToolOptions {
   readonly name: string
   readonly task: 'optional' | 'required' | 'forbidden'
   readonly asksFirst: boolean
+  readonly requires: readonly Requirement[]
 }
 
 const NAME: Check = {
@@ -60,6 +93,11 @@ const OPTIONS: Checks<ToolOptions> = {
   annotations: { expected: 'an object', test: annotations => typeof annotations === 'object' },
   task: oneOf('optional', 'required', 'forbidden'),
   asksFirst: BOOLEAN,
+  requires: {
+    expected: 'a list of "elicitation" and "sampling"',
+    test: names => Array.isArray(names) && names.every(name => CAPABILITIES.includes(name)),
+  },
+  content: FUNCTION,
 }
 
 /**
@@ -72,6 +110,6 @@ export function readTool(tool: boolean | ToolOptions | undefined, type: string, 
   const options = tool === true ? {} : tool
   checkOptions(`${where}: tool`, options, OPTIONS)
   if (options.annotations !== undefined) checkOptions(`${where}: tool.annotations`, options.annotations, ANNOTATIONS)
-  const { name = type, task = 'optional', asksFirst = false } = options
-  return Object.freeze({ ...options, name, task, asksFirst })
+  const { name = type, task = 'optional', asksFirst = false, requires = [] } = options
+  return Object.freeze({ ...options, name, task, asksFirst, requires })
 }

@@ -14,6 +14,8 @@ export interface Wait {
   readonly message?: string
   /** What an event must be: a JSON Schema, of at most 16 KiB. */
   readonly schema?: Readonly<Record<string, unknown>>
+  /** Of a question to the model of the caller: the most tokens of its answer. */
+  readonly model?: { readonly maxTokens: number }
   /** Of `children`: it is over when at most this number of all children are unfinished. */
   readonly left?: number
 }

@@ -129,6 +129,14 @@ const WEBHOOK_EVENT = object('The body of a webhook (Standard Webhooks 1.0.0).',
   ),
 })
 
+/** What a wait says of a question to a language model. */
+export const MODEL_QUESTION: JsonSchema = {
+  type: 'object',
+  properties: { maxTokens: say(count, 'The most tokens of the answer.') },
+  required: ['maxTokens'],
+  description: 'Of a question that a language model is to answer.',
+}
+
 const WAIT = object(
   'What the handler of an operation waits for.',
   {
@@ -142,9 +150,10 @@ const WAIT = object(
     until: say(time, 'When it ends without an event.'),
     message: say(text, 'The question.'),
     schema: { type: 'object', description: 'The JSON Schema of the event.' },
+    model: MODEL_QUESTION,
     url: say(uri, 'The URL to POST the event to.'),
   },
-  ['until', 'message', 'schema', 'url'],
+  ['until', 'message', 'schema', 'model', 'url'],
 )
 
 const CHILDREN = object('The operations that the handler of an operation has submitted, as far as they are kept.', {

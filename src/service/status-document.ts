@@ -90,13 +90,17 @@ function waitsOf(operation: Operation, links: Links): StatusDocument['waits'] {
 }
 
 /** What a client is shown of a wait. */
-export function toWaitDocument({ kind, name, until, message, schema }: Wait, operationUrl: string): WaitDocument {
+export function toWaitDocument(
+  { kind, name, until, message, schema, model }: Wait,
+  operationUrl: string,
+): WaitDocument {
   return {
     kind,
     name,
     ...(until !== null && { until: new Date(until).toISOString() }),
     ...(message !== undefined && { message }),
     ...(schema !== undefined && { schema }),
+    ...(model !== undefined && { model }),
     ...((kind === 'event' || kind === 'input') && { url: `${operationUrl}/events/${encodeURIComponent(name)}` }),
   }
 }

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Duration, durationMs, LONGEST_MS } from '../model/duration.ts'
-import type { AskOptions, EventOptions } from '../model/handler.ts'
+import type { AskModelOptions, AskOptions, EventOptions } from '../model/handler.ts'
 import { problemError } from '../model/problem.ts'
 import { jsonSchemaOf } from '../model/standard-json-schema.ts'
 import { validate } from '../model/validation.ts'
@@ -31,6 +31,11 @@ const HELD_MS = 1000
 const MAX_SCHEMA_BYTES = 16 * 1024
 /** The most characters of a question. */
 const MAX_MESSAGE = 2000
+/** The most characters of a question to a model. */
+const MAX_PROMPT = 20_000
+/** How long the answer of a model may be, in tokens, where the handler does not say. */
+const MAX_TOKENS = 1000
+const MOST_TOKENS = 1_000_000
 
 /** What the waits of an attempt need. */
 export interface WaitsOptions {
@@ -48,6 +53,9 @@ export interface WaitsOptions {
   /** Called once, when the handler does nothing but wait for these. */
   readonly suspend: (waits: readonly WaitRequest[]) => void
 }
+
+/** What a question adds to a wait. */
+type Question = Pick<WaitRequest, 'message' | 'model'>
 
 /** A wait that is not over. */
 interface OpenWait {
@@ -107,10 +115,17 @@ export class AttemptWaits {
 
   async ask(name: unknown, options: AskOptions): Promise<unknown> {
     const { message } = options
-    if (typeof message !== 'string' || message === '' || message.length > MAX_MESSAGE) {
-      throw new TypeError(`job.ask: message must be a string of 1 to ${MAX_MESSAGE} characters.`)
+    checkText('job.ask: message', message, MAX_MESSAGE)
+    return await this.#answer('input', name, options, { message })
+  }
+
+  async askModel(name: unknown, { prompt, maxTokens = MAX_TOKENS, timeout }: AskModelOptions): Promise<string> {
+    checkText('job.askModel: prompt', prompt, MAX_PROMPT)
+    if (!Number.isInteger(maxTokens) || maxTokens < 1 || maxTokens > MOST_TOKENS) {
+      throw new TypeError(`job.askModel: maxTokens must be a whole number from 1 to ${MOST_TOKENS}.`)
     }
-    return await this.#answer('input', name, options, message)
+    const options = { schema: { type: 'string' }, timeout }
+    return String(await this.#answer('input', name, options, { message: prompt, model: { maxTokens } }))
   }
 
   async callbackUrl(name: unknown): Promise<string> {
@@ -170,7 +185,7 @@ export class AttemptWaits {
     }
   }
 
-  async #answer(kind: WaitKind, name: unknown, options: EventOptions, message?: string): Promise<unknown> {
+  async #answer(kind: WaitKind, name: unknown, options: EventOptions, question: Question = {}): Promise<unknown> {
     checkEventName(name)
     const own = this.#take(name)
     const schema = options.schema === undefined ? undefined : writtenSchema(options.schema)
@@ -181,7 +196,7 @@ export class AttemptWaits {
       kind,
       name: own,
       withinMs,
-      ...(message !== undefined && { message }),
+      ...question,
       ...(schema !== undefined && { schema }),
     })
     if (!('value' in ended)) throw new WaitTimeoutError(own)
@@ -317,6 +332,11 @@ function checkName(name: unknown): asserts name is string {
 function checkEventName(name: unknown): asserts name is string {
   if (isEventName(name)) return
   throw new TypeError('An event needs a name of 1 to 64 letters, digits, "_", "." and "-", a letter or digit first.')
+}
+
+function checkText(what: string, text: unknown, max: number): void {
+  if (typeof text === 'string' && text !== '' && text.length <= max) return
+  throw new TypeError(`${what} must be a string of 1 to ${max} characters.`)
 }
 
 function msUntil(date: Date): number {

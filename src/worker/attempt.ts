@@ -5,6 +5,7 @@
  */
 import { isReference } from '../blobs/blob-store.ts'
 import type {
+  AskModelOptions,
   AskOptions,
   Child,
   ChildOptions,
@@ -243,6 +244,7 @@ function makeJob(task: Task, { host, signal, notes, suspend }: JobContext): Job 
     event: async <S>(name: string, options?: EventOptions<S>) => (await useWaits().event(name, options)) as OutputOf<S>,
     callbackUrl: async name => await useWaits().callbackUrl(name),
     ask: async <S>(name: string, options: AskOptions<S>) => (await useWaits().ask(name, options)) as OutputOf<S>,
+    askModel: async (name: string, options: AskModelOptions) => await useWaits().askModel(name, options),
     submit: async <T extends AnyOperationType>(type: T, input: OperationInput<T>, options?: ChildOptions) =>
       (await useChildren().submit(type, input, options)) as Child<OperationOutput<T>>,
     all: async <Children extends readonly Child[]>(children: Children) =>

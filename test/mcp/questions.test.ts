@@ -1,6 +1,6 @@
 /** Questions of handlers over MCP: on a task, before it, without tasks, and for clients of earlier revisions. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ElicitRequestSchema } from '@modelcontextprotocol/core'
+import { CreateMessageRequestSchema, ElicitRequestSchema } from '@modelcontextprotocol/core'
 import { GetTaskResultV2Schema, InputRequiredCallToolResultV2Schema } from '@modelcontextprotocol/ext-tasks/core/v2'
 import { expect } from 'vitest'
 import { defineOperation, handler } from 'waybill'
@@ -15,7 +15,8 @@ const approve = defineOperation({ name: 'approve', tool: true })
 const first = defineOperation({ name: 'first', tool: { task: 'required', asksFirst: true } })
 const pair = defineOperation({ name: 'pair', tool: { task: 'required' } })
 const odd = defineOperation({ name: 'odd', tool: { task: 'required' } })
-const TYPES = [approve, first, pair, odd]
+const summary = defineOperation({ name: 'summary', output: z.string(), tool: { requires: ['sampling'] } })
+const TYPES = [approve, first, pair, odd, summary]
 
 const ask = async (job: Parameters<Parameters<typeof handler>[1]>[1]) =>
   (await job.ask('approval', { message: 'Approve it?', schema: Approval })).approved
@@ -32,6 +33,10 @@ const HANDLERS = [
     const list = await job.ask('list', { message: 'Which?', schema: z.object({ ids: z.array(z.int()) }) })
     return { flag, list }
   }),
+  handler(summary, async (_, job) => {
+    const words = await job.askModel('words', { prompt: 'Say it in few words.', maxTokens: 20 })
+    return `It said: ${words}`
+  }),
 ]
 
 const ASKS = { capabilities: { ...KNOWS_TASKS, elicitation: {} } }
@@ -47,6 +52,9 @@ async function asked(api: Api, taskId: string, ...names: readonly string[]): Pro
     await sleep(20)
   }
 }
+
+const HAS_MODEL = { capabilities: { ...KNOWS_TASKS, sampling: {} } }
+const said = (text: string) => ({ role: 'assistant', content: { type: 'text', text }, model: 'small' })
 
 const accept = (content: Json) => ({ action: 'accept', content })
 
@@ -192,3 +200,91 @@ test('a client of an earlier revision is asked on its stream, and answers with a
   for await (const message of stream) rest.push(message)
   expect(rest).toMatchObject([{ id: 1, result: { structuredContent: { approved: true } } }])
 })
+
+/** Begins a call as a client of an earlier revision, and gives the stream and what the server asks on it first. */
+async function callLegacy(api: Api, name: string, capabilities: Json) {
+  const begin = { protocolVersion: '2025-11-25', capabilities, clientInfo: {} }
+  const session = (await legacy(api, 'initialize', begin)).headers.get('mcp-session-id') ?? ''
+  const headers = { 'mcp-session-id': session, 'mcp-protocol-version': '2025-11-25' }
+  const stream = streamed(await post(api, { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name } }, headers))
+  const { value: question } = await stream.next()
+  const answer = (answered: Json) => post(api, { jsonrpc: '2.0', id: question.id, ...answered }, headers)
+  return { stream, question, answer }
+}
+
+/** The rest of a stream. */
+async function rest(stream: AsyncIterable<Json>): Promise<readonly Json[]> {
+  const messages = []
+  for await (const message of stream) messages.push(message)
+  return messages
+}
+
+test('a handler asks the model of the client, on a task and on a stream of an earlier revision', async ({ lab }) => {
+  const waybill = await lab.waybill(TYPES, { worker: { handlers: HANDLERS } })
+  const api = await serveNode(lab, waybill, { mcp: { taskAfter: 1 } })
+  const taskId = await taskOf(api, 'summary', {}, HAS_MODEL)
+  const poll = async () => (await mcp(api, 'tasks/get', { taskId }, HAS_MODEL)).result
+  await expect.poll(poll).toMatchObject({ status: 'input_required' })
+  const { words } = (await poll()).inputRequests as Json
+  CreateMessageRequestSchema.parse(words)
+  expect(words).toEqual({
+    method: 'sampling/createMessage',
+    params: { messages: [{ role: 'user', content: { type: 'text', text: 'Say it in few words.' } }], maxTokens: 20 },
+  })
+  const update = (answer: Json) => mcp(api, 'tasks/update', { taskId, inputResponses: { words: answer } }, HAS_MODEL)
+  const picture = { type: 'image', data: 'AA==', mimeType: 'image/png' }
+  expect((await update({ ...said(''), content: picture })).error).toMatchObject({ code: -32602 })
+  await update({ ...said(''), content: [picture, { type: 'text', text: 'Two ' }, { type: 'text', text: 'parts' }] })
+  expect(await ended(api, taskId, HAS_MODEL)).toMatchObject({ result: { content: [{ text: 'It said: Two parts' }] } })
+
+  const { stream, question, answer } = await callLegacy(api, 'summary', { sampling: {} })
+  CreateMessageRequestSchema.parse(question)
+  await answer({ result: said('Few') })
+  expect(await rest(stream)).toMatchObject([{ id: 1, result: { content: [{ text: 'It said: Few' }] } }])
+})
+
+test('the question to a model is one over HTTP too', async ({ lab }) => {
+  const waybill = await lab.waybill(TYPES, { worker: { handlers: HANDLERS } })
+  const api = await serveNode(lab, waybill)
+  const send = (path: string, value: unknown) =>
+    api.ask(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(value) })
+  const { id } = (await (await send('/summary', {})).json()) as { id: string }
+  const read = async () => (await (await api.ask(`/summary/status/${id}`)).json()) as Json
+  await expect.poll(read).toMatchObject({
+    waits: [{ kind: 'input', message: 'Say it in few words.', schema: { type: 'string' }, model: { maxTokens: 20 } }],
+  })
+  const answer = (value: unknown) => send(`/operations/${id}/events/words`, value)
+  expect((await answer({ no: 'text' })).status).toBe(422)
+  expect((await answer('By hand')).status).toBe(202)
+  await hasStatus(waybill.store, id, 'completed')
+  expect(await waybill.store.readPayload(id, 'output')).toBe('"It said: By hand"')
+})
+
+test('a tool that needs something of the client refuses clients without it', async ({ lab }) => {
+  const waybill = await lab.waybill(TYPES, { worker: { handlers: HANDLERS } })
+  const api = await serveNode(lab, waybill, { mcp: true })
+  const refused = await mcp(api, 'tools/call', { name: 'summary' }, ASKS)
+  expect(refused).toMatchObject({
+    status: 400,
+    error: { code: -32021, data: { requiredCapabilities: { sampling: {} } } },
+  })
+  const earlier = await legacy(api, 'tools/call', { name: 'summary' })
+  expect(earlier).toMatchObject({ status: 200, error: { code: -32021 } })
+  expect(await waybill.operations.list(summary, { owner: '' })).toEqual([])
+})
+
+for (const [how, answered] of [
+  ['declines', { result: { action: 'decline' } }],
+  ['cannot answer', { error: { code: -1, message: 'The user has refused it.' } }],
+] as const) {
+  test(`a client of an earlier revision that ${how} cancels the call that it holds`, async ({ lab }) => {
+    const waybill = await lab.waybill(TYPES, { worker: { handlers: HANDLERS } })
+    const api = await serveNode(lab, waybill, { mcp: { taskAfter: 1 } })
+    const { stream, answer } = await callLegacy(api, 'approve', { elicitation: {} })
+    await answer(answered)
+    const [last] = await rest(stream)
+    expect(last).toMatchObject({
+      result: { isError: true, _meta: { 'waybill/problem': { code: 'operation-canceled' } } },
+    })
+  })
+}

@@ -55,6 +55,29 @@ const HANDLERS = [
 ]
 const TYPES = [hidden, report, orders, echo, failing]
 
+test('a tool says what a model is shown of its output, in several parts', async ({ lab }) => {
+  const chart = defineOperation({
+    name: 'chart',
+    output: z.object({ title: z.string(), png: z.base64() }),
+    tool: {
+      content: async ({ title, png }) => [
+        { type: 'text', text: `The chart "${title}":` },
+        { type: 'image', data: png, mimeType: 'image/png' },
+        { type: 'resource_link', uri: 'https://charts.example/1', name: title },
+      ],
+    },
+  })
+  const handlers = [handler(chart, () => ({ title: 'Sales', png: 'AAAA' }))]
+  const waybill = await lab.waybill([chart], { worker: { handlers } })
+  const api = await serveNode(lab, waybill, { mcp: { taskAfter: 30_000 } })
+  const { result } = await mcp(api, 'tools/call', { name: 'chart' })
+  expect(result).toMatchObject({
+    content: [{ type: 'text', text: 'The chart "Sales":' }, { type: 'image' }, { type: 'resource_link' }],
+    structuredContent: { title: 'Sales', png: 'AAAA' },
+  })
+  expect(() => defineOperation({ name: 'x', tool: { requires: ['model' as 'sampling'] } })).toThrow('"sampling"')
+})
+
 describe.each(Object.entries(SERVERS))('on %s', (_, serve) => {
   test('a client discovers the server, lists the tools and calls one', async ({ lab }) => {
     const waybill = await lab.waybill(TYPES, { worker: { handlers: HANDLERS } })

@@ -2,7 +2,7 @@
 import { ATTEMPT_OUTCOMES, type AttemptError } from '../../model/operation.ts'
 import type { JsonSchema, Policy } from '../../model/operation-type.ts'
 import { WAIT_KINDS, type Wait } from '../../model/waits.ts'
-import { object, say } from '../../openapi/components.ts'
+import { MODEL_QUESTION, object, say } from '../../openapi/components.ts'
 import { schemaRef } from '../../openapi/model.ts'
 import {
   type AuditEntry,
@@ -90,6 +90,7 @@ const WAIT: Members<Wait> = {
   until: say(maybe(time), 'When it ends without an event; null for never.'),
   message: say(text, 'The question.'),
   schema: say({ type: 'object' }, 'The JSON Schema of what may be sent.'),
+  model: MODEL_QUESTION,
   left: say(count, 'Of children: it is over when at most this number of them are unfinished.'),
 }
 
@@ -219,7 +220,7 @@ export const ADMIN_SCHEMAS: Readonly<Record<string, JsonSchema>> = {
     ...DETAIL,
     waits: list(schemaRef('WaitDetail')),
   }),
-  WaitDetail: schemaOf<Wait>('What a handler waits for.', WAIT, ['message', 'schema', 'left']),
+  WaitDetail: schemaOf<Wait>('What a handler waits for.', WAIT, ['message', 'schema', 'model', 'left']),
   AttemptDetail: object(
     'One attempt, with what the handler threw.',
     {

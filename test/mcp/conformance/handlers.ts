@@ -58,6 +58,16 @@ export default [
     await sleep(200, undefined, { signal: job.signal })
     return `Hello, ${name}!`
   }),
+  handler(tools.missingCapability, (_, job) => job.askModel('words', { prompt: 'Say something.' })),
+  handler(tools.sampling, async ({ prompt }, job) => {
+    const answer = await job.askModel('answer', { prompt, maxTokens: 100 })
+    return `LLM response: ${answer}`
+  }),
+  handler(tools.mixedContent, () => ({
+    text: 'Multiple content types test:',
+    picture: PNG,
+    data: { test: 'data', value: 123 },
+  })),
   handler(tools.elicitation, ({ message }, job) =>
     ask(job, message, { username: { type: 'string' }, email: { type: 'string' } }),
   ),

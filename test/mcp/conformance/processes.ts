@@ -83,6 +83,8 @@ export async function killingFront(...place: readonly string[]): Promise<Killing
     close: async () => {
       front.closeAllConnections()
       front.close()
+      // One that is on its way would start a server after the last ones were killed.
+      await swapping
       await Promise.all([current.kill(), next.then(server => server.kill())])
     },
   }

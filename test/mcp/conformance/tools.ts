@@ -129,6 +129,41 @@ export const withTask = defineOperation({
   tool: { name: 'test_tool_with_task', description: 'Asks, and works then.', task: 'required', asksFirst: true },
 })
 
+/** A tool for clients with a model alone. */
+export const missingCapability = defineOperation({
+  name: 'missing-capability',
+  output: text,
+  tool: { name: 'test_missing_capability', description: 'Asks the model of the client.', requires: ['sampling'] },
+})
+
+export const sampling = defineOperation({
+  name: 'sampling',
+  input: z.object({ prompt: z.string() }),
+  output: text,
+  tool: { name: 'test_sampling', description: 'Asks the model of the client.', requires: ['sampling'] },
+})
+
+export const mixedContent = defineOperation({
+  name: 'mixed-content',
+  output: z.object({ text: z.string(), picture: z.base64(), data: z.record(z.string(), z.json()) }),
+  tool: {
+    name: 'test_multiple_content_types',
+    description: 'Returns text, a picture and a resource.',
+    content: ({ text, picture, data }) => [
+      { type: 'text', text },
+      { type: 'image', data: picture, mimeType: 'image/png' },
+      {
+        type: 'resource',
+        resource: {
+          uri: 'test://mixed-content-resource',
+          mimeType: 'application/json',
+          text: JSON.stringify(data),
+        },
+      },
+    ],
+  },
+})
+
 export const elicitation = defineOperation({
   name: 'elicitation',
   input: z.object({ message: z.string() }),

@@ -1,0 +1,24 @@
+/** Questions of handlers to the model of the client, which MCP calls sampling: the prompt, and the text of the answer. */
+import type { Wait } from '../model/waits.ts'
+import { CODES, type Members, membersOf, RpcError } from './json-rpc.ts'
+
+/** A question that a model is to answer. */
+type Prompt = Required<Pick<Wait, 'message' | 'model'>>
+
+/** The request for a question. */
+export function promptRequest({ message, model: { maxTokens } }: Prompt): Members {
+  const messages = [{ role: 'user', content: { type: 'text', text: message } }]
+  return { method: 'sampling/createMessage', params: { messages, maxTokens } }
+}
+
+/**
+ * What the model has said.
+ *
+ * @throws {RpcError} where that is not text
+ */
+export function spokenText({ content }: Members): string {
+  const blocks = (Array.isArray(content) ? content : [content]).map(membersOf)
+  const texts = blocks.flatMap(({ type, text }) => (type === 'text' && typeof text === 'string' ? [text] : []))
+  if (texts.length > 0) return texts.join('')
+  throw new RpcError(CODES.invalidParams, 'The answer of the model must have text.')
+}
