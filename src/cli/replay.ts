@@ -5,7 +5,8 @@ import { plain } from '../util/plain-text.ts'
 import type { Delivery, DeliveryAttempt } from '../webhooks/history.ts'
 import { type Command, JSON_OPTION, type ParsedArgs } from './command.ts'
 import { actor, DESK_OPTIONS, type Desk, findId, withDesk } from './desk.ts'
-import { columns, fail, messageOf, print, printJson, short, span, time } from './output.ts'
+import { columns, print, printJson, short, span, time } from './output.ts'
+import { toEach, VERB_OPTIONS } from './to-each.ts'
 
 export const webhooks: Command = {
   name: 'webhooks',
@@ -23,17 +24,25 @@ export const webhooks: Command = {
 export const replay: Command = {
   name: 'replay',
   operands: 'ID...',
-  count: { min: 1, max: Number.POSITIVE_INFINITY },
+  count: { max: Number.POSITIVE_INFINITY },
   summary: 'send the webhooks of operations again, now',
-  options: { ...DESK_OPTIONS, ...JSON_OPTION },
+  options: VERB_OPTIONS,
   notes: [
     'ID is the id of an operation or of one of its deliveries. Over a store, a process of the API sends the webhook.',
   ],
   examples: [
     'waybill replay 7f6aeb --url http://127.0.0.1:3000',
     'waybill replay 7f6aeb 3c01d2 --store sqlite:./orders.db',
+    'waybill replay --filter "type:webhook-deliveries status:failed since:2h" --yes --url http://127.0.0.1:3000',
   ],
-  run: given => withDesk(given, desk => replayEach(desk, given)),
+  run: given =>
+    toEach(given, {
+      action: 'replay',
+      act: async (desk, id) => {
+        const view = await desk.replay(id, actor())
+        return { view, says: `is sent again by ${view.id}` }
+      },
+    }),
 }
 
 async function show(desk: Desk, given: ParsedArgs): Promise<number> {
@@ -62,20 +71,4 @@ function deliveryLines({ id, url, status, createdAt, nextAttemptAt, attempts }: 
 function attemptRow({ number, startedAt, finishedAt, outcome, answerStatus, error }: DeliveryAttempt): string[] {
   const reason = short(error?.detail ?? error?.title ?? '', 120)
   return [`#${number}`, time(startedAt), span(finishedAt - startedAt), outcome, String(answerStatus ?? '-'), reason]
-}
-
-/** Says what became of each. Exits with 1 if one of them could not be sent. */
-async function replayEach(desk: Desk, given: ParsedArgs): Promise<number> {
-  let code = 0
-  for (const operand of given.operands) {
-    const id = await findId(desk, operand)
-    try {
-      const delivery = await desk.replay(id, actor())
-      if (given.has('json')) printJson(delivery)
-      else print(`${id} is sent again by ${delivery.id}`)
-    } catch (error) {
-      code = fail(`${id} ${messageOf(error)}`, 1)
-    }
-  }
-  return code
 }

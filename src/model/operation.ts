@@ -134,7 +134,7 @@ export const INPUT_LOST: Outcome = { kind: 'failed', problem: problem('input-los
 export type Change = UnfinishedChange | EndedChange
 
 /** What changes an operation that has not ended, and may end it. */
-export type UnfinishedChange =
+type UnfinishedChange =
   | { readonly kind: 'finish'; readonly attempt: number; readonly outcome: Outcome }
   | { readonly kind: 'progress'; readonly attempt: number; readonly progress: Progress }
   /** The client's cancel: done at once where it is pending, a request where it runs. */

@@ -194,9 +194,6 @@ const NOTED_AFTER_THE_END: Readonly<Record<EndedChange['kind'], true>> = {
  * Whether a change has ended the operation: it is final since this change, and not since an earlier one.
  *
  * @param kind which change it was; undefined where a sweep has changed it
- *
- * @example
- * if (hasJustEnded(after, 'cancel')) console.log(after.status)
  */
 export function hasJustEnded({ status }: Operation, kind?: Change['kind']): boolean {
   return isFinal(status) && (kind === undefined || !(kind in NOTED_AFTER_THE_END))

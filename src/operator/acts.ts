@@ -24,12 +24,14 @@ import type { AuditEntry, BulkAction, BulkTarget } from './views.ts'
 
 /** What is done to one operation, one delivery or one operation type. */
 export interface Act {
-  readonly action: BulkAction | 'event' | 'replay' | 'pause' | 'resume'
+  readonly action: BulkAction | 'event' | 'pause' | 'resume'
   readonly actor: string
   /** An id, or the name of a type. */
   readonly target: string
   /** Of a retry: whether recorded steps are run again too. */
   readonly fresh?: boolean | undefined
+  /** Of a replay: a delivery that was accepted since then is the one, in milliseconds. */
+  readonly since?: number | undefined
   /** Of an event: its name. */
   readonly name?: string | undefined
   /**
@@ -40,7 +42,7 @@ export interface Act {
 }
 
 /** What a bulk run does to each operation that it comes upon. */
-export interface BulkActs {
+interface BulkActs {
   readonly action: BulkAction
   /** The types whose declarations it needs. Processes that do not declare them all leave it to others. */
   readonly types: readonly string[]

@@ -6,15 +6,15 @@
 import type { Job } from '../model/handler.ts'
 import type { Operation } from '../model/operation.ts'
 import { ProblemError } from '../model/problem.ts'
-import { isFinal } from '../model/protocol.ts'
 import { orUnavailable } from '../service/unavailable.ts'
-import { fitsQuery } from '../stores/browsing.ts'
-import type { BrowsePage, BrowseQuery, OperatorFilter, Store } from '../stores/store.ts'
+import type { BrowsePage, BrowseQuery, OperatorFilter } from '../stores/store.ts'
 import { inParallel } from '../util/in-parallel.ts'
-import { type Act, type Bulk, type BulkActs, type Done, isInternal } from './acts.ts'
+import { type Act, type Bulk, type Done, isInternal } from './acts.ts'
+import type { PassReason } from './pass-reasons.ts'
+import { isMeant, type PassContext, passReason } from './passed-over.ts'
 import { isSelection, selectedOf } from './target.ts'
 import { toView } from './to-view.ts'
-import type { BulkAction, BulkPreview, BulkRun, BulkTarget, Selection } from './views.ts'
+import type { BulkAction, BulkPreview, BulkRun } from './views.ts'
 
 /** How many operations one page has at most. */
 const PAGE = 200
@@ -43,91 +43,104 @@ interface BulkCounts {
 type Result = 'done' | 'skipped' | 'failed'
 
 /** What a bulk run works with. */
-export interface BulkContext {
-  readonly store: Store
+export interface BulkContext extends PassContext {
   readonly look: (query: BrowseQuery) => Promise<BrowsePage>
   readonly perform: (act: Act) => Promise<Done>
 }
 
-/** Whether an action can be done to an operation, as it is now. */
-function isActionable({ action, types }: BulkActs, operation: Operation): boolean {
-  const { status, purged, retriedBy, cancelRequested, type } = operation
-  if (purged) return false
-  if (action === 'delete') return isFinal(status)
-  if (action === 'cancel') return !isFinal(status) && !cancelRequested
-  return (status === 'failed' || status === 'canceled') && retriedBy === null && types.includes(type)
-}
+/** What a run does, and to what, before anyone is named who begins it. */
+type Plan = Omit<Bulk, 'actor'>
 
-/** Whether it is as the action would leave it. */
+/** Whether it is as the action would leave it. A replay looks for itself. */
 function isAsWanted(action: BulkAction, { status, purged, retriedBy, cancelRequested }: Operation): boolean {
   if (action === 'delete') return purged
   if (action === 'cancel') return cancelRequested || status === 'canceled'
-  return retriedBy !== null
+  return action === 'retry' && retriedBy !== null
 }
 
-/** Looks at some operations, and gives those that fit and can be acted on. */
+/** Operations, the newest first, and why each of them is passed over: undefined where it is not. */
+type Judged = readonly { readonly operation: Operation; readonly reason: PassReason | undefined }[]
+
+async function judge(context: BulkContext, plan: Plan, operations: readonly Operation[]): Promise<Judged> {
+  const reasons = await inParallel(operations, operation => passReason(context, plan, operation))
+  return operations.map((operation, index) => ({ operation, reason: reasons[index] }))
+}
+
+/** Looks at some operations that fit a filter. */
 async function lookFor(
-  { look }: BulkContext,
-  acts: BulkActs,
+  context: BulkContext,
+  plan: Plan,
   query: OperatorFilter & { readonly limit: number; readonly after?: string | undefined },
 ) {
-  const page = await look(query)
-  const operations = page.operations.filter(
-    operation => (query.type !== undefined || !isInternal(operation.type)) && isActionable(acts, operation),
-  )
-  return { operations, next: page.next, scanned: page.scanned }
+  const { operations, ...page } = await context.look(query)
+  const meant = operations.filter(({ type }) => query.type !== undefined || !isInternal(type))
+  return { ...page, judged: await judge(context, plan, meant) }
 }
 
-/** Counts what an action would be done to now, and shows some of it. */
-export async function previewBulk(context: BulkContext, acts: BulkActs, target: BulkTarget): Promise<BulkPreview> {
-  if (isSelection(target)) return await previewSelection(context, acts, target)
-  const sample: Operation[] = []
+/** Counts what an action would be done to now, and what it passes over, and shows some of it. */
+export async function previewBulk(context: BulkContext, plan: Plan): Promise<BulkPreview> {
+  const { target } = plan
+  if (isSelection(target)) return toPreview(await judge(context, plan, await readAll(context, target.ids)), true)
+  const judged: Judged[number][] = []
   let [count, scanned] = [0, 0]
   let after: string | undefined
   do {
-    const page = await lookFor(context, acts, { ...target, limit: 1000, after })
-    count += page.operations.length
+    const page = await lookFor(context, plan, { ...target, limit: 1000, after })
+    judged.push(...page.judged)
+    count += page.judged.filter(({ reason }) => reason === undefined).length
     scanned += page.scanned
-    sample.push(...page.operations.slice(0, SAMPLE - sample.length))
     after = page.next
   } while (after !== undefined && count < PREVIEW_LIMIT && scanned < PREVIEW_LIMIT)
-  return { count, complete: after === undefined, sample: sample.map(toView) }
+  return toPreview(judged, after === undefined)
 }
 
-async function previewSelection({ store }: BulkContext, acts: BulkActs, { ids }: Selection): Promise<BulkPreview> {
-  const found: Operation[] = []
-  await inParallel(new Set(ids), async id => {
-    const operation = await orUnavailable(store.read(id))
-    if (operation !== undefined && isActionable(acts, operation)) found.push(operation)
-  })
-  found.sort((a, b) => (a.id < b.id ? 1 : -1))
-  return { count: found.length, complete: true, sample: found.slice(0, SAMPLE).map(toView) }
+async function readAll({ store }: BulkContext, ids: readonly string[]): Promise<readonly Operation[]> {
+  const found = await inParallel(ids, id => orUnavailable(store.read(id)))
+  return found.filter(operation => operation !== undefined).toSorted((a, b) => (a.id < b.id ? 1 : -1))
+}
+
+function toPreview(judged: Judged, complete: boolean): BulkPreview {
+  const counts = new Map<PassReason, number>()
+  for (const { reason } of judged) if (reason !== undefined) counts.set(reason, (counts.get(reason) ?? 0) + 1)
+  const chosen = judged.filter(({ reason }) => reason === undefined).map(({ operation }) => operation)
+  return {
+    count: chosen.length,
+    complete,
+    sample: chosen.slice(0, SAMPLE).map(toView),
+    passedOver: [...counts].map(([reason, count]) => ({ reason, count })).sort((a, b) => b.count - a.count),
+  }
 }
 
 /** Chooses the next operations of a run. What a selection names counts, whether or not it can be acted on. */
-async function choose(context: BulkContext, { target, ...acts }: Bulk, after: string | undefined) {
+async function choose(context: BulkContext, bulk: Bulk, after: string | undefined) {
+  const { target } = bulk
   if (!isSelection(target)) {
-    const { operations, next } = await lookFor(context, acts, { ...target, limit: PAGE, after })
-    return { ids: operations.map(({ id }) => id), next }
+    const { judged, next } = await lookFor(context, bulk, { ...target, limit: PAGE, after })
+    return { ids: judged.flatMap(({ operation, reason }) => (reason === undefined ? operation.id : [])), next }
   }
   const at = Number(after ?? 0)
   const ids = target.ids.slice(at, at + PAGE)
   return { ids, next: at + PAGE < target.ids.length ? `${at + PAGE}` : undefined }
 }
 
-/** The run, with the time that it began: what is accepted later is left alone. */
-async function withBeginning({ store }: BulkContext, bulk: Bulk, id: string): Promise<Bulk> {
+/** A run that has begun. */
+interface BegunBulk extends Bulk {
+  /** When, in milliseconds: what is accepted later is left alone. */
+  readonly begunAt: number
+}
+
+async function begin({ store }: BulkContext, bulk: Bulk, id: string): Promise<BegunBulk> {
   const { target } = bulk
-  if (isSelection(target)) return bulk
-  const { createdAt } = (await orUnavailable(store.read(id))) ?? { createdAt: 0 }
+  const begunAt = (await orUnavailable(store.read(id)))?.createdAt ?? 0
+  if (isSelection(target)) return { ...bulk, begunAt }
   // Those of its own millisecond may be older than it.
-  const createdBefore = Math.min(target.createdBefore ?? Number.POSITIVE_INFINITY, createdAt + 1)
-  return { ...bulk, target: { ...target, createdBefore } }
+  const createdBefore = Math.min(target.createdBefore ?? Number.POSITIVE_INFINITY, begunAt + 1)
+  return { ...bulk, target: { ...target, createdBefore }, begunAt }
 }
 
 /** Does what a bulk run is for, from where it was. */
-export async function runBulk(context: BulkContext, begun: Bulk, job: Job): Promise<Done> {
-  const bulk = await withBeginning(context, begun, job.id)
+export async function runBulk(context: BulkContext, given: Bulk, job: Job): Promise<Done> {
+  const bulk = await begin(context, given, job.id)
   let count = 0
   let after: string | undefined
   do {
@@ -147,7 +160,7 @@ export async function runBulk(context: BulkContext, begun: Bulk, job: Job): Prom
 
 async function actOnAll(
   context: BulkContext,
-  bulk: Bulk,
+  bulk: BegunBulk,
   ids: readonly string[],
   isRepeated: boolean,
   { signal }: Job,
@@ -160,16 +173,16 @@ async function actOnAll(
   return results
 }
 
-async function actOn(context: BulkContext, bulk: Bulk, id: string, isRepeated: boolean): Promise<Result> {
-  const { action, actor, target } = bulk
+async function actOn(context: BulkContext, bulk: BegunBulk, id: string, isRepeated: boolean): Promise<Result> {
+  const { action, actor, target, begunAt } = bulk
   const operation = await orUnavailable(context.store.read(id))
   if (operation === undefined) return 'skipped'
   if (isRepeated && isAsWanted(action, operation)) return 'done'
   // What a search finds in an input does not change.
-  const fits = isSelection(target) || fitsQuery({ ...target, search: undefined, limit: 1 }, operation)
-  if (!fits || !isActionable(bulk, operation)) return 'skipped'
+  const isStillMeant = isMeant({ ...target, search: undefined }, operation)
+  if (!isStillMeant || (await passReason(context, bulk, operation)) !== undefined) return 'skipped'
   try {
-    await context.perform({ action, actor, target: id })
+    await context.perform({ action, actor, target: id, since: begunAt })
     return 'done'
   } catch (error) {
     if (!(error instanceof ProblemError)) return 'failed'

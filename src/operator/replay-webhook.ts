@@ -18,13 +18,18 @@ export interface ReplayContext {
  * Does it.
  *
  * @param id the id of the operation, or of any of its deliveries
+ * @param since a delivery that was accepted since then is the one: nothing more is sent
  * @throws {ProblemError} `not-found`, `no-webhook`, `not-finished`, `too-many-requests`
  */
-export async function replayWebhook({ store, history, delivers }: ReplayContext, id: string): Promise<Done> {
+export async function replayWebhook(
+  { store, history, delivers }: ReplayContext,
+  id: string,
+  since?: number,
+): Promise<Done> {
   const { operation, owner } = await toldOf(store, id)
   const known = await orUnavailable(history.list(operation, owner))
   if (known.length === 0 && !delivers) throw problemError('no-webhook', 'Nothing has been delivered yet.')
-  const delivery = await orUnavailable(history.redeliver(operation, owner))
+  const delivery = await orUnavailable(history.redeliver(operation, owner, since))
   return { count: 1, detail: `The delivery is ${delivery.id}.`, delivery }
 }
 

@@ -87,7 +87,7 @@ export class StoreOperator implements Operator {
     const perform = (act: Act) => this.#perform(act)
     const { types } = operations
     const look = (query: BrowseQuery) => lookThrough({ store, types }, query)
-    this.#bulk = { store, look, perform }
+    this.#bulk = { store, types, look, perform }
     this.#acts = new Acts({
       store,
       logger,
@@ -247,7 +247,7 @@ export class StoreOperator implements Operator {
 
   async preview(action: BulkAction, given: BulkTarget): Promise<BulkPreview> {
     const target = readTarget(given)
-    return await previewBulk(this.#bulk, { action, types: this.#typesFor(action, target) }, target)
+    return await previewBulk(this.#bulk, { action, types: this.#typesFor(action, target), target })
   }
 
   async bulk(action: BulkAction, given: BulkTarget, actor: Actor): Promise<BulkRun> {
@@ -296,7 +296,7 @@ export class StoreOperator implements Operator {
   }
 
   /** Does an act, which may have been done before by a process that died. */
-  async #perform({ action, target, fresh, ...event }: Act): Promise<Done> {
+  async #perform({ action, target, fresh, since, ...event }: Act): Promise<Done> {
     const { operations } = this.#context
     switch (action) {
       case 'cancel':
@@ -311,7 +311,7 @@ export class StoreOperator implements Operator {
       case 'event':
         return await this.#sendEvent(target, event)
       case 'replay':
-        return await replayWebhook(this.#replays, target)
+        return await replayWebhook(this.#replays, target, since)
       case 'pause':
         return await this.#pause(target)
       case 'resume':

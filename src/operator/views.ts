@@ -1,10 +1,12 @@
 /** What an operator is shown, and what becomes of what an operator does. Times are milliseconds since the epoch, by the store's clock. */
+
 import type { Attempt, AttemptError, Operation } from '../model/operation.ts'
 import type { Status } from '../model/protocol.ts'
 import type { Wait } from '../model/waits.ts'
 import type { RunningAttempt } from '../service/attempts-of.ts'
 import type { ChildCounts, OperatorFilter } from '../stores/store.ts'
 import type { Delivery } from '../webhooks/history.ts'
+import type { PassReason } from './pass-reasons.ts'
 
 /** Who acts, as the audit names it. */
 export interface Actor {
@@ -158,7 +160,7 @@ export interface Selection {
 export type BulkTarget = OperatorFilter | Selection
 
 /** What a bulk run does with each operation. */
-export const BULK_ACTIONS = ['cancel', 'retry', 'delete'] as const
+export const BULK_ACTIONS = ['cancel', 'retry', 'delete', 'replay'] as const
 export type BulkAction = (typeof BULK_ACTIONS)[number]
 
 /** What a bulk run would act on now. */
@@ -168,6 +170,8 @@ export interface BulkPreview {
   readonly complete: boolean
   /** The newest, at most 10. */
   readonly sample: readonly OperationView[]
+  /** How many of those looked at fit and are passed over, and why: the most first. */
+  readonly passedOver: readonly { readonly reason: PassReason; readonly count: number }[]
 }
 
 /** An action on many operations, which is itself a durable operation. */

@@ -50,8 +50,8 @@ export async function retrySubmission(
 }
 
 /** A batch has completed once all of its items have ended: those that did not complete can be submitted again. */
-async function hasFailedItems(
-  store: OperationStore,
+export async function hasFailedItems(
+  store: Pick<OperationStore, 'countChildren'>,
   { id }: Operation,
   { batchOf }: AnyOperationType,
 ): Promise<boolean> {

@@ -73,9 +73,11 @@ export class History {
     return await Promise.all(known.map(it => this.#describe(it)))
   }
 
-  async redeliver(id: string, owner: string): Promise<Delivery> {
+  /** @param since a delivery that was accepted since then is the one */
+  async redeliver(id: string, owner: string, since: number = Number.POSITIVE_INFINITY): Promise<Delivery> {
     const known = await this.#known(id, owner)
     const last = known.at(-1)
+    if (last !== undefined && last.record.createdAt >= since) return await this.#describe(last)
     const number = last === undefined ? 0 : last.number + 1
     if (number > MAX_REDELIVERIES) {
       throw problemError(

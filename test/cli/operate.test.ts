@@ -213,7 +213,9 @@ describe('retry and delete', () => {
     }
     const args = ['--filter', 'type:orders since:1h', ...by.store]
     const counted = await command(['retry', ...args, ...handlers])
-    expect(counted.out).toMatch(/\n2 operations match\. Repeat the command with --yes to act\.\n$/)
+    expect(counted.out).toMatch(
+      /\n2 operations match\. Repeat the command with --yes to act\.\nPassed over: 1 completed\.\n$/,
+    )
     expect((await waybill.operator.browse({})).items).toHaveLength(3)
     const { code, out } = await command(['retry', ...args, ...handlers, '--yes'])
     expect([code, out]).toEqual([0, expect.stringMatching(/^\S+ completed: 2 done, 0 skipped, 0 failed\n$/)])
@@ -235,7 +237,9 @@ describe('retry and delete', () => {
     expect((await command(['delete', '--filter', 'type:orders', ...by.store])).out).toMatch(/^0 operations match\./m)
     const other = await submit(waybill, orders, {})
     await hasFinished(waybill.store, other)
-    expect((await command(['delete', '--filter', 'type:orders', '--yes', ...by.store])).out).toBe(`${other} deleted\n`)
+    const removed = await command(['delete', '--filter', 'type:orders', '--yes', ...by.store])
+    expect(removed.out).toMatch(/^\S+ completed: 1 done, 0 skipped, 0 failed\n$/)
+    expect(await waybill.operator.input(other)).toBeUndefined()
     const running = await submit(waybill, orders, { wish: 'hold' })
     await when(waybill.store, running, ({ status }) => status === 'running')
     expect(await command(['delete', running, ...by.store])).toMatchObject({ code: 1, out: '' })
@@ -244,6 +248,7 @@ describe('retry and delete', () => {
   test.for([
     [['retry'], 'Name the operations: by ids, or by --filter.'],
     [['delete', 'abcd', '--filter', 'x'], 'Give ids or --filter, not both.'],
+    [['retry', '--filter', 'x', '--fresh'], '--fresh goes with ids.'],
     [['cancel', '--filter', 'state:x'], 'there is no "state"'],
   ] as const)('%j is refused with exit code 2', async ([args, message]) => {
     const { code, err } = await command([...args, '--store', 'sqlite:x.db'])

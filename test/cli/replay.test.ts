@@ -43,6 +43,21 @@ describe.for(['store', 'url'] as const)('by %s', way => {
     expect(all).toMatchObject([{ number: 0 }, { number: 1 }, { number: 2 }])
   })
 
+  test('replay sends again what a filter finds', async ({ lab }) => {
+    const { waybill, by } = await open(lab)
+    const receiver = await startReceiver(lab)
+    const id = await send(waybill, receiver.url, 'ok', 'alice')
+    await hasStatus(waybill.store, deliveryId(id, 0), 'completed')
+    await hasFinished(waybill.store, await submit(waybill, parcels, 'ok'))
+    const all = ['replay', '--filter', 'type:parcel-runs', ...by[way]]
+    expect((await command(all)).out).toMatch(
+      /\n1 operation matches\. Repeat the command with --yes to act\.\nPassed over: 1 without a webhook\.\n$/,
+    )
+    expect((await command([...all, '--yes'])).out).toMatch(/^\S+ completed: 1 done, 0 skipped, 0 failed\n$/)
+    await hasStatus(waybill.store, deliveryId(id, 1), 'completed')
+    expect(receiver.got).toHaveLength(2)
+  })
+
   test('an operation without a webhook says so, and its replay is refused', async ({ lab }) => {
     const { waybill, by } = await open(lab)
     const id = await submit(waybill, parcels, 'ok')

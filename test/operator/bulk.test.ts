@@ -1,11 +1,13 @@
 /** Acts on many operations: by a filter, or by their ids. */
 import { describe, expect } from 'vitest'
-import { defineOperation } from 'waybill'
+import { batchOf, defineOperation, handler, ProblemError } from 'waybill'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { manualClock } from 'waybill/testing'
 import { isSuspended } from '../../src/model/operation.ts'
+import { deliveryId } from '../../src/webhooks/delivery.ts'
+import { carrier, parcels, send, startReceiver, statuses } from '../support/receiver.ts'
 import { submissionOf } from '../support/submission.ts'
-import { hasStatus, recordOf, submit, test, when } from '../support/waybill.ts'
+import { hasFinished, hasStatus, recordOf, submit, test, when } from '../support/waybill.ts'
 
 const orders = defineOperation({ name: 'orders' })
 const refunds = defineOperation({ name: 'refunds' })
@@ -31,7 +33,12 @@ describe('an act on all that fit', () => {
     const other = await submit(waybill, refunds)
     const filter = { type: 'orders', status: 'pending' } as const
     expect(await operator.preview('cancel', filter)).toMatchObject({ count: 5, complete: true, sample: { length: 5 } })
-    expect(await operator.preview('retry', filter)).toEqual({ count: 0, complete: true, sample: [] })
+    expect(await operator.preview('retry', filter)).toEqual({
+      count: 0,
+      complete: true,
+      sample: [],
+      passedOver: [{ reason: 'unfinished', count: 5 }],
+    })
     const run = await operator.bulk('cancel', filter, ann)
     expect(run).toMatchObject({ action: 'cancel', filter, actor: ann, matched: 0, done: 0 })
     await hasStatus(store, run.id, 'completed')
@@ -120,6 +127,82 @@ describe('an act on all that fit', () => {
     expect(await first.operator.bulkRun(run.id)).toMatchObject({ matched: 2, done: 2, skipped: 0 })
     await hasStatus(first.store, acts, 'completed')
     for (const id of ids) expect(await recordOf(first.store, id)).toMatchObject({ retriedBy: expect.any(String) })
+  })
+
+  test('retries a batch that has failed items as a whole, and its items not beside it', async ({ lab }) => {
+    const store = await lab.store()
+    const batches = batchOf(orders)
+    let isOut = true
+    const pack = handler(orders, input => {
+      if (isOut && input === 'tea') throw new ProblemError({ code: 'out-of-stock', status: 409 })
+      return input
+    })
+    const waybill = await lab.waybill([orders, batches], { store, worker: { handlers: pack } })
+    const { operator } = waybill
+    const whole = await submit(waybill, batches, ['pen', 'pen'])
+    const partly = await submit(waybill, batches, ['tea', 'pen', 'tea'])
+    for (const id of [whole, partly]) await hasStatus(store, id, 'completed')
+    isOut = false
+    expect(await operator.preview('retry', {})).toMatchObject({
+      count: 1,
+      sample: [{ id: partly }],
+      passedOver: [
+        { reason: 'completed', count: 4 },
+        { reason: 'with-parent', count: 2 },
+      ],
+    })
+    const run = await operator.bulk('retry', {}, ann)
+    await hasStatus(store, run.id, 'completed')
+    expect(await operator.bulkRun(run.id)).toMatchObject({ matched: 1, done: 1, skipped: 0 })
+    const { retriedBy } = await recordOf(store, partly)
+    await hasStatus(store, retriedBy ?? '', 'completed')
+    const counts = { total: 2, completed: 2, failed: 0 }
+    expect(await operator.get(retriedBy ?? '')).toMatchObject({ children: counts })
+    expect(await operator.preview('retry', { status: 'failed' })).toMatchObject({
+      count: 0,
+      passedOver: [{ reason: 'with-parent', count: 2 }],
+    })
+  })
+
+  test('retries the failed items of a batch that it does not mean', async ({ lab }) => {
+    const store = await lab.store()
+    const pack = handler(orders, () => {
+      throw new ProblemError({ code: 'out-of-stock', status: 409 })
+    })
+    const batches = batchOf(orders)
+    const waybill = await lab.waybill([orders, batches], { store, worker: { handlers: pack } })
+    await hasStatus(store, await submit(waybill, batches, [1, 2]), 'completed')
+    const filter = { status: 'failed' } as const
+    expect(await waybill.operator.preview('retry', filter)).toMatchObject({ count: 2, passedOver: [] })
+  })
+
+  test('sends the webhooks of failed deliveries again, once for each operation', async ({ lab }) => {
+    const store = await lab.store()
+    const waybill = await carrier(lab, { retries: [] }, { store })
+    const { operator } = waybill
+    const receiver = await startReceiver(lab, { answer: statuses(500, 500, 500, 204) })
+    const ids: string[] = []
+    for (const _ of [1, 2]) {
+      const id = await send(waybill, receiver.url, 'ok', 'alice')
+      await hasStatus(store, deliveryId(id, 0), 'failed')
+      ids.push(id)
+    }
+    const [first = '', second = ''] = ids
+    const { id: again } = await operator.replay(first, ann)
+    await hasStatus(store, again, 'failed')
+    const filter = { type: 'webhook-deliveries', status: 'failed' } as const
+    expect(await operator.preview('replay', filter)).toMatchObject({ count: 3, passedOver: [] })
+    const run = await operator.bulk('replay', filter, ann)
+    await hasStatus(store, run.id, 'completed')
+    expect(await operator.bulkRun(run.id)).toMatchObject({ action: 'replay', matched: 3, done: 3 })
+    for (const id of [deliveryId(first, 2), deliveryId(second, 1)]) await hasStatus(store, id, 'completed')
+    expect(receiver.got).toHaveLength(5)
+    const silent = await submit(waybill, parcels, 'ok', { owner: 'alice' })
+    await hasFinished(store, silent)
+    expect(await operator.preview('replay', { owner: 'alice' })).toMatchObject({
+      count: 2,
+      passedOver: [{ reason: 'no-webhook', count: 1 }],
+    })
   })
 
   test('can be stopped, and what it has done stays done', async ({ lab }) => {

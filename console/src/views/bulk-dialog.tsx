@@ -1,6 +1,7 @@
 /** An action on many operations, which fit a filter or are selected: counted and shown first, then done by the server. */
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
+import { passedOverText } from '../../../src/operator/pass-reasons.ts'
 import { change, Refusal } from '../api.ts'
 import { count } from '../format.ts'
 import { Ago, IdLink, OperationStatus } from '../parts/basics.tsx'
@@ -11,6 +12,10 @@ import type { BulkAction, BulkPreview, BulkRun } from '../wire.ts'
 const ACTIONS: Readonly<Record<BulkAction, { readonly verb: string; readonly effect: string }>> = {
   retry: { verb: 'Retry', effect: 'Each that has failed or was canceled is run again, as a new operation.' },
   cancel: { verb: 'Cancel', effect: 'What is pending ends at once; what runs is asked to stop.' },
+  replay: {
+    verb: 'Send webhooks',
+    effect: 'The webhook of each is sent again. A filter for type:webhook-deliveries takes failed deliveries.',
+  },
   delete: { verb: 'Delete', effect: 'Inputs, results, steps and logs of what has ended go for good.' },
 }
 
@@ -54,6 +59,7 @@ export function BulkDialog(props: {
   const found = preview.value
   const { verb, effect } = ACTIONS[action.value]
   const number = found === undefined || found instanceof Refusal ? undefined : found.count
+  const passed = found === undefined || found instanceof Refusal ? undefined : passedOverText(found.passedOver, count)
   const isRefused = number === undefined || number === 0
   return (
     <Dialog
@@ -82,7 +88,7 @@ export function BulkDialog(props: {
       </p>
       <fieldset class="segments">
         <legend class="hidden">Action</legend>
-        {(['retry', 'cancel', 'delete'] as const).map(it => (
+        {(['retry', 'cancel', 'replay', 'delete'] as const).map(it => (
           <label key={it}>
             <input
               type="radio"
@@ -105,6 +111,7 @@ export function BulkDialog(props: {
             {found instanceof Refusal || found?.complete ? '.' : ' of those looked at so far; there may be more.'}
           </p>
         )}
+        {passed !== undefined && <p class="note">{passed}</p>}
         {found !== undefined && !(found instanceof Refusal) && (
           <ul class="sample">
             {found.sample.map(it => (

@@ -390,6 +390,7 @@ const DOING: Readonly<Record<BulkAction, readonly [now: string, then: string]>> 
   retry: ['Retrying', 'retried'],
   cancel: ['Canceling', 'canceled, or asked to stop'],
   delete: ['Deleting', 'deleted'],
+  replay: ['Sending webhooks of', 'with their webhook sent again'],
 }
 
 /** How far a bulk run on a selection is, until it has ended. */

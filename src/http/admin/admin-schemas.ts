@@ -4,6 +4,7 @@ import type { JsonSchema, Policy } from '../../model/operation-type.ts'
 import { WAIT_KINDS, type Wait } from '../../model/waits.ts'
 import { MODEL_QUESTION, object, say } from '../../openapi/components.ts'
 import { schemaRef } from '../../openapi/model.ts'
+import { PASS_REASONS } from '../../operator/pass-reasons.ts'
 import {
   type AuditEntry,
   BULK_ACTIONS,
@@ -277,6 +278,14 @@ export const ADMIN_SCHEMAS: Readonly<Record<string, JsonSchema>> = {
     count: say(count, 'Counted to at most 10,000.'),
     complete: say(flag, 'Whether all were counted.'),
     sample: say(list(schemaRef('OperationView')), 'The newest, at most 10.'),
+    passedOver: say(
+      list({
+        type: 'object',
+        required: ['reason', 'count'],
+        properties: { reason: { type: 'string', enum: Object.keys(PASS_REASONS) }, count },
+      }),
+      'How many of those looked at match and are passed over, and why.',
+    ),
   }),
   BulkRun: schemaOf<BulkRun>('An action on many operations.', RUN),
   BulkRuns: object('The last 50 bulk runs, newest first.', { items: list(schemaRef('BulkRun')) }),

@@ -1,0 +1,25 @@
+/** Why a bulk run passes over an operation that fits, with the words for it. It is safe in a browser. */
+export const PASS_REASONS = {
+  unfinished: 'not finished',
+  // A batch that has failed items can be retried.
+  completed: 'completed',
+  retried: 'retried already',
+  // To retry these too would run them twice.
+  'with-parent': 'run again by the retry of their parent',
+  'unknown-type': 'of a type that is not known here',
+  ended: 'finished',
+  canceling: 'asked to cancel already',
+  'no-webhook': 'without a webhook',
+  deleted: 'deleted',
+} as const
+
+export type PassReason = keyof typeof PASS_REASONS
+
+/** What a preview says about those that are passed over; undefined where there are none. */
+export function passedOverText(
+  passedOver: readonly { readonly reason: PassReason; readonly count: number }[],
+  format: (count: number) => string = String,
+): string | undefined {
+  if (passedOver.length === 0) return undefined
+  return `Passed over: ${passedOver.map(({ reason, count }) => `${format(count)} ${PASS_REASONS[reason]}`).join(', ')}.`
+}
