@@ -103,6 +103,8 @@ export type Hint =
   | { readonly kind: 'cancel'; readonly id: string }
   /** This operation has ended. */
   | { readonly kind: 'ended'; readonly id: string }
+  /** Another process has just looked for something, and there was nothing to do. */
+  | { readonly kind: 'idle'; readonly look: string }
   /** Something was written, for example by another process or by a sweep; the store does not know what. */
   | { readonly kind: 'unknown' }
 

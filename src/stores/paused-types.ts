@@ -5,10 +5,12 @@
  *
  * Each process knows of pauses by reading them when a hint says that one may have come or gone, and now and then.
  */
+import { fingerprint } from '../model/json.ts'
 import type { Operation } from '../model/operation.ts'
 import { type AnyOperationType, defineOperation } from '../model/operation-type.ts'
 import { Loop } from '../util/loop.ts'
 import { PacedTask } from '../util/paced-task.ts'
+import { type LookStore, SharedLook } from './shared-look.ts'
 import type { Claim, ClaimRequest, Hint, OperationStore, ReserveRequest, Store } from './store.ts'
 
 /** The operation type of pauses. */
@@ -41,8 +43,9 @@ export function pauseTags(type: string): Record<string, string> {
 }
 
 export class PausedTypes {
-  readonly #store: Pick<Store, 'list' | 'watch'>
+  readonly #store: Pick<Store, 'list'> & LookStore
   readonly #loop: Loop
+  readonly #look: SharedLook
   readonly #reading = new PacedTask(() => this.#loop.wake(), PACE)
   /** From the id of a pause to its type. */
   #pauses: ReadonlyMap<string, string> = new Map()
@@ -50,9 +53,10 @@ export class PausedTypes {
   readonly #listeners = new Set<(hint: Hint) => void>()
   #unwatch: () => void = () => {}
 
-  constructor(store: Pick<Store, 'list' | 'watch'>, onError: (error: unknown, loop: string) => void) {
+  constructor(store: Pick<Store, 'list'> & LookStore, onError: (error: unknown, loop: string) => void) {
     this.#store = store
-    this.#loop = new Loop({ name: 'pauses', everyMs: EVERY_MS, turn: () => this.refresh(), onError })
+    this.#loop = new Loop({ name: 'pauses', everyMs: EVERY_MS, turn: () => this.#turn(), onError })
+    this.#look = new SharedLook(store, this.#loop)
   }
 
   /** The loops, for health checks. */
@@ -69,13 +73,21 @@ export class PausedTypes {
   async start(): Promise<void> {
     this.#unwatch = this.#store.watch(hint => this.#hinted(hint))
     await this.refresh()
+    this.#look.start()
     this.#loop.start()
   }
 
   async stop(): Promise<void> {
     this.#unwatch()
     this.#reading.stop()
+    this.#look.stop()
     await this.#loop.stop()
+  }
+
+  /** A process that knows the same pauses need not read them again. */
+  async #turn(): Promise<void> {
+    await this.refresh()
+    this.#look.looked(`pauses ${fingerprint([...this.#pauses.keys()])}`, { foundNothing: true })
   }
 
   /** Reads the pauses now. */

@@ -27,6 +27,7 @@ export function withTimeout(store: Store, ms: number): Store {
     ...(Object.fromEntries(methodNames(store).map(name => [name, limited(name)])) as unknown as Store),
     isRemote: store.isRemote,
     watch: listener => store.watch(listener),
+    ...(store.tellIdle !== undefined && { tellIdle: look => store.tellIdle?.(look) }),
     claim: async request => {
       const claims = promised(() => store.claim(request))
       return await limit.within(claims).catch(error => {

@@ -121,4 +121,10 @@ export interface WorkQueue {
 
   /** Ends what has run out and deletes what has passed its retention, at most `limit` operations of each. */
   sweep(limit: number): Promise<SweepResult>
+
+  /**
+   * Hints to other processes that this one has just looked for something and found nothing: the hint `idle`. A store in
+   * which processes do not hint to each other, or where a look costs nothing, leaves this method out.
+   */
+  tellIdle?(look: string): void
 }

@@ -17,6 +17,13 @@ export interface LoopOptions {
 /** The longest wait after a failure, in milliseconds: what comes back is noticed within it. */
 const MAX_BACKOFF_MS = 5000
 
+/** The shortest and the longest time from one turn to the next, in intervals. */
+const SHORTEST = 0.9
+const LONGEST = 1.1
+
+/** A loop that is put off turns all the same this many intervals after its last turn. */
+const MOST_PUT_OFF = 10
+
 /** Every question to a store or an engine ends within this time: a turn that takes longer hangs. */
 const LONGEST_TURN_MS = 60_000
 
@@ -28,6 +35,8 @@ export class Loop {
   #stopped = true
   #failures = 0
   #turnedAt = performance.now()
+  /** When it last turned or was put off: it is well either way. */
+  #aliveAt = this.#turnedAt
 
   constructor(options: LoopOptions) {
     this.#options = options
@@ -37,9 +46,14 @@ export class Loop {
     return this.#options.name
   }
 
-  /** Milliseconds since the last turn ended, or since the start. */
+  /** The longest time between two turns, in milliseconds, unless it is put off. */
+  get everyMs(): number {
+    return this.#options.everyMs
+  }
+
+  /** Milliseconds since the last turn ended or was put off, or since the start. */
   get idleMs(): number {
-    return performance.now() - this.#turnedAt
+    return performance.now() - this.#aliveAt
   }
 
   /**
@@ -53,7 +67,7 @@ export class Loop {
   start(): void {
     this.#stopped = false
     this.#failures = 0
-    this.#turnedAt = performance.now()
+    this.#turned()
     this.wake()
   }
 
@@ -62,6 +76,19 @@ export class Loop {
     if (this.#stopped) return
     this.#woken = true
     if (this.#turning === undefined && this.#failures === 0) this.#run()
+  }
+
+  /**
+   * Puts the next turn off, since another process has just done the same. That one comes first again after an interval;
+   * where it does not, this one turns within two. However often it is put off, it turns within eleven.
+   */
+  putOff(): void {
+    const now = performance.now()
+    if (this.#stopped || this.#turning !== undefined || this.#failures > 0) return
+    if (now - this.#turnedAt > (MOST_PUT_OFF - 1) * this.#options.everyMs) return
+    this.#aliveAt = now
+    clearTimeout(this.#timer)
+    this.#sleep(this.#options.everyMs * (LONGEST + Math.random()))
   }
 
   /** Turns no more. Resolves when the turn under way has ended. */
@@ -94,14 +121,21 @@ export class Loop {
       this.#failures++
       this.#options.onError(error, this.#options.name)
     }
-    this.#turnedAt = performance.now()
+    this.#turned()
   }
 
-  #sleep(): void {
-    const { everyMs } = this.#options
-    // Jittered, so that the loops of many processes do not turn at the same moment.
-    const backoff = Math.min(100 * 2 ** this.#failures, MAX_BACKOFF_MS) * (0.5 + Math.random() / 2)
-    const delay = this.#failures > 0 ? backoff : everyMs * (0.9 + Math.random() / 5)
+  #turned(): void {
+    this.#turnedAt = performance.now()
+    this.#aliveAt = this.#turnedAt
+  }
+
+  /** Jittered, so that the loops of many processes do not turn at the same moment. */
+  #delay(): number {
+    if (this.#failures === 0) return this.#options.everyMs * (SHORTEST + Math.random() * (LONGEST - SHORTEST))
+    return Math.min(100 * 2 ** this.#failures, MAX_BACKOFF_MS) * (0.5 + Math.random() / 2)
+  }
+
+  #sleep(delay = this.#delay()): void {
     this.#timer = setTimeout(() => this.#run(), delay)
     this.#timer.unref()
   }

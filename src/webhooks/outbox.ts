@@ -6,6 +6,7 @@
 
 import type { Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
+import { SharedLook } from '../stores/shared-look.ts'
 import type { OperationStore, WorkQueue } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import { Loop } from '../util/loop.ts'
@@ -14,7 +15,7 @@ import { eventBody, eventId } from './webhook-event.ts'
 
 /** Options of an {@link Outbox}. */
 export interface OutboxOptions {
-  readonly store: OperationStore & Pick<WorkQueue, 'webhooksDue'>
+  readonly store: OperationStore & Pick<WorkQueue, 'webhooksDue' | 'tellIdle'>
   readonly type: AnyOperationType
   readonly baseUrl: string | undefined
   /** The longest time between two turns when no hint comes, in milliseconds. */
@@ -30,6 +31,7 @@ const DEBOUNCE_MS = 20
 export class Outbox {
   readonly #options: OutboxOptions
   readonly #loop: Loop
+  readonly #look: SharedLook
   #unwatch: () => void = () => {}
   #debounce: NodeJS.Timeout | undefined
 
@@ -42,6 +44,7 @@ export class Outbox {
       onError: (error, loop) =>
         options.logger.warn({ err: error, loop }, 'Could not submit deliveries of webhooks; will retry'),
     })
+    this.#look = new SharedLook(options.store, this.#loop)
   }
 
   get loop(): Loop {
@@ -52,11 +55,13 @@ export class Outbox {
     this.#unwatch = this.#options.store.watch(hint => {
       if (hint.kind === 'ended' || hint.kind === 'unknown') this.#wakeSoon()
     })
+    this.#look.start()
     this.#loop.start()
   }
 
   async stop(): Promise<void> {
     this.#unwatch()
+    this.#look.stop()
     clearTimeout(this.#debounce)
     await this.#loop.stop()
   }
@@ -73,6 +78,7 @@ export class Outbox {
     const settled = await Promise.allSettled(due.map(operation => this.#handOn(operation)))
     for (const result of settled) if (result.status === 'rejected') throw result.reason
     if (due.length === BATCH) this.#loop.wake()
+    this.#look.looked('webhooks', { foundNothing: due.length === 0 })
   }
 
   async #handOn(operation: Operation): Promise<void> {

@@ -5,6 +5,7 @@
  */
 import { hasChildren, type Operation } from '../model/operation.ts'
 import type { StoreObserver } from '../stores/observed.ts'
+import { type LookStore, SharedLook } from '../stores/shared-look.ts'
 import type { Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import { Loop } from '../util/loop.ts'
@@ -22,6 +23,7 @@ const POLL_MS = 5000
 export class FamilyOutbox implements StoreObserver {
   readonly #loop: Loop
   #store: FamilyStore | undefined
+  #look: SharedLook | undefined
   #collecting: NodeJS.Timeout | undefined
 
   constructor(logger: Logger) {
@@ -42,13 +44,16 @@ export class FamilyOutbox implements StoreObserver {
   }
 
   /** @param store one that the outbox observes, since the children that it cancels may have children themselves */
-  start(store: FamilyStore): void {
+  start(store: FamilyStore & LookStore): void {
     this.#store = store
+    this.#look = new SharedLook(store, this.#loop)
+    this.#look.start()
     this.#loop.start()
   }
 
   async stop(): Promise<void> {
     clearTimeout(this.#collecting)
+    this.#look?.stop()
     await this.#loop.stop()
   }
 
@@ -66,6 +71,7 @@ export class FamilyOutbox implements StoreObserver {
     const due = await this.#store.familyDue(BATCH)
     await followUp(this.#store, due)
     if (due.length === BATCH) this.#loop.wake()
+    this.#look?.looked('families', { foundNothing: due.length === 0 })
   }
 }
 

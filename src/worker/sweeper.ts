@@ -7,6 +7,7 @@ import type { BlobStore } from '../blobs/blob-store.ts'
 import type { Operation } from '../model/operation.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
+import { SharedLook } from '../stores/shared-look.ts'
 import type { OperationStore, WorkQueue } from '../stores/store.ts'
 import { hostId } from '../util/host-id.ts'
 import type { Logger } from '../util/logger.ts'
@@ -16,7 +17,7 @@ import { TimeLimit } from '../util/time-limit.ts'
 
 /** Options of a {@link Sweeper}. */
 export interface SweeperOptions {
-  readonly store: WorkQueue & Pick<OperationStore, 'change'>
+  readonly store: WorkQueue & Pick<OperationStore, 'change' | 'watch'>
   /** Where results are that go with their operations. */
   readonly blobs?: BlobStore | undefined
   /** Milliseconds between two sweeps. */
@@ -42,6 +43,7 @@ const MOST_UNDELETED = 10_000
 export class Sweeper {
   readonly #options: SweeperOptions
   readonly #loop: Loop
+  readonly #look: SharedLook
   readonly #deleteLimit = new TimeLimit(DELETE_MS, 'The blob store did not delete in time.')
   /** Operations that were swept and whose blobs may still be there. What a crash forgets of them, the sweep of their records names again. */
   #undeleted: readonly string[] = []
@@ -56,6 +58,7 @@ export class Sweeper {
       turn: () => this.#turn(),
       onError: (error, loop) => options.logger.warn({ err: error, loop }, 'The sweep failed; will retry'),
     })
+    this.#look = new SharedLook(options.store, this.#loop)
   }
 
   get loops(): readonly Loop[] {
@@ -63,20 +66,25 @@ export class Sweeper {
   }
 
   start(): void {
+    this.#look.start()
     this.#loop.start()
   }
 
   async stop(): Promise<void> {
+    this.#look.stop()
     await this.#loop.stop()
   }
 
   async #turn(): Promise<void> {
-    await this.#abandonDead()
+    const isAnyHeld = await this.#abandonDead()
     const { expired, purged } = await this.#options.store.sweep(BATCH)
     if (expired.length > 0) this.#options.logger.warn({ expired: expired.length }, 'Leases or deadlines ran out')
     for (const operation of expired) this.#countLoss(operation)
     if (expired.length >= BATCH || purged.length >= BATCH) this.#loop.wake()
     await this.#deleteBlobs(purged)
+    // Only a process of the same machine finds out that a holder is gone: while anything is held, each looks itself.
+    const isIdle = !isAnyHeld && expired.length + purged.length + this.#undeleted.length === 0
+    this.#look.looked('sweep', { foundNothing: isIdle })
   }
 
   /** One that a deadline has ended while nothing ran has lost no attempt. */
@@ -99,12 +107,13 @@ export class Sweeper {
     }
   }
 
-  /** A process that is gone renews nothing: to wait for its leases would only cost time. */
-  async #abandonDead(): Promise<void> {
-    if (this.#toPass-- > 0) return
+  /** A process that is gone renews nothing: to wait for its leases would only cost time. False where nobody holds any. */
+  async #abandonDead(): Promise<boolean> {
+    if (this.#toPass-- > 0) return true
     const holders = await this.#options.store.holders()
     this.#toPass = Math.floor(holders.length / HOLDERS_ASKED_FOR)
     for (const holder of await deadOf(holders)) await this.#abandon(holder)
+    return holders.length > 0
   }
 
   async #abandon(holder: string): Promise<void> {

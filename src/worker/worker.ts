@@ -4,6 +4,7 @@
  */
 
 import type { BlobStore } from '../blobs/blob-store.ts'
+import { fingerprint } from '../model/json.ts'
 import {
   type Attempt,
   type Change,
@@ -17,6 +18,7 @@ import { problem } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import { NEVER_DUE } from '../model/waits.ts'
 import type { Metrics } from '../observability/metrics.ts'
+import { SharedLook } from '../stores/shared-look.ts'
 import type { Claim, Hint, OperationStore, WorkQueue } from '../stores/store.ts'
 import { hostId } from '../util/host-id.ts'
 import { guardLogger, type Logger } from '../util/logger.ts'
@@ -78,6 +80,9 @@ export class Worker {
   readonly #runs = new Map<string, RunningAttempt>()
   readonly #ends = new Set<Promise<void>>()
   readonly #claiming: Loop
+  readonly #look: SharedLook
+  /** What its claims look for: workers of the same types find the same. */
+  #lookedFor = ''
   readonly #renewing: Loop
   readonly #renewalLimit: TimeLimit
   readonly #blobs: ResultBlobs | undefined
@@ -112,6 +117,7 @@ export class Worker {
       turn: () => this.#claim(),
       onError,
     })
+    this.#look = new SharedLook(settings.store, this.#claiming)
     this.#renewing = new Loop({
       name: `${name}.renew`,
       everyMs: settings.leaseMs / 3,
@@ -154,6 +160,7 @@ export class Worker {
       throw new Error(`The worker has a handler for none of its operation types (${names}).`)
     }
     this.#unwatch = this.#settings.store.watch(hint => this.#hinted(hint))
+    this.#look.start()
     this.#claiming.start()
     this.#renewing.start()
   }
@@ -165,6 +172,7 @@ export class Worker {
   async stop(): Promise<void> {
     this.#stopping = true
     this.#unwatch()
+    this.#look.stop()
     this.#lookAtAll.stop()
     this.#wakeUps.stop()
     await this.#claiming.stop()
@@ -205,6 +213,7 @@ export class Worker {
       this.#types.set(type.name, type)
       this.#takenByType.set(type.name, 0)
     }
+    this.#lookedFor = `claims ${fingerprint([...this.#types.keys()].sort())}`
   }
 
   async #claimOne(id: string, execution: Pick<ClaimBy, 'execution' | 'engine'>): Promise<boolean> {
@@ -239,6 +248,7 @@ export class Worker {
     const isFull = claims.length === limit || types.some(it => countOf(it.type, claims) === it.limit)
     this.#hasEmptied = !isFull && types.length === this.#types.size
     this.#slots.noteClaim(asked, isFull)
+    this.#look.looked(this.#lookedFor, { foundNothing: claims.length === 0 && this.#hasEmptied })
     for (const claim of inTurn(claims)) this.#follow(this.#begin(claim, asked))
     if (claims.length > 0) this.#claimsMade++
     if (isFull) this.#claiming.wake()

@@ -74,6 +74,51 @@ describe('a loop', () => {
     await it.stop()
   })
 
+  it('that is put off leaves the next turn to another process, and turns within two intervals where none comes', async () => {
+    const turn = vi.fn(async () => {})
+    const it = loop(turn)
+    it.start()
+    await vi.advanceTimersByTimeAsync(EVERY_MS * 0.8)
+    it.putOff()
+    await vi.advanceTimersByTimeAsync(LONGEST_MS - 1)
+    expect(turn).toHaveBeenCalledTimes(1)
+    await vi.advanceTimersByTimeAsync(EVERY_MS + 1)
+    expect(turn).toHaveBeenCalledTimes(2)
+    await it.stop()
+  })
+
+  it('that is put off again and again turns within eleven intervals all the same, and is healthy meanwhile', async () => {
+    const turn = vi.fn(async () => {})
+    const it = loop(turn)
+    it.start()
+    for (let passed = 0; passed < 11.2 * EVERY_MS; passed += 100) {
+      await vi.advanceTimersByTimeAsync(100)
+      it.putOff()
+      expect(it.idleMs).toBeLessThan(2.2 * EVERY_MS)
+      expect(it.healthy).toBe(true)
+    }
+    expect(turn).toHaveBeenCalledTimes(2)
+    await it.stop()
+  })
+
+  it('is not put off while it has a failure to get over, and put off makes no stopped one turn', async () => {
+    let fails = true
+    const turn = vi.fn(async () => {
+      if (fails) throw new Error('It fails.')
+    })
+    const it = loop(turn)
+    it.start()
+    await vi.advanceTimersByTimeAsync(0)
+    fails = false
+    it.putOff()
+    await vi.advanceTimersByTimeAsync(200)
+    expect(turn).toHaveBeenCalledTimes(2)
+    await it.stop()
+    it.putOff()
+    await vi.advanceTimersByTimeAsync(2 * LONGEST_MS)
+    expect(turn).toHaveBeenCalledTimes(2)
+  })
+
   it('reports a turn that failed and tries again, ever later, within five seconds', async () => {
     const errors: unknown[] = []
     const turn = vi.fn(async () => {

@@ -2,8 +2,8 @@
 import type { Hint } from '../store.ts'
 import { isId } from './rows.ts'
 
-/** The kinds of hints that name something: a type or an operation. */
-const KINDS = ['ready', 'changed', 'cancel', 'ended'] as const
+/** The kinds of hints that name something: a type, an operation, or what was looked for. */
+const KINDS = ['ready', 'changed', 'cancel', 'ended', 'idle'] as const
 type Kind = (typeof KINDS)[number]
 
 /** A notification's content. */
@@ -30,6 +30,7 @@ const MEMBERS: Readonly<Record<keyof Message, (value: unknown) => boolean>> = {
   changed: value => isListOf(value, isOperationId),
   cancel: value => isListOf(value, isOperationId),
   ended: value => isListOf(value, isOperationId),
+  idle: value => isListOf(value, isString),
   much: value => value === true,
   echo: Number.isSafeInteger,
 }
@@ -41,6 +42,7 @@ export function hintsOf(message: Message): Hint[] {
 }
 
 function toHint(kind: Kind, name: string): Hint {
+  if (kind === 'idle') return { kind, look: name }
   return kind === 'ready' ? { kind, type: name } : { kind, id: name }
 }
 
@@ -89,6 +91,7 @@ export class Hints {
     changed: new Set(),
     cancel: new Set(),
     ended: new Set(),
+    idle: new Set(),
   }
   #unknown = false
 
@@ -99,6 +102,7 @@ export class Hints {
   add(hint: Hint): void {
     if (hint.kind === 'unknown') this.#unknown = true
     else if (hint.kind === 'ready') this.#names.ready.add(hint.type)
+    else if (hint.kind === 'idle') this.#names.idle.add(hint.look)
     else this.#names[hint.kind].add(hint.id)
     // Its reader reads the operation once, for the hint that says more.
     if (hint.kind === 'ended' || hint.kind === 'cancel') this.#names.changed.delete(hint.id)

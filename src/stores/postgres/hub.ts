@@ -81,6 +81,11 @@ export class Hub {
     if (isReady(operation)) this.tell({ kind: 'ready', type: operation.type })
   }
 
+  /** Tells other processes that a look found nothing, where there are any. */
+  tellIdle(look: string): void {
+    if (this.#options.notifications === true && this.#listener.hasCompany) this.#notifier.tell({ kind: 'idle', look })
+  }
+
   /**
    * Writes, and tells everyone then.
    *

@@ -57,6 +57,8 @@ export class Listener {
   #toldDeaf = false
   #hearing = false
   #echoes = 0
+  /** When the last notification of another process came. */
+  #heardAt = Number.NEGATIVE_INFINITY
   #echoed: (echo: number) => void = () => {}
   /** At such a hint everyone looks at everything, and any role may send it in any number. */
   readonly #unknown = new PacedTask(() => this.#options.heard({ kind: 'unknown' }), { everyMs: UNKNOWN_EVERY_MS })
@@ -68,6 +70,15 @@ export class Listener {
   /** Whether notifications arrive. */
   get hearing(): boolean {
     return this.#hearing
+  }
+
+  /** Whether other processes listen as well, as far as notifications of theirs have come. */
+  get hasCompany(): boolean {
+    return this.#hearing && this.#hasHeardWithin(3 * this.#options.checkMs)
+  }
+
+  #hasHeardWithin(ms: number): boolean {
+    return performance.now() - this.#heardAt < ms
   }
 
   /**
@@ -138,8 +149,10 @@ export class Listener {
     client.on('notification', onNotification)
     try {
       await this.#within(client.query({ text: `LISTEN ${quoteName(channel)}`, values: [], rowMode: 'array' }))
+      this.#heardAt = Number.NEGATIVE_INFINITY
       for (;;) {
-        await Promise.race([this.#check(), lost.promise])
+        // What others have sent shows as well that notifications arrive here.
+        if (!this.#hasHeardWithin(this.#options.checkMs)) await Promise.race([this.#check(), lost.promise])
         this.#nowHearing()
         this.#firstTried.resolve()
         await Promise.race([this.#sleep(this.#options.checkMs), lost.promise])
@@ -194,6 +207,7 @@ export class Listener {
       if (message.echo !== undefined) this.#echoed(message.echo)
       return
     }
+    this.#heardAt = performance.now()
     for (const hint of hintsOf(message)) hint.kind === 'unknown' ? this.#unknown.request() : this.#options.heard(hint)
   }
 

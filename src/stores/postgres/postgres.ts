@@ -331,6 +331,10 @@ class PostgresStore implements Store {
     for (const { operation } of dumps) this.#hub.tellOf(operation)
   }
 
+  tellIdle(look: string): void {
+    this.#hub.tellIdle(look)
+  }
+
   watch(listener: (hint: Hint) => void): () => void {
     return this.#hub.watch(listener)
   }

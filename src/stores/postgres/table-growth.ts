@@ -7,6 +7,10 @@ import type { PostgresClient } from './pool.ts'
 
 /** The shortest time between two measurements, in milliseconds. */
 const EVERY_MS = 1000
+/** A process that sends fewer statements than this meanwhile measures less often: bad plans cost it little. */
+const EVERY_STATEMENTS = 20
+/** The longest time between two measurements of a process that sends any, in milliseconds. */
+const AT_LAST_MS = 10_000
 
 /** The tables whose growth changes a plan. Those beside them have a row for each type, or one for each version. */
 const TABLES = ['operations', 'payloads', 'steps', 'logs']
@@ -30,15 +34,20 @@ export class TableGrowth {
   #size = 0
   #measuring = false
   #measuredAt = Number.NEGATIVE_INFINITY
+  #statements = 0
 
   /** @param measure gives {@link MEASURE_TEXT} */
   constructor(measure: () => Promise<number>) {
     this.#measure = measure
   }
 
-  /** Measures in the background, unless it was done a moment ago. */
+  /** Called before each statement. Measures in the background, unless it was done a moment or few statements ago. */
   look(): void {
-    if (this.#measuring || performance.now() - this.#measuredAt < EVERY_MS) return
+    this.#statements++
+    const passed = performance.now() - this.#measuredAt
+    if (this.#measuring || passed < EVERY_MS) return
+    if (this.#statements < EVERY_STATEMENTS && passed < AT_LAST_MS) return
+    this.#statements = 0
     this.#measuring = true
     void this.#look()
   }

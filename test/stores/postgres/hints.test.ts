@@ -41,7 +41,19 @@ async function notify(payloads: readonly string[]): Promise<void> {
   await arrived
 }
 
-const MEMBERS = ['from', 'ready', 'changed', 'cancel', 'ended', 'much', 'echo', '__proto__', 'constructor', 'more']
+const MEMBERS = [
+  'from',
+  'ready',
+  'changed',
+  'cancel',
+  'ended',
+  'idle',
+  'much',
+  'echo',
+  '__proto__',
+  'constructor',
+  'more',
+]
 const value = fc.oneof(fc.jsonValue({ maxDepth: 3 }), fc.array(fc.string()), fc.constant([ID]), fc.constant('a'))
 const message = fc
   .array(fc.tuple(fc.constantFrom(...MEMBERS), value), { maxLength: 6 })
@@ -56,6 +68,8 @@ function isHint(hint: Hint): boolean {
       return true
     case 'ready':
       return typeof hint.type === 'string'
+    case 'idle':
+      return typeof hint.look === 'string'
     default:
       return typeof hint.id === 'string'
   }
