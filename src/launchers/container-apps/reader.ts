@@ -2,6 +2,7 @@
  * The one reader of what the SDK returns. Azure Resource Manager sends `null` for nearly every optional property,
  * and the SDK passes it on, though its types say `undefined`. Here null, absent and ill-typed are the same.
  */
+import { type Fields, fieldsOf, itemsOf, numberOf, stringOf } from '../fields.ts'
 import type { EnvironmentVariable, ExecutionContainer } from './container-apps-client.ts'
 
 /** What is known of a job resource. */
@@ -122,26 +123,8 @@ function readFailure({ name, code, additionalInformation }: Fields): ContainerFa
   return [{ container: stringOf(name) || 'a container', code: exitCode, information: stringOf(additionalInformation) }]
 }
 
-type Fields = Readonly<Record<string, unknown>>
-
-function fieldsOf(value: unknown): Fields {
-  return typeof value === 'object' && value !== null ? (value as Fields) : {}
-}
-
-function itemsOf(value: unknown): Fields[] {
-  return Array.isArray(value) ? value.map(fieldsOf) : []
-}
-
-function stringOf(value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined
-}
-
 function stringsOf(value: unknown): string[] | undefined {
   return Array.isArray(value) ? value.filter(it => typeof it === 'string') : undefined
-}
-
-function numberOf(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isFinite(value) ? value : undefined
 }
 
 /** Without the properties that are undefined. */

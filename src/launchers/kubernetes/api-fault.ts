@@ -1,5 +1,6 @@
 /** What a failed call of the Kubernetes API means. */
 import { parseRetryAfter } from '../../model/protocol.ts'
+import { stringOf } from '../fields.ts'
 
 /** What went wrong, as far as it can be told. */
 export interface Fault {
@@ -62,10 +63,6 @@ function parse(text: string): unknown {
 function readRetryAfter({ 'retry-after': value, date }: Readonly<Record<string, unknown>>): number | undefined {
   const ms = parseRetryAfter(stringOf(value), stringOf(date))
   return ms === undefined ? undefined : Math.min(Math.max(ms, 1000), LONGEST_RETRY_MS)
-}
-
-function stringOf(value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined
 }
 
 /** The codes of an error and of what caused it; of a host with several addresses, there is one for each. */

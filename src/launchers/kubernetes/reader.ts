@@ -2,6 +2,7 @@
  * The one reader of what Kubernetes answers. A server may send `null` for any optional property, and for a list that
  * is empty; the client passes it on, though its types say `undefined`. Here null, absent and ill-typed are the same.
  */
+import { type Fields, fieldsOf, itemsOf, numberOf, stringOf } from '../fields.ts'
 
 /** What is known of a Job. */
 export interface JobDescription {
@@ -36,8 +37,8 @@ export function readJob(job: unknown): JobDescription {
   const { name, resourceVersion, deletionTimestamp } = fieldsOf(metadata)
   const { ready, succeeded, failed, conditions } = fieldsOf(status)
   return {
-    name: stringOf(name) ?? '',
-    resourceVersion: stringOf(resourceVersion),
+    name: textOf(name) ?? '',
+    resourceVersion: textOf(resourceVersion),
     // A date from the client, and a string in the event of a watch.
     isBeingDeleted: (deletionTimestamp ?? undefined) !== undefined,
     isSuspended: fieldsOf(spec).suspend === true,
@@ -53,28 +54,14 @@ export function readJob(job: unknown): JobDescription {
 export function readPage(list: unknown): JobPage {
   const { items, metadata } = fieldsOf(list)
   const { _continue: next, resourceVersion } = fieldsOf(metadata)
-  return { jobs: itemsOf(items).map(readJob), next: stringOf(next), resourceVersion: stringOf(resourceVersion) }
+  return { jobs: itemsOf(items).map(readJob), next: textOf(next), resourceVersion: textOf(resourceVersion) }
 }
 
 function readCondition({ type, reason, message }: Fields): JobCondition {
-  return { type: stringOf(type) ?? '', reason: stringOf(reason), message: stringOf(message) }
-}
-
-type Fields = Readonly<Record<string, unknown>>
-
-function fieldsOf(value: unknown): Fields {
-  return typeof value === 'object' && value !== null ? (value as Fields) : {}
-}
-
-function itemsOf(value: unknown): Fields[] {
-  return Array.isArray(value) ? value.map(fieldsOf) : []
+  return { type: textOf(type) ?? '', reason: textOf(reason), message: textOf(message) }
 }
 
 /** Undefined for an empty one too: Go leaves out a string that is empty, or sends it. */
-function stringOf(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined
-}
-
-function numberOf(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isFinite(value) ? value : undefined
+function textOf(value: unknown): string | undefined {
+  return stringOf(value) || undefined
 }
