@@ -1,11 +1,10 @@
 /** What only a browser does: it hides redirects, and asks other origins for leave. */
 import type { Browser } from 'playwright-core'
-import { rolldown } from 'rolldown'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Answerer, type ScriptedServer, startScriptedServer } from '../support/article-server.ts'
+import { bundleClient } from '../support/browser-client.ts'
 import { launchChromium } from '../support/chromium.ts'
 
-const CLIENT = new URL('../../src/client/client.ts', import.meta.url).pathname
 const CORS = {
   'Access-Control-Allow-Origin': '*',
   'Access-Control-Allow-Headers': 'authorization, x-api-key',
@@ -22,10 +21,7 @@ let code: string
 
 beforeAll(async () => {
   browser = await launchChromium()
-  const bundle = await rolldown({ input: CLIENT, platform: 'browser' })
-  const { output } = await bundle.generate({ format: 'esm' })
-  await bundle.close()
-  code = output[0].code
+  code = await bundleClient()
 })
 
 afterAll(async () => {

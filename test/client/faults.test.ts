@@ -1,21 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { fetchAndWait, OperationError } from '../../src/client/client.ts'
-import {
-  accepted,
-  errorOf,
-  finished,
-  POST,
-  pending,
-  result,
-  type ScriptedServer,
-  startScriptedServer,
-} from '../support/article-server.ts'
+import { errorOf, finished, POST, pending, result, startOperationScript as script } from '../support/article-server.ts'
 import { withoutDelays } from '../support/client-delays.ts'
-
-/** Of an operation that goes well, except for these routes. */
-function script(routes: Parameters<typeof startScriptedServer>[0]): Promise<ScriptedServer> {
-  return startScriptedServer({ 'POST /orders': accepted, 'GET /orders/1': result, ...routes })
-}
 
 describe('a poll that fails', () => {
   test.each([408, 425, 429, 500, 502, 503, 504])('with %i is asked again', async code => {

@@ -5,21 +5,13 @@ import type { AnyOperationType } from 'waybill'
 import { attach, client, fetchAndWait, OperationError, WaitError } from '../../src/client/client.ts'
 import {
   type Answerer,
-  accepted,
   errorOf,
   finished,
   POST,
   pending,
-  result,
-  type ScriptedServer,
-  startScriptedServer,
+  startOperationScript as script,
 } from '../support/article-server.ts'
 import { withoutDelays } from '../support/client-delays.ts'
-
-/** Of an operation that goes well, except for these routes. */
-function script(routes: Parameters<typeof startScriptedServer>[0]): Promise<ScriptedServer> {
-  return startScriptedServer({ 'POST /orders': accepted, 'GET /orders/1': result, ...routes })
-}
 
 /** As many of one answer. */
 function times(count: number, answerer: Answerer): Answerer[] {

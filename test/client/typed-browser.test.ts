@@ -1,14 +1,12 @@
 /** The typed client in a page of another origin than the API: redirects are hidden, and leave is asked for. */
 import type { Browser } from 'playwright-core'
-import { rolldown } from 'rolldown'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { defineOperation, handler, ProblemError } from 'waybill'
 import { startScriptedServer } from '../support/article-server.ts'
+import { bundleClient } from '../support/browser-client.ts'
 import { launchChromium } from '../support/chromium.ts'
 import { byHeader, listen, serve } from '../support/http.ts'
 import { test } from '../support/waybill.ts'
-
-const CLIENT = new URL('../../src/client/client.ts', import.meta.url).pathname
 
 const orders = defineOperation({ name: 'orders', resultKey: 'order', attempts: 1 })
 const handlers = handler(orders, input => {
@@ -21,10 +19,7 @@ let code: string
 
 beforeAll(async () => {
   browser = await launchChromium()
-  const bundle = await rolldown({ input: CLIENT, platform: 'browser' })
-  const { output } = await bundle.generate({ format: 'esm' })
-  await bundle.close()
-  code = output[0].code
+  code = await bundleClient()
 })
 
 afterAll(async () => {

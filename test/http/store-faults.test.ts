@@ -6,6 +6,7 @@ import { defineOperation, handler, media } from 'waybill'
 import { folderBlobs } from 'waybill/blobs/folder'
 import { FAULTS, Faults } from '../support/faults.ts'
 import { problemOf, serve } from '../support/http.ts'
+import { collectUnhandled } from '../support/unhandled.ts'
 import { hasFinished, TestContext, test, until } from '../support/waybill.ts'
 
 const type = defineOperation({ name: 'files', retention: 0, exposeLogs: true })
@@ -69,13 +70,11 @@ const CALLS: Record<string, Call> = {
 describe('a request', () => {
   const lab = new TestContext()
   const faults = new Faults()
-  const unhandled: unknown[] = []
-  const onUnhandled = (reason: unknown) => void unhandled.push(reason)
+  const unhandled = collectUnhandled()
   let app: FastifyInstance
   let finished: string
 
   beforeAll(async () => {
-    process.on('unhandledRejection', onUnhandled)
     const store = await lab.store()
     const blobs = folderBlobs({ path: join(lab.file(), '..', 'results') })
     const file = () => media('content', { type: 'text/plain' })
@@ -90,10 +89,7 @@ describe('a request', () => {
     finished = idOf(await app.inject({ method: 'POST', url: '/kept', payload: {} }))
     await hasFinished(store, finished)
   })
-  afterAll(async () => {
-    await lab.free()
-    process.off('unhandledRejection', onUnhandled)
-  })
+  afterAll(() => lab.free())
 
   for (const [name, { method, after = 0, request, status = 503 }] of Object.entries(CALLS)) {
     test.for(FAULTS)(`is answered with ${status} where ${name} %s, and the next one goes well`, async fault => {

@@ -1,19 +1,17 @@
 /** Each call that parents and children make of their store fails once in each way, and every parent completes. */
-import { afterAll, beforeAll, expect } from 'vitest'
-import type { Change } from '../../src/model/operation.ts'
+import { expect } from 'vitest'
 import type { Submission } from '../../src/model/submission.ts'
 import { CHILDREN_STEP } from '../../src/model/waits.ts'
 import type { Note, Store } from '../../src/stores/store.ts'
 import { squares, sumOf, sums } from '../fixtures/handlers/family.ts'
-import { FAULTS, Faults, type Given } from '../support/faults.ts'
-import { hasFinished, resultOf, submit, test, until } from '../support/waybill.ts'
+import { changesOf, FAULTS, type Fault, Faults, type Given, timeoutFor } from '../support/faults.ts'
+import { collectUnhandled } from '../support/unhandled.ts'
+import { hasFinished, resultOf, submit, type TestContext, test, until } from '../support/waybill.ts'
 
 const COUNT = 3
 
-const changes = (kind: Change['kind']) => (given: Given) => (given[1] as Change).kind === kind
-
 const CALLS: Record<string, { method: keyof Store; fits?: (given: Given) => boolean }> = {
-  'the mark of a parent': { method: 'change', fits: changes('has-children') },
+  'the mark of a parent': { method: 'change', fits: changesOf('has-children') },
   'the acceptance of a child': {
     method: 'accept',
     fits: ([given]) => typeof (given as Submission).parent === 'string',
@@ -24,31 +22,29 @@ const CALLS: Record<string, { method: keyof Store; fits?: (given: Given) => bool
   'a read of a result': { method: 'readPayload' },
   'a look at what is due': { method: 'familyDue' },
   'a count of children': { method: 'countChildren' },
-  'a report to a parent': { method: 'change', fits: changes('children-ended') },
-  'the end of a follow-up': { method: 'change', fits: changes('family-told') },
+  'a report to a parent': { method: 'change', fits: changesOf('children-ended') },
+  'the end of a follow-up': { method: 'change', fits: changesOf('family-told') },
 }
 
 function recordsChildren(note: Note): boolean {
   return note.kind === 'step' && note.name.startsWith(CHILDREN_STEP)
 }
 
-/** How long a call that never answers is waited for, in milliseconds. */
-const LIMIT_MS = 200
+const unhandled = collectUnhandled()
 
-const unhandled: unknown[] = []
-const onUnhandled = (reason: unknown) => void unhandled.push(reason)
-
-beforeAll(() => void process.on('unhandledRejection', onUnhandled))
-afterAll(() => void process.off('unhandledRejection', onUnhandled))
+async function familyWith(lab: TestContext, fault: Fault, run: 'inline' | 'children') {
+  const faults = new Faults()
+  const waybill = await lab.waybill([sums, squares], {
+    store: faults.of(await lab.store()),
+    storeTimeout: timeoutFor(fault),
+    worker: { handlers: new URL('../fixtures/handlers/family.ts', import.meta.url), run, concurrency: 2 },
+  })
+  return { faults, waybill }
+}
 
 for (const run of ['inline', 'children'] as const) {
   test.for(FAULTS)(`a call that %s with handlers in ${run}, and every parent completes`, async (fault, { lab }) => {
-    const faults = new Faults()
-    const waybill = await lab.waybill([sums, squares], {
-      store: faults.of(await lab.store()),
-      storeTimeout: fault === 'never answers' ? LIMIT_MS : '1h',
-      worker: { handlers: new URL('../fixtures/handlers/family.ts', import.meta.url), run, concurrency: 2 },
-    })
+    const { faults, waybill } = await familyWith(lab, fault, run)
     for (const [name, { method, fits }] of Object.entries(CALLS)) {
       faults.arm(method, fault, fits)
       const id = await submit(waybill, sums, { count: COUNT })
@@ -66,19 +62,14 @@ for (const run of ['inline', 'children'] as const) {
   test.for(FAULTS)(
     `a cancel of which a call %s with handlers in ${run} reaches every child`,
     async (fault, { lab }) => {
-      const faults = new Faults()
-      const waybill = await lab.waybill([sums, squares], {
-        store: faults.of(await lab.store()),
-        storeTimeout: fault === 'never answers' ? LIMIT_MS : '1h',
-        worker: { handlers: new URL('../fixtures/handlers/family.ts', import.meta.url), run, concurrency: 2 },
-      })
+      const { faults, waybill } = await familyWith(lab, fault, run)
       const { store, operator } = waybill
       await operator.pause(squares.name, { name: 'test' })
       for (const method of ['steps', 'listChildren', 'change'] as const) {
         const id = await submit(waybill, sums, { count: COUNT })
         await until(async () => (await store.countChildren(id)).unfinished === COUNT)
         await until(async () => (await store.read(id))?.history.at(-1)?.outcome === 'suspended')
-        const isOfChild = (given: Given) => given[0] !== id && changes('cancel')(given)
+        const isOfChild = (given: Given) => given[0] !== id && changesOf('cancel')(given)
         faults.arm(method, fault, method === 'change' ? isOfChild : undefined)
         await store.change(id, { kind: 'cancel' })
         await until(() => !faults.isArmed)

@@ -1,15 +1,14 @@
 /** Each call that the life of a handler makes of its store, or of its blob store, fails once in each way. */
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect } from 'vitest'
+import { expect } from 'vitest'
 import { folderBlobs } from 'waybill/blobs/folder'
 import { attemptKey, type BlobStore } from '../../src/blobs/blob-store.ts'
-import type { Change } from '../../src/model/operation.ts'
 import type { Note, Store } from '../../src/stores/store.ts'
 import { diligent, limited } from '../fixtures/handlers/diligent.ts'
-import { FAULTS, Faults, type Given } from '../support/faults.ts'
+import { changesOf, FAULT_LIMIT_MS, FAULTS, Faults, type Given, timeoutFor } from '../support/faults.ts'
+import { collectUnhandled } from '../support/unhandled.ts'
 import { hasFinished, submit, test, until } from '../support/waybill.ts'
 
-const changes = (kind: Change['kind']) => (given: Given) => (given[1] as Change).kind === kind
 const notes = (kind: Note['kind']) => (given: Given) => (given[1] as Note).kind === kind
 /** Renewals and sweeps come at their own pace: the handler takes longer than that, in milliseconds. */
 const [PAST_RENEWAL, PAST_SWEEP] = [1300, 250]
@@ -23,19 +22,12 @@ const CALLS: Record<string, { method: keyof Store | keyof BlobStore; ms?: number
     'a read of steps': { method: 'steps' },
     'the record of a step': { method: 'appendNote', fits: notes('step') },
     'a log line': { method: 'appendNote', fits: notes('log') },
-    'a progress': { method: 'change', fits: changes('progress') },
-    'an outcome': { method: 'change', fits: changes('finish') },
+    'a progress': { method: 'change', fits: changesOf('progress') },
+    'an outcome': { method: 'change', fits: changesOf('finish') },
     'the put of a result': { method: 'put' },
   }
 
-/** How long a call that never answers is waited for, in milliseconds. */
-const LIMIT_MS = 200
-
-const unhandled: unknown[] = []
-const onUnhandled = (reason: unknown) => void unhandled.push(reason)
-
-beforeAll(() => void process.on('unhandledRejection', onUnhandled))
-afterAll(() => void process.off('unhandledRejection', onUnhandled))
+const unhandled = collectUnhandled()
 
 // Side by side: nearly all of the time is waiting for renewals, sweeps and time limits.
 for (const run of ['inline', 'children'] as const) {
@@ -47,7 +39,7 @@ for (const run of ['inline', 'children'] as const) {
       const waybill = await lab.waybill([diligent, limited], {
         store: faults.of(await lab.store()),
         blobs: faults.of(blobs),
-        storeTimeout: fault === 'never answers' ? LIMIT_MS : '1h',
+        storeTimeout: timeoutFor(fault),
         worker: { handlers, run, leaseDuration: '3s', concurrency: 2 },
       })
       for (const [name, { method, ms = 0, fits }] of Object.entries(CALLS)) {
@@ -57,7 +49,7 @@ for (const run of ['inline', 'children'] as const) {
         const { status, attempt, history } = await hasFinished(waybill.store, id)
         expect(status, name).toBe('completed')
         // A result that was not kept has to be made once more, and so it is where a busy machine exceeds the limit itself.
-        if (method !== 'put' && !(fault === 'never answers' && faults.slowestMs >= LIMIT_MS))
+        if (method !== 'put' && !(fault === 'never answers' && faults.slowestMs >= FAULT_LIMIT_MS))
           expect(
             history.map(({ outcome }) => outcome),
             name,

@@ -166,3 +166,8 @@ export async function errorOf(wait: Promise<unknown>): Promise<WaitError> {
   if (!(error instanceof WaitError)) throw error
   return error
 }
+
+/** Starts a server with an operation that goes well, except for these routes. */
+export async function startOperationScript(routes: Parameters<typeof startScriptedServer>[0]): Promise<ScriptedServer> {
+  return await startScriptedServer({ 'POST /orders': accepted, 'GET /orders/1': result, ...routes })
+}

@@ -1,9 +1,24 @@
 /** Calls of a store, or of a blob store, that fail once. */
+import type { Duration } from '../../src/model/duration.ts'
+import type { Change } from '../../src/model/operation.ts'
 
 export const FAULTS = ['fails before it writes', 'fails after it has written', 'never answers', 'throws'] as const
 export type Fault = (typeof FAULTS)[number]
 
 export type Given = readonly unknown[]
+
+/** How long a call that never answers is waited for, in milliseconds. */
+export const FAULT_LIMIT_MS = 200
+
+/** The `storeTimeout` with which a test of a fault ends soon. */
+export function timeoutFor(fault: Fault): Duration {
+  return fault === 'never answers' ? FAULT_LIMIT_MS : '1h'
+}
+
+/** The calls of `change` with a change of this kind. */
+export function changesOf(kind: Change['kind']): (given: Given) => boolean {
+  return given => (given[1] as Change).kind === kind
+}
 
 /** Makes one call fail, once. */
 export class Faults {

@@ -3,6 +3,7 @@ import { defineOperation, handler, ProblemError } from 'waybill'
 import { z } from 'zod'
 import { runAttempt } from '../../src/worker/attempt.ts'
 import { type Host, StopError } from '../../src/worker/runners/runner.ts'
+import { FIRST_ATTEMPT } from '../support/task.ts'
 import { faultyStore, hasFinished, KeptLog, recordOf, resultOf, submit, test, until, when } from '../support/waybill.ts'
 
 const tasks = defineOperation({ name: 'tasks', attempts: 3, backoff: { initial: 10, jitter: 0 } })
@@ -308,20 +309,7 @@ test('a log line that cannot be kept costs nothing but itself', async ({ lab }) 
 test('a handler is not called with an attempt that was told to stop before it began', async () => {
   let calls = 0
   const counting = handler(tasks, () => calls++)
-  const task = {
-    id: 'a',
-    type: 'tasks',
-    attempt: 1,
-    failedBefore: 0,
-    claimedAt: 0,
-    deadline: null,
-    owner: '',
-    waits: null,
-    publicUrl: null,
-    input: 'null',
-    traceparent: null,
-  }
   const context = { host: {} as Host, signal: AbortSignal.abort(new StopError('CanceledError')) }
-  expect(await runAttempt(counting, task, context)).toMatchObject({ kind: 'canceled' })
+  expect(await runAttempt(counting, FIRST_ATTEMPT, context)).toMatchObject({ kind: 'canceled' })
   expect(calls).toBe(0)
 })

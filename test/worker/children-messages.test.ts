@@ -7,6 +7,7 @@ import type { Host } from '../../src/worker/runners/runner.ts'
 import { pidOf, worker } from '../support/children.ts'
 import { handlerFile, play, plays } from '../support/handlers.ts'
 import { QUIET_HOST } from '../support/quiet-host.ts'
+import { FIRST_ATTEMPT } from '../support/task.ts'
 import {
   faultyStore,
   hasFinished,
@@ -110,22 +111,7 @@ describe('a question of a child', () => {
       }
       const run = async (act: 'step' | 'pid') => {
         const input = JSON.stringify(play({ do: act }))
-        return await runner.run(
-          {
-            id: 'a',
-            type: 'plays',
-            attempt: 1,
-            failedBefore: 0,
-            claimedAt: 0,
-            deadline: null,
-            owner: '',
-            waits: null,
-            publicUrl: null,
-            input,
-            traceparent: null,
-          },
-          context,
-        )
+        return await runner.run({ ...FIRST_ATTEMPT, type: 'plays', input }, context)
       }
       const stepped = await run('step')
       expect(stepped.kind).toBe('steps' in host ? 'retry' : 'completed')

@@ -6,6 +6,7 @@ import { childProcessRunner } from '../../src/worker/runners/child-process/child
 import { isGone, pidOf, worker } from '../support/children.ts'
 import { type Act, handlerFile, play, plays } from '../support/handlers.ts'
 import { QUIET_HOST } from '../support/quiet-host.ts'
+import { FIRST_ATTEMPT } from '../support/task.ts'
 import {
   hasFinished,
   hasStatus,
@@ -180,20 +181,7 @@ test('a child that ends because it is idle is never given a run', async ({ lab }
   for (let round = 0; round < 15; round++) {
     const runs = Array.from({ length: concurrency }, async (_, index) => {
       const input = JSON.stringify(play({ do: 'spin', ms: (index + round) % 4 }))
-      const task = {
-        id: `${round}-${index}`,
-        type: 'plays',
-        attempt: 1,
-        failedBefore: 0,
-        claimedAt: 0,
-        deadline: null,
-        owner: '',
-        waits: null,
-        publicUrl: null,
-        input,
-        traceparent: null,
-      }
-      return await runner.run(task, context)
+      return await runner.run({ ...FIRST_ATTEMPT, id: `${round}-${index}`, type: type.name, input }, context)
     })
     expect(await Promise.all(runs)).toEqual(runs.map(() => ({ kind: 'completed', output: '"spun"' })))
     // As long as a child may rest: it ends while the next runs are given out.

@@ -9,27 +9,16 @@ import { runAttempt } from '../../src/worker/attempt.ts'
 import { childKey } from '../../src/worker/child-key.ts'
 import { submitChildren } from '../../src/worker/family.ts'
 import { followUp } from '../../src/worker/family-outbox.ts'
-import type { Host, Task } from '../../src/worker/runners/runner.ts'
+import type { Host } from '../../src/worker/runners/runner.ts'
 import { QUIET_HOST } from '../support/quiet-host.ts'
 import { submissionOf } from '../support/submission.ts'
+import { FIRST_ATTEMPT } from '../support/task.ts'
 import { hasFinished, hasStatus, recordOf, submit, type TestContext, test, until } from '../support/waybill.ts'
 
 const parents = defineOperation({ name: 'parents', attempts: 1 })
 const squares = defineOperation({ name: 'squares', input: z.object({ of: z.number() }), output: z.number() })
 
-const TASK: Task = {
-  id: newId(),
-  type: parents.name,
-  owner: '',
-  attempt: 1,
-  failedBefore: 0,
-  claimedAt: 0,
-  deadline: null,
-  waits: null,
-  publicUrl: null,
-  input: 'null',
-  traceparent: null,
-}
+const TASK = { ...FIRST_ATTEMPT, id: newId(), type: parents.name }
 
 /** A parent that runs, in a store of its own. */
 async function running(lab: TestContext) {
