@@ -1,5 +1,5 @@
 /** The statements that accept submissions. */
-import { COMMON_TYPES, OWN_TYPES, recordOf, SUBMITTED_COLUMNS, SUBMITTED_TYPES } from './rows.ts'
+import { COMMON, recordOf, SUBMITTED_COLUMNS, SUBMITTED_TYPES } from './rows.ts'
 import { CLOCK, IMPATIENT_CLOCK, LOCK_WAIT, tellingClock } from './statement-clock.ts'
 
 /**
@@ -44,10 +44,10 @@ export function accepts(schema: string, operations: string, channel: string) {
   return {
     // For submissions that nothing but a known id can refuse, which makes it fail: most of each is given once for all.
     acceptPlain: `
-      WITH ${tellingClock(channel, '$4')},
+      WITH ${tellingClock(channel, '$2')},
       given AS MATERIALIZED (
-        SELECT o.*, c.* FROM json_to_record($2::json) AS c (${COMMON_TYPES}, ${times})
-        CROSS JOIN json_to_recordset($3::json) AS o (${OWN_TYPES}, input text)),
+        SELECT o.*, ${commonOnes(7)}
+        FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[]) AS o (id, owner, traceparent, input)),
       accepted AS (${insertOperations} FROM clock c CROSS JOIN given g ORDER BY g.id),
       inputs AS (INSERT INTO ${schema}.payloads (id, kind, body) SELECT g.id, 0, g.input FROM given g)
       SELECT now FROM clock`,
@@ -80,6 +80,14 @@ export function accepts(schema: string, operations: string, channel: string) {
         UNION ALL SELECT ${recordOf('i')} FROM ${operations} i WHERE i.id = a.id
         LIMIT 1) AS o`,
   } as const
+}
+
+/** What plain submissions have in common, from the parameter of a number on: columns and times. */
+function commonOnes(first: number): string {
+  const types = { ...COMMON, delay: 'bigint', start_within: 'bigint', end_within: 'bigint' }
+  return Object.entries(types)
+    .map(([column, type], index) => `$${first + index}::${type} AS ${column}`)
+    .join(', ')
 }
 
 /**

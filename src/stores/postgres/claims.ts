@@ -1,5 +1,6 @@
 /** Takes operations out of the queue: for attempts, or to start executions for them. */
 import type { Row } from './pool.ts'
+import { COLUMNS } from './rows.ts'
 import type { StatementName } from './statements.ts'
 
 /** Options of {@link Claims}. */
@@ -47,12 +48,10 @@ export class Claims {
     if (asked.length === 0 || limit <= 0) return []
     const wanted = asked.map((it, place) => ({ type: it.type, most: Math.min(it.limit, limit), place }))
     const given = [this.#options.now(), JSON.stringify(wanted), limit, ...values]
-    for (const [look, skipped] of WINDOWS.entries()) {
-      const isJoined = look === 0 && name === 'claim' && this.#options.outcomesCome()
-      const rows = isJoined ? await this.#withOutcomes(given) : await this.#look(name, given, skipped)
-      if (rows[0]?.at(-1) !== true) return rows.filter(([id]) => id !== null)
-    }
-    return []
+    if (name === 'launch') return await this.#lookOn('launch', 'launchBehind', given)
+    const first = await (this.#options.outcomesCome() ? this.#withOutcomes(given) : this.#options.run('claim', given))
+    if (missedBy(first) === null) return inOrder(takenBy(first), wanted)
+    return await this.#lookOn('claimAll', 'claimBehind', given)
   }
 
   /** The claim that is to be sent with the outcomes that are written now, if there is one. */
@@ -60,9 +59,14 @@ export class Claims {
     return this.#joining.shift()
   }
 
-  async #look(name: 'claim' | 'launch', given: unknown[], skipped: number): Promise<Row[]> {
+  /** Looks at all that is ready, also at what has become due; and behind it, as long as others hold all that was seen. */
+  async #lookOn(name: StatementName, behind: StatementName, given: readonly unknown[]): Promise<Row[]> {
     const { run } = this.#options
-    return skipped === 0 ? await run(name, given) : await run(`${name}Behind`, [...given, skipped])
+    for (const skipped of WINDOWS) {
+      const rows = await (skipped === 0 ? run(name, [...given]) : run(behind, [...given, skipped]))
+      if (missedBy(rows) === null) return takenBy(rows)
+    }
+    return []
   }
 
   /** With the outcomes that are written at the end of this turn, so that both take one commit. */
@@ -77,4 +81,27 @@ export class Claims {
     })
     return await claim.promise
   }
+}
+
+/** What a statement has left in the queue: `due`, `held`, or null; the last column of its first row says so. */
+function missedBy(rows: readonly Row[]): unknown {
+  return rows[0]?.at(-1)
+}
+
+function takenBy(rows: readonly Row[]): Row[] {
+  return rows.filter(([id]) => id !== null)
+}
+
+const [TYPE_AT, PRIORITY_AT] = ['type', 'priority'].map(column => COLUMNS.indexOf(column)) as [number, number]
+
+/** The order of a claim: types as they were asked for, then priorities, then ids. */
+function inOrder(rows: Row[], wanted: readonly { readonly type: string; readonly place: number }[]): Row[] {
+  const places = new Map(wanted.map(({ type, place }) => [type, place]).reverse() as [string, number][])
+  const placeOf = (row: Row) => places.get(row[TYPE_AT] as string) ?? 0
+  return rows.sort(
+    (one, other) =>
+      placeOf(one) - placeOf(other) ||
+      Number(other[PRIORITY_AT]) - Number(one[PRIORITY_AT]) ||
+      (String(one[0]) < String(other[0]) ? -1 : 1),
+  )
 }

@@ -3,7 +3,7 @@
  * by the server, once: most of what it does for a batch would else be to read the same names and values again.
  */
 import type { Submission } from '../../model/submission.ts'
-import { submittedRow } from './rows.ts'
+import { COMMON, submittedRow } from './rows.ts'
 
 /** Whether nothing but its id decides whether a submission is accepted, and one statement writes all of it. */
 export function isPlain(submission: Submission): boolean {
@@ -23,21 +23,31 @@ export function acceptRow(submission: Submission): Record<string, unknown> {
 }
 
 /**
- * The parameters of a batch, as JSON: what all of its submissions have in common, and a list of what each has of its
- * own. Undefined where they have less in common than that.
+ * The parameters of a batch: what each submission has of its own, in a list for each column, and then what all of them
+ * have in common. Undefined where they have less in common than that.
  */
-export function plainParameters(submissions: readonly Submission[]): [string, string] | undefined {
-  const [first, ...others] = submissions.map(commonOf)
-  if (first === undefined || others.some(other => other !== first)) return undefined
-  return [first, JSON.stringify(submissions.map(ownOf))]
+export function plainParameters(submissions: readonly Submission[]): unknown[] | undefined {
+  const [first, ...others] = submissions
+  if (first === undefined) return undefined
+  const common = commonOf(first)
+  if (others.some(other => !isSame(commonOf(other), common))) return undefined
+  const lists = [
+    submissions.map(({ id }) => id),
+    submissions.map(({ owner }) => owner),
+    submissions.map(({ traceparent }) => traceparent),
+    submissions.map(({ input }) => input),
+  ]
+  return [...lists, ...common]
 }
 
-/** Null is left out: the server reads it faster so, and to the same effect. */
-function commonOf(submission: Submission): string {
-  const { id: _, owner: __, traceparent: ___, input: ____, ...common } = acceptRow(submission)
-  return JSON.stringify(common, (_, value) => value ?? undefined)
+const COMMON_NAMES = Object.keys(COMMON)
+
+function commonOf(submission: Submission): unknown[] {
+  const { delay, startWithin, endWithin = null } = submission
+  const row = submittedRow(submission)
+  return [...COMMON_NAMES.map(name => row[name] ?? null), delay, startWithin, endWithin]
 }
 
-function ownOf({ id, owner, traceparent, input }: Submission) {
-  return { id, owner, traceparent: traceparent ?? undefined, input }
+function isSame(one: readonly unknown[], other: readonly unknown[]): boolean {
+  return one.every((value, index) => value === other[index])
 }

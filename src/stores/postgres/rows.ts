@@ -76,10 +76,9 @@ export const CHANGED_COLUMNS: readonly string[] = [...Object.keys(CHANGED), 'pur
 /** The columns of a submission, of a change and of a whole record, each with its type, as a recordset is declared. */
 export const SUBMITTED_TYPES: string = declared(SUBMITTED)
 
-const { id, owner, traceparent, ...COMMON } = SUBMITTED
-/** What many submissions at once have each of its own, and what they often have in common. */
-export const OWN_TYPES: string = declared({ id, owner, traceparent })
-export const COMMON_TYPES: string = declared(COMMON)
+const { id: _, owner: __, traceparent: ___, ...COMMON_COLUMNS } = SUBMITTED
+/** What many submissions at once often have in common, with the types: all but what each has of its own. */
+export const COMMON: Readonly<Omit<typeof SUBMITTED, 'id' | 'owner' | 'traceparent'>> = COMMON_COLUMNS
 export const CHANGED_TYPES: string = declared({ ...CHANGED, purge_at: 'bigint' })
 export const RECORD_TYPES: string = declared({ ...RECORD, purge_at: 'bigint' })
 

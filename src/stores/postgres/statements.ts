@@ -13,29 +13,22 @@ import type { Statement } from './connections.ts'
 import { channelOf, quoteText, unquoted } from './names.ts'
 import { COLUMNS, idsOf, recordOf } from './rows.ts'
 import { endsBySql, endsSql } from './schema.ts'
-import { CLOCK, IMPATIENT_CLOCK, tellingClock } from './statement-clock.ts'
-import { completion, DURATIONS_KEPT, locked, skipped, writes } from './write-statements.ts'
+import { CLOCK, IMPATIENT_CLOCK } from './statement-clock.ts'
+import { takes } from './take-statements.ts'
+import { DURATIONS_KEPT, locked, skipped, writes } from './write-statements.ts'
 
 /** The statements, by name. */
 export type Statements = Readonly<Record<StatementName, Statement>>
 export type StatementName = keyof ReturnType<typeof texts>
 
 const DAY = 86_400_000
-/** Operations that have become due and are looked at in one claim, at most. */
-const DUE_LIMIT = 1000
-/** Ready operations that are looked at in one claim of a type, at most. */
-const FOUND_LIMIT = 2000
+/** Operations that are rescheduled at once, at most. */
+const RESCHEDULED_LIMIT = 1000
 /** Operations of a claim without an answer that are found again, at most. */
 const FOUND_AGAIN_LIMIT = 10_000
 
 /** The columns of a holding, in the order in which they are read. */
 const HOLDING = 'id, type, status, attempt, holder, execution, engine, cancel_requested'
-
-/**
- * Whether a row that is found by its id is pending. Written so that no partial index answers it: before version 18 and
- * while statistics are old, the planner takes the index of all that waits for nearly empty, and reads it for each row.
- */
-const PENDING = 'o.status + 0 = 0'
 
 /**
  * Writes the statements for a schema.
@@ -154,130 +147,6 @@ function queueReads(schema: string, operations: string) {
   } as const
 }
 
-/**
- * Finds ready operations and locks them one after the other, skipping what others have locked: those of each type
- * in turn up to its own limit, by priority and then by id; in all no more than `$3`. What has become due has no
- * place in the index of the ready ones, so it is looked up apart and merged.
- *
- * `outcome` says whether all that was found is locked by others: then it is worth to look again, or behind those. The
- * statements that look behind are apart, since the planner reckons with a part of all there is for an unknown offset.
- *
- * One plan fits all parameters, and its estimated cost does not grow with the queue: the planner takes a limit that
- * it does not know for a tenth of all there is, so what it does know, {@link FOUND_LIMIT}, stands within; and it takes
- * one in 200 for what an expression equals, so it reckons with few types. Otherwise it would plan each claim again,
- * which takes longer than to look at an empty queue, and compile it, which takes longer than anything.
- */
-function picked(operations: string, { clock = CLOCK, timely = '', skipped }: Picking): string {
-  const order = 'ORDER BY priority DESC, id'
-  const from = (limit: number) => (skipped === undefined ? '' : `OFFSET ${skipped}::integer * ${limit}`)
-  const lock = (found: string, condition: string) => `
-    SELECT found.id, found.priority, a.place, a.most FROM asked a CROSS JOIN LATERAL (
-      SELECT f.id, f.priority FROM (${found}) AS f CROSS JOIN LATERAL (
-        SELECT o.id FROM ${operations} o WHERE o.id = f.id AND ${PENDING} AND ${condition} ${timely}
-        FOR UPDATE SKIP LOCKED) AS locked
-      ORDER BY f.priority DESC, f.id LIMIT a.most) AS found`
-  const waiting = `SELECT id, priority FROM ${operations} o WHERE type = a.type AND status = 0 ${timely}`
-  const isDue = 'run_at <= (SELECT now FROM clock)'
-  return `
-    ${clock},
-    asked AS MATERIALIZED (
-      SELECT type, most, place FROM json_to_recordset($2::json) AS given (type text, most integer, place integer)
-      WHERE sign(most) = 1),
-    ready AS MATERIALIZED (
-      ${lock(`${waiting} AND run_at IS NULL ${order} LIMIT ${FOUND_LIMIT} ${from(FOUND_LIMIT)}`, 'o.run_at IS NULL')}),
-    due AS MATERIALIZED (
-      ${lock(
-        `SELECT * FROM (${waiting} AND ${isDue} ORDER BY run_at LIMIT ${DUE_LIMIT} ${from(DUE_LIMIT)}) AS d ${order}`,
-        'o.run_at <= (SELECT now FROM clock)',
-      )}),
-    ranked AS (
-      SELECT *, row_number() OVER (PARTITION BY place ${order}) AS rank
-      FROM (SELECT * FROM ready UNION ALL SELECT * FROM due) AS both_kinds),
-    picked AS MATERIALIZED (
-      SELECT id FROM (
-        SELECT id, row_number() OVER (ORDER BY place, priority DESC, id) AS rank FROM ranked WHERE rank <= most) AS chosen
-      WHERE rank <= $3),
-    outcome AS MATERIALIZED (
-      SELECT CASE WHEN EXISTS (SELECT 1 FROM picked) THEN false ELSE EXISTS (
-        SELECT 1 FROM asked a WHERE coalesce(
-        (SELECT id FROM (${waiting} AND run_at IS NULL ${order} LIMIT 1 ${from(FOUND_LIMIT)}) AS r),
-        (SELECT id FROM (${waiting} AND ${isDue} ORDER BY run_at LIMIT 1 ${from(DUE_LIMIT)}) AS d)) IS NOT NULL)
-        END AS all_held)`
-}
-
-/** What {@link picked} leaves out. */
-interface Picking {
-  /** The time, and possibly a limit on waiting for locks. */
-  readonly clock?: string
-  /** A condition on the time. */
-  readonly timely?: string
-  /** The parameter that says how often a full look at the queue, from its head on, is passed over. */
-  readonly skipped?: string | undefined
-}
-
-function takes(schema: string, operations: string, channel: string) {
-  const begin = (holder: number) => `
-    status = 1, attempt = o.attempt + 1, run_at = NULL, started_at = coalesce(o.started_at, (SELECT now FROM clock)),
-    attempt_started_at = (SELECT now FROM clock), holder = $${holder}::text,
-    lease_until = (SELECT now FROM clock) + $${holder + 1}::bigint,
-    launches = 0, execution = CASE WHEN $${holder + 3}::boolean THEN o.execution ELSE $${holder + 2}::text END,
-    engine = coalesce(
-      CASE WHEN $${holder + 3}::boolean OR o.execution = $${holder + 2}::text THEN o.engine END, $${holder + 4}::text),
-    progress = NULL,
-    version = o.version + 1, updated_at = greatest((SELECT now FROM clock), o.updated_at)`
-  const input = `(SELECT body FROM ${schema}.payloads p WHERE p.id = t.id AND p.kind = 0)`
-  // One row always: without a record where none was taken.
-  const fromTaken = `FROM outcome LEFT JOIN taken t ON true
-      ORDER BY (SELECT min(a.place) FROM asked a WHERE a.type = t.type), t.priority DESC, t.id`
-  const taken = `WHERE o.id = ANY (ARRAY (SELECT id FROM picked)) AND ${PENDING}`
-  const inTime = `AND (o.attempt > 0 OR o.start_by IS NULL OR o.start_by > (SELECT now FROM clock))
-    AND (o.deadline IS NULL OR o.deadline > (SELECT now FROM clock))`
-  const taking = (picking: Picking) => `
-    ${picked(operations, { timely: inTime, ...picking })},
-    taken AS (UPDATE ${operations} o SET ${begin(4)} ${taken} ${inTime} RETURNING ${recordOf('o')})`
-  const claim = (skipped?: string) => `
-    WITH ${taking({ skipped })}
-    SELECT ${recordOf('t')}, ${input}, outcome.all_held ${fromTaken}`
-  const launch = (skipped?: string) => `
-    WITH ${picked(operations, { timely: inTime, skipped })},
-    taken AS (
-      UPDATE ${operations} o
-      SET run_at = (SELECT now FROM clock) + $4::bigint, launches = o.launches + 1, execution = NULL, engine = NULL
-      ${taken} ${inTime} RETURNING ${recordOf('o')})
-    SELECT ${recordOf('t')}, outcome.all_held ${fromTaken}`
-  return {
-    claim: claim(),
-    claimBehind: claim('$9'),
-    // `complete` and `claim` as they are, in one statement: the last column says which of them a row answers.
-    finishAndClaim: `
-    WITH ${taking({ clock: tellingClock(channel, '$10') })},
-    ${completion(schema, operations, '$9')}
-    (SELECT ${recordOf('t')}, ${input}, outcome.all_held, true ${fromTaken})
-    UNION ALL SELECT ${recordOf('s')}, NULL, false, false FROM saved s
-    UNION ALL SELECT ${recordOf('o')}, NULL, true, false ${skipped(operations, 'given')}`,
-    // It waits where the row is locked, and does not skip it: the transaction that has it may be about to make it ready.
-    claimOne: `
-      WITH ${IMPATIENT_CLOCK},
-      taken AS (
-        UPDATE ${operations} o SET ${begin(3)}
-        WHERE o.id = $2 AND ${PENDING} AND (SELECT wait FROM clock) IS NOT NULL ${inTime} RETURNING ${recordOf('o')})
-      SELECT ${recordOf('t')}, ${input} FROM taken t`,
-    launch: launch(),
-    launchBehind: launch('$5'),
-    renew: `
-      WITH ${CLOCK},
-      asked AS MATERIALIZED (SELECT id, attempt FROM unnest($2::uuid[], $3::int[]) AS given (id, attempt)),
-      ${locked(operations, idsOf('$2'))},
-      renewed AS (
-        UPDATE ${operations} o SET lease_until = (SELECT now FROM clock) + $4::bigint
-        FROM asked a
-        WHERE o.id = ANY (ARRAY (SELECT id FROM locked WHERE status = 1)) AND o.id = a.id AND o.attempt = a.attempt
-        RETURNING o.id, o.attempt, o.cancel_requested)
-      SELECT id, attempt, cancel_requested, true FROM renewed
-      UNION ALL SELECT o.id, o.attempt, false, false ${skipped(operations, 'asked')}`,
-  } as const
-}
-
 function notes(schema: string, operations: string) {
   return {
     note: `
@@ -327,9 +196,9 @@ function sweeps(schema: string, operations: string) {
           updated_at = (SELECT now FROM clock)
         WHERE o.id = ANY (ARRAY (
           SELECT id FROM ${operations} WHERE status = 0 AND run_at IS NOT NULL
-          AND updated_at > (SELECT now FROM clock) + ${SET_BACK_MS} LIMIT ${DUE_LIMIT} FOR UPDATE SKIP LOCKED))
+          AND updated_at > (SELECT now FROM clock) + ${SET_BACK_MS} LIMIT ${RESCHEDULED_LIMIT} FOR UPDATE SKIP LOCKED))
         RETURNING 1)
-      SELECT count(*) = ${DUE_LIMIT} FROM rescheduled`,
+      SELECT count(*) = ${RESCHEDULED_LIMIT} FROM rescheduled`,
     lapsed: `
       WITH ${CLOCK}
       (${record} WHERE o.status = 1 AND o.lease_until <= (SELECT now FROM clock) - $3::bigint ORDER BY o.lease_until LIMIT $2)

@@ -4,11 +4,12 @@ import type { Submission } from '../../model/submission.ts'
 import type { Acceptance } from '../store.ts'
 import { BUSY } from './busy-lane.ts'
 import type { Claims } from './claims.ts'
+import { type ChangeItem, completionsAmong } from './completions.ts'
 import { type Hub, isReady } from './hub.ts'
 import { keyOfSubmission, Lanes } from './lanes.ts'
 import { isPlain } from './plain-submissions.ts'
 import { isId } from './rows.ts'
-import { type ChangeItem, completionsAmong, type NoteItem, type Telling, type Writer } from './writer.ts'
+import type { NoteItem, Telling, Writer } from './writer.ts'
 
 /** Options of {@link WriteLanes}. */
 export interface WriteLanesOptions {
@@ -108,9 +109,7 @@ export class WriteLanes {
     const claim = this.#claims.joining()
     if (claim === undefined) return await this.#writer.complete(items, until, telling)
     try {
-      const { changed, claimed } = await this.#writer.finishAndClaim(items, claim.given, until, telling)
-      claim.resolve(claimed)
-      return changed
+      return await this.#writer.finishAndClaim(items, claim, until, telling)
     } catch (error) {
       claim.reject(error)
       throw error

@@ -24,8 +24,8 @@ export function skipped(operations: string, asked: string): string {
 }
 
 /**
- * Completes attempts as finished() of the state machine does: `saved` has the records, `locked` the rows that nobody else
- * holds. A row keeps its holder: it stands for the attempt, which the history leaves out (see rows.ts).
+ * Completes attempts as finished() of the state machine does: `saved` has the records. Rows that somebody else holds are
+ * skipped. A row keeps its holder: it stands for the attempt, which the history leaves out (see rows.ts).
  *
  * @param given the parameter with id, attempt and output of each
  */
@@ -36,11 +36,11 @@ export function completion(schema: string, operations: string, given: string): s
       ${locked(operations, 'ARRAY (SELECT id FROM given)')},
       saved AS (
         UPDATE ${operations} o SET status = 2, version = o.version + 1,
-          updated_at = greatest((SELECT now FROM clock), o.updated_at), finished_at = (SELECT now FROM clock),
-          expires_at = (SELECT now FROM clock) + o.retention, purge_at = (SELECT now FROM clock) + o.retention,
+          updated_at = greatest(c.now, o.updated_at), finished_at = c.now,
+          expires_at = c.now + o.retention, purge_at = c.now + o.retention,
           run_at = NULL, lease_until = NULL, webhook_due = o.webhook_url IS NOT NULL,
           family_due = o.parent IS NOT NULL OR o.waits::json -> 'children' IS NOT NULL
-        FROM given v
+        FROM clock c CROSS JOIN given v
         WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.attempt = v.attempt AND o.status + 0 = 1
         RETURNING ${recordOf('o')}),
       outputs AS (
@@ -59,8 +59,7 @@ export function writes(schema: string, operations: string, channel: string) {
     complete: `
       WITH ${tellingClock(channel, '$3')},
       ${completion(schema, operations, '$2')}
-      SELECT ${recordOf('s')}, false FROM saved s
-      UNION ALL SELECT ${recordOf('o')}, true ${skipped(operations, 'given')}`,
+      SELECT ${recordOf('s')} FROM saved s`,
     versions: `
       WITH ${CLOCK}
       SELECT ${recordOf('o')}, o.xmin::text, (SELECT now FROM clock) FROM ${operations} o

@@ -7,18 +7,14 @@ import { eventText, waitStep } from '../../model/waits.ts'
 import type { ClockSteps } from '../clock-steps.ts'
 import type { Acceptance, Lease, Note, SweepResult } from '../store.ts'
 import { BUSY } from './busy-lane.ts'
+import type { JoiningClaim } from './claims.ts'
+import { type ChangeItem, completionRows, isUnderWay } from './completions.ts'
 import { BEGIN, COMMIT, type Connections, ROLLBACK, send, sqlState } from './connections.ts'
 import { acceptRow, isLimited, isPlain, plainParameters } from './plain-submissions.ts'
 import type { PostgresQueryable, Row } from './pool.ts'
-import { changedRow, isId, toOperation } from './rows.ts'
+import { changedRow, isId, operationsOf, toOperation } from './rows.ts'
 import { RECORD_WIDTH, type Statements } from './statements.ts'
 import { storable } from './text.ts'
-
-/** A change that is asked for. */
-export interface ChangeItem {
-  readonly id: string
-  readonly change: Change
-}
 
 /** Something to keep beside an operation. */
 export interface NoteItem {
@@ -33,12 +29,6 @@ export interface WriterOptions {
   /** Stands in for the server's clock; null for that one. */
   readonly now: () => number | null
   readonly steps: ClockSteps
-}
-
-/** What a statement for completions and a claim has done. */
-export interface Joined {
-  readonly changed: (Operation | typeof BUSY | undefined)[]
-  readonly claimed: Row[]
 }
 
 /** Messages for other processes, or null for none. */
@@ -141,7 +131,7 @@ export class Writer {
     const parameters = plainParameters(batch)
     try {
       if (parameters !== undefined) {
-        const values = [this.#now(), ...parameters, telling]
+        const values = [this.#now(), telling, ...parameters]
         const [[now] = []] = await this.#connections.run(acceptPlain, values, until)
         return batch.map(({ id }) => [id, now, null])
       }
@@ -222,7 +212,7 @@ export class Writer {
   /**
    * Completes attempts, in one statement that reads nothing before.
    *
-   * @param items all of {@link completionsAmong}
+   * @param items all of {@link completionRows}
    * @param telling messages that the commit sends
    */
   async complete(
@@ -231,27 +221,48 @@ export class Writer {
     telling: Telling,
   ): Promise<(Operation | typeof BUSY | undefined)[]> {
     const values = [this.#now(), JSON.stringify(completionRows(items)), telling]
-    return completedAmong(items, await this.#connections.run(this.#statements.complete, values, until), RECORD_WIDTH)
+    const rows = await this.#connections.run(this.#statements.complete, values, until)
+    return await this.#completedAmong(items, rows, until)
   }
 
   /**
    * Completes attempts and claims, in one statement.
    *
    * @param claim the parameters of a claim
+   * @param claimed is given the rows that the claim alone would give
    * @param telling messages that the commit sends
-   * @returns what became of the completions, and the rows that the claim alone would give
+   * @returns what became of the completions
    */
   async finishAndClaim(
     items: readonly ChangeItem[],
-    claim: readonly unknown[],
+    { given, resolve }: JoiningClaim,
     until: number,
     telling: Telling,
-  ): Promise<Joined> {
-    const values = [...claim, JSON.stringify(completionRows(items)), telling]
+  ): Promise<(Operation | typeof BUSY | undefined)[]> {
+    const values = [...given, JSON.stringify(completionRows(items)), telling]
     const rows = await this.#connections.run(this.#statements.finishAndClaim, values, until)
-    const claimed = rows.filter(row => row.at(-1) === true).map(row => row.slice(0, -1))
+    resolve(rows.filter(row => row.at(-1) === true).map(row => row.slice(0, -1)))
     const others = rows.filter(row => row.at(-1) === false)
-    return { changed: completedAmong(items, others, RECORD_WIDTH + 1), claimed }
+    return await this.#completedAmong(items, others, until)
+  }
+
+  /**
+   * What became of completions. Those that were not saved have lost their attempts, or somebody else holds their rows:
+   * then they are still running.
+   */
+  async #completedAmong(
+    items: readonly ChangeItem[],
+    rows: readonly Row[],
+    until: number,
+  ): Promise<(Operation | typeof BUSY | undefined)[]> {
+    const answers = new Map<unknown, Operation | typeof BUSY>(rows.map(row => [row[0], toOperation(row)]))
+    const others = items.filter(({ id }) => isId(id) && !answers.has(id))
+    if (others.length > 0) {
+      const ids = others.map(({ id }) => id)
+      const seen = operationsOf(ids, await this.#connections.run(this.#statements.read, [ids], until))
+      for (const [index, { id, change }] of others.entries()) if (isUnderWay(seen[index], change)) answers.set(id, BUSY)
+    }
+    return items.map(({ id }) => answers.get(id))
   }
 
   /**
@@ -334,37 +345,6 @@ export class Writer {
     const rows = await this.#connections.run(this.#statements.save, [this.#now(), JSON.stringify(given)], until)
     return new Set(rows.map(([id]) => id as string))
   }
-}
-
-/** The changes that complete an attempt and are the only ones of their operations. */
-export function completionsAmong(items: readonly ChangeItem[]): ReadonlySet<ChangeItem> {
-  const seen = new Set<string>()
-  const repeated = new Set<string>()
-  for (const { id } of items) {
-    if (seen.has(id)) repeated.add(id)
-    seen.add(id)
-  }
-  return new Set(items.filter(item => isCompletion(item.change) && !repeated.has(item.id)))
-}
-
-function isCompletion(change: Change): boolean {
-  return change.kind === 'finish' && change.outcome.kind === 'completed'
-}
-
-function completionRows(items: readonly ChangeItem[]) {
-  return items
-    .filter(({ id }) => isId(id))
-    .map(({ id, change }) => {
-      if (change.kind !== 'finish' || change.outcome.kind !== 'completed')
-        throw new TypeError(`${id} is not completed.`)
-      return { id, attempt: change.attempt, output: change.outcome.output }
-    })
-}
-
-/** @param busyAt the column that says whether someone else holds the row */
-function completedAmong(items: readonly ChangeItem[], rows: readonly Row[], busyAt: number): Joined['changed'] {
-  const answers = new Map(rows.map(row => [row[0], row[busyAt] === true ? BUSY : toOperation(row)] as const))
-  return items.map(({ id }) => answers.get(id))
 }
 
 function insertedAmong(submissions: readonly Submission[], rows: readonly Row[]): Map<Submission, Acceptance> {

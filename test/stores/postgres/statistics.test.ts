@@ -93,7 +93,8 @@ const STATEMENTS: Readonly<Partial<Record<StatementName, Expectation>>> = {
   countChildren: { values: [idOf(FIRST)], pages: 20, rows: 10 },
   lapsed: { values: [null, 200, 0], pages: 100, rows: 10 },
   purge: { values: [null, 200], pages: 100, rows: 10 },
-  // It comes last: each leaves what it has rolled back to those after it.
+  // These come last: each leaves what it has rolled back to those after it.
+  claimAll: { values: [null, ASKED, CLAIMED, 'holder', 30_000, null, true, null], pages: 50 * CLAIMED, rows: 2000 },
   finishAndClaim: {
     values: [null, ASKED, CLAIMED, 'holder', 30_000, null, true, null, COMPLETED, null],
     pages: 50 * CLAIMED,

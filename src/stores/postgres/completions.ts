@@ -1,0 +1,40 @@
+/** Changes that complete attempts: most of all changes, which have statements of their own. */
+import type { Change, Operation } from '../../model/operation.ts'
+import { isId } from './rows.ts'
+
+/** A change that is asked for. */
+export interface ChangeItem {
+  readonly id: string
+  readonly change: Change
+}
+
+/** The changes that complete an attempt and are the only ones of their operations. */
+export function completionsAmong(items: readonly ChangeItem[]): ReadonlySet<ChangeItem> {
+  const seen = new Set<string>()
+  const repeated = new Set<string>()
+  for (const { id } of items) {
+    if (seen.has(id)) repeated.add(id)
+    seen.add(id)
+  }
+  return new Set(items.filter(item => isCompletion(item.change) && !repeated.has(item.id)))
+}
+
+function isCompletion(change: Change): boolean {
+  return change.kind === 'finish' && change.outcome.kind === 'completed'
+}
+
+/** What a statement is given for completions. */
+export function completionRows(items: readonly ChangeItem[]) {
+  return items
+    .filter(({ id }) => isId(id))
+    .map(({ id, change }) => {
+      if (change.kind !== 'finish' || change.outcome.kind !== 'completed')
+        throw new TypeError(`${id} is not completed.`)
+      return { id, attempt: change.attempt, output: change.outcome.output }
+    })
+}
+
+/** Whether the attempt that a change ends is the one that runs. */
+export function isUnderWay(operation: Operation | undefined, change: Change): boolean {
+  return operation?.status === 'running' && change.kind === 'finish' && operation.attempt === change.attempt
+}
