@@ -6,6 +6,7 @@ import type { BlobStore } from '../blobs/blob-store.ts'
 import { redactUrl } from '../from-url/urls.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
 import type { Archive, WorkQueue } from '../stores/store.ts'
+import { type PatienceOptions, patiently } from '../util/patience.ts'
 import { type Command, JSON_OPTION, type ParsedArgs, UsageError } from './command.ts'
 import { type Comparison, compare, copyAll, type Digest } from './copying.ts'
 import { BlobCopier } from './copying-blobs.ts'
@@ -109,13 +110,30 @@ async function copyAndCompare(source: Archive, target: Archive, pair: BlobPair):
     lost++
     process.stderr.write(`${message}\n`)
   }
-  const copier = new BlobCopier(pair.from, pair.to, onLack)
+  const copier = new BlobCopier(pair.from, pair.to, onLack, PATIENCE)
+  const [from, to] = [patient(source), patient(target)]
   const { written, same, ahead } = await showingProgress(copier, onEach =>
-    copyAll(source, target, { blobs: copier, onEach, onLack }),
+    copyAll(from, to, { blobs: copier, onEach, onLack }),
   )
   const { stays, sent, there } = copier
-  const compared = await compare(source, target, stays ? undefined : copier)
+  const compared = await compare(from, to, stays ? undefined : copier)
   return { written, same, ahead, blobs: { stays, sent, there }, lost, ...compared }
+}
+
+/** A copy may take hours, in which a store is restarted, or has too much to do for a while. */
+const PATIENCE: PatienceOptions = {
+  patienceMs: 120_000,
+  onRetry: error => {
+    const why = error instanceof Error ? error.message : String(error)
+    process.stderr.write(`A store did not do what was asked; will retry: ${why}\n`)
+  },
+}
+
+function patient(archive: Archive): Archive {
+  return {
+    dump: (after, limit) => patiently(() => archive.dump(after, limit), PATIENCE),
+    restore: dumps => patiently(() => archive.restore(dumps), PATIENCE),
+  }
 }
 
 function linesOf({ written, same, ahead, blobs, lost, ...compared }: CopyResult): string[] {

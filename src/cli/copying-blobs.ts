@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto'
 import { type BlobReference, type BlobStore, contentEtag, readReference } from '../blobs/blob-store.ts'
 import type { Dump } from '../stores/store.ts'
+import { type PatienceOptions, patiently } from '../util/patience.ts'
 
 /** How many blobs are under way at once. Each upload holds some megabytes, however large its blob is. */
 const AT_ONCE = 4
@@ -27,14 +28,19 @@ export class BlobCopier {
   readonly #from: BlobStore
   readonly #to: BlobStore
   readonly #onLack: (message: string) => void
+  readonly #patience: PatienceOptions
   /** What was read from the target and found right, which one reading is enough for. */
   readonly #right = new Set<string>()
 
-  /** @param onLack called with each blob that the source cannot give */
-  constructor(from: BlobStore, to: BlobStore, onLack: (message: string) => void) {
+  /**
+   * @param onLack called with each blob that the source cannot give
+   * @param patience with blob stores that are away for a while
+   */
+  constructor(from: BlobStore, to: BlobStore, onLack: (message: string) => void, patience: PatienceOptions) {
     this.#from = from
     this.#to = to
     this.#onLack = onLack
+    this.#patience = patience
   }
 
   /** Whether both are one, and every blob stays where it is. */
@@ -44,10 +50,12 @@ export class BlobCopier {
 
   /** Has the target keep these; what the source cannot give holds nothing up. */
   async bring(references: readonly BlobReference[]): Promise<void> {
-    await inParallel(references, async reference => {
-      if (await this.#isThere(reference)) this.there++
-      else await this.#send(reference)
-    })
+    await inParallel(references, reference => patiently(() => this.#bring(reference), this.#patience))
+  }
+
+  async #bring(reference: BlobReference): Promise<void> {
+    if (await this.#isThere(reference)) this.there++
+    else await this.#send(reference)
   }
 
   /** What the target has under the keys of references, by these keys. */
@@ -70,7 +78,7 @@ export class BlobCopier {
 
   /** What cannot be read to its end is as good as missing: then it is sent again. */
   async #read(key: string): Promise<BlobContent | undefined> {
-    const bytes = await this.#to.get(key)
+    const bytes = await patiently(() => this.#to.get(key), this.#patience)
     if (bytes === undefined) return undefined
     const content = new Reading(key, bytes)
     try {

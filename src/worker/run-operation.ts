@@ -24,10 +24,10 @@ import {
 import type { Store } from '../stores/store.ts'
 import { withTimeout } from '../stores/with-timeout.ts'
 import { guardLogger, type Logger, stderrLogger } from '../util/logger.ts'
+import { patiently } from '../util/patience.ts'
 import { fillProcessName } from '../util/process-start.ts'
 import { followUp } from './family-outbox.ts'
 import { makeWorker, WORKER_OPTIONS, type WorkerOptions } from './make-worker.ts'
-import { openPatiently } from './open-patiently.ts'
 import type { Worker } from './worker.ts'
 
 /** Options of a worker that one attempt in one process does not need. */
@@ -113,7 +113,11 @@ export async function runOperation(options: RunOperationOptions): Promise<number
     if (id === undefined || id === '') {
       throw new Error('No operation is named: set WAYBILL_OPERATION_ID, or pass operationId.')
     }
-    await openPatiently(() => store.open({ brief: true }), { startupMs, logger })
+    // It may start before its network, its identity or a free connection is there.
+    await patiently(() => store.open({ brief: true }), {
+      patienceMs: startupMs,
+      onRetry: error => logger.warn({ err: error }, 'The store cannot be opened yet; will retry'),
+    })
     await options.blobs?.open?.()
     const claimed = await untilDone(worker, id, execution, logger)
     await followUpEnd(store, id, logger)

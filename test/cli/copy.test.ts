@@ -167,6 +167,25 @@ describe('waybill copy', () => {
     expect((await target.read(idOf(2)))?.status).toBe('canceled')
   })
 
+  test('tries again what fails for a reason that goes by itself, and goes on', async ({ lab }) => {
+    const [path, schema] = [await filledFile(lab), database.nextSchema()]
+    const url = `${database.url}?schema=${schema}`
+    expect((await waybill(['migrate', '--store', url])).code).toBe(0)
+    // As a server that shuts down at the second page of operations, and twice more at the next tries.
+    await database.pool().query(`
+      CREATE SEQUENCE ${schema}.pages;
+      CREATE FUNCTION ${schema}.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF nextval('${schema}.pages') = ANY ('{2,3,4}') THEN RAISE 'The server shuts down.' USING ERRCODE = '57P01'; END IF;
+        RETURN NULL;
+      END $$;
+      CREATE TRIGGER fail BEFORE INSERT ON ${schema}.operations FOR EACH STATEMENT EXECUTE FUNCTION ${schema}.fail()`)
+    const { code, out, err } = await copy(`sqlite:${path}`, url)
+    expect(err.match(/will retry: The server shuts down\./g)).toHaveLength(3)
+    expect(code).toBe(0)
+    expect(out).toMatch(new RegExp(`^Copied ${COUNT} operations; 0 were there already, unchanged\\.`))
+    expect(out).toContain('The stores are the same.')
+  })
+
   test('tells and exits 1 when an operation cannot be written', async ({ lab }) => {
     const [path, targetPath] = [await filledFile(lab), lab.file()]
     const target = await lab.store(targetPath)

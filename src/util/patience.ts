@@ -1,6 +1,5 @@
-/** Opens a store that may not answer yet: an execution may start before its network, its identity or a free connection is there. */
+/** Repeats what fails for a reason that goes by itself: a service that is busy or restarts, a network, a free connection. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Logger } from '../util/logger.ts'
 
 /** The pauses between two tries, in milliseconds: twice as long each time, up to the longest. */
 const PAUSE_MS = { first: 250, longest: 2000 } as const
@@ -15,42 +14,50 @@ const TRANSIENT_CODES = new Set<unknown>([
   'ENOTFOUND',
   'EPIPE',
   'ETIMEDOUT',
-  // PostgreSQL: no free connection, starting or shutting down.
+  // PostgreSQL: two transactions in each other's way, no free connection, a lock, starting or shutting down.
+  '40001',
+  '40P01',
   '53300',
+  '55P03',
   '57P01',
+  '57P02',
   '57P03',
-  // HTTP.
+  // HTTP. Cosmos DB: a partition moves, and a write in the way of another one.
   408,
+  410,
   429,
+  449,
   500,
   502,
   503,
   504,
 ])
 
-export interface OpenPatientlyOptions {
+/** PostgreSQL's class of errors of connections. */
+const CONNECTION_CODE = /^08...$/
+const TRANSIENT_MESSAGE = /\b(?:did not answer|timed? ?out|timeout|database is locked|connection terminated)\b/i
+
+/** Options of {@link patiently}. */
+export interface PatienceOptions {
   /** How long it is tried, in milliseconds. */
-  readonly startupMs: number
-  readonly logger: Logger
+  readonly patienceMs: number
+  /** Called with each failure after which it is tried again. */
+  readonly onRetry: (error: unknown) => void
 }
 
 /**
- * Opens what may not be reachable yet.
+ * Calls until it succeeds.
  *
  * @throws the last error when the time is up, or the first one that does not go by itself
  */
-export async function openPatiently(
-  open: () => Promise<void>,
-  { startupMs, logger }: OpenPatientlyOptions,
-): Promise<void> {
-  const until = performance.now() + startupMs
+export async function patiently<T>(call: () => Promise<T>, { patienceMs, onRetry }: PatienceOptions): Promise<T> {
+  const until = performance.now() + patienceMs
   for (let pauseMs: number = PAUSE_MS.first; ; pauseMs = Math.min(pauseMs * 2, PAUSE_MS.longest)) {
     try {
-      await open()
-      return
+      return await call()
     } catch (error) {
       if (!isTransient(error) || performance.now() + pauseMs >= until) throw error
-      logger.warn({ err: error }, 'The store cannot be opened yet; will retry')
+      onRetry(error)
       await sleep(pauseMs)
     }
   }
@@ -61,6 +68,7 @@ function isTransient(error: unknown, depth = 0): boolean {
   if (typeof error !== 'object' || error === null || depth > 5) return false
   const { code, name, message, cause, errors } = error as Readonly<Record<string, unknown>>
   if (TRANSIENT_CODES.has(code) || name === 'NoTokenError') return true
-  if (typeof message === 'string' && /\b(?:did not answer|timed? ?out|timeout)\b/i.test(message)) return true
+  if (typeof code === 'string' && CONNECTION_CODE.test(code)) return true
+  if (typeof message === 'string' && TRANSIENT_MESSAGE.test(message)) return true
   return [cause, ...(Array.isArray(errors) ? errors : [])].some(it => isTransient(it, depth + 1))
 }
