@@ -158,7 +158,7 @@ export class OperationWatcher {
   }
 
   #onHint(hint: Hint): void {
-    if ('id' in hint) void this.#wake(hint.id)
+    if ('id' in hint) void this.#wake(hint.id, hint.kind === 'ended' ? hint.operation : undefined)
     if (hint.kind !== 'unknown') return
     this.#isStale = true
     this.#rereadSoon()
@@ -183,11 +183,15 @@ export class OperationWatcher {
     if (this.#count > 0) this.#rereadSoon()
   }
 
-  /** Reads an operation once for all its waiters. */
-  #wake(id: string): Reading | undefined {
+  /**
+   * Reads an operation once for all its waiters.
+   *
+   * @param ended its record, where it has ended and is at hand: no later one says anything else to who waits
+   */
+  #wake(id: string, ended?: Operation): Reading | undefined {
     const waiters = this.#waiters.get(id)
     if (waiters === undefined) return undefined
-    const reading = this.#options.store.read(id)
+    const reading = ended === undefined ? this.#options.store.read(id) : Promise.resolve(ended)
     // The waiters see the failure, but all of them may have left.
     reading.catch(() => {})
     for (const { wake } of waiters) wake(reading)

@@ -101,8 +101,8 @@ export type Hint =
   | { readonly kind: 'changed'; readonly id: string }
   /** This operation is running, or has an execution, and is to be canceled. */
   | { readonly kind: 'cancel'; readonly id: string }
-  /** This operation has ended. */
-  | { readonly kind: 'ended'; readonly id: string }
+  /** This operation has ended; as what, where the store has its record at hand: who waits for the end need not read it. */
+  | { readonly kind: 'ended'; readonly id: string; readonly operation?: Operation | undefined }
   /** Another process has just looked for something, and there was nothing to do. */
   | { readonly kind: 'idle'; readonly look: string }
   /** Something was written, for example by another process or by a sweep; the store does not know what. */

@@ -248,8 +248,8 @@ describe('a wait whose hints', () => {
         return own ?? Reflect.get(target, name).bind(target)
       },
     })
-    const tell = () => {
-      for (const listener of listeners) listener({ kind: 'unknown' })
+    const tell = (hint: Hint = { kind: 'unknown' }) => {
+      for (const listener of listeners) listener(hint)
     }
     return { store, without, read, id: operation.id, tell }
   }
@@ -263,6 +263,19 @@ describe('a wait whose hints', () => {
     await store.change(id, { kind: 'cancel' })
     vi.advanceTimersByTime(5000)
     expect(await waited).toMatchObject({ status: 'canceled' })
+    watcher.close()
+  })
+
+  test('bring the record of the end is answered from it, without a read', async ({ lab }) => {
+    const { store, without, read, id, tell } = await hintless(lab)
+    const watcher = new OperationWatcher({ store: without, maxWaiting: 1 })
+    const waited = watcher.waitUntil(id, ({ status }) => status === 'canceled', { ms: NEVER, ...nobody })
+    await turn()
+    read.mockClear()
+    const operation = await store.change(id, { kind: 'cancel' })
+    tell({ kind: 'ended', id, operation })
+    expect(await waited).toEqual(operation)
+    expect(read).not.toHaveBeenCalled()
     watcher.close()
   })
 

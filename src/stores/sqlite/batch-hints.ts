@@ -16,7 +16,7 @@ export function hintsOf(writes: readonly Write[], settled: readonly BatchResult<
       return
     }
     for (const operation of touched(write, result.value)) {
-      hints.push(...changeHints(operation))
+      hints.push(...changeHints(operation).map(hint => (hint.kind === 'ended' ? { ...hint, operation } : hint)))
       if (operation.status === 'pending' && operation.runAt === null) ready.add(operation.type)
     }
     if (write.kind === 'note' && write.note.kind === 'log') hints.push({ kind: 'changed', id: write.lease.id })

@@ -2,7 +2,7 @@
 import type { LogLine } from '../store.ts'
 import type { Database, Row, Statement } from './database.ts'
 import type { ErrorRow } from './error-rows.ts'
-import { RECORDS, RecordQuery } from './rows.ts'
+import { RECORDS, RECORDS_WITH_OUTPUT, RecordQuery } from './rows.ts'
 
 /** What each read selects, except for whole records. */
 interface Selected {
@@ -32,6 +32,7 @@ export type Reads = { readonly [Name in keyof Selected]: Statement<Selected[Name
 // Left to itself, SQLite may take an index with which it reads far more than is asked for: so it is told which by INDEXED BY.
 const RECORD_READS = {
   operation: `${RECORDS} WHERE id = ?`,
+  withOutput: `${RECORDS_WITH_OUTPUT} WHERE id = ?`,
   byKey: `${RECORDS} WHERE type = ? AND owner = ? AND idempotency_key = ?`,
   list: `
     WITH asked (type, owner, before, most) AS (VALUES (?, ?, ?, ?))

@@ -3,7 +3,7 @@ import type { Operation } from '../../model/operation.ts'
 import { isFinal, type Problem, type Progress, STATUSES, type Status } from '../../model/protocol.ts'
 import type { Tags } from '../../model/submission.ts'
 import type { Waits } from '../../model/waits.ts'
-import type { ActiveOperation } from '../store.ts'
+import type { ActiveOperation, WithOutput } from '../store.ts'
 import { earlierAttempts, withCompletedAttempt, withHistory } from '../stored-operation.ts'
 import { type Database, type Row, type SqlValue, type Statement, withArrays } from './database.ts'
 
@@ -220,8 +220,14 @@ export function restoreValues(operation: Operation, purgeAt: number | null): Sql
   return toRow(operation).with(AT.purge_at, purgeAt)
 }
 
+const SELECTED = [...COLUMNS, 'number'].map(column => `operations.${column}`).join(', ')
+
 /** Selects whole records: the opening of each statement of a {@link RecordQuery}. */
-export const RECORDS: string = `SELECT ${[...COLUMNS, 'number'].map(column => `operations.${column}`).join(', ')} FROM operations`
+export const RECORDS: string = `SELECT ${SELECTED} FROM operations`
+
+/** Selects them with their outputs. */
+export const RECORDS_WITH_OUTPUT: string = `
+  SELECT ${SELECTED}, (SELECT body FROM outputs WHERE outputs.number = operations.number) FROM operations`
 
 /** A record, and how the file has it. */
 export interface StoredRecord {
@@ -243,6 +249,14 @@ export class RecordQuery {
   get(...parameters: SqlValue[]): Operation | undefined {
     const row = this.#statement.get(...parameters)
     return row === undefined ? undefined : toOperation(row as RecordRow)
+  }
+
+  /** Of {@link RECORDS_WITH_OUTPUT}. */
+  getWithOutput(...parameters: SqlValue[]): WithOutput | undefined {
+    const row = this.#statement.get(...parameters) as RecordRow | undefined
+    if (row === undefined) return undefined
+    const output = textOrNull(row.at(-1))
+    return { operation: toOperation(row), ...(output !== null && { output }) }
   }
 
   all(...parameters: SqlValue[]): Operation[] {

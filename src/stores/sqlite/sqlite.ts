@@ -39,6 +39,7 @@ import type {
   Store,
   StoreUse,
   SweepResult,
+  WithOutput,
 } from '../store.ts'
 import { QUEUE_COUNT_LIMIT, QUEUE_READY_LIMIT } from '../store.ts'
 import { toChildCounts } from '../stored-operation.ts'
@@ -138,7 +139,7 @@ class SqliteStore implements Store {
     this.#warnOfVersion(this.#reader)
     this.#file = new FileIdentity(this.#options.location.path)
     this.#prepare(this.#reader)
-    await this.#watchOthers(this.#reader)
+    await this.#watchOthers(this.#reader, this.#writer)
   }
 
   async check(): Promise<void> {
@@ -154,6 +155,10 @@ class SqliteStore implements Store {
 
   async read(id: string): Promise<Operation | undefined> {
     return this.#open.operation.get(id)
+  }
+
+  async readWithOutput(id: string): Promise<WithOutput | undefined> {
+    return this.#open.withOutput.getWithOutput(id)
   }
 
   async findByKey(type: string, owner: string, key: string): Promise<Operation | undefined> {
@@ -356,20 +361,20 @@ class SqliteStore implements Store {
     )
   }
 
-  async #watchOthers(reader: Database): Promise<void> {
-    this.#told = await this.#add({ kind: 'look' })
+  async #watchOthers(reader: Database, writer: WriterClient): Promise<void> {
+    this.#told = await writer.look()
     this.#watcher = new CommitWatcher({
       path: realFile(this.#options.location.path),
       version: prepareVersion(reader),
-      onCommit: () => void this.#tellOfOthers(),
+      onCommit: () => void this.#tellOfOthers(writer),
       onRename: () => this.#file?.look(),
       warn: this.#options.warn,
     })
   }
 
   /** What this store has written itself it has told already, name by name: all that waits would be read again for it. */
-  async #tellOfOthers(): Promise<void> {
-    const version = await this.#add({ kind: 'look' }).catch(() => undefined)
+  async #tellOfOthers(writer: WriterClient): Promise<void> {
+    const version = await writer.look().catch(() => undefined)
     if (version !== undefined && version === this.#told) return
     this.#told = version
     this.#hint({ kind: 'unknown' })

@@ -14,6 +14,8 @@ const YOUNG_GENERATION_MB = 12
 /** Executes batches, one at a time, and answers write by write. */
 export interface WriterClient {
   execute(writes: readonly Write[], now: number): Promise<readonly BatchResult<WriteResult>[]>
+  /** Gives another number whenever another connection than its own has committed. It is not part of any batch. */
+  look(): Promise<number>
   close(): Promise<void>
 }
 
@@ -27,6 +29,7 @@ export function inlineWriter(database: Database, { patient }: { readonly patient
   const writer = new Writer(database, { patient })
   return {
     execute: async (writes, now) => writer.execute(writes, now),
+    look: async () => writer.look(),
     close: async () => {
       database.close()
     },
@@ -39,8 +42,10 @@ export function inlineWriter(database: Database, { patient }: { readonly patient
  */
 export class ThreadWriter implements WriterClient {
   readonly #location: DatabaseLocation
-  #batches = 0
-  #thread: Worker | undefined
+  readonly #asked = new Map<number, PromiseWithResolvers<unknown>>()
+  #questions = 0
+  /** Starts or has started. */
+  #thread: Promise<Worker> | undefined
 
   private constructor(location: DatabaseLocation) {
     this.#location = location
@@ -54,19 +59,26 @@ export class ThreadWriter implements WriterClient {
 
   async execute(writes: readonly Write[], now: number): Promise<readonly BatchResult<WriteResult>[]> {
     const thread = await this.#started()
-    const number = ++this.#batches
-    const reply = replyOf(thread, reply => (isAnswerTo(number, reply) ? reply.settled : undefined))
+    const number = ++this.#questions
     try {
       thread.postMessage(enclose({ kind: 'batch', number, writes, now }))
     } catch (error) {
-      reply.forget()
       return await this.#withoutUncloneable(writes, now, error)
     }
-    return unpackResults(writes, await reply.promise)
+    return unpackResults(writes, await this.#answer<readonly BatchResult<unknown>[]>(number))
+  }
+
+  async look(): Promise<number> {
+    const thread = await this.#started()
+    const number = ++this.#questions
+    thread.postMessage(enclose({ kind: 'look', number }))
+    const seen = await this.#answer<BatchResult<number>>(number)
+    if ('error' in seen) throw seen.error
+    return seen.value
   }
 
   async close(): Promise<void> {
-    const thread = this.#thread
+    const thread = await this.#thread
     if (thread === undefined) return
     const exited = new Promise(resolve => thread.once('exit', resolve))
     thread.postMessage(enclose({ kind: 'close' }))
@@ -86,25 +98,52 @@ export class ThreadWriter implements WriterClient {
     return sendable.map(sent => (sent ? (settled.shift() ?? { error: cause }) : { error: cause }))
   }
 
-  async #started(): Promise<Worker> {
-    if (this.#thread !== undefined) return this.#thread
+  #answer<Answer>(number: number): Promise<Answer> {
+    const asked = Promise.withResolvers<unknown>()
+    this.#asked.set(number, asked)
+    return asked.promise as Promise<Answer>
+  }
+
+  #started(): Promise<Worker> {
+    this.#thread ??= this.#start()
+    return this.#thread
+  }
+
+  async #start(): Promise<Worker> {
     const thread = new Worker(siblingModuleUrl(import.meta.url, 'writer-thread'), {
       workerData: this.#location,
       execArgv: threadExecArgv(),
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
     })
-    await replyOf(thread, reply => (reply.kind === 'ready' ? true : undefined)).promise
-    thread.on('error', () => {})
+    const ready = Promise.withResolvers<void>()
+    const fail = (error: unknown) => {
+      ready.reject(error)
+      this.#fail(error)
+    }
+    thread.on('message', posted => {
+      const reply = disclose<WriterReply>(posted)
+      if (reply?.kind === 'ready') ready.resolve()
+      else if (reply !== undefined) this.#settle(reply)
+    })
+    thread.on('error', fail)
+    thread.on('messageerror', fail)
     thread.once('exit', () => {
       this.#thread = undefined
+      fail(new Error("The SQLite store's writer thread has ended."))
     })
-    this.#thread = thread
+    await ready.promise
     return thread
   }
-}
 
-function isAnswerTo(number: number, reply: WriterReply): reply is WriterReply & { kind: 'settled' } {
-  return reply.kind === 'settled' && reply.number === number
+  #settle({ number, answer }: Exclude<WriterReply, { kind: 'ready' }>): void {
+    this.#asked.get(number)?.resolve(answer)
+    this.#asked.delete(number)
+  }
+
+  #fail(error: unknown): void {
+    for (const { reject } of this.#asked.values()) reject(error)
+    this.#asked.clear()
+  }
 }
 
 function isCloneable(write: Write): boolean {
@@ -114,25 +153,4 @@ function isCloneable(write: Write): boolean {
   } catch {
     return false
   }
-}
-
-/**
- * Waits for one reply of the thread, and passes over everything else that comes through its port.
- *
- * @param pick what is waited for in a reply; undefined where the reply is another one
- */
-function replyOf<Picked>(thread: Worker, pick: (reply: WriterReply) => Picked | undefined) {
-  const { promise, resolve, reject } = Promise.withResolvers<Picked>()
-  const onMessage = (posted: unknown) => {
-    const reply = disclose<WriterReply>(posted)
-    const picked = reply && pick(reply)
-    if (picked !== undefined) resolve(picked)
-  }
-  const onExit = () => reject(new Error("The SQLite store's writer thread has ended."))
-  const listeners = { message: onMessage, messageerror: reject, error: reject, exit: onExit }
-  for (const [event, listener] of Object.entries(listeners)) thread.on(event, listener)
-  const forget = () => {
-    for (const [event, listener] of Object.entries(listeners)) thread.off(event, listener)
-  }
-  return { promise: promise.finally(forget), forget }
 }

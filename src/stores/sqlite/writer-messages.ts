@@ -11,13 +11,16 @@ import type { ClaimResult, Write, WriteResult } from './writer.ts'
 /** What the thread is sent. */
 export type WriterRequest =
   | { readonly kind: 'batch'; readonly number: number; readonly writes: readonly Write[]; readonly now: number }
+  | { readonly kind: 'look'; readonly number: number }
   | { readonly kind: 'close' }
 
 /** What the thread sends. */
 export type WriterReply =
   | { readonly kind: 'ready' }
   /** The answers to the batch of this number, write by write. */
-  | { readonly kind: 'settled'; readonly number: number; readonly settled: readonly BatchResult<unknown>[] }
+  | { readonly kind: 'settled'; readonly number: number; readonly answer: readonly BatchResult<unknown>[] }
+  /** The answer to the look of this number. */
+  | { readonly kind: 'seen'; readonly number: number; readonly answer: BatchResult<number> }
 
 const MARK = 'waybill:sqlite-writer'
 

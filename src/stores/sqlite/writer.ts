@@ -40,8 +40,6 @@ export type Write =
   | { readonly kind: 'restore'; readonly dumps: readonly Dump[] }
   /** Changes no operation: whether a write would be kept. */
   | { readonly kind: 'check' }
-  /** Writes nothing: whether others have. */
-  | { readonly kind: 'look' }
 
 /** What a claim did. */
 export interface ClaimResult {
@@ -65,8 +63,6 @@ export interface WriteResults {
   reschedule: number
   restore: undefined
   check: undefined
-  /** Another number whenever another connection has committed. */
-  look: number
 }
 
 /** The answer to any write. */
@@ -113,8 +109,6 @@ export class Writer {
    * @param now milliseconds since the epoch: the store's clock
    */
   execute(writes: readonly Write[], now: number): BatchResult<WriteResult>[] {
-    // To look takes no lock: another process that writes for long does not keep this one from hearing of it.
-    if (writes.every(({ kind }) => kind === 'look')) return this.#look(writes)
     try {
       this.#begin()
     } catch (error) {
@@ -129,13 +123,9 @@ export class Writer {
     }
   }
 
-  #look(looks: readonly Write[]): BatchResult<WriteResult>[] {
-    try {
-      const value = this.#version()
-      return looks.map(() => ({ value }))
-    } catch (error) {
-      return looks.map(() => ({ error }))
-    }
+  /** Another number whenever another connection has committed. Takes no lock, and so never waits for another process. */
+  look(): number {
+    return this.#version()
   }
 
   #transaction(writes: readonly Write[], now: number): WriteResult[] {
@@ -201,8 +191,6 @@ export class Writer {
       case 'check':
         this.#sql.check.run(now)
         return undefined
-      case 'look':
-        return this.#version()
     }
   }
 
