@@ -30,12 +30,12 @@ const SECTIONS: readonly Section[] = [
   {
     title: 'dispatcher',
     about: 'How a process starts executions on another engine.',
-    of: ['waybill#DispatcherOptions'],
+    of: ['launchers/make-dispatcher#DispatcherOptions'],
   },
   {
     title: 'autoscale',
     about: 'How a process requests executions that drain the backlog.',
-    of: ['waybill#AutoscaleOptions'],
+    of: ['launchers/make-autoscaler#AutoscaleOptions'],
   },
   { title: 'webhooks', about: 'How a process sends webhooks.', of: ['webhooks/webhooks-options#WebhooksOptions'] },
   {

@@ -4,10 +4,19 @@
  */
 import { Batches } from './batches/batches.ts'
 import type { BlobStore } from './blobs/blob-store.ts'
-import { Autoscaler } from './launchers/autoscaler.ts'
-import { Dispatcher } from './launchers/dispatcher.ts'
-import { type Launcher, REFUSAL_REASONS } from './launchers/launcher.ts'
-import type { ScaleTrigger } from './launchers/scale-trigger.ts'
+import { REFUSAL_REASONS } from './launchers/launcher.ts'
+import {
+  AUTOSCALE_OPTIONS,
+  type AutoscaleOptions,
+  makeAutoscaler,
+  RENAMED_AUTOSCALE_OPTIONS,
+} from './launchers/make-autoscaler.ts'
+import {
+  DISPATCHER_OPTIONS,
+  type DispatcherOptions,
+  makeDispatcher,
+  RENAMED_DISPATCHER_OPTIONS,
+} from './launchers/make-dispatcher.ts'
 import { type Duration, durationMs, toMs } from './model/duration.ts'
 import type { Operation } from './model/operation.ts'
 import type { AnyOperationType } from './model/operation-type.ts'
@@ -25,7 +34,6 @@ import {
   type RenamedOptions,
   required,
   STORE,
-  withMethods,
 } from './model/options.ts'
 import { Metrics } from './observability/metrics.ts'
 import type { Operator } from './operator/operator.ts'
@@ -49,35 +57,7 @@ import { FamilyOutbox } from './worker/family-outbox.ts'
 import { makeWorker, RENAMED_WORKER_OPTIONS, WORKER_OPTIONS, type WorkerOptions } from './worker/make-worker.ts'
 import { Sweeper } from './worker/sweeper.ts'
 
-export type { WorkerOptions }
-
-/** How this process starts one execution for each operation on another engine. */
-export interface DispatcherOptions {
-  readonly launcher: Launcher
-  /** How long an execution may take from its start to its claim before another one is started. Default 2 minutes. */
-  readonly claimTimeout?: Duration | undefined
-  /** The longest time between two looks at the queue when no hint comes. Default 1 s. */
-  readonly pollInterval?: Duration | undefined
-  /** The time between two looks at the executions. Default 10 s. */
-  readonly reconcileInterval?: Duration | undefined
-  /**
-   * How many executions of the launcher's engine may run at once, over all processes that use the store, from 1 to
-   * 10,000. More operations wait in the queue. Default: unlimited.
-   */
-  readonly maxExecutions?: number | undefined
-}
-
-/** How this process requests executions that drain the backlog. */
-export interface AutoscaleOptions {
-  /** Starts executions, such as `storageQueue(client)`. */
-  readonly trigger: ScaleTrigger
-  /** How many ready operations one execution is requested for, 1 to 10,000. Default 16. */
-  readonly operationsPerExecution?: number | undefined
-  /** How many executions are requested at once, 1 to 1,000. Default 10. */
-  readonly maxExecutions?: number | undefined
-  /** The longest time between two looks at the backlog. Default 5 s. */
-  readonly pollInterval?: Duration | undefined
-}
+export type { AutoscaleOptions, DispatcherOptions, WorkerOptions }
 
 /** Options of {@link createWaybill}. */
 export interface WaybillOptions {
@@ -132,36 +112,6 @@ export interface StartOptions {
   readonly timeout?: Duration | undefined
   /** How to raise the limit: the last sentence of that error. */
   readonly timeoutHint?: string | undefined
-}
-
-const DISPATCHER_OPTIONS: Checks<DispatcherOptions> = {
-  launcher: required(
-    withMethods('a launcher, such as processLauncher({ entry: "./job.ts" })', 'start', 'stop', 'inspect'),
-  ),
-  claimTimeout: duration({ min: 1000 }),
-  pollInterval: duration({ min: 10 }),
-  reconcileInterval: duration({ min: 50 }),
-  maxExecutions: integer(1, 10_000),
-}
-
-const RENAMED_DISPATCHER_OPTIONS: RenamedOptions<DispatcherOptions> = {
-  hold: 'claimTimeout',
-  scan: 'pollInterval',
-  reconcile: 'reconcileInterval',
-}
-
-const AUTOSCALE_OPTIONS: Checks<AutoscaleOptions> = {
-  trigger: required(withMethods('a scale trigger, such as storageQueue(client)', 'request')),
-  operationsPerExecution: integer(1, 10_000),
-  maxExecutions: integer(1, 1000),
-  pollInterval: duration({ min: 10 }),
-}
-
-const RENAMED_AUTOSCALE_OPTIONS: RenamedOptions<AutoscaleOptions> = {
-  by: 'trigger',
-  share: 'operationsPerExecution',
-  max: 'maxExecutions',
-  scan: 'pollInterval',
 }
 
 /** What the options of a composition must be. */
@@ -246,14 +196,7 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
   const hooks = hooksObserver(hooksOf(options), declared, error => {
     logger.error({ err: error }, 'A hook of the composition failed')
   })
-  const counts: StoreObserver = {
-    accepted: ({ type }) => {
-      if (declared.has(type)) metrics.accepted(type)
-    },
-    ended: ({ type, status }) => {
-      if (declared.has(type)) metrics.finished(type, status)
-    },
-  }
+  const counts = countsObserver(declared, () => metrics)
   const store = observed(timed, hooks === undefined ? [families, counts] : [families, counts, hooks])
   const metrics = new Metrics(
     {
@@ -287,43 +230,25 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
   const worker = options.worker && makeWorker(options.worker, shared)
   const dispatcher = options.dispatcher && makeDispatcher(options.dispatcher, shared)
   const autoscaler = options.autoscale && makeAutoscaler(options.autoscale, shared)
-  const sweeper = new Sweeper({
-    store,
-    blobs,
-    logger,
-    metrics,
-    everyMs: toMs(options.sweepInterval ?? '5s'),
-  })
+  const sweeper = new Sweeper({ store, blobs, logger, metrics, everyMs: toMs(options.sweepInterval ?? '5s') })
   const webhooks = options.webhooks && new Webhooks(options.webhooks, { store, operations, logger })
   const schedules =
     options.schedules && new Schedules(options.schedules, { store: shared.store, operations, logger, now })
   const batches = batchTypes.length === 0 ? undefined : new Batches(batchTypes, types, shared)
-  const operator = new StoreOperator({
-    store,
-    operations,
-    webhooks,
-    logger,
-    pauses,
-    schedules: schedules?.types ?? [],
-  })
-  const loops = (): readonly Loop[] =>
-    [worker, dispatcher, autoscaler, sweeper, webhooks, schedules, batches, operator, pauses, families].flatMap(
-      part => part?.loops ?? [],
-    )
-  const stopWork = async () => {
-    operations.drain()
-    const parts = [schedules, batches, dispatcher, autoscaler, worker, webhooks, sweeper, operator, pauses, families]
-    await Promise.all(parts.map(part => part?.stop()))
-  }
-  let drained: Promise<void> | undefined
-  const drain = () => {
-    drained ??= stopWork()
-    return drained
-  }
-  const stop = async () => {
-    await drain()
-    await Promise.all([store.close(), blobs?.close?.()])
-  }
+  const scheduled = schedules?.types ?? []
+  const operator = new StoreOperator({ store, operations, webhooks, logger, pauses, schedules: scheduled })
+  const parts = present([
+    ['the sweeper', sweeper],
+    ['the reports of children', families],
+    ['the paused types', pauses],
+    ['the handlers to load', worker],
+    ['the dispatcher', dispatcher],
+    ['the autoscaler', autoscaler],
+    ['the webhooks', webhooks],
+    ['the operator', operator],
+    ['the schedules', schedules],
+    ['the batches', batches],
+  ])
   return {
     ...directCalls(operations),
     operations,
@@ -333,37 +258,67 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
     metrics,
     webhooks,
     blobs,
-    start: async ({ timeout, timeoutHint } = {}) => {
-      const timeoutMs = timeout === undefined ? undefined : durationMs('timeout', timeout, { min: 1 })
-      const begin = () => {
-        dispatcher?.start()
-        autoscaler?.start()
-        return Promise.all([webhooks?.start(), operator.start(), schedules?.start(), batches?.start()])
-      }
-      const steps: readonly StartStep[] = [
-        { awaits: 'the store to open', run: () => store.open() },
-        { awaits: 'the blob store to open', run: () => blobs?.open?.() },
-        { awaits: 'the sweeper', run: () => sweeper.start() },
-        { awaits: 'the families', run: () => families.start(store) },
-        { awaits: 'the paused types', run: () => pauses.start() },
-        { awaits: 'the handlers to load', run: () => worker?.start() },
-        { awaits: 'the dispatcher, the webhooks and the schedules', run: begin },
-      ]
-      try {
-        await runSteps(steps, () => drained !== undefined, { timeoutMs, timeoutHint })
-      } catch (error) {
-        const stopped = stop()
-        // What has hung once may hang the stop too.
-        if (error instanceof StartTimeoutError) stopped.catch(() => {})
-        else await stopped
-        throw error
-      }
-    },
-    drain,
-    stop,
+    ...lifeOf({ store, blobs, operations, parts }),
     running: () => worker?.running ?? 0,
-    stalled: () => [...loops().flatMap(loop => (loop.healthy ? [] : [loop.name])), ...(worker?.stuck ?? [])],
+    stalled: () => {
+      const loops = parts.flatMap(({ part }) => part.loops)
+      return [...loops.flatMap(loop => (loop.healthy ? [] : [loop.name])), ...(worker?.stuck ?? [])]
+    },
   }
+}
+
+/** What works in the background from the start of a composition to its end. */
+interface BackgroundPart {
+  readonly loops: readonly Loop[]
+  start(store: Store): unknown
+  stop(): Promise<void>
+}
+
+/** The parts that there are, in the order of their start, each with what the start then waits for. */
+function present(all: readonly (readonly [awaits: string, part: BackgroundPart | undefined])[]) {
+  return all.flatMap(([awaits, part]) => (part === undefined ? [] : [{ awaits, part }]))
+}
+
+interface Living {
+  readonly store: Store
+  readonly blobs: BlobStore | undefined
+  readonly operations: Operations
+  readonly parts: ReturnType<typeof present>
+}
+
+/** How a composition starts, drains and stops. */
+function lifeOf({ store, blobs, operations, parts }: Living): Pick<Waybill, 'start' | 'drain' | 'stop'> {
+  let drained: Promise<void> | undefined
+  const stopWork = async () => {
+    operations.drain()
+    await Promise.all(parts.map(({ part }) => part.stop()))
+  }
+  const drain = () => {
+    drained ??= stopWork()
+    return drained
+  }
+  const stop = async () => {
+    await drain()
+    await Promise.all([store.close(), blobs?.close?.()])
+  }
+  const start: Waybill['start'] = async ({ timeout, timeoutHint } = {}) => {
+    const timeoutMs = timeout === undefined ? undefined : durationMs('timeout', timeout, { min: 1 })
+    const steps: readonly StartStep[] = [
+      { awaits: 'the store to open', run: () => store.open() },
+      { awaits: 'the blob store to open', run: () => blobs?.open?.() },
+      ...parts.map(({ awaits, part }) => ({ awaits, run: () => part.start(store) })),
+    ]
+    try {
+      await runSteps(steps, () => drained !== undefined, { timeoutMs, timeoutHint })
+    } catch (error) {
+      const stopped = stop()
+      // What has hung once may hang the stop too.
+      if (error instanceof StartTimeoutError) stopped.catch(() => {})
+      else await stopped
+      throw error
+    }
+  }
+  return { start, drain, stop }
 }
 
 function checkWaybillOptions(options: WaybillOptions): void {
@@ -374,47 +329,23 @@ function checkWaybillOptions(options: WaybillOptions): void {
   if (autoscale !== undefined) checkOptions('autoscale', autoscale, AUTOSCALE_OPTIONS, RENAMED_AUTOSCALE_OPTIONS)
 }
 
+/** Counts what is accepted and what ends, of the declared types. */
+function countsObserver(declared: ReadonlySet<string>, metrics: () => Metrics): StoreObserver {
+  return {
+    accepted: ({ type }) => {
+      if (declared.has(type)) metrics().accepted(type)
+    },
+    ended: ({ type, status }) => {
+      if (declared.has(type)) metrics().finished(type, status)
+    },
+  }
+}
+
 /** Hooks see what operators see. */
 function hooksOf({ onAccepted, onFinished, onFailed }: WaybillOptions): OperationHooks {
   const viewed = (hook: ((operation: OperationView) => unknown) | undefined) =>
     hook && ((operation: Operation) => hook(toView(operation)))
   return { onAccepted: viewed(onAccepted), onFinished: viewed(onFinished), onFailed: viewed(onFailed) }
-}
-
-interface Shared {
-  readonly store: Store
-  readonly types: readonly AnyOperationType[]
-  readonly blobs?: BlobStore | undefined
-  readonly logger: Logger
-  readonly metrics?: Metrics | undefined
-}
-
-function makeAutoscaler(options: AutoscaleOptions, { store, types, logger }: Shared): Autoscaler {
-  return new Autoscaler({
-    store,
-    types,
-    logger,
-    trigger: options.trigger,
-    operationsPerExecution: options.operationsPerExecution ?? 16,
-    maxExecutions: options.maxExecutions ?? 10,
-    pollIntervalMs: toMs(options.pollInterval ?? '5s'),
-  })
-}
-
-function makeDispatcher(options: DispatcherOptions, shared: Shared): Dispatcher {
-  const { launcher } = options
-  if (typeof launcher.engine !== 'string' || launcher.engine === '') {
-    const given = JSON.stringify(launcher.engine)
-    throw new TypeError(`dispatcher.launcher.engine must be the name of its engine, such as "process", not ${given}.`)
-  }
-  return new Dispatcher({
-    ...shared,
-    launcher,
-    claimTimeoutMs: toMs(options.claimTimeout ?? '2m'),
-    pollIntervalMs: toMs(options.pollInterval ?? '1s'),
-    reconcileIntervalMs: toMs(options.reconcileInterval ?? '10s'),
-    maxExecutions: options.maxExecutions,
-  })
 }
 
 /** Its operations are worked off by the composition itself. */
