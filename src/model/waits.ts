@@ -98,6 +98,8 @@ export function waitStep(name: string): string {
 /** How a wait ended, as its step keeps it: `value` is there only where an event has come. */
 export interface WaitEnd {
   readonly value?: unknown
+  /** Of a sleep: a wait for an event has none. */
+  readonly kind?: 'time'
   /** When, in milliseconds since the epoch, by the store's clock. */
   readonly at: number
 }

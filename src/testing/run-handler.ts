@@ -199,7 +199,7 @@ class Recorder {
         unfinished: this.#submitted.flatMap(({ key, id }) => (Object.hasOwn(this.#results, key) ? [] : [id])),
         told: 0,
       }),
-      childEnd: async () => ({ status: 'completed', at: 0 }),
+      childEnds: async ids => ids.map(() => ({ status: 'completed', at: 0 })),
       childOutput: async id => {
         const child = this.#submitted.find(it => it.id === id)
         const result = child && this.#results[child.key]

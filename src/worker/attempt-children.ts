@@ -19,7 +19,7 @@ import { UniqueNames } from './unique-names.ts'
 export interface ChildrenOptions {
   /** The operation that submits them. */
   readonly parent: { readonly id: string; readonly owner: string; readonly traceparent: string | null }
-  readonly host: Pick<Host, 'submit' | 'childEnd' | 'childOutput'>
+  readonly host: Pick<Host, 'submit' | 'childEnds' | 'childOutput'>
   readonly signal: AbortSignal
   readonly steps: Steps
   readonly waits: AttemptWaits
@@ -32,9 +32,11 @@ interface NewChild {
   readonly submission: ChildSubmission
 }
 
-/** How many children one step records; a handler that submits more at once submits them one batch after the other. */
+/** How many children one step records: a handler that submits more at once submits them one batch after the other. */
 const BATCH = 500
-/** How many ends or results are read at once. */
+/** How many ends are read together. */
+const PAGE = 500
+/** How many results are read at once. */
 const PARALLEL = 32
 
 export class AttemptChildren {
@@ -154,14 +156,28 @@ export class AttemptChildren {
 
   /** When the last of them ended; undefined where one has not, after all. */
   async #readEnds(ids: readonly string[]): Promise<number | undefined> {
-    const read = async (id: string) => {
-      const end = await this.#options.host.childEnd(id)
-      if (end !== undefined) this.#ends.set(id, end)
-    }
     const left = ids.filter(id => !this.#ends.has(id))
-    await inParallel(left, read, PARALLEL)
+    for (let first = 0; first < left.length; first += PAGE) await this.#readPage(left.slice(first, first + PAGE))
     const ends = ids.map(id => this.#ends.get(id)?.at)
     return ends.includes(undefined) ? undefined : Math.max(...(ends as number[]))
+  }
+
+  async #readPage(ids: readonly string[]): Promise<void> {
+    for (const [at, end] of (await this.#options.host.childEnds(ids)).entries()) {
+      const id = ids[at]
+      if (id === undefined || end === undefined) continue
+      this.#checkType(id, end)
+      this.#ends.set(id, end)
+    }
+  }
+
+  /** A new version of the handler may use a key for a child of another type. */
+  #checkType(id: string, { type: was }: ChildEnd): void {
+    const is = this.#types.get(id)
+    if (is === undefined || was === undefined || is === was) return
+    throw new Error(
+      `The child ${id} is of the type "${was}": an earlier attempt has submitted it under this key. Give the child of the type "${is}" a new key.`,
+    )
   }
 
   async #resultOf(id: string): Promise<unknown> {

@@ -113,19 +113,20 @@ export class AttemptWaits {
     return await this.#answer('event', name, options)
   }
 
-  async ask(name: unknown, options: AskOptions): Promise<unknown> {
+  async ask(name: unknown, options: Partial<AskOptions> = {}): Promise<unknown> {
     const { message } = options
     checkText('job.ask: message', message, MAX_MESSAGE)
     return await this.#answer('input', name, options, { message })
   }
 
-  async askModel(name: unknown, { prompt, maxTokens = MAX_TOKENS, timeout }: AskModelOptions): Promise<string> {
+  async askModel(name: unknown, options: Partial<AskModelOptions> = {}): Promise<string> {
+    const { prompt, maxTokens = MAX_TOKENS, timeout } = options
     checkText('job.askModel: prompt', prompt, MAX_PROMPT)
     if (!Number.isInteger(maxTokens) || maxTokens < 1 || maxTokens > MOST_TOKENS) {
       throw new TypeError(`job.askModel: maxTokens must be a whole number from 1 to ${MOST_TOKENS}.`)
     }
-    const options = { schema: { type: 'string' }, timeout }
-    return String(await this.#answer('input', name, options, { message: prompt, model: { maxTokens } }))
+    const text = { schema: { type: 'string' }, timeout }
+    return String(await this.#answer('input', name, text, { message: prompt, model: { maxTokens } }))
   }
 
   async callbackUrl(name: unknown): Promise<string> {
@@ -216,7 +217,9 @@ export class AttemptWaits {
   }
 
   async #lookUp(request: WaitRequest): Promise<WaitEnd | undefined> {
-    return await this.during(async () => (await this.#recorded(request.name)) ?? (await this.#timedOut(request)))
+    const end = await this.during(async () => (await this.#recorded(request.name)) ?? (await this.#timedOut(request)))
+    if (end !== undefined) checkKind(request, end)
+    return end
   }
 
   /** An operation that has never waited, and was sent no event, has no such steps: they need not be read. */
@@ -230,7 +233,7 @@ export class AttemptWaits {
   async #timedOut({ kind, name }: WaitRequest): Promise<WaitEnd | undefined> {
     const until = this.#before(kind, name)?.until ?? null
     if (until === null || until > this.#options.claimedAt) return undefined
-    const end = { at: until }
+    const end: WaitEnd = { at: until, ...(kind === 'time' && { kind }) }
     await this.#options.steps.record(waitStep(name), JSON.stringify(end))
     return end
   }
@@ -334,7 +337,15 @@ function checkEventName(name: unknown): asserts name is string {
   throw new TypeError('An event needs a name of 1 to 64 letters, digits, "_", "." and "-", a letter or digit first.')
 }
 
-function checkText(what: string, text: unknown, max: number): void {
+/** A new version of the handler may use a name for another kind of wait, which the recorded end does not fit. */
+function checkKind({ kind, name }: WaitRequest, end: WaitEnd): void {
+  const was = 'value' in end ? 'an event' : end.kind === 'time' ? 'a sleep' : undefined
+  const is = kind === 'time' ? 'a sleep' : 'an event'
+  if (was === undefined || was === is) return
+  throw new Error(`The wait "${name}" was ${was} in an earlier attempt, and is ${is} now. Give it a new name.`)
+}
+
+function checkText(what: string, text: unknown, max: number): asserts text is string {
   if (typeof text === 'string' && text !== '' && text.length <= max) return
   throw new TypeError(`${what} must be a string of 1 to ${max} characters.`)
 }

@@ -11,6 +11,8 @@ import type { ChildEnd, ChildSubmission, Family } from './runners/runner.ts'
 
 /** How many children are canceled at once. */
 const PARALLEL = 32
+/** How many ends are read at once: a store reads them together where it can. */
+const READS = 100
 
 /**
  * Submits children. The parent is told first that it has some: a crash in between leaves none that nobody looks after.
@@ -58,13 +60,20 @@ export async function readFamily(store: OperationStore, parent: string): Promise
   return { unfinished: await listAllChildren(store, parent, 'unfinished'), told }
 }
 
-/** Reads how a child has ended; undefined while it has not. One that was deleted has ended without a result. */
-export async function readChildEnd(store: OperationStore, id: string): Promise<ChildEnd | undefined> {
+/** Reads how children have ended, in their order; undefined for one that has not. One that was deleted has ended without a result. */
+export async function readChildEnds(
+  store: OperationStore,
+  ids: readonly string[],
+): Promise<readonly (ChildEnd | undefined)[]> {
+  return await inParallel(ids, id => readChildEnd(store, id), READS)
+}
+
+async function readChildEnd(store: OperationStore, id: string): Promise<ChildEnd | undefined> {
   const child = await store.read(id)
   if (child === undefined) return { status: undefined, at: 0 }
-  const { status, finishedAt, error } = child
+  const { type, status, finishedAt, error } = child
   if (!isFinal(status)) return undefined
   const at = finishedAt ?? 0
-  if (status !== 'completed') return { status, at, problem: error ?? undefined }
-  return { status, at }
+  if (status !== 'completed') return { type, status, at, problem: error ?? undefined }
+  return { type, status, at }
 }

@@ -13,7 +13,7 @@ import type { Logger } from '../util/logger.ts'
 import { sleepUnref } from '../util/sleep.ts'
 import { outcomeOfStop } from './attempt.ts'
 import { describeError } from './attempt-error.ts'
-import { readChildEnd, readFamily, submitChildren } from './family.ts'
+import { readChildEnds, readFamily, submitChildren } from './family.ts'
 import type { ResultBlobs } from './result-blobs.ts'
 import {
   type Host,
@@ -313,7 +313,7 @@ export class RunningAttempt {
       },
       family: async () => await this.#insist(async () => await readFamily(store, id)),
       childOutput: async child => await this.#insist(async () => await store.readPayload(child, 'output')),
-      childEnd: async child => await this.#insist(async () => await readChildEnd(store, child)),
+      childEnds: async ids => await this.#insist(async () => await readChildEnds(store, ids)),
       recordStep: async (name, value) => {
         const step = { kind: 'step', name, value } as const
         if (!(await this.#insist(async () => await store.appendNote(this.lease, step))))

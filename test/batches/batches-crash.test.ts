@@ -2,10 +2,11 @@
  * A batch whose processes are killed one after the other: while it submits its items, while they run, and while their ends
  * are reported. `WAYBILL_BATCH=10000 npx vitest run test/batches/batches-crash.test.ts` does it with more.
  */
-import { expect } from 'vitest'
+import { describe, expect } from 'vitest'
 import { toSubmission } from '../../src/model/submit-request.ts'
 import { SQUARE, SQUARE_BATCHES, SQUARES } from '../fixtures/batch-types.ts'
 import { Child } from '../support/child.ts'
+import { openStore, storePlaces } from '../support/store-places.ts'
 import { hasFinished, test, until } from '../support/waybill.ts'
 
 const COUNT = Number(process.env.WAYBILL_BATCH ?? 800)
@@ -19,32 +20,38 @@ const DEATHS = [
   ['familyDue', 2],
 ] as const
 
-test(`a batch of ${COUNT} with ${BAD} bad items gives each of the others its result`, async ({ lab }) => {
-  const path = lab.file()
-  const store = await lab.store(path)
-  const items = Array.from({ length: COUNT }, (_, of) => ({ of: of % (COUNT / BAD) === 5 ? 'five' : of }))
-  const submission = toSubmission(SQUARE_BATCHES, { input: items }, null)
-  await store.accept(submission)
+describe.for(storePlaces())('on %s', ([_, placeFor]) => {
+  test(`a batch of ${COUNT} with ${BAD} bad items gives each of the others its result`, async ({ lab }) => {
+    const place = placeFor(lab)
+    const store = await openStore(lab, place)
+    const items = Array.from({ length: COUNT }, (_, of) => ({ of: of % (COUNT / BAD) === 5 ? 'five' : of }))
+    const submission = toSubmission(SQUARE_BATCHES, { input: items }, null)
+    await store.accept(submission)
 
-  const program = new URL('../fixtures/batch-process.ts', import.meta.url)
-  for (const [method, number] of DEATHS) {
-    const child = new Child(program, path, method, String(number))
-    lab.onEnd(() => child.kill())
-    await child.ended()
-  }
-  const waybill = await lab.waybill([SQUARES, SQUARE_BATCHES], { store, worker: { handlers: SQUARE, concurrency: 64 } })
-  const batch = await hasFinished(store, submission.id)
-  const counts = { completed: COUNT - BAD, failed: BAD, canceled: 0 }
-  expect(await store.readPayload(batch.id, 'output')).toBe(JSON.stringify({ total: COUNT, ...counts }))
-  expect(await store.countChildren(batch.id)).toEqual({ unfinished: 0, ...counts })
-  const children = await waybill.operations.children(batch)
-  expect(children).toHaveLength(COUNT)
-  for (const { key, id } of children) {
-    const { status, history } = (await store.read(id)) ?? { history: [] }
-    const isBad = items[Number(key)]?.of === 'five'
-    expect(status).toBe(isBad ? 'failed' : 'completed')
-    expect(history.filter(({ outcome }) => outcome === 'completed')).toHaveLength(isBad ? 0 : 1)
-    if (!isBad) expect(await store.readPayload(id, 'output')).toBe(String(Number(key) ** 2))
-  }
-  await until(async () => (await store.familyDue(1)).length === 0)
+    const program = new URL('../fixtures/batch-process.ts', import.meta.url)
+    for (const [method, number] of DEATHS) {
+      const child = new Child(program, place, method, String(number))
+      lab.onEnd(() => child.kill())
+      console.error('DEATH', method, number, Date.now())
+      await child.ended()
+    }
+    const waybill = await lab.waybill([SQUARES, SQUARE_BATCHES], {
+      store,
+      worker: { handlers: SQUARE, concurrency: 64 },
+    })
+    const batch = await hasFinished(store, submission.id)
+    const counts = { completed: COUNT - BAD, failed: BAD, canceled: 0 }
+    expect(await store.readPayload(batch.id, 'output')).toBe(JSON.stringify({ total: COUNT, ...counts }))
+    expect(await store.countChildren(batch.id)).toEqual({ unfinished: 0, ...counts })
+    const children = await waybill.operations.children(batch)
+    expect(children).toHaveLength(COUNT)
+    for (const { key, id } of children) {
+      const { status, history } = (await store.read(id)) ?? { history: [] }
+      const isBad = items[Number(key)]?.of === 'five'
+      expect(status).toBe(isBad ? 'failed' : 'completed')
+      expect(history.filter(({ outcome }) => outcome === 'completed')).toHaveLength(isBad ? 0 : 1)
+      if (!isBad) expect(await store.readPayload(id, 'output')).toBe(String(Number(key) ** 2))
+    }
+    await until(async () => (await store.familyDue(1)).length === 0)
+  })
 })

@@ -181,3 +181,23 @@ test('a shutdown ends the streams, and the operations go on', async ({ lab }) =>
   ])
   expect(await recordOf(waybill.store, taskId)).toMatchObject({ cancelRequested: false })
 })
+
+test('the task of a parent says how many of its children have ended', async ({ lab }) => {
+  const child = defineOperation({ name: 'child' })
+  const parent = defineOperation({ name: 'parent', tool: { task: 'required' } })
+  const handlers = [
+    handler(parent, async (_, job) => {
+      const children = await Promise.all(['a', 'b', 'c'].map(key => job.submit(child, key, { key })))
+      return (await job.all(children)).length
+    }),
+    handler(child, async (key, job) => (key === 'a' ? key : await job.event('go'))),
+  ]
+  const waybill = await lab.waybill([parent, child], { worker: { handlers } })
+  const api = await serveNode(lab, waybill, { mcp: true })
+  const taskId = await taskOf(api, 'parent')
+  const message = async () => (await mcp(api, 'tasks/get', { taskId })).result.statusMessage
+  await expect.poll(message).toBe('It waits for operations that it has submitted: 1 of 3 have ended.')
+  const [, ...open] = await waybill.operations.children(await recordOf(waybill.store, taskId))
+  for (const { id } of open) await waybill.operations.sendEvent(id, { name: 'go', value: 1, owner: '' })
+  expect(await ended(api, taskId)).toMatchObject({ status: 'completed', result: { content: [{ text: '3' }] } })
+})

@@ -1,14 +1,15 @@
 /** Processes that have the same schedule, some of which are killed: each tick once. */
-import { expect } from 'vitest'
+import { describe, expect } from 'vitest'
 import type { Store } from 'waybill/adapters'
 import { Child } from '../support/child.ts'
+import { openStore, storePlaces } from '../support/store-places.ts'
 import { type TestContext, test, until } from '../support/waybill.ts'
 
 const PROGRAM = new URL('../fixtures/schedule-process.ts', import.meta.url)
 const SECOND = 1000
 
-async function start(lab: TestContext, path: string): Promise<Child<never, string>> {
-  const child = new Child<never, string>(PROGRAM, path)
+async function start(lab: TestContext, place: string): Promise<Child<never, string>> {
+  const child = new Child<never, string>(PROGRAM, place)
   lab.onEnd(() => child.kill())
   return await child.started()
 }
@@ -28,27 +29,29 @@ function isWhole(ticks: readonly { readonly tick: number }[]): boolean {
   return ticks.every(({ tick }, index) => tick === first + index * SECOND)
 }
 
-test('each tick once with three processes, of which one after the other is killed', async ({ lab }) => {
-  const path = lab.file()
-  const store = await lab.store(path)
-  const processes = [await start(lab, path), await start(lab, path), await start(lab, path)]
-  const more = async (count: number) => {
-    const before = (await ticksIn(store)).length
-    await until(async () => (await ticksIn(store)).length >= before + count)
-  }
-  for (const child of processes) {
-    await more(2)
-    await child.kill()
-  }
-  // With none of them alive, ticks are missed; they are caught up.
-  const before = Date.now()
-  await until(() => Date.now() > before + 2 * SECOND)
-  const last = await start(lab, path)
-  await more(4)
-  // It may submit the next tick before all that were missed.
-  await until(async () => isWhole(await ticksIn(store)))
-  await last.kill()
-  const ticks = await ticksIn(store)
-  expect(isWhole(ticks)).toBe(true)
-  expect(ticks.at(-1)?.process).toBe(last.pid)
+describe.for(storePlaces())('on %s', ([_, placeFor]) => {
+  test('each tick once with three processes, of which one after the other is killed', async ({ lab }) => {
+    const place = placeFor(lab)
+    const store = await openStore(lab, place)
+    const processes = [await start(lab, place), await start(lab, place), await start(lab, place)]
+    const more = async (count: number) => {
+      const before = (await ticksIn(store)).length
+      await until(async () => (await ticksIn(store)).length >= before + count)
+    }
+    for (const child of processes) {
+      await more(2)
+      await child.kill()
+    }
+    // With none of them alive, ticks are missed; they are caught up.
+    const before = Date.now()
+    await until(() => Date.now() > before + 2 * SECOND)
+    const last = await start(lab, place)
+    await more(4)
+    // It may submit the next tick before all that were missed.
+    await until(async () => isWhole(await ticksIn(store)))
+    await last.kill()
+    const ticks = await ticksIn(store)
+    expect(isWhole(ticks)).toBe(true)
+    expect(ticks.at(-1)?.process).toBe(last.pid)
+  })
 })

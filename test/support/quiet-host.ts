@@ -8,6 +8,6 @@ export const QUIET_HOST: Host = {
   recordStep: async () => {},
   submit: async children => children.map(({ id }) => id),
   family: async () => ({ unfinished: [], told: 0 }),
-  childEnd: async () => undefined,
+  childEnds: async ids => ids.map(() => undefined),
   childOutput: async () => undefined,
 }

@@ -8,6 +8,7 @@ import { Child } from '../support/child.ts'
 import { cosmosAccount } from '../support/cosmos.ts'
 import { atLength } from '../support/length.ts'
 import { testDatabase } from '../support/postgres.ts'
+import { openStore, storePlaces } from '../support/store-places.ts'
 import { hasFinished, resultOf, submit, type TestContext, test, until } from '../support/waybill.ts'
 
 const HANDLERS = new URL('../fixtures/handlers/family.ts', import.meta.url)
@@ -69,28 +70,30 @@ describe.for(Object.entries(URLS))('on %s', ([_, urlFor]) => {
   })
 })
 
-test('a parent whose processes are killed again and again completes with each child once', async ({ lab }) => {
-  const COUNT = 60
-  const path = lab.file()
-  const store = await lab.store(path)
-  const parent = await submit(lab.composition([sums, squares], { store }), sums, { count: COUNT })
-  const completed = async () => (await store.countChildren(parent)).completed
-  for (const share of atLength([0, 0.3, 1], [0, 0, 0.1, 0.3, 0.6, 0.9, 1])) {
-    const child = await startProcess(lab, path)
-    // Before a child has ended, while they end, and as the parent is woken.
-    const isLate = async () => share === 0 || (await completed()) >= share * COUNT
-    await until(isLate)
-    await child.kill()
-  }
-  const last = await startProcess(lab, path)
-  const outcomes = await expectFamily(store, parent, COUNT)
-  await last.kill()
-  expect(outcomes.filter(outcome => outcome === 'suspended').length).toBeLessThanOrEqual(1)
-  expect(outcomes.filter(outcome => outcome === 'completed')).toHaveLength(1)
+describe.for(storePlaces())('on %s', ([_, placeFor]) => {
+  test('a parent whose processes are killed again and again completes with each child once', async ({ lab }) => {
+    const COUNT = 60
+    const place = placeFor(lab)
+    const store = await openStore(lab, place)
+    const parent = await submit(lab.composition([sums, squares], { store }), sums, { count: COUNT })
+    const completed = async () => (await store.countChildren(parent)).completed
+    for (const share of atLength([0, 0.3, 1], [0, 0, 0.1, 0.3, 0.6, 0.9, 1])) {
+      const child = await startProcess(lab, place)
+      // Before a child has ended, while they end, and as the parent is woken.
+      const isLate = async () => share === 0 || (await completed()) >= share * COUNT
+      await until(isLate)
+      await child.kill()
+    }
+    const last = await startProcess(lab, place)
+    const outcomes = await expectFamily(store, parent, COUNT)
+    await last.kill()
+    expect(outcomes.filter(outcome => outcome === 'suspended').length).toBeLessThanOrEqual(1)
+    expect(outcomes.filter(outcome => outcome === 'completed')).toHaveLength(1)
+  })
 })
 
-async function startProcess(lab: TestContext, path: string): Promise<Child<never, string>> {
-  const child = new Child<never, string>(PROCESS, path)
+async function startProcess(lab: TestContext, place: string): Promise<Child<never, string>> {
+  const child = new Child<never, string>(PROCESS, place)
   lab.onEnd(() => child.kill())
   return await child.started()
 }

@@ -167,7 +167,7 @@ describe('a handler', () => {
         return await Promise.race([job.all(children), job.sleep('hour', '1h')])
       },
       {
-        childEnd: async () => ({ status: 'completed', at: 1 }),
+        childEnds: async ids => ids.map(() => ({ status: 'completed', at: 1 })),
         childOutput: async () => {
           most = Math.max(most, ++reading)
           for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate)

@@ -71,6 +71,23 @@ describe('job.submit', () => {
     expect(await store.countChildren(parent.id)).toMatchObject({ completed: 2, unfinished: 0 })
   })
 
+  test('refuses the child of another type that an earlier version of the handler has submitted under the key', async ({
+    lab,
+  }) => {
+    const errors: unknown[] = []
+    const { waybill, parent } = await started(lab, async job => {
+      if (job.attempt === 1) {
+        await job.submit(squares, { of: 2 }, { key: 'one' })
+        throw new Error('Once.')
+      }
+      const child = await job.submit(parents, null, { key: 'one' })
+      await child.result().catch(error => errors.push(error))
+    })
+    await waybill.drain()
+    await parent.result()
+    expect(errors).toMatchObject([{ message: expect.stringContaining('is of the type "squares"') }])
+  })
+
   test('refuses what does not match the schema, a bad key, and to be called in a step', async ({ lab }) => {
     const errors: unknown[] = []
     const { waybill } = await started(lab, async job => {

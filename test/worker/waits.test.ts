@@ -200,3 +200,31 @@ describe('in a child process', () => {
     expect((await hasFinished(second.store, id)).status).toBe('completed')
   })
 })
+
+describe('a handler that another version of the program runs', () => {
+  const kinds = {
+    sleep: (job: Job) => job.sleep('x', '1h'),
+    event: (job: Job) => job.event('x'),
+  }
+  for (const [was, is, said] of [
+    ['sleep', 'event', 'The wait "x" was a sleep in an earlier attempt, and is an event now.'],
+    ['event', 'sleep', 'The wait "x" was an event in an earlier attempt, and is a sleep now.'],
+  ] as const) {
+    test(`is told that the name of a wait is one of another kind, where ${was} has become ${is}`, async ({ lab }) => {
+      let version = 1
+      const errors: unknown[] = []
+      const { waybill, operation, send } = await started(lab, async job => {
+        await kinds[version === 1 ? was : is](job).catch((error: Error) => errors.push(error.message))
+        await job.event('go')
+      })
+      if (was === 'event') await send('x', 1)
+      await waybill.drain()
+      expect((await operation.read()).waits?.open).toMatchObject([{ name: 'go' }])
+      version = 2
+      await send('go', 1)
+      await waybill.drain()
+      await operation.result()
+      expect(errors).toEqual([expect.stringContaining(said)])
+    })
+  }
+})

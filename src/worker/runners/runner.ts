@@ -49,6 +49,7 @@ export interface Family {
 export interface ChildEnd {
   /** Undefined of one that is gone. */
   readonly status: FinalStatus | undefined
+  readonly type?: string
   /** When, in milliseconds since the epoch, by the store's clock. */
   readonly at: number
   readonly problem?: Problem | undefined
@@ -66,8 +67,8 @@ export interface Host {
   submit(children: readonly ChildSubmission[]): Promise<readonly string[]>
   /** Reads which children have not ended. */
   family(): Promise<Family>
-  /** Reads how a child has ended; undefined while it has not. */
-  childEnd(id: string): Promise<ChildEnd | undefined>
+  /** Reads how children have ended, in their order; undefined for one that has not. */
+  childEnds(ids: readonly string[]): Promise<readonly (ChildEnd | undefined)[]>
   /** Reads the output of a child, as a JSON string; undefined where there is none, or it is no longer kept. */
   childOutput(id: string): Promise<string | undefined>
   /** Stores a result that is not JSON and returns the output to record for it. Undefined without a blob store. */

@@ -79,8 +79,8 @@ export class ChildHost implements Host {
     return (await this.#ask({ ask: 'family' })) as Family
   }
 
-  async childEnd(id: string): Promise<ChildEnd | undefined> {
-    return (await this.#ask({ ask: 'child-end', id })) as ChildEnd | undefined
+  async childEnds(ids: readonly string[]): Promise<readonly (ChildEnd | undefined)[]> {
+    return (await this.#ask({ ask: 'child-ends', ids })) as readonly (ChildEnd | undefined)[]
   }
 
   async childOutput(id: string): Promise<string | undefined> {

@@ -57,7 +57,7 @@ function withoutUpload(host: Host): Host {
     recordStep: (name, value) => host.recordStep(name, value),
     submit: children => host.submit(children),
     family: () => host.family(),
-    childEnd: id => host.childEnd(id),
+    childEnds: ids => host.childEnds(ids),
     childOutput: id => host.childOutput(id),
   }
 }

@@ -25,7 +25,7 @@ export type Question =
   | { readonly ask: 'record-step'; readonly name: string; readonly value: string }
   | { readonly ask: 'submit'; readonly children: readonly ChildSubmission[] }
   | { readonly ask: 'family' }
-  | { readonly ask: 'child-end'; readonly id: string }
+  | { readonly ask: 'child-ends'; readonly ids: readonly string[] }
   | { readonly ask: 'child-output'; readonly id: string }
   /** The folder for the bytes of results. */
   | { readonly ask: 'folder' }
@@ -119,7 +119,7 @@ const QUESTIONS: Record<Question['ask'], (question: Fields) => boolean> = {
   'record-step': ({ name, value }) => isString(name) && isString(value),
   submit: ({ children }) => Array.isArray(children) && children.every(isSubmission),
   family: () => true,
-  'child-end': ({ id }) => isString(id),
+  'child-ends': ({ ids }) => Array.isArray(ids) && ids.every(isString),
   'child-output': ({ id }) => isString(id),
   folder: () => true,
   upload: ({ file, type, filename }) => isObject(file) && isString(file.path) && isString(type) && isText(filename),

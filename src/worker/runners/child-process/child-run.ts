@@ -140,8 +140,8 @@ export class ChildRun {
         return await host.submit(asked.children)
       case 'family':
         return await host.family()
-      case 'child-end':
-        return await host.childEnd(asked.id)
+      case 'child-ends':
+        return await host.childEnds(asked.ids)
       case 'child-output':
         return await host.childOutput(asked.id)
       case 'folder':
