@@ -56,6 +56,15 @@ export interface Repeatable extends CallOptions {
   readonly statusUrl?: string
 }
 
+/** By the constructor: `URL.canParse` is wrong in Node 22 once it is hot, and not all browsers have `URL.parse`. */
+function parse(url: string | URL, page?: string): URL | undefined {
+  try {
+    return new URL(url, page)
+  } catch {
+    return undefined
+  }
+}
+
 /** @throws {TypeError} if `baseUrl` is not a URL, whatever the page */
 export function createApi({
   baseUrl = '/',
@@ -64,11 +73,12 @@ export function createApi({
   fetch = globalThis.fetch,
   signal,
 }: ClientOptions): Api {
-  if (!URL.canParse(baseUrl, 'http://page')) throw new TypeError(`baseUrl is not a URL: "${baseUrl}".`)
+  if (parse(baseUrl, 'http://page') === undefined) throw new TypeError(`baseUrl is not a URL: "${baseUrl}".`)
   // Resolved when it is needed: servers that render or build a page load its modules too.
   const base = () => {
     const page = (globalThis as { readonly location?: { readonly href: string } }).location?.href
-    if (!URL.canParse(baseUrl, page)) throw new TypeError(`baseUrl must be absolute outside a page, not "${baseUrl}".`)
+    if (parse(baseUrl, page) === undefined)
+      throw new TypeError(`baseUrl must be absolute outside a page, not "${baseUrl}".`)
     return new URL(`${baseUrl}`.replace(/\/*$/, '/'), page)
   }
   return {

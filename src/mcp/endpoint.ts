@@ -147,11 +147,11 @@ function event(message: Members): string {
 }
 
 function isLoopback(origin: string): boolean {
-  return URL.canParse(origin) && /^(?:localhost|127\.0\.0\.1|\[::1\])$/.test(new URL(origin).hostname)
+  return /^(?:localhost|127\.0\.0\.1|\[::1\])$/.test(URL.parse(origin)?.hostname ?? '')
 }
 
 /** The origins of pages that may call a server: those of CORS, and its own. */
 export function allowedOrigins(cors: CorsOptions | undefined, base: string): '*' | readonly string[] {
   if (cors?.origins === '*') return '*'
-  return [...(cors?.origins ?? []), ...(URL.canParse(base) ? [new URL(base).origin] : [])]
+  return [...(cors?.origins ?? []), ...(URL.parse(base) ? [new URL(base).origin] : [])]
 }

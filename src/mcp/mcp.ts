@@ -190,7 +190,8 @@ function toMethod(name: string, method: McpMethod): Method {
 
 /** The route, which names its metadata to callers without a token, and the metadata (RFC 9728). */
 function withMetadata(route: Route, { servers, scopes }: McpAuthorization, base: string): readonly Route[] {
-  if (!URL.canParse(base)) throw new TypeError('mcp.authorization needs the option "publicUrl": the metadata names it.')
+  if (URL.parse(base) === null)
+    throw new TypeError('mcp.authorization needs the option "publicUrl": the metadata names it.')
   const metadata = { resource: base + PATH, authorization_servers: servers, scopes_supported: scopes }
   const scope = scopes === undefined ? '' : `, scope="${scopes.join(' ')}"`
   const answer: HttpResponse = json(200, { ...metadata, bearer_methods_supported: ['header'] })

@@ -48,7 +48,7 @@ async function mediaResult(
 ): Promise<Members> {
   const { filename, type: mimeType, length: size } = output
   // A link must be absolute. Where nothing says under which host clients reach the server, it is a name alone.
-  const uri = URL.canParse(base) ? linksOf(base, type, id).result : `urn:uuid:${id}`
+  const uri = URL.parse(base) !== null ? linksOf(base, type, id).result : `urn:uuid:${id}`
   const link = { type: 'resource_link', uri, name: filename ?? id, mimeType, size }
   const shown = SHOWN.exec(mimeType)
   if (shown === null || size > MAX_SHOWN_BYTES) return { content: [link] }

@@ -140,8 +140,9 @@ function isString(value: unknown): boolean {
 }
 
 function isPublicUrl(text: string): boolean {
-  if (!URL.canParse(text) || /[?#\s]/.test(text)) return false
-  const { protocol, username, password } = new URL(text)
+  const url = URL.parse(text)
+  if (url === null || /[?#\s]/.test(text)) return false
+  const { protocol, username, password } = url
   return /^https?:$/.test(protocol) && username === '' && password === ''
 }
 

@@ -120,7 +120,7 @@ function enter(schema: Readonly<Record<string, unknown>>, place: Place): Place {
 }
 
 function absolute(uri: string, base: string): string {
-  return URL.canParse(uri, base) ? new URL(uri, base).href : uri
+  return URL.parse(uri, base)?.href ?? uri
 }
 
 function mapChildren(

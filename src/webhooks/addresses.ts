@@ -82,9 +82,9 @@ function lastIPv4(ip: ipaddr.IPv6): string {
  * @throws {ProblemError} `invalid-webhook-url`; its detail says what is wrong with it
  */
 export function readWebhookUrl(text: string, rules: Rules): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  const wrong = url === undefined ? 'It is not an absolute URL.' : faultOf(url, rules)
-  if (url !== undefined && wrong === undefined) return url
+  const url = URL.parse(text)
+  const wrong = url === null ? 'It is not an absolute URL.' : faultOf(url, rules)
+  if (url !== null && wrong === undefined) return url
   throw problemError('invalid-webhook-url', wrong)
 }
 

@@ -135,7 +135,7 @@ export class DeliveryRunner implements Runner {
 
 /** The host that a URL names; of one that is not allowed any more, whatever it says. */
 function hostNamed(url: string): string {
-  return URL.canParse(url) ? new URL(url).host : url
+  return URL.parse(url)?.host ?? url
 }
 
 /** Whether the host is to blame, and gave no sign of life. */

@@ -44,5 +44,5 @@ function isSameOrigin(request: Pick<HttpRequest, 'headers'>): boolean {
   if (site !== undefined) return site === 'same-origin'
   const origin = header(request, 'origin')
   const host = header(request, 'host') ?? header(request, ':authority')
-  return origin === undefined || (URL.canParse(origin) && new URL(origin).host === host)
+  return origin === undefined || URL.parse(origin)?.host === host
 }

@@ -81,7 +81,7 @@ async function read(file: string): Promise<string> {
 
 /** A base is a path, or a URL whose path counts. */
 function pathOf(base: string): string {
-  return URL.canParse(base) ? new URL(base).pathname.replace(/\/+$/, '') : base
+  return URL.parse(base)?.pathname.replace(/\/+$/, '') ?? base
 }
 
 function attribute(path: string): string {

@@ -12,7 +12,7 @@ const UUID = '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'
 /** Sets the URL of the API. Without a public URL the reader must set it, since the Host of a request cannot be trusted. */
 export function whereCommand(document: OpenApiDocument): Command {
   const url = document.servers[0]?.url ?? '/'
-  if (URL.canParse(url)) return { title: 'Set the URL of the API', text: `API=${quoted(url)}` }
+  if (URL.parse(url) !== null) return { title: 'Set the URL of the API', text: `API=${quoted(url)}` }
   return {
     title: 'Set the URL at which you reach the API',
     text: `API=${quoted(`http://localhost:3000${url.replace(/\/$/, '')}`)}`,
