@@ -4,8 +4,17 @@ import { get } from '../api.ts'
 import { count, instant } from '../format.ts'
 import { useLive } from '../live.ts'
 import { Button, Empty } from '../parts/basics.tsx'
+import { type Column, Table } from '../parts/table.tsx'
 import { filterLink } from '../router.ts'
 import type { AuditEntry } from '../wire.ts'
+
+const COLUMNS: readonly Column[] = [
+  { name: 'When' },
+  { name: 'Who' },
+  { name: 'What' },
+  { name: 'To' },
+  { name: 'Operations', isNumber: true },
+]
 
 interface AuditPage {
   readonly items: readonly AuditEntry[]
@@ -29,35 +38,20 @@ export function Audit() {
       </header>
       {data !== undefined && items.length === 0 && <Empty>No operator has changed anything yet.</Empty>}
       {items.length > 0 && (
-        <div class="scroll">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">When</th>
-                <th scope="col">Who</th>
-                <th scope="col">What</th>
-                <th scope="col">To</th>
-                <th scope="col" class="right">
-                  Operations
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {items.map(it => (
-                <tr key={it.id}>
-                  <td class="number">{instant(it.at)}</td>
-                  <td>{it.actor}</td>
-                  <td>{it.action}</td>
-                  <td>
-                    <Target entry={it} />
-                    {it.detail !== null && <span class="note"> {it.detail}</span>}
-                  </td>
-                  <td class="number right">{count(it.count)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table columns={COLUMNS}>
+          {items.map(it => (
+            <tr key={it.id}>
+              <td class="number">{instant(it.at)}</td>
+              <td>{it.actor}</td>
+              <td>{it.action}</td>
+              <td>
+                <Target entry={it} />
+                {it.detail !== null && <span class="note"> {it.detail}</span>}
+              </td>
+              <td class="number right">{count(it.count)}</td>
+            </tr>
+          ))}
+        </Table>
       )}
       {next !== undefined && (
         <div class="end">

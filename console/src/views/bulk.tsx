@@ -7,8 +7,21 @@ import { count } from '../format.ts'
 import { useLive } from '../live.ts'
 import { Ago, Button, Empty, Status } from '../parts/basics.tsx'
 import { perform } from '../parts/notices.tsx'
+import { type Column, Table } from '../parts/table.tsx'
 import { filterLink } from '../router.ts'
 import type { BulkRun } from '../wire.ts'
+
+const COLUMNS: readonly Column[] = [
+  { name: 'Status' },
+  { name: 'Action' },
+  { name: 'Operations' },
+  { name: 'Done', isNumber: true },
+  { name: 'Skipped', isNumber: true },
+  { name: 'Failed', isNumber: true },
+  { name: 'By' },
+  { name: 'Started', isNumber: true },
+  { name: 'Actions', isNameless: true },
+]
 
 export function Bulk() {
   const { data, reload } = useLive<{ readonly items: readonly BulkRun[] }>('bulk')
@@ -24,38 +37,11 @@ export function Bulk() {
         </Empty>
       )}
       {data !== undefined && data.items.length > 0 && (
-        <div class="scroll">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Status</th>
-                <th scope="col">Action</th>
-                <th scope="col">Operations</th>
-                <th scope="col" class="right">
-                  Done
-                </th>
-                <th scope="col" class="right">
-                  Skipped
-                </th>
-                <th scope="col" class="right">
-                  Failed
-                </th>
-                <th scope="col">By</th>
-                <th scope="col" class="right">
-                  Started
-                </th>
-                <th>
-                  <span class="hidden">Actions</span>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {data.items.map(run => (
-                <Run key={run.id} run={run} reload={reload} />
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table columns={COLUMNS}>
+          {data.items.map(run => (
+            <Run key={run.id} run={run} reload={reload} />
+          ))}
+        </Table>
       )}
     </>
   )

@@ -3,16 +3,15 @@ import { signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { duration } from '../format.ts'
 import { Ago, IdLink, OperationStatus, Progress, Since, Tags } from '../parts/basics.tsx'
+import type { Column } from '../parts/table.tsx'
 import type { OperationView } from '../wire.ts'
 
-interface Column {
-  readonly name: string
+interface ListColumn extends Column {
   readonly isShown: boolean
-  readonly isNumber?: boolean
   readonly cell: (operation: OperationView) => ComponentChildren
 }
 
-const COLUMNS: readonly Column[] = [
+const COLUMNS: readonly ListColumn[] = [
   { name: 'Status', isShown: true, cell: it => <OperationStatus operation={it} /> },
   { name: 'Operation', isShown: true, cell: it => <IdLink id={it.id} /> },
   { name: 'Type', isShown: true, cell: it => it.type },
@@ -38,7 +37,7 @@ const STORED = 'waybill.columns'
 const shownNames = signal<readonly string[]>(read())
 
 /** The columns that are shown, in their order. */
-export function shownColumns(): readonly Column[] {
+export function shownColumns(): readonly ListColumn[] {
   return COLUMNS.filter(({ name }) => shownNames.value.includes(name))
 }
 

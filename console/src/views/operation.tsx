@@ -11,6 +11,7 @@ import { confirmed } from '../parts/dialog.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { JsonText } from '../parts/json.tsx'
 import { perform } from '../parts/notices.tsx'
+import { type Column, Table } from '../parts/table.tsx'
 import { navigate } from '../router.ts'
 import type { OperationDetail, OperationView } from '../wire.ts'
 import { Children, isBatch } from './children.tsx'
@@ -19,6 +20,8 @@ import { DELETION } from './operations.tsx'
 import { Thrown } from './thrown.tsx'
 import { Execution, Timeline } from './timeline.tsx'
 import { Waits } from './waits.tsx'
+
+const DELIVERY_COLUMNS: readonly Column[] = [{ name: 'Status' }, { name: 'Attempts' }, { name: 'Sent', isNumber: true }]
 
 export function Operation({ id }: { readonly id: string }) {
   const { data, refusal, reload } = useLive<OperationDetail>(`operations/${encodeURIComponent(id)}`)
@@ -290,38 +293,25 @@ function Deliveries({ operation: { deliveries, webhookUrl }, reload }: Omit<Head
       {deliveries.length === 0 ? (
         <Empty>It is sent when the operation has ended.</Empty>
       ) : (
-        <div class="scroll">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Status</th>
-                <th scope="col">Attempts</th>
-                <th scope="col" class="right">
-                  Sent
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {deliveries.map(it => (
-                <tr key={it.id}>
-                  <td>
-                    <Status status={it.status} label={it.status === 'completed' ? 'delivered' : it.status} />
-                  </td>
-                  <td class="runs number">
-                    {it.attempts.map(attempt => (
-                      <span key={attempt.number} title={instant(attempt.startedAt)}>
-                        {attempt.answerStatus ?? attempt.error?.title ?? attempt.outcome}
-                      </span>
-                    ))}
-                  </td>
-                  <td class="number right">
-                    <Ago at={it.createdAt} />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table columns={DELIVERY_COLUMNS}>
+          {deliveries.map(it => (
+            <tr key={it.id}>
+              <td>
+                <Status status={it.status} label={it.status === 'completed' ? 'delivered' : it.status} />
+              </td>
+              <td class="runs number">
+                {it.attempts.map(attempt => (
+                  <span key={attempt.number} title={instant(attempt.startedAt)}>
+                    {attempt.answerStatus ?? attempt.error?.title ?? attempt.outcome}
+                  </span>
+                ))}
+              </td>
+              <td class="number right">
+                <Ago at={it.createdAt} />
+              </td>
+            </tr>
+          ))}
+        </Table>
       )}
     </Section>
   )

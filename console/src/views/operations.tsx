@@ -9,6 +9,7 @@ import { useLive } from '../live.ts'
 import { Button, Empty } from '../parts/basics.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { notify, perform } from '../parts/notices.tsx'
+import { TableHead } from '../parts/table.tsx'
 import { filterLink, navigate, place } from '../router.ts'
 import type { BulkAction, BulkRun } from '../wire.ts'
 import { BulkDialog } from './bulk-dialog.tsx'
@@ -207,9 +208,10 @@ function Rows(props: {
       </button>
       <div class="scroll list">
         <table class="operations" aria-busy={state === 'loading'}>
-          <thead>
-            <tr>
-              {canSelect && (
+          <TableHead
+            columns={columns}
+            first={
+              canSelect && (
                 <th class="check">
                   <input
                     type="checkbox"
@@ -223,14 +225,9 @@ function Rows(props: {
                     }
                   />
                 </th>
-              )}
-              {columns.map(({ name, isNumber }) => (
-                <th key={name} scope="col" data-column={name} class={isNumber ? 'right' : ''}>
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
+              )
+            }
+          />
           <tbody>
             {items.map(it => (
               <tr key={it.id} data-row={it.id} class={selected.value.has(it.id) ? 'selected' : ''}>

@@ -4,10 +4,33 @@ import { count, depth, duration, percent } from '../format.ts'
 import { useLive } from '../live.ts'
 import { Empty, IdLink, quoted, Section, Since, Status } from '../parts/basics.tsx'
 import { Rates } from '../parts/chart.tsx'
+import { type Column, Table, TableHead } from '../parts/table.tsx'
 import { navigate, place } from '../router.ts'
 import type { Percentiles, Statistics, TypeStatistics, WorkerView } from '../wire.ts'
 
 const WINDOWS = ['15m', '1h', '6h', '24h', '7d'] as const
+
+const TIMES_COLUMNS: readonly Column[] = [
+  { name: 'What', isNameless: true },
+  { name: 'half within', isNumber: true },
+  { name: '90%', isNumber: true },
+  { name: '99%', isNumber: true },
+  { name: 'On a logarithmic scale from a millisecond to an hour', isNameless: true, class: 'wide' },
+]
+
+const QUEUE_COLUMNS: readonly Column[] = [
+  { name: 'Type' },
+  { name: 'State' },
+  { name: 'Ready', isNumber: true },
+  { name: 'Running', isNumber: true },
+  { name: 'Oldest ready', isNumber: true },
+]
+
+const WORKER_COLUMNS: readonly Column[] = [
+  { name: 'Worker' },
+  { name: 'Running', isNumber: true },
+  { name: 'Operations' },
+]
 
 export function Overview() {
   const window = place.value.query.get('window') ?? '1h'
@@ -142,25 +165,7 @@ function Times({ wait, run }: { readonly wait: Percentiles | null; readonly run:
   if (wait === null && run === null) return <Empty>Nothing has begun in the window.</Empty>
   return (
     <table class="times">
-      <thead>
-        <tr>
-          <th scope="col">
-            <span class="hidden">What</span>
-          </th>
-          <th scope="col" class="right">
-            half within
-          </th>
-          <th scope="col" class="right">
-            90%
-          </th>
-          <th scope="col" class="right">
-            99%
-          </th>
-          <th scope="col" class="wide">
-            <span class="hidden">On a logarithmic scale from a millisecond to an hour</span>
-          </th>
-        </tr>
-      </thead>
+      <TableHead columns={TIMES_COLUMNS} />
       <tbody>
         <TimesRow name="Wait" title="From the acceptance to the first attempt" times={wait} />
         <TimesRow name="Run" title="From the first attempt to the end" times={run} />
@@ -217,40 +222,21 @@ function Failures({ problems }: Pick<Statistics, 'problems'>) {
 function Queues({ types }: { readonly types: readonly TypeStatistics[] }) {
   if (types.length === 0) return <Empty>There are no operation types.</Empty>
   return (
-    <div class="scroll">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Type</th>
-            <th scope="col">State</th>
-            <th scope="col" class="right">
-              Ready
-            </th>
-            <th scope="col" class="right">
-              Running
-            </th>
-            <th scope="col" class="right">
-              Oldest ready
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {types.map(it => (
-            <tr key={it.operation}>
-              <td>
-                <a href={`operations?filter=type:${it.operation}`}>{it.operation}</a>
-              </td>
-              <td>
-                <Status status={it.paused ? 'paused' : 'open'} />
-              </td>
-              <td class="number right">{depth(it.depth)}</td>
-              <td class="number right">{depth(it.running)}</td>
-              <td class="number right">{it.oldestAt === null ? '–' : <Since at={it.oldestAt} />}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Table columns={QUEUE_COLUMNS}>
+      {types.map(it => (
+        <tr key={it.operation}>
+          <td>
+            <a href={`operations?filter=type:${it.operation}`}>{it.operation}</a>
+          </td>
+          <td>
+            <Status status={it.paused ? 'paused' : 'open'} />
+          </td>
+          <td class="number right">{depth(it.depth)}</td>
+          <td class="number right">{depth(it.running)}</td>
+          <td class="number right">{it.oldestAt === null ? '–' : <Since at={it.oldestAt} />}</td>
+        </tr>
+      ))}
+    </Table>
   )
 }
 
@@ -260,43 +246,30 @@ function Workers({ workers }: { readonly workers: readonly WorkerView[] }) {
   const shown = all.value ? workers : workers.slice(0, 20)
   return (
     <>
-      <div class="scroll">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Worker</th>
-              <th scope="col" class="right">
-                Running
-              </th>
-              <th scope="col">Operations</th>
-            </tr>
-          </thead>
-          <tbody>
-            {shown.map(({ holder, operations }) => (
-              <tr key={holder}>
-                <td>
-                  <a
-                    class="mono"
-                    href={`operations?${new URLSearchParams({ filter: `status:running holder:${quoted(holder)}` })}`}
-                  >
-                    {holder}
-                  </a>
-                </td>
-                <td class="number right">{operations.length}</td>
-                <td class="runs">
-                  {operations.slice(0, 8).map(it => (
-                    <span key={it.id} title={it.execution === null ? undefined : `${it.engine} ${it.execution}`}>
-                      {it.type} <IdLink id={it.id} />
-                      {it.attempt > 1 && <span class="note"> attempt {it.attempt}</span>}
-                    </span>
-                  ))}
-                  {operations.length > 8 && <span class="note">and {operations.length - 8} more</span>}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table columns={WORKER_COLUMNS}>
+        {shown.map(({ holder, operations }) => (
+          <tr key={holder}>
+            <td>
+              <a
+                class="mono"
+                href={`operations?${new URLSearchParams({ filter: `status:running holder:${quoted(holder)}` })}`}
+              >
+                {holder}
+              </a>
+            </td>
+            <td class="number right">{operations.length}</td>
+            <td class="runs">
+              {operations.slice(0, 8).map(it => (
+                <span key={it.id} title={it.execution === null ? undefined : `${it.engine} ${it.execution}`}>
+                  {it.type} <IdLink id={it.id} />
+                  {it.attempt > 1 && <span class="note"> attempt {it.attempt}</span>}
+                </span>
+              ))}
+              {operations.length > 8 && <span class="note">and {operations.length - 8} more</span>}
+            </td>
+          </tr>
+        ))}
+      </Table>
       {shown.length < workers.length && (
         <button
           type="button"

@@ -290,10 +290,13 @@ describe('an execution', () => {
 
   test('that the engine does not know is gone, though not right after its start', async ({ lab }) => {
     const azure = await azureOf(lab, FOR_EVER)
+    const { launcher: patient } = launcherOf(lab, azure, { settleTimeout: '40s' })
+    failFirst(azure, 'start', { acts: 0 })
+    const recent = (await patient.start(requestFor('an-order'))) ?? ''
+    expect(await patient.inspect(recent)).toEqual({ kind: 'alive' })
     const { launcher } = launcherOf(lab, azure)
     failFirst(azure, 'start', { acts: 0 })
     const name = (await launcher.start(requestFor('an-order'))) ?? ''
-    expect(await launcher.inspect(name)).toEqual({ kind: 'alive' })
     await until(async () => (await launcher.inspect(name)).kind === 'gone')
     expect(await launcher.inspect('another')).toEqual({
       kind: 'gone',
