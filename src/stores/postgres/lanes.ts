@@ -1,10 +1,12 @@
-/** Batches that are written one or two at a time, in halves when one row of them is refused, and never too large. */
+/** Batches that are written one after the other, or beside one that takes long; in halves when one row of them is refused, and never too large. */
 import type { Submission } from '../../model/submission.ts'
 import { Batcher, type BatchResult } from '../../util/batcher.ts'
 import { BUSY, BusyLane } from './busy-lane.ts'
 import { isOfOneRow, sqlState } from './connections.ts'
 
-/** Two writes under way keep the server at work while the one before is answered; more would only make batches smaller. */
+/** A batch that is under way for this long, in milliseconds, delays only what must come after it. Sooner, two at once would only make batches smaller. */
+const SLOW_MS = 20
+/** How many may be under way at once. */
 const LANES = 2
 /** The most that one statement carries, in characters. */
 const MOST_CHARACTERS = 4_000_000
@@ -26,12 +28,14 @@ export interface LanesOptions<Item, Result> {
   readonly write: WriteBatch<Item, Result>
   /** How long an item may take, in milliseconds; half of it may pass before its batch is written. What waits longer is not written. */
   readonly limitMs: number
-  /** Items of one key are written in the order in which they came. */
+  /** Items of one key are never written by two batches at once where {@link isTied} says so. */
   readonly key: (item: Item) => string
+  /** Whether an item may not be written beside earlier ones of its key. Default: each is. */
+  readonly isTied?: (item: Item) => boolean
   /** About how many characters an item carries beside its fixed parts. */
   readonly size?: (item: Item) => number
-  /** How many batches are written at once. Default 2. */
-  readonly lanes?: number
+  /** How long a batch is under way until another may be written beside it, in milliseconds. Default 20. */
+  readonly slowMs?: number
   /** The most items of a batch. Default 500. */
   readonly most?: number
   /** The items of a batch that have a statement of their own. Default: none. */
@@ -48,6 +52,8 @@ interface Timed<Item> {
 export class Lanes<Item, Result> {
   readonly #options: LanesOptions<Item, Result>
   readonly #lanes: readonly Batcher<Timed<Item>, Result>[]
+  /** When the batch of each lane began, by the monotonic clock; infinity where there is none. */
+  readonly #began: number[] = Array(LANES).fill(Number.POSITIVE_INFINITY)
   readonly #busy: BusyLane<Timed<Item>, Result>
   readonly #write: (items: readonly Timed<Item>[]) => Promise<BatchResult<Result | typeof BUSY>[]>
 
@@ -70,10 +76,7 @@ export class Lanes<Item, Result> {
     }
     const until = (item: Timed<Item>) => item.until - limitMs / 2
     this.#busy = new BusyLane({ write: this.#write, key: ({ item }) => key(item), until })
-    this.#lanes = Array.from(
-      { length: options.lanes ?? LANES },
-      () => new Batcher(items => this.#writeFree(items), { limit: options.most }),
-    )
+    this.#lanes = this.#began.map((_, at) => new Batcher(items => this.#writeOn(at, items), { limit: options.most }))
   }
 
   /** Whether a batch is written at the end of this turn of the event loop. */
@@ -82,16 +85,27 @@ export class Lanes<Item, Result> {
   }
 
   add(item: Item): Promise<Result> {
-    const { key, limitMs } = this.#options
-    const lane = this.#lanes[hashOf(key(item)) % this.#lanes.length]
+    const { isTied = () => true, limitMs, slowMs = SLOW_MS } = this.#options
+    const now = performance.now()
+    const free = isTied(item) ? -1 : this.#began.findIndex(began => now - began < slowMs)
+    const lane = this.#lanes[Math.max(free, 0)]
     if (lane === undefined) throw new RangeError('There is no lane.')
-    return lane.add({ item, until: performance.now() + limitMs })
+    return lane.add({ item, until: now + limitMs })
   }
 
   /** Resolves when nothing waits and nothing is being written. */
   async drained(): Promise<void> {
     await Promise.all(this.#lanes.map(lane => lane.drained()))
     await this.#busy.drained()
+  }
+
+  async #writeOn(lane: number, items: readonly Timed<Item>[]): Promise<BatchResult<Result | Promise<Result>>[]> {
+    this.#began[lane] = performance.now()
+    try {
+      return await this.#writeFree(items)
+    } finally {
+      this.#began[lane] = Number.POSITIVE_INFINITY
+    }
   }
 
   /** Writes what no one holds. The rest is answered later, and the batch does not wait for it. */
@@ -118,13 +132,6 @@ export class Lanes<Item, Result> {
 
 const NOT_WRITTEN = 'PostgreSQL is too slow: the statement was not sent in time. Nothing was written.'
 const NO_ANSWER = { error: new Error('The batch was written without an answer for this item.') }
-
-/** Keys may share their ends, so all of each counts. */
-function hashOf(key: string): number {
-  let hash = 0
-  for (let index = 0; index < key.length; index++) hash = (Math.imul(hash, 31) + key.charCodeAt(index)) >>> 0
-  return hash
-}
 
 function inChunks<Item>(items: readonly Item[], size: (item: Item) => number): Item[][] {
   const chunks: Item[][] = []
@@ -183,7 +190,7 @@ function partsAfter<Item>(error: unknown, items: readonly Item[]): (readonly Ite
   return [items.slice(0, middle), items.slice(middle)]
 }
 
-/** Submissions of one idempotency key are written in one lane, so that they never wait for each other. */
+/** Submissions of one idempotency key are written one after the other, so that they never wait for each other in the server. */
 export function keyOfSubmission({ id, type, owner, idempotencyKey }: Submission): string {
   return idempotencyKey === null ? id : `${type}\0${owner}\0${idempotencyKey}`
 }

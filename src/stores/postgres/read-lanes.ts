@@ -28,18 +28,27 @@ export class ReadLanes {
     this.#connections = connections
     this.#statements = statements
     const { limitMs } = connections
-    this.#records = new Lanes({ limitMs, write: (ids, until) => this.#readRecords(ids, until), key: id => id })
+    this.#records = new Lanes({
+      limitMs,
+      write: (ids, until) => this.#readRecords(ids, until),
+      key: id => id,
+      isTied: () => false,
+    })
     this.#payloads = new Lanes({
       limitMs,
       write: (keys, until) => this.#readPayloads(keys, until),
       key: ({ id }) => id,
+      isTied: () => false,
       most: MOST_PAYLOADS,
+      slowMs: 0,
     })
     this.#results = new Lanes({
       limitMs,
       write: (ids, until) => this.#readResults(ids, until),
       key: id => id,
+      isTied: () => false,
       most: MOST_PAYLOADS,
+      slowMs: 0,
     })
   }
 

@@ -38,6 +38,7 @@ export class WriteLanes {
       limitMs,
       write: (submissions, until) => this.#acceptAll(submissions, until),
       key: keyOfSubmission,
+      isTied: ({ idempotencyKey }) => idempotencyKey !== null,
       size: ({ input }) => input.length,
     })
     this.#changes = new Lanes({
@@ -45,8 +46,6 @@ export class WriteLanes {
       write: (items, until) => this.#changeAll(items, until),
       key: ({ id }) => id,
       size: ({ change }) => (change.kind === 'finish' ? sizeOf(change.outcome) : 0),
-      // Attempts end together, and one statement for all of them costs least.
-      lanes: 1,
       apart: completionsAmong,
     })
     this.#notes = new Lanes({

@@ -144,7 +144,7 @@ describe('outcomes and a claim of one turn', () => {
 })
 
 describe('submissions of one turn', () => {
-  /** Enough for both lanes to have several. */
+  /** Enough for a batch of several. */
   const newIds = () => Array.from({ length: 20 }, (_, at) => numberedId(100 * ++numbers + at))
 
   it('give what they have in common once, and keep what each has of its own', async () => {
