@@ -26,6 +26,7 @@ export type {
   OperationView,
   OperatorPage,
   Percentiles,
+  ResultsPage,
   Selection,
   SeriesPoint,
   Statistics,

@@ -12,6 +12,7 @@ export type {
   OperationView,
   OperatorPage,
   Percentiles,
+  ResultsPage,
   SeriesPoint,
   Statistics,
   TypeStatistics,

@@ -159,6 +159,7 @@ function facts(operation: ShownOperation, children: ChildCounts | null): [name: 
     ['created', time(operation.createdAt)],
     ['due', operation.runAt === NEVER_DUE ? '' : time(operation.runAt)],
     ['started', time(operation.startedAt)],
+    ['deadline', operation.finishedAt === null ? time(operation.deadline) : ''],
     ['finished', time(operation.finishedAt)],
     ['expires', operation.purged ? 'past its retention' : time(operation.expiresAt)],
     ['attempts', countAttempts(operation)],

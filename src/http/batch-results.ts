@@ -3,8 +3,8 @@ import type { Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
 import { ProblemError, problemError } from '../model/problem.ts'
 import { linksOf } from '../model/protocol.ts'
-import type { RecordedChild } from '../model/waits.ts'
 import { NDJSON } from '../openapi/batch-paths.ts'
+import { type BatchItem, listBatchItems } from '../service/batch-items.ts'
 import type { Operations } from '../service/operations.ts'
 import type { HttpRequest, HttpResponse } from './message.ts'
 
@@ -32,30 +32,23 @@ export async function batchResults(
 ): Promise<HttpResponse> {
   const batch = await operations.find(request.params.id ?? '', request.owner, type)
   const { after, limit } = readQuery(request.query)
-  const items = inOrder(await operations.children(batch)).filter(({ index }) => index > after)
-  const page = items.slice(0, limit)
+  const { items, isLast } = await listBatchItems(operations, batch, { after, limit })
   const headers = { 'Content-Type': NDJSON, 'Cache-Control': 'private, no-cache' }
-  const last = page.at(-1)?.index
+  const last = items.at(-1)?.index
   const url = `${base}/${type.name}/${batch.id}/results?after=${last}&limit=${limit}`
-  const next = items.length > page.length ? { Link: `<${url}>; rel="next"` } : {}
+  const next = isLast ? {} : { Link: `<${url}>; rel="next"` }
   const links = (id: string) => linksOf(base, type.batchOf?.name ?? '', id)
-  const lineOf = async ({ index, id }: Item) => {
+  const lineOf = async ({ index, id }: BatchItem) => {
     const { result: url } = links(id)
     return `${JSON.stringify({ index, id, url, ...(await readItem(operations, id, batch.owner)) })}\n`
   }
-  return { status: 200, headers: { ...headers, ...next }, body: lines(page, lineOf) }
+  return { status: 200, headers: { ...headers, ...next }, body: lines(items, lineOf) }
 }
 
-interface Item {
-  readonly index: number
-  readonly id: string
-}
-
-function inOrder(children: readonly RecordedChild[]): Item[] {
-  return children.map(({ key, id }) => ({ index: Number(key), id })).sort((a, b) => a.index - b.index)
-}
-
-async function* lines(items: readonly Item[], lineOf: (item: Item) => Promise<string>): AsyncIterable<string> {
+async function* lines(
+  items: readonly BatchItem[],
+  lineOf: (item: BatchItem) => Promise<string>,
+): AsyncIterable<string> {
   for (let first = 0; first < items.length; first += READ_AT_ONCE) {
     yield (await Promise.all(items.slice(first, first + READ_AT_ONCE).map(lineOf))).join('')
   }

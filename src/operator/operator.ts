@@ -15,6 +15,7 @@ import type {
   OperationDetail,
   OperationView,
   OperatorPage,
+  ResultsPage,
   Statistics,
 } from './views.ts'
 
@@ -44,6 +45,14 @@ export interface Operator {
    * @param page `limit` is 1 to 500, default 50; `after` is the `next` of the page before
    */
   children(id: string, state: ChildState, page?: PageRequest): Promise<ChildrenPage>
+
+  /**
+   * Lists the items of a batch with their results, in the order of its input.
+   *
+   * @param page `limit` is 1 to 500, default 50; `after` is the `next` of the page before
+   * @throws {ProblemError} `not-found` also for what is not a batch
+   */
+  results(id: string, page?: PageRequest): Promise<ResultsPage>
 
   /** Reads the input as JSON; undefined where there is none any more. */
   input(id: string): Promise<string | undefined>

@@ -7,6 +7,7 @@ import { isFinal } from '../model/protocol.ts'
 import { toSubmission } from '../model/submit-request.ts'
 import { RESERVED_STEPS, waitStep } from '../model/waits.ts'
 import { attemptsOf } from '../service/attempts-of.ts'
+import { listBatchItems } from '../service/batch-items.ts'
 import { type EventRequest, openWaits } from '../service/events.ts'
 import type { Operations } from '../service/operations.ts'
 import type { RetryOptions } from '../service/retries.ts'
@@ -21,6 +22,7 @@ import {
   type RecordedError,
   type Store,
 } from '../stores/store.ts'
+import { inParallel } from '../util/in-parallel.ts'
 import type { Logger } from '../util/logger.ts'
 import type { Loop } from '../util/loop.ts'
 import type { Delivery } from '../webhooks/history.ts'
@@ -44,6 +46,7 @@ import type {
   OperationDetail,
   OperationView,
   OperatorPage,
+  ResultsPage,
   Statistics,
 } from './views.ts'
 
@@ -60,6 +63,9 @@ export interface OperatorContext {
 
 /** Of Waybill's own steps, those that keep how a wait ended are shown; others hold secrets and lists. */
 const WAIT_STEPS = waitStep('')
+
+/** How the name of the type of a batch ends, which no other name can: also where its type is not declared. */
+const BATCH_ENDING = '/batches'
 
 /** The most that one page lists. */
 const OPERATOR_PAGE_LIMIT = 500
@@ -166,6 +172,20 @@ export class StoreOperator implements Operator {
     const ids = await orUnavailable(store.listChildren({ parent: id, state, limit, after }))
     const found = await Promise.all(ids.map(child => this.#read(child)))
     return { items: found.flatMap(child => (child === undefined ? [] : [toView(child)])), next: nextOf(ids, limit) }
+  }
+
+  async results(id: string, { after, limit = DEFAULT_LIMIT }: PageRequest = {}): Promise<ResultsPage> {
+    checkLimit(limit)
+    const { operations } = this.#context
+    const batch = await this.#find(id)
+    if (!batch.type.endsWith(BATCH_ENDING)) throw problemError('not-found', 'It is not a batch.')
+    const page = await listBatchItems(operations, batch, { after: after === undefined ? -1 : readIndex(after), limit })
+    const found = await inParallel(page.items, async item => {
+      const [operation, output] = [await this.#read(item.id), await this.output(item.id)]
+      return operation && { ...toView(operation), index: item.index, output }
+    })
+    const next = page.isLast ? undefined : String(page.items.at(-1)?.index)
+    return { items: found.filter(item => item !== undefined), next }
   }
 
   async #countChildren(operation: Operation): Promise<OperationDetail['children']> {
@@ -396,6 +416,11 @@ function nameOf({ name }: Actor): string {
 function checkLimit(limit: number): void {
   if (Number.isInteger(limit) && limit >= 1 && limit <= OPERATOR_PAGE_LIMIT) return
   throw problemError('invalid-request', `"limit" must be a whole number from 1 to ${OPERATOR_PAGE_LIMIT}.`)
+}
+
+function readIndex(after: string): number {
+  if (/^\d{1,9}$/.test(after)) return Number(after)
+  throw problemError('invalid-request', '"after" must be the "next" of a page.')
 }
 
 function withErrors(operation: Operation, errors: readonly RecordedError[]): OperationDetail['attempts'] {

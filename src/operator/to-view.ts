@@ -17,6 +17,7 @@ export function toView(operation: Operation): OperationView {
     startedAt: operation.startedAt,
     finishedAt: operation.finishedAt,
     expiresAt: operation.expiresAt,
+    deadline: operation.deadline,
     attempt: operation.attempt,
     maxAttempts: operation.maxAttempts,
     holder: operation.holder,

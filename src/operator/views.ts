@@ -30,6 +30,7 @@ export interface OperationView
     | 'startedAt'
     | 'finishedAt'
     | 'expiresAt'
+    | 'deadline'
     | 'attempt'
     | 'maxAttempts'
     | 'holder'
@@ -63,6 +64,18 @@ export interface OperatorPage {
 /** Some of the operations that the handler of another one has submitted, in the order of their ids. */
 export interface ChildrenPage {
   readonly items: readonly OperationView[]
+  /** The `after` of the next page; undefined where no more follow. */
+  readonly next?: string | undefined
+}
+
+/** Some of the items of a batch, in the order of its input. */
+export interface ResultsPage {
+  readonly items: readonly (OperationView & {
+    /** Its place in the input, from 0. */
+    readonly index: number
+    /** The result as JSON text; missing where there is none, or it is not JSON. */
+    readonly output?: string | undefined
+  })[]
   /** The `after` of the next page; undefined where no more follow. */
   readonly next?: string | undefined
 }

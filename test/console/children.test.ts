@@ -69,6 +69,15 @@ test('of a batch are its items, those of which can be retried that did not compl
   await page.getByRole('button', { name: 'Copied' }).waitFor()
   const copied = await page.evaluate(() => navigator.clipboard.readText())
   expect(copied).toBe(`curl ${url}/parts/batches/${id}/results`)
+  await page.getByText('results', { exact: true }).click()
+  const results = page.getByRole('listitem').filter({ has: page.getByTitle('The place in the input') })
+  await page.getByText('"axle"').first().waitFor()
+  expect(await results.allInnerTexts()).toMatchObject([
+    expect.stringMatching(/completed.*"wheel".*1$/s),
+    expect.stringMatching(/failed.*Out of stock.*2$/s),
+    expect.stringMatching(/completed.*"axle".*3$/s),
+  ])
+  expect(await violations(page)).toEqual([])
   await page.getByRole('button', { name: 'Retry' }).first().click()
   await page.getByText('Retry of').waitFor()
   await page.goto(`${url}/console/types`)

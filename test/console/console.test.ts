@@ -3,6 +3,7 @@ import { gzipSync } from 'node:zlib'
 import fastify from 'fastify'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { defineOperation, handler } from 'waybill'
 import { waybill as plugin } from 'waybill/fastify'
 import { buildConsole } from '../../scripts/console.ts'
 import type { Waybill } from '../../src/waybill.ts'
@@ -306,6 +307,28 @@ test('hostile text is shown as text', async ({ lab }) => {
   expect(complaints).toEqual([])
 })
 
+test('long text and text from right to left move nothing out of the page', async ({ lab }) => {
+  const long = defineOperation({
+    name: 'long',
+    tags: () => ({ [`a${'n'.repeat(31)}`]: 'W'.repeat(128), b: '\u202Efdp.exe مرحبا' }),
+  })
+  const speak = handler(long, async (_, job) => {
+    job.progress(0.5, 'مرحبا بالعالم '.repeat(40))
+    job.log('x'.repeat(3000))
+    await new Promise((_, reject) => job.signal.addEventListener('abort', () => reject(job.signal.reason)))
+  })
+  const waybill = await lab.waybill([long], { worker: { handlers: speak } })
+  const id = await submit(waybill, long, { text: 'y'.repeat(3000) }, { owner: 'k'.repeat(200) })
+  await when(waybill.store, id, ({ progress }) => progress !== null)
+  for (const width of [1280, 360]) {
+    const look = { viewport: { width, height: 800 } }
+    const { page } = await openConsole(lab, browser, waybill, `/operations/${id}`, look)
+    await page.getByText('xxx').waitFor()
+    await page.getByText('yyy').waitFor()
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width)
+  }
+})
+
 test('the console says that the server does not answer, and goes on when it does', async ({ lab }) => {
   const { waybill, order } = await start(lab)
   const id = await order('hold')
@@ -361,6 +384,8 @@ describe('the files', () => {
     const { waybill } = await start(lab)
     const api = await serveFastify(lab, waybill, { admin: {}, prefix: '/api' })
     const page = await api.ask('/api/console')
+    expect((await api.ask('/api/console/')).status).toBe(200)
+    expect((await api.ask('/api/console/nothing')).status).toBe(404)
     expect(await page.text()).toContain('<base href="/api/console/">')
     expect(page.headers.get('content-security-policy')).toMatch(
       /^default-src 'none'; script-src 'self'; style-src 'self'/,

@@ -7,7 +7,7 @@ import spectralCore from '@stoplight/spectral-core'
 import spectralRulesets from '@stoplight/spectral-rulesets'
 import Fastify, { type InjectOptions } from 'fastify'
 import { expect } from 'vitest'
-import { defineOperation, handler } from 'waybill'
+import { batchOf, defineOperation, handler } from 'waybill'
 import { createRoutes } from 'waybill/adapters'
 import { waybill as plugin } from 'waybill/fastify'
 import type { OpenApiDocument } from 'waybill/openapi'
@@ -28,6 +28,8 @@ const tasks = defineOperation({
 })
 const bare = defineOperation({ name: 'bare' })
 
+const batches = batchOf(tasks)
+
 const handlers = handler(tasks, async ({ act }, job) => {
   job.log(`asked to ${act}`)
   await job.step('begin', () => 1)
@@ -46,7 +48,7 @@ const UNKNOWN = '01936f5e-8c1a-7b3c-9d4e-5f60718293a4'
 
 async function run(lab: TestContext, store = sqliteStore({ path: ':memory:' })) {
   const secrets = ['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw']
-  const waybill = await lab.waybill([tasks, bare], {
+  const waybill = await lab.waybill([tasks, bare, batches], {
     store,
     sweepInterval: '1h',
     worker: { handlers: [handlers, handler(bare, () => null)] },
@@ -123,6 +125,14 @@ test('what an operator looks at is described', async ({ lab }) => {
   for (const path of ['/operations?filter=status:x', '/operations?limit=0', '/statistics?window=x', '/audit?limit=x']) {
     expect((await look(path)).statusCode).toBe(400)
   }
+  const batch = await submit(waybill, batches, [{ act: 'return' }, { act: 'fail' }])
+  await hasFinished(waybill.store, batch)
+  expect((await look(`/operations/${batch}/results`)).json()).toMatchObject({
+    items: [{ output: '{"done":true}' }, {}],
+  })
+  expect((await look(`/operations/${batch}/results`, 'vic')).json().items[0]).not.toHaveProperty('output')
+  expect((await look(`/operations/${batch}/results?after=x`)).statusCode).toBe(400)
+  expect((await look(`/operations/${done}/results`)).statusCode).toBe(404)
   expect((await look(`/operations/${UNKNOWN}/children?state=x`)).statusCode).toBe(400)
   for (const path of [`/operations/${UNKNOWN}`, `/bulk/${UNKNOWN}`]) expect((await look(path)).statusCode).toBe(404)
   const paths = ['/session', '/operations', '/types', '/statistics', '/audit', '/bulk', '/openapi.json']

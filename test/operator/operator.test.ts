@@ -1,8 +1,9 @@
 import { dirname } from 'node:path'
 import { describe, expect } from 'vitest'
-import { defineOperation, handler, media } from 'waybill'
+import { batchOf, defineOperation, handler, media } from 'waybill'
 import { folderBlobs } from 'waybill/blobs/folder'
 import { sqliteStore } from 'waybill/stores/sqlite'
+import { z } from 'zod'
 import { deliveryId } from '../../src/webhooks/delivery.ts'
 import { carrier, send, startReceiver, statuses } from '../support/receiver.ts'
 import { submissionOf } from '../support/submission.ts'
@@ -10,6 +11,7 @@ import { faultyStore, hasFinished, hasStatus, submit, test, until } from '../sup
 
 const orders = defineOperation({ name: 'orders', attempts: 2, backoff: { initial: 1, max: 1 } })
 const refunds = defineOperation({ name: 'refunds' })
+const codes = defineOperation({ name: 'codes', input: z.object({ pin: z.string() }), redact: ['/pin'] })
 const ann = { name: 'ann@example.com' }
 
 const handlers = [
@@ -58,6 +60,33 @@ describe('what an operator sees', () => {
     })
     expect(await operator.children(parent, 'canceled')).toMatchObject({ items: [{ id: ids[0] }], next: undefined })
     expect(await operator.children(parent, 'failed')).toEqual({ items: [], next: undefined })
+  })
+
+  test('the results of a batch, in the order of its input', async ({ lab }) => {
+    const store = await lab.store()
+    const batches = batchOf(codes)
+    const waybill = await lab.waybill([codes, batches], {
+      store,
+      worker: { handlers: handler(codes, ({ pin }) => ({ pin, no: 1 })) },
+    })
+    const { operator } = waybill
+    const id = await submit(waybill, batches, [{ pin: 'a' }, { pin: 1 }, { pin: 'c' }])
+    await hasStatus(store, id, 'completed')
+    const first = await operator.results(id, { limit: 2 })
+    expect(first).toMatchObject({
+      items: [
+        { index: 0, type: 'codes', status: 'completed', output: expect.stringContaining('"no":1') },
+        { index: 1, status: 'failed', error: { code: 'invalid-input' } },
+      ],
+      next: '1',
+    })
+    expect(first.items[0]?.output).not.toContain('"a"')
+    expect(first.items[1]?.output).toBeUndefined()
+    const rest = await operator.results(id, { after: first.next })
+    expect(rest).toMatchObject({ items: [{ index: 2 }], next: undefined })
+    await expect(operator.results(id, { after: 'x' })).rejects.toMatchObject({ problem: { code: 'invalid-request' } })
+    const [item] = first.items
+    await expect(operator.results(item?.id ?? '')).rejects.toMatchObject({ problem: { code: 'not-found' } })
   })
 
   test.for([0, 501, 1.5])('no page of %d', async (limit, { lab }) => {

@@ -5,6 +5,7 @@ import { clockSkew } from '../api.ts'
 import { ago, duration, instant, shortId } from '../format.ts'
 import type { OperationView } from '../wire.ts'
 import { Icon, type IconName } from './icons.tsx'
+import { notify } from './notices.tsx'
 
 const ticks = signal(Date.now())
 setInterval(() => {
@@ -85,7 +86,7 @@ export function Tags({ tags }: Pick<OperationView, 'tags'>) {
           title={`Operations with ${name} = ${value}`}
         >
           <span>{name}</span>
-          {value}
+          <bdi>{value}</bdi>
         </a>
       ))}
     </span>
@@ -138,19 +139,25 @@ export function Copy({
 }) {
   const isCopied = useSignal(false)
   const copy = () => {
-    void navigator.clipboard.writeText(typeof text === 'string' ? text : text()).then(() => {
-      isCopied.value = true
-      setTimeout(() => {
-        isCopied.value = false
-      }, 1500)
-    })
+    // Browsers leave the clipboard out of pages that come neither by https nor from this machine.
+    const clipboard = navigator.clipboard as Clipboard | undefined
+    const copying = clipboard?.writeText(typeof text === 'string' ? text : text()) ?? Promise.reject()
+    copying.then(
+      () => {
+        isCopied.value = true
+        setTimeout(() => {
+          isCopied.value = false
+        }, 1500)
+      },
+      () => notify('The browser does not let this page copy: it needs https, or select the text.', true),
+    )
   }
   return (
     <Button
       onClick={copy}
       icon={isCopied.value ? 'check' : icon}
       kind="quiet"
-      label={isCopied.value ? 'Copied' : label}
+      label={isCopied.value ? `Copied: ${label}` : label}
     >
       {children}
     </Button>

@@ -25,7 +25,7 @@ export function Text({
   const isWhole = useSignal(text.length <= SHOWN)
   const shown = isWhole.value ? text : text.slice(0, SHOWN)
   return (
-    <section class="code" aria-label={label}>
+    <section class={isJson ? 'code json' : 'code'} aria-label={label}>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by the keyboard */}
       <pre tabIndex={0}>{isJson ? colored(shown) : shown}</pre>
       <Copy text={text} label={`Copy: ${label}`} />
@@ -59,7 +59,12 @@ function colored(text: string) {
     const [whole, string, colon, word] = match
     parts.push(text.slice(at, match.index))
     const kind = string === undefined ? (word === undefined ? 'n' : 'w') : colon === undefined ? 's' : 'k'
-    parts.push(<span class={kind}>{string ?? whole}</span>, colon ?? '')
+    parts.push(
+      <bdi key={match.index} class={kind}>
+        {string ?? whole}
+      </bdi>,
+      colon ?? '',
+    )
     at = match.index + whole.length
   }
   return [...parts, text.slice(at)]

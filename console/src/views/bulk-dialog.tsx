@@ -10,7 +10,10 @@ import { perform } from '../parts/notices.tsx'
 import type { BulkAction, BulkPreview, BulkRun } from '../wire.ts'
 
 const ACTIONS: Readonly<Record<BulkAction, { readonly verb: string; readonly effect: string }>> = {
-  retry: { verb: 'Retry', effect: 'Each that has failed or was canceled is run again, as a new operation.' },
+  retry: {
+    verb: 'Retry',
+    effect: 'Each that has failed or was canceled is run again, as a new operation; so is a batch with failed items.',
+  },
   cancel: { verb: 'Cancel', effect: 'What is pending ends at once; what runs is asked to stop.' },
   replay: {
     verb: 'Send webhooks',

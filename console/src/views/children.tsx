@@ -5,10 +5,13 @@ import { count } from '../format.ts'
 import { useLive } from '../live.ts'
 import { Ago, Button, Copy, IdLink, OperationStatus, Section } from '../parts/basics.tsx'
 import { notify } from '../parts/notices.tsx'
-import type { ChildrenPage, ChildState, OperationDetail, OperationView } from '../wire.ts'
+import type { ChildrenPage, ChildState, OperationDetail, OperationView, ResultsPage } from '../wire.ts'
 
 const STATES: readonly ChildState[] = ['unfinished', 'completed', 'failed', 'canceled']
 const PAGE = 50
+/** Beside the states of a batch: its results in the order of the input. */
+const ALL = 'results'
+const BATCH_STATES = [...STATES, ALL] as const
 
 type Counts = NonNullable<OperationDetail['children']>
 
@@ -19,7 +22,7 @@ export function isBatch({ type }: Pick<OperationView, 'type'>): boolean {
 
 export function Children({ operation }: { readonly operation: OperationDetail }) {
   const { id, type, children } = operation
-  const chosen = useSignal<ChildState | undefined>(undefined)
+  const chosen = useSignal<ChildState | typeof ALL | undefined>(undefined)
   if (children === null || children.total === 0) return null
   const state = chosen.value ?? firstOf(children)
   return (
@@ -40,7 +43,7 @@ export function Children({ operation }: { readonly operation: OperationDetail })
     >
       <fieldset class="segments">
         <legend class="hidden">State</legend>
-        {STATES.map(it => (
+        {(isBatch(operation) ? BATCH_STATES : STATES).map(it => (
           <label key={it}>
             <input
               type="radio"
@@ -50,13 +53,19 @@ export function Children({ operation }: { readonly operation: OperationDetail })
                 chosen.value = it
               }}
             />
-            <span class="number">
-              {it} {count(children[it])}
-            </span>
+            <span class="number">{it === ALL ? 'results' : `${it} ${count(children[it])}`}</span>
           </label>
         ))}
       </fieldset>
-      <ChildList key={state} id={id} state={state} />
+      {state === ALL ? (
+        <List<ResultsPage> path={`operations/${encodeURIComponent(id)}/results`} row={Result} />
+      ) : (
+        <List<ChildrenPage>
+          key={state}
+          path={`operations/${encodeURIComponent(id)}/children?state=${state}`}
+          row={Child}
+        />
+      )}
     </Section>
   )
 }
@@ -79,17 +88,29 @@ function Summary({ counts: { total, unfinished } }: { readonly counts: Counts })
   )
 }
 
-function ChildList({ id, state }: { readonly id: string; readonly state: ChildState }) {
-  const path = `operations/${encodeURIComponent(id)}/children?${new URLSearchParams({ state, limit: `${PAGE}` })}`
-  const { data } = useLive<ChildrenPage>(path)
-  const more = useSignal<ChildrenPage>({ items: [] })
+interface Page<Item> {
+  readonly items: readonly Item[]
+  readonly next?: string | undefined
+}
+
+/** A list that begins live, and goes on by a button. */
+function List<P extends Page<{ readonly id: string }>>({
+  path,
+  row: Row,
+}: {
+  readonly path: string
+  readonly row: (props: { readonly child: P['items'][number] }) => preact.JSX.Element
+}) {
+  const first = `${path}${path.includes('?') ? '&' : '?'}limit=${PAGE}`
+  const { data } = useLive<P>(first)
+  const more = useSignal<Page<P['items'][number]>>({ items: [] })
   if (data === undefined) return null
   const shown = new Set(data.items.map(child => child.id))
   const items = [...data.items, ...more.value.items.filter(child => !shown.has(child.id))]
   const next = more.value.items.length === 0 ? data.next : more.value.next
   const load = async () => {
     try {
-      const page = await get<ChildrenPage>(`${path}&after=${encodeURIComponent(next ?? '')}`)
+      const page = await get<P>(`${first}&after=${encodeURIComponent(next ?? '')}`)
       more.value = { items: [...more.value.items, ...page.items], next: page.next }
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
@@ -100,11 +121,28 @@ function ChildList({ id, state }: { readonly id: string; readonly state: ChildSt
     <>
       <ul class="sample children">
         {items.map(child => (
-          <Child key={child.id} child={child} />
+          <Row key={child.id} child={child} />
         ))}
       </ul>
       {next !== undefined && <Button onClick={() => void load()}>Show more</Button>}
     </>
+  )
+}
+
+/** Longer results are read on the page of the item. */
+const SHOWN_OUTPUT = 200
+
+function Result({ child }: { readonly child: ResultsPage['items'][number] }) {
+  const { index, output, error } = child
+  return (
+    <li>
+      <OperationStatus operation={child} />
+      <IdLink id={child.id} />
+      <span>{error === null ? <code>{output?.slice(0, SHOWN_OUTPUT) ?? '–'}</code> : error.title}</span>
+      <span class="number note" title="The place in the input">
+        {count(index + 1)}
+      </span>
+    </li>
   )
 }
 

@@ -318,7 +318,7 @@ function Deliveries({ operation: { deliveries, webhookUrl }, reload }: Omit<Head
 }
 
 function Facts({ operation }: { readonly operation: OperationDetail }) {
-  const { owner, createdAt, startedAt, finishedAt, expiresAt, runAt, priority, idempotencyKey } = operation
+  const { owner, createdAt, startedAt, finishedAt, expiresAt, deadline, runAt, priority, idempotencyKey } = operation
   const { holder, execution, engine, traceparent, retryOf, retriedBy, tags, waits, parent } = operation
   const facts: readonly (readonly [string, preact.ComponentChildren])[] = [
     ['Owner', owner],
@@ -328,6 +328,7 @@ function Facts({ operation }: { readonly operation: OperationDetail }) {
     ['Started', startedAt !== null && <Time at={startedAt} />],
     ['Ended', finishedAt !== null && <Time at={finishedAt} />],
     ['Waited', startedAt !== null && duration(startedAt - createdAt)],
+    ['Deadline', deadline !== null && finishedAt === null && <Time at={deadline} />],
     ['Kept until', expiresAt !== null && <Time at={expiresAt} />],
     ['Parent', parent !== null && <IdLink id={parent} />],
     ['Retry of', retryOf !== null && <IdLink id={retryOf} />],

@@ -1,6 +1,6 @@
 /** The operation types: their policy, how they are now, and their schemas. */
 import { change, mayChange } from '../api.ts'
-import { bytes, depth, duration } from '../format.ts'
+import { bytes, count, depth, duration } from '../format.ts'
 import { useLive } from '../live.ts'
 import { Button, Section, Since, Status } from '../parts/basics.tsx'
 import { JsonText } from '../parts/json.tsx'
@@ -73,7 +73,7 @@ function factsOf({
   running,
   oldestAt,
 }: TypeView): (readonly [string, preact.ComponentChildren])[] {
-  const { attempts, lostAttempts, backoff, timeout, startDeadline, retention, bodyLimit, rateLimit } = policy
+  const { attempts, lostAttempts, backoff, timeout, startDeadline, deadline, retention, bodyLimit, rateLimit } = policy
   const { concurrency, backlogLimit, inFlightLimit, priority } = policy
   const facts: (readonly [string, preact.ComponentChildren] | false)[] = [
     ['Ready', depth(ready)],
@@ -83,12 +83,13 @@ function factsOf({
     ['Backoff', `${duration(backoff.initial)} × ${backoff.factor}, at most ${duration(backoff.max)}`],
     ['Timeout', duration(timeout)],
     startDeadline !== undefined && ['Start deadline', duration(startDeadline)],
+    deadline !== undefined && ['Deadline', duration(deadline)],
     ['Retention', duration(retention)],
     ['Body', `at most ${bytes(bodyLimit)}`],
     concurrency !== undefined && ['Concurrency', `${concurrency} in a worker`],
-    backlogLimit !== undefined && ['Backlog', `at most ${backlogLimit}`],
-    inFlightLimit !== undefined && ['In flight', `at most ${inFlightLimit} of an owner`],
-    rateLimit !== undefined && ['Rate', `${rateLimit.requests} in ${duration(rateLimit.perMs)}`],
+    backlogLimit !== undefined && ['Backlog', `at most ${count(backlogLimit)}`],
+    inFlightLimit !== undefined && ['In flight', `at most ${count(inFlightLimit)} of an owner`],
+    rateLimit !== undefined && ['Rate', `${count(rateLimit.requests)} in ${duration(rateLimit.perMs)}`],
     priority !== 0 && ['Priority', `${priority}`],
   ]
   return facts.filter(it => it !== false)

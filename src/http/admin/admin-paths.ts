@@ -159,6 +159,14 @@ const OPERATIONS: Readonly<Record<string, PathItem>> = {
     answers: ok('A page, in the order of their ids.', 'ChildrenPage'),
     problems: ['invalid-request'],
   }),
+  '/admin/operations/{id}/results': look({
+    id: 'listResults',
+    tag: 'Operations',
+    summary: 'List the items of a batch with their results',
+    parameters: [ID, AFTER, LIMIT],
+    answers: ok('A page, in the order of the input.', 'ResultsPage'),
+    problems: ['not-found', 'invalid-request'],
+  }),
   '/admin/operations/{id}/cancel': {
     post: change({
       id: 'cancelAnyOperation',

@@ -15,6 +15,7 @@ import {
   type OperationView,
   type OperatorPage,
   type Percentiles,
+  type ResultsPage,
   type SeriesPoint,
   type Statistics,
   type TypeStatistics,
@@ -64,6 +65,7 @@ const VIEW: Members<OperationView> = {
   startedAt: say(maybe(time), 'When the first attempt started.'),
   finishedAt: maybe(time),
   expiresAt: say(maybe(time), 'When its payloads are deleted.'),
+  deadline: say(maybe(time), 'When it ends at the latest.'),
   attempt: say(count, 'The number of the last attempt.'),
   maxAttempts: count,
   holder: say(maybe(text), 'The worker process that runs it.'),
@@ -209,6 +211,19 @@ export const ADMIN_SCHEMAS: Readonly<Record<string, JsonSchema>> = {
     ),
   },
   ChildrenPage: page<ChildrenPage>('Some of the operations that a handler has submitted.', 'OperationView'),
+  BatchResult: schemaOf<ResultsPage['items'][number]>(
+    'An item of a batch. Times are milliseconds since the epoch.',
+    {
+      ...VIEW,
+      index: say(count, 'Its place in the input.'),
+      output: say(
+        text,
+        'The result as JSON text; missing where there is none, it is not JSON, or it is not shown to you.',
+      ),
+    },
+    ['output'],
+  ),
+  ResultsPage: page<ResultsPage>('Some of the items of a batch.', 'BatchResult'),
   ChildCounts: schemaOf<NonNullable<OperationDetail['children']>>('How many children there are, by their state.', {
     total: count,
     unfinished: count,

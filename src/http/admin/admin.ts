@@ -94,6 +94,11 @@ function operationRoutes(operator: Operator): OwnRoute[] {
       const state = readState(query.get('state') ?? 'unfinished')
       return json(200, await operator.children(params.id ?? '', state, readPage(query)))
     }),
+    look('/operations/:id/results', async ({ params, query }, { payloads }) => {
+      const page = await operator.results(params.id ?? '', readPage(query))
+      if (payloads) return json(200, page)
+      return json(200, { ...page, items: page.items.map(({ output: _, ...item }) => item) })
+    }),
     change('POST', '/operations/:id/cancel', async ({ params }, who) =>
       json(200, await operator.cancel(params.id ?? '', who)),
     ),

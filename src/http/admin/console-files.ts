@@ -8,7 +8,7 @@ import { type OwnRoute, route } from '../route.ts'
 const FOLDERS = ['../../console/', '../../../dist/console/'].map(it => new URL(it, import.meta.url))
 
 /** Views of the console have paths of their own, so that each can be reloaded and linked to. */
-const VIEWS = ['', '/operations', '/operations/:id', '/types', '/bulk', '/audit']
+const VIEWS: ReadonlySet<string> = new Set(['', 'operations', 'types', 'bulk', 'audit'])
 
 const TYPES: Readonly<Record<string, string>> = {
   js: 'text/javascript; charset=utf-8',
@@ -35,7 +35,8 @@ const HEADERS = {
 export function consoleRoutes(base: string): OwnRoute[] {
   const page = createPage(`${pathOf(base)}/console/`)
   return [
-    ...VIEWS.map(view => route('GET', `/console${view}`, page, { open: true })),
+    // The view is empty in a path that ends with a slash.
+    ...['', '/:view', '/operations/:id'].map(path => route('GET', `/console${path}`, page, { open: true })),
     route('GET', '/console/assets/:file', asset, { open: true }),
   ]
 }
@@ -43,7 +44,8 @@ export function consoleRoutes(base: string): OwnRoute[] {
 /** The page, whose links begin where it is mounted. */
 function createPage(path: string): OwnRoute['handle'] {
   let page: Promise<string> | undefined
-  return async () => {
+  return async ({ params: { view = '' } }) => {
+    if (!VIEWS.has(view)) throw problemError('no-such-route')
     page ??= read('index.html').then(html =>
       html.replace('<base href="/console/">', `<base href="${attribute(path)}">`),
     )
