@@ -1,7 +1,8 @@
 /**
  * `node scripts/core-path.ts`: the size of the core path, which is all that an operation runs through on one machine, from
- * the Fastify plugin to the SQLite store and back. It leaves out what describes, observes or notifies, what runs the work
- * elsewhere, and other ways in.
+ * the Fastify plugin to the SQLite store and back: submit, claim, run, finish, read. It leaves out what describes, observes
+ * or notifies, what runs the work elsewhere, other ways in, and what an operation may do beside: wait, have children, be
+ * one of a batch, be retried by a client.
  */
 import { readSources } from './source.ts'
 import { root } from './tools.ts'
@@ -16,6 +17,17 @@ const LEFT_OUT = [
   // Other ways in: other dialects, browsers, agents, timetables, operators and the command line.
   ['http/dialects/accepted', 'http/dialects/azure', 'http/cors', 'mcp/', 'model/tool', 'schedules/'],
   ['operator/', 'http/admin/', 'stores/browsing', 'stores/sqlite/browse', 'stores/sqlite/dumps'],
+  ['stores/paused-types', 'stores/operation-hooks', 'stores/operator-store'],
+  // What an operation may do beside: waits, children, batches, retries.
+  ['model/wait', 'service/events', 'http/wait-events', 'worker/attempt-waits', 'service/retries'],
+  [
+    'worker/family',
+    'worker/attempt-children',
+    'worker/child-key',
+    'stores/list-all-children',
+    'batches/',
+    'http/batch',
+  ],
 ].flat()
 
 const sources = new Map(readSources(`${root}src`).map(source => [source.file, source]))
