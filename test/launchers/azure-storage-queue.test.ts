@@ -92,7 +92,8 @@ describe('an execution', () => {
     const { child, ended } = startWaybill(args)
     await until(async () => (await store.read(id))?.status === 'running')
     const [held] = queue.living
-    expect(queue.visible).toEqual([])
+    // The API has requested another one where the process took half a minute to come up.
+    expect(queue.visible).not.toContain(held)
     child.kill('SIGTERM')
     expect(await ended).toMatchObject({ code: 0 })
     // The API may have requested one too, as soon as the work was handed back.

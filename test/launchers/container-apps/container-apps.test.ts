@@ -169,7 +169,7 @@ describe('a start', () => {
     { answer: 'silence' },
   ] as const)('that was made and answered with %j is found by its environment', async ({ answer }, { lab }) => {
     const azure = await azureOf(lab, NOTHING)
-    const { launcher } = launcherOf(lab, azure, { requestTimeout: '500ms' })
+    const { launcher } = launcherOf(lab, azure, { requestTimeout: '500ms', settleTimeout: '40s' })
     await launcher.open?.()
     for (const id of ['another', 'and-another']) await launcher.start(requestFor(id))
     failFirst(azure, 'start', { acts: 1, answer })
