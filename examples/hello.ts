@@ -17,11 +17,12 @@ const greet = handler(greetings, async ({ name }, job) => {
   return { text: `Hello, ${name}!` }
 })
 
-const app = Fastify()
+const app = Fastify({ requestTimeout: 30_000 })
 await app.register(waybill, {
   operations: [greetings],
   store: sqliteStore({ path: './greetings.db' }),
   worker: { handlers: [greet] },
 })
+process.once('SIGTERM', () => app.close()) // at a deploy, unfinished operations go back to the queue
 const url = await app.listen({ port: 3000 })
 console.log(`POST ${url}/greetings, described at ${url}/docs`)

@@ -106,31 +106,42 @@ test('a browser that imports the contract of the guide does not load the handler
 
 /** Instead of the handler's work. */
 const UNTIL_STOPPED = `
-  const text = await new Promise<string>((_, reject) => {
+  await new Promise<string>((_, reject) => {
     job.signal.addEventListener('abort', () => reject(job.signal.reason))
-  })`
+  })
+  const text = ''`
 
-test('the server of the guide prints its address, and hands work back at SIGTERM', async () => {
-  const read = (name: string) => readFile(join(folder, name), 'utf8')
-  await writeFile(join(folder, 'slow-server.ts'), (await read('server.ts')).replaceAll('./greet.ts', './slow.ts'))
-  await writeFile(join(folder, 'slow.ts'), (await read('greet.ts')).replace(/ {2}const text = .*/, UNTIL_STOPPED))
-  const server = run('slow-server.ts')
-  const said = text(server)
-  await listening(server)
-  const submit = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"name":"slow"}' }
-  const { links } = (await (await fetch(`http://127.0.0.1:${port}/greetings`, submit)).json()) as StatusDocument
-  const status = `http://127.0.0.1:${port}${links.status}`
-  for (let now = 'pending'; now !== 'running'; ) now = ((await (await fetch(status)).json()) as StatusDocument).status
-  const exited = once(server, 'exit')
-  server.kill('SIGTERM')
-  expect(await exited).toEqual([0, null])
-  expect(await said).toMatch(/^POST http:\/\/\S+:\d+\/greetings, described at http:\/\/\S+\/docs$/m)
-  const store = sqliteStore({ path: join(folder, 'server.ts.db') })
-  await store.open()
-  const operation = await store.read(links.status.split('/').at(-1) ?? '')
-  await store.close()
-  expect(operation).toMatchObject({ status: 'pending', attempt: 1, released: 1 })
-})
+test.each([
+  ['the README', 'hello.ts', 'hello.ts', / {2}await new Promise.*/],
+  ['the guide', 'server.ts', 'greet.ts', / {2}const text = .*/],
+] as const)(
+  'the server of %s prints its address, and hands work back at SIGTERM',
+  async (_, file, handlerFile, work) => {
+    const read = (name: string) => readFile(join(folder, name), 'utf8')
+    await writeFile(
+      join(folder, 'slow-server.ts'),
+      (await read(file)).replaceAll('./greet.ts', './slow-server-greet.ts'),
+    )
+    const slow = handlerFile === file ? 'slow-server.ts' : 'slow-server-greet.ts'
+    await writeFile(join(folder, slow), (await read(handlerFile)).replace(work, UNTIL_STOPPED))
+    const server = run('slow-server.ts')
+    const said = text(server)
+    await listening(server)
+    const submit = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"name":"slow"}' }
+    const { links } = (await (await fetch(`http://127.0.0.1:${port}/greetings`, submit)).json()) as StatusDocument
+    const status = `http://127.0.0.1:${port}${links.status}`
+    for (let now = 'pending'; now !== 'running'; ) now = ((await (await fetch(status)).json()) as StatusDocument).status
+    const exited = once(server, 'exit')
+    server.kill('SIGTERM')
+    expect(await exited).toEqual([0, null])
+    expect(await said).toMatch(/^POST http:\/\/\S+:\d+\/greetings, described at http:\/\/\S+\/docs$/m)
+    const store = sqliteStore({ path: join(folder, `${file}.db`) })
+    await store.open()
+    const operation = await store.read(links.status.split('/').at(-1) ?? '')
+    await store.close()
+    expect(operation).toMatchObject({ status: 'pending', attempt: 1, released: 1 })
+  },
+)
 
 test('the page of problems says what the table says', async () => {
   const page = await readFile(join(ROOT, 'docs/reference/problems.md'), 'utf8')
