@@ -4,6 +4,9 @@
  *
  * Nothing is late by it: somebody looks each interval, and who finds something tells nobody. What was told is a hint, as
  * everything is that other processes say: a loop puts no look off for long, whatever comes.
+ *
+ * Where each look is paid for and processes do not notify each other, the store says how long nothing has happened, and
+ * looks for what only time brings rest for a part of that.
  */
 import type { Loop } from '../util/loop.ts'
 import type { Hint, OperationStore, WorkQueue } from './store.ts'
@@ -36,18 +39,22 @@ export class SharedLook {
    * Called after each look. Tells others of one that found nothing, unless that was said lately.
    *
    * @param look what was looked for; those who look for the same put their look off
+   * @param found `isUrgent`: what it looks for is waited for, so it never rests
    */
-  looked(look: string, { foundNothing }: { foundNothing: boolean }): void {
+  looked(look: string, { foundNothing, isUrgent = false }: { foundNothing: boolean; isUrgent?: boolean }): void {
     this.#found = foundNothing ? look : undefined
     const now = performance.now()
     if (!foundNothing || now - this.#saidAt < this.#loop.everyMs / 2) return
     this.#saidAt = now
-    this.#store.tellIdle?.(look)
+    const restMs = this.#store.tellIdle?.(look)
+    if (restMs !== undefined && !isUrgent) this.#loop.rest(restMs)
   }
 
   #hinted(hint: Hint): void {
-    if (hint.kind !== 'idle' || hint.look !== this.#found) return
-    this.#saidAt = performance.now()
-    this.#loop.putOff()
+    if (hint.kind !== 'idle') this.#loop.rouse()
+    else if (hint.look === this.#found) {
+      this.#saidAt = performance.now()
+      this.#loop.putOff()
+    }
   }
 }

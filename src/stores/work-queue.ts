@@ -123,8 +123,10 @@ export interface WorkQueue {
   sweep(limit: number): Promise<SweepResult>
 
   /**
-   * Hints to other processes that this one has just looked for something and found nothing: the hint `idle`. A store in
-   * which processes do not hint to each other, or where a look costs nothing, leaves this method out.
+   * Hints to other processes that this one has just looked for something and found nothing: the hint `idle`. A store
+   * where a look costs nothing leaves this method out.
+   *
+   * @returns how long the next such look may wait, in milliseconds, as long as nothing happens; undefined for no longer than usual
    */
-  tellIdle?(look: string): void
+  tellIdle?(look: string): number | undefined
 }

@@ -29,6 +29,8 @@ const LONGEST_TURN_MS = 60_000
 
 export class Loop {
   readonly #options: LoopOptions
+  /** The shortest pause after this turn, in milliseconds. */
+  #restMs = 0
   #timer: NodeJS.Timeout | undefined
   #turning: Promise<void> | undefined
   #woken = false
@@ -91,6 +93,20 @@ export class Loop {
     this.#sleep(this.#options.everyMs * (LONGEST + Math.random()))
   }
 
+  /** Called in a turn: makes the pause after it this long at least, in milliseconds, unless it is woken or roused. */
+  rest(ms: number): void {
+    this.#restMs = ms
+  }
+
+  /** Ends a rest: the next turn comes within an interval. */
+  rouse(): void {
+    if (this.#restMs === 0) return
+    this.#restMs = 0
+    if (this.#stopped || this.#turning !== undefined || this.#failures > 0) return
+    clearTimeout(this.#timer)
+    this.#sleep()
+  }
+
   /** Turns no more. Resolves when the turn under way has ended. */
   async stop(): Promise<void> {
     this.#stopped = true
@@ -109,6 +125,7 @@ export class Loop {
   async #turnWhileWoken(): Promise<void> {
     do {
       this.#woken = false
+      this.#restMs = 0
       await this.#turn()
     } while (this.#woken && !this.#stopped && this.#failures === 0)
   }
@@ -135,7 +152,7 @@ export class Loop {
     return Math.min(100 * 2 ** this.#failures, MAX_BACKOFF_MS) * (0.5 + Math.random() / 2)
   }
 
-  #sleep(delay = this.#delay()): void {
+  #sleep(delay = Math.max(this.#restMs, this.#delay())): void {
     this.#timer = setTimeout(() => this.#run(), delay)
     this.#timer.unref()
   }

@@ -248,7 +248,7 @@ export class Worker {
     const isFull = claims.length === limit || types.some(it => countOf(it.type, claims) === it.limit)
     this.#hasEmptied = !isFull && types.length === this.#types.size
     this.#slots.noteClaim(asked, isFull)
-    this.#look.looked(this.#lookedFor, { foundNothing: claims.length === 0 && this.#hasEmptied })
+    this.#look.looked(this.#lookedFor, { foundNothing: claims.length === 0 && this.#hasEmptied, isUrgent: true })
     for (const claim of inTurn(claims)) this.#follow(this.#begin(claim, asked))
     if (claims.length > 0) this.#claimsMade++
     if (isFull) this.#claiming.wake()

@@ -83,7 +83,26 @@ describe('a loop', () => {
     await vi.advanceTimersByTimeAsync(LONGEST_MS - 1)
     expect(turn).toHaveBeenCalledTimes(1)
     await vi.advanceTimersByTimeAsync(EVERY_MS + 1)
+    expect(turn.mock.calls.length).toBeGreaterThanOrEqual(2)
+    await it.stop()
+  })
+
+  it('rests once for as long as its turn says, and no longer when it is woken or roused', async () => {
+    let rest = 5 * EVERY_MS
+    const turn = vi.fn(async () => it.rest(rest))
+    const it = loop(turn)
+    it.start()
+    await vi.advanceTimersByTimeAsync(5 * EVERY_MS - 1)
+    expect(turn).toHaveBeenCalledTimes(1)
+    await vi.advanceTimersByTimeAsync(1)
     expect(turn).toHaveBeenCalledTimes(2)
+    it.wake()
+    await vi.advanceTimersByTimeAsync(0)
+    expect(turn).toHaveBeenCalledTimes(3)
+    rest = 0
+    it.rouse()
+    await vi.advanceTimersByTimeAsync(LONGEST_MS)
+    expect(turn).toHaveBeenCalledTimes(4)
     await it.stop()
   })
 

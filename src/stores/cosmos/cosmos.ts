@@ -331,6 +331,11 @@ class CosmosStore implements Store {
     })
   }
 
+  /** Each look is paid for, and the feed says whether anything happens. */
+  tellIdle(): number {
+    return this.#feed.pauseMs
+  }
+
   watch(listener: (hint: Hint) => void): () => void {
     const isFirst = this.#listeners.isEmpty
     const remove = this.#listeners.add(listener)

@@ -65,12 +65,13 @@ export class Feed {
 
   /** Something has happened in this process: what others do about it is worth looking for. */
   touch(): void {
-    const wasQuiet = this.#pause() > this.#options.everyMs
+    const wasQuiet = this.pauseMs > this.#options.everyMs
     this.#activeAt = this.#options.monotonic()
     if (wasQuiet) this.#loop.wake()
   }
 
-  #pause(): number {
+  /** How long nothing need be looked for, in milliseconds: a part of the time since something has happened. */
+  get pauseMs(): number {
     const idle = this.#options.monotonic() - this.#activeAt
     return Math.max(this.#options.everyMs, Math.min(idle * IDLE_PART, LONGEST_PAUSE_MS))
   }
@@ -82,7 +83,7 @@ export class Feed {
     if (this.#changes === undefined || stale) {
       await this.open()
       onGap()
-    } else if (this.#pause() > everyMs && monotonic() - this.#readAt < this.#pause()) return
+    } else if (this.pauseMs > everyMs && monotonic() - this.#readAt < this.pauseMs) return
     if (await this.#readOn()) return
     onGap()
     this.#loop.wake()

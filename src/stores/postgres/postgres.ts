@@ -331,7 +331,7 @@ class PostgresStore implements Store {
     for (const { operation } of dumps) this.#hub.tellOf(operation)
   }
 
-  tellIdle(look: string): void {
+  tellIdle(look: string): undefined {
     this.#hub.tellIdle(look)
   }
 
