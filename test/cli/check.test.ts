@@ -93,8 +93,8 @@ describe('a check', () => {
     ])
     const received = await grades({ url, headers: { authorization: 'ann' }, webhook: 'webhook-url' }, clock)
     expect(findings(received, 16)).toEqual([
-      'pass: a webhook came with the headers of the standard',
-      'pass: after a 503 it came again, with the same id',
+      'pass: a webhook arrived with the headers of the standard',
+      'pass: after a 503 it was repeated, with the same id',
     ])
   })
 
@@ -108,7 +108,7 @@ describe('a check', () => {
       column('the article'),
     )
     expect(findings(graded, 2)).toContain('warn: its body does not describe the status of the operation')
-    expect(findings(graded, 9)).toEqual(['skip: neither DELETE nor :cancel is there'])
+    expect(findings(graded, 9)).toEqual(['skip: neither DELETE nor :cancel exists'])
     expect(findings(failed, 8)).toEqual([
       expect.stringMatching(/^pass: the result: GET .* → 500$/),
       expect.stringMatching(/^warn: .* is not a problem detail$/),
@@ -119,7 +119,7 @@ describe('a check', () => {
     const { url } = await startAzureApi()
     const graded = await grades({ url: `${url}/orders:process`, fail: '{"fails":true}' })
     expect(gradesOf(graded)).toEqual(column("Azure's guidelines"))
-    expect(findings(graded, 10)).toEqual(['pass: POST :cancel is there: 200'])
+    expect(findings(graded, 10)).toEqual(['pass: POST :cancel exists: 200'])
   })
 
   test('of an API after AIP-151', async () => {
@@ -173,7 +173,7 @@ describe('the command', () => {
     const { code, out } = await waybill(args)
     expect(code).toBe(1)
     expect(out).toMatch(/^POST \/orders:process → 202; Operation-Location leads to http/)
-    expect(out).toContain('          fail: it has not ended: the last answer was GET /operations/')
+    expect(out).toContain('          fail: the operation has not ended: the last answer was GET /operations/')
     expect(out).toContain('          RFC 9457, 3; Azure REST guidelines')
     const { rules } = JSON.parse((await waybill([...args, '--json'])).out)
     expect(rules).toHaveLength(17)

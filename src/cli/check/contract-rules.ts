@@ -13,13 +13,13 @@ export const contractRules: readonly Rule[] = [
   },
   {
     number: 2,
-    title: 'The answer is a 202 that says where the status is, and when to ask',
+    title: 'The API answers 202, with the URL of the status and when to poll it',
     source: 'RFC 9110, 15.3.3 and 10.2.3; Azure REST guidelines, long-running operations',
     grade: gradeAccepted,
   },
   {
     number: 3,
-    title: 'Prefer is honored or ignored, and said which',
+    title: 'Prefer is honored or ignored, and Preference-Applied says which',
     source: 'RFC 7240, 2, 3 and 4.3; OData 4.01, 11.6',
     grade: gradePreferences,
   },
@@ -33,12 +33,12 @@ export const contractRules: readonly Rule[] = [
 
 function gradeRefusal(answer: Exchange): Finding[] {
   const seen = describeExchange(answer)
-  if (answer.status < 400) return [fail(`a body that is invalid is accepted: ${seen}`)]
-  if (answer.status >= 500) return [fail(`a body that is invalid is taken for an error of the server: ${seen}`)]
+  if (answer.status < 400) return [fail(`an invalid body is accepted: ${seen}`)]
+  if (answer.status >= 500) return [fail(`an invalid body is answered as an error of the server: ${seen}`)]
   if (!isProblem(answer)) return [pass(seen), warn(`the refusal is not application/problem+json: ${seen}`)]
   const { status } = membersOf(answer.json)
   if (status !== undefined && status !== answer.status) {
-    return [fail(`the problem says status ${status}, and it was sent with ${answer.status}`)]
+    return [fail(`the problem has the status ${status}, but the response has ${answer.status}`)]
   }
   return [pass(`${seen}, a problem`)]
 }
@@ -47,8 +47,8 @@ function gradeAccepted({ main: { accepted, pointer, polls } }: Evidence): Findin
   const findings: Finding[] = []
   if (accepted.status === 202) findings.push(pass(`202, the status is at ${new URL(pointer.url).pathname}`))
   else findings.push(warn(`${accepted.status} instead of 202 Accepted`))
-  if (pointer.by === 'the body') findings.push(warn('no header says where the status is, only the body'))
-  else findings.push(pass(`${pointer.by} says where the status is`))
+  if (pointer.by === 'the body') findings.push(warn('only the body has the URL of the status; no header has it'))
+  else findings.push(pass(`${pointer.by} has the URL of the status`))
   if (polls[0] !== undefined && polls[0].status >= 400) findings.push(fail(`it leads to ${describeExchange(polls[0])}`))
   findings.push(gradeRetryAfter(accepted, `the ${accepted.status}`))
   const hasStatus = statusWord(accepted.json) !== undefined || memberAt(accepted.json, 'done') !== undefined
@@ -58,8 +58,7 @@ function gradeAccepted({ main: { accepted, pointer, polls } }: Evidence): Findin
 
 function gradePreferences({ preferred, main }: Evidence): Finding[] {
   const { status, headers, ms } = preferred
-  if (status >= 400)
-    return [fail(`a preference that it does not know makes it refuse the request: ${describeExchange(preferred)}`)]
+  if (status >= 400) return [fail(`an unknown preference makes it refuse the request: ${describeExchange(preferred)}`)]
   const findings: Finding[] = []
   if (main.accepted.headers.has('odata-version') && main.accepted.status === 202) {
     findings.push(fail('an OData service must not answer 202 unless respond-async was preferred'))
@@ -72,8 +71,8 @@ function gradePreferences({ preferred, main }: Evidence): Finding[] {
     ]
   }
   const isHeld = main.accepted.status === 202 && status !== 202
-  if (isHeld) return [...findings, warn(`wait was honored (${status}), and no Preference-Applied says so`)]
-  return [...findings, pass('wait is ignored, as the standard allows, and so is a preference that nobody knows')]
+  if (isHeld) return [...findings, warn(`wait was honored (${status}), but Preference-Applied is missing`)]
+  return [...findings, pass('wait is ignored, as the standard allows, and so is an unknown preference')]
 }
 
 function gradeKeys({ keyed, keyless, target }: Evidence): Finding[] {
@@ -93,15 +92,15 @@ function gradeKeys({ keyed, keyless, target }: Evidence): Finding[] {
 
 function gradeKeyless(keyless: Exchange): Finding {
   return keyless.status === 400
-    ? pass('a request without the key that is required: 400')
-    : warn(`a request without the key that is required: ${keyless.status} instead of 400`)
+    ? pass('a request without the required key: 400')
+    : warn(`a request without the required key: ${keyless.status} instead of 400`)
 }
 
 function gradeOther(other: Exchange, isNamed: boolean): Finding {
   if (other.status === 422) return pass('the same key with another body: 422')
   if (other.status < 400) return fail(`the same key with another body is accepted: ${describeExchange(other)}`)
   if (other.status === 400 && !isNamed) {
-    return skip('the same key with another body: the body that was made was refused; give one by --other')
+    return skip('the same key with another body: the generated body was refused; pass one with --other')
   }
   return warn(`the same key with another body: ${other.status} instead of 422`)
 }
@@ -110,8 +109,9 @@ function gradeRace([a, b]: Keyed['race'], named: (answer: Exchange) => string): 
   const accepted = [a, b].filter(({ status }) => status < 400)
   if (accepted.length === 2 && named(a) !== named(b))
     return fail('two requests with one key at once start two operations')
-  if (accepted.length === 2) return pass('two requests with one key at once are one operation')
+  if (accepted.length === 2) return pass('two requests with one key at once start one operation')
   const refused = [a, b].find(({ status }) => status >= 400)
-  if (accepted.length === 1 && refused?.status === 409) return pass('two requests with one key at once: one, and 409')
+  if (accepted.length === 1 && refused?.status === 409)
+    return pass('two requests with one key at once: one operation, and 409')
   return fail(`two requests with one key at once: ${describeExchange(a)}, ${describeExchange(b)}`)
 }

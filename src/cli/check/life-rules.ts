@@ -14,19 +14,19 @@ export const lifeRules: readonly Rule[] = [
   },
   {
     number: 5,
-    title: 'Until the end, the status says what it is, since when, and when to ask again',
+    title: 'Until the operation ends, its status has the state, its times and Retry-After',
     source: 'Azure REST guidelines, long-running operations; RFC 9110, 10.2.3',
     grade: gradePending,
   },
   {
     number: 6,
-    title: 'The end never changes, and has a result or an error',
+    title: 'A final status never changes, and has either a result or an error',
     source: 'AIP-151; google.longrunning.Operation',
     grade: gradeEnd,
   },
   {
     number: 7,
-    title: 'A completed operation leads to its result: 303, or a status that has it',
+    title: 'A completed operation leads to its result: by a 303, or in its status',
     source: 'RFC 9110, 15.4.4; Azure Architecture Center, async request-reply',
     grade: gradeDone,
   },
@@ -38,7 +38,7 @@ export const lifeRules: readonly Rule[] = [
   },
   {
     number: 9,
-    title: 'A cancel may be repeated, may take its time, and is refused after the end',
+    title: 'Cancel can be repeated, may take effect later, and is refused after the end',
     source: 'AIP-151, cancel; OData 4.01, 11.6; RFC 9110, 15.3.3 and 15.5.10',
     grade: gradeCancel,
   },
@@ -60,7 +60,7 @@ function gradeStatusUrl({ target, main, keyed, unknown, preferred }: Evidence): 
   }
   if (main.polls.some(poll => poll.status === 404))
     findings.push(fail('the status is 404 while the operation is not finished'))
-  else findings.push(pass('the status is there at once'))
+  else findings.push(pass('the status exists immediately'))
   return [...findings, gradeUnknown(unknown)]
 }
 
@@ -74,7 +74,8 @@ function gradeUnknown(unknown: Exchange): Finding {
 function gradePending({ main: { polls, state } }: Evidence): Finding[] {
   const pending = state === 'unclear' ? polls : polls.slice(0, -1)
   const [first] = pending
-  if (first === undefined) return [skip('it had ended at the first poll; give a body that takes longer by --data')]
+  if (first === undefined)
+    return [skip('the operation had ended at the first poll; pass a body that takes longer with --data')]
   const unasked = pending.find(poll => retryAfterOf(poll) === undefined) ?? first
   return [gradeRetryAfter(unasked, 'a status that is not final'), ...gradeWord(first), ...gradeTimes(first)]
 }
@@ -83,11 +84,11 @@ function gradeWord({ status, json }: Exchange): Finding[] {
   const word = statusWord(json)
   const { done } = membersOf(json)
   if (word !== undefined && stateOfWord(word) !== 'unclear') return [pass(`its status is "${word}"`)]
-  if (word !== undefined) return [warn(`its status is "${word}", which no vocabulary of the standards has`)]
+  if (word !== undefined) return [warn(`its status is "${word}", which is not a word of the standards`)]
   if (done === false) return [pass('"done" is false')]
   return status === 202
-    ? [pass('202 says that it goes on')]
-    : [fail('neither its code nor its body says that it goes on')]
+    ? [pass('202 shows that the operation is not finished')]
+    : [fail('neither its status code nor its body shows that the operation is not finished')]
 }
 
 const CREATED = [
@@ -107,14 +108,14 @@ const UPDATED = [
 function gradeTimes({ json }: Exchange): Finding[] {
   const has = (paths: readonly string[]) => paths.some(path => memberAt(json, path) !== undefined)
   const missing = [...(has(CREATED) ? [] : ['when it was created']), ...(has(UPDATED) ? [] : ['when it last changed'])]
-  if (missing.length === 0) return [pass('it says when it was created and when it last changed')]
-  return [warn(`it does not say ${missing.join(' and ')}, so a stalled operation looks like one that goes on`)]
+  if (missing.length === 0) return [pass('the status shows when the operation was created and when it last changed')]
+  return [warn(`the status does not show ${missing.join(' and ')}, so a stalled operation looks like one in progress`)]
 }
 
 function gradeEnd({ main, again }: Evidence): Finding[] {
   const final = main.polls.at(-1)
   if (main.state === 'unclear' || final === undefined) {
-    return [fail(`it has not ended: the last answer was ${final && describeExchange(final)}`)]
+    return [fail(`the operation has not ended: the last answer was ${final && describeExchange(final)}`)]
   }
   const pendingIs202 = main.polls.some(({ status }) => status === 202)
   const isSame = stateOf(again.status, pendingIs202) === main.state && resultUrlOf(again.status) === resultUrlOf(final)
@@ -122,9 +123,9 @@ function gradeEnd({ main, again }: Evidence): Finding[] {
   const both = (result ?? response ?? undefined) !== undefined && (error ?? undefined) !== undefined
   return [
     isSame
-      ? pass(`${main.state}, and the same when asked again`)
-      : fail(`asked again, it is ${describeExchange(again.status)}`),
-    ...(main.result?.text === again.result?.text ? [] : [fail('the result is another one when it is read again')]),
+      ? pass(`${main.state}, and the same at the next poll`)
+      : fail(`at the next poll it is ${describeExchange(again.status)}`),
+    ...(main.result?.text === again.result?.text ? [] : [fail('a second read of the result returns another one')]),
     ...(both ? [fail('it has a result and an error')] : []),
   ]
 }
@@ -150,55 +151,55 @@ function gradeDone({ main: { state, polls, result } }: Evidence): Finding[] {
 }
 
 function gradeFailed({ target, failed }: Evidence): Finding[] {
-  if (target.fail === undefined) return [skip('give a body whose operation fails by --fail')]
-  if (failed === undefined) return [skip('the body of --fail was refused: give one that is accepted and then fails')]
+  if (target.fail === undefined) return [skip('pass a body whose operation fails with --fail')]
+  if (failed === undefined) return [skip('the body of --fail was refused: pass one that is accepted and then fails')]
   const { state, polls, result } = failed
   const final = polls.at(-1)
   if (final === undefined) return [skip('there was no status')]
   if (state === 'unclear') return [fail(`the failure looks like a failed request: ${describeExchange(final)}`)]
   if (result !== undefined) return gradeFailedResult(result)
   if (state === 'completed')
-    return [fail(`the operation was to fail, and it looks completed: ${describeExchange(final)}`)]
+    return [fail(`the operation should have failed, but it looks completed: ${describeExchange(final)}`)]
   if (membersOf(final.json).error === undefined)
-    return [fail(`${describeExchange(final)} does not say why: "error" is missing`)]
+    return [fail(`${describeExchange(final)} has no reason: "error" is missing`)]
   return final.status === 200
-    ? [pass('the status is 200, with the error in it')]
-    : [warn(`the status URL answers ${final.status} for the operation's failure, as it would for its own`)]
+    ? [pass('the status is 200, and the body has the error')]
+    : [warn(`the status URL answers ${final.status} for a failed operation, as if the poll itself had failed`)]
 }
 
 function gradeFailedResult(result: Exchange): Finding[] {
   const seen = `the result: ${describeExchange(result)}`
-  if (result.status < 400) return [fail(`${seen}: clients take the failure for a result`)]
+  if (result.status < 400) return [fail(`${seen}: clients mistake the failure for a result`)]
   const error = membersOf(membersOf(result.json).error ?? result.json)
-  const says = result.json === undefined ? [fail(`${seen} does not say why`)] : [pass(seen)]
+  const says = result.json === undefined ? [fail(`${seen} has no reason`)] : [pass(seen)]
   if (error.status !== undefined && error.status !== result.status) {
-    says.push(fail(`the problem says status ${error.status}, and it was sent with ${result.status}`))
+    says.push(fail(`the problem has the status ${error.status}, but the response has ${result.status}`))
   }
   const isTyped = isProblem(result) || (typeof error.title === 'string' && typeof error.status === 'number')
   return isTyped ? says : [...says, warn(`${seen} is not a problem detail`)]
 }
 
 function gradeCancel({ canceled }: Evidence): Finding[] {
-  if (canceled === undefined) return [skip('neither DELETE nor :cancel is there')]
+  if (canceled === undefined) return [skip('neither DELETE nor :cancel exists')]
   return [gradeFirst(canceled), gradeSecond(canceled), gradeOutcome(canceled), ...gradeLate(canceled)]
 }
 
 function gradeFirst({ how, first }: Canceled): Finding {
   const seen = `${how}: ${first.status}`
   if (first.status < 300 || [409, 410].includes(first.status)) return pass(seen)
-  return fail(`${seen}: a cancel is answered by 200, 202 or 204`)
+  return fail(`${seen}: a cancel should be answered with 200, 202 or 204`)
 }
 
 function gradeSecond({ second }: Canceled): Finding {
-  if (second.status < 300 || [404, 409, 410].includes(second.status)) return pass(`once more: ${second.status}`)
-  return fail(`once more: ${second.status}`)
+  if (second.status < 300 || [404, 409, 410].includes(second.status)) return pass(`repeated: ${second.status}`)
+  return fail(`repeated: ${second.status}`)
 }
 
 function gradeOutcome({ watched: { state, polls } }: Canceled): Finding {
   const last = polls.at(-1)
-  if (state !== 'unclear') return pass(`then it is ${state}`)
-  if (last !== undefined && [404, 410].includes(last.status)) return pass(`then it is gone: ${last.status}`)
-  return fail(`then it never ends: ${last && describeExchange(last)}`)
+  if (state !== 'unclear') return pass(`afterwards it is ${state}`)
+  if (last !== undefined && [404, 410].includes(last.status)) return pass(`afterwards it is gone: ${last.status}`)
+  return fail(`afterwards it never ends: ${last && describeExchange(last)}`)
 }
 
 function gradeLate({ late }: Canceled): Finding[] {
@@ -210,11 +211,11 @@ function gradeLate({ late }: Canceled): Finding[] {
 
 function gradeDelete({ canceled, colonCancel, description }: Evidence): Finding[] {
   if (colonCancel !== undefined && (colonCancel.status < 300 || [409, 410].includes(colonCancel.status))) {
-    return [pass(`${COLON_CANCEL} is there: ${colonCancel.status}`)]
+    return [pass(`${COLON_CANCEL} exists: ${colonCancel.status}`)]
   }
   if (canceled?.how !== 'DELETE') return [skip('DELETE of the status does not cancel')]
   if (describesDelete(canceled.watched, description)) return [pass('DELETE cancels, and the OpenAPI document says so')]
-  return [warn('DELETE cancels, and nothing says so: offer :cancel, or describe it in an OpenAPI document')]
+  return [warn('DELETE cancels, but this is not documented: offer :cancel, or describe DELETE in an OpenAPI document')]
 }
 
 function describesDelete({ pointer }: Watched, description: Evidence['description']): boolean {

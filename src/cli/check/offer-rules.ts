@@ -15,7 +15,7 @@ export const offerRules: readonly Rule[] = [
   },
   {
     number: 13,
-    title: 'Polls cost little: 304 while nothing changes, 429 with Retry-After for those who poll too often',
+    title: 'Polls cost little: 304 while nothing changes, 429 with Retry-After for clients that poll too often',
     source: 'RFC 9110, 13.1.2 and 15.4.5; RFC 6585, 4; FHIR bulk data, status request',
     grade: gradePolls,
   },
@@ -57,7 +57,7 @@ function gradeRetention({ main: { polls, result } }: Evidence): Finding[] {
   ])
   const until = times.map(time => (typeof time === 'string' ? Date.parse(time) : Number.NaN)).filter(at => at > 0)
   if (until.length === 0)
-    return [warn('nothing says how long the result is kept: send Expires, or say so in the status')]
+    return [warn('the API does not show how long the result is kept: send Expires, or add the time to the status')]
   const ms = Math.max(...until) - Date.now()
   const hours = Math.round(ms / 3_600_000)
   // What a retention of exactly a day has left, some time after the end.
@@ -72,9 +72,9 @@ function gradePolls({ main, unchanged }: Evidence): Finding[] {
     const says = retryAfterOf(limited) !== undefined
     findings.push(says ? pass('429 with Retry-After') : fail('429 without Retry-After'))
   }
-  if (unchanged?.status === 304) return [...findings, pass('a status that has not changed: 304')]
+  if (unchanged?.status === 304) return [...findings, pass('an unchanged status: 304')]
   if (unchanged !== undefined)
-    return [...findings, warn(`a status is sent again although its ETag is the same: ${unchanged.status}`)]
+    return [...findings, warn(`an unchanged status is sent again, though its ETag is the same: ${unchanged.status}`)]
   if (main.polls.length < 2) return [...findings, skip('the operation had ended at the first poll')]
   return [...findings, warn('the status has no ETag, so each poll transfers it whole')]
 }
@@ -87,7 +87,7 @@ function gradeAccess({ main, result, anonymous, hasCredentials }: Evidence & { r
   const keys = urls.flatMap(url => [...new URL(url).searchParams.keys()].filter(name => KEYS.test(name)))
   const findings = keys.map(name => fail(`the URL has a key in its parameter "${name}", which logs and referrers keep`))
   if (!hasCredentials || anonymous === undefined) {
-    return [...findings, skip('give credentials by --header, such as --header "Authorization: Bearer …"')]
+    return [...findings, skip('pass credentials with --header, such as --header "Authorization: Bearer …"')]
   }
   const answers = [anonymous.status, anonymous.result].filter(it => it !== undefined)
   return [...findings, ...answers.map(answer => gradeAnonymous(answer))]
@@ -123,7 +123,7 @@ function hiddenHeaders({ headers }: Exchange): string[] {
 
 function gradeWebhooks({ delivered, description }: Evidence): Finding[] {
   if (delivered !== undefined) return gradeDelivered(delivered)
-  if (description === undefined) return [skip('there is no OpenAPI document that describes webhooks')]
+  if (description === undefined) return [skip('no OpenAPI document describes webhooks')]
   const text = JSON.stringify({
     callbacks: membersOf(description.operation).callbacks,
     webhooks: description.document.webhooks,
@@ -138,19 +138,19 @@ function gradeWebhooks({ delivered, description }: Evidence): Finding[] {
 const WEBHOOK_HEADERS = ['webhook-id', 'webhook-timestamp', 'webhook-signature']
 
 function gradeDelivered([first, second]: readonly Delivered[]): Finding[] {
-  if (first === undefined) return [fail('no webhook came, or the request with its URL was refused')]
+  if (first === undefined) return [fail('no webhook arrived, or the request with its URL was refused')]
   const missing = WEBHOOK_HEADERS.filter(name => first.headers[name] === undefined)
-  if (missing.length > 0) return [fail(`a webhook came without ${missing.join(', ')}`)]
-  const findings = [pass('a webhook came with the headers of the standard')]
+  if (missing.length > 0) return [fail(`a webhook arrived without ${missing.join(', ')}`)]
+  const findings = [pass('a webhook arrived with the headers of the standard')]
   const signature = String(first.headers['webhook-signature'])
   if (!/(?:^| )v1a?,[A-Za-z0-9+/=]+/.test(signature)) findings.push(fail(`its signature is not "v1,…": ${signature}`))
-  if (second === undefined) return [...findings, warn('it was answered with 503, and did not come again')]
+  if (second === undefined) return [...findings, warn('the delivery was answered with 503, and was not repeated')]
   const isSame = second.headers['webhook-id'] === first.headers['webhook-id'] && second.body === first.body
   return [
     ...findings,
     isSame
-      ? pass('after a 503 it came again, with the same id')
-      : fail('after a 503 it came again with another id or body'),
+      ? pass('after a 503 it was repeated, with the same id')
+      : fail('after a 503 it was repeated with another id or body'),
   ]
 }
 
@@ -161,7 +161,7 @@ function dereferenceAll(text: string, document: Readonly<Record<string, unknown>
 }
 
 function gradeDescription({ description, main }: Evidence): Finding[] {
-  if (description === undefined) return [warn('no OpenAPI document was found; name it by --openapi URL')]
+  if (description === undefined) return [warn('no OpenAPI document was found; pass its URL with --openapi')]
   const { operation, document } = description
   if (operation === undefined) return [warn(`${description.url} does not describe this request`)]
   const responses = membersOf(operation.responses)
@@ -178,8 +178,8 @@ function gradeDescription({ description, main }: Evidence): Finding[] {
       ? pass('the headers of the answer are described')
       : warn(`the answer's ${missing.join(', ')} is not described`),
     has('links') || has('callbacks')
-      ? pass('links lead to the status')
-      : warn('no links lead from the answer to the status'),
+      ? pass('the links of the answer lead to the status')
+      : warn('the answer has no link to the status'),
     problems ? pass('problems are described') : warn('no response has application/problem+json'),
   ]
 }

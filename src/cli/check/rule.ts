@@ -39,7 +39,7 @@ export const skip = (says: string): Finding => ({ grade: 'skip', says })
 export function gradeRetryAfter(answer: Exchange, name: string): Finding {
   const seconds = retryAfterOf(answer)
   const value = answer.headers.get('retry-after')
-  if (seconds === undefined) return warn(`${name} has no Retry-After, so clients guess when to ask again`)
+  if (seconds === undefined) return warn(`${name} has no Retry-After, so clients guess when to poll again`)
   if (Number.isNaN(seconds)) return fail(`the Retry-After of ${name} is neither whole seconds nor a date: "${value}"`)
   return pass(`${name} has Retry-After: ${value}`)
 }
