@@ -19,7 +19,10 @@ function loadedBy(path: string): string[] {
     console.log(JSON.stringify([...urls]))
     process.exit()
   `
-  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' })
+  const args = ['--conditions=waybill-source', '--input-type=module', '-e', program]
+  // Not as the bundle, in which packages have no files of their own.
+  const env = { ...process.env, NODE_OPTIONS: '' }
+  const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', env })
   expect(stdout, stderr).not.toBe('')
   const urls = JSON.parse(stdout) as string[]
   return [...new Set(urls.flatMap(nameOf))].sort()
