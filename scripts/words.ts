@@ -27,8 +27,8 @@ const PHRASES: readonly (readonly [phrase: string, instead: string])[] = [
   ['(?<!\\b(?:a|the|one|each|every|this|no|last|first) )call(?:s|ed|ing)? for', 'request, start, need'],
 ]
 
-/** Decisions quote what was said at the time. This file and its test quote the phrases. */
-const LEFT_OUT = /^docs\/decisions\/|^scripts\/words\.ts$|^test\/package\/words\.test\.ts$/
+/** This file and its test quote the phrases. */
+const LEFT_OUT = /^scripts\/words\.ts$|^test\/package\/words\.test\.ts$/
 
 /** What is checked without a path. */
 const CHECKED = [
