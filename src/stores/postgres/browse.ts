@@ -4,8 +4,7 @@ import { STATUSES } from '../../model/protocol.ts'
 import { decided, fitsQuery, idBounds, isFiltered, partText, tagText } from '../browsing.ts'
 import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery } from '../store.ts'
 import type { Row } from './pool.ts'
-import { FIRST_ID, isId, LAST_ID, recordOf, toOperation } from './rows.ts'
-import { RECORD_WIDTH } from './statements.ts'
+import { FIRST_ID, isId, LAST_ID, RECORD_WIDTH, recordOf, toOperation } from './rows.ts'
 
 /** A statement for one query, with its values. It runs rarely, and is not prepared. */
 export interface BrowseStatement {

@@ -1,6 +1,6 @@
 /** Takes operations out of the queue: for attempts, or to start executions for them. */
+import type { Operation } from '../../model/operation.ts'
 import type { Row } from './pool.ts'
-import { COLUMNS } from './rows.ts'
 import type { StatementName } from './statements.ts'
 
 /** Options of {@link Claims}. */
@@ -35,7 +35,7 @@ export class Claims {
   }
 
   /**
-   * Takes what is ready.
+   * Takes what is ready. Claims come in any order: see {@link inOrder}.
    *
    * @param limit how many in all; the further values are those that the statement has after it
    */
@@ -50,7 +50,7 @@ export class Claims {
     const given = [this.#options.now(), JSON.stringify(wanted), limit, ...values]
     if (name === 'launch') return await this.#lookOn('launch', 'launchBehind', given)
     const first = await (this.#options.outcomesCome() ? this.#withOutcomes(given) : this.#options.run('claim', given))
-    if (missedBy(first) === null) return inOrder(takenBy(first), wanted)
+    if (missedBy(first) === null) return takenBy(first)
     return await this.#lookOn('claimAll', 'claimBehind', given)
   }
 
@@ -92,16 +92,16 @@ function takenBy(rows: readonly Row[]): Row[] {
   return rows.filter(([id]) => id !== null)
 }
 
-const [TYPE_AT, PRIORITY_AT] = ['type', 'priority'].map(column => COLUMNS.indexOf(column)) as [number, number]
-
-/** The order of a claim: types as they were asked for, then priorities, then ids. */
-function inOrder(rows: Row[], wanted: readonly { readonly type: string; readonly place: number }[]): Row[] {
-  const places = new Map(wanted.map(({ type, place }) => [type, place]).reverse() as [string, number][])
-  const placeOf = (row: Row) => places.get(row[TYPE_AT] as string) ?? 0
-  return rows.sort(
-    (one, other) =>
-      placeOf(one) - placeOf(other) ||
-      Number(other[PRIORITY_AT]) - Number(one[PRIORITY_AT]) ||
-      (String(one[0]) < String(other[0]) ? -1 : 1),
+/** Sorts what was claimed: types as they were asked for, then priorities, then ids. */
+export function inOrder<Claimed extends { readonly operation: Operation }>(
+  claimed: readonly Claimed[],
+  types: readonly { readonly type: string }[],
+): Claimed[] {
+  const places = types.map(({ type }) => type)
+  return claimed.toSorted(
+    ({ operation: one }, { operation: other }) =>
+      places.indexOf(one.type) - places.indexOf(other.type) ||
+      other.priority - one.priority ||
+      (one.id < other.id ? -1 : 1),
   )
 }

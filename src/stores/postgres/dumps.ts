@@ -3,8 +3,7 @@ import { type BrowsePage, type BrowseQuery, type Dump, LOG_LIMIT, type LogLine, 
 import { browse } from './browse.ts'
 import { BEGIN, COMMIT, type Connections, ROLLBACK, type Statement, send } from './connections.ts'
 import type { PostgresClient, Row } from './pool.ts'
-import { COLUMNS, FIRST_ID, isId, RECORD_TYPES, recordOf, recordRow, toOperation } from './rows.ts'
-import { RECORD_WIDTH } from './statements.ts'
+import { COLUMNS, FIRST_ID, isId, RECORD_TYPES, RECORD_WIDTH, recordOf, recordRow, toOperation } from './rows.ts'
 import { checkText, storable } from './text.ts'
 
 /** The statements for a schema, whose name is quoted. They run rarely, and are not prepared. */

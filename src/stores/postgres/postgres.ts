@@ -36,7 +36,7 @@ import type {
   SweepResult,
   WithOutput,
 } from '../store.ts'
-import { Claims } from './claims.ts'
+import { Claims, inOrder } from './claims.ts'
 import { Connections, send } from './connections.ts'
 import { Copies } from './dumps.ts'
 import { grantTo, withGrantCure } from './grants.ts'
@@ -54,6 +54,7 @@ import {
   FIRST_ID,
   isId,
   LAST_ID,
+  RECORD_WIDTH,
   renewalsOf,
   toActiveOperation,
   toLogLine,
@@ -62,7 +63,7 @@ import {
   toRecordedError,
 } from './rows.ts'
 import { migrate, quoteSchema } from './schema.ts'
-import { RECORD_WIDTH, type StatementName, type Statements, statementsFor } from './statements.ts'
+import { type StatementName, type Statements, statementsFor } from './statements.ts'
 import { MEASURE_TEXT, measuredTables, TableGrowth } from './table-growth.ts'
 import { checkSubmission, checkText } from './text.ts'
 import { WriteLanes } from './write-lanes.ts'
@@ -209,7 +210,8 @@ class PostgresStore implements Store {
         ? await this.#claimOne(from.id, by)
         : await this.#claims.take('claim', from.types, [from.limit, ...by])
     const claimed = rows.map(row => ({ operation: toOperation(row), input: row[RECORD_WIDTH] as string | null }))
-    const claims = await endWithoutInput(claimed, (id, change) => this.change(id, change))
+    const sorted = 'id' in from ? claimed : inOrder(claimed, from.types)
+    const claims = await endWithoutInput(sorted, (id, change) => this.change(id, change))
     for (const { operation } of claims) this.#hub.tell({ kind: 'changed', id: operation.id })
     return claims
   }

@@ -3,8 +3,8 @@ import type { Operation } from '../../model/operation.ts'
 import type { WithOutput } from '../store.ts'
 import type { Connections } from './connections.ts'
 import { Lanes } from './lanes.ts'
-import { bodiesOf, operationsOf, toOperation } from './rows.ts'
-import { RECORD_WIDTH, type Statements } from './statements.ts'
+import { bodiesOf, operationsOf, RECORD_WIDTH, toOperation } from './rows.ts'
+import type { Statements } from './statements.ts'
 
 /** The key of a payload. */
 interface PayloadKey {

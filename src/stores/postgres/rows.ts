@@ -65,7 +65,12 @@ const RECORD = { ...SUBMITTED, ...ACCEPTED, ...CHANGED, purged: 'boolean' } as c
 /** Every column of a record, in the order in which they are read. */
 export const COLUMNS: readonly string[] = Object.keys(RECORD)
 
-const HISTORY_AT = COLUMNS.indexOf('history')
+/** Those beside the id, in the order in which a record's text has them. */
+const OTHER_COLUMNS = COLUMNS.filter(column => column !== 'id')
+const HISTORY_AT = OTHER_COLUMNS.indexOf('history')
+
+/** How many columns a selected record has: what a statement selects beside it comes after. */
+export const RECORD_WIDTH = 2
 
 /** The columns of a submission. */
 export const SUBMITTED_COLUMNS: readonly string[] = Object.keys(SUBMITTED)
@@ -88,9 +93,12 @@ function declared(columns: Readonly<Record<string, string>>): string {
     .join(', ')
 }
 
-/** Selects a record of the table or the alias. */
+/**
+ * Selects a record of the table or the alias: its id, and all else as one text. For each column of a result the server
+ * and the driver work once more in every statement, which for few rows is more than what they do for the rows.
+ */
 export function recordOf(alias: string): string {
-  return COLUMNS.map(column => `${alias}.${column}`).join(', ')
+  return `${alias}.id, ROW(${OTHER_COLUMNS.map(column => `${alias}.${column}`).join(', ')})::text AS record`
 }
 
 /** What a submission gives. What few of them have is left out where it is missing. */
@@ -166,20 +174,21 @@ export function changedRow(operation: Operation): Record<(typeof CHANGED_COLUMNS
 }
 
 /** Reads a record that {@link recordOf} has selected. What stands after it is left alone. */
-export function toOperation(row: Row): Operation {
-  const fields = read(row)
+export function toOperation([id, record]: Row): Operation {
+  const values = valuesOf(record as string)
+  const fields = read(id as string, values)
   // A process of schema version 1 that takes the execution out leaves its engine behind.
   if (fields.execution === null) fields.engine = null
-  const history = row[HISTORY_AT] as string | null
+  const history = values[HISTORY_AT] ?? null
   const { status, holder, progress } = fields
   if (status !== 'completed' || holder === null) return withHistory(fields, history)
   return withCompletedAttempt({ ...fields, progress: progress && { ...progress, fraction: 1 } }, holder, history)
 }
 
-function read(row: Row) {
-  const at = cursor(row)
+function read(id: string, values: readonly (string | null)[]) {
+  const at = cursor(values)
   return {
-    id: at.text(),
+    id,
     type: at.text(),
     owner: at.text(),
     priority: at.number(),
@@ -224,8 +233,8 @@ function read(row: Row) {
   }
 }
 
-/** Reads value after value. The driver gives 64-bit integers as text; whatever a process has set for that, they become numbers. */
-function cursor(row: Row) {
+/** Reads value after value. */
+function cursor(row: readonly (string | null)[]) {
   let next = 0
   return {
     text: () => row[next++] as string,
@@ -235,13 +244,50 @@ function cursor(row: Row) {
       const value = row[next++]
       return value === null ? null : Number(value)
     },
-    boolean: () => row[next++] === true,
+    boolean: () => row[next++] === 't',
     /** Leaves a value to be read later. */
     skip: () => {
       next++
       return {}
     },
   }
+}
+
+const [QUOTE, COMMA] = ['"', ',']
+
+/**
+ * The values of a row that was written as text: parts between commas. An empty one is null; one in quotes has its own
+ * quotes and backslashes twice.
+ */
+function valuesOf(row: string): (string | null)[] {
+  const values: (string | null)[] = []
+  // Without the parentheses around it.
+  const end = row.length - 1
+  for (let at = 1; at <= end; at++) {
+    if (row[at] === QUOTE) {
+      const close = closingQuote(row, at)
+      values.push(unescaped(row.slice(at + 1, close)))
+      at = close + 1
+    } else {
+      const comma = row.indexOf(COMMA, at)
+      const close = comma < 0 ? end : comma
+      values.push(close === at ? null : row.slice(at, close))
+      at = close
+    }
+  }
+  return values
+}
+
+/** Where the value ends that begins with a quote. */
+function closingQuote(row: string, opening: number): number {
+  let at = row.indexOf(QUOTE, opening + 1)
+  while (row[at + 1] === QUOTE) at = row.indexOf(QUOTE, at + 2)
+  return at
+}
+
+function unescaped(value: string): string {
+  if (!value.includes(QUOTE) && !value.includes('\\')) return value
+  return value.replaceAll('""', QUOTE).replaceAll('\\\\', '\\')
 }
 
 function encode(value: object | null): string | null {

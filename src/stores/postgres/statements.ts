@@ -11,7 +11,7 @@ import { LOG_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_READY_LIMIT } from '../store.ts'
 import { accepts } from './accept-statements.ts'
 import type { Statement } from './connections.ts'
 import { channelOf, quoteText, unquoted } from './names.ts'
-import { COLUMNS, idsOf, recordOf } from './rows.ts'
+import { idsOf, recordOf } from './rows.ts'
 import { endsBySql, endsSql } from './schema.ts'
 import { CLOCK, IMPATIENT_CLOCK } from './statement-clock.ts'
 import { takes } from './take-statements.ts'
@@ -229,6 +229,3 @@ function sweeps(schema: string, operations: string) {
         WHERE age > ${DURATIONS_KEPT} LIMIT 10000))`,
   } as const
 }
-
-/** How many columns a record has: what a statement selects beside it comes after. */
-export const RECORD_WIDTH: number = COLUMNS.length

@@ -39,27 +39,27 @@ export function takes(schema: string, operations: string, channel: string) {
   const inOrder = `FROM outcome LEFT JOIN taken t ON true
       ORDER BY (SELECT min(a.place) FROM asked a WHERE a.type = t.type), t.priority DESC, t.id`
   const claimed = `UPDATE ${operations} o SET ${begin(4)} FROM clock c
-      WHERE o.id = ANY (ARRAY (SELECT id FROM picked)) AND ${PENDING} ${IN_TIME} RETURNING ${recordOf('o')}`
+      WHERE o.id = ANY (ARRAY (SELECT id FROM picked)) AND ${PENDING} ${IN_TIME} RETURNING ${recordOf('o')}, o.type, o.priority`
   const claimAll = (skipped?: string) => `
     WITH ${CLOCK},
     ${pickedOfAll(operations, skipped)},
     taken AS (${claimed})
-    SELECT ${recordOf('t')}, ${input}, outcome.missed ${inOrder}`
+    SELECT t.id, t.record, ${input}, outcome.missed ${inOrder}`
   const launch = (skipped?: string) => `
     WITH ${CLOCK},
     ${pickedOfAll(operations, skipped)},
     taken AS (
       UPDATE ${operations} o
       SET run_at = (SELECT now FROM clock) + $4::bigint, launches = o.launches + 1, execution = NULL, engine = NULL
-      WHERE o.id = ANY (ARRAY (SELECT id FROM picked)) AND ${PENDING} ${IN_TIME} RETURNING ${recordOf('o')})
-    SELECT ${recordOf('t')}, outcome.missed ${inOrder}`
+      WHERE o.id = ANY (ARRAY (SELECT id FROM picked)) AND ${PENDING} ${IN_TIME} RETURNING ${recordOf('o')}, o.type, o.priority)
+    SELECT t.id, t.record, outcome.missed ${inOrder}`
   return {
     // In any order: its few rows are sorted by who has asked.
     claim: `
     WITH ${CLOCK},
     ${pickedOfReady(operations)},
     taken AS (${claimed})
-    SELECT ${recordOf('t')}, ${input}, ${missedOfReady(operations)} FROM due LEFT JOIN taken t ON true`,
+    SELECT t.id, t.record, ${input}, ${missedOfReady(operations)} FROM due LEFT JOIN taken t ON true`,
     claimAll: claimAll(),
     claimBehind: claimAll('$9'),
     // `complete` and `claim` as they are, in one statement: the last column says which of them a row answers.
@@ -68,15 +68,15 @@ export function takes(schema: string, operations: string, channel: string) {
     ${pickedOfReady(operations)},
     taken AS (${claimed}),
     ${completion(schema, operations, '$9')}
-    SELECT ${recordOf('t')}, ${input}, ${missedOfReady(operations)}, true FROM due LEFT JOIN taken t ON true
-    UNION ALL SELECT ${recordOf('s')}, NULL, NULL, false FROM saved s`,
+    SELECT t.id, t.record, ${input}, ${missedOfReady(operations)}, true FROM due LEFT JOIN taken t ON true
+    UNION ALL SELECT s.id, s.record, NULL, NULL, false FROM saved s`,
     // It waits where the row is locked, and does not skip it: the transaction that has it may be about to make it ready.
     claimOne: `
       WITH ${IMPATIENT_CLOCK},
       taken AS (
         UPDATE ${operations} o SET ${begin(3)} FROM clock c
         WHERE o.id = $2 AND ${PENDING} AND c.wait IS NOT NULL ${IN_TIME} RETURNING ${recordOf('o')})
-      SELECT ${recordOf('t')}, ${input} FROM taken t`,
+      SELECT t.id, t.record, ${input} FROM taken t`,
     launch: launch(),
     launchBehind: launch('$5'),
     renew: `

@@ -42,11 +42,11 @@ export function completion(schema: string, operations: string, given: string): s
           family_due = o.parent IS NOT NULL OR o.waits::json -> 'children' IS NOT NULL
         FROM clock c CROSS JOIN given v
         WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.attempt = v.attempt AND o.status + 0 = 1
-        RETURNING ${recordOf('o')}),
+        RETURNING ${recordOf('o')}, o.type, o.finished_at - o.attempt_started_at AS ms),
       outputs AS (
         INSERT INTO ${schema}.payloads (id, kind, body)
         SELECT v.id, 1, v.output FROM given v JOIN saved s ON s.id = v.id),
-      measured AS (${measured(schema, 'SELECT type, finished_at - attempt_started_at AS ms FROM saved')})`
+      measured AS (${measured(schema, 'SELECT type, ms FROM saved')})`
 }
 
 /**
@@ -59,7 +59,7 @@ export function writes(schema: string, operations: string, channel: string) {
     complete: `
       WITH ${tellingClock(channel, '$3')},
       ${completion(schema, operations, '$2')}
-      SELECT ${recordOf('s')} FROM saved s`,
+      SELECT id, record FROM saved`,
     versions: `
       WITH ${CLOCK}
       SELECT ${recordOf('o')}, o.xmin::text, (SELECT now FROM clock) FROM ${operations} o

@@ -12,8 +12,8 @@ import { type ChangeItem, completionRows, isUnderWay } from './completions.ts'
 import { BEGIN, COMMIT, type Connections, ROLLBACK, send, sqlState } from './connections.ts'
 import { acceptRow, isLimited, isPlain, plainParameters } from './plain-submissions.ts'
 import type { PostgresQueryable, Row } from './pool.ts'
-import { changedRow, isId, operationsOf, toOperation } from './rows.ts'
-import { RECORD_WIDTH, type Statements } from './statements.ts'
+import { changedRow, isId, operationsOf, RECORD_WIDTH, toOperation } from './rows.ts'
+import type { Statements } from './statements.ts'
 import { storable } from './text.ts'
 
 /** Something to keep beside an operation. */
