@@ -1,5 +1,6 @@
 /** What an attempt asks the store about the operations that its handler submits. */
 import { LONGEST_MS } from '../model/duration.ts'
+import type { Operation } from '../model/operation.ts'
 import { isFinal } from '../model/protocol.ts'
 import { recordedChildren } from '../model/waits.ts'
 import { listAllChildren } from '../stores/list-all-children.ts'
@@ -52,6 +53,19 @@ export async function cancelChildren(
     if (!goesOn) await store.change(id, { kind: 'cancel' })
   }
   await inParallel(await listAllChildren(store, parent, 'unfinished'), cancel, PARALLEL)
+}
+
+/**
+ * Cancels a child that was accepted after its parent had ended without it: the process that submitted it may have died
+ * before it could. Asked when the child is claimed first: such a parent has ended by then.
+ */
+export async function cancelIfOrphan(
+  store: Pick<OperationStore, 'change' | 'read'>,
+  { id, parent, attempt, idempotencyKey }: Operation,
+): Promise<void> {
+  if (parent === null || attempt > 1 || isDetachedKey(idempotencyKey)) return
+  const status = (await store.read(parent))?.status
+  if (status === 'failed' || status === 'canceled') await store.change(id, { kind: 'cancel' })
 }
 
 /** Reads which children have not ended, after how often ends were reported: what is reported meanwhile counts as new. */

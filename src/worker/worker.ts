@@ -27,6 +27,7 @@ import { PacedTask } from '../util/paced-task.ts'
 import { sleepUnref } from '../util/sleep.ts'
 import { TimeLimit } from '../util/time-limit.ts'
 import { logEnd } from './attempt-ends.ts'
+import { cancelIfOrphan } from './family.ts'
 import { ResultBlobs } from './result-blobs.ts'
 import type { Runner, RunResult, Task } from './runners/runner.ts'
 import { type AttemptSettings, type Recorded, RunningAttempt } from './running-attempt.ts'
@@ -286,6 +287,7 @@ export class Worker {
     if (type === undefined) return await this.#refuse(operation)
     const run = new RunningAttempt({ id, attempt }, type, asked, this.#attempt)
     this.#runs.set(id, run)
+    this.#follow(cancelIfOrphan(this.#settings.store, operation))
     // What was claimed while the shutdown began is handed back like the rest.
     if (this.#stopping) run.stop('ShutdownError')
     // The attempt that runs now counts among the counted ones, and has not failed yet.

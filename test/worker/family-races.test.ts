@@ -1,4 +1,5 @@
 /** Children whose parent ends, or whose attempt goes on, at the worst moment. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
 import { defineOperation, handler, type Job } from 'waybill'
 import { z } from 'zod'
@@ -54,6 +55,30 @@ describe('a parent', () => {
     expect(await submitChildren(late, lease, [free, one, two])).toBeUndefined()
     const status = async ({ id }: { id: string }) => (await recordOf(store, id)).status
     expect([await status(free), await status(one), await status(two)]).toEqual(['pending', 'canceled', 'canceled'])
+  })
+
+  test('that ended while the process died that had submitted for it: its late child is canceled as it begins', async ({
+    lab,
+  }) => {
+    const { store, lease } = await running(lab)
+    await store.change(lease.id, { kind: 'has-children', attempt: 1 })
+    const problem = { code: 'x', title: 'x', status: 422, type: 'about:blank' }
+    const ended = await store.change(lease.id, {
+      kind: 'finish',
+      attempt: 1,
+      outcome: { kind: 'failed', problem },
+    })
+    await followUp(store, ended === undefined ? [] : [ended])
+    const [late, free] = [childOf(lease.id, 'late'), childOf(lease.id, 'free', true)]
+    for (const child of [late, free]) await store.accept({ ...child, parent: lease.id })
+    const run = handler(squares, async (_, { id, signal }) => {
+      if (id === free.id) return 1
+      return await sleep(600_000, 2, { signal })
+    })
+    await lab.waybill([parents, squares], { store, worker: { handlers: run } })
+    await hasStatus(store, late.id, 'canceled')
+    await hasStatus(store, free.id, 'completed')
+    await until(async () => (await store.familyDue(10)).length === 0)
   })
 
   test('whose attempt was lost before takes no child of that attempt', async ({ lab }) => {
