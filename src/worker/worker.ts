@@ -79,7 +79,7 @@ export class Worker {
   readonly #logger: Logger
   readonly #attempt: AttemptSettings
   readonly #runs = new Map<string, RunningAttempt>()
-  readonly #ends = new Set<Promise<void>>()
+  readonly #ends = new Set<Promise<unknown>>()
   readonly #claiming: Loop
   readonly #look: SharedLook
   /** What its claims look for: workers of the same types find the same. */
@@ -268,10 +268,7 @@ export class Worker {
   }
 
   #follow(run: Promise<unknown>): void {
-    const end: Promise<void> = run.then(
-      () => {},
-      () => {},
-    )
+    const end = Promise.allSettled([run])
     this.#ends.add(end)
     void end.then(() => this.#ends.delete(end))
   }

@@ -70,7 +70,7 @@ describe('a parent', () => {
     })
     await followUp(store, ended === undefined ? [] : [ended])
     const [late, free] = [childOf(lease.id, 'late'), childOf(lease.id, 'free', true)]
-    for (const child of [late, free]) await store.accept({ ...child, parent: lease.id })
+    for (const child of [late, free]) await store.accept({ ...child, input: '{"of":1}', parent: lease.id })
     const run = handler(squares, async (_, { id, signal }) => {
       if (id === free.id) return 1
       return await sleep(600_000, 2, { signal })
