@@ -17,7 +17,7 @@ import {
   resultMessage,
 } from './json-rpc.ts'
 import { isStream, type McpRequest, type Reply, type ReplyStream } from './request.ts'
-import { describeProblem, faultOf } from './results.ts'
+import { describeProblem, faultOf, isOwn } from './results.ts'
 
 /** Answers one method. */
 export type Method = (request: McpRequest) => Promise<Reply>
@@ -38,6 +38,9 @@ export interface EndpointOptions {
 }
 
 const SERVER_INFO = 'io.modelcontextprotocol/serverInfo'
+
+/** The problem itself speaks of URLs. */
+const UNKNOWN_TASK = 'There is no such task of this caller. Check its id; it may have been deleted.'
 
 /** Seconds for which a fault of the store is expected to last, where nothing says so. */
 const RETRY_AFTER_MS = 1000
@@ -137,6 +140,7 @@ export class Endpoint {
       this.#options.logger.error({ err: cause }, 'A request of MCP failed')
     }
     if (known.code === 'invalid-json') return new RpcError(CODES.parseError, describeProblem(known), { status: 400 })
+    if (known.code === 'not-found' && isOwn(known)) return new RpcError(CODES.invalidParams, UNKNOWN_TASK)
     if (known.status < 500) return new RpcError(CODES.invalidParams, describeProblem(known))
     return faultOf(known, known.status === 503 ? 503 : 200)
   }

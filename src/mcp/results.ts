@@ -82,6 +82,6 @@ export function describeProblem({ title, detail, errors = [] }: Problem): string
 }
 
 /** Whether the service has reported it, and not a handler. */
-function isOwn({ type }: Problem): boolean {
+export function isOwn({ type }: Problem): boolean {
   return type.startsWith(PROBLEM_TYPE_PREFIX)
 }

@@ -6,6 +6,7 @@ import { ProblemError, problem, problemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import type { Requirement } from '../model/tool.ts'
 import type { Wait } from '../model/waits.ts'
+import { awaitsEvent } from '../service/events.ts'
 import type { Operations, Submitted } from '../service/operations.ts'
 import { CODES, type Members, membersOf, RpcError, stringParam } from './json-rpc.ts'
 import { Asked, giveAnswers, inputRequests, questionsOf } from './questions.ts'
@@ -64,7 +65,9 @@ export class Calls {
     const wantsStream = progressToken(request) !== undefined || logLevel(request, tool.type) !== undefined
     if (!becomesTask && wantsStream) return this.follow(accepted, request)
     const asks = request.isModern && (!becomesTask || asksFirst) ? request.asks : NOBODY
-    const isOver = (now: Operation) => isFinal(now.status) || questionsOf(now, asks).length > 0
+    // What waits for somebody will not end within a moment.
+    const isOver = (now: Operation) =>
+      isFinal(now.status) || questionsOf(now, asks).length > 0 || (becomesTask && awaitsEvent(now))
     const { signal } = request.http
     const ms = asksFirst ? ASK_WITHIN_MS : taskAfterMs
     const { operation: now } = await operations.wait(operation, isOver, { ms, signal })

@@ -107,6 +107,15 @@ test('a form has fields alone: what does not fit is one field, or JSON', async (
   })
 })
 
+test('a call whose handler asks becomes a task at once', async ({ lab }) => {
+  const waybill = await lab.waybill(TYPES, { worker: { handlers: HANDLERS } })
+  const api = await serveNode(lab, waybill, { mcp: { taskAfter: 30_000 } })
+  const began = performance.now()
+  const { result } = await mcp(api, 'tools/call', { name: 'approve' }, ASKS)
+  expect(result).toMatchObject({ resultType: 'task', status: 'input_required' })
+  expect(performance.now() - began).toBeLessThan(30_000)
+})
+
 test('a client that cannot ask sees a task that works', async ({ lab }) => {
   const waybill = await lab.waybill(TYPES, { worker: { handlers: HANDLERS } })
   const api = await serveNode(lab, waybill, { mcp: { taskAfter: 1 } })
