@@ -3,6 +3,12 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
+/**
+ * Where Node keeps what it has compiled. The programs are TypeScript, as they are in a checkout: without it, the compiler
+ * that Node brings for that would count as memory of each of them.
+ */
+const COMPILE_CACHE = fileURLToPath(new URL('../data/compile-cache', import.meta.url))
+
 /** A process that was started. */
 export class BenchProcess<Question extends object, Answer> {
   readonly #process: ChildProcess
@@ -10,7 +16,8 @@ export class BenchProcess<Question extends object, Answer> {
 
   /** @param nodeOptions of the process, beside those of a profile */
   constructor(script: string, argument: object = {}, nodeOptions: readonly string[] = []) {
-    const { NODE_OPTIONS: _, ...env } = process.env
+    const { NODE_OPTIONS: _, ...own } = process.env
+    const env = { ...own, NODE_COMPILE_CACHE: COMPILE_CACHE }
     const path = fileURLToPath(new URL(script, import.meta.url))
     const execArgv = [...nodeOptions, ...profileOptions(path)]
     this.#process = fork(path, [JSON.stringify(argument)], { execArgv, env, serialization: 'advanced' })

@@ -61,8 +61,8 @@ export class Resource {
     })
     const preferences = preferencesOf(request)
     const { now, applied } = await this.#hold(operation, request, preferences, ({ status }) => isFinal(status))
-    const view = await this.view(now)
-    const answer = applied !== undefined && isFinal(now.status) ? await located(view) : acceptedAnswer(view.document)
+    const hasEnded = applied !== undefined && isFinal(now.status)
+    const answer = hasEnded ? await located(await this.view(now)) : acceptedAnswer(await this.document(now))
     const applies = preferenceHeaders(preferences, applied)
     return withHeaders(answer, replayed ? { 'Idempotency-Replayed': 'true', ...applies } : applies)
   }

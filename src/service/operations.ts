@@ -116,7 +116,8 @@ export class Operations {
       throw problemError('invalid-input', undefined, { extensions: { errors: checked.errors } })
     }
     const tags = type.tags && readTags(type.name, type.tags(checked.value))
-    const submission = { ...toSubmission(type, request, key), ...(tags && { tags }) }
+    const plain = toSubmission(type, request, key)
+    const submission = tags === undefined ? plain : { ...plain, tags }
     const acceptance = await this.#accept(submission, request.transaction)
     if (acceptance.kind === 'refused') {
       throw await this.#admission.describeRefusal(type, acceptance.limit, request.transaction === undefined)
@@ -142,7 +143,7 @@ export class Operations {
     const { id, type, traceparent } = submission
     return await inSpan('submit', { operation: type, id, parentOutside: traceparent ?? undefined }, async span => {
       const joined = traceparentOf(span) ?? traceparent
-      const joining = { ...submission, traceparent: joined }
+      const joining = joined === traceparent ? submission : { ...submission, traceparent: joined }
       if (transaction !== undefined) return await this.#acceptWithin(joining, transaction)
       return await orUnavailable(this.#store.accept(joining))
     })
