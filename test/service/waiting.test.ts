@@ -8,6 +8,7 @@ import { sqliteStore } from 'waybill/stores/sqlite'
 import { OperationWatcher } from '../../src/service/operation-watcher.ts'
 import { acceptedOperation, type Hint, type Store } from '../../src/stores/store.ts'
 import { accepted, documentOf, post } from '../support/http.ts'
+import { atLength } from '../support/length.ts'
 import { ANYONE, openOrderServer, orders } from '../support/order-server.ts'
 import { type Api, idOf, postJson, SERVERS, serveFastify } from '../support/servers.ts'
 import { submissionOf } from '../support/submission.ts'
@@ -315,9 +316,10 @@ test('an API wakes for what another one on the same file has done', async ({ lab
   expect(there.waybill.operations.waiting).toBe(0)
 })
 
-describe('2,000 long polls', () => {
-  const MANY = 2000
+/** More than the connections that a server lets wait to be accepted: 511. */
+const MANY = atLength(600, 2000)
 
+describe(`${MANY} long polls`, () => {
   async function park(lab: TestContext, api: Api, id: string): Promise<Promise<number | undefined>[]> {
     const agent = new Agent({ maxSockets: Number.POSITIVE_INFINITY })
     lab.onEnd(() => agent.destroy())
