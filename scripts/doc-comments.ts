@@ -6,7 +6,7 @@ import { root } from './tools.ts'
 
 /** A doc comment that has been taken apart. */
 export interface DocComment {
-  /** What stands before the first tag. */
+  /** The text before the first tag. */
   readonly description: string
   /** The code of each `@example`. */
   readonly examples: readonly string[]

@@ -1,5 +1,5 @@
 /**
- * `node scripts/measures.ts`: counts what makes src pleasant or tiring to read. Each number stands beside its limit, and
+ * `node scripts/measures.ts`: counts what makes src pleasant or tiring to read. Each number is printed with its limit, and
  * the script fails where a limit is not met. Tests, scripts and examples are not counted.
  */
 import { readFileSync } from 'node:fs'

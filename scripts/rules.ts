@@ -153,7 +153,7 @@ function adapter(path: string): string | undefined {
 }
 
 /**
- * Finds the names of files that stand for different things, each as the paths that bear it. One name stands for one
+ * Finds the names of files that stand for different things, each as the paths that have it. One name stands for one
  * thing in these cases:
  * - `index.ts` is the face of a room.
  * - `rows.ts` in two implementations of one contract is the same part of each.
@@ -177,7 +177,7 @@ function partOf(path: string): string {
 
 function describeHomonyms(paths: readonly string[]): string {
   const list = paths.map(path => `src/${path}`).join(' and ')
-  return `${list} bear one name\n  rule: no two files bear one name for different things\n  reason: a name in an editor, a stack trace or a review leads to one thing`
+  return `${list} have one name\n  rule: no two files have one name for different things\n  reason: a name in an editor, a stack trace or a review leads to one thing`
 }
 
 function isPackage(target: string): boolean {

@@ -24,6 +24,12 @@ const PHRASES: readonly (readonly [phrase: string, instead: string])[] = [
   ['in vain', 'without success, for nothing'],
   ['ma(?:k|d)es? up for', 'catch up'],
   ['hence|thereby|whereupon|lest', 'so, or two sentences'],
+  ['for ever', 'forever'],
+  ['somebody', 'someone, another process, or the passive'],
+  ['for want of', 'without, because it has no'],
+  ['bears?(?! in mind)', 'has'],
+  ['stands? (?:before|behind|beside)', 'comes before, follows, is beside'],
+  ['as good as none|as good as missing', 'counts as'],
   ['(?<!\\b(?:a|the|one|each|every|this|no|last|first) )call(?:s|ed|ing)? for', 'request, start, need'],
 ]
 

@@ -1,4 +1,4 @@
-/** Every scenario, in the order in which they run. Peers will stand beside them in packages of their own. */
+/** Every scenario, in the order in which they run. Peers come in packages of their own. */
 import type { Scenario } from '../scenario.ts'
 import { children } from './children.ts'
 import { console } from './console.ts'

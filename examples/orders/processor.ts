@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { orders } from './orders.ts'
 import { PROCESSING_MS } from './settings.ts'
 
-/** An order of more pieces than this is packed only when somebody has approved it: on the page, or an agent's user. */
+/** An order of more pieces than this is packed only when a person has approved it: on the page, or an agent's user. */
 const APPROVE_ABOVE = 1500
 
 /** The work on one order. As in the article, it is only simulated: it waits for a while, and tells how far it is. */

@@ -40,7 +40,7 @@ async function serve(given: ParsedArgs): Promise<number> {
   const store = await storeFromUrl(storeUrl, { existing: true, ...blobs })
   const waybill = createWaybill({ operations: await typesOf(given), store, ...blobs })
   try {
-    // Not started: it works on nothing, and sweeps nothing. That is for those that it stands beside.
+    // Not started: it works on nothing, and sweeps nothing. That is for the processes beside it.
     await waybill.store.open()
     const server = await listen(waybill, given.whole('port', { min: 0, max: 65_535 }) ?? 0)
     const { port } = server.address() as AddressInfo

@@ -76,7 +76,7 @@ export class BlobCopier {
     return isRight
   }
 
-  /** What cannot be read to its end is as good as missing: then it is sent again. */
+  /** What cannot be read to its end counts as missing: then it is sent again. */
   async #read(key: string): Promise<BlobContent | undefined> {
     const bytes = await patiently(() => this.#to.get(key), this.#patience)
     if (bytes === undefined) return undefined

@@ -27,7 +27,7 @@ const OID = {
 
 /** Makes a key and a certificate of its own signing, for `localhost` and 127.0.0.1. It can sign no other. */
 export function makeCertificate(now = Date.now()): Certificate {
-  // Not `localhost`, which others of their own signing bear: of one name, a client that trusts both tries the first alone.
+  // Not `localhost`, which other self-signed certificates have: of two with one name, a client that trusts both tries only the first.
   return selfSigned('Waybill emulator', OID.serverAuth, now)
 }
 

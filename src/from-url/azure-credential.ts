@@ -8,7 +8,7 @@ interface Credential<Scopes, Options, Token> {
   getToken(scopes: Scopes, options?: Options): Promise<Token>
 }
 
-/** The credential gave no token: whatever a service said for want of it is not its fault. */
+/** The credential gave no token: what a service answers without one is not its fault. */
 export class NoTokenError extends Error {
   override readonly name = 'NoTokenError'
 }

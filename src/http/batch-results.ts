@@ -13,7 +13,7 @@ interface BatchResults {
   readonly operations: Operations
   /** The type of the batch. */
   readonly type: AnyOperationType
-  /** What stands before every URL that is told to a client. */
+  /** What comes before every URL that is sent to a client. */
   readonly base: string
 }
 

@@ -25,7 +25,7 @@ export function idempotencyKey(request: Headers): string | undefined {
   return key
 }
 
-/** W3C trace context; one that cannot be read is as good as none. */
+/** W3C trace context; one that cannot be read counts as none. */
 export function traceparent(request: Headers): string | undefined {
   const value = header(request, 'traceparent')
   const known = /^(?!ff)[0-9a-f]{2}-(?!0+-)[0-9a-f]{32}-(?!0+-)[0-9a-f]{16}-[0-9a-f]{2}$/.test(value ?? '')

@@ -29,7 +29,7 @@ export interface ResourceOptions {
   readonly operations: Operations
   /** Without them, no `Webhook-Url` is taken. */
   readonly webhooks: Webhooks | undefined
-  /** What stands before every URL that is told to a client. */
+  /** What comes before every URL that is sent to a client. */
   readonly base: string
   readonly dialect: Dialect
   /** The longest time a request is held, in milliseconds. */

@@ -66,7 +66,7 @@ const SURFACES: Check = {
 
 /** How an API is put on the wire. */
 export interface ApiOptions {
-  /** What stands before every URL that is told to a client: the mount prefix, or a public base URL with it. Default: nothing. */
+  /** What comes before every URL that is sent to a client: the mount prefix, or a public base URL with it. Default: nothing. */
   readonly base?: string | undefined
   /** Whether callers who do not say who they are may be refused: then the description has 401 and 403. Default: where `openapi` has `security`. */
   readonly authenticated?: boolean | undefined

@@ -6,7 +6,7 @@ import type { Route } from './route.ts'
 export interface SurfaceContext {
   /** The composition; its `operations` submit, find, wait and cancel, and check ownership. */
   readonly waybill: Waybill
-  /** What stands before every URL that is told to a client: the mount prefix, or a public base URL with it. */
+  /** What comes before every URL that is sent to a client: the mount prefix, or a public base URL with it. */
   readonly base: string
   /** Whether callers who do not say who they are may be refused. */
   readonly authenticated: boolean

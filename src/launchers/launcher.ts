@@ -70,7 +70,7 @@ export type ExecutionState =
 /** Starts, stops and inspects executions. */
 export interface Launcher {
   /**
-   * What it starts executions on, in a word for people, such as `kubernetes`. It stands in the record beside each
+   * What it starts executions on, in a word for people, such as `kubernetes`. It is in the record beside each
    * execution's name, and a dispatcher looks after the executions of its own engine alone: launchers that work on one
    * store and do not know each other's executions need names of their own. An execution should be told it as
    * `WAYBILL_ENGINE`, since it may claim before its start is answered.

@@ -61,7 +61,7 @@ function asksOf(capabilities: unknown): Asks {
   return { form, model: isObject(sampling) }
 }
 
-/** A request without the header is taken for the first revision that had this transport. */
+/** A request without the header counts as one of the first revision that had this transport. */
 function isOfModernEra(meta: Members, http: HttpRequest): boolean {
   const version = header(http, 'MCP-Protocol-Version')
   return meta[VERSION] !== undefined || (version !== undefined && !LEGACY.includes(version.trim()))

@@ -21,7 +21,7 @@ const PROBLEM = 'waybill/problem'
  * about it. A fault of the service is an error of the protocol.
  *
  * @param operation one that has ended
- * @param base what stands before the URL of a result that is not JSON
+ * @param base what comes before the URL of a result that is not JSON
  * @throws {RpcError} for a fault of the service
  */
 export async function toolResult(operations: Operations, operation: Operation, base: string): Promise<Members> {

@@ -26,7 +26,7 @@ export class Tasks {
   readonly #tools: Tools
   readonly #base: string
 
-  /** @param base what stands before the URLs of results that are not JSON */
+  /** @param base what comes before the URLs of results that are not JSON */
   constructor(operations: Operations, tools: Tools, base: string) {
     this.#operations = operations
     this.#tools = tools

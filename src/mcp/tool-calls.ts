@@ -26,7 +26,7 @@ export interface CallsOptions {
   readonly operations: Operations
   readonly tools: Tools
   readonly tasks: Tasks
-  /** What stands before the URLs of results that are not JSON. */
+  /** What comes before the URLs of results that are not JSON. */
   readonly base: string
   /** How long a call is held before it becomes a task or a stream, in milliseconds. */
   readonly taskAfterMs: number

@@ -164,7 +164,7 @@ export type SettledChildren<Children extends readonly Child[]> = {
 export interface EventOptions<S = unknown> {
   /** What the value must be: a JSON Schema, or a Standard Schema that can be written as one, at most 16 KiB. Default: any JSON value. */
   readonly schema?: S | undefined
-  /** How long it waits, up to 10 years. Default: for ever. */
+  /** How long it waits, up to 10 years. Default: forever. */
   readonly timeout?: Duration | undefined
 }
 

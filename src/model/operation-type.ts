@@ -76,11 +76,11 @@ export interface OperationTypeOptions<Name extends string, Input, Output, Key ex
   readonly backoff?: Partial<Backoff> | undefined
   /** How long one attempt may run, up to 20 days. Default 15 minutes. */
   readonly timeout?: Duration | undefined
-  /** How long the first attempt may take to begin, from the acceptance or from the end of its delay, before the operation fails. Default: for ever. */
+  /** How long the first attempt may take to begin, from the acceptance or from the end of its delay, before the operation fails. Default: forever. */
   readonly startDeadline?: Duration | undefined
   /**
    * How long the whole operation may take, from the acceptance or from the end of its delay, before it fails: its time in
-   * the queue, its attempts, and all waits, up to 10 years. Default: for ever.
+   * the queue, its attempts, and all waits, up to 10 years. Default: forever.
    */
   readonly deadline?: Duration | undefined
   /** How long the record and the result are kept after the end, up to 10 years. Default 7 days. */

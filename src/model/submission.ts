@@ -13,7 +13,7 @@ export interface Submission {
   readonly retention: number
   /** Milliseconds from the acceptance, or from the end of its delay, within which the first attempt must begin. */
   readonly startWithin: number | null
-  /** Milliseconds from the acceptance, or from the end of its delay, within which it must end. Default: for ever. */
+  /** Milliseconds from the acceptance, or from the end of its delay, within which it must end. Default: forever. */
   readonly endWithin?: number | null | undefined
   /** Milliseconds from the acceptance before which no attempt begins; 0 for at once. */
   readonly delay: number

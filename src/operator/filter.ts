@@ -56,7 +56,7 @@ const TERMS: Readonly<Record<string, Term>> = {
 export const FILTER_NAMES: readonly string[] = Object.keys(TERMS)
 
 /**
- * Reads a filter: parts of the form `name:value`, and words to search for. A value with spaces stands in double quotes,
+ * Reads a filter: parts of the form `name:value`, and words to search for. A value with spaces is put in double quotes,
  * in which `\"` and `\\` stand for `"` and `\`. `since` and `until` take a time such as `2026-11-29T08:00:00Z`, a day
  * such as `2026-11-29` (UTC, all of it), or how long ago, such as `2h`.
  *

@@ -10,7 +10,7 @@ const CLOSE_EVERY_MS = 50
 
 /**
  * Closes connections as soon as they have nothing under way. Node does so once when a server closes, and waits for the
- * others until their keep-alive has run out, or for ever.
+ * others until their keep-alive has run out, or forever.
  *
  * @returns ends it; called when the server has closed
  */

@@ -72,7 +72,7 @@ function idAt(at: number): string {
 }
 
 /**
- * Whether a query says more than since when, where to begin and how much: only then operations are passed over, but for
+ * Whether a query says more than since when, where to begin and how much: only then operations are passed over, except for
  * the few whose id says a later time. An end in time passes over those whose id may be that of an earlier operation.
  */
 export function isFiltered({

@@ -2,7 +2,7 @@
  * Has the processes of a fleet look one after another. A process whose look finds nothing tells the others, and they put
  * theirs off: where nothing is to be done, all of them together look about as often as one would.
  *
- * Nothing is late by it: somebody looks each interval, and who finds something tells nobody. What was told is a hint, as
+ * Nothing becomes late: one process looks in each interval, and a process that finds something notifies nobody. A notification is a hint, as
  * everything is that other processes say: a loop puts no look off for long, whatever comes.
  *
  * Where each look is paid for and processes do not notify each other, the store says how long nothing has happened, and

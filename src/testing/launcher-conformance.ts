@@ -122,7 +122,7 @@ const TESTS: Readonly<Record<string, Body>> = {
     assert.equal(await startedWith(test, { ...request, launch: 2 }), execution)
   },
 
-  'reports ends as long as somebody listens, where it can': async test => {
+  'reports ends as long as something listens, where it can': async test => {
     let told = 0
     const unwatch = test.launcher.watchEnds?.(() => told++)
     if (unwatch === undefined) return

@@ -190,7 +190,7 @@ export class AttemptWaits {
     checkEventName(name)
     const own = this.#take(name)
     const schema = options.schema === undefined ? undefined : writtenSchema(options.schema)
-    // One that cannot be compiled is an error here, and not where somebody answers.
+    // One that cannot be compiled is an error here, and not where an answer comes.
     await validate(schema, null)
     const withinMs = timeoutOf(options.timeout)
     const ended = await this.#endOf({

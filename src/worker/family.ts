@@ -41,7 +41,7 @@ async function submitChild(store: OperationStore, { refused, ...child }: ChildSu
   return id
 }
 
-/** Cancels the children that have not ended, but for detached ones. */
+/** Cancels the children that have not ended, except for detached ones. */
 export async function cancelChildren(
   store: Pick<OperationStore, 'change' | 'listChildren' | 'read' | 'steps'>,
   parent: string,

@@ -197,7 +197,7 @@ export class RunningAttempt {
     return setTimeout(() => this.stop(reason), Math.max(0, Math.min(left, timeout)))
   }
 
-  /** A runner that does not end what it was told to stop would hold its slot and its lease for ever. */
+  /** A runner that does not end what it was told to stop would hold its slot and its lease forever. */
   #overdue(): { reached: Promise<RunResult>; clear: () => void } {
     const { signal } = this.#controller
     const { promise, resolve } = Promise.withResolvers<RunResult>()

@@ -319,7 +319,7 @@ describe('the Dockerfile', () => {
     expect(brought).toEqual(expect.arrayContaining([...packages, 'pg']))
   })
 
-  it('runs an init, and under it node, as somebody who is not root', () => {
+  it('runs an init, and under it node, as a user who is not root', () => {
     expect(lines).toContain('USER 1000:1000')
     const commands = lines.filter(line => /^(CMD|ENTRYPOINT)/.test(line))
     expect(commands).toEqual(['ENTRYPOINT ["tini", "--"]', 'CMD ["node", "examples/orders/api.ts"]'])

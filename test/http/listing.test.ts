@@ -50,7 +50,7 @@ describe('pages', () => {
     const served = await open(lab)
     const ids = await place(served, 6)
     const first = await page(served, '/orders?limit=2')
-    // New ones stand before what was seen; the last one seen, which the cursor names, ends meanwhile.
+    // New ones come before what was seen; the last one seen, which the cursor names, ends meanwhile.
     const then = Date.now()
     await until(() => Date.now() > then)
     await place(served, 3)

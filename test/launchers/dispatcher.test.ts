@@ -272,7 +272,7 @@ describe('with an engine that', () => {
     expect(await logOf(waybill.store, id)).toHaveLength(1)
   })
 
-  test('never says whether it started, does not keep the operation waiting for ever', async ({ lab }) => {
+  test('never says whether it started, does not keep the operation waiting forever', async ({ lab }) => {
     let starts = 0
     const launcher = launcherOf({
       start: async () => {

@@ -175,7 +175,7 @@ function visible(operation: Operation): unknown {
 }
 
 describe('every operation', () => {
-  it('keeps its final status, and all that is known about it, for ever', () => {
+  it('keeps its final status, and all that is known about it, forever', () => {
     always(({ before, after }) => {
       const fixed = { webhookDue: true, familyDue: true, retriedBy: null }
       if (isFinal(before.status)) expect({ ...after, ...fixed }).toEqual({ ...before, ...fixed })

@@ -114,7 +114,7 @@ describe('the document has every route, and no other', () => {
   })
 
   function inOpenApi({ method, path }: { method: string; path: string }): string[] {
-    // The router cannot match what stands behind a parameter; the handler does.
+    // The router cannot match what follows a parameter; the handler does.
     const acts = method === 'POST' && path === '/operations/:id' ? [':cancel', ':retry'] : ['']
     return acts.map(act => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}${act}`)
   }

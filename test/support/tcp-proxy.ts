@@ -27,7 +27,7 @@ export class TcpProxy {
     return (this.#server.address() as AddressInfo).port
   }
 
-  /** Every connection there is goes silent for ever, and neither end is told. New ones work. */
+  /** Every connection there is goes silent forever, and neither end is told. New ones work. */
   freeze(): void {
     for (const socket of this.#sockets) this.#frozen.add(socket)
   }

@@ -1,4 +1,4 @@
-/** Names of strangers: their name servers may be silent for ever, and nothing else may wait for them. */
+/** Names of strangers: their name servers may be silent forever, and nothing else may wait for them. */
 import { createSocket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'

@@ -17,7 +17,7 @@ const TAGS = {
   Console: 'What the console needs beside.',
 } as const
 
-/** @param base what stands before every URL that is told to a client */
+/** @param base what comes before every URL that is sent to a client */
 export function adminDocument(base: string): OpenApiDocument {
   return assembleDocument({
     info: { title: TITLE, version: packageVersion(), description: DESCRIPTION, contact: { name: TITLE } },

@@ -30,7 +30,7 @@ type Answer = (request: HttpRequest, operator: OperatorIdentity) => HttpResponse
 /**
  * Makes the routes.
  *
- * @param base what stands before every URL that is told to a client
+ * @param base what comes before every URL that is sent to a client
  * @throws {TypeError} for an unknown option, or one that cannot be right
  */
 export function adminRoutes(waybill: Waybill, options: AdminViewOptions, base: string): OwnRoute[] {

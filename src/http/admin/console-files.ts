@@ -30,7 +30,7 @@ const HEADERS = {
 /**
  * Makes the routes.
  *
- * @param base what stands before every URL that is told to a client
+ * @param base what comes before every URL that is sent to a client
  */
 export function consoleRoutes(base: string): OwnRoute[] {
   const page = createPage(`${pathOf(base)}/console/`)

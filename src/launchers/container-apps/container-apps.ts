@@ -283,7 +283,7 @@ class ContainerAppsJob implements Launcher {
       // The SDK fails over an answer without a body, too. It was started all the same.
       if (answer === undefined || answer.status >= 300) throw error
     }
-    // With 202 the SDK would tell the name when the whole start is done; it mostly stands in the answer already.
+    // With 202 the SDK would tell the name when the whole start is done; the answer usually has it already.
     return nameIn(answer?.bodyAsText)
   }
 
@@ -420,7 +420,7 @@ class ContainerAppsJob implements Launcher {
   }
 }
 
-/** Codes and texts that Azure refuses for want of room with, whatever the status. */
+/** Codes and texts with which Azure refuses because it has no capacity, whatever the status. */
 const QUOTA = /quota|MaxNumberOf|LimitExceeded|CapacityHeavyUsage|maximum allowed/i
 
 function reasonOf(status: number, error: unknown): RefusalReason {

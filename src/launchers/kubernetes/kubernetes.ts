@@ -278,7 +278,7 @@ function planOf(options: KubernetesJobOptions, startMs: number): JobPlan {
   if (variable !== undefined && !ENVIRONMENT_NAME.test(variable)) {
     fail(`variable must be the name of an environment variable, not ${JSON.stringify(variable)}.`)
   }
-  // A pod that runs must count as ready: else it would be taken for one that never started.
+  // A pod that runs must count as ready: otherwise it would be mistaken for one that never started.
   if (pod?.readinessGates?.length || pod?.containers.some(it => it.readinessProbe !== undefined)) {
     fail('template must have no readiness probes or gates: nothing sends requests to a job.')
   }

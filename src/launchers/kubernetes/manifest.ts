@@ -11,7 +11,7 @@ export const TYPE_LABEL = 'waybill/type'
 /** Selects the Jobs that a launcher has made. */
 export const SELECTOR: string = `${MANAGED_BY.name}=${MANAGED_BY.value}`
 
-/** The longest that a Job's name may be, which its pods bear as a label, and any label's value. */
+/** The longest name of a Job, which is a label of its pods, and the longest value of any label. */
 const LONGEST = 63
 
 /** What every Job of a launcher has in common. */

@@ -121,7 +121,7 @@ async function make(access: CosmosAccess, submission: Submission, us: string): P
   throw new Error(`The operation ${submission.id} was neither made nor found.`)
 }
 
-/** Puts the item in its place; what has stayed `arriving` there gives way. Without a tag: somebody was faster. */
+/** Puts the item in its place; what has stayed `arriving` there gives way. Without a tag: another process was faster. */
 async function place(
   access: CosmosAccess,
   item: OperationItem,

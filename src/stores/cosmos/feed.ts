@@ -1,5 +1,5 @@
 /**
- * Hints of what other processes write, from the container's change feed, read at intervals while somebody
+ * Hints of what other processes write, from the container's change feed, read at intervals while something
  * listens. It is a hint and no more: where the feed breaks off, it begins again from the present.
  */
 import { Loop } from '../../util/loop.ts'

@@ -138,7 +138,7 @@ export interface KeyItem {
   readonly operation: string
   /** When it was written, in milliseconds since the epoch. Missing where an older version wrote it. */
   readonly at?: number
-  /** Seconds: a crash before its operation is made leaves nothing behind for ever. */
+  /** Seconds: a crash before its operation is made leaves nothing behind forever. */
   readonly ttl?: number
 }
 
@@ -248,7 +248,7 @@ export function bodyFor(kind: 'input' | 'output', id: string, text: string): { b
   return { body: { item: item.id }, besides: [item] }
 }
 
-/** Whether what stands beside an operation is too large for an item, and is kept by a blob store under its id as a key. */
+/** Whether what lies beside an operation is too large for an item, and is kept by a blob store under its id as a key. */
 export function isBlob(besideId: string): boolean {
   // No id of an item of Cosmos DB can hold one.
   return besideId.includes('/')

@@ -1,5 +1,5 @@
 /**
- * An idempotency key's item has a TTL, so that a crash before its operation is made leaves nothing behind for ever. The
+ * An idempotency key's item has a TTL, so that a crash before its operation is made leaves nothing behind forever. The
  * key of an operation that takes longer than that is written again, as long as the operation is not finished.
  */
 

@@ -1,6 +1,6 @@
 /**
  * Changes of an operation's item: read, apply a pure function, write under the condition that nobody
- * has written in between, and start again where somebody has.
+ * has written in between, and start again where another process has.
  *
  * Changes of one operation that this process makes at the same time are joined into one write, in the
  * order of the calls, so that a process never conflicts with itself.
@@ -28,7 +28,7 @@ export type OnChange = (written: Tagged<OperationItem>, silent: boolean) => void
 
 interface Waiting {
   readonly mutation: Mutation<unknown>
-  /** The item as somebody has read it just now. */
+  /** The item as it was read just now. */
   readonly base: Tagged<OperationItem> | undefined
 }
 
@@ -116,7 +116,7 @@ export class Mutations {
     )
   }
 
-  /** Where somebody else has written: the item as it is now. */
+  /** Where another process has written: the item as it is now. */
   async #replace(
     item: OperationItem,
     etag: string,

@@ -66,7 +66,7 @@ CREATE INDEX operations_ends_by ON ${schema}.operations (${endsBySql('')}) WHERE
 /**
  * As endsBy() of the model: an expression that an index is of.
  *
- * @param of what stands before each column, such as `o.`
+ * @param of what comes before each column, such as `o.`
  */
 export function endsBySql(of: string): string {
   return `least(CASE WHEN ${of}attempt = 0 THEN ${of}start_by END, ${of}deadline)`

@@ -24,7 +24,7 @@ export function skipped(operations: string, asked: string): string {
 }
 
 /**
- * Completes attempts as finished() of the state machine does: `saved` has the records. Rows that somebody else holds are
+ * Completes attempts as finished() of the state machine does: `saved` has the records. Rows that another transaction holds are
  * skipped. A row keeps its holder: it stands for the attempt, which the history leaves out (see rows.ts).
  *
  * @param given the parameter with id, attempt and output of each

@@ -247,7 +247,7 @@ export class Writer {
   }
 
   /**
-   * What became of completions. Those that were not saved have lost their attempts, or somebody else holds their rows:
+   * What became of completions. Those that were not saved have lost their attempts, or another transaction holds their rows:
    * then they are still running.
    */
   async #completedAmong(

@@ -12,7 +12,7 @@ import {
 } from './database.ts'
 import { isLocked } from './turns.ts'
 
-/** What SQLite keeps beside a file, and reads as a part of whatever file bears the name. */
+/** What SQLite keeps beside a file, and reads as a part of any file of that name. */
 const BESIDE = ['-wal', '-shm', '-journal'] as const
 
 /**

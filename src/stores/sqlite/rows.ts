@@ -60,7 +60,7 @@ type Column = (typeof COLUMNS)[number]
 /** A record as it is stored: a value for each column. */
 export type RecordRow = readonly SqlValue[]
 
-/** Where each column stands in a row. */
+/** The place of each column in a row. */
 const AT = Object.fromEntries(COLUMNS.map((column, index) => [column, index])) as Record<Column, number>
 
 /** The record as a row. Written out, since each write and each answer of the writer's thread goes through here. */
@@ -117,7 +117,7 @@ export function toRow(operation: Operation): RecordRow {
   ]
 }
 
-/** The record of a row. What stands behind the columns is left alone. */
+/** The record of a row. What follows the columns is left alone. */
 export function toOperation(row: RecordRow): Operation {
   const execution = textOrNull(row[AT.execution])
   const status = statusOf(number(row[AT.status]))

@@ -15,7 +15,7 @@ export interface PurgeableRow {
 /** Prepared statements, by name. */
 export type WriteStatements = ReturnType<typeof prepareWrites>
 
-/** Prepares every statement that the writer executes, but for the updates of whole records: see `RecordUpdates`. */
+/** Prepares every statement that the writer executes, except for the updates of whole records: see `RecordUpdates`. */
 export function prepareWrites(database: Database) {
   const sql = <Selected = unknown>(text: string) => select<Selected>(database, text)
   const records = (text: string) => new RecordQuery(database, `${RECORDS} ${text}`)

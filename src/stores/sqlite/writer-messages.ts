@@ -1,5 +1,5 @@
 /**
- * What the store and its writer thread send each other. Every message bears a mark of ours: a thread's port also
+ * What the store and its writer thread send each other. Every message has a mark of ours: a thread's port also
  * carries what Node itself posts, such as the imports that `node --watch` collects, and what is not ours is ignored.
  */
 import type { Operation } from '../../model/operation.ts'

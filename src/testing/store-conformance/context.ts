@@ -226,7 +226,7 @@ export const OUTCOMES = {
 
 /**
  * Resolves at a hint that fits and finds what it is waited for. To be called before what causes
- * it. A hint may be about something earlier: then there is another one, or this waits for ever.
+ * it. A hint may be about something earlier: then there is another one, or this waits forever.
  */
 export function hintThatFinds(
   store: Store,

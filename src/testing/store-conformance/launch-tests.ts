@@ -111,7 +111,7 @@ export const launchTests: StoreTests = {
       assert.deepEqual(await test.read(id), running)
     },
 
-    'an execution that is gone is replaced at once the first time, and not for ever': async test => {
+    'an execution that is gone is replaced at once the first time, and not forever': async test => {
       const { id } = await test.submit({ maxLost: 2 })
       const codes: unknown[] = []
       for (let round = 1; round <= 3; round++) {

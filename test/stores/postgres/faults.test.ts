@@ -28,7 +28,7 @@ function newSchema(): string {
 
 /** A store on a pool of its own, as another process would have it. */
 function newStore(lab: TestContext, options: PostgresStoreOptions, port = server.port): Store {
-  // A connection that is being made over a line that has gone silent would hold up the end of the pool for ever.
+  // A connection that is being made over a line that has gone silent would hold up the end of the pool forever.
   const connectionString = server.url.replace(/:\d+\//, `:${port}/`)
   const pool = new Pool({ connectionString, max: 10, connectionTimeoutMillis: 5000 })
   pool.on('error', () => {})

@@ -88,7 +88,7 @@ describe('where the server has no connection left', () => {
 const EXECUTIONS = atLength(6, 18)
 const CONNECTIONS = atLength(23, 35)
 
-test(`a server of ${CONNECTIONS} connections bears three APIs and ${EXECUTIONS} executions at once, and each completes`, async ({
+test(`a server of ${CONNECTIONS} connections serves three APIs and ${EXECUTIONS} executions at once, and each completes`, async ({
   lab,
 }) => {
   const server = await PostgresServer.start(18, CONNECTIONS)

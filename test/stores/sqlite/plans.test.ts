@@ -31,7 +31,7 @@ const EXPECTED: readonly { readonly text: RegExp; readonly indexes: readonly str
   { text: /^WITH asked /, indexes: Array.from({ length: 4 }, () => 'operations_listed') },
   { text: / AND ended = \? AND number < \? ORDER BY number DESC LIMIT \?$/, indexes: ['operations_listed'] },
   { text: / AND ended IS NULL AND number < \? AND status = 0 ORDER BY/, indexes: ['operations_listed'] },
-  // Not by what is unfinished: any number of pending operations may stand before those that run.
+  // Not by what is unfinished: any number of pending operations may come before those that run.
   { text: / AND number < \? AND status = 1 ORDER BY number DESC LIMIT \?$/, indexes: ['operations_leased'] },
   // the queue
   {
