@@ -65,7 +65,7 @@ export class Calls {
     const wantsStream = progressToken(request) !== undefined || logLevel(request, tool.type) !== undefined
     if (!becomesTask && wantsStream) return this.follow(accepted, request)
     const asks = request.isModern && (!becomesTask || asksFirst) ? request.asks : NOBODY
-    // What waits for somebody will not end within a moment.
+    // What waits for someone will not end within a moment.
     const isOver = (now: Operation) =>
       isFinal(now.status) || questionsOf(now, asks).length > 0 || (becomesTask && awaitsEvent(now))
     const { signal } = request.http

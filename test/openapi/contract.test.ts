@@ -423,7 +423,7 @@ test('the dialect "azure" is described', async ({ lab }) => {
 test('a store that is away, and a service that ends, are described', async ({ lab }) => {
   const { store, cut } = faultyStore(sqliteStore({ path: ':memory:' }))
   const { contract, waybill } = await run(lab, {}, { store, sweepInterval: '1h' })
-  for (const method of ['read', 'accept', 'list'] as const) cut.add(method)
+  for (const method of ['read', 'readWithOutput', 'accept', 'list'] as const) cut.add(method)
   const reads = ['/tasks', `/tasks/status/${UNKNOWN}`, `/tasks/${UNKNOWN}`, `/operations/${UNKNOWN}`]
   for (const path of reads) await contract.ask('GET', path)
   await contract.ask('DELETE', `/tasks/status/${UNKNOWN}`)
@@ -471,6 +471,6 @@ test('the paths around are described', async ({ lab }) => {
 
 test('a fault of our own is described', async ({ lab }) => {
   const { contract, waybill } = await run(lab)
-  waybill.operations.find = () => Promise.reject(new Error('A fault.'))
+  waybill.operations.findWithOutput = () => Promise.reject(new Error('A fault.'))
   expect((await contract.ask('GET', `/tasks/${UNKNOWN}`)).statusCode).toBe(500)
 })
