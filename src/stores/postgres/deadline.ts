@@ -5,16 +5,20 @@ export class LateError extends Error {
   override readonly name = 'LateError'
 }
 
-/** Settles as the promise does, or rejects with a {@link LateError} at the time. */
-export async function before<T>(until: number, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    const reason = () => reject(new LateError('PostgreSQL did not answer in time.'))
-    timer = setTimeout(reason, Math.max(0, until - performance.now())).unref()
+/** Settles as the promise does, or rejects with a {@link LateError} at the time. Every statement passes here. */
+export function before<T>(until: number, promise: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const late = () => reject(new LateError('PostgreSQL did not answer in time.'))
+    const timer = setTimeout(late, Math.max(0, until - performance.now())).unref()
+    promise.then(
+      value => {
+        clearTimeout(timer)
+        resolve(value)
+      },
+      error => {
+        clearTimeout(timer)
+        reject(error)
+      },
+    )
   })
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

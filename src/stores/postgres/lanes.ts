@@ -59,7 +59,7 @@ export class Lanes<Item, Result> {
 
   constructor(options: LanesOptions<Item, Result>) {
     this.#options = options
-    const { write, key, size = () => 0, apart = () => new Set(), limitMs } = options
+    const { write, key, size = () => 0, apart, limitMs } = options
     const writeTimed = (items: readonly Timed<Item>[]) =>
       write(
         items.map(({ item }) => item),
@@ -71,8 +71,8 @@ export class Lanes<Item, Result> {
         writeTimed,
       )
     this.#write = async items => {
-      const others = apart(items.map(({ item }) => item))
-      return await writeBoth(items, ({ item }) => others.has(item), writeAlike)
+      const others = apart?.(items.map(({ item }) => item))
+      return await (others ? writeBoth(items, ({ item }) => others.has(item), writeAlike) : writeAlike(items))
     }
     const until = (item: Timed<Item>) => item.until - limitMs / 2
     this.#busy = new BusyLane({ write: this.#write, key: ({ item }) => key(item), until })

@@ -59,7 +59,7 @@ function watchStatements(client: PoolClient, schema: string): void {
     const name = config.name?.slice(schema.length + 1)
     if (name !== undefined) sent.push(name)
     if (name !== undefined && name === failing) {
-      hadHints = config.values?.some(Array.isArray) === true
+      hadHints = Array.isArray(config.values?.[1])
       throw new Error('The connection was lost.')
     }
     return await query(config)
