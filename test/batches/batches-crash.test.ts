@@ -32,7 +32,6 @@ describe.for(storePlaces())('on %s', ([_, placeFor]) => {
     for (const [method, number] of DEATHS) {
       const child = new Child(program, place, method, String(number))
       lab.onEnd(() => child.kill())
-      console.error('DEATH', method, number, Date.now())
       await child.ended()
     }
     const waybill = await lab.waybill([SQUARES, SQUARE_BATCHES], {
