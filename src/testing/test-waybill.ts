@@ -18,9 +18,10 @@ import { isFinal } from '../model/protocol.ts'
 import type { SubmitRequest } from '../model/submit-request.ts'
 import { NEVER_DUE } from '../model/waits.ts'
 import { isTick, type ScheduleOptions } from '../schedules/schedules.ts'
-import { awaitsEvent } from '../service/events.ts'
+import { awaitsChildren, awaitsEvent } from '../service/events.ts'
+import { PAUSES } from '../stores/paused-types.ts'
 import { sqliteStore } from '../stores/sqlite/sqlite.ts'
-import type { LogLine, Store } from '../stores/store.ts'
+import { BROWSE_LIMIT, type LogLine, type Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import { composeWaybill, type Waybill } from '../waybill.ts'
 import type { Handlers } from '../worker/handlers.ts'
@@ -52,7 +53,8 @@ const OPTIONS: Checks<TestWaybillOptions> = {
 }
 
 /** Which calls of the store can be made to fail: those that a request or a worker makes. */
-export type StoreCall = 'accept' | 'read' | 'claim' | 'renew' | 'change' | 'appendNote' | 'readPayload' | 'list'
+const STORE_CALLS = ['accept', 'read', 'claim', 'renew', 'change', 'appendNote', 'readPayload', 'list'] as const
+export type StoreCall = (typeof STORE_CALLS)[number]
 
 /** An operation that a test has submitted. */
 export interface TestOperation<Output> {
@@ -95,7 +97,7 @@ export interface TestWaybill extends AsyncDisposable {
     options?: Omit<SubmitRequest, 'input' | 'text' | 'transaction'>,
   ): Promise<TestOperation<OperationOutput<Type>>>
   /**
-   * Resolves when every operation has ended, or waits for an event. Where only time is missing, such as for the next
+   * Resolves when every operation has ended, or waits for an event, for children that do, or for its type to be resumed. Where only time is missing, such as for the next
    * attempt or a sleep, it moves the clock there; for the end of an event's time, or the tick of a schedule, move it yourself. A handler
    * that never ends keeps it waiting.
    *
@@ -134,16 +136,11 @@ export async function testWaybill(options: TestWaybillOptions): Promise<TestWayb
   return lab
 }
 
-/** Whether a time alone does not have it go on: an event has to come, or the test moves the clock to the tick of a schedule. */
-function waitsForTest(operation: Operation, now: number): boolean {
-  if ((operation.runAt ?? 0) <= now) return false
-  if (isTick(operation)) return true
-  return awaitsEvent(operation)
-}
-
-/** When it goes on, or its deadline ends it. What waits for its children alone is never due: they are among the others. */
-function dueAt({ status, runAt, deadline }: Operation, now: number): number {
-  return status === 'running' ? now : Math.min(runAt ?? now, deadline ?? NEVER_DUE)
+/** When it goes on, or its deadline ends it. What waits for its children is never due: they are among the others. */
+function dueAt(operation: Operation, now: number): number {
+  const { status, runAt, deadline } = operation
+  if (status === 'running') return now
+  return Math.min(runAt ?? now, awaitsChildren(operation) ? NEVER_DUE : (deadline ?? NEVER_DUE))
 }
 
 class InMemoryWaybill implements TestWaybill {
@@ -179,8 +176,8 @@ class InMemoryWaybill implements TestWaybill {
   async drain(): Promise<void> {
     for (;;) {
       const now = this.clock.now()
-      const all = [...(await this.#find('pending')), ...(await this.#find('running'))]
-      const unfinished = all.filter(operation => !waitsForTest(operation, now))
+      const all = await this.#unfinished()
+      const unfinished = all.filter(operation => !this.#waitsForTest(operation, all, now))
       if (unfinished.length === 0) return
       if (!this.#hasHandlers)
         throw new Error('Operations wait for a handler: give testWaybill() the option "handlers".')
@@ -191,6 +188,9 @@ class InMemoryWaybill implements TestWaybill {
   }
 
   failStore(call: StoreCall, times = 1): void {
+    if (!STORE_CALLS.includes(call)) {
+      throw new TypeError(`failStore(): the call is one of ${STORE_CALLS.join(', ')}, not ${JSON.stringify(call)}.`)
+    }
     this.#failures.set(call, times)
   }
 
@@ -202,9 +202,20 @@ class InMemoryWaybill implements TestWaybill {
     await this.close()
   }
 
-  async #find(status: 'pending' | 'running'): Promise<readonly Operation[]> {
-    const { operations } = await this.#store.browse({ status, limit: 1000 })
-    return operations
+  /** Those of one moment: between two looks, one could be pending, then running, and be missed by both. */
+  async #unfinished(): Promise<readonly Operation[]> {
+    const { operations } = await this.#store.browse({ limit: BROWSE_LIMIT })
+    return operations.filter(({ status, type }) => !isFinal(status) && type !== PAUSES.name)
+  }
+
+  /** Whether a time alone does not have it go on: an event has to come, a type to be resumed, or the clock to be moved to a tick. */
+  #waitsForTest(operation: Operation, all: readonly Operation[], now: number): boolean {
+    const { id, type, status, runAt } = operation
+    if (status === 'pending' && this.waybill.operator.paused().has(type)) return true
+    if ((runAt ?? 0) <= now) return false
+    if (isTick(operation) || awaitsEvent(operation)) return true
+    const children = awaitsChildren(operation) ? all.filter(({ parent }) => parent === id) : []
+    return children.length > 0 && children.every(child => this.#waitsForTest(child, all, now))
   }
 
   #operation<Output>(id: string, owner: string): TestOperation<Output> {

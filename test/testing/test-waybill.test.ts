@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { defineOperation, handler, ProblemError } from 'waybill'
 import { testWaybill } from 'waybill/testing'
 import { fetchHandler } from 'waybill/web'
@@ -125,4 +125,49 @@ test('a server can be put on it', async () => {
 
 test('options that cannot be right are refused by name', async () => {
   await expect(testWaybill({ operations: [greet], handler: 1 } as never)).rejects.toThrow('handler')
+})
+
+describe('drain', () => {
+  const parts = defineOperation({ name: 'parts', attempts: 2, backoff: { initial: '5s', max: '5s' } })
+  const wholes = defineOperation({ name: 'wholes', deadline: '30d' })
+
+  const assemble = handler(wholes, async (_, job) => {
+    const children = await Promise.all([1, 2, 3].map(n => job.submit(parts, n, { key: `${n}` })))
+    return await job.all(children)
+  })
+
+  test('does not take a parent for overdue whose children are on their way', async () => {
+    const make = handler(parts, (n, job) => {
+      if (job.attempt === 1) throw new Error('Not yet.')
+      return n
+    })
+    await using lab = await testWaybill({ operations: [wholes, parts], handlers: [assemble, make] })
+    const began = lab.clock.now()
+    const whole = await lab.submit(wholes, null)
+    await lab.drain()
+    expect(await whole.result()).toEqual([1, 2, 3])
+    expect(lab.clock.now() - began).toBeLessThan(60_000)
+  })
+
+  test('ends where children wait for an event, and where a type is paused', async () => {
+    const ask = handler(parts, async (_, job) => await job.event('made'))
+    await using lab = await testWaybill({ operations: [wholes, parts], handlers: [assemble, ask] })
+    const whole = await lab.submit(wholes, null)
+    await lab.drain()
+    const { operator } = lab.waybill
+    const { items } = await operator.children(whole.id, 'unfinished')
+    expect(items).toHaveLength(3)
+    for (const { id } of items) await operator.sendEvent(id, { name: 'made', value: 1 }, { name: 'ann' })
+    await lab.drain()
+    expect(await whole.result()).toEqual([1, 1, 1])
+    await operator.pause('wholes', { name: 'ann' })
+    const paused = await lab.submit(wholes, null)
+    await lab.drain()
+    expect(await paused.read()).toMatchObject({ status: 'pending', attempt: 0 })
+  })
+})
+
+test('a call of the store that nobody knows cannot fail', async () => {
+  await using lab = await testWaybill({ operations: [greet] })
+  expect(() => lab.failStore('chnage' as never)).toThrow('the call is one of accept, read, claim')
 })
