@@ -101,7 +101,7 @@ function linesOf(evidence: Evidence, graded: readonly Graded[], isVerbose: boole
     grade => `${graded.filter(it => it.grade === grade).length} ${grade}`,
   )
   return [
-    `${describeExchange(main.accepted)}; ${main.pointer.by} leads to ${main.pointer.url}; ${main.polls.length} polls; ${main.state}`,
+    `${describeExchange(main.accepted)}; ${main.pointer.by} leads to ${main.pointer.url}; ${main.polls.length} ${main.polls.length === 1 ? 'poll' : 'polls'}; ${main.state}`,
     '',
     ...graded.flatMap(it => ruleLines(it, isVerbose)),
     '',

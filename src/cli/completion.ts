@@ -71,7 +71,8 @@ _waybill() {
 ${cases.join('\n')}
   esac
 }
-compdef _waybill waybill`
+# A file of fpath is read at the first completion, which it also does.
+if [ "$funcstack[1]" = _waybill ]; then _waybill "$@"; else compdef _waybill waybill; fi`
 }
 
 /** Without the signs that \`_arguments\` and \`_describe\` read. */

@@ -133,7 +133,7 @@ export async function findId(desk: Browsing, text: string): Promise<string> {
   }
   const found = new Set([...(await findByBeginning(desk, text)), ...(await findByEnd(desk, text))])
   const [id] = found
-  if (id === undefined) throw new UsageError(`No operation has an id that begins or ends with "${text}".`)
+  if (id === undefined) throw new Error(`No operation has an id that begins or ends with "${text}".`)
   if (found.size === 1) return id
   throw new UsageError(`Several ids begin or end with "${text}", such as ${[...found].slice(0, 3).join(' and ')}.`)
 }

@@ -158,13 +158,15 @@ function textOf(value: unknown): string | undefined {
   return value === undefined ? undefined : JSON.stringify(value)
 }
 
-function problemOf({ status, statusText, url }: Response, text: string): Error {
+/** What a server has refused, as an error with its reasons. */
+export function problemOf({ status, statusText, url }: Response, text: string): Error {
   try {
     const problem = JSON.parse(text) as Problem
     if (typeof problem.title === 'string') return new ProblemError({ ...problem, status })
   } catch {
     // Not an answer of Waybill.
   }
-  const cure = status === 404 ? ' Is the option "admin" of this API set, and the URL that of its mount?' : ''
+  const isAdmin = new URL(url).pathname.includes('/admin/')
+  const cure = status === 404 && isAdmin ? ' Is the option "admin" of this API set, and the URL that of its mount?' : ''
   return new Error(`${url} answers ${status} ${statusText}.${cure}`)
 }

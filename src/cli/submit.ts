@@ -10,6 +10,7 @@ import { readJson } from './json-text.ts'
 import { namedBlobs } from './open.ts'
 import { print, printJson } from './output.ts'
 import { ProgressLine } from './progress.ts'
+import { problemOf } from './remote-operator.ts'
 
 export const submit: Command = {
   name: 'submit',
@@ -65,7 +66,7 @@ async function submitByPost(url: string, body: string, given: ParsedArgs): Promi
   }
   const response = await fetch(url, init)
   const text = await response.text()
-  if (!response.ok) throw new Error(`${url} answers ${response.status}: ${text}`)
+  if (!response.ok) throw problemOf(response, text)
   if (given.has('json')) return print(text)
   const location = response.headers.get('location')
   return print(location === null ? text : new URL(location, url).href)

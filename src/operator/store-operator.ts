@@ -2,7 +2,7 @@
 import { isReference, readReference } from '../blobs/blob-store.ts'
 import { type Duration, durationMs, HOUR, LONGEST_MS } from '../model/duration.ts'
 import { hasChildren, type Operation } from '../model/operation.ts'
-import { problemError } from '../model/problem.ts'
+import { ProblemError, problem, problemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import { toSubmission } from '../model/submit-request.ts'
 import { RESERVED_STEPS, waitStep } from '../model/waits.ts'
@@ -246,8 +246,11 @@ export class StoreOperator implements Operator {
 
   async pause(type: string, actor: Actor): Promise<void> {
     const { operations, schedules } = this.#context
-    const isKnown = operations.types.has(type) || schedules.some(({ name }) => name === type)
-    if (!isKnown) throw problemError('not-found', `There is no type "${type}".`)
+    const known = [...operations.types.keys(), ...schedules.map(({ name }) => name)]
+    if (!known.includes(type)) {
+      const detail = `There is no type ${JSON.stringify(type)}. The types are ${known.join(', ')}.`
+      throw new ProblemError({ ...problem('not-found'), title: 'Operation type not found', detail })
+    }
     await this.#acts.do({ action: 'pause', actor: nameOf(actor), target: type })
   }
 

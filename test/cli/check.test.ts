@@ -11,6 +11,7 @@ import type { Graded } from '../../src/cli/check/rule.ts'
 import { gradeAll } from '../../src/cli/check/rules.ts'
 import { startArticleServer, startScriptedServer } from '../support/article-server.ts'
 import { waybill } from '../support/cli.ts'
+import { freePort } from '../support/free-port.ts'
 import { startAzureApi, startGoogleApi } from '../support/public-apis.ts'
 import { type TestContext, test } from '../support/waybill.ts'
 
@@ -156,6 +157,9 @@ describe('a check', () => {
     const { url } = await startScriptedServer({
       'POST /refuses': () => [403, {}, { error: 'no' }],
       'POST /silent': () => [202],
+      'POST /done': () => [200, {}, { sum: 3 }],
+      'POST /moved': () => [307, { location: '/jobs' }],
+      'POST /broken': () => [502],
     })
     await expect(grades({ url: `${url}/refuses` })).rejects.toThrow(
       /^The API refuses the request with 403: give a body .*It says: \{"error":"no"\}$/,
@@ -163,6 +167,13 @@ describe('a check', () => {
     await expect(grades({ url: `${url}/silent` })).rejects.toThrow(
       /^The answer 202 does not say where the status is: .* --status/,
     )
+    await expect(grades({ url: `${url}/done` })).rejects.toThrow(/^The answer 200 .* Is it done already\?/)
+    await expect(grades({ url: `${url}/moved` })).rejects.toThrow(
+      `The API answers 307 and leads to ${url}/jobs: check that URL.`,
+    )
+    await expect(grades({ url: `${url}/broken` })).rejects.toThrow(/^The API answers 502, which is its own error/)
+    const none = `http://127.0.0.1:${await freePort()}/jobs`
+    await expect(grades({ url: none })).rejects.toThrow(`POST ${none}: No answer: connect ECONNREFUSED`)
   })
 })
 

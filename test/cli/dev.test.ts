@@ -87,6 +87,8 @@ describe('waybill completion', () => {
   test('zsh and fish know every command and option', async () => {
     const [zsh, fish] = [(await waybill(['completion', 'zsh'])).out, (await waybill(['completion', 'fish'])).out]
     expect(zsh).toMatch(/^#compdef waybill\n/)
+    // A file of fpath is read at the first completion, which has to happen too.
+    expect(zsh).toContain('if [ "$funcstack[1]" = _waybill ]; then _waybill "$@"')
     expect(zsh).toContain(`    ls) _arguments '--store=[`)
     expect(zsh).toContain(`'*--header=[`)
     expect(fish).toContain(`complete -c waybill -n __fish_use_subcommand -a check -d '`)

@@ -166,7 +166,7 @@ describe.for(WAYS)('by %s', way => {
     const ids = [await submit(waybill, orders, {}), await submit(waybill, orders, {})]
     const several = await command(['watch', `${ids[0]}`.slice(0, 4), ...by[way]])
     expect([several.code, several.err]).toEqual([2, expect.stringContaining('Several ids begin or end with')])
-    expect(await command(['watch', 'ffff', ...by[way]])).toMatchObject({ code: 2 })
+    expect(await command(['watch', 'ffff', ...by[way]])).toMatchObject({ code: 1 })
     expect(await command(['watch', 'abc', ...by[way]])).toMatchObject({
       code: 2,
       err: expect.stringContaining('at least 4'),

@@ -1,7 +1,7 @@
 /** Drives an API through everything that the rules look at, and collects what it answered. */
 import { randomUUID } from 'node:crypto'
 import { type ApiDescription, readDescription } from './api-description.ts'
-import { type Exchange, membersOf, Requests } from './exchange.ts'
+import { CheckError, type Exchange, membersOf, Requests } from './exchange.ts'
 import {
   memberAt,
   type Pointer,
@@ -111,11 +111,6 @@ export interface Evidence {
   readonly anonymous: { readonly status: Exchange; readonly result: Exchange | undefined } | undefined
 }
 
-/** The API did nothing that a check could look at. */
-class CheckError extends Error {
-  override readonly name = 'CheckError'
-}
-
 /** The page that is said to send the request. */
 export const PAGE = 'https://waybill-check.example'
 /** How long a POST asks to be answered with the result, in seconds. */
@@ -195,8 +190,7 @@ class Driver {
     this.#needsKey = wantsKey
     const accepted = wantsKey ? await this.#post() : first
     if (accepted.status >= 300) {
-      const cure = 'give a body that it accepts by --data, and headers such as authorization by --header.'
-      throw new CheckError(`The API refuses the request with ${accepted.status}: ${cure} It says: ${brief(accepted)}`)
+      throw new CheckError(whyNotAccepted(accepted))
     }
     return { keyless: wantsKey ? first : undefined, accepted }
   }
@@ -219,7 +213,8 @@ class Driver {
     const pointer = pointerOf(accepted, this.#target)
     if (pointer === undefined) {
       const cure = 'if its body does, say how by --status, such as --status "/v1/{name}".'
-      throw new CheckError(`The answer ${accepted.status} does not say where the status is: ${cure}`)
+      const why = accepted.status === 202 ? '' : ' Is it done already? Then there is no operation to check.'
+      throw new CheckError(`The answer ${accepted.status} does not say where the status is: ${cure}${why}`)
     }
     const polls: Exchange[] = []
     const deadline = this.#clock.now() + this.#target.timeoutMs
@@ -355,6 +350,18 @@ function movedTo(poll: Exchange, url: string): string {
 /** A key as the draft writes it: a string of structured fields. */
 function newKey(): string {
   return `"${randomUUID()}"`
+}
+
+/** Why the request that starts an operation was not accepted, and what to do. */
+function whyNotAccepted(answer: Exchange): string {
+  const { status, headers, url } = answer
+  const says = `It says: ${brief(answer)}`
+  const location = headers.get('location')
+  if (status < 400 && location !== null) {
+    return `The API answers ${status} and leads to ${new URL(location, url).href}: check that URL.`
+  }
+  if (status >= 500) return `The API answers ${status}, which is its own error: try again when it works. ${says}`
+  return `The API refuses the request with ${status}: give a body that it accepts by --data, and headers such as authorization by --header. ${says}`
 }
 
 function brief({ text }: Exchange): string {

@@ -1,4 +1,10 @@
 /** Sends the requests of a check, and keeps what was answered. */
+import { messageOf } from '../output.ts'
+
+/** The API did nothing that a check could look at. */
+export class CheckError extends Error {
+  override readonly name = 'CheckError'
+}
 
 /** One request and its answer. */
 export interface Exchange {
@@ -46,11 +52,11 @@ export class Requests {
   /**
    * Sends a request. A redirect is an answer, unless it says that the resource has moved for good.
    *
-   * @throws what `fetch` throws where there is no answer
+   * @throws {CheckError} where there is no answer
    */
   async send(method: string, url: string, sent: Sent = {}, moves = MAX_MOVES): Promise<Exchange> {
     const started = performance.now()
-    const response = await fetch(url, {
+    const response = await this.#fetch(url, {
       method,
       redirect: 'manual',
       headers: { accept: 'application/json, */*;q=0.5', ...this.#own(url, sent), ...sent.headers },
@@ -64,6 +70,14 @@ export class Requests {
       return await this.send(method, new URL(location, url).href, sent, moves - 1)
     }
     return { method, url, status, headers, text, json: parse(text), ms: performance.now() - started }
+  }
+
+  async #fetch(url: string, init: RequestInit): Promise<Response> {
+    try {
+      return await fetch(url, init)
+    } catch (error) {
+      throw new CheckError(`${init.method} ${url}: ${messageOf(error)}`)
+    }
   }
 
   #own(url: string, { body, anonymous }: Sent): Record<string, string> {
