@@ -53,8 +53,7 @@ const CALLS: Record<string, Call> = {
     method: 'read',
     request: ({ finished }) => ({ url: `/kept/status/${finished}`, headers: events }),
   },
-  'the read of a result': { method: 'read', request: ({ finished }) => ({ url: `/kept/${finished}` }) },
-  'the output of a result': { method: 'readPayload', request: ({ finished }) => ({ url: `/kept/${finished}` }) },
+  'the read of a result': { method: 'readWithOutput', request: ({ finished }) => ({ url: `/kept/${finished}` }) },
   'the blob of a result': { method: 'get', request: ({ finished }) => ({ url: `/kept/${finished}` }) },
   'the read before a cancel': {
     method: 'read',
