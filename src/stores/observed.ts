@@ -25,6 +25,7 @@ export function observed(store: Store, observers: readonly StoreObserver[]): Sto
       if (isEnd) observer.ended?.(operation)
     }
   }
+  const unanswered = new UnansweredOutcomes(store, changed)
   const accept: Store['accept'] = async submission => {
     const acceptance = await store.accept(submission)
     if (acceptance.kind === 'accepted') accepted(acceptance.operation)
@@ -34,8 +35,14 @@ export function observed(store: Store, observers: readonly StoreObserver[]): Sto
     ...store,
     accept,
     change: async (id, change) => {
-      const operation = await store.change(id, change)
-      if (operation !== undefined) changed(operation, change.kind)
+      const operation = await store.change(id, change).catch((error: unknown) => {
+        unanswered.noteFailure(id, change)
+        throw error
+      })
+      if (operation !== undefined) {
+        unanswered.forget(id)
+        changed(operation, change.kind)
+      } else if (unanswered.has(id, change)) await unanswered.report(id, change)
       return operation
     },
     sweep: async limit => {
@@ -43,5 +50,44 @@ export function observed(store: Store, observers: readonly StoreObserver[]): Sto
       for (const operation of swept.expired) changed(operation)
       return swept
     },
+  }
+}
+
+/** More are not remembered: an outcome that is not sent again was given up. */
+const MOST_UNANSWERED = 1000
+
+/** Outcomes whose write has failed, though it may have been done: sent again, it is then refused. */
+class UnansweredOutcomes {
+  readonly #store: Pick<Store, 'read'>
+  readonly #report: (operation: Operation, kind: Change['kind']) => void
+  readonly #attempts = new Map<string, number>()
+
+  constructor(store: Pick<Store, 'read'>, report: (operation: Operation, kind: Change['kind']) => void) {
+    this.#store = store
+    this.#report = report
+  }
+
+  noteFailure(id: string, change: Change): void {
+    if (change.kind !== 'finish') return
+    const [oldest] = this.#attempts.keys()
+    if (oldest !== undefined && this.#attempts.size >= MOST_UNANSWERED) this.#attempts.delete(oldest)
+    this.#attempts.set(id, change.attempt)
+  }
+
+  forget(id: string): void {
+    this.#attempts.delete(id)
+  }
+
+  has(id: string, change: Change): boolean {
+    return change.kind === 'finish' && this.#attempts.get(id) === change.attempt
+  }
+
+  /** Reports the outcome where the record has it. A report that fails is lost, as one of a process that dies. */
+  async report(id: string, change: Change): Promise<void> {
+    const attempt = this.#attempts.get(id)
+    this.#attempts.delete(id)
+    const found = await this.#store.read(id).catch(() => undefined)
+    const ended = found?.history.find(({ number }) => number === attempt)
+    if (found !== undefined && ended !== undefined && ended.outcome !== 'lost') this.#report(found, change.kind)
   }
 }

@@ -40,7 +40,10 @@ async function composed(lab: TestContext, setup: Setup = {}): Promise<{ azure: E
   const azure = await azureOf(lab, new URL('../../fixtures/job.ts', import.meta.url), {
     env: {
       TEST_STORE: path,
-      TEST_WORKER: JSON.stringify({ leaseDuration: setup.leaseDuration ?? '1h', gracePeriod: setup.gracePeriod ?? 100 }),
+      TEST_WORKER: JSON.stringify({
+        leaseDuration: setup.leaseDuration ?? '1h',
+        gracePeriod: setup.gracePeriod ?? 100,
+      }),
     },
     gracePeriod: 300,
     ...setup.azure,
