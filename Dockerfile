@@ -31,12 +31,19 @@ FROM node:24-slim
 # An init as the first process: it passes signals on, and collects what a handler's programs leave behind.
 RUN apt-get update && apt-get install -y --no-install-recommends tini && rm -rf /var/lib/apt/lists/*
 # The young generation of V8 would grow to 128 MB under load, and be no faster for it.
-ENV NODE_ENV=production HOST=0.0.0.0 NODE_OPTIONS=--max-semi-space-size=8
+ENV NODE_ENV=production HOST=0.0.0.0 NODE_OPTIONS=--max-semi-space-size=8 NODE_COMPILE_CACHE=/app/compiled
 WORKDIR /app
 COPY --from=packages /app/node_modules node_modules
 COPY package.json ./
 COPY --from=build /app/dist dist
 COPY examples examples
+# Each program is started once, as the user that it will run as, and Node keeps what it compiles: later starts take less
+# CPU time and memory.
+RUN mkdir compiled && chown 1000:1000 compiled; \
+  export WAYBILL_STORE=sqlite:/tmp/first.db PORT=0; \
+  as="setpriv --reuid=1000 --regid=1000 --clear-groups"; \
+  $as timeout 10 node examples/orders/api.ts; $as node examples/orders/job.ts; \
+  rm -f /tmp/first.db* && chown -R 0:0 compiled && chmod -R a+rX compiled
 # By number, so that Kubernetes can see that it is not root. The files are root's, and cannot be changed.
 USER 1000:1000
 EXPOSE 3000

@@ -76,6 +76,17 @@ describe('a container of the image', () => {
     expect(JSON.parse(container.output)).toEqual(['1000', none, none, '1', '2', 'EROFS', 'written', 'written'])
   })
 
+  it('takes what Node has compiled of its programs, and compiles none of it again', async () => {
+    const container = start({
+      args: ['node', '-e', `import('/app/examples/orders/orders.ts')`],
+      env: { NODE_DEBUG_NATIVE: 'COMPILE_CACHE' },
+    })
+    expect(await container.ended()).toBe(0)
+    for (const file of ['examples/orders/orders.ts', 'dist/model/operation-type.js']) {
+      expect(container.output).toContain(`code cache for ESM file:///app/${file} was accepted`)
+    }
+  })
+
   it('collects the programs that its process leaves behind', async () => {
     const program = `
       const { execFileSync } = require('child_process')
