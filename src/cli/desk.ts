@@ -33,7 +33,7 @@ export const DESK_OPTIONS = {
 } as const
 
 /** What the work needs of a store, which knows neither types nor works by itself. */
-export interface DeskNeeds {
+interface DeskNeeds {
   /** Types by their names alone, beside those of the handler files. */
   readonly named?: readonly string[]
   /** Whether what is begun on the store is also done here. */

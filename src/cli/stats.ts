@@ -4,8 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Percentiles, Statistics } from '../operator/views.ts'
 import { plain } from '../util/plain-text.ts'
 import { type Command, JSON_OPTION, type ParsedArgs } from './command.ts'
-import { baseUrl, DESK_OPTIONS, type DeskNeeds, withDesk } from './desk.ts'
-import { withStore } from './open.ts'
+import { DESK_OPTIONS, withDesk } from './desk.ts'
 import { columns, print, printJson, span } from './output.ts'
 import { stopSignal } from './signals.ts'
 
@@ -23,7 +22,7 @@ export const stats: Command = {
     'waybill stats --window 24h --json --url http://127.0.0.1:3000',
   ],
   run: async given => {
-    const found = await withDesk(given, desk => desk.statistics({ window: windowOf(given) }), await needsOf(given))
+    const found = await withDesk(given, desk => desk.statistics({ window: windowOf(given) }))
     if (given.has('json')) return printJson(found)
     for (const line of linesOf(found)) print(line)
     return 0
@@ -55,28 +54,13 @@ async function runTop(given: ParsedArgs): Promise<number> {
     const lines = linesOf(found)
     return print(process.stdout.isTTY ? screen(lines) : [...lines, ''].join('\n'))
   }
-  return await withDesk(
-    given,
-    async desk => {
-      while (!stop.aborted) {
-        show(await desk.statistics({ window }))
-        await sleep(interval, undefined, { signal: stop }).catch(() => {})
-      }
-      return 0
-    },
-    await needsOf(given),
-  )
-}
-
-/** How many operations are looked at for the names of the types, which a store does not list. */
-const LOOK_AT = 1000
-
-async function needsOf(given: ParsedArgs): Promise<DeskNeeds> {
-  if (baseUrl(given) !== undefined) return {}
-  const { operations } = await withStore(given.storeUrl(), store => store.browse({ limit: LOOK_AT }))
-  return {
-    named: [...new Set(operations.map(({ type }) => type))].filter(name => !name.startsWith('operator-')).sort(),
-  }
+  return await withDesk(given, async desk => {
+    while (!stop.aborted) {
+      show(await desk.statistics({ window }))
+      await sleep(interval, undefined, { signal: stop }).catch(() => {})
+    }
+    return 0
+  })
 }
 
 function windowOf(given: ParsedArgs): number {

@@ -9,6 +9,8 @@ import type { Percentiles, SeriesPoint, Statistics, TypeStatistics, WorkerView }
 /** How many operations are looked at, at most. */
 const LOOK_AT = 5000
 const PARTS = 60
+/** How many of the newest operations, of any time, are looked at for types where none is declared, and how many types are shown. */
+const [LOOK_FOR_TYPES, MAX_TYPES] = [1000, 50]
 /** How many kinds of failures, and how many operations of workers, are shown. */
 const [MAX_PROBLEMS, MAX_ACTIVE] = [20, 1000]
 
@@ -16,20 +18,25 @@ const [MAX_PROBLEMS, MAX_ACTIVE] = [20, 1000]
 export interface StatisticsContext {
   readonly store: Store
   readonly pauses: PausedTypes
+  /** The types that this process declares. Those of operations that were looked at are shown too. */
   readonly types: readonly string[]
 }
 
 /** @param windowMs how far back to look, in milliseconds */
 export async function makeStatistics(context: StatisticsContext, windowMs: number): Promise<Statistics> {
-  const { store, types } = context
+  const { store, types, pauses } = context
   const to = Date.now()
   const createdAfter = to - windowMs
-  const [page, active, states] = await Promise.all([
+  const [page, active, newest] = await Promise.all([
     orUnavailable(store.browse({ createdAfter, limit: LOOK_AT })),
     orUnavailable(store.listActive({ limit: MAX_ACTIVE })),
-    Promise.all(types.map(type => stateOf(context, type))),
+    types.length > 0 ? undefined : orUnavailable(store.browse({ limit: LOOK_FOR_TYPES })),
+    orUnavailable(pauses.refresh()),
   ])
   const operations = page.operations.filter(({ type }) => !isInternal(type))
+  const seen = [...operations, ...(newest?.operations ?? [])].map(({ type }) => type).filter(type => !isInternal(type))
+  const named = [...new Set([...types, ...seen.sort()])].slice(0, Math.max(types.length, MAX_TYPES))
+  const states = await Promise.all(named.map(type => stateOf(context, type)))
   const complete = page.next === undefined
   const from = complete ? createdAfter : Math.max(createdAfter, page.operations.at(-1)?.createdAt ?? createdAfter)
   return {

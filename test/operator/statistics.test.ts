@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
 import { defineOperation, handler, ProblemError } from 'waybill'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { hasFinished, submit, test, until } from '../support/waybill.ts'
 
 const orders = defineOperation({ name: 'orders', attempts: 1 })
@@ -46,4 +47,19 @@ test('of nothing have no percentiles', async ({ lab }) => {
     problems: [],
     workers: [],
   })
+})
+
+test('know the types of a store whose types are not declared, and their pauses', async ({ lab }) => {
+  const path = lab.file()
+  const waybill = await lab.waybill([orders, refunds], { store: sqliteStore({ path }) })
+  await submit(waybill, orders)
+  await submit(waybill, refunds)
+  await waybill.operator.pause('refunds', { name: 'ann' })
+  const beside = lab.composition([], { store: sqliteStore({ path }) })
+  await beside.store.open()
+  lab.onEnd(() => beside.stop())
+  expect((await beside.operator.statistics({ window: '1s' })).types).toMatchObject([
+    { operation: 'orders', paused: false, depth: 1 },
+    { operation: 'refunds', paused: true, depth: 1 },
+  ])
 })

@@ -63,7 +63,9 @@ export function BulkDialog(props: {
   const { verb, effect } = ACTIONS[action.value]
   const number = found === undefined || found instanceof Refusal ? undefined : found.count
   const passed = found === undefined || found instanceof Refusal ? undefined : passedOverText(found.passedOver, count)
-  const isRefused = number === undefined || number === 0
+  // Where not all were looked at, there may be some among the others.
+  const isAll = found === undefined || found instanceof Refusal || found.complete
+  const isRefused = number === undefined || (number === 0 && isAll)
   return (
     <Dialog
       title={'ids' in target ? 'The selected operations' : 'All that match'}
@@ -75,10 +77,7 @@ export function BulkDialog(props: {
           disabled={isRefused}
           onClick={() => void start()}
         >
-          {verb}{' '}
-          {number === undefined
-            ? ''
-            : `${found instanceof Refusal || found?.complete ? '' : 'all, at least '}${count(number)}`}
+          {verb} {number === undefined ? '' : `${isAll ? '' : 'all, at least '}${count(number)}`}
         </button>
       }
     >
@@ -111,7 +110,7 @@ export function BulkDialog(props: {
         {number !== undefined && (
           <p>
             <strong class="number">{count(number)}</strong> {number === 1 ? 'operation fits' : 'operations fit'}
-            {found instanceof Refusal || found?.complete ? '.' : ' of those looked at so far; there may be more.'}
+            {isAll ? '.' : ' of those looked at so far; there may be more.'}
           </p>
         )}
         {passed !== undefined && <p class="note">{passed}</p>}
