@@ -6,7 +6,7 @@
 /** What a look at the clock has found. */
 export interface ClockLook {
   /**
-   * How many milliseconds the clock was set forward since leases may have been written. A lease has run out when it has
+   * How many whole milliseconds the clock was set forward since leases may have been written. A lease has run out when it has
    * by the clock less these: its holder has not had its time.
    */
   readonly aheadMs: number
@@ -53,7 +53,7 @@ export class ClockSteps {
     const step = now - seen.now - (at - seen.at)
     const isStep = Math.abs(step) > TOLERANCE_MS + TOLERANCE_SHARE * (at - seen.at)
     if (isStep) {
-      this.#aheadMs = Math.max(0, this.#aheadMs + step)
+      this.#aheadMs = Math.max(0, Math.ceil(this.#aheadMs + step))
       this.#aheadUntil = at + this.#renewedWithinMs
     }
     if (isStep && step < 0) this.#mayBeBack = true
