@@ -213,7 +213,7 @@ test('while the store is away every URL is 503 with Retry-After, and back again 
   const { store, cut } = faultyStore(await lab.store())
   const served = await serve(lab, [orders], { store })
   const id = await accepted(served, '/orders')
-  cut.add('read')
+  for (const name of ['read', 'readWithOutput'] as const) cut.add(name)
   for (const [method, url] of routesOf(id, 'orders')) {
     const response = await served.app.inject({ method, url })
     expect([url, response.statusCode, problemOf(response).code]).toEqual([url, 503, 'unavailable'])

@@ -67,7 +67,7 @@ async function dispatching(lab: TestContext, path: string, launcher: Launcher): 
 
 /** Submits what goes on until it is canceled, and for a few looks longer, and waits until its handler runs. */
 async function lingering(waybill: Waybill): Promise<{ id: string; execution: string }> {
-  const id = await submit(waybill, type, play({ do: 'linger', ms: 500 }))
+  const id = await submit(waybill, type, play({ do: 'linger', ms: 4000 }))
   await until(async () => (await logOf(waybill.store, id)).length > 0)
   return { id, execution: (await recordOf(waybill.store, id)).execution ?? '' }
 }
