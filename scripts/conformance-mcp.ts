@@ -72,7 +72,8 @@ async function onKilledServers(work: (url: string) => Promise<boolean>): Promise
   const front = await killingFront(...place)
   try {
     const passed = await work(front.url)
-    console.log(`${front.kills()} servers were killed, each between two calls`)
+    const slow = front.unkilled() > 0 ? `; ${front.unkilled()} calls came before the next server was ready` : ''
+    console.log(`${front.kills()} servers were killed, each between two calls${slow}`)
     return passed
   } finally {
     await Promise.all([front.close(), worker.kill()])

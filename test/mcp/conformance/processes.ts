@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { pipeline } from 'node:stream/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 const SERVER = fileURLToPath(new URL('./server.ts', import.meta.url))
@@ -38,11 +39,16 @@ async function firstLine({ stdout }: ChildProcess, exited: Promise<unknown>): Pr
   return line.toString('utf8').trim()
 }
 
+/** How long a call waits for the next server, in milliseconds: the suite gives a call up after 10 s. */
+const READY_MS = 5000
+
 /** A front for servers that are killed one after the other. */
 export interface KillingFront {
   readonly url: string
   /** How many servers have been killed. */
   kills(): number
+  /** How many calls had no kill before them, because the next server was not ready. */
+  unkilled(): number
   close(): Promise<void>
 }
 
@@ -54,12 +60,17 @@ export interface KillingFront {
  */
 export async function killingFront(...place: readonly string[]): Promise<KillingFront> {
   let kills = 0
+  let unkilled = 0
   let next = startServer('api', ...place)
   let current = await next
   let open = 0
   next = startServer('api', ...place)
   const swap = async () => {
-    const ready = await next
+    const ready = await Promise.race([next, sleep(READY_MS, undefined, { ref: false })])
+    if (ready === undefined) {
+      unkilled++
+      return
+    }
     await current.kill()
     kills++
     current = ready
@@ -80,6 +91,7 @@ export async function killingFront(...place: readonly string[]): Promise<Killing
   return {
     url: `http://127.0.0.1:${(front.address() as AddressInfo).port}`,
     kills: () => kills,
+    unkilled: () => unkilled,
     close: async () => {
       front.closeAllConnections()
       front.close()
