@@ -58,11 +58,12 @@ export function Children({ operation }: { readonly operation: OperationDetail })
         ))}
       </fieldset>
       {state === ALL ? (
-        <List<ResultsPage> path={`operations/${encodeURIComponent(id)}/results`} row={Result} />
+        <List<ResultsPage> path={`operations/${encodeURIComponent(id)}/results`} count={children.total} row={Result} />
       ) : (
         <List<ChildrenPage>
           key={state}
           path={`operations/${encodeURIComponent(id)}/children?state=${state}`}
+          count={children[state]}
           row={Child}
         />
       )}
@@ -96,15 +97,25 @@ interface Page<Item> {
 /** A list that begins live, and goes on by a button. */
 function List<P extends Page<{ readonly id: string }>>({
   path,
+  count: expected,
   row: Row,
 }: {
   readonly path: string
+  /** How many there are: their room is kept until they come. */
+  readonly count: number
   readonly row: (props: { readonly child: P['items'][number] }) => preact.JSX.Element
 }) {
   const first = `${path}${path.includes('?') ? '&' : '?'}limit=${PAGE}`
   const { data } = useLive<P>(first)
   const more = useSignal<Page<P['items'][number]>>({ items: [] })
-  if (data === undefined) return null
+  if (data === undefined) {
+    const lines = Array.from({ length: Math.min(expected, PAGE) }, (_, at) => <li key={at}>&nbsp;</li>)
+    return (
+      <ul class="sample children" aria-hidden="true">
+        {lines}
+      </ul>
+    )
+  }
   const shown = new Set(data.items.map(child => child.id))
   const items = [...data.items, ...more.value.items.filter(child => !shown.has(child.id))]
   const next = more.value.items.length === 0 ? data.next : more.value.next
