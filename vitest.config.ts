@@ -19,7 +19,7 @@ process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('node_modules/.cache/wa
 process.env.TMPDIR ??= memoryFolder()
 
 /**
- * Processes that tests start resolve `waybill` to src as well, and take it as a bundle, which loads in half the time.
+ * Processes that tests start resolve `waybill` to src as well, and take it as a bundle, which loads in little more than half the time.
  * Where tests are run again on every change, they take the files as they are then.
  */
 const nodeOptions = [process.env.NODE_OPTIONS ?? '', `--conditions=${SOURCE}`]
