@@ -1,5 +1,6 @@
 /**
- * A batch submits many operations of one type at once: it is an operation itself, and each of its items one more, its child.
+ * A batch submits many operations of one type at once. The batch is an operation itself, and each of its items is an
+ * operation too: a child of the batch.
  *
  * @example
  * export const orderBatches = batchOf(orders, { maxItems: 10_000 })
@@ -22,7 +23,9 @@ export interface BatchOptions {
   readonly maxItems?: number | undefined
   /** The largest request body in bytes, 1 to 100 MiB. Default 16 MiB. */
   readonly bodyLimit?: number | undefined
-  /** How long the batch is kept after its end, as of any operation. Its items are kept as their type says. Default 7 days. */
+  /**
+   * How long the batch is kept after its end. Its items are kept for the retention of their own type. Default 7 days.
+   */
   readonly retention?: OperationTypeOptions<string, unknown, unknown, string>['retention']
 }
 
@@ -34,7 +37,7 @@ export interface BatchSummary {
   readonly canceled: number
 }
 
-/** The operation type of the batches of another type. */
+/** The operation type of batches whose items are of the type `T`. */
 export type BatchType<T extends AnyOperationType> = OperationType<
   `${T['name']}/batches`,
   StandardSchema<readonly OperationInput<T>[]>,
@@ -47,8 +50,8 @@ const MIB = 1024 * 1024
 
 /**
  * Declares the batches of an operation type, with the path `/{type}/batches`. List it beside the type itself in
- * `operations`; it needs no handler. A caller who may submit a batch submits all its items: limits of the type, such as
- * `inFlightLimit`, refuse none of them.
+ * `operations`; it needs no handler. When a batch is accepted, all its items are: the limits of their type, such as
+ * `inFlightLimit`, do not apply to them.
  *
  * @throws {TypeError} for an unknown option, or one that is out of range; the message names it
  *
@@ -70,7 +73,7 @@ export function batchOf<T extends AnyOperationType>(type: T, options: BatchOptio
     retention,
     requireIdempotencyKey,
     allowWebhooks,
-    // Each attempt goes on where the one before it ended.
+    // Each attempt continues where the previous one ended.
     attempts: 100,
     lostAttempts: 100,
     timeout: '1h',
@@ -78,7 +81,10 @@ export function batchOf<T extends AnyOperationType>(type: T, options: BatchOptio
   return Object.freeze({ ...batch, name: `${type.name}/batches`, batchOf: type }) as unknown as BatchType<T>
 }
 
-/** An item that is wrong is a failed item: the batch itself is checked for its size alone. */
+/**
+ * Only the size of a batch is checked here. An invalid item becomes an item that has failed; the batch is still
+ * accepted.
+ */
 function itemsSchema(type: AnyOperationType, maxItems: number): StandardSchema {
   const written = { type: 'array', minItems: 1, maxItems, items: jsonSchemaOf(type.input, 'input') ?? {} }
   const expected = `It must be an array of 1 to ${maxItems} items.`

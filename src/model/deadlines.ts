@@ -1,8 +1,14 @@
-/** Until when an operation must have begun, and must have ended: pure, as the state machine that uses it. */
+/**
+ * The times by which an operation must have begun and must have ended. Pure functions, like the state machine that uses
+ * them.
+ */
 import { problem } from './problem.ts'
 import type { Problem } from './protocol.ts'
 
-/** The members of a record that decide it. Times are milliseconds since the epoch, by the store's clock; null means never. */
+/**
+ * The members of a record that the deadlines depend on. Times are milliseconds since the epoch, by the store's clock;
+ * null means never.
+ */
 interface Timed {
   readonly attempt: number
   readonly startBy: number | null

@@ -21,11 +21,11 @@ export const LONGEST_MS: number = 3650 * UNITS.d
 
 /**
  * The longest duration that may become a timer, in milliseconds: 20 days. A timer of 2^31 ms (24.8 days) or more fires
- * at once, and a loop adds up to a tenth to its interval.
+ * at once. 20 days leave room for the random part, up to a tenth, that a loop adds to its interval.
  */
 export const LONGEST_TIMER_MS: number = 20 * UNITS.d
 
-/** A computed delay as a timer can take it: in milliseconds, from 0 to {@link LONGEST_TIMER_MS}. */
+/** Limits a computed delay to what a timer can take: 0 to {@link LONGEST_TIMER_MS} milliseconds. */
 export function timerMs(ms: number): number {
   return Math.min(Math.max(ms, 0), LONGEST_TIMER_MS)
 }

@@ -23,7 +23,7 @@ export type RouteKind =
 export interface RequestHeader {
   /** The routes that read it. */
   readonly routes: readonly RouteKind[]
-  /** The part of Waybill without which no route reads it. Default: none is needed. */
+  /** The part of Waybill that must be configured for the routes to read it. Default: none. */
   readonly needs?: 'webhooks' | 'blobs'
   /** Whether an operation type requires it. Default: none does. */
   readonly requiredBy?: (policy: Policy) => boolean
@@ -44,8 +44,8 @@ const STRING: JsonSchema = { type: 'string' }
 const URI_REFERENCE: JsonSchema = { type: 'string', format: 'uri-reference' }
 
 /**
- * The headers that routes read from requests, by name. `Accept`, `Authorization` and `Content-Type` are missing: OpenAPI
- * describes them by other means.
+ * The headers that routes read from requests, by name. `Accept`, `Authorization` and `Content-Type` are not listed:
+ * OpenAPI describes them by other means.
  */
 export const REQUEST_HEADERS = {
   'Idempotency-Key': {
@@ -129,7 +129,7 @@ export const REQUEST_HEADERS = {
   },
 } satisfies Readonly<Record<string, RequestHeader>>
 
-/** The headers that surfaces read from requests beside these. */
+/** Further request headers, which only surfaces (such as `mcp/`) read. */
 export const SURFACE_REQUEST_HEADERS: readonly string[] = [
   'MCP-Protocol-Version',
   'Mcp-Method',

@@ -6,8 +6,8 @@ import type { InputError } from './protocol.ts'
 /**
  * Compiles a schema.
  *
- * @param maxErrors the most errors that are reported of one value
- * @returns what finds the errors of a value; undefined where it has none
+ * @param maxErrors the most errors that are reported for one value
+ * @returns a function that finds the errors of a value; it returns undefined where there are none
  * @throws {TypeError} when it is not a schema
  */
 export function compileJsonSchema(

@@ -1,16 +1,17 @@
-/** JSON from strangers: read without surprises, and compared whatever the order of its keys. */
+/** Reads untrusted JSON safely, and compares JSON values without regard to the order of their keys. */
 import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import secureJson from 'secure-json-parse'
 import { problemError } from './problem.ts'
 
-/** Deeper nesting is refused, so that no recursive reader of it can run out of stack. */
+/** Deeper nesting is refused, so that recursive code that reads the value cannot overflow the stack. */
 export const MAX_JSON_DEPTH = 100
 
 /**
  * The text of a body.
  *
- * @throws {ProblemError} `invalid-json` for bytes that are no UTF-8: to replace them, as decoders do, would change the input
+ * @throws {ProblemError} `invalid-json` for bytes that are not UTF-8: replacing them, as decoders do, would change the
+ * input
  */
 export function readUtf8(bytes: Buffer): string {
   if (!isUtf8(bytes)) throw problemError('invalid-json', 'It is not UTF-8.')
@@ -20,7 +21,8 @@ export function readUtf8(bytes: Buffer): string {
 /**
  * Reads JSON text.
  *
- * @throws {ProblemError} `invalid-json` for what is not JSON, is nested deeper than {@link MAX_JSON_DEPTH}, or has a key that poisons prototypes
+ * @throws {ProblemError} `invalid-json` for text that is not JSON, is nested deeper than {@link MAX_JSON_DEPTH}, or has
+ * a key that could change prototypes (prototype pollution)
  */
 export function parseJson(text: string): unknown {
   if (text.length > MAX_JSON_DEPTH && depthOf(text) > MAX_JSON_DEPTH) {
@@ -56,7 +58,10 @@ function endOfString(text: string, start: number): number {
   return text.length
 }
 
-/** A digest that equal JSON values share, whatever the order of their keys and the white space: base64url of SHA-256. */
+/**
+ * A digest of a JSON value: base64url of SHA-256. Values that differ only in white space or in the order of keys have
+ * the same digest.
+ */
 export function fingerprint(value: unknown): string {
   return createHash('sha256').update(canonical(value)).digest('base64url')
 }
@@ -64,7 +69,7 @@ export function fingerprint(value: unknown): string {
 function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null'
-  // A submit from within the process may hold what JSON has no form for, such as a Date.
+  // A submit from the same process may contain values that are not JSON, such as a Date.
   if ('toJSON' in value && typeof value.toJSON === 'function') return canonical(value.toJSON())
   const members = Object.entries(value)
     .filter(([, member]) => member !== undefined)

@@ -1,24 +1,24 @@
 /**
- * What a handler returns for a result that is large, or no JSON: bytes with a media type. It is for
- * handlers; nothing in here needs more than a browser has, so that the package's entry stays light.
+ * What a handler returns for a result that is large or is not JSON: bytes with a media type. Only handlers use it, but
+ * the package's main entry exports it; so this file uses only what a browser has.
  */
 
 import type { WebBlob, WebStream } from './web-types.ts'
 
-/** Marks a {@link Media}, also one that another copy of this package has made. */
+/** Marks a {@link Media}, so that one made by another copy of this package is recognized too. */
 const MEDIA: unique symbol = Symbol.for('waybill.media')
 
-/** Bytes piece by piece; a piece of text counts as its UTF-8. */
+/** Bytes in pieces; a string is encoded as UTF-8. */
 export type Pieces = AsyncIterable<Uint8Array | string>
 
 /** Where the bytes of a result come from: a stream, bytes, text, a Blob, or a file. */
 export type MediaBody = WebStream | Pieces | Uint8Array | string | WebBlob | { readonly path: string }
 
-/** What clients see beside the bytes. */
+/** What clients see besides the bytes. */
 export interface MediaOptions {
   /** The media type, such as `application/pdf` or `text/csv; charset=utf-8`. */
   readonly type: string
-  /** The name under which browsers save it. With it browsers download the result instead of showing it. */
+  /** The file name for downloads. If it is set, browsers download the result instead of showing it. */
   readonly filename?: string | undefined
 }
 
@@ -34,9 +34,9 @@ const TOKEN = "[\\w!#$%&'*+.^`|~-]+"
 const MEDIA_TYPE = new RegExp(`^${TOKEN}/${TOKEN}(?: *; *${TOKEN}=(?:${TOKEN}|"[ !#-\\[\\]-~]*"))*$`)
 
 /**
- * Makes a result of bytes, such as a PDF, for a handler to return. The blob store stores it, and clients get it with its
- * media type, length, `ETag` and ranges. A stream is read once, as fast as the blob store takes it, and is never in
- * memory as a whole. When the attempt must stop, the stream is destroyed and nothing is stored.
+ * Makes a result of bytes, such as a PDF, for a handler to return. The blob store stores it, and clients get it with
+ * its media type, length, `ETag` and ranges. A stream is read once, no faster than the blob store writes it, and is
+ * never in memory as a whole. When the attempt must stop, the stream is destroyed and nothing is stored.
  *
  * @example
  * return media(createReadStream('report.pdf'), { type: 'application/pdf', filename: 'report.pdf' })

@@ -22,7 +22,7 @@ export interface StandardSchema<Input = unknown, Output = Input> {
   }
 }
 
-/** What a Standard Schema says of a value. */
+/** The outcome when a Standard Schema checks a value. */
 type StandardResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly StandardIssue[] }
@@ -49,9 +49,9 @@ type StaticOf<S> = unknown extends S ? unknown : S extends object ? Static<S> : 
 
 /** How long to wait before the next attempt: `initial · factor^n`, at most `max`, less a random part. */
 export interface Backoff {
-  /** Before the second attempt. Default 1 s. */
+  /** The wait before the second attempt. Default 1 s. */
   readonly initial: Duration
-  /** What each further wait is multiplied with, 1 or more. Default 2. */
+  /** The factor by which each further wait is longer, 1 or more. Default 2. */
   readonly factor: number
   /** The longest wait. Default 1 minute. */
   readonly max: Duration
@@ -59,9 +59,9 @@ export interface Backoff {
   readonly jitter: number
 }
 
-/** What is said of an operation type; everything but the name has a default. */
+/** Options of {@link defineOperation}. Every option but `name` has a default. */
 export interface OperationTypeOptions<Name extends string, Input, Output, Key extends string> {
-  /** The path segment and the name: lower-case letters, digits and `-`, a letter first, at most 64. */
+  /** The name, which is also the path segment: 1 to 64 lower-case letters, digits and `-`, beginning with a letter. */
   readonly name: Name
   /** What the client sends. Default: any JSON value. */
   readonly input?: Input | undefined
@@ -69,9 +69,12 @@ export interface OperationTypeOptions<Name extends string, Input, Output, Key ex
   readonly output?: Output | undefined
   /** The member of the result document that holds the output. Default `result`. */
   readonly resultKey?: Key | undefined
-  /** How often the handler may run and fail, 1 to 100. Default 3. */
+  /** How many failed attempts end the operation as failed, 1 to 100. Default 3. */
   readonly attempts?: number | undefined
-  /** How often a run may vanish with its worker (a crash, a lost lease) before the operation fails, 0 to 100. Default 10. */
+  /**
+   * How many attempts may be lost with their worker (a crash, an expired lease) before the operation fails, 0 to 100.
+   * Default 10.
+   */
   readonly lostAttempts?: number | undefined
   readonly backoff?: Partial<Backoff> | undefined
   /** How long one attempt may run, up to 20 days. Default 15 minutes. */
@@ -89,11 +92,13 @@ export interface OperationTypeOptions<Name extends string, Input, Output, Key ex
   readonly bodyLimit?: number | undefined
   /** How many attempts of this type one worker runs at once, 1 to 10,000. Default: as many as the worker runs in all. */
   readonly concurrency?: number | undefined
-  /** Those with a higher priority are claimed first: a whole number from -100 to 100. Default 0. */
+  /**
+   * The priority, a whole number from -100 to 100. Operations of types with a higher one are claimed first. Default 0.
+   */
   readonly priority?: number | undefined
   /** Whether a request without `Idempotency-Key` is refused. Default false. */
   readonly requireIdempotencyKey?: boolean | undefined
-  /** Whether the event stream sends clients what handlers log. Default false. */
+  /** Whether the event stream sends the log lines of handlers to clients. Default false. */
   readonly exposeLogs?: boolean | undefined
   /** Whether clients may send a `Webhook-Url`, which receives a webhook when the operation finishes. Default false. */
   readonly allowWebhooks?: boolean | undefined
@@ -102,25 +107,31 @@ export interface OperationTypeOptions<Name extends string, Input, Output, Key ex
   /** The most unfinished operations of one principal, 1 to 10,000; past that, its requests are refused with 429. Default: no limit. */
   readonly inFlightLimit?: number | undefined
   /**
-   * Whether a caller other than the owner may see what the handler asks for, and send the event. `caller` is what
+   * Whether a caller other than the owner may see what the handler waits for, and send the event. `caller` is what
    * `principal` returned. Default: the owner alone.
    */
   readonly mayAnswer?: ((caller: string, event: EventTarget) => boolean | Promise<boolean>) | undefined
-  /** How many requests one principal may make in a time, counted by each process; past that, they are refused with 429. Default: no limit. */
+  /**
+   * How many requests one principal may make in a period, counted by each process on its own; past that, its requests
+   * are refused with 429. Default: no limit.
+   */
   readonly rateLimit?: RateLimit | undefined
   /**
-   * Names and values that operators find an operation by, made of its input; clients see them too. At most 8, with names
-   * of at most 32 characters; values are cut to 128. Default: none.
+   * Makes tags of the input: names and values by which operators find the operation. Clients see them too. At most 8,
+   * with names of at most 32 characters; values are cut to 128. Default: none.
    */
   readonly tags?: Tagger<OutputOf<Input>> | undefined
   /**
-   * JSON Pointers (RFC 6901) to what operators are not shown of the input, the output and recorded steps, such as `/card`;
-   * `*` stands for every member of an object or an array. Default: none.
+   * JSON Pointers (RFC 6901), such as `/card`, to parts of the input, the output and recorded steps that are hidden
+   * from operators. `*` stands for every member of an object or an array. Default: none.
    */
   readonly redact?: readonly string[] | undefined
-  /** Whether operators' searches look into the input too. Default false. */
+  /** Whether operators' searches cover the input too. Default false. */
   readonly searchInput?: boolean | undefined
-  /** Whether agents can call it as a tool, where the server has the option `mcp`, and how it is offered to them. Default false. */
+  /**
+   * Whether agents can call the type as a tool, if the server has the option `mcp`, and how the tool is described to
+   * them. Default false.
+   */
   readonly tool?: boolean | ToolOptions<OutputOf<Output>> | undefined
 }
 
@@ -165,11 +176,11 @@ export interface OperationType<
   readonly output: Output | undefined
   readonly resultKey: Key
   readonly policy: Policy
-  /** Makes tags of an input that its schema has checked; undefined where there are none. */
+  /** Makes the tags of an input that its schema has checked; undefined if the type has no tags. */
   readonly tags: ((input: unknown) => TagValues) | undefined
-  /** How it is offered to agents; undefined where it is not. */
+  /** The tool for agents; undefined if the type is not offered as one. */
   readonly tool: Tool | undefined
-  /** Of the batches that `batchOf` declares: the type of their items. */
+  /** Only for a type that `batchOf` has declared: the type of its items. */
   readonly batchOf?: AnyOperationType | undefined
 }
 
@@ -353,7 +364,7 @@ export function backoffMs(policy: Policy, failed: number, random: () => number =
   return Math.round(full * (1 - jitter * random()))
 }
 
-/** What {@link OperationTypeOptions.mayAnswer} is asked about. */
+/** The event that {@link OperationTypeOptions.mayAnswer} decides about. */
 interface EventTarget {
   /** The id of the operation. */
   readonly id: string

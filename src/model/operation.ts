@@ -1,4 +1,7 @@
-/** The durable record of one operation, and what can be asked of it and done to it. How it changes: see `state-machine.ts`. */
+/**
+ * The durable record of one operation, and the changes that can be made to it. How each change is applied: see
+ * `state-machine.ts`.
+ */
 import { problem } from './problem.ts'
 import type { Problem, Progress, Status } from './protocol.ts'
 import type { Tags } from './submission.ts'
@@ -11,16 +14,18 @@ export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number]
 /** One attempt that has ended. Times are milliseconds since the epoch, by the store's clock. */
 export interface Attempt {
   readonly number: number
-  /** Which worker process held the lease. */
+  /** The worker process that held the lease. */
   readonly holder: string
-  /** What a launcher started for it, as its engine names it. */
+  /** The execution that a launcher started for it, by the name that the engine gave it. */
   readonly execution: string | null
-  /** What the execution was started on, such as `kubernetes`; null where there was none, or nobody has said. */
+  /**
+   * The engine of the execution, such as `kubernetes`; null where there was no execution, or its engine is not known.
+   */
   readonly engine: string | null
   readonly startedAt: number
   readonly finishedAt: number
   readonly outcome: AttemptOutcome
-  /** Why it failed, was lost or was canceled; of a problem of more than 1 KiB the beginning. */
+  /** Why it failed, was lost or was canceled. A problem of more than 1 KiB is shortened. */
   readonly error: Problem | null
 }
 
@@ -38,7 +43,7 @@ export interface AttemptError {
   readonly cause?: AttemptError
 }
 
-/** How many ended attempts a record keeps; of more, the oldest are dropped. */
+/** How many ended attempts a record keeps. If there are more, the oldest are dropped. */
 export const HISTORY_LIMIT = 50
 
 /** The record. Times are milliseconds since the epoch, by the store's clock; null means not yet, or not at all. */
@@ -47,44 +52,47 @@ export interface Operation {
   readonly id: string
   /** The operation type's name. */
   readonly type: string
-  /** Who submitted it; the empty string where the composition knows no principals. */
+  /** The principal that submitted it; the empty string where the option `principal` is not set. */
   readonly owner: string
   readonly status: Status
-  /** 1 when accepted, and 1 more with each change: the ETag, and the id of an event. */
+  /** 1 when accepted; each change adds 1. It is the ETag of the status, and the id of an event in the event stream. */
   readonly version: number
   readonly priority: number
   readonly createdAt: number
   readonly updatedAt: number
-  /** Pending: not to be claimed from the queue before this. Null: at once. */
+  /** Of a pending operation: the time before which nothing claims it. Null: it can be claimed at once. */
   readonly runAt: number | null
-  /** The first attempt must have begun by then. */
+  /** The time by which the first attempt must have begun. */
   readonly startBy: number | null
-  /** It must have ended by then: no attempt begins, and the one that runs is told to stop. */
+  /** The time by which it must have ended. After it no attempt begins, and a running one is asked to stop. */
   readonly deadline: number | null
   /** When the first attempt began. */
   readonly startedAt: number | null
   readonly finishedAt: number | null
   readonly expiresAt: number | null
-  /** Claims so far. The number of the attempt that runs or ran last: its fencing token. */
+  /** The number of claims so far, which is also the number of the current or last attempt, and its fencing token. */
   readonly attempt: number
-  /** Attempts that were handed back at shutdown: they do not count. */
+  /** How many attempts were handed back, such as at a shutdown. They do not count toward `maxAttempts`. */
   readonly released: number
-  /** Attempts whose lease expired: they count against `maxLost` alone. */
+  /** How many attempts were lost with their worker. They count only toward `maxLost`. */
   readonly lost: number
   readonly maxAttempts: number
   readonly maxLost: number
   /** How long the record is kept after the end, in milliseconds. */
   readonly retention: number
-  /** Running: the worker process that holds the lease. */
+  /** Of a running operation: the worker process that holds the lease. */
   readonly holder: string | null
   readonly leaseUntil: number | null
   /** When the attempt that runs or ran last began. */
   readonly attemptStartedAt: number | null
   /** Executions started since the last claim. */
   readonly launches: number
-  /** The execution that was started last, as its engine names it. */
+  /** The execution that was started last, by the name that the engine gave it. */
   readonly execution: string | null
-  /** What that execution was started on, as its launcher says in `engine`; null where there is none, or nobody has said. */
+  /**
+   * The engine of that execution, as its launcher names it in `engine`; null where there is no execution, or its engine
+   * is not known.
+   */
   readonly engine: string | null
   readonly cancelRequested: boolean
   readonly progress: Progress | null
@@ -97,17 +105,25 @@ export interface Operation {
   /** A digest of the body that came with the key. */
   readonly fingerprint: string | null
   readonly traceparent: string | null
-  /** Where its end is to be told, as a webhook. */
+  /** The URL that receives a webhook when the operation has ended. */
   readonly webhookUrl: string | null
   /** It has ended and its webhook delivery has not been accepted yet. */
   readonly webhookDue: boolean
-  /** Its input, result, steps and log are gone; the record stays a while to say so. */
+  /**
+   * Its input, result, steps and log are deleted. The record stays for a while, so that clients get 410 instead of 404.
+   */
   readonly purged: boolean
-  /** What operators find it by, as the type's `tags` made it of the input; null where there are none. They go with the payloads. */
+  /**
+   * The tags that the type made of the input, by which operators find the operation; null where there are none. They
+   * are deleted with the payloads.
+   */
   readonly tags: Tags | null
   /** The operation whose handler has submitted this one. */
   readonly parent: string | null
-  /** It has ended, and its parent has not been told yet, or its children have not been looked after. */
+  /**
+   * It has ended, and either its parent has not been notified yet or its children have not been handled (canceled or
+   * left to run).
+   */
   readonly familyDue: boolean
   /** The operation that this one runs again. */
   readonly retryOf: string | null
@@ -119,15 +135,21 @@ export interface Operation {
 export type Outcome =
   | { readonly kind: 'completed' /** The result as JSON text. */; readonly output: string }
   | { readonly kind: 'failed'; readonly problem: Problem; readonly error?: AttemptError }
-  /** Run again after `delayMs` while attempts are left, else failed with the problem. */
+  /** Run again after `delayMs` if attempts are left; otherwise failed with the problem. */
   | { readonly kind: 'retry'; readonly problem: Problem; readonly delayMs: number; readonly error?: AttemptError }
   | { readonly kind: 'canceled'; readonly problem: Problem }
-  /** Handed back, as at a shutdown: the attempt does not count. The next one begins after `delayMs`, by default at once. */
+  /**
+   * Handed back, such as at a shutdown: the attempt does not count. The next one begins after `delayMs`, by default at
+   * once.
+   */
   | { readonly kind: 'released'; readonly delayMs?: number }
   /** The handler waits: the attempt does not count, and the next one begins when one of the waits is over. */
   | { readonly kind: 'suspended'; readonly waits: readonly WaitRequest[] }
 
-/** How an attempt ends that was claimed without an input: a store that has lost it hands the others out all the same. */
+/**
+ * The outcome of an attempt whose operation has lost its input in the store. Claims still return such an operation, so
+ * that it fails and the others of the same claim run.
+ */
 export const INPUT_LOST: Outcome = { kind: 'failed', problem: problem('input-lost') }
 
 /** A change to one operation. `attempt` is the fence: a change by an attempt that no longer owns the operation is refused. */
@@ -137,46 +159,58 @@ export type Change = UnfinishedChange | EndedChange
 type UnfinishedChange =
   | { readonly kind: 'finish'; readonly attempt: number; readonly outcome: Outcome }
   | { readonly kind: 'progress'; readonly attempt: number; readonly progress: Progress }
-  /** The client's cancel: done at once where it is pending, a request where it runs. */
+  /** A cancel by the client. A pending operation is canceled at once; a running one is only asked to stop. */
   | { readonly kind: 'cancel' }
   /** An execution was started for the launch of this number. */
   | { readonly kind: 'launched'; readonly launch: number; readonly execution: string; readonly engine: string }
-  /** The engine would not start an execution for the launch of this number: try later, as if it had not been tried. */
+  /**
+   * The engine refused to start an execution for the launch of this number. It is tried again later, and this try does
+   * not count.
+   */
   | { readonly kind: 'launch-refused'; readonly launch: number; readonly delayMs: number }
   /**
-   * The process or execution that had the operation is known to be gone: do not wait for the lease.
-   * Of an execution its name: a late word of one says nothing about the next.
+   * The process or execution that had the operation is known to be gone, so nothing waits for the lease to expire.
+   * `execution` names it, so that a late report about an earlier execution is not applied to a later one.
    */
   | { readonly kind: 'abandon'; readonly attempt: number; readonly execution?: string; readonly reason: string }
-  /** An event, as JSON text. Refused where one of this name has come, or the wait for it is over. It is kept as a step. */
+  /**
+   * An event has arrived; `value` is JSON text, kept as a step. Refused if an event of this name arrived before, or the
+   * wait for it is over.
+   */
   | { readonly kind: 'event'; readonly name: string; readonly value: string }
-  /** It fails before any attempt: nobody could do it. */
+  /** It fails without a further attempt, because no worker can run it. */
   | { readonly kind: 'refuse'; readonly problem: Problem }
   /** The attempt is about to submit children. */
   | { readonly kind: 'has-children'; readonly attempt: number }
-  /** Children have ended; how many have not. */
+  /** Children have ended. `unfinished`: how many have not ended yet. */
   | { readonly kind: 'children-ended'; readonly unfinished: number }
 
-/** What is noted about an operation that has ended. Its status stays. */
+/** Changes to an operation that has ended. They leave its status as it is. */
 export type EndedChange =
   /** Its webhook delivery has been accepted as an operation of its own. */
   | { readonly kind: 'webhook-accepted' }
-  /** Its parent knows of its end, and its children have been looked after. */
+  /** Its parent was notified of its end, and its children have been handled. */
   | { readonly kind: 'family-told' }
   /** Another operation runs this one again. */
   | { readonly kind: 'retried'; readonly by: string }
 
-/** What a worker says when it claims. */
+/** What a worker passes with a claim. */
 export interface ClaimBy {
   readonly holder: string
   readonly leaseMs: number
-  /** The execution that claims; null where it is none, and undefined where it does not know its name: what its launcher has recorded stays. */
+  /**
+   * The execution that claims. Null: the worker is not an execution. Undefined: it does not know its own name, and the
+   * name that its launcher recorded stays.
+   */
   readonly execution?: string | null
-  /** What it was started on. It says something only of an execution that is named, and what a launcher has recorded of that one stands. */
+  /**
+   * The engine of that execution. Used only if `execution` is a name, and only if the launcher has not recorded an
+   * engine for it.
+   */
   readonly engine?: string | null
 }
 
-/** Whether its handler waits, and nothing has come yet that it waits for. */
+/** Whether its handler waits, and nothing that it waits for has arrived yet. */
 export function isSuspended({ status, runAt, launches, waits, history }: Operation): boolean {
   if (status !== 'pending' || runAt === null || launches > 0 || waits === null) return false
   return history.at(-1)?.outcome === 'suspended'
@@ -187,7 +221,10 @@ export function hasChildren({ waits }: Pick<Operation, 'waits'>): boolean {
   return waits?.children !== undefined
 }
 
-/** Failed attempts that count: those that were neither handed back, nor suspended, nor lost with their worker. */
+/**
+ * Counts the attempts that count toward `maxAttempts`: those that were not handed back, suspended or lost with their
+ * worker.
+ */
 export function countedAttempts(operation: Operation): number {
   return operation.attempt - operation.released - operation.lost
 }

@@ -1,10 +1,13 @@
 /**
- * Options are checked once, where they are given: an unknown name or an impossible value fails at once, with the
- * option's name and what it must be, instead of being ignored.
+ * Checks options once, where a user gives them. An unknown name or an invalid value throws at once, with the name of
+ * the option and what it must be.
  */
 import { type DurationRange, durationText, LONGEST_TIMER_MS, readDuration } from './duration.ts'
 
-/** What the value of an option must be. Unless it is required, an option may be missing or undefined, and has its default. */
+/**
+ * What the value of an option must be. An option that is not required may be missing or undefined; then its default
+ * applies.
+ */
 export interface Check {
   /** Completes "the option must be …". */
   readonly expected: string
@@ -15,15 +18,17 @@ export interface Check {
 /** A check for each option of `T`: the compiler asks for one when an option is added. */
 export type Checks<T> = { readonly [Name in keyof Required<T>]: Check }
 
-/** Options that are called something else now: the former name, and the name that replaces it. */
+/** Renamed options: from the former name to the present one. */
 export type RenamedOptions<T> = Readonly<Record<string, keyof T & string>>
 
 /**
  * Checks options before they are used: their names and their values.
  *
- * @param where what takes them, such as `sqliteStore()`, or what they are options of, such as `worker`; every message begins with it
+ * @param where the function or the option that takes them, such as `sqliteStore()` or `worker`; every message begins
+ * with it
  * @param renamed former names; the error for one gives the new name
- * @throws {TypeError} for a value that is not an object, an unknown option, and an option that is missing or has an impossible value
+ * @throws {TypeError} for a value that is not an object, for an unknown option, and for an option that is invalid, or
+ * is required and missing
  */
 export function checkOptions(
   where: string,
@@ -47,7 +52,7 @@ export function checkOptions(
   }
 }
 
-/** The same check of an option that has no default. */
+/** The same check for an option that has no default. */
 export function required(check: Check): Check {
   return { ...check, required: true }
 }

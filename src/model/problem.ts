@@ -1,4 +1,7 @@
-/** Problems (RFC 9457) as values and as errors to throw: those of the table, and those that handlers make. */
+/**
+ * Problems (RFC 9457) as values and as errors to throw: those of the table in `problem-kinds.ts`, and those that
+ * handlers make.
+ */
 import { markInstances } from '../util/brand.ts'
 import { cutToJsonBytes, type Json, jsonBytes, readMember, toPlainJson } from '../util/plain-json.ts'
 import { type Duration, durationMs } from './duration.ts'
@@ -23,15 +26,15 @@ export function problem(code: ProblemCode, detail?: string, extensions: Record<s
   }
 }
 
-/** The problem that a handler, or the composition, reports for a failure. */
+/** What a problem is made from, when a handler or an option such as `principal` reports a failure. */
 export interface ProblemInit {
   /**
-   * The HTTP status the result URL answers with: 400 to 599. Default 500. A status that describes the HTTP
-   * exchange and not the operation (401, 405, 407, 408, 412, 416, 417, 421, 425, 426, 511) appears in the problem
-   * alone: the result URL answers 422 in its place, and 500 for 511.
+   * The HTTP status the result URL answers with: 400 to 599. Default 500. A status that describes the HTTP exchange and
+   * not the operation (401, 405, 407, 408, 412, 416, 417, 421, 425, 426, 511) appears only in the problem: the result
+   * URL answers 422 instead, and 500 instead of 511.
    */
   readonly status?: number
-  /** Default `about:blank`, which means: see the status. */
+  /** Default `about:blank`, which means that the status says all there is to say. */
   readonly type?: string
   /** Default: the status' usual phrase, or "The operation failed". */
   readonly title?: string
@@ -52,7 +55,7 @@ export interface ProblemInit {
  */
 const OF_THE_EXCHANGE = new Set([401, 405, 407, 408, 412, 416, 417, 421, 425, 426, 511])
 
-/** The HTTP status that an operation which failed with this problem has at its result URL. */
+/** The HTTP status of the result URL of an operation that failed with this problem. */
 export function resultStatus({ status }: Pick<Problem, 'status'>): number {
   if (!OF_THE_EXCHANGE.has(status)) return status
   return status < 500 ? 422 : 500
@@ -76,7 +79,10 @@ const DEFAULT_TYPE = 'about:blank'
 const DEFAULT_TITLE = 'The operation failed'
 /** How many bytes of each standard member are kept, which leaves extensions at least a third of the whole. */
 const MEMBER_BYTES = { type: 1024, title: 1024, detail: 8192, code: 256 } as const
-/** The most bytes of a problem in the history of its operation, and the most characters of the detail of one that had more. */
+/**
+ * For the history of attempts: a problem with more than `BRIEF_BYTES` bytes is shortened, its detail to `BRIEF_DETAIL`
+ * characters.
+ */
 const [BRIEF_BYTES, BRIEF_DETAIL] = [1024, 500]
 
 /**
@@ -96,7 +102,10 @@ export function plainProblem(init: object): Problem {
   return { ...standard, ...extensionsOf(init, MAX_PROBLEM_BYTES - jsonBytes(standard)) }
 }
 
-/** Makes the problem small enough for the history: of more than 1 KiB, extensions are dropped and the detail is cut. */
+/**
+ * Makes a problem small enough for the history: if it has more than 1 KiB, its extensions are dropped and its detail is
+ * cut.
+ */
 export function briefProblem(problem: Problem): Problem {
   if (JSON.stringify(problem).length <= BRIEF_BYTES) return problem
   const { type, title, status, detail, code } = problem
@@ -122,7 +131,7 @@ function extensionsOf(init: object, room: number): Record<string, Json> {
   const members = toPlainJson(init, MAX_PROBLEM_BYTES)
   const extensions: Record<string, Json> = {}
   let left = room
-  // For what it cannot read, toPlainJson returns a string, which has no members.
+  // toPlainJson returns a string for an object that it cannot read; a string has no members.
   if (typeof members !== 'object') return extensions
   for (const [name, value] of Object.entries(members ?? {})) {
     if (STANDARD.includes(name)) continue
@@ -159,14 +168,14 @@ export class ProblemError extends Error {
   }
 
   override readonly name: string = 'ProblemError'
-  /** Plain JSON of what was given, at most {@link MAX_PROBLEM_BYTES} of it. */
+  /** The problem as plain JSON, at most {@link MAX_PROBLEM_BYTES} bytes. */
   readonly problem: Problem
-  /** In milliseconds; undefined where the failure is final. */
+  /** The time until the next attempt, in milliseconds; undefined where the failure is final. */
   readonly retryAfterMs: number | undefined
 
   /**
    * @param init the problem that is sent to the client. Values that JSON cannot hold are replaced or left out: big
-   * integers become strings. Of more than 16 KiB the end is left out.
+   * integers become strings. If it has more than 16 KiB, the rest is left out.
    * @param options what is not sent to the client
    * @throws {RangeError} for a status outside 400 to 599
    * @throws {TypeError} for a `retryAfter` that is not a duration, or if `init` has `retryAfter` or `cause`

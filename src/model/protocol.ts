@@ -14,7 +14,7 @@ export const STATUSES = ['pending', 'running', 'completed', 'failed', 'canceled'
 /** `pending` → `running` → `completed` | `failed` | `canceled`; the last three never change. */
 export type Status = (typeof STATUSES)[number]
 
-/** The statuses that nothing changes, ever. */
+/** The statuses that never change again. */
 export const FINAL_STATUSES = ['completed', 'failed', 'canceled'] as const
 
 /** One of the three final statuses. */
@@ -31,7 +31,7 @@ export function isFinal(status: string): status is FinalStatus {
   return status === 'completed' || status === 'failed' || status === 'canceled'
 }
 
-/** One thing that is wrong with the input: a JSON Pointer (RFC 6901) to it, and what is wrong. */
+/** One error in the input: a JSON Pointer (RFC 6901) to its place, and a message. */
 export interface InputError {
   readonly pointer: string
   readonly detail: string
@@ -45,11 +45,11 @@ export interface Problem {
   readonly title: string
   /** The HTTP status that the problem is, or will be, sent with. */
   readonly status: number
-  /** What happened this time, and how to cure it. */
+  /** What happened this time, and how to fix it. */
   readonly detail?: string
   /** The last part of `type`, for programs to switch on. */
   readonly code?: string
-  /** What is wrong with the input, place by place. */
+  /** The errors in the input, one for each place. */
   readonly errors?: readonly InputError[]
   readonly [extension: string]: unknown
 }
@@ -107,7 +107,7 @@ export interface WaitDocument {
   readonly url?: string
 }
 
-/** The operations that another one has submitted. */
+/** How many operations the handler of this one has submitted, and how they have ended. */
 export interface ChildrenDocument {
   readonly total: number
   readonly completed: number
@@ -116,8 +116,8 @@ export interface ChildrenDocument {
 }
 
 /**
- * What a client is told about an operation. It never holds the input, nor anything of the
- * server's inside. Times are RFC 3339 in UTC with milliseconds.
+ * What a client sees of an operation. It never contains the input or internal details of the server. Times are RFC 3339
+ * in UTC with milliseconds.
  */
 export interface StatusDocument {
   readonly id: string
@@ -126,7 +126,7 @@ export interface StatusDocument {
   readonly status: Status
   readonly createdAt: string
   readonly updatedAt: string
-  /** The time before which the work does not begin, where the request has set one that has not passed. */
+  /** The time before which the work does not begin, if the request set one that has not passed. */
   readonly notBefore?: string
   /** When it fails unless it has finished. */
   readonly deadline?: string
@@ -139,17 +139,17 @@ export interface StatusDocument {
   readonly attempt: number
   readonly maxAttempts: number
   readonly progress?: Progress
-  /** How many operations of this type are before it, itself included: 1 is next. */
+  /** The position in the queue of its type: 1 is next. */
   readonly queuePosition?: number
   readonly estimatedCompletionAt?: string
-  /** Seconds after which asking again is worth it; 0 when finished. */
+  /** Seconds to wait before polling again; 0 when finished. */
   readonly retryAfter: number
   readonly cancelRequested: boolean
-  /** Why it has not started, or does not go on. */
+  /** Why it has not started, or does not continue. */
   readonly waitingFor?: string
   /** What its handler waits for. */
   readonly waits?: readonly WaitDocument[]
-  /** How many operations its handler has submitted, as far as they are kept, and how they have ended. */
+  /** How many operations its handler has submitted, and how they have ended. Deleted ones are not counted. */
   readonly children?: ChildrenDocument
   /** Why it failed or was canceled. */
   readonly error?: Problem
@@ -159,12 +159,12 @@ export interface StatusDocument {
 }
 
 /**
- * Reads `Retry-After`: whole seconds, or an HTTP date. A date is taken relative to the `Date` of the same answer, since
- * the clocks of two hosts may be far apart; without one, it is relative to this host's clock.
+ * Reads `Retry-After`: whole seconds, or an HTTP date. A date is compared with the `Date` header of the same answer,
+ * since the clocks of two hosts may differ widely; without that header, with this host's clock.
  *
  * @param value the header's value, or nothing
  * @param date the answer's `Date` header, or nothing
- * @returns milliseconds from 0 to {@link MAX_TIMER_MS}; undefined where there is none or it cannot be read
+ * @returns milliseconds from 0 to {@link MAX_TIMER_MS}; undefined where the header is missing or cannot be read
  *
  * @example
  * const { headers } = await fetch('https://api.example.com/orders/status/1')
@@ -176,7 +176,10 @@ export function parseRetryAfter(value: string | null | undefined, date?: string 
   return ms > 0 ? Math.min(ms, MAX_TIMER_MS) : ms <= 0 ? 0 : undefined
 }
 
-/** NaN where it is not one. Date.parse reads "-5" and "1.5" as dates; an HTTP date always opens with the day's name. */
+/**
+ * Returns NaN for a string that is not an HTTP date. Date.parse reads "-5" and "1.5" as dates; an HTTP date always
+ * begins with the name of a day.
+ */
 function parseHttpDate(date: string | null | undefined): number {
   return Date.parse(`${/^[A-Z][a-z]+,? .*/.exec(`${date}`)}`)
 }
@@ -193,15 +196,15 @@ export function formatRetryAfter(ms: number): string {
 
 /** The preferences of RFC 7240 that an asynchronous API can honour. */
 export interface Preferences {
-  /** How long the client would wait for an outcome, in seconds. */
+  /** How long the client is willing to wait for an outcome, in seconds. */
   readonly wait?: number
   /** The client asks to be answered with 202 rather than to wait. */
   readonly respondAsync: boolean
 }
 
 /**
- * The elements of a header's list (RFC 9110, 5.6.1): a comma inside a quoted string ends none. A string that
- * is not closed goes to the end.
+ * The elements of a header's list (RFC 9110, 5.6.1): a comma inside a quoted string does not end an element. A string
+ * without its closing quote extends to the end.
  *
  * @example
  * console.log(splitList('a, "b, c"'))
@@ -210,14 +213,14 @@ export function splitList(value: string): readonly string[] {
   return value.match(/(?:"(?:[^"\\]|\\.?)*(?:"|$)|[^",])+/g) ?? []
 }
 
-/** A preference's name and value; what follows a semicolon are its parameters. */
+/** The name and the value of a preference. Its parameters follow after a semicolon. */
 const PREFERENCE = /^\s*([^\s=;"]+)\s*(?:=\s*(?:("(?:[^"\\]|\\.)*"|[^\s;"]+)\s*)?)?(?:;|$)/
-/** What a number of seconds that is too large counts as (RFC 9111, 1.2.2). */
+/** The value that replaces a number of seconds that is too large (RFC 9111, 1.2.2). */
 const MAX_DELTA_SECONDS = 2_147_483_648
 
 /**
- * Reads a `Prefer` header. Preferences that are unknown or cannot be read are ignored, and of
- * a repeated one the first counts, as RFC 7240 asks.
+ * Reads a `Prefer` header. As RFC 7240 requires, preferences that are unknown or cannot be read are ignored, and only
+ * the first of a repeated preference counts.
  *
  * @example
  * console.log(parsePrefer('respond-async, wait=10').wait)

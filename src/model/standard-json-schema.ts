@@ -1,4 +1,4 @@
-/** Writes users' schemas as JSON Schema: those of Standard Schema can do so themselves. */
+/** Converts users' schemas to JSON Schema. Standard Schema libraries have a method for it. */
 import type { JsonSchema, StandardSchema } from './operation-type.ts'
 import { isStandardSchema } from './validation.ts'
 
@@ -14,7 +14,8 @@ interface WithJsonSchema {
 export function jsonSchemaOf(schema: unknown, side: Side): JsonSchema | undefined {
   try {
     const found = isStandardSchema(schema) ? standardJsonSchema(schema, side) : schema
-    // Through JSON, as it will be sent: sending would drop whatever is not JSON.
+    // Converted to JSON and back, so that the schema is exactly what will be sent: values that are not JSON are
+    // dropped.
     return found === undefined ? undefined : (JSON.parse(JSON.stringify(found)) as JsonSchema)
   } catch {
     // Zod throws for what JSON cannot express, such as the output of a transform.

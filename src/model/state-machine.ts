@@ -43,7 +43,7 @@ import { isFor, isOver, receivedEvent, suspendedWaits, type WaitRequest, withChi
  */
 export function accepted(submission: Submission, now: number): Operation {
   const { delay, startWithin, endWithin = null } = submission
-  // Written out: with the rest and the spread of a submission it would take four times as long, and as much memory.
+  // Each member is written out: rest and spread would take four times as much time and memory.
   return {
     id: submission.id,
     type: submission.type,
@@ -130,8 +130,8 @@ export function renewed(operation: Operation, attempt: number, leaseMs: number, 
 }
 
 /**
- * An execution is about to be started: until `holdMs` have passed no other one is. Undefined where it is not pending, or
- * too late to start.
+ * An execution is about to be started. No other one is started until `holdMs` have passed. Undefined where it is not
+ * pending, or too late to start.
  *
  * @example
  * const after = launching(operation, 120_000, now)
@@ -191,18 +191,19 @@ const NOTED_AFTER_THE_END: Readonly<Record<EndedChange['kind'], true>> = {
 }
 
 /**
- * Whether a change has ended the operation: it is final since this change, and not since an earlier one.
+ * Whether a change has ended the operation: it became final by this change, and not by an earlier one.
  *
- * @param kind which change it was; undefined where a sweep has changed it
+ * @param kind the kind of the change; undefined where a sweep has changed it
  */
 export function hasJustEnded({ status }: Operation, kind?: Change['kind']): boolean {
   return isFinal(status) && (kind === undefined || !(kind in NOTED_AFTER_THE_END))
 }
 
 /**
- * The lease has run out, or a deadline of what does not run. Undefined where neither has.
+ * The lease has expired, or a deadline of an operation that does not run has passed. Undefined where neither has
+ * happened.
  *
- * @param aheadMs how far the clock was set forward since leases were written: none of them ends by that
+ * @param aheadMs how far the clock was set forward since leases were written: leases last longer by this much
  *
  * @example
  * const after = expired(operation, now)
@@ -215,11 +216,12 @@ export function expired(operation: Operation, now: number, aheadMs: number = 0):
   return error && ended(operation, now, { status: 'failed', error })
 }
 
-/** A record is this much newer than the clock only where that was set back, in milliseconds. */
+/** A record that is newer than the clock by more than this, in milliseconds, shows that the clock was set back. */
 export const SET_BACK_MS = 2000
 
 /**
- * The clock was set back after the due time was written: the delay begins once more. Undefined where it was not.
+ * The clock was set back after the due time was written: the delay begins again. Undefined where the clock was not set
+ * back.
  *
  * @example
  * const after = rescheduled(operation, now)
@@ -253,7 +255,8 @@ function finished(operation: Operation, outcome: Outcome, now: number): Operatio
     case 'canceled':
       return ended(withAttempt(operation, 'canceled', outcome.problem, now), now, canceled(outcome.problem))
     case 'released':
-      // An execution is stopped for a cancel, and obeys it by handing back what it has not finished.
+      // A canceled execution is stopped; as it shuts down, it hands its unfinished operation back. That completes the
+      // cancel.
       if (operation.cancelRequested) return finished(operation, CANCELED, now)
       return released(operation, outcome.delayMs ?? 0, now)
     case 'suspended':
@@ -263,7 +266,7 @@ function finished(operation: Operation, outcome: Outcome, now: number): Operatio
   }
 }
 
-/** A client that has seen a progress also sees it reach its end. */
+/** A client that has seen a progress also sees it at 1 when the operation completes. */
 function whole({ progress }: Operation): Partial<Operation> {
   return progress === null ? {} : { progress: { ...progress, fraction: 1 } }
 }
@@ -281,7 +284,7 @@ function suspended(operation: Operation, requests: readonly WaitRequest[], now: 
   const { waits, dueAt } = suspendedWaits(operation.waits, requests, now)
   const back = withAttempt({ ...operation, waits, released: operation.released + 1 }, 'suspended', null, now)
   const after = waiting(back, dueAt - now, now)
-  // Progress tells how far the work is, and a wait undoes none of it.
+  // The progress stays, since a wait undoes none of the work.
   return isFinal(after.status) ? after : { ...after, progress: operation.progress }
 }
 
@@ -303,13 +306,13 @@ function childrenEnded(operation: Operation, unfinished: number, now: number): O
 
 function retried(operation: Operation, outcome: Outcome & { kind: 'retry' }, now: number): Operation {
   const { problem: error, delayMs } = outcome
-  // An attempt that cannot begin before the deadline is not waited for.
+  // If the next attempt could begin only after the deadline, this one is the last.
   const isLast = countedAttempts(operation) >= operation.maxAttempts || isPastDeadline(operation, now + delayMs)
   if (isLast && !operation.cancelRequested) return failed(operation, error, now)
   return waiting(withAttempt(operation, 'failed', error, now), delayMs, now)
 }
 
-/** Back to pending, unless a cancel was waiting for the attempt to end, or it is too late for another one. */
+/** Back to pending, unless a cancel was requested during the attempt, or it is too late for another attempt. */
 function waiting(operation: Operation, delayMs: number, now: number): Operation {
   if (operation.cancelRequested) return ended(operation, now, canceled(problem('operation-canceled')))
   const error = lateProblem(operation, now)
@@ -333,7 +336,10 @@ function lostLease(operation: Operation, reason: string, now: number): Operation
   return waiting(after, lostDelay(lost), now)
 }
 
-/** The first loss is made good at once; a run that ends its workers is slowed down. */
+/**
+ * After the first loss the next attempt begins at once. After further ones it is delayed, since the work itself may
+ * crash its workers.
+ */
 function lostDelay(lost: number): number {
   return lost < 2 ? 0 : Math.min(500 * 2 ** (lost - 2), 5000)
 }

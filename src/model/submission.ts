@@ -1,6 +1,6 @@
-/** What a store is given to accept. */
+/** What a store accepts as a new operation. */
 
-/** What is asked of a store when an operation is accepted. */
+/** Everything that a store needs to accept an operation. */
 export interface Submission {
   readonly id: string
   readonly type: string
@@ -25,7 +25,7 @@ export interface Submission {
   readonly limits?: SubmissionLimits | undefined
   /** Default: none. */
   readonly tags?: Tags | null
-  /** The operation whose handler submits it. Default: none. */
+  /** The operation whose handler submits this one. Default: none. */
   readonly parent?: string | null
   /** The operation that this one runs again. Default: none. */
   readonly retryOf?: string | null

@@ -1,4 +1,4 @@
-/** What is submitted, as a store is given it. */
+/** Turns a request to submit into the submission that a store accepts. */
 
 import { newId } from '../util/new-id.ts'
 import { type Duration, durationMs, LONGEST_MS } from './duration.ts'
@@ -6,25 +6,26 @@ import { fingerprint } from './json.ts'
 import type { AnyOperationType } from './operation-type.ts'
 import type { Submission, SubmissionLimits } from './submission.ts'
 
-/** What is submitted. */
+/** A request to submit an operation. */
 export interface SubmitRequest {
   /** The parsed input. */
   readonly input: unknown
-  /** The same as JSON, where the caller has it: it need not be written again. */
+  /** The input as JSON, if the caller has it already: then it is not serialized again. */
   readonly text?: string
-  /** Who submits. Default: the empty string, for nobody in particular. */
+  /** The owner of the operation. Default: the empty string, which stands for no owner in particular. */
   readonly owner?: string
   /** 1 to 255 characters. */
   readonly idempotencyKey?: string | undefined
   /** W3C trace context. */
   readonly traceparent?: string | undefined
-  /** The URL that is called when the operation has ended. */
+  /** The URL that receives a webhook when the operation has ended. */
   readonly webhookUrl?: string | undefined
-  /** How long after the acceptance the work does not begin, up to 10 years. Default 0: it begins at once. */
+  /** How long after the acceptance the work may begin, up to 10 years. Default 0: at once. */
   readonly delay?: Duration | undefined
   /**
-   * A client of the store's database on which the caller has begun a transaction: its commit accepts the operation,
-   * together with whatever else it writes, and a rollback discards it. Only where the store can join a transaction.
+   * A client of the store's database on which the caller has begun a transaction. The commit accepts the operation
+   * together with everything else that the transaction writes; a rollback discards it. Only for a store that can join a
+   * transaction.
    */
   readonly transaction?: unknown
 }

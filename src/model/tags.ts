@@ -1,10 +1,16 @@
-/** The tags of an operation: what its type makes of the input for operators to find it by. */
+/** The tags of an operation: names and values that its type makes of the input, by which operators find it. */
 import type { Tags } from './submission.ts'
 
-/** What a type's `tags` returns: values that are not strings are written as such, and what is undefined or null is left out. */
+/**
+ * What a type's `tags` returns: numbers and booleans become strings, and members that are undefined or null are left
+ * out.
+ */
 export type TagValues = Readonly<Record<string, string | number | boolean | null | undefined>>
 
-/** Makes tags of an input. A method, so that a type of any input is one of `unknown` too. */
+/**
+ * Makes tags of an input. Declared as a method: then TypeScript accepts a type with any input where one with the input
+ * `unknown` is expected.
+ */
 export type Tagger<Input> = { tags(input: Input): TagValues }['tags']
 
 const [MAX_TAGS, MAX_NAME, MAX_VALUE] = [8, 32, 128]
@@ -12,7 +18,7 @@ const [MAX_TAGS, MAX_NAME, MAX_VALUE] = [8, 32, 128]
 /**
  * Reads what a type's `tags` has returned. Longer values are cut, since they come from requests.
  *
- * @throws {TypeError} for more tags than there may be, or a name that is too long: those are the type's own
+ * @throws {TypeError} for too many tags, or a name that is too long: these are faults of the type, not of the request
  */
 export function readTags(type: string, values: TagValues): Tags | null {
   const tags = Object.entries(values).flatMap(([name, value]): [string, string][] =>

@@ -1,11 +1,11 @@
 /** How an operation type is offered to agents, as a tool of the Model Context Protocol. */
 import { BOOLEAN, type Check, type Checks, checkOptions, FUNCTION, oneOf, STRING } from './options.ts'
 
-/** What a tool does, for agents, which may trust it or not. */
+/** Hints about what a tool does. An agent decides whether it trusts them. */
 interface ToolAnnotations {
   /** Whether it changes nothing. */
   readonly readOnlyHint?: boolean
-  /** Whether it may destroy something; only of a tool that changes something. */
+  /** Whether it may destroy something. It means something only for a tool that changes something. */
   readonly destructiveHint?: boolean
   /** Whether a second call with the same arguments changes nothing more. */
   readonly idempotentHint?: boolean
@@ -13,7 +13,10 @@ interface ToolAnnotations {
   readonly openWorldHint?: boolean
 }
 
-/** A part of a result as a model is shown it: text, a picture or a sound, a resource, or a link to one. `data` and `blob` are Base64. */
+/**
+ * A part of a result as the model sees it: text, an image, audio, a resource, or a link to one. `data` and `blob` are
+ * Base64.
+ */
 export type ToolContent =
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'image' | 'audio'; readonly data: string; readonly mimeType: string }
@@ -28,14 +31,17 @@ interface ToolResource {
   readonly mimeType?: string
 }
 
-/** Makes what a model is shown of an output. A method, so that a tool of any output is one of `unknown` too. */
+/**
+ * Makes the content that a model sees from an output. Declared as a method: then TypeScript accepts a tool with any
+ * output where one with the output `unknown` is expected.
+ */
 type ToContent<Output> = {
   content(output: Output): readonly ToolContent[] | Promise<readonly ToolContent[]>
 }['content']
 
 const CAPABILITIES = ['elicitation', 'sampling'] as const
 
-/** What a tool may need of a client. */
+/** A capability of a client that a tool may require. */
 export type Requirement = (typeof CAPABILITIES)[number]
 
 /** How an operation type is offered to agents. */
@@ -44,9 +50,14 @@ export interface ToolOptions<Output = unknown> {
   readonly name?: string | undefined
   /** What people see instead of the name. Default: the name. */
   readonly title?: string | undefined
-  /** What it does and when to use it, for the model that chooses among tools. How long a call takes is added. Default: a sentence with the name. */
+  /**
+   * What it does and when to use it, for the model that chooses among tools. Waybill appends how long a call takes.
+   * Default: a sentence with the name.
+   */
   readonly description?: string | undefined
-  /** Its effects: `readOnlyHint`, `destructiveHint`, `idempotentHint`, `openWorldHint`. Default: nothing. */
+  /**
+   * Hints about its effects: `readOnlyHint`, `destructiveHint`, `idempotentHint`, `openWorldHint`. Default: nothing.
+   */
   readonly annotations?: ToolAnnotations | undefined
   /**
    * When a call becomes a task, for clients that know tasks. `optional`: when it takes longer than a moment. `required`:
@@ -64,11 +75,14 @@ export interface ToolOptions<Output = unknown> {
    * that it asks (`job.askModel`). Calls of other clients are refused. Default: nothing.
    */
   readonly requires?: readonly Requirement[] | undefined
-  /** Makes what the model is shown of an output, in any number of parts. Not used for results of bytes. Default: the output as text. */
+  /**
+   * Makes the content that the model sees from an output, in any number of parts. Not used for results that are bytes.
+   * Default: the output as text.
+   */
   readonly content?: ToContent<Output> | undefined
 }
 
-/** The same with its defaults. */
+/** The options of a tool, with the defaults filled in. */
 export interface Tool extends ToolOptions {
   readonly name: string
   readonly task: 'optional' | 'required' | 'forbidden'
@@ -103,7 +117,7 @@ const OPTIONS: Checks<ToolOptions> = {
 /**
  * Reads the option `tool` of an operation type.
  *
- * @throws {TypeError} for an unknown option, or an impossible one
+ * @throws {TypeError} for an unknown or invalid option
  */
 export function readTool(tool: boolean | ToolOptions | undefined, type: string, where: string): Tool | undefined {
   if (tool === undefined || tool === false) return undefined

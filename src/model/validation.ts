@@ -1,24 +1,24 @@
 /**
- * Validates values: by a Standard Schema's own means, and by TypeBox for a JSON Schema. TypeBox is loaded when the
- * first JSON Schema is needed: a child process that has none starts in less than half of the time.
+ * Validates values. A Standard Schema validates by its own method; for a JSON Schema TypeBox does. TypeBox is loaded
+ * when the first JSON Schema is needed, since a child process starts in less than half of the time without it.
  */
 import type { compileJsonSchema } from './json-schema.ts'
 import type { JsonSchema, StandardIssue, StandardSchema } from './operation-type.ts'
 import type { InputError } from './protocol.ts'
 
-/** What a schema says of a value: the value as the schema parsed it, or what is wrong with it. */
+/** The outcome of a validation: the value as the schema parsed it, or its errors. */
 export type Validated =
   | { readonly value: unknown; readonly errors?: undefined }
   | { readonly errors: readonly InputError[] }
 
 type Validator = (value: unknown) => Validated | Promise<Validated>
 
-/** The most errors that are reported of one value. */
+/** The most errors that are reported for one value. */
 const MAX_ERRORS = 50
 
 const validators = new WeakMap<object, Validator>()
 
-/** Checks a value against a schema; without a schema, every value is right. */
+/** Checks a value against a schema; without a schema, every value is valid. */
 export async function validate(schema: unknown, value: unknown): Promise<Validated> {
   if (schema === undefined) return { value }
   const known = validators.get(schema as object)

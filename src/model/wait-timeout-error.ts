@@ -2,8 +2,8 @@ import { markInstances } from '../util/brand.ts'
 import { ProblemError, problem } from './problem.ts'
 
 /**
- * What `job.event` and `job.ask` throw when nothing has come within their `timeout`. A handler that does not catch it
- * fails for good, with the problem `wait-timeout`.
+ * What `job.event` and `job.ask` throw when nothing has arrived within their `timeout`. A handler that does not catch
+ * it fails for good, with the problem `wait-timeout`.
  *
  * @example
  * import { WaitTimeoutError } from 'waybill'

@@ -1,10 +1,10 @@
-/** What a suspended handler waits for, and what has come: pure, as the state machine that uses it. */
+/** What a suspended handler waits for, and what has arrived. Pure functions, like the state machine that uses them. */
 
 /** What a handler can wait for: a time, an event, an answer to a question, or operations that it has submitted. */
 export const WAIT_KINDS = ['time', 'event', 'input', 'children'] as const
 export type WaitKind = (typeof WAIT_KINDS)[number]
 
-/** What a suspended handler waits for. */
+/** One wait of a suspended handler. */
 export interface Wait {
   readonly kind: WaitKind
   readonly name: string
@@ -12,42 +12,50 @@ export interface Wait {
   readonly until: number | null
   /** The question of an `input`. */
   readonly message?: string
-  /** What an event must be: a JSON Schema, of at most 16 KiB. */
+  /** The JSON Schema of the event, at most 16 KiB. */
   readonly schema?: Readonly<Record<string, unknown>>
-  /** Of a question to the model of the caller: the most tokens of its answer. */
+  /** Only for a question to the caller's model: the most tokens of its answer. */
   readonly model?: { readonly maxTokens: number }
-  /** Of `children`: it is over when at most this number of all children are unfinished. */
+  /** Only for `children`: the wait is over when at most this number of all children are unfinished. */
   readonly left?: number
 }
 
 /** A wait as a handler asks for it. */
 export interface WaitRequest extends Omit<Wait, 'until'> {
-  /** Milliseconds until it ends by itself; null for never. A wait that is open already keeps its end. */
+  /**
+   * Milliseconds until it ends by itself; null for never. Ignored for a wait that is open already: that keeps its end.
+   */
   readonly withinMs: number | null
-  /** Of `children`: how often ends were reported to the operation when `left` was worked out. */
+  /** Only for `children`: how many reports of ended children the operation had received when `left` was computed. */
   readonly told?: number
 }
 
-/** What a handler waits for, and what has come. */
+/** What a handler waits for, and what has arrived. */
 export interface Waits {
-  /** What it waited for when it was suspended last. */
+  /** The waits with which it was suspended last. */
   readonly open: readonly Wait[]
-  /** The names of the events that have come, at most {@link MAX_EVENTS}; their values are steps. */
+  /** The names of the events that have arrived, at most {@link MAX_EVENTS}; their values are steps. */
   readonly received: readonly string[]
-  /** Of an operation that submits others: how often ends of them were reported to it, and how many were unfinished then. */
+  /**
+   * Only for an operation that submits others: how many reports of ended children it has received (`told`), and how
+   * many children were unfinished at the last one.
+   */
   readonly children?: { readonly told: number; readonly unfinished: number }
 }
 
 /** How many events one operation takes. */
 const MAX_EVENTS = 1000
 
-/** Steps whose names begin so are written by waits, and not by `job.step`. */
+/** The beginning of the names of steps that waits write. `job.step` does not write them. */
 export const RESERVED_STEPS = 'waybill:'
 
-/** Of each callback URL, a step keeps the token; the name of the wait follows. */
+/** The beginning of the name of a step that keeps the token of a callback URL. The name of the wait follows. */
 export const CALLBACK_STEP = `${RESERVED_STEPS}callback:`
 
-/** Steps that keep which children were submitted, as JSON of keys and ids; the id of the first one follows. */
+/**
+ * The beginning of the name of a step that keeps which children were submitted, as JSON of keys and ids. The id of the
+ * first child follows.
+ */
 export const CHILDREN_STEP = `${RESERVED_STEPS}children:`
 
 /** What such a step keeps of each child. */
@@ -57,7 +65,10 @@ export interface RecordedChild {
   readonly detached?: true
 }
 
-/** The children that steps have recorded. Of two with one key the one with the later id counts: a retry has replaced the other. */
+/**
+ * The children that steps have recorded. If two have the same key, the one with the later id counts: it is a retry of
+ * the other.
+ */
 export function recordedChildren(steps: ReadonlyMap<string, string>): RecordedChild[] {
   const children = new Map<string, RecordedChild>()
   for (const [name, value] of steps) {
@@ -70,41 +81,47 @@ export function recordedChildren(steps: ReadonlyMap<string, string>): RecordedCh
   return [...children.values()]
 }
 
-/** Counted as UTF-16 code units. */
+/** The length is counted in UTF-16 code units. */
 const NAME = /^[^\0]{1,200}$/
 
-/** Whether every store can keep it as the name of a step or a wait. */
+/** Whether a value can be the name of a step or a wait in every store. */
 export function isName(name: unknown): name is string {
   return typeof name === 'string' && NAME.test(name) && name.isWellFormed()
 }
 
 const EVENT_NAME = /^[A-Za-z0-9][\w.-]{0,63}(?:#\d{1,4})?$/
 
-/** Whether it can be the name of an event, which is a part of a path: `paid`, or `paid#2` for the second wait of that name. */
+/**
+ * Whether a string can be the name of an event, which is a segment of a URL path: `paid`, or `paid#2` for the second
+ * wait of that name.
+ */
 export function isEventName(name: unknown): name is string {
   return typeof name === 'string' && EVENT_NAME.test(name)
 }
 
-/** The due time of what no time makes ready: the last millisecond of the year 9999. */
+/**
+ * The due time of an operation that becomes ready only by an event or its children: the last millisecond of the year
+ * 9999.
+ */
 export const NEVER_DUE = 253_402_300_799_999
 
 const NONE: Waits = { open: [], received: [] }
 
-/** The name of the step that keeps how a wait ended: what came as an event, or that nothing did. */
+/** The name of the step that keeps how a wait ended: with the value of an event, or without an event. */
 export function waitStep(name: string): string {
   return `${RESERVED_STEPS}wait:${name}`
 }
 
-/** How a wait ended, as its step keeps it: `value` is there only where an event has come. */
+/** How a wait ended, as its step keeps it: `value` is present only if an event has arrived. */
 export interface WaitEnd {
   readonly value?: unknown
-  /** Of a sleep: a wait for an event has none. */
+  /** Present only for a sleep, not for a wait for an event. */
   readonly kind?: 'time'
   /** When, in milliseconds since the epoch, by the store's clock. */
   readonly at: number
 }
 
-/** The JSON text of such a step, for an event of this JSON text. */
+/** The JSON text of such a step for an event. `json` is the value of the event. */
 export function eventText(json: string, at: number): string {
   return `{"value":${json},"at":${at}}`
 }
@@ -117,7 +134,7 @@ export function suspendedWaits(
 ): { readonly waits: Waits; readonly dueAt: number } {
   const was = before ?? NONE
   const open = requests.map(request => opened(request, was.open, now))
-  // What it waits for may have come while the attempt was on its way to this wait.
+  // What it waits for may have arrived before the attempt was suspended.
   const hasCome = requests.some(request => hasEnded(request, was))
   const dueAt = hasCome ? now : Math.min(NEVER_DUE, ...open.map(({ until }) => until ?? NEVER_DUE))
   return { waits: { ...was, open }, dueAt }
@@ -135,8 +152,8 @@ function opened({ withinMs, told: _, ...request }: WaitRequest, known: readonly 
 }
 
 /**
- * The waits once an event has come; undefined where it is refused: one of its name has come before, the time of its wait
- * is over, or too many have come.
+ * The waits after an event has arrived. Undefined where the event is refused: one of its name arrived before, the time
+ * of its wait is over, or too many events have arrived.
  */
 export function receivedEvent(before: Waits | null, name: string, now: number): Waits | undefined {
   const was = before ?? NONE

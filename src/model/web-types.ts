@@ -1,11 +1,12 @@
 /**
  * The types of the web platform that declarations name. A program may have them from the DOM library, from
- * `@types/node`, or not at all: then a name of our own stands for what is used of it, and nothing is missing.
+ * `@types/node`, or not at all: then a type of our own, with the members that are used, takes its place, so that
+ * declarations compile in every program.
  *
- * Types alone: this file is nothing when it runs.
+ * This file contains only types and no code.
  */
 
-/** The instances of a global class, or what stands for them. */
+/** The instance type of a global class, or the type that takes its place. */
 type Instance<Name extends string, Fallback> =
   typeof globalThis extends Record<Name, { readonly prototype: infer T }> ? T : Fallback
 
@@ -48,10 +49,10 @@ export type WebFetch = typeof globalThis extends { fetch: infer Fetch extends (.
   ? Fetch
   : (input: string, init?: FallbackInit) => Promise<WebResponse>
 
-/** What `fetch` takes first. */
+/** The first parameter of `fetch`. */
 export type WebRequestInput = Parameters<WebFetch>[0]
 
-/** `RequestInit`: what `fetch` takes second. */
+/** `RequestInit`: the second parameter of `fetch`. */
 export type WebRequestInit = NonNullable<Parameters<WebFetch>[1]>
 
 interface FallbackInit {
