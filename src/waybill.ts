@@ -1,6 +1,6 @@
 /**
  * Puts the rooms together: a store, the operation types, and what runs the work, as one object to start, use and stop.
- * It knows nothing of HTTP: `servers/` serve it.
+ * It does not contain HTTP: `servers/` does.
  */
 import { Batches } from './batches/batches.ts'
 import type { BlobStore } from './blobs/blob-store.ts'
@@ -86,14 +86,14 @@ export interface WaybillOptions {
   /** Default: errors and warnings go to standard error as JSON lines. */
   readonly logger?: Logger | undefined
   /**
-   * Called with each operation that this process accepts, except in a transaction of yours. As all three hooks, it delays nothing, an error that it throws
-   * is logged, and it is called once for each time that this process records what it is about, and not for what other
-   * processes record. A process that dies calls none: webhooks miss nothing.
+   * Called with each operation that this process accepts, except in a transaction of yours. All three hooks delay
+   * nothing, and an error that they throw is logged. They are called only for what this process records, and a process
+   * that dies may miss a call; webhooks miss none.
    */
   readonly onAccepted?: ((operation: OperationView) => unknown) | undefined
   /**
-   * Called with each operation whose end this process records: completed, failed or canceled, also where its sweep ends
-   * what has passed a deadline, or was lost too often.
+   * Called with each operation whose end this process records: completed, failed or canceled. This includes operations
+   * that its sweeps end because they have passed a deadline or were lost too often.
    */
   readonly onFinished?: ((operation: OperationView) => unknown) | undefined
   /** Called with each operation whose failure this process records. */
@@ -274,7 +274,7 @@ interface BackgroundPart {
   stop(): Promise<void>
 }
 
-/** The parts that there are, in the order of their start, each with what the start then waits for. */
+/** The parts of the composition in the order of their start, each with the words for what the start waits for. */
 function present(all: readonly (readonly [awaits: string, part: BackgroundPart | undefined])[]) {
   return all.flatMap(([awaits, part]) => (part === undefined ? [] : [{ awaits, part }]))
 }
@@ -312,7 +312,7 @@ function lifeOf({ store, blobs, operations, parts }: Living): Pick<Waybill, 'sta
       await runSteps(steps, () => drained !== undefined, { timeoutMs, timeoutHint })
     } catch (error) {
       const stopped = stop()
-      // What has hung once may hang the stop too.
+      // A part that hung at the start may also hang at the stop.
       if (error instanceof StartTimeoutError) stopped.catch(() => {})
       else await stopped
       throw error
@@ -341,14 +341,14 @@ function countsObserver(declared: ReadonlySet<string>, metrics: () => Metrics): 
   }
 }
 
-/** Hooks see what operators see. */
+/** Hooks get the same view of an operation as operators. */
 function hooksOf({ onAccepted, onFinished, onFailed }: WaybillOptions): OperationHooks {
   const viewed = (hook: ((operation: OperationView) => unknown) | undefined) =>
     hook && ((operation: Operation) => hook(toView(operation)))
   return { onAccepted: viewed(onAccepted), onFinished: viewed(onFinished), onFailed: viewed(onFailed) }
 }
 
-/** Its operations are worked off by the composition itself. */
+/** The composition itself runs the operations of this type. */
 function isBatch({ batchOf }: AnyOperationType): boolean {
   return batchOf !== undefined
 }

@@ -34,7 +34,7 @@ interface NewChild {
 
 /** How many children one step records: a handler that submits more at once submits them one batch after the other. */
 const BATCH = 500
-/** How many ends are read together. */
+/** How many children's outcomes are read together. */
 const PAGE = 500
 /** How many results are read at once. */
 const PARALLEL = 32
@@ -67,7 +67,7 @@ export class AttemptChildren {
         const known = (await this.#known()).get(key)
         return known ?? (await this.#batcher.add(await this.#newChild(type, input, { key, detached, ifInvalid })))
       } catch (error) {
-        // A handler may try again what has failed.
+        // A submission that failed is not kept: the handler may try it again.
         this.#keys.giveBack(name, key)
         throw error
       }
@@ -144,7 +144,7 @@ export class AttemptChildren {
     })
   }
 
-  /** Their wait is over, so the handler is at work, and not suspended for another wait, until it has them. */
+  /** The wait is over. Until the handler has the results it counts as busy, so that no other wait suspends it. */
   async #results(ids: readonly string[]): Promise<PromiseSettledResult<unknown>[]> {
     const settled = async (id: string) => await Promise.allSettled([this.#resultOf(id)])
     return (await this.#options.waits.during(() => inParallel(ids, settled, PARALLEL))).flat()
@@ -154,7 +154,7 @@ export class AttemptChildren {
     if (ids.length > 0) await this.#options.waits.children(name, ids, () => this.#readEnds(ids))
   }
 
-  /** When the last of them ended; undefined where one has not, after all. */
+  /** When the last child ended; undefined if one has not ended. */
   async #readEnds(ids: readonly string[]): Promise<number | undefined> {
     const left = ids.filter(id => !this.#ends.has(id))
     for (let first = 0; first < left.length; first += PAGE) await this.#readPage(left.slice(first, first + PAGE))

@@ -7,8 +7,7 @@ import type { Recorded, RunningAttempt } from './running-attempt.ts'
 /**
  * Logs the end of an attempt: `error` for an operation that has failed, `warn` for an attempt that is to be repeated,
  * `info` for everything else, such as a failure that says what is wrong with the request.
- *
- * @returns the attempt as the record has it, where it does
+ * @returns the attempt as recorded; undefined if it is not in the record
  */
 export function logEnd(
   logger: Logger,

@@ -5,7 +5,7 @@ import { cutToJsonBytes, readMember, toPlainJson } from '../util/plain-json.ts'
 /** The most bytes of an error as JSON, its causes included. */
 const MAX_ERROR_BYTES: number = 8192
 
-/** How many causes are followed. Each has half the room of the error it caused. */
+/** How many causes are followed. Each may take half the bytes of the error it caused. */
 const MAX_CAUSES = 4
 
 /** Describes whatever was thrown, and never throws itself. */
@@ -32,7 +32,9 @@ function describe(thrown: unknown, room: number, causes: number): AttemptError {
   }
 }
 
-/** Of several errors in one the first stands for all: it is what a refused connection to each of two addresses has. */
+/**
+ * Of an error that holds several, only the first is described. A connection refused at two addresses is such an error.
+ */
 function causeOf(thrown: object): unknown {
   const errors = readMember(thrown, 'errors')
   return readMember(thrown, 'cause') ?? (Array.isArray(errors) ? errors[0] : undefined)

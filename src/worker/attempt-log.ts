@@ -14,9 +14,9 @@ interface Line {
 }
 
 /**
- * Bounds what an attempt logs: a handler that logs in a loop costs about nothing. Each attempt has half of the lines
- * that earlier ones may have left of the operation's log, and the last attempt has them all: three quarters for its
- * first lines and the rest for its last.
+ * Limits what an attempt logs, so that a handler that logs in a loop costs almost nothing. Each attempt may write half
+ * of the lines that are left in the operation's log, and the last attempt may write all of them. Three quarters of its
+ * share are for its first lines, the rest for its last lines.
  */
 export class AttemptLog {
   readonly #write: (level: LogLevel, message: string) => void
@@ -25,7 +25,7 @@ export class AttemptLog {
   #last: Line[] = []
   #dropped = 0
 
-  /** @param of how many attempts the operation may have */
+  /** @param of the most attempts that the operation may have */
   constructor({ attempt, of }: { attempt: number; of: number }, write: (level: LogLevel, message: string) => void) {
     const parts = 2 ** (attempt < of ? attempt : attempt - 1)
     const share = Math.max(FEWEST_LINES, Math.floor(LOG_LIMIT / parts))
@@ -48,7 +48,7 @@ export class AttemptLog {
     this.#dropped++
   }
 
-  /** Writes what is held back: called when the attempt ends, or is told to. */
+  /** Writes the lines that are held back: called when the attempt ends, or is told to end. */
   flush(): void {
     if (this.#dropped > 0) this.#write('warn', `${this.#dropped} log lines of this attempt were dropped here.`)
     for (const { level, message } of this.#last) this.#write(level, message)

@@ -25,7 +25,9 @@ import type { Family } from './runners/runner.ts'
 import type { Steps } from './steps.ts'
 import { UniqueNames } from './unique-names.ts'
 
-/** Of a shorter sleep, the attempt waits for the end: to begin again takes about as long. In milliseconds. */
+/**
+ * A sleep shorter than this does not suspend the attempt: to start a new attempt takes about as long. In milliseconds.
+ */
 const HELD_MS = 1000
 /** The most bytes of the schema of an event, as JSON. */
 const MAX_SCHEMA_BYTES = 16 * 1024
@@ -39,16 +41,16 @@ const MOST_TOKENS = 1_000_000
 
 /** What the waits of an attempt need. */
 export interface WaitsOptions {
-  /** What the record had when it was claimed. */
+  /** The waits in the record when the operation was claimed. */
   readonly before: Waits | null
-  /** When that was, by the store's clock, in milliseconds since the epoch. */
+  /** When it was claimed, by the store's clock, in milliseconds since the epoch. */
   readonly claimedAt: number
   readonly steps: Steps
   readonly signal: AbortSignal
   /** Reads which children have not ended. */
   readonly family: () => Promise<Family>
   readonly id: string
-  /** Where clients reach the API; null where nobody has said. */
+  /** The URL under which clients reach the API; null if it is not set. */
   readonly publicUrl: string | null
   /** Called once, when the handler does nothing but wait for these. */
   readonly suspend: (waits: readonly WaitRequest[]) => void
@@ -63,7 +65,7 @@ interface OpenWait {
   readonly children?: ChildrenWait
 }
 
-/** A wait for children, which is looked at once more before the attempt ends. */
+/** A wait for children, which is checked once more before the attempt ends. */
 interface ChildrenWait {
   readonly ids: readonly string[]
   /** When the last of them ended, where all have. */
@@ -82,11 +84,11 @@ export class AttemptWaits {
   readonly #options: WaitsOptions
   readonly #names = new UniqueNames()
   #open: readonly OpenWait[] = []
-  /** Waits that are over, before the handler is told so. */
+  /** Waits that are over, but not yet reported to the handler. */
   #over: readonly Told[] = []
   /** Short sleeps under way. */
   #held = 0
-  /** Waits of which it is not known yet whether they are over. */
+  /** Waits that are still being checked for whether they are over. */
   #lookUps = 0
   #isScheduled = false
   /** The children that had not ended when it was read last. */
@@ -165,7 +167,7 @@ export class AttemptWaits {
     }
   }
 
-  /** There are more children than were read. */
+  /** There may be more children than were read. */
   forgetFamily(): void {
     this.#family = undefined
   }
@@ -190,7 +192,7 @@ export class AttemptWaits {
     checkEventName(name)
     const own = this.#take(name)
     const schema = options.schema === undefined ? undefined : writtenSchema(options.schema)
-    // One that cannot be compiled is an error here, and not where an answer comes.
+    // A schema that cannot be compiled fails here, and not later, when an answer arrives.
     await validate(schema, null)
     const withinMs = timeoutOf(options.timeout)
     const ended = await this.#endOf({
@@ -206,7 +208,7 @@ export class AttemptWaits {
     throw problemError('invalid-event', `It is named "${own}".`, { extensions: { errors: checked.errors } })
   }
 
-  /** How the wait has ended. Where it has not, the promise stays open, and the attempt is suspended. */
+  /** How the wait has ended. If it has not ended, the promise stays pending, and the attempt is suspended. */
   async #endOf(request: WaitRequest): Promise<WaitEnd> {
     const end = await this.#lookUp(request)
     if (end === undefined) this.#open = [...this.#open, { request }]
@@ -222,14 +224,14 @@ export class AttemptWaits {
     return end
   }
 
-  /** An operation that has never waited, and was sent no event, has no such steps: they need not be read. */
+  /** An operation that has never waited and received no event has no such steps, so they need not be read. */
   async #recorded(name: string): Promise<WaitEnd | undefined> {
     if (this.#options.before === null) return undefined
     const text = (await this.#options.steps.recorded()).get(waitStep(name))
     return text === undefined ? undefined : (JSON.parse(text) as WaitEnd)
   }
 
-  /** It is recorded, since the next suspension replaces the waits of this one. */
+  /** The end is recorded as a step, since the next suspension replaces the waits of this one. */
   async #timedOut({ kind, name }: WaitRequest): Promise<WaitEnd | undefined> {
     const until = this.#before(kind, name)?.until ?? null
     if (until === null || until > this.#options.claimedAt) return undefined
@@ -260,7 +262,7 @@ export class AttemptWaits {
     return this.#names.take(name)
   }
 
-  /** After this turn of the event loop: what has just ended may have the handler do something else. */
+  /** After this turn of the event loop: a wait that has just ended may let the handler do something else. */
   #goOn(): void {
     if (this.#isScheduled) return
     this.#isScheduled = true
@@ -272,7 +274,7 @@ export class AttemptWaits {
     })
   }
 
-  /** Reports waits in the order in which they ended: the one that won a race wins it in every attempt. */
+  /** Reports waits in the order in which they ended: the wait that won a race wins it in every attempt. */
   #tellNext(): void {
     const [next, ...rest] = this.#over.toSorted((a, b) => a.end.at - b.end.at)
     this.#over = rest
@@ -315,7 +317,7 @@ export class AttemptWaits {
   }
 }
 
-/** How few may be left unfinished for a wait for children to be over: all but those that it is for. */
+/** A wait for children is over when at most this number of them are unfinished. */
 function toRequest({ request, children }: OpenWait, family: Family | undefined): WaitRequest {
   if (children === undefined || family === undefined) return request
   const awaited = new Set(children.ids)
@@ -361,7 +363,7 @@ function timeoutOf(timeout: Duration | undefined): number | null {
   return timeout === undefined ? null : durationMs('timeout', timeout, { max: LONGEST_MS })
 }
 
-/** The schema as clients see it: what they send is checked by it before the handler goes on. */
+/** The schema as clients see it. What they send is validated with it before the handler continues. */
 function writtenSchema(schema: unknown): Readonly<Record<string, unknown>> {
   const written = jsonSchemaOf(schema, 'input')
   if (written === undefined) {

@@ -61,13 +61,13 @@ export async function runAttempt(handler: Handler | undefined, task: Task, conte
       if ('problem' in outcome) fail(span, outcome.problem.detail ?? outcome.problem.title)
     })
   } catch (error) {
-    // What the user's tracing throws afterwards changes nothing.
+    // An error that the user's tracing throws afterwards changes nothing.
     outcome ??= failure(handler, task, error, context.signal)
   }
   return outcome ?? { kind: 'released' }
 }
 
-/** What a schema says is wrong can be as long as the value. */
+/** The validation messages of a schema can be as long as the value. */
 function withinBounds(outcome: Outcome): Outcome {
   return 'problem' in outcome ? { ...outcome, problem: plainProblem(outcome.problem) } : outcome
 }
@@ -79,7 +79,7 @@ async function runHandler(handler: Handler, task: Task, { host, signal }: Contex
     if (input.errors !== undefined) {
       return { kind: 'failed', problem: problem('input-outdated', undefined, { errors: input.errors }) }
     }
-    // A handler waits for the event of its signal, which has passed by then.
+    // A handler that starts now would wait for the abort event of its signal, which has already fired.
     signal.throwIfAborted()
     const end = await endOf(handler, input.value, task, { host, signal, notes })
     if ('waits' in end) return { kind: 'suspended', waits: end.waits }
@@ -93,7 +93,7 @@ async function runHandler(handler: Handler, task: Task, { host, signal }: Contex
   }
 }
 
-/** How a run ended: the handler returned, or does nothing but wait. */
+/** How a run ended: the handler returned, or it only waits. */
 type RunEnd = { readonly output: unknown } | { readonly waits: readonly WaitRequest[] }
 
 async function endOf(
@@ -159,8 +159,8 @@ export function outcomeOfStop(reason: unknown, delayMs: number): Outcome {
 }
 
 /**
- * What an attempt says on its way. All of it is bounded here, where the handler runs, and goes out before its outcome.
- * Made on first use, since most attempts say nothing.
+ * The progress and log lines of an attempt. Both are limited here, where the handler runs, and sent before the outcome.
+ * Made on first use, since most attempts report nothing.
  */
 class Notes {
   readonly #handler: Handler
@@ -264,9 +264,10 @@ function readProgress(fraction: number, message: string | undefined): Progress {
 }
 
 /**
- * JSON text of a value; what JSON cannot say becomes null, as it does inside arrays.
+ * JSON text of a value. What JSON cannot express becomes null, as it does inside arrays.
  *
- * @throws {ProblemError} for what is not JSON or too large: it is the same the next time, so the failure is final
+ * @throws {ProblemError} for a value that is not JSON or too large. The next attempt would return the same, so the
+ * failure is final
  */
 function toJson(value: unknown, what: string): string {
   const json = stringify(value, what)
@@ -279,7 +280,7 @@ function stringify(value: unknown, what: string): string {
   try {
     return JSON.stringify(value) ?? 'null'
   } catch (cause) {
-    // The longest string that there can be.
+    // The longest string that the engine can hold.
     if (cause instanceof RangeError && cause.message === 'Invalid string length') throw tooLarge(what)
     throw problemError('invalid-output', `${what} cannot be written as JSON.`, { cause })
   }

@@ -1,4 +1,7 @@
-/** The idempotency key of a child, by which a later attempt finds it again. No key that a request can send has such a sign. */
+/**
+ * The idempotency key of a child, by which a later attempt finds it again. It contains a character that no key in a
+ * request can have.
+ */
 export function childKey(parent: string, key: string, detached: boolean = false): string {
   return `${detached ? DETACHED : ATTACHED}${parent}${ARROW}${key}`
 }

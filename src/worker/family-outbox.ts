@@ -1,7 +1,7 @@
 /**
- * Follows up the ends of parents and children: it reports to a parent that children have ended, and cancels the children
- * of one that was canceled or has failed. Any number of processes may do this, and die in it: an end is due until it is
- * marked, and to follow it up twice changes nothing more.
+ * Follows up the ends of parents and children: it reports to a parent that children have ended, and cancels the
+ * children of a parent that was canceled or has failed. Any number of processes may do this, and may die while they do:
+ * an end stays due until it is marked as followed up. Doing it twice changes nothing.
  */
 import { hasChildren, type Operation } from '../model/operation.ts'
 import type { StoreObserver } from '../stores/observed.ts'
@@ -13,11 +13,11 @@ import { cancelChildren } from './family.ts'
 
 type FamilyStore = Pick<Store, 'change' | 'countChildren' | 'familyDue' | 'listChildren' | 'read' | 'steps'>
 
-/** How many ends one turn follows up. */
+/** How many ended operations one turn follows up. */
 const BATCH = 500
-/** How long ends are collected, in milliseconds: those of one parent are reported to it together. */
+/** How long ended children are collected, in milliseconds. Those of one parent are reported to it together. */
 const COLLECT_MS = 20
-/** The time between two looks when this process has recorded no such end. */
+/** The time between two polls when this process has recorded no such end. */
 const POLL_MS = 5000
 
 export class FamilyOutbox implements StoreObserver {
@@ -76,9 +76,9 @@ export class FamilyOutbox implements StoreObserver {
 }
 
 /**
- * Follows up ends that are due. One that cannot be followed up keeps none of the others from it, and stays due.
+ * Follows up the ends that are due. An end that fails does not hold up the others, and stays due.
  *
- * @throws what the first of those met
+ * @throws the first error
  */
 export async function followUp(store: FamilyStore, ended: readonly Operation[]): Promise<void> {
   const failures = new Map<string, unknown>()

@@ -12,12 +12,12 @@ import type { ChildEnd, ChildSubmission, Family } from './runners/runner.ts'
 
 /** How many children are canceled at once. */
 const PARALLEL = 32
-/** How many ends are read at once: a store reads them together where it can. */
+/** How many outcomes are read at once: a store reads them together if it can. */
 const READS = 100
 
 /**
- * Submits children. The parent is told first that it has some: a crash in between leaves none that nobody looks after.
- * Undefined where the attempt does not hold its lease any more.
+ * Submits children. The record of the parent says first that it has children, so that a crash in between leaves no
+ * child unattended. Undefined if the attempt has lost its lease.
  */
 export async function submitChildren(
   store: OperationStore,
@@ -28,13 +28,13 @@ export async function submitChildren(
   const ids = await Promise.all(children.map(child => submitChild(store, { ...child, parent: id })))
   const after = await store.read(id)
   if (after?.status === 'running' && after.attempt === attempt) return ids
-  // The parent may have ended while they were on their way, and its children been canceled without them.
+  // The parent may have ended meanwhile, and its other children may have been canceled without these.
   if (after === undefined || (isFinal(after.status) && after.status !== 'completed')) await cancelChildren(store, id)
   return undefined
 }
 
 async function submitChild(store: OperationStore, { refused, ...child }: ChildSubmission): Promise<string> {
-  // Until it is refused, nobody may claim it.
+  // It may not be claimed until it is refused.
   const submission = refused === undefined ? child : { ...child, delay: LONGEST_MS }
   const { id } = acceptedOperation(await store.accept(submission))
   if (refused !== undefined) await store.change(id, { kind: 'refuse', problem: refused })
@@ -57,7 +57,7 @@ export async function cancelChildren(
 
 /**
  * Cancels a child that was accepted after its parent had ended without it: the process that submitted it may have died
- * before it could. Asked when the child is claimed first: such a parent has ended by then.
+ * before it could. Checked at the first claim of the child: by then such a parent has ended.
  */
 export async function cancelIfOrphan(
   store: Pick<OperationStore, 'change' | 'read'>,
@@ -68,7 +68,10 @@ export async function cancelIfOrphan(
   if (status === 'failed' || status === 'canceled') await store.change(id, { kind: 'cancel' })
 }
 
-/** Reads which children have not ended, after how often ends were reported: what is reported meanwhile counts as new. */
+/**
+ * Reads which children have not ended. The number of reported ends is read first: an end that is reported in between
+ * then counts as new.
+ */
 export async function readFamily(store: OperationStore, parent: string): Promise<Family> {
   const told = (await store.read(parent))?.waits?.children?.told ?? 0
   return { unfinished: await listAllChildren(store, parent, 'unfinished'), told }

@@ -66,15 +66,18 @@ interface Module {
   readonly default?: Handlers | { readonly __esModule?: unknown; readonly default?: Handlers }
 }
 
-/** Compilers to CommonJS write `export default` as the member `default` of what the file exports, and mark it with `__esModule`. */
+/**
+ * Compilers to CommonJS write `export default` as the property `default` of `module.exports`, and mark it with
+ * `__esModule`.
+ */
 function defaultExport({ default: exported }: Module): Handlers | undefined {
   const isCompiled = typeof exported === 'object' && '__esModule' in exported && exported.__esModule === true
   return (isCompiled ? exported.default : exported) as Handlers | undefined
 }
 
 /**
- * The URL of a file that is named by a URL or a path. A program that names its `.ts` files finds what they were
- * compiled to once it is compiled itself: instead of a `.ts` that is missing, the `.js` or `.mjs` beside it.
+ * The URL of a file that is named by a URL or a path. A compiled program may still name its `.ts` files: if such a file
+ * is missing, the `.js` or `.mjs` beside it is used.
  */
 export function fileUrl(file: string | URL): string {
   const text = String(file)

@@ -7,7 +7,7 @@ import { Worker } from './worker.ts'
 
 /** What an internal worker needs. */
 export interface InternalWorkerParts {
-  /** The beginning of the names of its loops. */
+  /** The prefix of the names of its loops. */
   readonly name: string
   readonly store: OperationStore & WorkQueue
   readonly logger: Logger
@@ -15,16 +15,16 @@ export interface InternalWorkerParts {
   readonly handlers: readonly Handler[]
   /** How many attempts run at once. */
   readonly concurrency: number
-  /** The longest time between two looks at the queue, in milliseconds. Default 1 s. */
+  /** The longest time between two polls of the queue, in milliseconds. Default 1 s. */
   readonly pollIntervalMs?: number
 }
 
-/** How long one of these operations waits for another process after its own has died, in milliseconds. */
+/** How long after the death of its process such an operation waits until another process takes it, in milliseconds. */
 export const INTERNAL_LEASE_MS = 30_000
 /** Handlers that are values are loaded already. */
 const START_MS = 60_000
 
-/** Makes the worker. What it does is reported by whom it is for: it logs no ends. */
+/** Makes the worker. It does not log how attempts end: the part of Waybill that uses it does. */
 export function internalWorker({ handlers, pollIntervalMs = 1000, ...parts }: InternalWorkerParts): Worker {
   return new Worker({
     ...parts,

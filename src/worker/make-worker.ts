@@ -1,4 +1,4 @@
-/** Makes a worker of the options that users give. The job of an execution needs no more of the composition than this. */
+/** Makes a worker from the options that users give. `runOperation` needs no more of the composition than this. */
 import { availableParallelism } from 'node:os'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { type Duration, HOUR, SECOND, toMs } from '../model/duration.ts'
@@ -125,7 +125,7 @@ function makeRunner(options: WorkerOptions, logger: Logger): { runner: Runner; c
   if (files.length > 0 && values.length > 0) {
     throw new TypeError('worker.handlers must be all files or all values.')
   }
-  // Files are read by the process that runs them, when it starts.
+  // Files are loaded by the process that runs them, when it starts.
   if (files.length === 0) handlersByType(values)
   const run = options.run ?? (files.length > 0 ? 'children' : 'inline')
   const startTimeoutMs = toMs(options.startTimeout ?? '1m')

@@ -1,7 +1,10 @@
-/** An attempt's progress on its way out: the first at once, then the latest, now and then. */
+/** Writes the progress of an attempt: the first value at once, then the latest one at intervals. */
 import type { Progress } from '../model/protocol.ts'
 
-/** The shortest time between two writes of the progress, in milliseconds. Of the values in between, the last counts. */
+/**
+ * The shortest time between two writes of the progress, in milliseconds. Only the last of the values in between is
+ * written.
+ */
 const PROGRESS_EVERY_MS = 200
 
 export class ProgressWriter {
@@ -18,7 +21,7 @@ export class ProgressWriter {
     if (this.#timer === undefined) this.#writeNext()
   }
 
-  /** Writes what is held back: called when the attempt ends. */
+  /** Writes the value that is held back: called when the attempt ends. */
   flush(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined

@@ -49,10 +49,10 @@ export class ResultBlobs {
   }
 
   /**
-   * Deletes blobs that nothing refers to, once the store has answered to an attempt's outcome: the attempt's own if its
-   * outcome was not recorded, and those of earlier attempts if the operation has ended.
+   * Deletes blobs that nothing refers to, once the store has answered to an attempt's outcome: the attempt's own blob
+   * if its outcome was not recorded, and those of earlier attempts if the operation has ended.
    *
-   * @param after the operation with the outcome; undefined if the store refused it
+   * @param after the operation with the outcome; undefined if the store refused the outcome
    */
   async cleanUp({ id, attempt }: Lease, outcome: Outcome, after: Operation | undefined): Promise<void> {
     const own = attemptKey(id, attempt)

@@ -80,7 +80,10 @@ const RENAMED: RenamedOptions<RunOperationOptions> = {
 /** How long the store may take for an answer. */
 const STORE_TIMEOUT_MS = 10_000
 
-/** Where an execution is told its own name, in which `{pid}` and `{start}` stand for the process id and its start, and the engine that it comes from, where no other sets that variable. */
+/**
+ * The variables that hold the name of an execution, and the engine that sets each, if no other engine sets it. In a
+ * name, `{pid}` and `{start}` stand for the process id and the start time of the process.
+ */
 const NAMES = [
   { variable: 'WAYBILL_EXECUTION', engine: null },
   { variable: 'CONTAINER_APP_JOB_EXECUTION_NAME', engine: 'container-apps' },
@@ -113,7 +116,7 @@ export async function runOperation(options: RunOperationOptions): Promise<number
     if (id === undefined || id === '') {
       throw new Error('No operation is named: set WAYBILL_OPERATION_ID, or pass operationId.')
     }
-    // It may start before its network, its identity or a free connection is there.
+    // The process may start before its network, its identity or a free connection is ready.
     await patiently(() => store.open({ brief: true }), {
       patienceMs: startupMs,
       onRetry: error => logger.warn({ err: error }, 'The store cannot be opened yet; will retry'),
@@ -127,7 +130,7 @@ export async function runOperation(options: RunOperationOptions): Promise<number
     )
     return 0
   } catch (error) {
-    // In the log, as one line: an error that is thrown ends the process with a stack that no log query finds.
+    // Logged as one line: a thrown error would end the process with a stack trace that log queries do not find.
     const why = error instanceof Error ? error.message : String(error)
     logger.error({ operation: id, ...execution, err: error }, `The execution ended without an outcome: ${why}`)
     return 1
@@ -136,7 +139,7 @@ export async function runOperation(options: RunOperationOptions): Promise<number
   }
 }
 
-/** What fails here is followed up by the processes that serve the API, some seconds later. */
+/** If this fails, the processes that serve the API follow it up some seconds later. */
 async function followUpEnd(store: Store, id: string, logger: Logger): Promise<void> {
   try {
     const operation = await store.read(id)

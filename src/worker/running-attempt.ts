@@ -1,6 +1,6 @@
 /**
- * One attempt that runs: its signal, its timeout, its lease, what it writes on its way, and the
- * recording of its end. Whatever fails, it comes to an end.
+ * One attempt that runs: its signal, its timeout, its lease, its progress, logs and steps, and the recording of its
+ * end. It always ends, whatever fails.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -36,20 +36,20 @@ export interface AttemptSettings {
   readonly shutdownMs: number
 }
 
-/** What became of the end of an attempt. */
+/** What happened to the end of an attempt. */
 export type Recorded =
-  /** It is in the record: the operation then, and the change that counts. */
+  /** It was recorded: the operation afterwards, and the change that counts. */
   | { readonly kind: 'recorded'; readonly operation: Operation; readonly change: Change }
-  /** The attempt had lost its lease before. */
+  /** The attempt had already lost its lease. */
   | { readonly kind: 'late' }
   /** The store could not be reached while the lease lasted, or refused everything. */
   | { readonly kind: 'unrecorded' }
 
-/** How often a store may refuse an outcome, while it answers to renewals, before a plain failure takes its place. */
+/** How often a store that answers renewals may refuse an outcome before a plain failure is recorded instead. */
 const MAX_REFUSALS = 8
 /** After this many refusals the attempt counts as stuck. */
 const STUCK_AFTER = 3
-/** How often a store that answers to renewals may refuse a step before its attempt is told. */
+/** How often a store that answers renewals may refuse a step before the attempt gets the error. */
 const MAX_STEP_REFUSALS = 3
 /** The longest wait between two tries to record an outcome or a step, in milliseconds. */
 const MAX_BACKOFF_MS = 5000
@@ -64,16 +64,16 @@ export class RunningAttempt {
   readonly #controller = new AbortController()
   /** The handler has returned. */
   #isOver = false
-  /** Aborted then: what the handler still uploads is of no use. Few attempts need it. */
+  /** Aborted when the handler has returned: its unfinished uploads are not needed. Few attempts use this signal. */
   #over: AbortController | undefined
-  /** Log lines and steps on their way. */
+  /** Log lines and steps that are being written. */
   readonly #notes = new Set<Promise<unknown>>()
-  /** By the monotonic clock: until then the lease is certainly ours. */
+  /** Until this time, by the monotonic clock, the lease is certainly ours. */
   #confirmedUntil = 0
-  /** Stops the attempt while the lease is still ours, should no renewal be confirmed until then. */
+  /** Stops the attempt while the lease is still ours, if no renewal is confirmed before. */
   #guard: NodeJS.Timeout | undefined
   #recording: Promise<Recorded> | undefined
-  /** By the monotonic clock: until then its outcome is tried to be recorded. */
+  /** Until this time, by the monotonic clock, recording the outcome is retried. */
   #recordUntil = Number.POSITIVE_INFINITY
   #refusals = 0
 
@@ -101,17 +101,17 @@ export class RunningAttempt {
     return this.#recording !== undefined
   }
 
-  /** The lease was given, or renewed, by an answer to what was asked at that time. */
+  /** Notes that the lease was granted or renewed by the answer to a request made at that time. */
   confirm(asked: number): void {
     const { leaseMs } = this.#settings
     this.#confirmedUntil = asked + leaseMs
     clearTimeout(this.#guard)
-    // A timer of its own: neither a backoff of the loop nor a store that never answers may make it late.
+    // A separate timer: neither a backoff of the loop nor a store that never answers may delay it.
     const left = this.#confirmedUntil - leaseMs / 10 - performance.now()
     this.#guard = setTimeout(() => this.stop('LeaseLostError'), Math.max(0, left)).unref()
   }
 
-  /** Tells the handler to stop. The first reason stands. */
+  /** Tells the handler to stop. The first reason is kept. */
   stop(reason: StopReason): void {
     if (!this.#controller.signal.aborted) this.#controller.abort(new StopError(reason))
   }
@@ -157,7 +157,7 @@ export class RunningAttempt {
     return await this.#recording
   }
 
-  /** Gives up recording at a time, by the monotonic clock. */
+  /** Sets when recording is given up, by the monotonic clock. */
   recordUntil(time: number): void {
     this.#recordUntil = time
   }
@@ -191,7 +191,7 @@ export class RunningAttempt {
   /** Stops it at the end of its timeout, or at the deadline of its operation if that comes first. */
   #stopInTime({ claimedAt, deadline }: Task): NodeJS.Timeout {
     const { timeout } = this.type.policy
-    // The store's clock says how much time there was at the claim, and the monotonic clock how much of it is left.
+    // The store's clock tells how much time was left at the claim, and the monotonic clock how much has passed since.
     const left = deadline === null ? timeout : this.#asked + deadline - claimedAt - performance.now()
     const reason = left < timeout ? 'DeadlineError' : 'TimeoutError'
     return setTimeout(() => this.stop(reason), Math.max(0, Math.min(left, timeout)))
@@ -247,7 +247,7 @@ export class RunningAttempt {
     return isOurs ? { kind: 'recorded', operation: found, change } : { kind: 'late' }
   }
 
-  /** Whether the store can write at all: if so, it is the outcome that it refuses. */
+  /** Whether the store can write at all. If so, it refuses this outcome only. */
   async #storeAnswers(): Promise<boolean> {
     const asked = performance.now()
     try {
@@ -259,7 +259,7 @@ export class RunningAttempt {
     }
   }
 
-  /** What any store can write. */
+  /** A plain failure, which any store can write. */
   #replacement(error: unknown): Change {
     this.#settings.logger.error(
       { ...this.#fields, err: error },
@@ -274,7 +274,7 @@ export class RunningAttempt {
     return { kind: 'finish', attempt: this.lease.attempt, outcome }
   }
 
-  /** What a handler logged last would be refused once its outcome is recorded. */
+  /** The last log lines are written first: the store refuses them once the outcome is recorded. */
   async #settleNotes(): Promise<void> {
     if (this.#notes.size > 0) await Promise.race([Promise.allSettled(this.#notes), sleepUnref(NOTES_MS)])
   }
@@ -290,7 +290,7 @@ export class RunningAttempt {
           return await blobs.upload(this.lease, { bytes: streamBytes(body), type, filename }, signal)
         }),
       progress: progress => {
-        // A progress that is not written is only missed; the next one, or the outcome, says more.
+        // Progress that cannot be written is dropped; the next value or the outcome replaces it.
         const change = { kind: 'progress', attempt, progress } as const
         void settled(async () => await store.change(id, change))
       },
@@ -323,10 +323,10 @@ export class RunningAttempt {
   }
 
   /**
-   * Repeats a call while the store cannot be reached: work that is done but not recorded would be done once more by the
-   * next attempt.
+   * Repeats a call while the store cannot be reached: the next attempt would repeat work that is done but not recorded.
    *
-   * @throws once the attempt is told to stop, as it is when its lease runs out; and what a store refuses that answers otherwise
+   * @throws once the attempt is told to stop, as when its lease runs out; or the error of a store that refuses this
+   * call alone
    */
   async #insist<Answer>(call: () => Promise<Answer>): Promise<Answer> {
     const signal = this.#untilOver()
@@ -355,7 +355,7 @@ export class RunningAttempt {
   }
 }
 
-/** Resolves when the work has ended, also where it fails. */
+/** Resolves when the work has ended, even if it fails. */
 async function settled(work: () => Promise<unknown>, onError: (error: unknown) => void = () => {}): Promise<void> {
   try {
     await work()

@@ -1,21 +1,25 @@
 /**
- * The slots of a worker, and the attempts that wait for one. A claim for the free slots alone takes longer than short
- * attempts do, so where they are short, some more are claimed ahead. They wait in the order in which they came, and
- * not for long.
+ * The slots of a worker, and the attempts that wait for one. A claim takes longer than a short attempt. So where
+ * attempts are short, more are claimed ahead than there are free slots. They wait in the order of their claims, and not
+ * for long.
  */
 
 /**
- * The most that are claimed ahead for each slot, and in all. More makes claims larger, and what waits outlive the
- * collections of V8's young generation: with 240 a process that worked off orders from SQLite had 60 MB more, and took
- * 6 % more CPU. Over a network, larger claims pay: PostgreSQL and its workers took 15 % less CPU with 240 than with 128.
+ * The most that are claimed ahead for each slot, and in all. With more, claims are larger, and waiting attempts outlive
+ * the collections of V8's young generation: with 240, a process that ran orders from SQLite used 60 MB more memory and
+ * 6 % more CPU. Over a network, larger claims are better: PostgreSQL and its workers used 15 % less CPU with 240 than
+ * with 128.
  */
 const LOCAL = { forEach: 8, inAll: 128 }
 const REMOTE = { forEach: 15, inAll: 240 }
-/** Attempts that take longer together are never short, however long a claim takes, in milliseconds. */
+/**
+ * If the attempts of one claim take longer than this together, they do not count as short, however long a claim takes.
+ * In milliseconds.
+ */
 const SHORT_MS = 10
 /** A longer wait for a slot shows that too much is claimed ahead, in milliseconds, unless claims take half as long. */
 const LONG_WAIT_MS = 20
-/** What waits longer is handed back, so that another worker may take it, in milliseconds. */
+/** An attempt that waits longer is handed back, so that another worker can take it, in milliseconds. */
 const LONGEST_WAIT_MS = 1000
 
 /** Options of {@link Slots}. */
@@ -46,7 +50,7 @@ export class Slots {
   /** When the last claim was answered, and when its attempts had all ended, by the monotonic clock. */
   #claimedAt = Number.NEGATIVE_INFINITY
   #idleAt = Number.NEGATIVE_INFINITY
-  /** How long it took, in milliseconds. */
+  /** How long the last claim took, in milliseconds. */
   #claimMs = 0
   #closed = false
 
@@ -69,8 +73,8 @@ export class Slots {
   }
 
   /**
-   * Learns from the answer to a claim how far to claim ahead: further where it took longer than the attempts of the one
-   * before, so that every slot was free meanwhile. Called before the claimed attempts enter.
+   * Learns from a claim how far to claim ahead: further if the claim took longer than the attempts of the claim before,
+   * since then every slot was idle meanwhile. Called before the claimed attempts enter.
    *
    * @param asked when it was asked for, by the monotonic clock
    * @param isFull whether it gave all that was asked for
@@ -84,7 +88,7 @@ export class Slots {
     this.#claimedAt = now
   }
 
-  /** Resolves when a slot is taken; false where none was free for long, or the worker stops. */
+  /** Resolves when a slot is taken; false if none became free in time, or the worker stops. */
   async enter(): Promise<boolean> {
     if (this.free > 0 && this.#waiting.length === 0) {
       this.#taken++
@@ -101,11 +105,11 @@ export class Slots {
   leave(): void {
     this.#taken--
     if (this.#taken === 0) this.#idleAt = this.#now()
-    // After the turn, so that attempts which never wait leave room for other work of this process.
+    // After this turn of the event loop, so that attempts which never wait leave room for other work of this process.
     if (this.#waiting.length > 0) this.#turn ??= setImmediate(() => this.#fill())
   }
 
-  /** Hands back what waits, and lets nothing wait any more. */
+  /** Hands back all waiting attempts, and lets no more wait. */
   close(): void {
     this.#closed = true
     clearImmediate(this.#turn)

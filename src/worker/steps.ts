@@ -13,11 +13,14 @@ export interface StepOptions {
   readonly record: (name: string, value: string) => Promise<void>
 }
 
-/** The steps that the code runs in, by their names. A step may have another operation run, whose steps are not its own. */
+/**
+ * The names of the steps that the current code runs in. A step may run another operation in the same process, whose
+ * steps do not count here.
+ */
 const around = new AsyncLocalStorage<{ readonly of: Steps; readonly names: readonly string[] }>()
 
 export class Steps {
-  /** Called when a step has ended, and no other one runs. */
+  /** Called when a step has ended and no other step runs. */
   onEnd: () => void = () => {}
   readonly #options: StepOptions
   #recorded: Promise<ReadonlyMap<string, string>> | undefined
@@ -45,7 +48,7 @@ export class Steps {
     return await this.#recorded
   }
 
-  /** Records the value of a step that nothing runs for. */
+  /** Records the value of a step without running any work. */
   async record(name: string, value: string): Promise<void> {
     await this.#options.record(name, value)
   }
@@ -55,7 +58,7 @@ export class Steps {
    * own: `charge`, `charge#2`, `charge#3`, in the order of the calls. A use that fails gives its name back.
    */
   async step(name: unknown, work: () => unknown): Promise<unknown> {
-    // Before the work: a name that a store cannot keep would lose what was done under it.
+    // Checked before the work: if the store could not keep the name, the work would be lost.
     if (!isName(name)) {
       throw new TypeError('A step needs a name of 1 to 200 characters, without NUL and halves of surrogate pairs.')
     }
@@ -70,7 +73,7 @@ export class Steps {
     try {
       return JSON.parse(await this.#outcome(own, () => around.run({ of: this, names: [...outer, name] }, work)))
     } catch (error) {
-      // Only an outcome is kept: a handler may try a step that has failed again.
+      // Only an outcome is kept: a handler may run a failed step again.
       this.#names.giveBack(name, own)
       throw error
     } finally {

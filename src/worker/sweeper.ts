@@ -1,6 +1,6 @@
 /**
- * The sweeper: ends what has run out, deletes what has passed its retention, and notices leases
- * whose holder, a process of this machine, has died. Any number of processes may sweep.
+ * The sweeper: ends operations whose lease or deadline has run out, deletes those that have passed their retention, and
+ * finds leases whose holder was a process of this machine that has died. Any number of processes may sweep.
  */
 import { setImmediate as turn } from 'node:timers/promises'
 import type { BlobStore } from '../blobs/blob-store.ts'
@@ -18,7 +18,7 @@ import { TimeLimit } from '../util/time-limit.ts'
 /** Options of a {@link Sweeper}. */
 export interface SweeperOptions {
   readonly store: WorkQueue & Pick<OperationStore, 'change' | 'watch'>
-  /** Where results are that go with their operations. */
+  /** Where the results are stored that are deleted with their operations. */
   readonly blobs?: BlobStore | undefined
   /** Milliseconds between two sweeps. */
   readonly everyMs: number
@@ -30,11 +30,12 @@ export interface SweeperOptions {
 const BATCH = 200
 /** How long the deletion of a batch's blobs may take, in milliseconds. */
 const DELETE_MS = 10_000
-/** How many processes are asked for in one turn of the event loop: each takes about 50 microseconds. */
+/** How many processes are checked in one turn of the event loop. Each check takes about 50 microseconds. */
 const ASKED_AT_ONCE = 100
 /**
- * How many holders one sweep asks for. Each ten more have a sweeper pass over one sweep more between two looks at them:
- * a look reads all leases, so the server answers a large fleet as often as a small one. The end of the lease remains.
+ * For each ten lease holders, a sweeper skips one more sweep between two checks of the holders. A check reads all
+ * leases, so a large fleet costs the server no more than a small one. A dead holder that no check finds is noticed when
+ * its lease ends.
  */
 const HOLDERS_ASKED_FOR = 10
 /** How many operations are remembered whose blobs could not be deleted. */
@@ -45,9 +46,12 @@ export class Sweeper {
   readonly #loop: Loop
   readonly #look: SharedLook
   readonly #deleteLimit = new TimeLimit(DELETE_MS, 'The blob store did not delete in time.')
-  /** Operations that were swept and whose blobs may still be there. What a crash forgets of them, the sweep of their records names again. */
+  /**
+   * Operations that were swept but whose blobs may still exist. After a crash, the sweep of their records finds them
+   * again.
+   */
   #undeleted: readonly string[] = []
-  /** How many sweeps do not ask who holds leases. */
+  /** How many sweeps are left that do not check the lease holders. */
   #toPass = 0
 
   constructor(options: SweeperOptions) {
@@ -82,12 +86,13 @@ export class Sweeper {
     for (const operation of expired) this.#countLoss(operation)
     if (expired.length >= BATCH || purged.length >= BATCH) this.#loop.wake()
     await this.#deleteBlobs(purged)
-    // Only a process of the same machine finds out that a holder is gone: while anything is held, each looks itself.
+    // Only a process of the same machine can find out that a holder has died. So each process checks while there are
+    // leases.
     const isIdle = !isAnyHeld && expired.length + purged.length + this.#undeleted.length === 0
     this.#look.looked('sweep', { foundNothing: isIdle })
   }
 
-  /** One that a deadline has ended while nothing ran has lost no attempt. */
+  /** An operation that its deadline ended while it did not run has lost no attempt. */
   #countLoss({ history, updatedAt }: Operation): void {
     const last = history.at(-1)
     if (last?.outcome === 'lost' && last.finishedAt === updatedAt) this.#options.metrics?.lost(1)
@@ -107,7 +112,10 @@ export class Sweeper {
     }
   }
 
-  /** A process that is gone renews nothing: to wait for its leases would only cost time. False where nobody holds any. */
+  /**
+   * Ends the leases of processes that have died, without waiting for the leases to run out. False if there are no
+   * leases.
+   */
   async #abandonDead(): Promise<boolean> {
     if (this.#toPass-- > 0) return true
     const holders = await this.#options.store.holders()
@@ -129,7 +137,7 @@ export class Sweeper {
   }
 }
 
-/** Those that are certainly gone. Others get their turn of the event loop in between. */
+/** The holders that have certainly died. Other work of the process runs in between. */
 async function deadOf(holders: readonly string[]): Promise<readonly string[]> {
   const dead: string[] = []
   let asked = 0
@@ -140,7 +148,7 @@ async function deadOf(holders: readonly string[]): Promise<readonly string[]> {
   return dead
 }
 
-/** Whether a holder is certainly gone: it was a process of this machine, and there is none of that id now. */
+/** Whether a holder has certainly died: it was a process of this machine, and no process has its id now. */
 function isDead(holder: string): boolean {
   const [machine, pid = ''] = holder.split('/')
   return machine === hostId && /^\d+$/.test(pid) && !isProcessAlive(Number(pid))

@@ -1,16 +1,19 @@
 /** The ends of delays that this process knows of: one timer for all of them, since very many operations may sleep. */
 import { timerMs } from '../model/duration.ts'
 
-/** Ends that are closer to each other are one, in milliseconds. */
+/** Ends that are closer together than this are treated as one, in milliseconds. */
 const STEP_MS = 10
-/** At least so long lies between two calls, in milliseconds: of many ends one after the other, each call finds several. */
+/**
+ * The shortest time between two calls, in milliseconds: if many delays end one after the other, one call handles
+ * several.
+ */
 const PACE_MS = 200
-/** How many are known: of more, those that end last are left to the polls. */
+/** How many ends are remembered. Of more, the latest are left to the polls. */
 const MOST = 10_000
 
 export class WakeUps {
   readonly #wake: () => void
-  /** In order, by the monotonic clock, in steps. */
+  /** The ends in order, by the monotonic clock, rounded up to steps. */
   readonly #ends: number[] = []
   #timer: NodeJS.Timeout | undefined
   #nextCall = 0
@@ -35,7 +38,7 @@ export class WakeUps {
     this.#ends.length = 0
   }
 
-  /** Where it stands, or is to be inserted. */
+  /** The index of the end, or where to insert it. */
   #placeOf(end: number): number {
     let [low, high] = [0, this.#ends.length]
     while (low < high) {

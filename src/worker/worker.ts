@@ -60,15 +60,18 @@ export interface WorkerSettings {
   readonly logEnds?: boolean
 }
 
-/** The name of this process as the holder of leases: its machine, its process id, and what tells two workers in it apart. */
+/**
+ * The name of this process as the holder of leases: its machine, its process id, and a part that differs between two
+ * workers of one process.
+ */
 export function holderName(): string {
   return `${hostId}/${process.pid}/${Math.random().toString(36).slice(2, 10)}`
 }
 
-/** How often the worker looks for cancel requests of all its attempts at most, and for which share of the time. */
+/** The shortest time between two checks for cancel requests, and the largest share of the time that they may take. */
 const LOOK_AT_ALL = { everyMs: 100, share: 0.02 }
 
-/** How long a shutdown goes on trying to hand back what is not done, should the store not answer. */
+/** How long a shutdown keeps trying to hand back unfinished operations while the store does not answer. */
 const HAND_BACK_MS = 5000
 const NO_LOG: Logger = { info: () => {}, warn: () => {}, error: () => {} }
 
@@ -82,19 +85,19 @@ export class Worker {
   readonly #ends = new Set<Promise<unknown>>()
   readonly #claiming: Loop
   readonly #look: SharedLook
-  /** What its claims look for: workers of the same types find the same. */
+  /** The types that it claims. Workers of the same types claim from the same operations. */
   #lookedFor = ''
   readonly #renewing: Loop
   readonly #renewalLimit: TimeLimit
   readonly #blobs: ResultBlobs | undefined
   readonly #slots: Slots
-  /** Hints that do not say what changed may be frequent, and renewals find cancel requests in any case. */
+  /** Hints that do not say what changed may be frequent, and renewals find cancel requests anyway. */
   readonly #lookAtAll = new PacedTask(() => this.#lookForCancels([...this.#runs.values()]), LOOK_AT_ALL)
   readonly #wakeUps = new WakeUps(() => this.#claiming.wake())
   #unwatch: () => void = () => {}
   #stopping = false
   #claimScheduled = false
-  /** Whether the last claim took all that was ready. Then a free slot claims nothing. */
+  /** Whether the last claim took everything that was ready. If so, a free slot does not start a claim. */
   #hasEmptied = false
   readonly #takenByType = new Map<string, number>()
   #claimsMade = 0
@@ -104,12 +107,12 @@ export class Worker {
     this.#logger = guardLogger(settings.logger)
     this.#blobs = settings.blobs && new ResultBlobs(settings.blobs, settings.store)
     this.#attempt = { ...settings, logger: this.#logger, blobs: this.#blobs }
-    // A runner that has its own bounds, such as its processes, takes no more than it can run at once.
+    // A runner with limits of its own, such as a number of processes, is given no more than it can run at once.
     const ahead = settings.runner.room === undefined
     this.#slots = new Slots({ count: settings.concurrency, ahead, isRemote: settings.store.isRemote })
     const onError = (error: unknown, loop: string) =>
       this.#logger.warn({ err: error, loop }, `The worker's ${loop} loop failed; continuing`)
-    // What does not answer is asked again, while the lease still lasts.
+    // A renewal without an answer is repeated while the lease lasts.
     this.#renewalLimit = new TimeLimit(settings.leaseMs / 3, 'The store did not answer a renewal in time.')
     const name = settings.name ?? 'work'
     this.#claiming = new Loop({
@@ -137,7 +140,7 @@ export class Worker {
     return this.#runs.size
   }
 
-  /** What its operator should know of beside the loops: outcomes that the store refuses. */
+  /** What an operator should know besides the state of the loops: outcomes that the store refuses. */
   get stuck(): readonly string[] {
     const isStuck = [...this.#runs.values()].some(run => run.isStuck)
     return isStuck ? [`${this.#settings.name ?? 'work'}.record`] : []
@@ -167,8 +170,8 @@ export class Worker {
   }
 
   /**
-   * Claims no more, tells handlers to stop, waits for them up to `shutdownMs`, and hands back what
-   * is not done. Resolves when nothing of it runs any more.
+   * Stops claiming, tells handlers to stop, waits for them up to `shutdownMs`, and hands back what is unfinished.
+   * Resolves when nothing runs any more.
    */
   async stop(): Promise<void> {
     this.#stopping = true
@@ -192,7 +195,7 @@ export class Worker {
   }
 
   /**
-   * Claims one operation by its id and runs it to its end. False where there is nothing to claim.
+   * Claims one operation by its id and runs it to its end. False if there is nothing to claim.
    *
    * @param execution the execution that this process is, as far as it knows
    * @throws when the outcome could not be recorded while the lease lasted
@@ -242,7 +245,7 @@ export class Worker {
     const { room } = this.#slots
     const limit = Math.min(room, this.#settings.runner.room?.() ?? room)
     const types = this.#room()
-    // What there is no slot for now is claimed for the next free one.
+    // Operations without a slot are claimed when the next slot is free.
     this.#hasEmptied = false
     if (limit <= 0 || types.length === 0) return
     const claims = await this.#settings.store.claim({ ...this.#claimBy, execution: null, from: { types, limit } })
@@ -255,7 +258,10 @@ export class Worker {
     if (isFull) this.#claiming.wake()
   }
 
-  /** The types with room under their own concurrency, after each claim another one first, so that none starves. */
+  /**
+   * The types that are below their own concurrency limit. After each claim another type comes first, so that none
+   * starves.
+   */
   #room(): { type: string; limit: number }[] {
     const { free, room } = this.#slots
     const share = Math.max(free, Math.ceil(room / this.#types.size))
@@ -285,7 +291,7 @@ export class Worker {
     const run = new RunningAttempt({ id, attempt }, type, asked, this.#attempt)
     this.#runs.set(id, run)
     this.#follow(cancelIfOrphan(this.#settings.store, operation))
-    // What was claimed while the shutdown began is handed back like the rest.
+    // Operations that were claimed while the shutdown began are handed back like the rest.
     if (this.#stopping) run.stop('ShutdownError')
     // The attempt that runs now counts among the counted ones, and has not failed yet.
     const failedBefore = countedAttempts(operation) - 1
@@ -351,7 +357,7 @@ export class Worker {
     return recorded.kind !== 'unrecorded'
   }
 
-  /** Everything that follows once the end of an attempt is in its record, or never will be. */
+  /** What follows when the end of an attempt is recorded, or never can be. */
   #ended(run: RunningAttempt, asked: Change, recorded: Recorded): void {
     if (recorded.kind === 'unrecorded') {
       this.#blobs?.release(run.lease)
@@ -413,7 +419,7 @@ export class Worker {
     }
   }
 
-  /** What cannot be read now comes with the next renewal. */
+  /** A cancel request that cannot be read now is found by the next renewal. */
   async #read(id: string): Promise<Operation | undefined> {
     try {
       return await this.#settings.store.read(id)
@@ -439,7 +445,7 @@ function countOf(type: string, claims: readonly Claim[]): number {
   return claims.filter(({ operation }) => operation.type === type).length
 }
 
-/** Of each type one after the other, so that none waits behind all of another. */
+/** One operation of each type in turn, so that no type waits until another is finished. */
 function inTurn(claims: readonly Claim[]): Claim[] {
   const queues = [...Map.groupBy(claims, ({ operation }) => operation.type).values()]
   const longest = Math.max(0, ...queues.map(queue => queue.length))

@@ -23,9 +23,9 @@ export interface Task {
   readonly claimedAt: number
   /** When its operation must have ended, by the same clock; null for never. */
   readonly deadline: number | null
-  /** What the handler waited for last, and which events have come. */
+  /** What the handler waited for last, and which events have arrived. */
   readonly waits: Waits | null
-  /** Where clients reach the API; null where nobody has said. */
+  /** The URL under which clients reach the API; null if it is not set. */
   readonly publicUrl: string | null
   /** A JSON string. */
   readonly input: string
@@ -41,13 +41,13 @@ export interface ChildSubmission extends Submission {
 /** The children that have not ended. */
 export interface Family {
   readonly unfinished: readonly string[]
-  /** How often ends of children had been reported to the operation before that was read. */
+  /** How many ends of children had been reported to the operation before that was read. */
   readonly told: number
 }
 
 /** How a child has ended. */
 export interface ChildEnd {
-  /** Undefined of one that is gone. */
+  /** Undefined if the child was deleted. */
   readonly status: FinalStatus | undefined
   readonly type?: string
   /** When, in milliseconds since the epoch, by the store's clock. */
@@ -63,13 +63,13 @@ export interface Host {
   steps(): Promise<ReadonlyMap<string, string>>
   /** Resolves when the step is durable. Rejects when the attempt has lost its lease. */
   recordStep(name: string, value: string): Promise<void>
-  /** Submits children, and gives their ids: of one that was submitted before, the id that it has. */
+  /** Submits children and returns their ids. A child that was submitted before keeps its id. */
   submit(children: readonly ChildSubmission[]): Promise<readonly string[]>
-  /** Reads which children have not ended. */
+  /** Reads which children have not ended yet. */
   family(): Promise<Family>
-  /** Reads how children have ended, in their order; undefined for one that has not. */
+  /** Reads how children have ended, in their order; undefined for a child that has not ended. */
   childEnds(ids: readonly string[]): Promise<readonly (ChildEnd | undefined)[]>
-  /** Reads the output of a child, as a JSON string; undefined where there is none, or it is no longer kept. */
+  /** Reads the output of a child, as a JSON string; undefined if it has none, or it is no longer kept. */
   childOutput(id: string): Promise<string | undefined>
   /** Stores a result that is not JSON and returns the output to record for it. Undefined without a blob store. */
   readonly upload?: ((media: Media) => Promise<string>) | undefined
@@ -119,7 +119,7 @@ export interface RunContext {
   readonly signal: AbortSignal
   /** How long after an abort for this reason the attempt may go on before it is ended by force, in milliseconds. */
   readonly graceMs: (reason: StopReason) => number
-  /** Called with errors of the handler that clients do not see. */
+  /** Called with errors of the handler that are not shown to clients. */
   readonly onError: (error: unknown) => void
 }
 

@@ -1,4 +1,4 @@
-/** What a run in a child process needs of its worker: it sends, and it asks and waits for the one answer. */
+/** How a run in a child process talks to its worker: it sends messages, or asks a question and waits for the answer. */
 import { join } from 'node:path'
 import type { LogLevel } from '../../../model/handler.ts'
 import type { Media } from '../../../model/media.ts'
@@ -42,7 +42,7 @@ export class ChildHost implements Host {
     this.#controller.abort(new StopError(reason))
   }
 
-  /** Nothing of the run is sent any more: the worker has its outcome. */
+  /** Sends nothing more for this run: the worker has its outcome. */
   end(): void {
     this.#over = true
     this.#questions.clear()

@@ -1,6 +1,6 @@
 /**
- * The program of a child process: it runs handlers for a worker, one attempt at a time. It holds no lease
- * and opens no store: the worker does both, so a handler that blocks this process loses nothing.
+ * The program of a child process: it runs handlers for a worker, one attempt at a time. It holds no lease and opens no
+ * store. The worker does both, so a handler that blocks this process loses nothing.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { Worker } from 'node:worker_threads'
@@ -16,9 +16,9 @@ import { ChildHost } from './child-host.ts'
 import { enclose, type FromChild, readToChild, type ToChild } from './child-messages.ts'
 import { LEFT_BEHIND_EXIT_CODE } from './environment.ts'
 
-/** Before handlers are loaded, which may replace it. */
+/** Taken before handlers are loaded, since they may replace it. */
 const post = process.send?.bind(process)
-/** The number of the run that the code that is executed belongs to, also in its timers and promises. */
+/** The number of the run that the current code belongs to, also in timers and promises. */
 const origin = new AsyncLocalStorage<number>()
 let handlers: ReadonlyMap<string, Handler> = new Map()
 let running: ChildHost | undefined
@@ -62,7 +62,10 @@ function withoutUpload(host: Host): Host {
   }
 }
 
-/** An outcome that cannot be sent, such as one that holds a function, is the same the next time, so the failure is final. */
+/**
+ * An outcome that cannot be sent, such as one that holds a function, would be the same the next time, so the failure is
+ * final.
+ */
 function sendOutcome(number: number, outcome: Outcome): void {
   try {
     send(number, { kind: 'end', outcome })
@@ -91,14 +94,14 @@ process.on('message', received => {
   if (message !== undefined) take(message.run, message.content)
 })
 
-// Beside the process that ends, its attempt would only have an exit code to show.
+// Without this message, the attempt would only have the exit code of the process to show.
 process.on('uncaughtExceptionMonitor', error => {
   const number = running?.number
   if (number !== undefined && origin.getStore() === number)
     send(number, { kind: 'uncaught', error: describeError(error) })
 })
 
-// An end that the running attempt has not caused must not count as its failure.
+// An exit that the running attempt did not cause must not count as its failure.
 process.on('exit', () => {
   if (running !== undefined && origin.getStore() !== running.number) process.exitCode = LEFT_BEHIND_EXIT_CODE
 })

@@ -1,6 +1,6 @@
 /**
- * What a worker and a child process that runs its handlers send each other. Handlers share the channel, so
- * every message is in an envelope with a mark of its own, and what has no envelope or a wrong content is ignored.
+ * What a worker and a child process that runs its handlers send each other. Handlers share the channel, so every
+ * message is in a marked envelope. A message without an envelope, or with wrong content, is ignored.
  */
 
 import type { LogLevel } from '../../../model/handler.ts'
@@ -18,7 +18,7 @@ export type ToChild =
   /** The one answer to a question: a value, or an error. */
   | { readonly kind: 'answer'; readonly question: number; readonly value?: unknown; readonly error?: AttemptError }
 
-/** What a child asks of the worker. Each question gets one answer, as long as its run lasts. */
+/** What a child asks its worker. Each question gets one answer while its run lasts. */
 export type Question =
   /** The steps that earlier attempts have recorded. */
   | { readonly ask: 'steps' }
@@ -36,16 +36,16 @@ export type Question =
 export type FromChild =
   | { readonly kind: 'loaded'; readonly types: readonly string[] }
   | { readonly kind: 'unloadable'; readonly reason: string }
-  /** The run has arrived, and its handler is called next. */
+  /** The child has received the run, and calls its handler next. */
   | { readonly kind: 'begun' }
   | { readonly kind: 'end'; readonly outcome: Outcome }
-  /** What nothing caught. The process ends next, unless a handler has arranged otherwise. */
+  /** An uncaught error. The process ends next, unless a handler has installed its own listener. */
   | { readonly kind: 'uncaught'; readonly error: AttemptError }
   | { readonly kind: 'progress'; readonly progress: Progress }
   | { readonly kind: 'log'; readonly level: LogLevel; readonly message: string }
   | { readonly kind: 'question'; readonly number: number; readonly question: Question }
 
-/** A message with the number of the run that it is about. The number 0 is about the child as a whole. */
+/** A message with the number of its run. The number 0 means the child as a whole. */
 export interface Envelope<Content> {
   readonly mark: typeof MARK
   readonly run: number
@@ -58,7 +58,7 @@ export function enclose<Content>(run: number, content: Content): Envelope<Conten
   return { mark: MARK, run, content }
 }
 
-/** What a child has sent; undefined where it is not a message of Waybill's. */
+/** Reads what a child has sent; undefined if it is not a message of Waybill's. */
 export function readFromChild(received: unknown): Envelope<FromChild> | undefined {
   return isEnvelope(received) && isFromChild(received.content) ? (received as Envelope<FromChild>) : undefined
 }
@@ -68,7 +68,7 @@ export function isWatchReport(received: unknown): boolean {
   return isObject(received) && (Array.isArray(received['watch:import']) || Array.isArray(received['watch:require']))
 }
 
-/** What the worker has sent; undefined where it is not a message of Waybill's. */
+/** Reads what the worker has sent; undefined if it is not a message of Waybill's. */
 export function readToChild(received: unknown): Envelope<ToChild> | undefined {
   if (!isEnvelope(received) || !isObject(received.content)) return undefined
   const { kind } = received.content
@@ -76,7 +76,7 @@ export function readToChild(received: unknown): Envelope<ToChild> | undefined {
   return known ? (received as Envelope<ToChild>) : undefined
 }
 
-/** The error that was described. One that stops the attempt has its class again. */
+/** Makes the described error again. An error that stops the attempt gets its class back. */
 export function receivedError({ name, message, code, stack, cause }: AttemptError): Error {
   const stop = STOP_REASONS.find(reason => reason === name)
   if (stop !== undefined) return new StopError(stop)

@@ -1,17 +1,18 @@
 /**
- * The children of a worker. They are started as runs need them and given one run at a time. When a start fails,
- * the pool itself tries again after a pause, and until one succeeds it only has room for what its idle children take.
+ * The children of a worker. They are started as runs need them, and each is given one run at a time. When a start
+ * fails, the pool tries again after a pause. Until a start succeeds, it only has room for the runs that its idle
+ * children can take.
  */
 import { type RunContext, type RunResult, stopReason, type Task } from '../runner.ts'
 import { Child, type ChildSettings, type ChildState } from './child.ts'
 
 /** What a pool is made with. */
 export interface PoolSettings extends ChildSettings {
-  /** The most children, beside one that is ending. */
+  /** The most children, not counting those that are ending. */
   readonly concurrency: number
   /** Runs after which a child is replaced. */
   readonly maxAttemptsPerChild: number
-  /** How long a child rests before it is ended, as long as another one rests, in milliseconds. */
+  /** How long a child may be idle before it is ended, provided another child is idle, in milliseconds. */
   readonly idleMs: number
 }
 
@@ -25,9 +26,9 @@ interface NoChild {
   readonly reason: string
 }
 
-/** A run that two children in a row did not live to begin is lost: it may be what ends them. */
+/** After this number of children in a row that died before they began it, a run is lost: it may be what kills them. */
 const MAX_UNBEGUN = 2
-/** How long the end of all children may take; only the system can hold up a kill. */
+/** How long the end of all children may take. After a kill only the operating system can delay it. */
 const CLOSE_MS = 5000
 
 export class ChildPool {
@@ -47,7 +48,7 @@ export class ChildPool {
   /**
    * Starts the first child.
    *
-   * @param onRoom called when there may be room again after starts had failed
+   * @param onRoom called when there may be room again after failed starts
    * @throws when its handlers cannot be loaded
    */
   async start(onRoom: () => void): Promise<readonly string[]> {
@@ -58,7 +59,7 @@ export class ChildPool {
     return types
   }
 
-  /** How many more runs would have a child at once, or as soon as it has loaded. */
+  /** How many more runs would get a child at once, or as soon as a child has loaded. */
   room(): number {
     if (this.#closed) return 0
     const most = this.#failures === 0 ? this.#settings.concurrency - this.#count('busy') : this.#count('idle')
@@ -116,7 +117,7 @@ export class ChildPool {
     return await promise
   }
 
-  /** Starts as many children as runs wait for, as far as there may be more. */
+  /** Starts a child for each waiting run, up to the limit. */
   #startForWaiting(): void {
     while (this.#waiting.size > this.#count('starting') && this.#mayStart()) this.#startOne()
     if (this.#pause !== undefined) this.#handBackExcess('No process for handlers can be started at present.')
@@ -160,7 +161,7 @@ export class ChildPool {
     if (failed) this.#onRoom()
   }
 
-  /** Pauses starts, and hands back the runs that no child is starting for. */
+  /** Pauses starts, and hands back the runs for which no child is starting. */
   #startFailed(error: unknown): void {
     if (this.#closed) return
     const pauseMs = Math.min(100 * 2 ** ++this.#failures, 5000)
@@ -183,7 +184,7 @@ export class ChildPool {
       this.#startOne()
       return
     }
-    // All children that there may be are there: the next start is for the next run that needs one.
+    // The limit is reached: the next start is made for the next run that needs one.
     this.#failures = 0
     this.#onRoom()
   }
@@ -193,7 +194,7 @@ export class ChildPool {
     else child.kill()
   }
 
-  /** Gives a child that is ready to the run that has waited longest, or lets it rest. */
+  /** Gives a child that is ready to the run that has waited longest, or lets the child be idle. */
   #offer(child: Child): void {
     if (this.#closed || child.state === 'ending') return
     const [waiting] = this.#waiting
@@ -216,7 +217,7 @@ export class ChildPool {
   }
 }
 
-/** The end of a run whose handler was not called: it costs no attempt. */
+/** The end of a run whose handler was not called. It does not count as an attempt. */
 function notBegun(signal: AbortSignal, reason: string): RunResult {
   const canceled = signal.aborted && stopReason(signal) === 'CanceledError'
   return canceled ? { kind: 'ended' } : { kind: 'unstarted', reason }

@@ -1,6 +1,6 @@
 /**
- * Runs handlers in child processes, one attempt in each at a time, so that work that computes
- * blocks no one, and a crash costs one attempt, at once, with its reason.
+ * Runs handlers in child processes, one attempt in each at a time, so that heavy computing blocks nothing else, and a
+ * crash ends only its own attempt, at once and with a reason.
  */
 
 import { guardLogger, type Logger } from '../../../util/logger.ts'
@@ -21,11 +21,15 @@ export interface ChildProcessOptions {
   /** Arguments for Node itself, such as `--max-old-space-size=512`. Default: those of this process that suit a child. */
   readonly execArgv?: readonly string[] | undefined
   /**
-   * How much the children give way to what else runs, from when they have loaded their handlers: `idle`, or 0 (not at
-   * all) to 19. Default `idle`: on a machine whose every core computes, the API answers as if none did.
+   * The scheduling priority of the children once they have loaded their handlers: `idle`, or a nice value from 0
+   * (normal) to 19 (lowest). Default `idle`: the API answers as fast as on an idle machine, even if every core
+   * computes.
    */
   readonly niceness?: Niceness | undefined
-  /** How many attempts a child runs before it is replaced, which bounds what a leak can take. 1: a fresh child for each. Default 10,000. */
+  /**
+   * How many attempts a child runs before it is replaced, which limits memory leaks. 1: a new child for each attempt.
+   * Default 10,000.
+   */
   readonly maxAttemptsPerChild?: number | undefined
   /** How long a child may take to load the handlers. Default 1 minute. */
   readonly startTimeoutMs?: number | undefined

@@ -58,7 +58,7 @@ export class ChildRun {
     else signal.addEventListener('abort', this.#onAbort, { once: true })
   }
 
-  /** Takes a message of the child. */
+  /** Handles a message of the child. */
   take(content: FromChild): void {
     if (this.#over) return
     switch (content.kind) {
@@ -82,7 +82,7 @@ export class ChildRun {
     }
   }
 
-  /** The child has ended, and all that it had sent has been taken. */
+  /** Called when the child has ended and all its messages were handled. */
   processEnded({ code, reason }: ProcessEnd): void {
     if (!this.#begun) this.#finish({ kind: 'unbegun', reason })
     else if (code === LEFT_BEHIND_EXIT_CODE) this.#finish({ kind: 'lost', reason: LEFT_BEHIND })
@@ -118,7 +118,7 @@ export class ChildRun {
     }
   }
 
-  /** Never rejects. After the run nothing is left that waits for the answer. */
+  /** Never rejects. After the run, nothing waits for the answer any more. */
   async #answer(question: number, asked: Question): Promise<void> {
     const answer = await this.#ask(asked).then(
       value => ({ value }),

@@ -11,7 +11,7 @@ import { ChildRun, type ChildRunResult, type ProcessEnd } from './child-run.ts'
 import { makeSpool, removeSpool } from './spool.ts'
 import { relayStderr } from './stderr.ts'
 
-/** Where a child is in its life: `ending` from the moment that it is killed, or has ended by itself. */
+/** The state of a child. It is `ending` from the moment when it is killed or has ended by itself. */
 export type ChildState = 'starting' | 'idle' | 'busy' | 'ending'
 
 /** What a child is made with. */
@@ -27,17 +27,23 @@ export interface ChildSettings {
 
 /** How much of what a child last wrote to standard error is kept, to find out why it ended. */
 const STDERR_TAIL = 4096
-/** How long to wait, after a process has ended, for what it had sent before; something else may hold its pipes open. */
+/** How long to wait, after a process has ended, for what it sent before. Another process may hold its pipes open. */
 const DRAIN_MS = 1000
-/** Under `node --watch` this process tells, as Node does in each process, which files it has loaded: those of its children count as well. */
+/**
+ * Under `node --watch`, each process reports the files that it has loaded. This process also reports those of its
+ * children.
+ */
 const IS_WATCHED = process.env.WATCH_REPORT_DEPENDENCIES !== undefined
-/** A group of processes, by which all that a handler has started can be killed; Windows has none. */
+/**
+ * The child leads a process group, so that everything a handler has started can be killed. Windows has no process
+ * groups.
+ */
 const GROUPS = process.platform !== 'win32'
 
 export class Child {
-  /** The names of the operation types that it has handlers for. Rejects where it cannot be made ready. */
+  /** The names of the operation types that it has handlers for. Rejects if it cannot be made ready. */
   readonly loaded: Promise<readonly string[]>
-  /** Resolves when the process has ended, all that it had sent has been taken, and its folder is gone. */
+  /** Resolves when the process has ended, all its messages were handled, and its folder is deleted. */
   readonly exited: Promise<ProcessEnd>
   /** Runs that it was given. */
   served = 0
@@ -77,13 +83,13 @@ export class Child {
     return this.#state
   }
 
-  /** Gives it out: nobody else is given it until {@link rest}. */
+  /** Reserves the child: no other run is given it until {@link rest}. */
   reserve(): void {
     this.#state = 'busy'
     clearTimeout(this.#idleTimer)
   }
 
-  /** It is free for the next run. `onIdle` is called when it has had none for so long. */
+  /** Frees the child for the next run. `onIdle` is called when it has had no run for that time. */
   rest(idleMs: number, onIdle: () => void): void {
     this.#state = 'idle'
     this.#idleTimer = setTimeout(this.#guard(onIdle), idleMs).unref()
@@ -106,7 +112,7 @@ export class Child {
     return end
   }
 
-  /** Ends it, and all that its handlers have started, at once. */
+  /** Kills the child and everything that its handlers have started. */
   kill(): void {
     if (this.#state === 'ending') return
     this.#state = 'ending'
@@ -116,7 +122,7 @@ export class Child {
 
   #listen(): void {
     const { stderr } = this.#process
-    // Without file handles left there is a process object without streams.
+    // When the system has no file descriptors left, the process object has no streams.
     if (stderr) {
       stderr.on('error', () => {})
       relayStderr(stderr, data => {
@@ -141,7 +147,7 @@ export class Child {
     const message = readFromChild(received)
     if (message === undefined) this.#takeStrange(received)
     else if (message.run === 0) this.#takeLoad(message.content)
-    // What comes late is of a run that is over.
+    // A late message belongs to a run that is over.
     else if (message.run === this.served) this.#run?.take(message.content)
   }
 
@@ -175,7 +181,7 @@ export class Child {
     this.#load.reject(new Error(reason))
   }
 
-  /** It could not be started; or it could not be sent something, and then it ends by its exit. */
+  /** The process could not be started, or could not be sent a message. In the second case its exit follows. */
   #failed(error: Error): void {
     if (this.#process.pid === undefined) this.#gone({ code: null, reason: error.message })
     else this.kill()
@@ -201,7 +207,7 @@ export class Child {
     void this.#removeSpool().then(() => this.#exit.resolve(end))
   }
 
-  /** What it was writing when it ended is of no use. */
+  /** A file that it was writing when it ended is incomplete. */
   async #removeSpool(): Promise<void> {
     const folder = await this.#spool?.catch(() => undefined)
     if (folder !== undefined) await removeSpool(folder)
@@ -214,7 +220,7 @@ export class Child {
       if (GROUPS) process.kill(-pid, 'SIGKILL')
       else this.#process.kill('SIGKILL')
     } catch {
-      // All of them have ended.
+      // All processes of the group have ended.
     }
   }
 

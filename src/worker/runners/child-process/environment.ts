@@ -1,11 +1,11 @@
-/** What a child process knows of its place. */
+/** How a child process knows that it is one. */
 import { isStartedAs } from '../../../util/process-origin.ts'
 
-/** The exit code of a child that something outside of the running attempt has ended. */
+/** The exit code of a child that was ended by something other than its running attempt. */
 export const LEFT_BEHIND_EXIT_CODE = 86
 
 /**
- * Refuses to start children from a child, which would start more of them without an end.
+ * Refuses to start children from a child, which would start further children without end.
  *
  * @throws when this process runs handlers itself
  */

@@ -1,7 +1,7 @@
 /**
- * Where a child process puts the bytes of a result for the worker, which uploads them: in files of a
- * private folder for each child, which goes with it. The folder's name tells whose it is, so that what
- * a worker left behind that was killed goes when the next one starts.
+ * Where a child process puts the bytes of a result for the worker, which uploads them: in files of a private folder for
+ * each child, which is deleted with the child. The folder's name names its worker, so that the next worker deletes what
+ * a killed one left behind.
  */
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -16,7 +16,7 @@ const PREFIX = `waybill-spool-${hostId}-`
 /** A file with the bytes of a result. */
 export interface Spooled {
   readonly path: string
-  /** It was written for the worker, which deletes it. */
+  /** The file was written for the worker, which deletes it. */
   readonly temporary: boolean
 }
 
@@ -40,7 +40,7 @@ export async function removeSpool(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true }).catch(() => {})
 }
 
-/** Removes the folders of workers of this machine that are gone. */
+/** Removes the folders of workers of this machine that no longer run. */
 export async function removeStraySpools(): Promise<void> {
   const names = await readdir(tmpdir()).catch(() => [])
   const strays = names.filter(
@@ -50,7 +50,7 @@ export async function removeStraySpools(): Promise<void> {
 }
 
 /**
- * The file of a result: the one that it names, or a new one, written until the signal is aborted.
+ * The file of a result: the file that the result names, or a new one. Writing stops when the signal aborts.
  *
  * @param newPath called where a new file is needed
  */
@@ -67,6 +67,6 @@ export async function spool({ body }: Media, newPath: () => Promise<string>, sig
 }
 
 function isFile(body: Media['body']): body is { readonly path: string } {
-  // A stream of a file has a path too.
+  // A file stream has a path, too.
   return typeof body === 'object' && 'path' in body && !(Symbol.asyncIterator in body)
 }

@@ -1,10 +1,10 @@
-/** Hands the standard error of children on to that of this process, no faster than it is read there. */
+/** Passes the standard error of children on to that of this process, no faster than it is read there. */
 import type { Readable } from 'node:stream'
 
-/** Children that wait until standard error takes more. Their own writes wait in their own memory. */
+/** Children that wait until standard error accepts more. Their output waits in their own memory. */
 const waiting = new Set<Readable>()
 
-/** @param onData given what is handed on */
+/** @param onData called with each chunk that is passed on */
 export function relayStderr(source: Readable, onData: (data: Buffer) => void): void {
   source.on('data', (data: Buffer) => {
     onData(data)
