@@ -1,6 +1,6 @@
 /**
  * Puts the rooms together: a store, the operation types, and what runs the work, as one object to start, use and stop.
- * It does not contain HTTP: `servers/` does.
+ * It has no HTTP of its own: `servers/` puts it on the wire.
  */
 import { Batches } from './batches/batches.ts'
 import type { BlobStore } from './blobs/blob-store.ts'

@@ -1,4 +1,4 @@
-/** Works off batches: each submits its items as children, and ends when all of them have. */
+/** Runs batches: each submits its items as children, and ends when all of them have ended. */
 import { type Child, type Handler, handler, type Job } from '../model/handler.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
 import type { OperationStore, WorkQueue } from '../stores/store.ts'
@@ -7,14 +7,14 @@ import type { Loop } from '../util/loop.ts'
 import { internalWorker } from '../worker/internal-worker.ts'
 import type { Worker } from '../worker/worker.ts'
 
-/** What batches work with. */
+/** What batches need. */
 export interface BatchesContext {
   /** Claims from it skip paused types. */
   readonly store: OperationStore & WorkQueue
   readonly logger: Logger
 }
 
-/** How many items are handed to the store before the handler looks up: a cancel is seen, and progress told. */
+/** How many items are submitted at once. In between, the handler checks for a cancel and reports progress. */
 const CHUNK = 500
 
 export class Batches {

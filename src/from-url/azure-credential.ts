@@ -1,14 +1,14 @@
 /**
- * A credential that remembers how its tokens come. A service that is entered with a token is late or refuses where the
- * token is late or missing, and would be blamed for it.
+ * A credential that remembers how its token requests went. If a token is late or missing, the service is late or
+ * refuses, and the error would blame the service.
  */
 
-/** What of a credential of `@azure/identity` is used. */
+/** The part of a credential of `@azure/identity` that is used. */
 interface Credential<Scopes, Options, Token> {
   getToken(scopes: Scopes, options?: Options): Promise<Token>
 }
 
-/** The credential gave no token: what a service answers without one is not its fault. */
+/** The credential gave no token, so the error is not the fault of the service. */
 export class NoTokenError extends Error {
   override readonly name = 'NoTokenError'
 }
@@ -17,8 +17,8 @@ const CURE =
   'Check the identity of the app or job and AZURE_CLIENT_ID, or log in with "az login". A new identity takes some minutes.'
 
 /**
- * Shares one request for a token among all who want it at a time, and lets it go on where one of them gives up: a slow
- * token then comes to the next try, and is not requested again from the start.
+ * Shares one token request among all callers that wait at the same time. The request goes on when a caller gives up: a
+ * slow token is then ready for the next try, and is not requested again.
  */
 export class SharedCredential<Scopes, Options extends object, Token> {
   readonly #credential: Credential<Scopes, Options, Token>
@@ -53,7 +53,7 @@ export class SharedCredential<Scopes, Options extends object, Token> {
     return pending
   }
 
-  /** The error of a service, or where a token was missing the error that says so. */
+  /** The error of a service, or the {@link NoTokenError} that caused it. */
   explain(error: unknown, service: string): unknown {
     const [pending] = this.#pending.values()
     if (pending !== undefined) {
@@ -67,7 +67,7 @@ export class SharedCredential<Scopes, Options extends object, Token> {
   }
 }
 
-/** What opens, with errors that name the credential where that is the cause. */
+/** Opens something, with errors that name the credential if it is the cause. */
 export function explainOpenFailures<Opened extends { open(): Promise<void> }>(
   it: Opened,
   credential: { explain(error: unknown, service: string): unknown } | undefined,

@@ -1,19 +1,19 @@
-/** Azure Database for PostgreSQL, entered by an identity: the password is a token, which is asked for at each connection. */
+/** Azure Database for PostgreSQL with an identity: the password is a token, which is requested for each connection. */
 
 const HOST = /\.postgres\.database\.azure\.com$/
 const SCOPE = 'https://ossrdbms-aad.database.windows.net/.default'
 
-/** What of a credential of `@azure/identity` is needed. */
+/** The part of a credential of `@azure/identity` that is used. */
 export interface TokenSource {
   getToken(scope: string): Promise<{ readonly token: string }>
 }
 
-/** Whether a URL is of such a server and brings no password of its own. */
+/** Whether a URL names such a server and has no password. */
 export function entersByIdentity({ hostname, password, searchParams }: URL): boolean {
   return HOST.test(hostname) && password === '' && !searchParams.has('password') && !process.env.PGPASSWORD
 }
 
-/** What a `Pool` of `pg` is made with. The server's certificate is always checked. */
+/** The options for a `Pool` of `pg`. The server's certificate is always checked. */
 export function identityConfig(target: URL, credential: TokenSource) {
   return {
     host: target.hostname,

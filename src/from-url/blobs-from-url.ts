@@ -1,4 +1,4 @@
-/** Blob stores by their URLs, as `store.ts` has stores. */
+/** Opens blob stores by their URLs, as `store-from-url.ts` does for stores. */
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { azureBlobs } from '../blobs/azure/azure.ts'
@@ -11,8 +11,8 @@ import { connectPostgres, redactUnreadable, UrlError, withClose } from './urls.t
 /** Options of {@link blobsFromUrl}. */
 export interface BlobsUrlOptions {
   /**
-   * Refuses a folder that is not there and, when it is opened, a schema of PostgreSQL without the tables, which would
-   * else be made. Default false.
+   * Fails if the folder, or the tables in the schema of PostgreSQL, do not exist, instead of making them. The tables
+   * are checked when the blob store is opened. Default false.
    */
   readonly existing?: boolean | undefined
 }
@@ -31,8 +31,8 @@ const AZURE_PACKAGES = '@azure/storage-blob @azure/identity'
  * | `postgres://user@host/database?schema=waybill` | tables beside the store's, by the package `pg` |
  * | `azure:https://account.blob.core.windows.net/container` | Azure Blob Storage, by `@azure/storage-blob` and `@azure/identity` |
  *
- * Azure is entered with the signature that the URL has (`?sv=…&sig=…`), else with the account's key where
- * `AZURE_STORAGE_KEY` is set, as emulators want it, else with `DefaultAzureCredential`.
+ * Azure is accessed with the signature in the URL (`?sv=…&sig=…`), else with the account's key if `AZURE_STORAGE_KEY`
+ * is set, as for emulators, else with `DefaultAzureCredential`.
  *
  * @throws {TypeError} when it is not such a URL; the message says what it may be, and never holds a secret
  * @throws when a package is not installed; the message says how to install it
@@ -60,7 +60,7 @@ async function openPostgres(target: URL, existing: boolean): Promise<BlobStore> 
   return withClose(postgresBlobs(pool, { ...options, migrate: !existing }), () => pool.end())
 }
 
-/** One part is the container; where a host has several accounts, as an emulator has, the account comes before it. */
+/** The last part is the container. If a host has several accounts, as an emulator does, the account comes before it. */
 function isContainer({ hostname, pathname }: URL): boolean {
   const parts = pathname.split('/').filter(Boolean).length
   return parts === 1 || (parts === 2 && !hostname.includes('.blob.'))

@@ -1,17 +1,17 @@
-/** The packages of vendors, which are the user's to install. */
+/** Loads the packages of vendors, which the user installs. */
 import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
 import { SharedCredential } from './azure-credential.ts'
 
-/** A managed identity in Azure, the user who is logged in elsewhere. */
+/** The credential: a managed identity in Azure, elsewhere the user who is logged in. */
 export async function azureCredential(packages: string) {
   const { DefaultAzureCredential } = await load<typeof import('@azure/identity')>('@azure/identity', packages)
   return new SharedCredential(new DefaultAzureCredential())
 }
 
 /**
- * A vendor's package: as this package finds it, or as the project in the working directory does, which is
- * whose dependency it is.
+ * Loads a vendor's package: as this package finds it, or else as the project in the working directory does, since the
+ * package is a dependency of the project.
  */
 export async function load<Module>(name: string, install: string): Promise<Module> {
   try {
@@ -27,7 +27,7 @@ export async function load<Module>(name: string, install: string): Promise<Modul
   }
 }
 
-/** Whether it is that package which is missing, and not one that it needs itself. */
+/** Whether that package is missing, and not one of its own dependencies. */
 function isMissing(name: string, error: unknown): boolean {
   const { code, message } = error as NodeJS.ErrnoException
   return (code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND') && message.includes(`'${name}'`)

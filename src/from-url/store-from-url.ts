@@ -1,5 +1,5 @@
 /**
- * Stores by their URLs: what a command line, a container's environment or a short program names a store by.
+ * Opens stores by their URLs, as command lines, environments of containers and short programs name them.
  *
  * | URL | store |
  * |---|---|
@@ -25,20 +25,20 @@ import { connectPostgres, redactUnreadable, UrlError, withClose } from './urls.t
 /** Options of {@link storeFromUrl}. */
 export interface StoreUrlOptions {
   /**
-   * Refuses, before or at {@link Store.open}, a SQLite file that is not there, and a schema of PostgreSQL that has no
-   * store or one of an older version, which would else be made or migrated. Default false.
+   * Fails, at the latest in {@link Store.open}, if the SQLite file does not exist, or if the schema of PostgreSQL has
+   * no store or one of an older version, instead of making or migrating it. Default false.
    */
   readonly existing?: boolean | undefined
   /** Roles of PostgreSQL that may work with the tables, beside those that the URL names as `grantTo`. Default: none. */
   readonly grantTo?: readonly string[] | undefined
   /**
-   * For an execution, which works on one operation: at most two connections to PostgreSQL, of which one is given back
-   * when it is idle, and none that listens. Executions may be many, and connections are few. Default false.
+   * For an execution, which runs one operation: at most two connections to PostgreSQL, one of which is closed when
+   * idle, and none for notifications. There may be many executions, and connections are few. Default false.
    */
   readonly forExecution?: boolean | undefined
   /**
-   * Keeps what is too large for an item of Cosmos DB; the other stores need none. The store opens it, and the code that made
-   * it closes it.
+   * Keeps data that is too large for an item of Cosmos DB; the other stores do not need it. The store opens it, and the
+   * code that made it closes it.
    */
   readonly blobs?: BlobStore | undefined
 }
@@ -63,9 +63,9 @@ const FORMS =
  * Makes the store that a URL names, and the client it needs, which is closed with it. Nothing is sent before
  * {@link Store.open}.
  *
- * Cosmos DB, and Azure's PostgreSQL where the URL has no password, are entered with `DefaultAzureCredential`: a managed
- * identity in Azure, the user who is logged in elsewhere. Cosmos DB, where
- * `COSMOS_KEY` is set, as emulators want it, with that key.
+ * Cosmos DB, and Azure's PostgreSQL if the URL has no password, are accessed with `DefaultAzureCredential`: a managed
+ * identity in Azure, elsewhere the user who is logged in. If `COSMOS_KEY` is set, as for emulators, Cosmos DB is
+ * accessed with that key.
  *
  * @throws {TypeError} when it is not such a URL; the message says what it may be, and never holds a password
  * @throws when the driver's package is not installed; the message says how to install it
@@ -77,12 +77,12 @@ export async function storeFromUrl(url: string, options: StoreUrlOptions = {}): 
   return await kindOf(url).store(url, options)
 }
 
-/** The SQL that opening the store would run; empty where there is nothing to do. The store is only looked at. */
+/** The SQL that opening the store would run; empty if there is nothing to do. The store is only read. */
 export async function migrationPlanFor(url: string, grantTo: readonly string[] = []): Promise<string> {
   return await kindOf(url).plan(url, grantTo)
 }
 
-/** Whether a URL is of PostgreSQL, whose users need grants. */
+/** Whether a URL names PostgreSQL, whose users need grants. */
 export function hasRoles(url: string): boolean {
   return kindOf(url).store === openPostgres
 }
@@ -105,14 +105,17 @@ async function openSqlite(url: string, { existing = false }: StoreUrlOptions): P
   return sqliteStore({ path })
 }
 
-/** The file that a URL of SQLite names. */
+/** The file that a SQLite URL names. */
 export function sqlitePath(url: string): string {
   const path = url.slice('sqlite:'.length)
   if (path === '') throw wrongUrl(url)
   return path
 }
 
-/** The pool of an execution. The first connection stays: another might not be had for the outcome. */
+/**
+ * The pool of an execution. The first connection stays open: a new one might not be available when the outcome is
+ * recorded.
+ */
 const EXECUTION_POOL = { max: 2, min: 1, idleTimeoutMillis: 1000 }
 
 async function openPostgres(url: string, given: StoreUrlOptions): Promise<Store> {
@@ -124,7 +127,7 @@ async function openPostgres(url: string, given: StoreUrlOptions): Promise<Store>
     credential,
   } = await connectPostgres(postgresUrl(url), forExecution ? EXECUTION_POOL : {})
   const notifications = forExecution ? { notifications: 'send' as const } : {}
-  // What only looks grants nothing.
+  // A store that is only read grants nothing.
   const roles = existing ? [] : [...named, ...grantTo]
   const store = postgresStore(pool, { ...options, ...notifications, migrate: !existing, grantTo: roles })
   return withClose(explainOpenFailures(store, credential, 'PostgreSQL'), () => pool.end())
@@ -173,7 +176,7 @@ function cosmosAddress(url: string): { endpoint: string; database: string; conta
   return { endpoint: target.origin, database, container }
 }
 
-/** None where the path is encoded wrongly. */
+/** None if the path is wrongly encoded. */
 function namesIn(path: string): string[] {
   try {
     return path.split('/').filter(Boolean).map(decodeURIComponent)

@@ -1,12 +1,12 @@
-/** What stores and blob stores that are named by URLs share. */
+/** What stores from URLs and blob stores from URLs share. */
 import { entersByIdentity, identityConfig } from './azure-postgres.ts'
 import { azureCredential, load } from './load-package.ts'
 
-/** A URL that does not name what it should. Its author can fix it. */
+/** A URL that is not valid here. The user can fix it. */
 export class UrlError extends TypeError {}
 
 /**
- * The URL for people and logs: without the password, or the signature that opens a container.
+ * The URL for people and logs: without the password or the signature of a container.
  *
  * @example
  * console.log(redactUrl('postgres://app:secret@db/orders'))
@@ -20,14 +20,14 @@ export function redactUnreadable(url: string): string {
   return /[@?]/.test(url) ? url.replace(/[:?].*/s, ':…') : url
 }
 
-/** How many connections a pool has: at most, and how long idle ones stay, in milliseconds. */
+/** The size of a pool: the most and the fewest connections, and how long idle ones stay, in milliseconds. */
 export interface PoolSize {
   readonly max?: number
   readonly min?: number
   readonly idleTimeoutMillis?: number
 }
 
-/** A pool of the package `pg`, and what the URL says beside the address: the schema, and the roles to grant it to. */
+/** A pool of the package `pg`, and the schema and the roles that the URL names. */
 export async function connectPostgres(target: URL, size: PoolSize = {}) {
   const { Pool } = await load<typeof import('pg')>('pg', 'pg')
   const schema = target.searchParams.get('schema')
@@ -36,12 +36,12 @@ export async function connectPostgres(target: URL, size: PoolSize = {}) {
   const credential = entersByIdentity(target) ? await azureCredential('@azure/identity') : undefined
   const config = credential ? identityConfig(target, credential) : { connectionString: target.href }
   const pool = new Pool({ ...config, ...size, application_name: 'waybill', keepAlive: true })
-  // A connection that is lost while nobody uses it would else end the process.
+  // Without a listener, an idle connection that is lost would end the process.
   pool.on('error', () => {})
   return { pool, options: schema === null ? {} : { schema }, grantTo, credential }
 }
 
-/** What can be closed, whose close also frees what was made for it, once. */
+/** Adds to the `close` of something that it also frees what was made for it, once. */
 export function withClose<Closed extends { close?(): Promise<void> }>(
   it: Closed,
   free: () => Promise<void>,

@@ -1,7 +1,7 @@
 /**
  * The autoscaler: while operations are ready, it asks a scale trigger for executions that drain them.
  *
- * If no execution comes, for instance because its image cannot start, it asks less and less often: otherwise it would
+ * If no execution appears, for instance because its image cannot start, it asks less and less often. Otherwise it would
  * start executions without end.
  */
 
@@ -29,9 +29,9 @@ const PATIENCE_MS = { first: 30_000, longest: 15 * 60_000 } as const
 /** How long a trigger may take to answer, in milliseconds. */
 const TIMEOUT_MS = 60_000
 
-/** What the backlog needs. */
+/** What is ready, and what was requested for it. */
 interface Demand {
-  /** The first operation of each queue: while it stays, no execution has come. */
+  /** The first operation of each queue. While it stays the first, no execution has started to work. */
   readonly first: string
   readonly executions: number
 }
@@ -76,7 +76,7 @@ export class Autoscaler {
     await this.#loop.stop()
   }
 
-  /** The first operation on an empty backlog is served at once; those after it, at the next poll. */
+  /** The first operation on an empty backlog causes a request at once, later ones at the next poll. */
   #hinted(hint: Hint): void {
     if (this.#last === undefined && hint.kind === 'ready' && this.#names.has(hint.type)) this.#loop.wake()
   }
@@ -105,6 +105,6 @@ export function nextRequest(demand: Demand, last: ScaleRequest | undefined, now:
   const request = (patienceMs: number) => ({ ...demand, patienceMs, until: now + patienceMs })
   if (last === undefined || last.first !== demand.first) return request(PATIENCE_MS.first)
   if (now >= last.until) return request(Math.min(2 * last.patienceMs, PATIENCE_MS.longest))
-  // A larger backlog says nothing about whether executions start: patience stays as it is.
+  // A larger backlog does not show that executions start, so the time until the next repetition stays the same.
   return demand.executions > last.executions ? { ...last, ...demand } : undefined
 }

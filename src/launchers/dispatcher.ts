@@ -1,7 +1,7 @@
 /**
  * The dispatcher: hands pending operations to a launcher, stops the executions of what was
- * canceled, and notices executions that are gone while their operation is not finished. Those of
- * another engine it leaves alone: its launcher knows nothing of them, which is not to say that they are gone.
+ * canceled, and notices executions that are gone while their operation is not finished. It ignores executions of other
+ * engines: its launcher cannot see them, so "not found" would not mean "gone".
  */
 
 import { timerMs } from '../model/duration.ts'
@@ -24,9 +24,9 @@ export interface DispatcherSettings {
   readonly types: readonly AnyOperationType[]
   /** How long an execution may take from its start to its claim before another one is started. */
   readonly claimTimeoutMs: number
-  /** The longest time between two looks at the queue when no hint comes. */
+  /** The longest time between two polls of the queue when no hint comes. */
   readonly pollIntervalMs: number
-  /** The time between two looks at the executions. */
+  /** The time between two checks of the executions. */
   readonly reconcileIntervalMs: number
   /** How many executions of the launcher's engine there may be at once, over all processes. Default: any number. */
   readonly maxExecutions?: number | undefined
@@ -34,14 +34,14 @@ export interface DispatcherSettings {
   readonly metrics?: Metrics | undefined
 }
 
-/** How many starts are under way at once, unless the launcher says. */
+/** How many starts run at once, unless the launcher sets it. */
 const PARALLEL_STARTS = 8
-/** How many executions are looked at at once. */
+/** How many executions are checked at once. */
 const PARALLEL_LOOKS = 8
 /** How long an engine may take for an answer, in milliseconds. */
 const ENGINE_TIMEOUT_MS = 60_000
 
-/** What became of a start. */
+/** The outcome of a start. */
 type Start =
   | { readonly kind: 'started'; readonly execution: string | undefined }
   | { readonly kind: 'refused'; readonly refusal: LaunchRefused }
@@ -56,7 +56,7 @@ export class Dispatcher {
   readonly #limit = new TimeLimit(ENGINE_TIMEOUT_MS, 'The engine did not answer in time.')
   #unwatch: () => void = () => {}
   #unwatchEnds: () => void = () => {}
-  /** By the monotonic clock: before this the engine is asked for nothing. */
+  /** Nothing is started before this time of the monotonic clock. */
   #pausedUntil = 0
   #pauseTimer: NodeJS.Timeout | undefined
   readonly #stopAsked = new Set<string>()
@@ -65,11 +65,11 @@ export class Dispatcher {
   #turn = 0
   /** How many ends of executions the launcher has reported. */
   #ends = 0
-  /** Whether there were as many executions as there may be when it last looked. */
+  /** Whether the limit of executions was reached at the last check. */
   #full = false
   readonly #refusals: StartRefusals
   #executions: ReadonlyMap<string, number> = new Map()
-  /** Where the next look at the executions begins. */
+  /** Where the next check of the executions begins. */
   #nextLook = 0
 
   constructor(settings: DispatcherSettings) {
@@ -98,7 +98,7 @@ export class Dispatcher {
     return this.#refusals.lasting
   }
 
-  /** How many executions its engine had at the last look, over all processes, for each operation type. */
+  /** How many executions its engine had at the last check, over all processes, for each operation type. */
   get executionsByType(): ReadonlyMap<string, number> {
     return this.#executions
   }
@@ -115,7 +115,7 @@ export class Dispatcher {
     this.#reconciling.start()
   }
 
-  /** Ends that the launcher reports are hints: without them the looks at intervals find out. */
+  /** Ends that the launcher reports are hints: without them, the regular checks find the ends. */
   #watchEnds(): () => void {
     const { launcher, logger } = this.#settings
     try {
@@ -135,14 +135,14 @@ export class Dispatcher {
     }
   }
 
-  /** Starts nothing more. Executions go on: they need no dispatcher to finish. */
+  /** Starts nothing more. Executions continue: they need no dispatcher to finish. */
   async stop(): Promise<void> {
     this.#unwatch()
     clearTimeout(this.#pauseTimer)
     await Promise.all([this.#dispatching.stop(), this.#reconciling.stop()])
     const { launcher, logger } = this.#settings
     try {
-      // Closed before the starts under way have ended: some wait for their turn, and need not any more.
+      // The launcher is closed first, so that starts which still wait for their turn end at once.
       this.#unwatchEnds()
       await launcher.close?.()
     } catch (error) {
@@ -170,8 +170,8 @@ export class Dispatcher {
   }
 
   /**
-   * How many more executions there may be. Processes that look at the same moment may each start their share, so for
-   * a moment there may be more: by at most what each has under way.
+   * How many more executions may be started. Processes that check at the same moment may each start some, so the limit
+   * may be exceeded for a moment, by at most the starts that each process runs at once.
    */
   async #room(): Promise<number> {
     const { store, maxExecutions } = this.#settings
@@ -183,7 +183,7 @@ export class Dispatcher {
     return room
   }
 
-  /** One slow start keeps none of the others waiting. */
+  /** A slow start does not delay the others. */
   #begin(operation: Operation): void {
     const start = this.#launch(operation)
       .catch(error =>
@@ -196,7 +196,7 @@ export class Dispatcher {
     this.#starts.add(start)
   }
 
-  /** The types, each time another one first, so that none starves. */
+  /** The types, with another one first each time, so that none starves. */
   #inTurn(): string[] {
     const names = [...this.#names]
     const first = this.#turn++ % names.length
@@ -204,7 +204,7 @@ export class Dispatcher {
   }
 
   async #launch(operation: Operation): Promise<void> {
-    // Starts without an answer, and executions that hang before their claim, are not seen to end: they count all the same.
+    // Starts without an answer, and executions that hang before their claim, count too: their end cannot be seen.
     if (operation.launches > operation.maxLost + 1) return await this.#giveUp(operation)
     const ends = this.#ends
     const start = await this.#start(operation)
@@ -212,7 +212,7 @@ export class Dispatcher {
     if (start.kind === 'started') await this.#started(operation, start.execution)
     if (start.kind === 'refused') await this.#refused(operation, start.refusal)
     if (start.kind === 'unknown') this.#refusals.refused({ reason: 'unavailable', message: start.message })
-    // It may have been this one that ended, which no look could tell before its name was recorded.
+    // This execution may be the one that ended: before its name was recorded, no check could find it.
     if (this.#ends !== ends) this.#reconciling.wake()
   }
 
@@ -255,7 +255,10 @@ export class Dispatcher {
     this.#settings.logger.error({ operation: id, reason }, 'Starting no more executions for an operation')
   }
 
-  /** A refusal is about the engine and not the operation: nothing else is started either, until the time is up or a place is free. */
+  /**
+   * A refusal concerns the engine and not the operation: nothing else is started either, until the time is up or an
+   * execution ends.
+   */
   #pause(ms: number): void {
     const now = performance.now()
     this.#pausedUntil = Math.max(this.#pausedUntil, now + ms)
@@ -274,12 +277,15 @@ export class Dispatcher {
     const operation = await this.#settings.store.read(id)
     if (operation === undefined || operation.execution === null || !this.#isOurs(operation)) return
     const { status, launches, cancelRequested } = operation
-    // One that had not claimed yet would find nothing to do: it need not even come up.
+    // An execution that has not claimed yet would find nothing to do, so it need not start at all.
     const useless = status === 'canceled' && launches > 0
     if (cancelRequested && (status === 'running' || useless)) await this.#stop(operation.execution)
   }
 
-  /** An execution of which nobody has said the engine was recorded by an older version, or has claimed by itself: it may be ours. */
+  /**
+   * An execution without a recorded engine is from an older version, or has claimed by itself: it may be of this
+   * engine.
+   */
   #isOurs({ type, engine }: Pick<ActiveOperation, 'type' | 'engine'>): boolean {
     return this.#names.has(type) && (engine === null || engine === this.#settings.launcher.engine)
   }
@@ -298,7 +304,7 @@ export class Dispatcher {
   async #reconcile(): Promise<void> {
     const active = (await listAllActive(this.#settings.store)).filter(operation => this.#isOurs(operation))
     this.#executions = this.#count(active)
-    // Each time from another one on: where looks are slow or hang, all have their turn.
+    // Begins with another one each time, so that all are checked even if checks are slow or hang.
     const first = active.length === 0 ? 0 : this.#nextLook++ % active.length
     const inTurn = [...active.slice(first), ...active.slice(0, first)]
     for (let at = 0; at < inTurn.length; at += PARALLEL_LOOKS) {
@@ -308,14 +314,14 @@ export class Dispatcher {
     for (const execution of this.#stopAsked) if (!held.has(execution)) this.#stopAsked.delete(execution)
   }
 
-  /** Of each type that it dispatches, zero included. */
+  /** The count for each type that it dispatches, including zero. */
   #count(active: readonly ActiveOperation[]): ReadonlyMap<string, number> {
     const counts = new Map([...this.#names].map(name => [name, 0]))
     for (const { type, execution } of active) if (execution !== null) counts.set(type, (counts.get(type) ?? 0) + 1)
     return counts
   }
 
-  /** One execution that cannot be looked at keeps none of the others from it. */
+  /** An execution that cannot be checked does not hold up the others. */
   async #look(operation: ActiveOperation): Promise<void> {
     try {
       await this.#check(operation)

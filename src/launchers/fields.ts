@@ -1,13 +1,13 @@
-/** Reads what an engine answers by the types that it has, whatever the types of its client say. */
+/** Reads the responses of an engine by the types of their actual values, whatever the types of its client say. */
 
 export type Fields = Readonly<Record<string, unknown>>
 
-/** The fields of an object; none of anything else. */
+/** The fields of an object; an empty object for anything else. */
 export function fieldsOf(value: unknown): Fields {
   return typeof value === 'object' && value !== null ? (value as Fields) : {}
 }
 
-/** The objects of a list; none of anything else. */
+/** The objects of a list; an empty list for anything else. */
 export function itemsOf(value: unknown): Fields[] {
   return Array.isArray(value) ? value.map(fieldsOf) : []
 }

@@ -7,15 +7,21 @@
  */
 import { markInstances } from '../util/brand.ts'
 
-/** What an execution is told: it goes into its environment. */
+/** What an execution gets in its environment. */
 export interface LaunchRequest {
   readonly operationId: string
   readonly type: string
   /** How long an attempt may take, in milliseconds; the engine may use it as a bound of its own. */
   readonly timeoutMs: number
-  /** How many attempts there have been. With the id, it tells the executions started since the last one from those before. */
+  /**
+   * How many attempts there have been. With the id, it distinguishes the executions started since the last attempt from
+   * earlier ones.
+   */
   readonly attempt: number
-  /** 1 for the first start since then. More, where an earlier one is lost, has not claimed in time, or may never have been made. */
+  /**
+   * 1 for the first start since the last attempt. Higher if an earlier start was lost, has not claimed in time, or may
+   * never have been made.
+   */
   readonly launch: number
 }
 
@@ -64,7 +70,7 @@ export class LaunchRefused extends Error {
 export type ExecutionState =
   /** It is starting or running, or the engine does not say: nothing is to be done. */
   | { readonly kind: 'alive' }
-  /** It has ended, or there is no such execution. */
+  /** It has ended, or it does not exist. */
   | { readonly kind: 'gone'; readonly reason: string }
 
 /** Starts, stops and inspects executions. */
@@ -76,11 +82,11 @@ export interface Launcher {
    * `WAYBILL_ENGINE`, since it may claim before its start is answered.
    */
   readonly engine: string
-  /** How many starts it takes at once, where it is not the dispatcher's own number. */
+  /** How many starts it takes at once. Default: the dispatcher's own number. */
   readonly parallelStarts?: number
   /**
-   * Prepares: reads and checks what it can. Called once, before all else, and not waited for: an engine that is away
-   * keeps nothing else from starting. What fails is reported.
+   * Prepares: reads and checks what it can. Called once, before all other methods. Nothing waits for it, so an
+   * unreachable engine delays no start of the server. An error is logged.
    */
   open?(): Promise<void>
   /**
@@ -92,10 +98,13 @@ export interface Launcher {
   start(request: LaunchRequest): Promise<string | undefined>
   /** Asks an execution to stop. An execution that is gone is not an error. */
   stop(execution: string): Promise<void>
-  /** What has become of an execution. */
+  /** Reads the state of an execution. */
   inspect(execution: string): Promise<ExecutionState>
-  /** Calls the listener when an execution has ended, where the engine says so by itself, until the returned function is called. */
+  /**
+   * Calls the listener when an execution has ended, if the engine can report that, until the returned function is
+   * called.
+   */
   watchEnds?(listener: () => void): () => void
-  /** Ends waits and frees what the launcher holds; executions go on. */
+  /** Ends waits and frees what the launcher holds; executions continue. */
   close?(): Promise<void>
 }

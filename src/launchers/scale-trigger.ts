@@ -7,7 +7,7 @@
  */
 export interface ScaleTrigger {
   /**
-   * Asks the engine for executions. Requests that are still pending count: a trigger sends only those that are missing.
+   * Asks the engine for executions. A trigger counts requests that are still pending, and sends only the missing ones.
    *
    * @param executions how many requests should be pending, 1 or more
    */

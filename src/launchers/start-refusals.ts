@@ -1,22 +1,22 @@
 /**
- * Starts that an engine refuses again and again. One refusal is nothing: the start is tried later. Refusals that last
- * are an error for an operator, since the API goes on accepting operations that nobody works on.
+ * Watches for starts that an engine keeps refusing. A single refusal is harmless: the start is retried. Lasting
+ * refusals are logged as an error, since the API keeps accepting operations that nothing runs.
  */
 
 import type { Logger } from '../util/logger.ts'
 import type { RefusalReason } from './launcher.ts'
 
-/** How long refusals of one row last before they are an error, in milliseconds: well within a minute. */
+/** How long starts must be refused without a success before it is an error, in milliseconds: well within a minute. */
 const LASTS_AFTER_MS = 30_000
-/** How often a refusal that lasts is an error again, in milliseconds. */
+/** After how long a lasting refusal is logged as an error again, in milliseconds. */
 const REPEAT_MS = 3_600_000
 
-/** Reasons that are not errors, however long they last. */
+/** Reasons that are never errors, however long they last. */
 const EXPECTED: readonly RefusalReason[] = ['limit']
-/** Reasons that do not go by themselves: the first refusal is an error. */
+/** Reasons that do not go away by themselves: already the first refusal is an error. */
 const HOPELESS: readonly RefusalReason[] = ['unusable']
 
-/** What is known of a refusal; a start that got no answer is one here, too. */
+/** A refusal. A start that got no answer counts as one, too. */
 export interface Refusal {
   readonly reason: RefusalReason
   readonly message: string
@@ -26,7 +26,7 @@ interface Row {
   /** When it began, by the clock. */
   readonly since: number
   count: number
-  /** When it was an error last. */
+  /** When it was last logged as an error. */
   errorAt: number | undefined
   last: Refusal
 }
@@ -48,7 +48,7 @@ export class StartRefusals {
     this.#clock = clock
   }
 
-  /** Whether nothing can be started at present, as far as an operator was told. */
+  /** Whether nothing can be started at present, according to the last log entry. */
   get lasting(): boolean {
     return this.#row?.errorAt !== undefined
   }
@@ -70,7 +70,7 @@ export class StartRefusals {
     this.#logger.info({ refusals, lastedMs: Math.round(this.#clock() - since) }, 'Executions can be started again')
   }
 
-  /** Reports what has lasted long enough. To be called now and then: the next refusal may be minutes away. */
+  /** Logs refusals that have lasted long enough. Called at intervals, since the next refusal may come minutes later. */
   check(): void {
     const row = this.#row
     if (row === undefined) return

@@ -1,7 +1,8 @@
 /**
  * Operations that are submitted by a timetable. Each tick is a delayed operation of an internal type, whose idempotency
- * key is the schedule and the time: any number of processes may arm it, and it is there once. It is claimed as any other
- * operation, arms the next one, and submits what the schedule is for under a key of the same kind.
+ * key is the schedule and the time: any number of processes may submit it, and it exists once. It is claimed like any
+ * other operation. It submits the next tick, and then the operation of the schedule, whose idempotency key is made in
+ * the same way.
  */
 import { Cron } from 'croner'
 import { type Handler, handler, type Job } from '../model/handler.ts'
@@ -23,17 +24,20 @@ export interface ScheduleOptions {
   readonly name: string
   /** What is submitted: one of the operation types of the composition. */
   readonly operation: AnyOperationType
-  /** When: five fields of cron (minute, hour, day of the month, month, day of the week), or six with seconds first. */
+  /**
+   * The timetable: five fields of cron (minute, hour, day of the month, month, day of the week), or six with seconds
+   * first.
+   */
   readonly cron: string
   /** The time zone of the fields, by its IANA name such as `Europe/Berlin`. Default `UTC`. */
   readonly timezone?: string | undefined
-  /** The input, or a function that makes it of the time of the tick. Default null. */
+  /** The input, or a function that makes the input from the time of the tick. Default null. */
   readonly input?: string | number | boolean | object | null | ((tick: Date) => unknown) | undefined
   /** The owner of what is submitted. Default: the empty string. */
   readonly owner?: string | undefined
   /**
-   * What happens to ticks that came while no process ran, or while the schedule was paused: `none` of them is submitted late,
-   * the `latest` one, or `all` of them, at most 1,000. Default `latest`.
+   * Which ticks are submitted late if no process ran at their time, or the schedule was paused: `none`, the `latest`
+   * one, or `all` of them, at most 1,000. Default `latest`.
    */
   readonly catchUp?: 'none' | 'latest' | 'all' | undefined
   /** Whether a tick is skipped while an operation of an earlier one is unfinished: `skip`, or `allow`. Default `allow`. */
@@ -68,19 +72,19 @@ export interface SchedulesContext {
   readonly store: Store
   readonly operations: Operations
   readonly logger: Logger
-  /** The clock of the store, as far as this process knows it, in milliseconds since the epoch. */
+  /** The store's clock as this process estimates it, in milliseconds since the epoch. */
   readonly now: () => number
 }
 
 interface Schedule extends ScheduleOptions {
-  /** The type of its ticks. */
+  /** The operation type of its ticks. */
   readonly ticks: AnyOperationType
   readonly timetable: Cron
 }
 
-/** A tick that is later than this was missed. In milliseconds. */
+/** A tick that is late by more than this was missed. In milliseconds. */
 const LATE_MS = 60_000
-/** The most missed ticks that are caught up. */
+/** The most missed ticks that are submitted late. */
 const MOST_MISSED = 1000
 
 export class Schedules {
@@ -100,7 +104,7 @@ export class Schedules {
     this.#worker = internalWorker({ name: 'schedules', store, logger, handlers, concurrency: 8 })
   }
 
-  /** The types of the ticks: an operator pauses and resumes a schedule by them. */
+  /** The operation types of the ticks. An operator pauses and resumes a schedule by its type. */
   get types(): readonly AnyOperationType[] {
     return this.#schedules.map(({ ticks }) => ticks)
   }
@@ -109,7 +113,7 @@ export class Schedules {
     return this.#worker.loops
   }
 
-  /** Arms the next tick of each schedule, unless another process has, and begins to work. */
+  /** Submits the next tick of each schedule, unless another process has done so, and begins to work. */
   async start(): Promise<void> {
     await Promise.all(this.#schedules.map(schedule => this.#arm(schedule, this.#context.now())))
     await this.#worker.start()
@@ -126,7 +130,7 @@ export class Schedules {
   async #tick(schedule: Schedule, at: number, job: Job): Promise<{ readonly submitted: number }> {
     const { store, now } = this.#context
     const begun = (await store.read(job.id))?.attemptStartedAt ?? now()
-    // The next one first: what is wrong with this one must not end the schedule.
+    // The next tick is submitted first: an error in this one must not end the schedule.
     await this.#arm(schedule, Math.max(at, begun))
     let submitted = 0
     for (const tick of dueTicks(schedule, at, begun)) {
@@ -135,7 +139,7 @@ export class Schedules {
     return { submitted }
   }
 
-  /** Makes the first tick after a time an operation that is due then. */
+  /** Submits the first tick after a time, as an operation that is due then. */
   async #arm({ name, ticks, timetable }: Schedule, after: number): Promise<void> {
     const at = nextAfter(timetable, after)
     if (at === Number.POSITIVE_INFINITY) return
@@ -144,7 +148,7 @@ export class Schedules {
     await this.#context.store.accept(toSubmission(ticks, { input: at, delay }, key))
   }
 
-  /** False where the tick is skipped, or was submitted before. */
+  /** False if the tick is skipped or was submitted before. */
   async #submit({ name, operation, input, owner = '', overlap }: Schedule, at: number): Promise<boolean> {
     const { operations } = this.#context
     if (overlap === 'skip' && (await this.#isUnfinished(operation, owner, name))) return false
@@ -153,7 +157,8 @@ export class Schedules {
       const request = { input: value ?? null, owner, idempotencyKey: keyOf(name, at) }
       return !(await operations.submit(operation, request)).replayed
     } catch (error) {
-      // Another process has made another input of it, such as the present time: the tick was submitted all the same.
+      // The key was used with another input, such as one that holds the present time. So another process has submitted
+      // the tick.
       if (error instanceof ProblemError && error.problem.code === 'idempotency-key-reused') return false
       throw error
     }
@@ -174,9 +179,9 @@ function isFunction(input: unknown): input is (tick: Date) => unknown {
   return typeof input === 'function'
 }
 
-/** The ticks to submit, of those from the one that was armed until now. */
+/** The ticks to submit, from the one that was due until now. */
 function dueTicks({ timetable, catchUp = 'latest' }: Schedule, armed: number, now: number): readonly number[] {
-  // An earlier version of the program has armed it by another timetable.
+  // An earlier version of the program has submitted this tick by another timetable.
   if (nextAfter(timetable, armed - 1) !== armed) return []
   const ticks = [armed]
   for (let next = nextAfter(timetable, armed); next <= now && ticks.length < MOST_MISSED; ) {

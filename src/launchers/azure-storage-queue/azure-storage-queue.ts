@@ -41,7 +41,7 @@ export interface StorageQueueOptions {
   readonly messageTtl?: Duration | undefined
 }
 
-/** How many messages one request can peek at, and so how many are pending at most. */
+/** How many messages one request can peek at, and so the most that are pending. */
 const MAX_PEEKED = 32
 
 const CLIENT = 'a QueueClient of @azure/storage-queue, passed as the first argument'
@@ -105,8 +105,8 @@ export interface ReceivedScaleRequest {
 
 /**
  * Receives the message that started this execution, and keeps it invisible until {@link ReceivedScaleRequest.complete}
- * or {@link ReceivedScaleRequest.release} is called. It never fails: without a message, or without a queue, the execution
- * works all the same, since the store says what there is to do.
+ * or {@link ReceivedScaleRequest.release} is called. It never fails: without a message or a queue the execution works
+ * as usual, since the store holds the work.
  *
  * @param client a `QueueClient` with the right to receive, update and delete: the role Storage Queue Data Contributor
  * @throws {TypeError} for an unknown or invalid option; the message names it
@@ -146,13 +146,13 @@ interface HiddenMessageSettings {
   readonly warn: (message: string) => void
 }
 
-/** A message that this execution keeps invisible for others. */
+/** A message that this execution keeps invisible to others. */
 class HiddenMessage implements ReceivedScaleRequest {
   readonly #settings: HiddenMessageSettings
   readonly #id: string
   #receipt: string
   readonly #timer: NodeJS.Timeout
-  /** One call after the other: each needs the receipt of the one before. */
+  /** The calls run one after the other: each needs the receipt of the call before. */
   #calls: Promise<void> = Promise.resolve()
 
   constructor({ messageId, popReceipt }: QueueMessage, settings: HiddenMessageSettings) {
@@ -182,7 +182,7 @@ class HiddenMessage implements ReceivedScaleRequest {
     })
   }
 
-  /** A failed call costs an execution that finds nothing to do. */
+  /** A failed call only causes another execution, which finds nothing to do. */
   #send(call: () => Promise<unknown>): Promise<void> {
     this.#calls = this.#calls.then(call).then(
       () => {},

@@ -20,7 +20,10 @@ export interface ContainerAppsClient {
   }
 }
 
-/** A long-running call: it has been sent when `submitted` resolves. The object is thenable, and awaiting it waits for more. */
+/**
+ * A long-running call: it has been sent when `submitted` resolves. The object is thenable: awaiting the object itself
+ * waits until the whole call is done.
+ */
 export interface Submission {
   submitted(): Promise<void>
 }
@@ -34,7 +37,7 @@ export interface StartOptions extends CallOptions {
   readonly template: ExecutionTemplate
 }
 
-/** An answer as it came over the wire. */
+/** A raw HTTP response. */
 export interface Answer {
   readonly status: number
   readonly headers: { get(name: string): string | undefined }
@@ -50,7 +53,7 @@ export interface Policy {
   ): Promise<A>
 }
 
-/** What a start overrides: the whole template, or nothing of it. */
+/** What a start overrides: the whole template or nothing. */
 export interface ExecutionTemplate {
   containers?: ExecutionContainer[]
   initContainers?: ExecutionContainer[]

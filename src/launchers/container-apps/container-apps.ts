@@ -42,15 +42,17 @@ export interface ContainerAppsJobOptions {
   readonly container?: string | undefined
   /** A further environment variable that holds the operation's id, beside `WAYBILL_OPERATION_ID`. */
   readonly variable?: string | undefined
-  /** Further environment variables. Everyone who may read executions can read them: no secrets. */
+  /**
+   * Further environment variables. Do not put secrets here: everyone with the right to read executions can read them.
+   */
   readonly env?: Readonly<Record<string, string>> | undefined
   /** How fast executions are started and stopped. Default: 10 a second, 100 at once. A subscription allows 10 and 200. */
   readonly rate?: Partial<TokenRate> | undefined
   /** How long the job's template is cached. Default 1 minute. */
   readonly templateTtl?: Duration | undefined
   /**
-   * How long a start may take to appear in the list of executions, up to 40 s. If it does not, it counts as not made.
-   * Default 10 s.
+   * How long a started execution may take to appear in the list of executions, up to 40 s. If it does not appear, the
+   * start counts as not made. Default 10 s.
    */
   readonly settleTimeout?: Duration | undefined
   /**
@@ -60,7 +62,7 @@ export interface ContainerAppsJobOptions {
   readonly startupTimeout?: Duration | undefined
   /** How long Azure may take to answer a request. Default 20 s. */
   readonly requestTimeout?: Duration | undefined
-  /** The time between two looks for overdue executions. Default 1 minute. */
+  /** The time between two checks for overdue executions. Default 1 minute. */
   readonly overdueInterval?: Duration | undefined
   /**
    * The engine's name in the record. Default `container-apps`. Launchers of several jobs that work on one store need
@@ -71,22 +73,22 @@ export interface ContainerAppsJobOptions {
   readonly warn?: ((message: string) => void) | undefined
 }
 
-/** How many starts are under way at once: the engine takes a second or more for each. */
+/** How many starts run at once: the engine takes a second or more for each. */
 const PARALLEL_STARTS = 32
-/** A listing this old, in milliseconds, still answers what has become of an execution. */
+/** How old a listing may be to tell the state of an execution, in milliseconds. */
 const FRESH_MS = 1000
-/** How long a start waits for its turn, in milliseconds, before it gives its place to others. */
+/** How long a start waits for its turn before it is refused, in milliseconds. */
 const LONGEST_TURN_MS = 5000
-/** When a start is tried again that was refused without saying when, in milliseconds. */
+/** After how long a refused start is retried if the refusal names no time, in milliseconds. */
 const RETRY_MS: Readonly<Record<RefusalReason, number>> = {
   limit: 5000,
   throttled: 5000,
   unavailable: 5000,
   unusable: 30_000,
-  // Room comes with the end of an execution, and each further start would be refused until then.
+  // There is room again when an execution ends. Until then, each further start would be refused.
   quota: 30_000,
 }
-/** A part of the subscription's 25 reads a second. */
+/** A share of the 25 reads a second that a subscription allows. */
 const READS: TokenRate = { perSecond: 15, burst: 60 }
 const STARTS: TokenRate = { perSecond: 10, burst: 100 }
 
@@ -164,7 +166,7 @@ function readSettings(options: ContainerAppsJobOptions) {
   }
 }
 
-/** What an operator should do about a refusal that does not go by itself. */
+/** What an operator should do about a refusal that does not end by itself. */
 const CURES: Readonly<Record<number, string>> = {
   400: 'Check the job, and that the options env and container match it.',
   401: 'Check that the credential is for the tenant of the subscription.',
@@ -183,9 +185,9 @@ class ContainerAppsJob implements Launcher {
   readonly #watching: Loop
   readonly #closing = new AbortController()
   readonly #warned = new Set<string>()
-  /** Refusals that were warned of and last: each is said once, and again when it comes back. */
+  /** Refusals that last and of which a warning was given: each is reported once, and again if it returns. */
   readonly #refusals = new Set<string>()
-  /** When an execution was started here, by its name and the monotonic clock. */
+  /** When this process started each execution: the time of the monotonic clock by its name. */
   readonly #young = new Map<string, number>()
   readonly #overdue = new Set<string>()
 
@@ -244,7 +246,7 @@ class ContainerAppsJob implements Launcher {
       await this.#client.jobs.stopExecution(resourceGroup, job, execution, this.#call).submitted()
     } catch (error) {
       if (statusOf(error) === 404) return
-      // An execution that has ended cannot be stopped, and need not be.
+      // An execution that has ended cannot be stopped and need not be stopped.
       const now = await this.#executions.get(execution)
       if (now?.alive) throw error
     }
@@ -270,7 +272,7 @@ class ContainerAppsJob implements Launcher {
     return { requestOptions: { timeout: this.#settings.requestTimeoutMs } }
   }
 
-  /** Sends the start, and does not wait for what follows. */
+  /** Sends the start, and does not wait for the long-running operation. */
   async #send(template: ExecutionTemplate): Promise<string | undefined> {
     const { resourceGroup, job } = this.#settings
     let answer: Answer | undefined
@@ -280,14 +282,14 @@ class ContainerAppsJob implements Launcher {
     try {
       await this.#client.jobs.start(resourceGroup, job, { ...this.#call, template, onResponse }).submitted()
     } catch (error) {
-      // The SDK fails over an answer without a body, too. It was started all the same.
+      // The SDK also fails for a response without a body, although the execution was started.
       if (answer === undefined || answer.status >= 300) throw error
     }
-    // With 202 the SDK would tell the name when the whole start is done; the answer usually has it already.
+    // After a 202, the SDK gives the name only when the whole start is done. The response usually has it already.
     return nameIn(answer?.bodyAsText)
   }
 
-  /** A refusal where nothing can have been started; undefined where it can. */
+  /** A refusal if nothing can have been started; undefined if something may have been started. */
   #refusalOf(error: unknown): LaunchRefused | undefined {
     const { job } = this.#settings
     const sent = error instanceof StartFailed
@@ -305,7 +307,7 @@ class ContainerAppsJob implements Launcher {
     return new LaunchRefused(message, retryAfterMs, { cause: error, reason })
   }
 
-  /** A start without an answer, or with one that says nothing: what was made shows among the executions. */
+  /** A start without an answer, or with an unclear one: the list of executions shows whether it was made. */
   async #settle(request: LaunchRequest, sentAt: number, error: unknown): Promise<string> {
     const until = sentAt + this.#settings.settleTimeoutMs
     for (let pauseMs = 250; ; pauseMs = Math.min(pauseMs * 2, 4000)) {
@@ -317,7 +319,8 @@ class ContainerAppsJob implements Launcher {
         return found.name
       }
       if (now >= until) {
-        // It shows nowhere, and would if it had been made; or that is not known, and only time will tell.
+        // It is not in the list. Either the list is complete, and the start was not made; or that is unknown, and a
+        // later list must show it.
         if (listing === undefined || listing.completeFrom > listing.engineTime - (now - sentAt) - SECOND) throw error
         const ms = (error instanceof StartFailed ? error.retryAfterMs : undefined) ?? SECOND
         throw new LaunchRefused(`A start failed and left no execution: ${error}`, ms, { cause: error })
@@ -326,13 +329,16 @@ class ContainerAppsJob implements Launcher {
     }
   }
 
-  /** The name of what was started just now, where it shows already. */
+  /** The name of the execution that was just started, if it is already listed. */
   async #lookFor(request: LaunchRequest, sentAt: number): Promise<string | undefined> {
     const listing = await this.#executions.list(sentAt).catch(() => undefined)
     return listing && madeIn(listing, request)?.name
   }
 
-  /** An earlier start may have been made without our knowing, or be slow to come up: another one would only cost. */
+  /**
+   * An earlier start may have been made without an answer, or its execution may be slow to come up. Another one would
+   * only cost money.
+   */
   async #findAlive(request: LaunchRequest): Promise<Execution | undefined> {
     const listing = await this.#executions.list(performance.now()).catch(() => undefined)
     return listing && findIn(listing, request).find(({ alive }) => alive)
@@ -403,7 +409,7 @@ class ContainerAppsJob implements Launcher {
     return engineTime - startedAt > this.#settings.startupTimeoutMs + timeoutMs
   }
 
-  /** Gives the warning, which is only shown where the last one of its kind was not about the same. */
+  /** Gives the warning, unless the last one of its kind had the same content. */
   #warnOfRefusal(what: string, error: unknown, status: number | undefined): string {
     const cure = CURES[status ?? 0]
     const message = `${what}: ${error}${cure === undefined ? '' : ` ${cure}`}`
@@ -420,17 +426,17 @@ class ContainerAppsJob implements Launcher {
   }
 }
 
-/** Codes and texts with which Azure refuses because it has no capacity, whatever the status. */
+/** Codes and texts of Azure for "no capacity", whatever the status. */
 const QUOTA = /quota|MaxNumberOf|LimitExceeded|CapacityHeavyUsage|maximum allowed/i
 
 function reasonOf(status: number, error: unknown): RefusalReason {
   if (status >= 400 && status !== 401 && status < 500 && QUOTA.test(String(error))) return 'quota'
   if (status === 429 || status === 409) return 'throttled'
-  // Below: the credential gave no token, or nothing was sent.
+  // A lower status means that the credential gave no token, or that nothing was sent.
   return status >= 400 && status < 500 ? 'unusable' : 'unavailable'
 }
 
-/** The execution of one launch: one that is alive, where it was made twice. */
+/** The execution of one launch. If the launch was made twice, an execution that runs is preferred. */
 function madeIn(listing: Listing, request: LaunchRequest): Execution | undefined {
   const made = findIn(listing, request).filter(({ launch }) => launch === request.launch)
   return made.find(({ alive }) => alive) ?? made[0]

@@ -1,4 +1,7 @@
-/** What the engine says of a job's executions. One listing answers many questions: the subscription's reads are metered. */
+/**
+ * What the engine says about a job's executions. One listing answers many questions, since the subscription limits
+ * reads.
+ */
 import type { TokenBucket } from '../../util/token-bucket.ts'
 import type { Answer, ContainerAppsClient } from './container-apps-client.ts'
 import { answerOf, type ExecutionDescription, readExecution } from './reader.ts'
@@ -12,9 +15,9 @@ export const VARIABLES = {
   timeoutMs: 'WAYBILL_TIMEOUT_MS',
 } as const
 
-/** How many pages of a listing are read. What lies beyond them is asked for by its name. */
+/** How many pages of a listing are read. Executions beyond them are read one by one, by name. */
 const MAX_PAGES = 10
-/** How long a listing may be under way for its turn among the reads, in milliseconds. */
+/** How long a listing may wait for its turn among the reads, in milliseconds. */
 const LONGEST_TURN_MS = 30_000
 
 /** Any other status, such as `Unknown`, or one that a later version of the service adds, does not say that it has ended. */
@@ -24,7 +27,7 @@ const ENDED: readonly string[] = ['Succeeded', 'Failed', 'Stopped']
 export interface Execution {
   readonly name: string
   readonly alive: boolean
-  /** How it ended, for people. */
+  /** A description of how it ended, for people. */
   readonly account: string
   readonly startedAt: number | undefined
   readonly operationId: string | undefined
@@ -35,16 +38,16 @@ export interface Execution {
 
 /** The executions at one moment. */
 export interface Listing {
-  /** When it was begun, by the monotonic clock. */
+  /** When the listing was begun, by the monotonic clock. */
   readonly begunAt: number
   /** The engine's own time, in milliseconds since the epoch. */
   readonly engineTime: number
   readonly byName: ReadonlyMap<string, Execution>
-  /** Every execution that was started after this is in it, by the engine's time. */
+  /** The listing has every execution that was started after this time of the engine. */
   readonly completeFrom: number
 }
 
-/** Which job, and how it is asked. */
+/** The job, and how to read it. */
 export interface ExecutionsOptions {
   readonly client: ContainerAppsClient
   readonly resourceGroup: string
@@ -64,7 +67,7 @@ export class Executions {
     this.#options = options
   }
 
-  /** A listing that was begun at the moment or later. Callers that come while one is under way share the next one. */
+  /** A listing that was begun at this moment or later. Callers that come while a listing is read share the next one. */
   async list(since: number): Promise<Listing> {
     if (this.#last !== undefined && this.#last.begunAt >= since) return this.#last
     if (this.#running !== undefined && this.#running.begunAt >= since) return await this.#running.listing
@@ -124,7 +127,10 @@ export class Executions {
   }
 }
 
-/** Up to where a listing that was not read to its end reaches: nowhere, unless it comes newest first, which is not documented. */
+/**
+ * The start time from which on an incomplete listing has every execution. There is none unless the listing is sorted
+ * newest first, which is not documented.
+ */
 function oldestOf(byName: ReadonlyMap<string, Execution>): number {
   const starts = [...byName.values()].map(({ startedAt = Number.POSITIVE_INFINITY }) => startedAt)
   const newestFirst = starts.every((start, index) => start <= (starts[index - 1] ?? Number.POSITIVE_INFINITY))
@@ -163,7 +169,7 @@ function readNumber(text: string | undefined): number | undefined {
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined
 }
 
-/** What an engine says is shown to people, and is cut to a length that they would read. */
+/** Text of the engine is shown to people, so it is cut to a readable length. */
 const LONGEST_ACCOUNT = 500
 
 function accountOf({ name, status, reason, message, failures }: ExecutionDescription): string {

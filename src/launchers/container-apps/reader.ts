@@ -5,7 +5,7 @@
 import { type Fields, fieldsOf, itemsOf, numberOf, stringOf } from '../fields.ts'
 import type { EnvironmentVariable, ExecutionContainer } from './container-apps-client.ts'
 
-/** What is known of a job resource. */
+/** The properties of a job resource that are used. */
 export interface JobDescription {
   readonly containers: readonly JobContainer[]
   readonly initContainers: readonly JobContainer[]
@@ -17,21 +17,21 @@ export interface JobDescription {
   readonly replicas: number
 }
 
-/** A container of a job, and what a start cannot carry of it. */
+/** A container of a job, and those of its properties that a start cannot carry. */
 export interface JobContainer {
   readonly carried: ExecutionContainer
   readonly hasVolumeMounts: boolean
   readonly hasProbes: boolean
 }
 
-/** What is known of an execution. */
+/** The properties of an execution that are used. */
 export interface ExecutionDescription {
   readonly name: string
   /** `Unknown` where the resource does not say. */
   readonly status: string
   /** Milliseconds since the epoch. */
   readonly startedAt: number | undefined
-  /** The environments of its containers, in one. */
+  /** The environment variables of all its containers together. */
   readonly env: ReadonlyMap<string, string>
   readonly reason: string | undefined
   readonly message: string | undefined
@@ -46,8 +46,8 @@ export interface ContainerFailure {
 }
 
 /**
- * Waits for a call of the SDK. The SDK reads answers too, and fails with a `TypeError` over one that it does not
- * expect, which says nothing to an operator.
+ * Waits for a call of the SDK. The SDK parses the response and fails with a `TypeError` if it is unexpected, which does
+ * not help an operator.
  */
 export async function answerOf<T>(call: Promise<T>): Promise<T> {
   try {

@@ -1,17 +1,17 @@
 /**
- * Has the client send each start once. The SDK re-sends it on 429, 408, 5xx and a reset connection, and a start
- * that was made and badly answered is then made again. Its options switch that off for the whole client alone;
- * a step of its pipeline, inside of its retries, can for one call.
+ * Makes the client send each start only once. The SDK retries on 429, 408, 5xx and a reset connection, so a start that
+ * was made but badly answered would be made twice. The options of the SDK can turn retries off only for the whole
+ * client; a policy inside its retries can do it for one call.
  */
 import { parseRetryAfter } from '../../model/protocol.ts'
 import type { Answer, ContainerAppsClient, Policy } from './container-apps-client.ts'
 
-/** A start was sent, and not answered with success. Being no `RestError`, it passes the SDK's retries. */
+/** A start was sent and not answered with success. The SDK does not retry this error, since it is not a `RestError`. */
 export class StartFailed extends Error {
   override readonly name = 'StartFailed'
   /** Undefined where no answer came. */
   readonly status: number | undefined
-  /** When it may be tried again, where the answer says. */
+  /** When it may be retried, if the answer says so. */
   readonly retryAfterMs: number | undefined
 
   constructor(message: string, options: ErrorOptions & { status?: number; retryAfterMs?: number | undefined }) {
@@ -21,7 +21,7 @@ export class StartFailed extends Error {
   }
 }
 
-/** The least and the most wait after a refused start, in milliseconds. */
+/** The shortest and the longest wait after a refused start, in milliseconds. */
 const LEAST_RETRY_MS = 1000
 const MOST_RETRY_MS = 600_000
 
@@ -34,7 +34,7 @@ const startOnce: Policy = {
     const answer = await next(request).catch(cause => {
       throw new StartFailed(`The start got no answer: ${cause}`, { cause })
     })
-    // 401 is the pipeline's own: it may ask for another token, and nothing was started.
+    // The pipeline itself handles 401: it may request another token, and nothing was started.
     if (answer.status < 400 || answer.status === 401) return answer
     throw new StartFailed(`The start was answered with ${answer.status}: ${answer.bodyAsText?.slice(0, 500)}`, {
       status: answer.status,
@@ -43,7 +43,7 @@ const startOnce: Policy = {
   },
 }
 
-/** Puts the step into a client's pipeline. Once is enough, and more do no harm. */
+/** Adds the policy to a client's pipeline. To add it several times does no harm. */
 export function sendStartsOnce({ pipeline }: ContainerAppsClient): void {
   pipeline.removePolicy({ name: startOnce.name })
   // After signing, so that an error without this step says that nothing was sent.
@@ -59,7 +59,7 @@ function retryAfterOf({ headers }: Answer): number | undefined {
   return ms === undefined ? undefined : bounded(ms)
 }
 
-/** An answer that asks for no wait, or for one of days, is not taken at its word. */
+/** A `Retry-After` of 0 or of days is replaced by the nearest bound. */
 function bounded(ms: number): number {
   return Math.min(Math.max(ms, LEAST_RETRY_MS), MOST_RETRY_MS)
 }

@@ -1,16 +1,16 @@
 /**
- * The template of the executions. A start can replace the job's whole template or nothing of it, so the job's is
- * read, kept, and sent with each start, changed only in the environment of one container.
+ * The template of the executions. A start can replace the job's whole template or nothing. So the template of the job
+ * is read, cached, and sent with each start, with only the environment of one container changed.
  */
 import type { EnvironmentVariable, ExecutionTemplate } from './container-apps-client.ts'
 import type { JobDescription } from './reader.ts'
 
-/** The job cannot be started as it is: the message says what about it. */
+/** The job cannot be started as it is; the message says why. */
 export class UnusableJob extends Error {
   override readonly name = 'UnusableJob'
 }
 
-/** A job resource that is read when it is needed and kept for a while. */
+/** A job resource that is read when it is needed and cached for a while. */
 export class KeptJob {
   readonly #read: () => Promise<JobDescription>
   readonly #keepMs: number
@@ -23,7 +23,7 @@ export class KeptJob {
     this.#keepMs = keepMs
   }
 
-  /** The job, as it was at most `keepMs` ago; an older one where it cannot be read just now. */
+  /** The job as it was at most `keepMs` ago, or an older version if it cannot be read at the moment. */
   async get(): Promise<JobDescription> {
     if (this.#job !== undefined && performance.now() < this.#until) return this.#job
     this.#reading ??= this.#refresh().finally(() => {
@@ -37,7 +37,7 @@ export class KeptJob {
     }
   }
 
-  /** Has it read again before the next use: a start was refused, and the job may have changed. */
+  /** Makes the next use read the job again: a start was refused, and the job may have changed. */
   expire(): void {
     this.#until = 0
   }
@@ -75,7 +75,7 @@ export function templateWith(
   }
 }
 
-/** By name: of two equal names, the last would win without a word. */
+/** Replaced by name: of two variables with one name, the last would win silently. */
 function merge(
   env: readonly EnvironmentVariable[],
   variables: Readonly<Record<string, string>>,
@@ -84,7 +84,7 @@ function merge(
   return [...kept, ...Object.entries(variables).map(([name, value]) => ({ name, value }))]
 }
 
-/** What of the job is lost in executions, or cannot work with them, as messages for an operator. */
+/** Which settings of the job executions lose or cannot work with, as messages for an operator. */
 export function flawsOf(job: JobDescription, name: string): string[] {
   const { replicas, replicaRetryLimit } = job
   const lost = lostParts(job)

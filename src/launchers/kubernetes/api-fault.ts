@@ -2,11 +2,11 @@
 import { parseRetryAfter } from '../../model/protocol.ts'
 import { stringOf } from '../fields.ts'
 
-/** What went wrong, as far as it can be told. */
+/** What went wrong, as far as it is known. */
 export interface Fault {
   /** The HTTP status; 0 where no answer came. */
   readonly status: number
-  /** The machine's word in a `Status` object, such as `AlreadyExists`. */
+  /** The `reason` of a `Status` object, such as `AlreadyExists`. */
   readonly reason: string
   readonly message: string
   /** How long the server asks to wait, in milliseconds. */
@@ -25,7 +25,7 @@ const UNCONNECTED = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ])
 
-/** Longer than this nobody waits, whatever a server says. */
+/** The longest wait, whatever a server says. */
 const LONGEST_RETRY_MS = 60_000
 
 /** Reads an `ApiException`, or whatever else a call was rejected with. */
@@ -54,18 +54,21 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    // A proxy before the server may have answered, in HTML.
+    // The answer may be HTML from a proxy before the server.
     return undefined
   }
 }
 
-/** Kubernetes sends seconds, and a proxy before it may send a date. A second at least, so that 0 starts no storm. */
+/**
+ * Kubernetes sends seconds, and a proxy before it may send a date. At least one second, so that a 0 does not cause a
+ * flood of requests.
+ */
 function readRetryAfter({ 'retry-after': value, date }: Readonly<Record<string, unknown>>): number | undefined {
   const ms = parseRetryAfter(stringOf(value), stringOf(date))
   return ms === undefined ? undefined : Math.min(Math.max(ms, 1000), LONGEST_RETRY_MS)
 }
 
-/** The codes of an error and of what caused it; of a host with several addresses, there is one for each. */
+/** The codes of an error and its causes. A host with several addresses has one for each address. */
 function codesOf(error: unknown): string[] {
   const codes: string[] = []
   for (let it: unknown = error, depth = 0; it instanceof Error && depth < 5; it = it.cause, depth++) {

@@ -11,7 +11,7 @@ export interface KubernetesJobBody {
   readonly spec?: object
 }
 
-/** The methods of `BatchV1Api` that are used. What they answer, `reader.ts` reads. */
+/** The methods of `BatchV1Api` that are used. `reader.ts` reads their responses. */
 export interface KubernetesJobsApi {
   createNamespacedJob(request: { namespace: string; body: KubernetesJobBody }): Promise<unknown>
   readNamespacedJob(request: { namespace: string; name: string }): Promise<unknown>
@@ -42,7 +42,7 @@ export interface KubernetesContainer {
   readonly readinessProbe?: object
 }
 
-/** What is used of a `V1JobTemplateSpec`; every other field of it goes into the Job as it is. */
+/** The used part of a `V1JobTemplateSpec`. Every other field goes into the Job unchanged. */
 export interface KubernetesJobTemplate {
   readonly metadata?: KubernetesTemplateMetadata
   readonly spec?: {

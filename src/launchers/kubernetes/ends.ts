@@ -1,25 +1,25 @@
-/** Watches Jobs, to tell at once what a listing would tell at the end of a period. It is a hint: it may miss any of them. */
+/** Watches Jobs, to notice ends at once and not only at the next listing. The watch is a hint: it may miss any end. */
 import type { KubernetesJobsApi, KubernetesWatch } from './api.ts'
 import { readFault } from './api-fault.ts'
 import { SELECTOR } from './manifest.ts'
 import { readJob, readPage } from './reader.ts'
 import { stateOf } from './states.ts'
 
-/** How one watches. */
+/** What the watch needs. */
 export interface EndsOptions {
   readonly api: KubernetesJobsApi
   readonly watch: KubernetesWatch
   readonly namespace: string
-  /** Called when a Job has failed or was deleted before its end, and when that may have been missed. */
+  /** Called when a Job has failed or was deleted before its end, and when such an event may have been missed. */
   readonly onEnd: () => void
 }
 
 /**
- * How long the server keeps a watch open, in seconds. The client ends a watch as failed that is silent for 30 s, and on
- * a quiet cluster a server says something only once a minute.
+ * How long the server keeps a watch open, in seconds. The client treats a watch as failed if it is silent for 30 s, and
+ * on a quiet cluster a server sends something only once a minute.
  */
 const WATCH_SECONDS = 25
-/** A watch that ends in order, and has lasted this long, is not a failure. */
+/** A watch that ends normally after at least this time is not a failure. */
 const SHORTEST_WATCH_MS = 1000
 const SHORTEST_PAUSE_MS = 250
 const LONGEST_PAUSE_MS = 5000
@@ -69,7 +69,7 @@ export class Ends {
     }
   }
 
-  /** What happened until now is not watched: a listing tells it. */
+  /** The watch begins now: a listing shows what happened before. */
   async #now(): Promise<string | undefined> {
     const { api, namespace, onEnd } = this.#options
     const { resourceVersion } = readPage(await api.listNamespacedJob({ namespace, labelSelector: SELECTOR, limit: 1 }))

@@ -71,11 +71,11 @@ export interface KubernetesJobOptions<Template extends KubernetesJobTemplate = K
 
 /** How long the API may take for an answer. The dispatcher waits for longer than two of them. */
 const API_TIMEOUT_MS = 15_000
-/** Until a busy server is asked again, where it does not say. */
+/** How long until the next request to a busy server that names no time. */
 const BUSY_MS = 1000
-/** Until a server that is away is asked again. */
+/** How long until the next request to a server that is unreachable. */
 const AWAY_MS = 2000
-/** Until there may be room in a quota. */
+/** How long until a quota may have room. */
 const QUOTA_MS = 10_000
 /** How long until the fault may be fixed. */
 const MEND_MS = 30_000
@@ -145,7 +145,7 @@ class KubernetesLauncher implements Launcher {
     this.#states = new JobStates({ api, namespace, within: call => this.#limit.within(call) })
   }
 
-  /** Sees whether Jobs can be read at all: a right that is missing is told at the start. */
+  /** Checks whether Jobs can be read at all, so that a missing right is reported at the start. */
   async open(): Promise<void> {
     await this.#limit.within(this.#api.listNamespacedJob({ namespace: this.#options.namespace, limit: 1 }))
   }
@@ -166,7 +166,7 @@ class KubernetesLauncher implements Launcher {
     const { namespace } = this.#options
     if (!JOB_NAME.test(execution)) return
     try {
-      // In the foreground: the Job stays to be seen until its pod has handed back its work and ended.
+      // In the foreground: the Job stays visible until its pod has handed back its work and ended.
       const request = { namespace, name: execution, propagationPolicy: 'Foreground' }
       await this.#limit.within(this.#api.deleteNamespacedJob(request))
     } catch (error) {
@@ -200,8 +200,8 @@ class KubernetesLauncher implements Launcher {
   }
 
   /**
-   * A start that was not confirmed. Since the Job's name is that of the launch, whatever is asked again makes no second one:
-   * what cannot be told is asked again too.
+   * A start that was not confirmed. The Job's name is made from the launch, so a repeated request cannot create a
+   * second Job. Unclear cases are therefore repeated too.
    */
   async #afterFault(name: string, error: unknown): Promise<string> {
     const fault = readFault(error)
@@ -216,7 +216,7 @@ class KubernetesLauncher implements Launcher {
     throw new LaunchRefused(message, retryAfterMs, { cause: error, reason: reasonOf(fault) })
   }
 
-  /** Once for each status until all is well: else it would be said for every operation. */
+  /** Reported once for each status until a start succeeds, and not for every operation. */
   #warn(status: number, message: string): void {
     if (this.#warned.has(status)) return
     this.#warned.add(status)
@@ -225,7 +225,7 @@ class KubernetesLauncher implements Launcher {
     warn(text)
   }
 
-  /** Undefined where that cannot be told either. */
+  /** Undefined if that is unknown, too. */
   async #exists(name: string): Promise<boolean | undefined> {
     const { namespace } = this.#options
     try {
@@ -240,7 +240,7 @@ class KubernetesLauncher implements Launcher {
     try {
       await this.stop(execution)
     } catch {
-      // It may start yet. Another look comes.
+      // It may still start. It is checked again.
       return { kind: 'alive' }
     }
     const seconds = Math.round(this.#startupTimeoutMs / 1000)
@@ -248,7 +248,9 @@ class KubernetesLauncher implements Launcher {
   }
 }
 
-/** Until a start that is certain to have created nothing is tried again, in milliseconds; undefined where it is not certain. */
+/**
+ * How long until a start that certainly created nothing is retried, in milliseconds; undefined if that is not certain.
+ */
 function refusalDelay({ status, message, unsent }: Fault): number | undefined {
   if (unsent) return AWAY_MS
   if (status === 429) return BUSY_MS

@@ -2,7 +2,7 @@
 import type { LaunchRequest } from '../launcher.ts'
 import type { KubernetesContainer, KubernetesJobBody, KubernetesJobTemplate } from './api.ts'
 
-/** On each Job and its pods: what is Waybill's. */
+/** On each Job and its pods: marks them as Waybill's. */
 const MANAGED_BY = { name: 'app.kubernetes.io/managed-by', value: 'waybill' } as const
 /** On each Job and its pods: the operation's id. */
 export const OPERATION_LABEL = 'waybill/operation'
@@ -16,11 +16,11 @@ const LONGEST = 63
 
 /** What every Job of a launcher has in common. */
 export interface JobPlan {
-  /** What the launcher is called in the record. */
+  /** The engine's name in the record. */
   readonly engine: string
   readonly namespace: string
   readonly template: KubernetesJobTemplate
-  /** The container that is told the operation. */
+  /** The container that gets the operation's id. */
   readonly container: string
   readonly variable: string | undefined
   /** How long a pod may take to start, in seconds. */
@@ -35,7 +35,7 @@ export function withoutNulls<Value>(value: Value): Value {
   return Object.fromEntries(present.map(([name, it]) => [name, withoutNulls(it)])) as Value
 }
 
-/** The name of a launch's Job, always the same: the type for people, as far as there is room, the operation's id and the launch. */
+/** The name of a launch's Job, always the same: the type (shortened, for people), the operation's id and the launch. */
 export function jobName({ type, operationId, attempt, launch }: LaunchRequest): string {
   const rest = `${operationId}-${attempt}-${launch}`
   return `${type.slice(0, LONGEST - rest.length - 1)}-${rest}`
@@ -78,17 +78,22 @@ export function jobOf(plan: JobPlan, request: LaunchRequest): KubernetesJobBody 
   }
 }
 
-/** Any exit code but 0 fails the Job as one pod alone would, and the Job's condition then tells the code. */
+/**
+ * Any exit code but 0 fails the Job, as it would without this policy, but the condition of the Job then has the code.
+ */
 const FAILURE_POLICY = {
   rules: [{ action: 'FailJob', onExitCodes: { operator: 'NotIn', values: [0] } }],
 }
 
-/** An attempt ends itself at its timeout: this is for one that cannot. It counts from the Job's start, so the pod's way there is added. */
+/**
+ * An attempt normally ends itself at its timeout; this limit is for an attempt that cannot. It counts from the Job's
+ * creation, so the start of the pod is added.
+ */
 function deadlineOf({ startSeconds }: JobPlan, { timeoutMs }: LaunchRequest): object {
   return timeoutMs > 0 ? { activeDeadlineSeconds: Math.ceil(timeoutMs / 1000) + startSeconds + GRACE_SECONDS } : {}
 }
 
-/** For a handler to stop after its timeout and its outcome to be recorded. */
+/** The time for a handler to stop after its timeout, and for its outcome to be recorded. */
 const GRACE_SECONDS = 30
 
 function labelsOf({ operationId, type }: LaunchRequest): Record<string, string> {
@@ -96,7 +101,7 @@ function labelsOf({ operationId, type }: LaunchRequest): Record<string, string> 
   return { [MANAGED_BY.name]: MANAGED_BY.value, [OPERATION_LABEL]: operationId, [TYPE_LABEL]: value }
 }
 
-/** The container with what it is told: our variables instead of any of their names. */
+/** The container with our environment variables, which replace those of the same name. */
 function told(
   container: KubernetesContainer,
   plan: JobPlan,

@@ -4,7 +4,7 @@
  */
 import { type Fields, fieldsOf, itemsOf, numberOf, stringOf } from '../fields.ts'
 
-/** What is known of a Job. */
+/** The properties of a Job that are used. */
 export interface JobDescription {
   readonly name: string
   readonly resourceVersion: string | undefined
@@ -14,7 +14,7 @@ export interface JobDescription {
   readonly ready: number | undefined
   readonly succeeded: number
   readonly failed: number
-  /** The conditions that hold. */
+  /** The conditions that are true. */
   readonly conditions: readonly JobCondition[]
 }
 
@@ -61,7 +61,7 @@ function readCondition({ type, reason, message }: Fields): JobCondition {
   return { type: textOf(type) ?? '', reason: textOf(reason), message: textOf(message) }
 }
 
-/** Undefined for an empty one too: Go leaves out a string that is empty, or sends it. */
+/** Undefined for an empty string too: Go may leave out an empty string or send it. */
 function textOf(value: unknown): string | undefined {
   return stringOf(value) || undefined
 }

@@ -1,26 +1,26 @@
-/** What Jobs say of their executions, seen through one listing for all that are looked at in one moment. */
+/** The states of executions by their Jobs. One listing serves all executions that are checked at the same moment. */
 import type { KubernetesJobsApi } from './api.ts'
 import { readFault } from './api-fault.ts'
 import { SELECTOR } from './manifest.ts'
 import { type JobCondition, type JobDescription, type JobPage, readJob, readPage } from './reader.ts'
 
-/** What a Job says. */
+/** The state of an execution, by its Job. */
 export type JobState =
   | { readonly kind: 'ended'; readonly failed: boolean; readonly reason: string }
   /** It has a pod that runs. */
   | { readonly kind: 'started' }
   /** Its pod does not run yet: no room, no image, no permission, or no time yet. */
   | { readonly kind: 'starting' /** For how long that has been seen. */; readonly sinceMs: number }
-  /** Its pod is being ended, or held back, or nobody has looked after it yet. */
+  /** Its pod is being ended or is suspended, or the Job controller has not seen it yet. */
   | { readonly kind: 'unsaid' }
 
-/** For how long a listing answers further looks, in milliseconds: a turn of the dispatcher, and no more. */
+/** How long a listing is reused, in milliseconds: for one turn of the dispatcher. */
 const FRESH_MS = 1000
 const PAGE_SIZE = 500
 /** How often a listing starts again because its pages have expired. */
 const LISTINGS = 3
 
-/** What a description of a Job means. */
+/** What the conditions of a Job mean. */
 export function stateOf(job: JobDescription): JobState {
   const has = (type: string) => job.conditions.some(it => it.type === type)
   const failure = job.conditions.find(it => it.type === 'Failed')
@@ -39,7 +39,7 @@ function describe({ reason, message }: JobCondition): string {
   return /[.!]$/.test(text) ? text : `${text}.`
 }
 
-/** What is asked for Jobs. */
+/** The API through which Jobs are read. */
 export interface JobStatesOptions {
   readonly api: KubernetesJobsApi
   readonly namespace: string
@@ -58,13 +58,13 @@ export class JobStates {
     this.#options = options
   }
 
-  /** What a Job says; undefined where there is none. */
+  /** The state by the Job; undefined if there is no Job. */
   async look(name: string): Promise<JobState | undefined> {
-    // Those that are complete are not listed, and one that was just created may be missing too.
+    // Complete Jobs are not listed, and a Job that was just created may be missing, too.
     return (await this.#listed()).get(name) ?? (await this.#read(name))
   }
 
-  /** Something has changed: the next look is a new one. */
+  /** Something has changed: the next check reads a new listing. */
   forget(): void {
     this.#listing = undefined
   }

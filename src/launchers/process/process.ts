@@ -175,7 +175,7 @@ function entryFile(entry: string | URL): string {
   return entry instanceof URL || entry.startsWith('file:') ? fileURLToPath(entry) : entry
 }
 
-/** Follows links, as Node does for the program that it runs. */
+/** Resolves symbolic links, as Node does for the program that it runs. */
 function isOwnProgram(file: string): boolean {
   const program = process.argv[1]
   return program !== undefined && realPath(file) === realPath(program)
