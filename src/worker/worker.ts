@@ -60,10 +60,7 @@ export interface WorkerSettings {
   readonly logEnds?: boolean
 }
 
-/**
- * The name of this process as the holder of leases: its machine, its process id, and a part that differs between two
- * workers of one process.
- */
+/** The name of a worker as the holder of leases: its machine, its process id, and a part that is its own. */
 export function holderName(): string {
   return `${hostId}/${process.pid}/${Math.random().toString(36).slice(2, 10)}`
 }
@@ -258,10 +255,7 @@ export class Worker {
     if (isFull) this.#claiming.wake()
   }
 
-  /**
-   * The types that are below their own concurrency limit. After each claim another type comes first, so that none
-   * starves.
-   */
+  /** The types below their own concurrency limit. After each claim another one comes first, so that none starves. */
   #room(): { type: string; limit: number }[] {
     const { free, room } = this.#slots
     const share = Math.max(free, Math.ceil(room / this.#types.size))

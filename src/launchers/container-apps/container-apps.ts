@@ -42,9 +42,7 @@ export interface ContainerAppsJobOptions {
   readonly container?: string | undefined
   /** A further environment variable that holds the operation's id, beside `WAYBILL_OPERATION_ID`. */
   readonly variable?: string | undefined
-  /**
-   * Further environment variables. Do not put secrets here: everyone with the right to read executions can read them.
-   */
+  /** Further environment variables. Do not put secrets here: everyone who may read executions can read them. */
   readonly env?: Readonly<Record<string, string>> | undefined
   /** How fast executions are started and stopped. Default: 10 a second, 100 at once. A subscription allows 10 and 200. */
   readonly rate?: Partial<TokenRate> | undefined
@@ -319,8 +317,7 @@ class ContainerAppsJob implements Launcher {
         return found.name
       }
       if (now >= until) {
-        // It is not in the list. Either the list is complete, and the start was not made; or that is unknown, and a
-        // later list must show it.
+        // It is not in the list: it was not made, or the list is not complete and a later one must show it.
         if (listing === undefined || listing.completeFrom > listing.engineTime - (now - sentAt) - SECOND) throw error
         const ms = (error instanceof StartFailed ? error.retryAfterMs : undefined) ?? SECOND
         throw new LaunchRefused(`A start failed and left no execution: ${error}`, ms, { cause: error })
@@ -335,10 +332,7 @@ class ContainerAppsJob implements Launcher {
     return listing && madeIn(listing, request)?.name
   }
 
-  /**
-   * An earlier start may have been made without an answer, or its execution may be slow to come up. Another one would
-   * only cost money.
-   */
+  /** An earlier start may have been made without an answer, or be slow. Another execution would only cost money. */
   async #findAlive(request: LaunchRequest): Promise<Execution | undefined> {
     const listing = await this.#executions.list(performance.now()).catch(() => undefined)
     return listing && findIn(listing, request).find(({ alive }) => alive)
