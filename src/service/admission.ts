@@ -10,9 +10,12 @@ import type { SubmissionLimits } from '../model/submission.ts'
 import { TokenBucket } from '../util/token-bucket.ts'
 import type { Estimator } from './estimator.ts'
 
-/** How many callers are remembered: past it, those that called longest ago are forgotten, and their buckets are full again. */
+/**
+ * How many callers are remembered. Beyond that, the callers that called longest ago are forgotten, so their buckets are
+ * full again.
+ */
 const MAX_BUCKETS = 10_000
-/** How long a view of a full queue is used, in milliseconds. */
+/** How long a reading of a full queue is reused, in milliseconds. */
 const FULL_QUEUE_MAX_AGE_MS = 50
 /** The Retry-After where the queue cannot be read, in milliseconds. */
 const DEFAULT_RETRY_AFTER_MS = 1000
@@ -28,7 +31,7 @@ export class Admission {
   /**
    * Counts one request of a caller against the rate limit of the type.
    *
-   * @throws {ProblemError} `too-many-requests`, with the time after which the next request is taken
+   * @throws {ProblemError} `too-many-requests`, with the time after which the next request is accepted
    */
   countRequest({ name, policy: { rateLimit } }: AnyOperationType, owner: string): void {
     if (rateLimit === undefined) return
@@ -63,7 +66,7 @@ export class Admission {
 
   #bucketOf(key: string, { requests, perMs }: { requests: number; perMs: number }): TokenBucket {
     const bucket = this.#buckets.get(key) ?? new TokenBucket({ burst: requests, perSecond: (requests / perMs) * 1000 })
-    // Added again at the end, so that the first bucket of the map is the one that was used longest ago.
+    // The bucket is added again at the end of the map, so that the first one is the one that was used longest ago.
     this.#buckets.delete(key)
     this.#buckets.set(key, bucket)
     const oldest = this.#buckets.keys().next().value

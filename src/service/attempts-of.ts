@@ -1,4 +1,4 @@
-/** The attempts of an operation, with the one that runs. */
+/** The attempts of an operation, including the running one. */
 import type { Attempt, Operation } from '../model/operation.ts'
 
 /** An attempt that has not ended. */

@@ -10,7 +10,7 @@ export interface BatchItem {
 }
 
 /**
- * Lists the items that were submitted by now.
+ * Lists the items that have been submitted so far.
  *
  * @param page `after` is the index of the last item of the page before, or -1
  */

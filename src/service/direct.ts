@@ -1,4 +1,4 @@
-/** What a program calls instead of sending itself requests: typed, for one owner at a time, without HTTP. */
+/** Typed calls for the program that hosts the service. They act for one owner, and need no HTTP. */
 
 import { type Duration, durationMs, LONGEST_MS } from '../model/duration.ts'
 import type { Operation } from '../model/operation.ts'
@@ -8,15 +8,15 @@ import { isFinal } from '../model/protocol.ts'
 import type { SubmitRequest } from '../model/submit-request.ts'
 import type { Operations } from './operations.ts'
 
-/** Whose operations are meant. */
+/** The owner for whom a call acts. */
 export interface OwnerOption {
-  /** Default: the empty string, for nobody in particular. */
+  /** The owner of the operations. Default: the empty string, which stands for no owner in particular. */
   readonly owner?: string | undefined
 }
 
 /** Options of {@link DirectCalls.wait}. */
 export interface WaitOptions extends OwnerOption {
-  /** How long to wait at most, up to 10 years. Default: until it has ended. */
+  /** The longest wait, up to 10 years. Default: until the operation has ended. */
   readonly timeout?: Duration | undefined
   /** Ends the wait. */
   readonly signal?: AbortSignal | undefined
@@ -37,15 +37,16 @@ export interface DirectCalls {
   /**
    * Waits until an operation has ended.
    *
-   * @returns the operation as it is then, or when the time is up or the wait is ended
+   * @returns the operation as it is when it has ended, the time is up, or the signal aborts
    * @throws {ProblemError} `not-found`, `operation-expired`
    */
   wait(id: string, options?: WaitOptions): Promise<Operation>
   /**
    * Reads the output of a completed operation.
    *
-   * @throws {ProblemError} the problem of one that failed or was canceled; `not-finished`, `not-found`, `operation-expired`
-   * @throws {TypeError} for a result that is not JSON: read that by {@link Operations.content}
+   * @throws {ProblemError} the problem of an operation that failed or was canceled; or `not-finished`, `not-found`,
+   * `operation-expired`
+   * @throws {TypeError} for a result that is not JSON: read it with {@link Operations.content}
    */
   result<Type extends AnyOperationType>(type: Type, id: string, options?: OwnerOption): Promise<OperationOutput<Type>>
   /**
@@ -56,7 +57,7 @@ export interface DirectCalls {
   cancel(id: string, options?: OwnerOption): Promise<Operation>
 }
 
-/** How long one wait lasts before it begins again: a timer holds no more, and a missed hint costs no more. */
+/** A long wait is made of waits of this length, in milliseconds: a timer cannot run for years. */
 const WAIT_MS = 30_000
 
 /** Makes the calls. */

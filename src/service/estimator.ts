@@ -1,9 +1,10 @@
 /**
  * Estimates `Retry-After`, the position in the queue and the expected end of an operation, from how long operations of
- * its type took lately and from the queue before it.
+ * its type took recently and from the queue before it.
  *
- * A client is asked to come back when the operation has ended with a probability of {@link END_PROBABILITY}. Whatever
- * the durations are like, it then polls about `1 / END_PROBABILITY` times in all, more often the nearer the end is.
+ * `Retry-After` is the time after which the operation has ended with a probability of {@link END_PROBABILITY}. Whatever
+ * the distribution of durations, a client then polls about `1 / END_PROBABILITY` times in all, and more often as the
+ * end approaches.
  */
 import type { Operation } from '../model/operation.ts'
 import { QUEUE_COUNT_LIMIT, type QueueStats, type WorkQueue } from '../stores/store.ts'
@@ -13,9 +14,12 @@ import { awaitsChildren, awaitsEvent } from './events.ts'
 export interface Estimate {
   /** When to poll again, in milliseconds from now. */
   readonly retryAfterMs: number
-  /** 1 is next. Only for an operation that waits in the queue, and only where those before it were counted. */
+  /**
+   * The position in the queue: 1 is next. Present only for an operation that waits in the queue, if those before it
+   * were counted.
+   */
   readonly queuePosition?: number
-  /** Milliseconds since the epoch; only where durations have been observed. */
+  /** The expected end, in milliseconds since the epoch. Present only if durations have been observed. */
   readonly completionAt?: number
   /** Milliseconds for which operations of the type have been ready without a worker claiming one. */
   readonly unclaimedMs: number
@@ -38,28 +42,31 @@ const END_PROBABILITY = 1 / 7.5
 const MAX_RETRY_AFTER_MS = 5 * 60_000
 /** Added for the start and the record of an attempt: a client that polls just before the end must poll once more. */
 const OVERHEAD_MS = 50
-/** How long a view of the queue is used before it is read again. */
+/** How long a reading of the queue is reused, in milliseconds. */
 const MAX_AGE_MS = 500
-/** How many operations that a view does not show keep their place in it. */
+/** How many operations that are newer than a reading get a place after it. */
 const MAX_NEWCOMERS = 1000
 
-/** A view of the queue, prepared for many estimates. */
+/** A reading of the queue, prepared for many estimates. */
 export class QueueModel {
   readonly #positions: ReadonlyMap<string, number>
   readonly #depth: number
   readonly #running: number
-  /** Ascending. */
+  /** In milliseconds, ascending. */
   readonly #durations: readonly number[]
   readonly #mean: number
   readonly #readAt: number
-  /** Operations that were accepted after the view was read, with their order in the queue: the first ones. */
+  /**
+   * Operations that were accepted after the queue was read: from id to their order among each other, from 1. Only the
+   * first {@link MAX_NEWCOMERS} are kept.
+   */
   readonly #newcomers = new Map<string, number>()
-  /** How many were, as far as was asked. */
+  /** How many such operations have been seen. */
   #newcomerCount = 0
 
   /**
-   * @param readAt when the view was read, in milliseconds since the epoch
-   * @param unclaimedMs for how long nothing of the queue has been claimed
+   * @param readAt when the queue was read, in milliseconds since the epoch
+   * @param unclaimedMs for how long no operation of the queue has been claimed
    */
   constructor(view: QueueStats, readAt: number, unclaimedMs = 0) {
     this.#readAt = readAt
@@ -72,7 +79,7 @@ export class QueueModel {
     this.#mean = mean(view.durations)
   }
 
-  /** When the oldest ready one was accepted, in milliseconds since the epoch. */
+  /** When the oldest ready operation was accepted, in milliseconds since the epoch. */
   readonly oldestAt: number | null
 
   /** Milliseconds for which operations have been ready without a worker claiming one. */
@@ -83,12 +90,15 @@ export class QueueModel {
     return this.#depth
   }
 
-  /** When the next operation should end, in milliseconds from now. */
+  /** When the next operation is expected to end, in milliseconds from now. */
   get nextEndMs(): number {
     return this.#mean / Math.max(1, this.#running)
   }
 
-  /** How long operations took lately from the start of their last attempt to their end; undefined where none has ended. */
+  /**
+   * How long operations took recently, from the start of their last attempt to their end; undefined where none has
+   * ended.
+   */
   get durations(): Durations | undefined {
     if (this.#durations.length === 0) return undefined
     return { median: quantile(this.#durations, 0.5), p90: quantile(this.#durations, 0.9) }
@@ -105,17 +115,17 @@ export class QueueModel {
     const reported = reportedLeft(operation, elapsed)
     if (reported !== undefined) return estimateOf(now, reported, reported)
     const left = this.#durations.filter(ms => ms > elapsed).map(ms => ms - elapsed)
-    // It runs longer than any other that was observed: the wait grows with the time that it has taken.
+    // It runs longer than all that were observed: the delay grows with the time that it has taken.
     if (left.length === 0) return { retryAfterMs: clamp(elapsed * END_PROBABILITY) }
     return estimateOf(now, quantile(left, END_PROBABILITY), quantile(left, 0.5))
   }
 
   #ofPending(operation: Operation, now: number): Expected {
-    // The longer an event has not come, the less often a client asks.
+    // The longer the event takes, the less often a client polls.
     if (awaitsEvent(operation)) {
       return { retryAfterMs: clamp(Math.max(0, now - operation.updatedAt) * END_PROBABILITY) }
     }
-    // Nobody knows when its children end: the longer they have taken, the less often a client asks.
+    // The end of its children cannot be estimated. The longer they take, the less often a client polls.
     if (awaitsChildren(operation)) {
       return { retryAfterMs: clamp(Math.max(0, now - operation.createdAt) * END_PROBABILITY) }
     }
@@ -131,7 +141,10 @@ export class QueueModel {
     return { ...estimateOf(now, soonest, wait + quantile(this.#durations, 0.5)), ...position }
   }
 
-  /** The place in the queue, from 1. An operation that the view does not show is behind all that it counts. */
+  /**
+   * The place in the queue, from 1. An operation that is newer than the reading comes after all operations of the
+   * reading.
+   */
   #placeOf({ id, createdAt }: Operation): number {
     const shown = this.#positions.get(id)
     if (shown !== undefined) return shown
@@ -139,7 +152,7 @@ export class QueueModel {
     const known = this.#newcomers.get(id)
     if (known !== undefined) return this.#depth + known
     this.#newcomerCount++
-    // One that is not kept counts again with each poll until the next view, which is read soon.
+    // An operation that is not kept is counted again at each poll, until the queue is read again, which is soon.
     if (this.#newcomerCount <= MAX_NEWCOMERS) this.#newcomers.set(id, this.#newcomerCount)
     return this.#depth + this.#newcomerCount
   }
@@ -164,7 +177,10 @@ function estimateOf(now: number, soonest: number, likely: number): Expected {
   return { retryAfterMs: clamp(soonest + OVERHEAD_MS), completionAt: now + Math.round(likely) }
 }
 
-/** The quantile of ascending values; where they are too few, that of an exponential distribution with their mean. */
+/**
+ * The quantile of ascending values. If there are too few values, the quantile of an exponential distribution with their
+ * mean.
+ */
 function quantile(ascending: readonly number[], part: number): number {
   const rank = Math.floor(part * (ascending.length + 1))
   return rank >= 1 ? (ascending[rank - 1] ?? 0) : -Math.log(1 - part) * mean(ascending)
@@ -179,11 +195,17 @@ function clamp(ms: number): number {
   return Math.min(Math.max(Math.round(ms), 1000), MAX_RETRY_AFTER_MS)
 }
 
-/** Reads the queues and makes estimates. Each view is shared for {@link MAX_AGE_MS}, so that polls cost the store almost nothing. */
+/**
+ * Reads the queues and makes estimates. Each reading is shared for {@link MAX_AGE_MS}, so that polls cost the store
+ * almost nothing.
+ */
 export class Estimator {
   readonly #store: Pick<WorkQueue, 'queueStats'>
   readonly #models = new Map<string, { model: Promise<QueueModel>; readAt: number }>()
-  /** For each type, an operation that was ready while none ran, and since when, by the monotonic clock. */
+  /**
+   * For each type, an operation that was ready while none ran, and since when this was observed, by the monotonic
+   * clock.
+   */
   readonly #unclaimed = new Map<string, { readonly id: string; readonly since: number }>()
 
   constructor(store: Pick<WorkQueue, 'queueStats'>) {
@@ -194,7 +216,7 @@ export class Estimator {
     return (await this.readQueue(operation.type)).estimate(operation, Date.now())
   }
 
-  /** Reads the queue of a type, or reuses a view that is at most this old. */
+  /** Reads the queue of a type, or reuses a reading that is at most this old. */
   readQueue(type: string, maxAgeMs = MAX_AGE_MS): Promise<QueueModel> {
     const known = this.#models.get(type)
     const now = performance.now()
@@ -202,12 +224,12 @@ export class Estimator {
     const readAt = Date.now()
     const model = this.#store.queueStats(type).then(view => new QueueModel(view, readAt, this.#unclaimedMs(type, view)))
     this.#models.set(type, { model, readAt: now })
-    // A failed read must not answer the requests of the next half second.
+    // A failed read is not reused: it must not fail the requests of the next half second.
     model.catch(() => this.#models.delete(type))
     return model
   }
 
-  /** An operation that is still ready, while none runs, was not claimed in the meantime. */
+  /** If the same operation is still ready and none runs, no worker has claimed anything in the meantime. */
   #unclaimedMs(type: string, { ready, running }: QueueStats): number {
     const [first] = ready
     if (first === undefined || running > 0) {

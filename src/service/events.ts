@@ -1,4 +1,7 @@
-/** Events for operations whose handlers wait: who may send one, what it must be, and which one counts. */
+/**
+ * Events for operations whose handlers wait: who may send an event, which values are valid, and which event of a name
+ * counts.
+ */
 import { timingSafeEqual } from 'node:crypto'
 import { fingerprint } from '../model/json.ts'
 import { isSuspended, type Operation } from '../model/operation.ts'
@@ -14,7 +17,9 @@ export const MAX_EVENT_BYTES: number = 64 * 1024
 
 /** What is sent to an operation. */
 export interface EventRequest {
-  /** The name of the wait: 1 to 64 letters, digits, `_`, `.` and `-`; `name#2` for its second wait of a name. */
+  /**
+   * The name of the wait: 1 to 64 letters, digits, `_`, `.` and `-`; or `name#2` for the second wait with this name.
+   */
   readonly name: string
   /** Any JSON value, of at most 64 KiB. */
   readonly value: unknown
@@ -23,7 +28,7 @@ export interface EventRequest {
 /** What events need of a store. */
 type EventStore = Pick<OperationStore, 'read' | 'steps' | 'change'>
 
-/** Whether the caller may answer: the owner, or whom the type admits. */
+/** Whether the caller may answer: the owner may, and every caller that the `mayAnswer` of the type admits. */
 export async function mayAnswer(
   { policy }: AnyOperationType,
   { id, owner }: Operation,
@@ -34,8 +39,8 @@ export async function mayAnswer(
 }
 
 /**
- * What the handler of an operation waits for now. Where one of several events has come, it is woken and soon comes back to
- * the others: they are open all the while, as far as their time was not over when it was woken.
+ * What the handler of an operation waits for now. If one of several events has arrived, the handler runs again and soon
+ * waits for the others again. Meanwhile these waits count as open, unless their time was over when the attempt began.
  */
 export function openWaits(operation: Operation): readonly Wait[] {
   const { waits, status, history, attemptStartedAt } = operation
@@ -51,12 +56,12 @@ function isEvent({ kind }: Wait): boolean {
   return kind === 'event' || kind === 'input'
 }
 
-/** Whether it waits for an event, which may come at any time. */
+/** Whether its handler waits for an event, which may arrive at any time. */
 export function awaitsEvent(operation: Operation): boolean {
   return openWaits(operation).some(isEvent)
 }
 
-/** Whether it waits for operations that it has submitted. */
+/** Whether its handler waits for operations that it has submitted. */
 export function awaitsChildren(operation: Operation): boolean {
   return openWaits(operation).some(({ kind }) => kind === 'children')
 }
@@ -83,7 +88,7 @@ export async function sendEvent(store: EventStore, operation: Operation, event: 
   return await refused(store, operation, event)
 }
 
-/** Another one was first, or the operation has changed in between. */
+/** The problem of a refused event: another event of the name was first, or the operation has changed meanwhile. */
 async function refused(store: EventStore, { id }: Operation, event: EventRequest): Promise<Operation> {
   const isSame = await isKnown(store, id, event)
   const now = await store.read(id)
@@ -107,7 +112,7 @@ function finished({ status }: Operation) {
   return problemError('operation-finished', `Its status is "${status}".`)
 }
 
-/** The name of the wait whose callback URL has this token; undefined where none has. */
+/** The name of the wait whose callback URL has this token; undefined if there is none. */
 export async function callbackName(store: EventStore, id: string, token: string): Promise<string | undefined> {
   const given = Buffer.from(token)
   for (const [step, value] of await store.steps(id)) {

@@ -1,6 +1,6 @@
 /**
  * Waits for operations to change. Any number of waiters in a process share one subscription to the store and hold no
- * connection of it. Its hints wake them; since hints can be lost, what they wait for is also read again now and then.
+ * connection of it. Its hints wake them. Since hints can be lost, the operations are also read again from time to time.
  */
 import { timerMs } from '../model/duration.ts'
 import type { Operation } from '../model/operation.ts'
@@ -26,7 +26,7 @@ export interface Patience {
 export interface Waited {
   /** As it is then. */
   readonly operation: Operation
-  /** Whether it was waited for, and not answered at once since too many wait. */
+  /** Whether the call waited. False: it returned at once, because too many requests wait already. */
   readonly waited: boolean
 }
 
@@ -34,13 +34,16 @@ interface Waiter {
   readonly wake: (reading: Reading) => void
 }
 
-/** After a hint that does not name what has changed, all that is waited for is read again: at once, and then at most once in this time. */
+/**
+ * After a hint that does not name what has changed, all operations with waiters are read again: at once, and then at
+ * most once in this time, in milliseconds.
+ */
 const REREAD_EVERY_MS = 5
-/** These reads take at most about a tenth of the time, however many operations are waited for. */
+/** These reads take at most about one tenth of the time, however many operations have waiters. */
 const REREAD_SHARE = 10
-/** Everything that is waited for is read again after this time: hints may be lost. */
+/** All operations with waiters are read again after this time, in milliseconds, since hints may be lost. */
 const BACKSTOP_MS = 5000
-/** How many operations are read before other work gets its turn of the event loop. */
+/** How many operations are read before the event loop can do other work. */
 const REREAD_CHUNK = 200
 
 /** Wakes requests that wait for single operations. */
@@ -53,7 +56,7 @@ export class OperationWatcher {
   #backstop: NodeJS.Timeout | undefined
   #reread: NodeJS.Timeout | undefined
   #isRereading = false
-  /** A hint came during the reads: some may have been made before the change. */
+  /** A hint arrived during the reads. Some reads may have been made before the change, so all are made again. */
   #isStale = false
   /** When the next such reads may begin, by the monotonic clock. */
   #rereadAfter = 0
@@ -62,23 +65,23 @@ export class OperationWatcher {
     this.#options = options
   }
 
-  /** The number that wait now. */
+  /** The number of requests that wait now. */
   get waiting(): number {
     return this.#count
   }
 
-  /** Whether as many wait as may. */
+  /** Whether no further request may wait. */
   get isFull(): boolean {
     return this.#count >= this.#options.maxWaiting
   }
 
   /**
-   * Waits until the operation is as wanted, the time is up or the signal is aborted, whichever comes first.
+   * Waits until `wanted` accepts the operation, the time is up or the signal is aborted, whichever comes first.
    * Subscribes before it reads, so that no change is missed in between.
    *
    * @param wanted called with the operation as it is now, and after each change
-   * @param patience how long; and how to read the operation at first, where it is not the store's read
-   * @returns the operation as it was read last; undefined where there is none
+   * @param patience how long to wait; and how to read the operation the first time, if not by the `read` of the store
+   * @returns the operation as it was read last; undefined if it does not exist
    */
   async waitUntil(
     id: string,
@@ -170,7 +173,7 @@ export class OperationWatcher {
     this.#reread = setTimeout(() => void this.#rereadAll(), delay).unref()
   }
 
-  /** Never rejects: each waiter sees how the read of its operation ends. */
+  /** Never rejects: each waiter gets the error of the read of its own operation. */
   async #rereadAll(): Promise<void> {
     this.#reread = undefined
     this.#isStale = false
@@ -186,19 +189,19 @@ export class OperationWatcher {
   /**
    * Reads an operation once for all its waiters.
    *
-   * @param ended its record, where it has ended and is at hand: no later one says anything else to who waits
+   * @param ended its record, if the operation has ended and the hint contained it: the waiters need no later record
    */
   #wake(id: string, ended?: Operation): Reading | undefined {
     const waiters = this.#waiters.get(id)
     if (waiters === undefined) return undefined
     const reading = ended === undefined ? this.#options.store.read(id) : Promise.resolve(ended)
-    // The waiters see the failure, but all of them may have left.
+    // The waiters get the failure. All of them may have left, so it is caught here too.
     reading.catch(() => {})
     for (const { wake } of waiters) wake(reading)
     return reading
   }
 
-  /** Lets other work run after each chunk. */
+  /** Reads operations in chunks, and lets other work run after each chunk. */
   async #wakeInChunks(ids: readonly string[]): Promise<void> {
     for (let at = 0; at < ids.length; at += REREAD_CHUNK) {
       await Promise.allSettled(ids.slice(at, at + REREAD_CHUNK).map(async id => await this.#wake(id)))
@@ -210,7 +213,7 @@ export class OperationWatcher {
 interface Subscription {
   /** Resolves at the next change after the call. */
   next(): Promise<void>
-  /** Takes the read that was begun for the last change; undefined where nothing has changed since. */
+  /** Returns the read that was begun for the last change, once; undefined if nothing has changed since. */
   latest(): Reading | undefined
   leave(): void
 }

@@ -30,7 +30,7 @@ import { orUnavailable } from './unavailable.ts'
 /** The answer to a submission. */
 export interface Submitted {
   readonly operation: Operation
-  /** Whether the idempotency key was known: then this is the operation that it made before. */
+  /** Whether the idempotency key was used before: then this is the operation that it created. */
   readonly replayed: boolean
 }
 
@@ -40,7 +40,7 @@ export interface ListRequest {
   readonly status?: Status | undefined
   /** 1 to 1,000. Default 50. */
   readonly limit?: number | undefined
-  /** List what comes after the operation of this id. */
+  /** Continue after the operation with this id. */
   readonly after?: string | undefined
 }
 
@@ -51,12 +51,12 @@ type ServiceStore = OperationStore & Pick<Store, 'queueStats' | 'check' | 'purge
 export interface OperationsOptions {
   readonly store: ServiceStore
   readonly types: readonly AnyOperationType[]
-  /** Where results are kept that are not JSON. */
+  /** Keeps the results that are not JSON. */
   readonly blobs?: BlobStore | undefined
   readonly metrics?: Metrics | undefined
-  /** How many requests may wait for a change at the same time; further ones are answered at once. Default 10,000. */
+  /** How many requests may wait for a change at the same time. Further ones are answered at once. Default 10,000. */
   readonly maxWaitingRequests?: number
-  /** Says why no operation of a type begins at present, as where its type is paused; undefined where nothing holds it back. */
+  /** Returns why no operation of a type begins now, such as a pause; undefined if nothing prevents it. */
   readonly whyWaiting?: (type: string) => string | undefined
 }
 
@@ -78,7 +78,7 @@ export class Operations {
   readonly #documents: StatusDocuments
   #draining = false
 
-  /** @throws {TypeError} when two types have the same name, or something else is given as a schema */
+  /** @throws {TypeError} when two types have the same name, or a schema is not valid */
   constructor(options: OperationsOptions) {
     this.#store = options.store
     this.#results = new StoredResults(options.store, options.blobs)
@@ -105,7 +105,7 @@ export class Operations {
    * Accepts an operation. When the promise resolves, the operation is durable and every process can read it.
    *
    * @throws {ProblemError} `invalid-input`, `idempotency-key-required`, `idempotency-key-reused`; `too-many-requests`
-   * and `unavailable` with the time after which it is worth asking again
+   * and `unavailable` with the time after which the request may be sent again
    */
   async submit(type: AnyOperationType, request: SubmitRequest): Promise<Submitted> {
     if (this.#draining) throw problemError('unavailable', 'It is shutting down.', { retryAfter: 1000 })
@@ -123,14 +123,14 @@ export class Operations {
       throw await this.#admission.describeRefusal(type, acceptance.limit, request.transaction === undefined)
     }
     if (acceptance.kind === 'known') return replayOf(acceptance.operation, submission)
-    // What the caller has not committed yet is counted here: nobody observes it in the store.
+    // Observers of the store do not see what the caller has not committed yet, so it is counted here.
     if (request.transaction !== undefined) this.#metrics?.accepted(type.name)
     return { operation: acceptance.operation, replayed: false }
   }
 
   /**
-   * Counts a request to submit against the caller's rate limit. Called before the request is read, so that it counts
-   * whatever becomes of it; a repetition with a known idempotency key counts like any other.
+   * Counts a request to submit against the caller's rate limit. Called before the request is read, so that invalid
+   * requests count too. A repeated request with a known idempotency key counts like any other.
    *
    * @throws {ProblemError} `too-many-requests` with the time after which the next request is taken
    */
@@ -138,7 +138,7 @@ export class Operations {
     this.#admission.countRequest(type, owner)
   }
 
-  /** Attempts join the span of the submit, or the client's own span where this process traces nothing. */
+  /** Attempts join the trace of the submit, or the client's own trace if this process does not trace. */
   async #accept(submission: Submission, transaction: unknown): Promise<Acceptance> {
     const { id, type, traceparent } = submission
     return await inSpan('submit', { operation: type, id, parentOutside: traceparent ?? undefined }, async span => {
@@ -149,7 +149,7 @@ export class Operations {
     })
   }
 
-  /** An error in the caller's own transaction is passed on as it is: the caller must see it to roll back. */
+  /** Errors in the caller's own transaction are rethrown unchanged: the caller needs them to roll back. */
   async #acceptWithin(submission: Submission, transaction: unknown): Promise<Acceptance> {
     const accepted = this.#store.acceptWithin?.(submission, transaction)
     if (accepted !== undefined) return await accepted
@@ -163,7 +163,7 @@ export class Operations {
    * @throws {ProblemError} `not-found`, `operation-expired`
    */
   async find(id: string, owner: string, type?: AnyOperationType): Promise<Operation> {
-    // Something that cannot be an id is not looked up: the answer is the same.
+    // A string that cannot be an id is not looked up: the answer is `not-found` in any case.
     return this.#checkFound(isId(id) ? await orUnavailable(this.#store.read(id)) : undefined, owner, type)
   }
 
@@ -188,7 +188,7 @@ export class Operations {
     patience: Patience,
   ): Promise<Waited> {
     if (this.#watcher.isFull || this.#draining) return { operation, waited: false }
-    // While the store is away no change can be seen; an accepted operation must still be answered with 202.
+    // While the store cannot be reached, no change can be seen; an accepted operation must still be answered with 202.
     const after = await this.#watcher.waitUntil(operation.id, wanted, patience).catch(() => undefined)
     return { operation: after ?? operation, waited: after !== undefined }
   }
@@ -218,7 +218,7 @@ export class Operations {
     return { operation, waited: after !== undefined }
   }
 
-  /** Tells whether the store answers and takes writes, and no shutdown has begun. */
+  /** Returns whether the store answers and accepts writes, and no shutdown has begun. */
   async ready(): Promise<boolean> {
     return !this.#draining && (await this.#readiness.isReady())
   }
@@ -234,7 +234,7 @@ export class Operations {
     )
   }
 
-  /** Reads how long operations of a type took lately; undefined where none has ended, or the store does not answer. */
+  /** Reads how long operations of a type took recently; undefined if none has ended, or the store does not answer. */
   async durations(type: AnyOperationType): Promise<Durations | undefined> {
     const queue = await this.#estimator.readQueue(type.name).catch(() => undefined)
     return queue?.durations
@@ -267,24 +267,25 @@ export class Operations {
   /**
    * Reads the result of a completed operation: JSON, or a reference to the bytes that {@link content} reads.
    *
-   * @param read the output as the store has it, where it was read already
+   * @param read the output as it is in the store, if it was read already
    */
   async output(operation: Operation, read?: string): Promise<string | BlobReference> {
     return await this.#results.output(operation, read)
   }
 
   /**
-   * Reads the bytes of a result that is not JSON, or a part of them. The caller reads them to the end, or calls `return`.
+   * Reads the bytes of a result that is not JSON, or a part of them. The caller reads them to the end, or calls
+   * `return`.
    *
-   * @throws {ProblemError} `operation-expired` where they were deleted with their operation, `result-lost` where they
-   * are missing though it is there, `unavailable` where they cannot be read now
+   * @throws {ProblemError} `operation-expired` where they were deleted with their operation, `result-lost` where only
+   * the bytes are missing, `unavailable` where they cannot be read now
    */
   async content(reference: BlobReference, range?: ByteRange): Promise<AsyncIterable<Uint8Array>> {
     return await this.#results.content(reference, range)
   }
 
   /**
-   * Cancels an operation: a pending one at once; of a running one the handler is asked to stop. Idempotent.
+   * Cancels an operation. A pending one is canceled at once; a running one is asked to stop. Idempotent.
    *
    * @returns the operation as it is now, canceled or with `cancelRequested`
    * @throws {ProblemError} `not-found`, `operation-expired`, `operation-finished` when it has completed or failed
@@ -300,8 +301,8 @@ export class Operations {
   }
 
   /**
-   * Runs an operation again that failed or was canceled: as a new operation with the same input. Idempotent: an operation
-   * has one retry, and a retry that failed is retried by its own id.
+   * Runs an operation that failed or was canceled again, as a new operation with the same input. Idempotent: an
+   * operation has one retry. A retry that failed is retried by its own id.
    *
    * @throws {ProblemError} `not-found`, `operation-expired`, `operation-unfinished`, `not-retryable`; `too-many-requests`
    * and `unavailable` where the type has limits
@@ -311,7 +312,7 @@ export class Operations {
     return await this.retryOperation(operation, { ...options, isLimited: true })
   }
 
-  /** Runs an operation again whose owner the caller has checked. */
+  /** Like {@link retry}, for an operation whose owner the caller has checked. */
   async retryOperation(
     operation: Operation,
     { isLimited = false, ...options }: RetryOptions & { readonly isLimited?: boolean } = {},
@@ -339,19 +340,19 @@ export class Operations {
     await this.deleteOperation(await this.find(id, owner))
   }
 
-  /** Deletes an operation whose owner the caller has checked. */
+  /** Like {@link delete}, for an operation whose owner the caller has checked. */
   async deleteOperation({ id, status, purged }: Operation): Promise<void> {
     if (purged) throw problemError('operation-expired')
     if (!isFinal(status)) throw problemError('operation-unfinished', `Its status is "${status}".`)
-    // Before the record: what fails here can be repeated, and what is purged cannot.
+    // First the blobs: if this fails, the call can be repeated. After the purge it could not.
     await this.#results.deleteBlobs(id)
     await orUnavailable(this.#store.purge(id))
   }
 
   /**
-   * Reads what the handler of an operation waits for under a name.
+   * Reads the wait of an operation that has this name.
    *
-   * @throws {ProblemError} `not-found` also where it does not wait for that, `operation-expired`
+   * @throws {ProblemError} `not-found`, also where the operation does not wait for this event; `operation-expired`
    */
   async openWait(id: string, name: string, caller: string): Promise<Wait> {
     const operation = await this.#findFor(id, name, caller)
@@ -361,11 +362,11 @@ export class Operations {
   }
 
   /**
-   * Sends an event to an operation whose handler waits for it, or will. The first one of a name counts; the same one
-   * again changes nothing.
+   * Sends an event to an operation whose handler waits for it, or will wait for it. The first event of a name counts.
+   * The same event again changes nothing.
    *
    * @throws {ProblemError} `not-found`, `operation-expired`, `invalid-event` with the errors, `event-refused` where
-   * another one was first or its time is over, `operation-finished`
+   * another event was first or the time is over, `operation-finished`
    */
   async sendEvent(
     id: string,
@@ -380,7 +381,7 @@ export class Operations {
     return await this.#sendEvent(operation, event)
   }
 
-  /** Sends an event to a callback URL, which its token alone opens. */
+  /** Sends an event to a callback URL. The token is the only credential. */
   async sendCallback(id: string, token: string, value: unknown): Promise<Operation> {
     const operation = isId(id) ? await orUnavailable(this.#store.read(id)) : undefined
     if (operation === undefined || !this.#types.has(operation.type)) throw problemError('not-found')
@@ -394,7 +395,7 @@ export class Operations {
     return await orUnavailable(sendEvent(this.#store, operation, event))
   }
 
-  /** Like {@link find}, for a caller who may answer. */
+  /** Like {@link find}, also for callers who may answer the wait of this name. */
   async #findFor(id: string, name: string, caller: string): Promise<Operation> {
     const operation = isId(id) ? await orUnavailable(this.#store.read(id)) : undefined
     const type = operation && this.#types.get(operation.type)
@@ -416,18 +417,18 @@ export class Operations {
     return attemptsOf(await this.find(id, owner))
   }
 
-  /** Reads what handlers have logged for an operation. */
+  /** Reads the lines that handlers have logged for an operation. */
   async logs(id: string, owner: string, after = 0): Promise<readonly LogLine[]> {
     await this.find(id, owner)
     return await this.logsOf(id, after)
   }
 
-  /** Reads the same of an operation whose owner the caller has checked. */
+  /** Like {@link logs}, for an operation whose owner the caller has checked. */
   async logsOf(id: string, after: number): Promise<readonly LogLine[]> {
     return await orUnavailable(this.#store.logs(id, after))
   }
 
-  /** Lists what the handler of an operation has submitted, by the keys, in any order; of a batch, its items. */
+  /** Lists the children of an operation with their keys, in any order. The children of a batch are its items. */
   async children({ id }: Operation): Promise<readonly RecordedChild[]> {
     return recordedChildren(await orUnavailable(this.#store.steps(id)))
   }
@@ -438,7 +439,7 @@ export class Operations {
   }
 }
 
-/** @throws {ProblemError} `idempotency-key-reused` when the key came with another body */
+/** @throws {ProblemError} `idempotency-key-reused` when the key was used with a different body */
 function replayOf(operation: Operation, { fingerprint: body }: Submission): Submitted {
   if (operation.fingerprint !== body) throw problemError('idempotency-key-reused')
   return { operation, replayed: true }

@@ -1,17 +1,17 @@
-/** Tells whether a service can take requests: its store answers and takes writes. */
+/** Checks whether a service can take requests: its store answers and accepts writes. */
 import type { Store } from '../stores/store.ts'
 
-/** How long the result of a check counts, in milliseconds: each check costs a write. */
+/** How long the result of a check is reused, in milliseconds, since each check costs a write. */
 const WRITABLE_MS = 5000
-/** The same after a failure: a store that is back is noticed soon. */
+/** The same after a failed check: shorter, so that a recovered store is noticed soon. */
 const UNWRITABLE_MS = 1000
-/** No operation has this id: a read that finds nothing. */
+/** No operation has this id: a read of it proves that the store answers. */
 const NO_ID = '00000000-0000-7000-8000-000000000000'
 
 export class Readiness {
   readonly #store: Pick<Store, 'read' | 'check'>
   #writable: Promise<boolean> | undefined
-  /** When the last check stops counting, by the monotonic clock. */
+  /** Until when the last result is reused, by the monotonic clock. */
   #checkedUntil = 0
 
   constructor(store: Pick<Store, 'read' | 'check'>) {

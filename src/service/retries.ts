@@ -1,4 +1,4 @@
-/** An operation that has ended without a result is run again: as a new operation that names the old one. */
+/** Runs an operation that has ended without a result again, as a new operation that refers to the old one. */
 import { hasChildren, type Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
 import { problemError } from '../model/problem.ts'
@@ -9,15 +9,15 @@ import { listAllChildren } from '../stores/list-all-children.ts'
 import type { OperationStore } from '../stores/store.ts'
 import { orUnavailable } from './unavailable.ts'
 
-/** How an operation is run again. */
+/** Options of a retry. */
 export interface RetryOptions {
-  /** Whether recorded steps are run again too. Default false: what was done and recorded is not done again. */
+  /** Whether recorded steps are run again too. Default false: work that was recorded is not repeated. */
   readonly fresh?: boolean | undefined
 }
 
 /**
- * The idempotency key of a retry: of two clicks one counts. No key that a request can send has such a sign, and a retry
- * that failed is retried under its own id.
+ * The idempotency key of a retry, so that two clicks create only one. It contains an arrow, which no key of a request
+ * can contain. A retry that failed is retried under its own id, so it gets another key.
  */
 function retryKey(id: string): string {
   return `retry \u2192 ${id}`
@@ -27,7 +27,7 @@ function retryKey(id: string): string {
  * Makes the submission that runs an operation again, with its input, owner, webhook, tags and, unless it is to be fresh,
  * its recorded steps.
  *
- * @param as what the submission of its type has by default
+ * @param as the submission that the type makes by default
  * @throws {ProblemError} `operation-unfinished`, `not-retryable`, `operation-expired`
  */
 export async function retrySubmission(
@@ -60,7 +60,7 @@ export async function hasFailedItems(
   return failed + canceled > 0
 }
 
-/** Of the children, the completed ones alone are kept: the others are submitted again. */
+/** Of the recorded children, only those that completed are kept: the others are submitted again. */
 async function stepsToKeep(
   store: OperationStore,
   operation: Operation,
@@ -79,7 +79,7 @@ function withoutChildren(value: string, ids: ReadonlySet<string>): string {
   return JSON.stringify((JSON.parse(value) as RecordedChild[]).filter(({ id }) => !ids.has(id)))
 }
 
-/** The type of an operation that is to run again. */
+/** The type of an operation that will run again. */
 export function retryType(types: ReadonlyMap<string, AnyOperationType>, { type }: Operation): AnyOperationType {
   const known = types.get(type)
   if (known === undefined) throw problemError('not-retryable', `Its type "${type}" is not known here.`)

@@ -18,7 +18,7 @@ export class StatusDocuments {
   readonly #estimator: Estimator
   readonly #whyWaiting: (type: string) => string | undefined
 
-  /** @param whyWaiting why no operation of a type begins at present; undefined where nothing holds it back */
+  /** @param whyWaiting returns why no operation of a type begins at present; undefined if nothing prevents it */
   constructor(
     store: Pick<OperationStore, 'countChildren'>,
     estimator: Estimator,
@@ -30,7 +30,7 @@ export class StatusDocuments {
   }
 
   async of(operation: Operation, links: Links): Promise<StatusDocument> {
-    // What is known is answered without an estimate too: an accepted operation must be answered with 202.
+    // If the estimate fails, the document is made without it: an accepted operation must be answered with 202.
     const expected = isFinal(operation.status)
       ? undefined
       : await this.#estimator.estimate(operation).catch((): Estimate => ({ retryAfterMs: 1000, unclaimedMs: 0 }))
@@ -89,7 +89,7 @@ function waitsOf(operation: Operation, links: Links): StatusDocument['waits'] {
   return waits.length === 0 ? undefined : waits.map(wait => toWaitDocument(wait, links.operation))
 }
 
-/** What a client is shown of a wait. */
+/** A wait as clients see it. */
 export function toWaitDocument(
   { kind, name, until, message, schema, model }: Wait,
   operationUrl: string,
@@ -105,7 +105,10 @@ export function toWaitDocument(
   }
 }
 
-/** Until the first attempt or execution, only the submission delays an operation. */
+/**
+ * The time before which the work does not begin. Before the first attempt or execution, `runAt` comes from the
+ * submission alone.
+ */
 function notBeforeOf({ status, attempt, launches, runAt }: Operation): number | null {
   return status === 'pending' && attempt === 0 && launches === 0 ? runAt : null
 }
@@ -125,7 +128,7 @@ function describeChildren(children: ChildrenDocument | undefined): string {
 /** Workers look at the queue every second: after this many milliseconds without a claim there is probably no worker. */
 const UNCLAIMED_MS = 30_000
 
-/** Why an operation has not started, or does not go on. */
+/** Why an operation has not started, or does not continue. */
 function waitingFor(
   operation: Operation,
   expected: Estimate | undefined,

@@ -7,7 +7,7 @@ import type { OperationStore } from '../stores/store.ts'
 import { TimeLimit } from '../util/time-limit.ts'
 import { orUnavailable } from './unavailable.ts'
 
-/** How long the blob store may take until a result begins, in milliseconds. */
+/** How long the blob store may take to return the first bytes of a result, in milliseconds. */
 const BLOB_TIMEOUT_MS = 10_000
 
 export class StoredResults {
@@ -29,7 +29,7 @@ export class StoredResults {
   async content({ key, length }: BlobReference, range?: ByteRange): Promise<AsyncIterable<Uint8Array>> {
     if (this.#blobs === undefined) throw problemError('no-blob-store')
     const blobs = this.#blobs
-    // Asynchronous, so that a blob store that throws rejects.
+    // In an async function, so that an error that the blob store throws becomes a rejection.
     const bytes = await orUnavailable(this.#limit.within((async () => await blobs.get(key, range))()))
     if (bytes === undefined) throw await this.#whyMissing(key)
     const expected = range === undefined ? length : range.end - range.start + 1
@@ -42,7 +42,10 @@ export class StoredResults {
     if (blobs !== undefined) await orUnavailable(this.#limit.within((async () => await blobs.deleteAll([id]))()))
   }
 
-  /** The sweeper deletes a blob after its record. A blob that is missing otherwise was deleted by another program, or never was in this blob store. */
+  /**
+   * Why a blob is missing. The sweeper deletes a blob only after its record. If the record is still there, another
+   * program has deleted the blob, or it was never in this blob store.
+   */
   async #whyMissing(key: string): Promise<ProblemError> {
     const [id = ''] = key.split('/')
     const operation = await orUnavailable(this.#store.read(id))

@@ -1,10 +1,10 @@
-/** How a store that does not answer, or fails, is reported to a caller. */
+/** Reports a store that fails or does not answer as the problem `unavailable`. */
 import { ProblemError, problemError } from '../model/problem.ts'
 
 /**
- * Waits for what a store answers. The client cannot fix a store that fails: it may try again later.
+ * Waits for the answer of a store. A client cannot fix a store that fails; it can only try again later.
  *
- * @throws {ProblemError} that of the store's own answer, or `unavailable`
+ * @throws {ProblemError} a `ProblemError` of the store itself, else `unavailable`
  */
 export async function orUnavailable<T>(answer: Promise<T>): Promise<T> {
   try {
