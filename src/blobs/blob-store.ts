@@ -1,10 +1,10 @@
 /**
- * The contract of a blob store: what keeps results that are large, or not JSON. `blob-stores/` holds
- * the implementations, and `testing.ts` the suite that each of them passes.
+ * The contract of a blob store, which keeps results that are large or are not JSON. The implementations are in the
+ * folders beside this file; `testing/blob-store-conformance.ts` has the suite that each of them passes.
  *
- * A blob is written once, under a key that no other blob ever has, and never changed. The operation's
- * record holds a reference to it; what no record refers to was left behind by an attempt that lost
- * its lease, and goes with its operation.
+ * A blob is written once, under a key that no other blob ever has, and never changed. The operation's record holds a
+ * reference to it. A blob without a reference was left by an attempt that lost its lease; it is deleted together with
+ * its operation.
  */
 import type { Hash } from 'node:crypto'
 
@@ -14,7 +14,7 @@ export interface ByteRange {
   readonly end: number
 }
 
-/** What was kept. */
+/** What a `put` has stored. */
 export interface PutResult {
   /** In bytes. */
   readonly length: number
@@ -22,32 +22,37 @@ export interface PutResult {
 
 /** Keeps blobs durably. A key is `{operation}/{name}`, both of 1 to 100 letters, digits, `-` and `_`; see {@link checkBlobKey}. */
 export interface BlobStore {
-  /** Prepares it: connects, migrates, checks. Called before all else, and perhaps more than once. */
+  /** Prepares the blob store: connects, migrates, checks. Called before the other methods, possibly more than once. */
   open?(): Promise<void>
 
   /**
-   * Keeps a blob. Nothing of it can be read before the whole of it is durable; when the body fails, or
-   * the process ends, nothing ever can. What is there under the key is replaced.
+   * Stores a blob. No part of it can be read until all of it is durable. If the body fails or the process ends before
+   * that, none of it can ever be read. A blob that already has the key is replaced.
    */
   put(key: string, body: AsyncIterable<Uint8Array>, mediaType: string): Promise<PutResult>
 
   /**
-   * The blob, or a part of it that lies within; undefined where there is none. It is read piece by piece as it is asked
-   * for, and nothing is held open before the first piece is, or after the last one or a `return`.
+   * Reads a blob, or a range that lies within it; undefined if there is no blob. It is read in pieces as the caller
+   * asks for them. Nothing is open before the first piece is requested, or after the last piece or a `return`.
    */
   get(key: string, range?: ByteRange): Promise<AsyncIterable<Uint8Array> | undefined>
 
-  /** Deletes a blob, and what an unfinished `put` has left of it. A blob that does not exist is not an error. */
+  /**
+   * Deletes a blob, and everything that an unfinished `put` has left of it. A blob that does not exist is not an error.
+   */
   delete(key: string): Promise<void>
 
-  /** Deletes all blobs of operations, named or not. Operations without blobs are not an error. */
+  /**
+   * Deletes all blobs of these operations, whether or not a record refers to them. Operations without blobs are not an
+   * error.
+   */
   deleteAll(operations: readonly string[]): Promise<void>
 
   /** Frees everything. */
   close?(): Promise<void>
 }
 
-/** What an operation's record holds instead of a result that is kept by a blob store. */
+/** What the record of an operation contains if its result is in a blob store. */
 export interface BlobReference {
   readonly key: string
   /** The media type. */
@@ -56,13 +61,16 @@ export interface BlobReference {
   readonly length: number
   /** A strong validator in quotes: a digest of the content. */
   readonly etag: string
-  /** What the client is told to name the file. */
+  /** The file name that the client is given for a download. */
   readonly filename?: string | undefined
 }
 
 const OPENING = '{"waybill:blob":'
 
-/** Whether the JSON text of an output is a reference. No handler can return one: what begins like it is refused. */
+/**
+ * Whether the JSON text of an output is a reference. A handler cannot return one: an output that begins like a
+ * reference is refused.
+ */
 export function isReference(output: string): boolean {
   return output.startsWith(OPENING)
 }
@@ -73,9 +81,9 @@ export function writeReference(reference: BlobReference): string {
 }
 
 /**
- * The reference that an output is; undefined where it is JSON of the handler's.
+ * Reads an output as a reference; undefined if it is JSON that the handler returned.
  *
- * @throws where it refers to what is not the operation's own
+ * @throws if it refers to a blob of another operation
  */
 export function readReference(output: string, operation: string): BlobReference | undefined {
   if (!isReference(output)) return undefined
@@ -84,12 +92,15 @@ export function readReference(output: string, operation: string): BlobReference 
   throw new Error(`The result of the operation ${operation} refers to the blob ${JSON.stringify(reference.key)}.`)
 }
 
-/** The `etag` of a reference, of the SHA-256 of the content. */
+/** The `etag` of a reference, made from the SHA-256 of the content. */
 export function contentEtag(hash: Hash): string {
   return `"${hash.digest('base64url')}"`
 }
 
-/** The key of what one attempt returns: an attempt that lost its lease never writes over a newer one's. */
+/**
+ * The key of the result of one attempt. Each attempt has its own, so that an attempt that lost its lease never
+ * overwrites the result of a newer one.
+ */
 export function attemptKey(operation: string, attempt: number): string {
   return `${operation}/${attempt}`
 }
@@ -103,7 +114,7 @@ export interface BlobKey {
 /**
  * Reads a key.
  *
- * @throws {TypeError} for what is not a key: it could name anything in a file system or a URL
+ * @throws {TypeError} for an invalid key, which could lead to another place in a file system or a URL
  *
  * @example
  * const { operation, name } = checkBlobKey('01890a5d-ac96-774b-bcce-b302099a8057/1')
@@ -115,7 +126,7 @@ export function checkBlobKey(key: string): BlobKey {
 }
 
 /**
- * The same for the ids of operations.
+ * Checks the id of an operation in the same way.
  *
  * @example
  * const folder = `results/${checkBlobOperation('01890a5d-ac96-774b-bcce-b302099a8057')}`

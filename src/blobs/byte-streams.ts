@@ -1,8 +1,8 @@
-/** Streams of bytes: made of what handlers return, and ended when they should stop. */
+/** Makes streams of bytes from what handlers return, and ends them when they should stop. */
 import { createReadStream } from 'node:fs'
 import type { MediaBody } from '../model/media.ts'
 
-/** The bytes of a result. Nothing is opened before they are asked for. */
+/** The bytes of a result. No file or stream is opened before the first bytes are requested. */
 export async function* streamBytes(body: MediaBody): AsyncGenerator<Uint8Array> {
   if (typeof body === 'string' || body instanceof Uint8Array) yield toBytes(body)
   else for await (const piece of piecesOf(body)) yield toBytes(piece)
@@ -25,8 +25,8 @@ function toBytes(piece: unknown): Uint8Array {
 }
 
 /**
- * The same bytes until the signal is aborted; then it rejects with the signal's reason at once, also where the next
- * piece never comes. The source is told that no more is wanted, and not waited for.
+ * Passes bytes on until the signal is aborted; then it rejects with the signal's reason at once, even if the next piece
+ * never arrives. The source is asked to stop, but not waited for.
  */
 export async function* stopAtAbort(bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const iterator = bytes[Symbol.asyncIterator]()
@@ -47,7 +47,7 @@ export async function* stopAtAbort(bytes: AsyncIterable<Uint8Array>, signal: Abo
   }
 }
 
-/** A stream whose first piece is there already, so that what cannot be read is known before anything is answered. */
+/** Reads the first piece of a stream ahead, so that a stream that cannot be read fails before the response begins. */
 export async function startReading(bytes: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
   const iterator = bytes[Symbol.asyncIterator]()
   let first: IteratorResult<Uint8Array> | undefined = await iterator.next()
@@ -66,7 +66,10 @@ export async function startReading(bytes: AsyncIterable<Uint8Array>): Promise<As
   return rest
 }
 
-/** The same bytes, of exactly the announced length: a shorter response would keep its reader waiting. */
+/**
+ * Passes bytes on, and fails unless they have exactly the announced length: the reader of a shorter response would wait
+ * forever.
+ */
 export async function* checkLength(bytes: AsyncIterable<Uint8Array>, length: number): AsyncGenerator<Uint8Array> {
   let left = length
   for await (const piece of bytes) {

@@ -1,6 +1,6 @@
 /**
- * Metrics: counted once, and told twice: to the OpenTelemetry API, for a user's SDK, and to a
- * registry that `/metrics` writes out in the Prometheus text format.
+ * Metrics. Each event is reported to the OpenTelemetry API, for a user's SDK, and to a registry that `/metrics` returns
+ * in the Prometheus text format.
  */
 import { metrics as api, type Counter as OtelCounter, type Histogram as OtelHistogram } from '@opentelemetry/api'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
@@ -17,7 +17,7 @@ export interface QueueReading {
   readonly unclaimedSeconds: number
 }
 
-/** What is read, and not counted, each time metrics are collected. */
+/** Values that are read each time metrics are collected. */
 export interface Readings {
   readonly queues: () => Promise<readonly QueueReading[]>
   readonly waiting: () => number
@@ -50,13 +50,13 @@ const REFUSALS: readonly ProblemCode[] = [
   'unavailable',
   'internal-error',
 ]
-/** How a start of an execution may end. */
+/** The outcomes of the start of an execution. */
 const LAUNCH_OUTCOMES = ['started', 'refused', 'unknown'] as const
-/** How an attempt may end, as metrics name it: `failed` is final, `retry` is not. */
+/** The outcomes of an attempt in metrics: after `failed` there is no further attempt, after `retry` there is. */
 const ATTEMPT_OUTCOMES = ['completed', 'failed', 'retry', 'canceled', 'released', 'suspended', 'lost'] as const
 const FINAL_OUTCOMES = ['completed', 'failed', 'canceled'] as const
 
-/** Seconds: from a cached answer to an hour of work. */
+/** The buckets of histograms in seconds: from a cached answer to an hour of work. */
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600]
 
 /** The metrics of one composition. */
@@ -73,8 +73,9 @@ export class Metrics {
   readonly #run: Measure
 
   /**
-   * @param types the names of the operation types: their series are there from the start, at zero
-   * @param refusals the reasons for which a start of an execution can be refused; undefined where none is started
+   * @param types the names of the operation types: their series exist from the start, at zero
+   * @param refusals the reasons for which the start of an execution can be refused; undefined if this process starts
+   * none
    */
   constructor(readings: Readings, types: readonly string[] = [], refusals?: readonly string[]) {
     const shared = { registry: this.#registry }
@@ -134,7 +135,10 @@ export class Metrics {
     for (const reason of REFUSALS) this.#refusals.start({ reason })
   }
 
-  /** A series that begins with its first event hides that event from `rate()` and `increase()`. */
+  /**
+   * Creates the series at zero. In a series that begins with its first event, `rate()` and `increase()` do not see that
+   * event.
+   */
   #startAtZero(operation: string): void {
     this.#accepted.start({ operation })
     this.#retries.start({ operation })
@@ -167,7 +171,7 @@ export class Metrics {
     this.#retries.add({ operation })
   }
 
-  /** @param reason the code of the problem, or its status where the code is none of Waybill's */
+  /** @param reason the code of the problem, or its status if the code is not one of Waybill's */
   refused(reason: string): void {
     this.#refusals.add({ reason })
   }
@@ -190,14 +194,15 @@ export class Metrics {
     this.#run.record({ operation, outcome }, ms / 1000)
   }
 
-  /** All of it in the Prometheus text format. */
+  /** All metrics in the Prometheus text format. */
   text(): Promise<string> {
     return this.#registry.metrics()
   }
 
   #readQueues({ queues, waiting }: Readings): void {
     const registers = [this.#registry]
-    // Each gauge reads for itself, as they are collected in no order; while the store is away they tell nothing.
+    // Each gauge reads for itself, since they are collected in no fixed order. While the store cannot be reached, they
+    // have no values.
     const read = async (gauge: Gauge, value: (reading: QueueReading) => number) => {
       gauge.reset()
       for (const reading of await queues().catch(() => [])) gauge.set({ operation: reading.operation }, value(reading))
@@ -308,7 +313,7 @@ export class Metrics {
 
 interface Instrument {
   readonly registry: Registry
-  /** In snake case; OpenTelemetry has it with dots. */
+  /** In snake case; the name in OpenTelemetry has dots instead. */
   readonly name: string
   readonly help: string
   readonly labels: readonly string[]

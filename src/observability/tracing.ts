@@ -1,15 +1,15 @@
 /**
- * Traces, by the OpenTelemetry API alone: without an SDK of the user's it costs next to nothing and
- * does nothing. The span of a submit is kept with the operation as its `traceparent`, so that attempts in
- * other processes, hours later, join the same trace. Names follow the messaging conventions.
+ * Traces with the OpenTelemetry API only. If the user has not set up an SDK, tracing does nothing and costs almost
+ * nothing. The span of a submit is kept with the operation as its `traceparent`, so that attempts in other processes,
+ * hours later, join the same trace. Names follow the OpenTelemetry conventions for messaging.
  */
 import type { Attributes, Context, Span } from '@opentelemetry/api'
 
 type Api = typeof import('@opentelemetry/api')
 
 /**
- * Where the API keeps what a program has registered: its own copies find each other by it. As long as no program has
- * registered a tracer there is nothing to trace, and the API is not even loaded.
+ * The global symbol under which all copies of the API keep what a program has registered. If no tracer is registered
+ * there, nothing is traced, and the API is not even loaded.
  */
 const REGISTERED = Symbol.for('opentelemetry.js.api.1')
 let loaded: Promise<Api> | undefined
@@ -33,20 +33,20 @@ const KINDS = {
   step: { kind: 'INTERNAL', type: 'process' },
 } as const
 
-/** What a span is of, and what it joins. */
+/** What a span is about, and which trace it joins. */
 interface SpanRequest extends SpanSubject {
-  /** A `traceparent` (W3C Trace Context) to join; without one, whatever span is active. */
+  /** The `traceparent` (W3C Trace Context) to join. Default: the active span. */
   readonly parent?: string | undefined
-  /** The same where no span is active, such as that of the server's own instrumentation. */
+  /** The `traceparent` to join if no span is active. Instrumentation of the server may have an active span. */
   readonly parentOutside?: string | undefined
-  /** What its title names. Default: the operation. */
+  /** What the name of the span mentions. Default: the operation. */
   readonly detail?: string
 }
 
 /**
- * Runs some work in a span of its own; what the work throws is recorded on it and thrown on.
+ * Runs some work in a span of its own. An error of the work is recorded on the span and rethrown.
  *
- * @param work is given the span; undefined where nothing is traced
+ * @param work receives the span, or undefined where nothing is traced
  */
 export function inSpan<T>(
   name: keyof typeof KINDS,
@@ -86,7 +86,7 @@ async function inNewSpan<T>(
   })
 }
 
-/** Records on a span that what it stands for has failed. */
+/** Records on a span that its work has failed. */
 export function fail(traced: TracedSpan | undefined, error: unknown): void {
   if (traced === undefined) return
   const { span, api } = traced
@@ -104,7 +104,7 @@ export function traceparentOf(traced: TracedSpan | undefined): string | undefine
   return `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, '0')}`
 }
 
-/** W3C Trace Context, 3.2: what cannot be read starts no trace. */
+/** Reads a `traceparent`. One that cannot be read is ignored (W3C Trace Context, 3.2). */
 function contextOf({ context, trace, TraceFlags }: Api, traceparent: string): Context {
   const match = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})/.exec(traceparent)
   if (match === null) return context.active()

@@ -1,12 +1,15 @@
 /**
- * Group commit: calls that arrive while a write is under way are written together by the next
- * one. There is no timer; the write itself is the window, so a lone call waits for nothing.
+ * Group commit: calls that arrive during a write are written together by the next write. There is no timer: only a
+ * write under way delays a call, so a single call is written at once.
  */
 
 /** What became of one item of a batch. */
 export type BatchResult<Result> = { readonly value: Result } | { readonly error: unknown }
 
-/** Writes a batch, and answers item by item. An answer that is a promise comes later: the next batch does not wait for it. */
+/**
+ * Writes a batch, and returns one answer for each item. An answer may be a promise: the next batch does not wait for
+ * it.
+ */
 export type WriteItems<Item, Result> = (
   items: readonly Item[],
 ) => Promise<readonly BatchResult<Result | Promise<Result>>[]>
@@ -16,8 +19,9 @@ export interface BatcherOptions {
   /** The most items of one batch. Default 500. */
   readonly limit?: number | undefined
   /**
-   * A batch of this many items does not wait for the end of the event loop's turn: what writes it, such as a thread,
-   * works while the loop reads further requests. Default: it waits, and holds all that came in the turn.
+   * A batch of this many items is written before the turn of the event loop ends, so that the writer, such as a thread,
+   * works while the loop reads further requests. Default: a batch waits for the end of the turn, and contains all calls
+   * of that turn.
    */
   readonly earlyAt?: number | undefined
 }
@@ -28,20 +32,21 @@ interface Waiting<Item, Result> {
   readonly reject: (error: unknown) => void
 }
 
-/** Joins single calls into batches, one batch at a time. */
+/** Combines single calls into batches, and writes one batch at a time. */
 export class Batcher<Item, Result> {
   readonly #write: WriteItems<Item, Result>
   readonly #limit: number
   readonly #earlyAt: number
   #waiting: Waiting<Item, Result>[] = []
-  /** From the first item of a batch until no batch is under way and no item waits. */
+  /** True from the first item of a batch until no batch is under way and no item waits. */
   #busy = false
   /** The batch that is to be written at the end of this turn of the event loop. */
   #turn: NodeJS.Immediate | undefined
   #idle: (() => void)[] = []
 
   /**
-   * @param write writes a batch and answers item by item, in order; when it rejects, every item of the batch does
+   * @param write writes a batch, and returns one answer for each item, in order; if it rejects, every item of the batch
+   * rejects
    */
   constructor(write: WriteItems<Item, Result>, { limit = 500, earlyAt = Infinity }: BatcherOptions = {}) {
     this.#write = write
@@ -68,7 +73,7 @@ export class Batcher<Item, Result> {
     })
   }
 
-  /** After this turn of the event loop, so that every request it reads joins the batch. */
+  /** Writes after this turn of the event loop, so that every request that is read in the turn joins the batch. */
   #flushAfterTurn(): void {
     this.#busy = true
     this.#turn = setImmediate(() => void this.#flush())

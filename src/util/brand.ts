@@ -1,8 +1,8 @@
-/** Classes whose instances are known as such also where another copy of this package has made them. */
+/** Makes `instanceof` recognize instances that another copy of this package has made. */
 
 /**
- * Marks the instances of a class, and has `instanceof` look for the mark. For a class that extends the marked one
- * the prototype decides, as usual.
+ * Marks the instances of a class, and makes `instanceof` look for the mark. For a class that extends the marked one,
+ * `instanceof` compares prototypes as usual.
  *
  * @param name the same in every copy and every version, such as `waybill.ProblemError`
  */

@@ -1,18 +1,21 @@
 /** The arguments for Node itself that a process hands on to those it starts. */
 
-/** What says which program runs, or how it is watched, tested or debugged: it belongs to this process alone. */
+/**
+ * Arguments that say which program runs, or how it is watched, tested or debugged. They belong to this process alone.
+ */
 const OWN =
   /^(-e|--eval|-p|-pe|--print|-i|--interactive|-c|--check|--run|--input-type|--(watch|test|inspect|debug-port|build-snapshot|experimental-test|experimental-sea)\b.*)(=|$)/
 const EVAL = /^(-e|--eval|-pe)$/
 const PRINT = /^(-p|--print)$/
 const PRELOAD = /^(-r|--require|--import)(?:=(.*))?$/
-/** A file of the program's own, where packages such as `tsx` have bare names. */
+/** The path or URL of a file. Packages such as `tsx` have bare names instead. */
 const FILE = /^(\.|\/|[a-z]:[\\/]|(file|data):)/i
 
 /**
- * The arguments that suit another program. Code that is given on the command line (`--eval`) stays out, as do
- * `--watch`, `--test` and `--inspect`. Preloads (`--import`, `--require`) are handed on, so that a tracing SDK is loaded
- * there too; but files among them are not where this process has no script, since they may be its program.
+ * The arguments that can be passed to another program. Code that is given on the command line (`--eval`) stays out, as
+ * do `--watch`, `--test` and `--inspect`. Preloads (`--import`, `--require`) are passed on, so that a tracing SDK is
+ * loaded there too. But if this process has no script, preloaded files are not passed on, since one of them may be its
+ * program.
  *
  * @param execArgv default: that of this process
  * @param script the path of the script that this process runs; undefined where it has none
@@ -28,12 +31,15 @@ export function inheritedExecArgv(
     .flat()
 }
 
-/** The arguments that suit a thread of the package: only what silences warnings. A preload would run again in the thread. */
+/**
+ * The arguments for a thread of this package: only those that silence warnings. A preload would run again in the
+ * thread.
+ */
 export function threadExecArgv(execArgv: readonly string[] = process.execArgv): string[] {
   return execArgv.filter(argument => /^--(no-warnings$|disable-warning=)/.test(argument))
 }
 
-/** Each flag with its value, where that is an argument of its own. */
+/** Pairs each flag with its value, if the value is a separate argument. */
 function pairs(execArgv: readonly string[]): string[][] {
   const found: string[][] = []
   for (const argument of execArgv) {

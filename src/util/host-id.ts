@@ -18,7 +18,10 @@ function pidNamespace(): string {
   return orEmpty(() => readlinkSync('/proc/self/ns/pid'))
 }
 
-/** Only Linux has them. On other systems the hostname alone is the id. */
+/**
+ * Returns an empty string where the system lacks the value. Only Linux has both; on other systems the id depends on the
+ * hostname alone.
+ */
 function orEmpty(read: () => string): string {
   try {
     return read()

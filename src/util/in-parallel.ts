@@ -1,6 +1,6 @@
-/** Calls of which only some are under way at once. */
+/** Makes many calls, with a limit on how many are under way at once. */
 
-/** How many, where nothing else is said. */
+/** The default limit. */
 const PARALLEL = 16
 
 /**

@@ -1,10 +1,10 @@
-/** What Waybill logs to. */
+/** The logger that Waybill writes to. */
 import { readMember, toPlainJson } from './plain-json.ts'
 import { readableLine } from './readable-log.ts'
 
 /**
- * What operators read: `error` for faults, `warn` for what Waybill handles itself, `info` for the rest. Loggers
- * of Fastify and pino fit.
+ * A logger for operators: `error` for faults, `warn` for what Waybill handles itself, `info` for the rest. Loggers of
+ * Fastify and pino fit.
  */
 export interface Logger {
   info(fields: object, message: string): void
@@ -12,12 +12,12 @@ export interface Logger {
   error(fields: object, message: string): void
 }
 
-/** About the most characters of one field. */
+/** The most characters of one field, approximately. */
 const FIELD_ROOM = 16 * 1024
 
 const guarded = new WeakSet<Logger>()
 
-/** The same logger, which now throws at nobody: what it cannot write goes to standard error. */
+/** Wraps a logger so that it never throws. An entry that it cannot write goes to standard error. */
 export function guardLogger(logger: Logger): Logger {
   if (guarded.has(logger)) return logger
   const guard = (level: keyof Logger) => (fields: object, message: string) => {
@@ -41,7 +41,7 @@ export const stderrLogger: Logger = guardLogger({
   error: (fields, message) => writeLine('error', fields, message),
 })
 
-/** Makes an entry that JSON can say, of any fields. */
+/** Makes an entry that can be written as JSON, whatever its fields are. */
 export function logEntry(level: keyof Logger, fields: object, message: string): Readonly<Record<string, unknown>> {
   const shown = Object.keys(fields).map(name => [name, toPlainJson(readMember(fields, name), FIELD_ROOM)])
   return { level, time: new Date().toISOString(), message, ...Object.fromEntries(shown) }

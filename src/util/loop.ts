@@ -1,6 +1,6 @@
 /**
- * A loop that cannot die: it turns when woken and at least once an interval, one turn at a time;
- * a turn that fails is reported and tried again with backoff.
+ * A loop that errors cannot end. It runs a turn when it is woken and at least once in each interval, one turn at a
+ * time. A turn that fails is reported and repeated with backoff.
  */
 
 /** Options of a {@link Loop}. */
@@ -14,17 +14,17 @@ export interface LoopOptions {
   readonly onError: (error: unknown, loop: string) => void
 }
 
-/** The longest wait after a failure, in milliseconds: what comes back is noticed within it. */
+/** The longest wait after a failure, in milliseconds. A store or engine that recovers is noticed within this time. */
 const MAX_BACKOFF_MS = 5000
 
 /** The shortest and the longest time from one turn to the next, in intervals. */
 const SHORTEST = 0.9
 const LONGEST = 1.1
 
-/** A loop that is put off turns all the same this many intervals after its last turn. */
+/** A loop that is put off again and again still turns after this many intervals. */
 const MOST_PUT_OFF = 10
 
-/** Every question to a store or an engine ends within this time: a turn that takes longer hangs. */
+/** Every call of a store or an engine ends within this time, in milliseconds: a turn that takes longer is stuck. */
 const LONGEST_TURN_MS = 60_000
 
 export class Loop {
@@ -37,7 +37,7 @@ export class Loop {
   #stopped = true
   #failures = 0
   #turnedAt = performance.now()
-  /** When it last turned or was put off: it is well either way. */
+  /** When it last turned or was put off. Both show that it is healthy. */
   #aliveAt = this.#turnedAt
 
   constructor(options: LoopOptions) {
@@ -59,8 +59,9 @@ export class Loop {
   }
 
   /**
-   * Whether it has turned lately: within three intervals, the longest backoff and the longest turn. A turn that fails is
-   * one as well: a new process would not help while the store is down, and could not even start without it.
+   * Whether it has turned recently: within three intervals plus the longest backoff and the longest turn. A turn that
+   * fails counts too: while the store is down, a restart of the process would not help, and the new process could not
+   * even start.
    */
   get healthy(): boolean {
     return this.#stopped || this.idleMs < 3 * this.#options.everyMs + MAX_BACKOFF_MS + LONGEST_TURN_MS
@@ -73,7 +74,10 @@ export class Loop {
     this.wake()
   }
 
-  /** Turns now, before this call returns as far as the turn is synchronous; or once more after the turn under way. */
+  /**
+   * Begins a turn at once: its synchronous part runs before this call returns. If a turn is under way, another one
+   * follows it.
+   */
   wake(): void {
     if (this.#stopped) return
     this.#woken = true
@@ -81,8 +85,9 @@ export class Loop {
   }
 
   /**
-   * Puts the next turn off, since another process has just done the same. That one comes first again after an interval;
-   * where it does not, this one turns within two. However often it is put off, it turns within eleven.
+   * Postpones the next turn, since another process has just done the same work. That process is expected to turn again
+   * after an interval; if it does not, this loop turns within two intervals. However often it is postponed, it turns
+   * within eleven intervals.
    */
   putOff(): void {
     const now = performance.now()
@@ -93,7 +98,10 @@ export class Loop {
     this.#sleep(this.#options.everyMs * (LONGEST + Math.random()))
   }
 
-  /** Called in a turn: makes the pause after it this long at least, in milliseconds, unless it is woken or roused. */
+  /**
+   * Called during a turn: the pause after it lasts at least this long, in milliseconds, unless `wake` or `rouse` is
+   * called.
+   */
   rest(ms: number): void {
     this.#restMs = ms
   }
@@ -107,7 +115,7 @@ export class Loop {
     this.#sleep()
   }
 
-  /** Turns no more. Resolves when the turn under way has ended. */
+  /** Stops the loop. Resolves when the turn under way has ended. */
   async stop(): Promise<void> {
     this.#stopped = true
     clearTimeout(this.#timer)

@@ -2,8 +2,8 @@
 import { v7 as uuidv7 } from 'uuid'
 
 /**
- * Makes a UUID version 7 (RFC 9562) whose 74 bits beside the time are all random. It holds no counter, so
- * an id says nothing about other ids of the same millisecond.
+ * Makes a UUID version 7 (RFC 9562) whose 74 bits beside the time are all random. It contains no counter, so an id
+ * reveals nothing about other ids of the same millisecond.
  */
 export function newId(): string {
   const random = randomBytes()
@@ -11,7 +11,7 @@ export function newId(): string {
   return uuidv7({ random, seq: ((a << 24) | (b << 16) | (c << 8) | d) >>> 0 })
 }
 
-/** Random bytes for many ids at once: each draw is a system call, which takes longer than all else about an id. */
+/** Random bytes for many ids at once: each read is a system call, which takes longer than all other work for an id. */
 const pool = new Uint8Array(16 * 256)
 let drawn = pool.length
 

@@ -1,4 +1,4 @@
-/** A task that many events request, and that runs at once for the first of them and then at a limited pace. */
+/** A task that many events request. It runs at once for the first request, and then at a limited pace. */
 
 /** Options of a {@link PacedTask}. */
 export interface PacedTaskOptions {

@@ -1,10 +1,13 @@
-/** Repeats what fails for a reason that goes by itself: a service that is busy or restarts, a network, a free connection. */
+/**
+ * Repeats calls that fail for a transient reason: a service that is busy or restarting, a network error, no free
+ * connection.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** The pauses between two tries, in milliseconds: twice as long each time, up to the longest. */
 const PAUSE_MS = { first: 250, longest: 2000 } as const
 
-/** Codes of errors of systems and networks that go by themselves. */
+/** Codes of transient errors of systems and networks. */
 const TRANSIENT_CODES = new Set<unknown>([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -14,7 +17,7 @@ const TRANSIENT_CODES = new Set<unknown>([
   'ENOTFOUND',
   'EPIPE',
   'ETIMEDOUT',
-  // PostgreSQL: two transactions in each other's way, no free connection, a lock, starting or shutting down.
+  // PostgreSQL: conflicting transactions, no free connection, a lock, starting or shutting down.
   '40001',
   '40P01',
   '53300',
@@ -22,7 +25,7 @@ const TRANSIENT_CODES = new Set<unknown>([
   '57P01',
   '57P02',
   '57P03',
-  // HTTP. Cosmos DB: a partition moves, and a write in the way of another one.
+  // HTTP. Cosmos DB: a partition is moving, or two writes conflict.
   408,
   410,
   429,
@@ -33,22 +36,22 @@ const TRANSIENT_CODES = new Set<unknown>([
   504,
 ])
 
-/** PostgreSQL's class of errors of connections. */
+/** PostgreSQL's class of connection errors. */
 const CONNECTION_CODE = /^08...$/
 const TRANSIENT_MESSAGE = /\b(?:did not answer|timed? ?out|timeout|database is locked|connection terminated)\b/i
 
 /** Options of {@link patiently}. */
 export interface PatienceOptions {
-  /** How long it is tried, in milliseconds. */
+  /** How long to keep trying, in milliseconds. */
   readonly patienceMs: number
-  /** Called with each failure after which it is tried again. */
+  /** Called with each failure that is followed by another try. */
   readonly onRetry: (error: unknown) => void
 }
 
 /**
- * Calls until it succeeds.
+ * Repeats a call until it succeeds.
  *
- * @throws the last error when the time is up, or the first one that does not go by itself
+ * @throws the last error when the time is up, or the first error that is not transient
  */
 export async function patiently<T>(call: () => Promise<T>, { patienceMs, onRetry }: PatienceOptions): Promise<T> {
   const until = performance.now() + patienceMs
@@ -63,7 +66,7 @@ export async function patiently<T>(call: () => Promise<T>, { patienceMs, onRetry
   }
 }
 
-/** Whether the error, or what caused it, goes by itself. */
+/** Whether the error, or its cause, is transient. */
 function isTransient(error: unknown, depth = 0): boolean {
   if (typeof error !== 'object' || error === null || depth > 5) return false
   const { code, name, message, cause, errors } = error as Readonly<Record<string, unknown>>

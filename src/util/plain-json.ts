@@ -1,18 +1,18 @@
-/** Plain JSON of any value: for what strangers and handlers make, and programs must write down whatever it is. */
+/** Makes plain JSON of any value. For values from clients and handlers, which must be recorded whatever they are. */
 
-/** A value that JSON can say. */
+/** A JSON value. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json }
 
 const MAX_DEPTH = 20
-/** What each value costs beside its characters: its quotes, colon and comma. */
+/** How much room each value takes besides its characters: its quotes, colon and comma. */
 const COST = 4
 
 /**
  * Makes plain JSON of a value and never throws. Big integers become strings and errors objects; functions and symbols
- * are left out. What holds itself, cannot be read or has no room is replaced by a short note.
+ * are left out. A value that contains itself, cannot be read or does not fit is replaced by a short note.
  *
  * @param room about how many characters the result may have
- * @returns undefined for what JSON leaves out
+ * @returns undefined for a value that JSON leaves out
  */
 export function toPlainJson(value: unknown, room: number): Json | undefined {
   return new Copier(room).copy(value)
@@ -27,7 +27,7 @@ export function readMember(object: object, name: string): unknown {
   }
 }
 
-/** The longest beginning of a string that takes at most this many bytes as JSON. It splits no character. */
+/** The longest beginning of a string that takes at most this many bytes as JSON. It never splits a character. */
 export function cutToJsonBytes(text: string, bytes: number): string {
   let cut = text.slice(0, bytes)
   for (let size = jsonBytes(cut); size > bytes; size = jsonBytes(cut)) {
@@ -46,7 +46,7 @@ const [CIRCULAR, UNREADABLE, CUT] = ['[Circular]', '[Unreadable]', '[Truncated]'
 
 class Copier {
   #room: number
-  /** The objects around the one that is copied. */
+  /** The objects that contain the one that is being copied. */
   readonly #around = new Set<object>()
 
   constructor(room: number) {
@@ -115,7 +115,7 @@ class Copier {
   }
 }
 
-/** Of an error also what it does not enumerate. */
+/** The names of the members of an object. For an error, also of those that are not enumerable. */
 function namesOf(object: object): Iterable<string> {
   const names = Object.keys(object)
   if (!(object instanceof Error)) return names

@@ -1,4 +1,4 @@
-/** Text of strangers, made safe for a terminal. */
+/** Makes untrusted text safe for a terminal. */
 
 /** Untrusted text on one line, without control characters. */
 export function plain(text: string): string {

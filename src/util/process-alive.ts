@@ -5,8 +5,8 @@ import { readFileSync } from 'node:fs'
 const MAX_PID = 2_147_483_647
 
 /**
- * Whether a process is running. A process that this user may not signal counts as alive. A zombie does not: in a
- * container whose first process is not an init, nothing reaps orphans, and they stay listed after their end.
+ * Whether a process is running. A process that this user may not signal counts as alive. A zombie does not count: in a
+ * container whose first process is not an init, nothing reaps orphans, so they stay listed after they have ended.
  */
 export function isProcessAlive(pid: number): boolean {
   if (!Number.isInteger(pid) || pid <= 0 || pid > MAX_PID) return false

@@ -1,6 +1,6 @@
 /**
- * The marks on processes that Waybill starts. A program that starts such processes, and is itself what they run, would
- * start more of them without an end: the mark recognizes it.
+ * Marks the processes that Waybill starts. A program that starts processes which run the same program would start more
+ * and more of them; the mark lets it recognize that it was started by itself.
  */
 
 /** What a process is started as: a child that runs handlers, or an execution of the process launcher. */
@@ -11,10 +11,10 @@ const VARIABLES: Readonly<Record<ProcessKind, string>> = {
   execution: 'WAYBILL_EXECUTION_OF',
 }
 
-/** The parent at the start: when it dies, this process gets another one. */
+/** The parent when this process started. When the parent dies, `process.ppid` changes. */
 const PARENT = process.ppid
 
-/** What a process that this one starts needs in its environment. */
+/** The environment variables that mark a process that this one starts. */
 export function originMark(kind: ProcessKind): Readonly<Record<string, string>> {
   return { [VARIABLES[kind]]: String(process.pid) }
 }
@@ -25,7 +25,10 @@ export function markedParent(kind: ProcessKind): number | undefined {
   return mark === undefined ? undefined : Number(mark)
 }
 
-/** Whether this process was started as one of that kind. What it starts inherits the mark, and has another parent. */
+/**
+ * Whether this process was started as one of that kind. Processes that it starts inherit the mark but have another
+ * parent, so they are not mistaken for it.
+ */
 export function isStartedAs(kind: ProcessKind): boolean {
   return markedParent(kind) === PARENT
 }

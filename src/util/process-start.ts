@@ -1,13 +1,16 @@
-/** When a process of this machine started: with its id, that tells it from a later process of the same id. */
+/**
+ * When a process of this machine started. The id and the start together distinguish a process from a later one with the
+ * same id.
+ */
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 
-/** `ps` answers at once, or its machine has other troubles. In milliseconds. */
+/** How long `ps` may take, in milliseconds. It normally answers at once. */
 const PS_TIMEOUT_MS = 2000
 
 /**
- * The start of a process in a unit of its system's own, as letters and digits; undefined where there is no such process,
- * or its system does not say, as Windows does not.
+ * The start of a process in a unit of the operating system, as letters and digits. Undefined if there is no such
+ * process, or the system does not report the start, such as Windows.
  */
 export function processStart(pid: number): string | undefined {
   if (!Number.isSafeInteger(pid) || pid <= 0) return undefined
@@ -18,10 +21,10 @@ export function processStart(pid: number): string | undefined {
   }
 }
 
-/** Stands in a name for a start that the system does not say. */
+/** Used in a name instead of a start that the system does not report. */
 export const UNKNOWN_START = '0'
 
-/** A name of a process, in which `{pid}` and `{start}` stand for its id and its start. */
+/** Makes the name of a process from a template: replaces `{pid}` and `{start}` with its id and its start. */
 export function fillProcessName(template: string, pid: number): string {
   return template.replace('{pid}', String(pid)).replace('{start}', processStart(pid) ?? UNKNOWN_START)
 }

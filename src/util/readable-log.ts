@@ -1,8 +1,8 @@
-/** Makes a line for people of an entry of a log, as pino and Waybill write them. */
+/** Formats log entries, as pino and Waybill write them, as lines for people. */
 import { styleText } from 'node:util'
 import { plain } from './plain-text.ts'
 
-/** An entry of a log, as it is parsed of its JSON. */
+/** A log entry, parsed from JSON. */
 export type LogEntry = Readonly<Record<string, unknown>>
 
 const LEVELS: Readonly<Record<string, readonly [name: string, color: 'dim' | 'green' | 'yellow' | 'red']>> = {
@@ -17,14 +17,14 @@ const LEVELS: Readonly<Record<string, readonly [name: string, color: 'dim' | 'gr
   error: ['error', 'red'],
 }
 
-/** What is on each line anyway, or of no use on one's own machine. */
+/** Fields that are shown elsewhere on the line, or are of no use on the developer's own machine. */
 const LEFT_OUT = new Set(['level', 'time', 'pid', 'hostname', 'msg', 'message', 'err', 'v', 'reqId'])
 
 /**
  * Formats an entry: the time of day, the level, the message, the fields, and the stack of its error on lines of its own.
  *
- * @param stream what it is written to, which decides on colors
- * @returns undefined for other values, which are not entries of a log
+ * @param stream the stream that the line is written to; it decides whether colors are used
+ * @returns undefined for values that are not log entries
  */
 export function readableLine(entry: LogEntry, stream: NodeJS.WritableStream): string | undefined {
   const level = LEVELS[String(entry.level)]

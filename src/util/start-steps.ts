@@ -1,4 +1,4 @@
-/** Starts a composition: one step after the other, within a time limit. */
+/** Runs the steps of a start one after the other, within a time limit. */
 
 /** One step. */
 export interface StartStep {
@@ -11,7 +11,7 @@ export interface StartStep {
 export interface StepLimit {
   /** In milliseconds. Default: no limit. */
   readonly timeoutMs: number | undefined
-  /** How to raise the limit: the last sentence of the error. */
+  /** The last sentence of the error, which says how to raise the limit. */
   readonly timeoutHint?: string | undefined
 }
 

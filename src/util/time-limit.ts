@@ -1,10 +1,10 @@
 /**
- * A limit of time on promises. Since it is the same for each of them, one timer serves all: on a
- * path that every request takes, a timer for each would cost more than the work.
+ * A time limit for promises. The limit is the same for all of them, so one timer serves all. On a path that every
+ * request takes, one timer for each promise would cost more than the work.
  */
 
 interface Waiting {
-  /** By the monotonic clock. */
+  /** When its time is up, by the monotonic clock. */
   readonly until: number
   readonly reject: (error: Error) => void
 }
@@ -12,11 +12,11 @@ interface Waiting {
 export class TimeLimit {
   readonly #ms: number
   readonly #message: string
-  /** In the order of their ends. */
+  /** In the order in which their time is up. */
   readonly #waiting = new Set<Waiting>()
   #timer: NodeJS.Timeout | undefined
 
-  /** @param message of the error when the time is up */
+  /** @param message the message of the error when the time is up */
   constructor(ms: number, message: string) {
     this.#ms = ms
     this.#message = message

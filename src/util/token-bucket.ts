@@ -1,21 +1,21 @@
 /**
  * A token bucket: allows a burst, and a rate per second in the long run. Azure Resource Manager limits its callers this
- * way, and a caller can keep within that limit by the same means.
+ * way, and a caller can stay within that limit with a bucket of its own.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** How much a bucket gives. */
+/** How many tokens a bucket gives. */
 export interface TokenRate {
-  /** How many a second, in the long run. */
+  /** Tokens per second, in the long run. */
   readonly perSecond: number
-  /** How many at once, after a rest. */
+  /** The most tokens at once, after a time without use. */
   readonly burst: number
 }
 
 export class TokenBucket {
   readonly #rate: TokenRate
   #tokens: number
-  /** By the monotonic clock: up to when the tokens have been counted. In the future while it is paused. */
+  /** The time, by the monotonic clock, up to which the tokens have been counted. It is in the future during a pause. */
   #countedTo = performance.now()
 
   constructor(rate: TokenRate) {
@@ -23,7 +23,7 @@ export class TokenBucket {
     this.#tokens = rate.burst
   }
 
-  /** Takes a token and returns 0, or returns the milliseconds until there may be one. */
+  /** Takes a token and returns 0. Without a token, returns the milliseconds until there may be one. */
   take(): number {
     const now = performance.now()
     if (now > this.#countedTo) {
@@ -36,7 +36,10 @@ export class TokenBucket {
     return 0
   }
 
-  /** Gives nothing for this many milliseconds, and starts empty after that: a service that asks for a pause had no token left. */
+  /**
+   * Gives no tokens for this many milliseconds, and is empty after that: if a service asks for a pause, its own bucket
+   * was empty.
+   */
   pause(ms: number): void {
     this.#tokens = 0
     this.#countedTo = Math.max(this.#countedTo, performance.now() + ms)

@@ -1,4 +1,4 @@
-/** What an adapter does with a warning when its user gives no `warn`. */
+/** Reports the warnings of adapters for which the user has not set `warn`. */
 
 /** Emits a process warning of the type `WaybillWarning`, which Node prints to standard error. */
 export function emitWarning(message: string): void {

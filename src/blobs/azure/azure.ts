@@ -1,6 +1,6 @@
 /**
- * Blobs in a container of Azure Blob Storage. A blob is uploaded in blocks, which count when all of
- * them are committed; blocks that never are, Azure deletes after a week.
+ * Blobs in a container of Azure Blob Storage. A blob is uploaded in blocks, and exists once all of them are committed.
+ * Azure deletes blocks that are not committed after a week.
  *
  * @example
  * const service = new BlobServiceClient('https://account.blob.core.windows.net', new DefaultAzureCredential())
@@ -31,16 +31,19 @@ export interface BlockBlob {
   deleteIfExists(): Promise<unknown>
 }
 
-/** Bytes of a block; 50,000 of them make a blob. Two are under way at once, so this much is held for each upload, three times. */
+/**
+ * The size of a block in bytes; a blob may have 50,000 blocks. Two blocks are sent at once, so each upload holds up to
+ * three blocks in memory.
+ */
 const BLOCK_BYTES = 4 * 1024 * 1024
 const BLOCKS_AT_ONCE = 2
-/** What no operation is named. */
+/** A prefix that no blob has, since no id of an operation is "-". */
 const NO_BLOBS = '-/'
 /** How many deletes are under way at once. */
 const DELETES_AT_ONCE = 16
 
 /**
- * Makes a blob store of a container, which must be there; its client stays the caller's.
+ * Makes a blob store of a container, which must exist. The caller owns the client, and closes it.
  *
  * @example
  * const service = BlobServiceClient.fromConnectionString(process.env.AZURE_STORAGE ?? '')
@@ -57,7 +60,10 @@ class AzureBlobs implements BlobStore {
     this.#container = container
   }
 
-  /** Looks by a list, which is needed anyway: a signature for the container's blobs allows no look at the container. */
+  /**
+   * Checks the container by listing blobs, a right that is needed anyway: a shared access signature for blobs does not
+   * allow reading the properties of the container.
+   */
   async open(): Promise<void> {
     try {
       for await (const _ of this.#container.listBlobsFlat({ prefix: NO_BLOBS })) return

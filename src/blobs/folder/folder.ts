@@ -1,6 +1,6 @@
 /**
- * Blobs as files of a folder, a folder in it for each operation: for one machine, or for what several
- * of them mount. A file is written under another name, synced, and then renamed.
+ * Blobs as files in a folder, with a subfolder for each operation. For one machine, or for a folder that several
+ * machines mount. A file is written under a temporary name, synced, and then renamed.
  *
  * @example
  * createWaybill({ operations, store: sqliteStore({ path: './orders.db' }), blobs: folderBlobs({ path: './results' }) })
@@ -14,13 +14,19 @@ import { type BlobStore, type ByteRange, checkBlobKey, checkBlobOperation, type 
 
 /** Options of {@link folderBlobs}. */
 export interface FolderBlobsOptions {
-  /** The folder, which is made where there is none. A relative path is taken from the working directory as it is now. */
+  /**
+   * The folder, which is created if it is missing. A relative path is resolved at once, from the current working
+   * directory.
+   */
   readonly path: string
 }
 
-/** What the name of a file ends with before it is whole. */
+/** The end of the name of a file that is not complete yet. */
 const PARTIAL = '.part'
-/** Another process may delete the operation's folder, once it is empty, between our making it and our writing to it. */
+/**
+ * How many times a write is tried: another process may delete the operation's empty folder between its creation and the
+ * write.
+ */
 const MOST_TRIES = 20
 
 const OPTIONS: Checks<FolderBlobsOptions> = { path: required(STRING) }
@@ -28,7 +34,7 @@ const OPTIONS: Checks<FolderBlobsOptions> = { path: required(STRING) }
 /**
  * Makes a blob store of a folder.
  *
- * @throws {TypeError} for an unknown option, or a path that names nothing
+ * @throws {TypeError} for an unknown option, or a path that is not a string or is empty
  *
  * @example
  * const blobs = folderBlobs({ path: './results' })
@@ -123,7 +129,10 @@ async function* read(file: string, range: ByteRange | undefined): AsyncGenerator
   yield* createReadStream(file, { ...range })
 }
 
-/** A rename is durable when its folder is. Where a folder cannot be opened or synced, such as on Windows, the system does it. */
+/**
+ * Syncs a folder, which makes renames in it durable. Where a folder cannot be opened or synced, such as on Windows, the
+ * system does it.
+ */
 async function sync(folder: string): Promise<void> {
   const handle = await open(folder, constants.O_RDONLY).catch(() => undefined)
   await handle?.sync().catch(() => {})

@@ -1,7 +1,7 @@
 /**
- * Blobs in tables of a PostgreSQL database, in chunks. Each chunk is a statement of its own, and a
- * blob counts from the one that names its chunks: so however long a handler's stream takes, no
- * transaction and no connection is held for it, and a pooler that shares servers will do.
+ * Blobs in tables of a PostgreSQL database, in chunks. Each chunk is written by a statement of its own, and the blob
+ * exists once a last statement has recorded its chunks. So no transaction or connection is held while a handler's
+ * stream runs, and a pooler in transaction mode can be used.
  *
  * @example
  * createWaybill({ operations, store: postgresStore(pool), blobs: postgresBlobs(pool) })
@@ -13,7 +13,7 @@ import { BOOLEAN, type Checks, checkOptions, duration, integer, STRING } from '.
 import { TimeLimit } from '../../util/time-limit.ts'
 import { type BlobStore, type ByteRange, checkBlobKey, checkBlobOperation, type PutResult } from '../blob-store.ts'
 
-/** A `Pool` of the `pg` package: the part that is used. */
+/** The part of a `Pool` of the `pg` package that is used. */
 export interface BlobPool {
   connect(): Promise<BlobClient>
 }
@@ -35,9 +35,9 @@ export interface BlobClient {
 export interface PostgresBlobsOptions {
   /** The schema that the tables are in. Default `waybill`, which the store uses too. */
   readonly schema?: string | undefined
-  /** Whether `open` makes the tables where they are missing. Default true. */
+  /** Whether `open` creates missing tables. Default true. */
   readonly migrate?: boolean | undefined
-  /** Bytes of a chunk, 1 KiB to 16 MiB. Default 256 KiB. */
+  /** The size of a chunk in bytes, 1 KiB to 16 MiB. Default 256 KiB. */
   readonly chunkBytes?: number | undefined
   /** How long one statement may take, up to 1 h. Default 10 s. */
   readonly timeout?: Duration | undefined
@@ -59,7 +59,8 @@ const OPTIONS: Checks<PostgresBlobsOptions> = {
 }
 
 /**
- * Makes a blob store of a database; the pool stays the caller's. @throws {TypeError} for options that cannot be right
+ * Makes a blob store of a database. The caller owns the pool, and closes it. @throws {TypeError} for unknown or invalid
+ * options
  *
  * @example
  * const blobs = postgresBlobs(pool, { schema: 'results' })
@@ -71,9 +72,11 @@ export function postgresBlobs(pool: BlobPool, options: PostgresBlobsOptions = {}
 }
 
 /**
- * The SQL that makes the tables, to be read, or run by a user who has the rights; it can be run again.
+ * The SQL that creates the tables, for a review, or for a user who has the rights to run it. It can be run more than
+ * once.
  *
- * Chunks are not compressed: what is large mostly is already, and a part can then be read without the rest.
+ * Chunks are not compressed: large results mostly are compressed already, and a range can then be read without the
+ * rest.
  *
  * @example
  * writeFileSync('blobs.sql', blobMigration('results'))
@@ -119,7 +122,7 @@ class PostgresBlobs implements BlobStore {
     if (exists === true) return
     const { schema, migrate } = this.#options
     if (!migrate) throw new Error(noTables(schema, 'this blob store is configured not to create them'))
-    // Without parameters several statements can be sent as one, which is then one transaction.
+    // Several statements without parameters can be sent as one query, which PostgreSQL runs as one transaction.
     await this.#run(blobMigration(schema)).catch(error => {
       if (error?.code !== NOT_ALLOWED) throw error
       throw new Error(noTables(schema, 'this user may not create them'), { cause: error })
@@ -148,13 +151,13 @@ class PostgresBlobs implements BlobStore {
     } catch (error) {
       const leftover = `DELETE FROM ${this.#chunks} WHERE operation = $1 AND name = $2 AND upload = $3
         AND NOT EXISTS (SELECT 1 FROM ${this.#blobs} WHERE operation = $1 AND name = $2 AND upload = $3)`
-      // What stays goes with its operation.
+      // Chunks that could not be deleted are deleted with their operation.
       await this.#run(leftover, [operation, name, upload]).catch(() => {})
       throw error
     }
   }
 
-  /** From this on the blob can be read. */
+  /** Records the blob: from now on it can be read. */
   async #name(values: unknown[]): Promise<void> {
     await this.#run(
       `WITH old AS (DELETE FROM ${this.#chunks} WHERE operation = $1 AND name = $2 AND upload <> $3)
@@ -177,7 +180,7 @@ class PostgresBlobs implements BlobStore {
     return this.#read([operation, name, manifest.upload], manifest, range)
   }
 
-  /** A statement for each chunk: a client that reads slowly holds no connection meanwhile. */
+  /** Reads each chunk by a statement of its own, so that a client that reads slowly holds no connection. */
   async *#read(
     blob: readonly string[],
     { length, chunkBytes }: Manifest,
@@ -215,7 +218,7 @@ class PostgresBlobs implements BlobStore {
   async #run(text: string, values: unknown[] = []): Promise<readonly (readonly unknown[])[]> {
     const connecting = this.#pool.connect()
     const client = await this.#limit.within(connecting).catch(error => {
-      // What comes too late is given back unused.
+      // A connection that arrives too late is returned to the pool unused.
       connecting.then(late => late.release()).catch(() => {})
       throw error
     })
@@ -226,7 +229,7 @@ class PostgresBlobs implements BlobStore {
       broken = false
       return rows
     } catch (error) {
-      // The server itself has answered: the connection is sound.
+      // An error with a severity comes from the server: the connection is still usable.
       broken = !(error instanceof Error && 'severity' in error)
       throw error
     } finally {
@@ -248,7 +251,7 @@ function noTables(schema: string, why: string): string {
 
 function ignore(): void {}
 
-/** The same bytes in pieces of one size, except for the last. */
+/** Splits bytes into pieces of the same size; the last one may be smaller. */
 async function* inChunks(body: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Buffer> {
   let held: Uint8Array[] = []
   let bytes = 0
