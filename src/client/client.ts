@@ -33,11 +33,11 @@ export interface WaitInit extends WebRequestInit, WaitOptions {}
  * result. Any other answer is the result itself.
  *
  * It follows the operation by the event stream if the server offers one, else by long polls, else by polls as far apart
- * as `Retry-After` asks. It understands status URLs that end in a 303, Azure's `Operation-Location` monitors, and status
- * URLs that answer 202 until they answer with the result. A poll that fails (network, 408, 425, 429, 5xx) says nothing
- * about the operation: it is repeated after `Retry-After` or after growing, random delays, up to twenty times in a row.
- * A long poll that fails does not count; the next one is shorter, and then none is held. All waits together hold at most
- * two streams and long polls at each origin.
+ * as `Retry-After` asks. It understands status URLs that end in a 303, Azure's `Operation-Location` monitors, and
+ * status URLs that answer 202 until they answer with the result. A poll that fails (network, 408, 425, 429, 5xx) says
+ * nothing about the operation: it is repeated after `Retry-After` or after growing, random delays, up to twenty times
+ * in a row. A long poll that fails does not count. The next one is shorter; after that, polls are not held. All waits
+ * together hold at most two streams and long polls at each origin.
  *
  * The headers and cookies of `init` are sent with polls to the request's own origin, and never to another one. Headers
  * about the body, conditions, `Prefer` and `Idempotency-Key` are sent with the request alone. The request is sent once:

@@ -5,11 +5,11 @@ import { type Answer, problemOf } from './status.ts'
 /**
  * Why a wait ended without a result.
  * - `failed`, `canceled`: an {@link OperationError}; the operation has ended.
- * - `refused`: the request, or a poll, was answered with a status that a retry does not cure.
+ * - `refused`: the request, or a poll, was answered with a status that a retry does not fix.
  * - `gone`: the status URL or the result URL answers 404 or 410.
  * - `no-location`: a 202 that does not say where its status is, or not to this origin.
- * - `timed-out`: `timeout` has passed; the operation goes on, and `attach` resumes the wait.
- * - `unreachable`: too many requests in a row failed; the operation may go on, and `attach` resumes the wait.
+ * - `timed-out`: `timeout` has passed; the operation continues, and `attach` resumes the wait.
+ * - `unreachable`: too many requests in a row failed; the operation may continue, and `attach` resumes the wait.
  */
 export type WaitErrorCode = 'failed' | 'canceled' | 'refused' | 'gone' | 'no-location' | 'timed-out' | 'unreachable'
 
@@ -47,7 +47,7 @@ export class WaitError extends Error implements WaitErrorDetails {
   declare readonly statusUrl: string
   declare readonly id: string | undefined
 
-  /** An error of another copy of this package is one too: its members say so, not its class. */
+  /** An error of another copy of this package is one too: its members decide, not its class. */
   static override [Symbol.hasInstance](error: unknown): boolean {
     return 'statusUrl' in Object(error)
   }
@@ -85,7 +85,7 @@ export class OperationError extends WaitError {
 }
 
 /**
- * Creates the error for an answer, or for the lack of one. It is a `WaitError` by its members. The class is not named
+ * Creates the error for an answer, or for a missing answer. It is a `WaitError` by its members. The class is not named
  * here, so that only a page that imports it has to load it.
  */
 export function waitError(code: WaitErrorCode, statusUrl: string, answer?: Answer, cause?: unknown): WaitError {

@@ -3,7 +3,7 @@ import { withTimeout } from './retry.ts'
 
 /**
  * Reads the data of each `status` event from a stream of server-sent events (WHATWG HTML, 9.2.6). Ends when the stream
- * ends, breaks or is silent for 45 s. A response that is not such a stream has none.
+ * ends, breaks or is silent for 45 s. A response that is not such a stream yields nothing.
  */
 export async function* readStatuses(response: Response | undefined): AsyncGenerator<string> {
   if (!response?.body) return
@@ -18,7 +18,7 @@ export async function* readStatuses(response: Response | undefined): AsyncGenera
       rest = blocks.pop() ?? ''
       // Without the flag m and without `.`: they take U+2028, which JSON may contain, for the end of a line.
       const statuses = blocks.filter(block => /(^|[\r\n])event: ?status([\r\n]|$)/.test(block))
-      // The data is JSON: line breaks between its lines mean nothing.
+      // The data is JSON, in which line breaks between the lines have no meaning.
       yield* statuses.map(block => block.replace(/(^|[\r\n]+)(data: ?|[^\r\n]*)/g, ''))
     }
   } catch {

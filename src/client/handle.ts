@@ -52,15 +52,15 @@ export interface OperationHandle<Output = unknown> extends SavedOperation {
    */
   events(options?: CallOptions): AsyncGenerator<StatusDocument, void, undefined>
   /**
-   * Cancels the operation. A pending one is canceled at once; a running one is told to stop, and may still complete.
+   * Cancels the operation. A pending one is canceled at once; a running one is asked to stop, and may still complete.
    *
    * @returns the status after that
    * @throws WaitError `refused`, with the problem `operation-finished`, if it has completed or failed before
    */
   cancel(options?: CallOptions): Promise<StatusDocument>
   /**
-   * Sends an event that the operation waits for, or will: `waits` of its status lists them. The same event again changes
-   * nothing.
+   * Sends an event that the operation waits for, or will wait for; `waits` in its status lists the open waits. The same
+   * event again changes nothing.
    *
    * @param value any JSON value that the schema of the wait allows
    * @throws WaitError `refused`, with the problem `invalid-event`, `event-refused` or `operation-finished`
@@ -134,7 +134,7 @@ export function createHandle<Output>(
     events,
     async result(options = {}) {
       const document = Object(await follow(options))
-      // A response of something between, such as a page to log in, offers no ranges.
+      // A response of an intermediary, such as a login page, does not offer ranges.
       if (document instanceof Response && document.headers.get('accept-ranges')) return document as Output
       if (!(resultKey in document)) throw waitError('refused', url)
       return document[resultKey]

@@ -4,9 +4,9 @@
 export const FIRST_DELAY_MS = 500
 /** The longest delay if the server names none, in milliseconds. */
 export const MAX_DELAY_MS = 15_000
-/** In the end, polls that bring nothing new are this far apart, in milliseconds, however short `Retry-After` is. */
+/** The shortest delay, in milliseconds, that polls reach if they bring nothing new, however short `Retry-After` is. */
 export const MAX_FLOOR_MS = 1000
-/** The longest `Retry-After` that is obeyed, in milliseconds: the server's clock, or its estimate, may be wrong. */
+/** The longest `Retry-After` that is respected, in milliseconds: the server's clock, or its estimate, may be wrong. */
 export const MAX_RETRY_AFTER_MS = 3_600_000
 
 /** How long a server may take to begin its answer, in milliseconds. It holds polls for up to 30 s. */
@@ -15,11 +15,11 @@ export const ANSWER_TIMEOUT_MS = 60_000
 export const SILENCE_TIMEOUT_MS = 45_000
 
 export const MAX_REDIRECTS = 10
-/** Requests that may fail in a row, those that were held not counted, before a wait fails: about three minutes. */
+/** How many requests may fail in a row before a wait fails: about three minutes. Held polls do not count. */
 export const MAX_FAILURES = 20
-/** How many times a 500 that may be the operation's own is doubted. */
+/** How many times a 500 that may be the outcome of the operation is requested again, since it may come from a proxy. */
 export const MAX_DOUBTS = 3
-/** After this many repetitions of a status the event stream is left for polls: something cuts it. */
+/** After this many repetitions of a status, polls replace the event stream: something on the way seems to cut it. */
 export const MAX_REPEATS = 3
 
 /** How long a server may hold a poll, in tens of seconds. It shrinks to 1 and to 0 when a gateway ends held polls. */

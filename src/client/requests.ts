@@ -74,7 +74,7 @@ export function createApi({
   signal,
 }: ClientOptions): Api {
   if (parse(baseUrl, 'http://page') === undefined) throw new TypeError(`baseUrl is not a URL: "${baseUrl}".`)
-  // Resolved when it is needed: servers that render or build a page load its modules too.
+  // Resolved only when it is needed: a server that renders or builds a page loads this module too.
   const base = () => {
     const page = (globalThis as { readonly location?: { readonly href: string } }).location?.href
     if (parse(baseUrl, page) === undefined)
@@ -89,7 +89,7 @@ export function createApi({
     fetch: async (input, init) => {
       const own = new URL(`${input}`).origin === base().origin
       const all = new Headers(own ? await (typeof headers === 'function' ? headers() : headers) : {})
-      // This request may be redirected to another origin unseen: only `authorization` is dropped on the way.
+      // A redirect may lead this request to another origin without notice: only `authorization` is dropped on the way.
       if (init?.redirect === 'follow' && init.mode !== 'same-origin') {
         for (const name of [...all.keys()]) if (name !== 'authorization') all.delete(name)
       }
@@ -110,7 +110,7 @@ export function anyOf(...signals: (WebAbortSignal | undefined)[]): WebAbortSigna
  * Sends a request, and repeats it while it fails (network, 408, 425, 429, 5xx), after `Retry-After` or growing, random
  * delays. Redirects of a GET are followed, except 303; others are not.
  *
- * @returns any other answer, whatever it says
+ * @returns any other answer, whatever its status
  * @throws {WaitError} `unreachable`
  */
 export async function request(api: Api, url: string, options: Repeatable = {}): Promise<Answer> {

@@ -5,15 +5,16 @@ import { FIRST_DELAY_MS, MAX_DELAY_MS, MAX_RETRY_AFTER_MS } from './limits.ts'
 import type { Answer } from './status.ts'
 
 /**
- * Whether an answer says nothing about the operation, and a retry may help.
+ * Whether an answer says nothing about the operation, so that a retry may help.
  *
- * @param isDoubted whether a 500 with a document has been doubted long enough: it is the operation's own
+ * @param isDoubted whether a 500 with a document has been repeated often enough, so that it counts as the outcome of
+ * the operation
  */
 export function isTransient({ response: { status }, outcome, text }: Answer, isDoubted?: boolean): boolean {
   return !outcome && /^(5|408|425|429)/.test(`${status}`) && !(isDoubted && text && status === 500)
 }
 
-/** A delay that doubles `times` times; half of it is random, so that clients do not come all at once. */
+/** A delay that doubles `times` times; half of it is random, so that clients do not all come at once. */
 export function backoff(times: number, longest = MAX_DELAY_MS): number {
   return Math.min(FIRST_DELAY_MS * 2 ** times, longest) * (0.5 + Math.random() / 2)
 }

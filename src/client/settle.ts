@@ -5,7 +5,8 @@ import type { Answer } from './status.ts'
  * Returns an answer that is the result.
  *
  * @param statusUrl empty if the answer is the one to the first request
- * @param own whether its status code is the operation's; else only the status in its body can say that it failed
+ * @param own whether the status code is the outcome of the operation; if not, only the status in the body can say that
+ * the operation failed
  * @throws {WaitError} any other answer
  */
 export function settle(answer: Answer, statusUrl: string, own?: boolean): Answer {

@@ -34,13 +34,16 @@ export interface Answer {
   readonly response: WebResponse
   /** A response whose body can be read, once. */
   readonly copy: () => WebResponse
-  /** The result that it would be: the JSON value, undefined for an empty one and for 204, else the response. */
+  /**
+   * The value if the response is the result: the JSON value, undefined for an empty body and for 204, else the
+   * response.
+   */
   readonly value: unknown
   /** The JSON; undefined if the body is not JSON. */
   readonly text: string | undefined
   /** The members of the JSON value; none if it is not an object. */
   readonly body: PolledStatus
-  /** What the server's word for the status means, if that is final. */
+  /** The final status that the server's name for it means; undefined if the status is not final. */
   readonly outcome: FinalStatus | undefined
 }
 
@@ -60,7 +63,7 @@ export async function readAnswer(response: WebResponse, text?: string): Promise<
   return { response, copy, value, text, body, outcome }
 }
 
-/** What a response is created from, beside its body. */
+/** What a response is created from, besides its body. */
 interface ResponseParts {
   readonly url: string
   readonly status?: number
@@ -68,12 +71,15 @@ interface ResponseParts {
   readonly headers: NonNullable<WebRequestInit['headers']>
 }
 
-/** Creates a response like another one, its URL included, that can be read. */
+/** Creates a readable copy of a response, including its URL. */
 export function makeResponse(like: ResponseParts, text?: string): WebResponse {
   return Object.defineProperty(new Response(text || null, like), 'url', { value: like.url })
 }
 
-/** The problem that an answer describes: as such, as the `error` of an operation, or by Azure's code and message. */
+/**
+ * The problem that an answer describes: the answer is a problem itself, or an operation with an `error`, or has Azure's
+ * code and message.
+ */
 export function problemOf({ response: { ok, status, statusText }, body }: Answer): Problem {
   const { error = body, message } = body as { error?: unknown; message?: unknown }
   const said = typeof error === 'string' ? { title: error, message } : Object(error)

@@ -29,7 +29,7 @@ export interface WaitOptions {
   readonly fetch?: WebFetch | undefined
 }
 
-/** The waits, by their signals, whose request the server holds, and at which origin. */
+/** For each wait whose request a server holds: from the signal of the wait to the origin. */
 const holders = new Map<AbortSignal, string>()
 
 /** A result, which may be undefined. */
@@ -56,7 +56,7 @@ export async function wait<Value>(
   /** The URL of the event stream; undefined while it is not known, empty while the stream is of no use. */
   let eventsUrl: string | undefined
   let resultUrl: string | undefined
-  /** The status URL has answered 202: any other status code that it answers is the operation's own. */
+  /** Whether the status URL has answered 202. Then any other status code of it is the outcome of the operation. */
   let pendingIs202 = false
   let trouble: WaitError | undefined
   let delay = 0
@@ -141,7 +141,8 @@ export async function wait<Value>(
     const location = locationOf(response)
     const isAsked = headers.has('retry-after')
     if (status === 303 && location) return collect(location)
-    // A browser that was redirected is at the result, or where the status has moved. Only a status asks to come back.
+    // After a redirect that a browser has followed, the answer is the result, or the status at its new URL. Only a
+    // status has a `Retry-After`.
     const isElsewhere = (response.redirected || url === resultUrl) && pathOf(url) !== pathOf(statusUrl)
     if (isElsewhere && !isAsked) return settle(answer, statusUrl, true)
     pendingIs202 ||= status === 202
@@ -231,7 +232,9 @@ export async function wait<Value>(
   }
 }
 
-/** The path of a URL without a slash at its end: infrastructure redirects to another scheme, and to a slash. */
+/**
+ * The path of a URL without a slash at its end. Proxies redirect to another scheme, or to the same path with a slash.
+ */
 function pathOf(url: string): string {
   return new URL(url).pathname.replace(/\/$/, '')
 }

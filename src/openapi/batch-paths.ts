@@ -1,4 +1,7 @@
-/** Describes what batches have beside other operation types: lines of JSON as a request, and the results of the items. */
+/**
+ * Describes what batches have in addition to other operation types: requests as lines of JSON, and the results of the
+ * items.
+ */
 import type { AnyOperationType, JsonSchema } from '../model/operation-type.ts'
 import type { ProblemCode } from '../model/problem-kinds.ts'
 import { headerParameters, headers, ID } from './components.ts'

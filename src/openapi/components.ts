@@ -129,7 +129,7 @@ const WEBHOOK_EVENT = object('The body of a webhook (Standard Webhooks 1.0.0).',
   ),
 })
 
-/** What a wait says of a question to a language model. */
+/** The part of a wait that is a question to a language model. */
 export const MODEL_QUESTION: JsonSchema = {
   type: 'object',
   properties: { maxTokens: say(count, 'The most tokens of the answer.') },
@@ -291,7 +291,7 @@ function narrowed(statuses: readonly string[]): JsonSchema {
   return { type: 'object', properties: { status: { type: 'string', enum: statuses } } }
 }
 
-/** A header of a response: one that is always there, or, with a `?` after the name, one that may be. */
+/** A header of a response. A `?` after the name marks a header that not every such response has. */
 export type HeaderUse = keyof typeof RESPONSE_HEADERS | `${keyof typeof RESPONSE_HEADERS}?`
 
 /** The response headers as components: each one as required and as optional. */
@@ -338,9 +338,9 @@ function headerParameter(name: string, { description, schema, example }: Request
   return { name, in: 'header', description, schema, ...(example !== undefined && { example }) }
 }
 
-/** Which headers of a route are described. */
+/** Selects the headers of a route. */
 interface HeaderChoice {
-  /** Those that are read only with this part of Waybill. Default: those that are always read. */
+  /** Select those that are read only if this part of Waybill is configured. Default: those that are always read. */
   readonly needs?: RequestHeader['needs']
   /** The policy of the operation type, which may require some of them. */
   readonly policy?: Policy

@@ -4,7 +4,7 @@ import type { JsonSchema } from '../model/operation-type.ts'
 
 type Schemas = Readonly<Record<string, JsonSchema>>
 
-/** What generating an example needs. */
+/** What the generation of an example needs. */
 interface Sampler {
   readonly schemas: Schemas
   /** The references followed so far, so that a recursive schema ends. */

@@ -1,11 +1,11 @@
-/** Responses of several kinds under the same HTTP status, as one. */
+/** Merges responses that have the same HTTP status. */
 import type { JsonSchema } from '../model/operation-type.ts'
 import type { MediaType, Reference, ResponseHeader, ResponseObject, Responses } from './model.ts'
 
 type Headers = Readonly<Record<string, Reference | ResponseHeader>>
 type Content = Readonly<Record<string, MediaType>>
 
-/** Merges responses by status. What only some of them have is optional in the merged response. */
+/** Merges responses by status. A header that only some of them have is optional in the merged response. */
 export function mergeResponses(...all: readonly Responses[]): Responses {
   const merged = new Map<string, ResponseObject>()
   for (const [status, response] of all.flatMap(responses => Object.entries(responses))) {

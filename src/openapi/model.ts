@@ -134,7 +134,7 @@ export interface DialectDescription {
   readonly cancel: Responses
 }
 
-/** What describes itself for OpenAPI: each dialect does. */
+/** An object that describes itself for OpenAPI. Each dialect does. */
 export interface DescribedDialect {
   /** Describes the responses. Called once for each operation type, when the document is made. */
   describe(context: DialectContext): DialectDescription

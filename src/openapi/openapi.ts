@@ -138,15 +138,15 @@ export function openApiDocument(types: readonly AnyOperationType[], options: Ope
   }
 }
 
-/** What a document is put together from. */
+/** The parts of a document. */
 export interface DocumentParts extends Pick<OpenApiDocument, 'info' | 'tags' | 'paths'> {
   /** The beginning of every path. */
   readonly base: string
-  /** The schemas that the paths refer to, beside those that are known. */
+  /** The schemas that the paths refer to, in addition to the built-in ones. */
   readonly schemas: Components['schemas']
 }
 
-/** Puts a document together, with what every response carries and the components that are referred to. */
+/** Assembles a document. Adds the header that every response has, and the components that the document refers to. */
 export function assembleDocument({ info, base, tags, paths, schemas }: DocumentParts): OpenApiDocument {
   const described = mapOperations(paths, withCacheControl)
   return {
