@@ -132,7 +132,7 @@ export class Operations {
    * Counts a request to submit against the caller's rate limit. Called before the request is read, so that invalid
    * requests count too. A repeated request with a known idempotency key counts like any other.
    *
-   * @throws {ProblemError} `too-many-requests` with the time after which the next request is taken
+   * @throws {ProblemError} `too-many-requests` with the time after which the next request is accepted
    */
   countRequest(type: AnyOperationType, owner: string): void {
     this.#admission.countRequest(type, owner)
@@ -177,8 +177,7 @@ export class Operations {
   }
 
   /**
-   * Waits until an operation is as wanted, the time is up, or the signal is aborted. Returns at once when too many
-   * requests wait already.
+   * Waits until `wanted` is true, the time is up or the signal aborts. Returns at once if too many requests wait.
    *
    * @returns the operation as it is then, and whether this call waited for it
    */
