@@ -1,4 +1,4 @@
-/** Typed calls for the program that hosts the service. They act for one owner, and need no HTTP. */
+/** Typed methods for the program that hosts the service. They act for one owner, and need no HTTP. */
 
 import { type Duration, durationMs, LONGEST_MS } from '../model/duration.ts'
 import type { Operation } from '../model/operation.ts'
