@@ -1,4 +1,4 @@
-/** What every answer carries, whichever route or server made it. */
+/** The headers of every answer, whichever route or server made it. */
 
 import { PROBLEMS } from '../model/problem-kinds.ts'
 import type { Problem } from '../model/protocol.ts'
@@ -10,8 +10,8 @@ import type { HttpRequest, HttpResponse } from './message.ts'
 export type Finalize = (request: Pick<HttpRequest, 'headers'>, answer: HttpResponse) => HttpResponse
 
 /**
- * A cache keeps what nothing forbids it to keep, such as a 404, and shares it with other callers. An answer that may be
- * kept says so itself.
+ * A cache may keep any answer for which it is not forbidden, such as a 404, and share it with other callers. An answer
+ * that may be kept says so itself.
  */
 const KEPT_BY_NOBODY = 'private, no-store'
 
@@ -35,12 +35,12 @@ export function createFinalize({ operations, metrics }: Waybill, cors?: CorsOpti
   return (request, answer) => {
     if (answer.problem !== undefined) metrics.refused(reasonOf(answer.problem))
     const complete = withCors(request, withCacheControl(answer))
-    // The client goes on over a new connection, which leads to a server that stays.
+    // The client then opens a new connection, which reaches a server that stays up.
     return operations.draining ? { ...complete, headers: { ...complete.headers, Connection: 'close' } } : complete
   }
 }
 
-/** Codes that are none of Waybill's may be many: they count by their status. */
+/** There may be many codes that are not Waybill's, so these are counted by their status. */
 function reasonOf({ code, status }: Problem): string {
   return code !== undefined && Object.hasOwn(PROBLEMS, code) ? code : `${status}`
 }
@@ -51,7 +51,10 @@ export function withCacheControl(answer: HttpResponse): HttpResponse {
   return { ...answer, headers: { 'Cache-Control': KEPT_BY_NOBODY, ...answer.headers } }
 }
 
-/** The response headers that hold a list, to which several parts of a server add; of some, each member is named once. */
+/**
+ * The response headers that hold a list, to which several parts of a server add. In some of them, each member may occur
+ * only once.
+ */
 const LISTS = [
   ['Vary', 'vary', 'once'],
   ['Access-Control-Expose-Headers', 'access-control-expose-headers', 'once'],
@@ -60,7 +63,7 @@ const LISTS = [
 ] as const
 
 /**
- * The headers of an answer, after what others have put in the same lists before.
+ * The headers of an answer, joined with what other code has put into the same lists before.
  *
  * @param headers by the names that this API writes, or all in lower case
  * @param present gives what a header holds already, as `ServerResponse.getHeader` does

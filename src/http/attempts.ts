@@ -5,7 +5,9 @@ import type { RunningAttempt } from '../service/attempts-of.ts'
 import type { Operations } from '../service/operations.ts'
 import { type HttpRequest, type HttpResponse, json } from './message.ts'
 
-/** GET /operations/{id}/attempts: the last 50, the oldest first; never who held them, which is the name of a machine. */
+/**
+ * GET /operations/{id}/attempts: the last 50, the oldest first. Their holders are left out, since these name machines.
+ */
 export async function listAttempts(operations: Operations, { params, owner }: HttpRequest): Promise<HttpResponse> {
   const attempts = await operations.attempts(params.id ?? '', owner)
   return json(200, { items: attempts.map(toDocument) })

@@ -21,8 +21,7 @@ interface BatchResults {
 const READ_AT_ONCE = 32
 
 /**
- * Answers with the items that were submitted by now, whatever their status: while the batch runs, those that have not
- * ended are among them.
+ * Answers with all items that have been submitted so far. While the batch runs, unfinished items are included.
  *
  * @throws {ProblemError} `not-found`, `operation-expired`, `invalid-request`
  */

@@ -31,11 +31,11 @@ export function isConditional({ headers }: Headers): boolean {
 }
 
 /**
- * The answer to a GET as the request's conditions have it (RFC 9110, 13.2.2): itself, 412, or 304 without its body
- * where the client has it already.
+ * Applies the conditions of a GET (RFC 9110, 13.2.2): the answer itself, 412, or 304 without a body if the client has
+ * it already.
  */
 export function conditional(request: Headers, answer: HttpResponse): HttpResponse {
-  // A response that is not a success is the same with conditions (RFC 9110, 13.2.1).
+  // Conditions apply only to successful responses (RFC 9110, 13.2.1).
   if (!isConditional(request) || answer.status < 200 || answer.status > 299) return answer
   const etag = answer.headers.ETag
   if (!isHeldBy(etag, header(request, 'If-Match'))) return problemResponse(problem('precondition-failed'))
@@ -45,7 +45,7 @@ export function conditional(request: Headers, answer: HttpResponse): HttpRespons
 }
 
 /**
- * Holds the conditions of a request that would change something against what is there. It is asked before anything is done.
+ * Checks the conditions of a request that would change something. Called before anything is changed.
  *
  * @param etag of what a GET of the same URL answers; undefined where that has none
  * @throws {ProblemError} `precondition-failed`

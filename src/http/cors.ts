@@ -26,7 +26,7 @@ const OPTIONS: Checks<CorsOptions> = {
   exposeHeaders: STRINGS,
 }
 
-/** As browsers send it: what they never send would never match. `null` is what pages without an origin send. */
+/** An origin must be written as browsers send it, or it never matches. Pages without an origin send `null`. */
 function isOrigin(text: unknown): boolean {
   if (text === 'null') return true
   if (typeof text !== 'string' || !/^[a-z][a-z0-9+.-]*:\/\/[^/?#\s*]+$/.test(text)) return false
@@ -39,7 +39,7 @@ const EXPOSED = Object.entries<DescribedHeader>(RESPONSE_HEADERS).flatMap(([name
   exposed ? [name] : [],
 )
 
-/** The headers that answers to a request carry beside their own. */
+/** The CORS headers to add to the answer to a request. */
 export type CorsHeaders = (request: Pick<HttpRequest, 'headers'>) => Record<string, string>
 
 /**
@@ -83,7 +83,7 @@ export function corsAnswers(
   if (options === undefined) return (_, answer) => answer
   const headersFor = corsHeaders(options)
   return (request, answer) => {
-    // A cache must not give the answer for one origin to another.
+    // A cache must not reuse the answer for one origin for another.
     const vary = answer.headers.Vary === undefined ? 'Origin' : `${answer.headers.Vary}, Origin`
     return { ...answer, headers: { ...answer.headers, ...headersFor(request), Vary: vary } }
   }

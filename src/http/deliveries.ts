@@ -1,4 +1,4 @@
-/** The webhook deliveries of one operation: what became of them, and sending the event once more. */
+/** The webhook deliveries of one operation: their state, and sending the event once more. */
 
 import { isFinal } from '../model/protocol.ts'
 import type { Delivery } from '../webhooks/history.ts'

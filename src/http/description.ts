@@ -18,7 +18,7 @@ export class Description {
 
   /** GET /openapi.json */
   async json(): Promise<HttpResponse> {
-    // Made when it is first asked for: most processes of a fleet never are.
+    // Made at the first request: most processes of a fleet never get one.
     this.#json ??= kept(JSON.stringify(this.#document()), { 'Content-Type': 'application/json; charset=utf-8' })
     return this.#json
   }

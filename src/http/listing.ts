@@ -7,27 +7,27 @@ import type { ListRequest, Operations } from '../service/operations.ts'
 import { type HttpRequest, type HttpResponse, jsonText } from './message.ts'
 import type { Resource } from './resource.ts'
 
-/** Bytes of JSON after which a page ends: a document holds a problem that a handler made, and is up to about 20 KiB. */
+/** Bytes of JSON after which a page ends: a document may hold a problem from a handler, and be about 20 KiB long. */
 export const PAGE_BYTES: number = 512 * 1024
 
-/** How many records are read at once: most pages in one read, and little for nothing where a page ends early. */
+/** How many records are read at once: enough for most pages, and not many too many if a page ends early. */
 const READ_AT_ONCE = DEFAULT_PAGE_LIMIT + 1
 
 /** Where a list comes from. */
 interface Listing {
   readonly operations: Operations
   readonly resource: Resource
-  /** The URL of the list as it is told to clients. */
+  /** The URL of the list as clients see it. */
   readonly path: string
 }
 
 /**
  * Answers with a page, which ends at the limit that is asked for, or earlier once it has {@link PAGE_BYTES}. A cursor
- * names the last operation of the page before, so that a page stays right while operations come and go.
+ * names the last operation of the page before, so that pages stay correct while operations are added and deleted.
  */
 export async function list(listing: Listing, request: HttpRequest): Promise<HttpResponse> {
   const { items, last } = await readPage(listing, { ...readQuery(request.query), owner: request.owner })
-  // Each document is JSON already, which its size was taken from.
+  // Each document is JSON already, since its size was needed.
   const text = `"items":[${items.join(',')}]`
   if (last === undefined) return jsonText(200, `{${text}}`)
   const query = new URLSearchParams(request.query)
@@ -46,7 +46,7 @@ async function readPage(listing: Listing, asked: PageRequest): Promise<{ items: 
     if (seen === asked.limit || bytes >= PAGE_BYTES) return { items, last }
     seen++
     last = operation.id
-    // What is past its retention is listed by the store while its record stays; to a client it is gone.
+    // The store lists operations past their retention while their record exists; for clients they no longer exist.
     if (operation.purged) continue
     const item = JSON.stringify(await listing.resource.document(operation))
     items.push(item)
@@ -55,7 +55,7 @@ async function readPage(listing: Listing, asked: PageRequest): Promise<{ items: 
   return { items }
 }
 
-/** One more than asked for, where there is one: it tells that another page follows. */
+/** Reads one more than requested: if it exists, another page follows. */
 async function* newestFirst({ operations, resource }: Listing, asked: PageRequest): AsyncIterable<Operation> {
   let { after } = asked
   for (let left = asked.limit + 1; left > 0; ) {

@@ -1,4 +1,4 @@
-/** A result that is not JSON, over HTTP: its headers, and the part of it that is asked for (RFC 9110, 14). */
+/** A result that is not JSON, over HTTP: its headers, and the requested part of it (RFC 9110, 14). */
 import type { BlobReference, ByteRange } from '../blobs/blob-store.ts'
 import { problem } from '../model/problem.ts'
 import { conditional } from './conditional.ts'
@@ -7,14 +7,14 @@ import { type HttpRequest, type HttpResponse, header, problemResponse } from './
 /** Gives the bytes of a result, or of a part of it. */
 export type Read = (range?: ByteRange) => Promise<AsyncIterable<Uint8Array>>
 
-/** What a request asks of a result; without one it is given whole. */
+/** The parts of the request that matter; without a request, the whole result is sent. */
 export type Asked = Pick<HttpRequest, 'headers' | 'method'> | undefined
 
 /**
- * The answer with the bytes, with the part of them that a GET asks for, or without them where they are
- * not asked for or known.
+ * The answer with all bytes, with the part that a GET requests, or without bytes if none are requested or the client
+ * has them.
  *
- * @param read called when all else is decided, so that nothing is opened for nothing
+ * @param read called last, so that the blob is opened only if it is sent
  */
 export async function mediaResponse(
   reference: BlobReference,
@@ -28,7 +28,7 @@ export async function mediaResponse(
   const decided = conditional(asked, { ...whole, headers: all })
   if (decided.status !== 200) return decided
   if (asked.method === 'HEAD') {
-    // Bytes that a GET could not send are not promised.
+    // A HEAD must not promise bytes that a GET could not send.
     await (await read())[Symbol.asyncIterator]().return?.()
     return whole
   }
@@ -46,19 +46,20 @@ function contentHeaders({ type, filename }: BlobReference): Record<string, strin
   return {
     'Content-Type': type,
     'Accept-Ranges': 'bytes',
-    // The strong ETag and the ranges are those of the bytes as they are kept: compressed, they would be others.
+    // The strong ETag and the ranges refer to the stored bytes. Compressed bytes would be different ones.
     'Cache-Control': 'private, no-transform',
-    // What a handler made of a client's input is shown by browsers under the API's origin: it may run no script there.
+    // Browsers show the result under the API's origin. It may come from a client's input, so it must not run scripts
+    // there.
     'X-Content-Type-Options': 'nosniff',
     'Content-Security-Policy': "sandbox; default-src 'none'",
     ...(filename !== undefined && { 'Content-Disposition': disposition(filename) }),
   }
 }
 
-/** The range of a request: undefined where it asks for none, for several, for another version, or for what cannot be read. */
+/** The range of a request: undefined if it has none, several, one of another version, or one that cannot be parsed. */
 function rangeOf(asked: NonNullable<Asked>, { length, etag }: BlobReference): ByteRange | 'outside' | undefined {
   const condition = header(asked, 'if-range')
-  // By strong comparison; a date never fits, since no date is told.
+  // By strong comparison. A date never matches, since responses have no `Last-Modified`.
   if (condition !== undefined && condition.trim() !== etag) return undefined
   const [, first = '', last = ''] = /^ *bytes *= *(\d*) *- *(\d*) *$/i.exec(header(asked, 'range') ?? '') ?? []
   if (first === '' && last === '') return undefined

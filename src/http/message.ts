@@ -6,31 +6,37 @@ import type { OperatorIdentity } from './role.ts'
 /** A request. Header names are lower-case. */
 export interface HttpRequest {
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
-  /** Default GET or whatever the route is for; HEAD where only the headers are wanted. */
+  /** Default: the method of the route. HEAD if only the headers are wanted. */
   readonly method?: string
-  /** The parts of the path that the route names, decoded. */
+  /** The path parameters, decoded. */
   readonly params: Readonly<Record<string, string>>
   readonly query: URLSearchParams
-  /** The body as text; undefined where there is none. */
+  /** The body as text; undefined without a body. */
   readonly body?: string | undefined
   /** The caller: what `principal` returned for the request, or the empty string. */
   readonly owner: string
-  /** Of a route for operators: what `admin.principal` returned for the request. */
+  /** For a route for operators: what `admin.principal` returned for the request. */
   readonly operator?: OperatorIdentity | undefined
-  /** Aborted when the client has gone away. */
+  /** Aborted when the client has disconnected. */
   readonly signal: AbortSignal
 }
 
-/** An answer. A body that is not text is sent piece by piece; who does not send it calls its iterator's `return`. */
+/**
+ * An answer. A body that is not text is sent piece by piece. A server that does not send it must call its iterator's
+ * `return`.
+ */
 export interface HttpResponse {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: string | AsyncIterable<string | Uint8Array> | null
-  /** Where the request was refused: with which problem. */
+  /** If the request was refused: the problem. */
   readonly problem?: Problem
 }
 
-/** The media types that a body of JSON may have. A charset says nothing of JSON (RFC 8259, 11); one that is not UTF-8 is refused. */
+/**
+ * The media types that a body of JSON may have. For JSON a charset has no meaning (RFC 8259, 11); one other than UTF-8
+ * is refused.
+ */
 export const JSON_MEDIA_TYPE: RegExp =
   /^application\/(?:[\w.+-]+\+)?json\s*(?:;(?!(?:.*;)?\s*charset\s*=(?!\s*"?(?:utf-?8|us-ascii)"?\s*(?:;|$)))|$)/i
 
@@ -38,7 +44,7 @@ export const JSON_MEDIA_TYPE: RegExp =
 export const NDJSON_MEDIA_TYPE: RegExp = /^application\/(?:x-ndjson|ndjson|jsonl|x-jsonlines)\s*(?:;|$)/i
 
 /**
- * Lets a body pass that is sent as it is.
+ * Checks that a body is sent without a content coding.
  *
  * @param coding the value of Content-Encoding
  * @throws {ProblemError} `unsupported-content-coding`
@@ -52,7 +58,7 @@ export function assertUncoded(coding: string | null | undefined): void {
 }
 
 /**
- * A header's value; of several, the first.
+ * A header's value; the first of several.
  *
  * @example
  * console.log(header({ headers: { accept: 'text/html' } }, 'Accept'))
@@ -73,7 +79,7 @@ export function json(status: number, body: unknown, headers: Readonly<Record<str
 }
 
 /**
- * An answer whose JSON is at hand as text.
+ * An answer from JSON text.
  *
  * @example
  * const response = jsonText(200, '{"state":"done"}')
@@ -99,14 +105,14 @@ export function problemResponse(problem: Problem, headers: Readonly<Record<strin
 }
 
 /**
- * The answer to what was thrown: its problem, and when it is worth trying again.
+ * The answer for a thrown problem, with `Retry-After` if a retry may succeed.
  *
  * @example
  * const response = errorResponse(new ProblemError({ status: 409, title: 'Out of stock' }))
  */
 export function errorResponse({ problem, retryAfterMs }: ProblemError): HttpResponse {
   const retryAfter = retryAfterMs === undefined ? {} : { 'Retry-After': formatRetryAfter(retryAfterMs) }
-  // It tells a coding that is not taken from a media type that is not (RFC 9110, 12.5.3).
+  // It distinguishes a refused content coding from a refused media type (RFC 9110, 12.5.3).
   const codings = problem.code === 'unsupported-content-coding' ? { 'Accept-Encoding': 'identity' } : {}
   return problemResponse(problem, { ...retryAfter, ...codings })
 }

@@ -43,7 +43,7 @@ export class Monitor {
     const id = (request.params.id ?? '').slice(0, -CANCEL.length)
     if (isConditional(request)) {
       const before = await this.#operations.find(id, request.owner)
-      // What cannot be canceled is refused for that, whatever the conditions.
+      // An operation that cannot be canceled is refused for that reason, whatever the conditions.
       if (isCancelable(before)) assertConditions(request)
     }
     const operation = await this.#operations.cancel(id, request.owner)
@@ -72,7 +72,7 @@ export class Monitor {
     if (isConditional(request)) assertConditions(request)
     if (cancel && !isFinal(before.status)) {
       const operation = await this.#operations.cancel(id, owner)
-      // Its handler is asked to stop: there is something to delete once it has.
+      // The handler is asked to stop. The data can be deleted once it has stopped.
       if (!isFinal(operation.status)) return { ...(await azure.cancel(await this.#view(operation))), status: 202 }
     }
     await this.#operations.delete(id, owner)
@@ -86,7 +86,7 @@ export class Monitor {
   }
 }
 
-/** A member of the query that is `true` or `false`; false where it is missing. */
+/** A query parameter that is `true` or `false`; false if it is missing. */
 function flagOf({ query }: HttpRequest, name: string): boolean {
   const value = query.get(name) ?? 'false'
   if (value === 'true' || value === 'false') return value === 'true'

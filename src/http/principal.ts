@@ -5,31 +5,34 @@ import { ProblemError, problemError } from '../model/problem.ts'
 import type { Logger } from '../util/logger.ts'
 import { errorResponse, type HttpResponse } from './message.ts'
 
-/** How callers are told apart. */
+/** How callers are identified. */
 export interface CallerOptions<Request> {
   /**
-   * Names the caller: the owner of what is submitted, and the only one who can read, list, wait for and cancel it. Where it returns
-   * nothing, the request is refused with 401; and where it throws: a `ProblemError` is the answer, an error whose
-   * `statusCode` or `status` is 401 or 403 is answered with that, the marks of a fault (an error of the language or of the
-   * system, or another status) with 500, and all else, such as what a verifier of tokens throws, with 401.
-   * It is called before the body of the request is read.
-   * Default: everyone is the same, and knowing an operation's URL is enough.
+   * Names the caller: the owner of what is submitted, and the only one who can read, list, wait for and cancel it. If
+   * it returns nothing, the request is refused with 401. If it throws a `ProblemError`, that is the answer. An error
+   * whose `statusCode` or `status` is 401 or 403 is answered with that status. A fault (a `TypeError` and the like, a
+   * system error, or another status) is answered with 500, and every other error, such as one of a token verifier, with
+   * 401. It is called before the body of the request is read. Default: all callers count as one, and knowing an
+   * operation's URL is enough.
    */
   readonly principal?: ((request: Request) => Principal | Promise<Principal>) | undefined
   /** What `WWW-Authenticate` says in answers with 401 (RFC 9110, 11.6.1): the scheme, and its parameters. Default `Bearer`. */
   readonly challenge?: string | undefined
 }
 
-/** A string that names the caller, or nothing. */
+/** Returns a string that names the caller, or nothing. */
 export type Principal = string | null | undefined
 
 export const CALLER_OPTIONS: Checks<CallerOptions<never>> = { principal: FUNCTION, challenge: STRING }
 
-/** The name of the caller, or the response that refuses the request; its challenge is that of the route, where it has one. */
+/**
+ * Finds the name of the caller, or gives the response that refuses the request. Its challenge is that of the route, if
+ * the route has one.
+ */
 export type Identify<Request> = (request: Request, challenge?: string) => Promise<string | HttpResponse>
 
 /**
- * Makes what asks `principal`; undefined where there is none, and everyone is the same.
+ * Makes the function that calls `principal`; undefined without the option, when all callers count as one.
  *
  * @example
  * const identify = createIdentify({ principal: (request: Request) => request.headers.get('x-user') }, composition.logger)
@@ -55,11 +58,11 @@ export function createIdentify<Request>(
 /** The answer to a request whose caller is refused. */
 export function refusal(error: ProblemError, challenge: string): HttpResponse {
   const answer = errorResponse(error)
-  // RFC 9110, 15.5.2: an answer with 401 must name a way to be known.
+  // RFC 9110, 15.5.2: an answer with 401 must name a way to authenticate.
   return answer.status === 401 ? { ...answer, headers: { ...answer.headers, 'WWW-Authenticate': challenge } } : answer
 }
 
-/** What `principal` has thrown, as the problem that the caller gets. */
+/** Turns an error of `principal` into the problem for the caller. */
 export function toProblem(error: unknown, logger: Logger): ProblemError {
   const said = error instanceof ProblemError ? error.problem.status : statusOf(error)
   if (said >= 500 || (said === 0 && isFault(error))) {
@@ -67,12 +70,12 @@ export function toProblem(error: unknown, logger: Logger): ProblemError {
     return error instanceof ProblemError ? error : problemError('internal-error')
   }
   if (error instanceof ProblemError) return error
-  // With a verifier that is set up wrongly, the log says here why every request is refused.
+  // If the verifier is set up wrongly, this log entry says why every request is refused.
   logger.warn({ err: error }, 'principal refused a request')
   return problemError(said === 403 ? 'forbidden' : 'unauthenticated')
 }
 
-/** The status that an error carries, as those of authentication plugins do: 500 for one that says nothing of the caller. */
+/** The status of an error, as authentication plugins set it. A status that does not concern the caller becomes 500. */
 function statusOf(error: unknown): number {
   const { statusCode, status = statusCode } = Object(error) as {
     readonly statusCode?: unknown
@@ -82,7 +85,10 @@ function statusOf(error: unknown): number {
   return status === 401 || status === 403 ? status : 500
 }
 
-/** Whether an error is about the program or the network and not about credentials: `fetch` throws a TypeError where a server is away. */
+/**
+ * Whether an error concerns the program or the network and not the credentials: `fetch` throws a TypeError if a server
+ * is unreachable.
+ */
 function isFault(error: unknown): boolean {
   const ofTheLanguage = [TypeError, ReferenceError, RangeError, AggregateError, DOMException]
   return ofTheLanguage.some(kind => error instanceof kind) || 'syscall' in Object(error)

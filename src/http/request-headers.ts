@@ -1,4 +1,4 @@
-/** What request headers say beside conditions: the key, the trace, and which representation is wanted. */
+/** Reads request headers other than conditions: the idempotency key, the trace, and the wanted representation. */
 
 import { problemError } from '../model/problem.ts'
 import { splitList } from '../model/protocol.ts'
@@ -6,11 +6,11 @@ import { type HttpRequest, header } from './message.ts'
 
 type Headers = Pick<HttpRequest, 'headers'>
 
-/** A structured-field string (RFC 9651), and its parameters, which say nothing about a key. */
+/** A structured-field string (RFC 9651), and its parameters, which have no meaning for a key. */
 const QUOTED_KEY = /^"((?:[^"\\]|\\["\\])*)"(?: *; *[a-z*][\w.*-]*(?:=(?:"(?:[^"\\]|\\["\\])*"|[^\s",;]+))?)*$/
 
 /**
- * The key is a structured-field string in double quotes; a bare token is taken too, as most clients send it.
+ * The key is a structured-field string in double quotes; a bare token is accepted too, since most clients send one.
  *
  * @throws {ProblemError} `invalid-idempotency-key`
  */
@@ -25,7 +25,7 @@ export function idempotencyKey(request: Headers): string | undefined {
   return key
 }
 
-/** W3C trace context; one that cannot be read counts as none. */
+/** W3C trace context; an invalid one is ignored. */
 export function traceparent(request: Headers): string | undefined {
   const value = header(request, 'traceparent')
   const known = /^(?!ff)[0-9a-f]{2}-(?!0+-)[0-9a-f]{32}-(?!0+-)[0-9a-f]{16}-[0-9a-f]{2}$/.test(value ?? '')
@@ -38,9 +38,9 @@ const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{2} [A-Z][a-z]{2} \d{4} \
 const RFC_3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/i
 
 /**
- * How long the work must not begin, by `Not-Before`, in milliseconds; 0 where that has passed.
+ * How long the work must not begin, by `Not-Before`, in milliseconds; 0 if that time has passed.
  *
- * @throws {ProblemError} `invalid-request` where it is not a time, or more than a year ahead
+ * @throws {ProblemError} `invalid-request` if it is not a time, or is more than a year ahead
  */
 export function delayMs(request: HttpRequest): number {
   const value = header(request, 'Not-Before')?.trim()
@@ -52,19 +52,19 @@ export function delayMs(request: HttpRequest): number {
   throw problemError('invalid-request', `Not-Before must be ${expected}; it is ${JSON.stringify(value.slice(0, 100))}.`)
 }
 
-/** How much a media type is wanted, and what says so. */
+/** How much a media type is wanted, and which part of the header says so. */
 interface Wish {
   readonly weight: number
-  /** 2 for the type itself, 1 for `text/*`, 0 for any type, -1 where nothing says anything of it. */
+  /** 2 for the type itself, 1 for `text/*`, 0 for any type, -1 if the header does not cover it. */
   readonly precision: number
   /** Its place in the header. */
   readonly place: number
 }
 
 /**
- * Whether the client would rather have server-sent events than JSON (RFC 9110, 12.5.1). Only who names the type gets a
- * stream: it does not end soon, which nobody expects who takes anything. Of two that weigh the same the one that is
- * named more closely is sent, then the one that is named first.
+ * Whether the client would rather have server-sent events than JSON (RFC 9110, 12.5.1). Only a client that names the
+ * type gets a stream: clients that accept anything do not expect an answer that stays open. Of two types with the same
+ * weight, the more specific one is sent, then the one that is named first.
  */
 export function wantsEvents(request: Headers): boolean {
   const accept = header(request, 'accept')

@@ -32,7 +32,7 @@ export interface ResourceOptions {
   /** What comes before every URL that is sent to a client. */
   readonly base: string
   readonly dialect: Dialect
-  /** The longest time a request is held, in milliseconds. */
+  /** The longest time that a request waits, in milliseconds. */
   readonly maxWaitMs: number
 }
 
@@ -94,7 +94,7 @@ export class Resource {
   async cancel(request: HttpRequest): Promise<HttpResponse> {
     if (isConditional(request)) {
       const before = await this.#find(request)
-      // What cannot be canceled is refused for that, whatever the conditions (RFC 9110, 13.2.1).
+      // An operation that cannot be canceled is refused for that reason, whatever the conditions (RFC 9110, 13.2.1).
       if (isCancelable(before)) assertConditions(request, etagOf(before))
     }
     const operation = await this.#operations.cancel(request.params.id ?? '', request.owner, this.type)
@@ -102,9 +102,9 @@ export class Resource {
   }
 
   /**
-   * Everything a dialect answers from.
+   * Everything from which a dialect makes its answer.
    *
-   * @param asked what is asked of the result
+   * @param asked the request for the result
    */
   async view(operation: Operation, asked?: Asked): Promise<OperationView> {
     return {
@@ -151,7 +151,7 @@ export class Resource {
     return heldFor(ms, await this.#operations.wait(operation, wanted, { ms, signal: request.signal }))
   }
 
-  /** The same of an operation that is yet to be found. */
+  /** The same for an operation that must still be looked up. */
   async #findAndHold(
     request: HttpRequest,
     { wait }: Preferences,
@@ -170,7 +170,7 @@ export class Resource {
     return eventStream({ operations: this.#operations, operation, exposeLogs, document }, request)
   }
 
-  /** @param read the output, where it was read already */
+  /** @param read the output, if it was read already */
   async #result(operation: Operation, asked: Asked, read?: string): Promise<HttpResponse> {
     const { id, status, error } = operation
     if (!isFinal(status)) return this.#unfinished(await this.document(operation))
@@ -197,11 +197,11 @@ export class Resource {
   }
 }
 
-/** A request that was possibly held. */
+/** The outcome of a request that may have waited. */
 interface Held {
   /** The operation as it is then. */
   readonly now: Operation
-  /** The seconds that it was held for at most; undefined where it was not held. */
+  /** The longest time that it could wait, in seconds; undefined if it did not wait. */
   readonly applied: number | undefined
 }
 
@@ -209,12 +209,12 @@ function heldFor(ms: number, { operation, waited }: Waited): Held {
   return { now: operation, applied: waited ? Math.floor(ms / 1000) : undefined }
 }
 
-/** Whether a cancel does something, or has done so before. */
+/** Whether a cancel has an effect, or had one before. */
 export function isCancelable({ status }: Operation): boolean {
   return status !== 'completed' && status !== 'failed'
 }
 
-/** At a URL that is not the result's own, a range of it would be of something else. */
+/** A range refers to the URL of the request, which is not the result's own URL here. */
 function withoutRange(request: HttpRequest): Asked {
   const { method, headers } = request
   const conditions = isConditional(request)
@@ -232,7 +232,7 @@ export function acceptedAnswer(document: StatusDocument): HttpResponse {
   })
 }
 
-/** The result where the request went, and not at its own URL. */
+/** The result at the URL of the request, and not at its own URL. */
 async function located(view: OperationView): Promise<HttpResponse> {
   const { links } = view.document
   return withHeaders(await view.result(), {
@@ -241,7 +241,7 @@ async function located(view: OperationView): Promise<HttpResponse> {
   })
 }
 
-/** Weak: the document also tells estimates, which change while the operation does not. */
+/** Weak: the document also has estimates, which change while the operation does not. */
 function etagOf(operation: Operation): string {
   return `W/"${operation.version}"`
 }
@@ -250,7 +250,7 @@ function finalHeaders(operation: Operation): Record<string, string> {
   return {
     ETag: `"${operation.version}"`,
     Expires: new Date(operation.expiresAt ?? operation.updatedAt).toUTCString(),
-    // What is finished never changes, but it is one caller's own.
+    // A finished operation never changes, but belongs to one caller.
     'Cache-Control': 'private',
   }
 }

@@ -1,6 +1,6 @@
 /** The operator of a request, and what it may do. */
 
-/** What an operator may do: look, or also change. */
+/** What an operator may do: only look, or also change. */
 export const ROLES = ['viewer', 'operator'] as const
 export type Role = (typeof ROLES)[number]
 
@@ -10,6 +10,6 @@ export interface OperatorIdentity {
   readonly role: Role
   /** Whether payloads are shown. */
   readonly payloads: boolean
-  /** Whether it is someone on this machine, whom nobody has named. */
+  /** Whether it is a user of this machine without a name. */
   readonly isLocal: boolean
 }

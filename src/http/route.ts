@@ -8,23 +8,23 @@ export type Method = 'GET' | 'POST' | 'DELETE' | 'OPTIONS' | '*'
 export interface Route {
   readonly method: Method
   readonly path: string
-  /** The largest body it takes, in bytes; 0 where it takes none. */
+  /** The largest body that it accepts, in bytes; 0 if it accepts none. */
   readonly bodyLimit: number
-  /** Whether it takes lines of JSON (NDJSON) too. Default false. */
+  /** Whether it also accepts lines of JSON (NDJSON). Default false. */
   readonly ndjson?: boolean | undefined
   /** Whether it is for everyone: `principal` is not asked. */
   readonly open: boolean
   /** Whether it is for operators: `admin.principal` is asked, and `principal` is not. Default false. */
   readonly admin?: boolean | undefined
-  /** What `WWW-Authenticate` says where a caller is refused with 401. Default: what the server's option `challenge` says. */
+  /** The `WWW-Authenticate` of a 401. Default: the server's option `challenge`. */
   readonly challenge?: string
-  /** Answers; never rejects. */
+  /** Answers a request; never rejects. */
   readonly handle: (request: HttpRequest) => Promise<HttpResponse>
 }
 
-/** A route before it is put beside the others. */
+/** A route before it is merged with the others of its path. */
 export interface OwnRoute extends Route {
-  /** Whether it is for what a request names, where the path alone does not tell. Default: it is. */
+  /** Whether it matches a request, if the path alone does not decide that. Default: it matches. */
   readonly fits?: (request: HttpRequest) => boolean
 }
 

@@ -1,7 +1,7 @@
 /** Finds the route of a request, for servers that have no router of their own. */
 import type { Route } from './route.ts'
 
-/** A route, and the parts of the path that it names. */
+/** A route, and its path parameters. */
 export interface RouteMatch {
   readonly route: Route
   readonly params: Readonly<Record<string, string>>
@@ -11,8 +11,8 @@ export interface RouteMatch {
 export type Router = (method: string, pathname: string) => RouteMatch | undefined
 
 /**
- * Makes the router of some routes below a prefix. A path without a parameter goes before one with, and then the route
- * of the method before that of all the others. HEAD is answered as GET.
+ * Makes the router for routes below a prefix. A path without parameters comes before one with parameters; after that, a
+ * route for the method comes before a route for all methods. HEAD is answered as GET.
  *
  * @example
  * const find = createRouter(createRoutes(composition), '/api')
@@ -46,7 +46,7 @@ function matchPath(route: Route, names: readonly string[], parts: readonly strin
   return { route, params }
 }
 
-/** What is not well encoded is taken as it is: it names nothing that exists. */
+/** A part that is wrongly encoded is left as it is: it names nothing that exists. */
 function decode(part: string): string {
   try {
     return decodeURIComponent(part)

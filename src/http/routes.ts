@@ -68,7 +68,10 @@ const SURFACES: Check = {
 export interface ApiOptions {
   /** What comes before every URL that is sent to a client: the mount prefix, or a public base URL with it. Default: nothing. */
   readonly base?: string | undefined
-  /** Whether callers who do not say who they are may be refused: then the description has 401 and 403. Default: where `openapi` has `security`. */
+  /**
+   * Whether callers may be refused: if so, the OpenAPI description has 401 and 403. Default: true if `openapi` has
+   * `security`.
+   */
   readonly authenticated?: boolean | undefined
   /**
    * How status URLs answer. `redirect`: 200 until the operation finishes, then 303 to its result. `accepted`: 202, then
@@ -76,22 +79,26 @@ export interface ApiOptions {
    * monitors answer. Or a {@link Dialect} of your own. Default `redirect`.
    */
   readonly dialect?: DialectName | Dialect | undefined
-  /** Whether `GET /{type}` lists the caller's operations. Turn it on where callers are told apart. Default false. */
+  /**
+   * Whether `GET /{type}` lists the caller's operations. Turn it on if `principal` identifies callers. Default false.
+   */
   readonly listing?: boolean | undefined
   /**
-   * Whether `GET /operations/{id}/attempts` tells the owner of an operation how each attempt went: its execution as the
-   * engine names it, the engine, its times, and why it ended, such as the exit code of its container. Default false.
+   * Whether `GET /operations/{id}/attempts` shows the owner of an operation each attempt: the engine and its name for
+   * the execution, the times, and why the attempt ended, such as the exit code of its container. Default false.
    */
   readonly exposeAttempts?: boolean | undefined
-  /** The longest time that a request is held for a change, up to 200 s. Default 60 s. */
+  /** The longest time that a request may wait for a change, up to 200 s. Default 60 s. */
   readonly maxWait?: Duration | undefined
   /** Whether `GET /metrics` writes out the metrics in the Prometheus text format. Default true. */
   readonly metrics?: boolean | undefined
-  /** What `GET /openapi.json` and `GET /docs` say of the API as a whole, such as its title; false: neither is there. */
+  /**
+   * What `GET /openapi.json` and `GET /docs` say about the API as a whole, such as its title; false: both are missing.
+   */
   readonly openapi?: OpenApiInfo | false | undefined
   /** Which pages of other origins may use the API. Default: none. */
   readonly cors?: CorsOptions | undefined
-  /** What the admin API under `/admin` and the console under `/console` show. Default: neither is there. */
+  /** What the admin API under `/admin` and the console under `/console` show. Default: both are missing. */
   readonly admin?: AdminViewOptions | undefined
   /** Further ways to call the operations, such as `mcp()` of `waybill/mcp`. Default: none. */
   readonly surfaces?: readonly Surface[] | undefined
@@ -156,7 +163,7 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
   const admin = options.admin === undefined ? [] : operatorRoutes(waybill, options.admin, base)
   return [
     ...completed(waybill, routes, createFinalize(waybill, options.cors)),
-    // No page of another origin is an operator's.
+    // Pages of other origins may not use the admin API.
     ...completed(waybill, admin, createFinalize(waybill)),
   ]
 }
@@ -193,7 +200,7 @@ function resourceRoutes({ operations }: Waybill, resource: Resource, options: Ap
 }
 
 function monitorRoutes(monitor: Monitor): OwnRoute[] {
-  // A path part may not hold a literal after its name in every router: the `:cancel` at the end is read here.
+  // Not every router allows text after a path parameter, so the `:cancel` at the end is parsed here.
   const namesAct = (request: HttpRequest) => namesCancel(request) || namesRetry(request)
   const isPlain = (request: HttpRequest) => !namesAct(request)
   const act = (request: HttpRequest) => (namesRetry(request) ? monitor.retry(request) : monitor.cancel(request))
@@ -267,7 +274,7 @@ function healthRoutes(waybill: Waybill): Route[] {
   return [route('GET', '/healthz', health, { open: true }), route('GET', '/readyz', readiness, { open: true })]
 }
 
-/** The routes, and what else their paths are asked for: OPTIONS, and methods that they do not have. */
+/** The routes, and for each path the answers to OPTIONS and to methods that it does not have. */
 function withOtherMethods(routes: readonly OwnRoute[]): Route[] {
   return [...Map.groupBy(routes, ({ path }) => path)].flatMap(([path, known]) => {
     const allow = (request: HttpRequest) => ({ Allow: allowed(known, request) })
@@ -288,12 +295,15 @@ function allowed(known: readonly OwnRoute[], request: HttpRequest): string {
   return [...methods, 'OPTIONS'].join(', ').replace('GET', 'GET, HEAD')
 }
 
-/** Servers read lines of JSON for every route; few take them. */
+/** Servers read lines of JSON for every route, but few routes accept them. */
 function assertNoLines(request: HttpRequest): void {
   if (NDJSON_MEDIA_TYPE.test(header(request, 'Content-Type') ?? '')) throw problemError('unsupported-media-type')
 }
 
-/** Turns what was thrown into a problem; what is not one is a fault of ours, which the client is told nothing of. */
+/**
+ * Turns a thrown error into a problem. An error that is not a `ProblemError` is our fault, and its details are not sent
+ * to the client.
+ */
 async function guard(waybill: Waybill, { method, handle, ndjson }: Route, request: HttpRequest): Promise<HttpResponse> {
   try {
     if (!ndjson && request.body !== undefined) assertNoLines(request)

@@ -17,10 +17,11 @@ const KINDS: Readonly<Partial<Record<number, ProblemCode>>> = {
 }
 
 /**
- * Makes the problem. One without a kind says no more than its status (RFC 9457, 4.2.1).
+ * Makes the problem. A status without a kind gives a problem that only has the status (RFC 9457, 4.2.1).
  *
  * @param status 400 to 599
- * @param message what the error says; a client reads it below 500 alone, since a fault of the server's may name secrets
+ * @param message the message of the error. It is sent to clients only below 500, since the message of a server fault
+ * may contain secrets
  */
 export function statusProblem(status: number, message: string): Problem {
   const code = KINDS[status]

@@ -1,7 +1,7 @@
 /**
- * The event stream of one operation (WHATWG server-sent events): one `status` event for each
- * version, and now and then in the queue, and `log` events where the type shares its log. The id of an event is where to resume:
- * the version, and the number of the last log line that was sent.
+ * The event stream of one operation (WHATWG server-sent events): a `status` event for each version, further ones at
+ * intervals while the operation waits in the queue, and `log` events if the type exposes its log. The id of an event is
+ * where to resume: the version, and the number of the last log line that was sent.
  */
 
 import type { Operation } from '../model/operation.ts'
@@ -9,7 +9,7 @@ import { isFinal, type StatusDocument } from '../model/protocol.ts'
 import type { Operations } from '../service/operations.ts'
 import { type HttpRequest, type HttpResponse, header } from './message.ts'
 
-/** What a client has seen. */
+/** The position of a client: what it has seen. */
 interface Position {
   readonly version: number
   readonly line: number
@@ -31,7 +31,7 @@ const COME_BACK_MS = 5000
 /** Answers with the stream; with 204, which tells a browser not to connect again, when the client has seen everything. */
 export function eventStream(source: EventSource, request: HttpRequest): HttpResponse {
   const seen = readPosition(header(request, 'Last-Event-ID'), source.operation)
-  // What compresses an answer holds events back until its buffer is full.
+  // Middleware that compresses would hold events back until its buffer is full.
   const headers = { 'Cache-Control': 'private, no-store, no-transform', Vary: 'Accept' }
   if (isFinal(source.operation.status) && seen.version === source.operation.version) {
     return { status: 204, headers, body: null }
@@ -47,7 +47,7 @@ export function eventStream(source: EventSource, request: HttpRequest): HttpResp
 async function* events(source: EventSource, seen: Position, signal: AbortSignal): AsyncGenerator<string> {
   let { operation } = source
   let position = seen
-  // So that the client sees at once that it is connected, where nothing is to be told yet.
+  // Shows the client that it is connected, even if there is no event yet.
   if (operation.version <= seen.version) yield ': waiting\n\n'
   for (;;) {
     for (const line of await newLines(source, position.line)) {
@@ -93,8 +93,9 @@ function write(event: string, { version, line }: Position, data: unknown): strin
 }
 
 /**
- * A position that cannot be read is none: everything is sent. So is one that the operation has not reached: its record
- * is that of a backup, or the id is of something else, and a client that waited for later events would never receive the last one.
+ * With a position that cannot be parsed, everything is sent. The same holds for a position that the operation has not
+ * reached: its record was restored from a backup, or the id belongs to something else. Otherwise a client that waits
+ * for later events would never receive the last one.
  */
 function readPosition(lastEventId: string | undefined, { version: reached }: Operation): Position {
   const match = /^(\d{1,15})(?:\.(\d{1,15}))?$/.exec(lastEventId ?? '')

@@ -3,7 +3,7 @@ import { parseJson } from '../model/json.ts'
 import { ProblemError, problemError } from '../model/problem.ts'
 import { type HttpRequest, header, NDJSON_MEDIA_TYPE } from './message.ts'
 
-/** An input, and the same as JSON text. */
+/** An input, as a value and as JSON text. */
 export interface SubmittedInput {
   readonly input: unknown
   readonly text: string

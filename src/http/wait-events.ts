@@ -1,4 +1,4 @@
-/** Events for operations whose handlers wait: what is waited for, and the answer to it. */
+/** Events for operations whose handlers wait: reading what a handler waits for, and sending the event. */
 import { parseJson } from '../model/json.ts'
 
 import type { Operations } from '../service/operations.ts'

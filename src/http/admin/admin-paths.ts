@@ -11,7 +11,7 @@ import {
 import { troubleResponses } from '../../openapi/responses.ts'
 import { CHILD_STATES } from '../../stores/store.ts'
 
-/** What any request may be refused with. */
+/** The refusals that any request may get. */
 const REFUSALS: readonly ProblemCode[] = ['unauthenticated', 'forbidden', 'unavailable', 'internal-error']
 const CHANGE_REFUSALS: readonly ProblemCode[] = ['cross-origin', 'admin-token-invalid']
 const BODY_PROBLEMS: readonly ProblemCode[] = [
@@ -50,7 +50,7 @@ function inQuery(name: string, description: string, schema: Parameter['schema'])
   return { name, in: 'query', description, schema }
 }
 
-/** What one route does, and answers where all is well. */
+/** What one route does, and its answer on success. */
 interface Described {
   readonly id: string
   readonly tag: 'Operations' | 'Types' | 'Bulk runs' | 'Console'

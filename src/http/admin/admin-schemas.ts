@@ -29,7 +29,7 @@ import type { TypeView } from './types.ts'
 
 type Members<T> = { readonly [Key in keyof T]-?: JsonSchema }
 
-/** The schema of a type: each member, and those that may be missing. */
+/** The schema of a type: all members, and those that are optional. */
 function schemaOf<T>(description: string, members: Members<T>, optional: readonly (keyof T & string)[] = []) {
   return object(description, members as Record<string, JsonSchema>, optional)
 }

@@ -174,7 +174,7 @@ function change(method: 'POST' | 'DELETE', path: string, answer: Answer, bodyLim
 
 function adminRoute(method: Method, path: string, answer: Answer, bodyLimit: number): OwnRoute {
   const handle = async (request: HttpRequest) => {
-    // A server that does not know of operators has asked nobody.
+    // A server that does not support operators has not identified one.
     if (request.operator === undefined) throw problemError('unauthenticated')
     return await answer(request, request.operator)
   }

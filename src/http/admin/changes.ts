@@ -4,12 +4,12 @@ import { problemError } from '../../model/problem.ts'
 import { type HttpRequest, header } from '../message.ts'
 import type { OperatorIdentity } from '../role.ts'
 
-/** Nobody on this machine has credentials to derive a token from. */
+/** An operator without a name, on this machine, has no credentials to derive a token from. */
 const LOCAL_SECRET = randomBytes(32)
 
 /**
- * The token of a session. It is derived from the credentials of the request, which a page of another site cannot read:
- * every replica knows it, and none has to keep it.
+ * The token of a session. It is derived from the credentials of the request, which a page of another site cannot read.
+ * Every replica can derive it, and none has to store it.
  */
 export function tokenOf(request: Pick<HttpRequest, 'headers'>, { name, isLocal }: OperatorIdentity): string {
   const credentials = ['authorization', 'cookie'].map(it => header(request, it) ?? '').join('\n')

@@ -7,7 +7,7 @@ import { type OwnRoute, route } from '../route.ts'
 /** Beside the built package, and beside its sources. */
 const FOLDERS = ['../../console/', '../../../dist/console/'].map(it => new URL(it, import.meta.url))
 
-/** Views of the console have paths of their own, so that each can be reloaded and linked to. */
+/** Each view of the console has its own path, so that it can be reloaded and linked to. */
 const VIEWS: ReadonlySet<string> = new Set(['', 'operations', 'types', 'bulk', 'audit'])
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -16,7 +16,7 @@ const TYPES: Readonly<Record<string, string>> = {
   svg: 'image/svg+xml',
 }
 
-/** It may load nothing but its own files, ask nobody but this API, and be embedded nowhere. */
+/** The page may load only its own files, send requests only to this API, and not be embedded in other pages. */
 const HEADERS = {
   'Content-Security-Policy':
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
@@ -41,7 +41,7 @@ export function consoleRoutes(base: string): OwnRoute[] {
   ]
 }
 
-/** The page, whose links begin where it is mounted. */
+/** The page, with links that begin with its mount path. */
 function createPage(path: string): OwnRoute['handle'] {
   let page: Promise<string> | undefined
   return async ({ params: { view = '' } }) => {
@@ -58,7 +58,7 @@ function createPage(path: string): OwnRoute['handle'] {
   }
 }
 
-/** The name of a file holds a digest of what it says, so that it may be kept for good. */
+/** The name of a file holds a digest of its content, so that caches may keep it forever. */
 async function asset({ params: { file = '' } }: HttpRequest): Promise<HttpResponse> {
   const [, extension = ''] = /^[\w-]+\.(js|css|svg)$/.exec(file) ?? []
   const type = TYPES[extension]

@@ -1,4 +1,4 @@
-/** Who may use the admin API, and as what: the option `admin`. A request without an operator is refused. */
+/** Who may use the admin API, and in which role: the option `admin`. A request without an operator is refused. */
 import { isIPv4 } from 'node:net'
 import { BOOLEAN, type Check, type Checks, checkOptions, FUNCTION, STRING } from '../../model/options.ts'
 import { problemError } from '../../model/problem.ts'
@@ -43,7 +43,7 @@ export interface AdminOptions<Request> extends AdminViewOptions {
 
 type MaybePrincipal = AdminPrincipal | null | undefined
 
-/** What a server takes for its operators. */
+/** The options of a server for its operators. */
 export interface AdminCallerOptions<Request> {
   /** Serves the admin API under `/admin` and the console under `/console`. Default: neither is there. */
   readonly admin?: AdminOptions<Request> | undefined
@@ -63,18 +63,18 @@ function urlWith(part: string): Check {
   return { expected: `a URL of http or https that contains ${part}`, test }
 }
 
-/** What a request says of where it comes from. */
+/** The parts of a request that show where it comes from. */
 export interface Origin {
   readonly headers: HttpRequest['headers']
   /** The address of the client, as the socket has it; undefined where the server does not tell. */
   readonly address: string | undefined
 }
 
-/** The operator, or the response that refuses the request. */
+/** Finds the operator, or gives the response that refuses the request. */
 export type IdentifyOperator<Request> = (request: Request) => Promise<OperatorIdentity | HttpResponse>
 
 /**
- * Makes what asks `admin.principal`; undefined without the option `admin`.
+ * Makes the function that calls `admin.principal`; undefined without the option `admin`.
  *
  * @param originOf gives where a request comes from
  * @throws {TypeError} for an option that cannot be right, or without a principal where one is needed
@@ -135,16 +135,22 @@ function localOnly<Request>(originOf: (request: Request) => Origin, logger: Logg
   }
 }
 
-/** What proxies add: the client is behind one, and may be anywhere. */
+/** Headers that proxies add. With one of them, the client may be on any machine. */
 const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via']
 
-/** Whether the client is on this machine, and a page of another site has not led its browser here by a name of its own. */
+/**
+ * Whether the client is on this machine and has used a name of this machine, and not a name that another site bound to
+ * its address.
+ */
 function isLocal({ headers, address }: Origin): boolean {
   const host = `${headers.host ?? headers[':authority'] ?? ''}`
   return isLoopback(address) && isLocalName(host) && FORWARDED.every(name => headers[name] === undefined)
 }
 
-/** Whether the host of a request, with or without its port, is a name of this machine that no name server can give away. */
+/**
+ * Whether the host of a request, with or without its port, is a name of this machine that no name server can assign to
+ * another one.
+ */
 export function isLocalName(host: string): boolean {
   const name = host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
   return /^(?:[\w-]+\.)*localhost$/i.test(name) || isLoopback(name)

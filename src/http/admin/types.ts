@@ -18,7 +18,7 @@ export interface TypeView extends TypeState {
 /** Describes a type. */
 export function typeView(type: AnyOperationType, now: TypeState): TypeView {
   const { name, resultKey, policy } = type
-  // Without a schema, any JSON is right.
+  // Without a schema, any JSON is valid.
   const { input = {}, output = {} } = {
     input: jsonSchemaOf(type.input, 'input'),
     output: jsonSchemaOf(type.output, 'output'),

@@ -24,7 +24,7 @@ function pending({ document }: OperationView): HttpResponse {
   })
 }
 
-/** FHIR keeps it under 100 characters, and a header takes no others. */
+/** FHIR wants fewer than 100 characters, and a header can only hold printable ASCII. */
 function shortAscii(text: string): string {
   return text
     .replaceAll(/[^\x20-\x7e]/g, '?')

@@ -40,7 +40,7 @@ async function monitor(view: OperationView): Promise<HttpResponse> {
   return json(200, body, isFinal(operation.status) ? {} : retryAfter)
 }
 
-/** A result that is not JSON is only at `resourceLocation`. */
+/** A result that is not JSON is available only at `resourceLocation`. */
 async function resultOf(view: OperationView): Promise<{ result?: unknown }> {
   const output = await view.output()
   return output === undefined ? {} : { result: JSON.parse(output) }
