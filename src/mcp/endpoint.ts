@@ -22,7 +22,7 @@ import { describeProblem, faultOf, isOwn } from './results.ts'
 /** Answers one method. */
 export type Method = (request: McpRequest) => Promise<Reply>
 
-/** What an endpoint is made of. */
+/** The parts of an endpoint. */
 export interface EndpointOptions {
   /** The methods of revision 2026-07-28. */
   readonly modern: Readonly<Record<string, Method>>
@@ -30,7 +30,7 @@ export interface EndpointOptions {
   readonly legacy: Readonly<Record<string, Method>>
   /** Takes the response to a request that was sent to a client of such a revision. */
   readonly respond: (id: RequestId, result: Members | undefined, owner: string) => Promise<void>
-  /** How the server names itself in each result. */
+  /** The name of the server in each result. */
   readonly serverInfo: Members
   /** The origins of pages that may call it, beside those of this machine. */
   readonly origins: '*' | readonly string[]
@@ -39,10 +39,10 @@ export interface EndpointOptions {
 
 const SERVER_INFO = 'io.modelcontextprotocol/serverInfo'
 
-/** The problem itself speaks of URLs. */
+/** Replaces the text of the problem, which mentions URLs. */
 const UNKNOWN_TASK = 'There is no such task of this caller. Check its id; it may have been deleted.'
 
-/** Seconds for which a fault of the store is expected to last, where nothing says so. */
+/** How long a fault of the store is expected to last if nothing else says so, in seconds. */
 const RETRY_AFTER_MS = 1000
 
 export class Endpoint {
@@ -71,7 +71,7 @@ export class Endpoint {
     }
   }
 
-  /** A page whose host name was bound to this machine's address sends that name as its origin. */
+  /** Stops DNS rebinding: a page whose host name was bound to this machine's address sends that name as its origin. */
   #checkOrigin(http: HttpRequest): void {
     const origin = header(http, 'Origin')
     const { origins } = this.#options
@@ -97,7 +97,7 @@ export class Endpoint {
       status: 200,
       headers: {
         'Content-Type': 'text/event-stream',
-        // What compresses an answer, and Nginx, would hold events back until a buffer is full.
+        // Middleware that compresses, and Nginx, would hold events back until a buffer is full.
         'Cache-Control': 'private, no-store, no-transform',
         'X-Accel-Buffering': 'no',
       },
@@ -106,7 +106,7 @@ export class Endpoint {
   }
 
   async *#events(request: McpRequest, reply: ReplyStream): AsyncGenerator<string> {
-    // So that the client sees at once that it is connected.
+    // Shows the client at once that it is connected.
     yield ':\n\n'
     try {
       let next = await reply.next()
@@ -118,7 +118,7 @@ export class Endpoint {
     } catch (error) {
       yield event(errorMessage(request.id, this.#toRpcError(error)))
     } finally {
-      // Where the client has gone, so that the reply can end what it has begun.
+      // If the client has disconnected, the reply can end what it has begun.
       await reply.return({})
     }
   }

@@ -1,6 +1,7 @@
 /**
- * What a request says of itself, and whether its headers agree. Revision 2026-07-28 repeats parts of the body in headers, so
- * that proxies can route by them; a request whose headers and body differ is refused. Earlier revisions begin with `initialize`.
+ * Reads the metadata of a request, and checks that its headers agree. Revision 2026-07-28 repeats parts of the body in
+ * headers, so that proxies can route by them; a request whose headers and body differ is refused. Earlier revisions
+ * begin with `initialize`.
  */
 import { randomUUID } from 'node:crypto'
 import { type HttpRequest, header } from '../http/message.ts'
@@ -11,7 +12,7 @@ import { declaresTasks, missingTasks } from './tool-calls.ts'
 const VERSION = 'io.modelcontextprotocol/protocolVersion'
 const CAPABILITIES = 'io.modelcontextprotocol/clientCapabilities'
 const SESSION = 'Mcp-Session-Id'
-/** The beginning of the sessions of clients that can be asked. */
+/** The prefix of the session ids of clients that accept questions. */
 const ASKS = /^asks(-form)?(-model)?-/
 /** The parameter that `Mcp-Name` repeats. */
 const NAMED_BY: Readonly<Record<string, string>> = {
@@ -24,7 +25,7 @@ const NAMED_BY: Readonly<Record<string, string>> = {
 }
 
 /**
- * Reads what a request says of itself.
+ * Reads the metadata of a request.
  *
  * @throws {RpcError} for a member of `_meta` that is missing, headers that differ from the body, and an unknown revision
  */
@@ -40,8 +41,8 @@ export function readRequest(message: Message & { readonly kind: 'request' }, htt
 }
 
 /**
- * The session of a client of an earlier revision, which says at its beginning alone what it can do: the id repeats that in
- * each request, and no process has to remember it.
+ * The session id of a client of an earlier revision. Such a client states its capabilities only at the beginning. The
+ * id contains them, so each request repeats them, and no process has to remember them.
  */
 export function sessionOf(params: Members): Readonly<Record<string, string>> {
   const { form, model } = asksOf(params.capabilities)
@@ -54,7 +55,7 @@ function asksOfSession(session: string): Asks {
   return { form: form !== undefined, model: model !== undefined }
 }
 
-/** What a client can be asked for; one that says nothing more of `elicitation` shows forms. */
+/** What a client can be asked for. An empty `elicitation` means that it can show forms. */
 function asksOf(capabilities: unknown): Asks {
   const { elicitation, sampling } = membersOf(capabilities)
   const form = isObject(elicitation) && ('form' in elicitation || Object.keys(elicitation).length === 0)
@@ -91,7 +92,7 @@ function checkHeader(http: HttpRequest, name: string, expected: string): void {
   throw new RpcError(CODES.headerMismatch, message, { status: 400 })
 }
 
-/** Values that a header cannot hold as they are come in Base64. */
+/** Values that a header cannot hold unchanged are sent in Base64. */
 function decode(value: string): string {
   const [, encoded] = /^=\?base64\?([A-Za-z0-9+/]*={0,2})\?=$/.exec(value) ?? []
   return encoded === undefined ? value : Buffer.from(encoded, 'base64').toString('utf8')

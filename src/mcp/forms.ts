@@ -1,13 +1,16 @@
-/** Questions of handlers as the forms of MCP, which have fields and no more: what a person fills in, and the answer it means. */
+/**
+ * Turns questions of handlers into the forms of MCP, which only have flat fields, and turns filled-in forms into
+ * answers.
+ */
 
 import { parseJson } from '../model/json.ts'
 import type { JsonSchema } from '../model/operation-type.ts'
 import { isObject, type Members, membersOf } from './json-rpc.ts'
 
-/** What a client is asked. */
+/** A question to a client. */
 export interface Question {
   readonly message: string
-  /** What the answer must be. */
+  /** The schema of the answer. */
   readonly schema: JsonSchema | undefined
 }
 
@@ -33,7 +36,7 @@ const FORMATS = new Set(['email', 'uri', 'date', 'date-time'])
 /** The only field of a question whose answer is not an object. */
 const VALUE = 'value'
 
-/** How an answer is asked for: its members as fields, the whole as one field, or as JSON that someone types in. */
+/** The kind of form: the members of the answer as fields, the whole answer as one field, or a text field for JSON. */
 type Shape = 'members' | 'value' | 'json'
 
 /** The request for a question. */
@@ -41,7 +44,7 @@ export function formRequest({ message, schema }: Question): Members {
   return { method: 'elicitation/create', params: { mode: 'form', message, requestedSchema: formSchema(schema) } }
 }
 
-/** The answer that a form means, once it is filled in. */
+/** The answer from a form that was filled in. */
 export function answerOf(schema: JsonSchema | undefined, content: unknown): unknown {
   const value = membersOf(content)[VALUE]
   switch (shapeOf(schema)) {

@@ -1,4 +1,4 @@
-/** JSON-RPC 2.0 messages, as MCP has them: what is read, what is answered, and the errors. */
+/** JSON-RPC 2.0 messages, as MCP uses them: requests, responses and errors. */
 import { problemError } from '../model/problem.ts'
 
 export type RequestId = string | number
@@ -24,12 +24,12 @@ export const CODES = {
   parseError: -32700,
 } as const
 
-/** What answers a request with an error. */
+/** An error that becomes the answer to a request. */
 export class RpcError extends Error {
   override readonly name = 'RpcError'
   readonly code: number
   readonly data: unknown
-  /** The HTTP status of the answer, where it is not streamed. */
+  /** The HTTP status of the answer, if the answer is not streamed. */
   readonly status: number
 
   constructor(code: number, message: string, { data, status = 200 }: { data?: unknown; status?: number } = {}) {
@@ -67,7 +67,7 @@ export function resultMessage(id: RequestId, result: Members): Members {
   return { jsonrpc: '2.0', id, result }
 }
 
-/** A response with an error; without `id` where the request could not be read. */
+/** A response with an error; without `id` if the request could not be read. */
 export function errorMessage(id: RequestId | undefined, { code, message, data }: RpcError): Members {
   return { jsonrpc: '2.0', id, error: { code, message, data } }
 }
@@ -81,7 +81,7 @@ export function isObject(value: unknown): value is Members {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** The members of an object; of anything else, none. */
+/** The members of an object; an empty object for anything else. */
 export function membersOf(value: unknown): Members {
   return isObject(value) ? value : {}
 }

@@ -1,6 +1,6 @@
 /**
- * Tasks as revision 2025-11-25 has tried them: the client asks for one with its call, polls it, and reads the result by a
- * request that is held until the end, on whose stream it is asked questions too.
+ * The experimental tasks of revision 2025-11-25. The client requests a task with its call, polls the task, and reads
+ * the result by a request that waits for the end. The stream of that request also carries questions to the client.
  */
 import { header } from '../http/message.ts'
 import { isFinal } from '../model/protocol.ts'
@@ -12,10 +12,10 @@ import type { Calls } from './tool-calls.ts'
 /** The member of `_meta` that says which task a message belongs to. */
 const RELATED = 'io.modelcontextprotocol/related-task'
 
-/** What a server of that revision says of its tasks. */
+/** The capability for tasks of a server of that revision. */
 export const LEGACY_TASKS: Members = { cancel: {}, requests: { tools: { call: {} } } }
 
-/** Whether the client is of the revision that has them. */
+/** Whether the client has the revision with these tasks. */
 export function hasLegacyTasks({ http }: McpRequest): boolean {
   return header(http, 'MCP-Protocol-Version')?.trim() === LEGACY[0]
 }
@@ -58,7 +58,7 @@ function toLegacy({ ttlMs, pollIntervalMs, ...task }: Members): Members {
   return { ...task, ttl: ttlMs, pollInterval: pollIntervalMs }
 }
 
-/** The same stream, each message of which names the task. */
+/** The same stream, with the task named in each message. */
 async function* relate(taskId: string, stream: ReplyStream): ReplyStream {
   const related = (members: unknown): Members => {
     const { _meta, ...rest } = membersOf(members)

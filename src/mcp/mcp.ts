@@ -1,6 +1,7 @@
 /**
- * The operations as tools of the Model Context Protocol: agents call them, and a call that takes longer than a moment is a
- * task. Revision 2026-07-28 with the extension for tasks, and the tools of the revisions before, all without sessions.
+ * The operations as tools of the Model Context Protocol: agents call them, and a call that takes longer than a moment
+ * becomes a task. It supports revision 2026-07-28 with the extension for tasks, and the tools of earlier revisions, all
+ * without sessions.
  *
  * @example
  * await app.register(waybill, { operations: [orders], store, worker: { handlers: './processor.ts' }, mcp: true })
@@ -21,15 +22,15 @@ import { Tasks } from './tasks.ts'
 import { Calls } from './tool-calls.ts'
 import { Tools } from './tools.ts'
 
-/** Which authorization servers give tokens for the endpoint (RFC 9728). */
+/** Which authorization servers issue tokens for the endpoint (RFC 9728). */
 export interface McpAuthorization {
   /** Their issuers, such as `https://login.example.com`. */
   readonly servers: readonly string[]
-  /** The scopes that a token needs. Default: none is named. */
+  /** The scopes that a token needs. Default: none. */
   readonly scopes?: readonly string[] | undefined
 }
 
-/** Answers a method of your own. `owner` is the caller, as `principal` names it. */
+/** A method of your own. `owner` is the caller, as `principal` names it. */
 export type McpMethod = (
   params: Readonly<Record<string, unknown>>,
   caller: { readonly owner: string; readonly signal: AbortSignal },
@@ -37,20 +38,20 @@ export type McpMethod = (
 
 /** How operations are offered to agents. */
 export interface McpOptions {
-  /** What the server calls itself. Default `waybill`. */
+  /** The name of the server. Default `waybill`. */
   readonly name?: string | undefined
   /** The version of the server. Default: that of Waybill. */
   readonly version?: string | undefined
-  /** What a model should know of the server as a whole. Default: nothing. */
+  /** Instructions for the model about the server as a whole. Default: none. */
   readonly instructions?: string | undefined
   /**
    * Further methods that the endpoint answers, such as `prompts/list` and `resources/read`, by name. `ProblemError` is answered
    * as an error. Default: none.
    */
   readonly methods?: Readonly<Record<string, McpMethod>> | undefined
-  /** What the server says of these methods, such as `{ prompts: {} }`. Default: nothing. */
+  /** The capabilities for these methods, such as `{ prompts: {} }`. Default: none. */
   readonly capabilities?: Readonly<Record<string, object>> | undefined
-  /** How long a call is held for its result before it becomes a task, up to 30 s. Default 500 ms. */
+  /** How long a call waits for its result before it becomes a task, up to 30 s. Default 500 ms. */
   readonly taskAfter?: Duration | undefined
   /**
    * Tells clients where to get a token: 401 then names a document that lists these servers. Needs `principal`, which
@@ -75,13 +76,13 @@ const AUTHORIZATION: Checks<McpAuthorization> = { servers: required(STRINGS), sc
 
 /** How long the tool list may be cached, in milliseconds. */
 const LIST_TTL_MS = 5 * 60_000
-/** What a message may hold beside the input, in bytes. */
+/** How many bytes a message may have besides the input. */
 const ENVELOPE_BYTES = 64 * 1024
 const PATH = '/mcp'
 const METADATA_PATH = `/.well-known/oauth-protected-resource${PATH}`
 
 /**
- * Makes the surface, for `createRoutes`. Servers make it of their option `mcp`.
+ * Makes the surface, for `createRoutes`. Servers make it from their option `mcp`.
  *
  * @throws {TypeError} for an unknown option, or an impossible one
  *
@@ -127,7 +128,7 @@ function methodsOf(
   const subscriptions = new Subscriptions(operations, tasks)
   const cacheable = { ttlMs: LIST_TTL_MS, cacheScope: authenticated ? 'private' : 'public' }
   const call: Method = request => calls.call(request)
-  // Without sessions a level cannot be kept: every line is sent to clients of these revisions.
+  // Without sessions a log level cannot be stored, so clients of these revisions get every line.
   const logging = tools.exposeLogs ? { logging: {} } : {}
   const modern: Readonly<Record<string, Method>> = {
     'server/discover': async () => ({
@@ -179,7 +180,7 @@ function methodsOf(
   }
 }
 
-/** A method of the user's own. What says nothing of how long it may be cached is not cached. */
+/** Wraps a method of the user's own. A result that names no cache time is not cached. */
 function toMethod(name: string, method: McpMethod): Method {
   const isCacheable = /\/list$|^resources\/read$/.test(name)
   return async ({ params, http: { owner, signal }, isModern }) => {
@@ -188,7 +189,10 @@ function toMethod(name: string, method: McpMethod): Method {
   }
 }
 
-/** The route, which names its metadata to callers without a token, and the metadata (RFC 9728). */
+/**
+ * The routes with authorization (RFC 9728): a 401 of the endpoint names the metadata document, and the other route
+ * serves it.
+ */
 function withMetadata(route: Route, { servers, scopes }: McpAuthorization, base: string): readonly Route[] {
   if (URL.parse(base) === null)
     throw new TypeError('mcp.authorization needs the option "publicUrl": the metadata names it.')

@@ -12,9 +12,9 @@ export function promptRequest({ message, model: { maxTokens } }: Prompt): Member
 }
 
 /**
- * What the model has said.
+ * The text of the model's answer.
  *
- * @throws {RpcError} where that is not text
+ * @throws {RpcError} if the answer is not text
  */
 export function spokenText({ content }: Members): string {
   const blocks = (Array.isArray(content) ? content : [content]).map(membersOf)

@@ -1,4 +1,4 @@
-/** The questions that handlers ask by `job.ask`: as input that a task requires, and the answers to them. */
+/** The questions that handlers ask with `job.ask`, as input that a task requires, and the answers to them. */
 import type { Operation } from '../model/operation.ts'
 import { ProblemError } from '../model/problem.ts'
 import type { Wait } from '../model/waits.ts'
@@ -11,7 +11,7 @@ import type { Asks, McpRequest } from './request.ts'
 
 const ANYBODY: Asks = { form: true, model: true }
 
-/** The questions that nobody has answered yet, of those that the client can be asked. */
+/** The open questions that this client can be asked. */
 export function questionsOf(operation: Operation, { form, model }: Asks): readonly Wait[] {
   return openWaits(operation).filter(wait => wait.kind === 'input' && (wait.model === undefined ? form : model))
 }
@@ -26,8 +26,8 @@ function requestFor({ name, message = name, schema, model }: Wait): Members {
 }
 
 /**
- * Gives the answers of a client to the handler. Answers to what nobody asks are ignored, as MCP wants it, and a person who
- * declines leaves the question to others.
+ * Passes the answers of a client to the handler. Answers to unknown questions are ignored, as MCP requires. A question
+ * that a person declines stays open for others.
  *
  * @returns whether a person has declined to answer
  * @throws {RpcError} for answers that are not those of forms
@@ -50,7 +50,7 @@ export async function giveAnswers(
   return isDeclined
 }
 
-/** What the response to a question says; undefined where it declines to answer. */
+/** The answer in the response to a question; undefined if the person declined. */
 function readAnswer({ name, schema, model }: Wait, response: Members): { readonly value: unknown } | undefined {
   if (model !== undefined) return { value: spokenText(response) }
   const { action, content } = response
@@ -60,16 +60,19 @@ function readAnswer({ name, schema, model }: Wait, response: Members): { readonl
   return action === 'accept' ? { value: answerOf(schema, content) } : undefined
 }
 
-/** Someone else was first, or the operation has ended meanwhile. */
+/** Another answer came first, or the operation has ended. */
 function ignoreLate(error: unknown): void {
   const late = ['event-refused', 'operation-finished']
   if (!(error instanceof ProblemError) || !late.includes(`${error.problem.code}`)) throw error
 }
 
-/** The beginning of the ids of requests on the stream of a held call. */
+/** The prefix of the ids of requests on the stream of a waiting call. */
 const HELD = 'call/'
 
-/** The questions that a stream of an earlier revision has asked: there the server sends a request, whose response is a message of its own. */
+/**
+ * The questions that were sent on a stream of an earlier revision. There the server sends a request, and the client
+ * answers in a separate message.
+ */
 export class Asked {
   readonly #names = new Set<string>()
   readonly #prefix: string
@@ -86,14 +89,14 @@ export class Asked {
   }
 }
 
-/** What a response is for: the operation, the question, and whether nobody but the held call knows of the operation. */
+/** What a response belongs to: the operation, the question, and whether only the waiting call knows the operation. */
 export interface ResponseTarget {
   readonly taskId: string
   readonly name: string
   readonly isHeld: boolean
 }
 
-/** What the response to such a request is for. */
+/** Reads what the response to such a request belongs to. */
 export function readResponseId(id: unknown): ResponseTarget | undefined {
   const [, held, taskId, name] = /^(call\/)?([^/]+)\/(.+)$/s.exec(`${id}`) ?? []
   return taskId === undefined || name === undefined ? undefined : { taskId, name, isHeld: held !== undefined }

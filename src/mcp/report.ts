@@ -1,4 +1,4 @@
-/** What a client receives while its call is held: the progress, and what the handler logs. */
+/** What a client receives while its call waits: the progress and the log of the handler. */
 import type { Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
 import type { Operations } from '../service/operations.ts'
@@ -18,7 +18,9 @@ export function progressToken({ meta }: McpRequest): string | number | undefined
   return typeof token === 'string' || typeof token === 'number' ? token : undefined
 }
 
-/** The level from which on the client is sent the log; undefined where it is not. Earlier revisions do not say: all of it. */
+/**
+ * The lowest level of log lines that the client gets; undefined for none. Clients of earlier revisions get all lines.
+ */
 export function logLevel({ meta, isModern }: McpRequest, type: AnyOperationType | undefined): Level | undefined {
   if (!type?.policy.exposeLogs) return undefined
   return isModern ? LEVELS.find(level => level === meta[LOG_LEVEL]) : 'debug'
@@ -37,7 +39,7 @@ export class Report {
     this.#level = level
   }
 
-  /** What there is to tell since the last time. */
+  /** The messages since the last call. */
   async *news(operation: Operation): AsyncGenerator<Members> {
     for (const line of await this.#newLines(operation)) {
       this.#line = line.sequence

@@ -1,4 +1,4 @@
-/** A request of MCP that is understood: what every method answers from. */
+/** A parsed request of MCP, as every method gets it. */
 import type { HttpRequest } from '../http/message.ts'
 import type { Members, RequestId } from './json-rpc.ts'
 
@@ -25,7 +25,7 @@ export interface McpRequest {
   readonly params: Members
   /** `params._meta` */
   readonly meta: Members
-  /** Whether it is of the revision without sessions. */
+  /** Whether the client uses the revision without sessions. */
   readonly isModern: boolean
   /** Whether the client knows tasks. */
   readonly knowsTasks: boolean
@@ -33,7 +33,7 @@ export interface McpRequest {
   readonly http: HttpRequest
 }
 
-/** A message before the result of a request that is answered with a stream; undefined for a sign that the stream is alive. */
+/** A message on a stream before the result; undefined for a heartbeat. */
 type Interim = Members | undefined
 
 /** The messages of a stream, which ends with the result. */

@@ -1,4 +1,6 @@
-/** What an operation that has ended is to the caller of a tool: a result, or an error of the protocol. */
+/**
+ * Turns an operation that has ended into the answer for the caller of a tool: a result, or an error of the protocol.
+ */
 import { buffer } from 'node:stream/consumers'
 import type { BlobReference } from '../blobs/blob-store.ts'
 import type { Operation } from '../model/operation.ts'
@@ -9,7 +11,7 @@ import { linksOf, type Problem } from '../model/protocol.ts'
 import type { Operations } from '../service/operations.ts'
 import { CODES, isObject, type Members, RpcError } from './json-rpc.ts'
 
-/** The media types that a model can take in. */
+/** The media types that a model can read. */
 const SHOWN = /^(image|audio|text)\/|^application\/json\b/
 /** The most bytes of a result that are sent with the link to it. */
 const MAX_SHOWN_BYTES = 256 * 1024
@@ -40,14 +42,17 @@ async function jsonResult(text: string, type: AnyOperationType | undefined): Pro
   return { content, structuredContent: isObject(value) ? value : undefined }
 }
 
-/** A link, and where a model can see or read the bytes, and they are few, the bytes too: it cannot follow a link by itself. */
+/**
+ * A link. If the bytes are few and a model can read them, they are included, since a model cannot follow a link by
+ * itself.
+ */
 async function mediaResult(
   operations: Operations,
   { id, type }: Operation,
   { output, base }: { output: BlobReference; base: string },
 ): Promise<Members> {
   const { filename, type: mimeType, length: size } = output
-  // A link must be absolute. Where nothing says under which host clients reach the server, it is a name alone.
+  // A link must be absolute. Without a known host of the server, only a name is given.
   const uri = URL.parse(base) !== null ? linksOf(base, type, id).result : `urn:uuid:${id}`
   const link = { type: 'resource_link', uri, name: filename ?? id, mimeType, size }
   const shown = SHOWN.exec(mimeType)
@@ -65,7 +70,7 @@ function failedResult(error: Problem): Members {
   return errorResult(error)
 }
 
-/** A result that says what went wrong, for the model to read. */
+/** A result that tells the model what went wrong. */
 export function errorResult(error: Problem): Members {
   return { isError: true, content: [{ type: 'text', text: describeProblem(error) }], _meta: { [PROBLEM]: error } }
 }
@@ -81,7 +86,7 @@ export function describeProblem({ title, detail, errors = [] }: Problem): string
   return [detail === undefined ? title : `${title}. ${detail}`, ...places].join('\n')
 }
 
-/** Whether the service has reported it, and not a handler. */
+/** Whether the problem comes from the service and not from a handler. */
 export function isOwn({ type }: Problem): boolean {
   return type.startsWith(PROBLEM_TYPE_PREFIX)
 }

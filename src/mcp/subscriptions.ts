@@ -21,7 +21,7 @@ export class Subscriptions {
     this.#tasks = tasks
   }
 
-  /** Tasks that are not there, or are someone else's, are left out of the acknowledgment. */
+  /** Tasks that do not exist, or belong to another caller, are left out of the acknowledgment. */
   async listen(request: McpRequest): Promise<ReplyStream> {
     const wanted = membersOf(request.params.notifications).taskIds
     if (wanted === undefined) return this.#stream(request, undefined)
@@ -46,7 +46,7 @@ export class Subscriptions {
     return { _meta }
   }
 
-  /** The operation as it is, and after each change; undefined for a sign that the stream is alive. Ends early in a shutdown. */
+  /** Yields the operation now and after each change; undefined for a heartbeat. Ends early in a shutdown. */
   async *#changes(operation: Operation, signal: AbortSignal): AsyncGenerator<Operation | undefined> {
     let now = operation
     yield now
@@ -70,7 +70,7 @@ function ignoreUnknown(error: unknown): undefined {
   if (!(error instanceof ProblemError) || error.problem.status >= 500) throw error
 }
 
-/** The values of several generators as they come. */
+/** Merges several generators: yields their values as they come. */
 async function* merge<T>(generators: readonly AsyncGenerator<T>[]): AsyncGenerator<T> {
   const next = async (generator: AsyncGenerator<T>) => ({ generator, result: await generator.next() })
   const pending = new Map(generators.map(generator => [generator, next(generator)]))

@@ -18,7 +18,7 @@ const STATUSES: Readonly<Record<Status, string>> = {
   canceled: 'cancelled',
 }
 
-/** What the client can be asked. One that cannot be asked a question sees a task that works. */
+/** What the client can be asked. A client that cannot be asked a question sees the task as working. */
 type Asking = Pick<McpRequest, 'asks'>
 
 export class Tasks {
@@ -47,8 +47,8 @@ export class Tasks {
   }
 
   /**
-   * The response to a question that was sent as a request; one to anything else is ignored. A client that declines to
-   * answer, or cannot, cancels a call that it holds: nobody else knows of it.
+   * Handles the response to a question that was sent as a request; other responses are ignored. If the client declines
+   * or cannot answer, its waiting call is canceled, since no one else knows the call.
    *
    * @param result undefined for an error
    */
@@ -69,7 +69,7 @@ export class Tasks {
   }
 
   /**
-   * The operation of a task.
+   * Finds the operation of a task.
    *
    * @throws {ProblemError} `not-found`, also where its type is not a tool, and `operation-expired`
    */
@@ -79,13 +79,13 @@ export class Tasks {
     return operation
   }
 
-  /** The task of an operation, without what has come of it. */
+  /** The task of an operation, without its result. */
   async summary(operation: Operation, { asks }: Asking): Promise<Members> {
     const document = await this.#operations.document(operation, linksOf(this.#base, operation.type, operation.id))
     return taskOf(operation, document, questionsOf(operation, asks))
   }
 
-  /** The task of an operation, with its questions, or its result or error where it has ended. */
+  /** The task of an operation, with its questions, or with its result or error if it has ended. */
   async detail(operation: Operation, asking: Asking): Promise<Members> {
     const task = await this.summary(operation, asking)
     if (task.status === 'input_required')
@@ -93,7 +93,7 @@ export class Tasks {
     if (!isFinal(operation.status) || operation.status === 'canceled') return task
     try {
       const result = await toolResult(this.#operations, operation, this.#base)
-      // As the call itself would have been answered.
+      // The same answer as the call itself would have got.
       return { ...task, status: 'completed', result: { resultType: 'complete', ...result } }
     } catch (error) {
       if (!(error instanceof RpcError)) throw error
@@ -116,7 +116,7 @@ function taskOf(operation: Operation, document: StatusDocument, questions: reado
     statusMessage: questions[0]?.message ?? messageOf(document),
     createdAt,
     lastUpdatedAt: updatedAt,
-    // The time that a result is kept counts from the end here, and from the beginning there.
+    // The retention counts from the end in Waybill, and from the beginning in MCP.
     ttlMs: expiresAt === undefined ? null : Date.parse(expiresAt) - Date.parse(createdAt),
     pollIntervalMs: retryAfter === 0 ? undefined : retryAfter * 1000,
   }

@@ -16,19 +16,19 @@ import { errorResult, faultOf, toolResult } from './results.ts'
 import type { Tasks } from './tasks.ts'
 import { IDEMPOTENCY_KEY, type Tool, type Tools } from './tools.ts'
 
-/** How long the first question of a handler may take until a call becomes a task all the same, in milliseconds. */
+/** How long a call waits for the first question of a handler before it becomes a task anyway, in milliseconds. */
 const ASK_WITHIN_MS = 30_000
 
 const NOBODY: Asks = { form: false, model: false }
 
-/** What calls are made of. */
+/** What calls need. */
 export interface CallsOptions {
   readonly operations: Operations
   readonly tools: Tools
   readonly tasks: Tasks
-  /** What comes before the URLs of results that are not JSON. */
+  /** The prefix of the URLs of results that are not JSON. */
   readonly base: string
-  /** How long a call is held before it becomes a task or a stream, in milliseconds. */
+  /** How long a call waits before it becomes a task or a stream, in milliseconds. */
   readonly taskAfterMs: number
 }
 
@@ -48,7 +48,7 @@ export class Calls {
     return await this.#reply(tool, accepted, request, resumed !== undefined)
   }
 
-  /** The operation of a call that is to be a task, whatever becomes of it. */
+  /** The operation of a call that the client requested as a task. */
   async begin(request: McpRequest): Promise<Operation> {
     const accepted = await this.#submit(this.#toolOf(request), request)
     if (accepted instanceof ProblemError) throw accepted
@@ -65,7 +65,7 @@ export class Calls {
     const wantsStream = progressToken(request) !== undefined || logLevel(request, tool.type) !== undefined
     if (!becomesTask && wantsStream) return this.follow(accepted, request)
     const asks = request.isModern && (!becomesTask || asksFirst) ? request.asks : NOBODY
-    // What waits for someone will not end within a moment.
+    // An operation that waits for a person will not end soon.
     const isOver = (now: Operation) =>
       isFinal(now.status) || questionsOf(now, asks).length > 0 || (becomesTask && awaitsEvent(now))
     const { signal } = request.http
@@ -79,8 +79,8 @@ export class Calls {
   }
 
   /**
-   * Goes on with a call that was answered with a question: the client sends it again, with the answers and what names its
-   * operation. A person who declines to answer cancels it, since nobody else knows of the call.
+   * Continues a call that was answered with a question: the client sends the call again, with the answers and the state
+   * that names its operation. If the person declines, the operation is canceled, since no one else knows the call.
    */
   async #resume(tool: Tool, { params, http: { owner } }: McpRequest): Promise<Submitted | undefined> {
     const { operations, tasks } = this.#options
@@ -93,7 +93,7 @@ export class Calls {
     return { operation: await tasks.find(operation.id, owner), replayed: true }
   }
 
-  /** @throws {RpcError} for a tool that is not there, or that this client cannot call */
+  /** @throws {RpcError} for a tool that does not exist, or that this client cannot call */
   #toolOf(request: McpRequest): Tool {
     const name = stringParam(request.params, 'name')
     const tool = this.#options.tools.find(name)
@@ -106,7 +106,7 @@ export class Calls {
     return tool
   }
 
-  /** What the model can fix is given back; everything else is thrown. */
+  /** Returns the errors that the model can fix, and throws all others. */
   async #submit(tool: Tool, request: McpRequest): Promise<Submitted | ProblemError> {
     const { operations } = this.#options
     const { owner } = request.http
@@ -122,7 +122,10 @@ export class Calls {
     }
   }
 
-  /** Reports on an operation until it has ended. A client that leaves cancels it, unless it can come back with its key. */
+  /**
+   * Reports on an operation until it has ended. A client that disconnects cancels it, unless it can repeat the call
+   * with its key.
+   */
   async *follow({ operation, replayed }: Submitted, request: McpRequest): ReplyStream {
     const { operations } = this.#options
     const { signal, owner } = request.http
@@ -166,12 +169,12 @@ function textOf(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
 }
 
-/** The questions of a handler, instead of a result. The id of the operation is known to its owner alone. */
+/** The questions of a handler, instead of a result. Only the owner knows the id of the operation. */
 function inputRequired({ id }: Operation, questions: readonly Wait[]): Members {
   return { resultType: 'input_required', inputRequests: inputRequests(questions), requestState: id }
 }
 
-/** The server is shutting down, or too many requests wait already. The operation goes on all the same. */
+/** The server is shutting down, or too many requests wait already. The operation continues anyway. */
 function unattended({ id }: Operation): RpcError {
   return faultOf(problem('unavailable', `The call cannot be held any longer; its operation ${id} continues.`))
 }
@@ -187,12 +190,12 @@ function checkLegacyTask({ name, task }: Tool, { params }: McpRequest): void {
   }
 }
 
-/** What a client must know to make a request. */
+/** The capabilities that a client needs for a request. */
 export function missingTasks(): RpcError {
   return missingCapability(`the extension ${TASKS}`, { extensions: { [TASKS]: {} } }, 400)
 }
 
-/** A tool may need a client that can be asked. */
+/** A tool may need a client that accepts questions. */
 function checkRequirements({ requires }: Tool, { asks, isModern }: McpRequest): void {
   const missing = requires.find(capability => !asks[capability === 'sampling' ? 'model' : 'form'])
   if (missing !== undefined) {

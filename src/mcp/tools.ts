@@ -10,7 +10,7 @@ import type { Members } from './json-rpc.ts'
 export interface Tool extends ToolPolicy {
   readonly type: AnyOperationType
   readonly inputSchema: JsonSchema
-  /** Only where results are JSON objects. */
+  /** Present only if results are JSON objects. */
   readonly outputSchema: JsonSchema | undefined
 }
 
@@ -19,7 +19,7 @@ export class Tools {
   readonly #byName = new Map<string, Tool>()
   readonly #byType = new Map<string, Tool>()
 
-  /** @throws {TypeError} where two have one name, or the input of one is not an object */
+  /** @throws {TypeError} if two have the same name, or the input of one is not an object */
   constructor(operations: Operations) {
     this.#operations = operations
     for (const type of operations.types.values()) {
@@ -55,7 +55,7 @@ export class Tools {
     return await Promise.all([...this.#byName.values()].filter(wanted).map(tool => this.#describe(tool)))
   }
 
-  /** The same for clients of revision 2025-11-25, which say with a call whether it is to be a task. */
+  /** The same for clients of revision 2025-11-25, which state with each call whether it should be a task. */
   async describeForLegacyTasks(): Promise<readonly Members[]> {
     const all = [...this.#byName.values()]
     return await Promise.all(
@@ -105,7 +105,10 @@ function describe(tool: Tool, durations: Durations | undefined): Members {
  */
 export const IDEMPOTENCY_KEY = 'waybill/idempotencyKey'
 
-/** The durations that descriptions name, in seconds: few, so that descriptions rarely change, which prompt caches need. */
+/**
+ * The durations that descriptions may name, in seconds. There are few, so that descriptions rarely change, which prompt
+ * caches need.
+ */
 const STEPS_S = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18_000, 36_000, 86_400]
 
 function sayDurations({ median, p90 }: Durations): string {

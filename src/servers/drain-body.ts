@@ -1,10 +1,10 @@
-/** Bodies that nobody wants. They are read for a while and thrown away, so that a connection can go on, but not without end. */
+/** Discards request bodies that are not needed, up to a limit, so that the connection can be reused. */
 import type { IncomingMessage } from 'node:http'
 
-/** How many bytes of one are thrown away at most. */
+/** The most bytes of a body that are discarded. */
 export const MAX_DRAINED_BYTES = 4 * 2 ** 20
 
-/** Resolves when the message has ended, its client has gone, or {@link MAX_DRAINED_BYTES} of it have come. */
+/** Resolves when the message has ended, its client has disconnected, or {@link MAX_DRAINED_BYTES} have arrived. */
 export function drainBody(message: IncomingMessage): Promise<void> {
   return new Promise(resolve => {
     let left = MAX_DRAINED_BYTES

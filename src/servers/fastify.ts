@@ -55,7 +55,7 @@ import {
 import { drainBody, MAX_DRAINED_BYTES } from './drain-body.ts'
 import { closeWhenIdle } from './idle-connections.ts'
 
-/** What the plugin takes beside the composition. */
+/** The options of the plugin besides the composition. */
 export interface PluginOptions
   extends Omit<ApiOptions, 'base' | 'authenticated' | 'admin'>,
     CallerOptions<FastifyRequest>,
@@ -66,18 +66,21 @@ export interface PluginOptions
   readonly mcp?: boolean | McpOptions | undefined
 }
 
-/** The composition, to be started and stopped with the server; or one that is made already, which the caller starts and stops. */
+/**
+ * The options of a composition, which starts and stops with the server; or a composition that the caller made, and
+ * starts and stops.
+ */
 export type WaybillPluginOptions = PluginOptions & (WaybillOptions | { readonly waybill: Waybill })
 
 const { base: _, authenticated: __, ...API } = API_OPTIONS
 const PLUGIN_OPTIONS: Checks<PluginOptions> = { ...API, ...CALLER_OPTIONS, publicUrl: PUBLIC_URL, mcp: MCP }
-/** What Fastify's own `register` reads. */
+/** An option of Fastify's own `register`. */
 const REGISTER_OPTIONS = { prefix: PREFIX, logLevel: UNCHECKED, logSerializers: UNCHECKED }
 const COMPOSED: Checks<{ waybill: Waybill }> = { waybill: OBJECT }
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The composition that the plugin `waybill` serves here; of several, the first. */
+    /** The composition that the plugin `waybill` serves here; the first of several. */
     waybill: Waybill
   }
 }
@@ -93,18 +96,19 @@ declare module 'fastify' {
 export const waybill: FastifyPluginAsync<WaybillPluginOptions> = Object.assign(
   async function waybill(app: FastifyInstance, options: WaybillPluginOptions) {
     let composed: Waybill | undefined
-    // Parsers, hooks and errors are of the routes alone; the composition is of the instance around them.
+    // Parsers, hooks and the error handler apply only to the routes; the composition belongs to the instance around
+    // them.
     const routes: FastifyPluginAsync = async scope => {
       composed = await serve(scope, options)
     }
     await app.register(routes, among<object>(options, REGISTER_OPTIONS))
     if (composed !== undefined && !Object.hasOwn(app, 'waybill')) app.decorate('waybill', composed)
   } satisfies FastifyPluginAsync<WaybillPluginOptions>,
-  // Fastify makes no scope of its own for it.
+  // Tells Fastify not to make a scope for the plugin.
   { [Symbol.for('skip-override')]: true },
 )
 
-/** Puts the routes on a scope of their own, and gives the composition behind them. */
+/** Registers the routes in a scope of their own, and returns their composition. */
 async function serve(app: FastifyInstance, options: WaybillPluginOptions): Promise<Waybill> {
   const made = 'waybill' in options
   const checks = { ...(made ? COMPOSED : WAYBILL_OPTIONS), ...PLUGIN_OPTIONS, ...REGISTER_OPTIONS }
@@ -140,7 +144,7 @@ async function serve(app: FastifyInstance, options: WaybillPluginOptions): Promi
       refuse,
     )
   const siblings = Map.groupBy(routes, ({ path }) => path)
-  // A scope of its own, since Fastify chooses by the scope how bodies are read.
+  // A scope of its own, since Fastify selects the body parser by the scope.
   const addAll: FastifyPluginAsync = async bodyless => {
     leaveBodies(bodyless)
     for (const route of routes) {
@@ -152,9 +156,9 @@ async function serve(app: FastifyInstance, options: WaybillPluginOptions): Promi
   return composed
 }
 
-/** Fastify's own logger; none where Fastify was made without one, so that warnings and errors go to standard error. */
+/** Fastify's logger; undefined if Fastify has none, so that warnings and errors go to standard error. */
 function loggerOf({ log }: FastifyInstance): { readonly logger?: Logger } {
-  // Its stand-in for no logger is one function under every name, and has no level.
+  // Fastify's placeholder for "no logger" is one function under every name, and has no level.
   const isStandIn = (log as Partial<FastifyBaseLogger>).level === undefined && log.info === log.error
   return isStandIn ? {} : { logger: log }
 }
@@ -175,7 +179,9 @@ function startAndStop(app: FastifyInstance, waybill: Waybill): void {
   })
 }
 
-/** Fastify gives a hook up after its `pluginTimeout`, with an error that names nothing: ours comes before it. */
+/**
+ * Fastify aborts a hook after its `pluginTimeout`, with an error that does not name the cause. Our error comes earlier.
+ */
 function startOptions({ initialConfig: { pluginTimeout = 10_000 } }: FastifyInstance): StartOptions {
   if (pluginTimeout === 0) return {}
   const timeout = Math.max(1, pluginTimeout - Math.min(1000, pluginTimeout / 10))
@@ -184,7 +190,7 @@ function startOptions({ initialConfig: { pluginTimeout = 10_000 } }: FastifyInst
 
 /**
  * Answers with a problem what Fastify refuses before it looks for a route: a URL that is not well encoded, or a part of
- * a path over `maxParamLength`. It is about the whole server, whose own to choose it is.
+ * a path over `maxParamLength`. It affects the whole server, so the application decides about it.
  *
  * @example
  * const app = fastify({ frameworkErrors })
@@ -193,7 +199,7 @@ export function frameworkErrors(error: FastifyError, request: FastifyRequest, re
   send(reply, withCacheControl(toAnswer(error, reply, request.log)))
 }
 
-/** Sends an answer that no route has made. */
+/** Sends an answer that was not made by a route. */
 type Refuse = (request: FastifyRequest, reply: FastifyReply, answer: HttpResponse) => FastifyReply
 
 function createRefuse(finalize: Finalize): Refuse {
@@ -205,21 +211,21 @@ function among<Options extends object>(options: Options, checks: object): Option
   return Object.fromEntries(Object.entries(options).filter(([name]) => name in checks)) as Options
 }
 
-/** The methods that the server knows and a path does not have. */
+/** The methods that the server supports but a path does not have. */
 function othersThan(routes: readonly Route[], app: FastifyInstance): string[] {
   const known = new Set<string>(routes.map(({ method }) => method))
   if (known.has('GET')) known.add('HEAD')
   return app.supportedMethods.filter(method => !known.has(method))
 }
 
-/** A route, and what `*` stands for in it. */
+/** A route, and the methods that `*` means in it. */
 type ServedRoute = Route & { readonly methods: string[] }
 
 function add(app: FastifyInstance, route: ServedRoute, onRequest: OnRequest | undefined): void {
   app.route({
     method: route.methods,
     url: route.path,
-    // Also where the server does not do so by itself: the API says that HEAD is there.
+    // Also if the server does not add HEAD itself, since the API documents it.
     exposeHeadRoute: route.method === 'GET',
     ...(route.bodyLimit > 0 ? { bodyLimit: route.bodyLimit } : route.method !== 'GET' && { preParsing: nameUnread }),
     ...(onRequest !== undefined && !route.open && { onRequest }),
@@ -231,14 +237,14 @@ function add(app: FastifyInstance, route: ServedRoute, onRequest: OnRequest | un
   })
 }
 
-/** What @fastify/swagger leaves out of the document of an application: refusals would hide its own routes. */
+/** Hides routes from @fastify/swagger: refusals would hide the application's own routes in its document. */
 function hidden(): FastifySchema {
   // Made each time: Fastify writes into it.
   const schema: FastifySchema & { readonly hide: true } = { hide: true }
   return schema
 }
 
-/** The owner of what a request is about. */
+/** The owner of the operation. */
 const OWNER = Symbol('waybill.owner')
 
 /** The operator of a request for operators. */
@@ -257,7 +263,7 @@ function originOf({ headers, socket }: FastifyRequest): Origin {
   return { headers, address: socket.remoteAddress }
 }
 
-/** Puts on a request who it comes from; where that is nobody, gives the answer that refuses it. */
+/** Stores the caller in the request, or returns the answer that refuses the request. */
 type PutCaller = (request: FastifyRequest) => Promise<HttpResponse | undefined>
 
 function named<Caller>(
@@ -275,7 +281,7 @@ function named<Caller>(
 
 type OnRequest = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply | undefined>
 
-/** Asks who the caller is before the body is read: the body of a caller who is refused is not kept in memory. */
+/** Identifies the caller before the body is read, so that the body of a refused caller is not kept in memory. */
 function identifyFirst(put: PutCaller, refuse: Refuse): OnRequest {
   return async (request, reply) => {
     const refused = await put(request)
@@ -310,7 +316,7 @@ class Received implements HttpRequest {
     this.#reply = reply
   }
 
-  // Made only when asked for: most requests need neither.
+  // Made on first use: most requests need neither.
   get query(): URLSearchParams {
     return queryOf(this.#request)
   }
@@ -320,10 +326,13 @@ class Received implements HttpRequest {
   }
 }
 
-/** One reason for all: left to itself, each abort would make an error with its stack. */
+/** One shared reason: otherwise each abort would create an error with a stack. */
 const GONE = new Error('The client has gone, or has its answer.')
 
-/** Aborted when the answer is done or the client has gone. A request's own end says neither: it comes with the end of its body. */
+/**
+ * Aborted when the answer is done or the client has disconnected. The end of the request itself shows neither: it only
+ * means the end of the body.
+ */
 function signalOf(reply: FastifyReply): AbortSignal {
   const controller = new AbortController()
   if (reply.raw.destroyed) controller.abort(GONE)
@@ -339,9 +348,9 @@ function queryOf(request: FastifyRequest): URLSearchParams {
 function send(reply: FastifyReply, { status, headers: own, body }: HttpResponse): FastifyReply {
   const present = withPresent(own, name => reply.getHeader(name))
   const headers = forVersion(present, reply.request.raw.httpVersionMajor)
-  // Of null Fastify would say that it is JSON; a stream it would read to its end for a HEAD, which shows nothing of it.
+  // Fastify would send null as JSON, and would read a stream to its end for a HEAD, although no body is sent.
   const isShown = typeof body === 'string' || reply.request.method !== 'HEAD'
-  // Of nothing Fastify would say that a HEAD's answer has the length 0; of a stream it says nothing.
+  // Without a body, Fastify would set the length of a HEAD's answer to 0. With a stream it sets none.
   if (reply.request.method === 'HEAD' && 'Content-Length' in headers) {
     return reply.code(status).headers(headers).send(Readable.from([]))
   }
@@ -350,7 +359,7 @@ function send(reply: FastifyReply, { status, headers: own, body }: HttpResponse)
   return reply.code(status).headers(headers).send(payload)
 }
 
-/** The text is what is stored and fingerprinted; Fastify's parser would throw it away. */
+/** The original text is stored and fingerprinted; Fastify's parser would discard it. */
 function readBodiesAsText(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   for (const type of [JSON_MEDIA_TYPE, NDJSON_MEDIA_TYPE]) {
@@ -361,21 +370,21 @@ function readBodiesAsText(app: FastifyInstance): void {
   }
 }
 
-/** The type of bodies that nobody reads. */
+/** The type of bodies that are not read. */
 const UNREAD = 'application/octet-stream'
 
-/** Where no body is taken, none is read, and it is of no account what it says of itself. */
+/** If a route accepts no body, the body is not read, and its type and coding do not matter. */
 function leaveBodies(scope: FastifyInstance): void {
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser(UNREAD, async () => undefined)
 }
 
-/** Before it looks for a parser, Fastify refuses a type that is none, and a QUERY without a type. */
+/** Before it selects a parser, Fastify refuses an invalid type, and a QUERY without a type. */
 async function nameUnread(request: FastifyRequest): Promise<void> {
   request.headers['content-type'] = UNREAD
 }
 
-/** Ends the connection, after the answer, of a body that goes on and on. Node itself throws away one that is soon over. */
+/** Ends the connection after the answer if the body does not end. Node itself discards a body that ends soon. */
 function bound(message: IncomingMessage, response: ServerResponse): void {
   const { 'content-length': length = '0', 'transfer-encoding': coding } = message.headers
   if (coding === undefined && Number(length) <= MAX_DRAINED_BYTES) return
@@ -387,7 +396,10 @@ function bound(message: IncomingMessage, response: ServerResponse): void {
   })
 }
 
-/** What was thrown, or what Fastify itself refuses, in the words of this API. A fault of the server's is told to its log alone. */
+/**
+ * Turns a thrown error, or a refusal of Fastify, into an answer of this API. The details of a server fault are only
+ * logged.
+ */
 function toAnswer(
   error: FastifyError & ErrorStatus,
   reply: FastifyReply,
@@ -401,33 +413,33 @@ function toAnswer(
       return problemResponse(problem('unsupported-media-type'))
   }
   const status = errorStatus(error, reply)
-  // 503 sheds load: it is what a plugin has decided, and no fault.
+  // 503 sheds load: a plugin has decided so, and it is not a fault.
   if (status === 503) log.warn({ err: error }, 'A request was refused')
   else if (status >= 500) log.error({ err: error }, 'A request met an error')
   const answer = problemResponse(refusalOf(error, status))
   return { ...answer, headers: { ...expected(status, reply), ...error.headers, ...answer.headers } }
 }
 
-/** Fastify's own refusals, such as that of a path that is too long, are about the request, whatever their status. */
+/** Fastify's own refusals, such as for a path that is too long, concern the request, whatever their status. */
 function refusalOf({ code, message }: FastifyError, status: number): Problem {
   const known = statusProblem(status, message)
   const isOwn = known.code === undefined && status < 500 && /^FST_/.test(code ?? '')
   return isOwn ? { ...problem('invalid-request', message), status } : known
 }
 
-/** What errors of hooks and plugins say of the answer, as Fastify itself reads them. */
+/** The properties of errors of hooks and plugins that affect the answer, as Fastify reads them. */
 interface ErrorStatus {
   readonly status?: number
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** That of the error, or else the one that a hook has set before. */
+/** The status of the error, or else the status that a hook has set before. */
 function errorStatus({ statusCode, status }: FastifyError & ErrorStatus, reply: FastifyReply): number {
   const code = statusCode ?? status ?? reply.statusCode
   return Number.isInteger(code) && code >= 400 && code <= 599 ? code : 500
 }
 
-/** The header that a status comes with, where no hook has set it. */
+/** The header that belongs to a status, if no hook has set it. */
 function expected(status: number, reply: FastifyReply): Record<string, string> {
   if ((status === 429 || status === 503) && !reply.hasHeader('Retry-After')) return { 'Retry-After': '1' }
   return status === 401 && !reply.hasHeader('WWW-Authenticate') ? { 'WWW-Authenticate': 'Bearer' } : {}

@@ -1,16 +1,16 @@
-/** Connections of a server that closes. */
+/** Closes idle connections of a server that shuts down. */
 
-/** The part of a server that is needed; one made by a factory of the user's may lack it. */
+/** The used part of a server. A server from the user's own factory may not have it. */
 interface Connections {
   closeIdleConnections?(): void
 }
 
-/** How soon a connection is closed after its last answer, in milliseconds. */
+/** How long after its last answer a connection is closed, in milliseconds. */
 const CLOSE_EVERY_MS = 50
 
 /**
- * Closes connections as soon as they have nothing under way. Node does so once when a server closes, and waits for the
- * others until their keep-alive has run out, or forever.
+ * Closes connections as soon as they are idle. Node does so only once, when a server closes, and waits for the others
+ * until their keep-alive time is over, or forever.
  *
  * @returns ends it; called when the server has closed
  */

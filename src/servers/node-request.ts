@@ -4,11 +4,11 @@ import { ReadableStream as WebStream } from 'node:stream/web'
 
 /** What frameworks add to a message. */
 export interface FrameworkMessage extends IncomingMessage {
-  /** The target as it came, where `url` is what is left of it below a mount path. */
+  /** The original target. Below a mount path, `url` holds only the rest. */
   readonly originalUrl?: string
   /** Express: the mount path. */
   readonly baseUrl?: string
-  /** What a parser has made of the body. */
+  /** The parsed body. */
   readonly body?: unknown
   /** The bytes of the body, where the framework keeps them. */
   readonly rawBody?: unknown
@@ -28,8 +28,8 @@ export interface Target {
 const BODYLESS = new Set(['GET', 'HEAD', 'TRACE'])
 
 /**
- * Reads the target as it is. To normalize it would serve under one path what a proxy before the server has let pass
- * under another.
+ * Reads the target without normalizing it. Otherwise a request that a proxy before the server allowed under one path
+ * could be served under another.
  *
  * @returns undefined for a target that does not begin with one `/`, or has a `\`, a dot segment, or a character that
  * none may have
@@ -58,15 +58,15 @@ export function toRequest(message: FrameworkMessage, { url }: Target, signal: Ab
   const { method = 'GET' } = message
   const headers = new Headers()
   for (const [name, value] of Object.entries(message.headers)) {
-    // HTTP/2 has the method and the path among the headers.
+    // HTTP/2 puts the method and the path among the headers.
     if (name.startsWith(':')) continue
     for (const one of [value ?? []].flat()) headers.append(name, one)
   }
   const body = BODYLESS.has(method) ? null : bodyOf(message, headers)
-  // `duplex` is asked for wherever a body is a stream, and is missing in the DOM's types.
+  // `duplex` is required if the body is a stream, and is missing in the DOM's types.
   const init: RequestInit & { duplex: 'half' } = { headers, body, signal, duplex: 'half' }
   if (method !== 'TRACE') return new Request(url, { ...init, method })
-  // None can be made with it, and it is to be refused as every method is that a path does not have.
+  // A `Request` cannot have this method. The method is refused later, like every method that a path does not have.
   return Object.defineProperty(new Request(url, init), 'method', { value: method })
 }
 
@@ -75,7 +75,7 @@ function bodyOf(
   headers: Headers,
 ): ReadableStream<Uint8Array> | string | Uint8Array<ArrayBuffer> {
   if (!message.readableDidRead) return streamOf(message)
-  // Of the bytes that a parser has read these are no longer true.
+  // These headers no longer fit after a parser has read the body.
   headers.delete('content-encoding')
   headers.delete('content-length')
   const { rawBody, body = rawBody } = message

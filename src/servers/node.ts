@@ -20,13 +20,15 @@ import { closeWhenIdle } from './idle-connections.ts'
 import { targetOf, toRequest } from './node-request.ts'
 import { createWebServer, WEB_SERVER_OPTIONS, type WebServer, type WebServerOptions } from './web-server.ts'
 
-/** What a framework calls where a request is not the listener's. */
+/** Called if the request does not belong to the listener, as by frameworks. */
 export type Next = (error?: unknown) => void
 
 /** A listener for `node:http`, and a middleware for Express and its like: with `next`, only the API's paths are answered. */
 export type NodeListener = (message: IncomingMessage, response: ServerResponse, next?: Next) => void
 
-/** Mount paths that hold a parameter are many: of those that were used first, the servers are made again. */
+/**
+ * Mount paths with a parameter have many values. Beyond this number, the oldest are dropped and made again when needed.
+ */
 const MAX_MOUNTS = 100
 
 /**
@@ -42,7 +44,7 @@ const MAX_MOUNTS = 100
  */
 export function nodeListener(waybill: Waybill, options: WebServerOptions = {}): NodeListener {
   checkOptions('nodeListener()', options, WEB_SERVER_OPTIONS, RENAMED_API_OPTIONS)
-  /** Where the requests that have no answer yet come from. */
+  /** The origins of the requests that have no answer yet. */
   const addresses = new WeakMap<Request, string>()
   const originOf = (request: Request): Origin => ({
     headers: Object.fromEntries(request.headers),
@@ -54,7 +56,7 @@ export function nodeListener(waybill: Waybill, options: WebServerOptions = {}): 
     const { status, headers, body } = finalize(message, answer)
     return Promise.resolve(new Response(`${body}`, { status, headers }))
   }
-  // A request that is collected passes its signal on no more: each is kept until its answer is done.
+  // A request that is garbage collected no longer passes its signal on. So each is kept until its answer is done.
   const kept = new Set<Request>()
   return (message, response, next) => {
     const target = targetOf(message)
@@ -79,7 +81,7 @@ export function nodeListener(waybill: Waybill, options: WebServerOptions = {}): 
   }
 }
 
-/** Gives the server for a mount path, whose links begin with the path. */
+/** Returns the server for a mount path, which is the prefix of its links. */
 function createMounts(
   waybill: Waybill,
   options: WebServerOptions,
@@ -103,9 +105,9 @@ function createMounts(
 }
 
 /**
- * Stops a server and the composition behind it: no work is begun, handlers are stopped and hand back what they do not
- * finish in time, while the requests under way are answered; then the store is closed. Resolves when nothing runs any
- * more. What a second signal cuts short is not lost.
+ * Stops a server and the composition behind it: no new work begins, and handlers are told to stop; operations that do
+ * not finish in time are handed back. Meanwhile open requests are answered. Then the store is closed. Resolves when
+ * nothing runs any more. A second signal may end the process earlier; nothing is lost by that.
  *
  * @example
  * process.once('SIGTERM', () => stopServer(server, composition))
@@ -129,7 +131,7 @@ const NOT_TAKEN = problemResponse(
   problem('invalid-request', 'Its target must begin with one "/", and hold no dot segment and no "\\".'),
 )
 
-/** Throws away what has come of a body and was not read, and still comes, so that the connection can go on, if it is not too much. */
+/** Discards the unread rest of a body, up to a limit, so that the connection can be reused. */
 function isBounded(message: IncomingMessage): boolean {
   message.resume()
   return message.complete || Number(message.headers['content-length']) <= MAX_DRAINED_BYTES

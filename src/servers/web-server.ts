@@ -1,4 +1,4 @@
-/** The API on messages of WHATWG Fetch, apart from the function that users see: other servers are built on it too. */
+/** The API on messages of WHATWG Fetch. The public `fetchHandler` and other servers are built on it. */
 
 import {
   type AdminCallerOptions,
@@ -29,7 +29,7 @@ import { type Checks, PREFIX, PUBLIC_URL } from '../model/options.ts'
 import { ProblemError, problem, problemError } from '../model/problem.ts'
 import type { Waybill } from '../waybill.ts'
 
-/** How an API is put on a server that speaks Fetch. */
+/** The options of a server for Fetch messages. */
 export interface WebServerOptions
   extends Omit<ApiOptions, 'base' | 'authenticated' | 'admin'>,
     CallerOptions<Request>,
@@ -52,11 +52,11 @@ export const WEB_SERVER_OPTIONS: Checks<WebServerOptions> = {
   mcp: MCP,
 }
 
-/** The API, for a server that asks first whether a path is the API's. */
+/** The API, for a server that first checks whether a path belongs to it. */
 export interface WebServer {
   /** The route of a request; undefined where the API has none for the path. */
   find(method: string, pathname: string): RouteMatch | undefined
-  /** Answers, with 404 where there is no route; never rejects. */
+  /** Answers a request, with 404 if there is no route; never rejects. */
   answer(request: Request, found: RouteMatch | undefined): Promise<Response>
 }
 
@@ -99,7 +99,7 @@ export function createWebServer(
   return { find: createRouter(routes, prefix), answer }
 }
 
-/** Who is asked for the caller of a request. */
+/** The functions that identify the caller of a request. */
 interface Asks {
   readonly identify: Identify<Request> | undefined
   readonly identifyOperator: IdentifyOperator<Request> | undefined
@@ -127,7 +127,7 @@ async function serve(
   asks: Asks,
   refuse: (request: Request, answer: HttpResponse) => Response,
 ): Promise<Response> {
-  // Before the body is read: that of a caller who is refused is not kept in memory.
+  // Done before the body is read, so that the body of a refused caller is not kept in memory.
   const caller = await callerOf(request, route, asks)
   if (!('owner' in caller)) return refuse(request, caller)
   const { signal, leave } = departure(request)
@@ -139,7 +139,7 @@ async function serve(
   return toResponse(method === 'HEAD' ? { ...answer, body: null } : answer, leave)
 }
 
-/** A client's leaving: servers tell it by the signal of the request, or by no longer reading the answer. */
+/** Detects that a client has disconnected: servers abort the signal of the request, or stop reading the answer. */
 function departure(request: Request): { readonly signal: AbortSignal; readonly leave: () => void } {
   const controller = new AbortController()
   const leave = () => controller.abort()
@@ -155,7 +155,7 @@ async function readText(request: Request, limit: number): Promise<string> {
   }
   assertUncoded(request.headers.get('content-encoding'))
   const bytes = await readBytes(request, limit).catch(error => {
-    // Who leaves while it sends has made no error of ours; nobody reads the answer.
+    // A client that disconnects while it sends is not our error, and nobody reads the answer.
     throw hasLeft(request, error) ? problemError('invalid-request', 'Its body did not come to its end.') : error
   })
   return readUtf8(bytes)
@@ -182,7 +182,7 @@ function toResponse({ status, headers, body }: HttpResponse, left?: () => void):
   return new Response(toStream(body, left), { status, headers })
 }
 
-/** A stream that asks for the next piece when the last one was taken, and tells when its reader has left. */
+/** A stream that requests the next piece when the last one was read, and reports when its reader has stopped. */
 function toStream(
   pieces: AsyncIterable<string | Uint8Array>,
   left: (() => void) | undefined,

@@ -39,7 +39,7 @@ export function fetchHandler(
   checkOptions('fetchHandler()', options, WEB_SERVER_OPTIONS, RENAMED_API_OPTIONS)
   const addresses = new WeakMap<Request, string>()
   const originOf = (request: Request): Origin => ({
-    // In HTTP/2 there is no header Host, and the server makes the URL of what stands for it.
+    // HTTP/2 has no Host header; the server has put its counterpart, `:authority`, into the URL.
     headers: { host: new URL(request.url).host, ...Object.fromEntries(request.headers) },
     address: addresses.get(request),
   })
