@@ -56,12 +56,16 @@ export interface Repeatable extends CallOptions {
   readonly statusUrl?: string
 }
 
-/** By the constructor: `URL.canParse` is wrong in Node 22 once it is hot, and not all browsers have `URL.parse`. */
-function parse(url: string | URL, page?: string): URL | undefined {
+/**
+ * By the constructor: `URL.canParse` is wrong in Node 22 once it is hot, and not all browsers have `URL.parse`.
+ *
+ * @throws {TypeError} that says what is wrong with `baseUrl`
+ */
+function parse(url: string | URL, page: string | undefined, fault: string): URL {
   try {
     return new URL(url, page)
   } catch {
-    return undefined
+    throw new TypeError(`baseUrl ${fault}: "${url}".`)
   }
 }
 
@@ -73,13 +77,11 @@ export function createApi({
   fetch = globalThis.fetch,
   signal,
 }: ClientOptions): Api {
-  if (parse(baseUrl, 'http://page') === undefined) throw new TypeError(`baseUrl is not a URL: "${baseUrl}".`)
-  // Resolved only when it is needed: a server that renders or builds a page loads this module too.
+  parse(baseUrl, 'http://page', 'is not a URL')
+  // Resolved when it is needed: servers that render or build a page load its modules too.
   const base = () => {
     const page = (globalThis as { readonly location?: { readonly href: string } }).location?.href
-    if (parse(baseUrl, page) === undefined)
-      throw new TypeError(`baseUrl must be absolute outside a page, not "${baseUrl}".`)
-    return new URL(`${baseUrl}`.replace(/\/*$/, '/'), page)
+    return parse(`${baseUrl}`.replace(/\/*$/, '/'), page, 'must be absolute outside a page')
   }
   return {
     get base() {
