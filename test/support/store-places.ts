@@ -13,7 +13,7 @@ export function storePlaces(): readonly (readonly [name: string, placeFor: (lab:
   const sqlite = ['SQLite', (lab: TestContext) => `sqlite:${lab.file()}`] as const
   const postgres = ['PostgreSQL', () => `${database.url}?schema=${database.nextSchema()}`] as const
   const cosmos = ['Cosmos DB', () => `${account.server.endpoint}#${account.container().id}`] as const
-  return atLength([sqlite, postgres], [sqlite, postgres, cosmos])
+  return atLength([sqlite], [sqlite, postgres, cosmos])
 }
 
 /** An open store at a place. */

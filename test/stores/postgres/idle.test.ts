@@ -64,10 +64,10 @@ it(`${FLEET} processes look about as often as one does, and find what becomes du
   const before = alone.sweeps
   await until(() => alone.sweeps > before + 6)
   const [aloneFrom, fleetFrom] = [{ ...alone }, { ...fleet }]
-  await until(() => alone.sweeps > aloneFrom.sweeps + 20)
+  await until(() => alone.sweeps > aloneFrom.sweeps + 12)
   for (const kind of ['claims', 'sweeps'] as const) {
     const ratio = (fleet[kind] - fleetFrom[kind]) / (alone[kind] - aloneFrom[kind])
-    expect(ratio, `of ${kind}`).toBeLessThan(FLEET / 2)
+    expect(ratio, `of ${kind}`).toBeLessThan(0.75 * FLEET)
   }
   const id = (await waybills[0]?.operations.submit(orders, { input: 1, delay: '2s' }))?.operation.id ?? ''
   await until(async () => (await waybills[1]?.store.read(id))?.status === 'completed')
