@@ -5,27 +5,27 @@ import type { LogLine, RecordedError } from './operation-store.ts'
 /** Everything that a store keeps of one operation. */
 export interface Dump {
   readonly operation: Operation
-  /** JSON; null where there is none, or it is purged. */
+  /** JSON; null if there is none, or it was purged. */
   readonly input: string | null
   readonly output: string | null
-  /** Names and their JSON, in any order. */
+  /** Names of steps with their outcomes as JSON, in any order. */
   readonly steps: readonly (readonly [name: string, value: string])[]
   readonly logs: readonly LogLine[]
   /** What attempts threw, in the order of the attempts. */
   readonly errors: readonly RecordedError[]
-  /** When its payloads, or its record, are to be deleted, in milliseconds since the epoch. */
+  /** When its payloads, or after those its record, will be deleted, in milliseconds since the epoch. */
   readonly purgeAt: number | null
   /**
-   * The parts that the store should have and does not find, such as a blob that another program deleted; undefined
-   * where the dump is complete. {@link Archive.restore} ignores it.
+   * The parts that are missing in the store although the record refers to them, such as a blob that another program
+   * deleted; undefined if the dump is complete. {@link Archive.restore} ignores it.
    */
   readonly missing?: readonly DumpPart[]
 }
 
-/** What is kept beside an operation's record. */
+/** The parts of an operation besides its record. */
 export type DumpPart = 'input' | 'output' | 'steps' | 'logs' | 'errors'
 
-/** What copies need: reads and writes operations whole. */
+/** What copies need: reads and writes whole operations. */
 export interface Archive {
   /**
    * Reads everything that is kept of operations, in the order of their ids, tombstones included: at most `limit` (1 to
@@ -34,8 +34,8 @@ export interface Archive {
   dump(after: string | undefined, limit: number): Promise<readonly Dump[]>
 
   /**
-   * Writes operations as they were dumped, over what is kept under their ids. Their times stay as they are.
-   * Rejects where an idempotency key belongs to another operation here.
+   * Writes dumped operations. An operation that has the same id is replaced. All times stay as they are. Rejects if an
+   * idempotency key belongs to another operation of this store.
    */
   restore(dumps: readonly Dump[]): Promise<void>
 }

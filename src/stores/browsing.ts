@@ -1,11 +1,17 @@
-/** Which operations a {@link BrowseQuery} means: stores narrow them down as they can, and this decides. */
+/**
+ * Decides which operations match a {@link BrowseQuery}. A store may narrow them down first, as far as its indexes
+ * allow.
+ */
 import type { Operation } from '../model/operation.ts'
 import type { BrowseQuery } from './store.ts'
 
-/** An id may say an earlier or a later time than its record by this much: processes and stores have clocks of their own. */
+/**
+ * The time in an id may differ from the time in its record by this much, since processes and stores have different
+ * clocks.
+ */
 const ID_SLACK_MS = 3_600_000
 
-/** Whether an operation is one of those that are looked for, as far as its record tells: what is in its input is not. */
+/** Whether an operation matches a query, as far as its record shows. The input is not searched here. */
 export function fitsQuery(query: BrowseQuery, operation: Operation): boolean {
   const { type, owner, status, problem, createdAfter, createdBefore, key, execution, holder, tag, search } = query
   return (
@@ -23,7 +29,7 @@ export function fitsQuery(query: BrowseQuery, operation: Operation): boolean {
   )
 }
 
-/** The query without its search, where the store has decided on that: of an operation whose input is searched. */
+/** The query without `search`, for an operation whose input is searched: there the store has decided on the search. */
 export function decided(query: BrowseQuery, { type }: Operation): BrowseQuery {
   return query.searchInputOf?.includes(type) ? { ...query, search: undefined } : query
 }
@@ -37,22 +43,22 @@ function isFound(search: string, { id, idempotencyKey, owner, tags }: Operation)
   return [id, idempotencyKey ?? '', owner, ...Object.values(tags ?? {})].some(text => lowerAscii(text).includes(part))
 }
 
-/** What the JSON of tags holds where they have this one: the text, whose rest is for {@link fitsQuery}. */
+/** A string that the JSON of tags contains if they include this tag. {@link fitsQuery} then checks the tag exactly. */
 export function tagText({ name, value }: { readonly name: string; readonly value: string }): string {
   return `${JSON.stringify(name)}:${JSON.stringify(value)}`
 }
 
-/** What the JSON of tags holds where one of them has this part. */
+/** A string that the JSON of tags contains if one of them contains the search string. */
 export function partText(search: string): string {
   return JSON.stringify(search).slice(1, -1)
 }
 
-/** As databases do it whatever their locale: letters from A to Z alone. */
+/** Converts to lower case as databases do in every locale: only the letters A to Z. */
 export function lowerAscii(text: string): string {
   return text.replaceAll(/[A-Z]+/g, letters => letters.toLowerCase())
 }
 
-/** The ids between which the operations of a query lie: from `first` on, and before `before`. Ids begin with the time. */
+/** The range of ids of a query: from `first` on, and before `before`. Ids begin with the time. */
 export function idBounds(query: BrowseQuery): { readonly first?: string; readonly before?: string } {
   const { createdAfter, createdBefore, after } = query
   const end = createdBefore === undefined ? undefined : idAt(createdBefore + ID_SLACK_MS)
@@ -63,7 +69,7 @@ export function idBounds(query: BrowseQuery): { readonly first?: string; readonl
   }
 }
 
-/** The first id of a moment. */
+/** The first id of a millisecond. */
 function idAt(at: number): string {
   const digits = Math.min(Math.max(Math.floor(at), 0), 2 ** 48 - 1)
     .toString(16)
@@ -72,8 +78,9 @@ function idAt(at: number): string {
 }
 
 /**
- * Whether a query says more than since when, where to begin and how much: only then operations are passed over, except for
- * the few whose id says a later time. An end in time passes over those whose id may be that of an earlier operation.
+ * Whether a query skips some of the operations that it reads. It does so if it has any condition besides
+ * `createdAfter`, `after` and `limit`. A `createdBefore` skips operations too: the range of ids includes some that were
+ * accepted later.
  */
 export function isFiltered({
   createdBefore,

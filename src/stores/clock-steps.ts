@@ -1,23 +1,30 @@
 /**
- * Steps of a store's clock, such as an administrator, a correction by NTP or a machine that wakes up makes. Leases and
- * due times are kept by that clock; a step is seen by comparing it with the monotonic clock of this process.
+ * Detects steps of a store's clock. They are caused by an administrator, by NTP, or by a machine that wakes up. Leases
+ * and due times are measured by that clock; a step is detected by a comparison with the monotonic clock of this
+ * process.
  */
 
-/** What a look at the clock has found. */
+/** The result of a look at the clock. */
 export interface ClockLook {
   /**
-   * How many whole milliseconds the clock was set forward since leases may have been written. A lease has run out when it has
-   * by the clock less these: its holder has not had its time.
+   * How far the clock was set forward after the current leases may have been written, in whole milliseconds. Leases
+   * last longer by this much, since otherwise their holders would have had less time than agreed.
    */
   readonly aheadMs: number
-  /** Whether due times may have been written by a clock that has been set back since: from the first look, and from a step back, until {@link ClockSteps.noteRescheduled}. */
+  /**
+   * Whether the clock may have been set back after due times were written. True from the first look, and from each step
+   * back, until {@link ClockSteps.noteRescheduled} is called.
+   */
   readonly mayBeBack: boolean
 }
 
-/** Two clocks differ by less, in milliseconds; and by less than this part of the time between two looks. */
+/**
+ * A smaller difference between the two clocks, in milliseconds, is not a step; neither is a difference below this part
+ * of the time between two looks.
+ */
 const TOLERANCE_MS = 1000
 const TOLERANCE_SHARE = 1 / 1000
-/** How long holders have to renew by the new time, in milliseconds, unless longer leases are known. */
+/** How long holders have to renew their leases by the new time, in milliseconds, unless longer leases are known. */
 const RENEWED_WITHIN_MS = 60_000
 
 export class ClockSteps {
@@ -25,7 +32,7 @@ export class ClockSteps {
   #seen: { readonly now: number; readonly at: number } | undefined
   #renewedWithinMs = RENEWED_WITHIN_MS
   #aheadMs = 0
-  /** At first too: the clock may have been set back while no process ran. */
+  /** True at first: the clock may have been set back while no process ran. */
   #mayBeBack = true
   #aheadUntil = 0
 
@@ -34,12 +41,12 @@ export class ClockSteps {
     this.#monotonic = monotonic
   }
 
-  /** A lease of this length was asked for. */
+  /** Notes that a lease of this length was requested. */
   noteLease(leaseMs: number): void {
     this.#renewedWithinMs = Math.max(this.#renewedWithinMs, leaseMs)
   }
 
-  /** Every due time that an older clock wrote is in order again: until then each look says that there may be some. */
+  /** Notes that all due times from before a step back have been corrected. */
   noteRescheduled(): void {
     this.#mayBeBack = false
   }

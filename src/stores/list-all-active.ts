@@ -1,7 +1,7 @@
 /** Reads every active operation, page by page. */
 import type { ActiveOperation, ActiveQuery, WorkQueue } from './store.ts'
 
-/** How many are read at once. */
+/** How many are read by one call. */
 const PAGE = 1000
 
 /** All unfinished operations that a process or an execution has, or those of one holder, in the order of their ids. */

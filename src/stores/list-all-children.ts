@@ -1,4 +1,4 @@
-/** All children of an operation that are in one state. */
+/** Lists all children of an operation that are in one state. */
 import type { ChildrenQuery, OperationStore } from './store.ts'
 
 /** How many ids one call lists. */

@@ -3,7 +3,7 @@ import type { Change, Operation } from '../model/operation.ts'
 import { hasJustEnded } from '../model/state-machine.ts'
 import type { Store } from './store.ts'
 
-/** Receives the reports. It delays nothing, and must not throw. */
+/** Receives the reports. The store does not wait for it. It must not throw. */
 export interface StoreObserver {
   /** Called with each operation that was accepted, and was not known before. */
   accepted?(operation: Operation): void
@@ -53,10 +53,13 @@ export function observed(store: Store, observers: readonly StoreObserver[]): Sto
   }
 }
 
-/** More are not remembered: an outcome that is not sent again was given up. */
+/** The most outcomes that are remembered. An outcome that is never sent again stays here until it is displaced. */
 const MOST_UNANSWERED = 1000
 
-/** Outcomes whose write has failed, though it may have been done: sent again, it is then refused. */
+/**
+ * Outcomes whose write failed without a clear answer: it may have been done. If the outcome is then sent again, the
+ * store refuses it.
+ */
 class UnansweredOutcomes {
   readonly #store: Pick<Store, 'read'>
   readonly #report: (operation: Operation, kind: Change['kind']) => void
@@ -82,7 +85,10 @@ class UnansweredOutcomes {
     return change.kind === 'finish' && this.#attempts.get(id) === change.attempt
   }
 
-  /** Reports the outcome where the record has it. A report that fails is lost, as one of a process that dies. */
+  /**
+   * Reports the outcome if the record shows that it was written. A report that fails is lost, like that of a process
+   * that dies.
+   */
   async report(id: string, change: Change): Promise<void> {
     const attempt = this.#attempts.get(id)
     this.#attempts.delete(id)

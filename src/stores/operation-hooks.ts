@@ -1,4 +1,4 @@
-/** Calls of the program that runs a composition, for what this process records itself. */
+/** Calls functions of the user (hooks) for changes that this process records. */
 import type { Operation } from '../model/operation.ts'
 import type { StoreObserver } from './observed.ts'
 
@@ -10,10 +10,10 @@ export interface OperationHooks {
 }
 
 /**
- * The observer of a store that calls hooks for operations of some types. A call that fails changes nothing. Undefined
- * where there are no hooks.
+ * Makes an observer of a store that calls hooks for operations of some types. A hook that fails has no effect on the
+ * operation. Returns undefined if there are no hooks.
  *
- * @param onError is told what a call threw
+ * @param onError called with what a hook threw
  */
 export function hooksObserver(
   { onAccepted, onFinished, onFailed }: OperationHooks,

@@ -6,13 +6,13 @@ import type { Submission, SubmissionLimits } from '../model/submission.ts'
 /** The answer to a submission. */
 export type Acceptance =
   | { readonly kind: 'accepted'; readonly operation: Operation }
-  /** The idempotency key is known: this is the operation it made, also where the fingerprint differs. */
+  /** The idempotency key was used before: this is the operation that it created, even if the fingerprint differs. */
   | { readonly kind: 'known'; readonly operation: Operation }
-  /** Nothing was written: its key is not known, and one more operation would exceed this limit. */
+  /** Nothing was written: the key is new, and one more operation would exceed this limit. */
   | { readonly kind: 'refused'; readonly limit: keyof SubmissionLimits }
 
 /**
- * Returns the operation of an acceptance, of a submission that has no limits or kept them.
+ * Returns the accepted operation of a submission that has no limits, or is within them.
  *
  * @throws {Error} when it was refused
  *
@@ -30,7 +30,7 @@ export interface Lease {
   readonly attempt: number
 }
 
-/** What an attempt writes beside its operation. */
+/** What an attempt writes besides the record of its operation. */
 export type Note =
   | { readonly kind: 'step'; readonly name: string /** JSON. */; readonly value: string }
   | { readonly kind: 'log'; readonly level: string; readonly message: string }
@@ -54,8 +54,8 @@ export interface RecordedError {
 export const LOG_LIMIT = 1000
 
 /**
- * Which operations to list: newest first, by their ids or by their acceptance. These differ only where several processes
- * make ids at about the same time.
+ * Which operations to list: newest first, either by id or by time of acceptance. The two orders differ only if several
+ * processes create ids at about the same time.
  */
 export interface ListQuery {
   readonly type: string
@@ -95,21 +95,24 @@ export interface ChildCounts {
  * A hint says as much as the store knows, so that a listener reads only the records that concern it.
  */
 export type Hint =
-  /** Operations of this type may be ready. */
+  /** Operations of this type may be ready to be claimed. */
   | { readonly kind: 'ready'; readonly type: string }
   /** This operation has changed in a way that no other kind names: it was claimed, has progressed, has a new log line. */
   | { readonly kind: 'changed'; readonly id: string }
-  /** This operation is running, or has an execution, and is to be canceled. */
+  /** A cancel was requested for this operation, which is running or has an execution. */
   | { readonly kind: 'cancel'; readonly id: string }
-  /** This operation has ended; as what, where the store has its record at hand: who waits for the end need not read it. */
+  /**
+   * This operation has ended. `operation` is its record, if the store has it at hand: then those who wait for the end
+   * need not read it.
+   */
   | { readonly kind: 'ended'; readonly id: string; readonly operation?: Operation | undefined }
-  /** Another process has just looked for something, and there was nothing to do. */
+  /** Another process has just looked for work of this kind and found nothing. */
   | { readonly kind: 'idle'; readonly look: string }
-  /** Something was written, for example by another process or by a sweep; the store does not know what. */
+  /** Something was written, such as by another process or a sweep; the store does not know what. */
   | { readonly kind: 'unknown' }
 
 /**
- * The hints about an operation that the store has changed, except that it may be ready.
+ * The hints about an operation that the store has changed, except the hint `ready`.
  *
  * @example
  * for (const hint of changeHints(operation)) console.log(hint.kind)
@@ -128,7 +131,7 @@ export function changeHints({
   return hints.length > 0 ? hints : [{ kind: 'changed', id }]
 }
 
-/** An operation, and its output as JSON where it has one. */
+/** An operation, and its output as JSON if it has one. */
 export interface WithOutput {
   readonly operation: Operation
   readonly output?: string
@@ -137,26 +140,26 @@ export interface WithOutput {
 /** What the service needs: accepts operations, reads and changes them, and reports what happens to them. */
 export interface OperationStore {
   /**
-   * Makes a submission durable. Of equal idempotency keys of one owner and type, one is accepted.
+   * Makes a submission durable. Of several submissions with the same idempotency key, owner and type, one is accepted.
    *
    * The store checks the limits of a submission where it writes it. A known key, or a known id, is answered before any
-   * limit is checked, and takes no place of another submission. Submissions through one store never exceed a limit; the
+   * limit is checked, and does not count toward a limit. Submissions through one store never exceed a limit; the
    * documentation of a store says how exact the limit is when several processes submit at once. Without limits nothing
    * is counted.
    */
   accept(submission: Submission): Promise<Acceptance>
 
   /**
-   * Does the same within a transaction that the caller has begun on a client of the store's own kind: the operation
-   * exists once that is committed, and only then. Uses that client alone. Does not count what other transactions have
-   * not committed toward the limits. A store that cannot join a transaction leaves this method out.
+   * Accepts within a transaction that the caller has begun on a client for the same kind of database: the operation
+   * exists once the transaction is committed, and only then. Uses only that client. Operations that other transactions
+   * have not committed do not count toward the limits. A store that cannot join a transaction leaves this method out.
    */
   acceptWithin?(submission: Submission, transaction: unknown): Promise<Acceptance>
 
   /** Reads an operation; undefined where there is none. */
   read(id: string): Promise<Operation | undefined>
 
-  /** Finds the operation that an idempotency key has made; undefined where there is none. */
+  /** Finds the operation that an idempotency key has created; undefined if there is none. */
   findByKey(type: string, owner: string, key: string): Promise<Operation | undefined>
 
   /** Reads the input or the output as JSON; undefined where there is none. */
@@ -168,13 +171,13 @@ export interface OperationStore {
    */
   readWithOutput?(id: string): Promise<WithOutput | undefined>
 
-  /** Applies a change. Undefined where there is no such operation, or it refused the change. */
+  /** Applies a change. Undefined if there is no such operation, or the state machine refuses the change. */
   change(id: string, change: Change): Promise<Operation | undefined>
 
   /** Appends a step or a log line, in order. False where the attempt no longer owns the operation. */
   appendNote(lease: Lease, note: Note): Promise<boolean>
 
-  /** Reads the recorded steps: from name to JSON. */
+  /** Reads the recorded steps: from the name to the outcome as JSON. */
   steps(id: string): Promise<ReadonlyMap<string, string>>
 
   /** Reads log lines after a sequence number, at most 1,000. */
@@ -182,7 +185,8 @@ export interface OperationStore {
 
   /**
    * Reads what attempts threw, in the order of the attempts: the `error` of each outcome that was recorded with one. It
-   * is deleted with the payloads. For operators: no answer to a client may hold it, and no other method reads it.
+   * is deleted with the payloads. Only for operators: no answer to a client may contain it, and no other method reads
+   * it.
    */
   errors(id: string): Promise<readonly RecordedError[]>
 

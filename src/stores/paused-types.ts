@@ -1,9 +1,9 @@
 /**
- * Operation types that are paused: their operations stay in the queue, and nothing claims them. A pause is itself an
- * operation, of a type that nobody serves and with a tag that names what is paused, so it is as durable as all others in
- * every store, and a store needs nothing for it. It is ended by a cancel.
+ * Operation types that are paused: their operations stay in the queue, and nothing claims them. A pause is an operation
+ * itself: its type has no handler, and a tag names the paused type. So a pause is as durable as every operation, and
+ * stores need no code for it. A cancel ends the pause.
  *
- * Each process knows of pauses by reading them when a hint says that one may have come or gone, and now and then.
+ * Each process reads the pauses when a hint says that one may have begun or ended, and from time to time.
  */
 import { fingerprint } from '../model/json.ts'
 import type { Operation } from '../model/operation.ts'
@@ -20,19 +20,19 @@ export const OPERATOR = ''
 /** The tag that names the paused type. */
 const TAG = 'type'
 
-/** How long a process may not know of a pause when no hint comes, in milliseconds. */
+/** How long a process may miss a pause if no hint arrives, in milliseconds. */
 const EVERY_MS = 5000
-/** Hints that do not say what changed may be frequent. */
+/** The pace of reads, since hints that do not say what changed may be frequent. */
 const PACE = { everyMs: 200, share: 0.02 }
-/** More are not looked at. */
+/** The most pauses that are read. */
 const MOST = 1000
 
-/** Lists the pauses that hold. */
+/** Lists the pauses that are in effect. */
 export async function listPauses(store: Pick<OperationStore, 'list'>): Promise<readonly Operation[]> {
   return await store.list({ type: PAUSES.name, owner: OPERATOR, status: 'pending', limit: MOST })
 }
 
-/** The type that a pause is of. */
+/** The type that a pause stops. */
 export function pausedType({ tags }: Pick<Operation, 'tags'>): string {
   return tags?.[TAG] ?? ''
 }
@@ -47,7 +47,7 @@ export class PausedTypes {
   readonly #loop: Loop
   readonly #look: SharedLook
   readonly #reading = new PacedTask(() => this.#loop.wake(), PACE)
-  /** From the id of a pause to its type. */
+  /** From the id of a pause to the paused type. */
   #pauses: ReadonlyMap<string, string> = new Map()
   #types: ReadonlySet<string> = new Set()
   readonly #listeners = new Set<(hint: Hint) => void>()
@@ -69,7 +69,7 @@ export class PausedTypes {
     return this.#types
   }
 
-  /** Knows all pauses when it resolves. */
+  /** Reads the pauses. When it resolves, all of them are known. */
   async start(): Promise<void> {
     this.#unwatch = this.#store.watch(hint => this.#hinted(hint))
     await this.refresh()
@@ -84,13 +84,16 @@ export class PausedTypes {
     await this.#loop.stop()
   }
 
-  /** A process that knows the same pauses need not read them again. */
+  /**
+   * Reads the pauses. The name of the look contains what was found, so only processes that know the same pauses
+   * postpone theirs.
+   */
   async #turn(): Promise<void> {
     await this.refresh()
     this.#look.looked(`pauses ${fingerprint([...this.#pauses.keys()])}`, { foundNothing: true })
   }
 
-  /** Reads the pauses now. */
+  /** Reads the pauses at once. */
   async refresh(): Promise<void> {
     const before = this.#types
     this.#pauses = new Map((await listPauses(this.#store)).map(pause => [pause.id, pausedType(pause)]))
@@ -101,7 +104,10 @@ export class PausedTypes {
     }
   }
 
-  /** The store as those see it who take work from it: without what is paused. A resumed type is hinted at as ready. */
+  /**
+   * The store as workers and launchers see it: without paused types. When a type is resumed, it hints that the type may
+   * be ready.
+   */
   without<Taken extends Store>(store: Taken): Taken {
     return {
       ...store,

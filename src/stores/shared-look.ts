@@ -1,23 +1,24 @@
 /**
- * Has the processes of a fleet look one after another. A process whose look finds nothing tells the others, and they put
- * theirs off: where nothing is to be done, all of them together look about as often as one would.
+ * Makes the processes of a fleet look for work one after another. A process whose look finds nothing notifies the
+ * others, and they postpone their own look. So while there is nothing to do, all of them together look about as often
+ * as one process would.
  *
- * Nothing becomes late: one process looks in each interval, and a process that finds something notifies nobody. A notification is a hint, as
- * everything is that other processes say: a loop puts no look off for long, whatever comes.
+ * Nothing becomes late: one process looks in each interval, and a process that finds something notifies nobody. A
+ * notification is only a hint: whatever arrives, a loop does not postpone its look for long.
  *
- * Where each look is paid for and processes do not notify each other, the store says how long nothing has happened, and
- * looks for what only time brings rest for a part of that.
+ * In a store where each look costs money and processes do not notify each other, the store knows how long nothing has
+ * happened. Looks for work that only the passing of time can bring then rest for a part of that time.
  */
 import type { Loop } from '../util/loop.ts'
 import type { Hint, OperationStore, WorkQueue } from './store.ts'
 
-/** What a {@link SharedLook} tells others by, and is told. */
+/** The part of a store through which a {@link SharedLook} notifies other processes and is notified. */
 export type LookStore = Pick<OperationStore, 'watch'> & Pick<WorkQueue, 'tellIdle'>
 
 export class SharedLook {
   readonly #store: LookStore
   readonly #loop: Loop
-  /** What the last look of this process was for, where it found nothing. */
+  /** What the last look of this process was for, if it found nothing. */
   #found: string | undefined
   #saidAt = Number.NEGATIVE_INFINITY
   #unwatch: () => void = () => {}
@@ -36,10 +37,10 @@ export class SharedLook {
   }
 
   /**
-   * Called after each look. Tells others of one that found nothing, unless that was said lately.
+   * Called after each look. Notifies other processes of a look that found nothing, unless it did so recently.
    *
-   * @param look what was looked for; those who look for the same put their look off
-   * @param found `isUrgent`: what it looks for is waited for, so it never rests
+   * @param look what was looked for; other processes postpone their look for the same
+   * @param found `isUrgent`: someone waits for the result of the look, so it never rests
    */
   looked(look: string, { foundNothing, isUrgent = false }: { foundNothing: boolean; isUrgent?: boolean }): void {
     this.#found = foundNothing ? look : undefined

@@ -1,15 +1,16 @@
 /**
- * The contract of a store: what keeps operations durably. The folders beside this file hold the implementations, and
- * `waybill/testing` the suite that each of them passes. It has four parts by who uses them, each in a file beside this one:
- * {@link OperationStore}, {@link WorkQueue}, {@link OperatorStore} and {@link Archive}.
+ * The contract of a store, which keeps operations durably. The folders beside this file hold the implementations, and
+ * `waybill/testing` the suite that each of them passes. It has four parts, one for each kind of user, each in a file
+ * beside this one: {@link OperationStore}, {@link WorkQueue}, {@link OperatorStore} and {@link Archive}.
  *
  * Rules for every method:
  * - What a promise has confirmed survives a crash of any process, and every reader sees it.
- * - All times are taken from the store's clock, inside the store.
- * - A rejection means that the outcome is unknown: it may have been written. Every write can be
- *   repeated without harm, since ids, versions and attempts decide it.
+ * - All times are read from the store's clock, inside the store.
+ * - A rejection means that the outcome is unknown: the write may have been made. Every write can be repeated without
+ *   harm, since it is conditional on ids, versions and attempts.
  * - One failing write never fails another.
- * - A record, or an idempotency key, that another transaction holds delays no other one by more than one round trip.
+ * - A record or idempotency key that another transaction has locked delays writes of other records by at most one round
+ *   trip.
  */
 import type { Archive } from './archive.ts'
 import type { OperationStore } from './operation-store.ts'
@@ -60,24 +61,27 @@ export {
   type WorkQueue,
 } from './work-queue.ts'
 
-/** What is known of how a process will use a store. */
+/** What is known about how a process will use a store. */
 export interface StoreUse {
-  /** Few writes, and then the process ends: what takes long to start and only pays for many is not started. */
+  /**
+   * The process makes few writes and then ends: the store need not start things, such as a thread, that pay off only
+   * for many writes.
+   */
   readonly brief?: boolean
 }
 
 /** Keeps operations durably. */
 export interface Store extends OperationStore, WorkQueue, OperatorStore, Archive {
   /**
-   * Prepares the store: connects, migrates, checks. Called once, before all else.
+   * Prepares the store: connects, migrates, checks. Called once, before all other methods.
    *
-   * @param use what is known of its use; a store may ignore it
+   * @param use what is known about its use; a store may ignore it
    */
   open(use?: StoreUse): Promise<void>
 
   /**
-   * Proves that a write would be durable now, by a small write that changes no operation: rejects where the disk is
-   * full or the database takes no writes. Callers keep its frequency low. Without it, reads alone tell whether the
+   * Proves that a write would be durable now, by a small write that changes no operation: rejects if the disk is full
+   * or the database does not accept writes. Callers call it rarely. Without this method, only reads show whether the
    * store works.
    */
   check?(): Promise<void>

@@ -1,24 +1,27 @@
-/** Records as stores keep them, read back: those of older versions lack members, and a long history is parsed late. */
+/**
+ * Reads records as stores keep them. Those of older versions lack members, and a long history is parsed only when it is
+ * needed.
+ */
 import { type Attempt, HISTORY_LIMIT, type Operation } from '../model/operation.ts'
 import type { Status } from '../model/protocol.ts'
 import type { ChildCounts } from './store.ts'
 
-/** An ended attempt as a store has kept it: one that an older version wrote names no engine. */
+/** An ended attempt as a store has kept it. If an older version wrote it, it has no engine. */
 export type KeptAttempt = Omit<Attempt, 'engine'> & Partial<Pick<Attempt, 'engine'>>
 
-/** The history that a store has kept, whatever the version that wrote it. */
+/** The history that a store has kept, whichever version wrote it. */
 export function historyOf(kept: readonly KeptAttempt[]): readonly Attempt[] {
   return kept.every(saysEngine) ? kept : kept.map(attempt => ({ ...attempt, engine: attempt.engine ?? null }))
 }
 
 /**
- * Text of this length or less is parsed at once. What is parsed late needs a getter of its own, which takes more memory
- * than a record, and time with each copy: that pays for a long history alone, at which a status, a list or a wait does
- * not look.
+ * A history of at most this many characters is parsed at once. A longer one is parsed by a getter when it is needed.
+ * The getter takes more memory than a record, and time at each copy of it, so it pays off only for a long history.
+ * Statuses, lists and waits do not read the history.
  */
 const SHORT_HISTORY = 2000
 
-/** The operation with the history that a store has kept as text, and with an attempt behind that. Changes `operation`. */
+/** Adds the history that a store has kept as text to a record, followed by one more attempt. Changes `operation`. */
 export function withHistory(operation: Fields, text: string | null, last?: Attempt): Operation {
   const read = () => {
     const kept = text === null ? [] : parseHistory(text)
@@ -32,8 +35,8 @@ export function withHistory(operation: Fields, text: string | null, last?: Attem
 type Fields = Omit<Operation, 'history'>
 
 /**
- * The attempts before the last one, where the record itself says all about that but its holder: of a completed
- * operation. Undefined where it does not, and the whole history is to be kept.
+ * For a completed operation whose record contains everything about its last attempt except the holder: the attempts
+ * before that one. Undefined for all others, whose whole history must be kept.
  */
 export function earlierAttempts(operation: Operation): readonly Attempt[] | undefined {
   if (operation.status !== 'completed') return undefined
@@ -43,7 +46,7 @@ export function earlierAttempts(operation: Operation): readonly Attempt[] | unde
   return isSame(last, completedAttempt(operation, last.holder)) ? history.slice(0, -1) : undefined
 }
 
-/** Written out: it is asked of each operation that completes. */
+/** Each member is written out for speed: it runs for each operation that completes. */
 function isSame(one: Attempt, other: Attempt): boolean {
   return (
     one.number === other.number &&
@@ -57,7 +60,10 @@ function isSame(one: Attempt, other: Attempt): boolean {
   )
 }
 
-/** The record of a completed operation of which the holder of the last attempt was kept, and the attempts before it. Changes `fields`. */
+/**
+ * Restores the record of a completed operation from the holder of its last attempt and the attempts before that.
+ * Changes `fields`.
+ */
 export function withCompletedAttempt(fields: Fields, holder: string, earlier: string | null): Operation {
   const last = completedAttempt(fields, holder)
   return withHistory(Object.assign(fields, { holder: null }), earlier, last)
@@ -90,17 +96,20 @@ function saysEngine(attempt: KeptAttempt): attempt is Attempt {
   return attempt.engine !== undefined
 }
 
-/** What few records have: a store may leave it out, and older versions did. */
+/** Members that few records have. A store may leave them out, and older versions did. */
 type RareMember = 'deadline' | 'waits' | 'tags' | 'retryOf' | 'retriedBy' | 'parent' | 'familyDue'
 
-/** A record as a store has kept it whole: that of an older version names no engine. */
+/** A whole record as a store has kept it. If an older version wrote it, it has no engine. */
 export type KeptOperation = Omit<Operation, 'engine' | 'history' | RareMember> & {
   readonly engine?: string | null
 } & Partial<Pick<Operation, RareMember>> & {
     readonly history: readonly KeptAttempt[]
   }
 
-/** The record that a store has kept, whatever the version that wrote it: one that takes the execution out may leave its engine behind. */
+/**
+ * The record that a store has kept, whichever version wrote it. A version that removes an execution may leave its
+ * engine in place.
+ */
 export function operationOf(kept: KeptOperation): Operation {
   const engine = kept.execution === null ? null : (kept.engine ?? null)
   const { deadline = null, waits = null, tags = null, retryOf = null, retriedBy = null } = kept

@@ -1,6 +1,6 @@
 /**
- * A store whose calls have a time limit, and reject where they would throw: a call that hangs, such as on a connection
- * whose other end is gone, must not hang a loop, a shutdown or a request with it.
+ * Gives the calls of a store a time limit, and turns thrown errors into rejections. A call that hangs, such as on a
+ * dead connection, must not make a loop, a shutdown or a request hang too.
  */
 
 import { TimeLimit } from '../util/time-limit.ts'
@@ -8,13 +8,13 @@ import type { Claim, Store } from './store.ts'
 
 type Call = (...args: unknown[]) => Promise<unknown>
 
-/** The methods without a limit: to open and to close takes its own time. */
+/** The methods without a limit: opening and closing may take long. */
 const UNLIMITED: ReadonlySet<string> = new Set<keyof Store>(['open', 'close'])
 
 /**
- * Limits the time of every call of a store but `open` and `close`. A method that throws rejects.
+ * Limits the time of every call of a store except `open` and `close`. A method that throws rejects instead.
  *
- * @param ms milliseconds; a call that takes longer rejects, and what it did is not known
+ * @param ms milliseconds; a call that takes longer rejects, and its outcome is unknown
  */
 export function withTimeout(store: Store, ms: number): Store {
   const limit = new TimeLimit(ms, 'The store did not answer in time.')
@@ -38,7 +38,10 @@ export function withTimeout(store: Store, ms: number): Store {
   }
 }
 
-/** The methods of a store are of a class, or its own: a method that the contract gains has a limit without another line here. */
+/**
+ * The methods of a store, from its class or its own members. A method that is added to the contract gets a limit
+ * without a change here.
+ */
 function methodNames(store: Store): string[] {
   const names = new Set<string>()
   let at: object | null = store
@@ -58,7 +61,10 @@ function promised<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
-/** What is claimed after the caller stopped waiting would be held until its lease ends: it is given back. */
+/**
+ * Hands back operations that were claimed after the caller had stopped waiting. Otherwise they would be blocked until
+ * their leases end.
+ */
 async function handBack(store: Store, late: Promise<Claim[]>): Promise<void> {
   const claims = await late.catch(() => [])
   for (const { operation } of claims) {

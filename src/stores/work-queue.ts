@@ -21,12 +21,15 @@ export type Renewal =
   | { readonly kind: 'held'; readonly cancelRequested: boolean }
   /** The attempt no longer owns the operation. */
   | { readonly kind: 'lost' }
-  /** Another transaction holds the record. Nothing was written: the lease still ends at its old time, and can be renewed until then. */
+  /**
+   * Another transaction has locked the record. Nothing was written: the lease still ends at its old time, and can be
+   * renewed until then.
+   */
   | { readonly kind: 'busy' }
 
-/** The state of a type's queue, from which estimates are made. */
+/** The state of the queue of a type. Estimates are made from it. */
 export interface QueueStats {
-  /** The ids of ready operations in the order of their claim, at most {@link QUEUE_READY_LIMIT}. */
+  /** The ids of ready operations in the order in which they are claimed, at most {@link QUEUE_READY_LIMIT}. */
   readonly ready: readonly string[]
   /** How many are ready, counted to at most {@link QUEUE_COUNT_LIMIT}. */
   readonly depth: number
@@ -41,14 +44,14 @@ export interface QueueStats {
 /** The most ids that {@link QueueStats} lists. */
 export const QUEUE_READY_LIMIT = 1000
 
-/** The number at which {@link QueueStats} stops to count. */
+/** The number at which {@link QueueStats} stops counting. */
 export const QUEUE_COUNT_LIMIT = 10_000
 
 /** Which ready operations to start executions for. */
 export interface ReserveRequest {
   readonly types: readonly string[]
   readonly limit: number
-  /** How long each is held back from other dispatchers, in milliseconds. */
+  /** How long other dispatchers do not get them, in milliseconds. */
   readonly holdMs: number
 }
 
@@ -60,7 +63,7 @@ export interface ActiveOperation {
   readonly attempt: number
   readonly holder: string | null
   readonly execution: string | null
-  /** What the execution was started on; null also where an older version recorded it. */
+  /** The engine of the execution; null also if an older version recorded the execution. */
   readonly engine: string | null
   readonly cancelRequested: boolean
 }
@@ -69,7 +72,7 @@ export interface ActiveOperation {
 export interface ActiveQuery {
   /** Only those of this holder. */
   readonly holder?: string | undefined
-  /** List what comes after this id. */
+  /** Continue after this id. */
   readonly after?: string | undefined
   /** 1 to 1,000. */
   readonly limit: number
@@ -77,34 +80,37 @@ export interface ActiveQuery {
 
 /** What a sweep did. */
 export interface SweepResult {
-  /** The operations whose lease or start deadline had run out, as they are then: ready again, or ended. */
+  /** The operations whose lease or deadline had passed, as they are after the sweep: ready again, or ended. */
   readonly expired: readonly Operation[]
   /** The ids of operations whose payloads, or whose record, were deleted, in any order. */
   readonly purged: readonly string[]
 }
 
-/** What workers and launchers need: claims operations, keeps leases, and ends what has run out. */
+/** What workers and launchers need: claims operations, renews leases, and ends operations whose time is over. */
 export interface WorkQueue {
   /** Whether a claim takes a round trip over a network: then workers with short attempts claim further ahead. Default false. */
   readonly isRemote?: boolean | undefined
 
   /**
-   * Begins the next attempt of ready operations: type by type in the order of the request, and within a type
-   * by priority, then in the order of their ids, which is that of their acceptance; those of one millisecond may be in
-   * any order. An operation whose `runAt` has passed is ready.
+   * Begins the next attempt of ready operations: type by type in the order of the request; within a type by priority,
+   * then by id, which is the order of acceptance. Operations of the same millisecond may come in any order. An
+   * operation whose `runAt` has passed is ready.
    */
   claim(request: ClaimRequest): Promise<Claim[]>
 
   /**
-   * Extends leases, all in one statement; the answers are in the order of the leases. A lease that has run out is
-   * still held until a sweep ends it. A record that another transaction holds does not delay the others.
+   * Extends leases, all in one statement; the answers are in the order of the leases. An expired lease can still be
+   * renewed until a sweep ends it. A record that another transaction has locked does not delay the others.
    */
   renew(leases: readonly Lease[], leaseMs: number): Promise<Renewal[]>
 
-  /** Takes ready operations to start executions for, and holds each back so that no other dispatcher starts one too. */
+  /**
+   * Takes ready operations in order to start executions for them, and reserves each of them so that no other dispatcher
+   * starts a second execution.
+   */
   reserveForLaunch(request: ReserveRequest): Promise<readonly Operation[]>
 
-  /** Lists unfinished operations that a process or an execution has; fewer than `limit` where no more follow. */
+  /** Lists unfinished operations that a process or an execution has. Fewer than `limit` means that no more follow. */
   listActive(query: ActiveQuery): Promise<readonly ActiveOperation[]>
 
   /** Lists the processes that hold running operations, each once, in any order. */
@@ -116,17 +122,21 @@ export interface WorkQueue {
   /** Lists ended operations whose webhook delivery is due, at most `limit`. */
   webhooksDue(limit: number): Promise<readonly Operation[]>
 
-  /** Lists ended operations whose parents are to be told, or whose children are to be looked after, at most `limit`. */
+  /** Lists ended operations whose parents must be notified, or whose children must be handled, at most `limit`. */
   familyDue(limit: number): Promise<readonly Operation[]>
 
-  /** Ends what has run out and deletes what has passed its retention, at most `limit` operations of each. */
+  /**
+   * Ends operations whose lease or deadline has passed, and deletes those that have passed their retention; at most
+   * `limit` operations of each.
+   */
   sweep(limit: number): Promise<SweepResult>
 
   /**
-   * Hints to other processes that this one has just looked for something and found nothing: the hint `idle`. A store
-   * where a look costs nothing leaves this method out.
+   * Sends the hint `idle` to other processes: this one has just looked for work and found nothing. A store where a look
+   * costs nothing leaves this method out.
    *
-   * @returns how long the next such look may wait, in milliseconds, as long as nothing happens; undefined for no longer than usual
+   * @returns how long the next such look may wait while nothing happens, in milliseconds; undefined: no longer than
+   * usual
    */
   tellIdle?(look: string): number | undefined
 }
