@@ -77,7 +77,7 @@ export function BulkDialog(props: {
           disabled={isRefused}
           onClick={() => void start()}
         >
-          {verb} {number === undefined ? '' : `${isAll ? '' : 'all, at least '}${count(number)}`}
+          {verb} {number === undefined ? '' : amount(number, isAll)}
         </button>
       }
     >
@@ -129,4 +129,10 @@ export function BulkDialog(props: {
       </div>
     </Dialog>
   )
+}
+
+/** How many a bulk run is for. Where not all were looked at, there may be more. */
+function amount(number: number, isAll: boolean): string {
+  if (isAll) return count(number)
+  return number === 0 ? 'all that fit' : `all, at least ${count(number)}`
 }

@@ -252,6 +252,8 @@ function Rows(props: {
         </table>
       </div>
       <End
+        // Another element below the first rows: one that they push down would jump.
+        key={items.length === 0 ? 'first' : 'further'}
         text={`${count(items.length)} of ${count(list.scanned)} looked at`}
         isLoading={state === 'loading'}
         isPaused={state === 'paused'}
