@@ -1,7 +1,7 @@
 /**
- * What operators do is recorded as operations: an act is durable before it is done, and ends with what became of it. An
- * act whose process dies in between is done by another process, so every act can be repeated without harm. An act on many
- * operations is an operation that works through them page by page, and goes on where it was.
+ * The acts of operators are recorded as operations: an act is durable before it is done, and ends with its outcome. If
+ * its process dies in between, another process does the act, so every act can be repeated without harm. An act on many
+ * operations works through them page by page, and continues where it stopped.
  */
 
 import { handler, type Job } from '../model/handler.ts'
@@ -22,46 +22,46 @@ import { holderName, type Worker } from '../worker/worker.ts'
 import { describeTarget, selectedOf } from './target.ts'
 import type { AuditEntry, BulkAction, BulkTarget } from './views.ts'
 
-/** What is done to one operation, one delivery or one operation type. */
+/** An act on one operation, one delivery or one operation type. */
 export interface Act {
   readonly action: BulkAction | 'event' | 'pause' | 'resume'
   readonly actor: string
   /** An id, or the name of a type. */
   readonly target: string
-  /** Of a retry: whether recorded steps are run again too. */
+  /** For a retry: whether recorded steps are run again, too. */
   readonly fresh?: boolean | undefined
-  /** Of a replay: a delivery that was accepted since then is the one, in milliseconds. */
+  /** For a replay: a delivery that was accepted since this time is the result, in milliseconds since the epoch. */
   readonly since?: number | undefined
-  /** Of an event: its name. */
+  /** For an event: its name. */
   readonly name?: string | undefined
   /**
-   * Of an event: what is sent. It is not recorded with the act, which is kept longer than many operations and after
-   * they are deleted: an act whose process dies before the event is sent fails.
+   * For an event: its value. It is not recorded with the act, since acts are kept longer than many operations, also
+   * after these are deleted. If the process dies before the event is sent, the act fails.
    */
   readonly value?: unknown
 }
 
-/** What a bulk run does to each operation that it comes upon. */
+/** The action of a bulk run on each operation. */
 interface BulkActs {
   readonly action: BulkAction
-  /** The types whose declarations it needs. Processes that do not declare them all leave it to others. */
+  /** The types whose declarations it needs. A process that does not declare all of them leaves the run to others. */
   readonly types: readonly string[]
 }
 
-/** What is done to many operations. */
+/** An act on many operations. */
 export interface Bulk extends BulkActs {
   readonly actor: string
   readonly target: BulkTarget
 }
 
-/** What became of an act. */
+/** The outcome of an act. */
 export interface Done {
   /** How many operations it was done to. */
   readonly count: number
   readonly detail?: string | undefined
-  /** The operation as it is then. */
+  /** The operation afterwards. */
   readonly operation?: Operation | undefined
-  /** Of a replay: the new delivery. */
+  /** For a replay: the new delivery. */
   readonly delivery?: Delivery | undefined
 }
 
@@ -69,7 +69,7 @@ const KEPT = { attempts: 100, lostAttempts: 100, retention: '90d' } as const
 const ACT_TYPE = defineOperation({ name: 'operator-acts', ...KEPT })
 export const BULK_TYPE: AnyOperationType = defineOperation({ name: 'operator-bulk', timeout: '20d', ...KEPT })
 
-/** The types of operations that stand for what operators do. */
+/** The operation types of acts. */
 export const OPERATOR_TYPES: ReadonlySet<string> = new Set([ACT_TYPE.name, BULK_TYPE.name, PAUSES.name])
 
 /**
@@ -80,23 +80,25 @@ export function isInternal(type: string): boolean {
   return OPERATOR_TYPES.has(type) || type === DELIVERY_TYPE || isTick({ type })
 }
 
-/** After this long, another process does an act that was accepted and not begun. */
+/** After this time, another process does an act that was accepted but not begun. */
 const BEGINS_WITHIN_MS = 60_000
-/** Hints come at once; without any, an act that was left behind is found this soon, in milliseconds. */
+/** The time between two polls for acts without a process, in milliseconds. Hints find them sooner. */
 const POLL_MS = 10_000
 const CONCURRENCY = 8
-/** What an act waits for that this process cannot do, and for how long at least and at most, in milliseconds. */
+/**
+ * The reason for the wait of an act that this process cannot do, and the shortest and longest wait, in milliseconds.
+ */
 const ELSEWHERE = 'a process that declares its operation types'
 const [LEFT_MS, LONGEST_LEFT_MS] = [1000, 300_000]
 
-/** Between the places in the lists that an audit is merged of. */
+/** The separator between the positions in the lists from which an audit is merged. */
 const CURSOR_SEPARATOR = '.'
 
-/** What acts work with. */
+/** What acts need. */
 export interface ActsContext {
   readonly store: Store
   readonly logger: Logger
-  /** Whether this process has what an act needs; another one of the composition may have more. */
+  /** Whether this process can do an act. Another process may declare more types. */
   readonly canPerform: (act: Act) => Promise<boolean>
   readonly perform: (act: Act) => Promise<Done>
   readonly canPerformBulk: (bulk: Bulk) => boolean
@@ -129,7 +131,7 @@ export class Acts {
     return this.#worker.loops
   }
 
-  /** Begins to do what other processes have left behind. */
+  /** Begins to do the acts that other processes have left unfinished. */
   async start(): Promise<void> {
     await this.#worker.start()
   }
@@ -138,7 +140,7 @@ export class Acts {
     await this.#worker.stop()
   }
 
-  /** Records an act, does it, and records what became of it. */
+  /** Records an act, does it, and records its outcome. */
   async do(act: Act): Promise<Done> {
     const { store, perform } = this.#context
     const { value: _, ...recorded } = act
@@ -158,7 +160,7 @@ export class Acts {
     }
   }
 
-  /** An act whose end is not recorded is done once more when its lease has run out. */
+  /** An act whose end is not recorded is done again when its lease has run out. */
   async #end(
     id: string,
     attempt: number,
@@ -181,7 +183,7 @@ export class Acts {
   /**
    * Lists acts, newest first.
    *
-   * @param after the `next` of the page before: where each of the lists goes on that are merged
+   * @param after the `next` of the page before: the position in each of the merged lists
    */
   async audit(limit: number, after = ''): Promise<{ items: readonly AuditEntry[]; next?: string }> {
     const { store } = this.#context
@@ -191,7 +193,7 @@ export class Acts {
         orUnavailable(store.list({ type: name, owner: OPERATOR, limit, after: cursors[index] || undefined })),
       ),
     )
-    // Those of one moment stay in the order of their list.
+    // Acts of the same moment keep the order of their list.
     const all = lists.flat().sort((a, b) => b.createdAt - a.createdAt)
     const page = all.slice(0, limit)
     const items = await Promise.all(page.map(operation => this.#describe(operation)))
@@ -223,8 +225,8 @@ export class Acts {
 }
 
 /**
- * Lets any process claim it again, later: at times that keep no step with their looks at the queue, and less often the
- * longer none of them could do it.
+ * Hands the act back, so that any process can claim it later. The wait is random, so that it does not coincide with the
+ * polls of one process, and grows while no process can do the act.
  */
 async function leaveToOthers(job: Job): Promise<void> {
   const spread = Math.min(2 * LEFT_MS * job.attempt, LONGEST_LEFT_MS)

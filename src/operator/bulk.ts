@@ -1,6 +1,7 @@
 /**
- * One act on all operations that fit a filter, newest first, or on those of a selection: page by page. Each page is chosen, recorded, acted on and
- * recorded again, so a run that goes on after a crash repeats one page at most, and what it has done before is done once.
+ * One act on all operations that match a filter, newest first, or on those of a selection: page by page. Each page is
+ * chosen, recorded, acted on and recorded again. So a run that continues after a crash repeats at most one page, and no
+ * action takes effect twice.
  */
 
 import type { Job } from '../model/handler.ts'
@@ -18,7 +19,7 @@ import type { BulkAction, BulkPreview, BulkRun } from './views.ts'
 
 /** How many operations one page has at most. */
 const PAGE = 200
-/** Where a preview ends to count, and to look. */
+/** The limits of a preview: how many matches it counts, and how many operations it reads. */
 const PREVIEW_LIMIT = 10_000
 const SAMPLE = 10
 
@@ -28,11 +29,11 @@ const [SELECT, ACT] = ['select', 'act']
 interface Selected {
   readonly ids: readonly string[]
   readonly next?: string | undefined
-  /** The attempt that selected it: a later one may find what it has done itself. */
+  /** The attempt that chose the page. A later attempt may find operations on which the run has already acted. */
   readonly attempt: number
 }
 
-/** How many operations a bulk run has had to do with. */
+/** The counts of a bulk run. */
 interface BulkCounts {
   readonly matched: number
   readonly done: number
@@ -42,23 +43,23 @@ interface BulkCounts {
 
 type Result = 'done' | 'skipped' | 'failed'
 
-/** What a bulk run works with. */
+/** What a bulk run needs. */
 export interface BulkContext extends PassContext {
   readonly look: (query: BrowseQuery) => Promise<BrowsePage>
   readonly perform: (act: Act) => Promise<Done>
 }
 
-/** What a run does, and to what, before anyone is named who begins it. */
+/** The action and the target of a run, without its actor. */
 type Plan = Omit<Bulk, 'actor'>
 
-/** Whether it is as the action would leave it. A replay looks for itself. */
+/** Whether the operation is already as the action would leave it. A replay checks this itself. */
 function isAsWanted(action: BulkAction, { status, purged, retriedBy, cancelRequested }: Operation): boolean {
   if (action === 'delete') return purged
   if (action === 'cancel') return cancelRequested || status === 'canceled'
   return action === 'retry' && retriedBy !== null
 }
 
-/** Operations, the newest first, and why each of them is passed over: undefined where it is not. */
+/** Operations, the newest first, with the reason why each is passed over; undefined if it is not. */
 type Judged = readonly { readonly operation: Operation; readonly reason: PassReason | undefined }[]
 
 async function judge(context: BulkContext, plan: Plan, operations: readonly Operation[]): Promise<Judged> {
@@ -66,7 +67,7 @@ async function judge(context: BulkContext, plan: Plan, operations: readonly Oper
   return operations.map((operation, index) => ({ operation, reason: reasons[index] }))
 }
 
-/** Looks at some operations that fit a filter. */
+/** Reads a page of operations that match a filter. */
 async function lookFor(
   context: BulkContext,
   plan: Plan,
@@ -111,7 +112,9 @@ function toPreview(judged: Judged, complete: boolean): BulkPreview {
   }
 }
 
-/** Chooses the next operations of a run. What a selection names counts, whether or not it can be acted on. */
+/**
+ * Chooses the next operations of a run. Every operation of a selection counts, even if the action does not apply to it.
+ */
 async function choose(context: BulkContext, bulk: Bulk, after: string | undefined) {
   const { target } = bulk
   if (!isSelection(target)) {
@@ -125,7 +128,7 @@ async function choose(context: BulkContext, bulk: Bulk, after: string | undefine
 
 /** A run that has begun. */
 interface BegunBulk extends Bulk {
-  /** When, in milliseconds: what is accepted later is left alone. */
+  /** When it began, in milliseconds since the epoch. Operations that were accepted later are left alone. */
   readonly begunAt: number
 }
 
@@ -133,12 +136,12 @@ async function begin({ store }: BulkContext, bulk: Bulk, id: string): Promise<Be
   const { target } = bulk
   const begunAt = (await orUnavailable(store.read(id)))?.createdAt ?? 0
   if (isSelection(target)) return { ...bulk, begunAt }
-  // Those of its own millisecond may be older than it.
+  // Operations of the same millisecond may be older.
   const createdBefore = Math.min(target.createdBefore ?? Number.POSITIVE_INFINITY, begunAt + 1)
   return { ...bulk, target: { ...target, createdBefore }, begunAt }
 }
 
-/** Does what a bulk run is for, from where it was. */
+/** Does the work of a bulk run, from where it stopped. */
 export async function runBulk(context: BulkContext, given: Bulk, job: Job): Promise<Done> {
   const bulk = await begin(context, given, job.id)
   let count = 0
@@ -178,7 +181,7 @@ async function actOn(context: BulkContext, bulk: BegunBulk, id: string, isRepeat
   const operation = await orUnavailable(context.store.read(id))
   if (operation === undefined) return 'skipped'
   if (isRepeated && isAsWanted(action, operation)) return 'done'
-  // What a search finds in an input does not change.
+  // An input does not change, so neither does a match in it.
   const isStillMeant = isMeant({ ...target, search: undefined }, operation)
   if (!isStillMeant || (await passReason(context, bulk, operation)) !== undefined) return 'skipped'
   try {
@@ -187,7 +190,7 @@ async function actOn(context: BulkContext, bulk: BegunBulk, id: string, isRepeat
   } catch (error) {
     if (!(error instanceof ProblemError)) return 'failed'
     const { status } = error.problem
-    // A store that is away, or a shutdown: the page is repeated.
+    // The store is unreachable, or the process shuts down: the page is repeated later.
     if (status === 503) throw error
     return status === 404 || status === 409 || status === 410 ? 'skipped' : 'failed'
   }
@@ -213,7 +216,7 @@ export function toBulkRun(
   }
 }
 
-/** How far a bulk run has come, by what it has recorded. */
+/** The progress of a bulk run, by its records. */
 function countsOf(steps: ReadonlyMap<string, string>): BulkCounts {
   const counts = { matched: 0, done: 0, skipped: 0, failed: 0 }
   for (const [name, text] of steps) {

@@ -1,5 +1,5 @@
 /**
- * Which operations an operator means, and the same as a line of text, which the console and the command line share:
+ * A filter for operations, as an object and as a line of text, which the console and the command line share:
  * `status:failed type:orders tag:customer=Ada since:2h some words`. It is safe in a browser.
  */
 import { durationText, LONGEST_MS, readDuration } from '../model/duration.ts'
@@ -29,7 +29,7 @@ export class FilterError extends Error {
   }
 }
 
-/** A part of the text: `name:value`, or words to search for. */
+/** A term of the text: `name:value`, or words to search for. */
 interface Token {
   readonly text: string
   readonly name?: string
@@ -38,7 +38,7 @@ interface Token {
 
 type Term = (value: string, text: string, now: number) => OperatorFilter
 
-/** What each name means, in the order in which {@link formatFilter} writes them. */
+/** The meaning of each name, in the order in which {@link formatFilter} writes them. */
 const TERMS: Readonly<Record<string, Term>> = {
   status: (value, text) => ({ status: readStatus(value, text) }),
   type: value => ({ type: value }),
@@ -60,7 +60,7 @@ export const FILTER_NAMES: readonly string[] = Object.keys(TERMS)
  * in which `\"` and `\\` stand for `"` and `\`. `since` and `until` take a time such as `2026-11-29T08:00:00Z`, a day
  * such as `2026-11-29` (UTC, all of it), or how long ago, such as `2h`.
  *
- * @param now what "ago" counts from, in milliseconds since the epoch; default the present
+ * @param now the time from which "ago" counts, in milliseconds since the epoch; default the present
  * @throws {FilterError} for a name that it does not know, one that is given twice, and a value that cannot be read
  *
  * @example
@@ -109,7 +109,7 @@ export function formatFilter(filter: OperatorFilter): string {
   return [...terms, ...(search === undefined ? [] : [searchText(search)])].join(' ')
 }
 
-/** A quoted string, or what has no space, with or without a name before it. */
+/** A quoted string or a word without spaces, with or without a name before it. */
 const TOKEN = /\s*(?:([A-Za-z]+):)?(?:"((?:[^"\\]|\\.)*)"(?=\s|$)|(\S*))/y
 
 function tokensOf(text: string): Token[] {
@@ -169,7 +169,7 @@ function quoted(value: string): string {
   return value !== '' && /^[^\s"\\]+$/.test(value) ? value : quote(value)
 }
 
-/** Words as they are where they are read as such again. */
+/** Words stay unquoted if they are read as the same words again. */
 function searchText(search: string): string {
   const isPlain = search.split(' ').every(word => word !== '' && !/[\s"]|^[A-Za-z]+:/.test(word))
   return isPlain ? search : quote(search)

@@ -1,4 +1,4 @@
-/** Looks through operations as a filter says, with what operation types say of their input. */
+/** Searches operations by a filter, without the parts of inputs that operation types redact. */
 import type { Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
 import { orUnavailable } from '../service/unavailable.ts'
@@ -6,13 +6,13 @@ import { fitsQuery, lowerAscii } from '../stores/browsing.ts'
 import type { BrowsePage, BrowseQuery, Store } from '../stores/store.ts'
 import { redactJson } from './redact.ts'
 
-/** What is looked through, and by whose rules. */
+/** The store to search, and the operation types. */
 export interface LookContext {
   readonly store: Pick<Store, 'browse' | 'readPayload'>
   readonly types: ReadonlyMap<string, AnyOperationType>
 }
 
-/** One look. What a type hides of its input is not found in it. */
+/** One search. A part of an input that its type redacts is not found. */
 export async function lookThrough({ store, types }: LookContext, query: BrowseQuery): Promise<BrowsePage> {
   if (query.search === undefined) return await orUnavailable(store.browse(query))
   const searched = [...types.values()].filter(({ policy }) => policy.searchInput)

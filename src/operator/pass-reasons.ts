@@ -1,10 +1,10 @@
-/** Why a bulk run passes over an operation that fits, with the words for it. It is safe in a browser. */
+/** The reasons why a bulk run passes over a matching operation, and their descriptions. It is safe in a browser. */
 export const PASS_REASONS = {
   unfinished: 'not finished',
   // A batch that has failed items can be retried.
   completed: 'completed',
   retried: 'retried already',
-  // To retry these too would run them twice.
+  // To retry these, too, would run them twice.
   'with-parent': 'run again by the retry of their parent',
   'unknown-type': 'of a type that is not known here',
   ended: 'finished',
@@ -15,7 +15,7 @@ export const PASS_REASONS = {
 
 export type PassReason = keyof typeof PASS_REASONS
 
-/** What a preview says about those that are passed over; undefined where there are none. */
+/** The sentence of a preview about the operations that are passed over; undefined if there are none. */
 export function passedOverText(
   passedOver: readonly { readonly reason: PassReason; readonly count: number }[],
   format: (count: number) => string = String,

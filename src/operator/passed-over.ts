@@ -1,4 +1,4 @@
-/** Which of the operations that fit a bulk run it acts on, and why it passes over the others. */
+/** Decides on which of the matching operations a bulk run acts, and why it passes over the others. */
 import type { Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
 import { isFinal } from '../model/protocol.ts'
@@ -12,7 +12,7 @@ import type { PassReason } from './pass-reasons.ts'
 import { isSelection } from './target.ts'
 import type { BulkAction, BulkTarget } from './views.ts'
 
-/** What decides it. */
+/** What the decision needs. */
 export interface PassContext {
   readonly store: Store
   /** The types that this process declares, by their names. */
@@ -37,7 +37,7 @@ const DECIDE: Readonly<Record<BulkAction, Decide>> = {
     ((await isRetriedWithParent(context, acts, operation)) ? 'with-parent' : undefined),
 }
 
-/** Why an action is not done to an operation that fits, as it is now; undefined where it is done. */
+/** Why an action does not apply to a matching operation in its current state; undefined if it applies. */
 export async function passReason(
   context: PassContext,
   acts: Acts,
@@ -59,7 +59,10 @@ async function cannotRetry(
   return declared === undefined ? 'unknown-type' : undefined
 }
 
-/** The retry of a parent submits its children again that did not complete: to retry these too would run them twice. */
+/**
+ * The retry of a parent submits again those of its children that did not complete. To retry these, too, would run them
+ * twice.
+ */
 async function isRetriedWithParent(context: PassContext, acts: Acts, operation: Operation): Promise<boolean> {
   const parent = operation.parent === null ? undefined : await orUnavailable(context.store.read(operation.parent))
   if (parent === undefined) return false
@@ -68,7 +71,7 @@ async function isRetriedWithParent(context: PassContext, acts: Acts, operation: 
   return (await cannotRetry(context, acts, parent)) === undefined || (await isRetriedWithParent(context, acts, parent))
 }
 
-/** Whether an operation is one of those that a run is about, as far as its record tells. */
+/** Whether an operation is one of those that an action is for, as far as its record shows. */
 export function isMeant(target: BulkTarget, operation: Operation): boolean {
   return isSelection(target) ? target.ids.includes(operation.id) : fitsQuery({ ...target, limit: 1 }, operation)
 }

@@ -1,13 +1,13 @@
-/** What operators are shown of a payload: without what its type hides. */
+/** Removes the parts of a payload that its type hides from operators. */
 
-/** Stands where something is hidden. */
+/** Replaces a hidden value. */
 const REDACTED = '[redacted]'
 
 /**
- * Hides what JSON Pointers (RFC 6901) lead to, in which `*` stands for every member of an object or an array.
+ * Hides the values at JSON Pointers (RFC 6901), in which `*` stands for every member of an object or an array.
  *
  * @param text JSON
- * @returns JSON; the same text where nothing is to be hidden
+ * @returns JSON; the same text if there is nothing to hide
  */
 export function redactJson(text: string, pointers: readonly string[]): string {
   if (pointers.length === 0) return text

@@ -6,19 +6,19 @@ import { DELIVERY_TYPE, type DeliveryInput } from '../webhooks/delivery.ts'
 import type { History } from '../webhooks/history.ts'
 import type { Done } from './acts.ts'
 
-/** What is known of deliveries. */
+/** The history of deliveries. */
 export interface ReplayContext {
   readonly store: Pick<Store, 'read' | 'readPayload'>
   readonly history: History
-  /** Whether this process delivers, so that it knows what the first delivery of an operation says. */
+  /** Whether this process delivers, so that it knows the content of the first delivery of an operation. */
   readonly delivers: boolean
 }
 
 /**
- * Does it.
+ * Sends it.
  *
  * @param id the id of the operation, or of any of its deliveries
- * @param since a delivery that was accepted since then is the one: nothing more is sent
+ * @param since a delivery that was accepted since then is returned, and nothing more is sent
  * @throws {ProblemError} `not-found`, `no-webhook`, `not-finished`, `too-many-requests`
  */
 export async function replayWebhook(
@@ -33,7 +33,7 @@ export async function replayWebhook(
   return { count: 1, detail: `The delivery is ${delivery.id}.`, delivery }
 }
 
-/** The operation whose end a delivery tells, or the operation itself. */
+/** The operation of a delivery, or the operation itself. */
 async function toldOf(store: ReplayContext['store'], id: string): Promise<Pick<DeliveryInput, 'operation' | 'owner'>> {
   const found = await orUnavailable(store.read(id))
   if (found === undefined) throw problemError('not-found')

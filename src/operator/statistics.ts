@@ -1,4 +1,4 @@
-/** What happened lately, and how things are now: counted over a bounded number of operations, the newest. */
+/** Recent statistics and the current state, counted over a limited number of the newest operations. */
 import type { Operation } from '../model/operation.ts'
 import { orUnavailable } from '../service/unavailable.ts'
 import type { PausedTypes } from '../stores/paused-types.ts'
@@ -6,19 +6,19 @@ import type { ActiveOperation, Store } from '../stores/store.ts'
 import { isInternal } from './acts.ts'
 import type { Percentiles, SeriesPoint, Statistics, TypeStatistics, WorkerView } from './views.ts'
 
-/** How many operations are looked at, at most. */
+/** The most operations that are read. */
 const LOOK_AT = 5000
 const PARTS = 60
-/** How many of the newest operations, of any time, are looked at for types where none is declared, and how many types are shown. */
+/** If no type is declared: how many of the newest operations are read to find types, and how many types are shown. */
 const [LOOK_FOR_TYPES, MAX_TYPES] = [1000, 50]
 /** How many kinds of failures, and how many operations of workers, are shown. */
 const [MAX_PROBLEMS, MAX_ACTIVE] = [20, 1000]
 
-/** What statistics are made from. */
+/** What statistics need. */
 export interface StatisticsContext {
   readonly store: Store
   readonly pauses: PausedTypes
-  /** The types that this process declares. Those of operations that were looked at are shown too. */
+  /** The types that this process declares. The types of the operations that were read are shown, too. */
   readonly types: readonly string[]
 }
 
@@ -96,7 +96,7 @@ function problemsOf(operations: readonly Operation[]): Statistics['problems'] {
   return problems.sort((a, b) => b.count - a.count).slice(0, MAX_PROBLEMS)
 }
 
-/** An execution that has not claimed yet stands for its worker. */
+/** An execution that has not claimed yet is shown as the worker. */
 function workersOf(active: readonly ActiveOperation[]): readonly WorkerView[] {
   const byHolder = Map.groupBy(active, ({ holder, execution }) => holder ?? execution ?? '')
   return [...byHolder].map(([holder, operations]) => ({

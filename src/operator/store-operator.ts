@@ -50,7 +50,7 @@ import type {
   Statistics,
 } from './views.ts'
 
-/** What an operator's service works with. */
+/** What the operator's service needs. */
 export interface OperatorContext {
   readonly store: Store
   readonly operations: Operations
@@ -61,18 +61,21 @@ export interface OperatorContext {
   readonly schedules: readonly { readonly name: string }[]
 }
 
-/** Of Waybill's own steps, those that keep how a wait ended are shown; others hold secrets and lists. */
+/** Of Waybill's own steps, only those that record how a wait ended are shown; others hold secrets and lists. */
 const WAIT_STEPS = waitStep('')
 
-/** How the name of the type of a batch ends, which no other name can: also where its type is not declared. */
+/**
+ * The end of the name of every batch type. No other name can have it, so a batch is recognized even if its type is not
+ * declared.
+ */
 const BATCH_ENDING = '/batches'
 
-/** The most that one page lists. */
+/** The most items of a page. */
 const OPERATOR_PAGE_LIMIT = 500
-/** How many a page lists unless it is asked for another number. */
+/** How many items a page has by default. */
 const DEFAULT_LIMIT = 50
 
-/** How many looks at the store one page may take, where many operations are an operator's own acts. */
+/** How many reads of the store one page may take if many operations are acts of operators. */
 const MAX_LOOKS = 20
 
 export class StoreOperator implements Operator {
@@ -81,7 +84,7 @@ export class StoreOperator implements Operator {
   readonly #bulk: BulkContext
   readonly #replays: ReplayContext
 
-  /** @throws {TypeError} when an operation type has the name of one of its own */
+  /** @throws {TypeError} if an operation type has a name that is reserved for acts */
   constructor(context: OperatorContext) {
     this.#context = context
     const { store, operations, logger } = context
@@ -109,7 +112,7 @@ export class StoreOperator implements Operator {
     return this.#acts.loops
   }
 
-  /** Begins to do what is to be done in the background. The store is open. */
+  /** Begins its work in the background. The store must be open. */
   async start(): Promise<void> {
     await this.#acts.start()
   }
@@ -311,7 +314,7 @@ export class StoreOperator implements Operator {
     return toView(operation ?? (await this.#find(act.target)))
   }
 
-  /** Whether this process declares the type of what is retried. */
+  /** Whether this process declares the type of the operation to retry. */
   async #canPerform({ action, target }: Act): Promise<boolean> {
     if (action !== 'retry') return true
     const operation = await this.#read(target)
@@ -406,7 +409,7 @@ export class StoreOperator implements Operator {
   }
 }
 
-/** A page that is full may be followed by another one. */
+/** A full page may be followed by another one. */
 function nextOf(ids: readonly string[], limit: number): string | undefined {
   return ids.length === limit ? ids.at(-1) : undefined
 }

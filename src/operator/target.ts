@@ -5,7 +5,7 @@ import type { BulkAction, BulkTarget, Selection } from './views.ts'
 
 /** The most ids of a selection. */
 const MAX_SELECTED = 1000
-/** How many of them the audit names. */
+/** How many of the ids the audit names. */
 const NAMED = 3
 
 /** Whether operations were selected one by one. */
@@ -31,7 +31,7 @@ export function selectedOf(target: BulkTarget): number | null {
   return isSelection(target) ? target.ids.length : null
 }
 
-/** What an audit says of it. */
+/** The description of the target in the audit. */
 export function describeTarget(target: BulkTarget): string {
   if (!isSelection(target)) return formatFilter(target)
   const { ids } = target
@@ -40,8 +40,8 @@ export function describeTarget(target: BulkTarget): string {
 }
 
 /**
- * The types whose declarations decide what becomes of a run: how a retry is made, and in what a search looks. All that
- * are known where it begins, unless its filter names one.
+ * The types whose declarations a run needs, to make retries and to search in inputs: all types of the process that
+ * begins it, unless its filter names one.
  */
 export function typesFor(action: BulkAction, target: BulkTarget, known: readonly string[]): readonly string[] {
   const filter = isSelection(target) ? {} : target

@@ -1,4 +1,4 @@
-/** Makes of a record what an operator is shown of it. */
+/** Makes the operator's view of a record. */
 import type { Operation } from '../model/operation.ts'
 import { openWaits } from '../service/events.ts'
 import type { OperationView } from './views.ts'

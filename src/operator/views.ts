@@ -1,4 +1,6 @@
-/** What an operator is shown, and what becomes of what an operator does. Times are milliseconds since the epoch, by the store's clock. */
+/**
+ * The views of operators, and the outcomes of their acts. Times are milliseconds since the epoch, by the store's clock.
+ */
 
 import type { Attempt, AttemptError, Operation } from '../model/operation.ts'
 import type { Status } from '../model/protocol.ts'
@@ -8,7 +10,7 @@ import type { ChildCounts, OperatorFilter } from '../stores/store.ts'
 import type { Delivery } from '../webhooks/history.ts'
 import type { PassReason } from './pass-reasons.ts'
 
-/** Who acts, as the audit names it. */
+/** The name of the actor in the audit. */
 export interface Actor {
   /** 1 to 200 characters. */
   readonly name: string
@@ -48,45 +50,45 @@ export interface OperationView
   readonly retryOf: string | null
   /** The operation that runs this one again. */
   readonly retriedBy: string | null
-  /** What its handler waits for while it is suspended; empty where it is not. */
+  /** What its handler waits for while it is suspended; otherwise empty. */
   readonly waits: readonly Pick<Wait, 'kind' | 'name' | 'until'>[]
 }
 
-/** Some of the operations that fit a filter, newest first. */
+/** A page of the operations that match a filter, newest first. */
 export interface OperatorPage {
   readonly items: readonly OperationView[]
-  /** The `after` of the next page; undefined where everything has been looked at. There may be more also where no item is here. */
+  /** The `after` of the next page; undefined if everything has been read. Even a page without items may have one. */
   readonly next?: string | undefined
-  /** How many operations were looked at for this page. */
+  /** How many operations were read for this page. */
   readonly scanned: number
 }
 
-/** Some of the operations that the handler of another one has submitted, in the order of their ids. */
+/** A page of the operations that the handler of another one has submitted, in the order of their ids. */
 export interface ChildrenPage {
   readonly items: readonly OperationView[]
   /** The `after` of the next page; undefined where no more follow. */
   readonly next?: string | undefined
 }
 
-/** Some of the items of a batch, in the order of its input. */
+/** A page of the items of a batch, in the order of its input. */
 export interface ResultsPage {
   readonly items: readonly (OperationView & {
     /** Its place in the input, from 0. */
     readonly index: number
-    /** The result as JSON text; missing where there is none, or it is not JSON. */
+    /** The result as JSON text; missing if there is none, or it is not JSON. */
     readonly output?: string | undefined
   })[]
   /** The `after` of the next page; undefined where no more follow. */
   readonly next?: string | undefined
 }
 
-/** One operation with everything around it but its payloads and its log. */
+/** One operation with all its details except payloads and log. */
 export interface OperationDetail extends OperationView {
   readonly traceparent: string | null
   readonly webhookUrl: string | null
-  /** How many operations its handler has submitted, by their state; null where it has submitted none. */
+  /** How many operations its handler has submitted, by their state; null if it has submitted none. */
   readonly children: (ChildCounts & { readonly total: number }) | null
-  /** The same with the questions, and the schemas of what may be sent. */
+  /** The waits with their questions, and the schemas of the values that may be sent. */
   readonly waits: readonly Wait[]
   /** In their order, the running one last. `error` is the problem, `thrown` what the handler threw. */
   readonly attempts: readonly ((Attempt | RunningAttempt) & { readonly thrown: AttemptError | null })[]
@@ -99,7 +101,7 @@ export interface OperationDetail extends OperationView {
   readonly deliveries: readonly Delivery[]
   readonly hasInput: boolean
   readonly hasOutput: boolean
-  /** Whether the type is known to this process: what is not can be looked at and deleted, and not retried. */
+  /** Whether this process knows the type. An operation of an unknown type can be read and deleted, but not retried. */
   readonly isKnownType: boolean
 }
 
@@ -148,7 +150,7 @@ export interface WorkerView {
 export interface Statistics {
   readonly from: number
   readonly to: number
-  /** Whether the whole window was looked at. Where more operations were accepted in it than are looked at, `from` is later than asked for. */
+  /** Whether the whole window was read. If it has more operations than are read, `from` is later than requested. */
   readonly complete: boolean
   /** 60 parts of the window of equal length, oldest first: operations that were accepted in the window. */
   readonly series: readonly SeriesPoint[]
@@ -159,17 +161,17 @@ export interface Statistics {
   /** Why operations failed, the most frequent first. */
   readonly problems: readonly { readonly code: string; readonly count: number }[]
   readonly types: readonly TypeStatistics[]
-  /** Those that run something. */
+  /** The workers that run something. */
   readonly workers: readonly WorkerView[]
 }
 
-/** Operations that were selected one by one. */
+/** Operations that were selected individually. */
 export interface Selection {
   /** Their ids, 1 to 1,000. */
   readonly ids: readonly string[]
 }
 
-/** What a bulk run acts on: all operations that fit a filter, or those of a selection. */
+/** What a bulk run acts on: all operations that match a filter, or those of a selection. */
 export type BulkTarget = OperatorFilter | Selection
 
 /** What a bulk run does with each operation. */
@@ -179,11 +181,11 @@ export type BulkAction = (typeof BULK_ACTIONS)[number]
 /** What a bulk run would act on now. */
 export interface BulkPreview {
   readonly count: number
-  /** Whether all were counted; where more than 10,000 fit, or had to be looked at, they are not. */
+  /** Whether all were counted. False if more than 10,000 match or had to be read. */
   readonly complete: boolean
   /** The newest, at most 10. */
   readonly sample: readonly OperationView[]
-  /** How many of those looked at fit and are passed over, and why: the most first. */
+  /** How many of the operations that were read match but are passed over, by reason, the most frequent first. */
   readonly passedOver: readonly { readonly reason: PassReason; readonly count: number }[]
 }
 
@@ -193,15 +195,15 @@ export interface BulkRun {
   readonly action: BulkAction
   /** Null where operations were selected by their ids. */
   readonly filter: OperatorFilter | null
-  /** How many operations were selected; null where it acts on all that fit a filter. */
+  /** How many operations were selected; null if it acts on all that match a filter. */
   readonly selected: number | null
   readonly actor: Actor
   readonly status: Status
-  /** How many operations it has come upon so far: those that fitted, or those of the selection. */
+  /** How many operations it has processed so far, of those that matched or were selected. */
   readonly matched: number
   /** How many of them it has acted on. */
   readonly done: number
-  /** How many no longer fitted when their turn came, such as one that was retried in the meantime. */
+  /** How many no longer matched when it reached them, such as one that was retried in the meantime. */
   readonly skipped: number
   /** How many could not be acted on. */
   readonly failed: number
@@ -218,9 +220,9 @@ export interface AuditEntry {
   readonly action: string
   /** What it was done to: an id, a type, a filter as text, or the first ids of a selection. */
   readonly target: string
-  /** Of a bulk run on a selection: how many operations were selected; else null. */
+  /** For a bulk run on a selection: how many operations were selected; otherwise null. */
   readonly selected: number | null
-  /** How many operations it was done to. */
+  /** How many operations it has acted on. */
   readonly count: number
   readonly detail: string | null
 }

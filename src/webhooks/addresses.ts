@@ -1,7 +1,7 @@
 /**
- * Where a webhook may be sent. The URL comes from a stranger, and the server that sends may reach
- * what strangers must not (its own host, its network, a cloud's metadata service), so the URL is
- * checked when it is accepted, and it and every address of its host once more at each attempt.
+ * Checks where a webhook may be sent. The URL comes from a stranger, and the sending server can reach what strangers
+ * must not reach: its own host, its network, a cloud's metadata service. So the URL is checked when it is accepted. At
+ * each attempt, the URL and every address of its host are checked again.
  */
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
@@ -14,22 +14,25 @@ export interface Address {
   readonly family: 4 | 6
 }
 
-/** What a look-up is for. */
+/** The context of a look-up. */
 export interface Lookup {
   /** The owner of the operation whose webhook names the host. */
   readonly owner: string
-  /** Aborted when nobody waits for the answer any more. */
+  /** Aborted when the answer is no longer needed. */
   readonly signal: AbortSignal
 }
 
-/** Finds every address of a host name. Names are strangers': a look-up must not hold up other work of the process. */
+/**
+ * Finds every address of a host name. The names come from strangers, so a look-up must not hold up other work of the
+ * process.
+ */
 export type Resolve = (host: string, lookup: Lookup) => Promise<readonly Address[]>
 
-/** What is allowed. */
+/** The rules for URLs and addresses. */
 export interface Rules {
-  /** Whether plain `http:` is taken too. */
+  /** Whether plain `http:` is allowed too. */
   readonly allowHttp: boolean
-  /** The ports that are taken; undefined for any. */
+  /** The allowed ports; undefined for any. */
   readonly ports: readonly number[] | undefined
   readonly allowAddress: (address: string) => boolean
 }
@@ -38,14 +41,13 @@ export interface Rules {
 const MAX_URL_LENGTH = 2048
 
 /**
- * Tells whether an address is public unicast, which any host of the internet may be asked at. Not
- * public is what IANA's special-purpose registries list (private, loopback, link-local with the
- * clouds' metadata service, shared, documentation, benchmarking, multicast, reserved), what lies
- * outside the IPv6 space that is in use (2000::/3), the tunnels 6to4 and Teredo, and Azure's
- * platform address 168.63.129.16. An IPv4 address within an IPv6 one, mapped (`::ffff:0:0/96`) or
- * of NAT64 (`64:ff9b::/96`), is judged itself.
+ * Tells whether an address is public unicast, so that any host of the internet may use it. Not public are the addresses
+ * that IANA's special-purpose registries list (private, loopback, link-local with the clouds' metadata service, shared,
+ * documentation, benchmarking, multicast, reserved), addresses outside the IPv6 space that is in use (2000::/3), the
+ * tunnels 6to4 and Teredo, and Azure's platform address 168.63.129.16. An IPv4 address within an IPv6 one, mapped
+ * (`::ffff:0:0/96`) or of NAT64 (`64:ff9b::/96`), is checked itself.
  *
- * @param address as a string; what is not an address is not public
+ * @param address as a string; any other string is not public
  *
  * @example
  * console.log(isPublicAddress('10.0.0.1'), isPublicAddress('1.1.1.1'))
@@ -106,12 +108,15 @@ function portOf(url: URL): number {
   return url.protocol === 'https:' ? 443 : 80
 }
 
-/** The host of a URL; an IPv6 address without its brackets. */
+/** The host of a URL; for an IPv6 address, without the brackets. */
 export function hostOf(url: URL): string {
   return url.hostname.replace(/^\[(.*)\]$/, '$1')
 }
 
-/** The address that a host is without being looked up: `localhost` and what is under it is the loopback (RFC 6761, 6.3). */
+/**
+ * The address of a host that needs no look-up: an address, or `localhost` and the names below it, which are the
+ * loopback (RFC 6761, 6.3).
+ */
 function literalAddress(host: string): string | undefined {
   if (isIP(host) !== 0) return host
   return /(^|\.)localhost$/.test(host) ? '127.0.0.1' : undefined
@@ -123,11 +128,11 @@ function isAllowed(address: string, allowAddress: Rules['allowAddress']): boolea
 }
 
 /**
- * Finds the addresses of a host, of which every one has to be allowed. A connection uses one
- * of these and does not ask again: a name that is resolved twice can have two answers (DNS rebinding).
+ * Finds the addresses of a host, all of which must be allowed. The connection uses one of them without another look-up:
+ * a name that is resolved twice can have two answers (DNS rebinding).
  *
- * @throws {DeliveryError} `address` where there is none, or one of them is refused. Both look the same to the owner:
- * the difference would say which names the inner network has
+ * @throws {DeliveryError} `address` if there is no address, or one of them is refused. The owner cannot tell these
+ * apart: the difference would show which names the internal network has
  */
 export async function allowedAddresses(
   host: string,

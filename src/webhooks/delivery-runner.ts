@@ -1,4 +1,4 @@
-/** Runs deliveries: each attempt of one checks the URL, signs, sends, and judges the answer. */
+/** Runs deliveries: each attempt checks the URL, signs, sends, and evaluates the answer. */
 
 import type { Outcome } from '../model/operation.ts'
 import { ProblemError } from '../model/problem.ts'
@@ -16,9 +16,11 @@ import type { WebhooksSettings } from './webhooks-options.ts'
 
 /** The longest wait that a receiver can ask for with Retry-After. */
 const MAX_RETRY_AFTER_MS = 86_400_000
-/** Waits are made longer by up to this part, so that what failed together does not come back together. */
+/** Waits are extended by up to this fraction, so that deliveries that failed together are not retried together. */
 const JITTER = 0.2
-/** What finds the queue full of others like it comes back after so long, or up to twice as long, in milliseconds. */
+/**
+ * How long a delivery waits if the queue is full for its host or owner, in milliseconds; at random up to twice as long.
+ */
 const LATER_MS = 60_000
 
 export class DeliveryRunner implements Runner {
@@ -54,7 +56,10 @@ export class DeliveryRunner implements Runner {
     return end ?? outcomeOfStop(context.signal.reason, 0)
   }
 
-  /** At a shutdown the attempt goes on until {@link close}: to cut it off would only deliver twice what is nearly delivered. */
+  /**
+   * At a shutdown the attempt continues until {@link close}. To cut it off would only deliver twice what is nearly
+   * delivered.
+   */
   async #inTime(task: Task, delivery: DeliveryInput, context: RunContext): Promise<RunResult> {
     const controller = new AbortController()
     const timer = setTimeout(
@@ -133,12 +138,12 @@ export class DeliveryRunner implements Runner {
   }
 }
 
-/** The host that a URL names; of one that is not allowed any more, whatever it says. */
+/** The host of a URL; also of a URL that is no longer allowed. */
 function hostNamed(url: string): string {
   return URL.parse(url)?.host ?? url
 }
 
-/** Whether the host is to blame, and gave no sign of life. */
+/** Whether the host caused the failure and did not answer at all. */
 function isUnanswered(end: RunResult): boolean {
   if (end.kind !== 'retry') return false
   const { reason } = end.problem
@@ -157,7 +162,7 @@ function failureOf(status: number): DeliveryError {
   return new DeliveryError('answer', `The receiver answered ${status}.`)
 }
 
-/** A URL that was refused is told; any other fault before there was a connection is ours. */
+/** A refused URL is reported to the owner; any other fault before the connection is ours. */
 function asDeliveryError(error: unknown): DeliveryError {
   if (error instanceof DeliveryError) return error
   if (error instanceof ProblemError) return new DeliveryError('url', 'Its URL is not allowed.', { cause: error })

@@ -8,12 +8,12 @@ import type { Submission } from '../model/submission.ts'
 /** The name of the operation type; it is not served over HTTP. */
 export const DELIVERY_TYPE = 'webhook-deliveries'
 
-/** How often the event of one operation can be delivered again. */
+/** How often the event of an operation can be redelivered. */
 export const MAX_REDELIVERIES = 20
 
-/** The input of a delivery: all that its attempts need, the body byte for byte. */
+/** The input of a delivery: everything that its attempts need, with the exact bytes of the body. */
 export interface DeliveryInput {
-  /** The operation whose end is told. */
+  /** The operation whose end is reported. */
   readonly operation: string
   /** Its owner. */
   readonly owner: string
@@ -36,8 +36,8 @@ export function deliveryType(policy: { attempts: number; timeout: number; retent
 
 /**
  * The id of an operation's nth delivery, from 0: a UUID version 7 with the operation's time, and a
- * digest instead of random bits. Every process that makes the delivery gives it the same id, so there is one,
- * and the deliveries of an operation are found by their ids, even when its own record is gone.
+ * digest instead of random bits. Every process that makes the delivery gives it the same id, so it exists only once.
+ * The deliveries of an operation are found by their ids, even after its own record was deleted.
  */
 export function deliveryId(operationId: string, number: number): string {
   const msecs = Number.parseInt(operationId.replaceAll('-', '').slice(0, 12), 16)
@@ -45,7 +45,7 @@ export function deliveryId(operationId: string, number: number): string {
   return uuidv7({ msecs, random: digest.subarray(0, 16), seq: digest.readUInt32BE(16) })
 }
 
-/** Asks for an operation's nth delivery. */
+/** The submission of an operation's nth delivery. */
 export function deliverySubmission(
   type: AnyOperationType,
   input: DeliveryInput,

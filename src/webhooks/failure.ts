@@ -20,7 +20,7 @@ export const FAILURE_REASONS = [
 ] as const
 export type FailureReason = (typeof FAILURE_REASONS)[number]
 
-/** An attempt has failed. The message is told to the operation's owner; the cause is not. */
+/** An attempt has failed. The operation's owner sees the message, but not the cause. */
 export class DeliveryError extends Error {
   override readonly name = 'DeliveryError'
   readonly reason: FailureReason
@@ -37,7 +37,7 @@ export function notDelivered(error: DeliveryError, answerStatus?: number): Probl
   return problem('webhook-not-delivered', message, { reason, ...(answerStatus !== undefined && { answerStatus }) })
 }
 
-/** The HTTP status of the receiver's answer that a problem tells. */
+/** The HTTP status of the receiver's answer in such a problem. */
 export function answerStatusOf(error: Problem | null): number | undefined {
   return typeof error?.answerStatus === 'number' ? error.answerStatus : undefined
 }

@@ -1,14 +1,14 @@
 /**
- * Which delivery is sent next. Receivers are strangers: one that is slow, or thousands of deliveries to it, must not
- * keep those of others waiting. So free slots go round the owners, and round the hosts of each; one host has a part of
- * the slots at most, one owner not quite all, and hosts that have failed last share a few.
+ * Decides which delivery is sent next. Receivers are strangers: a slow one, or thousands of deliveries to it, must not
+ * delay deliveries to others. So free slots go to the owners in turn, and to the hosts of each owner in turn. A host
+ * gets at most a part of the slots, an owner nearly all, and hosts whose last delivery failed share a few.
  */
 
 /** Options of {@link FairQueue}. */
 export interface FairQueueOptions {
   /** How many deliveries are sent at once. */
   readonly slots: number
-  /** How many may wait here; what waits further stays in the store. */
+  /** How many may wait here; the others wait in the store. */
   readonly room: number
 }
 
@@ -18,14 +18,14 @@ export interface Destination {
   readonly host: string
 }
 
-/** Hosts that have failed last have slots of their own. */
+/** Hosts whose last delivery failed have slots of their own. */
 type Slot = 'usual' | 'failing'
 
 interface Waiting extends Destination {
   readonly go: (slot: Slot) => void
 }
 
-/** Of more failing hosts than this, the ones that failed longest ago are forgotten. */
+/** How many failing hosts are remembered. Beyond that, those that failed longest ago are forgotten. */
 const MAX_FAILING = 10_000
 
 export class FairQueue {
@@ -56,16 +56,18 @@ export class FairQueue {
     }
   }
 
-  /** Whether as many wait for the host, or for the owner, as may: others need the room. */
+  /**
+   * Whether the limit of waiting deliveries is reached for the host or the owner. The rest of the queue is for others.
+   */
   isFull({ owner, host }: Destination): boolean {
     const { waitingOfHost, waitingOfOwner } = this.#most
     return this.#waitingOf.at(hostKey(host)) >= waitingOfHost || this.#waitingOf.at(ownerKey(owner)) >= waitingOfOwner
   }
 
   /**
-   * Sends in its turn.
+   * Sends when it is its turn.
    *
-   * @param send answers whether the host has answered at all
+   * @param send resolves with whether the host has answered at all
    * @throws the signal's reason when it is aborted before the turn, and what `send` throws
    */
   async inTurn(to: Destination, signal: AbortSignal, send: () => Promise<boolean>): Promise<void> {
@@ -125,7 +127,7 @@ export class FairQueue {
     if (this.#failing.size > MAX_FAILING && oldest !== undefined) this.#failing.delete(oldest)
   }
 
-  /** Usually one goes for the slot that is free; more where a host has answered that had failed. */
+  /** Usually starts one delivery for the free slot; more if a host that had failed has answered. */
   #next(): void {
     for (let next = this.#first(); next !== undefined; next = this.#first()) {
       this.#remove(next)
@@ -160,7 +162,7 @@ export class FairQueue {
     this.#waitingOf.add(ownerKey(owner), -1)
   }
 
-  /** The others come first the next time. */
+  /** The other owners come first the next time. */
   #moveBack({ owner, host }: Destination): void {
     const hosts = this.#waiting.get(owner)
     if (hosts === undefined) return
@@ -173,7 +175,7 @@ export class FairQueue {
   }
 }
 
-/** Numbers by name; those that are 0 are not kept. */
+/** Counts by name; zero counts are not kept. */
 class Counts {
   readonly #counts = new Map<string, number>()
 

@@ -1,4 +1,4 @@
-/** What became of an operation's webhook, and how it is sent once more. */
+/** The deliveries of an operation's webhook, and how the webhook is sent again. */
 import type { Attempt, Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
 import { problemError } from '../model/problem.ts'
@@ -19,7 +19,7 @@ import { deliveryInput } from './outbox.ts'
 /** One delivery, itself an operation. Times are milliseconds since the epoch, by the store's clock. */
 export interface Delivery {
   readonly id: string
-  /** 0 for the first; redeliveries count on. */
+  /** 0 for the first delivery; redeliveries follow. */
   readonly number: number
   /** The `webhook-id`, which all deliveries of an operation share. */
   readonly event: string
@@ -27,7 +27,7 @@ export interface Delivery {
   /** `completed`: the receiver took it. `failed`: given up. `canceled`: a redelivery took its place. */
   readonly status: Status
   readonly createdAt: number
-  /** When it is attempted next, where it waits for a time. */
+  /** When the next attempt is due, if it waits for one. */
   readonly nextAttemptAt: number | null
   readonly finishedAt: number | null
   /** The attempts that have ended, the oldest first. */
@@ -67,13 +67,13 @@ export class History {
     return deliveries
   }
 
-  /** The same; none also where there is no such operation. */
+  /** The same, and also none for an unknown operation. */
   async list(id: string, owner: string): Promise<readonly Delivery[]> {
     const known = await this.#known(id, owner)
     return await Promise.all(known.map(it => this.#describe(it)))
   }
 
-  /** @param since a delivery that was accepted since then is the one */
+  /** @param since a delivery that was accepted since then is returned, and nothing is sent */
   async redeliver(id: string, owner: string, since: number = Number.POSITIVE_INFINITY): Promise<Delivery> {
     const known = await this.#known(id, owner)
     const last = known.at(-1)
@@ -94,7 +94,7 @@ export class History {
     return await this.#describe({ number, record: acceptedOperation(acceptance), input })
   }
 
-  /** The deliveries that there are of an operation, oldest first: those of them that are the owner's. */
+  /** The deliveries of an operation that belong to the owner, oldest first. */
   async #known(id: string, owner: string): Promise<readonly Known[]> {
     if (!isUuid(id)) return []
     const { store } = this.#options

@@ -1,4 +1,4 @@
-/** What an application names of webhooks: their options, their events, and the rules for addresses. */
+/** The public names for webhooks: their options, their events, and the rules for addresses. */
 export { type Address, isPublicAddress, type Lookup, type Resolve } from './addresses.ts'
 export { FAILURE_REASONS, type FailureReason } from './failure.ts'
 export type { Delivery, DeliveryAttempt } from './history.ts'

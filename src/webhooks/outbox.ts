@@ -1,7 +1,7 @@
 /**
- * The outbox: for each operation that has ended and has a webhook, accepts one delivery. Any number
- * of processes may do this, and die in it: the delivery's id is made of the operation's, so what is
- * accepted twice is one, and an operation is due until it is marked.
+ * The outbox: for each operation that has ended and has a webhook, accepts one delivery. Any number of processes may do
+ * this, and may die while they do: the delivery's id is made from the operation's id, so a repeated acceptance gives
+ * the same delivery, and an operation stays due until it is marked.
  */
 
 import type { Operation } from '../model/operation.ts'
@@ -25,7 +25,10 @@ export interface OutboxOptions {
 
 /** How many operations one turn takes. */
 const BATCH = 200
-/** Every change of every operation is hinted at: one look for all changes of this many milliseconds is enough. */
+/**
+ * The store sends a hint for every change of every operation. One check is enough for all hints within this time, in
+ * milliseconds.
+ */
 const DEBOUNCE_MS = 20
 
 export class Outbox {
@@ -91,7 +94,7 @@ export class Outbox {
   }
 }
 
-/** What is to be delivered of an operation; undefined where it names no URL. */
+/** The delivery of an operation; undefined if the operation has no webhook URL. */
 export function deliveryInput(operation: Operation, baseUrl: string | undefined): DeliveryInput | undefined {
   const { id, owner, webhookUrl } = operation
   if (webhookUrl === null) return undefined

@@ -9,12 +9,12 @@ export interface Post {
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
-  /** The checked addresses of the URL's host, one or more: no other one is connected to. */
+  /** The checked addresses of the URL's host, one or more. Only these are connected to. */
   readonly addresses: readonly Address[]
   readonly signal: AbortSignal
 }
 
-/** What is taken note of in an answer. */
+/** The used parts of an answer. */
 export interface Answer {
   readonly status: number
   readonly retryAfter: string | undefined
@@ -22,17 +22,20 @@ export interface Answer {
   readonly date: string | undefined
 }
 
-/** This many bytes of a response's body are read and discarded, for its sender to end in order; then the connection is cut. */
+/**
+ * How many bytes of a response's body are read and discarded, so that its sender can end normally. Then the connection
+ * is cut.
+ */
 const ANSWER_BODY_LIMIT = 16 * 1024
 
-/** How long the body may take, in milliseconds: the status is all that is needed, and a slot is not held for the rest. */
+/** How long the body may take, in milliseconds. Only the status is needed, so a slot is not held longer. */
 const ANSWER_BODY_MS = 1000
 
 /**
  * Sends a POST on a connection of its own, which no later request shares.
  *
  * @returns the answer, as soon as its header is there and its body has ended, is too long, or has taken a second
- * @throws when there is no answer: what Node says of the connection
+ * @throws if there is no answer: Node's error of the connection
  */
 export function post({ url, headers, body, addresses, signal }: Post): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>()
@@ -48,7 +51,7 @@ export function post({ url, headers, body, addresses, signal }: Post): Promise<A
       read += chunk.length
       if (read > ANSWER_BODY_LIMIT) sent.destroy()
     })
-    // What becomes of the body changes nothing of the status.
+    // An error in the body does not change the status.
     response.on('error', () => {})
   })
   let failure: unknown = new Error('The connection was closed.')
@@ -60,7 +63,7 @@ export function post({ url, headers, body, addresses, signal }: Post): Promise<A
   return promise
 }
 
-/** Answers a socket's question for the host's addresses with those that were checked. */
+/** A `lookup` for the socket that returns the checked addresses. */
 function pinnedTo(addresses: readonly Address[]): LookupFunction {
   return (_host, options, callback) => {
     const [first] = addresses

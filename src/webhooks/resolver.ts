@@ -1,7 +1,7 @@
 /**
- * Looks up strangers' names. `dns.lookup` is not for that: it holds a thread of the process until the name server
- * answers, nothing can free it, and a few silent name servers stop every look-up of the process, those of its database
- * included. Here a look-up is a few datagrams, and ends with its delivery.
+ * Looks up host names from strangers. `dns.lookup` is not suitable: it blocks a thread of the process until the name
+ * server answers, and cannot be aborted. A few silent name servers would stop every look-up of the process, including
+ * that of its database. Here a look-up is a few datagrams, and ends with its delivery.
  */
 import { Resolver } from 'node:dns/promises'
 import { readFile } from 'node:fs/promises'
@@ -16,15 +16,15 @@ export interface HostResolverOptions {
   readonly hostsFile?: string
 }
 
-/** Look-ups of one owner at once; further ones wait. */
+/** How many look-ups of one owner run at once; further ones wait. */
 const MAX_PER_OWNER = 4
-/** How long a name server may take to answer, in milliseconds, and how often it is asked. */
+/** How long a name server may take to answer, in milliseconds, and how many times it is asked. */
 const QUERY = { timeout: 2000, tries: 2 }
-/** How long a domain whose name servers were silent is not asked again, in milliseconds. */
+/** How long a domain with silent name servers is not looked up again, in milliseconds. */
 const SILENT_MS = 30_000
-/** Of more silent domains than this, the oldest are forgotten. */
+/** How many silent domains are remembered. Beyond that, the oldest are forgotten. */
 const MAX_SILENT = 1000
-/** How long a reading of the hosts file is used, in milliseconds. */
+/** How long the hosts file is cached, in milliseconds. */
 const HOSTS_MS = 5000
 const SYSTEM_HOSTS =
   process.platform === 'win32' ? `${process.env.SystemRoot}\\System32\\drivers\\etc\\hosts` : '/etc/hosts'
@@ -65,7 +65,7 @@ class HostResolver {
   }
 
   async #query(host: string, owner: string, signal: AbortSignal): Promise<readonly Address[]> {
-    // For this owner alone: a name below another's domain must not keep that other one waiting.
+    // Remembered for this owner only: a name below the domain of another owner must not delay that owner.
     const domain = JSON.stringify([owner, host.split('.').slice(-2).join('.')])
     if ((this.#silent.get(domain) ?? 0) > performance.now()) throw new Error(`The name servers of ${host} are silent.`)
     signal.throwIfAborted()
@@ -91,7 +91,7 @@ class HostResolver {
   }
 }
 
-/** Both families are asked at once; one of them is enough. */
+/** IPv4 and IPv6 are looked up at once; one of them is enough. */
 async function addressesBy(resolver: Resolver, host: string): Promise<readonly Address[]> {
   const [four, six] = await Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)])
   const found = [
@@ -102,7 +102,7 @@ async function addressesBy(resolver: Resolver, host: string): Promise<readonly A
   throw codeOf(four.reason) === 'ETIMEOUT' ? four.reason : six.reason
 }
 
-/** Runs a few pieces of work at once, the others in their order. */
+/** Runs a few tasks at once; the others wait in order. */
 class Turns {
   #running = 0
   readonly #waiting: (() => void)[] = []
@@ -159,7 +159,7 @@ class HostsFile {
   }
 }
 
-/** A system without such a file knows no names by it. */
+/** On a system without such a file, it gives no names. */
 async function readHosts(path: string): Promise<ReadonlyMap<string, readonly Address[]>> {
   const names = new Map<string, Address[]>()
   const text = await readFile(path, 'utf8').catch(() => '')

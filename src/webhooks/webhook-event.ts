@@ -1,8 +1,10 @@
-/** What a webhook tells: a thin event (Standard Webhooks 1.0.0), which says that an operation has ended and how. */
+/** The content of a webhook: a thin event (Standard Webhooks 1.0.0), which says that an operation has ended and how. */
 import type { Operation } from '../model/operation.ts'
 import { type Links, linksOf, type Problem } from '../model/protocol.ts'
 
-/** The body of a webhook. It never holds the input or the result: the receiver asks for these with its own credentials. */
+/**
+ * The body of a webhook. It never holds the input or the result: the receiver requests these with its own credentials.
+ */
 export interface WebhookEvent {
   /** The operation type with `_` for `-`, and the status: `orders.completed`, `pdf_exports.failed`. */
   readonly type: string
@@ -13,7 +15,7 @@ export interface WebhookEvent {
     /** The operation type's name. */
     readonly operation: string
     readonly status: 'completed' | 'failed' | 'canceled'
-    /** Where to ask; only where the composition gives `baseUrl`. */
+    /** URLs of the operation; only if `baseUrl` is set. */
     readonly links?: Links
     /** Why it failed or was canceled. */
     readonly error?: Problem
@@ -23,14 +25,17 @@ export interface WebhookEvent {
 /** Standard Webhooks asks for less than 20 kB. */
 const MAX_BODY_BYTES = 20_000
 
-/** The id that all deliveries of an operation's event carry, over retries and redeliveries, for receivers to know it again. */
+/**
+ * The id of an operation's event. It is the same in all retries and redeliveries, so that receivers recognize the
+ * event.
+ */
 export function eventId(operationId: string): string {
   return `msg_${operationId}`
 }
 
 /**
- * The event of an operation that has ended, as JSON text. Of an error that would make it larger
- * than 20 kB only `type`, `title`, `status` and `code` are told, or nothing.
+ * The event of an operation that has ended, as JSON text. If an error would make it larger than 20 kB, only `type`,
+ * `title`, `status` and `code` are included, or nothing.
  */
 export function eventBody(operation: Operation, baseUrl: string | undefined): string {
   const { error } = operation

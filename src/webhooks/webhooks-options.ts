@@ -16,7 +16,7 @@ import { checkSecrets, type Secrets } from './signing.ts'
 
 /** How a composition sends webhooks. */
 export interface WebhooksOptions {
-  /** What deliveries are signed with. */
+  /** The secrets that sign deliveries. */
   readonly secrets: Secrets
   /** The waits before each further attempt, at most 99. Default: 5 s, 5 m, 30 m, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h. */
   readonly retries?: readonly Duration[] | undefined
@@ -26,14 +26,17 @@ export interface WebhooksOptions {
   readonly retention?: Duration | undefined
   /** How many deliveries this process sends at once, 1 to 10,000. Default 100. */
   readonly concurrency?: number | undefined
-  /** Whether `http:` URLs are taken too. Default false. */
+  /** Whether `http:` URLs are accepted too. Default false. */
   readonly allowHttp?: boolean | undefined
-  /** The ports that are taken. Default: any. */
+  /** The accepted ports. Default: any. */
   readonly ports?: readonly number[] | undefined
-  /** Whether any address may be sent to, those of the inner network and of this host included: for tests. Default false. */
+  /**
+   * Whether webhooks may be sent to any address, including the internal network and this host: for tests. Default
+   * false.
+   */
   readonly allowPrivate?: boolean | undefined
   /**
-   * Whether an address, IPv4 or IPv6 in its canonical form, may be sent to. Default {@link isPublicAddress}.
+   * Whether webhooks may be sent to an address (IPv4 or IPv6 in its canonical form). Default {@link isPublicAddress}.
    *
    * @example
    * const allowAddress = (address: string) => isPublicAddress(address) || address.startsWith('10.20.')
@@ -42,11 +45,11 @@ export interface WebhooksOptions {
   readonly allowAddress?: ((address: string) => boolean) | undefined
   /** Finds the addresses of a host, once for each attempt. Default: the hosts file and DNS, see {@link hostResolver}. */
   readonly resolve?: Resolve | undefined
-  /** The public URL that the operations' paths stand under, without a slash at the end. With it, events hold links. */
+  /** The public base URL of the API, without a slash at the end. With it, events hold links. */
   readonly baseUrl?: string | undefined
-  /** The longest time between two looks for what is due when no hint comes. Default 1 s. */
+  /** The longest time between two polls for due deliveries when no hint comes. Default 1 s. */
   readonly pollInterval?: Duration | undefined
-  /** How long a shutdown waits for the attempts under way before they are cut off and handed back. Default 5 s. */
+  /** How long a shutdown waits for running attempts before they are cut off and handed back. Default 5 s. */
   readonly shutdownTimeout?: Duration | undefined
 }
 
@@ -102,7 +105,7 @@ export function readWebhookOptions(init: WebhooksOptions): WebhooksSettings {
   }
 }
 
-/** Secrets that are at hand are checked at once, those of a function each time. */
+/** Secrets in an array are checked at once, those from a function at each attempt. */
 function readSecrets(secrets: Secrets): WebhooksSettings['secretsOf'] {
   if (typeof secrets === 'function') return async owner => checkSecrets(await secrets(owner))
   const checked = [...checkSecrets(secrets)]

@@ -1,6 +1,6 @@
 /**
- * Webhooks: the end of an operation, told to a URL that its client has named (Standard Webhooks
- * 1.0.0). A delivery is itself a durable operation, retried over days, with its own history.
+ * Webhooks: report the end of an operation to a URL that its client has named (Standard Webhooks 1.0.0). A delivery is
+ * itself a durable operation, retried over days, with its own history.
  *
  * @example
  * createWaybill({ operations, store, webhooks: { secrets: ['whsec_…'] } })
@@ -22,27 +22,27 @@ import { type Delivery, History } from './history.ts'
 import { Outbox } from './outbox.ts'
 import { readWebhookOptions, type WebhooksOptions, type WebhooksSettings } from './webhooks-options.ts'
 
-/** What {@link Webhooks} need of the composition. */
+/** The parts of the composition that {@link Webhooks} needs. */
 export interface WebhooksContext {
   readonly store: OperationStore & WorkQueue
   readonly operations: Operations
   readonly logger: Logger
 }
 
-/** A delivery may come back to a process this long after it died; its sending takes no longer than the timeout. */
+/** How long after the death of a process its deliveries are claimed again. Sending takes no longer than the timeout. */
 const LEASE_MS = 30_000
-/** What an attempt may take beside the sending before the worker stops it. */
+/** The extra time of an attempt, besides the sending, before the worker stops it. */
 const MARGIN_MS = 10_000
 /** How long a delivery may wait for its turn after it was claimed. */
 const TURN_MS = 3_600_000
-/** For each one that is sent, this many are claimed. Among the claimed ones the queue chooses fairly. */
+/** How many deliveries are claimed for each one that is sent. The queue chooses fairly among the claimed ones. */
 const CLAIMED_PER_SLOT = 10
-/** More are not claimed at once by default. */
+/** The most that are claimed at once by default. */
 const MOST_CLAIMED = 10_000
 
 /**
- * The history of deliveries where this process delivers none: it needs no secret to read them, nor to add one, which a
- * process that has the secrets then sends.
+ * The history of deliveries in a process that delivers none. It needs no secrets to read deliveries, or to add one,
+ * which a process with the secrets then sends.
  */
 export function historyAlone({ store, operations }: Omit<WebhooksContext, 'logger'>): History {
   const type = typeOf(readWebhookOptions({ secrets: () => [] }))
@@ -58,7 +58,7 @@ export class Webhooks {
   readonly #options: WebhooksSettings
   readonly #outbox: Outbox
   readonly #worker: Worker
-  /** What became of deliveries. */
+  /** The history of deliveries. */
   readonly history: History
 
   /** @throws {TypeError} for options that cannot be right; the message names them, and never holds a secret */
@@ -77,7 +77,8 @@ export class Webhooks {
       types: [type],
       name: 'webhooks',
       logger,
-      // The runner says what an operator should know of a delivery: that a receiver fails is not a fault of this service.
+      // The runner logs what an operator should know about a delivery. A failing receiver is not a fault of this
+      // service.
       logEnds: false,
       runner: new DeliveryRunner(this.#options, logger, new FairQueue({ slots: concurrency, room: claimed })),
       concurrency: claimed,
@@ -93,7 +94,7 @@ export class Webhooks {
     return [this.#outbox.loop, ...this.#worker.loops]
   }
 
-  /** Begins to deliver, also what came due while no process ran. The store is open. */
+  /** Begins to deliver, including what became due while no process ran. The store must be open. */
   async start(): Promise<void> {
     await this.#worker.start()
     this.#outbox.start()
@@ -105,10 +106,10 @@ export class Webhooks {
   }
 
   /**
-   * Holds a URL against the rules, as far as that can be told without DNS: at each attempt it is
-   * checked again, with every address of its host.
+   * Checks a URL by the rules, as far as that is possible without DNS. At each attempt it is checked again, with every
+   * address of its host.
    *
-   * @returns the URL as it is to be kept
+   * @returns the URL to store
    * @throws {ProblemError} `invalid-webhook-url`; its detail says what is wrong with it
    */
   checkUrl(text: string): string {
@@ -116,8 +117,8 @@ export class Webhooks {
   }
 
   /**
-   * The deliveries of an operation with their attempts, oldest first; none before it has ended, or where it
-   * names no URL. They are kept for the retention of deliveries, also when the operation itself is gone.
+   * The deliveries of an operation with their attempts, oldest first; none before it has ended, or if it has no webhook
+   * URL. They are kept for the retention of deliveries, even after the operation itself was deleted.
    *
    * @throws {ProblemError} `not-found` for what is not the owner's, `operation-expired`
    */
@@ -127,8 +128,8 @@ export class Webhooks {
 
   /**
    * Sends the event of an operation once more, at once: the same bytes to the same URL under the same
-   * `webhook-id`, as a new delivery with retries of its own. A delivery that still waits for a retry is
-   * canceled. Of several calls in the same moment one counts.
+   * `webhook-id`, as a new delivery with retries of its own. A delivery that still waits for a retry is canceled.
+   * Simultaneous calls count as one.
    *
    * @throws {ProblemError} `not-found` for what is not the owner's, `operation-expired`, `no-webhook`,
    * `not-finished`, `too-many-requests` after 20 times
@@ -139,10 +140,9 @@ export class Webhooks {
 }
 
 /**
- * Decides at the door whether a request's `Webhook-Url` is taken.
+ * Checks the `Webhook-Url` of a request before the request is accepted.
  *
- * @param webhooks those of the composition, if it has any
- * @param text the header's value; without one nothing is decided
+ * @param webhooks those of the composition, if it has any @param text the header's value; undefined without the header
  * @returns the URL to keep with the operation
  * @throws {ProblemError} `webhooks-not-allowed`, `invalid-webhook-url`
  */
