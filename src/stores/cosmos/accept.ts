@@ -1,12 +1,14 @@
 /**
  * How a submission becomes durable, in a store that writes one item at a time.
  *
- * With an idempotency key: (1) the key's item is created, with an operation's id in it, and (2) the operation of that id.
- * Who finds the key's item there makes the operation that it names, if nobody has yet. So of equal keys there is one
- * id and of each id there is one operation, whichever process crashes between the two; and what was acknowledged has both.
+ * With an idempotency key: (1) the key's item is created, which contains the id of an operation, and (2) the operation
+ * with that id is created. A process that finds an existing item for the key creates the operation that it names, if it
+ * is missing. So equal keys have one id, and each id has one operation, even if a process crashes between the two
+ * steps. An acknowledged submission has both items.
  *
- * With a large input: (1) the operation's item as `arriving`, which nobody sees, (2) the input's item, (3) the
- * operation's item as an operation. What a crash leaves behind is named by the first, and a sweep takes it away.
+ * With a large input: (1) the operation's item is written as `arriving`, which is not visible, (2) the input's item is
+ * written, (3) the operation's item becomes an operation. If a crash interrupts this, the first item names what was
+ * written, and a sweep deletes it.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Operation } from '../../model/operation.ts'
@@ -28,13 +30,13 @@ import {
   type Tagged,
 } from './items.ts'
 
-/** Each turn lost means that another submission has got on. */
+/** The most tries. Each failed one means that another submission made progress. */
 const MOST_TURNS = 40
-/** The waits for an operation of the same id whose input another process is writing, in milliseconds. */
+/** How long to wait for an operation of the same id whose input another process is writing, in milliseconds. */
 const ARRIVES_SOON_MS = 2000
 const LOOK_AGAIN_MS = 100
 
-/** What there is after an attempt to make an operation. */
+/** What exists after an attempt to create an operation. */
 interface Made {
   readonly operation: Operation
   readonly byUs: boolean
@@ -57,7 +59,7 @@ async function acceptByKey(access: CosmosAccess, submission: Submission, key: st
     const made = await makeReserved(access, keyId, submission)
     if (made !== undefined && keyItemOf(made.operation) === keyId) return answer(made)
     if (made !== undefined) {
-      // The key is that of another time: its operation is purged, or was made without this key under the same id.
+      // The key is out of date: its operation is purged, or was created without this key under the same id.
       await release(access, keyId, made.operation.id)
       if (made.operation.id === submission.id) return { kind: 'accepted', operation: made.operation }
     }
@@ -70,7 +72,7 @@ function answer({ byUs, operation }: Made): Acceptance {
   return { kind: byUs ? 'accepted' : 'known', operation }
 }
 
-/** The operation that a key stands for, made if it is not there. Undefined where the key has gone this moment. */
+/** The operation that a key names; it is created if it is missing. Undefined if the key was deleted at this moment. */
 async function makeReserved(access: CosmosAccess, keyId: string, submission: Submission): Promise<Made | undefined> {
   const ours = keyItem(keyId, submission.id, submission.retention, access.now())
   if ((await access.create(ours)) !== undefined) return await make(access, submission, submission.id)
@@ -79,7 +81,7 @@ async function makeReserved(access: CosmosAccess, keyId: string, submission: Sub
   const id = key.item.operation
   const there = await access.operation(id)
   if (there?.item.kind === 'operation') return found(there.item, submission.id)
-  // Its TTL has run since it was written; the operation that is made now needs all of it.
+  // Its TTL has been running since it was written, and the operation that is created now needs a full TTL.
   if (isAged(key.item, access.now())) {
     const written = await access.replace({ ...ours, operation: id }, key.etag)
     if (written.kind !== 'written') return undefined
@@ -91,13 +93,16 @@ function found({ record, madeBy }: OperationItem, us: string): Made {
   return { operation: record, byUs: madeBy === us }
 }
 
-/** Frees a key, unless it stands for another operation by now. */
+/** Frees a key, unless it names another operation by now. */
 export async function release(access: CosmosAccess, keyId: string, operation: string): Promise<void> {
   const key = await access.key(keyId)
   if (key?.item.operation === operation) await access.delete(keyId, key.etag)
 }
 
-/** Makes the operation of the submission's id, unless there is one. `us` says who made it, also to a process that repeats the submission. */
+/**
+ * Creates the operation with the submission's id, unless it exists. `us` records who created it, so that a process that
+ * repeats the submission recognizes it.
+ */
 async function make(access: CosmosAccess, submission: Submission, us: string): Promise<Made> {
   const { body, besides: input } = bodyFor('input', submission.id, submission.input)
   const steps = (submission.steps ?? []).map(([name, value]) => {
@@ -121,7 +126,7 @@ async function make(access: CosmosAccess, submission: Submission, us: string): P
   throw new Error(`The operation ${submission.id} was neither made nor found.`)
 }
 
-/** Puts the item in its place; what has stayed `arriving` there gives way. Without a tag: another process was faster. */
+/** Writes the item. It replaces one that has stayed `arriving`. The result has no tag if another process was faster. */
 async function place(
   access: CosmosAccess,
   item: OperationItem,

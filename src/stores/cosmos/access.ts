@@ -1,4 +1,4 @@
-/** Reads and writes of single items, and queries: what the rest of the store is made of. */
+/** Reads and writes single items, and runs queries. The rest of the store is built on this file. */
 
 import type { BlobStore } from '../../blobs/blob-store.ts'
 import type { Operation } from '../../model/operation.ts'
@@ -9,7 +9,7 @@ import type { CosmosContainer } from './container.ts'
 import { type BesideItem, isBlob, type KeptItem, type KeyItem, kept, type OperationItem, type Tagged } from './items.ts'
 import { type CountName, type Parameters, QUERIES, type QueryName } from './queries.ts'
 
-/** What became of a conditional write. */
+/** The outcome of a conditional write. */
 export type Written = { readonly kind: 'written'; readonly etag: string } | { readonly kind: 'changed' | 'gone' }
 
 /** The most results of one page. */
@@ -23,7 +23,7 @@ export class CosmosAccess {
   readonly blobs: BlobStore | undefined
   readonly #container: CosmosContainer
   readonly #clock: (() => number) | undefined
-  /** The SDK's list of partitions while it is read again. */
+  /** The read of the SDK's list of partitions that is under way, if any. */
   #learning: Promise<void> | undefined
 
   constructor(
@@ -48,7 +48,10 @@ export class CosmosAccess {
     return found && current(found)
   }
 
-  /** The operation with all writes that were acknowledged before, by whichever process: a refusal is decided on no older state. */
+  /**
+   * Reads an operation with all writes that any process acknowledged before, so that a refusal is never based on an
+   * older state.
+   */
   async latestOperation(id: string): Promise<Tagged<OperationItem> | undefined> {
     const found = await this.#latest<KeptItem>(id)
     return found && current(found)
@@ -62,7 +65,7 @@ export class CosmosAccess {
     return isBlob(id) ? await this.#readBlob(id) : (await this.#read<BesideItem>(id))?.item.body
   }
 
-  /** The new item's tag, or undefined where there is one of this id. */
+  /** Creates an item, and returns its tag; undefined if an item with this id exists. */
   async create(item: OperationItem | KeyItem | BesideItem): Promise<string | undefined> {
     try {
       const answer = await this.calls.item('create', options => this.#container.items.create(written(item), options))
@@ -73,7 +76,7 @@ export class CosmosAccess {
     }
   }
 
-  /** Creates items that nobody reads before they are named elsewhere; one that is there already was written by us. */
+  /** Creates items that nobody reads before another item names them. If one exists already, this process wrote it. */
   async createBesides(items: readonly BesideItem[]): Promise<void> {
     await inParallel<BesideItem, unknown>(items, item => (isBlob(item.id) ? this.#putBlob(item) : this.create(item)))
   }
@@ -121,7 +124,7 @@ export class CosmosAccess {
     )
   }
 
-  /** At most `limit` results. */
+  /** Runs a query, and returns at most `limit` results. */
   async query<Result>(name: QueryName, parameters: Parameters, limit: number): Promise<Result[]> {
     const { text, ordered } = QUERIES[name]
     const query = {
@@ -137,17 +140,17 @@ export class CosmosAccess {
     return Math.min(count, limit)
   }
 
-  /** The same, of a query that selects whole items of operations. */
+  /** Runs a query that selects whole items of operations. */
   async items(name: QueryName, parameters: Parameters, limit: number): Promise<Tagged<OperationItem>[]> {
     return (await this.query(name, parameters, limit)).map(taggedOperation)
   }
 
-  /** The same, of a query that selects the records of operations. */
+  /** Runs a query that selects the records of operations. */
   async records(name: QueryName, parameters: Parameters, limit: number): Promise<Operation[]> {
     return (await this.query<KeptOperation>(name, parameters, limit)).map(operationOf)
   }
 
-  /** The ids of all items beside some operations, also of those that no operation names. */
+  /** The ids of all items that belong to some operations, also of items that no operation names. */
   async besidesOf(ids: readonly string[]): Promise<string[]> {
     if (ids.length === 0) return []
     const parameters = ids.map((value, index) => ({ name: `@id${index}`, value }))
@@ -180,13 +183,14 @@ export class CosmosAccess {
   }
 
   /**
-   * Has the SDK read its list of partitions again. With the list from before a split it sends a sorted query to a
-   * partition that is gone without end (4.10); the change feed is the one call that makes it read the list.
+   * Makes the SDK read its list of partitions again. With the list from before a split, the SDK (4.10) sends a sorted
+   * query to a partition that no longer exists, again and again. The change feed is the only call that makes it read
+   * the list.
    */
   #learnPartitions(): void {
     this.#learning ??= this.calls
       .item('changes', () => this.#container.items.getChangeFeedIterator({ maxItemCount: 1 }).readNext())
-      // A query that still fails has it tried again.
+      // If this fails, the next query that fails tries it again.
       .then(
         () => {},
         () => {},
@@ -200,7 +204,7 @@ export class CosmosAccess {
     return ((await this.#point(id)) as Tagged<Item> | undefined) ?? (await this.#latest<Item>(id))
   }
 
-  /** With all writes that were acknowledged before, by whichever process. */
+  /** Reads an item with all writes that any process acknowledged before. */
   async #latest<Item>(id: string): Promise<Tagged<Item> | undefined> {
     return (await this.#exists(id)) ? ((await this.#point(id)) as Tagged<Item> | undefined) : undefined
   }
@@ -211,8 +215,9 @@ export class CosmosAccess {
   }
 
   /**
-   * A replica that lags may not have what another process has just written. A write under a condition that never holds
-   * goes where writes go: it changes nothing, says whether there is such an item, and lets the next read see it.
+   * A replica that lags may lack what another process has just written. So this sends a write with a condition that is
+   * never true: the primary answers it, nothing is changed, the answer shows whether the item exists, and the next read
+   * sees it.
    */
   async #exists(id: string): Promise<boolean> {
     const written = await this.#write(async () => {
@@ -246,7 +251,7 @@ function taggedOperation(resource: unknown): Tagged<OperationItem> {
   return current(tagged<KeptItem>(resource))
 }
 
-/** As this version writes it. */
+/** Converts an item to the form that this version writes. */
 function current({ item, etag }: Tagged<KeptItem>): Tagged<OperationItem> {
   return { item: { ...item, record: operationOf(item.record) }, etag }
 }

@@ -1,4 +1,4 @@
-/** Begins attempts: claims operations, and hands each out with its input. */
+/** Begins attempts: claims operations, and returns each with its input. */
 import { type Change, INPUT_LOST } from '../../model/operation.ts'
 import { inParallel } from '../../util/in-parallel.ts'
 import type { Claim, ClaimRequest } from '../store.ts'
@@ -9,7 +9,7 @@ import type { OperationItem } from './items.ts'
 import type { Mutations } from './mutations.ts'
 import { changing, claiming } from './transitions.ts'
 
-/** How long an accepted operation's input may be missing from what a replica shows, in milliseconds. */
+/** How long after its acceptance the input of an operation may be missing in a replica that lags, in milliseconds. */
 const LATEST_INPUT_MS = 60_000
 
 export class AttemptClaims {
@@ -27,7 +27,7 @@ export class AttemptClaims {
     const { from } = request
     const inputs = new Map<string, string>()
     const begin: Begin = async candidate => {
-      // Before the claim: an attempt that has begun and cannot be handed out would be lost.
+      // The input is read before the claim: an attempt that has begun and cannot be returned would be lost.
       const input = await textOf(this.#access, candidate.item.input)
       if (input !== undefined) inputs.set(candidate.item.id, input)
       else if (this.#mayArrive(candidate.item)) return undefined
@@ -47,12 +47,15 @@ export class AttemptClaims {
     return begun === undefined ? [] : [begun]
   }
 
-  /** What a replica does not show yet is not lost. */
+  /** Whether the input may still arrive: it is not lost if only a replica lacks it. */
   #mayArrive({ record }: OperationItem): boolean {
     return this.#access.now() - record.createdAt < LATEST_INPUT_MS
   }
 
-  /** An operation whose input is not there ends, and takes nothing from the others. */
+  /**
+   * Returns a claimed operation. One whose input is missing is ended instead, so that it does not take the place of
+   * another.
+   */
   async #handOut({ id, record }: OperationItem, input: string | undefined): Promise<Claim[]> {
     if (input !== undefined) return [{ operation: record, input }]
     const end: Change = { kind: 'finish', attempt: record.attempt, outcome: INPUT_LOST }

@@ -1,6 +1,6 @@
 /**
- * Reads what lies beside an operation's item, in items or blobs of its own. What another program has deleted is left out:
- * then the answer has fewer parts than the item names.
+ * Reads the parts of an operation that are in items or blobs of their own. A part that another program has deleted is
+ * left out: then the answer has fewer parts than the operation's item names.
  */
 import type { AttemptError } from '../../model/operation.ts'
 import { inParallel } from '../../util/in-parallel.ts'

@@ -1,16 +1,16 @@
 /**
- * The one way to the service: every call has a limit of time, is repeated as long as the service asks
- * for patience, sees what this process has seen before, and tells what it cost.
+ * All calls of the service go through this file. Each call has a time limit, is repeated while the service reports a
+ * transient error, sees everything that this process has seen before, and reports its cost.
  *
- * Calls may be repeated because every write of the store is guarded by an id or an ETag, and
- * marked, so that a write whose answer was lost is recognised.
+ * Calls may be repeated because every write of the store is guarded by an id or an ETag, and has a mark by which a
+ * write whose answer was lost is recognized.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ServerClock } from './clock.ts'
 import type { CosmosAnswer, CosmosDiagnostics, CosmosHeaders } from './container.ts'
 import { Session, type Tokens } from './session.ts'
 
-/** What a call must hand on to the SDK. */
+/** The options that a call must pass to the SDK. */
 export interface CallOptions {
   readonly abortSignal: AbortSignal
   readonly sessionToken?: string
@@ -23,20 +23,20 @@ export interface CallsOptions {
   readonly onCharge?: ((charge: number, call: string) => void) | undefined
 }
 
-/** One try gets this part of the time, so that a connection that has died silently leaves time for another. */
+/** One try gets this part of the time limit, so that a dead connection leaves time for another try. */
 const TRY_PART = 1 / 3
 const FIRST_WAIT_MS = 20
 const LONGEST_WAIT_MS = 1000
 
-/** 410: a partition moves. 408, 500, 503: it is not known whether the write was made. */
+/** 410: a partition is moving. 408, 500, 503: it is not known whether the write was made. */
 const PATIENCE: ReadonlySet<unknown> = new Set([408, 410, 429, 449, 500, 503])
-/** With 404: the replica has not yet seen what the session has. */
+/** The substatus of a 404 that means: the replica has not yet received what the session has seen. */
 const READ_SESSION_NOT_AVAILABLE = 1002
 const SESSION_TOKEN = 'x-ms-session-token'
 
 type Call<T> = (options: CallOptions, seen: Tokens) => Promise<T>
 
-/** What a page says beside its results. */
+/** What a page contains besides its results. */
 export interface Page {
   readonly requestCharge: number
   readonly diagnostics?: CosmosDiagnostics
@@ -53,7 +53,7 @@ export class CosmosCalls {
     this.#options = options
   }
 
-  /** The calls that concern one item, or the container. */
+  /** Makes a call that concerns one item, or the container. */
   async item<Resource>(
     name: string,
     call: (options: CallOptions) => Promise<CosmosAnswer<Resource>>,
@@ -63,7 +63,7 @@ export class CosmosCalls {
       try {
         const answer = await call(options)
         this.#heard(name, answer.headers, asked)
-        // Only reads reach replicas that lag; a write that was made must not be repeated.
+        // Only reads are answered by replicas that lag. A write that was made must not be repeated.
         if (name === 'read' && isStale(answer, seen)) throw new StaleReplica()
         return answer
       } catch (error) {
@@ -73,7 +73,10 @@ export class CosmosCalls {
     })
   }
 
-  /** The calls that return pages; `check` is called with each of them, `onLate` where the service did not answer in time. */
+  /**
+   * Makes a call that returns pages. `check` is called with each page, and `onLate` if the service does not answer in
+   * time.
+   */
   async pages<T>(
     name: string,
     call: (options: CallOptions, check: (page: Page) => void) => Promise<T>,
@@ -116,7 +119,7 @@ export class CosmosCalls {
       controller.abort()
     }, this.#options.timeoutMs * TRY_PART)
     try {
-      // The SDK sleeps between its own repetitions without an ear for the signal: so the two race.
+      // While the SDK sleeps between its own retries, it ignores the signal. So the call and the signal race.
       return await Promise.race([call({ abortSignal: controller.signal, ...session }, tokens), late])
     } finally {
       clearTimeout(timer)
@@ -139,7 +142,7 @@ class StaleReplica extends Error {
   }
 }
 
-/** Whether a read was answered by a replica that lags behind what was asked for. */
+/** Whether a read was answered by a replica that lacks writes which the read must see. */
 function isStale({ substatus, headers, diagnostics }: CosmosAnswer<unknown>, seen: Tokens): boolean {
   if (substatus === READ_SESSION_NOT_AVAILABLE || hasDroppedToken(diagnostics)) return true
   return Session.isOlder(headers[SESSION_TOKEN], seen)
@@ -162,22 +165,22 @@ class LateAnswer extends Error {
   }
 }
 
-/** The status that an error of the SDK stands for; undefined where it is another's. */
+/** The status of an error of the SDK; undefined for other errors. */
 export function statusOf(error: unknown): number | undefined {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   return typeof code === 'number' ? code : undefined
 }
 
-/** How long to wait before the call is made again, in milliseconds; undefined where that would not help. */
+/** How long to wait before the call is repeated, in milliseconds; undefined if a repetition would not help. */
 function waitAfter(error: unknown, tries: number): number | undefined {
   if (!(error instanceof Error) || !(PATIENCE.has(statusOf(error)) || isNetwork(error))) return undefined
   const backoff = Math.min(FIRST_WAIT_MS * 2 ** tries, LONGEST_WAIT_MS) * (0.5 + Math.random() / 2)
   const hint = 'retryAfterInMs' in error ? Number(error.retryAfterInMs) : 0
-  // The hint is for everyone who was refused: spread a little, they do not come back at one moment.
+  // All callers that were refused get the same hint. A random part prevents that they all come back at the same moment.
   return hint > 0 ? hint * (1 + Math.random() / 4) : backoff
 }
 
-/** Errors of connections have a code that is a word. */
+/** Connection errors have a code that is a word. */
 function isNetwork(error: Error): boolean {
   return error.name === 'AbortError' || ('code' in error && typeof error.code === 'string')
 }

@@ -1,10 +1,12 @@
-/** What the store needs of an account and of a container, as far as the service says how they are set. */
+/** Checks the settings of an account and a container that the store depends on, as far as the service reports them. */
 import type { CosmosAccountDefinition, CosmosContainerDefinition } from './container.ts'
 
-/** Under these every acknowledged write is seen by every read in the region. */
+/** With these consistency levels, every read in the region sees every acknowledged write. */
 const STRONG: readonly string[] = ['Strong', 'BoundedStaleness']
 
-/** @throws where two processes could both win, or a process could read less than it has written */
+/**
+ * @throws if two processes could both claim an operation, or a process could read an older state than it has written
+ */
 export function checkAccount(account: CosmosAccountDefinition | undefined): void {
   if (account === undefined) return
   const { consistencyPolicy, enableMultipleWritableLocations } = account
@@ -25,7 +27,7 @@ export function checkAccount(account: CosmosAccountDefinition | undefined): void
   )
 }
 
-/** @throws where the container has another partition key */
+/** @throws if the container has another partition key */
 export function checkContainer(id: string, definition: CosmosContainerDefinition | undefined): void {
   const paths = definition?.partitionKey?.paths.join(', ') ?? 'unknown'
   if (paths !== '/id') {

@@ -1,20 +1,23 @@
 /**
- * Taking ready operations from the queue, without locks: a query shows candidates in the order of the queue, and a
- * conditional write of each decides. A lone worker takes the first ones. A worker that has lost some lately picks at
- * random among more of them, so that many claimers do not fight for the same item.
+ * Takes ready operations from the queue without locks. A query returns candidates in the order of the queue, and a
+ * conditional write of each decides who gets it. A single worker takes the first ones. A worker that has recently lost
+ * candidates to others chooses at random among more of them, so that many workers do not compete for the same item.
  */
 import { inParallel } from '../../util/in-parallel.ts'
 import type { CosmosAccess } from './access.ts'
 import { type OperationItem, type Tagged, within } from './items.ts'
 
-/** Makes one candidate ours; undefined where another was faster. */
+/** Claims one candidate; undefined if another process was faster. */
 export type Begin = (candidate: Tagged<OperationItem>) => Promise<OperationItem | undefined>
 
 /** The most candidates of one query. */
 const MOST_CANDIDATES = 200
-/** After losses, the choice is among at most this multiple of the wanted number. */
+/** After losses, the choice is among at most this many times the wanted number of candidates. */
 const WIDEST = 32
-/** Claims without a loss make the choice narrower again, slowly: rivals that were there lately still are. */
+/**
+ * After a claim without a loss, the choice becomes narrower by this factor. That is slow, since recent competitors are
+ * probably still there.
+ */
 const NARROWING = 0.85
 
 export class Claims {
@@ -26,7 +29,7 @@ export class Claims {
     this.#access = access
   }
 
-  /** Takes from the queue of each type in turn. One call at a time, so that a process is never its own rival. */
+  /** Takes from the queue of each type in turn, one call at a time, so that a process never competes with itself. */
   async take(types: readonly { type: string; limit: number }[], limit: number, begin: Begin): Promise<OperationItem[]> {
     const before = this.#turn
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -40,7 +43,7 @@ export class Claims {
       }
       return taken
     } catch (error) {
-      // What has been taken is ours: to reject now would have it lie about until its lease runs out.
+      // What has been taken is already claimed: after a rejection it would be blocked until its lease expires.
       if (taken.length === 0) throw error
       return taken
     } finally {
@@ -54,14 +57,16 @@ export class Claims {
     for (let more = true; more && taken.length < until; ) {
       const wanted = Math.min(Math.ceil((until - taken.length) * this.#spread), MOST_CANDIDATES)
       const found = await this.#candidates(type, wanted)
-      // What was tried before and is shown again comes from a replica that lags: there is nothing new in it.
+      // A candidate that was tried before and is returned again comes from a replica that lags: trying it again is
+      // useless.
       const pool = found.filter(({ item }) => !tried.has(item.id))
       more = found.length === wanted && pool.length > 0
       while (pool.length > 0 && taken.length < until) {
         const chosen = this.#choose(pool, until - taken.length)
         for (const { item } of chosen) tried.add(item.id)
         if ((await this.#tryEach(chosen, taken, begin)) > chosen.length / 2) continue
-        // Mostly lost: the rest of what the query showed is mostly gone too, and to look again costs less than to try it all.
+        // If most were lost, the other candidates of this query are mostly taken too. A new query costs less than
+        // trying all of them.
         more ||= pool.length > 0
         break
       }
@@ -72,7 +77,7 @@ export class Claims {
     return await this.#access.items('ready', { ...within([type]), now: this.#access.now() }, wanted)
   }
 
-  /** How many were won. */
+  /** Tries each candidate, and returns how many were claimed. */
   async #tryEach(candidates: readonly Tagged<OperationItem>[], taken: OperationItem[], begin: Begin): Promise<number> {
     const tries = await inParallel(candidates, candidate =>
       begin(candidate).then(
@@ -92,7 +97,7 @@ export class Claims {
     this.#spread = Math.max(1, Math.min(this.#spread * factor, WIDEST))
   }
 
-  /** Removes the chosen ones from the pool; they stay in the order of the queue. */
+  /** Chooses candidates and removes them from the pool. They stay in the order of the queue. */
   #choose(pool: Tagged<OperationItem>[], room: number): Tagged<OperationItem>[] {
     let among = Math.min(pool.length, Math.ceil(room * this.#spread))
     const chosen: Tagged<OperationItem>[] = []

@@ -1,16 +1,16 @@
 /**
- * The store's clock: the time of the Cosmos DB service, told from the `Date` header of its answers.
+ * The store's clock: the time of the Cosmos DB service, computed from the `Date` header of its answers.
  *
- * The header counts whole seconds, so each answer says that the service's clock was within one second
- * of some moment between the request and the answer. What many answers say together is narrower: after a few
- * dozen of them the time is known to some milliseconds more than a round trip takes.
+ * The header has whole seconds, so each answer limits the service's clock to a range: one second plus the time between
+ * the request and the answer. Many answers together give a narrower range. After a few dozen of them, the error is a
+ * few milliseconds more than a round trip takes.
  */
 
-/** Two crystals drift apart by less than this, as a part of the time that passes. */
+/** Two clocks drift apart by less than this part of the time that passes. */
 const DRIFT = 1e-4
 
 export class ServerClock {
-  /** The service's time, less the monotonic one, is between these two. */
+  /** The service's time minus the monotonic time lies between these two. */
   #low = 0
   #high = 0
   #heardAt: number | undefined
@@ -20,14 +20,14 @@ export class ServerClock {
     this.#monotonic = monotonic
   }
 
-  /** Milliseconds since the epoch. Before the first answer, by this machine's clock. */
+  /** Milliseconds since the epoch. Before the first answer, the clock of this machine is used. */
   now(): number {
     if (this.#heardAt === undefined) return Date.now()
     return Math.round(this.#monotonic() + (this.#low + this.#high) / 2)
   }
 
   /**
-   * @param date of the answer, as in HTTP
+   * @param date the `Date` header of the answer
    * @param asked when the request was sent, by the monotonic clock
    */
   heard(date: unknown, asked: number): void {
@@ -39,7 +39,7 @@ export class ServerClock {
     const [oldLow, oldHigh] = [this.#low - drift, this.#high + drift]
     const fits = this.#heardAt !== undefined && low <= oldHigh && high >= oldLow
     this.#heardAt = got
-    // Where it does not fit, a clock was set: what was known before is worth nothing.
+    // If the ranges do not overlap, one of the clocks was set, and the old range is discarded.
     this.#low = fits ? Math.max(low, oldLow) : low
     this.#high = fits ? Math.min(high, oldHigh) : high
   }

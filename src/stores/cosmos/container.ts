@@ -13,7 +13,7 @@ export interface CosmosRequestOptions {
   readonly accessCondition?: { type: string; condition: string }
 }
 
-/** What the SDK says of the requests behind one answer. */
+/** What the SDK reports about the requests behind one answer. */
 export interface CosmosDiagnostics {
   readonly clientSideRequestStatistics: {
     readonly retryDiagnostics: { readonly failedAttempts: readonly { readonly statusCode: number }[] }
@@ -21,7 +21,7 @@ export interface CosmosDiagnostics {
 }
 
 export interface CosmosAnswer<Resource> {
-  /** Missing where the item is. */
+  /** Missing if the item does not exist. */
   readonly resource?: Resource | undefined
   readonly headers: CosmosHeaders
   readonly statusCode: number
@@ -46,7 +46,7 @@ export interface CosmosQuery {
 
 export interface CosmosQueryOptions extends CosmosRequestOptions {
   readonly maxItemCount: number
-  /** Asks for the plan first, where it is known that one is needed. */
+  /** Requests the query plan first, if it is known that one is needed. */
   readonly forceQueryPlan?: boolean
 }
 
@@ -70,7 +70,7 @@ export interface CosmosChanges {
 export interface CosmosItems {
   create(body: object, options?: CosmosRequestOptions): Promise<CosmosAnswer<unknown>>
   query(query: CosmosQuery, options: CosmosQueryOptions): CosmosPages
-  /** Without a place to start from: from now on. */
+  /** Without a starting point, the feed begins now. */
   getChangeFeedIterator(options: { readonly maxItemCount: number }): CosmosChanges
 }
 

@@ -1,8 +1,8 @@
 /**
  * The Cosmos DB store: one item for each operation, in one container with the partition key `/id`.
  *
- * Every change is one write of one item under a condition on its ETag; what needs several items is
- * written so that only the last write counts. Statuses are read by point reads. See docs/deploy/cosmos.md.
+ * Every change is one write of one item, conditional on its ETag. A change that needs several items is written so that
+ * only the last write makes it effective. Statuses are read by point reads. See docs/deploy/cosmos.md.
  *
  * @example
  * const client = new CosmosClient({ endpoint, aadCredentials: new DefaultAzureCredential() })
@@ -72,16 +72,16 @@ export type { CosmosContainer } from './container.ts'
 
 export type { CosmosStoreOptions } from './cosmos-options.ts'
 
-/** Its property is missing where an older version wrote the item. */
+/** `engine` is missing if an older version wrote the item. */
 type StoredHolding = Omit<ActiveOperation, 'engine'> & Partial<Pick<ActiveOperation, 'engine'>>
 
-/** How many etags of own writes are kept, to know them again in the change feed. */
+/** How many ETags of own writes are kept, in order to recognize these writes in the change feed. */
 const OWN_KEPT = 1000
 
 /**
- * Makes a store on a container; the container's client stays the caller's, to make and to dispose of.
+ * Makes a store on a container. The caller owns the container's client, and disposes of it.
  *
- * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ * @throws {TypeError} for an unknown or invalid option; the message names it
  *
  * @example
  * import { CosmosClient as Client } from '@azure/cosmos'
@@ -331,7 +331,7 @@ class CosmosStore implements Store {
     })
   }
 
-  /** Each look is paid for, and the feed says whether anything happens. */
+  /** Each look costs request units, and the feed shows whether anything happens. */
   tellIdle(): number {
     return this.#feed.pauseMs
   }
@@ -353,7 +353,7 @@ class CosmosStore implements Store {
     this.#listeners.clear()
   }
 
-  /** Everything runs in here, so that `close` knows of it. */
+  /** Every call runs in here, so that `close` can wait for it. */
   async #run<T>(act: () => Promise<T>): Promise<T> {
     if (this.#state !== 'open')
       throw new Error(`The Cosmos DB store is ${this.#state === 'new' ? 'not open: call open() first' : 'closed'}.`)

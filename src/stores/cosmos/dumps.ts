@@ -1,4 +1,4 @@
-/** What operators ask for: to look through all operations, and to move them whole from one store to another. */
+/** For operators: searches all operations, and moves whole operations from one store to another. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Operation } from '../../model/operation.ts'
@@ -27,7 +27,7 @@ import {
 } from './items.ts'
 import type { QueryName } from './queries.ts'
 
-/** How many operations one call looks at: each that it reads costs request units. */
+/** How many operations one call reads: each costs request units. */
 const LOOK_AT = 1000
 /** Each conflict means that another process has written the same operation. */
 const MOST_TURNS = 20
@@ -35,7 +35,7 @@ const MOST_TURNS = 20
 export async function browse(access: CosmosAccess, query: BrowseQuery): Promise<BrowsePage> {
   const { limit } = query
   const { name, parts, rest } = pathOf(query)
-  // Where only the end in time passes over some, further looks cost less than a large one.
+  // If only `createdBefore` skips operations, several small pages cost less than a large one.
   const most = isFiltered({ ...rest, createdBefore: undefined }) ? LOOK_AT : limit
   const { first = '', before } = idBounds(query)
   const seen = await access.records(name, { ...within(parts, before), after: sorted(...parts, first) }, most)
@@ -47,7 +47,7 @@ export async function browse(access: CosmosAccess, query: BrowseQuery): Promise<
   return { operations, next: last?.id, scanned }
 }
 
-/** What is searched for in inputs is looked for where the record alone does not have it. */
+/** Whether an operation matches the query. The input is searched only if the record does not match. */
 async function isWanted(access: CosmosAccess, query: BrowseQuery, operation: Operation): Promise<boolean> {
   if (fitsQuery(query, operation)) return true
   const { search = '', searchInputOf = [] } = query
@@ -57,7 +57,7 @@ async function isWanted(access: CosmosAccess, query: BrowseQuery, operation: Ope
   return input !== undefined && lowerAscii(input).includes(lowerAscii(search))
 }
 
-/** Where the operations are looked for: by what they are sorted by, and what of the query that leaves open. */
+/** Chooses the property by which the query sorts, and the conditions that remain to be checked. */
 function pathOf({ type, owner, status, ...rest }: BrowseQuery): {
   readonly name: QueryName
   readonly parts: readonly string[]
@@ -105,7 +105,7 @@ export async function restore(access: CosmosAccess, dumps: readonly Dump[]): Pro
   await inParallel(dumps, one => restoreOne(access, one))
 }
 
-/** As everywhere: what an item names comes first, and the key before its operation. */
+/** The order of writes is the usual one: first the items that another one names, and the key before its operation. */
 async function restoreOne(access: CosmosAccess, dumped: Dump): Promise<void> {
   const { item, besides } = toItem(dumped, access.now(), access.blobs === undefined)
   await access.createBesides(besides)
@@ -120,7 +120,7 @@ async function restoreOne(access: CosmosAccess, dumped: Dump): Promise<void> {
   throw new Error(`The operation ${item.id} was changed by another process during its restore.`)
 }
 
-/** @throws where the key belongs to another operation */
+/** @throws if the key belongs to another operation */
 async function takeKey(access: CosmosAccess, { id, type, owner, idempotencyKey }: Operation): Promise<void> {
   if (idempotencyKey === null) return
   const keyId = keyItemId(type, owner, idempotencyKey)
@@ -130,7 +130,9 @@ async function takeKey(access: CosmosAccess, { id, type, owner, idempotencyKey }
   throw new Error(`The idempotency key of the operation ${id} belongs to ${key?.item.operation ?? 'another one'}.`)
 }
 
-/** The item of an operation, and those beside it; these get names that none before had, since they are never changed. */
+/**
+ * The item of an operation, and the items that belong to it. These get new names, since such items are never changed.
+ */
 function toItem(dumped: Dump, now: number, limited: boolean): { item: OperationItem; besides: BesideItem[] } {
   const { operation, purgeAt, logs } = dumped
   const { id } = operation
@@ -175,7 +177,7 @@ function toBody(kind: 'input' | 'output', id: string, text: string | null, limit
   return bodyFor(kind, id, text)
 }
 
-/** @throws {RangeError} for what is too large for an item, where there is nothing else to keep it */
+/** @throws {RangeError} for a value that is too large for an item, if there is no blob store */
 function checkSize(what: string, id: string, text: string, limited: boolean): void {
   if (!limited || fits(text)) return
   throw new RangeError(

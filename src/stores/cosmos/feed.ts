@@ -1,6 +1,6 @@
 /**
- * Hints of what other processes write, from the container's change feed, read at intervals while something
- * listens. It is a hint and no more: where the feed breaks off, it begins again from the present.
+ * Makes hints about the writes of other processes from the container's change feed, which is read at intervals while
+ * something listens. They are only hints: if the feed breaks off, it begins again at the present.
  */
 import { Loop } from '../../util/loop.ts'
 import type { CosmosChanges, CosmosContainer } from './container.ts'
@@ -9,22 +9,27 @@ export interface FeedOptions {
   readonly container: CosmosContainer
   readonly everyMs: number
   readonly timeoutMs: number
-  /** Milliseconds that no step of the clock changes. */
+  /** A clock in milliseconds that is never set. */
   readonly monotonic: () => number
   readonly onCharge: ((charge: number, call: string) => void) | undefined
   /** Called with each item that has changed, as it is now. */
   readonly onItem: (resource: unknown) => void
-  /** Told that something may have been missed. */
+  /** Called when changes may have been missed. */
   readonly onGap: () => void
 }
 
 const PAGE = 200
-/** A turn that has read this many pages is behind: it says that something may be missing, and reads on. */
+/**
+ * After this many pages in one turn, the feed is behind: it reports that changes may have been missed, and reads on.
+ */
 const MOST_PAGES = 20
-/** While nothing happens, the time between two looks grows with the time since something did, up to this. */
+/** While nothing happens, the time between two reads grows to this part of the time since the last change. */
 const IDLE_PART = 0.1
 const LONGEST_PAUSE_MS = 30_000
-/** After a break of this many intervals, and the time of one call, the feed is not caught up with: it begins again. */
+/**
+ * After a break of this many intervals plus the time of one call, the missed part is not read: the feed begins again at
+ * the present.
+ */
 const STALE_AFTER = 3
 
 export class Feed {
@@ -32,7 +37,7 @@ export class Feed {
   readonly #loop: Loop
   #changes: CosmosChanges | undefined
   #turnedAt = 0
-  /** By the monotonic clock: when the feed was read last, and when something happened last, here or there. */
+  /** When the feed was last read, and when a change last happened in any process; by the monotonic clock. */
   #readAt: number
   #activeAt: number
 
@@ -48,7 +53,7 @@ export class Feed {
     })
   }
 
-  /** Fixes the point from which on changes are told. */
+  /** Fixes the point after which changes are reported. */
   async open(): Promise<void> {
     this.#changes = this.#options.container.items.getChangeFeedIterator({ maxItemCount: PAGE })
     await this.#next(this.#changes)
@@ -63,14 +68,14 @@ export class Feed {
     await this.#loop.stop()
   }
 
-  /** Something has happened in this process: what others do about it is worth looking for. */
+  /** Called when something has happened in this process: others may react to it, so the feed is read sooner. */
   touch(): void {
     const wasQuiet = this.pauseMs > this.#options.everyMs
     this.#activeAt = this.#options.monotonic()
     if (wasQuiet) this.#loop.wake()
   }
 
-  /** How long nothing need be looked for, in milliseconds: a part of the time since something has happened. */
+  /** How long no look is needed, in milliseconds: a part of the time since the last change. */
   get pauseMs(): number {
     const idle = this.#options.monotonic() - this.#activeAt
     return Math.max(this.#options.everyMs, Math.min(idle * IDLE_PART, LONGEST_PAUSE_MS))
@@ -89,7 +94,7 @@ export class Feed {
     this.#loop.wake()
   }
 
-  /** Whether all there was has been read. */
+  /** Reads on, and returns whether everything has been read. */
   async #readOn(): Promise<boolean> {
     for (let page = 0; page < MOST_PAGES && this.#changes !== undefined; page++) {
       const found = await this.#next(this.#changes)
@@ -113,7 +118,7 @@ export class Feed {
       this.#turnedAt = performance.now()
       return Array.isArray(result) ? result : []
     } catch (error) {
-      // It may still be reading: it is left to itself, and not asked again.
+      // The iterator may still be reading. It is abandoned and not used again.
       this.#changes = undefined
       throw error
     } finally {

@@ -1,12 +1,13 @@
 /**
- * The items of the container. The partition key is the id, so each item is a partition of its own:
- * a write touches one item, and whatever needs several is written so that only the last write counts.
+ * The items of the container. The partition key is the id, so each item is a logical partition of its own. A write
+ * touches one item, and a change of several items is written so that only the last write makes it effective.
  *
  * | id | what it is |
  * |---|---|
  * | the operation's id | the operation: its record, its small payloads, the tail of its log, the names of its other items |
- * | `key:…` | an idempotency key: the id of the operation it made |
- * | `input:…`, `output:…`, `step:…`, `error:…`, `log:…` | what is too large for the operation's item. Nobody reads it before that item names it |
+ * | `key:…` | an idempotency key: the id of the operation that it created |
+ * | `input:…`, `output:…`, `step:…`, `error:…`, `log:…` | a value that is too large for the operation's item. It is
+ * read only once that item names it |
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { isReference } from '../../blobs/blob-store.ts'
@@ -16,9 +17,12 @@ import { isFinal } from '../../model/protocol.ts'
 import type { LogLine } from '../store.ts'
 import type { KeptOperation } from '../stored-operation.ts'
 
-/** What queries look for: all that has to be indexed. A property that does not apply is missing, and costs nothing. */
+/**
+ * The properties that queries use, which are all that must be indexed. A property that does not apply is left out, and
+ * costs nothing.
+ */
 export interface Index {
-  /** In order of the ids; the others that end with an id sort within what they begin with. */
+  /** The id. Other properties that end with an id sort by their beginning first, and then by id. */
   readonly id?: string
   /** The scope, and the id. */
   readonly scope?: string
@@ -34,24 +38,24 @@ export interface Index {
   readonly running?: string
   /** Not finished: the scope. */
   readonly open?: string
-  /** Its id, where a process or an execution has it. */
+  /** The id, if a process or an execution has the operation. */
   readonly held?: string
-  /** When its lease or one of its deadlines runs out. */
+  /** When its lease or one of its deadlines ends. */
   readonly deadline?: number
   /** A notification is due: the id. */
   readonly webhook?: string
-  /** Its parent has to be told, or its children looked after: the id. */
+  /** Its parent must be notified, or its children must be handled: the id. */
   readonly family?: string
   /** Unfinished, of a parent: that, and its id. */
   readonly openChild?: string
   /** Ended, of a parent: that, the status, and its id. */
   readonly endedChild?: string
-  /** When its payloads, or its record, are to go. */
+  /** When its payloads, or after those its record, will be deleted. */
   readonly purge?: number
   /** Completed: the type and when it ended, and how long the last attempt ran. */
   readonly done?: string
   readonly ms?: number
-  /** Not finished, with an idempotency key: when the key's item is written again, since its TTL runs. */
+  /** Not finished, with an idempotency key: when the key's item must be written again, before its TTL ends. */
   readonly keyed?: number
   /** An operation that waits for its input to be written: since when. */
   readonly arriving?: number
@@ -59,7 +63,7 @@ export interface Index {
   readonly of?: string
 }
 
-/** JSON text: here, or in an item of its own. */
+/** JSON text: in this item, or in an item of its own. */
 export type Body = { readonly text: string } | { readonly item: string }
 
 /** A part of the log in an item of its own. */
@@ -78,15 +82,18 @@ export interface ErrorPart {
 
 export interface OperationItem {
   readonly id: string
-  /** What is arriving is not yet an operation: nobody sees it. */
+  /** An `arriving` item is not an operation yet, and is not visible. */
   readonly kind: 'operation' | 'arriving'
   readonly by: Index
   readonly record: Operation
-  /** The id of the submission that made it: another than its own where an idempotency key had it made for an earlier one. */
+  /**
+   * The id of the submission that created it. It differs from the id of the operation if a repeated submission with the
+   * same idempotency key completed an earlier one.
+   */
   readonly madeBy: string
   readonly input: Body | null
   readonly output: Body | null
-  /** Each step's name, and the item that keeps its value. */
+  /** The name of each step, and the item that keeps its outcome. */
   readonly steps: readonly { readonly name: string; readonly item: string }[]
   /** What attempts threw, in the order of the attempts, in items of their own. */
   readonly errors?: readonly ErrorPart[]
@@ -95,18 +102,21 @@ export interface OperationItem {
     readonly parts: readonly LogPart[]
     readonly tail: readonly LogLine[]
   }
-  /** When its payloads, or its record, are to go, in milliseconds since the epoch. */
+  /** When its payloads, or after those its record, will be deleted, in milliseconds since the epoch. */
   readonly purgeAt: number | null
-  /** The marks of the last writes: by its mark a write whose answer was lost is found to have been made. */
+  /** The marks of the last writes. They show whether a write whose answer was lost was made. */
   readonly marks: readonly string[]
-  /** Seconds since the last write after which Cosmos DB deletes it. */
+  /** How many seconds after the last write Cosmos DB deletes the item. */
   readonly ttl?: number
 }
 
-/** The item of an operation as it is kept, whatever the version that wrote it. */
+/** The item of an operation as it is kept, whichever version wrote it. */
 export type KeptItem = Omit<OperationItem, 'record'> & { readonly record: KeptOperation }
 
-/** The item as it is to be kept: an engine that there is none of is left out, and costs nothing; so is what few records have. */
+/**
+ * The item as it is written. The engine is left out if there is none, as are other members that few records have: then
+ * they cost nothing.
+ */
 export function kept(item: OperationItem): KeptItem {
   const { deadline, waits, tags, retryOf, retriedBy, parent, familyDue, ...record } = item.record
   const rare = {
@@ -126,7 +136,7 @@ function withoutNull<It extends { readonly engine: string | null }>(it: It): Omi
   return engine === null ? rest : { ...rest, engine }
 }
 
-/** As it was read: with the tag that a write is conditional on. */
+/** An item as it was read, with the tag on which a write is conditional. */
 export interface Tagged<Item> {
   readonly item: Item
   readonly etag: string
@@ -136,13 +146,13 @@ export interface KeyItem {
   readonly id: string
   readonly kind: 'key'
   readonly operation: string
-  /** When it was written, in milliseconds since the epoch. Missing where an older version wrote it. */
+  /** When it was written, in milliseconds since the epoch. Missing if an older version wrote it. */
   readonly at?: number
-  /** Seconds: a crash before its operation is made leaves nothing behind forever. */
+  /** In seconds. With it, a crash before the operation is created leaves no item forever. */
   readonly ttl?: number
 }
 
-/** An item beside an operation. It is written once and never changed. */
+/** An item with a part of an operation. It is written once and never changed. */
 export interface BesideItem {
   readonly id: string
   readonly kind: 'beside'
@@ -154,7 +164,7 @@ export interface BesideItem {
 const INLINE_BYTES = 4096
 /** The most bytes of a payload: Cosmos DB takes 2 MB for an item, and the rest of the item needs some. */
 export const BODY_LIMIT = 2_000_000
-/** The log's tail moves to an item of its own past one of these. */
+/** If the tail of the log exceeds one of these limits, it moves to an item of its own. */
 const TAIL_LINES = 20
 const TAIL_BYTES = 8192
 const PART_BYTES = 500_000
@@ -164,12 +174,15 @@ const MARKS_KEPT = 5
 const BEHIND_ALL = '\u{10ffff}'
 const SECOND = 1000
 const DAY = 24 * 3600 * SECOND
-/** An operation that is unfinished this long after its retention would have passed has its key's item written again. */
+/**
+ * How much longer than the retention the TTL of a key's item is. The item is written again if the operation takes
+ * longer.
+ */
 const KEY_SLACK = 15 * DAY
 /** Cosmos DB takes no more. */
 const LONGEST_TTL = 2 ** 31 - 1
 
-/** What tells one write from all others. */
+/** A mark that distinguishes one write from all others. */
 export function newMark(): string {
   return randomBytes(9).toString('base64url')
 }
@@ -183,13 +196,13 @@ export function keyItemId(type: string, owner: string, key: string): string {
   return `key:${digest(type, owner, key)}`
 }
 
-/** What is kept of an idempotency key: until well after its operation is purged, as long as that ends in time. */
+/** The item of an idempotency key. It stays until well after its operation is purged, if the operation ends in time. */
 export function keyItem(id: string, operation: string, retention: number, now: number): KeyItem {
   const ttl = Math.min(Math.ceil((2 * retention + 2 * KEY_SLACK) / SECOND), LONGEST_TTL)
   return { id, kind: 'key', operation, at: now, ttl }
 }
 
-/** Whether a key's item is so old that it has to be written again before an operation is made for it. */
+/** Whether a key's item is so old that it must be written again before an operation is created for it. */
 export function isAged({ at = 0 }: KeyItem, now: number): boolean {
   return now - at > DAY
 }
@@ -199,31 +212,32 @@ export function keyItemOf({ type, owner, idempotencyKey }: Operation): string | 
   return idempotencyKey === null ? undefined : keyItemId(type, owner, idempotencyKey)
 }
 
-/** What keeps a step. An attempt has one for each name, so what it recorded first stands; no other attempt can touch it. */
+/** The item of a step. An attempt has one for each name, so the first outcome stays; no other attempt can write it. */
 export function stepItem(id: string, attempt: number, { name, value }: { name: string; value: string }): BesideItem {
   const own = digest(name)
   return beside(fits(value) ? `step:${id}:${attempt}:${own}` : `${id}/step-${attempt}-${own}`, id, value)
 }
 
-/** What keeps what an attempt threw: an attempt has one end, and no other attempt can touch it. */
+/** The item of the error that an attempt threw. An attempt ends once, and no other attempt can write this item. */
 export function errorItem(id: string, attempt: number, error: AttemptError): BesideItem {
   return beside(`error:${id}:${attempt}`, id, JSON.stringify(error))
 }
 
 /**
- * What queries narrow down, and sort by, as one string. No part but the last can have a space that ends it too early:
- * names of types and statuses have none, and a scope is a JSON array, of which no beginning is another one.
+ * Joins the parts by which queries filter and sort into one string, separated by spaces. Only the last part may contain
+ * spaces freely: names of types and statuses have none, and a scope is a JSON array, which is never the beginning of
+ * another one.
  */
 export function sorted(...parts: readonly string[]): string {
   return parts.join(' ')
 }
 
-/** The bounds of all that begins with these parts; `before` cuts it off. */
+/** The bounds of all strings that begin with these parts. `before` limits the end. */
 export function within(parts: readonly string[], before = BEHIND_ALL): { after: string; before: string } {
   return { after: sorted(...parts, ''), before: sorted(...parts, before) }
 }
 
-/** Digits that sort as the numbers do. */
+/** Digits whose order as strings is the order of the numbers. */
 function padded(milliseconds: number): string {
   return String(milliseconds).padStart(15, '0')
 }
@@ -236,7 +250,7 @@ function beside(id: string, of: string, body: string): BesideItem {
   return { id, kind: 'beside', by: { of }, body }
 }
 
-/** An item beside an operation under a name that none had before; what is too large for an item is a blob. */
+/** An item with a part of an operation, under a new name. A value that is too large for an item becomes a blob. */
 export function freshBeside(kind: 'input' | 'output' | 'step' | 'error', id: string, text: string): BesideItem {
   return beside(fits(text) ? `${kind}:${id}:${newMark()}` : `${id}/${kind}-${newMark()}`, id, text)
 }
@@ -248,9 +262,12 @@ export function bodyFor(kind: 'input' | 'output', id: string, text: string): { b
   return { body: { item: item.id }, besides: [item] }
 }
 
-/** Whether what lies beside an operation is too large for an item, and is kept by a blob store under its id as a key. */
+/**
+ * Whether a part of an operation is in the blob store, because it is too large for an item. Its id is then the key of
+ * the blob.
+ */
 export function isBlob(besideId: string): boolean {
-  // No id of an item of Cosmos DB can hold one.
+  // An id of a Cosmos DB item cannot contain a slash.
   return besideId.includes('/')
 }
 
@@ -277,7 +294,7 @@ export function freshItem(record: Operation, input: Body, madeBy: string): Opera
   }
 }
 
-/** The item with another record, and all that follows from it. */
+/** The item with another record, and with all members that follow from the record. */
 export function withRecord(item: OperationItem, record: Operation, now: number): OperationItem {
   const purgeAt = record.purged ? item.purgeAt : record.expiresAt
   const { ttl: _, ...rest } = item
@@ -286,14 +303,14 @@ export function withRecord(item: OperationItem, record: Operation, now: number):
   return ttl === undefined ? next : { ...next, ttl }
 }
 
-/** The item once its retention has passed: nothing but the record, which says so for a while. */
+/** The item after its retention has passed: only the record, which stays for a while so that clients get 410. */
 export function tombstone(item: OperationItem, now: number): OperationItem {
   const record: Operation = { ...item.record, purged: true, idempotencyKey: null, tags: null }
   const bare = { ...item, input: null, output: null, steps: [], errors: [], log: { count: 0, parts: [], tail: [] } }
   return withRecord({ ...bare, purgeAt: now + recordKept(record) }, record, now)
 }
 
-/** How long the record outlives the rest: as long again as the retention, 1 to 30 days. */
+/** How long the record outlives the rest: the same time as the retention, but 1 to 30 days. */
 function recordKept({ retention }: Operation): number {
   return Math.min(Math.max(retention, DAY), 30 * DAY)
 }
@@ -303,7 +320,10 @@ export function marked(item: OperationItem, mark: string): OperationItem {
   return { ...item, marks: [...item.marks, mark].slice(-MARKS_KEPT) }
 }
 
-/** The operation's item with a longer log; `besides` are the items that what no longer fits has moved to. */
+/**
+ * The operation's item after a line was added to its log. `besides` are the items to which lines that no longer fit
+ * were moved.
+ */
 export function settleLog(item: OperationItem): { item: OperationItem; besides: BesideItem[] } {
   const { parts, tail, count } = item.log
   const bytes = tail.reduce((sum, { message }) => sum + Buffer.byteLength(message), 0)
@@ -333,7 +353,7 @@ function chunks(lines: readonly LogLine[]): LogLine[][] {
   return all
 }
 
-/** Whether its result is kept by a blob store, which no TTL clears up. */
+/** Whether its result is in a blob store, in which a TTL deletes nothing. */
 function hasBlob({ output }: OperationItem): boolean {
   return output !== null && 'text' in output && isReference(output.text)
 }
@@ -386,7 +406,7 @@ function deadline(at: number | null): Index {
   return at === null ? {} : { deadline: at }
 }
 
-/** Sorts as a claim does: the higher priority first, then the smaller id. */
+/** A string that sorts in the order of claims: higher priority first, then the smaller id. */
 function placeOf({ priority, id }: Operation): string {
   return `${String(1e9 - priority).padStart(10, '0')}:${id}`
 }
@@ -396,8 +416,8 @@ function ranFor({ finishedAt, attemptStartedAt }: Operation): number {
 }
 
 /**
- * A sweep deletes in time. The container's TTL stands in where no sweep comes for a day, and only for
- * what no other item belongs to: it deletes one item, and would leave those behind.
+ * The TTL of an item. Normally a sweep deletes it earlier; the TTL deletes it if no sweep runs for a day. Items with
+ * parts in other items get no TTL, since it would delete only the one item and leave its parts.
  */
 function ttlOf(item: OperationItem, now: number): number | undefined {
   const { record, purgeAt } = item
@@ -405,6 +425,6 @@ function ttlOf(item: OperationItem, now: number): number | undefined {
   const alone = record.purged || (record.idempotencyKey === null && namedBesides(item).length === 0 && !hasBlob(item))
   if (!alone) return undefined
   const kept = record.purged ? purgeAt - now : purgeAt - now + recordKept(record)
-  // What is written after its time still has a day: the service refuses a time to live that has passed.
+  // An item that is written after its time still gets one day: the service refuses a TTL that has passed.
   return Math.min(Math.ceil((Math.max(kept, 0) + DAY) / SECOND), LONGEST_TTL)
 }

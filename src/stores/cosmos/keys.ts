@@ -1,6 +1,6 @@
 /**
- * An idempotency key's item has a TTL, so that a crash before its operation is made leaves nothing behind forever. The
- * key of an operation that takes longer than that is written again, as long as the operation is not finished.
+ * An idempotency key's item has a TTL, so that a crash before its operation is created leaves no item forever. If an
+ * operation takes longer than the TTL, its key is written again until the operation has finished.
  */
 
 import type { Operation } from '../../model/operation.ts'
@@ -8,9 +8,9 @@ import { inParallel } from '../../util/in-parallel.ts'
 import type { CosmosAccess } from './access.ts'
 import { isAged, keyItem, keyItemOf } from './items.ts'
 
-/** A look costs a query, and the TTL leaves 15 days. */
+/** An hour is often enough, since the TTL leaves 15 days, and each look costs a query. */
 const LOOK_EVERY_MS = 3_600_000
-/** How many operations one look takes. */
+/** How many operations one look finds at most. */
 const MOST = 10_000
 
 export class LongKeys {
@@ -35,7 +35,7 @@ export class LongKeys {
     const key = id === undefined ? undefined : await this.#access.key(id)
     const now = this.#access.now()
     if (key?.item.operation !== operation.id || !isAged(key.item, now)) return
-    // Another process may have written it meanwhile: that is as good.
+    // If another process has written it meanwhile, nothing is left to do.
     await this.#access.replace(keyItem(key.item.id, operation.id, operation.retention, now), key.etag)
   }
 }

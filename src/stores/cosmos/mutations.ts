@@ -1,6 +1,6 @@
 /**
- * Changes of an operation's item: read, apply a pure function, write under the condition that nobody
- * has written in between, and start again where another process has.
+ * Changes of an operation's item: read the item, apply a pure function, write the result on the condition that nobody
+ * has written in between, and start again if another process has.
  *
  * Changes of one operation that this process makes at the same time are joined into one write, in the
  * order of the calls, so that a process never conflicts with itself.
@@ -11,24 +11,27 @@ import type { CosmosAccess } from './access.ts'
 import { statusOf } from './calls.ts'
 import { type BesideItem, marked, newMark, type OperationItem, settleLog, type Tagged } from './items.ts'
 
-/** What a mutation makes of an item. Without an item, nothing changes. */
+/** The result of a mutation. Without an item, nothing changes. */
 export interface Mutated<Result> {
   readonly item?: OperationItem
-  /** What has to be there before the item names it. */
+  /** Items that must be written before this item names them. */
   readonly besides?: readonly BesideItem[]
-  /** Nobody who watches the operation needs to be told. */
+  /** The change sends no hint. */
   readonly silent?: boolean
   readonly result: Result
 }
 
-/** Pure: it may be applied several times, and the last one counts. `item` is undefined where there is no operation. */
+/**
+ * A pure function: it may be applied several times, and the last result counts. `item` is undefined if there is no
+ * operation.
+ */
 export type Mutation<Result> = (item: OperationItem | undefined, now: number) => Mutated<Result>
 
 export type OnChange = (written: Tagged<OperationItem>, silent: boolean) => void
 
 interface Waiting {
   readonly mutation: Mutation<unknown>
-  /** The item as it was read just now. */
+  /** The item as it was just read. */
   readonly base: Tagged<OperationItem> | undefined
 }
 
@@ -38,11 +41,16 @@ interface Applied {
   readonly besides: readonly BesideItem[]
   readonly silent: boolean
   readonly results: readonly BatchResult<unknown>[]
-  /** Whether some mutation left the item as it was: from what may be out of date, that proves nothing. */
+  /**
+   * Whether some mutation left the item unchanged. If the item may be out of date, this must be decided again on a
+   * fresh one.
+   */
   readonly refused: boolean
 }
 
-/** Each conflict means that another process has got on, this many in a row mean that something is wrong. */
+/**
+ * The most conflicts in a row. Each means that another process made progress; this many mean that something is wrong.
+ */
 const MOST_CONFLICTS = 30
 /** How many items of running operations are remembered. */
 const REMEMBERED = 2000
@@ -60,7 +68,7 @@ export class Mutations {
     this.#onChange = onChange
   }
 
-  /** Applies a mutation, and gives its result once it is durable. */
+  /** Applies a mutation, and returns its result once it is durable. */
   async apply<Result>(id: string, mutation: Mutation<Result>, base?: Tagged<OperationItem>): Promise<Result> {
     const queue = this.#queues.get(id) ?? {
       batcher: new Batcher<Waiting, unknown>(batch => this.#batch(id, batch)),
@@ -79,7 +87,8 @@ export class Mutations {
     try {
       return await this.#write(id, batch)
     } catch (error) {
-      // Too large, perhaps, or malformed: then one of them is at fault, and the others should not fail with it.
+      // The write may be too large or malformed. Then one of the mutations is the cause, and the others must not fail
+      // with it.
       const status = statusOf(error)
       if (batch.length === 1 || (status !== 400 && status !== 413)) throw error
       const settled: BatchResult<unknown>[] = []
@@ -107,7 +116,7 @@ export class Mutations {
       const replaced = await this.#replace(applied.item, base.etag, applied.silent)
       if (replaced.written) return applied.results
       base = replaced.now
-      // The service decided on the latest state, and its answer lets no older one be read.
+      // The service decided on the latest state, and after its answer no older state can be read.
       latest = true
       await sleep(Math.random() * Math.min(5 * 2 ** conflicts, 250))
     }
@@ -116,7 +125,7 @@ export class Mutations {
     )
   }
 
-  /** Where another process has written: the item as it is now. */
+  /** Writes the item. If another process has written meanwhile, returns the item as it is now. */
   async #replace(
     item: OperationItem,
     etag: string,
@@ -129,7 +138,7 @@ export class Mutations {
       return { written: true }
     }
     this.#remembered.delete(item.id)
-    // The write may have been made, and its answer lost; the SDK repeats some of them itself, unseen.
+    // The write may have been made although its answer was lost; the SDK itself repeats some writes without notice.
     const now = await this.#access.operation(item.id)
     if (now === undefined || !now.item.marks.includes(mark)) return { written: false, now }
     this.#remember(now, silent)
@@ -148,7 +157,7 @@ export class Mutations {
   }
 }
 
-/** Applies mutations one after the other, each on what those before it made. */
+/** Applies mutations one after the other, each to the result of the one before. */
 function apply(start: OperationItem | undefined, batch: readonly Waiting[], now: number): Applied {
   let item = start?.kind === 'arriving' ? undefined : start
   let refused = false

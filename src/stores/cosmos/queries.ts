@@ -1,15 +1,15 @@
 /**
- * Every query of the store, with one exception (`besidesOf`), whose length varies. They look at `c.by` alone, so that
- * nothing else has to be indexed (`ahead`, `holdingsOf` and `holders` also read what that finds). A query that sorts
- * narrows down the property that it sorts by, so that the index of this one property leads to the results in their order:
- * with a filter on another property alone, the service would walk through every item that has the sorted one.
+ * Every query of the store, except `besidesOf`, whose length varies. Their conditions use only `c.by`, so nothing else
+ * must be indexed. (`ahead`, `holdingsOf` and `holders` also read other members of the items that they find.) A query
+ * that sorts has a condition on the property by which it sorts, so that the index of this property gives the results in
+ * order. With conditions only on other properties, the service would read every item that has the sorted property.
  */
 
 export type Parameters = Readonly<Record<string, string | number>>
 
 interface Query {
   readonly text: string
-  /** A query that sorts over partitions needs a plan: the SDK is told to ask for it first. */
+  /** A query that sorts across partitions needs a query plan; this makes the SDK request it first. */
   readonly ordered: boolean
 }
 

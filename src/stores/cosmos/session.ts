@@ -1,9 +1,9 @@
 /**
- * What this process has seen of each partition, as session tokens. The SDK sends them only where its client was made
- * with the consistency "Session"; the store sends them always, and a stronger account ignores them.
+ * What this process has seen of each partition, as session tokens. The SDK sends them only if its client was created
+ * with the consistency "Session". The store always sends them; an account with a stronger consistency ignores them.
  */
 
-/** `version#sequence#…`: what one partition's replica has received. */
+/** `version#sequence#…`: how much a replica of one partition has received. */
 interface Token {
   readonly text: string
   /** Rises when the replicas of the partition change, such as in a failover. */
@@ -18,19 +18,22 @@ export class Session {
   #tokens: Tokens = new Map()
   #header = ''
 
-  /** Never changed: what arrives later is in another map. */
+  /** This map is never changed: a later token makes a new map. */
   get tokens(): Tokens {
     return this.#tokens
   }
 
-  /** All tokens as one header; empty where none is known. A partition that was split finds its own by its parent's. */
+  /**
+   * All tokens as one header; empty if none is known. For a partition that was created by a split, the service uses the
+   * token of its parent.
+   */
   get header(): string {
     return this.#header
   }
 
   /**
    * @param header `partition:token`, of one partition or of several, separated by commas
-   * @returns whether it names a partition that no answer named before, as after a split
+   * @returns whether it names a partition that no earlier answer named, such as after a split
    */
   heard(header: unknown): boolean {
     const known = this.#tokens
@@ -45,7 +48,8 @@ export class Session {
   static isOlder(header: unknown, seen: Tokens): boolean {
     return parse(header).some(([partition, { version, sequence }]) => {
       const wanted = seen.get(partition)
-      // Sequences of different versions cannot be compared: there the service decides, by 404 and 1002.
+      // Sequences of different versions cannot be compared: there the service decides, by a 404 with the substatus
+      // 1002.
       return wanted !== undefined && version === wanted.version && sequence < wanted.sequence
     })
   }

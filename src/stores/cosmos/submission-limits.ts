@@ -1,7 +1,8 @@
 /**
- * Submissions with limits. The service has no transaction over items of several operations, so their number is read
- * before they are written: those of one moment are counted once, together, and no others are counted until they are
- * written. So one process never exceeds a limit; several do by what the others write in that time.
+ * Submissions with limits. The service has no transaction over items of several operations, so the operations are
+ * counted before the submissions are written. Submissions that arrive together need one count, and the next count waits
+ * until they are written. So one process never exceeds a limit. Several processes together may exceed it by what the
+ * others write in that time.
  */
 
 import type { Operation } from '../../model/operation.ts'
@@ -15,7 +16,7 @@ export interface LimitsOptions {
   /** Counts to at most `limit`. */
   readonly countUnfinished: (type: string, owner: string, limit: number) => Promise<number>
   readonly countReady: (type: string, limit: number) => Promise<number>
-  /** By its key; without one, by its id. */
+  /** Finds an operation by its key or, without a key, by its id. */
   readonly find: (submission: Submission) => Promise<Operation | undefined>
   readonly accept: (submission: Submission) => Promise<Acceptance>
 }
@@ -55,7 +56,7 @@ export class Limits {
     })
   }
 
-  /** What is known takes no place, and is not refused. */
+  /** Finds the submissions that are known already: they do not count, and are not refused. */
   async #knownAmong(firsts: ReadonlyMap<string, Submission>): Promise<Map<string, BatchResult<Acceptance>>> {
     const answers = new Map<string, BatchResult<Acceptance>>()
     await inParallel([...firsts], async ([key, submission]) => {
@@ -84,13 +85,13 @@ export class Limits {
   }
 }
 
-/** Far from the limits no key has to be looked up beforehand. */
+/** Whether all submissions fit within the limits: then no key must be looked up first. */
 function allFit(submissions: ReadonlyMap<string, Submission>, places: Places): boolean {
   const free = new Map(places)
   return [...submissions.values()].every(submission => take(free, submission) === undefined)
 }
 
-/** Takes the places of one submission, or names the limit that has none left. */
+/** Counts one submission toward its limits, or returns the limit that it would exceed. */
 function take(places: Places, { type, owner, delay, limits }: Submission): keyof SubmissionLimits | undefined {
   const flight = flightOf(type, owner, limits?.inFlight)
   const backlog = backlogOf(type, limits?.backlog)
@@ -105,7 +106,7 @@ function take(places: Places, { type, owner, delay, limits }: Submission): keyof
   return undefined
 }
 
-/** Of equal keys the first one takes a place, and the others have its answer. */
+/** Of submissions with the same key, the first one counts, and the others get its answer. */
 function firstOfEach(submissions: readonly Submission[]): Map<string, Submission> {
   const firsts = new Map<string, Submission>()
   for (const submission of submissions) {

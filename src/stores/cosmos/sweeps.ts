@@ -1,4 +1,7 @@
-/** Ends what has run out, and deletes what has passed its retention. Any number of processes may sweep. */
+/**
+ * Ends operations whose lease or deadline has passed, and deletes those that have passed their retention. Any number of
+ * processes may sweep.
+ */
 
 import { isFinal } from '../../model/protocol.ts'
 import { SET_BACK_MS } from '../../model/state-machine.ts'
@@ -10,11 +13,11 @@ import { keyItemOf, namedBesides, type OperationItem, type Tagged } from './item
 import type { Mutations } from './mutations.ts'
 import { entombing, expiring, rescheduling } from './transitions.ts'
 
-/** How long an operation's input may take to arrive, in milliseconds: what takes longer was left behind by a crash. */
+/** How long an `arriving` item may wait for its input, in milliseconds. If it takes longer, a crash has left it. */
 const ARRIVES_WITHIN_MS = 3_600_000
-/** How many operations one query asks the items of. */
+/** For how many operations one query reads the items. */
 const TOGETHER = 50
-/** How many waiting operations are found at once, those due first, after the clock was set back. */
+/** How many waiting operations are found at once after the clock was set back, in the order of their due times. */
 const RESCHEDULED_AT_ONCE = 1000
 
 export async function sweep(
@@ -29,7 +32,10 @@ export async function sweep(
   return { expired, purged }
 }
 
-/** Due times that were written by a clock which has been set back since. What it repeats finds none of what it has changed. */
+/**
+ * Corrects due times that were written before the clock was set back. A corrected operation is not found again by the
+ * next query.
+ */
 export async function reschedule(access: CosmosAccess, mutations: Mutations): Promise<void> {
   let found = RESCHEDULED_AT_ONCE
   while (found === RESCHEDULED_AT_ONCE) {
@@ -46,7 +52,7 @@ async function expire(access: CosmosAccess, mutations: Mutations, limit: number,
   return operations.filter(operation => operation !== undefined)
 }
 
-/** First the payloads go and a record stays to say so; the record goes later. */
+/** First deletes the payloads and keeps the record, so that clients get 410. The record is deleted later. */
 async function purge(access: CosmosAccess, mutations: Mutations, limit: number): Promise<string[]> {
   const all = await access.items('purgeable', { now: access.now() }, limit)
   const entombed = await entomb(
@@ -60,7 +66,10 @@ async function purge(access: CosmosAccess, mutations: Mutations, limit: number):
   return [...entombed, ...gone.flat()]
 }
 
-/** Deletes what is beside an ended operation at once; false where there is no such one, or nothing more of it. */
+/**
+ * Deletes everything of an ended operation except its record, at once. False if there is no such operation, or nothing
+ * is left to delete.
+ */
 export async function purgeOne(access: CosmosAccess, mutations: Mutations, id: string): Promise<boolean> {
   const found = await access.latestOperation(id)
   if (found === undefined || !isFinal(found.item.record.status) || found.item.record.purged) return false
@@ -77,7 +86,8 @@ async function entomb(
   const entombed = await inParallel(operations, async ({ item }) => {
     const { id } = item
     const key = keyItemOf(item.record)
-    // Before the record, which knows of it: a crash in between is made good by the next sweep.
+    // The key is released before the record is changed, since the record names it: after a crash in between, the next
+    // sweep repeats this.
     if (key !== undefined) await release(access, key, id)
     return (await mutations.apply(id, entombing(when))) ? [id] : []
   })
@@ -90,7 +100,10 @@ async function clearStranded(access: CosmosAccess, limit: number): Promise<void>
   await deleteBesides(access, deleted.flat())
 }
 
-/** Deletes the items beside operations: those they name, and those that attempts wrote and could not have named any more. */
+/**
+ * Deletes the items that belong to operations: those that the operations name, and those that attempts wrote without
+ * being able to name them.
+ */
 async function deleteBesides(access: CosmosAccess, operations: readonly Tagged<OperationItem>[]): Promise<void> {
   for (let at = 0; at < operations.length; at += TOGETHER) {
     const some = operations.slice(at, at + TOGETHER)

@@ -1,4 +1,7 @@
-/** The pure state machine as mutations of items. Each is fenced by what it finds in the item it is applied to. */
+/**
+ * The pure state machine as mutations of items. Each mutation checks the item that it is applied to, and refuses if it
+ * does not fit.
+ */
 import type { Change, ClaimBy, Operation } from '../../model/operation.ts'
 import { problem } from '../../model/problem.ts'
 import { changed, claimed, expired, launching, renewed, rescheduled } from '../../model/state-machine.ts'
@@ -18,9 +21,9 @@ import {
 import type { Mutated, Mutation } from './mutations.ts'
 
 /**
- * A change by its kind. The result is undefined where it was refused.
+ * Makes the mutation of a change. Its result is undefined if the change was refused.
  *
- * @param limited whether there is nowhere to keep what is too large for an item
+ * @param limited whether there is no blob store for values that are too large for an item
  */
 export function changing(id: string, asked: Change, limited: boolean): Mutation<Operation | undefined> {
   const change = limited ? withinLimit(asked) : asked
@@ -49,7 +52,7 @@ function eventStep(id: string, { name, value }: Change & { kind: 'event' }, now:
   return { name: waitStep(name), item: freshBeside('step', id, eventText(value, now)) }
 }
 
-/** Of one name the first step stands. */
+/** If several steps have the same name, the first one stays. */
 function withStep(
   { steps }: OperationItem,
   { name, item }: { name: string; item: BesideItem },
@@ -57,7 +60,7 @@ function withStep(
   return steps.some(step => step.name === name) ? steps : [...steps, { name, item: item.id }]
 }
 
-/** A result that cannot be kept ends the operation: no repetition would make it smaller. */
+/** A result that is too large to keep fails the operation: another attempt would not make it smaller. */
 function withinLimit(change: Change): Change {
   if (change.kind !== 'finish' || change.outcome.kind !== 'completed' || fits(change.outcome.output)) return change
   const detail = 'An item of Cosmos DB takes 2 MB.'
@@ -96,7 +99,7 @@ export function renewing({ attempt }: Lease, leaseMs: number): Mutation<Renewal>
   }
 }
 
-/** The result is false where the attempt no longer owns the operation. */
+/** Makes the mutation of a note. Its result is false if the attempt no longer owns the operation. */
 export function noting({ id, attempt }: Lease, note: Note): Mutation<boolean> {
   return (item, now) => {
     const owns = item?.record.status === 'running' && item.record.attempt === attempt
@@ -105,7 +108,10 @@ export function noting({ id, attempt }: Lease, note: Note): Mutation<boolean> {
   }
 }
 
-/** The value first, in an item that only this attempt can write; it counts from when the operation's item names it. */
+/**
+ * The outcome is written first, in an item that only this attempt can write. The step is recorded once the operation's
+ * item names it.
+ */
 function recordingStep(item: OperationItem, { id, attempt }: Lease, note: Note & { kind: 'step' }): Mutated<boolean> {
   if (item.steps.some(({ name }) => name === note.name)) return { result: true }
   const value = stepItem(id, attempt, note)
@@ -120,7 +126,7 @@ function logging(item: OperationItem, attempt: number, note: Note & { kind: 'log
   return { item: { ...item, log: { count: count + 1, parts, tail: [...tail, line] } }, result: true }
 }
 
-/** The result is the operation whose lease, or one of its deadlines, had run out. */
+/** Makes the mutation of a sweep. Its result is the operation, if its lease or one of its deadlines had passed. */
 export function expiring(aheadMs: number): Mutation<Operation | undefined> {
   return recording((record, now) => expired(record, now, aheadMs))
 }
@@ -129,7 +135,7 @@ export function rescheduling(): Mutation<Operation | undefined> {
   return recording(rescheduled)
 }
 
-/** The result is what was written, if anything. */
+/** Makes the mutation of a change of the record. Its result is the new record, if one was written. */
 function recording(next: (record: Operation, now: number) => Operation | undefined): Mutation<Operation | undefined> {
   return (item, now) => {
     const record = item && next(item.record, now)
@@ -139,7 +145,7 @@ function recording(next: (record: Operation, now: number) => Operation | undefin
 }
 
 /**
- * The result is whether its payloads went.
+ * Makes the mutation that deletes the payloads. Its result is whether there were any to delete.
  *
  * @param when `due`: only once its retention has passed; `ended`: as soon as it has ended
  */
