@@ -175,8 +175,8 @@ const BEHIND_ALL = '\u{10ffff}'
 const SECOND = 1000
 const DAY = 24 * 3600 * SECOND
 /**
- * How much longer than the retention the TTL of a key's item is. The item is written again if the operation takes
- * longer.
+ * If an operation is still unfinished when its retention plus this time has passed since its acceptance, its key's item
+ * is written again.
  */
 const KEY_SLACK = 15 * DAY
 /** Cosmos DB takes no more. */

@@ -1,4 +1,4 @@
-/** Looks through the operations of all owners, a bounded number of them at a time. */
+/** Searches the operations of all owners. Each call reads a bounded number of them. */
 import { STATUSES } from '../../model/protocol.ts'
 import { decided, fitsQuery, idBounds, isFiltered, partText, tagText } from '../browsing.ts'
 import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery } from '../store.ts'
@@ -8,13 +8,13 @@ import { RECORDS, RecordQuery } from './rows.ts'
 /** Sorts behind every id. */
 const BEHIND_ALL = '\u{10ffff}'
 
-/** Where the operations of a query are looked for: all of them by their ids, or those that run. */
+/** How the operations of a query are read: all of them by id, or only the running ones. */
 interface Path {
   readonly from: string
   readonly where: string
 }
 
-/** What operations are narrowed down by. `+` has the planner leave the column's index alone. */
+/** A condition on operations. A `+` before a column makes the planner ignore the index of that column. */
 interface Condition {
   readonly sql: string
   readonly values: readonly SqlValue[]
@@ -26,7 +26,7 @@ interface Prepared {
   readonly count: Statement<{ count: number }>
 }
 
-/** Prepares the look through all operations on a connection; each combination of conditions is prepared once. */
+/** Prepares the search on a connection. The statement of each combination of conditions is prepared once. */
 export function prepareBrowse(database: Database): (query: BrowseQuery) => BrowsePage {
   const cache = new Map<string, Prepared>()
   const prepare = ({ from, where }: Path, conditions: readonly Condition[]): Prepared => {
@@ -73,7 +73,7 @@ function conditionsOf(query: BrowseQuery): Condition[] {
     ...given('+type = ?', type),
     ...given('+owner = ?', owner),
     ...given('+status = ?', status && STATUSES.indexOf(status)),
-    // The text of the member: whether it is the problem's own is seen once it is read.
+    // Searches for the text of the member. Whether it is the code of the problem itself is checked after the read.
     ...given('instr(error, ?)', problem && `"code":${JSON.stringify(problem)}`),
     ...given('created_at >= ?', createdAfter),
     ...given('created_at < ?', createdBefore),

@@ -1,5 +1,5 @@
 /**
- * Notices the commits of other processes on a file: by the events of its folder, and by a timer where there are none.
+ * Notices the commits of other processes to a file: by file events of its folder and, if there are none, by a timer.
  * What it notices is a hint. It may come late or twice, and none of its callbacks ever throws into the event loop.
  */
 import { type FSWatcher, watch } from 'node:fs'
@@ -7,27 +7,36 @@ import { basename, dirname } from 'node:path'
 
 /** What a {@link CommitWatcher} needs. */
 export interface CommitWatcherOptions {
-  /** The file, links followed: the log lies beside it. */
+  /** The path of the file, with links resolved, since the log is beside the real file. */
   readonly path: string
-  /** Gives another number whenever any connection but its own has committed. */
+  /** Returns a different number after any other connection has committed. */
   readonly version: () => number
-  /** Called when it has. Must not throw. */
+  /** Called when another connection has committed. Must not throw. */
   readonly onCommit: () => void
-  /** Called when a name in the folder may have been given or taken, and each second. Must not throw. */
+  /** Called when a file of the folder may have been created, renamed or deleted, and each second. Must not throw. */
   readonly onRename: () => void
-  /** Called once, with a sentence for the operator, where the folder cannot be watched. */
+  /** Called once, with a message for the operator, if the folder cannot be watched. */
   readonly warn: (message: string) => void
 }
 
-/** Writes come as bursts of file events; one look for each burst is enough. */
+/**
+ * The delay of the first look, in milliseconds. Writes cause bursts of file events, and one look for each burst is
+ * enough.
+ */
 const FIRST_LOOK_MS = 5
-/** How long the last look waits for a commit whose sync is slow: after twice as long in all, it is not looked for. */
+/**
+ * The delay of the last look, in milliseconds, for a commit whose sync is slow. All looks together take about twice as
+ * long.
+ */
 const LAST_LOOK_MS = 1280
 /** How often a look is taken without any event, in milliseconds. */
 const SLOW_POLL_MS = 1000
-/** The same where events do not come. A look takes some microseconds. */
+/** The same if no events arrive. A look takes some microseconds. */
 const FAST_POLL_MS = 50
-/** This many commits in a row without any event mean that the mount reports none. One alone may be ahead of its event. */
+/**
+ * This many commits in a row without an event mean that the file system reports none. A single commit may be noticed
+ * before its event.
+ */
 const SILENT_COMMITS = 3
 
 export class CommitWatcher {
@@ -50,7 +59,8 @@ export class CommitWatcher {
     this.#names = setInterval(options.onRename, SLOW_POLL_MS).unref()
     this.#pollEvery(SLOW_POLL_MS)
     try {
-      // The folder and not the file: SQLite deletes the log when the last connection closes, and makes another.
+      // Watches the folder and not the log: SQLite deletes the log when the last connection closes, and creates a new
+      // one later.
       this.#watcher = watch(dirname(options.path), { persistent: false }, (event, name) => this.#onEvent(event, name))
       this.#watcher.once('error', error => this.#withoutEvents(error.message))
     } catch (error) {
@@ -68,19 +78,25 @@ export class CommitWatcher {
 
   #onEvent(event: string, name: string | null): void {
     this.#silentCommits = 0
-    // Its name was taken or given: what SQLite itself does to the file comes as a change.
+    // A file was created, renamed or deleted. Writes of SQLite are reported as `change`.
     if (event === 'rename') this.#options.onRename()
     if (name === this.#log && this.#lookDelay !== FIRST_LOOK_MS) this.#lookIn(FIRST_LOOK_MS)
   }
 
-  /** The log is written before its sync, and a commit can be seen only after it: so look until there is something new. */
+  /**
+   * The event is caused by the write to the log, but the commit is visible only after the sync. So it looks again until
+   * there is something new.
+   */
   #lookIn(delay: number): void {
     clearTimeout(this.#look)
     this.#lookDelay = delay
     this.#look = setTimeout(() => this.#lookAgain(delay), delay).unref()
   }
 
-  /** What is new may be an earlier commit, while the sync of the one that caused the event is still under way. */
+  /**
+   * Looks again after a new commit was seen: that may be an earlier one, while the commit that caused the event is
+   * still syncing.
+   */
   #lookAgain(delay: number): void {
     this.#lookDelay = 0
     if (this.#foundCommit()) this.#lookIn(FIRST_LOOK_MS)
@@ -95,7 +111,7 @@ export class CommitWatcher {
     return true
   }
 
-  /** Undefined where the file cannot be read now, which the next read of the store reports. */
+  /** Undefined if the file cannot be read now; the next read of the store reports that error. */
   #version(): number | undefined {
     try {
       return this.#options.version()

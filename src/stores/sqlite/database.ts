@@ -1,6 +1,6 @@
 /**
- * The SQLite driver: what is needed of it, and how a connection is opened. `node:sqlite` and
- * better-sqlite3 both have this shape, so neither is a dependency.
+ * The part of a SQLite driver that is used, and how a connection is opened. `node:sqlite` and better-sqlite3 both have
+ * this shape, so neither is a dependency.
  */
 import { existsSync, mkdirSync, realpathSync, statfsSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
@@ -20,8 +20,8 @@ export interface Statement<Selected = unknown> {
 }
 
 /**
- * The same statement with rows as arrays, which for rows of many columns take half the time of
- * objects: node:sqlite and better-sqlite3 each have a switch of their own for it, and older ones have none.
+ * Makes a statement return rows as arrays. For rows of many columns this takes half the time of objects. node:sqlite
+ * and better-sqlite3 have different methods for it, and older versions have none.
  */
 export function withArrays(statement: Statement): Statement {
   const switches = statement as Statement & { setReturnArrays?(on: boolean): void; raw?(on: boolean): void }
@@ -47,7 +47,7 @@ export interface Database {
   close(): unknown
 }
 
-/** Prepares a statement whose rows are of a type: that of its SQL, which nothing checks. */
+/** Prepares a statement and gives its rows a type. Nothing checks that the SQL returns such rows. */
 export function select<Selected>(database: Database, sql: string): Statement<Selected> {
   return database.prepare(sql) as Statement<Selected>
 }
@@ -58,25 +58,26 @@ export interface DatabaseLocation {
   readonly path: string
   /** The module that has the driver: `node:sqlite`, or `better-sqlite3` and its like. */
   readonly driver: string
-  /** `FULL` syncs each commit to the disk; `NORMAL` may lose the last commits when the power fails, and no others. */
+  /** `FULL` syncs each commit to the disk. `NORMAL` may lose the last commits when the power fails. */
   readonly synchronous: 'FULL' | 'NORMAL'
 }
 
-/** Marks a file as ours ("WAYB"), so that another program's database is never touched. */
+/** Marks a file as one of Waybill's ("WAYB"), so that the database of another program is never changed. */
 export const APPLICATION_ID = 0x57415942
 
 /**
- * The pages that each connection keeps in memory. More made nothing faster: a reader discards all of them at the commit
- * of another connection, and the system keeps the file's pages as well.
+ * The pages that each connection keeps in memory. A larger cache was not faster: a reader discards its cache after each
+ * commit of another connection, and the operating system caches the file too.
  */
 const WRITER_CACHE_KIB = 8192
 const READER_CACHE_KIB = 2048
 
 /**
- * Opens a connection for writing, and makes the file and its folder where they are missing.
+ * Opens a connection for writing, and creates the file and its folder if they are missing.
  *
- * @throws when the driver or the file cannot be opened, the file is another program's, or it is on a network share,
- * whose locks SQLite cannot trust; the message names the file and the cure, and the driver's error is its `cause`
+ * @throws when the driver or the file cannot be opened, the file belongs to another program, or it is on a network
+ * share, where SQLite cannot rely on locks; the message names the file and the cure, and the driver's error is its
+ * `cause`
  */
 export async function openWriter(location: DatabaseLocation): Promise<Database> {
   const connect = await connector(location)
@@ -85,9 +86,9 @@ export async function openWriter(location: DatabaseLocation): Promise<Database> 
     checkSharedMemory(location.path, connect)
     return prepared(connect(), database => {
       database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
-      // Before the journal mode, which is kept in the file.
+      // Checked before the journal mode is set, since that is written into the file.
       waitForTurn(() => checkOursAlone(database))
-      // Of processes that open a fresh file at once, SQLite refuses all but one here, without any waiting.
+      // If several processes open a new file at once, SQLite refuses all but one of them here, without waiting.
       waitForTurn(() => database.exec('PRAGMA journal_mode = WAL'))
       database.exec(`PRAGMA synchronous = ${location.synchronous}`)
       database.exec('PRAGMA wal_autocheckpoint = 4000')
@@ -109,20 +110,20 @@ export async function openReader(location: DatabaseLocation): Promise<Database> 
       database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
       database.exec('PRAGMA query_only = ON')
       database.exec(`PRAGMA cache_size = -${READER_CACHE_KIB}`)
-      // The first look into the file, by which it is known to be a database.
+      // The first read of the file, which shows whether it is a database.
       waitForTurn(() => pragma(database, 'schema_version'))
     })
   })
 }
 
 /**
- * Refuses a file that another process has open whose shared memory, in which the locks are, has lost its name: this
- * process would make another one, and each would write over what the other has committed.
+ * Refuses a file that another process has open if its shared memory file, which contains the locks, was deleted. This
+ * process would create a new one, and each process would overwrite the commits of the other.
  */
 function checkSharedMemory(path: string, connect: () => Database): void {
   if (path === ':memory:') return
   const file = realFile(path)
-  // Another process may be about to open the file too, and makes its shared memory then.
+  // Another process may be opening the file at this moment, and then creates the shared memory.
   const isShared = () => existsSync(`${file}-shm`) || !existsSync(file)
   try {
     waitForTurn(() => isShared() || lockAlone(connect()))
@@ -136,7 +137,10 @@ function checkSharedMemory(path: string, connect: () => Database): void {
   }
 }
 
-/** @throws when any other connection has the file open: in this mode a connection takes the whole file, and uses no shared memory */
+/**
+ * @throws if any other connection has the file open: in exclusive mode a connection locks the whole file, and uses no
+ * shared memory
+ */
 export function lockAlone(database: Database): true {
   try {
     database.exec('PRAGMA locking_mode = EXCLUSIVE')
@@ -148,7 +152,7 @@ export function lockAlone(database: Database): true {
 }
 
 /**
- * Opens a connection and looks at nothing.
+ * Opens a connection without reading the file.
  *
  * @throws when the driver or the file cannot be opened
  */
@@ -175,7 +179,10 @@ function prepared(database: Database, prepare: (database: Database) => void): Da
   }
 }
 
-/** Has what the system or the driver refuses name the file and the cure. What Waybill itself refuses does so already. */
+/**
+ * Adds the file and a cure to errors of the operating system and the driver. Errors of Waybill itself have both
+ * already.
+ */
 export function explained<Result>(path: string, open: () => Result): Result {
   try {
     return open()
@@ -200,7 +207,7 @@ function isFolder(path: string): boolean {
   }
 }
 
-/** By what SQLite says, which is the same with every driver, and by the codes of the system. */
+/** Cures by the message of SQLite, which is the same with every driver, or by the error code of the system. */
 const CURES: readonly (readonly [refusal: RegExp, cure: string])[] = [
   [/not a database/, 'Name a new file, or the one that Waybill made.'],
   [/is locked/, 'Another process keeps it locked: end that one, or try again when it has ended.'],
@@ -212,7 +219,7 @@ const CURES: readonly (readonly [refusal: RegExp, cure: string])[] = [
 ]
 
 /**
- * Refuses a file that neither is ours nor is empty. To be called within a transaction.
+ * Refuses a file that is not empty and does not belong to Waybill. Call it within a transaction.
  *
  * @throws when the file is another program's
  */
@@ -242,7 +249,7 @@ export function pragma(database: Database, name: string): number {
   return Number(Object.values(select<object>(database, `PRAGMA ${name}`).get() ?? {})[0])
 }
 
-/** File system types, as statfs(2) numbers them, on which SQLite's locks are not to be trusted. */
+/** The numbers of file system types in statfs(2) where the locks of SQLite are not reliable. */
 const NETWORK_FILE_SYSTEMS = new Map([
   [0x6969, 'NFS'],
   [0x517b, 'SMB'],
@@ -250,19 +257,22 @@ const NETWORK_FILE_SYSTEMS = new Map([
   [0xfe534d42, 'SMB2'],
 ])
 
-/** The name of a network file system, by its type as statfs(2) numbers it; undefined of any other. */
+/** The name of a network file system by its type number in statfs(2); undefined for other types. */
 export function networkFileSystem(type: number): string | undefined {
   return NETWORK_FILE_SYSTEMS.get(type)
 }
 
-/** Not by `recursive`: under /proc, where no folder can be made, that never returns. */
+/**
+ * Creates a folder and its parents. It does not use the option `recursive`, which never returns under /proc, where
+ * folders cannot be created.
+ */
 function makeFolder(folder: string): void {
   if (existsSync(folder)) return
   makeFolder(dirname(folder))
   try {
     mkdirSync(folder)
   } catch (error) {
-    // Another process may have made it meanwhile.
+    // Another process may have created it meanwhile.
     if (!existsSync(folder)) throw error
   }
 }
@@ -278,18 +288,22 @@ function prepareFolder(path: string): void {
   )
 }
 
-/** Gives a read of a number that is another one whenever another connection has committed, and says nothing else. */
+/**
+ * Prepares the read of a number that changes whenever another connection has committed. Its value has no other meaning.
+ */
 export function prepareVersion(database: Database): () => number {
   const statement = select<{ data_version: number }>(database, 'PRAGMA data_version')
   return () => statement.get()?.data_version ?? 0
 }
 
-/** The absolute path of a file that is there, as SQLite itself follows links: the log lies beside what a link leads to. */
+/**
+ * The absolute path of an existing file with links resolved, as SQLite resolves them: the log is beside the real file.
+ */
 export function realFile(path: string): string {
   try {
     return realpathSync(path)
   } catch {
-    // Such as a `file:` URI, which SQLite alone reads.
+    // The path may be a `file:` URI, which only SQLite can resolve.
     return resolve(path)
   }
 }
@@ -305,7 +319,10 @@ export function hasWalResetBug(version: string): boolean {
   return fixedIn === undefined ? minor < 52 : patch < fixedIn
 }
 
-/** The first patch of each minor version that has the fix. Of the others, 3.52 and later have it. */
+/**
+ * For each minor version that got the fix in a patch, the first such patch. Of the other versions, 3.52 and later have
+ * the fix.
+ */
 const WAL_RESET_FIXES: ReadonlyMap<number, number> = new Map([
   [44, 6],
   [50, 7],

@@ -1,4 +1,4 @@
-/** What operators ask for: to look through all operations, and to move them whole from one store to another. */
+/** For operators: searches all operations, and moves whole operations from one store to another. */
 import type { BrowsePage, BrowseQuery, Dump, LogLine } from '../store.ts'
 import { prepareBrowse } from './browse.ts'
 import { type Database, select } from './database.ts'
@@ -54,7 +54,7 @@ function prepareDump(database: Database): Dumps['dump'] {
   }
 }
 
-/** Prepares to write an operation whole, within a transaction. */
+/** Prepares the write of a whole operation, within a transaction. */
 export function prepareRestore(database: Database): (dump: Dump) => void {
   const record = database.prepare(RESTORE)
   const key = database.prepare('SELECT number FROM operations WHERE id = ?')
@@ -77,7 +77,7 @@ export function prepareRestore(database: Database): (dump: Dump) => void {
   }
 }
 
-/** Prepares to delete everything of an operation but its record. */
+/** Prepares the deletion of everything of an operation except its record. */
 export function prepareDeleteBeside(database: Database): (number: number, id: string) => void {
   const byNumber = ['inputs', 'outputs'].map(table => database.prepare(`DELETE FROM ${table} WHERE number = ?`))
   const byId = ['errors', 'steps', 'logs'].map(table => database.prepare(`DELETE FROM ${table} WHERE id = ?`))

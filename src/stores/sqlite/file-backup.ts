@@ -1,4 +1,4 @@
-/** Copying a SQLite file while it is in use, and putting a copy in its place. */
+/** Copies a SQLite file while it is in use, and restores such a copy. */
 import { closeSync, constants, copyFileSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import {
@@ -12,14 +12,14 @@ import {
 } from './database.ts'
 import { isLocked } from './turns.ts'
 
-/** What SQLite keeps beside a file, and reads as a part of any file of that name. */
+/** The endings of the files that SQLite keeps beside a database file, and reads as parts of it. */
 const BESIDE = ['-wal', '-shm', '-journal'] as const
 
 /**
- * Copies a store's file as it is at one moment to a new file, while any number of processes go on writing it. The copy
- * is synced to the disk before it has its name.
+ * Copies a snapshot of a store's file to a new file, while any number of processes continue to write. The copy is
+ * synced to the disk before it gets its final name.
  *
- * @throws when there is no such file, or one at the target
+ * @throws if the file does not exist, or the target exists already
  */
 export async function backUp(path: string, target: string): Promise<void> {
   if (!existsSync(path)) throw new Error(`There is no SQLite file ${resolve(path)}.`)
@@ -27,7 +27,8 @@ export async function backUp(path: string, target: string): Promise<void> {
   await withPart(target, async part => {
     const database = await openWriter(locationOf(path))
     try {
-      // Reads one snapshot: the online backup begins again at each commit of another process, and may never end.
+      // VACUUM INTO reads one snapshot. The online backup would begin again at each commit of another process, and
+      // might never end.
       database.prepare('VACUUM INTO ?').run(part)
     } finally {
       database.close()
@@ -39,11 +40,11 @@ export async function backUp(path: string, target: string): Promise<void> {
 }
 
 /**
- * Puts a copy that {@link backUp} has made in the place of a store's file. What was there is kept beside it, its log too:
- * a log that is left behind would be read as a part of the copy.
+ * Replaces a store's file by a copy that {@link backUp} has made. The old file and its log are kept under another name:
+ * SQLite would read a log that stayed as a part of the copy.
  *
- * @returns the name that the file before has now; undefined where there was none
- * @throws when the copy is not a file of Waybill's or is damaged, or any process has the store's file open
+ * @returns the new name of the old file; undefined if there was none
+ * @throws if the copy is damaged or is not a file of Waybill, or any process has the store's file open
  */
 export async function restore(copy: string, path: string): Promise<string | undefined> {
   await checkCopy(copy)
@@ -59,7 +60,9 @@ export async function restore(copy: string, path: string): Promise<string | unde
   return before
 }
 
-/** Makes a file under a name of its own first. Nothing of it is left where that fails: the disk may be full. */
+/**
+ * Creates a file under a temporary name first. If that fails, such as on a full disk, the temporary file is deleted.
+ */
 async function withPart<Result>(path: string, make: (part: string) => Promise<Result>): Promise<Result> {
   const part = `${path}.part`
   rmSync(part, { force: true })
@@ -94,7 +97,7 @@ async function refuseOpen(path: string): Promise<void> {
   try {
     lockAlone(await openConnection(locationOf(path)))
   } catch (error) {
-    // One that cannot be read for another reason is what a backup is for.
+    // A file that cannot be read for another reason may be replaced: that is what a backup is for.
     if (!isLocked(error)) return
     const message = `The SQLite file "${path}" is open in another process: end every process that uses it, and try again.`
     throw new Error(message, { cause: error })

@@ -1,7 +1,7 @@
 /**
- * Whether a file, its write-ahead log and its shared memory are still those that were opened. A connection goes on
- * with files that have lost their names: what it commits then is synced, and gone with the process. Without the name
- * of the shared memory, in which the locks are, a process that opens the file later shares no lock with it.
+ * Checks whether a file, its write-ahead log and its shared memory are still those that were opened. A connection
+ * continues to use deleted files: its commits are synced, but lost when the process ends. If the shared memory, which
+ * contains the locks, was deleted, a process that opens the file later does not share locks with this one.
  */
 import { statSync } from 'node:fs'
 import { realFile } from './database.ts'
@@ -11,24 +11,27 @@ export class FileIdentity {
   readonly #known: readonly (readonly [path: string, identity: string])[]
   #lost: Error | undefined
 
-  /** @param path of a database that is open */
+  /** @param path the path of an open database */
   constructor(path: string) {
     this.#path = path
     const file = realFile(path)
-    // What cannot be found, such as a path that only SQLite reads, cannot be missed either.
+    // A file that is not found at the start, such as a path that only SQLite can read, is not checked.
     this.#known = [file, `${file}-wal`, `${file}-shm`].flatMap(one => {
       const identity = identityOf(one)
       return identity === undefined ? [] : [[one, identity] as const]
     })
   }
 
-  /** Looks at the files, in some microseconds. Those that are back, such as after a rename that was undone, count again. */
+  /**
+   * Checks the files, which takes a few microseconds. Files that are back, such as after a rename that was undone, are
+   * valid again.
+   */
   look(): void {
     const [missing] = this.#known.find(([path, identity]) => identityOf(path) !== identity) ?? []
     this.#lost = missing === undefined ? undefined : new Error(describe(this.#path, missing))
   }
 
-  /** @throws when the last look found one of the files deleted, moved or replaced, and it still is */
+  /** @throws if one of the files was deleted, moved or replaced at the last look, and still is */
   check(): void {
     if (this.#lost === undefined) return
     this.look()

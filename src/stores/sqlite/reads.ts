@@ -1,10 +1,10 @@
-/** The statements that only read, on a connection of the event loop. */
+/** The statements that only read. They run on a connection of the event loop. */
 import type { LogLine } from '../store.ts'
 import type { Database, Row, Statement } from './database.ts'
 import type { ErrorRow } from './error-rows.ts'
 import { RECORDS, RECORDS_WITH_OUTPUT, RecordQuery } from './rows.ts'
 
-/** What each read selects, except for whole records. */
+/** The rows of each read, except for reads of whole records. */
 interface Selected {
   readonly holdings: Row
   readonly holdingsOf: Row
@@ -29,7 +29,7 @@ export type Reads = { readonly [Name in keyof Selected]: Statement<Selected[Name
   Record<keyof typeof RECORD_READS, RecordQuery>
 >
 
-// Left to itself, SQLite may take an index with which it reads far more than is asked for: so it is told which by INDEXED BY.
+// INDEXED BY names the index, because SQLite might choose one with which it reads far more rows than needed.
 const RECORD_READS = {
   operation: `${RECORDS} WHERE id = ?`,
   withOutput: `${RECORDS_WITH_OUTPUT} WHERE id = ?`,
@@ -44,7 +44,7 @@ const RECORD_READS = {
   listPending: `
     ${RECORDS} INDEXED BY operations_listed
     WHERE type = ? AND owner = ? AND ended IS NULL AND number < ? AND status = 0 ORDER BY number DESC LIMIT ?`,
-  // By the leases, which are as many as there are slots: any number of operations may be pending beside them.
+  // Uses the index of leases, which has only as many rows as there are slots, however many operations are pending.
   listRunning: `
     ${RECORDS} INDEXED BY operations_leased
     WHERE type = ? AND owner = ? AND number < ? AND status = 1 ORDER BY number DESC LIMIT ?`,
@@ -52,7 +52,10 @@ const RECORD_READS = {
   familyDue: `${RECORDS} WHERE family_due = 1 ORDER BY id LIMIT ?`,
 } as const
 
-/** The index of the lists has each status of what has ended apart: of each the newest are read, and the newest of these taken. */
+/**
+ * The index for lists is sorted by the status of ended operations first. So the newest of each status are read, and the
+ * newest of these are returned.
+ */
 function newestEnded(ended: string): string {
   return `SELECT * FROM (SELECT number FROM operations INDEXED BY operations_listed
     WHERE type = (SELECT type FROM asked) AND owner = (SELECT owner FROM asked) AND ended ${ended}
@@ -66,7 +69,7 @@ const READS = {
     ${HOLDINGS} INDEXED BY operations_leased WHERE status = 1 AND id > ?
     UNION ALL ${HOLDINGS} INDEXED BY operations_launched WHERE status = 0 AND execution IS NOT NULL AND id > ?
     ORDER BY id LIMIT ?`,
-  // What has not begun has no holder.
+  // Operations that have not begun have no holder.
   holdingsOf: `${HOLDINGS} INDEXED BY operations_leased WHERE status = 1 AND holder = ? AND id > ? ORDER BY id LIMIT ?`,
   holders:
     'SELECT DISTINCT holder FROM operations INDEXED BY operations_leased WHERE status = 1 AND holder IS NOT NULL',
@@ -77,11 +80,12 @@ const READS = {
   input: 'SELECT body FROM inputs WHERE number = (SELECT number FROM operations WHERE id = ?)',
   output: 'SELECT body FROM outputs WHERE number = (SELECT number FROM operations WHERE id = ?)',
   errors: 'SELECT attempt, body FROM errors WHERE id = ? ORDER BY attempt',
-  // The nearest one before, where an operation itself is gone.
+  // If the operation itself was deleted, the nearest earlier one is found.
   place: 'SELECT id, number FROM operations WHERE id <= ? ORDER BY id DESC LIMIT 1',
   steps: 'SELECT name, value FROM steps WHERE id = ?',
   logs: 'SELECT sequence, at, attempt, level, message FROM logs WHERE id = ? AND sequence > ? ORDER BY sequence LIMIT 1000',
-  // What is due has no place in the queue before a claim gives it one, so the two are read apart and merged.
+  // An operation that has become due has no place in the queue before a claim gives it one. So ready and due operations
+  // are read separately and merged.
   ready: `
     SELECT id, created_at AS at FROM (
       SELECT * FROM (SELECT id, priority, number, created_at FROM operations

@@ -1,4 +1,4 @@
-/** How a record becomes a row, and a row a record. */
+/** Converts records to rows and rows to records. */
 import type { Operation } from '../../model/operation.ts'
 import { isFinal, type Problem, type Progress, STATUSES, type Status } from '../../model/protocol.ts'
 import type { Tags } from '../../model/submission.ts'
@@ -63,10 +63,13 @@ export type RecordRow = readonly SqlValue[]
 /** The place of each column in a row. */
 const AT = Object.fromEntries(COLUMNS.map((column, index) => [column, index])) as Record<Column, number>
 
-/** The record as a row. Written out, since each write and each answer of the writer's thread goes through here. */
+/**
+ * Converts a record to a row. Each member is written out for speed, since every write and every answer of the writer
+ * thread uses it.
+ */
 export function toRow(operation: Operation): RecordRow {
   const { status, history } = operation
-  // A completed record says all about its last attempt but who held it.
+  // A completed record contains everything about its last attempt except the holder.
   const earlier = earlierAttempts(operation)
   const holder = earlier === undefined ? operation.holder : (history.at(-1)?.holder ?? null)
   return [
@@ -117,7 +120,7 @@ export function toRow(operation: Operation): RecordRow {
   ]
 }
 
-/** The record of a row. What follows the columns is left alone. */
+/** Converts a row to a record. Values after the columns of a record are ignored. */
 export function toOperation(row: RecordRow): Operation {
   const execution = textOrNull(row[AT.execution])
   const status = statusOf(number(row[AT.status]))
@@ -203,7 +206,7 @@ function statusOf(code: number): Status {
   return STATUSES[code] ?? 'failed'
 }
 
-/** A process of schema version 1 that takes the execution out leaves its engine behind. */
+/** A process of schema version 1 that removes the execution leaves the engine in place. */
 function engineOf(execution: string | null, engine: string | null): string | null {
   return execution === null ? null : engine
 }
@@ -213,7 +216,7 @@ const INTO = `INSERT INTO operations (${COLUMNS.join(', ')}) VALUES (${COLUMNS.m
 /** Inserts a record that was just accepted; a known id or idempotency key changes nothing. Parameters: its row. */
 export const INSERT: string = `${INTO} ON CONFLICT DO NOTHING`
 
-/** Writes a record as it is, over what there is under its id. Parameters: {@link restoreValues}. */
+/** Writes a whole record, and replaces one with the same id. Parameters: {@link restoreValues}. */
 export const RESTORE: string = `${INTO} ON CONFLICT (id) DO UPDATE SET ${COLUMNS.map(column => `${column} = excluded.${column}`).join(', ')}`
 
 export function restoreValues(operation: Operation, purgeAt: number | null): SqlValue[] {
@@ -222,14 +225,14 @@ export function restoreValues(operation: Operation, purgeAt: number | null): Sql
 
 const SELECTED = [...COLUMNS, 'number'].map(column => `operations.${column}`).join(', ')
 
-/** Selects whole records: the opening of each statement of a {@link RecordQuery}. */
+/** Selects whole records: the beginning of each statement of a {@link RecordQuery}. */
 export const RECORDS: string = `SELECT ${SELECTED} FROM operations`
 
 /** Selects them with their outputs. */
 export const RECORDS_WITH_OUTPUT: string = `
   SELECT ${SELECTED}, (SELECT body FROM outputs WHERE outputs.number = operations.number) FROM operations`
 
-/** A record, and how the file has it. */
+/** A record, and its row in the file. */
 export interface StoredRecord {
   /** The key of its row. */
   readonly number: number
@@ -241,7 +244,7 @@ export interface StoredRecord {
 export class RecordQuery {
   readonly #statement: Statement
 
-  /** @param sql selects as {@link RECORDS} does */
+  /** @param sql a statement that begins with {@link RECORDS} */
   constructor(database: Database, sql: string) {
     this.#statement = withArrays(database.prepare(sql))
   }
@@ -251,7 +254,7 @@ export class RecordQuery {
     return row === undefined ? undefined : toOperation(row as RecordRow)
   }
 
-  /** Of {@link RECORDS_WITH_OUTPUT}. */
+  /** Only for a statement that begins with {@link RECORDS_WITH_OUTPUT}. */
   getWithOutput(...parameters: SqlValue[]): WithOutput | undefined {
     const row = this.#statement.get(...parameters) as RecordRow | undefined
     if (row === undefined) return undefined
@@ -277,7 +280,10 @@ function toStored(row: RecordRow): StoredRecord {
   return { number: number(row[COLUMNS.length]), row, operation: toOperation(row) }
 }
 
-/** Writes what has changed of records: one statement for each set of columns, so that only the indexes of these are touched. */
+/**
+ * Writes the changed columns of records. Each set of columns has its own statement, so that only the indexes of these
+ * columns are updated.
+ */
 export class RecordUpdates {
   readonly #database: Database
   /** By the set of their columns. */
@@ -290,7 +296,7 @@ export class RecordUpdates {
   /**
    * Writes a record, unless it has finished.
    *
-   * @returns the record as the file has it now
+   * @returns the record as it is in the file now
    * @throws when it has finished
    */
   save({ number, row: before }: StoredRecord, operation: Operation): StoredRecord {
@@ -313,7 +319,7 @@ export class RecordUpdates {
     const known = this.#statements.get(set)
     if (known !== undefined) return known
     const changed = COLUMNS.filter((_, at) => Math.floor(set / 2 ** at) % 2 === 1)
-    // A change that leaves everything as it is still says that the operation has not finished.
+    // A change that changes nothing must still check that the operation has not finished.
     const assignments = changed.length === 0 ? ['version = version'] : changed.map(column => `${column} = ?`)
     const statement = this.#database.prepare(
       `UPDATE operations SET ${assignments.join(', ')} WHERE number = ? AND status < 2`,
@@ -323,7 +329,7 @@ export class RecordUpdates {
   }
 }
 
-/** What is held, of a row with its columns. */
+/** Converts a row to an active operation. */
 export function toHolding({ cancel_requested: cancelRequested, ...row }: Row): ActiveOperation {
   const { id, type, status, attempt, holder, execution, engine } = row as unknown as HoldingRow
   return {

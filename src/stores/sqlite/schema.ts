@@ -1,6 +1,6 @@
 /**
- * The tables, and how a file comes to have them. Migrations only go forward; each runs in one
- * transaction under SQLite's write lock, so that of several processes one migrates.
+ * The tables and their migrations. Migrations only go forward. Each runs in one transaction under SQLite's write lock,
+ * so that only one of several processes migrates.
  */
 import { APPLICATION_ID, checkOurs, type Database, explained, fileOf, pragma } from './database.ts'
 
@@ -10,9 +10,9 @@ interface Migration {
   readonly sql: string
 }
 
-/** As endsBy() of the model: an expression that an index is of. */
+/** The same as endsBy() of the model, as an expression for an index. */
 export const ENDS_BY = 'min(coalesce(CASE WHEN attempt = 0 THEN start_by END, deadline), coalesce(deadline, start_by))'
-/** Of which operations it is looked at. */
+/** The condition of that index: the operations that have a deadline. */
 export const ENDS = 'status = 0 AND (start_by IS NOT NULL OR deadline IS NOT NULL)'
 
 /** Migration n, from 1, leads from version n - 1 to version n. */
@@ -91,12 +91,12 @@ CREATE TABLE durations (type TEXT PRIMARY KEY, recent TEXT NOT NULL) WITHOUT ROW
 `,
   },
   {
-    // Version 1 names the columns that it writes, so it leaves this one as it is: see toOperation.
+    // Programs of version 1 name the columns that they write, so they leave this one unchanged: see toOperation.
     readableBy: 1,
     sql: 'ALTER TABLE operations ADD COLUMN engine TEXT;',
   },
   {
-    // Version 2 would leave a wait open that is over.
+    // Programs of version 2 would leave waits open that are over.
     readableBy: 3,
     sql: 'ALTER TABLE operations ADD COLUMN waits TEXT;',
   },
@@ -109,7 +109,7 @@ ALTER TABLE operations ADD COLUMN retried_by TEXT;
 ALTER TABLE operations ADD COLUMN tags TEXT;`,
   },
   {
-    // Version 4 would not tell the parent of a child.
+    // Programs of version 4 would not notify the parent of a child.
     readableBy: 5,
     sql: `
 ALTER TABLE operations ADD COLUMN parent TEXT;
@@ -119,18 +119,18 @@ CREATE INDEX operations_family_due ON operations (id) WHERE family_due = 1;
 CREATE INDEX operations_children ON operations (parent, ended, id) WHERE parent IS NOT NULL;`,
   },
   {
-    // Version 5 sweeps without the index, and holds no deadline; others then do.
+    // Programs of version 5 sweep without the index, and do not enforce deadlines; newer programs do.
     readableBy: 5,
-    // Instead of the index on the start deadline: one more index would be opened by every write.
+    // This replaces the index on the start deadline, since each further index slows every write.
     sql: `
 ALTER TABLE operations ADD COLUMN deadline INTEGER;
 DROP INDEX operations_start_by;
 CREATE INDEX operations_ends_by ON operations (${ENDS_BY}) WHERE ${ENDS};`,
   },
   {
-    // Version 6 sorts what is ready by its ids at each claim, and is slow where much is.
+    // Programs of version 6 sort ready operations by id at each claim, and are slow if there are many.
     readableBy: 5,
-    // By the number, which each index ends with, and not by the id: see the claim.
+    // Sorted by the row number, with which each index ends anyway, and not by the id: see the claim.
     sql: `
 DROP INDEX operations_ready;
 CREATE INDEX operations_ready ON operations (type, priority DESC) WHERE status = 0 AND run_at IS NULL;`,
@@ -141,10 +141,10 @@ CREATE INDEX operations_ready ON operations (type, priority DESC) WHERE status =
 export const SCHEMA_VERSION: number = MIGRATIONS.length
 
 /**
- * Brings a file to this program's schema. A file that a newer program has migrated is used as it is,
- * where that program says that this one still can.
+ * Brings a file to this program's schema. A file that a newer program has migrated is used as it is, if its
+ * `readableBy` allows this version.
  *
- * @throws when the file is another program's, needs a newer program, or cannot be written
+ * @throws if the file belongs to another program, needs a newer Waybill, or cannot be written
  */
 export function migrate(database: Database): void {
   explained(fileOf(database), () => migrateAlone(database))
@@ -165,7 +165,7 @@ function migrateAlone(database: Database): void {
 }
 
 /**
- * The SQL that brings a file of a version to this program's schema, one transaction for each version.
+ * The SQL that migrates a file from a version to the schema of this program, in one transaction for each version.
  *
  * @returns the empty string where there is nothing to do
  */

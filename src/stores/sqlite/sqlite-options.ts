@@ -6,13 +6,19 @@ import type { Database, DatabaseLocation } from './database.ts'
 
 /** Options of `sqliteStore`. */
 export interface SqliteStoreOptions {
-  /** The file, made where it is missing; `:memory:` keeps nothing beyond the process. */
+  /**
+   * The file, which is created if it is missing. `:memory:` keeps everything in memory, and nothing after the process
+   * ends.
+   */
   readonly path: string
   /** A connection of your own to use for everything, instead of opening `path`. The store closes it. */
   readonly database?: Database | undefined
-  /** The module of the driver. Default `node:sqlite`; `better-sqlite3` fits too. */
+  /** The module of the driver: `node:sqlite`, or `better-sqlite3`. Default `node:sqlite`. */
   readonly driver?: string | undefined
-  /** Default `FULL`: an accepted operation survives a power cut. `NORMAL` survives a crash of the process alone, and is faster. */
+  /**
+   * Default `FULL`: an accepted operation survives a power cut. `NORMAL` is faster, but survives only a crash of the
+   * process.
+   */
   readonly synchronous?: 'FULL' | 'NORMAL' | undefined
   /**
    * Where writes are executed. Default `thread`, and `inline` in a process that runs one operation; `inline` saves the
@@ -21,9 +27,12 @@ export interface SqliteStoreOptions {
   readonly writer?: 'thread' | 'inline' | undefined
   /** The store's clock in milliseconds since the epoch. Default `Date.now`. */
   readonly clock?: (() => number) | undefined
-  /** Milliseconds that no step of the clock changes. Default `performance.now`, or `clock` where that is given: then no step is seen. */
+  /**
+   * A clock in milliseconds that is never set, by which steps of `clock` are detected. Default `performance.now`, or
+   * `clock` itself if that option is set: then no steps are detected.
+   */
   readonly monotonicClock?: (() => number) | undefined
-  /** Called with what an operator should know while the store works on. Default: a warning of the process. */
+  /** Called with warnings for the operator; the store continues to work. Default: a warning of the process. */
   readonly warn?: ((message: string) => void) | undefined
 }
 
@@ -42,14 +51,14 @@ const OPTIONS: Checks<SqliteStoreOptions> = {
 export interface SqliteStoreSettings {
   readonly location: DatabaseLocation
   readonly database: Database | undefined
-  /** Undefined where it depends on how the process will use the store. */
+  /** Undefined if it depends on how the process will use the store. */
   readonly writer: 'thread' | 'inline' | undefined
   readonly clock: () => number
   readonly steps: ClockSteps
   readonly warn: (message: string) => void
 }
 
-/** @throws {TypeError} for an unknown option, or one that cannot be right; the message names it */
+/** @throws {TypeError} for an unknown or invalid option; the message names it */
 export function readSqliteOptions(options: SqliteStoreOptions): SqliteStoreSettings {
   checkOptions('sqliteStore()', options, OPTIONS)
   const { path, driver = 'node:sqlite', synchronous = 'FULL' } = options

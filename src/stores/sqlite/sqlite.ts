@@ -1,9 +1,9 @@
 /**
  * The SQLite store: one file, for any number of processes on one machine.
  *
- * Writes of one moment share a transaction, which a thread of its own commits and syncs; reads
- * go to a connection on the event loop and take microseconds. Other processes on the same file are
- * noticed by watching its write-ahead log.
+ * Writes that arrive together share a transaction, which a separate thread commits and syncs. Reads use a connection on
+ * the event loop, and take microseconds. Commits of other processes are noticed by watching the write-ahead log of the
+ * file.
  *
  * @example
  * const store = sqliteStore({ path: './data/orders.db' })
@@ -71,7 +71,7 @@ export type { SqliteStoreOptions } from './sqlite-options.ts'
 /**
  * Makes a store on a SQLite file; nothing is opened before {@link Store.open}.
  *
- * @throws {TypeError} for an unknown option, or one that cannot be right; the message names it
+ * @throws {TypeError} for an unknown or invalid option; the message names it
  *
  * @example
  * const file = sqliteStore({ path: './data/orders.db' })
@@ -81,10 +81,10 @@ export function sqliteStore(options: SqliteStoreOptions): Store {
 }
 
 /**
- * The SQL that opening a file would run, to be read beforehand. The file is only looked at, and not made.
+ * The SQL that opening a file would run, for a review before. The file is only read, and not created.
  *
  * @returns the empty string where there is nothing to do
- * @throws when the file is another program's
+ * @throws if the file belongs to another program
  *
  * @example
  * console.log(await pendingSqliteMigrations('./data/orders.db'))
@@ -100,7 +100,10 @@ export async function pendingSqliteMigrations(path: string): Promise<string> {
   }
 }
 
-/** This many writes are worth a transaction of their own, while the event loop reads the requests that came with them. */
+/**
+ * A batch of this many writes is sent to the writer at once, while the event loop reads the other requests that arrived
+ * with them.
+ */
 const EARLY_AT = 32
 
 class SqliteStore implements Store {
@@ -113,12 +116,15 @@ class SqliteStore implements Store {
   #dumps: Dumps | undefined
   #watcher: CommitWatcher | undefined
   #file: FileIdentity | undefined
-  /** The version of the file without this store's own commits, as the writer sees it: listeners know of it. */
+  /**
+   * The last version of the file that listeners were notified of. Own commits do not change it; it is read by the
+   * writer's connection.
+   */
   #told: number | undefined
 
   constructor(options: SqliteStoreSettings) {
     this.#options = options
-    // A writer on the event loop works in no other time.
+    // A writer on the event loop blocks the loop, so an early batch gains nothing.
     const earlyAt = options.writer === 'inline' ? undefined : EARLY_AT
     this.#batcher = new Batcher(writes => this.#write(writes), { earlyAt })
   }
@@ -148,7 +154,7 @@ class SqliteStore implements Store {
 
   async accept(submission: Submission): Promise<Acceptance> {
     const acceptance = this.#add({ kind: 'accept', submission })
-    // Before it is durable, so that a worker in this process claims it in the same transaction.
+    // The hint is sent before the commit, so that a worker in this process claims in the same transaction.
     if (submission.delay === 0) this.#hint({ kind: 'ready', type: submission.type })
     return toAcceptance(submission, await acceptance)
   }
@@ -209,7 +215,7 @@ class SqliteStore implements Store {
     return reads.listEnded.all(type, owner, STATUSES.indexOf(status), before, limit)
   }
 
-  /** The number before which the operations after an id are listed. */
+  /** The row number below which the operations that follow an id in a list are found. */
   #placeOf(id: string): number {
     const found = this.#open.place.get(id)
     if (found === undefined) return 0
@@ -265,14 +271,15 @@ class SqliteStore implements Store {
   }
 
   async sweep(limit: number): Promise<SweepResult> {
-    // Where changes of the folder are not told, such as on some mounts of containers, a lost file is found here.
+    // If the file system does not report changes of the folder, such as on some container mounts, a deleted file is
+    // detected here.
     this.#file?.look()
     const { aheadMs, mayBeBack } = this.#options.steps.look(this.#options.clock())
     if (mayBeBack) await this.#reschedule()
     return await this.#add({ kind: 'sweep', limit, aheadMs })
   }
 
-  /** Batch by batch, so that other writes come in between. */
+  /** Corrects due times in batches, so that other writes can run in between. */
   async #reschedule(): Promise<void> {
     while ((await this.#add({ kind: 'reschedule' })) === PROMOTE_LIMIT);
     this.#options.steps.noteRescheduled()
@@ -341,7 +348,9 @@ class SqliteStore implements Store {
     return settled
   }
 
-  /** A look before the leap: an empty queue costs a read of some microseconds, and no transaction. */
+  /**
+   * Checks for ready operations before a claim: for an empty queue, a read of some microseconds replaces a transaction.
+   */
   #anyReady(types: readonly { readonly type: string }[]): boolean {
     if (this.#batcher.holds(write => write.kind === 'accept' || write.kind === 'change')) return true
     const now = this.#options.clock()
@@ -372,7 +381,10 @@ class SqliteStore implements Store {
     })
   }
 
-  /** What this store has written itself it has told already, name by name: all that waits would be read again for it. */
+  /**
+   * Notifies listeners of commits of other processes. Own writes have sent their own hints already; a general hint for
+   * them would make every waiting operation be read again.
+   */
   async #tellOfOthers(writer: WriterClient): Promise<void> {
     const version = await writer.look().catch(() => undefined)
     if (version !== undefined && version === this.#told) return

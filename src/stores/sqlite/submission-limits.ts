@@ -5,14 +5,14 @@ import { type Database, type Statement, select } from './database.ts'
 
 interface Counted {
   readonly limit: number
-  /** At most the limit when it was read; more by what the transaction has accepted since. */
+  /** The count when it was read, at most the limit, plus the operations that the transaction has accepted since. */
   count: number
 }
 
 export class Limits {
   readonly #unfinished: Statement<{ count: number }>
   readonly #ready: Statement<{ count: number }>
-  /** By scope, so that a batch of submissions counts once. */
+  /** The counts by scope, so that a batch of submissions reads each count once. */
   readonly #counted = new Map<string, Counted>()
 
   constructor(database: Database) {
@@ -31,7 +31,7 @@ export class Limits {
     )
   }
 
-  /** To be called when anything else than {@link add} may have changed what was counted. */
+  /** Forgets the counts. Call it when something other than {@link add} may have changed them. */
   forget(): void {
     this.#counted.clear()
   }

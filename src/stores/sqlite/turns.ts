@@ -1,20 +1,21 @@
 /**
- * Waiting for a lock that another connection holds. SQLite's own waiting backs off to 100 ms, so that a lone writer
- * beside a busy process finds the lock taken again and again; and it does not wait at all for some steps of opening.
+ * Waits for a lock that another connection holds. SQLite's own waiting backs off to 100 ms, so a process that writes
+ * rarely would find the lock taken again and again by a busy one. And for some steps of opening a file, SQLite does not
+ * wait at all.
  */
 
-/** How long a lock is waited for, in milliseconds. */
+/** The longest wait for a lock, in milliseconds. */
 export const BUSY_MS = 5000
 
-/** Half of this to one and a half of it pass between two tries, in milliseconds. */
+/** The pause between two tries in milliseconds; it varies from half of this to one and a half times this. */
 const PAUSE_MS = 1
 
 const nobody = new Int32Array(new SharedArrayBuffer(4))
 
 /**
- * Does something again for as long as another connection's lock refuses it. It blocks its thread meanwhile.
+ * Repeats an action while the lock of another connection prevents it. It blocks its thread meanwhile.
  *
- * @throws what `act` throws: for another reason at once, for a lock after {@link BUSY_MS}
+ * @throws the error of `act`: at once if a lock is not the reason, else after {@link BUSY_MS}
  */
 export function waitForTurn<Result>(act: () => Result): Result {
   const end = performance.now() + BUSY_MS
@@ -28,7 +29,9 @@ export function waitForTurn<Result>(act: () => Result): Result {
   }
 }
 
-/** Whether a lock is why something was refused. By what SQLite says, which is the same with every driver. */
+/**
+ * Whether a lock is the reason for an error. It looks at the message of SQLite, which is the same with every driver.
+ */
 export function isLocked(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith('database is locked')
 }

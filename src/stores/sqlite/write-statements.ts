@@ -1,10 +1,10 @@
-/** The statements of the writer, on its connection. */
+/** The statements that the writer runs on its connection. */
 import { type Database, select } from './database.ts'
 import { prepareDeleteBeside, prepareRestore } from './dumps.ts'
 import { INSERT, RECORDS, RecordQuery } from './rows.ts'
 import { ENDS, ENDS_BY } from './schema.ts'
 
-/** An operation whose payloads, or whose record, are to be deleted. */
+/** An operation whose payloads, or after those its record, must be deleted. */
 export interface PurgeableRow {
   readonly number: number
   readonly id: string
@@ -23,7 +23,7 @@ export function prepareWrites(database: Database) {
     begin: sql('BEGIN IMMEDIATE'),
     commit: sql('COMMIT'),
     insert: sql(INSERT),
-    // It comes often, and so does not read whole records.
+    // Leases are renewed often, so this does not read whole records.
     extend: sql<{ canceled: number }>(`
       UPDATE operations SET lease_until = ? WHERE id = ? AND status = 1 AND attempt = ?
       RETURNING cancel_requested AS canceled`),

@@ -1,4 +1,4 @@
-/** Two ways to reach a writer: in a thread of its own, or on the event loop. */
+/** Two ways to run a writer: in a thread, or on the event loop. */
 import { Worker } from 'node:worker_threads'
 import type { BatchResult } from '../../util/batcher.ts'
 import { threadExecArgv } from '../../util/exec-argv.ts'
@@ -8,13 +8,18 @@ import { migrate } from './schema.ts'
 import { type Write, type WriteResult, Writer } from './writer.ts'
 import { disclose, enclose, unpackResults, type WriterReply } from './writer-messages.ts'
 
-/** For the objects of a few batches. Node's own default lets a busy thread take ten times as much before it collects any. */
+/**
+ * The size of the young generation of the thread's heap, enough for the objects of a few batches. With Node's default,
+ * a busy thread takes ten times as much memory before it collects garbage.
+ */
 const YOUNG_GENERATION_MB = 12
 
 /** Executes batches, one at a time, and answers write by write. */
 export interface WriterClient {
   execute(writes: readonly Write[], now: number): Promise<readonly BatchResult<WriteResult>[]>
-  /** Gives another number whenever another connection than its own has committed. It is not part of any batch. */
+  /**
+   * Returns a different number after a connection other than the writer's own has committed. It is not part of a batch.
+   */
   look(): Promise<number>
   close(): Promise<void>
 }
@@ -22,7 +27,8 @@ export interface WriterClient {
 /**
  * A writer on the event loop.
  *
- * @param patient as {@link Writer} takes it: not for a connection that the caller has opened, whose waiting is the caller's
+ * @param patient see {@link Writer}; false for a connection that the user has opened, since the user configures how it
+ * waits
  */
 export function inlineWriter(database: Database, { patient }: { readonly patient: boolean }): WriterClient {
   migrate(database)
@@ -37,14 +43,14 @@ export function inlineWriter(database: Database, { patient }: { readonly patient
 }
 
 /**
- * A writer in a thread, so that the event loop never waits for the disk or for another process' lock.
- * A thread that dies fails the batch it had, whose outcome is then unknown, and is replaced.
+ * A writer in a thread, so that the event loop never waits for the disk or for a lock of another process. If the thread
+ * dies, the batch under way fails with an unknown outcome, and the thread is replaced.
  */
 export class ThreadWriter implements WriterClient {
   readonly #location: DatabaseLocation
   readonly #asked = new Map<number, PromiseWithResolvers<unknown>>()
   #questions = 0
-  /** Starts or has started. */
+  /** The thread that is starting or has started, if any. */
   #thread: Promise<Worker> | undefined
 
   private constructor(location: DatabaseLocation) {
@@ -85,7 +91,9 @@ export class ThreadWriter implements WriterClient {
     await exited
   }
 
-  /** A write that cannot be sent, such as a problem that holds a function, fails alone. */
+  /**
+   * Leaves out writes that cannot be sent to the thread, such as a problem that contains a function. Only these fail.
+   */
   async #withoutUncloneable(
     writes: readonly Write[],
     now: number,

@@ -1,6 +1,6 @@
 /**
- * What the store and its writer thread send each other. Every message has a mark of ours: a thread's port also
- * carries what Node itself posts, such as the imports that `node --watch` collects, and what is not ours is ignored.
+ * The messages between the store and its writer thread. Every message has a mark, because the port also carries
+ * messages of Node itself, such as the imports that `node --watch` collects. Messages without the mark are ignored.
  */
 import type { Operation } from '../../model/operation.ts'
 import type { BatchResult } from '../../util/batcher.ts'
@@ -8,13 +8,13 @@ import type { Acceptance } from '../store.ts'
 import { type RecordRow, toOperation, toRow } from './rows.ts'
 import type { ClaimResult, Write, WriteResult } from './writer.ts'
 
-/** What the thread is sent. */
+/** A message to the thread. */
 export type WriterRequest =
   | { readonly kind: 'batch'; readonly number: number; readonly writes: readonly Write[]; readonly now: number }
   | { readonly kind: 'look'; readonly number: number }
   | { readonly kind: 'close' }
 
-/** What the thread sends. */
+/** A message from the thread. */
 export type WriterReply =
   | { readonly kind: 'ready' }
   /** The answers to the batch of this number, write by write. */
@@ -29,12 +29,12 @@ interface Envelope<Message> {
   readonly message: Message
 }
 
-/** The message as it is posted. */
+/** Adds the mark to a message. */
 export function enclose<Message extends WriterRequest | WriterReply>(message: Message): Envelope<Message> {
   return { for: MARK, message }
 }
 
-/** The message in an envelope of ours; undefined for whatever else came through the port. */
+/** The message without its mark; undefined for messages that have no mark. */
 export function disclose<Message extends WriterRequest | WriterReply>(posted: unknown): Message | undefined {
   if (typeof posted !== 'object' || posted === null) return undefined
   const envelope = posted as Partial<Envelope<Message>>
@@ -42,8 +42,8 @@ export function disclose<Message extends WriterRequest | WriterReply>(posted: un
 }
 
 /**
- * The answers to writes as they are posted: each record as a row, which takes a third of the time that an object of as
- * many members does. {@link unpackResults} makes the answers of them again.
+ * Packs the answers to writes for the port: each record becomes a row, which takes a third of the time of an object
+ * with as many members. {@link unpackResults} restores the answers.
  */
 export function packResults(
   writes: readonly Write[],
@@ -59,7 +59,7 @@ export function unpackResults(
   return settled.map((result, index) => ('value' in result ? { value: unpack(writes[index], result.value) } : result))
 }
 
-/** What a claim did, packed. */
+/** The packed result of a claim. */
 interface PackedClaims {
   readonly claims: readonly { readonly row: RecordRow; readonly input: string }[]
   readonly ended: readonly RecordRow[]

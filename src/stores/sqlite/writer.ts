@@ -1,6 +1,6 @@
 /**
- * The one place that writes to the file: a batch of writes becomes one transaction, and so one
- * sync to the disk. It is synchronous, and runs in a thread of its own or on the event loop.
+ * The only place that writes to the file. A batch of writes becomes one transaction, and so one sync to the disk. It is
+ * synchronous, and runs in a thread of its own or on the event loop.
  */
 
 import { type Change, INPUT_LOST, type Operation, type Outcome } from '../../model/operation.ts'
@@ -38,19 +38,22 @@ export type Write =
   | { readonly kind: 'purge'; readonly id: string }
   | { readonly kind: 'reschedule' }
   | { readonly kind: 'restore'; readonly dumps: readonly Dump[] }
-  /** Changes no operation: whether a write would be kept. */
+  /** Changes no operation; it only proves that a write would be durable. */
   | { readonly kind: 'check' }
 
 /** What a claim did. */
 export interface ClaimResult {
   readonly claims: readonly Claim[]
-  /** What could not be claimed, and has ended instead. */
+  /** Operations that could not be claimed, and have ended instead. */
   readonly ended: readonly Operation[]
 }
 
-/** What each kind of write answers. */
+/** The result of each kind of write. */
 export interface WriteResults {
-  /** When it was accepted: its record is then `accepted(submission, now)`, which is sooner made again than sent. */
+  /**
+   * A number is the time of acceptance: the record is then `accepted(submission, now)`, which is faster to make again
+   * than to send.
+   */
   accept: number | Acceptance
   change: Operation | undefined
   note: boolean
@@ -59,7 +62,7 @@ export interface WriteResults {
   launch: Operation[]
   sweep: SweepResult
   purge: boolean
-  /** How many were rescheduled: fewer than {@link PROMOTE_LIMIT} where none is left. */
+  /** How many were rescheduled: fewer than {@link PROMOTE_LIMIT} if none is left. */
   reschedule: number
   restore: undefined
   check: undefined
@@ -71,7 +74,7 @@ export type WriteResult = WriteResults[keyof WriteResults]
 const DAY = 86_400_000
 /** How many durations of a type are kept. */
 const DURATIONS_KEPT = 100
-/** Delayed operations that become ready in one claim, at most: more would hold the write lock for long. */
+/** The most delayed operations that become ready in one claim: more would hold the write lock for too long. */
 export const PROMOTE_LIMIT = 1000
 
 /** Executes batches of writes on a connection of its own. */
@@ -82,14 +85,20 @@ export class Writer {
   readonly #limits: Limits
   readonly #updates: RecordUpdates
   readonly #begin: () => void
-  /** The records of the attempts that this writer has begun, so that their ends need no read: unless another connection has written since, or their lease was renewed. */
+  /**
+   * The records of the attempts that this writer has begun, so that the end of an attempt needs no read. They are
+   * dropped if another connection has written since, or the lease was renewed.
+   */
   readonly #running = new Map<string, StoredRecord>()
-  /** The version of the file, except for this connection's own writes, that {@link #running} is of. */
+  /** The version of the file to which {@link #running} belongs. Own writes of this connection do not change it. */
   #runningAt: number | undefined
-  /** How long the attempts ran that the transaction under way has completed, by type. */
+  /** The durations of the attempts that the current transaction has completed, by type. */
   readonly #durations = new Map<string, number[]>()
 
-  /** @param patient waits for other processes' locks itself: `database` is a connection of the store's own */
+  /**
+   * @param patient whether the writer itself waits for locks of other processes: true if the store has opened
+   * `database`
+   */
   constructor(database: Database, { patient }: { readonly patient: boolean }) {
     this.#database = database
     this.#sql = prepareWrites(database)
@@ -103,8 +112,9 @@ export class Writer {
   }
 
   /**
-   * Executes the writes in one transaction, claims last, so that they see what the batch makes ready.
-   * When one of them fails, all are undone and each is executed alone: the one that fails then fails alone.
+   * Executes writes in one transaction. Claims come last, so that they see the operations that the batch makes ready.
+   * If a write fails, the transaction is rolled back and each write is executed alone, so that only the faulty one
+   * fails.
    *
    * @param now milliseconds since the epoch: the store's clock
    */
@@ -112,7 +122,7 @@ export class Writer {
     try {
       this.#begin()
     } catch (error) {
-      // Another process holds the lock for longer than we wait: to wait as long again for each write helps none of them.
+      // Another process holds the lock for longer than the limit. Waiting as long again for each write would not help.
       return writes.map(() => ({ error }))
     }
     try {
@@ -123,7 +133,10 @@ export class Writer {
     }
   }
 
-  /** Another number whenever another connection has committed. Takes no lock, and so never waits for another process. */
+  /**
+   * Returns a different number after another connection has committed. It takes no lock, so it never waits for another
+   * process.
+   */
   look(): number {
     return this.#version()
   }
@@ -161,7 +174,7 @@ export class Writer {
     try {
       this.#database.exec('ROLLBACK')
     } catch {
-      // SQLite has already undone the transaction itself, as it does when the disk is full.
+      // SQLite has already rolled the transaction back itself, as it does when the disk is full.
     }
   }
 
@@ -241,7 +254,7 @@ export class Writer {
     this.#durations.set(after.type, durations)
   }
 
-  /** Once for each transaction. */
+  /** Writes the durations, once for each transaction. */
   #saveDurations(): void {
     for (const [type, durations] of this.#durations) {
       const row = this.#sql.durations.get(type)
@@ -316,13 +329,13 @@ export class Writer {
     return launched
   }
 
-  /** What is too late to begin is passed over: the sweep ends it. */
+  /** Reads ready operations. Those that are too late to begin are skipped: the sweep ends them. */
   #ready(type: string, limit: number, now: number): StoredRecord[] {
     if (this.#sql.anyDue.get(type, now) !== undefined) this.#sql.promote.run(type, now, PROMOTE_LIMIT)
     return this.#sql.ready.allStored(type, now, now, limit)
   }
 
-  /** Due times that were written by a clock which has been set back since. */
+  /** Corrects due times that were written before the clock was set back. */
   #reschedule(now: number): number {
     const records = this.#sql.ahead.allStored(now + SET_BACK_MS, PROMOTE_LIMIT)
     for (const record of records) {
@@ -342,7 +355,10 @@ export class Writer {
     })
   }
 
-  /** First the payloads go and a record stays to say so; the record goes after as long again, 1 to 30 days. */
+  /**
+   * First deletes the payloads and keeps the record, so that clients get 410. The record is deleted after the retention
+   * has passed once more, but after 1 to 30 days.
+   */
   #purge(limit: number, now: number): string[] {
     const rows = this.#sql.purgeable.all(now, limit)
     for (const { number, id, purged, retention } of rows) {
@@ -377,7 +393,7 @@ export class Writer {
   }
 }
 
-/** Claims and launches take what is ready; everything else may make something ready. */
+/** Whether a write takes ready operations: claims and launches do. All other writes may make operations ready. */
 function takes(write: Write): boolean {
   return write.kind === 'claim' || write.kind === 'launch'
 }
