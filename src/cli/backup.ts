@@ -1,4 +1,6 @@
-/** `waybill backup` and `waybill restore`: copies of a SQLite file, made while it is in use and put back in its place. */
+/**
+ * `waybill backup` and `waybill restore`: make a copy of a SQLite file while it is in use, and put such a copy back.
+ */
 
 import { sqlitePath } from '../from-url/store-from-url.ts'
 import { backUp, restore as putBack } from '../stores/sqlite/file-backup.ts'

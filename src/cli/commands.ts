@@ -1,4 +1,4 @@
-/** Every command. Only the one that is called is loaded: some need the whole of Waybill, others next to nothing. */
+/** Every command. Only the command that is called is loaded: some need all of Waybill, others almost nothing. */
 import type { Command } from './command.ts'
 
 /** The commands by their names, in the order of the help. */

@@ -1,4 +1,4 @@
-/** `waybill completion`: prints what makes a shell complete commands and options. */
+/** `waybill completion`: prints a script with which a shell completes commands and options. */
 import { type Command, UsageError } from './command.ts'
 import { print } from './output.ts'
 
@@ -75,7 +75,7 @@ ${cases.join('\n')}
 if [ "$funcstack[1]" = _waybill ]; then _waybill "$@"; else compdef _waybill waybill; fi`
 }
 
-/** Without the signs that \`_arguments\` and \`_describe\` read. */
+/** Without the characters that have a meaning for \`_arguments\` and \`_describe\`. */
 function plainly(text: string): string {
   return text.replaceAll(/[[\]:\\]/g, ' ')
 }
@@ -91,7 +91,7 @@ function fish(commands: readonly Command[]): string {
   return lines.join('\n')
 }
 
-/** In single quotes, as all three shells take them. */
+/** In single quotes, in a form that all three shells accept. */
 function quote(text: string): string {
   return `'${text.replaceAll("'", '’')}'`
 }

@@ -1,4 +1,4 @@
-/** `waybill console`: the console on this machine, over a store, beside whatever serves its API. */
+/** `waybill console`: serves the console for a store on this machine, independent of the server of its API. */
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -40,7 +40,7 @@ async function serve(given: ParsedArgs): Promise<number> {
   const store = await storeFromUrl(storeUrl, { existing: true, ...blobs })
   const waybill = createWaybill({ operations: await typesOf(given), store, ...blobs })
   try {
-    // Not started: it works on nothing, and sweeps nothing. That is for the processes beside it.
+    // Not started: this process runs no operations and does not sweep. Other processes do that.
     await waybill.store.open()
     const server = await listen(waybill, given.whole('port', { min: 0, max: 65_535 }) ?? 0)
     const { port } = server.address() as AddressInfo
@@ -60,7 +60,7 @@ async function listen(waybill: Waybill, port: number) {
   const { name } = actor()
   const principal = ({ headers }: Request) =>
     isLocalName(headers.get('host') ?? '') ? ({ name, role: 'operator' } as const) : undefined
-  // Callers have their API elsewhere.
+  // Callers use the API of another process.
   const callers = { principal: () => undefined, openapi: false, metrics: false } as const
   const server = createServer(nodeListener(waybill, { ...callers, admin: { principal } }))
   server.listen(port, '127.0.0.1')

@@ -1,4 +1,4 @@
-/** `waybill copy`: moves everything from one store to another, blobs too, and compares what has arrived. */
+/** `waybill copy`: moves everything from one store to another, blobs too, and compares the copy. */
 
 import { realpathSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
@@ -31,7 +31,7 @@ export const copy: Command = {
 const CURE =
   'name both blob stores with --from-blobs URL and --to-blobs URL; with the same URL twice, blobs stay where they are.'
 
-/** The blob stores of the two stores; one and the same where everything stays where it is. */
+/** The blob stores of the two stores; the same one twice if blobs stay where they are. */
 interface BlobPair {
   readonly from: BlobStore
   readonly to: BlobStore
@@ -68,13 +68,16 @@ async function withBlobPair<T>(given: ParsedArgs, work: (pair: BlobPair) => Prom
   return await withBlobs(fromUrl, withTarget, { cure: CURE, existing: true })
 }
 
-/** The same of two URLs of one file or folder. That others name one place is found by what is there already. */
+/**
+ * A value that is equal for two URLs of one file or folder. For other URLs, the content shows whether they name the
+ * same place.
+ */
 function placeOf(url: string): string {
   if (url.startsWith('sqlite:')) return realPath(resolve(url.slice('sqlite:'.length)))
   return url.startsWith('folder:') ? resolve(url.slice('folder:'.length)) : url
 }
 
-/** Where symbolic links lead, also of what is not there yet. */
+/** Resolves symbolic links, also for a path that does not exist yet. */
 function realPath(path: string): string {
   try {
     return realpathSync(path)
@@ -92,11 +95,11 @@ function needed(given: ParsedArgs, name: string): string {
 
 /** What a copy did, and how the stores compare after it. */
 interface CopyResult extends Comparison {
-  /** Operations that were written, were there already and the same, and have gone on in the target. */
+  /** Operations that were written, that were already there unchanged, and that have changed in the target since. */
   readonly written: number
   readonly same: number
   readonly ahead: number
-  /** Blobs that were sent, and were there already; where they stay, all of them are there. */
+  /** Blobs that were sent, and that were already there; if blobs stay where they are, all of them. */
   readonly blobs: Pick<BlobCopier, 'stays' | 'sent' | 'there'>
   /** Parts and blobs that the source has lost or holds damaged. */
   readonly lost: number
@@ -120,7 +123,7 @@ async function copyAndCompare(source: Archive, target: Archive, pair: BlobPair):
   return { written, same, ahead, blobs: { stays, sent, there }, lost, ...compared }
 }
 
-/** A copy may take hours, in which a store is restarted, or has too much to do for a while. */
+/** A copy may take hours. Meanwhile a store may be restarted or overloaded. */
 const PATIENCE: PatienceOptions = {
   patienceMs: 120_000,
   onRetry: error => {
@@ -154,7 +157,7 @@ function blobLines({ stays, sent, there }: CopyResult['blobs']): string[] {
 
 const PROGRESS_MS = 10_000
 
-/** Tells now and then how far the work has got. */
+/** Reports the progress at intervals. */
 async function showingProgress<T>(
   blobs: BlobCopier,
   work: (onEach: (count: number) => void) => Promise<T>,

@@ -1,40 +1,39 @@
 /**
- * How the blobs that records refer to get from one blob store to another. A reference holds the length of the content
- * and a digest of it; what is sent, and what is there already, is compared with both, so nothing counts that was cut
- * short or is another content.
+ * Copies the blobs of records from one blob store to another. A reference holds the length and a digest of the content.
+ * Sent and existing blobs are compared with both, so a blob that was cut short, or has other content, does not count.
  */
 import { createHash } from 'node:crypto'
 import { type BlobReference, type BlobStore, contentEtag, readReference } from '../blobs/blob-store.ts'
 import type { Dump } from '../stores/store.ts'
 import { type PatienceOptions, patiently } from '../util/patience.ts'
 
-/** How many blobs are under way at once. Each upload holds some megabytes, however large its blob is. */
+/** How many blobs are copied at once. Each upload holds some megabytes in memory, however large its blob is. */
 const AT_ONCE = 4
 
-/** What a blob is known by. */
+/** The key, length and digest of a blob. */
 export type BlobContent = Pick<BlobReference, 'key' | 'length' | 'etag'>
 
-/** The blob that the record refers to, if it does. */
+/** The blob of a record, if it has one. */
 export function blobOf({ operation: { id }, output }: Dump): BlobReference | undefined {
   return output === null ? undefined : readReference(output, id)
 }
 
-/** The two blob stores of a copy, which may be one. */
+/** The two blob stores of a copy, which may be the same. */
 export class BlobCopier {
   /** How many were sent. */
   sent = 0
-  /** How many were in the target already. */
+  /** How many were already in the target. */
   there = 0
   readonly #from: BlobStore
   readonly #to: BlobStore
   readonly #onLack: (message: string) => void
   readonly #patience: PatienceOptions
-  /** What was read from the target and found right, which one reading is enough for. */
+  /** The blobs of the target that were already read and found correct, so that each is read only once. */
   readonly #right = new Set<string>()
 
   /**
-   * @param onLack called with each blob that the source cannot give
-   * @param patience with blob stores that are away for a while
+   * @param onLack called with each blob that the source does not have @param patience with blob stores that are
+   * unreachable for a while
    */
   constructor(from: BlobStore, to: BlobStore, onLack: (message: string) => void, patience: PatienceOptions) {
     this.#from = from
@@ -43,12 +42,12 @@ export class BlobCopier {
     this.#patience = patience
   }
 
-  /** Whether both are one, and every blob stays where it is. */
+  /** Whether both stores are the same, so that every blob stays where it is. */
   get stays(): boolean {
     return this.#from === this.#to
   }
 
-  /** Has the target keep these; what the source cannot give holds nothing up. */
+  /** Copies these blobs to the target. A blob that the source does not have does not stop the copy. */
   async bring(references: readonly BlobReference[]): Promise<void> {
     await inParallel(references, reference => patiently(() => this.#bring(reference), this.#patience))
   }
@@ -58,7 +57,7 @@ export class BlobCopier {
     else await this.#send(reference)
   }
 
-  /** What the target has under the keys of references, by these keys. */
+  /** The content in the target for each reference, by key. */
   async inTarget(references: readonly BlobReference[]): Promise<ReadonlyMap<string, BlobContent>> {
     const found = new Map<string, BlobContent>()
     await inParallel(references, async reference => {
@@ -76,7 +75,7 @@ export class BlobCopier {
     return isRight
   }
 
-  /** What cannot be read to its end counts as missing: then it is sent again. */
+  /** A blob that cannot be read to its end counts as missing, so it is sent again. */
   async #read(key: string): Promise<BlobContent | undefined> {
     const bytes = await patiently(() => this.#to.get(key), this.#patience)
     if (bytes === undefined) return undefined
@@ -98,7 +97,7 @@ export class BlobCopier {
     async function* checked() {
       yield* content.pieces()
       isWrong = nameOf(content.end()) !== nameOf(reference)
-      // What fails is not kept.
+      // An upload that fails leaves no blob.
       if (isWrong) throw new Error('It is not what its record says.')
     }
     try {
@@ -112,7 +111,7 @@ export class BlobCopier {
   }
 }
 
-/** A content that is told while it is read. */
+/** Measures a content while it is read. */
 class Reading {
   /** Why it could not be read to its end. */
   failure: string | undefined
@@ -134,7 +133,7 @@ class Reading {
     }
   }
 
-  /** By itself, so that an error of the reader is not mistaken for one of the source. */
+  /** Caught here, so that an error of the reader is not mistaken for one of the source. */
   async *#source(): AsyncGenerator<Uint8Array> {
     try {
       yield* this.#bytes
@@ -144,7 +143,7 @@ class Reading {
     }
   }
 
-  /** Called once, when all of it was read. */
+  /** Called once, after everything was read. */
   end(): BlobContent {
     return { key: this.#key, length: this.#length, etag: contentEtag(this.#hash) }
   }

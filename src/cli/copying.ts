@@ -1,6 +1,6 @@
 /**
- * How everything gets from one store to another: both are read side by side in the order of the ids, so that what
- * is there already is known, and a copy that was cut short goes on where it was when it is repeated.
+ * Copies everything from one store to another. Both are read in parallel in the order of the ids, so that existing
+ * operations are known, and an interrupted copy continues where it stopped when it is repeated.
  */
 import { createHash } from 'node:crypto'
 import type { BlobReference } from '../blobs/blob-store.ts'
@@ -9,55 +9,58 @@ import { isFinal } from '../model/protocol.ts'
 import type { Archive, Dump } from '../stores/store.ts'
 import { type BlobContent, type BlobCopier, blobOf, nameOf } from './copying-blobs.ts'
 
-/** How many operations are read, and written, at once. */
+/** How many operations are read and written at once. */
 const PAGE = 50
-/** How many characters of payloads are written at once: a large payload makes a page of its own. */
+/** How many characters of payloads are written at once: a large payload is written in a page of its own. */
 const PAGE_CHARACTERS = 8_000_000
 /** How many differences are named. */
 const MOST_NAMED = 10
 
-/** What {@link copyAll} has done, in operations. */
+/** The counts of operations of {@link copyAll}. */
 export interface Copied {
   readonly written: number
-  /** They were in the target, and the same. */
+  /** They were already in the target, unchanged. */
   readonly same: number
-  /** They have changed in the target since they were copied: a copy does not take that back. */
+  /** They have changed in the target since they were copied. A copy does not undo that. */
   readonly ahead: number
-  /** The source has lost a part of them: what the target has stays as it is, and what could not run is left out. */
+  /**
+   * The source has lost a part of them. Existing operations of the target stay unchanged, and those that could not run
+   * are left out.
+   */
   readonly left: number
 }
 
 /** Operations of a store, and the blobs that their records refer to, counted and digested. */
 export interface Digest {
   readonly count: number
-  /** Of all digests, in the order of the ids: SHA-256 as hexadecimal digits. */
+  /** SHA-256 over all digests in the order of the ids, in hexadecimal. */
   readonly digest: string
   readonly blobs: { readonly count: number; readonly bytes: number; readonly digest: string }
 }
 
-/** What {@link compare} has found. */
+/** The result of {@link compare}. */
 export interface Comparison {
   readonly source: Digest
-  /** Of what the source has, as the target has it. */
+  /** The same operations as the target has them. */
   readonly target: Digest
-  /** How many more the target has. */
+  /** How many operations only the target has. */
   readonly others: number
-  /** Ids that are missing in the target or differ there, or whose blobs do, some of them. */
+  /** Some of the ids that are missing in the target, or differ there in record or blobs. */
   readonly different: readonly string[]
 }
 
-/** How {@link copyAll} is done. */
+/** Options of {@link copyAll}. */
 export interface CopyOptions {
   readonly blobs: BlobCopier
   /** Called with the count so far, for each operation of the source. */
   readonly onEach: (count: number) => void
-  /** Called with each operation that the source has not kept whole. */
+  /** Called with each operation that is incomplete in the source. */
   readonly onLack: (message: string) => void
 }
 
 /**
- * Writes to the target what it lacks: the blobs before the records that refer to them, so that wherever it is cut short
- * no record of the target is without its blob.
+ * Writes to the target what is missing there. Blobs are written before the records that refer to them, so that after an
+ * interruption no record of the target lacks its blob.
  */
 export async function copyAll(source: Archive, target: Archive, options: CopyOptions): Promise<Copied> {
   const { blobs, onEach, onLack } = options
@@ -83,7 +86,7 @@ function fateOf(ours: Dump, theirs: Dump | undefined): keyof Copied {
   return isBetterThere || !canRun(ours) ? 'left' : 'written'
 }
 
-/** Without its input it would run on nothing, and without a step it would do that again. */
+/** Without its input it could not run, and without a step it would repeat that work. */
 function canRun({ operation: { status }, missing = [] }: Dump): boolean {
   return isFinal(status) || !(missing.includes('input') || missing.includes('steps'))
 }
@@ -108,7 +111,7 @@ class Page {
     this.#blobs = blobs
   }
 
-  /** Also of an operation that is there already the blob may be missing, where an earlier copy did not find it. */
+  /** The blob of an existing operation may also be missing, if an earlier copy did not find it. */
   async add(dump: Dump, fate: 'written' | 'same'): Promise<void> {
     const reference = blobOf(dump)
     if (reference !== undefined) this.#references.push(reference)
@@ -134,10 +137,10 @@ function charactersOf({ input, output, steps }: Dump): number {
 }
 
 /**
- * Reads both again, and compares what the source has with what the target has of it. Of blobs the target's content is
- * compared with what the record says of it.
+ * Reads both again, and compares the operations of the source with those of the target. The blobs of the target are
+ * compared with their records.
  *
- * @param blobs undefined where they are not to be compared
+ * @param blobs undefined to compare no blobs
  */
 export async function compare(source: Archive, target: Archive, blobs?: BlobCopier): Promise<Comparison> {
   const [sources, targets] = [new Digester(), new Digester()]
@@ -172,7 +175,7 @@ class Digester {
   readonly #blobs = createHash('sha256')
   readonly #counts = { operations: 0, blobs: 0, bytes: 0 }
 
-  /** Gives what is the same only for what is the same. */
+  /** Gives equal values only for equal operations. */
   add(dump: Dump, blob: BlobContent | undefined): string {
     const line = `${dump.operation.id} ${digestOf(dump)}\n`
     this.#operations.update(line)
@@ -203,7 +206,7 @@ async function* inPages<Item>(items: AsyncIterable<Item>): AsyncGenerator<Item[]
   if (page.length > 0) yield page
 }
 
-/** Every operation of either store, with what the other one has under its id. */
+/** Every operation of either store, with its counterpart in the other store. */
 async function* sideBySide(source: Archive, target: Archive): AsyncGenerator<[Dump | undefined, Dump | undefined]> {
   const [left, right] = [dumpsOf(source), dumpsOf(target)]
   let [ours, theirs] = [await next(left), await next(right)]
@@ -220,7 +223,7 @@ async function next(dumps: AsyncGenerator<Dump, void>): Promise<Dump | undefined
   return value ?? undefined
 }
 
-/** Behind every id where there is none. */
+/** A value after every id, for the end of a store. */
 function idOf(dump: Dump | undefined): string {
   return dump?.operation.id ?? '\u{10ffff}'
 }

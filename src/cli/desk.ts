@@ -1,4 +1,4 @@
-/** Opens what an operator's commands work on: a store, or the admin API of a base URL. */
+/** Opens the service for operators' commands: on a store, or on the admin API of a base URL. */
 import { userInfo } from 'node:os'
 import { storeFromUrl } from '../from-url/store-from-url.ts'
 import { type AnyOperationType, defineOperation } from '../model/operation-type.ts'
@@ -11,7 +11,7 @@ import { type ParsedArgs, STORE_OPTION, UsageError } from './command.ts'
 import { namedBlobs } from './open.ts'
 import { RemoteOperator } from './remote-operator.ts'
 
-/** What the commands use of an operator's service. */
+/** The part of the operator's service that the commands use. */
 export type Desk = Pick<
   Operator,
   | ('browse' | 'get' | 'input' | 'output' | 'log' | 'cancel' | 'retry' | 'delete' | 'sendEvent')
@@ -32,11 +32,11 @@ export const DESK_OPTIONS = {
   },
 } as const
 
-/** What the work needs of a store, which knows neither types nor works by itself. */
+/** What a command needs with a store, which knows no types and runs no operations by itself. */
 interface DeskNeeds {
-  /** Types by their names alone, beside those of the handler files. */
+  /** The names of types, in addition to those of the handler files. */
   readonly named?: readonly string[]
-  /** Whether what is begun on the store is also done here. */
+  /** Whether acts on the store are also done in this process. */
   readonly works?: boolean
 }
 
@@ -62,7 +62,7 @@ export async function withDesk<T>(
   }
 }
 
-/** The types of the handler files that are named: a store does not know them. */
+/** The types of the given handler files, since a store does not know them. */
 export async function typesOf(given: ParsedArgs): Promise<readonly AnyOperationType[]> {
   const handlers = await loadHandlers(given.texts('handlers').map(fileUrl))
   return [...handlers.values()].map(({ type }) => type)
@@ -89,7 +89,7 @@ function readHeader(text: string): [name: string, value: string] {
   return [name, value]
 }
 
-/** Who acts on a store, as logs name it. */
+/** The name of the actor on a store, for the audit. */
 export function actor(): Actor {
   try {
     return { name: userInfo().username }
@@ -99,7 +99,7 @@ export function actor(): Actor {
   }
 }
 
-/** What lists operations: a desk, or a store. */
+/** A source of operations: a desk or a store. */
 export interface Browsing {
   browse(filter: OperatorFilter, page: PageRequest): Promise<{ readonly items: readonly { readonly id: string }[] }>
 }
@@ -119,10 +119,10 @@ const MIN_LENGTH = 4
 const MAX_FOUND = 500
 
 /**
- * Finds the operation whose id begins or ends with some characters. Ids that are near in time begin alike; their ends
- * differ. A beginning is looked up among all operations, an end among the newest 10,000.
+ * Finds the operation whose id begins or ends with some characters. Ids from about the same time begin alike, but their
+ * ends differ. A beginning is searched among all operations, an end among the newest 10,000.
  *
- * @throws {UsageError} where none has it, or several have
+ * @throws {UsageError} if no id matches, or several do
  */
 export async function findId(desk: Browsing, text: string): Promise<string> {
   if (ID.test(text)) return text

@@ -1,4 +1,4 @@
-/** `waybill dev`: runs a server, and again after each change of its files, with a log for people. */
+/** `waybill dev`: runs a server with a readable log, and restarts it after each change of its files. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, watch } from 'node:fs'
@@ -56,9 +56,9 @@ async function runDev(given: ParsedArgs): Promise<number> {
   return 0
 }
 
-/** How the log is shown, and what this command says beside it. */
+/** Shows the log, and the messages of this command. */
 interface Screen {
-  /** What is printed of a line of the server; undefined for nothing. */
+  /** The output for a line of the server; undefined for none. */
   readonly show: (line: string) => string | undefined
   readonly say: (message: string) => void
 }
@@ -70,7 +70,7 @@ function screenOf(given: ParsedArgs): Screen {
   return { show, say: message => print(styleText('cyan', message)) }
 }
 
-/** A line of a JSON log as it is, any other as the message of an entry. */
+/** A line of a JSON log stays unchanged; any other line becomes the message of an entry. */
 function asJson(line: string): string {
   try {
     if (line.startsWith('{')) return JSON.stringify(JSON.parse(line))
@@ -104,10 +104,10 @@ async function findConsole(origin: string, say: Screen['say']): Promise<void> {
   if (ok) say(`The console is at ${origin}/console.`)
 }
 
-/** Changes of files in folders, installed packages and data left out. */
+/** Watches the files in folders, except for installed packages and data. */
 class Changes {
   #wake = Promise.withResolvers<void>()
-  /** The file that has changed last, from the working directory. */
+  /** The file that changed last, relative to the working directory. */
   last = ''
 
   constructor(folders: readonly string[], stop: AbortSignal) {
@@ -119,7 +119,7 @@ class Changes {
     }
   }
 
-  /** Resolves after the next change, once no other follows at once; and at the stop. */
+  /** Resolves after the next change, when no other change follows shortly; or at the stop. */
   async next(): Promise<undefined> {
     await this.#wake.promise
     await sleep(SETTLE_MS)

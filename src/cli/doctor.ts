@@ -1,4 +1,4 @@
-/** `waybill doctor`: looks for what does not work, or soon will not. */
+/** `waybill doctor`: finds problems, and what will soon be a problem. */
 
 import { styleText } from 'node:util'
 import { redactUrl } from '../from-url/urls.ts'

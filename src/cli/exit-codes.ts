@@ -1,4 +1,4 @@
-/** The exit codes of every command, and what each says. */
+/** The exit codes of every command, and their meanings. */
 
 export const EXIT_CODES = {
   0: 'success',

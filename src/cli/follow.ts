@@ -1,4 +1,4 @@
-/** Follows one operation to its end: by a desk, or by its status URL. */
+/** Follows one operation to its end: through a desk, or at its status URL. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { attach, OperationError, type StatusPoll } from '../client/client.ts'
@@ -74,14 +74,14 @@ export async function followUrl(url: string, headers: Record<string, string>): P
   )
 }
 
-/** What a status document of any API says. */
+/** The content of a status document of any API. */
 export function shownOf({ status = 'accepted', document }: StatusPoll) {
   const { progress, percentComplete } = document
   const percent = typeof percentComplete === 'number' ? percentComplete / 100 : undefined
   return { status, fraction: progress?.fraction ?? percent, message: progress?.message }
 }
 
-/** Prints the result that is waited for. Returns the exit code. */
+/** Waits for the result and prints it. Returns the exit code. */
 export async function showResult(wait: Promise<unknown>, line: ProgressLine): Promise<number> {
   try {
     const result = await wait

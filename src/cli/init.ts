@@ -16,13 +16,13 @@ const STORES = ['sqlite', 'postgres'] as const
 type ServerName = (typeof SERVERS)[number]
 type StoreName = (typeof STORES)[number]
 
-/** What the project is made of. */
+/** The choices for the project. */
 interface Choice {
   readonly folder: string
   readonly name: string
   readonly server: ServerName
   readonly store: StoreName
-  /** What npm installs as `waybill`. */
+  /** The package that npm installs as `waybill`. */
   readonly waybill: string
   /** The packed package that becomes a file of the project, so that an image is built from the project alone. */
   readonly packed: string | undefined
@@ -113,14 +113,14 @@ async function choose(given: ParsedArgs): Promise<Choice> {
   }
 }
 
-/** A path is meant from here, not from the new project. */
+/** A path is relative to the working directory, not to the new project. */
 function packageOf(spec: string): Pick<Choice, 'waybill' | 'packed'> {
   const found = statSync(spec, { throwIfNoEntry: false })
   if (found?.isFile()) return { waybill: `file:${basename(spec)}`, packed: resolve(spec) }
   return { waybill: found === undefined ? spec : `file:${resolve(spec)}`, packed: undefined }
 }
 
-/** Asks what was not given. */
+/** Asks for the choices that were not given. */
 async function askAll(given: {
   readonly operand: string | undefined
   readonly server: ServerName | undefined
@@ -168,7 +168,7 @@ function filesOf(choice: Choice): Record<string, string> {
   }
 }
 
-/** What a template becomes. Undefined: it is for another choice. */
+/** Makes a file from a template; undefined if the template is for another choice. */
 function fileOf(template: string, server: ServerName, store: StoreName): string | undefined {
   if (template === 'compose.yaml' && store !== 'postgres') return undefined
   // npm leaves out files whose names begin with a dot, or renames them.
@@ -186,7 +186,7 @@ function startOf(store: StoreName): string {
   return store === 'postgres' ? 'docker compose up --wait # PostgreSQL\nnpm run dev' : 'npm run dev'
 }
 
-/** How the image is built and run. */
+/** The commands that build and run the image. */
 function imageOf({ name, store }: Choice): string {
   if (store === 'postgres') return 'docker compose --profile api up --build # with PostgreSQL'
   return `docker build -t ${name} .\ndocker run --rm -p 127.0.0.1:3000:3000 -v ${name}:/app/data ${name}`
@@ -220,7 +220,7 @@ function packageManager(): string {
   return name !== undefined && ['pnpm', 'yarn', 'bun'].includes(name) ? name : 'npm'
 }
 
-/** Installs the packages. What the package manager says goes to standard error. */
+/** Installs the packages. The output of the package manager goes to standard error. */
 function install(manager: string, cwd: string): boolean {
   process.stderr.write(`Installing with ${manager} …\n`)
   const quiet = manager === 'npm' ? ['--no-audit', '--no-fund', '--loglevel=error'] : []

@@ -1,4 +1,4 @@
-/** `waybill ls`: the operations of everyone, newest first. */
+/** `waybill ls`: lists the operations of all owners, newest first. */
 
 import type { Operation } from '../model/operation.ts'
 import { STATUSES } from '../model/protocol.ts'
@@ -13,9 +13,9 @@ import { baseUrl, DESK_OPTIONS, type Desk, withDesk } from './desk.ts'
 import { withStore } from './open.ts'
 import { columns, describeWait, print, printJson, short, time } from './output.ts'
 
-/** How many pages are looked at for one listing: of a store that holds very many, the newest. */
+/** How many pages are read for one listing: in a very large store, only the newest operations. */
 const MOST_PAGES = 100
-/** The most that one page of the admin API holds. */
+/** The most items of a page of the admin API. */
 const REMOTE_PAGE = 500
 
 export const ls: Command = {
@@ -44,12 +44,12 @@ export const ls: Command = {
   run: list,
 }
 
-/** What a line shows: of a record in a store, or of what the admin API shows of it. */
+/** The source of a line: a record in a store, or its view in the admin API. */
 type Listed = Omit<OperationView, 'tags' | 'retryOf' | 'retriedBy'> & Partial<Pick<Operation, 'released' | 'launches'>>
 
 interface Found<Item> {
   readonly operations: readonly Item[]
-  /** Where to go on, if not everything was looked at. */
+  /** Where to continue, if not everything was read. */
   readonly next: string | undefined
 }
 
@@ -85,14 +85,14 @@ async function list(given: ParsedArgs): Promise<number> {
 
 const NONE: ReadonlySet<string> = new Set()
 
-/** The filter of the operands, and what options add to it. */
+/** The filter from the operands and the options. */
 function filterOf(given: ParsedArgs): OperatorFilter {
   const options = {
     type: given.text('type'),
     owner: given.text('owner'),
     status: given.oneOf('status', STATUSES),
   }
-  // What the shell has taken for one argument is one word, or one value, again.
+  // An argument with spaces was quoted in the shell, so it is quoted here as one word or value.
   const parts = given.operands.map(operand => {
     const [, name = '', value = operand] = /^([A-Za-z]+:)(.*)$/s.exec(operand) ?? []
     return /\s/.test(value) && !value.startsWith('"') ? `${name}${JSON.stringify(value)}` : operand
@@ -123,7 +123,7 @@ async function findRemote(desk: Desk, { limit, after, ...filter }: BrowseQuery):
   return { operations, next }
 }
 
-/** Looks page by page until there are as many as wanted. */
+/** Reads page by page until there are enough. */
 async function find(store: Store, query: BrowseQuery): Promise<Found<Operation>> {
   if (isRunningAlone(query)) return await findRunning(store, query)
   const operations: Operation[] = []
@@ -138,12 +138,12 @@ async function find(store: Store, query: BrowseQuery): Promise<Found<Operation>>
   return { operations, next }
 }
 
-/** Whether what runs is asked for, and of that no more than a type and an owner. */
+/** Whether the filter is for running operations, with at most a type and an owner. */
 function isRunningAlone({ status, type, owner, limit, after, ...others }: BrowseQuery): boolean {
   return status === 'running' && Object.values(others).every(value => value === undefined)
 }
 
-/** What runs is few among many, and known by itself. */
+/** Running operations are few, and the store lists them directly. */
 async function findRunning(store: OperationStore & WorkQueue, { type, owner, limit, after }: BrowseQuery) {
   const ids = (await listAllActive(store))
     .filter(it => it.status === 'running' && (type ?? it.type) === it.type && (after === undefined || it.id < after))
@@ -157,7 +157,7 @@ async function findRunning(store: OperationStore & WorkQueue, { type, owner, lim
   return { operations, next: undefined }
 }
 
-/** The types of which operations are ready, and none runs anywhere. */
+/** The types that have ready operations, but no running ones. */
 async function unservedTypes(store: WorkQueue, operations: readonly Operation[]): Promise<ReadonlySet<string>> {
   const waiting = new Set(operations.filter(isReady).map(({ type }) => type))
   const queues = await Promise.all([...waiting].map(async type => ({ type, ...(await store.queueStats(type)) })))
@@ -173,7 +173,7 @@ function isReady({
   return status === 'pending' && runAt === null && execution === null && launches === 0
 }
 
-/** What the last attempt threw of those that failed without a reason that a client may know. */
+/** The error of the last attempt, for operations that failed without a reason that clients may see. */
 async function thrownBy(store: OperationStore, operations: readonly Operation[]): Promise<ReadonlyMap<string, string>> {
   const thrown = new Map<string, string>()
   for (const { id, error } of operations) {
@@ -194,7 +194,7 @@ function row(operation: Listed, unserved: ReadonlySet<string>, thrown: ReadonlyM
   return [id, type, plain(owner), status, attempts, time(createdAt), ...ran, short(note, 60)]
 }
 
-/** What there is to say of it in some words. */
+/** A short remark on the operation. */
 function noteOf(operation: Listed, unserved: ReadonlySet<string>): string {
   const { type, status, error, progress, runAt, cancelRequested, purged, holder, waits } = operation
   if (purged) return 'past its retention'

@@ -1,9 +1,9 @@
 /** Which versions of Node the command runs under. It imports nothing, so that any version can read it. */
 
-/** The oldest that Waybill runs under. */
+/** The oldest version for Waybill. */
 export const MIN_NODE = '22.13'
 
-/** The oldest that runs `.ts` files as they are. */
+/** The oldest version that runs `.ts` files directly. */
 export const MIN_NODE_FOR_TYPESCRIPT = '22.18'
 
 /** Whether a version, by default that of this process, is the other one or newer. Both are `major.minor`, and perhaps more. */

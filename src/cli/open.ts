@@ -1,11 +1,11 @@
-/** How commands that only look, or move things, have a store and what keeps its blobs. */
+/** Opens the store and the blob store for commands that read or copy. */
 import { type BlobStore, checkBlobKey } from '../blobs/blob-store.ts'
 import { type BlobsUrlOptions, blobsFromUrl } from '../from-url/blobs-from-url.ts'
 import { type StoreUrlOptions, storeFromUrl } from '../from-url/store-from-url.ts'
 import type { Store, StoreUse } from '../stores/store.ts'
 import { type ParsedArgs, UsageError } from './command.ts'
 
-/** Opens the store of a URL for as long as the work takes. It must be there, and is written little to, unless the options say otherwise. */
+/** Opens the store of a URL for as long as the work takes. By default it must exist, and few changes are expected. */
 export async function withStore<T>(
   url: string,
   work: (store: Store) => Promise<T>,
@@ -38,13 +38,13 @@ export async function withBlobs<T>(
   }
 }
 
-/** What the options of {@link BLOBS_OPTION} name, as an option of what is given blobs. */
+/** The blob store of {@link BLOBS_OPTION}, as an option for other functions. */
 export async function namedBlobs(given: ParsedArgs): Promise<{ readonly blobs?: BlobStore }> {
   const url = given.blobsUrl()
   return url === undefined ? {} : { blobs: await blobsFromUrl(url) }
 }
 
-/** Stands in where no blob store is named: an operation that needs one is refused, with the cure. */
+/** Replaces a missing blob store: it refuses an operation that needs one, with the cure. */
 function lackingBlobs(cure: string): BlobStore {
   const refuse = async (key: string) => {
     throw new UsageError(`The operation ${checkBlobKey(key).operation} has a blob, ${key}: ${cure}`)

@@ -116,7 +116,7 @@ export function messageOf(error: unknown): string {
     if (errors !== undefined && errors.length > 0) return `${title}: ${errors.map(fieldError).join('; ')}`
     return detail === undefined ? title : `${title}. ${detail}`
   }
-  // It keeps who did not answer, and why, in its cause.
+  // Its cause says who did not answer, and why.
   if (error.message === 'fetch failed' && error.cause !== undefined) return `No answer: ${messageOf(error.cause)}`
   if (error.message !== '') return error.message
   return error instanceof AggregateError ? error.errors.map(messageOf).join(' ') : error.name

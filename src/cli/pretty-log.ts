@@ -1,7 +1,7 @@
-/** Makes lines for people of a log of JSON lines, as pino and Waybill write them. Other lines stay as they are. */
+/** Turns the JSON lines of pino and Waybill into readable lines. Other lines stay unchanged. */
 import { type LogEntry, readableLine } from '../util/readable-log.ts'
 
-/** What Fastify writes of a request; the end of one has no `req`. */
+/** The log entry of Fastify for a request; the entry for its end has no `req`. */
 interface RequestEntry {
   readonly req?: { readonly method?: unknown; readonly url?: unknown }
   readonly res?: { readonly statusCode?: unknown }
@@ -9,17 +9,17 @@ interface RequestEntry {
   readonly responseTime?: unknown
 }
 
-/** The requests of the console itself, which say nothing of the server under development. */
+/** The requests of the console itself, which do not matter to the developer of the server. */
 const OF_CONSOLE = /^(?:\/[^?]*)?\/(?:admin|console)(?:[/?]|$)/
 
-/** How many requests may be under way before the first one is forgotten. */
+/** How many open requests are remembered before the oldest is forgotten. */
 const MAX_REQUESTS = 1000
 
 /** Formats a log line by line. A request that Fastify logs as two entries becomes one line at its end. */
 export class PrettyLog {
   readonly #requests = new Map<unknown, string>()
 
-  /** Formats one line; undefined where nothing is to be shown. */
+  /** Formats one line; undefined to show nothing. */
   line(text: string): string | undefined {
     const entry = parse(text)
     if (entry === undefined) return text

@@ -4,7 +4,7 @@ import { clearLine, cursorTo } from 'node:readline'
 import { plain } from '../util/plain-text.ts'
 import { short } from './output.ts'
 
-/** What is shown of an operation. */
+/** The parts of an operation that are shown. */
 export interface Shown {
   readonly status: string
   /** From 0 to 1. */
@@ -14,7 +14,7 @@ export interface Shown {
 
 const WIDTH = 24
 
-/** Writes to standard error, so that standard output holds the result alone. */
+/** Writes to standard error, so that standard output only holds the result. */
 export class ProgressLine {
   readonly #stream: NodeJS.WriteStream
   #last = ''

@@ -1,4 +1,4 @@
-/** An operator's service behind the admin API of a base URL. */
+/** An operator's service that uses the admin API of a base URL. */
 import { type Duration, durationMs } from '../model/duration.ts'
 import { ProblemError } from '../model/problem.ts'
 import type { Problem } from '../model/protocol.ts'
@@ -18,7 +18,7 @@ import type { RetryOptions } from '../service/retries.ts'
 import type { LogLine, OperatorFilter } from '../stores/store.ts'
 import type { Delivery } from '../webhooks/history.ts'
 
-/** What the admin API does. */
+/** The part of the operator's service that the admin API offers. */
 type RemoteDesk = Pick<
   Operator,
   | ('browse' | 'get' | 'input' | 'output' | 'log' | 'cancel' | 'retry' | 'delete' | 'sendEvent')
@@ -27,7 +27,7 @@ type RemoteDesk = Pick<
 
 type Headers = Readonly<Record<string, string>>
 
-/** Does by requests what an operator does. The API knows who acts from the headers. */
+/** Sends the acts of an operator as requests. The API identifies the actor by the headers. */
 export class RemoteOperator implements RemoteDesk {
   readonly #base: string
   readonly #headers: Headers
@@ -115,7 +115,7 @@ export class RemoteOperator implements RemoteDesk {
     return await this.#send('GET', path, {})
   }
 
-  /** The same; undefined where there is no such thing. */
+  /** The same; undefined for a 404. */
   async #find<Answer>(path: string): Promise<Answer | undefined> {
     try {
       return await this.#get(path)
@@ -158,13 +158,13 @@ function textOf(value: unknown): string | undefined {
   return value === undefined ? undefined : JSON.stringify(value)
 }
 
-/** What a server has refused, as an error with its reasons. */
+/** Turns a refusal of the server into an error with its reasons. */
 export function problemOf({ status, statusText, url }: Response, text: string): Error {
   try {
     const problem = JSON.parse(text) as Problem
     if (typeof problem.title === 'string') return new ProblemError({ ...problem, status })
   } catch {
-    // Not an answer of Waybill.
+    // The answer is not from Waybill.
   }
   const isAdmin = new URL(url).pathname.includes('/admin/')
   const cure = status === 404 && isAdmin ? ' Is the option "admin" of this API set, and the URL that of its mount?' : ''

@@ -1,4 +1,4 @@
-/** `waybill webhooks` and `waybill replay`: what became of the webhooks of an operation, and sending them once more. */
+/** `waybill webhooks` and `waybill replay`: show the webhook deliveries of an operation, and send them again. */
 
 import { isFinal } from '../model/protocol.ts'
 import { plain } from '../util/plain-text.ts'

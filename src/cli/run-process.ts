@@ -7,11 +7,11 @@ export async function runProcess(): Promise<void> {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(codeOf(error, 0)))
   loadEnvironment()
   const code = await runCommandLine(process.argv.slice(2))
-  // Handles that handler files have opened must not keep the process alive, but all output must have been written.
+  // Open handles of handler files must not keep the process alive, but all output must be written first.
   whenWritten(error => process.exit(error ? codeOf(error, code) : code))
 }
 
-/** Reads `.env` of the working directory, as `node --env-file` does: what is set already stays as it is. */
+/** Reads `.env` of the working directory, as `node --env-file` does: variables that are already set stay unchanged. */
 function loadEnvironment(): void {
   try {
     process.loadEnvFile()

@@ -1,4 +1,4 @@
-/** `waybill run`: runs the one operation that a launcher has started this process for. */
+/** `waybill run`: runs the one operation for which a launcher has started this process. */
 
 import { storeFromUrl } from '../from-url/store-from-url.ts'
 import { runOperation } from '../worker/run-operation.ts'

@@ -1,4 +1,4 @@
-/** `waybill show`: one operation whole, with its attempts, its steps and the end of its log. */
+/** `waybill show`: shows one operation with its attempts, its steps and the end of its log. */
 
 import { redactUrl } from '../from-url/urls.ts'
 import { type AttemptError, hasChildren, type Operation } from '../model/operation.ts'
@@ -35,22 +35,22 @@ export const show: Command = {
   run: showOne,
 }
 
-/** A record, or what the admin API shows of it. */
+/** A record, or its view in the admin API. */
 type ShownOperation = Omit<OperationView, 'tags' | 'retryOf' | 'retriedBy' | 'waits'> &
   Partial<Pick<Operation, 'released' | 'lost' | 'maxLost' | 'leaseUntil' | 'webhookDue'>>
 
-/** What is shown. */
+/** The parts that are shown. */
 interface Shown {
   readonly operation: ShownOperation
   readonly attempts: ReturnType<typeof attemptsOf>
-  /** How many operations its handler has submitted, by their state; null where it has submitted none. */
+  /** How many operations its handler has submitted, by their state; null if it has submitted none. */
   readonly children: ChildCounts | null
   /** What its handler waits for. */
   readonly waits: readonly Wait[]
   /** The names of the steps. */
   readonly steps: readonly string[]
   readonly log: readonly LogLine[]
-  /** What attempts threw. */
+  /** The errors of attempts. */
   readonly errors: readonly RecordedError[]
   /** JSON texts. */
   readonly payloads?: {
@@ -179,7 +179,7 @@ function countStates({ unfinished, completed, failed, canceled }: ChildCounts): 
   return `${unfinished} unfinished, ${completed} completed, ${failed} failed, ${canceled} canceled`
 }
 
-/** The admin API counts all attempts, and says how each has ended. */
+/** The admin API counts all attempts, and states how each has ended. */
 function countAttempts({ attempt, maxAttempts, released, lost, maxLost }: ShownOperation): string {
   if (released === undefined || lost === undefined) return `${attempt} of ${maxAttempts}`
   return `${attempt - released - lost} of ${maxAttempts}, lost ${lost} of ${maxLost}, handed back ${released}`
@@ -189,7 +189,7 @@ function attemptRow(attempt: Shown['attempts'][number], errors: readonly Recorde
   const { number, startedAt, outcome, holder, execution, engine } = attempt
   const ended = 'finishedAt' in attempt
   const error = ended ? attempt.error : null
-  // The problem is worded for clients, who are not told more.
+  // The problem is written for clients, who may not see more.
   const thrown = errors.find(it => it.attempt === number)?.error
   const reason = thrown === undefined ? (error?.detail ?? error?.title ?? '') : `${thrown.name}: ${thrown.message}`
   return [
@@ -208,7 +208,7 @@ function errorLines({ attempt, error }: RecordedError): string[] {
   return linesOf(error).map((line, index) => (index === 0 ? `#${attempt}  ${line}` : `    ${line}`))
 }
 
-/** The stack as Node prints it, or the message where there is none; then the cause. */
+/** The stack as Node prints it, or the message if there is no stack; then the cause. */
 function linesOf({ name, message, code, stack, cause }: AttemptError): string[] {
   const text = stack?.includes(message) ? stack : [`${name}: ${message}`, stack ?? ''].join('\n')
   const lines = text.split('\n').flatMap(line => (plain(line) === '' ? [] : [`${/^ */.exec(line)?.[0]}${plain(line)}`]))

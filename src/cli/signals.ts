@@ -1,11 +1,11 @@
-/** How a command is stopped from outside. */
+/** Stops a command by signals. */
 
 /** Under npm one Ctrl-C arrives twice: from the terminal, and passed on by npm. */
 const SAME_SIGNAL_MS = 300
 
 /**
- * Has the first SIGTERM or SIGINT stop the command. A second one ends the process at once, by which nothing is
- * lost: what it was doing is noticed by its lease.
+ * The first SIGTERM or SIGINT stops the command. A second one ends the process at once. Nothing is lost by that: the
+ * leases of its operations run out.
  *
  * @returns aborted by the first signal
  */

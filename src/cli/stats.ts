@@ -1,4 +1,4 @@
-/** `waybill stats` and `waybill top`: what happened of late, and how things are now. */
+/** `waybill stats` and `waybill top`: recent statistics, and the current state. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Percentiles, Statistics } from '../operator/views.ts'
@@ -67,7 +67,7 @@ function windowOf(given: ParsedArgs): number {
   return given.duration('window') ?? WINDOW_MS
 }
 
-/** Writes over what was there, without a blank screen in between. */
+/** Overwrites the screen, without a blank screen in between. */
 function screen(lines: readonly string[]): string {
   const { rows = 24, columns: width = 80 } = process.stdout
   const shown = lines.slice(0, rows - 1).map(line => line.slice(0, width))
@@ -117,7 +117,7 @@ function percentiles(of: Percentiles | null): string[] {
   return of === null ? ['-', '-', '-'] : [of.p50, of.p90, of.p99].map(span)
 }
 
-/** Numbers as a line of bars, the largest the highest. */
+/** Numbers as a line of bars; the largest number has the highest bar. */
 function spark(numbers: readonly number[]): string {
   const most = Math.max(...numbers, 1)
   return numbers.map(each => (each === 0 ? ' ' : SPARKS[Math.ceil((each / most) * SPARKS.length) - 1])).join('')

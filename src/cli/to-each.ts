@@ -1,4 +1,4 @@
-/** What a command does to operations: to those that are named, or by a durable run to all that fit a filter. */
+/** Applies a command to operations: to those that are named, or by a durable run to all that match a filter. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isFinal } from '../model/protocol.ts'
 import { parseFilter } from '../operator/filter.ts'
@@ -10,13 +10,13 @@ import { actor, baseUrl, DESK_OPTIONS, type Desk, findId, withDesk } from './des
 import { fail, messageOf, print, printJson, time } from './output.ts'
 import { ProgressLine } from './progress.ts'
 
-/** What is said of an operation after the act, and what `--json` prints. */
+/** The message about an operation after the act, and the output of `--json`. */
 interface Done {
   readonly says: string
   readonly view: object
 }
 
-/** What a command does. */
+/** The action of a command. */
 export interface Verb {
   readonly action: BulkAction
   readonly act: (desk: Desk, id: string) => Promise<Done>
@@ -34,7 +34,7 @@ export const VERB_OPTIONS = {
 
 const POLL_MS = 300
 
-/** Acts on the operations that are named, or on all that fit a filter. */
+/** Acts on the operations that are named, or on all that match a filter. */
 export async function toEach(given: ParsedArgs, verb: Verb): Promise<number> {
   const { action } = verb
   const filter = filterOf(given)
@@ -55,7 +55,7 @@ function filterOf(given: ParsedArgs): OperatorFilter | undefined {
   return text === undefined ? undefined : parseFilter(text)
 }
 
-/** Says what became of each. Exits with 1 if it could not act on one of them. */
+/** Prints the outcome for each. Exits with 1 if the act failed for one of them. */
 async function actOnEach(desk: Desk, given: ParsedArgs, act: Verb['act']): Promise<number> {
   let code = 0
   for (const operand of given.operands) {
@@ -87,7 +87,9 @@ async function preview(desk: Desk, given: ParsedArgs, { action, filter }: Bulk):
   return passed === undefined ? 0 : print(passed)
 }
 
-/** Begins a bulk run and shows its progress. Where this is cut short, the run goes on in the other processes of the store. */
+/**
+ * Begins a bulk run and shows its progress. If this process ends early, other processes of the store continue the run.
+ */
 async function actOnAll(desk: Desk, given: ParsedArgs, { action, filter }: Bulk): Promise<number> {
   const line = new ProgressLine()
   let run = await desk.bulk(action, filter, actor())

@@ -1,4 +1,4 @@
-/** What an operator does to operations and types: `waybill cancel`, `retry`, `delete`, `pause` and `resume`. */
+/** The acts of operators on operations and types: `waybill cancel`, `retry`, `delete`, `pause` and `resume`. */
 import { type Command, JSON_OPTION } from './command.ts'
 import { actor, DESK_OPTIONS, type Desk, withDesk } from './desk.ts'
 import { print, printJson } from './output.ts'

@@ -1,4 +1,4 @@
-/** `waybill watch`: the progress and the log of one operation, live. */
+/** `waybill watch`: shows the progress and the log of one operation, live. */
 import { type Command, JSON_OPTION, type ParsedArgs } from './command.ts'
 import { DESK_OPTIONS, findId, headersOf, withDesk } from './desk.ts'
 import { follow, followUrl, reportEnd } from './follow.ts'

@@ -67,12 +67,12 @@ async function runWork(given: ParsedArgs): Promise<number> {
   return 0
 }
 
-/** Resolves once nothing has run and no operation has been ready for `idleMs`, or at the stop. */
+/** Resolves when no operation has been running or ready for `idleMs`, or at the stop. */
 async function untilIdle(waybill: Waybill, idleMs: number, stop: AbortSignal): Promise<void> {
   let idleSince: number | undefined
   while (!stop.aborted) {
     const now = performance.now()
-    // While the store is down, nobody knows whether the queue is empty.
+    // While the store is down, it is unknown whether the queue is empty.
     idleSince = (await isIdle(waybill).catch(() => false)) ? (idleSince ?? now) : undefined
     if (idleSince !== undefined && now - idleSince >= Math.max(idleMs, LOOK_MS)) return
     await sleep(LOOK_MS, undefined, { signal: stop }).catch(() => {})

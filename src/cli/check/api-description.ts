@@ -30,7 +30,7 @@ export async function readDescription(
   return undefined
 }
 
-/** At the root, and beside the path of the POST, where an API may be mounted. */
+/** At the root, and next to the path of the POST, since an API may be mounted below a path. */
 function placesAround(url: string): string[] {
   const mounts = [new URL('/', url).href, new URL('.', url).href]
   return [...new Set(mounts.flatMap(mount => PATHS.map(path => new URL(path, mount).href)))]
@@ -74,7 +74,7 @@ function exampleOfSchema(schema: unknown, document: Readonly<Record<string, unkn
   return exampleOf(membersOf(schema), membersOf(schemas) as Record<string, JsonSchema>)
 }
 
-/** What a reference such as `#/components/responses/Problem` leads to. */
+/** Resolves a reference such as `#/components/responses/Problem`. */
 export function dereference(value: unknown, document: Readonly<Record<string, unknown>>): unknown {
   const { $ref } = membersOf(value)
   if (typeof $ref !== 'string' || !$ref.startsWith('#/')) return value

@@ -1,4 +1,4 @@
-/** Drives an API through everything that the rules look at, and collects what it answered. */
+/** Sends an API all requests that the rules need, and collects its answers. */
 import { randomUUID } from 'node:crypto'
 import { type ApiDescription, readDescription } from './api-description.ts'
 import { CheckError, type Exchange, membersOf, Requests } from './exchange.ts'
@@ -38,9 +38,9 @@ export interface Target extends PointerOptions {
   readonly timeoutMs: number
 }
 
-/** How a check waits. */
+/** The clock and the sleep of a check. */
 export interface Clock {
-  /** Milliseconds, from any origin. */
+  /** Milliseconds since any fixed moment. */
   now(): number
   sleep(ms: number): Promise<void>
 }
@@ -61,7 +61,7 @@ export interface Watched extends Started {
   readonly result: Exchange | undefined
 }
 
-/** How a cancel was asked for, and what became of it. */
+/** A cancel request, and its outcome. */
 export interface Canceled {
   readonly how: string
   readonly first: Exchange
@@ -81,7 +81,7 @@ export interface Keyed {
   readonly race: readonly [Exchange, Exchange]
 }
 
-/** Everything that was answered. */
+/** All answers. */
 export interface Evidence {
   readonly target: Target
   readonly hasCredentials: boolean
@@ -94,9 +94,9 @@ export interface Evidence {
   /** The final status and the result, requested again. */
   readonly again: { readonly status: Exchange; readonly result: Exchange | undefined }
   readonly unknown: Exchange
-  /** A status that has not changed, requested with its `ETag`; undefined without one. */
+  /** An unchanged status, requested with its `ETag`; undefined without an `ETag`. */
   readonly unchanged: Exchange | undefined
-  /** A POST with `Prefer: wait` and a preference that nobody knows. */
+  /** A POST with `Prefer: wait` and an unknown preference. */
   readonly preferred: Exchange
   /** A POST and a status request from a page of another origin. */
   readonly crossOrigin: { readonly accepted: Exchange; readonly status: Exchange }
@@ -111,19 +111,22 @@ export interface Evidence {
   readonly anonymous: { readonly status: Exchange; readonly result: Exchange | undefined } | undefined
 }
 
-/** The page that is said to send the request. */
+/** The origin of the page that pretends to send the request. */
 export const PAGE = 'https://waybill-check.example'
-/** How long a POST asks to be answered with the result, in seconds. */
+/** How long a POST with `Prefer: wait` asks to wait for the result, in seconds. */
 export const WAIT_SECONDS = 2
-/** How long a webhook has to come a second time. The first repetition of the standard's example is after 5 s. */
+/**
+ * How long to wait for the second delivery of a webhook. In the example of the standard, the first retry comes after 5
+ * s.
+ */
 export const WEBHOOK_MS = 15_000
 const MIN_POLL_MS = 100
 const DEFAULT_POLL_MS = 1000
 const MAX_POLL_MS = 30_000
-/** After how many answers in a row that say nothing the wait ends. */
+/** After how many unclear answers in a row the wait ends. */
 const MAX_UNCLEAR = 4
 
-/** Drives the API. The order matters: what might delete an operation comes last. */
+/** Sends the requests. The order matters: requests that might delete an operation come last. */
 export async function drive(target: Target, clock: Clock): Promise<Evidence> {
   const driver = new Driver(target, clock)
   return await driver.drive()
@@ -317,7 +320,7 @@ class Driver {
   }
 }
 
-/** The way of Google's and Azure's APIs. */
+/** The URL of a cancel in Google's and Azure's APIs. */
 export const COLON_CANCEL = 'POST :cancel'
 
 interface CancelRoute {

@@ -1,7 +1,7 @@
-/** Sends the requests of a check, and keeps what was answered. */
+/** Sends the requests of a check, and keeps the answers. */
 import { messageOf } from '../output.ts'
 
-/** The API did nothing that a check could look at. */
+/** The API gave nothing that can be checked. */
 export class CheckError extends Error {
   override readonly name = 'CheckError'
 }
@@ -12,14 +12,14 @@ export interface Exchange {
   readonly url: string
   readonly status: number
   readonly headers: Headers
-  /** The body as JSON; undefined where it is not. */
+  /** The body as JSON; undefined if it is not JSON. */
   readonly json: unknown
   readonly text: string
   /** How long the answer took, in milliseconds. */
   readonly ms: number
 }
 
-/** What a request may have. */
+/** The options of a request. */
 export interface Sent {
   readonly body?: string | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
@@ -27,14 +27,14 @@ export interface Sent {
   readonly anonymous?: boolean | undefined
 }
 
-/** Headers by which a caller says who it is. */
+/** Headers that authenticate a caller. */
 const CREDENTIALS = /^(authorization|cookie|.*(api-?key|token|secret).*)$/i
 
 const ANSWER_TIMEOUT_MS = 120_000
 const MOVED = [301, 308]
 const MAX_MOVES = 5
 
-/** Sends requests with the headers of the user, which no other origin receives. */
+/** Sends requests with the headers of the user. Other origins do not receive these headers. */
 export class Requests {
   readonly #headers: Readonly<Record<string, string>>
   readonly #origin: string
@@ -50,7 +50,7 @@ export class Requests {
   }
 
   /**
-   * Sends a request. A redirect is an answer, unless it says that the resource has moved for good.
+   * Sends a request. A redirect counts as the answer, unless it says that the resource has moved permanently.
    *
    * @throws {CheckError} where there is no answer
    */

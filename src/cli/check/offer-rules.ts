@@ -60,7 +60,7 @@ function gradeRetention({ main: { polls, result } }: Evidence): Finding[] {
     return [warn('the API does not show how long the result is kept: send Expires, or add the time to the status')]
   const ms = Math.max(...until) - Date.now()
   const hours = Math.round(ms / 3_600_000)
-  // What a retention of exactly a day has left, some time after the end.
+  // The time left of a retention of exactly one day, some time after the end.
   if (ms >= DAY_MS - 600_000) return [pass(`kept for ${hours} hours`)]
   return [warn(`kept for ${hours} hours, which is less than a day`)]
 }
@@ -79,7 +79,7 @@ function gradePolls({ main, unchanged }: Evidence): Finding[] {
   return [...findings, warn('the status has no ETag, so each poll transfers it whole')]
 }
 
-/** Parameters that hold a key which is good for more than this operation, such as those of function apps. */
+/** Query parameters with a key that is valid for more than this operation, such as those of function apps. */
 const KEYS = /^(code|key|api-?key|access_?token|token|password|secret)$/i
 
 function gradeAccess({ main, result, anonymous, hasCredentials }: Evidence & { result?: Exchange }): Finding[] {
@@ -101,7 +101,7 @@ function gradeAnonymous(answer: Exchange): Finding {
   return isSigned ? pass(`${seen}, by the signature in its URL`) : fail(`${seen}: anyone who has the URL can read it`)
 }
 
-/** Those that clients of asynchronous APIs read. */
+/** The response headers that clients of asynchronous APIs read. */
 const READ_HEADERS = [
   ...['location', 'retry-after', 'operation-location', 'preference-applied', 'etag', 'content-location'],
   ...['idempotency-replayed', 'x-progress', 'link'],
@@ -154,7 +154,7 @@ function gradeDelivered([first, second]: readonly Delivered[]): Finding[] {
   ]
 }
 
-/** A description in lower case, with what it refers to. */
+/** A description in lower case, with its references resolved. */
 function dereferenceAll(text: string, document: Readonly<Record<string, unknown>>): string {
   const references = [...text.matchAll(/"\$ref":"([^"]+)"/g)].map(([, $ref]) => dereference({ $ref }, document))
   return `${text}${JSON.stringify(references)}`.toLowerCase()

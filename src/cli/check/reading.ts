@@ -1,16 +1,16 @@
-/** Reads the answers of any API that accepts work by 202: where the status is, and what it says. */
+/** Reads the answers of any API that accepts work with 202: finds the status, and interprets it. */
 import { type Exchange, membersOf } from './exchange.ts'
 
 /** What an answer says about an operation. `unclear`: nothing. */
 export type State = 'pending' | 'completed' | 'failed' | 'canceled' | 'unclear'
 
-/** Where the status of an operation is, and what says so, such as `Location`. */
+/** The status URL of an operation, and its source, such as `Location`. */
 export interface Pointer {
   readonly url: string
   readonly by: string
 }
 
-/** How the user says where the status is. */
+/** The user's options for finding the status URL. */
 export interface PointerOptions {
   /** A URL with members of the body in braces, such as `/v1/{name}`. */
   readonly template?: string | undefined
@@ -33,7 +33,7 @@ export function pointerOf(accepted: Exchange, { template, via }: PointerOptions)
     : { url: resolve(String(memberAt(accepted.json, path)), accepted), by: 'the body' }
 }
 
-/** Where `Location` and `Operation-Location` are both given, the body says which one is the status. */
+/** If an answer has both `Location` and `Operation-Location`, the body says which one is the status. */
 function isStatusOfBody({ headers, json }: Exchange): boolean {
   return memberAt(json, 'links.status') === headers.get('location')
 }
@@ -96,7 +96,7 @@ export function stateOf(answer: Exchange, pendingIs202: boolean): State {
   if (status >= 400) return byBody === 'failed' || byBody === 'canceled' ? byBody : 'unclear'
   if (pendingIs202) return byBody === 'pending' ? 'completed' : known(byBody)
   if (byBody !== 'unclear') return byBody
-  // Clients take a status that they do not know as not finished.
+  // Clients treat an unknown status as not finished.
   return headers.has('retry-after') || statusWord(json) !== undefined ? 'pending' : 'completed'
 }
 
@@ -117,7 +117,7 @@ function doneAs(error: unknown): State {
   return membersOf(error).code === 1 ? 'canceled' : 'failed'
 }
 
-/** A redirect says that the operation has ended. How, its result says. */
+/** A redirect means that the operation has ended; the result says how. */
 export function stateByResult(state: State, result: Exchange | undefined): State {
   if (state !== 'completed' || result === undefined || result.status < 400 || result.status === 404) return state
   const said = stateOfBody(result.json)
@@ -125,7 +125,7 @@ export function stateByResult(state: State, result: Exchange | undefined): State
   return result.status === 410 ? 'canceled' : 'failed'
 }
 
-/** Where the result is, if the final status does not have it itself. */
+/** The URL of the result, if the final status does not contain the result. */
 export function resultUrlOf(final: Exchange): string | undefined {
   const { status, headers, json } = final
   const location = headers.get('location')
@@ -158,7 +158,10 @@ export function unknownUrl(statusUrl: string): string {
   return origin + rest.slice(0, id.index) + changed(id[0]) + rest.slice(id.index + id[0].length)
 }
 
-/** The same string with other characters at its end, each of the same kind. A short one grows, so that it is nobody's. */
+/**
+ * The same string with other characters of the same kinds at its end. A short string is extended, so that no operation
+ * has it.
+ */
 function changed(id: string): string {
   const long = id.length < 6 ? id.padEnd(9, /^\d+$/.test(id) ? '7' : 'z') : id
   return long.slice(0, -3) + [...long.slice(-3)].map(nextOf).join('')

@@ -1,4 +1,4 @@
-/** Receives the webhooks of a check on this machine. The first delivery is refused, so that it has to come again. */
+/** Receives the webhooks of a check on this machine. The first delivery is refused, so that it must be retried. */
 import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -12,7 +12,7 @@ export interface Delivered {
 /** A receiver that listens. */
 export interface Receiver {
   readonly url: string
-  /** Resolves with what came, as soon as there are two deliveries, or when the promise resolves. */
+  /** Resolves with the deliveries, as soon as there are two, or when the promise resolves. */
   deliveries(until: Promise<unknown>): Promise<readonly Delivered[]>
   close(): Promise<void>
 }

@@ -1,12 +1,15 @@
-/** What a rule is, and what it says of what it sees. */
+/** Rules, and their findings. */
 import type { Evidence } from './drive.ts'
 import type { Exchange } from './exchange.ts'
 import { retryAfterOf } from './reading.ts'
 
-/** `pass`; `warn`: what a standard recommends is missing; `fail`: a rule is broken; `skip`: it could not be seen. */
+/**
+ * `pass`; `warn`: what a standard recommends is missing; `fail`: a rule is broken; `skip`: the rule could not be
+ * checked.
+ */
 export type Grade = 'pass' | 'warn' | 'fail' | 'skip'
 
-/** One thing that was seen. */
+/** One finding. */
 export interface Finding {
   readonly grade: Grade
   readonly says: string
@@ -21,7 +24,7 @@ export interface Rule {
   readonly grade: (evidence: Evidence) => readonly Finding[]
 }
 
-/** A rule and how the API keeps it. */
+/** A rule and how well the API follows it. */
 export interface Graded {
   readonly number: number
   readonly title: string

@@ -1,4 +1,4 @@
-/** The rules of asynchronous HTTP APIs, each with the standard that it is from, and how what was answered is graded. */
+/** The rules of asynchronous HTTP APIs, each with its standards, and the grading of answers. */
 import { contractRules } from './contract-rules.ts'
 import type { Evidence } from './drive.ts'
 import { lifeRules } from './life-rules.ts'
@@ -10,7 +10,7 @@ const RULES: readonly Rule[] = [...contractRules, ...lifeRules, ...offerRules].s
 
 const WORST: readonly Grade[] = ['fail', 'warn', 'pass']
 
-/** Grades what an API answered by every rule. */
+/** Grades the answers of an API by every rule. */
 export function gradeAll(evidence: Evidence): Graded[] {
   return RULES.map(({ number, title, source, grade }) => {
     const findings = grade(evidence)

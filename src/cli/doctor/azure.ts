@@ -1,4 +1,7 @@
-/** As the identity of this process: would the first execution of a Container Apps Job start? Nothing is started. */
+/**
+ * Checks whether the first execution of a Container Apps Job would start with the identity of this process. Nothing is
+ * started.
+ */
 import { azureCredential } from '../../from-url/load-package.ts'
 import { type ParsedArgs, UsageError } from '../command.ts'
 import type { Findings } from './finding.ts'
@@ -7,7 +10,7 @@ const PACKAGES = '@azure/identity'
 const API_VERSION = '2024-03-01'
 const PERMISSIONS_VERSION = '2022-04-01'
 const TIMEOUT_MS = 20_000
-/** What a launcher does with a job. */
+/** The permissions that a launcher needs. */
 const ACTIONS = [
   'Microsoft.App/jobs/read',
   'Microsoft.App/jobs/start/action',
@@ -74,7 +77,7 @@ async function tokenFor(findings: Findings): Promise<string | undefined> {
   }
 }
 
-/** Who the token says that this is. */
+/** The identity in the token. */
 function nameIn(token: string): string {
   try {
     const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Record<string, unknown>
@@ -133,7 +136,7 @@ function examineProperties(properties: unknown, findings: Findings): void {
     findings.warn('job', `each start runs ${parallelism} replicas, of which one has work. Set the parallelism to 1`)
 }
 
-/** What a list of permissions does not allow of what a launcher does. */
+/** The actions of a launcher that a list of permissions does not allow. */
 export function examinePermissions(body: Readonly<Record<string, unknown>>, findings: Findings): void {
   const permissions = (body.value ?? []) as readonly { actions?: readonly string[]; notActions?: readonly string[] }[]
   const isAllowed = (action: string) =>
@@ -145,7 +148,7 @@ export function examinePermissions(body: Readonly<Record<string, unknown>>, find
   else findings.fail('permissions', `do not allow ${missing.join(', ')}. ${ROLE}`)
 }
 
-/** Tells whether a pattern covers an action. A star in it stands for anything. */
+/** Tells whether a pattern covers an action. A `*` in it matches anything. */
 function covers(action: string): (pattern: string) => boolean {
   return pattern =>
     new RegExp(`^${pattern.replaceAll(/[.*]/g, sign => (sign === '*' ? '.*' : '\\.'))}$`, 'i').test(action)

@@ -1,18 +1,18 @@
 /** What the doctor finds. */
 
-/** `ok`; `warn`: it works, and something will hurt; `fail`: it does not work, or accepted operations can be lost. */
+/** `ok`; `warn`: it works, but will cause problems; `fail`: it does not work, or accepted operations can be lost. */
 export type Grade = 'ok' | 'warn' | 'fail'
 
-/** One thing that was looked at. */
+/** One finding. */
 export interface Finding {
   readonly grade: Grade
-  /** What it is about, such as `disk`. */
+  /** The subject, such as `disk`. */
   readonly name: string
-  /** What is the case; and, where it is not well, what to do. */
+  /** The observation, and for a problem also the cure. */
   readonly says: string
 }
 
-/** Collects findings. What cannot be looked at is a finding too. */
+/** Collects findings. A check that fails is also a finding. */
 export class Findings {
   readonly all: Finding[] = []
 
@@ -28,13 +28,13 @@ export class Findings {
     this.all.push({ grade: 'fail', name, says })
   }
 
-  /** Adds what is the case, or what is wrong with it. */
+  /** Adds an observation, or the problem. */
   judge(name: string, isWell: boolean, well: string, wrong: string): void {
     if (isWell) this.ok(name, well)
     else this.warn(name, wrong)
   }
 
-  /** Looks, and notes what keeps it from looking. */
+  /** Runs a check, and adds a finding if the check fails. */
   async look(name: string, look: () => Promise<void> | void): Promise<void> {
     try {
       await look()

@@ -1,4 +1,4 @@
-/** As this user or service account: would the first Job be made? By a dry run, which keeps none. */
+/** Checks by a dry run whether the first Job would be created with this user or service account. No Job is kept. */
 import { load } from '../../from-url/load-package.ts'
 import type { ParsedArgs } from '../command.ts'
 import type { Findings } from './finding.ts'
@@ -35,7 +35,7 @@ export async function examineKubernetes(given: ParsedArgs, findings: Findings): 
   await attempt('delete', findings, () => api.deleteNamespacedJob({ namespace, name, dryRun: 'All' }))
 }
 
-/** Rights are asked about before a job is looked for: 404 for one that is not there says that they suffice. */
+/** Rights are checked before a Job is looked up, so a 404 for a missing Job shows that the rights suffice. */
 async function attempt(verb: string, findings: Findings, send: () => Promise<unknown>): Promise<void> {
   try {
     await send()
@@ -47,7 +47,7 @@ async function attempt(verb: string, findings: Findings, send: () => Promise<unk
   }
 }
 
-/** What the API says: errors of the client hold its answer as a string. */
+/** The message of the API: errors of the client hold the response as a string. */
 function problemOf(error: unknown): { code: number | undefined; message: string } {
   const { code, body, message } = error as { code?: unknown; body?: unknown; message?: string }
   try {

@@ -72,7 +72,7 @@ async function examineSchema(url: string, findings: Findings): Promise<void> {
   findings.judge('schema', plan === '', 'of this version', cure)
 }
 
-/** An index with more than 400 bytes for each entry is mostly empty; of a small one that does not matter. */
+/** An index with more than 400 bytes for each entry is mostly empty. For a small index that does not matter. */
 const BLOATED_INDEX =
   'pg_relation_size(c.oid) > 64 * 1024 * 1024 AND pg_relation_size(c.oid) > 400 * greatest(c.reltuples, 0)'
 
@@ -155,7 +155,7 @@ async function examineConnections(pool: Pool, findings: Findings): Promise<void>
   findings.judge('connections', free >= FEW_CONNECTIONS, says, cure)
 }
 
-/** Listens on one connection and notifies on another: behind a pooler in transaction mode nothing arrives. */
+/** Listens on one connection and notifies on another. Behind a pooler in transaction mode, nothing arrives. */
 async function examineNotifications(pool: Pool, findings: Findings): Promise<void> {
   const channel = `waybill_doctor_${randomUUID().replaceAll('-', '')}`
   const listener = await pool.connect()

@@ -8,7 +8,7 @@ import { bytes, type Findings } from './finding.ts'
 
 const GIB = 1024 ** 3
 
-/** File systems by the number that Linux gives them. Locks of SQLite are not to be trusted on what a network shares. */
+/** File systems by their number on Linux. Locks of SQLite do not work reliably on network shares. */
 const NETWORK: ReadonlyMap<number, string> = new Map([
   [0x6969, 'NFS'],
   [0xff534d42, 'CIFS'],
