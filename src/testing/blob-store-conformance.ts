@@ -12,7 +12,7 @@ export interface BlobStoreConformanceOptions {
   readonly make: () => Promise<BlobStore>
 }
 
-/** Larger than what any implementation holds in one piece, and no multiple of it. */
+/** Larger than the chunks of any implementation, and not a multiple of their size. */
 const LARGE_BYTES = 10 * 1024 * 1024 + 7
 const ONE = numberedId(1)
 const TWO = numberedId(2)
@@ -194,14 +194,14 @@ async function* pieces(...texts: string[]): AsyncGenerator<Uint8Array> {
   for (const text of texts) yield Buffer.from(text)
 }
 
-/** Pieces of uneven sizes. */
+/** Chunks of different sizes. */
 async function* large(): AsyncGenerator<Uint8Array> {
   for (let at = 0, size = 1; at < LARGE_BYTES; at += size, size = (size * 7 + 11) % 300_000) {
     yield Uint8Array.from({ length: Math.min(size, LARGE_BYTES - at) }, (_, index) => byteAt(at + index))
   }
 }
 
-/** No two places at a distance that a wrong offset may have look alike. */
+/** The bytes differ at any distance that a wrong offset could have. */
 function byteAt(at: number): number {
   return (at ^ (at >> 8) ^ (at >> 16)) & 0xff
 }

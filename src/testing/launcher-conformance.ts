@@ -11,26 +11,26 @@ import {
 import { numberedId } from './store-conformance/context.ts'
 import type { TestFunctions } from './store-conformance/store-conformance.ts'
 
-/** A launcher, and what a test does to its engine. */
+/** A launcher, and what a test can do with its engine. */
 export interface LauncherUnderTest {
-  /** Its executions run until they are stopped. The suite opens and closes it. */
+  /** The launcher. Its executions run until they are stopped. The suite opens and closes it. */
   readonly launcher: Launcher
-  /** Another launcher of the same engine, as another process would have it. The suite closes it. */
+  /** Makes another launcher of the same engine, as another process would. The suite closes it. */
   readonly another: () => Launcher
-  /** Ends an execution as a crash would. */
+  /** Kills an execution, as a crash would. */
   readonly kill: (execution: string) => void | Promise<void>
-  /** Has the engine refuse the next start, and those after it until {@link LauncherUnderTest.accept}. */
+  /** Makes the engine refuse all starts until {@link LauncherUnderTest.accept}. */
   readonly refuse: () => void
   readonly accept: () => void
-  /** Has the engine make the next start and lose its answer. Without it, an engine cannot. */
+  /** Makes the engine perform the next start and lose the answer. Leave it out if the engine cannot do this. */
   readonly loseAnswer?: (() => void) | undefined
-  /** How many executions were started for an operation, those that have ended included. */
+  /** How many executions were started for an operation, including those that have ended. */
   readonly countStarted: (operationId: string) => number | Promise<number>
   /** Ends all executions, and frees the engine. */
   readonly close: () => void | Promise<void>
 }
 
-/** What {@link launcherConformance} needs to know. */
+/** Options of {@link launcherConformance}. */
 export interface LauncherConformanceOptions {
   /** What the suite is named after. */
   readonly name: string
@@ -38,11 +38,11 @@ export interface LauncherConformanceOptions {
   readonly make: () => Promise<LauncherUnderTest>
 }
 
-/** An engine may take its time to show what has happened, in milliseconds. */
+/** How long an engine may take to show a change, in milliseconds. */
 const PATIENCE_MS = 40_000
 const PAUSE_MS = 20
 
-/** Names that no engine gives, some of which are paths or programs if they are taken at their word. */
+/** Names that no engine gives. Some would be paths or programs if they were used literally. */
 const UNKNOWN_NAMES = ['unknown', 'orders-job-0000000', '../jobs', 'a/b?c=d#e', 'process-1-1-x-00', '', ' ', '-1', 'ü']
 
 type Body = (test: LauncherUnderTest) => Promise<void>
@@ -152,8 +152,8 @@ const TESTS: Readonly<Record<string, Body>> = {
 }
 
 /**
- * Registers one test for each promise of the contract of a launcher. An engine of the author's own, or one that is
- * emulated, runs the executions.
+ * Registers one test for each promise of the contract of a launcher. The executions run on the author's real or
+ * emulated engine.
  *
  * @param options the launcher under test
  * @param functions `describe` and `it` of the test runner: Vitest's, `node:test`'s and others' fit

@@ -1,19 +1,21 @@
-/** A clock that stands still until it is moved. */
+/** A clock that only moves when the test moves it. */
 export interface ManualClock {
-  /** The present in milliseconds since the epoch. It can be handed on as a function of its own. */
+  /** The present in milliseconds since the epoch. The function can be passed on without the clock. */
   readonly now: () => number
-  /** The monotonic clock beside it, in milliseconds. It can be handed on as a function of its own. */
+  /** The monotonic clock, in milliseconds. The function can be passed on without the clock. */
   readonly monotonic: () => number
   /** Moves both clocks forward by this many milliseconds. */
   advance(ms: number): void
-  /** Sets the clock forward, or back where `ms` is negative, as an administrator does: the monotonic one stays. */
+  /**
+   * Sets the clock forward, or back if `ms` is negative, as an administrator does. The monotonic clock does not change.
+   */
   step(ms: number): void
-  /** Moves the clock forward to a time in milliseconds since the epoch; one that has passed changes nothing. */
+  /** Moves the clock forward to a time in milliseconds since the epoch. A time in the past changes nothing. */
   advanceTo(time: number): void
 }
 
 /**
- * Makes a clock that only moves when it is told to.
+ * Makes a clock that only moves when the test moves it.
  *
  * @param start milliseconds since the epoch; default the beginning of 2025
  *

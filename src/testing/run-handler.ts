@@ -1,4 +1,4 @@
-/** One attempt of one handler, for the tests of those who write handlers: no store, no server, no waiting. */
+/** Runs one attempt of one handler, to test handlers without a store, a server or waiting. */
 import { streamBytes } from '../blobs/byte-streams.ts'
 import type { Handler, LogLevel } from '../model/handler.ts'
 import type { AttemptError, Outcome } from '../model/operation.ts'
@@ -17,16 +17,15 @@ import { type Host, StopError } from '../worker/runners/runner.ts'
 export interface RunHandlerOptions {
   /** The number of the attempt, from 1. Default 1. */
   readonly attempt?: number | undefined
-  /** What steps of earlier attempts have returned, by their names: these steps are not run again. Default: none. */
+  /** The values that steps of earlier attempts have returned, by name. These steps are not run again. Default: none. */
   readonly steps?: Readonly<Record<string, unknown>> | undefined
   /**
-   * What has come for the waits of earlier attempts, by their names: for an event or a question its value. A handler that
-   * waits for something else is suspended. Default: nothing.
+   * The values of the events and answers that have arrived, by the name of their wait. A handler that waits for
+   * something else is suspended. Default: none.
    */
   readonly events?: Readonly<Record<string, unknown>> | undefined
   /**
-   * The results of children, by their keys: these have completed. A handler that waits for another one is suspended.
-   * Default: none.
+   * The results of completed children, by key. A handler that waits for another child is suspended. Default: none.
    */
   readonly children?: Readonly<Record<string, unknown>> | undefined
   /** The names of waits whose time is over: sleeps that have ended, and events that did not come within their timeout. Default: none. */
@@ -53,7 +52,7 @@ interface SubmittedChild {
   readonly input: unknown
 }
 
-/** What one attempt has come to. */
+/** The outcome of one attempt. */
 export interface HandlerRun<Output> {
   /**
    * `completed`; `failed` for good; `retry`: the next attempt begins after `retryDelayMs`, if one is left; `canceled`
@@ -65,20 +64,23 @@ export interface HandlerRun<Output> {
   readonly output: Output | undefined
   /** The bytes of a result that is not JSON. */
   readonly media: MediaResult | undefined
-  /** What clients are told, in every other outcome. */
+  /** The problem that clients see, in every other outcome. */
   readonly problem: Problem | undefined
   /** What the handler threw, as the history of the operation keeps it for operators. */
   readonly error: AttemptError | undefined
   /** How long the next attempt would wait, in milliseconds. */
   readonly retryDelayMs: number | undefined
-  /** The operations that it has submitted, in this attempt, in their order. */
+  /** The operations that this attempt has submitted, in order. */
   readonly children: readonly SubmittedChild[]
   /** What a suspended handler waits for. */
   readonly waits: readonly WaitRequest[]
-  /** What the handler reported: of calls in quick succession the first and the last, as clients see them. */
+  /**
+   * The progress that the handler reported, as clients see it: of calls in quick succession, only the first and the
+   * last.
+   */
   readonly progress: readonly Progress[]
   readonly log: readonly { readonly level: LogLevel; readonly message: string }[]
-  /** What each step returned, by its name; those that were given are among them. */
+  /** The value of each step by name, including the given ones. */
   readonly steps: Readonly<Record<string, unknown>>
 }
 
@@ -95,10 +97,10 @@ const OPTIONS: Checks<RunHandlerOptions> = {
 const ID = '01890a5d-ac96-774b-bcce-b302099a8057'
 
 /**
- * Runs a handler once, as a worker would: the input is validated, what the handler returns is checked and becomes
- * JSON, what it throws becomes an outcome.
+ * Runs a handler once, as a worker would: the input is validated, its return value is checked and becomes JSON, and an
+ * error becomes an outcome.
  *
- * @throws {TypeError} for options that cannot be right; never for what the handler does
+ * @throws {TypeError} for invalid options; never for an error of the handler
  *
  * @example
  * import processor from './processor.ts'
@@ -163,7 +165,7 @@ function cancelBy(signal: AbortSignal | undefined): AbortSignal {
   return controller.signal
 }
 
-/** Takes what an attempt reports. */
+/** Receives the reports of an attempt. */
 class Recorder {
   readonly #progress: Progress[] = []
   readonly #log: { level: LogLevel; message: string }[] = []
@@ -180,7 +182,7 @@ class Recorder {
     this.#steps = new Map(Object.entries(steps).map(([name, value]) => [name, JSON.stringify(value ?? null)]))
   }
 
-  /** How waits of earlier attempts have ended. */
+  /** The ends of waits of earlier attempts. */
   addWaits(events: Readonly<Record<string, unknown>>, over: readonly string[]): void {
     for (const name of over) this.#steps.set(waitStep(name), JSON.stringify({ at: 0 }))
     for (const [name, value] of Object.entries(events)) {

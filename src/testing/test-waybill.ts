@@ -1,4 +1,7 @@
-/** A whole Waybill in memory with a clock of the test's own, for the tests of those who use it: retries and delays take no time. */
+/**
+ * A whole Waybill in memory with a clock that the test controls, for tests of applications: retries and delays take no
+ * time.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { Attempt, Operation } from '../model/operation.ts'
@@ -62,7 +65,7 @@ export interface TestOperation<Output> {
   /** The record as it is now. */
   read(): Promise<Operation>
   /**
-   * The output, once it has completed. Nothing is waited for: call {@link TestWaybill.drain} first.
+   * The output, once it has completed. This method does not wait: call {@link TestWaybill.drain} first.
    *
    * @throws {ProblemError} with the problem of an operation that failed or was canceled
    * @throws {Error} for one that has not ended
@@ -75,8 +78,8 @@ export interface TestOperation<Output> {
   /** What its steps have recorded, by their names. */
   steps(): Promise<Readonly<Record<string, unknown>>>
   /**
-   * Ends the attempt that runs as the death of its process would: it counts as lost, the operation is ready again, and
-   * what the old handler still does is refused.
+   * Ends the running attempt as the death of its process would: it counts as lost, the operation is ready again, and
+   * writes of the old handler are refused.
    *
    * @throws {Error} when no attempt runs
    */
@@ -87,7 +90,7 @@ export interface TestOperation<Output> {
 
 /** What {@link testWaybill} gives. */
 export interface TestWaybill extends AsyncDisposable {
-  /** The whole, to put a server on it: `fetchHandler(lab.waybill)`. */
+  /** The composition, for a server: `fetchHandler(lab.waybill)`. */
   readonly waybill: Waybill
   readonly clock: ManualClock
   /** Submits an operation, as a POST does. */
@@ -97,23 +100,24 @@ export interface TestWaybill extends AsyncDisposable {
     options?: Omit<SubmitRequest, 'input' | 'text' | 'transaction'>,
   ): Promise<TestOperation<OperationOutput<Type>>>
   /**
-   * Resolves when every operation has ended, or waits for an event, for children that do, or for its type to be resumed. Where only time is missing, such as for the next
-   * attempt or a sleep, it moves the clock there; for the end of an event's time, or the tick of a schedule, move it yourself. A handler
-   * that never ends keeps it waiting.
+   * Resolves when every operation has ended, or waits for an event, for children that do, or for its type to be
+   * resumed. If an operation only waits for a time, such as the next attempt or the end of a sleep, it moves the clock
+   * there. For the timeout of an event, or the tick of a schedule, move the clock yourself. It waits forever for a
+   * handler that never ends.
    *
    * @throws {Error} when an operation has not ended and there are no handlers
    */
   drain(): Promise<void>
-  /** Makes the next calls of the store fail, as when a database is away. Default: one call. */
+  /** Makes the next calls of the store fail, as when a database is unreachable. Default: one call. */
   failStore(call: StoreCall, times?: number): void
   /** Ends what runs, and frees everything. */
   close(): Promise<void>
 }
 
 const QUIET: Logger = { info: () => {}, warn: () => {}, error: () => {} }
-/** A handler that hangs, as one of a test may, does not hold up the end of the test. */
+/** A handler that hangs must not delay the end of the test. */
 const WORKER = { run: 'inline', pollInterval: 10, shutdownTimeout: 0, gracePeriod: 50 } as const
-/** So that what the clock has passed, such as a deadline, shows at once. */
+/** Makes what the clock has passed, such as a deadline, take effect at once. */
 const SWEEP_MS = 50
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Azure Resource Manager, as far as the jobs of Container Apps go: get, start, list, look at and stop, with the long
- * running start, tokens, throttling and error bodies that the real SDK meets. What it does not know, it refuses.
+ * Azure Resource Manager, as far as the jobs of Container Apps go: get, start, list, inspect and stop, with the
+ * long-running start, tokens, throttling and error bodies that the real SDK gets. It refuses all other requests.
  */
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -41,7 +41,7 @@ interface Answer {
   readonly body?: object
 }
 
-/** What a path names. */
+/** The resource that a path names. */
 interface Route {
   readonly kind: ArmRequestKind
   readonly job: string
@@ -141,7 +141,7 @@ export class ArmServer {
     }
   }
 
-  /** What every request has to get past before it is looked at. */
+  /** The checks of every request before it is handled. */
   #admit({ method, url, headers }: ArmRequest): void {
     const { subscription, resourceGroup, identity } = this.#options
     if (!identity.admits(headers.authorization?.toString(), AUDIENCE)) {

@@ -41,13 +41,16 @@ export interface EmulateAzureOptions {
   readonly listDelay?: Duration | undefined
   /** The time between SIGTERM and SIGKILL when an execution is stopped. Default 30 s, as on Azure. */
   readonly gracePeriod?: Duration | undefined
-  /** Where the output of executions goes. Default: `inherit`. */
+  /** The destination of the output of executions. Default: `inherit`. */
   readonly output?: 'inherit' | 'ignore' | undefined
   /** How starts are answered. Default: `202`, with the name of the execution. */
   readonly startAnswer?: StartAnswer | undefined
   /** How many executions a page of a listing has. Default 20. */
   readonly pageSize?: number | undefined
-  /** What a subscription may read and write. Default: as on Azure, 25 reads a second and 250 at once, 10 writes and 200. */
+  /**
+   * The rate limits of a subscription. Default: as on Azure, 25 reads a second and 250 at once, 10 writes a second and
+   * 200 at once.
+   */
   readonly throttle?: { readonly reads?: TokenRate; readonly writes?: TokenRate } | undefined
   /** Makes requests fail. It can be replaced while it runs. */
   readonly faults?: Faults | undefined
@@ -71,15 +74,15 @@ export interface EmulatedAzure {
   readonly requests: readonly ArmRequest[]
   /** How many tokens were asked for. */
   readonly tokenRequests: number
-  /** Executions that were started, in order, those that the engine has lost included. */
+  /** Executions that were started, in order, including those that the engine has lost. */
   readonly executions: readonly Execution[]
   /** A job, whose template may be replaced. */
   job(name: string): EmulatedJob
-  /** A token for Azure Resource Manager, or another resource. */
+  /** Issues a token for Azure Resource Manager, or another resource. */
   token(resource?: string): string
-  /** Whether a token was given for a resource and is still good: for other services that are played beside it. */
+  /** Whether a token was issued for a resource and is still valid, for other services that the test emulates. */
   admits(token: string, resource: string): boolean
-  /** Has requests fail; undefined: no more. */
+  /** Makes requests fail; undefined: stops that. */
   fail(faults: Faults | undefined): void
   /** Ends every execution and frees everything. */
   close(): Promise<void>

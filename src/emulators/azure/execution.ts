@@ -29,7 +29,7 @@ export class Execution {
   code: number | undefined
   /** The engine has lost it: it is neither listed nor found. */
   vanished = false
-  /** The engine goes on saying what it says now, whatever happens. */
+  /** The engine keeps reporting its current state, whatever happens. */
   frozen = false
   readonly #host: ExecutionHost
   #process: ChildProcess | undefined
@@ -59,7 +59,7 @@ export class Execution {
     return this.template.containers[0]?.env?.find(it => it.name === name)?.value
   }
 
-  /** Has its process run. */
+  /** Starts its process. */
   run(): void {
     if (this.status !== 'Processing') return
     if (this.vanished) {
@@ -84,7 +84,7 @@ export class Execution {
     this.#process?.kill(signal)
   }
 
-  /** Has the engine lose it, as if it had never been started, or was deleted. */
+  /** Makes the engine lose it, as if it had never been started or was deleted. */
   vanish(): void {
     this.vanished = true
     this.kill()
@@ -157,7 +157,7 @@ export class Execution {
     this.#timers.push(setTimeout(act, ms).unref())
   }
 
-  /** As an answer describes it. */
+  /** Its description in a response. */
   resource(jobId: string): object {
     return {
       id: `${jobId}/executions/${this.name}`,

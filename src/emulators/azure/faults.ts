@@ -1,9 +1,9 @@
-/** What can be made to go wrong, request by request. */
+/** The faults that can be injected, request by request. */
 
-/** What a request asks for. */
+/** The kinds of requests. */
 export type ArmRequestKind = 'job' | 'start' | 'executions' | 'execution' | 'stop' | 'poll' | 'unknown'
 
-/** One request as it came. */
+/** One request as it was received. */
 export interface ArmRequest {
   readonly kind: ArmRequestKind
   /** When it came, in milliseconds by the monotonic clock of this process. */
@@ -13,17 +13,20 @@ export interface ArmRequest {
   readonly url: string
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   readonly body: string
-  /** The operation that a start is for, where its environment says. */
+  /** The operation of a start, if its environment names one. */
   readonly operationId: string | undefined
   /** How it was answered: a status; 0 where the connection was cut or left without an answer. */
   status: number
 }
 
-/** How the server departs from what is right. */
+/** The fault of a response. */
 export interface Fault {
-  /** How often it acts. Default: not at all where `answer` is given, else once. Not at all and no `answer`: it only says that it has. */
+  /**
+   * How often the request takes effect. Default: never if `answer` is given, else once. Never and without `answer`: the
+   * response only claims that it took effect.
+   */
   readonly acts?: 0 | 1 | 2
-  /** What it answers instead: a cut connection, nothing at all, or a status. */
+  /** The answer instead: a cut connection, no answer, or a status. */
   readonly answer?:
     | 'cut'
     | 'silence'

@@ -25,16 +25,16 @@ export interface EmulatedTemplate {
   readonly volumes?: readonly object[]
 }
 
-/** What an emulated job is made of. */
+/** The definition of an emulated job. */
 export interface EmulatedJobInit {
   readonly name: string
-  /** What the image runs: a program and its arguments. `node` is the Node that runs the emulator. */
+  /** The command of the image: a program and its arguments. `node` is the Node that runs the emulator. */
   readonly command: readonly string[]
   /** The environment of its container. */
   readonly env?: Readonly<Record<string, string>>
-  /** What `secretRef` in the environment refers to. */
+  /** The secrets for `secretRef` in the environment. */
   readonly secrets?: Readonly<Record<string, string>>
-  /** Where it runs. Default: the working directory of the emulator. */
+  /** Its working directory. Default: that of the emulator. */
   readonly cwd?: string
   /** Seconds after which a replica is ended. Default 1800. */
   readonly replicaTimeout?: number

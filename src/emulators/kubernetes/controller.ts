@@ -1,4 +1,4 @@
-/** The Job controller and the kubelet in one: makes a Job's pod, and says of the Job what became of it. */
+/** The Job controller and the kubelet in one: makes a Job's pod, and updates the status of the Job. */
 import type { JobCollection } from './collection.ts'
 import { now } from './job-admission.ts'
 import type { Condition, FailureRule, Job, JobStatus } from './objects.ts'
@@ -29,15 +29,15 @@ const OVERDUE: End = {
 /** The first pause before a failed pod is replaced, in seconds. It doubles. */
 const BACKOFF_SECONDS = 10
 
-/** What a controller works with. */
+/** What a controller needs. */
 export interface ControllerOptions {
   readonly jobs: JobCollection
-  readonly cluster: Cluster & { /** Whether nothing is said of Jobs. */ readonly frozen: boolean }
+  readonly cluster: Cluster & { /** Whether the status of Jobs is frozen. */ readonly frozen: boolean }
   /** Called when there is neither the Job nor a pod of it any more. */
   readonly onGone: () => void
 }
 
-/** Looks after one Job, from its creation until it and its pod are gone. */
+/** Controls one Job, from its creation until it and its pod are deleted. */
 export class JobController {
   readonly job: Job
   readonly #options: ControllerOptions
@@ -45,7 +45,7 @@ export class JobController {
   #pods = 0
   #end: End | undefined
   #deleted = false
-  /** What is to be said of it. */
+  /** The status of the Job. */
   #unsaid: Partial<JobStatus> = {}
   readonly #timers = new Set<NodeJS.Timeout>()
 
@@ -74,7 +74,7 @@ export class JobController {
     this.#pod?.start()
   }
 
-  /** Says what was kept back while the controller was frozen. */
+  /** Publishes the changes that were held back while the controller was frozen. */
   thaw(): void {
     if (Object.keys(this.#unsaid).length > 0) this.#write({})
   }

@@ -43,7 +43,7 @@ export interface KubernetesEmulatorOptions {
   readonly configMaps?: Values | undefined
   /** How many Jobs a namespace may have, as a ResourceQuota says it. Default: any number. */
   readonly quota?: number | undefined
-  /** How long a second of deadlines, grace periods and TTLs lasts. Default 1 s. */
+  /** How long one second of deadlines, grace periods and TTLs takes. Default 1 s. */
   readonly secondDuration?: Duration | undefined
   /** Default: any that is free. */
   readonly port?: number | undefined
@@ -110,7 +110,7 @@ export class KubernetesEmulator {
     return this.#server.url
   }
 
-  /** What has been asked for. Requests that go on, as watches do, come last. */
+  /** The requests so far. Open ones, such as watches, come last. */
   get requests(): readonly RecordedRequest[] {
     return this.#server.requests
   }
@@ -161,7 +161,7 @@ export class KubernetesEmulator {
     })
   }
 
-  /** Has the next requests fail. */
+  /** Makes the next requests fail. */
   fail(fault: KubernetesFault): void {
     this.#server.faults.add(fault)
   }
@@ -171,7 +171,7 @@ export class KubernetesEmulator {
     this.#server.faults.clear()
   }
 
-  /** Makes an image one that can be pulled: pods that wait for it start. */
+  /** Adds an image, so that it can be pulled: pods that wait for it start. */
   provide(name: string, image: Image): void {
     this.#images.set(name, image)
     for (const controller of this.#controllers.values()) controller.retry()
@@ -187,12 +187,12 @@ export class KubernetesEmulator {
     return this.#named(name)?.pod?.pid
   }
 
-  /** Sends a signal to a Job's process, as the kernel does that has run out of memory. */
+  /** Sends a signal to a Job's process, as the kernel does when it is out of memory. */
   kill(name: string, signal: NodeJS.Signals = 'SIGKILL'): void {
     this.#named(name)?.pod?.kill(signal)
   }
 
-  /** Jobs say nothing new from now on, as when no controller runs: the API tells what is no longer so. */
+  /** The status of Jobs does not change any more, as when no controller runs: the API reports an outdated state. */
   freeze(): void {
     this.#cluster.frozen = true
   }
@@ -279,7 +279,7 @@ export class KubernetesEmulator {
       kind: 'JobList',
       apiVersion: 'batch/v1',
       metadata: { resourceVersion: String(version), ...more },
-      // Within a list, items do not say what they are.
+      // Items of a list have no `kind` and `apiVersion`.
       items: items.map(({ apiVersion: _, kind: __, ...item }) => item),
     }
   }

@@ -12,7 +12,7 @@ export interface Image {
   readonly workingDir?: string
 }
 
-/** What pods find in their cluster. */
+/** The parts of the cluster that pods use. */
 export interface Cluster {
   readonly images: ReadonlyMap<string, Image>
   /** Secrets and ConfigMaps: name to key to value. */
@@ -49,7 +49,7 @@ export class Pod {
     return this.#process?.pid
   }
 
-  /** Starts it, where its image and all that it is given can be had; else it stays pending, and may be started later. */
+  /** Starts it if its image and its environment are available; otherwise it stays pending, and may be started later. */
   start(): void {
     const [container] = this.#job.spec.template.spec.containers
     const image = this.#cluster.images.get(container?.image ?? '')
@@ -82,7 +82,7 @@ export class Pod {
     this.#timer = setTimeout(() => this.kill('SIGKILL'), grace * this.#cluster.secondMs)
   }
 
-  /** Sends a signal, as one does who ends it behind the API's back. */
+  /** Sends a signal without the API, as a crash does. */
   kill(signal: NodeJS.Signals): void {
     this.#process?.kill(signal)
   }
@@ -104,7 +104,7 @@ export class Pod {
     }
   }
 
-  /** Undefined where a part of it is missing. */
+  /** Undefined if a part of it is missing. */
   #environment(container: Container, image: Image): Record<string, string> | undefined {
     const env: Record<string, string> = { PATH: process.env.PATH ?? '', HOSTNAME: this.name, ...image.env }
     for (const { name, value = '', valueFrom } of container.env ?? []) {
@@ -115,7 +115,7 @@ export class Pod {
     return env
   }
 
-  /** Null where it is missing and need not be there. */
+  /** Null if it is missing and optional. */
   #valueOf({ fieldRef, secretKeyRef, configMapKeyRef }: ValueSource): string | null | undefined {
     if (fieldRef !== undefined) return this.#fieldOf(fieldRef.fieldPath)
     const ref = secretKeyRef ?? configMapKeyRef

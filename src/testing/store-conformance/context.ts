@@ -27,9 +27,9 @@ export interface StoreMaker {
   readonly loseInput?: (id: string) => Promise<void>
 }
 
-/** How a stranger, such as someone at a database's prompt, holds what a store's writes need. */
+/** How another program, such as a database shell, locks records that a store must write. */
 export interface StoreHolds {
-  /** Holds the record of an operation, in the store that was opened last, until the returned function is called. */
+  /** Locks the record of an operation, in the store that was opened last, until the returned function is called. */
   readonly record: (id: string) => Promise<() => Promise<void>>
   /** Begins a transaction that `acceptWithin` takes. */
   readonly begin: () => Promise<{ readonly transaction: unknown; readonly end: (by: TransactionEnd) => Promise<void> }>
@@ -37,7 +37,7 @@ export interface StoreHolds {
 
 export type TransactionEnd = 'COMMIT' | 'ROLLBACK'
 
-/** The type of the operations that tests submit unless they say another. */
+/** The type of the operations that tests submit by default. */
 export const TYPE = 'orders'
 export const HOLDER = 'host/1/a'
 export const LEASE_MS = 30_000
@@ -47,7 +47,7 @@ export const DAY = 24 * HOUR
 /** A problem such as a handler reports. */
 export const OUT_OF_STOCK = problem('operation-failed', 'No “äpples” left.', { remaining: 0, places: ['a', 'b'] })
 
-/** What a handler threw, in strings that no column may change. */
+/** An error of a handler, with strings that a store must not change. */
 export const THROWN: AttemptError = {
   name: 'TypeError',
   message: 'boom “ü” \u0000 \ud800',
@@ -109,7 +109,7 @@ export class StoreTest {
     return store
   }
 
-  /** Closes the store and goes on with another one on its data. */
+  /** Closes the store and continues with another one on its data. */
   async restart(): Promise<void> {
     await this.#store.close()
     this.#store = await this.another()
@@ -174,7 +174,7 @@ export class StoreTest {
     return await this.claimOne(id)
   }
 
-  /** Accepts an operation, runs it and ends it so. */
+  /** Accepts an operation, runs it and ends it with this outcome. */
   async end(outcome: Outcome, parts: Partial<Submission> = {}): Promise<Operation> {
     return await this.finish(await this.run(parts), outcome)
   }
@@ -225,8 +225,8 @@ export const OUTCOMES = {
 } as const satisfies Record<string, Outcome>
 
 /**
- * Resolves at a hint that fits and finds what it is waited for. To be called before what causes
- * it. A hint may be about something earlier: then there is another one, or this waits forever.
+ * Resolves at a matching hint after which the expected change can be read. Call it before the change. A hint may be
+ * about an earlier change: then another hint must follow, or this waits forever.
  */
 export function hintThatFinds(
   store: Store,

@@ -6,7 +6,10 @@ import { idsOf, LEASE_MS, leaseOf, OUTCOMES, type StoreTest, type StoreTests, ty
 
 const HELD = { kind: 'held', cancelRequested: false }
 
-/** For stores in which a stranger can hold a record, or an idempotency key: no one waits for it but those who want the same. */
+/**
+ * For stores in which another program can lock a record or an idempotency key: only writes of the same record or key
+ * wait for it.
+ */
 export const holdTests: StoreTests = {
   name: 'what someone else holds',
   tests: {
@@ -147,7 +150,7 @@ async function runMany(test: StoreTest, count: number): Promise<[Operation, ...O
   return [first, ...rest]
 }
 
-/** One of many writes of a moment meets a held record: it alone is still under way when the others are done. */
+/** One of many simultaneous writes meets a locked record: only that one is still pending when the others are done. */
 async function assertOthersPass(
   test: StoreTest,
   write: (at: { readonly store: Store }, operation: Operation) => Promise<unknown>,

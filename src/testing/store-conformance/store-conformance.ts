@@ -31,7 +31,7 @@ export interface TestFunctions {
   readonly it: (name: string, body: () => Promise<void>) => unknown
 }
 
-/** A test that a store is known not to pass. */
+/** A test that a store does not pass, with the reason. */
 export interface ConformanceSkip {
   /** The test's whole name. */
   readonly test: string
@@ -45,13 +45,16 @@ export interface StoreConformanceOptions {
   /** Opens an empty store on the clock. Called once for each test; the suite closes it. */
   readonly open: (clock: ManualClock) => Promise<Store>
   /**
-   * Opens one more store on the data of the one that `open` gave last, as another process would.
-   * Without it, what can only be seen from two of them is left out.
+   * Opens one more store on the data of the one that `open` gave last, as another process would. Without it, tests that
+   * need two stores are left out.
    */
   readonly reopen?: (clock: ManualClock) => Promise<Store>
-  /** Holds records as a stranger would. Without it, what others then may lose is left out. */
+  /** Locks records, as another program would. Without it, the tests of locked records are left out. */
   readonly hold?: StoreHolds
-  /** Removes the input of an operation from the store that was opened last, as a damaged disk would. Without it, that is left out. */
+  /**
+   * Removes the input of an operation from the store that was opened last, as a damaged disk would. Without it, these
+   * tests are left out.
+   */
   readonly loseInput?: (id: string) => Promise<void>
   /** Deviations; each test must be one of the suite. */
   readonly skip?: readonly ConformanceSkip[]
