@@ -1,4 +1,4 @@
-/** Builds the console: `console/src` to `dist/console`, static files whose names hold a digest of what they say. */
+/** Builds the console: `console/src` to `dist/console`, static files whose names hold a digest of their content. */
 import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -8,7 +8,7 @@ import { readSources } from './source.ts'
 import { root } from './tools.ts'
 
 const ENTRIES = ['servers/fastify.ts', 'stores/sqlite/sqlite.ts', 'stores/sqlite/writer-thread.ts']
-/** How the paths of what is left out begin. */
+/** The beginnings of the paths that are left out. */
 const LEFT_OUT = [
   // What describes, observes or notifies.
   ['openapi/', 'observability/', 'webhooks/', 'http/description', 'http/deliveries', 'http/attempts', 'http/monitor'],

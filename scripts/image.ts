@@ -60,7 +60,7 @@ function test([orders = '', project = '']: readonly string[]): number {
   return node('node_modules/vitest/vitest.mjs', 'run', ...config, ...process.argv.slice(2))
 }
 
-/** What the tests need of an image: where its files are, and how it is run. */
+/** The parts of an image that the tests need: its files, and its command. */
 function describe(container: string, { name }: Image) {
   const { OCIv1 } = JSON.parse(read('inspect', '--type', 'image', name)) as { OCIv1: { config: object } }
   return { root: read('mount', container), config: OCIv1.config }

@@ -1,6 +1,6 @@
 /**
- * `node scripts/measures.ts`: counts what makes src pleasant or tiring to read. Each number is printed with its limit, and
- * the script fails where a limit is not met. Tests, scripts and examples are not counted.
+ * `node scripts/measures.ts`: measures how easy src is to read. Each number is printed with its limit, and the script
+ * fails where a limit is not met. Tests, scripts and examples are not counted.
  */
 import { readFileSync } from 'node:fs'
 import { FLOORS, MAX_FILE_LINES, MAX_FUNCTION_LINES, room } from './rules.ts'

@@ -48,7 +48,7 @@ function exported(): string[] {
   )
 }
 
-/** What most programs load, and what loads in one file as well as in many. */
+/** Modules that most programs load, and that can be bundled. */
 const BUNDLED = new Set([
   '@opentelemetry/api',
   'croner',
@@ -114,7 +114,7 @@ export async function bundlePrograms(): Promise<string> {
     sourcesContent: false,
     write: false,
   })
-  // What is imported when needed is an entry as well.
+  // A dynamically imported module is an entry, too.
   const entries = Object.values(metafile.outputs).flatMap<Entry>(({ entryPoint = '', exports }) =>
     files.includes(entryPoint) ? [[entryPoint, exports.join(',')]] : [],
   )
@@ -145,7 +145,7 @@ function removeOld(folder: string): void {
   if (Date.now() - statSync(folder).mtimeMs > DAY_MS) rmSync(folder, { recursive: true, force: true })
 }
 
-/** Has a process, or a thread, take what is in each entry from the bundle. The entries keep their URLs. */
+/** Makes a process or a thread load each entry from the bundle. The entries keep their URLs. */
 function hookOf(entries: readonly Entry[]): string {
   return `const { registerHooks } = require('node:module')
 const { pathToFileURL } = require('node:url')

@@ -9,8 +9,8 @@ interface Totals {
 /**
  * Ends a run with one plain line, `N passed, N failed, N skipped`, for programs to read.
  *
- * What fails outside a test (a file that does not load, a hook of a suite, an unhandled rejection)
- * counts as one failure each, so that the line never says `0 failed` about a run that failed.
+ * Each failure outside a test (a file that does not load, a hook of a suite, an unhandled rejection) counts as one, so
+ * that the line never says `0 failed` about a run that failed.
  */
 export default class TotalsReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandledErrors: readonly unknown[]): void {

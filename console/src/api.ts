@@ -5,7 +5,7 @@ import type { Problem, Session } from './wire.ts'
 const ADMIN = new URL('../admin/', document.baseURI)
 const CREDENTIALS = 'waybill.authorization'
 
-/** What the server refused, or that it did not answer. */
+/** A refusal of the server, or no answer. */
 export class Refusal extends Error {
   override readonly name = 'Refusal'
   readonly problem: Problem
@@ -15,7 +15,7 @@ export class Refusal extends Error {
     this.problem = problem
   }
 
-  /** Whether no answer came, or one of something before the server. */
+  /** Whether there was no answer, or only one from a proxy. */
   get isAway(): boolean {
     return this.problem.status === 0 || [502, 503, 504].includes(this.problem.status)
   }
@@ -25,7 +25,7 @@ const AWAY: Problem = { type: 'about:blank', title: 'The server does not answer'
 
 /** The session, once it is known. */
 export const session = signal<Session | undefined>(undefined)
-/** Whether the server wants to know who it is. */
+/** Whether the server requires authentication. */
 export const isSignedOut = signal(false)
 /** How far the clock of the server is ahead of this one, in milliseconds. */
 export const clockSkew = signal(0)
@@ -64,7 +64,7 @@ export async function openSession(): Promise<void> {
   isSignedOut.value = false
 }
 
-/** Takes what is sent as a bearer token until the tab is closed. */
+/** Keeps the bearer token until the tab is closed. */
 export async function signIn(token: string): Promise<void> {
   sessionStorage.setItem(CREDENTIALS, `Bearer ${token}`)
   await openSession()
@@ -104,7 +104,7 @@ async function problemOf(response: Response): Promise<Problem> {
   }
 }
 
-/** The header counts whole seconds: less than two of them say nothing. */
+/** The header counts whole seconds, so a difference below two seconds means nothing. */
 function readClock(response: Response): void {
   const ahead = Date.parse(response.headers.get('date') ?? '') - Date.now()
   if (!Number.isNaN(ahead)) clockSkew.value = Math.abs(ahead) < 2000 ? 0 : ahead

@@ -107,7 +107,10 @@ function Connection() {
   )
 }
 
-/** For APIs whose operators are known by a token. Where the browser itself asks, nobody comes here. */
+/**
+ * Asks for a token, for APIs that identify operators by one. It is not shown if the browser itself asks for
+ * credentials.
+ */
 function SignIn() {
   const token = useSignal('')
   const problem = useSignal('')

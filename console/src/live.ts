@@ -1,4 +1,7 @@
-/** Keeps what is shown current: the stream of hints, and reads that follow it at a pace the server can bear. */
+/**
+ * Keeps the view up to date: a stream of hints, and reads that follow the hints at a pace that does not overload the
+ * server.
+ */
 import { signal, useSignal, useSignalEffect } from '@preact/signals'
 import { useCallback, useEffect, useRef } from 'preact/hooks'
 import { get, isSignedOut, openEvents, openSession, Refusal, session } from './api.ts'
@@ -9,13 +12,13 @@ export const connection = signal<'opening' | 'live' | 'away'>('opening')
 export const hints = signal(0)
 
 const RETRY_MS = [500, 1000, 2000, 5000]
-/** Where no stream can be had, and as a backstop: hints may be lost. */
+/** The interval of reads without a stream, and in case that hints are lost. */
 const POLL_MS = 10_000
 /** A read may take at most this share of the time. */
 const READ_SHARE = 10
 const MIN_PACE_MS = 750
 
-/** Holds the stream of hints open for as long as the page is. */
+/** Keeps the stream of hints open while the page is open. */
 export async function stayConnected(): Promise<void> {
   for (let failures = 0; ; ) {
     try {
@@ -59,7 +62,7 @@ function pause(ms: number): Promise<void> {
   return new Promise(resolve => setTimeout(resolve, ms))
 }
 
-/** What was read last, and how the last read ended. */
+/** The data of the last read, and its outcome. */
 export interface Live<T> {
   readonly data: T | undefined
   readonly refusal: Refusal | undefined
@@ -69,7 +72,7 @@ export interface Live<T> {
 
 /**
  * Reads a path, and again after hints: not sooner than ten times as long as the last read took, and only while the page
- * is seen. What was read stays until the next answer, so that nothing jumps.
+ * is visible. The old data stays until the next answer, so that the layout does not jump.
  *
  * @param path undefined to read nothing
  */

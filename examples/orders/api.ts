@@ -14,7 +14,7 @@ const RUN_CURE = `Check what WAYBILL_RUN=${RUN} needs`
 const STORE_CURE = `Check WAYBILL_STORE, which is ${redactUrl(STORE)}`
 const ADDRESS_CURE = `Set HOST and PORT to an address that is free, not ${HOST} and ${PORT}`
 
-/** Who does the work is all that differs. */
+/** The ways to run differ only in who does the work. */
 const work = {
   children: { worker: { handlers, concurrency: CONCURRENCY } },
   inline: { worker: { handlers, concurrency: CONCURRENCY, run: 'inline' } },
@@ -24,7 +24,7 @@ const work = {
       claimTimeout: '10s',
     },
   },
-  // Their clients are large: nobody else loads them.
+  // Their clients are large, so they are loaded only when needed.
   'container-apps': RUN === 'container-apps' ? await import('./container-apps.ts').catch(explain(RUN_CURE)) : {},
   'storage-queue': RUN === 'storage-queue' ? await import('./storage-queue.ts').catch(explain(RUN_CURE)) : {},
   kubernetes: RUN === 'kubernetes' ? await import('./kubernetes.ts').catch(explain(RUN_CURE)) : {},

@@ -7,7 +7,7 @@ import { PROCESSING_MS } from './settings.ts'
 /** An order of more pieces than this is packed only when a person has approved it: on the page, or an agent's user. */
 const APPROVE_ABOVE = 1500
 
-/** The work on one order. As in the article, it is only simulated: it waits for a while, and tells how far it is. */
+/** The work on one order. As in the article, it is only simulated: it waits for a while, and reports its progress. */
 export default handler(orders, async (order, job) => {
   const pieces = order.items.reduce((sum, { quantity }) => sum + quantity, 0)
   if (pieces > APPROVE_ABOVE) {

@@ -44,7 +44,7 @@ export function Status({ status, label = status }: { readonly status: string; re
   )
 }
 
-/** The status of an operation, with what is special about it. */
+/** The status of an operation, with remarks. */
 export function OperationStatus({ operation }: { readonly operation: OperationView }) {
   const { status, cancelRequested, purged, waits } = operation
   const isStopping = cancelRequested && status === 'running'
@@ -60,7 +60,7 @@ export function IdLink({ id }: { readonly id: string }) {
   )
 }
 
-/** How far it is, where the handler says so. */
+/** The progress, if the handler reports it. */
 export function Progress({ operation: { progress, status } }: { readonly operation: OperationView }) {
   if (progress === null || status !== 'running') return null
   const { fraction, message } = progress
@@ -188,7 +188,7 @@ export function Section({
   )
 }
 
-/** What is said where there is nothing to show. */
+/** The text for an empty view. */
 export function Empty({ children }: { readonly children: ComponentChildren }) {
   return <p class="empty">{children}</p>
 }

@@ -37,7 +37,7 @@ export function Dialog({
 interface Question {
   readonly title: string
   readonly text: string
-  /** What the button says that goes on. */
+  /** The label of the button that confirms. */
   readonly verb: string
   readonly answer: (isYes: boolean) => void
 }

@@ -1,4 +1,4 @@
-/** What the console says of what was just done, for a moment. */
+/** Short messages about the last action. */
 import { signal } from '@preact/signals'
 import { Refusal } from '../api.ts'
 
@@ -22,7 +22,7 @@ export function notify(text: string, isProblem = false): void {
   )
 }
 
-/** Does something, and says what came of it. */
+/** Does something, and shows the outcome. */
 export async function perform(work: () => Promise<unknown>, done: string): Promise<boolean> {
   try {
     await work()

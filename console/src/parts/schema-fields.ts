@@ -34,7 +34,7 @@ const YES_NO: readonly Choice[] = [
   { label: 'No', value: false },
 ]
 
-/** The fields; undefined for a schema that needs more than some simple ones. */
+/** The fields; undefined for a schema that is too complex for a form. */
 export function fieldsOf(schema: Schema | undefined): readonly Field[] | undefined {
   if (schema === undefined) return undefined
   const { properties, required } = schema
@@ -50,7 +50,7 @@ export function fieldsOf(schema: Schema | undefined): readonly Field[] | undefin
   return known.length === fields.length && known.length > 0 ? known : undefined
 }
 
-/** The value that a form says. What is left empty is left out. */
+/** The value of a form. Empty fields are left out. */
 export function readValue(fields: readonly Field[], data: FormData): unknown {
   const values = fields.map(field => [field.member, readField(field, `${data.get(field.id) ?? ''}`)] as const)
   const [first] = values

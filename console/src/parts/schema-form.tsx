@@ -6,7 +6,7 @@ import { type Field, fieldsOf, readValue, type Schema } from './schema-fields.ts
 
 interface Props {
   readonly schema: Schema | undefined
-  /** What the button says that sends the value. */
+  /** The label of the button that sends the value. */
   readonly verb: string
   readonly isBusy: boolean
   readonly onSubmit: (value: unknown) => void

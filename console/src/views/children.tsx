@@ -71,7 +71,7 @@ export function Children({ operation }: { readonly operation: OperationDetail })
   )
 }
 
-/** What is looked for first: what went wrong, or else what is still to come. */
+/** The state to show first: the failed ones, or else the unfinished ones. */
 function firstOf({ failed, unfinished }: Counts): ChildState {
   if (failed > 0) return 'failed'
   return unfinished > 0 ? 'unfinished' : 'completed'
@@ -94,14 +94,14 @@ interface Page<Item> {
   readonly next?: string | undefined
 }
 
-/** A list that begins live, and goes on by a button. */
+/** A list whose first page is live; a button loads more. */
 function List<P extends Page<{ readonly id: string }>>({
   path,
   count: expected,
   row: Row,
 }: {
   readonly path: string
-  /** How many there are: their room is kept until they come. */
+  /** How many there are, to reserve their space until they are loaded. */
   readonly count: number
   readonly row: (props: { readonly child: P['items'][number] }) => preact.JSX.Element
 }) {

@@ -78,7 +78,7 @@ const WAITS_FOR = {
   children: 'waits for children:',
 } as const
 
-/** What there is to say of it in some words. */
+/** A short remark on the operation. */
 function Note({ operation }: { readonly operation: OperationView }) {
   const { status, error, runAt, retriedBy, waits } = operation
   if (retriedBy !== null) {

@@ -1,4 +1,4 @@
-/** The list of operations: pages that follow each other, and a head that is kept current. */
+/** The list of operations: consecutive pages, with a first page that is kept up to date. */
 import { useSignal, useSignalEffect } from '@preact/signals'
 import { useCallback, useEffect, useRef } from 'preact/hooks'
 import { get, Refusal } from '../api.ts'
@@ -10,15 +10,15 @@ const MAX_PAGE = 500
 /** A read may take at most this share of the time. */
 const READ_SHARE = 10
 const MIN_PACE_MS = 750
-/** Pages without an operation that are read one after the other, before a person is asked to go on. */
+/** How many empty pages are read in a row before the user must confirm to continue. */
 const MAX_EMPTY_PAGES = 20
 
 export interface List {
   readonly items: readonly OperationView[]
-  /** Newer operations that are not shown, so that nothing moves under the eyes of who has scrolled. */
+  /** Newer operations that are not shown yet, so that the list does not move after scrolling. */
   readonly newer: number
   readonly next: string | undefined
-  /** How many operations were looked at. */
+  /** How many operations were read. */
   readonly scanned: number
   readonly state: 'loading' | 'ready' | 'paused'
   readonly refusal: Refusal | undefined
@@ -117,7 +117,7 @@ function append(now: List, { items, next, scanned }: OperatorPage): List {
   return { ...now, items: [...now.items, ...added], next, scanned: now.scanned + scanned }
 }
 
-/** The newest page instead of what was known of its range: what no longer fits the filter is not in it. */
+/** Replaces the range of the newest page: operations that no longer match the filter disappear. */
 function withHead(now: List, { items, next, scanned }: OperatorPage, isAtTop: boolean): List {
   const end = next === undefined ? undefined : (items.at(-1)?.id ?? next)
   const older = end === undefined ? [] : now.items.filter(({ id }) => id < end)

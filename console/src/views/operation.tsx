@@ -1,4 +1,4 @@
-/** One operation: how it went, what it said, and what can be done with it. */
+/** One operation: its history, its log, and the actions on it. */
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { isFinal } from '../../../src/model/protocol.ts'
@@ -188,7 +188,7 @@ function Actions({ operation, input, reload }: HeadProps) {
   )
 }
 
-/** What did not complete; of a batch, whose items did not. */
+/** Whether it did not complete; for a batch, whether items did not. */
 function mayRetry(operation: OperationDetail): boolean {
   const { status, children } = operation
   if (status !== 'completed') return true
@@ -243,7 +243,7 @@ function Payload(props: {
   )
 }
 
-/** How the steps begin that keep how a wait has ended. */
+/** The prefix of the steps that record how a wait has ended. */
 const WAIT_STEPS = waitStep('')
 
 function Steps({ steps }: Pick<OperationDetail, 'steps'>) {

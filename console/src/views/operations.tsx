@@ -65,10 +65,10 @@ function FilterField({ filter }: { readonly filter: string }) {
   const draft = useSignal(filter)
   const field = useRef<HTMLInputElement>(null)
   useEffect(() => {
-    // What is being typed leads, and the URL follows.
+    // The input field changes first, and the URL follows.
     if (document.activeElement !== field.current) draft.value = filter
   }, [filter])
-  // A term whose value is still to be typed is not wrong.
+  // A term whose value is not typed yet is not an error.
   const error = errorOf(draft.value.replace(/(?:^|\s)[A-Za-z]+:$/, ''))
   const apply = (text: string, replace: boolean) => {
     draft.value = text
@@ -146,7 +146,7 @@ function FilterField({ filter }: { readonly filter: string }) {
   )
 }
 
-/** What is wrong with the text of a filter. */
+/** The error in the text of a filter. */
 function errorOf(text: string): string | undefined {
   try {
     parseFilter(text)
@@ -264,7 +264,7 @@ function Rows(props: {
   )
 }
 
-/** What is done with the selected operations: chosen, previewed, and then followed, as one bulk run. */
+/** The action on the selected operations: chosen, previewed, and then followed as one bulk run. */
 function OnSelection({
   selected,
   onEnd,
@@ -345,7 +345,7 @@ function End(props: {
   )
 }
 
-/** What a deletion means. */
+/** The consequences of a deletion. */
 export const DELETION = {
   text: 'Inputs, results, steps and logs go for good. Clients are answered with 410.',
   verb: 'Delete',

@@ -1,4 +1,4 @@
-/** The overview: how things are now, and how they went within a window of time. */
+/** The overview: the current state, and the statistics of a window of time. */
 import { useSignal } from '@preact/signals'
 import { count, depth, duration, percent } from '../format.ts'
 import { useLive } from '../live.ts'
@@ -59,7 +59,7 @@ export function Overview() {
   )
 }
 
-/** Takes the room of what will be there. */
+/** A placeholder of the same size as the content. */
 function Skeleton() {
   return (
     <div aria-busy="true">

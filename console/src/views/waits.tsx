@@ -11,7 +11,7 @@ import type { OperationDetail, Problem } from '../wire.ts'
 
 type Wait = OperationDetail['waits'][number]
 
-/** What a person can do something about comes first. */
+/** Waits that a person can answer come first. */
 const ORDER: readonly Wait['kind'][] = ['input', 'event', 'children', 'time']
 
 const KINDS: Readonly<Record<Wait['kind'], readonly [name: string, icon: IconName]>> = {

@@ -3,12 +3,12 @@ const SHOWN = 20
 const EVERY_MS = 2000
 
 const $ = id => document.getElementById(id)
-/** What is shown of each order, and as of when, by its id. */
+/** The card of each order and its version, by id. */
 const shown = new Map()
 
 void turn()
 
-/** Looks again and again, and not while nobody sees it. */
+/** Refreshes at intervals, but only while the page is visible. */
 async function turn() {
   if (!document.hidden) await refresh()
   setTimeout(turn, EVERY_MS)
@@ -21,7 +21,7 @@ async function refresh() {
     keepOnly(items)
     $('none').hidden = items.length > 0
     $('trouble').hidden = true
-    // Only what is new is moved, so that nobody loses the place.
+    // Only new cards are moved, so that the reading position is kept.
     cards.forEach((card, index) => {
       if ($('orders').children[index] !== card) $('orders').insertBefore(card, $('orders').children[index] ?? null)
     })

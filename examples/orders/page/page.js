@@ -69,7 +69,7 @@ function onAccepted(url) {
 function onStatusPoll({ response, retryAfter, status, document: { progress, queuePosition, cancelRequested, waits } }) {
   const question = waits?.find(({ kind }) => kind === 'input')
   showQuestion(question)
-  // The end is told by the wait itself, with the result.
+  // The wait itself reports the end, with the result.
   if (retryAfter > 0) addLine(status, `retrying in ${seconds(retryAfter)}`, response.url)
   showStatus(status, progress?.fraction)
   const place = queuePosition > 1 ? `${WORDS.pending}: number ${queuePosition} in the queue` : WORDS[status]
@@ -147,11 +147,11 @@ function showEnd(status, result, error) {
   $('result').hidden = !result
   $('result').textContent = result ? JSON.stringify(result, null, 2) : ''
   showProblem($('failure'), error && (error.problem ?? { title: error.message }))
-  // What is gone for good is not worth asking for again.
+  // A deleted order is not requested again.
   if (error?.code === 'gone') sessionStorage.removeItem(KEPT)
 }
 
-/** What is wrong with the order, in one place and beside each field that is meant. */
+/** Shows the errors of the order in one place and beside each field. */
 function showRefusal(problem) {
   for (const input of $('form').querySelectorAll('[aria-invalid]')) {
     input.removeAttribute('aria-invalid')
@@ -162,7 +162,7 @@ function showRefusal(problem) {
   $('form').querySelector('[aria-invalid]')?.focus()
 }
 
-/** Ties a field to what is wrong with it. */
+/** Connects a field with its error. */
 function describe(input, id) {
   if (!input) return
   const others = input.getAttribute('aria-describedby')
