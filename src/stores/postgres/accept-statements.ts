@@ -32,7 +32,7 @@ export function accepts(schema: string, operations: string, channel: string) {
       SELECT ${SUBMITTED_COLUMNS.map(column => `g.${column}`).join(', ')}, c.now, c.now,
         CASE WHEN g.delay > 0 THEN c.now + g.delay END, c.now + g.delay + g.start_within,
         c.now + g.delay + g.end_within`
-  // In the order of the keys: two processes that insert the same ones wait for each other in one direction only.
+  // Inserts in the order of the keys, so that two processes that insert the same keys cannot deadlock.
   const insertFrom = (source: string) => `
     accepted AS (
       ${insertOperations} FROM clock c CROSS JOIN ${source} g
@@ -42,7 +42,8 @@ export function accepts(schema: string, operations: string, channel: string) {
       INSERT INTO ${schema}.payloads (id, kind, body)
       SELECT g.id, 0, g.input FROM ${source} g WHERE g.id = ANY (ARRAY (SELECT id FROM accepted)))`
   return {
-    // For submissions that nothing but a known id can refuse, which makes it fail: most of each is given once for all.
+    // For submissions that only a known id can refuse; then the statement fails. Values that all of them share are sent
+    // once.
     acceptPlain: `
       WITH ${tellingClock(channel, '$2')},
       given AS MATERIALIZED (
@@ -52,24 +53,25 @@ export function accepts(schema: string, operations: string, channel: string) {
       inputs AS (INSERT INTO ${schema}.payloads (id, kind, body) SELECT g.id, 0, g.input FROM given g)
       SELECT now FROM clock`,
     accept: accept(tellingClock(channel, '$3'), keyIsFree(schema)),
-    // In the caller's transaction a limit on waiting would outlast the statement.
+    // Without a lock timeout: in the caller's transaction it would outlast the statement.
     acceptWithin: accept(CLOCK, keyIsTaken(schema)),
-    // For submissions with limits, and others of their batch.
+    // For submissions with limits, and for the others of the same batch.
     acceptLimited: acceptLimited(IMPATIENT_CLOCK, keyIsFree(schema)),
     limitedWithin: acceptLimited(CLOCK, keyIsTaken(schema)),
-    // After the statement that accepts, in the same transaction.
+    // Runs after the statement that accepts, in the same transaction.
     acceptSteps: `
       INSERT INTO ${schema}.steps (id, name, value)
       SELECT g.id, g.name, g.value FROM json_to_recordset($1::json) AS g (id uuid, name text, value text)
       WHERE g.id = ANY (ARRAY (SELECT o.id FROM ${operations} o WHERE o.id = g.id))
       ON CONFLICT DO NOTHING`,
-    // Before the statement that counts, in the same transaction: a statement sees nothing that was committed after its
-    // begin. The locks are taken in one order, so that two never wait for each other.
+    // Runs before the statement that counts, in the same transaction, since a statement sees nothing that was committed
+    // after it began. The locks are taken in one order, so that two transactions cannot deadlock.
     lockScopes: `
       SELECT pg_advisory_xact_lock(scope) FROM (
         SELECT DISTINCT hashtextextended(name, 0) AS scope FROM json_array_elements_text($1::json) AS name
         ORDER BY scope) AS scopes WHERE set_config('lock_timeout', '${LOCK_WAIT}', true) IS NOT NULL`,
-    // Whose keys, or else whose ids, are known: asked after the insert, in a snapshot that sees what was in its way.
+    // Finds the operations whose keys, or else whose ids, are known. It runs after the insert, so that its snapshot
+    // sees the rows that conflicted.
     known: `
       SELECT a.place, o.* FROM (
         SELECT place, id, type, owner, key FROM json_to_recordset($1::json)
@@ -92,7 +94,8 @@ function commonOnes(first: number): string {
 
 /**
  * Whether no open transaction of a caller has submitted under the key of `g`. A batch asks, since its insert would wait
- * for that transaction. It keeps nothing: a lock of each key until the commit would fill the server's table of locks.
+ * for that transaction. The batch itself keeps no locks: one for each key until the commit would fill the lock table of
+ * the server.
  */
 function keyIsFree(schema: string): string {
   const key = keyLock(schema)
@@ -105,16 +108,16 @@ function keyIsTaken(schema: string): string {
   return `CASE WHEN g.idempotency_key IS NULL THEN true ELSE pg_advisory_xact_lock(${keyLock(schema)}) IS NOT NULL END`
 }
 
-/** Two keys of one number would only wait for each other. */
+/** The number of the lock of a key. If two keys have the same number, one only waits for the other. */
 function keyLock(schema: string): string {
   const scope = `'${schema.replaceAll("'", "''")}'`
   return `hashtextextended(concat_ws(chr(1), 'key', ${scope}, g.type, g.owner, g.idempotency_key), 0)`
 }
 
 /**
- * Finds which of the given submissions keep their limits, in the order of their places. Those whose key or id is known
- * take no place, and of equal keys the first one alone does. The first limit is held before the second is counted, so
- * that what the one refuses takes no place of the other. Each count ends at its limit.
+ * Finds which of the given submissions keep their limits, in the order of their places. Submissions whose key or id is
+ * known do not count, and of equal keys only the first one counts. The first limit is applied before the second is
+ * counted, so that submissions that the first one refuses do not count toward the second. Each count ends at its limit.
  */
 function withinLimits(operations: string): string {
   return `

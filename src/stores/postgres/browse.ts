@@ -1,4 +1,4 @@
-/** Looks through the operations of all owners, a bounded number of them at a time. */
+/** Searches the operations of all owners. Each call reads a bounded number of them. */
 import type { Operation } from '../../model/operation.ts'
 import { STATUSES } from '../../model/protocol.ts'
 import { decided, fitsQuery, idBounds, isFiltered, partText, tagText } from '../browsing.ts'
@@ -61,10 +61,10 @@ function pageOf(read: readonly Operation[], query: BrowseQuery): BrowsePage {
 
 type AddValue = (given: unknown, type: string) => string
 
-/** Where the operations are looked for: all of them by their ids, or those that an index has together. */
+/** How the operations are read: all of them by id, or those that an index has together. */
 function lookedAt(operations: string, query: BrowseQuery, bounds: string, value: AddValue): string {
   const { type, owner, status, holder } = query
-  // Materialized, so that no plan reads all operations in the order of their ids.
+  // Materialized, so that the planner cannot choose to read all operations in the order of their ids.
   if (status === 'running' || (status === undefined && holder !== undefined)) {
     return `SELECT id FROM (SELECT id FROM ${operations} WHERE status = 1 OFFSET 0) AS running WHERE ${bounds}`
   }
@@ -90,7 +90,7 @@ function conditionsOf(schema: string, query: BrowseQuery, value: AddValue): stri
   given(type, it => `o.type = ${it}`)
   given(owner, it => `o.owner = ${it}`)
   given(status && STATUSES.indexOf(status), it => `o.status = ${it}`, 'smallint')
-  // The text of the member: whether it is the problem's own is seen once it is read.
+  // Searches for the text of the member. Whether it is the code of the problem itself is checked after the read.
   given(problem && `"code":${JSON.stringify(problem)}`, it => `position(${it} IN o.error) > 0`)
   given(createdAfter, it => `o.created_at >= ${it}`, 'bigint')
   given(createdBefore, it => `o.created_at < ${it}`, 'bigint')

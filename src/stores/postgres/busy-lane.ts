@@ -1,15 +1,15 @@
 /**
  * Writes that a batch has skipped because another transaction holds their rows. They are tried again together, and
- * skipped again as long as the rows are held, so neither the batches nor each other waits for them.
+ * skipped again while the rows are locked. So neither the batches nor other retries wait for them.
  */
 import type { BatchResult } from '../../util/batcher.ts'
 
-/** The answer for an item that was skipped: nothing of it is written. */
+/** The answer for an item that was skipped: no part of it is written. */
 export const BUSY: unique symbol = Symbol('busy')
 
-/** How long an item is tried, in milliseconds. */
+/** How long an item is retried, in milliseconds. */
 const PATIENCE_MS = 1000
-/** On a slow machine the time may be over before there was a chance. */
+/** The fewest tries, since on a slow machine the time may be over before a fair number of them. */
 const LEAST_TRIES = 5
 /** The longest pause between two tries, in milliseconds. */
 const LONGEST_PAUSE_MS = 50
@@ -35,7 +35,7 @@ interface Waiting<Item, Result> {
 
 export class BusyLane<Item, Result> {
   readonly #options: BusyLaneOptions<Item, Result>
-  /** Those of one key in the order in which they came. */
+  /** The waiting items by key, in the order in which they came. */
   readonly #waiting = new Map<string, Waiting<Item, Result>[]>()
   #running: Promise<void> | undefined
   #pauseMs = 0
@@ -44,7 +44,10 @@ export class BusyLane<Item, Result> {
     this.#options = options
   }
 
-  /** Whether an item of the same key waits here. What comes after it must wait here too, or it would overtake. */
+  /**
+   * Whether an item of the same key waits here. A later item of the key must wait here too, or it would be written
+   * first.
+   */
   holds(item: Item): boolean {
     return this.#waiting.size > 0 && this.#waiting.has(this.#options.key(item))
   }
@@ -58,7 +61,7 @@ export class BusyLane<Item, Result> {
       const before = this.#waiting.get(key)
       if (before === undefined) {
         this.#waiting.set(key, [waiting])
-        // Most rows are held for the length of a statement.
+        // Most rows are locked only for the duration of a statement.
         this.#pauseMs = 0
       } else before.push(waiting)
       this.#running ??= this.#run()
@@ -98,7 +101,7 @@ export class BusyLane<Item, Result> {
     else waiting.resolve(answer.value)
   }
 
-  /** Behind the other keys, so that each has its turn however many there are. */
+  /** Puts an item back behind the other keys, so that each key gets its turn. */
   #putBack({ item }: Waiting<Item, Result>): void {
     const key = this.#options.key(item)
     const group = this.#waiting.get(key)

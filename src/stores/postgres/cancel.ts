@@ -1,17 +1,21 @@
-/** Asks a server to end the statement of a connection, by the protocol's own request. A pooler passes it on. */
+/**
+ * Asks a server to end the statement of a connection, by a cancel request of the PostgreSQL protocol. Poolers forward
+ * it.
+ */
 import { connect } from 'node:net'
 import type { PostgresClient } from './pool.ts'
 
 /** The code of a cancel request (PostgreSQL documentation, Message Formats). */
 const CANCEL_REQUEST = 80_877_102
-/** Who cannot be reached by then has no use for it any more, in milliseconds. */
+/** How long the request may take, in milliseconds. A later one would be useless. */
 const PATIENCE_MS = 5000
 
 /**
- * Sends the request, as far as the connection says where to. It may come too late, or not at all, and nobody is told.
+ * Sends the request, if the connection contains the address. It may arrive too late or not at all, without an error.
  *
- * It is not encrypted, as in the other clients of PostgreSQL: it carries a key that says nothing but this, and is of no
- * use once the connection is closed. So close it, also because a late request would end the connection's next statement.
+ * It is not encrypted, as in the other clients of PostgreSQL: it carries a key that serves only this purpose, and is
+ * useless once the connection is closed. So close the connection, also because a late request would end its next
+ * statement.
  */
 export function cancelStatement({ host, port, processID, secretKey }: PostgresClient): void {
   if (!host || !port || typeof processID !== 'number' || typeof secretKey !== 'number') return

@@ -1,4 +1,4 @@
-/** Takes operations out of the queue: for attempts, or to start executions for them. */
+/** Takes operations from the queue, for attempts or in order to start executions. */
 import type { Operation } from '../../model/operation.ts'
 import type { Row } from './pool.ts'
 import type { StatementName } from './statements.ts'
@@ -6,7 +6,7 @@ import type { StatementName } from './statements.ts'
 /** Options of {@link Claims}. */
 export interface ClaimsOptions {
   readonly run: (name: StatementName, values: unknown[]) => Promise<Row[]>
-  /** Stands in for the server's clock; null for that one. */
+  /** A clock that replaces the server's; null: the server's clock is used. */
   readonly now: () => number | null
   /** Whether outcomes are written at the end of this turn of the event loop. */
   readonly outcomesCome: () => boolean
@@ -21,8 +21,8 @@ export interface JoiningClaim {
 }
 
 /**
- * Where a claim looks while all that it finds is locked by others: most of them claim too, and are done with the head
- * of the queue by the second look. Then it goes on behind, as far as 100,000 operations.
+ * Where a claim looks while others have locked everything that it finds. Most of them are claims too, and have finished
+ * with the head of the queue by the second look. Then it looks further back, through up to 100,000 operations.
  */
 const WINDOWS: readonly number[] = [0, ...Array(50).keys()]
 
@@ -37,7 +37,7 @@ export class Claims {
   /**
    * Takes what is ready. Claims come in any order: see {@link inOrder}.
    *
-   * @param limit how many in all; the further values are those that the statement has after it
+   * @param limit how many in all; the other values are the parameters of the statement after it
    */
   async take(
     name: 'claim' | 'launch',
@@ -54,12 +54,15 @@ export class Claims {
     return await this.#lookOn('claimAll', 'claimBehind', given)
   }
 
-  /** The claim that is to be sent with the outcomes that are written now, if there is one. */
+  /** The claim that is sent together with the outcomes that are written now, if there is one. */
   joining(): JoiningClaim | undefined {
     return this.#joining.shift()
   }
 
-  /** Looks at all that is ready, also at what has become due; and behind it, as long as others hold all that was seen. */
+  /**
+   * Looks at all ready operations, including those that have become due. While others have locked all that it found, it
+   * looks further back.
+   */
   async #lookOn(name: StatementName, behind: StatementName, given: readonly unknown[]): Promise<Row[]> {
     const { run } = this.#options
     for (const skipped of WINDOWS) {
@@ -69,11 +72,11 @@ export class Claims {
     return []
   }
 
-  /** With the outcomes that are written at the end of this turn, so that both take one commit. */
+  /** Claims together with the outcomes that are written at the end of this turn, so that both need one commit. */
   async #withOutcomes(given: unknown[]): Promise<Row[]> {
     const claim = { given, ...Promise.withResolvers<Row[]>() }
     this.#joining.push(claim)
-    // There may be no such batch any more.
+    // If there is no such batch after all, the claim is sent alone.
     setImmediate(() => {
       if (!this.#joining.includes(claim)) return
       this.#joining.splice(this.#joining.indexOf(claim), 1)
@@ -83,7 +86,7 @@ export class Claims {
   }
 }
 
-/** What a statement has left in the queue: `due`, `held`, or null; the last column of its first row says so. */
+/** What a statement has missed in the queue: `due`, `held` or null. The last column of its first row contains it. */
 function missedBy(rows: readonly Row[]): unknown {
   return rows[0]?.at(-1)
 }
@@ -92,7 +95,7 @@ function takenBy(rows: readonly Row[]): Row[] {
   return rows.filter(([id]) => id !== null)
 }
 
-/** Sorts what was claimed: types as they were asked for, then priorities, then ids. */
+/** Sorts claimed operations: by type in the order of the request, then by priority, then by id. */
 export function inOrder<Claimed extends { readonly operation: Operation }>(
   claimed: readonly Claimed[],
   types: readonly { readonly type: string }[],

@@ -1,14 +1,14 @@
-/** Changes that complete attempts: most of all changes, which have statements of their own. */
+/** Changes that complete attempts. They are the most frequent changes, and have statements of their own. */
 import type { Change, Operation } from '../../model/operation.ts'
 import { isId } from './rows.ts'
 
-/** A change that is asked for. */
+/** A requested change. */
 export interface ChangeItem {
   readonly id: string
   readonly change: Change
 }
 
-/** The changes that complete an attempt and are the only ones of their operations. */
+/** The changes that complete an attempt, if they are the only change of their operation. */
 export function completionsAmong(items: readonly ChangeItem[]): ReadonlySet<ChangeItem> {
   const seen = new Set<string>()
   const repeated = new Set<string>()
@@ -23,7 +23,7 @@ function isCompletion(change: Change): boolean {
   return change.kind === 'finish' && change.outcome.kind === 'completed'
 }
 
-/** What a statement is given for completions. */
+/** The parameters of a statement for completions. */
 export function completionRows(items: readonly ChangeItem[]) {
   return items
     .filter(({ id }) => isId(id))
@@ -34,7 +34,7 @@ export function completionRows(items: readonly ChangeItem[]) {
     })
 }
 
-/** Whether the attempt that a change ends is the one that runs. */
+/** Whether the attempt that a change ends is the running one. */
 export function isUnderWay(operation: Operation | undefined, change: Change): boolean {
   return operation?.status === 'running' && change.kind === 'finish' && operation.attempt === change.attempt
 }

@@ -1,6 +1,6 @@
 /**
- * The one way to the server: each statement takes a connection out of the pool, has a limit of
- * time, and gives the connection back, or away where it can no longer be trusted.
+ * All statements go through this file. Each takes a connection from the pool, has a time limit, and returns the
+ * connection, or closes it if it can no longer be trusted.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cancelStatement } from './cancel.ts'
@@ -20,16 +20,16 @@ export const BEGIN: Statement = { name: '', text: 'BEGIN' }
 export const COMMIT: Statement = { name: '', text: 'COMMIT' }
 export const ROLLBACK: Statement = { name: '', text: 'ROLLBACK' }
 
-/** Sends one statement, and gives its rows. */
+/** Sends one statement, and returns its rows. */
 export async function send(to: PostgresQueryable, { text }: Statement, values: unknown[]): Promise<Row[]> {
   const { rows } = await to.query({ text, values, rowMode: 'array' })
   return rows
 }
 
-/** The part of the time for a call that is kept for asking the server to end a statement, and for its answer to that. */
+/** The part of the time limit of a call that is reserved for a cancel request and the answer to it. */
 const CANCEL_PART = 0.1
 
-/** Whether a connection leads to a standby, and whether it may not write for that or another reason. */
+/** Selects whether a connection leads to a standby, and whether its transactions are read-only. */
 const ROLE_TEXT = `SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'`
 
 const STANDBY = 'The PostgreSQL server is a standby, which may lag and takes no writes: connect to the primary.'
@@ -42,7 +42,7 @@ const LONGEST_PAUSE_MS = 500
 /** Connections of a pool. */
 export class Connections {
   readonly #pool: PostgresPool
-  /** How long what is asked for may take, in milliseconds, until the server is asked to end it. */
+  /** How long a call may take, in milliseconds, until the server is asked to end it. */
   readonly limitMs: number
   readonly #cancelMs: number
   /** When a connection last answered, by the monotonic clock. */
@@ -51,7 +51,7 @@ export class Connections {
   #suspectBefore = 0
   /** When a connection was last seen to lead to a primary, by the monotonic clock. */
   readonly #seenPrimary = new WeakMap<PostgresClient, number>()
-  /** Connections that were not seen to lead to a primary since then are looked at before they are used again. */
+  /** Connections that were not seen to lead to a primary since then are checked before they are used again. */
   #doubtBefore = 0
   /** Where statements are prepared. */
   #growth: TableGrowth | undefined
@@ -65,7 +65,7 @@ export class Connections {
   /** From now on a lost connection does not end the process, whether it is in use or idle. */
   guard(): void {
     this.#pool.on('error', ignore)
-    // At once: a server that stops may have said so before the waiting caller gets the connection.
+    // The guard is added at once: a server that stops may send its error before the waiting caller gets the connection.
     this.#pool.on('connect', guardClient)
   }
 
@@ -84,7 +84,7 @@ export class Connections {
     this.#growth = growth
   }
 
-  /** Until when what is asked for now is to be done, by the monotonic clock. */
+  /** The time by which a call that begins now must end, by the monotonic clock. */
   deadline(): number {
     return performance.now() + this.limitMs
   }
@@ -108,8 +108,8 @@ export class Connections {
   }
 
   /**
-   * Runs statements in one transaction and one round trip, without preparing them: each sees what was committed before
-   * it began. Their parameters become literals.
+   * Runs statements in one transaction and one round trip, without preparing them: each statement sees what was
+   * committed before it began. Their parameters become literals.
    *
    * @returns the rows of the last one
    */
@@ -121,9 +121,9 @@ export class Connections {
   }
 
   /**
-   * Has a connection for as long as the work takes.
+   * Gives a connection to some work, for as long as it takes.
    *
-   * @param until when the work is to be done; default {@link deadline}. Then the server is asked to end it
+   * @param until when the work must be done; after that the server is asked to end it. Default {@link deadline}
    */
   async use<T>(work: (client: PostgresClient) => Promise<T>, until: number = this.deadline()): Promise<T> {
     const client = await this.take(until)
@@ -145,7 +145,7 @@ export class Connections {
     }
   }
 
-  /** Nothing is done in the server that nobody waits for any more. Its last answer counts, whichever it is. */
+  /** Ends a statement for which nobody waits any longer. The last answer of the server counts, whichever it is. */
   async #end<T>(client: PostgresClient, working: Promise<T>, began: number): Promise<T> {
     cancelStatement(client)
     try {
@@ -170,8 +170,9 @@ export class Connections {
   }
 
   /**
-   * Whether a connection leads to a primary; asked of each new one, and of all others once writes have failed. One that
-   * was used before may lead to a server that is not the primary any more: it is replaced, and the address decides.
+   * Whether a connection leads to a primary. Each new connection is checked, and after failed writes all others too. An
+   * older connection may lead to a server that is no longer the primary: it is replaced by a new connection to the same
+   * address.
    *
    * @throws where a new connection leads to a standby
    */
@@ -199,12 +200,12 @@ export class Connections {
     if (!destroy) client.off('error', ignore)
   }
 
-  /** A connection was found dead: those that have not answered since may be as dead, without knowing. */
+  /** Called when a connection was found dead: connections that have not answered since may be dead too. */
   suspect(since: number): void {
     this.#suspectBefore = Math.max(this.#suspectBefore, since)
   }
 
-  /** Where the server has no connection left, one is waited for: others give theirs back. */
+  /** Connects. If the server has no connection left, it waits until others return theirs. */
   async #connect(until: number): Promise<PostgresClient> {
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       try {
@@ -221,7 +222,7 @@ export class Connections {
     try {
       return await before(until, connecting)
     } catch (error) {
-      // What comes too late is given back unused: nothing is done that no one waits for any more.
+      // A connection that arrives too late is returned unused, since nobody waits for it any longer.
       connecting.then(
         client => client.release(),
         () => {},
@@ -244,28 +245,28 @@ export function sqlState(error: unknown): string | undefined {
 }
 
 /**
- * Whether an error is about the server or the way to it, and not about a statement: a connection was lost (class 08), a
- * transaction may not write (25006), the server shuts down, has crashed or is starting (57P01 to 57P03).
+ * Whether an error is about the server or the connection, and not about a statement: a connection was lost (class 08),
+ * a transaction may not write (25006), the server shuts down, has crashed or is starting (57P01 to 57P03).
  */
 function isOfServer(state: string): boolean {
   return state.startsWith('08') || state === '25006' || /^57P0[123]$/.test(state)
 }
 
 /**
- * Whether a statement was not run because the session has other prepared statements than this connection has made, as
- * behind a pooler, or after a `DEALLOCATE ALL` of the program.
+ * Whether a statement was not run because the session does not have the statements that this connection has prepared,
+ * such as behind a pooler, or after a `DEALLOCATE ALL` of the program.
  */
 function isUnprepared(error: unknown): boolean {
   const state = sqlState(error)
   return state === '26000' || state === '42P05'
 }
 
-/** Classes of errors that one row of many can be the cause of: its data, a constraint, a lock, its size. */
+/** Classes of errors that a single row of a batch can cause: by its data, a constraint, a lock or its size. */
 const OF_ONE_ROW = ['21', '22', '23', '40', '54', '55', 'P0']
 
 /** Whether the same statement with fewer rows may succeed. */
 export function isOfOneRow(error: unknown): boolean {
-  // What JSON cannot say, or no string can hold, never reached the server.
+  // A value that JSON cannot represent, or that is too long for a string, never reached the server.
   if (error instanceof TypeError || error instanceof RangeError) return true
   const state = sqlState(error)
   return state !== undefined && OF_ONE_ROW.includes(state.slice(0, 2))

@@ -1,11 +1,11 @@
-/** Moments up to which an answer is of use, by the monotonic clock. */
+/** Deadlines for answers, by the monotonic clock. */
 
 /** An answer did not come in time. */
 export class LateError extends Error {
   override readonly name = 'LateError'
 }
 
-/** Settles as the promise does, or rejects with a {@link LateError} at the time. Every statement passes here. */
+/** Settles as the promise does, or rejects with a {@link LateError} at the deadline. Every statement uses it. */
 export function before<T>(until: number, promise: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const late = () => reject(new LateError('PostgreSQL did not answer in time.'))

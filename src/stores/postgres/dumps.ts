@@ -1,4 +1,4 @@
-/** What operators ask for: to look through all operations, and to move them whole from one store to another. */
+/** For operators: searches all operations, and moves whole operations from one store to another. */
 import { type BrowsePage, type BrowseQuery, type Dump, LOG_LIMIT, type LogLine, type RecordedError } from '../store.ts'
 import { browse } from './browse.ts'
 import { BEGIN, COMMIT, type Connections, ROLLBACK, type Statement, send } from './connections.ts'
@@ -118,12 +118,12 @@ function toDump(row: Row): Dump {
   }
 }
 
-/** The driver reads JSON, unless a process has set it not to. */
+/** The driver parses JSON, unless the program has configured it otherwise. */
 function fromJson<T>(value: unknown): T[] {
   return (typeof value === 'string' ? JSON.parse(value) : (value ?? [])) as T[]
 }
 
-/** @throws {TypeError} it names what PostgreSQL cannot hold */
+/** @throws {TypeError} the message names the value that PostgreSQL cannot store */
 function checkDump({ operation, input, output, steps }: Dump): void {
   if (!isId(operation.id))
     throw new TypeError(`"${operation.id}" is not an id that PostgreSQL accepts: a UUID in lower case.`)

@@ -1,10 +1,13 @@
-/** The rights of other users on the tables: PostgreSQL gives them to the user who makes the tables, and to nobody else. */
+/**
+ * Grants rights on the tables to other users. Without a grant, PostgreSQL gives them only to the user who creates the
+ * tables.
+ */
 import { type Connections, sqlState } from './connections.ts'
 import { quoteName } from './names.ts'
 import type { PostgresClient, Row } from './pool.ts'
 import { quoteSchema } from './schema.ts'
 
-/** Names in PostgreSQL have 63 bytes; the server cuts what is longer without a word. */
+/** Names in PostgreSQL have 63 bytes; the server cuts longer ones without an error. */
 const LONGEST_ROLE = 63
 const INSUFFICIENT_PRIVILEGE = '42501'
 const UNDEFINED_OBJECT = '42704'
@@ -29,8 +32,8 @@ export function checkRoles(option: string, roles: readonly string[]): readonly s
 }
 
 /**
- * The SQL that lets roles work with the tables of a schema, those of later migrations by the same user too. It may
- * run any number of times.
+ * The SQL that lets roles use the tables of a schema, including tables of later migrations by the same user. It can be
+ * run more than once.
  *
  * @example
  * console.log(grantPlan('waybill', ['jobs']))
@@ -53,9 +56,9 @@ export function grantPlan(schema: string, roles: readonly string[]): string {
 }
 
 /**
- * Grants what roles lack. Where they lack nothing, nothing is changed, and any user may call it.
+ * Grants the rights that roles lack. If they lack none, nothing is changed, and any user may call it.
  *
- * @throws when a role does not exist, or this user may not grant; the message names role and cure
+ * @throws when a role does not exist, or this user may not grant; the message names the role and the cure
  */
 export async function grantTo(connections: Connections, schema: string, roles: readonly string[]): Promise<void> {
   for (const role of roles) await connections.use(client => grantToRole(client, schema, role))

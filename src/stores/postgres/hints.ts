@@ -1,8 +1,11 @@
-/** What notifications say: hints for other processes, written short, since PostgreSQL takes less than 8,000 bytes in each. */
+/**
+ * The content of notifications: hints for other processes. It is short, since PostgreSQL accepts less than 8,000 bytes
+ * in each.
+ */
 import type { Hint } from '../store.ts'
 import { isId } from './rows.ts'
 
-/** The kinds of hints that name something: a type, an operation, or what was looked for. */
+/** The kinds of hints that contain a name: of a type, an operation, or a look. */
 const KINDS = ['ready', 'changed', 'cancel', 'ended', 'idle'] as const
 type Kind = (typeof KINDS)[number]
 
@@ -16,12 +19,12 @@ export interface Message extends Readonly<Partial<Record<Kind, readonly string[]
   readonly echo?: number
 }
 
-/** Bytes of a payload, at most; PostgreSQL takes up to 7,999. */
+/** The most bytes of a payload; PostgreSQL accepts up to 7,999. */
 const MOST_BYTES = 7900
 /** With more ids than this, the message says only that something changed. */
 const MOST_IDS = 10_000
 
-/** What a message that cannot be read stands for. */
+/** Used instead of a message that cannot be read. */
 const UNREADABLE: Message = { from: '', much: true }
 
 const MEMBERS: Readonly<Record<keyof Message, (value: unknown) => boolean>> = {
@@ -104,7 +107,7 @@ export class Hints {
     else if (hint.kind === 'ready') this.#names.ready.add(hint.type)
     else if (hint.kind === 'idle') this.#names.idle.add(hint.look)
     else this.#names[hint.kind].add(hint.id)
-    // Its reader reads the operation once, for the hint that says more.
+    // The receiver reads the operation once, so the more specific hint replaces `changed`.
     if (hint.kind === 'ended' || hint.kind === 'cancel') this.#names.changed.delete(hint.id)
   }
 

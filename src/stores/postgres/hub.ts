@@ -55,9 +55,9 @@ export class Hub {
   }
 
   /**
-   * Resolves when notifications arrive, or it is known that they do not.
+   * Resolves when notifications arrive, or when it is clear that they do not.
    *
-   * @param session whether connections keep their sessions; without that nothing can be listened to
+   * @param session whether connections keep their sessions; otherwise LISTEN does not work
    */
   async start(session: boolean): Promise<void> {
     const { notifications } = this.#options
@@ -69,28 +69,28 @@ export class Hub {
     return this.#listeners.add(listener)
   }
 
-  /** Tells everyone, here at once. */
+  /** Sends a hint to all processes. Listeners of this process get it at once. */
   tell(hint: Hint): void {
     this.#listeners.send(hint)
     if (this.#options.notifications) this.#notifier.tell(hint)
   }
 
-  /** Tells everyone of an operation that was written: what has changed, and whether it is ready. */
+  /** Sends the hints about an operation that was written: what has changed, and whether it is ready. */
   tellOf(operation: Operation): void {
     for (const hint of changeHints(operation)) this.tell(hint)
     if (isReady(operation)) this.tell({ kind: 'ready', type: operation.type })
   }
 
-  /** Tells other processes that a look found nothing, where there are any. */
+  /** Notifies other processes, if there are any, that a look found nothing. */
   tellIdle(look: string): void {
     if (this.#options.notifications === true && this.#listener.hasCompany) this.#notifier.tell({ kind: 'idle', look })
   }
 
   /**
-   * Writes, and tells everyone then.
+   * Writes, and then sends hints to all processes.
    *
-   * @param hints what everyone is told where the write is done, also where it changes less than that
-   * @param write is given what its statement is to send to other processes; null for nothing
+   * @param hints the hints that are sent after the write, even if it changed less than they say
+   * @param write receives the payloads that its statement must send to other processes; null for none
    */
   async tellWith<T>(hints: readonly Hint[], write: (payloads: readonly string[] | null) => Promise<T>): Promise<T> {
     const result = await (this.#options.notifications ? this.#notifier.tellWith(hints, write) : write(null))
@@ -107,7 +107,7 @@ export class Hub {
   }
 }
 
-/** Whether a worker may claim an operation as it is. */
+/** Whether a worker may claim an operation in its present state. */
 export function isReady({ status, runAt }: Operation): boolean {
   return status === 'pending' && runAt === null
 }

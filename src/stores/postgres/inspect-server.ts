@@ -1,20 +1,23 @@
-/** What kind of server, and what kind of connection to it, a pool leads to. */
+/** Finds out to what kind of server, and by what kind of connection, a pool leads. */
 import type { Connections } from './connections.ts'
 import type { PostgresClient } from './pool.ts'
 
-/** The oldest PostgreSQL that this is tested with. */
+/** The oldest version of PostgreSQL with which Waybill is tested. */
 const OLDEST = 14
 
 /** What {@link inspectServer} has found. */
 export interface ServerFacts {
-  /** Whether a connection keeps its session: not behind a pooler, which may give each transaction to another server process. */
+  /**
+   * Whether a connection keeps its session. Behind a pooler it does not, since each transaction may run in another
+   * server process.
+   */
   readonly session: boolean
 }
 
 /**
  * Looks at the server.
  *
- * @throws when it is too old
+ * @throws if the server is too old
  */
 export async function inspectServer(connections: Connections): Promise<ServerFacts> {
   const text = `SELECT current_setting('server_version_num')::int, pg_backend_pid(), current_setting('server_version')`
@@ -24,13 +27,16 @@ export async function inspectServer(connections: Connections): Promise<ServerFac
     if (Number(number) < OLDEST * 10_000) {
       throw new Error(`The PostgreSQL server has version ${version}; Waybill needs ${OLDEST} or newer.`)
     }
-    // A pooler makes up a process of its own for each client.
+    // A pooler invents a process id for each client.
     return client.processID === Number(pid)
   })
   return { session: isDirect || (await keepsSessions(connections)) }
 }
 
-/** A pooler gives a server process to another client as soon as a transaction ends. By luck it may not, so it is tried a few times. */
+/**
+ * A pooler gives a server process to another client as soon as a transaction ends. This may not happen in a single try,
+ * so it is tried several times.
+ */
 const ROUNDS = 3
 
 async function keepsSessions(connections: Connections): Promise<boolean> {
@@ -43,7 +49,10 @@ async function keepsSessions(connections: Connections): Promise<boolean> {
   )
 }
 
-/** Whether the second connection is given the server process that the first one had, or the first one another one meanwhile. */
+/**
+ * Whether the second connection gets the server process that the first one had, or the first one has got another
+ * process meanwhile.
+ */
 async function shareServers(first: PostgresClient, second: PostgresClient): Promise<boolean> {
   const pid = await pidOf(first)
   await second.query({ text: 'BEGIN', values: [], rowMode: 'array' })

@@ -1,22 +1,28 @@
-/** Batches that are written one after the other, or beside one that takes long; in halves when one row of them is refused, and never too large. */
+/**
+ * Writes batches one after the other. While a batch takes long, another one is written in parallel. If a row is
+ * refused, the batch is written in halves. Batches are never too large.
+ */
 import type { Submission } from '../../model/submission.ts'
 import { Batcher, type BatchResult } from '../../util/batcher.ts'
 import { BUSY, BusyLane } from './busy-lane.ts'
 import { isOfOneRow, sqlState } from './connections.ts'
 
-/** A batch that is under way for this long, in milliseconds, delays only what must come after it. Sooner, two at once would only make batches smaller. */
+/**
+ * After this time, in milliseconds, another batch may be written beside the one under way. Earlier, two at once would
+ * only make batches smaller.
+ */
 const SLOW_MS = 20
 /** How many may be under way at once. */
 const LANES = 2
-/** The most that one statement carries, in characters. */
+/** The most characters of one statement. */
 const MOST_CHARACTERS = 4_000_000
 
 const LOCK_NOT_AVAILABLE = '55P03'
 
 /**
- * Writes a batch; it is done whole or not at all, except for items whose rows others hold: those are skipped.
+ * Writes all of a batch or nothing, except for items whose rows others have locked: those are skipped.
  *
- * @param until when it is to be done, by the monotonic clock
+ * @param until when it must be done, by the monotonic clock
  */
 export type WriteBatch<Item, Result> = (
   items: readonly Item[],
@@ -26,13 +32,16 @@ export type WriteBatch<Item, Result> = (
 /** Options of {@link Lanes}. */
 export interface LanesOptions<Item, Result> {
   readonly write: WriteBatch<Item, Result>
-  /** How long an item may take, in milliseconds; half of it may pass before its batch is written. What waits longer is not written. */
+  /**
+   * How long an item may take, in milliseconds. If it waits for more than half of that before its batch is written, it
+   * is not written.
+   */
   readonly limitMs: number
   /** Items of one key are never written by two batches at once where {@link isTied} says so. */
   readonly key: (item: Item) => string
   /** Whether an item may not be written beside earlier ones of its key. Default: each is. */
   readonly isTied?: (item: Item) => boolean
-  /** About how many characters an item carries beside its fixed parts. */
+  /** About how many characters an item has besides its fixed parts. */
   readonly size?: (item: Item) => number
   /** How long a batch is under way until another may be written beside it, in milliseconds. Default 20. */
   readonly slowMs?: number
@@ -42,7 +51,7 @@ export interface LanesOptions<Item, Result> {
   readonly apart?: (items: readonly Item[]) => ReadonlySet<Item>
 }
 
-/** An item, and when its caller waits for it no more, by the monotonic clock. */
+/** An item, and until when its caller waits, by the monotonic clock. */
 interface Timed<Item> {
   readonly item: Item
   readonly until: number
@@ -108,7 +117,9 @@ export class Lanes<Item, Result> {
     }
   }
 
-  /** Writes what no one holds. The rest is answered later, and the batch does not wait for it. */
+  /**
+   * Writes the items whose rows nobody has locked. The others are answered later, and the batch does not wait for them.
+   */
   async #writeFree(items: readonly Timed<Item>[]): Promise<BatchResult<Result | Promise<Result>>[]> {
     const before = items.map(item => this.#answerUnwritten(item))
     const settled = (await this.#write(items.filter((_, index) => before[index] === undefined))).values()
@@ -170,7 +181,7 @@ async function writeInParts<Item, Result>(
   return settled
 }
 
-/** When one row is refused, the others go through without it: halves are tried until it stands alone. */
+/** If a row is refused, the others are written without it: the batch is halved until the row is alone. */
 async function writeInHalves<Item, Result>(
   items: readonly Item[],
   write: WriteWhole<Item, Result>,
@@ -183,7 +194,7 @@ async function writeInHalves<Item, Result>(
   }
 }
 
-/** A lock that was waited for without success would be waited for again in each smaller part: so each stands alone at once. */
+/** After a lock timeout, each half would wait for the lock again, so each item is tried alone at once. */
 function partsAfter<Item>(error: unknown, items: readonly Item[]): (readonly Item[])[] {
   if (sqlState(error) === LOCK_NOT_AVAILABLE) return items.map(item => [item])
   const middle = items.length >> 1

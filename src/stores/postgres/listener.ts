@@ -1,7 +1,7 @@
 /**
- * Receives the notifications of other processes, on a connection of its own. It checks again and again that they
- * arrive: a connection may be dead without either end knowing, and behind a pooler in transaction mode none ever
- * arrives. Meanwhile it reports at intervals that something may have changed, so that every listener looks.
+ * Receives the notifications of other processes, on a connection of its own. It checks regularly that they arrive: a
+ * connection may be dead without either end knowing, and behind a pooler in transaction mode none ever arrives.
+ * Meanwhile it reports at intervals that something may have changed, so that every listener looks.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PacedTask } from '../../util/paced-task.ts'
@@ -16,7 +16,7 @@ import type { PostgresClient, PostgresNotification } from './pool.ts'
 export interface ListenerOptions {
   readonly connections: Connections
   readonly channel: string
-  /** Who this is: what it has told itself is not news. */
+  /** The sender id of this process, whose own notifications are ignored. */
   readonly from: string
   /** Sends a payload to the channel, on another connection. */
   readonly send: (payloads: readonly string[]) => Promise<void>
@@ -27,7 +27,7 @@ export interface ListenerOptions {
   readonly warn: (message: string) => void
   /** How often it checks that notifications arrive. */
   readonly checkMs: number
-  /** How long it takes for an answer. */
+  /** How long it waits for an answer. */
   readonly patienceMs: number
   /** How often it reports a possible change while notifications do not arrive. */
   readonly pollMs: number
@@ -35,7 +35,7 @@ export interface ListenerOptions {
 
 /** The longest wait after a connection was lost. */
 const MAX_BACKOFF_MS = 5000
-/** How long until the next try with a server that does not allow LISTEN. */
+/** The time until the next try if notifications do not arrive, as behind a pooler. */
 const DEAF_RETRY_MS = 60_000
 
 /** Notifications that do not say what changed count as one within this time. */
@@ -44,7 +44,7 @@ const UNKNOWN_EVERY_MS = 100
 /** A connection that does not answer is closed after this. */
 const UNLISTEN_MS = 1000
 
-/** Nothing came back on a connection that otherwise answers. */
+/** Notifications do not arrive on a connection that otherwise answers. */
 class Deaf extends Error {}
 
 export class Listener {
@@ -60,7 +60,7 @@ export class Listener {
   /** When the last notification of another process came. */
   #heardAt = Number.NEGATIVE_INFINITY
   #echoed: (echo: number) => void = () => {}
-  /** At such a hint everyone looks at everything, and any role may send it in any number. */
+  /** Paces the hint `unknown`: it makes every listener read everything, and any role may send any number of them. */
   readonly #unknown = new PacedTask(() => this.#options.heard({ kind: 'unknown' }), { everyMs: UNKNOWN_EVERY_MS })
 
   constructor(options: ListenerOptions) {
@@ -72,7 +72,7 @@ export class Listener {
     return this.#hearing
   }
 
-  /** Whether other processes listen as well, as far as notifications of theirs have come. */
+  /** Whether other processes are there, as far as their notifications have arrived recently. */
   get hasCompany(): boolean {
     return this.#hearing && this.#hasHeardWithin(3 * this.#options.checkMs)
   }
@@ -82,15 +82,16 @@ export class Listener {
   }
 
   /**
-   * Does not listen, and only says at intervals that something may have changed. A `LISTEN` behind a pooler that shares
-   * its server connections would stay there, and have the server send to clients that never asked for it.
+   * Does not listen, but reports at intervals that something may have changed. Behind a pooler that shares server
+   * connections, a `LISTEN` would stay in the server session, and notifications would be sent to clients that did not
+   * request them.
    */
   poll({ warn }: { warn: boolean }): void {
     if (warn) this.#tellDeaf()
     this.#startPolling()
   }
 
-  /** Resolves when notifications arrive, or when it has found that they do not; it goes on trying then. */
+  /** Resolves when notifications arrive, or when it has found that they do not; then it keeps trying. */
   async start(): Promise<void> {
     this.#startPolling()
     this.#running = this.#run()
@@ -151,7 +152,7 @@ export class Listener {
       await this.#within(client.query({ text: `LISTEN ${quoteName(channel)}`, values: [], rowMode: 'array' }))
       this.#heardAt = Number.NEGATIVE_INFINITY
       for (;;) {
-        // What others have sent shows as well that notifications arrive here.
+        // A notification of another process proves as well that they arrive.
         if (!this.#hasHeardWithin(this.#options.checkMs)) await Promise.race([this.#check(), lost.promise])
         this.#nowHearing()
         this.#firstTried.resolve()
@@ -161,7 +162,7 @@ export class Listener {
     } finally {
       this.#hearing = false
       client.off('notification', onNotification)
-      // It may still listen, so no one else shall have it.
+      // The connection may still listen, so it is closed and not used for anything else.
       connections.giveBack(client, true)
     }
   }
@@ -183,7 +184,7 @@ export class Listener {
     await send([JSON.stringify({ from, echo })])
     const heard = await Promise.race([echoed.then(() => true), this.#sleep(this.#options.patienceMs).then(() => false)])
     if (heard || this.#stop.signal.aborted) return
-    // Another connection has answered, so the server is there: this one is dead, and others may be.
+    // Another connection has answered, so the server works: this connection is dead, and others may be dead too.
     connections.suspect(began)
     throw new Deaf('No notification arrives.')
   }

@@ -1,13 +1,13 @@
 /**
- * Claims that failed without saying whether anything was claimed, as when the connection broke before the answer came.
- * What they have claimed would be held until its lease ends, and then count as lost: so the next claim of the same
- * holder gives it back first.
+ * Handles claims that failed without an answer, such as when the connection broke. What they may have claimed would be
+ * blocked until its lease ends, and then count as a lost attempt. So the next claim of the same holder hands it back
+ * first.
  */
 import type { Claim, Lease } from '../store.ts'
 
 /** Options of {@link LostClaims}. */
 export interface LostClaimsOptions {
-  /** The attempts of a holder that run and began after a time of the store's clock. */
+  /** Finds the running attempts of a holder that began after a time of the store's clock. */
   readonly find: (holder: string, after: number) => Promise<readonly Lease[]>
   /** Hands an attempt back. */
   readonly release: (lease: Lease) => Promise<unknown>
@@ -16,21 +16,21 @@ export interface LostClaimsOptions {
 interface Holder {
   /** When the newest attempt that it knows began, by the store's clock. It knows nothing of newer ones. */
   newest: number
-  /** A claim of its has failed. */
+  /** Whether a claim of the holder has failed. */
   failed: boolean
   underWay: number
 }
 
 export class LostClaims {
   readonly #options: LostClaimsOptions
-  /** A process has one or two of them. */
+  /** The holders by name; a process has one or two. */
   readonly #holders = new Map<string, Holder>()
 
   constructor(options: LostClaimsOptions) {
     this.#options = options
   }
 
-  /** Claims for a holder, after what an earlier claim of it has lost was given back. */
+  /** Claims for a holder. First hands back what an earlier failed claim of it had claimed. */
   async claim(name: string, claim: () => Promise<Claim[]>): Promise<Claim[]> {
     const holder = this.#holder(name)
     await this.#release(name, holder)
@@ -47,7 +47,7 @@ export class LostClaims {
     }
   }
 
-  /** Gives back what is left, for holders that claim no more. */
+  /** Hands back what is left, for holders that make no further claims. */
   async releaseAll(): Promise<void> {
     for (const [name, holder] of this.#holders) await this.#release(name, holder)
   }
@@ -58,7 +58,7 @@ export class LostClaims {
     return holder
   }
 
-  /** Not while another claim of it is under way: what that one has claimed is not lost. */
+  /** Does nothing while another claim of the holder is under way: what that one has claimed is not lost. */
   async #release(name: string, holder: Holder): Promise<void> {
     if (!holder.failed || holder.underWay > 0) return
     const leases = await this.#options.find(name, holder.newest)

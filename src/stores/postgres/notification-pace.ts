@@ -1,23 +1,27 @@
 /**
  * How often a process notifies. Each notification wakes every process that listens, so the cost for the server grows
- * with the notifications and with the processes; the pause between two of one process grows with that cost.
+ * with the number of notifications and of processes. The pause between two notifications of a process grows with that
+ * cost.
  */
 
-/** The shortest pause, in milliseconds: what comes within it is sent together. */
+/** The shortest pause, in milliseconds. Hints within a pause are sent together. */
 const SHORTEST_MS = 1
 /** The longest pause, in milliseconds: how much later others may learn of a change under load. */
 const LONGEST_MS = 100
-/** Wake-ups a second, of all processes together, up to which the pause stays the shortest. */
+/** Up to this many wake-ups per second, of all processes together, the pause stays the shortest. */
 const EASY_WAKEUPS = 4000
-/** As many processes may notify as long as it costs next to nothing. */
+/** Up to this many sending processes, notifications cost almost nothing. */
 const EASY_SENDERS = 6
-/** For as many more the pause grows by a millisecond. */
+/** For each further group of this many wake-ups, the pause grows by one millisecond. */
 const WAKEUPS_A_MS = 300
-/** How much longer a hint may wait for each process beside two, in milliseconds: in all they then claim for it about as often, however many they are. */
+/**
+ * How much longer a hint may wait for each process beyond two, in milliseconds. Then all processes together claim about
+ * as often for a hint, however many they are.
+ */
 const SPREAD_MS = 2
-/** Over how long the load is measured, in milliseconds. */
+/** The period over which the load is measured, in milliseconds. */
 const WINDOW_MS = 1000
-/** The most senders to tell apart: any role may invent more. */
+/** The most senders that are counted, since any role may invent more. */
 const MOST_SENDERS = 1000
 
 export class NotificationPace {
@@ -40,13 +44,13 @@ export class NotificationPace {
     return this.#pauseMs
   }
 
-  /** Whether so few notifications are sent, by so few, that they cost next to nothing. */
+  /** Whether notifications cost almost nothing, because there are few of them and few senders. */
   isEasy(now: number = performance.now()): boolean {
     this.#roll(now)
     return this.#pauseMs === SHORTEST_MS && this.#spreadMs <= (EASY_SENDERS - 2) * SPREAD_MS
   }
 
-  /** Within how many milliseconds the processes that have learned of work look for it, each at a time of its own. */
+  /** The period in milliseconds over which the processes spread their looks after a hint. */
   spreadMs(now: number = performance.now()): number {
     this.#roll(now)
     return this.#spreadMs

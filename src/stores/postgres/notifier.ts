@@ -1,7 +1,7 @@
 /**
- * Tells other processes what has changed. What comes within a pause is told together, apart from the writes: commits
- * that notify take their turns under one lock of the whole database. While there are few of them, one write at a time
- * takes its hints along, which saves a round trip.
+ * Notifies other processes of changes. Hints within a pause are sent together, separately from the writes, because
+ * commits that notify are serialized by a lock of the whole database. While there are few notifications, one write at a
+ * time sends its own hints, which saves a round trip.
  */
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Hint } from '../store.ts'
@@ -14,21 +14,24 @@ export interface NotifierOptions {
   readonly connections: Connections
   readonly notify: Statement
   readonly channel: string
-  /** Who this is. */
+  /** The sender id of this process. */
   readonly from: string
   readonly pace: NotificationPace
 }
 
-/** A progress, or a claim, is told this late at least, in milliseconds: the end of a short attempt then takes its place. */
+/** The shortest delay of a `changed` hint, in milliseconds: the end of a short attempt then replaces it. */
 const CHANGED_DELAY_MS = 5
 
-/** After a write with hints that failed, perhaps since the lock was held for long, none takes hints along for this long, in milliseconds. */
+/**
+ * After a write with hints has failed, perhaps because of that lock, no write sends hints for this time, in
+ * milliseconds.
+ */
 const APART_MS = 10_000
 
 export class Notifier {
   readonly #options: NotifierOptions
   #hints = new Hints()
-  /** Whether someone waits for one of the hints. */
+  /** Whether one of the hints is urgent, since someone waits for it. */
   #isUrgent = false
   #timer: NodeJS.Timeout | undefined
   #sending: Promise<void> | undefined
@@ -86,13 +89,13 @@ export class Notifier {
     return !this.#isUrgent && this.#options.pace.isEasy()
   }
 
-  /** Sends a payload as it is. */
+  /** Sends payloads unchanged. */
   async send(payloads: readonly string[]): Promise<void> {
     const { connections, notify, channel } = this.#options
     await connections.run(notify, [channel, payloads])
   }
 
-  /** Sends what is left. */
+  /** Sends the remaining hints. */
   async close(): Promise<void> {
     clearTimeout(this.#timer)
     await this.#sending
@@ -116,13 +119,13 @@ export class Notifier {
     })
   }
 
-  /** With all that the turn of the event loop brings. */
+  /** Sends after this turn of the event loop, with all hints of the turn. */
   async #flushAfterTurn(): Promise<void> {
     await turn()
     await this.#flush()
   }
 
-  /** A notification that cannot be sent is dropped: a scan finds what it would have told. */
+  /** A notification that cannot be sent is dropped: regular scans find the change later. */
   async #flush(): Promise<void> {
     if (this.#hints.isEmpty) return
     await this.send(this.#take()).catch(() => {})

@@ -1,6 +1,6 @@
 /**
- * Submissions that nothing but their ids can refuse, as most are. What several of them have in common is sent, and read
- * by the server, once: most of what it does for a batch would else be to read the same names and values again.
+ * Submissions that only a known id can refuse, which are most submissions. Values that all of a batch share are sent to
+ * the server once. Otherwise the server would spend most of its time on parsing the same names and values again.
  */
 import type { Submission } from '../../model/submission.ts'
 import { COMMON, submittedRow } from './rows.ts'
@@ -11,20 +11,20 @@ export function isPlain(submission: Submission): boolean {
   return idempotencyKey === null && steps.length === 0 && !isLimited(submission)
 }
 
-/** Whether anything is to be counted for it. */
+/** Whether the submission has a limit, so that operations must be counted. */
 export function isLimited({ limits }: Submission): boolean {
   return limits?.inFlight !== undefined || limits?.backlog !== undefined
 }
 
-/** What a statement is given for a submission. */
+/** The parameters of a statement for a submission. */
 export function acceptRow(submission: Submission): Record<string, unknown> {
   const { input, delay, startWithin, endWithin } = submission
   return { ...submittedRow(submission), input, delay, start_within: startWithin, end_within: endWithin ?? undefined }
 }
 
 /**
- * The parameters of a batch: what each submission has of its own, in a list for each column, and then what all of them
- * have in common. Undefined where they have less in common than that.
+ * The parameters of a batch: a list for each column in which the submissions may differ, and then the values that all
+ * of them share. Undefined if they do not share all of the other columns.
  */
 export function plainParameters(submissions: readonly Submission[]): unknown[] | undefined {
   const [first, ...others] = submissions

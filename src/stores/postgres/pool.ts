@@ -1,6 +1,6 @@
 /**
- * What the store needs of the `pg` package, written here so that the package depends on no
- * driver. A type test pins these to the real Pool and its clients.
+ * The part of the `pg` package that the store uses, declared here so that Waybill does not depend on a driver. A type
+ * test compares it with the real Pool and its clients.
  */
 
 /** A row, its values in the order of the columns. */
@@ -14,7 +14,7 @@ export interface PostgresQuery {
   readonly name?: string | undefined
 }
 
-/** Whatever queries can be sent to: a pool's client, or one of the caller's with a transaction under way. */
+/** An object that queries can be sent to: a client of the pool, or a client of the caller with an open transaction. */
 export interface PostgresQueryable {
   query(query: PostgresQuery): Promise<{ readonly rows: Row[] }>
 }
@@ -29,7 +29,7 @@ export interface PostgresNotification {
 export interface PostgresClient extends PostgresQueryable {
   /** The server process that the connection reported. Behind a pooler that shares servers it is meaningless. */
   readonly processID?: number | null
-  /** What a request to end a statement is made of, and where it goes. Without them none is sent. */
+  /** The key and the address for a cancel request. Without them none is sent. */
   readonly secretKey?: unknown
   readonly host?: string
   readonly port?: number

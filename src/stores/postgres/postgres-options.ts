@@ -20,26 +20,38 @@ import { DEFAULT_SCHEMA } from './schema.ts'
 export interface PostgresStoreOptions {
   /** The schema that holds the tables, 1 to 48 bytes. Default `waybill`. */
   readonly schema?: string | undefined
-  /** Whether `open` migrates a database that an older version has made, or none. Default true; without it such a database is refused. */
+  /**
+   * Whether `open` creates missing tables and migrates those of an older version. Default true. If false, `open`
+   * rejects for a database that needs it.
+   */
   readonly migrate?: boolean | undefined
   /**
-   * Roles that may work with the tables, beside the user who makes them: PostgreSQL lets nobody else. `open` grants
-   * what they lack, also on tables of later migrations by this user. Default: none.
+   * Roles that may use the tables besides the user who creates them; without a grant, PostgreSQL lets nobody else use
+   * them. `open` grants the rights that they lack, also on tables of later migrations by this user. Default: none.
    */
   readonly grantTo?: readonly string[] | undefined
-  /** How long a call may take, up to 1 h, the wait for a connection included. Then the server is asked to end it. Default 10 s. */
+  /**
+   * How long a call may take, up to 1 h, the wait for a connection included. After that the server is asked to end it.
+   * Default 10 s.
+   */
   readonly timeout?: Duration | undefined
-  /** Whether processes notify each other by NOTIFY. To receive takes one connection; `send` only sends. Default true, unless the pool has only one connection. A process that does not receive polls instead. */
+  /**
+   * Whether processes notify each other by NOTIFY. Receiving takes one connection; with `send` the process only sends.
+   * Default true, unless the pool has only one connection. A process that does not receive polls instead.
+   */
   readonly notifications?: boolean | 'send' | undefined
   /** The time between two looks for changes while no notifications arrive. Default 1 s. */
   readonly pollInterval?: Duration | undefined
   /** The time between two checks that notifications still arrive. Default 10 s. */
   readonly checkInterval?: Duration | undefined
-  /** Called with what an operator should know while the store works on. Default: a warning of the process. */
+  /** Called with warnings for the operator; the store continues to work. Default: a warning of the process. */
   readonly warn?: ((message: string) => void) | undefined
-  /** Stands in for the server's clock, in milliseconds since the epoch: for tests. */
+  /** A clock that replaces the server's, in milliseconds since the epoch; for tests. */
   readonly clock?: (() => number) | undefined
-  /** Milliseconds that no step of the clock changes. Default `performance.now`, or `clock` where that is given: then no step is seen. */
+  /**
+   * A clock in milliseconds that is never set, by which steps of `clock` are detected. Default `performance.now`, or
+   * `clock` itself if that option is set: then no steps are detected.
+   */
   readonly monotonicClock?: (() => number) | undefined
 }
 
@@ -77,7 +89,7 @@ export interface PostgresStoreSettings {
   readonly steps: ClockSteps
 }
 
-/** @throws {TypeError} for an unknown option, or one that cannot be right; the message names it */
+/** @throws {TypeError} for an unknown or invalid option; the message names it */
 export function readPostgresOptions(pool: PostgresPool, options: PostgresStoreOptions): PostgresStoreSettings {
   checkOptions('postgresStore()', options, OPTIONS, RENAMED)
   return {

@@ -2,8 +2,8 @@
  * The PostgreSQL store: for any number of processes on any number of machines. PostgreSQL 14 and
  * newer, also behind PgBouncer.
  *
- * Writes of one moment share a statement, and so a commit; reads of one moment share one too. Other
- * processes are told by LISTEN and NOTIFY, apart from the writes; where that does not work, they look at intervals.
+ * Writes that arrive together share a statement, and so a commit; reads share a statement too. Other processes are
+ * notified by LISTEN and NOTIFY, separately from the writes. If that does not work, they poll.
  *
  * @example
  * const store = postgresStore(new Pool({ connectionString: process.env.DATABASE_URL }))
@@ -81,10 +81,10 @@ export type { PostgresStoreOptions } from './postgres-options.ts'
 export { type MigrationPlanOptions, migrationPlan, pendingMigrations } from './schema.ts'
 
 /**
- * Makes a store on a `Pool` of the `pg` package; nothing is sent before {@link Store.open}. The pool stays the
- * caller's, who ends it after the store is closed.
+ * Makes a store on a `Pool` of the `pg` package; nothing is sent before {@link Store.open}. The caller owns the pool,
+ * and ends it after the store is closed.
  *
- * @throws {TypeError} for options that cannot be right; the message names them
+ * @throws {TypeError} for an unknown or invalid option; the message names it
  *
  * @example
  * const tables = postgresStore(new Pool({ connectionString: process.env.DATABASE_URL }), { schema: 'orders' })
@@ -172,7 +172,7 @@ class PostgresStore implements Store {
     const client = toQueryable(transaction)
     const acceptance = await this.#writer.acceptWithin(submission, client)
     if (acceptance.kind === 'accepted' && this.#options.notifications !== false) {
-      // Within the transaction, so that it is sent by the commit, and never before.
+      // Sent within the transaction, so that the notification leaves with the commit, and never before.
       const hints = new Hints()
       hints.add({ kind: 'ready', type: submission.type })
       const values = [channelOf(this.#options.schema), hints.write('')]
@@ -202,7 +202,7 @@ class PostgresStore implements Store {
   }
 
   async #claim({ from, holder, leaseMs, execution, engine }: ClaimRequest): Promise<Claim[]> {
-    // Who does not know the name of its execution leaves the one that is recorded.
+    // A worker that does not know the name of its execution keeps the recorded name.
     const named = execution ?? null
     const by = [holder, leaseMs, named, execution === undefined, named === null ? null : (engine ?? null)]
     const rows =
@@ -220,7 +220,7 @@ class PostgresStore implements Store {
     const renewals = await this.#renewAll(leases, leaseMs)
     const busy = leases.filter((_, index) => renewals[index]?.kind === 'busy')
     if (busy.length === 0) return renewals
-    // Most rows are held for the length of a statement.
+    // Most rows are locked only for the duration of a statement.
     const again = (await this.#renewAll(busy, leaseMs)).values()
     return renewals.map(renewal => (renewal.kind === 'busy' ? (again.next().value ?? renewal) : renewal))
   }
@@ -343,7 +343,7 @@ class PostgresStore implements Store {
 
   async close(): Promise<void> {
     if (this.#state !== 'open') return
-    // Where that fails too, the leases end.
+    // If this fails too, the leases expire.
     await this.#lostClaims.releaseAll().catch(() => {})
     this.#state = 'closed'
     await Promise.all([this.#writes.drained(), this.#reads.drained()])

@@ -1,4 +1,4 @@
-/** Reads records and payloads: what is asked for while a read is under way is read together by the next one. */
+/** Reads records and payloads. Requests that arrive during a read are combined in the next one. */
 import type { Operation } from '../../model/operation.ts'
 import type { WithOutput } from '../store.ts'
 import type { Connections } from './connections.ts'
@@ -16,7 +16,7 @@ interface PayloadKey {
 /** The most payloads of one read: each may have 32 MiB. */
 const MOST_PAYLOADS = 10
 
-/** Every id that it is given must be one: see `isId`. */
+/** Every id that is passed must be valid: see `isId`. */
 export class ReadLanes {
   readonly #connections: Connections
   readonly #statements: Statements

@@ -1,4 +1,4 @@
-/** How a record becomes a row, and a row a record. */
+/** Converts records to rows and rows to records. */
 import type { AttemptError, Operation } from '../../model/operation.ts'
 import { type Problem, type Progress, STATUSES } from '../../model/protocol.ts'
 import type { Submission, Tags } from '../../model/submission.ts'
@@ -25,7 +25,7 @@ const SUBMITTED = {
   tags: 'text',
 } as const
 
-/** The columns that the acceptance works out, with their types. */
+/** The columns that the acceptance computes, with their types. */
 const ACCEPTED = {
   created_at: 'bigint',
   start_by: 'bigint',
@@ -65,11 +65,11 @@ const RECORD = { ...SUBMITTED, ...ACCEPTED, ...CHANGED, purged: 'boolean' } as c
 /** Every column of a record, in the order in which they are read. */
 export const COLUMNS: readonly string[] = Object.keys(RECORD)
 
-/** Those beside the id, in the order in which a record's text has them. */
+/** The columns except the id, in the order in which the text of a record has them. */
 const OTHER_COLUMNS = COLUMNS.filter(column => column !== 'id')
 const HISTORY_AT = OTHER_COLUMNS.indexOf('history')
 
-/** How many columns a selected record has: what a statement selects beside it comes after. */
+/** How many columns a selected record has. Further columns of a statement follow after them. */
 export const RECORD_WIDTH = 2
 
 /** The columns of a submission. */
@@ -82,7 +82,7 @@ export const CHANGED_COLUMNS: readonly string[] = [...Object.keys(CHANGED), 'pur
 export const SUBMITTED_TYPES: string = declared(SUBMITTED)
 
 const { id: _, owner: __, traceparent: ___, ...COMMON_COLUMNS } = SUBMITTED
-/** What many submissions at once often have in common, with the types: all but what each has of its own. */
+/** The columns whose values the submissions of a batch often share, with their types. */
 export const COMMON: Readonly<Omit<typeof SUBMITTED, 'id' | 'owner' | 'traceparent'>> = COMMON_COLUMNS
 export const CHANGED_TYPES: string = declared({ ...CHANGED, purge_at: 'bigint' })
 export const RECORD_TYPES: string = declared({ ...RECORD, purge_at: 'bigint' })
@@ -94,14 +94,14 @@ function declared(columns: Readonly<Record<string, string>>): string {
 }
 
 /**
- * Selects a record of the table or the alias: its id, and all else as one text. For each column of a result the server
- * and the driver work once more in every statement, which for few rows is more than what they do for the rows.
+ * Selects a record of the table or the alias: its id, and all other columns as one text. Each column of a result costs
+ * the server and the driver time in every statement; for few rows, that is more than the rows themselves cost.
  */
 export function recordOf(alias: string): string {
   return `${alias}.id, ROW(${OTHER_COLUMNS.map(column => `${alias}.${column}`).join(', ')})::text AS record`
 }
 
-/** What a submission gives. What few of them have is left out where it is missing. */
+/** The values of a submission. Members that few submissions have are left out if they are missing. */
 export function submittedRow(given: Operation | Submission): Record<string, unknown> {
   return {
     id: given.id,
@@ -121,7 +121,7 @@ export function submittedRow(given: Operation | Submission): Record<string, unkn
   }
 }
 
-/** The whole record, for a store that takes it over. */
+/** The values of a whole record, for a restore. */
 export function recordRow(operation: Operation, purgeAt: number | null): Record<string, unknown> {
   return {
     ...submittedRow(operation),
@@ -135,14 +135,14 @@ export function recordRow(operation: Operation, purgeAt: number | null): Record<
 }
 
 /**
- * The ids of a parameter. The planner reckons with ten of them, whatever it is given: so one plan fits all, and is kept.
- * Given the parameter itself, it would plan each statement of few ids again, which takes longer than to read their rows.
+ * The ids of a parameter. The planner assumes ten of them, whatever their number is, so it keeps one plan for all. With
+ * the parameter itself, it would plan each statement with few ids again, which takes longer than reading the rows.
  */
 export function idsOf(parameter: string): string {
   return `ARRAY (SELECT unnest(${parameter}::uuid[]))`
 }
 
-/** What a change writes. */
+/** The values that a change writes. */
 export function changedRow(operation: Operation): Record<(typeof CHANGED_COLUMNS)[number], unknown> {
   return {
     status: STATUSES.indexOf(operation.status),
@@ -173,11 +173,11 @@ export function changedRow(operation: Operation): Record<(typeof CHANGED_COLUMNS
   }
 }
 
-/** Reads a record that {@link recordOf} has selected. What stands after it is left alone. */
+/** Reads a record that {@link recordOf} has selected. Further columns are ignored. */
 export function toOperation([id, record]: Row): Operation {
   const values = valuesOf(record as string)
   const fields = read(id as string, values)
-  // A process of schema version 1 that takes the execution out leaves its engine behind.
+  // A process of schema version 1 that removes the execution leaves the engine in place.
   if (fields.execution === null) fields.engine = null
   const history = values[HISTORY_AT] ?? null
   const { status, holder, progress } = fields
@@ -245,7 +245,7 @@ function cursor(row: readonly (string | null)[]) {
       return value === null ? null : Number(value)
     },
     boolean: () => row[next++] === 't',
-    /** Leaves a value to be read later. */
+    /** Skips a value that is read later. */
     skip: () => {
       next++
       return {}
@@ -261,7 +261,7 @@ const [QUOTE, COMMA] = ['"', ',']
  */
 function valuesOf(row: string): (string | null)[] {
   const values: (string | null)[] = []
-  // Without the parentheses around it.
+  // The parentheses around the row are skipped.
   const end = row.length - 1
   for (let at = 1; at <= end; at++) {
     if (row[at] === QUOTE) {
@@ -309,7 +309,7 @@ export function toActiveOperation(row: Row): ActiveOperation {
   }
 }
 
-/** Reads what an attempt threw, behind the number of the attempt. */
+/** Reads the error that an attempt threw. It follows the number of the attempt. */
 export function toRecordedError([attempt, error]: Row): RecordedError {
   return { attempt: Number(attempt), error: JSON.parse(error as string) as AttemptError }
 }
@@ -361,7 +361,7 @@ export function renewalsOf(leases: readonly Lease[], rows: readonly Row[]): Rene
   return leases.map(({ id, attempt }) => answers.get(`${id}/${attempt}`) ?? { kind: 'lost' })
 }
 
-/** Whether it is an id as Waybill makes them: nothing else can be the key of a row. */
+/** Whether a string is an id as Waybill makes them. No other string can be the key of a row. */
 export function isId(id: string): boolean {
   return /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)
 }

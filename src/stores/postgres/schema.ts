@@ -1,18 +1,20 @@
 /**
- * The tables, and how a database comes to have them. Migrations only go forward; each runs in one
- * transaction under an advisory lock, so that of several processes one migrates. Programs of
- * the version before go on working with the tables of this one.
+ * The tables and their migrations. Migrations only go forward. Each runs in one transaction under an advisory lock, so
+ * that only one of several processes migrates. Programs of the previous version can still use the migrated tables.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Connections, sqlState } from './connections.ts'
 import { quoteName, quoteText } from './names.ts'
 import type { PostgresClient, PostgresPool, Row } from './pool.ts'
 
-/** A transaction that waits for the lock of a whole table delays all that come after it. So it waits only for a moment, and then lets them pass. */
+/**
+ * A transaction that waits for the lock of a whole table delays all later ones. So it waits only briefly, and then lets
+ * them run.
+ */
 const LOCK_BRIEFLY = `SET LOCAL lock_timeout = '2s';`
-/** How long they have before it is tried again, in milliseconds. */
+/** The pause before the lock is tried again, in milliseconds. */
 const LOCK_PAUSE_MS = 1000
-/** How often it is tried. */
+/** How many times the lock is tried. */
 const LOCK_TRIES = 100
 const LOCK_NOT_AVAILABLE = '55P03'
 
@@ -29,12 +31,12 @@ const MIGRATIONS: readonly Migration[] = [
     sql: schema => `${operationsTable(schema)}\n${tablesBeside(schema)}`,
   },
   {
-    // Version 1 names the columns that it writes, so it leaves this one as it is: see toOperation.
+    // Programs of version 1 name the columns that they write, so they leave this one unchanged: see toOperation.
     readableBy: 1,
     sql: schema => `${LOCK_BRIEFLY}\nALTER TABLE ${schema}.operations ADD COLUMN engine text COLLATE "C";`,
   },
   {
-    // Version 2 would leave a wait open that is over.
+    // Programs of version 2 would leave waits open that are over.
     readableBy: 3,
     sql: schema => `${LOCK_BRIEFLY}\nALTER TABLE ${schema}.operations ADD COLUMN waits text COLLATE "C";`,
   },
@@ -45,7 +47,7 @@ const MIGRATIONS: readonly Migration[] = [
 ALTER TABLE ${schema}.operations ADD COLUMN retry_of uuid, ADD COLUMN retried_by uuid, ADD COLUMN tags text COLLATE "C";`,
   },
   {
-    // Version 4 would not tell the parent of a child.
+    // Programs of version 4 would not notify the parent of a child.
     readableBy: 5,
     sql: schema => `${LOCK_BRIEFLY}
 ALTER TABLE ${schema}.operations ADD COLUMN parent uuid, ADD COLUMN family_due boolean NOT NULL DEFAULT false;
@@ -53,9 +55,9 @@ CREATE INDEX operations_family_due ON ${schema}.operations (id) WHERE family_due
 CREATE INDEX operations_children ON ${schema}.operations (parent, status, id) WHERE parent IS NOT NULL;`,
   },
   {
-    // Version 5 sweeps without the index, and holds no deadline; others then do.
+    // Programs of version 5 sweep without the index, and do not enforce deadlines; newer programs do.
     readableBy: 5,
-    // Instead of the index on the start deadline: one more index would be opened by every write.
+    // This replaces the index on the start deadline, since each further index slows every write.
     sql: schema => `${LOCK_BRIEFLY}
 ALTER TABLE ${schema}.operations ADD COLUMN deadline bigint;
 DROP INDEX ${schema}.operations_start_by;
@@ -64,7 +66,7 @@ CREATE INDEX operations_ends_by ON ${schema}.operations (${endsBySql('')}) WHERE
 ]
 
 /**
- * As endsBy() of the model: an expression that an index is of.
+ * The same as endsBy() of the model, as an expression for an index.
  *
  * @param of what comes before each column, such as `o.`
  */
@@ -72,7 +74,7 @@ export function endsBySql(of: string): string {
   return `least(CASE WHEN ${of}attempt = 0 THEN ${of}start_by END, ${of}deadline)`
 }
 
-/** Of which operations it is looked at. */
+/** The condition of that index: the operations that have a deadline. */
 export function endsSql(of: string): string {
   return `${of}status = 0 AND (${of}start_by IS NOT NULL OR ${of}deadline IS NOT NULL)`
 }
@@ -180,10 +182,10 @@ CREATE INDEX durations_type ON ${schema}.durations (type, slot);`
 /** The version of the schema that this program writes. */
 export const SCHEMA_VERSION: number = MIGRATIONS.length
 
-/** The schema where none is named. */
+/** The default schema. */
 export const DEFAULT_SCHEMA = 'waybill'
 
-/** Names in PostgreSQL have 63 bytes; the rest is for what is added to this one. */
+/** Names in PostgreSQL have 63 bytes; the rest is for suffixes that are added to this one. */
 const LONGEST_SCHEMA = 48
 
 /** How long a look at the version may take, in milliseconds. */
@@ -205,7 +207,7 @@ export function quoteSchema(schema: string): string {
   return quoteName(schema)
 }
 
-/** What {@link migrationPlan} is told. */
+/** Options of {@link migrationPlan}. */
 export interface MigrationPlanOptions {
   /** Default `waybill`. */
   readonly schema?: string
@@ -214,8 +216,8 @@ export interface MigrationPlanOptions {
 }
 
 /**
- * The SQL that brings a database to the schema of this version, to be read, kept, or run by a user who
- * has the rights. It is one transaction for each version, under the lock that stores take too.
+ * The SQL that migrates a database to the schema of this version, for a review, or for a user who has the rights to run
+ * it. It has one transaction for each version, under the lock that stores take too.
  *
  * @returns the empty string where there is nothing to do
  *
@@ -229,7 +231,7 @@ export function migrationPlan({ schema = DEFAULT_SCHEMA, from = 0 }: MigrationPl
 }
 
 /**
- * The SQL that a database lacks, as {@link migrationPlan} writes it; the database is only looked at.
+ * The SQL that a database still needs, as {@link migrationPlan} writes it. The database is only read.
  *
  * @returns the empty string where there is nothing to do
  *
@@ -255,8 +257,8 @@ function stepTo(version: number, schema: string): string[] {
 }
 
 /**
- * Brings a database to this program's schema. One that a newer program has migrated is used as it
- * is, where that program says that this one still can.
+ * Brings a database to this program's schema. A database that a newer program has migrated is used as it is, if its
+ * `readableBy` allows this version.
  *
  * @throws when the database needs a newer program, or the user may not migrate it
  */
@@ -279,7 +281,7 @@ interface Found {
 
 async function versionOf(client: PostgresClient, schema: string): Promise<Found> {
   const table = `${quoteSchema(schema)}.migrations`
-  // Not to_regclass(): within a transaction it may answer from before the lock was had.
+  // Not to_regclass(): within a transaction its answer may be older than the lock.
   const named = `schemaname = ${quoteText(schema)} AND tablename = 'migrations'`
   const [exists] = await rows(client, `SELECT 1 FROM pg_catalog.pg_tables WHERE ${named}`)
   if (exists === undefined) return { version: 0, readableBy: 0 }

@@ -1,6 +1,7 @@
 /**
- * Passes on the hints of other processes. All processes learn of work at the same time, and one of them takes it: so the
- * more there are, the longer each may wait before it looks, and it looks once for all that comes meanwhile.
+ * Passes on the hints of other processes. All processes are notified of work at the same time, but only one of them
+ * takes it. So the more processes there are, the longer each waits before it looks. It then looks once for all hints
+ * that have arrived meanwhile.
  */
 import type { Hint } from '../store.ts'
 import type { NotificationPace } from './notification-pace.ts'
@@ -13,7 +14,7 @@ export interface SpreadOptions {
 
 export class Spread {
   readonly #options: SpreadOptions
-  /** Types whose work is still to be looked for. */
+  /** The types with a pending look. */
   readonly #waiting = new Map<string, NodeJS.Timeout>()
 
   constructor(options: SpreadOptions) {

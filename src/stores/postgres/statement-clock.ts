@@ -1,17 +1,20 @@
-/** The time within a statement, a limit on its waiting for locks, and what it tells other processes. `$1` is the time of a clock that stands in, or null. */
+/**
+ * Parts of statements: the time, a lock timeout, and notifications. `$1` is the time of a clock that replaces the
+ * server's, or null.
+ */
 
-/** How long a write waits for a row, or a key, that another transaction holds; then it fails and is tried again. */
+/** How long a write waits for a row or a key that another transaction has locked. Then it fails and is retried. */
 export const LOCK_WAIT = '1s'
 
 const NOW = `coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)`
 /** The time, as one row of one column. */
 export const CLOCK = `clock AS MATERIALIZED (SELECT ${NOW} AS now)`
-/** The same, and a limit on waiting for locks that ends with the statement's own transaction. */
+/** The time, and a lock timeout that ends with the statement's own transaction. */
 export const IMPATIENT_CLOCK = `
   clock AS MATERIALIZED (SELECT ${NOW} AS now, set_config('lock_timeout', '${LOCK_WAIT}', true) AS wait)`
 
 /**
- * The same, and messages for other processes, which the commit sends.
+ * The time, a lock timeout, and messages for other processes, which the commit sends.
  *
  * @param channel where they are sent, as a literal
  * @param messages the parameter with them, or null for none

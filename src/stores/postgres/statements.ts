@@ -1,9 +1,9 @@
 /**
  * Every statement, written for one schema. Rules:
- * - `$1` is the time of a clock that stands in for the server's, or null.
- * - Rows are chosen as `= ANY (ARRAY (…))`, which the planner always answers by the key: it cannot
- *   tell how many rows a subquery gives, and would read all operations where it thinks of many.
- * - A statement that changes several rows locks them in the order of their ids, so that two never wait for each other.
+ * - `$1` is the time of a clock that replaces the server's, or null.
+ * - Rows are chosen as `= ANY (ARRAY (…))`, for which the planner always uses the key. It cannot know how many rows a
+ *   subquery returns, and would read all operations if it expects many.
+ * - A statement that changes several rows locks them in the order of their ids, so that two statements cannot deadlock.
  */
 
 import { SET_BACK_MS } from '../../model/state-machine.ts'
@@ -22,9 +22,9 @@ export type Statements = Readonly<Record<StatementName, Statement>>
 export type StatementName = keyof ReturnType<typeof texts>
 
 const DAY = 86_400_000
-/** Operations that are rescheduled at once, at most. */
+/** The most operations that are rescheduled at once. */
 const RESCHEDULED_LIMIT = 1000
-/** Operations of a claim without an answer that are found again, at most. */
+/** The most operations that are found again after a claim without an answer. */
 const FOUND_AGAIN_LIMIT = 10_000
 
 /** The columns of a holding, in the order in which they are read. */
@@ -41,8 +41,9 @@ export function statementsFor(schema: string): Statements {
 }
 
 /**
- * Prepared statements live as long as their connection, which stores of other schemas may share. PostgreSQL tells them
- * apart by 63 bytes: up to 48 are the schema's, as long as its quotes are not doubled, and up to 14 the statement's.
+ * Prepared statements live as long as their connection, which stores of other schemas may share. PostgreSQL compares
+ * the first 63 bytes of their names: up to 48 are the schema's, as long as its quotes are not doubled, and up to 14 the
+ * statement's.
  */
 function nameOf(schema: string, name: string): string {
   return `${unquoted(schema)}/${name}`
@@ -91,7 +92,7 @@ function reads(schema: string, operations: string, records: string) {
     heldBy: `
       SELECT id, attempt FROM ${operations} WHERE status = 1 AND holder = $1 AND attempt_started_at > $2::bigint
       ORDER BY type, id LIMIT ${FOUND_AGAIN_LIMIT}`,
-    // Materialized, so that no plan reads all operations in the order of their ids.
+    // Materialized, so that the planner cannot choose to read all operations in the order of their ids.
     holdings: `
       WITH held AS MATERIALIZED (
         SELECT ${HOLDING} FROM ${operations} WHERE status = 1 AND ($1::text IS NULL OR holder = $1)
@@ -188,7 +189,7 @@ function sweeps(schema: string, operations: string) {
     ${['payloads', 'steps', 'logs'].map(beside).join(',')}`
   return {
     time: `WITH ${CLOCK} SELECT now FROM clock`,
-    // As the state machine's rescheduled().
+    // The same as rescheduled() of the state machine.
     reschedule: `
       WITH ${CLOCK},
       rescheduled AS (
@@ -205,7 +206,8 @@ function sweeps(schema: string, operations: string) {
       UNION ALL
       (${record} WHERE ${endsSql('o.')} AND ${endsBySql('o.')} <= (SELECT now FROM clock)
       ORDER BY ${endsBySql('o.')} LIMIT $2)`,
-    // First the payloads go and a record stays to say so; the record goes after as long again, 1 to 30 days.
+    // First deletes the payloads and keeps the record, so that clients get 410. The record is deleted after the
+    // retention has passed once more, but after 1 to 30 days.
     purge: `
       WITH ${CLOCK},
       doomed AS MATERIALIZED (
@@ -221,7 +223,7 @@ function sweeps(schema: string, operations: string) {
         SELECT o.id, o.purged FROM ${operations} o WHERE o.id = $2 AND o.status >= 2 AND NOT o.purged FOR UPDATE),
       ${entombed}
       SELECT id FROM doomed`,
-    // The table has about a hundred rows of each type, and those that came since the last sweep.
+    // The table has about a hundred rows for each type, and those since the last sweep.
     dropDurations: `
       DELETE FROM ${schema}.durations WHERE slot = ANY (ARRAY (
         SELECT slot FROM (

@@ -1,23 +1,28 @@
 /**
- * Prepared statements keep their plans, also those made while the tables were small. A plan that reads a whole table
- * would stay until PostgreSQL analyzes that table, up to minutes after a burst. So the sizes of the tables are measured
- * while statements run, and each connection discards its plans once a table has grown fourfold.
+ * Prepared statements keep their plans, even plans that were made while the tables were small. A plan that reads a
+ * whole table would stay until PostgreSQL analyzes that table, up to minutes after a burst. So the sizes of the tables
+ * are measured while statements run, and each connection discards its plans once a table has grown fourfold.
  */
 import type { PostgresClient } from './pool.ts'
 
 /** The shortest time between two measurements, in milliseconds. */
 const EVERY_MS = 1000
-/** A process that sends fewer statements than this meanwhile measures less often: bad plans cost it little. */
+/**
+ * A process that sends fewer statements than this between two measurements measures less often: bad plans cost it
+ * little.
+ */
 const EVERY_STATEMENTS = 20
-/** The longest time between two measurements of a process that sends any, in milliseconds. */
+/** The longest time between two measurements while a process sends statements, in milliseconds. */
 const AT_LAST_MS = 10_000
 
-/** The tables whose growth changes a plan. Those beside them have a row for each type, or one for each version. */
+/**
+ * The tables whose growth changes a plan. The other tables have few rows: one for each type, or one for each version.
+ */
 const TABLES = ['operations', 'payloads', 'steps', 'logs']
 
 /**
- * How often the tables of `$1` have grown fourfold since they were empty, in all. A plan that was made for a table of
- * 1,024 pages fits every larger one, so it counts no further.
+ * Selects how many times the tables of `$1` have grown fourfold since they were empty, added up. A plan for a table of
+ * 1,024 pages fits every larger table, so it does not count further.
  */
 export const MEASURE_TEXT = `
   SELECT sum(least(6, ceil(log(4, 1 + pg_relation_size(name::regclass) / current_setting('block_size')::int))))::int
@@ -36,12 +41,15 @@ export class TableGrowth {
   #measuredAt = Number.NEGATIVE_INFINITY
   #statements = 0
 
-  /** @param measure gives {@link MEASURE_TEXT} */
+  /** @param measure runs {@link MEASURE_TEXT} */
   constructor(measure: () => Promise<number>) {
     this.#measure = measure
   }
 
-  /** Called before each statement. Measures in the background, unless it was done a moment or few statements ago. */
+  /**
+   * Called before each statement. Measures in the background, unless the last measurement is recent or few statements
+   * have run since.
+   */
   look(): void {
     this.#statements++
     const passed = performance.now() - this.#measuredAt
@@ -63,7 +71,7 @@ export class TableGrowth {
 
   async #look(): Promise<void> {
     try {
-      // Plans for tables that were larger once do as well.
+      // Plans for larger tables also fit tables that have shrunk.
       this.#size = Math.max(this.#size, await this.#measure())
     } catch {
       // The next statement measures again.

@@ -1,11 +1,11 @@
-/** The statements that take operations out of the queue, and keep what was taken. */
+/** The statements that take operations from the queue, and those that renew leases. */
 import { idsOf, recordOf } from './rows.ts'
 import { CLOCK, IMPATIENT_CLOCK, tellingClock } from './statement-clock.ts'
 import { completion, locked, skipped } from './write-statements.ts'
 
-/** Operations that have become due and are looked at in one claim, at most. */
+/** The most operations that have become due and are read in one claim. */
 const DUE_LIMIT = 1000
-/** Ready operations that are looked at in one claim of a type, at most. */
+/** The most ready operations of a type that are read in one claim. */
 const FOUND_LIMIT = 2000
 
 /**
@@ -14,7 +14,7 @@ const FOUND_LIMIT = 2000
  */
 const PENDING = 'o.status + 0 = 0'
 
-/** A row that was found, and still may begin. */
+/** The condition that a found row may still begin. */
 const IN_TIME = `AND (o.attempt > 0 OR o.start_by IS NULL OR o.start_by > (SELECT now FROM clock))
     AND (o.deadline IS NULL OR o.deadline > (SELECT now FROM clock))`
 
@@ -35,7 +35,7 @@ const ASKED = `
  */
 export function takes(schema: string, operations: string, channel: string) {
   const input = `(SELECT body FROM ${schema}.payloads p WHERE p.id = t.id AND p.kind = 0)`
-  // One row always: without a record where none was taken.
+  // There is always at least one row; it has no record if nothing was taken.
   const inOrder = `FROM outcome LEFT JOIN taken t ON true
       ORDER BY (SELECT min(a.place) FROM asked a WHERE a.type = t.type), t.priority DESC, t.id`
   const claimed = `UPDATE ${operations} o SET ${begin(4)} FROM clock c
@@ -54,7 +54,7 @@ export function takes(schema: string, operations: string, channel: string) {
       WHERE o.id = ANY (ARRAY (SELECT id FROM picked)) AND ${PENDING} ${IN_TIME} RETURNING ${recordOf('o')}, o.type, o.priority)
     SELECT t.id, t.record, outcome.missed ${inOrder}`
   return {
-    // In any order: its few rows are sorted by who has asked.
+    // In any order: the caller sorts the few rows.
     claim: `
     WITH ${CLOCK},
     ${pickedOfReady(operations)},
@@ -62,7 +62,7 @@ export function takes(schema: string, operations: string, channel: string) {
     SELECT t.id, t.record, ${input}, ${missedOfReady(operations)} FROM due LEFT JOIN taken t ON true`,
     claimAll: claimAll(),
     claimBehind: claimAll('$9'),
-    // `complete` and `claim` as they are, in one statement: the last column says which of them a row answers.
+    // `complete` and `claim` unchanged, in one statement. The last column says to which of them a row belongs.
     finishAndClaim: `
     WITH ${tellingClock(channel, '$10')},
     ${pickedOfReady(operations)},
@@ -70,7 +70,8 @@ export function takes(schema: string, operations: string, channel: string) {
     ${completion(schema, operations, '$9')}
     SELECT t.id, t.record, ${input}, ${missedOfReady(operations)}, true FROM due LEFT JOIN taken t ON true
     UNION ALL SELECT s.id, s.record, NULL, NULL, false FROM saved s`,
-    // It waits where the row is locked, and does not skip it: the transaction that has it may be about to make it ready.
+    // It waits for a locked row and does not skip it: the transaction that has the lock may be about to make the row
+    // ready.
     claimOne: `
       WITH ${IMPATIENT_CLOCK},
       taken AS (

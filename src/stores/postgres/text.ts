@@ -1,4 +1,4 @@
-/** What no text in PostgreSQL can hold: the character NUL, and halves of surrogate pairs. */
+/** Handles characters that PostgreSQL cannot store in text: NUL, and halves of surrogate pairs. */
 import type { Submission } from '../../model/submission.ts'
 
 const TEXTS = ['input', 'type', 'owner', 'idempotencyKey', 'fingerprint', 'traceparent', 'webhookUrl'] as const
@@ -25,9 +25,9 @@ export function checkText(name: string, text: string): void {
 }
 
 /**
- * A statement with its parameters as literals.
+ * Writes a statement with its parameters as literals.
  *
- * @param text which has `$` and a number only where it means a parameter
+ * @param text a statement in which `$` with a number always means a parameter
  */
 export function inlined(text: string, values: readonly unknown[]): string {
   return text.replaceAll(/\$(\d+)/g, (_, number) => literal(values[Number(number) - 1]))
@@ -39,7 +39,7 @@ function literal(value: unknown): string {
   return `E'${String(value).replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
 }
 
-/** The same text, with what PostgreSQL cannot hold replaced by U+FFFD. */
+/** Replaces characters that PostgreSQL cannot store by U+FFFD. */
 export function storable(text: string): string {
   return text.toWellFormed().replaceAll('\0', '\ufffd')
 }

@@ -1,4 +1,4 @@
-/** Writes submissions, changes and notes: what is given while a write is under way is written together by the next one. */
+/** Writes submissions, changes and notes. Calls that arrive during a write are combined in the next one. */
 import type { Operation, Outcome } from '../../model/operation.ts'
 import type { Submission } from '../../model/submission.ts'
 import type { Acceptance } from '../store.ts'
@@ -16,7 +16,7 @@ export interface WriteLanesOptions {
   /** How long a write may take, in milliseconds. */
   readonly limitMs: number
   readonly writer: Writer
-  /** Tells everyone of what is written. */
+  /** Sends hints about what is written. */
   readonly hub: Hub
   /** A claim that comes with completions is written with them. */
   readonly claims: Claims

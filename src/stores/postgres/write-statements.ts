@@ -2,12 +2,13 @@
 import { CHANGED_COLUMNS, CHANGED_TYPES, idsOf, recordOf } from './rows.ts'
 import { CLOCK, IMPATIENT_CLOCK, tellingClock } from './statement-clock.ts'
 
-/** How many durations of a type are shown; of a batch, and of batches, no more are kept. */
+/** How many durations of a type are read. No more are kept of one batch, nor of all batches together. */
 export const DURATIONS_KEPT = 100
 
 /**
- * Locks rows in the order of their ids, and tells how they are then. Rows that others hold are skipped: one of them
- * would hold up the whole batch. Of the status nothing is asked here: an index of all that runs would seem to answer that.
+ * Locks rows in the order of their ids, and returns their state. Rows that others have locked are skipped, since one of
+ * them would delay the whole batch. There is no condition on the status: with one, the planner might choose the index
+ * of running operations.
  */
 export function locked(operations: string, ids: string): string {
   return `
@@ -16,7 +17,10 @@ export function locked(operations: string, ids: string): string {
       ORDER BY o.id FOR NO KEY UPDATE SKIP LOCKED)`
 }
 
-/** The rows that run, as far as one can see, and were skipped. What is not seen to run has lost its attempt for good. */
+/**
+ * The rows that were skipped and are running, as far as this snapshot shows. An operation that is not running has lost
+ * its attempt for good.
+ */
 export function skipped(operations: string, asked: string): string {
   return `
     FROM ${operations} o
@@ -24,8 +28,8 @@ export function skipped(operations: string, asked: string): string {
 }
 
 /**
- * Completes attempts as finished() of the state machine does: `saved` has the records. Rows that another transaction holds are
- * skipped. A row keeps its holder: it stands for the attempt, which the history leaves out (see rows.ts).
+ * Completes attempts as finished() of the state machine does: `saved` has the records. Rows that another transaction
+ * holds are skipped. A row keeps its holder, because the history leaves out the last attempt (see rows.ts).
  *
  * @param given the parameter with id, attempt and output of each
  */
@@ -64,7 +68,7 @@ export function writes(schema: string, operations: string, channel: string) {
       WITH ${CLOCK}
       SELECT ${recordOf('o')}, o.xmin::text, (SELECT now FROM clock) FROM ${operations} o
       WHERE o.id = ANY (${idsOf('$2')})`,
-    // A record is written over that very row version it was made from, and no other: xmin changes with each write.
+    // A record is written only over the row version that it was made from: xmin changes with each write.
     save: `
       WITH ${IMPATIENT_CLOCK},
       given AS MATERIALIZED (
@@ -98,7 +102,7 @@ export function writes(schema: string, operations: string, channel: string) {
   } as const
 }
 
-/** Keeps durations in a row for each type, so that a batch costs as much as one. */
+/** Keeps the durations of a batch in one row for each type, so that a batch costs no more than one duration. */
 function measured(schema: string, of: string): string {
   return `
     INSERT INTO ${schema}.durations (type, ms)

@@ -1,4 +1,4 @@
-/** The writes that are joined into batches: each batch is one statement, and stands whole or not at all. */
+/** Writes batches: each batch is one statement, which takes effect completely or not at all. */
 
 import type { Change, Operation } from '../../model/operation.ts'
 import { accepted, changed, expired } from '../../model/state-machine.ts'
@@ -26,7 +26,7 @@ export interface NoteItem {
 export interface WriterOptions {
   readonly connections: Connections
   readonly statements: Statements
-  /** Stands in for the server's clock; null for that one. */
+  /** A clock that replaces the server's; null: the server's clock is used. */
   readonly now: () => number | null
   readonly steps: ClockSteps
 }
@@ -38,7 +38,10 @@ type Limit = keyof SubmissionLimits
 
 /** How an acceptance reaches the server. */
 interface AcceptCalls {
-  /** Answers with id and time of what was accepted, and else with id, null, and `busy` or the limit that would be exceeded. */
+  /**
+   * Returns the id and the time of each accepted submission. For the others it returns the id, null, and `busy` or the
+   * limit that would be exceeded.
+   */
   readonly insert: (submissions: readonly Submission[]) => Promise<Row[]>
   readonly known: (asked: readonly object[]) => Promise<Row[]>
 }
@@ -49,24 +52,24 @@ interface Seen {
   readonly version: string
 }
 
-/** A record to write over the row it was made from. */
+/** A record that replaces the row from which it was made. */
 interface Saving extends Seen {
   readonly output?: string
   /** JSON text of what the attempt threw. */
   readonly thrown?: string
-  /** What came for its waits, as steps. */
+  /** The events that arrived for its waits, as steps. */
   readonly events?: readonly { readonly name: string; readonly value: string }[]
-  /** How long the attempt ran that completed it, in milliseconds. */
+  /** The duration of the attempt that completed it, in milliseconds. */
   readonly ms?: number
 }
 
 const UNIQUE_VIOLATION = '23505'
 
-/** How often submissions are inserted or looked up before they are given up. */
+/** How many times submissions are inserted or looked up before they are given up. */
 const MOST_ROUNDS = 100
-/** More durations are not shown, so of a batch no more are kept. */
+/** The most durations that are kept of a batch, since no more are read. */
 const MOST_DURATIONS = 100
-/** Of attempts after this one no error is kept: the kind of a payload is a small integer. */
+/** The last attempt whose error is kept: the kind of a payload, which contains its number, is a small integer. */
 const LAST_ERROR = 32_000
 
 export class Writer {
@@ -83,7 +86,8 @@ export class Writer {
   }
 
   /**
-   * Accepts submissions; of those with one key, one. Where a transaction of a caller holds the key, the answer is busy.
+   * Accepts submissions, and of those with the same key one. If a transaction of a caller has locked the key, the
+   * answer is busy.
    *
    * @param telling messages that the commit sends; only for submissions that are all {@link isPlain}
    */
@@ -105,8 +109,8 @@ export class Writer {
   }
 
   /**
-   * Accepts one submission in a transaction of the caller, on its client alone. It takes no lock of a limit, which would
-   * last as long as that transaction and hold up every other submission.
+   * Accepts one submission in a transaction of the caller, on its client alone. It takes no lock for a limit: the lock
+   * would last as long as that transaction, and delay every other submission.
    */
   async acceptWithin(submission: Submission, transaction: PostgresQueryable): Promise<Acceptance> {
     const { acceptWithin, limitedWithin, known } = this.#statements
@@ -125,7 +129,7 @@ export class Writer {
     return acceptance
   }
 
-  /** All of them, or, where an id is known, those whose ids are not. */
+  /** Inserts all of them. If some ids are known already, inserts the others. */
   async #insertPlain(batch: readonly Submission[], until: number, telling: Telling): Promise<Row[]> {
     const { acceptPlain, accept } = this.#statements
     const parameters = plainParameters(batch)
@@ -141,7 +145,7 @@ export class Writer {
     return await this.#connections.run(accept, [this.#now(), JSON.stringify(batch.map(acceptRow)), telling], until)
   }
 
-  /** Under the locks of its limits, so that of several processes one counts and writes at a time. */
+  /** Inserts under the locks of the limits, so that only one process counts and writes at a time. */
   async #insertLimited(batch: readonly Submission[], until: number): Promise<Row[]> {
     const { acceptLimited, lockScopes } = this.#statements
     const scopes = [...new Set(batch.flatMap(submission => this.#scopesOf(submission)))]
@@ -154,7 +158,7 @@ export class Writer {
     )
   }
 
-  /** In one transaction, so that nobody claims an operation without its steps. */
+  /** Inserts operations and their steps in one transaction, so that nobody claims an operation without its steps. */
   async #insertWithSteps(batch: readonly Submission[], until: number): Promise<Row[]> {
     const { acceptLimited, lockScopes } = this.#statements
     const scopes = [...new Set(batch.flatMap(submission => this.#scopesOf(submission)))]
@@ -178,7 +182,7 @@ export class Writer {
     if (rows.length > 0) await send(client, this.#statements.acceptSteps, [JSON.stringify(rows)])
   }
 
-  /** Names of locks: other schemas of the database have their own. */
+  /** The names of the locks. They contain the schema, so other schemas of the database have different locks. */
   #scopesOf({ type, owner, limits }: Submission): string[] {
     const prefix = this.#statements.accept.name
     const scopes: string[] = []
@@ -193,7 +197,7 @@ export class Writer {
   ): Promise<(Acceptance | typeof BUSY)[]> {
     const answers = new Map<Submission, Acceptance | typeof BUSY>()
     let left = submissions
-    // What was in the way may be purged before it is read: then the way is free.
+    // A conflicting operation may be purged before it is read. Then the insert is tried again.
     for (let round = 0; left.length > 0; round++) {
       if (round === MOST_ROUNDS) throw new Error('Submissions were neither inserted nor found.')
       const inserted = await insert(left)
@@ -229,9 +233,9 @@ export class Writer {
    * Completes attempts and claims, in one statement.
    *
    * @param claim the parameters of a claim
-   * @param claimed is given the rows that the claim alone would give
+   * @param claimed called with the rows that the claim alone would return
    * @param telling messages that the commit sends
-   * @returns what became of the completions
+   * @returns the results of the completions
    */
   async finishAndClaim(
     items: readonly ChangeItem[],
@@ -247,8 +251,8 @@ export class Writer {
   }
 
   /**
-   * What became of completions. Those that were not saved have lost their attempts, or another transaction holds their rows:
-   * then they are still running.
+   * The results of completions. Those that were not saved have lost their attempts, or another transaction has locked
+   * their rows: then they are still running.
    */
   async #completedAmong(
     items: readonly ChangeItem[],
@@ -266,8 +270,8 @@ export class Writer {
   }
 
   /**
-   * Applies changes one after the other, and writes each record that results once. A record that someone else holds,
-   * or has changed in between, is left as it is: its changes are answered as busy.
+   * Applies changes one after the other, and writes each record that results once. A record that another transaction
+   * has locked, or has changed in between, is left unchanged, and its changes are answered as busy.
    */
   async change(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {
     const ids = [...new Set(items.map(({ id }) => id).filter(isId))]
@@ -286,7 +290,7 @@ export class Writer {
     return items.map(({ id }, index) => (saving.has(id) && !saved.has(id) ? BUSY : results[index]))
   }
 
-  /** Ends what has run out. */
+  /** Ends operations whose lease or deadline has passed. */
   async expire(limit: number): Promise<Operation[]> {
     const { aheadMs, mayBeBack } = this.#steps.look(await this.#time())
     if (mayBeBack) await this.#reschedule()
@@ -296,12 +300,12 @@ export class Writer {
       const after = expired(operation, now, aheadMs)
       return after === undefined ? [] : [{ operation: after, version }]
     })
-    // What others have changed in between is looked at again by the next sweep.
+    // Operations that others have changed in between are checked again by the next sweep.
     const saved = await this.#save(saving)
     return saving.map(({ operation }) => operation).filter(({ id }) => saved.has(id))
   }
 
-  /** Due times that were written by a clock which has been set back since, batch by batch. */
+  /** Corrects due times that were written before the clock was set back, in batches. */
   async #reschedule(): Promise<void> {
     let more: unknown = true
     while (more === true) {
@@ -317,7 +321,7 @@ export class Writer {
     return Number(row[0])
   }
 
-  /** Deletes what has passed its retention. */
+  /** Deletes operations that have passed their retention. */
   async purge(limit: number): Promise<SweepResult['purged']> {
     const rows = await this.#connections.run(this.#statements.purge, [this.#now(), limit])
     await this.#connections.run(this.#statements.dropDurations, [])
@@ -335,7 +339,7 @@ export class Writer {
     return items.map((_, place) => answers.get(place) ?? false)
   }
 
-  /** Writes records over the rows they were made from. Answers with the ids of those whose rows were still the same. */
+  /** Writes records over the rows from which they were made. Returns the ids of those whose rows had not changed. */
   async #save(saving: readonly Saving[], until?: number): Promise<ReadonlySet<string>> {
     if (saving.length === 0) return new Set()
     const given = saving.map(({ operation, version, output, thrown, events, ms }, index) => {
@@ -354,13 +358,13 @@ function insertedAmong(submissions: readonly Submission[], rows: readonly Row[])
     const at = times.get(submission.id) ?? null
     if (at === null) continue
     answers.set(submission, { kind: 'accepted', operation: accepted(submission, Number(at)) })
-    // Of equal ids the first one stands.
+    // Of equal ids, only the first one counts.
     times.delete(submission.id)
   }
   return answers
 }
 
-/** Of equal keys the first one was counted: its refusal is that of all. */
+/** Of equal keys, only the first one was counted: if it is refused, all of them are. */
 function refusedAmong(submissions: readonly Submission[], rows: readonly Row[]): Map<Submission, Acceptance> {
   const refused = rows.filter(([, at, why]) => at === null && why !== 'busy')
   const byId = new Map(refused.map(([id, , limit]) => [id as string, limit as Limit]))
