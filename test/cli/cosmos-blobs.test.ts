@@ -69,7 +69,7 @@ describe('waybill copy, with what is too large for Cosmos DB', () => {
     expect(await dumpOf(await lab.store(file))).toEqual(await dumpOf(source.store))
   })
 
-  test('refuses where it is not said where that is kept', async ({ lab }) => {
+  test('refuses if the blob store is not named', async ({ lab }) => {
     const [source, target] = [await filledFile(lab), await cosmos(lab)]
     const refused = (number: number) =>
       new RegExp(
@@ -83,7 +83,7 @@ describe('waybill copy, with what is too large for Cosmos DB', () => {
     expect([from.code, from.err]).toEqual([2, expect.stringMatching(refused(1))])
   })
 
-  test('names what is lost, and leaves out what could not run without it', async ({ lab }) => {
+  test('names the lost parts, and leaves out operations that could not run without them', async ({ lab }) => {
     const [source, target] = [await filledFile(lab), await cosmos(lab)]
     await copy(source.url, target.url, '--to-blobs', target.blobsUrl)
     const whole = lab.file()

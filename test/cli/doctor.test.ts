@@ -143,7 +143,7 @@ describe('Azure', () => {
     expect(findings.all).toEqual([{ grade, name: 'permissions', says: expect.stringContaining(says) }])
   })
 
-  test('what is missing is named', async () => {
+  test('missing options are named', async () => {
     const { code, err } = await waybill(['doctor', 'azure'], { AZURE_SUBSCRIPTION_ID: undefined })
     expect([code, err]).toEqual([
       2,

@@ -200,7 +200,7 @@ describe('its Resource Manager', () => {
   })
 })
 
-test('a port that is taken is told, and nothing is left behind', async ({ lab }) => {
+test('a port that is taken is reported, and nothing is left behind', async ({ lab }) => {
   const azure = await azureOf(lab, FOR_EVER)
   const port = Number(new URL(azure.endpoint).port)
   await expect(emulateAzure({ jobs: [], port })).rejects.toMatchObject({ code: 'EADDRINUSE' })

@@ -23,7 +23,7 @@ async function answerTo(api: Api, headers: Record<string, string>, body: BodyIni
 }
 
 describe.each(Object.keys(SERVERS))('over %s', name => {
-  test('a body in a content coding is refused with what is taken', async ({ lab }) => {
+  test('a body in a content coding is refused, and the answer names the accepted codings', async ({ lab }) => {
     const { waybill, api } = await open(lab, name)
     const zipped = gzipSync('{"wish":"complete"}')
     for (const coding of ['gzip', 'GZIP', 'br', 'identity, gzip', 'x']) {

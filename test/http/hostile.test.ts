@@ -67,7 +67,7 @@ describe('bodies', () => {
     expect(await isEmpty(served)).toBe(true)
   })
 
-  test('thousands of mistakes are told in a bounded answer', async ({ lab }) => {
+  test('thousands of mistakes are listed in a bounded answer', async ({ lab }) => {
     const many = defineOperation({ name: 'anything', input: z.array(z.string()) })
     const served = await serve(lab, [many])
     const response = await postText(served, '/anything', JSON.stringify(new Array(50_000).fill(1)))

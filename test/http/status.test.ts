@@ -129,7 +129,7 @@ describe('the result of an operation that', () => {
     expect(response.json()).toMatchObject({ id, status: 'failed', error: { status: 422, code: 'out-of-stock' } })
   })
 
-  test('failed by an error is 500, and nothing of the error is told', async ({ lab }) => {
+  test('failed by an error is 500, and the error is not shown', async ({ lab }) => {
     const served = await serve(lab, [orders, others], { worker: { handlers } })
     const id = await accepted(served, '/orders', 'crash')
     await hasStatus(served.store, id, 'failed')
@@ -161,7 +161,7 @@ describe('the result of an operation that', () => {
   })
 })
 
-test('what is past its retention is 410 at every URL', async ({ lab }) => {
+test('an operation past its retention is 410 at every URL', async ({ lab }) => {
   const brief = defineOperation({ name: 'brief', retention: 0 })
   const served = await serve(lab, [brief])
   const id = await accepted(served, '/brief')
@@ -173,7 +173,9 @@ test('what is past its retention is 410 at every URL', async ({ lab }) => {
   }
 })
 
-test('what is unknown, of another type or of someone else is the same 404, byte for byte', async ({ lab }) => {
+test('an operation that is unknown, of another type or of another owner is the same 404, byte for byte', async ({
+  lab,
+}) => {
   const served = await serve(lab, [orders, others], { principal: byHeader, worker: { handlers } })
   const foreign = await accepted(served, '/orders', 'well', { 'x-user': 'ann' })
   await hasStatus(served.store, foreign, 'completed')

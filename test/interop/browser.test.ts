@@ -144,7 +144,7 @@ describe('a page of another origin', () => {
     expect(seen).toEqual(['invalid-input', 'unsupported-media-type'])
   })
 
-  test('is kept out where it is not named', async ({ lab }) => {
+  test('is refused if it is not named', async ({ lab }) => {
     const { page } = await strangePage(lab)
     const { api, waybill } = await open(lab, { cors: { origins: ['https://app.example.com'] } })
     const ordered = await page.evaluate(async url => {

@@ -128,7 +128,7 @@ describe('fingerprint', () => {
     )
   })
 
-  it('tells values apart that differ', () => {
+  it('distinguishes values that differ', () => {
     const values = [null, 0, '0', '', false, [], {}, [[]], [{}], { a: 1 }, { a: '1' }, { a: 1, b: 1 }, { 'a":1,"b': 1 }]
     const more = [[1, 2], [2, 1], [12], ['1', '2'], 'a', 'A', 'é', 'e\u0301']
     const prints = [...values, ...more].map(fingerprint)

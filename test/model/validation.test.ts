@@ -18,11 +18,11 @@ const SCHEMAS = {
 }
 
 describe.each(Object.entries(SCHEMAS))('validate by %s', (_, schema) => {
-  it('gives back what is right', async () => {
+  it('returns a valid value', async () => {
     expect(await validate(schema, { item: 'apple', count: 2 })).toEqual({ value: { item: 'apple', count: 2 } })
   })
 
-  it('points at what is wrong, and says why', async () => {
+  it('points at the invalid member, and says why', async () => {
     const { errors } = await validate(schema, { item: 'apple', count: 0 })
     expect(errors).toEqual([{ pointer: '/count', detail: expect.stringContaining('1') }])
   })

@@ -173,7 +173,7 @@ test('a scrape reads each gauge as it is then', async () => {
   expect(await read()).toEqual([0, 1.5, 4])
 })
 
-test('while the store is away, what was counted is still told', async ({ lab }) => {
+test('while the store is unreachable, the counters are still reported', async ({ lab }) => {
   const { store, cut } = faultyStore(await lab.store())
   const served = await openOrderServer(lab, { waybill: { store, worker: false } })
   cut.add('queueStats')
@@ -268,7 +268,7 @@ test('what fails for good counts as failed, what fails before as a retry', async
   expect((await scrape(served))('waybill_operations_finished_total', { outcome: 'failed' })).toBe(1)
 })
 
-test('a gauge tells how many attempts run', async ({ lab }) => {
+test('a gauge has the number of running attempts', async ({ lab }) => {
   const served = await openOrderServer(lab)
   const ids = [await accepted(served, '/orders', { wish: 'hold' }), await accepted(served, '/orders', { wish: 'hold' })]
   for (const id of ids) await hasStatus(served.store, id, 'running')
@@ -317,7 +317,7 @@ test('the page on observability has every metric, and no other', async ({ lab })
   expect([...described].sort()).toEqual(announced.sort())
 })
 
-test('the build tells its version', async ({ lab }) => {
+test('a metric has the version of the build', async ({ lab }) => {
   const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'))
   const value = await scrape(await openOrderServer(lab))
   expect(value('waybill_build_info', { version, node: process.versions.node })).toBe(1)

@@ -176,7 +176,7 @@ describe('what an operator cancels', () => {
     expect(await waybill.operator.cancel(id, ann)).toMatchObject({ status: 'canceled' })
   })
 
-  test('what has ended otherwise cannot be canceled, and what is not known neither', async ({ lab }) => {
+  test('an operation that completed or failed cannot be canceled, nor an unknown one', async ({ lab }) => {
     const waybill = await lab.waybill([orders], { worker: { handlers } })
     const id = await submit(waybill, orders)
     await hasFinished(waybill.store, id)
@@ -226,7 +226,7 @@ describe('what an operator runs again and deletes', () => {
     expect(charges).toBe(2)
   })
 
-  test('what is unfinished, of an unknown type, or gone is not run again', async ({ lab }) => {
+  test('an operation that is unfinished, of an unknown type or deleted is not retried', async ({ lab }) => {
     const store = await lab.store()
     const { operator } = await lab.waybill([orders], { store })
     const refused = (code: string) => ({ problem: { code } })
@@ -246,7 +246,7 @@ describe('what an operator runs again and deletes', () => {
     expect(await operator.get(pending)).toMatchObject({ purged: true, hasInput: false, steps: [] })
   })
 
-  test('what is deleted takes its blobs along', async ({ lab }) => {
+  test('a deletion also deletes the blobs', async ({ lab }) => {
     const blobs = folderBlobs({ path: dirname(lab.file()) })
     const files = handler(orders, () => media('a,b', { type: 'text/csv' }))
     const waybill = await lab.waybill([orders], { worker: { handlers: files }, blobs })
@@ -401,7 +401,7 @@ describe('the audit', () => {
   })
 })
 
-test('a store that fails is told as unavailable', async ({ lab }) => {
+test('a store that fails is reported as unavailable', async ({ lab }) => {
   const { store, cut } = faultyStore(await lab.store())
   const { operator } = lab.composition([orders], { store })
   for (const call of ['browse', 'read', 'logs'] as const) cut.add(call)

@@ -179,7 +179,7 @@ describe('a loop', () => {
     await it.stop()
   })
 
-  it('reports a turn that throws at once like one that rejects', async () => {
+  it('reports a turn that throws synchronously like one that rejects', async () => {
     const onError = vi.fn()
     const it = loop(() => {
       throw new Error('No.')

@@ -344,7 +344,7 @@ describe('a logger that', () => {
   })
 })
 
-test('what is said in a loop costs few writes, and the newest is kept', async ({ lab }) => {
+test('progress that is reported in a loop costs few writes, and the newest value is kept', async ({ lab }) => {
   const { store, calls } = faultyStore(await lab.store())
   const handlers = handler(tasks, (_, job) => {
     for (let turn = 1; turn <= 200_000; turn++) {

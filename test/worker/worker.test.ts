@@ -44,7 +44,7 @@ describe('claiming', () => {
     expect(most).toBe(3)
   })
 
-  test('runs no more at once than it has slots, also where it claims ahead', async ({ lab }) => {
+  test('runs no more attempts at once than it has slots, even if it claims ahead', async ({ lab }) => {
     let [running, most] = [0, 0]
     const runs: string[] = []
     const handlers = handler(apples, async (_, { id }) => {

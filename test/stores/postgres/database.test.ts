@@ -129,7 +129,7 @@ describe('migrations', () => {
     expect(migrationPlan({ from: SCHEMA_VERSION })).toBe('')
   })
 
-  it('are not run where the store is told not to', async () => {
+  it('are not run if the option forbids it', async () => {
     await expect(open({ migrate: false })).rejects.toThrow(
       /^There is no Waybill store in .*configured not to migrate it/,
     )
