@@ -2,7 +2,7 @@
  * Puts the rooms together: a store, the operation types, and what runs the work, as one object to start, use and stop.
  * It has no HTTP of its own: `servers/` puts it on the wire.
  */
-import { Batches } from './batches/batches.ts'
+import { batchWorker } from './batches/batches.ts'
 import type { BlobStore } from './blobs/blob-store.ts'
 import { REFUSAL_REASONS } from './launchers/launcher.ts'
 import {
@@ -234,7 +234,7 @@ export function composeWaybill(options: WaybillOptions, now: () => number): Wayb
   const webhooks = options.webhooks && new Webhooks(options.webhooks, { store, operations, logger })
   const schedules =
     options.schedules && new Schedules(options.schedules, { store: shared.store, operations, logger, now })
-  const batches = batchTypes.length === 0 ? undefined : new Batches(batchTypes, types, shared)
+  const batches = batchTypes.length === 0 ? undefined : batchWorker(batchTypes, types, shared)
   const scheduled = schedules?.types ?? []
   const operator = new StoreOperator({ store, operations, webhooks, logger, pauses, schedules: scheduled })
   const parts = present([

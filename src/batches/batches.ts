@@ -3,7 +3,6 @@ import { type Child, type Handler, handler, type Job } from '../model/handler.ts
 import type { AnyOperationType } from '../model/operation-type.ts'
 import type { OperationStore, WorkQueue } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
-import type { Loop } from '../util/loop.ts'
 import { internalWorker } from '../worker/internal-worker.ts'
 import type { Worker } from '../worker/worker.ts'
 
@@ -17,27 +16,18 @@ export interface BatchesContext {
 /** How many items are submitted at once. In between, the handler checks for a cancel and reports progress. */
 const CHUNK = 500
 
-export class Batches {
-  readonly #worker: Worker
-
-  /** @throws {TypeError} for batches of a type that is not among the others */
-  constructor(types: readonly AnyOperationType[], all: readonly AnyOperationType[], context: BatchesContext) {
-    const handlers = types.map(type => handlerOf(type, all))
-    const { store, logger } = context
-    this.#worker = internalWorker({ name: 'batches', store, logger, handlers, concurrency: 4 })
-  }
-
-  get loops(): readonly Loop[] {
-    return this.#worker.loops
-  }
-
-  async start(): Promise<void> {
-    await this.#worker.start()
-  }
-
-  async stop(): Promise<void> {
-    await this.#worker.stop()
-  }
+/**
+ * A worker that runs the batches of these types.
+ *
+ * @throws {TypeError} for batches of a type that is not among the others
+ */
+export function batchWorker(
+  types: readonly AnyOperationType[],
+  all: readonly AnyOperationType[],
+  { store, logger }: BatchesContext,
+): Worker {
+  const handlers = types.map(type => handlerOf(type, all))
+  return internalWorker({ name: 'batches', store, logger, handlers, concurrency: 4 })
 }
 
 function handlerOf(type: AnyOperationType, all: readonly AnyOperationType[]): Handler {
