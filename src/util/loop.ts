@@ -91,7 +91,7 @@ export class Loop {
    */
   putOff(): void {
     const now = performance.now()
-    if (this.#stopped || this.#turning !== undefined || this.#failures > 0) return
+    if (!this.#isIdle) return
     if (now - this.#turnedAt > (MOST_PUT_OFF - 1) * this.#options.everyMs) return
     this.#aliveAt = now
     clearTimeout(this.#timer)
@@ -110,7 +110,7 @@ export class Loop {
   rouse(): void {
     if (this.#restMs === 0) return
     this.#restMs = 0
-    if (this.#stopped || this.#turning !== undefined || this.#failures > 0) return
+    if (!this.#isIdle) return
     clearTimeout(this.#timer)
     this.#sleep()
   }
@@ -120,6 +120,11 @@ export class Loop {
     this.#stopped = true
     clearTimeout(this.#timer)
     await this.#turning
+  }
+
+  /** Whether it only waits for its next regular turn. */
+  get #isIdle(): boolean {
+    return !this.#stopped && this.#turning === undefined && this.#failures === 0
   }
 
   #run(): void {
