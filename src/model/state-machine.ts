@@ -200,6 +200,15 @@ export function hasJustEnded({ status }: Operation, kind?: Change['kind']): bool
 }
 
 /**
+ * Whether the record shows that a change of this kind ended the attempt. A change whose first answer was lost is refused
+ * when it is sent again, though it was written.
+ */
+export function hasEndedAttempt({ history }: Operation, attempt: number, kind: Change['kind']): boolean {
+  const ended = history.find(({ number }) => number === attempt)
+  return ended !== undefined && (ended.outcome !== 'lost' || kind === 'abandon')
+}
+
+/**
  * The lease has expired, or a deadline of an operation that does not run has passed. Undefined where neither has
  * happened.
  *

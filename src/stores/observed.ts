@@ -1,6 +1,6 @@
 /** A store that reports what this process records through it. */
 import type { Change, Operation } from '../model/operation.ts'
-import { hasJustEnded } from '../model/state-machine.ts'
+import { hasEndedAttempt, hasJustEnded } from '../model/state-machine.ts'
 import type { Store } from './store.ts'
 
 /** Receives the reports. The store does not wait for it. It must not throw. */
@@ -89,11 +89,11 @@ class UnansweredOutcomes {
    * Reports the outcome if the record shows that it was written. A report that fails is lost, like that of a process
    * that dies.
    */
-  async report(id: string, change: Change): Promise<void> {
+  async report(id: string, { kind }: Change): Promise<void> {
     const attempt = this.#attempts.get(id)
     this.#attempts.delete(id)
     const found = await this.#store.read(id).catch(() => undefined)
-    const ended = found?.history.find(({ number }) => number === attempt)
-    if (found !== undefined && ended !== undefined && ended.outcome !== 'lost') this.#report(found, change.kind)
+    const isOurs = found !== undefined && attempt !== undefined && hasEndedAttempt(found, attempt, kind)
+    if (isOurs) this.#report(found, kind)
   }
 }

@@ -8,6 +8,7 @@ import { streamBytes } from '../blobs/byte-streams.ts'
 import type { Change, Operation, Outcome } from '../model/operation.ts'
 import { type AnyOperationType, backoffMs } from '../model/operation-type.ts'
 import { problem } from '../model/problem.ts'
+import { hasEndedAttempt } from '../model/state-machine.ts'
 import type { Lease, OperationStore, WorkQueue } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import { sleepUnref } from '../util/sleep.ts'
@@ -241,9 +242,7 @@ export class RunningAttempt {
     if (operation !== undefined) return { kind: 'recorded', operation, change }
     // An outcome whose first answer was lost is refused when it is sent again: the record has it.
     const found = await store.read(id)
-    const ended = found?.history.find(({ number }) => number === attempt)
-    if (found === undefined || ended === undefined) return { kind: 'late' }
-    const isOurs = ended.outcome !== 'lost' || change.kind === 'abandon'
+    const isOurs = found !== undefined && hasEndedAttempt(found, attempt, change.kind)
     return isOurs ? { kind: 'recorded', operation: found, change } : { kind: 'late' }
   }
 
