@@ -50,16 +50,25 @@ export interface Measured extends LoadResult {
   readonly cpu: number
 }
 
+/** How many operations have ended, and how many wait for a time. */
+export interface Held {
+  readonly finished: number
+  readonly delayed: number
+}
+
 export class Bench {
   /** How long one measurement takes. */
   readonly seconds: number
   readonly quick: boolean
+  /** How many operations a store with very many of them holds. */
+  readonly held: Held
   readonly #folder: string
   readonly #ends: (() => Promise<void>)[] = []
   #load: BenchProcess<{ loads: readonly Load[] }, readonly LoadResult[]> | undefined
 
-  constructor({ quick }: { quick: boolean }) {
+  constructor({ quick, held }: { quick: boolean; held: Held }) {
     this.quick = quick
+    this.held = held
     this.seconds = quick ? 0.5 : 2
     const data = fileURLToPath(new URL('data/', import.meta.url))
     mkdirSync(data, { recursive: true })

@@ -7,6 +7,8 @@
  *   --patience S     how many seconds each round waits for other programs to leave the machine alone; default 20
  *   --only NAME      one contender of the comparison, such as "Waybill on SQLite" or pg-boss; may be given again
  *   --scenario NAME  one part of Waybill by itself instead of the comparison, such as drain; `all` for all of them
+ *   --finished N     how many operations of the scenario growth have ended; default 1,000,000
+ *   --delayed N      how many of them wait for a time; default 100,000
  *   --page           writes the comparison and its charts into docs/benchmarks.md
  *   --record         keeps the ratios of the comparison for --check
  *   --check          fails if a ratio is worse than recorded by more than the noise
@@ -27,6 +29,8 @@ const { values: options } = parseArgs({
     rounds: { type: 'string' },
     only: { type: 'string', multiple: true },
     scenario: { type: 'string', multiple: true },
+    finished: { type: 'string' },
+    delayed: { type: 'string' },
     patience: { type: 'string', default: '20' },
     page: { type: 'boolean', default: false },
     record: { type: 'boolean', default: false },
@@ -37,6 +41,11 @@ const { quick } = options
 const rounds = Number(options.rounds ?? (quick ? 3 : 5))
 const patience = Number(options.patience)
 if (!(patience >= 0)) throw new TypeError('--patience must be a number of seconds.')
+const held = {
+  finished: Number(options.finished ?? (quick ? 20_000 : 1_000_000)),
+  delayed: Number(options.delayed ?? (quick ? 2000 : 100_000)),
+}
+if (!Object.values(held).every(Number.isInteger)) throw new TypeError('--finished and --delayed must be whole numbers.')
 if (!Number.isInteger(rounds) || rounds < 1) throw new TypeError('--rounds must be a whole number from 1.')
 
 const facts = machine()
@@ -91,7 +100,7 @@ function choose(names: readonly string[]): readonly Scenario[] {
 
 /** The first round warms up, and is not counted. */
 async function measure(scenario: Scenario): Promise<readonly Sample[]> {
-  const bench = new Bench({ quick })
+  const bench = new Bench({ quick, held })
   try {
     const round = await scenario.prepare(bench)
     await round()

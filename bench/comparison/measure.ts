@@ -8,28 +8,41 @@ import type { Sample } from '../scenario.ts'
 import type { Contender } from './contenders.ts'
 import { type Service, withService } from './services.ts'
 
-/** How long each measurement takes, in seconds, and how many orders are drained at least. */
+/** How long each measurement takes. */
 export interface Extent {
   readonly seconds: number
+  /** How many requests each measurement has instead, so that what they cost can be compared on a busy machine. */
+  readonly requests?: number
+  /** How many orders are drained at least. */
   readonly drained: number
+  /** Whether lists are measured too, which only Waybill has. */
+  readonly lists?: boolean
 }
 
 type Program = BenchProcess<ContenderQuestion, number>
-type Loader = BenchProcess<{ loads: readonly Load[] }, readonly LoadResult[]>
+export type Loader = BenchProcess<{ loads: readonly Load[] }, readonly LoadResult[]>
 
 const CONCURRENCY = 16
 const CONNECTIONS = 64
 
 /** Measures with a fresh service and fresh processes. */
 export async function measure(contender: Contender, loader: Loader, extent: Extent): Promise<Sample> {
-  return await withService(contender.start, async service => {
-    const run = new Run(contender, service, loader, extent)
-    try {
-      return await run.measure()
-    } finally {
-      await run.end()
-    }
-  })
+  return await withService(contender.start, service => measureOn(service, contender, loader, extent))
+}
+
+/** Measures with fresh processes on a service that runs. */
+export async function measureOn(
+  service: Service,
+  contender: Contender,
+  loader: Loader,
+  extent: Extent,
+): Promise<Sample> {
+  const run = new Run(contender, service, loader, extent)
+  try {
+    return await run.measure()
+  } finally {
+    await run.end()
+  }
 }
 
 class Run {
@@ -61,7 +74,8 @@ class Run {
       'log bytes per operation': (((await this.#service.logBytes()) ?? Number.NaN) - (logBefore ?? 0)) / this.#accepted,
     }
     const trips = await this.#roundTrips()
-    return { ...accepting.sample, ...reading, ...draining, ...kept, ...trips, ...(await this.#memory()) }
+    const listing = this.#extent.lists ? await this.#list() : {}
+    return { ...accepting.sample, ...reading, ...draining, ...kept, ...trips, ...listing, ...(await this.#memory()) }
   }
 
   /** Ends what was started. */
@@ -70,9 +84,9 @@ class Run {
   }
 
   async #accept(): Promise<{ sample: Sample; locations: readonly string[] }> {
-    await this.#load({ seconds: this.#extent.seconds / 4 })
+    await this.#load({}, 1 / 4)
     const { result, cpu } = await this.#costing(() => this.#load({ collect: 2000 }))
-    const alone = await this.#load({ connections: 1, seconds: this.#extent.seconds / 2 })
+    const alone = await this.#load({ connections: 1 }, 1 / 2)
     const sample = {
       'POST/s': result.perSecond,
       'POST CPU, µs': cpu / result.count,
@@ -126,7 +140,7 @@ class Run {
   }
 
   async #roundTrips(): Promise<Sample> {
-    await this.#load({ mode: 'round trip', connections: 4, seconds: this.#extent.seconds / 4 })
+    await this.#load({ mode: 'round trip', connections: 4 }, 1 / 4)
     const alone = await this.#load({ mode: 'round trip', connections: 1 })
     const many = await this.#load({ mode: 'round trip', connections: 32 })
     return {
@@ -136,6 +150,11 @@ class Run {
       'round trip at 32 p50, ms': many.p50,
       'round trips/s at 32': many.perSecond,
     }
+  }
+
+  async #list(): Promise<Sample> {
+    const { result, cpu } = await this.#costing(() => this.#load({ method: 'GET', paths: ['/orders'], expect: 200 }))
+    return { 'lists/s': result.perSecond, 'list CPU, µs': cpu / result.count, 'list p50, ms': result.p50 }
   }
 
   async #memory(): Promise<Sample> {
@@ -159,7 +178,7 @@ class Run {
     return own.reduce((sum, value) => sum + value, this.#service.cpu())
   }
 
-  async #load(load: Partial<Load>): Promise<LoadResult> {
+  async #load(load: Partial<Load>, part = 1): Promise<LoadResult> {
     const whole: Load = {
       port: this.#port,
       connections: CONNECTIONS,
@@ -168,13 +187,21 @@ class Run {
       paths: ['/orders'],
       body: JSON.stringify(ORDER),
       expect: 202,
-      seconds: this.#extent.seconds,
+      ...this.#length(load, part),
       ...load,
     }
     const [result] = await this.#loader.ask({ loads: [whole.method === 'GET' ? withoutBody(whole) : whole] })
     if (result === undefined) throw new Error('The load came to nothing.')
     if (whole.method === 'POST') this.#accepted += result.count
     return result
+  }
+
+  #length({ connections = CONNECTIONS, mode }: Partial<Load>, part: number): Pick<Load, 'seconds' | 'count'> {
+    const { seconds, requests } = this.#extent
+    if (requests === undefined) return { seconds: seconds * part }
+    // A client alone waits most of the time, and a round trip is three requests or more.
+    const share = (connections < CONNECTIONS / 2 ? 1 / 10 : 1) / (mode === 'round trip' ? 4 : 1)
+    return { count: Math.ceil(requests * part * share) }
   }
 
   async #start(role: ContenderInit['role']): Promise<number> {

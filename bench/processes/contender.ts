@@ -76,7 +76,7 @@ async function startWaybill({ url, role, concurrency }: ContenderInit): Promise<
     return { port: 0, unfinished, close: () => composition.stop() }
   }
   const app = fastify()
-  await app.register(waybill, options)
+  await app.register(waybill, { ...options, listing: true })
   return { port: await listen(app), unfinished, close: () => app.close() }
 }
 

@@ -27,7 +27,7 @@ export const console: Scenario = {
     const made = sqliteStore({ path })
     await made.open()
     await made.close()
-    seedSqlite(path, bench.quick ? QUICK_COUNT : COUNT, Date.now())
+    seedSqlite(path, { finished: bench.quick ? QUICK_COUNT : COUNT, now: Date.now(), owners: 1000, tagged: true })
     const server = await bench.serve({ kind: 'waybill', path, work: 'none', admin: true })
     const browser = await chromium.launch({ executablePath: await bundled.executablePath(), args: ['--no-sandbox'] })
     bench.onEnd(() => browser.close())

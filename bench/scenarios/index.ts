@@ -4,6 +4,7 @@ import { children } from './children.ts'
 import { console } from './console.ts'
 import { cpuBound } from './cpu-bound.ts'
 import { drain } from './drain.ts'
+import { growth } from './growth.ts'
 import { limits } from './limits.ts'
 import { operator } from './operator.ts'
 import { post } from './post.ts'
@@ -27,6 +28,7 @@ export const scenarios: readonly Scenario[] = [
   retryAfter,
   sleeping,
   children,
+  growth,
   operator,
   console,
 ]

@@ -78,7 +78,7 @@ async function onSqlite(bench: Bench, count: number, now: number): Promise<Waybi
   const made = sqliteStore({ path })
   await made.open()
   await made.close()
-  seedSqlite(path, count, now)
+  seedSqlite(path, { finished: count, now, owners: 1000, tagged: true })
   return await start(bench, sqliteStore({ path }))
 }
 
@@ -87,7 +87,7 @@ async function onPostgres(bench: Bench, count: number, now: number): Promise<Way
   const made = postgresStore(pool)
   await made.open()
   await made.close()
-  await seedPostgres(pool, count, now)
+  await seedPostgres(pool, { finished: count, now, owners: 1000, tagged: true })
   return await start(bench, postgresStore(pool))
 }
 

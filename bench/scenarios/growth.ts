@@ -1,0 +1,134 @@
+/** What orders cost a store that holds very many operations, beside a store that holds none. */
+import { chmodSync, mkdirSync } from 'node:fs'
+import { Pool } from 'pg'
+import type { Store } from 'waybill/adapters'
+import { postgresStore } from 'waybill/stores/postgres'
+import { sqliteStore } from 'waybill/stores/sqlite'
+import type { Bench } from '../bench.ts'
+import { CONTENDERS, type Contender } from '../comparison/contenders.ts'
+import { type Extent, type Loader, measureOn } from '../comparison/measure.ts'
+import { type Service, withService } from '../comparison/services.ts'
+import { BenchProcess } from '../processes/bench-process.ts'
+import type { Ratio, Sample, Scenario } from '../scenario.ts'
+import { type Seed, seedPostgres, seedSqlite } from '../seed.ts'
+
+const MEASURED = CONTENDERS.filter(({ kind }) => kind === 'waybill')
+/** As a sweeper does. */
+const SWEPT_AT_ONCE = 200
+
+const RATES = ['POST/s', 'status/s', 'drain/s', 'lists/s', 'swept/s']
+const COSTS = [
+  'POST CPU, µs',
+  'status CPU, µs',
+  'drain CPU, µs',
+  'round trip alone p50, ms',
+  'round trip at 32 p50, ms',
+  'list CPU, µs',
+  'sweep CPU, µs',
+]
+
+export const growth: Scenario = {
+  name: 'growth',
+  about: 'the comparison of Waybill on a store with very many operations, and on an empty one',
+  ratios: MEASURED.flatMap(({ store }) => [
+    ...RATES.map((name): Ratio => ({ ...ratio(store, name), of: full(store, name), to: empty(store, name) })),
+    ...COSTS.map((name): Ratio => ({ ...ratio(store, name), of: empty(store, name), to: full(store, name) })),
+  ]),
+  prepare: async bench => {
+    // A store keeps no process alive that has nothing else to do.
+    const alive = setInterval(() => {}, 1000)
+    bench.onEnd(async () => clearInterval(alive))
+    const loader: Loader = new BenchProcess('./load.ts')
+    bench.onEnd(() => loader.end())
+    await loader.ready()
+    const requests = bench.quick ? 2000 : 20_000
+    const extent = { seconds: bench.seconds, requests, drained: requests, lists: true }
+    const services = await Promise.all(MEASURED.map(contender => serviceWith(bench, contender)))
+    let isOdd = false
+    return async () => {
+      isOdd = !isOdd
+      const sample: Record<string, number> = {}
+      for (const [at, contender] of MEASURED.entries()) {
+        const measure = (service: Service) => round(service, contender, loader, extent)
+        const sides = [
+          async () => add(sample, empty, contender.store, await withService(contender.start, measure)),
+          async () => add(sample, full, contender.store, await measure(services[at] as Service)),
+        ]
+        // What comes second in a round has no advantage over all rounds.
+        for (const side of isOdd ? sides : sides.toReversed()) await side()
+      }
+      return sample
+    }
+  },
+}
+
+/** Adds what was measured to a sample, but not what the store does not have. */
+function add(sample: Record<string, number>, name: typeof full, store: string, measured: Sample): void {
+  for (const [measure, value] of Object.entries(measured)) {
+    if (!Number.isNaN(value)) sample[name(store, measure)] = value
+  }
+}
+
+function empty(store: string, name: string): string {
+  return `${store}, empty: ${name}`
+}
+
+function full(store: string, name: string): string {
+  return `${store}, full: ${name}`
+}
+
+/** Each is to be at least nine tenths as good as on an empty store. */
+function ratio(store: string, name: string): { name: string; atLeast: number } {
+  return { name: `${store}: ${name}`, atLeast: 0.9 }
+}
+
+/** Starts a service that holds very many operations, and is stopped with the scenario. */
+async function serviceWith(bench: Bench, { store, start }: Contender): Promise<Service> {
+  const folder = bench.file(store)
+  mkdirSync(folder)
+  // As root, the server runs as another user.
+  for (const path of [bench.file('.'), folder]) chmodSync(path, 0o777)
+  const service = await start(folder)
+  bench.onEnd(() => service.stop())
+  await withStore(service, async (_, seed) => await seed({ now: Date.now(), ...bench.held }))
+  return service
+}
+
+async function round(service: Service, contender: Contender, loader: Loader, extent: Extent): Promise<Sample> {
+  const measured = await measureOn(service, contender, loader, extent)
+  return { ...measured, ...(await sweep(service, extent.drained)) }
+}
+
+/** Sweeps operations that have passed their retention: deletes the texts of one half, and the records of the others. */
+async function sweep(service: Service, expired: number): Promise<Sample> {
+  return await withStore(service, async (store, seed) => {
+    await seed({ now: Date.now(), expired })
+    const cpu = () => service.cpu() + process.cpuUsage().user + process.cpuUsage().system
+    const logged = await service.logBytes()
+    const began = { at: performance.now(), cpu: cpu() }
+    for (let swept = 0; swept < expired; ) swept += (await store.sweep(SWEPT_AT_ONCE)).purged.length
+    return {
+      'swept/s': (expired / (performance.now() - began.at)) * 1000,
+      'sweep CPU, µs': (cpu() - began.cpu) / expired,
+      'sweep log bytes': ((await service.logBytes()) ?? Number.NaN) / expired - (logged ?? 0) / expired,
+    }
+  })
+}
+
+/** Opens the store of a service for a while, with what writes operations into it. */
+async function withStore<T>(
+  { url }: Service,
+  use: (store: Store, seed: (seed: Seed) => Promise<void>) => Promise<T>,
+): Promise<T> {
+  const pool = url.startsWith('postgres') ? new Pool({ connectionString: url }) : undefined
+  // Its connections may still be on their way to their end when the server stops.
+  pool?.on('error', () => {})
+  const store = pool === undefined ? sqliteStore({ path: url }) : postgresStore(pool)
+  await store.open()
+  try {
+    return await use(store, async seed => (pool === undefined ? seedSqlite(url, seed) : await seedPostgres(pool, seed)))
+  } finally {
+    await store.close()
+    await pool?.end()
+  }
+}
