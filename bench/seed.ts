@@ -124,6 +124,7 @@ function kindsOf({ now, finished = 0, delayed = 0, expired = 0, owners = 1, tagg
 export function seedSqlite(path: string, seed: Seed): void {
   const database = new DatabaseSync(path)
   database.exec('PRAGMA synchronous = OFF')
+  database.exec(`INSERT INTO holders (name, until) VALUES ('${HOLDER}', ${seed.now + 3 * RETENTION})`)
   for (const kind of kindsOf(seed)) {
     for (let most = kind.count; most > 0; most -= CHUNK) seedRows(database, kind, most, Math.max(1, most - CHUNK + 1))
   }
@@ -132,9 +133,9 @@ export function seedSqlite(path: string, seed: Seed): void {
 
 function seedRows(database: DatabaseSync, { at, variant, columns, ...texts }: Kind, most: number, least: number): void {
   const { last } = database.prepare('SELECT coalesce(max(number), 0) AS last FROM operations').get() as { last: number }
-  const id = `substr(printf('%012x', at), 1, 8) || '-' || substr(printf('%012x', at), 9) || printf('-7000-${variant}000-%012d', i)`
+  const uuid = `unhex(printf('%012x7000${variant}000%012d', at, i))`
   const ended = columns.finished_at === undefined ? 'NULL' : columns.status
-  const all = { number: 'number', id, ...columns, ended, cancel_requested: '0', webhook_due: '0' }
+  const all = { number: 'number', uuid, ...relative(columns), ended, cancel_requested: '0', webhook_due: '0' }
   const made = `WITH RECURSIVE n (i) AS (SELECT ${most} UNION ALL SELECT i - 1 FROM n WHERE i > ${least}),
     made AS (SELECT i, ${at} AS at, ${last} + 1 + ${most} - i AS number FROM n)`
   const insert = (into: string, values: string, where = 'true') =>
@@ -143,8 +144,27 @@ function seedRows(database: DatabaseSync, { at, variant, columns, ...texts }: Ki
   insert(`operations (${Object.keys(all)})`, `${Object.values(all)}`)
   insert('inputs (number, body)', `number, '${INPUT}'`, texts.input)
   insert('outputs (number, body)', `number, ${outputOf()}`, texts.output)
-  insert('errors (id, attempt, body)', `${id}, 1, '${THROWN}'`, texts.thrown)
+  insert('errors (number, attempt, body)', `number, 1, '${THROWN}'`, texts.thrown)
   database.exec('COMMIT')
+}
+
+/**
+ * The columns of SQLite, where a time is relative to an earlier one. The operation with number 2 is the first one that
+ * its worker has completed: it has the name.
+ */
+function relative(columns: Kind['columns']): Kind['columns'] {
+  const { updated_at, started_at, attempt_started_at, finished_at, expires_at, holder, ...others } = columns
+  const updated_after = `${updated_at} - (${finished_at ?? 'at'})`
+  if (finished_at === undefined) return { ...others, updated_after }
+  return {
+    ...others,
+    ...(holder !== undefined && { holder: holder.replace(`'${HOLDER}'`, `iif(number = 2, '${HOLDER}', 1)`) }),
+    updated_after,
+    started_after: `${started_at} - at`,
+    attempt_after: `${attempt_started_at} - (${started_at})`,
+    finished_after: `${finished_at} - (${attempt_started_at})`,
+    expires_after: `${expires_at} - (${finished_at}) - ${RETENTION}`,
+  }
 }
 
 /** Fills a schema that a store has made. */

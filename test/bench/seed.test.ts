@@ -57,10 +57,10 @@ async function run(lab: TestContext, store: Store): Promise<void> {
     return stamp(order as object as Row)
   })
   const waybill = await lab.waybill([orders], { store, worker: { handlers: work } })
-  for (const _ of ['kept', 'purged']) await hasStatus(store, await submit(waybill, orders, ORDER), 'completed')
+  for (const _ of ['first', 'purged', 'kept']) await hasStatus(store, await submit(waybill, orders, ORDER), 'completed')
   await hasStatus(store, await submit(waybill, orders, { ...ORDER, customer: 'Nobody' }), 'failed')
   await submit(waybill, orders, ORDER, { delay: DAY })
-  const [, oldest] = (await store.list({ type: 'orders', owner: '', limit: 4 })).toReversed()
+  const [, oldest] = (await store.list({ type: 'orders', owner: '', limit: 5 })).toReversed()
   await store.purge(oldest?.id ?? '')
   await waybill.stop()
 }

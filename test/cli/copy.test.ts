@@ -199,7 +199,7 @@ describe('waybill copy', () => {
     await copy(`sqlite:${path}`, `sqlite:${targetPath}`)
     // The same version with another content is what a copy fixes: here it cannot, for a trigger undoes it.
     const file = new DatabaseSync(targetPath)
-    const first = `number = (SELECT number FROM operations WHERE id = '${idOf(1)}')`
+    const first = `number = (SELECT number FROM operations WHERE uuid = x'${idOf(1).replaceAll('-', '')}')`
     file.exec(`UPDATE outputs SET body = '"forged"' WHERE ${first};
       CREATE TRIGGER forge AFTER INSERT ON outputs BEGIN UPDATE outputs SET body = '"forged"' WHERE ${first}; END;`)
     file.close()

@@ -13,8 +13,8 @@ const database = testDatabase()
 /** The time that the ids say. The operation of each number was accepted that many milliseconds later. */
 const AT = 0x01941f297c00
 const idOf = (number: number) => `01941f29-7c00-7000-8000-${String(number).padStart(12, '0')}`
-const COLUMNS = `id, type, owner, status, version, priority, created_at, updated_at, attempt, released, lost, max_attempts,
-  max_lost, retention, launches, cancel_requested, webhook_due`
+const COLUMNS = `type, owner, status, version, priority, created_at, attempt, released, lost, max_attempts, max_lost,
+   retention, launches, cancel_requested, webhook_due`
 
 /** The first operation alone is a refund. */
 const type = (number: string) => `CASE WHEN ${number} = 1 THEN 'refunds' ELSE 'orders' END`
@@ -24,9 +24,10 @@ async function sqlite(): Promise<Store> {
   const store = sqliteStore({ path: ':memory:', database: file })
   await store.open()
   file.exec(`
-    INSERT INTO operations (${COLUMNS})
+    INSERT INTO operations (${COLUMNS}, uuid, updated_after)
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${COUNT})
-    SELECT printf('01941f29-7c00-7000-8000-%012d', i), ${type('i')}, '', 2, 3, 0, ${AT} + i, ${AT} + i, 1, 0, 0, 3, 2, 1000, 0, 0, 0 FROM n`)
+    SELECT ${type('i')}, '', 2, 3, 0, ${AT} + i, 1, 0, 0, 3, 2, 1000, 0, 0, 0,
+      unhex(printf('01941f297c0070008000%012d', i)), 0 FROM n`)
   return store
 }
 
@@ -35,9 +36,9 @@ async function postgres(): Promise<Store> {
   const store = postgresStore(pool, { schema })
   await store.open()
   await pool.query(`
-    INSERT INTO "${schema}".operations (${COLUMNS})
-    SELECT ('01941f29-7c00-7000-8000-' || lpad(n::text, 12, '0'))::uuid, ${type('n')}, '', 2, 3, 0, ${AT} + n, ${AT} + n, 1, 0, 0, 3, 2,
-      1000, 0, false, false FROM generate_series(1, ${COUNT}) AS n`)
+    INSERT INTO "${schema}".operations (${COLUMNS}, id, updated_at)
+    SELECT ${type('n')}, '', 2, 3, 0, ${AT} + n, 1, 0, 0, 3, 2, 1000, 0, false, false,
+      ('01941f29-7c00-7000-8000-' || lpad(n::text, 12, '0'))::uuid, ${AT} + n FROM generate_series(1, ${COUNT}) AS n`)
   await pool.query(`ANALYZE "${schema}".operations`)
   return store
 }

@@ -3,10 +3,8 @@ import { STATUSES } from '../../model/protocol.ts'
 import { decided, fitsQuery, idBounds, isFiltered, partText, tagText } from '../browsing.ts'
 import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery } from '../store.ts'
 import { type Database, type SqlValue, type Statement, select } from './database.ts'
-import { RECORDS, RecordQuery } from './rows.ts'
-
-/** Sorts behind every id. */
-const BEHIND_ALL = '\u{10ffff}'
+import { ID, ID_TEXT, idOf, keyOf, LAST_KEY } from './keys.ts'
+import { prepareRecords, RECORDS, type RecordQuery } from './rows.ts'
 
 /** How the operations of a query are read: all of them by id, or only the running ones. */
 interface Path {
@@ -29,16 +27,20 @@ interface Prepared {
 /** Prepares the search on a connection. The statement of each combination of conditions is prepared once. */
 export function prepareBrowse(database: Database): (query: BrowseQuery) => BrowsePage {
   const cache = new Map<string, Prepared>()
+  const records = prepareRecords(database)
   const prepare = ({ from, where }: Path, conditions: readonly Condition[]): Prepared => {
     const scope = `${from} WHERE ${where}`
-    const narrowed = ['id < ? AND id >= ?', ...conditions.map(({ sql }) => sql)].join(' AND ')
-    const text = `${RECORDS} ${scope} AND ${narrowed} ORDER BY id DESC LIMIT ?`
+    const narrowed = ['uuid < ? AND uuid >= ?', ...conditions.map(({ sql }) => sql)].join(' AND ')
+    const text = `${RECORDS} ${scope} AND ${narrowed} ORDER BY uuid DESC LIMIT ?`
     const known = cache.get(text)
     if (known !== undefined) return known
-    const ids = `FROM operations ${scope} AND id < ? AND id >= ?`
+    const ids = `FROM operations ${scope} AND uuid < ? AND uuid >= ?`
     const prepared = {
-      edge: select<{ id: string }>(database, `SELECT id ${ids} ORDER BY id DESC LIMIT 1 OFFSET ${BROWSE_LIMIT - 1}`),
-      found: new RecordQuery(database, text),
+      edge: select<{ id: string }>(
+        database,
+        `SELECT ${ID} AS id ${ids} ORDER BY uuid DESC LIMIT 1 OFFSET ${BROWSE_LIMIT - 1}`,
+      ),
+      found: records(text),
       count: select<{ count: number }>(database, `SELECT count(*) AS count ${ids}`),
     }
     cache.set(text, prepared)
@@ -46,15 +48,17 @@ export function prepareBrowse(database: Database): (query: BrowseQuery) => Brows
   }
   return query => {
     const { limit } = query
-    const { first = '', before = BEHIND_ALL } = idBounds(query)
+    const bounds = idBounds(query)
+    const [first, before] = [keyOf(bounds.first ?? ''), bounds.before === undefined ? LAST_KEY : keyOf(bounds.before)]
     const path = pathOf(query)
     const conditions = conditionsOf(query)
     const { edge, found, count } = prepare(path, conditions)
-    const last = edge.get(before, first)?.id
+    const edgeFound = edge.get(before, first)
+    const last = edgeFound && idOf(edgeFound.id)
     const values = conditions.flatMap(condition => condition.values)
-    const read = found.all(before, last ?? first, ...values, limit)
+    const read = found.all(before, last === undefined ? first : keyOf(last), ...values, limit)
     const next = read.length === limit ? read.at(-1)?.id : last
-    const looked = () => count.get(before, next ?? first)?.count ?? 0
+    const looked = () => count.get(before, next === undefined ? first : keyOf(next))?.count ?? 0
     const scanned = isFiltered(query) ? looked() : read.length
     return { operations: read.filter(operation => fitsQuery(decided(query, operation), operation)), next, scanned }
   }
@@ -88,7 +92,7 @@ function conditionsOf(query: BrowseQuery): Condition[] {
 function searched({ search, searchInputOf = [] }: BrowseQuery): Condition[] {
   if (search === undefined) return []
   const has = (text: string) => `instr(lower(${text}), lower(?))`
-  const parts = ['id', 'idempotency_key', 'owner', 'tags'].map(has)
+  const parts = [ID_TEXT, 'idempotency_key', 'owner', 'tags'].map(has)
   const values = [search, search, search, partText(search)]
   if (searchInputOf.length === 0) return [{ sql: `(${parts.join(' OR ')})`, values }]
   const input = has('(SELECT body FROM inputs WHERE inputs.number = operations.number)')

@@ -2,7 +2,8 @@
 import type { LogLine } from '../store.ts'
 import type { Database, Row, Statement } from './database.ts'
 import type { ErrorRow } from './error-rows.ts'
-import { RECORDS, RECORDS_WITH_OUTPUT, RecordQuery } from './rows.ts'
+import { ID } from './keys.ts'
+import { prepareRecords, RECORD_OF_ID, RECORD_WITH_OUTPUT, RECORDS, type RecordQuery } from './rows.ts'
 
 /** The rows of each read, except for reads of whole records. */
 interface Selected {
@@ -31,8 +32,8 @@ export type Reads = { readonly [Name in keyof Selected]: Statement<Selected[Name
 
 // INDEXED BY names the index, because SQLite might choose one with which it reads far more rows than needed.
 const RECORD_READS = {
-  operation: `${RECORDS} WHERE id = ?`,
-  withOutput: `${RECORDS_WITH_OUTPUT} WHERE id = ?`,
+  operation: RECORD_OF_ID,
+  withOutput: RECORD_WITH_OUTPUT,
   byKey: `${RECORDS} WHERE type = ? AND owner = ? AND idempotency_key = ?`,
   list: `
     WITH asked (type, owner, before, most) AS (VALUES (?, ?, ?, ?))
@@ -48,8 +49,8 @@ const RECORD_READS = {
   listRunning: `
     ${RECORDS} INDEXED BY operations_leased
     WHERE type = ? AND owner = ? AND number < ? AND status = 1 ORDER BY number DESC LIMIT ?`,
-  webhooksDue: `${RECORDS} WHERE webhook_due = 1 ORDER BY id LIMIT ?`,
-  familyDue: `${RECORDS} WHERE family_due = 1 ORDER BY id LIMIT ?`,
+  webhooksDue: `${RECORDS} WHERE webhook_due = 1 ORDER BY uuid LIMIT ?`,
+  familyDue: `${RECORDS} WHERE family_due = 1 ORDER BY uuid LIMIT ?`,
 } as const
 
 /**
@@ -62,36 +63,41 @@ function newestEnded(ended: string): string {
       AND number < (SELECT before FROM asked) ORDER BY number DESC LIMIT (SELECT most FROM asked))`
 }
 
-const HOLDINGS = 'SELECT id, type, status, attempt, holder, execution, engine, cancel_requested FROM operations'
+const HOLDINGS = `SELECT uuid, ${ID} AS id, type, status, attempt, holder, execution, engine, cancel_requested FROM operations`
+
+/** The number of the operation of an id. */
+const NUMBER_OF_ID = '(SELECT number FROM operations WHERE uuid = ?)'
 
 const READS = {
   holdings: `
-    ${HOLDINGS} INDEXED BY operations_leased WHERE status = 1 AND id > ?
-    UNION ALL ${HOLDINGS} INDEXED BY operations_launched WHERE status = 0 AND execution IS NOT NULL AND id > ?
-    ORDER BY id LIMIT ?`,
+    ${HOLDINGS} INDEXED BY operations_leased WHERE status = 1 AND uuid > ?
+    UNION ALL ${HOLDINGS} INDEXED BY operations_launched WHERE status = 0 AND execution IS NOT NULL AND uuid > ?
+    ORDER BY uuid LIMIT ?`,
   // Operations that have not begun have no holder.
-  holdingsOf: `${HOLDINGS} INDEXED BY operations_leased WHERE status = 1 AND holder = ? AND id > ? ORDER BY id LIMIT ?`,
+  holdingsOf: `${HOLDINGS} INDEXED BY operations_leased WHERE status = 1 AND holder = ? AND uuid > ? ORDER BY uuid LIMIT ?`,
   holders:
     'SELECT DISTINCT holder FROM operations INDEXED BY operations_leased WHERE status = 1 AND holder IS NOT NULL',
   children: `
-    SELECT id FROM operations INDEXED BY operations_children WHERE parent = ? AND ended IS ? AND id > ? ORDER BY id LIMIT ?`,
+    SELECT ${ID} AS id FROM operations INDEXED BY operations_children WHERE parent = ? AND ended IS ? AND uuid > ? ORDER BY uuid LIMIT ?`,
   countChildren: `
     SELECT ended, count(*) AS count FROM operations INDEXED BY operations_children WHERE parent = ? GROUP BY ended`,
-  input: 'SELECT body FROM inputs WHERE number = (SELECT number FROM operations WHERE id = ?)',
-  output: 'SELECT body FROM outputs WHERE number = (SELECT number FROM operations WHERE id = ?)',
-  errors: 'SELECT attempt, body FROM errors WHERE id = ? ORDER BY attempt',
+  input: `SELECT body FROM inputs WHERE number = ${NUMBER_OF_ID}`,
+  output: `SELECT body FROM outputs WHERE number = ${NUMBER_OF_ID}`,
+  errors: `SELECT attempt, body FROM errors WHERE number = ${NUMBER_OF_ID} ORDER BY attempt`,
   // If the operation itself was deleted, the nearest earlier one is found.
-  place: 'SELECT id, number FROM operations WHERE id <= ? ORDER BY id DESC LIMIT 1',
-  steps: 'SELECT name, value FROM steps WHERE id = ?',
-  logs: 'SELECT sequence, at, attempt, level, message FROM logs WHERE id = ? AND sequence > ? ORDER BY sequence LIMIT 1000',
+  place: `SELECT ${ID} AS id, number FROM operations WHERE uuid <= ? ORDER BY uuid DESC LIMIT 1`,
+  steps: `SELECT name, value FROM steps WHERE number = ${NUMBER_OF_ID}`,
+  logs: `
+    SELECT sequence, at, attempt, level, message FROM logs
+    WHERE number = ${NUMBER_OF_ID} AND sequence > ? ORDER BY sequence LIMIT 1000`,
   // An operation that has become due has no place in the queue before a claim gives it one. So ready and due operations
   // are read separately and merged.
   ready: `
-    SELECT id, created_at AS at FROM (
-      SELECT * FROM (SELECT id, priority, number, created_at FROM operations
+    SELECT id, at FROM (
+      SELECT * FROM (SELECT ${ID} AS id, priority, number, created_at AS at FROM operations
         WHERE type = ? AND status = 0 AND run_at IS NULL ORDER BY priority DESC, number LIMIT ?)
       UNION ALL
-      SELECT * FROM (SELECT id, priority, number, created_at FROM operations
+      SELECT * FROM (SELECT ${ID} AS id, priority, number, created_at AS at FROM operations
         WHERE type = ? AND status = 0 AND run_at <= ? ORDER BY run_at LIMIT ?))
     ORDER BY priority DESC, number LIMIT ?`,
   countReady: `
@@ -110,6 +116,7 @@ const READS = {
 /** Prepares every read on a connection. */
 export function prepareReads(database: Database): Reads {
   const plain = Object.entries(READS).map(([name, sql]) => [name, database.prepare(sql)])
-  const records = Object.entries(RECORD_READS).map(([name, sql]) => [name, new RecordQuery(database, sql)])
+  const query = prepareRecords(database)
+  const records = Object.entries(RECORD_READS).map(([name, sql]) => [name, query(sql)])
   return Object.fromEntries([...plain, ...records]) as Reads
 }

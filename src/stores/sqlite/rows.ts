@@ -6,10 +6,12 @@ import type { Waits } from '../../model/waits.ts'
 import type { ActiveOperation, WithOutput } from '../store.ts'
 import { earlierAttempts, withCompletedAttempt, withHistory } from '../stored-operation.ts'
 import { type Database, type Row, type SqlValue, type Statement, withArrays } from './database.ts'
+import { HolderNumbers, prepareHolderNames } from './holders.ts'
+import { ID, idOf, keyOf } from './keys.ts'
 
 /** The columns of a record, in the order of a {@link RecordRow}. */
 const COLUMNS = [
-  'id',
+  'uuid',
   'type',
   'owner',
   'priority',
@@ -24,17 +26,17 @@ const COLUMNS = [
   'webhook_url',
   'status',
   'version',
-  'updated_at',
+  'updated_after',
   'run_at',
-  'started_at',
-  'finished_at',
-  'expires_at',
+  'started_after',
+  'finished_after',
+  'expires_after',
   'attempt',
   'released',
   'lost',
   'holder',
   'lease_until',
-  'attempt_started_at',
+  'attempt_after',
   'launches',
   'execution',
   'engine',
@@ -57,8 +59,13 @@ const COLUMNS = [
 
 type Column = (typeof COLUMNS)[number]
 
-/** A record as it is stored: a value for each column. */
-export type RecordRow = readonly SqlValue[]
+/**
+ * A record as it is stored: a value for each column. But it has the id instead of the key, and the name of a worker
+ * instead of its number.
+ */
+export type RecordRow = readonly RecordValue[]
+
+type RecordValue = string | number | null
 
 /** The place of each column in a row. */
 const AT = Object.fromEntries(COLUMNS.map((column, index) => [column, index])) as Record<Column, number>
@@ -67,8 +74,8 @@ const AT = Object.fromEntries(COLUMNS.map((column, index) => [column, index])) a
  * Converts a record to a row. Each member is written out for speed, since every write and every answer of the writer
  * thread uses it.
  */
-export function toRow(operation: Operation): RecordRow {
-  const { status, history } = operation
+export function toRow(operation: Operation): RecordValue[] {
+  const { status, history, createdAt, startedAt, attemptStartedAt, finishedAt } = operation
   // A completed record contains everything about its last attempt except the holder.
   const earlier = earlierAttempts(operation)
   const holder = earlier === undefined ? operation.holder : (history.at(-1)?.holder ?? null)
@@ -77,7 +84,7 @@ export function toRow(operation: Operation): RecordRow {
     operation.type,
     operation.owner,
     operation.priority,
-    operation.createdAt,
+    createdAt,
     operation.startBy,
     operation.maxAttempts,
     operation.maxLost,
@@ -88,17 +95,17 @@ export function toRow(operation: Operation): RecordRow {
     operation.webhookUrl,
     STATUSES.indexOf(status),
     operation.version,
-    operation.updatedAt,
+    operation.updatedAt - (finishedAt ?? createdAt),
     operation.runAt,
-    operation.startedAt,
-    operation.finishedAt,
-    operation.expiresAt,
+    after(startedAt, createdAt),
+    after(finishedAt, attemptStartedAt ?? createdAt),
+    after(operation.expiresAt, (finishedAt ?? createdAt) + operation.retention),
     operation.attempt,
     operation.released,
     operation.lost,
     holder,
     operation.leaseUntil,
-    operation.attemptStartedAt,
+    after(attemptStartedAt, startedAt ?? createdAt),
     operation.launches,
     operation.execution,
     operation.engine,
@@ -120,39 +127,53 @@ export function toRow(operation: Operation): RecordRow {
   ]
 }
 
+/** A time relative to an earlier one, which takes fewer bytes: 0 takes none. */
+function after(time: number | null, earlier: number): number | null {
+  return time === null ? null : time - earlier
+}
+
+/** The reverse of {@link after}. */
+function later(earlier: number, relative: RecordValue | undefined): number | null {
+  return typeof relative === 'number' ? earlier + relative : null
+}
+
 /** Converts a row to a record. Values after the columns of a record are ignored. */
 export function toOperation(row: RecordRow): Operation {
-  const execution = textOrNull(row[AT.execution])
   const status = statusOf(number(row[AT.status]))
   const holder = textOrNull(row[AT.holder])
   const history = textOrNull(row[AT.history])
+  const createdAt = number(row[AT.created_at])
+  const retention = number(row[AT.retention])
+  const startedAt = later(createdAt, row[AT.started_after])
+  const attemptStartedAt = later(startedAt ?? createdAt, row[AT.attempt_after])
+  const finishedAt = later(attemptStartedAt ?? createdAt, row[AT.finished_after])
   const operation = {
-    id: text(row[AT.id]),
+    id: text(row[AT.uuid]),
     type: text(row[AT.type]),
     owner: text(row[AT.owner]),
     status,
     version: number(row[AT.version]),
     priority: number(row[AT.priority]),
-    createdAt: number(row[AT.created_at]),
-    updatedAt: number(row[AT.updated_at]),
+    createdAt,
+    updatedAt: (finishedAt ?? createdAt) + number(row[AT.updated_after]),
     runAt: numberOrNull(row[AT.run_at]),
     startBy: numberOrNull(row[AT.start_by]),
     deadline: numberOrNull(row[AT.deadline]),
-    startedAt: numberOrNull(row[AT.started_at]),
-    finishedAt: numberOrNull(row[AT.finished_at]),
-    expiresAt: numberOrNull(row[AT.expires_at]),
+    startedAt,
+    finishedAt,
+    expiresAt: later((finishedAt ?? createdAt) + retention, row[AT.expires_after]),
     attempt: number(row[AT.attempt]),
     released: number(row[AT.released]),
     lost: number(row[AT.lost]),
     maxAttempts: number(row[AT.max_attempts]),
     maxLost: number(row[AT.max_lost]),
-    retention: number(row[AT.retention]),
+    retention,
     holder,
     leaseUntil: numberOrNull(row[AT.lease_until]),
-    attemptStartedAt: numberOrNull(row[AT.attempt_started_at]),
+    attemptStartedAt,
     launches: number(row[AT.launches]),
-    execution,
-    engine: engineOf(execution, textOrNull(row[AT.engine])),
+    execution: textOrNull(row[AT.execution]),
+    engine: textOrNull(row[AT.engine]),
     cancelRequested: row[AT.cancel_requested] === 1,
     progress: decode<Progress>(row[AT.progress]),
     error: decode<Problem>(row[AT.error]),
@@ -174,19 +195,19 @@ export function toOperation(row: RecordRow): Operation {
     : withHistory(operation, history)
 }
 
-function text(value: SqlValue | undefined): string {
+function text(value: RecordValue | undefined): string {
   return value as string
 }
 
-function textOrNull(value: SqlValue | undefined): string | null {
+function textOrNull(value: RecordValue | undefined): string | null {
   return value as string | null
 }
 
-function number(value: SqlValue | undefined): number {
+function number(value: RecordValue | undefined): number {
   return value as number
 }
 
-function numberOrNull(value: SqlValue | undefined): number | null {
+function numberOrNull(value: RecordValue | undefined): number | null {
   return value as number | null
 }
 
@@ -206,31 +227,36 @@ function statusOf(code: number): Status {
   return STATUSES[code] ?? 'failed'
 }
 
-/** A process of schema version 1 that removes the execution leaves the engine in place. */
-function engineOf(execution: string | null, engine: string | null): string | null {
-  return execution === null ? null : engine
-}
-
 const INTO = `INSERT INTO operations (${COLUMNS.join(', ')}) VALUES (${COLUMNS.map(() => '?').join(', ')})`
 
-/** Inserts a record that was just accepted; a known id or idempotency key changes nothing. Parameters: its row. */
+/** Inserts a record that was just accepted; a known id or idempotency key changes nothing. Parameters: {@link insertValues}. */
 export const INSERT: string = `${INTO} ON CONFLICT DO NOTHING`
 
 /** Writes a whole record, and replaces one with the same id. Parameters: {@link restoreValues}. */
-export const RESTORE: string = `${INTO} ON CONFLICT (id) DO UPDATE SET ${COLUMNS.map(column => `${column} = excluded.${column}`).join(', ')}`
+export const RESTORE: string = `${INTO} ON CONFLICT (uuid) DO UPDATE SET ${COLUMNS.map(column => `${column} = excluded.${column}`).join(', ')}`
 
-export function restoreValues(operation: Operation, purgeAt: number | null): SqlValue[] {
-  return toRow(operation).with(AT.purge_at, purgeAt)
+export function insertValues(operation: Operation): SqlValue[] {
+  const row: SqlValue[] = toRow(operation)
+  row[AT.uuid] = keyOf(operation.id)
+  return row
 }
 
-const SELECTED = [...COLUMNS, 'number'].map(column => `operations.${column}`).join(', ')
+export function restoreValues(operation: Operation, purgeAt: number | null): SqlValue[] {
+  return insertValues(operation).with(AT.purge_at, purgeAt)
+}
+
+const SELECTED = [...COLUMNS.slice(1), 'number'].map(column => `operations.${column}`).join(', ')
 
 /** Selects whole records: the beginning of each statement of a {@link RecordQuery}. */
-export const RECORDS: string = `SELECT ${SELECTED} FROM operations`
+export const RECORDS: string = `SELECT ${ID}, ${SELECTED} FROM operations`
 
-/** Selects them with their outputs. */
-export const RECORDS_WITH_OUTPUT: string = `
-  SELECT ${SELECTED}, (SELECT body FROM outputs WHERE outputs.number = operations.number) FROM operations`
+/** Selects the record of an id, which is not selected: it is known, and its conversion takes time. */
+export const RECORD_OF_ID: string = `SELECT NULL, ${SELECTED} FROM operations WHERE uuid = ?`
+
+/** Selects it with its output. */
+export const RECORD_WITH_OUTPUT: string = `
+  SELECT NULL, ${SELECTED}, (SELECT body FROM outputs WHERE outputs.number = operations.number)
+  FROM operations WHERE uuid = ?`
 
 /** A record, and its row in the file. */
 export interface StoredRecord {
@@ -240,39 +266,67 @@ export interface StoredRecord {
   readonly operation: Operation
 }
 
+/** Prepares statements that read records. */
+export function prepareRecords(database: Database): (sql: string) => RecordQuery {
+  const nameOf = prepareHolderNames(database)
+  return sql => new RecordQuery(withArrays(database.prepare(sql)), nameOf)
+}
+
 /** A prepared statement that reads records. */
 export class RecordQuery {
   readonly #statement: Statement
+  readonly #nameOf: (holder: number) => string
 
-  /** @param sql a statement that begins with {@link RECORDS} */
-  constructor(database: Database, sql: string) {
-    this.#statement = withArrays(database.prepare(sql))
+  /**
+   * @param statement begins with {@link RECORDS}
+   * @param nameOf the name of the worker of a number
+   */
+  constructor(statement: Statement, nameOf: (holder: number) => string) {
+    this.#statement = statement
+    this.#nameOf = nameOf
   }
 
   get(...parameters: SqlValue[]): Operation | undefined {
     const row = this.#statement.get(...parameters)
-    return row === undefined ? undefined : toOperation(row as RecordRow)
+    return row === undefined ? undefined : toOperation(this.#complete(row))
   }
 
-  /** Only for a statement that begins with {@link RECORDS_WITH_OUTPUT}. */
-  getWithOutput(...parameters: SqlValue[]): WithOutput | undefined {
-    const row = this.#statement.get(...parameters) as RecordRow | undefined
-    if (row === undefined) return undefined
+  all(...parameters: SqlValue[]): Operation[] {
+    return this.#statement.all(...parameters).map(row => toOperation(this.#complete(row)))
+  }
+
+  allStored(...parameters: SqlValue[]): StoredRecord[] {
+    return this.#statement.all(...parameters).map(row => toStored(this.#complete(row)))
+  }
+
+  /** Only for {@link RECORD_OF_ID}. */
+  getById(id: string): Operation | undefined {
+    const row = this.#statement.get(keyOf(id))
+    return row === undefined ? undefined : toOperation(this.#complete(row, id))
+  }
+
+  /** Only for {@link RECORD_OF_ID}. */
+  getStored(id: string): StoredRecord | undefined {
+    const row = this.#statement.get(keyOf(id))
+    return row === undefined ? undefined : toStored(this.#complete(row, id))
+  }
+
+  /** Only for {@link RECORD_WITH_OUTPUT}. */
+  getWithOutput(id: string): WithOutput | undefined {
+    const selected = this.#statement.get(keyOf(id))
+    if (selected === undefined) return undefined
+    const row = this.#complete(selected, id)
     const output = textOrNull(row.at(-1))
     return { operation: toOperation(row), ...(output !== null && { output }) }
   }
 
-  all(...parameters: SqlValue[]): Operation[] {
-    return this.#statement.all(...parameters).map(row => toOperation(row as RecordRow))
-  }
-
-  getStored(...parameters: SqlValue[]): StoredRecord | undefined {
-    const row = this.#statement.get(...parameters)
-    return row === undefined ? undefined : toStored(row as RecordRow)
-  }
-
-  allStored(...parameters: SqlValue[]): StoredRecord[] {
-    return this.#statement.all(...parameters).map(row => toStored(row as RecordRow))
+  /** Changes a selected row to a {@link RecordRow}. */
+  #complete(selected: unknown, id?: string): RecordRow {
+    const row = selected as RecordValue[]
+    row[AT.uuid] = id ?? idOf(row[AT.uuid])
+    const holder = row[AT.holder]
+    if (typeof holder === 'number') row[AT.holder] = this.#nameOf(holder)
+    return row
   }
 }
 
@@ -286,11 +340,18 @@ function toStored(row: RecordRow): StoredRecord {
  */
 export class RecordUpdates {
   readonly #database: Database
+  readonly #holders: HolderNumbers
   /** By the set of their columns. */
   readonly #statements = new Map<number, Statement>()
 
   constructor(database: Database) {
     this.#database = database
+    this.#holders = new HolderNumbers(database)
+  }
+
+  /** Forgets what it has read or written in a transaction that was rolled back. */
+  forget(): void {
+    this.#holders.forget()
   }
 
   /**
@@ -300,10 +361,10 @@ export class RecordUpdates {
    * @throws when it has finished
    */
   save({ number, row: before }: StoredRecord, operation: Operation): StoredRecord {
-    const row = toRow(operation)
+    const row = this.#toRow(operation)
     let set = 0
     const values: SqlValue[] = []
-    for (let at = 0; at < COLUMNS.length; at++) {
+    for (let at = AT.uuid + 1; at < COLUMNS.length; at++) {
       const value = row[at] ?? null
       if (value === before[at]) continue
       set += 2 ** at
@@ -312,6 +373,14 @@ export class RecordUpdates {
     const { changes } = this.#statementOf(set).run(...values, number)
     if (Number(changes) !== 1) throw new Error(`The finished operation ${operation.id} was about to be changed.`)
     return { number, row, operation }
+  }
+
+  #toRow(operation: Operation): RecordRow {
+    const row = toRow(operation)
+    const holder = row[AT.holder]
+    if (operation.status !== 'completed' || typeof holder !== 'string') return row
+    row[AT.holder] = this.#holders.keep(holder, operation.expiresAt ?? 0)
+    return row
   }
 
   /** @param set the sum of 2 to the power of the place of each column, which is exact for up to 53 columns */
@@ -333,13 +402,13 @@ export class RecordUpdates {
 export function toHolding({ cancel_requested: cancelRequested, ...row }: Row): ActiveOperation {
   const { id, type, status, attempt, holder, execution, engine } = row as unknown as HoldingRow
   return {
-    id,
+    id: idOf(id),
     type,
     status: statusOf(status),
     attempt,
     holder,
     execution,
-    engine: engineOf(execution, engine),
+    engine,
     cancelRequested: cancelRequested === 1,
   }
 }

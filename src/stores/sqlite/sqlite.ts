@@ -59,6 +59,7 @@ import {
 import { type Dumps, prepareDumps } from './dumps.ts'
 import { toErrors } from './error-rows.ts'
 import { FileIdentity } from './file-identity.ts'
+import { idOf, keyOf } from './keys.ts'
 import { prepareReads, type Reads } from './reads.ts'
 import { toHolding } from './rows.ts'
 import { migrationPlan } from './schema.ts'
@@ -160,7 +161,7 @@ class SqliteStore implements Store {
   }
 
   async read(id: string): Promise<Operation | undefined> {
-    return this.#open.operation.get(id)
+    return this.#open.operation.getById(id)
   }
 
   async readWithOutput(id: string): Promise<WithOutput | undefined> {
@@ -172,7 +173,7 @@ class SqliteStore implements Store {
   }
 
   async readPayload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
-    return this.#open[kind].get(id)?.body
+    return this.#open[kind].get(keyOf(id))?.body
   }
 
   async claim(request: ClaimRequest): Promise<Claim[]> {
@@ -194,15 +195,15 @@ class SqliteStore implements Store {
   }
 
   async steps(id: string): Promise<ReadonlyMap<string, string>> {
-    return new Map(this.#open.steps.all(id).map(({ name, value }) => [name, value]))
+    return new Map(this.#open.steps.all(keyOf(id)).map(({ name, value }) => [name, value]))
   }
 
   async logs(id: string, after: number): Promise<readonly LogLine[]> {
-    return this.#open.logs.all(id, after).map(row => ({ ...row }))
+    return this.#open.logs.all(keyOf(id), after).map(row => ({ ...row }))
   }
 
   async errors(id: string): Promise<readonly RecordedError[]> {
-    return toErrors(this.#open.errors.all(id))
+    return toErrors(this.#open.errors.all(keyOf(id)))
   }
 
   async list(query: ListQuery): Promise<readonly Operation[]> {
@@ -217,9 +218,9 @@ class SqliteStore implements Store {
 
   /** The row number below which the operations that follow an id in a list are found. */
   #placeOf(id: string): number {
-    const found = this.#open.place.get(id)
+    const found = this.#open.place.get(keyOf(id))
     if (found === undefined) return 0
-    return found.id === id ? found.number : found.number + 1
+    return idOf(found.id) === id ? found.number : found.number + 1
   }
 
   async queueStats(type: string): Promise<QueueStats> {
@@ -228,7 +229,7 @@ class SqliteStore implements Store {
     const ready = reads.ready.all(type, most, type, now, most, most)
     const durations = reads.durations.get(type)
     return {
-      ready: ready.map(({ id }) => id),
+      ready: ready.map(({ id }) => idOf(id)),
       depth:
         ready.length < most ? ready.length : (reads.countReady.get(type, type, now, QUEUE_COUNT_LIMIT)?.count ?? 0),
       running: reads.countRunning.get(type, QUEUE_COUNT_LIMIT)?.count ?? 0,
@@ -244,7 +245,8 @@ class SqliteStore implements Store {
 
   async listActive({ holder, after = '', limit }: ActiveQuery): Promise<readonly ActiveOperation[]> {
     const { holdings, holdingsOf } = this.#open
-    const rows = holder === undefined ? holdings.all(after, after, limit) : holdingsOf.all(holder, after, limit)
+    const key = keyOf(after)
+    const rows = holder === undefined ? holdings.all(key, key, limit) : holdingsOf.all(holder, key, limit)
     return rows.map(toHolding)
   }
 
@@ -262,7 +264,7 @@ class SqliteStore implements Store {
 
   async listChildren({ parent, state, after = '', limit }: ChildrenQuery): Promise<readonly string[]> {
     const ended = state === 'unfinished' ? null : STATUSES.indexOf(state)
-    return this.#open.children.all(parent, ended, after, limit).map(({ id }) => id)
+    return this.#open.children.all(parent, ended, keyOf(after), limit).map(({ id }) => idOf(id))
   }
 
   async countChildren(parent: string): Promise<ChildCounts> {

@@ -1,7 +1,8 @@
 /** The statements that the writer runs on its connection. */
 import { type Database, select } from './database.ts'
 import { prepareDeleteBeside, prepareRestore } from './dumps.ts'
-import { INSERT, RECORDS, RecordQuery } from './rows.ts'
+import { ID } from './keys.ts'
+import { INSERT, prepareRecords, RECORD_OF_ID, RECORDS } from './rows.ts'
 import { ENDS, ENDS_BY } from './schema.ts'
 
 /** An operation whose payloads, or after those its record, must be deleted. */
@@ -18,29 +19,30 @@ export type WriteStatements = ReturnType<typeof prepareWrites>
 /** Prepares every statement that the writer executes, except for the updates of whole records: see `RecordUpdates`. */
 export function prepareWrites(database: Database) {
   const sql = <Selected = unknown>(text: string) => select<Selected>(database, text)
-  const records = (text: string) => new RecordQuery(database, `${RECORDS} ${text}`)
+  const query = prepareRecords(database)
+  const records = (text: string) => query(`${RECORDS} ${text}`)
   return {
     begin: sql('BEGIN IMMEDIATE'),
     commit: sql('COMMIT'),
     insert: sql(INSERT),
     // Leases are renewed often, so this does not read whole records.
     extend: sql<{ canceled: number }>(`
-      UPDATE operations SET lease_until = ? WHERE id = ? AND status = 1 AND attempt = ?
+      UPDATE operations SET lease_until = ? WHERE uuid = ? AND status = 1 AND attempt = ?
       RETURNING cancel_requested AS canceled`),
-    owns: sql('SELECT 1 FROM operations WHERE id = ? AND status = 1 AND attempt = ?'),
-    read: records('WHERE id = ?'),
+    owned: sql<{ number: number }>('SELECT number FROM operations WHERE uuid = ? AND status = 1 AND attempt = ?'),
+    read: query(RECORD_OF_ID),
     byKey: records('WHERE type = ? AND owner = ? AND idempotency_key = ?'),
     input: sql<{ body: string }>('SELECT body FROM inputs WHERE number = ?'),
     putInput: sql('INSERT OR REPLACE INTO inputs (number, body) VALUES (?, ?)'),
     putOutput: sql('INSERT OR REPLACE INTO outputs (number, body) VALUES (?, ?)'),
-    putError: sql('INSERT OR REPLACE INTO errors (id, attempt, body) VALUES (?, ?, ?)'),
+    putError: sql('INSERT OR REPLACE INTO errors (number, attempt, body) VALUES (?, ?, ?)'),
     durations: sql<{ recent: string }>('SELECT recent FROM durations WHERE type = ?'),
     putDurations: sql('INSERT OR REPLACE INTO durations (type, recent) VALUES (?, ?)'),
-    putStep: sql('INSERT INTO steps (id, name, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING'),
+    putStep: sql('INSERT INTO steps (number, name, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING'),
     putLog: sql(`
-      INSERT INTO logs (id, sequence, at, attempt, level, message)
-      SELECT ?, 1 + coalesce((SELECT max(sequence) FROM logs WHERE id = ?), 0), ?, ?, ?, ?
-      WHERE coalesce((SELECT max(sequence) FROM logs WHERE id = ?), 0) < ?`),
+      INSERT INTO logs (number, sequence, at, attempt, level, message)
+      SELECT ?, 1 + coalesce((SELECT max(sequence) FROM logs WHERE number = ?), 0), ?, ?, ?, ?
+      WHERE coalesce((SELECT max(sequence) FROM logs WHERE number = ?), 0) < ?`),
     anyDue: sql('SELECT 1 FROM operations WHERE type = ? AND status = 0 AND run_at <= ? LIMIT 1'),
     promote: sql(`
       UPDATE operations SET run_at = NULL WHERE number IN (
@@ -51,10 +53,11 @@ export function prepareWrites(database: Database) {
       ORDER BY priority DESC, number LIMIT ?`),
     lapsed: records('WHERE status = 1 AND lease_until <= ? ORDER BY lease_until LIMIT ?'),
     ahead: records(`
-      INDEXED BY operations_delayed WHERE status = 0 AND run_at IS NOT NULL AND updated_at > ? LIMIT ?`),
+      INDEXED BY operations_delayed
+      WHERE status = 0 AND run_at IS NOT NULL AND created_at + updated_after > ? LIMIT ?`),
     late: records(`INDEXED BY operations_ends_by WHERE ${ENDS} AND ${ENDS_BY} <= ? ORDER BY ${ENDS_BY} LIMIT ?`),
     purgeable: sql<PurgeableRow>(`
-      SELECT number, id, purged, retention FROM operations
+      SELECT number, ${ID} AS id, purged, retention FROM operations
       WHERE purge_at IS NOT NULL AND purge_at <= ? ORDER BY purge_at LIMIT ?`),
     entomb: sql('UPDATE operations SET purged = 1, idempotency_key = NULL, tags = NULL, purge_at = ? WHERE number = ?'),
     retried: sql('UPDATE operations SET retried_by = ? WHERE number = ?'),
@@ -64,5 +67,6 @@ export function prepareWrites(database: Database) {
     restore: prepareRestore(database),
     check: sql("INSERT OR REPLACE INTO meta (key, value) VALUES ('checked_at', ?)"),
     deleteBeside: prepareDeleteBeside(database),
+    deleteHolders: sql('DELETE FROM holders WHERE until <= ?'),
   }
 }

@@ -21,10 +21,11 @@ import {
   type SweepResult,
 } from '../store.ts'
 import { type Database, prepareVersion } from './database.ts'
-import { RecordUpdates, type StoredRecord, toRow } from './rows.ts'
+import { idOf, keyOf } from './keys.ts'
+import { insertValues, RecordUpdates, type StoredRecord } from './rows.ts'
 import { Limits } from './submission-limits.ts'
 import { waitForTurn } from './turns.ts'
-import { type PurgeableRow, prepareWrites, type WriteStatements } from './write-statements.ts'
+import { prepareWrites, type WriteStatements } from './write-statements.ts'
 
 /** One write. */
 export type Write =
@@ -171,6 +172,7 @@ export class Writer {
 
   #rollback(): void {
     this.#running.clear()
+    this.#updates.forget()
     try {
       this.#database.exec('ROLLBACK')
     } catch {
@@ -211,14 +213,15 @@ export class Writer {
     const limit = this.#limits.reached(submission, now)
     if (limit !== undefined) return this.#known(submission) ?? { kind: 'refused', limit }
     const operation = accepted(submission, now)
-    const { changes, lastInsertRowid } = this.#sql.insert.run(...toRow(operation))
+    const { changes, lastInsertRowid } = this.#sql.insert.run(...insertValues(operation))
     if (Number(changes) === 0) {
       const known = this.#known(submission)
       if (known === undefined) throw new Error(`The operation ${operation.id} was neither inserted nor found.`)
       return known
     }
-    this.#sql.putInput.run(Number(lastInsertRowid), submission.input)
-    for (const [name, value] of submission.steps ?? []) this.#sql.putStep.run(operation.id, name, value)
+    const number = Number(lastInsertRowid)
+    this.#sql.putInput.run(number, submission.input)
+    for (const [name, value] of submission.steps ?? []) this.#sql.putStep.run(number, name, value)
     this.#limits.add(operation)
     return now
   }
@@ -226,7 +229,7 @@ export class Writer {
   #known({ id, type, owner, idempotencyKey }: Submission): Acceptance | undefined {
     const byKey = idempotencyKey === null ? undefined : this.#sql.byKey.get(type, owner, idempotencyKey)
     if (byKey !== undefined && byKey.id !== id) return { kind: 'known', operation: byKey }
-    const operation = this.#sql.read.get(id)
+    const operation = this.#sql.read.getById(id)
     return operation && { kind: 'accepted', operation }
   }
 
@@ -238,14 +241,15 @@ export class Writer {
     else if (change.kind === 'family-told') this.#sql.familyTold.run(record.number)
     else if (change.kind === 'retried') this.#sql.retried.run(change.by, record.number)
     else this.#save(record, after)
-    if (change.kind === 'event') this.#sql.putStep.run(id, waitStep(change.name), eventText(change.value, now))
+    if (change.kind === 'event')
+      this.#sql.putStep.run(record.number, waitStep(change.name), eventText(change.value, now))
     if (change.kind === 'finish') this.#keepOutcome(record, after, change.outcome, now)
     return after
   }
 
   #keepOutcome({ number }: StoredRecord, after: Operation, outcome: Outcome, now: number): void {
     if ('error' in outcome && outcome.error !== undefined) {
-      this.#sql.putError.run(after.id, after.attempt, JSON.stringify(outcome.error))
+      this.#sql.putError.run(number, after.attempt, JSON.stringify(outcome.error))
     }
     if (outcome.kind !== 'completed') return
     this.#sql.putOutput.run(number, outcome.output)
@@ -264,15 +268,16 @@ export class Writer {
   }
 
   #note(lease: Lease, note: Note, now: number): boolean {
-    if (this.#sql.owns.get(lease.id, lease.attempt) === undefined) return false
-    if (note.kind === 'step') this.#sql.putStep.run(lease.id, note.name, note.value)
-    else this.#sql.putLog.run(lease.id, lease.id, now, lease.attempt, note.level, note.message, lease.id, LOG_LIMIT)
+    const number = this.#sql.owned.get(keyOf(lease.id), lease.attempt)?.number
+    if (number === undefined) return false
+    if (note.kind === 'step') this.#sql.putStep.run(number, note.name, note.value)
+    else this.#sql.putLog.run(number, number, now, lease.attempt, note.level, note.message, number, LOG_LIMIT)
     return true
   }
 
   #renew(lease: Lease, leaseMs: number, now: number): Renewal {
     this.#running.delete(lease.id)
-    const held = this.#sql.extend.get(now + leaseMs, lease.id, lease.attempt)
+    const held = this.#sql.extend.get(now + leaseMs, keyOf(lease.id), lease.attempt)
     return held === undefined ? { kind: 'lost' } : { kind: 'held', cancelRequested: held.canceled === 1 }
   }
 
@@ -361,22 +366,23 @@ export class Writer {
    */
   #purge(limit: number, now: number): string[] {
     const rows = this.#sql.purgeable.all(now, limit)
-    for (const { number, id, purged, retention } of rows) {
+    for (const { number, purged, retention } of rows) {
       if (purged === 1) this.#sql.deleteOperation.run(number)
-      else this.#entomb({ number, id, retention }, now)
+      else this.#entomb(number, retention, now)
     }
-    return rows.map(({ id }) => id)
+    this.#sql.deleteHolders.run(now)
+    return rows.map(({ id }) => idOf(id))
   }
 
-  #entomb({ number, id, retention }: Omit<PurgeableRow, 'purged'>, now: number): void {
-    this.#sql.deleteBeside(number, id)
+  #entomb(number: number, retention: number, now: number): void {
+    this.#sql.deleteBeside(number)
     this.#sql.entomb.run(now + Math.min(Math.max(retention, DAY), 30 * DAY), number)
   }
 
   #purgeOne(id: string, now: number): boolean {
     const record = this.#sql.read.getStored(id)
     if (record === undefined || !isFinal(record.operation.status) || record.operation.purged) return false
-    this.#entomb({ number: record.number, id, retention: record.operation.retention }, now)
+    this.#entomb(record.number, record.operation.retention, now)
     return true
   }
 

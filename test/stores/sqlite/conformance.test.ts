@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { type SqliteStoreOptions, sqliteStore } from 'waybill/stores/sqlite'
 import { type ManualClock, storeConformance } from 'waybill/testing'
 import { openWriter } from '../../../src/stores/sqlite/database.ts'
+import { keyOf } from '../../../src/stores/sqlite/keys.ts'
 import type { Store } from '../../../src/stores/store.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 import { atLength } from '../../support/length.ts'
@@ -41,7 +42,9 @@ for (const [name, options] of Object.entries(atLength(INLINE, { ...INLINE, ...IN
           driver: options.driver ?? 'node:sqlite',
           synchronous: options.synchronous ?? 'FULL',
         })
-        database.prepare('DELETE FROM inputs WHERE number = (SELECT number FROM operations WHERE id = ?)').run(id)
+        database
+          .prepare('DELETE FROM inputs WHERE number = (SELECT number FROM operations WHERE uuid = ?)')
+          .run(keyOf(id))
         database.close()
       },
     },

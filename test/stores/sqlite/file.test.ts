@@ -54,9 +54,9 @@ function withDatabase(path: string, sql: string): void {
   database.close()
 }
 
-/** The SQL that makes an empty file of schema version 1. */
-function versionOne(): string {
-  return `${migrationPlan(0).split('COMMIT;')[0]} COMMIT`
+/** The SQL that makes an empty file of an earlier schema version. */
+function planTo(version: number): string {
+  return `${migrationPlan(0).split('COMMIT;').slice(0, version).join('COMMIT;')} COMMIT`
 }
 
 /** What the connection that a store itself writes with has for its pragma `synchronous`. */
@@ -79,6 +79,23 @@ const INSERT_ONE = `
   VALUES ('a', 'orders', '', 0, 3, 0, 1, 1, 1, 0, 1, 3, 2, 1000, 1, 'job-2', 0, 0, '[{"number":1,"execution":"job-1"}]')`
 
 const INPUT_OF_ONE = "INSERT INTO inputs (number, body) SELECT number, '1' FROM operations WHERE id = 'a'"
+
+const IDS_OF_SEVEN = [1, 2, 3].map(number => `01941f29-7c00-7000-8000-${String(number).padStart(12, '0')}`)
+
+/** As a program of schema version 7 leaves three operations, with everything beside the first, and one with another id. */
+const SEVEN = `
+  INSERT INTO operations (id, type, owner, status, version, priority, created_at, updated_at, started_at,
+    attempt_started_at, finished_at, expires_at, holder, lease_until, ended, tags, attempt, released, lost,
+    max_attempts, max_lost, retention, launches, cancel_requested, webhook_due)
+  SELECT *, 1, 0, 0, 3, 2, 60000, 0, 0, 0 FROM (VALUES
+    ('${IDS_OF_SEVEN[0]}', 'orders', '', 0, 1, 0, 1000, 1000, null, null, null, null, null, null, null, '{"a":"1"}'),
+    ('${IDS_OF_SEVEN[1]}', 'orders', '', 1, 2, 0, 1000, 2500, 1500, 2000, null, null, 'host/1', 9000, null, null),
+    ('${IDS_OF_SEVEN[2]}', 'orders', '', 2, 3, 0, 1000, 3000, 1500, 2000, 3000, 63000, 'host/1', null, 2, null),
+    ('a', 'orders', '', 0, 1, 0, 1000, 1000, null, null, null, null, null, null, null, null));
+  INSERT INTO inputs VALUES (1, '1');
+  INSERT INTO steps VALUES ('${IDS_OF_SEVEN[0]}', 'pay', '7');
+  INSERT INTO logs VALUES ('${IDS_OF_SEVEN[0]}', 1, 1000, 1, 'info', 'Paid.');
+  INSERT INTO errors VALUES ('${IDS_OF_SEVEN[0]}', 1, '{"name":"Error","message":"No."}')`
 
 const WRITERS = ['inline', 'thread'] as const
 
@@ -173,7 +190,7 @@ describe('opening a SQLite file', () => {
 
   it('brings a file of schema version 1 to this one, whose history names no engines', async () => {
     const path = files.next()
-    withDatabase(path, `${versionOne()}; ${INSERT_ONE}; ${INPUT_OF_ONE}`)
+    withDatabase(path, `${planTo(1)}; ${INSERT_ONE}; ${INPUT_OF_ONE}`)
     const store = await open({ path })
     const operation = await store.read('a')
     expect(operation).toMatchObject({ execution: 'job-2', engine: null })
@@ -183,22 +200,45 @@ describe('opening a SQLite file', () => {
     expect(await store.read('a')).toMatchObject({ execution: 'job-2', engine: 'jobs' })
   })
 
-  it('lets a process of schema version 1 go on with its statements, beside this one', async () => {
+  it('brings a file of schema version 7 to this one, with everything in it', async () => {
+    const path = files.next()
+    withDatabase(path, `${planTo(7)}; ${SEVEN}`)
+    const store = await open({ path, clock: () => 5000 })
+    const [waiting, running, done] = await Promise.all(IDS_OF_SEVEN.map(id => store.read(id)))
+    const times = { createdAt: 1000, startedAt: 1500, attemptStartedAt: 2000 }
+    expect(waiting).toMatchObject({
+      status: 'pending',
+      createdAt: 1000,
+      updatedAt: 1000,
+      startedAt: null,
+      tags: { a: '1' },
+    })
+    expect(running).toMatchObject({ ...times, status: 'running', updatedAt: 2500, holder: 'host/1', leaseUntil: 9000 })
+    expect(done).toMatchObject({ ...times, status: 'completed', updatedAt: 3000, finishedAt: 3000, expiresAt: 63_000 })
+    expect(done?.history).toMatchObject([{ holder: 'host/1', startedAt: 2000, finishedAt: 3000, outcome: 'completed' }])
+    const [id = ''] = IDS_OF_SEVEN
+    const kept = await Promise.all([
+      store.steps(id),
+      store.logs(id, 0),
+      store.errors(id),
+      store.readPayload(id, 'input'),
+    ])
+    expect(kept).toMatchObject([new Map([['pay', '7']]), [{ sequence: 1, message: 'Paid.' }], [{ attempt: 1 }], '1'])
+    expect((await store.read('a'))?.status).toBe('pending')
+    const query = { type: 'orders', owner: '', limit: 10 }
+    expect((await store.list(query)).map(operation => operation.id)).toEqual(['a', ...IDS_OF_SEVEN.toReversed()])
+  })
+
+  it('makes a process of schema version 7 fail that goes on, so that it misreads nothing', async () => {
     const path = files.next()
     const old = new DatabaseSync(path)
-    old.exec(versionOne())
+    old.exec(`${planTo(7)}; ${SEVEN}`)
     // Prepared before the file is migrated, as by a process that goes on.
-    const insert = old.prepare(INSERT_ONE)
-    const launch = old.prepare("UPDATE operations SET launches = launches + 1, execution = NULL WHERE id = 'a'")
-    const read = old.prepare('SELECT id, execution, history FROM operations')
-    const store = await open({ path })
-    insert.run()
-    old.exec(INPUT_OF_ONE)
-    await store.claim({ holder: 'h', leaseMs: 1000, execution: 'job-3', engine: 'jobs', from: { id: 'a' } })
-    expect(read.get()).toMatchObject({ id: 'a', execution: 'job-3' })
-    launch.run()
-    expect(await store.read('a')).toMatchObject({ execution: null, engine: null })
-    expect(await listAllActive(store)).toMatchObject([{ execution: null, engine: null }])
+    const read = old.prepare('SELECT status FROM operations WHERE id = ?')
+    const [id = ''] = IDS_OF_SEVEN
+    expect(read.get(id)).toMatchObject({ status: 0 })
+    await open({ path })
+    expect(() => read.get(id)).toThrow('no such column: id')
     old.close()
   })
 

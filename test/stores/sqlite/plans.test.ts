@@ -50,10 +50,10 @@ const EXPECTED: readonly { readonly text: RegExp; readonly indexes: readonly str
   { text: / WHERE type = \? AND owner = \? AND ended IS NULL LIMIT \?\)$/, indexes: ['operations_listed'] },
   // what is held, and what is to be told
   {
-    text: / WHERE status = 0 AND execution IS NOT NULL AND id > \? ORDER BY id LIMIT \?$/,
+    text: / WHERE status = 0 AND execution IS NOT NULL AND uuid > \? ORDER BY uuid LIMIT \?$/,
     indexes: ['operations_leased', 'operations_launched'],
   },
-  { text: / WHERE status = 1 AND holder = \? AND id > \? ORDER BY id LIMIT \?$/, indexes: ['operations_leased'] },
+  { text: / WHERE status = 1 AND holder = \? AND uuid > \? ORDER BY uuid LIMIT \?$/, indexes: ['operations_leased'] },
   { text: / WHERE webhook_due = 1/, indexes: ['operations_webhook_due'] },
   { text: / WHERE family_due = 1/, indexes: ['operations_family_due'] },
 ]
@@ -73,7 +73,7 @@ beforeAll(async () => {
 afterAll(() => store.close())
 
 /** Only at the first sweep of a process, and after its clock was set back. */
-const READS_DELAYED = /INDEXED BY operations_delayed WHERE .* updated_at > \?/
+const READS_DELAYED = /INDEXED BY operations_delayed WHERE .* updated_after > \?/
 
 describe('a file with 100,000 finished and 10,000 delayed operations', () => {
   it('answers every statement by an index, and none by reading all operations', () => {
@@ -124,10 +124,10 @@ function fill(
   { count, status, runAt, purgeAt }: { count: number; status: number; runAt: string; purgeAt: number | null },
 ): void {
   into.exec(`
-    INSERT INTO operations (id, type, owner, status, version, priority, created_at, updated_at, run_at, attempt,
+    INSERT INTO operations (uuid, type, owner, status, version, priority, created_at, updated_after, run_at, attempt,
       released, lost, max_attempts, max_lost, retention, launches, cancel_requested, webhook_due, ended, purge_at)
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count})
-    SELECT printf('${status}-%08d', i), 'orders', '', ${status}, 3, 0, i, i, ${runAt}, 1, 0, 0, 3, 2, 1000, 0, 0, 0,
+    SELECT printf('${status}-%08d', i), 'orders', '', ${status}, 3, 0, i, 0, ${runAt}, 1, 0, 0, 3, 2, 1000, 0, 0, 0,
       ${status < 2 ? 'NULL' : status}, ${purgeAt ?? 'NULL'} FROM n`)
 }
 

@@ -1,0 +1,75 @@
+/**
+ * The names of workers in completed operations. A worker completes many operations, so its name is stored once, in a
+ * table, and each operation keeps a number. The first operation that a worker completes keeps the name itself: a process
+ * that runs one operation adds no row.
+ */
+import { type Database, type Statement, select } from './database.ts'
+
+const DAY = 86_400_000
+/** How long a record may be in the file after its operation has expired: the tombstone, and a sweep that is late. */
+const KEPT_MS = 31 * DAY
+/** A name is kept for longer than it is needed by this much, so that this time is rarely written. */
+const AHEAD_MS = 30 * DAY
+
+/** Prepares the read of names by their numbers. A number that is not in the table gives the empty string. */
+export function prepareHolderNames(database: Database): (number: number) => string {
+  const statement = select<{ name: string }>(database, 'SELECT name FROM holders WHERE number = ?')
+  const names = new Map<number, string>()
+  return number => {
+    const known = names.get(number) ?? statement.get(number)?.name
+    if (known !== undefined) names.set(number, known)
+    return known ?? ''
+  }
+}
+
+interface Holder {
+  readonly number: number
+  /** Its row is in the table until then. */
+  readonly until: number
+}
+
+/** Gives numbers to the workers that complete operations. Used within the transactions of the writer. */
+export class HolderNumbers {
+  readonly #insert: Statement
+  readonly #extend: Statement
+  /** Undefined for a worker that has completed one operation. */
+  readonly #known = new Map<string, Holder | undefined>()
+
+  constructor(database: Database) {
+    this.#insert = select(database, 'INSERT INTO holders (name, until) VALUES (?, ?)')
+    this.#extend = select(database, 'UPDATE holders SET until = ? WHERE number = ?')
+  }
+
+  /**
+   * What a completed operation keeps of its worker.
+   *
+   * @param expiresAt when the operation expires
+   */
+  keep(name: string, expiresAt: number): number | string {
+    if (!this.#known.has(name)) {
+      this.#known.set(name, undefined)
+      return name
+    }
+    const known = this.#known.get(name)
+    const needed = expiresAt + KEPT_MS
+    if (known !== undefined && needed <= known.until) return known.number
+    const until = needed + AHEAD_MS
+    const number = this.#extended(known, until) ?? this.#inserted(name, until)
+    this.#known.set(name, { number, until })
+    return number
+  }
+
+  /** Forgets what the transaction that was rolled back may have written. */
+  forget(): void {
+    this.#known.clear()
+  }
+
+  #extended(known: Holder | undefined, until: number): number | undefined {
+    if (known === undefined) return undefined
+    return Number(this.#extend.run(until, known.number).changes) === 1 ? known.number : undefined
+  }
+
+  #inserted(name: string, until: number): number {
+    return Number(this.#insert.run(name, until).lastInsertRowid)
+  }
+}
