@@ -5,6 +5,7 @@
 import { timerMs } from '../model/duration.ts'
 import type { Operation } from '../model/operation.ts'
 import type { Hint, OperationStore } from '../stores/store.ts'
+import { IdMap } from '../util/id-map.ts'
 
 /** Options of {@link OperationWatcher}. */
 export interface OperationWatcherOptions {
@@ -49,7 +50,7 @@ const REREAD_CHUNK = 200
 /** Wakes requests that wait for single operations. */
 export class OperationWatcher {
   readonly #options: OperationWatcherOptions
-  readonly #waiters = new Map<string, Set<Waiter>>()
+  readonly #waiters = new IdMap<Set<Waiter>>()
   #closed = false
   #count = 0
   #unwatch: (() => void) | undefined
@@ -109,7 +110,7 @@ export class OperationWatcher {
   /** Ends every wait, so that a server can close. */
   close(): void {
     this.#closed = true
-    for (const id of this.#waiters.keys()) void this.#wake(id)
+    for (const id of this.#waiters.ids()) void this.#wake(id)
   }
 
   #subscribe(id: string): Subscription {
@@ -179,7 +180,7 @@ export class OperationWatcher {
     this.#isStale = false
     this.#isRereading = true
     const began = performance.now()
-    await this.#wakeInChunks([...this.#waiters.keys()])
+    await this.#wakeInChunks(this.#waiters.ids())
     const ended = performance.now()
     this.#rereadAfter = ended + Math.max(REREAD_EVERY_MS, REREAD_SHARE * (ended - began))
     this.#isRereading = false

@@ -3,17 +3,41 @@
  * request takes, one timer for each promise would cost more than the work.
  */
 
-interface Waiting {
+/** A promise that waits, in a ring with those before and after it. */
+class Waiting {
+  before: Waiting = this
+  after: Waiting = this
   /** When its time is up, by the monotonic clock. */
   readonly until: number
   readonly reject: (error: Error) => void
+
+  constructor(until: number, reject: (error: Error) => void) {
+    this.until = until
+    this.reject = reject
+  }
+
+  /** Joins a ring as its last. */
+  join(ring: Waiting): void {
+    this.before = ring.before
+    this.after = ring
+    this.before.after = this
+    ring.before = this
+  }
+
+  /** What has left refers to nothing any more: it would keep all that came later from being collected. */
+  leave(): void {
+    this.before.after = this.after
+    this.after.before = this.before
+    this.before = this
+    this.after = this
+  }
 }
 
 export class TimeLimit {
   readonly #ms: number
   readonly #message: string
-  /** In the order in which their time is up. */
-  readonly #waiting = new Set<Waiting>()
+  /** The ring of those that wait, in the order in which their time is up. This is its begin, and waits for nothing. */
+  readonly #waiting = new Waiting(0, () => {})
   #timer: NodeJS.Timeout | undefined
 
   /** @param message the message of the error when the time is up */
@@ -25,12 +49,12 @@ export class TimeLimit {
   /** Settles as the promise does, or rejects when the time is up. */
   within<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const waiting: Waiting = { until: performance.now() + this.#ms, reject }
-      this.#waiting.add(waiting)
+      const waiting = new Waiting(performance.now() + this.#ms, reject)
+      waiting.join(this.#waiting)
       this.#timer ??= setTimeout(() => this.#rejectLate(), this.#ms).unref()
       const settle = <A>(act: (result: A) => void) => {
         return (result: A) => {
-          this.#waiting.delete(waiting)
+          waiting.leave()
           act(result)
         }
       }
@@ -41,13 +65,13 @@ export class TimeLimit {
   #rejectLate(): void {
     this.#timer = undefined
     const now = performance.now()
-    for (const waiting of this.#waiting) {
-      if (waiting.until > now) {
-        this.#timer = setTimeout(() => this.#rejectLate(), waiting.until - now).unref()
+    for (let first = this.#waiting.after; first !== this.#waiting; first = this.#waiting.after) {
+      if (first.until > now) {
+        this.#timer = setTimeout(() => this.#rejectLate(), first.until - now).unref()
         return
       }
-      this.#waiting.delete(waiting)
-      waiting.reject(new Error(this.#message))
+      first.leave()
+      first.reject(new Error(this.#message))
     }
   }
 }

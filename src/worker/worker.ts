@@ -20,7 +20,9 @@ import { NEVER_DUE } from '../model/waits.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { SharedLook } from '../stores/shared-look.ts'
 import type { Claim, Hint, OperationStore, WorkQueue } from '../stores/store.ts'
+import { Followed } from '../util/followed.ts'
 import { hostId } from '../util/host-id.ts'
+import { IdMap } from '../util/id-map.ts'
 import { guardLogger, type Logger } from '../util/logger.ts'
 import { Loop } from '../util/loop.ts'
 import { PacedTask } from '../util/paced-task.ts'
@@ -78,8 +80,8 @@ export class Worker {
   readonly #types = new Map<string, AnyOperationType>()
   readonly #logger: Logger
   readonly #attempt: AttemptSettings
-  readonly #runs = new Map<string, RunningAttempt>()
-  readonly #ends = new Set<Promise<unknown>>()
+  readonly #runs = new IdMap<RunningAttempt>()
+  readonly #followed = new Followed()
   readonly #claiming: Loop
   readonly #look: SharedLook
   /** The types that it claims. Workers of the same types claim from the same operations. */
@@ -89,7 +91,7 @@ export class Worker {
   readonly #blobs: ResultBlobs | undefined
   readonly #slots: Slots
   /** Hints that do not say what changed may be frequent, and renewals find cancel requests anyway. */
-  readonly #lookAtAll = new PacedTask(() => this.#lookForCancels([...this.#runs.values()]), LOOK_AT_ALL)
+  readonly #lookAtAll = new PacedTask(() => this.#lookForCancels(this.#runs.values()), LOOK_AT_ALL)
   readonly #wakeUps = new WakeUps(() => this.#claiming.wake())
   #unwatch: () => void = () => {}
   #stopping = false
@@ -139,7 +141,7 @@ export class Worker {
 
   /** What an operator should know besides the state of the loops: outcomes that the store refuses. */
   get stuck(): readonly string[] {
-    const isStuck = [...this.#runs.values()].some(run => run.isStuck)
+    const isStuck = this.#runs.values().some(run => run.isStuck)
     return isStuck ? [`${this.#settings.name ?? 'work'}.record`] : []
   }
 
@@ -179,16 +181,16 @@ export class Worker {
     await this.#claiming.stop()
     for (const run of this.#runs.values()) run.stop('ShutdownError')
     this.#slots.close()
-    await Promise.race([this.#allEnded(), sleepUnref(this.#settings.shutdownMs)])
+    await Promise.race([this.#followed.ended(), sleepUnref(this.#settings.shutdownMs)])
     const until = performance.now() + HAND_BACK_MS
-    const handedBack = [...this.#runs.values()].map(run => {
+    const handedBack = this.#runs.values().map(run => {
       run.recordUntil(until)
       return this.#record(run, { kind: 'finish', attempt: run.lease.attempt, outcome: { kind: 'released' } })
     })
     await Promise.race([Promise.all(handedBack), sleepUnref(HAND_BACK_MS)])
     await this.#renewing.stop()
     await this.#settings.runner.close()
-    await Promise.race([this.#allEnded(), sleepUnref(HAND_BACK_MS)])
+    await Promise.race([this.#followed.ended(), sleepUnref(HAND_BACK_MS)])
   }
 
   /**
@@ -203,7 +205,7 @@ export class Worker {
     this.#unwatch = this.#settings.store.watch(hint => this.#hinted(hint))
     this.#renewing.start()
     const run = this.#claimOne(id, execution)
-    this.#follow(run)
+    this.#followed.add(run)
     return await run
   }
 
@@ -250,7 +252,7 @@ export class Worker {
     this.#hasEmptied = !isFull && types.length === this.#types.size
     this.#slots.noteClaim(asked, isFull)
     this.#look.looked(this.#lookedFor, { foundNothing: claims.length === 0 && this.#hasEmptied, isUrgent: true })
-    for (const claim of inTurn(claims)) this.#follow(this.#begin(claim, asked))
+    for (const claim of inTurn(claims)) this.#followed.add(this.#begin(claim, asked))
     if (claims.length > 0) this.#claimsMade++
     if (isFull) this.#claiming.wake()
   }
@@ -267,16 +269,6 @@ export class Worker {
     return [...all.slice(first), ...all.slice(0, first)].filter(({ limit }) => limit > 0)
   }
 
-  #follow(run: Promise<unknown>): void {
-    const end = Promise.allSettled([run])
-    this.#ends.add(end)
-    void end.then(() => this.#ends.delete(end))
-  }
-
-  async #allEnded(): Promise<void> {
-    while (this.#ends.size > 0) await Promise.allSettled([...this.#ends])
-  }
-
   /** Runs an attempt to its end. False when its outcome could not be recorded. */
   async #begin({ operation, input }: Claim, asked: number): Promise<boolean> {
     const { id, attempt, traceparent } = operation
@@ -284,7 +276,7 @@ export class Worker {
     if (type === undefined) return await this.#refuse(operation)
     const run = new RunningAttempt({ id, attempt }, type, asked, this.#attempt)
     this.#runs.set(id, run)
-    this.#follow(cancelIfOrphan(this.#settings.store, operation))
+    this.#followed.add(cancelIfOrphan(this.#settings.store, operation))
     // Operations that were claimed while the shutdown began are handed back like the rest.
     if (this.#stopping) run.stop('ShutdownError')
     // The attempt that runs now counts among the counted ones, and has not failed yet.
@@ -388,7 +380,7 @@ export class Worker {
 
   async #renew(): Promise<void> {
     const { leaseMs, store } = this.#settings
-    const runs = [...this.#runs.values()]
+    const runs = this.#runs.values()
     if (runs.length === 0) return
     const asked = performance.now()
     const answer = store.renew(
@@ -431,7 +423,7 @@ export class Worker {
         'Could not delete a result that is not needed; it is deleted with its operation',
       )
     })
-    this.#follow(cleaned)
+    this.#followed.add(cleaned)
   }
 }
 

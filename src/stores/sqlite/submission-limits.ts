@@ -13,7 +13,7 @@ export class Limits {
   readonly #unfinished: Statement<{ count: number }>
   readonly #ready: Statement<{ count: number }>
   /** The counts by scope, so that a batch of submissions reads each count once. */
-  readonly #counted = new Map<string, Counted>()
+  #counted = new Map<string, Counted>()
 
   constructor(database: Database) {
     this.#unfinished = select(
@@ -33,7 +33,7 @@ export class Limits {
 
   /** Forgets the counts. Call it when something other than {@link add} may have changed them. */
   forget(): void {
-    this.#counted.clear()
+    if (this.#counted.size > 0) this.#counted = new Map()
   }
 
   /** The limit that one more operation would exceed. */

@@ -14,6 +14,11 @@ import { disclose, enclose, unpackResults, type WriterReply } from './writer-mes
  */
 const YOUNG_GENERATION_MB = 12
 
+/** A question to the thread that has no answer yet. */
+interface Asked extends PromiseWithResolvers<unknown> {
+  readonly number: number
+}
+
 /** Executes batches, one at a time, and answers write by write. */
 export interface WriterClient {
   execute(writes: readonly Write[], now: number): Promise<readonly BatchResult<WriteResult>[]>
@@ -48,7 +53,8 @@ export function inlineWriter(database: Database, { patient }: { readonly patient
  */
 export class ThreadWriter implements WriterClient {
   readonly #location: DatabaseLocation
-  readonly #asked = new Map<number, PromiseWithResolvers<unknown>>()
+  /** Few at once: a batch, and a look. */
+  readonly #asked: Asked[] = []
   #questions = 0
   /** The thread that is starting or has started, if any. */
   #thread: Promise<Worker> | undefined
@@ -108,7 +114,7 @@ export class ThreadWriter implements WriterClient {
 
   #answer<Answer>(number: number): Promise<Answer> {
     const asked = Promise.withResolvers<unknown>()
-    this.#asked.set(number, asked)
+    this.#asked.push({ number, ...asked })
     return asked.promise as Promise<Answer>
   }
 
@@ -144,13 +150,12 @@ export class ThreadWriter implements WriterClient {
   }
 
   #settle({ number, answer }: Exclude<WriterReply, { kind: 'ready' }>): void {
-    this.#asked.get(number)?.resolve(answer)
-    this.#asked.delete(number)
+    const at = this.#asked.findIndex(asked => asked.number === number)
+    if (at >= 0) this.#asked.splice(at, 1)[0]?.resolve(answer)
   }
 
   #fail(error: unknown): void {
-    for (const { reject } of this.#asked.values()) reject(error)
-    this.#asked.clear()
+    for (const { reject } of this.#asked.splice(0)) reject(error)
   }
 }
 

@@ -9,6 +9,7 @@ import { accepted, changed, claimed, expired, launching, rescheduled, SET_BACK_M
 import type { Submission } from '../../model/submission.ts'
 import { eventText, waitStep } from '../../model/waits.ts'
 import type { BatchResult } from '../../util/batcher.ts'
+import { IdMap } from '../../util/id-map.ts'
 import {
   type Acceptance,
   type Claim,
@@ -90,11 +91,11 @@ export class Writer {
    * The records of the attempts that this writer has begun, so that the end of an attempt needs no read. They are
    * dropped if another connection has written since, or the lease was renewed.
    */
-  readonly #running = new Map<string, StoredRecord>()
+  readonly #running = new IdMap<StoredRecord>()
   /** The version of the file to which {@link #running} belongs. Own writes of this connection do not change it. */
   #runningAt: number | undefined
   /** The durations of the attempts that the current transaction has completed, by type. */
-  readonly #durations = new Map<string, number[]>()
+  #durations = new Map<string, number[]>()
 
   /**
    * @param patient whether the writer itself waits for locks of other processes: true if the store has opened
@@ -145,7 +146,7 @@ export class Writer {
   #transaction(writes: readonly Write[], now: number): WriteResult[] {
     try {
       this.#limits.forget()
-      this.#durations.clear()
+      this.#durations = new Map()
       this.#forgetIfOthersWrote()
       const results = new Array<WriteResult>(writes.length)
       writes.forEach((write, index) => {
@@ -394,7 +395,7 @@ export class Writer {
   #save(record: StoredRecord, after: Operation): StoredRecord {
     const saved = this.#updates.save(record, after)
     if (after.status !== 'running') this.#running.delete(after.id)
-    else if (this.#running.has(after.id)) this.#running.set(after.id, saved)
+    else if (this.#running.get(after.id) !== undefined) this.#running.set(after.id, saved)
     return saved
   }
 }
