@@ -115,13 +115,17 @@ export const MAX_FILE_LINES = 449
 /** The longest a function may be, in lines, the functions inside it not counted. */
 export const MAX_FUNCTION_LINES = 80
 
-/** Every broken rule about imports, names and lengths, and every import cycle, as messages for people. */
+/** The deepest that a statement may lie in branches, loops and `try` of its function. */
+export const MAX_DEPTH = 2
+
+/** Every broken rule about imports, names, lengths and depths, and every import cycle, as messages for people. */
 export function findBroken(sources: readonly SourceFile[]): string[] {
   return [
     ...sources.flatMap(source => source.imports.flatMap(brokenBy)),
     ...findCycles(sources).map(describeCycle),
     ...findHomonyms(sources.map(it => it.file)).map(describeHomonyms),
     ...sources.flatMap(tooLong),
+    ...sources.flatMap(tooDeep),
   ]
 }
 
@@ -195,6 +199,12 @@ function tooLong({ file, lines, functions }: SourceFile): string[] {
     .map(it => `src/${file}:${it.line} ${it.name} has ${it.lines} lines; the most is ${MAX_FUNCTION_LINES}`)
   if (lines > MAX_FILE_LINES) long.push(`src/${file} has ${lines} lines; the most is ${MAX_FILE_LINES}`)
   return long
+}
+
+function tooDeep({ file, functions }: SourceFile): string[] {
+  return functions
+    .filter(it => it.depth > MAX_DEPTH)
+    .map(it => `src/${file}:${it.line} ${it.name} is ${it.depth} levels deep; the most is ${MAX_DEPTH}`)
 }
 
 function describeCycle(files: readonly string[]): string {

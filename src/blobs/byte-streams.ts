@@ -33,14 +33,13 @@ export async function* stopAtAbort(bytes: AsyncIterable<Uint8Array>, signal: Abo
   const aborted = Promise.withResolvers<never>()
   aborted.promise.catch(() => {})
   const abort = () => aborted.reject(signal.reason)
+  const read = async () => {
+    signal.throwIfAborted()
+    return await Promise.race([iterator.next(), aborted.promise])
+  }
   signal.addEventListener('abort', abort, { once: true })
   try {
-    for (;;) {
-      signal.throwIfAborted()
-      const next = await Promise.race([iterator.next(), aborted.promise])
-      if (next.done) return
-      yield next.value
-    }
+    for (let next = await read(); !next.done; next = await read()) yield next.value
   } finally {
     signal.removeEventListener('abort', abort)
     void Promise.resolve(iterator.return?.()).catch(() => {})

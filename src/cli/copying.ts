@@ -151,11 +151,13 @@ export async function compare(source: Archive, target: Archive, blobs?: BlobCopi
     others += pairs.length - both.length
     const references = both.flatMap(([, theirs]) => (theirs && blobOf(theirs)) ?? [])
     const found = await blobs?.inTarget(references)
-    for (const [ours, theirs] of both) {
-      const wanted = sources.add(ours, found && blobOf(ours))
-      const there = theirs && targets.add(theirs, found?.get(blobOf(theirs)?.key ?? ''))
-      if (there !== wanted && different.length < MOST_NAMED) different.push(ours.operation.id)
-    }
+    const digests = both.map(([ours, theirs]) => ({
+      id: ours.operation.id,
+      wanted: sources.add(ours, found && blobOf(ours)),
+      there: theirs && targets.add(theirs, found?.get(blobOf(theirs)?.key ?? '')),
+    }))
+    const unequal = digests.filter(({ wanted, there }) => there !== wanted).map(({ id }) => id)
+    different.push(...unequal.slice(0, MOST_NAMED - different.length))
   }
   return { source: sources.sum(), target: targets.sum(), others, different }
 }

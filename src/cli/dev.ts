@@ -42,18 +42,29 @@ async function runDev(given: ParsedArgs): Promise<number> {
   const changes = new Changes([dirname(file), ...given.texts('watch')], stop)
   const screen = screenOf(given)
   while (!stop.aborted) {
-    const server = start(file, screen)
-    const ended = once(server, 'exit').then(([code]) => ({ code: code as number | null }))
-    const end = await Promise.race([changes.next(), ended])
-    if (end !== undefined && 'code' in end) {
-      if (stop.aborted) break
-      screen.say(`The server has ended with exit code ${end.code}. Waiting for a change.`)
+    const ended = await runUntilChange(file, screen, changes)
+    if (ended !== undefined && !stop.aborted) {
+      screen.say(`The server has ended with exit code ${ended.code}. Waiting for a change.`)
       await changes.next()
-    } else server.kill('SIGTERM')
-    await ended
+    }
     if (!stop.aborted) screen.say(`${changes.last} has changed. Starting again.`)
   }
   return 0
+}
+
+/** Runs the server, and stops it at the next change. Returns the exit code if it ends before. */
+async function runUntilChange(
+  file: string,
+  screen: Screen,
+  changes: Changes,
+): Promise<{ code: number | null } | undefined> {
+  const server = start(file, screen)
+  const ended = once(server, 'exit').then(([code]) => ({ code: code as number | null }))
+  const end = await Promise.race([changes.next(), ended])
+  if (end !== undefined && 'code' in end) return end
+  server.kill('SIGTERM')
+  await ended
+  return undefined
 }
 
 /** Shows the log, and the messages of this command. */

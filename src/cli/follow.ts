@@ -23,19 +23,24 @@ export async function follow(desk: Desk, id: string, json: boolean): Promise<Ope
   const line = new ProgressLine()
   let version: number | undefined
   let seen = 0
+  const look = async () => {
+    const detail = await desk.get(id)
+    if (detail === undefined) return undefined
+    const lines = await desk.log(id, seen)
+    seen = lines.at(-1)?.sequence ?? seen
+    if (json && detail.version !== version) printJson(detail)
+    if (!json && lines.length > 0) line.above(() => printLog(lines))
+    if (!json && !isFinal(detail.status)) line.update({ status: describeStatus(detail), ...detail.progress })
+    version = detail.version
+    return detail
+  }
   try {
-    for (;;) {
-      const detail = await desk.get(id)
-      if (detail === undefined) return undefined
-      const lines = await desk.log(id, seen)
-      seen = lines.at(-1)?.sequence ?? seen
-      if (json && detail.version !== version) printJson(detail)
-      if (!json && lines.length > 0) line.above(() => printLog(lines))
-      version = detail.version
-      if (isFinal(detail.status)) return detail
-      if (!json) line.update({ status: describeStatus(detail), ...detail.progress })
+    let detail = await look()
+    while (detail !== undefined && !isFinal(detail.status)) {
       await sleep(POLL_MS)
+      detail = await look()
     }
+    return detail
   } finally {
     line.end()
   }

@@ -58,12 +58,11 @@ function filterOf(given: ParsedArgs): OperatorFilter | undefined {
 /** Prints the outcome for each. Exits with 1 if the act failed for one of them. */
 async function actOnEach(desk: Desk, given: ParsedArgs, act: Verb['act']): Promise<number> {
   let code = 0
+  const report = ({ says, view }: Done, id: string) => (given.has('json') ? printJson(view) : print(`${id} ${says}`))
   for (const operand of given.operands) {
     const id = await findId(desk, operand)
     try {
-      const { says, view } = await act(desk, id)
-      if (given.has('json')) printJson(view)
-      else print(`${id} ${says}`)
+      report(await act(desk, id), id)
     } catch (error) {
       code = fail(`${id} ${messageOf(error)}`, 1)
     }

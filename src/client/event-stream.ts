@@ -11,9 +11,12 @@ export async function* readStatuses(response: Response | undefined): AsyncGenera
   const stop = () => reader.cancel().catch(() => {})
   let rest = ''
   try {
-    for (;;) {
-      const { value } = await withTimeout(SILENCE_TIMEOUT_MS, reader.read(), stop)
-      if (!value) return
+    // The first turn has no text yet.
+    for (
+      let value: string | undefined = '';
+      value !== undefined;
+      { value } = await withTimeout(SILENCE_TIMEOUT_MS, reader.read(), stop)
+    ) {
       const blocks = (rest + value).split(/\r?\n\r?\n|\r\r/)
       rest = blocks.pop() ?? ''
       // Without the flag m and without `.`: they take U+2028, which JSON may contain, for the end of a line.

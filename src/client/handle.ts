@@ -1,5 +1,6 @@
 import type { AnyOperationType } from '../model/operation-type.ts'
 import { isFinal, type StatusDocument } from '../model/protocol.ts'
+import type { WebAbortSignal } from '../model/web-types.ts'
 import { OperationError, waitError } from './errors.ts'
 import { readStatuses } from './event-stream.ts'
 import { type Api, anyOf, type CallOptions, request } from './requests.ts'
@@ -110,19 +111,22 @@ export function createHandle<Output>(
       .then(() => writer.close())
       .catch(error => (error instanceof OperationError ? writer.close() : writer.abort(error)))
       .catch(() => {})
-    let last = ''
     try {
-      for (;;) {
-        // If the wait ended with the result alone, the final status has to be requested.
-        const { value } = await reader.read()
-        const document = value ?? (await status({ signal }))
-        const text = JSON.stringify(document)
-        if (text !== last) yield document
-        if (!value || isFinal(document.status)) return
-        last = text
-      }
+      yield* statuses(reader, signal)
     } finally {
       stop.abort()
+    }
+  }
+
+  async function* statuses(reader: ReadableStreamDefaultReader<StatusDocument>, signal?: WebAbortSignal) {
+    for (let last = ''; ; ) {
+      // If the wait ended with the result alone, the final status has to be requested.
+      const { value } = await reader.read()
+      const document = value ?? (await status({ signal }))
+      const text = JSON.stringify(document)
+      if (text !== last) yield document
+      if (!value || isFinal(document.status)) return
+      last = text
     }
   }
 

@@ -90,15 +90,15 @@ export function createApi({
     signal,
     fetch: async (input, init) => {
       const own = new URL(`${input}`).origin === base().origin
-      const all = new Headers(own ? await (typeof headers === 'function' ? headers() : headers) : {})
+      const given = new Headers(own ? await (typeof headers === 'function' ? headers() : headers) : {})
       // A redirect may lead this request to another origin without notice: only `authorization` is dropped on the way.
-      if (init?.redirect === 'follow' && init.mode !== 'same-origin') {
-        for (const name of [...all.keys()]) if (name !== 'authorization') all.delete(name)
-      }
-      new Headers(init?.headers).forEach((value, name) => {
-        all.set(name, value)
+      const names = init?.redirect === 'follow' && init.mode !== 'same-origin' ? /^authorization$/ : /./
+      const passed = [...given].filter(([name]) => names.test(name))
+      return fetch(input, {
+        ...init,
+        headers: Object.fromEntries([...passed, ...new Headers(init?.headers)]),
+        credentials: own ? (credentials ?? 'same-origin') : 'omit',
       })
-      return fetch(input, { ...init, headers: all, credentials: own ? (credentials ?? 'same-origin') : 'omit' })
     },
   }
 }
@@ -128,11 +128,11 @@ export async function request(api: Api, url: string, options: Repeatable = {}): 
     let cause: unknown
     try {
       answer = await readAnswer(await send())
-      if (!isTransient(answer)) return answer
     } catch (error) {
       signal.throwIfAborted()
       cause = error
     }
+    if (answer && !isTransient(answer)) return answer
     // A gateway may have ended the request because the server held it.
     delete headers.prefer
     const delay = delayAfter(answer?.response, failures)

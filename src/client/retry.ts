@@ -29,11 +29,7 @@ export function delayAfter(response: WebResponse | undefined, times: number): nu
 }
 
 /** Waits for `work`, and calls `expire` if it has not ended after `ms` milliseconds. */
-export async function withTimeout<T>(ms: number, work: Promise<T>, expire: () => void): Promise<T> {
+export function withTimeout<T>(ms: number, work: Promise<T>, expire: () => void): Promise<T> {
   const timer = setTimeout(expire, ms)
-  try {
-    return await work
-  } finally {
-    clearTimeout(timer)
-  }
+  return work.finally(() => clearTimeout(timer))
 }

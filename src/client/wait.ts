@@ -180,12 +180,10 @@ export async function wait<Value>(
         return answer
       }
       signal.throwIfAborted()
+      const error = waitError('unreachable', statusUrl, answer, cause)
       if (hold) tens >>= 1
-      else {
-        const error = waitError('unreachable', statusUrl, answer, cause)
-        if (failures++ === MAX_FAILURES) throw error
-        setTrouble(error)
-      }
+      else if (failures++ === MAX_FAILURES) throw error
+      else setTrouble(error)
       await sleep(delayAfter(answer?.response, failures), failures)
     }
   }

@@ -127,28 +127,35 @@ export class Calls {
    * with its key.
    */
   async *follow({ operation, replayed }: Submitted, request: McpRequest): ReplyStream {
-    const { operations } = this.#options
     const { signal, owner } = request.http
-    const report = new Report(operations, request, logLevel(request, operations.types.get(operation.type)))
-    const asked = new Asked(request)
-    let now = operation
+    const followed = { now: operation }
     try {
-      for (;;) {
-        yield* report.news(now)
-        if (isFinal(now.status)) return await this.#result(now)
-        const questions = questionsOf(now, request.asks)
-        if (questions.length > 0 && request.isModern) return inputRequired(now, questions)
-        yield* asked.requests(now, questions)
-        if (signal.aborted) return {}
-        const seen = now.version
-        const next = await operations.wait(now, later => report.hasNews(later, seen), { ms: HEARTBEAT_MS, signal })
-        if (!next.waited) throw unattended(now)
-        if (next.operation.version === seen) yield undefined
-        now = next.operation
-      }
+      return yield* this.#untilAnswer(followed, request)
     } finally {
       const isKept = replayed || operation.idempotencyKey !== null || !request.isModern
-      if (!isFinal(now.status) && signal.aborted && !isKept) await operations.cancel(now.id, owner)
+      const isOver = isFinal(followed.now.status)
+      if (!isOver && signal.aborted && !isKept) await this.#options.operations.cancel(operation.id, owner)
+    }
+  }
+
+  async *#untilAnswer(followed: { now: Operation }, request: McpRequest): ReplyStream {
+    const { operations } = this.#options
+    const { signal } = request.http
+    const report = new Report(operations, request, logLevel(request, operations.types.get(followed.now.type)))
+    const asked = new Asked(request)
+    for (;;) {
+      const { now } = followed
+      yield* report.news(now)
+      if (isFinal(now.status)) return await this.#result(now)
+      const questions = questionsOf(now, request.asks)
+      if (questions.length > 0 && request.isModern) return inputRequired(now, questions)
+      yield* asked.requests(now, questions)
+      if (signal.aborted) return {}
+      const isNews = (later: Operation) => report.hasNews(later, now.version)
+      const next = await operations.wait(now, isNews, { ms: HEARTBEAT_MS, signal })
+      if (!next.waited) throw unattended(now)
+      if (next.operation.version === now.version) yield undefined
+      followed.now = next.operation
     }
   }
 

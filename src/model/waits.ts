@@ -71,12 +71,10 @@ export interface RecordedChild {
  */
 export function recordedChildren(steps: ReadonlyMap<string, string>): RecordedChild[] {
   const children = new Map<string, RecordedChild>()
-  for (const [name, value] of steps) {
-    if (!name.startsWith(CHILDREN_STEP)) continue
-    for (const child of JSON.parse(value) as RecordedChild[]) {
-      const other = children.get(child.key)
-      if (other === undefined || other.id < child.id) children.set(child.key, child)
-    }
+  const ofChildren = [...steps].filter(([name]) => name.startsWith(CHILDREN_STEP))
+  for (const child of ofChildren.flatMap(([, value]) => JSON.parse(value) as RecordedChild[])) {
+    const other = children.get(child.key)
+    if (other === undefined || other.id < child.id) children.set(child.key, child)
   }
   return [...children.values()]
 }

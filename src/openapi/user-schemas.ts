@@ -62,13 +62,14 @@ export function toComponents(name: string, schema: JsonSchema): Record<string, J
 function homesOf(name: string, schema: JsonSchema): ReadonlyMap<string, string> {
   const homes = new Map<string, string>()
   const taken = new Set<string>()
-  for (const keyword of ['$defs', 'definitions']) {
-    for (const key of Object.keys(schema[keyword] ?? {})) {
-      let home = `${name}.${key.replaceAll(/[^\w.-]/g, '_')}`
-      while (taken.has(home)) home += '_'
-      taken.add(home)
-      homes.set(`/${keyword}/${escapePointer(key)}`, home)
-    }
+  const keys = ['$defs', 'definitions'].flatMap(keyword =>
+    Object.keys(schema[keyword] ?? {}).map(key => [keyword, key]),
+  )
+  for (const [keyword, key = ''] of keys) {
+    let home = `${name}.${key.replaceAll(/[^\w.-]/g, '_')}`
+    while (taken.has(home)) home += '_'
+    taken.add(home)
+    homes.set(`/${keyword}/${escapePointer(key)}`, home)
   }
   return homes
 }

@@ -73,12 +73,13 @@ export function parseFilter(text: string, now: number = Date.now()): OperatorFil
   const seen = new Set<string>()
   let filter: OperatorFilter = {}
   for (const { name, value, text: token } of tokensOf(text)) {
-    if (name === undefined) words.push(value)
-    else {
-      if (seen.has(name)) throw new FilterError(token, `"${name}" is given twice; give it once.`)
-      seen.add(name)
-      filter = { ...filter, ...termOf(name, token)(value, token, now) }
+    if (name === undefined) {
+      words.push(value)
+      continue
     }
+    if (seen.has(name)) throw new FilterError(token, `"${name}" is given twice; give it once.`)
+    seen.add(name)
+    filter = { ...filter, ...termOf(name, token)(value, token, now) }
   }
   return words.length === 0 ? filter : { ...filter, search: words.join(' ') }
 }

@@ -91,16 +91,15 @@ export class OperationWatcher {
   ): Promise<Operation | undefined> {
     const subscription = this.#subscribe(id)
     const deadline = startDeadline(ms, signal)
-    let read = first
     try {
-      for (;;) {
-        const changed = subscription.next()
-        const operation = await (subscription.latest() ?? read())
-        read = () => this.#options.store.read(id)
-        if (operation === undefined || (await wanted(operation))) return operation
-        if (deadline.isOver() || this.#closed) return operation
+      let changed = subscription.next()
+      let operation = await (subscription.latest() ?? first())
+      while (operation !== undefined && !(await wanted(operation)) && !deadline.isOver() && !this.#closed) {
         await Promise.race([changed, deadline.promise])
+        changed = subscription.next()
+        operation = await (subscription.latest() ?? this.#options.store.read(id))
       }
+      return operation
     } finally {
       deadline.cancel()
       subscription.leave()

@@ -99,8 +99,8 @@ export class PausedTypes {
     this.#pauses = new Map((await listPauses(this.#store)).map(pause => [pause.id, pausedType(pause)]))
     const now = new Set(this.#pauses.values())
     this.#types = now
-    for (const type of before) {
-      if (!now.has(type)) for (const listener of this.#listeners) listener({ kind: 'ready', type })
+    for (const type of [...before].filter(it => !now.has(it))) {
+      for (const listener of this.#listeners) listener({ kind: 'ready', type })
     }
   }
 

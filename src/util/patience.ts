@@ -3,6 +3,7 @@
  * connection.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { retry } from './retry-call.ts'
 
 /** The pauses between two tries, in milliseconds: twice as long each time, up to the longest. */
 const PAUSE_MS = { first: 250, longest: 2000 } as const
@@ -55,15 +56,13 @@ export interface PatienceOptions {
  */
 export async function patiently<T>(call: () => Promise<T>, { patienceMs, onRetry }: PatienceOptions): Promise<T> {
   const until = performance.now() + patienceMs
-  for (let pauseMs: number = PAUSE_MS.first; ; pauseMs = Math.min(pauseMs * 2, PAUSE_MS.longest)) {
-    try {
-      return await call()
-    } catch (error) {
-      if (!isTransient(error) || performance.now() + pauseMs >= until) throw error
-      onRetry(error)
-      await sleep(pauseMs)
-    }
-  }
+  let pauseMs: number = PAUSE_MS.first
+  return await retry(call, async error => {
+    if (!isTransient(error) || performance.now() + pauseMs >= until) throw error
+    onRetry(error)
+    await sleep(pauseMs)
+    pauseMs = Math.min(pauseMs * 2, PAUSE_MS.longest)
+  })
 }
 
 /** Whether the error, or its cause, is transient. */

@@ -138,8 +138,14 @@ export class FairQueue {
 
   #first(): Waiting | undefined {
     for (const hosts of this.#waiting.values()) {
-      for (const [first] of hosts.values()) if (first !== undefined && this.#mayGo(first)) return first
+      const first = this.#firstOf(hosts)
+      if (first !== undefined) return first
     }
+    return undefined
+  }
+
+  #firstOf(hosts: ReadonlyMap<string, readonly Waiting[]>): Waiting | undefined {
+    for (const [first] of hosts.values()) if (first !== undefined && this.#mayGo(first)) return first
     return undefined
   }
 

@@ -304,16 +304,21 @@ export class AttemptWaits {
     this.#lookUps++
     this.#family = undefined
     for (const wait of waits) {
-      try {
-        const at = await this.#endOfChildren(wait)
-        if (at === undefined) continue
-        this.#over = [...this.#over, { end: { at }, tell: wait.tell }]
-      } catch (error) {
-        wait.fail(error)
-      }
-      this.#open = this.#open.filter(({ children }) => children !== wait)
+      if (await this.#isOver(wait)) this.#open = this.#open.filter(({ children }) => children !== wait)
     }
     this.#lookUps--
+  }
+
+  /** Whether the children have ended. If that cannot be read, the wait fails, which is an end as well. */
+  async #isOver(wait: ChildrenWait): Promise<boolean> {
+    try {
+      const at = await this.#endOfChildren(wait)
+      if (at !== undefined) this.#over = [...this.#over, { end: { at }, tell: wait.tell }]
+      return at !== undefined
+    } catch (error) {
+      wait.fail(error)
+      return true
+    }
   }
 }
 

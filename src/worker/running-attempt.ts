@@ -11,6 +11,7 @@ import { problem } from '../model/problem.ts'
 import { hasEndedAttempt } from '../model/state-machine.ts'
 import type { Lease, OperationStore, WorkQueue } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
+import { retry } from '../util/retry-call.ts'
 import { sleepUnref } from '../util/sleep.ts'
 import { outcomeOfStop } from './attempt.ts'
 import { describeError } from './attempt-error.ts'
@@ -221,16 +222,15 @@ export class RunningAttempt {
     await this.#settleNotes()
     let change = first
     for (let failures = 0; ; failures++) {
-      try {
-        return await this.#write(change)
-      } catch (error) {
-        this.#warn(error, 'Could not record an outcome; will retry')
-        if (performance.now() > Math.min(this.#confirmedUntil, this.#recordUntil)) return { kind: 'unrecorded' }
-        const isRefused = (await this.#storeAnswers()) && ++this.#refusals % MAX_REFUSALS === 0
-        // The store answers, and refuses even a plain failure: the lease runs out, and the sweeper takes over.
-        if (isRefused && change !== first) return { kind: 'unrecorded' }
-        if (isRefused) [change, failures] = [this.#replacement(error), 0]
-      }
+      const recorded = await this.#write(change).catch((error: unknown) => ({ kind: 'failed', error }) as const)
+      if (recorded.kind !== 'failed') return recorded
+      const { error } = recorded
+      this.#warn(error, 'Could not record an outcome; will retry')
+      if (performance.now() > Math.min(this.#confirmedUntil, this.#recordUntil)) return { kind: 'unrecorded' }
+      const isRefused = (await this.#storeAnswers()) && ++this.#refusals % MAX_REFUSALS === 0
+      // The store answers, and refuses even a plain failure: the lease runs out, and the sweeper takes over.
+      if (isRefused && change !== first) return { kind: 'unrecorded' }
+      if (isRefused) [change, failures] = [this.#replacement(error), 0]
       await sleepUnref(backoff(failures))
     }
   }
@@ -329,17 +329,14 @@ export class RunningAttempt {
    */
   async #insist<Answer>(call: () => Promise<Answer>): Promise<Answer> {
     const signal = this.#untilOver()
-    for (let [failures, refusals] = [0, 0]; ; failures++) {
-      try {
-        return await call()
-      } catch (error) {
-        this.#warn(error, 'Could not read or record the steps or children of an attempt; will retry')
-        if (signal.aborted || ((await this.#storeAnswers()) && ++refusals === MAX_STEP_REFUSALS)) throw error
-      }
-      await sleep(backoff(failures), undefined, { ref: false, signal }).catch(() => {
+    let refusals = 0
+    return await retry(call, async (error, failures) => {
+      this.#warn(error, 'Could not read or record the steps or children of an attempt; will retry')
+      if (signal.aborted || ((await this.#storeAnswers()) && ++refusals === MAX_STEP_REFUSALS)) throw error
+      await sleep(backoff(failures - 1), undefined, { ref: false, signal }).catch(() => {
         throw signal.reason
       })
-    }
+    })
   }
 
   /** Aborted when the attempt is told to stop, or the handler has returned. */

@@ -10,6 +10,7 @@ import { constants, createReadStream } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { type Checks, checkOptions, required, STRING } from '../../model/options.ts'
+import { retry } from '../../util/retry-call.ts'
 import { type BlobStore, type ByteRange, checkBlobKey, checkBlobOperation, type PutResult } from '../blob-store.ts'
 
 /** Options of {@link folderBlobs}. */
@@ -100,14 +101,15 @@ class FolderBlobs implements BlobStore {
 }
 
 async function createIn(file: string): Promise<FileHandle> {
-  for (let tries = 1; ; tries++) {
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 })
-    try {
+  return await retry(
+    async () => {
+      await mkdir(dirname(file), { recursive: true, mode: 0o700 })
       return await open(file, 'wx', 0o600)
-    } catch (error) {
-      if (codeOf(error) !== 'ENOENT' || tries === MOST_TRIES) throw error
-    }
-  }
+    },
+    (error, failures) => {
+      if (codeOf(error) !== 'ENOENT' || failures === MOST_TRIES) throw error
+    },
+  )
 }
 
 /** Writes and syncs, and closes the file whatever happens. */

@@ -255,19 +255,28 @@ function ignore(): void {}
 async function* inChunks(body: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Buffer> {
   let held: Uint8Array[] = []
   let bytes = 0
-  for await (const piece of body) {
-    for (let at = 0; at < piece.byteLength; ) {
-      const part = piece.subarray(at, at + size - bytes)
-      held.push(part)
-      bytes += part.byteLength
-      at += part.byteLength
-      if (bytes < size) continue
-      yield Buffer.concat(held)
-      held = []
-      bytes = 0
-    }
+  for await (const part of cutAt(body, size)) {
+    held.push(part)
+    bytes += part.byteLength
+    if (bytes < size) continue
+    yield Buffer.concat(held)
+    held = []
+    bytes = 0
   }
   if (bytes > 0) yield Buffer.concat(held)
+}
+
+/** Cuts the pieces of a stream wherever another `size` bytes are full. */
+async function* cutAt(body: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Uint8Array> {
+  let left = size
+  for await (const piece of body) {
+    for (let at = 0; at < piece.byteLength; ) {
+      const part = piece.subarray(at, at + left)
+      yield part
+      at += part.byteLength
+      left = left - part.byteLength || size
+    }
+  }
 }
 
 function quoted(name: string): string {

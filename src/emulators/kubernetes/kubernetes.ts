@@ -294,7 +294,8 @@ export class KubernetesEmulator {
     response.flushHeaders()
     const since = readNumber(query, 'resourceVersion')
     try {
-      if (since === 0) for (const job of this.#jobs.list(namespace, matches, ALL).items) write('ADDED', job)
+      const present = since === 0 ? this.#jobs.list(namespace, matches, ALL).items : []
+      for (const job of present) write('ADDED', job)
       const unwatch = this.#jobs.watch(since === 0 ? this.#jobs.version : since, tell)
       this.#untilClosed(response, query, unwatch, () => {
         if (query.get('allowWatchBookmarks') === 'true') write('BOOKMARK', bookmark(this.#jobs.version))

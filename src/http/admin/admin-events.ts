@@ -33,25 +33,29 @@ export class AdminEvents {
   }
 
   async *#hints(signal: AbortSignal): AsyncGenerator<string> {
-    const { store, operations } = this.#waybill
-    let hasChanged = false
+    const { store } = this.#waybill
+    const seen = { hasChanged: false }
     const unwatch = store.watch(() => {
-      hasChanged = true
+      seen.hasChanged = true
     })
     this.#count++
     try {
       yield 'retry: 1000\n\nevent: hello\ndata: {}\n\n'
-      for (let quiet = 0; ; quiet += PACE_MS) {
-        await pause(PACE_MS, undefined, { signal }).catch(() => {})
-        if (signal.aborted || operations.draining) return
-        if (!hasChanged && quiet < HEARTBEAT_MS) continue
-        yield hasChanged ? 'event: changed\ndata: {}\n\n' : ': waiting\n\n'
-        hasChanged = false
-        quiet = 0
-      }
+      yield* this.#changes(seen, signal)
     } finally {
       this.#count--
       unwatch()
+    }
+  }
+
+  async *#changes(seen: { hasChanged: boolean }, signal: AbortSignal): AsyncGenerator<string> {
+    for (let quiet = 0; ; quiet += PACE_MS) {
+      await pause(PACE_MS, undefined, { signal }).catch(() => {})
+      if (signal.aborted || this.#waybill.operations.draining) return
+      if (!seen.hasChanged && quiet < HEARTBEAT_MS) continue
+      yield seen.hasChanged ? 'event: changed\ndata: {}\n\n' : ': waiting\n\n'
+      seen.hasChanged = false
+      quiet = 0
     }
   }
 }

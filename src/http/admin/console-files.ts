@@ -69,16 +69,18 @@ async function asset({ params: { file = '' } }: HttpRequest): Promise<HttpRespon
 
 async function read(file: string): Promise<string> {
   for (const folder of FOLDERS) {
-    try {
-      return await readFile(new URL(file, folder), 'utf8')
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
-    }
+    const text = await readFile(new URL(file, folder), 'utf8').catch(undefinedIfMissing)
+    if (text !== undefined) return text
   }
   throw problemError(
     'no-such-route',
     file === 'index.html' ? 'The console is not built: run npm run build.' : undefined,
   )
+}
+
+/** @throws any error but the one for a file that does not exist */
+function undefinedIfMissing(error: unknown): undefined {
+  if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
 }
 
 /** A base is a path, or a URL whose path counts. */

@@ -26,7 +26,7 @@ import {
   type RefusalReason,
 } from '../launcher.ts'
 import type { Answer, ContainerAppsClient, ExecutionTemplate } from './container-apps-client.ts'
-import { type Execution, Executions, findIn, type Listing, statusOf, VARIABLES } from './executions.ts'
+import { type Execution, Executions, findIn, type Listing, madeIn, statusOf, VARIABLES } from './executions.ts'
 import { answerOf, readJob } from './reader.ts'
 import { StartFailed, sendStartsOnce } from './start-once.ts'
 import { flawsOf, KeptJob, templateWith, UnusableJob } from './template.ts'
@@ -316,12 +316,7 @@ class ContainerAppsJob implements Launcher {
         this.#started(found.name)
         return found.name
       }
-      if (now >= until) {
-        // It is not in the list: it was not made, or the list is not complete and a later one must show it.
-        if (listing === undefined || listing.completeFrom > listing.engineTime - (now - sentAt) - SECOND) throw error
-        const ms = (error instanceof StartFailed ? error.retryAfterMs : undefined) ?? SECOND
-        throw new LaunchRefused(`A start failed and left no execution: ${error}`, ms, { cause: error })
-      }
+      if (now >= until) throw errorOfUnlisted(listing, now - sentAt, error)
       await sleep(Math.max(1, Math.min(pauseMs, until - now)), undefined, { signal: this.#closing.signal })
     }
   }
@@ -430,10 +425,14 @@ function reasonOf(status: number, error: unknown): RefusalReason {
   return status >= 400 && status < 500 ? 'unusable' : 'unavailable'
 }
 
-/** The execution of one launch. If the launch was made twice, an execution that runs is preferred. */
-function madeIn(listing: Listing, request: LaunchRequest): Execution | undefined {
-  const made = findIn(listing, request).filter(({ launch }) => launch === request.launch)
-  return made.find(({ alive }) => alive) ?? made[0]
+/**
+ * The error of a start whose execution is not in the list: it was not made, or the list is not complete and a later one
+ * must show it.
+ */
+function errorOfUnlisted(listing: Listing | undefined, sinceMs: number, error: unknown): unknown {
+  if (listing === undefined || listing.completeFrom > listing.engineTime - sinceMs - SECOND) return error
+  const ms = (error instanceof StartFailed ? error.retryAfterMs : undefined) ?? SECOND
+  return new LaunchRefused(`A start failed and left no execution: ${error}`, ms, { cause: error })
 }
 
 function nameIn(body: string | null | undefined): string | undefined {

@@ -145,6 +145,15 @@ export function findIn(
   return [...byName.values()].filter(it => it.operationId === operationId && it.attempt === attempt)
 }
 
+/** The execution of one launch. If the launch was made twice, an execution that runs is preferred. */
+export function madeIn(
+  listing: Listing,
+  request: { readonly operationId: string; readonly attempt: number; readonly launch: number },
+): Execution | undefined {
+  const made = findIn(listing, request).filter(({ launch }) => launch === request.launch)
+  return made.find(({ alive }) => alive) ?? made[0]
+}
+
 /** The HTTP status that the service answered with; undefined for errors of another kind, such as those of a credential. */
 export function statusOf(error: unknown): number | undefined {
   const { name, statusCode } = (error ?? {}) as { name?: unknown; statusCode?: unknown }

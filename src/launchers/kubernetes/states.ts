@@ -1,4 +1,5 @@
 /** The states of executions by their Jobs. One listing serves all executions that are checked at the same moment. */
+import { retry } from '../../util/retry-call.ts'
 import type { KubernetesJobsApi } from './api.ts'
 import { readFault } from './api-fault.ts'
 import { SELECTOR } from './manifest.ts'
@@ -100,13 +101,12 @@ export class JobStates {
   }
 
   async #pages(): Promise<readonly JobDescription[]> {
-    for (let left = LISTINGS; ; left--) {
-      try {
-        return await this.#allPages()
-      } catch (error) {
-        if (readFault(error).status !== 410 || left <= 1) throw error
-      }
-    }
+    return await retry(
+      () => this.#allPages(),
+      (error, failures) => {
+        if (readFault(error).status !== 410 || failures === LISTINGS) throw error
+      },
+    )
   }
 
   async #allPages(): Promise<readonly JobDescription[]> {

@@ -58,11 +58,9 @@ async function acceptByKey(access: CosmosAccess, submission: Submission, key: st
   for (let turn = 0; turn < MOST_TURNS; turn++) {
     const made = await makeReserved(access, keyId, submission)
     if (made !== undefined && keyItemOf(made.operation) === keyId) return answer(made)
-    if (made !== undefined) {
-      // The key is out of date: its operation is purged, or was created without this key under the same id.
-      await release(access, keyId, made.operation.id)
-      if (made.operation.id === submission.id) return { kind: 'accepted', operation: made.operation }
-    }
+    // The key is out of date: its operation is purged, or was created without this key under the same id.
+    if (made !== undefined) await release(access, keyId, made.operation.id)
+    if (made?.operation.id === submission.id) return { kind: 'accepted', operation: made.operation }
     await sleep(Math.random() * 5 * turn)
   }
   throw new Error(`The idempotency key of ${submission.id} was taken and released ${MOST_TURNS} times meanwhile.`)

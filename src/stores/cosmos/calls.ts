@@ -6,6 +6,7 @@
  * write whose answer was lost is recognized.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { retry } from '../../util/retry-call.ts'
 import { ServerClock } from './clock.ts'
 import type { CosmosAnswer, CosmosDiagnostics, CosmosHeaders } from './container.ts'
 import { Session, type Tokens } from './session.ts'
@@ -98,15 +99,14 @@ export class CosmosCalls {
 
   async #patiently<T>(name: string, call: Call<T>): Promise<T> {
     const until = performance.now() + this.#options.timeoutMs
-    for (let tries = 0; ; tries++) {
-      try {
-        return await this.#once(name, call)
-      } catch (error) {
-        const wait = waitAfter(error, tries)
+    return await retry(
+      () => this.#once(name, call),
+      async (error, failures) => {
+        const wait = waitAfter(error, failures - 1)
         if (wait === undefined || performance.now() + wait >= until) throw error
         await sleep(wait)
-      }
-    }
+      },
+    )
   }
 
   async #once<T>(name: string, call: Call<T>): Promise<T> {

@@ -38,8 +38,7 @@ export class Claims {
     const taken: OperationItem[] = []
     try {
       for (const { type, limit: most } of types) {
-        const room = Math.min(most, limit - taken.length)
-        if (room > 0) await this.#takeOf(type, taken, taken.length + room, begin)
+        await this.#takeOf(type, taken, Math.min(taken.length + most, limit), begin)
       }
       return taken
     } catch (error) {
@@ -61,16 +60,30 @@ export class Claims {
       // useless.
       const pool = found.filter(({ item }) => !tried.has(item.id))
       more = found.length === wanted && pool.length > 0
-      while (pool.length > 0 && taken.length < until) {
-        const chosen = this.#choose(pool, until - taken.length)
-        for (const { item } of chosen) tried.add(item.id)
-        if ((await this.#tryEach(chosen, taken, begin)) > chosen.length / 2) continue
-        // If most were lost, the other candidates of this query are mostly taken too. A new query costs less than
-        // trying all of them.
-        more ||= pool.length > 0
-        break
-      }
+      for (const { item } of await this.#takeFrom(pool, taken, until, begin)) tried.add(item.id)
+      more ||= pool.length > 0
     }
+  }
+
+  /**
+   * Tries candidates, and removes them from the pool. It stops once most of a try were lost: then the others are mostly
+   * taken too, and a new query costs less than trying all of them.
+   *
+   * @returns those that were tried
+   */
+  async #takeFrom(
+    pool: Tagged<OperationItem>[],
+    taken: OperationItem[],
+    until: number,
+    begin: Begin,
+  ): Promise<Tagged<OperationItem>[]> {
+    const tried: Tagged<OperationItem>[] = []
+    for (let areMostLost = false; !areMostLost && pool.length > 0 && taken.length < until; ) {
+      const chosen = this.#choose(pool, until - taken.length)
+      tried.push(...chosen)
+      areMostLost = (await this.#tryEach(chosen, taken, begin)) <= chosen.length / 2
+    }
+    return tried
   }
 
   async #candidates(type: string, wanted: number): Promise<Tagged<OperationItem>[]> {

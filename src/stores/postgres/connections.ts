@@ -3,6 +3,7 @@
  * connection, or closes it if it can no longer be trusted.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { retry } from '../../util/retry-call.ts'
 import { cancelStatement } from './cancel.ts'
 import { before, LateError } from './deadline.ts'
 import type { PostgresClient, PostgresPool, PostgresQueryable, Row } from './pool.ts'
@@ -207,14 +208,15 @@ export class Connections {
 
   /** Connects. If the server has no connection left, it waits until others return theirs. */
   async #connect(until: number): Promise<PostgresClient> {
-    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
-      try {
-        return await this.#connectOnce(until)
-      } catch (error) {
+    let pauseMs = FIRST_PAUSE_MS
+    return await retry(
+      () => this.#connectOnce(until),
+      async error => {
         if (sqlState(error) !== TOO_MANY_CONNECTIONS || performance.now() + pauseMs >= until) throw error
         await sleep(pauseMs)
-      }
-    }
+        pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
+      },
+    )
   }
 
   async #connectOnce(until: number): Promise<PostgresClient> {

@@ -151,20 +151,25 @@ export class Listener {
     try {
       await this.#within(client.query({ text: `LISTEN ${quoteName(channel)}`, values: [], rowMode: 'array' }))
       this.#heardAt = Number.NEGATIVE_INFINITY
-      for (;;) {
-        // A notification of another process proves as well that they arrive.
-        if (!this.#hasHeardWithin(this.#options.checkMs)) await Promise.race([this.#check(), lost.promise])
-        this.#nowHearing()
-        this.#firstTried.resolve()
-        await Promise.race([this.#sleep(this.#options.checkMs), lost.promise])
-        if (this.#stop.signal.aborted) return await this.#unlisten(client)
-      }
+      await this.#keepChecking(lost.promise)
+      await this.#unlisten(client)
     } finally {
       this.#hearing = false
       client.off('notification', onNotification)
       // The connection may still listen, so it is closed and not used for anything else.
       connections.giveBack(client, true)
     }
+  }
+
+  /** Checks that notifications arrive until the listener is stopped. Rejects once the connection is lost. */
+  async #keepChecking(lost: Promise<never>): Promise<void> {
+    do {
+      // A notification of another process proves as well that they arrive.
+      if (!this.#hasHeardWithin(this.#options.checkMs)) await Promise.race([this.#check(), lost])
+      this.#nowHearing()
+      this.#firstTried.resolve()
+      await Promise.race([this.#sleep(this.#options.checkMs), lost])
+    } while (!this.#stop.signal.aborted)
   }
 
   /** A pooler in session mode may give the server connection to another client as it is. */

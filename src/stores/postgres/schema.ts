@@ -3,6 +3,7 @@
  * that only one of several processes migrates. Programs of the previous version can still use the migrated tables.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { retry } from '../../util/retry-call.ts'
 import { Connections, sqlState } from './connections.ts'
 import { quoteName, quoteText } from './names.ts'
 import type { PostgresClient, PostgresPool, Row } from './pool.ts'
@@ -294,22 +295,28 @@ async function migrateAll(client: PostgresClient, schema: string, from: number):
 }
 
 async function migrateTo(client: PostgresClient, schema: string, to: number): Promise<void> {
-  for (let left = LOCK_TRIES - 1; ; left--) {
-    await rows(client, 'BEGIN')
-    try {
-      await rows(client, LOCK(schema))
-      // The process that had the lock before may have migrated.
-      if ((await versionOf(client, schema)).version < to) await rows(client, stepTo(to, schema).join('\n'))
-      await rows(client, 'COMMIT')
-      return
-    } catch (error) {
-      await rows(client, 'ROLLBACK').catch(() => {})
+  await retry(
+    () => tryToMigrate(client, schema, to),
+    async (error, failures) => {
       if (sqlState(error) === '42501') {
         throw new Error(notMigrated(schema, to - 1, 'this user may not migrate it'), { cause: error })
       }
-      if (sqlState(error) !== LOCK_NOT_AVAILABLE || left === 0) throw error
+      if (sqlState(error) !== LOCK_NOT_AVAILABLE || failures === LOCK_TRIES) throw error
       await sleep(LOCK_PAUSE_MS)
-    }
+    },
+  )
+}
+
+async function tryToMigrate(client: PostgresClient, schema: string, to: number): Promise<void> {
+  await rows(client, 'BEGIN')
+  try {
+    await rows(client, LOCK(schema))
+    // The process that had the lock before may have migrated.
+    if ((await versionOf(client, schema)).version < to) await rows(client, stepTo(to, schema).join('\n'))
+    await rows(client, 'COMMIT')
+  } catch (error) {
+    await rows(client, 'ROLLBACK').catch(() => {})
+    throw error
   }
 }
 

@@ -261,11 +261,10 @@ export class Writer {
   ): Promise<(Operation | typeof BUSY | undefined)[]> {
     const answers = new Map<unknown, Operation | typeof BUSY>(rows.map(row => [row[0], toOperation(row)]))
     const others = items.filter(({ id }) => isId(id) && !answers.has(id))
-    if (others.length > 0) {
-      const ids = others.map(({ id }) => id)
-      const seen = operationsOf(ids, await this.#connections.run(this.#statements.read, [ids], until))
-      for (const [index, { id, change }] of others.entries()) if (isUnderWay(seen[index], change)) answers.set(id, BUSY)
-    }
+    const ids = others.map(({ id }) => id)
+    const read = ids.length === 0 ? [] : await this.#connections.run(this.#statements.read, [ids], until)
+    const seen = operationsOf(ids, read)
+    for (const [index, { id, change }] of others.entries()) if (isUnderWay(seen[index], change)) answers.set(id, BUSY)
     return items.map(({ id }) => answers.get(id))
   }
 

@@ -23,10 +23,15 @@ export function waitForTurn<Result>(act: () => Result): Result {
     try {
       return act()
     } catch (error) {
-      if (!isLocked(error) || performance.now() >= end) throw error
-      Atomics.wait(nobody, 0, 0, PAUSE_MS * (0.5 + Math.random()))
+      pauseAfter(error, end)
     }
   }
+}
+
+/** @throws the error if no lock is its reason, or if the end is reached */
+function pauseAfter(error: unknown, end: number): void {
+  if (!isLocked(error) || performance.now() >= end) throw error
+  Atomics.wait(nobody, 0, 0, PAUSE_MS * (0.5 + Math.random()))
 }
 
 /**

@@ -325,14 +325,16 @@ export class Writer {
   #launch(types: readonly string[], limit: number, holdMs: number, now: number): Operation[] {
     const launched: Operation[] = []
     for (const type of types) {
-      for (const record of this.#ready(type, limit - launched.length, now)) {
-        const after = launching(record.operation, holdMs, now)
-        if (after === undefined) continue
-        this.#save(record, after)
-        launched.push(after)
-      }
+      const ready = this.#ready(type, limit - launched.length, now)
+      launched.push(...ready.flatMap(record => this.#launchOne(record, holdMs, now) ?? []))
     }
     return launched
+  }
+
+  #launchOne(record: StoredRecord, holdMs: number, now: number): Operation | undefined {
+    const after = launching(record.operation, holdMs, now)
+    if (after !== undefined) this.#save(record, after)
+    return after
   }
 
   /** Reads ready operations. Those that are too late to begin are skipped: the sweep ends them. */
