@@ -8,7 +8,7 @@ import { Contract } from '../fixtures/openapi/contract.ts'
 import { openOrderServer, orders } from '../support/order-server.ts'
 import { hasFinished, test, until } from '../support/waybill.ts'
 
-test('a dialect of your own answers at the status URL, and describes its responses', async ({ lab }) => {
+test('a custom dialect answers at the status URL, and describes its responses', async ({ lab }) => {
   const { app, store, desk } = await openOrderServer(lab, { api: { dialect: reportsDialect } })
   const document = (await app.inject('/openapi.json')).json<OpenApiDocument>()
   const contract = new Contract(app, document)
@@ -38,7 +38,7 @@ test('a dialect of your own answers at the status URL, and describes its respons
   expect((await contract.ask('GET', `/orders/status/${canceled}`)).json()).toMatchObject({ state: 'error' })
 })
 
-test('the document describes it on its own too', () => {
+test('the OpenAPI document describes a custom dialect', () => {
   const { paths } = openApiDocument([orders], { dialect: reportsDialect })
   const { get, delete: cancel } = paths['/orders/status/{id}'] ?? {}
   expect(get?.description).toContain('until the state is "done" or "error"')

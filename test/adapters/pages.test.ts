@@ -16,7 +16,7 @@ test('each example is on its page', () => {
   }
 })
 
-test('an example imports only what the package exports', () => {
+test('each example imports only what the package exports', () => {
   for (const name of readdirSync(FIXTURES)) {
     const code = readFileSync(join(FIXTURES, name), 'utf8')
     const imports = [...code.matchAll(/from '([^']+)'/g)].map(([, specifier]) => specifier)

@@ -7,7 +7,7 @@ import { fetchAndWait } from 'waybill/client'
 import { smallListener } from '../fixtures/adapters/server.ts'
 import { test } from '../support/waybill.ts'
 
-test('a server of your own serves the whole API', async ({ lab }) => {
+test('a custom server serves the whole API', async ({ lab }) => {
   const teas = defineOperation({ name: 'teas', resultKey: 'tea' })
   const waybill = await lab.waybill([teas], { worker: { handlers: handler(teas, tea => tea) } })
   const server = createServer(smallListener(waybill, '/api')).listen(0, '127.0.0.1')

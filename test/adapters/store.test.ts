@@ -13,7 +13,7 @@ const open = async (clock: { now: () => number; monotonic: () => number }) => {
 
 storeConformance({ name: 'a store of your own', open }, { describe, it })
 
-it('reports the calls that take long', async () => {
+it('the store reports slow calls', async () => {
   const reported: string[] = []
   const store = reportSlowCalls(sqliteStore({ path: ':memory:' }), -1, call => reported.push(call))
   await store.open()

@@ -28,7 +28,7 @@ async function isFollowedUp(store: Store, batch: string): Promise<boolean> {
 }
 
 describe.for(storePlaces())('on %s', ([_, placeFor]) => {
-  test(`a batch of ${COUNT} with ${BAD} bad items gives each of the others its result`, async ({ lab }) => {
+  test(`each valid item of a batch of ${COUNT} with ${BAD} invalid items gets its result`, async ({ lab }) => {
     const place = placeFor(lab)
     const store = await openStore(lab, place)
     const items = Array.from({ length: COUNT }, (_, of) => ({ of: of % (COUNT / BAD) === 5 ? 'five' : of }))

@@ -68,7 +68,7 @@ describe.each(Object.entries(SERVERS))('over %s', (_, serve) => {
     return { lines: lines.map(line => JSON.parse(line) as Line), link: answer.headers.get('link') }
   }
 
-  test('each item is an operation, a bad one a failed one, and results come in the order of the input', async ({
+  test('each item is an operation, an invalid item is a failed operation, and the results have the order of the input', async ({
     lab,
   }) => {
     const { api } = await open(lab, of => {
@@ -90,7 +90,7 @@ describe.each(Object.entries(SERVERS))('over %s', (_, serve) => {
     expect(await own.json()).toMatchObject({ id: lines[0]?.id, result: 1 })
   })
 
-  test('lines of JSON are a batch too, and read page by page', async ({ lab }) => {
+  test('a batch can be sent as JSON lines, and its results can be read page by page', async ({ lab }) => {
     const { api } = await open(lab)
     const id = await accepted(api, '{"of":1}\n{"of":2}\r\n\n{"of":3}\n', { 'content-type': 'application/x-ndjson' })
     await finished(api, id)
@@ -100,7 +100,7 @@ describe.each(Object.entries(SERVERS))('over %s', (_, serve) => {
     expect((await linesOf(api, id, '?after=1&limit=2')).lines.map(({ output }) => output)).toEqual([9])
   })
 
-  test('a request that is not a batch is refused, and says why', async ({ lab }) => {
+  test('an invalid batch request is refused with the reason', async ({ lab }) => {
     const { api } = await open(lab)
     const ndjson = { 'content-type': 'application/x-ndjson' }
     const refusals = [
@@ -123,7 +123,7 @@ describe.each(Object.entries(SERVERS))('over %s', (_, serve) => {
     expect((await ask(api, '/squares/batches/x/results')).status).toBe(404)
   })
 
-  test('the same key is the same batch; a stranger sees nothing of it', async ({ lab }) => {
+  test('requests with the same key are one batch, which other callers cannot see', async ({ lab }) => {
     const { api } = await open(lab)
     const key = { 'idempotency-key': '"batch-1"' }
     const id = await accepted(api, [{ of: 1 }, { of: 2 }], key)
@@ -136,7 +136,7 @@ describe.each(Object.entries(SERVERS))('over %s', (_, serve) => {
     expect(query.status).toBe(400)
   })
 
-  test('a cancel cancels what has not ended, and a retry submits that again, and it alone', async ({ lab }) => {
+  test('a cancel cancels the unfinished items, and a retry submits only these again', async ({ lab }) => {
     let isOpen = false
     const ran: number[] = []
     const { api, waybill } = await open(lab, async (of, signal) => {
@@ -168,7 +168,7 @@ describe.each(Object.entries(SERVERS))('over %s', (_, serve) => {
   })
 })
 
-test('is refused for a type that is not in the list, and for options that cannot be right', async ({ lab }) => {
+test('a batch of an unlisted type or with invalid options is refused', async ({ lab }) => {
   await expect(lab.waybill([squareBatches])).rejects.toThrow('Add that type')
   expect(() => batchOf(squares, { maxItems: 0 })).toThrow(/batchOf\("squares"\).*maxItems/)
 })

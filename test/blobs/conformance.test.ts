@@ -33,7 +33,7 @@ async function* pieces(...texts: string[]) {
 }
 
 describe('a folder', () => {
-  it('is private, and leaves neither parts nor empty folders behind', async () => {
+  it('is private, and leaves no partial files and no empty folders', async () => {
     const path = nextPath()
     const blobs = folderBlobs({ path })
     await blobs.open?.()
@@ -55,7 +55,7 @@ describe('a folder', () => {
     expect(readdirSync(path)).toEqual([])
   })
 
-  it('takes puts and deletes of one operation at the same time', async () => {
+  it('handles concurrent puts and deletes of one operation', async () => {
     const blobs = folderBlobs({ path: nextPath() })
     await blobs.open?.()
     const all = Array.from({ length: 50 }, async (_, index) => {
@@ -66,13 +66,13 @@ describe('a folder', () => {
     expect(await blobs.get('a/0')).toBeUndefined()
   })
 
-  it('needs a path', () => {
+  it('requires a path', () => {
     expect(() => folderBlobs({ path: '' })).toThrow(TypeError)
   })
 })
 
 describe('PostgreSQL', () => {
-  it('has room for the tables beside those of the store, once', async () => {
+  it('creates its tables once, beside those of the store', async () => {
     const pool = database.pool()
     const schema = database.nextSchema()
     const store = postgresStore(pool, { schema })
@@ -85,7 +85,7 @@ describe('PostgreSQL', () => {
     await store.close()
   })
 
-  it('compares texts as bytes, whatever the database does: no upgrade of collations can break an index', async () => {
+  it('compares strings as bytes, so that no upgrade of collations can break an index', async () => {
     const pool = database.pool()
     const schema = database.nextSchema()
     await pool.query(blobMigration(schema))
@@ -97,7 +97,7 @@ describe('PostgreSQL', () => {
     expect(rows).toEqual([])
   })
 
-  it('makes no tables where it must not, and says what is missing', async () => {
+  it('creates no tables if migrations are forbidden, and says what is missing', async () => {
     const pool = database.pool()
     const schema = database.nextSchema()
     const blobs = postgresBlobs(pool, { schema, migrate: false })
@@ -106,7 +106,7 @@ describe('PostgreSQL', () => {
     await blobs.open?.()
   })
 
-  it('tells a user who may not make the tables what to do, and lets the user work afterwards', async () => {
+  it('says how to grant missing permissions, and works once they are granted', async () => {
     const pool = database.pool()
     const schema = database.nextSchema()
     const user = await database.user(schema)
@@ -119,7 +119,7 @@ describe('PostgreSQL', () => {
     expect(await blobs.put('a/1', pieces('x'), 'text/plain')).toEqual({ length: 1 })
   })
 
-  it('leaves no chunk of what was not put to its end, or is replaced or deleted', async () => {
+  it('leaves no chunks of an incomplete, replaced or deleted blob', async () => {
     const pool = database.pool()
     const schema = database.nextSchema()
     const blobs = postgresBlobs(pool, { schema, chunkBytes: 1024 })
@@ -151,7 +151,7 @@ describe('PostgreSQL', () => {
     for await (const _ of (await blobs.get('a/1')) ?? []) await pool.query('SELECT 1')
   })
 
-  it('refuses chunks of no use', () => {
+  it('refuses invalid chunk sizes', () => {
     expect(() => postgresBlobs(database.pool(), { chunkBytes: 10 })).toThrow(/chunkBytes/)
   })
 })

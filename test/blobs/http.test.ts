@@ -63,7 +63,7 @@ describe.each(Object.entries(SERVERS))('on %s', (_, door) => {
     })
   })
 
-  test('HEAD tells the same without a body', async ({ lab }) => {
+  test('HEAD returns the same headers without a body', async ({ lab }) => {
     const opened = await open(lab, door)
     const path = await resultOf(opened, PDF)
     const head = await opened.api.ask(path, { method: 'HEAD', headers: { range: 'bytes=0-1' } })
@@ -73,7 +73,7 @@ describe.each(Object.entries(SERVERS))('on %s', (_, door) => {
     expect(await head.text()).toBe('')
   })
 
-  test('what the client has already is not sent again', async ({ lab }) => {
+  test('a result that the client already has is not sent again', async ({ lab }) => {
     const opened = await open(lab, door)
     const path = await resultOf(opened, PDF)
     const etag = (await opened.api.ask(path)).headers.get('etag') ?? ''
@@ -86,7 +86,7 @@ describe.each(Object.entries(SERVERS))('on %s', (_, door) => {
     expect((await opened.api.ask(path, { headers: { 'if-none-match': '"other"' } })).status).toBe(200)
   })
 
-  test('what a condition forbids is not sent, nor a part of it', async ({ lab }) => {
+  test('a failed precondition prevents a full and a partial response', async ({ lab }) => {
     const opened = await open(lab, door)
     const path = await resultOf(opened, PDF)
     const etag = (await opened.api.ask(path)).headers.get('etag') ?? ''
@@ -121,7 +121,7 @@ describe.each(Object.entries(SERVERS))('on %s', (_, door) => {
     expect(answer.headers.get('content-type')).toBe('application/pdf')
   })
 
-  test('a range that lies outside is refused, and tells the length', async ({ lab }) => {
+  test('a range outside of the result is refused, and the response has the length', async ({ lab }) => {
     const opened = await open(lab, door)
     const path = await resultOf(opened, PDF)
     for (const range of ['bytes=20-', 'bytes=20-30', 'bytes=-0', 'bytes=99999999999999999999999-']) {
@@ -136,7 +136,7 @@ describe.each(Object.entries(SERVERS))('on %s', (_, door) => {
     expect([whole.status, whole.headers.get('content-length'), await whole.text()]).toEqual([200, '0', ''])
   })
 
-  test('what is not a range, or several, or of another version, gets the whole', async ({ lab }) => {
+  test('an invalid range, several ranges or a range of another version get the whole result', async ({ lab }) => {
     const opened = await open(lab, door)
     const path = await resultOf(opened, PDF)
     const etag = (await opened.api.ask(path)).headers.get('etag') ?? ''
@@ -162,7 +162,7 @@ describe.each(Object.entries(SERVERS))('on %s', (_, door) => {
     }
   })
 
-  test('a POST that waits is answered with it, whole', async ({ lab }) => {
+  test('a POST that waits is answered with the whole result', async ({ lab }) => {
     const { api } = await open(lab, door)
     const answer = await api.ask('/files', postJson(PDF, { prefer: 'wait=30', range: 'bytes=0-1' }))
     expect(answer.status).toBe(200)
@@ -172,7 +172,7 @@ describe.each(Object.entries(SERVERS))('on %s', (_, door) => {
     expect(await answer.text()).toBe(TEXT)
   })
 
-  test('the status URL leads to it, or is it in the dialect "accepted"', async ({ lab }) => {
+  test('the status URL redirects to the result, or returns it in the dialect "accepted"', async ({ lab }) => {
     const opened = await open(lab, door)
     const path = await resultOf(opened, PDF)
     const status = path.replace('/files/', '/files/status/')
@@ -185,7 +185,7 @@ describe.each(Object.entries(SERVERS))('on %s', (_, door) => {
     expect([head.status, await head.text()]).toEqual([200, ''])
   })
 
-  test('the Azure monitor tells where it is, and no result', async ({ lab }) => {
+  test('the Azure monitor has the URL of the result, but not the result', async ({ lab }) => {
     const opened = await open(lab, door)
     const path = await resultOf(opened, PDF)
     const monitor = await opened.api.ask(path.replace('/files/', '/operations/'))
@@ -194,7 +194,7 @@ describe.each(Object.entries(SERVERS))('on %s', (_, door) => {
     expect(body).not.toHaveProperty('result')
   })
 
-  test('a client that leaves in the middle leaves no file open', async ({ lab }) => {
+  test('a client that disconnects during the download leaves no open file', async ({ lab }) => {
     const opened = await open(lab, door)
     const path = await resultOf(opened, { as: 'large', mib: 32 })
     const openFiles = () => readdirSync('/proc/self/fd').length
@@ -207,7 +207,7 @@ describe.each(Object.entries(SERVERS))('on %s', (_, door) => {
     await until(() => openFiles() <= before + 2)
   })
 
-  test('bytes that are gone without their operation are a fault of the service: GET and HEAD say so, and the log why', async ({
+  test('if the bytes are lost but the operation exists, GET and HEAD answer 500, and the log has the reason', async ({
     lab,
   }) => {
     const logger = new KeptLog()
@@ -232,7 +232,7 @@ describe.each(Object.entries(SERVERS))('on %s', (_, door) => {
     }
   })
 
-  test('bytes that go with their operation, just when they are asked for, are past its retention', async ({ lab }) => {
+  test('if the operation is purged during a request, the answer is 410', async ({ lab }) => {
     const kept = folderBlobs({ path: join(lab.file(), '..', 'results') })
     const blobs: BlobStore = {
       put: (...blob) => kept.put(...blob),
@@ -255,7 +255,7 @@ describe.each(Object.entries(SERVERS))('on %s', (_, door) => {
     expect([gone.status, await gone.json()]).toMatchObject([410, { code: 'operation-expired' }])
   })
 
-  test('nobody else can read it', async ({ lab }) => {
+  test('other callers cannot read it', async ({ lab }) => {
     const opened = await open(lab, door, { byHeader: true })
     const id = await idOf(opened.api.ask('/files', postJson(PDF, { 'x-user': 'ann' })))
     await hasFinished(opened.waybill.store, id)
@@ -318,13 +318,13 @@ test.for<[string, string]>([
   ["100%'(a)*.txt", `attachment; filename="100_'(a)*.txt"; filename*=UTF-8''100%25%27%28a%29%2A.txt`],
   ['\ud800.txt', `attachment; filename="_.txt"; filename*=UTF-8''%EF%BF%BD.txt`],
   ['fdp\u202egpj.exe', `attachment; filename="fdp_gpj.exe"`],
-])('the file name %j is told as it can be', async ([filename, expected], { lab }) => {
+])('the file name %j is encoded in Content-Disposition', async ([filename, expected], { lab }) => {
   const opened = await open(lab)
   const answer = await opened.api.ask(await resultOf(opened, { as: 'text', text: 'x', filename }))
   expect(answer.headers.get('content-disposition')).toBe(expected)
 })
 
-test('curl downloads it, goes on where it stopped, and asks for parts', async ({ lab }) => {
+test('curl downloads a result, resumes a download, and requests ranges', async ({ lab }) => {
   const opened = await open(lab)
   const url = opened.api.url + (await resultOf(opened, PDF))
   const target = lab.file()
@@ -345,7 +345,7 @@ test('large results arrive whole', async ({ lab }) => {
 })
 
 describe('a client', () => {
-  test('of fetchAndWait gets the response, however it waits', async ({ lab }) => {
+  test('fetchAndWait gets the response, however it waits', async ({ lab }) => {
     const { api } = await open(lab)
     for (const prefer of ['', 'wait=30']) {
       const init = postJson(PDF, prefer === '' ? {} : { prefer })
@@ -356,14 +356,14 @@ describe('a client', () => {
     }
   })
 
-  test('of the Azure dialect gets it too', async ({ lab }) => {
+  test('an Azure poller gets the response', async ({ lab }) => {
     const opened = await open(lab)
     const path = await resultOf(opened, PDF)
     const response = (await attach(opened.api.url + path.replace('/files/', '/operations/'))) as Response
     expect(await response.text()).toBe(TEXT)
   })
 
-  test('with types gets the response, as often as it asks', async ({ lab }) => {
+  test('the typed client gets the response, as often as it requests it', async ({ lab }) => {
     const { api } = await open(lab)
     const { files } = client({ files: filesType() }, { baseUrl: api.url })
     for (const options of [{}, { waitTimeout: 30_000 }]) {

@@ -24,7 +24,7 @@ async function run(lab: TestContext, options: Pick<ApiOptions, 'dialect'> = {}) 
   return { contract: new Contract(app, JSON.parse(body)), id }
 }
 
-test('every answer with such a result is described', async ({ lab }) => {
+test('every response with a binary result is described', async ({ lab }) => {
   const { contract, id } = await run(lab)
   const { headers } = await contract.ask('GET', `/files/${id}`)
   await contract.ask('GET', `/files/${id}`, { headers: { range: 'bytes=0-1' } })
@@ -44,7 +44,7 @@ test('every answer with such a result is described', async ({ lab }) => {
   ])
 })
 
-test('in the dialect "accepted" too', async ({ lab }) => {
+test('every response of the dialect "accepted" with a binary result is described', async ({ lab }) => {
   const { contract, id } = await run(lab, { dialect: 'accepted' })
   await contract.ask('GET', `/files/status/${id}`)
   expect([...contract.seen]).toEqual(['GET /files/status/{id} 200 application/pdf'])

@@ -96,7 +96,7 @@ describe.each(Object.entries(RUNS))('a handler that runs %s', (run, worker) => {
     expect(spooled()).toEqual([])
   })
 
-  test('can return a file, which stays', async ({ lab }) => {
+  test('can return a file, which is not deleted', async ({ lab }) => {
     const kept = await shelf(lab, worker)
     const path = `${lab.file()}.txt`
     writeFileSync(path, 'from a file')
@@ -115,7 +115,7 @@ describe.each(Object.entries(RUNS))('a handler that runs %s', (run, worker) => {
     expect(spooled()).toEqual([])
   })
 
-  test('fails when a file or a piece is none', async ({ lab }) => {
+  test('fails if a file does not exist or a chunk is not bytes', async ({ lab }) => {
     const kept = await shelf(lab, worker, { logger: new KeptLog() }, filesType({ attempts: 1 }))
     for (const act of [{ as: 'objects' }, { as: 'path', path: '/nowhere/at/all' }] as const) {
       const id = await submit(kept.waybill, filesType(), act)
@@ -125,7 +125,7 @@ describe.each(Object.entries(RUNS))('a handler that runs %s', (run, worker) => {
     }
   })
 
-  test('is canceled in the middle of its stream, and nothing is kept', async ({ lab }) => {
+  test('is canceled while it streams, and nothing is stored', async ({ lab }) => {
     const kept = await shelf(lab, worker)
     const { store, operations } = kept.waybill
     const id = await submit(kept.waybill, filesType(), { as: 'stuck' })
@@ -135,7 +135,7 @@ describe.each(Object.entries(RUNS))('a handler that runs %s', (run, worker) => {
     await until(() => filesOf(kept, id).length === 0 && spooled().length === 0)
   })
 
-  test('is timed out in the middle of its stream', async ({ lab }) => {
+  test('times out while it streams', async ({ lab }) => {
     const brief = filesType({ attempts: 1, timeout: 300 })
     const kept = await shelf(lab, worker, {}, brief)
     const id = await submit(kept.waybill, brief, { as: 'stuck' })
@@ -143,7 +143,7 @@ describe.each(Object.entries(RUNS))('a handler that runs %s', (run, worker) => {
     await until(() => filesOf(kept, id).length === 0 && spooled().length === 0)
   })
 
-  test('fails for good where there is no blob store', async ({ lab }) => {
+  test('fails without a retry if there is no blob store', async ({ lab }) => {
     const waybill = await lab.waybill([filesType()], { worker })
     const id = await submit(waybill, filesType(), { as: 'text', text: 'x' })
     const { status, error, attempt } = await hasFinished(waybill.store, id)
@@ -160,7 +160,7 @@ describe.each(Object.entries(RUNS))('a handler that runs %s', (run, worker) => {
     expect((await hasFinished(kept.waybill.store, nested)).status).toBe('completed')
   })
 
-  test('streams 64 MiB in a memory that is bounded', async ({ lab }) => {
+  test('streams 64 MiB with bounded memory', async ({ lab }) => {
     const kept = await shelf(lab, worker)
     const before = process.memoryUsage.rss()
     const id = await submit(kept.waybill, filesType(), { as: 'large', mib: 64 })
@@ -175,7 +175,7 @@ describe.each(Object.entries(RUNS))('a handler that runs %s', (run, worker) => {
 })
 
 describe('a child process', () => {
-  test('that dies in the middle of its stream costs one attempt, and leaves nothing', async ({ lab }) => {
+  test('that dies while it streams loses one attempt, and leaves nothing', async ({ lab }) => {
     const kept = await shelf(lab, RUNS.children)
     const id = await submit(kept.waybill, filesType(), { as: 'crash' })
     const reference = await referenceOf(kept, id)
@@ -187,7 +187,9 @@ describe('a child process', () => {
     expect(filesOf(kept, id)).toEqual(['2'])
   })
 
-  test('leaves no folder when its worker stops, and a worker those of none that was killed', async ({ lab }) => {
+  test('leaves no folder when its worker stops, and a new worker deletes the folders of killed ones', async ({
+    lab,
+  }) => {
     const stray = join(tmpdir(), `waybill-spool-${hostId}-999999999-x`)
     mkdirSync(stray)
     lab.onEnd(() => rmSync(stray, { recursive: true, force: true }))
@@ -201,8 +203,8 @@ describe('a child process', () => {
   })
 })
 
-describe('a child process that has no room for what it hands over', () => {
-  test('fails such results with what to do about it, returns all others, and is not replaced', async ({ lab }) => {
+describe('a child process without space for its results', () => {
+  test('fails large results with the cure, returns all others, and is not replaced', async ({ lab }) => {
     const logger = new KeptLog()
     const type = filesType({ attempts: 100 })
     const kept = await shelf(lab, RUNS.children, { logger }, type)
@@ -223,7 +225,7 @@ describe('an outcome', () => {
   const pdfs = defineOperation({ name: 'pdfs', backoff: { initial: 20 } })
   const worker = { handlers: handler(pdfs, () => media('x', { type: 'application/pdf' })) }
 
-  test('that is refused takes its blob with it', async ({ lab }) => {
+  test('that is refused deletes its blob', async ({ lab }) => {
     const path = join(lab.file(), '..', 'results')
     const folder = folderBlobs({ path })
     const store = await lab.store()
@@ -244,7 +246,7 @@ describe('an outcome', () => {
     await until(() => !existsSync(join(path, id)))
   })
 
-  test('whose answer was lost keeps its blob', async ({ lab }) => {
+  test('whose first answer was lost keeps its blob', async ({ lab }) => {
     const path = join(lab.file(), '..', 'results')
     const { store: real } = faultyStore(await lab.store())
     let lost = 0
@@ -273,7 +275,7 @@ describe('an outcome', () => {
     )
   })
 
-  test('waits for a blob store that is away, attempt by attempt', async ({ lab }) => {
+  test('is retried while the blob store is unreachable', async ({ lab }) => {
     const path = join(lab.file(), '..', 'results')
     const folder = folderBlobs({ path })
     let away = 1
@@ -297,7 +299,7 @@ function bound(blobs: BlobStore): BlobStore {
   }
 }
 
-describe('a blob goes', () => {
+describe('a blob is deleted', () => {
   const HOUR = 3_600_000
   const hourly = filesType({ retention: HOUR })
 
@@ -319,7 +321,7 @@ describe('a blob goes', () => {
     await until(() => readdirSync(kept.path).length === 0)
   })
 
-  test('with the record, where a crash came between the payloads and the blob', async ({ lab }) => {
+  test('with the record, if a crash prevented its deletion with the payloads', async ({ lab }) => {
     const { clock, store, kept, id } = await aged(lab)
     await kept.waybill.operations.find(id, '')
     clock.advance(HOUR)
@@ -330,7 +332,7 @@ describe('a blob goes', () => {
     await until(async () => (await store.read(id)) === undefined && readdirSync(kept.path).length === 0)
   })
 
-  test('later, where the blob store is away', async ({ lab }) => {
+  test('later, if the blob store is unreachable', async ({ lab }) => {
     const folder = folderBlobs({ path: join(lab.file(), '..', 'results') })
     let away = 2
     const deleteAll: BlobStore['deleteAll'] = async ids => {
@@ -356,7 +358,7 @@ test.for([
   ['filename', () => media('x', { type: 'text/plain', filename: 'a'.repeat(256) })],
   ['body', () => media(7 as never, { type: 'text/plain' })],
   ['body', () => media({ file: 'x' } as never, { type: 'text/plain' })],
-] as const)('a %s that cannot be one is refused', ([name, make]) => {
+] as const)('an invalid %s is refused', ([name, make]) => {
   expect(make).toThrow(name)
   expect(make).toThrow(TypeError)
 })

@@ -29,7 +29,7 @@ async function closeAll(): Promise<void> {
 }
 
 describe('a backup', () => {
-  test('is made while another process writes without a pause, and has what was confirmed before', async () => {
+  test('is made while another process writes, and has everything that was confirmed before', async () => {
     const [path, copy] = [files.next(), files.next()]
     const child = new Child<Command, Report>(new URL('../fixtures/sqlite-process.ts', import.meta.url), path)
     try {
@@ -46,7 +46,7 @@ describe('a backup', () => {
     }
   })
 
-  test('writes over nothing, and needs a file to copy', async () => {
+  test('overwrites no file, and requires an existing source', async () => {
     const [path, copy] = [files.next(), files.next()]
     await expect(backUp(path, copy)).rejects.toThrow(`There is no SQLite file ${path}`)
     await open(path)
@@ -66,7 +66,7 @@ describe('a restore', () => {
     expect((await store.read('a'))?.status).toBe('pending')
   })
 
-  test('brings back nothing newer than the backup, though a log was left behind', async () => {
+  test('restores nothing newer than the backup, even if a log file was left', async () => {
     const [path, copy] = [files.next(), files.next()]
     const store = await open(path)
     await store.accept(submissionOf('old'))
@@ -89,7 +89,7 @@ describe('a restore', () => {
     )
   })
 
-  test('makes the file where there is none, and refuses what is not a backup', async () => {
+  test('creates a missing file, and refuses a source that is not a backup', async () => {
     const [path, copy, other, fresh] = [files.next(), files.next(), files.next(), files.next()]
     await (await open(path)).accept(submissionOf('a'))
     await backUp(path, copy)

@@ -79,7 +79,7 @@ async function startWaybillApi(lab: TestContext): Promise<{ url: string; clock: 
 }
 
 describe('a check', () => {
-  test('of Waybill: every rule is kept', async ({ lab }) => {
+  test('of Waybill finds no broken rule', async ({ lab }) => {
     const { url, clock } = await startWaybillApi(lab)
     const graded = await grades(
       { url, headers: { authorization: 'ann' }, invalid: '{"customer":1}', fail: '{"customer":"Nobody"}' },
@@ -99,7 +99,7 @@ describe('a check', () => {
     ])
   })
 
-  test('of the server of the article, whose orders are completed or fail', async () => {
+  test('of the server of the article finds completed and failed orders', async () => {
     const order = '{"customer":"Contoso","items":[]}'
     const completing = await startArticleServer({ polls: 2 })
     const failing = await startArticleServer({ error: { message: 'No apples.' } })
@@ -116,21 +116,21 @@ describe('a check', () => {
     ])
   })
 
-  test("of an API after Azure's guidelines", async () => {
+  test("of an API that follows Azure's guidelines", async () => {
     const { url } = await startAzureApi()
     const graded = await grades({ url: `${url}/orders:process`, fail: '{"fails":true}' })
     expect(gradesOf(graded)).toEqual(column("Azure's guidelines"))
     expect(findings(graded, 10)).toEqual(['pass: POST :cancel exists: 200'])
   })
 
-  test('of an API after AIP-151', async () => {
+  test('of an API that follows AIP-151', async () => {
     const { url } = await startGoogleApi()
     const graded = await grades({ url: `${url}/v1/orders:process`, template: '/v1/{name}', fail: '{"fails":true}' })
     expect(gradesOf(graded)).toEqual(column('AIP-151'))
     expect(findings(graded, 2)).toContain('warn: 200 instead of 202 Accepted')
   })
 
-  test('of an API that does it all wrong names each fault', async () => {
+  test('of an API that breaks every rule names each one', async () => {
     let posts = 0
     const { url } = await startScriptedServer({
       'POST /jobs': () => [
@@ -153,7 +153,7 @@ describe('a check', () => {
     ])
   })
 
-  test('an API that refuses the request, or does not say where the status is, cannot be checked', async () => {
+  test('reports an API that refuses the request or names no status URL', async () => {
     const { url } = await startScriptedServer({
       'POST /refuses': () => [403, {}, { error: 'no' }],
       'POST /silent': () => [202],
@@ -202,7 +202,7 @@ describe('the command', () => {
   })
 })
 
-describe('an answer is read', () => {
+describe('a response is read', () => {
   const answer = (status: number, headers: Record<string, string> = {}, json?: unknown): Exchange => ({
     ...{ method: 'GET', url: 'https://api.example.com/v1/jobs', status, json, ms: 1 },
     ...{ headers: new Headers(headers), text: JSON.stringify(json) ?? '' },
@@ -220,7 +220,7 @@ describe('an answer is read', () => {
     [answer(200, {}, { runtimeStatus: 'Terminated' }), false, 'canceled'],
     [answer(500, {}, { status: 'failed' }), false, 'failed'],
     [answer(503), false, 'unclear'],
-  ] as const)('%#: its state is known', ([given, pendingIs202, state]) => {
+  ] as const)('%#: the state', ([given, pendingIs202, state]) => {
     expect(stateOf(given, pendingIs202)).toBe(state)
   })
 
@@ -231,11 +231,11 @@ describe('an answer is read', () => {
     [{ location: '/s/1', 'operation-location': '/o/1' }, { links: { status: '/s/1' } }, 'https://api.example.com/s/1'],
     [{ 'content-location': 'https://x.example/1' }, undefined, 'https://x.example/1'],
     [{}, { urls: { get: 'https://x.example/2' } }, 'https://x.example/2'],
-  ] as const)('%#: where its status is', ([headers, json, url]) => {
+  ] as const)('%#: the status URL', ([headers, json, url]) => {
     expect(pointerOf(answer(202, headers, json), {})?.url).toBe(url)
   })
 
-  test('the header of --via is followed, and no other', () => {
+  test('only the header of --via is followed', () => {
     const both = answer(202, { location: '/s/1', 'operation-location': '/o/1' }, { links: { status: '/s/1' } })
     expect(pointerOf(both, { via: 'operation-location' })).toEqual({
       url: 'https://api.example.com/o/1',
@@ -254,7 +254,7 @@ describe('an answer is read', () => {
     ],
     ['https://a.example/status?id=abc123', /\/status\?id=abc(?!123)\d+$/],
     ['https://a.example/jobs/7', /\/jobs\/7\d+$/],
-  ] as const)('%s has a neighbor that does not exist', ([url, pattern]) => {
+  ] as const)('%s leads to an unknown operation beside it', ([url, pattern]) => {
     expect(unknownUrl(url)).toMatch(pattern)
     expect(unknownUrl(url)).not.toBe(url)
   })

@@ -68,7 +68,7 @@ describe('the command', () => {
     }
   })
 
-  test('says its version', async () => {
+  test('prints its version', async () => {
     expect((await waybill(['--version'])).out).toMatch(/^\d+\.\d+\.\d+\n$/)
   })
 
@@ -133,7 +133,7 @@ describe('the command', () => {
     },
   )
 
-  test('a URL of something else than a blob store is refused in the same way', async () => {
+  test('a URL that is not of a blob store is refused with one line and exit code 2', async () => {
     const message = await refusalOf(['show', idOf(1), '--store', 'sqlite:x.db', '--blobs', 'folder:'], 2)
     expect(message).toMatch(/^waybill show: "folder:" is not the URL of a blob store: write folder:<path>,/)
   })
@@ -146,7 +146,7 @@ describe('the command', () => {
       /^waybill ls: The SQLite file "\/etc" cannot be opened: .*\. That is a folder: name a file in it\.$/,
     ],
     ['postgres://u:s3cr3t@127.0.0.1:1/x', /^waybill ls: .*ECONNREFUSED/],
-  ] as const)('a store that cannot be had, %s, is told with one line and exit code 1', async ([url, message]) => {
+  ] as const)('an unusable store, %s, is reported with one line and exit code 1', async ([url, message]) => {
     expect(await refusalOf(['ls', '--store', url], 1)).toMatch(message)
     expect(existsSync('no-such.db')).toBe(false)
   })
@@ -154,7 +154,7 @@ describe('the command', () => {
   const FULL = /^waybill \w+: The output could not be written: ENOSPC: no space left on device, write\.\n$/
 
   test.for([['help'], ['ls'], ['ls', '--json'], ['show', idOf(1)], ['migrate', '--plan']])(
-    '%j exits with 1 and says so where its output cannot be written',
+    '%j exits with 1 and an error if its output cannot be written',
     async (args, { lab }) => {
       const { url } = await filled(lab)
       const { code, err } = await waybillInShell(`export WAYBILL_STORE=${url}; exec "$@" > /dev/full`, args)
@@ -162,7 +162,7 @@ describe('the command', () => {
     },
   )
 
-  test('exits with 1 where only the beginning of its output can be written', async ({ lab }) => {
+  test('exits with 1 if only a part of its output can be written', async ({ lab }) => {
     const [url, path] = [`sqlite:${lab.file()}`, `${lab.file()}.sql`]
     const { code, err } = await waybillInShell(`ulimit -f 1; exec "$@" > ${path}`, [
       'migrate',
@@ -174,7 +174,7 @@ describe('the command', () => {
     expect(statSync(path).size).toBeGreaterThan(0)
   })
 
-  test('takes no part in what becomes of an output that it has nothing for', async () => {
+  test('exits as usual if it prints nothing to an output that cannot be written', async () => {
     const { code, err } = await waybillInShell('"$@" > /dev/full', ['lst'])
     expect([code, err]).toEqual([2, expect.stringMatching(/^waybill: unknown command "lst"/)])
   })
@@ -195,7 +195,7 @@ async function refusalOf(args: readonly string[], exitCode: number): Promise<str
 }
 
 describe('waybill ls', () => {
-  test('lists the operations of everyone, the newest first, and what there is to say of each', async ({ lab }) => {
+  test('lists the operations of all owners, newest first, with their details', async ({ lab }) => {
     const { url } = await filled(lab)
     const { code, out } = await waybill(['ls'], { WAYBILL_STORE: url })
     expect(code).toBe(0)
@@ -235,7 +235,7 @@ describe('waybill ls', () => {
     ).toEqual(numbers.map(idOf))
   })
 
-  test('prints whole records as JSON, one a line, and no payloads', async ({ lab }) => {
+  test('prints each record as a line of JSON, without payloads', async ({ lab }) => {
     const { url, operations } = await filled(lab)
     const { out } = await waybill(['ls', '--store', url, '--json'])
     expect(lines(out).map(line => JSON.parse(line))).toEqual(operations)
@@ -266,14 +266,14 @@ describe('waybill show', () => {
     expect(out).toMatch(/#1 +\S+Z +1\.5 s +completed/)
   })
 
-  test('shows payloads when it is asked to', async ({ lab }) => {
+  test('shows payloads with --payloads', async ({ lab }) => {
     const { url } = await filled(lab)
     const { out } = await waybill(['show', '--payloads', idOf(1), '--store', url])
     for (const title of ['Input', 'Output', 'Step values']) expect(out).toContain(`${title}\n`)
     expect(out.split(SECRET)).toHaveLength(4)
   })
 
-  test('prints the same as JSON, the attempt that runs included', async ({ lab }) => {
+  test('prints the same as JSON, including the running attempt', async ({ lab }) => {
     const { url, operations } = await filled(lab)
     const shown = JSON.parse((await waybill(['show', idOf(3), '--json', '--store', url])).out)
     expect(shown).toEqual({
@@ -299,7 +299,9 @@ describe('waybill show', () => {
     expect(payloads).toEqual({ input: text, output: text, steps: { charge: text } })
   })
 
-  test('shows what attempts threw, with stack and cause, and ls in short; no record holds it', async ({ lab }) => {
+  test('shows the errors of attempts with stack and cause, which ls shortens and no record contains', async ({
+    lab,
+  }) => {
     const path = lab.file()
     const store = sqliteStore({ path, synchronous: 'NORMAL' })
     await store.open()
@@ -319,7 +321,7 @@ describe('waybill show', () => {
     expect((await waybill(['ls', '--store', `sqlite:${path}`])).out).toMatch(/failed .* TypeError: boom +\[31m$/m)
   })
 
-  test('says that an operation is not there', async ({ lab }) => {
+  test('reports an unknown operation', async ({ lab }) => {
     const { url } = await filled(lab)
     const { code, err } = await waybill(['show', idOf(9), '--store', url])
     expect([code, err]).toEqual([1, `waybill show: There is no operation ${idOf(9)} in ${url}.\n`])
@@ -339,14 +341,14 @@ describe('waybill emulate', () => {
 })
 
 describe('waybill migrate', () => {
-  test('makes the schema, and says when there is nothing to do', async ({ lab }) => {
+  test('creates the schema, and reports when nothing is to be done', async ({ lab }) => {
     const url = `sqlite:${lab.file()}`
     expect(await waybill(['migrate', '--store', url])).toEqual({ code: 0, out: `${url} was migrated.\n`, err: '' })
     expect((await waybill(['migrate', '--store', url])).out).toBe(`${url} already had the schema of this version.\n`)
     expect((await waybill(['migrate', '--plan', '--store', url])).out).toBe('-- Nothing to migrate.\n')
   })
 
-  test('prints the SQL that it would run, which does the same, and changes nothing', async ({ lab }) => {
+  test('prints the SQL of the migration, and changes nothing', async ({ lab }) => {
     const path = lab.file()
     const { out } = await waybill(['migrate', '--plan', '--store', `sqlite:${path}`])
     expect(existsSync(path)).toBe(false)

@@ -9,7 +9,7 @@ import { hasFinished, submit, test } from '../support/waybill.ts'
 
 const orders = defineOperation({ name: 'orders' })
 
-test('serves the console and the admin API of a store, to this machine alone, until it is stopped', async ({ lab }) => {
+test('serves the console and the admin API of a store to this machine only, until it is stopped', async ({ lab }) => {
   await buildConsole()
   const path = lab.file()
   const waybill = await lab.waybill([orders], {
@@ -38,7 +38,7 @@ test('serves the console and the admin API of a store, to this machine alone, un
   expect(await started.ended).toMatchObject({ code: 0, err: '' })
 })
 
-test('makes no store where there is none', async ({ lab }) => {
+test('creates no store if there is none', async ({ lab }) => {
   expect(await command(['console', '--store', `sqlite:${lab.file()}`])).toMatchObject({ code: 1, out: '' })
 })
 

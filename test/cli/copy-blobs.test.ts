@@ -132,7 +132,7 @@ async function broken(store: Store, blobs: BlobStore): Promise<string[]> {
 }
 
 describe('waybill copy, with blobs', () => {
-  test('moves them from a folder to PostgreSQL and back, and says that they are the same', async ({ lab }) => {
+  test('copies blobs from a folder to PostgreSQL and back, and reports that they are equal', async ({ lab }) => {
     const [source, back, target] = [await place(lab), await place(lab), schema(lab)]
     const lengths = [0, 1, 262_144, 9 * 1024 * 1024 + 7]
     for (const [number, length] of lengths.entries()) await complete(source, number, length)
@@ -158,7 +158,7 @@ describe('waybill copy, with blobs', () => {
     expect(await broken(back.store, back.blobs)).toEqual([])
   })
 
-  test('leaves no record without its blob wherever it is killed, and goes on when it is repeated', async ({ lab }) => {
+  test('leaves no record without its blob if it is killed, and continues when it is repeated', async ({ lab }) => {
     const [source, target] = [await place(lab), schema(lab)]
     const count = 160
     for (let number = 0; number < count; number++) await complete(source, number, number % 10 === 0 ? 300_000 : 3000)
@@ -192,7 +192,7 @@ describe('waybill copy, with blobs', () => {
     [[], 'neither'],
     [['--from-blobs', 'FROM'], 'the first alone'],
     [['--to-blobs', 'TO'], 'the second alone'],
-  ] as const)('refuses at a record with a blob where %j is given, and names the cure', async ([options], { lab }) => {
+  ] as const)('refuses a record with a blob if %j is given, and names the cure', async ([options], { lab }) => {
     const [source, target] = [await place(lab), await place(lab)]
     await complete(source, 1, 10)
     const given = options.map(it => it.replace('FROM', source.blobsUrl).replace('TO', target.blobsUrl))
@@ -205,7 +205,7 @@ describe('waybill copy, with blobs', () => {
     expect(readdirSync(target.path)).toEqual([])
   })
 
-  test('names what is missing or damaged in the source, copies the rest, and fixes it when it is repeated', async ({
+  test('names missing and damaged blobs of the source, copies the others, and copies these when it is repeated', async ({
     lab,
   }) => {
     const [source, target] = [await place(lab), await place(lab)]
@@ -235,7 +235,7 @@ describe('waybill copy, with blobs', () => {
     expect(await broken(target.store, target.blobs)).toEqual([])
   })
 
-  test('goes on past a blob that breaks off, in the source or in the target', async ({ lab }) => {
+  test('continues after a blob whose transfer fails, in the source or in the target', async ({ lab }) => {
     const [first, source, target] = [await place(lab), schema(lab), schema(lab)]
     for (const number of [1, 2, 3]) await complete(first, number, 300_000)
     await copy(first.url, source.url, '--from-blobs', first.blobsUrl, '--to-blobs', source.url)
@@ -255,7 +255,7 @@ describe('waybill copy, with blobs', () => {
     expect(again.out).toContain('Copied 2 blobs; 1 were there already, unchanged.')
   })
 
-  test('sends again what is in the target under its name and is another content', async ({ lab }) => {
+  test('replaces a blob of the target that has other content', async ({ lab }) => {
     const [source, target] = [await place(lab), await place(lab)]
     for (const number of [1, 2]) await complete(source, number, 1000)
     const options = ['--from-blobs', source.blobsUrl, '--to-blobs', target.blobsUrl]
@@ -265,7 +265,7 @@ describe('waybill copy, with blobs', () => {
     expect(await broken(target.store, target.blobs)).toEqual([])
   })
 
-  test('notices a blob that the target has not kept as it was sent', async ({ lab }) => {
+  test('reports a blob that the target has stored incorrectly', async ({ lab }) => {
     const [source, target] = [await place(lab), schema(lab)]
     for (const number of [1, 2]) await complete(source, number, 1000)
     await target.blobs.open?.()
@@ -283,7 +283,7 @@ describe('waybill copy, with blobs', () => {
 })
 
 describe('waybill copy, where both stores have their blobs in one place', () => {
-  test('leaves them where they are, and sees that they are there', async ({ lab }) => {
+  test('copies no blobs, and checks that they exist', async ({ lab }) => {
     const [source, target] = [await place(lab), schema(lab)]
     for (const number of [1, 2]) await complete(source, number, 1000)
     const before = [1, 2].map(number => statSync(join(source.path, idOf(number), '1')).ino)
@@ -301,7 +301,7 @@ describe('waybill copy, where both stores have their blobs in one place', () => 
     expect(lacking).toMatchObject({ code: 1, err: `The blob ${idOf(1)}/1 is missing in the source.\n` })
   })
 
-  test('copies nothing onto itself where two URLs name one place', async ({ lab }) => {
+  test('copies no blob onto itself if two URLs name one place', async ({ lab }) => {
     const [source, target] = [await place(lab), await place(lab)]
     for (const number of [1, 2]) await complete(source, number, 1000)
     const alias = `${target.path}-alias`

@@ -94,7 +94,7 @@ async function copy(from: string, to: string, ...more: string[]) {
 }
 
 describe.each(Object.keys(TARGETS) as (keyof typeof TARGETS)[])('waybill copy, from SQLite to %s', kind => {
-  test('copies everything, and says that it is the same', async ({ lab }) => {
+  test('copies everything, and reports that both are equal', async ({ lab }) => {
     const path = await filledFile(lab)
     const target = await TARGETS[kind](lab)
     const { code, out, err } = await copy(`sqlite:${path}`, target.url)
@@ -113,7 +113,7 @@ describe.each(Object.keys(TARGETS) as (keyof typeof TARGETS)[])('waybill copy, f
     expect((await copy(`sqlite:${path}`, target.url)).out).toMatch(/^Copied 0 operations; 120 were there already/)
   })
 
-  test('goes on where it was cut short, and comes back the same way', async ({ lab }) => {
+  test('continues an interrupted copy, and copies back in the same way', async ({ lab }) => {
     const path = await filledFile(lab)
     const source = await lab.store(path)
     const target = await TARGETS[kind](lab)
@@ -141,7 +141,7 @@ describe('waybill copy', () => {
     expect((await copy(`sqlite:${path}`, to, '--force')).code).toBe(0)
   })
 
-  test('refuses two names of one file', async ({ lab }) => {
+  test('refuses a copy of a file to itself under another name', async ({ lab }) => {
     const path = await filledFile(lab)
     symlinkSync(path, `${path}.link`)
     symlinkSync(dirname(path), `${path}.folder`)
@@ -153,7 +153,7 @@ describe('waybill copy', () => {
     }
   })
 
-  test('leaves alone what has gone on in the target, and exits 1', async ({ lab }) => {
+  test('keeps operations that have changed in the target, and exits with 1', async ({ lab }) => {
     const [path, targetPath] = [await filledFile(lab), lab.file()]
     expect((await copy(`sqlite:${path}`, `sqlite:${targetPath}`)).code).toBe(0)
     const target = await lab.store(targetPath)
@@ -167,7 +167,7 @@ describe('waybill copy', () => {
     expect((await target.read(idOf(2)))?.status).toBe('canceled')
   })
 
-  test('tries again what fails for a reason that goes by itself, and goes on', async ({ lab }) => {
+  test('retries transient failures, and continues', async ({ lab }) => {
     const [path, schema] = [await filledFile(lab), database.nextSchema()]
     const url = `${database.url}?schema=${schema}`
     expect((await waybill(['migrate', '--store', url])).code).toBe(0)
@@ -186,7 +186,7 @@ describe('waybill copy', () => {
     expect(out).toContain('The stores are the same.')
   })
 
-  test('tells and exits 1 when an operation cannot be written', async ({ lab }) => {
+  test('reports an operation that cannot be written, and exits with 1', async ({ lab }) => {
     const [path, targetPath] = [await filledFile(lab), lab.file()]
     const target = await lab.store(targetPath)
     await target.accept(submissionOf(idOf(999), { owner: 'owner 0', idempotencyKey: 'k0' }))
@@ -194,7 +194,7 @@ describe('waybill copy', () => {
     expect([code, err]).toEqual([1, expect.stringMatching(/^waybill copy: .*idempotency_key/)])
   })
 
-  test('finds what has been changed behind its back', async ({ lab }) => {
+  test('reports operations that differ after the copy', async ({ lab }) => {
     const [path, targetPath] = [await filledFile(lab), lab.file()]
     await copy(`sqlite:${path}`, `sqlite:${targetPath}`)
     // The same version with another content is what a copy fixes: here it cannot, for a trigger undoes it.
@@ -210,7 +210,7 @@ describe('waybill copy', () => {
 })
 
 describe('a schema of PostgreSQL that has no store', () => {
-  test.for(['ls', 'show', 'copy', 'blobs'])('is refused by %s, and not made', async (name, { lab }) => {
+  test.for(['ls', 'show', 'copy', 'blobs'])('is refused by %s, and not created', async (name, { lab }) => {
     const schema = database.nextSchema()
     const url = `${database.url}?schema=${schema}`
     const from = `sqlite:${await filledFile(lab)}`
@@ -232,7 +232,7 @@ describe('a schema of PostgreSQL that has no store', () => {
 })
 
 describe('waybill migrate on PostgreSQL', () => {
-  test('prints what a database lacks, and changes nothing before it is told to', async () => {
+  test('prints the migration of a database with --plan, and does not run it', async () => {
     const url = `${database.url}?schema=${database.nextSchema()}`
     const plan = await waybill(['migrate', '--plan', '--store', url])
     expect(plan).toMatchObject({

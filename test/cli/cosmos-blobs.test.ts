@@ -52,7 +52,7 @@ async function copy(from: string, to: string, ...more: string[]) {
 }
 
 describe('waybill copy, with what is too large for Cosmos DB', () => {
-  test('has it in blobs there, and as JSON elsewhere', async ({ lab }) => {
+  test('stores large values as blobs on Cosmos DB, and as JSON in other stores', async ({ lab }) => {
     const [source, target] = [await filledFile(lab), await cosmos(lab)]
     expect(await copy(source.url, target.url, '--to-blobs', target.blobsUrl)).toMatchObject({ code: 0, err: '' })
     expect(readdirSync(target.path).sort()).toEqual([idOf(1), idOf(2)])
@@ -110,7 +110,7 @@ describe('waybill copy, with what is too large for Cosmos DB', () => {
     expect(await dumpOf(await lab.store(whole))).toEqual(await dumpOf(source.store))
   })
 
-  test('moves off Cosmos DB while blobs stay where they are', async ({ lab }) => {
+  test('copies from Cosmos DB to another store, and keeps the blobs where they are', async ({ lab }) => {
     const [source, between] = [await filledFile(lab), await cosmos(lab)]
     await copy(source.url, between.url, '--to-blobs', between.blobsUrl)
     const before = readdirSync(between.path, { recursive: true }).sort()
@@ -123,7 +123,7 @@ describe('waybill copy, with what is too large for Cosmos DB', () => {
 })
 
 describe('waybill work, run and show', () => {
-  test('have inputs and results that are too large for Cosmos DB', async ({ lab }) => {
+  test('handle inputs and results that are too large for Cosmos DB', async ({ lab }) => {
     const target = await cosmos(lab)
     const type = plays()
     const { store, blobs } = target

@@ -12,7 +12,7 @@ describe('waybill dev', () => {
     const alive = setInterval(() => {}, 1000)
     console.log(JSON.stringify({ level: 30, time: 0, pid: 1, msg: '${says}', port: 3000 }))`
 
-  test('runs a server, and again after a change or a crash, and ends with it', async ({ lab }) => {
+  test('runs a server, restarts it after a change or a crash, and ends with it', async ({ lab }) => {
     const file = lab.file().replace('operations.db', 'server.ts')
     writeFileSync(file, server('one'))
     const { child, writes, ended } = startWaybill(['dev', file])
@@ -30,7 +30,7 @@ describe('waybill dev', () => {
     expect(out).toMatch(/bye from three\n$/)
   })
 
-  test('needs a file', async () => {
+  test('requires a file', async () => {
     const { code, err } = await waybill(['dev', 'no-such.ts'])
     expect([code, err]).toEqual([2, expect.stringContaining('Name the file of the server')])
   })
@@ -47,11 +47,11 @@ describe('waybill dev', () => {
     ['{"answer":42}', /^\{"answer":42\}$/],
     ['{broken', /^\{broken$/],
     ['plain text', /^plain text$/],
-  ] as const)('%s is written for people', ([line, shown]) => {
+  ] as const)('%s is printed for people', ([line, shown]) => {
     expect(new PrettyLog().line(line)).toMatch(shown)
   })
 
-  test('a request of Fastify is one line, and one of the console none', () => {
+  test('a request of Fastify is one line, and a request of the console is not printed', () => {
     const log = new PrettyLog()
     const lines = (reqId: string, url: string) =>
       [
@@ -77,14 +77,14 @@ describe('waybill completion', () => {
     return stdout.trim().split(' ').filter(Boolean)
   }
 
-  test('bash completes commands, options, and the operand of help', async () => {
+  test('completes commands, options and the operand of help in bash', async () => {
     expect(await complete('waybill', 'com')).toEqual(['completion'])
     expect(await complete('waybill', 'ls', '--st')).toEqual(['--store', '--status'])
     expect(await complete('waybill', 'help', 'ch')).toEqual(['check'])
     expect(await complete('waybill', 'work', './pro')).toEqual([])
   })
 
-  test('zsh and fish know every command and option', async () => {
+  test('completes every command and option in zsh and fish', async () => {
     const [zsh, fish] = [(await waybill(['completion', 'zsh'])).out, (await waybill(['completion', 'fish'])).out]
     expect(zsh).toMatch(/^#compdef waybill\n/)
     // A file of fpath is read at the first completion, which has to happen too.

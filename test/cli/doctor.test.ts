@@ -20,7 +20,7 @@ const of = (findings: readonly Finding[], name: string) => findings.filter(it =>
 const bad = (findings: readonly Finding[]) => findings.filter(({ grade }) => grade !== 'ok').map(({ name }) => name)
 
 describe('SQLite', () => {
-  test('a file that is well', async ({ lab }) => {
+  test('a healthy file', async ({ lab }) => {
     const path = lab.file()
     await lab.store(path)
     const { code, findings } = await examine(`sqlite:${path}`)
@@ -32,7 +32,7 @@ describe('SQLite', () => {
     expect(out).toMatch(/^ok .* journal .*WAL, of 0 MiB\.$/m)
   })
 
-  test('a file that is not there', async ({ lab }) => {
+  test('a missing file', async ({ lab }) => {
     const { code, findings } = await examine(`sqlite:${lab.file()}`)
     expect(code).toBe(1)
     expect(of(findings, 'store')).toEqual([
@@ -63,7 +63,7 @@ describe('PostgreSQL', () => {
     return name
   }
 
-  test('a database that is well', async () => {
+  test('a healthy database', async () => {
     const { findings } = await examine(`${database.url}?schema=${await schema()}`)
     // The tests' own server does not sync.
     expect(bad(findings).filter(name => name !== 'durability')).toEqual([])
@@ -71,13 +71,13 @@ describe('PostgreSQL', () => {
     expect(findings.map(({ name }) => name)).toEqual(expect.arrayContaining([...names, 'notifications']))
   })
 
-  test('a schema that is not there', async () => {
+  test('a missing schema', async () => {
     const { code, findings } = await examine(`${database.url}?schema=${database.nextSchema()}`)
     expect(code).toBe(1)
     expect(bad(findings)).toEqual(expect.arrayContaining(['store', 'schema']))
   })
 
-  test('an index that is not valid, and commits that are not durable', async () => {
+  test('an invalid index, and commits that are not durable', async () => {
     const name = await schema()
     await database
       .pool()
@@ -102,7 +102,7 @@ describe('PostgreSQL', () => {
     }
   })
 
-  test('a server that does not answer', async () => {
+  test('an unreachable server', async () => {
     const { code, findings } = await examine('postgres://u@127.0.0.1:1/x')
     expect(code).toBe(1)
     expect(of(findings, 'store')[0]?.says).toContain('ECONNREFUSED')
@@ -110,7 +110,7 @@ describe('PostgreSQL', () => {
 })
 
 describe('Azure', () => {
-  test('an identity that may start the job, and one that may not read it', async ({ lab }) => {
+  test('an identity that may start the job, and another one that may not read it', async ({ lab }) => {
     const azure = await azureOf(lab, '')
     const { code, out } = await waybillProcess(['doctor', 'azure', '--json'], azure.environment)
     const findings = JSON.parse(out) as Finding[]
@@ -143,7 +143,7 @@ describe('Azure', () => {
     expect(findings.all).toEqual([{ grade, name: 'permissions', says: expect.stringContaining(says) }])
   })
 
-  test('missing options are named', async () => {
+  test('missing options', async () => {
     const { code, err } = await waybill(['doctor', 'azure'], { AZURE_SUBSCRIPTION_ID: undefined })
     expect([code, err]).toEqual([
       2,
@@ -163,13 +163,13 @@ describe('Kubernetes', () => {
     return { code, findings: JSON.parse(out) as Finding[], cluster }
   }
 
-  test('a user who may work with jobs: none is made', async ({ lab }) => {
+  test('a user who may create Jobs, of which none is created', async ({ lab }) => {
     const { code, findings, cluster } = await examineWith(lab, ['create', 'get', 'list', 'watch', 'delete'])
     expect({ code, bad: bad(findings) }).toEqual({ code: 0, bad: [] })
     expect(cluster.jobs()).toEqual([])
   })
 
-  test('a user who may only look, and a quota that is used up', async ({ lab }) => {
+  test('a user who may only read, and an exhausted quota', async ({ lab }) => {
     const { code, findings } = await examineWith(lab, ['get', 'list'])
     expect({ code, bad: bad(findings) }).toEqual({ code: 1, bad: ['create jobs', 'delete jobs'] })
     expect(of(findings, 'create jobs')[0]?.says).toMatch(/forbidden.*allow create, get, list, watch and delete/)

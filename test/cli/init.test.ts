@@ -64,7 +64,7 @@ const post = { method: 'POST', headers: { 'content-type': 'application/json' }, 
 
 describe('waybill init', () => {
   test.for(atLength(EACH_ONCE, ALL))(
-    'makes a project on %s and %s that serves, and ends at a signal',
+    'creates a project on %s and %s that serves, and ends at a signal',
     async ([server = '', store = '']) => {
       const folder = await create('--server', server, '--store', store)
       const env: Record<string, string> = store === 'postgres' ? { WAYBILL_STORE: `${database.url}?schema=init` } : {}
@@ -79,13 +79,13 @@ describe('waybill init', () => {
     },
   )
 
-  test('the tests of a project pass', async () => {
+  test('creates a project whose tests pass', async () => {
     const folder = await create()
     const { stdout } = await run(process.execPath, ['--test'], { cwd: folder })
     expect(stdout).toMatch(/pass 3\n.*fail 0\n/s)
   })
 
-  test('a project names what it needs in versions that this repository is tested with', async () => {
+  test('uses the versions of packages that this repository is tested with', async () => {
     const lock = JSON.parse(readFileSync(`${root}package-lock.json`, 'utf8')).packages
     for (const choice of EACH_ONCE) {
       const folder = await create('--server', `${choice[0]}`, '--store', `${choice[1]}`)
@@ -98,7 +98,7 @@ describe('waybill init', () => {
     }
   })
 
-  test('writes over nothing, and lets settings stay out of git and images', async () => {
+  test('overwrites no file, and keeps settings out of git and images', async () => {
     const folder = await create('--store', 'postgres')
     writeFileSync(join(folder, 'README.md'), 'mine')
     const { code, err } = await waybill(['init', folder, '--no-install'])
@@ -109,7 +109,7 @@ describe('waybill init', () => {
     expect(readFileSync(join(folder, '.env'), 'utf8')).toContain('WAYBILL_STORE=postgres://')
   })
 
-  test('takes a packed package into the project, so that its image can be built elsewhere', async () => {
+  test('copies a packed package into the project, so that its image can be built elsewhere', async () => {
     const packed = join(emptyFolder(), 'waybill-9.9.9.tgz')
     writeFileSync(packed, 'packed')
     const folder = await create('--package', packed)
@@ -126,7 +126,7 @@ describe('waybill init', () => {
     expect(readFileSync(join(other, basename(packed)), 'utf8')).toBe('mine')
   })
 
-  test('npm create waybill is the same', async () => {
+  test('is the same as npm create waybill', async () => {
     const folder = emptyFolder()
     const [door, stand] = [join(folder, 'node_modules/create-waybill'), join(folder, 'node_modules/waybill')]
     mkdirSync(door, { recursive: true })

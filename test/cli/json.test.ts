@@ -66,7 +66,7 @@ describe('--json', () => {
     expect(jsonLines(out).at(-1)).toMatchObject(last)
   })
 
-  test('of what moves stores says what was done', async ({ lab }) => {
+  test('of commands that copy or migrate stores prints what was done', async ({ lab }) => {
     const { store, path } = await filled(lab)
     const [backup, target] = [`${path}.backup`, `sqlite:${lab.file()}`]
     const json = async (...args: string[]) => {
@@ -91,7 +91,7 @@ describe('--json', () => {
     expect(copied.target).toEqual(copied.source)
   })
 
-  test('of what goes on until it is stopped begins with a line', async ({ lab }) => {
+  test('of commands that run until they are stopped begins with a line', async ({ lab }) => {
     const { store } = await filled(lab)
     const top = await firstLine(startWaybill(['top', '--json', '--store', store]))
     expect(top).toMatchObject({ series: expect.any(Array), types: [{ operation: 'plays', depth: 1 }] })
@@ -105,7 +105,7 @@ describe('--json', () => {
     expect(dev).toMatchObject({ level: 'info', message: 'up' })
   })
 
-  test('of init names the project', async ({ lab }) => {
+  test('of init prints the name of the project', async ({ lab }) => {
     const folder = lab.file().replace('operations.db', 'my-api')
     const { code, out } = await waybill(['init', folder, '--no-install', '--server', 'hono', '--json'])
     const project = { folder, name: 'my-api', server: 'hono', store: 'sqlite', installed: false }
@@ -122,7 +122,7 @@ describe('the exit codes', () => {
     for (const [code, says] of Object.entries(EXIT_CODES)) expect(out).toContain(`${code} ${says}`)
   })
 
-  test('say how a command has ended, and no command ends with another', async ({ lab }) => {
+  test('tell how a command has ended, and no command exits with another code', async ({ lab }) => {
     const { store, id } = await filled(lab)
     const submit = (act: Act) => submitting(store, act)
     const worker = startWaybill(['work', HANDLERS, '--store', store, '--run', 'inline'])
@@ -138,7 +138,7 @@ describe('the exit codes', () => {
   })
 })
 
-test('an older Node is told in one line which one is needed', () => {
+test('an older version of Node is refused with one line that names the required version', () => {
   const { engines } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
   expect(engines.node).toBe(`>=${MIN_NODE}`)
   expect(nodeIsAtLeast(MIN_NODE)).toBe(true)

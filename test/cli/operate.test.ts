@@ -58,7 +58,7 @@ async function open(lab: TestContext): Promise<Desk> {
 const WAYS = ['store', 'url'] as const
 
 describe.for(WAYS)('by %s', way => {
-  test('ls lists what fits a filter', async ({ lab }) => {
+  test('ls lists the operations that match a filter', async ({ lab }) => {
     const { waybill, by } = await open(lab)
     const failed = await submit(waybill, orders, { wish: 'fail' })
     await hasFinished(waybill.store, failed)
@@ -161,7 +161,7 @@ describe.for(WAYS)('by %s', way => {
     expect([unknown.code, unknown.err]).toEqual([1, expect.stringContaining('There is no operation')])
   })
 
-  test('an id that nobody or several have is refused', async ({ lab }) => {
+  test('an unknown or ambiguous id is refused', async ({ lab }) => {
     const { waybill, by } = await open(lab)
     const ids = [await submit(waybill, orders, {}), await submit(waybill, orders, {})]
     const several = await command(['watch', `${ids[0]}`.slice(0, 4), ...by[way]])
@@ -177,7 +177,7 @@ describe.for(WAYS)('by %s', way => {
 })
 
 describe('retry and delete over the admin API', () => {
-  test('act by ids', async ({ lab }) => {
+  test('accept ids', async ({ lab }) => {
     const { waybill, by } = await open(lab)
     const id = await submit(waybill, orders, { wish: 'fail' })
     await hasFinished(waybill.store, id)
@@ -194,7 +194,7 @@ describe('retry and delete', () => {
   const handlers = ['--handlers', `${root}examples/orders/processor.ts`]
   const order = { customer: 'Ada', items: [{ name: 'Tea', quantity: 1 }], wish: 'fail' }
 
-  test('retry runs what failed again, once for each', async ({ lab }) => {
+  test('retry runs each failed operation again once', async ({ lab }) => {
     const { waybill, by } = await open(lab)
     const id = await submit(waybill, orders, order)
     await hasFinished(waybill.store, id)
@@ -206,7 +206,7 @@ describe('retry and delete', () => {
     expect([unknown.code, unknown.err]).toEqual([1, expect.stringContaining('Its type "orders" is not known here.')])
   })
 
-  test('a filter is counted before it is acted on', async ({ lab }) => {
+  test('count the operations that match a filter before they act', async ({ lab }) => {
     const { waybill, by } = await open(lab)
     for (const wish of ['fail', 'fail', 'complete']) {
       await hasFinished(waybill.store, await submit(waybill, orders, { ...order, wish }))
@@ -228,7 +228,7 @@ describe('retry and delete', () => {
     expect(items.filter(({ retriedBy }) => retriedBy !== null)).toHaveLength(2)
   })
 
-  test('delete removes payloads at once', async ({ lab }) => {
+  test('delete payloads at once', async ({ lab }) => {
     const { waybill, by } = await open(lab)
     const id = await submit(waybill, orders, order)
     await hasFinished(waybill.store, id)
@@ -264,7 +264,7 @@ test.for(WAYS)('pause and resume a type, by %s', async (way, { lab }) => {
   await expect.poll(() => [...waybill.operator.paused()]).toEqual([])
 })
 
-test('a bulk run over the admin API is counted, then done', async ({ lab }) => {
+test('a bulk run over the admin API is previewed, and then done', async ({ lab }) => {
   const { waybill, by } = await open(lab)
   for (const _ of [1, 2]) await hasFinished(waybill.store, await submit(waybill, orders, { wish: 'fail' }))
   const counted = await command(['delete', '--filter', 'status:failed', ...by.url])
@@ -273,7 +273,7 @@ test('a bulk run over the admin API is counted, then done', async ({ lab }) => {
   expect([code, out]).toEqual([0, expect.stringMatching(/^\S+ completed: 2 done, 0 skipped, 0 failed\n$/)])
 })
 
-test.for(WAYS)('stats and top show what happened of late, by %s', async (way, { lab }) => {
+test.for(WAYS)('stats and top show recent activity, by %s', async (way, { lab }) => {
   const { waybill, by } = await open(lab)
   for (const wish of ['complete', 'fail']) await hasFinished(waybill.store, await submit(waybill, orders, { wish }))
   const { code, out } = await command(['stats', ...by[way]])
@@ -335,7 +335,7 @@ test('watch follows the status URL of any API', async () => {
   expect(err).toContain('Running\n')
 })
 
-test('an API without the admin API, and one that refuses, are named', async ({ lab }) => {
+test('an API without the admin API and an API that denies access are reported', async ({ lab }) => {
   const { url, by } = await open(lab)
   const refused = await command(['ls', '--url', url])
   expect([refused.code, refused.err]).toEqual([1, expect.stringContaining('Authentication required')])

@@ -19,7 +19,7 @@ async function open(lab: TestContext) {
 }
 
 describe.for(['store', 'url'] as const)('by %s', way => {
-  test('webhooks shows each delivery with its attempts, and replay sends one more', async ({ lab }) => {
+  test('webhooks shows each delivery with its attempts, and replay sends the webhook again', async ({ lab }) => {
     const { waybill, by } = await open(lab)
     const receiver = await startReceiver(lab, { answer: statuses(503, 204) })
     const id = await send(waybill, receiver.url, 'ok', 'alice')
@@ -43,7 +43,7 @@ describe.for(['store', 'url'] as const)('by %s', way => {
     expect(all).toMatchObject([{ number: 0 }, { number: 1 }, { number: 2 }])
   })
 
-  test('replay sends again what a filter finds', async ({ lab }) => {
+  test('replay sends the webhooks of operations that match a filter', async ({ lab }) => {
     const { waybill, by } = await open(lab)
     const receiver = await startReceiver(lab)
     const id = await send(waybill, receiver.url, 'ok', 'alice')
@@ -58,7 +58,7 @@ describe.for(['store', 'url'] as const)('by %s', way => {
     expect(receiver.got).toHaveLength(2)
   })
 
-  test('an operation without a webhook says so, and its replay is refused', async ({ lab }) => {
+  test('webhooks reports an operation without a webhook, and replay refuses it', async ({ lab }) => {
     const { waybill, by } = await open(lab)
     const id = await submit(waybill, parcels, 'ok')
     await hasFinished(waybill.store, id)

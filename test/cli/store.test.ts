@@ -36,7 +36,7 @@ describe('without the package of a store', () => {
   test.each([
     ['postgres://user@127.0.0.1:1/orders', 'pg', 'pg'],
     ['cosmos:https://127.0.0.1:1/database/container', '@azure/cosmos', '@azure/cosmos @azure/identity'],
-  ])('%s is refused, and it is said what to install', (url, name, install) => {
+  ])('%s is refused, and the error names what to install', (url, name, install) => {
     const folder = installedAlone()
     const { status, stderr } = ls(folder, url, folder)
     const message = `The package ${name} is needed here, but is not installed: npm install ${install}`
@@ -46,14 +46,14 @@ describe('without the package of a store', () => {
   test.each([
     ['postgres://user@127.0.0.1:1/orders', 'pg', 'pg'],
     ['azure:https://a.blob.core.windows.net/results', '@azure/storage-blob', '@azure/storage-blob @azure/identity'],
-  ])('the blobs of %s are refused, and it is said what to install', (url, name, install) => {
+  ])('the blobs of %s are refused, and the error names what to install', (url, name, install) => {
     const folder = installedAlone()
     const { status, stderr } = run(folder, ['show', 'x', '--store', 'sqlite:x.db', '--blobs', url], folder)
     const message = `The package ${name} is needed here, but is not installed: npm install ${install}`
     expect([status, stderr]).toEqual([1, `waybill show: ${message}\n`])
   })
 
-  it('takes that of the project in the working directory', () => {
+  it('uses the package of the project in the working directory', () => {
     const { status, stderr } = ls(installedAlone(), 'postgres://user@127.0.0.1:1/orders', ROOT)
     expect([status, stderr]).toEqual([1, expect.stringContaining('ECONNREFUSED')])
   })
@@ -62,7 +62,7 @@ describe('without the package of a store', () => {
 describe("Azure's PostgreSQL", () => {
   const target = new URL('postgres://id-api%2Dx@server.postgres.database.azure.com/orders?sslmode=verify-full')
 
-  it('is entered by an identity where there is no password', async () => {
+  it('is accessed by an identity if there is no password', async () => {
     const scopes: string[] = []
     const getToken = async (scope: string) => {
       scopes.push(scope)
@@ -82,7 +82,7 @@ describe("Azure's PostgreSQL", () => {
     'postgres://user@server.postgres.database.azure.com/orders?password=x',
     'postgres://user@postgres.database.azure.com.example.org/orders',
     'postgres://user@localhost/orders',
-  ])('%s is entered as it says', url => {
+  ])('%s is accessed as its URL says', url => {
     expect(entersByIdentity(new URL(url))).toBe(false)
   })
 })
@@ -103,7 +103,7 @@ describe('redactUrl', () => {
 })
 
 describe('storeFromUrl', () => {
-  it('makes nothing before the store is opened', async () => {
+  it('creates nothing before the store is opened', async () => {
     const path = join(temporaryFolder(), 'folder/orders.db')
     const store = await storeFromUrl(`sqlite:${path}`)
     await expect(storeFromUrl(`sqlite:${path}`, { existing: true })).rejects.toThrow('There is no SQLite file')
@@ -112,7 +112,7 @@ describe('storeFromUrl', () => {
     await (await storeFromUrl(`sqlite:${path}`, { existing: true })).close()
   })
 
-  it('frees the client of a store that was never opened, once', async () => {
+  it('closes the client of an unopened store once', async () => {
     const store = await storeFromUrl('postgres://user@127.0.0.1:1/orders?schema=x')
     await store.close()
     await store.close()
@@ -120,7 +120,7 @@ describe('storeFromUrl', () => {
 })
 
 describe('blobsFromUrl', () => {
-  it('makes nothing before the blob store is opened', async () => {
+  it('creates nothing before the blob store is opened', async () => {
     const path = join(temporaryFolder(), 'folder/results')
     const blobs = await blobsFromUrl(`folder:${path}`)
     await expect(blobsFromUrl(`folder:${path}`, { existing: true })).rejects.toThrow('There is no folder')
@@ -128,7 +128,7 @@ describe('blobsFromUrl', () => {
     await blobsFromUrl(`folder:${path}`, { existing: true })
   })
 
-  it('frees the client of one that was never opened, once', async () => {
+  it('closes the client of an unopened blob store once', async () => {
     const blobs = await blobsFromUrl('postgres://user@127.0.0.1:1/orders?schema=x')
     await blobs.close?.()
     await blobs.close?.()
@@ -138,7 +138,7 @@ describe('blobsFromUrl', () => {
     'https://account.blob.core.windows.net/results',
     'https://account.blob.core.windows.net/results?sv=1&sig=s',
     'http://127.0.0.1:10000/devstoreaccount1/results',
-  ])('takes azure:%s', async url => {
+  ])('accepts azure:%s', async url => {
     expect(await blobsFromUrl(`azure:${url}`)).toHaveProperty('put')
   })
 
@@ -152,7 +152,7 @@ describe('blobsFromUrl', () => {
     ['https://account.blob.core.windows.net/a?sig=s3cr3t', '"https:…"'],
     ['postgres://u:s3cr3t@:x/y', '"postgres:…"'],
     ['sqlite:./orders.db', '"sqlite:./orders.db"'],
-  ])('refuses %s, and says what it may be', async (url, shown) => {
+  ])('refuses %s, and names the possible forms', async (url, shown) => {
     const forms =
       'folder:<path>, postgres://<user>@<host>/<database> or azure:https://<account>.blob.core.windows.net/<container>'
     await expect(blobsFromUrl(url)).rejects.toThrow(

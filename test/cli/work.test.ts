@@ -43,7 +43,7 @@ async function isAtWork(store: Store, id: string): Promise<void> {
 
 describe('waybill work', () => {
   test.for(['children', 'inline'] as const)(
-    'runs handlers (%s), whose types it knows from them',
+    'runs handlers (%s), and gets the types from them',
     async (run, { lab }) => {
       const { store, url, submit } = await laid(lab)
       const before = await submit({ do: 'return', value: 1 })
@@ -68,7 +68,7 @@ describe('waybill work', () => {
   )
 
   test.for(['SIGTERM', 'SIGINT'] as const)(
-    'hands back at %s what is not done, and exits 0',
+    'hands unfinished work back at %s, and exits with 0',
     async (signal, { lab }) => {
       const { store, url, submit } = await laid(lab)
       const id = await submit({ do: 'wait' })
@@ -94,7 +94,7 @@ describe('waybill work', () => {
     expect((await recordOf(store, id)).status).toBe('running')
   })
 
-  test('exits 0 once nothing is left to claim', async ({ lab }) => {
+  test('exits with 0 once the queue is empty', async ({ lab }) => {
     const { store, url, submit } = await laid(lab)
     const ids = [await submit({ do: 'return' }), await submit({ do: 'spin', ms: 300 }), await submit({ do: 'pid' })]
     const args = ['work', handlers, '--store', url, '--until-idle', '--idle', '0s', '--concurrency', '1']
@@ -103,7 +103,7 @@ describe('waybill work', () => {
     expect(await waybillProcess(args)).toMatchObject({ code: 0, err: '' })
   })
 
-  test('says why handlers cannot be loaded', async ({ lab }) => {
+  test('reports why handlers cannot be loaded', async ({ lab }) => {
     const { url } = await laid(lab)
     const none = await waybillProcess(['work', './no-such.ts', '--store', url])
     expect(none).toMatchObject({
@@ -116,7 +116,7 @@ describe('waybill work', () => {
 })
 
 describe('waybill run', () => {
-  test('runs the operation it is given, and exits 0, also where there is nothing to claim', async ({ lab }) => {
+  test('runs the given operation, and exits with 0, also if it cannot be claimed', async ({ lab }) => {
     const { store, url, submit } = await laid(lab)
     const [id, other] = [await submit({ do: 'return', value: 42 }), await submit({ do: 'return' })]
     const env = { WAYBILL_STORE: url, WAYBILL_OPERATION_ID: id, WAYBILL_EXECUTION: 'orders-job-1' }
@@ -130,7 +130,7 @@ describe('waybill run', () => {
     expect((await recordOf(store, other)).status).toBe('completed')
   })
 
-  test('hands back at the two signals that npm makes of a Ctrl-C', async ({ lab }) => {
+  test('hands work back at the two signals that npm sends for one Ctrl-C', async ({ lab }) => {
     const { store, url, submit } = await laid(lab)
     const id = await submit({ do: 'wait' })
     const { child, ended } = startWaybill(['run', '--id', id, handlers, '--store', url])
@@ -143,15 +143,18 @@ describe('waybill run', () => {
 })
 
 describe('waybill work and run', () => {
-  test.for(['work', 'run'] as const)('%s: with blobs, what handlers return may be no JSON', async (name, { lab }) => {
-    const file = lab.file()
-    const store = await lab.store(file)
-    const path = join(file, '../results')
-    const id = await submit(lab.composition([files()], { store }), files(), { as: 'text', text: 'grüße' })
-    const args = [name, fileURLToPath(handlerFile('files')), '--store', `sqlite:${file}`, '--blobs', `folder:${path}`]
-    const more = name === 'run' ? ['--id', id] : ['--until-idle', '--idle', '0s']
-    expect(await waybillProcess([...args, ...more])).toMatchObject({ code: 0, err: '' })
-    expect((await hasFinished(store, id)).status).toBe('completed')
-    expect(readdirSync(join(path, id))).toEqual(['1'])
-  })
+  test.for(['work', 'run'] as const)(
+    '%s: handlers may return binary results if there is a blob store',
+    async (name, { lab }) => {
+      const file = lab.file()
+      const store = await lab.store(file)
+      const path = join(file, '../results')
+      const id = await submit(lab.composition([files()], { store }), files(), { as: 'text', text: 'grüße' })
+      const args = [name, fileURLToPath(handlerFile('files')), '--store', `sqlite:${file}`, '--blobs', `folder:${path}`]
+      const more = name === 'run' ? ['--id', id] : ['--until-idle', '--idle', '0s']
+      expect(await waybillProcess([...args, ...more])).toMatchObject({ code: 0, err: '' })
+      expect((await hasFinished(store, id)).status).toBe('completed')
+      expect(readdirSync(join(path, id))).toEqual(['1'])
+    },
+  )
 })

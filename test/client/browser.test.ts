@@ -96,7 +96,7 @@ test('a 303 leads to a failure', async () => {
 test.each([
   ['with a slash', '/status/1/'],
   ['elsewhere', '/v2/status/1'],
-])('a redirect of the infrastructure %s is not completion', async (_, moved) => {
+])('a redirect %s of the infrastructure is not the end of the operation', async (_, moved) => {
   const home = await script({
     'POST /orders': accepted,
     'GET /status/1': answer(308, { Location: moved }),
@@ -118,7 +118,7 @@ test('a 303 to another origin is followed without the credentials', async () => 
   expect(credentials(away, '/orders/1')).toEqual([[undefined, undefined]])
 })
 
-test('an API on another origin is given the credentials where the status leads to the result', async () => {
+test('an API on another origin gets the credentials when its status redirects to the result', async () => {
   const links = { status: '/status/1', result: '/orders/1' }
   const api = await script({
     'POST /orders': answer(202, {}, { status: 'pending', links }),
@@ -131,7 +131,7 @@ test('an API on another origin is given the credentials where the status leads t
   expect(credentials(api, '/orders/1')).toEqual([['Bearer t', 'k']])
 })
 
-test('an API on another origin that redirects to a third one does not give the credentials away', async () => {
+test('the credentials are not sent on when an API on another origin redirects to a third origin', async () => {
   const away = await script({ 'GET /orders/1': result })
   const api = await script({
     'POST /orders': accepted,

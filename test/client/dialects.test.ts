@@ -25,23 +25,23 @@ describe("Azure's monitors", () => {
     return { value: fetchAndWait(`${url}/orders`, POST, ({ status }) => statuses.push(status)), statuses }
   }
 
-  test('lead to the resource they name', async () => {
+  test('lead to the resource that they name', async () => {
     const { value, statuses } = await wait(at('Succeeded', { resourceLocation: '/orders/1', result: { total: 3 } }))
     expect(await value).toMatchObject({ status: 'completed' })
     expect(statuses).toEqual(['NotStarted', 'Running', 'Succeeded'])
   })
 
-  test('hold the result', async () => {
+  test('contain the result', async () => {
     const { value } = await wait(at('Succeeded', { result: { total: 3 } }))
     expect(await value).toEqual({ total: 3 })
   })
 
-  test('are preferred to the Location beside them, which is the result', async () => {
+  test('are preferred to the Location, which is the URL of the result', async () => {
     const { value } = await wait(at('Succeeded'), { Location: '/orders/1' })
     expect(await value).toMatchObject({ status: 'completed' })
   })
 
-  test('are the result where they name none', async () => {
+  test('are the result if they name no resource', async () => {
     const { value } = await wait(at('Succeeded'))
     expect(await value).toEqual({ id: '1', status: 'Succeeded' })
   })
@@ -104,23 +104,23 @@ describe('status URLs that answer 202', () => {
     expect(await errorOf(other)).toMatchObject({ code: 'failed' })
   })
 
-  test('answer 410 once canceled, and tell so', async () => {
+  test('answer 410 after a cancel, which rejects as canceled', async () => {
     const { value } = await wait(() => [410, {}, { id: '1', status: 'canceled', error: { title: 'Canceled' } }])
     expect(await errorOf(value)).toMatchObject({ code: 'canceled' })
   })
 
-  test('fail as polls do', async () => {
+  test('fail the wait as polls do', async () => {
     const { value, seen } = await wait(() => [503, { 'Retry-After': '0' }], pending, result)
     expect(await value).toMatchObject({ status: 'completed' })
     expect(seen('GET /status/1')).toHaveLength(4)
   })
 
-  test('may answer a 500 that is believed when it stays', async () => {
+  test('may answer 500 again and again, which then counts as the failure', async () => {
     const { value } = await wait(() => [500, { 'Retry-After': '0' }, { title: 'Broken', status: 500 }])
     expect(await errorOf(value)).toMatchObject({ code: 'failed', problem: { title: 'Broken' } })
   })
 
-  test('may move', async () => {
+  test('may change', async () => {
     const { url } = await script({
       'POST /orders': accepted,
       'GET /status/1': () => [202, { Location: '/status/2', 'Retry-After': '0' }],
@@ -140,7 +140,7 @@ describe('status URLs that answer 200', () => {
     return fetchAndWait(`${url}/orders`, POST)
   }
 
-  test('are not finished with a status that this version does not know', async () => {
+  test('are not final with an unknown status', async () => {
     const value = await wait(
       () => [200, { 'Retry-After': '0' }, { status: 'paused' }],
       () => [200, {}, { status: 'thinking' }],
@@ -149,7 +149,7 @@ describe('status URLs that answer 200', () => {
     expect(value).toMatchObject({ status: 'completed' })
   })
 
-  test('are not finished while they ask to come back, whatever their body', async () => {
+  test('are not final while they have a Retry-After, whatever their body', async () => {
     const value = await wait(
       () => [200, { 'Retry-After': '0' }, { data: { attributes: { status: 'Pending' } } }],
       () => [200, { 'Retry-After': '0', 'Content-Type': 'text/plain' }, 'still at it'],

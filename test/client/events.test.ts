@@ -39,7 +39,7 @@ function stream(...chunks: string[]): Answerer {
 }
 
 describe('the event stream', () => {
-  test('is used at once where the 202 offers it, and each status reaches the callback', async () => {
+  test('is used at once if the 202 has its URL, and each status reaches the callback', async () => {
     const { url, requests } = await script({
       'GET /status/1/events': stream(': hello\n\n', event(1, 'pending'), event(2, 'running'), event(3, 'completed')),
     })
@@ -66,7 +66,7 @@ describe('the event stream', () => {
     expect(requests[1]?.headers).toMatchObject({ accept: 'text/event-stream', authorization: 'Bearer t' })
   })
 
-  test('is used after a poll that reports it, and may be the status URL itself', async () => {
+  test('is used after a poll that has its URL, which may be the status URL', async () => {
     const own = { ...links, events: '/status/1' }
     const { url, seen } = await script({
       'POST /orders': accepted,
@@ -79,7 +79,7 @@ describe('the event stream', () => {
     expect(seen('GET /status/1')[1]?.headers.accept).toBe('text/event-stream')
   })
 
-  test('is read however it is cut and its lines end', async () => {
+  test('is read with any chunks and any line ends', async () => {
     const text = event(1, 'pending', { progress: { message: 'ein Gruß\u2028data: 5' } }).replaceAll('\n', '\r\n')
     const bytes = Buffer.from(
       `\uFEFF${text}event:status\rid:2\rdata:{"status":\rdata:"running"}\r\r${event(3, 'completed')}`,
@@ -109,7 +109,7 @@ describe('the event stream', () => {
     expect(requests).toHaveLength(2)
   })
 
-  test('that breaks is asked for again', async () => {
+  test('that breaks is requested again', async () => {
     const { url, seen } = await script({
       'GET /status/1/events': [
         (_, response) => {
@@ -126,7 +126,7 @@ describe('the event stream', () => {
     expect(seen('GET /status/1')).toHaveLength(0)
   })
 
-  test('that is not there gives way to polls', async () => {
+  test('that does not exist is replaced by polls', async () => {
     const { url, seen } = await script({
       'GET /status/1/events': () => [406],
       'GET /status/1': [() => [200, { 'Retry-After': '0' }, { status: 'pending', links }], finished],
@@ -136,7 +136,7 @@ describe('the event stream', () => {
     expect(seen('GET /status/1')).toHaveLength(2)
   })
 
-  test('that asks to come back later is obeyed', async () => {
+  test('that has a Retry-After is requested again after that time', async () => {
     const { url, requests } = await script({
       'GET /status/1/events': () => [503, { 'Retry-After': '1' }],
       'GET /status/1': finished,
@@ -145,7 +145,7 @@ describe('the event stream', () => {
     expect(Number(requests[2]?.at) - Number(requests[1]?.at)).toBeGreaterThanOrEqual(990)
   })
 
-  test('that breaks again and again without news gives way to polls', async () => {
+  test('that breaks again and again without news is replaced by polls', async () => {
     const { url, seen } = await script({
       'GET /status/1/events': (_, response) => {
         response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Retry-After': '0' }).end(': nothing\n\n')
@@ -200,7 +200,7 @@ describe('the long poll', () => {
   const body = { status: 'running', progress: { fraction: 0.5 } }
   const tagged = { 'Retry-After': '0', ETag: '"1"' }
 
-  test('is asked for once the server has shown a tag, and a 304 repeats the status', async () => {
+  test('is requested once a response has an ETag, and a 304 repeats the status', async () => {
     const { url, seen } = await script({
       'POST /orders': accepted,
       'GET /status/1': [
@@ -222,7 +222,7 @@ describe('the long poll', () => {
     ])
   })
 
-  test('is asked for again at once where the server honours it', async () => {
+  test('is requested again at once if the server supports it', async () => {
     const held = { 'Retry-After': '60', ETag: '"2"', 'Preference-Applied': 'wait=30' }
     const { url } = await script({
       'POST /orders': accepted,
@@ -234,7 +234,7 @@ describe('the long poll', () => {
     expect(delays).toEqual([0, 0])
   })
 
-  test('obeys Retry-After where the server does not honour it', async () => {
+  test('obeys Retry-After if the server does not support it', async () => {
     const { url, seen } = await script({
       'POST /orders': accepted,
       'GET /status/1': [() => [200, tagged, body], () => [304, { 'Retry-After': '1', ETag: '"1"' }], finished],

@@ -4,7 +4,7 @@ import { errorOf, finished, POST, pending, result, startOperationScript as scrip
 import { withoutDelays } from '../support/client-delays.ts'
 
 describe('a poll that fails', () => {
-  test.each([408, 425, 429, 500, 502, 503, 504])('with %i is asked again', async code => {
+  test.each([408, 425, 429, 500, 502, 503, 504])('with %i is repeated', async code => {
     withoutDelays()
     const fails = () => [code, { 'Content-Type': 'text/html', 'Retry-After': '0' }, '<h1>Sorry</h1>'] as const
     const { url, seen } = await script({ 'GET /status/1': [pending, fails, fails, pending, finished] })
@@ -23,7 +23,7 @@ describe('a poll that fails', () => {
     expect(await fetchAndWait(`${url}/orders`, POST)).toMatchObject({ status: 'completed' })
   })
 
-  test('in the network, or halfway through its body, is asked again after a while', async () => {
+  test('by a network error, or in the middle of its body, is repeated after a delay', async () => {
     const delays = withoutDelays()
     const { url } = await script({
       'GET /status/1': [
@@ -41,7 +41,7 @@ describe('a poll that fails', () => {
     expect(second).toBeGreaterThanOrEqual(500)
   })
 
-  test('too often in a row ends the wait, with the last answer', async () => {
+  test('too often in a row ends the wait with the last response', async () => {
     withoutDelays()
     const { url, seen } = await script({ 'GET /status/1': () => [503, { 'Retry-After': '0' }, { title: 'Away' }] })
     const error = await errorOf(fetchAndWait(`${url}/orders`, POST))
@@ -68,7 +68,7 @@ describe('a poll that fails', () => {
 })
 
 describe('a result that fails', () => {
-  test('with 503 is asked for again, and the status is not', async () => {
+  test('with 503 is requested again, but the status is not', async () => {
     withoutDelays()
     const fails = () => [503, { 'Retry-After': '0' }, 'Sorry'] as const
     const { url, seen } = await script({ 'GET /status/1': finished, 'GET /orders/1': [fails, fails, result] })
@@ -76,7 +76,7 @@ describe('a result that fails', () => {
     expect(seen('GET /status/1')).toHaveLength(1)
   })
 
-  test('with the same 500 over and over is believed', async () => {
+  test('with the same 500 several times is the failure of the operation', async () => {
     withoutDelays()
     const problem = { type: 'about:blank', title: 'Out of paint', status: 500 }
     const { url } = await script({
@@ -103,7 +103,7 @@ describe('Retry-After', () => {
     return { told, gaps: polls.slice(1).map(({ at }, i) => at - Number(polls[i]?.at)) }
   }
 
-  test('of the 202 is waited for before the first poll', async () => {
+  test('of the 202 delays the first poll', async () => {
     const { url, requests } = await script({
       'POST /orders': () => [202, { Location: '/status/1', 'Retry-After': '1' }],
       'GET /status/1': finished,
@@ -112,7 +112,7 @@ describe('Retry-After', () => {
     expect(Number(requests[1]?.at) - Number(requests[0]?.at)).toBeGreaterThanOrEqual(990)
   })
 
-  test('in seconds is waited for, and 0 is taken at its word', async () => {
+  test('in seconds delays the next poll, and 0 does not', async () => {
     const {
       gaps: [zero, one],
       told,
@@ -122,12 +122,12 @@ describe('Retry-After', () => {
     expect(told).toEqual([0, 1])
   })
 
-  test('as a date that has passed is not a wait', async () => {
+  test('as a date in the past delays nothing', async () => {
     const { told } = await gaps('Wed, 21 Oct 2015 07:28:00 GMT')
     expect(told).toEqual([0])
   })
 
-  test('as a date to come is waited for', async () => {
+  test('as a date in the future delays the next poll', async () => {
     const {
       told,
       gaps: [gap],
@@ -138,7 +138,7 @@ describe('Retry-After', () => {
     expect(gap).toBeGreaterThanOrEqual(Number(told[0]) * 1000 - 10)
   })
 
-  test('that is missing or cannot be read gives way to a short, growing delay', async () => {
+  test('that is missing or invalid is replaced by a short, growing delay', async () => {
     const { told } = await gaps(undefined, 'soon')
     expect(told[0]).toBeGreaterThanOrEqual(0.25)
     expect(told[1]).toBeGreaterThanOrEqual(0.5)
@@ -161,8 +161,8 @@ describe('Retry-After', () => {
   })
 })
 
-describe('giving up', () => {
-  test('by the signal rejects with its reason, and leaves the operation alone', async () => {
+describe('the end of a wait', () => {
+  test('by the signal rejects with its reason, and does not cancel the operation', async () => {
     const stop = new AbortController()
     const { url, requests } = await script({
       'GET /status/1': () => [200, { 'Retry-After': '60' }, { status: 'pending' }],
@@ -182,21 +182,21 @@ describe('giving up', () => {
     await expect(wait).rejects.toBe('enough')
   })
 
-  test('before it began sends nothing', async () => {
+  test('before its beginning sends nothing', async () => {
     const { url, requests } = await script({})
     const wait = fetchAndWait(`${url}/orders`, { ...POST, signal: AbortSignal.abort('early') })
     await expect(wait).rejects.toBe('early')
     expect(requests).toHaveLength(0)
   })
 
-  test('while a poll hangs does not wait for it', async () => {
+  test('does not wait for a poll that hangs', async () => {
     const { url } = await script({ 'GET /status/1': [pending, () => {}] })
     const stop = new AbortController()
     setTimeout(() => stop.abort('enough'), 60)
     await expect(fetchAndWait(`${url}/orders`, { ...POST, signal: stop.signal })).rejects.toBe('enough')
   })
 
-  test('while the callback hangs does not wait for it', async () => {
+  test('does not wait for a callback that hangs', async () => {
     const { url } = await script({ 'GET /status/1': pending })
     const again = new AbortController()
     const hangs = () => {
@@ -206,7 +206,7 @@ describe('giving up', () => {
     await expect(fetchAndWait(`${url}/orders`, { ...POST, signal: again.signal }, hangs)).rejects.toBe('enough')
   })
 
-  test('with cancelOnAbort asks for a cancel, with the credentials, and does not wait for the answer', async () => {
+  test('with cancelOnAbort requests a cancel, with the credentials, and does not wait for the response', async () => {
     const { promise: canceled, resolve } = Promise.withResolvers<unknown>()
     const { url } = await script({
       'GET /status/1': () => [200, { 'Retry-After': '60' }, { status: 'pending' }],
@@ -218,7 +218,7 @@ describe('giving up', () => {
     expect(await canceled).toBe('Bearer t')
   })
 
-  test('with cancelOnAbort while the request is under way cancels what it started', async () => {
+  test('with cancelOnAbort during the first request cancels the operation that it creates', async () => {
     const { promise: canceled, resolve } = Promise.withResolvers<void>()
     const { promise: answer, resolve: goOn } = Promise.withResolvers<void>()
     const stop = new AbortController()
@@ -240,21 +240,21 @@ describe('giving up', () => {
     expect(seen('GET /status/1')).toHaveLength(0)
   })
 
-  test('after timeout says so, and where to pick up', async () => {
+  test('by the timeout rejects with the status URL, at which it can be resumed', async () => {
     const { url } = await script({ 'GET /status/1': () => [200, { 'Retry-After': '60' }, { status: 'pending' }] })
     const error = await errorOf(fetchAndWait(`${url}/orders`, { ...POST, timeout: 3000 }))
     expect(error).toMatchObject({ code: 'timed-out', statusUrl: `${url}/status/1` })
     expect(error.message).toContain('timed-out')
   })
 
-  test('after timeout, before the request was answered', async () => {
+  test('by the timeout, before the first response', async () => {
     const { url } = await script({ 'POST /orders': () => {} })
     expect(await errorOf(fetchAndWait(`${url}/orders`, { ...POST, timeout: 50 }))).toMatchObject({
       code: 'timed-out',
     })
   })
 
-  test('is not for a timeout beyond what a timer holds', async () => {
+  test('is not caused by a timeout that is longer than any timer', async () => {
     const { url } = await script({ 'GET /status/1': [pending, finished] })
     const value = await fetchAndWait(`${url}/orders`, { ...POST, timeout: Number.POSITIVE_INFINITY })
     expect(value).toMatchObject({ status: 'completed' })

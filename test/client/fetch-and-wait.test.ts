@@ -45,7 +45,7 @@ describe("the article's server", () => {
     expect(await error.response?.json()).toMatchObject({ status: 'failed', error: 'out of stock' })
   })
 
-  test('takes a failure without any error for a failure', async () => {
+  test('reports a failure without an error object', async () => {
     const { url } = await article({ error: null })
     const error = await errorOf(fetchAndWait(`${url}/orders`, { method: 'POST' }))
     expect(error).toMatchObject({ code: 'failed', problem: { status: 500, title: 'Internal Server Error' } })
@@ -82,13 +82,13 @@ describe("the article's server", () => {
 })
 
 describe('the request', () => {
-  test('that is answered at once resolves at once', async () => {
+  test('with an immediate result resolves at once', async () => {
     const { url, requests } = await script({ 'POST /orders': result })
     expect(await fetchAndWait(`${url}/orders`, POST)).toMatchObject({ status: 'completed' })
     expect(requests).toHaveLength(1)
   })
 
-  test('that fails at once, as the fast path of `Prefer: wait` does, rejects with the operation', async () => {
+  test('with an immediate failure, as with `Prefer: wait`, rejects with the operation', async () => {
     const problem = { type: '/problems/out-of-stock', title: 'Out of stock', status: 409 }
     const body = { id: '1', status: 'failed', error: problem }
     const { url } = await script({ 'POST /orders': () => [409, {}, body] })
@@ -108,7 +108,7 @@ describe('the request', () => {
     expect(requests).toHaveLength(1)
   })
 
-  test('that is refused in HTML keeps the body for the caller', async () => {
+  test('that is refused in HTML leaves the body to the caller', async () => {
     const { url } = await script({ 'POST /orders': () => [404, { 'Content-Type': 'text/html' }, '<h1>Nowhere</h1>'] })
     const error = await errorOf(fetchAndWait(`${url}/orders`, POST))
     expect(error).toMatchObject({ code: 'refused', problem: { status: 404, title: 'Not Found' } })
@@ -121,13 +121,13 @@ describe('the request', () => {
     await expect(fetchAndWait(`${url}/orders`, POST)).rejects.toThrow(TypeError)
   })
 
-  test('that is accepted without a Location says so', async () => {
+  test('that is accepted without a Location rejects with no-location', async () => {
     const { url, requests } = await script({ 'POST /orders': () => [202] })
     expect(await errorOf(fetchAndWait(`${url}/orders`, POST))).toMatchObject({ code: 'no-location' })
     expect(requests).toHaveLength(1)
   })
 
-  test('can be a Request with headers of its own', async () => {
+  test('can be a Request with headers', async () => {
     const { url, seen } = await script({
       'POST /orders': accepted,
       'GET /status/1': finished,
@@ -139,7 +139,7 @@ describe('the request', () => {
     expect(seen('GET /status/1')[0]?.headers['x-api-key']).toBe('k')
   })
 
-  test('takes the links of the 202 where another origin may not see its Location', async () => {
+  test('uses the links of the 202 if another origin hides its Location', async () => {
     const links = { status: '/status/1', result: '/orders/1', operation: '/operations/1' }
     const { url } = await script({
       'POST /orders': () => [202, {}, { status: 'pending', links }],
@@ -158,13 +158,13 @@ describe('the result', () => {
     expect(await fetchAndWait(`${url}/orders`, POST)).toBeUndefined()
   })
 
-  test('is parsed whatever JSON media type it has', async () => {
+  test('is parsed with any JSON media type', async () => {
     const type = { 'Content-Type': 'application/vnd.api+json; charset=utf-8' }
     const { url } = await script({ ...routes, 'GET /orders/1': () => [200, type, ['a']] })
     expect(await fetchAndWait(`${url}/orders`, POST)).toEqual(['a'])
   })
 
-  test('is the Response, unread, where it is not JSON', async () => {
+  test('is the unread Response if it is not JSON', async () => {
     const { url } = await script({ ...routes, 'GET /orders/1': () => [200, { 'Content-Type': 'text/csv' }, 'a,b'] })
     const response = await fetchAndWait<Response>(`${url}/orders`, POST)
     expect(response.headers.get('Content-Type')).toBe('text/csv')
@@ -185,7 +185,7 @@ describe('the result', () => {
     expect(error).toMatchObject({ code: 'canceled', problem: { title: 'Canceled' } })
   })
 
-  test('that is not there rejects', async () => {
+  test('that does not exist rejects', async () => {
     const { url } = await script({ ...routes, 'GET /orders/1': () => [404, {}, { message: 'Not here' }] })
     const error = await errorOf(fetchAndWait(`${url}/orders`, POST))
     expect(error).toMatchObject({ code: 'gone', problem: { detail: 'Not here' }, statusUrl: `${url}/status/1` })
@@ -196,7 +196,7 @@ describe('the result', () => {
     expect(await fetchAndWait(`${url}/orders`, POST)).toEqual({ status: 'failed', score: 3 })
   })
 
-  test('is fetched along redirects', async () => {
+  test('is fetched through redirects', async () => {
     const { url } = await script({
       ...routes,
       'GET /orders/1': () => [307, { Location: 'files/1' }],
@@ -216,7 +216,7 @@ describe('credentials', () => {
     Prefer: 'wait=1',
   }
 
-  test('are sent on polls and for the result, and what belongs to the request is not', async () => {
+  test('are sent with polls and for the result, but the other headers of the request are not', async () => {
     const { url, requests } = await script({
       'POST /orders': accepted,
       'GET /status/1': [pending, finished],
@@ -254,7 +254,7 @@ describe('credentials', () => {
   })
 })
 
-describe('where the status is', () => {
+describe('the status URL', () => {
   test('a relative Location counts from the request, not from the origin', async () => {
     const { url, seen } = await script({
       'POST /v1/orders': () => [202, { Location: 'status/1' }],
@@ -265,7 +265,7 @@ describe('where the status is', () => {
     expect(seen('GET /v1/status/1')).toHaveLength(1)
   })
 
-  test('it counts from where the request was redirected to', async () => {
+  test('a relative Location counts from the URL after a redirect of the request', async () => {
     const { url } = await script({
       'POST /orders': () => [307, { Location: '/v2/orders' }],
       'POST /v2/orders': () => [202, { Location: 'status/1' }],
@@ -275,7 +275,7 @@ describe('where the status is', () => {
     expect(await fetchAndWait(`${url}/orders`, POST)).toMatchObject({ status: 'completed' })
   })
 
-  test.each([301, 302, 307, 308])('a %i of the infrastructure is not completion', async code => {
+  test.each([301, 302, 307, 308])('a redirect %i of the infrastructure is not the end of the operation', async code => {
     const { url, seen } = await script({
       'POST /orders': accepted,
       'GET /status/1': () => [code, { Location: '/status/1/' }],
@@ -289,7 +289,7 @@ describe('where the status is', () => {
     expect(seen('GET /status/1')).toHaveLength(1)
   })
 
-  test('a circle of redirects ends', async () => {
+  test('an endless redirect ends the wait', async () => {
     const { url } = await script({
       'POST /orders': accepted,
       'GET /status/1': () => [308, { Location: '/status/1' }],
@@ -297,7 +297,7 @@ describe('where the status is', () => {
     expect(await errorOf(fetchAndWait(`${url}/orders`, POST))).toMatchObject({ code: 'refused' })
   })
 
-  test('attach picks up from the URL that onAccepted told, with the same credentials', async () => {
+  test('attach resumes a wait at the URL from onAccepted, with the same credentials', async () => {
     const { url, seen } = await script({
       'POST /orders': accepted,
       'GET /status/1': [pending, pending, finished],
@@ -319,7 +319,7 @@ describe('where the status is', () => {
     expect(seen('GET /status/1')[0]?.headers.authorization).toBe('Bearer t')
   })
 
-  test('attach takes the callback in second place', async () => {
+  test('attach accepts the callback as its second argument', async () => {
     const { url } = await script({ 'GET /status/1': [pending, finished], 'GET /orders/1': result })
     const statuses: unknown[] = []
     await attach(new URL(`${url}/status/1`), ({ status }) => statuses.push(status))
@@ -328,7 +328,7 @@ describe('where the status is', () => {
 })
 
 describe('the callback', () => {
-  test('that throws ends the wait with what it threw', async () => {
+  test('that throws ends the wait with its error', async () => {
     const { url, requests } = await script({ 'POST /orders': accepted, 'GET /status/1': pending })
     const oops = new Error('oops')
     await expect(
@@ -339,7 +339,7 @@ describe('the callback', () => {
     expect(requests).toHaveLength(2)
   })
 
-  test('is given the status document', async () => {
+  test('receives the status document', async () => {
     const document = { status: 'running', progress: { fraction: 0.5, message: 'packing' } }
     const { url } = await script({
       'POST /orders': accepted,

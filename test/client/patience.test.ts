@@ -22,7 +22,7 @@ describe('the delay between polls', () => {
   test.each([
     ['0', () => '0'],
     ['a date that has passed', () => new Date(Date.now() - 50_000).toUTCString()],
-  ])('grows to half a second and more where Retry-After is %s and nothing is new', async (_, retryAfter) => {
+  ])('grows to half a second and more if Retry-After is %s and nothing changes', async (_, retryAfter) => {
     const delays = withoutDelays()
     const same: Answerer = () => [200, { 'Retry-After': retryAfter() }, { status: 'pending' }]
     const { url, seen } = await script({ 'GET /status/1': [...times(10, same), finished] })
@@ -42,7 +42,7 @@ describe('the delay between polls', () => {
     expect(delays.at(-1)).toBeLessThanOrEqual(125)
   })
 
-  test('is not nothing where a server answers held polls at once', async () => {
+  test('is above zero if a server answers held polls at once', async () => {
     const delays = withoutDelays()
     const held: Answerer = () => [304, { ETag: '"1"', 'Retry-After': '5', 'Preference-Applied': 'wait=30' }]
     const first: Answerer = () => [200, { ETag: '"1"', 'Retry-After': '0' }, { status: 'running' }]
@@ -52,7 +52,7 @@ describe('the delay between polls', () => {
     expect(Math.max(...delays)).toBeLessThanOrEqual(1000)
   })
 
-  test('is what a date says by the clock of the server', async () => {
+  test('follows a date by the clock of the server', async () => {
     const delays = withoutDelays()
     const hour = 3_600_000
     const ahead: Answerer = () => [
@@ -70,7 +70,7 @@ describe('the delay between polls', () => {
     expect(Math.max(...delays)).toBe(2000)
   })
 
-  test('grows after failures too, whatever Retry-After says', async () => {
+  test('grows after failures, whatever Retry-After says', async () => {
     const delays = withoutDelays()
     const away: Answerer = () => [503, { 'Retry-After': '0' }]
     const { url } = await script({ 'GET /status/1': [...times(10, away), finished] })
@@ -84,7 +84,7 @@ describe('a gateway that ends requests early', () => {
   const running: Answerer = () => [200, tagged, { status: 'running' }]
   const plainOnly: Answerer = ({ headers }, response) => (headers.prefer ? void response.destroy() : [304, tagged])
 
-  test('has polls held shorter, then not at all, and the wait goes on', async () => {
+  test('makes the client hold polls for less time, and then not at all, and the wait continues', async () => {
     withoutDelays()
     const { url, seen } = await script({ 'GET /status/1': [running, ...times(60, plainOnly), finished] })
     expect(await fetchAndWait(`${url}/orders`, POST)).toMatchObject({ status: 'completed' })
@@ -93,7 +93,7 @@ describe('a gateway that ends requests early', () => {
     expect(new Set(holds.slice(4))).toEqual(new Set([undefined]))
   })
 
-  test('lets polls that it ends count as no failures', async () => {
+  test('causes no failures of the wait', async () => {
     withoutDelays()
     const cut: Answerer = (_, response) => void response.destroy()
     const { url, seen } = await script({ 'GET /status/1': [running, cut] })
@@ -101,7 +101,7 @@ describe('a gateway that ends requests early', () => {
     expect(seen('GET /status/1').filter(({ headers }) => !headers.prefer)).toHaveLength(1 + 21)
   })
 
-  test('lets polls be held again once a server that was away is back', async () => {
+  test('does not prevent held polls after the server was unreachable', async () => {
     withoutDelays()
     const cut: Answerer = (_, response) => void response.destroy()
     const { url, seen } = await script({ 'GET /status/1': [running, ...times(5, cut), running, running, finished] })
@@ -112,7 +112,7 @@ describe('a gateway that ends requests early', () => {
     ])
   })
 
-  test('has a submit of the typed client repeated without a hold', async () => {
+  test('makes the typed client repeat a submit without a hold', async () => {
     withoutDelays()
     const document = { id: '1', status: 'pending', links: { status: '/orders/status/1' } }
     const cut: Answerer = (_, response) => void response.destroy()
@@ -128,7 +128,7 @@ describe('a gateway that ends requests early', () => {
   })
 })
 
-test('a stream that tells no status gives way to polls', async () => {
+test('a stream without a status is replaced by polls', async () => {
   const links = { status: '/status/1', events: '/events' }
   const { url, seen } = await script({
     'POST /orders': () => [202, { Location: '/status/1' }, { status: 'pending', links }],
@@ -179,7 +179,7 @@ describe('several waits', () => {
     return { ...server, open, most: () => most, end }
   }
 
-  test.each(['streams', 'polls'] as const)('have two %s held at once, and the others poll', async offers => {
+  test.each(['streams', 'polls'] as const)('hold two %s at once, and the others poll', async offers => {
     withoutDelays()
     const server = await startHolding(offers)
     const polled = new Map<number, number>()
@@ -198,7 +198,7 @@ describe('several waits', () => {
     expect(server.most()).toBe(2)
   })
 
-  test('that end leave their places to others', async () => {
+  test('leave their places to others when they end', async () => {
     const server = await startHolding('streams')
     for (let i = 0; i < 4; i++) {
       const stop = new AbortController()
@@ -211,7 +211,7 @@ describe('several waits', () => {
 })
 
 describe('onTrouble', () => {
-  test('is called at each failure, and when it is over', async () => {
+  test('is called at each failure, and when the server answers again', async () => {
     withoutDelays()
     const away: Answerer = () => [503, { 'Retry-After': '0' }, { title: 'Away' }]
     const { url } = await script({ 'GET /status/1': [pending, away, away, pending, finished] })
@@ -221,7 +221,7 @@ describe('onTrouble', () => {
     expect(heard).toEqual(['Away', 'Away', undefined])
   })
 
-  test('is called when the server is gone while a stream is followed, and when it is back', async () => {
+  test('is called when the server goes away during a stream, and when it is back', async () => {
     withoutDelays()
     const links = { status: '/status/1', events: '/events', result: '/orders/1' }
     const event = (status: string) => `event: status\ndata: ${JSON.stringify({ status, links })}\n\n`
@@ -245,7 +245,7 @@ describe('onTrouble', () => {
     expect(heard).toEqual(['running', 'unreachable', undefined, 'running', 'completed'])
   })
 
-  test('is not called after a wait is given up', async () => {
+  test('is not called after the end of a wait', async () => {
     const { url } = await script({ 'GET /status/1': [pending, () => {}] })
     const stop = new AbortController()
     const heard: unknown[] = []
@@ -258,7 +258,7 @@ describe('onTrouble', () => {
 })
 
 describe('fetch', () => {
-  test.each(['a URL', 'a Request'])('is called with a URL and an init where the input is %s', async kind => {
+  test.each(['a URL', 'a Request'])('is called with a URL and an init if the input is %s', async kind => {
     const { url, seen } = await script({ 'GET /status/1': finished })
     const calls: unknown[] = []
     const other = async (input: unknown, init?: RequestInit) => {
@@ -277,14 +277,14 @@ describe('fetch', () => {
     })
   })
 
-  test('may follow redirects by itself', async () => {
+  test('may follow redirects', async () => {
     const { url, seen } = await script({ 'GET /status/1': [pending, finished] })
     const following: typeof fetch = (input, init) => fetch(input, { ...init, redirect: 'follow' })
     expect(await fetchAndWait(`${url}/orders`, { ...POST, fetch: following })).toMatchObject({ status: 'completed' })
     expect(seen('GET /orders/1')).toHaveLength(1)
   })
 
-  test('has a form sent with its boundary, and a stream as a stream', async () => {
+  test('sends a form with its boundary, and a stream as a stream', async () => {
     const { url, seen } = await script({ 'GET /status/1': finished })
     const form = new FormData()
     form.set('name', 'Ada')

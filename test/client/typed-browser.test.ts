@@ -26,7 +26,7 @@ afterAll(async () => {
   await browser.close()
 })
 
-test.for([true, false])('does all of it (event streams: %s)', async (streams, { lab }) => {
+test.for([true, false])('the typed client works in a browser (event streams: %s)', async (streams, { lab }) => {
   const served = await serve(lab, [orders], {
     worker: { handlers, run: 'inline', pollInterval: 50 },
     principal: byHeader,

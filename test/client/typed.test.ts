@@ -141,7 +141,7 @@ async function startProxy(lab: TestContext, target: number): Promise<Proxy> {
 }
 
 describe('submit', () => {
-  test('gives a handle whose result has the type of the contract', async ({ lab }) => {
+  test('returns a handle whose result has the type of the contract', async ({ lab }) => {
     const { api, baseUrl, sent } = await start(lab)
     const order = await api.orders.submit({ customer: 'Ada' })
     expect(order.url).toBe(`${baseUrl}/orders/status/${order.id}`)
@@ -157,7 +157,7 @@ describe('submit', () => {
     expect(await order.result()).toEqual(result)
   })
 
-  test('rejects with what is wrong with the input', async ({ lab }) => {
+  test('rejects with the errors of the input', async ({ lab }) => {
     const { api } = await start(lab)
     const error = await errorOf(api.orders.submit({ customer: '' }))
     expect(error).not.toBeInstanceOf(OperationError)
@@ -165,7 +165,7 @@ describe('submit', () => {
     expect(error.problem?.errors).toMatchObject([{ pointer: '/customer' }])
   })
 
-  test('with equal keys is one operation, and with default keys it is two', async ({ lab }) => {
+  test('creates one operation with equal keys, and two with default keys', async ({ lab }) => {
     const { api, store } = await start(lab, {})
     const key = 'a "quoted" \\ key'
     const [one, two] = await Promise.all(
@@ -177,7 +177,7 @@ describe('submit', () => {
     expect(await countOf(store, orders)).toBe(3)
   })
 
-  test('with notBefore begins then, and the status says when', async ({ lab }) => {
+  test('with notBefore delays the operation, and the status has the time', async ({ lab }) => {
     const { api } = await start(lab, {})
     const notBefore = new Date(Date.now() + 3_600_000)
     const delayed = await api.orders.submit({ customer: 'Ada' }, { notBefore })
@@ -191,7 +191,7 @@ describe('submit', () => {
     await expect(api.orders.submit({ customer: 'Ada' }, { notBefore: new Date('?') })).rejects.toThrow(RangeError)
   })
 
-  test('whose answer is lost is repeated, and makes one operation', async ({ lab }) => {
+  test('is repeated if the response is lost, and creates one operation', async ({ lab }) => {
     const { port, store } = await start(lab)
     const proxy = await startProxy(lab, port)
     proxy.cutAnswers(2)
@@ -203,7 +203,7 @@ describe('submit', () => {
     expect(await countOf(store, orders)).toBe(1)
   })
 
-  test('is repeated when the server asks to come back', async () => {
+  test('is repeated after a Retry-After', async () => {
     const { url, requests } = await startScriptedServer({
       'POST /orders': [
         () => [503, { 'Retry-After': '0' }],
@@ -219,7 +219,7 @@ describe('submit', () => {
   test.for([
     ['for longer than a minute', () => [429, { 'Retry-After': '61' }, { title: 'Slow down' }] as const, 1],
     ['again and again', () => [503, { 'Retry-After': '0' }, { title: 'Slow down' }] as const, 6],
-  ] as const)('gives up when it is to come back %s', async ([_, answer, times]) => {
+  ] as const)('rejects if the Retry-After is %s', async ([_, answer, times]) => {
     const { url, requests } = await startScriptedServer({ 'POST /orders': answer })
     const error = await errorOf(client({ orders }, { baseUrl: url }).orders.submit({ customer: 'Ada' }))
     expect(error).toMatchObject({ code: 'unreachable', problem: { title: 'Slow down' } })
@@ -227,7 +227,7 @@ describe('submit', () => {
     expect(requests).toHaveLength(times)
   })
 
-  test('stops when its signal aborts, also while it waits to repeat', async () => {
+  test('stops when its signal aborts, also between two tries', async () => {
     const { url } = await startScriptedServer({ 'POST /orders': () => [503, { 'Retry-After': '60' }] })
     const controller = new AbortController()
     const spy: typeof fetch = async (...given) => {
@@ -240,7 +240,7 @@ describe('submit', () => {
     await expect(resource.submit({ customer: 'Ada' }, { signal: controller.signal })).rejects.toBe('enough')
   })
 
-  test('does not follow a redirect, nor take an answer that names no operation', async () => {
+  test('rejects a redirect, and a response without an operation', async () => {
     const { url, requests } = await startScriptedServer({
       'POST /orders': [() => [308, { Location: '/elsewhere' }], () => [200, {}, { status: 'odd' }]],
     })
@@ -278,7 +278,7 @@ describe('submit', () => {
       expect(sent).toHaveLength(1)
     })
 
-    test('that is over before the end gives a handle all the same', async ({ lab }) => {
+    test('that ends before the operation returns a handle', async ({ lab }) => {
       const { api } = await start(lab, { ...WORKER, maxWait: 10 })
       const order = await api.orders.submit({ customer: 'Ada', act: 'hold' }, { waitTimeout: 30_000 })
       await until(() => held.has('Ada'))
@@ -298,7 +298,7 @@ describe('result', () => {
     expect(error.problem).toMatchObject({ status: 422, title: 'Out of stock', code: 'out-of-stock' })
   })
 
-  test('rejects where the operation was canceled, and where there is none', async ({ lab }) => {
+  test('rejects if the operation was canceled or does not exist', async ({ lab }) => {
     const { api } = await start(lab, {})
     const order = await api.orders.submit({ customer: 'Ada' })
     expect(await order.cancel()).toMatchObject({ status: 'canceled', id: order.id })
@@ -310,7 +310,7 @@ describe('result', () => {
     expect(await errorOf(collect(unknown.events()))).toMatchObject({ code: 'gone' })
   })
 
-  test('is given to a fresh client from JSON, an id, a URL or a status document', async ({ lab }) => {
+  test('is available to another client by JSON, an id, a URL or a status document', async ({ lab }) => {
     const { api, port } = await start(lab)
     const order = await api.orders.submit({ customer: 'Ada', act: 'hold' })
     const document = await order.status()
@@ -325,7 +325,7 @@ describe('result', () => {
     }
   })
 
-  test('is called with each status that arrives', async ({ lab }) => {
+  test('calls onStatus with each status', async ({ lab }) => {
     const { api } = await start(lab)
     const order = await api.orders.submit({ customer: 'Ada', act: 'hold' })
     const seen: string[] = []
@@ -338,7 +338,7 @@ describe('result', () => {
     expect(seen.slice(-2)).toEqual(['running', 'completed'])
   })
 
-  test('that is no longer waited for leaves the operation alone', async ({ lab }) => {
+  test('does not cancel the operation when the wait ends', async ({ lab }) => {
     const { api } = await start(lab)
     const order = await api.orders.submit({ customer: 'Ada', act: 'hold' })
     const controller = new AbortController()
@@ -372,7 +372,7 @@ describe('result', () => {
     await expect(collect(order.events())).rejects.toBe('closed')
   })
 
-  test('comes over a restart of the server', async ({ lab }) => {
+  test('arrives after a restart of the server', async ({ lab }) => {
     const path = lab.file()
     const first = await start(lab, { store: sqliteStore({ path }) }, {}, await freePort())
     const order = await first.api.orders.submit({ customer: 'Ada' })
@@ -385,7 +385,7 @@ describe('result', () => {
     expect(await result).toEqual({ customer: 'Ada', attempt: 1 })
   })
 
-  test('that is not one of this API is refused', async () => {
+  test('of another API is refused', async () => {
     const { url } = await startScriptedServer({
       'GET /orders/status/1': () => [303, { Location: '/orders/1' }],
       'GET /orders/1': () => [200, { 'Content-Type': 'text/html' }, '<p>Log in</p>'],
@@ -415,22 +415,19 @@ describe('status and cancel', () => {
     expect(error).toMatchObject({ code: 'refused', problem: { code: 'operation-finished', status: 409 } })
   })
 
-  test.for(['complete', 'fail'] as const)(
-    'tell the status in the dialect of 202 as well (%s)',
-    async (act, { lab }) => {
-      const { api } = await start(lab, { ...WORKER, dialect: 'accepted' })
-      const order = await api.orders.submit({ customer: 'Ada', act: 'hold' })
-      expect(await order.status()).toMatchObject({ id: order.id, cancelRequested: false })
-      const other = await api.orders.submit({ customer: 'Bob', act })
-      await other.result().catch(() => {})
-      expect(await other.status()).toMatchObject({ status: act === 'fail' ? 'failed' : 'completed', id: other.id })
-      expect(await order.cancel()).toMatchObject({ id: order.id, cancelRequested: true })
-    },
-  )
+  test.for(['complete', 'fail'] as const)('return the status in the dialect of 202 (%s)', async (act, { lab }) => {
+    const { api } = await start(lab, { ...WORKER, dialect: 'accepted' })
+    const order = await api.orders.submit({ customer: 'Ada', act: 'hold' })
+    expect(await order.status()).toMatchObject({ id: order.id, cancelRequested: false })
+    const other = await api.orders.submit({ customer: 'Bob', act })
+    await other.result().catch(() => {})
+    expect(await other.status()).toMatchObject({ status: act === 'fail' ? 'failed' : 'completed', id: other.id })
+    expect(await order.cancel()).toMatchObject({ id: order.id, cancelRequested: true })
+  })
 })
 
 describe('sendEvent', () => {
-  test('answers what the handler asks, once, and says why an answer is refused', async ({ lab }) => {
+  test('sends one answer to a question of the handler, and rejects with the reason of a refusal', async ({ lab }) => {
     const ask = (job: Job) => job.ask('paid', { message: 'Paid?', schema: { type: 'boolean' } })
     const handlers = handler(invoices, (_, job) => ask(job))
     const { api } = await start(lab, { worker: { handlers, run: 'inline', pollInterval: 50 } })
@@ -447,7 +444,7 @@ describe('sendEvent', () => {
 })
 
 describe('events', () => {
-  test('tell each status up to the final one, also of a failure', async ({ lab }) => {
+  test('yield each status up to the final one, also of a failure', async ({ lab }) => {
     const { api } = await start(lab)
     const order = await api.orders.submit({ customer: 'Ada', act: 'hold' })
     const seen: StatusDocument[] = []
@@ -467,7 +464,7 @@ describe('events', () => {
     expect(await collect(failing.events())).toHaveLength(1)
   })
 
-  test('go on after the stream was cut', async ({ lab }) => {
+  test('continue after the stream breaks', async ({ lab }) => {
     const { port } = await start(lab)
     const proxy = await startProxy(lab, port)
     const { api, sent } = connectTo(proxy.port)
@@ -485,7 +482,7 @@ describe('events', () => {
     expect(streams.length).toBeGreaterThan(1)
   })
 
-  test('come by long polls where nothing streams', async ({ lab }) => {
+  test('come by long polls if there is no event stream', async ({ lab }) => {
     const served = await start(lab)
     const sent: string[] = []
     const noStreams: typeof fetch = (input, init) => {
@@ -522,7 +519,7 @@ describe('events', () => {
 })
 
 describe('list', () => {
-  test('gives all pages, newest first, and each can be attached to', async ({ lab }) => {
+  test('yields the operations of all pages, newest first, and each can be attached to', async ({ lab }) => {
     const { api, sent } = await start(lab, { ...WORKER, listing: true, prefix: '/v1' }, {})
     expect(await errorOf(collect(api.orders.list()))).toMatchObject({ code: 'refused', problem: { status: 404 } })
     sent.length = 0
@@ -541,14 +538,14 @@ describe('list', () => {
     expect(await collect(mounted.invoices.list())).toEqual([])
   })
 
-  test('is refused where the API does not list', async ({ lab }) => {
+  test('is refused if the API has no list', async ({ lab }) => {
     const { api } = await start(lab)
     expect(await errorOf(collect(api.orders.list()))).toMatchObject({ code: 'refused', problem: { status: 405 } })
   })
 })
 
 describe('credentials', () => {
-  test('are asked for before each request', async ({ lab }) => {
+  test('are requested before each request', async ({ lab }) => {
     let calls = 0
     const headers = async () => {
       calls++
@@ -590,7 +587,7 @@ describe('credentials', () => {
   })
 })
 
-test('attach refuses what is not about its type, and client a base URL that is none', () => {
+test('attach refuses an operation of another type, and client refuses an invalid base URL', () => {
   const api = client({ orders, invoices }, { baseUrl: 'https://api.example.com/v1' })
   const order = api.orders.attach('1')
   expect(order.url).toBe('https://api.example.com/v1/orders/status/1')
@@ -602,7 +599,7 @@ test('attach refuses what is not about its type, and client a base URL that is n
   expect(() => client({ orders }, { baseUrl: 'https://[' })).toThrow('baseUrl is not a URL: "https://[".')
 })
 
-test('a client with a relative base URL can be made where there is no page, and complains when it is used', async () => {
+test('a client with a relative base URL can be created outside a page, and throws when it is used', async () => {
   for (const api of [client({ orders }), client({ orders }, { baseUrl: '/api' })]) {
     const refused = /^baseUrl must be absolute outside a page: "\/(api\/)?"\.$/
     await expect(api.orders.submit({ customer: 'Ada' })).rejects.toThrow(refused)
@@ -611,14 +608,14 @@ test('a client with a relative base URL can be made where there is no page, and 
   }
 })
 
-test('a client that has the types alone works as well', async ({ lab }) => {
+test('a client that is created from types only works', async ({ lab }) => {
   const { baseUrl } = await start(lab)
   const api = client<{ mine: typeof orders }>({ mine: { name: 'orders', resultKey: 'order' } }, { baseUrl })
   const order = await api.mine.submit({ customer: 'Ada' })
   expect(await order.result()).toMatchObject({ customer: 'Ada' })
 })
 
-test('fetchAndWait sends by the function it is given', async ({ lab }) => {
+test('fetchAndWait sends requests with the given function', async ({ lab }) => {
   const { baseUrl } = await start(lab)
   const sent: string[] = []
   const spy: typeof fetch = (input, init) => {

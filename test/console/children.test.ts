@@ -30,7 +30,7 @@ beforeAll(async () => {
 })
 afterAll(() => browser.close())
 
-test('are counted and listed by their state, and lead to their parent', async ({ lab }) => {
+test('children are counted and listed by their state, and link to their parent', async ({ lab }) => {
   const waybill = await lab.waybill([parts, wholes], { worker: { handlers, concurrency: 4 } })
   const id = await submit(waybill, wholes)
   await when(waybill.store, id, isSuspended)
@@ -57,7 +57,7 @@ test('are counted and listed by their state, and lead to their parent', async ({
   expect(complaints).toEqual([])
 })
 
-test('of a batch are its items, those of which can be retried that did not complete', async ({ lab }) => {
+test('children of a batch are its items, and the uncompleted ones can be retried', async ({ lab }) => {
   const batches = batchOf(parts)
   const waybill = await lab.waybill([parts, batches], { worker: { handlers: handlers.slice(0, 1), concurrency: 4 } })
   const id = await submit(waybill, batches, ['wheel', 'none', 'axle'])

@@ -35,7 +35,7 @@ async function ended(waybill: Waybill, ...ids: readonly string[]): Promise<void>
 const end = (id: string) => id.slice(-8)
 
 describe('the overview', () => {
-  test('counts what is accepted, ends and waits, live, and leads to what failed', async ({ lab }) => {
+  test('counts accepted, ended and waiting operations live, and links to the failed ones', async ({ lab }) => {
     const { desk, waybill, order } = await start(lab)
     const { page, complaints, strangers } = await openConsole(lab, browser, waybill)
     const tile = (name: string) =>
@@ -76,7 +76,7 @@ describe('the list of operations', () => {
     expect(strangers).toEqual([])
   })
 
-  test('finds what fits a filter, which is in the URL and outlives a reload', async ({ lab }) => {
+  test('finds the operations that match a filter, which is in the URL and survives a reload', async ({ lab }) => {
     const { waybill, order } = await start(lab)
     const [failed, completed] = [await order('fail'), await order('complete')]
     await ended(waybill, failed, completed)
@@ -95,7 +95,7 @@ describe('the list of operations', () => {
     expect(new URL(page.url()).searchParams.get('filter')).toBe('status:running problem:out-of-stock')
   })
 
-  test('says what is wrong with a filter, and keeps the list', async ({ lab }) => {
+  test('shows the error of an invalid filter, and keeps the list', async ({ lab }) => {
     const { waybill, order } = await start(lab)
     const id = await order('complete')
     const { page } = await openConsole(lab, browser, waybill, '/operations')
@@ -104,7 +104,7 @@ describe('the list of operations', () => {
     expect(await page.getByText(end(id)).count()).toBe(1)
   })
 
-  test('goes on where the list ends, until all are there', async ({ lab }) => {
+  test('loads further operations at the end of the list', async ({ lab }) => {
     const waybill = await lab.waybill([orders])
     const ids = await Promise.all(Array.from({ length: 130 }, () => submit(waybill, orders, { wish: 'complete' })))
     const { page } = await openConsole(lab, browser, waybill, '/operations')
@@ -121,7 +121,7 @@ describe('the list of operations', () => {
     expect(shown.sort()).toEqual(ids.sort())
   })
 
-  test('is walked through and opened by keys', async ({ lab }) => {
+  test('can be used by the keyboard', async ({ lab }) => {
     const { waybill, order } = await start(lab)
     const ids = [await order('complete'), await order('complete'), await order('complete')]
     await ended(waybill, ...ids)
@@ -140,7 +140,7 @@ describe('the list of operations', () => {
     await page.locator('tr[data-row]').nth(2).waitFor()
   })
 
-  test('cancels what is selected', async ({ lab }) => {
+  test('cancels the selected operations', async ({ lab }) => {
     const { waybill, order } = await start(lab)
     const ids = [await order('hold'), await order('hold')]
     for (const id of ids) await hasStatus(waybill.store, id, 'running')
@@ -162,7 +162,7 @@ describe('the list of operations', () => {
 })
 
 describe('one operation', () => {
-  test('is watched while it runs: its progress, its log as it comes, and its result', async ({ lab }) => {
+  test('shows its progress, its log and its result while it runs', async ({ lab }) => {
     const { desk, waybill, order } = await start(lab)
     const id = await order('hold')
     const { page, complaints } = await openConsole(lab, browser, waybill, `/operations/${id}`)
@@ -177,7 +177,7 @@ describe('one operation', () => {
     expect(complaints).toEqual([])
   })
 
-  test('shows why it failed: the problem, and what the handler threw with its stack', async ({ lab }) => {
+  test('shows why it failed: the problem, and the error of the handler with its stack', async ({ lab }) => {
     const { waybill, order } = await start(lab)
     const id = await order('crash')
     await ended(waybill, id)
@@ -187,7 +187,7 @@ describe('one operation', () => {
     expect(await thrown.textContent()).toMatch(/Error: a secret of the server\n\s+at /)
   })
 
-  test('is canceled while it runs', async ({ lab }) => {
+  test('can be canceled while it runs', async ({ lab }) => {
     const { waybill, order } = await start(lab)
     const id = await order('hold')
     await when(waybill.store, id, ({ progress }) => progress !== null)
@@ -198,7 +198,7 @@ describe('one operation', () => {
     expect(await page.getByRole('button', { name: 'Cancel' }).count()).toBe(0)
   })
 
-  test('is copied as a curl command that submits the same input', async ({ lab }) => {
+  test('can be copied as a curl command that submits the same input', async ({ lab }) => {
     const { waybill, order } = await start(lab)
     const id = await order('complete')
     await ended(waybill, id)
@@ -211,15 +211,15 @@ describe('one operation', () => {
     )
   })
 
-  test('that is not there is said to be so', async ({ lab }) => {
+  test('that does not exist is reported', async ({ lab }) => {
     const { waybill } = await start(lab)
     const { page } = await openConsole(lab, browser, waybill, '/operations/01936f5e-8c1a-7b3c-9d4e-5f60718293a4')
     await page.getByText('Check the URL against the Location header').waitFor()
   })
 })
 
-describe('what has ended', () => {
-  test('is retried as a new operation, and each links to the other', async ({ lab }) => {
+describe('an ended operation', () => {
+  test('can be retried as a new operation, and both link to each other', async ({ lab }) => {
     const { waybill, order } = await start(lab)
     const id = await order('fail')
     await ended(waybill, id)
@@ -233,7 +233,7 @@ describe('what has ended', () => {
     expect(await page.getByRole('button', { name: 'Retry' }).count()).toBe(0)
   })
 
-  test('is deleted after a question', async ({ lab }) => {
+  test('can be deleted after a confirmation', async ({ lab }) => {
     const { waybill, order } = await start(lab)
     const id = await order('complete')
     await ended(waybill, id)
@@ -248,7 +248,7 @@ describe('what has ended', () => {
     expect(await waybill.store.read(id)).toMatchObject({ purged: true })
   })
 
-  test('is retried where it is selected, and what does not fit is counted', async ({ lab }) => {
+  test('can be selected for a retry, and the others are counted', async ({ lab }) => {
     const { waybill, order } = await start(lab)
     const [failed, completed] = [await order('fail'), await order('complete')]
     const running = await order('hold')
@@ -265,7 +265,7 @@ describe('what has ended', () => {
   })
 })
 
-test('all that match are retried, after a preview, and the audit says who did it', async ({ lab }) => {
+test('all operations that match are retried after a preview, and the audit has the operator', async ({ lab }) => {
   const { waybill, order } = await start(lab)
   const failed = [await order('fail'), await order('fail'), await order('fail')]
   await ended(waybill, ...failed, await order('complete'))
@@ -284,7 +284,7 @@ test('all that match are retried, after a preview, and the audit says who did it
   expect(complaints).toEqual([])
 })
 
-test('a type is paused and resumed', async ({ lab }) => {
+test('an operation type can be paused and resumed', async ({ lab }) => {
   const { waybill, order } = await start(lab)
   const { page } = await openConsole(lab, browser, waybill, '/types')
   await page.getByRole('button', { name: 'Pause orders' }).click()
@@ -296,7 +296,7 @@ test('a type is paused and resumed', async ({ lab }) => {
   expect(await hasFinished(waybill.store, id)).toMatchObject({ status: 'completed' })
 })
 
-test('hostile text is shown as text', async ({ lab }) => {
+test('hostile text is not executed', async ({ lab }) => {
   const { waybill, order } = await start(lab)
   const hostile = '<img src=x onerror="window.pwned = true">'
   const id = await order('complete', hostile)
@@ -307,7 +307,7 @@ test('hostile text is shown as text', async ({ lab }) => {
   expect(complaints).toEqual([])
 })
 
-test('long text and text from right to left move nothing out of the page', async ({ lab }) => {
+test('long text and right-to-left text keep the layout of the page', async ({ lab }) => {
   const long = defineOperation({
     name: 'long',
     tags: () => ({ [`a${'n'.repeat(31)}`]: 'W'.repeat(128), b: '\u202Efdp.exe مرحبا' }),
@@ -329,7 +329,7 @@ test('long text and text from right to left move nothing out of the page', async
   }
 })
 
-test('the console says that the server does not answer, and goes on when it does', async ({ lab }) => {
+test('the console reports an unreachable server, and continues when it answers', async ({ lab }) => {
   const { waybill, order } = await start(lab)
   const id = await order('hold')
   await hasStatus(waybill.store, id, 'running')
@@ -354,7 +354,7 @@ test('the console says that the server does not answer, and goes on when it does
   expect(complaints).toEqual([])
 })
 
-test('an operator who is known by a token signs in', async ({ lab }) => {
+test('an operator signs in with a token', async ({ lab }) => {
   const { waybill, order } = await start(lab)
   const id = await order('complete')
   const app = fastify({ forceCloseConnections: true })
@@ -377,7 +377,7 @@ test('an operator who is known by a token signs in', async ({ lab }) => {
 })
 
 describe('the files', () => {
-  test('weigh less than 120 KB, may load nothing from elsewhere, and are kept by their digests', async ({ lab }) => {
+  test('weigh less than 120 KB, load nothing from other origins, and are cached by their digests', async ({ lab }) => {
     const files = Object.entries(await buildConsole())
     const weight = files.reduce((sum, [, text]) => sum + gzipSync(text, { level: 9 }).length, 0)
     expect(weight).toBeLessThan(120_000)
@@ -400,7 +400,7 @@ describe('the files', () => {
     }
   })
 
-  test('are not there without the option, or with console: false', async ({ lab }) => {
+  test('are not served without the option or with console: false', async ({ lab }) => {
     const { waybill } = await start(lab)
     expect((await (await serveFastify(lab, waybill)).ask('/console')).status).toBe(404)
     const api = await serveFastify(lab, waybill, { admin: { console: false } })
@@ -418,7 +418,7 @@ const LOOKS = [
 ] as const
 
 describe.each(atLength<readonly (typeof LOOKS)[number][]>([LIGHT], LOOKS))('axe finds nothing, %s,', (_, look) => {
-  test('in any view', async ({ lab }) => {
+  test('in every view', async ({ lab }) => {
     const { waybill, order } = await start(lab)
     const [failed, completed] = [await order('crash'), await order('complete')]
     await ended(waybill, failed, completed)

@@ -50,7 +50,7 @@ async function start(lab: TestContext) {
   return { waybill, id }
 }
 
-test('a question is answered by a form, an event by JSON, and each wait says until when', async ({ lab }) => {
+test('a question has a form, an event has a JSON field, and each wait shows its deadline', async ({ lab }) => {
   const { waybill, id } = await start(lab)
   const { page, complaints } = await openConsole(lab, browser, waybill, '/operations')
   await page.getByText('asks: approval').waitFor()
@@ -97,7 +97,7 @@ test('a question is answered by a form, an event by JSON, and each wait says unt
   expect(complaints).toEqual([])
 })
 
-test('a viewer sees the question, and no form', async ({ lab }) => {
+test('a viewer sees the question without a form', async ({ lab }) => {
   const { waybill, id } = await start(lab)
   const app = fastify({ forceCloseConnections: true })
   await app.register(plugin, { waybill, admin: { principal: () => ({ name: 'vic', role: 'viewer' }) } })

@@ -41,12 +41,12 @@ function readBy(...paths: string[]): Set<string> {
 }
 
 describe.each([...files])('%s', (_, text) => {
-  it('is Bicep by its grammar, and uses all that it declares and nothing else', () => {
+  it('is valid Bicep, and uses everything that it declares and nothing else', () => {
     const { errors, unknown, unused } = readBicep(text)
     expect({ errors, unknown, unused }).toEqual({ errors: [], unknown: [], unused: [] })
   })
 
-  it('refers to what is there: modules, their parameters and outputs', () => {
+  it('refers to existing modules, parameters and outputs', () => {
     const modules = [...text.matchAll(/^module (\w+) '([^']+)'[\s\S]*?^}/gm)]
     for (const [whole, symbol = '', path = ''] of modules) {
       const target = file(path)
@@ -60,7 +60,7 @@ describe.each([...files])('%s', (_, text) => {
     }
   })
 
-  it('holds no key, no password and no connection string', () => {
+  it('contains no key, no password and no connection string', () => {
     expect(text).not.toMatch(
       /listKeys|listCredentials|listSecrets|connectionString|AccountKey|secretRef|secrets:|@secure/i,
     )
@@ -80,20 +80,17 @@ test.each([
   ['containerApp', 'modules/worker.bicep'],
   ['job', 'modules/jobs.bicep'],
   ['managedEnvironment', 'modules/environment.bicep'],
-])(
-  'all that is said of a %s in %s has a place in what the SDK of Container Apps reads and sends',
-  async (model, name) => {
-    const models = new URL('node_modules/@azure/arm-appcontainers/dist/esm/models/models.js', ROOT)
-    const { [`${model}Serializer`]: write, [`${model}Deserializer`]: read } = (await import(models.href)) as ToAndFro
-    const resources = readBicep(file(name)).resources.filter(({ type }) => type === `Microsoft.App/${model}s`)
-    expect(resources).not.toEqual([])
-    for (const { body } of resources) {
-      const kept = new Set(leaves(JSON.parse(JSON.stringify(write?.(read?.(body))))))
-      // The name stands in the URL.
-      expect(leaves(body).filter(path => !kept.has(path) && !/^\/(name|tags)$/.test(path))).toEqual([])
-    }
-  },
-)
+])('every property of a %s in %s exists in the SDK of Container Apps', async (model, name) => {
+  const models = new URL('node_modules/@azure/arm-appcontainers/dist/esm/models/models.js', ROOT)
+  const { [`${model}Serializer`]: write, [`${model}Deserializer`]: read } = (await import(models.href)) as ToAndFro
+  const resources = readBicep(file(name)).resources.filter(({ type }) => type === `Microsoft.App/${model}s`)
+  expect(resources).not.toEqual([])
+  for (const { body } of resources) {
+    const kept = new Set(leaves(JSON.parse(JSON.stringify(write?.(read?.(body))))))
+    // The name stands in the URL.
+    expect(leaves(body).filter(path => !kept.has(path) && !/^\/(name|tags)$/.test(path))).toEqual([])
+  }
+})
 
 describe('azd', () => {
   const project = loadYaml<{
@@ -113,7 +110,7 @@ describe('azd', () => {
     expect(file('main.bicep')).toMatch(/^output AZURE_CONTAINER_REGISTRY_ENDPOINT string/m)
   })
 
-  it('gives jobs and probes the image once it is built', () => {
+  it('sets the built image in jobs and probes', () => {
     expect(project.workflows.up.steps.map(({ azd }) => azd)).toEqual(['provision', 'deploy --all', 'provision'])
     const { parameters } = JSON.parse(read('main.parameters.json', DEPLOY)) as {
       parameters: Record<string, { value: string }>
@@ -123,7 +120,7 @@ describe('azd', () => {
     expect(parameters.image?.value).toMatch(/^\$\{SERVICE_API_IMAGE_NAME=\}$/)
   })
 
-  it('sets an API that runs back to the placeholder by no provision, also from a machine that never deployed', () => {
+  it('never sets a running API back to the placeholder image, also from a machine that never deployed', () => {
     const { parameters } = JSON.parse(read('main.parameters.json', DEPLOY)) as {
       parameters: Record<string, { value: string }>
     }
@@ -146,7 +143,7 @@ describe('azd', () => {
 describe('the API', () => {
   const environment = environmentOf('modules/api.bicep', 'api')
 
-  it('is given what the example reads, and nothing else', () => {
+  it('gets the variables that the example reads, and no others', () => {
     const known = readBy(
       'examples/orders/settings.ts',
       'examples/orders/container-apps.ts',
@@ -160,7 +157,7 @@ describe('the API', () => {
     }
   })
 
-  it('is asked for its health where it tells it', () => {
+  it('has probes for its health endpoints', () => {
     const probes = [...file('modules/api.bicep').matchAll(/type: '(\w+)', httpGet: \{ path: '([^']+)'/g)]
     expect(probes.map(([, type, path]) => [type, path])).toEqual([
       ['Startup', '/healthz'],
@@ -183,7 +180,7 @@ function expectPrograms(text: string): void {
 describe('the worker', () => {
   const text = file('modules/worker.bicep')
 
-  it('is the default, and where the work is done otherwise has no replica', () => {
+  it('is the default, and has no replicas if jobs do the work', () => {
     expect(file('main.bicep')).toContain("param run string = 'worker'")
     expect(read('main.parameters.json', DEPLOY)).toContain('WAYBILL_DEPLOY_RUN=worker')
     expect(file('main.bicep')).toContain("enabled: run == 'worker'")
@@ -192,7 +189,7 @@ describe('the worker', () => {
     expect(modes).toBe("run == 'job' ? 'container-apps' : run == 'drain' ? 'storage-queue' : 'none'")
   })
 
-  it('runs a program that is in the image, without an end, with what it reads', () => {
+  it('runs a program of the image without an end, with the variables that it reads', () => {
     expectPrograms(text)
     expect([...environmentOf('modules/worker.bicep', 'worker').keys()]).toEqual(['WAYBILL_STORE', 'AZURE_CLIENT_ID'])
     expect(text).not.toContain('--until-idle')
@@ -203,13 +200,13 @@ describe('the worker', () => {
 describe('the jobs', () => {
   const text = file('modules/jobs.bicep')
 
-  it('are two resources: one that is started by hand, one by KEDA', () => {
+  it('are two resources: one for the launcher, and one for KEDA', () => {
     expect([...text.matchAll(/triggerType: '(\w+)'/g)].map(([, type]) => type)).toEqual(['Manual', 'Event'])
     expect(text.match(/replicaRetryLimit: 0/g)).toHaveLength(2)
     expect(text).toMatch(/type: 'azure-queue'\n\s*identity: identityId/)
   })
 
-  it('run programs that are in the image, with what these read', () => {
+  it('run programs of the image, with the variables that these read', () => {
     expectPrograms(text)
     const job = environmentOf('modules/jobs.bicep', 'job')
     expect([...job.keys()]).toEqual(['WAYBILL_STORE', 'AZURE_CLIENT_ID'])
@@ -222,21 +219,21 @@ describe('the jobs', () => {
     for (const name of ['modules/jobs.bicep', 'modules/worker.bicep']) expect(file(name)).not.toMatch(/\bcommand:/)
   })
 
-  it('live longer than an attempt may take', () => {
+  it('may run longer than an attempt', () => {
     expect(read('examples/orders/orders.ts')).toContain("timeout: '15m'")
     const limits = [...text.matchAll(/replicaTimeout: (\d+)/g)].map(([, seconds]) => Number(seconds))
     expect(Math.min(...limits)).toBeGreaterThan(15 * 60 + 60)
   })
 })
 
-test('what alerts look for in the log is what the code writes', () => {
+test('alerts search the log for messages that the code writes', () => {
   const queries = [...file('modules/alerts.bicep').matchAll(/query: '(.*)'$/gm)].map(([, query = '']) => query)
   expect(queries).toHaveLength(2)
   expect(queries.join()).toContain('Executions cannot be started')
   expect(read('src/launchers/start-refusals.ts')).toContain('`Executions cannot be started: ')
 })
 
-test('each identity has the least roles, on one resource each', () => {
+test('each identity has only the roles that it needs, each on one resource', () => {
   const roles: Record<string, string[]> = {
     // AcrPull
     'modules/registry.bicep': ['7f951dda-4ed3-4680-a7ca-43fe172d538d'],
@@ -270,7 +267,7 @@ function waitsFor(name: string, symbol: string): string | undefined {
 }
 
 describe('PostgreSQL', () => {
-  it('has its administrators one after the other, and then the database that they make a schema in', () => {
+  it('creates its administrators one after the other, and then the database for their schema', () => {
     const name = 'modules/postgres.bicep'
     expect(['azure', 'api', 'job', 'database'].map(symbol => waitsFor(name, symbol))).toEqual([
       undefined,
@@ -281,7 +278,7 @@ describe('PostgreSQL', () => {
     expect(file(name)).toMatch(/^output server string = .*\$\{database\.name\}/m)
   })
 
-  it('has the identity that makes the tables grant them to the other', () => {
+  it('grants the tables from the identity that creates them to the other one', () => {
     const main = file('main.bicep')
     expect(main).toMatch(/@\$\{postgresServer\}&grantTo=\$\{identities\.outputs\.jobName\}/)
     expect(main).toMatch(/var apiStore = store == 'cosmos' \? cosmosUrl : apiPostgresUrl/)
@@ -290,12 +287,12 @@ describe('PostgreSQL', () => {
   })
 })
 
-test('Cosmos DB is given its roles one at a time, after the container', () => {
+test('the roles of Cosmos DB are assigned one at a time, after the container', () => {
   expect(file('modules/cosmos.bicep')).toMatch(/^@batchSize\(1\)\nresource roles /m)
   expect(waitsFor('modules/cosmos.bicep', 'roles')).toBe('container')
 })
 
-test('the container is as the store wants it', () => {
+test('the container has the properties that the store needs', () => {
   const text = file('modules/cosmos.bicep')
   expect(text).toContain("partitionKey: { paths: ['/id']")
   expect(text).toContain('defaultTtl: -1')

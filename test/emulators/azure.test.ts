@@ -32,7 +32,7 @@ function ask(
 }
 
 describe('its certificate', () => {
-  test('is for the loopback alone, can sign no other, and is another one each time', ({ lab: _ }) => {
+  test('is only for the loopback address, cannot sign others, and is new each time', ({ lab: _ }) => {
     const now = Date.UTC(2030, 0, 2)
     const { cert } = makeCertificate(now)
     const parsed = new X509Certificate(cert)
@@ -45,7 +45,7 @@ describe('its certificate', () => {
     expect(makeCertificate(now).cert).not.toBe(cert)
   })
 
-  test('is in a file for NODE_EXTRA_CA_CERTS as long as it runs', async ({ lab }) => {
+  test('is in a file for NODE_EXTRA_CA_CERTS while it runs', async ({ lab }) => {
     const azure = await azureOf(lab, FOR_EVER)
     expect(readFileSync(azure.environment.NODE_EXTRA_CA_CERTS ?? '', 'utf8')).toBe(azure.certificate)
   })
@@ -91,7 +91,7 @@ describe('its Resource Manager', () => {
   test.for([
     [{ containers: [{ name: 'main' }] }, 'Each container needs an image and a name'],
     [{ containers: [] }, 'has no containers'],
-  ] as const)('takes no start with %j', async ([template, message], { lab }) => {
+  ] as const)('refuses a start with %j', async ([template, message], { lab }) => {
     const azure = await azureOf(lab, FOR_EVER)
     const start = clientOf(azure).jobs.start('local', JOB, { template: structuredClone(template) as object })
     await expect(start.submitted()).rejects.toMatchObject({
@@ -101,7 +101,7 @@ describe('its Resource Manager', () => {
   })
 
   test.for(['200', '202', '202-async'] as const)(
-    'leads the SDK through a long-running start that is answered with %s',
+    'supports the long-running start of the SDK with the response %s',
     async (startAnswer, { lab }) => {
       const azure = await azureOf(lab, FOR_EVER, { startAnswer })
       const { name } = await clientOf(azure).jobs.start('local', JOB)
@@ -110,7 +110,7 @@ describe('its Resource Manager', () => {
     },
   )
 
-  test('answers a stop before the execution has stopped, and leads the SDK to its end', async ({ lab }) => {
+  test('answers a stop before the execution has stopped, and the SDK can wait for its end', async ({ lab }) => {
     const azure = await azureOf(lab, FOR_EVER)
     const client = clientOf(azure)
     const { name } = await client.jobs.start('local', JOB)
@@ -126,7 +126,7 @@ describe('its Resource Manager', () => {
     }
   })
 
-  test('describes a job as the service does, with null for what is not set', async ({ lab }) => {
+  test('describes a job as the service does, with null for unset properties', async ({ lab }) => {
     const azure = await azureOf(lab, FOR_EVER)
     const job = `/subscriptions/${azure.subscription}/resourceGroups/local/providers/Microsoft.App/jobs/${JOB}`
     const { text } = await ask(azure, `${job}?api-version=2026-07-01`, { authorization: `Bearer ${azure.token()}` })
@@ -139,7 +139,7 @@ describe('its Resource Manager', () => {
     })
   })
 
-  test('has the SDK send a start again that has failed: what a launcher must keep it from', async ({ lab }) => {
+  test('makes the SDK repeat a failed start, which a launcher must prevent', async ({ lab }) => {
     const azure = await azureOf(lab, FOR_EVER)
     failFirst(azure, 'start', { acts: 1, answer: { status: 503, headers: { 'retry-after-ms': '1' } } })
     await clientOf(azure).jobs.start('local', JOB).submitted()
@@ -161,7 +161,7 @@ describe('its Resource Manager', () => {
     await client.jobs.get('local', JOB)
   })
 
-  test('has an execution run with the template of its start, secrets and its own names in its environment', async ({
+  test('runs an execution with the template of its start, with secrets and its names in the environment', async ({
     lab,
   }) => {
     const SHOW =
@@ -186,7 +186,7 @@ describe('its Resource Manager', () => {
     expect(failed.detailedStatus?.replicas?.[0]?.containers?.[0]).toMatchObject({ code: 1 })
   })
 
-  test('ends a replica after its timeout, and runs a failed one again as often as the job says', async ({ lab }) => {
+  test('ends a replica after its timeout, and retries a failed one up to the limit of the job', async ({ lab }) => {
     const jobs = [
       { name: 'slow', command: ['node', '-e', FOR_EVER], replicaTimeout: 0.2 },
       { name: 'failing', command: ['node', '-e', 'process.exit(2)'], replicaRetryLimit: 1 },
@@ -200,7 +200,7 @@ describe('its Resource Manager', () => {
   })
 })
 
-test('a port that is taken is reported, and nothing is left behind', async ({ lab }) => {
+test('a port in use is reported, and nothing is left running', async ({ lab }) => {
   const azure = await azureOf(lab, FOR_EVER)
   const port = Number(new URL(azure.endpoint).port)
   await expect(emulateAzure({ jobs: [], port })).rejects.toMatchObject({ code: 'EADDRINUSE' })

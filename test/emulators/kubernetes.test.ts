@@ -48,7 +48,7 @@ function conditionsOf(job: V1Job | undefined): string[] {
 }
 
 describe('a Job', () => {
-  test('runs the command of its image with the environment it is given, and is complete', async ({ lab }) => {
+  test('runs the command of its image with its environment, and completes', async ({ lab }) => {
     const print = 'process.exit(process.env.A + process.env.B + process.env.C === "1-1s" ? 0 : 1)'
     const { api } = await cluster(lab, { print }, { secrets: { kept: { key: 's' } } })
     const env = [
@@ -64,7 +64,7 @@ describe('a Job', () => {
     expect(job.status).toMatchObject({ succeeded: 1, active: 0, ready: 0, completionTime: expect.any(Date) })
   })
 
-  test('is stored with what Kubernetes fills in', async ({ lab }) => {
+  test('is stored with the defaults of Kubernetes', async ({ lab }) => {
     const { api } = await cluster(lab)
     const { metadata, spec } = await api.createNamespacedJob({ namespace, body: jobOf('one', 'none') })
     expect(metadata).toMatchObject({ name: 'one', namespace, generation: 1, creationTimestamp: expect.any(Date) })
@@ -75,7 +75,7 @@ describe('a Job', () => {
     expect(labels).toMatchObject({ 'batch.kubernetes.io/job-name': 'one', 'batch.kubernetes.io/controller-uid': uid })
   })
 
-  test('whose pod fails is tried again up to its limit', async ({ lab }) => {
+  test('whose pod fails is retried up to its limit', async ({ lab }) => {
     const { api, emulator } = await cluster(lab, { fail: 'process.exit(4)' }, { secondDuration: 10 })
     await api.createNamespacedJob({ namespace, body: jobOf('none', 'fail', { backoffLimit: 0 }) })
     await api.createNamespacedJob({ namespace, body: jobOf('once', 'fail', { backoffLimit: 1 }) })
@@ -87,14 +87,14 @@ describe('a Job', () => {
     expect(items.map(({ status }) => status?.failed)).toEqual([1, 2])
   })
 
-  test('is deleted some time after its end', async ({ lab }) => {
+  test('is deleted after its time to live', async ({ lab }) => {
     const { api, emulator } = await cluster(lab, { done: '' })
     await api.createNamespacedJob({ namespace, body: jobOf('one', 'done', { ttlSecondsAfterFinished: 1 }) })
     await until(() => emulator.jobs().length === 0)
     expect((await refusal(api.readNamespacedJob({ namespace, name: 'one' }))).code).toBe(404)
   })
 
-  test('without an image or a secret stays pending, until there is one', async ({ lab }) => {
+  test('without an image or a secret stays pending until these exist', async ({ lab }) => {
     const { api, emulator } = await cluster(lab)
     const env = [{ name: 'A', valueFrom: { secretKeyRef: { name: 'missing', key: 'key' } } }]
     await api.createNamespacedJob({ namespace, body: jobOf('image', 'late') })
@@ -122,7 +122,7 @@ describe('a deletion', () => {
     return { api, emulator }
   }
 
-  test('in the background takes the Job at once, and its process after the grace period', async ({ lab }) => {
+  test('in the background removes the Job at once, and ends its process after the grace period', async ({ lab }) => {
     const { api, emulator } = await stubbornJob(lab)
     const pid = emulator.pidOf('one') ?? 0
     await api.deleteNamespacedJob({ namespace, name: 'one' })
@@ -132,7 +132,7 @@ describe('a deletion', () => {
     expect(() => process.kill(pid, 0)).toThrow('ESRCH')
   })
 
-  test('in the foreground takes the process first', async ({ lab }) => {
+  test('in the foreground ends the process first', async ({ lab }) => {
     const { api, emulator } = await stubbornJob(lab)
     await api.deleteNamespacedJob({ namespace, name: 'one', propagationPolicy: 'Foreground' })
     const { metadata } = await api.readNamespacedJob({ namespace, name: 'one' })
@@ -171,7 +171,7 @@ describe('a refusal', () => {
     expect(fields).toMatchObject({ code: 400, message: 'field label "status.active" not supported for Job' })
   })
 
-  test('of what is not a request of this API does not end it', async ({ lab }) => {
+  test('of an invalid request does not end the server', async ({ lab }) => {
     const { emulator } = await cluster(lab)
     const url = `${emulator.url}/apis/batch/v1/namespaces/default/jobs`
     const headers = { authorization: `Bearer ${emulator.token()}`, 'content-type': 'application/json' }
@@ -198,7 +198,7 @@ describe('a refusal', () => {
     }
   })
 
-  test('meets a client whose certificate was not given out, and none that was', async ({ lab }) => {
+  test('is the answer to a client with an unknown certificate, and to no other client', async ({ lab }) => {
     const { emulator } = await cluster(lab)
     const { emulator: other } = await cluster(lab)
     const may = clientOf(emulator, emulator.clientCertificate(['list'])).api
@@ -209,7 +209,7 @@ describe('a refusal', () => {
   })
 })
 
-test('the kubeconfig alone makes a client trust the server, and no client does without it', async ({ lab }) => {
+test('a client trusts the server only with the kubeconfig', async ({ lab }) => {
   const { emulator, api } = await cluster(lab)
   expect(emulator.url).toMatch(/^https:/)
   expect(emulator.kubeconfig()).not.toContain('insecure')
@@ -303,7 +303,7 @@ describe('a watch', () => {
     return { told, types: () => told.map(({ type }) => type), ended: () => ended }
   }
 
-  test('tells what has changed since a version, and what changes', async ({ lab }) => {
+  test('reports what has changed since a version, and later changes', async ({ lab }) => {
     const given = await cluster(lab, { done: '' })
     const { metadata } = await given.api.listNamespacedJob({ namespace })
     await given.api.createNamespacedJob({ namespace, body: jobOf('one', 'done') })
@@ -317,7 +317,7 @@ describe('a watch', () => {
     expect(versions).toEqual([...versions].sort((a, b) => a - b))
   })
 
-  test('without a version begins with what there is, and marks how far it has come', async ({ lab }) => {
+  test('without a version begins with all Jobs, and sends bookmarks', async ({ lab }) => {
     const given = await cluster(lab)
     for (const name of ['a', 'b']) await given.api.createNamespacedJob({ namespace, body: jobOf(name, 'none') })
     const query = { labelSelector: 'app=b', allowWatchBookmarks: 'true', timeoutSeconds: '3' }
@@ -336,7 +336,7 @@ describe('a watch', () => {
     expect(types().length).toBeLessThanOrEqual(3)
   })
 
-  test('of what is forgotten is told so, and ends', async ({ lab }) => {
+  test('of a version that is too old gets an error, and ends', async ({ lab }) => {
     const given = await cluster(lab)
     given.emulator.compact()
     const { told, ended } = await watched(lab, given, { resourceVersion: '1' })

@@ -96,7 +96,7 @@ describe('axe finds nothing', () => {
   })
 })
 
-test('what is wrong with a field is its description', async () => {
+test('an error of a field is its description', async () => {
   const { page } = await open('0')
   await page.getByLabel('Customer').fill('')
   await page.getByRole('button', { name: 'Order', exact: true }).click()
@@ -112,7 +112,7 @@ test('what is wrong with a field is its description', async () => {
   expect(await page.locator('[aria-describedby]').count()).toBe(0)
 })
 
-test('the progress shows in forced colors', async () => {
+test('the progress is visible in forced colors', async () => {
   const { page } = await open('4000', { forcedColors: 'active', colorScheme: 'dark' })
   await page.getByRole('button', { name: 'Order', exact: true }).click()
   await expect.poll(() => page.getByRole('progressbar').getAttribute('value')).toMatch(/^0\.\d/)

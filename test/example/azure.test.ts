@@ -13,7 +13,7 @@ import { test } from '../support/waybill.ts'
 
 const ORDERS = fileURLToPath(new URL('../../examples/orders/job.ts', import.meta.url))
 
-test('each order is an execution of the job, which the history names', async ({ lab }) => {
+test('each order is an execution of the job, and the history has its name', async ({ lab }) => {
   const file = join(dirname(lab.file()), 'orders.db')
   const env = { WAYBILL_STORE: `sqlite:${file}`, ORDER_PROCESSING_MS: '0' }
   const azure = await emulateAzure({ jobs: [{ name: JOB, command: ['node', ORDERS], env }] })
@@ -62,7 +62,7 @@ test('an order goes from the API by an execution to Cosmos DB and back, and all 
 test.for([
   ['container-apps', 'AZURE_SUBSCRIPTION_ID'],
   ['storage-queue', 'WAYBILL_QUEUE'],
-] as const)('WAYBILL_RUN=%s says what it needs', async ([run, name], { lab }) => {
+] as const)('WAYBILL_RUN=%s reports missing settings', async ([run, name], { lab }) => {
   const env = { WAYBILL_RUN: run, WAYBILL_STORE: `sqlite:${lab.file()}`, PORT: '0', NODE_NO_WARNINGS: '1' }
   const { code, text } = await runToEnd(EXAMPLE, env)
   expect([code, text]).toEqual([1, `Set ${name}, which WAYBILL_RUN=${run} needs.\n`])

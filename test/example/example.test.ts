@@ -34,7 +34,7 @@ describe.each(RUNS)('WAYBILL_RUN=%s', run => {
   const env = { WAYBILL_RUN: run }
   const slow = { ...env, ORDER_PROCESSING_MS: '60000' }
 
-  it('takes an order, works on it, and leads to the result', async () => {
+  it('accepts an order, runs it, and returns the result', async () => {
     const app = await startApp({ file: temporaryFile(), env: { ...env, ORDER_PROCESSING_MS: '300' } })
     const accepted = await fetch(`${app.url}/orders`, orderRequest())
     expect(accepted.status).toBe(202)
@@ -54,7 +54,7 @@ describe.each(RUNS)('WAYBILL_RUN=%s', run => {
     expect(await app.stop()).toEqual({ code: 0, signal: null })
   })
 
-  it('hands back at Ctrl-C what is not done, and the next start completes it', async () => {
+  it('hands unfinished work back at Ctrl-C, and the next start completes it', async () => {
     const file = temporaryFile()
     const app = await startApp({ file, env: slow })
     const statusUrl = await placeOrder(app.url)
@@ -72,7 +72,7 @@ describe.each(RUNS)('WAYBILL_RUN=%s', run => {
   })
 })
 
-test('SIGTERM to npm start ends the API, which leaves no process and no port behind', async () => {
+test('SIGTERM to npm start ends the API, its processes and its port', async () => {
   const app = await startApp({ file: temporaryFile(), byNpm: true })
   expect((await fetch(`${app.url}/readyz`)).status).toBe(200)
   await app.stop('SIGTERM')
@@ -93,7 +93,7 @@ test('an agent places an order, which people see like any other', async () => {
 })
 
 describe('stopping', () => {
-  it('by SIGTERM hands back what is not done', async () => {
+  it('by SIGTERM hands unfinished work back', async () => {
     const file = temporaryFile()
     const app = await startApp({ file, env: { ORDER_PROCESSING_MS: '60000' } })
     await untilAtWork(await placeOrder(app.url))
@@ -101,7 +101,7 @@ describe('stopping', () => {
     expect(await storedOperation(file)).toMatchObject({ status: 'pending', attempt: 1, released: 1 })
   })
 
-  it('leaves what a launcher has started to finish by itself', async () => {
+  it('lets the executions of a launcher finish', async () => {
     const file = temporaryFile()
     const env = { WAYBILL_RUN: 'process', ORDER_PROCESSING_MS: '1500' }
     const app = await startApp({ file, env })
@@ -116,7 +116,7 @@ describe('stopping', () => {
     expect(history.map(({ outcome }) => outcome)).toEqual(['completed'])
   })
 
-  it('takes the two signals that npm makes of one Ctrl-C for one', async () => {
+  it('counts the two signals that npm sends for one Ctrl-C as one', async () => {
     const app = await startApp({ file: temporaryFile(), env: { ORDER_PROCESSING_MS: '60000' } })
     await untilAtWork(await placeOrder(app.url))
     process.kill(app.pid, 'SIGINT')
@@ -178,7 +178,7 @@ describe('settings', () => {
       '192.0.2.1',
       /^The API cannot run: .*Set HOST and PORT to an address that is free, not 192\.0\.2\.1 and 0\.$/,
     ],
-  ])('%s=%s is refused with its cure', async (name, value, message) => {
+  ])('%s=%s is refused with the cure', async (name, value, message) => {
     const env = { PORT: '0', WAYBILL_STORE: `sqlite:${temporaryFile()}`, [name]: value }
     // What the settings refuse by themselves needs no API to start.
     const entry = ['WAYBILL_STORE', 'HOST'].includes(name) ? EXAMPLE : SETTINGS
@@ -204,7 +204,7 @@ describe('settings', () => {
     ['storage-queue', {}, /^Set WAYBILL_QUEUE, which WAYBILL_RUN=storage-queue needs\.$/],
     ['storage-queue', { WAYBILL_QUEUE: 'orders' }, /^WAYBILL_QUEUE=orders cannot be used: .*\. Set it to https:/],
     ['container-apps', {}, /^Set AZURE_SUBSCRIPTION_ID, which WAYBILL_RUN=container-apps needs\.$/],
-  ])('what WAYBILL_RUN=%s needs, and finds as %o, is refused with its cure', async (run, more, message) => {
+  ])('the settings %o of WAYBILL_RUN=%s are refused with the cure', async (run, more, message) => {
     const { code, text } = await runToEnd(EXAMPLE, {
       PORT: '0',
       WAYBILL_STORE: `sqlite:${temporaryFile()}`,
@@ -217,7 +217,7 @@ describe('settings', () => {
     expect(withoutWarnings(text)).not.toContain('\n')
   })
 
-  it('names the port that is taken', async () => {
+  it('name a port in use', async () => {
     const app = await startApp({ file: temporaryFile() })
     const { port } = new URL(app.url)
     const { code, text } = await runToEnd(EXAMPLE, { PORT: port, WAYBILL_STORE: `sqlite:${temporaryFile()}` })
@@ -227,12 +227,12 @@ describe('settings', () => {
     )
   })
 
-  it('has a job without an order say which variable it needs', async () => {
+  it('name the variable of a job without an order', async () => {
     const { code, text } = await runToEnd(JOB, { WAYBILL_STORE: `sqlite:${temporaryFile()}` })
     expect([code, withoutWarnings(text)]).toEqual([1, 'Set ORDER_ID to the id of an order.'])
   })
 
-  it('has a job take its order from ORDER_ID', async () => {
+  it('let a job take its order from ORDER_ID', async () => {
     const file = temporaryFile()
     const app = await startApp({ file, env: { ORDER_PROCESSING_MS: '60000' } })
     const statusUrl = await placeOrder(app.url)
@@ -247,7 +247,7 @@ describe('settings', () => {
 })
 
 describe('clients', () => {
-  it('are the article’s own fetchAndWait, unmodified, and ours', async () => {
+  it('can use the fetchAndWait of the article, unmodified, and ours', async () => {
     // So long that both ask before it is done.
     const app = await startApp({ file: temporaryFile(), env: { ORDER_PROCESSING_MS: '2000' } })
     const theirs = runInThisContext(`${readFileSync(ARTICLE, 'utf8')}\nfetchAndWait`) as (
@@ -273,7 +273,7 @@ describe('clients', () => {
     }
   })
 
-  it('has a contract that a browser can bundle: nothing of Node is in it', async () => {
+  it('can bundle the contract for a browser, without modules of Node', async () => {
     const build = await rolldown({
       input: CONTRACT,
       platform: 'browser',

@@ -57,7 +57,7 @@ async function untilBadges(page: Page, wanted: readonly string[]): Promise<void>
   await page.waitForFunction(shown, wanted.join())
 }
 
-it('shows the orders as they come, with the execution of each attempt', async () => {
+it('shows new orders at once, with the execution of each attempt', async () => {
   const { page, app, complaints } = await openHistory('process', '0')
   await page.getByText('Nothing has been ordered yet.').waitFor()
   await untilFinal(await placeOrder(app.url))
@@ -131,7 +131,7 @@ async function failOnce(file: string): Promise<void> {
   }
 }
 
-it('shows the operator what the handler threw, which no answer to a client holds', async () => {
+it('shows the error of the handler to the operator, and no response to a client contains it', async () => {
   const { page, app, file, complaints } = await openHistory('none', '0')
   const order = await placeOrder(app.url)
   await failOnce(file)
@@ -155,7 +155,7 @@ it('shows the operator what the handler threw, which no answer to a client holds
   expect(complaints).toEqual([])
 })
 
-it('shows what the handler threw to no other machine', async () => {
+it('shows the error of the handler to no other machine', async () => {
   const { page, app, file, complaints } = await openHistory('none', '0', { HOST: '0.0.0.0' })
   const order = await placeOrder(app.url)
   await failOnce(file)
@@ -166,7 +166,7 @@ it('shows what the handler threw to no other machine', async () => {
   expect(complaints.filter(text => !text.includes('404'))).toEqual([])
 })
 
-it('says that the API is away, and goes on when it answers again', async () => {
+it('reports that the API is unreachable, and continues when it answers again', async () => {
   const { page, complaints } = await openHistory('inline', '0')
   await page.route('**/orders?*', route => route.abort())
   await page.getByRole('alert').getByText('The history cannot be read').waitFor()

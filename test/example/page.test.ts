@@ -97,7 +97,7 @@ describe('the page', () => {
     expect(complaints).toEqual([])
   })
 
-  it.each(['Approve', 'Refuse'])('asks about a large order, and goes on with the answer: %s', async answer => {
+  it.each(['Approve', 'Refuse'])('asks about a large order, and continues with the answer: %s', async answer => {
     const { page, app, complaints } = await openPage('0')
     for (const field of await page.getByLabel('Quantity').all()) await field.fill('1000')
     await order(page)
@@ -116,7 +116,7 @@ describe('the page', () => {
     expect(complaints).toEqual([])
   })
 
-  it('cancels, and says so', async () => {
+  it('cancels an order, and shows it', async () => {
     const { page, app, complaints } = await openPage('60000')
     await order(page)
     const id = await page.locator('#order-id:not(:empty)').textContent()
@@ -128,7 +128,7 @@ describe('the page', () => {
     expect(complaints).toEqual([])
   })
 
-  it('says what is wrong with the input, and where, and takes it once that is fixed', async () => {
+  it('shows the errors of the input beside the fields, and accepts the fixed input', async () => {
     const { page, complaints } = await openPage('0')
     await page.getByLabel('Customer').fill('')
     await page.getByLabel('Quantity').last().fill('1001')
@@ -151,7 +151,7 @@ describe('the page', () => {
     expect(complaints).toEqual([])
   })
 
-  it('picks up after a reload in mid-order', async () => {
+  it('continues to follow an order after a reload', async () => {
     const { page, complaints } = await openPage('60000')
     await order(page)
     const id = await page.locator('#order-id:not(:empty)').textContent()
@@ -163,7 +163,7 @@ describe('the page', () => {
   })
 })
 
-test('the page says that the server does not answer, and goes on once it does', async () => {
+test('the page reports an unreachable server, and continues when it answers', async () => {
   const { page, app } = await openPage('60000')
   await order(page)
   await page.locator('#slip[data-status="running"]').waitFor()
@@ -179,7 +179,7 @@ test('the page says that the server does not answer, and goes on once it does', 
   expect(await page.getByRole('list', { name: 'What was asked and answered' }).textContent()).toContain('no answer')
 })
 
-test('the page may load nothing from elsewhere, and nothing but its own files is served', async () => {
+test('the page loads nothing from other origins, and only its own files are served', async () => {
   const app = await startApp({ file: join(temporaryFolder(), 'orders.db') })
   const page = await fetch(app.url)
   expect(page.headers.get('Content-Type')).toBe('text/html; charset=utf-8')

@@ -15,7 +15,7 @@ beforeAll(async () => {
 })
 afterAll(() => browser.close())
 
-test('an order that has completed looks different in the light and in the dark theme', async () => {
+test('a completed order looks different in the light and the dark theme', async () => {
   const pictures: Buffer[] = []
   for (const colorScheme of ['light', 'dark'] as const) {
     const file = join(temporaryFolder(), 'orders.db')

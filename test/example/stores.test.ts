@@ -18,7 +18,7 @@ const STORES = {
 } as const
 
 describe.each(Object.keys(STORES) as (keyof typeof STORES)[])('WAYBILL_STORE=%s:…', kind => {
-  it.each(['children', 'process'])('takes orders and works on them (WAYBILL_RUN=%s)', async run => {
+  it.each(['children', 'process'])('accepts orders and runs them (WAYBILL_RUN=%s)', async run => {
     const env = { WAYBILL_STORE: STORES[kind](), COSMOS_KEY: ACCOUNT_KEY, WAYBILL_RUN: run }
     const app = await startApp({ file: '', env })
     const statusUrl = await placeOrder(app.url)

@@ -24,7 +24,7 @@ async function lateStore(): Promise<void> {
   throw new Error('Cosmos DB did not answer in time.')
 }
 
-test('a token that is slow is requested once, and comes to the next try', async () => {
+test('a slow token is requested once, and the next try gets it', async () => {
   const { credential, requests } = slowCredential()
   const first = credential.getToken('a scope', { abortSignal: AbortSignal.abort() })
   const store = explainOpenFailures({ open: lateStore }, credential, 'Cosmos DB')
@@ -41,7 +41,7 @@ test('a token that is slow is requested once, and comes to the next try', async 
   expect(requests).toHaveLength(2)
 })
 
-test('a token that cannot be had is the cause that an error names', async () => {
+test('a missing token is the cause in an error', async () => {
   const { credential, requests } = slowCredential()
   const store = explainOpenFailures({ open: lateStore }, credential, 'PostgreSQL')
   const token = credential.getToken('a scope')
@@ -56,9 +56,7 @@ test('a token that cannot be had is the cause that an error names', async () => 
 })
 
 // In a process of its own: the SDK keeps the first managed identity that it meets for the life of its process.
-test('a store of Cosmos DB that is opened by an identity names the identity, where that has no token', async ({
-  lab,
-}) => {
+test('a Cosmos DB store names the identity that gets no token', async ({ lab }) => {
   const server = createServer((_, response) => {
     response.writeHead(400, { 'content-type': 'application/json' })
     response.end(JSON.stringify({ statusCode: 400, message: 'The identity was not found.' }))

@@ -79,7 +79,7 @@ describe.each(Object.keys(SERVERS))('over %s', name => {
   })
 })
 
-test('a client that leaves while it sends is not an error', async ({ lab }) => {
+test('a client that disconnects while it sends is not an error', async ({ lab }) => {
   const logger = new KeptLog()
   const waybill = await lab.waybill([orders], { logger })
   let answered = 0

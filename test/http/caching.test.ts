@@ -81,7 +81,7 @@ async function cacheControlOf(api: Api, path: string, method: string, headers: R
 
 for (const [name, door] of Object.entries(SERVERS)) {
   for (const dialect of DIALECTS) {
-    test(`over ${name}, every answer of the dialect ${dialect} says who may keep it`, async ({ lab }) => {
+    test(`over ${name}, every response of the dialect ${dialect} says who may cache it`, async ({ lab }) => {
       const opened = await open(lab, door, { dialect, byHeader: false })
       const ids = await inEveryState(opened)
       const statuses = new Set<number>()
@@ -98,7 +98,7 @@ for (const [name, door] of Object.entries(SERVERS)) {
     })
   }
 
-  test(`over ${name}, refusals say who may keep them`, async ({ lab }) => {
+  test(`over ${name}, every refusal says who may cache it`, async ({ lab }) => {
     const { api } = await open(lab, door, { byHeader: true })
     const ann = { 'x-user': 'ann' }
     const asks: [status: number, path: string, init: RequestInit][] = [
@@ -114,7 +114,7 @@ for (const [name, door] of Object.entries(SERVERS)) {
     }
   })
 
-  test(`over ${name}, an event stream is not to be transformed`, async ({ lab }) => {
+  test(`over ${name}, an event stream must not be transformed`, async ({ lab }) => {
     const { api } = await open(lab, door, {})
     const id = await idOf(api.ask('/orders', postJson({ wish: 'complete' })))
     const answer = await api.ask(`/orders/status/${id}`, { headers: { accept: 'text/event-stream' } })

@@ -20,7 +20,7 @@ test('a pending operation is canceled at once: 200, and 200 again', async ({ lab
   expect((await recordOf(served.store, id)).version).toBe(2)
 })
 
-test('a running operation is told: 202 until it has stopped, then 200', async ({ lab }) => {
+test('a running operation is asked to stop: 202 until it has stopped, then 200', async ({ lab }) => {
   const open = Promise.withResolvers<void>()
   const handlers = handler(orders, async (_, job) => {
     await open.promise
@@ -43,7 +43,7 @@ test('a running operation is told: 202 until it has stopped, then 200', async ({
   expect((await cancel(served, id)).statusCode).toBe(200)
 })
 
-test('what has completed or failed can no longer be canceled: 409', async ({ lab }) => {
+test('a completed or failed operation cannot be canceled: 409', async ({ lab }) => {
   const handlers = handler(orders, input => {
     if (input === 'fail') throw new Error('no')
   })
@@ -64,7 +64,7 @@ test('what has completed or failed can no longer be canceled: 409', async ({ lab
   }
 })
 
-test('of cancels at the same time each says what is true, and one takes effect', async ({ lab }) => {
+test('concurrent cancels all answer correctly, and one takes effect', async ({ lab }) => {
   const served = await serve(lab, [orders])
   const id = await accepted(served, '/orders')
   const responses = await Promise.all(Array.from({ length: 20 }, () => cancel(served, id)))
@@ -72,7 +72,7 @@ test('of cancels at the same time each says what is true, and one takes effect',
   expect((await recordOf(served.store, id)).version).toBe(2)
 })
 
-test('a cancel that races with the outcome ends as what was recorded first', async ({ lab }) => {
+test('if a cancel and an outcome are concurrent, the first one that is recorded counts', async ({ lab }) => {
   const served = await serve(lab, [orders])
   for (let round = 0; round < 10; round++) {
     const id = await accepted(served, '/orders')
@@ -87,7 +87,7 @@ test('a cancel that races with the outcome ends as what was recorded first', asy
   }
 })
 
-test("nobody cancels what is someone else's", async ({ lab }) => {
+test('a caller cannot cancel operations of others', async ({ lab }) => {
   const served = await serve(lab, [orders], { principal: byHeader })
   const id = await accepted(served, '/orders', {}, { 'x-user': 'ann' })
   expect((await cancel(served, id, { 'x-user': 'eve' })).statusCode).toBe(404)

@@ -140,7 +140,7 @@ followsReference('Conditions', {
   },
 })
 
-test('a result at the status URL is checked against the conditions too', async ({ lab }) => {
+test('conditions also apply to a result at the status URL', async ({ lab }) => {
   const served = await openOrderServer(lab, { api: { dialect: 'accepted' } })
   const id = await order(served, 'complete')
   const etag = String((await ask(served, `GET /orders/status/${id}`)).headers.etag)
@@ -154,7 +154,7 @@ test('a result at the status URL is checked against the conditions too', async (
   }
 })
 
-test('a webhook is not sent again where a condition does not hold', async ({ lab }) => {
+test('a webhook is not sent again if a precondition fails', async ({ lab }) => {
   const receiver = await startReceiver(lab)
   const served = await openOrderServer(lab, { type: ordersWith({ allowWebhooks: true }), waybill: { webhooks: QUICK } })
   const id = await accepted(served, '/orders', { wish: 'complete' }, { 'webhook-url': receiver.url })

@@ -18,7 +18,7 @@ function corsOf(response: Response): Record<string, string> {
 }
 
 describe.each(Object.keys(SERVERS))('over %s', name => {
-  test('every answer tells a named origin what it may read, a refusal too', async ({ lab }) => {
+  test('every response, also a refusal, tells an allowed origin what it may read', async ({ lab }) => {
     const api = await openTo(lab, name, named)
     const json = postJson({ wish: 'complete' }, { origin: APP })
     const asks: [string, RequestInit, number][] = [
@@ -43,7 +43,9 @@ describe.each(Object.keys(SERVERS))('over %s', name => {
     }
   })
 
-  test('a preflight allows the methods and the headers of the contract, and is not a request', async ({ lab }) => {
+  test('a preflight allows the methods and the headers of the contract, and is not counted as a request', async ({
+    lab,
+  }) => {
     const cors = { ...named.cors, allowHeaders: ['X-Api-Key'] }
     const api = await openTo(lab, name, { cors })
     for (const path of ['/orders', '/orders/status/x', '/orders/x', '/operations/x']) {
@@ -59,7 +61,7 @@ describe.each(Object.keys(SERVERS))('over %s', name => {
     }
   })
 
-  test('an origin that is not allowed, or none, gets no CORS headers', async ({ lab }) => {
+  test('a request without an allowed origin gets no CORS headers', async ({ lab }) => {
     const api = await openTo(lab, name, named)
     for (const origin of ['https://app.example.com.evil.example', 'null', 'http://app.example.com', undefined]) {
       const answer = await api.ask('/healthz', origin === undefined ? {} : { headers: { origin } })
@@ -69,14 +71,14 @@ describe.each(Object.keys(SERVERS))('over %s', name => {
     }
   })
 
-  test('is turned off unless it is asked for', async ({ lab }) => {
+  test('CORS is off by default', async ({ lab }) => {
     const api = await openTo(lab, name, {})
     const answer = await api.ask('/healthz', { headers: { origin: APP } })
     expect([corsOf(answer), answer.headers.get('vary')]).toEqual([{}, null])
   })
 })
 
-test('every origin may be allowed, but only without cookies', () => {
+test('every origin can be allowed, but only without cookies', () => {
   const headersFor = corsHeaders({ origins: '*' })
   expect(headersFor({ headers: { origin: 'https://any.example.com' } })).toMatchObject({
     'Access-Control-Allow-Origin': '*',
@@ -84,7 +86,7 @@ test('every origin may be allowed, but only without cookies', () => {
   expect(() => corsHeaders({ origins: '*', credentials: true })).toThrow(/credentials/)
 })
 
-test('scripts can read the headers of responses that they need', () => {
+test('scripts can read the response headers that they need', () => {
   const exposed = corsHeaders({ origins: '*' })({ headers: { origin: APP } })['Access-Control-Expose-Headers']
   expect(exposed?.split(', ')).toEqual([
     'Accept-Ranges',

@@ -68,7 +68,7 @@ async function runByHand(lab: TestContext, type = sharing) {
 }
 
 describe('a stream', () => {
-  test('tells each change in its order, under ids that grow, and ends after the last', async ({ lab }) => {
+  test('sends each change in order, with growing ids, and ends after the last one', async ({ lab }) => {
     const { served, id, claim, say, progress, complete } = await runByHand(lab)
     const { body } = await streamOf(served, id)
     const told: string[] = []
@@ -112,7 +112,7 @@ describe('a stream', () => {
     expect(served.waybill.operations.waiting).toBe(0)
   })
 
-  test('that is resumed after any event sends the rest, and nothing again', async ({ lab }) => {
+  test('that is resumed after any event sends only the later events', async ({ lab }) => {
     const { served, id, claim, say, progress, complete } = await runByHand(lab)
     await claim()
     for (const line of ['one', 'two', 'three']) await say(line)
@@ -128,7 +128,7 @@ describe('a stream', () => {
     }
   })
 
-  test('that is resumed while the order runs is told what it has missed', async ({ lab }) => {
+  test('that is resumed while the order runs gets the missed events', async ({ lab }) => {
     const { served, id, claim, say, progress, complete } = await runByHand(lab)
     await claim()
     await say('seen')
@@ -148,7 +148,7 @@ describe('a stream', () => {
     expect(rest.filter(({ event }) => event === 'status').map(statusOf)).toEqual(['running', 'completed'])
   })
 
-  test('shows the log only where the type shares it', async ({ lab }) => {
+  test('has the log only if the type exposes it', async ({ lab }) => {
     for (const [exposeLogs, names] of [
       [true, ['log', 'status']],
       [false, ['status']],
@@ -162,7 +162,7 @@ describe('a stream', () => {
     }
   })
 
-  test('sends everything for a position that cannot be read, or is not reached', async ({ lab }) => {
+  test('sends everything for an unknown position', async ({ lab }) => {
     const { served, id, claim, complete } = await runByHand(lab)
     await claim()
     await complete()
@@ -171,7 +171,7 @@ describe('a stream', () => {
     }
   })
 
-  test('says at once that it is there, and at least every 15 s that it still is', async ({ lab }) => {
+  test('sends a comment at once, and at least every 15 s', async ({ lab }) => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     const { served, id } = await runByHand(lab)
     const stream = pieces(await streamOf(served, id, { lastEventId: '1' }))
@@ -186,7 +186,7 @@ describe('a stream', () => {
     await stream.return?.()
   })
 
-  test('is neither cached nor held back on its way', async ({ lab }) => {
+  test('is neither cached nor buffered by proxies', async ({ lab }) => {
     const { served, id } = await runByHand(lab)
     const { headers } = await streamOf(served, id)
     expect(headers).toMatchObject({
@@ -196,7 +196,7 @@ describe('a stream', () => {
     })
   })
 
-  test('past the bound tells the status, and asks to come back', async ({ lab }) => {
+  test('above the limit of waiting requests sends the status, and then ends with a retry time', async ({ lab }) => {
     const served = await openOrderServer(lab, { waybill: { maxWaitingRequests: 1, worker: false } })
     const id = await accepted(served, '/orders', { wish: 'hold' })
     const first = pieces(await streamOf(served, id))
@@ -214,7 +214,7 @@ describe('a stream', () => {
     expect((await first.next()).done).toBe(true)
   })
 
-  test('of a store that goes away breaks off, and leaves nobody waiting', async ({ lab }) => {
+  test('ends if the store becomes unreachable, and leaves no waiting request', async ({ lab }) => {
     const { served, id } = await runByHand(lab)
     const stream = pieces(await streamOf(served, id))
     await stream.next()
@@ -229,9 +229,9 @@ describe('a stream', () => {
   })
 })
 
-describe('a client that leaves', () => {
+describe('a client that disconnects', () => {
   for (const [name, door] of Object.entries(SERVERS)) {
-    test(`over ${name} ends its stream, though all its objects but the connection are collected`, async ({ lab }) => {
+    test(`over ${name} ends its stream, even if all other objects were garbage-collected`, async ({ lab }) => {
       const { waybill } = await openOrderServer(lab)
       const api = await door(lab, waybill)
       const id = await idOf(api.ask('/orders', postJson({ wish: 'hold' })))
@@ -256,7 +256,7 @@ describe('a client that leaves', () => {
 
   const MANY = atLength(300, 2000)
   for (const name of ['Fastify', 'node:http']) {
-    test(`over ${name} with ${MANY} at once leaves no waiter, and the server well`, async ({ lab }) => {
+    test(`over ${name} with ${MANY} others leaves no waiting request, and the server healthy`, async ({ lab }) => {
       const { desk, waybill } = await openOrderServer(lab)
       const api = await SERVERS[name]?.(lab, waybill)
       if (api === undefined) throw new Error(`There is no ${name}.`)

@@ -67,7 +67,7 @@ describe('bodies', () => {
     expect(await isEmpty(served)).toBe(true)
   })
 
-  test('thousands of mistakes are listed in a bounded answer', async ({ lab }) => {
+  test('thousands of errors give a response of bounded size', async ({ lab }) => {
     const many = defineOperation({ name: 'anything', input: z.array(z.string()) })
     const served = await serve(lab, [many])
     const response = await postText(served, '/anything', JSON.stringify(new Array(50_000).fill(1)))
@@ -134,7 +134,7 @@ describe('ids', () => {
   ]
   for (const path of ['/anything/status/', '/anything/', '/operations/']) {
     for (const method of ['GET', 'DELETE', 'POST'] as const) {
-      test(`that cannot be one are 4xx problems: ${method} ${path}`, async ({ lab }) => {
+      test(`that are invalid give 4xx problems: ${method} ${path}`, async ({ lab }) => {
         const served = await serve(lab, types)
         const id = await accepted(served, '/anything')
         for (const bad of ids) {
@@ -152,7 +152,7 @@ describe('ids', () => {
 })
 
 describe('headers', () => {
-  test('of every odd kind neither break an answer nor get echoed', async ({ lab }) => {
+  test('of unusual kinds neither break a response nor are echoed', async ({ lab }) => {
     const served = await serve(lab, types)
     const id = await accepted(served, '/anything')
     const odd = [
@@ -190,7 +190,7 @@ describe('headers', () => {
     }
   })
 
-  test('that the server cannot take are refused, and nothing is stored', async ({ lab }) => {
+  test('that the server does not accept are refused, and nothing is stored', async ({ lab }) => {
     const served = await serve(lab, types)
     const port = await listen(served)
     const post = (lines: string) => `POST /anything HTTP/1.1\r\nHost: x\r\n${lines}\r\n{}`
@@ -218,7 +218,7 @@ describe('headers', () => {
     await accepted(served, '/anything')
   })
 
-  test('that come twice are taken as one or refused, and never as two operations', async ({ lab }) => {
+  test('that occur twice count as one or are refused, and never make two operations', async ({ lab }) => {
     const served = await serve(lab, types)
     const port = await listen(served)
     const head =
@@ -250,7 +250,7 @@ describe('connections', () => {
       expect(await isEmpty(served)).toBe(true)
     })
 
-    test(`that stall ${name} are closed by the server's own limit`, async ({ lab }) => {
+    test(`that stall ${name} are closed by a time limit of the server`, async ({ lab }) => {
       const served = await serve(lab, types, { server: impatient })
       const answer = await exchange(await listen(served), bytes, { end: false })
       expect(answer).toMatch(/^(HTTP\/1\.1 4\d\d |$)/)
@@ -258,7 +258,7 @@ describe('connections', () => {
     })
   }
 
-  test('that are dropped in mid-request by the hundred leave the server well', async ({ lab }) => {
+  test('that end by the hundred during their requests leave the server healthy', async ({ lab }) => {
     const served = await serve(lab, types)
     const port = await listen(served)
     await dropMany(lab, port, `${head}Content-Length: 100\r\n\r\n{"a`)
@@ -279,7 +279,7 @@ async function dropMany(lab: TestContext, port: number, bytes: string): Promise<
   for (const socket of sockets) socket.resetAndDestroy()
 }
 
-test('paths that lead nowhere are 4xx for every method', async ({ lab }) => {
+test('unknown paths are 4xx for every method', async ({ lab }) => {
   const served = await serve(lab, types)
   for (const url of [
     '/anything/',

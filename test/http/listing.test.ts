@@ -38,7 +38,7 @@ async function walk(served: OpenOrderServer, url: string, headers: Record<string
 }
 
 describe('pages', () => {
-  test('lead from the newest to the oldest, each order once', async ({ lab }) => {
+  test('list each order once, from the newest to the oldest', async ({ lab }) => {
     const served = await open(lab)
     const ids = await place(served, 7)
     expect(await walk(served, '/orders?limit=3')).toEqual([ids.slice(0, 3), ids.slice(3, 6), ids.slice(6)])
@@ -46,7 +46,7 @@ describe('pages', () => {
     expect(await walk(served, '/orders')).toEqual([ids])
   })
 
-  test('stay right while orders come and go', async ({ lab }) => {
+  test('are correct while orders are added and purged', async ({ lab }) => {
     const served = await open(lab)
     const ids = await place(served, 6)
     const first = await page(served, '/orders?limit=2')
@@ -59,7 +59,7 @@ describe('pages', () => {
     expect([...first.items.map(({ id }) => id), ...rest.flat()]).toEqual(ids)
   })
 
-  test('keep to a status', async ({ lab }) => {
+  test('filter by a status', async ({ lab }) => {
     const served = await open(lab)
     const ids = await place(served, 6)
     const gone = ids.filter((_, index) => index % 2 === 0)
@@ -75,7 +75,7 @@ describe('pages', () => {
     }
   })
 
-  test('hold the documents of the status URLs', async ({ lab }) => {
+  test('contain the documents of the status URLs', async ({ lab }) => {
     const served = await openOrderServer(lab, { api: { listing: true } })
     const id = await accepted(served, '/orders', { wish: 'fail' })
     await hasStatus(served.store, id, 'failed')
@@ -83,7 +83,7 @@ describe('pages', () => {
     expect(items).toEqual([(await served.app.inject(`/orders/status/${id}`)).json()])
   })
 
-  test('end early where their documents are large', async ({ lab }) => {
+  test('are shorter if their documents are large', async ({ lab }) => {
     const served = await open(lab)
     const ids = await place(served, 120)
     const large = problem('operation-failed', 'x'.repeat(8000), { more: 'x'.repeat(7000) })
@@ -105,7 +105,7 @@ describe('pages', () => {
     expect(await walk(served, '/orders?limit=200&status=failed')).toEqual(pages)
   })
 
-  test("are the caller's own", async ({ lab }) => {
+  test('contain only operations of the caller', async ({ lab }) => {
     const served = await open(lab)
     const ann = { 'x-user': 'ann' }
     const ids = await place(served, 3, ann)
@@ -134,7 +134,7 @@ describe('the URL of the next page', () => {
 })
 
 describe('a list is refused', () => {
-  test('with 400 that names what cannot be', async ({ lab }) => {
+  test('with 400, which names the invalid parameter', async ({ lab }) => {
     const served = await open(lab)
     const [id = ''] = await place(served, 1)
     for (const [query, named] of [
@@ -161,7 +161,7 @@ describe('a list is refused', () => {
     for (const limit of [1, 200]) await page(served, `/orders?limit=${limit}`)
   })
 
-  test('where the API does not list, as if the path had no GET', async ({ lab }) => {
+  test('if the API has no list, as if the path had no GET', async ({ lab }) => {
     const served = await openOrderServer(lab)
     const answer = await served.app.inject('/orders')
     expect([answer.statusCode, answer.headers.allow, problemOf(answer).code]).toEqual([

@@ -63,7 +63,7 @@ describe('Accept', () => {
 describe('Last-Event-ID', () => {
   const beyond = ['999', '999.1', '999999999999999.999999999999999']
 
-  test('of what a finished operation has not reached starts from the beginning', async ({ lab }) => {
+  test('beyond the last event of a finished operation starts from the beginning', async ({ lab }) => {
     const served = await openOrderServer(lab, { type: ordersWith({ exposeLogs: true }) })
     const id = await order(served, 'complete')
     const whole = await streamOf(served, id)
@@ -75,7 +75,7 @@ describe('Last-Event-ID', () => {
     expect(await streamOf(served, id, { 'last-event-id': last })).toEqual({ status: 204, events: [] })
   })
 
-  test('of what a running operation has not reached is told all, and the end', async ({ lab }) => {
+  test('beyond the last event of a running operation gets all events to the end', async ({ lab }) => {
     const served = await openOrderServer(lab, { type: ordersWith({ exposeLogs: true }) })
     const id = await order(served, 'hold')
     const streams = ['', ...beyond].map(lastEventId => streamOf(served, id, { 'last-event-id': lastEventId }))

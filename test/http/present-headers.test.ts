@@ -44,7 +44,7 @@ async function onNode(lab: TestContext, waybill: Waybill): Promise<string> {
 test.for([
   ['Fastify', onFastify],
   ['node:http', onNode],
-] as const)('%s adds to lists that have members', async ([, serve], { lab }) => {
+] as const)('%s adds to existing list headers', async ([, serve], { lab }) => {
   const waybill = await lab.waybill([type])
   const url = await serve(lab, waybill)
   const [id] = [await submit(waybill, type, { wish: 'hold' }), await submit(waybill, type, { wish: 'hold' })]

@@ -105,7 +105,7 @@ function raise(error: unknown): never {
 
 describe.each(Object.entries(SERVERS))('on %s', (_, door) => {
   for (const [name, { who, status, code, logged }] of Object.entries(CASES)) {
-    test(`a principal that gives or throws ${name} is answered with ${status}`, async ({ lab }) => {
+    test(`a principal that returns or throws ${name} gives ${status}`, async ({ lab }) => {
       const logger = new KeptLog()
       const waybill = await lab.waybill([type], { logger })
       const api = await door(lab, waybill, { who: who as () => Principal, cors: { origins: '*' } })
@@ -123,9 +123,7 @@ describe.each(Object.entries(SERVERS))('on %s', (_, door) => {
     })
   }
 
-  test('what is refused is refused on each route that is about operations, and the others are for everyone', async ({
-    lab,
-  }) => {
+  test('a refusal applies to every route of operations, and the other routes are public', async ({ lab }) => {
     const waybill = await lab.waybill([type])
     const options = { byHeader: true, listing: true, exposeAttempts: true, challenge: 'Basic realm="orders"' }
     const api = await door(lab, waybill, options)
@@ -140,7 +138,7 @@ describe.each(Object.entries(SERVERS))('on %s', (_, door) => {
     for (const path of ['/healthz', '/readyz', '/metrics', '/docs']) expect((await api.ask(path)).status).toBe(200)
   })
 
-  test('the description of an API that knows its callers has 401 and 403, and of another one not', async ({ lab }) => {
+  test('the description has 401 and 403 only if the API has a principal', async ({ lab }) => {
     const waybill = await lab.waybill([type])
     for (const byHeader of [true, false]) {
       const api = await door(lab, waybill, { byHeader })

@@ -39,14 +39,14 @@ describe('retry', () => {
     expect(old.links).not.toHaveProperty('retryOf')
   })
 
-  test('409 for what runs or has completed, and 400 for a flag that is none', async ({ lab }) => {
+  test('409 for a running or completed operation, and 400 for an invalid flag', async ({ lab }) => {
     const served = await serve(lab, [orders])
     const id = await accepted(served, '/orders')
     expect(problemOf(await retry(served, id))).toMatchObject({ code: 'operation-unfinished', status: 409 })
     expect((await ask(served, 'POST', `/operations/${id}:retry?fresh=1`)).statusCode).toBe(400)
   })
 
-  test('404 for what is unknown, or another owner’s', async ({ lab }) => {
+  test('404 for an unknown operation, or one of another owner', async ({ lab }) => {
     const served = await serve(lab, [orders], { principal: byHeader })
     const id = await accepted(served, '/orders', 1, { 'x-user': 'ann' })
     await ask(served, 'DELETE', `/orders/status/${id}`, 'ann')
@@ -70,7 +70,7 @@ describe('retry', () => {
 })
 
 describe('delete', () => {
-  test('204, then 410 everywhere', async ({ lab }) => {
+  test('204, then 410 at every URL', async ({ lab }) => {
     const served = await serve(lab, [orders], { worker: { handlers: failing } })
     const id = await accepted(served, '/orders')
     await hasStatus(served.store, id, 'failed')
@@ -83,7 +83,7 @@ describe('delete', () => {
     expect((await retry(served, id)).statusCode).toBe(410)
   })
 
-  test('409 for what has not finished, unless it is to be canceled first', async ({ lab }) => {
+  test('409 for an unfinished operation, unless the request also cancels it', async ({ lab }) => {
     const served = await serve(lab, [orders])
     const id = await accepted(served, '/orders')
     expect(problemOf(await remove(served, id))).toMatchObject({ code: 'operation-unfinished' })
@@ -91,7 +91,7 @@ describe('delete', () => {
     expect((await ask(served, 'GET', `/orders/${id}`)).statusCode).toBe(410)
   })
 
-  test('202 where the handler is asked to stop, and 204 once it has', async ({ lab }) => {
+  test('202 if the handler is asked to stop, and 204 once it has stopped', async ({ lab }) => {
     const open = Promise.withResolvers<void>()
     const waiting = handler(orders, async (_, job) => {
       await open.promise
@@ -108,7 +108,7 @@ describe('delete', () => {
   })
 })
 
-test('a path ending in :cancel or :retry takes POST alone, and an id takes GET and DELETE', async ({ lab }) => {
+test('a path with :cancel or :retry at its end allows only POST, and an id allows GET and DELETE', async ({ lab }) => {
   const served = await serve(lab, [orders])
   expect((await ask(served, 'DELETE', `/operations/${UNKNOWN}:retry`)).headers.allow).toBe('POST, OPTIONS')
   expect((await ask(served, 'POST', `/operations/${UNKNOWN}`)).headers.allow).toBe('GET, HEAD, DELETE, OPTIONS')

@@ -52,7 +52,7 @@ describe('the status of an operation that', () => {
     expect(changed.headers.etag).not.toBe(etag)
   })
 
-  test('runs tells its progress', async ({ lab }) => {
+  test('runs has its progress', async ({ lab }) => {
     const served = await serve(lab, [orders])
     const id = await accepted(served, '/orders')
     await served.store.claim({ holder: 'h', leaseMs: 60_000, execution: null, from: { id } })
@@ -83,7 +83,7 @@ describe('the status of an operation that', () => {
     expect(documentOf(response)).toMatchObject({ status: 'canceled', error: { code: 'operation-canceled' } })
   })
 
-  test('waits for its time says so', async ({ lab }) => {
+  test('is delayed has the time of its start', async ({ lab }) => {
     const served = await serve(lab, [orders])
     const id = await accepted(served, '/orders')
     await served.store.claim({ holder: 'h', leaseMs: 60_000, execution: null, from: { id } })
@@ -120,7 +120,7 @@ describe('the result of an operation that', () => {
     expect((await get(served, `/others/${other}`)).json()).toEqual({ id: other, status: 'completed', result: 'other' })
   })
 
-  test('failed with a problem of its own is answered under the status of that problem', async ({ lab }) => {
+  test('failed with a problem of the handler has the status code of that problem', async ({ lab }) => {
     const served = await serve(lab, [orders, others], { worker: { handlers } })
     const id = await accepted(served, '/orders', 'fail')
     await hasStatus(served.store, id, 'failed')
@@ -129,7 +129,7 @@ describe('the result of an operation that', () => {
     expect(response.json()).toMatchObject({ id, status: 'failed', error: { status: 422, code: 'out-of-stock' } })
   })
 
-  test('failed by an error is 500, and the error is not shown', async ({ lab }) => {
+  test('failed by an error is 500, without the error', async ({ lab }) => {
     const served = await serve(lab, [orders, others], { worker: { handlers } })
     const id = await accepted(served, '/orders', 'crash')
     await hasStatus(served.store, id, 'failed')
@@ -211,7 +211,9 @@ function routesOf(id: string, name: string): ['GET' | 'DELETE' | 'POST', string]
   ]
 }
 
-test('while the store is away every URL is 503 with Retry-After, and back again with it', async ({ lab }) => {
+test('every URL is 503 with Retry-After while the store is unreachable, and works again afterwards', async ({
+  lab,
+}) => {
   const { store, cut } = faultyStore(await lab.store())
   const served = await serve(lab, [orders], { store })
   const id = await accepted(served, '/orders')

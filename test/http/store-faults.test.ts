@@ -91,7 +91,7 @@ describe('a request', () => {
   afterAll(() => lab.free())
 
   for (const [name, { method, after = 0, request, status = 503 }] of Object.entries(CALLS)) {
-    test.for(FAULTS)(`is answered with ${status} where ${name} %s, and the next one goes well`, async fault => {
+    test.for(FAULTS)(`is answered with ${status} if ${name} %s, and the next one succeeds`, async fault => {
       const pending = idOf(await app.inject(submit))
       const asked = request({ finished, pending })
       let before = after
@@ -105,7 +105,7 @@ describe('a request', () => {
     })
   }
 
-  test.for(FAULTS)('for events ends where the read of the log %s, and the next one goes well', async fault => {
+  test.for(FAULTS)('for events ends if the read of the log %s, and the next one succeeds', async fault => {
     const asked = { url: `/kept/status/${finished}`, headers: events }
     faults.arm('logs', fault)
     const answer = await app.inject(asked).catch((error: Error) => error)

@@ -11,7 +11,7 @@ const keyed = defineOperation({ name: 'keyed', requireIdempotencyKey: true })
 const order = { item: 'apple', quantity: 3 }
 
 describe('an accepted request', () => {
-  test('is answered 202 with where it is, when to ask, and the status document', async ({ lab }) => {
+  test('is answered 202 with the status URL, Retry-After and the status document', async ({ lab }) => {
     const served = await serve(lab, [orders])
     const response = await post(served, '/orders', order)
     expect(response.statusCode).toBe(202)
@@ -54,7 +54,7 @@ describe('an accepted request', () => {
     expect(await other.readPayload(id, 'input')).toBe(JSON.stringify(order))
   })
 
-  test('keeps the trace context that came with it', async ({ lab }) => {
+  test('keeps its trace context', async ({ lab }) => {
     const served = await serve(lab, [orders])
     const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
     const id = await accepted(served, '/orders', order, { traceparent })
@@ -66,14 +66,14 @@ describe('an accepted request', () => {
   })
 
   for (const type of ['application/json; charset=utf-8', 'APPLICATION/JSON', 'application/vnd.order+json']) {
-    test(`may be of the media type ${type}`, async ({ lab }) => {
+    test(`may have the media type ${type}`, async ({ lab }) => {
       await accepted(await serve(lab, [orders]), '/orders', order, { 'content-type': type })
     })
   }
 })
 
 describe('a refused request', () => {
-  test('names each mistake in its input by a JSON Pointer, and is not stored', async ({ lab }) => {
+  test('lists the errors of its input by JSON Pointers, and is not stored', async ({ lab }) => {
     const served = await serve(lab, [orders])
     const response = await post(served, '/orders', { item: 7, quantity: 0 })
     expect(response.statusCode).toBe(400)
@@ -129,7 +129,7 @@ describe('a refused request', () => {
     expect(full.headers['retry-after']).toMatch(/^[1-9]\d*$/)
   })
 
-  test('while the store is away is answered 503 with Retry-After, and can be repeated', async ({ lab }) => {
+  test('is answered 503 with Retry-After while the store is unreachable, and can be repeated', async ({ lab }) => {
     const { store, cut } = faultyStore(await lab.store())
     const served = await serve(lab, [orders], { store })
     cut.add('accept')
@@ -146,7 +146,7 @@ describe('a refused request', () => {
 })
 
 describe('an Idempotency-Key', () => {
-  test('is demanded where the type requires one', async ({ lab }) => {
+  test('is required if the type says so', async ({ lab }) => {
     const served = await serve(lab, [keyed])
     const response = await post(served, '/keyed', 1)
     expect([response.statusCode, problemOf(response).code]).toEqual([400, 'idempotency-key-required'])
@@ -167,7 +167,7 @@ describe('an Idempotency-Key', () => {
     expect(await countOf(served.store, orders)).toBe(1)
   })
 
-  test('with another body is answered 422, and says to use a new key', async ({ lab }) => {
+  test('with another body is answered 422, with the advice to use a new key', async ({ lab }) => {
     const served = await serve(lab, [orders])
     const headers = { 'idempotency-key': 'k' }
     await accepted(served, '/orders', order, headers)
@@ -180,7 +180,7 @@ describe('an Idempotency-Key', () => {
     expect(await countOf(served.store, orders)).toBe(1)
   })
 
-  test('of 100 requests at the same time makes one operation', async ({ lab }) => {
+  test('of 100 concurrent requests creates one operation', async ({ lab }) => {
     const path = lab.file()
     const [here, there] = await Promise.all(
       [1, 2].map(() => serve(lab, [orders], { store: sqliteStore({ path, synchronous: 'NORMAL' }) })),
@@ -209,13 +209,13 @@ describe('an Idempotency-Key', () => {
     expect(new Set(ids).size).toBe(3)
   })
 
-  test('is the same bare and in double quotes, with its escapes undone', async ({ lab }) => {
+  test('is the same with and without double quotes and escapes', async ({ lab }) => {
     const served = await serve(lab, [keyed])
     const bare = await accepted(served, '/keyed', 1, { 'idempotency-key': 'a b\\c' })
     expect(await accepted(served, '/keyed', 1, { 'idempotency-key': '"a b\\\\c"' })).toBe(bare)
   })
 
-  test('that cannot be one is answered 400', async ({ lab }) => {
+  test('that is invalid is answered 400', async ({ lab }) => {
     const served = await serve(lab, [keyed])
     for (const key of ['', ' ', '""', '"open', 'x'.repeat(256), 'ü', '"a", "b"', 'tab\there']) {
       const response = await post(served, '/keyed', 1, { 'idempotency-key': key })
@@ -225,7 +225,7 @@ describe('an Idempotency-Key', () => {
     expect(await countOf(served.store, keyed)).toBe(0)
   })
 
-  test('is free again once its operation is purged', async ({ lab }) => {
+  test('can be used again once its operation is purged', async ({ lab }) => {
     const brief = defineOperation({ name: 'brief', retention: 0 })
     const served = await serve(lab, [brief])
     const headers = { 'idempotency-key': 'k' }
@@ -236,8 +236,8 @@ describe('an Idempotency-Key', () => {
   })
 })
 
-describe('what URLs say', () => {
-  test('is relative, with the prefix, and never what the request claims to be the host', async ({ lab }) => {
+describe('the form of URLs', () => {
+  test('is relative, with the prefix, and never contains the Host of the request', async ({ lab }) => {
     const served = await serve(lab, [orders], { prefix: '/api/v1' })
     const response = await post(served, '/api/v1/orders', order, {
       host: 'evil.example',
@@ -255,7 +255,7 @@ describe('what URLs say', () => {
     }
   })
 
-  test('is absolute under the public URL, however it ends', async ({ lab }) => {
+  test('is absolute with the public URL, with or without a slash at its end', async ({ lab }) => {
     const served = await serve(lab, [orders], { prefix: '/v1', publicUrl: 'https://api.example.com/shop/' })
     const response = await post(served, '/v1/orders', order)
     const { id } = documentOf(response)
@@ -264,7 +264,7 @@ describe('what URLs say', () => {
   })
 })
 
-test('a principal that refuses decides the answer, its problem and its Retry-After', async ({ lab }) => {
+test('a principal that refuses determines the problem and the Retry-After of the response', async ({ lab }) => {
   const principal = () => {
     throw new ProblemError({ status: 429, title: 'Slow down', code: 'slow' }, { retryAfter: 7000 })
   }

@@ -33,7 +33,7 @@ describe.each(Object.entries(SERVERS))('over %s', (_, serve) => {
       body: typeof body === 'string' ? body : JSON.stringify(body),
     })
 
-  test('the status shows the question, and the answer has the handler go on', async ({ lab }) => {
+  test('the status shows the question, and the answer resumes the handler', async ({ lab }) => {
     const { waybill, api, id, path } = await asking(lab)
     const headers = { 'x-user': 'ann' }
     const status = (await (await api.ask(`/orders/status/${id}`, { headers })).json()) as StatusDocument
@@ -49,7 +49,7 @@ describe.each(Object.entries(SERVERS))('over %s', (_, serve) => {
     expect(await resultOf(waybill.store, id)).toBe(true)
   })
 
-  test('the first answer counts: the same one again is accepted, and another one is refused', async ({ lab }) => {
+  test('the first answer counts: a repetition is accepted, and another answer is refused', async ({ lab }) => {
     const { waybill, api, id, path } = await asking(lab, async job => [await ask(job), await job.event('end')])
     expect((await send(api, path('approval'), true)).status).toBe(202)
     expect((await send(api, path('approval'), true)).status).toBe(202)
@@ -62,7 +62,7 @@ describe.each(Object.entries(SERVERS))('over %s', (_, serve) => {
     expect([late.status, await late.json()]).toMatchObject([409, { code: 'operation-finished' }])
   })
 
-  test('an answer leaves the other questions open while it wakes the handler', async ({ lab }) => {
+  test('an answer wakes the handler, and the other questions stay open', async ({ lab }) => {
     const gate = Promise.withResolvers<void>()
     const { waybill, api, id, path } = await asking(lab, async job => {
       if (job.attempt > 1) await gate.promise
@@ -80,7 +80,7 @@ describe.each(Object.entries(SERVERS))('over %s', (_, serve) => {
     expect(await resultOf(waybill.store, id)).toEqual([true, false, false])
   })
 
-  test('what does not fit is refused, and the handler still waits', async ({ lab }) => {
+  test('an invalid answer is refused, and the handler still waits', async ({ lab }) => {
     const { waybill, api, id, path } = await asking(lab)
     const refused = async (path: string, body: unknown) => {
       const answer = await send(api, path, body)
@@ -94,7 +94,7 @@ describe.each(Object.entries(SERVERS))('over %s', (_, serve) => {
     expect(isSuspended(await when(waybill.store, id, () => true))).toBe(true)
   })
 
-  test('nobody but the owner, and whom the type admits, sees or answers it', async ({ lab }) => {
+  test('only the owner and the callers that the type allows can see and answer it', async ({ lab }) => {
     const { waybill, api, id, path } = await asking(lab)
     for (const user of ['bob', "bob's boss"]) {
       expect((await send(api, path('approval'), true, user)).status).toBe(404)
@@ -109,7 +109,7 @@ describe.each(Object.entries(SERVERS))('over %s', (_, serve) => {
     expect(await resultOf(waybill.store, id)).toBe(false)
   })
 
-  test('what it does not wait for is not found, and is kept for later all the same', async ({ lab }) => {
+  test('an event that the handler does not wait for yet is 404, and is stored for later', async ({ lab }) => {
     const { waybill, api, id, path } = await asking(lab, async job => [await job.event('c#2'), await job.event('c')])
     expect((await api.ask(path('c'), { headers: { 'x-user': 'ann' } })).status).toBe(404)
     expect((await send(api, path('c'), 'second')).status).toBe(400)
@@ -118,7 +118,7 @@ describe.each(Object.entries(SERVERS))('over %s', (_, serve) => {
     expect(await resultOf(waybill.store, id)).toEqual([1, 'second'])
   })
 
-  test('a callback URL takes one event from who knows nothing else', async ({ lab }) => {
+  test('a callback URL accepts one event without further authentication', async ({ lab }) => {
     const urls: string[] = []
     const { waybill, api, id } = await asking(lab, async job => {
       urls.push(await job.callbackUrl('paid'))
@@ -136,7 +136,7 @@ describe.each(Object.entries(SERVERS))('over %s', (_, serve) => {
     expect((await send(api, path, { amount: 4 }, 'nobody')).status).toBe(409)
   })
 
-  test('a long poll on what waits is answered when the event has come', async ({ lab }) => {
+  test('a long poll on a waiting operation is answered when the event arrives', async ({ lab }) => {
     const { waybill, api, id, path } = await asking(lab)
     const headers = { 'x-user': 'ann', prefer: 'wait=60' }
     const polled = api.ask(`/orders/status/${id}`, { headers })

@@ -63,7 +63,7 @@ for (const [name, { dialect, ...known }] of Object.entries(MODES)) {
       return { desk, waybill, api, poller, id }
     }
 
-    test('completes an order', async ({ lab }) => {
+    test('gets the result of an order', async ({ lab }) => {
       const { desk, poller, id } = await start(lab, 'hold')
       const seen: string[] = []
       poller.onProgress(({ status }) => {
@@ -75,7 +75,7 @@ for (const [name, { dialect, ...known }] of Object.entries(MODES)) {
       expect(poller.operationState?.status).toBe('succeeded')
     })
 
-    test('fails with an order', async ({ lab }) => {
+    test('gets the error of a failed order', async ({ lab }) => {
       const { waybill, poller, id } = await start(lab, 'fail')
       await hasStatus(waybill.store, id, 'failed')
       // Of a problem at the result's own URL it understands the status code alone.
@@ -95,7 +95,7 @@ for (const [name, { dialect, ...known }] of Object.entries(MODES)) {
       expect(poller.operationState?.status).toBe(dialect === 'redirect' ? 'canceled' : 'failed')
     })
 
-    test('goes on from what it has written down', async ({ lab }) => {
+    test('resumes from its saved state', async ({ lab }) => {
       const { desk, poller, api, id } = await start(lab, 'hold')
       const kept = await poller.serialize()
       const restored: Poller = createHttpPoller(operation(api, 'crash'), { restoreFrom: kept })

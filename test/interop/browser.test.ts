@@ -96,7 +96,7 @@ describe('fetch in a page', () => {
 })
 
 describe('a page of another origin', () => {
-  test('reads every header of the contract, and may send every one', async ({ lab }) => {
+  test('can read and send every header of the contract', async ({ lab }) => {
     const { page, origin } = await strangePage(lab)
     const { api } = await open(lab, { cors: { origins: [origin] }, listing: true, dialect: 'accepted' })
     const seen = await page.evaluate(async url => {
@@ -132,7 +132,7 @@ describe('a page of another origin', () => {
     expect(list).toMatchObject({ link: expect.stringContaining('rel="next"') })
   })
 
-  test('reads the problem of what was refused', async ({ lab }) => {
+  test('can read the problem of a refusal', async ({ lab }) => {
     const { page, origin } = await strangePage(lab)
     const { api } = await open(lab, { cors: { origins: [origin] } })
     const seen = await page.evaluate(async url => {
@@ -144,7 +144,7 @@ describe('a page of another origin', () => {
     expect(seen).toEqual(['invalid-input', 'unsupported-media-type'])
   })
 
-  test('is refused if it is not named', async ({ lab }) => {
+  test('is refused if its origin is not allowed', async ({ lab }) => {
     const { page } = await strangePage(lab)
     const { api, waybill } = await open(lab, { cors: { origins: ['https://app.example.com'] } })
     const ordered = await page.evaluate(async url => {
@@ -156,7 +156,7 @@ describe('a page of another origin', () => {
   })
 })
 
-test("a browser's EventSource of another origin goes on after a cut, and stops at the end", async ({ lab }) => {
+test('an EventSource of another origin resumes after an interruption, and stops at the end', async ({ lab }) => {
   const { page, origin } = await strangePage(lab)
   const { desk, waybill, api } = await open(lab, { cors: { origins: [origin] } })
   const id = await idOf(api.ask('/orders', postJson({ wish: 'hold' })))

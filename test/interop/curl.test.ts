@@ -51,7 +51,7 @@ test('curl -L on a finished order ends at its result', async ({ lab }) => {
   expect(JSON.parse(ran.body)).toEqual({ id, status: 'completed', order: { packed: true } })
 })
 
-test('curl -L that prefers to wait needs one command for a running order', async ({ lab }) => {
+test('curl -L with Prefer: wait gets the result of a running order by one command', async ({ lab }) => {
   const { desk, waybill, api } = await open(lab)
   const location = await place(api, 'hold')
   await hasStatus(waybill.store, location.split('/').at(-1) ?? '', 'running')
@@ -61,7 +61,7 @@ test('curl -L that prefers to wait needs one command for a running order', async
   expect(await ran).toMatchObject({ code: 0, status: 200, body: expect.stringContaining('"packed":true') })
 })
 
-test('curl --fail-with-body tells a failed order by its exit code', async ({ lab }) => {
+test('curl --fail-with-body has an exit code for a failed order', async ({ lab }) => {
   const { api } = await open(lab)
   const ran = await curl('-L', '--fail-with-body', '-H', 'Prefer: wait=60', await place(api, 'fail'))
   expect(ran).toMatchObject({ code: 22, status: 422 })
@@ -87,7 +87,7 @@ test('curl -N shows the events until the end', async ({ lab }) => {
   expect(body).toMatch(/^event: status\nid: \d+\ndata: \{.*"status":"completed".*\}\n\n$/m)
 })
 
-test('curl --retry repeats what was refused for a while', async ({ lab }) => {
+test('curl --retry repeats a request that was refused for a while', async ({ lab }) => {
   const { waybill, api } = await open(lab)
   const real = waybill.operations.find.bind(waybill.operations)
   const location = await place(api, 'complete')
@@ -101,7 +101,7 @@ test('curl --retry repeats what was refused for a while', async ({ lab }) => {
   expect(asked).toBeGreaterThan(1)
 })
 
-test('the commands of docs/guide/other-clients.md work, pasted one after the other', async ({ lab }) => {
+test('the commands of docs/guide/other-clients.md work one after the other', async ({ lab }) => {
   const { api } = await open(lab)
   const text = readFileSync(new URL('../../docs/guide/other-clients.md', import.meta.url), 'utf8')
   const commands = (/```sh\n(.*?)```/s.exec(text)?.[1] ?? '').replaceAll('https://api.example.com', api.url)

@@ -8,7 +8,7 @@ import { idOf, postJson, SERVERS } from '../support/servers.ts'
 import { hasStatus, test, until, when } from '../support/waybill.ts'
 
 for (const name of ['Fastify', 'node:http']) {
-  test.concurrent(`over ${name}: a stream that is cut goes on where it was, and 204 ends it`, async ({ lab }) => {
+  test.concurrent(`over ${name}: an interrupted stream resumes at its position, and 204 ends it`, async ({ lab }) => {
     const desk = new OrderServer()
     const waybill = await lab.waybill([orders], { worker: { handlers: desk.handlers } })
     const api = await SERVERS[name]?.(lab, waybill)

@@ -64,7 +64,7 @@ for (const [name, { options, headers }] of Object.entries(WAYS)) {
       expect(pending.every(({ headers: told }) => told.get('location') === new URL(url).pathname)).toBe(true)
     })
 
-    test('polls while the order runs, and sees how far it is', async ({ lab }) => {
+    test('polls while the order runs, and sees its progress', async ({ lab }) => {
       const { desk, waybill, api, ask, first } = await open(lab)
       const asked = ask('hold')
       const id = await first()
@@ -84,7 +84,7 @@ for (const [name, { options, headers }] of Object.entries(WAYS)) {
       expect(await ask('crash')).toMatchObject({ status: 500, body: { status: 'failed' } })
     })
 
-    test('learns of a cancel, its own by DELETE', async ({ lab }) => {
+    test('sees a cancel, and can cancel by DELETE', async ({ lab }) => {
       const { waybill, api, ask, first } = await open(lab)
       const asked = ask('hold')
       const id = await first()

@@ -73,7 +73,7 @@ async function lingering(waybill: Waybill): Promise<{ id: string; execution: str
 }
 
 describe('dispatchers of two engines on one store', () => {
-  test('leave the executions of each other alone: neither asks for them, abandons or stops them', async ({ lab }) => {
+  test('ignore the executions of each other: they neither inspect nor abandon nor stop them', async ({ lab }) => {
     const path = lab.file()
     const processes = watched(processesOn(path))
     const jobs = watched(launcherOn(await clusterOf(lab, path, {}, { leaseDuration: '1h' })))
@@ -102,7 +102,7 @@ describe('dispatchers of two engines on one store', () => {
     expect(await history(second.id)).toMatchObject([{ execution: second.execution, engine: 'kubernetes' }])
   })
 
-  test('may be of one kind, told apart by the names that their launchers give', async ({ lab }) => {
+  test('may be of one kind, distinguished by the engine names of their launchers', async ({ lab }) => {
     const path = lab.file()
     const [mine, others] = [watched(processesOn(path, 'process-a')), watched(processesOn(path, 'process-b'))]
     const waybill = await dispatching(lab, path, mine.launcher)
@@ -119,7 +119,7 @@ describe('dispatchers of two engines on one store', () => {
 })
 
 describe('an execution', () => {
-  test('that claims before its launcher has answered tells its engine itself', async ({ lab }) => {
+  test('that claims before its launcher has answered records its engine', async ({ lab }) => {
     const path = lab.file()
     const launcher = processesOn(path, 'a-slow-one')
     const { promise: answered, resolve: answer } = Promise.withResolvers<void>()
@@ -139,7 +139,7 @@ describe('an execution', () => {
     expect(history).toMatchObject([{ engine: 'a-slow-one', execution: expect.stringMatching(`^process-${pid}-`) }])
   })
 
-  test('of which nobody has named the engine, as an older version records it, is looked after', async ({ lab }) => {
+  test('without a recorded engine, as an older version leaves it, is inspected', async ({ lab }) => {
     const path = lab.file()
     const store = await lab.store(path)
     const id = await submit(lab.composition([type], { store }), type, play({ do: 'return', value: 'again' }))
@@ -153,7 +153,7 @@ describe('an execution', () => {
   })
 })
 
-test('a launcher that does not say its engine is refused', async ({ lab }) => {
+test('a launcher without an engine name is refused', async ({ lab }) => {
   const { engine: _, ...nameless } = watched(processesOn(lab.file())).launcher
   for (const launcher of [nameless, { ...nameless, engine: '' }]) {
     const dispatcher = { launcher: launcher as Launcher }

@@ -60,7 +60,7 @@ describe('refusals that last', () => {
   }
 
   it.each(['throttled', 'quota', 'unavailable'] as const)(
-    'are an error within a minute, again each hour, and are over with the next start: %s',
+    'are logged as an error within a minute and each hour, until the next start: %s',
     reason => {
       const { row, refuse, levels, starts, pass } = refusals()
       refuse(reason)
@@ -88,14 +88,14 @@ describe('refusals that last', () => {
     },
   )
 
-  it('are an error at once where someone must change something', () => {
+  it('are logged as an error at once if a person must fix something', () => {
     const { refuse, levels } = refusals()
     refuse('unusable')
     refuse('unusable')
     expect(levels()).toEqual(['error'])
   })
 
-  it('are nothing where a start succeeds in between, or where they come of a limit that was set', () => {
+  it('are not logged if a start succeeds in between, or if a configured limit is the reason', () => {
     const { row, refuse, levels, pass } = refusals()
     for (let i = 0; i < 100; i++) {
       refuse('throttled')
@@ -110,7 +110,7 @@ describe('refusals that last', () => {
 })
 
 describe('a start that cannot succeed', () => {
-  test('is an error in the log, a metric, and stands in the document of what waits', async ({ lab }) => {
+  test('is in the log, in a metric and in the status of the operations that wait', async ({ lab }) => {
     const azure = await azureOf(lab, '')
     failFirst(azure, 'start', { answer: { status: 403, code: 'AuthorizationFailed' } }, 1_000_000)
     const { launcher } = azureLauncherOf(lab, azure)
@@ -131,7 +131,7 @@ describe('a start that cannot succeed', () => {
     )
   })
 
-  test('and then does is said to be over', async ({ lab }) => {
+  test('is logged as over when a start succeeds', async ({ lab }) => {
     let refused = 0
     const launcher = launcherOf({
       start: async () => {
@@ -164,9 +164,7 @@ describe('a start that cannot succeed', () => {
 })
 
 describe('with maxExecutions', () => {
-  test('no more executions are started than there may be, whichever process starts them, and an end makes room', async ({
-    lab,
-  }) => {
+  test('no more executions are started than the limit of all processes, and an end makes room', async ({ lab }) => {
     const path = lab.file()
     const started: string[] = []
     const starter = (name: string) =>
@@ -190,13 +188,13 @@ describe('with maxExecutions', () => {
     expect(started).toEqual(['first', 'first', 'first', 'second', 'second'])
   })
 
-  test.for([0, -1, 1.5, 10_001])('%d is refused by its name', (maxExecutions, { lab }) => {
+  test.for([0, -1, 1.5, 10_001])('%d is refused with the name of the option', (maxExecutions, { lab }) => {
     const launcher = launcherOf({ start: async () => undefined })
     expect(() => lab.composition([type], { dispatcher: { launcher, maxExecutions } })).toThrow(/maxExecutions/)
   })
 })
 
-test('an execution that cannot be looked at keeps none of the others from it', async ({ lab }) => {
+test('an execution that cannot be inspected does not prevent the inspection of others', async ({ lab }) => {
   let started = 0
   const looked = new Set<string>()
   const launcher = launcherOf({
@@ -215,7 +213,9 @@ test('an execution that cannot be looked at keeps none of the others from it', a
   expect(new Set(failed.map(({ execution }) => execution))).toEqual(new Set(['execution-3']))
 })
 
-test('a launcher that throws at every call ends no process, no loop and no stop', async ({ lab }) => {
+test('a launcher that throws at every call stops neither the process nor its loops nor its shutdown', async ({
+  lab,
+}) => {
   const calls = new Set<string>()
   const failing = (name: string) => () => {
     calls.add(name)

@@ -70,7 +70,7 @@ function execute(
 }
 
 describe('with the process launcher', () => {
-  test('one execution is started for each operation, and the history names it', async ({ lab }) => {
+  test('one execution is started for each operation, and the history has its name', async ({ lab }) => {
     const path = lab.file()
     const started: string[] = []
     const launcher = launcherOn(path)
@@ -94,7 +94,7 @@ describe('with the process launcher', () => {
     expect(started).toHaveLength(2)
   })
 
-  test('what does not fit the limit waits untouched, and is done in its turn', async ({ lab }) => {
+  test('operations beyond the limit stay unchanged, and run in their turn', async ({ lab }) => {
     const path = lab.file()
     const waybill = await dispatching(lab, path, { launcher: launcherOn(path, { maxProcesses: 1 }) })
     const first = await submit(waybill, type, play({ do: 'wait' }))
@@ -122,7 +122,7 @@ describe('with the process launcher', () => {
     expect(history[0]?.error?.detail).toContain('exit code 9')
   })
 
-  test('an execution that dies is noticed by asking, where the engine tells nothing by itself', async ({ lab }) => {
+  test('an execution that dies is noticed by an inspection if the engine reports nothing', async ({ lab }) => {
     const path = lab.file()
     const launcher = launcherOn(path, { env: { TEST_STORE: path, TEST_WORKER: '{"leaseDuration": "1h"}' } })
     const silent = launcherOf({
@@ -157,7 +157,7 @@ describe('with the process launcher', () => {
     expect(stops).toEqual([execution])
   })
 
-  test('executions that start and never claim fail the operation after the cap', async ({ lab }) => {
+  test('executions that never claim fail the operation after the limit of launches', async ({ lab }) => {
     const path = lab.file()
     const idle = join(dirname(path), 'idle.mjs')
     writeFileSync(idle, '')
@@ -200,7 +200,7 @@ describe('between a start and its end', () => {
 })
 
 describe('with an engine that', () => {
-  test('refuses for a while, the start is tried later and counts for nothing', async ({ lab }) => {
+  test('refuses for a while, the start is retried later and is not counted', async ({ lab }) => {
     const path = lab.file()
     let refusals = 0
     const launcher = launcherOf({
@@ -217,7 +217,7 @@ describe('with an engine that', () => {
     expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0, launches: 0 })
   })
 
-  test('fails after it has started the execution, the operation is done once', async ({ lab }) => {
+  test('fails after it has started the execution, the operation runs once', async ({ lab }) => {
     const path = lab.file()
     let starts = 0
     const launcher = launcherOf({
@@ -234,7 +234,7 @@ describe('with an engine that', () => {
     expect(starts).toBe(1)
   })
 
-  test('fails without having started anything, another start is made after the hold', async ({ lab }) => {
+  test('fails without a start, another start follows after the claim timeout', async ({ lab }) => {
     const path = lab.file()
     let starts = 0
     const launcher = launcherOf({
@@ -254,7 +254,7 @@ describe('with an engine that', () => {
     expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0 })
   })
 
-  test('starts everything twice, the surplus execution exits 0 having claimed nothing', async ({ lab }) => {
+  test('starts everything twice, the second execution claims nothing and exits with 0', async ({ lab }) => {
     const path = lab.file()
     const codes: Promise<unknown>[] = []
     const launcher = launcherOf({
@@ -272,7 +272,7 @@ describe('with an engine that', () => {
     expect(await logOf(waybill.store, id)).toHaveLength(1)
   })
 
-  test('never says whether it started, does not keep the operation waiting forever', async ({ lab }) => {
+  test('never answers a start, the operation does not wait forever', async ({ lab }) => {
     let starts = 0
     const launcher = launcherOf({
       start: async () => {
@@ -293,7 +293,7 @@ describe('with an engine that', () => {
     expect(error?.detail).toContain('2 executions were started, and none has claimed it.')
   })
 
-  test('takes one start at a time, no type starves behind the backlog of another', async ({ lab }) => {
+  test('handles one start at a time, no type starves behind the backlog of another', async ({ lab }) => {
     const started: string[] = []
     const launcher = launcherOf({
       start: async ({ type: name }) => {
@@ -313,7 +313,7 @@ describe('with an engine that', () => {
   })
 })
 
-test('work that was handed back by its execution is started again', async ({ lab }) => {
+test('an operation that its execution handed back is started again', async ({ lab }) => {
   const path = lab.file()
   const launcher = launcherOn(path)
   const waybill = await dispatching(lab, path, { launcher })

@@ -28,7 +28,7 @@ async function isGone(launcher: ReturnType<typeof processLauncher>, execution: s
   return (await launcher.inspect(execution)).kind === 'gone'
 }
 
-test('a process is told the operation, its own name and what the composition adds', async ({ lab }) => {
+test('a process gets the operation, its own name and the variables of the composition', async ({ lab }) => {
   const { launcher, out } = launcherOf(lab, WRITE_ENVIRONMENT, { variable: 'ORDER_ID', env: { EXTRA: 'yes' } })
   const execution = (await launcher.start(request)) ?? ''
   await until(() => isGone(launcher, execution))
@@ -41,7 +41,7 @@ test('a process is told the operation, its own name and what the composition add
   expect(Number(pid)).toBeGreaterThan(0)
 })
 
-test('an execution is alive until it has ended, and its end says how', async ({ lab }) => {
+test('an execution is alive until it has ended, and then reports how it ended', async ({ lab }) => {
   const { launcher } = launcherOf(lab, 'process.exit(3)')
   const ends: number[] = []
   const unwatch = launcher.watchEnds?.(() => ends.push(1))
@@ -64,7 +64,7 @@ test('a stop ends the execution, and stopping one that is gone is not an error',
   await launcher.stop(execution)
 })
 
-test('no more processes than the limit run, however many starts come at once', async ({ lab }) => {
+test('no more processes than the limit run, however many starts are concurrent', async ({ lab }) => {
   const { launcher } = launcherOf(lab, RUN_FOR_EVER, { maxProcesses: 2 })
   const starts = await Promise.allSettled([1, 2, 3, 4].map(() => launcher.start(request)))
   const started = starts.flatMap(start => (start.status === 'fulfilled' && start.value ? [start.value] : []))
@@ -81,7 +81,7 @@ test('no more processes than the limit run, however many starts come at once', a
   expect(await launcher.inspect(next)).toEqual({ kind: 'alive' })
 })
 
-test('a launcher that was made again still knows the processes of the one before', async ({ lab }) => {
+test('a new launcher knows the processes of the one before', async ({ lab }) => {
   const { launcher } = launcherOf(lab, RUN_FOR_EVER)
   const execution = (await launcher.start(request)) ?? ''
   const after = processLauncher({ entry: 'unused.mjs' })
@@ -91,7 +91,7 @@ test('a launcher that was made again still knows the processes of the one before
   await until(() => isGone(after, execution))
 })
 
-test('names that no process launcher gave are gone', async () => {
+test('executions with names of other launchers are gone', async () => {
   const launcher = processLauncher({ entry: 'unused.mjs' })
   for (const name of ['', 'process', 'process-0-x', `process-${process.pid}-x`, 'process-1e99-x', 'orders-job-abc12']) {
     expect(await launcher.inspect(name)).toMatchObject({ kind: 'gone' })
@@ -112,7 +112,7 @@ const COUNT_AND_START = `
     appendFileSync(process.env.OUT, error.name + ': ' + error.message)
   }`
 
-test('a program is refused as its own entry, by whatever name', async ({ lab }) => {
+test('a program is refused as its own entry, under any name', async ({ lab }) => {
   const { launcher, out } = launcherOf(lab, COUNT_AND_START)
   const execution = (await launcher.start(request)) ?? ''
   await until(() => isGone(launcher, execution))
@@ -149,7 +149,7 @@ function stranger(lab: TestContext): ChildProcess {
   return child
 }
 
-test('a process id that another program has by now is gone, and is sent no signal', async ({ lab }) => {
+test('an execution whose process id belongs to another program now is gone, and gets no signal', async ({ lab }) => {
   const other = stranger(lab)
   // Long before the other program's.
   const name = await renamed(lab, ([kind = '', , , ...rest]) => [kind, String(other.pid), '1', ...rest])
@@ -162,7 +162,7 @@ test('a process id that another program has by now is gone, and is sent no signa
   expect(await ended).toEqual([null, 'SIGUSR2'])
 })
 
-test('of a process of another machine nothing is known, and it is sent no signal', async ({ lab }) => {
+test('the state of a process of another machine is unknown, and it gets no signal', async ({ lab }) => {
   const other = stranger(lab)
   const start = processStart(other.pid ?? 0) ?? ''
   const name = await renamed(lab, ([kind = '', , , token = '']) => [kind, String(other.pid), start, token, '00000000'])
@@ -174,14 +174,14 @@ test('of a process of another machine nothing is known, and it is sent no signal
   expect(await ended).toEqual([null, 'SIGUSR2'])
 })
 
-test('the start of a process is its own, as often as it is read, and that of none is unknown', ({ lab }) => {
+test('the start time of a process is always the same, and that of a missing process is unknown', ({ lab }) => {
   const other = stranger(lab)
   expect(processStart(process.pid)).toBe(processStart(process.pid))
   expect(processStart(other.pid ?? 0)).toMatch(/^\w+$/)
   for (const pid of [0, -1, 1.5, 2 ** 40]) expect(processStart(pid)).toBeUndefined()
 })
 
-test('a process that cannot be spawned is refused, whether that is thrown or comes as an event, and frees its place', async ({
+test('a process that cannot be spawned is refused, by an exception or an event, and frees its place', async ({
   lab,
 }) => {
   const { launcher } = launcherOf(lab, 'process.exit(0)', { maxProcesses: 1 })

@@ -50,20 +50,20 @@ describe('parseJson', () => {
     expect(refusal(text).code).toBe('invalid-json')
   })
 
-  it('reads what is nested as deep as it may be, and refuses what is deeper', () => {
+  it('reads JSON of the deepest nesting, and refuses deeper JSON', () => {
     for (const pair of [ARRAYS, OBJECTS]) {
       expect(() => parseJson(nested(MAX_JSON_DEPTH, pair))).not.toThrow()
       expect(refusal(nested(MAX_JSON_DEPTH + 1, pair)).detail).toContain('nested deeper than 100')
     }
   })
 
-  it('refuses hostile depth without running out of stack, well formed or not', () => {
+  it('refuses extreme depth without a stack overflow, valid or not', () => {
     for (const text of [nested(1_000_000), '['.repeat(1_000_000), '{"a":'.repeat(200_000)]) {
       expect(refusal(text).code).toBe('invalid-json')
     }
   })
 
-  it('does not take brackets in strings for nesting', () => {
+  it('does not count brackets in strings', () => {
     const text = JSON.stringify({ text: '["{\\'.repeat(500), 'key [{': ']}' })
     expect(parseJson(text)).toEqual(JSON.parse(text))
   })
@@ -77,7 +77,7 @@ describe('parseJson', () => {
     '{"a":[{"__proto__":null}]}',
     '{"\\u005f_proto__":{"admin":true}}',
     '{"constructor":{"prototype":{"admin":true}}}',
-  ])('refuses %s, whose key poisons prototypes', text => {
+  ])('refuses %s, whose key would pollute prototypes', text => {
     expect(refusal(text).code).toBe('invalid-json')
   })
 
@@ -87,7 +87,7 @@ describe('parseJson', () => {
 })
 
 describe('readUtf8', () => {
-  it('reads what is UTF-8 to the letter', () => {
+  it('reads UTF-8 without any change', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), text => {
         expect(readUtf8(Buffer.from(text))).toBe(text)
@@ -96,7 +96,7 @@ describe('readUtf8', () => {
   })
 
   it.each([[0xff], [0xc3], [0x22, 0xc0, 0xaf, 0x22], [0xed, 0xa0, 0x80]])(
-    'refuses bytes that are not: %s',
+    'refuses bytes that are not UTF-8: %s',
     (...bytes) => {
       expect(() => readUtf8(Buffer.from(bytes))).toThrow('UTF-8')
     },
@@ -120,7 +120,7 @@ describe('fingerprint', () => {
     )
   })
 
-  it('is the same after JSON was written and read, with other white space', () => {
+  it('is the same with other white space', () => {
     fc.assert(
       fc.property(value, it => {
         expect(fingerprint(JSON.parse(JSON.stringify(it, null, 2)))).toBe(fingerprint(JSON.parse(JSON.stringify(it))))
@@ -135,7 +135,7 @@ describe('fingerprint', () => {
     expect(new Set(prints).size).toBe(prints.length)
   })
 
-  it('takes a value that JSON does not have as JSON writes it', () => {
+  it('treats a value that JSON does not have as JSON.stringify does', () => {
     const at = new Date(0)
     for (const it of [undefined, { a: undefined, b: at }, [undefined, at], { n: Number.NaN }, new Map([[1, 2]])]) {
       expect(fingerprint(it)).toBe(fingerprint(JSON.parse(JSON.stringify(it) ?? 'null')))
@@ -143,7 +143,7 @@ describe('fingerprint', () => {
     expect(fingerprint({ at })).not.toBe(fingerprint({ at: new Date(1) }))
   })
 
-  it('takes numbers by their value and not by how they are written', () => {
+  it('compares numbers by their value and not by their notation', () => {
     expect(fingerprint(JSON.parse('[1.0,100,0.1]'))).toBe(fingerprint(JSON.parse('[1,1e2,1e-1]')))
   })
 })

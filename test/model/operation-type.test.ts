@@ -65,20 +65,20 @@ describe('defineOperation', () => {
     expect(policy.rateLimit).toEqual({ requests: 10, perMs: 60_000 })
   })
 
-  it('cannot be changed afterwards', () => {
+  it('returns an object that cannot be changed', () => {
     const orders = defineOperation({ name: 'orders' })
     expect(Object.isFrozen(orders) && Object.isFrozen(orders.policy) && Object.isFrozen(orders.policy.backoff)).toBe(
       true,
     )
   })
 
-  it('takes schemas of Zod, TypeBox and plain JSON Schema as they are', () => {
+  it('accepts schemas of Zod, TypeBox and plain JSON Schema unchanged', () => {
     for (const input of [z.object({}), Type.Object({}), { type: 'object' }]) {
       expect(defineOperation({ name: 'orders', input, output: input }).input).toBe(input)
     }
   })
 
-  it.each(['a', 'orders', 'orders-2', 'a-'.repeat(32)])('takes the name %j', name => {
+  it.each(['a', 'orders', 'orders-2', 'a-'.repeat(32)])('accepts the name %j', name => {
     expect(defineOperation({ name }).name).toBe(name)
   })
 
@@ -100,7 +100,7 @@ describe('defineOperation', () => {
     expect(refusal({ name })).toContain('a name is lower-case letters')
   })
 
-  it('takes the least and the most of each number', () => {
+  it('accepts the minimum and the maximum of each number', () => {
     for (const options of [
       { attempts: 1, lostAttempts: 0, bodyLimit: 1, concurrency: 1, priority: -100 },
       { attempts: 100, lostAttempts: 100, bodyLimit: 104_857_600, concurrency: 10_000, priority: 100 },
@@ -147,13 +147,13 @@ describe('defineOperation', () => {
   })
 
   it.each([{ initial: '2d' }, { factor: 0.5 }, { factor: 101 }, { max: '31d' }, { jitter: -0.1 }, { jitter: 2 }])(
-    'refuses the backoff %o, and names what is wrong',
+    'refuses the backoff %o, and names the error',
     backoff => {
       expect(refusal({ backoff })).toContain(`backoff.${Object.keys(backoff)[0]}`)
     },
   )
 
-  it('refuses an option that it does not know, such as a misspelt one', () => {
+  it('refuses an unknown option, such as a misspelt one', () => {
     expect(refusal({ retries: 3 })).toContain('unknown option "retries"')
   })
 })
@@ -164,12 +164,12 @@ describe('backoffMs', () => {
     backoff: { initial: 100, factor: 3, max: 1000, jitter: 0.5 },
   })
 
-  it('grows by its factor with each failed attempt, up to its most', () => {
+  it('grows by its factor with each failed attempt, up to its maximum', () => {
     const waits = [1, 2, 3, 4, 100].map(failed => backoffMs(policy, failed, () => 0))
     expect(waits).toEqual([100, 300, 900, 1000, 1000])
   })
 
-  it('takes off a random part, no greater than its jitter', () => {
+  it('subtracts a random part, which is at most its jitter', () => {
     expect(backoffMs(policy, 1, () => 0.5)).toBe(75)
     expect(backoffMs(policy, 1, () => 1)).toBe(50)
     for (let time = 0; time < 100; time++) {
@@ -179,7 +179,7 @@ describe('backoffMs', () => {
     }
   })
 
-  it('is steady without jitter and factor', () => {
+  it('is constant without jitter and factor', () => {
     const steady = defineOperation({ name: 'a', backoff: { initial: '5s', factor: 1, jitter: 0 } }).policy
     expect([1, 2, 50].map(failed => backoffMs(steady, failed))).toEqual([5000, 5000, 5000])
   })

@@ -102,7 +102,7 @@ const NAMES: Partial<Record<Door, string>> = {
 describe.each(Object.keys(DOORS) as Door[])('%s', door => {
   const name = NAMES[door] ?? `${door}()`
 
-  test('refuses an option that it does not have', async () => {
+  test('refuses an unknown option', async () => {
     expect(await refusalOf(door, { foo: 1 })).toBe(`${name}: unknown option "foo".`)
   })
 })
@@ -111,15 +111,15 @@ describe('an unknown option', () => {
   const refusal = (options: Anything) => () =>
     checkOptions('worker', options, { leaseDuration: OBJECT, poll: OBJECT }, { lease: 'leaseDuration' })
 
-  test('that had another name is named with its new one', () => {
+  test('that was renamed is reported with its new name', () => {
     expect(refusal({ lease: 5 })).toThrow('worker: the option "lease" is now called "leaseDuration".')
   })
 
-  test.each(['leaseDurtion', 'LeaseDuration', 'leasDurations'])('%s is named with the nearest one', name => {
+  test.each(['leaseDurtion', 'LeaseDuration', 'leasDurations'])('%s is reported with the most similar one', name => {
     expect(refusal({ [name]: 5 })).toThrow(`worker: unknown option "${name}". Did you mean "leaseDuration"?`)
   })
 
-  test.each(['toString', 'constructor', 'x', ''])('%j is near to none', name => {
+  test.each(['toString', 'constructor', 'x', ''])('%j is similar to no option', name => {
     expect(refusal({ [name]: 5 })).toThrow(new TypeError(`worker: unknown option "${name}".`))
   })
 })
@@ -151,7 +151,7 @@ test.each<[Door, make: () => unknown, named: string]>([
   ['receiveScaleRequest', () => receiveScaleRequest({ client: queue } as never), 'client must be a QueueClient'],
   ['containerAppsJob', () => containerAppsJob({ client: {} } as never, {} as never), 'client must be a ContainerApps'],
   ['kubernetesJob', () => kubernetesJob({ api: {} } as never, {} as never), 'api must be a BatchV1Api'],
-])('%s takes its client as the first argument', async (door, make, named) => {
+])('%s has its client as the first argument', async (door, make, named) => {
   const error = await Promise.resolve()
     .then(make)
     .catch((error: unknown) => error)
@@ -297,7 +297,7 @@ test.each<[Door, Anything]>([
     [server, { openapi: false, prefix: '', challenge: 'Basic realm="orders"' }],
   ]),
   ['plugin', { logLevel: 'warn', prefix: '/api/' }],
-])('%s takes %o', async (door, options) => {
+])('%s accepts %o', async (door, options) => {
   expect(await refusalOf(door, options)).toBeUndefined()
 })
 
@@ -306,7 +306,7 @@ test.each([undefined, null, 'sqlite', ['sqlite']])('%o is not an object of optio
   expect(() => defineOperation(options as never)).toThrow(TypeError)
 })
 
-test('a file that is named twice as a handler is found when the worker starts', async () => {
+test('a handler file that is given twice is refused when the worker starts', async () => {
   const file = new URL('../fixtures/handlers/files.ts', import.meta.url)
   const type = defineOperation({ name: 'files' })
   for (const run of ['inline', 'children'] as const) {
@@ -319,7 +319,7 @@ test('a file that is named twice as a handler is found when the worker starts', 
   }
 })
 
-test('docs/reference/options.md is what the interfaces of the options say, and lists what is checked', async () => {
+test('docs/reference/options.md agrees with the interfaces and the checks of the options', async () => {
   const page = await readFile(new URL('../../docs/reference/options.md', import.meta.url), 'utf8')
   expect(page, 'node scripts/options-reference.ts writes it').toBe(optionsPage())
   const known = { ...API_OPTIONS, ...CALLER_OPTIONS, ...WAYBILL_OPTIONS, ...WORKER_OPTIONS, publicUrl: 1, prefix: 1 }

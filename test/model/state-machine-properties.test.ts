@@ -175,21 +175,21 @@ function visible(operation: Operation): unknown {
 }
 
 describe('every operation', () => {
-  it('keeps its final status, and all that is known about it, forever', () => {
+  it('keeps its final status and its data forever', () => {
     always(({ before, after }) => {
       const fixed = { webhookDue: true, familyDue: true, retriedBy: null }
       if (isFinal(before.status)) expect({ ...after, ...fixed }).toEqual({ ...before, ...fixed })
     })
   })
 
-  it('takes nothing but the acceptance of its webhook, of its retry and of its family once it has ended', () => {
+  it('accepts only the notes about its webhook, its retry and its family once it has ended', () => {
     always(({ before, event: it }) => {
       const kinds = ['webhook-accepted', 'family-told', 'retried']
       if (isFinal(before.status)) expect(kinds).toContain(it.do === 'change' && it.change.kind)
     })
   })
 
-  it('is said to have just ended by the change that ends it, and by no other', () => {
+  it('is reported as just ended by the change that ends it, and by no other', () => {
     always(({ before, after, event: it }) => {
       if (it.do !== 'change' && it.do !== 'expire') return
       const kind = it.do === 'change' ? it.change.kind : undefined
@@ -197,7 +197,7 @@ describe('every operation', () => {
     })
   })
 
-  it('has a version that is one greater after each change that a client can see, and never grows by more', () => {
+  it('has a version that grows by one with each change that a client can see, and never by more', () => {
     always(({ before, after }) => {
       const shown = JSON.stringify(visible(before)) !== JSON.stringify(visible(after))
       expect(after.version - before.version).toBeGreaterThanOrEqual(shown ? 1 : 0)
@@ -211,7 +211,7 @@ describe('every operation', () => {
     })
   })
 
-  it('never runs and fails more often than it may, nor is lost more often', () => {
+  it('never exceeds its limits of failed and lost attempts', () => {
     always(({ after }) => {
       expect(countedAttempts(after)).toBeLessThanOrEqual(after.maxAttempts)
       expect(countedAttempts(after)).toBeGreaterThanOrEqual(0)
@@ -243,7 +243,7 @@ describe('every operation', () => {
     })
   })
 
-  it('takes one event of each name, and is asleep only as long as nothing has come that it waits for', () => {
+  it('accepts one event of each name, and sleeps only until something happens that it waits for', () => {
     always(({ before, after, event: it }) => {
       const received = after.waits?.received ?? []
       expect(new Set(received).size).toBe(received.length)
@@ -275,7 +275,7 @@ describe('every operation', () => {
     })
   })
 
-  it('begins nothing once its deadline has passed, and is not left waiting when an attempt ends', () => {
+  it('begins no attempt once its deadline has passed, and does not wait when an attempt ends', () => {
     always(({ before, after, event: it, now }) => {
       if (now < (before.deadline ?? Number.POSITIVE_INFINITY)) return
       expect(['claim', 'launch']).not.toContain(it.do)
@@ -283,14 +283,14 @@ describe('every operation', () => {
     })
   })
 
-  it('is never changed by an attempt that does not own it', () => {
+  it('is never changed by an attempt that has lost it', () => {
     always(({ before, event: it }) => {
       if (it.do !== 'change' || !('attempt' in it.change) || it.change.attempt < 0) return
       expect(it.change.attempt).toBe(before.attempt)
     })
   })
 
-  it('stays canceled or asked to cancel once that was acknowledged, unless another end was first', () => {
+  it('stays canceled or asked to cancel after the request, unless it ended otherwise before', () => {
     always(({ before, after }) => {
       if (!before.cancelRequested) return
       expect(after.cancelRequested).toBe(true)
@@ -313,7 +313,7 @@ describe('every operation', () => {
     always(({ before, after }) => expect(after.updatedAt).toBeGreaterThanOrEqual(before.updatedAt))
   })
 
-  it('keeps what it was accepted with', () => {
+  it('keeps the data of its submission', () => {
     always(({ before, after }) => {
       for (const key of [
         'id',
@@ -332,7 +332,7 @@ describe('every operation', () => {
     })
   })
 
-  it('ends, as long as it is claimed and its leases run out', () => {
+  it('ends if it is claimed and its leases expire', () => {
     fc.assert(
       fc.property(start, fc.array(event, { maxLength: 30 }), (operation, events) => {
         let last = live(operation, events).reduce((at, step) => step.after ?? at, operation)

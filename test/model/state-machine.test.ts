@@ -55,13 +55,13 @@ describe('accepted', () => {
     })
   })
 
-  it('keeps everything of the submission but the input', () => {
+  it('keeps everything of the submission except for the input', () => {
     const { input: _, delay: __, startWithin: ___, ...kept } = submissionOf('a')
     expect(pending()).toMatchObject(kept)
     expect(pending()).not.toHaveProperty('input')
   })
 
-  it('turns spans of time into times', () => {
+  it('converts durations into times', () => {
     expect(pending({ delay: 50, startWithin: 0 })).toMatchObject({ runAt: NOW + 50, startBy: NOW + 50 })
   })
 })
@@ -96,14 +96,14 @@ describe('claimed', () => {
     expect(second).toMatchObject({ attempt: 2, startedAt: NOW, attemptStartedAt: NOW + 10, progress: null })
   })
 
-  it('ends the count of launches, and names the execution that claims', () => {
+  it('resets the count of launches, and records the execution that claims', () => {
     expect(claimed(launched, { ...BY, execution: 'job-2' }, NOW)).toMatchObject({ launches: 0, execution: 'job-2' })
     const { execution: _, ...nameless } = BY
     expect(claimed(launched, nameless, NOW)).toMatchObject({ launches: 0, execution: 'job-1' })
     expect(claimed(launched, BY, NOW)).toMatchObject({ launches: 0, execution: null })
   })
 
-  it('names the engine of the execution that claims: what its launcher has said of it stands', () => {
+  it('records the engine of the execution that claims, as its launcher has reported it', () => {
     const engineOf = (by: Partial<ClaimBy>, of = launched) => claimed(of, { ...nameless, ...by }, NOW)?.engine
     const { execution: _, ...nameless } = BY
     expect(engineOf({})).toBe('jobs')
@@ -117,7 +117,7 @@ describe('claimed', () => {
     expect(engineOf({ engine: 'jobs' }, must(launching(pending(), 1000, NOW)))).toBeNull()
   })
 
-  it('keeps the engine with the attempt that ends, and says nothing of it any more', () => {
+  it('moves the engine to the attempt that ends', () => {
     const back = finish(must(claimed(launched, { ...BY, execution: 'job-1' }, NOW)), RELEASED)
     expect(back).toMatchObject({ execution: null, engine: null, history: [{ execution: 'job-1', engine: 'jobs' }] })
     for (const operation of [
@@ -141,8 +141,8 @@ describe('claimed', () => {
   })
 })
 
-describe('what an older version has kept', () => {
-  it('names no engine, neither of the operation nor of its attempts', () => {
+describe('a record of an older version', () => {
+  it('has no engine, neither of the operation nor of its attempts', () => {
     const attempt = { number: 1, holder: 'h', execution: 'job-1', startedAt: 1, finishedAt: 2, error: null }
     const history: KeptAttempt[] = [
       { ...attempt, outcome: 'lost' },
@@ -154,7 +154,7 @@ describe('what an older version has kept', () => {
     expect(operationOf({ ...old, history, engine: 'jobs' }).engine).toBe('jobs')
   })
 
-  it('may have left the engine of an execution behind that it has taken out', () => {
+  it('may have the engine of an execution that is no longer recorded', () => {
     expect(operationOf({ ...running(), execution: null, engine: 'jobs' }).engine).toBeNull()
   })
 })
@@ -198,7 +198,7 @@ describe('a finish', () => {
     })
   })
 
-  it('shows everyone who has seen a progress that it is whole, and nobody else', () => {
+  it('completes the progress if there was one', () => {
     const progressed = must(
       changed(running(), { kind: 'progress', attempt: 1, progress: { fraction: 0.5, message: 'Half' } }, NOW),
     )
@@ -207,12 +207,12 @@ describe('a finish', () => {
     expect(finish(progressed, { kind: 'failed', problem: NO }).progress).toEqual({ fraction: 0.5, message: 'Half' })
   })
 
-  it('fails it for good, whatever attempts are left', () => {
+  it('fails it without a retry, whatever attempts are left', () => {
     const failed = finish(running({ maxAttempts: 9 }), { kind: 'failed', problem: NO })
     expect(failed).toMatchObject({ status: 'failed', error: NO, history: [{ outcome: 'failed', error: NO }] })
   })
 
-  it('retries after the delay while attempts are left, and then fails with the problem', () => {
+  it('retries it after the delay while attempts are left, and then fails it with the problem', () => {
     const first = finish(running({ maxAttempts: 2 }), RETRY)
     expect(first).toMatchObject({ status: 'pending', runAt: NOW + 5000, error: null, holder: null, leaseUntil: null })
     const second = finish(must(claimed(first, BY, NOW)), RETRY)
@@ -229,7 +229,7 @@ describe('a finish', () => {
     expect(finish(must(claimed(failedOnce, BY, NOW)), RETRY).status).toBe('failed')
   })
 
-  it('turns a retry or a hand-back into canceled where a cancel was asked for, and leaves other ends as they are', () => {
+  it('is a cancel instead of a retry or a hand-back after a request to cancel, and other ends stay', () => {
     const asked = must(changed(running(), { kind: 'cancel' }, NOW))
     for (const outcome of [RETRY, RELEASED]) {
       expect(finish(asked, outcome)).toMatchObject({ status: 'canceled', error: { code: 'operation-canceled' } })
@@ -241,12 +241,12 @@ describe('a finish', () => {
     expect(finish(asked, { kind: 'failed', problem: NO }).status).toBe('failed')
   })
 
-  it('is a cancel rather than a failure when the last attempt is retried after a cancel was asked for', () => {
+  it('is a cancel instead of a failure if the last attempt asks for a retry after a request to cancel', () => {
     const asked = must(changed(running({ maxAttempts: 1 }), { kind: 'cancel' }, NOW))
     expect(finish(asked, RETRY).status).toBe('canceled')
   })
 
-  it('makes a webhook due where one is wanted', () => {
+  it('makes a webhook due if the operation has one', () => {
     const webhookUrl = 'https://hooks.example/'
     expect(finish(running({ webhookUrl }), COMPLETED).webhookDue).toBe(true)
     expect(finish(running({ webhookUrl }), RETRY).webhookDue).toBe(false)
@@ -255,14 +255,14 @@ describe('a finish', () => {
 })
 
 describe('a cancel', () => {
-  it('ends what is pending, delayed and launched too', () => {
+  it('ends a pending, delayed or launched operation', () => {
     for (const operation of [pending(), pending({ delay: 50 }), must(launching(pending(), 1000, NOW))]) {
       const after = changed(operation, { kind: 'cancel' }, NOW + 1)
       expect(after).toMatchObject({ status: 'canceled', cancelRequested: true, runAt: null, finishedAt: NOW + 1 })
     }
   })
 
-  it('is a request where it runs, and one request is enough', () => {
+  it('asks a running operation to stop, once', () => {
     const asked = must(changed(running(), { kind: 'cancel' }, NOW + 1))
     expect(difference(running(), asked)).toEqual({ cancelRequested: true, version: 3, updatedAt: NOW + 1 })
     expect(changed(asked, { kind: 'cancel' }, NOW)).toBeUndefined()
@@ -288,7 +288,7 @@ describe('a launch', () => {
     })
   })
 
-  it('is not answered by what belongs to another launch, or comes after the claim', () => {
+  it('ignores the answer of another launch, or after the claim', () => {
     const second = must(launching(launched, 1000, NOW))
     for (const operation of [second, must(claimed(launched, BY, NOW)), pending()]) {
       expect(changed(operation, { kind: 'launched', launch: 1, execution: 'job', engine: 'jobs' }, NOW)).toBeUndefined()
@@ -296,7 +296,7 @@ describe('a launch', () => {
     }
   })
 
-  it('that came to nothing is repeated, ever later, until there were more than may be lost', () => {
+  it('without a claim is repeated, with growing delays, up to the limit', () => {
     const delays: (number | null)[] = []
     let operation = pending({ maxLost: 6 })
     while (operation.status === 'pending') {
@@ -308,7 +308,7 @@ describe('a launch', () => {
     expect(operation).toMatchObject({ status: 'failed', error: { code: 'launch-lost' } })
   })
 
-  it('that nobody made cannot be abandoned', () => {
+  it('that does not exist cannot be abandoned', () => {
     expect(changed(pending(), { kind: 'abandon', attempt: 0, reason: 'It is gone.' }, NOW)).toBeUndefined()
   })
 })
@@ -326,7 +326,7 @@ describe('a lost lease', () => {
     })
   })
 
-  it('slows down an operation that ends its workers, and fails it past the cap', () => {
+  it('delays an operation that ends its workers, and fails it after the limit', () => {
     const delays: (number | null)[] = []
     let operation = running({ maxLost: 5, maxAttempts: 1 })
     for (;;) {
@@ -340,7 +340,7 @@ describe('a lost lease', () => {
     expect(operation).toMatchObject({ status: 'failed', lost: 6, attempt: 6, error: { code: 'worker-lost' } })
   })
 
-  it('is not waited for where the process is known to be gone', () => {
+  it('ends at once if the process is known to be gone', () => {
     const abandon: Change = { kind: 'abandon', attempt: 1, reason: 'Its process is gone.' }
     const after = must(changed(running(), abandon, NOW))
     expect(after).toMatchObject({ status: 'pending', lost: 1 })
@@ -349,7 +349,7 @@ describe('a lost lease', () => {
     expect(changed(after, abandon, NOW)).toBeUndefined()
   })
 
-  it('cancels what was asked to cancel, past the cap too', () => {
+  it('cancels an operation that was asked to cancel, also after the limit', () => {
     const asked = must(changed(running({ maxLost: 0 }), { kind: 'cancel' }, NOW))
     expect(expired(asked, until)?.status).toBe('canceled')
   })
@@ -364,25 +364,25 @@ describe('a lost lease', () => {
 })
 
 describe('a start deadline', () => {
-  it('fails what has not begun by then, at that moment and not before', () => {
+  it('fails an operation that has not begun by then, and not earlier', () => {
     const operation = pending({ startWithin: 100 })
     expect(expired(operation, NOW + 99)).toBeUndefined()
     expect(expired(operation, NOW + 100)).toMatchObject({ status: 'failed', error: { code: 'start-deadline' } })
   })
 
-  it('is kept once an attempt has begun, whatever became of it', () => {
+  it('is met once an attempt has begun, whatever its result', () => {
     const before = running({ startWithin: 100 })
     expect(expired(before, NOW + 100)).toBeUndefined()
     expect(expired(finish(before, RELEASED), NOW + 100)).toBeUndefined()
   })
 
-  it('means nothing where there is none', () => {
+  it('has no effect if there is none', () => {
     expect(expired(pending(), Number.MAX_SAFE_INTEGER)).toBeUndefined()
   })
 })
 
 describe('a deadline', () => {
-  it('fails what has not ended by then, at that moment and not before, also where it comes before the delay is over', () => {
+  it('fails an operation that has not ended by then, and not earlier, also during a delay', () => {
     const operation = pending({ endWithin: 100, delay: 50 })
     expect(operation.deadline).toBe(NOW + 150)
     expect(expired(operation, NOW + 149)).toBeUndefined()
@@ -390,7 +390,7 @@ describe('a deadline', () => {
     expect(expired(operation, NOW + 150)).toMatchObject({ status: 'failed', error, finishedAt: NOW + 150 })
   })
 
-  it('leaves what runs to its worker, and decides what comes of it', () => {
+  it('leaves a running operation to its worker, and determines its outcome', () => {
     const before = running({ endWithin: 100 })
     expect(expired(before, NOW + 100)).toBeUndefined()
     const over = { status: 'failed', error: { code: 'deadline-exceeded' } }
@@ -399,7 +399,7 @@ describe('a deadline', () => {
     expect(finish(before, RELEASED, NOW + 99).status).toBe('pending')
   })
 
-  it('ends an operation with the problem of its attempt, where no other attempt can begin in time', () => {
+  it('ends an operation with the problem of its attempt if no other attempt can begin in time', () => {
     const before = running({ endWithin: 100 })
     const retry = { ...RETRY, delayMs: 60 } as const
     expect(finish(before, retry, NOW + 39).status).toBe('pending')
@@ -413,7 +413,7 @@ describe('a deadline', () => {
 })
 
 describe('the clock', () => {
-  it('never takes a record back in time when it is set back', () => {
+  it('never moves the times of a record back when it is set back', () => {
     const later = must(claimed(pending(), BY, NOW + 100))
     expect(finish(later, COMPLETED, NOW + 50).updatedAt).toBe(NOW + 100)
   })

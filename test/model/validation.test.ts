@@ -22,7 +22,7 @@ describe.each(Object.entries(SCHEMAS))('validate by %s', (_, schema) => {
     expect(await validate(schema, { item: 'apple', count: 2 })).toEqual({ value: { item: 'apple', count: 2 } })
   })
 
-  it('points at the invalid member, and says why', async () => {
+  it('names the invalid member and the reason', async () => {
     const { errors } = await validate(schema, { item: 'apple', count: 0 })
     expect(errors).toEqual([{ pointer: '/count', detail: expect.stringContaining('1') }])
   })
@@ -39,38 +39,38 @@ describe.each(Object.entries(SCHEMAS))('validate by %s', (_, schema) => {
 })
 
 describe('validate', () => {
-  it('takes any value where there is no schema', async () => {
+  it('accepts any value without a schema', async () => {
     for (const value of [undefined, null, { a: 1 }]) expect(await validate(undefined, value)).toEqual({ value })
   })
 
-  it('gives back what the schema makes of the value', async () => {
+  it('returns the value that the schema makes of it', async () => {
     const schema = z.object({ at: z.iso.date().transform(it => new Date(it)), count: z.number().default(1) })
     expect(await validate(schema, { at: '2025-01-01', extra: 1 })).toEqual({
       value: { at: new Date('2025-01-01'), count: 1 },
     })
   })
 
-  it('leaves a value as it is that a JSON Schema finds right: nothing is converted, dropped or filled in', async () => {
+  it('does not change a value that a JSON Schema accepts: nothing is converted, dropped or filled in', async () => {
     const schema = { type: 'object', properties: { count: { type: 'number', default: 1 } } }
     const value = { extra: true }
     expect((await validate(schema, value)) as { value: unknown }).toEqual({ value: { extra: true } })
     expect((await validate(schema, { count: '1' })).errors).toHaveLength(1)
   })
 
-  it('waits for a schema that takes its time', async () => {
+  it('waits for an asynchronous schema', async () => {
     const schema = z.string().refine(async it => it === 'known', 'It is not known.')
     expect(await validate(schema, 'known')).toEqual({ value: 'known' })
     expect((await validate(schema, 'other')).errors).toEqual([{ pointer: '', detail: 'It is not known.' }])
   })
 
-  it('escapes the keys of a pointer as RFC 6901 asks, and counts the items of arrays', async () => {
+  it('escapes the keys of a pointer by RFC 6901, and has the indexes of array items', async () => {
     const odd = z.object({ 'a/b~c': z.array(z.number()) })
     expect((await validate(odd, { 'a/b~c': [1, 'two'] })).errors?.[0]?.pointer).toBe('/a~1b~0c/1')
     const plain = { properties: { 'a/b~c': { items: { type: 'number' } } } }
     expect((await validate(plain, { 'a/b~c': [1, 'two'] })).errors?.[0]?.pointer).toBe('/a~1b~0c/1')
   })
 
-  it('takes the other form of a path, whose segments are objects', async () => {
+  it('accepts a path whose segments are objects', async () => {
     const schema: StandardSchema = {
       '~standard': {
         version: 1,
@@ -81,7 +81,7 @@ describe('validate', () => {
     expect(await validate(schema, 1)).toEqual({ errors: [{ pointer: '/a/0', detail: 'No.' }] })
   })
 
-  it('reports no more than the first fifty things that are wrong', async () => {
+  it('reports at most fifty errors', async () => {
     const many = Array.from({ length: 500 }, (_, index) => String(index))
     for (const schema of [z.array(z.number()), { type: 'array', items: { type: 'number' } }]) {
       const { errors } = await validate(schema, many)
@@ -90,14 +90,14 @@ describe('validate', () => {
     }
   })
 
-  it('is a failure of its own when the schema itself throws', async () => {
+  it('reports a schema that throws as another failure', async () => {
     const broken = z.string().transform(() => {
       throw new Error('A bug.')
     })
     await expect(validate(broken, 'a')).rejects.toThrow('A bug.')
   })
 
-  it('does not take what every object inherits for a member of the value', async () => {
+  it('does not count inherited properties as members of the value', async () => {
     const schema = { type: 'object', properties: { constructor: { type: 'string' } }, additionalProperties: false }
     expect(await validate(schema, {})).toEqual({ value: {} })
     expect((await validate(schema, { constructor: 7 })).errors).toHaveLength(1)
@@ -109,14 +109,14 @@ describe('checkSchema', () => {
     expect(() => checkSchema({ type: 'string', pattern: '(' }, compileJsonSchema)).toThrow()
   })
 
-  it('lets every good one pass, and none', () => {
+  it('accepts every valid one, and no schema at all', () => {
     for (const schema of [...Object.values(SCHEMAS), undefined])
       expect(() => checkSchema(schema, compileJsonSchema)).not.toThrow()
   })
 })
 
 describe('isStandardSchema', () => {
-  it('knows a schema by its property, be it an object or a function', () => {
+  it('recognizes a schema by its property, be it an object or a function', () => {
     const callable = Object.assign(() => {}, { '~standard': { version: 1 } })
     expect([z.string(), callable].map(isStandardSchema)).toEqual([true, true])
     expect([PLAIN, SCHEMAS.TypeBox, null, undefined, 'text', () => {}].map(isStandardSchema)).toEqual(

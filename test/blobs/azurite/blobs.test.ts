@@ -24,15 +24,15 @@ async function namesIn(container: ContainerClient, uncommitted = false): Promise
   return names
 }
 
-it('takes the ContainerClient of the real SDK, as it is', () => {
+it('accepts the ContainerClient of the real SDK unchanged', () => {
   expectTypeOf<ContainerClient>().toExtend<BlobContainer>()
 })
 
-it('needs a container that is there', async () => {
+it('requires an existing container', async () => {
   await expect(azureBlobs(azure.missingContainer()).open?.()).rejects.toThrow('the container does not exist')
 })
 
-it('keeps the media type, for those who read the container', async () => {
+it('stores the media type with the blob', async () => {
   const container = await azure.nextContainer()
   async function* text() {
     yield Buffer.from('x')
@@ -44,7 +44,7 @@ it('keeps the media type, for those who read the container', async () => {
 describe.each(['inline', 'children'] as const)('with handlers that run %s', run => {
   const worker = run === 'inline' ? { handlers: files } : { handlers: handlerFile('files'), concurrency: 1 }
 
-  test('a result goes through the container to the client, in parts too', async ({ lab }) => {
+  test('a client gets a result from the container, also in parts', async ({ lab }) => {
     const container = await azure.nextContainer()
     const waybill = await lab.waybill([filesType()], { worker, blobs: azureBlobs(container) })
     for (const door of Object.values(SERVERS)) {
@@ -60,7 +60,7 @@ describe.each(['inline', 'children'] as const)('with handlers that run %s', run 
     }
   })
 
-  test('what fails or is canceled leaves nothing', async ({ lab }) => {
+  test('failed and canceled operations leave no blob', async ({ lab }) => {
     const container = await azure.nextContainer()
     const waybill = await lab.waybill([filesType()], { worker, blobs: azureBlobs(container), logger: new KeptLog() })
     const failing = await submit(waybill, filesType(), { as: 'fail' })
@@ -73,7 +73,7 @@ describe.each(['inline', 'children'] as const)('with handlers that run %s', run 
   })
 })
 
-test('a result goes with its operation', async ({ lab }) => {
+test('a result is deleted with its operation', async ({ lab }) => {
   const container = await azure.nextContainer()
   const brief = filesType({ retention: 0 })
   const waybill = await lab.waybill([brief], { worker: { handlers: files }, blobs: azureBlobs(container) })
@@ -82,7 +82,7 @@ test('a result goes with its operation', async ({ lab }) => {
   await until(async () => (await namesIn(container)).length === 0)
 })
 
-test('a container that cannot be reached costs attempts and no operation', async ({ lab }) => {
+test('an unreachable container fails attempts, but no operation', async ({ lab }) => {
   const url = 'http://127.0.0.1:1/devstoreaccount1'
   const unreachable = new BlobServiceClient(url, undefined, { retryOptions: { maxTries: 1 } }).getContainerClient('x')
   const real = azureBlobs(await azure.nextContainer())

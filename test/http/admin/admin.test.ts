@@ -53,12 +53,12 @@ async function change(
 }
 
 describe.each(Object.entries(SERVERS))('the admin API on %s', (_, door) => {
-  test('is not there unless it is turned on', async ({ lab }) => {
+  test('does not exist unless it is enabled', async ({ lab }) => {
     const { api } = await open(lab, door, {})
     expect((await api.ask('/admin/session')).status).toBe(404)
   })
 
-  test('refuses whom the principal does not know, and says how to be known', async ({ lab }) => {
+  test('refuses unknown operators, and says how to authenticate', async ({ lab }) => {
     const { api } = await open(lab, door, { admin: { operator, challenge: 'Basic realm="operators"' } })
     for (const path of ['/admin/session', '/admin/operations', '/admin/events']) {
       const answer = await api.ask(path, { headers: { 'x-operator': 'nobody' } })
@@ -67,7 +67,7 @@ describe.each(Object.entries(SERVERS))('the admin API on %s', (_, door) => {
     }
   })
 
-  test('asks its own principal and not that of callers, and callers are not asked for operators', async ({ lab }) => {
+  test('uses its own principal function for operators, and that of callers for no operator', async ({ lab }) => {
     const { api } = await open(lab, door, { byHeader: true, admin: { operator } })
     expect((await look(api, '/session')).status).toBe(200)
     expect((await api.ask('/admin/session', { headers: { 'x-user': 'ann' } })).status).toBe(401)
@@ -82,7 +82,7 @@ describe.each(Object.entries(SERVERS))('the admin API on %s', (_, door) => {
     expect(logger.lines.map(({ level }) => level)).toEqual(['warn'])
   })
 
-  test('says who it is, and what that one may do', async ({ lab }) => {
+  test('returns the operator and the permissions', async ({ lab }) => {
     const { api } = await open(lab, door, {
       admin: {
         operator,
@@ -104,7 +104,7 @@ describe.each(Object.entries(SERVERS))('the admin API on %s', (_, door) => {
     expect((await look(api, '/session', 'vic')).body).toMatchObject({ role: 'viewer', payloads: false })
   })
 
-  test('lists and shows the operations of all, with their log', async ({ lab }) => {
+  test('lists and shows the operations of all owners, with their log', async ({ lab }) => {
     const { api, waybill, order, desk } = await open(lab, door)
     const failed = await order('fail')
     await hasFinished(waybill.store, failed)
@@ -142,12 +142,12 @@ describe.each(Object.entries(SERVERS))('the admin API on %s', (_, door) => {
     if (code !== undefined) expect(answer.body).toMatchObject({ code, status })
   })
 
-  test('a filter that cannot be read is answered with the part that is wrong', async ({ lab }) => {
+  test('an invalid filter is refused with the part that is wrong', async ({ lab }) => {
     const { api } = await open(lab, door)
     expect((await look(api, '/operations?filter=status:done')).body).toMatchObject({ token: 'status:done' })
   })
 
-  test('shows payloads only to those who may see them', async ({ lab }) => {
+  test('shows payloads only to operators with the permission', async ({ lab }) => {
     const { api, waybill, order } = await open(lab, door)
     const id = await order('complete')
     await hasFinished(waybill.store, id)
@@ -172,7 +172,7 @@ describe.each(Object.entries(SERVERS))('the admin API on %s', (_, door) => {
     expect(await hasFinished(waybill.store, id)).toMatchObject({ status: 'canceled' })
   })
 
-  test('retries once what has failed, and deletes what has ended', async ({ lab }) => {
+  test('retries a failed operation once, and deletes an ended one', async ({ lab }) => {
     const { api, waybill, order } = await open(lab, door)
     const id = await order('fail')
     await hasFinished(waybill.store, id)
@@ -211,7 +211,7 @@ describe.each(Object.entries(SERVERS))('the admin API on %s', (_, door) => {
     expect(await waybill.store.read(id)).toMatchObject({ retriedBy: null })
   })
 
-  test('says what is declared of each type and how it is, pauses it, and lets it go on', async ({ lab }) => {
+  test('shows the options and the state of each type, pauses it, and resumes it', async ({ lab }) => {
     const { api, waybill, order } = await open(lab, door)
     const types = async () => (await look(api, '/types')).body
     expect(await types()).toMatchObject({
@@ -227,7 +227,7 @@ describe.each(Object.entries(SERVERS))('the admin API on %s', (_, door) => {
     expect((await change(api, 'POST', '/types/refunds/pause')).status).toBe(404)
   })
 
-  test('acts on all that match, after a preview, and keeps who did what', async ({ lab }) => {
+  test('acts on all operations that match after a preview, and records the actor', async ({ lab }) => {
     const { api, waybill, order } = await open(lab, door)
     const failed = [await order('fail'), await order('fail')]
     for (const id of failed) await hasFinished(waybill.store, id)
@@ -290,7 +290,7 @@ describe.each(Object.entries(SERVERS))('the admin API on %s', (_, door) => {
     expect(await waybill.store.read(id)).toMatchObject({ cancelRequested: code === undefined })
   })
 
-  test('pages of other origins can read nothing, whatever the API allows', async ({ lab }) => {
+  test('pages of other origins can read nothing, whatever origins the API allows', async ({ lab }) => {
     const { api } = await open(lab, door, { admin: { operator }, cors: { origins: '*' } })
     const headers = { origin: 'https://app.example.com', 'x-operator': 'ann' }
     expect((await api.ask('/admin/session', { headers })).headers.get('access-control-allow-origin')).toBeNull()
@@ -299,7 +299,7 @@ describe.each(Object.entries(SERVERS))('the admin API on %s', (_, door) => {
     expect([answer.status, answer.headers.get('access-control-allow-methods')]).toEqual([204, null])
   })
 
-  test('hints at changes', async ({ lab }) => {
+  test('sends hints about changes', async ({ lab }) => {
     const { api, order } = await open(lab, door)
     const left = new AbortController()
     lab.onEnd(() => left.abort())
@@ -327,7 +327,7 @@ describe('without a principal', () => {
   const local = { admin: {} }
   const { Fastify, 'node:http': Node } = SERVERS
 
-  test.for([Fastify, Node])('this machine alone is answered, and a warning says so', async (door, { lab }) => {
+  test.for([Fastify, Node])('only this machine gets an answer, and a warning says so', async (door, { lab }) => {
     if (door === undefined) throw new Error('There is no such server.')
     const { api, logger, waybill, order } = await open(lab, door, local)
     expect(logger.lines).toMatchObject([
@@ -345,9 +345,7 @@ describe('without a principal', () => {
     expect(await statusFor(api, 'rebound.example')).toBe(403)
   })
 
-  test('a function of requests answers this machine alone where it is told that a request comes from it', async ({
-    lab,
-  }) => {
+  test('a function of requests answers only requests that are known to come from this machine', async ({ lab }) => {
     const { waybill } = await open(lab, Fastify as NonNullable<typeof Fastify>, local)
     const answer = fetchHandler(waybill, local)
     const ask = async (source?: object, headers = {}) => {
@@ -366,7 +364,7 @@ describe('without a principal', () => {
     expect(await ask({ address: { address: '127.0.0.1' } })).toEqual([403, expect.stringMatching(unknown)])
   })
 
-  test('production is refused', async ({ lab }) => {
+  test('a start in production is refused', async ({ lab }) => {
     const before = process.env.NODE_ENV
     lab.onEnd(() => {
       process.env.NODE_ENV = before

@@ -16,7 +16,7 @@ async function refusal(start: Promise<unknown>): Promise<LaunchRefused> {
 }
 
 describe('the client', () => {
-  test('of the real SDK is taken as it is', ({ lab: _ }) => {
+  test('of the real SDK is accepted unchanged', ({ lab: _ }) => {
     expectTypeOf<ContainerAppsAPIClient>().toExtend<ContainerAppsClient>()
     const client: ContainerAppsClient = new ContainerAppsAPIClient({ getToken: async () => null }, 'a')
     expect(client.jobs.start).toBeTypeOf('function')
@@ -98,7 +98,7 @@ describe('a start', () => {
     })
   })
 
-  test('reads the template once, and again when it has been kept long enough', async ({ lab }) => {
+  test('reads the template once, and again when its cache time is over', async ({ lab }) => {
     const azure = await azureOf(lab, NOTHING)
     const { launcher } = launcherOf(lab, azure)
     for (const id of ['a', 'b', 'c']) await launcher.start(requestFor(id))
@@ -114,7 +114,7 @@ describe('a start', () => {
   })
 
   test.for(['200', '202', '202-nameless', '202-async'] as const)(
-    'answered with %s is not waited for, and its name is known',
+    'answered with %s ends at once, and has the name of the execution',
     async (startAnswer, { lab }) => {
       const azure = await azureOf(lab, NOTHING, { startAnswer })
       const { launcher } = launcherOf(lab, azure)
@@ -134,7 +134,7 @@ describe('a start', () => {
     [409, {}, 5000],
     [403, {}, 30_000],
     [400, {}, 30_000],
-  ] as const)('refused with %i %j is sent once, and is tried again after %i ms', async (it, { lab }) => {
+  ] as const)('refused with %i %j is sent once, and may be retried after %i ms', async (it, { lab }) => {
     const [status, headers, retryAfterMs] = it
     const azure = await azureOf(lab, NOTHING)
     const { launcher, warnings } = launcherOf(lab, azure)
@@ -152,7 +152,7 @@ describe('a start', () => {
     { answer: { status: 500 } },
     { answer: { status: 503, headers: { 'retry-after': '9' } } },
     { answer: 'silence' },
-  ] as const)('that failed with %j and left no trace is sent once, and tried again', async (fault, { lab }) => {
+  ] as const)('that failed with %j and left no execution is sent once, and may be retried', async (fault, { lab }) => {
     const azure = await azureOf(lab, NOTHING)
     const { launcher } = launcherOf(lab, azure, { requestTimeout: '500ms' })
     await launcher.open?.()
@@ -167,18 +167,21 @@ describe('a start', () => {
     { answer: { status: 500 } },
     { answer: { status: 503 } },
     { answer: 'silence' },
-  ] as const)('that was made and answered with %j is found by its environment', async ({ answer }, { lab }) => {
-    const azure = await azureOf(lab, NOTHING)
-    const { launcher } = launcherOf(lab, azure, { requestTimeout: '500ms', settleTimeout: '40s' })
-    await launcher.open?.()
-    for (const id of ['another', 'and-another']) await launcher.start(requestFor(id))
-    failFirst(azure, 'start', { acts: 1, answer })
-    const name = await launcher.start(requestFor('an-order'))
-    expect(name).toBe(azure.executions.find(it => it.variable('WAYBILL_OPERATION_ID') === 'an-order')?.name)
-    expect(countOf(azure, 'start')).toBe(3)
-  })
+  ] as const)(
+    'that was made and answered with %j is found by the environment of its execution',
+    async ({ answer }, { lab }) => {
+      const azure = await azureOf(lab, NOTHING)
+      const { launcher } = launcherOf(lab, azure, { requestTimeout: '500ms', settleTimeout: '40s' })
+      await launcher.open?.()
+      for (const id of ['another', 'and-another']) await launcher.start(requestFor(id))
+      failFirst(azure, 'start', { acts: 1, answer })
+      const name = await launcher.start(requestFor('an-order'))
+      expect(name).toBe(azure.executions.find(it => it.variable('WAYBILL_OPERATION_ID') === 'an-order')?.name)
+      expect(countOf(azure, 'start')).toBe(3)
+    },
+  )
 
-  test('whose answer is lost and whose execution is listed late is found once it is listed', async ({ lab }) => {
+  test('whose response is lost is found once its execution is listed', async ({ lab }) => {
     const azure = await azureOf(lab, NOTHING, { listDelay: 300 })
     const { launcher } = launcherOf(lab, azure, { settleTimeout: '30s' })
     failFirst(azure, 'start', { acts: 1, answer: 'cut' })
@@ -186,14 +189,14 @@ describe('a start', () => {
     expect(azure.executions).toHaveLength(1)
   })
 
-  test('that cannot be looked for afterwards is left open', async ({ lab }) => {
+  test('whose execution cannot be listed is reported as unclear', async ({ lab }) => {
     const azure = await azureOf(lab, NOTHING)
     const { launcher } = launcherOf(lab, azure)
     azure.fail(({ kind }) => (kind === 'start' ? { answer: 'cut' } : kind === 'executions' ? REFUSED : undefined))
     await expect(launcher.start(requestFor('an-order'))).rejects.toThrow('The start got no answer')
   })
 
-  test('without a token was not made: it is refused, and nothing is sent', async ({ lab }) => {
+  test('without a token is refused, and nothing is sent', async ({ lab }) => {
     const azure = await azureOf(lab, NOTHING)
     let tokens = 0
     const client = clientOf(azure, async () => {
@@ -205,7 +208,7 @@ describe('a start', () => {
     expect(countOf(azure, 'start')).toBe(0)
   })
 
-  test('for an operation whose earlier start lives is not made: that one is taken', async ({ lab }) => {
+  test('for an operation with a running execution returns that execution', async ({ lab }) => {
     const azure = await azureOf(lab, FOR_EVER)
     const { launcher } = launcherOf(lab, azure)
     const first = await launcher.start(requestFor('an-order'))
@@ -218,7 +221,7 @@ describe('a start', () => {
     expect(azure.executions).toHaveLength(3)
   })
 
-  test('waits for its turn at the rate, and is refused where that takes too long', async ({ lab }) => {
+  test('waits for the rate limit, and is refused if that takes too long', async ({ lab }) => {
     const azure = await azureOf(lab, NOTHING)
     const { launcher } = launcherOf(lab, azure, { rate: { perSecond: 10, burst: 2 } })
     await Promise.all(['a', 'b', 'c', 'd', 'e'].map(id => launcher.start(requestFor(id))))
@@ -235,7 +238,7 @@ describe('a start', () => {
 const REFUSED = { answer: { status: 403 } } as const
 
 describe('at its start, the launcher warns', () => {
-  test('of what executions lose, and of a job that works against it', async ({ lab }) => {
+  test('about properties that executions lose, and about unsuitable jobs', async ({ lab }) => {
     const azure = await azureOf(lab, NOTHING, {
       jobs: [
         {
@@ -263,7 +266,7 @@ describe('at its start, the launcher warns', () => {
   test.for([
     [403, /Container Apps Jobs Operator/],
     [404, /Check subscription, resourceGroup and job/],
-  ] as const)('of a job that it cannot read (%i), with the cure, and starts all the same', async (it, { lab }) => {
+  ] as const)('about a job that it cannot read (%i), with the cure, and starts', async (it, { lab }) => {
     const [status, cure] = it
     const azure = await azureOf(lab, NOTHING)
     const { launcher, warnings } = launcherOf(lab, azure)
@@ -288,7 +291,7 @@ describe('an execution', () => {
     expect(reason).toContain(`exit code 137 of ${JOB}`)
   })
 
-  test('that the engine does not know is gone, though not right after its start', async ({ lab }) => {
+  test('that the engine does not know is gone, but not directly after its start', async ({ lab }) => {
     const azure = await azureOf(lab, FOR_EVER)
     const { launcher: patient } = launcherOf(lab, azure, { settleTimeout: '40s' })
     failFirst(azure, 'start', { acts: 0 })
@@ -318,7 +321,7 @@ describe('an execution', () => {
     await launcher.stop('unknown')
   })
 
-  test('is looked for in one listing with all others, page by page', async ({ lab }) => {
+  test('is found in one listing with all others, page by page', async ({ lab }) => {
     const azure = await azureOf(lab, FOR_EVER, { pageSize: 3, parallel: 1 })
     const { launcher } = launcherOf(lab, azure)
     const names: string[] = []
@@ -329,7 +332,7 @@ describe('an execution', () => {
     expect(countOf(azure, 'execution')).toBe(0)
   })
 
-  test('is asked for by its name where the listing is too long to hold it', async ({ lab }) => {
+  test('is requested by its name if the listing is too long', async ({ lab }) => {
     const azure = await azureOf(lab, FOR_EVER, { pageSize: 1, parallel: 1 })
     const { launcher } = launcherOf(lab, azure)
     const names: string[] = []
@@ -340,7 +343,7 @@ describe('an execution', () => {
     expect(await launcher.start(requestFor('a-late-one'))).toBe(azure.executions.at(-1)?.name)
   })
 
-  test('that is older than its timeout and its time to come up is stopped, whichever process has started it', async ({
+  test('that is older than its timeout and startup time is stopped, whichever process has started it', async ({
     lab,
   }) => {
     const azure = await azureOf(lab, FOR_EVER)
@@ -364,7 +367,7 @@ test('two launchers can share a client', async ({ lab }) => {
   expect(countOf(azure, 'start')).toBe(2)
 })
 
-test('a launcher that is closed ends its waits', async ({ lab }) => {
+test('a closed launcher ends its waits', async ({ lab }) => {
   const azure = await azureOf(lab, NOTHING)
   const { launcher } = launcherOf(lab, azure, { settleTimeout: '40s' })
   failFirst(azure, 'start', { answer: 'cut' })

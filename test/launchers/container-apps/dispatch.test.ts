@@ -66,7 +66,7 @@ async function atWork(lab: TestContext, acts: Act[], setup?: Setup) {
 }
 
 describe('an execution', () => {
-  test('does the work, and the history names it', async ({ lab }) => {
+  test('runs the operation, and the history has its name', async ({ lab }) => {
     const { azure, waybill } = await composed(lab)
     const id = await submit(waybill, type, play(RETURN))
     expect(await resultOf(waybill.store, id)).toBe('done')
@@ -80,7 +80,7 @@ describe('an execution', () => {
     ['stopped by someone, without a hand-back', execution => execution.stop(), /is Stopped/],
     ['deleted', execution => execution.vanish(), /is unknown to Azure Container Apps/],
   ]
-  test.for(ENDS)('that was %s is noticed from the state of the engine', async ([, end, reason], { lab }) => {
+  test.for(ENDS)('that was %s is noticed by the state of the engine', async ([, end, reason], { lab }) => {
     const { waybill, id, execution } = await atWork(lab, [{ do: 'ignore' }, RETURN])
     end(execution)
     expect(await resultOf(waybill.store, id)).toBe('done')
@@ -90,7 +90,7 @@ describe('an execution', () => {
     expect(history[0]?.error?.detail).toMatch(reason)
   })
 
-  test('that hangs, and of which the engine says that it runs, is noticed by its lease', async ({ lab }) => {
+  test('that hangs is noticed by its lease, even if the engine reports it as running', async ({ lab }) => {
     const { waybill, id, execution } = await atWork(lab, [{ do: 'ignore' }, RETURN], {
       leaseDuration: '3s',
       sweep: 100,
@@ -106,7 +106,7 @@ describe('an execution', () => {
     expect(execution.status).toBe('Running')
   })
 
-  test('that is told to stop hands its work back, and the next one does it', async ({ lab }) => {
+  test('that is asked to stop hands its work back, and the next one does it', async ({ lab }) => {
     const { waybill, id, execution } = await atWork(lab, [{ do: 'wait' }, RETURN], { azure: { gracePeriod: '30s' } })
     execution.stop()
     expect(await resultOf(waybill.store, id)).toBe('done')
@@ -114,7 +114,7 @@ describe('an execution', () => {
     expect(history.map(({ outcome }) => outcome)).toEqual(['released', 'completed'])
   })
 
-  test('that was acknowledged and never made is noticed, and another one is started', async ({ lab }) => {
+  test('that was acknowledged but never made is noticed, and another one is started', async ({ lab }) => {
     const { azure, waybill } = await composed(lab)
     failFirst(azure, 'start', { acts: 0 })
     const id = await submit(waybill, type, play(RETURN))
@@ -123,7 +123,7 @@ describe('an execution', () => {
     expect(azure.executions).toHaveLength(2)
   })
 
-  test('that never claims is made good for only this often', async ({ lab }) => {
+  test('that never claims is replaced up to a limit', async ({ lab }) => {
     const stubborn = plays({ lostAttempts: 1 })
     const { azure, waybill } = await composed(lab, { types: [stubborn] })
     azure.job(JOB).template = {
@@ -137,7 +137,7 @@ describe('an execution', () => {
 })
 
 describe('a cancel', () => {
-  test('stops the execution at work', async ({ lab }) => {
+  test('stops the execution while it works', async ({ lab }) => {
     const { azure, waybill, id, execution } = await atWork(lab, [{ do: 'linger', ms: 50 }])
     await waybill.operations.cancel(id, '')
     await until(() => countOf(azure, 'stop') > 0)
@@ -154,7 +154,7 @@ describe('a cancel', () => {
     await hasStatus(waybill.store, id, 'canceled')
   })
 
-  test('asks again where the engine would not stop it at first', async ({ lab }) => {
+  test('is repeated if the engine refuses to stop the execution at first', async ({ lab }) => {
     // Only the engine ends it: its own worker, which learns of the cancel as well, would leave the handler behind.
     const { azure, waybill, id, execution } = await atWork(lab, [{ do: 'ignore' }], { gracePeriod: '1h' })
     failFirst(azure, 'stop', { answer: { status: 409 } })
@@ -165,7 +165,7 @@ describe('a cancel', () => {
 })
 
 describe('an Azure Resource Manager', () => {
-  test('that throttles is asked again when it says, and the order has not been touched', async ({ lab }) => {
+  test('that throttles is called again after its Retry-After, and the order is unchanged', async ({ lab }) => {
     const { azure, waybill } = await composed(lab, { types: [plays({ lostAttempts: 0 })] })
     failFirst(azure, 'start', { answer: { status: 429, headers: { 'retry-after': '1' } } }, 3)
     const id = await submit(waybill, type, play(RETURN))
@@ -176,7 +176,7 @@ describe('an Azure Resource Manager', () => {
     for (const [index, time] of at.slice(1).entries()) expect(time - (at[index] ?? 0)).toBeGreaterThan(990)
   })
 
-  test('that is away keeps nothing from being accepted, and is used when it is back', async ({ lab }) => {
+  test('that is unreachable prevents no accepts, and is used when it is back', async ({ lab }) => {
     const { azure, waybill } = await composed(lab, { launcher: { requestTimeout: 300 } })
     azure.fail(() => ({ answer: 'cut' }))
     const ids = [await submit(waybill, type, play(RETURN)), await submit(waybill, type, play(RETURN))]
@@ -186,7 +186,7 @@ describe('an Azure Resource Manager', () => {
     for (const id of ids) expect(await resultOf(waybill.store, id)).toBe('done')
   })
 
-  test('that makes every start twice has each operation done once', async ({ lab }) => {
+  test('that makes every start twice runs each operation once', async ({ lab }) => {
     const { azure, waybill } = await composed(lab)
     azure.fail(({ kind }) => (kind === 'start' ? { acts: 2 } : undefined))
     const id = await submit(waybill, type, play(RETURN))

@@ -46,7 +46,7 @@ test('an order goes by POST, a start, a process and the store to 303', async ({ 
   expect((await storedOperation(file)).history[0]).toMatchObject({ outcome: 'completed', execution: execution?.name })
 })
 
-test('the POST does not wait for Azure: it is accepted while nothing there answers', async ({ lab }) => {
+test('a POST does not wait for Azure: it is accepted while Azure does not answer', async ({ lab }) => {
   const { azure, app } = await deployed(lab, '0')
   azure.fail(() => ({ answer: 'silence' }))
   const statusUrls = [await placeOrder(app.url), await placeOrder(app.url)]

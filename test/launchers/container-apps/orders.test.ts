@@ -57,7 +57,7 @@ async function bundled(folder: string): Promise<URL> {
   return pathToFileURL(file)
 }
 
-test('all are completed, each by one attempt', async ({ lab }) => {
+test('all orders complete, each by one attempt', async ({ lab }) => {
   const folder = mkdtempSync(join(tmpdir(), 'waybill-orders-'))
   lab.onEnd(() => rmSync(folder, { recursive: true }))
   const path = lab.file()

@@ -36,13 +36,13 @@ async function resultsOf(lab: TestContext, azure: RecordedAzure) {
 const RIGHT = { warnings: [], start: EXECUTION, kinds: ['alive', 'gone'], unknown: 'gone' }
 
 describe('recorded answers', () => {
-  test.for([200, 202] as const)('have a job started, watched and stopped (%i)', async (status, { lab }) => {
+  test.for([200, 202] as const)('can start, watch and stop a job (%i)', async (status, { lab }) => {
     const azure = await recordedAzure(lab)
     azure.status = status
     expect(await resultsOf(lab, azure)).toEqual(RIGHT)
   })
 
-  test('have the job sent back with each start, without its nulls', async ({ lab }) => {
+  test('contain the job, which each start sends without its nulls', async ({ lab }) => {
     const azure = await recordedAzure(lab)
     await launcherOf(lab, azure, []).start(requestFor('an-order'))
     expect(JSON.stringify(azure.starts)).not.toContain('null')
@@ -67,7 +67,7 @@ describe('recorded answers', () => {
     ])
   })
 
-  test('say how an execution ended, and leave out what they do not say', async ({ lab }) => {
+  test('contain the end of an execution, with only the known details', async ({ lab }) => {
     const azure = await recordedAzure(lab)
     const state = await launcherOf(lab, azure, []).inspect(ENDED_EXECUTION)
     expect(state).toEqual({
@@ -88,7 +88,7 @@ const NEEDED_TO_END = /^(value\.1\.properties|value\.1\.properties\.status)$/
 const UNREADABLE = /^executions\.value$/
 
 describe.for(['null', 'absent'] as const)('with one property %s', emptiness => {
-  test.for(Object.keys(RECORDED) as RecordedName[])('in turn, "%s" is read all the same', async (name, { lab }) => {
+  test.for(Object.keys(RECORDED) as RecordedName[])('"%s" can still be read', async (name, { lab }) => {
     const azure = await recordedAzure(lab)
     for (const { path, document } of variantsOf(RECORDED[name], emptiness)) {
       azure.documents = { ...RECORDED, [name]: document }

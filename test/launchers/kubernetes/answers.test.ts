@@ -81,7 +81,7 @@ async function serving(lab: TestContext): Promise<{ launcher: Launcher; show: (j
 }
 
 describe.each(Object.entries(JOBS))('a Job %s', (_name, job) => {
-  test('means the same where a property is null and where it is absent', async ({ lab }) => {
+  test('means the same with a null property and without it', async ({ lab }) => {
     const replay = await serving(lab)
     const [absent, nulls] = (['absent', 'null'] as const).map(emptiness => variantsOf(job, emptiness))
     expect(nulls?.length).toBeGreaterThan(5)
@@ -97,7 +97,7 @@ describe.each(Object.entries(JOBS))('a Job %s', (_name, job) => {
   })
 })
 
-test('a Job that starts, with a deletion time of null, is given up when its time is over', async ({ lab }) => {
+test('a Job that starts, with a deletion time of null, counts as gone after the startup time', async ({ lab }) => {
   const replay = await serving(lab)
   const job = jobOf({ metadata: { ...present, deletionTimestamp: null }, status: { active: 1, ready: 0 } })
   replay.show(job)

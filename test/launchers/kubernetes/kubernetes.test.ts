@@ -71,7 +71,7 @@ test('an order goes by POST, a Job and a process to 303 and its result', async (
   expect(emulator.requests.filter(({ verb }) => verb === 'create')).toHaveLength(1)
 })
 
-test('an operation has one Job for each attempt, and its history names them', async ({ lab }) => {
+test('an operation has one Job for each attempt, and its history has their names', async ({ lab }) => {
   const path = lab.file()
   const emulator = await clusterOf(lab, path)
   const waybill = await onKubernetes(lab, emulator, path)
@@ -82,7 +82,7 @@ test('an operation has one Job for each attempt, and its history names them', as
 })
 
 describe('an execution that', () => {
-  test('is killed is noticed by the condition of its Job, which tells the exit code', async ({ lab }) => {
+  test('is killed is noticed by the condition of its Job, which has the exit code', async ({ lab }) => {
     const path = lab.file()
     const emulator = await clusterOf(lab, path, {}, { leaseDuration: '1h' })
     const waybill = await onKubernetes(lab, emulator, path)
@@ -95,7 +95,7 @@ describe('an execution that', () => {
     expect(history[0]?.error?.detail).toMatch(/^Its Job failed: PodFailurePolicy, Container job .* exit code 137 /)
   })
 
-  test('is deleted without a word is noticed by its absence', async ({ lab }) => {
+  test('is deleted without a watch event is noticed by its absence', async ({ lab }) => {
     const path = lab.file()
     const emulator = await clusterOf(lab, path, {}, { leaseDuration: '1h' })
     const waybill = await onKubernetes(lab, emulator, path)
@@ -111,7 +111,7 @@ describe('an execution that', () => {
     expect(history[0]?.error?.detail).toContain(`There is no Job ${execution}: it was deleted.`)
   })
 
-  test('never starts, since its image cannot be pulled, is given up and replaced', async ({ lab }) => {
+  test('never starts because its image cannot be pulled is replaced', async ({ lab }) => {
     const path = lab.file()
     const emulator = await clusterOf(lab, path, { images: {} })
     const waybill = await onKubernetes(lab, emulator, path, { launcher: { startupTimeout: '1s' } })
@@ -123,7 +123,7 @@ describe('an execution that', () => {
     expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0 })
   })
 
-  test('never starts at all fails its operation after the cap, with the reason', async ({ lab }) => {
+  test('never starts fails its operation after the limit of launches, with the reason', async ({ lab }) => {
     const path = lab.file()
     const emulator = await clusterOf(lab, path, { images: {} })
     const stubborn = plays({ lostAttempts: 1 })
@@ -135,7 +135,7 @@ describe('an execution that', () => {
     expect(emulator.requests.filter(({ verb }) => verb === 'create')).toHaveLength(2)
   })
 
-  test('stands still while the engine says that it runs is noticed by its lease', async ({ lab }) => {
+  test('hangs while the engine reports it as running is noticed by its lease', async ({ lab }) => {
     const path = lab.file()
     const emulator = await clusterOf(lab, path, {}, { leaseDuration: '3s' })
     const store = sqliteStore({ path, synchronous: 'NORMAL' })
@@ -150,7 +150,7 @@ describe('an execution that', () => {
     expect(emulator.jobs().find(it => it.metadata.name === job)?.status).toMatchObject({ active: 1 })
   })
 
-  test('that a watch reports is noticed without a look', async ({ lab }) => {
+  test('is reported by a watch is noticed without an inspection', async ({ lab }) => {
     const path = lab.file()
     const emulator = await clusterOf(lab, path, {}, { leaseDuration: '1h' })
     const { api, watch } = clientOf(emulator)
@@ -177,7 +177,7 @@ test('a cancel deletes the Job, which stays until its process has ended', async 
   expect(await recordOf(waybill.store, id)).toMatchObject({ lost: 0 })
 })
 
-test('a Job that is deleted hands its work back, and the next one takes it up', async ({ lab }) => {
+test('a deleted Job hands its work back, and the next one continues it', async ({ lab }) => {
   const path = lab.file()
   const emulator = await clusterOf(lab, path, { secondDuration: 1000 })
   const waybill = await onKubernetes(lab, emulator, path)
@@ -188,7 +188,7 @@ test('a Job that is deleted hands its work back, and the next one takes it up', 
   expect(history.map(({ outcome }) => outcome)).toEqual(['released', 'completed'])
 })
 
-test('what a quota leaves no room for waits, and is done in its turn', async ({ lab }) => {
+test('operations beyond a quota wait, and run in their turn', async ({ lab }) => {
   const path = lab.file()
   const emulator = await clusterOf(lab, path, { quota: 0 })
   const waybill = await onKubernetes(lab, emulator, path)
@@ -198,7 +198,7 @@ test('what a quota leaves no room for waits, and is done in its turn', async ({ 
   expect(await recordOf(waybill.store, id)).toMatchObject({ status: 'pending', attempt: 0, execution: null })
 })
 
-test('a start whose answers are all lost makes one Job, and no second one', async ({ lab }) => {
+test('a start whose responses are all lost creates only one Job', async ({ lab }) => {
   const path = lab.file()
   const emulator = await clusterOf(lab, path)
   const waybill = await onKubernetes(lab, emulator, path, { claimTimeout: '1h' })

@@ -34,14 +34,14 @@ async function refusalOf(start: Promise<unknown>): Promise<LaunchRefused> {
   throw new Error(`It was not refused, but ${String(error)}`)
 }
 
-it('takes the clients of the real package, and its templates, as they are', () => {
+it('accepts the clients and templates of the real package unchanged', () => {
   expectTypeOf<BatchV1Api>().toExtend<KubernetesJobsApi>()
   expectTypeOf<Watch>().toExtend<KubernetesWatch>()
   expectTypeOf<V1JobTemplateSpec>().toExtend<KubernetesJobTemplate>()
 })
 
 describe('a start', () => {
-  test('makes a Job of the template, with what is ours set over it', async ({ lab }) => {
+  test('creates a Job from the template, with the properties of Waybill', async ({ lab }) => {
     const emulator = await clusterWith(lab)
     const container = { name: 'main', image: IMAGE, resources: { limits: { memory: '64Mi' } } }
     const env = [
@@ -109,7 +109,7 @@ describe('a start', () => {
     })
   })
 
-  test('that is repeated makes no second Job, and the next launch and the next attempt each make one', async ({
+  test('that is repeated creates no second Job, and the next launch and the next attempt create one each', async ({
     lab,
   }) => {
     const emulator = await clusterWith(lab)
@@ -122,7 +122,7 @@ describe('a start', () => {
     expect(names).toEqual([NAME, `orders-${ID}-0-2`, `orders-${ID}-1-1`])
   })
 
-  test('of a type with the longest name makes a name that Kubernetes takes', async ({ lab }) => {
+  test('of a type with the longest name gives a valid name of a Job', async ({ lab }) => {
     const emulator = await clusterWith(lab)
     const type = `a${'-'.repeat(62)}z`
     const name = await launcherOn(emulator).start({ ...request, type, attempt: 1000, launch: 1000 })
@@ -130,7 +130,7 @@ describe('a start', () => {
     expect(name).toContain(ID)
   })
 
-  test('that is refused for load is tried when the server says', async ({ lab }) => {
+  test('that is refused because of load is retried after the time that the server names', async ({ lab }) => {
     const emulator = await clusterWith(lab)
     emulator.fail({ answer: 429, reason: 'TooManyRequests', retryAfter: 7 })
     expect(await refusalOf(launcherOn(emulator).start(request))).toMatchObject({ retryAfterMs: 7000 })
@@ -139,7 +139,7 @@ describe('a start', () => {
     expect(emulator.requests.map(({ verb }) => verb)).toEqual(['create', 'create'])
   })
 
-  test('that the server fails before it acts is refused, and known not to have been made', async ({ lab }) => {
+  test('that fails on the server before the Job is created is reported as not made', async ({ lab }) => {
     const emulator = await clusterWith(lab)
     for (const answer of [500, 503, 'html', 'cut', 409] as const) {
       emulator.fail({ verb: 'create', answer, reason: 'Conflict' })
@@ -149,7 +149,7 @@ describe('a start', () => {
     expect(emulator.jobs()).toEqual([])
   })
 
-  test('that the server fails after it has acted is found by its name', async ({ lab }) => {
+  test('that fails on the server after the Job was created is found by its name', async ({ lab }) => {
     const emulator = await clusterWith(lab)
     for (const [index, answer] of ([500, 'html', 'cut'] as const).entries()) {
       emulator.fail({ verb: 'create', when: 'after', answer })
@@ -159,7 +159,7 @@ describe('a start', () => {
     expect(emulator.jobs()).toHaveLength(3)
   })
 
-  test('of which nothing can be told is asked again under the same name, and found', async ({ lab }) => {
+  test('with an unclear result is repeated under the same name, and found', async ({ lab }) => {
     const emulator = await clusterWith(lab)
     emulator.fail({ verb: 'create', when: 'after', answer: 'cut' })
     emulator.fail({ verb: 'get', answer: 503, reason: 'ServiceUnavailable' })
@@ -169,7 +169,7 @@ describe('a start', () => {
     expect(emulator.jobs()).toHaveLength(1)
   })
 
-  test('without a server is refused, and that is told', async ({ lab }) => {
+  test('without a reachable server is refused, with a message', async ({ lab }) => {
     const emulator = await clusterWith(lab)
     const warnings: string[] = []
     const launcher = launcherOn(emulator, { warn: message => warnings.push(message) })
@@ -178,7 +178,7 @@ describe('a start', () => {
     expect(warnings).toHaveLength(1)
   })
 
-  test('that needs a person to fix something says so once, until it has been fixed', async ({ lab }) => {
+  test('that a person must fix is reported once, until it is fixed', async ({ lab }) => {
     const emulator = await clusterWith(lab)
     const warnings: string[] = []
     const warn = (message: string) => warnings.push(message)
@@ -197,7 +197,7 @@ describe('a start', () => {
     expect(warnings).toHaveLength(4)
   })
 
-  test('for which a quota has no room is tried later', async ({ lab }) => {
+  test('that exceeds a quota is retried later', async ({ lab }) => {
     const emulator = await clusterWith(lab, RUN_FOR_EVER, { quota: 1 })
     const launcher = launcherOn(emulator)
     await launcher.start(request)
@@ -226,20 +226,20 @@ describe('an execution is', () => {
     expect(state).toEqual({ kind: 'alive' })
   })
 
-  test('gone when it has ended well, though it is not listed any more', async ({ lab }) => {
+  test('gone when it has succeeded, even if it is not listed any more', async ({ lab }) => {
     const { state, emulator } = await stateWhen(lab, programImage(''), has('Complete'))
     expect(state).toEqual({ kind: 'gone', reason: 'Its Job is complete.' })
     expect(emulator.requests.at(-1)).toMatchObject({ verb: 'get', name: NAME })
   })
 
-  test('gone when it has failed, and the reason tells its exit code', async ({ lab }) => {
+  test('gone when it has failed, and the reason has the exit code', async ({ lab }) => {
     const { state, emulator } = await stateWhen(lab, programImage('process.exit(3)'), has('Failed'))
     expect(state).toMatchObject({ kind: 'gone' })
     expect(JSON.stringify(state)).toMatch(/Its Job failed: PodFailurePolicy, .* failed with exit code 3 /)
     expect(emulator.requests.at(-1)).toMatchObject({ verb: 'list' })
   })
 
-  test('gone when its deadline has ended it, and not before its process has ended', async ({ lab }) => {
+  test('gone when its deadline and its process have ended', async ({ lab }) => {
     const stubborn = { entrypoint: ['/bin/sh', '-c', "trap '' TERM; while :; do sleep 0.05; done"] }
     const emulator = await clusterWith(lab, stubborn)
     const template = structuredClone(JOB_TEMPLATE)
@@ -267,7 +267,7 @@ describe('an execution is', () => {
     await launcher.stop(NAME)
   })
 
-  test('gone where it never was, and where another engine has named it', async ({ lab }) => {
+  test('gone if it never existed or belongs to another engine', async ({ lab }) => {
     const emulator = await clusterWith(lab)
     const launcher = launcherOn(emulator)
     for (const name of ['', '..', 'process-12-ab/..', 'Process', NAME]) {
@@ -277,7 +277,7 @@ describe('an execution is', () => {
     expect(emulator.requests.every(({ name }) => name === undefined || name === NAME)).toBe(true)
   })
 
-  test('alive while it is held back, as a queue of the cluster does, however long', async ({ lab }) => {
+  test('alive while a queue of the cluster holds it back, however long', async ({ lab }) => {
     const emulator = await clusterWith(lab)
     const template = structuredClone(JOB_TEMPLATE)
     if (template.spec) template.spec.suspend = true
@@ -287,8 +287,8 @@ describe('an execution is', () => {
   })
 })
 
-describe('looking at many executions', () => {
-  test('takes one listing for those of one moment, in pages', async ({ lab }) => {
+describe('the inspection of many executions', () => {
+  test('needs one listing for concurrent inspections, in pages', async ({ lab }) => {
     const emulator = await clusterOf(lab, '', { images: {} })
     const launcher = launcherOn(emulator)
     const names = await Promise.all(Array.from({ length: 40 }, (_, launch) => launcher.start({ ...request, launch })))
@@ -304,7 +304,7 @@ describe('looking at many executions', () => {
     })
   })
 
-  test('begins again where a page has expired', async ({ lab }) => {
+  test('begins again if a page has expired', async ({ lab }) => {
     const emulator = await clusterOf(lab, '', { images: {} })
     const { api } = clientOf(emulator)
     const small: KubernetesJobsApi = {
@@ -324,7 +324,7 @@ describe('looking at many executions', () => {
     expect(lists).toEqual([200, 410, 200, 200, 200])
   })
 
-  test('fails where Jobs cannot be listed, and looks again the next time', async ({ lab }) => {
+  test('fails if Jobs cannot be listed, and lists them again the next time', async ({ lab }) => {
     const emulator = await clusterWith(lab)
     const launcher = launcherOn(emulator)
     await launcher.start(request)
@@ -347,7 +347,7 @@ describe('watching', () => {
     return { emulator, launcher, unwatch, ends: () => ends }
   }
 
-  test('reports a failure and a deletion, and nothing that ends well', async ({ lab }) => {
+  test('reports failures and deletions, and no success', async ({ lab }) => {
     const { emulator, launcher, ends } = await watching(lab)
     emulator.provide('well', programImage(''))
     const template = structuredClone(JOB_TEMPLATE)
@@ -364,7 +364,9 @@ describe('watching', () => {
     await until(() => ends() === 3)
   })
 
-  test('goes on where its connection ends, and looks again where the server has forgotten', async ({ lab }) => {
+  test('resumes after its connection has ended, and lists the Jobs again if the version has expired', async ({
+    lab,
+  }) => {
     const { emulator, launcher, ends } = await watching(lab)
     emulator.cutConnections()
     await until(() => emulator.watches === 1)
@@ -380,7 +382,7 @@ describe('watching', () => {
     await until(() => ends() === 3)
   })
 
-  test('ends before the client takes silence for a failure, and goes on from there', async ({ lab }) => {
+  test('ends before the client counts silence as a failure, and then resumes', async ({ lab }) => {
     // 25 s last a little longer than a second here.
     const emulator = await clusterWith(lab, RUN_FOR_EVER, { secondDuration: 50 })
     const { api, watch } = clientOf(emulator)
@@ -419,7 +421,7 @@ describe('watching', () => {
   })
 })
 
-describe('options that cannot be right are refused at once:', () => {
+describe('invalid options are refused at once:', () => {
   const api: Partial<KubernetesJobsApi> = { createNamespacedJob: () => Promise.reject(new Error('It was asked.')) }
   const pod = (parts: object): KubernetesJobTemplate => ({
     spec: { template: { spec: { containers: [{ name: 'job' }], ...parts } } },
