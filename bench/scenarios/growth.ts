@@ -41,7 +41,7 @@ export const growth: Scenario = {
     const loader: Loader = new BenchProcess('./load.ts')
     bench.onEnd(() => loader.end())
     await loader.ready()
-    const requests = bench.quick ? 2000 : 20_000
+    const requests = bench.quick ? 2000 : 10_000
     const extent = { seconds: bench.seconds, requests, drained: requests, lists: true }
     const services = await Promise.all(MEASURED.map(contender => serviceWith(bench, contender)))
     let isOdd = false
