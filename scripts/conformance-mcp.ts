@@ -7,15 +7,15 @@ import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { killingFront, startServer } from '../test/mcp/conformance/processes.ts'
+import { killingFront, startServer } from '../test/http/mcp/conformance/processes.ts'
 import { npm, root, run } from './tools.ts'
 
-const FOLDER = `${root}test/mcp/suite`
+const FOLDER = `${root}test/http/mcp/suite`
 const PACKAGE = '@modelcontextprotocol/conformance'
 const SUITE = `${PACKAGE}/dist/index.js`
 const INSPECTOR = '@modelcontextprotocol/inspector/clients/launcher/build/index.js'
 
-/** The scenarios of the extension for tasks. The suite has nothing yet behind `tasks-status-notifications`: test/mcp has. */
+/** The scenarios of the extension for tasks. The suite has nothing yet behind `tasks-status-notifications`: test/http/mcp has. */
 const TASKS = [
   'tasks-lifecycle',
   'tasks-capability-negotiation',
@@ -50,7 +50,7 @@ async function main(named: readonly string[]): Promise<number> {
 }
 
 async function runActive(url: string): Promise<boolean> {
-  const leftOut = `${root}test/mcp/conformance/left-out.yaml`
+  const leftOut = `${root}test/http/mcp/conformance/left-out.yaml`
   const { code, output } = await conformance(url, '--suite', 'active', '--expected-failures', leftOut)
   console.log(output)
   return code === 0

@@ -15,7 +15,7 @@ const LEFT_OUT = [
   // What runs the work, or keeps its results, elsewhere.
   ['launchers/', 'blobs/', 'worker/runners/child-process/'],
   // Other ways in: other dialects, browsers, agents, timetables, operators and the command line.
-  ['http/dialects/accepted', 'http/dialects/azure', 'http/cors', 'mcp/', 'model/tool', 'schedules/'],
+  ['http/dialects/accepted', 'http/dialects/azure', 'http/cors', 'http/mcp', 'model/tool', 'schedules/'],
   ['operator/', 'http/admin/', 'stores/browsing', 'stores/sqlite/browse', 'stores/sqlite/dumps'],
   ['stores/paused-types', 'stores/operation-hooks', 'stores/operator-store'],
   // What an operation may do beside: waits, children, batches, retries.

@@ -57,12 +57,12 @@ const SECTIONS: readonly Section[] = [
   {
     title: 'mcp',
     about: 'How operations are offered to agents. `true` takes every default.',
-    of: ['mcp/mcp#McpOptions'],
+    of: ['http/mcp/mcp#McpOptions'],
   },
   {
     title: 'mcp.authorization',
     about: 'Where clients of MCP get a token.',
-    of: ['mcp/mcp#McpAuthorization'],
+    of: ['http/mcp/mcp#McpAuthorization'],
   },
   { title: 'tool', about: 'How an operation type is offered to agents.', of: ['model/tool#ToolOptions'] },
   { title: 'cors', about: 'Which pages of other origins may use the API.', of: ['http/cors#CorsOptions'] },

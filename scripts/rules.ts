@@ -36,7 +36,6 @@ export const FLOORS: readonly (readonly string[])[] = [
   ['operator'],
   ['waybill.ts'],
   ['http', 'from-url', 'server.ts'],
-  ['mcp'],
   ['servers', 'adapters', 'testing'],
   ['cli'],
 ]
@@ -84,6 +83,12 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     of: /^/,
     breaks: ({ file, target }) =>
       [file, target].every(path => adapter(path) !== undefined) && adapter(target) !== adapter(file),
+  },
+  {
+    rule: 'nothing of http imports a surface, such as http/mcp',
+    reason: 'a surface is passed in: an API without it does not load it',
+    of: /^http\/(?!mcp\/)/,
+    breaks: ({ target }) => target.startsWith('http/mcp/'),
   },
   {
     rule: 'src imports nothing outside src, such as console',

@@ -129,7 +129,7 @@ export const REQUEST_HEADERS = {
   },
 } satisfies Readonly<Record<string, RequestHeader>>
 
-/** Further request headers, which only surfaces (such as `mcp/`) read. */
+/** Further request headers, which only surfaces (such as `http/mcp/`) read. */
 export const SURFACE_REQUEST_HEADERS: readonly string[] = [
   'MCP-Protocol-Version',
   'Mcp-Method',

@@ -23,6 +23,8 @@ import {
   type Origin,
 } from '../http/admin/operator-identity.ts'
 import { createFinalize, type Finalize, forVersion, withCacheControl, withPresent } from '../http/answers.ts'
+import type { McpOptions } from '../http/mcp/mcp.ts'
+import { MCP, mcpSurfaces } from '../http/mcp/server-option.ts'
 import {
   assertUncoded,
   errorResponse,
@@ -37,8 +39,6 @@ import type { OperatorIdentity } from '../http/role.ts'
 import type { Route } from '../http/route.ts'
 import { API_OPTIONS, type ApiOptions, createRoutes, RENAMED_API_OPTIONS } from '../http/routes.ts'
 import { statusProblem } from '../http/status-problem.ts'
-import type { McpOptions } from '../mcp/mcp.ts'
-import { MCP, mcpSurfaces } from '../mcp/server-option.ts'
 import { readUtf8 } from '../model/json.ts'
 import { type Checks, checkOptions, OBJECT, PREFIX, PUBLIC_URL, UNCHECKED } from '../model/options.ts'
 import { ProblemError, problem } from '../model/problem.ts'

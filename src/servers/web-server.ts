@@ -9,6 +9,8 @@ import {
   type Origin,
 } from '../http/admin/operator-identity.ts'
 import { createFinalize } from '../http/answers.ts'
+import type { McpOptions } from '../http/mcp/mcp.ts'
+import { MCP, mcpSurfaces } from '../http/mcp/server-option.ts'
 import {
   assertUncoded,
   errorResponse,
@@ -22,8 +24,6 @@ import type { OperatorIdentity } from '../http/role.ts'
 import type { Route } from '../http/route.ts'
 import { createRouter, type RouteMatch } from '../http/router.ts'
 import { API_OPTIONS, type ApiOptions, createRoutes } from '../http/routes.ts'
-import type { McpOptions } from '../mcp/mcp.ts'
-import { MCP, mcpSurfaces } from '../mcp/server-option.ts'
 import { readUtf8 } from '../model/json.ts'
 import { type Checks, PREFIX, PUBLIC_URL } from '../model/options.ts'
 import { ProblemError, problem, problemError } from '../model/problem.ts'

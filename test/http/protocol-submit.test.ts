@@ -14,7 +14,7 @@ function place(served: Served, wish: Wish, headers: Record<string, string> = {})
 }
 
 test('every section of docs/reference/http.md is walked by a test', () => {
-  // One here, the others in protocol-read.test.ts, blobs-http.test.ts, http-conditions.test.ts, protocol-around.test.ts, retry-delete.test.ts, admin/admin.test.ts, test/batches and test/mcp.
+  // One here, the others in protocol-read.test.ts, blobs-http.test.ts, http-conditions.test.ts, protocol-around.test.ts, retry-delete.test.ts, admin/admin.test.ts, test/batches and test/http/mcp.
   expect(HEADINGS).toEqual([
     'POST /orders',
     'GET /orders/status/{id}',

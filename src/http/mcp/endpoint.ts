@@ -1,10 +1,11 @@
 /** `POST /mcp`: reads one message, finds its method, and answers with JSON or a stream of server-sent events. */
-import type { CorsOptions } from '../http/cors.ts'
-import { type HttpRequest, type HttpResponse, header, json } from '../http/message.ts'
-import { parseJson } from '../model/json.ts'
-import { ProblemError, problem } from '../model/problem.ts'
-import { formatRetryAfter } from '../model/protocol.ts'
-import type { Logger } from '../util/logger.ts'
+
+import { parseJson } from '../../model/json.ts'
+import { ProblemError, problem } from '../../model/problem.ts'
+import { formatRetryAfter } from '../../model/protocol.ts'
+import type { Logger } from '../../util/logger.ts'
+import type { CorsOptions } from '../cors.ts'
+import { type HttpRequest, type HttpResponse, header, json } from '../message.ts'
 import { readRequest, sessionOf } from './envelope.ts'
 import {
   CODES,

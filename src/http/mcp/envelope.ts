@@ -4,7 +4,7 @@
  * begin with `initialize`.
  */
 import { randomUUID } from 'node:crypto'
-import { type HttpRequest, header } from '../http/message.ts'
+import { type HttpRequest, header } from '../message.ts'
 import { CODES, isObject, type Members, type Message, membersOf, RpcError } from './json-rpc.ts'
 import { type Asks, LEGACY, type McpRequest, MODERN } from './request.ts'
 import { declaresTasks, missingTasks } from './tool-calls.ts'

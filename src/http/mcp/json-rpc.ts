@@ -1,5 +1,5 @@
 /** JSON-RPC 2.0 messages, as MCP uses them: requests, responses and errors. */
-import { problemError } from '../model/problem.ts'
+import { problemError } from '../../model/problem.ts'
 
 export type RequestId = string | number
 

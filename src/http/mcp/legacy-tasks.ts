@@ -2,8 +2,9 @@
  * The experimental tasks of revision 2025-11-25. The client requests a task with its call, polls the task, and reads
  * the result by a request that waits for the end. The stream of that request also carries questions to the client.
  */
-import { header } from '../http/message.ts'
-import { isFinal } from '../model/protocol.ts'
+
+import { isFinal } from '../../model/protocol.ts'
+import { header } from '../message.ts'
 import { CODES, type Members, membersOf, RpcError } from './json-rpc.ts'
 import { LEGACY, type McpRequest, type ReplyStream } from './request.ts'
 import type { Tasks } from './tasks.ts'

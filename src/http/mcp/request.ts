@@ -1,5 +1,5 @@
 /** A parsed request of MCP, as every method gets it. */
-import type { HttpRequest } from '../http/message.ts'
+import type { HttpRequest } from '../message.ts'
 import type { Members, RequestId } from './json-rpc.ts'
 
 /** The extension of MCP for calls that become tasks. */

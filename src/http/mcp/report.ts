@@ -1,8 +1,8 @@
 /** What a client receives while its call waits: the progress and the log of the handler. */
-import type { Operation } from '../model/operation.ts'
-import type { AnyOperationType } from '../model/operation-type.ts'
-import type { Operations } from '../service/operations.ts'
-import type { LogLine } from '../stores/store.ts'
+import type { Operation } from '../../model/operation.ts'
+import type { AnyOperationType } from '../../model/operation-type.ts'
+import type { Operations } from '../../service/operations.ts'
+import type { LogLine } from '../../stores/store.ts'
 import { type Members, notification } from './json-rpc.ts'
 import type { McpRequest } from './request.ts'
 

@@ -3,8 +3,8 @@
  * answers.
  */
 
-import { parseJson } from '../model/json.ts'
-import type { JsonSchema } from '../model/operation-type.ts'
+import { parseJson } from '../../model/json.ts'
+import type { JsonSchema } from '../../model/operation-type.ts'
 import { isObject, type Members, membersOf } from './json-rpc.ts'
 
 /** A question to a client. */

@@ -6,13 +6,23 @@
  * @example
  * await app.register(waybill, { operations: [orders], store, worker: { handlers: './processor.ts' }, mcp: true })
  */
-import type { HttpResponse } from '../http/message.ts'
-import { json } from '../http/message.ts'
-import type { Route } from '../http/route.ts'
-import type { Surface, SurfaceContext } from '../http/surface.ts'
-import { type Duration, SECOND, toMs } from '../model/duration.ts'
-import { type Checks, checkOptions, duration, FUNCTION, OBJECT, required, STRING, STRINGS } from '../model/options.ts'
-import { packageVersion } from '../util/version.ts'
+
+import { type Duration, SECOND, toMs } from '../../model/duration.ts'
+import {
+  type Checks,
+  checkOptions,
+  duration,
+  FUNCTION,
+  OBJECT,
+  required,
+  STRING,
+  STRINGS,
+} from '../../model/options.ts'
+import { packageVersion } from '../../util/version.ts'
+import type { HttpResponse } from '../message.ts'
+import { json } from '../message.ts'
+import type { Route } from '../route.ts'
+import type { Surface, SurfaceContext } from '../surface.ts'
 import { allowedOrigins, Endpoint, type EndpointOptions, type Method } from './endpoint.ts'
 import { type Members, stringParam } from './json-rpc.ts'
 import { hasLegacyTasks, LEGACY_TASKS, LegacyTasks } from './legacy-tasks.ts'

@@ -1,5 +1,5 @@
 /** Questions of handlers to the model of the client, which MCP calls sampling: the prompt, and the text of the answer. */
-import type { Wait } from '../model/waits.ts'
+import type { Wait } from '../../model/waits.ts'
 import { CODES, type Members, membersOf, RpcError } from './json-rpc.ts'
 
 /** A question that a model is to answer. */

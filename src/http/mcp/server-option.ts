@@ -1,6 +1,7 @@
 /** The option `mcp` of servers. */
-import type { Surface } from '../http/surface.ts'
-import { BOOLEAN, type Check, OBJECT } from '../model/options.ts'
+
+import { BOOLEAN, type Check, OBJECT } from '../../model/options.ts'
+import type { Surface } from '../surface.ts'
 import { type McpOptions, mcp } from './mcp.ts'
 
 /** What the option must be. */

@@ -1,9 +1,9 @@
 /** The tools: one for each operation type with the option `tool`. */
-import type { AnyOperationType, JsonSchema } from '../model/operation-type.ts'
-import { jsonSchemaOf } from '../model/standard-json-schema.ts'
-import type { Tool as ToolPolicy } from '../model/tool.ts'
-import type { Durations } from '../service/estimator.ts'
-import type { Operations } from '../service/operations.ts'
+import type { AnyOperationType, JsonSchema } from '../../model/operation-type.ts'
+import { jsonSchemaOf } from '../../model/standard-json-schema.ts'
+import type { Tool as ToolPolicy } from '../../model/tool.ts'
+import type { Durations } from '../../service/estimator.ts'
+import type { Operations } from '../../service/operations.ts'
 import type { Members } from './json-rpc.ts'
 
 /** A tool, and the operation type behind it. */

@@ -1,8 +1,8 @@
 /** `subscriptions/listen`: a stream of the changes of tasks, until all of them have ended. */
-import type { Operation } from '../model/operation.ts'
-import { ProblemError } from '../model/problem.ts'
-import { isFinal } from '../model/protocol.ts'
-import type { Operations } from '../service/operations.ts'
+import type { Operation } from '../../model/operation.ts'
+import { ProblemError } from '../../model/problem.ts'
+import { isFinal } from '../../model/protocol.ts'
+import type { Operations } from '../../service/operations.ts'
 import { CODES, membersOf, notification, RpcError } from './json-rpc.ts'
 import { HEARTBEAT_MS, type McpRequest, type ReplyStream } from './request.ts'
 import type { Tasks } from './tasks.ts'
