@@ -96,7 +96,7 @@ describe('after a run', () => {
     return served
   }
 
-  test('Prometheus reads what was accepted, how it ended, and how long it took', async ({ lab }) => {
+  test('Prometheus reads the numbers of accepted and ended operations, and their durations', async ({ lab }) => {
     const value = await scrape(await run(lab))
     expect(value('waybill_operations_accepted_total', { operation: 'orders' })).toBe(5)
     for (const [outcome, count] of [
@@ -136,7 +136,7 @@ describe('after a run', () => {
   })
 })
 
-test('the first scrape tells how deep each queue is, how old, and who waits', async ({ lab }) => {
+test('the first scrape has the depth and the age of each queue, and the waiting requests', async ({ lab }) => {
   const served = await openOrderServer(lab, { waybill: { worker: false } })
   const id = await accepted(served, '/orders', { wish: 'complete' })
   await accepted(served, '/orders', { wish: 'complete' })
@@ -157,7 +157,7 @@ test('the first scrape tells how deep each queue is, how old, and who waits', as
   await waits
 })
 
-test('a scrape reads each gauge as it is then', async () => {
+test('a scrape reads the current value of each gauge', async () => {
   let depth = 3
   const queues = async () => [{ operation: 'orders', depth, ageSeconds: 1.5, unclaimedSeconds: 0 }]
   const none = () => new Map()
@@ -184,7 +184,7 @@ test('while the store is unreachable, the counters are still reported', async ({
   expect(await collected('waybill.operations.accepted')).toEqual({ '{"operation":"orders"}': 1 })
 })
 
-test('attempts that are lost with their worker are counted', async ({ lab }) => {
+test('attempts that were lost with their worker are counted', async ({ lab }) => {
   const type = plays({ lostAttempts: 0 })
   const waybill = await lab.waybill([type])
   const id = await submit(waybill, type)
@@ -227,7 +227,7 @@ test('starts of executions are counted by their outcome', async ({ lab }) => {
   expect(Object.keys(await collected('waybill.launches'))).toHaveLength(3)
 })
 
-test('two compositions in one process count for themselves', async ({ lab }) => {
+test('two compositions in one process count separately', async ({ lab }) => {
   const [here, there] = [await openOrderServer(lab, { waybill: { worker: false } }), await openOrderServer(lab)]
   await accepted(here, '/orders', { wish: 'hold' })
   expect((await scrape(here))('waybill_operations_accepted_total')).toBe(1)
@@ -256,7 +256,7 @@ test('every series is there before its first event, at zero', async ({ lab }) =>
   }
 })
 
-test('what fails for good counts as failed, what fails before as a retry', async ({ lab }) => {
+test('a final failure counts as failed, an earlier one as a retry', async ({ lab }) => {
   const type = ordersWith({ attempts: 3, backoff: { initial: 1, max: 1 } })
   const served = await openOrderServer(lab, { type })
   await hasFinished(served.store, await accepted(served, '/orders', { wish: 'crash' }))
@@ -280,7 +280,7 @@ test('a gauge has the number of running attempts', async ({ lab }) => {
   await until(async () => (await running()) === 0)
 })
 
-test('refusals count by their reason, whichever part of the server refuses', async ({ lab }) => {
+test('refusals are counted by their reason, whichever part of the server refuses', async ({ lab }) => {
   const served = await openOrderServer(lab, {
     type: ordersWith({ inFlightLimit: 1, bodyLimit: 100 }),
     api: { principal: ({ headers }) => (headers['x-stranger'] ? undefined : 'ann') },
@@ -309,7 +309,7 @@ test('refusals count by their reason, whichever part of the server refuses', asy
   }
 })
 
-test('the page on observability has every metric, and no other', async ({ lab }) => {
+test('the page on observability lists exactly the metrics that exist', async ({ lab }) => {
   const page = await readFile(new URL('../../docs/deploy/observability.md', import.meta.url), 'utf8')
   const described = new Set(page.match(/\bwaybill_\w+/g))
   const text = await (await openOrderServer(lab)).app.inject('/metrics').then(({ body }) => body)
@@ -323,7 +323,7 @@ test('a metric has the version of the build', async ({ lab }) => {
   expect(value('waybill_build_info', { version, node: process.versions.node })).toBe(1)
 })
 
-test('where no worker claims, the status, a gauge and the command line say so', async ({ lab }) => {
+test('if no worker claims, the status, a gauge and the command line report it', async ({ lab }) => {
   vi.useFakeTimers({ toFake: ['performance'] })
   lab.onEnd(() => vi.useRealTimers())
   const file = lab.file()

@@ -67,7 +67,7 @@ describe('an operation', () => {
     })
   })
 
-  test('has spans that say what they are, by the conventions of messaging', async ({ lab }) => {
+  test('has spans that follow the conventions of messaging', async ({ lab }) => {
     const { id } = await run(lab)
     await attempts(1)
     const common = {
@@ -100,7 +100,7 @@ describe('an operation', () => {
     })
   })
 
-  test('that fails marks the attempt, and a step that fails tells its error', async ({ lab }) => {
+  test('that fails marks the attempt, and a failed step has its error', async ({ lab }) => {
     for (const [input, count, message] of [
       ['refuse', 1, 'Too heavy'],
       ['crash', 2, /The operation failed|again later/],
@@ -122,7 +122,7 @@ describe('an operation', () => {
     expect(events.map(({ name }) => name)).toEqual(['exception'])
   })
 
-  test('that is not stored marks its submit', async ({ lab }) => {
+  test('that cannot be stored marks its submit', async ({ lab }) => {
     const { waybill } = await run(lab)
     await waybill.store.close()
     await expect(submit(waybill, parcels)).rejects.toThrow()
@@ -143,7 +143,7 @@ describe('the trace of the client', () => {
     expect(placeOf(spanOf('attempt orders')).trace).toBe('4bf92f3577b34da6a3ce929d0e0e4736')
   })
 
-  test('gives way to a span of the server around it, which has joined it already', async ({ lab }) => {
+  test('is continued by the span of the server if there is one', async ({ lab }) => {
     const waybill = await lab.waybill([parcels])
     await trace.getTracer('server').startActiveSpan('POST /parcels', async span => {
       await submit(waybill, parcels, null, { traceparent: CLIENT })
@@ -155,7 +155,7 @@ describe('the trace of the client', () => {
     })
   })
 
-  test('that is not sampled stays so, and is still one', async ({ lab }) => {
+  test('that is not sampled stays unsampled, and is still continued', async ({ lab }) => {
     const waybill = await lab.waybill([parcels], { worker: { handlers: carry } })
     const id = await submit(waybill, parcels, null, { traceparent: CLIENT.replace(/01$/, '00') })
     const { traceparent } = (await resultOf(waybill.store, id)) as { traceparent: string }
@@ -182,7 +182,7 @@ describe('in another process', () => {
     }
   })
 
-  test('a start by a launcher is a span of the trace, and a refused one is marked', async ({ lab }) => {
+  test('a start by a launcher is a span of the trace, which is marked if it is refused', async ({ lab }) => {
     const path = lab.file()
     const type = plays()
     const entry = new URL('../fixtures/job.ts', import.meta.url)
@@ -216,7 +216,7 @@ describe('in another process', () => {
   })
 })
 
-test('what a handler does stands in its span, and nothing else does', async ({ lab }) => {
+test('the spans of a handler are within its own span, and no others are', async ({ lab }) => {
   const seen: (string | undefined)[] = []
   const active = () => trace.getSpan(context.active())?.spanContext().spanId
   const look = handler(parcels, async () => {

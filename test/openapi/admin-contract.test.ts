@@ -101,7 +101,7 @@ test('Spectral finds nothing', async ({ lab }) => {
   expect(await spectral.run(body)).toEqual([])
 })
 
-test('what an operator looks at is described', async ({ lab }) => {
+test('the responses to reads of an operator are described', async ({ lab }) => {
   const { waybill, look, task } = await run(lab)
   const [done, failed] = [await task('return', { owner: 'ada', idempotencyKey: 'k' }), await task('fail')]
   for (const id of [done, failed]) await hasFinished(waybill.store, id)
@@ -142,7 +142,7 @@ test('what an operator looks at is described', async ({ lab }) => {
   }
 })
 
-test('what an operator does is described', async ({ lab }) => {
+test('the responses to actions of an operator are described', async ({ lab }) => {
   const { waybill, change, look, task } = await run(lab)
   const failed = await task('fail')
   await hasFinished(waybill.store, failed)
@@ -192,7 +192,7 @@ test('what an operator does is described', async ({ lab }) => {
   }
 })
 
-test('a webhook that is sent again is described', async ({ lab }) => {
+test('the responses to a repeated webhook are described', async ({ lab }) => {
   const receiver = createServer((request, response) => {
     request.resume()
     response.writeHead(204).end()
@@ -212,7 +212,7 @@ test('a webhook that is sent again is described', async ({ lab }) => {
   expect((await change('POST', `/deliveries/${UNKNOWN}/replay`)).statusCode).toBe(404)
 })
 
-test('a store that is away is described', async ({ lab }) => {
+test('the responses without a reachable store are described', async ({ lab }) => {
   const { store, cut } = faultyStore(sqliteStore({ path: ':memory:' }))
   const { look, change } = await run(lab, store)
   for (const method of ['read', 'accept', 'list', 'browse', 'logs', 'queueStats', 'readPayload'] as const)

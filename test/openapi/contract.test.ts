@@ -119,7 +119,7 @@ describe('the document has every route, and no other', () => {
     return acts.map(act => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}${act}`)
   }
 
-  test('and none of the two where it is turned off', ({ lab }) => {
+  test('neither document nor page, if they are disabled', ({ lab }) => {
     const paths = createRoutes(lab.composition(TYPES), { openapi: false }).map(({ path }) => path)
     expect(paths).not.toContain('/openapi.json')
     expect(paths).not.toContain('/docs')
@@ -227,7 +227,7 @@ test('an operation is described through its whole life', async ({ lab }) => {
   )
 })
 
-test('what waits, and the events for it, are described', async ({ lab }) => {
+test('a waiting operation, and the events for it, are described', async ({ lab }) => {
   const { contract, store } = await run(lab)
   const asking = async () => {
     const { id } = (await contract.ask('POST', '/tasks', { payload: { act: 'ask' } })).json<{ id: string }>()
@@ -290,7 +290,7 @@ test('a batch, and the results of its items, are described', async ({ lab }) => 
   await contract.ask('POST', '/tasks', { headers, payload: '{"act":"return"}' })
 })
 
-test('a webhook, and what became of it, are described', async ({ lab }) => {
+test('a webhook, and its deliveries, are described', async ({ lab }) => {
   const received = Promise.withResolvers<{ headers: IncomingHttpHeaders; body: string }>()
   const receiver = createServer((request, response) => {
     text(request).then(body => received.resolve({ headers: request.headers, body }), received.reject)
@@ -354,7 +354,7 @@ test('a request that waits, repeats or is refused is described', async ({ lab })
   ])
 })
 
-test('what is not there, or no longer, is described', async ({ lab }) => {
+test('unknown and purged operations are described', async ({ lab }) => {
   const running = await run(lab)
   const { contract, store } = running
   const { id } = (await contract.ask('POST', '/brief', { payload: {} })).json<{ id: string }>()
@@ -420,7 +420,7 @@ test('the dialect "azure" is described', async ({ lab }) => {
   await contract.ask('GET', `/tasks/status/${done}`, { headers: { prefer: 'respond-async' } })
 })
 
-test('a store that is away, and a service that ends, are described', async ({ lab }) => {
+test('an unreachable store, and a service that shuts down, are described', async ({ lab }) => {
   const { store, cut } = faultyStore(sqliteStore({ path: ':memory:' }))
   const { contract, waybill } = await run(lab, {}, { store, sweepInterval: '1h' })
   for (const method of ['read', 'readWithOutput', 'accept', 'list'] as const) cut.add(method)
@@ -440,7 +440,7 @@ test('a store that is away, and a service that ends, are described', async ({ la
   expect(contract.seen.size).toBe(10)
 })
 
-test('what a condition forbids is described', async ({ lab }) => {
+test('failed preconditions are described', async ({ lab }) => {
   const running = await run(lab)
   const { contract } = running
   const [waiting, done] = [await taskThat(running, 'wait'), await taskThat(running, 'return')]
@@ -459,7 +459,7 @@ test('what a condition forbids is described', async ({ lab }) => {
   }
 })
 
-test('the paths around are described', async ({ lab }) => {
+test('the other paths are described', async ({ lab }) => {
   const { contract } = await run(lab)
   for (const path of ['/healthz', '/readyz', '/metrics', '/openapi.json', '/docs']) await contract.ask('GET', path)
   for (const path of ['/openapi.json', '/docs']) {
@@ -469,7 +469,7 @@ test('the paths around are described', async ({ lab }) => {
   }
 })
 
-test('a fault of our own is described', async ({ lab }) => {
+test('an internal error is described', async ({ lab }) => {
   const { contract, waybill } = await run(lab)
   waybill.operations.findWithOutput = () => Promise.reject(new Error('A fault.'))
   expect((await contract.ask('GET', `/tasks/${UNKNOWN}`)).statusCode).toBe(500)

@@ -70,7 +70,7 @@ afterAll(async () => {
 })
 
 describe('a generated client', () => {
-  test('compiles, but not with what the document does not allow', async () => {
+  test('compiles, but not with inputs that the document does not allow', async () => {
     const wrong = WRONG.map(([, right, changed], index) => {
       expect(PROGRAM).toContain(right)
       return [`wrong-${index}.ts`, PROGRAM.replaceAll(right, changed)] as const

@@ -64,7 +64,7 @@ describe('Spectral finds nothing', () => {
     expect(await lint(openApiDocument([orders, exportsType, oddities], options))).toEqual([])
   })
 
-  test('and would find a fault', async () => {
+  test('finds a fault that was added', async () => {
     const { info: _, ...faulty } = openApiDocument([orders])
     const found = await lint(faulty)
     expect(found.map(({ path }) => path.join('.'))).toContain('')
@@ -72,7 +72,7 @@ describe('Spectral finds nothing', () => {
 })
 
 describe('names', () => {
-  test('of operations stay', () => {
+  test('of operations do not change', () => {
     const document = openApiDocument([orders, exportsType], EVERYTHING)
     const ids = Object.values(document.paths).flatMap(item => Object.values(item).map(it => it.operationId))
     expect(ids).toEqual([
@@ -84,7 +84,7 @@ describe('names', () => {
     ])
   })
 
-  test('never meet, however alike the types are named', () => {
+  test('are unique, however similar the names of the types are', () => {
     const names = ['a1', 'a-1', 'a--1', 'a-b', 'ab', 'operation', 'openapi', 'service', 'problem', 'input', 'failed']
     const document = openApiDocument(names.map(name => defineOperation({ name })))
     const ids = Object.values(document.paths).flatMap(item => Object.values(item).map(it => it.operationId))
@@ -98,7 +98,7 @@ describe('names', () => {
 describe('schemas of users', () => {
   const input = (schema: object) => openApiDocument([defineOperation({ name: 'things', input: schema })])
 
-  test('of Zod say what is sent, and what comes out', () => {
+  test('of Zod describe the input and the output', () => {
     const Padded = z.object({ text: z.string().default('none') })
     const document = openApiDocument([defineOperation({ name: 'things', input: Padded, output: Padded })])
     expect(document.components.schemas).toMatchObject({
@@ -109,7 +109,7 @@ describe('schemas of users', () => {
     expect(JSON.stringify(document)).not.toContain('$schema')
   })
 
-  test('keep their shared parts, and parts that hold themselves', () => {
+  test('keep their shared parts, and recursive parts', () => {
     const Money = z.object({ cents: z.int() }).meta({ id: 'Money' })
     const Tree = z.object({
       cost: Money,
@@ -208,7 +208,7 @@ describe('examples of inputs', () => {
     expect(exampleFor(schema)).toEqual(example)
   })
 
-  test('are left out where they cannot be guessed', () => {
+  test('are left out if they cannot be guessed', () => {
     expect(exampleFor(z.object({ code: z.string().regex(/^[A-Z]{3}-\d{4}$/) }))).toBeUndefined()
     const endless = { $defs: { a: { type: 'object', required: ['a'], properties: { a: { $ref: '#/$defs/a' } } } } }
     expect(exampleFor({ ...endless, $ref: '#/$defs/a' })).toBeUndefined()
@@ -218,7 +218,7 @@ describe('examples of inputs', () => {
 describe('an operation type', () => {
   const document = openApiDocument([orders, exportsType], EVERYTHING)
 
-  test('has webhooks as callbacks only where it allows them', () => {
+  test('has webhooks as callbacks only if it allows them', () => {
     const submit = operationAt(document, 'post', '/pdf-exports')
     expect(submit.callbacks?.ended?.['{$request.header.Webhook-Url}']?.post?.requestBody?.content).toMatchObject({
       'application/json': { example: { type: 'pdf_exports.completed' } },
@@ -232,7 +232,7 @@ describe('an operation type', () => {
     expect(without.paths['/operations/{id}/deliveries']).toBeUndefined()
   })
 
-  test('reports the limits and the key that it has', () => {
+  test('has its limits and its idempotency key', () => {
     const limited = operationAt(document, 'post', '/pdf-exports')
     expect(Object.keys(limited.responses)).toContain('429')
     expect(limited.parameters?.[0]).toMatchObject({ name: 'Idempotency-Key', required: true })
@@ -241,7 +241,7 @@ describe('an operation type', () => {
     expect(free.parameters?.[0]).toEqual({ $ref: '#/components/parameters/IdempotencyKey' })
   })
 
-  test('leads from an accepted operation to its status, result, cancel and monitor', () => {
+  test('links an accepted operation to its status, result, cancel and monitor', () => {
     const { links } = operationAt(document, 'post', '/orders').responses[202] ?? {}
     const targets = Object.values(links ?? {}).map(({ operationId }) => operationId)
     expect(targets).toEqual(['getOrdersStatus', 'getOrdersResult', 'cancelOrders', 'getOperation'])
@@ -259,7 +259,7 @@ describe('an operation type', () => {
     expect(statuses('accepted', 'delete')).not.toContain(200)
   })
 
-  test('is listed only where the API lists', () => {
+  test('has a list only if the API has one', () => {
     expect(document.paths['/orders']?.get?.operationId).toBe('listOrders')
     expect(openApiDocument([orders]).paths['/orders']?.get).toBeUndefined()
   })
@@ -268,7 +268,7 @@ describe('an operation type', () => {
 describe('problems', () => {
   const document = openApiDocument([orders, exportsType], EVERYTHING)
 
-  test('stand with the answers of their status', () => {
+  test('are described with the responses of their status code', () => {
     for (const item of Object.values(document.paths)) {
       for (const { responses } of Object.values(item)) {
         for (const [status, { content = {} }] of Object.entries(responses)) {
@@ -288,7 +288,7 @@ describe('problems', () => {
   })
 })
 
-test('who may ask is said where the API says it, and not of what is open', () => {
+test('the security of the API applies to its routes, except for the public ones', () => {
   const document = openApiDocument([orders], EVERYTHING)
   expect(document.security).toEqual([{ token: [] }])
   expect(Object.keys(operationAt(document, 'get', '/orders/{id}').responses)).toEqual(
@@ -298,6 +298,6 @@ test('who may ask is said where the API says it, and not of what is open', () =>
   expect(Object.keys(operationAt(document, 'get', '/healthz').responses)).not.toContain('401')
 })
 
-test('a base that cannot be right is refused as in the API', () => {
+test('an invalid base is refused as in the API', () => {
   expect(() => openApiDocument([orders], { maxWait: 'soon' as never })).toThrow(TypeError)
 })

@@ -51,7 +51,7 @@ async function bash(script: string): Promise<string> {
   return stdout
 }
 
-describe('the commands work, pasted one after the other', () => {
+describe('the commands of the page work one after the other', () => {
   test.for<[string, Omit<ApiOptions, 'base'> & { prefix?: string }]>([
     ['by default', {}],
     ['under a prefix, with a list', { prefix: '/api/v1', listing: true }],
@@ -72,14 +72,14 @@ describe('the commands work, pasted one after the other', () => {
   })
 })
 
-test('a public URL is named, and a body that cannot be guessed is left to the reader', () => {
+test('the commands have the public URL, and a placeholder for a body that cannot be guessed', () => {
   const codes = defineOperation({ name: 'codes', input: z.object({ code: z.string().regex(/^[A-Z]{3}$/) }) })
   const [where, send] = commandsOn(openApiPage(openApiDocument([codes], { base: 'https://api.example.org/v1' })))
   expect(where).toBe(`API='https://api.example.org/v1'`)
   expect(send).toContain('-d @input.json')
 })
 
-test('whatever is said in schemas and titles is text', () => {
+test('schemas and titles are shown as text', () => {
   const schema = { type: 'object', description: NASTY, properties: { [NASTY]: { enum: [NASTY], description: NASTY } } }
   const type = defineOperation({ name: 'nasty', input: schema, output: schema, resultKey: NASTY })
   const info = { title: NASTY, version: NASTY, description: NASTY, base: `/${NASTY}` }
@@ -89,7 +89,7 @@ test('whatever is said in schemas and titles is text', () => {
   expect(page).toContain('&lt;/style&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&#39;&amp;')
 })
 
-test('a schema that holds itself ends', () => {
+test('a recursive schema ends', () => {
   const Tree = z.object({
     name: z.string(),
     get children() {
@@ -100,7 +100,7 @@ test('a schema that holds itself ends', () => {
   expect(page).toContain('object[]')
 })
 
-test('every link leads to a place on the page', () => {
+test('every link leads to an anchor of the page', () => {
   const hooked = defineOperation({ name: 'hooked', allowWebhooks: true, rateLimit: { requests: 1, per: '1s' } })
   const page = openApiPage(openApiDocument([things, hooked], { listing: true }))
   const places = [...page.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id)
@@ -110,7 +110,7 @@ test('every link leads to a place on the page', () => {
   expect(links.length).toBeGreaterThan(100)
 })
 
-test('a browser shows it without a complaint, narrow and wide, and loads nothing else', async ({ lab }) => {
+test('a browser shows the page without an error, narrow and wide, and loads nothing else', async ({ lab }) => {
   const url = await serve(lab, { openapi: { title: 'Things' } })
   const browser = await launchChromium()
   lab.onEnd(() => browser.close())

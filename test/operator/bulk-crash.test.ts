@@ -43,7 +43,7 @@ async function countRetried(store: Store): Promise<{ retried: number; retries: R
   return { retried, retries }
 }
 
-test(`a retry of ${COUNT} goes on where a process that was killed has left it`, async ({ lab }) => {
+test(`a retry of ${COUNT} continues after its process was killed`, async ({ lab }) => {
   const path = lab.file()
   const store = await lab.store(path)
   const dumps = Array.from({ length: COUNT }, (_, number) => failed(number))

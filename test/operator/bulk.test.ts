@@ -13,8 +13,8 @@ const orders = defineOperation({ name: 'orders' })
 const refunds = defineOperation({ name: 'refunds' })
 const ann = { name: 'ann@example.com' }
 
-describe('an act on all that fit', () => {
-  test('acts on what was accepted in its own millisecond, too', async ({ lab }) => {
+describe('an action on all operations that match', () => {
+  test('includes operations that were accepted in the same millisecond', async ({ lab }) => {
     const { now: clock, monotonic: monotonicClock } = manualClock(Date.now())
     const store = sqliteStore({ path: ':memory:', clock, monotonicClock })
     const waybill = await lab.waybill([orders], { store })
@@ -24,7 +24,7 @@ describe('an act on all that fit', () => {
     expect(await waybill.operator.bulkRun(run.id)).toMatchObject({ matched: 3, done: 3 })
   })
 
-  test('is previewed, done in the background, and skips what no longer fits', async ({ lab }) => {
+  test('has a preview, runs in the background, and skips operations that no longer match', async ({ lab }) => {
     const store = await lab.store()
     const waybill = await lab.waybill([orders, refunds], { store })
     const { operator } = waybill
@@ -67,7 +67,7 @@ describe('an act on all that fit', () => {
     expect(items.find(({ id }) => id === again.id)).toMatchObject({ action: 'bulk-retry', count: 0 })
   })
 
-  test('takes operations by their ids, of which it skips what does not fit', async ({ lab }) => {
+  test('accepts operations by their ids, and skips those that it cannot act on', async ({ lab }) => {
     const store = await lab.store()
     const waybill = await lab.waybill([orders], { store })
     const { operator } = waybill
@@ -99,7 +99,7 @@ describe('an act on all that fit', () => {
     }
   })
 
-  test('is left to a process that declares the types of what it retries', async ({ lab }) => {
+  test('is left to a process that declares the types of the operations', async ({ lab }) => {
     const path = lab.file()
     const clock = manualClock(Date.now())
     const open = () => sqliteStore({ path, clock: clock.now, monotonicClock: clock.monotonic })
@@ -129,7 +129,7 @@ describe('an act on all that fit', () => {
     for (const id of ids) expect(await recordOf(first.store, id)).toMatchObject({ retriedBy: expect.any(String) })
   })
 
-  test('retries a batch that has failed items as a whole, and its items not beside it', async ({ lab }) => {
+  test('retries a batch with failed items as a whole, and not its items separately', async ({ lab }) => {
     const store = await lab.store()
     const batches = batchOf(orders)
     let isOut = true
@@ -164,7 +164,7 @@ describe('an act on all that fit', () => {
     })
   })
 
-  test('retries the failed items of a batch that it does not mean', async ({ lab }) => {
+  test('retries the failed items of a batch that does not match', async ({ lab }) => {
     const store = await lab.store()
     const pack = handler(orders, () => {
       throw new ProblemError({ code: 'out-of-stock', status: 409 })
@@ -205,7 +205,7 @@ describe('an act on all that fit', () => {
     })
   })
 
-  test('can be stopped, and what it has done stays done', async ({ lab }) => {
+  test('can be stopped, and does not undo what was done', async ({ lab }) => {
     const store = await lab.store()
     const { operator } = lab.composition([orders], { store })
     const run = await operator.bulk('delete', {}, ann)

@@ -51,7 +51,7 @@ describe('the text of a filter', () => {
     expect(() => parseFilter(text, NOW)).toThrow(`${token}: `)
   })
 
-  it('is read again as the filter that it was written from', () => {
+  it('gives the same filter when it is parsed again', () => {
     const text = fc.string({ unit: 'grapheme', maxLength: 20 })
     const time = fc.integer({ min: 0, max: 4e12 })
     const filter: fc.Arbitrary<OperatorFilter> = fc.record(
@@ -77,7 +77,7 @@ describe('the text of a filter', () => {
     )
   })
 
-  it('is short where that is enough', () => {
+  it('is short if possible', () => {
     expect(formatFilter({ search: 'some words', tag: { name: 'customer', value: 'Ada' }, status: 'failed' })).toBe(
       'status:failed tag:customer=Ada some words',
     )

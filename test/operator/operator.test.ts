@@ -23,8 +23,8 @@ const handlers = [
   }),
 ]
 
-describe('what an operator sees', () => {
-  test('the operations of all owners that fit a filter, newest first, page by page', async ({ lab }) => {
+describe('an operator sees', () => {
+  test('the operations of all owners that match a filter, newest first, page by page', async ({ lab }) => {
     const waybill = await lab.waybill([orders, refunds])
     const { operator } = waybill
     const ids: string[] = []
@@ -89,12 +89,12 @@ describe('what an operator sees', () => {
     await expect(operator.results(item?.id ?? '')).rejects.toMatchObject({ problem: { code: 'not-found' } })
   })
 
-  test.for([0, 501, 1.5])('no page of %d', async (limit, { lab }) => {
+  test.for([0, 501, 1.5])('no page of the invalid size %d', async (limit, { lab }) => {
     const { operator } = await lab.waybill([orders])
     await expect(operator.browse({}, { limit })).rejects.toMatchObject({ problem: { code: 'invalid-request' } })
   })
 
-  test('one operation with its attempts and what they threw, its steps, payloads and log', async ({ lab }) => {
+  test('one operation with its attempts and their errors, its steps, payloads and log', async ({ lab }) => {
     const waybill = await lab.waybill([orders], { worker: { handlers } })
     const id = await submit(waybill, orders, 'fail', { owner: 'ann' })
     await hasStatus(waybill.store, id, 'failed')
@@ -125,7 +125,7 @@ describe('what an operator sees', () => {
     expect(await operator.get(done)).toMatchObject({ hasOutput: true, attempts: [{ thrown: null }] })
   })
 
-  test('nothing of an id that is not known', async ({ lab }) => {
+  test('nothing for an unknown id', async ({ lab }) => {
     const { operator } = await lab.waybill([orders])
     expect(await operator.get('01941f29-7c00-7000-8000-000000000001')).toBeUndefined()
     expect(await operator.get('x')).toBeUndefined()
@@ -141,8 +141,8 @@ describe('what an operator sees', () => {
   })
 })
 
-describe('what an operator replays', () => {
-  test('is sent by a process that has the secrets, also where this one has none', async ({ lab }) => {
+describe('a webhook that an operator repeats', () => {
+  test('is sent by a process that has the secrets, even if this one has none', async ({ lab }) => {
     const store = sqliteStore({ path: lab.file(), synchronous: 'NORMAL' })
     const receiver = await startReceiver(lab, { answer: statuses(204) })
     const waybill = await carrier(lab, {}, { store })
@@ -158,7 +158,7 @@ describe('what an operator replays', () => {
     expect(entry).toMatchObject({ action: 'replay', detail: expect.stringContaining(deliveryId(id, 2)) })
   })
 
-  test('is not what has never been delivered', async ({ lab }) => {
+  test('is refused if it was never delivered', async ({ lab }) => {
     const waybill = await lab.waybill([orders])
     const id = await submit(waybill, orders)
     const refused = expect(waybill.operator.replay(id, ann)).rejects
@@ -168,15 +168,15 @@ describe('what an operator replays', () => {
   })
 })
 
-describe('what an operator cancels', () => {
-  test('a pending operation is canceled at once, and once more', async ({ lab }) => {
+describe('a cancel by an operator', () => {
+  test('cancels a pending operation at once, and can be repeated', async ({ lab }) => {
     const waybill = await lab.waybill([orders])
     const id = await submit(waybill, orders, 1, { owner: 'bob' })
     expect(await waybill.operator.cancel(id, ann)).toMatchObject({ id, status: 'canceled' })
     expect(await waybill.operator.cancel(id, ann)).toMatchObject({ status: 'canceled' })
   })
 
-  test('an operation that completed or failed cannot be canceled, nor an unknown one', async ({ lab }) => {
+  test('is refused for a completed, failed or unknown operation', async ({ lab }) => {
     const waybill = await lab.waybill([orders], { worker: { handlers } })
     const id = await submit(waybill, orders)
     await hasFinished(waybill.store, id)
@@ -186,8 +186,8 @@ describe('what an operator cancels', () => {
   })
 })
 
-describe('what an operator runs again and deletes', () => {
-  test('a retry is one new operation, which takes over the steps and fails or not by itself', async ({ lab }) => {
+describe('a retry or a deletion by an operator', () => {
+  test('creates one new operation, which reuses the steps and has its own outcome', async ({ lab }) => {
     let charges = 0
     let works = false
     const pay = handler(orders, async (_, job) => {
@@ -211,7 +211,7 @@ describe('what an operator runs again and deletes', () => {
     await expect(operator.retry(again.id, ann)).rejects.toMatchObject({ problem: { code: 'not-retryable' } })
   })
 
-  test('a fresh retry runs the steps again', async ({ lab }) => {
+  test('runs the steps again if it is fresh', async ({ lab }) => {
     let charges = 0
     const pay = handler(orders, async (input, job) => {
       await job.step('charge', () => ++charges)
@@ -226,7 +226,7 @@ describe('what an operator runs again and deletes', () => {
     expect(charges).toBe(2)
   })
 
-  test('an operation that is unfinished, of an unknown type or deleted is not retried', async ({ lab }) => {
+  test('is refused for an operation that is unfinished, of an unknown type or deleted', async ({ lab }) => {
     const store = await lab.store()
     const { operator } = await lab.waybill([orders], { store })
     const refused = (code: string) => ({ problem: { code } })
@@ -246,7 +246,7 @@ describe('what an operator runs again and deletes', () => {
     expect(await operator.get(pending)).toMatchObject({ purged: true, hasInput: false, steps: [] })
   })
 
-  test('a deletion also deletes the blobs', async ({ lab }) => {
+  test('deletes the blobs with the operation', async ({ lab }) => {
     const blobs = folderBlobs({ path: dirname(lab.file()) })
     const files = handler(orders, () => media('a,b', { type: 'text/csv' }))
     const waybill = await lab.waybill([orders], { worker: { handlers: files }, blobs })
@@ -259,14 +259,14 @@ describe('what an operator runs again and deletes', () => {
   })
 })
 
-describe('what an operator answers', () => {
+describe('a question that an operator answers', () => {
   const transfers = defineOperation({ name: 'transfers' })
   const asks = handler(transfers, async (_, job) => {
     const isApproved = await job.ask('approval', { message: 'Transfer 1200?', schema: { type: 'boolean' } })
     return { isApproved, booked: await job.event('booked') }
   })
 
-  test('is shown while it is waited for, and goes to the handler', async ({ lab }) => {
+  test('is shown while the handler waits, which gets the answer', async ({ lab }) => {
     const waybill = await lab.waybill([transfers], { worker: { handlers: [asks] } })
     const { operator, store } = waybill
     const id = await submit(waybill, transfers, null, { owner: 'bob' })
@@ -289,7 +289,7 @@ describe('what an operator answers', () => {
     await expect(send('later', 1)).rejects.toMatchObject({ problem: { code: 'operation-expired' } })
   })
 
-  test('is in the audit by its name, and not by its value', async ({ lab }) => {
+  test('is in the audit with its name, but without the value', async ({ lab }) => {
     const waybill = await lab.waybill([transfers])
     const { operator, store } = waybill
     const id = await submit(waybill, transfers, null)
@@ -300,7 +300,7 @@ describe('what an operator answers', () => {
     expect(await store.readPayload(entry?.id ?? '', 'input')).not.toContain('secret')
   })
 
-  test('is not sent by another process when its own has died, and the audit says so', async ({ lab }) => {
+  test('is not answered by another process after its own has died, and the audit records it', async ({ lab }) => {
     const store = await lab.store()
     const waybill = lab.composition([transfers], { store })
     const id = await submit(waybill, transfers, null)
@@ -315,7 +315,7 @@ describe('what an operator answers', () => {
 })
 
 describe('a paused type', () => {
-  test('is not claimed until it is resumed, in this process and another, and says so', async ({ lab }) => {
+  test('is not claimed in any process until it is resumed, and its operations say so', async ({ lab }) => {
     const path = lab.file()
     const other = await lab.waybill([orders], { store: sqliteStore({ path }), worker: { handlers } })
     const waybill = await lab.waybill([orders], { store: sqliteStore({ path }) })
@@ -338,7 +338,7 @@ describe('a paused type', () => {
     await expect(operator.pause('none', ann)).rejects.toMatchObject({ problem: { code: 'not-found' } })
   })
 
-  test('stays paused over a restart, and no execution is started for it', async ({ lab }) => {
+  test('stays paused after a restart, and no execution is started for it', async ({ lab }) => {
     const path = lab.file()
     const first = lab.composition([orders, refunds], { store: sqliteStore({ path }) })
     await first.start()
@@ -365,7 +365,7 @@ describe('a paused type', () => {
 })
 
 describe('the audit', () => {
-  test('has each act with its actor, also those that were refused', async ({ lab }) => {
+  test('records each action with its actor, also the refused ones', async ({ lab }) => {
     const waybill = await lab.waybill([orders])
     const { operator } = waybill
     const id = await submit(waybill, orders)
@@ -388,7 +388,7 @@ describe('the audit', () => {
     await expect(operator.cancel(id, { name: '' })).rejects.toMatchObject({ problem: { code: 'invalid-request' } })
   })
 
-  test('an act whose process died before it was done is done by another', async ({ lab }) => {
+  test('has an action whose process died, which another process completes', async ({ lab }) => {
     const store = await lab.store()
     const waybill = lab.composition([orders], { store })
     const id = await submit(waybill, orders)

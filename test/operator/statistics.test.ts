@@ -6,7 +6,9 @@ import { hasFinished, submit, test, until } from '../support/waybill.ts'
 const orders = defineOperation({ name: 'orders', attempts: 1 })
 const refunds = defineOperation({ name: 'refunds' })
 
-test('count what was accepted, how it ended and why, what waits, and who runs what', async ({ lab }) => {
+test('statistics count accepted, ended and waiting operations, the reasons of failures, and the workers', async ({
+  lab,
+}) => {
   const open = Promise.withResolvers<void>()
   lab.onEnd(() => open.resolve())
   const handlers = handler(orders, async input => {
@@ -38,7 +40,7 @@ test('count what was accepted, how it ended and why, what waits, and who runs wh
   await expect(operator.statistics({ window: 0 })).rejects.toThrow(TypeError)
 })
 
-test('of nothing have no percentiles', async ({ lab }) => {
+test('statistics without data have no percentiles', async ({ lab }) => {
   const { operator } = await lab.waybill([orders])
   expect(await operator.statistics()).toMatchObject({
     complete: true,
@@ -49,7 +51,7 @@ test('of nothing have no percentiles', async ({ lab }) => {
   })
 })
 
-test('know the types of a store whose types are not declared, and their pauses', async ({ lab }) => {
+test('statistics include the types of a store that are not declared, and their pauses', async ({ lab }) => {
   const path = lab.file()
   const waybill = await lab.waybill([orders, refunds], { store: sqliteStore({ path }) })
   await submit(waybill, orders)

@@ -22,7 +22,7 @@ const orders = defineOperation({
 const plain = defineOperation({ name: 'refunds' })
 
 describe('tags', () => {
-  test('are made of the checked input, shown to the owner, and found by operators', async ({ lab }) => {
+  test('are derived from the valid input, shown to the owner, and can be searched by operators', async ({ lab }) => {
     const waybill = await lab.waybill([orders, plain])
     const { operator, operations } = waybill
     const links = { status: '', result: '', operation: '', events: '' }
@@ -36,14 +36,14 @@ describe('tags', () => {
     expect(await tagsOf(await submit(waybill, plain))).toBeUndefined()
   })
 
-  it('have bounds: values are cut, and what is the type’s own fault is an error', () => {
+  it('are limited: values are cut, and an error of the type is reported', () => {
     expect(readTags('orders', { a: 'x'.repeat(129), b: null, c: true })).toEqual({ a: 'x'.repeat(128), c: 'true' })
     expect(readTags('orders', {})).toBeNull()
     expect(() => readTags('orders', { [`n${'x'.repeat(32)}`]: 1 })).toThrow(TypeError)
     expect(() => readTags('orders', Object.fromEntries(Array.from({ length: 9 }, (_, n) => [n, n])))).toThrow(TypeError)
   })
 
-  it('know the input of their type', () => {
+  it('have the type of the input', () => {
     defineOperation({
       name: 'orders',
       input: Order,
@@ -55,7 +55,7 @@ describe('tags', () => {
   })
 })
 
-describe('what a type hides', () => {
+describe('a field that a type hides', () => {
   it.each([
     [['/card'], '{"card":"1","a":[1]}', '{"card":"[redacted]","a":[1]}'],
     [
@@ -71,7 +71,7 @@ describe('what a type hides', () => {
     expect(redactJson(text, pointers)).toBe(shown)
   })
 
-  test('is hidden in inputs, outputs and steps, and not found by a search', async ({ lab }) => {
+  test('is hidden in inputs, outputs and steps, and cannot be searched', async ({ lab }) => {
     const pay = handler(orders, async ({ card }, job) => {
       await job.step('charge', () => ({ card, ok: true }))
       return { card, paid: true }
@@ -96,7 +96,7 @@ describe('what a type hides', () => {
   })
 
   it.each([{ redact: ['/a', ''] }, { redact: [7] }, { redact: ['/~2'] }, { redact: '/a' }])(
-    'not by $redact',
+    'is refused by $redact',
     ({ redact }) => {
       expect(() => defineOperation({ name: 'orders', redact: redact as never })).toThrow(TypeError)
     },

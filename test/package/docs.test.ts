@@ -85,7 +85,7 @@ test('every block of TypeScript in the README and in docs/ compiles under strict
   expect(await compile(folder)).toBe('')
 })
 
-test('a ProblemError with retryAfterMs is run again, as the guide shows it', async ({ lab }) => {
+test('a ProblemError with retryAfterMs is retried, as the guide says', async ({ lab }) => {
   const block = (await blocksOf('docs/guide/handlers.md')).find(({ file }) => file === 'transfers.ts')
   const file = join(folder, 'run-transfers.ts')
   await writeFile(file, block?.code ?? '')
@@ -102,7 +102,7 @@ test('a ProblemError with retryAfterMs is run again, as the guide shows it', asy
   )
 })
 
-test('a parent adds up what its children return, as the guide shows it', async ({ lab }) => {
+test('a parent adds up the results of its children, as the guide shows it', async ({ lab }) => {
   const block = (await blocksOf('docs/guide/children.md')).find(({ file }) => file === 'reports-by-region.ts')
   const file = join(folder, 'run-reports-by-region.ts')
   await writeFile(file, block?.code ?? '')

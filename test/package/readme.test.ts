@@ -115,7 +115,7 @@ test.each([
   ['the README', 'hello.ts', 'hello.ts', / {2}await new Promise.*/],
   ['the guide', 'server.ts', 'greet.ts', / {2}const text = .*/],
 ] as const)(
-  'the server of %s prints its address, and hands work back at SIGTERM',
+  'the server of %s prints its address, and hands its work back at SIGTERM',
   async (_, file, handlerFile, work) => {
     const read = (name: string) => readFile(join(folder, name), 'utf8')
     await writeFile(
@@ -143,7 +143,7 @@ test.each([
   },
 )
 
-test('the page of problems says what the table says', async () => {
+test('the page of problems agrees with the table', async () => {
   const page = await readFile(join(ROOT, 'docs/reference/problems.md'), 'utf8')
   for (const [code, { status, title, cure }] of Object.entries(PROBLEMS)) {
     expect(page).toContain(`| \`${code}\` | ${status} | ${title} | ${cure} |`)
@@ -159,7 +159,7 @@ test.each(['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'llms.txt'])(
   },
 )
 
-test('llms.txt names every page of the guide, the reference, and how to deploy and extend', async () => {
+test('llms.txt lists every page of the guide, the reference, and the folders deploy and extend', async () => {
   const list = await readFile(join(ROOT, 'llms.txt'), 'utf8')
   for (const room of ['guide', 'reference', 'deploy', 'extend']) {
     for (const page of await readdir(join(ROOT, 'docs', room))) expect(list).toContain(`(docs/${room}/${page})`)

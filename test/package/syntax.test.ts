@@ -21,11 +21,11 @@ test.each(['src', 'examples', 'templates'])('no file in %s declares a variable b
   expect(files.filter(name => USING.test(readFileSync(join(root, folder, name), 'utf8')))).toEqual([])
 })
 
-test.each(['src', 'examples', 'templates'])('no file in %s asks URL.canParse: URL.parse is right', folder => {
+test.each(['src', 'examples', 'templates'])('no file in %s calls URL.canParse, since URL.parse is correct', folder => {
   expect(filesOf(folder).filter(name => CAN_PARSE.test(readFileSync(join(root, folder, name), 'utf8')))).toEqual([])
 })
 
-test('the patterns find it', () => {
+test('the patterns find what they must', () => {
   expect('if (URL.canParse(text)) return').toMatch(CAN_PARSE)
   expect('  await using lab = await testWaybill()').toMatch(USING)
   expect('  using file = open()').toMatch(USING)

@@ -21,10 +21,10 @@ test.each([
   '// There is no such file, and it is no longer there.',
   '// One call for each operation.',
   '// A text file.',
-])('%j is plain', text => {
+])('%j is accepted', text => {
   expect(findPhrases('a.ts', text)).toEqual([])
 })
 
-test('a page is checked as a whole, and the line is named', () => {
+test('a page is checked as a whole, and a finding has its line', () => {
   expect(findPhrases('page.md', '# Page\n\nA key is\na text.')).toEqual(['page.md:4: "a text". Instead: a string'])
 })

@@ -30,7 +30,7 @@ function isWhole(ticks: readonly { readonly tick: number }[]): boolean {
 }
 
 describe.for(storePlaces())('on %s', ([_, placeFor]) => {
-  test('each tick once with three processes, of which one after the other is killed', async ({ lab }) => {
+  test('each tick happens once with three processes, which are killed one after the other', async ({ lab }) => {
     const place = placeFor(lab)
     const store = await openStore(lab, place)
     const processes = [await start(lab, place), await start(lab, place), await start(lab, place)]

@@ -49,7 +49,7 @@ describe('a schedule', () => {
     expect(await ticks()).toHaveLength(3)
   })
 
-  test('follows its time zone over both changes of daylight saving', async ({ lab }) => {
+  test('follows its time zone through both changes of daylight saving time', async ({ lab }) => {
     const daily = { cron: '30 12 * * *', timezone: 'Europe/Berlin' }
     const spring = await scheduled(lab, '2026-03-28T00:00:00Z', daily)
     await spring.passUntil('2026-03-30T00:00:00Z')
@@ -59,7 +59,7 @@ describe('a schedule', () => {
     expect(await autumn.ticks()).toEqual(['2026-10-24T10:30:00.000Z', '2026-10-25T11:30:00.000Z'])
   })
 
-  test('ticks once in the hour that daylight saving takes or gives twice', async ({ lab }) => {
+  test('ticks once in the hour that daylight saving time skips or repeats', async ({ lab }) => {
     const daily = { cron: '30 2 * * *', timezone: 'Europe/Berlin' }
     const spring = await scheduled(lab, '2026-03-28T12:00:00Z', daily)
     await spring.passUntil('2026-03-29T12:00:00Z')
@@ -69,7 +69,7 @@ describe('a schedule', () => {
     expect(await autumn.ticks()).toHaveLength(1)
   })
 
-  test('knows leap days', async ({ lab }) => {
+  test('handles leap days', async ({ lab }) => {
     const { ticks, clock, waybill } = await scheduled(lab, '2027-12-01T00:00:00Z', { cron: '0 0 29 2 *' })
     clock.advanceTo(Date.parse('2028-02-29T00:00:00Z'))
     await waybill.drain()
@@ -80,7 +80,7 @@ describe('a schedule', () => {
     ['none', []],
     ['latest', ['2026-03-03T03:00:00.000Z']],
     ['all', ['2026-03-01T03:00:00.000Z', '2026-03-02T03:00:00.000Z', '2026-03-03T03:00:00.000Z']],
-  ] as const)('catches up on what it has missed: %s', async ([catchUp, made], { lab }) => {
+  ] as const)('catches up on missed ticks: %s', async ([catchUp, made], { lab }) => {
     const { ticks, clock, waybill, passUntil } = await scheduled(lab, '2026-03-01T00:00:00Z', { catchUp })
     clock.advanceTo(Date.parse('2026-03-03T12:00:00Z'))
     await waybill.drain()
@@ -89,7 +89,7 @@ describe('a schedule', () => {
     expect(await ticks()).toEqual([...made, '2026-03-04T03:00:00.000Z'])
   })
 
-  test('skips a tick while the operation of an earlier one is unfinished, where it is told to', async ({ lab }) => {
+  test('skips a tick while the operation of an earlier one is unfinished, if configured', async ({ lab }) => {
     const { ticks, clock, waybill } = await scheduled(lab, '2026-03-01T00:00:00Z', { overlap: 'skip' })
     const { operator } = waybill.waybill
     await operator.pause('reports', { name: 'ann' })
@@ -109,7 +109,7 @@ describe('a schedule', () => {
     expect(await ticks()).toEqual(['2026-03-01T03:00:00.000Z', '2026-03-03T03:00:00.000Z'])
   })
 
-  test('is paused and resumed by the type of its ticks', async ({ lab }) => {
+  test('can be paused and resumed by the type of its ticks', async ({ lab }) => {
     const { ticks, clock, waybill } = await scheduled(lab, '2026-03-01T00:00:00Z', {})
     const { operator } = waybill.waybill
     await operator.pause('schedule-nightly', { name: 'ann' })
@@ -121,7 +121,7 @@ describe('a schedule', () => {
     expect(await ticks()).toEqual(['2026-03-02T03:00:00.000Z'])
   })
 
-  test("is not among an operator's operations, unless its type is asked for", async ({ lab }) => {
+  test('is not listed for operators, unless they filter by its type', async ({ lab }) => {
     const { waybill, clock } = await scheduled(lab, '2026-03-01T00:00:00Z', {})
     clock.advanceTo(Date.parse('2026-03-01T03:00:00Z'))
     await waybill.drain()
@@ -132,7 +132,7 @@ describe('a schedule', () => {
     expect((await operator.preview('cancel', {})).count).toBe(0)
   })
 
-  test('ticks once though the clock is set back over the tick', async ({ lab }) => {
+  test('ticks once even if the clock is set back before the tick', async ({ lab }) => {
     const { ticks, clock, waybill } = await scheduled(lab, '2026-03-01T02:59:00Z', {})
     clock.advance(2 * MINUTE)
     await waybill.drain()
@@ -143,9 +143,7 @@ describe('a schedule', () => {
     expect(await ticks()).toEqual(['2026-03-01T03:00:00.000Z'])
   })
 
-  test('of several processes on one store ticks once, also with an input that is another each time', async ({
-    lab,
-  }) => {
+  test('of several processes on one store ticks once, also if each computes another input', async ({ lab }) => {
     const path = lab.file()
     const clock = manualClock(Date.parse('2026-03-01T02:59:00Z'))
     const compose = async () => {
@@ -170,7 +168,7 @@ describe('a schedule', () => {
     ).toHaveLength(1)
   })
 
-  test('that cannot be right is refused, by its name', async () => {
+  test('that is invalid is refused with its name', async () => {
     const refused = async (...schedules: ScheduleOptions[]) =>
       await testWaybill({ operations: [reports], schedules }).then(
         () => 'accepted',

@@ -50,7 +50,7 @@ test.for(MOUNTS)('mounted on %s with the prefix %s, links begin with %s', async 
   expect((await fetch(`${url}${path}/orders?limit=1`)).status).toBe(200)
 })
 
-test('it leaves the routes of others alone, and has a word for a path that is nobody’s', async ({ lab }) => {
+test('other routes of the application still work, and an unknown path of the API is 404', async ({ lab }) => {
   const { waybill } = await open(lab)
   const app = express()
     .use(nodeListener(waybill))
@@ -63,7 +63,7 @@ test('it leaves the routes of others alone, and has a word for a path that is no
   expect((await fetch(`${url}/orders/x`)).headers.get('content-type')).toMatch(/^application\/problem/)
 })
 
-test('it takes a body that a parser has read', async ({ lab }) => {
+test('a body that a parser has read is accepted', async ({ lab }) => {
   const { waybill } = await open(lab)
   for (const parser of [express.json(), express.text({ type: '*/*' }), express.raw({ type: '*/*' })]) {
     const url = await serve(lab, express().use(parser, nodeListener(waybill)))
@@ -75,7 +75,7 @@ test('it takes a body that a parser has read', async ({ lab }) => {
   expect(await waybill.store.list({ type: 'orders', owner: '', limit: 10 })).toHaveLength(1)
 })
 
-test('a body that was read and thrown away is a fault, and the log names the cure', async ({ lab }) => {
+test('a body that was read and discarded is an error, and the log names the cure', async ({ lab }) => {
   const { waybill, logger } = await open(lab)
   const app = express().use(async (request, _response, next) => {
     for await (const _piece of request);
@@ -87,7 +87,7 @@ test('a body that was read and thrown away is a fault, and the log names the cur
   expect(String((fields as { err: unknown }).err)).toMatch(/put the listener before what reads it/)
 })
 
-test('compression holds back no event, and both say what an answer depends on', async ({ lab }) => {
+test('compression delays no event, and Vary has the headers of both', async ({ lab }) => {
   const { desk, waybill } = await open(lab)
   const url = await serve(lab, express().use(compression({ threshold: 0 }), nodeListener(waybill)))
   const id = await idOf(fetch(`${url}/orders`, postJson({ wish: 'hold' })))

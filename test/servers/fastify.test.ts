@@ -13,7 +13,7 @@ const orders = defineOperation({ name: 'orders', resultKey: 'order' })
 const returns = defineOperation({ name: 'returns' })
 const greetings = defineOperation({ name: 'greetings', input: z.string(), output: z.string() })
 
-test('several operation types stand side by side', async ({ lab }) => {
+test('several operation types can be served together', async ({ lab }) => {
   const handlers = [handler(orders, () => 'ordered'), handler(returns, () => 'returned')]
   const served = await serve(lab, [orders, returns], { worker: { handlers } })
   for (const [name, key, value] of [
@@ -28,7 +28,7 @@ test('several operation types stand side by side', async ({ lab }) => {
   }
 })
 
-test('several instances live in one app, each with its own store and prefix', async ({ lab }) => {
+test('several instances can run in one app, each with its own store and prefix', async ({ lab }) => {
   const app = fastify()
   lab.onEnd(() => app.close())
   const stores = [sqliteStore({ path: ':memory:' }), sqliteStore({ path: ':memory:' })] as const
@@ -41,7 +41,7 @@ test('several instances live in one app, each with its own store and prefix', as
   expect([await countOf(stores[0], orders), await countOf(stores[1], orders)]).toEqual([1, 0])
 })
 
-test('the composition is app.waybill, where the plugin is registered and below', async ({ lab }) => {
+test('the composition is app.waybill in the scope of the plugin and below', async ({ lab }) => {
   const app = fastify()
   lab.onEnd(() => app.close())
   const store = sqliteStore({ path: ':memory:' })
@@ -61,7 +61,7 @@ test('the composition is app.waybill, where the plugin is registered and below',
   expect((await app.inject('/api/healthz')).statusCode).toBe(200)
 })
 
-test('of several compositions app.waybill is the first, and that of a scope of its own there', async ({ lab }) => {
+test('with several compositions app.waybill is the first one, or that of the own scope', async ({ lab }) => {
   const app = fastify()
   lab.onEnd(() => app.close())
   const [first, second, inner] = [await lab.waybill([orders]), await lab.waybill([orders]), await lab.waybill([orders])]
@@ -77,7 +77,7 @@ test('of several compositions app.waybill is the first, and that of a scope of i
   expect(found).toBe(inner)
 })
 
-test("the app's own routes, bodies, errors and unknown URLs stay its own", async ({ lab }) => {
+test('the plugin does not change the routes, bodies, errors and unknown URLs of the app', async ({ lab }) => {
   const app = fastify()
   lab.onEnd(() => app.close())
   app.post('/own', async request => ({ got: request.body }))
@@ -91,7 +91,7 @@ test("the app's own routes, bodies, errors and unknown URLs stay its own", async
   expect((await app.inject('/elsewhere')).body).toBe('nothing of the app')
 })
 
-test('a method that a resource does not have is 405 with those that it has', async ({ lab }) => {
+test('an unsupported method is 405 with the supported ones', async ({ lab }) => {
   const served = await serve(lab, [orders])
   const id = await accepted(served, '/orders')
   for (const [method, url, allow] of [
@@ -113,7 +113,7 @@ test('a HEAD request is answered as the GET without its body', async ({ lab }) =
   expect(response.headers['retry-after']).toMatch(/^[1-9]\d*$/)
 })
 
-test('a principal may be found out asynchronously', async ({ lab }) => {
+test('a principal function may be asynchronous', async ({ lab }) => {
   const principal = async (request: { headers: Record<string, unknown> }) => {
     await Promise.resolve()
     return String(request.headers['x-user'])
@@ -124,7 +124,7 @@ test('a principal may be found out asynchronously', async ({ lab }) => {
   expect(await countOf(served.store, orders, 'ann')).toBe(1)
 })
 
-test('a composition that is given is neither started nor stopped by the server', async ({ lab }) => {
+test('a composition of the caller is neither started nor stopped by the server', async ({ lab }) => {
   const composed = await lab.waybill([orders])
   const app = fastify()
   await app.register(plugin, { waybill: composed })
@@ -169,7 +169,7 @@ describe('without a logger of its own', () => {
     expect(await written(false)).toMatch(/"level":"error".*"message":"A request met an error".*a fault/)
   })
 
-  test('but not where it has one, silent or not', async () => {
+  test('Fastify logs errors to its own logger, silent or not', async () => {
     const sink = new Writable({ write: (_chunk, _encoding, done) => done() })
     expect(await written({ level: 'warn', stream: sink })).toBe('')
     expect(await written({ level: 'silent' })).toBe('')
@@ -179,7 +179,7 @@ describe('without a logger of its own', () => {
 test.for([
   ['store', 'the store to open'],
   ['handlers', 'the handlers to load'],
-] as const)('a start whose %s hangs is given up before Fastify does, and named', async ([what, awaited]) => {
+] as const)('a start whose %s hangs fails before the timeout of Fastify, and names it', async ([what, awaited]) => {
   const { store, hung } = faultyStore(sqliteStore({ path: ':memory:' }))
   const app = fastify({ pluginTimeout: 3000 })
   const never = new URL('../fixtures/handlers/never.ts', import.meta.url)
@@ -213,7 +213,7 @@ test('a start that is stopped ends, and claims nothing', async ({ lab }) => {
   expect(calls.get('claim')).toBe(undefined)
 })
 
-test('options that cannot be right are refused with their name', async ({ lab }) => {
+test('invalid options are refused with their names', async ({ lab }) => {
   const register = async (options: object) => {
     const app = fastify()
     lab.onEnd(() => app.close())
@@ -228,7 +228,7 @@ test('options that cannot be right are refused with their name', async ({ lab })
   await expect(register({ worker: { handlers, concurrency: 0 } })).rejects.toThrow('worker.concurrency')
 })
 
-test('a server that closes answers what it has begun, hands work back and takes nothing more', async ({ lab }) => {
+test('a server that closes answers its open requests, hands work back and accepts nothing more', async ({ lab }) => {
   const path = lab.file()
   const started = Promise.withResolvers<void>()
   const handlers = handler(orders, async (_, job) => {
@@ -266,7 +266,7 @@ test('a request that reaches the server while it drains is 503 with Retry-After'
   expect(response.headers['retry-after']).toMatch(/^[1-9]\d*$/)
 })
 
-test('an output comes back as it was returned, whatever it looks like', async ({ lab }) => {
+test('an output is returned unchanged, whatever its form', async ({ lab }) => {
   const handlers = handler(orders, input => input)
   const served = await serve(lab, [orders], { worker: { handlers } })
   for (const value of [null, 0, '', [], '\u0000\ud800', { order: { id: 'x' } }, '</script>', 1e300]) {

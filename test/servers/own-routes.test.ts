@@ -77,7 +77,7 @@ const SERVERS: Readonly<Record<string, (lab: TestContext) => Promise<Ask>>> = {
 }
 
 test.for(Object.entries(SERVERS))(
-  'a route of %s submits an operation, which its API answers for',
+  'a route of %s submits an operation that the API then serves',
   async ([, open], { lab }) => {
     const ask = await open(lab)
     const { status, location, body } = await ask('POST', '/year-end')

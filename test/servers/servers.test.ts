@@ -58,7 +58,7 @@ async function ask(apis: readonly [string, Api][], path: string, init?: RequestI
   return expected as Seen
 }
 
-test('a dozen requests are answered in the same way', async ({ lab }) => {
+test('all servers answer a dozen requests in the same way', async ({ lab }) => {
   const { desk, waybill, apis } = await openAll(lab, { listing: true, byHeader: true, cors: { origins: '*' } })
   const api = firstOf(apis)
   const ann = { 'x-user': 'ann', origin: 'https://app.example.com' }
@@ -110,7 +110,7 @@ test('a dozen requests are answered in the same way', async ({ lab }) => {
   expect((await ask(apis, `/orders/${held}`, { headers: ann })).headers.etag).toMatch(/^"\d+"$/)
 })
 
-test('where no body is taken, one that comes is of no account, whatever it says of itself', async ({ lab }) => {
+test('an unexpected body is ignored, whatever its headers say', async ({ lab }) => {
   const { apis, waybill } = await openAll(lab, { listing: true })
   const form = { 'content-type': 'application/x-www-form-urlencoded' }
   const plain = { headers: { 'content-type': 'text/plain' }, body: 'x' }
@@ -138,13 +138,13 @@ test('where no body is taken, one that comes is of no account, whatever it says 
   }
 })
 
-test('If-None-Match: * is about an ETag: what has none is sent whole', async ({ lab }) => {
+test('If-None-Match: * applies only to responses with an ETag', async ({ lab }) => {
   const { apis } = await openAll(lab, { listing: true })
   const { status, headers } = await ask(apis, '/orders', { headers: { 'if-none-match': '*' } })
   expect([status, headers.etag]).toEqual([200, undefined])
 })
 
-test('a prefix and a public URL are kept, with or without a slash at the end', async ({ lab }) => {
+test('a prefix and a public URL work with and without a slash at the end', async ({ lab }) => {
   for (const [prefix, publicUrl, base] of [
     ['/v1', undefined, '/v1'],
     ['/v1', 'https://api.example.com/', 'https://api.example.com/v1'],
@@ -179,7 +179,7 @@ test('HEAD is GET without the body, and starts no stream', async ({ lab }) => {
   }
 })
 
-test('streams say the same, as it happens', async ({ lab }) => {
+test('all servers stream the same events', async ({ lab }) => {
   const { desk, waybill, apis } = await openAll(lab)
   const id = await idOf(firstOf(apis).ask('/orders', postJson({ wish: 'hold' })))
   await when(waybill.store, id, ({ progress }) => progress !== null)
@@ -208,7 +208,7 @@ describe.each(NAMES)('over %s', name => {
     return [api, waybill]
   }
 
-  test('a body of just the limit is taken, one byte more is not, declared or not', async ({ lab }) => {
+  test('a body of exactly the limit is accepted, and one byte more is refused, declared or not', async ({ lab }) => {
     const [api, { store }] = await open(lab)
     const of = (length: number) => `{"wish":"complete"${' '.repeat(length - 19)}}`
     expect(of(2000)).toHaveLength(2000)
@@ -224,7 +224,7 @@ describe.each(NAMES)('over %s', name => {
     expect(await store.list({ type: 'orders', owner: '', limit: 10 })).toHaveLength(2)
   })
 
-  test('a fault of our own is 500, and is told to the log alone', async ({ lab }) => {
+  test('an internal error is 500, and only the log has the details', async ({ lab }) => {
     const logger = new KeptLog()
     const [api, waybill] = await open(lab, { logger })
     waybill.operations.find = () => Promise.reject(new Error('a secret of the server'))
@@ -236,7 +236,7 @@ describe.each(NAMES)('over %s', name => {
 })
 
 describe('Fastify', () => {
-  test('goes on with the connection after a body that it does not read, declared or not', async ({ lab }) => {
+  test('keeps the connection after a body that it does not read, declared or not', async ({ lab }) => {
     const api = await serveFastify(lab, await lab.waybill([type]))
     const body = 'x'.repeat(3_000_000)
     for (const framed of [
@@ -250,7 +250,7 @@ describe('Fastify', () => {
     }
   })
 
-  test('answers, and ends the connection of a body that goes on and on', async ({ lab }) => {
+  test('answers and closes the connection if a body does not end', async ({ lab }) => {
     const api = await serveFastify(lab, await lab.waybill([type]))
     for (const [line, status] of [
       ['DELETE /orders/status/x', 404],
@@ -273,7 +273,7 @@ describe('node:http', () => {
 
   const portOf = ({ url }: Api) => Number(new URL(url).port)
 
-  test('outlives targets that no request can have', async ({ lab }) => {
+  test('survives invalid request targets', async ({ lab }) => {
     const api = await open(lab)
     for (const line of [
       'GET //[ HTTP/1.1',
@@ -303,7 +303,7 @@ describe('node:http', () => {
     expect((await api.ask('/orders/...?x=/../y')).status).toBe(404)
   })
 
-  test('refuses methods that no path has as those of a path are refused', async ({ lab }) => {
+  test('refuses unknown methods with 405', async ({ lab }) => {
     const api = await open(lab)
     for (const [line, status] of [
       ['TRACE /orders', 405],
@@ -321,7 +321,7 @@ describe('node:http', () => {
     }
   })
 
-  test('answers before it has read a body that it does not want, and goes on with the connection', async ({ lab }) => {
+  test('answers before it has read an unwanted body, and keeps the connection', async ({ lab }) => {
     const api = await open(lab)
     const body = 'x'.repeat(3_000_000)
     const requests: [string, string, number][] = [
@@ -339,7 +339,7 @@ describe('node:http', () => {
     }
   })
 
-  test('outlives clients that break off while they send', async ({ lab }) => {
+  test('survives clients that disconnect while they send', async ({ lab }) => {
     const api = await open(lab)
     const head = 'POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n'
     const closed = Array.from({ length: 100 }, async (_, n) => {

@@ -87,7 +87,7 @@ describe.each([
   ['Fastify', onFastify],
   ['node:http', onNode],
 ] as const)('%s', (_, serve) => {
-  test('hands work back beside an open request, and waits for no kept connection', async ({ lab }) => {
+  test('hands work back during an open request, and does not wait for idle connections', async ({ lab }) => {
     const path = lab.file()
     const work = untilStopped()
     const own = ownRequest(lab)
@@ -111,7 +111,7 @@ describe.each([
 })
 
 test.for(Object.entries(SERVERS))(
-  '%s ends connections while it shuts down, also with refusals',
+  '%s closes connections while it shuts down, also after refusals',
   async ([, door], { lab }) => {
     const waybill = await lab.waybill([slow])
     const id = await submit(waybill, slow)
@@ -132,7 +132,7 @@ test.for(Object.entries(SERVERS))(
   },
 )
 
-test('over HTTP/2 answers are the same, and have no Connection', async ({ lab }) => {
+test('responses over HTTP/2 are the same, without a Connection header', async ({ lab }) => {
   const waybill = await lab.waybill([slow])
   const id = await submit(waybill, slow)
   const app = fastify({ http2: true })

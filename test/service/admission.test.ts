@@ -21,8 +21,8 @@ function open(lab: TestContext, policy: Parameters<typeof ordersWith>[0], worker
   return openOrderServer(lab, { type: ordersWith(policy), ...(worker === false && { waybill: { worker } }) })
 }
 
-describe('a limit of those in flight', () => {
-  test('holds for requests at once, and for each caller by itself', async ({ lab }) => {
+describe('a limit of unfinished operations', () => {
+  test('applies to concurrent requests, and to each caller separately', async ({ lab }) => {
     const served = await open(lab, { inFlightLimit: 5 })
     for (const user of ['ann', 'bob']) {
       const refused = await atOnce(served, ALL, { 'x-user': user })
@@ -33,7 +33,7 @@ describe('a limit of those in flight', () => {
     }
   })
 
-  test('gives way when one has finished', async ({ lab }) => {
+  test('accepts another operation when one has finished', async ({ lab }) => {
     const served = await open(lab, { inFlightLimit: 1 })
     const id = await accepted(served, '/orders', { wish: 'hold' })
     const refused = await post(served, '/orders', { wish: 'hold' })
@@ -44,7 +44,7 @@ describe('a limit of those in flight', () => {
     await accepted(served, '/orders', { wish: 'complete' })
   })
 
-  test('tells when the next one should have finished, by how long they take', async ({ lab }) => {
+  test('estimates when the next one finishes from the usual duration', async ({ lab }) => {
     const served = await open(lab, { inFlightLimit: 1 }, false)
     for (let n = 0; n < 3; n++) {
       const id = await accepted(served, '/orders', { wish: 'complete' })
@@ -63,7 +63,7 @@ describe('a limit of those in flight', () => {
     expect((await refusal).retryAfterMs).toBe(15_000)
   })
 
-  test('is not reached by equal requests at once: they are one operation', async ({ lab }) => {
+  test('is not reached by equal concurrent requests, which are one operation', async ({ lab }) => {
     const served = await open(lab, { inFlightLimit: 1 }, false)
     const headers = { 'idempotency-key': '"one"' }
     const answers = await Promise.all([1, 2, 3].map(() => post(served, '/orders', { wish: 'hold' }, headers)))
@@ -74,7 +74,7 @@ describe('a limit of those in flight', () => {
 })
 
 describe('a limit of the backlog', () => {
-  test('holds for requests at once and one after the other, for every caller', async ({ lab }) => {
+  test('applies to concurrent and sequential requests of all callers', async ({ lab }) => {
     const served = await open(lab, { backlogLimit: 5 }, false)
     const refused = await atOnce(served, ALL, { 'x-user': 'ann' })
     expect(ALL - refused.length).toBe(5)
@@ -91,7 +91,7 @@ describe('a limit of the backlog', () => {
     expect(statuses).toEqual([202, 202, 503, 503])
   })
 
-  test('does not count what runs or has ended: a queue that empties takes more', async ({ lab }) => {
+  test('does not count running and ended operations, so that a shrinking queue accepts more', async ({ lab }) => {
     const served = await open(lab, { backlogLimit: 2 })
     for (let n = 0; n < 10; n++) {
       let answer = await post(served, '/orders', { wish: 'complete' })
@@ -105,7 +105,7 @@ describe('a limit of the backlog', () => {
   })
 })
 
-test('a client that repeats one key takes no place of the backlog from others', async ({ lab }) => {
+test('a client that repeats one key uses no place of the backlog', async ({ lab }) => {
   const served = await open(lab, { backlogLimit: 5 }, false)
   const headers = { 'x-user': 'ann', 'idempotency-key': '"one"' }
   for (let n = 0; n < 3; n++) await accepted(served, '/orders', { wish: 'hold' })
@@ -119,7 +119,7 @@ test('a client that repeats one key takes no place of the backlog from others', 
 })
 
 describe('a limit of the rate', () => {
-  test('holds for requests at once, for each caller and each type, and its Retry-After is enough', async ({ lab }) => {
+  test('applies to concurrent requests of each caller and each type, and its Retry-After suffices', async ({ lab }) => {
     vi.useFakeTimers({ toFake: ['performance'] })
     lab.onEnd(() => vi.useRealTimers())
     const served = await open(lab, { rateLimit: { requests: 2, per: '2s' } }, false)
@@ -137,7 +137,7 @@ describe('a limit of the rate', () => {
     expect(await atOnce(served, 1, { 'x-user': 'ann' })).toHaveLength(1)
   })
 
-  test('counts every request, whatever becomes of it', async ({ lab }) => {
+  test('counts every request, whatever its result', async ({ lab }) => {
     const served = await open(lab, { rateLimit: { requests: 4, per: '1h' } }, false)
     const headers = { 'idempotency-key': '"one"', 'content-type': 'application/json' }
     const send = (payload: string) => served.app.inject({ method: 'POST', url: '/orders', payload, headers })
@@ -150,14 +150,14 @@ describe('a limit of the rate', () => {
     expect(await countOf(served.store, ordersWith(), ANYONE)).toBe(1)
   })
 
-  test('says how long a token takes', async ({ lab }) => {
+  test('reports how long the next token takes', async ({ lab }) => {
     const counts = countsOf(await lab.store(), { requests: 10, per: '10m' })
     for (let n = 0; n < 10; n++) expect(counts('ann')).toBe(0)
     expect(counts('ann')).toBeLessThanOrEqual(60_000)
     expect(counts('ann')).toBeGreaterThan(50_000)
   })
 
-  test('remembers 10,000 callers, and forgets those that asked longest ago', async ({ lab }) => {
+  test('remembers 10,000 callers, and forgets those with the oldest requests', async ({ lab }) => {
     const counts = countsOf(await lab.store(), { requests: 1, per: '1d' })
     const asks = (owner: string) => (counts(owner) === 0 ? 'taken' : 'refused')
     expect([asks('first'), asks('second')]).toEqual(['taken', 'taken'])
@@ -183,7 +183,7 @@ function countsOf(store: Store, rateLimit: RateLimit): (owner: string) => number
   }
 }
 
-test('a submission that is invalid or fails gives its place back', async ({ lab }) => {
+test('an invalid or failed submission gives its place back', async ({ lab }) => {
   const { store, cut } = faultyStore(await lab.store())
   const type = ordersWith({ inFlightLimit: 1, backlogLimit: 1 })
   const served = await openOrderServer(lab, { type, waybill: { store, worker: false } })
@@ -195,7 +195,7 @@ test('a submission that is invalid or fails gives its place back', async ({ lab 
   expect(await countOf(served.store, type, ANYONE)).toBe(1)
 })
 
-test('a repeated request is known by its key before a limit is asked for', async ({ lab }) => {
+test('a repeated request is recognized by its key before the limits are checked', async ({ lab }) => {
   const served = await open(lab, { inFlightLimit: 1 }, false)
   const headers = { 'idempotency-key': '"one"' }
   const id = await accepted(served, '/orders', { wish: 'hold' }, headers)

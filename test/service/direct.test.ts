@@ -33,7 +33,7 @@ describe('direct calls', () => {
     await expect(waybill.submit(orders, { item: 1 })).rejects.toMatchObject({ problem: { code: 'invalid-input' } })
   })
 
-  test('throw the problem of what failed, and end a wait in time', async ({ lab }) => {
+  test('throw the problem of a failed operation, and end a wait after its timeout', async ({ lab }) => {
     const waybill = await lab.waybill([orders], { worker: { handlers: pack } })
     const { id } = await waybill.submit(orders, { item: 'none' })
     await waybill.wait(id)
@@ -128,7 +128,7 @@ describe('hooks', () => {
     }
   })
 
-  test('that throw are logged, and change nothing', async ({ lab }) => {
+  test('that throw are logged, without further effect', async ({ lab }) => {
     const logger = new KeptLog()
     const onAccepted = () => {
       throw new Error('a hook')

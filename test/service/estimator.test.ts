@@ -29,7 +29,7 @@ function estimate(operation: Operation, view: Partial<QueueStats> = {}, after = 
 const alike = (ms: number) => Array.from({ length: 20 }, () => ms)
 
 describe('an estimate of a pending operation', () => {
-  it('promises nothing where nothing has been observed', () => {
+  it('has no time if nothing has been observed', () => {
     expect(estimate(pending(), { ready: ['a'], depth: 1 })).toEqual({
       retryAfterMs: 1000,
       queuePosition: 1,
@@ -37,22 +37,22 @@ describe('an estimate of a pending operation', () => {
     })
   })
 
-  it('tells its place in the queue', () => {
+  it('has its place in the queue', () => {
     const view = { ready: ['x', 'y', 'a'], depth: 3 }
     expect(estimate(pending(), view).queuePosition).toBe(3)
   })
 
-  it('takes an operation that the view does not show for the last one', () => {
+  it('assumes that an operation that is not in the view is the last one', () => {
     expect(estimate(pending(), { ready: ['x', 'y'], depth: 5000 }).queuePosition).toBe(5001)
   })
 
-  it('gives each of those that came after the view a place of its own, and keeps it', () => {
+  it('gives each operation after the view its own place, and keeps it', () => {
     const model = new QueueModel({ ...EMPTY, ready: ['x', 'y'], depth: 2 }, NOW)
     const places = ['a', 'b', 'a', 'c', 'b'].map(id => model.estimate(pending(id), NOW).queuePosition)
     expect(places).toEqual([3, 4, 3, 5, 4])
   })
 
-  it('puts what comes after a thousand newcomers behind them, and keeps the places of these', () => {
+  it('puts operations after a thousand new ones behind them, and keeps the places of these', () => {
     const model = new QueueModel({ ...EMPTY, ready: ['x'], depth: 1 }, NOW)
     const placeOf = (id: string) => model.estimate(pending(id), NOW).queuePosition
     const places = Array.from({ length: 1001 }, (_, at) => placeOf(`newcomer-${at}`))
@@ -60,22 +60,22 @@ describe('an estimate of a pending operation', () => {
     expect(placeOf('newcomer-999')).toBe(1001)
   })
 
-  it('tells no place where those before it were not counted to the end', () => {
+  it('has no place if the operations before it were not all counted', () => {
     expect(estimate(pending(), { ready: ['x'], depth: QUEUE_COUNT_LIMIT })).not.toHaveProperty('queuePosition')
   })
 
-  it('asks less often for what has waited for long, where nothing has been observed', () => {
+  it('suggests longer poll intervals after a long wait if nothing has been observed', () => {
     const after = (ms: number) => estimate(pending(), { ready: ['a'], depth: 1 }, ms).retryAfterMs
     expect([0, 15_000, 150_000].map(after)).toEqual([1000, 2000, 20_000])
   })
 
-  it('expects it after the usual duration when it is next and nothing runs', () => {
+  it('expects the end after the usual duration if it is next and nothing runs', () => {
     const { completionAt, retryAfterMs } = estimate(pending(), { ready: ['a'], depth: 1, durations: alike(30_000) })
     expect(completionAt).toBe(NOW + 30_000)
     expect(retryAfterMs).toBeLessThanOrEqual(31_000)
   })
 
-  it('expects it the later the more are before it, and the sooner the more run at once', () => {
+  it('expects a later end with more operations before it, and an earlier one with more concurrency', () => {
     const view = (ahead: number, slots: number) => ({
       ready: [...Array.from({ length: ahead }, (_, index) => `x${index}`), 'a'],
       depth: ahead + 1,
@@ -88,7 +88,7 @@ describe('an estimate of a pending operation', () => {
     expect(at(10, 1)).toBeGreaterThanOrEqual(NOW + 110_000)
   })
 
-  it('asks for one that waits for its children soon, and the less often the longer they take', () => {
+  it('suggests short poll intervals while it waits for children, and longer ones over time', () => {
     const parent = changed(running(), { kind: 'has-children', attempt: 1 }, NOW) ?? running()
     const waits = [{ kind: 'children', name: 'all', withinMs: null, left: 0 } as const]
     const waiting = changed(parent, { kind: 'finish', attempt: 1, outcome: { kind: 'suspended', waits } }, NOW)
@@ -98,7 +98,7 @@ describe('an estimate of a pending operation', () => {
     expect(retryIn(60_000)).toBeLessThan(60_000)
   })
 
-  it('expects a delayed one no sooner than it may begin, and gives it no place', () => {
+  it('expects a delayed operation not before its start time, and gives it no place', () => {
     const later = estimate(pending('a', 60_000), { durations: alike(2000), ready: ['x'], depth: 1 })
     expect(later.completionAt).toBe(NOW + 62_000)
     expect(later.retryAfterMs).toBeGreaterThanOrEqual(60_000)
@@ -107,22 +107,22 @@ describe('an estimate of a pending operation', () => {
 })
 
 describe('an estimate of a running operation', () => {
-  it('goes by what took longer than it has so far', () => {
+  it('uses the durations that are longer than its age', () => {
     const durations = [...alike(10_000), ...alike(60_000)]
     expect(estimate(running(), { durations }, 20_000).completionAt).toBe(NOW + 60_000)
   })
 
-  it('goes by the progress that its handler reports', () => {
+  it('uses the progress that its handler reports', () => {
     const operation = running({ fraction: 0.25, at: 10_000 })
     expect(estimate(operation, { durations: alike(1000) }, 15_000).completionAt).toBe(NOW + 40_000)
   })
 
-  it('does not believe a progress by which it should be done already', () => {
+  it('ignores a progress by which it should have ended already', () => {
     const operation = running({ fraction: 0.5, at: 1000 })
     expect(estimate(operation, { durations: alike(50_000) }, 10_000).completionAt).toBe(NOW + 50_000)
   })
 
-  it('asks ever more rarely when it runs longer than any before it, and promises nothing', () => {
+  it('suggests growing poll intervals if it runs longer than all earlier ones, and has no time', () => {
     const waits = [100_000, 200_000, 400_000].map(after => estimate(running(), { durations: alike(1000) }, after))
     expect(waits.map(({ retryAfterMs }) => retryAfterMs)).toEqual(
       waits.map(({ retryAfterMs }) => retryAfterMs).toSorted((a, b) => a - b),
@@ -136,7 +136,7 @@ describe('an estimate of a running operation', () => {
 })
 
 describe('every estimate', () => {
-  it('is a whole number of milliseconds from a second to five minutes, and expects no end in the past', () => {
+  it('is a whole number of milliseconds from one second to five minutes, and expects no end in the past', () => {
     const view = fc.record({
       ready: fc.uniqueArray(fc.constantFrom('a', 'b', 'c')),
       depth: fc.nat(10_000),
@@ -184,7 +184,7 @@ describe('an estimator', () => {
     }
   }
 
-  it('reads a queue once for all who ask in a moment, and each type by itself', async () => {
+  it('reads a queue once for all requests of a moment, and each type separately', async () => {
     const { store, reads } = await counting()
     const estimator = new Estimator(store)
     const operation = acceptedOperation(await store.accept(submissionOf('a')))
@@ -194,7 +194,7 @@ describe('an estimator', () => {
     await store.close()
   })
 
-  it('does not answer with a failure that is over', async () => {
+  it('does not repeat an old failure', async () => {
     const { store, fail } = await counting()
     const estimator = new Estimator(store)
     const operation = acceptedOperation(await store.accept(submissionOf('a')))

@@ -81,7 +81,7 @@ function seen({ statusCode, headers, body }: LightMyRequestResponse): string {
   return JSON.stringify([statusCode, told, body])
 }
 
-test('every route that names an operation is in the list of ways', async ({ lab }) => {
+test('every route of an operation is in the list of this test', async ({ lab }) => {
   const { served } = await open(lab)
   const routes = createRoutes(served.waybill, { listing: true, exposeAttempts: true })
   const found = routes
@@ -105,7 +105,9 @@ describe('while it runs', () => {
     })
   }
 
-  test('a stream: the owner sees the status and the log, and others not even that it exists', async ({ lab }) => {
+  test('a stream: the owner sees the status and the log, and others do not learn that the operation exists', async ({
+    lab,
+  }) => {
     const { served, id } = await open(lab)
     expect(seen(await ask(served, STREAM, id, STRANGER))).toBe(seen(await ask(served, STREAM, UNKNOWN, STRANGER)))
     expect(await isRefused(served, STREAM, id)).toBe(true)
@@ -116,7 +118,7 @@ describe('while it runs', () => {
   })
 })
 
-test("when it has ended, the result and all else stay the owner's alone", async ({ lab }) => {
+test('only the owner can read an ended operation and its result', async ({ lab }) => {
   const { served, id } = await open(lab)
   served.desk.letGo()
   await hasFinished(served.store, id)
@@ -127,7 +129,7 @@ test("when it has ended, the result and all else stay the owner's alone", async 
   expect((await ask(served, { method: 'GET', path: '/orders/ID' }, id, OWNER)).statusCode).toBe(200)
 })
 
-test('when it is past its retention, only the owner is told that it was there', async ({ lab }) => {
+test('only the owner learns that a purged operation existed', async ({ lab }) => {
   const type = ordersWith({ retention: 0 })
   const served = await openOrderServer(lab, { type, api: { principal: byHeader }, waybill: { sweepInterval: '1h' } })
   const id = await accepted(served, '/orders', { wish: 'complete' }, OWNER)
@@ -139,7 +141,7 @@ test('when it is past its retention, only the owner is told that it was there', 
   expect(await isRefused(served, way, id)).toBe(true)
 })
 
-test('who does not say who it is submits nothing, and shares nothing with others like it', async ({ lab }) => {
+test('unauthenticated callers cannot submit, and share no operations', async ({ lab }) => {
   const served = await openOrderServer(lab, { api: { principal: byHeader, listing: true }, waybill: { worker: false } })
   for (const answer of [await post(served, '/orders', { wish: 'complete' }), await served.app.inject('/orders')]) {
     expect([answer.statusCode, problemOf(answer).code]).toEqual([401, 'unauthenticated'])
@@ -148,7 +150,7 @@ test('who does not say who it is submits nothing, and shares nothing with others
   expect(await served.store.browse({ limit: 10 })).toMatchObject({ operations: [] })
 })
 
-test('a list shows each caller no more than his own', async ({ lab }) => {
+test('a list shows each caller only the operations of this caller', async ({ lab }) => {
   const { served, id } = await open(lab)
   const listed = async (headers: Record<string, string>) =>
     (await served.app.inject({ url: '/orders', headers }))

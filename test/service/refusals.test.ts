@@ -55,7 +55,7 @@ describe('the status of a hook is kept', () => {
     })
   }
 
-  test('where the hook has set it on the answer, with its headers', async ({ lab }) => {
+  test('if the hook has set it on the response, with its headers', async ({ lab }) => {
     const app = await appWith(lab, own =>
       own.addHook('onRequest', async (_, reply) => {
         reply.code(503).header('Retry-After', '7')
@@ -70,7 +70,7 @@ describe('the status of a hook is kept', () => {
     ])
   })
 
-  test('also of a plugin whose codes look like those of Fastify', async ({ lab }) => {
+  test('also for a plugin whose codes look like those of Fastify', async ({ lab }) => {
     const app = await appWith(lab, hookThatThrows({ statusCode: 429, code: 'FST_ERR_RATE_LIMIT' }))
     expect(problemOf(await app.inject(POST)).code).toBe('too-many-requests')
   })
@@ -81,14 +81,17 @@ describe('the status of a hook is kept', () => {
     expect([answer.statusCode, answer.headers['retry-after']]).toEqual([429, '30'])
   })
 
-  test.for([200, 302, 99, 600, 4.5, 'x'])('but %s is none for an error: 500', async (statusCode, { lab }) => {
-    const app = await appWith(lab, hookThatThrows({ statusCode }))
-    expect((await app.inject(POST)).statusCode).toBe(500)
-  })
+  test.for([200, 302, 99, 600, 4.5, 'x'])(
+    'except for %s, which is not valid for an error: 500',
+    async (statusCode, { lab }) => {
+      const app = await appWith(lab, hookThatThrows({ statusCode }))
+      expect((await app.inject(POST)).statusCode).toBe(500)
+    },
+  )
 })
 
 describe.each(Object.entries(SERVERS))('over %s', (_, door) => {
-  test('a stranger is refused before the body is looked at, and before it is read', async ({ lab }) => {
+  test('an unauthenticated caller is refused before the body is read', async ({ lab }) => {
     const api = await door(lab, await lab.waybill([type]), { byHeader: true })
     const bodies: RequestInit[] = [
       postJson({ wish: 'complete' }),
@@ -107,7 +110,7 @@ describe.each(Object.entries(SERVERS))('over %s', (_, door) => {
   })
 })
 
-test('routes that only refuse are hidden from what documents the routes of an application', async ({ lab }) => {
+test('routes that only refuse are hidden from tools that document the routes of an application', async ({ lab }) => {
   const shown = new Set<string>()
   await appWith(lab, app =>
     app.addHook('onRoute', ({ method, schema }) => {

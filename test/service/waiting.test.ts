@@ -57,14 +57,14 @@ describe('Prefer', () => {
     })
   }
 
-  test('of a wait that is too long for anyone is cut to the cap of the server', async ({ lab }) => {
+  test('with a very long wait is limited to the maximum of the server', async ({ lab }) => {
     const served = await openOrderServer(lab, { api: { maxWait: 1000 } })
     const answer = await post(served, '/orders', { wish: 'hold' }, { prefer: 'wait=999999999999' })
     expect([answer.statusCode, answer.headers['preference-applied']]).toEqual([202, 'wait=1'])
     expect(served.waybill.operations.waiting).toBe(0)
   })
 
-  test('that asks to wait for a change receives each one, and none with 304', async ({ lab }) => {
+  test('that waits for a change receives each change, and 304 without one', async ({ lab }) => {
     const served = await openOrderServer(lab, { waybill: { worker: false }, api: { maxWait: 500 } })
     const id = await accepted(served, '/orders', { wish: 'complete' })
     const url = `/orders/status/${id}`
@@ -88,7 +88,7 @@ describe('Prefer', () => {
   })
 })
 
-describe('a client that leaves', () => {
+describe('a client that disconnects', () => {
   for (const [name, door] of Object.entries(SERVERS)) {
     test(`over ${name} is no longer waited for`, async ({ lab }) => {
       const { waybill } = await openOrderServer(lab)
@@ -148,7 +148,7 @@ describe('a client that leaves', () => {
   }
 })
 
-test('past the bound, a request is answered at once, as one that did not ask to wait', async ({ lab }) => {
+test('above the limit of waiting requests, a request is answered at once', async ({ lab }) => {
   const served = await openOrderServer(lab, { waybill: { maxWaitingRequests: 2 } })
   const id = await accepted(served, '/orders', { wish: 'hold' })
   const ask = () => served.app.inject({ url: `/orders/status/${id}`, headers: { prefer: 'wait=60' } })
@@ -163,7 +163,7 @@ test('past the bound, a request is answered at once, as one that did not ask to 
   expect((await Promise.all(held)).map(({ statusCode }) => statusCode)).toEqual([303, 303])
 })
 
-test('a service that ends answers everyone', async ({ lab }) => {
+test('a service that shuts down answers all waiting requests', async ({ lab }) => {
   const served = await openOrderServer(lab)
   const ids = [await accepted(served, '/orders', { wish: 'hold' }), await accepted(served, '/orders', { wish: 'hold' })]
   const held = Array.from({ length: 50 }, (_, n) => {
@@ -178,9 +178,7 @@ test('a service that ends answers everyone', async ({ lab }) => {
   expect([late.statusCode, late.headers['preference-applied']]).toEqual([200, undefined])
 })
 
-test('a store that goes away while a request waits ends the wait, and an accepted order is accepted', async ({
-  lab,
-}) => {
+test('a store that becomes unreachable ends the waits, and an accepted order stays accepted', async ({ lab }) => {
   const { store, cut } = faultyStore(await lab.store())
   const served = await openOrderServer(lab, { waybill: { store, worker: false } })
   cut.add('read').add('queueStats')
@@ -206,7 +204,7 @@ describe('no change is missed', () => {
     watcher.close()
   }
 
-  test('in this process, however close to the subscription it falls', async ({ lab }) => {
+  test('in this process, directly after the subscription', async ({ lab }) => {
     const store = await lab.store()
     await raceOf(store, store, 400)
   })
@@ -232,7 +230,7 @@ describe('no change is missed', () => {
   })
 })
 
-describe('a wait whose hints', () => {
+describe('a wait with hints that', () => {
   /** A store with hints of the test's own, and an operation in it that is canceled without any. */
   async function hintless(lab: TestContext) {
     const store = await lab.store()
@@ -255,7 +253,7 @@ describe('a wait whose hints', () => {
     return { store, without, read, id: operation.id, tell }
   }
 
-  test('are all lost ends with the slow look that stands under them, of 5 seconds', async ({ lab }) => {
+  test('are all lost ends with the poll each 5 seconds', async ({ lab }) => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     const { store, without, id } = await hintless(lab)
     const watcher = new OperationWatcher({ store: without, maxWaiting: 1 })
@@ -267,7 +265,7 @@ describe('a wait whose hints', () => {
     watcher.close()
   })
 
-  test('bring the record of the end is answered from it, without a read', async ({ lab }) => {
+  test('contain the ended record is answered from it, without a read', async ({ lab }) => {
     const { store, without, read, id, tell } = await hintless(lab)
     const watcher = new OperationWatcher({ store: without, maxWaiting: 1 })
     const waited = watcher.waitUntil(id, ({ status }) => status === 'canceled', { ms: NEVER, ...nobody })
@@ -280,9 +278,7 @@ describe('a wait whose hints', () => {
     watcher.close()
   })
 
-  test('name nothing reads again at the first of them, and once for all that come within the next moment', async ({
-    lab,
-  }) => {
+  test('name no operation reads again at the first one, and once for all hints of the next moment', async ({ lab }) => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'performance'] })
     const { store, without, read, id, tell } = await hintless(lab)
     const watcher = new OperationWatcher({ store: without, maxWaiting: 1 })
@@ -306,7 +302,7 @@ describe('a wait whose hints', () => {
   })
 })
 
-test('an API wakes for what another one on the same file has done', async ({ lab }) => {
+test('an API wakes for changes of another one on the same file', async ({ lab }) => {
   const file = lab.file()
   const here = await openOrderServer(lab, { waybill: { worker: false, store: sqliteStore({ path: file }) } })
   const there = await openOrderServer(lab, { waybill: { store: sqliteStore({ path: file }) } })

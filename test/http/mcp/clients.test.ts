@@ -7,10 +7,10 @@ import { CallToolResultSchema, ElicitRequestSchema } from '@modelcontextprotocol
 import { expect } from 'vitest'
 import { defineOperation, handler } from 'waybill'
 import { z } from 'zod'
-import { TASKS } from '../support/mcp.ts'
-import { connectClient, INFO, taskSession } from '../support/mcp-clients.ts'
-import { type Api, serveNode } from '../support/servers.ts'
-import { hasStatus, type TestContext, test, until } from '../support/waybill.ts'
+import { TASKS } from '../../support/mcp.ts'
+import { connectClient, INFO, taskSession } from '../../support/mcp-clients.ts'
+import { type Api, serveNode } from '../../support/servers.ts'
+import { hasStatus, type TestContext, test, until } from '../../support/waybill.ts'
 
 const Item = z.object({ item: z.string() })
 const order = defineOperation({

@@ -4,9 +4,9 @@ import { expect } from 'vitest'
 import { defineOperation } from 'waybill'
 import { createRoutes } from 'waybill/adapters'
 import { mcp as surface } from 'waybill/mcp'
-import { CAPABILITIES, legacy, mcp, post, sendMcp } from '../support/mcp.ts'
-import { SERVERS, type ServerOptions, serveNode } from '../support/servers.ts'
-import { faultyStore, type TestContext, test } from '../support/waybill.ts'
+import { CAPABILITIES, legacy, mcp, post, sendMcp } from '../../support/mcp.ts'
+import { SERVERS, type ServerOptions, serveNode } from '../../support/servers.ts'
+import { faultyStore, type TestContext, test } from '../../support/waybill.ts'
 
 const tool = defineOperation({ name: 'tool', tool: true })
 

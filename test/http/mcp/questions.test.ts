@@ -6,9 +6,9 @@ import { expect } from 'vitest'
 import { defineOperation, handler } from 'waybill'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { z } from 'zod'
-import { ended, type Json, KNOWS_TASKS, legacy, mcp, post, streamed, taskOf } from '../support/mcp.ts'
-import { type Api, serveNode } from '../support/servers.ts'
-import { hasStatus, recordOf, test } from '../support/waybill.ts'
+import { ended, type Json, KNOWS_TASKS, legacy, mcp, post, streamed, taskOf } from '../../support/mcp.ts'
+import { type Api, serveNode } from '../../support/servers.ts'
+import { hasStatus, recordOf, test } from '../../support/waybill.ts'
 
 const Approval = z.object({ approved: z.boolean() })
 const approve = defineOperation({ name: 'approve', tool: true })

@@ -2,9 +2,9 @@
 import { describe, expect } from 'vitest'
 import { defineOperation, handler, ProblemError } from 'waybill'
 import { sqliteStore } from 'waybill/stores/sqlite'
-import { ended, mcp, sendMcp, streamed, taskOf } from '../support/mcp.ts'
-import { SERVERS, serveNode } from '../support/servers.ts'
-import { hasStatus, recordOf, test, until } from '../support/waybill.ts'
+import { ended, mcp, sendMcp, streamed, taskOf } from '../../support/mcp.ts'
+import { SERVERS, serveNode } from '../../support/servers.ts'
+import { hasStatus, recordOf, test, until } from '../../support/waybill.ts'
 
 const long = defineOperation({ name: 'long', tool: true, retention: '1h' })
 const job = defineOperation({ name: 'job', attempts: 1, tool: { task: 'required' } })

@@ -5,9 +5,9 @@ import { createRoutes } from 'waybill/adapters'
 import { folderBlobs } from 'waybill/blobs/folder'
 import { type McpOptions as McpServerOptions, mcp as surface } from 'waybill/mcp'
 import { z } from 'zod'
-import { type Json, legacy, type McpOptions, mcp, sendMcp, streamed } from '../support/mcp.ts'
-import { SERVERS, serveNode } from '../support/servers.ts'
-import { hasStatus, test, until } from '../support/waybill.ts'
+import { type Json, legacy, type McpOptions, mcp, sendMcp, streamed } from '../../support/mcp.ts'
+import { SERVERS, serveNode } from '../../support/servers.ts'
+import { hasStatus, test, until } from '../../support/waybill.ts'
 
 const Order = z.object({ item: z.string().describe('What is ordered') })
 const orders = defineOperation({
