@@ -14,6 +14,7 @@ import {
 } from '../model/protocol.ts'
 import type { Waited } from '../service/operation-watcher.ts'
 import type { Operations } from '../service/operations.ts'
+import { httpDate } from '../util/dates.ts'
 import { admitWebhookUrl, type Webhooks } from '../webhooks/webhooks.ts'
 import { assertConditions, isConditional, matches } from './conditional.ts'
 import { accepted } from './dialects/accepted.ts'
@@ -249,7 +250,7 @@ function etagOf(operation: Operation): string {
 function finalHeaders(operation: Operation): Record<string, string> {
   return {
     ETag: `"${operation.version}"`,
-    Expires: new Date(operation.expiresAt ?? operation.updatedAt).toUTCString(),
+    Expires: httpDate(operation.expiresAt ?? operation.updatedAt),
     // A finished operation never changes, but belongs to one caller.
     'Cache-Control': 'private',
   }

@@ -195,13 +195,22 @@ function clamp(ms: number): number {
   return Math.min(Math.max(Math.round(ms), 1000), MAX_RETRY_AFTER_MS)
 }
 
+/** A reading of a queue that may be under way. */
+interface Reading {
+  readonly model: Promise<QueueModel>
+  /** When it began, by the monotonic clock. */
+  readonly readAt: number
+  /** The model, once it has been read. */
+  read: QueueModel | undefined
+}
+
 /**
  * Reads the queues and makes estimates. Each reading is shared for {@link MAX_AGE_MS}, so that polls cost the store
  * almost nothing.
  */
 export class Estimator {
   readonly #store: Pick<WorkQueue, 'queueStats'>
-  readonly #models = new Map<string, { model: Promise<QueueModel>; readAt: number }>()
+  readonly #models = new Map<string, Reading>()
   /**
    * For each type, an operation that was ready while none ran, and since when this was observed, by the monotonic
    * clock.
@@ -216,17 +225,32 @@ export class Estimator {
     return (await this.readQueue(operation.type)).estimate(operation, Date.now())
   }
 
+  /** The same, if a reading can be reused; undefined if the queue must be read for it. */
+  estimateAtOnce(operation: Operation): Estimate | undefined {
+    return this.#fresh(operation.type, MAX_AGE_MS)?.read?.estimate(operation, Date.now())
+  }
+
   /** Reads the queue of a type, or reuses a reading that is at most this old. */
   readQueue(type: string, maxAgeMs = MAX_AGE_MS): Promise<QueueModel> {
-    const known = this.#models.get(type)
-    const now = performance.now()
-    if (known !== undefined && now - known.readAt < maxAgeMs) return known.model
+    const known = this.#fresh(type, maxAgeMs)
+    if (known !== undefined) return known.model
     const readAt = Date.now()
     const model = this.#store.queueStats(type).then(view => new QueueModel(view, readAt, this.#unclaimedMs(type, view)))
-    this.#models.set(type, { model, readAt: now })
-    // A failed read is not reused: it must not fail the requests of the next half second.
-    model.catch(() => this.#models.delete(type))
+    const reading: Reading = { model, readAt: performance.now(), read: undefined }
+    this.#models.set(type, reading)
+    model.then(
+      read => {
+        reading.read = read
+      },
+      // A failed read is not reused: it must not fail the requests of the next half second.
+      () => this.#models.delete(type),
+    )
     return model
+  }
+
+  #fresh(type: string, maxAgeMs: number): Reading | undefined {
+    const known = this.#models.get(type)
+    return known !== undefined && performance.now() - known.readAt < maxAgeMs ? known : undefined
   }
 
   /** If the same operation is still ready and none runs, no worker has claimed anything in the meantime. */

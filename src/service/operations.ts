@@ -433,8 +433,8 @@ export class Operations {
   }
 
   /** Makes the status document that a client gets of an operation. */
-  async document(operation: Operation, links: Links): Promise<StatusDocument> {
-    return await this.#documents.of(operation, links)
+  document(operation: Operation, links: Links): Promise<StatusDocument> {
+    return this.#documents.of(operation, links)
   }
 }
 

@@ -9,6 +9,7 @@ import {
 } from '../model/protocol.ts'
 import { NEVER_DUE, type Wait } from '../model/waits.ts'
 import type { OperationStore } from '../stores/store.ts'
+import { isoTime } from '../util/dates.ts'
 import type { Estimate, Estimator } from './estimator.ts'
 import { openWaits } from './events.ts'
 
@@ -30,17 +31,22 @@ export class StatusDocuments {
   }
 
   async of(operation: Operation, links: Links): Promise<StatusDocument> {
-    // If the estimate fails, the document is made without it: an accepted operation must be answered with 202.
+    // Awaits only what must be read: each await takes a turn of the queue of promises.
     const expected = isFinal(operation.status)
       ? undefined
-      : await this.#estimator.estimate(operation).catch((): Estimate => ({ retryAfterMs: 1000, unclaimedMs: 0 }))
-    const children = await this.#childrenOf(operation)
+      : (this.#estimator.estimateAtOnce(operation) ?? (await this.#estimated(operation)))
+    const children = hasChildren(operation) ? await this.#childrenOf(operation) : undefined
     const reason = waitingFor(operation, expected, this.#whyWaiting(operation.type), children)
-    return { ...toDocument(operation, links, reason, expected), ...(children !== undefined && { children }) }
+    const document = toDocument(operation, links, reason, expected)
+    return children === undefined ? document : { ...document, children }
+  }
+
+  /** If the estimate fails, the document is made without it: an accepted operation must be answered with 202. */
+  #estimated(operation: Operation): Promise<Estimate> {
+    return this.#estimator.estimate(operation).catch(() => ({ retryAfterMs: 1000, unclaimedMs: 0 }))
   }
 
   async #childrenOf(operation: Operation): Promise<ChildrenDocument | undefined> {
-    if (!hasChildren(operation)) return undefined
     const counts = await this.#store.countChildren(operation.id).catch(() => undefined)
     if (counts === undefined) return undefined
     const { unfinished, completed, failed, canceled } = counts
@@ -54,8 +60,7 @@ function toDocument(
   reason: string | undefined,
   expected: Estimate | undefined,
 ): StatusDocument {
-  const time = (at: number | null | undefined) =>
-    at === null || at === undefined ? undefined : new Date(at).toISOString()
+  const time = (at: number | null | undefined) => (at === null || at === undefined ? undefined : isoTime(at))
   const createdAt = time(operation.createdAt)
   const document: { [Key in keyof StatusDocument]: StatusDocument[Key] | undefined } = {
     id: operation.id,
@@ -97,7 +102,7 @@ export function toWaitDocument(
   return {
     kind,
     name,
-    ...(until !== null && { until: new Date(until).toISOString() }),
+    ...(until !== null && { until: isoTime(until) }),
     ...(message !== undefined && { message }),
     ...(schema !== undefined && { schema }),
     ...(model !== undefined && { model }),
@@ -114,7 +119,7 @@ function notBeforeOf({ status, attempt, launches, runAt }: Operation): number | 
 }
 
 function describeWait({ kind, name, until }: Wait, children: ChildrenDocument | undefined): string {
-  if (kind === 'time') return `It sleeps until ${new Date(until ?? NEVER_DUE).toISOString()}.`
+  if (kind === 'time') return `It sleeps until ${isoTime(until ?? NEVER_DUE)}.`
   if (kind === 'children') return describeChildren(children)
   return kind === 'event' ? `It waits for the event "${name}".` : `It waits for an answer to "${name}".`
 }
@@ -143,7 +148,7 @@ function waitingFor(
     const [wait] = openWaits(operation)
     if (wait !== undefined) return describeWait(wait, children)
     const what = operation.history.length > 0 ? 'The next attempt' : 'The work'
-    return `${what} is due at ${new Date(operation.runAt).toISOString()}.`
+    return `${what} is due at ${isoTime(operation.runAt)}.`
   }
   if (expected !== undefined && expected.unclaimedMs >= UNCLAIMED_MS) {
     return `No worker has claimed an operation of this type for ${Math.floor(expected.unclaimedMs / 1000)} s.`

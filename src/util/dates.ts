@@ -1,0 +1,47 @@
+/**
+ * Dates as text. `Date` takes a microsecond to format a time, which answers to clients do several times; times that are
+ * formatted one after the other mostly lie in the same minute.
+ */
+
+const MINUTE_MS = 60_000
+const SECONDS = Array.from({ length: 60 }, (_, second) => String(second).padStart(2, '0'))
+const MILLISECONDS = Array.from({ length: 1000 }, (_, ms) => String(ms).padStart(3, '0'))
+
+/** Makes a function that formats a minute, and keeps the text of the last one. */
+function minuteFormat(format: (minute: Date) => string): (minute: number) => string {
+  let last = Number.NaN
+  let text = ''
+  return minute => {
+    if (minute !== last) {
+      text = format(new Date(minute * MINUTE_MS))
+      last = minute
+    }
+    return text
+  }
+}
+
+const isoMinute = minuteFormat(minute => minute.toISOString().slice(0, -'00.000Z'.length))
+const httpMinute = minuteFormat(minute => minute.toUTCString().slice(0, -'00 GMT'.length))
+
+/**
+ * The same as `new Date(at).toISOString()`.
+ *
+ * @param at whole milliseconds since the epoch
+ * @throws {RangeError} if it is not a time
+ */
+export function isoTime(at: number): string {
+  const minute = Math.floor(at / MINUTE_MS)
+  const left = at - minute * MINUTE_MS
+  const second = Math.floor(left / 1000)
+  return `${isoMinute(minute)}${SECONDS[second]}.${MILLISECONDS[left - second * 1000]}Z`
+}
+
+/**
+ * The same as `new Date(at).toUTCString()`: a date of HTTP (RFC 9110, 5.6.7).
+ *
+ * @param at whole milliseconds since the epoch
+ */
+export function httpDate(at: number): string {
+  const minute = Math.floor(at / MINUTE_MS)
+  return `${httpMinute(minute)}${SECONDS[Math.floor((at - minute * MINUTE_MS) / 1000)]} GMT`
+}
