@@ -21,12 +21,19 @@ type Reading = Promise<Operation | undefined>
 export interface Patience {
   readonly ms: number
   readonly signal: AbortSignal
+  /** Waits also for an operation that does not exist yet. Default: that ends the wait. */
+  readonly mayAppear?: boolean
+}
+
+/** The same, and how to read the operation the first time, if not by the `read` of the store. */
+interface FirstPatience extends Patience {
+  readonly first?: () => Reading
 }
 
 /** The end of a wait. */
-export interface Waited {
-  /** As it is then. */
-  readonly operation: Operation
+export interface Waited<Known = Operation> {
+  /** As it is then; as it was given where it could not be read. */
+  readonly operation: Operation | Known
   /** Whether the call waited. False: it returned at once, because too many requests wait already. */
   readonly waited: boolean
 }
@@ -81,20 +88,21 @@ export class OperationWatcher {
    * Subscribes before it reads, so that no change is missed in between.
    *
    * @param wanted called with the operation as it is now, and after each change
-   * @param patience how long to wait; and how to read the operation the first time, if not by the `read` of the store
+   * @param patience how long to wait
    * @returns the operation as it was read last; undefined if it does not exist
    */
   async waitUntil(
     id: string,
     wanted: (operation: Operation) => boolean | Promise<boolean>,
-    { ms, signal, first = () => this.#options.store.read(id) }: Patience & { readonly first?: () => Reading },
+    { ms, signal, mayAppear = false, first = () => this.#options.store.read(id) }: FirstPatience,
   ): Promise<Operation | undefined> {
     const subscription = this.#subscribe(id)
     const deadline = startDeadline(ms, signal)
+    const isOver = async (read: Operation | undefined) => (read === undefined ? !mayAppear : await wanted(read))
     try {
       let changed = subscription.next()
       let operation = await (subscription.latest() ?? first())
-      while (operation !== undefined && !(await wanted(operation)) && !deadline.isOver() && !this.#closed) {
+      while (!(await isOver(operation)) && !deadline.isOver() && !this.#closed) {
         await Promise.race([changed, deadline.promise])
         changed = subscription.next()
         operation = await (subscription.latest() ?? this.#options.store.read(id))

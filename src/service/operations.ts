@@ -181,15 +181,15 @@ export class Operations {
    *
    * @returns the operation as it is then, and whether this call waited for it
    */
-  async wait(
-    operation: Operation,
+  async wait<Known extends { readonly id: string } = Operation>(
+    operation: Known,
     wanted: (operation: Operation) => boolean | Promise<boolean>,
     patience: Patience,
-  ): Promise<Waited> {
+  ): Promise<Waited<Known>> {
     if (this.#watcher.isFull || this.#draining) return { operation, waited: false }
     // While the store cannot be reached, no change can be seen; an accepted operation must still be answered with 202.
     const after = await this.#watcher.waitUntil(operation.id, wanted, patience).catch(() => undefined)
-    return { operation: after ?? operation, waited: after !== undefined }
+    return { operation: after ?? operation, waited: after !== undefined || patience.mayAppear === true }
   }
 
   /**

@@ -1,12 +1,12 @@
-/** `POST /mcp`: reads one message, finds its method, and answers with JSON or a stream of server-sent events. */
+/** `/mcp`: reads one message, finds its method, and answers with JSON or a stream of server-sent events. */
 
 import { parseJson } from '../../model/json.ts'
 import { ProblemError, problem } from '../../model/problem.ts'
 import { formatRetryAfter } from '../../model/protocol.ts'
 import type { Logger } from '../../util/logger.ts'
 import type { CorsOptions } from '../cors.ts'
-import { type HttpRequest, type HttpResponse, header, json } from '../message.ts'
-import { readRequest, sessionOf } from './envelope.ts'
+import { type HttpRequest, type HttpResponse, header, json, problemResponse } from '../message.ts'
+import { readRequest, sessionId, sessionOf } from './envelope.ts'
 import {
   CODES,
   errorMessage,
@@ -19,6 +19,7 @@ import {
 } from './json-rpc.ts'
 import { isStream, type McpRequest, type Reply, type ReplyStream } from './request.ts'
 import { describeProblem, faultOf, isOwn } from './results.ts'
+import type { SessionStream } from './session-streams.ts'
 
 /** Answers one method. */
 export type Method = (request: McpRequest) => Promise<Reply>
@@ -31,6 +32,8 @@ export interface EndpointOptions {
   readonly legacy: Readonly<Record<string, Method>>
   /** Takes the response to a request that was sent to a client of such a revision. */
   readonly respond: (id: RequestId, result: Members | undefined, owner: string) => Promise<void>
+  /** Opens the stream of a session of such a revision; undefined if there are no streams. */
+  readonly open: ((http: HttpRequest) => Promise<SessionStream>) | undefined
   /** The name of the server in each result. */
   readonly serverInfo: Members
   /** The origins of pages that may call it, beside those of this machine. */
@@ -42,6 +45,9 @@ const SERVER_INFO = 'io.modelcontextprotocol/serverInfo'
 
 /** Replaces the text of the problem, which mentions URLs. */
 const UNKNOWN_TASK = 'There is no such task of this caller. Check its id; it may have been deleted.'
+
+/** How long a client waits before it opens the stream of its session again, in milliseconds. */
+const REOPEN_MS = 2000
 
 /** How long a fault of the store is expected to last if nothing else says so, in seconds. */
 const RETRY_AFTER_MS = 1000
@@ -64,11 +70,25 @@ export class Endpoint {
       id = message.id
       const request = readRequest(message, http)
       const reply = await this.#methodOf(request)(request)
-      if (isStream(reply)) return this.#streamResponse(request, reply)
+      if (isStream(reply)) return streamResponse(this.#events(request, reply))
       const session = request.isModern || message.method !== 'initialize' ? {} : sessionOf(message.params)
       return json(200, this.#resultMessage(request, reply), session)
     } catch (error) {
       return this.#errorResponse(id, error)
+    }
+  }
+
+  /** Answers a GET with the stream of a session; never rejects. Clients of revision 2026-07-28 have no sessions. */
+  async listen(http: HttpRequest): Promise<HttpResponse> {
+    try {
+      this.#checkOrigin(http)
+      const { open } = this.#options
+      if (open === undefined || sessionId(http) === undefined) {
+        return problemResponse(problem('method-not-allowed'), { Allow: 'POST, OPTIONS' })
+      }
+      return streamResponse(this.#sessionEvents(await open(http)))
+    } catch (error) {
+      return this.#errorResponse(undefined, error)
     }
   }
 
@@ -93,19 +113,6 @@ export class Endpoint {
     return resultMessage(id, { resultType: 'complete', ...result, _meta })
   }
 
-  #streamResponse(request: McpRequest, reply: ReplyStream): HttpResponse {
-    return {
-      status: 200,
-      headers: {
-        'Content-Type': 'text/event-stream',
-        // Middleware that compresses, and Nginx, would hold events back until a buffer is full.
-        'Cache-Control': 'private, no-store, no-transform',
-        'X-Accel-Buffering': 'no',
-      },
-      body: this.#events(request, reply),
-    }
-  }
-
   async *#events(request: McpRequest, reply: ReplyStream): AsyncGenerator<string> {
     // Shows the client at once that it is connected.
     yield ':\n\n'
@@ -121,6 +128,17 @@ export class Endpoint {
     } finally {
       // If the client has disconnected, the reply can end what it has begun.
       await reply.return({})
+    }
+  }
+
+  async *#sessionEvents(stream: SessionStream): AsyncGenerator<string> {
+    // Shows the client that it is connected, and says when to open the next stream.
+    yield `retry: ${REOPEN_MS}\n\n`
+    try {
+      for await (const message of stream) yield message === undefined ? ':\n\n' : event(message)
+    } catch (error) {
+      // The next stream reports what this one has missed.
+      this.#toRpcError(error)
     }
   }
 
@@ -144,6 +162,19 @@ export class Endpoint {
     if (known.code === 'not-found' && isOwn(known)) return new RpcError(CODES.invalidParams, UNKNOWN_TASK)
     if (known.status < 500) return new RpcError(CODES.invalidParams, describeProblem(known))
     return faultOf(known, known.status === 503 ? 503 : 200)
+  }
+}
+
+function streamResponse(body: AsyncGenerator<string>): HttpResponse {
+  return {
+    status: 200,
+    headers: {
+      'Content-Type': 'text/event-stream',
+      // Middleware that compresses, and Nginx, would hold events back until a buffer is full.
+      'Cache-Control': 'private, no-store, no-transform',
+      'X-Accel-Buffering': 'no',
+    },
+    body,
   }
 }
 

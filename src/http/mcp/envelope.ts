@@ -3,7 +3,8 @@
  * headers, so that proxies can route by them; a request whose headers and body differ is refused. Earlier revisions
  * begin with `initialize`.
  */
-import { randomUUID } from 'node:crypto'
+
+import { newId } from '../../util/new-id.ts'
 import { type HttpRequest, header } from '../message.ts'
 import { CODES, isObject, type Members, type Message, membersOf, RpcError } from './json-rpc.ts'
 import { type Asks, LEGACY, type McpRequest, MODERN } from './request.ts'
@@ -47,7 +48,12 @@ export function readRequest(message: Message & { readonly kind: 'request' }, htt
 export function sessionOf(params: Members): Readonly<Record<string, string>> {
   const { form, model } = asksOf(params.capabilities)
   const asks = form || model ? `asks${form ? '-form' : ''}${model ? '-model' : ''}-` : ''
-  return { [SESSION]: asks + randomUUID() }
+  return { [SESSION]: asks + newId() }
+}
+
+/** The UUID in the session id of a request. */
+export function sessionId(http: Pick<HttpRequest, 'headers'>): string | undefined {
+  return /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.exec(header(http, SESSION) ?? '')?.[0]
 }
 
 function asksOfSession(session: string): Asks {

@@ -22,6 +22,8 @@ export const CODES = {
   missingCapability: -32021,
   unsupportedVersion: -32022,
   parseError: -32700,
+  /** Only in revisions before 2026-07-28. */
+  resourceNotFound: -32002,
 } as const
 
 /** An error that becomes the answer to a request. */

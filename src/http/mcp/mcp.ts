@@ -27,6 +27,9 @@ import { allowedOrigins, Endpoint, type EndpointOptions, type Method } from './e
 import { type Members, stringParam } from './json-rpc.ts'
 import { hasLegacyTasks, LEGACY_TASKS, LegacyTasks } from './legacy-tasks.ts'
 import { LEGACY, MODERN, TASKS } from './request.ts'
+import { type OperationOf, Resources } from './resources.ts'
+import { SessionStreams } from './session-streams.ts'
+import { Sessions } from './sessions.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { Tasks } from './tasks.ts'
 import { Calls } from './tool-calls.ts'
@@ -46,6 +49,12 @@ export type McpMethod = (
   caller: { readonly owner: string; readonly signal: AbortSignal },
 ) => object | Promise<object>
 
+/**
+ * Names the operation that makes a resource of your own, by its id; undefined if there is no such resource for this
+ * caller.
+ */
+export type McpResourceOperation = OperationOf
+
 /** How operations are offered to agents. */
 export interface McpOptions {
   /** The name of the server. Default `waybill`. */
@@ -61,6 +70,11 @@ export interface McpOptions {
   readonly methods?: Readonly<Record<string, McpMethod>> | undefined
   /** The capabilities for these methods, such as `{ prompts: {} }`. Default: none. */
   readonly capabilities?: Readonly<Record<string, object>> | undefined
+  /**
+   * Lets clients subscribe to resources of your own: names the operation behind a URI, whose changes are reported as
+   * updates. Default: clients cannot subscribe.
+   */
+  readonly resourceOperation?: McpResourceOperation | undefined
   /** How long a call waits for its result before it becomes a task, up to 30 s. Default 500 ms. */
   readonly taskAfter?: Duration | undefined
   /**
@@ -79,6 +93,7 @@ const OPTIONS: Checks<McpOptions> = {
     test: methods => OBJECT.test(methods) && Object.values(methods as object).every(FUNCTION.test),
   },
   capabilities: OBJECT,
+  resourceOperation: FUNCTION,
   taskAfter: duration({ max: 30 * SECOND }),
   authorization: OBJECT,
 }
@@ -122,20 +137,27 @@ function routesOf(options: McpOptions, context: SurfaceContext): readonly Route[
     open: false,
     handle: request => endpoint.answer(request),
   }
-  const { authorization } = options
-  return authorization === undefined ? [route] : withMetadata(route, authorization, base)
+  const { authorization, resourceOperation } = options
+  const listen: Route = { ...route, method: 'GET', bodyLimit: 0, handle: request => endpoint.listen(request) }
+  const routes = resourceOperation === undefined ? [route] : [route, listen]
+  return authorization === undefined ? routes : withMetadata(routes, authorization, base)
 }
 
 function methodsOf(
-  { taskAfter, instructions, capabilities: further, methods = {} }: McpOptions,
-  { waybill: { operations }, base, authenticated }: SurfaceContext,
+  { taskAfter, instructions, capabilities, methods = {}, resourceOperation }: McpOptions,
+  { waybill: { operations, store }, base, authenticated }: SurfaceContext,
   tools: Tools,
   serverInfo: Members,
-): Pick<EndpointOptions, 'modern' | 'legacy' | 'respond'> {
+): Pick<EndpointOptions, 'modern' | 'legacy' | 'respond' | 'open'> {
   const tasks = new Tasks(operations, tools, base)
   const calls = new Calls({ operations, tools, tasks, base, taskAfterMs: toMs(taskAfter ?? 500) })
   const legacyTasks = new LegacyTasks(calls, tasks)
-  const subscriptions = new Subscriptions(operations, tasks)
+  const resources = resourceOperation && new Resources(operations, resourceOperation)
+  const streams = resources && new SessionStreams(operations, resources, new Sessions(store))
+  const subscriptions = new Subscriptions(operations, tasks, resources)
+  const further = resources
+    ? { ...capabilities, resources: { ...capabilities?.resources, subscribe: true } }
+    : capabilities
   const cacheable = { ttlMs: LIST_TTL_MS, cacheScope: authenticated ? 'private' : 'public' }
   const call: Method = request => calls.call(request)
   // Without sessions a log level cannot be stored, so clients of these revisions get every line.
@@ -176,6 +198,10 @@ function methodsOf(
     'tasks/get': request => legacyTasks.get(request),
     'tasks/result': request => legacyTasks.result(request),
     'tasks/cancel': request => legacyTasks.cancel(request),
+    ...(streams && {
+      'resources/subscribe': request => streams.subscribe(request),
+      'resources/unsubscribe': request => streams.unsubscribe(request),
+    }),
     ...(tools.exposeLogs && { 'logging/setLevel': async () => ({}) }),
   }
   for (const name of Object.keys(methods)) {
@@ -187,6 +213,7 @@ function methodsOf(
     modern: { ...modern, ...Object.fromEntries(own) },
     legacy: { ...legacy, ...Object.fromEntries(own) },
     respond: (id, result, owner) => tasks.respond(id, result, owner),
+    open: streams && (http => streams.open(http)),
   }
 }
 
@@ -203,14 +230,15 @@ function toMethod(name: string, method: McpMethod): Method {
  * The routes with authorization (RFC 9728): a 401 of the endpoint names the metadata document, and the other route
  * serves it.
  */
-function withMetadata(route: Route, { servers, scopes }: McpAuthorization, base: string): readonly Route[] {
+function withMetadata(routes: readonly Route[], { servers, scopes }: McpAuthorization, base: string): readonly Route[] {
   if (URL.parse(base) === null)
     throw new TypeError('mcp.authorization needs the option "publicUrl": the metadata names it.')
   const metadata = { resource: base + PATH, authorization_servers: servers, scopes_supported: scopes }
   const scope = scopes === undefined ? '' : `, scope="${scopes.join(' ')}"`
   const answer: HttpResponse = json(200, { ...metadata, bearer_methods_supported: ['header'] })
+  const challenge = `Bearer resource_metadata="${base}${METADATA_PATH}"${scope}`
   return [
-    { ...route, challenge: `Bearer resource_metadata="${base}${METADATA_PATH}"${scope}` },
+    ...routes.map(route => ({ ...route, challenge })),
     { method: 'GET', path: METADATA_PATH, bodyLimit: 0, open: true, handle: async () => answer },
   ]
 }

@@ -1,85 +1,105 @@
-/** `subscriptions/listen`: a stream of the changes of tasks, until all of them have ended. */
+/** `subscriptions/listen`: a stream of the changes of tasks and resources, until all of their operations have ended. */
 import type { Operation } from '../../model/operation.ts'
-import { ProblemError } from '../../model/problem.ts'
-import { isFinal } from '../../model/protocol.ts'
 import type { Operations } from '../../service/operations.ts'
-import { CODES, membersOf, notification, RpcError } from './json-rpc.ts'
-import { HEARTBEAT_MS, type McpRequest, type ReplyStream } from './request.ts'
+import { CODES, type Members, membersOf, notification, RpcError } from './json-rpc.ts'
+import { changesOf, Merged } from './operation-changes.ts'
+import type { McpRequest, ReplyStream } from './request.ts'
+import { ignoreUnknown, RESOURCE_UPDATED, type Resources } from './resources.ts'
 import type { Tasks } from './tasks.ts'
 import { missingTasks } from './tool-calls.ts'
 
 const SUBSCRIPTION = 'io.modelcontextprotocol/subscriptionId'
-/** How many tasks one stream reports on. */
-const MAX_TASKS = 100
+/** How many tasks, and how many resources, one stream reports on. */
+const MAX_NAMES = 100
+
+/** An operation that a stream reports on, by the name that the client gave. */
+interface Subject {
+  readonly name: string
+  readonly operation: Operation
+}
+
+/** A notification before it names its subscription. */
+interface Report {
+  readonly method: string
+  readonly params: Members
+}
 
 export class Subscriptions {
   readonly #operations: Operations
   readonly #tasks: Tasks
+  readonly #resources: Resources | undefined
 
-  constructor(operations: Operations, tasks: Tasks) {
+  constructor(operations: Operations, tasks: Tasks, resources: Resources | undefined) {
     this.#operations = operations
     this.#tasks = tasks
+    this.#resources = resources
   }
 
-  /** Tasks that do not exist, or belong to another caller, are left out of the acknowledgment. */
+  /** What does not exist, or belongs to another caller, is left out of the acknowledgment. */
   async listen(request: McpRequest): Promise<ReplyStream> {
-    const wanted = membersOf(request.params.notifications).taskIds
-    if (wanted === undefined) return this.#stream(request, undefined)
-    if (!request.knowsTasks) throw missingTasks()
-    return this.#stream(request, await this.#findAll(idsOf(wanted), request.http.owner))
+    const { taskIds, resourceSubscriptions } = membersOf(request.params.notifications)
+    if (taskIds !== undefined && !request.knowsTasks) throw missingTasks()
+    const tasks = await findAll('taskIds', taskIds, id => this.#tasks.find(id, request.http.owner))
+    const resources = await this.#findResources(resourceSubscriptions, request)
+    return this.#stream(request, tasks, resources)
   }
 
-  async #findAll(ids: readonly string[], owner: string): Promise<readonly Operation[]> {
-    const found = await Promise.all(ids.map(id => this.#tasks.find(id, owner).catch(ignoreUnknown)))
-    return found.filter(operation => operation !== undefined)
+  async #findResources(uris: unknown, request: McpRequest): Promise<readonly Subject[] | undefined> {
+    const resources = this.#resources
+    return resources && (await findAll('resourceSubscriptions', uris, uri => resources.find(uri, request.http)))
   }
 
-  async *#stream(request: McpRequest, operations: readonly Operation[] | undefined): ReplyStream {
+  async *#stream(
+    request: McpRequest,
+    tasks: readonly Subject[] | undefined,
+    resources: readonly Subject[] | undefined,
+  ): ReplyStream {
     const _meta = { [SUBSCRIPTION]: request.id }
-    const notifications = { taskIds: operations?.map(({ id }) => id) }
+    const notifications = { taskIds: tasks?.map(nameOf), resourceSubscriptions: resources?.map(nameOf) }
     yield notification('notifications/subscriptions/acknowledged', { _meta, notifications })
-    for await (const change of merge((operations ?? []).map(one => this.#changes(one, request.http.signal)))) {
-      yield change === undefined
-        ? undefined
-        : notification('notifications/tasks', { _meta, ...(await this.#tasks.detail(change, request)) })
+    const reports = new Merged([
+      ...(tasks ?? []).map(subject => this.#taskReports(subject, request)),
+      ...(resources ?? []).map(subject => this.#resourceReports(subject, request)),
+    ])
+    for await (const report of reports.values()) {
+      yield report && notification(report.method, { _meta, ...report.params })
     }
     return { _meta }
   }
 
-  /** Yields the operation now and after each change; undefined for a heartbeat. Ends early in a shutdown. */
-  async *#changes(operation: Operation, signal: AbortSignal): AsyncGenerator<Operation | undefined> {
-    let now = operation
-    yield now
-    while (!isFinal(now.status) && !signal.aborted) {
-      const seen = now.version
-      const next = await this.#operations.wait(now, ({ version }) => version > seen, { ms: HEARTBEAT_MS, signal })
-      if (!next.waited) return
-      now = next.operation
-      yield now.version === seen ? undefined : now
+  async *#taskReports({ operation }: Subject, request: McpRequest): AsyncGenerator<Report | undefined> {
+    for await (const now of changesOf(this.#operations, operation, request.http.signal)) {
+      yield now && { method: 'notifications/tasks', params: await this.#tasks.detail(now, request) }
+    }
+  }
+
+  async *#resourceReports({ name, operation }: Subject, { http }: McpRequest): AsyncGenerator<Report | undefined> {
+    const before = operation.version
+    for await (const now of changesOf(this.#operations, operation, http.signal)) {
+      yield now && now.version > before ? { method: RESOURCE_UPDATED, params: { uri: name } } : undefined
     }
   }
 }
 
-function idsOf(wanted: unknown): readonly string[] {
-  const isList = Array.isArray(wanted) && wanted.length <= MAX_TASKS && wanted.every(id => typeof id === 'string')
+function nameOf({ name }: Subject): string {
+  return name
+}
+
+/** Finds those that exist, in the order of their names; undefined if the client has not named any. */
+async function findAll(
+  parameter: string,
+  wanted: unknown,
+  find: (name: string) => Promise<Operation | undefined>,
+): Promise<readonly Subject[] | undefined> {
+  if (wanted === undefined) return undefined
+  const found = await Promise.all(
+    namesOf(parameter, wanted).map(async name => ({ name, operation: await find(name).catch(ignoreUnknown) })),
+  )
+  return found.flatMap(({ name, operation }) => (operation === undefined ? [] : [{ name, operation }]))
+}
+
+function namesOf(parameter: string, wanted: unknown): readonly string[] {
+  const isList = Array.isArray(wanted) && wanted.length <= MAX_NAMES && wanted.every(name => typeof name === 'string')
   if (isList) return [...new Set<string>(wanted)]
-  throw new RpcError(CODES.invalidParams, `"taskIds" must be a list of at most ${MAX_TASKS} strings.`)
-}
-
-function ignoreUnknown(error: unknown): undefined {
-  if (!(error instanceof ProblemError) || error.problem.status >= 500) throw error
-}
-
-/** Merges several generators: yields their values as they come. */
-async function* merge<T>(generators: readonly AsyncGenerator<T>[]): AsyncGenerator<T> {
-  const next = async (generator: AsyncGenerator<T>) => ({ generator, result: await generator.next() })
-  const pending = new Map(generators.map(generator => [generator, next(generator)]))
-  while (pending.size > 0) {
-    const { generator, result } = await Promise.race(pending.values())
-    if (result.done) pending.delete(generator)
-    else {
-      pending.set(generator, next(generator))
-      yield result.value
-    }
-  }
+  throw new RpcError(CODES.invalidParams, `"${parameter}" must be a list of at most ${MAX_NAMES} strings.`)
 }

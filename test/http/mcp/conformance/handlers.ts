@@ -91,6 +91,7 @@ export default [
       titledMulti: { type: 'array', items: { anyOf: titled } },
     })
   }),
+  handler(tools.watched, async (_, job) => await job.event('change')),
   handler(tools.streaming, async (_, job) => {
     await sleep(300, undefined, { signal: job.signal })
     return 'Done.'

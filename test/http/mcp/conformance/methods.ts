@@ -30,7 +30,11 @@ const ARGUMENTS: Readonly<Record<string, readonly string[]>> = {
   test_prompt_with_embedded_resource: ['resourceUri'],
 }
 
+/** The resource that clients subscribe to. An operation makes it. */
+export const WATCHED = 'test://watched-resource'
+
 const RESOURCES = [
+  { uri: WATCHED, mimeType: 'text/plain', text: 'This is the content of the watched resource.' },
   { uri: 'test://static-text', mimeType: 'text/plain', text: 'This is the content of the static text resource.' },
   { uri: 'test://static-binary', mimeType: 'image/png', blob: PNG },
 ]

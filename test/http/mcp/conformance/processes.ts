@@ -39,8 +39,8 @@ async function firstLine({ stdout }: ChildProcess, exited: Promise<unknown>): Pr
   return line.toString('utf8').trim()
 }
 
-/** How long a call waits for the next server, in milliseconds: the suite gives a call up after 10 s. */
-const READY_MS = 5000
+/** How long a call waits for the next server, in milliseconds: the suite gives some calls up after 5 s. */
+const READY_MS = 3000
 
 /** A front for servers that are killed one after the other. */
 export interface KillingFront {
@@ -78,11 +78,15 @@ export async function killingFront(...place: readonly string[]): Promise<Killing
   }
   let swapping = Promise.resolve()
   const front = createServer((message, response) => {
-    // Between two calls: one that is still being answered is not cut off.
-    if (open === 0) swapping = swapping.then(swap)
-    open++
-    response.once('close', () => open--)
-    swapping.then(() => forward(message, response, current.said)).catch(error => response.destroy(error))
+    // Between two calls: one that is still being answered is not cut off. The stream of a session is not a call: its
+    // client opens it again.
+    const isCall = message.method !== 'GET'
+    if (isCall && open === 0) swapping = swapping.then(swap)
+    if (isCall) {
+      open++
+      response.once('close', () => open--)
+    }
+    swapping.then(() => forward(message, response, current.said)).catch(() => response.destroy())
   })
   // A connection that is closed for being idle, at the moment of a call, would look like a fault of the server.
   front.keepAliveTimeout = 0

@@ -10,7 +10,7 @@ import { folderBlobs } from 'waybill/blobs/folder'
 import { waybill } from 'waybill/fastify'
 import { createWaybill } from 'waybill/server'
 import { sqliteStore } from 'waybill/stores/sqlite'
-import { capabilities, methods } from './methods.ts'
+import { capabilities, methods, WATCHED } from './methods.ts'
 import * as tools from './tools.ts'
 
 const [role, path = ':memory:', folder = mkdtempSync(join(tmpdir(), 'waybill-mcp-'))] = process.argv.slice(2)
@@ -24,7 +24,10 @@ const composition = createWaybill({
 await composition.start()
 if (role === 'work') console.log('working')
 else {
+  const { operation } = await composition.operations.submit(tools.watched, { input: {}, idempotencyKey: WATCHED })
+  const resourceOperation = (uri: string) => (uri === WATCHED ? operation.id : undefined)
+  const mcp = { name: 'conformance', methods, capabilities, resourceOperation }
   const app = fastify({ forceCloseConnections: true })
-  await app.register(waybill, { waybill: composition, mcp: { name: 'conformance', methods, capabilities } })
+  await app.register(waybill, { waybill: composition, mcp })
   console.log(await app.listen({ host: '127.0.0.1', port: 0 }))
 }

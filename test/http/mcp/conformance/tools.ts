@@ -179,3 +179,6 @@ export const elicitationEnums = defineOperation({
   name: 'elicitation-enums',
   tool: { name: 'test_elicitation_sep1330_enums', description: 'Asks for choices.' },
 })
+
+/** What the resource to watch is made of. It is not a tool. */
+export const watched = defineOperation({ name: 'watched' })
