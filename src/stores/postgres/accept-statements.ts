@@ -132,7 +132,9 @@ function withinLimits(operations: string): string {
         WHERE o.type = g.type AND o.owner = g.owner AND o.idempotency_key = g.idempotency_key) IS NULL),
     unfinished AS MATERIALIZED (
       SELECT s.*, (SELECT count(*) FROM (
-        SELECT 1 FROM ${operations} o WHERE o.type = s.type AND o.owner = s.owner AND o.status < 2
+        SELECT 1 FROM ${operations} o WHERE o.type = s.type AND o.owner = s.owner AND o.status = 0
+        UNION ALL
+        SELECT 1 FROM ${operations} o WHERE o.type = s.type AND o.owner = s.owner AND o.status = 1
         LIMIT s.most) AS counted) AS count
       FROM (SELECT type, owner, max(in_flight_limit) AS most FROM fresh GROUP BY type, owner) AS s
       WHERE s.most IS NOT NULL),

@@ -3,6 +3,7 @@ import type { Operation } from '../../model/operation.ts'
 import { STATUSES } from '../../model/protocol.ts'
 import { decided, fitsQuery, idBounds, isFiltered, partText, tagText } from '../browsing.ts'
 import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery } from '../store.ts'
+import { listedIds } from './listed.ts'
 import type { Row } from './pool.ts'
 import { FIRST_ID, isId, LAST_ID, RECORD_WIDTH, recordOf, toOperation } from './rows.ts'
 
@@ -70,13 +71,15 @@ function lookedAt(operations: string, query: BrowseQuery, bounds: string, value:
   }
   if (type === undefined || owner === undefined) return `SELECT id FROM ${operations} WHERE ${bounds}`
   const asked = STATUSES.flatMap((it, index) => (status === undefined || it === status ? [index] : []))
-  const [typed, owned] = [value(type, 'text'), value(owner, 'text')]
-  return `
-    SELECT id FROM unnest('{${asked.join(',')}}'::smallint[]) AS asked (status) CROSS JOIN LATERAL (
-      SELECT l.id FROM ${operations} l
-      WHERE l.type = ${typed} AND l.owner = ${owned} AND l.status >= asked.status
-      AND (l.status, l.id) < (asked.status, $1::uuid) AND l.id >= $2::uuid
-      ORDER BY l.status DESC, l.id DESC LIMIT ${BROWSE_LIMIT}) AS listed`
+  const ids = listedIds(operations, {
+    type: value(type, 'text'),
+    owner: value(owner, 'text'),
+    statuses: `'{${asked.join(',')}}'::smallint[]`,
+    before: '$1',
+    from: '$2',
+    limit: `${BROWSE_LIMIT}`,
+  })
+  return `SELECT id FROM (${ids}) AS listed`
 }
 
 /** What is looked at is narrowed down by; the ids decide how it is read. */

@@ -3,17 +3,27 @@ import { type BrowsePage, type BrowseQuery, type Dump, LOG_LIMIT, type LogLine, 
 import { browse } from './browse.ts'
 import { BEGIN, COMMIT, type Connections, ROLLBACK, type Statement, send } from './connections.ts'
 import type { PostgresClient, Row } from './pool.ts'
-import { COLUMNS, FIRST_ID, isId, RECORD_TYPES, RECORD_WIDTH, recordOf, recordRow, toOperation } from './rows.ts'
+import {
+  FIRST_ID,
+  isId,
+  outputOf,
+  RECORD_WIDTH,
+  RESTORED_COLUMNS,
+  RESTORED_TYPES,
+  recordOf,
+  restoredRow,
+  toOperation,
+} from './rows.ts'
 import { checkText, storable } from './text.ts'
 
 /** The statements for a schema, whose name is quoted. They run rarely, and are not prepared. */
 export function copyStatements(schema: string) {
   const operations = `${schema}.operations`
-  const body = (kind: number) => `(SELECT p.body FROM ${schema}.payloads p WHERE p.id = o.id AND p.kind = ${kind})`
+  const input = `(SELECT p.body FROM ${schema}.payloads p WHERE p.id = o.id AND p.kind = 0)`
   const statement = (text: string): Statement => ({ name: '', text })
   return {
     dump: statement(`
-      SELECT ${recordOf('o')}, ${body(0)}, ${body(1)}, o.purge_at,
+      SELECT ${recordOf('o')}, ${input}, ${outputOf(schema, 'o')}, o.purge_at,
         (SELECT json_agg(json_build_array(s.name, s.value)) FROM ${schema}.steps s WHERE s.id = o.id),
         (SELECT json_agg(json_build_object('sequence', l.sequence, 'at', l.at, 'attempt', l.attempt,
           'level', l.level, 'message', l.message) ORDER BY l.sequence) FROM ${schema}.logs l WHERE l.id = o.id),
@@ -25,7 +35,7 @@ export function copyStatements(schema: string) {
 }
 
 function restores(schema: string, operations: string) {
-  const columns = [...COLUMNS, 'purge_at']
+  const columns = RESTORED_COLUMNS
   const given = (types: string) => `json_to_recordset($1::json) AS given (${types})`
   const insert = (table: string, names: string, types: string): Statement => ({
     name: '',
@@ -36,7 +46,7 @@ function restores(schema: string, operations: string) {
       name: '',
       text: `
         INSERT INTO ${operations} (${columns.join(', ')})
-        SELECT ${columns.join(', ')} FROM ${given(RECORD_TYPES)} ORDER BY id
+        SELECT ${columns.join(', ')} FROM ${given(RESTORED_TYPES)} ORDER BY id
         ON CONFLICT (id) DO UPDATE SET ${columns.map(column => `${column} = excluded.${column}`).join(', ')}`,
     },
     clear: ['payloads', 'steps', 'logs'].map(table => ({
@@ -83,7 +93,7 @@ export class Copies {
     await this.#connections.use(async client => {
       await send(client, BEGIN, [])
       try {
-        await send(client, records, [JSON.stringify(dumps.map(dump => recordRow(dump.operation, dump.purgeAt)))])
+        await send(client, records, [JSON.stringify(dumps.map(restoredRow))])
         for (const statement of clear) await send(client, statement, [ids])
         await insert(client, payloads, dumps.flatMap(payloadRows))
         await insert(client, steps, dumps.flatMap(stepRows))
@@ -132,10 +142,10 @@ function checkDump({ operation, input, output, steps }: Dump): void {
   for (const text of steps.flat()) checkText('steps', text)
 }
 
-function payloadRows({ operation: { id }, input, output, errors }: Dump) {
-  const bodies = [input, output].flatMap((body, kind) => (body === null ? [] : [{ id, kind, body }]))
+function payloadRows({ operation: { id }, input, errors }: Dump) {
+  const inputs = input === null ? [] : [{ id, kind: 0, body: input }]
   const thrown = errors.map(({ attempt, error }) => ({ id, kind: 1 + attempt, body: JSON.stringify(error) }))
-  return [...bodies, ...thrown]
+  return [...inputs, ...thrown]
 }
 
 function stepRows({ operation: { id }, steps }: Dump) {

@@ -193,7 +193,8 @@ class PostgresStore implements Store {
 
   async readPayload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
     this.#checkOpen()
-    return isId(id) ? await this.#reads.payload(id, kind) : undefined
+    if (!isId(id)) return undefined
+    return kind === 'input' ? await this.#reads.input(id) : (await this.#reads.withOutput(id))?.output
   }
 
   async claim(request: ClaimRequest): Promise<Claim[]> {

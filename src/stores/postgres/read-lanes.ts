@@ -1,27 +1,20 @@
-/** Reads records and payloads. Requests that arrive during a read are combined in the next one. */
+/** Reads records, inputs and outputs. Requests that arrive during a read are combined in the next one. */
 import type { Operation } from '../../model/operation.ts'
 import type { WithOutput } from '../store.ts'
 import type { Connections } from './connections.ts'
 import { Lanes } from './lanes.ts'
-import { bodiesOf, operationsOf, RECORD_WIDTH, toOperation } from './rows.ts'
+import { inputsOf, operationsOf, RECORD_WIDTH, toOperation } from './rows.ts'
 import type { Statements } from './statements.ts'
 
-/** The key of a payload. */
-interface PayloadKey {
-  readonly id: string
-  /** 0 for the input, 1 for the output. */
-  readonly kind: 0 | 1
-}
-
-/** The most payloads of one read: each may have 32 MiB. */
-const MOST_PAYLOADS = 10
+/** The most inputs or outputs of one read: each may have 32 MiB. */
+const MOST_BODIES = 10
 
 /** Every id that is passed must be valid: see `isId`. */
 export class ReadLanes {
   readonly #connections: Connections
   readonly #statements: Statements
   readonly #records: Lanes<string, Operation | undefined>
-  readonly #payloads: Lanes<PayloadKey, string | undefined>
+  readonly #inputs: Lanes<string, string | undefined>
   readonly #results: Lanes<string, WithOutput | undefined>
 
   constructor(connections: Connections, statements: Statements) {
@@ -34,12 +27,12 @@ export class ReadLanes {
       key: id => id,
       isTied: () => false,
     })
-    this.#payloads = new Lanes({
+    this.#inputs = new Lanes({
       limitMs,
-      write: (keys, until) => this.#readPayloads(keys, until),
-      key: ({ id }) => id,
+      write: (ids, until) => this.#readInputs(ids, until),
+      key: id => id,
       isTied: () => false,
-      most: MOST_PAYLOADS,
+      most: MOST_BODIES,
       slowMs: 0,
     })
     this.#results = new Lanes({
@@ -47,7 +40,7 @@ export class ReadLanes {
       write: (ids, until) => this.#readResults(ids, until),
       key: id => id,
       isTied: () => false,
-      most: MOST_PAYLOADS,
+      most: MOST_BODIES,
       slowMs: 0,
     })
   }
@@ -56,8 +49,8 @@ export class ReadLanes {
     return await this.#records.add(id)
   }
 
-  async payload(id: string, kind: 'input' | 'output'): Promise<string | undefined> {
-    return await this.#payloads.add({ id, kind: kind === 'input' ? 0 : 1 })
+  async input(id: string): Promise<string | undefined> {
+    return await this.#inputs.add(id)
   }
 
   async withOutput(id: string): Promise<WithOutput | undefined> {
@@ -66,7 +59,7 @@ export class ReadLanes {
 
   /** Resolves when nothing is being read. */
   async drained(): Promise<void> {
-    await Promise.all([this.#records, this.#payloads, this.#results].map(lanes => lanes.drained()))
+    await Promise.all([this.#records, this.#inputs, this.#results].map(lanes => lanes.drained()))
   }
 
   async #readRecords(ids: readonly string[], until: number): Promise<(Operation | undefined)[]> {
@@ -74,10 +67,9 @@ export class ReadLanes {
     return operationsOf(ids, rows)
   }
 
-  async #readPayloads(keys: readonly PayloadKey[], until: number): Promise<(string | undefined)[]> {
-    const values = [[...new Set(keys.map(({ id }) => id))], [...new Set(keys.map(({ kind }) => kind))]]
-    const rows = await this.#connections.run(this.#statements.payloads, values, until)
-    return bodiesOf(keys, rows)
+  async #readInputs(ids: readonly string[], until: number): Promise<(string | undefined)[]> {
+    const rows = await this.#connections.run(this.#statements.inputs, [[...new Set(ids)]], until)
+    return inputsOf(ids, rows)
   }
 
   async #readResults(ids: readonly string[], until: number): Promise<(WithOutput | undefined)[]> {

@@ -3,7 +3,7 @@ import type { AttemptError, Operation } from '../../model/operation.ts'
 import { type Problem, type Progress, STATUSES } from '../../model/protocol.ts'
 import type { Submission, Tags } from '../../model/submission.ts'
 import type { Waits } from '../../model/waits.ts'
-import type { ActiveOperation, ChildCounts, Lease, LogLine, QueueStats, RecordedError, Renewal } from '../store.ts'
+import type { ActiveOperation, ChildCounts, Dump, Lease, LogLine, QueueStats, RecordedError, Renewal } from '../store.ts'
 import { toChildCounts, withCompletedAttempt, withHistory } from '../stored-operation.ts'
 import type { Row } from './pool.ts'
 
@@ -62,11 +62,8 @@ const CHANGED = {
 
 const RECORD = { ...SUBMITTED, ...ACCEPTED, ...CHANGED, purged: 'boolean' } as const
 
-/** Every column of a record, in the order in which they are read. */
-export const COLUMNS: readonly string[] = Object.keys(RECORD)
-
-/** The columns except the id, in the order in which the text of a record has them. */
-const OTHER_COLUMNS = COLUMNS.filter(column => column !== 'id')
+/** The columns of a record except the id, in the order in which its text has them. */
+const OTHER_COLUMNS = Object.keys(RECORD).filter(column => column !== 'id')
 const HISTORY_AT = OTHER_COLUMNS.indexOf('history')
 
 /** How many columns a selected record has. Further columns of a statement follow after them. */
@@ -85,7 +82,10 @@ const { id: _, owner: __, traceparent: ___, ...COMMON_COLUMNS } = SUBMITTED
 /** The columns whose values the submissions of a batch often share, with their types. */
 export const COMMON: Readonly<Omit<typeof SUBMITTED, 'id' | 'owner' | 'traceparent'>> = COMMON_COLUMNS
 export const CHANGED_TYPES: string = declared({ ...CHANGED, purge_at: 'bigint' })
-export const RECORD_TYPES: string = declared({ ...RECORD, purge_at: 'bigint' })
+/** What a restore writes of a record: besides its columns, what no record is read with. */
+const RESTORED = { ...RECORD, purge_at: 'bigint', output: 'text' } as const
+export const RESTORED_COLUMNS: readonly string[] = Object.keys(RESTORED)
+export const RESTORED_TYPES: string = declared(RESTORED)
 
 function declared(columns: Readonly<Record<string, string>>): string {
   return Object.entries(columns)
@@ -99,6 +99,16 @@ function declared(columns: Readonly<Record<string, string>>): string {
  */
 export function recordOf(alias: string): string {
   return `${alias}.id, ROW(${OTHER_COLUMNS.map(column => `${alias}.${column}`).join(', ')})::text AS record`
+}
+
+/**
+ * Selects the output of a row. Processes of schema version 7 write it as a payload.
+ *
+ * @param schema its name, quoted
+ */
+export function outputOf(schema: string, alias: string): string {
+  const before = `(SELECT p.body FROM ${schema}.payloads p WHERE p.id = ${alias}.id AND p.kind = 1)`
+  return `CASE WHEN ${alias}.status = 2 THEN coalesce(${alias}.output, ${before}) END`
 }
 
 /** The values of a submission. Members that few submissions have are left out if they are missing. */
@@ -122,7 +132,7 @@ export function submittedRow(given: Operation | Submission): Record<string, unkn
 }
 
 /** The values of a whole record, for a restore. */
-export function recordRow(operation: Operation, purgeAt: number | null): Record<string, unknown> {
+export function restoredRow({ operation, output, purgeAt }: Dump): Record<string, unknown> {
   return {
     ...submittedRow(operation),
     created_at: operation.createdAt,
@@ -131,6 +141,7 @@ export function recordRow(operation: Operation, purgeAt: number | null): Record<
     ...changedRow(operation),
     purged: operation.purged,
     purge_at: purgeAt,
+    output,
   }
 }
 
@@ -341,13 +352,10 @@ export function operationsOf(ids: readonly string[], rows: readonly Row[]): (Ope
   return ids.map(id => operations.get(id))
 }
 
-/** Payloads, from rows in any order that hold ids, kinds and bodies. */
-export function bodiesOf(
-  keys: readonly { readonly id: string; readonly kind: number }[],
-  rows: readonly Row[],
-): (string | undefined)[] {
-  const bodies = new Map(rows.map(([id, kind, body]) => [`${id}/${kind}`, body as string]))
-  return keys.map(({ id, kind }) => bodies.get(`${id}/${kind}`))
+/** The inputs of ids, from rows in any order. */
+export function inputsOf(ids: readonly string[], rows: readonly Row[]): (string | undefined)[] {
+  const inputs = new Map(rows.map(([id, input]) => [id, input as string]))
+  return ids.map(id => inputs.get(id))
 }
 
 /** What became of leases, from the rows of those that are held, or whose record others hold. */

@@ -72,6 +72,19 @@ CREATE INDEX operations_ends_by ON ${schema}.operations (${endsBySql('')}) WHERE
     sql: schema => `${LOCK_BRIEFLY}
 ALTER TABLE ${schema}.operations SET (autovacuum_vacuum_scale_factor = 0.002, vacuum_index_cleanup = on);`,
   },
+  {
+    // Programs of version 7 would not find the outputs that newer ones write. Outputs that they have written stay where
+    // they are: see outputOf.
+    readableBy: 8,
+    // Lists have an index for each kind of status: an entry of what has ended is never written again, and those of what
+    // waits or runs need few pages, which are used again.
+    sql: schema => `${LOCK_BRIEFLY}
+ALTER TABLE ${schema}.operations ADD COLUMN output text COLLATE "C";
+DROP INDEX ${schema}.operations_listed, ${schema}.operations_running;
+CREATE INDEX operations_waiting ON ${schema}.operations (type, owner, id) WHERE status = 0;
+CREATE INDEX operations_running ON ${schema}.operations (type, owner, id) WHERE status = 1;
+CREATE INDEX operations_ended ON ${schema}.operations (type, owner, status, id) WHERE status >= 2;`,
+  },
 ]
 
 /**
@@ -157,7 +170,7 @@ CREATE UNIQUE INDEX operations_key ON ${schema}.operations (type, owner, idempot
 }
 
 function tablesBeside(schema: string): string {
-  return `-- kind: 0 input, 1 output, 1 + n what the attempt n threw. Apart, so that a change of the record does not carry them. Text, to the letter as it came.
+  return `-- kind: 0 input, 1 output (before version 8), 1 + n what the attempt n threw. Apart, so that a change of the record does not carry them. Text, to the letter as it came.
 CREATE TABLE ${schema}.payloads (
   id uuid,
   kind smallint,

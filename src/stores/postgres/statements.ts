@@ -11,7 +11,8 @@ import { LOG_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_READY_LIMIT } from '../store.ts'
 import { accepts } from './accept-statements.ts'
 import type { Statement } from './connections.ts'
 import { channelOf, quoteText, unquoted } from './names.ts'
-import { idsOf, recordOf } from './rows.ts'
+import { listedIds } from './listed.ts'
+import { idsOf, outputOf, recordOf } from './rows.ts'
 import { endsBySql, endsSql } from './schema.ts'
 import { CLOCK, IMPATIENT_CLOCK } from './statement-clock.ts'
 import { takes } from './take-statements.ts'
@@ -72,12 +73,9 @@ function reads(schema: string, operations: string, records: string) {
   return {
     read: `${records} WHERE o.id = ANY (${idsOf('$1')})`,
     readWithOutput: `
-      SELECT ${recordOf('o')}, (SELECT body FROM ${schema}.payloads p WHERE p.id = o.id AND p.kind = 1)
-      FROM ${operations} o WHERE o.id = ANY (${idsOf('$1')})`,
+      SELECT ${recordOf('o')}, ${outputOf(schema, 'o')} FROM ${operations} o WHERE o.id = ANY (${idsOf('$1')})`,
     byKey: `${records} WHERE o.type = $1 AND o.owner = $2 AND o.idempotency_key = $3`,
-    payloads: `
-      SELECT id, kind, body FROM ${schema}.payloads
-      WHERE id = ANY (${idsOf('$1')}) AND kind = ANY (ARRAY (SELECT unnest($2::smallint[])))`,
+    inputs: `SELECT id, body FROM ${schema}.payloads WHERE id = ANY (${idsOf('$1')}) AND kind = 0`,
     errors: `SELECT kind - 1, body FROM ${schema}.payloads WHERE id = $1 AND kind > 1 ORDER BY kind`,
     steps: `SELECT name, value FROM ${schema}.steps WHERE id = $1`,
     logs: `
@@ -91,7 +89,7 @@ function reads(schema: string, operations: string, records: string) {
     countChildren: `SELECT status, count(*) FROM ${operations} WHERE parent = $1 GROUP BY status`,
     heldBy: `
       SELECT id, attempt FROM ${operations} WHERE status = 1 AND holder = $1 AND attempt_started_at > $2::bigint
-      ORDER BY type, id LIMIT ${FOUND_AGAIN_LIMIT}`,
+      ORDER BY type, owner, id LIMIT ${FOUND_AGAIN_LIMIT}`,
     // Materialized, so that the planner cannot choose to read all operations in the order of their ids.
     holdings: `
       WITH held AS MATERIALIZED (
@@ -103,25 +101,18 @@ function reads(schema: string, operations: string, records: string) {
   } as const
 }
 
-/**
- * The newest of each status, merged. The status is compared as a range, though it is one value: so the order asked
- * for is that of the index, and no plan comes to mind that reads all operations by their ids, in search of an owner
- * who has had none for long. Of the type and the owner that would not do: before PostgreSQL 18 the end of a range of
- * whole rows is seen by its first column alone.
- */
+/** The page is found by its ids alone, and only its records are read. */
 function lists(operations: string) {
+  const ids = listedIds(operations, { type: '$1', owner: '$2', before: '$3', limit: '$4', statuses: '$5::smallint[]' })
   return {
     list: `
-      SELECT ${recordOf('o')} FROM unnest($5::smallint[]) AS asked (status) CROSS JOIN LATERAL (
-        SELECT * FROM ${operations} l
-        WHERE l.type = $1 AND l.owner = $2 AND l.status >= asked.status
-        AND (l.status, l.id) < (asked.status, $3::uuid)
-        ORDER BY l.status DESC, l.id DESC LIMIT $4) AS o
-      ORDER BY o.id DESC LIMIT $4`,
+      SELECT ${recordOf('o')} FROM ${operations} o
+      WHERE o.id = ANY (ARRAY (SELECT id FROM (${ids}) AS listed ORDER BY id DESC LIMIT $4))
+      ORDER BY o.id DESC`,
   } as const
 }
 
-/** Those that run are counted in an order that only their own index has: PostgreSQL 18 may else skip through the index of lists. */
+/** Operations that run are counted in an order that only their own index has. */
 function queueReads(schema: string, operations: string) {
   const ready = `FROM ${operations} WHERE type = $2 AND status = 0 AND run_at IS NULL`
   const due = `FROM ${operations} WHERE type = $2 AND status = 0 AND run_at <= (SELECT now FROM clock)`
@@ -139,7 +130,7 @@ function queueReads(schema: string, operations: string) {
         CASE WHEN (SELECT count(*) FROM view) < ${QUEUE_READY_LIMIT} THEN (SELECT count(*) FROM view)
         ELSE (SELECT count(*) FROM (SELECT 1 ${ready} UNION ALL SELECT 1 ${due} LIMIT ${QUEUE_COUNT_LIMIT}) AS counted) END,
         (SELECT count(*) FROM (
-          SELECT 1 FROM ${operations} WHERE status = 1 AND type = $2 ORDER BY id LIMIT ${QUEUE_COUNT_LIMIT}) AS counted),
+          SELECT 1 FROM ${operations} WHERE status = 1 AND type = $2 ORDER BY owner, id LIMIT ${QUEUE_COUNT_LIMIT}) AS counted),
         (SELECT min(created_at) FROM view),
         ARRAY (
           SELECT ran.ms::float8 FROM (
@@ -183,7 +174,7 @@ function sweeps(schema: string, operations: string) {
       DELETE FROM ${schema}.${table} WHERE id = ANY (ARRAY (SELECT id FROM doomed WHERE NOT purged)))`
   const entombed = `
     entombed AS (
-      UPDATE ${operations} o SET purged = true, idempotency_key = NULL, tags = NULL,
+      UPDATE ${operations} o SET purged = true, idempotency_key = NULL, tags = NULL, output = NULL,
         purge_at = (SELECT now FROM clock) + least(greatest(o.retention, ${DAY}), ${30 * DAY})
       WHERE o.id = ANY (ARRAY (SELECT id FROM doomed WHERE NOT purged))),
     ${['payloads', 'steps', 'logs'].map(beside).join(',')}`

@@ -42,14 +42,11 @@ export function completion(schema: string, operations: string, given: string): s
         UPDATE ${operations} o SET status = 2, version = o.version + 1,
           updated_at = greatest(c.now, o.updated_at), finished_at = c.now,
           expires_at = c.now + o.retention, purge_at = c.now + o.retention,
-          run_at = NULL, lease_until = NULL, webhook_due = o.webhook_url IS NOT NULL,
+          run_at = NULL, lease_until = NULL, output = v.output, webhook_due = o.webhook_url IS NOT NULL,
           family_due = o.parent IS NOT NULL OR o.waits::json -> 'children' IS NOT NULL
         FROM clock c CROSS JOIN given v
         WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.attempt = v.attempt AND o.status + 0 = 1
         RETURNING ${recordOf('o')}, o.type, o.finished_at - o.attempt_started_at AS ms),
-      outputs AS (
-        INSERT INTO ${schema}.payloads (id, kind, body)
-        SELECT v.id, 1, v.output FROM given v JOIN saved s ON s.id = v.id),
       measured AS (${measured(schema, 'SELECT type, ms FROM saved')})`
 }
 
@@ -76,7 +73,7 @@ export function writes(schema: string, operations: string, channel: string) {
         AS given (id uuid, seen xid, output text, thrown text, events json, ms bigint, ${CHANGED_TYPES})),
       ${locked(operations, 'ARRAY (SELECT id FROM given)')},
       saved AS (
-        UPDATE ${operations} o SET ${set} FROM given v
+        UPDATE ${operations} o SET ${set}, output = v.output FROM given v
         WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.xmin = v.seen AND o.status < 2
         RETURNING o.id, o.type),
       told AS (
@@ -84,10 +81,6 @@ export function writes(schema: string, operations: string, channel: string) {
         FROM given v
         WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.xmin = v.seen AND o.status >= 2
         RETURNING o.id),
-      outputs AS (
-        INSERT INTO ${schema}.payloads (id, kind, body)
-        SELECT v.id, 1, v.output FROM given v JOIN saved s ON s.id = v.id WHERE v.output IS NOT NULL
-        ON CONFLICT (id, kind) DO UPDATE SET body = excluded.body),
       thrown AS (
         INSERT INTO ${schema}.payloads (id, kind, body)
         SELECT v.id, 1 + v.attempt, v.thrown FROM given v JOIN saved s ON s.id = v.id WHERE v.thrown IS NOT NULL

@@ -135,7 +135,7 @@ describe('migrations', () => {
     )
     const { rows } = await pool.query(`SELECT 1 FROM pg_namespace WHERE nspname = '${database.lastSchema()}'`)
     expect(rows).toEqual([])
-    const older = await versionOne()
+    const older = await versionOf(1)
     await expect(open({ schema: older, migrate: false })).rejects.toThrow(
       /has version 1, .*configured not to migrate it/,
     )
@@ -168,7 +168,7 @@ describe('migrations', () => {
   })
 
   it('bring a database of schema version 1 to this one, whose history names no engines', async () => {
-    const schema = await versionOne()
+    const schema = await versionOf(1)
     await pool.query(insertOne(schema))
     const store = await open({ schema })
     expect(await store.read(ID)).toMatchObject({
@@ -182,7 +182,7 @@ describe('migrations', () => {
   })
 
   it('let a process of schema version 1 go on with the statements that it has prepared', async () => {
-    const schema = await versionOne()
+    const schema = await versionOf(1)
     const old = await pool.connect()
     const run = (name: string, text: string) =>
       old.query({ name, text: text.replaceAll('operations', `${schema}.operations`) })
@@ -204,8 +204,29 @@ describe('migrations', () => {
     old.release()
   })
 
+  it('keep results where a process of schema version 7 has written them, and find them there', async () => {
+    const schema = await versionOf(7)
+    const store = await open({ schema })
+    // A process that has not ended yet writes as before.
+    await pool.query(`
+      INSERT INTO ${schema}.operations (id, type, owner, created_at, updated_at, retention, priority, max_attempts,
+        max_lost, attempt, status, finished_at, purge_at)
+      VALUES ('${ID}', 'orders', '', 1, 1, 1000, 0, 3, 2, 1, 2, 2, 3);
+      INSERT INTO ${schema}.payloads (id, kind, body) VALUES ('${ID}', 0, '1'), ('${ID}', 1, '"before"')`)
+    expect(await store.readWithOutput?.(ID)).toMatchObject({ output: '"before"' })
+    expect(await store.readPayload(ID, 'output')).toBe('"before"')
+    const [dump] = await store.dump(undefined, 1)
+    expect(dump).toMatchObject({ input: '1', output: '"before"' })
+    const other = await open()
+    await other.restore(dump === undefined ? [] : [dump])
+    expect(await other.readPayload(ID, 'output')).toBe('"before"')
+    await store.sweep(10)
+    expect(await store.readPayload(ID, 'output')).toBeUndefined()
+    expect((await pool.query(`SELECT 1 FROM ${schema}.payloads`)).rows).toEqual([])
+  })
+
   it('that wait for a long transaction let everyone else go on meanwhile', async () => {
-    const schema = await versionOne()
+    const schema = await versionOf(1)
     const long = await pool.connect()
     await long.query('BEGIN')
     await long.query(`SELECT 1 FROM ${schema}.operations`)
@@ -409,10 +430,10 @@ async function fillQueue(schema: string, count: number, runAt: string): Promise<
     INSERT INTO ${schema}.payloads (id, kind, body) SELECT id, 0, '1' FROM ${schema}.operations`)
 }
 
-/** Makes a schema of version 1, without operations. */
-async function versionOne(): Promise<string> {
+/** Makes a schema of an older version, without operations. */
+async function versionOf(version: number): Promise<string> {
   const schema = database.nextSchema()
-  await pool.query(`${migrationPlan({ schema }).split('COMMIT;')[0]} COMMIT`)
+  await pool.query(migrationPlan({ schema }).split('COMMIT;').slice(0, version).join('COMMIT;').concat('COMMIT;'))
   return schema
 }
 

@@ -84,7 +84,7 @@ const STATEMENTS: Readonly<Partial<Record<StatementName, Expectation>>> = {
   versions: { values: [null, IDS], pages: 5 * CLAIMED },
   known: { values: [JSON.stringify(KNOWN)], pages: 10 * CLAIMED, rows: 2 * CLAIMED },
   byKey: { values: ['orders', 'me', 'k'], pages: 20, rows: 10 },
-  payloads: { values: [IDS.slice(0, 10), [0]], pages: 100, rows: 10 },
+  inputs: { values: [IDS.slice(0, 10)], pages: 100, rows: 10 },
   list: { values: ['orders', 'me', idOf(2 ** 40), 50, [0, 1, 2, 3, 4]], pages: 1000, rows: 400 },
   queue: { values: [null, 'orders'], pages: 1000 },
   webhooksDue: { values: [100], pages: 20, rows: 10 },
