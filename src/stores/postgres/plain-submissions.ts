@@ -4,6 +4,7 @@
  */
 import type { Submission } from '../../model/submission.ts'
 import { COMMON, submittedRow } from './rows.ts'
+import { textArray } from './text.ts'
 
 /** Whether nothing but its id decides whether a submission is accepted, and one statement writes all of it. */
 export function isPlain(submission: Submission): boolean {
@@ -36,7 +37,7 @@ export function plainParameters(submissions: readonly Submission[]): unknown[] |
     submissions.map(({ owner }) => owner),
     submissions.map(({ traceparent }) => traceparent),
     submissions.map(({ input }) => input),
-  ]
+  ].map(textArray)
   return [...lists, ...common]
 }
 

@@ -330,15 +330,19 @@ export function toLogLine([sequence, at, attempt, level, message]: Row): LogLine
   return { sequence: Number(sequence), at: Number(at), attempt: Number(attempt), level, message } as LogLine
 }
 
-/** Reads the state of a queue. */
+/** Reads the state of a queue. Its lists are texts: of an array, the driver would read letter by letter. */
 export function toQueueStats([ready, depth, running, oldestAt, durations]: Row): QueueStats {
   return {
-    ready: ready as string[],
+    ready: partsOf(ready as string),
     depth: Number(depth),
     running: Number(running),
     oldestAt: oldestAt === null ? null : Number(oldestAt),
-    durations: durations as number[],
+    durations: partsOf(durations as string).map(Number),
   }
+}
+
+function partsOf(list: string): string[] {
+  return list === '' ? [] : list.split(COMMA)
 }
 
 /** Reads how many children there are, a row for each status. */

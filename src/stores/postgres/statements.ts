@@ -126,16 +126,16 @@ function queueReads(schema: string, operations: string) {
           (SELECT id, priority, created_at ${due} ORDER BY run_at LIMIT ${QUEUE_READY_LIMIT})) AS both_kinds
         ORDER BY priority DESC, id LIMIT ${QUEUE_READY_LIMIT})
       SELECT
-        ARRAY (SELECT id::text FROM view ORDER BY priority DESC, id),
+        array_to_string(ARRAY (SELECT id FROM view ORDER BY priority DESC, id), ','),
         CASE WHEN (SELECT count(*) FROM view) < ${QUEUE_READY_LIMIT} THEN (SELECT count(*) FROM view)
         ELSE (SELECT count(*) FROM (SELECT 1 ${ready} UNION ALL SELECT 1 ${due} LIMIT ${QUEUE_COUNT_LIMIT}) AS counted) END,
         (SELECT count(*) FROM (
           SELECT 1 FROM ${operations} WHERE status = 1 AND type = $2 ORDER BY owner, id LIMIT ${QUEUE_COUNT_LIMIT}) AS counted),
         (SELECT min(created_at) FROM view),
-        ARRAY (
-          SELECT ran.ms::float8 FROM (
+        array_to_string(ARRAY (
+          SELECT ran.ms FROM (
             SELECT slot, ms FROM ${schema}.durations WHERE type = $2 ORDER BY slot DESC LIMIT ${DURATIONS_KEPT}) AS d
-          CROSS JOIN LATERAL unnest(d.ms) AS ran (ms) ORDER BY d.slot DESC LIMIT ${DURATIONS_KEPT})`,
+          CROSS JOIN LATERAL unnest(d.ms) AS ran (ms) ORDER BY d.slot DESC LIMIT ${DURATIONS_KEPT}), ',')`,
   } as const
 }
 

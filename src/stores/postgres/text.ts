@@ -39,6 +39,17 @@ function literal(value: unknown): string {
   return `E'${String(value).replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
 }
 
+/**
+ * Writes an array of strings. JSON writes a string as PostgreSQL does in an array, except for control characters: with
+ * those, the driver must write the array, which takes twice as long.
+ */
+export function textArray(values: readonly (string | null)[]): unknown {
+  if (values.some(value => value !== null && CONTROL.test(value))) return values
+  return `{${JSON.stringify(values).slice(1, -1)}}`
+}
+
+const CONTROL = /\p{Cc}/u
+
 /** Replaces characters that PostgreSQL cannot store by U+FFFD. */
 export function storable(text: string): string {
   return text.toWellFormed().replaceAll('\0', '\ufffd')

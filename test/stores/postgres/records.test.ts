@@ -51,5 +51,16 @@ it.each(VERSIONS.map(version => [version, testDatabase(version)] as const))('on 
     expect(failed).toMatchObject({ status: 'failed', error: ended })
     expect(await store.read(id)).toEqual(failed)
   }
+  // Submissions without a key, of which one statement writes many.
+  for (const texts of [TEXTS, TEXTS.filter(text => !text.includes('\n'))]) {
+    const given = texts.map(text => submissionOf(numberedId(++numbers), { owner: text, input: text, traceparent: text }))
+    const accepted = await Promise.all(given.map(async one => acceptedOperation(await store.accept(one))))
+    for (const [index, text] of texts.entries()) {
+      const { id = '', owner, traceparent } = accepted[index] ?? {}
+      expect({ owner, traceparent }).toEqual({ owner: text, traceparent: text })
+      expect(await store.read(id)).toEqual(accepted[index])
+      expect(await store.readPayload(id, 'input')).toBe(text)
+    }
+  }
   await store.close()
 })
