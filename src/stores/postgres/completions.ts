@@ -19,7 +19,8 @@ export function completionsAmong(items: readonly ChangeItem[]): ReadonlySet<Chan
   return new Set(items.filter(item => isCompletion(item.change) && !repeated.has(item.id)))
 }
 
-function isCompletion(change: Change): boolean {
+/** Whether a change completes an attempt. */
+export function isCompletion(change: Change): boolean {
   return change.kind === 'finish' && change.outcome.kind === 'completed'
 }
 

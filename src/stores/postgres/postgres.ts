@@ -39,6 +39,7 @@ import type {
 import { Claims, inOrder } from './claims.ts'
 import { Connections, send } from './connections.ts'
 import { Copies } from './dumps.ts'
+import { Durations } from './durations.ts'
 import { grantTo, withGrantCure } from './grants.ts'
 import { Hints } from './hints.ts'
 import { Hub } from './hub.ts'
@@ -105,6 +106,7 @@ class PostgresStore implements Store {
   readonly #writes: WriteLanes
   readonly #lostClaims: LostClaims
   readonly #claims: Claims
+  readonly #durations: Durations
   #state: 'new' | 'open' | 'closed' = 'new'
 
   constructor(pool: PostgresPool, options: PostgresStoreSettings) {
@@ -124,12 +126,15 @@ class PostgresStore implements Store {
       find: (holder, after) => this.#heldBy(holder, after),
       release: ({ id, attempt }) => this.change(id, { kind: 'finish', attempt, outcome: { kind: 'released' } }),
     })
+    const { noteDurations } = this.#statements
+    this.#durations = new Durations(rows => connections.run(noteDurations, [JSON.stringify(rows)]))
     this.#reads = new ReadLanes(connections, this.#statements)
     this.#writes = new WriteLanes({
       limitMs: connections.limitMs,
       writer: this.#writer,
       hub: this.#hub,
       claims: this.#claims,
+      durations: this.#durations,
     })
   }
 
@@ -266,6 +271,7 @@ class PostgresStore implements Store {
   }
 
   async queueStats(type: string): Promise<QueueStats> {
+    await this.#durations.flush()
     const [row = []] = await this.#run('queue', [this.#options.clock(), type])
     return toQueueStats(row)
   }
@@ -348,6 +354,7 @@ class PostgresStore implements Store {
     await this.#lostClaims.releaseAll().catch(() => {})
     this.#state = 'closed'
     await Promise.all([this.#writes.drained(), this.#reads.drained()])
+    await this.#durations.flush()
     await this.#hub.close()
     this.#connections.unguard()
   }

@@ -3,7 +3,16 @@ import type { AttemptError, Operation } from '../../model/operation.ts'
 import { type Problem, type Progress, STATUSES } from '../../model/protocol.ts'
 import type { Submission, Tags } from '../../model/submission.ts'
 import type { Waits } from '../../model/waits.ts'
-import type { ActiveOperation, ChildCounts, Dump, Lease, LogLine, QueueStats, RecordedError, Renewal } from '../store.ts'
+import type {
+  ActiveOperation,
+  ChildCounts,
+  Dump,
+  Lease,
+  LogLine,
+  QueueStats,
+  RecordedError,
+  Renewal,
+} from '../store.ts'
 import { toChildCounts, withCompletedAttempt, withHistory } from '../stored-operation.ts'
 import type { Row } from './pool.ts'
 

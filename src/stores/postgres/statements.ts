@@ -10,13 +10,14 @@ import { SET_BACK_MS } from '../../model/state-machine.ts'
 import { LOG_LIMIT, QUEUE_COUNT_LIMIT, QUEUE_READY_LIMIT } from '../store.ts'
 import { accepts } from './accept-statements.ts'
 import type { Statement } from './connections.ts'
-import { channelOf, quoteText, unquoted } from './names.ts'
+import { DURATIONS_KEPT } from './durations.ts'
 import { listedIds } from './listed.ts'
+import { channelOf, quoteText, unquoted } from './names.ts'
 import { idsOf, outputOf, recordOf } from './rows.ts'
 import { endsBySql, endsSql } from './schema.ts'
 import { CLOCK, IMPATIENT_CLOCK } from './statement-clock.ts'
 import { takes } from './take-statements.ts'
-import { DURATIONS_KEPT, locked, skipped, writes } from './write-statements.ts'
+import { locked, skipped, writes } from './write-statements.ts'
 
 /** The statements, by name. */
 export type Statements = Readonly<Record<StatementName, Statement>>
@@ -64,6 +65,9 @@ function texts(schema: string) {
     ...notes(schema, operations),
     ...sweeps(schema, operations),
     notify: 'SELECT pg_notify($1, message) FROM unnest($2::text[]) AS message',
+    noteDurations: `
+      INSERT INTO ${schema}.durations (type, ms)
+      SELECT type, ms FROM json_to_recordset($1::json) AS given (type text, ms bigint[])`,
     // No operation type has this name; the sweep deletes these rows like the others.
     check: `INSERT INTO ${schema}.durations (type, ms) VALUES ('', '{}')`,
   } as const
@@ -135,7 +139,8 @@ function queueReads(schema: string, operations: string) {
         array_to_string(ARRAY (
           SELECT ran.ms FROM (
             SELECT slot, ms FROM ${schema}.durations WHERE type = $2 ORDER BY slot DESC LIMIT ${DURATIONS_KEPT}) AS d
-          CROSS JOIN LATERAL unnest(d.ms) AS ran (ms) ORDER BY d.slot DESC LIMIT ${DURATIONS_KEPT}), ',')`,
+          CROSS JOIN LATERAL unnest(d.ms) WITH ORDINALITY AS ran (ms, place)
+          ORDER BY d.slot DESC, ran.place LIMIT ${DURATIONS_KEPT}), ',')`,
   } as const
 }
 

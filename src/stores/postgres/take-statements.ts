@@ -67,7 +67,7 @@ export function takes(schema: string, operations: string, channel: string) {
     WITH ${tellingClock(channel, '$10')},
     ${pickedOfReady(operations)},
     taken AS (${claimed}),
-    ${completion(schema, operations, '$9')}
+    ${completion(operations, '$9')}
     SELECT t.id, t.record, ${input}, ${missedOfReady(operations)}, true FROM due LEFT JOIN taken t ON true
     UNION ALL SELECT s.id, s.record, NULL, NULL, false FROM saved s`,
     // It waits for a locked row and does not skip it: the transaction that has the lock may be about to make the row

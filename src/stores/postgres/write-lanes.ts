@@ -4,7 +4,8 @@ import type { Submission } from '../../model/submission.ts'
 import type { Acceptance } from '../store.ts'
 import { BUSY } from './busy-lane.ts'
 import type { Claims } from './claims.ts'
-import { type ChangeItem, completionsAmong } from './completions.ts'
+import { type ChangeItem, completionsAmong, isCompletion } from './completions.ts'
+import type { Durations } from './durations.ts'
 import { type Hub, isReady } from './hub.ts'
 import { keyOfSubmission, Lanes } from './lanes.ts'
 import { isPlain } from './plain-submissions.ts'
@@ -20,20 +21,24 @@ export interface WriteLanesOptions {
   readonly hub: Hub
   /** A claim that comes with completions is written with them. */
   readonly claims: Claims
+  /** Receives how long attempts ran. */
+  readonly durations: Durations
 }
 
 export class WriteLanes {
   readonly #writer: Writer
   readonly #hub: Hub
   readonly #claims: Claims
+  readonly #durations: Durations
   readonly #accepts: Lanes<Submission, Acceptance>
   readonly #changes: Lanes<ChangeItem, Operation | undefined>
   readonly #notes: Lanes<NoteItem, boolean>
 
-  constructor({ limitMs, writer, hub, claims }: WriteLanesOptions) {
+  constructor({ limitMs, writer, hub, claims, durations }: WriteLanesOptions) {
     this.#writer = writer
     this.#hub = hub
     this.#claims = claims
+    this.#durations = durations
     this.#accepts = new Lanes({
       limitMs,
       write: (submissions, until) => this.#acceptAll(submissions, until),
@@ -43,7 +48,7 @@ export class WriteLanes {
     })
     this.#changes = new Lanes({
       limitMs,
-      write: (items, until) => this.#changeAll(items, until),
+      write: (items, until) => this.#changeAndMeasure(items, until),
       key: ({ id }) => id,
       size: ({ change }) => (change.kind === 'finish' ? sizeOf(change.outcome) : 0),
       apart: completionsAmong,
@@ -88,6 +93,18 @@ export class WriteLanes {
     const made = acceptances.flatMap(it => (it !== BUSY && it.kind === 'accepted' ? [it.operation] : []))
     for (const type of new Set(made.filter(isReady).map(({ type }) => type))) this.#hub.tell({ kind: 'ready', type })
     return acceptances
+  }
+
+  async #changeAndMeasure(
+    items: readonly ChangeItem[],
+    until: number,
+  ): Promise<(Operation | typeof BUSY | undefined)[]> {
+    const answers = await this.#changeAll(items, until)
+    for (const [index, { change }] of items.entries()) {
+      const answer = answers[index]
+      if (answer !== undefined && answer !== BUSY && isCompletion(change)) this.#durations.note(answer)
+    }
+    return answers
   }
 
   async #changeAll(items: readonly ChangeItem[], until: number): Promise<(Operation | typeof BUSY | undefined)[]> {

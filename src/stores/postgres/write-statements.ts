@@ -2,9 +2,6 @@
 import { CHANGED_COLUMNS, CHANGED_TYPES, idsOf, recordOf } from './rows.ts'
 import { CLOCK, IMPATIENT_CLOCK, tellingClock } from './statement-clock.ts'
 
-/** How many durations of a type are read. No more are kept of one batch, nor of all batches together. */
-export const DURATIONS_KEPT = 100
-
 /**
  * Locks rows in the order of their ids, and returns their state. Rows that others have locked are skipped, since one of
  * them would delay the whole batch. There is no condition on the status: with one, the planner might choose the index
@@ -33,7 +30,7 @@ export function skipped(operations: string, asked: string): string {
  *
  * @param given the parameter with id, attempt and output of each
  */
-export function completion(schema: string, operations: string, given: string): string {
+export function completion(operations: string, given: string): string {
   return `
       given AS MATERIALIZED (
         SELECT * FROM json_to_recordset(${given}::json) AS given (id uuid, attempt integer, output text)),
@@ -46,8 +43,7 @@ export function completion(schema: string, operations: string, given: string): s
           family_due = o.parent IS NOT NULL OR o.waits::json -> 'children' IS NOT NULL
         FROM clock c CROSS JOIN given v
         WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.attempt = v.attempt AND o.status + 0 = 1
-        RETURNING ${recordOf('o')}, o.type, o.finished_at - o.attempt_started_at AS ms),
-      measured AS (${measured(schema, 'SELECT type, ms FROM saved')})`
+        RETURNING ${recordOf('o')})`
 }
 
 /**
@@ -59,7 +55,7 @@ export function writes(schema: string, operations: string, channel: string) {
   return {
     complete: `
       WITH ${tellingClock(channel, '$3')},
-      ${completion(schema, operations, '$2')}
+      ${completion(operations, '$2')}
       SELECT id, record FROM saved`,
     versions: `
       WITH ${CLOCK}
@@ -70,12 +66,12 @@ export function writes(schema: string, operations: string, channel: string) {
       WITH ${IMPATIENT_CLOCK},
       given AS MATERIALIZED (
         SELECT * FROM json_to_recordset($2::json)
-        AS given (id uuid, seen xid, output text, thrown text, events json, ms bigint, ${CHANGED_TYPES})),
+        AS given (id uuid, seen xid, output text, thrown text, events json, ${CHANGED_TYPES})),
       ${locked(operations, 'ARRAY (SELECT id FROM given)')},
       saved AS (
         UPDATE ${operations} o SET ${set}, output = v.output FROM given v
         WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.xmin = v.seen AND o.status < 2
-        RETURNING o.id, o.type),
+        RETURNING o.id),
       told AS (
         UPDATE ${operations} o SET webhook_due = v.webhook_due, family_due = v.family_due, retried_by = v.retried_by
         FROM given v
@@ -89,15 +85,7 @@ export function writes(schema: string, operations: string, channel: string) {
         INSERT INTO ${schema}.steps (id, name, value)
         SELECT v.id, e.name, e.value FROM given v JOIN saved s ON s.id = v.id
         CROSS JOIN json_to_recordset(v.events) AS e (name text, value text) WHERE v.events IS NOT NULL
-        ON CONFLICT (id, name) DO NOTHING),
-      measured AS (${measured(schema, 'SELECT s.type, v.ms FROM given v JOIN saved s ON s.id = v.id WHERE v.ms IS NOT NULL')})
+        ON CONFLICT (id, name) DO NOTHING)
       SELECT id FROM saved UNION ALL SELECT id FROM told`,
   } as const
-}
-
-/** Keeps the durations of a batch in one row for each type, so that a batch costs no more than one duration. */
-function measured(schema: string, of: string): string {
-  return `
-    INSERT INTO ${schema}.durations (type, ms)
-    SELECT type, (array_agg(ms))[1:${DURATIONS_KEPT}] FROM (${of}) AS m GROUP BY type`
 }

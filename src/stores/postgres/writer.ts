@@ -59,16 +59,12 @@ interface Saving extends Seen {
   readonly thrown?: string
   /** The events that arrived for its waits, as steps. */
   readonly events?: readonly { readonly name: string; readonly value: string }[]
-  /** The duration of the attempt that completed it, in milliseconds. */
-  readonly ms?: number
 }
 
 const UNIQUE_VIOLATION = '23505'
 
 /** How many times submissions are inserted or looked up before they are given up. */
 const MOST_ROUNDS = 100
-/** The most durations that are kept of a batch, since no more are read. */
-const MOST_DURATIONS = 100
 /** The last attempt whose error is kept: the kind of a payload, which contains its number, is a small integer. */
 const LAST_ERROR = 32_000
 
@@ -341,9 +337,8 @@ export class Writer {
   /** Writes records over the rows from which they were made. Returns the ids of those whose rows had not changed. */
   async #save(saving: readonly Saving[], until?: number): Promise<ReadonlySet<string>> {
     if (saving.length === 0) return new Set()
-    const given = saving.map(({ operation, version, output, thrown, events, ms }, index) => {
-      const kept = index >= saving.length - MOST_DURATIONS ? ms : undefined
-      return { id: operation.id, seen: version, output, thrown, events, ms: kept, ...changedRow(operation) }
+    const given = saving.map(({ operation, version, output, thrown, events }) => {
+      return { id: operation.id, seen: version, output, thrown, events, ...changedRow(operation) }
     })
     const rows = await this.#connections.run(this.#statements.save, [this.#now(), JSON.stringify(given)], until)
     return new Set(rows.map(([id]) => id as string))
@@ -418,7 +413,7 @@ function applied(before: Saving, change: Change, now: number): Saving | undefine
     return { ...before, operation, thrown: JSON.stringify(change.outcome.error) }
   }
   if (change.outcome.kind !== 'completed') return { ...before, operation }
-  return { ...before, operation, output: change.outcome.output, ms: now - (operation.attemptStartedAt ?? now) }
+  return { ...before, operation, output: change.outcome.output }
 }
 
 function limitedRow(submission: Submission, place: number) {

@@ -220,6 +220,7 @@ it('leaves out no statement that touches operations, and holds the table of esti
     'dropDurations',
     'limitedWithin',
     'lockScopes',
+    'noteDurations',
     'notify',
     'reschedule',
     'time',

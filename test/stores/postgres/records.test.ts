@@ -53,7 +53,9 @@ it.each(VERSIONS.map(version => [version, testDatabase(version)] as const))('on 
   }
   // Submissions without a key, of which one statement writes many.
   for (const texts of [TEXTS, TEXTS.filter(text => !text.includes('\n'))]) {
-    const given = texts.map(text => submissionOf(numberedId(++numbers), { owner: text, input: text, traceparent: text }))
+    const given = texts.map(text =>
+      submissionOf(numberedId(++numbers), { owner: text, input: text, traceparent: text }),
+    )
     const accepted = await Promise.all(given.map(async one => acceptedOperation(await store.accept(one))))
     for (const [index, text] of texts.entries()) {
       const { id = '', owner, traceparent } = accepted[index] ?? {}
