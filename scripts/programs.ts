@@ -15,9 +15,9 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { basename, dirname, join, relative } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { build, type OutputFile, type Plugin } from 'esbuild'
+import { type OutputChunk, type Plugin, rolldown } from 'rolldown'
 import { root } from './tools.ts'
 
 /** In the package, so that its own name resolves from there. */
@@ -48,11 +48,10 @@ function exported(): string[] {
   )
 }
 
-/** Modules that most programs load, and that can be bundled. */
+/** Packages that most programs load, and that can be bundled: one that needs another comes after it. */
 const BUNDLED = new Set([
   '@opentelemetry/api',
   'croner',
-  'fastify',
   'ipaddr.js',
   'pg',
   'prom-client',
@@ -62,23 +61,50 @@ const BUNDLED = new Set([
   'uuid',
   'waybill',
   'zod',
+  'fastify',
 ])
 
+/**
+ * The parts that programs share, each with all that it needs: a program takes few files, and little that it does not use.
+ * What is in one part is in none of those after it. None of these modules does anything when it is loaded.
+ */
+const PARTS: Readonly<Record<string, readonly string[]>> = {
+  writer: ['src/stores/sqlite/writer.ts', 'src/stores/sqlite/writer-messages.ts'],
+  child: [
+    'src/util/process-origin.ts',
+    'src/worker/attempt.ts',
+    'src/worker/handlers.ts',
+    'src/worker/runners/child-process/child-host.ts',
+    'src/worker/runners/child-process/child-messages.ts',
+    'src/worker/runners/child-process/environment.ts',
+  ],
+  declarations: ['src/index.ts'],
+  job: ['src/worker/run-operation.ts'],
+  server: ['src/server.ts'],
+  http: ['src/servers/fastify.ts'],
+}
+
 const packageOf = (name: string) => name.split('/', name.startsWith('@') ? 2 : 1).join('/')
+
+/** A module of a package, but not the package itself where it lies in the folder of another one. */
+const isOfPackage = (name: string) => (module: string) => module.startsWith(`${root}node_modules/${name}/`)
 
 /** Leaves out the packages that are not to be bundled, and keeps `import.meta.url` what it was. */
 const plugin: Plugin = {
   name: 'programs',
-  setup({ onLoad, onResolve }) {
-    onResolve({ filter: /^[^./]/ }, ({ path, importer }) => {
-      const isOurs = !importer.includes('node_modules') && importer !== ''
-      return isOurs && !path.startsWith('node:') && !BUNDLED.has(packageOf(path)) ? { path, external: true } : undefined
-    })
-    onLoad({ filter: /\.ts$/ }, ({ path }) => {
-      if (path.includes('node_modules')) return undefined
+  resolveId: {
+    filter: { id: /^[^./]/ },
+    handler: (id, importer = '') =>
+      !importer.includes('node_modules') && importer !== '' && !id.startsWith('node:') && !BUNDLED.has(packageOf(id))
+        ? { id, external: true }
+        : null,
+  },
+  load: {
+    filter: { id: { include: /\.ts$/, exclude: /node_modules/ } },
+    handler: path => {
       const url = JSON.stringify(pathToFileURL(path).href)
-      return { contents: readFileSync(path, 'utf8').replaceAll('import.meta.url', url), loader: 'ts' }
-    })
+      return { code: readFileSync(path, 'utf8').replaceAll('import.meta.url', url), moduleType: 'ts' }
+    },
   },
 }
 
@@ -88,41 +114,62 @@ type Entry = readonly [file: string, names: string]
 /** Bundles the programs, and gives the module that has processes take them from there: `node --require`. */
 export async function bundlePrograms(): Promise<string> {
   const files = globSync(ENTRIES, { cwd: root })
-  const { outputFiles, metafile } = await build({
-    entryPoints: files,
-    metafile: true,
-    absWorkingDir: root,
-    outbase: root,
-    outdir: KEPT,
-    bundle: true,
-    splitting: true,
+  const bundle = await rolldown({
+    input: Object.fromEntries(files.map(file => [file.slice(0, -'.ts'.length), root + file])),
+    cwd: root,
     platform: 'node',
-    format: 'esm',
-    target: 'node22',
-    conditions: ['waybill-source', 'module'],
+    resolve: { conditionNames: ['waybill-source', 'module', 'import', 'node'] },
     external: ['pg-native'],
-    outExtension: { '.js': '.mjs' },
-    chunkNames: 'chunks/[hash]',
-    // Some packages were written for `require`.
-    banner: {
-      js: "import { createRequire as $createRequire } from 'node:module'; const require = $createRequire(import.meta.url);",
-    },
-    ignoreAnnotations: true,
+    transform: { target: 'node22.13' },
+    treeshake: { annotations: false, moduleSideEffects: true },
     plugins: [plugin],
-    logLevel: 'error',
-    sourcemap: true,
-    sourcesContent: false,
-    write: false,
+    logLevel: 'silent',
   })
+  const { output } = await bundle.generate({
+    // As deep as the folder will be, for the paths in the source maps.
+    dir: join(KEPT, 'hash'),
+    format: 'esm',
+    entryFileNames: '[name].mjs',
+    chunkFileNames: 'chunks/[name]-[hash].mjs',
+    codeSplitting: {
+      groups: [
+        ...[...BUNDLED].map(name => ({ name, test: isOfPackage(name), priority: 1 })),
+        ...Object.entries(PARTS).map(([name, files]) => ({
+          name,
+          test: (module: string) => files.some(file => module === root + file),
+        })),
+      ],
+    },
+    sourcemap: true,
+    sourcemapExcludeSources: true,
+  })
+  await bundle.close()
+  const chunks = output.filter(it => it.type === 'chunk')
   // A dynamically imported module is an entry, too.
-  const entries = Object.values(metafile.outputs).flatMap<Entry>(({ entryPoint = '', exports }) =>
-    files.includes(entryPoint) ? [[entryPoint, exports.join(',')]] : [],
+  const entries = chunks.flatMap<Entry>(({ isEntry, name, exports }) =>
+    isEntry ? [[`${name}.ts`, exports.join(',')]] : [],
   )
-  return keep(outputFiles, entries)
+  return keep(chunks.flatMap(filesOf), entries)
+}
+
+interface File {
+  readonly path: string
+  readonly contents: string
+}
+
+/** A chunk and its source map: only of what has sources here, since a process reads each map of what it loads. */
+function filesOf({ fileName, code, map, moduleIds }: OutputChunk): File[] {
+  const isOurs = moduleIds.some(id => id.startsWith(root) && !id.includes('node_modules'))
+  if (isOurs && map)
+    return [
+      { path: fileName, contents: code },
+      { path: `${fileName}.map`, contents: map.toString() },
+    ]
+  return [{ path: fileName, contents: code.replace(/^\/\/# sourceMappingURL=.*$/m, '') }]
 }
 
 /** Writes the files into a folder that their content names: whole or not at all, and not again. */
-function keep(files: readonly OutputFile[], entries: readonly Entry[]): string {
+function keep(files: readonly File[], entries: readonly Entry[]): string {
   const hash = createHash('sha256').update(hookOf(entries))
   for (const { path, contents } of files) hash.update(path).update(contents)
   const folder = join(KEPT, hash.digest('hex').slice(0, 16))
@@ -132,7 +179,7 @@ function keep(files: readonly OutputFile[], entries: readonly Entry[]): string {
   for (const old of readdirSync(KEPT)) removeOld(join(KEPT, old))
   const made = mkdtempSync(join(KEPT, 'new-'))
   for (const { path, contents } of files) {
-    const file = join(made, relative(KEPT, path))
+    const file = join(made, path)
     mkdirSync(dirname(file), { recursive: true })
     writeFileSync(file, contents)
   }
@@ -147,22 +194,20 @@ function removeOld(folder: string): void {
 
 /** Makes a process or a thread load each entry from the bundle. The entries keep their URLs. */
 function hookOf(entries: readonly Entry[]): string {
-  return `const { registerHooks } = require('node:module')
-const { pathToFileURL } = require('node:url')
-const { isMainThread } = require('node:worker_threads')
-const root = pathToFileURL(${JSON.stringify(root)}).href
-const bundle = pathToFileURL(__dirname + '/').href
-const entries = new Map(${JSON.stringify(entries)})
-// Vitest loads what it tests by itself.
-const isVitest = isMainThread && /node_modules.vitest./.test(process.argv[1])
-if (!isVitest) registerHooks({
-  load(url, context, next) {
-    const names = url.startsWith(root) ? entries.get(url.slice(root.length)) : undefined
-    if (names === undefined) return next(url, context)
-    const from = JSON.stringify(bundle + url.slice(root.length, -2) + 'mjs')
-    const source = 'export {' + names + '} from ' + from + ';import ' + from
-    return { format: 'module', source, shortCircuit: true }
-  },
-})
+  return `// Vitest loads what it tests by itself; the threads that it starts load as processes do.
+if (!/node_modules.vitest./.test(process.argv[1]) || !require('node:worker_threads').isMainThread) {
+  const root = ${JSON.stringify(pathToFileURL(root).href)}
+  const bundle = ${JSON.stringify(pathToFileURL(KEPT).href)} + '/' + require('node:path').basename(__dirname) + '/'
+  const entries = new Map(${JSON.stringify(entries)})
+  require('node:module').registerHooks({
+    load(url, context, next) {
+      const names = url.startsWith(root) ? entries.get(url.slice(root.length)) : undefined
+      if (names === undefined) return next(url, context)
+      const from = JSON.stringify(bundle + url.slice(root.length, -2) + 'mjs')
+      const source = 'export {' + names + '} from ' + from + ';import ' + from
+      return { format: 'module', source, shortCircuit: true }
+    },
+  })
+}
 `
 }
