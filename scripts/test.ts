@@ -1,42 +1,70 @@
 /**
- * `npm test`: every check of this repository, the quick ones first; stops at the first that fails
- * and exits with its code. Further arguments go to Vitest: `npm test -- test/client/fetch-and-wait.test.ts -t retry`.
+ * `npm test`: every check of this repository. First what needs no test, side by side, each with its output when it has
+ * ended; where all of that has passed, the tests. Exits with the code of the first that has failed.
+ * Further arguments go to Vitest: `npm test -- test/client/fetch-and-wait.test.ts -t retry`.
  */
-import { biome, node } from './tools.ts'
+import { spawn } from 'node:child_process'
+import { availableParallelism } from 'node:os'
+import { node, root } from './tools.ts'
 
-interface Step {
+interface Check {
   readonly name: string
-  /** Gives an exit code. */
-  readonly run: () => number
+  /** Scripts with their arguments, one after the other. */
+  readonly scripts: readonly (readonly [script: string, ...args: string[]])[]
 }
 
-const STEPS: readonly Step[] = [
-  { name: 'format and lint', run: () => biome('check', '--error-on-warnings') },
-  { name: 'types', run: () => node('node_modules/typescript/bin/tsc', '-p', '.') },
-  { name: 'import rules', run: () => node('scripts/imports.ts') },
-  { name: 'measures', run: () => node('scripts/measures.ts') },
-  { name: 'unused exports', run: () => node('node_modules/knip/bin/knip.js') },
-  { name: 'words', run: () => node('scripts/words.ts') },
-  { name: 'build', run: () => node('scripts/build.ts') },
-  { name: 'tests', run: () => node('node_modules/vitest/vitest.mjs', 'run', ...process.argv.slice(2)) },
-  { name: 'package checks', run: () => node('scripts/package-checks.ts') },
+/** The longest first, so that none of them runs alone in the end. */
+const CHECKS: readonly Check[] = [
+  { name: 'build and package checks', scripts: [['scripts/build.ts'], ['scripts/package-checks.ts']] },
+  { name: 'types', scripts: [['node_modules/typescript/bin/tsc', '-p', '.']] },
+  { name: 'format and lint', scripts: [['scripts/biome.ts', 'check', '--error-on-warnings']] },
+  { name: 'unused exports', scripts: [['node_modules/knip/bin/knip.js']] },
+  { name: 'words', scripts: [['scripts/words.ts']] },
+  { name: 'import rules', scripts: [['scripts/imports.ts']] },
+  { name: 'measures', scripts: [['scripts/measures.ts']] },
 ]
 
-process.exitCode = runAll(STEPS)
+process.exitCode = (await checkAll()) || runTests()
 
-function runAll(steps: readonly Step[]): number {
-  for (const step of steps) {
-    const code = runOne(step)
-    if (code !== 0) return code
+/** Runs as many checks at once as there are cores. Gives the exit code of the first that failed. */
+async function checkAll(): Promise<number> {
+  const waiting = [...CHECKS]
+  const codes: number[] = []
+  const lane = async () => {
+    for (let check = waiting.shift(); check !== undefined; check = waiting.shift()) codes.push(await runCheck(check))
   }
-  return 0
+  await Promise.all(Array.from({ length: availableParallelism() }, lane))
+  return codes.find(code => code !== 0) ?? 0
 }
 
-function runOne({ name, run }: Step): number {
-  console.log(`\n=== ${name}`)
+async function runCheck({ name, scripts }: Check): Promise<number> {
   const started = performance.now()
-  const code = run()
-  const seconds = ((performance.now() - started) / 1000).toFixed(1)
-  console.log(`=== ${name}: ${code === 0 ? 'passed' : `failed with exit code ${code}`}, ${seconds} s`)
+  const output: Buffer[] = []
+  let code = 0
+  for (const script of scripts) code ||= await runQuietly(script, output)
+  console.log(`\n=== ${name}\n${Buffer.concat(output)}${ended(name, code, started)}`)
   return code
+}
+
+function runTests(): number {
+  console.log('\n=== tests')
+  const started = performance.now()
+  const code = node('node_modules/vitest/vitest.mjs', 'run', ...process.argv.slice(2))
+  console.log(ended('tests', code, started))
+  return code
+}
+
+function ended(name: string, code: number, started: number): string {
+  const seconds = ((performance.now() - started) / 1000).toFixed(1)
+  return `=== ${name}: ${code === 0 ? 'passed' : `failed with exit code ${code}`}, ${seconds} s`
+}
+
+/** Runs a script under the Node that runs this one. Gives its exit code, 1 where a signal ended it. */
+function runQuietly(script: readonly string[], output: Buffer[]): Promise<number> {
+  const child = spawn(process.execPath, script, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => output.push(data))
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', code => resolve(code ?? 1))
+  })
 }
