@@ -204,8 +204,10 @@ describe('settings', () => {
     ['storage-queue', {}, /^Set WAYBILL_QUEUE, which WAYBILL_RUN=storage-queue needs\.$/],
     ['storage-queue', { WAYBILL_QUEUE: 'orders' }, /^WAYBILL_QUEUE=orders cannot be used: .*\. Set it to https:/],
     ['container-apps', {}, /^Set AZURE_SUBSCRIPTION_ID, which WAYBILL_RUN=container-apps needs\.$/],
-  ])('the settings %o of WAYBILL_RUN=%s are refused with the cure', async (run, more, message) => {
-    const { code, text } = await runToEnd(EXAMPLE, {
+  ])('WAYBILL_RUN=%s with the settings %o is refused with the cure', async (run, more, message) => {
+    const isRefusedByApi = message.source.startsWith('^The API')
+    const entry = isRefusedByApi ? EXAMPLE : new URL(`../../examples/orders/${run}.ts`, import.meta.url).pathname
+    const { code, text } = await runToEnd(entry, {
       PORT: '0',
       WAYBILL_STORE: `sqlite:${temporaryFile()}`,
       WAYBILL_RUN: run,
