@@ -1,16 +1,14 @@
 /** What orders cost a store that holds very many operations, beside a store that holds none. */
 import { chmodSync, mkdirSync } from 'node:fs'
-import { Pool } from 'pg'
 import type { Store } from 'waybill/adapters'
-import { postgresStore } from 'waybill/stores/postgres'
-import { sqliteStore } from 'waybill/stores/sqlite'
 import type { Bench } from '../bench.ts'
 import { CONTENDERS, type Contender } from '../comparison/contenders.ts'
 import { type Extent, type Loader, measureOn } from '../comparison/measure.ts'
 import { type Service, withService } from '../comparison/services.ts'
 import { BenchProcess } from '../processes/bench-process.ts'
 import type { Ratio, Sample, Scenario } from '../scenario.ts'
-import { type Seed, seedPostgres, seedSqlite } from '../seed.ts'
+import type { Seed } from '../seed.ts'
+import { openStore } from '../stored.ts'
 
 const MEASURED = CONTENDERS.filter(({ kind }) => kind === 'waybill')
 /** As a sweeper does. */
@@ -117,18 +115,13 @@ async function sweep(service: Service, expired: number): Promise<Sample> {
 
 /** Opens the store of a service for a while, with what writes operations into it. */
 async function withStore<T>(
-  { url }: Service,
+  service: Service,
   use: (store: Store, seed: (seed: Seed) => Promise<void>) => Promise<T>,
 ): Promise<T> {
-  const pool = url.startsWith('postgres') ? new Pool({ connectionString: url }) : undefined
-  // Its connections may still be on their way to their end when the server stops.
-  pool?.on('error', () => {})
-  const store = pool === undefined ? sqliteStore({ path: url }) : postgresStore(pool)
-  await store.open()
+  const { store, seed, close } = await openStore(service)
   try {
-    return await use(store, async seed => (pool === undefined ? seedSqlite(url, seed) : await seedPostgres(pool, seed)))
+    return await use(store, seed)
   } finally {
-    await store.close()
-    await pool?.end()
+    await close()
   }
 }

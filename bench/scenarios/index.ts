@@ -5,6 +5,7 @@ import { console } from './console.ts'
 import { cpuBound } from './cpu-bound.ts'
 import { drain } from './drain.ts'
 import { growth } from './growth.ts'
+import { growthStore } from './growth-store.ts'
 import { limits } from './limits.ts'
 import { operator } from './operator.ts'
 import { post } from './post.ts'
@@ -29,6 +30,7 @@ export const scenarios: readonly Scenario[] = [
   sleeping,
   children,
   growth,
+  growthStore,
   operator,
   console,
 ]
