@@ -14,12 +14,15 @@ export interface Contender {
   readonly waits: boolean
   /** Options of Node for its processes. Default: none. */
   readonly execArgv?: readonly string[]
+  /** Variables of their environment. Default: none. */
+  readonly env?: NodeJS.ProcessEnv
   /** What is batched, and whose settings are used; for readers of the report. */
   readonly settings: string
 }
 
 /** As the images of Waybill start it: `Dockerfile` and `templates/Dockerfile`. */
-const IMAGE = ['--max-semi-space-size=8']
+const IMAGE = { execArgv: ['--max-semi-space-size=8'], env: { MALLOC_ARENA_MAX: '2' } }
+const AS_IMAGE = `Node as in the image: ${IMAGE.execArgv}, MALLOC_ARENA_MAX=${IMAGE.env.MALLOC_ARENA_MAX}.`
 
 export const CONTENDERS: readonly Contender[] = [
   {
@@ -29,8 +32,8 @@ export const CONTENDERS: readonly Contender[] = [
     kind: 'waybill',
     oneProcess: true,
     waits: true,
-    execArgv: IMAGE,
-    settings: `Defaults: synchronous=FULL. Concurrent writes share a transaction. Node as in the image: ${IMAGE}.`,
+    ...IMAGE,
+    settings: `Defaults: synchronous=FULL. Concurrent writes share a transaction. ${AS_IMAGE}`,
   },
   {
     name: 'Waybill on PostgreSQL',
@@ -39,8 +42,8 @@ export const CONTENDERS: readonly Contender[] = [
     kind: 'waybill',
     oneProcess: false,
     waits: true,
-    execArgv: IMAGE,
-    settings: `Defaults. Concurrent writes share a statement. Node as in the image: ${IMAGE}.`,
+    ...IMAGE,
+    settings: `Defaults. Concurrent writes share a statement. ${AS_IMAGE}`,
   },
   {
     name: 'floor on SQLite',

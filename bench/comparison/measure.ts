@@ -208,9 +208,9 @@ class Run {
   }
 
   async #start(role: ContenderInit['role']): Promise<number> {
-    const { name, execArgv } = this.#contender
+    const { name, execArgv, env } = this.#contender
     const init: ContenderInit = { contender: name, role, url: this.#service.url, concurrency: CONCURRENCY }
-    const program: Program = new BenchProcess('./contender.ts', init, execArgv)
+    const program: Program = new BenchProcess('./contender.ts', init, execArgv, env)
     this.#programs.push(program)
     return await program.ready()
   }

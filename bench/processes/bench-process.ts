@@ -14,10 +14,18 @@ export class BenchProcess<Question extends object, Answer> {
   readonly #process: ChildProcess
   #awaited = Promise.withResolvers<Answer>()
 
-  /** @param nodeOptions of the process, beside those of a profile */
-  constructor(script: string, argument: object = {}, nodeOptions: readonly string[] = []) {
+  /**
+   * @param nodeOptions of the process, beside those of a profile
+   * @param variables of its environment, beside those of this process
+   */
+  constructor(
+    script: string,
+    argument: object = {},
+    nodeOptions: readonly string[] = [],
+    variables: NodeJS.ProcessEnv = {},
+  ) {
     const { NODE_OPTIONS: _, ...own } = process.env
-    const env = { ...own, NODE_COMPILE_CACHE: COMPILE_CACHE }
+    const env = { ...own, ...variables, NODE_COMPILE_CACHE: COMPILE_CACHE }
     const path = fileURLToPath(new URL(script, import.meta.url))
     const execArgv = [...nodeOptions, ...profileOptions(path)]
     this.#process = fork(path, [JSON.stringify(argument)], { execArgv, env, serialization: 'advanced' })
