@@ -17,6 +17,8 @@ import {
 import { type Checks, checkOptions, integer, UNCHECKED } from './options.ts'
 import { jsonSchemaOf } from './standard-json-schema.ts'
 
+type AnyOptions = OperationTypeOptions<string, unknown, unknown, string>
+
 /** Options of {@link batchOf}. */
 export interface BatchOptions {
   /** The most items of one batch, 1 to 100,000. Default 1,000. */
@@ -26,7 +28,11 @@ export interface BatchOptions {
   /**
    * How long the batch is kept after its end. Its items are kept for the retention of their own type. Default 7 days.
    */
-  readonly retention?: OperationTypeOptions<string, unknown, unknown, string>['retention']
+  readonly retention?: AnyOptions['retention']
+  /** The most unfinished batches of one caller, 1 to 10,000; further ones are answered with 429. Default: that of the type. */
+  readonly inFlightLimit?: AnyOptions['inFlightLimit']
+  /** How often a caller may submit a batch; further ones are answered with 429. Default: that of the type. */
+  readonly rateLimit?: AnyOptions['rateLimit']
 }
 
 /** How the items of a batch have ended. */
@@ -45,13 +51,19 @@ export type BatchType<T extends AnyOperationType> = OperationType<
   'batch'
 >
 
-const OPTIONS: Checks<BatchOptions> = { maxItems: integer(1, 100_000), bodyLimit: UNCHECKED, retention: UNCHECKED }
+const OPTIONS: Checks<BatchOptions> = {
+  maxItems: integer(1, 100_000),
+  bodyLimit: UNCHECKED,
+  retention: UNCHECKED,
+  inFlightLimit: UNCHECKED,
+  rateLimit: UNCHECKED,
+}
 const MIB = 1024 * 1024
 
 /**
  * Declares the batches of an operation type, with the path `/{type}/batches`. List it beside the type itself in
- * `operations`; it needs no handler. When a batch is accepted, all its items are: the limits of their type, such as
- * `inFlightLimit`, do not apply to them.
+ * `operations`; it needs no handler. A batch counts as one request: its limits are those of the type, or its own. When
+ * it is accepted, all its items are.
  *
  * @throws {TypeError} for an unknown option, or one that is out of range; the message names it
  *
@@ -63,7 +75,7 @@ export function batchOf<T extends AnyOperationType>(type: T, options: BatchOptio
   const where = `batchOf(${JSON.stringify(type.name)})`
   checkOptions(where, options, OPTIONS)
   const { maxItems = 1000, bodyLimit = 16 * MIB, retention } = options
-  const { requireIdempotencyKey, allowWebhooks } = type.policy
+  const { requireIdempotencyKey, allowWebhooks, rateLimit } = type.policy
   const batch = defineOperation({
     name: 'batches',
     input: itemsSchema(type, maxItems),
@@ -73,6 +85,8 @@ export function batchOf<T extends AnyOperationType>(type: T, options: BatchOptio
     retention,
     requireIdempotencyKey,
     allowWebhooks,
+    inFlightLimit: options.inFlightLimit ?? type.policy.inFlightLimit,
+    rateLimit: options.rateLimit ?? (rateLimit && { requests: rateLimit.requests, per: rateLimit.perMs }),
     // Each attempt continues where the previous one ended.
     attempts: 100,
     lostAttempts: 100,

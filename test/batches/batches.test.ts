@@ -2,7 +2,8 @@
 import { describe, expect } from 'vitest'
 import { batchOf, defineOperation, handler, ProblemError } from 'waybill'
 import { z } from 'zod'
-import { type Api, SERVERS } from '../support/servers.ts'
+import type { AnyOperationType } from '../../src/model/operation-type.ts'
+import { type Api, SERVERS, serveNode } from '../support/servers.ts'
 import { type TestContext, test, until } from '../support/waybill.ts'
 
 const squares = defineOperation({
@@ -165,6 +166,35 @@ describe.each(Object.entries(SERVERS))('over %s', (_, serve) => {
     await finished(api, whole)
     expect((await ask(api, `/operations/${whole}:retry`, { method: 'POST' })).status).toBe(409)
     expect((await waybill.store.countChildren(whole)).completed).toBe(1)
+  })
+})
+
+describe('the limits of batches', () => {
+  const codesOf = async (lab: TestContext, type: AnyOperationType, batches: AnyOperationType, bodies: unknown[]) => {
+    const api = await serveNode(lab, await lab.waybill([type, batches]), { byHeader: true })
+    const codes: unknown[] = []
+    for (const body of bodies) {
+      const headers = { 'content-type': JSON_TYPE, 'x-user': 'ann' }
+      const answer = await api.ask('/things/batches', { method: 'POST', headers, body: JSON.stringify(body) })
+      codes.push(((await answer.json()) as { code?: string }).code ?? answer.status)
+    }
+    return codes
+  }
+  const batch = [{}, {}, {}]
+
+  test('are those of the type: each batch counts as one request', async ({ lab }) => {
+    const type = defineOperation({ name: 'things', inFlightLimit: 2 })
+    expect(await codesOf(lab, type, batchOf(type), [batch, batch, batch])).toEqual([202, 202, 'too-many-requests'])
+    const rated = defineOperation({ name: 'things', rateLimit: { requests: 1, per: '1h' } })
+    expect(await codesOf(lab, rated, batchOf(rated), [batch, batch])).toEqual([202, 'too-many-requests'])
+  })
+
+  test('can be their own', async ({ lab }) => {
+    const type = defineOperation({ name: 'things', inFlightLimit: 2, rateLimit: { requests: 1, per: '1h' } })
+    const own = batchOf(type, { inFlightLimit: 1, rateLimit: { requests: 10, per: '1h' } })
+    expect(await codesOf(lab, type, own, [batch, batch])).toEqual([202, 'too-many-requests'])
+    expect([own.policy.inFlightLimit, own.policy.rateLimit?.requests]).toEqual([1, 10])
+    expect(() => batchOf(type, { inFlightLimit: 0 })).toThrow('inFlightLimit')
   })
 })
 
