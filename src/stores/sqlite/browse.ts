@@ -3,6 +3,7 @@ import { STATUSES } from '../../model/protocol.ts'
 import { decided, fitsQuery, idBounds, isFiltered, partText, tagText } from '../browsing.ts'
 import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery } from '../store.ts'
 import { type Database, type SqlValue, type Statement, select } from './database.ts'
+import { HOLDER_NAME } from './holders.ts'
 import { ID, ID_TEXT, idOf, keyOf, LAST_KEY } from './keys.ts'
 import { prepareRecords, RECORDS, type RecordQuery } from './rows.ts'
 
@@ -83,7 +84,7 @@ function conditionsOf(query: BrowseQuery): Condition[] {
     ...given('created_at < ?', createdBefore),
     ...given('+idempotency_key = ?', key),
     ...given('+execution = ?', execution),
-    ...given('+holder = ?', holder),
+    ...given(`${HOLDER_NAME} = ?`, holder),
     ...given('instr(tags, ?)', tag && tagText(tag)),
     ...searched(query),
   ]

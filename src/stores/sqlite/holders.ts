@@ -1,7 +1,7 @@
 /**
- * The names of workers in completed operations. A worker completes many operations, so its name is stored once, in a
- * table, and each operation keeps a number. The first operation that a worker completes keeps the name itself: a process
- * that runs one operation adds no row.
+ * The names of workers in their operations. A worker claims many operations, so its name is stored once, in a table, and
+ * each operation keeps a number. The first operation that a worker claims keeps the name itself: a process that runs one
+ * operation adds no row.
  */
 import { type Database, type Statement, select } from './database.ts'
 
@@ -22,17 +22,21 @@ export function prepareHolderNames(database: Database): (number: number) => stri
   }
 }
 
+/** The name of the worker of an operation, as an expression of SQL. */
+export const HOLDER_NAME =
+  "iif(typeof(holder) = 'text', holder, (SELECT name FROM holders WHERE holders.number = operations.holder))"
+
 interface Holder {
   readonly number: number
   /** Its row is in the table until then. */
   readonly until: number
 }
 
-/** Gives numbers to the workers that complete operations. Used within the transactions of the writer. */
+/** Gives numbers to the workers that claim operations. Used within the transactions of the writer. */
 export class HolderNumbers {
   readonly #insert: Statement
   readonly #extend: Statement
-  /** Undefined for a worker that has completed one operation. */
+  /** Undefined for a worker that has claimed one operation. */
   readonly #known = new Map<string, Holder | undefined>()
 
   constructor(database: Database) {
@@ -41,9 +45,9 @@ export class HolderNumbers {
   }
 
   /**
-   * What a completed operation keeps of its worker.
+   * What an operation keeps of the worker that claims it.
    *
-   * @param expiresAt when the operation expires
+   * @param expiresAt when the operation would expire if it ended at once
    */
   keep(name: string, expiresAt: number): number | string {
     if (!this.#known.has(name)) {

@@ -2,6 +2,7 @@
 import type { LogLine } from '../store.ts'
 import type { Database, Row, Statement } from './database.ts'
 import type { ErrorRow } from './error-rows.ts'
+import { HOLDER_NAME } from './holders.ts'
 import { ID } from './keys.ts'
 import { prepareRecords, RECORD_OF_ID, RECORD_WITH_OUTPUT, RECORDS, type RecordQuery } from './rows.ts'
 
@@ -63,7 +64,8 @@ function newestEnded(ended: string): string {
       AND number < (SELECT before FROM asked) ORDER BY number DESC LIMIT (SELECT most FROM asked))`
 }
 
-const HOLDINGS = `SELECT uuid, ${ID} AS id, type, status, attempt, holder, execution, engine, cancel_requested FROM operations`
+const HOLDINGS = `SELECT uuid, ${ID} AS id, type, status, attempt, ${HOLDER_NAME} AS holder, execution, engine,
+  cancel_requested FROM operations`
 
 /** The number of the operation of an id. */
 const NUMBER_OF_ID = '(SELECT number FROM operations WHERE uuid = ?)'
@@ -74,9 +76,8 @@ const READS = {
     UNION ALL ${HOLDINGS} INDEXED BY operations_launched WHERE status = 0 AND execution IS NOT NULL AND uuid > ?
     ORDER BY uuid LIMIT ?`,
   // Operations that have not begun have no holder.
-  holdingsOf: `${HOLDINGS} INDEXED BY operations_leased WHERE status = 1 AND holder = ? AND uuid > ? ORDER BY uuid LIMIT ?`,
-  holders:
-    'SELECT DISTINCT holder FROM operations INDEXED BY operations_leased WHERE status = 1 AND holder IS NOT NULL',
+  holdingsOf: `${HOLDINGS} INDEXED BY operations_leased WHERE status = 1 AND ${HOLDER_NAME} = ? AND uuid > ? ORDER BY uuid LIMIT ?`,
+  holders: `SELECT DISTINCT ${HOLDER_NAME} AS holder FROM operations INDEXED BY operations_leased WHERE status = 1 AND holder IS NOT NULL`,
   children: `
     SELECT ${ID} AS id FROM operations INDEXED BY operations_children WHERE parent = ? AND ended IS ? AND uuid > ? ORDER BY uuid LIMIT ?`,
   countChildren: `

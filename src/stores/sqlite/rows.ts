@@ -262,6 +262,7 @@ export const RECORD_WITH_OUTPUT: string = `
 export interface StoredRecord {
   /** The key of its row. */
   readonly number: number
+  /** With the number of its worker, as it is in the file. */
   readonly row: RecordRow
   readonly operation: Operation
 }
@@ -296,7 +297,7 @@ export class RecordQuery {
   }
 
   allStored(...parameters: SqlValue[]): StoredRecord[] {
-    return this.#statement.all(...parameters).map(row => toStored(this.#complete(row)))
+    return this.#statement.all(...parameters).map(row => this.#toStored(row))
   }
 
   /** Only for {@link RECORD_OF_ID}. */
@@ -308,7 +309,7 @@ export class RecordQuery {
   /** Only for {@link RECORD_OF_ID}. */
   getStored(id: string): StoredRecord | undefined {
     const row = this.#statement.get(keyOf(id))
-    return row === undefined ? undefined : toStored(this.#complete(row, id))
+    return row === undefined ? undefined : this.#toStored(row, id)
   }
 
   /** Only for {@link RECORD_WITH_OUTPUT}. */
@@ -318,6 +319,11 @@ export class RecordQuery {
     const row = this.#complete(selected, id)
     const output = textOrNull(row.at(-1))
     return { operation: toOperation(row), ...(output !== null && { output }) }
+  }
+
+  #toStored(selected: unknown, id?: string): StoredRecord {
+    const holder = (selected as RecordValue[])[AT.holder]
+    return toStored(this.#complete(selected, id), holder)
   }
 
   /** Changes a selected row to a {@link RecordRow}. */
@@ -330,8 +336,9 @@ export class RecordQuery {
   }
 }
 
-function toStored(row: RecordRow): StoredRecord {
-  return { number: number(row[COLUMNS.length]), row, operation: toOperation(row) }
+function toStored(row: RecordRow, holder: RecordValue | undefined): StoredRecord {
+  const operation = toOperation(row)
+  return { number: number(row[COLUMNS.length]), row: row.with(AT.holder, holder ?? null), operation }
 }
 
 /**
@@ -361,7 +368,7 @@ export class RecordUpdates {
    * @throws when it has finished
    */
   save({ number, row: before }: StoredRecord, operation: Operation): StoredRecord {
-    const row = this.#toRow(operation)
+    const row = this.#toRow(operation, before)
     let set = 0
     const values: SqlValue[] = []
     for (let at = AT.uuid + 1; at < COLUMNS.length; at++) {
@@ -375,11 +382,13 @@ export class RecordUpdates {
     return { number, row, operation }
   }
 
-  #toRow(operation: Operation): RecordRow {
+  #toRow(operation: Operation, before: RecordRow): RecordRow {
     const row = toRow(operation)
     const holder = row[AT.holder]
-    if (operation.status !== 'completed' || typeof holder !== 'string') return row
-    row[AT.holder] = this.#holders.keep(holder, operation.expiresAt ?? 0)
+    if (typeof holder !== 'string') return row
+    const isClaim = operation.attempt !== before[AT.attempt]
+    const held = isClaim ? this.#holders.keep(holder, operation.updatedAt + operation.retention) : before[AT.holder]
+    row[AT.holder] = held ?? holder
     return row
   }
 

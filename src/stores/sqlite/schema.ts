@@ -143,7 +143,7 @@ CREATE INDEX operations_ready ON operations (type, priority DESC) WHERE status =
 -- What repeats is not stored twice, see rows.ts:
 -- uuid: the id as 16 bytes. An id that is not a UUID is text.
 -- started_after, attempt_after, finished_after, updated_after, expires_after: times, relative to an earlier one.
--- holder: of a completed operation, the worker of its last attempt: a number of the table holders, or a name.
+-- holder: the worker of the attempt that runs or has completed: a number of the table holders, or a name.
 CREATE TABLE compact (
   number INTEGER PRIMARY KEY,
   uuid BLOB NOT NULL UNIQUE,
@@ -220,7 +220,7 @@ ALTER TABLE steps_of RENAME TO steps;
 ALTER TABLE logs_of RENAME TO logs;
 ALTER TABLE compact RENAME TO operations;
 
--- The names of workers that have completed operations, kept until the time in milliseconds.
+-- The names of workers that have claimed operations, kept until the time in milliseconds.
 CREATE TABLE holders (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, until INTEGER NOT NULL);
 
 CREATE INDEX operations_ready ON operations (type, priority DESC) WHERE status = 0 AND run_at IS NULL;

@@ -67,6 +67,8 @@ export function prepareWrites(database: Database) {
     restore: prepareRestore(database),
     check: sql("INSERT OR REPLACE INTO meta (key, value) VALUES ('checked_at', ?)"),
     deleteBeside: prepareDeleteBeside(database),
-    deleteHolders: sql('DELETE FROM holders WHERE until <= ?'),
+    deleteHolders: sql(`
+      DELETE FROM holders WHERE until <= ? AND NOT EXISTS (
+        SELECT 1 FROM operations INDEXED BY operations_leased WHERE status = 1 AND holder = holders.number)`),
   }
 }

@@ -51,6 +51,23 @@ describe('the name of a worker', () => {
     )
   })
 
+  test('is found by its running operations, whether they have the name or a number', async ({ lab }) => {
+    const store = await lab.store(lab.file())
+    for (const id of ['a', 'b']) {
+      await store.accept(submissionOf(id))
+      await store.claim({ holder: 'host/1', leaseMs: 60_000, execution: null, engine: null, from: { id } })
+    }
+    expect(await store.holders()).toEqual(['host/1'])
+    const held = [
+      expect.objectContaining({ id: 'a', holder: 'host/1' }),
+      expect.objectContaining({ id: 'b', holder: 'host/1' }),
+    ]
+    expect(await store.listActive({ limit: 10 })).toEqual(held)
+    expect(await store.listActive({ holder: 'host/1', limit: 10 })).toEqual(held)
+    expect((await store.browse({ holder: 'host/1', limit: 10 })).operations.map(({ id }) => id)).toEqual(['b', 'a'])
+    expect((await store.read('b'))?.holder).toBe('host/1')
+  })
+
   test('is kept as long as an operation may refer to it, and then deleted', async ({ lab }) => {
     const path = lab.file()
     let now = 0

@@ -53,7 +53,7 @@ const EXPECTED: readonly { readonly text: RegExp; readonly indexes: readonly str
     text: / WHERE status = 0 AND execution IS NOT NULL AND uuid > \? ORDER BY uuid LIMIT \?$/,
     indexes: ['operations_leased', 'operations_launched'],
   },
-  { text: / WHERE status = 1 AND holder = \? AND uuid > \? ORDER BY uuid LIMIT \?$/, indexes: ['operations_leased'] },
+  { text: /= \? AND uuid > \? ORDER BY uuid LIMIT \?$/, indexes: ['operations_leased'] },
   { text: / WHERE webhook_due = 1/, indexes: ['operations_webhook_due'] },
   { text: / WHERE family_due = 1/, indexes: ['operations_family_due'] },
 ]
