@@ -17,7 +17,7 @@ import {
   makeDispatcher,
   RENAMED_DISPATCHER_OPTIONS,
 } from './launchers/make-dispatcher.ts'
-import { type Duration, durationMs, toMs } from './model/duration.ts'
+import { type Duration, durationMs, HOUR, toMs } from './model/duration.ts'
 import type { Operation } from './model/operation.ts'
 import type { AnyOperationType } from './model/operation-type.ts'
 import {
@@ -152,7 +152,8 @@ export interface Waybill extends DirectCalls {
   /** Where results that are not JSON are stored; undefined without the option. */
   readonly blobs: BlobStore | undefined
   /**
-   * Opens the store and starts the work. Call it once. When it fails, everything it started is stopped again.
+   * Opens the store and starts the work. Call it once. The process stays alive until `stop()`. When it fails, everything
+   * it started is stopped again.
    *
    * @throws what the store, the handlers or a launcher failed with, or an error named `StartTimeoutError`
    */
@@ -297,9 +298,14 @@ function lifeOf({ store, blobs, operations, parts }: Living): Pick<Waybill, 'sta
     drained ??= stopWork()
     return drained
   }
+  let hold: NodeJS.Timeout | undefined
   const stop = async () => {
-    await drain()
-    await Promise.all([store.close(), blobs?.close?.()])
+    try {
+      await drain()
+      await Promise.all([store.close(), blobs?.close?.()])
+    } finally {
+      clearInterval(hold)
+    }
   }
   const start: Waybill['start'] = async ({ timeout, timeoutHint } = {}) => {
     const timeoutMs = timeout === undefined ? undefined : durationMs('timeout', timeout, { min: 1 })
@@ -308,13 +314,17 @@ function lifeOf({ store, blobs, operations, parts }: Living): Pick<Waybill, 'sta
       { awaits: 'the blob store to open', run: () => blobs?.open?.() },
       ...parts.map(({ awaits, part }) => ({ awaits, run: () => part.start(store) })),
     ]
+    // The timers of the parts hold nothing: a process that only works would end as soon as it waits for work.
+    hold = setInterval(() => {}, HOUR)
     try {
       await runSteps(steps, () => drained !== undefined, { timeoutMs, timeoutHint })
     } catch (error) {
       const stopped = stop()
       // A part that hung at the start may also hang at the stop.
-      if (error instanceof StartTimeoutError) stopped.catch(() => {})
-      else await stopped
+      if (error instanceof StartTimeoutError) {
+        clearInterval(hold)
+        stopped.catch(() => {})
+      } else await stopped
       throw error
     }
   }

@@ -9,7 +9,6 @@
  * const store = cosmosStore(client.database('orders').container('operations'))
  */
 
-import { HOUR } from '../../model/duration.ts'
 import type { Change, Operation } from '../../model/operation.ts'
 import type { Submission } from '../../model/submission.ts'
 import { inParallel } from '../../util/in-parallel.ts'
@@ -109,8 +108,6 @@ class CosmosStore implements Store {
   readonly #underWay = new Set<Promise<unknown>>()
   readonly #own = new Set<string>()
   #state: 'new' | 'open' | 'closed' = 'new'
-  /** Keeps the process alive while the store is open. */
-  #held: NodeJS.Timeout | undefined
 
   constructor(container: CosmosContainer, settings: CosmosStoreSettings) {
     const { pollMs, timeoutMs, onCharge, clock, monotonicClock, blobs, steps } = settings
@@ -152,8 +149,6 @@ class CosmosStore implements Store {
     await this.#access.blobs?.open?.()
     await this.#feed.open()
     this.#state = 'open'
-    // The client has no connection that stays: a process that only works would end as soon as it waits for work.
-    this.#held = setInterval(() => {}, HOUR)
   }
 
   accept(submission: Submission): Promise<Acceptance> {
@@ -356,7 +351,6 @@ class CosmosStore implements Store {
     await this.#feed.stop()
     await Promise.allSettled(this.#underWay)
     this.#listeners.clear()
-    clearInterval(this.#held)
   }
 
   /** Every call runs in here, so that `close` can wait for it. */
