@@ -32,15 +32,20 @@ const TOKEN: Parameter = {
   name: 'waybill-token',
   in: 'header',
   required: true,
-  description: 'The token of the session, as GET /admin/session answers it.',
+  description: 'The token of the session, from the response of GET /admin/session.',
   schema: { type: 'string' },
 }
 const ID = inPath('id', 'The id of the operation.')
 const RUN = inPath('id', 'The id of the bulk run.')
 const TYPE = inPath('name', 'The name of the operation type.')
 const EVENT = inPath('name', 'The name of the wait.')
-const AFTER = inQuery('after', 'The "next" of the page before.', { type: 'string' })
-const LIMIT = inQuery('limit', 'How many items.', { type: 'integer', minimum: 1, maximum: 500, default: 50 })
+const AFTER = inQuery('after', 'The "next" of the previous page.', { type: 'string' })
+const LIMIT = inQuery('limit', 'The number of items on a page.', {
+  type: 'integer',
+  minimum: 1,
+  maximum: 500,
+  default: 50,
+})
 
 function inPath(name: string, description: string): Parameter {
   return { name, in: 'path', required: true, description, schema: { type: 'string' } }
@@ -67,7 +72,7 @@ function ok(description: string, schema: string): Readonly<Record<number, Respon
   return { 200: { description, content: { 'application/json': { schema: schemaRef(schema) } } } }
 }
 
-const GONE: Readonly<Record<number, ResponseObject>> = { 204: { description: 'It is done.' } }
+const GONE: Readonly<Record<number, ResponseObject>> = { 204: { description: 'Done.' } }
 
 function look(described: Described): PathItem {
   const parameters = [...(described.parameters ?? []), ...headerParameters('monitor')]
@@ -103,10 +108,13 @@ const OPERATIONS: Readonly<Record<string, PathItem>> = {
   '/admin/operations': look({
     id: 'browseOperations',
     tag: 'Operations',
-    summary: 'List the operations that fit a filter',
-    description: 'Newest first. A page looks at a bounded number of operations: it may be empty and have a "next".',
+    summary: 'List the operations that match a filter',
+    description:
+      'Newest first. Each page reads a limited number of operations, so a page can be empty and still have a "next".',
     parameters: [
-      inQuery('filter', 'Such as "status:failed type:orders since:2h". Default: all.', { type: 'string' }),
+      inQuery('filter', 'A filter, such as "status:failed type:orders since:2h". Default: all operations.', {
+        type: 'string',
+      }),
       AFTER,
       LIMIT,
     ],
@@ -117,7 +125,7 @@ const OPERATIONS: Readonly<Record<string, PathItem>> = {
     ...look({
       id: 'showOperation',
       tag: 'Operations',
-      summary: 'Get one operation with everything around it',
+      summary: 'Get one operation with its attempts, steps, deliveries and children',
       parameters: [ID],
       answers: ok('The operation.', 'OperationDetail'),
       problems: ['not-found'],
@@ -132,13 +140,16 @@ const OPERATIONS: Readonly<Record<string, PathItem>> = {
     }),
   },
   '/admin/operations/{id}/input': payload('showInput', 'Get the input of an operation'),
-  '/admin/operations/{id}/result': payload('showResult', 'Get the result of an operation, where it is JSON'),
+  '/admin/operations/{id}/result': payload('showResult', 'Get the result of an operation if it is JSON'),
   '/admin/operations/{id}/log': look({
     id: 'showLog',
     tag: 'Operations',
-    summary: 'Get what the handler has logged',
+    summary: 'Get the log of an operation',
     description: 'At most 1,000 lines.',
-    parameters: [ID, inQuery('after', 'The sequence after which to begin.', { type: 'integer', minimum: 0 })],
+    parameters: [
+      ID,
+      inQuery('after', 'The sequence number of the last line that you have.', { type: 'integer', minimum: 0 }),
+    ],
     answers: ok('The lines.', 'LogLines'),
     problems: ['invalid-request'],
   }),
@@ -148,7 +159,7 @@ const OPERATIONS: Readonly<Record<string, PathItem>> = {
     summary: 'List the operations that the handler of this one has submitted',
     parameters: [
       ID,
-      inQuery('state', 'Which of them. Pending and running ones are unfinished.', {
+      inQuery('state', 'The state of the children. Pending and running children are unfinished.', {
         type: 'string',
         enum: CHILD_STATES,
         default: 'unfinished',
@@ -173,7 +184,7 @@ const OPERATIONS: Readonly<Record<string, PathItem>> = {
       tag: 'Operations',
       summary: 'Cancel an operation, as its owner does',
       parameters: [ID],
-      answers: ok('The operation as it is then.', 'OperationView'),
+      answers: ok('The operation after the change.', 'OperationView'),
       problems: ['not-found', 'operation-finished', 'operation-expired'],
     }),
   },
@@ -181,8 +192,8 @@ const OPERATIONS: Readonly<Record<string, PathItem>> = {
     post: change({
       id: 'retryAnyOperation',
       tag: 'Operations',
-      summary: 'Run an operation again that failed or was canceled',
-      description: 'Creates a new operation; the same one for the same operation.',
+      summary: 'Run a failed or canceled operation again',
+      description: 'Creates a new operation. A repeated request returns the same new operation.',
       parameters: [ID],
       body: { type: 'object', properties: { fresh: { type: 'boolean', default: false } } },
       answers: ok('The new operation.', 'OperationView'),
@@ -196,7 +207,7 @@ const OPERATIONS: Readonly<Record<string, PathItem>> = {
       summary: 'Send an event to an operation, or the answer to its question',
       parameters: [ID, EVENT],
       body: { description: 'Any JSON value that the schema of the wait allows.' },
-      answers: ok('The operation as it is then.', 'OperationView'),
+      answers: ok('The operation after the change.', 'OperationView'),
       problems: ['not-found', 'operation-finished', 'operation-expired', 'invalid-event', 'event-refused'],
     }),
   },
@@ -204,7 +215,7 @@ const OPERATIONS: Readonly<Record<string, PathItem>> = {
     post: change({
       id: 'replayDelivery',
       tag: 'Operations',
-      summary: 'Send a webhook once more',
+      summary: 'Send a webhook again',
       parameters: [inPath('id', 'The id of the operation, or of one of its deliveries.')],
       answers: ok('The new delivery.', 'WebhookDelivery'),
       problems: ['not-found', 'no-webhook', 'not-finished', 'operation-expired', 'too-many-requests'],
@@ -214,7 +225,7 @@ const OPERATIONS: Readonly<Record<string, PathItem>> = {
 
 function payload(id: string, summary: string): PathItem {
   const content = { 'application/json': { schema: { description: 'Any JSON value.' } } }
-  const answers = { 200: { description: 'The payload, without what the type redacts.', content } }
+  const answers = { 200: { description: 'The payload without the fields that the type redacts.', content } }
   return look({ id, tag: 'Operations', summary, parameters: [ID], answers, problems: ['not-found'] })
 }
 
@@ -230,7 +241,7 @@ const TYPES: Readonly<Record<string, PathItem>> = {
     answers: ok('The types.', 'TypeViews'),
   }),
   '/admin/types/{name}/pause': typeChange('pauseType', 'Pause an operation type'),
-  '/admin/types/{name}/resume': typeChange('resumeType', 'End the pause of an operation type'),
+  '/admin/types/{name}/resume': typeChange('resumeType', 'Resume an operation type'),
 }
 
 const BULK: Readonly<Record<string, PathItem>> = {
@@ -244,7 +255,7 @@ const BULK: Readonly<Record<string, PathItem>> = {
     post: change({
       id: 'startBulkRun',
       tag: 'Bulk runs',
-      summary: 'Do something with many operations, in the background',
+      summary: 'Start an action on many operations, which runs in the background',
       body: 'BulkRequest',
       answers: {
         202: { description: 'The run.', content: { 'application/json': { schema: schemaRef('BulkRun') } } },
@@ -255,9 +266,9 @@ const BULK: Readonly<Record<string, PathItem>> = {
     post: change({
       id: 'previewBulkRun',
       tag: 'Bulk runs',
-      summary: 'Count what a bulk run would act on now',
+      summary: 'Count the operations on which a bulk run would act now',
       body: 'BulkRequest',
-      answers: ok('How many, and some of them.', 'BulkPreview'),
+      answers: ok('The number, and some of the operations.', 'BulkPreview'),
     }),
   },
   '/admin/bulk/{id}': look({
@@ -273,9 +284,9 @@ const BULK: Readonly<Record<string, PathItem>> = {
       id: 'cancelBulkRun',
       tag: 'Bulk runs',
       summary: 'Stop a bulk run',
-      description: 'What it has done stays done.',
+      description: 'Actions that it has already done are not undone.',
       parameters: [RUN],
-      answers: ok('The run as it is then.', 'BulkRun'),
+      answers: ok('The run after the change.', 'BulkRun'),
       problems: ['not-found', 'operation-finished', 'operation-expired'],
     }),
   },
@@ -284,7 +295,7 @@ const BULK: Readonly<Record<string, PathItem>> = {
 const STREAM: ResponseObject = {
   description: 'Events named "changed", at most two a second.',
   headers: {
-    'X-Accel-Buffering': { description: 'Keeps Nginx from holding events back.', schema: { type: 'string' } },
+    'X-Accel-Buffering': { description: 'Prevents that Nginx buffers the events.', schema: { type: 'string' } },
   },
   content: { 'text/event-stream': { schema: { type: 'string' } } },
 }
@@ -293,21 +304,23 @@ const CONSOLE: Readonly<Record<string, PathItem>> = {
   '/admin/session': look({
     id: 'getSession',
     tag: 'Console',
-    summary: 'Get who the operator is, and the token for changes',
+    summary: 'Get the operator, the permissions and the token for changes',
     answers: ok('The session.', 'Session'),
   }),
   '/admin/statistics': look({
     id: 'getStatistics',
     tag: 'Console',
-    summary: 'Get what happened lately, and how things are now',
-    parameters: [inQuery('window', 'How far back to look, such as 1h.', { type: 'string', default: '1h' })],
+    summary: 'Get statistics of recent activity, and the current state',
+    parameters: [
+      inQuery('window', 'The length of the window until now, such as 1h.', { type: 'string', default: '1h' }),
+    ],
     answers: ok('The statistics.', 'Statistics'),
     problems: ['invalid-request'],
   }),
   '/admin/audit': look({
     id: 'listAudit',
     tag: 'Console',
-    summary: 'List what operators did',
+    summary: 'List the actions of operators',
     parameters: [AFTER, LIMIT],
     answers: ok('A page, newest first.', 'AuditPage'),
     problems: ['invalid-request'],
@@ -322,7 +335,7 @@ const CONSOLE: Readonly<Record<string, PathItem>> = {
   '/admin/openapi.json': look({
     id: 'getAdminOpenApi',
     tag: 'Console',
-    summary: 'Get this description',
+    summary: 'Get the OpenAPI document of the admin API',
     answers: {
       200: { description: 'The description.', content: { 'application/json': { schema: { type: 'object' } } } },
     },

@@ -55,9 +55,9 @@ function list(items: JsonSchema): JsonSchema {
 const VIEW: Members<OperationView> = {
   id: say(text, 'The id of the operation.'),
   type: say(text, 'The name of its type.'),
-  owner: say(text, 'Who submitted it; empty where callers are not told apart.'),
+  owner: say(text, 'The caller that submitted it; empty if the API has no principal.'),
   status,
-  version: say(count, 'Counts changes that clients see.'),
+  version: say(count, 'The number of changes that clients can see.'),
   priority: { type: 'integer' },
   createdAt: say(time, 'When it was accepted.'),
   updatedAt: time,
@@ -65,11 +65,11 @@ const VIEW: Members<OperationView> = {
   startedAt: say(maybe(time), 'When the first attempt started.'),
   finishedAt: maybe(time),
   expiresAt: say(maybe(time), 'When its payloads are deleted.'),
-  deadline: say(maybe(time), 'When it ends at the latest.'),
+  deadline: say(maybe(time), 'The latest time of its end.'),
   attempt: say(count, 'The number of the last attempt.'),
   maxAttempts: count,
   holder: say(maybe(text), 'The worker process that runs it.'),
-  execution: say(maybe(text), 'The execution that was started last, as its engine names it.'),
+  execution: say(maybe(text), 'The name that its engine has given to the last execution.'),
   engine: maybe(text),
   cancelRequested: flag,
   progress: maybe(schemaRef('Progress')),
@@ -90,11 +90,11 @@ const VIEW: Members<OperationView> = {
 const WAIT: Members<Wait> = {
   kind: { type: 'string', enum: WAIT_KINDS },
   name: text,
-  until: say(maybe(time), 'When it ends without an event; null for never.'),
+  until: say(maybe(time), 'When it ends without an event; null if it has no timeout.'),
   message: say(text, 'The question.'),
-  schema: say({ type: 'object' }, 'The JSON Schema of what may be sent.'),
+  schema: say({ type: 'object' }, 'The JSON Schema of the value of the event.'),
   model: MODEL_QUESTION,
-  left: say(count, 'Of children: it is over when at most this number of them are unfinished.'),
+  left: say(count, 'For a wait for children: it ends when at most this number of children are unfinished.'),
 }
 
 const DETAIL: Members<Omit<OperationDetail, keyof OperationView>> = {
@@ -102,11 +102,15 @@ const DETAIL: Members<Omit<OperationDetail, keyof OperationView>> = {
   webhookUrl: maybe(text),
   attempts: list(schemaRef('AttemptDetail')),
   steps: say(
-    list({ type: 'object', required: ['name'], properties: { name: text, value: say(text, 'Its JSON as text.') } }),
-    'The recorded steps; without values for those to whom payloads are not shown.',
+    list({
+      type: 'object',
+      required: ['name'],
+      properties: { name: text, value: say(text, 'The value as JSON text.') },
+    }),
+    'The recorded steps. The values are missing if the operator may not see payloads.',
   ),
   deliveries: list(schemaRef('WebhookDelivery')),
-  children: say(maybe(schemaRef('ChildCounts')), 'How many operations its handler has submitted.'),
+  children: say(maybe(schemaRef('ChildCounts')), 'The numbers of operations that its handler has submitted.'),
   hasInput: flag,
   hasOutput: flag,
   isKnownType: say(flag, 'Whether this process declares its type.'),
@@ -129,14 +133,14 @@ const FILTER: Members<OperatorFilter> = {
 const RUN: Members<BulkRun> = {
   id: text,
   action: schemaRef('BulkAction'),
-  filter: say(maybe(schemaRef('Filter')), 'Null where operations were selected by their ids.'),
+  filter: say(maybe(schemaRef('Filter')), 'Null if the operations were selected by their ids.'),
   selected: say(maybe(count), 'How many operations were selected; null for a filter.'),
   actor: { type: 'object', required: ['name'], properties: { name: text } },
   status,
-  matched: say(count, 'How many operations it has come upon so far.'),
+  matched: say(count, 'How many operations it has found so far.'),
   done: say(count, 'How many of them it has acted on.'),
-  skipped: say(count, 'How many did not fit when their turn came.'),
-  failed: say(count, 'How many could not be acted on.'),
+  skipped: say(count, 'How many no longer matched when it reached them.'),
+  failed: say(count, 'How many actions failed.'),
   createdAt: time,
   finishedAt: maybe(time),
 }
@@ -175,7 +179,7 @@ function page<T extends { readonly items: unknown; readonly next?: string | unde
 ) {
   return schemaOf<Pick<T, 'items' | 'next'>>(
     description,
-    { items: list(schemaRef(item)), next: say(text, 'The "after" of the next page; missing where none follows.') },
+    { items: list(schemaRef(item)), next: say(text, 'The "after" of the next page; missing on the last page.') },
     ['next'],
   )
 }
@@ -183,12 +187,12 @@ function page<T extends { readonly items: unknown; readonly next?: string | unde
 /** The schemas by their names. */
 export const ADMIN_SCHEMAS: Readonly<Record<string, JsonSchema>> = {
   Session: schemaOf<Session>(
-    'Who the operator is.',
+    'The operator, and the permissions.',
     {
       actor: text,
       role: { type: 'string', enum: ROLES },
       payloads: say(flag, 'Whether inputs, results and the values of steps are shown.'),
-      token: say(text, 'What changes carry in the header waybill-token.'),
+      token: say(text, 'The token that every change must send in the header waybill-token.'),
       version: say(text, 'The version of Waybill.'),
       traceUrl: text,
       executionUrl: text,
@@ -201,16 +205,16 @@ export const ADMIN_SCHEMAS: Readonly<Record<string, JsonSchema>> = {
   ),
   OperationPage: {
     ...schemaOf<OperatorPage>(
-      'Some of the operations that fit a filter, newest first.',
+      'One page of the operations that match a filter, newest first.',
       {
         items: list(schemaRef('OperationView')),
-        next: say(text, 'The "after" of the next page; missing where everything has been looked at.'),
-        scanned: say(count, 'How many operations were looked at for this page.'),
+        next: say(text, 'The "after" of the next page; missing once all operations were read.'),
+        scanned: say(count, 'How many operations were read for this page.'),
       },
       ['next'],
     ),
   },
-  ChildrenPage: page<ChildrenPage>('Some of the operations that a handler has submitted.', 'OperationView'),
+  ChildrenPage: page<ChildrenPage>('One page of the operations that a handler has submitted.', 'OperationView'),
   BatchResult: schemaOf<ResultsPage['items'][number]>(
     'An item of a batch. Times are milliseconds since the epoch.',
     {
@@ -218,27 +222,30 @@ export const ADMIN_SCHEMAS: Readonly<Record<string, JsonSchema>> = {
       index: say(count, 'Its place in the input.'),
       output: say(
         text,
-        'The result as JSON text; missing where there is none, it is not JSON, or it is not shown to you.',
+        'The result as JSON text. It is missing if there is none, if it is not JSON, or if the operator may not see payloads.',
       ),
     },
     ['output'],
   ),
-  ResultsPage: page<ResultsPage>('Some of the items of a batch.', 'BatchResult'),
-  ChildCounts: schemaOf<NonNullable<OperationDetail['children']>>('How many children there are, by their state.', {
+  ResultsPage: page<ResultsPage>('One page of the items of a batch.', 'BatchResult'),
+  ChildCounts: schemaOf<NonNullable<OperationDetail['children']>>('The numbers of children by their state.', {
     total: count,
     unfinished: count,
     completed: count,
     failed: count,
     canceled: count,
   }),
-  OperationDetail: schemaOf<OperationDetail>('One operation with everything around it but its payloads and its log.', {
-    ...VIEW,
-    ...DETAIL,
-    waits: list(schemaRef('WaitDetail')),
-  }),
+  OperationDetail: schemaOf<OperationDetail>(
+    'One operation with its attempts, steps, deliveries and children, but without its payloads and its log.',
+    {
+      ...VIEW,
+      ...DETAIL,
+      waits: list(schemaRef('WaitDetail')),
+    },
+  ),
   WaitDetail: schemaOf<Wait>('What a handler waits for.', WAIT, ['message', 'schema', 'model', 'left']),
   AttemptDetail: object(
-    'One attempt, with what the handler threw.',
+    'One attempt, with the error that the handler threw.',
     {
       number: count,
       holder: text,
@@ -253,7 +260,7 @@ export const ADMIN_SCHEMAS: Readonly<Record<string, JsonSchema>> = {
     ['finishedAt', 'error'],
   ),
   Thrown: schemaOf<AttemptError>(
-    'What a handler threw.',
+    'The error that a handler threw.',
     { name: text, message: text, code: text, stack: text, cause: schemaRef('Thrown') },
     ['code', 'stack', 'cause'],
   ),
@@ -276,20 +283,20 @@ export const ADMIN_SCHEMAS: Readonly<Record<string, JsonSchema>> = {
     level: text,
     message: text,
   }),
-  Filter: schemaOf<OperatorFilter>('Which operations: those that fit everything that is given.', FILTER, [
+  Filter: schemaOf<OperatorFilter>('Selects the operations that match all given members.', FILTER, [
     ...(Object.keys(FILTER) as (keyof OperatorFilter)[]),
   ]),
   BulkAction: { type: 'string', enum: BULK_ACTIONS },
   BulkRequest: object(
-    'What to do with many operations. Either "filter" or "ids" is required.',
+    'An action on many operations. Either "filter" or "ids" is required.',
     {
       action: schemaRef('BulkAction'),
-      filter: say(text, 'The text of a filter, such as "status:failed type:orders since:2h".'),
+      filter: say(text, 'A filter, such as "status:failed type:orders since:2h".'),
       ids: { ...list(text), minItems: 1, maxItems: 1000 },
     },
     ['filter', 'ids'],
   ),
-  BulkPreview: schemaOf<BulkPreview>('What a bulk run would act on now.', {
+  BulkPreview: schemaOf<BulkPreview>('The operations on which a bulk run would act now.', {
     count: say(count, 'Counted to at most 10,000.'),
     complete: say(flag, 'Whether all were counted.'),
     sample: say(list(schemaRef('OperationView')), 'The newest, at most 10.'),
@@ -299,12 +306,12 @@ export const ADMIN_SCHEMAS: Readonly<Record<string, JsonSchema>> = {
         required: ['reason', 'count'],
         properties: { reason: { type: 'string', enum: Object.keys(PASS_REASONS) }, count },
       }),
-      'How many of those looked at match and are passed over, and why.',
+      'How many of the operations that were read match but are skipped, by reason.',
     ),
   }),
   BulkRun: schemaOf<BulkRun>('An action on many operations.', RUN),
   BulkRuns: object('The last 50 bulk runs, newest first.', { items: list(schemaRef('BulkRun')) }),
-  TypeView: schemaOf<TypeView>('An operation type, and how it is now. Durations are milliseconds.', {
+  TypeView: schemaOf<TypeView>('An operation type, and its current state. Durations are in milliseconds.', {
     ...STATE,
     name: text,
     resultKey: text,
@@ -315,11 +322,11 @@ export const ADMIN_SCHEMAS: Readonly<Record<string, JsonSchema>> = {
     output: say({ type: ['object', 'boolean'] }, 'A JSON Schema.'),
   }),
   TypeViews: object('The operation types.', { items: list(schemaRef('TypeView')) }),
-  Statistics: schemaOf<Statistics>('What happened within a window of time, and how things are now.', {
+  Statistics: schemaOf<Statistics>('Activity within a time window, and the current state.', {
     from: time,
     to: time,
-    complete: say(flag, 'Whether the whole window was looked at.'),
-    series: say(list(schemaRef('SeriesPoint')), '60 parts of the window, oldest first.'),
+    complete: say(flag, 'Whether all operations of the window were counted.'),
+    series: say(list(schemaRef('SeriesPoint')), 'The window in 60 parts of equal length, oldest first.'),
     wait: maybe(schemaRef('Percentiles')),
     run: maybe(schemaRef('Percentiles')),
     problems: list({ type: 'object', required: ['code', 'count'], properties: { code: text, count } }),
@@ -335,18 +342,21 @@ export const ADMIN_SCHEMAS: Readonly<Record<string, JsonSchema>> = {
   }),
   Percentiles: schemaOf<Percentiles>('In milliseconds.', { p50: count, p90: count, p99: count }),
   TypeStatistics: schemaOf<TypeStatistics>('The state of one operation type.', { ...STATE, operation: text }),
-  WorkerView: schemaOf<WorkerView>('A worker process, or an execution, and what it runs.', {
+  WorkerView: schemaOf<WorkerView>('A worker process or an execution, and the operations that it runs.', {
     holder: text,
     operations: list(any),
   }),
-  AuditPage: page<{ items: readonly AuditEntry[]; next?: string }>('What operators did, newest first.', 'AuditEntry'),
-  AuditEntry: schemaOf<AuditEntry>('One act of an operator.', {
+  AuditPage: page<{ items: readonly AuditEntry[]; next?: string }>(
+    'One page of the actions of operators, newest first.',
+    'AuditEntry',
+  ),
+  AuditEntry: schemaOf<AuditEntry>('One action of an operator.', {
     id: text,
     at: time,
     actor: text,
     action: text,
     target: text,
-    selected: say(maybe(count), 'Of a bulk run on a selection: how many operations were selected.'),
+    selected: say(maybe(count), 'For a bulk run on selected ids: how many operations were selected.'),
     count,
     detail: maybe(text),
   }),
