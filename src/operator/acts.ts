@@ -14,7 +14,6 @@ import { orUnavailable } from '../service/unavailable.ts'
 import { OPERATOR, PAUSES } from '../stores/paused-types.ts'
 import { acceptedOperation, type Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
-import type { Loop } from '../util/loop.ts'
 import { DELIVERY_TYPE } from '../webhooks/delivery.ts'
 import type { Delivery } from '../webhooks/history.ts'
 import { INTERNAL_LEASE_MS, internalWorker } from '../worker/internal-worker.ts'
@@ -107,7 +106,8 @@ export interface ActsContext {
 
 export class Acts {
   readonly #context: ActsContext
-  readonly #worker: Worker
+  /** Does the acts that other processes have left unfinished, once it is started. */
+  readonly worker: Worker
   readonly #holder = holderName()
 
   constructor(context: ActsContext) {
@@ -124,20 +124,7 @@ export class Acts {
       }),
     ]
     const limits = { concurrency: CONCURRENCY, pollIntervalMs: POLL_MS }
-    this.#worker = internalWorker({ name: 'operator', store, logger, handlers, ...limits })
-  }
-
-  get loops(): readonly Loop[] {
-    return this.#worker.loops
-  }
-
-  /** Begins to do the acts that other processes have left unfinished. */
-  async start(): Promise<void> {
-    await this.#worker.start()
-  }
-
-  async stop(): Promise<void> {
-    await this.#worker.stop()
+    this.worker = internalWorker({ name: 'operator', store, logger, handlers, ...limits })
   }
 
   /** Records an act, does it, and records its outcome. */

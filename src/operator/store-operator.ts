@@ -109,16 +109,16 @@ export class StoreOperator implements Operator {
 
   /** The loops, for health checks. */
   get loops(): readonly Loop[] {
-    return this.#acts.loops
+    return this.#acts.worker.loops
   }
 
   /** Begins its work in the background. The store must be open. */
   async start(): Promise<void> {
-    await this.#acts.start()
+    await this.#acts.worker.start()
   }
 
   async stop(): Promise<void> {
-    await this.#acts.stop()
+    await this.#acts.worker.stop()
   }
 
   async browse(filter: OperatorFilter, { after, limit = DEFAULT_LIMIT }: PageRequest = {}): Promise<OperatorPage> {
