@@ -23,30 +23,18 @@ import { machine, type Outcome, outcome, save, table } from './report.ts'
 import type { Sample, Scenario } from './scenario.ts'
 import { scenarios } from './scenarios/index.ts'
 
-const { values: options } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    rounds: { type: 'string' },
-    only: { type: 'string', multiple: true },
-    scenario: { type: 'string', multiple: true },
-    finished: { type: 'string' },
-    delayed: { type: 'string' },
-    patience: { type: 'string', default: '20' },
-    page: { type: 'boolean', default: false },
-    record: { type: 'boolean', default: false },
-    check: { type: 'boolean', default: false },
-  },
-})
+const options = readOptions()
 const { quick } = options
 const rounds = Number(options.rounds ?? (quick ? 3 : 5))
 const patience = Number(options.patience)
-if (!(patience >= 0)) throw new TypeError('--patience must be a number of seconds.')
+if (!(patience >= 0)) refuse('--patience must be a number of seconds.')
 const held = {
   finished: Number(options.finished ?? (quick ? 20_000 : 1_000_000)),
   delayed: Number(options.delayed ?? (quick ? 2000 : 100_000)),
 }
-if (!Object.values(held).every(Number.isInteger)) throw new TypeError('--finished and --delayed must be whole numbers.')
-if (!Number.isInteger(rounds) || rounds < 1) throw new TypeError('--rounds must be a whole number from 1.')
+if (!Object.values(held).every(Number.isInteger)) refuse('--finished and --delayed must be whole numbers.')
+if (!Number.isInteger(rounds) || rounds < 1) refuse('--rounds must be a whole number from 1.')
+const chosen = options.scenario && choose(options.scenario)
 
 const facts = machine()
 console.log(
@@ -62,9 +50,36 @@ process.once('exit', () => {
   console.error('The benchmark ended before it was done.')
   process.exitCode ||= 1
 })
-if (options.scenario === undefined) await runComparison()
-else await runScenarios(options.scenario)
+if (chosen === undefined) await runComparison()
+else await runScenarios(chosen)
 isDone = true
+
+function readOptions() {
+  try {
+    return parseArgs({
+      options: {
+        quick: { type: 'boolean', default: false },
+        rounds: { type: 'string' },
+        only: { type: 'string', multiple: true },
+        scenario: { type: 'string', multiple: true },
+        finished: { type: 'string' },
+        delayed: { type: 'string' },
+        patience: { type: 'string', default: '20' },
+        page: { type: 'boolean', default: false },
+        record: { type: 'boolean', default: false },
+        check: { type: 'boolean', default: false },
+      },
+    }).values
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : String(error))
+  }
+}
+
+/** Ends the process: the command line is wrong. */
+function refuse(message: string): never {
+  console.error(`${message}\nThe beginning of bench/run.ts lists the options.`)
+  process.exit(2)
+}
 
 async function runComparison(): Promise<void> {
   const extent = quick ? { seconds: 0.5, drained: 1000 } : { seconds: 2, drained: 10_000 }
@@ -78,9 +93,9 @@ async function runComparison(): Promise<void> {
   if (losses.length > 0) process.exitCode = 1
 }
 
-async function runScenarios(names: readonly string[]): Promise<void> {
+async function runScenarios(chosen: readonly Scenario[]): Promise<void> {
   const outcomes: Outcome[] = []
-  for (const scenario of choose(names)) {
+  for (const scenario of chosen) {
     const measured = outcome(scenario, await measure(scenario))
     outcomes.push(measured)
     console.log(table(measured))
@@ -93,7 +108,7 @@ function choose(names: readonly string[]): readonly Scenario[] {
   const unknown = names.find(name => !scenarios.some(scenario => scenario.name === name))
   if (unknown !== undefined) {
     const known = scenarios.map(({ name }) => name).join(', ')
-    throw new TypeError(`"${unknown}" is not a scenario. Use one of: ${known}, all.`)
+    refuse(`"${unknown}" is not a scenario. Use one of: ${known}, all.`)
   }
   return scenarios.filter(({ name }) => names.includes(name))
 }
