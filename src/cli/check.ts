@@ -13,6 +13,7 @@ import { headersOf } from './desk.ts'
 import { print, printJson, span } from './output.ts'
 
 const TIMEOUT_MS = 120_000
+const ANSWER_TIMEOUT_MS = 120_000
 
 export const check: Command = {
   name: 'check',
@@ -40,6 +41,7 @@ export const check: Command = {
       help: 'header for the webhook URL, such as webhook-url: check receives a webhook itself',
     },
     timeout: { value: 'TIME', help: 'how long to wait for the end of an operation (default 2m)' },
+    'answer-timeout': { value: 'TIME', help: 'how long to wait for the answer to one request (default 2m)' },
     verbose: { help: 'also print what was observed for rules that pass' },
     ...JSON_OPTION,
   },
@@ -53,7 +55,8 @@ export const check: Command = {
 
 async function runCheck(given: ParsedArgs): Promise<number> {
   const target = targetOf(given)
-  const evidence = await drive(target, { now: () => performance.now(), sleep })
+  const clock = { now: () => performance.now(), sleep }
+  const evidence = await drive(target, clock, message => process.stderr.write(`${message}\n`))
   const graded = gradeAll(evidence)
   if (given.has('json')) printJson({ url: target.url, rules: graded })
   else for (const line of linesOf(evidence, graded, given.has('verbose'))) print(line)
@@ -80,6 +83,7 @@ function targetOf(given: ParsedArgs): Target {
     openapi: given.text('openapi'),
     webhook: given.text('webhook')?.toLowerCase(),
     timeoutMs: given.duration('timeout') ?? TIMEOUT_MS,
+    answerTimeoutMs: given.duration('answer-timeout') ?? ANSWER_TIMEOUT_MS,
   }
 }
 

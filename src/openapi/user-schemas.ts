@@ -2,8 +2,10 @@
  * Turns users' schemas into components of the document. Each `$ref` is rewritten to lead to a component, `$id` and
  * `$anchor` are removed, since nothing refers to them any longer, and definitions become components of their own.
  */
+
 import type { JsonSchema } from '../model/operation-type.ts'
 import { escapePointer } from '../model/validation.ts'
+import { isObject } from '../util/fields.ts'
 
 /** Keywords that hold a schema, a list of schemas, or several by name. Other keywords hold no references. */
 const ONE = new Set([
@@ -142,8 +144,4 @@ function mapKeyword(keyword: string, value: unknown, change: (child: unknown, pa
   return Object.fromEntries(
     Object.entries(value).map(([key, child]) => [key, change(child, `/${keyword}/${escapePointer(key)}`)]),
   )
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

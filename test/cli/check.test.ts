@@ -1,4 +1,7 @@
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import fastify from 'fastify'
 import { describe, expect } from 'vitest'
 import { defineOperation, handler, ProblemError } from 'waybill'
@@ -21,7 +24,13 @@ const reference = readFileSync(new URL('../../docs/reference/check.md', import.m
 const NO_WAIT: Clock = { now: () => 0, sleep: async () => {} }
 
 async function grades(target: Partial<Target> & { url: string }, clock = NO_WAIT): Promise<Graded[]> {
-  return gradeAll(await drive({ method: 'POST', headers: {}, timeoutMs: 60_000, ...target }, clock))
+  return gradeAll(
+    await drive(
+      { method: 'POST', headers: {}, timeoutMs: 60_000, answerTimeoutMs: 60_000, ...target },
+      clock,
+      () => {},
+    ),
+  )
 }
 
 /** The column of the table in the reference whose heading is `name`. */
@@ -188,6 +197,18 @@ describe('the command', () => {
     expect(out).toContain('          RFC 9457, 3; Azure REST guidelines')
     const { rules } = JSON.parse((await waybill([...args, '--json'])).out)
     expect(rules).toHaveLength(17)
+  })
+
+  test('names the request of a server that does not answer in time', async ({ lab }) => {
+    const silent = createServer(() => {}).listen(0, '127.0.0.1')
+    lab.onEnd(() => {
+      silent.close()
+      silent.closeAllConnections()
+    })
+    await once(silent, 'listening')
+    const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}/orders`
+    const { code, err } = await waybill(['check', url, '--answer-timeout', '100ms'])
+    expect([code, err]).toEqual([1, expect.stringContaining(`${url}: no answer within 0.1 s (--answer-timeout).`)])
   })
 
   test.for([

@@ -1,7 +1,9 @@
 /** Reads the OpenAPI document of the API, if it has one. */
+
 import type { JsonSchema } from '../../model/operation-type.ts'
 import { exampleOf } from '../../openapi/example.ts'
-import { type Exchange, membersOf, type Requests } from './exchange.ts'
+import { fieldsOf } from '../../util/fields.ts'
+import type { Exchange, Requests } from './exchange.ts'
 
 /** What the document says about the POST that starts operations. */
 export interface ApiDescription {
@@ -24,7 +26,7 @@ export async function readDescription(
   const places = openapi === undefined ? placesAround(url) : [openapi]
   for (const place of places) {
     const found = await requests.send('GET', place).catch(() => undefined)
-    const document = membersOf(found?.json)
+    const document = fieldsOf(found?.json)
     if (found?.status === 200 && typeof document.openapi === 'string') return describe(found, document, { url, method })
   }
   return undefined
@@ -42,11 +44,11 @@ function describe(
   { url, method }: { readonly url: string; readonly method: string },
 ): ApiDescription {
   const { pathname } = new URL(url)
-  const paths = Object.entries(membersOf(document.paths))
+  const paths = Object.entries(fieldsOf(document.paths))
   const fits = paths.filter(([path]) => fitsPath(path, pathname)).sort(([a], [b]) => b.length - a.length)
-  const item = membersOf(fits[0]?.[1])
+  const item = fieldsOf(fits[0]?.[1])
   const operation = item[method.toLowerCase()]
-  const found = operation === undefined ? undefined : membersOf(operation)
+  const found = operation === undefined ? undefined : fieldsOf(operation)
   return { url: place, document, operation: found, example: exampleBody(found, document) }
 }
 
@@ -60,27 +62,27 @@ function exampleBody(
   operation: Readonly<Record<string, unknown>> | undefined,
   document: Readonly<Record<string, unknown>>,
 ): string | undefined {
-  const body = membersOf(dereference(operation?.requestBody, document))
-  const media = Object.entries(membersOf(body.content)).find(([type]) => /json\b/i.test(type))?.[1]
-  const { schema, example, examples } = membersOf(media)
-  const [first] = Object.values(membersOf(examples))
-  const value = example ?? membersOf(first).value ?? exampleOfSchema(schema, document)
+  const body = fieldsOf(dereference(operation?.requestBody, document))
+  const media = Object.entries(fieldsOf(body.content)).find(([type]) => /json\b/i.test(type))?.[1]
+  const { schema, example, examples } = fieldsOf(media)
+  const [first] = Object.values(fieldsOf(examples))
+  const value = example ?? fieldsOf(first).value ?? exampleOfSchema(schema, document)
   return value === undefined ? undefined : JSON.stringify(value)
 }
 
 function exampleOfSchema(schema: unknown, document: Readonly<Record<string, unknown>>): unknown {
   if (schema === undefined) return undefined
-  const { schemas } = membersOf(document.components)
-  return exampleOf(membersOf(schema), membersOf(schemas) as Record<string, JsonSchema>)
+  const { schemas } = fieldsOf(document.components)
+  return exampleOf(fieldsOf(schema), fieldsOf(schemas) as Record<string, JsonSchema>)
 }
 
 /** Resolves a reference such as `#/components/responses/Problem`. */
 export function dereference(value: unknown, document: Readonly<Record<string, unknown>>): unknown {
-  const { $ref } = membersOf(value)
+  const { $ref } = fieldsOf(value)
   if (typeof $ref !== 'string' || !$ref.startsWith('#/')) return value
   return $ref
     .slice(2)
     .split('/')
     .map(part => part.replaceAll('~1', '/').replaceAll('~0', '~'))
-    .reduce<unknown>((at, part) => membersOf(at)[part], document)
+    .reduce<unknown>((at, part) => fieldsOf(at)[part], document)
 }

@@ -1,6 +1,7 @@
 /** Rules about starting an operation: the refusal, the 202, the preferences and the keys. */
+import { fieldsOf } from '../../util/fields.ts'
 import { type Evidence, type Keyed, WAIT_SECONDS } from './drive.ts'
-import { describeExchange, type Exchange, isProblem, membersOf } from './exchange.ts'
+import { describeExchange, type Exchange, isProblem } from './exchange.ts'
 import { memberAt, pointerOf, statusWord } from './reading.ts'
 import { type Finding, fail, gradeRetryAfter, pass, type Rule, skip, warn } from './rule.ts'
 
@@ -36,7 +37,7 @@ function gradeRefusal(answer: Exchange): Finding[] {
   if (answer.status < 400) return [fail(`an invalid body is accepted: ${seen}`)]
   if (answer.status >= 500) return [fail(`an invalid body is answered as an error of the server: ${seen}`)]
   if (!isProblem(answer)) return [pass(seen), warn(`the refusal is not application/problem+json: ${seen}`)]
-  const { status } = membersOf(answer.json)
+  const { status } = fieldsOf(answer.json)
   if (status !== undefined && status !== answer.status) {
     return [fail(`the problem has the status ${status}, but the response has ${answer.status}`)]
   }

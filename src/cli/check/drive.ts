@@ -1,7 +1,9 @@
 /** Sends an API all requests that the rules need, and collects its answers. */
+
 import { randomUUID } from 'node:crypto'
+import { fieldsOf } from '../../util/fields.ts'
 import { type ApiDescription, readDescription } from './api-description.ts'
-import { CheckError, type Exchange, membersOf, Requests } from './exchange.ts'
+import { CheckError, type Exchange, Requests } from './exchange.ts'
 import {
   memberAt,
   type Pointer,
@@ -36,6 +38,8 @@ export interface Target extends PointerOptions {
   readonly webhook?: string | undefined
   /** The longest wait for the end of one operation, in milliseconds. */
   readonly timeoutMs: number
+  /** The longest wait for the answer to one request, in milliseconds. */
+  readonly answerTimeoutMs: number
 }
 
 /** The clock and the sleep of a check. */
@@ -127,8 +131,8 @@ const MAX_POLL_MS = 30_000
 const MAX_UNCLEAR = 4
 
 /** Sends the requests. The order matters: requests that might delete an operation come last. */
-export async function drive(target: Target, clock: Clock): Promise<Evidence> {
-  const driver = new Driver(target, clock)
+export async function drive(target: Target, clock: Clock, onSlow: (message: string) => void): Promise<Evidence> {
+  const driver = new Driver(target, clock, new Requests({ ...target, onSlow }))
   return await driver.drive()
 }
 
@@ -140,10 +144,10 @@ class Driver {
   #needsKey = false
   #unchanged: Exchange | undefined
 
-  constructor(target: Target, clock: Clock) {
+  constructor(target: Target, clock: Clock, requests: Requests) {
     this.#target = target
     this.#clock = clock
-    this.#requests = new Requests(target.url, target.headers)
+    this.#requests = requests
   }
 
   async drive(): Promise<Evidence> {
@@ -382,11 +386,11 @@ function changedBody(body: string): string {
     }
     if (Array.isArray(value)) return value.map(change)
     if (typeof value !== 'object' || value === null) return value
-    return Object.fromEntries(Object.entries(membersOf(value)).map(([name, member]) => [name, change(member)]))
+    return Object.fromEntries(Object.entries(fieldsOf(value)).map(([name, member]) => [name, change(member)]))
   }
   try {
     const changed = change(JSON.parse(body))
-    return JSON.stringify(done ? changed : { ...membersOf(changed), 'waybill-check': 2 })
+    return JSON.stringify(done ? changed : { ...fieldsOf(changed), 'waybill-check': 2 })
   } catch {
     return body
   }

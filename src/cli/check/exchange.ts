@@ -30,23 +30,35 @@ export interface Sent {
 /** Headers that authenticate a caller. */
 const CREDENTIALS = /^(authorization|cookie|.*(api-?key|token|secret).*)$/i
 
-const ANSWER_TIMEOUT_MS = 120_000
 const MOVED = [301, 308]
 const MAX_MOVES = 5
 
+/** Options of {@link Requests}. */
+export interface RequestsOptions {
+  /** Where the operations are started. */
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  /** The longest wait for the answer to one request, in milliseconds. */
+  readonly answerTimeoutMs: number
+  /** Called when an answer takes long, with a message for people. */
+  readonly onSlow: (message: string) => void
+}
+
+/** After this time without an answer the user gets a message, in milliseconds. */
+const SLOW_MS = 5000
+
 /** Sends requests with the headers of the user. Other origins do not receive these headers. */
 export class Requests {
-  readonly #headers: Readonly<Record<string, string>>
+  readonly #options: RequestsOptions
   readonly #origin: string
 
-  /** @param url where the operations are started */
-  constructor(url: string, headers: Readonly<Record<string, string>>) {
-    this.#headers = headers
-    this.#origin = new URL(url).origin
+  constructor(options: RequestsOptions) {
+    this.#options = options
+    this.#origin = new URL(options.url).origin
   }
 
   get hasCredentials(): boolean {
-    return Object.keys(this.#headers).some(name => CREDENTIALS.test(name))
+    return Object.keys(this.#options.headers).some(name => CREDENTIALS.test(name))
   }
 
   /**
@@ -56,14 +68,12 @@ export class Requests {
    */
   async send(method: string, url: string, sent: Sent = {}, moves = MAX_MOVES): Promise<Exchange> {
     const started = performance.now()
-    const response = await this.#fetch(url, {
+    const { response, text } = await this.#fetch(url, {
       method,
       redirect: 'manual',
       headers: { accept: 'application/json, */*;q=0.5', ...this.#own(url, sent), ...sent.headers },
-      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
       ...(sent.body !== undefined && { body: sent.body }),
     })
-    const text = await response.text()
     const { status, headers } = response
     const location = headers.get('location')
     if (MOVED.includes(status) && location && moves > 0) {
@@ -72,17 +82,25 @@ export class Requests {
     return { method, url, status, headers, text, json: parse(text), ms: performance.now() - started }
   }
 
-  async #fetch(url: string, init: RequestInit): Promise<Response> {
+  async #fetch(url: string, init: RequestInit): Promise<{ response: Response; text: string }> {
+    const { answerTimeoutMs, onSlow } = this.#options
+    const what = `${init.method} ${url}`
+    const limit = `${answerTimeoutMs / 1000} s (--answer-timeout)`
+    const timer = setTimeout(() => onSlow(`${what}: no answer yet; waiting for up to ${limit}.`), SLOW_MS)
     try {
-      return await fetch(url, init)
+      const response = await fetch(url, { ...init, signal: AbortSignal.timeout(answerTimeoutMs) })
+      return { response, text: await response.text() }
     } catch (error) {
-      throw new CheckError(`${init.method} ${url}: ${messageOf(error)}`)
+      const isLate = error instanceof Error && error.name === 'TimeoutError'
+      throw new CheckError(`${what}: ${isLate ? `no answer within ${limit}.` : messageOf(error)}`)
+    } finally {
+      clearTimeout(timer)
     }
   }
 
   #own(url: string, { body, anonymous }: Sent): Record<string, string> {
     const isHome = new URL(url).origin === this.#origin
-    const own = Object.entries(this.#headers).filter(
+    const own = Object.entries(this.#options.headers).filter(
       ([name]) => isHome && !(anonymous && CREDENTIALS.test(name)) && !(body === undefined && /^content-/i.test(name)),
     )
     const hasType = own.some(([name]) => /^content-type$/i.test(name))
@@ -96,11 +114,6 @@ function parse(text: string): unknown {
   } catch {
     return undefined
   }
-}
-
-/** The members of a JSON value; none if it is not an object. */
-export function membersOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {}
 }
 
 /** Such as `POST /orders → 202`. */

@@ -1,7 +1,8 @@
 /** Rules about the life of an operation: its status, its end, its result and its cancel. */
+import { fieldsOf } from '../../util/fields.ts'
 import type { Canceled, Evidence, Watched } from './drive.ts'
 import { COLON_CANCEL } from './drive.ts'
-import { describeExchange, type Exchange, isProblem, membersOf } from './exchange.ts'
+import { describeExchange, type Exchange, isProblem } from './exchange.ts'
 import { memberAt, resultUrlOf, retryAfterOf, stateOf, stateOfWord, statusWord } from './reading.ts'
 import { type Finding, fail, gradeRetryAfter, pass, type Rule, skip, warn } from './rule.ts'
 
@@ -82,7 +83,7 @@ function gradePending({ main: { polls, state } }: Evidence): Finding[] {
 
 function gradeWord({ status, json }: Exchange): Finding[] {
   const word = statusWord(json)
-  const { done } = membersOf(json)
+  const { done } = fieldsOf(json)
   if (word !== undefined && stateOfWord(word) !== 'unclear') return [pass(`its status is "${word}"`)]
   if (word !== undefined) return [warn(`its status is "${word}", which is not a word of the standards`)]
   if (done === false) return [pass('"done" is false')]
@@ -119,7 +120,7 @@ function gradeEnd({ main, again }: Evidence): Finding[] {
   }
   const pendingIs202 = main.polls.some(({ status }) => status === 202)
   const isSame = stateOf(again.status, pendingIs202) === main.state && resultUrlOf(again.status) === resultUrlOf(final)
-  const { result, response, error } = membersOf(final.json)
+  const { result, response, error } = fieldsOf(final.json)
   const both = (result ?? response ?? undefined) !== undefined && (error ?? undefined) !== undefined
   return [
     isSame
@@ -143,9 +144,9 @@ function gradeDone({ main: { state, polls, result } }: Evidence): Finding[] {
     return [pass(`${seen}, and the result: ${describeExchange(result)}`)]
   }
   const hasResult = ['result', 'response', 'output', 'properties'].some(
-    name => membersOf(final.json)[name] !== undefined,
+    name => fieldsOf(final.json)[name] !== undefined,
   )
-  const isMonitor = statusWord(final.json) !== undefined || membersOf(final.json).done === true
+  const isMonitor = statusWord(final.json) !== undefined || fieldsOf(final.json).done === true
   if (isMonitor && !hasResult) return [warn(`${seen} has neither the result nor its URL`)]
   return [pass(`${seen} has the result`)]
 }
@@ -160,7 +161,7 @@ function gradeFailed({ target, failed }: Evidence): Finding[] {
   if (result !== undefined) return gradeFailedResult(result)
   if (state === 'completed')
     return [fail(`the operation should have failed, but it looks completed: ${describeExchange(final)}`)]
-  if (membersOf(final.json).error === undefined)
+  if (fieldsOf(final.json).error === undefined)
     return [fail(`${describeExchange(final)} has no reason: "error" is missing`)]
   return final.status === 200
     ? [pass('the status is 200, and the body has the error')]
@@ -170,7 +171,7 @@ function gradeFailed({ target, failed }: Evidence): Finding[] {
 function gradeFailedResult(result: Exchange): Finding[] {
   const seen = `the result: ${describeExchange(result)}`
   if (result.status < 400) return [fail(`${seen}: clients mistake the failure for a result`)]
-  const error = membersOf(membersOf(result.json).error ?? result.json)
+  const error = fieldsOf(fieldsOf(result.json).error ?? result.json)
   const says = result.json === undefined ? [fail(`${seen} has no reason`)] : [pass(seen)]
   if (error.status !== undefined && error.status !== result.status) {
     says.push(fail(`the problem has the status ${error.status}, but the response has ${result.status}`))
@@ -220,9 +221,9 @@ function gradeDelete({ canceled, colonCancel, description }: Evidence): Finding[
 
 function describesDelete({ pointer }: Watched, description: Evidence['description']): boolean {
   const { pathname } = new URL(pointer.url)
-  const paths = Object.entries(membersOf(description?.document.paths))
+  const paths = Object.entries(fieldsOf(description?.document.paths))
   return paths.some(([path, item]) => {
     const pattern = new RegExp(`${path.replaceAll(/\{[^}]+\}/g, '[^/]+')}$`)
-    return pattern.test(pathname) && /cancel/i.test(JSON.stringify(membersOf(item).delete ?? ''))
+    return pattern.test(pathname) && /cancel/i.test(JSON.stringify(fieldsOf(item).delete ?? ''))
   })
 }

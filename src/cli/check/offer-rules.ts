@@ -1,7 +1,8 @@
 /** Rules about what an API offers around its operations: retention, caching, access, browsers, webhooks, a description. */
+import { fieldsOf } from '../../util/fields.ts'
 import { dereference } from './api-description.ts'
 import { type Evidence, PAGE } from './drive.ts'
-import { describeExchange, type Exchange, membersOf } from './exchange.ts'
+import { describeExchange, type Exchange } from './exchange.ts'
 import { memberAt, retryAfterOf, titleCase } from './reading.ts'
 import type { Delivered } from './receiver.ts'
 import { type Finding, fail, pass, type Rule, skip, warn } from './rule.ts'
@@ -125,7 +126,7 @@ function gradeWebhooks({ delivered, description }: Evidence): Finding[] {
   if (delivered !== undefined) return gradeDelivered(delivered)
   if (description === undefined) return [skip('no OpenAPI document describes webhooks')]
   const text = JSON.stringify({
-    callbacks: membersOf(description.operation).callbacks,
+    callbacks: fieldsOf(description.operation).callbacks,
     webhooks: description.document.webhooks,
   })
   const described = dereferenceAll(text, description.document)
@@ -164,12 +165,12 @@ function gradeDescription({ description, main }: Evidence): Finding[] {
   if (description === undefined) return [warn('no OpenAPI document was found; pass its URL with --openapi')]
   const { operation, document } = description
   if (operation === undefined) return [warn(`${description.url} does not describe this request`)]
-  const responses = membersOf(operation.responses)
-  const accepted = membersOf(dereference(responses[String(main.accepted.status)], document))
+  const responses = fieldsOf(operation.responses)
+  const accepted = fieldsOf(dereference(responses[String(main.accepted.status)], document))
   if (Object.keys(accepted).length === 0) return [warn(`the document has no response ${main.accepted.status}`)]
-  const headers = Object.keys(membersOf(accepted.headers)).map(name => name.toLowerCase())
+  const headers = Object.keys(fieldsOf(accepted.headers)).map(name => name.toLowerCase())
   const missing = READ_HEADERS.filter(name => main.accepted.headers.has(name) && !headers.includes(name)).map(titleCase)
-  const has = (name: string) => Object.keys(membersOf(accepted[name] ?? operation[name])).length > 0
+  const has = (name: string) => Object.keys(fieldsOf(accepted[name] ?? operation[name])).length > 0
   const problems = Object.entries(responses).some(
     ([code, response]) => /^[45]|default/.test(code) && isProblemResponse(response, document),
   )
@@ -185,5 +186,5 @@ function gradeDescription({ description, main }: Evidence): Finding[] {
 }
 
 function isProblemResponse(response: unknown, document: Readonly<Record<string, unknown>>): boolean {
-  return membersOf(membersOf(dereference(response, document)).content)['application/problem+json'] !== undefined
+  return fieldsOf(fieldsOf(dereference(response, document)).content)['application/problem+json'] !== undefined
 }

@@ -1,5 +1,6 @@
 /** Reads the answers of any API that accepts work with 202: finds the status, and interprets it. */
-import { type Exchange, membersOf } from './exchange.ts'
+import { fieldsOf } from '../../util/fields.ts'
+import type { Exchange } from './exchange.ts'
 
 /** What an answer says about an operation. `unclear`: nothing. */
 export type State = 'pending' | 'completed' | 'failed' | 'canceled' | 'unclear'
@@ -44,7 +45,7 @@ function fill(template: string, json: unknown): string {
 
 /** The member at a path such as `links.status`. */
 export function memberAt(json: unknown, path: string): unknown {
-  return path.split('.').reduce<unknown>((at, name) => membersOf(at)[name], json)
+  return path.split('.').reduce<unknown>((at, name) => fieldsOf(at)[name], json)
 }
 
 /** Makes a URL of an answer absolute. */
@@ -105,7 +106,7 @@ function known(state: State): State {
 }
 
 function stateOfBody(json: unknown): State {
-  const { done, error } = membersOf(json)
+  const { done, error } = fieldsOf(json)
   if (typeof done === 'boolean') return done ? doneAs(error) : 'pending'
   const word = statusWord(json)
   return word === undefined ? 'unclear' : stateOfWord(word)
@@ -114,7 +115,7 @@ function stateOfBody(json: unknown): State {
 /** google.rpc.Code 1 is CANCELLED. */
 function doneAs(error: unknown): State {
   if (error === undefined || error === null) return 'completed'
-  return membersOf(error).code === 1 ? 'canceled' : 'failed'
+  return fieldsOf(error).code === 1 ? 'canceled' : 'failed'
 }
 
 /** A redirect means that the operation has ended; the result says how. */

@@ -3,20 +3,12 @@
 import { parseJson } from '../../model/json.ts'
 import { ProblemError, problem } from '../../model/problem.ts'
 import { formatRetryAfter } from '../../model/protocol.ts'
+import { fieldsOf } from '../../util/fields.ts'
 import type { Logger } from '../../util/logger.ts'
 import type { CorsOptions } from '../cors.ts'
 import { type HttpRequest, type HttpResponse, header, json, problemResponse } from '../message.ts'
 import { readRequest, sessionId, sessionOf } from './envelope.ts'
-import {
-  CODES,
-  errorMessage,
-  type Members,
-  membersOf,
-  type RequestId,
-  RpcError,
-  readMessage,
-  resultMessage,
-} from './json-rpc.ts'
+import { CODES, errorMessage, type Members, type RequestId, RpcError, readMessage, resultMessage } from './json-rpc.ts'
 import { isStream, type McpRequest, type Reply, type ReplyStream } from './request.ts'
 import { describeProblem, faultOf, isOwn } from './results.ts'
 import type { SessionStream } from './session-streams.ts'
@@ -109,7 +101,7 @@ export class Endpoint {
 
   #resultMessage({ id, isModern }: McpRequest, result: Members): Members {
     if (!isModern) return resultMessage(id, result)
-    const _meta = { [SERVER_INFO]: this.#options.serverInfo, ...membersOf(result._meta) }
+    const _meta = { [SERVER_INFO]: this.#options.serverInfo, ...fieldsOf(result._meta) }
     return resultMessage(id, { resultType: 'complete', ...result, _meta })
   }
 

@@ -4,9 +4,10 @@
  * begin with `initialize`.
  */
 
+import { fieldsOf, isObject } from '../../util/fields.ts'
 import { newId } from '../../util/new-id.ts'
 import { type HttpRequest, header } from '../message.ts'
-import { CODES, isObject, type Members, type Message, membersOf, RpcError } from './json-rpc.ts'
+import { CODES, type Members, type Message, RpcError } from './json-rpc.ts'
 import { type Asks, LEGACY, type McpRequest, MODERN } from './request.ts'
 import { declaresTasks, missingTasks } from './tool-calls.ts'
 
@@ -32,7 +33,7 @@ const NAMED_BY: Readonly<Record<string, string>> = {
  */
 export function readRequest(message: Message & { readonly kind: 'request' }, http: HttpRequest): McpRequest {
   const { id, method, params } = message
-  const meta = membersOf(params._meta)
+  const meta = fieldsOf(params._meta)
   const isModern = isOfModernEra(meta, http)
   if (isModern) checkModern(message, meta, http)
   const knowsTasks = isModern && declaresTasks(meta[CAPABILITIES])
@@ -63,7 +64,7 @@ function asksOfSession(session: string): Asks {
 
 /** What a client can be asked for. An empty `elicitation` means that it can show forms. */
 function asksOf(capabilities: unknown): Asks {
-  const { elicitation, sampling } = membersOf(capabilities)
+  const { elicitation, sampling } = fieldsOf(capabilities)
   const form = isObject(elicitation) && ('form' in elicitation || Object.keys(elicitation).length === 0)
   return { form, model: isObject(sampling) }
 }

@@ -5,7 +5,8 @@
 
 import { parseJson } from '../../model/json.ts'
 import type { JsonSchema } from '../../model/operation-type.ts'
-import { isObject, type Members, membersOf } from './json-rpc.ts'
+import { fieldsOf, isObject } from '../../util/fields.ts'
+import type { Members } from './json-rpc.ts'
 
 /** A question to a client. */
 export interface Question {
@@ -46,7 +47,7 @@ export function formRequest({ message, schema }: Question): Members {
 
 /** The answer from a form that was filled in. */
 export function answerOf(schema: JsonSchema | undefined, content: unknown): unknown {
-  const value = membersOf(content)[VALUE]
+  const value = fieldsOf(content)[VALUE]
   switch (shapeOf(schema)) {
     case 'members':
       return content
@@ -60,8 +61,8 @@ export function answerOf(schema: JsonSchema | undefined, content: unknown): unkn
 function formSchema(schema: JsonSchema | undefined): JsonSchema {
   switch (shapeOf(schema)) {
     case 'members': {
-      const { properties, required } = membersOf(schema)
-      const fields = Object.entries(membersOf(properties)).map(([name, field]) => [name, toField(field)])
+      const { properties, required } = fieldsOf(schema)
+      const fields = Object.entries(fieldsOf(properties)).map(([name, field]) => [name, toField(field)])
       return { type: 'object', properties: Object.fromEntries(fields), required }
     }
     case 'value':
@@ -78,12 +79,12 @@ function oneField(field: unknown): JsonSchema {
 function shapeOf(schema: JsonSchema | undefined): Shape {
   if (schema === undefined || isField(schema)) return 'value'
   const { type, properties } = schema
-  return type === 'object' && Object.values(membersOf(properties)).every(isField) ? 'members' : 'json'
+  return type === 'object' && Object.values(fieldsOf(properties)).every(isField) ? 'members' : 'json'
 }
 
 function isField(schema: unknown): boolean {
-  const { type, items } = membersOf(schema)
-  if (type === 'array') return 'enum' in membersOf(items) || 'anyOf' in membersOf(items)
+  const { type, items } = fieldsOf(schema)
+  if (type === 'array') return 'enum' in fieldsOf(items) || 'anyOf' in fieldsOf(items)
   return ['string', 'number', 'integer', 'boolean'].includes(`${type}`)
 }
 

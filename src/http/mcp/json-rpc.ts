@@ -1,5 +1,7 @@
 /** JSON-RPC 2.0 messages, as MCP uses them: requests, responses and errors. */
+
 import { problemError } from '../../model/problem.ts'
+import { fieldsOf, isObject } from '../../util/fields.ts'
 
 export type RequestId = string | number
 
@@ -45,7 +47,7 @@ export class RpcError extends Error {
 /** @throws {RpcError} where it is not a message */
 export function readMessage(value: unknown): Message {
   if (Array.isArray(value)) throw invalid('Send one message in each request: this server does not take batches.')
-  const { jsonrpc, id, method, params = {}, result, error } = membersOf(value)
+  const { jsonrpc, id, method, params = {}, result, error } = fieldsOf(value)
   if (jsonrpc !== '2.0') throw invalid('It is not a JSON-RPC 2.0 message.')
   if (id !== undefined && !isRequestId(id)) throw invalid('"id" must be a string or a whole number.')
   if (typeof method !== 'string') {
@@ -77,15 +79,6 @@ export function errorMessage(id: RequestId | undefined, { code, message, data }:
 /** A notification. */
 export function notification(method: string, params: Members): Members {
   return { jsonrpc: '2.0', method, params }
-}
-
-export function isObject(value: unknown): value is Members {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-/** The members of an object; an empty object for anything else. */
-export function membersOf(value: unknown): Members {
-  return isObject(value) ? value : {}
 }
 
 /** @throws {ProblemError} `invalid-request` where the parameter is not a string */

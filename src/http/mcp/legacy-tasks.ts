@@ -4,8 +4,9 @@
  */
 
 import { isFinal } from '../../model/protocol.ts'
+import { fieldsOf } from '../../util/fields.ts'
 import { header } from '../message.ts'
-import { CODES, type Members, membersOf, RpcError } from './json-rpc.ts'
+import { CODES, type Members, RpcError } from './json-rpc.ts'
 import { LEGACY, type McpRequest, type ReplyStream } from './request.ts'
 import type { Tasks } from './tasks.ts'
 import type { Calls } from './tool-calls.ts'
@@ -62,8 +63,8 @@ function toLegacy({ ttlMs, pollIntervalMs, ...task }: Members): Members {
 /** The same stream, with the task named in each message. */
 async function* relate(taskId: string, stream: ReplyStream): ReplyStream {
   const related = (members: unknown): Members => {
-    const { _meta, ...rest } = membersOf(members)
-    return { ...rest, _meta: { ...membersOf(_meta), [RELATED]: { taskId } } }
+    const { _meta, ...rest } = fieldsOf(members)
+    return { ...rest, _meta: { ...fieldsOf(_meta), [RELATED]: { taskId } } }
   }
   try {
     let next = await stream.next()

@@ -1,11 +1,13 @@
 /** The questions that handlers ask with `job.ask`, as input that a task requires, and the answers to them. */
+
 import type { Operation } from '../../model/operation.ts'
 import { ProblemError } from '../../model/problem.ts'
 import type { Wait } from '../../model/waits.ts'
 import { openWaits } from '../../service/events.ts'
 import type { Operations } from '../../service/operations.ts'
+import { fieldsOf, isObject } from '../../util/fields.ts'
 import { answerOf, formRequest } from './forms.ts'
-import { CODES, isObject, type Members, membersOf, RpcError } from './json-rpc.ts'
+import { CODES, type Members, RpcError } from './json-rpc.ts'
 import { promptRequest, spokenText } from './prompts.ts'
 import type { Asks, McpRequest } from './request.ts'
 
@@ -43,7 +45,7 @@ export async function giveAnswers(
   for (const wait of questionsOf(operation, ANYBODY)) {
     const { name } = wait
     if (!Object.hasOwn(responses, name)) continue
-    const answer = readAnswer(wait, membersOf(responses[name]))
+    const answer = readAnswer(wait, fieldsOf(responses[name]))
     if (answer === undefined) isDeclined = true
     else await operations.sendEvent(operation.id, { name, value: answer.value, owner }).catch(ignoreLate)
   }

@@ -1,6 +1,7 @@
 /**
  * Turns an operation that has ended into the answer for the caller of a tool: a result, or an error of the protocol.
  */
+
 import { buffer } from 'node:stream/consumers'
 import type { BlobReference } from '../../blobs/blob-store.ts'
 import type { Operation } from '../../model/operation.ts'
@@ -9,7 +10,8 @@ import { problem } from '../../model/problem.ts'
 import { PROBLEM_TYPE_PREFIX } from '../../model/problem-kinds.ts'
 import { linksOf, type Problem } from '../../model/protocol.ts'
 import type { Operations } from '../../service/operations.ts'
-import { CODES, isObject, type Members, RpcError } from './json-rpc.ts'
+import { isObject } from '../../util/fields.ts'
+import { CODES, type Members, RpcError } from './json-rpc.ts'
 
 /** The media types that a model can read. */
 const SHOWN = /^(image|audio|text)\/|^application\/json\b/

@@ -1,7 +1,9 @@
 /** `subscriptions/listen`: a stream of the changes of tasks and resources, until all of their operations have ended. */
+
 import type { Operation } from '../../model/operation.ts'
 import type { Operations } from '../../service/operations.ts'
-import { CODES, type Members, membersOf, notification, RpcError } from './json-rpc.ts'
+import { fieldsOf } from '../../util/fields.ts'
+import { CODES, type Members, notification, RpcError } from './json-rpc.ts'
 import { changesOf, Merged } from './operation-changes.ts'
 import type { McpRequest, ReplyStream } from './request.ts'
 import { ignoreUnknown, RESOURCE_UPDATED, type Resources } from './resources.ts'
@@ -37,7 +39,7 @@ export class Subscriptions {
 
   /** What does not exist, or belongs to another caller, is left out of the acknowledgment. */
   async listen(request: McpRequest): Promise<ReplyStream> {
-    const { taskIds, resourceSubscriptions } = membersOf(request.params.notifications)
+    const { taskIds, resourceSubscriptions } = fieldsOf(request.params.notifications)
     if (taskIds !== undefined && !request.knowsTasks) throw missingTasks()
     const tasks = await findAll('taskIds', taskIds, id => this.#tasks.find(id, request.http.owner))
     const resources = await this.#findResources(resourceSubscriptions, request)

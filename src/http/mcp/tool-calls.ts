@@ -7,9 +7,10 @@ import type { Requirement } from '../../model/tool.ts'
 import type { Wait } from '../../model/waits.ts'
 import { awaitsEvent } from '../../service/events.ts'
 import type { Operations, Submitted } from '../../service/operations.ts'
+import { fieldsOf } from '../../util/fields.ts'
 import { header } from '../message.ts'
 import { idempotencyKey, traceparent } from '../request-headers.ts'
-import { CODES, type Members, membersOf, RpcError, stringParam } from './json-rpc.ts'
+import { CODES, type Members, RpcError, stringParam } from './json-rpc.ts'
 import { Asked, giveAnswers, inputRequests, questionsOf } from './questions.ts'
 import { logLevel, progressToken, Report } from './report.ts'
 import { type Asks, HEARTBEAT_MS, type McpRequest, type Reply, type ReplyStream, TASKS } from './request.ts'
@@ -224,5 +225,5 @@ function missingCapability(what: string, requiredCapabilities: Members, status: 
 
 /** Whether the capabilities of a client have the extension for tasks. */
 export function declaresTasks(capabilities: unknown): boolean {
-  return TASKS in membersOf(membersOf(capabilities).extensions)
+  return TASKS in fieldsOf(fieldsOf(capabilities).extensions)
 }

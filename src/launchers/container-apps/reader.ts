@@ -2,7 +2,7 @@
  * The one reader of what the SDK returns. Azure Resource Manager sends `null` for nearly every optional property,
  * and the SDK passes it on, though its types say `undefined`. Here null, absent and ill-typed are the same.
  */
-import { type Fields, fieldsOf, itemsOf, numberOf, stringOf } from '../fields.ts'
+import { type Fields, fieldsOf, itemsOf, numberOf, stringOf } from '../../util/fields.ts'
 import type { EnvironmentVariable, ExecutionContainer } from './container-apps-client.ts'
 
 /** The properties of a job resource that are used. */

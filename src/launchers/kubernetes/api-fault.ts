@@ -1,6 +1,6 @@
 /** What a failed call of the Kubernetes API means. */
 import { parseRetryAfter } from '../../model/protocol.ts'
-import { stringOf } from '../fields.ts'
+import { stringOf } from '../../util/fields.ts'
 
 /** What went wrong, as far as it is known. */
 export interface Fault {

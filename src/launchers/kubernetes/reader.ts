@@ -2,7 +2,7 @@
  * The one reader of what Kubernetes answers. A server may send `null` for any optional property, and for a list that
  * is empty; the client passes it on, though its types say `undefined`. Here null, absent and ill-typed are the same.
  */
-import { type Fields, fieldsOf, itemsOf, numberOf, stringOf } from '../fields.ts'
+import { type Fields, fieldsOf, itemsOf, numberOf, stringOf } from '../../util/fields.ts'
 
 /** The properties of a Job that are used. */
 export interface JobDescription {

@@ -1,10 +1,15 @@
-/** Reads the responses of an engine by the types of their actual values, whatever the types of its client say. */
+/** Reads values of other programs by their actual types. */
 
 export type Fields = Readonly<Record<string, unknown>>
 
+/** Whether a value is an object with fields: a list is none. */
+export function isObject(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
 /** The fields of an object; an empty object for anything else. */
 export function fieldsOf(value: unknown): Fields {
-  return typeof value === 'object' && value !== null ? (value as Fields) : {}
+  return isObject(value) ? value : {}
 }
 
 /** The objects of a list; an empty list for anything else. */
