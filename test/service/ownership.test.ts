@@ -93,7 +93,7 @@ test('every route of an operation is in the list of this test', async ({ lab }) 
 
 describe('while it runs', () => {
   for (const [name, way] of Object.entries(WAYS)) {
-    test(`${name}: the owner is answered, and others not even told that it exists`, async ({ lab }) => {
+    test(`${name}: the owner gets a response, and others do not learn that the operation exists`, async ({ lab }) => {
       const { served, id } = await open(lab)
       const before = await recordOf(served.store, id)
       const foreign = seen(await ask(served, way, id, STRANGER))

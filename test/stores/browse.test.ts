@@ -47,7 +47,7 @@ describe.each([
   ['SQLite', sqlite],
   ['PostgreSQL', postgres],
 ] as const)('looking through many operations in %s', (_, open) => {
-  it('looks at this many at a time, and is told where to go on', async () => {
+  it('reads a limited number at a time, and returns where to continue', async () => {
     const store = await open()
     const pages = [await store.browse({ type: 'refunds', limit: 10 })]
     for (let next = pages[0]?.next; next !== undefined; next = pages.at(-1)?.next) {
@@ -62,7 +62,7 @@ describe.each([
     await store.close()
   })
 
-  it('finds those before a time behind many whose ids could be as early', async () => {
+  it('finds operations before a time behind many with ids that could be as early', async () => {
     const store = await open()
     const last = COUNT - 500
     const page = await store.browse({ createdBefore: AT + last, limit: 5 })
@@ -72,7 +72,7 @@ describe.each([
   })
 })
 
-it.each(['force_custom_plan', 'force_generic_plan'])('PostgreSQL answers by the ids alone (%s)', async mode => {
+it.each(['force_custom_plan', 'force_generic_plan'])('PostgreSQL needs only the ids (%s)', async mode => {
   const store = await postgres()
   const schema = database.lastSchema()
   const { dump } = copyStatements(`"${schema}"`)

@@ -43,7 +43,7 @@ async function familyWith(lab: TestContext, fault: Fault, run: 'inline' | 'child
 }
 
 for (const run of ['inline', 'children'] as const) {
-  test.for(FAULTS)(`a call that %s with handlers in ${run}, and every parent completes`, async (fault, { lab }) => {
+  test.for(FAULTS)(`every parent completes if a call %s, with handlers in ${run}`, async (fault, { lab }) => {
     const { faults, waybill } = await familyWith(lab, fault, run)
     for (const [name, { method, fits }] of Object.entries(CALLS)) {
       faults.arm(method, fault, fits)
@@ -59,23 +59,20 @@ for (const run of ['inline', 'children'] as const) {
     }
   })
 
-  test.for(FAULTS)(
-    `a cancel of which a call %s with handlers in ${run} reaches every child`,
-    async (fault, { lab }) => {
-      const { faults, waybill } = await familyWith(lab, fault, run)
-      const { store, operator } = waybill
-      await operator.pause(squares.name, { name: 'test' })
-      for (const method of ['steps', 'listChildren', 'change'] as const) {
-        const id = await submit(waybill, sums, { count: COUNT })
-        await until(async () => (await store.countChildren(id)).unfinished === COUNT)
-        await until(async () => (await store.read(id))?.history.at(-1)?.outcome === 'suspended')
-        const isOfChild = (given: Given) => given[0] !== id && changesOf('cancel')(given)
-        faults.arm(method, fault, method === 'change' ? isOfChild : undefined)
-        await store.change(id, { kind: 'cancel' })
-        await until(() => !faults.isArmed)
-        await until(async () => (await store.countChildren(id)).canceled === COUNT)
-        expect(unhandled, method).toEqual([])
-      }
-    },
-  )
+  test.for(FAULTS)(`a cancel reaches every child if a call %s, with handlers in ${run}`, async (fault, { lab }) => {
+    const { faults, waybill } = await familyWith(lab, fault, run)
+    const { store, operator } = waybill
+    await operator.pause(squares.name, { name: 'test' })
+    for (const method of ['steps', 'listChildren', 'change'] as const) {
+      const id = await submit(waybill, sums, { count: COUNT })
+      await until(async () => (await store.countChildren(id)).unfinished === COUNT)
+      await until(async () => (await store.read(id))?.history.at(-1)?.outcome === 'suspended')
+      const isOfChild = (given: Given) => given[0] !== id && changesOf('cancel')(given)
+      faults.arm(method, fault, method === 'change' ? isOfChild : undefined)
+      await store.change(id, { kind: 'cancel' })
+      await until(() => !faults.isArmed)
+      await until(async () => (await store.countChildren(id)).canceled === COUNT)
+      expect(unhandled, method).toEqual([])
+    }
+  })
 }

@@ -11,7 +11,7 @@ const greet = defineOperation({
 
 const ADA = { name: 'Ada' }
 
-test('what a handler returns is the output, as clients get it', async () => {
+test('the output is the return value as clients get it', async () => {
   const run = await runHandler(
     handler(greet, ({ name }) => ({ text: `Hello, ${name}!`, left: undefined })),
     ADA,
@@ -37,7 +37,7 @@ test('an output that the schema refuses fails', async () => {
   expect(run).toMatchObject({ outcome: 'failed', output: undefined, problem: { code: 'invalid-output' } })
 })
 
-test('what a handler throws is the problem, and whether another attempt follows', async () => {
+test('an error of a handler gives the problem, and whether another attempt follows', async () => {
   const refusing = handler(greet, () => {
     throw new ProblemError({ status: 409, title: 'Already greeted' })
   })
@@ -71,7 +71,7 @@ test('steps of earlier attempts are not run again', async () => {
   expect(charged).toEqual([])
 })
 
-test('progress and log lines are told', async () => {
+test('progress and log lines are reported', async () => {
   const run = await runHandler(
     handler(greet, (_, job) => {
       job.progress(0.5, 'half')
@@ -99,14 +99,14 @@ test('a signal cancels', async () => {
   expect(run).toMatchObject({ outcome: 'canceled', problem: { code: 'operation-canceled' } })
 })
 
-test('a result that is not JSON has its bytes', async () => {
+test('a binary result has its bytes', async () => {
   const print = handler(defineOperation({ name: 'print' }), () => media('%PDF', { type: 'application/pdf' }))
   const run = await runHandler(print, null)
   expect(run.outcome).toBe('completed')
   expect(run.media).toEqual({ type: 'application/pdf', filename: undefined, bytes: Buffer.from('%PDF') })
 })
 
-test('children are listed, and their results can be given', async () => {
+test('children are listed, and their results can be provided', async () => {
   const parent = handler(defineOperation({ name: 'parent' }), async (_, job) => {
     const ada = await job.submit(greet, { name: 'Ada' })
     const bob = await job.submit(greet, { name: 'Bob' }, { key: 'bob', detached: true })
@@ -126,7 +126,7 @@ test('children are listed, and their results can be given', async () => {
   })
 })
 
-test('options that cannot be right are refused by name', async () => {
+test('invalid options are refused with their names', async () => {
   const any = handler(greet, () => ({ text: '' }))
   await expect(runHandler(any, ADA, { attempt: 0 })).rejects.toThrow('attempt')
   await expect(runHandler(any, ADA, { atempt: 1 } as object)).rejects.toThrow('atempt')

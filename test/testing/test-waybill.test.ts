@@ -13,7 +13,7 @@ const greet = defineOperation({
 const ADA = { name: 'Ada' }
 const HOUR = 3_600_000
 
-test('an operation is submitted, drained, and has its result', async () => {
+test('a submitted operation has its result after a drain', async () => {
   await using lab = await testWaybill({
     operations: [greet],
     handlers: handler(greet, ({ name }) => ({ text: `Hello, ${name}!` })),
@@ -25,7 +25,7 @@ test('an operation is submitted, drained, and has its result', async () => {
   expect((await order.read()).createdAt).toBe(lab.clock.now())
 })
 
-test('retries take the time of the clock, and none of the test', async () => {
+test('retries use the test clock, and take no real time', async () => {
   await using lab = await testWaybill({
     operations: [greet],
     handlers: handler(greet, (_, job) => {
@@ -43,7 +43,7 @@ test('retries take the time of the clock, and none of the test', async () => {
   expect((await order.logs()).map(({ message }) => message)).toContain('attempt 3')
 })
 
-test('a delay and a deadline are those of the clock', async () => {
+test('a delay and a deadline use the test clock', async () => {
   await using lab = await testWaybill({ operations: [greet], handlers: handler(greet, () => ({ text: '' })) })
   const began = lab.clock.now()
   const order = await lab.submit(greet, ADA, { delay: 5 * HOUR })
@@ -67,7 +67,7 @@ test('a failure and a cancel reject the result with their problem', async () => 
   await expect(canceled.result()).rejects.toMatchObject({ problem: { code: 'operation-canceled' } })
 })
 
-test('a store that is away fails the call and loses nothing', async () => {
+test('an unreachable store fails the call and loses nothing', async () => {
   await using lab = await testWaybill({ operations: [greet], handlers: handler(greet, () => ({ text: 'done' })) })
   lab.failStore('accept')
   await expect(lab.submit(greet, ADA)).rejects.toMatchObject({ problem: { code: 'unavailable' } })
@@ -77,7 +77,7 @@ test('a store that is away fails the call and loses nothing', async () => {
   expect(await order.result()).toEqual({ text: 'done' })
 })
 
-test('an attempt whose process dies is lost: its steps stay, and what it still does is refused', async () => {
+test('an attempt whose process dies is lost: its steps stay, and its later calls are refused', async () => {
   const [began, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   const charges: number[] = []
   await using lab = await testWaybill({
@@ -101,7 +101,7 @@ test('an attempt whose process dies is lost: its steps stay, and what it still d
   await expect(order.loseAttempt()).rejects.toThrow('The operation is completed: no attempt runs')
 })
 
-test('a start deadline passes when the clock does', async () => {
+test('a start deadline passes with the test clock', async () => {
   const patient = defineOperation({ name: 'patient', input: {}, startDeadline: '1h' })
   await using lab = await testWaybill({ operations: [patient] })
   const order = await lab.submit(patient, {})
@@ -111,7 +111,7 @@ test('a start deadline passes when the clock does', async () => {
   await expect(order.result()).rejects.toMatchObject({ problem: { code: 'start-deadline' } })
 })
 
-test('a server can be put on it', async () => {
+test('a server can use it', async () => {
   await using lab = await testWaybill({ operations: [greet], handlers: handler(greet, () => ({ text: 'over HTTP' })) })
   const answer = fetchHandler(lab.waybill)
   const body = JSON.stringify(ADA)
@@ -123,7 +123,7 @@ test('a server can be put on it', async () => {
   expect(status.status).toBe(303)
 })
 
-test('options that cannot be right are refused by name', async () => {
+test('invalid options are refused with their names', async () => {
   await expect(testWaybill({ operations: [greet], handler: 1 } as never)).rejects.toThrow('handler')
 })
 
@@ -136,7 +136,7 @@ describe('drain', () => {
     return await job.all(children)
   })
 
-  test('does not take a parent for overdue whose children are on their way', async () => {
+  test('does not count a parent as overdue while its children run', async () => {
     const make = handler(parts, (n, job) => {
       if (job.attempt === 1) throw new Error('Not yet.')
       return n
@@ -149,7 +149,7 @@ describe('drain', () => {
     expect(lab.clock.now() - began).toBeLessThan(60_000)
   })
 
-  test('ends where children wait for an event, and where a type is paused', async () => {
+  test('ends if children wait for an event, or if a type is paused', async () => {
     const ask = handler(parts, async (_, job) => await job.event('made'))
     await using lab = await testWaybill({ operations: [wholes, parts], handlers: [assemble, ask] })
     const whole = await lab.submit(wholes, null)
@@ -167,7 +167,7 @@ describe('drain', () => {
   })
 })
 
-test('a call of the store that nobody knows cannot fail', async () => {
+test('an unknown call of the store cannot be made to fail', async () => {
   await using lab = await testWaybill({ operations: [greet] })
   expect(() => lab.failStore('chnage' as never)).toThrow('the call is one of accept, read, claim')
 })

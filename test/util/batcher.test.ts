@@ -46,7 +46,7 @@ describe('a batcher', () => {
     expect(await Promise.all(added)).toEqual(['A', 'B', 'C'])
   })
 
-  it('joins what comes while a batch is being written into the next one, and writes one at a time', async () => {
+  it('joins items that arrive during a write into the next batch, and writes one batch at a time', async () => {
     const writer = new Writer()
     const batcher = new Batcher(writer.write)
     const first = batcher.add('a')
@@ -71,7 +71,7 @@ describe('a batcher', () => {
     expect(await Promise.all(added)).toEqual(['A', 'B', 'C', 'D', 'E'])
   })
 
-  it('writes a batch early where that many items have come, and what comes after it next', async () => {
+  it('writes a full batch early, and later items with the next batch', async () => {
     const writer = new Writer()
     const batcher = new Batcher(writer.write, { earlyAt: 3 })
     const added = ['a', 'b', 'c', 'd'].map(item => batcher.add(item))
@@ -107,7 +107,7 @@ describe('a batcher', () => {
     expect(await next).toBe('C')
   })
 
-  it('rejects a batch whose writer throws before it has promised anything', async () => {
+  it('rejects a batch whose writer throws synchronously', async () => {
     const batcher = new Batcher<string, string>(() => {
       throw new Error('It is not open.')
     })
@@ -115,19 +115,19 @@ describe('a batcher', () => {
     await batcher.drained()
   })
 
-  it('rejects an item that was left without an answer', async () => {
+  it('rejects an item without a result', async () => {
     const writer = new Writer()
     const added = new Batcher(writer.write).add('a')
     ;(await writer.batch(0)).answer.resolve([])
     await expect(added).rejects.toThrow('without an answer')
   })
 
-  it('answers with undefined where that is the answer', async () => {
+  it('returns undefined if that is the result', async () => {
     const batcher = new Batcher<string, undefined>(async items => items.map(() => ({ value: undefined })))
     expect(await batcher.add('a')).toBeUndefined()
   })
 
-  it('knows what waits for the next batch', async () => {
+  it('knows the items that wait for the next batch', async () => {
     const writer = new Writer()
     const batcher = new Batcher(writer.write)
     const added = batcher.add('a')
@@ -138,7 +138,7 @@ describe('a batcher', () => {
     await added
   })
 
-  it('is drained when everything is written, what came meanwhile too', async () => {
+  it('is drained when everything is written, including later items', async () => {
     const writer = new Writer()
     const batcher = new Batcher(writer.write)
     await batcher.drained()

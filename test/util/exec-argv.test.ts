@@ -35,7 +35,7 @@ test.each<[given: string[], script: string, handedOn: string[]]>([
     ['--conditions', 'source', '-C', 'other'],
   ],
   [['--env-file=.env', '--title', 'api'], script, ['--env-file=.env', '--title', 'api']],
-])('of %j, where the script is %s, %j are handed on', (given, path, handedOn) => {
+])('of %j, with the script %s, %j are passed on', (given, path, handedOn) => {
   expect(inheritedExecArgv(given, path)).toEqual(handedOn)
 })
 

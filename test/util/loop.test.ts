@@ -31,7 +31,7 @@ function heldTurns(): { turn: () => Promise<void>; began: () => number; end: () 
 }
 
 describe('a loop', () => {
-  it('turns when it starts, and then at least once an interval', async () => {
+  it('runs a turn when it starts, and then at least once in an interval', async () => {
     const turn = vi.fn(async () => {})
     const it = loop(turn)
     it.start()
@@ -43,7 +43,7 @@ describe('a loop', () => {
     await it.stop()
   })
 
-  it('does not turn before it is started, nor when it is woken before', async () => {
+  it('runs no turn before it is started, even if it is woken', async () => {
     const turn = vi.fn(async () => {})
     const it = loop(turn)
     it.wake()
@@ -51,7 +51,7 @@ describe('a loop', () => {
     expect(turn).not.toHaveBeenCalled()
   })
 
-  it('turns at once when it is woken', async () => {
+  it('runs a turn at once when it is woken', async () => {
     const turn = vi.fn(async () => {})
     const it = loop(turn)
     it.start()
@@ -61,7 +61,7 @@ describe('a loop', () => {
     await it.stop()
   })
 
-  it('turns once more after the turn under way, however often it was woken, and never two at a time', async () => {
+  it('runs one more turn after the current one, however often it was woken, and never two at a time', async () => {
     const { turn, began, end } = heldTurns()
     const it = loop(turn)
     it.start()
@@ -74,7 +74,7 @@ describe('a loop', () => {
     await it.stop()
   })
 
-  it('that is put off leaves the next turn to another process, and turns within two intervals where none comes', async () => {
+  it('that is postponed leaves the next turn to another process, and runs it within two intervals if no other does', async () => {
     const turn = vi.fn(async () => {})
     const it = loop(turn)
     it.start()
@@ -87,7 +87,7 @@ describe('a loop', () => {
     await it.stop()
   })
 
-  it('rests once for as long as its turn says, and no longer when it is woken or roused', async () => {
+  it('pauses once for the time that its turn returns, and less if it is woken or roused', async () => {
     let rest = 5 * EVERY_MS
     const turn = vi.fn(async () => it.rest(rest))
     const it = loop(turn)
@@ -106,7 +106,7 @@ describe('a loop', () => {
     await it.stop()
   })
 
-  it('that is put off again and again turns within eleven intervals all the same, and is healthy meanwhile', async () => {
+  it('that is postponed again and again runs a turn within eleven intervals, and is healthy meanwhile', async () => {
     const turn = vi.fn(async () => {})
     const it = loop(turn)
     it.start()
@@ -120,7 +120,7 @@ describe('a loop', () => {
     await it.stop()
   })
 
-  it('is not put off while it has a failure to get over, and put off makes no stopped one turn', async () => {
+  it('is not postponed after a failure, and a stopped loop runs no turn if it is postponed', async () => {
     let fails = true
     const turn = vi.fn(async () => {
       if (fails) throw new Error('It fails.')
@@ -138,7 +138,7 @@ describe('a loop', () => {
     expect(turn).toHaveBeenCalledTimes(2)
   })
 
-  it('reports a turn that failed and tries again, ever later, within five seconds', async () => {
+  it('reports a failed turn, and retries with growing delays of at most five seconds', async () => {
     const errors: unknown[] = []
     const turn = vi.fn(async () => {
       throw new Error('The store is away.')
@@ -154,7 +154,7 @@ describe('a loop', () => {
     await it.stop()
   })
 
-  it('is not hurried by a wake while it waits to try again', async () => {
+  it('is not accelerated by a wake while it waits for a retry', async () => {
     const turn = vi.fn(() => Promise.reject(new Error('No.')))
     const it = loop(turn)
     it.start()
@@ -165,7 +165,7 @@ describe('a loop', () => {
     await it.stop()
   })
 
-  it('is as it was after a turn that succeeds again', async () => {
+  it('has the usual interval again after a successful turn', async () => {
     let broken = true
     const turn = vi.fn(() => (broken ? Promise.reject(new Error('No.')) : Promise.resolve()))
     const it = loop(turn)
@@ -190,7 +190,7 @@ describe('a loop', () => {
     await it.stop()
   })
 
-  it('turns no more once it is stopped, and stops when its turn has ended', async () => {
+  it('runs no turn once it is stopped, and stops after its current turn', async () => {
     const { turn, began, end } = heldTurns()
     const it = loop(turn)
     it.start()
@@ -218,7 +218,7 @@ describe('a loop', () => {
     await it.stop()
   })
 
-  it('is healthy while it turns, and no longer when it has not for long', async () => {
+  it('is healthy while it runs turns, and unhealthy after a long time without one', async () => {
     const { turn, end } = heldTurns()
     const it = loop(turn)
     expect(it.healthy).toBe(true)
@@ -234,7 +234,7 @@ describe('a loop', () => {
     await it.stop()
   })
 
-  it('is healthy while every turn fails, as when the store is away', async () => {
+  it('is healthy while every turn fails, as with an unreachable store', async () => {
     const it = loop(async () => {
       throw new Error('The store is away.')
     })
@@ -244,7 +244,7 @@ describe('a loop', () => {
     await it.stop()
   })
 
-  it('is healthy when it is stopped, as it was asked to be', async () => {
+  it('is healthy when it is stopped', async () => {
     const it = loop(async () => {})
     it.start()
     await it.stop()

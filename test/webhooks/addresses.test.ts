@@ -89,7 +89,7 @@ describe('an address', () => {
 const base: WebhooksOptions = { secrets: [secret(1)] }
 const rulesOf = (init: Partial<WebhooksOptions> = {}) => readWebhookOptions({ ...base, ...init }).rules
 
-describe('a URL at the door', () => {
+describe('a URL of a submission', () => {
   test.each([
     ['https://example.com/hooks?token=1', 'https://example.com/hooks?token=1'],
     ['HTTPS://EXAMPLE.com:443', 'https://example.com/'],
@@ -98,7 +98,7 @@ describe('a URL at the door', () => {
     ['https://1.1.1.1/', 'https://1.1.1.1/'],
     ['https://[2606:4700:4700::1111]/', 'https://[2606:4700:4700::1111]/'],
     ['https://notlocalhost/', 'https://notlocalhost/'],
-  ])('is taken: %s', (text, href) => {
+  ])('is accepted: %s', (text, href) => {
     expect(readWebhookUrl(text, rulesOf()).href).toBe(href)
   })
 
@@ -144,7 +144,7 @@ describe('a URL at the door', () => {
     )
   })
 
-  test('may have only the ports that the composition names', () => {
+  test('may have only the ports that the options allow', () => {
     const rules = rulesOf({ ports: [443, 8443], allowHttp: true })
     expect(readWebhookUrl('https://example.com/', rules).port).toBe('')
     expect(readWebhookUrl('https://example.com:8443/', rules).port).toBe('8443')
@@ -152,7 +152,7 @@ describe('a URL at the door', () => {
     expect(() => readWebhookUrl('http://example.com/', rules)).toThrow('not one of 443, 8443')
   })
 
-  test('is checked against the addresses that the composition allows, in their canonical form', () => {
+  test('is compared with the allowed addresses in canonical form', () => {
     const asked: string[] = []
     const allowAddress = (address: string) => {
       asked.push(address)
@@ -178,18 +178,18 @@ describe('the addresses of a host', () => {
       { owner: '', signal: new AbortController().signal },
     )
 
-  test('are taken when every one is public', async () => {
+  test('are accepted if all of them are public', async () => {
     expect(await found('1.1.1.1', '2606:4700:4700::1111')).toHaveLength(2)
   })
 
-  test('are refused when one of them is not, and which one is not told', async () => {
+  test('are refused if one of them is not public, without its name', async () => {
     const refusal = found('1.1.1.1', '10.0.0.1')
     await expect(refusal).rejects.toMatchObject({ reason: 'address', message: expect.not.stringContaining('10.0.0.1') })
     await expect(found('::ffff:127.0.0.1')).rejects.toMatchObject({ reason: 'address' })
     await expect(found('not an address')).rejects.toMatchObject({ reason: 'address' })
   })
 
-  test('have to be there, and that they are not looks like one that is not public', async () => {
+  test('must exist, and missing ones are reported like private ones', async () => {
     const refusal = (...addresses: string[]) =>
       found(...addresses).catch(({ reason, message }) => ({ reason, message }))
     expect(await refusal()).toEqual(await refusal('10.0.0.1'))
@@ -214,7 +214,7 @@ describe('options', () => {
     ['webhooks.ports', { ports: [0] }],
     ['webhooks.baseUrl', { baseUrl: '/api' }],
     ['not both', { allowPrivate: true, allowAddress: () => true }],
-  ])('that cannot be right are named: %s', (named, init) => {
+  ])('that are invalid are refused with their names: %s', (named, init) => {
     const read = () => readWebhookOptions({ ...base, ...init })
     expect(read).toThrow(TypeError)
     expect(read).toThrow(named)
@@ -227,7 +227,7 @@ describe('options', () => {
     expect(retriesMs.reduce((sum, wait) => sum + wait) / 3_600_000).toBeGreaterThan(72)
   })
 
-  test('give the secrets of a function checked', async () => {
+  test('accept a function for secrets, whose results are checked', async () => {
     const { secretsOf } = readWebhookOptions({ secrets: owner => (owner === 'alice' ? [secret(1)] : ['hunter2']) })
     expect(await secretsOf('alice')).toEqual([secret(1)])
     await expect(secretsOf('bob')).rejects.toThrow('webhooks.secrets[0]')

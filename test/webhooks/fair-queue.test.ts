@@ -22,7 +22,7 @@ function started(options: { slots: number; room: number }) {
 const turn = () => new Promise(resolve => setImmediate(resolve))
 
 describe('free slots', () => {
-  it('go round the owners, and round the hosts of each', async () => {
+  it('are given to owners in turn, and to the hosts of each owner in turn', async () => {
     const { began, send, end } = started({ slots: 1, room: 100 })
     const all: [string, Destination][] = [
       ['ann a 1', { owner: 'ann', host: 'a' }],
@@ -41,7 +41,7 @@ describe('free slots', () => {
     expect(began).toEqual(['ann a 1', 'ann a 2', 'bob c 1', 'ann b 1', 'bob c 2', 'ann a 3'])
   })
 
-  it('are left for others by one host, by one owner, and by hosts that gave no answer', async () => {
+  it('are limited for one host, one owner, and hosts that do not answer', async () => {
     const { began, send, end } = started({ slots: 20, room: 1000 })
     const to = (owner: string, host: string) => ({ owner, host })
     for (let n = 0; n < 30; n++) void send(`one ${n}`, to('ann', 'one'))
@@ -65,7 +65,7 @@ describe('free slots', () => {
   })
 })
 
-it('leaves what too many wait for already to the store', async () => {
+it('a full queue leaves further deliveries to the store', async () => {
   const { queue, send } = started({ slots: 4, room: 40 })
   for (let n = 0; n < 11; n++) void send(`${n}`, { owner: 'ann', host: 'one' })
   expect(queue.isFull({ owner: 'ann', host: 'one' })).toBe(true)
@@ -75,7 +75,7 @@ it('leaves what too many wait for already to the store', async () => {
   expect(queue.isFull({ owner: 'bob', host: 'other' })).toBe(false)
 })
 
-it('forgets what is aborted while it waits', async () => {
+it('an aborted delivery leaves the queue', async () => {
   const { began, send, end } = started({ slots: 1, room: 10 })
   const stop = new AbortController()
   const first = send('first', { owner: '', host: 'a' })

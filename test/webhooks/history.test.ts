@@ -6,7 +6,7 @@ import { faultyStore, hasFinished, hasStatus, recordOf, test, until, when } from
 const NOT_FOUND = { problem: { status: 404, code: 'not-found' } }
 
 describe('the history', () => {
-  test('tells each attempt with its outcome and the status of the answer', async ({ lab }) => {
+  test('has each attempt with its outcome and the status code of the response', async ({ lab }) => {
     const receiver = await startReceiver(lab, { answer: statuses(503, 202) })
     const waybill = await carrier(lab)
     const id = await send(waybill, receiver.url, 'ok', 'alice')
@@ -28,7 +28,7 @@ describe('the history', () => {
     ])
   })
 
-  test('tells when the next attempt is due', async ({ lab }) => {
+  test('has the time of the next attempt', async ({ lab }) => {
     const receiver = await startReceiver(lab, { answer: statuses(500) })
     const waybill = await carrier(lab, { retries: ['1h'] })
     const id = await send(waybill, receiver.url)
@@ -38,7 +38,7 @@ describe('the history', () => {
     ])
   })
 
-  test('never holds what the receiver answered, but its status', async ({ lab }) => {
+  test('contains only the status code of responses', async ({ lab }) => {
     const receiver = await startReceiver(lab, {
       answer: (_, response) => void response.writeHead(500).end('an inner secret'),
     })
@@ -48,7 +48,7 @@ describe('the history', () => {
     expect(JSON.stringify(await waybill.webhooks.deliveries(id, ''))).not.toContain('inner secret')
   })
 
-  test('is the owner’s alone', async ({ lab }) => {
+  test('is visible only to the owner', async ({ lab }) => {
     const receiver = await startReceiver(lab)
     const waybill = await carrier(lab)
     const id = await send(waybill, receiver.url, 'ok', 'alice')
@@ -60,13 +60,13 @@ describe('the history', () => {
     expect(receiver.got).toHaveLength(1)
   })
 
-  test.for(['', 'x', '../..', '00000000-0000-7000-8000-000000000000'])('knows no operation %j', async (id, { lab }) => {
+  test.for(['', 'x', '../..', '00000000-0000-7000-8000-000000000000'])('has no operation %j', async (id, { lab }) => {
     const { webhooks } = await carrier(lab)
     await expect(webhooks.deliveries(id, '')).rejects.toMatchObject(NOT_FOUND)
     await expect(webhooks.redeliver(id, '')).rejects.toMatchObject(NOT_FOUND)
   })
 
-  test('outlives the operation', async ({ lab }) => {
+  test('is kept longer than the operation', async ({ lab }) => {
     const receiver = await startReceiver(lab)
     const brief = { ...parcels, policy: { ...parcels.policy, retention: 0 } }
     const waybill = await carrier(lab, {}, { operations: [brief] })
@@ -78,7 +78,7 @@ describe('the history', () => {
     await until(() => receiver.got.length === 2)
   })
 
-  test('is unavailable while the store is', async ({ lab }) => {
+  test('is unavailable while the store is unreachable', async ({ lab }) => {
     const { store, cut } = faultyStore(await lab.store())
     const { webhooks } = await carrier(lab, {}, { store })
     cut.add('read')
@@ -89,7 +89,7 @@ describe('the history', () => {
 })
 
 describe('a redelivery', () => {
-  test('sends the same bytes under the same id, as a delivery of its own', async ({ lab }) => {
+  test('sends the same bytes with the same id, as a new delivery', async ({ lab }) => {
     const receiver = await startReceiver(lab, { answer: statuses(410, 204) })
     const waybill = await carrier(lab)
     const id = await send(waybill, receiver.url, 'ok', 'alice')
@@ -107,7 +107,7 @@ describe('a redelivery', () => {
     ])
   })
 
-  test('takes the place of one that waits for a retry', async ({ lab }) => {
+  test('replaces a delivery that waits for a retry', async ({ lab }) => {
     const receiver = await startReceiver(lab, { answer: statuses(500, 204) })
     const waybill = await carrier(lab, { retries: ['1h'] })
     const id = await send(waybill, receiver.url)
@@ -118,7 +118,7 @@ describe('a redelivery', () => {
     expect(receiver.got).toHaveLength(2)
   })
 
-  test('cuts off one that is under way', async ({ lab }) => {
+  test('aborts a delivery that is being sent', async ({ lab }) => {
     const held = Promise.withResolvers<void>()
     const receiver = await startReceiver(lab, {
       answer: (n, response) => (n === 1 ? held.resolve() : void response.writeHead(204).end()),
@@ -131,7 +131,7 @@ describe('a redelivery', () => {
     await hasStatus(waybill.store, deliveryId(id, 1), 'completed')
   })
 
-  test('of several in one moment is one', async ({ lab }) => {
+  test('is made once for several concurrent requests', async ({ lab }) => {
     const receiver = await startReceiver(lab)
     const waybill = await carrier(lab)
     const id = await send(waybill, receiver.url)
@@ -157,7 +157,7 @@ describe('a redelivery', () => {
     expect(await waybill.webhooks.deliveries(id, '')).toHaveLength(21)
   })
 
-  test('needs a URL and an end', async ({ lab }) => {
+  test('requires a URL and an ended operation', async ({ lab }) => {
     const waybill = await carrier(lab, {}, { worker: { handlers: carry } })
     const { operation } = await waybill.operations.submit(parcels, { input: 'ok' })
     await expect(waybill.webhooks.redeliver(operation.id, '')).rejects.toMatchObject({

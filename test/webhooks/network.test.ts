@@ -20,7 +20,7 @@ function resolver(...answers: string[][]) {
 }
 
 describe('a redirect', () => {
-  test.for([301, 302, 303, 307, 308])('%i is a failure, and its target is never asked', async (status, { lab }) => {
+  test.for([301, 302, 303, 307, 308])('%i is a failure, and its target is never requested', async (status, { lab }) => {
     const target = await startReceiver(lab)
     const receiver = await startReceiver(lab, {
       answer: (_, response) => void response.writeHead(status, { Location: target.url }).end(),
@@ -33,8 +33,8 @@ describe('a redirect', () => {
   })
 })
 
-describe('the address', () => {
-  test('that was checked is the one that is connected to, and the name is looked up once an attempt', async ({
+describe('the IP address', () => {
+  test('that was checked is used for the connection, and the name is resolved once in each attempt', async ({
     lab,
   }) => {
     const [open, inner] = [
@@ -53,7 +53,7 @@ describe('the address', () => {
     expect(asked).toEqual(['rebinding.test', 'rebinding.test'])
   })
 
-  test('is refused when one of several is not public: none is connected to', async ({ lab }) => {
+  test('is refused if one of several is not public, without a connection', async ({ lab }) => {
     const receiver = await startReceiver(lab)
     const { resolve } = resolver(['93.184.216.34', '127.0.0.1'])
     const waybill = await carrier(lab, { resolve, allowPrivate: false, retries: [] })
@@ -63,7 +63,7 @@ describe('the address', () => {
     expect(receiver.got).toEqual([])
   })
 
-  test('is tried after another one that does not answer', async ({ lab }) => {
+  test('is tried after another one has not answered', async ({ lab }) => {
     const receiver = await startReceiver(lab)
     const { resolve } = resolver(['127.0.0.3', '127.0.0.1'])
     const waybill = await carrier(lab, { resolve, retries: [] })
@@ -72,7 +72,7 @@ describe('the address', () => {
     expect(receiver.got).toHaveLength(1)
   })
 
-  test('that stands in the URL is checked at the delivery too, and given up at once', async ({ lab }) => {
+  test('in the URL is checked again at the delivery, which fails at once', async ({ lab }) => {
     const receiver = await startReceiver(lab)
     const waybill = await carrier(lab, { allowPrivate: false })
     const id = await send(waybill, receiver.url)
@@ -81,7 +81,7 @@ describe('the address', () => {
     expect(receiver.got).toEqual([])
   })
 
-  test('is found in the hosts file where no resolver is given', async ({ lab }) => {
+  test('is found in the hosts file if no resolver is given', async ({ lab }) => {
     const receiver = await startReceiver(lab, { host: '127.0.0.1' })
     const waybill = await carrier(lab)
     const id = await send(waybill, `http://localhost:${receiver.port}/hooks`)
@@ -93,7 +93,7 @@ describe('the address', () => {
 })
 
 describe('a receiver', () => {
-  test('that is slow is cut off and asked again', async ({ lab }) => {
+  test('that is slow is aborted and retried', async ({ lab }) => {
     const receiver = await startReceiver(lab, {
       answer: (n, response) => void (n > 1 && response.writeHead(200).end()),
     })
@@ -105,14 +105,14 @@ describe('a receiver', () => {
     expect(receiver.got[1]?.body).toBe(receiver.got[0]?.body)
   })
 
-  test('whose name is never resolved is given up in time', async ({ lab }) => {
+  test('whose name is never resolved fails after the timeout', async ({ lab }) => {
     const waybill = await carrier(lab, { timeout: 50, retries: [], resolve: () => new Promise(() => {}) })
     const id = await send(waybill, 'http://hanging.test/')
     const { error } = await hasStatus(waybill.store, firstDelivery(id), 'failed')
     expect(error).toMatchObject({ reason: 'timeout' })
   })
 
-  test('whose answer has no end is not read to the end: its status counts', async ({ lab }) => {
+  test('with an endless response is judged by its status code', async ({ lab }) => {
     const closed = Promise.withResolvers<void>()
     const receiver = await startReceiver(lab, {
       answer: (_, response) => {
@@ -131,7 +131,7 @@ describe('a receiver', () => {
     await closed.promise
   })
 
-  test('whose answer drips is judged by its status, and holds no slot', async ({ lab }) => {
+  test('with a very slow response is judged by its status code, and uses no slot meanwhile', async ({ lab }) => {
     const closed = Promise.withResolvers<void>()
     const receiver = await startReceiver(lab, {
       answer: (_, response) => {
@@ -150,7 +150,7 @@ describe('a receiver', () => {
     await closed.promise
   })
 
-  test('whose clock is ahead is not asked again later for that', async ({ lab }) => {
+  test('with a wrong clock is not retried later for that reason', async ({ lab }) => {
     const ahead = Date.now() + 3_600_000
     const dates = { Date: new Date(ahead).toUTCString(), 'Retry-After': new Date(ahead + 60_000).toUTCString() }
     const receiver = await startReceiver(lab, { answer: (_, response) => void response.writeHead(503, dates).end() })
@@ -163,7 +163,7 @@ describe('a receiver', () => {
     expect([wait >= 60_000, wait <= 72_000]).toEqual([true, true])
   })
 
-  test('whose answer stops half-way is judged by its status, too', async ({ lab }) => {
+  test('whose response stops half-way is judged by its status code', async ({ lab }) => {
     const receiver = await startReceiver(lab, {
       answer: (_, response) => {
         response.writeHead(500, { 'Content-Length': '100' }).write('half', () => response.destroy())
@@ -175,7 +175,7 @@ describe('a receiver', () => {
     expect(error).toMatchObject({ reason: 'answer', answerStatus: 500 })
   })
 
-  test('that breaks the connection, or is not there, is asked again', async ({ lab }) => {
+  test('that breaks the connection or does not exist is retried', async ({ lab }) => {
     const receiver = await startReceiver(lab, {
       answer: (n, response) => void (n === 1 ? response.destroy() : response.writeHead(204).end()),
     })
@@ -190,7 +190,7 @@ describe('a receiver', () => {
 })
 
 describe('a receiver that never answers', () => {
-  test.for([40, 200])('with %i deliveries keeps those of others waiting for nothing', async (count, { lab }) => {
+  test.for([40, 200])('with %i deliveries does not delay those of other receivers', async (count, { lab }) => {
     const arrived: string[] = []
     const slow = await startReceiver(lab, { answer: n => void arrived.push(`slow ${n}`) })
     const quick = await startReceiver(lab)
@@ -208,7 +208,7 @@ describe('a receiver that never answers', () => {
 })
 
 describe('TLS', () => {
-  test('needs a certificate that is vouched for', async ({ lab }) => {
+  test('requires a trusted certificate', async ({ lab }) => {
     const receiver = await startReceiver(lab, { tls: SELF_SIGNED })
     const { resolve } = resolver(['127.0.0.1'])
     const waybill = await carrier(lab, { resolve, allowHttp: false, retries: [] })
@@ -219,7 +219,7 @@ describe('TLS', () => {
   })
 
   test.skipIf(tls.setDefaultCACertificates === undefined)(
-    'is for the name of the host, whatever its address',
+    'verifies the name of the host, whatever its address',
     async ({ lab }) => {
       const before = tls.getCACertificates('default')
       lab.onEnd(() => tls.setDefaultCACertificates(before))
@@ -237,8 +237,8 @@ describe('TLS', () => {
   )
 })
 
-describe('the door', () => {
-  test('lets a URL in where the composition sends webhooks and the type allows them', async ({ lab }) => {
+describe('the submission', () => {
+  test('accepts a URL only if the composition sends webhooks and the type allows them', async ({ lab }) => {
     const { webhooks } = await carrier(lab, { allowHttp: false, allowPrivate: false })
     const silent = { ...parcels, policy: { ...parcels.policy, allowWebhooks: false } }
     const refused = (code: string) =>

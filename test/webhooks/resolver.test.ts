@@ -39,7 +39,7 @@ async function hostsFile(lab: TestContext, text: string): Promise<string> {
 const lookupOf = (owner: string, signal = new AbortController().signal) => ({ owner, signal })
 
 describe('silent name servers', () => {
-  test('hold up no other look-up of the process, and no other delivery', async ({ lab }) => {
+  test('delay no other look-up of the process, and no other delivery', async ({ lab }) => {
     const { asked, servers } = await silentServer(lab)
     const receiver = await startReceiver(lab)
     const waybill = await carrier(lab, { resolve: hostResolver({ servers }), timeout: '1m' })
@@ -50,7 +50,7 @@ describe('silent name servers', () => {
     await hasStatus(waybill.store, deliveryId(id, 0), 'completed')
   })
 
-  test('are asked for a few names of one owner at once, and for those of others beside them', async ({ lab }) => {
+  test('are asked for a few names of one owner at a time, and concurrently for names of others', async ({ lab }) => {
     const { asked, servers } = await silentServer(lab)
     const resolve = hostResolver({ servers })
     const stop = new AbortController()
@@ -64,7 +64,7 @@ describe('silent name servers', () => {
     expect(new Set(asked).size).toBe(5)
   })
 
-  test('are remembered for the owner who has named them, and for no other', async ({ lab }) => {
+  test('are remembered separately for each owner', async ({ lab }) => {
     const { asked, servers } = await silentServer(lab)
     const resolve = hostResolver({ servers })
     const ask = async (host: string, owner: string) => {

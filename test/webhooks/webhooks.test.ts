@@ -7,7 +7,7 @@ import { hasFinished, hasStatus, KeptLog, recordOf, test, until, when } from '..
 const firstDelivery = (id: string) => deliveryId(id, 0)
 
 describe('a webhook', () => {
-  test('tells the end of a completed operation: signed, thin, and once', async ({ lab }) => {
+  test('reports the end of a completed operation: signed, small and once', async ({ lab }) => {
     const receiver = await startReceiver(lab)
     const waybill = await carrier(lab, { baseUrl: 'https://api.example.com/v1/' })
     const id = await send(waybill, receiver.url, 'ok', 'alice')
@@ -45,7 +45,7 @@ describe('a webhook', () => {
     expect(await recordOf(waybill.store, firstDelivery(id))).toMatchObject({ owner: 'alice', attempt: 1 })
   })
 
-  test('reports a failed operation with its problem, and of a canceled one', async ({ lab }) => {
+  test('reports a failed operation with its problem, and a canceled one', async ({ lab }) => {
     const receiver = await startReceiver(lab)
     const waybill = await carrier(lab)
     const failed = await send(waybill, receiver.url, 'fail')
@@ -64,7 +64,7 @@ describe('a webhook', () => {
     })
   })
 
-  test('is retried with the same id and the same bytes, and a signature of each attempt', async ({ lab }) => {
+  test('is retried with the same id and the same bytes, and a new signature', async ({ lab }) => {
     const receiver = await startReceiver(lab, { answer: statuses(500, 404, 200) })
     const waybill = await carrier(lab)
     const id = await send(waybill, receiver.url)
@@ -75,7 +75,7 @@ describe('a webhook', () => {
     for (const got of receiver.got) expect(verified(got).data.id).toBe(id)
   })
 
-  test('is given up when the retries are used up, and the operator is told', async ({ lab }) => {
+  test('fails after its last retry, with a log line for the operator', async ({ lab }) => {
     const logger = new KeptLog()
     const receiver = await startReceiver(lab, { answer: statuses(500) })
     const waybill = await carrier(lab, {}, { logger })
@@ -88,7 +88,7 @@ describe('a webhook', () => {
     ])
   })
 
-  test('stops for good at 410', async ({ lab }) => {
+  test('is not retried after 410', async ({ lab }) => {
     const receiver = await startReceiver(lab, { answer: statuses(410) })
     const waybill = await carrier(lab)
     const id = await send(waybill, receiver.url)
@@ -97,7 +97,7 @@ describe('a webhook', () => {
     expect(delivery).toMatchObject({ attempt: 1, error: { reason: 'gone', answerStatus: 410 } })
   })
 
-  test('comes no earlier than Retry-After asks, up to a day', async ({ lab }) => {
+  test('is not sent earlier than Retry-After says, up to a day', async ({ lab }) => {
     const receiver = await startReceiver(lab, {
       answer: (n, response) => void response.writeHead(503, { 'Retry-After': n === 1 ? '7200' : '99999999' }).end(),
     })
@@ -113,7 +113,7 @@ describe('a webhook', () => {
     expect(day).toBeLessThanOrEqual(28.81)
   })
 
-  test('waits as its schedule says', async ({ lab }) => {
+  test('is retried by its schedule', async ({ lab }) => {
     const receiver = await startReceiver(lab, { answer: statuses(500) })
     const waybill = await carrier(lab, { retries: [0, '2h', '9h'] })
     const id = await send(waybill, receiver.url)
@@ -137,7 +137,7 @@ describe('secrets', () => {
     expect(() => verified(got, secret(3))).toThrow('No matching signature')
   })
 
-  test('can be each owner’s own; a failure to give them is logged and retried', async ({ lab }) => {
+  test('can be different for each owner; a failure to load them is logged and retried', async ({ lab }) => {
     const logger = new KeptLog()
     const receiver = await startReceiver(lab)
     let asked = 0
@@ -155,8 +155,8 @@ describe('secrets', () => {
   })
 })
 
-describe('an end is not lost', () => {
-  test('when the process stops between the end and the delivery: the next one delivers it', async ({ lab }) => {
+describe('the end of an operation is delivered', () => {
+  test('by the next process if the process stops between the end and the delivery', async ({ lab }) => {
     const receiver = await startReceiver(lab)
     const path = lab.file()
     const before = await lab.waybill([parcels], { store: await lab.store(path), worker: { handlers: carry } })
@@ -168,7 +168,7 @@ describe('an end is not lost', () => {
     expect(receiver.got.map(got => verified(got).data.id)).toEqual([id])
   })
 
-  test('when the process stops between the acceptance and the mark: it is delivered once', async ({ lab }) => {
+  test('once if the process stops between the acceptance and the mark', async ({ lab }) => {
     const receiver = await startReceiver(lab)
     const store = await lab.store()
     const first = await lab.waybill([parcels], { store, worker: { handlers: carry } })
@@ -194,7 +194,7 @@ describe('an end is not lost', () => {
     expect(receiver.got).toHaveLength(1)
   })
 
-  test('and is delivered once by several processes on one file', async ({ lab }) => {
+  test('once by several processes on one file', async ({ lab }) => {
     const receiver = await startReceiver(lab)
     const path = lab.file()
     const before = await lab.waybill([parcels], { store: await lab.store(path), worker: { handlers: carry } })
@@ -209,7 +209,7 @@ describe('an end is not lost', () => {
     expect(receiver.got.map(({ headers }) => headers['webhook-id']).sort()).toEqual(ids.map(id => `msg_${id}`).sort())
   })
 
-  test('by an attempt that a shutdown cuts off: it is handed back and does not count', async ({ lab }) => {
+  test('later if a shutdown aborts the attempt, which is handed back and does not count', async ({ lab }) => {
     const held = Promise.withResolvers<void>()
     const receiver = await startReceiver(lab, {
       answer: (n, response) => (n === 1 ? held.resolve() : void response.writeHead(204).end()),
@@ -225,7 +225,7 @@ describe('an end is not lost', () => {
     expect(receiver.got[1]?.body).toBe(receiver.got[0]?.body)
   })
 
-  test('by an attempt that ends within the time that a shutdown waits', async ({ lab }) => {
+  test('by an attempt that ends within the shutdown time', async ({ lab }) => {
     const stopping = Promise.withResolvers<void>()
     const held = Promise.withResolvers<void>()
     const receiver = await startReceiver(lab, {
@@ -247,7 +247,7 @@ describe('an end is not lost', () => {
 })
 
 describe('an event', () => {
-  test('stays under 20 kB whatever the error is', async ({ lab }) => {
+  test('is smaller than 20 kB whatever the error is', async ({ lab }) => {
     const receiver = await startReceiver(lab)
     const waybill = await carrier(lab)
     const { store } = waybill
@@ -263,7 +263,7 @@ describe('an event', () => {
     expect(await end('long '.repeat(10_000), 'Short')).toBeUndefined()
   })
 
-  test('holds neither the input nor the result', async ({ lab }) => {
+  test('contains neither the input nor the result', async ({ lab }) => {
     const receiver = await startReceiver(lab)
     const waybill = await carrier(lab)
     const id = await send(waybill, receiver.url, 'a-private-matter')
@@ -273,7 +273,7 @@ describe('an event', () => {
   })
 })
 
-test('an operation without a URL makes no delivery', async ({ lab }) => {
+test('an operation without a URL has no delivery', async ({ lab }) => {
   const waybill = await carrier(lab)
   const { operation } = await waybill.operations.submit(parcels, { input: 1 })
   await hasFinished(waybill.store, operation.id)
@@ -281,7 +281,7 @@ test('an operation without a URL makes no delivery', async ({ lab }) => {
   expect(await waybill.webhooks.deliveries(operation.id, '')).toEqual([])
 })
 
-test('the composition takes no operation type of the name that deliveries have', ({ lab }) => {
+test('an operation type with the name of deliveries is refused', ({ lab }) => {
   const taken = { ...parcels, name: 'webhook-deliveries' }
   expect(() => lab.composition([taken], { webhooks: QUICK })).toThrow('"webhook-deliveries" is reserved')
 })

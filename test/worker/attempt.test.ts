@@ -8,7 +8,7 @@ import { faultyStore, hasFinished, KeptLog, recordOf, resultOf, submit, test, un
 
 const tasks = defineOperation({ name: 'tasks', attempts: 3, backoff: { initial: 10, jitter: 0 } })
 
-test('a handler is given what was submitted, its id, its number and the trace', async ({ lab }) => {
+test('a handler gets the input, the id, the number of the attempt and the trace', async ({ lab }) => {
   const handlers = handler(tasks, (input, { id, attempt, traceparent }) => ({ input, id, attempt, traceparent }))
   const waybill = await lab.waybill([tasks], { worker: { handlers } })
   const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
@@ -16,7 +16,9 @@ test('a handler is given what was submitted, its id, its number and the trace', 
   expect(await resultOf(waybill.store, id)).toEqual({ input: { size: 3 }, id, attempt: 1, traceparent })
 })
 
-test('a handler that throws is tried again with a growing wait, and fails with the last attempt', async ({ lab }) => {
+test('a handler that throws is retried with growing delays, and its operation fails with the last attempt', async ({
+  lab,
+}) => {
   const slow = defineOperation({ name: 'slow', attempts: 3, backoff: { initial: 100, factor: 3, jitter: 0 } })
   const logger = new KeptLog()
   const handlers = handler(slow, () => {
@@ -51,7 +53,7 @@ test('a later attempt that succeeds completes the operation', async ({ lab }) =>
   expect({ error, progress }).toEqual({ error: null, progress: null })
 })
 
-test('a ProblemError fails the operation for good with its own problem', async ({ lab }) => {
+test('a ProblemError fails the operation with its problem, without a retry', async ({ lab }) => {
   const handlers = handler(tasks, () => {
     throw new ProblemError({
       status: 422,
@@ -74,7 +76,7 @@ test('a ProblemError fails the operation for good with its own problem', async (
   })
 })
 
-test('a ProblemError with retryAfterMs is tried again after that time, while attempts are left', async ({ lab }) => {
+test('a ProblemError with retryAfterMs is retried after that time, while attempts are left', async ({ lab }) => {
   const handlers = handler(tasks, () => {
     throw new ProblemError({ status: 503, title: 'The bank is closed' }, { retryAfter: 200 })
   })
@@ -99,7 +101,7 @@ test.for(['retryAfter', 'cause'] as const)('%s never reaches a client', name => 
   expect(() => new ProblemError({ status: 503, cause: new Error('a secret') })).toThrow(TypeError)
 })
 
-test('an output that does not match the schema fails with what is wrong', async ({ lab }) => {
+test('an output that does not match the schema fails the operation with the errors', async ({ lab }) => {
   const typed = defineOperation({ name: 'typed', output: z.object({ total: z.number() }) })
   const handlers = handler(typed, () => ({ total: 'many' }) as unknown as { total: number })
   const waybill = await lab.waybill([typed], { worker: { handlers } })
@@ -136,7 +138,7 @@ test('input and output are what the schemas make of them', async ({ lab }) => {
   expect(await waybill.store.readPayload(id, 'input')).toBe('{"at":"noon"}')
 })
 
-test('what JSON cannot say becomes null, and what it refuses fails at once', async ({ lab }) => {
+test('an undefined output becomes null, and one that JSON refuses fails at once', async ({ lab }) => {
   const handlers = handler(tasks, input => {
     if (input === 'nothing') return undefined
     return 10n
@@ -147,7 +149,7 @@ test('what JSON cannot say becomes null, and what it refuses fails at once', asy
   expect({ status, code: error?.code, attempt }).toEqual({ status: 'failed', code: 'invalid-output', attempt: 1 })
 })
 
-test('of many progress calls in a moment few are written, and the last one counts', async ({ lab }) => {
+test('many progress calls in a short time cause few writes, and the last one counts', async ({ lab }) => {
   const { store, calls } = faultyStore(await lab.store())
   const open = Promise.withResolvers<void>()
   const handlers = handler(tasks, async (_, job) => {
@@ -163,7 +165,7 @@ test('of many progress calls in a moment few are written, and the last one count
   await hasFinished(store, id)
 })
 
-test('a progress is clamped to 0 to 1, and what is not a number is refused', async ({ lab }) => {
+test('a progress is limited to the range from 0 to 1, and must be a number', async ({ lab }) => {
   const open = Promise.withResolvers<void>()
   const handlers = handler(tasks, async (_, job) => {
     expect(() => job.progress(Number.NaN)).toThrow(TypeError)
@@ -178,7 +180,9 @@ test('a progress is clamped to 0 to 1, and what is not a number is refused', asy
   expect((await hasFinished(waybill.store, id)).status).toBe('completed')
 })
 
-test('log lines are kept in order with their attempt and level, and bounded in number and length', async ({ lab }) => {
+test('log lines are stored in order with their attempt and level, with a limit on number and length', async ({
+  lab,
+}) => {
   const handlers = handler(tasks, (_, job) => {
     job.log('x'.repeat(10_000), 'warn')
     for (let line = 2; line <= 1100; line++) job.log(`line ${line}`)
@@ -197,7 +201,7 @@ test('log lines are kept in order with their attempt and level, and bounded in n
   expect(lines.at(-1)).toMatchObject({ sequence: 500, level: 'info', message: 'line 1100' })
 })
 
-test('a step runs once for the operation, and later attempts get its outcome', async ({ lab }) => {
+test('a step runs once in an operation, and later attempts get its outcome', async ({ lab }) => {
   let charges = 0
   const handlers = handler(tasks, async (_, job) => {
     const charge = await job.step('charge', () => ({ number: ++charges, at: new Date(0) }))
@@ -210,7 +214,7 @@ test('a step runs once for the operation, and later attempts get its outcome', a
   expect(charges).toBe(1)
 })
 
-test('each use of a name is a step of its own, also at the same time, in the order of the calls', async ({ lab }) => {
+test('each use of a name is a separate step, also concurrently, in the order of the calls', async ({ lab }) => {
   const ran: string[] = []
   const handlers = handler(tasks, async (_, job) => {
     const step = (name: string) => job.step(name, () => ran.push(name))
@@ -222,7 +226,7 @@ test('each use of a name is a step of its own, also at the same time, in the ord
   expect([...(await waybill.store.steps(id)).keys()].sort()).toEqual(['a', 'a#2', 'b'])
 })
 
-test('a name that is used in a loop is a step for each turn, and the same one in each attempt', async ({ lab }) => {
+test('a name in a loop is a separate step in each turn, and the same one in each attempt', async ({ lab }) => {
   const charged: string[] = []
   const handlers = handler(tasks, async (_, job) => {
     const receipts: unknown[] = []
@@ -238,7 +242,7 @@ test('a name that is used in a loop is a step for each turn, and the same one in
   expect(charged).toEqual(['one', 'two', 'three'])
 })
 
-test('a counted name never meets one that is written out', async ({ lab }) => {
+test('a counted name never collides with an explicit one', async ({ lab }) => {
   const handlers = handler(tasks, async (_, job) => {
     const values: unknown[] = []
     for (const name of ['a', 'a#2', 'a', 'a#2']) values.push(await job.step(name, () => values.length))
@@ -248,7 +252,7 @@ test('a counted name never meets one that is written out', async ({ lab }) => {
   expect(await resultOf(waybill.store, await submit(waybill, tasks))).toEqual([0, 1, 2, 3])
 })
 
-test('a step within a step of its own name is refused at once', async ({ lab }) => {
+test('a step within a step of the same name is refused at once', async ({ lab }) => {
   const handlers = handler(tasks, async (_, job) => {
     const inner = () => job.step('outer', () => 1)
     await expect(job.step('outer', () => job.step('between', inner))).rejects.toThrow('within a step "outer"')
@@ -258,7 +262,7 @@ test('a step within a step of its own name is refused at once', async ({ lab }) 
   expect(await resultOf(waybill.store, await submit(waybill, tasks))).toBe(2)
 })
 
-test('a step that fails is not recorded, and the handler may try it again', async ({ lab }) => {
+test('a failed step is not recorded, and the handler can repeat it', async ({ lab }) => {
   let tries = 0
   const handlers = handler(tasks, async (_, job) => {
     const work = () => {
@@ -272,7 +276,7 @@ test('a step that fails is not recorded, and the handler may try it again', asyn
   expect(await resultOf(waybill.store, await submit(waybill, tasks))).toBe(2)
 })
 
-test('a step without a usable name is refused', async ({ lab }) => {
+test('a step with an invalid name is refused', async ({ lab }) => {
   const handlers = handler(tasks, async (_, job) => {
     for (const name of ['', 'x'.repeat(201)]) await expect(job.step(name, () => 1)).rejects.toThrow(TypeError)
     return 'refused'
@@ -294,7 +298,7 @@ test('a step that cannot be recorded rejects, so that the handler does not go on
   expect({ status, attempt, went }).toEqual({ status: 'failed', attempt: 3, went: 0 })
 })
 
-test('a log line that cannot be kept costs nothing but itself', async ({ lab }) => {
+test('a log line that cannot be stored has no other effect', async ({ lab }) => {
   const { store, cut, calls } = faultyStore(await lab.store())
   cut.add('appendNote')
   const handlers = handler(tasks, (_, job) => {
@@ -306,7 +310,7 @@ test('a log line that cannot be kept costs nothing but itself', async ({ lab }) 
   await until(() => calls.get('appendNote') === 1)
 })
 
-test('a handler is not called with an attempt that was told to stop before it began', async () => {
+test('a handler is not called if its attempt was stopped before it began', async () => {
   let calls = 0
   const counting = handler(tasks, () => calls++)
   const context = { host: {} as Host, signal: AbortSignal.abort(new StopError('CanceledError')) }

@@ -32,7 +32,7 @@ async function bundle(path: string, folder: string): Promise<void> {
 test.each([
   ['a child process', ':memory:', /\/child-main\.js/],
   ['the writer thread of SQLite', 'operations.db', /writer-thread\.js/],
-])('a bundle without the file of %s says so, and what to do', async (_, path, file) => {
+])('a bundle without the file of %s is reported with the cure', async (_, path, file) => {
   const folder = mkdtempSync(join(tmpdir(), 'waybill-test-'))
   try {
     await bundle(path, folder)

@@ -22,7 +22,7 @@ import {
 
 const type = plays({ attempts: 2 })
 
-describe('messages that a handler sends by itself', () => {
+describe('messages that a handler sends with process.send', () => {
   const outcome = { kind: 'completed', output: '"forged"' }
 
   test('are ignored with one line in the log', async ({ lab }) => {
@@ -37,7 +37,7 @@ describe('messages that a handler sends by itself', () => {
     expect(ignored).toHaveLength(1)
   })
 
-  test('have no effect where they imitate the envelope with contents that cannot be', () => {
+  test('have no effect if they imitate the envelope with invalid contents', () => {
     const contents = [
       null,
       {},
@@ -64,7 +64,7 @@ describe('messages that a handler sends by itself', () => {
 
 describe('a question of a child', () => {
   for (const method of ['steps', 'appendNote'] satisfies (keyof Store)[]) {
-    test(`has an answer though ${method} of the store fails, and the worker goes on`, async ({ lab }) => {
+    test(`has an answer if ${method} of the store fails, and the worker continues`, async ({ lab }) => {
       const { store, cut } = faultyStore(sqliteStore({ path: ':memory:' }))
       const waybill = await lab.waybill([type], { store, ...worker() })
       const pid = await resultOf(waybill.store, await submit(waybill, type, play({ do: 'pid' })))
@@ -119,7 +119,7 @@ describe('a question of a child', () => {
     })
   }
 
-  test('that is never answered ends with its run, and its child serves the next one', async ({ lab }) => {
+  test('that is never answered ends with its run, and its child runs the next one', async ({ lab }) => {
     const { store, hung } = faultyStore(sqliteStore({ path: ':memory:' }))
     const waybill = await lab.waybill([type], { store, storeTimeout: '1h', ...worker({ gracePeriod: 100 }) })
     hung.add('steps')

@@ -34,8 +34,8 @@ async function workerProcess(lab: TestContext, path: string) {
   return process
 }
 
-describe('what a handler has started ends with its child', () => {
-  test('for a cancel', async ({ lab }) => {
+describe('the processes of a handler end with its child', () => {
+  test('after a cancel', async ({ lab }) => {
     const waybill = await lab.waybill([type], worker({ gracePeriod: 100 }))
     const id = await perform(waybill, { do: 'start-program' })
     const program = await programOf(waybill, id)
@@ -45,7 +45,7 @@ describe('what a handler has started ends with its child', () => {
     await until(() => isGone(program))
   })
 
-  test('for a timeout', async ({ lab }) => {
+  test('after a timeout', async ({ lab }) => {
     const hasty = plays({ attempts: 1, timeout: 1500 })
     const waybill = await lab.waybill([hasty], worker({ gracePeriod: 100 }))
     const id = await submit(waybill, hasty, play({ do: 'start-program' }))
@@ -54,7 +54,7 @@ describe('what a handler has started ends with its child', () => {
     await until(() => isGone(program))
   })
 
-  test('for a crash of the child, and for a crash of its worker', async ({ lab }) => {
+  test('after a crash of the child, and after a crash of its worker', async ({ lab }) => {
     const path = lab.file()
     const parent = await workerProcess(lab, path)
     const waybill = await lab.waybill([type], { store: sqliteStore({ path }) })
@@ -69,7 +69,7 @@ describe('what a handler has started ends with its child', () => {
     await until(() => isGone(child) && isGone(orphan))
   })
 
-  test('at the end of the composition', async ({ lab }) => {
+  test('when the composition stops', async ({ lab }) => {
     const waybill = await lab.waybill([type], worker({ shutdownTimeout: 100 }))
     const program = await programOf(waybill, await perform(waybill, { do: 'start-program' }))
     await waybill.stop()
@@ -87,7 +87,7 @@ describe('a run that a child has not begun', () => {
     return pid
   }
 
-  test('goes to another child when that one dies, and costs nothing', async ({ lab }) => {
+  test('moves to another child when the first one dies, and does not count', async ({ lab }) => {
     const waybill = await lab.waybill([single], worker())
     const pid = await frozen(waybill)
     const id = await submit(waybill, single, play({ do: 'pid' }))
@@ -97,7 +97,7 @@ describe('a run that a child has not begun', () => {
     expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0, released: 0 })
   })
 
-  test('is lost when a second one dies as well, since it may be what ends them', async ({ lab }) => {
+  test('is lost when a second child dies as well, since the run may be the reason', async ({ lab }) => {
     const waybill = await lab.waybill([single], worker({ handlers: handlerFile('deaf') }))
     const id = await submit(waybill, single, play({ do: 'return', value: 'never' }))
     const { history, released } = await when(waybill.store, id, ({ lost }) => lost >= 2)
@@ -105,7 +105,7 @@ describe('a run that a child has not begun', () => {
     expect(history.slice(0, 2)).toMatchObject([{ outcome: 'lost' }, { outcome: 'lost' }])
   })
 
-  test('is handed back when its time is over, and its child is ended', async ({ lab }) => {
+  test('is handed back after its timeout, and its child is ended', async ({ lab }) => {
     const hasty = plays({ attempts: 1, timeout: 2000 })
     const waybill = await lab.waybill([hasty], worker({ gracePeriod: 100 }))
     const pid = await frozen(waybill)
@@ -118,7 +118,7 @@ describe('a run that a child has not begun', () => {
 
 describe('code that an earlier attempt has left behind', () => {
   for (const what of ['throw', 'reject', 'exit'] satisfies Ending[]) {
-    test(`and that ends the process (${what}) loses the attempt that runs, and fails none`, async ({ lab }) => {
+    test(`and that ends the process (${what}) loses the current attempt, and fails none`, async ({ lab }) => {
       const waybill = await lab.waybill([single], worker())
       const first = await resultOf(waybill.store, await submit(waybill, single, play({ do: 'leave', what })))
       const id = await submit(waybill, single, play({ do: 'trip' }, { do: 'pid' }))
@@ -129,7 +129,7 @@ describe('code that an earlier attempt has left behind', () => {
       expect(history[0]?.error?.detail).toContain('left running by another attempt')
     })
 
-    test(`is not what an attempt does itself later on (${what}): that fails it`, async ({ lab }) => {
+    test(`is distinguished from code of the current attempt (${what}), which fails the attempt`, async ({ lab }) => {
       const waybill = await lab.waybill([single], worker())
       const id = await submit(waybill, single, play({ do: 'end-later', what }))
       const { status, error, lost } = await hasFinished(waybill.store, id)
@@ -139,7 +139,7 @@ describe('code that an earlier attempt has left behind', () => {
     })
   }
 
-  test('is gone where each attempt has a fresh child', async ({ lab }) => {
+  test('does not exist if each attempt has a new child', async ({ lab }) => {
     const waybill = await lab.waybill([single], worker({ maxAttemptsPerChild: 1 }))
     const first = await resultOf(waybill.store, await submit(waybill, single, play({ do: 'leave', what: 'throw' })))
     const second = await resultOf(waybill.store, await submit(waybill, single, play({ do: 'pid' })))
@@ -151,9 +151,7 @@ describe('code that an earlier attempt has left behind', () => {
   })
 })
 
-test('a child that writes more to standard error than is read waits, and its worker stores none of it', async ({
-  lab,
-}) => {
+test('a child that writes much to standard error is slowed down, and its worker buffers nothing', async ({ lab }) => {
   const path = lab.file()
   const parent = await workerProcess(lab, path)
   const waybill = await lab.waybill([type], { store: sqliteStore({ path }) })

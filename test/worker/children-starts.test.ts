@@ -54,14 +54,14 @@ describe('handlers that cannot be loaded', () => {
       })
     }
 
-    test(`are not those that a compiler has made CommonJS, for ${run}`, async ({ lab }) => {
+    test(`do not include handlers that were compiled to CommonJS, for ${run}`, async ({ lab }) => {
       const handlers = new URL('../fixtures/handlers/compiled.cjs', import.meta.url)
       const waybill = await lab.waybill([type], worker({ handlers, run }))
       expect(await resultOf(waybill.store, await perform(waybill))).toBe('compiled')
     })
   }
 
-  test('values cannot be given to children', ({ lab }) => {
+  test('include handlers as values for child processes', ({ lab }) => {
     const apples = defineOperation({ name: 'apples' })
     const handlers = handler(apples, () => {})
     expect(() => lab.composition([apples], { worker: { handlers, run: 'children' } })).toThrow('must be files')
@@ -81,7 +81,7 @@ describe('handlers that cannot be loaded', () => {
 })
 
 describe('a worker whose next children cannot start', () => {
-  test('hands an operation back once, and claims again when a child stands', async ({ lab }) => {
+  test('hands an operation back once, and claims again when a child is ready', async ({ lab }) => {
     const logger = new KeptLog()
     const waybill = await lab.waybill([type], { logger, ...worker({ handlers: handlerFile('once') }) })
     const repair = setVariable(lab, 'TEST_UNLOADABLE', 'yes')
@@ -94,7 +94,7 @@ describe('a worker whose next children cannot start', () => {
     expect({ status, counted: attempt - released, released }).toEqual({ status: 'failed', counted: 2, released: 1 })
   })
 
-  test('goes on with the child that it has, at its speed', async ({ lab }) => {
+  test('continues with the child that it has', async ({ lab }) => {
     const waybill = await lab.waybill([type], worker({ handlers: handlerFile('once'), concurrency: 3 }))
     const repair = setVariable(lab, 'TEST_UNLOADABLE', 'yes')
     const ids = await Promise.all(Array.from({ length: 60 }, () => perform(waybill, { do: 'pid' })))
@@ -108,7 +108,7 @@ describe('a worker whose next children cannot start', () => {
     expect(first).not.toBe(second)
   })
 
-  test('is not held up by one that hangs: cancels, timeouts and its other children go on', async ({ lab }) => {
+  test('is not blocked by one that hangs: cancels, timeouts and its other children work', async ({ lab }) => {
     const logger = new KeptLog()
     const hasty = plays({ timeout: 1500 })
     const waybill = await lab.waybill([hasty], {
@@ -129,7 +129,7 @@ describe('a worker whose next children cannot start', () => {
     await until(() => isGone(Number(readFileSync(file, 'utf8'))))
   })
 
-  test('costs no attempt when the time of the attempt is over before one is ready', async ({ lab }) => {
+  test('counts no attempt if the timeout passes before one is ready', async ({ lab }) => {
     const hasty = plays({ attempts: 1, timeout: 500 })
     const waybill = await lab.waybill(
       [hasty],
@@ -148,7 +148,9 @@ describe('a worker whose next children cannot start', () => {
     ['refuses them later', '/no/such/node'],
   ]
   for (const [name, execPath] of systems) {
-    test(`since the system ${name}: nothing is leaked, and all runs when it allows them again`, async ({ lab }) => {
+    test(`since the system ${name}: nothing is leaked, and everything runs when processes can start again`, async ({
+      lab,
+    }) => {
       const logger = new KeptLog()
       const waybill = await lab.waybill([type], { logger, ...worker() })
       const id = await perform(waybill, { do: 'exit', code: 1 }, { do: 'return', value: 'recovered' })
@@ -166,7 +168,7 @@ describe('a worker whose next children cannot start', () => {
   }
 })
 
-test('a child that ends because it is idle is never given a run', async ({ lab }) => {
+test('a child that ends because it is idle never gets a run', async ({ lab }) => {
   const concurrency = 4
   const runner = childProcessRunner({
     files: [handlerFile('plays')],

@@ -37,20 +37,20 @@ describe('children', () => {
     expect(second).toBe(first)
   })
 
-  test('end with the composition', async ({ lab }) => {
+  test('end when the composition stops', async ({ lab }) => {
     const waybill = await lab.waybill([type], worker())
     const pid = await resultOf(waybill.store, await perform(waybill, { do: 'pid' }))
     await waybill.stop()
     expect(isGone(Number(pid))).toBe(true)
   })
 
-  test('are interrupted by whatever else wants to run, where the system has a class for that', async ({ lab }) => {
+  test('have the lowest scheduling priority, if the system has one', async ({ lab }) => {
     const waybill = await lab.waybill([type], worker({ niceness: 'idle' }))
     const pid = Number(await resultOf(waybill.store, await perform(waybill, { do: 'pid' })))
     await until(() => getPriority(pid) === 10 && policyOf(pid) === policyAtMost())
   })
 
-  test('give way as much as they are told, and by nothing else than that', async ({ lab }) => {
+  test('have exactly the niceness of the option', async ({ lab }) => {
     const waybill = await lab.waybill([type], worker({ niceness: 7 }))
     const pid = Number(await resultOf(waybill.store, await perform(waybill, { do: 'pid' })))
     expect(getPriority(pid)).toBe(7)
@@ -60,7 +60,7 @@ describe('children', () => {
     )
   })
 
-  test('equal steps at the same time are steps of their own', async ({ lab }) => {
+  test('equal concurrent steps are separate steps', async ({ lab }) => {
     const waybill = await lab.waybill([type], worker())
     const id = await perform(waybill, { do: 'step' })
     expect(await resultOf(waybill.store, id)).toEqual([1, 1])
@@ -75,7 +75,7 @@ describe('children', () => {
     expect((await recordOf(waybill.store, id)).history.map(({ outcome }) => outcome)).toEqual(['failed', 'completed'])
   })
 
-  test('progress comes through, coalesced', async ({ lab }) => {
+  test('progress is passed on, coalesced', async ({ lab }) => {
     const waybill = await lab.waybill([type], worker())
     const id = await perform(waybill, { do: 'progress' })
     const { progress, version } = await when(waybill.store, id, it => it.progress?.message === 'call 1000')
@@ -85,7 +85,7 @@ describe('children', () => {
     await hasFinished(waybill.store, id)
   })
 
-  test('what is said in a loop is limited in the child, and its error comes with the outcome', async ({ lab }) => {
+  test('reports in a loop are limited in the child, and an error is passed on with the outcome', async ({ lab }) => {
     const once = plays({ attempts: 1 })
     const { store, calls } = faultyStore(await lab.store())
     const logger = new KeptLog()
@@ -104,7 +104,7 @@ describe('children', () => {
     expect(logger.lines).toMatchObject([{ level: 'error', message: 'An operation failed', fields: { err: error } }])
   })
 
-  test('what a handler does after its end never reaches the next operation', async ({ lab }) => {
+  test('calls of a handler after its end never affect the next operation', async ({ lab }) => {
     const waybill = await lab.waybill([type], worker())
     const ghost = await perform(waybill, { do: 'haunt' })
     expect(await resultOf(waybill.store, ghost)).toBe('gone')
@@ -176,7 +176,7 @@ describe('a child that ignores', () => {
   })
 })
 
-test('a handler in a child is told why it should stop', async ({ lab }) => {
+test('a handler in a child gets the reason to stop', async ({ lab }) => {
   const hasty = plays({ attempts: 1, timeout: 1000 })
   const waybill = await lab.waybill([hasty], worker({ concurrency: 2 }))
   const late = await submit(waybill, hasty, play({ do: 'wait' }))
@@ -191,14 +191,14 @@ test('a handler in a child is told why it should stop', async ({ lab }) => {
   expect(await logOf(other.store, canceled)).toContain('CanceledError')
 })
 
-test('a handler that computes for several leases does not lose its own', async ({ lab }) => {
+test('a handler that computes for longer than its lease does not lose it', async ({ lab }) => {
   const waybill = await lab.waybill([type], worker({ leaseDuration: 3000 }))
   const id = await perform(waybill, { do: 'spin', ms: 7000 })
   expect(await resultOf(waybill.store, id)).toBe('spun')
   expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0 })
 })
 
-test('when its parent is killed, a child ends by itself though it computes, and another worker takes over', async ({
+test('when its parent is killed, a child ends even while it computes, and another worker takes over', async ({
   lab,
 }) => {
   const path = lab.file()

@@ -28,9 +28,7 @@ async function nearlyOver(lab: TestContext, type: AnyOperationType, input: unkno
 }
 
 describe('a deadline that passes while the handler runs', () => {
-  test('is told to a handler of the same process, and ends the operation whatever attempts are left', async ({
-    lab,
-  }) => {
+  test('stops a handler of the same process, and ends the operation whatever attempts are left', async ({ lab }) => {
     const { store, id } = await nearlyOver(lab, reports, null)
     const reasons: unknown[] = []
     const handlers = handler(reports, async (_, { signal }) => {
@@ -53,7 +51,7 @@ describe('a deadline that passes while the handler runs', () => {
     expect((await hasFinished(store, id)).status).toBe('completed')
   })
 
-  test('is told to a handler in a child process', async ({ lab }) => {
+  test('stops a handler in a child process', async ({ lab }) => {
     const { store, id } = await nearlyOver(lab, acts, play({ do: 'wait' }))
     await lab.waybill([acts], { store, ...worker() })
     expect(await hasFinished(store, id)).toMatchObject({ ...OVER, attempt: 1 })
@@ -65,7 +63,7 @@ describe('a deadline that passes while the handler runs', () => {
     expect(await hasFinished(store, id)).toMatchObject({ ...OVER, attempt: 1 })
   })
 
-  test('is told to the handler of an execution, which exits with 0', async ({ lab }) => {
+  test('stops the handler of an execution, which exits with 0', async ({ lab }) => {
     const { store, id, open } = await nearlyOver(lab, acts, play({ do: 'wait' }))
     const { handlers } = worker().worker
     expect(await runOperation({ operations: [acts], store: open(), handlers, operationId: id, logger: SILENT })).toBe(0)
@@ -73,7 +71,7 @@ describe('a deadline that passes while the handler runs', () => {
     expect(await logOf(store, id)).toContain('DeadlineError')
   })
 
-  test('counts only where it comes before the timeout of the attempt', async ({ lab }) => {
+  test('has an effect only if it is before the timeout of the attempt', async ({ lab }) => {
     const hasty = defineOperation({ name: 'hasty', deadline: '1h', timeout: 50, attempts: 1 })
     const { store, id } = await nearlyOver(lab, hasty, null, HOUR / 2)
     await lab.waybill([hasty], { store, worker: { handlers: handler(hasty, () => new Promise(() => {})) } })
@@ -82,13 +80,13 @@ describe('a deadline that passes while the handler runs', () => {
 })
 
 describe('a deadline that passes while nothing runs', () => {
-  test('ends what no worker takes', async ({ lab }) => {
+  test('ends an operation that no worker claims', async ({ lab }) => {
     const urgent = defineOperation({ name: 'urgent', deadline: 50 })
     const waybill = await lab.waybill([urgent])
     expect(await hasFinished(waybill.store, await submit(waybill, urgent))).toMatchObject(OVER)
   })
 
-  test('ends a sleep, and a wait for an event, which is then refused', async () => {
+  test('ends a sleep, and a wait for an event that is then refused', async () => {
     const handlers = handler(reports, async (input, job) =>
       input === 'sleeps' ? await job.sleep('long', '2h') : await job.ask('approval', { message: 'Go on?' }),
     )
@@ -103,7 +101,7 @@ describe('a deadline that passes while nothing runs', () => {
     await expect(answer).rejects.toMatchObject({ problem: { code: 'operation-finished' } })
   })
 
-  test('is not waited for where the next attempt would begin after it', async () => {
+  test('ends the operation early if the next attempt would begin after it', async () => {
     const slow = defineOperation({ name: 'slow', deadline: '1h', backoff: { initial: '2h', max: '2h', jitter: 0 } })
     const handlers = handler(slow, () => {
       throw new Error('no')
@@ -115,7 +113,7 @@ describe('a deadline that passes while nothing runs', () => {
     expect(lab.clock.now()).toBe((await operation.read()).createdAt)
   })
 
-  test('counts from the end of the delay, and once more for a retry', async () => {
+  test('begins at the end of the delay, and again with a retry', async () => {
     await using lab = await testWaybill({ operations: [reports] })
     const { operations } = lab.waybill
     const { id } = await lab.submit(reports, null, { delay: '2h' })

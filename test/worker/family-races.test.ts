@@ -36,7 +36,7 @@ function childOf(parent: string, key: string, detached: boolean = false) {
 }
 
 describe('a parent', () => {
-  test('that ends while its children are on their way leaves none behind', async ({ lab }) => {
+  test('that ends while it submits children leaves none behind', async ({ lab }) => {
     const { store, lease } = await running(lab)
     const late = {
       ...withTimeout(store, 60_000),
@@ -57,9 +57,7 @@ describe('a parent', () => {
     expect([await status(free), await status(one), await status(two)]).toEqual(['pending', 'canceled', 'canceled'])
   })
 
-  test('that ended while the process died that had submitted for it: its late child is canceled as it begins', async ({
-    lab,
-  }) => {
+  test('that ended after its process died during a submit has its late child canceled', async ({ lab }) => {
     const { store, lease } = await running(lab)
     await store.change(lease.id, { kind: 'has-children', attempt: 1 })
     const problem = { code: 'x', title: 'x', status: 422, type: 'about:blank' }
@@ -81,14 +79,14 @@ describe('a parent', () => {
     await until(async () => (await store.familyDue(10)).length === 0)
   })
 
-  test('whose attempt was lost before takes no child of that attempt', async ({ lab }) => {
+  test('whose attempt was lost accepts no child of that attempt', async ({ lab }) => {
     const { store, lease } = await running(lab)
     await store.change(lease.id, { kind: 'abandon', attempt: 1, reason: 'Test.' })
     expect(await submitChildren(store, lease, [childOf(lease.id, 'one')])).toBeUndefined()
     expect(await store.countChildren(lease.id)).toMatchObject({ unfinished: 0 })
   })
 
-  test('whose execution is being started is not started once more when its children end', async ({ lab }) => {
+  test('whose execution is being started is not started again when its children end', async ({ lab }) => {
     const { store, lease } = await running(lab)
     await store.change(lease.id, { kind: 'has-children', attempt: 1 })
     const waits = [
@@ -104,7 +102,7 @@ describe('a parent', () => {
     expect(await store.reserveForLaunch(launch)).toEqual([])
   })
 
-  test('that cannot be looked after keeps no other one from it, and stays due', async ({ lab }) => {
+  test('whose report fails does not block other reports, and stays due', async ({ lab }) => {
     const { store, lease } = await running(lab)
     const problem = { code: 'x', title: 'x', status: 409, type: 'about:blank' }
     await store.change(lease.id, { kind: 'has-children', attempt: 1 })
@@ -121,7 +119,7 @@ describe('a parent', () => {
     expect(await store.familyDue(10)).toEqual([])
   })
 
-  test('that is deleted before its end was followed up cancels all but the detached ones', async ({ lab }) => {
+  test('that is deleted before its end was handled cancels all children except for detached ones', async ({ lab }) => {
     const { store, lease } = await running(lab)
     const [free, one] = [childOf(lease.id, 'free', true), childOf(lease.id, 'one')]
     expect(await submitChildren(store, lease, [free, one])).toEqual([free.id, one.id])
@@ -146,7 +144,7 @@ describe('a handler', () => {
     )
   }
 
-  test('that tries a refused child again submits it under the same key', async ({ lab }) => {
+  test('that submits a refused child again uses the same key', async ({ lab }) => {
     const keys: string[] = []
     const run = async (job: Job) => {
       await job.submit(squares, { of: 'two' as unknown as number }).catch(() => {})
@@ -159,7 +157,7 @@ describe('a handler', () => {
     expect(keys).toEqual(['squares', 'squares#2'])
   })
 
-  test('goes on with its other waits where children cannot be read', async () => {
+  test('continues with its other waits if children cannot be read', async () => {
     let reads = 0
     let ids: readonly string[] = []
     const outcome = await attempt(
@@ -183,7 +181,7 @@ describe('a handler', () => {
     expect(reads).toBe(2)
   })
 
-  test('is not suspended for the loser of a race while it reads the results of a child', async () => {
+  test('is not suspended by the loser of a race while it reads the results of a child', async () => {
     let reading = 0
     let most = 0
     const outcome = await attempt(
@@ -205,7 +203,7 @@ describe('a handler', () => {
     expect(most).toBeLessThanOrEqual(32)
   })
 
-  test('counts children that it submits at the last moment before it is suspended', async () => {
+  test('counts children that it submits directly before it is suspended', async () => {
     const gate = Promise.withResolvers<void>()
     let reads = 0
     let ids: readonly string[] = []
@@ -234,7 +232,7 @@ describe('a handler', () => {
   })
 })
 
-test('a child that was deleted tells how it had ended', async ({ lab }) => {
+test('a deleted child still has its final status', async ({ lab }) => {
   const seen: unknown[] = []
   const handlers = [
     handler(squares, ({ of }) => of * of),

@@ -41,7 +41,7 @@ async function started(lab: TestContext, run: Run, square: Square = of => of * o
 }
 
 describe('job.submit', () => {
-  test('gives a child whose result the handler waits for, without a slot meanwhile', async ({ lab }) => {
+  test('returns a child whose result the handler waits for without a slot', async ({ lab }) => {
     const runs: number[] = []
     const run = async (job: Job) => {
       runs.push(job.attempt)
@@ -60,7 +60,7 @@ describe('job.submit', () => {
     expect(document.children).toEqual({ total: 1, completed: 1, failed: 0, canceled: 0 })
   })
 
-  test('submits once for the operation, also where an attempt is lost or fails after it', async ({ lab }) => {
+  test('submits once for the operation, also if an attempt is lost or fails afterwards', async ({ lab }) => {
     const { waybill, parent, store } = await started(lab, async job => {
       const children = [await job.submit(squares, { of: 2 }), await job.submit(squares, { of: 3 }, { key: 'three' })]
       if (job.attempt === 1) throw new Error('Once.')
@@ -71,9 +71,7 @@ describe('job.submit', () => {
     expect(await store.countChildren(parent.id)).toMatchObject({ completed: 2, unfinished: 0 })
   })
 
-  test('refuses the child of another type that an earlier version of the handler has submitted under the key', async ({
-    lab,
-  }) => {
+  test('refuses a key under which an earlier version of the handler has submitted another type', async ({ lab }) => {
     const errors: unknown[] = []
     const { waybill, parent } = await started(lab, async job => {
       if (job.attempt === 1) {
@@ -88,7 +86,7 @@ describe('job.submit', () => {
     expect(errors).toMatchObject([{ message: expect.stringContaining('is of the type "squares"') }])
   })
 
-  test('refuses what does not match the schema, a bad key, and to be called in a step', async ({ lab }) => {
+  test('refuses an invalid input, an invalid key, and a call within a step', async ({ lab }) => {
     const errors: unknown[] = []
     const { waybill } = await started(lab, async job => {
       const attempts = [
@@ -109,7 +107,7 @@ describe('job.submit', () => {
     ])
   })
 
-  test('one after the other has the parent run once more for each', async ({ lab }) => {
+  test('causes one more attempt of the parent for each child in sequence', async ({ lab }) => {
     const run = async (job: Job) => {
       let sum = 0
       for (let of = 1; of <= 3; of++) sum += await (await job.submit(squares, { of })).result()
@@ -123,7 +121,7 @@ describe('job.submit', () => {
 })
 
 describe('the end of children', () => {
-  test('of many wakes the parent once', async ({ lab }) => {
+  test('wakes the parent once for many children', async ({ lab }) => {
     const COUNT = 300
     let runs = 0
     const { waybill, parent, store } = await started(lab, async job => {
@@ -138,7 +136,7 @@ describe('the end of children', () => {
     expect(await store.countChildren(parent.id)).toMatchObject({ completed: COUNT, unfinished: 0 })
   })
 
-  test('of a failed one is an error that names it, and settles with the others', async ({ lab }) => {
+  test('is an error that names a failed child, or a settled result', async ({ lab }) => {
     const seen: unknown[] = []
     const square = (of: number) => {
       if (of === 2) throw new ProblemError({ code: 'no-even-numbers', title: 'No even numbers', status: 422 })
@@ -163,7 +161,7 @@ describe('the end of children', () => {
     ])
   })
 
-  test('loses a race to a time that was over before, in every attempt', async ({ lab }) => {
+  test('loses a race to an earlier timer in every attempt', async ({ lab }) => {
     const winners: unknown[] = []
     const { waybill, parent } = await started(
       lab,
@@ -181,7 +179,7 @@ describe('the end of children', () => {
     expect(new Set(winners)).toEqual(new Set(['minute']))
   })
 
-  test('whose result is not JSON is an error that says so', async ({ lab }) => {
+  test('is an error for a binary result', async ({ lab }) => {
     const errors: unknown[] = []
     const run = async (job: Job) => {
       const child = await job.submit(squares, { of: 1 })
@@ -200,7 +198,7 @@ describe('the end of the parent', () => {
     return of
   }
 
-  test('by a cancel reaches its children, except for those that are detached', async ({ lab }) => {
+  test('by a cancel cancels its children, except for detached ones', async ({ lab }) => {
     const run = async (job: Job) => {
       const inputs = Array.from({ length: 40 }, (_, of) => ({ of }))
       const children: Child[] = await Promise.all(inputs.map(input => job.submit(squares, input)))
@@ -219,9 +217,7 @@ describe('the end of the parent', () => {
     await until(async () => (await store.familyDue(10)).length === 0)
   })
 
-  test('by a cancel reaches the children of its children, which count as canceled and are reported', async ({
-    lab,
-  }) => {
+  test('by a cancel cancels the children of its children, which are counted and reported', async ({ lab }) => {
     const sums = defineOperation({ name: 'sums' })
     const ended: string[] = []
     const handlers = [
@@ -246,7 +242,7 @@ describe('the end of the parent', () => {
     await until(async () => (await waybill.store.familyDue(10)).length === 0)
   })
 
-  test('by its deadline reaches its children', async ({ lab }) => {
+  test('by its deadline cancels its children', async ({ lab }) => {
     const hurried = defineOperation({ name: 'hurried', deadline: '1h' })
     const handlers = [
       handler(hurried, async (_, job) => (await (await job.submit(squares, { of: 1 })).result()) as never),
@@ -262,9 +258,7 @@ describe('the end of the parent', () => {
     expect(await parent.read()).toMatchObject({ status: 'failed', error: { code: 'deadline-exceeded' } })
   })
 
-  test('by a second failure keeps what both of its attempts have completed, in a retry of the retry', async ({
-    lab,
-  }) => {
+  test('by a second failure keeps the completed children of both operations for the next retry', async ({ lab }) => {
     const broken = new Set([2, 3])
     const ran: number[] = []
     const run = async (job: Job) => {
@@ -290,7 +284,7 @@ describe('the end of the parent', () => {
     expect(ran.filter(of => of === 3)).toEqual([3, 3, 3])
   })
 
-  test('by a failure does too; a retry submits again what had not completed', async ({ lab }) => {
+  test('by a failure keeps the completed children, and a retry submits only the others again', async ({ lab }) => {
     let isBroken = true
     const run = async (job: Job) => {
       const children = await Promise.all([1, 2].map(of => job.submit(squares, { of }, { key: `square-${of}` })))

@@ -42,7 +42,7 @@ describe('everything is killed again and again', () => {
     ['children', 60, 900],
     ['inline', 60, 900],
     ['process', 10, 2500],
-  ])(`WAYBILL_RUN=%s loses nothing and doubles nothing (seed ${seed})`, async (run, ordersPerRound, roundMs) => {
+  ])(`WAYBILL_RUN=%s loses nothing and runs nothing twice (seed ${seed})`, async (run, ordersPerRound, roundMs) => {
     console.log(`faults: WAYBILL_RUN=${run} WAYBILL_SEED=${seed}`)
     const file = temporaryFile()
     const env = { WAYBILL_RUN: run, WAYBILL_CONCURRENCY: '4', ORDER_PROCESSING_MS: '150' }
@@ -65,7 +65,7 @@ describe('everything is killed again and again', () => {
 })
 
 describe('a single process is killed', () => {
-  it('runs an order again at once when its child process dies', async () => {
+  it('has its order run again at once if it is a child process', async () => {
     const file = temporaryFile()
     const app = await startApp({ file, env: { WAYBILL_CONCURRENCY: '1', ORDER_PROCESSING_MS: '60000' } })
     const statusUrl = await placeOrder(app.url)
@@ -83,7 +83,7 @@ describe('a single process is killed', () => {
     expect(history[0]?.error).toMatchObject({ code: 'worker-lost', detail: expect.stringContaining('SIGKILL') })
   })
 
-  it('runs an order again at once when the process of its execution dies', async () => {
+  it('has its order run again at once if it is the process of an execution', async () => {
     const file = temporaryFile()
     const app = await startApp({ file, env: { WAYBILL_RUN: 'process', ORDER_PROCESSING_MS: '60000' } })
     const statusUrl = await placeOrder(app.url)
@@ -99,7 +99,7 @@ describe('a single process is killed', () => {
     expect(history[0]?.error).toMatchObject({ code: 'worker-lost', detail: expect.stringMatching(/SIGKILL|is gone/) })
   })
 
-  it('fails an order in the end whose handler kills its process each time', async () => {
+  it('fails the order in the end if the handler kills it each time', async () => {
     const file = temporaryFile()
     const app = await startApp({ file, entry: DEADLY })
     const accepted = await fetch(`${app.url}/deadly`, orderRequest())
@@ -112,7 +112,7 @@ describe('a single process is killed', () => {
     expect(history).toHaveLength(3)
   })
 
-  it('ends an operation by its deadline, which passes while no process is there', async () => {
+  it('ends the operation by its deadline, which passes while no process runs', async () => {
     const file = temporaryFile()
     const app = await startApp({ file, entry: DEADLY })
     const accepted = await fetch(`${app.url}/hanging`, orderRequest())
@@ -149,7 +149,7 @@ describe('a single process is killed', () => {
     },
   )
 
-  it('starts no second execution for an order whose API was killed and started again', async () => {
+  it('causes no second execution of an order if it is the API, which starts again', async () => {
     const file = temporaryFile()
     const env = { WAYBILL_RUN: 'process', ORDER_PROCESSING_MS: '3000' }
     const app = await startApp({ file, env })
@@ -164,7 +164,7 @@ describe('a single process is killed', () => {
 })
 
 describe('equal keys', () => {
-  it('makes one order of 100 equal POSTs at once', async () => {
+  it('create one order from 100 concurrent POSTs', async () => {
     const file = temporaryFile()
     const app = await startApp({ file })
     const answers = await Promise.all(

@@ -55,7 +55,7 @@ async function exitOf(child: ChildProcess): Promise<{ code: number | null; stder
 }
 
 describe('an execution', () => {
-  test('runs the operation it is named in its environment, and exits 0', async ({ lab }) => {
+  test('runs the operation that its environment names, and exits with 0', async ({ lab }) => {
     const { path, store, id } = await submitted(lab, { do: 'return', value: 42 })
     const job = startJob(lab, path, {
       WAYBILL_OPERATION_ID: id,
@@ -76,20 +76,20 @@ describe('an execution', () => {
     // Which is not for Kubernetes alone to set.
     [{ JOB_NAME: 'job-1', WAYBILL_ENGINE: '' }, 'job-1', null],
     [{ WAYBILL_ENGINE: 'jobs' }, null, null],
-  ] as const)('that is told %j names itself %s, of %s', async ([env, execution, engine], { lab }) => {
+  ] as const)('with the environment %j records itself as %s of %s', async ([env, execution, engine], { lab }) => {
     const { path, store, id } = await submitted(lab, { do: 'return' })
     const job = startJob(lab, path, { WAYBILL_OPERATION_ID: id, ...env })
     expect((await exitOf(job)).code).toBe(0)
     expect((await recordOf(store, id)).history).toMatchObject([{ execution, engine }])
   })
 
-  test('exits 0 when the handler failed, since that is an outcome', async ({ lab }) => {
+  test('exits with 0 if the handler failed, since that is an outcome', async ({ lab }) => {
     const { path, store, id } = await submitted(lab, { do: 'throw', message: 'no' })
     expect((await exitOf(startJob(lab, path, { WAYBILL_OPERATION_ID: id }))).code).toBe(0)
     expect(await recordOf(store, id)).toMatchObject({ status: 'pending', attempt: 1 })
   })
 
-  test('gives the attempt back on SIGTERM, and exits 0', async ({ lab }) => {
+  test('hands the attempt back at SIGTERM, and exits with 0', async ({ lab }) => {
     const { path, store, id } = await submitted(lab, { do: 'wait' }, { do: 'return', value: 'later' })
     const job = startJob(lab, path, { WAYBILL_OPERATION_ID: id })
     const exit = exitOf(job)
@@ -110,7 +110,7 @@ describe('an execution', () => {
     expect(await resultOf(store, id)).toBe('lingered')
   })
 
-  test('fails with a clear message when no operation is named', async ({ lab }) => {
+  test('fails with a clear message if no operation is named', async ({ lab }) => {
     const { code, stderr } = await exitOf(startJob(lab, lab.file(), { WAYBILL_OPERATION_ID: '' }))
     expect(code).toBe(1)
     const lines = stderr.trim().split('\n')
@@ -137,7 +137,7 @@ describe('an execution', () => {
 describe('runOperation', () => {
   const handlers = handler(type, () => 'done')
 
-  test('claims nothing and gives 0 for what is unknown, running or finished', async ({ lab }) => {
+  test('claims nothing and returns 0 for an unknown, running or finished operation', async ({ lab }) => {
     const { path, store, id } = await submitted(lab, { do: 'return' })
     const base = { operations: [type], handlers, logger: SILENT }
     const run = (operationId: string) => runOperation({ ...base, store: sqliteStore({ path }), operationId })
@@ -150,7 +150,7 @@ describe('runOperation', () => {
     expect(await recordOf(store, id)).toMatchObject({ status: 'completed', attempt: 1 })
   })
 
-  test('fails an operation that it has no handler for', async ({ lab }) => {
+  test('fails an operation without a handler', async ({ lab }) => {
     const { path, store, id } = await submitted(lab, { do: 'return' })
     const other = handler({ ...type, name: 'others' }, () => 'done')
     const options = { operations: [type], handlers: other, logger: SILENT, operationId: id }
@@ -160,7 +160,7 @@ describe('runOperation', () => {
     expect(error?.detail).toContain('"plays"')
   })
 
-  test('takes the execution and its engine from its options before the environment', async ({ lab }) => {
+  test('prefers the execution and the engine of its options to those of the environment', async ({ lab }) => {
     const { path, store, id } = await submitted(lab, { do: 'return' })
     const execution = { execution: 'orders-job-1a2b3c', engine: 'jobs' }
     const options = { operations: [type], handlers, logger: SILENT, operationId: id, ...execution }
@@ -168,7 +168,7 @@ describe('runOperation', () => {
     expect((await hasStatus(store, id, 'completed')).history).toMatchObject([execution])
   })
 
-  test('gives 1, and logs it, when the outcome could not be recorded while the lease lasted', async ({ lab }) => {
+  test('returns 1 and logs an error if the outcome could not be recorded within the lease', async ({ lab }) => {
     const { path, id } = await submitted(lab, { do: 'return' })
     const store = sqliteStore({ path })
     const failing = new Proxy(store, {
@@ -220,7 +220,7 @@ describe('runOperation', () => {
       cause: new AggregateError([Object.assign(new Error(), { code: 'ETIMEDOUT' })]),
     }),
     new NoTokenError('The credential gave no token for Cosmos DB.'),
-  ])('waits for a store that is not there yet: %s', async (error, { lab }) => {
+  ])('waits for a store that is not ready: %s', async (error, { lab }) => {
     const { path, store, id } = await submitted(lab, { do: 'return' })
     const logger = new KeptLog()
     const options = { operations: [type], handlers, logger, operationId: id }
@@ -229,7 +229,7 @@ describe('runOperation', () => {
     expect(logger.lines.filter(({ level }) => level === 'warn')).toHaveLength(2)
   })
 
-  test('waits no longer than its startup, and not for what does not go by itself', async ({ lab }) => {
+  test('waits at most its startup timeout, and not after permanent errors', async ({ lab }) => {
     const { path, id } = await submitted(lab, { do: 'return' })
     const logger = new KeptLog()
     const options = { operations: [type], handlers, logger, operationId: id }

@@ -90,7 +90,7 @@ describe('a problem of any shape ends the operation', () => {
     })
   }
 
-  test('keeps what fits of many extensions, and says big integers as strings', async ({ lab }) => {
+  test('keeps as many extensions as fit, and big integers as strings', async ({ lab }) => {
     const extensions = Object.fromEntries(Array.from({ length: 100 }, (_, n) => [`part${n}`, 'ü'.repeat(200)]))
     const problem = await failureOf(
       lab,
@@ -101,7 +101,7 @@ describe('a problem of any shape ends the operation', () => {
     expect(problem).not.toHaveProperty('part99')
   })
 
-  test('that cannot be read as a whole has its standard members alone', async ({ lab }) => {
+  test('that cannot be read has only its standard members', async ({ lab }) => {
     const toJSON = () => {
       throw new Error('no')
     }
@@ -109,7 +109,7 @@ describe('a problem of any shape ends the operation', () => {
     expect(problem).toEqual({ type: 'about:blank', title: 'Odd', status: 422 })
   })
 
-  test('is brief in the history, which every change of the record carries', async ({ lab }) => {
+  test('is shortened in the history, which every change of the record contains', async ({ lab }) => {
     const handlers = handler(tasks, () => {
       throw new ProblemError({ status: 409, title: 'Long', detail: 'x'.repeat(5000), more: 'y'.repeat(5000) })
     })
@@ -138,7 +138,7 @@ describe('a problem of any shape ends the operation', () => {
     },
   )
 
-  test('that another copy of the package has made, or that has no mark of either', async ({ lab }) => {
+  test('of another copy of the package, or without a mark', async ({ lab }) => {
     vi.resetModules()
     const copy = await import('../../src/model/problem.ts')
     expect(copy.ProblemError).not.toBe(ProblemError)
@@ -151,7 +151,7 @@ describe('a problem of any shape ends the operation', () => {
   })
 })
 
-test('errors of another copy of the package are known as what they are', async () => {
+test('errors of another copy of the package are recognized', async () => {
   vi.resetModules()
   const copies = [
     await import('../../src/launchers/launcher.ts'),
@@ -200,7 +200,7 @@ function refusing(store: Store, refuses: (outcome: Outcome) => boolean): Store {
 }
 
 describe('an outcome that the store refuses for good', () => {
-  test('is replaced by a failure that it takes', async ({ lab }) => {
+  test('is replaced by a failure that the store accepts', async ({ lab }) => {
     const real = await lab.store()
     let refused = 0
     const store = refusing(real, ({ kind }) => kind === 'completed' && ++refused > 0)
@@ -216,7 +216,7 @@ describe('an outcome that the store refuses for good', () => {
     expect(logger.lines.map(({ message }) => message)).toContain('An operation failed')
   })
 
-  test('gives up the lease where even that is refused', async ({ lab }) => {
+  test('leads to a lost lease if even the failure is refused', async ({ lab }) => {
     const store = refusing(await lab.store(), () => true)
     const logger = new KeptLog()
     const waybill = await lab.waybill([tasks], {
@@ -230,7 +230,7 @@ describe('an outcome that the store refuses for good', () => {
   })
 })
 
-test('an outcome whose first answer was lost counts, and is not said to be late', async ({ lab }) => {
+test('an outcome whose first response was lost counts, and is not reported as late', async ({ lab }) => {
   const real = await lab.store()
   let lost = 0
   const store = new Proxy(real, {
@@ -281,7 +281,7 @@ describe('a runner that', () => {
     })
   }
 
-  test('ends nothing that it is told to stop is left behind after a lease', async ({ lab }) => {
+  test('ignores a stop is abandoned after the time of a lease', async ({ lab }) => {
     const store = await lab.store()
     const hung: Runner = { start: async () => ['tasks'], run: () => new Promise(() => {}), close: async () => {} }
     const worker = workerOn(store, hung, { leaseMs: 300 })
@@ -318,7 +318,7 @@ describe('a logger that', () => {
     rejects: { info: async () => boom(), warn: async () => boom(), error: async () => boom() },
   }
   for (const [name, logger] of Object.entries(loggers)) {
-    test(`${name} costs no attempt its end`, async ({ lab }) => {
+    test(`${name} does not prevent the end of an attempt`, async ({ lab }) => {
       const written = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
       lab.onEnd(() => written.mockRestore())
       const handlers = handler(tasks, () => {
@@ -332,7 +332,7 @@ describe('a logger that', () => {
     })
   }
 
-  test('is the default one writes down anything', async ({ lab }) => {
+  test('is the default one writes any value', async ({ lab }) => {
     const written = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
     lab.onEnd(() => written.mockRestore())
     const { stderrLogger } = await import('../../src/util/logger.ts')
@@ -344,7 +344,7 @@ describe('a logger that', () => {
   })
 })
 
-test('progress that is reported in a loop costs few writes, and the newest value is kept', async ({ lab }) => {
+test('progress in a loop causes few writes, and the newest value is kept', async ({ lab }) => {
   const { store, calls } = faultyStore(await lab.store())
   const handlers = handler(tasks, (_, job) => {
     for (let turn = 1; turn <= 200_000; turn++) {
@@ -375,7 +375,7 @@ describe('the end of every attempt is logged once', () => {
     return { status, id, lines: logger.lines }
   }
 
-  test('as info where it completed', async ({ lab }) => {
+  test('as info if it completed', async ({ lab }) => {
     const { lines, id } = await linesOf(lab, () => 1)
     expect(lines).toEqual([
       {
@@ -393,7 +393,7 @@ describe('the end of every attempt is logged once', () => {
     ])
   })
 
-  test('as a warning where it is tried again, and as an error where that was the last time', async ({ lab }) => {
+  test('as a warning if it is retried, and as an error if it was the last attempt', async ({ lab }) => {
     const { lines } = await linesOf(lab, () => {
       throw new TypeError('boom', { cause: new Error('the cause') })
     })
@@ -416,14 +416,14 @@ describe('the end of every attempt is logged once', () => {
     })
   })
 
-  test('as info where the handler says what is wrong with the request', async ({ lab }) => {
+  test('as info if the handler reports a problem of the request', async ({ lab }) => {
     const { lines } = await linesOf(lab, () => {
       throw new ProblemError({ status: 422, title: 'Out of stock' })
     })
     expect(lines.map(({ level, message }) => [level, message])).toEqual([['info', 'An operation failed']])
   })
 
-  test('with its reason where it took too long', async ({ lab }) => {
+  test('with the reason if it timed out', async ({ lab }) => {
     const hasty = defineOperation({ name: 'hasty', timeout: 20, attempts: 1 })
     const { lines } = await linesOf(lab, () => new Promise(() => {}), hasty)
     expect(lines).toMatchObject([{ level: 'error', fields: { problem: { code: 'attempt-timeout' } } }])
@@ -431,7 +431,7 @@ describe('the end of every attempt is logged once', () => {
 })
 
 test.for(['', 'x'.repeat(201), 'charge\0', 'charge\ud800'])(
-  'a step whose name is %j is refused before its work is done',
+  'a step with the name %j is refused before it runs',
   async (name, { lab }) => {
     let done = 0
     const handlers = handler(tasks, async (_, job) => await job.step(name, () => ++done).catch(String))

@@ -8,7 +8,7 @@ const type = plays()
 const children = { handlers: handlerFile('plays'), concurrency: 1 }
 
 describe('a shutdown', () => {
-  test('gives back the attempt of a handler that stops, and another worker completes it', async ({ lab }) => {
+  test('hands back the attempt of a handler that stops, and another worker completes it', async ({ lab }) => {
     const path = lab.file()
     const first = await lab.waybill([type], { store: sqliteStore({ path }), worker: children })
     const store = await lab.store(path)
@@ -23,7 +23,7 @@ describe('a shutdown', () => {
     expect(history.map(({ outcome }) => outcome)).toEqual(['released', 'completed'])
   })
 
-  test('gives back the attempt of a handler that ignores it, and ends its process', async ({ lab }) => {
+  test('hands back the attempt of a handler that ignores it, and ends its process', async ({ lab }) => {
     const path = lab.file()
     const waybill = await lab.waybill([type], {
       store: sqliteStore({ path }),
@@ -36,7 +36,7 @@ describe('a shutdown', () => {
     expect(await recordOf(store, id)).toMatchObject({ status: 'pending', attempt: 1, released: 1, lost: 0 })
   })
 
-  test('uses up no attempt, however often it happens', async ({ lab }) => {
+  test('counts no attempt, however often it happens', async ({ lab }) => {
     const path = lab.file()
     const once = defineOperation({ name: 'once', attempts: 1 })
     const store = await lab.store(path)
@@ -59,7 +59,7 @@ describe('a shutdown', () => {
   })
 
   for (const run of ['children', 'inline'] as const) {
-    test(`a handler that finishes within the shutdown time counts, though its grace is shorter, ${run}`, async ({
+    test(`accepts the outcome of a handler that ends within the shutdown time, though its grace period is shorter, ${run}`, async ({
       lab,
     }) => {
       const path = lab.file()
@@ -90,7 +90,7 @@ describe('a shutdown', () => {
     expect(await recordOf(store, first)).toMatchObject({ status: 'completed' })
   })
 
-  test('records a cancel that was asked for before', async ({ lab }) => {
+  test('records a cancel that was requested before', async ({ lab }) => {
     const path = lab.file()
     const worker = { ...children, gracePeriod: 20_000, shutdownTimeout: 100 }
     const waybill = await lab.waybill([type], { store: sqliteStore({ path }), worker })
@@ -108,7 +108,7 @@ describe('a shutdown', () => {
     await waybill.stop()
   })
 
-  test('hands back what was claimed while it began', async ({ lab }) => {
+  test('hands back operations that were claimed while it began', async ({ lab }) => {
     const path = lab.file()
     const apples = defineOperation({ name: 'apples' })
     const store = sqliteStore({ path })
@@ -126,7 +126,7 @@ describe('a shutdown', () => {
   })
 })
 
-test('work that was accepted before a restart is done after it', async ({ lab }) => {
+test('operations that were accepted before a restart run after it', async ({ lab }) => {
   const path = lab.file()
   const before = await lab.waybill([type], { store: sqliteStore({ path }) })
   const id = await submit(before, type, play({ do: 'return', value: 'after' }))

@@ -12,7 +12,7 @@ const HOUR = 3_600_000
 const naps = defineOperation({ name: 'naps' })
 const quick = defineOperation({ name: 'quick' })
 
-test('many sleep without a slot or a timer, and wake when their time has come, not before', async ({ lab }) => {
+test('many operations sleep without a slot or a timer, and wake at their time, and not before', async ({ lab }) => {
   const clock = manualClock()
   const store = sqliteStore({ path: ':memory:', clock: clock.now, monotonicClock: clock.monotonic })
   const woke: number[] = []

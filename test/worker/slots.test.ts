@@ -39,21 +39,21 @@ async function claimSixteen(): Promise<{ slots: Slots; entering: Promise<boolean
 }
 
 describe('claiming ahead', () => {
-  it('begins where attempts take less time than a claim, up to 8 for each slot', async () => {
+  it('begins if attempts take less time than a claim, up to 8 for each slot', async () => {
     const slots = makeSlots()
     const rooms: number[] = []
     for (let round = 0; round < 7; round++) rooms.push(await claim(slots, 1))
     expect(rooms).toEqual([4, 4, 8, 16, 32, 36, 36])
   })
 
-  it('goes further where a claim takes a round trip over a network, up to 15 for each slot', async () => {
+  it('goes further if a claim takes a round trip over a network, up to 15 for each slot', async () => {
     const slots = makeSlots({ isRemote: true })
     const rooms: number[] = []
     for (let round = 0; round < 7; round++) rooms.push(await claim(slots, 1))
     expect(rooms).toEqual([4, 4, 8, 16, 32, 64, 64])
   })
 
-  it('does not begin where attempts take longer, or a claim has not given all that was asked for', async () => {
+  it('does not begin if attempts take longer, or the last claim returned less than its limit', async () => {
     const slots = makeSlots()
     for (let round = 0; round < 5; round++) expect(await claim(slots, 5)).toBe(COUNT)
     now += 5
@@ -61,17 +61,17 @@ describe('claiming ahead', () => {
     expect(slots.room).toBe(COUNT)
   })
 
-  it('does not begin where attempts take more than some milliseconds, however long a claim takes', async () => {
+  it('does not begin if attempts take more than some milliseconds, however long a claim takes', async () => {
     const slots = makeSlots()
     for (let round = 0; round < 5; round++) expect(await claim(slots, 15, 100)).toBe(COUNT)
   })
 
-  it('does not begin where the runner has its own bounds', async () => {
+  it('does not begin if the runner has its own limits', async () => {
     const slots = makeSlots({ ahead: false })
     for (let round = 0; round < 5; round++) expect(await claim(slots, 1)).toBe(COUNT)
   })
 
-  it('waits with the next claim until half of those that were claimed ahead have a slot', async () => {
+  it('delays the next claim until half of the operations that were claimed ahead have a slot', async () => {
     const { slots, entering } = await claimSixteen()
     await Promise.all(entering.splice(0, COUNT))
     expect(slots.room).toBe(0)
@@ -98,7 +98,7 @@ describe('claiming ahead', () => {
 })
 
 describe('a slot', () => {
-  it('is taken by no more than there are, in the order in which they came', async () => {
+  it('is given to attempts in their order, and to no more than there are slots', async () => {
     const slots = makeSlots({ count: 1 })
     const order: number[] = []
     const entering = [1, 2, 3].map(async name => {
@@ -114,7 +114,7 @@ describe('a slot', () => {
     expect(order).toEqual([1, 2, 3])
   })
 
-  it('is not waited for longer than a moment, nor after the end', async () => {
+  it('is awaited only for a short time, and not after the end', async () => {
     const slots = makeSlots({ count: 1 })
     expect(await slots.enter()).toBe(true)
     const late = slots.enter()

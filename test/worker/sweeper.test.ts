@@ -45,7 +45,7 @@ test('an operation whose attempts are lost too often fails as worker-lost', asyn
   expect({ status, code: error?.code }).toEqual({ status: 'failed', code: 'worker-lost' })
 })
 
-test('a dead worker process of this machine is noticed long before its lease ends', async ({ lab }) => {
+test('a dead worker process of this machine is noticed long before its lease expires', async ({ lab }) => {
   const waybill = await lab.waybill([tasks])
   const { pid } = spawnSync(process.execPath, ['--version'])
   const id = await submit(waybill, tasks)
@@ -54,7 +54,7 @@ test('a dead worker process of this machine is noticed long before its lease end
   expect(history[0]?.error?.detail).toContain(`process ${hostId}/${pid}/x, is gone`)
 })
 
-test('a process is asked for once in a sweep, however many operations it holds', async ({ lab }) => {
+test('a process is checked once in a sweep, however many operations it runs', async ({ lab }) => {
   const store = await lab.store()
   const types = [{ type: 'tasks', limit: 300 }]
   await Promise.all(
@@ -79,7 +79,7 @@ test('a process is asked for once in a sweep, however many operations it holds',
   asked.mockRestore()
 })
 
-test('living workers, those of other machines and names of another kind are left to their leases', async ({ lab }) => {
+test('living workers, workers of other machines and unknown names are left to their leases', async ({ lab }) => {
   const waybill = await lab.waybill([tasks])
   const holders = [`${hostId}/${process.pid}/x`, 'elsewhere/999999/x', hostId, `${hostId}/x/y`, '']
   const ids = await Promise.all(holders.map(() => submit(waybill, tasks)))
@@ -102,7 +102,7 @@ test('a start deadline that passes fails the operation', async ({ lab }) => {
   })
 })
 
-test('what has passed its retention is purged in batches, however much it is', async ({ lab }) => {
+test('operations past their retention are purged in batches, however many they are', async ({ lab }) => {
   const brief = defineOperation({ name: 'brief', retention: 0 })
   const logger = new KeptLog()
   const { store, calls } = faultyStore(await lab.store())
@@ -132,7 +132,7 @@ test('a sweep that fails is reported and repeated', async ({ lab }) => {
   await hasStatus(store, id, 'pending')
 })
 
-test('a large fleet asks who holds leases as often as a small one', async ({ lab }) => {
+test('a large fleet checks the holders of leases as often as a small one', async ({ lab }) => {
   const { store, calls } = faultyStore(await lab.store())
   const fleet = async () => Array.from({ length: 40 }, (_, n) => `elsewhere/${n}/x`)
   const asked = new Proxy(store, {

@@ -27,7 +27,7 @@ async function started(lab: TestContext, run: (job: Job) => unknown) {
 }
 
 describe('sleep', () => {
-  test('ends the attempt, and the handler runs again from its top when the time has come', async ({ lab }) => {
+  test('ends the attempt, and the handler runs again from its beginning after the time', async ({ lab }) => {
     const ran: string[] = []
     const { waybill, operation } = await started(lab, async job => {
       const first = await job.step('first', () => ran.push('first'))
@@ -50,7 +50,7 @@ describe('sleep', () => {
     expect(await operation.attempts()).toHaveLength(1)
   })
 
-  test('of one name each is a wait of its own, in the order of the calls', async ({ lab }) => {
+  test('with the same name several times is a separate wait each time, in the order of the calls', async ({ lab }) => {
     const { waybill, operation } = await started(lab, async job => {
       for (let day = 0; day < 3; day++) await job.sleep('day', '1d')
     })
@@ -77,7 +77,7 @@ describe('sleep', () => {
     expect(runs).toBe(1)
   })
 
-  test('is refused in a step, under a bad name, and for a time that is none', async ({ lab }) => {
+  test('is refused in a step, with an invalid name, and for an invalid time', async ({ lab }) => {
     const refusals: string[] = []
     const note = (error: Error) => void refusals.push(error.message)
     await started(lab, async job => {
@@ -98,7 +98,7 @@ describe('sleep', () => {
 })
 
 describe('an event', () => {
-  test('is waited for without a slot, and its value is returned as the schema parses it', async ({ lab }) => {
+  test('is awaited without a slot, and its value is returned as the schema parses it', async ({ lab }) => {
     const schema = z.object({ amount: z.number(), by: z.string().default('card') })
     const { waybill, operation, send } = await started(lab, job => job.event('paid', { schema }))
     const asleep = await operation.read()
@@ -110,7 +110,7 @@ describe('an event', () => {
     expect(await operation.result()).toEqual({ amount: 3, by: 'card' })
   })
 
-  test('that came before is there at once, and any JSON is a value', async ({ lab }) => {
+  test('that arrived before is available at once, and any JSON is a value', async ({ lab }) => {
     for (const value of [null, 0, false, 'x', [1]]) {
       const { waybill, operation, send } = await started(lab, async job => {
         await job.event('first')
@@ -125,7 +125,7 @@ describe('an event', () => {
     }
   })
 
-  test('that does not fit fails the operation, where it came before the handler said what fits', async ({ lab }) => {
+  test('that is invalid fails the operation if it arrived before the schema was known', async ({ lab }) => {
     const { waybill, operation, send } = await started(lab, async job => {
       await job.event('first')
       return await job.event('second', { schema: Type.Number() })
@@ -136,7 +136,7 @@ describe('an event', () => {
     expect((await operation.read()).error).toMatchObject({ code: 'invalid-event', errors: [{ pointer: '' }] })
   })
 
-  test('that does not come in time throws in the handler, and comes too late from then on', async ({ lab }) => {
+  test('that does not arrive in time throws in the handler, and is refused from then on', async ({ lab }) => {
     const { waybill, operation, send } = await started(lab, async job => {
       try {
         return await job.ask('approval', { message: 'May it go?', timeout: '2h' })
@@ -155,7 +155,7 @@ describe('an event', () => {
     expect(await operation.result()).toBe('nothing came for approval')
   })
 
-  test('that does not come in time fails a handler that does not catch it', async ({ lab }) => {
+  test('that does not arrive in time fails a handler that does not catch the error', async ({ lab }) => {
     const { waybill, operation } = await started(lab, job => job.event('paid', { timeout: '1h' }))
     waybill.clock.advance(HOUR)
     await waybill.drain()
@@ -173,7 +173,7 @@ describe('an event', () => {
     expect(await operation.result()).toBe('paid')
   })
 
-  test('needs a schema that clients can be shown', async ({ lab }) => {
+  test('requires a schema that can be shown to clients', async ({ lab }) => {
     const hidden = { '~standard': { version: 1, vendor: 'x', validate: (value: unknown) => ({ value }) } } as const
     const { operation } = await started(lab, job => job.event('x', { schema: hidden }))
     expect((await operation.read()).error).toMatchObject({ code: 'operation-failed' })
@@ -181,7 +181,7 @@ describe('an event', () => {
 })
 
 describe('in a child process', () => {
-  test('a wait frees the process, and survives a restart of the whole', async ({ lab }) => {
+  test('a wait frees the process, and survives a restart of everything', async ({ lab }) => {
     const type = plays()
     const path = lab.file()
     const first = await lab.waybill([type], { ...worker(), store: await lab.store(path) })
@@ -210,7 +210,7 @@ describe('a handler that another version of the program runs', () => {
     ['sleep', 'event', 'The wait "x" was a sleep in an earlier attempt, and is an event now.'],
     ['event', 'sleep', 'The wait "x" was an event in an earlier attempt, and is a sleep now.'],
   ] as const) {
-    test(`is told that the name of a wait is one of another kind, where ${was} has become ${is}`, async ({ lab }) => {
+    test(`gets an error if the wait ${was} has become ${is}`, async ({ lab }) => {
       let version = 1
       const errors: unknown[] = []
       const { waybill, operation, send } = await started(lab, async job => {

@@ -4,7 +4,7 @@ import { WakeUps } from '../../src/worker/wake-ups.ts'
 import { countTimers } from '../support/live-timers.ts'
 import { until } from '../support/waybill.ts'
 
-test('wakes at the end of each delay, in any order, and not before', async () => {
+test('a wake-up happens at the end of each delay, in any order, and not before', async () => {
   const woken: number[] = []
   const wakeUps = new WakeUps(() => woken.push(performance.now()))
   onTestFinished(() => wakeUps.stop())
@@ -19,7 +19,7 @@ test('wakes at the end of each delay, in any order, and not before', async () =>
   expect(woken).toHaveLength(last)
 })
 
-test('has one timer for any number of delays, also for one that no timer can hold', async () => {
+test('one timer serves any number of delays, also one that is longer than any timer', async () => {
   const timers = countTimers()
   const wakeUps = new WakeUps(() => {})
   for (let ms = 20_000; ms > 0; ms -= 1) wakeUps.add(ms * 1000)

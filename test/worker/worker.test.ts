@@ -24,7 +24,7 @@ function untilStopped(signal: AbortSignal): Promise<never> {
 }
 
 describe('claiming', () => {
-  test('takes no more operations than it has slots', async ({ lab }) => {
+  test('claims no more operations than it has slots', async ({ lab }) => {
     let [running, most] = [0, 0]
     const open = Promise.withResolvers<void>()
     const handlers = handler(apples, async () => {
@@ -62,7 +62,7 @@ describe('claiming', () => {
     expect(runs.toSorted()).toEqual(ids.toSorted())
   })
 
-  test("keeps a type's own concurrency while others use the rest", async ({ lab }) => {
+  test('respects the concurrency of a type while others use the rest', async ({ lab }) => {
     const narrow = defineOperation({ name: 'narrow', concurrency: 1 })
     const running = { narrow: 0, pears: 0 }
     const open = Promise.withResolvers<void>()
@@ -100,7 +100,7 @@ describe('claiming', () => {
     expect(order.slice(0, 10).filter(name => name === 'pears')).toHaveLength(5)
   })
 
-  test('takes a higher priority first, and equal ones in the order of their arrival', async ({ lab }) => {
+  test('claims a higher priority first, and equal ones in the order of their arrival', async ({ lab }) => {
     const urgent = defineOperation({ name: 'apples', priority: 5 })
     const order: unknown[] = []
     const handlers = handler(apples, input => void order.push(input))
@@ -141,7 +141,7 @@ describe('claiming', () => {
     expect(new Set(holders).size).toBeGreaterThan(1)
   })
 
-  test('does not take a delayed operation before its time', async ({ lab }) => {
+  test('does not claim a delayed operation before its time', async ({ lab }) => {
     const waybill = await lab.waybill([apples], { worker: { handlers: handler(apples, () => {}) } })
     const id = await submit(waybill, apples, null, { delay: 300 })
     const { createdAt, startedAt } = await hasFinished(waybill.store, id)
@@ -177,7 +177,7 @@ describe('claiming', () => {
     await expect(waybill.start()).rejects.toThrow('a handler for none of its operation types (apples)')
   })
 
-  test('goes on when the store comes back', async ({ lab }) => {
+  test('continues when the store is reachable again', async ({ lab }) => {
     const { store, cut, calls } = faultyStore(await lab.store())
     const waybill = await lab.waybill([apples], { store, worker: { handlers: handler(apples, () => 'done') } })
     cut.add('claim').add('sweep').add('listActive')
@@ -204,7 +204,7 @@ describe.concurrent('leases', () => {
     expect(calls.get('renew')).toBeGreaterThanOrEqual(3)
   })
 
-  test('a lost lease stops the handler, and nothing that it still writes counts', async ({ lab }) => {
+  test('a lost lease stops the handler, whose later writes do not count', async ({ lab }) => {
     const seen: string[] = []
     const late = Promise.withResolvers<unknown>()
     const handlers = handler(apples, async (_, job) => {
@@ -236,7 +236,7 @@ describe.concurrent('leases', () => {
 
   for (const trouble of ['cut', 'hung'] as const) {
     const how = trouble === 'cut' ? 'fail' : 'are never answered'
-    test(`renewals that ${how} stop the handler before its lease ends`, async ({ lab }) => {
+    test(`renewals that ${how} stop the handler before its lease expires`, async ({ lab }) => {
       const store = faultyStore(await lab.store())
       const stopped = Promise.withResolvers<{ name: string; leaseLeft: number }>()
       const handlers = handler(apples, async (_, job) => {
@@ -272,7 +272,7 @@ describe.concurrent('leases', () => {
     expect((await recordOf(store, id)).attempt).toBe(1)
   })
 
-  test('a renewal that is busy neither stops the handler nor counts as one', async ({ lab }) => {
+  test('a renewal of a busy record neither stops the handler nor counts', async ({ lab }) => {
     const real = await lab.store()
     const renew = vi.spyOn(real, 'renew').mockImplementation(async leases => leases.map(() => ({ kind: 'busy' })))
     const signals: AbortSignal[] = []
@@ -291,7 +291,7 @@ describe.concurrent('leases', () => {
     renew.mockRestore()
   })
 
-  test('an outcome is recorded once the store is back', async ({ lab }) => {
+  test('an outcome is recorded when the store is reachable again', async ({ lab }) => {
     const { store, cut, calls } = faultyStore(await lab.store())
     const handlers = handler(apples, () => {
       cut.add('change')
@@ -328,7 +328,7 @@ describe('cancel and timeout', () => {
     expect(history).toMatchObject([{ number: 1, outcome: 'canceled' }])
   })
 
-  test('a cancel from another process reaches it, with the next renewal at the latest', async ({ lab }) => {
+  test('a cancel from another process reaches the handler, with the next renewal at the latest', async ({ lab }) => {
     const path = lab.file()
     const handlers = handler(apples, async (_, job) => await untilStopped(job.signal))
     const worker = await lab.waybill([apples], {
@@ -342,7 +342,7 @@ describe('cancel and timeout', () => {
     await hasStatus(api.store, id, 'canceled')
   })
 
-  test('many hints that say nothing in particular make it read its attempts a few times', async ({ lab }) => {
+  test('many unspecific hints cause few reads of the attempts', async ({ lab }) => {
     const { store, calls } = faultyStore(sqliteStore({ path: ':memory:' }))
     const listeners: ((hint: Hint) => void)[] = []
     const hinting = Object.create(store, {
@@ -365,7 +365,7 @@ describe('cancel and timeout', () => {
     expect(calls.get('read')).toBeLessThan(100)
   })
 
-  test('a handler that completes after a cancel has completed', async ({ lab }) => {
+  test('a handler that completes after a request to cancel is completed', async ({ lab }) => {
     const handlers = handler(apples, async (_, job) => {
       await untilStopped(job.signal).catch(() => {})
       return 'too late to cancel'
@@ -378,7 +378,7 @@ describe('cancel and timeout', () => {
     await expect(waybill.operations.cancel(id, '')).rejects.toMatchObject({ problem: { code: 'operation-finished' } })
   })
 
-  test('an inline handler that ignores a cancel is left behind after the grace time', async ({ lab }) => {
+  test('an inline handler that ignores a cancel is abandoned after the grace period', async ({ lab }) => {
     const handlers = handler(apples, async () => await new Promise<never>(() => {}))
     const waybill = await lab.waybill([apples], { worker: { handlers, gracePeriod: 50 } })
     const id = await submit(waybill, apples)
@@ -387,7 +387,7 @@ describe('cancel and timeout', () => {
     await hasStatus(waybill.store, id, 'canceled')
   })
 
-  test('an attempt that takes too long is tried again, and fails with the last attempt', async ({ lab }) => {
+  test('an attempt that times out is retried, and the operation fails with the last attempt', async ({ lab }) => {
     const hasty = defineOperation({ name: 'hasty', timeout: 50, attempts: 2, backoff: { initial: 10 } })
     const reasons: string[] = []
     const handlers = handler(hasty, async (_, job) => {

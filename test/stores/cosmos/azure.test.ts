@@ -32,7 +32,7 @@ async function complete(store: Store, id: string, output = '1'): Promise<void> {
 }
 
 describe('retention by the TTL of the container', () => {
-  it('takes a finished operation away a day late, though nobody sweeps', async () => {
+  it('deletes a finished operation one day late, even if nothing sweeps', async () => {
     const clock = manualClock()
     const store = await account.store(account.container({ clock: clock.now }), { clock: clock.now })
     await store.accept(submissionOf('a', { retention: 2 * DAY }))
@@ -43,7 +43,7 @@ describe('retention by the TTL of the container', () => {
     expect(await store.read('a')).toBeUndefined()
   })
 
-  it('never takes what is not finished, nor what a sweep has to clear up with', async () => {
+  it('never deletes an unfinished operation, or one that a sweep must clean up', async () => {
     const clock = manualClock()
     const container = account.container({ clock: clock.now })
     const store = await account.store(container, { clock: clock.now })
@@ -62,7 +62,7 @@ describe('retention by the TTL of the container', () => {
     expect(await store.read('large')).toBeUndefined()
   })
 
-  it('takes an idempotency key away whose operation was never made', async () => {
+  it('deletes an idempotency key whose operation was never created', async () => {
     const clock = manualClock()
     const container = account.container({ clock: clock.now })
     const store = await account.store(container, { clock: clock.now })
@@ -75,7 +75,7 @@ describe('retention by the TTL of the container', () => {
     expect(documentsOf(container)).toEqual([])
   })
 
-  it('never takes the key of an operation that is not purged, however long that takes', async () => {
+  it('never deletes the key of an operation before it is purged, however long that takes', async () => {
     const clock = manualClock()
     const container = account.container({ clock: clock.now })
     const store = await account.store(container, { clock: clock.now })
@@ -90,7 +90,7 @@ describe('retention by the TTL of the container', () => {
     expect(await store.accept(keyed('b'))).toMatchObject({ kind: 'known', operation: { id: 'a' } })
   })
 
-  it('gives the whole time to a key whose operation is made late', async () => {
+  it('gives the whole time to a key whose operation is created late', async () => {
     const clock = manualClock()
     const container = account.container({ clock: clock.now })
     const store = await account.store(container, { clock: clock.now })
@@ -105,7 +105,7 @@ describe('retention by the TTL of the container', () => {
     expect(await store.accept(keyed('c'))).toMatchObject({ kind: 'known', operation: { id: 'a' } })
   })
 
-  it('that the container does not have is warned of', async () => {
+  it('that the container does not have causes a warning', async () => {
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
     frees.push(() => warn.mockRestore())
     await account.store(account.container({ defaultTtl: undefined }))
@@ -125,7 +125,7 @@ describe('the change feed', () => {
     })
   }
 
-  it('tells a store what another one has accepted and changed, by type and id', async () => {
+  it('sends the changes of another store, by type and id', async () => {
     const container = account.container()
     const [one, other] = [await account.store(container), await account.store(container)]
     const ready = hinted(other, hint => hint.kind === 'ready' && hint.type === 'orders')
@@ -136,7 +136,7 @@ describe('the change feed', () => {
     await ended
   })
 
-  it('says that something may have been missed when it had broken off', async () => {
+  it('sends a hint that changes may have been missed after an interruption', async () => {
     const container = account.container()
     const store = await account.store(container)
     const gap = hinted(store, hint => hint.kind === 'unknown')
@@ -144,7 +144,7 @@ describe('the change feed', () => {
     await gap
   })
 
-  it('is read on at once by a process that is behind, which says that something may be missing', async () => {
+  it('is read again at once by a process that is behind, with a hint that changes may have been missed', async () => {
     const container = account.container({ partitions: 1 })
     // The interval is so long that only turns which follow at once can read all of it.
     const store = await account.store(container, { pollInterval: 600_000 })
@@ -203,7 +203,7 @@ describe('the change feed', () => {
     })
   })
 
-  it('costs nothing while nobody listens', async () => {
+  it('costs nothing without listeners', async () => {
     const container = account.container()
     const store = await account.store(container)
     const unwatch = store.watch(() => {})
@@ -218,13 +218,13 @@ describe('the change feed', () => {
 describe('what is too large for an item', () => {
   const TOO_LARGE = JSON.stringify('x'.repeat(2_000_000))
 
-  it('is refused as an input, with a problem that the client can cure', async () => {
+  it('is refused as an input, with a problem that the client can fix', async () => {
     const store = await account.store(account.container())
     const refused = store.accept(submissionOf('a', { input: TOO_LARGE }))
     await expect(refused).rejects.toMatchObject({ problem: { code: 'body-too-large', status: 413 } })
   })
 
-  it('fails the operation as a result, instead of its being tried again and again', async () => {
+  it('fails the operation as a result, without retries', async () => {
     const store = await account.store(account.container())
     await store.accept(submissionOf('a'))
     await complete(store, 'a', TOO_LARGE)
@@ -241,13 +241,13 @@ describe('what is too large for an item', () => {
   })
 })
 
-describe('setting it up', () => {
+describe('the setup', () => {
   it('refuses a container with another partition key, and says which one it needs', async () => {
     const store = account.store(account.container({ partitionKey: '/type' }))
     await expect(store).rejects.toThrow('has the partition key /type. Waybill needs one with the partition key /id.')
   })
 
-  it('says before it is opened that it is not', async () => {
+  it('reports calls before it is open', async () => {
     const client = new CosmosClient({ endpoint: account.server.endpoint, key: 'a2V5' })
     frees.push(() => client.dispose())
     await expect(cosmosStore(client.database('a').container('b')).read('a')).rejects.toThrow('call open() first')
@@ -276,7 +276,7 @@ describe('an item that an older version wrote', () => {
     return await account.store(container)
   }
 
-  it('names no engine, however it is read', async () => {
+  it('has no engine, by every read', async () => {
     const store = await older()
     const a = await store.read('a')
     const b = await store.read('b')
@@ -292,7 +292,7 @@ describe('an item that an older version wrote', () => {
     ])
   })
 
-  it('is changed as any other, and then names the engine', async () => {
+  it('can be changed, and then has the engine', async () => {
     const store = await older()
     const [claim] = await store.claim({ ...CLAIM_BY, execution: 'job-1', engine: 'jobs', from: { id: 'a' } })
     expect(claim?.operation).toMatchObject({ execution: 'job-1', engine: 'jobs' })
@@ -327,7 +327,7 @@ describe('the clock of the service', () => {
     expect(heard(OFFSET, times).error()).toBeLessThan(25)
   })
 
-  it('is followed when it is set, and does not mind an answer without a date', () => {
+  it('is followed when it changes, and a response without a date has no effect', () => {
     const { clock, error } = heard(OFFSET, [0, 300, 700])
     clock.heard(undefined, 0)
     clock.heard('soon', 0)

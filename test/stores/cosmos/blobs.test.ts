@@ -73,7 +73,7 @@ it('a large outcome of a step is kept, read and dumped', async () => {
   expect(names()).toEqual([])
 })
 
-it('a dump says what was deleted behind the back of the store', async () => {
+it('a dump reports blobs that were deleted outside of the store', async () => {
   const { store, path, names } = await fresh()
   await store.accept(submissionOf('a', { input: TOO_LARGE }))
   await store.claim({ ...CLAIM_BY, from: { id: 'a' } })
@@ -84,14 +84,14 @@ it('a dump says what was deleted behind the back of the store', async () => {
   expect(dump).toMatchObject({ input: null, output: null, steps: [], missing: ['input', 'output', 'steps'] })
 })
 
-it('what fits into an item stays there', async () => {
+it('a value that fits into an item is not stored as a blob', async () => {
   const { store, names } = await fresh()
   await store.accept(submissionOf('a', { input: JSON.stringify('x'.repeat(500_000)) }))
   await complete(store, '1')
   expect(names()).toEqual([])
 })
 
-it('no TTL takes an operation whose result is a blob: a sweep has to clear up with it', async () => {
+it('no TTL deletes an operation whose result is a blob, since a sweep must delete the blob', async () => {
   const { clock, store } = await fresh()
   await store.accept(submissionOf('a', { retention: DAY }))
   await complete(store, writeReference({ key: 'a/1', type: 'text/plain', length: 1, etag: '"x"' }))
@@ -100,7 +100,7 @@ it('no TTL takes an operation whose result is a blob: a sweep has to clear up wi
   expect((await store.sweep(10)).purged).toEqual(['a'])
 })
 
-it('a store without blobs says what it lacks', async () => {
+it('a store without blobs reports the missing blob store', async () => {
   const { clock, store, container } = await fresh()
   await store.accept(submissionOf('a', { input: TOO_LARGE }))
   const bare = await account.store(container, { clock: clock.now })

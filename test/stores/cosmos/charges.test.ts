@@ -47,7 +47,7 @@ const MOST: Readonly<Record<string, number>> = {
   'a submission that counts what is in flight': 3.2 + 12,
 }
 
-it('no query of a client, a worker or a dispatcher costs by what it does not return', async () => {
+it('the cost of a query of clients, workers and dispatchers depends only on its result', async () => {
   const clock = manualClock()
   let sum = 0
   const container = account.container({ clock: clock.now, partitions: 1 })
@@ -90,7 +90,7 @@ it('no query of a client, a worker or a dispatcher costs by what it does not ret
   }
 })
 
-it('the table of request units in docs/deploy/cosmos.md says what this server charges', async () => {
+it('the table of request units in docs/deploy/cosmos.md agrees with the charges of the server', async () => {
   const clock = manualClock()
   let sum = 0
   const container = account.container({ id: 'operations', clock: clock.now, partitions: 1 })

@@ -19,7 +19,7 @@ function numbered(index: number): string {
   return `op-${String(index).padStart(4, '0')}`
 }
 
-it('of twenty processes on one queue none gets what another has, and together they get all of it', async () => {
+it('twenty processes on one queue claim every operation once', async () => {
   const container = account.container({ partitions: 3 })
   const stores = await Promise.all(Array.from({ length: 20 }, () => account.store(container, { pollInterval: 60_000 })))
   await Promise.all(
@@ -43,7 +43,7 @@ it('of twenty processes on one queue none gets what another has, and together th
   expect(writes.filter(({ status }) => status === 412).length).toBeLessThan(1.5 * 200)
 })
 
-it('what was claimed before the service failed is handed out, not left to its lease', async () => {
+it('operations that were claimed before a failure of the service are returned', async () => {
   const store = await account.store(account.container())
   for (let index = 0; index < 4; index++) await store.accept(submissionOf(numbered(index)))
   account.server.faults.add({ on: ['replace'], id: id => id === numbered(2), times: 1000, how: { status: 403 } })
@@ -51,7 +51,7 @@ it('what was claimed before the service failed is handed out, not left to its le
   expect(ids).toEqual([numbered(0), numbered(1), numbered(3)])
 })
 
-it('a process that is alone claims with one query, and one write for each', async () => {
+it('a process that is alone claims with one query, and one write for each operation', async () => {
   const store = await account.store(account.container(), { pollInterval: 60_000 })
   for (let index = 0; index < 5; index++) await store.accept(submissionOf(numbered(index)))
   const before = account.server.answered.length
@@ -61,7 +61,7 @@ it('a process that is alone claims with one query, and one write for each', asyn
   expect(kinds).toEqual(['plan', 'query', 'query', 'replace', 'replace', 'replace'])
 })
 
-it('what holds a lease is renewed and finished without being read first', async () => {
+it('an attempt with a lease is renewed and finished without a read', async () => {
   const store = await account.store(account.container(), { pollInterval: 60_000 })
   await store.accept(submissionOf('a'))
   await claim(store, 1)

@@ -31,7 +31,7 @@ async function two(options: CosmosStoreOptions = {}): Promise<{ container: Colle
 }
 
 describe('where replicas lag', () => {
-  it('a process reads what it has written itself, by id, by key and in lists', async () => {
+  it('a process reads its own writes, by id, by key and in lists', async () => {
     const { container, one } = await two()
     await one.accept(submissionOf('a', { idempotencyKey: 'k' }))
     container.lag()
@@ -43,7 +43,7 @@ describe('where replicas lag', () => {
     expect((await one.queueStats('orders')).ready).toEqual([])
   })
 
-  it('what one process has accepted is found by another one, which has seen nothing', async () => {
+  it('another process, which has no session, finds what one process has accepted', async () => {
     const { container, one, other } = await two()
     container.lag()
     const accepted = acceptedOperation(await one.accept(submissionOf('a', { idempotencyKey: 'k' })))
@@ -80,7 +80,7 @@ describe('where replicas lag', () => {
     expect(await other.claim({ ...CLAIM_BY, from: { id: 'a' } })).toHaveLength(1)
   })
 
-  it('a read that no replica can answer fails, instead of saying what was', async () => {
+  it('a read that no replica can answer fails instead of returning old data', async () => {
     const { container, one } = await two({ timeout: 2000 })
     await one.accept(submissionOf('a'))
     container.lag({ stale: 1, of: 1 })
@@ -91,7 +91,7 @@ describe('where replicas lag', () => {
 })
 
 describe('where a partition splits', () => {
-  it('its items are found, claimed and changed', async () => {
+  it('items are found, claimed and changed', async () => {
     const { container, one, other } = await two({ timeout: 3000 })
     const ids = Array.from({ length: 12 }, (_, index) => `op-${String(index).padStart(2, '0')}`)
     for (const id of ids) await one.accept(submissionOf(id))
@@ -105,7 +105,7 @@ describe('where a partition splits', () => {
     expect((await one.read('op-00'))?.status).toBe('running')
   })
 
-  it('what a process has seen before the split binds it afterwards', async () => {
+  it('a process never reads data older than it had read before the split', async () => {
     const { container, one } = await two()
     await one.accept(submissionOf('a'))
     container.lag()
@@ -115,7 +115,7 @@ describe('where a partition splits', () => {
     expect(await one.list(ALL)).toEqual([canceled])
   })
 
-  it('a process that only queries goes on', async () => {
+  it('a process that only queries continues', async () => {
     const { container, one, other } = await two({ timeout: 3000 })
     await one.accept(submissionOf('a'))
     expect(await other.list(ALL)).toHaveLength(1)
@@ -123,7 +123,7 @@ describe('where a partition splits', () => {
     expect(await other.list(ALL)).toHaveLength(1)
   })
 
-  it('the change feed goes on', async () => {
+  it('the change feed continues', async () => {
     const { container, one, other } = await two({ pollInterval: 20 })
     await one.accept(submissionOf('a'))
     const { promise: hinted, resolve } = Promise.withResolvers<Hint>()
@@ -137,26 +137,32 @@ describe('where a partition splits', () => {
   })
 })
 
-describe('opening it', () => {
-  it('warns of an account with the consistency Session', async () => {
+describe('the opening of a store', () => {
+  it('warns about an account with the consistency Session', async () => {
     await account.store(account.container())
     expect(process.emitWarning).toHaveBeenCalledWith(expect.stringContaining('is Session'), {
       code: 'WAYBILL_COSMOS_CONSISTENCY',
     })
   })
 
-  it.each(['Strong', 'BoundedStaleness'] as const)('says nothing of one with %s', async consistency => {
-    account.server.consistency = consistency
-    await account.store(account.container())
-    expect(process.emitWarning).not.toHaveBeenCalled()
-  })
+  it.each(['Strong', 'BoundedStaleness'] as const)(
+    'does not warn about an account with the consistency %s',
+    async consistency => {
+      account.server.consistency = consistency
+      await account.store(account.container())
+      expect(process.emitWarning).not.toHaveBeenCalled()
+    },
+  )
 
-  it.each(['ConsistentPrefix', 'Eventual'] as const)('refuses one with %s', async consistency => {
-    account.server.consistency = consistency
-    await expect(account.store(account.container())).rejects.toThrow(`is ${consistency}`)
-  })
+  it.each(['ConsistentPrefix', 'Eventual'] as const)(
+    'refuses an account with the consistency %s',
+    async consistency => {
+      account.server.consistency = consistency
+      await expect(account.store(account.container())).rejects.toThrow(`is ${consistency}`)
+    },
+  )
 
-  it('refuses one with several write regions', async () => {
+  it('refuses an account with several write regions', async () => {
     account.server.multipleWriteLocations = true
     await expect(account.store(account.container())).rejects.toThrow('several write regions')
   })

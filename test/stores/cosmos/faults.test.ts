@@ -32,7 +32,7 @@ async function listed(store: Store): Promise<string[]> {
   return (await store.list({ type: 'orders', owner: '', limit: 100 })).map(({ id }) => id)
 }
 
-describe('a service that asks for patience', () => {
+describe('a service that throttles', () => {
   it.each([
     { status: 429, retryAfterMs: 30 },
     { status: 449, retryAfterMs: 30 },
@@ -40,7 +40,7 @@ describe('a service that asks for patience', () => {
     { status: 503 },
     { status: 408 },
     { status: 410, substatus: 1002 },
-  ])('is obeyed, and everything succeeds in the end: %o', async how => {
+  ])('is called again later, and every call succeeds in the end: %o', async how => {
     const { store } = await fresh()
     const burst = { times: 3, how }
     fail({ on: ['create'], ...burst })
@@ -54,7 +54,7 @@ describe('a service that asks for patience', () => {
     expect((await store.read('a'))?.history).toHaveLength(1)
   })
 
-  it('is not asked again before the time that it has named', async () => {
+  it('is not called again before the time that it names', async () => {
     const { store } = await fresh()
     fail({ on: ['create'], times: 12, how: { status: 429, retryAfterMs: 40 } })
     const start = performance.now()
@@ -62,14 +62,14 @@ describe('a service that asks for patience', () => {
     expect(performance.now() - start).toBeGreaterThan(12 * 40 - 20)
   })
 
-  it('is given up after the time limit, with its own word', async () => {
+  it('makes a call fail after the time limit, with the error of the service', async () => {
     const { container } = await fresh()
     const store = await account.store(container, { timeout: 2000 })
     fail({ on: ['create'], times: 1000, how: { status: 449, retryAfterMs: 50 } })
     await expect(store.accept(submissionOf('a'))).rejects.toMatchObject({ code: 449 })
   })
 
-  it('that never answers is given up too, and asked once more before', async () => {
+  it('that never answers is called once more before the call fails', async () => {
     const { container } = await fresh()
     const store = await account.store(container, { timeout: 2000 })
     fail({ on: ['replace'], times: 1, how: 'hang' })
@@ -80,7 +80,7 @@ describe('a service that asks for patience', () => {
   })
 })
 
-describe('an answer that is lost after the service has acted', () => {
+describe('a response that is lost after the service has acted', () => {
   it.each([null, 'k'])('to an accept: it is accepted, once (key %s)', async idempotencyKey => {
     const { store } = await fresh()
     fail({ on: ['create'], times: 2, how: 'cut-after' })
@@ -105,7 +105,7 @@ describe('an answer that is lost after the service has acted', () => {
     expect(claim?.operation).toMatchObject({ id: 'a', attempt: 1 })
   })
 
-  it('to an outcome: it is not taken for too late', async () => {
+  it('to an outcome: it does not count as late', async () => {
     const { store } = await fresh()
     await store.accept(submissionOf('a'))
     await store.claim({ ...CLAIM_BY, from: { id: 'a' } })
@@ -115,7 +115,7 @@ describe('an answer that is lost after the service has acted', () => {
     expect(await store.read('a')).toEqual(operation)
   })
 
-  it('to a log line: it stands there once', async () => {
+  it('to a log line: it is stored once', async () => {
     const { store } = await fresh()
     await store.accept(submissionOf('a'))
     await store.claim({ ...CLAIM_BY, from: { id: 'a' } })
@@ -134,7 +134,7 @@ describe('a process that dies in the middle of an accept', () => {
     account.server.faults.clear()
   }
 
-  it('between key and operation: the next process with the key makes the operation, and both are one', async () => {
+  it('between key and operation: the next process with the key creates the operation once', async () => {
     const { store, container } = await fresh()
     const died = await account.store(container)
     fail({ on: ['create'], body: ({ kind }) => kind === 'operation', times: 1000, how: REFUSED })
@@ -150,7 +150,7 @@ describe('a process that dies in the middle of an accept', () => {
     expect(await listed(store)).toEqual(['a'])
   })
 
-  it('before its large input has arrived: nobody sees the operation, and a repetition makes it', async () => {
+  it('before its large input was stored: the operation does not exist, and a repetition creates it', async () => {
     const clock = manualClock()
     const { store, container } = await fresh(clock)
     await dying(container, clock, { input: LARGE, idempotencyKey: 'k' })
@@ -164,7 +164,7 @@ describe('a process that dies in the middle of an accept', () => {
     expect(await store.readPayload('a', 'input')).toBe('"small"')
   })
 
-  it('before its large input has arrived, for good: a sweep takes away what is left', async () => {
+  it('before its large input was stored, without a repetition: a sweep deletes the rest', async () => {
     const clock = manualClock()
     const { store, container } = await fresh(clock)
     await dying(container, clock, { input: LARGE })
@@ -178,7 +178,7 @@ describe('a process that dies in the middle of an accept', () => {
     expect(left()).toBe(0)
   })
 
-  it('with a hundred others on the same key and large inputs: one operation, whole', async () => {
+  it('with a hundred others on the same key and large inputs: one complete operation is created', async () => {
     const { container } = await fresh()
     const stores = await Promise.all([1, 2, 3].map(() => account.store(container)))
     const answers = await Promise.all(
@@ -196,7 +196,7 @@ describe('a process that dies in the middle of an accept', () => {
 })
 
 describe('an attempt that has lost its lease', () => {
-  it('has written a step that never counted: the next attempt does the step itself', async () => {
+  it('has written a step that does not count: the next attempt runs the step again', async () => {
     const clock = manualClock()
     const { store, container } = await fresh(clock)
     const zombie = await account.store(container, { clock: clock.now })
@@ -217,7 +217,7 @@ describe('an attempt that has lost its lease', () => {
     expect(await store.steps('a')).toEqual(new Map([['charge', '2']]))
   })
 
-  it('learns of it though it remembers the operation as its own', async () => {
+  it('is refused, although it remembers the operation as its own', async () => {
     const clock = manualClock()
     const { store, container } = await fresh(clock)
     const zombie = await account.store(container, { clock: clock.now })
@@ -229,7 +229,7 @@ describe('an attempt that has lost its lease', () => {
     expect(await zombie.change('a', DONE)).toBeUndefined()
   })
 
-  it('leaves items that nothing names: they go with the operation', async () => {
+  it('leaves unused items, which are deleted with the operation', async () => {
     const clock = manualClock()
     const { store, container } = await fresh(clock)
     const zombie = await account.store(container, { clock: clock.now })

@@ -14,7 +14,7 @@ const LOOKS: readonly (keyof Store)[] = ['sweep', 'holders']
 
 afterEach(() => account.closeStores())
 
-test('sweeps rest while nothing happens, and go on once something does; claims never rest', async ({ lab }) => {
+test('sweeps pause while nothing happens, and resume afterwards; claims never pause', async ({ lab }) => {
   const clock = manualClock()
   const { store, calls } = faultyStore(await account.store(account.container(), { monotonicClock: clock.monotonic }))
   const count = (name: keyof Store) => calls.get(name) ?? 0

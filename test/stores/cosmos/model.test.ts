@@ -14,7 +14,7 @@ async function open(clock: ManualClock): Promise<Store> {
 }
 
 describe('the Cosmos DB store under random commands, alone and many at once', () => {
-  it('tells the same as the state machine', async () => {
+  it('agrees with the state machine', async () => {
     vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
     // Each write is several requests: `npm run faults` draws more lists.
     await assertFollowsModel({

@@ -4,7 +4,7 @@ import { testDatabase } from '../../support/postgres.ts'
 
 const database = testDatabase()
 
-it('sweeps after a step of the clock, which the monotonic clock measures in fractions', async () => {
+it('the store sweeps after a step of the clock, with fractions of milliseconds', async () => {
   let [now, monotonic] = [Date.UTC(2026, 0, 1), 0.25]
   const options = { schema: database.nextSchema(), clock: () => now, monotonicClock: () => monotonic }
   const store = postgresStore(database.pool(), options)

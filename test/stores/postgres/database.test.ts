@@ -36,11 +36,11 @@ async function accepts(store: Store, id = ID): Promise<void> {
 }
 
 describe('the pool', () => {
-  it('is that of the pg package, as far as the store needs it', () => {
+  it('can be that of the pg package', () => {
     expectTypeOf<Pool>().toExtend<PostgresPool>()
   })
 
-  it('may have one connection only: the store then looks at intervals', async () => {
+  it('may have only one connection: the store then polls', async () => {
     const single = database.pool({ max: 1 })
     await accepts(await open({}, single))
   })
@@ -78,7 +78,7 @@ describe('options', () => {
     expect(() => postgresStore(pool, options)).toThrow(name)
   })
 
-  it.each([`o'neil "the \\ 1st"; ü`, '"'.repeat(48), 'x'.repeat(48)])('takes the schema %s', async schema => {
+  it.each([`o'neil "the \\ 1st"; ü`, '"'.repeat(48), 'x'.repeat(48)])('accepts the schema %s', async schema => {
     const store = await open({ schema }, database.pool({ max: 2 }))
     await accepts(store)
     expect((await store.read(ID))?.status).toBe('pending')
@@ -117,7 +117,7 @@ describe('migrations', () => {
     expect(rows).toHaveLength(SCHEMA_VERSION)
   })
 
-  it('can be run by hand: the plan makes what the store would have made', async () => {
+  it('can be run by hand: the plan creates the same as the store', async () => {
     const [byHand, byStore] = [database.nextSchema(), database.nextSchema()]
     await pool.query(migrationPlan({ schema: byHand }))
     await open({ schema: byStore })
@@ -150,12 +150,12 @@ describe('migrations', () => {
     expect(rows).toEqual([{ tablename: 'logs' }])
   })
 
-  it('refuse a database of a newer Waybill that this one cannot work with', async () => {
+  it('refuse a database of a newer, incompatible version of Waybill', async () => {
     const schema = await newerSchema(SCHEMA_VERSION + 1)
     await expect(open({ schema })).rejects.toThrow(`schema version ${SCHEMA_VERSION + 1}`)
   })
 
-  it('let this version work beside the next one, whose tables have more columns and indexes', async () => {
+  it('let this version work with tables of the next one, which have more columns and indexes', async () => {
     const schema = database.nextSchema()
     const before = await open({ schema })
     await accepts(before, numberedId(1))
@@ -241,7 +241,7 @@ describe('migrations', () => {
     await accepts(await opening)
   })
 
-  it('tell a user who may not run them what to do, and let the user work afterwards', async () => {
+  it('name the cure to a user who may not run them, who can work once they were run', async () => {
     const schema = database.nextSchema()
     const { pool: limited, grant } = await database.user(schema)
     const error = await open({ schema }, limited).catch((it: unknown) => it)
@@ -263,7 +263,7 @@ describe('a row that the server refuses', () => {
   // Not a number: no column takes it.
   const broken = (id: string) => submissionOf(id, { priority: Number.NaN })
 
-  it('fails alone: the others that were accepted with it are', async () => {
+  it('fails alone: the others of its batch are accepted', async () => {
     const store = await open()
     const submissions = Array.from({ length: 60 }, (_, index) => {
       const id = numberedId(index)
@@ -276,7 +276,7 @@ describe('a row that the server refuses', () => {
     expect(await store.readPayload(numberedId(7), 'input')).toBeUndefined()
   })
 
-  it('fails alone: the others that were changed with it are', async () => {
+  it('fails alone: the others of its batch are changed', async () => {
     const store = await open()
     const ids = [1, 2, 3, 4].map(numberedId)
     await Promise.all(ids.map(id => store.accept(submissionOf(id))))
@@ -289,7 +289,7 @@ describe('a row that the server refuses', () => {
     expect((await store.read(ids[3] ?? ''))?.status).toBe('completed')
   })
 
-  it('is refused before it is sent where it holds what no text can, and named', async () => {
+  it('is refused before it is sent if it contains invalid text, with the name of the field', async () => {
     const store = await open()
     for (const [field, text] of [
       ['input', '"\0"'],
@@ -302,7 +302,7 @@ describe('a row that the server refuses', () => {
     await expect(store.appendNote({ id: ID, attempt: 1 }, note)).rejects.toThrow('"name"')
   })
 
-  it('is fixed where it is a line of a log', async () => {
+  it('is changed to valid text if it is a log line', async () => {
     const store = await open()
     await accepts(store)
     await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from: { id: ID } })
@@ -310,7 +310,7 @@ describe('a row that the server refuses', () => {
     expect((await store.logs(ID, 0)).map(({ message }) => message)).toEqual(['a\ufffdb\ufffd'])
   })
 
-  it('is none where ids are odd: there is no such operation', async () => {
+  it('does not result from invalid ids: such an operation does not exist', async () => {
     const store = await open()
     for (const id of ['', 'a', ID.toUpperCase().replace('1', 'A'), `${ID}0`, "'; DROP TABLE operations"]) {
       expect(await store.read(id)).toBeUndefined()
@@ -322,8 +322,8 @@ describe('a row that the server refuses', () => {
   })
 })
 
-describe('a lock that someone else holds', () => {
-  it('holds up those who want the same, for a second, and no one else', async () => {
+describe('a lock that another transaction holds', () => {
+  it('delays only calls on the same rows, for at most one second', async () => {
     const store = await open()
     const schema = database.lastSchema()
     const client = await pool.connect()
@@ -341,7 +341,7 @@ describe('a lock that someone else holds', () => {
     expect((await pool.query(`SELECT count(*)::int FROM ${schema}.operations`)).rows).toEqual([{ count: 21 }])
   })
 
-  it('is not waited for by a claim of what is ready', async () => {
+  it('does not delay a claim of ready operations', async () => {
     const store = await open()
     const schema = database.lastSchema()
     await accepts(store, numberedId(1))
@@ -356,28 +356,25 @@ describe('a lock that someone else holds', () => {
     client.release()
   })
 
-  it.each(['ready', 'due'])(
-    'on the whole head of the queue leaves the rest to claims and launches (%s)',
-    async kind => {
-      const store = await open()
-      const schema = database.lastSchema()
-      await fillQueue(schema, 2010, kind === 'due' ? '1' : 'NULL')
-      const client = await pool.connect()
-      await client.query('BEGIN')
-      await client.query(`SELECT 1 FROM ${schema}.operations ORDER BY id LIMIT 2000 FOR UPDATE`)
-      const from = { types: [{ type: 'orders', limit: 6 }], limit: 6 }
-      const claims = await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from })
-      expect(claims.map(({ operation }) => operation.id)).toEqual([0, 1, 2, 3, 4, 5].map(at => numberedId(2001 + at)))
-      expect(await store.reserveForLaunch({ types: ['orders'], limit: 10, holdMs: 1000 })).toHaveLength(4)
-      expect(await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from })).toEqual([])
-      await client.query('ROLLBACK')
-      client.release()
-      expect(await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from })).toHaveLength(6)
-    },
-  )
+  it.each(['ready', 'due'])('on the beginning of the queue leaves the rest to claims and launches (%s)', async kind => {
+    const store = await open()
+    const schema = database.lastSchema()
+    await fillQueue(schema, 2010, kind === 'due' ? '1' : 'NULL')
+    const client = await pool.connect()
+    await client.query('BEGIN')
+    await client.query(`SELECT 1 FROM ${schema}.operations ORDER BY id LIMIT 2000 FOR UPDATE`)
+    const from = { types: [{ type: 'orders', limit: 6 }], limit: 6 }
+    const claims = await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from })
+    expect(claims.map(({ operation }) => operation.id)).toEqual([0, 1, 2, 3, 4, 5].map(at => numberedId(2001 + at)))
+    expect(await store.reserveForLaunch({ types: ['orders'], limit: 10, holdMs: 1000 })).toHaveLength(4)
+    expect(await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from })).toEqual([])
+    await client.query('ROLLBACK')
+    client.release()
+    expect(await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from })).toHaveLength(6)
+  })
 })
 
-it('two processes that accept the same keys in opposite orders never wait for each other in a circle', async () => {
+it('two processes that accept the same keys in opposite orders never deadlock', async () => {
   const schema = database.nextSchema()
   // Found before the wait for a lock is given up.
   const config = { connectionString: database.url, options: '-c deadlock_timeout=50ms' }
@@ -407,7 +404,7 @@ async function deadlocks(): Promise<number> {
   return rows[0].deadlocks
 }
 
-it('40 workers that claim at once for 200 slots each all have work while there is some', async () => {
+it('40 workers that claim concurrently for 200 slots each all get work', async () => {
   const store = await open({ timeout: 60_000 }, database.pool({ max: 41 }))
   await fillQueue(database.lastSchema(), 30_000, 'NULL')
   const from = { types: [{ type: 'orders', limit: 200 }], limit: 200 }
@@ -489,7 +486,7 @@ describe('limits', () => {
     }
   })
 
-  it('count nothing while another process, which has counted, has not written yet', async () => {
+  it('wait for another process that has counted and not written yet', async () => {
     const schema = database.nextSchema()
     const [one, other] = [await open({ schema }), await open({ schema })]
     const submission = (number: number) => submissionOf(numberedId(number), { limits: { inFlight: 1 } })
@@ -514,7 +511,7 @@ describe('limits', () => {
     expect(await one.list({ type: 'orders', owner: '', limit: 10 })).toHaveLength(1)
   })
 
-  it.each(['on', 'off'])('keep inputs and keys to the letter, with standard_conforming_strings %s', async value => {
+  it.each(['on', 'off'])('keep inputs and keys unchanged, with standard_conforming_strings %s', async value => {
     const own = database.pool({ options: `-c standard_conforming_strings=${value} -c escape_string_warning=off` })
     const store = await open({}, own)
     const text = `it's \\ "$1" $2 \\' 😀 %`

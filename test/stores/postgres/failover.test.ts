@@ -77,7 +77,7 @@ async function caughtUp(): Promise<void> {
 }
 
 describe.each([true, false])('a switch to a standby and back, with notifications %s', notifications => {
-  it('fails no call once the address leads to the primary again, and reads nothing that is old', async () => {
+  it('fails no call once the address leads to the primary again, and reads no old data', async () => {
     const store = await open(notifications)
     expect(await failures(store)).toBe(0)
     const operation = acceptedOperation(await store.accept(newSubmission()))
@@ -97,7 +97,7 @@ describe.each([true, false])('a switch to a standby and back, with notifications
 })
 
 describe('a primary that is set to read only', () => {
-  it('serves reads, is known to take no writes, and takes them again afterwards', async () => {
+  it('serves reads, is reported as not ready, and accepts writes again afterwards', async () => {
     const store = await open(true)
     const operation = acceptedOperation(await store.accept(newSubmission()))
     await setReadOnly('on')

@@ -37,7 +37,7 @@ function newStore(lab: TestContext, options: PostgresStoreOptions, port = server
 }
 
 describe('two compositions on one database', () => {
-  test('wake each other: one takes operations, the other does the work', async ({ lab }) => {
+  test('wake each other: one accepts operations, the other one runs them', async ({ lab }) => {
     const schema = newSchema()
     // No scan, sweep or poll comes in between, and the waiters' own re-read only after five seconds.
     const options = { schema, pollInterval: 3_600_000 }
@@ -71,7 +71,7 @@ describe('two compositions on one database', () => {
 })
 
 describe('a connection that goes silent', () => {
-  test('is noticed by the listener, which listens again on another one', async ({ lab }) => {
+  test('is noticed by the listener, which continues on another connection', async ({ lab }) => {
     const proxy = await TcpProxy.start(server.port)
     lab.onEnd(() => proxy.stop())
     const schema = newSchema()
@@ -93,7 +93,7 @@ describe('a connection that goes silent', () => {
     await expect.poll(() => hints, { timeout: 240_000 }).toContainEqual({ kind: 'ready', type: 'parcels' })
   })
 
-  test('holds up no operation for long, whatever it was used for', async ({ lab }) => {
+  test('delays no operation for long, whatever it was used for', async ({ lab }) => {
     const proxy = await TcpProxy.start(server.port)
     lab.onEnd(() => proxy.stop())
     const schema = newSchema()
@@ -112,8 +112,8 @@ describe('a connection that goes silent', () => {
   })
 })
 
-describe('a record that someone at a prompt holds', () => {
-  test('costs no other attempt its lease', async ({ lab }) => {
+describe('a record that another session has locked', () => {
+  test('causes no other attempt to lose its lease', async ({ lab }) => {
     const schema = newSchema()
     const open = Promise.withResolvers<void>()
     let stopped = 0
@@ -143,7 +143,7 @@ describe('a record that someone at a prompt holds', () => {
 })
 
 describe('a server that is stopped and started', () => {
-  test('loses nothing: all operations end, and nothing else is started again', async ({ lab }) => {
+  test('loses nothing: all operations end without a restart of anything else', async ({ lab }) => {
     const schema = newSchema()
     const options = { schema, timeout: 2000 }
     const api = await lab.waybill([parcels], { store: newStore(lab, options) })

@@ -50,7 +50,7 @@ describe('where the server has no connection left', () => {
     )
   }
 
-  test('an opening waits for one, and who has one goes on', async ({ lab }) => {
+  test('an opening waits for a connection, and open stores continue', async ({ lab }) => {
     const { url } = await userWith(2)
     const store = await open(lab, url, true)
     // The store keeps one connection, and gives the other back once it is idle.
@@ -65,7 +65,9 @@ describe('where the server has no connection left', () => {
     await opening
   })
 
-  test('an execution has at most two, keeps one and never listens, and what it tells is received', async ({ lab }) => {
+  test('an execution has at most two connections, keeps one and never listens, and its hints are received', async ({
+    lab,
+  }) => {
     const { url, name } = await userWith(20)
     const api = await open(lab, url)
     const ofApi = (await statementsOf(name)).length

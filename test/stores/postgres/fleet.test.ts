@@ -12,7 +12,7 @@ const ORDERS = 300
 
 const database = testDatabase()
 
-it('two APIs and three workers share the work, and none of it is done twice', async () => {
+it('two APIs and three workers share the work, and run no operation twice', async () => {
   const schema = database.nextSchema()
   const env = { WAYBILL_STORE: `${database.url}?schema=${schema}`, ORDER_PROCESSING_MS: '20' }
   const apis = [await startApp({ file: '', entry: API, env }), await startApp({ file: '', entry: API, env })]

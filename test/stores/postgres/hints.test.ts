@@ -76,7 +76,7 @@ function isHint(hint: Hint): boolean {
 }
 
 describe('a notification from outside', () => {
-  it('is at most a hint, whatever is in it', async () => {
+  it('is at most a hint, whatever it contains', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(payload, { minLength: 1, maxLength: 20 }), async payloads => {
         await notify(payloads)
@@ -98,7 +98,7 @@ describe('a notification from outside', () => {
     '{"from":"a","much":"yes"}',
     '{"from":1}',
     '{"from":"a","of a newer program":1}',
-  ])('says only that something changed when it is %j', async text => {
+  ])('only means that something changed if it is %j', async text => {
     const heard = async () => {
       await notify([text])
       return hints
@@ -107,7 +107,7 @@ describe('a notification from outside', () => {
     await expect.poll(heard, { timeout: 240_000, interval: 250 }).toEqual([{ kind: 'unknown' }, LAST])
   })
 
-  it('wakes nobody more often than its pace allows, however many come', async () => {
+  it('wakes no one more often than the pace allows, however many arrive', async () => {
     const began = performance.now()
     for (let round = 0; round < 5; round++) await notify(Array.from({ length: 2000 }, (_, n) => `flood ${round}/${n}`))
     const most = 2 + (performance.now() - began) / 100

@@ -51,7 +51,7 @@ async function start(schema: string, looks: Looks): Promise<Waybill> {
   return waybill
 }
 
-it(`${FLEET} processes look about as often as one does, and find what becomes due`, async () => {
+it(`${FLEET} processes poll about as often as one does, and find due operations`, async () => {
   const [alone, fleet]: [Looks, Looks] = [
     { claims: 0, sweeps: 0 },
     { claims: 0, sweeps: 0 },

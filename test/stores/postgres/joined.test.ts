@@ -79,7 +79,7 @@ async function both(
 }
 
 describe('outcomes and a claim of one turn', () => {
-  it('are one statement, with the answers of both', async () => {
+  it('are one statement with both results', async () => {
     const { type, ids, first, second } = await claimTwo(5)
     const [claimed, ...completed] = await both([first, second], 2, type)
     expect(sent).toEqual([JOINED])
@@ -95,7 +95,7 @@ describe('outcomes and a claim of one turn', () => {
     for (const id of ids.slice(0, 2)) expect(await store.readPayload(id, 'output')).toBe('"done"')
   })
 
-  it('are both answered where the queue is empty and an attempt was lost', async () => {
+  it('both have results if the queue is empty and an attempt was lost', async () => {
     const { type, first, second } = await claimTwo(2)
     const late = { ...second, operation: { ...second.operation, attempt: 7 } }
     const [claimed, completed, lost] = await both([first, late], 2, type)
@@ -105,7 +105,7 @@ describe('outcomes and a claim of one turn', () => {
     expect(lost).toEqual({ status: 'fulfilled', value: undefined })
   })
 
-  it('do not wait for a row that someone else holds', async () => {
+  it('do not wait for a row that another transaction holds', async () => {
     const { type, ids, first, second } = await claimTwo(4)
     const other = await pool.connect()
     await other.query('BEGIN')
@@ -120,7 +120,7 @@ describe('outcomes and a claim of one turn', () => {
     expect(await held).toMatchObject({ status: 'completed' })
   })
 
-  it('are two statements where another outcome is among them', async () => {
+  it('are two statements if one of the outcomes is of another kind', async () => {
     const { type, ids, first, second } = await claimTwo(3)
     const { id, attempt } = second.operation
     const outcome = { kind: 'failed', problem: problem('operation-failed') } as const
@@ -131,7 +131,7 @@ describe('outcomes and a claim of one turn', () => {
     expect(await failed).toMatchObject({ status: 'failed' })
   })
 
-  it('both fail where the connection does, and can be asked for again', async () => {
+  it('both fail with the connection, and can be repeated', async () => {
     const { type, ids, first } = await claimTwo(3)
     failure = new Error('The connection was lost.')
     const [claimed, completed] = await both([first], 1, type)
@@ -147,7 +147,7 @@ describe('submissions of one turn', () => {
   /** Enough for a batch of several. */
   const newIds = () => Array.from({ length: 20 }, (_, at) => numberedId(100 * ++numbers + at))
 
-  it('give what they have in common once, and keep what each has of its own', async () => {
+  it('are sent with their common values once, and keep their different values', async () => {
     const ids = newIds()
     const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
     const given = ids.map((id, at) => submissionOf(id, { owner: `owner-${at}`, ...(at % 2 === 0 && { traceparent }) }))
@@ -161,7 +161,7 @@ describe('submissions of one turn', () => {
     }
   })
 
-  it('are accepted together where they have less in common', async () => {
+  it('are accepted together if they have less in common', async () => {
     const ids = newIds()
     await Promise.all(ids.map((id, at) => store.accept(submissionOf(id, { priority: at, delay: 1000 * at }))))
     expect(new Set(sent)).toEqual(new Set(['accept']))
@@ -171,7 +171,7 @@ describe('submissions of one turn', () => {
     }
   })
 
-  it('are accepted where the ids of others among them are known', async () => {
+  it('are accepted if other ids among them are already known', async () => {
     const ids = newIds()
     const known = await store.accept(submissionOf(ids[3] ?? '', { owner: 'first' }))
     const accepted = await Promise.all(ids.map(id => store.accept(submissionOf(id, { owner: 'second' }))))

@@ -48,8 +48,8 @@ async function count(query: string): Promise<number> {
   return rows[0].count
 }
 
-describe('while the table is locked by someone else', () => {
-  it('what was refused is not written afterwards, and no statement goes on in the server', async () => {
+describe('while another transaction locks the table', () => {
+  it('refused writes are not made afterwards, and no statement continues in the server', async () => {
     await open()
     await store.accept(submissionOf(numberedId(1)))
     const unlock = await lockTable()
@@ -69,7 +69,7 @@ describe('while the table is locked by someone else', () => {
   })
 })
 
-describe('a claim whose answer never came', () => {
+describe('a claim without a response', () => {
   const many = { ...CLAIM, from: { types: [{ type: 'orders', limit: 2 }], limit: 2 } }
 
   /** A store whose next claim is done in the server, and whose answer is lost with its connection. */
@@ -85,7 +85,7 @@ describe('a claim whose answer never came', () => {
     return { clock, claimTwo }
   }
 
-  it('is given back by the next claim, and what was answered before is kept', async () => {
+  it('is returned to the queue by the next claim, and earlier claims are kept', async () => {
     const lost = { next: false }
     const { clock, claimTwo } = await losing(lost)
     expect(await claimTwo()).toHaveLength(2)
@@ -98,7 +98,7 @@ describe('a claim whose answer never came', () => {
     for (const at of [1, 2]) expect(await store.read(numberedId(at))).toMatchObject({ status: 'running', attempt: 1 })
   })
 
-  it('is given back when the store is closed', async () => {
+  it('is returned to the queue when the store is closed', async () => {
     const lost = { next: true }
     const { claimTwo } = await losing(lost)
     await expect(claimTwo()).rejects.toThrow('Connection terminated')

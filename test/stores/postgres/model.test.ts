@@ -7,7 +7,7 @@ import { assertFollowsModel } from '../../support/store-commands.ts'
 const database = testDatabase()
 
 describe('the PostgreSQL store under random commands', () => {
-  it('tells the same as the state machine', async () => {
+  it('agrees with the state machine', async () => {
     const pool = database.pool()
     await assertFollowsModel({
       open: async clock => {

@@ -28,15 +28,15 @@ describe('the pause between two notifications', () => {
     expect(pace.pauseMs(3002)).toBe(1)
   })
 
-  it('stays bounded when senders are invented', () => {
+  it('stays bounded with forged senders', () => {
     const pace = new NotificationPace()
     second(pace, 1000, 20_000, 20_000)
     expect(pace.pauseMs(2001)).toBe(100)
   })
 })
 
-describe('the time over which processes look for work', () => {
-  it('grows with the processes beside two, up to a tenth of a second', () => {
+describe('the time over which processes spread their claims', () => {
+  it('grows with each process after the second, up to a tenth of a second', () => {
     const pace = new NotificationPace()
     second(pace, 1000, 2, 400)
     expect(pace.spreadMs(2001)).toBe(0)

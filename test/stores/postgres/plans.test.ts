@@ -193,7 +193,7 @@ describe('the noisy tenant', () => {
     expect(pages).toBeLessThan(400)
   })
 
-  it('costs a claim some pages when all that it has delayed has become due at once', async () => {
+  it('costs a claim only some pages when all its delayed operations become due at once', async () => {
     const values = [Number.MAX_SAFE_INTEGER, ...CLAIM.slice(1)]
     const { plan, pages } = await explain(client, statements.claimAll.text, values, 'force_custom_plan')
     expect(plan.filter(isWholeTable)).toEqual([])
@@ -211,7 +211,7 @@ it('counts the backlog for KEDA, as docs/deploy/draining.md does, by the indexes
   expect((await client.query(query)).rows).toEqual([{ count: '1000' }])
 })
 
-it('leaves out no statement that touches operations, and holds the table of estimates apart', () => {
+it('leaves out no statement on operations, and keeps the table of estimates separate', () => {
   const others = Object.keys(statements).filter(name => !(name in EXPECTED))
   // As `accept` and `acceptLimited`; a table of some hundred rows; no table; once at the start, and after the clock was set back.
   expect(others.sort()).toEqual([

@@ -54,7 +54,7 @@ describe('a store behind a pooler in transaction mode', () => {
     for (const store of stores.splice(0)) await store.close()
   })
 
-  it('finds out that nothing is received, says so once, and looks at intervals instead', async () => {
+  it('notices that no notifications arrive, warns once, and polls instead', async () => {
     const warnings: string[] = []
     const schema = database.nextSchema()
     // The answer is waited for as long as for a statement.

@@ -38,8 +38,8 @@ async function twoRoles(): Promise<Roles> {
   return { schema, owner: urlOf(ownerName), user: urlOf(userName), userName }
 }
 
-describe('a user who did not make the tables', () => {
-  test('runs an order to its end that the owner has accepted', async ({ lab }) => {
+describe('a user who did not create the tables', () => {
+  test('can run an order that the owner has accepted', async ({ lab }) => {
     const { owner, user, userName } = await twoRoles()
     const store = await storeFromUrl(`${owner}&grantTo=${encodeURIComponent(userName)}`)
     const api = await lab.waybill([type], { store })
@@ -57,7 +57,7 @@ describe('a user who did not make the tables', () => {
     expect((await recordOf(store, id)).status).toBe('completed')
   })
 
-  test('is told the cure, and needs nothing else than what it says', async () => {
+  test('gets an error with the cure, which is sufficient', async () => {
     const { owner, user, userName } = await twoRoles()
     expect((await cli(['migrate', '--store', owner])).code).toBe(0)
     const refused = await storeFromUrl(user)
@@ -72,7 +72,7 @@ describe('a user who did not make the tables', () => {
     expect((await cli(['ls', '--store', user])).out).toMatch(/^ID /)
   })
 
-  test('may work with tables that the owner makes later', async () => {
+  test('can work with tables that the owner creates later', async () => {
     const { schema, owner, user, userName } = await twoRoles()
     expect((await cli(['migrate', '--grant-to', userName, '--store', owner])).code).toBe(0)
     const pool = new Pool({ connectionString: owner.replace(/\?.*/, '') })
@@ -85,7 +85,7 @@ describe('a user who did not make the tables', () => {
 })
 
 describe('grants', () => {
-  test('are printed by --plan, and that is all there is to run', async () => {
+  test('are printed completely by --plan', async () => {
     const { schema, owner, user, userName } = await twoRoles()
     const { out } = await cli(['migrate', '--plan', '--grant-to', userName, '--store', owner])
     expect(out).toContain(grantPlan(schema, [userName]))
@@ -97,7 +97,7 @@ describe('grants', () => {
     await store.close()
   })
 
-  test('are made by several processes at once, and changed by none where nothing is missing', async () => {
+  test('can be made by several processes at once, and are not repeated if none is missing', async () => {
     const { owner, user, userName } = await twoRoles()
     const stores = await Promise.all([1, 2, 3].map(() => storeFromUrl(owner, { grantTo: [userName] })))
     await Promise.all(stores.map(store => store.open()))
@@ -108,7 +108,7 @@ describe('grants', () => {
     await own.close()
   })
 
-  test('to a role that is not there, or by a user who may not, fail with the cure', async () => {
+  test('to a missing role, or by a user without permission, fail with the cure', async () => {
     const { owner, user, userName } = await twoRoles()
     const missing = await cli(['migrate', '--grant-to', 'nobody-here', '--store', owner])
     expect([missing.code, missing.err]).toEqual([1, expect.stringContaining('There is no role "nobody-here"')])
@@ -123,7 +123,7 @@ describe('grants', () => {
     expect(() => postgresStore(database.pool(), { grantTo: [role] })).toThrow(/^grantTo must name roles/)
   })
 
-  test('are for PostgreSQL alone', async () => {
+  test('are only for PostgreSQL', async () => {
     const { code, err } = await cli(['migrate', '--grant-to', 'app', '--store', 'sqlite:x.db'])
     expect([code, err]).toEqual([2, expect.stringContaining('--grant-to is for PostgreSQL')])
   })

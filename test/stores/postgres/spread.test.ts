@@ -12,13 +12,13 @@ function spreadOf(spreadMs: number): { spread: Spread; sent: Hint[] } {
   return { spread: new Spread({ pace: { spreadMs: () => spreadMs }, send: hint => void sent.push(hint) }), sent }
 }
 
-it('passes on everything at once between few processes', () => {
+it('hints are passed on at once between few processes', () => {
   const { spread, sent } = spreadOf(0)
   for (const hint of [READY, ENDED, READY]) spread.hear(hint)
   expect(sent).toEqual([READY, ENDED, READY])
 })
 
-it('passes on that work is ready once for all that comes within a while, and all else at once', async () => {
+it('hints of ready work are joined over some time, and others are passed on at once', async () => {
   const { spread, sent } = spreadOf(100)
   for (const hint of [READY, READY, ENDED, READY]) spread.hear(hint)
   expect(sent).toEqual([ENDED])
@@ -26,7 +26,7 @@ it('passes on that work is ready once for all that comes within a while, and all
   spread.stop()
 })
 
-it('passes on each type', async () => {
+it('hints are passed on for each type', async () => {
   const { spread, sent } = spreadOf(1)
   const others = { kind: 'ready', type: 'refunds' } as const
   for (const hint of [READY, others]) spread.hear(hint)
@@ -34,7 +34,7 @@ it('passes on each type', async () => {
   expect(sent).toEqual(expect.arrayContaining([READY, others]))
 })
 
-it('passes on nothing after the end', async () => {
+it('no hint is passed on after the end', async () => {
   const { spread, sent } = spreadOf(1)
   spread.hear(READY)
   spread.stop()

@@ -138,7 +138,7 @@ describe.each(atLength<readonly Version[]>([18], VERSIONS))('on PostgreSQL %i', 
     afterAll(() => client.release())
 
     it.each(Object.entries(STATEMENTS))(
-      '%s reads what it needs',
+      '%s reads only what it needs',
       async (name, { values, pages, rows = Number.POSITIVE_INFINITY }) => {
         const { text } = statementsFor(`"${schema}"`)[name as StatementName]
         for (const mode of ['force_custom_plan', 'force_generic_plan']) {

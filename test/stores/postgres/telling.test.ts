@@ -89,7 +89,7 @@ async function claimNext(): Promise<Claim> {
 /** What is sent from a statement of the name on. */
 const sentFrom = (name: string) => sent.slice(sent.lastIndexOf(name))
 
-it('is told by the statement that accepts, and by the one that completes', async () => {
+it('a hint is sent by the statement that accepts or completes', async () => {
   const joined = new Set<string>()
   // Where a notification is under way already, the next one is sent apart: so several tries may be needed.
   while (joined.size < 2) {
@@ -108,7 +108,7 @@ it('is told by the statement that accepts, and by the one that completes', async
   expect(joined).toEqual(new Set(['accept', 'complete']))
 })
 
-it('is told after the write where only its answer says what has happened', async () => {
+it('a hint is sent after the write if it depends on the result', async () => {
   const keyed = { type: 'orders', idempotencyKey: 'once', fingerprint: 'same' }
   await store.accept(submissionOf(nextId(), keyed))
   await receives({ kind: 'ready', type: 'orders' })
@@ -121,7 +121,7 @@ it('is told after the write where only its answer says what has happened', async
   expect(received).toEqual([{ kind: 'ready', type: 'another' }])
 })
 
-it('is told apart from writes for a while after such a write has failed', async () => {
+it('hints are sent separately for some time after a write with a hint has failed', async () => {
   failing = 'acceptPlain'
   // One that comes soon after another write has no hints with it, and its failure says nothing of them.
   do await expect(store.accept(submissionOf(nextId(), { type: 'orders' }))).rejects.toThrow('The connection was lost.')

@@ -50,7 +50,7 @@ async function idsIn(store: Store): Promise<string[]> {
 }
 
 describe('a submit within a transaction of the caller', () => {
-  test('counts once it is committed, with what else was written, and the commit wakes the workers', async ({ lab }) => {
+  test('takes effect with the commit of the transaction, which wakes the workers', async ({ lab }) => {
     const { store, operations } = await composed(lab)
     const id = await inTransaction(async client => {
       await client.query('INSERT INTO carts VALUES (1)')
@@ -63,7 +63,7 @@ describe('a submit within a transaction of the caller', () => {
     expect((await pool.query('SELECT id FROM carts')).rows).toEqual([{ id: 1 }])
   })
 
-  test('uses the client of the transaction alone, whatever limits there are, and counts what is committed', async ({
+  test('uses only the client of the transaction, whatever the limits, which count committed operations', async ({
     lab,
   }) => {
     // Whatever waits for a connection while the transaction has the only one fails in the end.
@@ -87,7 +87,7 @@ describe('a submit within a transaction of the caller', () => {
     expect(await idsIn(store)).toHaveLength(2)
   })
 
-  test('is gone with a rollback, its key too', async ({ lab }) => {
+  test('is undone by a rollback, also its key', async ({ lab }) => {
     const { store, operations } = await composed(lab)
     const request = { input: null, idempotencyKey: 'k' }
     await inTransaction(client => operations.submit(carts, { ...request, transaction: client }), 'ROLLBACK')
@@ -95,7 +95,7 @@ describe('a submit within a transaction of the caller', () => {
     expect((await operations.submit(carts, request)).replayed).toBe(false)
   })
 
-  test('finds what its key has made before', async ({ lab }) => {
+  test('finds the earlier operation of its key', async ({ lab }) => {
     const { store, operations } = await composed(lab)
     const request = { input: null, idempotencyKey: 'k' }
     const first = await operations.submit(carts, request)
@@ -107,7 +107,7 @@ describe('a submit within a transaction of the caller', () => {
     expect(await idsIn(store)).toEqual([first.operation.id])
   })
 
-  test('leaves the settings of the transaction as they were', async ({ lab }) => {
+  test('does not change the settings of the transaction', async ({ lab }) => {
     const { operations } = await composed(lab)
     const settings = await inTransaction(async client => {
       await operations.submit(carts, { input: null, transaction: client })
@@ -116,7 +116,7 @@ describe('a submit within a transaction of the caller', () => {
     expect(settings.rows).toEqual([{ lock_timeout: '0' }])
   })
 
-  test('tells the caller what was wrong with the transaction', async ({ lab }) => {
+  test('reports an invalid transaction', async ({ lab }) => {
     const { operations } = await composed(lab)
     const submit = (transaction: unknown) => operations.submit(carts, { input: null, transaction })
     await expect(submit({})).rejects.toThrow('"transaction" must be a client of the pg package')
@@ -127,7 +127,7 @@ describe('a submit within a transaction of the caller', () => {
     await expect(broken).rejects.toThrow('current transaction is aborted')
   })
 
-  test('is refused by a store that can join none', async ({ lab }) => {
+  test('is refused by a store without transactions', async ({ lab }) => {
     const { operations } = await lab.waybill([carts])
     await expect(operations.submit(carts, { input: null, transaction: {} })).rejects.toThrow(
       'cannot join a transaction',

@@ -39,7 +39,7 @@ function watch(path: string) {
 }
 
 describe('a watcher of commits', () => {
-  it('looks again after each commit, whose event may have been that of a later one with a slow sync', async () => {
+  it('reads again after each commit, also if its event belongs to a later one with a slow sync', async () => {
     const path = files.next()
     writeFileSync(`${path}-wal`, '')
     const { seen, nextCommit } = watch(path)
@@ -53,7 +53,7 @@ describe('a watcher of commits', () => {
     expect(seen.commits).toBe(2)
   })
 
-  it('looks by a timer, and warns once, where the folder cannot be watched', () => {
+  it('polls and warns once if the folder cannot be watched', () => {
     const { seen } = watch('/no/such/folder/orders.db')
     expect(seen.warnings).toEqual([expect.stringContaining('"/no/such/folder" of the SQLite file cannot be watched')])
     for (const version of [2, 3]) {
@@ -64,7 +64,7 @@ describe('a watcher of commits', () => {
     expect(seen.warnings).toHaveLength(1)
   })
 
-  it('finds out that its file system reports nothing, and looks by a faster timer from then on', () => {
+  it('notices that its file system reports nothing, and polls faster from then on', () => {
     const { seen } = watch(files.next())
     for (const version of [2, 3, 4]) {
       expect(seen.warnings).toEqual([])
@@ -78,7 +78,7 @@ describe('a watcher of commits', () => {
     expect(seen.commits).toBe(4)
   })
 
-  it('goes on when a look fails', async () => {
+  it('continues after a failed poll', async () => {
     const path = files.next()
     writeFileSync(`${path}-wal`, '')
     const { seen, nextCommit } = watch(path)
@@ -94,7 +94,7 @@ describe('a watcher of commits', () => {
     rmSync(`${path}-wal`)
   })
 
-  it('looks no more once it is closed', () => {
+  it('does not poll once it is closed', () => {
     const { seen, watcher } = watch('/no/such/folder/orders.db')
     watcher.close()
     seen.version = 2

@@ -53,13 +53,13 @@ for (const [name, options] of Object.entries(atLength(INLINE, { ...INLINE, ...IN
 }
 
 describe('the suite itself', () => {
-  it('refuses to skip a test that it does not have, so that no deviation outlives its test', () => {
+  it('refuses to skip an unknown test', () => {
     const options = { name: '', open: (clock: ManualClock) => open(clock, { path: ':memory:' }) }
     const skip = [{ test: 'no such test', reason: 'none' }]
     expect(() => storeConformance({ ...options, skip }, { describe: () => {}, it: () => {} })).toThrow('no such test')
   })
 
-  it('leaves out what is skipped, and gives every test a name of its own', () => {
+  it('leaves out the skipped tests, and gives each test a unique name', () => {
     const names = namesWith([])
     expect(new Set(names).size).toBe(names.length)
     const [first = ''] = names
