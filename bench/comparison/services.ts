@@ -45,8 +45,12 @@ export const embedded: StartService = async folder => {
   }
 }
 
-/** PostgreSQL from npm with its defaults, which sync every commit. */
-export const postgres: StartService = async folder => {
+/**
+ * PostgreSQL from npm with its defaults, which sync every commit.
+ *
+ * @param maxConnections how many connections it takes
+ */
+export async function postgres(folder: string, maxConnections = 200): Promise<Service> {
   const port = await freePort()
   const server = new EmbeddedPostgres({
     databaseDir: join(folder, 'postgres'),
@@ -56,7 +60,7 @@ export const postgres: StartService = async folder => {
     createPostgresUser: process.getuid?.() === 0,
     persistent: true,
     initdbFlags: ['--encoding=UTF8', '--locale=C'],
-    postgresFlags: ['-c', 'max_connections=200', '-c', 'unix_socket_directories='],
+    postgresFlags: ['-c', `max_connections=${maxConnections}`, '-c', 'unix_socket_directories='],
     onLog: () => {},
     onError: () => {},
   })

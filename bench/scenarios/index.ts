@@ -4,6 +4,7 @@ import { children } from './children.ts'
 import { console } from './console.ts'
 import { cpuBound } from './cpu-bound.ts'
 import { drain } from './drain.ts'
+import { fleet } from './fleet.ts'
 import { growth } from './growth.ts'
 import { growthStore } from './growth-store.ts'
 import { limits } from './limits.ts'
@@ -32,5 +33,6 @@ export const scenarios: readonly Scenario[] = [
   growth,
   growthStore,
   operator,
+  fleet,
   console,
 ]
