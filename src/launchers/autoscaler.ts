@@ -67,7 +67,7 @@ export class Autoscaler {
   }
 
   start(): void {
-    this.#unwatch = this.#settings.store.watch(hint => this.#hinted(hint))
+    this.#unwatch = this.#settings.store.watch(hint => this.#hinted(hint), { work: 'autoscaling' })
     this.#loop.start()
   }
 

@@ -108,7 +108,7 @@ export class Dispatcher {
   }
 
   start(): void {
-    this.#unwatch = this.#settings.store.watch(hint => this.#hinted(hint))
+    this.#unwatch = this.#settings.store.watch(hint => this.#hinted(hint), { work: 'launches' })
     this.#unwatchEnds = this.#watchEnds()
     void this.#open()
     this.#dispatching.start()

@@ -124,7 +124,7 @@ export class Acts {
       }),
     ]
     const limits = { concurrency: CONCURRENCY, pollIntervalMs: POLL_MS }
-    this.worker = internalWorker({ name: 'operator', store, logger, handlers, ...limits })
+    this.worker = internalWorker({ name: 'operator', store, logger, handlers, isOwn: true, ...limits })
   }
 
   /** Records an act, does it, and records its outcome. */

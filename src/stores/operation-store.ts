@@ -112,6 +112,16 @@ export type Hint =
   | { readonly kind: 'unknown' }
 
 /**
+ * How much a listener needs hints. A store may send fewer where many processes share it.
+ *
+ * - `soon`: someone waits for what they announce.
+ * - `work`: the listener looks for work, which any process that watches for the same `work` can do. So it is enough that
+ *   hints come soon to some of them. The others get `unknown` from time to time.
+ * - `rarely`: the listener looks often enough by itself. It may get no hints at all.
+ */
+export type HintNeed = 'soon' | 'rarely' | { readonly work: string }
+
+/**
  * The hints about an operation that the store has changed, except the hint `ready`.
  *
  * @example
@@ -199,6 +209,10 @@ export interface OperationStore {
   /** Counts the operations that the handler of this one has submitted. */
   countChildren(parent: string): Promise<ChildCounts>
 
-  /** Calls the listener with each hint until the returned function is called. */
-  watch(listener: (hint: Hint) => void): () => void
+  /**
+   * Calls the listener with each hint until the returned function is called.
+   *
+   * @param need how much the listener needs hints; default `soon`
+   */
+  watch(listener: (hint: Hint) => void, need?: HintNeed): () => void
 }

@@ -11,7 +11,7 @@ import { type AnyOperationType, defineOperation } from '../model/operation-type.
 import { Loop } from '../util/loop.ts'
 import { PacedTask } from '../util/paced-task.ts'
 import { type LookStore, SharedLook } from './shared-look.ts'
-import type { Claim, ClaimRequest, Hint, OperationStore, ReserveRequest, Store } from './store.ts'
+import type { Claim, ClaimRequest, Hint, HintNeed, OperationStore, ReserveRequest, Store } from './store.ts'
 
 /** The operation type of pauses. */
 export const PAUSES: AnyOperationType = defineOperation({ name: 'operator-pauses', retention: '90d' })
@@ -71,7 +71,7 @@ export class PausedTypes {
 
   /** Reads the pauses. When it resolves, all of them are known. */
   async start(): Promise<void> {
-    this.#unwatch = this.#store.watch(hint => this.#hinted(hint))
+    this.#unwatch = this.#store.watch(hint => this.#hinted(hint), 'rarely')
     await this.refresh()
     this.#look.start()
     this.#loop.start()
@@ -127,9 +127,9 @@ export class PausedTypes {
         const stats = await store.queueStats(type)
         return this.types.has(type) ? { ...stats, ready: [], depth: 0, oldestAt: null } : stats
       },
-      watch: (listener: (hint: Hint) => void) => {
+      watch: (listener: (hint: Hint) => void, need?: HintNeed) => {
         this.#listeners.add(listener)
-        const unwatch = store.watch(listener)
+        const unwatch = store.watch(listener, need)
         return () => {
           this.#listeners.delete(listener)
           unwatch()

@@ -29,7 +29,7 @@ export class SharedLook {
   }
 
   start(): void {
-    this.#unwatch = this.#store.watch(hint => this.#hinted(hint))
+    this.#unwatch = this.#store.watch(hint => this.#hinted(hint), 'rarely')
   }
 
   stop(): void {

@@ -31,6 +31,7 @@ export {
   type ChildState,
   changeHints,
   type Hint,
+  type HintNeed,
   type Lease,
   type ListQuery,
   LOG_LIMIT,

@@ -26,7 +26,7 @@ export function withTimeout(store: Store, ms: number): Store {
   return {
     ...(Object.fromEntries(methodNames(store).map(name => [name, limited(name)])) as unknown as Store),
     isRemote: store.isRemote,
-    watch: listener => store.watch(listener),
+    watch: (listener, need) => store.watch(listener, need),
     ...(store.tellIdle !== undefined && { tellIdle: look => store.tellIdle?.(look) }),
     claim: async request => {
       const claims = promised(() => store.claim(request))

@@ -7,7 +7,7 @@
 import type { Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
 import { SharedLook } from '../stores/shared-look.ts'
-import type { OperationStore, WorkQueue } from '../stores/store.ts'
+import type { Hint, OperationStore, WorkQueue } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
 import { Loop } from '../util/loop.ts'
 import { type DeliveryInput, deliverySubmission } from './delivery.ts'
@@ -55,9 +55,11 @@ export class Outbox {
   }
 
   start(): void {
-    this.#unwatch = this.#options.store.watch(hint => {
-      if (hint.kind === 'ended' || hint.kind === 'unknown') this.#wakeSoon()
-    })
+    // Most processes that end operations have an outbox of their own, which is notified first.
+    const hinted = ({ kind }: Hint) => {
+      if (kind === 'ended' || kind === 'unknown') this.#wakeSoon()
+    }
+    this.#unwatch = this.#options.store.watch(hinted, 'rarely')
     this.#look.start()
     this.#loop.start()
   }

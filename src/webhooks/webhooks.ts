@@ -80,6 +80,7 @@ export class Webhooks {
       // The runner logs what an operator should know about a delivery. A failing receiver is not a fault of this
       // service.
       logEnds: false,
+      isOwn: true,
       runner: new DeliveryRunner(this.#options, logger, new FairQueue({ slots: concurrency, room: claimed })),
       concurrency: claimed,
       leaseMs: LEASE_MS,

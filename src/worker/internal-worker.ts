@@ -17,6 +17,8 @@ export interface InternalWorkerParts {
   readonly concurrency: number
   /** The longest time between two polls of the queue, in milliseconds. Default 1 s. */
   readonly pollIntervalMs?: number
+  /** Whether nearly all that it works off is submitted by its own process. Default false. */
+  readonly isOwn?: boolean
 }
 
 /** How long after the death of its process such an operation waits until another process takes it, in milliseconds. */

@@ -1,8 +1,7 @@
 /**
- * The worker: claims pending operations for its free slots, has their handlers run, holds and
- * renews their leases, and records how each attempt ends.
+ * The worker: claims pending operations for its free slots, has their handlers run, renews their leases, and records
+ * how each attempt ends.
  */
-
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { fingerprint } from '../model/json.ts'
 import {
@@ -60,6 +59,8 @@ export interface WorkerSettings {
   readonly publicUrl?: string | undefined
   /** Whether it logs how each attempt ends. Default true. */
   readonly logEnds?: boolean
+  /** Whether nearly all that it runs is submitted by its own process: it needs no hints of others. Default false. */
+  readonly isOwn?: boolean
 }
 
 /** The name of a worker as the holder of leases: its machine, its process id, and a part that is its own. */
@@ -69,7 +70,6 @@ export function holderName(): string {
 
 /** The shortest time between two checks for cancel requests, and the largest share of the time that they may take. */
 const LOOK_AT_ALL = { everyMs: 100, share: 0.02 }
-
 /** How long a shutdown keeps trying to hand back unfinished operations while the store does not answer. */
 const HAND_BACK_MS = 5000
 const NO_LOG: Logger = { info: () => {}, warn: () => {}, error: () => {} }
@@ -162,7 +162,8 @@ export class Worker {
       const names = this.#settings.types.map(type => type.name).join(', ')
       throw new Error(`The worker has a handler for none of its operation types (${names}).`)
     }
-    this.#unwatch = this.#settings.store.watch(hint => this.#hinted(hint))
+    const need = this.#settings.isOwn ? 'rarely' : { work: this.#lookedFor }
+    this.#unwatch = this.#settings.store.watch(hint => this.#hinted(hint), need)
     this.#look.start()
     this.#claiming.start()
     this.#renewing.start()
@@ -202,7 +203,7 @@ export class Worker {
   async runOnly(id: string, execution: Pick<ClaimBy, 'execution' | 'engine'>): Promise<boolean> {
     await this.#load()
     if (this.#stopping) return false
-    this.#unwatch = this.#settings.store.watch(hint => this.#hinted(hint))
+    this.#unwatch = this.#settings.store.watch(hint => this.#hinted(hint), { work: 'cancels' })
     this.#renewing.start()
     const run = this.#claimOne(id, execution)
     this.#followed.add(run)
@@ -251,7 +252,8 @@ export class Worker {
     const isFull = claims.length === limit || types.some(it => countOf(it.type, claims) === it.limit)
     this.#hasEmptied = !isFull && types.length === this.#types.size
     this.#slots.noteClaim(asked, isFull)
-    this.#look.looked(this.#lookedFor, { foundNothing: claims.length === 0 && this.#hasEmptied, isUrgent: true })
+    const foundNothing = claims.length === 0 && this.#hasEmptied
+    this.#look.looked(this.#lookedFor, { foundNothing, isUrgent: !this.#settings.isOwn })
     for (const claim of inTurn(claims)) this.#followed.add(this.#begin(claim, asked))
     if (claims.length > 0) this.#claimsMade++
     if (isFull) this.#claiming.wake()

@@ -1,7 +1,8 @@
 /** Hints between this process and all others, and within it. */
 import type { Operation } from '../../model/operation.ts'
-import { HintListeners } from '../hint-listeners.ts'
-import { changeHints, type Hint } from '../store.ts'
+import { changeHints, type Hint, type HintNeed } from '../store.ts'
+import { Attendance } from './attendance.ts'
+import { Audience } from './audience.ts'
 import type { Connections, Statement } from './connections.ts'
 import { Listener } from './listener.ts'
 import { channelOf } from './names.ts'
@@ -25,12 +26,20 @@ export interface HubOptions {
 /** How long a notification that was sent may take to arrive, in milliseconds. */
 const PATIENCE_MS = 3000
 
+/** How long looks rest for which nobody waits, in a process that does not listen, in milliseconds. */
+const AWAY_REST_MS = 10_000
+
+/** If the last claim was this long ago and gave all that was asked for, its holder can do no further work. */
+const FULL_MS = 50
+
 export class Hub {
   readonly #options: HubOptions
-  readonly #listeners = new HintListeners()
+  readonly #audience = new Audience()
   readonly #notifier: Notifier
   readonly #listener: Listener
   readonly #spread: Spread
+  /** When the holders last claimed whose last claim gave all that they asked for. */
+  readonly #filledAt = new Map<string, number>()
 
   constructor(options: HubOptions) {
     this.#options = options
@@ -38,12 +47,14 @@ export class Hub {
     const { connections, notify, warn, pollMs, checkMs } = options
     const channel = channelOf(options.schema)
     const pace = new NotificationPace()
-    this.#spread = new Spread({ pace, send: hint => this.#listeners.send(hint) })
+    const audience = this.#audience
+    this.#spread = new Spread(hint => audience.send(hint))
     this.#notifier = new Notifier({ connections, notify, channel, from, pace })
     this.#listener = new Listener({
       connections,
       channel,
       from,
+      attendance: new Attendance({ connections, channel, pace, audience, pollMs, isFull: () => this.#isFull }),
       send: payloads => this.#notifier.send(payloads),
       heard: hint => this.#spread.hear(hint),
       arrived: sender => pace.arrived(sender),
@@ -65,13 +76,25 @@ export class Hub {
     else this.#listener.poll({ warn: notifications === true })
   }
 
-  watch(listener: (hint: Hint) => void): () => void {
-    return this.#listeners.add(listener)
+  watch(listener: (hint: Hint) => void, need: HintNeed): () => void {
+    return this.#audience.add(listener, need)
+  }
+
+  /** Called after each claim: hints come first to processes that find something, and that have room for it. */
+  claimed(holder: string, types: readonly string[], { count, limit }: { count: number; limit: number }): void {
+    if (count < limit) this.#filledAt.delete(holder)
+    else this.#filledAt.set(holder, performance.now())
+    this.#spread.looked(types, { found: count > 0 })
+  }
+
+  get #isFull(): boolean {
+    const before = performance.now() - FULL_MS
+    return [...this.#filledAt.values()].some(filledAt => filledAt < before)
   }
 
   /** Sends a hint to all processes. Listeners of this process get it at once. */
   tell(hint: Hint): void {
-    this.#listeners.send(hint)
+    this.#audience.send(hint)
     if (this.#options.notifications) this.#notifier.tell(hint)
   }
 
@@ -81,9 +104,15 @@ export class Hub {
     if (isReady(operation)) this.tell({ kind: 'ready', type: operation.type })
   }
 
-  /** Notifies other processes, if there are any, that a look found nothing. */
-  tellIdle(look: string): void {
+  /**
+   * Notifies other processes, if there are any, that a look found nothing.
+   *
+   * @returns how long the next such look may wait, in milliseconds, where those that hold seats look; else undefined
+   */
+  tellIdle(look: string): number | undefined {
+    if (this.#listener.isAway) return AWAY_REST_MS
     if (this.#options.notifications === true && this.#listener.hasCompany) this.#notifier.tell({ kind: 'idle', look })
+    return undefined
   }
 
   /**
@@ -94,7 +123,7 @@ export class Hub {
    */
   async tellWith<T>(hints: readonly Hint[], write: (payloads: readonly string[] | null) => Promise<T>): Promise<T> {
     const result = await (this.#options.notifications ? this.#notifier.tellWith(hints, write) : write(null))
-    for (const hint of hints) this.#listeners.send(hint)
+    for (const hint of hints) this.#audience.send(hint)
     return result
   }
 
@@ -103,7 +132,7 @@ export class Hub {
     await this.#listener.stop()
     this.#spread.stop()
     await this.#notifier.close()
-    this.#listeners.clear()
+    this.#audience.clear()
   }
 }
 

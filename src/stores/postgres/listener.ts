@@ -6,6 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PacedTask } from '../../util/paced-task.ts'
 import type { Hint } from '../store.ts'
+import { type Attendance, STAY_MS } from './attendance.ts'
 import type { Connections } from './connections.ts'
 import { before } from './deadline.ts'
 import { hintsOf, readMessage } from './hints.ts'
@@ -18,10 +19,11 @@ export interface ListenerOptions {
   readonly channel: string
   /** The sender id of this process, whose own notifications are ignored. */
   readonly from: string
+  readonly attendance: Attendance
   /** Sends a payload to the channel, on another connection. */
   readonly send: (payloads: readonly string[]) => Promise<void>
   readonly heard: (hint: Hint) => void
-  /** Called with each notification and its sender. */
+  /** Called with each notification about a change, and its sender. */
   readonly arrived: (from: string) => void
   /** Called once each time that it stops receiving for a reason that lasts, and once when it receives again. */
   readonly warn: (message: string) => void
@@ -55,6 +57,9 @@ export class Listener {
   #poll: NodeJS.Timeout | undefined
   #failures = 0
   #toldDeaf = false
+  #isAway = false
+  /** Counts the connections that have listened. */
+  #session = 0
   #hearing = false
   #echoes = 0
   /** When the last notification of another process came. */
@@ -70,6 +75,11 @@ export class Listener {
   /** Whether notifications arrive. */
   get hearing(): boolean {
     return this.#hearing
+  }
+
+  /** Whether it does not listen because others do. */
+  get isAway(): boolean {
+    return this.#isAway && !this.#hearing
   }
 
   /** Whether other processes are there, as far as their notifications have arrived recently. */
@@ -114,12 +124,14 @@ export class Listener {
         wait = this.#failed(error)
       }
       this.#firstTried.resolve()
-      if (wait > 0) await this.#sleep(wait)
+      if (this.#isAway) await this.#options.attendance.away(this.#stop.signal)
+      else if (wait > 0) await this.#sleep(wait)
     }
   }
 
   /** How long to wait before the next try. */
   #failed(error: unknown): number {
+    this.#isAway = false
     this.#startPolling()
     if (error instanceof Deaf && !this.#stop.signal.aborted && this.#failures++ > 0) {
       this.#tellDeaf()
@@ -137,9 +149,9 @@ export class Listener {
     )
   }
 
-  /** Listens until the connection is lost or the listener is stopped. */
+  /** Listens until the connection is lost, the listener is stopped, or this process should not listen any longer. */
   async #listen(): Promise<void> {
-    const { connections, channel } = this.#options
+    const { connections, channel, attendance } = this.#options
     const client = await connections.take()
     const lost = Promise.withResolvers<never>()
     lost.promise.catch(() => {})
@@ -148,34 +160,51 @@ export class Listener {
     client.on('error', onLost)
     client.on('end', onLost)
     client.on('notification', onNotification)
+    let isClean = false
     try {
       await this.#within(client.query({ text: `LISTEN ${quoteName(channel)}`, values: [], rowMode: 'array' }))
-      this.#heardAt = Number.NEGATIVE_INFINITY
-      await this.#keepChecking(lost.promise)
-      await this.#unlisten(client)
+      // They have arrived before, and others notify often: the next check comes soon enough.
+      this.#heardAt = this.#isAway ? performance.now() : Number.NEGATIVE_INFINITY
+      await Promise.race([this.#stay(client, ++this.#session), lost.promise])
+      this.#isAway = !this.#stop.signal.aborted
+      isClean = await this.#unlisten(client)
     } finally {
+      this.#session++
       this.#hearing = false
+      attendance.forget()
       client.off('notification', onNotification)
-      // The connection may still listen, so it is closed and not used for anything else.
-      connections.giveBack(client, true)
+      client.off('error', onLost)
+      client.off('end', onLost)
+      // Where the connection may still listen, it is closed and not used for anything else.
+      connections.giveBack(client, !isClean)
     }
   }
 
-  /** Checks that notifications arrive until the listener is stopped. Rejects once the connection is lost. */
-  async #keepChecking(lost: Promise<never>): Promise<void> {
-    do {
+  /** Resolves when it should not listen any longer, or when its connection is lost. */
+  async #stay(client: PostgresClient, session: number): Promise<void> {
+    const { checkMs, patienceMs, attendance } = this.#options
+    const isOver = () => this.#stop.signal.aborted || session !== this.#session
+    for (let checkAt = 0; !isOver(); ) {
       // A notification of another process proves as well that they arrive.
-      if (!this.#hasHeardWithin(this.#options.checkMs)) await Promise.race([this.#check(), lost])
+      const isDue = performance.now() >= checkAt
+      if (isDue && !this.#hasHeardWithin(checkMs)) await this.#check()
+      if (isOver()) return
+      if (isDue) checkAt = performance.now() + checkMs
       this.#nowHearing()
       this.#firstTried.resolve()
-      await Promise.race([this.#sleep(this.#options.checkMs), lost])
-    } while (!this.#stop.signal.aborted)
+      if (!(await before(performance.now() + patienceMs, attendance.stays(client)))) return
+      await this.#sleep(Math.min(STAY_MS, checkMs))
+    }
   }
 
   /** A pooler in session mode may give the server connection to another client as it is. */
-  async #unlisten(client: PostgresClient): Promise<void> {
-    const unlisten = client.query({ text: 'UNLISTEN *', values: [], rowMode: 'array' })
-    await before(performance.now() + UNLISTEN_MS, unlisten).catch(() => {})
+  async #unlisten(client: PostgresClient): Promise<boolean> {
+    const leave = async () => {
+      await this.#options.attendance.leave(client)
+      await client.query({ text: 'UNLISTEN *', values: [], rowMode: 'array' })
+      return true
+    }
+    return await before(performance.now() + UNLISTEN_MS, leave()).catch(() => false)
   }
 
   /** Sends itself an echo on another connection, and waits for it on this one. */
@@ -208,7 +237,7 @@ export class Listener {
   #notified({ channel, payload }: PostgresNotification): void {
     if (channel !== this.#options.channel) return
     const message = readMessage(payload)
-    this.#options.arrived(message.from)
+    if (message.echo === undefined && message.idle === undefined) this.#options.arrived(message.from)
     if (message.from === this.#options.from) {
       if (message.echo !== undefined) this.#echoed(message.echo)
       return

@@ -10,15 +10,18 @@ const SHORTEST_MS = 1
 const LONGEST_MS = 100
 /** Up to this many wake-ups per second, of all processes together, the pause stays the shortest. */
 const EASY_WAKEUPS = 4000
-/** Up to this many sending processes, notifications cost almost nothing. */
-const EASY_SENDERS = 6
+/**
+ * The most processes that are taken to listen. While there are more, only those do that hold a seat, for one need or
+ * another.
+ */
+const MOST_LISTENERS = 8
 /** For each further group of this many wake-ups, the pause grows by one millisecond. */
 const WAKEUPS_A_MS = 300
-/**
- * How much longer a hint may wait for each process beyond two, in milliseconds. Then all processes together claim about
- * as often for a hint, however many they are.
- */
-const SPREAD_MS = 2
+/** From this many notifications per second on, they are frequent. Below half of it for a while they are rare again. */
+const FREQUENT = 8
+const CALM_MS = 5000
+/** The pause of a process that does not listen, and so does not know how many others notify, in milliseconds. */
+const AWAY_PAUSE_MS = 20
 /** The period over which the load is measured, in milliseconds. */
 const WINDOW_MS = 1000
 /** The most senders that are counted, since any role may invent more. */
@@ -29,7 +32,11 @@ export class NotificationPace {
   #count = 0
   #since = 0
   #pauseMs = SHORTEST_MS
-  #spreadMs = 0
+  #isBusy = false
+  /** When they were frequent last, by the monotonic clock. */
+  #busyAt = Number.NEGATIVE_INFINITY
+  #isAway = false
+  #isCurrent = true
 
   /** Counts a notification that has arrived, also one of this process. */
   arrived(from: string, now: number = performance.now()): void {
@@ -41,27 +48,51 @@ export class NotificationPace {
   /** Milliseconds from one notification of this process to the next. */
   pauseMs(now: number = performance.now()): number {
     this.#roll(now)
-    return this.#pauseMs
+    return this.#isAway ? Math.max(AWAY_PAUSE_MS, this.#pauseMs) : this.#pauseMs
   }
 
   /** Whether notifications cost almost nothing, because there are few of them and few senders. */
   isEasy(now: number = performance.now()): boolean {
     this.#roll(now)
-    return this.#pauseMs === SHORTEST_MS && this.#spreadMs <= (EASY_SENDERS - 2) * SPREAD_MS
+    return this.#isAway || this.#pauseMs === SHORTEST_MS
   }
 
-  /** The period in milliseconds over which the processes spread their looks after a hint. */
-  spreadMs(now: number = performance.now()): number {
+  /** Whether notifications are frequent. */
+  isBusy(now: number = performance.now()): boolean {
     this.#roll(now)
-    return this.#spreadMs
+    return this.#isBusy
+  }
+
+  /** Whether it has measured since notifications began to arrive again. */
+  get isCurrent(): boolean {
+    return this.#isCurrent
+  }
+
+  /** From now on no notifications arrive. What was measured last holds on. */
+  pause(): void {
+    this.#isAway = true
+  }
+
+  /** From now on notifications arrive. */
+  resume(now: number = performance.now()): void {
+    this.#isAway = false
+    this.#isCurrent = false
+    this.#begin(now)
   }
 
   #roll(now: number): void {
     const passed = now - this.#since
-    if (passed < WINDOW_MS) return
-    const wakeups = (this.#count * this.#senders.size * 1000) / passed
+    if (passed < WINDOW_MS || this.#isAway) return
+    const perSecond = (this.#count * 1000) / passed
+    const wakeups = perSecond * Math.min(this.#senders.size, MOST_LISTENERS)
     this.#pauseMs = Math.min(LONGEST_MS, SHORTEST_MS + Math.max(0, wakeups - EASY_WAKEUPS) / WAKEUPS_A_MS)
-    this.#spreadMs = Math.min(LONGEST_MS, Math.max(0, this.#senders.size - 2) * SPREAD_MS)
+    if (perSecond >= (this.#isBusy ? FREQUENT / 2 : FREQUENT)) this.#busyAt = now
+    this.#isBusy = now - this.#busyAt < CALM_MS
+    this.#isCurrent = true
+    this.#begin(now)
+  }
+
+  #begin(now: number): void {
     this.#since = now
     this.#count = 0
     this.#senders.clear()

@@ -86,7 +86,8 @@ export class Notifier {
 
   #mayJoin(): boolean {
     if (this.#isWriting || this.#sending !== undefined || performance.now() < this.#apartUntil) return false
-    return !this.#isUrgent && this.#options.pace.isEasy()
+    const { pace } = this.#options
+    return !this.#isUrgent && pace.isEasy() && performance.now() - this.#sentAt >= pace.pauseMs()
   }
 
   /** Sends payloads unchanged. */
@@ -106,7 +107,7 @@ export class Notifier {
     if (this.#timer !== undefined || this.#sending !== undefined) return
     const { pace } = this.#options
     const paceMs = this.#sentAt + pace.pauseMs() - performance.now()
-    const waitMs = this.#isUrgent ? paceMs : Math.max(paceMs, CHANGED_DELAY_MS + pace.spreadMs())
+    const waitMs = this.#isUrgent ? paceMs : Math.max(paceMs, CHANGED_DELAY_MS)
     if (waitMs <= 0) this.#start()
     else this.#timer = setTimeout(() => this.#start(), waitMs)
   }

@@ -24,6 +24,7 @@ import type {
   ClaimRequest,
   Dump,
   Hint,
+  HintNeed,
   Lease,
   ListQuery,
   LogLine,
@@ -215,6 +216,10 @@ class PostgresStore implements Store {
       'id' in from
         ? await this.#claimOne(from.id, by)
         : await this.#claims.take('claim', from.types, [from.limit, ...by])
+    if (!('id' in from)) {
+      const types = from.types.map(({ type }) => type)
+      this.#hub.claimed(holder, types, { count: rows.length, limit: from.limit })
+    }
     const claimed = rows.map(row => ({ operation: toOperation(row), input: row[RECORD_WIDTH] as string | null }))
     const sorted = 'id' in from ? claimed : inOrder(claimed, from.types)
     const claims = await endWithoutInput(sorted, (id, change) => this.change(id, change))
@@ -340,12 +345,12 @@ class PostgresStore implements Store {
     for (const { operation } of dumps) this.#hub.tellOf(operation)
   }
 
-  tellIdle(look: string): undefined {
-    this.#hub.tellIdle(look)
+  tellIdle(look: string): number | undefined {
+    return this.#hub.tellIdle(look)
   }
 
-  watch(listener: (hint: Hint) => void): () => void {
-    return this.#hub.watch(listener)
+  watch(listener: (hint: Hint) => void, need: HintNeed = 'soon'): () => void {
+    return this.#hub.watch(listener, need)
   }
 
   async close(): Promise<void> {
