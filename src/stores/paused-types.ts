@@ -86,11 +86,12 @@ export class PausedTypes {
 
   /**
    * Reads the pauses. The name of the look contains what was found, so only processes that know the same pauses
-   * postpone theirs.
+   * postpone theirs. An operator waits for a pause, so the looks never rest.
    */
   async #turn(): Promise<void> {
     await this.refresh()
-    this.#look.looked(`pauses ${fingerprint([...this.#pauses.keys()])}`, { foundNothing: true })
+    const look = `pauses ${fingerprint([...this.#pauses.keys()])}`
+    this.#look.looked(look, { foundNothing: true, isUrgent: true })
   }
 
   /** Reads the pauses at once. */

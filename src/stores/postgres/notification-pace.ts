@@ -20,8 +20,11 @@ const WAKEUPS_A_MS = 300
 /** From this many notifications per second on, they are frequent. Below half of it for a while they are rare again. */
 const FREQUENT = 8
 const CALM_MS = 5000
-/** The pause of a process that does not listen, and so does not know how many others notify, in milliseconds. */
-const AWAY_PAUSE_MS = 20
+/**
+ * The shortest pause of a process that does not listen, and so does not know how many others notify, in milliseconds. An
+ * API alone with its worker is such a process too, so it adds little to the time until a handler begins.
+ */
+const AWAY_PAUSE_MS = 5
 /** The period over which the load is measured, in milliseconds. */
 const WINDOW_MS = 1000
 /** The most senders that are counted, since any role may invent more. */
