@@ -172,11 +172,11 @@ export async function seedPostgres(pool: Pool, seed: Seed): Promise<void> {
   for (const { count, at, variant, columns, ...texts } of kindsOf(seed)) {
     const id = `(lpad(to_hex(at), 12, '0') || '7000${variant}000' || lpad(i::text, 12, '0'))::uuid`
     const made = `(SELECT i, ${at} AS at FROM generate_series(${count}::bigint, 1, -1) AS i) AS made`
-    await pool.query(`INSERT INTO waybill.operations (id, ${Object.keys(columns)})
-      SELECT ${id}, ${Object.values(columns)} FROM ${made}`)
+    const all = { id, ...columns, output: `CASE WHEN ${texts.output} THEN ${outputOf()} END` }
+    await pool.query(`INSERT INTO waybill.operations (${Object.keys(all)}) SELECT ${Object.values(all)} FROM ${made}`)
     await pool.query(`INSERT INTO waybill.payloads (id, kind, body) SELECT ${id}, kind, body FROM ${made}
-      CROSS JOIN LATERAL (VALUES (0, '${INPUT}', ${texts.input}), (1, ${outputOf()}, ${texts.output}),
-        (2, '${THROWN}', ${texts.thrown})) AS texts (kind, body, is_there) WHERE is_there`)
+      CROSS JOIN LATERAL (VALUES (0, '${INPUT}', ${texts.input}), (2, '${THROWN}', ${texts.thrown}))
+        AS texts (kind, body, is_there) WHERE is_there`)
   }
   await pool.query('VACUUM ANALYZE waybill.operations, waybill.payloads')
 }
