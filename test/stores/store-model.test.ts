@@ -4,7 +4,7 @@ import { atLength } from '../support/length.ts'
 import { assertFollowsModel } from '../support/store-commands.ts'
 
 describe('a store under random commands, alone and many at once', () => {
-  it('tells the same as the state machine', async () => {
+  it('gives the same answers as the state machine', async () => {
     await assertFollowsModel({
       open: async clock => {
         const store = sqliteStore({ path: ':memory:', clock: clock.now })

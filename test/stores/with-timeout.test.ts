@@ -34,7 +34,7 @@ class DerivedStore extends HangingStore {
 
 const hanging = () => new DerivedStore() as unknown as Store & { addedLater(): Promise<void> }
 
-test('a call that hangs rejects, of the class, of what it extends, and of the object itself', async () => {
+test('a call that hangs rejects, whether the method is of the class, its base class or the object', async () => {
   const store = withTimeout(hanging(), 10) as ReturnType<typeof hanging>
   const calls = [store.accept(undefined as never), store.claim(undefined as never), store.read('a'), store.addedLater()]
   for (const call of calls) await expect(call).rejects.toThrow('The store did not answer in time.')
@@ -44,13 +44,13 @@ test('a method that throws rejects', async () => {
   await expect(withTimeout(hanging(), 10).queueStats('orders')).rejects.toThrow('It throws.')
 })
 
-test('to open and to close may take longer', async () => {
+test('opening and closing may take longer', async () => {
   const store = withTimeout(hanging(), 1)
   await expect(store.open()).resolves.toBeUndefined()
   await expect(store.close()).resolves.toBeUndefined()
 })
 
-test('a method that the store leaves out is left out', async () => {
+test('a method that the store does not have is not added', async () => {
   const store = withTimeout(hanging(), 10)
   expect([store.acceptWithin, store.check]).toEqual([undefined, undefined])
 })

@@ -53,7 +53,7 @@ test('a member of _meta that is missing, an unknown revision and an unknown meth
   }
 })
 
-test('what is not a message is refused, and a notification is taken', async ({ lab }) => {
+test('an invalid message is refused, and a notification is accepted', async ({ lab }) => {
   const api = await served(lab)
   const codes = []
   for (const body of [
@@ -124,7 +124,7 @@ test('a caller without a token is told where to get one', async ({ lab }) => {
   expect(() => createRoutes(lab.composition([tool]), { surfaces: [surface({ authorization })] })).toThrow('publicUrl')
 })
 
-test('a store that is away is an error with 503 and Retry-After', async ({ lab }) => {
+test('an unreachable store is an error with 503 and Retry-After', async ({ lab }) => {
   const faulty = faultyStore(await lab.store())
   const waybill = await lab.waybill([tool], { store: faulty.store })
   const api = await serveNode(lab, waybill, { mcp: true })

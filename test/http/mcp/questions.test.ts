@@ -58,7 +58,7 @@ const said = (text: string) => ({ role: 'assistant', content: { type: 'text', te
 
 const accept = (content: Json) => ({ action: 'accept', content })
 
-test('a task asks, is answered in part and as a whole, and goes on', async ({ lab }) => {
+test('a task asks questions, takes partial and complete answers, and continues', async ({ lab }) => {
   const api = await serveNode(lab, await lab.waybill(TYPES, { worker: { handlers: HANDLERS } }), { mcp: true })
   const taskId = await taskOf(api, 'pair', {}, ASKS)
   const task = await asked(api, taskId, 'a', 'b')
@@ -87,7 +87,7 @@ test('a task asks, is answered in part and as a whole, and goes on', async ({ la
   })
 })
 
-test('a form has fields alone: what does not fit is one field, or JSON', async ({ lab }) => {
+test('a form has only flat fields: any other schema becomes one field, or JSON', async ({ lab }) => {
   const api = await serveNode(lab, await lab.waybill(TYPES, { worker: { handlers: HANDLERS } }), { mcp: true })
   const taskId = await taskOf(api, 'odd', {}, ASKS)
   const update = (inputResponses: Json) => mcp(api, 'tasks/update', { taskId, inputResponses }, ASKS)
@@ -148,7 +148,7 @@ test('a call without tasks is answered with the question, and goes on with the a
   expect(await waybill.operations.list(approve, { owner: 'ada' })).toHaveLength(1)
 })
 
-test('who declines without tasks cancels the call', async ({ lab }) => {
+test('a client without tasks that declines cancels the call', async ({ lab }) => {
   const waybill = await lab.waybill(TYPES, { worker: { handlers: HANDLERS } })
   const api = await serveNode(lab, waybill, { mcp: { taskAfter: 30_000 } })
   const call = (params: Json) => mcp(api, 'tools/call', { name: 'approve', ...params }, ASKS_WITHOUT_TASKS)
@@ -170,7 +170,7 @@ test('a tool that asks first becomes a task with the answer', async ({ lab }) =>
   expect(await ended(api, taskId, ASKS)).toMatchObject({ result: { structuredContent: { approved: false } } })
 })
 
-test('a question outlives the process that has asked it, and any other takes the answer', async ({ lab }) => {
+test('a question survives the process that asked it, and any other process takes the answer', async ({ lab }) => {
   const path = lab.file()
   const begin = async () => {
     const waybill = await lab.waybill(TYPES, { store: sqliteStore({ path }), worker: { handlers: HANDLERS } })
@@ -269,7 +269,7 @@ test('the question to a model is one over HTTP too', async ({ lab }) => {
   expect(await waybill.store.readPayload(id, 'output')).toBe('"It said: By hand"')
 })
 
-test('a tool that needs something of the client refuses clients without it', async ({ lab }) => {
+test('a tool that requires a capability refuses clients without it', async ({ lab }) => {
   const waybill = await lab.waybill(TYPES, { worker: { handlers: HANDLERS } })
   const api = await serveNode(lab, waybill, { mcp: true })
   const refused = await mcp(api, 'tools/call', { name: 'summary' }, ASKS)

@@ -206,7 +206,7 @@ test('subscriptions/listen reports updates of resources', async ({ lab }) => {
   expect((await stream.next()).value).toMatchObject({ result: { resultType: 'complete' } })
 })
 
-test('a subscription outlives its process, and updates come from any other one', async ({ lab }) => {
+test('a subscription survives its process, and any other process sends the updates', async ({ lab }) => {
   const file = lab.file()
   const start = async () => {
     const server = await startServer('api', file, `${file}.results`)

@@ -35,7 +35,7 @@ const HANDLERS = [
 ]
 
 describe.each(Object.entries(SERVERS))('on %s', (_, serve) => {
-  test('a call that takes longer than a moment is a task, which tasks/get follows to its result', async ({ lab }) => {
+  test('a call that takes long becomes a task, which tasks/get follows to its result', async ({ lab }) => {
     const { run, open } = gated()
     const waybill = await lab.waybill([long], { worker: { handlers: run } })
     const api = await serve(lab, waybill, { mcp: { taskAfter: 1 } })
@@ -111,7 +111,7 @@ test('a problem of the handler completes the task with isError, and a fault fail
   expect(JSON.stringify(failed)).not.toContain('secret')
 })
 
-test('who does not declare tasks gets none', async ({ lab }) => {
+test('a client that does not declare tasks gets none', async ({ lab }) => {
   const waybill = await lab.waybill([job, quick, long], { worker: { handlers: HANDLERS } })
   const api = await serveNode(lab, waybill, { mcp: true })
   const missing = {
@@ -148,7 +148,7 @@ test("tasks of other callers, of types that are not tools, and unknown ones don'
   expect(await recordOf(waybill.store, taskId)).toMatchObject({ status: 'pending', cancelRequested: false })
 })
 
-test('a task outlives the process that has accepted it', async ({ lab }) => {
+test('a task survives the process that accepted it', async ({ lab }) => {
   const path = lab.file()
   const first = await lab.waybill([long], { store: sqliteStore({ path }) })
   const taskId = await taskOf(await serveNode(lab, first, { mcp: { taskAfter: 1 } }), 'long')

@@ -55,7 +55,7 @@ const HANDLERS = [
 ]
 const TYPES = [hidden, report, orders, echo, failing]
 
-test('a tool says what a model is shown of its output, in several parts', async ({ lab }) => {
+test('a tool chooses what a model sees of its output, in several parts', async ({ lab }) => {
   const chart = defineOperation({
     name: 'chart',
     output: z.object({ title: z.string(), png: z.base64() }),
@@ -147,7 +147,9 @@ test('the description says how long a call takes, from what was observed, in rou
   })
 })
 
-test('what the model can fix is a result with isError, and a fault of the handler is an error', async ({ lab }) => {
+test('an error that the model can fix is a result with isError, and a fault of the handler is an error', async ({
+  lab,
+}) => {
   const waybill = await lab.waybill(TYPES, { worker: { handlers: HANDLERS } })
   const api = await serveNode(lab, waybill, { mcp: true })
   const invalid = await mcp(api, 'tools/call', { name: 'place_order', arguments: { item: 5 } }, NO_TASKS)
@@ -204,7 +206,7 @@ test('a result of bytes is a link to it', async ({ lab }) => {
   ])
 })
 
-test('a picture, a sound or text that is short is sent with the link, so that the model sees it', async ({ lab }) => {
+test('a short image, sound or text is sent with its link, so that the model sees it', async ({ lab }) => {
   const chart = defineOperation({ name: 'chart', tool: true })
   const run = handler(chart, input => {
     const { type = '', bytes = 1 } = Object(input) as { type?: string; bytes?: number }
@@ -225,7 +227,7 @@ test('a picture, a sound or text that is short is sent with the link, so that th
   expect(await contentOf('image/png', 256 * 1024 + 1)).toMatchObject([link])
 })
 
-test('a client that wants it is sent what a handler logs, where the type exposes it', async ({ lab }) => {
+test('a client that requests log lines receives those of the handler, if the type exposes them', async ({ lab }) => {
   const chatty = defineOperation({ name: 'chatty', tool: true, exposeLogs: true })
   const run = handler(chatty, (_, job) => {
     job.log('details', 'debug')
@@ -278,7 +280,7 @@ test('the endpoint answers methods of its owner beside its own', async ({ lab })
   )
 })
 
-test('a client that leaves cancels its call, unless it has a key to come back with', async ({ lab }) => {
+test('a client that disconnects cancels its call, unless the call has an idempotency key', async ({ lab }) => {
   const { run } = gated()
   const waybill = await lab.waybill([long], { worker: { handlers: run } })
   const api = await serveNode(lab, waybill, { mcp: { taskAfter: 1 } })
@@ -296,7 +298,7 @@ test('a client that leaves cancels its call, unless it has a key to come back wi
   expect(await waybill.store.read(kept)).toMatchObject({ status: 'running', cancelRequested: false })
 })
 
-test('a tool takes an object, and two tools have two names', ({ lab }) => {
+test('the input of a tool must be an object, and the names of tools must differ', ({ lab }) => {
   const list = defineOperation({ name: 'list', input: z.array(z.string()), tool: true })
   expect(() => createRoutes(lab.composition([list]), { surfaces: [surface()] })).toThrow('its input is not an object')
   const twin = defineOperation({ name: 'twin', tool: { name: 'place_order' } })

@@ -167,7 +167,7 @@ describe('migrations', () => {
     expect(await before.claim({ holder: 'h', leaseMs: 1000, execution: null, from })).toHaveLength(3)
   })
 
-  it('bring a database of schema version 1 to this one, whose history names no engines', async () => {
+  it('migrate a database of schema version 1, whose history names no engines', async () => {
     const schema = await versionOf(1)
     await pool.query(insertOne(schema))
     const store = await open({ schema })
@@ -181,7 +181,7 @@ describe('migrations', () => {
     expect(await store.read(ID)).toMatchObject({ execution: 'job-2', engine: 'jobs' })
   })
 
-  it('let a process of schema version 1 go on with the statements that it has prepared', async () => {
+  it('let a process of schema version 1 continue with its prepared statements', async () => {
     const schema = await versionOf(1)
     const old = await pool.connect()
     const run = (name: string, text: string) =>
@@ -225,7 +225,7 @@ describe('migrations', () => {
     expect((await pool.query(`SELECT 1 FROM ${schema}.payloads`)).rows).toEqual([])
   })
 
-  it('that wait for a long transaction let everyone else go on meanwhile', async () => {
+  it('that wait for a long transaction do not block others meanwhile', async () => {
     const schema = await versionOf(1)
     const long = await pool.connect()
     await long.query('BEGIN')

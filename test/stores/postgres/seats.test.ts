@@ -174,7 +174,7 @@ describe('processes that look for the same work', () => {
 })
 
 describe('processes with requests that wait', () => {
-  it('read what they wait for often where they have no seat', async () => {
+  it('read often what they wait for if they have no seat', async () => {
     const members = await start(MEMBERS, 'soon')
     await untilListening(members, SEATS)
     const others = members.filter(({ isListening }) => !isListening)

@@ -100,7 +100,7 @@ const SEVEN = `
 const WRITERS = ['inline', 'thread'] as const
 
 describe('opening a SQLite file', () => {
-  it('makes the file and its folders', async () => {
+  it('creates the file and its folders', async () => {
     const path = `${files.next()}.d/deep/er/orders.db`
     await open({ path })
     expect(existsSync(path)).toBe(true)
@@ -159,13 +159,13 @@ describe('opening a SQLite file', () => {
     database.close()
   })
 
-  it('is looked into by a plan for its migration, which refuses what is not a database', async () => {
+  it('is read by a plan for its migration, which refuses a file that is not a database', async () => {
     const path = files.next()
     writeFileSync(path, 'This is a letter and no database. '.repeat(100))
     await expect(pendingSqliteMigrations(path)).rejects.toThrow(`"${path}" cannot be opened: file is not a database.`)
   })
 
-  it('refuses a driver that is none, by its name', async () => {
+  it('refuses an invalid driver, by its name', async () => {
     await expect(open({ path: files.next(), driver: 'node:path' })).rejects.toThrow('"node:path"')
     await expect(open({ path: files.next(), driver: 'no-such-driver' })).rejects.toThrow('no-such-driver')
   })
@@ -178,7 +178,7 @@ describe('opening a SQLite file', () => {
     await expect(open({ path, writer })).rejects.toThrow(`"${path}" has schema version ${next}`)
   })
 
-  it('uses the file of a newer Waybill that says that this one can, and does not mind new columns', async () => {
+  it('uses the file of a newer Waybill if it is compatible, and ignores new columns', async () => {
     const path = await fileWith(
       `PRAGMA user_version = ${SCHEMA_VERSION + 1}; ALTER TABLE operations ADD COLUMN novelty TEXT`,
     )
@@ -188,7 +188,7 @@ describe('opening a SQLite file', () => {
     expect((await store.change('a', { kind: 'cancel' }))?.status).toBe('canceled')
   })
 
-  it('brings a file of schema version 1 to this one, whose history names no engines', async () => {
+  it('migrates a file of schema version 1, whose history names no engines', async () => {
     const path = files.next()
     withDatabase(path, `${planTo(1)}; ${INSERT_ONE}; ${INPUT_OF_ONE}`)
     const store = await open({ path })
@@ -200,7 +200,7 @@ describe('opening a SQLite file', () => {
     expect(await store.read('a')).toMatchObject({ execution: 'job-2', engine: 'jobs' })
   })
 
-  it('brings a file of schema version 7 to this one, with everything in it', async () => {
+  it('migrates a file of schema version 7, with everything in it', async () => {
     const path = files.next()
     withDatabase(path, `${planTo(7)}; ${SEVEN}`)
     const store = await open({ path, clock: () => 5000 })
@@ -229,7 +229,7 @@ describe('opening a SQLite file', () => {
     expect((await store.list(query)).map(operation => operation.id)).toEqual(['a', ...IDS_OF_SEVEN.toReversed()])
   })
 
-  it('makes a process of schema version 7 fail that goes on, so that it misreads nothing', async () => {
+  it('makes a running process of schema version 7 fail, so that it misreads nothing', async () => {
     const path = files.next()
     const old = new DatabaseSync(path)
     old.exec(`${planTo(7)}; ${SEVEN}`)
@@ -242,7 +242,7 @@ describe('opening a SQLite file', () => {
     old.close()
   })
 
-  it('can be tried again when it has failed', async () => {
+  it('can be tried again after a failure', async () => {
     const path = files.next()
     mkdirSync(path)
     const store = sqliteStore({ path: `${path}/a.db` })
@@ -254,7 +254,7 @@ describe('opening a SQLite file', () => {
     expect((await store.accept(submissionOf('a'))).kind).toBe('accepted')
   })
 
-  it('knows the network shares whose locks do not hold, and no others', () => {
+  it('recognizes the network shares without reliable locks, and no others', () => {
     const [nfs, cifs, ext4, tmpfs, overlay] = [0x6969, 0xff534d42, 0xef53, 0x01021994, 0x794c7630]
     expect([nfs, cifs].map(networkFileSystem)).toEqual(['NFS', 'CIFS'])
     expect([ext4, tmpfs, overlay].map(networkFileSystem)).toEqual([undefined, undefined, undefined])
@@ -266,7 +266,7 @@ describe('opening a SQLite file', () => {
     expect((await store.accept(submissionOf('a'))).kind).toBe('accepted')
   })
 
-  it('warns where its SQLite can corrupt a file that several connections write', async () => {
+  it('warns if its SQLite can corrupt a file that several connections write', async () => {
     const driver = new URL('../../fixtures/old-driver.ts', import.meta.url).href
     const warnings: string[] = []
     await open({ path: files.next(), driver, writer: 'inline', warn: message => warnings.push(message) })
@@ -309,7 +309,7 @@ describe('opening a SQLite file', () => {
     expect(() => database.exec('SELECT 1')).toThrow()
   })
 
-  it('leaves one file behind, with everything in it', async () => {
+  it('leaves one file, with everything in it', async () => {
     const path = await fileWith('')
     expect(existsSync(`${path}-wal`)).toBe(false)
     const copy = files.next()
@@ -338,7 +338,7 @@ describe('a write that fails', () => {
     expect(await store.readPayload('broken', 'input')).toBeUndefined()
   })
 
-  it('is refused with its whole batch while another process keeps the file locked, and goes through afterwards', async () => {
+  it('is refused with its whole batch while another process keeps the file locked, and succeeds afterwards', async () => {
     const path = await fileWith('')
     // A connection that does not wait for a lock.
     const store = await open({ path, database: new DatabaseSync(path, { timeout: 0 }) })
@@ -354,7 +354,7 @@ describe('a write that fails', () => {
     expect(await store.read('c')).toBeUndefined()
   })
 
-  it('waits for a lock that is soon let go', async () => {
+  it('waits for a lock that is soon released', async () => {
     const path = await fileWith('')
     const store = await open({ path })
     const other = new DatabaseSync(path)
@@ -387,7 +387,7 @@ describe("the writer's thread", () => {
     },
   )
 
-  it('is sent what can be sent, when one write of a batch cannot', async () => {
+  it('receives the valid writes of a batch if one of them cannot be sent', async () => {
     const store = await open({ path: files.next() })
     const uncloneable = { ...submissionOf('b'), input: (() => {}) as unknown as string }
     const settled = await Promise.allSettled(
@@ -409,7 +409,7 @@ describe("the writer's thread", () => {
     expect(threads).toEqual([])
   })
 
-  it('is replaced when it has died: what it had is rejected, and the store goes on', async () => {
+  it('is replaced when it has died: its pending writes are rejected, and the store continues', async () => {
     const threads: Worker[] = []
     const note = (thread: Worker) => void threads.push(thread)
     process.on('worker', note)
@@ -429,7 +429,7 @@ describe("the writer's thread", () => {
     for (const id of ['a', 'c']) expect(await store.read(id)).toBeDefined()
   })
 
-  it('is replaced when it died with nothing to do', async () => {
+  it('is replaced if it died while it was idle', async () => {
     const threads: Worker[] = []
     const note = (thread: Worker) => void threads.push(thread)
     process.on('worker', note)

@@ -43,22 +43,20 @@ describe.each(WRITERS)('a store whose writer is %s', writer => {
     expect(existsSync(path)).toBe(false)
   })
 
-  test('does so when the log alone is deleted, which holds what was committed last', async ({ lab }) => {
+  test('refuses them too if only the log is deleted, which has the last commits', async ({ lab }) => {
     const { path, store } = await open(lab, writer)
     rmSync(`${path}-wal`)
     await until(async () => (await refusalOf(store)) !== undefined)
   })
 
-  test('does so when its shared memory alone is deleted, without which a later process shares no lock with it', async ({
-    lab,
-  }) => {
+  test('refuses them too if only its shared memory is deleted, which holds the locks', async ({ lab }) => {
     const { path, store } = await open(lab, writer)
     rmSync(`${path}-shm`)
     await until(async () => (await refusalOf(store)) !== undefined)
     expect(await refusalOf(store)).toContain('-shm is not what was opened')
   })
 
-  test('is not joined by another once its shared memory was deleted: neither loses what it has confirmed', async ({
+  test('is not joined by another store once its shared memory was deleted: neither loses what it has confirmed', async ({
     lab,
   }) => {
     const { path, store } = await open(lab, writer)
@@ -71,7 +69,7 @@ describe.each(WRITERS)('a store whose writer is %s', writer => {
     expect((await late.read(ID))?.status).toBe('pending')
   })
 
-  test('does so where it was opened by a link to the file', async ({ lab }) => {
+  test('refuses them too if it was opened by a link to the file', async ({ lab }) => {
     const { path } = await open(lab, writer)
     const link = `${path}-link`
     symlinkSync(path, link)
@@ -82,7 +80,7 @@ describe.each(WRITERS)('a store whose writer is %s', writer => {
     await until(async () => (await refusalOf(linked)) !== undefined)
   })
 
-  test('goes on with all it had when its file is moved and comes back', async ({ lab }) => {
+  test('continues with all its data when its file is moved away and back', async ({ lab }) => {
     const { path, store } = await open(lab, writer)
     renameSync(path, `${path}.moved`)
     await until(async () => (await refusalOf(store)) !== undefined)
@@ -91,7 +89,7 @@ describe.each(WRITERS)('a store whose writer is %s', writer => {
     await store.accept(submissionOf(crypto.randomUUID()))
   })
 
-  test('finds in its sweep what no change of the folder tells: the folder itself was moved', async ({ lab }) => {
+  test('notices in its sweep that the folder itself was moved, which no event reports', async ({ lab }) => {
     const { path, store } = await open(lab, writer)
     const folder = dirname(path)
     renameSync(folder, `${folder}.moved`)

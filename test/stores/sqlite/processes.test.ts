@@ -70,7 +70,7 @@ describe('two processes on one SQLite file', () => {
     await child.report(it => it.did === 'claim' && it.id === 'b')
   })
 
-  it('are woken where one has opened it by a link', async () => {
+  it('are woken if one has opened the file by a link', async () => {
     const path = files.next()
     const child = await openChild(path)
     symlinkSync(path, `${path}-link`)
@@ -80,7 +80,7 @@ describe('two processes on one SQLite file', () => {
     expect(await woken).toContainEqual({ kind: 'unknown' })
   })
 
-  it('are not sent to read everything again by what they write themselves', async () => {
+  it('do not read everything again because of their own writes', async () => {
     const path = files.next()
     const [store, child] = [await openStore(path), await openChild(path)]
     const hints: Hint[] = []
@@ -97,7 +97,7 @@ describe('two processes on one SQLite file', () => {
     expect(await woken).toContainEqual({ kind: 'unknown' })
   })
 
-  it('go on waking each other after every one of them has closed the file once', async () => {
+  it('still wake each other after each of them has closed the file once', async () => {
     const path = files.next()
     const first = await openStore(path)
     await first.accept(submissionOf('a'))
@@ -108,7 +108,7 @@ describe('two processes on one SQLite file', () => {
     await woken
   })
 
-  it('open a fresh file at once, and one of them makes the tables', async () => {
+  it('open a new file at the same time, and one of them creates the tables', async () => {
     for (let round = 0; round < 3; round++) {
       const path = files.next()
       const stores = await Promise.all(Array.from({ length: 4 }, () => openStore(path)))

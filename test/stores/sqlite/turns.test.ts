@@ -31,14 +31,14 @@ test('it tries again after about a millisecond, however often it was refused', (
   expect(Math.max(...pauses)).toBeLessThanOrEqual(1.5)
 })
 
-test('it gives up when the time for a lock is over, with what refused it', () => {
+test('it gives up when the time for a lock is over, with the last error', () => {
   withoutPauses()
   const start = performance.now()
   expect(() => waitForTurn(locked)).toThrow('database is locked')
   expect(performance.now() - start).toBeGreaterThanOrEqual(BUSY_MS)
 })
 
-test('it waits for nothing but a lock', () => {
+test('it waits only for locks', () => {
   const pauses = withoutPauses()
   const full = () => {
     throw new Error('database or disk is full')

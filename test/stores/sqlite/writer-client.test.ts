@@ -21,7 +21,7 @@ async function openThread() {
 
 const accept = (id: string) => ({ kind: 'accept', submission: submissionOf(id) }) as const
 
-it('answers looks beside a batch, each with what it was asked for', async () => {
+it('answers looks while a batch runs, each with its own answer', async () => {
   const { writer } = await openThread()
   const before = await writer.look()
   const looks = [writer.look()]
@@ -32,7 +32,7 @@ it('answers looks beside a batch, each with what it was asked for', async () => 
   expect(await Promise.all(looks)).toEqual([before, before])
 })
 
-it('sees by a look that another connection has committed', async () => {
+it('notices by a look that another connection has committed', async () => {
   const { writer, location } = await openThread()
   const before = await writer.look()
   const other = await openWriter(location)
@@ -41,7 +41,7 @@ it('sees by a look that another connection has committed', async () => {
   expect(await writer.look()).not.toBe(before)
 })
 
-it('works on in a new thread after the one before it was closed', async () => {
+it('continues in a new thread after the previous one was closed', async () => {
   const { writer } = await openThread()
   await writer.close()
   const [answers, version] = await Promise.all([writer.execute([accept('a')], 7), writer.look()])
