@@ -77,11 +77,13 @@ ALTER TABLE ${schema}.operations SET (autovacuum_vacuum_scale_factor = 0.002, va
     // they are: see outputOf.
     readableBy: 8,
     // Lists have an index for each kind of status: an entry of what has ended is never written again, and those of what
-    // waits or runs need few pages, which are used again.
+    // waits or runs need few pages, which are used again. No owner is null: with that condition, only statements that name
+    // an owner take the index of what waits. Others, such as the sweep, would read all of it where the planner believes
+    // old statistics.
     sql: schema => `${LOCK_BRIEFLY}
 ALTER TABLE ${schema}.operations ADD COLUMN output text COLLATE "C";
 DROP INDEX ${schema}.operations_listed, ${schema}.operations_running;
-CREATE INDEX operations_waiting ON ${schema}.operations (type, owner, id) WHERE status = 0;
+CREATE INDEX operations_waiting ON ${schema}.operations (type, owner, id) WHERE status = 0 AND owner IS NOT NULL;
 CREATE INDEX operations_running ON ${schema}.operations (type, owner, id) WHERE status = 1;
 CREATE INDEX operations_ended ON ${schema}.operations (type, owner, status, id) WHERE status >= 2;`,
   },
