@@ -21,10 +21,14 @@ const SIZES = [
 const SHARING = 10
 /** The rate at which workers are mostly idle, and hints matter. */
 const PER_SECOND = 200
-const [SECONDS, QUICK_SECONDS] = [5, 2]
+const [SECONDS, QUICK_SECONDS] = [10, 2]
+/** A connection plans each statement five times before it keeps a plan, and a fleet has hundreds of them. */
+const [WARM_UP_SECONDS, QUICK_WARM_UP_SECONDS] = [20, 1]
 const [DRAINED, QUICK_DRAINED] = [10_000, 2000]
 /** By then each member knows of the others, and no statement of its start is under way. */
 const SETTLE_MS = 3000
+/** By then each worker knows of a pause. */
+const PAUSED_MS = 6000
 /** Each of up to 70 members has up to 4 connections. */
 const MAX_CONNECTIONS = 300
 const CPU = 'server CPU, µs'
@@ -69,7 +73,8 @@ async function measure(bench: Bench, service: Service, size: Size): Promise<Samp
   try {
     await sleep(SETTLE_MS)
     const idle = await costing(service, () => sleep(SETTLE_MS))
-    const run = { service, workers, apis, size, count: PER_SECOND * (bench.quick ? QUICK_SECONDS : SECONDS) }
+    const [seconds, warmUp] = bench.quick ? [QUICK_SECONDS, QUICK_WARM_UP_SECONDS] : [SECONDS, WARM_UP_SECONDS]
+    const run = { service, workers, apis, size, count: PER_SECOND * seconds, first: PER_SECOND * warmUp }
     return {
       [nameOf(size, 'idle', 'server CPU, ms/s')]: idle.cpu / SETTLE_MS,
       ...(await steady(run, 'submit', STEADY)),
@@ -87,6 +92,8 @@ interface Run {
   readonly apis: readonly Part[]
   readonly size: Size
   readonly count: number
+  /** How many are submitted before, which are not measured. */
+  readonly first: number
 }
 
 async function start(url: string, role: FleetInit['role'], count: number): Promise<readonly Part[]> {
@@ -101,11 +108,10 @@ async function start(url: string, role: FleetInit['role'], count: number): Promi
   return parts
 }
 
-/** The first second is for the fleet to get used to the load. */
 async function steady(run: Run, ask: 'submit' | 'wait', name: string): Promise<Sample> {
-  const { service, workers, size, count } = run
-  await submit(run, ask, PER_SECOND, PER_SECOND)
-  await ended(workers, PER_SECOND)
+  const { service, workers, size, count, first } = run
+  await submit(run, ask, first, PER_SECOND)
+  await ended(workers, first)
   const { result, cpu } = await costing(service, async () => {
     const late = await submit(run, ask, count, PER_SECOND)
     return { late, begun: await ended(workers, count) }
@@ -124,7 +130,7 @@ async function drain(run: Run): Promise<Sample> {
   const { service, workers, apis, size, count } = run
   const [api] = apis
   await api?.ask({ ask: 'pause' })
-  await sleep(SETTLE_MS)
+  await sleep(PAUSED_MS)
   await submit(run, 'submit', count)
   const began = performance.now()
   const { cpu } = await costing(service, async () => {
