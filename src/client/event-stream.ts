@@ -9,11 +9,15 @@ export async function* readStatuses(response: Response | undefined): AsyncGenera
   if (!response?.body) return
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
   const stop = () => reader.cancel().catch(() => {})
-  const read = () => withTimeout(SILENCE_TIMEOUT_MS, reader.read(), stop)
   let rest = ''
   try {
-    for (let next = await read(); next.value; next = await read()) {
-      const blocks = (rest + next.value).split(/\r?\n\r?\n|\r\r/)
+    // The first turn has no text yet.
+    for (
+      let value: string | undefined = '';
+      value !== undefined;
+      { value } = await withTimeout(SILENCE_TIMEOUT_MS, reader.read(), stop)
+    ) {
+      const blocks = (rest + value).split(/\r?\n\r?\n|\r\r/)
       rest = blocks.pop() ?? ''
       // Without the flag m and without `.`: they take U+2028, which JSON may contain, for the end of a line.
       const statuses = blocks.filter(block => /(^|[\r\n])event: ?status([\r\n]|$)/.test(block))
