@@ -1,5 +1,5 @@
 /** What scenarios measure with: servers, load, a folder for files, and how long a round takes. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { BenchProcess } from './processes/bench-process.ts'
 import { Connection, request } from './processes/connection.ts'
@@ -64,6 +64,8 @@ export class Bench {
   readonly held: Held
   readonly #folder: string
   readonly #ends: (() => Promise<void>)[] = []
+  /** A store keeps no process alive that has nothing else to do. */
+  readonly #alive = setInterval(() => {}, 60_000)
   #load: BenchProcess<{ loads: readonly Load[] }, readonly LoadResult[]> | undefined
 
   constructor({ quick, held }: { quick: boolean; held: Held }) {
@@ -78,6 +80,14 @@ export class Bench {
   /** A path for a new file, deleted in the end. */
   file(name: string): string {
     return `${this.#folder}/${name}`
+  }
+
+  /** A new folder, deleted in the end. Servers that run as another user, as PostgreSQL does for root, can use it. */
+  folder(name: string): string {
+    const path = this.file(name)
+    mkdirSync(path)
+    for (const it of [this.#folder, path]) chmodSync(it, 0o777)
+    return path
   }
 
   /** Starts a server, which is ended with the scenario. */
@@ -130,6 +140,7 @@ export class Bench {
   /** Ends the servers and the load of a scenario, and deletes its files. */
   async end(): Promise<void> {
     for (const end of this.#ends.splice(0).reverse()) await end()
+    clearInterval(this.#alive)
     rmSync(this.#folder, { recursive: true, force: true })
   }
 

@@ -1,16 +1,11 @@
 /** An empty PostgreSQL for a scenario that measures in its own process. */
-import { chmodSync, mkdirSync } from 'node:fs'
 import pg from 'pg'
 import type { Bench } from './bench.ts'
 import { postgres } from './comparison/services.ts'
 
 /** Starts the server, and ends it with the scenario. */
 export async function freshPostgres(bench: Bench): Promise<pg.Pool> {
-  const folder = bench.file('server')
-  mkdirSync(folder)
-  // As root, the server runs as another user.
-  for (const path of [bench.file('.'), folder]) chmodSync(path, 0o777)
-  const { url, stop } = await postgres(folder)
+  const { url, stop } = await postgres(bench.folder('server'))
   bench.onEnd(stop)
   const pool = new pg.Pool({ connectionString: url })
   // Its connections are still on their way to their end when the server stops.

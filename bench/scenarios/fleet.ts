@@ -1,5 +1,4 @@
 /** What an operation costs PostgreSQL as the fleet grows, while most of the fleet is idle, and while all of it works. */
-import { chmodSync, mkdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Bench } from '../bench.ts'
 import { postgres, type Service } from '../comparison/services.ts'
@@ -41,11 +40,7 @@ export const fleet: Scenario = {
     SIZES.slice(1).map(size => ratioOf(size, load, size[0] === 50 && load === STEADY ? 1.5 : undefined)),
   ),
   prepare: async bench => {
-    const folder = bench.file('fleet')
-    mkdirSync(folder)
-    // As root, the server runs as another user.
-    for (const path of [bench.file('.'), folder]) chmodSync(path, 0o777)
-    const service = await postgres(folder, MAX_CONNECTIONS)
+    const service = await postgres(bench.folder('fleet'), MAX_CONNECTIONS)
     bench.onEnd(() => service.stop())
     return async () => {
       const samples: Sample[] = []

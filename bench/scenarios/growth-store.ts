@@ -2,7 +2,6 @@
  * What a store takes for an operation beside very many, and beside none: without HTTP, in short slices by turns, so that
  * what other programs do meanwhile slows both sides down alike.
  */
-import { chmodSync, mkdirSync } from 'node:fs'
 import type { Store } from 'waybill/adapters'
 import type { Bench } from '../bench.ts'
 import { CONTENDERS } from '../comparison/contenders.ts'
@@ -42,17 +41,10 @@ export const growthStore: Scenario = {
     }),
   ),
   prepare: async bench => {
-    // A store keeps no process alive that has nothing else to do.
-    const alive = setInterval(() => {}, 1000)
-    bench.onEnd(async () => clearInterval(alive))
     const sides = new Map<string, Side>()
     for (const { store, start } of STORES) {
       for (const name of ['empty', 'full']) {
-        const folder = bench.file(`${store}-${name}`)
-        mkdirSync(folder)
-        // As root, the server runs as another user.
-        for (const path of [bench.file('.'), folder]) chmodSync(path, 0o777)
-        const service = await start(folder)
+        const service = await start(bench.folder(`${store}-${name}`))
         bench.onEnd(() => service.stop())
         const opened = await openStore(service)
         if (name === 'full') await opened.seed({ now: Date.now(), ...bench.held })

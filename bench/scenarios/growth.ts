@@ -1,5 +1,4 @@
 /** What orders cost a store that holds very many operations, beside a store that holds none. */
-import { chmodSync, mkdirSync } from 'node:fs'
 import type { Store } from 'waybill/adapters'
 import type { Bench } from '../bench.ts'
 import { CONTENDERS, type Contender } from '../comparison/contenders.ts'
@@ -33,9 +32,6 @@ export const growth: Scenario = {
     ...COSTS.map((name): Ratio => ({ ...ratio(store, name), of: empty(store, name), to: full(store, name) })),
   ]),
   prepare: async bench => {
-    // A store keeps no process alive that has nothing else to do.
-    const alive = setInterval(() => {}, 1000)
-    bench.onEnd(async () => clearInterval(alive))
     const loader: Loader = new BenchProcess('./load.ts')
     bench.onEnd(() => loader.end())
     await loader.ready()
@@ -82,11 +78,7 @@ function ratio(store: string, name: string): { name: string; atLeast: number } {
 
 /** Starts a service that holds very many operations, and is stopped with the scenario. */
 async function serviceWith(bench: Bench, { store, start }: Contender): Promise<Service> {
-  const folder = bench.file(store)
-  mkdirSync(folder)
-  // As root, the server runs as another user.
-  for (const path of [bench.file('.'), folder]) chmodSync(path, 0o777)
-  const service = await start(folder)
+  const service = await start(bench.folder(store))
   bench.onEnd(() => service.stop())
   await withStore(service, async (_, seed) => await seed({ now: Date.now(), ...bench.held }))
   return service

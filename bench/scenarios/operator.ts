@@ -47,9 +47,6 @@ export const operator: Scenario = {
   prepare: async bench => {
     const count = bench.quick ? QUICK_COUNT : COUNT
     const now = Date.now()
-    // A store keeps no process alive that has nothing else to do.
-    const alive = setInterval(() => {}, 1000)
-    bench.onEnd(async () => clearInterval(alive))
     const stores = { SQLite: await onSqlite(bench, count, now), PostgreSQL: await onPostgres(bench, count, now) }
     for (const waybill of Object.values(stores)) {
       await waybill.operator.pause('refunds', { name: 'bench' })
