@@ -43,6 +43,9 @@ export const JSON_MEDIA_TYPE: RegExp =
 /** The media types that lines of JSON may have (NDJSON, also known as JSON Lines); they are UTF-8. */
 export const NDJSON_MEDIA_TYPE: RegExp = /^application\/(?:x-ndjson|ndjson|jsonl|x-jsonlines)\s*(?:;|$)/i
 
+/** The value of `Cache-Control` of a stream of events. */
+export const EVENT_STREAM_CACHING = 'private, no-store, no-transform'
+
 /**
  * Checks that a body is sent without a content coding.
  *
@@ -66,6 +69,20 @@ export function assertUncoded(coding: string | null | undefined): void {
 export function header(request: Pick<HttpRequest, 'headers'>, name: string): string | undefined {
   const value = request.headers[name.toLowerCase()]
   return typeof value === 'object' ? value[0] : value
+}
+
+/** An answer with a stream of server-sent events. */
+export function eventStreamResponse(
+  body: HttpResponse['body'],
+  headers: Readonly<Record<string, string>> = {},
+): HttpResponse {
+  const own = {
+    'Content-Type': 'text/event-stream',
+    // Middleware that compresses, and Nginx, would hold events back until a buffer is full.
+    'Cache-Control': EVENT_STREAM_CACHING,
+    'X-Accel-Buffering': 'no',
+  }
+  return { status: 200, headers: { ...own, ...headers }, body }
 }
 
 /**

@@ -7,7 +7,7 @@
 import type { Operation } from '../model/operation.ts'
 import { isFinal, type StatusDocument } from '../model/protocol.ts'
 import type { Operations } from '../service/operations.ts'
-import { type HttpRequest, type HttpResponse, header } from './message.ts'
+import { EVENT_STREAM_CACHING, eventStreamResponse, type HttpRequest, type HttpResponse, header } from './message.ts'
 
 /** The position of a client: what it has seen. */
 interface Position {
@@ -31,17 +31,10 @@ const COME_BACK_MS = 5000
 /** Answers with the stream; with 204, which tells a browser not to connect again, when the client has seen everything. */
 export function eventStream(source: EventSource, request: HttpRequest): HttpResponse {
   const seen = readPosition(header(request, 'Last-Event-ID'), source.operation)
-  // Middleware that compresses would hold events back until its buffer is full.
-  const headers = { 'Cache-Control': 'private, no-store, no-transform', Vary: 'Accept' }
   if (isFinal(source.operation.status) && seen.version === source.operation.version) {
-    return { status: 204, headers, body: null }
+    return { status: 204, headers: { 'Cache-Control': EVENT_STREAM_CACHING, Vary: 'Accept' }, body: null }
   }
-  return {
-    status: 200,
-    // Nginx would hold events back until its buffer is full.
-    headers: { ...headers, 'Content-Type': 'text/event-stream', 'X-Accel-Buffering': 'no' },
-    body: events(source, seen, request.signal),
-  }
+  return eventStreamResponse(events(source, seen, request.signal), { Vary: 'Accept' })
 }
 
 async function* events(source: EventSource, seen: Position, signal: AbortSignal): AsyncGenerator<string> {

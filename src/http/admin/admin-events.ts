@@ -2,7 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { problem } from '../../model/problem.ts'
 import type { Waybill } from '../../waybill.ts'
-import { type HttpRequest, type HttpResponse, problemResponse } from '../message.ts'
+import { eventStreamResponse, type HttpRequest, type HttpResponse, problemResponse } from '../message.ts'
 
 /** How many streams a process holds. */
 const MAX_STREAMS = 100
@@ -23,13 +23,7 @@ export class AdminEvents {
   /** GET /admin/events */
   open({ method, signal }: HttpRequest): HttpResponse {
     if (this.#count >= MAX_STREAMS) return problemResponse(problem('too-many-requests'), { 'Retry-After': '5' })
-    const headers = {
-      'Content-Type': 'text/event-stream',
-      // What compresses an answer holds events back until its buffer is full; so would Nginx.
-      'Cache-Control': 'private, no-store, no-transform',
-      'X-Accel-Buffering': 'no',
-    }
-    return { status: 200, headers, body: method === 'HEAD' ? null : this.#hints(signal) }
+    return eventStreamResponse(method === 'HEAD' ? null : this.#hints(signal))
   }
 
   async *#hints(signal: AbortSignal): AsyncGenerator<string> {

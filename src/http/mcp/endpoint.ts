@@ -6,7 +6,7 @@ import { formatRetryAfter } from '../../model/protocol.ts'
 import { fieldsOf } from '../../util/fields.ts'
 import type { Logger } from '../../util/logger.ts'
 import type { CorsOptions } from '../cors.ts'
-import { type HttpRequest, type HttpResponse, header, json, problemResponse } from '../message.ts'
+import { eventStreamResponse, type HttpRequest, type HttpResponse, header, json, problemResponse } from '../message.ts'
 import { readRequest, sessionId, sessionOf } from './envelope.ts'
 import { CODES, errorMessage, type Members, type RequestId, RpcError, readMessage, resultMessage } from './json-rpc.ts'
 import { isStream, type McpRequest, type Reply, type ReplyStream } from './request.ts'
@@ -62,7 +62,7 @@ export class Endpoint {
       id = message.id
       const request = readRequest(message, http)
       const reply = await this.#methodOf(request)(request)
-      if (isStream(reply)) return streamResponse(this.#events(request, reply))
+      if (isStream(reply)) return eventStreamResponse(this.#events(request, reply))
       const session = request.isModern || message.method !== 'initialize' ? {} : sessionOf(message.params)
       return json(200, this.#resultMessage(request, reply), session)
     } catch (error) {
@@ -78,7 +78,7 @@ export class Endpoint {
       if (open === undefined || sessionId(http) === undefined) {
         return problemResponse(problem('method-not-allowed'), { Allow: 'POST, OPTIONS' })
       }
-      return streamResponse(this.#sessionEvents(await open(http)))
+      return eventStreamResponse(this.#sessionEvents(await open(http)))
     } catch (error) {
       return this.#errorResponse(undefined, error)
     }
@@ -154,19 +154,6 @@ export class Endpoint {
     if (known.code === 'not-found' && isOwn(known)) return new RpcError(CODES.invalidParams, UNKNOWN_TASK)
     if (known.status < 500) return new RpcError(CODES.invalidParams, describeProblem(known))
     return faultOf(known, known.status === 503 ? 503 : 200)
-  }
-}
-
-function streamResponse(body: AsyncGenerator<string>): HttpResponse {
-  return {
-    status: 200,
-    headers: {
-      'Content-Type': 'text/event-stream',
-      // Middleware that compresses, and Nginx, would hold events back until a buffer is full.
-      'Cache-Control': 'private, no-store, no-transform',
-      'X-Accel-Buffering': 'no',
-    },
-    body,
   }
 }
 
