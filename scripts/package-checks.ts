@@ -4,9 +4,8 @@
  * file; a new project compiles, and its tests pass. Needs `npm run build` before.
  */
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join, posix } from 'node:path'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import { publint } from 'publint'
@@ -28,16 +27,22 @@ const CLIENT = JSON.stringify(`${root}dist/client/client.js`)
 process.exitCode = await main()
 
 async function main(): Promise<number> {
-  const folder = mkdtempSync(join(tmpdir(), 'waybill-pack-'))
+  mkdirSync(`${root}data`, { recursive: true })
+  // In the repository, for the packages that a new project needs.
+  const folder = mkdtempSync(`${root}data/pack-`)
   try {
     const tarball = pack(folder)
+    const project = join(folder, 'project')
+    const unpacked = join(project, 'node_modules/waybill')
+    mkdirSync(unpacked, { recursive: true })
+    unpack(tarball, unpacked)
     const checks = [
       await checkExports(tarball),
       checkTypes(tarball),
-      checkLinks(tarball),
+      checkLinks(unpacked),
       await checkSizes(),
-      checkConsole(tarball),
-      checkProject(tarball),
+      checkConsole(unpacked),
+      checkProject(project, unpacked),
     ]
     const failed = checks.filter(passed => !passed)
     return failed.length === 0 ? 0 : 1
@@ -73,52 +78,49 @@ function checkTypes(tarball: string): boolean {
 }
 
 /** A link that leads out of the package is dead where the package is installed or its README is shown. */
-function checkLinks(tarball: string): boolean {
-  const files = new Set(tar('-tzf', tarball).trim().split('\n'))
-  const pages = [...files].filter(file => /^package\/(?:(?:docs\/.*|[^/]*)\.md|llms\.txt)$/.test(file))
+function checkLinks(unpacked: string): boolean {
+  const pages = filesIn(unpacked).filter(file => /^(?:docs\/.*|[^/]*)\.md$|^llms\.txt$/.test(file))
   const dead = pages.flatMap(page => {
-    const text = tar('-xzOf', tarball, page)
-    const targets = [...text.matchAll(/\]\((?!\w+:|#)([^)#\s]+)/g)].map(([, target = '']) => target)
-    return targets
-      .filter(target => !isPacked(files, posix.join(posix.dirname(page), target)))
-      .map(to => `${page}: ${to}`)
+    const targets = [...read(unpacked, page).matchAll(/\]\((?!\w+:|#)([^)#\s]+)/g)].map(([, target = '']) => target)
+    return targets.filter(target => !isInside(unpacked, join(dirname(page), target))).map(to => `${page}: ${to}`)
   })
   for (const link of dead) console.error(`The package does not hold what this links to: ${link}`)
   console.log(`links: ${pages.length} pages, ${dead.length} dead links`)
   return dead.length === 0 && pages.length > 0
 }
 
+/** Whether the path is that of a file or a folder of the package. */
+function isInside(unpacked: string, path: string): boolean {
+  return !path.startsWith('..') && existsSync(join(unpacked, path))
+}
+
 /** What `waybill init` of the package makes, with the package in it; the other packages are those of this repository. */
-function checkProject(tarball: string): boolean {
-  mkdirSync(`${root}data`, { recursive: true })
-  const folder = mkdtempSync(`${root}data/pack-`)
-  const modules = join(folder, 'node_modules/waybill')
-  try {
-    mkdirSync(modules, { recursive: true })
-    tar('-xzf', tarball, '-C', modules, '--strip-components=1')
-    const ran = [
-      [join(modules, 'dist/cli/main.js'), 'init', folder, '--yes', '--no-install'],
-      [`${root}node_modules/typescript/bin/tsc`, '-p', folder],
-      ['--test'],
-    ].map(args => spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' }))
-    const failed = ran.find(({ status }) => status !== 0)
-    if (failed) console.error(failed.stdout, failed.stderr)
-    console.log(`waybill init: ${failed ? 'the project fails' : 'the project compiles, and its tests pass'}`)
-    return failed === undefined
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
+function checkProject(folder: string, unpacked: string): boolean {
+  const ran = [
+    [join(unpacked, 'dist/cli/main.js'), 'init', folder, '--yes', '--no-install'],
+    [`${root}node_modules/typescript/bin/tsc`, '-p', folder],
+    ['--test'],
+  ].map(args => spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' }))
+  const failed = ran.find(({ status }) => status !== 0)
+  if (failed) console.error(failed.stdout, failed.stderr)
+  console.log(`waybill init: ${failed ? 'the project fails' : 'the project compiles, and its tests pass'}`)
+  return failed === undefined
 }
 
-/** Whether a file, or a folder with files, is in the package. */
-function isPacked(files: ReadonlySet<string>, path: string): boolean {
-  return files.has(path) || [...files].some(file => file.startsWith(`${path.replace(/\/$/, '')}/`))
-}
-
-function tar(...args: string[]): string {
-  const { status, stdout, stderr } = spawnSync('tar', args, { encoding: 'utf8' })
+function unpack(tarball: string, folder: string): void {
+  const { status, stderr } = spawnSync('tar', ['-xzf', tarball, '-C', folder, '--strip-components=1'])
   if (status !== 0) throw new Error(`tar failed: ${stderr}`)
-  return stdout
+}
+
+/** The files below a folder, with slashes in their names. */
+function filesIn(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map(file => file.replaceAll('\\', '/'))
+    .filter(file => statSync(join(folder, file)).isFile())
+}
+
+function read(folder: string, file: string): string {
+  return readFileSync(join(folder, file), 'utf8')
 }
 
 async function checkSizes(): Promise<boolean> {
@@ -134,11 +136,11 @@ async function checkSizes(): Promise<boolean> {
 }
 
 /** The console is in the package, and light. */
-function checkConsole(tarball: string): boolean {
-  const files: readonly string[] = tar('-tzf', tarball).match(/^package\/dist\/console\/.+$/gm) ?? []
-  const size = files.reduce((sum, file) => sum + gzipSync(tar('-xzOf', tarball, file), { level: 9 }).length, 0)
+function checkConsole(unpacked: string): boolean {
+  const files = filesIn(unpacked).filter(file => file.startsWith('dist/console/'))
+  const size = files.reduce((sum, file) => sum + gzipSync(read(unpacked, file), { level: 9 }).length, 0)
   console.log(`console: ${size} bytes in ${files.length} files (at most ${MAX_CONSOLE_SIZE})`)
-  return files.includes('package/dist/console/index.html') && size <= MAX_CONSOLE_SIZE
+  return files.includes('dist/console/index.html') && size <= MAX_CONSOLE_SIZE
 }
 
 /** Bundles a module as a page would. Throws where something it imports is not available in a browser. */

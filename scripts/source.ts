@@ -80,7 +80,18 @@ type LineAt = (offset: number) => number
 function lineFinder(text: string): LineAt {
   const ends: number[] = []
   for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', end + 1)) ends.push(end)
-  return offset => ends.filter(end => end < offset).length + 1
+  return offset => countBelow(ends, offset) + 1
+}
+
+/** How many of the numbers, which ascend, are below the limit. */
+function countBelow(numbers: readonly number[], limit: number): number {
+  let [low, high] = [0, numbers.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((numbers[middle] ?? limit) < limit) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 function findImports(file: string, program: ESTree.Program, lineAt: LineAt): Import[] {
