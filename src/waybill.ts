@@ -17,7 +17,7 @@ import {
   makeDispatcher,
   RENAMED_DISPATCHER_OPTIONS,
 } from './launchers/make-dispatcher.ts'
-import { type Duration, durationMs, HOUR, toMs } from './model/duration.ts'
+import { type Duration, durationMs, toMs } from './model/duration.ts'
 import type { Operation } from './model/operation.ts'
 import type { AnyOperationType } from './model/operation-type.ts'
 import {
@@ -51,6 +51,7 @@ import { withTimeout } from './stores/with-timeout.ts'
 import { guardLogger, type Logger, stderrLogger } from './util/logger.ts'
 import type { Loop } from './util/loop.ts'
 import { runSteps, type StartStep, StartTimeoutError } from './util/start-steps.ts'
+import { stayAlive } from './util/stay-alive.ts'
 import { Webhooks } from './webhooks/webhooks.ts'
 import type { WebhooksOptions } from './webhooks/webhooks-options.ts'
 import { FamilyOutbox } from './worker/family-outbox.ts'
@@ -152,8 +153,8 @@ export interface Waybill extends DirectCalls {
   /** Where results that are not JSON are stored; undefined without the option. */
   readonly blobs: BlobStore | undefined
   /**
-   * Opens the store and starts the work. Call it once. The process stays alive until `stop()`. When it fails, everything
-   * it started is stopped again.
+   * Opens the store and starts the work. The process stays alive until `stop()`. When it fails, everything it started is
+   * stopped again. A second call waits for the first one. A Waybill that was stopped does not start again.
    *
    * @throws what the store, the handlers or a launcher failed with, or an error named `StartTimeoutError`
    */
@@ -298,16 +299,17 @@ function lifeOf({ store, blobs, operations, parts }: Living): Pick<Waybill, 'sta
     drained ??= stopWork()
     return drained
   }
-  let hold: NodeJS.Timeout | undefined
+  let started: Promise<void> | undefined
+  let release = () => {}
   const stop = async () => {
     try {
       await drain()
       await Promise.all([store.close(), blobs?.close?.()])
     } finally {
-      clearInterval(hold)
+      release()
     }
   }
-  const start: Waybill['start'] = async ({ timeout, timeoutHint } = {}) => {
+  const begin = async ({ timeout, timeoutHint }: StartOptions) => {
     const timeoutMs = timeout === undefined ? undefined : durationMs('timeout', timeout, { min: 1 })
     const steps: readonly StartStep[] = [
       { awaits: 'the store to open', run: () => store.open() },
@@ -315,18 +317,25 @@ function lifeOf({ store, blobs, operations, parts }: Living): Pick<Waybill, 'sta
       ...parts.map(({ awaits, part }) => ({ awaits, run: () => part.start(store) })),
     ]
     // The timers of the parts hold nothing: a process that only works would end as soon as it waits for work.
-    hold = setInterval(() => {}, HOUR)
+    release = stayAlive()
     try {
       await runSteps(steps, () => drained !== undefined, { timeoutMs, timeoutHint })
     } catch (error) {
+      // Also where a stop came meanwhile: a part may have begun its work after it was stopped.
+      drained = stopWork()
       const stopped = stop()
       // A part that hung at the start may also hang at the stop.
       if (error instanceof StartTimeoutError) {
-        clearInterval(hold)
+        release()
         stopped.catch(() => {})
       } else await stopped
       throw error
     }
+  }
+  const start: Waybill['start'] = async (options = {}) => {
+    if (drained !== undefined) throw new Error('Waybill was stopped. Create another one to start again.')
+    started ??= begin(options)
+    await started
   }
   return { start, drain, stop }
 }

@@ -1,4 +1,5 @@
 /** Stops a command by signals. */
+import { stayAlive } from '../util/stay-alive.ts'
 
 /** Under npm one Ctrl-C arrives twice: from the terminal, and passed on by npm. */
 const SAME_SIGNAL_MS = 300
@@ -27,9 +28,9 @@ export function stopSignal(): AbortSignal {
 export function aborted(signal: AbortSignal): Promise<void> {
   return new Promise(resolve => {
     // Signals alone keep no process alive.
-    const alive = setInterval(() => {}, 2 ** 30)
+    const release = stayAlive()
     const end = () => {
-      clearInterval(alive)
+      release()
       resolve()
     }
     if (signal.aborted) end()

@@ -23,7 +23,7 @@ export class StartTimeoutError extends Error {
 /**
  * Runs the steps in their order.
  *
- * @param isOver called before each step: true ends the start
+ * @param isOver called after each step: true ends the start
  * @throws {StartTimeoutError} when the time is up; it names the step that did not end
  */
 export async function runSteps(
@@ -35,10 +35,10 @@ export async function runSteps(
   let isLate = false
   const run = async () => {
     for (const step of steps) {
-      if (isLate) return
-      if (isOver()) throw new Error(`Waybill was stopped while it waited for ${awaited}.`)
       awaited = step.awaits
       await step.run()
+      if (isLate) return
+      if (isOver()) throw new Error(`Waybill was stopped while it waited for ${awaited}.`)
     }
   }
   if (timeoutMs === undefined) return await run()

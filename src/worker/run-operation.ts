@@ -26,6 +26,7 @@ import { withTimeout } from '../stores/with-timeout.ts'
 import { guardLogger, type Logger, stderrLogger } from '../util/logger.ts'
 import { patiently } from '../util/patience.ts'
 import { fillProcessName } from '../util/process-start.ts'
+import { stayAlive } from '../util/stay-alive.ts'
 import { followUp } from './family-outbox.ts'
 import { makeWorker, WORKER_OPTIONS, type WorkerOptions } from './make-worker.ts'
 import type { Worker } from './worker.ts'
@@ -112,6 +113,7 @@ export async function runOperation(options: RunOperationOptions): Promise<number
     { ...options, concurrency: 1 },
     { store, types: options.operations, blobs: options.blobs, logger },
   )
+  const release = stayAlive()
   try {
     if (id === undefined || id === '') {
       throw new Error('No operation is named: set WAYBILL_OPERATION_ID, or pass operationId.')
@@ -136,6 +138,7 @@ export async function runOperation(options: RunOperationOptions): Promise<number
     return 1
   } finally {
     await Promise.allSettled([store.close(), options.blobs?.close?.()])
+    release()
   }
 }
 

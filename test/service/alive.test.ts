@@ -22,7 +22,7 @@ test('a process without a server stays alive while it waits for work (Cosmos DB)
   await staysAlive(lab, `${account.server.endpoint}#${container.id}`)
 })
 
-test('a process ends by itself once its Waybill has stopped', async ({ lab }) => {
+test('a process ends by itself once its Waybill has stopped, also if it was started twice', async ({ lab }) => {
   const child = new Child<never, string>(PROCESS, 'sqlite::memory:', 'stop')
   lab.onEnd(() => child.kill())
   await child.started()

@@ -83,6 +83,13 @@ describe('an execution', () => {
     expect((await recordOf(store, id)).history).toMatchObject([{ execution, engine }])
   })
 
+  test('stays alive while it waits to record an outcome again', async ({ lab }) => {
+    const { path, store, id } = await submitted(lab, { do: 'return', value: 42 })
+    const job = startJob(lab, path, { WAYBILL_OPERATION_ID: id, TEST_FAULT: 'yes' })
+    expect((await exitOf(job)).code).toBe(0)
+    expect(await resultOf(store, id)).toBe(42)
+  })
+
   test('exits with 0 if the handler failed, since that is an outcome', async ({ lab }) => {
     const { path, store, id } = await submitted(lab, { do: 'throw', message: 'no' })
     expect((await exitOf(startJob(lab, path, { WAYBILL_OPERATION_ID: id }))).code).toBe(0)
