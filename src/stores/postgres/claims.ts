@@ -21,8 +21,9 @@ export interface JoiningClaim {
 }
 
 /**
- * Where a claim looks while others have locked everything that it finds. Most of them are claims too, and have finished
- * with the head of the queue by the second look. Then it looks further back, through up to 100,000 operations.
+ * Where a look at all that is ready or due goes on while others have locked everything that it finds. Most of them are
+ * claims too, and have finished with the head of the queue by the second look. Then it looks further back, through up to
+ * 100,000 operations.
  */
 const WINDOWS: readonly number[] = [0, ...Array(50).keys()]
 

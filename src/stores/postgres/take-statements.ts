@@ -30,6 +30,12 @@ const ASKED = `
       WHERE sign(most) = 1)`
 
 /**
+ * What a claim by {@link pickedOfReady} has missed: `due` where something else has become due, else null. What it has
+ * skipped is being taken by others: it skips all that is locked, and stops only when it has enough.
+ */
+const MISSED_OF_READY = `CASE WHEN due.is_any THEN 'due' END`
+
+/**
  * @param schema its name, quoted
  * @param channel of its notifications, as a literal
  */
@@ -59,7 +65,7 @@ export function takes(schema: string, operations: string, channel: string) {
     WITH ${CLOCK},
     ${pickedOfReady(operations)},
     taken AS (${claimed})
-    SELECT t.id, t.record, ${input}, ${missedOfReady(operations)} FROM due LEFT JOIN taken t ON true`,
+    SELECT t.id, t.record, ${input}, ${MISSED_OF_READY} FROM due LEFT JOIN taken t ON true`,
     claimAll: claimAll(),
     claimBehind: claimAll('$9'),
     // `complete` and `claim` unchanged, in one statement. The last column says to which of them a row belongs.
@@ -68,7 +74,7 @@ export function takes(schema: string, operations: string, channel: string) {
     ${pickedOfReady(operations)},
     taken AS (${claimed}),
     ${completion(operations, '$9')}
-    SELECT t.id, t.record, ${input}, ${missedOfReady(operations)}, true FROM due LEFT JOIN taken t ON true
+    SELECT t.id, t.record, ${input}, ${MISSED_OF_READY}, true FROM due LEFT JOIN taken t ON true
     UNION ALL SELECT s.id, s.record, NULL, NULL, false FROM saved s`,
     // It waits for a locked row and does not skip it: the transaction that has the lock may be about to make the row
     // ready.
@@ -130,15 +136,6 @@ function pickedOfReady(operations: string): string {
       SELECT found.id FROM asked a CROSS JOIN LATERAL (
         SELECT f.id FROM (${readyOf(operations)} LIMIT ${FOUND_LIMIT} FOR UPDATE SKIP LOCKED) AS f LIMIT a.most) AS found
       WHERE NOT (SELECT is_any FROM due) LIMIT $3)`
-}
-
-/**
- * What a claim by {@link pickedOfReady} has missed: `due` where something else has become due, `held` where all that is
- * ready is locked by others, else null.
- */
-function missedOfReady(operations: string): string {
-  return `CASE WHEN due.is_any THEN 'due'
-      WHEN t.id IS NULL AND EXISTS (SELECT 1 FROM asked a WHERE (${readyOf(operations)} LIMIT 1) IS NOT NULL) THEN 'held' END`
 }
 
 function readyOf(operations: string): string {

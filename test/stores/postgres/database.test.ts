@@ -417,6 +417,23 @@ it('40 workers that claim concurrently for 200 slots each all get work', async (
   expect(new Set(ids).size).toBe(ids.length)
 })
 
+it('a claim that finds only what others take looks once', async () => {
+  const counted = database.pool({ max: 1 })
+  const store = await open({ notifications: false }, counted)
+  const schema = database.lastSchema()
+  await fillQueue(schema, 3, 'NULL')
+  const other = await pool.connect()
+  await other.query('BEGIN')
+  await other.query(`SELECT 1 FROM ${schema}.operations FOR UPDATE`)
+  const from = { types: [{ type: 'orders', limit: 2 }], limit: 2 }
+  expect(await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from })).toEqual([])
+  const { rows } = await counted.query('SELECT name FROM pg_prepared_statements')
+  expect(rows.map(({ name }) => name.replace(/^.*\//, '')).filter(name => name.startsWith('claim'))).toEqual(['claim'])
+  await other.query('ROLLBACK')
+  other.release()
+  expect(await store.claim({ holder: 'h', leaseMs: 1000, execution: null, from })).toHaveLength(2)
+})
+
 /** Ready or delayed operations, whose ids are numbered from 1. */
 async function fillQueue(schema: string, count: number, runAt: string): Promise<void> {
   await pool.query(`
