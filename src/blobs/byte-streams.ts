@@ -30,13 +30,15 @@ function toBytes(piece: unknown): Uint8Array {
  */
 export async function* stopAtAbort(bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const iterator = bytes[Symbol.asyncIterator]()
-  const aborted = Promise.withResolvers<never>()
-  aborted.promise.catch(() => {})
-  const abort = () => aborted.reject(signal.reason)
-  const read = async () => {
-    signal.throwIfAborted()
-    return await Promise.race([iterator.next(), aborted.promise])
-  }
+  let refuse = (_: unknown) => {}
+  const abort = () => refuse(signal.reason)
+  // Not a race with one promise for all pieces: that would keep each of them in memory until the end.
+  const read = () =>
+    new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+      refuse = reject
+      signal.throwIfAborted()
+      iterator.next().then(resolve, reject)
+    })
   signal.addEventListener('abort', abort, { once: true })
   try {
     for (let next = await read(); !next.done; next = await read()) yield next.value

@@ -2,12 +2,11 @@
 import { once } from 'node:events'
 import { get as httpGet, type IncomingMessage } from 'node:http'
 import { setImmediate as turn } from 'node:timers/promises'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { afterEach, describe, expect, vi } from 'vitest'
 import type { StatusDocument } from 'waybill'
 import type { HttpResponse } from '../../src/http/message.ts'
 import { createRoutes } from '../../src/http/routes.ts'
+import { collectGarbage } from '../support/garbage.ts'
 import { accepted } from '../support/http.ts'
 import { atLength } from '../support/length.ts'
 import { ANYONE, type OpenOrderServer, openOrderServer, ordersWith } from '../support/order-server.ts'
@@ -290,10 +289,3 @@ describe('a client that disconnects', () => {
     await hasFinished(served.store, id)
   })
 })
-
-/** As it may happen at any moment. */
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
-  collect()
-}

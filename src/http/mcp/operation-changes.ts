@@ -32,7 +32,11 @@ interface Step<T> {
 
 /** The values of several generators as they come. */
 export class Merged<T> {
-  readonly #pending = new Map<AsyncGenerator<T>, Promise<Step<T>>>()
+  /** Steps that have ended, in the order of their ends. */
+  readonly #ended: Promise<Step<T>>[] = []
+  /** How many generators have not ended. */
+  #open = 0
+  #wake = () => {}
 
   constructor(generators: readonly AsyncGenerator<T>[]) {
     this.add(...generators)
@@ -40,14 +44,15 @@ export class Merged<T> {
 
   /** Adds further ones, also while {@link values} is read. */
   add(...generators: readonly AsyncGenerator<T>[]): void {
+    this.#open += generators.length
     for (const generator of generators) this.#advance(generator)
   }
 
   /** Ends when all of them have ended. */
   async *values(): AsyncGenerator<T> {
-    while (this.#pending.size > 0) {
-      const { generator, result } = await Promise.race(this.#pending.values())
-      if (result.done) this.#pending.delete(generator)
+    while (this.#open > 0) {
+      const { generator, result } = await this.#nextStep()
+      if (result.done) this.#open--
       else {
         this.#advance(generator)
         yield result.value
@@ -55,10 +60,24 @@ export class Merged<T> {
     }
   }
 
+  /** A race of all steps would leave something at each of them for every value, until that step ends. */
+  async #nextStep(): Promise<Step<T>> {
+    let step = this.#ended.shift()
+    while (step === undefined) {
+      await new Promise<void>(resolve => {
+        this.#wake = resolve
+      })
+      step = this.#ended.shift()
+    }
+    return await step
+  }
+
   #advance(generator: AsyncGenerator<T>): void {
     const step = generator.next().then(result => ({ generator, result }))
-    // Nobody awaits it if the values are not read any further.
-    step.catch(() => {})
-    this.#pending.set(generator, step)
+    const end = () => {
+      this.#ended.push(step)
+      this.#wake()
+    }
+    step.then(end, end)
   }
 }
