@@ -8,8 +8,6 @@ export interface Listed {
   readonly statuses: string
   /** Ids are smaller than this one. */
   readonly before: string
-  /** Ids are not smaller than this one. Default: any. */
-  readonly from?: string
   /** The most ids of each status. */
   readonly limit: string
 }
@@ -19,14 +17,14 @@ export interface Listed {
  *
  * The last column before the id is compared as a range, though it is one value. So the order is that of the index, and
  * the planner cannot read all operations by their ids, in search of an owner who has had none for long. A range of two
- * columns would not do: before PostgreSQL 18 the end of a range of whole rows is seen by its first column alone.
+ * columns would not do: before PostgreSQL 18 the end of a range of whole rows is seen by its first column alone. For the
+ * same reason no smallest id can be given: the scan would pass all smaller ones. A caller drops them from what is found.
  */
-export function listedIds(operations: string, { type, owner, statuses, before, from, limit }: Listed): string {
-  const notBefore = from === undefined ? '' : `AND l.id >= ${from}::uuid`
+export function listedIds(operations: string, { type, owner, statuses, before, limit }: Listed): string {
   const unfinished = (status: number) => `
     (SELECT l.id FROM ${operations} l
     WHERE l.status = ${status} AND ${status} = ANY (${statuses}) AND l.type = ${type}
-    AND l.owner >= ${owner} AND (l.owner, l.id) < (${owner}, ${before}::uuid) ${notBefore}
+    AND l.owner >= ${owner} AND (l.owner, l.id) < (${owner}, ${before}::uuid)
     ORDER BY l.owner DESC, l.id DESC LIMIT ${limit})`
   return `
     ${unfinished(0)}
@@ -34,6 +32,6 @@ export function listedIds(operations: string, { type, owner, statuses, before, f
     UNION ALL (SELECT found.id FROM unnest(${statuses}) AS asked (status) CROSS JOIN LATERAL (
       SELECT l.id FROM ${operations} l
       WHERE l.status >= 2 AND l.type = ${type} AND l.owner = ${owner}
-      AND l.status >= asked.status AND (l.status, l.id) < (asked.status, ${before}::uuid) ${notBefore}
+      AND l.status >= asked.status AND (l.status, l.id) < (asked.status, ${before}::uuid)
       ORDER BY l.status DESC, l.id DESC LIMIT ${limit}) AS found)`
 }

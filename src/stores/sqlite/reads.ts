@@ -38,8 +38,9 @@ const RECORD_READS = {
   byKey: `${RECORDS} WHERE type = ? AND owner = ? AND idempotency_key = ?`,
   list: `
     WITH asked (type, owner, before, most) AS (VALUES (?, ?, ?, ?))
-    ${RECORDS} WHERE number IN (${['IS NULL', '= 2', '= 3', '= 4'].map(newestEnded).join(' UNION ALL ')})
-    ORDER BY number DESC LIMIT (SELECT most FROM asked)`,
+    ${RECORDS} WHERE number IN (${['IS NULL', '= 2', '= 3', '= 4'].map(newestOf).join(' UNION ALL ')}
+      ORDER BY number DESC LIMIT (SELECT most FROM asked))
+    ORDER BY number DESC`,
   listEnded: `
     ${RECORDS} INDEXED BY operations_listed
     WHERE type = ? AND owner = ? AND ended = ? AND number < ? ORDER BY number DESC LIMIT ?`,
@@ -55,13 +56,13 @@ const RECORD_READS = {
 } as const
 
 /**
- * The index for lists is sorted by the status of ended operations first. So the newest of each status are read, and the
- * newest of these are returned.
+ * The index for lists is sorted by the status of ended operations first. So the newest of each status are merged, and
+ * the merge ends with the page: of the other statuses it has then read one operation too many.
  */
-function newestEnded(ended: string): string {
-  return `SELECT * FROM (SELECT number FROM operations INDEXED BY operations_listed
+function newestOf(ended: string): string {
+  return `SELECT number FROM operations INDEXED BY operations_listed
     WHERE type = (SELECT type FROM asked) AND owner = (SELECT owner FROM asked) AND ended ${ended}
-      AND number < (SELECT before FROM asked) ORDER BY number DESC LIMIT (SELECT most FROM asked))`
+      AND number < (SELECT before FROM asked)`
 }
 
 const HOLDINGS = `SELECT uuid, ${ID} AS id, type, status, attempt, ${HOLDER_NAME} AS holder, execution, engine,

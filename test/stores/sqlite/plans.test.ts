@@ -89,6 +89,13 @@ describe('a file with 100,000 finished and 10,000 delayed operations', () => {
     expect(indexesOf(plan(only(text)))).toEqual(indexes)
   })
 
+  it('merges the statuses of a list, so that it reads no more of them than its page', () => {
+    const steps = plan(only(/^WITH asked /))
+    expect(steps.filter(step => step === 'MERGE (UNION ALL)')).toHaveLength(3)
+    // What is sorted or stored before it is merged is read to its end.
+    expect(steps.filter(step => /TEMP B-TREE|CO-ROUTINE|MATERIALIZE (?!asked)/.test(step))).toEqual([])
+  })
+
   it('does so as well when its owner has had SQLite analyze it', () => {
     database.exec('ANALYZE')
     for (const text of texts)
