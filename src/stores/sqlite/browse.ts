@@ -4,8 +4,17 @@ import { decided, fitsQuery, idBounds, isFiltered, partText, tagText } from '../
 import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery } from '../store.ts'
 import { type Database, type SqlValue, type Statement, select } from './database.ts'
 import { HOLDER_NAME } from './holders.ts'
-import { ID, ID_TEXT, idOf, keyOf, LAST_KEY } from './keys.ts'
+import { ID, ID_TEXT, idOf, type Key, keyOf, LAST_KEY } from './keys.ts'
 import { prepareRecords, RECORDS, type RecordQuery } from './rows.ts'
+
+/** The keys from which on, and before which, operations are looked at. */
+function keyBounds(query: BrowseQuery): [first: Key, before: Key] {
+  const { first = '', before } = idBounds(query)
+  const after = query.after === undefined ? undefined : keyOf(query.after)
+  // Such an id comes after all UUIDs, which are newest first.
+  if (typeof after === 'string') return [keyOf(first), after]
+  return [keyOf(first), before === undefined ? LAST_KEY : keyOf(before)]
+}
 
 /** How the operations of a query are read: all of them by id, or only the running ones. */
 interface Path {
@@ -49,8 +58,7 @@ export function prepareBrowse(database: Database): (query: BrowseQuery) => Brows
   }
   return query => {
     const { limit } = query
-    const bounds = idBounds(query)
-    const [first, before] = [keyOf(bounds.first ?? ''), bounds.before === undefined ? LAST_KEY : keyOf(bounds.before)]
+    const [first, before] = keyBounds(query)
     const path = pathOf(query)
     const conditions = conditionsOf(query)
     const { edge, found, count } = prepare(path, conditions)

@@ -7,7 +7,7 @@ import { dirname, resolve } from 'node:path'
 import { BUSY_MS, isLocked, waitForTurn } from './turns.ts'
 
 /** A value that SQLite stores. */
-export type SqlValue = string | number | Uint8Array | null
+export type SqlValue = string | number | bigint | Uint8Array | null
 
 /** A row as the drivers give it. */
 export type Row = Record<string, unknown>

@@ -22,9 +22,12 @@ export function prepareHolderNames(database: Database): (number: number) => stri
   }
 }
 
-/** The name of the worker of an operation, as an expression of SQL. */
-export const HOLDER_NAME =
-  "iif(typeof(holder) = 'text', holder, (SELECT name FROM holders WHERE holders.number = operations.holder))"
+/**
+ * The name of the worker of an operation, as an expression of SQL. It is empty where the name was deleted too soon,
+ * because the clock was ahead for a while.
+ */
+export const HOLDER_NAME = `iif(holder IS NULL OR typeof(holder) = 'text', holder,
+  coalesce((SELECT name FROM holders WHERE holders.number = operations.holder), ''))`
 
 interface Holder {
   readonly number: number

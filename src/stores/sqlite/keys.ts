@@ -13,12 +13,15 @@ const HYPHEN = 45
 /** The mark of an id that is not a UUID, where a statement selects {@link ID}. */
 const OTHER = '='
 
+/** A UUID as bytes, or another id. Other ids sort before all UUIDs. */
+export type Key = Uint8Array | string
+
 /**
  * The key of an id. Keys of UUIDs sort as the UUIDs do.
  *
  * @returns the bytes of a UUID in lower case; any other id unchanged
  */
-export function keyOf(id: string): Uint8Array | string {
+export function keyOf(id: string): Key {
   if (id.length !== UUID_LENGTH || !hasHyphens(id)) return id
   const key = new Uint8Array(PLACES.length)
   // Negative as soon as one of the digits is.

@@ -375,7 +375,8 @@ export class RecordUpdates {
       const value = row[at] ?? null
       if (value === before[at]) continue
       set += 2 ** at
-      values.push(value)
+      // As an integer, which takes a byte: the drivers bind numbers as floats of eight, unless the column converts them.
+      values.push(at === AT.holder && typeof value === 'number' ? BigInt(value) : value)
     }
     const { changes } = this.#statementOf(set).run(...values, number)
     if (Number(changes) !== 1) throw new Error(`The finished operation ${operation.id} was about to be changed.`)

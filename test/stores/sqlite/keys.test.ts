@@ -3,7 +3,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { describe, expect } from 'vitest'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { keyOf } from '../../../src/stores/sqlite/keys.ts'
-import type { Store } from '../../../src/stores/store.ts'
+import type { BrowseQuery, Store } from '../../../src/stores/store.ts'
 import { submissionOf } from '../../support/submission.ts'
 import { test } from '../../support/waybill.ts'
 
@@ -35,6 +35,15 @@ describe('ids', () => {
     expect((await store.queueStats('orders')).ready).toEqual(ids)
     expect((await store.browse({ limit: 10, search: '7abc-8DEF' })).operations.map(({ id }) => id)).toContain(UUID)
   })
+
+  test('are paged through to the end, whatever they look like', async ({ lab }) => {
+    const store = await lab.store(lab.file())
+    const ids = [...OTHERS.filter(id => id !== ''), UUID]
+    for (const id of ids) await store.accept(submissionOf(id))
+    for (const createdBefore of [undefined, Date.now() + DAY]) {
+      expect((await browsed(store, { createdBefore, limit: 2 })).sort()).toEqual(ids.toSorted())
+    }
+  })
 })
 
 describe('the name of a worker', () => {
@@ -46,9 +55,13 @@ describe('the name of a worker', () => {
     for (const id of ids) expect((await store.read(id))?.history[0]?.holder).toBe('host/1')
     expect((await store.read('d'))?.history[0]?.holder).toBe('host/2')
     expect(rows(path, 'SELECT number, name FROM holders')).toEqual([{ number: 1, name: 'host/1' }])
-    expect(rows(path, 'SELECT holder FROM operations ORDER BY number')).toEqual(
-      ['host/1', 1, 1, 'host/2'].map(holder => ({ holder })),
-    )
+    // A number that is not an integer would take eight bytes.
+    expect(rows(path, 'SELECT holder, typeof(holder) AS kind FROM operations ORDER BY number')).toEqual([
+      { holder: 'host/1', kind: 'text' },
+      { holder: 1, kind: 'integer' },
+      { holder: 1, kind: 'integer' },
+      { holder: 'host/2', kind: 'text' },
+    ])
   })
 
   test('is found by its running operations, whether they have the name or a number', async ({ lab }) => {
@@ -90,7 +103,38 @@ describe('the name of a worker', () => {
     expect(await holderOf('d')).toBe('host/1')
     expect(rows(path, 'SELECT number, name FROM holders')).toEqual([{ number: 2, name: 'host/1' }])
   })
+
+  test('is empty where it was deleted too soon, and such an operation is swept like any other', async ({ lab }) => {
+    const path = lab.file()
+    let now = 0
+    const store = sqliteStore({ path, writer: 'inline', clock: () => now, monotonicClock: () => now })
+    await store.open()
+    lab.onEnd(() => store.close())
+    await complete(store, ['a', 'b'], 'host/1')
+    now = 160 * DAY
+    await store.sweep(100)
+    now = 1000
+    await store.accept(submissionOf('c'))
+    await store.claim({ holder: 'host/1', leaseMs: 1000, execution: null, engine: null, from: { id: 'c' } })
+    expect(await store.holders()).toEqual([''])
+    expect(await store.listActive({ limit: 10 })).toMatchObject([{ id: 'c', holder: '' }])
+    expect((await store.read('c'))?.holder).toBe('')
+    now = 3000
+    expect((await store.sweep(100)).expired).toMatchObject([{ id: 'c', status: 'pending' }])
+  })
 })
+
+/** All pages of a query. */
+async function browsed(store: Store, query: Omit<BrowseQuery, 'after'>): Promise<string[]> {
+  const found: string[] = []
+  let after: string | undefined
+  do {
+    const { operations, next } = await store.browse({ ...query, after })
+    found.push(...operations.map(({ id }) => id))
+    after = next
+  } while (after !== undefined && found.length < 100)
+  return found
+}
 
 async function complete(store: Store, ids: readonly string[], holder: string): Promise<readonly string[]> {
   for (const id of ids) {
